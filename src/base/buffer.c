@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/buffer.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void buffer_init(struct buffer *b, size_t limit)
+{
+	*b = (struct buffer){.limit = limit};
+}
+
+void buffer_fini(struct buffer *b)
+{
+	free(b->data);
+	*b = (struct buffer){.limit = b->limit};
+}
+
+void buffer_clear(struct buffer *b)
+{
+	b->len = 0;
+	b->failed = false;
+}
+
+int buffer_reserve(struct buffer *b, size_t more)
+{
+	size_t cap = b->cap != 0 ? b->cap : 128;
+	char *data;
+
+	if (more > (size_t)-1 / 2 - b->len ||
+		(b->limit != 0 && b->len + more > b->limit)) {
+		b->failed = true;
+		errno = ENOBUFS;
+		return -1;
+	}
+	if (b->len + more <= b->cap)
+		return 0;
+	while (cap < b->len + more)
+		cap *= 2;
+	data = realloc(b->data, cap);
+	if (data == NULL) {
+		b->failed = true;
+		return -1;
+	}
+	b->data = data;
+	b->cap = cap;
+	return 0;
+}
+
+int buffer_append(struct buffer *b, const void *data, size_t len)
+{
+	if (len == 0)
+		return 0;
+	if (buffer_reserve(b, len) == -1)
+		return -1;
+	(void)memcpy(b->data + b->len, data, len);
+	b->len += len;
+	return 0;
+}
+
+int buffer_string(struct buffer *b, const char *text)
+{
+	return buffer_append(b, text, strlen(text));
+}
+
+int buffer_printf(struct buffer *b, const char *format, ...)
+{
+	char small[256];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(small, sizeof(small), format, args);
+	va_end(args);
+	if (n < 0) {
+		b->failed = true;
+		return -1;
+	}
+	if ((size_t)n < sizeof(small))
+		return buffer_append(b, small, (size_t)n);
+	/* vsnprintf writes a NUL, which the limit need not have room for */
+	if (buffer_reserve(b, (size_t)n + 1) == -1)
+		return -1;
+	va_start(args, format);
+	(void)vsnprintf(b->data + b->len, (size_t)n + 1, format, args);
+	va_end(args);
+	b->len += (size_t)n;
+	return 0;
+}
+
+void buffer_consume(struct buffer *b, size_t len)
+{
+	if (len >= b->len) {
+		b->len = 0;
+		return;
+	}
+	(void)memmove(b->data, b->data + len, b->len - len);
+	b->len -= len;
+}
+
+const char *buffer_text(struct buffer *b)
+{
+	size_t limit = b->limit;
+	int got;
+
+	b->limit = 0; /* the NUL is not content */
+	got = buffer_reserve(b, 1);
+	b->limit = limit;
+	if (got == -1)
+		return NULL;
+	b->data[b->len] = '\0';
+	return b->data;
+}

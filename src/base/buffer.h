@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_BUFFER_H
+#define BASE_BUFFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Bytes that grow at the end and are taken from the front.  `limit` bounds
+ * what a peer can make it hold (0: no bound).  After a failed append the
+ * buffer is as it was and `failed` stays set until buffer_clear(), so that a
+ * row of appends can be checked once.
+ */
+struct buffer {
+	char *data; /* not NUL-terminated; see buffer_text() */
+	size_t len;
+	size_t cap;
+	size_t limit;
+	bool failed;
+};
+
+void buffer_init(struct buffer *b, size_t limit);
+void buffer_fini(struct buffer *b);
+void buffer_clear(struct buffer *b); /* keeps the memory */
+int buffer_reserve(struct buffer *b, size_t more);
+int buffer_append(struct buffer *b, const void *data, size_t len);
+int buffer_string(struct buffer *b, const char *text);
+int buffer_printf(struct buffer *b, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void buffer_consume(struct buffer *b, size_t len); /* from the front */
+
+/* The content with a NUL behind it; NULL when out of memory. */
+const char *buffer_text(struct buffer *b);
+
+#endif

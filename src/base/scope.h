@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_SCOPE_H
+#define BASE_SCOPE_H
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A descriptor or heap block that leaves with its scope. */
+#define scoped_fd __attribute__((cleanup(scope_close_fd))) int
+#define scoped_str __attribute__((cleanup(scope_free_str))) char *
+
+static inline void scope_close_fd(const int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd); /* read-only or already failed: no news */
+}
+
+static inline void scope_free_str(char **s)
+{
+	free(*s);
+}
+
+/* Hand a scoped descriptor on: the scope no longer closes it. */
+static inline int fd_release(int *fd)
+{
+	int given = *fd;
+
+	*fd = -1;
+	return given;
+}
+
+/* Close it if it is open, and forget the number. */
+static inline void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+static inline char *str_release(char **s)
+{
+	char *given = *s;
+
+	*s = NULL;
+	return given;
+}
+
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/text.h"
+
+#include "base/scope.h"
+
+#include <ctype.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t text_copy(char *to, size_t size, const char *from)
+{
+	size_t len = strlen(from);
+	size_t n = len < size ? len : size - 1;
+
+	if (size == 0)
+		return len;
+	(void)memcpy(to, from, n);
+	to[n] = '\0';
+	return len;
+}
+
+size_t text_utf8(const char *s, size_t len)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	size_t need;
+	uint32_t code;
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+
+	if (len == 0)
+		return 0;
+	if (u[0] < 0x80)
+		return 1;
+	if ((u[0] & 0xe0) == 0xc0) {
+		need = 2;
+		code = u[0] & 0x1fU;
+	} else if ((u[0] & 0xf0) == 0xe0) {
+		need = 3;
+		code = u[0] & 0x0fU;
+	} else if ((u[0] & 0xf8) == 0xf0) {
+		need = 4;
+		code = u[0] & 0x07U;
+	} else {
+		return 0;
+	}
+	if (len < need)
+		return 0;
+	for (size_t i = 1; i < need; i++) {
+		if ((u[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (u[i] & 0x3fU);
+	}
+	if (code < least[need] || code > 0x10ffff ||
+		(code >= 0xd800 && code <= 0xdfff))
+		return 0;
+	return need;
+}
+
+bool text_is_utf8(const char *s, size_t len)
+{
+	while (len > 0) {
+		size_t n = *s == '\0' ? 0 : text_utf8(s, len);
+
+		if (n == 0)
+			return false;
+		s += n;
+		len -= n;
+	}
+	return true;
+}
+
+static bool is_harmless(const char *s, size_t n)
+{
+	unsigned char c = (unsigned char)s[0];
+
+	if (n == 1)
+		return c >= 0x20 && c != 0x7f;
+	/* U+0080 to U+009f: terminals may obey them as ESC sequences */
+	return !(n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0);
+}
+
+size_t text_escape(char *to, size_t size, const char *from, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t used = 0;
+
+	if (size == 0)
+		return 0;
+	while (len > 0) {
+		size_t n = text_utf8(from, len);
+		bool plain = n > 0 && is_harmless(from, n);
+		size_t want = plain ? n : 4;
+
+		if (n == 0)
+			n = 1;
+		if (*from == '\t')
+			want = 1;
+		else if (!plain)
+			want = 4 * n;
+		if (used + want >= size)
+			break;
+		if (*from == '\t') {
+			to[used++] = ' ';
+		} else if (plain) {
+			(void)memcpy(to + used, from, n);
+			used += n;
+		} else {
+			for (size_t i = 0; i < n; i++) {
+				unsigned char c = (unsigned char)from[i];
+
+				to[used++] = '\\';
+				to[used++] = 'x';
+				to[used++] = hex[c >> 4];
+				to[used++] = hex[c & 15];
+			}
+		}
+		from += n;
+		len -= n;
+	}
+	to[used] = '\0';
+	return used;
+}
+
+bool text_is_name(const char *s)
+{
+	size_t len = strlen(s);
+
+	if (len < 1 || len > 64 || s[0] == '.' || s[0] == '-')
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)s[i]) &&
+			strchr("._-", s[i]) == NULL)
+			return false;
+	return true;
+}
+
+static const struct {
+	const char *name;
+	int number;
+} signals[] = {
+	{"HUP", SIGHUP},
+	{"INT", SIGINT},
+	{"QUIT", SIGQUIT},
+	{"ILL", SIGILL},
+	{"TRAP", SIGTRAP},
+	{"ABRT", SIGABRT},
+	{"BUS", SIGBUS},
+	{"FPE", SIGFPE},
+	{"KILL", SIGKILL},
+	{"USR1", SIGUSR1},
+	{"SEGV", SIGSEGV},
+	{"USR2", SIGUSR2},
+	{"PIPE", SIGPIPE},
+	{"ALRM", SIGALRM},
+	{"TERM", SIGTERM},
+	{"STKFLT", SIGSTKFLT},
+	{"CHLD", SIGCHLD},
+	{"CONT", SIGCONT},
+	{"STOP", SIGSTOP},
+	{"TSTP", SIGTSTP},
+	{"TTIN", SIGTTIN},
+	{"TTOU", SIGTTOU},
+	{"URG", SIGURG},
+	{"XCPU", SIGXCPU},
+	{"XFSZ", SIGXFSZ},
+	{"VTALRM", SIGVTALRM},
+	{"PROF", SIGPROF},
+	{"WINCH", SIGWINCH},
+	{"IO", SIGIO},
+	{"PWR", SIGPWR},
+	{"SYS", SIGSYS},
+};
+
+static int realtime_signal(const char *name)
+{
+	bool max = strncasecmp(name, "RTMAX", 5) == 0;
+	char *end;
+	long n = 0;
+
+	if (!max && strncasecmp(name, "RTMIN", 5) != 0)
+		return -1;
+	name += 5;
+	if (*name != '\0') {
+		if (*name != (max ? '-' : '+') ||
+			!isdigit((unsigned char)name[1]))
+			return -1;
+		n = strtol(name + 1, &end, 10);
+		if (*end != '\0' || n > SIGRTMAX - SIGRTMIN)
+			return -1;
+	}
+	return max ? SIGRTMAX - (int)n : SIGRTMIN + (int)n;
+}
+
+int text_signal(const char *name)
+{
+	char *end;
+	long n;
+
+	if (isdigit((unsigned char)*name)) {
+		n = strtol(name, &end, 10);
+		return *end == '\0' && n > 0 && n <= SIGRTMAX ? (int)n : -1;
+	}
+	if (strncasecmp(name, "SIG", 3) == 0)
+		name += 3;
+	for (size_t i = 0; i < COUNT_OF(signals); i++)
+		if (strcasecmp(name, signals[i].name) == 0)
+			return signals[i].number;
+	return realtime_signal(name);
+}
+
+const char *text_signal_name(char to[16], int signal)
+{
+	for (size_t i = 0; i < COUNT_OF(signals); i++) {
+		if (signals[i].number != signal)
+			continue;
+		(void)snprintf(to, 16, "SIG%s", signals[i].name);
+		return to;
+	}
+	if (signal == SIGRTMIN)
+		(void)snprintf(to, 16, "SIGRTMIN");
+	else if (signal > SIGRTMIN && signal <= SIGRTMAX)
+		(void)snprintf(to, 16, "SIGRTMIN+%d", signal - SIGRTMIN);
+	else
+		(void)snprintf(to, 16, "signal %d", signal);
+	return to;
+}
+
+const char *text_age(char to[16], nsec_t age)
+{
+	double s = nsec_seconds(age);
+
+	if (s < 0)
+		s = 0;
+	if (s < 9.95)
+		(void)snprintf(to, 16, "%.1f s", s);
+	else if (s < 180)
+		(void)snprintf(to, 16, "%.0f s", s);
+	else if (s < 180 * 60)
+		(void)snprintf(to, 16, "%.0f min", s / 60);
+	else if (s < 72.0 * 3600)
+		(void)snprintf(to, 16, "%.0f h", s / 3600);
+	else
+		(void)snprintf(to, 16, "%.0f d", s / 86400);
+	return to;
+}
+
+const char *text_duration(char to[24], nsec_t t)
+{
+	static const struct {
+		nsec_t unit;
+		const char *name;
+	} units[] = {{HOUR, "h"}, {MINUTE, "m"}, {SECOND, "s"}, {MSEC, "ms"}};
+
+	if (t == NSEC_NEVER)
+		return (void)text_copy(to, 24, "never"), to;
+	if (t == 0)
+		return (void)text_copy(to, 24, "0s"), to;
+	for (size_t i = 0; i < COUNT_OF(units); i++) {
+		if (t % units[i].unit != 0)
+			continue;
+		(void)snprintf(to, 24, "%lld%s", (long long)(t / units[i].unit),
+			units[i].name);
+		return to;
+	}
+	(void)snprintf(to, 24, "%lldns", (long long)t);
+	return to;
+}
+
+/* Levenshtein's distance, for words of up to 63 bytes. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[64];
+	size_t la = strlen(a);
+	size_t lb = strlen(b);
+
+	if (la > 63 || lb > 63)
+		return 64;
+	for (size_t j = 0; j <= lb; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= la; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= lb; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[lb];
+}
+
+const char *text_nearest(
+	const char *word, const char *const *names, size_t count)
+{
+	size_t allowed = strlen(word) / 3;
+	const char *best = NULL;
+
+	if (allowed < 1)
+		allowed = 1;
+	for (size_t i = 0; i < count; i++) {
+		size_t d = distance(word, names[i]);
+
+		if (d > allowed)
+			continue;
+		best = names[i];
+		if (d == 0)
+			break;
+		allowed = d - 1; /* a later one must be nearer */
+	}
+	return best;
+}

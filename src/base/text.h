@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include "base/nsec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Copy as strlcpy(3) does: always a NUL, returns the length of `from`. */
+size_t text_copy(char *to, size_t size, const char *from);
+
+/*
+ * Make bytes from a worker or a client harmless on a terminal: control bytes
+ * and invalid UTF-8 become \xNN, a tab a space; valid UTF-8 passes, but not
+ * the C1 controls.  Cuts at `size`.  Returns the length written.
+ */
+size_t text_escape(char *to, size_t size, const char *from, size_t len);
+
+/*
+ * The length of the valid UTF-8 sequence at the start of `s` (1-4), or 0
+ * where there is none (RFC 3629: no surrogates, no overlong forms).
+ */
+size_t text_utf8(const char *s, size_t len);
+bool text_is_utf8(const char *s, size_t len); /* all of it; NUL is refused */
+
+/* [A-Za-z0-9._-]{1,64}, not starting with '.' or '-'. */
+bool text_is_name(const char *s);
+
+/* Signals by name ("TERM", "SIGTERM", "RTMIN+3", "15"): -1 if there is none. */
+int text_signal(const char *name);
+/* "SIGTERM", "SIGRTMIN+3".  `to` holds at least 16 bytes; returned. */
+const char *text_signal_name(char to[16], int signal);
+
+/* For people: "0.3 s", "12 s", "4 min", "3 h", "2 d".  Returned. */
+const char *text_age(char to[16], nsec_t age);
+/* Exactly, as a user would write it: "200ms", "5s", "2m".  Returned. */
+const char *text_duration(char to[24], nsec_t t);
+
+/*
+ * Of `count` names, the one that `word` was most likely meant to be, or NULL
+ * when none is near (edit distance over a third of the length).
+ */
+const char *text_nearest(
+	const char *word, const char *const *names, size_t count);
+
+#endif

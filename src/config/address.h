@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_ADDRESS_H
+#define CONFIG_ADDRESS_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * What a `listen` value says: where, and with which options.  Plain data;
+ * nothing is opened, nothing is resolved but user and group names.
+ */
+enum address_kind {
+	ADDRESS_TCP,
+	ADDRESS_UDP,
+	ADDRESS_UNIX,    /* stream; path, or '@' and an abstract name */
+	ADDRESS_FD,      /* a descriptor that nclust was started with */
+	ADDRESS_INHERIT, /* by name, from nclust's own LISTEN_FDS */
+};
+
+struct address {
+	enum address_kind kind;
+	/* AF_INET, AF_INET6, AF_UNIX; AF_UNSPEC: a bare port (one dual-stack
+	 * socket, 0.0.0.0 where v6 is missing), or not known (fd, inherit) */
+	int family;
+	uint8_t ip[16];    /* network order; 4 bytes used for AF_INET */
+	uint32_t scope_id; /* of a link-local v6 address, else 0 */
+	uint16_t port;     /* host order; 0: nclust chooses once */
+	int fd;            /* ADDRESS_FD */
+	char *path;        /* unix path or "@name"; inherit: the name */
+
+	/* options; -1 or NULL: not given */
+	char *name; /* in LISTEN_FDNAMES; never NULL once parsed */
+	int backlog;
+	int mode;
+	long owner;      /* uid */
+	long group;      /* gid */
+	int v6only;      /* 0, 1 or -1 */
+	char *interface; /* SO_BINDTODEVICE */
+	bool freebind;
+	int defer_accept; /* seconds, TCP_DEFER_ACCEPT */
+	bool nonblock;
+	int rcvbuf; /* bytes */
+	int sndbuf;
+
+	/* canonical, without options: "tcp:0.0.0.0:8000", "tcp:*:8000" (bare
+	 * port), "tcp:[::1]:80", "unix:/run/x", "fd:3", "inherit:http" */
+	char *text;
+};
+
+/*
+ * Parse "ADDRESS[, option=value]...".  On success the address owns heap
+ * strings: address_fini().  On failure nothing is left and `err` says what
+ * was wanted and what was found.
+ * The default name: the port, the path's last part, "fd3", or the inherited
+ * name; characters that LISTEN_FDNAMES cannot carry (':' and control bytes)
+ * are an error in `name=`.
+ */
+int address_parse(struct address *a, const char *text, struct error *err);
+void address_fini(struct address *a);
+int address_copy(struct address *to, const struct address *from);
+
+/* The same place (text), whatever the options. */
+bool address_same_place(const struct address *a, const struct address *b);
+/* The same place and the same options. */
+bool address_equal(const struct address *a, const struct address *b);
+
+/* Everything back as a user would write it, options included; heap, or NULL
+ * when out of memory.  address_parse() of it gives an equal address. */
+char *address_format(const struct address *a);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/buffer.h"
+#include "config/settings.h"
+
+/*
+ * The front of config/: words to settings, and back.
+ *
+ * Every mistake is collected, not only the first: `struct faults` holds one
+ * line each ("shop.ini:12: cluster:web.workers: wanted …, found 'many'").
+ */
+struct faults {
+	struct buffer text; /* lines, each ended by '\n' */
+	unsigned count;
+	int status; /* EX_CONFIG or EX_USAGE; the first one's */
+};
+
+void faults_init(struct faults *f);
+void faults_fini(struct faults *f);
+
+/* What a command line asks for. */
+enum invocation_kind {
+	INVOKE_RUN,     /* `settings` is filled */
+	INVOKE_VERB,    /* `verb` and the words behind it, for cli/ */
+	INVOKE_HELP,    /* --help: print config_describe_help() */
+	INVOKE_VERSION, /* --version */
+};
+
+struct invocation {
+	enum invocation_kind kind;
+	struct settings *settings; /* INVOKE_RUN; owned by the caller */
+	int verb_argc;             /* INVOKE_VERB: the verb is verb_argv[0] */
+	char **verb_argv;          /* points into argv */
+};
+
+/*
+ * Read a command line (and the file that -c names).  A first word that is in
+ * `verbs` (NULL-terminated) makes it a verb's, read by cli/.  argc may be 0.
+ * Returns 0, or -1 with at least one fault and nothing to free.
+ */
+int config_read(struct invocation *out, int argc, char **argv,
+	const char *const *verbs, struct faults *faults);
+
+/*
+ * Read the same command line again: the file anew, the command line's own
+ * keys on top.  For reload.  `argv` is the one nclust was started with.
+ */
+int config_reread(
+	struct settings **out, int argc, char **argv, struct faults *faults);
+
+/* The rows of the option table, for people and programs. */
+int describe_help(struct buffer *out);         /* --help */
+int describe_mdoc_options(struct buffer *out); /* man/nclust.1 */
+int describe_mdoc_keys(struct buffer *out);    /* man/nclust.ini.5 */
+int describe_sample_ini(struct buffer *out);   /* etc/nclust.ini */
+int describe_completion_bash(struct buffer *out, const char *const *verbs);
+int describe_completion_zsh(struct buffer *out, const char *const *verbs);
+
+/* The effective settings and where each came from, as an INI file with
+ * comments, or as JSON: {"nclust":{"name":{"value":…,"origin":…}},…}. */
+int describe_settings(struct buffer *out, const struct settings *s, bool json);
+
+/* What a reload changes, per cluster and for the instance. */
+enum change {
+	CHANGE_NONE,
+	CHANGE_LIVE,    /* the new settings apply at once */
+	CHANGE_ROLL,    /* the workers must be replaced */
+	CHANGE_RESTART, /* only a restart of nclust can apply it */
+};
+
+struct diff_cluster {
+	const struct cluster_settings *old; /* NULL: a new cluster */
+	struct cluster_settings *new;       /* NULL: dropped */
+	enum change change;
+	bool workers_changed; /* `workers`: a scale is void */
+	bool command_changed; /* learned readiness is void */
+	char keys[256];       /* "workers, env": what changed */
+};
+
+struct diff {
+	struct diff_cluster *clusters; /* heap */
+	size_t count;
+	enum change instance;
+	char instance_keys[256];
+};
+
+/* Compare; 0, or -1 when out of memory.  Pointers are borrowed from both. */
+int diff_settings(
+	struct diff *d, const struct settings *old, const struct settings *new);
+void diff_fini(struct diff *d);
+
+#endif

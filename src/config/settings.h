@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_SETTINGS_H
+#define CONFIG_SETTINGS_H
+
+#include "base/error.h"
+#include "base/nsec.h"
+#include "config/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+/*
+ * What the user wants, as plain data that all others read.  Made by
+ * config/ from the option table (options.c), checked whole, and from then on
+ * never changed: a reload makes a new one.
+ *
+ * `struct settings` is one instance: [nclust] and its clusters.  A `struct
+ * cluster_settings` may outlive it, as workers of an old generation still
+ * run by it, so it is counted: cluster_settings_ref()/unref().
+ */
+
+enum workers_kind { WORKERS_FIXED, WORKERS_AUTO };
+
+/* "4", "auto", "auto-1", "auto/2", "2x": CPUs * multiply / divide - minus,
+ * at least 1. */
+struct workers_wanted {
+	enum workers_kind kind;
+	unsigned count;    /* WORKERS_FIXED; 1..10000 */
+	unsigned multiply; /* 1 unless "Nx" */
+	unsigned divide;   /* 1 unless "auto/N" */
+	unsigned minus;    /* 0 unless "auto-N" */
+};
+
+enum ready_mode { READY_AUTO, READY_NOTIFY, READY_ALIVE };
+enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
+enum log_mode { LOG_AUTO, LOG_INHERIT, LOG_PREFIX, LOG_OFF };
+enum cpu_mode { CPU_NONE, CPU_SPREAD };
+
+enum pass_dialect {
+	PASS_SYSTEMD = 1,
+	PASS_SERVER_STARTER = 2,
+	PASS_EINHORN = 4,
+	PASS_PORT = 8,
+	PASS_STDIN = 16,
+};
+
+/* One step of `stop-signal`: send it, wait so long; after the last: KILL. */
+struct stop_step {
+	int signal;
+	nsec_t wait;
+};
+#define STOP_STEPS_MAX 8
+
+/* What a received signal does (INTERFACE.md, section 4). */
+enum signal_deed {
+	DEED_DEFAULT, /* as the built-in table says */
+	DEED_NEXT,    /* to the next worker in turn */
+	DEED_ALL,
+	DEED_FIRST,
+	DEED_RESTART,
+	DEED_RELOAD,
+	DEED_STOP,
+	DEED_REOPEN_LOGS,
+	DEED_IGNORE,
+};
+struct signal_rule {
+	int signal; /* that nclust receives */
+	enum signal_deed deed;
+	int translated; /* what the worker gets in its place; 0: the same */
+};
+
+struct limit {
+	int resource; /* RLIMIT_... */
+	struct rlimit value;
+	bool given;
+};
+#define LIMITS_MAX 16
+
+struct strings {
+	char **list; /* NULL-terminated; NULL when empty */
+	size_t count;
+};
+
+struct cluster_settings {
+	unsigned refs;
+
+	char *name;
+	struct strings command; /* argv; templates not yet replaced */
+	char *command_text;     /* as the user wrote it */
+	struct workers_wanted workers;
+	struct address *listen;
+	size_t listen_count;
+	unsigned pass; /* enum pass_dialect, or-ed */
+	bool listen_pid;
+
+	char *directory; /* NULL: inherited */
+	char *chroot;
+	char *user; /* as written; the ids are resolved */
+	char *group;
+	long uid; /* -1: inherited */
+	long gid;
+	int umask;               /* -1: inherited */
+	int nice;                /* INT_MIN: inherited */
+	struct strings env;      /* K=V, in order */
+	struct strings env_file; /* paths */
+	bool clear_env;
+	bool no_new_privs;
+	bool capabilities_given;
+	uint64_t capabilities; /* bit n: CAP_n is kept */
+	struct limit limits[LIMITS_MAX];
+	enum cpu_mode cpu;
+
+	enum ready_mode ready;
+	nsec_t ready_alive; /* READY_ALIVE, and auto's fallback */
+	nsec_t start_timeout;
+
+	struct stop_step stop[STOP_STEPS_MAX];
+	unsigned stop_count; /* at least 1 */
+
+	nsec_t backoff_min;
+	nsec_t backoff_max;
+	unsigned backoff_jitter; /* per cent, 0..100 */
+	nsec_t stable_after;
+
+	enum restart_policy restart;
+	uint64_t success_exit[4]; /* bit n: exit status n is success */
+	unsigned give_up_count;   /* 0: never; at most GIVE_UP_MAX */
+	nsec_t give_up_window;
+
+	unsigned surge;
+	unsigned max_unavailable;
+	unsigned old_generations;
+
+	struct signal_rule *signals;
+	size_t signal_count;
+	enum log_mode log;
+};
+#define GIVE_UP_MAX 1000
+#define WORKERS_MAX 10000
+
+/* Where a value came from, for `nclust config` and messages. */
+enum origin_kind { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ARGV };
+
+struct settings {
+	char *name;              /* of the instance; never NULL */
+	char *runtime_directory; /* NULL: as os/rundir chooses */
+	char *control_group;     /* as written, or NULL */
+	long control_gid;        /* -1: none */
+	int log_level;           /* enum log_level */
+	char *pidfile;           /* NULL: none */
+
+	bool daemon;       /* -d; command line only */
+	char *config_file; /* NULL for a cluster of argv; absolute */
+
+	struct cluster_settings **clusters;
+	size_t cluster_count;
+
+	struct origin_table *origins; /* config/ alone looks inside */
+};
+
+void settings_free(struct settings *s); /* drops its clusters' references */
+
+struct cluster_settings *cluster_settings_ref(struct cluster_settings *c);
+void cluster_settings_unref(struct cluster_settings *c);
+
+static inline bool cluster_is_success(
+	const struct cluster_settings *c, unsigned status)
+{
+	return status < 256 &&
+		(c->success_exit[status / 64] >> (status % 64) & 1) != 0;
+}
+
+/* `workers` as a number, given the CPUs that may be used (at least 1). */
+unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus);
+
+#endif

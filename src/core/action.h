@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_ACTION_H
+#define CORE_ACTION_H
+
+#include "core/event.h"
+
+/*
+ * Everything that the core can ask for or tell, as data.  The list has a
+ * fixed size: the core never asks for more at a time, and when there is more
+ * to do cluster_next_deadline() is not later than now.
+ */
+enum action_kind {
+	ACTION_SPAWN,  /* slot, worker, generation, settings; answered, before
+			  any other event of this worker, by SPAWNED or
+			  SPAWN_FAILED */
+	ACTION_SIGNAL, /* slot, worker, signal: to the process itself */
+	ACTION_KILL,   /* slot, worker: SIGKILL to its whole process group */
+	ACTION_REPORT, /* report: something worth telling */
+	ACTION_ENDED,  /* status: nothing runs and nothing will; told once */
+};
+
+enum report_kind {
+	REPORT_STARTED,         /* slot, worker, pid, generation */
+	REPORT_READY,           /* slot, worker; age */
+	REPORT_EXITED,          /* slot, worker, ending, age, was_ready, asked,
+				   why, wait (next try; NSEC_NEVER: none) */
+	REPORT_STOPPING,        /* slot, worker: the first stop signal */
+	REPORT_STOP_TIMEOUT,    /* slot, worker: the grace is over; signal is
+				   what comes next */
+	REPORT_UNKILLABLE,      /* slot, worker, pid: outlived SIGKILL */
+	REPORT_START_TIMEOUT,   /* slot, worker, age */
+	REPORT_SLOT_ENDED,      /* slot: not started again (restart policy) */
+	REPORT_ALL_READY,       /* all wanted workers ready (told at each change
+				   from "not all" to "all") */
+	REPORT_SCALED,          /* count */
+	REPORT_GAVE_UP,         /* count deaths in span */
+	REPORT_ROLLOUT_STARTED, /* rollout, generation, count = of */
+	REPORT_ROLLOUT_STEP,    /* rollout, slot, count = done */
+	REPORT_ROLLOUT_DONE,    /* rollout */
+	REPORT_ROLLOUT_FAILED,  /* rollout, slot, worker, ending, why, age */
+	REPORT_ROLLOUT_SUPERSEDED, /* rollout: a newer one took its place */
+	REPORT_STATE,              /* state: the cluster's state changed */
+	REPORT_SURPRISE,           /* worker, an event that its state does not
+				   expect: a bug, told once each */
+};
+
+/* Why nclust ended a worker, if it did. */
+enum why {
+	WHY_ITSELF,        /* it ended by itself */
+	WHY_STOP,          /* the cluster stops or shrinks */
+	WHY_ROLL,          /* replaced */
+	WHY_START_TIMEOUT, /* not ready in time */
+	WHY_ROLL_FAILED,   /* removed, as the rollout failed */
+};
+
+enum cluster_state {
+	CLUSTER_STARTING,
+	CLUSTER_RUNNING,
+	CLUSTER_DEGRADED, /* was running; fewer ready than wanted */
+	CLUSTER_ROLLING,
+	CLUSTER_STOPPING,
+	CLUSTER_STOPPED,
+	CLUSTER_FAILED, /* gave up, or could not be started at all */
+};
+
+struct report {
+	enum report_kind kind;
+	uint32_t slot;
+	uint64_t worker;
+	pid_t pid;
+	unsigned generation;
+	unsigned rollout;
+	unsigned count;
+	int signal;
+	nsec_t age; /* of the worker: since its start, or, for an end of
+			      one that was ready, since then */
+	nsec_t wait;
+	nsec_t span;
+	bool was_ready;
+	enum why why;
+	enum cluster_state state;
+	struct ending ending;
+};
+
+struct action {
+	enum action_kind kind;
+	uint32_t slot;
+	uint64_t worker;
+	unsigned generation;
+	int signal;
+	int status;
+	struct cluster_settings *settings; /* borrowed, until the next event */
+	struct report report;
+};
+
+#define ACTIONS_MAX 64
+
+struct actions {
+	struct action list[ACTIONS_MAX];
+	unsigned count;
+};
+
+#endif

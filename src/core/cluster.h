@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_CLUSTER_H
+#define CORE_CLUSTER_H
+
+#include "base/nsec.h"
+#include "core/action.h"
+#include "core/event.h"
+
+/*
+ * A cluster decides when to start, stop, wait and give up.  It makes no
+ * system call, reads no clock and, once cluster_init() or cluster_reserve()
+ * has got the memory, allocates nothing.  Time is in the event, randomness is
+ * a seed: a run is a function of (settings, seed, events).
+ *
+ * Contract of use: hand every event to cluster_handle(), carry out the
+ * actions in order (a SPAWN is answered by SPAWNED or SPAWN_FAILED before
+ * anything else about that worker), and send EVENT_TICK when
+ * cluster_next_deadline() has come.  The work of one call does not grow with
+ * the number of slots: what concerns all of them is done a few slots at a
+ * time, with the next deadline at "now" until all is done.
+ */
+struct cluster;
+
+/* Takes a reference of its own to `settings`; slots start empty, the first
+ * EVENT_TICK fills them.  NULL when out of memory. */
+struct cluster *cluster_new(
+	struct cluster_settings *settings, unsigned wanted, uint64_t seed);
+void cluster_free(struct cluster *c); /* no worker may be alive */
+
+/* Make room for `count` slots, for a coming EVENT_SCALE.  0 or -1. */
+int cluster_reserve(struct cluster *c, unsigned count);
+
+void cluster_handle(
+	struct cluster *c, const struct event *event, struct actions *out);
+
+/* When the next EVENT_TICK is due, or NSEC_NEVER. */
+nsec_t cluster_next_deadline(const struct cluster *c);
+
+/*
+ * The worker that is next in turn among the ready ones (round robin): its
+ * slot, and moves on; SLOT_ALL if none is ready.  `first`: the lowest ready
+ * slot, and the turn stays.
+ */
+uint32_t cluster_next_in_turn(struct cluster *c, bool first);
+
+/* ---- looking at it (status); nothing here changes it ---- */
+
+struct rollout_view {
+	bool under_way;
+	unsigned id;
+	unsigned to; /* generation */
+	unsigned done;
+	unsigned of;
+	uint32_t slot;   /* waited for; SLOT_ALL: none */
+	nsec_t since;    /* point in time of its start */
+	bool going_back; /* undoing a failed one */
+};
+
+enum slot_state { /* as users see it */
+	SLOT_EMPTY,
+	SLOT_STARTING,
+	SLOT_READY,
+	SLOT_DRAINING,
+	SLOT_STOPPING,
+	SLOT_BACKOFF,
+	SLOT_FAILED,
+	SLOT_ENDED, /* ended with success and not started again */
+};
+
+struct worker_view {
+	uint64_t id;
+	pid_t pid;
+	unsigned generation;
+	enum slot_state state;
+	nsec_t born;
+	nsec_t ready_at; /* NSEC_NEVER: not ready yet */
+};
+
+struct slot_view {
+	enum slot_state state;
+	unsigned workers;             /* alive: 0, 1 or 2 */
+	struct worker_view worker[2]; /* [0] is the one that state tells of */
+	unsigned restarts;
+	nsec_t next_try;    /* point in time; NSEC_NEVER */
+	struct ending last; /* ENDING_NONE: nobody has died yet */
+	enum why last_why;
+	nsec_t last_age;
+};
+
+const struct cluster_settings *cluster_settings(const struct cluster *c);
+enum cluster_state cluster_state(const struct cluster *c);
+unsigned cluster_wanted(const struct cluster *c);
+unsigned cluster_ready(const struct cluster *c); /* counters, not counted */
+unsigned cluster_alive(const struct cluster *c);
+unsigned cluster_generation(const struct cluster *c);
+uint32_t cluster_slots(const struct cluster *c);    /* also those that leave */
+bool cluster_ever_ready(const struct cluster *c);   /* any worker, ever */
+bool cluster_knows_notify(const struct cluster *c); /* READY=1 was seen */
+void cluster_view_slot(
+	const struct cluster *c, uint32_t slot, struct slot_view *view);
+void cluster_view_rollout(const struct cluster *c, struct rollout_view *view);
+
+const char *cluster_state_name(enum cluster_state state);
+const char *slot_state_name(enum slot_state state);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_CGROUP_H
+#define OS_CGROUP_H
+
+#include <stdbool.h>
+
+/*
+ * What our cgroup allows.  Works with v1, v2, hybrid, and with no /sys or
+ * /proc at all.  `root` is "" in earnest; tests give a directory with a copy
+ * of /proc and /sys beneath it.
+ */
+
+/* The smallest CPU quota over all ancestors, in CPUs rounded up; 0: none. */
+unsigned cgroup_cpu_quota(const char *root);
+/* 0: none found, 1 or 2 (the one that limits memory). */
+int cgroup_version(const char *root);
+/* The smallest memory limit over all ancestors, in bytes; 0: none. */
+unsigned long long cgroup_memory_limit(const char *root);
+/* The pids limit; 0: none. */
+unsigned long long cgroup_pids_limit(const char *root);
+/* How many processes the OOM killer has ended in our cgroup (v2:
+ * memory.events oom_kill, v1: memory.oom_control), else on the whole machine
+ * (/proc/vmstat oom_kill); -1: cannot be told. */
+long cgroup_oom_kills(const char *root);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_CLOCK_H
+#define OS_CLOCK_H
+
+#include "base/nsec.h"
+
+/* CLOCK_MONOTONIC: does not jump, stands still in suspend. */
+nsec_t clock_now(void);
+/* CLOCK_REALTIME, seconds and more since 1970; only to show to people. */
+double clock_wall(void);
+
+#endif

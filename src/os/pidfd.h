@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_PIDFD_H
+#define OS_PIDFD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* How a process ended. */
+struct pidfd_end {
+	bool signalled;
+	int code; /* exit status, or signal */
+	bool core_dumped;
+};
+
+int pidfd_of(pid_t pid);                 /* CLOEXEC; -1 and errno */
+int pidfd_signal(int pidfd, int signal); /* -1 and errno */
+
+/*
+ * Send to the whole process group that the process leads.  With
+ * PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9) by pidfd; else kill(-pid), which is
+ * safe only while the leader is not reaped: the caller guarantees that.
+ */
+int pidfd_signal_group(int pidfd, pid_t pid, int signal);
+
+/* Has it ended?  1: yes, and *end is filled; 0: no; -1: errno.  Does not
+ * reap (WNOWAIT): its group may still be signalled. */
+int pidfd_peek(int pidfd, struct pidfd_end *end);
+/* The same, and reap it. */
+int pidfd_reap(int pidfd, struct pidfd_end *end);
+
+/*
+ * Any ended child, without reaping it: its pid, 0 when there is none, -1 and
+ * errno (ECHILD: no children at all).
+ */
+pid_t child_peek_any(void);
+int child_reap(pid_t pid); /* one that child_peek_any() told of */
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_PROCESS_H
+#define OS_PROCESS_H
+
+#include "base/nsec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* What /proc/PID/stat tells; one open, one read. */
+struct process_facts {
+	char state; /* R S D T t Z … */
+	pid_t parent;
+	pid_t session;
+	nsec_t cpu; /* user and system time used */
+	size_t rss; /* bytes */
+};
+int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
+
+/* Our own children: pids into `list`, up to `most`; returns how many there
+ * are (may be more), or -1 where the kernel has no children file. */
+long process_children(pid_t *list, size_t most);
+
+/* Does its environment hold exactly this "K=V"?  -1: cannot be read. */
+int process_has_env(pid_t pid, const char *entry);
+
+/* Its command name (/proc/PID/comm), "?" if it is gone.  Returned. */
+const char *process_name(pid_t pid, char *to, size_t size);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_RUNDIR_H
+#define OS_RUNDIR_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/*
+ * The runtime directory (INTERFACE.md section 6): where it is, and that it is
+ * ours.  Checked by descriptor: owner root or us, nobody else may write, no
+ * symlink; everything below is reached by *at() calls.
+ *
+ * Which: `wanted` (runtime-directory), else $NCLUST_RUNTIME_DIR (not under
+ * AT_SECURE), else /run/nclust for root, else $XDG_RUNTIME_DIR/nclust, else
+ * /run/user/UID/nclust; never a shared temporary directory.
+ */
+
+/* Its path into `path`; -1 and `err` that says what to set. */
+int rundir_path(const char *wanted, char *path, size_t size, struct error *err);
+
+/* An instance's place, held while it runs. */
+struct rundir {
+	char path[4096]; /* …/NAME */
+	int dir;         /* O_PATH | O_DIRECTORY of …/NAME */
+	int notify_dir;  /* of …/NAME/notify */
+	int lock;        /* the lock, held */
+};
+
+/*
+ * Make and check the directories (0755, NAME 0711, notify 0711) and take the
+ * lock, retried for 1 s.  Somebody else has it: err->status EX_UNAVAILABLE-like
+ * 75, and the sentence says which pid.  `group` (-1: none): the control group.
+ */
+int rundir_open(struct rundir *r, const char *wanted, const char *name,
+	long group, struct error *err);
+/* Remove what we made (notify/, control, lock, NAME) and let go. */
+void rundir_close(struct rundir *r);
+
+/* For clients: the directory of an existing instance, checked the same way
+ * (owner root or us).  The O_PATH descriptor, or -1: err->status 69 where it
+ * does not exist. */
+int rundir_find(const char *wanted, const char *name, struct error *err);
+
+/* Names of all instances that have a control socket, sorted; heap list and
+ * heap strings.  Returns how many, or -1. */
+long rundir_list(const char *wanted, char ***names, struct error *err);
+
+/* Write a pid file by temporary name and rename; the directory must be ours
+ * or root's.  -1 and `err`. */
+int rundir_write_pidfile(const char *path, pid_t pid, struct error *err);
+
+#endif

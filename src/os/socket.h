@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_SOCKET_H
+#define OS_SOCKET_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+/* A listening (or, for UDP, bound) socket, as a plan. */
+struct socket_plan {
+	int family; /* AF_INET, AF_INET6, AF_UNIX; AF_UNSPEC: dual
+				stack, 0.0.0.0 where v6 is missing */
+	int type;   /* SOCK_STREAM or SOCK_DGRAM */
+	uint8_t ip[16];
+	uint32_t scope_id;
+	uint16_t port;     /* host order */
+	const char *path;  /* unix; '@' first: abstract */
+	int backlog;       /* -1: somaxconn */
+	int mode;          /* unix; -1: by umask */
+	long owner, group; /* unix; -1: ours */
+	int v6only;        /* -1: 0 for AF_UNSPEC, else the system's */
+	const char *interface;
+	bool freebind;
+	int defer_accept; /* seconds; -1 */
+	bool nonblock;
+	int rcvbuf, sndbuf; /* -1 */
+	const char *text;   /* for messages */
+};
+
+/*
+ * Open, set, bind and listen; CLOEXEC, SO_REUSEADDR.  A unix path: a stale
+ * socket is replaced once connect(2) has proved it dead, a live one is refused
+ * (EADDRINUSE), anything that is no socket is never touched; paths too long
+ * for sun_path go through /proc/self/fd.  Mode and owner are right from the
+ * first moment that the path exists.  *made (dev, ino) identifies the file.
+ * Returns the descriptor, or -1 with `err`.
+ */
+struct socket_file {
+	dev_t dev;
+	ino_t ino; /* 0: no file */
+};
+int socket_open(const struct socket_plan *plan, struct socket_file *made,
+	struct error *err);
+
+/* Remove the file if it still is the one we made. */
+void socket_unlink(const char *path, const struct socket_file *made);
+
+/* Is it a socket, of which type, and listening?  For descriptors that came
+ * from outside.  -1 and `err`. */
+struct socket_facts {
+	int family;
+	int type;
+	bool listening;
+	uint16_t port;  /* 0: none */
+	char text[128]; /* "tcp:127.0.0.1:80", "unix:/run/x" */
+};
+int socket_look(int fd, struct socket_facts *facts, struct error *err);
+
+/* Change the backlog of a listening socket. */
+int socket_backlog(int fd, int backlog);
+int socket_set_nonblock(int fd, bool on);
+
+/*
+ * A unix stream or datagram socket bound to `name` in a directory: for control
+ * and notify.  Born with `mode` and owned by uid:gid (-1: ours).  SO_PASSCRED
+ * for datagrams.  Nonblocking, CLOEXEC.  An existing file is replaced: the
+ * caller holds the lock.
+ */
+int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
+	long gid, struct error *err);
+/* Connect to `name` in a directory (stream, blocking, CLOEXEC). */
+int socket_connect_at(int dirfd, const char *name, struct error *err);
+
+/* SO_PEERCRED; and whether gid is among the peer's groups (SO_PEERGROUPS). */
+int socket_peer(int fd, struct ucred *cred);
+bool socket_peer_in_group(int fd, gid_t gid);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_CONTROL_H
+#define PROTOCOL_CONTROL_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The control protocol: JSON-RPC 2.0, one object a line, both ways
+ * (INTERFACE.md section 6, man/nclust-control.7).  Bytes <-> structs, nothing
+ * else; daemon and client share it.
+ */
+#define CONTROL_VERSION 1
+#define CONTROL_LINE_MAX (64U * 1024) /* of a request, newline included */
+#define CONTROL_DEPTH_MAX 16
+#define CONTROL_RESULT_MAX (16U * 1024 * 1024)
+
+enum control_method {
+	METHOD_STATUS,
+	METHOD_RESTART,
+	METHOD_RELOAD,
+	METHOD_SCALE,
+	METHOD_STOP,
+	METHOD_SIGNAL,
+	METHOD_EVENTS,
+	METHOD_CONFIG,
+	METHODS,
+};
+const char *control_method_name(enum control_method method);
+bool control_method_writes(enum control_method method);
+
+enum control_error {
+	CONTROL_PARSE = -32700,
+	CONTROL_INVALID = -32600,
+	CONTROL_NO_METHOD = -32601,
+	CONTROL_PARAMS = -32602,
+	CONTROL_INTERNAL = -32603,
+	CONTROL_NOT_FOUND = -32000,
+	CONTROL_BUSY = -32001,
+	CONTROL_NOT_PERMITTED = -32002,
+	CONTROL_FAILED = -32003,
+	CONTROL_TIMED_OUT = -32004,
+	CONTROL_BAD_CONFIG = -32005, /* reload: the file has mistakes; each is
+					a line of the message */
+};
+/* The client's exit status for an error code (INTERFACE.md section 1). */
+int control_exit_status(int code);
+
+enum scale_kind { SCALE_TO, SCALE_BY };
+
+struct control_request {
+	char id[80]; /* as JSON text: a number or a string */
+	enum control_method method;
+	char target[160]; /* cluster, or cluster.slot; "": the instance */
+	bool no_wait;     /* all that change something */
+	enum scale_kind scale_kind;
+	int count;   /* scale: {"count":4} or {"by":-1} */
+	int signal;  /* signal: {"signal":"USR1"} */
+	bool all;    /* signal */
+	bool now;    /* stop */
+	bool follow; /* events */
+	int last;    /* events: {"last":N}, -1: all that are kept */
+};
+
+/*
+ * Decode one line (without its newline).  0; or -1 with *code and `err`, and
+ * `id` filled where one could be read (else "null").  Refuses: batches, no id,
+ * unknown fields, depth over CONTROL_DEPTH_MAX (checked before parsing),
+ * invalid UTF-8, NUL, numbers out of range, a target that is no target.
+ */
+int control_decode(struct control_request *r, const char *line, size_t len,
+	int *code, struct error *err);
+/* The same request as one line with its newline. */
+int control_encode(struct buffer *out, const struct control_request *r);
+
+/* Lines of the server, each with its newline. */
+int control_put_hello(struct buffer *out, const char *name, int pid,
+	const char *version, const char *const *clusters, size_t count);
+int control_put_error(
+	struct buffer *out, const char *id, int code, const char *message);
+/* `{"jsonrpc":"2.0","id":ID,"result":` … the caller writes the value … */
+int control_begin_result(struct buffer *out, const char *id);
+/* … and this ends it: `}` and newline. */
+int control_end_result(struct buffer *out);
+/* A notification: {"jsonrpc":"2.0","method":"event","params":PARAMS}; params
+ * is JSON text of an object; with `id` "request":ID is put into it. */
+int control_put_event(struct buffer *out, const char *id, const char *params);
+
+/* "web", "web.2", "shop/web", "shop/web.2": split at the slash; a slot is a
+ * last part of digits.  As names may hold dots, who knows the clusters
+ * decides: `whole` is the part behind the slash, `cluster` and `slot` its
+ * reading as a slot (slot -1: it has none). */
+struct control_target {
+	char instance[65]; /* "": none given */
+	char whole[96];
+	char cluster[65];
+	long slot;
+};
+int control_parse_target(
+	struct control_target *t, const char *text, struct error *err);
+
+#endif

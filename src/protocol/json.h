@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_JSON_H
+#define PROTOCOL_JSON_H
+
+#include "base/buffer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The one JSON writer: compact, into a buffer, so that a large result can be
+ * made in slices (a tree of 5,000 workers would cost the supervisor megabytes
+ * and a long loop turn).  Reading is jansson's.
+ *
+ * Strings: < 0x20, 0x7f-0x9f, '"', '\' are escaped, invalid UTF-8 becomes
+ * U+FFFD.  Commas are its business.  Failure (memory, limit) is the buffer's
+ * `failed` flag.  Depth is bounded at 16 and asserted.
+ */
+struct json_writer {
+	struct buffer *out;
+	unsigned depth;
+	uint32_t started; /* bit d: something stands at depth d already */
+	bool keyed;       /* a key was written, its value is next */
+};
+
+void json_begin(struct json_writer *w, struct buffer *out);
+void json_open_object(struct json_writer *w);
+void json_close_object(struct json_writer *w);
+void json_open_array(struct json_writer *w);
+void json_close_array(struct json_writer *w);
+void json_key(struct json_writer *w, const char *key);
+void json_text(struct json_writer *w, const char *text); /* NULL: null */
+void json_bytes(struct json_writer *w, const char *text, size_t len);
+void json_int(struct json_writer *w, int64_t n);
+void json_real(struct json_writer *w, double d, int decimals);
+void json_bool(struct json_writer *w, bool b);
+void json_null(struct json_writer *w);
+void json_raw(struct json_writer *w, const char *json); /* a whole value */
+
+/* key and value at once */
+void json_put_text(struct json_writer *w, const char *key, const char *text);
+void json_put_int(struct json_writer *w, const char *key, int64_t n);
+void json_put_real(
+	struct json_writer *w, const char *key, double d, int decimals);
+void json_put_bool(struct json_writer *w, const char *key, bool b);
+void json_put_null(struct json_writer *w, const char *key);
+
+#endif

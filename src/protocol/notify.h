@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_NOTIFY_H
+#define PROTOCOL_NOTIFY_H
+
+#include "base/nsec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * sd_notify(3) datagrams: lines "KEY=VALUE".  Source: sd_notify(3) and
+ * systemd.exec(5).  Unknown keys are ignored, as there; a datagram with a NUL
+ * inside, or over NOTIFY_MAX bytes, is refused whole.
+ */
+#define NOTIFY_MAX 4096
+
+struct notify_message {
+	bool ready;
+	bool reloading;
+	bool stopping;
+	bool watchdog; /* WATCHDOG=1 */
+	bool barrier;  /* BARRIER=1: close the descriptor that came */
+	bool has_status;
+	char status[256]; /* STATUS=, cut at a UTF-8 boundary; may be "" */
+	bool has_errno;
+	int error; /* ERRNO= */
+	bool has_extend;
+	nsec_t extend;     /* EXTEND_TIMEOUT_USEC= */
+	bool has_main_pid; /* MAINPID=: told, never obeyed */
+	long main_pid;
+};
+
+/* 0; -1: not a message at all (nothing of it counts). */
+int notify_decode(struct notify_message *m, const char *data, size_t len);
+
+/* What nclust itself tells its service manager; into `to`, the length
+ * returned (0: did not fit).  monotonic: for RELOADING (MONOTONIC_USEC). */
+size_t notify_encode(char *to, size_t size, const struct notify_message *m,
+	nsec_t monotonic);
+
+#endif
