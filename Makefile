@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+#
+# One Makefile for everything; `make help` lists the targets.  Objects go to
+# build/$(V)/, one directory per variant (plain, asan, cover, …).  CC, CFLAGS,
+# LDFLAGS, PREFIX and DESTDIR are yours to set; WERROR=1 makes warnings fatal.
+
+VERSION = 1.0.0
+V = plain
+
+CC = gcc
+CFLAGS = -O2 -g
+LDFLAGS =
+WERROR =
+PREFIX = /usr/local
+DESTDIR =
+
+bindir = $(PREFIX)/bin
+mandir = $(PREFIX)/share/man
+docdir = $(PREFIX)/share/doc/nclust
+unitdir = $(PREFIX)/lib/systemd/system
+bashdir = $(PREFIX)/share/bash-completion/completions
+zshdir = $(PREFIX)/share/zsh/site-functions
+
+B = build/$(V)
+
+# --- Flags -----------------------------------------------------------------
+
+# $(call try,FLAG…): the flags, if this compiler takes them.
+try = $(shell echo 'int main(void) { return 0; }' | \
+	$(CC) -Werror $(1) -x c -o /dev/null - 2>/dev/null && echo '$(1)')
+
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wformat=2 -Wvla \
+	-Wstrict-prototypes -Wmissing-prototypes -Werror=format-security \
+	-Werror=implicit-function-declaration $(if $(WERROR),-Werror)
+
+# HARDEN= leaves all of it out, for sanitizers and coverage.
+HARDEN = 1
+ifneq ($(HARDEN),)
+# clang before 16 wants the zeroing of variables asked for twice.
+ZERO_INIT := $(or $(call try,-ftrivial-auto-var-init=zero),$(call \
+	try,-ftrivial-auto-var-init=zero \
+	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang))
+ARCH_HARDENING := $(call try,-fstack-clash-protection) \
+	$(call try,-fcf-protection=full)
+HARDENING = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
+	-fPIE -fno-strict-overflow -fno-delete-null-pointer-checks \
+	$(ZERO_INIT) $(ARCH_HARDENING)
+PIE = -pie
+ifneq ($(STATIC),)
+PIE = -static-pie
+endif
+HARDENED_LINK = $(PIE) -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code
+endif
+
+SAN_FLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer)
+
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Isrc -DNCLUST_VERSION='"$(VERSION)"' \
+	$(WARNINGS) $(HARDENING) $(CFLAGS) $(SAN_FLAGS) $(EXTRA_CFLAGS)
+ALL_LDFLAGS = $(HARDENED_LINK) -Wl,--as-needed $(SAN_FLAGS) $(LDFLAGS)
+LIBS = -lev -linih -ljansson -lm
+CHECK_LIBS = -lcheck -lsubunit -lrt -lm -lpthread
+
+# --- What there is ---------------------------------------------------------
+
+SOURCES := $(wildcard src/*.c src/*/*.c)
+HEADERS := $(wildcard src/*/*.h)
+UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
+UNIT_COMMON := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c))
+SIM_SOURCES := $(wildcard tests/sim/*.c)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+FIXTURE_SOURCES := $(wildcard tests/fixtures/*.c)
+BENCH_SOURCES := $(wildcard tests/bench/*.c)
+C_FILES := $(SOURCES) $(HEADERS) $(wildcard tests/*/*.c tests/*/*.h)
+
+OBJECTS := $(SOURCES:%.c=$(B)/%.o)
+MAIN := $(B)/src/main.o
+ARCHIVE := $(B)/libnclust.a
+UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(B)/unit/%)
+FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(B)/fuzz/%)
+FIXTURES := $(FIXTURE_SOURCES:tests/fixtures/%.c=build/fixtures/%)
+BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
+PAGES := $(wildcard man/*.[1-8])
+
+# `make VERBOSE=1` shows the whole commands.
+ifeq ($(VERBOSE),)
+say = @echo '  $(1)' $@;
+endif
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
+	bench-programs check unit sim e2e lint asan valgrind fuzz cover mutate \
+	format bench man install uninstall dist deb static clean help FORCE
+
+# --- Building --------------------------------------------------------------
+
+all: nclust ## the program, ./nclust (this is the default)
+
+# A variant of its own stays in its directory; only the plain one comes here.
+nclust: $(B)/nclust
+	$(if $(filter plain,$(V)),cp $< $@.new && mv -f $@.new $@,@:)
+
+$(B)/nclust: $(MAIN) $(ARCHIVE)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(MAIN) $(ARCHIVE) $(LIBS)
+
+$(ARCHIVE): $(filter-out $(MAIN),$(OBJECTS))
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
+
+# Other flags than last time: everything is compiled anew.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo $(call quote,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)) | \
+		cmp -s - $@ || \
+		echo $(call quote,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)) >$@
+quote = '$(subst ','\'',$(1))'
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) -MMD -MP -c -o $@ $<
+
+# --- Test programs ---------------------------------------------------------
+
+$(B)/unit/%: $(B)/tests/unit/%.o $(UNIT_COMMON:%.c=$(B)/%.o) $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(CHECK_LIBS)
+
+$(B)/sim/sim: $(SIM_SOURCES:%.c=$(B)/%.o) $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/fuzz/%: $(B)/tests/fuzz/%.o $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+build/fixtures/%: build/plain/tests/fixtures/%.o
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
+
+build/bench/%: build/plain/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lm
+
+unit-programs: $(UNIT_TESTS)
+sim-program: $(if $(SIM_SOURCES),$(B)/sim/sim)
+fuzz-programs: $(FUZZERS)
+fixtures: $(FIXTURES)
+bench-programs: $(BENCHES) $(FIXTURES)
+
+# --- Testing ---------------------------------------------------------------
+
+check: ## everything that must hold before a change is offered
+	scripts/check
+
+unit: unit-programs ## the unit tests (TESTS="cluster ini" for some)
+	@scripts/run-unit $(if $(TESTS),$(TESTS:%=$(B)/unit/test_%),$(UNIT_TESTS))
+
+sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
+	$(if $(SEED),$(B)/sim/sim --seed $(SEED),$(B)/sim/sim $(if \
+		$(SEEDS),--seeds $(SEEDS)))
+
+e2e: all fixtures ## the end-to-end tests with real programs (TESTS=respawn)
+	scripts/run-e2e $(TESTS)
+
+lint: all ## arrows, gates, clang-tidy, cppcheck, shellcheck, mandoc, format
+	scripts/lint
+
+SANITIZED = V=asan CC=clang HARDEN= SAN=address,undefined CFLAGS='-O1 -g'
+
+asan: ## unit tests and simulation under AddressSanitizer and UBSan
+	$(MAKE) $(SANITIZED) build/asan/nclust unit sim
+
+valgrind: unit-programs ## the unit tests under valgrind
+	scripts/run-unit --valgrind $(UNIT_TESTS)
+
+fuzz: ## each fuzz target for SECONDS=10
+	$(MAKE) V=fuzz CC=clang HARDEN= SAN=address,undefined CFLAGS='-O1 -g' \
+		OBJECT_CFLAGS=-fsanitize=fuzzer-no-link fuzz-programs
+	scripts/run-fuzz $(or $(SECONDS),10)
+
+cover: ## line coverage of the unit tests and the simulation
+	$(MAKE) V=cover HARDEN= CFLAGS='-O0 -g --coverage' unit sim
+	scripts/cover build/cover
+
+mutate: ## break the core in known ways; the simulation must notice each
+	scripts/mutate
+
+bench: all bench-programs ## the figures, against the neighbours
+	scripts/bench
+
+format: ## clang-format all C files
+	clang-format -i $(C_FILES)
+
+# --- Generated texts -------------------------------------------------------
+
+man: nclust ## write the generated parts of man/ and etc/ anew
+	scripts/generate
+
+# --- Installing ------------------------------------------------------------
+
+install: all ## into DESTDIR and PREFIX (default /usr/local)
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) \
+		$(DESTDIR)$(docdir) $(DESTDIR)$(bashdir) $(DESTDIR)$(zshdir)
+	install -m 755 nclust $(DESTDIR)$(bindir)/nclust
+	for page in $(PAGES); do \
+		section=$${page##*.}; \
+		install -d $(DESTDIR)$(mandir)/man$$section && \
+		install -m 644 $$page $(DESTDIR)$(mandir)/man$$section/ || \
+		exit 1; \
+	done
+	sed 's,@bindir@,$(bindir),g' etc/nclust@.service \
+		>$(DESTDIR)$(unitdir)/nclust@.service
+	chmod 644 $(DESTDIR)$(unitdir)/nclust@.service
+	install -m 644 etc/nclust.ini COPYING README.md $(DESTDIR)$(docdir)/
+	install -m 644 etc/completion/nclust.bash $(DESTDIR)$(bashdir)/nclust
+	install -m 644 etc/completion/_nclust $(DESTDIR)$(zshdir)/_nclust
+
+uninstall: ## what install has put there
+	rm -f $(DESTDIR)$(bindir)/nclust $(DESTDIR)$(unitdir)/nclust@.service \
+		$(DESTDIR)$(bashdir)/nclust $(DESTDIR)$(zshdir)/_nclust
+	for page in $(notdir $(PAGES)); do \
+		rm -f $(DESTDIR)$(mandir)/man$${page##*.}/$$page || exit 1; \
+	done
+	rm -rf $(DESTDIR)$(docdir)
+
+dist: ## the source archive, build/nclust-VERSION.tar.gz
+	@mkdir -p build
+	git archive --prefix=nclust-$(VERSION)/ HEAD | gzip -9n \
+		>build/nclust-$(VERSION).tar.gz
+
+deb: ## a Debian package, build/nclust_VERSION_ARCH.deb
+	scripts/make-deb $(VERSION)
+
+static: ## a static program, build/static/nclust
+	$(MAKE) V=static STATIC=1 build/static/nclust
+
+clean: ## all that was built
+	rm -rf build nclust
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' \
+		$(MAKEFILE_LIST)
+
+-include $(OBJECTS:.o=.d) $(wildcard $(B)/tests/*/*.d build/plain/tests/*/*.d)
