@@ -58,8 +58,8 @@ static void emit(const char *text)
 		sink.dropped++;
 }
 
-static void __attribute__((format(printf, 1, 0))) say(
-	const char *format, va_list args, int sys)
+static void __attribute__((format(printf, 1, 0)))
+say(const char *format, va_list args, int sys)
 {
 	char raw[900];
 	char clean[1300];
