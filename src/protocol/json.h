@@ -16,6 +16,9 @@
  * Strings: < 0x20, 0x7f-0x9f, '"', '\' are escaped, invalid UTF-8 becomes
  * U+FFFD.  Commas are its business.  Failure (memory, limit) is the buffer's
  * `failed` flag.  Depth is bounded at 16 and asserted.
+ *
+ * No function here may have the name of one of jansson's (json_null,
+ * json_real, json_string, …): the program's would be called by the library.
  */
 struct json_writer {
 	struct buffer *out;
@@ -33,9 +36,9 @@ void json_key(struct json_writer *w, const char *key);
 void json_text(struct json_writer *w, const char *text); /* NULL: null */
 void json_bytes(struct json_writer *w, const char *text, size_t len);
 void json_int(struct json_writer *w, int64_t n);
-void json_real(struct json_writer *w, double d, int decimals);
+void json_decimal(struct json_writer *w, double d, int decimals);
 void json_bool(struct json_writer *w, bool b);
-void json_null(struct json_writer *w);
+void json_nil(struct json_writer *w);
 void json_raw(struct json_writer *w, const char *json); /* a whole value */
 
 /* key and value at once */

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/control.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "protocol/json.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#define SCALE_MOST 10000
+#define LAST_MOST 1000000
+#define SLOT_DIGITS 6
+
+/* The fields of `params`, as a set. */
+enum field {
+	FIELD_TARGET = 1 << 0,
+	FIELD_NO_WAIT = 1 << 1,
+	FIELD_COUNT = 1 << 2,
+	FIELD_BY = 1 << 3,
+	FIELD_SIGNAL = 1 << 4,
+	FIELD_ALL = 1 << 5,
+	FIELD_NOW = 1 << 6,
+	FIELD_FOLLOW = 1 << 7,
+	FIELD_LAST = 1 << 8,
+};
+
+static const struct {
+	const char *name;
+	bool writes;
+	unsigned fields;
+} methods[METHODS] = {
+	[METHOD_STATUS] = {"status", false, FIELD_TARGET},
+	[METHOD_RESTART] = {"restart", true, FIELD_TARGET | FIELD_NO_WAIT},
+	[METHOD_RELOAD] = {"reload", true, FIELD_TARGET | FIELD_NO_WAIT},
+	[METHOD_SCALE] = {"scale", true,
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_COUNT | FIELD_BY},
+	[METHOD_STOP] = {"stop", true,
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_NOW},
+	[METHOD_SIGNAL] = {"signal", true,
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_SIGNAL | FIELD_ALL},
+	[METHOD_EVENTS] = {"events", false,
+		FIELD_TARGET | FIELD_FOLLOW | FIELD_LAST},
+	[METHOD_CONFIG] = {"config", false, FIELD_TARGET},
+};
+
+const char *control_method_name(enum control_method method)
+{
+	return methods[method].name;
+}
+
+bool control_method_writes(enum control_method method)
+{
+	return methods[method].writes;
+}
+
+int control_exit_status(int code)
+{
+	switch (code) {
+	case CONTROL_PARAMS:
+		return 64;
+	case CONTROL_NOT_FOUND:
+		return 69;
+	case CONTROL_BUSY:
+	case CONTROL_TIMED_OUT:
+		return 75;
+	case CONTROL_NOT_PERMITTED:
+		return 77;
+	case CONTROL_BAD_CONFIG:
+		return 78;
+	default:
+		return 1;
+	}
+}
+
+/*
+ * Is it nested deeper than allowed?  Asked before parsing, which recurses.
+ * Brackets inside of strings do not count; text that is no JSON may be
+ * counted wrongly, but never as less deep than the parser would go.
+ */
+static bool is_too_deep(const char *line, size_t len)
+{
+	bool quoted = false;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (quoted && line[i] == '\\')
+			i++;
+		else if (line[i] == '"')
+			quoted = !quoted;
+		else if (quoted)
+			continue;
+		else if (line[i] == '[' || line[i] == '{')
+			depth++;
+		else if ((line[i] == ']' || line[i] == '}') && depth > 0)
+			depth--;
+		if (depth > CONTROL_DEPTH_MAX)
+			return true;
+	}
+	return false;
+}
+
+static int take_bool(bool *to, const json_t *value, struct error *err)
+{
+	if (!json_is_boolean(value))
+		return error_set(err, 0, "wanted true or false");
+	*to = json_is_true(value);
+	return 0;
+}
+
+static int take_int(
+	int *to, const json_t *value, int least, int most, struct error *err)
+{
+	json_int_t n = json_integer_value(value);
+
+	if (!json_is_integer(value) || n < least || n > most)
+		return error_set(err, 0, "wanted a whole number from %d to %d",
+			least, most);
+	*to = (int)n;
+	return 0;
+}
+
+static int take_target(
+	struct control_request *r, const json_t *value, struct error *err)
+{
+	const char *text = json_string_value(value);
+	struct control_target target;
+
+	if (text == NULL)
+		return error_set(err, 0, "wanted a string");
+	if (control_parse_target(&target, text, err) == -1)
+		return -1;
+	(void)text_copy(r->target, sizeof(r->target), text);
+	return 0;
+}
+
+static int take_scale(struct control_request *r, const json_t *value,
+	enum scale_kind kind, struct error *err)
+{
+	r->scale_kind = kind;
+	return take_int(&r->count, value, kind == SCALE_TO ? 0 : -SCALE_MOST,
+		SCALE_MOST, err);
+}
+
+static int take_signal(
+	struct control_request *r, const json_t *value, struct error *err)
+{
+	const char *name = json_string_value(value);
+
+	if (name == NULL)
+		return error_set(err, 0, "wanted a string");
+	r->signal = text_signal(name);
+	if (r->signal == -1)
+		return error_set(err, 0, "there is no signal '%.32s'", name);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	enum field field;
+} fields[] = {
+	{"target", FIELD_TARGET},
+	{"no_wait", FIELD_NO_WAIT},
+	{"count", FIELD_COUNT},
+	{"by", FIELD_BY},
+	{"signal", FIELD_SIGNAL},
+	{"all", FIELD_ALL},
+	{"now", FIELD_NOW},
+	{"follow", FIELD_FOLLOW},
+	{"last", FIELD_LAST},
+};
+
+static int take_field(struct control_request *r, enum field field,
+	const json_t *value, struct error *err)
+{
+	switch (field) {
+	case FIELD_TARGET:
+		return take_target(r, value, err);
+	case FIELD_NO_WAIT:
+		return take_bool(&r->no_wait, value, err);
+	case FIELD_COUNT:
+		return take_scale(r, value, SCALE_TO, err);
+	case FIELD_BY:
+		return take_scale(r, value, SCALE_BY, err);
+	case FIELD_SIGNAL:
+		return take_signal(r, value, err);
+	case FIELD_ALL:
+		return take_bool(&r->all, value, err);
+	case FIELD_NOW:
+		return take_bool(&r->now, value, err);
+	case FIELD_FOLLOW:
+		return take_bool(&r->follow, value, err);
+	case FIELD_LAST:
+		return take_int(&r->last, value, -1, LAST_MOST, err);
+	}
+	return error_set(err, 0, "unknown");
+}
+
+/* The field of that name that the method has; 0: none. */
+static unsigned find_field(enum control_method method, const char *name)
+{
+	for (size_t i = 0; i < COUNT_OF(fields); i++)
+		if ((methods[method].fields & fields[i].field) != 0 &&
+			strcmp(fields[i].name, name) == 0)
+			return fields[i].field;
+	return 0;
+}
+
+static int take_params(
+	struct control_request *r, json_t *params, struct error *err)
+{
+	const char *method = methods[r->method].name;
+	unsigned seen = 0;
+	const char *name;
+	json_t *value;
+
+	if (params != NULL && !json_is_object(params))
+		return error_set(err, 0, "params: wanted an object");
+	json_object_foreach(params, name, value)
+	{
+		unsigned field = find_field(r->method, name);
+
+		if (field == 0)
+			return error_set(
+				err, 0, "'%s' takes no '%.32s'", method, name);
+		if (take_field(r, (enum field)field, value, err) == -1)
+			return error_wrap(err, "%s", name);
+		seen |= field;
+	}
+	if (r->method == METHOD_SCALE &&
+		((seen & FIELD_COUNT) != 0) == ((seen & FIELD_BY) != 0))
+		return error_set(err, 0, "'scale' wants either count or by");
+	if (r->method == METHOD_SIGNAL && (seen & FIELD_SIGNAL) == 0)
+		return error_set(err, 0, "'signal' wants a signal");
+	return 0;
+}
+
+/* Keep the id as JSON text, to be repeated in each answer. */
+static int take_id(
+	struct control_request *r, const json_t *id, struct error *err)
+{
+	struct json_writer w;
+	struct buffer text;
+	const char *got;
+	int result = -1;
+
+	if (!json_is_integer(id) && !json_is_string(id))
+		return error_set(
+			err, 0, "id: wanted a string or a whole number");
+	buffer_init(&text, sizeof(r->id) - 1);
+	json_begin(&w, &text);
+	if (json_is_integer(id))
+		json_int(&w, json_integer_value(id));
+	else
+		json_text(&w, json_string_value(id));
+	got = text.failed ? NULL : buffer_text(&text);
+	if (got == NULL) {
+		(void)error_set(err, 0, "id: too long");
+	} else {
+		(void)text_copy(r->id, sizeof(r->id), got);
+		result = 0;
+	}
+	buffer_fini(&text);
+	return result;
+}
+
+static int check_envelope(
+	struct control_request *r, const json_t *root, struct error *err)
+{
+	const char *version;
+	const char *name;
+	json_t *value;
+
+	if (!json_is_object(root))
+		return error_set(err, 0, "batches are not supported");
+	if (take_id(r, json_object_get(root, "id"), err) == -1)
+		return -1;
+	json_object_foreach(
+		(json_t *)root, name, value) if (strcmp(name, "jsonrpc") != 0 &&
+		strcmp(name, "id") != 0 && strcmp(name, "method") != 0 &&
+		strcmp(name, "params") != 0) return error_set(err, 0,
+		"unknown field '%.32s'", name);
+	version = json_string_value(json_object_get(root, "jsonrpc"));
+	if (version == NULL || strcmp(version, "2.0") != 0)
+		return error_set(err, 0, "jsonrpc: wanted \"2.0\"");
+	if (!json_is_string(json_object_get(root, "method")))
+		return error_set(err, 0, "method: wanted a string");
+	return 0;
+}
+
+static int take_method(
+	struct control_request *r, const char *name, struct error *err)
+{
+	const char *names[METHODS];
+	const char *nearest;
+
+	for (unsigned i = 0; i < METHODS; i++) {
+		names[i] = methods[i].name;
+		if (strcmp(name, names[i]) != 0)
+			continue;
+		r->method = (enum control_method)i;
+		r->last = r->method == METHOD_EVENTS ? -1 : 0;
+		return 0;
+	}
+	(void)error_set(err, 0, "unknown method '%.32s'", name);
+	nearest = text_nearest(name, names, METHODS);
+	if (nearest != NULL)
+		(void)error_hint(err, "did you mean '%s'?", nearest);
+	return -1;
+}
+
+static int take_request(
+	struct control_request *r, json_t *root, int *code, struct error *err)
+{
+	*code = CONTROL_INVALID;
+	if (check_envelope(r, root, err) == -1)
+		return -1;
+	*code = CONTROL_NO_METHOD;
+	if (take_method(r, json_string_value(json_object_get(root, "method")),
+		    err) == -1)
+		return -1;
+	*code = CONTROL_PARAMS;
+	if (take_params(r, json_object_get(root, "params"), err) == -1)
+		return -1;
+	*code = 0;
+	return 0;
+}
+
+int control_decode(struct control_request *r, const char *line, size_t len,
+	int *code, struct error *err)
+{
+	json_error_t why;
+	json_t *root;
+	int result;
+
+	*r = (struct control_request){.id = "null"};
+	*code = CONTROL_INVALID;
+	if (len >= CONTROL_LINE_MAX)
+		return error_set(err, 0, "a request has at most %u bytes",
+			CONTROL_LINE_MAX);
+	if (is_too_deep(line, len))
+		return error_set(err, 0, "nested deeper than %d levels",
+			CONTROL_DEPTH_MAX);
+	*code = CONTROL_PARSE;
+	root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
+	if (root == NULL)
+		return error_set(err, 0, "no JSON: %s", why.text);
+	result = take_request(r, root, code, err);
+	json_decref(root);
+	return result;
+}
+
+/* End a line that began at `start`: whole, or not there at all. */
+static int end_line(struct buffer *out, size_t start)
+{
+	(void)buffer_append(out, "\n", 1);
+	if (!out->failed)
+		return 0;
+	out->len = start;
+	return -1;
+}
+
+static void put_signal(struct json_writer *w, int signal)
+{
+	char name[16];
+
+	(void)text_signal_name(name, signal);
+	if (text_signal(name) != signal) /* it has no name */
+		(void)snprintf(name, sizeof(name), "%d", signal);
+	json_put_text(w, "signal", name);
+}
+
+static void put_params(struct json_writer *w, const struct control_request *r)
+{
+	unsigned has = methods[r->method].fields;
+
+	json_open_object(w);
+	if (r->target[0] != '\0')
+		json_put_text(w, "target", r->target);
+	if (r->no_wait && (has & FIELD_NO_WAIT) != 0)
+		json_put_bool(w, "no_wait", true);
+	if ((has & FIELD_COUNT) != 0)
+		json_put_int(w, r->scale_kind == SCALE_TO ? "count" : "by",
+			r->count);
+	if ((has & FIELD_SIGNAL) != 0)
+		put_signal(w, r->signal);
+	if (r->all && (has & FIELD_ALL) != 0)
+		json_put_bool(w, "all", true);
+	if (r->now && (has & FIELD_NOW) != 0)
+		json_put_bool(w, "now", true);
+	if (r->follow && (has & FIELD_FOLLOW) != 0)
+		json_put_bool(w, "follow", true);
+	if (r->last != -1 && (has & FIELD_LAST) != 0)
+		json_put_int(w, "last", r->last);
+	json_close_object(w);
+}
+
+int control_encode(struct buffer *out, const struct control_request *r)
+{
+	size_t start = out->len;
+	struct json_writer w;
+
+	json_begin(&w, out);
+	json_open_object(&w);
+	json_put_text(&w, "jsonrpc", "2.0");
+	json_key(&w, "id");
+	json_raw(&w, r->id);
+	json_put_text(&w, "method", methods[r->method].name);
+	json_key(&w, "params");
+	put_params(&w, r);
+	json_close_object(&w);
+	return end_line(out, start);
+}
+
+int control_put_hello(struct buffer *out, const char *name, int pid,
+	const char *version, const char *const *clusters, size_t count)
+{
+	size_t start = out->len;
+	struct json_writer w;
+
+	json_begin(&w, out);
+	json_open_object(&w);
+	json_put_text(&w, "jsonrpc", "2.0");
+	json_put_text(&w, "method", "hello");
+	json_key(&w, "params");
+	json_open_object(&w);
+	json_put_text(&w, "name", name);
+	json_put_int(&w, "pid", pid);
+	json_put_text(&w, "version", version);
+	json_put_int(&w, "protocol", CONTROL_VERSION);
+	json_key(&w, "clusters");
+	json_open_array(&w);
+	for (size_t i = 0; i < count; i++)
+		json_text(&w, clusters[i]);
+	json_close_array(&w);
+	json_close_object(&w);
+	json_close_object(&w);
+	return end_line(out, start);
+}
+
+int control_put_error(
+	struct buffer *out, const char *id, int code, const char *message)
+{
+	size_t start = out->len;
+	struct json_writer w;
+
+	json_begin(&w, out);
+	json_open_object(&w);
+	json_put_text(&w, "jsonrpc", "2.0");
+	json_key(&w, "id");
+	json_raw(&w, id);
+	json_key(&w, "error");
+	json_open_object(&w);
+	json_put_int(&w, "code", code);
+	json_put_text(&w, "message", message);
+	json_close_object(&w);
+	json_close_object(&w);
+	return end_line(out, start);
+}
+
+int control_begin_result(struct buffer *out, const char *id)
+{
+	size_t start = out->len;
+
+	(void)buffer_string(out, "{\"jsonrpc\":\"2.0\",\"id\":");
+	(void)buffer_string(out, id);
+	(void)buffer_string(out, ",\"result\":");
+	if (!out->failed)
+		return 0;
+	out->len = start;
+	return -1;
+}
+
+int control_end_result(struct buffer *out)
+{
+	return buffer_string(out, "}\n");
+}
+
+int control_put_event(struct buffer *out, const char *id, const char *params)
+{
+	size_t start = out->len;
+
+	(void)buffer_string(
+		out, "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":");
+	if (id == NULL) {
+		(void)buffer_string(out, params);
+	} else {
+		(void)buffer_string(out, "{\"request\":");
+		(void)buffer_string(out, id);
+		if (params[1] != '}')
+			(void)buffer_append(out, ",", 1);
+		(void)buffer_string(out, params + 1);
+	}
+	(void)buffer_append(out, "}", 1);
+	return end_line(out, start);
+}
+
+/* The slot at the end of "web.2": its number, and where its dot stands. */
+static long parse_slot(const char *text, size_t *dot)
+{
+	const char *at = strrchr(text, '.');
+	size_t digits = at != NULL ? strlen(at + 1) : 0;
+	long slot = 0;
+
+	if (digits < 1 || digits > SLOT_DIGITS)
+		return -1;
+	if (at[1] == '0' && digits > 1)
+		return -1; /* one slot, one spelling */
+	for (size_t i = 1; i <= digits; i++) {
+		if (at[i] < '0' || at[i] > '9')
+			return -1;
+		slot = slot * 10 + (at[i] - '0');
+	}
+	*dot = (size_t)(at - text);
+	return slot;
+}
+
+static int refuse_target(const char *text, struct error *err)
+{
+	return error_set(err, 0,
+		"'%.96s' is no target; wanted a cluster or a slot, such as "
+		"'web', 'web.2', 'shop/web'",
+		text);
+}
+
+int control_parse_target(
+	struct control_target *t, const char *text, struct error *err)
+{
+	const char *slash = strchr(text, '/');
+	const char *whole = slash != NULL ? slash + 1 : text;
+	size_t ahead = slash != NULL ? (size_t)(slash - text) : 0;
+	size_t dot = strlen(whole);
+
+	*t = (struct control_target){.slot = -1};
+	if (ahead >= sizeof(t->instance) || dot >= sizeof(t->whole))
+		return refuse_target(text, err);
+	(void)memcpy(t->instance, text, ahead);
+	(void)memcpy(t->whole, whole, dot);
+	if (slash != NULL && !text_is_name(t->instance))
+		return refuse_target(text, err);
+	t->slot = parse_slot(whole, &dot);
+	if (dot >= sizeof(t->cluster))
+		return refuse_target(text, err);
+	(void)memcpy(t->cluster, whole, dot);
+	if (text_is_name(t->cluster))
+		return 0;
+	return refuse_target(text, err);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/json.h"
+
+#include "base/text.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEPTH_MAX 16U
+
+void json_begin(struct json_writer *w, struct buffer *out)
+{
+	*w = (struct json_writer){.out = out};
+}
+
+/* What must stand before a value or a key at this place. */
+static void separate(struct json_writer *w)
+{
+	uint32_t here = UINT32_C(1) << w->depth;
+
+	if (w->keyed) {
+		w->keyed = false;
+		return;
+	}
+	if (w->depth > 0 && (w->started & here) != 0)
+		(void)buffer_append(w->out, ",", 1);
+	w->started |= here;
+}
+
+static void literal(struct json_writer *w, const char *text)
+{
+	separate(w);
+	(void)buffer_string(w->out, text); /* failure: the buffer's flag */
+}
+
+static void open_level(struct json_writer *w, const char *bracket)
+{
+	literal(w, bracket);
+	assert(w->depth < DEPTH_MAX);
+	w->depth++;
+	w->started &= ~(UINT32_C(1) << w->depth);
+}
+
+static void close_level(struct json_writer *w, const char *bracket)
+{
+	assert(w->depth > 0 && !w->keyed);
+	w->depth--;
+	(void)buffer_string(w->out, bracket);
+}
+
+void json_open_object(struct json_writer *w)
+{
+	open_level(w, "{");
+}
+
+void json_close_object(struct json_writer *w)
+{
+	close_level(w, "}");
+}
+
+void json_open_array(struct json_writer *w)
+{
+	open_level(w, "[");
+}
+
+void json_close_array(struct json_writer *w)
+{
+	close_level(w, "]");
+}
+
+/* The escaped form of the `n` bytes at `s` (0: one byte of no UTF-8), or NULL
+ * where they may stand as they are. */
+static const char *escaped(char to[8], const char *s, size_t n)
+{
+	unsigned c = (unsigned char)s[0];
+
+	if (n == 0)
+		return "\xef\xbf\xbd"; /* U+FFFD */
+	if (n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0)
+		c = (unsigned char)s[1]; /* a C1 control */
+	else if (n > 1 || (c >= 0x20 && c != 0x7f && c != '"' && c != '\\'))
+		return NULL;
+	switch (c) {
+	case '"':
+		return "\\\"";
+	case '\\':
+		return "\\\\";
+	case '\n':
+		return "\\n";
+	case '\t':
+		return "\\t";
+	default:
+		(void)snprintf(to, 8, "\\u%04x", c);
+		return to;
+	}
+}
+
+static void string(struct buffer *out, const char *text, size_t len)
+{
+	size_t plain = 0; /* so many bytes before `i` wait to be copied */
+	char hex[8];
+	size_t i = 0;
+
+	(void)buffer_append(out, "\"", 1);
+	while (i < len) {
+		size_t n = text_utf8(text + i, len - i);
+		const char *other = escaped(hex, text + i, n);
+
+		if (n == 0)
+			n = 1;
+		if (other == NULL) {
+			plain += n;
+		} else {
+			(void)buffer_append(out, text + i - plain, plain);
+			(void)buffer_string(out, other);
+			plain = 0;
+		}
+		i += n;
+	}
+	(void)buffer_append(out, text + i - plain, plain);
+	(void)buffer_append(out, "\"", 1);
+}
+
+void json_key(struct json_writer *w, const char *key)
+{
+	assert(!w->keyed && w->depth > 0);
+	separate(w);
+	string(w->out, key, strlen(key));
+	(void)buffer_append(w->out, ":", 1);
+	w->keyed = true;
+}
+
+void json_bytes(struct json_writer *w, const char *text, size_t len)
+{
+	separate(w);
+	string(w->out, text, len);
+}
+
+void json_text(struct json_writer *w, const char *text)
+{
+	if (text == NULL)
+		json_nil(w);
+	else
+		json_bytes(w, text, strlen(text));
+}
+
+void json_int(struct json_writer *w, int64_t n)
+{
+	separate(w);
+	(void)buffer_printf(w->out, "%" PRId64, n);
+}
+
+void json_decimal(struct json_writer *w, double d, int decimals)
+{
+	char text[400]; /* the largest double has 309 digits */
+
+	if (!isfinite(d)) {
+		json_nil(w); /* JSON has no word for it */
+		return;
+	}
+	assert(decimals >= 0 && decimals <= 20);
+	(void)snprintf(text, sizeof(text), "%.*f", decimals, d);
+	/* the point is the locale's */
+	for (char *c = text; *c != '\0'; c++)
+		if (*c != '-' && (*c < '0' || *c > '9'))
+			*c = '.';
+	literal(w, text);
+}
+
+void json_bool(struct json_writer *w, bool b)
+{
+	literal(w, b ? "true" : "false");
+}
+
+void json_nil(struct json_writer *w)
+{
+	literal(w, "null");
+}
+
+void json_raw(struct json_writer *w, const char *json)
+{
+	literal(w, json);
+}
+
+void json_put_text(struct json_writer *w, const char *key, const char *text)
+{
+	json_key(w, key);
+	json_text(w, text);
+}
+
+void json_put_int(struct json_writer *w, const char *key, int64_t n)
+{
+	json_key(w, key);
+	json_int(w, n);
+}
+
+void json_put_real(
+	struct json_writer *w, const char *key, double d, int decimals)
+{
+	json_key(w, key);
+	json_decimal(w, d, decimals);
+}
+
+void json_put_bool(struct json_writer *w, const char *key, bool b)
+{
+	json_key(w, key);
+	json_bool(w, b);
+}
+
+void json_put_null(struct json_writer *w, const char *key)
+{
+	json_key(w, key);
+	json_nil(w);
+}

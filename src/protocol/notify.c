@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/notify.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ERRNO_MAX 4095 /* the kernel's MAX_ERRNO */
+
+/* A stretch of the datagram. */
+struct piece {
+	const char *at;
+	size_t len;
+};
+
+static bool piece_is(struct piece p, const char *word)
+{
+	return p.len == strlen(word) && memcmp(p.at, word, p.len) == 0;
+}
+
+/* Digits and nothing else, up to `most`. */
+static bool parse_number(uint64_t *n, struct piece p, uint64_t most)
+{
+	uint64_t value = 0;
+
+	if (p.len == 0)
+		return false;
+	for (size_t i = 0; i < p.len; i++) {
+		unsigned digit = (unsigned)(p.at[i] - '0');
+
+		if (p.at[i] < '0' || p.at[i] > '9' ||
+			value > (most - digit) / 10)
+			return false;
+		value = value * 10 + digit;
+	}
+	*n = value;
+	return true;
+}
+
+static void parse_flag(bool *flag, struct piece value)
+{
+	if (piece_is(value, "1"))
+		*flag = true;
+	else if (piece_is(value, "0"))
+		*flag = false;
+}
+
+static void take_ready(struct notify_message *m, struct piece value)
+{
+	parse_flag(&m->ready, value);
+}
+
+static void take_reloading(struct notify_message *m, struct piece value)
+{
+	parse_flag(&m->reloading, value);
+}
+
+static void take_stopping(struct notify_message *m, struct piece value)
+{
+	parse_flag(&m->stopping, value);
+}
+
+static void take_watchdog(struct notify_message *m, struct piece value)
+{
+	parse_flag(&m->watchdog, value);
+}
+
+static void take_barrier(struct notify_message *m, struct piece value)
+{
+	parse_flag(&m->barrier, value);
+}
+
+static void take_status(struct notify_message *m, struct piece value)
+{
+	(void)text_escape(m->status, sizeof(m->status), value.at, value.len);
+	m->has_status = true;
+}
+
+static void take_errno(struct notify_message *m, struct piece value)
+{
+	uint64_t n;
+
+	if (!parse_number(&n, value, ERRNO_MAX))
+		return;
+	m->error = (int)n;
+	m->has_errno = true;
+}
+
+static void take_extend(struct notify_message *m, struct piece value)
+{
+	uint64_t usec;
+
+	if (!parse_number(&usec, value, UINT64_MAX))
+		return;
+	m->extend = usec > (uint64_t)(NSEC_NEVER / USEC) ? NSEC_NEVER
+							 : (nsec_t)usec * USEC;
+	m->has_extend = true;
+}
+
+static void take_main_pid(struct notify_message *m, struct piece value)
+{
+	uint64_t pid;
+
+	if (!parse_number(&pid, value, INT_MAX) || pid == 0)
+		return;
+	m->main_pid = (long)pid;
+	m->has_main_pid = true;
+}
+
+static const struct {
+	const char *key;
+	void (*take)(struct notify_message *m, struct piece value);
+} keys[] = {
+	{"READY", take_ready},
+	{"RELOADING", take_reloading},
+	{"STOPPING", take_stopping},
+	{"WATCHDOG", take_watchdog},
+	{"BARRIER", take_barrier},
+	{"STATUS", take_status},
+	{"ERRNO", take_errno},
+	{"EXTEND_TIMEOUT_USEC", take_extend},
+	{"MAINPID", take_main_pid},
+};
+
+static void take_line(struct notify_message *m, struct piece line)
+{
+	const char *equals = memchr(line.at, '=', line.len);
+	struct piece key;
+	struct piece value;
+
+	if (equals == NULL)
+		return;
+	key = (struct piece){line.at, (size_t)(equals - line.at)};
+	value = (struct piece){equals + 1, line.len - key.len - 1};
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (piece_is(key, keys[i].key))
+			keys[i].take(m, value);
+}
+
+int notify_decode(struct notify_message *m, const char *data, size_t len)
+{
+	*m = (struct notify_message){0};
+	if (len > 0 && data[len - 1] == '\0')
+		len--; /* a C string sent with its end, as systemd allows */
+	if (len == 0 || len > NOTIFY_MAX || memchr(data, '\0', len) != NULL)
+		return -1;
+	while (len > 0) {
+		const char *end = memchr(data, '\n', len);
+		size_t line = end != NULL ? (size_t)(end - data) : len;
+
+		take_line(m, (struct piece){data, line});
+		if (end != NULL)
+			line++;
+		data += line;
+		len -= line;
+	}
+	return 0;
+}
+
+/* Append to `to` at *used; *used becomes `size` where it does not fit. */
+static void __attribute__((format(printf, 4, 5)))
+put(char *to, size_t size, size_t *used, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	if (*used >= size)
+		return;
+	va_start(args, format);
+	n = vsnprintf(to + *used, size - *used, format, args);
+	va_end(args);
+	*used = n < 0 || (size_t)n >= size - *used ? size : *used + (size_t)n;
+}
+
+size_t notify_encode(
+	char *to, size_t size, const struct notify_message *m, nsec_t monotonic)
+{
+	char clean[4 * sizeof(m->status)];
+	size_t used = 0;
+
+	if (m->ready)
+		put(to, size, &used, "READY=1\n");
+	if (m->reloading)
+		put(to, size, &used,
+			"RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n",
+			monotonic / USEC);
+	if (m->stopping)
+		put(to, size, &used, "STOPPING=1\n");
+	if (m->watchdog)
+		put(to, size, &used, "WATCHDOG=1\n");
+	if (m->barrier)
+		put(to, size, &used, "BARRIER=1\n");
+	if (m->has_status) {
+		/* a newline in it would begin another key */
+		(void)text_escape(
+			clean, sizeof(clean), m->status, strlen(m->status));
+		put(to, size, &used, "STATUS=%s\n", clean);
+	}
+	if (m->has_errno)
+		put(to, size, &used, "ERRNO=%d\n", m->error);
+	if (m->has_extend)
+		put(to, size, &used, "EXTEND_TIMEOUT_USEC=%" PRId64 "\n",
+			m->extend / USEC);
+	if (m->has_main_pid)
+		put(to, size, &used, "MAINPID=%ld\n", m->main_pid);
+	return used < size ? used : 0;
+}
