@@ -10,7 +10,9 @@
 /*
  * sd_notify(3) datagrams: lines "KEY=VALUE".  Source: sd_notify(3) and
  * systemd.exec(5).  Unknown keys are ignored, as there; a datagram with a NUL
- * inside, or over NOTIFY_MAX bytes, is refused whole.
+ * inside (one at its end is allowed, as there), an empty one, or one over
+ * NOTIFY_MAX bytes is refused whole.  Of equal keys the last counts; a value
+ * that is none leaves things as they were.
  */
 #define NOTIFY_MAX 4096
 
@@ -21,7 +23,8 @@ struct notify_message {
 	bool watchdog; /* WATCHDOG=1 */
 	bool barrier;  /* BARRIER=1: close the descriptor that came */
 	bool has_status;
-	char status[256]; /* STATUS=, cut at a UTF-8 boundary; may be "" */
+	char status[256]; /* STATUS=, cut at a UTF-8 boundary, control bytes
+				and invalid UTF-8 escaped; may be "" */
 	bool has_errno;
 	int error; /* ERRNO= */
 	bool has_extend;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* A packet on the logger's channel: what passes is safe to use. */
+#include "protocol/logwire.h"
+
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct logwire_packet p = {0};
+	size_t n = size < sizeof(p) ? size : sizeof(p);
+
+	if (n > 0)
+		(void)memcpy(&p, data, n);
+	if (!logwire_check(&p, size))
+		return 0;
+	require(size == sizeof(p));
+	require(p.kind >= LOGWIRE_ADD && p.kind <= LOGWIRE_HELLO);
+	require(strnlen(p.cluster, sizeof(p.cluster)) < sizeof(p.cluster));
+	require(strnlen(p.text, sizeof(p.text)) < sizeof(p.text));
+	if (p.kind == LOGWIRE_ADD)
+		require(text_is_name(p.cluster) &&
+			(p.stream == 1 || p.stream == 2));
+	if (p.kind == LOGWIRE_SINK)
+		require(p.sink == LOGWIRE_DISCARD || p.sink == LOGWIRE_PREFIX);
+	return 0;
+}

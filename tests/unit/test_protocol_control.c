@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/control.h"
+
+#include "base/scope.h"
+
+#include <check.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
+
+static struct control_request r;
+static struct error err;
+static int code;
+
+static int decode(const char *line)
+{
+	code = 12345;
+	err = (struct error){0};
+	return control_decode(&r, line, strlen(line), &code, &err);
+}
+
+/* --- What is read --- */
+
+START_TEST(a_request_without_params_has_defaults)
+{
+	ck_assert_int_eq(decode(HEAD "\"status\"}"), 0);
+	ck_assert_int_eq(code, 0);
+	ck_assert_str_eq(r.id, "1");
+	ck_assert_int_eq(r.method, METHOD_STATUS);
+	ck_assert_str_eq(r.target, "");
+	ck_assert(!r.no_wait && !r.all && !r.now && !r.follow);
+	ck_assert_int_eq(decode(HEAD "\"events\",\"params\":{}}"), 0);
+	ck_assert_int_eq(r.last, -1);
+}
+END_TEST
+
+START_TEST(each_method_reads_its_fields)
+{
+	ck_assert_int_eq(decode(HEAD "\"scale\",\"params\":{\"by\":-2,"
+				     "\"target\":\"web\",\"no_wait\":true}}"),
+		0);
+	ck_assert_int_eq(r.scale_kind, SCALE_BY);
+	ck_assert_int_eq(r.count, -2);
+	ck_assert_str_eq(r.target, "web");
+	ck_assert(r.no_wait);
+	ck_assert_int_eq(decode(HEAD "\"scale\",\"params\":{\"count\":0}}"), 0);
+	ck_assert_int_eq(r.scale_kind, SCALE_TO);
+	ck_assert_int_eq(decode(HEAD "\"signal\",\"params\":{\"all\":true,"
+				     "\"signal\":\"usr1\"}}"),
+		0);
+	ck_assert_int_eq(r.signal, SIGUSR1);
+	ck_assert(r.all);
+	ck_assert_int_eq(decode(HEAD "\"stop\",\"params\":{\"now\":true}}"), 0);
+	ck_assert(r.now);
+	ck_assert_int_eq(decode(HEAD "\"events\",\"params\":{\"follow\":true,"
+				     "\"last\":0}}"),
+		0);
+	ck_assert(r.follow);
+	ck_assert_int_eq(r.last, 0);
+}
+END_TEST
+
+static const struct {
+	const char *id;
+	const char *kept; /* NULL: refused */
+} ids[] = {
+	{"7", "7"},
+	{"-9223372036854775808", "-9223372036854775808"},
+	{"\"abc\"", "\"abc\""},
+	{"\"a\\\"\\u001b\"", "\"a\\\"\\u001b\""},
+	{"\"\\u00fc\"", "\"\xc3\xbc\""},
+	{"null", NULL},
+	{"1.5", NULL},
+	{"true", NULL},
+	{"[]", NULL},
+	{"{}", NULL},
+	{"\"01234567890123456789012345678901234567890123456789"
+	 "01234567890123456789012345678\"",
+		NULL},
+	{"\"01234567890123456789012345678901234567890123456789"
+	 "012345678901234567890123456\"",
+		"\"01234567890123456789012345678901234567890123456789"
+		"012345678901234567890123456\""},
+};
+
+START_TEST(ids_are_kept_as_text_or_refused)
+{
+	char line[300];
+
+	(void)snprintf(line, sizeof(line),
+		"{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"id\":%s}",
+		ids[_i].id);
+	if (ids[_i].kept != NULL) {
+		ck_assert_int_eq(decode(line), 0);
+		ck_assert_str_eq(r.id, ids[_i].kept);
+	} else {
+		ck_assert_int_eq(decode(line), -1);
+		ck_assert_int_eq(code, CONTROL_INVALID);
+		ck_assert_str_eq(r.id, "null");
+	}
+}
+END_TEST
+
+/* --- What is refused --- */
+
+static const struct {
+	int code;
+	const char *id;
+	const char *line;
+} refused[] = {
+	{CONTROL_PARSE, "null", ""},
+	{CONTROL_PARSE, "null", "{"},
+	{CONTROL_PARSE, "null", "42"},
+	{CONTROL_PARSE, "null", "\"[\""},
+	{CONTROL_PARSE, "null", HEAD "\"status\"} x"},
+	{CONTROL_PARSE, "null", HEAD "\"status\"}{}"},
+	{CONTROL_PARSE, "null", HEAD "\"status\",\"id\":2}"},
+	{CONTROL_PARSE, "null", HEAD "\"sta\xfftus\"}"},
+	{CONTROL_PARSE, "null", HEAD "\"stat\\u0000us\"}"},
+	{CONTROL_PARSE, "null", HEAD "\"\\ud800\"}"},
+	{CONTROL_PARSE, "null",
+		HEAD "\"scale\",\"params\":{\"count\":"
+		     "99999999999999999999999}}"},
+	{CONTROL_INVALID, "null", "[]"},
+	{CONTROL_INVALID, "null", "[" HEAD "\"status\"}]"},
+	{CONTROL_INVALID, "null",
+		"{\"jsonrpc\":\"2.0\",\"method\":\"status\"}"},
+	{CONTROL_INVALID, "1", "{\"id\":1,\"method\":\"status\"}"},
+	{CONTROL_INVALID, "1",
+		"{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"status\"}"},
+	{CONTROL_INVALID, "1",
+		"{\"jsonrpc\":2.0,\"id\":1,\"method\":\"status\"}"},
+	{CONTROL_INVALID, "1", "{\"jsonrpc\":\"2.0\",\"id\":1}"},
+	{CONTROL_INVALID, "1", HEAD "1}"},
+	{CONTROL_INVALID, "1", HEAD "\"status\",\"extra\":1}"},
+	{CONTROL_NO_METHOD, "1", HEAD "\"statsu\"}"},
+	{CONTROL_NO_METHOD, "1", HEAD "\"\"}"},
+	{CONTROL_NO_METHOD, "1", HEAD "\"a.b.c\"}"},
+	{CONTROL_NO_METHOD, "1", HEAD "\"STATUS\"}"},
+	{CONTROL_PARAMS, "1", HEAD "\"status\",\"params\":[]}"},
+	{CONTROL_PARAMS, "1", HEAD "\"status\",\"params\":null}"},
+	{CONTROL_PARAMS, "1", HEAD "\"status\",\"params\":{\"now\":true}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"status\",\"params\":{\"x\":1}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"stop\",\"params\":{\"now\":1}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"stop\",\"params\":{\"target\":7}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"stop\",\"params\":{\"target\":\"\"}}"},
+	{CONTROL_PARAMS, "1",
+		HEAD "\"stop\",\"params\":{\"target\":\"../x\"}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"scale\"}"},
+	{CONTROL_PARAMS, "1",
+		HEAD "\"scale\",\"params\":{\"count\":1,\"by\":1}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"scale\",\"params\":{\"count\":-1}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"scale\",\"params\":{\"count\":10001}}"},
+	{CONTROL_PARAMS, "1",
+		HEAD "\"scale\",\"params\":{\"count\":4294967297}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"scale\",\"params\":{\"count\":1.0}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"scale\",\"params\":{\"count\":\"1\"}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"scale\",\"params\":{\"by\":-10001}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"signal\"}"},
+	{CONTROL_PARAMS, "1", HEAD "\"signal\",\"params\":{\"signal\":10}}"},
+	{CONTROL_PARAMS, "1",
+		HEAD "\"signal\",\"params\":{\"signal\":\"NONE\"}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"events\",\"params\":{\"last\":-2}}"},
+};
+
+START_TEST(wrong_requests_are_refused_with_a_reason)
+{
+	ck_assert_int_eq(decode(refused[_i].line), -1);
+	ck_assert_msg(code == refused[_i].code, "%s: %d, %s", refused[_i].line,
+		code, err.text);
+	ck_assert_str_eq(r.id, refused[_i].id);
+	ck_assert_str_ne(err.text, "");
+}
+END_TEST
+
+START_TEST(a_mistyped_method_gets_a_hint)
+{
+	ck_assert_int_eq(decode(HEAD "\"statsu\"}"), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "did you mean 'status'"));
+}
+END_TEST
+
+START_TEST(raw_nul_bytes_are_refused)
+{
+	static const char inside[] = HEAD "\"stop\0\"}";
+	static const char behind[] = HEAD "\"stop\"}\0{";
+
+	ck_assert_int_eq(
+		control_decode(&r, inside, sizeof(inside) - 1, &code, &err),
+		-1);
+	ck_assert_int_eq(code, CONTROL_PARSE);
+	ck_assert_int_eq(
+		control_decode(&r, behind, sizeof(behind) - 1, &code, &err),
+		-1);
+	ck_assert_int_eq(code, CONTROL_PARSE);
+}
+END_TEST
+
+START_TEST(deep_nesting_is_refused_before_it_is_parsed)
+{
+	static char line[CONTROL_LINE_MAX];
+	static const char *const fill[] = {"[", "{\"a\":", "[{\"a\":"};
+
+	for (size_t f = 0; f < COUNT_OF(fill); f++) {
+		size_t n = strlen(fill[f]);
+
+		for (size_t i = 0; i < sizeof(line); i++)
+			line[i] = fill[f][i % n];
+		ck_assert_int_eq(
+			control_decode(&r, line, sizeof(line) - 1, &code, &err),
+			-1);
+		ck_assert_int_eq(code, CONTROL_INVALID);
+		ck_assert_ptr_nonnull(strstr(err.text, "deep"));
+	}
+}
+END_TEST
+
+START_TEST(depth_is_counted_outside_of_strings_only)
+{
+	ck_assert_int_eq(decode(HEAD "\"stop\",\"params\":{\"x\\\"[[[[[[[[[[\":"
+				     "\"{{{{{{{{{{{{\"}}"),
+		-1);
+	ck_assert_int_eq(code, CONTROL_PARAMS);
+	/* 2 and 14 levels: just allowed; the fields are not */
+	ck_assert_int_eq(decode(HEAD "\"stop\",\"params\":{\"x\":"
+				     "[[[[[[[[[[[[[[]]]]]]]]]]]]]]}}"),
+		-1);
+	ck_assert_int_eq(code, CONTROL_PARAMS);
+	ck_assert_int_eq(decode(HEAD "\"stop\",\"params\":{\"x\":"
+				     "[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}}"),
+		-1);
+	ck_assert_int_eq(code, CONTROL_INVALID);
+}
+END_TEST
+
+START_TEST(a_line_over_the_limit_is_refused)
+{
+	static char line[CONTROL_LINE_MAX + 1];
+	static const char request[] = HEAD "\"status\"}";
+
+	(void)memset(line, ' ', sizeof(line));
+	(void)memcpy(line, request, sizeof(request) - 1);
+	ck_assert_int_eq(
+		control_decode(&r, line, CONTROL_LINE_MAX - 1, &code, &err), 0);
+	ck_assert_int_eq(
+		control_decode(&r, line, CONTROL_LINE_MAX, &code, &err), -1);
+	ck_assert_int_eq(code, CONTROL_INVALID);
+}
+END_TEST
+
+/* --- There and back --- */
+
+static const struct control_request trips[] = {
+	{.id = "1", .method = METHOD_STATUS},
+	{.id = "\"a\xc3\xbc\"",
+		.method = METHOD_STATUS,
+		.target = "shop/web.2"},
+	{.id = "-4",
+		.method = METHOD_RESTART,
+		.target = "web",
+		.no_wait = true},
+	{.id = "1", .method = METHOD_RELOAD},
+	{.id = "1", .method = METHOD_SCALE, .count = 10000},
+	{.id = "1",
+		.method = METHOD_SCALE,
+		.scale_kind = SCALE_BY,
+		.count = -3,
+		.target = "web",
+		.no_wait = true},
+	{.id = "1", .method = METHOD_STOP, .now = true, .no_wait = true},
+	{.id = "1", .method = METHOD_STOP},
+	{.id = "1", .method = METHOD_SIGNAL, .signal = SIGHUP, .all = true},
+	{.id = "1", .method = METHOD_SIGNAL, .signal = 32, .target = "web.0"},
+	{.id = "1", .method = METHOD_SIGNAL, .signal = 50},
+	{.id = "1", .method = METHOD_EVENTS, .last = -1, .follow = true},
+	{.id = "1", .method = METHOD_EVENTS, .last = 20},
+	{.id = "1", .method = METHOD_CONFIG, .target = "web"},
+};
+
+START_TEST(what_is_encoded_decodes_to_the_same)
+{
+	struct buffer line;
+
+	buffer_init(&line, 0);
+	ck_assert_int_eq(control_encode(&line, &trips[_i]), 0);
+	ck_assert_uint_gt(line.len, 0);
+	ck_assert_int_eq(line.data[line.len - 1], '\n');
+	ck_assert_ptr_null(memchr(line.data, '\n', line.len - 1));
+	ck_assert_int_eq(
+		control_decode(&r, line.data, line.len - 1, &code, &err), 0);
+	ck_assert_str_eq(r.id, trips[_i].id);
+	ck_assert_str_eq(r.target, trips[_i].target);
+	ck_assert_int_eq(r.method, trips[_i].method);
+	ck_assert_int_eq(r.no_wait, trips[_i].no_wait);
+	ck_assert_int_eq(r.scale_kind, trips[_i].scale_kind);
+	ck_assert_int_eq(r.count, trips[_i].count);
+	ck_assert_int_eq(r.signal, trips[_i].signal);
+	ck_assert_int_eq(r.all, trips[_i].all);
+	ck_assert_int_eq(r.now, trips[_i].now);
+	ck_assert_int_eq(r.follow, trips[_i].follow);
+	ck_assert_int_eq(r.last, trips[_i].last);
+	buffer_fini(&line);
+}
+END_TEST
+
+START_TEST(a_line_that_does_not_fit_leaves_nothing_behind)
+{
+	struct buffer line;
+
+	buffer_init(&line, 40);
+	ck_assert_int_eq(buffer_string(&line, "before"), 0);
+	ck_assert_int_eq(control_encode(&line, &trips[0]), -1);
+	ck_assert_uint_eq(line.len, 6);
+	buffer_clear(&line);
+	ck_assert_int_eq(control_put_error(&line, "1", 1, "sentence"), -1);
+	ck_assert_uint_eq(line.len, 0);
+	buffer_fini(&line);
+}
+END_TEST
+
+START_TEST(the_lines_of_the_server_are_as_documented)
+{
+	static const char *const clusters[] = {"web", "thumbs"};
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	ck_assert_int_eq(
+		control_put_hello(&out, "shop", 77, "1.0.0", clusters, 2), 0);
+	ck_assert_int_eq(control_put_error(&out, "\"x\"", CONTROL_BUSY,
+				 "web: \"busy\"\x1b"),
+		0);
+	ck_assert_int_eq(control_begin_result(&out, "4"), 0);
+	ck_assert_int_eq(buffer_string(&out, "true"), 0);
+	ck_assert_int_eq(control_end_result(&out), 0);
+	ck_assert_int_eq(control_put_event(&out, NULL, "{\"a\":1}"), 0);
+	ck_assert_int_eq(control_put_event(&out, "4", "{\"a\":1}"), 0);
+	ck_assert_int_eq(control_put_event(&out, "4", "{}"), 0);
+	ck_assert_str_eq(buffer_text(&out),
+		"{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":"
+		"{\"name\":\"shop\",\"pid\":77,\"version\":\"1.0.0\","
+		"\"protocol\":1,\"clusters\":[\"web\",\"thumbs\"]}}\n"
+		"{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"error\":{\"code\":-32001,"
+		"\"message\":\"web: \\\"busy\\\"\\u001b\"}}\n"
+		"{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":true}\n"
+		"{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":"
+		"{\"a\":1}}\n"
+		"{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":"
+		"{\"request\":4,\"a\":1}}\n"
+		"{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":"
+		"{\"request\":4}}\n");
+	buffer_fini(&out);
+}
+END_TEST
+
+START_TEST(error_codes_become_exit_statuses)
+{
+	ck_assert_int_eq(control_exit_status(CONTROL_NOT_FOUND), 69);
+	ck_assert_int_eq(control_exit_status(CONTROL_BUSY), 75);
+	ck_assert_int_eq(control_exit_status(CONTROL_TIMED_OUT), 75);
+	ck_assert_int_eq(control_exit_status(CONTROL_NOT_PERMITTED), 77);
+	ck_assert_int_eq(control_exit_status(CONTROL_BAD_CONFIG), 78);
+	ck_assert_int_eq(control_exit_status(CONTROL_PARAMS), 64);
+	ck_assert_int_eq(control_exit_status(CONTROL_FAILED), 1);
+	ck_assert_int_eq(control_exit_status(7), 1);
+}
+END_TEST
+
+START_TEST(what_changes_something_is_known)
+{
+	ck_assert(!control_method_writes(METHOD_STATUS));
+	ck_assert(!control_method_writes(METHOD_EVENTS));
+	ck_assert(!control_method_writes(METHOD_CONFIG));
+	ck_assert(control_method_writes(METHOD_STOP));
+	ck_assert(control_method_writes(METHOD_SIGNAL));
+	ck_assert_str_eq(control_method_name(METHOD_RELOAD), "reload");
+}
+END_TEST
+
+/* --- Targets --- */
+
+#define NAME64 \
+	"a123456789012345678901234567890123456789012345678901234567890123"
+
+static const struct {
+	const char *text;
+	const char *instance, *whole, *cluster; /* NULL: no target */
+	long slot;
+} targets[] = {
+	{"web", "", "web", "web", -1},
+	{"web.2", "", "web.2", "web", 2},
+	{"web.0", "", "web.0", "web", 0},
+	{"web.00", "", "web.00", "web.00", -1},
+	{"web.007", "", "web.007", "web.007", -1},
+	{"web.x", "", "web.x", "web.x", -1},
+	{"web.", "", "web.", "web.", -1},
+	{"v1.2.3", "", "v1.2.3", "v1.2", 3},
+	{"web.1234567", "", "web.1234567", "web.1234567", -1},
+	{"shop/web", "shop", "web", "web", -1},
+	{"shop/web.12", "shop", "web.12", "web", 12},
+	{NAME64 "/" NAME64 ".9999", NAME64, NAME64 ".9999", NAME64, 9999},
+	{"", NULL, NULL, NULL, 0},
+	{"/", NULL, NULL, NULL, 0},
+	{"shop/", NULL, NULL, NULL, 0},
+	{"/web", NULL, NULL, NULL, 0},
+	{"a/b/c", NULL, NULL, NULL, 0},
+	{".2", NULL, NULL, NULL, 0},
+	{"-x", NULL, NULL, NULL, 0},
+	{"../x", NULL, NULL, NULL, 0},
+	{"web 2", NULL, NULL, NULL, 0},
+	{"web\n", NULL, NULL, NULL, 0},
+	{"w\xc3\xa9"
+	 "b",
+		NULL, NULL, NULL, 0},
+	{NAME64 "b", NULL, NULL, NULL, 0},
+	{NAME64 "b/web", NULL, NULL, NULL, 0},
+	{NAME64 ".x", NULL, NULL, NULL, 0},
+	{NAME64 NAME64, NULL, NULL, NULL, 0},
+};
+
+START_TEST(targets_are_split_or_refused)
+{
+	struct control_target t;
+	int got = control_parse_target(&t, targets[_i].text, &err);
+
+	ck_assert_msg(got == (targets[_i].whole != NULL ? 0 : -1), "'%s'",
+		targets[_i].text);
+	if (got == -1)
+		return;
+	ck_assert_str_eq(t.instance, targets[_i].instance);
+	ck_assert_str_eq(t.whole, targets[_i].whole);
+	ck_assert_str_eq(t.cluster, targets[_i].cluster);
+	ck_assert_int_eq(t.slot, targets[_i].slot);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("control");
+	TCase *tc = tcase_create("codec");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, a_request_without_params_has_defaults);
+	tcase_add_test(tc, each_method_reads_its_fields);
+	tcase_add_loop_test(
+		tc, ids_are_kept_as_text_or_refused, 0, COUNT_OF(ids));
+	tcase_add_loop_test(tc, wrong_requests_are_refused_with_a_reason, 0,
+		COUNT_OF(refused));
+	tcase_add_test(tc, a_mistyped_method_gets_a_hint);
+	tcase_add_test(tc, raw_nul_bytes_are_refused);
+	tcase_add_test(tc, deep_nesting_is_refused_before_it_is_parsed);
+	tcase_add_test(tc, depth_is_counted_outside_of_strings_only);
+	tcase_add_test(tc, a_line_over_the_limit_is_refused);
+	tcase_add_loop_test(
+		tc, what_is_encoded_decodes_to_the_same, 0, COUNT_OF(trips));
+	tcase_add_test(tc, a_line_that_does_not_fit_leaves_nothing_behind);
+	tcase_add_test(tc, the_lines_of_the_server_are_as_documented);
+	tcase_add_test(tc, error_codes_become_exit_statuses);
+	tcase_add_test(tc, what_changes_something_is_known);
+	tcase_add_loop_test(
+		tc, targets_are_split_or_refused, 0, COUNT_OF(targets));
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/logwire.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct logwire_packet packet(uint32_t kind)
+{
+	struct logwire_packet p = {
+		.kind = kind, .worker = 7, .stream = 1, .cluster = "web"};
+
+	return p;
+}
+
+START_TEST(whole_packets_of_every_kind_pass)
+{
+	for (uint32_t kind = LOGWIRE_ADD; kind <= LOGWIRE_HELLO; kind++) {
+		struct logwire_packet p = packet(kind);
+
+		ck_assert(logwire_check(&p, sizeof(p)));
+	}
+}
+END_TEST
+
+START_TEST(cut_and_padded_packets_are_refused)
+{
+	struct logwire_packet p[2] = {packet(LOGWIRE_ADD)};
+
+	ck_assert(!logwire_check(p, 0));
+	ck_assert(!logwire_check(p, sizeof(p[0]) - 1));
+	ck_assert(!logwire_check(p, sizeof(p[0]) + 1));
+}
+END_TEST
+
+START_TEST(unknown_kinds_are_refused)
+{
+	struct logwire_packet p = packet(0);
+
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p.kind = LOGWIRE_HELLO + 1;
+	ck_assert(!logwire_check(&p, sizeof(p)));
+}
+END_TEST
+
+START_TEST(texts_without_an_end_are_refused)
+{
+	struct logwire_packet p = packet(LOGWIRE_LAST);
+
+	(void)memset(p.text, 'x', sizeof(p.text));
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p = packet(LOGWIRE_ADD);
+	(void)memset(p.cluster, 'x', sizeof(p.cluster));
+	ck_assert(!logwire_check(&p, sizeof(p)));
+}
+END_TEST
+
+START_TEST(fields_out_of_range_are_refused)
+{
+	struct logwire_packet p = packet(LOGWIRE_ADD);
+
+	p.stream = 0;
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p.stream = 3;
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p = packet(LOGWIRE_ADD);
+	p.cluster[0] = '\x1b';
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p = packet(LOGWIRE_SINK);
+	p.sink = LOGWIRE_PREFIX + 1;
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p = packet(LOGWIRE_SINK);
+	p.colour = 2;
+	ck_assert(!logwire_check(&p, sizeof(p)));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("logwire");
+	TCase *tc = tcase_create("check");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, whole_packets_of_every_kind_pass);
+	tcase_add_test(tc, cut_and_padded_packets_are_refused);
+	tcase_add_test(tc, unknown_kinds_are_refused);
+	tcase_add_test(tc, texts_without_an_end_are_refused);
+	tcase_add_test(tc, fields_out_of_range_are_refused);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
