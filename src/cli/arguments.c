@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/verb.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define COUNT_MAX 10000
+#define LINES_MAX 1000000
+
+static const struct option_row rows[] = {
+	{OPTION_JSON, 0, "json", NULL, "print the result as one line of JSON"},
+	{OPTION_WATCH, 'w', "watch", NULL, "show it anew each second"},
+	{OPTION_NO_WAIT, 0, "no-wait", NULL,
+		"return at once, do not wait for the outcome"},
+	{OPTION_NOW, 0, "now", NULL, "without grace"},
+	{OPTION_ALL, 'a', "all", NULL, "to every worker, not to the next"},
+	{OPTION_FOLLOW, 'f', "follow", NULL, "go on with what happens next"},
+	{OPTION_LINES, 'n', "lines", "LINES", "only the last ones"},
+	{OPTION_CHECK, 0, "check", NULL, "only look for mistakes"},
+	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask nobody"},
+	{OPTION_RUNTIME, 0, "runtime-directory", "DIR",
+		"where the instances are"},
+	{OPTION_HELP, 'h', "help", NULL, "show this"},
+};
+
+const struct option_row *option_row(size_t n)
+{
+	return n < COUNT_OF(rows) ? &rows[n] : NULL;
+}
+
+static int usage(struct error *err)
+{
+	return error_status(err, EX_USAGE);
+}
+
+static const struct option_row *find_long(const char *name, size_t len)
+{
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (strlen(rows[i].name) == len &&
+			strncmp(rows[i].name, name, len) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static const struct option_row *find_letter(char letter)
+{
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (rows[i].letter != 0 && rows[i].letter == letter)
+			return &rows[i];
+	return NULL;
+}
+
+/* Digits, with a sign where `sign` allows one; `most` bounds it. */
+static int parse_number(const char *text, bool sign, long most, int *value)
+{
+	const char *digits = text;
+	char *end;
+	long n;
+
+	if (sign && (*digits == '+' || *digits == '-'))
+		digits++;
+	if (!isdigit((unsigned char)*digits) || strlen(digits) > 9)
+		return -1;
+	n = strtol(digits, &end, 10);
+	if (*end != '\0' || n > most)
+		return -1;
+	*value = *text == '-' ? -(int)n : (int)n;
+	return 0;
+}
+
+static bool is_count(const char *word)
+{
+	int n;
+
+	return parse_number(word, true, 999999999, &n) == 0;
+}
+
+static int unknown_option(
+	const struct verb *verb, const char *word, struct error *err)
+{
+	const char *names[COUNT_OF(rows)];
+	char bare[64];
+	const char *near;
+	size_t count = 0;
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if ((verb->options & rows[i].option) != 0)
+			names[count++] = rows[i].name;
+	(void)error_set(err, 0, "'%s' takes no option '%s'", verb->name, word);
+	if (strncmp(word, "--", 2) == 0) {
+		(void)text_copy(bare, sizeof(bare), word + 2);
+		bare[strcspn(bare, "=")] = '\0';
+		near = text_nearest(bare, names, count);
+		if (near != NULL)
+			(void)error_hint(err, "did you mean '--%s'?", near);
+	}
+	return usage(err);
+}
+
+static int take_value(struct arguments *a, const struct option_row *row,
+	const char *value, struct error *err)
+{
+	switch ((enum verb_option)row->option) {
+	case OPTION_LINES:
+		if (parse_number(value, false, LINES_MAX, &a->lines) == 0)
+			return 0;
+		(void)error_set(err, 0,
+			"--lines: wanted a number up to %d, found '%s'",
+			LINES_MAX, value);
+		return usage(err);
+	case OPTION_FILE:
+		a->file = value;
+		break;
+	case OPTION_RUNTIME:
+		a->runtime_directory = value;
+		break;
+	default:
+		break;
+	}
+	if (*value != '\0')
+		return 0;
+	(void)error_set(err, 0, "--%s: wanted a %s, found nothing", row->name,
+		row->argument);
+	return usage(err);
+}
+
+/* One option, given as `row` with `value` behind a '=' or letter, or NULL;
+ * then the next word is taken where one is needed. */
+static int take_option(struct arguments *a, const struct option_row *row,
+	const char *value, int argc, char **argv, int *at, struct error *err)
+{
+	a->options |= row->option;
+	if (row->argument == NULL) {
+		if (value == NULL)
+			return 0;
+		(void)error_set(err, 0, "--%s takes no value", row->name);
+		return usage(err);
+	}
+	if (value == NULL) {
+		if (*at + 1 >= argc) {
+			(void)error_set(err, 0, "--%s needs a %s", row->name,
+				row->argument);
+			return usage(err);
+		}
+		value = argv[++*at];
+	}
+	return take_value(a, row, value, err);
+}
+
+static int take_long(
+	struct arguments *a, int argc, char **argv, int *at, struct error *err)
+{
+	const char *name = argv[*at] + 2;
+	size_t len = strcspn(name, "=");
+	const struct option_row *row = find_long(name, len);
+
+	if (row == NULL || (a->verb->options & row->option) == 0)
+		return unknown_option(a->verb, argv[*at], err);
+	return take_option(a, row, name[len] == '=' ? name + len + 1 : NULL,
+		argc, argv, at, err);
+}
+
+/* "-f", "-fn5", "-n 5" */
+static int take_letters(
+	struct arguments *a, int argc, char **argv, int *at, struct error *err)
+{
+	const char *word = argv[*at];
+
+	for (const char *p = word + 1; *p != '\0'; p++) {
+		const struct option_row *row = find_letter(*p);
+		const char *rest = NULL;
+
+		if (row == NULL || (a->verb->options & row->option) == 0)
+			return unknown_option(a->verb, word, err);
+		if (row->argument != NULL && p[1] != '\0')
+			rest = p + 1;
+		if (take_option(a, row, rest, argc, argv, at, err) == -1)
+			return -1;
+		if (row->argument != NULL)
+			break;
+	}
+	return 0;
+}
+
+static int take_count(struct arguments *a, const char *word, struct error *err)
+{
+	bool relative = *word == '+' || *word == '-';
+
+	a->scale_kind = relative ? SCALE_BY : SCALE_TO;
+	if (parse_number(word, true, COUNT_MAX, &a->count) == 0)
+		return 0;
+	(void)error_set(err, 0,
+		"scale: wanted a number from 0 to %d, or +N or -N, "
+		"found '%s'",
+		COUNT_MAX, word);
+	return usage(err);
+}
+
+static int take_pair(struct arguments *a, char **words, int count,
+	bool (*is_it)(const char *), const char *what, struct error *err)
+{
+	int at;
+
+	/* the documented order is TARGET first: it wins when both fit */
+	for (at = count - 1; at >= 0 && !is_it(words[at]); at--)
+		;
+	if (at < 0) {
+		if (count > 0)
+			(void)error_set(err, 0, "%s: '%s' is not a %s",
+				a->verb->name, words[count - 1], what);
+		else
+			(void)error_set(
+				err, 0, "%s: say the %s", a->verb->name, what);
+		return usage(err);
+	}
+	if (count == 2)
+		a->target = words[1 - at];
+	if (a->verb->words == WORDS_COUNT)
+		return take_count(a, words[at], err);
+	a->signal = text_signal(words[at]);
+	return 0;
+}
+
+static bool is_signal(const char *word)
+{
+	return text_signal(word) != -1;
+}
+
+static int take_words(
+	struct arguments *a, char **words, int count, struct error *err)
+{
+	static const int most[] = {[WORDS_NONE] = 0,
+		[WORDS_TARGET] = 1,
+		[WORDS_COUNT] = 2,
+		[WORDS_SIGNAL] = 2,
+		[WORDS_VERB] = 1};
+
+	if (count > most[a->verb->words]) {
+		(void)error_set(err, 0, "%s: '%s' is one word too many",
+			a->verb->name, words[most[a->verb->words]]);
+		return usage(err);
+	}
+	switch (a->verb->words) {
+	case WORDS_TARGET:
+		a->target = count > 0 ? words[0] : NULL;
+		return 0;
+	case WORDS_COUNT:
+		return take_pair(a, words, count, is_count, "number", err);
+	case WORDS_SIGNAL:
+		return take_pair(a, words, count, is_signal, "signal", err);
+	case WORDS_VERB:
+		a->topic = count > 0 ? words[0] : NULL;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int take_command(struct arguments *a, char **words, struct error *err)
+{
+	if (words[0] != NULL && strcmp(words[0], "--") == 0)
+		words++;
+	if (words[0] == NULL) {
+		(void)error_set(err, 0, "%s: say the command", a->verb->name);
+		return usage(err);
+	}
+	a->command = words;
+	return 0;
+}
+
+int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
+	char **argv, struct error *err)
+{
+	char *words[3];
+	int count = 0;
+	bool only_words = false;
+
+	*a = (struct arguments){.verb = verb, .lines = -1};
+	for (int i = 1; i < argc; i++) {
+		char *word = argv[i];
+		bool plain = only_words || word[0] != '-' || word[1] == '\0' ||
+			(verb->words == WORDS_COUNT && is_count(word));
+		int got = 0;
+
+		if (verb->words == WORDS_COMMAND &&
+			(plain || strcmp(word, "--") == 0))
+			return take_command(a, argv + i, err);
+		if (plain && count < (int)COUNT_OF(words))
+			words[count++] = word;
+		else if (plain)
+			continue;
+		else if (strcmp(word, "--") == 0)
+			only_words = true;
+		else if (word[1] == '-')
+			got = take_long(a, argc, argv, &i, err);
+		else
+			got = take_letters(a, argc, argv, &i, err);
+		if (got == -1)
+			return -1;
+	}
+	if (arguments_has(a, OPTION_HELP))
+		return 0;
+	if (verb->words == WORDS_COMMAND)
+		return take_command(a, argv + argc, err);
+	return take_words(a, words, count, err);
+}

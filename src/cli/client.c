@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/client.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/socket.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+
+#define REQUEST_ID "1" /* one connection has one request under way */
+
+void client_init(struct client *c)
+{
+	*c = (struct client){.fd = -1, .cancel = -1};
+	/* a result, and the envelope around it */
+	buffer_init(&c->in, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
+	buffer_init(&c->spare, 0);
+}
+
+void client_fini(struct client *c)
+{
+	fd_close(&c->fd);
+	buffer_fini(&c->in);
+	buffer_fini(&c->spare);
+	for (size_t i = 0; i < c->cluster_count; i++)
+		free(c->clusters[i]);
+	free(c->clusters);
+	c->clusters = NULL;
+	c->cluster_count = 0;
+}
+
+void answer_init(struct answer *answer)
+{
+	*answer = (struct answer){0};
+	buffer_init(&answer->message, 0);
+}
+
+void answer_fini(struct answer *answer)
+{
+	buffer_fini(&answer->message);
+}
+
+static int poll_timeout(nsec_t deadline)
+{
+	nsec_t left;
+
+	if (deadline == NSEC_NEVER)
+		return -1;
+	left = deadline - clock_now();
+	if (left <= 0)
+		return 0;
+	/* rounded up, so that no turn is spent on the last part of one */
+	left = (left + MSEC - 1) / MSEC;
+	return left > INT_MAX ? INT_MAX : (int)left;
+}
+
+/* Until there is something to read.  0, or -1 and `err`. */
+static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
+{
+	struct pollfd fds[2] = {{.fd = c->fd, .events = POLLIN},
+		{.fd = c->cancel, .events = POLLIN}};
+	int n;
+
+	do
+		n = poll(fds, 2, poll_timeout(deadline));
+	while (n == -1 && errno == EINTR);
+	if (n == -1)
+		return error_set(err, errno, "cannot wait for '%s'", c->name);
+	if (fds[1].revents != 0)
+		return error_set(err, ECANCELED, "ended");
+	if (n == 0) {
+		(void)error_set(err, 0,
+			"'%s' accepts connections but does not answer",
+			c->name);
+		return error_status(err, EX_TEMPFAIL);
+	}
+	return 0;
+}
+
+/* More bytes.  1; 0 at the end; -1 and `err`. */
+static int fill(struct client *c, nsec_t deadline, struct error *err)
+{
+	ssize_t n;
+
+	/* only a part of one line can be left here, so this moves no byte
+	 * twice */
+	buffer_consume(&c->in, c->start);
+	c->scanned -= c->start;
+	c->start = 0;
+	if (buffer_reserve(&c->in, CONTROL_LINE_MAX) == -1)
+		return error_set(
+			err, errno, "the answer of '%s' is too long", c->name);
+	for (;;) {
+		if (wait_readable(c, deadline, err) == -1)
+			return -1;
+		n = recv(c->fd, c->in.data + c->in.len, c->in.cap - c->in.len,
+			MSG_DONTWAIT);
+		if (n > 0)
+			break;
+		if (n == 0 || errno == ECONNRESET)
+			return 0;
+		if (errno != EINTR && errno != EAGAIN)
+			return error_set(
+				err, errno, "cannot read from '%s'", c->name);
+	}
+	c->in.len += (size_t)n;
+	return 1;
+}
+
+int client_line(struct client *c, nsec_t deadline, const char **line,
+	size_t *len, struct error *err)
+{
+	for (;;) {
+		const char *end = NULL;
+		int got;
+
+		if (c->in.len > c->scanned)
+			end = memchr(c->in.data + c->scanned, '\n',
+				c->in.len - c->scanned);
+		if (end != NULL) {
+			*line = c->in.data + c->start;
+			*len = (size_t)(end - *line);
+			c->start = (size_t)(end - c->in.data) + 1;
+			c->scanned = c->start;
+			return 1;
+		}
+		c->scanned = c->in.len;
+		got = fill(c, deadline, err);
+		if (got <= 0)
+			return got;
+	}
+}
+
+const char *client_raw_result(
+	const char *line, size_t len, const char *id, size_t *value_len)
+{
+	static const char before_id[] = "{\"jsonrpc\":\"2.0\",\"id\":";
+	static const char before_value[] = ",\"result\":";
+	const char *parts[] = {before_id, id, before_value};
+	size_t used = 0;
+
+	for (size_t i = 0; i < COUNT_OF(parts); i++) {
+		size_t part = strlen(parts[i]);
+
+		if (len - used < part ||
+			memcmp(line + used, parts[i], part) != 0)
+			return NULL;
+		used += part;
+	}
+	if (len - used < 2 || line[len - 1] != '}')
+		return NULL;
+	*value_len = len - used - 1;
+	return line + used;
+}
+
+/* An error object's code and sentence.  -1: it is none. */
+static int take_error(json_t *message, struct answer *answer)
+{
+	json_t *error = json_object_get(message, "error");
+	json_t *code = json_object_get(error, "code");
+	const char *text = json_string_value(json_object_get(error, "message"));
+
+	if (!json_is_object(error))
+		return -1;
+	answer->code = (int)json_integer_value(code);
+	if (answer->code == 0)
+		answer->code = CONTROL_INTERNAL;
+	buffer_clear(&answer->message);
+	(void)buffer_string(
+		&answer->message, text != NULL ? text : "it was refused");
+	return 0;
+}
+
+static int not_understood(const struct client *c, struct error *err)
+{
+	return error_set(err, 0,
+		"'%s' answers in a way that this nclust does not understand",
+		c->name);
+}
+
+static int take_clusters(struct client *c, json_t *list)
+{
+	size_t count = json_array_size(list);
+
+	c->clusters = calloc(count + 1, sizeof(*c->clusters));
+	if (c->clusters == NULL)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		const char *name = json_string_value(json_array_get(list, i));
+
+		if (name == NULL || !text_is_name(name))
+			continue;
+		c->clusters[c->cluster_count] = strdup(name);
+		if (c->clusters[c->cluster_count] == NULL)
+			return -1;
+		c->cluster_count++;
+	}
+	return 0;
+}
+
+static int take_hello(struct client *c, json_t *message, struct error *err)
+{
+	json_t *params = json_object_get(message, "params");
+	const char *method =
+		json_string_value(json_object_get(message, "method"));
+	const char *name = json_string_value(json_object_get(params, "name"));
+	json_int_t protocol =
+		json_integer_value(json_object_get(params, "protocol"));
+
+	if (method == NULL || strcmp(method, "hello") != 0)
+		return not_understood(c, err);
+	if (protocol != CONTROL_VERSION) {
+		(void)error_set(err, 0,
+			"'%s' speaks control protocol %lld, this nclust %d",
+			c->name, (long long)protocol, CONTROL_VERSION);
+		return error_status(err, EX_UNAVAILABLE);
+	}
+	if (name != NULL && text_is_name(name))
+		(void)text_copy(c->name, sizeof(c->name), name);
+	c->pid = (pid_t)json_integer_value(json_object_get(params, "pid"));
+	if (take_clusters(c, json_object_get(params, "clusters")) == -1)
+		return error_set(err, errno, "cannot keep what was said");
+	return 0;
+}
+
+static int read_hello(struct client *c, json_t *message, struct error *err)
+{
+	struct answer refusal;
+	const char *text;
+	int status;
+
+	answer_init(&refusal);
+	if (take_error(message, &refusal) == -1) {
+		answer_fini(&refusal);
+		return take_hello(c, message, err);
+	}
+	text = buffer_text(&refusal.message);
+	(void)error_set(err, 0, "%s", text != NULL ? text : "refused");
+	status = control_exit_status(refusal.code);
+	answer_fini(&refusal);
+	return error_status(err, status);
+}
+
+int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err)
+{
+	json_t *message;
+	const char *line;
+	size_t len;
+	int got;
+
+	c->fd = fd;
+	got = client_line(c, deadline, &line, &len, err);
+	if (got == -1)
+		return -1;
+	if (got == 0) {
+		(void)error_set(err, 0,
+			"'%s' closed the connection before it said anything",
+			c->name);
+		return error_status(err, EX_TEMPFAIL);
+	}
+	message = json_loadb(line, len, 0, NULL);
+	if (message == NULL)
+		return not_understood(c, err);
+	got = read_hello(c, message, err);
+	json_decref(message);
+	return got;
+}
+
+static int check_peer(const struct client *c, int fd, struct error *err)
+{
+	struct ucred peer;
+
+	if (socket_peer(fd, &peer) == -1)
+		return error_set(err, errno,
+			"cannot tell whose instance '%s' is", c->name);
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return 0;
+	(void)error_set(err, 0,
+		"instance '%s' belongs to uid %u: nothing was sent to it",
+		c->name, (unsigned)peer.uid);
+	return error_status(err, EX_NOPERM);
+}
+
+int client_open(
+	struct client *c, int dirfd, const char *name, struct error *err)
+{
+	scoped_fd fd = -1;
+
+	(void)text_copy(c->name, sizeof(c->name), name);
+	fd = socket_connect_at(dirfd, "control", err);
+	if (fd == -1) {
+		int status = err->status;
+
+		if (err->sys == ECONNREFUSED || err->sys == ENOENT)
+			status = EX_UNAVAILABLE;
+		else if (err->sys == EACCES || err->sys == EPERM)
+			status = EX_NOPERM;
+		else if (err->sys == EAGAIN)
+			status = EX_TEMPFAIL;
+		(void)error_wrap(err, "instance '%s'", name);
+		return error_status(err, status);
+	}
+	if (check_peer(c, fd, err) == -1)
+		return -1;
+	return client_greet(c, fd_release(&fd),
+		nsec_add(clock_now(), CLIENT_HELLO_WAIT), err);
+}
+
+static int send_all(struct client *c, struct buffer *out, struct error *err)
+{
+	size_t sent = 0;
+
+	while (sent < out->len) {
+		ssize_t n = send(
+			c->fd, out->data + sent, out->len - sent, MSG_NOSIGNAL);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1) {
+			(void)error_set(err, errno, "cannot ask '%s'", c->name);
+			return error_status(err, EX_TEMPFAIL);
+		}
+		sent += (size_t)n;
+	}
+	return 0;
+}
+
+static int send_request(
+	struct client *c, struct control_request *request, struct error *err)
+{
+	struct buffer out;
+	int got = -1;
+
+	(void)text_copy(request->id, sizeof(request->id), REQUEST_ID);
+	buffer_init(&out, CONTROL_LINE_MAX);
+	if (control_encode(&out, request) == -1 || out.failed)
+		(void)error_set(err, ENOMEM, "cannot write the request");
+	else
+		got = send_all(c, &out, err);
+	buffer_fini(&out);
+	return got;
+}
+
+static bool is_ours(json_t *message)
+{
+	json_t *id = json_object_get(message, "id");
+
+	/* a refusal of the connection itself has no request's id */
+	return json_is_null(id) ||
+		(json_is_integer(id) &&
+			json_integer_value(id) == atoi(REQUEST_ID));
+}
+
+/* A message that is not plainly our result.  1: the answer; 0: go on. */
+static int take_message(struct client *c, json_t *message,
+	client_event *on_event, void *data, struct answer *answer,
+	struct error *err)
+{
+	json_t *result = json_object_get(message, "result");
+	const char *method =
+		json_string_value(json_object_get(message, "method"));
+	char *text;
+
+	if (method != NULL) {
+		json_t *params = json_object_get(message, "params");
+
+		if (strcmp(method, "event") != 0 || on_event == NULL)
+			return 0;
+		if (on_event(params, data) == 0)
+			return 0;
+		return error_set(err, ECANCELED, "ended");
+	}
+	if (!is_ours(message))
+		return 0;
+	if (take_error(message, answer) == 0)
+		return 1;
+	if (result == NULL)
+		return not_understood(c, err);
+	text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY);
+	buffer_clear(&c->spare);
+	if (text == NULL || buffer_string(&c->spare, text) == -1) {
+		free(text);
+		return error_set(err, ENOMEM, "cannot keep the answer");
+	}
+	free(text);
+	answer->result = c->spare.data;
+	answer->len = c->spare.len;
+	return 1;
+}
+
+static int take_line(struct client *c, const char *line, size_t len,
+	client_event *on_event, void *data, struct answer *answer,
+	struct error *err)
+{
+	json_t *message;
+	int got;
+
+	/* a status of thousands of workers is megabytes: not parsed here */
+	answer->result = client_raw_result(line, len, REQUEST_ID, &answer->len);
+	if (answer->result != NULL)
+		return 1;
+	message = json_loadb(line, len, 0, NULL);
+	if (message == NULL)
+		return not_understood(c, err);
+	got = take_message(c, message, on_event, data, answer, err);
+	json_decref(message);
+	return got;
+}
+
+static int was_cut(const struct client *c, struct error *err)
+{
+	(void)error_set(err, 0,
+		"the connection to '%s' (pid %ld) ended before the outcome was "
+		"known",
+		c->name, (long)c->pid);
+	(void)error_hint(err, "see 'nclust status %s'", c->name);
+	return error_status(err, EX_TEMPFAIL);
+}
+
+int client_call(struct client *c, struct control_request *request,
+	client_event *on_event, void *data, struct answer *answer,
+	struct error *err)
+{
+	const char *line;
+	size_t len;
+	int got;
+
+	answer->code = 0;
+	answer->result = NULL;
+	if (send_request(c, request, err) == -1)
+		return -1;
+	do {
+		got = client_line(c, NSEC_NEVER, &line, &len, err);
+		if (got == 0)
+			return was_cut(c, err);
+		if (got == 1)
+			got = take_line(
+				c, line, len, on_event, data, answer, err);
+	} while (got == 0);
+	return got == 1 ? 0 : -1;
+}
+
+int client_wait_end(struct client *c, struct error *err)
+{
+	const char *line;
+	size_t len;
+	int got;
+
+	do
+		got = client_line(c, NSEC_NEVER, &line, &len, err);
+	while (got == 1);
+	return got;
+}

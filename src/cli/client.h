@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_CLIENT_H
+#define CLI_CLIENT_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/nsec.h"
+#include "protocol/control.h"
+
+#include <jansson.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/*
+ * One connection to one running nclust, from the client's side: greeting,
+ * one request after the other, progress, and the one answer to each.
+ *
+ * Only the greeting has a time limit: who accepts and says nothing is dead,
+ * while a rolling restart may honestly take an hour.
+ */
+#define CLIENT_HELLO_WAIT (10 * SECOND)
+
+struct client {
+	int fd;
+	int cancel; /* readable: the user wants to end; -1: none; borrowed */
+	struct buffer in;
+	size_t start;        /* of what no line was made of yet */
+	size_t scanned;      /* no newline before this */
+	struct buffer spare; /* a result that was written in another way */
+	char name[65];
+	pid_t pid;
+	char **clusters; /* heap */
+	size_t cluster_count;
+};
+
+void client_init(struct client *c);
+void client_fini(struct client *c);
+
+/*
+ * Connect to the control socket in an instance's directory, check who is
+ * there before anything is sent, and take the greeting.  -1 and `err`, status
+ * 69 where nobody is running, 77 where it is somebody else's, 75 where it
+ * does not answer.
+ */
+int client_open(
+	struct client *c, int dirfd, const char *name, struct error *err);
+/* The same on a connected socket, which is the client's from then on. */
+int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
+
+/*
+ * The next line without its newline, borrowed until the next call.  1; 0 when
+ * the connection has ended; -1 and `err` (ECANCELED: by `cancel`).
+ */
+int client_line(struct client *c, nsec_t deadline, const char **line,
+	size_t *len, struct error *err);
+
+/* What came of a request. */
+struct answer {
+	int code;           /* 0: it was done; else enum control_error */
+	const char *result; /* JSON text as the server wrote it; borrowed from
+			       the client until its next call */
+	size_t len;
+	struct buffer message; /* with a code: what the server says */
+};
+void answer_init(struct answer *answer);
+void answer_fini(struct answer *answer);
+
+/* Called with the params of each notification; -1 ends the wait. */
+typedef int client_event(json_t *params, void *data);
+
+/*
+ * Send a request (its id is put in) and wait for its answer.  0: there is one,
+ * good or bad; -1 and `err`: there is none and there will be none (status 75
+ * where the connection was cut).
+ */
+int client_call(struct client *c, struct control_request *request,
+	client_event *on_event, void *data, struct answer *answer,
+	struct error *err);
+
+/* Wait for the end of the connection; what still comes is thrown away. */
+int client_wait_end(struct client *c, struct error *err);
+
+/* The value in `{"jsonrpc":"2.0","id":ID,"result":VALUE}`, if the line is
+ * exactly such a one; NULL if not. */
+const char *client_raw_result(
+	const char *line, size_t len, const char *id, size_t *value_len);
+
+#endif

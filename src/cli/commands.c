@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/cli.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/output.h"
+#include "cli/verb.h"
+
+#include <string.h>
+#include <sysexits.h>
+
+#define OPTIONS_ASK (OPTION_JSON | OPTION_RUNTIME | OPTION_HELP)
+#define OPTIONS_CHANGE (OPTIONS_ASK | OPTION_NO_WAIT)
+
+const struct verb verbs[] = {
+	{
+		.name = "status",
+		.words_text = "[TARGET]",
+		.help = "show the state of every worker",
+		.manual =
+			"Shows clusters, listeners and workers of one instance "
+			"or, without a target, of all that run. Exits 0 if all "
+			"wanted workers are ready, 1 if some are, 2 if none "
+			"is, 3 if there is no such instance.",
+		.options = OPTIONS_ASK | OPTION_WATCH,
+		.words = WORDS_TARGET,
+		.run = verb_status,
+	},
+	{
+		.name = "restart",
+		.words_text = "[TARGET]",
+		.help = "replace the workers one by one",
+		.manual = "Starts each new worker first and stops the old one "
+			  "only when the new one is ready. Ends at the first "
+			  "failure, with the old workers still serving.",
+		.options = OPTIONS_CHANGE,
+		.words = WORDS_TARGET,
+		.run = verb_restart,
+	},
+	{
+		.name = "reload",
+		.words_text = "[TARGET]",
+		.help = "read the file anew and apply what changed",
+		.manual =
+			"Checks all of the file first. If it has mistakes they "
+			"are told with their lines, nothing is changed, and "
+			"the exit status is 78.",
+		.options = OPTIONS_CHANGE,
+		.words = WORDS_TARGET,
+		.run = verb_reload,
+	},
+	{
+		.name = "scale",
+		.words_text = "[TARGET] N|+N|-N",
+		.help = "run more or fewer workers",
+		.manual = "Sets the number of workers, or changes it by N; the "
+			  "others are not touched. 0 parks a cluster. Holds "
+			  "until a reload in which the workers key changed.",
+		.options = OPTIONS_CHANGE,
+		.words = WORDS_COUNT,
+		.run = verb_scale,
+	},
+	{
+		.name = "stop",
+		.words_text = "[TARGET]",
+		.help = "stop gracefully",
+		.manual = "Without a cluster, the whole instance, and waits "
+			  "until it has ended. With --now the workers get no "
+			  "grace.",
+		.options = OPTIONS_CHANGE | OPTION_NOW,
+		.words = WORDS_TARGET,
+		.run = verb_stop,
+	},
+	{
+		.name = "signal",
+		.words_text = "[TARGET] SIGNAL",
+		.help = "send a signal to the next worker in turn",
+		.manual =
+			"To the workers of a cluster in turn, to all of them "
+			"with --all, or to the one of a slot. SIGNAL is a name "
+			"such as USR1, or a number.",
+		.options = OPTIONS_ASK | OPTION_ALL,
+		.words = WORDS_SIGNAL,
+		.run = verb_signal,
+	},
+	{
+		.name = "events",
+		.words_text = "[TARGET]",
+		.help = "show what happened",
+		.manual = "Prints what the instance still remembers, one line "
+			  "each, and with -f what happens from then on. With "
+			  "--json each line is an object.",
+		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES,
+		.words = WORDS_TARGET,
+		.run = verb_events,
+	},
+	{
+		.name = "config",
+		.words_text = "[TARGET]",
+		.help = "show the settings and where each came from",
+		.manual = "Asks the instance for the settings that are in "
+			  "effect. With -c, reads a file and asks nobody; "
+			  "with --check as well, only looks for mistakes. A "
+			  "file with mistakes gives exit status 78.",
+		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE,
+		.words = WORDS_TARGET,
+		.run = verb_config,
+	},
+	{
+		.name = "doctor",
+		.words_text = "",
+		.help = "show what this machine allows",
+		.manual = "Looks at kernel, container, limits and privileges, "
+			  "and says what nclust makes of each. Exits 1 if "
+			  "something prevents it from running.",
+		.options = OPTIONS_ASK,
+		.words = WORDS_TARGET,
+		.run = verb_doctor,
+	},
+	{
+		.name = "exec",
+		.words_text = "[--] COMMAND [ARG]...",
+		.help = "run COMMAND as the one that takes the sockets",
+		.manual = "For wrappers that fork: sets LISTEN_PID (and "
+			  "WATCHDOG_PID, where it is set) to its own process "
+			  "id, then becomes COMMAND. Exits 127 if that is not "
+			  "found, 126 if it cannot be run.",
+		.options = OPTION_HELP,
+		.words = WORDS_COMMAND,
+		.run = verb_exec,
+	},
+	{
+		.name = "help",
+		.words_text = "[VERB]",
+		.help = "show this, or more about one verb",
+		.manual = "Shows all verbs, or how one of them is used.",
+		.options = OPTION_HELP,
+		.words = WORDS_VERB,
+		.run = verb_help,
+	},
+	{
+		.name = "version",
+		.words_text = "",
+		.help = "show the version",
+		.manual = "Shows the version of this program.",
+		.options = OPTION_JSON | OPTION_HELP,
+		.words = WORDS_NONE,
+		.run = verb_version,
+	},
+	{.name = NULL},
+};
+
+/* Kept beside the table for callers that want plain names; the unit tests
+ * compare the two. */
+static const char *const names[] = {"status", "restart", "reload", "scale",
+	"stop", "signal", "events", "config", "doctor", "exec", "help",
+	"version", NULL};
+
+const char *const *cli_verbs(void)
+{
+	return names;
+}
+
+const struct verb *verb_find(const char *name)
+{
+	for (const struct verb *v = verbs; v->name != NULL; v++)
+		if (strcmp(v->name, name) == 0)
+			return v;
+	return NULL;
+}
+
+static int unknown_verb(const char *name)
+{
+	const char *near = text_nearest(name, names, COUNT_OF(names) - 1);
+
+	if (near != NULL)
+		log_error("unknown verb '%s'; did you mean '%s'?", name, near);
+	else
+		log_error("unknown verb '%s'; try 'nclust help'", name);
+	return EX_USAGE;
+}
+
+int cli_main(int argc, char **argv)
+{
+	const struct verb *verb;
+	struct arguments a;
+	struct error err;
+
+	if (argc < 1)
+		return EX_USAGE;
+	verb = verb_find(argv[0]);
+	if (verb == NULL)
+		return unknown_verb(argv[0]);
+	if (arguments_parse(&a, verb, argc, argv, &err) == -1) {
+		log_error("%s; try 'nclust help %s'", err.text, verb->name);
+		return EX_USAGE;
+	}
+	if (arguments_has(&a, OPTION_HELP)) {
+		a.topic = verb->name;
+		return verb_help(&a);
+	}
+	return verb->run(&a);
+}

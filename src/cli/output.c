@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/output.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+int output_write(int fd, const void *data, size_t len)
+{
+	const char *from = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, from, len);
+
+		if (n == -1 && errno == EAGAIN) {
+			/* a terminal that somebody else made nonblocking */
+			struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+			(void)poll(&wait, 1, -1);
+			continue;
+		}
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return -1;
+		from += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int output_line(int fd, const char *text, size_t len)
+{
+	size_t size = 4 * len + 2;
+	scoped_str clean = malloc(size);
+	size_t used;
+
+	if (clean == NULL)
+		return -1;
+	used = text_escape(clean, size - 1, text, len);
+	clean[used] = '\n';
+	return output_write(fd, clean, used + 1);
+}
+
+int output_lines(int fd, const char *text, size_t len)
+{
+	while (len > 0) {
+		const char *end = memchr(text, '\n', len);
+		size_t line = end != NULL ? (size_t)(end - text) : len;
+
+		if (output_line(fd, text, line) == -1)
+			return -1;
+		line += end != NULL;
+		text += line;
+		len -= line;
+	}
+	return 0;
+}
+
+int output_json(int fd, const char *json, size_t len)
+{
+	if (isatty(fd) == 1)
+		return output_line(fd, json, len);
+	if (output_write(fd, json, len) == -1)
+		return -1;
+	return output_write(fd, "\n", 1);
+}
+
+int output_refusal(struct answer *answer)
+{
+	const char *text = buffer_text(&answer->message);
+
+	if (text != NULL &&
+		(answer->code == CONTROL_BAD_CONFIG ||
+			strchr(text, '\n') != NULL))
+		/* a file's mistakes, each on a line of its own; they say
+		 * themselves where they are */
+		(void)output_lines(STDERR_FILENO, text, answer->message.len);
+	else
+		log_error("%s", text != NULL ? text : "it was refused");
+	return control_exit_status(answer->code);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_OUTPUT_H
+#define CLI_OUTPUT_H
+
+#include "cli/client.h"
+
+#include <stddef.h>
+
+/*
+ * Out to people and programs.  What came over the wire is escaped before a
+ * person sees it; JSON goes out as it came, escaped only on a terminal.
+ * All return 0, or -1 and errno when it could not be written.
+ */
+int output_write(int fd, const void *data, size_t len); /* bytes as they are */
+int output_line(int fd, const char *text, size_t len);  /* escaped, and '\n' */
+int output_lines(int fd, const char *text, size_t len); /* split at '\n' */
+int output_json(int fd, const char *json, size_t len);  /* and '\n' */
+
+/* A server's error to stderr; returns the exit status for it. */
+int output_refusal(struct answer *answer);
+
+#endif

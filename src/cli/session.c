@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/session.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/output.h"
+#include "os/rundir.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+void session_close(struct session *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		client_fini(&s->clients[i]);
+	free(s->clients);
+	*s = (struct session){0};
+}
+
+static void free_names(char **names, long count)
+{
+	for (long i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}
+
+/* Connect to one more instance.  -1 and `err`. */
+static int join(struct session *s, const struct arguments *a, const char *name,
+	int cancel, struct error *err)
+{
+	struct client *more =
+		realloc(s->clients, (s->count + 1) * sizeof(*more));
+	struct client *c;
+	scoped_fd dir = -1;
+
+	if (more == NULL)
+		return error_set(err, ENOMEM, "cannot connect to '%s'", name);
+	s->clients = more;
+	c = &s->clients[s->count];
+	dir = rundir_find(a->runtime_directory, name, err);
+	if (dir == -1)
+		return -1;
+	client_init(c);
+	c->cancel = cancel;
+	if (client_open(c, dir, name, err) == -1) {
+		client_fini(c);
+		return -1;
+	}
+	s->count++;
+	return 0;
+}
+
+/* Connect to all of them; who does not run is left out, who cannot be asked
+ * is told. */
+static int join_all(struct session *s, const struct arguments *a, char **names,
+	long count, int cancel, struct error *err)
+{
+	for (long i = 0; i < count; i++) {
+		struct error why;
+
+		if (join(s, a, names[i], cancel, &why) == 0)
+			continue;
+		if (why.sys == ECANCELED) {
+			*err = why;
+			return -1;
+		}
+		if (why.status != EX_UNAVAILABLE)
+			log_warn("%s", why.text);
+	}
+	return 0;
+}
+
+/* The name of the one instance that `text` can only mean, or NULL. */
+static const char *named(
+	const char *text, struct control_target *t, char **names, long count)
+{
+	struct error ignored;
+
+	if (text == NULL || control_parse_target(t, text, &ignored) == -1)
+		return NULL;
+	if (t->instance[0] != '\0')
+		return t->instance;
+	for (long i = 0; i < count; i++)
+		if (strcmp(names[i], t->whole) == 0)
+			return t->whole;
+	return NULL;
+}
+
+static int join_meant(struct session *s, const struct arguments *a,
+	char **names, long count, int cancel, struct error *err)
+{
+	struct control_target t;
+	const char *only = named(a->target, &t, names, count);
+
+	if (only == NULL)
+		return join_all(s, a, names, count, cancel, err);
+	if (join(s, a, only, cancel, err) == 0)
+		return 0;
+	if (err->status != EX_UNAVAILABLE)
+		return -1;
+	/* a socket was left behind by one that was killed, or none is there:
+	 * the word may still be a cluster of another one */
+	if (t.instance[0] == '\0')
+		return join_all(s, a, names, count, cancel, err);
+	(void)error_set(err, 0, "no instance '%s' is running", only);
+	return error_status(err, EX_UNAVAILABLE);
+}
+
+static int resolve(struct session *s, const struct arguments *a, bool all,
+	struct error *err)
+{
+	struct known *list = calloc(s->count + 1, sizeof(*list));
+	int got;
+
+	if (list == NULL)
+		return error_set(err, errno, "cannot find the target");
+	for (size_t i = 0; i < s->count; i++)
+		list[i] = (struct known){.instance = s->clients[i].name,
+			.clusters = (const char *const *)s->clients[i].clusters,
+			.count = s->clients[i].cluster_count};
+	if (all && a->target == NULL && s->count > 1) {
+		free(list);
+		return 0;
+	}
+	got = target_resolve(&s->meant, a->target, list, s->count, err);
+	free(list);
+	if (got == 0)
+		s->client = &s->clients[s->meant.instance];
+	return got;
+}
+
+static void say_where(const struct arguments *a, struct error *err)
+{
+	char path[4096];
+	struct error ignored;
+
+	if (rundir_path(a->runtime_directory, path, sizeof(path), &ignored) ==
+		-1)
+		return;
+	(void)error_hint(err, "looked in '%s'", path);
+	(void)error_hint(err, "to start one: nclust -n auto -- COMMAND");
+}
+
+int session_open(struct session *s, const struct arguments *a, bool all,
+	int cancel, struct error *err)
+{
+	char **names = NULL;
+	long count;
+	int got;
+
+	*s = (struct session){0};
+	count = rundir_list(a->runtime_directory, &names, err);
+	if (count == -1)
+		return -1;
+	got = join_meant(s, a, names, count, cancel, err);
+	free_names(names, count);
+	if (got == 0)
+		got = resolve(s, a, all, err);
+	if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
+		say_where(a, err);
+	if (got == -1)
+		session_close(s);
+	return got;
+}
+
+/* Progress, for who watches at a terminal. */
+static int show_progress(json_t *params, void *data)
+{
+	const char *text = json_string_value(json_object_get(params, "text"));
+
+	(void)data;
+	if (text != NULL)
+		(void)output_line(STDERR_FILENO, text, strlen(text));
+	return 0; /* who cannot show it still waits for the outcome */
+}
+
+/* What a server says that it did, in its own words. */
+static int show_result(const struct answer *answer)
+{
+	json_t *result =
+		json_loadb(answer->result, answer->len, JSON_DECODE_ANY, NULL);
+	const char *text = json_string_value(json_object_get(result, "text"));
+	int got = 0;
+
+	if (text != NULL)
+		got = output_lines(STDOUT_FILENO, text, strlen(text));
+	json_decref(result);
+	return got;
+}
+
+static int finish(const struct arguments *a, struct session *s,
+	struct control_request *request, struct answer *answer)
+{
+	struct error err;
+	int got;
+
+	if (answer->code != 0)
+		return output_refusal(answer);
+	if (arguments_has(a, OPTION_JSON))
+		got = output_json(STDOUT_FILENO, answer->result, answer->len);
+	else
+		got = show_result(answer);
+	/* the name and the addresses are free only when nclust has ended */
+	if (request->method == METHOD_STOP && !request->no_wait &&
+		request->target[0] == '\0' &&
+		client_wait_end(s->client, &err) == -1) {
+		log_error("%s", err.text);
+		return error_exit_status(&err);
+	}
+	return got == 0 ? 0 : 1;
+}
+
+int session_request(const struct arguments *a, struct control_request *request)
+{
+	struct session s;
+	struct answer answer;
+	struct error err;
+	client_event *progress =
+		isatty(STDERR_FILENO) == 1 ? show_progress : NULL;
+	int status;
+
+	if (session_open(&s, a, false, -1, &err) == -1) {
+		log_error("%s", err.text);
+		return error_exit_status(&err);
+	}
+	(void)text_copy(
+		request->target, sizeof(request->target), s.meant.target);
+	answer_init(&answer);
+	if (client_call(s.client, request, progress, NULL, &answer, &err) ==
+		0) {
+		status = finish(a, &s, request, &answer);
+	} else {
+		log_error("%s", err.text);
+		status = error_exit_status(&err);
+	}
+	answer_fini(&answer);
+	session_close(&s);
+	return status;
+}

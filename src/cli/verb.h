@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_VERB_H
+#define CLI_VERB_H
+
+#include "base/error.h"
+#include "protocol/control.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * One verb is one row of the table in commands.c: what it is called, which
+ * words and options it takes, and what runs it.  Parsing, help, the manual
+ * and completion are read from the row.
+ */
+
+/* The options that a verb may take, or-ed in its row. */
+enum verb_option {
+	OPTION_JSON = 1 << 0,
+	OPTION_WATCH = 1 << 1,
+	OPTION_NO_WAIT = 1 << 2,
+	OPTION_NOW = 1 << 3,
+	OPTION_ALL = 1 << 4,
+	OPTION_FOLLOW = 1 << 5,
+	OPTION_LINES = 1 << 6,
+	OPTION_CHECK = 1 << 7,
+	OPTION_FILE = 1 << 8,
+	OPTION_RUNTIME = 1 << 9,
+	OPTION_HELP = 1 << 10,
+};
+
+/* The words that are no options. */
+enum verb_words {
+	WORDS_NONE,
+	WORDS_TARGET,  /* [TARGET] */
+	WORDS_COUNT,   /* [TARGET] N|+N|-N, in either order */
+	WORDS_SIGNAL,  /* [TARGET] SIGNAL, in either order */
+	WORDS_VERB,    /* [VERB] */
+	WORDS_COMMAND, /* all that follows, options of others included */
+};
+
+struct arguments;
+
+struct verb {
+	const char *name;
+	const char *words_text; /* "[TARGET]", for people */
+	const char *help;       /* one line, no capital, no full stop */
+	const char *manual;     /* sentences; lines are filled */
+	unsigned options;
+	enum verb_words words;
+	int (*run)(const struct arguments *a); /* returns the exit status */
+};
+
+/* The table; ends with a row whose name is NULL. */
+extern const struct verb verbs[];
+const struct verb *verb_find(const char *name); /* NULL: there is none */
+
+/* A verb's words, as they were read.  Strings are argv's. */
+struct arguments {
+	const struct verb *verb;
+	const char *target; /* NULL: none */
+	const char *topic;  /* WORDS_VERB; NULL: none */
+	char **command;     /* WORDS_COMMAND; NULL-terminated, not empty */
+	enum scale_kind scale_kind;
+	int count;
+	int signal;
+	unsigned options; /* those that were given */
+	int lines;        /* -1: not given */
+	const char *file; /* OPTION_FILE */
+	const char *runtime_directory;
+};
+
+/* Read a verb's words; argv[0] is the verb.  -1: err->status is 64. */
+int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
+	char **argv, struct error *err);
+
+static inline bool arguments_has(
+	const struct arguments *a, enum verb_option option)
+{
+	return (a->options & (unsigned)option) != 0;
+}
+
+/* An option's row, for help texts: NULL behind the last. */
+struct option_row {
+	unsigned option;
+	char letter; /* 0: none */
+	const char *name;
+	const char *argument; /* NULL: takes none */
+	const char *help;
+};
+const struct option_row *option_row(size_t n);
+
+/* What runs a verb. */
+int verb_status(const struct arguments *a);
+int verb_restart(const struct arguments *a);
+int verb_reload(const struct arguments *a);
+int verb_scale(const struct arguments *a);
+int verb_stop(const struct arguments *a);
+int verb_signal(const struct arguments *a);
+int verb_events(const struct arguments *a);
+int verb_config(const struct arguments *a);
+int verb_doctor(const struct arguments *a);
+int verb_exec(const struct arguments *a);
+int verb_help(const struct arguments *a);
+int verb_version(const struct arguments *a);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/verb.h"
+
+#include "cli/session.h"
+
+/* The verbs that change something: one request each, its outcome the exit
+ * status. */
+
+static int change(const struct arguments *a, struct control_request request)
+{
+	request.no_wait = arguments_has(a, OPTION_NO_WAIT);
+	return session_request(a, &request);
+}
+
+int verb_restart(const struct arguments *a)
+{
+	return change(a, (struct control_request){.method = METHOD_RESTART});
+}
+
+int verb_reload(const struct arguments *a)
+{
+	return change(a, (struct control_request){.method = METHOD_RELOAD});
+}
+
+int verb_scale(const struct arguments *a)
+{
+	return change(a,
+		(struct control_request){.method = METHOD_SCALE,
+			.scale_kind = a->scale_kind,
+			.count = a->count});
+}
+
+int verb_stop(const struct arguments *a)
+{
+	return change(a,
+		(struct control_request){.method = METHOD_STOP,
+			.now = arguments_has(a, OPTION_NOW)});
+}
+
+int verb_signal(const struct arguments *a)
+{
+	return change(a,
+		(struct control_request){.method = METHOD_SIGNAL,
+			.signal = a->signal,
+			.all = arguments_has(a, OPTION_ALL)});
+}

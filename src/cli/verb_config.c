@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/verb.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "config/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+static int show_local(const struct arguments *a, const struct settings *s)
+{
+	struct buffer out;
+	bool json = arguments_has(a, OPTION_JSON);
+	int got;
+
+	if (arguments_has(a, OPTION_CHECK)) {
+		static const char fine[] = "no mistakes found";
+
+		return json ? output_json(STDOUT_FILENO, "{\"ok\":true}", 11)
+			    : output_line(STDOUT_FILENO, fine, strlen(fine));
+	}
+	buffer_init(&out, 0);
+	if (json)
+		(void)buffer_string(&out, "{\"settings\":");
+	got = describe_settings(&out, s, json);
+	while (json && out.len > 0 && out.data[out.len - 1] == '\n')
+		out.len--;
+	if (json)
+		(void)buffer_string(&out, "}");
+	if (got == -1 || out.failed)
+		got = -1;
+	else if (json)
+		got = output_json(STDOUT_FILENO, out.data, out.len);
+	else
+		got = output_lines(STDOUT_FILENO, out.data, out.len);
+	buffer_fini(&out);
+	return got;
+}
+
+/* The file, read as a run would read it; nothing is opened or started. */
+static int read_local(const struct arguments *a)
+{
+	char program[] = "nclust";
+	char option[] = "-c";
+	scoped_str file = strdup(a->file);
+	char *argv[] = {program, option, file, NULL};
+	struct invocation run;
+	struct faults faults;
+	int status = 0;
+
+	if (file == NULL) {
+		log_syserr("cannot read '%s'", a->file);
+		return 1;
+	}
+	faults_init(&faults);
+	if (config_read(&run, 3, argv, cli_verbs(), &faults) == -1) {
+		(void)output_lines(
+			STDERR_FILENO, faults.text.data, faults.text.len);
+		status = faults.status != 0 ? faults.status : EX_CONFIG;
+	} else {
+		status = show_local(a, run.settings) == 0 ? 0 : 1;
+		settings_free(run.settings);
+	}
+	faults_fini(&faults);
+	return status;
+}
+
+static int show_ini(json_t *result)
+{
+	json_t *ini = json_object_get(result, "ini");
+
+	if (!json_is_string(ini))
+		return -1;
+	return output_lines(
+		STDOUT_FILENO, json_string_value(ini), json_string_length(ini));
+}
+
+/* As an object, without the same once more as text. */
+static int show_settings(json_t *result)
+{
+	char *text;
+	int got;
+
+	(void)json_object_del(result, "ini");
+	text = json_dumps(result, JSON_COMPACT);
+	if (text == NULL)
+		return -1;
+	got = output_json(STDOUT_FILENO, text, strlen(text));
+	free(text);
+	return got;
+}
+
+static int show_remote(const struct arguments *a, const struct answer *answer)
+{
+	json_t *result = json_loadb(answer->result, answer->len, 0, NULL);
+	int got = arguments_has(a, OPTION_JSON) ? show_settings(result)
+						: show_ini(result);
+
+	json_decref(result);
+	if (got == -1)
+		log_error("config: the answer cannot be shown");
+	return got == 0 ? 0 : 1;
+}
+
+static int ask(const struct arguments *a)
+{
+	struct control_request request = {.method = METHOD_CONFIG};
+	struct answer answer;
+	struct session s;
+	struct error err;
+	int status;
+
+	if (session_open(&s, a, false, -1, &err) == -1) {
+		log_error("%s", err.text);
+		return error_exit_status(&err);
+	}
+	(void)text_copy(request.target, sizeof(request.target), s.meant.target);
+	answer_init(&answer);
+	if (client_call(s.client, &request, NULL, NULL, &answer, &err) == -1) {
+		log_error("%s", err.text);
+		status = error_exit_status(&err);
+	} else if (answer.code != 0) {
+		status = output_refusal(&answer);
+	} else {
+		status = show_remote(a, &answer);
+	}
+	answer_fini(&answer);
+	session_close(&s);
+	return status;
+}
+
+int verb_config(const struct arguments *a)
+{
+	if (a->file != NULL && a->target != NULL) {
+		log_error("config: -c reads a file and takes no target");
+		return EX_USAGE;
+	}
+	if (a->file != NULL)
+		return read_local(a);
+	if (arguments_has(a, OPTION_CHECK)) {
+		log_error("config: --check needs -c FILE");
+		return EX_USAGE;
+	}
+	return ask(a);
+}

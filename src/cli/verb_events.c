@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/verb.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/output.h"
+#include "cli/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static int show_object(json_t *params)
+{
+	char *text;
+	int got;
+
+	/* the request's number says nothing to who reads the lines */
+	(void)json_object_del(params, "request");
+	text = json_dumps(params, JSON_COMPACT);
+	if (text == NULL)
+		return -1;
+	got = output_json(STDOUT_FILENO, text, strlen(text));
+	free(text);
+	return got;
+}
+
+static int show_sentence(json_t *params)
+{
+	const char *text = json_string_value(json_object_get(params, "text"));
+	json_t *when = json_object_get(params, "time");
+	time_t at = (time_t)json_number_value(when);
+	struct buffer line;
+	struct tm local;
+	char stamp[32];
+	int got;
+
+	if (text == NULL)
+		return 0;
+	buffer_init(&line, 0);
+	if (json_is_number(when) && localtime_r(&at, &local) != NULL &&
+		strftime(stamp, sizeof(stamp), "%F %T  ", &local) > 0)
+		(void)buffer_string(&line, stamp);
+	(void)buffer_string(&line, text);
+	got = line.failed ? -1
+			  : output_line(STDOUT_FILENO, line.data, line.len);
+	buffer_fini(&line);
+	return got;
+}
+
+static int show_event(json_t *params, void *data)
+{
+	const struct arguments *a = data;
+
+	if (arguments_has(a, OPTION_JSON))
+		return show_object(params);
+	return show_sentence(params);
+}
+
+static int follow(const struct arguments *a, struct session *s)
+{
+	struct control_request request = {.method = METHOD_EVENTS,
+		.follow = arguments_has(a, OPTION_FOLLOW),
+		.last = a->lines};
+	struct arguments copy = *a;
+	struct answer answer;
+	struct error err;
+	int status = 0;
+
+	(void)text_copy(
+		request.target, sizeof(request.target), s->meant.target);
+	answer_init(&answer);
+	if (client_call(s->client, &request, show_event, &copy, &answer,
+		    &err) == -1) {
+		/* nobody reads on: as `events -f | head` ends */
+		if (err.sys != ECANCELED)
+			log_error("%s", err.text);
+		status = error_exit_status(&err);
+	} else if (answer.code != 0) {
+		status = output_refusal(&answer);
+	}
+	answer_fini(&answer);
+	return status;
+}
+
+int verb_events(const struct arguments *a)
+{
+	struct session s;
+	struct error err;
+	int status;
+
+	if (session_open(&s, a, false, -1, &err) == -1) {
+		log_error("%s", err.text);
+		return error_exit_status(&err);
+	}
+	status = follow(a, &s);
+	session_close(&s);
+	return status;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/cli.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/output.h"
+#include "cli/verb.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define HELP_WIDTH 78
+#define HELP_COLUMN 26
+
+/* Text, broken at spaces into lines of at most HELP_WIDTH columns. */
+static void put_filled(struct buffer *out, const char *text)
+{
+	size_t column = 0;
+
+	while (*text != '\0') {
+		size_t word = strcspn(text, " ");
+
+		if (column > 0 && column + 1 + word > HELP_WIDTH) {
+			(void)buffer_append(out, "\n", 1);
+			column = 0;
+		} else if (column > 0) {
+			(void)buffer_append(out, " ", 1);
+			column++;
+		}
+		(void)buffer_append(out, text, word);
+		column += word;
+		text += word;
+		text += strspn(text, " ");
+	}
+	(void)buffer_append(out, "\n", 1);
+}
+
+int cli_describe_help(struct buffer *out)
+{
+	for (const struct verb *v = verbs; v->name != NULL; v++) {
+		char usage[64];
+
+		(void)snprintf(usage, sizeof(usage), "%s %s", v->name,
+			v->words == WORDS_COMMAND ? "-- COMMAND"
+						  : v->words_text);
+		(void)buffer_printf(
+			out, "  %-*s%s\n", HELP_COLUMN - 2, usage, v->help);
+	}
+	return out->failed ? -1 : 0;
+}
+
+static void put_option_mdoc(struct buffer *out, const struct option_row *row)
+{
+	(void)buffer_string(out, " Oo ");
+	if (row->letter != 0)
+		(void)buffer_printf(out, "Fl %c | ", row->letter);
+	(void)buffer_printf(out, "Fl \\-%s", row->name);
+	if (row->argument != NULL)
+		(void)buffer_printf(out, " Ar %s", row->argument);
+	(void)buffer_string(out, " Oc");
+}
+
+static void put_words_mdoc(struct buffer *out, enum verb_words words)
+{
+	static const char *const texts[] = {[WORDS_NONE] = "",
+		[WORDS_TARGET] = " Op Ar TARGET",
+		[WORDS_COUNT] = " Op Ar TARGET Ar N | Ar +N | Ar \\-N",
+		[WORDS_SIGNAL] = " Op Ar TARGET Ar SIGNAL",
+		[WORDS_VERB] = " Op Ar VERB",
+		[WORDS_COMMAND] = " Op Fl \\- Ar COMMAND Op Ar ARG ..."};
+
+	(void)buffer_string(out, texts[words]);
+}
+
+/* roff reads '-' as a hyphen and a '.' or '\'' at the start of a line as a
+ * request; sentences end lines so that the spacing is right. */
+static void put_text_mdoc(struct buffer *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == '-')
+			(void)buffer_string(out, "\\-");
+		else if (*text == ' ' && text[-1] == '.')
+			(void)buffer_append(out, "\n", 1);
+		else
+			(void)buffer_append(out, text, 1);
+	}
+	(void)buffer_append(out, "\n", 1);
+}
+
+int cli_describe_mdoc(struct buffer *out)
+{
+	for (const struct verb *v = verbs; v->name != NULL; v++) {
+		(void)buffer_printf(out, ".It Cm %s", v->name);
+		put_words_mdoc(out, v->words);
+		for (size_t i = 0; option_row(i) != NULL; i++)
+			if ((v->options & option_row(i)->option &
+				    ~(unsigned)(OPTION_HELP |
+					    OPTION_RUNTIME)) != 0)
+				put_option_mdoc(out, option_row(i));
+		(void)buffer_append(out, "\n", 1);
+		put_text_mdoc(out, v->manual);
+	}
+	return out->failed ? -1 : 0;
+}
+
+static void put_option(struct buffer *out, const struct option_row *row)
+{
+	char letter[8] = "";
+	char text[64];
+
+	if (row->letter != 0)
+		(void)snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+	(void)snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name,
+		row->argument != NULL ? " " : "",
+		row->argument != NULL ? row->argument : "");
+	(void)buffer_printf(
+		out, "  %-*s%s\n", HELP_COLUMN - 2, text, row->help);
+}
+
+static void put_verb(struct buffer *out, const struct verb *v)
+{
+	(void)buffer_printf(out, "usage: nclust %s%s%s%s\n\n", v->name,
+		v->words == WORDS_COMMAND ? "" : " [OPTION]...",
+		*v->words_text != '\0' ? " " : "", v->words_text);
+	put_filled(out, v->manual);
+	(void)buffer_append(out, "\n", 1);
+	for (size_t i = 0; option_row(i) != NULL; i++)
+		if ((v->options & option_row(i)->option) != 0)
+			put_option(out, option_row(i));
+	if (v->words != WORDS_TARGET && v->words != WORDS_COUNT &&
+		v->words != WORDS_SIGNAL)
+		return;
+	(void)buffer_string(out,
+		"\nTARGET is an instance (shop), a cluster in it (shop/web, or "
+		"web where that is\nunique), or a slot (web.2, shop/web.2). "
+		"Without one: the instance that runs.\n");
+}
+
+static void put_all(struct buffer *out)
+{
+	(void)buffer_string(out,
+		"usage: nclust [OPTION]... -- COMMAND [ARG]...   run one "
+		"cluster, in the foreground\n"
+		"       nclust [OPTION]... -c FILE               run the "
+		"clusters of an INI file\n"
+		"       nclust VERB [TARGET] [OPTION]...         talk to a "
+		"running nclust\n\n");
+	(void)cli_describe_help(out);
+	(void)buffer_string(out,
+		"\nMore: nclust help VERB, nclust --help (the options of a "
+		"run)\n");
+}
+
+int verb_help(const struct arguments *a)
+{
+	const struct verb *v = NULL;
+	struct buffer out;
+	int got;
+
+	if (a->topic != NULL) {
+		v = verb_find(a->topic);
+		if (v == NULL) {
+			log_error("help: there is no verb '%s'; try 'nclust "
+				  "help'",
+				a->topic);
+			return EX_USAGE;
+		}
+	}
+	buffer_init(&out, 0);
+	if (v != NULL)
+		put_verb(&out, v);
+	else
+		put_all(&out);
+	got = out.failed ? -1 : output_write(STDOUT_FILENO, out.data, out.len);
+	buffer_fini(&out);
+	return got == 0 ? 0 : 1;
+}
+
+int verb_version(const struct arguments *a)
+{
+	static const char text[] = "nclust " NCLUST_VERSION "\n";
+	static const char json[] =
+		"{\"name\":\"nclust\",\"version\":\"" NCLUST_VERSION "\"}\n";
+	const char *out = arguments_has(a, OPTION_JSON) ? json : text;
+
+	return output_write(STDOUT_FILENO, out, strlen(out)) == 0 ? 0 : 1;
+}

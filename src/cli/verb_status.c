@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/verb.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/output.h"
+#include "cli/render.h"
+#include "cli/session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+
+#define NOT_RUNNING 3
+#define WATCH_PERIOD_MS 1000
+
+/* One look at everything that was asked for. */
+struct look {
+	const struct arguments *arguments;
+	struct render render;
+	struct buffer text;
+	struct tally tally;
+};
+
+static int unreadable(const struct client *c, struct error *err)
+{
+	return error_set(
+		err, 0, "the status of '%s' is no JSON object", c->name);
+}
+
+static int add_answer(struct look *look, const struct session *s,
+	const struct client *c, const struct answer *answer, struct error *err)
+{
+	const char *target = s->client != NULL ? s->meant.target : "";
+	bool slot = s->client != NULL && s->meant.slot;
+	json_t *status = json_loadb(answer->result, answer->len, 0, NULL);
+
+	if (status == NULL)
+		return unreadable(c, err);
+	tally_add(&look->tally, status, target, slot);
+	if (arguments_has(look->arguments, OPTION_JSON)) {
+		(void)buffer_append(&look->text, answer->result, answer->len);
+		(void)buffer_append(&look->text, "\n", 1);
+	} else {
+		if (look->text.len > 0)
+			(void)buffer_append(&look->text, "\n", 1);
+		render_status(&look->render, status, target, slot);
+	}
+	json_decref(status);
+	return look->text.failed
+		? error_set(err, ENOMEM, "cannot show '%s'", c->name)
+		: 0;
+}
+
+static int ask(struct look *look, const struct session *s, struct client *c,
+	struct error *err)
+{
+	struct control_request request = {.method = METHOD_STATUS};
+	struct answer answer;
+	int got;
+
+	if (s->client != NULL)
+		(void)text_copy(request.target, sizeof(request.target),
+			s->meant.target);
+	answer_init(&answer);
+	got = client_call(c, &request, NULL, NULL, &answer, err);
+	if (got == 0 && answer.code != 0) {
+		const char *text = buffer_text(&answer.message);
+
+		got = error_set(err, 0, "%s", text != NULL ? text : "refused");
+		(void)error_status(err, control_exit_status(answer.code));
+	} else if (got == 0) {
+		got = add_answer(look, s, c, &answer, err);
+	}
+	answer_fini(&answer);
+	return got;
+}
+
+/* Fill the look.  0, or -1 and `err` where nothing can be shown. */
+static int gather(struct look *look, int cancel, struct error *err)
+{
+	struct session s;
+	size_t answered = 0;
+	int got = 0;
+
+	buffer_clear(&look->text);
+	look->tally = (struct tally){0};
+	if (session_open(&s, look->arguments, true, cancel, err) == -1)
+		return -1;
+	for (size_t i = 0; i < s.count; i++) {
+		struct client *c = &s.clients[i];
+
+		if (s.client != NULL && s.client != c)
+			continue;
+		if (ask(look, &s, c, err) == 0) {
+			answered++;
+			continue;
+		}
+		got = -1;
+		if (s.client != NULL || err->sys == ECANCELED)
+			break;
+		log_warn("%s", err->text); /* the others are still shown */
+	}
+	session_close(&s);
+	if (answered > 0)
+		return 0;
+	return got;
+}
+
+static bool wants_colour(void)
+{
+	const char *no = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) == 1 && (no == NULL || *no == '\0') &&
+		(term == NULL || strcmp(term, "dumb") != 0);
+}
+
+static int failure_status(const struct error *err)
+{
+	return err->status == EX_UNAVAILABLE ? NOT_RUNNING
+					     : error_exit_status(err);
+}
+
+static int show_once(struct look *look)
+{
+	struct error err;
+	int got = 0;
+
+	if (gather(look, -1, &err) == -1) {
+		log_error("%s", err.text);
+		return failure_status(&err);
+	}
+	if (isatty(STDOUT_FILENO) == 1 &&
+		arguments_has(look->arguments, OPTION_JSON))
+		got = output_lines(
+			STDOUT_FILENO, look->text.data, look->text.len);
+	else
+		got = output_write(
+			STDOUT_FILENO, look->text.data, look->text.len);
+	return got == -1 ? 1 : tally_exit_status(&look->tally);
+}
+
+/* The text as a screen: each line over the old one, no more than fit. */
+static int draw(const struct look *look, size_t rows)
+{
+	const char *from = look->text.data;
+	size_t left = look->text.len;
+	struct buffer screen;
+	int got;
+
+	buffer_init(&screen, 0);
+	(void)buffer_string(&screen, "\033[H");
+	while (left > 0) {
+		const char *end = memchr(from, '\n', left);
+		size_t len = end != NULL ? (size_t)(end - from) : left;
+
+		if (rows-- <= 1) {
+			(void)buffer_string(&screen, "...\033[K");
+			break;
+		}
+		(void)buffer_append(&screen, from, len);
+		(void)buffer_string(&screen, "\033[K\r\n");
+		len += end != NULL;
+		from += len;
+		left -= len;
+	}
+	(void)buffer_string(&screen, "\033[J");
+	got = screen.failed
+		? -1
+		: output_write(STDOUT_FILENO, screen.data, screen.len);
+	buffer_fini(&screen);
+	return got;
+}
+
+static int watch_turn(struct look *look, int cancel)
+{
+	struct winsize size = {.ws_row = 24, .ws_col = 80};
+	struct error err;
+
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* or the usual size */
+	look->render.width = size.ws_col > 0 ? size.ws_col : 80;
+	if (gather(look, cancel, &err) == -1) {
+		if (err.sys == ECANCELED)
+			return 0;
+		/* it may come back: a restart is what people watch */
+		buffer_clear(&look->text);
+		(void)buffer_printf(&look->text, "nclust: %s\n", err.text);
+	}
+	return draw(look, size.ws_row > 0 ? size.ws_row : 24);
+}
+
+static int open_cancel(sigset_t *before, struct error *err)
+{
+	static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		(void)sigaddset(&set, ends[i]);
+	if (sigprocmask(SIG_BLOCK, &set, before) == -1)
+		return error_set(err, errno, "cannot block signals");
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd == -1)
+		return error_set(err, errno, "cannot wait for signals");
+	return fd;
+}
+
+static int watch(struct look *look)
+{
+	static const char begin[] = "\033[?25l\033[H\033[2J";
+	static const char end[] = "\033[?25h";
+	struct error err;
+	sigset_t before;
+	scoped_fd cancel = open_cancel(&before, &err);
+	struct pollfd wait = {.events = POLLIN};
+	int got;
+
+	if (cancel == -1) {
+		log_error("%s", err.text);
+		return 1;
+	}
+	wait.fd = cancel;
+	got = output_write(STDOUT_FILENO, begin, strlen(begin));
+	while (got == 0) {
+		got = watch_turn(look, cancel);
+		if (got == 0 && poll(&wait, 1, WATCH_PERIOD_MS) > 0)
+			break;
+	}
+	if (output_write(STDOUT_FILENO, end, strlen(end)) == -1)
+		got = -1;
+	return got == -1 ? 1 : 0;
+}
+
+int verb_status(const struct arguments *a)
+{
+	struct look look = {.arguments = a};
+	int status;
+
+	if (arguments_has(a, OPTION_WATCH) &&
+		(isatty(STDOUT_FILENO) != 1 || arguments_has(a, OPTION_JSON))) {
+		log_error("status: --watch draws on a terminal");
+		return EX_USAGE;
+	}
+	buffer_init(&look.text, 0);
+	look.render =
+		(struct render){.out = &look.text, .colour = wants_colour()};
+	status = arguments_has(a, OPTION_WATCH) ? watch(&look)
+						: show_once(&look);
+	buffer_fini(&look.text);
+	return status;
+}
