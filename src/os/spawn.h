@@ -57,10 +57,11 @@ struct spawn_plan {
 	int exec_fd;                   /* -1: candidates */
 	char *const *argv;
 	char *const *envp;
-	/* Where the child writes its pid, right-aligned in decimal over
-	 * `pid_width` bytes that hold '0's, or NULL: for LISTEN_PID= and
-	 * WATCHDOG_PID= strings inside envp.  Shared memory, so the parent sees
-	 * the change; it must be reset before the next use. */
+	/* Where the child writes its pid, or NULL: decimal digits and a NUL,
+	 * left-aligned, no leading zeros (sd_listen_fds(3) would read them as
+	 * octal): the end of LISTEN_PID= and WATCHDOG_PID= strings inside
+	 * envp, with room for `pid_width` bytes.  Shared memory, so the
+	 * parent sees the change. */
 	char *pid_slots[2];
 	size_t pid_width;
 

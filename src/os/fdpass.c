@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/fdpass.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Room for exactly what is wanted: the kernel puts no descriptor into the
+ * process that does not fit (MSG_CTRUNC), so none can leak. */
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(struct ucred)) +
+		CMSG_SPACE(8 * sizeof(int))];
+};
+
+static void take_descriptors(struct fdpass_message *m, struct cmsghdr *c)
+{
+	size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (size_t i = 0; i < count; i++) {
+		int fd;
+
+		(void)memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+		if (m->fd_count < COUNT_OF(m->fds))
+			m->fds[m->fd_count++] = fd;
+		else
+			fd_close(&fd);
+	}
+}
+
+static void take_control(struct fdpass_message *m, struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
+		c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS) {
+			take_descriptors(m, c);
+		} else if (c->cmsg_type == SCM_CREDENTIALS &&
+			c->cmsg_len == CMSG_LEN(sizeof(m->cred))) {
+			(void)memcpy(&m->cred, CMSG_DATA(c), sizeof(m->cred));
+			m->has_cred = true;
+		}
+	}
+}
+
+int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
+{
+	union control control;
+	struct iovec piece = {.iov_base = data, .iov_len = size};
+	struct msghdr msg = {
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+
+	(void)memset(m, 0, sizeof(*m));
+	do {
+		m->len = recvmsg(
+			fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
+	} while (m->len == -1 && errno == EINTR);
+	if (m->len == -1)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+	m->cut = (msg.msg_flags & MSG_TRUNC) != 0;
+	take_control(m, &msg);
+	return 1;
+}
+
+int fdpass_send(
+	int fd, const void *data, size_t len, const int *fds, size_t fd_count)
+{
+	union control control;
+	/* sendmsg() does not write to the data */
+	struct iovec piece = {
+		.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
+	struct cmsghdr *c;
+	ssize_t n;
+
+	if (fd_count > 8) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (fd_count > 0) {
+		(void)memset(&control, 0, sizeof(control));
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		(void)memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
+	}
+	do {
+		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n == -1 && errno == EINTR);
+	if (n == -1)
+		return -1;
+	if ((size_t)n != len) {
+		errno = EMSGSIZE; /* a stream took a part; packets never do */
+		return -1;
+	}
+	return 0;
+}
+
+int fdpass_send_to(const char *path, const void *data, size_t len)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	size_t n = strlen(path);
+	socklen_t size;
+	scoped_fd fd = -1;
+
+	if (n == 0 || n >= sizeof(to.sun_path)) {
+		errno = n == 0 ? EINVAL : ENAMETOOLONG;
+		return -1;
+	}
+	(void)memcpy(to.sun_path, path, n);
+	size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+	if (path[0] == '@')
+		to.sun_path[0] = '\0';
+	else
+		size++;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return -1;
+	if (sendto(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT,
+		    (const struct sockaddr *)&to, size) == -1)
+		return -1;
+	return 0;
+}

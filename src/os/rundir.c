@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/rundir.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/rundir_walk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long a second start waits for the first to be gone. */
+#define LOCK_PATIENCE (1 * SECOND)
+
+static const char what_to_set[] =
+	"set 'runtime-directory' or NCLUST_RUNTIME_DIR to a directory of yours";
+
+static int put_path(char *path, size_t size, const char *base, const char *rest,
+	struct error *err)
+{
+	int n = snprintf(path, size, "%s%s", base, rest);
+
+	if (n < 0 || (size_t)n >= size)
+		return error_set(err, ENAMETOOLONG,
+			"cannot use runtime directory '%s%s'", base, rest);
+	if (path[0] != '/')
+		return error_set(err, 0,
+			"runtime directory '%s' is not an absolute path", path);
+	return 0;
+}
+
+int rundir_path(const char *wanted, char *path, size_t size, struct error *err)
+{
+	const char *told =
+		wanted ? wanted : secure_getenv("NCLUST_RUNTIME_DIR");
+	char home[40];
+	struct stat st;
+
+	if (told && told[0] != '\0')
+		return put_path(path, size, told, "", err);
+	if (geteuid() == 0)
+		return put_path(path, size, "/run/nclust", "", err);
+	told = secure_getenv("XDG_RUNTIME_DIR");
+	if (told && told[0] != '\0')
+		return put_path(path, size, told, "/nclust", err);
+	(void)snprintf(home, sizeof(home), "/run/user/%u", (unsigned)geteuid());
+	if (stat(home, &st) == 0)
+		return put_path(path, size, home, "/nclust", err);
+	(void)error_set(err, errno, "no runtime directory: '%s'", home);
+	return error_hint(err, "%s", what_to_set);
+}
+
+static int open_base(const char *wanted, bool make, char *path, size_t size,
+	struct error *err)
+{
+	int fd;
+
+	if (rundir_path(wanted, path, size, err) == -1)
+		return -1;
+	fd = rundir_walk(path, make, err);
+	if (fd == -1 && make)
+		(void)error_hint(err, "%s", what_to_set);
+	return fd;
+}
+
+static long read_holder(int lock)
+{
+	char text[24];
+	ssize_t n = pread(lock, text, sizeof(text) - 1, 0);
+	long pid;
+
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	pid = strtol(text, NULL, 10);
+	return pid > 0 ? pid : 0;
+}
+
+/* Is the file still what its name leads to? */
+static bool is_still(int dirfd, const char *name, const struct stat *st)
+{
+	struct stat now;
+
+	return fstatat(dirfd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+		now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+static int open_lock(int dirfd, const char *path, struct error *err)
+{
+	scoped_fd fd = openat(dirfd, "lock",
+		O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY |
+			O_NONBLOCK,
+		0600);
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return error_set(err, errno, "cannot open '%s/lock'", path);
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+		(st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		return error_set(err, 0,
+			"'%s/lock' is not safe: it is not a plain file of ours",
+			path);
+	return fd_release(&fd);
+}
+
+/* 1: taken; 0: somebody has it, or it has just been removed; -1 and `err`. */
+static int try_lock(struct rundir *r, long *holder, struct error *err)
+{
+	scoped_fd fd = open_lock(r->dir, r->path, err);
+	char text[24];
+	struct stat st;
+	int n;
+
+	if (fd == -1)
+		return err->sys == ENOENT ? 0 : -1; /* NAME/ was removed */
+	if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if (errno != EWOULDBLOCK)
+			return error_set(
+				err, errno, "cannot lock '%s/lock'", r->path);
+		*holder = read_holder(fd);
+		return 0;
+	}
+	if (fstat(fd, &st) == -1 || st.st_nlink != 1 ||
+		!is_still(r->dir, "lock", &st))
+		return 0; /* its holder took it away while we waited */
+	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	if (ftruncate(fd, 0) == -1 || pwrite(fd, text, (size_t)n, 0) != n)
+		return error_set(err, errno, "cannot write '%s/lock'", r->path);
+	r->lock = fd_release(&fd);
+	return 1;
+}
+
+static int enter_instance(
+	struct rundir *r, int base, const char *name, struct error *err)
+{
+	struct stat st;
+
+	r->dir = rundir_enter(base, name, true, 0711, r->path, err);
+	if (r->dir == -1)
+		return -1;
+	if (fstat(r->dir, &st) == -1)
+		return error_set(err, errno, "cannot look at '%s'", r->path);
+	if (st.st_uid == geteuid())
+		return 0;
+	return error_set(err, 0, "'%s' is not ours: it belongs to uid %u",
+		r->path, (unsigned)st.st_uid);
+}
+
+static int take(struct rundir *r, int base, const char *name, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = 10 * MSEC};
+	nsec_t deadline = nsec_add(clock_now(), LOCK_PATIENCE);
+	long holder = 0;
+
+	for (;;) {
+		int got;
+
+		/* anew each time: the holder removes it when it ends */
+		if (enter_instance(r, base, name, err) == -1) {
+			if (err->sys != ENOENT)
+				return -1;
+			got = 0;
+		} else {
+			got = try_lock(r, &holder, err);
+		}
+		if (got != 0)
+			return got == 1 ? 0 : -1;
+		fd_close(&r->dir);
+		if (clock_now() >= deadline)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	if (holder > 0)
+		(void)error_set(err, 0,
+			"instance '%s' is already running (pid %ld)", name,
+			holder);
+	else
+		(void)error_set(
+			err, 0, "instance '%s' is already running", name);
+	return error_status(err, EX_TEMPFAIL);
+}
+
+/* Remove the sockets in notify/: those of workers that are no more. */
+static void empty_notify(int notify_dir)
+{
+	int fd = openat(notify_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *entry;
+	DIR *dir;
+
+	dir = fd == -1 ? NULL : fdopendir(fd);
+	if (!dir) {
+		fd_close(&fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.')
+			(void)unlinkat(notify_dir, entry->d_name, 0);
+	(void)closedir(dir);
+}
+
+static void let_go(struct rundir *r)
+{
+	fd_close(&r->notify_dir);
+	fd_close(&r->dir);
+	fd_close(&r->lock);
+}
+
+int rundir_open(struct rundir *r, const char *wanted, const char *name,
+	long group, struct error *err)
+{
+	scoped_fd base = -1;
+	char notify[sizeof(r->path) + 8];
+
+	(void)group; /* 0711 lets everybody pass; the socket bears the group */
+	r->dir = r->notify_dir = r->lock = -1;
+	if (!text_is_name(name))
+		return error_set(
+			err, 0, "'%s' is not a name for an instance", name);
+	base = open_base(wanted, true, r->path, sizeof(r->path) - 66, err);
+	if (base == -1)
+		return -1;
+	(void)strcat(strcat(r->path, "/"), name);
+	if (take(r, base, name, err) == -1) {
+		let_go(r);
+		return -1;
+	}
+	(void)snprintf(notify, sizeof(notify), "%s/notify", r->path);
+	r->notify_dir = rundir_enter(r->dir, "notify", true, 0711, notify, err);
+	if (r->notify_dir == -1) {
+		let_go(r);
+		return -1;
+	}
+	empty_notify(r->notify_dir);
+	return 0;
+}
+
+void rundir_close(struct rundir *r)
+{
+	char *slash = strrchr(r->path, '/');
+	scoped_fd base = -1;
+	struct error err;
+	struct stat st;
+
+	if (r->dir == -1 || !slash)
+		return;
+	empty_notify(r->notify_dir);
+	(void)unlinkat(r->dir, "notify", AT_REMOVEDIR);
+	(void)unlinkat(r->dir, "control", 0);
+	/* the lock last, and while it is held: see try_lock() */
+	(void)unlinkat(r->dir, "lock", 0);
+	*slash = '\0';
+	base = rundir_walk(r->path, false, &err);
+	if (base != -1 && fstat(r->dir, &st) == 0 &&
+		is_still(base, slash + 1, &st))
+		(void)unlinkat(base, slash + 1, AT_REMOVEDIR);
+	*slash = '/';
+	let_go(r);
+}
+
+int rundir_find(const char *wanted, const char *name, struct error *err)
+{
+	char path[PATH_MAX];
+	char whole[PATH_MAX + 80];
+	scoped_fd base = -1;
+	int fd;
+
+	if (!text_is_name(name))
+		return error_set(
+			err, 0, "'%s' is not a name for an instance", name);
+	base = open_base(wanted, false, path, sizeof(path), err);
+	(void)snprintf(whole, sizeof(whole), "%s/%s", path, name);
+	fd = base == -1 ? -1 : rundir_enter(base, name, false, 0, whole, err);
+	if (fd == -1 && err->sys == ENOENT) {
+		(void)error_set(err, 0, "no instance '%s' is running", name);
+		err->sys = ENOENT;
+		(void)error_status(err, EX_UNAVAILABLE);
+	}
+	return fd;
+}
+
+static bool is_instance(int base, const char *name)
+{
+	scoped_fd dir = -1;
+	struct error err;
+	struct stat st;
+
+	if (!text_is_name(name))
+		return false;
+	dir = rundir_enter(base, name, false, 0, name, &err);
+	return dir != -1 &&
+		fstatat(dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISSOCK(st.st_mode);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Add a copy; false: out of memory, and all is given back. */
+static bool add_name(char ***names, long *count, const char *name)
+{
+	char *copy = strdup(name);
+	char **list = realloc(*names, ((size_t)*count + 1) * sizeof(*list));
+
+	if (list)
+		*names = list;
+	if (copy && list) {
+		list[(*count)++] = copy;
+		return true;
+	}
+	free(copy);
+	while (*count > 0)
+		free((*names)[--*count]);
+	free(*names);
+	*names = NULL;
+	return false;
+}
+
+long rundir_list(const char *wanted, char ***names, struct error *err)
+{
+	char path[PATH_MAX];
+	scoped_fd base = open_base(wanted, false, path, sizeof(path), err);
+	struct dirent *entry;
+	long count = 0;
+	DIR *dir;
+	int fd;
+
+	*names = NULL;
+	if (base == -1)
+		return err->sys == ENOENT ? 0 : -1;
+	fd = openat(base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd == -1 ? NULL : fdopendir(fd);
+	if (!dir) {
+		(void)error_set(err, errno, "cannot read '%s'", path);
+		fd_close(&fd);
+		return -1;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		if (!is_instance(base, entry->d_name))
+			continue;
+		if (!add_name(names, &count, entry->d_name)) {
+			(void)closedir(dir);
+			return error_set(err, ENOMEM, "cannot list '%s'", path);
+		}
+	}
+	(void)closedir(dir);
+	if (count > 1)
+		qsort(*names, (size_t)count, sizeof(**names), by_name);
+	return count;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_SOCKET_BIRTH_H
+#define OS_SOCKET_BIRTH_H
+
+#include "base/error.h"
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/*
+ * bind(2) of a unix socket to a path, so that the file never grants more than
+ * it is meant to: mode, owner and group are there when it appears.
+ *
+ * Linux takes the mode from the socket's own inode and the umask, and the
+ * owner from the filesystem ids; both are set around the one bind and put back.
+ * (They belong to the process: one thread.)  Who may not set the ids gets a
+ * file that is closed to all others, and opened once its group is right.
+ *
+ * `dirfd` and `name` say where the file will be, `address` how to bind there.
+ * mode -1: by umask; uid, gid -1: ours.  0, or -1 and errno; then there is no
+ * file.
+ */
+int socket_birth(int fd, const struct sockaddr *address, socklen_t size,
+	int dirfd, const char *name, int mode, long uid, long gid);
+
+#endif

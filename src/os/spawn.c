@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/spawn.h"
+
+#include "base/scope.h"
+#include "os/spawn_child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x00001000
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+enum { STACK_SIZE = 64 * 1024 };
+
+/*
+ * The child's stack, above a guard page; made at the first spawn and kept, as
+ * one mmap and its page faults at each spawn would be a good part of its
+ * cost.  One is enough: vfork semantics let one child run at a time.
+ */
+static char *child_stack(void)
+{
+	static char *stack;
+	size_t guard = (size_t)sysconf(_SC_PAGESIZE);
+	char *base;
+
+	if (stack)
+		return stack;
+	base = mmap(NULL, guard + STACK_SIZE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return NULL;
+	if (mprotect(base, guard, PROT_NONE) == -1) {
+		(void)munmap(base, guard + STACK_SIZE);
+		return NULL;
+	}
+	stack = base + guard;
+	return stack;
+}
+
+/* All signals are blocked, so that no handler or default action of ours runs
+ * in the child before it has reset them. */
+static pid_t start(struct spawn_child *child, char *stack, int *pidfd)
+{
+	sigset_t all;
+	sigset_t before;
+	pid_t pid;
+	int saved;
+
+	(void)sigfillset(&all);
+	if (sigprocmask(SIG_SETMASK, &all, &before) == -1)
+		return -1;
+	pid = clone(spawn_child_run, stack + STACK_SIZE,
+		CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child, pidfd);
+	saved = errno;
+	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
+	errno = saved;
+	return pid;
+}
+
+static ssize_t read_report(int fd, struct spawn_failure *failure)
+{
+	ssize_t n;
+
+	do {
+		n = read(fd, failure, sizeof(*failure));
+	} while (n == -1 && errno == EINTR);
+	return n;
+}
+
+static void bury(int pidfd)
+{
+	siginfo_t info;
+
+	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) == -1)
+		if (errno != EINTR)
+			return;
+}
+
+static int cannot_clone(struct spawn_failure *failure)
+{
+	failure->step = SPAWN_CLONE;
+	failure->error = errno;
+	failure->what[0] = '\0';
+	return -1;
+}
+
+int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
+	struct spawn_failure *failure)
+{
+	struct spawn_child child = {.plan = plan, .parent = getpid()};
+	char *stack = child_stack();
+	scoped_fd handle = -1;
+	int ends[2];
+	ssize_t n;
+	pid_t born;
+
+	if (!stack || pipe2(ends, O_CLOEXEC) == -1)
+		return cannot_clone(failure);
+	child.report = ends[1];
+	born = start(&child, stack, &handle);
+	if (born == -1) {
+		handle = -1;
+		(void)cannot_clone(failure);
+		(void)close(ends[0]);
+		(void)close(ends[1]);
+		return -1;
+	}
+	(void)close(ends[1]);
+	n = read_report(ends[0], failure);
+	(void)close(ends[0]);
+	/* The end of file says that exec closed the pipe; or that the child was
+	 * killed before, which its pidfd tells like any other death. */
+	if (n == (ssize_t)sizeof(*failure)) {
+		bury(handle);
+		return -1;
+	}
+	*pid = born;
+	*pidfd = fd_release(&handle);
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_SPAWN_CHILD_H
+#define OS_SPAWN_CHILD_H
+
+#include "os/spawn.h"
+
+/*
+ * The child's half of spawn(): what runs between clone and exec, on the
+ * parent's memory while the parent stands still.  Async-signal-safe calls
+ * only; what glibc would spread over threads (setresuid and its like) goes to
+ * the kernel directly.  Private to spawn.c.
+ */
+struct spawn_child {
+	const struct spawn_plan *plan;
+	pid_t parent; /* to see whether it is gone already */
+	int report;   /* CLOEXEC; takes one struct spawn_failure */
+};
+
+/* The function for clone(2); `argument` is a struct spawn_child. */
+int spawn_child_run(void *argument);
+
+/* The steps that have a file of their own.  0, or -1 and errno. */
+
+/* The descriptor dance; moves *report, and *exec_fd unless -1, out of the
+ * way.  *bad is the number that failed. */
+int spawn_descriptors(
+	const struct spawn_plan *plan, int *report, int *exec_fd, int *bad);
+
+/* Groups and user, proved; with failure->step set where it fails. */
+int spawn_credentials(
+	const struct spawn_plan *plan, struct spawn_failure *failure);
+/* The capabilities asked for, in all sets. */
+int spawn_capabilities(const struct spawn_plan *plan);
+
+#endif
