@@ -261,10 +261,17 @@ static int take_words(
 	}
 }
 
+static bool takes_command(const struct verb *verb)
+{
+	return verb->words == WORDS_COMMAND || verb->words == WORDS_TRIAL;
+}
+
 static int take_command(struct arguments *a, char **words, struct error *err)
 {
 	if (words[0] != NULL && strcmp(words[0], "--") == 0)
 		words++;
+	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)
+		return 0;
 	if (words[0] == NULL) {
 		(void)error_set(err, 0, "%s: say the command", a->verb->name);
 		return usage(err);
@@ -287,8 +294,7 @@ int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 			(verb->words == WORDS_COUNT && is_count(word));
 		int got = 0;
 
-		if (verb->words == WORDS_COMMAND &&
-			(plain || strcmp(word, "--") == 0))
+		if (takes_command(verb) && (plain || strcmp(word, "--") == 0))
 			return take_command(a, argv + i, err);
 		if (plain && count < (int)COUNT_OF(words))
 			words[count++] = word;
@@ -305,7 +311,7 @@ int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 	}
 	if (arguments_has(a, OPTION_HELP))
 		return 0;
-	if (verb->words == WORDS_COMMAND)
+	if (takes_command(verb))
 		return take_command(a, argv + argc, err);
 	return take_words(a, words, count, err);
 }

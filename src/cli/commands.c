@@ -115,7 +115,7 @@ const struct verb verbs[] = {
 			  "and says what nclust makes of each. Exits 1 if "
 			  "something prevents it from running.",
 		.options = OPTIONS_ASK,
-		.words = WORDS_TARGET,
+		.words = WORDS_TRIAL,
 		.run = verb_doctor,
 	},
 	{

@@ -70,6 +70,39 @@ int output_json(int fd, const char *json, size_t len)
 	return output_write(fd, "\n", 1);
 }
 
+void output_fill(struct buffer *out, const char *text, size_t column,
+	size_t indent, size_t width)
+{
+	bool begun = false;
+
+	while (*text != '\0') {
+		size_t word = strcspn(text, " ");
+
+		if (begun && width != 0 && column + 1 + word > width) {
+			(void)buffer_printf(out, "\n%*s", (int)indent, "");
+			column = indent;
+		} else if (begun) {
+			(void)buffer_append(out, " ", 1);
+			column++;
+		}
+		(void)buffer_append(out, text, word);
+		column += word;
+		begun = true;
+		text += word;
+		text += strspn(text, " ");
+	}
+	(void)buffer_append(out, "\n", 1);
+}
+
+bool output_wants_colour(int fd)
+{
+	const char *no = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	return isatty(fd) == 1 && (no == NULL || *no == '\0') &&
+		(term == NULL || strcmp(term, "dumb") != 0);
+}
+
 int output_refusal(struct answer *answer)
 {
 	const char *text = buffer_text(&answer->message);

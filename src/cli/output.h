@@ -4,6 +4,7 @@
 
 #include "cli/client.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -15,6 +16,15 @@ int output_write(int fd, const void *data, size_t len); /* bytes as they are */
 int output_line(int fd, const char *text, size_t len);  /* escaped, and '\n' */
 int output_lines(int fd, const char *text, size_t len); /* split at '\n' */
 int output_json(int fd, const char *json, size_t len);  /* and '\n' */
+
+/* Append text and a newline, broken at spaces into lines of at most `width`
+ * columns (0: never), those behind the first indented.  `column`: where the
+ * first one begins. */
+void output_fill(struct buffer *out, const char *text, size_t column,
+	size_t indent, size_t width);
+
+/* Colours are for terminals, and only where nobody asked for none. */
+bool output_wants_colour(int fd);
 
 /* A server's error to stderr; returns the exit status for it. */
 int output_refusal(struct answer *answer);

@@ -54,22 +54,28 @@ static int join(struct session *s, const struct arguments *a, const char *name,
 }
 
 /* Connect to all of them; who does not run is left out, who cannot be asked
- * is told. */
+ * is told of, or is the failure where nobody else is there. */
 static int join_all(struct session *s, const struct arguments *a, char **names,
 	long count, int cancel, struct error *err)
 {
-	for (long i = 0; i < count; i++) {
-		struct error why;
+	struct error why;
+	bool trouble = false;
 
-		if (join(s, a, names[i], cancel, &why) == 0)
+	for (long i = 0; i < count; i++) {
+		if (join(s, a, names[i], cancel, &why) == 0 ||
+			why.status == EX_UNAVAILABLE)
 			continue;
-		if (why.sys == ECANCELED) {
-			*err = why;
+		if (trouble)
+			log_warn("%s", err->text);
+		*err = why;
+		trouble = true;
+		if (why.sys == ECANCELED)
 			return -1;
-		}
-		if (why.status != EX_UNAVAILABLE)
-			log_warn("%s", why.text);
 	}
+	if (trouble && s->count == 0)
+		return -1;
+	if (trouble)
+		log_warn("%s", err->text);
 	return 0;
 }
 
@@ -138,9 +144,8 @@ static void say_where(const struct arguments *a, struct error *err)
 	struct error ignored;
 
 	if (rundir_path(a->runtime_directory, path, sizeof(path), &ignored) ==
-		-1)
-		return;
-	(void)error_hint(err, "looked in '%s'", path);
+		0)
+		(void)error_hint(err, "looked in '%s'", path);
 	(void)error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 

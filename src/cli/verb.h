@@ -37,6 +37,7 @@ enum verb_words {
 	WORDS_SIGNAL,  /* [TARGET] SIGNAL, in either order */
 	WORDS_VERB,    /* [VERB] */
 	WORDS_COMMAND, /* all that follows, options of others included */
+	WORDS_TRIAL,   /* the same, or nothing */
 };
 
 struct arguments;
@@ -60,7 +61,7 @@ struct arguments {
 	const struct verb *verb;
 	const char *target; /* NULL: none */
 	const char *topic;  /* WORDS_VERB; NULL: none */
-	char **command;     /* WORDS_COMMAND; NULL-terminated, not empty */
+	char **command;     /* NULL-terminated, not empty; NULL: none */
 	enum scale_kind scale_kind;
 	int count;
 	int signal;

@@ -2,15 +2,48 @@
 #include "cli/verb.h"
 
 #include "base/log.h"
+#include "base/scope.h"
+#include "cli/facts.h"
+#include "cli/output.h"
 
+#include <sys/ioctl.h>
 #include <sysexits.h>
+
+/* Lines are broken for people at a terminal only: a program reads lines. */
+static size_t terminal_width(void)
+{
+	struct winsize size = {.ws_col = 0};
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == -1)
+		return 0;
+	return size.ws_col >= 40 ? size.ws_col : 0;
+}
 
 int verb_doctor(const struct arguments *a)
 {
-	if (a->target != NULL) {
-		log_error("doctor: trying a command out is not built yet");
+	struct facts facts = {.count = 0};
+	struct buffer out;
+	int got;
+
+	if (a->command != NULL) {
+		log_error("doctor: this version tries no command out; try "
+			  "'nclust doctor'");
 		return EX_USAGE;
 	}
-	log_error("doctor: not built yet");
-	return 1;
+	facts_kernel(&facts);
+	facts_resources(&facts);
+	facts_privileges(&facts);
+	facts_place(&facts, a->runtime_directory);
+	buffer_init(&out, 0);
+	if (arguments_has(a, OPTION_JSON))
+		got = facts_encode(&facts, &out);
+	else
+		got = facts_format(&facts, &out, terminal_width(),
+			output_wants_colour(STDOUT_FILENO));
+	if (got == 0 && arguments_has(a, OPTION_JSON))
+		got = output_json(STDOUT_FILENO, out.data, out.len);
+	else if (got == 0)
+		got = output_write(STDOUT_FILENO, out.data, out.len);
+	buffer_fini(&out);
+	return got == 0 && !facts_bad(&facts) ? 0 : 1;
 }

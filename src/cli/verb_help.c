@@ -14,29 +14,6 @@
 #define HELP_WIDTH 78
 #define HELP_COLUMN 26
 
-/* Text, broken at spaces into lines of at most HELP_WIDTH columns. */
-static void put_filled(struct buffer *out, const char *text)
-{
-	size_t column = 0;
-
-	while (*text != '\0') {
-		size_t word = strcspn(text, " ");
-
-		if (column > 0 && column + 1 + word > HELP_WIDTH) {
-			(void)buffer_append(out, "\n", 1);
-			column = 0;
-		} else if (column > 0) {
-			(void)buffer_append(out, " ", 1);
-			column++;
-		}
-		(void)buffer_append(out, text, word);
-		column += word;
-		text += word;
-		text += strspn(text, " ");
-	}
-	(void)buffer_append(out, "\n", 1);
-}
-
 int cli_describe_help(struct buffer *out)
 {
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
@@ -69,7 +46,8 @@ static void put_words_mdoc(struct buffer *out, enum verb_words words)
 		[WORDS_COUNT] = " Op Ar TARGET Ar N | Ar +N | Ar \\-N",
 		[WORDS_SIGNAL] = " Op Ar TARGET Ar SIGNAL",
 		[WORDS_VERB] = " Op Ar VERB",
-		[WORDS_COMMAND] = " Op Fl \\- Ar COMMAND Op Ar ARG ..."};
+		[WORDS_COMMAND] = " Op Fl \\- Ar COMMAND Op Ar ARG ...",
+		[WORDS_TRIAL] = ""};
 
 	(void)buffer_string(out, texts[words]);
 }
@@ -124,7 +102,7 @@ static void put_verb(struct buffer *out, const struct verb *v)
 	(void)buffer_printf(out, "usage: nclust %s%s%s%s\n\n", v->name,
 		v->words == WORDS_COMMAND ? "" : " [OPTION]...",
 		*v->words_text != '\0' ? " " : "", v->words_text);
-	put_filled(out, v->manual);
+	output_fill(out, v->manual, 0, 0, HELP_WIDTH);
 	(void)buffer_append(out, "\n", 1);
 	for (size_t i = 0; option_row(i) != NULL; i++)
 		if ((v->options & option_row(i)->option) != 0)
@@ -141,11 +119,11 @@ static void put_verb(struct buffer *out, const struct verb *v)
 static void put_all(struct buffer *out)
 {
 	(void)buffer_string(out,
-		"usage: nclust [OPTION]... -- COMMAND [ARG]...   run one "
+		"usage: nclust [OPTION]... -- COMMAND [ARG]...  run one "
 		"cluster, in the foreground\n"
-		"       nclust [OPTION]... -c FILE               run the "
+		"       nclust [OPTION]... -c FILE              run the "
 		"clusters of an INI file\n"
-		"       nclust VERB [TARGET] [OPTION]...         talk to a "
+		"       nclust VERB [TARGET] [OPTION]...        talk to a "
 		"running nclust\n\n");
 	(void)cli_describe_help(out);
 	(void)buffer_string(out,

@@ -113,15 +113,6 @@ static int gather(struct look *look, int cancel, struct error *err)
 	return got;
 }
 
-static bool wants_colour(void)
-{
-	const char *no = getenv("NO_COLOR");
-	const char *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) == 1 && (no == NULL || *no == '\0') &&
-		(term == NULL || strcmp(term, "dumb") != 0);
-}
-
 static int failure_status(const struct error *err)
 {
 	return err->status == EX_UNAVAILABLE ? NOT_RUNNING
@@ -250,8 +241,8 @@ int verb_status(const struct arguments *a)
 		return EX_USAGE;
 	}
 	buffer_init(&look.text, 0);
-	look.render =
-		(struct render){.out = &look.text, .colour = wants_colour()};
+	look.render = (struct render){.out = &look.text,
+		.colour = output_wants_colour(STDOUT_FILENO)};
 	status = arguments_has(a, OPTION_WATCH) ? watch(&look)
 						: show_once(&look);
 	buffer_fini(&look.text);

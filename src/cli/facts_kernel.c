@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/facts.h"
+
+#include "base/scope.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2) /* linux/pidfd.h, 6.9 */
+#endif
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2) /* linux/close_range.h, 5.11 */
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+#define LEAST_MAJOR 5
+#define LEAST_MINOR 10
+
+static void look_at_release(struct facts *f)
+{
+	struct utsname name;
+	int major = 0;
+	int minor = 0;
+	bool enough;
+
+	(void)uname(&name); /* fails only for a bad pointer */
+	if (sscanf(name.release, "%d.%d", &major, &minor) != 2)
+		minor = 0;
+	enough = major > LEAST_MAJOR ||
+		(major == LEAST_MAJOR && minor >= LEAST_MINOR);
+	facts_add(f, enough ? FACT_OK : FACT_BAD, "kernel",
+		enough ? "" : "nclust needs 5.10 or later", "%s %s, %s",
+		name.sysname, name.release, name.machine);
+}
+
+/* pidfd_open(2), pidfd_send_signal(2), and waitid(2) by pidfd: a process that
+ * is not our child must be refused with ECHILD, not with EINVAL. */
+static void look_at_pidfd(struct facts *f)
+{
+	static const char never[] =
+		"nclust signals and waits by pidfd alone: it cannot run";
+	scoped_fd fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	siginfo_t info;
+
+	if (fd == -1)
+		facts_add(f, FACT_BAD, "pidfd", never, "refused: %s",
+			strerror(errno));
+	else if (syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == -1)
+		facts_add(f, FACT_BAD, "pidfd", never, "cannot signal: %s",
+			strerror(errno));
+	else if (waitid((idtype_t)P_PIDFD, (id_t)fd, &info,
+			 WEXITED | WNOHANG | WNOWAIT) == -1 &&
+		errno != ECHILD)
+		facts_add(f, FACT_BAD, "pidfd", never, "cannot wait: %s",
+			strerror(errno));
+	else
+		facts_add(f, FACT_OK, "pidfd",
+			"no process is ever signalled by a reused number",
+			"open, signal and wait work");
+}
+
+static void look_at_group_signals(struct facts *f)
+{
+	scoped_fd fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (fd == -1)
+		return;
+	/* who leads no group gives ESRCH, who is too old EINVAL */
+	if (syscall(SYS_pidfd_send_signal, fd, 0, NULL,
+		    PIDFD_SIGNAL_PROCESS_GROUP) == 0 ||
+		errno == ESRCH || errno == EPERM)
+		facts_add(f, FACT_OK, "group signals", "", "by pidfd");
+	else
+		facts_add(f, FACT_OK, "group signals",
+			"by process group, before the leader is reaped",
+			"not by pidfd (needs 6.9)");
+}
+
+static void look_at_close_range(struct facts *f)
+{
+	unsigned last = ~0U;
+
+	if (syscall(SYS_close_range, last, last, CLOSE_RANGE_CLOEXEC) == 0)
+		facts_add(f, FACT_OK, "close_range", "", "works");
+	else
+		facts_add(f, FACT_OK, "close_range",
+			"descriptors are found in /proc/self/fd", "%s",
+			strerror(errno));
+}
+
+static void look_at_proc(struct facts *f)
+{
+	struct process_facts own;
+
+	if (process_look(getpid(), &own) == -1)
+		facts_add(f, FACT_WARN, "/proc",
+			"status shows no CPU and memory of workers",
+			"cannot be read: %s", strerror(errno));
+	else
+		facts_add(f, FACT_OK, "/proc", "", "readable");
+	if (process_children(NULL, 0) == -1)
+		facts_add(f, FACT_NOTE, "children list",
+			"strays of workers are ended with their group only",
+			"the kernel has none");
+	else
+		facts_add(f, FACT_OK, "children list",
+			"processes that left their worker's group are found "
+			"at a stop",
+			"there is one");
+}
+
+/* One socket for both families, as a bare port asks for. */
+static void look_at_ipv6(struct facts *f)
+{
+	static const char instead[] = "a bare port listens on 0.0.0.0";
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+	scoped_fd fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int off = 0;
+
+	if (fd == -1)
+		facts_add(f, FACT_NOTE, "IPv6", instead, "missing: %s",
+			strerror(errno));
+	else if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) ==
+			-1 ||
+		bind(fd, (const struct sockaddr *)&any, sizeof(any)) == -1)
+		facts_add(f, FACT_NOTE, "IPv6", instead, "cannot be bound: %s",
+			strerror(errno));
+	else
+		facts_add(f, FACT_OK, "IPv6",
+			"a bare port listens on both by one socket",
+			"works, together with IPv4");
+}
+
+void facts_kernel(struct facts *f)
+{
+	look_at_release(f);
+	look_at_pidfd(f);
+	look_at_group_signals(f);
+	look_at_close_range(f);
+	look_at_proc(f);
+	look_at_ipv6(f);
+}

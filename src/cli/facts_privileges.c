@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/facts.h"
+
+#include "base/scope.h"
+#include "os/privilege.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#ifndef CAP_BPF
+#define CAP_BPF 39 /* linux/capability.h, 5.8 */
+#endif
+
+static void look_at_user(struct facts *f)
+{
+	uid_t uid = geteuid();
+
+	if (privilege_is_setuid())
+		facts_add(f, FACT_BAD, "user",
+			"nclust does not run setuid or setgid",
+			"uid %u acting as %u", (unsigned)getuid(),
+			(unsigned)uid);
+	else
+		facts_add(f, FACT_OK, "user",
+			uid == 0 ? "give workers a user of their own" : "",
+			"uid %u, gid %u", (unsigned)uid, (unsigned)getegid());
+}
+
+static void look_at_ports(struct facts *f)
+{
+	char text[32];
+	long first = 1024; /* what it is where it cannot be set (before 4.11) */
+
+	(void)facts_read("/proc/sys/net/ipv4/ip_unprivileged_port_start", text,
+		sizeof(text));
+	if (text[0] != '\0')
+		first = strtol(text, NULL, 10);
+	if (first <= 1 || privilege_has(CAP_NET_BIND_SERVICE))
+		facts_add(f, FACT_OK, "ports", "", "any");
+	else
+		facts_add(f, FACT_NOTE, "ports",
+			"for lower ones: a socket unit, CAP_NET_BIND_SERVICE, "
+			"or ip_unprivileged_port_start",
+			"from %ld on", first);
+}
+
+static void look_at_capabilities(struct facts *f)
+{
+	bool setuid = privilege_has(CAP_SETUID) && privilege_has(CAP_SETGID);
+
+	if (setuid)
+		facts_add(f, FACT_OK, "CAP_SETUID",
+			"workers may have a user and group", "held");
+	else
+		facts_add(f, FACT_NOTE, "CAP_SETUID",
+			"workers run as this user: user and group are refused",
+			"not held");
+	if (privilege_has(CAP_KILL))
+		facts_add(f, FACT_OK, "CAP_KILL", "", "held");
+	else
+		facts_add(f, setuid ? FACT_WARN : FACT_OK, "CAP_KILL",
+			setuid ? "workers of another user cannot be stopped"
+			       : "workers of this user need none",
+			"not held");
+	facts_add(f, FACT_OK, "CAP_SYS_RESOURCE",
+		privilege_has(CAP_SYS_RESOURCE)
+			? "limit-KEY may raise hard limits"
+			: "limit-KEY stays below the hard limits",
+		privilege_has(CAP_SYS_RESOURCE) ? "held" : "not held");
+	facts_add(f, FACT_OK, "CAP_BPF",
+		"workers share one socket, which needs none",
+		privilege_has(CAP_BPF) ? "held" : "not held");
+}
+
+/* The Seccomp line of /proc/self/status: 0 none, 1 strict, 2 filter; -1. */
+static int seccomp_mode(void)
+{
+	char line[256];
+	int mode = -1;
+	FILE *file = fopen("/proc/self/status", "re");
+
+	if (file == NULL)
+		return -1;
+	while (mode == -1 && fgets(line, sizeof(line), file) != NULL)
+		if (strncmp(line, "Seccomp:", 8) == 0)
+			mode = atoi(line + 8);
+	(void)fclose(file);
+	return mode;
+}
+
+static void look_at_confinement(struct facts *f)
+{
+	char yama[16];
+	int mode = seccomp_mode();
+
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+		facts_add(f, FACT_NOTE, "no_new_privs",
+			"setuid programs gain nothing as workers", "set");
+	else
+		facts_add(f, FACT_OK, "no_new_privs", "", "not set");
+	facts_add(f, mode > 0 ? FACT_NOTE : FACT_OK, "seccomp",
+		mode > 0 ? "what it refuses shows above; workers inherit it"
+			 : "",
+		"%s",
+		mode == -1          ? "cannot be told"
+			: mode == 0 ? "no filter"
+				    : "a filter is in place");
+	(void)facts_read(
+		"/proc/sys/kernel/yama/ptrace_scope", yama, sizeof(yama));
+	facts_add(f, FACT_OK, "ptrace_scope",
+		"nclust looks into no other process", "%s",
+		yama[0] != '\0' ? yama : "no Yama");
+}
+
+void facts_privileges(struct facts *f)
+{
+	look_at_user(f);
+	look_at_ports(f);
+	look_at_capabilities(f);
+	look_at_confinement(f);
+}
