@@ -22,5 +22,9 @@ unsigned long long cgroup_pids_limit(const char *root);
  * memory.events oom_kill, v1: memory.oom_control), else on the whole machine
  * (/proc/vmstat oom_kill); -1: cannot be told. */
 long cgroup_oom_kills(const char *root);
+/* The same in two steps, for who asks at every death: the file stays open and
+ * is read anew each time.  A descriptor, or -1; the count, or -1. */
+int cgroup_oom_open(const char *root);
+long cgroup_oom_read(int fd);
 
 #endif

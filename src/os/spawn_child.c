@@ -2,6 +2,7 @@
 #include "os/spawn_child.h"
 
 #include "base/text.h"
+#include "os/disposition.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,23 +20,6 @@ static int fail(struct spawn_failure *f, enum spawn_step step, const char *what)
 	f->error = errno;
 	(void)text_copy(f->what, sizeof(f->what), what);
 	return -1;
-}
-
-/*
- * Not sigaction(3): it refuses 32 and 33, which glibc keeps to itself, and a
- * caller can have left them ignored.  All zero is SIG_DFL in every layout of
- * the kernel's struct sigaction.
- */
-static int default_signals(void)
-{
-	const char zero[64] = {0};
-
-	for (int n = 1; n < _NSIG; n++)
-		if (n != SIGKILL && n != SIGSTOP &&
-			syscall(SYS_rt_sigaction, n, zero, NULL, _NSIG / 8) ==
-				-1)
-			return -1;
-	return 0;
 }
 
 static int write_oom_score(const char *text)
@@ -72,7 +56,7 @@ static int set_process(const struct spawn_plan *plan, struct spawn_failure *f)
 {
 	if (plan->new_session && setsid() == -1)
 		return fail(f, SPAWN_SESSION, "");
-	if (default_signals() == -1)
+	if (disposition_reset() == -1)
 		return fail(f, SPAWN_SIGNALS, "");
 	if (set_limits(plan, false) == -1)
 		return fail(f, SPAWN_LIMIT, "");

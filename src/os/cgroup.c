@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/cgroup.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/*
+ * Our directory for one controller: from `mount` (the hierarchy's root, as far
+ * as we can see it) down to `path`, which begins with it.
+ */
+struct home {
+	int version; /* 0: there is none */
+	char path[PATH_MAX];
+	size_t mount_len;
+};
+
+/* Lines of a file; bounded, as nobody has megabytes of mounts. */
+struct lines {
+	FILE *file;
+	char line[4096];
+};
+
+static bool lines_open(struct lines *l, const char *root, const char *path)
+{
+	char whole[PATH_MAX];
+
+	if (snprintf(whole, sizeof(whole), "%s%s", root, path) >=
+		(int)sizeof(whole))
+		return false;
+	l->file = fopen(whole, "re");
+	return l->file != NULL;
+}
+
+static bool lines_next(struct lines *l)
+{
+	if (!fgets(l->line, sizeof(l->line), l->file))
+		return false;
+	l->line[strcspn(l->line, "\n")] = '\0';
+	return true;
+}
+
+/* Is `word` one of a list with commas? */
+static bool has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = list; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strncmp(at, word, len) == 0 &&
+			(at[len] == ',' || at[len] == '\0'))
+			return true;
+		if (*at == '\0')
+			return false;
+	}
+	return false;
+}
+
+/* Where we are in the hierarchy of a controller (NULL: v2), as
+ * /proc/self/cgroup says: "4:cpu,cpuacct:/user", "0::/user". */
+static bool own_path(
+	const char *root, const char *controller, char *path, size_t size)
+{
+	struct lines l;
+	bool found = false;
+
+	if (!lines_open(&l, root, "/proc/self/cgroup"))
+		return false;
+	while (!found && lines_next(&l)) {
+		char *list = strchr(l.line, ':');
+		char *at = list ? strchr(list + 1, ':') : NULL;
+
+		if (!at)
+			continue;
+		*at++ = '\0';
+		list++;
+		found = controller ? has_word(list, controller)
+				   : list[0] == '\0';
+		if (found && text_copy(path, size, at) >= size)
+			break;
+	}
+	(void)fclose(l.file);
+	return found;
+}
+
+/* mountinfo writes blanks, tabs, newlines and backslashes as \ooo. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++) {
+		if (s[0] == '\\' && s[1] && s[2] && s[3]) {
+			*to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 +
+				(s[3] - '0'));
+			s += 3;
+		} else {
+			*to++ = *s;
+		}
+	}
+	*to = '\0';
+}
+
+/* One line of /proc/PID/mountinfo, cut up (proc(5)). */
+struct mount {
+	char *root;
+	char *point;
+	char *type;
+	char *options; /* of the superblock */
+};
+
+static bool parse_mount(char *line, struct mount *m)
+{
+	char *rest = strstr(line, " - ");
+	char *save = NULL;
+
+	if (!rest)
+		return false;
+	*rest = '\0';
+	for (int i = 0; i < 3; i++) /* id, parent, major:minor */
+		if (!strtok_r(i == 0 ? line : NULL, " ", &save))
+			return false;
+	m->root = strtok_r(NULL, " ", &save);
+	m->point = strtok_r(NULL, " ", &save);
+	m->type = strtok_r(rest + 3, " ", &save);
+	(void)strtok_r(NULL, " ", &save); /* the source: any word */
+	m->options = strtok_r(NULL, " ", &save);
+	if (!m->root || !m->point || !m->type || !m->options)
+		return false;
+	unescape(m->root);
+	unescape(m->point);
+	return true;
+}
+
+/*
+ * A mount shows the hierarchy from its root on.  If we are below that, the
+ * rest is the way to us; if not (another namespace's path), the mount point is
+ * the nearest that we can see.
+ */
+static bool make_home(struct home *home, const char *root,
+	const struct mount *m, const char *own)
+{
+	size_t len = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);
+	const char *below = "";
+	int n;
+
+	if (strncmp(own, m->root, len) == 0 &&
+		(own[len] == '/' || own[len] == '\0'))
+		below = own + len;
+	if (strcmp(below, "/") == 0 || strstr(below, "/.."))
+		below = "";
+	n = snprintf(home->path, sizeof(home->path), "%s%s", root, m->point);
+	if (n < 0 || (size_t)n >= sizeof(home->path))
+		return false;
+	home->mount_len = (size_t)n;
+	return text_copy(home->path + n, sizeof(home->path) - (size_t)n,
+		       below) < sizeof(home->path) - (size_t)n;
+}
+
+static bool find_mount(struct home *home, const char *root,
+	const char *controller, const char *own)
+{
+	struct lines l;
+	struct mount m;
+	bool found = false;
+
+	if (!lines_open(&l, root, "/proc/self/mountinfo"))
+		return false;
+	while (!found && lines_next(&l))
+		found = parse_mount(l.line, &m) &&
+			(controller ? strcmp(m.type, "cgroup") == 0 &&
+						has_word(m.options, controller)
+				    : strcmp(m.type, "cgroup2") == 0) &&
+			make_home(home, root, &m, own);
+	(void)fclose(l.file);
+	return found;
+}
+
+/* v1 where the controller is there (a controller is in one hierarchy only),
+ * else v2. */
+static struct home find_home(const char *root, const char *controller)
+{
+	struct home home = {.version = 0};
+	char own[PATH_MAX];
+
+	if (own_path(root, controller, own, sizeof(own)) &&
+		find_mount(&home, root, controller, own))
+		home.version = 1;
+	else if (own_path(root, NULL, own, sizeof(own)) &&
+		find_mount(&home, root, NULL, own))
+		home.version = 2;
+	return home;
+}
+
+/* One level up; false: that was the mount. */
+static bool go_up(struct home *home)
+{
+	char *slash;
+
+	if (strlen(home->path) <= home->mount_len)
+		return false;
+	slash = strrchr(home->path, '/');
+	*slash = '\0';
+	return true;
+}
+
+static bool read_file(
+	const struct home *home, const char *name, char *text, size_t size)
+{
+	char path[PATH_MAX + 64];
+	scoped_fd fd = -1;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", home->path, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd == -1 ? -1 : read(fd, text, size - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return true;
+}
+
+/* CPUs, rounded up; 0: no quota at this level. */
+static unsigned long long quota_here(const struct home *home)
+{
+	char text[64];
+	long long quota = -1;
+	long long period = 0;
+
+	if (home->version == 2) {
+		if (!read_file(home, "cpu.max", text, sizeof(text)) ||
+			sscanf(text, "%lld %lld", &quota, &period) != 2)
+			return 0; /* "max 100000" */
+	} else {
+		if (!read_file(home, "cpu.cfs_quota_us", text, sizeof(text)) ||
+			sscanf(text, "%lld", &quota) != 1 ||
+			!read_file(home, "cpu.cfs_period_us", text,
+				sizeof(text)) ||
+			sscanf(text, "%lld", &period) != 1)
+			return 0;
+	}
+	if (quota <= 0 || period <= 0)
+		return 0;
+	return (unsigned long long)((quota - 1) / period + 1);
+}
+
+/* A number; 0: "max", or so much that it is none (v1 has no word for it). */
+static unsigned long long limit_here(const struct home *home, const char *name)
+{
+	char text[64];
+	unsigned long long limit;
+
+	if (!read_file(home, name, text, sizeof(text)) ||
+		sscanf(text, "%llu", &limit) != 1 || limit >= 1ULL << 62)
+		return 0;
+	return limit;
+}
+
+static unsigned long long least(unsigned long long a, unsigned long long b)
+{
+	if (a == 0 || b == 0)
+		return a + b;
+	return a < b ? a : b;
+}
+
+static unsigned long long smallest_limit(const char *root,
+	const char *controller, const char *v1, const char *v2)
+{
+	struct home home = find_home(root, controller);
+	unsigned long long limit = 0;
+
+	if (home.version == 0)
+		return 0;
+	do {
+		limit = least(
+			limit, limit_here(&home, home.version == 1 ? v1 : v2));
+	} while (go_up(&home));
+	return limit;
+}
+
+unsigned cgroup_cpu_quota(const char *root)
+{
+	struct home home = find_home(root, "cpu");
+	unsigned long long quota = 0;
+
+	if (home.version == 0)
+		return 0;
+	do {
+		quota = least(quota, quota_here(&home));
+	} while (go_up(&home));
+	return quota > UINT_MAX ? 0 : (unsigned)quota;
+}
+
+int cgroup_version(const char *root)
+{
+	return find_home(root, "memory").version;
+}
+
+unsigned long long cgroup_memory_limit(const char *root)
+{
+	return smallest_limit(
+		root, "memory", "memory.limit_in_bytes", "memory.max");
+}
+
+unsigned long long cgroup_pids_limit(const char *root)
+{
+	return smallest_limit(root, "pids", "pids.max", "pids.max");
+}
+
+int cgroup_oom_open(const char *root)
+{
+	struct home home = find_home(root, "memory");
+	char path[PATH_MAX + 64];
+	int fd = -1;
+
+	if (home.version != 0) {
+		(void)snprintf(path, sizeof(path), "%s/%s", home.path,
+			home.version == 1 ? "memory.oom_control"
+					  : "memory.events");
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (fd != -1 && cgroup_oom_read(fd) != -1)
+		return fd;
+	fd_close(&fd);
+	(void)snprintf(path, sizeof(path), "%s/proc/vmstat", root);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+long cgroup_oom_read(int fd)
+{
+	char text[16384]; /* vmstat has some 5 KiB */
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	const char *at;
+	long kills;
+
+	if (n <= 0)
+		return -1;
+	text[n] = '\0';
+	for (at = text; at; at = strchr(at, '\n')) {
+		at += *at == '\n';
+		if (sscanf(at, "oom_kill %ld", &kills) == 1)
+			return kills;
+	}
+	return -1;
+}
+
+long cgroup_oom_kills(const char *root)
+{
+	scoped_fd fd = cgroup_oom_open(root);
+
+	return fd == -1 ? -1 : cgroup_oom_read(fd);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/privilege.h"
+
+#include "os/capset.h"
+#include "os/descriptors.h"
+#include "os/disposition.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* "nobody" and "nogroup", by number: there need not be such names. */
+enum { NOBODY = 65534 };
+
+/* The login name of a uid (heap) and its primary group; NULL: there is none,
+ * or (errno ENOMEM) no memory. */
+static char *look_up(uid_t uid, gid_t *gid)
+{
+	struct passwd entry;
+	struct passwd *found = NULL;
+	size_t size = 1024;
+	char *room = NULL;
+	int error;
+
+	do {
+		char *more = realloc(room, size *= 2);
+
+		if (!more) {
+			free(room);
+			errno = ENOMEM;
+			return NULL;
+		}
+		room = more;
+		error = getpwuid_r(uid, &entry, room, size, &found);
+	} while (error == ERANGE && size < 1 << 20);
+	if (!found) {
+		free(room);
+		errno = ENOENT;
+		return NULL;
+	}
+	*gid = entry.pw_gid;
+	for (size_t i = 0;; i++) { /* the name to the front of its block */
+		room[i] = entry.pw_name[i];
+		if (room[i] == '\0')
+			return room;
+	}
+}
+
+static gid_t *only(gid_t gid, size_t *count)
+{
+	gid_t *list = malloc(sizeof(*list));
+
+	if (list)
+		*list = gid;
+	*count = list ? 1 : 0;
+	return list;
+}
+
+gid_t *privilege_groups(long uid, long gid, size_t *count)
+{
+	gid_t primary = 0;
+	char *name = look_up((uid_t)uid, &primary);
+	gid_t *list = NULL;
+	int room = 32;
+	int n;
+
+	*count = 0;
+	if (!name && errno == ENOMEM)
+		return NULL;
+	if (gid >= 0)
+		primary = (gid_t)gid;
+	else if (!name)
+		primary = NOBODY; /* a uid without a name or a group */
+	if (!name)
+		return only(primary, count);
+	do {
+		gid_t *more = reallocarray(list, (size_t)room, sizeof(*list));
+
+		n = room;
+		if (!more) {
+			free(list);
+			free(name);
+			return NULL;
+		}
+		list = more;
+		room *= 2;
+	} while (
+		getgrouplist(name, primary, list, &n) == -1 && room <= 1 << 18);
+	free(name);
+	*count = (size_t)n;
+	return list;
+}
+
+bool privilege_has(int capability)
+{
+	struct capset set;
+
+	return capset_get(&set) == 0 &&
+		(set.effective >> (unsigned)capability & 1) != 0;
+}
+
+bool privilege_is_setuid(void)
+{
+	return getuid() != geteuid() || getgid() != getegid();
+}
+
+/* Is this id one of our user namespace's?  ("inside outside count" lines.) */
+static bool is_mapped(const char *map, unsigned long id)
+{
+	FILE *file = fopen(map, "re");
+	unsigned long inside;
+	unsigned long count;
+	bool found = !file; /* no /proc: take it that there is no namespace */
+
+	while (file && !found &&
+		fscanf(file, "%lu %*u %lu", &inside, &count) == 2)
+		found = id >= inside && id - inside < count;
+	if (file)
+		(void)fclose(file);
+	return found;
+}
+
+static int become_nobody(struct error *err)
+{
+	if (setgroups(0, NULL) == -1)
+		return error_set(err, errno, "cannot drop the groups");
+	if (setresgid(NOBODY, NOBODY, NOBODY) == -1)
+		return error_set(err, errno, "cannot become group %d", NOBODY);
+	if (setresuid(NOBODY, NOBODY, NOBODY) == -1)
+		return error_set(err, errno, "cannot become user %d", NOBODY);
+	return 0;
+}
+
+int privilege_shed(struct error *err)
+{
+	const struct capset nothing = {0};
+	bool root = geteuid() == 0;
+
+	if (privilege_has(CAP_SETPCAP) && capset_bound(0) == -1)
+		return error_set(err, errno, "cannot bound the capabilities");
+	/* A namespace with one user has no nobody: there root is no more than
+	 * that user, and what follows leaves it nothing. */
+	if (root && is_mapped("/proc/self/uid_map", NOBODY) &&
+		is_mapped("/proc/self/gid_map", NOBODY) &&
+		become_nobody(err) == -1)
+		return -1;
+	if (capset_put(&nothing) == -1 || capset_ambient(0) == -1)
+		return error_set(err, errno, "cannot drop the capabilities");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return error_set(err, errno, "cannot set no_new_privs");
+	if (geteuid() != 0 && setresuid(0, 0, 0) == 0)
+		return error_set(err, 0, "privilege could be regained");
+	return 0;
+}
+
+/* Whoever opens a file first must not get the number of a closed stdout. */
+static int fill_standard(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
+			open("/dev/null", O_RDWR | O_NOCTTY) != fd)
+			return -1;
+	return 0;
+}
+
+static int reset_signals(void)
+{
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	if (disposition_reset() == -1 ||
+		sigaction(SIGPIPE, &ignore, NULL) == -1)
+		return -1;
+	return sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int privilege_clean_start(struct error *err)
+{
+	if (fill_standard() == -1)
+		return error_set(err, errno, "cannot open '/dev/null'");
+	if (descriptors_cloexec(3, ~0U) == -1)
+		return error_set(err, errno,
+			"cannot mark the descriptors close-on-exec");
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
+		return error_set(err, errno, "cannot become a subreaper");
+	if (reset_signals() == -1)
+		return error_set(err, errno, "cannot reset the signals");
+	return 0;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/process.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* /proc/PID/FILE.  By hand: status does it 5,000 times in a row. */
+static int open_of(pid_t pid, const char *file)
+{
+	char path[64] = "/proc/";
+	char digits[16];
+	size_t n = sizeof(digits);
+	size_t len = 6;
+
+	do {
+		digits[--n] = (char)('0' + pid % 10);
+		pid /= 10;
+	} while (pid > 0 && n > 0);
+	(void)memcpy(path + len, digits + n, sizeof(digits) - n);
+	len += sizeof(digits) - n;
+	path[len++] = '/';
+	(void)text_copy(path + len, sizeof(path) - len, file);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static unsigned long long next_number(const char **at)
+{
+	const char *s = *at;
+	unsigned long long n = 0;
+	bool negative;
+
+	while (*s == ' ')
+		s++;
+	negative = *s == '-'; /* of no field that is used: then 0 */
+	if (negative)
+		s++;
+	while (*s >= '0' && *s <= '9')
+		n = n * 10 + (unsigned long long)(*s++ - '0');
+	*at = s;
+	return negative ? 0 : n;
+}
+
+/* Field 3 and on; proc(5) counts from 1.  The name in field 2 may hold
+ * anything, also ')'. */
+static int parse_stat(const char *text, struct process_facts *facts)
+{
+	const char *at = strrchr(text, ')');
+	unsigned long long field[25] = {0};
+	long tick = sysconf(_SC_CLK_TCK);
+
+	if (!at || at[1] != ' ' || at[2] == '\0') {
+		errno = EPROTO;
+		return -1;
+	}
+	facts->state = at[2];
+	at += 3;
+	for (int i = 4; i <= 24; i++)
+		field[i] = next_number(&at);
+	facts->parent = (pid_t)field[4];
+	facts->session = (pid_t)field[6];
+	facts->cpu = (nsec_t)(field[14] + field[15]) *
+		(SECOND / (tick > 0 ? tick : 100));
+	facts->rss = (size_t)field[24] * (size_t)sysconf(_SC_PAGESIZE);
+	return 0;
+}
+
+int process_look(pid_t pid, struct process_facts *facts)
+{
+	scoped_fd fd = open_of(pid, "stat");
+	char text[1024];
+	ssize_t n;
+
+	if (fd == -1)
+		return -1;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n <= 0) {
+		if (n == 0)
+			errno = ESRCH;
+		return -1;
+	}
+	text[n] = '\0';
+	return parse_stat(text, facts);
+}
+
+long process_children(pid_t *list, size_t most)
+{
+	char path[64];
+	char block[4096];
+	scoped_fd fd = -1;
+	size_t count = 0;
+	pid_t pid = 0;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children",
+		(int)gettid());
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return -1;
+	while ((n = read(fd, block, sizeof(block))) > 0) {
+		for (ssize_t i = 0; i < n; i++) { /* a number may be cut */
+			if (block[i] >= '0' && block[i] <= '9') {
+				pid = pid * 10 + (block[i] - '0');
+				continue;
+			}
+			if (pid != 0 && count++ < most)
+				list[count - 1] = pid;
+			pid = 0;
+		}
+	}
+	return n == -1 ? -1 : (long)count;
+}
+
+/* How far into the entry one compares; past it: this one is another. */
+struct match {
+	const char *entry;
+	size_t len;
+	size_t at;
+	bool other;
+};
+
+/* Feed a byte; true: an entry has ended that was it. */
+static bool feed(struct match *m, char byte)
+{
+	bool found = byte == '\0' && !m->other && m->at == m->len;
+
+	if (byte == '\0') {
+		m->at = 0;
+		m->other = false;
+	} else if (m->at < m->len && m->entry[m->at] == byte) {
+		m->at++;
+	} else {
+		m->other = true;
+	}
+	return found;
+}
+
+int process_has_env(pid_t pid, const char *entry)
+{
+	struct match match = {.entry = entry, .len = strlen(entry)};
+	scoped_fd fd = open_of(pid, "environ");
+	char block[4096];
+	ssize_t n;
+
+	if (fd == -1 || match.len == 0)
+		return -1;
+	while ((n = read(fd, block, sizeof(block))) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			if (feed(&match, block[i]))
+				return 1;
+	return n == -1 ? -1 : 0;
+}
+
+const char *process_name(pid_t pid, char *to, size_t size)
+{
+	scoped_fd fd = open_of(pid, "comm");
+	char name[64];
+	ssize_t n = fd == -1 ? -1 : read(fd, name, sizeof(name));
+
+	if (n > 0 && name[n - 1] == '\n')
+		n--;
+	if (n > 0)
+		(void)text_escape(to, size, name, (size_t)n);
+	else
+		(void)text_copy(to, size, "?");
+	return to;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/sockdiag.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/tcp.h>
+#include <linux/unix_diag.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+/* SK_MEMINFO_DROPS; the kernel may know more fields than we have room for. */
+static long drops(int fd)
+{
+	uint32_t info[16];
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size) == -1 ||
+		size <= SK_MEMINFO_DROPS * sizeof(*info))
+		return -1;
+	return (long)info[SK_MEMINFO_DROPS];
+}
+
+static void look_tcp(int fd, struct queue_facts *facts)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == -1)
+		return;
+	facts->depth = (long)info.tcpi_unacked;
+	facts->limit = (long)info.tcpi_sacked;
+	facts->drops = drops(fd);
+}
+
+struct request {
+	struct nlmsghdr header;
+	struct unix_diag_req body;
+};
+
+/* Ask for one socket by its inode. */
+static int ask(int netlink, ino_t ino)
+{
+	struct request request = {
+		.header = {.nlmsg_len = sizeof(request),
+			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			.nlmsg_flags = NLM_F_REQUEST},
+		.body = {.sdiag_family = AF_UNIX,
+			.udiag_states = ~0U,
+			.udiag_ino = (uint32_t)ino,
+			.udiag_show = UDIAG_SHOW_RQLEN,
+			.udiag_cookie = {~0U, ~0U}},
+	};
+
+	return send(netlink, &request, sizeof(request), 0) ==
+			(ssize_t)sizeof(request)
+		? 0
+		: -1;
+}
+
+static void take_lengths(
+	const void *answer, size_t len, struct queue_facts *facts)
+{
+	const struct nlmsghdr *header = answer;
+	const struct unix_diag_msg *body;
+	const struct rtattr *field;
+	struct unix_diag_rqlen lengths;
+	size_t left;
+
+	if (len < NLMSG_LENGTH(sizeof(*body)) ||
+		header->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+		header->nlmsg_len > len ||
+		header->nlmsg_len < NLMSG_LENGTH(sizeof(*body)))
+		return; /* NLMSG_ERROR: the kernel cannot tell */
+	body = (const void *)((const char *)answer + NLMSG_HDRLEN);
+	left = header->nlmsg_len - NLMSG_LENGTH(sizeof(*body));
+	field = (const void *)(body + 1);
+	while (left >= sizeof(*field) && field->rta_len >= sizeof(*field) &&
+		field->rta_len <= left) {
+		size_t step = RTA_ALIGN(field->rta_len);
+
+		if (field->rta_type == UNIX_DIAG_RQLEN &&
+			field->rta_len >= RTA_LENGTH(sizeof(lengths))) {
+			(void)memcpy(&lengths, field + 1, sizeof(lengths));
+			facts->depth = (long)lengths.udiag_rqueue;
+			facts->limit = (long)lengths.udiag_wqueue;
+		}
+		if (step > left)
+			return;
+		left -= step;
+		field = (const void *)((const char *)field + step);
+	}
+}
+
+static void look_unix(int fd, struct queue_facts *facts)
+{
+	scoped_fd netlink =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	uint32_t answer[256];
+	struct stat st;
+	ssize_t n;
+
+	if (netlink == -1 || fstat(fd, &st) == -1 || ask(netlink, st.st_ino))
+		return;
+	/* the kernel answers within send(2): there is nothing to wait for */
+	n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
+	if (n > 0)
+		take_lengths(answer, (size_t)n, facts);
+}
+
+static int option(int fd, int name)
+{
+	int value = 0;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &size) == -1 ? 0
+								     : value;
+}
+
+void sockdiag_queue(int fd, struct queue_facts *facts)
+{
+	bool listening = option(fd, SO_ACCEPTCONN) != 0;
+	int family = option(fd, SO_DOMAIN);
+
+	facts->depth = -1;
+	facts->limit = -1;
+	facts->drops = -1;
+	if (family == AF_UNIX && listening)
+		look_unix(fd, facts);
+	else if (family != AF_UNIX && listening)
+		look_tcp(fd, facts);
+	else if (option(fd, SO_TYPE) == SOCK_DGRAM && family != AF_UNIX)
+		facts->drops = drops(fd);
+}
