@@ -19,13 +19,17 @@ struct faults {
 
 void faults_init(struct faults *f);
 void faults_fini(struct faults *f);
+/* Add a line (without '\n'); the first one's status counts. */
+void faults_add(struct faults *f, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* What a command line asks for. */
 enum invocation_kind {
-	INVOKE_RUN,     /* `settings` is filled */
-	INVOKE_VERB,    /* `verb` and the words behind it, for cli/ */
-	INVOKE_HELP,    /* --help: print config_describe_help() */
-	INVOKE_VERSION, /* --version */
+	INVOKE_RUN,      /* `settings` is filled */
+	INVOKE_VERB,     /* `verb` and the words behind it, for cli/ */
+	INVOKE_HELP,     /* --help: print config_describe_help() */
+	INVOKE_VERSION,  /* --version */
+	INVOKE_DESCRIBE, /* --describe WORD: print that piece of the manual */
 };
 
 struct invocation {
@@ -33,6 +37,9 @@ struct invocation {
 	struct settings *settings; /* INVOKE_RUN; owned by the caller */
 	int verb_argc;             /* INVOKE_VERB: the verb is verb_argv[0] */
 	char **verb_argv;          /* points into argv */
+	const char *describe;      /* INVOKE_DESCRIBE; points into argv: one
+				      of help mdoc-options mdoc-keys sample-ini
+				      bash zsh */
 };
 
 /*
@@ -49,6 +56,10 @@ int config_read(struct invocation *out, int argc, char **argv,
  */
 int config_reread(
 	struct settings **out, int argc, char **argv, struct faults *faults);
+/* The same for who has left the directory of the start: `file` (absolute,
+ * settings->config_file) is read for the one that -c names; NULL: that one. */
+int config_reread_file(struct settings **out, const char *file, int argc,
+	char **argv, struct faults *faults);
 
 /* The rows of the option table, for people and programs. */
 int describe_help(struct buffer *out);         /* --help */

@@ -38,6 +38,8 @@ enum ready_mode { READY_AUTO, READY_NOTIFY, READY_ALIVE };
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum log_mode { LOG_AUTO, LOG_INHERIT, LOG_PREFIX, LOG_OFF };
 enum cpu_mode { CPU_NONE, CPU_SPREAD };
+enum balance_mode { BALANCE_AUTO, BALANCE_SHARE }; /* both: one shared socket */
+enum orphans_mode { ORPHANS_STOP };
 
 enum pass_dialect {
 	PASS_SYSTEMD = 1,
@@ -95,22 +97,24 @@ struct cluster_settings {
 	size_t listen_count;
 	unsigned pass; /* enum pass_dialect, or-ed */
 	bool listen_pid;
+	enum balance_mode balance;
 
 	char *directory; /* NULL: inherited */
 	char *chroot;
 	char *user; /* as written; the ids are resolved */
 	char *group;
-	long uid; /* -1: inherited */
-	long gid;
-	int umask;               /* -1: inherited */
-	int nice;                /* INT_MIN: inherited */
-	struct strings env;      /* K=V, in order */
+	long uid;           /* -1: inherited */
+	long gid;           /* -1: inherited; with `user` alone: that user's */
+	long user_gid;      /* the group of `user` itself; -1: not known */
+	int umask;          /* -1: inherited */
+	int nice;           /* INT_MIN: inherited */
+	struct strings env; /* K=V, in order; no K twice */
 	struct strings env_file; /* paths */
 	bool clear_env;
 	bool no_new_privs;
 	bool capabilities_given;
-	uint64_t capabilities; /* bit n: CAP_n is kept */
-	struct limit limits[LIMITS_MAX];
+	uint64_t capabilities;           /* bit n: CAP_n is kept */
+	struct limit limits[LIMITS_MAX]; /* index: the resource */
 	enum cpu_mode cpu;
 
 	enum ready_mode ready;
@@ -119,6 +123,7 @@ struct cluster_settings {
 
 	struct stop_step stop[STOP_STEPS_MAX];
 	unsigned stop_count; /* at least 1 */
+	nsec_t stop_timeout; /* already in `stop`, where a step had no time */
 
 	nsec_t backoff_min;
 	nsec_t backoff_max;
@@ -137,6 +142,7 @@ struct cluster_settings {
 	struct signal_rule *signals;
 	size_t signal_count;
 	enum log_mode log;
+	enum orphans_mode orphans;
 };
 #define GIVE_UP_MAX 1000
 #define WORKERS_MAX 10000

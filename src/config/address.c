@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/address.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/address_option.h"
+#include "config/value.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* What fits into sun_path behind the NUL of an abstract name. */
+#define ABSTRACT_MAX 107
+#define PATH_LENGTH_MAX 4095
+#define FD_MAX 1048575
+
+static const char forms[] = "an address such as '8000', '127.0.0.1:8000', "
+			    "'[::1]:8000', 'udp:53', 'unix:/run/x.sock', "
+			    "'unix:@name', 'fd:3' or 'inherit:http'";
+
+static int wanted_address(struct error *err, const char *found)
+{
+	return value_wanted(err, found, "%s", forms);
+}
+
+static int out_of_memory(struct error *err)
+{
+	return error_set(err, ENOMEM, "cannot keep an address");
+}
+
+/* "::1", "fe80::1%eth0", "fe80::1%2" */
+static int parse_v6(struct address *a, const char *host, struct error *err)
+{
+	char ip[INET6_ADDRSTRLEN];
+	const char *scope = strchr(host, '%');
+	size_t len = scope != NULL ? (size_t)(scope - host) : strlen(host);
+	unsigned long long n;
+
+	if (len >= sizeof(ip))
+		return wanted_address(err, host);
+	(void)text_copy(ip, len + 1, host);
+	if (inet_pton(AF_INET6, ip, a->ip) != 1)
+		return wanted_address(err, host);
+	a->family = AF_INET6;
+	if (scope == NULL)
+		return 0;
+	scope++;
+	if (value_digits(&n, scope, 1, UINT32_MAX))
+		a->scope_id = (uint32_t)n;
+	else
+		a->scope_id = if_nametoindex(scope);
+	if (a->scope_id == 0)
+		return value_wanted(
+			err, scope, "an interface that exists behind '%%'");
+	return 0;
+}
+
+static int parse_host(struct address *a, const char *host, struct error *err)
+{
+	size_t len = strlen(host);
+
+	if (len == 0 || strcmp(host, "*") == 0) {
+		a->family = AF_UNSPEC;
+		return 0;
+	}
+	if (host[0] == '[' && host[len - 1] == ']') {
+		char inner[96];
+
+		if (len - 2 >= sizeof(inner))
+			return wanted_address(err, host);
+		(void)text_copy(inner, len - 1, host + 1);
+		return parse_v6(a, inner, err);
+	}
+	if (inet_pton(AF_INET, host, a->ip) == 1) {
+		a->family = AF_INET;
+		return 0;
+	}
+	(void)wanted_address(err, host);
+	if (strchr(host, ':') != NULL)
+		return error_hint(
+			err, "an IPv6 address stands in [ and ]: '[::1]:8000'");
+	if (strcmp(host, "localhost") == 0)
+		return error_hint(
+			err, "names are not resolved: write 127.0.0.1");
+	return error_hint(err, "names are not resolved");
+}
+
+/* "8000", ":8000", "*:8000", "HOST:8000" */
+static int parse_inet(struct address *a, const char *text, struct error *err)
+{
+	const char *colon = strrchr(text, ':');
+	const char *port = colon != NULL ? colon + 1 : text;
+	scoped_str host = NULL;
+	unsigned long long n;
+
+	host = strndup(text, colon != NULL ? (size_t)(colon - text) : 0);
+	if (host == NULL)
+		return out_of_memory(err);
+	if (port[0] == '\0' || port[strspn(port, "0123456789")] != '\0')
+		return wanted_address(err, text);
+	if (!value_digits(&n, port, 0, UINT16_MAX))
+		return value_wanted(err, port, "a port from 0 to 65535");
+	a->port = (uint16_t)n;
+	return parse_host(a, host, err);
+}
+
+static int parse_unix(struct address *a, const char *path, struct error *err)
+{
+	size_t len = strlen(path);
+
+	a->family = AF_UNIX;
+	if (path[0] == '@') {
+		if (len < 2 || len > ABSTRACT_MAX + 1)
+			return value_wanted(err, path,
+				"an abstract name of 1 to %d bytes behind "
+				"'unix:@'",
+				ABSTRACT_MAX);
+	} else if (path[0] != '/' || path[len - 1] == '/') {
+		return value_wanted(err, path,
+			"an absolute path or '@name' behind 'unix:'");
+	} else if (len > PATH_LENGTH_MAX) {
+		return value_wanted(err, path, "a path of at most %d bytes",
+			PATH_LENGTH_MAX);
+	}
+	a->path = strdup(path);
+	return a->path == NULL ? out_of_memory(err) : 0;
+}
+
+static int parse_fd(struct address *a, const char *text, struct error *err)
+{
+	unsigned long long n;
+
+	if (!value_digits(&n, text, 0, FD_MAX) || n == 1 || n == 2)
+		return value_wanted(err, text,
+			"a descriptor's number, 0 or from 3 to %d, behind "
+			"'fd:'",
+			FD_MAX);
+	a->fd = (int)n;
+	return 0;
+}
+
+static int parse_inherit(struct address *a, const char *text, struct error *err)
+{
+	if (!address_is_name(text))
+		return value_wanted(
+			err, text, "a descriptor's name behind 'inherit:'");
+	a->path = strdup(text);
+	return a->path == NULL ? out_of_memory(err) : 0;
+}
+
+static const struct scheme {
+	const char *prefix;
+	enum address_kind kind;
+	int (*parse)(struct address *, const char *, struct error *);
+} schemes[] = {
+	{"tcp:", ADDRESS_TCP, parse_inet},
+	{"udp:", ADDRESS_UDP, parse_inet},
+	{"unix:", ADDRESS_UNIX, parse_unix},
+	{"fd:", ADDRESS_FD, parse_fd},
+	{"inherit:", ADDRESS_INHERIT, parse_inherit},
+};
+
+static int parse_place(struct address *a, const char *text, struct error *err)
+{
+	for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+		size_t len = strlen(schemes[i].prefix);
+
+		if (strncmp(text, schemes[i].prefix, len) != 0)
+			continue;
+		a->kind = schemes[i].kind;
+		return schemes[i].parse(a, text + len, err);
+	}
+	a->kind = ADDRESS_TCP;
+	if (text[0] == '/' || text[0] == '@') {
+		(void)wanted_address(err, text);
+		return error_hint(err, "a path stands behind 'unix:'");
+	}
+	return parse_inet(a, text, err);
+}
+
+static int format_place(const struct address *a, struct buffer *out)
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	(void)buffer_string(out, schemes[a->kind].prefix);
+	if (a->kind == ADDRESS_FD)
+		return buffer_printf(out, "%d", a->fd);
+	if (a->kind == ADDRESS_UNIX || a->kind == ADDRESS_INHERIT)
+		return buffer_string(out, a->path);
+	if (a->family == AF_UNSPEC)
+		return buffer_printf(out, "*:%u", a->port);
+	(void)inet_ntop(a->family, a->ip, ip, sizeof(ip)); /* it was parsed */
+	if (a->family == AF_INET)
+		return buffer_printf(out, "%s:%u", ip, a->port);
+	if (a->scope_id != 0)
+		return buffer_printf(
+			out, "[%s%%%u]:%u", ip, a->scope_id, a->port);
+	return buffer_printf(out, "[%s]:%u", ip, a->port);
+}
+
+static char *make_text(const struct address *a)
+{
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	(void)format_place(a, &out);
+	if (out.failed || buffer_text(&out) == NULL)
+		buffer_fini(&out);
+	return out.data;
+}
+
+/* The name where the user gives none; heap. */
+static char *default_name(const struct address *a)
+{
+	char name[ADDRESS_NAME_MAX + 1];
+	const char *last;
+
+	switch (a->kind) {
+	case ADDRESS_TCP:
+	case ADDRESS_UDP:
+		(void)snprintf(name, sizeof(name), "%u", a->port);
+		break;
+	case ADDRESS_FD:
+		(void)snprintf(name, sizeof(name), "fd%d", a->fd);
+		break;
+	case ADDRESS_UNIX:
+	case ADDRESS_INHERIT:
+		last = strrchr(a->path, '/');
+		last = last != NULL && last[1] != '\0' ? last + 1 : a->path;
+		if (*last == '@')
+			last++;
+		(void)text_copy(name, sizeof(name), last);
+		for (char *c = name; *c != '\0'; c++)
+			if (!address_is_name_byte(*c))
+				*c = '_';
+		break;
+	}
+	return strdup(name);
+}
+
+static char *trimmed(const char *from, size_t len)
+{
+	while (len > 0 && (*from == ' ' || *from == '\t')) {
+		from++;
+		len--;
+	}
+	while (len > 0 && (from[len - 1] == ' ' || from[len - 1] == '\t'))
+		len--;
+	return strndup(from, len);
+}
+
+static int parse_parts(struct address *a, const char *text, struct error *err)
+{
+	unsigned seen = 0;
+	bool first = true;
+
+	for (;;) {
+		size_t len = strcspn(text, ",");
+		scoped_str part = trimmed(text, len);
+		int result;
+
+		if (part == NULL)
+			return out_of_memory(err);
+		if (first)
+			result = parse_place(a, part, err);
+		else
+			result = address_option_parse(a, part, &seen, err);
+		if (result == -1)
+			return -1;
+		first = false;
+		if (text[len] == '\0')
+			return 0;
+		text += len + 1;
+	}
+}
+
+int address_parse(struct address *to, const char *text, struct error *err)
+{
+	struct address a = {
+		.fd = -1,
+		.backlog = -1,
+		.mode = -1,
+		.owner = -1,
+		.group = -1,
+		.v6only = -1,
+		.defer_accept = -1,
+		.rcvbuf = -1,
+		.sndbuf = -1,
+	};
+
+	if (parse_parts(&a, text, err) == -1) {
+		address_fini(&a);
+		return -1;
+	}
+	a.text = make_text(&a);
+	if (a.name == NULL)
+		a.name = default_name(&a);
+	if (a.text == NULL || a.name == NULL) {
+		address_fini(&a);
+		return out_of_memory(err);
+	}
+	*to = a;
+	return 0;
+}
+
+void address_fini(struct address *a)
+{
+	free(a->path);
+	free(a->name);
+	free(a->interface);
+	free(a->text);
+	*a = (struct address){0};
+}
+
+static int copy_text(char **to, const char *from)
+{
+	*to = from != NULL ? strdup(from) : NULL;
+	return from != NULL && *to == NULL ? -1 : 0;
+}
+
+int address_copy(struct address *to, const struct address *from)
+{
+	struct address a = *from;
+	int path = copy_text(&a.path, from->path);
+	int name = copy_text(&a.name, from->name);
+	int interface = copy_text(&a.interface, from->interface);
+	int text = copy_text(&a.text, from->text);
+
+	if (path == -1 || name == -1 || interface == -1 || text == -1) {
+		address_fini(&a);
+		return -1;
+	}
+	*to = a;
+	return 0;
+}
+
+bool address_same_place(const struct address *a, const struct address *b)
+{
+	return strcmp(a->text, b->text) == 0;
+}
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+	return address_same_place(a, b) && strcmp(a->name, b->name) == 0 &&
+		address_same_options(a, b);
+}
+
+char *address_format(const struct address *a)
+{
+	scoped_str usual = default_name(a);
+	struct buffer out;
+
+	if (usual == NULL)
+		return NULL;
+	buffer_init(&out, 0);
+	(void)buffer_string(&out, a->text);
+	if (strcmp(usual, a->name) != 0)
+		(void)buffer_printf(&out, ", name=%s", a->name);
+	(void)address_option_format(a, &out);
+	if (out.failed || buffer_text(&out) == NULL)
+		buffer_fini(&out);
+	return out.data;
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/config.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/origin.h"
+#include "config/value.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+/* One setting of the command line. */
+struct given {
+	const struct option_row *row;
+	const char *name; /* as written behind "--", or the row's */
+	int signal;
+	const char *value;
+};
+
+/* A command line, split but not yet understood. */
+struct words {
+	int argc;
+	char **argv;
+	int next;
+	struct faults *faults;
+	const char *const *verbs;
+
+	struct given *given;
+	size_t count;
+	const char *config;
+	bool daemon;
+	bool separator; /* "--" was there */
+	char **command; /* behind it */
+	int command_argc;
+	bool stopped; /* nothing further is of interest */
+	enum invocation_kind kind;
+	const char *describe;
+};
+
+static void usage(struct words *w, const char *name, const char *text)
+{
+	char shown[120];
+
+	(void)text_escape(shown, sizeof(shown), name, strlen(name));
+	faults_add(w->faults, EX_USAGE, "--%s: %s", shown, text);
+}
+
+static void no_memory(struct faults *faults)
+{
+	faults_add(faults, EX_OSERR, "out of memory");
+}
+
+static bool is_row(const struct option_row *row, const char *name)
+{
+	return row->section == NULL && strcmp(row->name, name) == 0;
+}
+
+static void keep(struct words *w, const struct given *g)
+{
+	struct given *list;
+
+	if (is_row(g->row, "config")) {
+		w->config = g->value;
+		return;
+	}
+	list = reallocarray(w->given, w->count + 1, sizeof(*list));
+	if (list == NULL) {
+		no_memory(w->faults);
+		return;
+	}
+	w->given = list;
+	list[w->count++] = *g;
+}
+
+static void take_flag(struct words *w, const struct option_row *row)
+{
+	if (is_row(row, "daemon")) {
+		w->daemon = true;
+		return;
+	}
+	w->kind = is_row(row, "help") ? INVOKE_HELP : INVOKE_VERSION;
+	w->stopped = true;
+}
+
+/* --describe WORD is for the build, and stands in no list. */
+static bool take_describe(struct words *w, const char *name)
+{
+	if (strcmp(name, "describe") != 0 || w->next >= w->argc)
+		return false;
+	w->kind = INVOKE_DESCRIBE;
+	w->describe = w->argv[w->next++];
+	w->stopped = true;
+	return true;
+}
+
+static void unknown_option(struct words *w, const char *name)
+{
+	const char *near = option_nearest(NULL, name);
+	char text[160];
+
+	if (near != NULL)
+		(void)snprintf(text, sizeof(text),
+			"unknown option; did you mean '--%s'?", near);
+	else
+		(void)snprintf(text, sizeof(text),
+			"unknown option; see nclust --help");
+	usage(w, name, text);
+}
+
+/* "--workers=4", "--workers 4", "--clear-env" */
+static void take_long(struct words *w, const char *word)
+{
+	struct given g = {.value = strchr(word, '=')};
+	scoped_str name = NULL;
+
+	name = strndup(word,
+		g.value != NULL ? (size_t)(g.value - word) : strlen(word));
+	if (name == NULL) {
+		no_memory(w->faults);
+		return;
+	}
+	if (g.value != NULL)
+		g.value++;
+	else if (take_describe(w, name))
+		return;
+	g.row = option_find(NULL, name, &g.signal);
+	g.name = word;
+	if (g.row == NULL) {
+		unknown_option(w, name);
+		/* what follows may be its value: no news */
+		if (g.value == NULL && w->next < w->argc &&
+			w->argv[w->next][0] != '-')
+			w->next++;
+		return;
+	}
+	if (g.signal == -1) {
+		usage(w, name, "unknown signal");
+		return;
+	}
+	if (g.row->type == OPT_FLAG) {
+		if (g.value != NULL)
+			usage(w, name, "takes no value");
+		else
+			take_flag(w, g.row);
+		return;
+	}
+	if (g.value == NULL && g.row->type == OPT_BOOL)
+		g.value = "yes"; /* its value only stands behind '=' */
+	else if (g.value == NULL && w->next < w->argc)
+		g.value = w->argv[w->next++];
+	if (g.value == NULL)
+		usage(w, name, "wanted a value, found none");
+	else
+		keep(w, &g);
+}
+
+/* "-n4", "-n 4", "-dn 4" */
+static void take_short(struct words *w, const char *word)
+{
+	while (*word != '\0' && !w->stopped) {
+		const struct option_row *row = option_find_letter(*word);
+		char letter[8];
+
+		if (row == NULL) {
+			(void)text_escape(letter, sizeof(letter), word, 1);
+			faults_add(w->faults, EX_USAGE,
+				"-%s: unknown option; see nclust --help",
+				letter);
+			return;
+		}
+		word++;
+		if (row->type == OPT_FLAG) {
+			take_flag(w, row);
+			continue;
+		}
+		if (*word == '\0')
+			word = w->next < w->argc ? w->argv[w->next++] : NULL;
+		else if (*word == '=')
+			word++;
+		if (word == NULL)
+			usage(w, row->name, "wanted a value, found none");
+		else
+			keep(w,
+				&(struct given){.row = row,
+					.name = row->name,
+					.value = word});
+		return;
+	}
+}
+
+static bool is_verb(const struct words *w, const char *word)
+{
+	for (const char *const *v = w->verbs; v != NULL && *v != NULL; v++)
+		if (strcmp(*v, word) == 0)
+			return true;
+	return false;
+}
+
+static const char *nearest_verb(const struct words *w, const char *word)
+{
+	size_t count = 0;
+
+	while (w->verbs != NULL && w->verbs[count] != NULL)
+		count++;
+	return text_nearest(word, w->verbs, count);
+}
+
+/* A word that is neither option nor verb: show what was probably meant. */
+static void lost_word(struct words *w, int index)
+{
+	const char *word = w->argv[index];
+	const char *near = nearest_verb(w, word);
+	struct buffer line;
+	char shown[100];
+
+	w->stopped = true;
+	(void)text_escape(shown, sizeof(shown), word, strlen(word));
+	if (index > 1 && is_verb(w, word)) {
+		faults_add(w->faults, EX_USAGE,
+			"options stand behind the verb: nclust %s ...", shown);
+		return;
+	}
+	buffer_init(&line, 600);
+	(void)buffer_string(&line, "nclust");
+	for (int i = 1; i < index; i++) {
+		(void)buffer_string(&line, " ");
+		(void)value_quote(&line, w->argv[i]);
+	}
+	(void)buffer_string(&line, index == 1 ? " -n auto --" : " --");
+	for (int i = index; i < w->argc; i++) {
+		(void)buffer_string(&line, " ");
+		(void)value_quote(&line, w->argv[i]);
+	}
+	if (near != NULL)
+		faults_add(w->faults, EX_USAGE,
+			"unknown verb '%s'; did you mean '%s'?", shown, near);
+	if (buffer_text(&line) != NULL)
+		faults_add(w->faults, EX_USAGE, "to run '%s': %s%s", shown,
+			line.data, line.failed ? " ..." : "");
+	buffer_fini(&line);
+}
+
+static void split(struct words *w)
+{
+	for (w->next = 1; w->next < w->argc && !w->stopped;) {
+		const char *word = w->argv[w->next++];
+
+		if (strcmp(word, "--") == 0) {
+			w->separator = true;
+			w->command = w->argv + w->next;
+			w->command_argc = w->argc - w->next;
+			return;
+		}
+		if (strncmp(word, "--", 2) == 0)
+			take_long(w, word + 2);
+		else if (word[0] == '-' && word[1] != '\0')
+			take_short(w, word + 1);
+		else
+			lost_word(w, w->next - 1);
+	}
+}
+
+/* ---- words to settings ---- */
+
+/* Into one cluster, or the instance's into the settings.  `faults` NULL: all
+ * of it was tried before. */
+static void apply(const struct words *w, struct settings *s, size_t at,
+	struct faults *faults)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		const struct given *g = &w->given[i];
+		bool instance = strcmp(g->row->section, "nclust") == 0;
+		struct origin origin = {.kind = ORIGIN_ARGV};
+		struct error err;
+
+		if (instance != (at == INSTANCE))
+			continue;
+		if (settings_set(s, at, g->row, g->signal, g->value, origin,
+			    &err) == 0)
+			continue;
+		if (faults != NULL)
+			faults_add(faults, EX_USAGE, "--%.*s: %s",
+				(int)strcspn(g->name, "="), g->name, err.text);
+	}
+}
+
+static int set_command(struct cluster_settings *c, const struct words *w)
+{
+	struct buffer text;
+
+	buffer_init(&text, 0);
+	strings_clear(&c->command);
+	for (int i = 0; i < w->command_argc; i++) {
+		if (strings_add(&c->command, w->command[i]) == -1)
+			text.failed = true;
+		if (i > 0)
+			(void)buffer_string(&text, " ");
+		(void)value_quote(&text, w->command[i]);
+	}
+	if (text.failed || buffer_text(&text) == NULL) {
+		buffer_fini(&text);
+		return -1;
+	}
+	free(c->command_text);
+	c->command_text = text.data;
+	return 0;
+}
+
+/* The clusters of a command line: one. */
+static void read_command(struct settings *s, struct words *w)
+{
+	struct origin origin = {.kind = ORIGIN_ARGV};
+	size_t at = settings_add_cluster(s, NULL, origin);
+	int signal;
+
+	if (at == SIZE_MAX) {
+		no_memory(w->faults);
+		return;
+	}
+	apply(w, s, INSTANCE, w->faults);
+	apply(w, s, at, w->faults);
+	if (!w->separator)
+		return;
+	if (w->command_argc == 0 || w->command[0][0] == '\0')
+		return; /* told by settings_check() */
+	if (set_command(s->clusters[at], w) == -1)
+		no_memory(w->faults);
+	*settings_origin(s, at, option_find("cluster", "command", &signal)) =
+		origin;
+}
+
+static char *absolute(const char *path)
+{
+	scoped_str cwd = NULL;
+	char *whole;
+
+	if (*path == '/')
+		return strdup(path);
+	/* not realpath(3): a symlink may point elsewhere at the next reload */
+	cwd = getcwd(NULL, 0);
+	if (cwd == NULL || asprintf(&whole, "%s/%s", cwd, path) == -1)
+		return NULL;
+	return whole;
+}
+
+/* Try the words on a cluster that is thrown away, so that each mistake is told
+ * once however many clusters the file has, and also if it has none. */
+static void try_words(struct words *w)
+{
+	struct settings *s = settings_new();
+	size_t at = SIZE_MAX;
+
+	if (s != NULL)
+		at = settings_add_cluster(
+			s, NULL, (struct origin){.kind = ORIGIN_ARGV});
+	if (at == SIZE_MAX)
+		no_memory(w->faults);
+	else {
+		apply(w, s, INSTANCE, w->faults);
+		apply(w, s, at, w->faults);
+	}
+	settings_free(s);
+}
+
+/* The clusters of a file, the command line's words in all of them. */
+static void read_file(struct settings *s, struct words *w, const char *known)
+{
+	const char *path = known != NULL ? known : w->config;
+
+	if (w->separator) {
+		faults_add(w->faults, EX_USAGE,
+			"--config: wanted either a file or '-- COMMAND', found "
+			"both");
+		return;
+	}
+	s->config_file = absolute(path);
+	s->origins->file = strdup(w->config);
+	if (s->config_file == NULL || s->origins->file == NULL) {
+		faults_add(w->faults, EX_OSERR, "%s: %s", w->config,
+			strerror(errno));
+		return;
+	}
+	try_words(w);
+	inifile_read(s, path, w->faults);
+	apply(w, s, INSTANCE, NULL);
+	for (size_t i = 0; i < s->cluster_count; i++)
+		apply(w, s, i, NULL);
+}
+
+/* Settings from words; NULL if there is a fault. */
+static struct settings *build(struct words *w, const char *known)
+{
+	struct settings *s = settings_new();
+
+	if (s == NULL) {
+		no_memory(w->faults);
+		return NULL;
+	}
+	s->daemon = w->daemon;
+	if (w->config != NULL)
+		read_file(s, w, known);
+	else
+		read_command(s, w);
+	settings_check(s, w->faults);
+	if (w->faults->count > 0) {
+		settings_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static const char nothing[] =
+	"nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c "
+	"FILE; see nclust --help";
+
+int config_read(struct invocation *out, int argc, char **argv,
+	const char *const *verbs, struct faults *faults)
+{
+	struct words w = {
+		.argc = argc, .argv = argv, .faults = faults, .verbs = verbs};
+
+	*out = (struct invocation){.kind = INVOKE_RUN};
+	if (argc < 2) {
+		faults_add(faults, EX_USAGE, "%s", nothing);
+		return -1;
+	}
+	if (is_verb(&w, argv[1])) {
+		out->kind = INVOKE_VERB;
+		out->verb_argc = argc - 1;
+		out->verb_argv = argv + 1;
+		return 0;
+	}
+	w.kind = INVOKE_RUN;
+	split(&w);
+	out->kind = w.kind;
+	out->describe = w.describe;
+	/* a word that nobody knows makes all behind it doubtful */
+	if (w.kind == INVOKE_RUN && !w.stopped)
+		out->settings = build(&w, NULL);
+	free(w.given);
+	if (w.kind != INVOKE_RUN)
+		return 0;
+	return out->settings != NULL ? 0 : -1;
+}
+
+int config_reread_file(struct settings **out, const char *file, int argc,
+	char **argv, struct faults *faults)
+{
+	struct words w = {.argc = argc, .argv = argv, .faults = faults};
+
+	split(&w);
+	*out = NULL;
+	if (w.kind == INVOKE_RUN && !w.stopped)
+		*out = build(&w, file);
+	free(w.given);
+	if (*out == NULL && faults->count == 0)
+		faults_add(faults, EX_USAGE, "%s", nothing);
+	return *out != NULL ? 0 : -1;
+}
+
+int config_reread(
+	struct settings **out, int argc, char **argv, struct faults *faults)
+{
+	return config_reread_file(out, NULL, argc, argv, faults);
+}

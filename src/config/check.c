@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/origin.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/value.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define LISTENERS_MAX 60 /* what a spawn plan has room for */
+
+struct check {
+	struct settings *s;
+	struct faults *faults;
+	size_t at; /* the cluster */
+	struct cluster_settings *c;
+};
+
+static const struct option_row *row_named(const char *section, const char *key)
+{
+	int signal;
+	const struct option_row *row = option_find(section, key, &signal);
+
+	assert(row != NULL);
+	return row;
+}
+
+/* Was the key refused already?  Then what follows from it is no news. */
+static bool is_bad(const struct check *k, const char *key)
+{
+	return settings_origin(k->s, k->at, row_named("cluster", key))->bad;
+}
+
+/* A mistake in `key` of the cluster, told where the key stands, or, where it
+ * does not stand anywhere, at the head of its section. */
+static void fault(const struct check *k, const char *key, const char *format,
+	...) __attribute__((format(printf, 3, 4)));
+static void fault(
+	const struct check *k, const char *key, const char *format, ...)
+{
+	const struct origin_table *t = k->s->origins;
+	const struct origin *o =
+		settings_origin(k->s, k->at, row_named("cluster", key));
+	unsigned line =
+		o->kind == ORIGIN_FILE ? o->line : t->clusters[k->at].head.line;
+	char text[480];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (o->kind == ORIGIN_ARGV || t->file == NULL)
+		faults_add(k->faults, EX_USAGE, "--%s: %s", key, text);
+	else
+		faults_add(k->faults, EX_CONFIG, "%s:%u: cluster:%s.%s: %s",
+			t->file, line, k->c->name, key, text);
+}
+
+static void check_command(const struct check *k)
+{
+	if (k->c->command.count > 0 || is_bad(k, "command"))
+		return;
+	if (k->s->origins->file != NULL)
+		fault(k, "command", "wanted a command, found none");
+	else
+		faults_add(k->faults, EX_USAGE,
+			"no command: nclust -n auto -- COMMAND [ARG]...");
+}
+
+/* "{fd:NAME}": how many listeners have that name. */
+static size_t listeners_named(
+	const struct cluster_settings *c, const char *name, size_t len)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->listen_count; i++)
+		count += strlen(c->listen[i].name) == len &&
+			memcmp(c->listen[i].name, name, len) == 0;
+	return count;
+}
+
+static size_t listeners_with_port(const struct cluster_settings *c)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->listen_count; i++)
+		count += c->listen[i].kind == ADDRESS_TCP ||
+			c->listen[i].kind == ADDRESS_UDP;
+	return count;
+}
+
+/* `s` begins with '{'. */
+static void check_template(const struct check *k, const char *s)
+{
+	const char *close = strchr(s, '}');
+	char shown[100];
+	size_t count;
+	size_t len;
+
+	if (close == NULL)
+		return;
+	len = (size_t)(close - s) + 1;
+	(void)text_escape(shown, sizeof(shown), s, len);
+	if (strncmp(s, "{fd:", 4) == 0) {
+		count = listeners_named(k->c, s + 4, len - 5);
+		if (count != 1)
+			fault(k, "command", "'%s' names %s", shown,
+				count == 0 ? "no listener"
+					   : "several listeners");
+	} else if (len == 4 && memcmp(s, "{fd}", 4) == 0) {
+		if (k->c->listen_count != 1)
+			fault(k, "command",
+				"'{fd}' needs exactly one listener, there are "
+				"%zu",
+				k->c->listen_count);
+	} else if (len == 6 && memcmp(s, "{port}", 6) == 0) {
+		count = listeners_with_port(k->c);
+		if (count != 1)
+			fault(k, "command",
+				"'{port}' needs exactly one tcp or udp "
+				"listener, there are %zu",
+				count);
+	}
+}
+
+static void check_templates(const struct check *k)
+{
+	if (is_bad(k, "listen") || is_bad(k, "command"))
+		return;
+	for (size_t i = 0; i < k->c->command.count; i++) {
+		const char *s = k->c->command.list[i];
+
+		while ((s = strchr(s, '{')) != NULL)
+			check_template(k, s++);
+	}
+}
+
+static void check_listeners(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+
+	if (c->listen_count > LISTENERS_MAX)
+		fault(k, "listen", "wanted at most %d listeners, found %zu",
+			LISTENERS_MAX, c->listen_count);
+	if ((c->pass & PASS_STDIN) != 0 && c->listen_count != 1 &&
+		!is_bad(k, "listen"))
+		fault(k, "pass",
+			"'stdin' needs exactly one listener, there are %zu",
+			c->listen_count);
+}
+
+static bool takes_any_port(const struct address *a)
+{
+	return (a->kind == ADDRESS_TCP || a->kind == ADDRESS_UDP) &&
+		a->port == 0;
+}
+
+/* The first listener before (cluster, n) that wants the same place. */
+static const struct cluster_settings *holder_of(
+	const struct settings *s, const struct address *a)
+{
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		const struct cluster_settings *c = s->clusters[i];
+
+		if (s->origins->clusters[i].shadow)
+			continue;
+		for (size_t j = 0; j < c->listen_count; j++) {
+			if (&c->listen[j] == a)
+				return NULL;
+			if (address_same_place(&c->listen[j], a))
+				return c;
+		}
+	}
+	return NULL;
+}
+
+static void check_places(const struct check *k)
+{
+	for (size_t i = 0; i < k->c->listen_count; i++) {
+		const struct address *a = &k->c->listen[i];
+		const struct cluster_settings *other;
+
+		if (takes_any_port(a))
+			continue;
+		other = holder_of(k->s, a);
+		if (other == k->c)
+			fault(k, "listen", "'%s' is given twice", a->text);
+		else if (other != NULL)
+			fault(k, "listen", "'%s' is cluster '%s''s already",
+				a->text, other->name);
+	}
+}
+
+static void check_user(const struct check *k)
+{
+	struct cluster_settings *c = k->c;
+
+	if (c->user == NULL || c->group != NULL)
+		return;
+	c->gid = c->user_gid;
+	if (c->gid == -1 && !is_bad(k, "group"))
+		fault(k, "user", "'%s' has no group of its own: set 'group'",
+			c->user);
+}
+
+static void check_ready(const struct check *k)
+{
+	if (k->c->ready == READY_NOTIFY && k->c->chroot != NULL)
+		fault(k, "ready",
+			"'notify' does not go with 'chroot': the socket cannot "
+			"be seen inside");
+}
+
+static void check_numbers(const struct check *k)
+{
+	struct cluster_settings *c = k->c;
+	char min[24];
+	char max[24];
+
+	for (unsigned i = 0; i < c->stop_count; i++)
+		if (c->stop[i].wait == -1)
+			c->stop[i].wait = c->stop_timeout;
+	if (c->surge == 0 && c->max_unavailable == 0)
+		fault(k, "surge",
+			"'surge' and 'max-unavailable' are both 0: no worker "
+			"could ever be replaced");
+	if (c->backoff_min > c->backoff_max)
+		fault(k, "backoff-min", "%s is more than 'backoff-max', %s",
+			text_duration(min, c->backoff_min),
+			text_duration(max, c->backoff_max));
+}
+
+static void check_name(struct check *k)
+{
+	struct settings *s = k->s;
+	const struct origin_table *t = s->origins;
+
+	if (k->c->name == NULL)
+		k->c->name = strdup(s->name);
+	if (k->c->name == NULL) {
+		faults_add(k->faults, EX_OSERR, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < k->at; i++)
+		if (!t->clusters[i].shadow && s->clusters[i]->name != NULL &&
+			strcmp(s->clusters[i]->name, k->c->name) == 0)
+			faults_add(k->faults, EX_CONFIG,
+				"%s:%u: cluster '%s' is given twice, first in "
+				"line %u",
+				t->file, t->clusters[k->at].head.line,
+				k->c->name, t->clusters[i].head.line);
+}
+
+static char *instance_name(const struct settings *s)
+{
+	const struct cluster_settings *c;
+
+	if (s->origins->file != NULL)
+		return name_from_path(s->origins->file, ".ini");
+	c = s->cluster_count > 0 ? s->clusters[0] : NULL;
+	return name_from_path(
+		c != NULL && c->command.count > 0 ? c->command.list[0] : "",
+		NULL);
+}
+
+void settings_check(struct settings *s, struct faults *faults)
+{
+	struct check k = {.s = s, .faults = faults};
+
+	if (s->name == NULL)
+		s->name = instance_name(s);
+	if (s->name == NULL) {
+		faults_add(faults, EX_OSERR, "out of memory");
+		return;
+	}
+	for (k.at = 0; k.at < s->cluster_count; k.at++) {
+		k.c = s->clusters[k.at];
+		if (s->origins->clusters[k.at].shadow)
+			continue;
+		check_name(&k);
+		if (k.c->name == NULL)
+			return;
+		check_command(&k);
+		check_templates(&k);
+		check_listeners(&k);
+		check_places(&k);
+		check_user(&k);
+		check_ready(&k);
+		check_numbers(&k);
+	}
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/config.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/option.h"
+#include "config/origin.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The settings in force, as an INI file or as JSON. */
+
+static void put_origin(
+	struct buffer *out, const struct settings *s, const struct origin *o)
+{
+	if (o->kind == ORIGIN_DEFAULT)
+		(void)buffer_string(out, "default");
+	else if (o->kind == ORIGIN_ARGV)
+		(void)buffer_string(out, "command line");
+	else
+		(void)buffer_printf(out, "%s:%u", s->config_file, o->line);
+}
+
+/* A JSON string; what is no UTF-8 becomes U+FFFD. */
+static void put_json_string(struct buffer *out, const char *s, size_t len)
+{
+	(void)buffer_string(out, "\"");
+	while (len > 0) {
+		size_t n = text_utf8(s, len);
+		unsigned char c = (unsigned char)*s;
+
+		if (n == 0) {
+			(void)buffer_string(out, "\\ufffd");
+			n = 1;
+		} else if (c < 0x20 || c == 0x7f) {
+			(void)buffer_printf(out, "\\u%04x", c);
+		} else {
+			if (c == '"' || c == '\\')
+				(void)buffer_string(out, "\\");
+			(void)buffer_append(out, s, n);
+		}
+		s += n;
+		len -= n;
+	}
+	(void)buffer_string(out, "\"");
+}
+
+static bool is_of(const struct option_row *row, size_t at)
+{
+	return row->section != NULL &&
+		strcmp(row->section, at == INSTANCE ? "nclust" : "cluster") ==
+		0;
+}
+
+static void put_json_values(struct buffer *out, const struct option_row *row,
+	const void *base, struct buffer *value)
+{
+	size_t count = field_count(row, base);
+	char key[40];
+
+	if (count == 0)
+		(void)buffer_string(out, row->repeatable ? "[]" : "null");
+	for (size_t n = 0; n < count; n++) {
+		if (row->repeatable)
+			(void)buffer_string(out, n == 0 ? "[" : ",");
+		buffer_clear(value);
+		if (row->type == OPT_SIGNAL_RULE)
+			(void)buffer_printf(
+				value, "%s = ", field_key(row, base, n, key));
+		(void)field_format(row, base, n, value);
+		put_json_string(out, value->data, value->len);
+		if (row->repeatable && n + 1 == count)
+			(void)buffer_string(out, "]");
+	}
+}
+
+static void put_json_section(struct buffer *out, const struct settings *s,
+	size_t at, struct buffer *value)
+{
+	const char *comma = "";
+
+	(void)buffer_string(out, "{");
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		if (!is_of(row, at))
+			continue;
+		(void)buffer_printf(
+			out, "%s\"%s\":{\"value\":", comma, row->name);
+		put_json_values(out, row, settings_base(s, at), value);
+		(void)buffer_string(out, ",\"origin\":");
+		buffer_clear(value);
+		put_origin(value, s, settings_origin(s, at, row));
+		put_json_string(out, value->data, value->len);
+		(void)buffer_string(out, "}");
+		comma = ",";
+	}
+	(void)buffer_string(out, "}");
+}
+
+static int describe_json(struct buffer *out, const struct settings *s)
+{
+	struct buffer value;
+	bool failed;
+
+	buffer_init(&value, 0);
+	(void)buffer_string(out, "{\"nclust\":");
+	put_json_section(out, s, INSTANCE, &value);
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		(void)buffer_printf(
+			out, ",\"cluster:%s\":", s->clusters[i]->name);
+		put_json_section(out, s, i, &value);
+	}
+	(void)buffer_string(out, "}");
+	failed = value.failed;
+	buffer_fini(&value);
+	return failed || out->failed ? -1 : 0;
+}
+
+/* "key = value", one line each, control bytes made visible. */
+static void put_ini_line(struct buffer *out, const struct option_row *row,
+	const void *base, size_t n, struct buffer *value)
+{
+	char key[40];
+	char *text;
+
+	buffer_clear(value);
+	(void)field_format(row, base, n, value);
+	text = malloc(4 * value->len + 1);
+	if (text == NULL) {
+		out->failed = true;
+		return;
+	}
+	(void)text_escape(text, 4 * value->len + 1, value->data, value->len);
+	(void)buffer_printf(
+		out, "%s = %s\n", field_key(row, base, n, key), text);
+	free(text);
+}
+
+static void put_ini_section(struct buffer *out, const struct settings *s,
+	size_t at, struct buffer *value)
+{
+	const void *base = settings_base(s, at);
+
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+		size_t count;
+
+		if (!is_of(row, at))
+			continue;
+		count = field_count(row, base);
+		if (count == 0)
+			continue;
+		(void)buffer_string(out, "; ");
+		put_origin(out, s, settings_origin(s, at, row));
+		(void)buffer_string(out, "\n");
+		for (size_t n = 0; n < count; n++)
+			put_ini_line(out, row, base, n, value);
+	}
+}
+
+static int describe_ini(struct buffer *out, const struct settings *s)
+{
+	struct buffer value;
+
+	buffer_init(&value, 0);
+	(void)buffer_string(out, "[nclust]\n");
+	put_ini_section(out, s, INSTANCE, &value);
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		(void)buffer_printf(
+			out, "\n[cluster:%s]\n", s->clusters[i]->name);
+		put_ini_section(out, s, i, &value);
+	}
+	buffer_fini(&value);
+	return out->failed ? -1 : 0;
+}
+
+int describe_settings(struct buffer *out, const struct settings *s, bool json)
+{
+	return json ? describe_json(out, s) : describe_ini(out, s);
+}

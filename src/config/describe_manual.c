@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/config.h"
+
+#include "base/scope.h"
+#include "config/option.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The manual's lists, as mdoc(7), and the sample file. */
+
+static bool is_cluster(const struct option_row *row)
+{
+	return row->section != NULL && strcmp(row->section, "cluster") == 0;
+}
+
+static void put_manual(struct buffer *out, const struct option_row *row)
+{
+	(void)buffer_printf(out, "%s\n", row->manual);
+}
+
+static void put_option(struct buffer *out, const struct option_row *row)
+{
+	(void)buffer_string(out, ".It ");
+	if (row->letter != 0) {
+		(void)buffer_printf(out, "Fl %c", row->letter);
+		if (row->argument != NULL)
+			(void)buffer_printf(out, " Ar %s", row->argument);
+		(void)buffer_string(out, " , ");
+	}
+	(void)buffer_printf(out, "Fl -%s", row->name);
+	if (row->argument != NULL)
+		(void)buffer_printf(out, " Ar %s", row->argument);
+	(void)buffer_string(out, "\n");
+}
+
+/* Those that only a command line has, and the common ones; all others are in
+ * the list of keys. */
+int describe_mdoc_options(struct buffer *out)
+{
+	(void)buffer_string(out, ".Bl -tag -width Ds\n");
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		if (row->section != NULL && !row->common)
+			continue;
+		put_option(out, row);
+		put_manual(out, row);
+	}
+	return buffer_string(out, ".El\n");
+}
+
+static const char *effect_of(enum change change)
+{
+	switch (change) {
+	case CHANGE_LIVE:
+		return "A reload applies it at once.";
+	case CHANGE_ROLL:
+		return "A reload that changes it replaces the workers.";
+	case CHANGE_RESTART:
+		return "Only a new start of nclust applies it.";
+	case CHANGE_NONE:
+		break;
+	}
+	return "";
+}
+
+static void put_key(struct buffer *out, const struct option_row *row)
+{
+	const char *argument = row->argument;
+
+	if (row->type == OPT_BOOL)
+		argument = "yes | no";
+	(void)buffer_printf(out, ".It Cm %s No = Ar %s\n", row->name, argument);
+	put_manual(out, row);
+	if (row->repeatable)
+		(void)buffer_string(out, "May be repeated.\n");
+	if (row->fallback != NULL)
+		(void)buffer_printf(out, "Default:\n.Cm %s .\n", row->fallback);
+	else if (row->unset != NULL)
+		(void)buffer_printf(out, "Default: %s.\n", row->unset);
+	(void)buffer_printf(out, "%s\n", effect_of(row->change));
+}
+
+static void put_keys(struct buffer *out, bool cluster)
+{
+	(void)buffer_string(out, ".Bl -tag -width Ds\n");
+	for (size_t i = 0; i < option_count; i++)
+		if (option_rows[i].section != NULL &&
+			is_cluster(&option_rows[i]) == cluster)
+			put_key(out, &option_rows[i]);
+	(void)buffer_string(out, ".El\n");
+}
+
+int describe_mdoc_keys(struct buffer *out)
+{
+	(void)buffer_string(out, ".Ss Keys of [nclust]\n");
+	put_keys(out, false);
+	(void)buffer_string(out, ".Ss Keys of [cluster:NAME]\n");
+	put_keys(out, true);
+	return out->failed ? -1 : 0;
+}
+
+/* ";key = value" is a setting, "# text" a remark: take the ';' away and the
+ * file still can be read. */
+static void put_sample(struct buffer *out, const struct option_row *row)
+{
+	const char *value =
+		row->fallback != NULL ? row->fallback : row->example;
+	bool live = row->type == OPT_COMMAND || row->type == OPT_LISTEN;
+
+	(void)buffer_printf(out, "\n# %s", row->help);
+	if (row->fallback == NULL && row->unset != NULL)
+		(void)buffer_printf(out, " (default: %s)", row->unset);
+	(void)buffer_printf(out, "\n%s%s = %s\n", live ? "" : ";",
+		row->type == OPT_SIGNAL_RULE ? "signal-USR1" : row->name,
+		value);
+}
+
+static void put_samples(struct buffer *out, bool cluster)
+{
+	for (size_t i = 0; i < option_count; i++)
+		if (option_rows[i].section != NULL &&
+			is_cluster(&option_rows[i]) == cluster)
+			put_sample(out, &option_rows[i]);
+}
+
+int describe_sample_ini(struct buffer *out)
+{
+	(void)buffer_string(out,
+		"# A sample for nclust, see nclust.ini(5).  Start it with "
+		"'nclust -c FILE'.\n"
+		"# What is commented out by a ';' shows the default, or an "
+		"example.\n"
+		"\n[nclust]\n");
+	put_samples(out, false);
+	(void)buffer_string(out,
+		"\n# One section for each cluster: copies of one command.\n"
+		"[cluster:web]\n");
+	put_samples(out, true);
+	return out->failed ? -1 : 0;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/config.h"
+
+#include "base/scope.h"
+#include "config/option.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int format_all(
+	const struct option_row *row, const void *base, struct buffer *out)
+{
+	size_t count = field_count(row, base);
+	char key[40];
+
+	for (size_t n = 0; n < count; n++) {
+		(void)buffer_printf(out, "%s=", field_key(row, base, n, key));
+		(void)field_format(row, base, n, out);
+		(void)buffer_string(out, "\n");
+	}
+	return out->failed ? -1 : 0;
+}
+
+/* The same name may have become another id. */
+static bool same_ids(const struct option_row *row, const void *a, const void *b)
+{
+	const struct cluster_settings *x = a;
+	const struct cluster_settings *y = b;
+
+	if (row->type == OPT_USER)
+		return x->uid == y->uid && x->user_gid == y->user_gid;
+	if (row->type == OPT_GROUP)
+		return x->group == NULL || x->gid == y->gid;
+	return true;
+}
+
+/* 1: the same, 0: not, -1: out of memory.  What is written the same way is
+ * the same, as each value is written in one way only. */
+static int is_same(const struct option_row *row, const void *a, const void *b)
+{
+	struct buffer x;
+	struct buffer y;
+	int same = -1;
+
+	buffer_init(&x, 0);
+	buffer_init(&y, 0);
+	if (format_all(row, a, &x) == 0 && format_all(row, b, &y) == 0)
+		same = x.len == y.len &&
+			(x.len == 0 || memcmp(x.data, y.data, x.len) == 0) &&
+			same_ids(row, a, b);
+	buffer_fini(&x);
+	buffer_fini(&y);
+	return same;
+}
+
+static void note_key(char keys[256], const char *name)
+{
+	size_t used = strlen(keys);
+
+	(void)snprintf(
+		keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
+}
+
+/* All rows of a section; `cluster` is told of what matters there. */
+static int compare(const char *section, const void *a, const void *b,
+	enum change *change, char keys[256], struct diff_cluster *cluster)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+		int same;
+
+		if (row->section == NULL || strcmp(row->section, section) != 0)
+			continue;
+		same = is_same(row, a, b);
+		if (same == -1)
+			return -1;
+		if (same == 1)
+			continue;
+		if (row->change > *change)
+			*change = row->change;
+		note_key(keys, row->name);
+		if (cluster != NULL && row->type == OPT_WORKERS)
+			cluster->workers_changed = true;
+		if (cluster != NULL && row->type == OPT_COMMAND)
+			cluster->command_changed = true;
+	}
+	return 0;
+}
+
+static struct cluster_settings *find(const struct settings *s, const char *name)
+{
+	for (size_t i = 0; i < s->cluster_count; i++)
+		if (strcmp(s->clusters[i]->name, name) == 0)
+			return s->clusters[i];
+	return NULL;
+}
+
+int diff_settings(
+	struct diff *d, const struct settings *old, const struct settings *new)
+{
+	*d = (struct diff){0};
+	d->clusters = calloc(old->cluster_count + new->cluster_count + 1,
+		sizeof(*d->clusters));
+	if (d->clusters == NULL ||
+		compare("nclust", old, new, &d->instance, d->instance_keys,
+			NULL) == -1)
+		goto fail;
+	for (size_t i = 0; i < new->cluster_count; i++) {
+		struct diff_cluster *c = &d->clusters[d->count++];
+
+		c->new = new->clusters[i];
+		c->old = find(old, c->new->name);
+		if (c->old != NULL &&
+			compare("cluster", c->old, c->new, &c->change, c->keys,
+				c) == -1)
+			goto fail;
+	}
+	for (size_t i = 0; i < old->cluster_count; i++)
+		if (find(new, old->clusters[i]->name) == NULL)
+			d->clusters[d->count++].old = old->clusters[i];
+	return 0;
+fail:
+	diff_fini(d);
+	return -1;
+}
+
+void diff_fini(struct diff *d)
+{
+	free(d->clusters);
+	*d = (struct diff){0};
+}

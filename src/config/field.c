@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/option.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/value.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A field that belongs to a struct cluster_settings as a whole. */
+static struct cluster_settings *cluster_of(void *base)
+{
+	return base;
+}
+
+static void *place_of(const struct option_row *row, void *base)
+{
+	return (char *)base + row->offset;
+}
+
+static const void *place_in(const struct option_row *row, const void *base)
+{
+	return (const char *)base + row->offset;
+}
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ENOMEM, "cannot keep a setting");
+}
+
+static int replace(char **field, const char *text, struct error *err)
+{
+	char *copy = strdup(text);
+
+	if (copy == NULL)
+		return no_memory(err);
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static int set_name(char **field, const char *text, struct error *err)
+{
+	if (!text_is_name(text))
+		return value_wanted(err, text,
+			"a name of 1 to 64 of 'A-Z a-z 0-9 . _ -', not "
+			"beginning with '.' or '-'");
+	return replace(field, text, err);
+}
+
+static int check_path(const char *text, struct error *err)
+{
+	if (*text == '\0')
+		return value_wanted(err, text, "a path");
+	if (strlen(text) >= PATH_MAX)
+		return value_wanted(
+			err, text, "a path of at most %d bytes", PATH_MAX - 1);
+	if (*text == '"' || *text == '\'') {
+		(void)value_wanted(err, text, "a path");
+		return error_hint(err, "write it without quotes");
+	}
+	return 0;
+}
+
+static int set_choice(const struct option_row *row, int *field,
+	const char *text, struct error *err)
+{
+	char words[200];
+	size_t used = 0;
+	int value = 0;
+
+	for (; row->choices[value] != NULL; value++) {
+		if (strcmp(row->choices[value], text) == 0) {
+			*field = value;
+			return 0;
+		}
+		if (used < sizeof(words))
+			used += (size_t)snprintf(words + used,
+				sizeof(words) - used, "%s'%s'",
+				value == 0 ? ""
+					: row->choices[value + 1] == NULL
+					? " or "
+					: ", ",
+				row->choices[value]);
+	}
+	return value_wanted(err, text, "%s", words);
+}
+
+static int set_command(
+	struct cluster_settings *c, const char *text, struct error *err)
+{
+	struct strings words = {0};
+	char *copy;
+
+	if (value_split(&words, text, err) == -1)
+		return -1;
+	if (words.count == 0 || words.list[0][0] == '\0') {
+		strings_clear(&words);
+		return value_wanted(err, text, "a command");
+	}
+	copy = strdup(text);
+	if (copy == NULL) {
+		strings_clear(&words);
+		return no_memory(err);
+	}
+	strings_clear(&c->command);
+	free(c->command_text);
+	c->command = words;
+	c->command_text = copy;
+	return 0;
+}
+
+static int add_listen(
+	struct cluster_settings *c, const char *text, struct error *err)
+{
+	struct address a;
+	struct address *list;
+
+	if (address_parse(&a, text, err) == -1)
+		return -1;
+	list = reallocarray(c->listen, c->listen_count + 1, sizeof(*list));
+	if (list == NULL) {
+		address_fini(&a);
+		return no_memory(err);
+	}
+	c->listen = list;
+	list[c->listen_count++] = a;
+	return 0;
+}
+
+static int set_user(
+	struct cluster_settings *c, const char *text, struct error *err)
+{
+	long uid;
+	long gid;
+
+	if (value_user(&uid, &gid, text, err) == -1 ||
+		replace(&c->user, text, err) == -1)
+		return -1;
+	c->uid = uid;
+	c->user_gid = gid;
+	return 0;
+}
+
+static int set_group(
+	char **field, long *gid, const char *text, struct error *err)
+{
+	long got;
+
+	if (value_group(&got, text, err) == -1 ||
+		replace(field, text, err) == -1)
+		return -1;
+	*gid = got;
+	return 0;
+}
+
+static int set_nice(int *field, const char *text, struct error *err)
+{
+	bool minus = text[0] == '-';
+	unsigned long long n;
+
+	if (!value_digits(&n, text + minus, 0, minus ? 20 : 19))
+		return value_wanted(err, text, "a whole number from -20 to 19");
+	*field = minus ? -(int)n : (int)n;
+	return 0;
+}
+
+static int add_env(struct strings *env, const char *text, struct error *err)
+{
+	size_t len = strcspn(text, "=");
+
+	if (len == 0 || text[len] == '\0' || strcspn(text, " \t\"'") < len)
+		return value_wanted(err, text, "'VARIABLE=value'");
+	for (size_t i = 0; i < env->count; i++)
+		if (strncmp(env->list[i], text, len + 1) == 0)
+			return replace(&env->list[i], text, err);
+	return strings_add(env, text) == -1 ? no_memory(err) : 0;
+}
+
+static int set_ready(
+	struct cluster_settings *c, const char *text, struct error *err)
+{
+	if (strcmp(text, "auto") == 0) {
+		c->ready = READY_AUTO;
+		c->ready_alive = SECOND;
+	} else if (strcmp(text, "notify") == 0) {
+		c->ready = READY_NOTIFY;
+		c->ready_alive = SECOND;
+	} else if (strncmp(text, "alive:", 6) == 0) {
+		if (value_duration(&c->ready_alive, text + 6, 0, HOUR, err) ==
+			-1)
+			return -1;
+		c->ready = READY_ALIVE;
+	} else {
+		return value_wanted(err, text,
+			"'auto', 'notify' or a time alive such as 'alive:1s'");
+	}
+	return 0;
+}
+
+static int set_give_up(
+	struct cluster_settings *c, const char *text, struct error *err)
+{
+	char count[8];
+	const char *slash = strchr(text, '/');
+	unsigned long long n;
+	nsec_t window;
+	struct error ignored;
+
+	if (strcmp(text, "never") == 0) {
+		c->give_up_count = 0;
+		c->give_up_window = 0;
+		return 0;
+	}
+	if (slash == NULL || (size_t)(slash - text) >= sizeof(count))
+		goto bad;
+	(void)text_copy(count, (size_t)(slash - text) + 1, text);
+	if (!value_digits(&n, count, 1, GIVE_UP_MAX) ||
+		value_duration(
+			&window, slash + 1, SECOND, 24 * HOUR, &ignored) == -1)
+		goto bad;
+	c->give_up_count = (unsigned)n;
+	c->give_up_window = window;
+	return 0;
+bad:
+	return value_wanted(err, text,
+		"'never', or 1 to %d deaths in 1s to 24h such as '5/1m'",
+		GIVE_UP_MAX);
+}
+
+/* What no rule can be made for: cannot be caught, is nclust's own business, or
+ * means that nclust itself has crashed. */
+static bool is_received(int signal)
+{
+	static const int never[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE,
+		SIGWINCH, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT,
+		SIGSYS};
+
+	for (size_t i = 0; i < COUNT_OF(never); i++)
+		if (never[i] == signal)
+			return false;
+	return true;
+}
+
+static int add_rule(struct cluster_settings *c, int signal, const char *text,
+	struct error *err)
+{
+	struct signal_rule rule = {.signal = signal};
+	struct signal_rule *list;
+	char name[16];
+
+	if (!is_received(signal))
+		return error_set(err, 0, "no rule can be made for %s",
+			text_signal_name(name, signal));
+	if (value_signal_rule(&rule, text, err) == -1)
+		return -1;
+	for (size_t i = 0; i < c->signal_count; i++) {
+		if (c->signals[i].signal != signal)
+			continue;
+		c->signals[i] = rule;
+		return 0;
+	}
+	list = reallocarray(c->signals, c->signal_count + 1, sizeof(*list));
+	if (list == NULL)
+		return no_memory(err);
+	c->signals = list;
+	list[c->signal_count++] = rule;
+	return 0;
+}
+
+static int set_limit(const struct option_row *row, struct cluster_settings *c,
+	const char *text, struct error *err)
+{
+	struct limit *l = &c->limits[row->resource];
+
+	if (value_limit(&l->value, text, row->bytes, err) == -1)
+		return -1;
+	l->resource = row->resource;
+	l->given = true;
+	return 0;
+}
+
+static int set_cluster_field(const struct option_row *row,
+	struct cluster_settings *c, int signal, const char *text,
+	struct error *err)
+{
+	switch (row->type) {
+	case OPT_COMMAND:
+		return set_command(c, text, err);
+	case OPT_LISTEN:
+		return add_listen(c, text, err);
+	case OPT_USER:
+		return set_user(c, text, err);
+	case OPT_GROUP:
+		return set_group(&c->group, &c->gid, text, err);
+	case OPT_READY:
+		return set_ready(c, text, err);
+	case OPT_STOP_SIGNAL:
+		return value_stop_steps(c->stop, &c->stop_count, text, err);
+	case OPT_GIVE_UP:
+		return set_give_up(c, text, err);
+	case OPT_LIMIT:
+		return set_limit(row, c, text, err);
+	case OPT_SIGNAL_RULE:
+		return add_rule(c, signal, text, err);
+	case OPT_CAPABILITIES:
+		if (value_capabilities(&c->capabilities, text, err) == -1)
+			return -1;
+		c->capabilities_given = true;
+		return 0;
+	default:
+		return error_set(err, 0, "not a setting");
+	}
+}
+
+int field_set(const struct option_row *row, void *base, int signal,
+	const char *text, struct error *err)
+{
+	void *field = place_of(row, base);
+	struct settings *s;
+
+	switch (row->type) {
+	case OPT_NAME:
+		return set_name(field, text, err);
+	case OPT_PATH:
+		if (check_path(text, err) == -1)
+			return -1;
+		return replace(field, text, err);
+	case OPT_PATHS:
+		if (check_path(text, err) == -1)
+			return -1;
+		return strings_add(field, text) == -1 ? no_memory(err) : 0;
+	case OPT_BOOL:
+		return value_bool(field, text, err);
+	case OPT_COUNT:
+		return value_count(field, text, (unsigned)row->least,
+			(unsigned)row->most, err);
+	case OPT_PERCENT:
+		return value_percent(field, text, err);
+	case OPT_DURATION:
+		return value_duration(field, text, row->least, row->most, err);
+	case OPT_CHOICE:
+		return set_choice(row, field, text, err);
+	case OPT_WORKERS:
+		return value_workers(field, text, err);
+	case OPT_PASS:
+		return value_pass(field, text, err);
+	case OPT_UMASK:
+		return value_octal(field, text, err);
+	case OPT_NICE:
+		return set_nice(field, text, err);
+	case OPT_ENV:
+		return add_env(field, text, err);
+	case OPT_EXITS:
+		return value_exits(field, text, err);
+	case OPT_CONTROL_GROUP:
+		s = base;
+		return set_group(&s->control_group, &s->control_gid, text, err);
+	default:
+		return set_cluster_field(
+			row, cluster_of(base), signal, text, err);
+	}
+}
+
+bool field_has(const struct option_row *row, const void *base, int signal,
+	const char *text)
+{
+	const struct cluster_settings *c = base;
+	size_t len = strcspn(text, "=");
+
+	if (row->type == OPT_SIGNAL_RULE) {
+		for (size_t i = 0; i < c->signal_count; i++)
+			if (c->signals[i].signal == signal)
+				return true;
+	} else if (row->type == OPT_ENV && text[len] == '=') {
+		for (size_t i = 0; i < c->env.count; i++)
+			if (strncmp(c->env.list[i], text, len + 1) == 0)
+				return true;
+	}
+	return false;
+}
+
+void field_clear(const struct option_row *row, void *base)
+{
+	struct cluster_settings *c = base;
+
+	switch (row->type) {
+	case OPT_PATHS:
+	case OPT_ENV:
+		strings_clear(place_of(row, base));
+		break;
+	case OPT_LISTEN:
+		for (size_t i = 0; i < c->listen_count; i++)
+			address_fini(&c->listen[i]);
+		free(c->listen);
+		c->listen = NULL;
+		c->listen_count = 0;
+		break;
+	case OPT_SIGNAL_RULE:
+		free(c->signals);
+		c->signals = NULL;
+		c->signal_count = 0;
+		break;
+	default:
+		break; /* what is not repeatable is overwritten */
+	}
+}
+
+size_t field_count(const struct option_row *row, const void *base)
+{
+	const void *field = place_in(row, base);
+	const struct cluster_settings *c = base;
+
+	switch (row->type) {
+	case OPT_FLAG:
+	case OPTION_TYPES:
+		return 0;
+	case OPT_NAME:
+	case OPT_PATH:
+	case OPT_COMMAND:
+	case OPT_USER:
+	case OPT_GROUP:
+	case OPT_CONTROL_GROUP:
+		return *(char *const *)field != NULL;
+	case OPT_PATHS:
+	case OPT_ENV:
+		return ((const struct strings *)field)->count;
+	case OPT_LISTEN:
+		return c->listen_count;
+	case OPT_SIGNAL_RULE:
+		return c->signal_count;
+	case OPT_UMASK:
+		return *(const int *)field != -1;
+	case OPT_NICE:
+		return *(const int *)field != INT_MIN;
+	case OPT_CAPABILITIES:
+		return c->capabilities_given;
+	case OPT_LIMIT:
+		return c->limits[row->resource].given;
+	default:
+		return 1;
+	}
+}
+
+static int format_duration(struct buffer *out, nsec_t t)
+{
+	char text[24];
+
+	return buffer_string(out, text_duration(text, t));
+}
+
+static int format_stop(struct buffer *out, const struct cluster_settings *c)
+{
+	char name[16];
+
+	for (unsigned i = 0; i < c->stop_count; i++) {
+		const struct stop_step *step = &c->stop[i];
+
+		(void)buffer_printf(out, "%s%s", i > 0 ? " " : "",
+			text_signal_name(name, step->signal) + 3);
+		if (step->wait == -1 || step->wait == c->stop_timeout)
+			continue;
+		(void)buffer_string(out, ":");
+		(void)format_duration(out, step->wait);
+	}
+	return out->failed ? -1 : 0;
+}
+
+static int format_listen(struct buffer *out, const struct address *a)
+{
+	scoped_str text = address_format(a);
+
+	if (text == NULL) {
+		out->failed = true;
+		return -1;
+	}
+	return buffer_string(out, text);
+}
+
+static int format_ready(struct buffer *out, const struct cluster_settings *c)
+{
+	if (c->ready == READY_AUTO)
+		return buffer_string(out, "auto");
+	if (c->ready == READY_NOTIFY)
+		return buffer_string(out, "notify");
+	(void)buffer_string(out, "alive:");
+	return format_duration(out, c->ready_alive);
+}
+
+static int format_give_up(struct buffer *out, const struct cluster_settings *c)
+{
+	if (c->give_up_count == 0)
+		return buffer_string(out, "never");
+	(void)buffer_printf(out, "%u/", c->give_up_count);
+	return format_duration(out, c->give_up_window);
+}
+
+static int format_cluster_field(const struct option_row *row,
+	const struct cluster_settings *c, size_t n, struct buffer *out)
+{
+	switch (row->type) {
+	case OPT_LISTEN:
+		return format_listen(out, &c->listen[n]);
+	case OPT_READY:
+		return format_ready(out, c);
+	case OPT_STOP_SIGNAL:
+		return format_stop(out, c);
+	case OPT_GIVE_UP:
+		return format_give_up(out, c);
+	case OPT_LIMIT:
+		return value_format_limit(out, &c->limits[row->resource].value);
+	case OPT_SIGNAL_RULE:
+		return value_format_signal_rule(out, &c->signals[n]);
+	case OPT_CAPABILITIES:
+		return value_format_capabilities(out, c->capabilities);
+	default:
+		return 0;
+	}
+}
+
+int field_format(const struct option_row *row, const void *base, size_t n,
+	struct buffer *out)
+{
+	const void *field = place_in(row, base);
+
+	switch (row->type) {
+	case OPT_NAME:
+	case OPT_PATH:
+	case OPT_COMMAND:
+	case OPT_USER:
+	case OPT_GROUP:
+	case OPT_CONTROL_GROUP:
+		return buffer_string(out, *(char *const *)field);
+	case OPT_PATHS:
+	case OPT_ENV:
+		return buffer_string(
+			out, ((const struct strings *)field)->list[n]);
+	case OPT_BOOL:
+		return buffer_string(out, *(const bool *)field ? "yes" : "no");
+	case OPT_COUNT:
+		return buffer_printf(out, "%u", *(const unsigned *)field);
+	case OPT_PERCENT:
+		return buffer_printf(out, "%u%%", *(const unsigned *)field);
+	case OPT_DURATION:
+		return format_duration(out, *(const nsec_t *)field);
+	case OPT_CHOICE:
+		return buffer_string(out, row->choices[*(const int *)field]);
+	case OPT_WORKERS:
+		return value_format_workers(out, field);
+	case OPT_PASS:
+		return value_format_pass(out, *(const unsigned *)field);
+	case OPT_UMASK:
+		return buffer_printf(out, "0%03o", *(const unsigned *)field);
+	case OPT_NICE:
+		return buffer_printf(out, "%d", *(const int *)field);
+	case OPT_EXITS:
+		return value_format_exits(out, field);
+	default:
+		return format_cluster_field(row, base, n, out);
+	}
+}
+
+const char *field_key(
+	const struct option_row *row, const void *base, size_t n, char to[40])
+{
+	const struct cluster_settings *c = base;
+	char name[16];
+
+	if (row->type == OPT_SIGNAL_RULE)
+		(void)snprintf(to, 40, "signal-%s",
+			text_signal_name(name, c->signals[n].signal) + 3);
+	else
+		(void)text_copy(to, 40, row->name);
+	return to;
+}

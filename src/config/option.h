@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_OPTION_H
+#define CONFIG_OPTION_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "config/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * THE TABLE: one row per setting.  INI reader, command line, checks, --help,
+ * manual, sample file, completion, `nclust config` and the difference at a
+ * reload are all made from it; nothing else lists the settings.
+ */
+enum option_type {
+	OPT_FLAG, /* command line only, without a value */
+	OPT_NAME,
+	OPT_PATH,
+	OPT_PATHS,
+	OPT_BOOL,
+	OPT_COUNT,
+	OPT_PERCENT,
+	OPT_DURATION,
+	OPT_CHOICE,
+	OPT_COMMAND,
+	OPT_WORKERS,
+	OPT_LISTEN,
+	OPT_PASS,
+	OPT_USER,
+	OPT_GROUP,
+	OPT_CONTROL_GROUP,
+	OPT_UMASK,
+	OPT_NICE,
+	OPT_ENV,
+	OPT_CAPABILITIES,
+	OPT_LIMIT,
+	OPT_READY,
+	OPT_STOP_SIGNAL,
+	OPT_GIVE_UP,
+	OPT_EXITS,
+	OPT_SIGNAL_RULE, /* the name ends in a signal's: "signal-USR1" */
+	OPTION_TYPES,
+};
+
+struct option_row {
+	const char *section; /* "nclust", "cluster"; NULL: command line only */
+	const char *name;
+	char letter; /* short option, or 0 */
+	enum option_type type;
+	size_t offset;              /* in settings or cluster_settings */
+	long long least, most;      /* OPT_COUNT; nsec for OPT_DURATION */
+	int resource;               /* OPT_LIMIT: RLIMIT_... */
+	bool bytes;                 /* OPT_LIMIT: "64M" makes sense */
+	const char *const *choices; /* OPT_CHOICE; index = value; ends in NULL
+				     */
+	const char *fallback;       /* the default as text; NULL: none */
+	const char *unset;          /* what stands for "none" in the manual */
+	const char *argument;       /* "time" */
+	const char *example;        /* for the sample, where no fallback fits */
+	enum change change;         /* what a reload must do */
+	bool repeatable;
+	bool common;        /* shown by --help */
+	const char *help;   /* one line, no capital, no full stop */
+	const char *manual; /* mdoc; lines end in '\n' but for the last */
+};
+
+extern const struct option_row option_rows[];
+extern const size_t option_count;
+
+static inline size_t option_index(const struct option_row *row)
+{
+	return (size_t)(row - option_rows);
+}
+
+/*
+ * The row of a key in a section ("nclust", "cluster"; NULL: whatever can
+ * stand on a command line), or NULL.  *signal is the number behind "signal-",
+ * -1 where that is no signal, 0 for all other rows.
+ */
+const struct option_row *option_find(
+	const char *section, const char *name, int *signal);
+const struct option_row *option_find_letter(char letter);
+
+/* The name that an unknown key was most likely meant to be, or NULL. */
+const char *option_nearest(const char *section, const char *name);
+
+/*
+ * One field of `base` (struct settings or struct cluster_settings, as the
+ * row's section says).  field_set() parses and stores, or leaves the field
+ * as it was and returns -1; repeatable fields grow, until field_clear().
+ */
+int field_set(const struct option_row *row, void *base, int signal,
+	const char *text, struct error *err);
+/* Repeatable ones: is there already what `text` would take the place of? */
+bool field_has(const struct option_row *row, const void *base, int signal,
+	const char *text);
+void field_clear(const struct option_row *row, void *base);
+
+/* How many values it has; 0: not set (inherited, none). */
+size_t field_count(const struct option_row *row, const void *base);
+/* The n-th as a user would write it: field_set() of it gives the same. */
+int field_format(const struct option_row *row, const void *base, size_t n,
+	struct buffer *out);
+/* The key of the n-th: the row's name, or "signal-USR1".  Returned. */
+const char *field_key(
+	const struct option_row *row, const void *base, size_t n, char to[40]);
+
+#endif

@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/option.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/value.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define IN_NCLUST(field) \
+	.section = "nclust", .offset = offsetof(struct settings, field)
+#define IN_CLUSTER(field) \
+	.section = "cluster", .offset = offsetof(struct cluster_settings, field)
+
+/* enum log_level, enum log_mode, ...: the index is the value */
+static const char *const log_levels[] = {
+	"error", "warn", "note", "info", "debug", NULL};
+static const char *const log_modes[] = {
+	"auto", "inherit", "prefix", "off", NULL};
+static const char *const balances[] = {"auto", "share", NULL};
+static const char *const cpu_modes[] = {"none", "spread", NULL};
+static const char *const restarts[] = {"always", "on-failure", "never", NULL};
+static const char *const orphans[] = {"stop", NULL};
+
+#define LIMIT(word, which, in_bytes, sample, text, more) \
+	{ \
+		.section = "cluster", .name = "limit-" word, \
+		.type = OPT_LIMIT, .resource = RLIMIT_##which, \
+		.offset = offsetof(struct cluster_settings, limits), \
+		.bytes = in_bytes, .unset = "inherited", \
+		.argument = "soft[:hard]", .example = sample, \
+		.change = CHANGE_ROLL, .help = text, .manual = more \
+	}
+
+/* clang-format off */
+const struct option_row option_rows[] = {
+	{
+		.name = "config", .letter = 'c', .type = OPT_PATH,
+		.argument = "file", .common = true,
+		.help = "run the clusters of this INI file",
+		.manual = "Run the clusters of this file, see\n"
+			".Xr nclust.ini 5 .\n"
+			"What else stands on the command line overrules it in "
+			"every cluster.",
+	},
+	{
+		.name = "daemon", .letter = 'd', .type = OPT_FLAG,
+		.common = true,
+		.help = "go to the background once all clusters are ready",
+		.manual = "Go to the background, but only once all clusters "
+			"are ready.\n"
+			"If they do not become ready, say why and exit with "
+			"another status than 0.",
+	},
+	{
+		.name = "help", .letter = 'h', .type = OPT_FLAG,
+		.help = "show a short help",
+		.manual = "Show a short help.",
+	},
+	{
+		.name = "version", .type = OPT_FLAG,
+		.help = "show the version",
+		.manual = "Show the version.",
+	},
+
+	{
+		IN_NCLUST(name), .name = "name", .type = OPT_NAME,
+		.unset = "after the file or the command",
+		.argument = "name", .example = "shop",
+		.change = CHANGE_RESTART, .common = true,
+		.help = "name of this instance",
+		.manual = "The name of this instance, by which the verbs find "
+			"it.\n"
+			"The default is the file's name without\n"
+			".Pa .ini ,\n"
+			"or the name of the command.",
+	},
+	{
+		IN_NCLUST(runtime_directory), .name = "runtime-directory",
+		.type = OPT_PATH, .unset = "chosen by user",
+		.argument = "path", .example = "/run/nclust",
+		.change = CHANGE_RESTART,
+		.help = "where the control socket and its lock are",
+		.manual = "The directory of the control sockets.\n"
+			"The default is\n"
+			".Pa /run/nclust\n"
+			"for root and\n"
+			".Pa $XDG_RUNTIME_DIR/nclust\n"
+			"for others.",
+	},
+	{
+		IN_NCLUST(control_group), .name = "control-group",
+		.type = OPT_CONTROL_GROUP, .unset = "none",
+		.argument = "group", .example = "daemon",
+		.change = CHANGE_RESTART,
+		.help = "members of this group may look at the instance",
+		.manual = "Members of this group may read what the control "
+			"socket tells.\n"
+			"A number is written\n"
+			".Ql #1000 .",
+	},
+	{
+		IN_NCLUST(log_level), .name = "log-level", .type = OPT_CHOICE,
+		.choices = log_levels, .fallback = "note",
+		.argument = "level", .change = CHANGE_LIVE,
+		.help = "how much nclust itself says on standard error",
+		.manual = "The least important of nclust's own messages that "
+			"are shown.",
+	},
+	{
+		IN_NCLUST(pidfile), .name = "pidfile", .type = OPT_PATH,
+		.unset = "none", .argument = "path",
+		.example = "/run/shop.pid", .change = CHANGE_RESTART,
+		.help = "file to write nclust's process id to",
+		.manual = "Write the process id of nclust to this file.",
+	},
+
+	{
+		IN_CLUSTER(command_text), .name = "command",
+		.type = OPT_COMMAND, .unset = "none: it must be given",
+		.argument = "command", .example = "./myserver --quiet",
+		.change = CHANGE_ROLL,
+		.help = "what every worker runs; quotes as in a shell, no shell",
+		.manual = "What every worker runs.\n"
+			"It is split into words as a shell would do it, with "
+			"single and double quotes and backslashes,\n"
+			"but no shell is run and nothing is expanded but\n"
+			".Ql {slot} ,\n"
+			".Ql {name} ,\n"
+			".Ql {port} ,\n"
+			".Ql {fd}\n"
+			"and\n"
+			".Ql {fd:NAME} .\n"
+			"In the file a\n"
+			".Ql ;\\&\n"
+			"behind a blank is refused here, as it would begin a "
+			"comment.",
+	},
+	{
+		IN_CLUSTER(workers), .name = "workers", .letter = 'n',
+		.type = OPT_WORKERS, .fallback = "auto",
+		.argument = "count", .change = CHANGE_LIVE, .common = true,
+		.help = "how many: 4, auto (the CPUs), auto-1, auto/2, 2x",
+		.manual = "How many workers: a number from 1 to 10000, or\n"
+			".Cm auto\n"
+			"for as many as there are CPUs to use, by affinity and "
+			"by the quota of the control groups.\n"
+			".Cm auto-1\n"
+			"is one less,\n"
+			".Cm auto/2\n"
+			"half as many,\n"
+			".Cm 2x\n"
+			"twice as many; at least one.",
+	},
+	{
+		IN_CLUSTER(listen), .name = "listen", .letter = 'l',
+		.type = OPT_LISTEN, .unset = "none",
+		.argument = "address", .example = "8000, name=http",
+		.change = CHANGE_ROLL, .repeatable = true, .common = true,
+		.help = "8000, 127.0.0.1:8000, unix:/run/x.sock, udp:53, ...",
+		.manual = "Open this address and hand it to the workers.\n"
+			"One of\n"
+			".Ql 8000\n"
+			"(all addresses, IPv6 and IPv4),\n"
+			".Ql 127.0.0.1:8000 ,\n"
+			".Ql [::1]:8000 ,\n"
+			"with\n"
+			".Ql tcp:\\&\n"
+			"or\n"
+			".Ql udp:\\&\n"
+			"before it;\n"
+			".Ql unix:/path ,\n"
+			".Ql unix:@abstract ;\n"
+			".Ql fd:3\n"
+			"or\n"
+			".Ql inherit:name\n"
+			"for a socket that nclust was started with.\n"
+			"Port 0 is chosen once.\n"
+			"Options follow, each behind a comma:\n"
+			".Cm name Ns = Ns Ar name ,\n"
+			".Cm backlog Ns = Ns Ar count ,\n"
+			".Cm mode Ns = Ns Ar octal ,\n"
+			".Cm owner Ns = Ns Ar user ,\n"
+			".Cm group Ns = Ns Ar group ,\n"
+			".Cm v6only ,\n"
+			".Cm interface Ns = Ns Ar name ,\n"
+			".Cm freebind ,\n"
+			".Cm defer-accept Ns = Ns Ar time ,\n"
+			".Cm nonblock ,\n"
+			".Cm rcvbuf Ns = Ns Ar size ,\n"
+			".Cm sndbuf Ns = Ns Ar size .",
+	},
+	{
+		IN_CLUSTER(pass), .name = "pass", .type = OPT_PASS,
+		.fallback = "systemd server-starter einhorn port",
+		.argument = "dialects", .change = CHANGE_ROLL,
+		.help = "how workers are told of their sockets",
+		.manual = "How the workers are told of their sockets, some of\n"
+			".Cm systemd server-starter einhorn port stdin ,\n"
+			"or\n"
+			".Cm none .\n"
+			".Cm stdin\n"
+			"puts the one socket on descriptor 0.",
+	},
+	{
+		IN_CLUSTER(listen_pid), .name = "listen-pid", .type = OPT_BOOL,
+		.fallback = "yes", .change = CHANGE_ROLL,
+		.help = "set LISTEN_PID",
+		.manual = "Whether\n"
+			".Ev LISTEN_PID\n"
+			"is set.\n"
+			"Leave it out for a program behind a wrapper that "
+			"forks, if the program does not insist on it.",
+	},
+	{
+		IN_CLUSTER(balance), .name = "balance", .type = OPT_CHOICE,
+		.choices = balances, .fallback = "auto",
+		.argument = "way", .change = CHANGE_ROLL,
+		.help = "how connections are spread over the workers",
+		.manual = "How connections are spread.\n"
+			".Cm auto\n"
+			"is\n"
+			".Cm share :\n"
+			"one socket that all workers accept from.",
+	},
+	{
+		IN_CLUSTER(directory), .name = "directory", .type = OPT_PATH,
+		.unset = "inherited", .argument = "path", .example = "/",
+		.change = CHANGE_ROLL, .common = true,
+		.help = "directory that the workers start in",
+		.manual = "The directory that the workers start in, inside of\n"
+			".Cm chroot\n"
+			"if that is given.",
+	},
+	{
+		IN_CLUSTER(user), .name = "user", .type = OPT_USER,
+		.unset = "inherited", .argument = "user",
+		.example = "daemon", .change = CHANGE_ROLL, .common = true,
+		.help = "user that the workers run as",
+		.manual = "The user that the workers run as, with all groups "
+			"of that user.\n"
+			"A number is written\n"
+			".Ql #1000 .",
+	},
+	{
+		IN_CLUSTER(group), .name = "group", .type = OPT_GROUP,
+		.unset = "the user's", .argument = "group",
+		.example = "daemon", .change = CHANGE_ROLL,
+		.help = "group that the workers run as",
+		.manual = "The group that the workers run as.\n"
+			"A number is written\n"
+			".Ql #1000 .",
+	},
+	{
+		IN_CLUSTER(umask), .name = "umask", .type = OPT_UMASK,
+		.unset = "inherited", .argument = "octal", .example = "022",
+		.change = CHANGE_ROLL,
+		.help = "file mode mask of the workers",
+		.manual = "The file mode mask of the workers, in octal.",
+	},
+	{
+		IN_CLUSTER(nice), .name = "nice", .type = OPT_NICE,
+		.unset = "inherited", .argument = "number", .example = "5",
+		.change = CHANGE_ROLL,
+		.help = "scheduling priority, -20 to 19",
+		.manual = "The scheduling priority, from -20 (first) to 19 "
+			"(last).",
+	},
+	{
+		IN_CLUSTER(env), .name = "env", .type = OPT_ENV,
+		.unset = "none", .argument = "name=value",
+		.example = "MODE=production", .change = CHANGE_ROLL,
+		.repeatable = true, .common = true,
+		.help = "set an environment variable",
+		.manual = "Set an environment variable.\n"
+			"The value is everything behind the\n"
+			".Ql = ,\n"
+			"quotes included.",
+	},
+	{
+		IN_CLUSTER(env_file), .name = "env-file", .type = OPT_PATHS,
+		.unset = "none", .argument = "path",
+		.example = "/etc/shop.env", .change = CHANGE_ROLL,
+		.repeatable = true,
+		.help = "set the variables of a file of NAME=value lines",
+		.manual = "Set the environment variables of a file, one\n"
+			".Ql NAME=value\n"
+			"a line.\n"
+			"What\n"
+			".Cm env\n"
+			"says overrules it.",
+	},
+	{
+		IN_CLUSTER(clear_env), .name = "clear-env", .type = OPT_BOOL,
+		.fallback = "no", .change = CHANGE_ROLL,
+		.help = "start from an empty environment",
+		.manual = "Do not hand nclust's own environment down.",
+	},
+	{
+		IN_CLUSTER(chroot), .name = "chroot", .type = OPT_PATH,
+		.unset = "none", .argument = "path", .example = "/srv/shop",
+		.change = CHANGE_ROLL,
+		.help = "root directory of the workers",
+		.manual = "The root directory of the workers.\n"
+			"Not possible with\n"
+			".Cm ready Ns = Ns Cm notify .",
+	},
+	{
+		IN_CLUSTER(no_new_privs), .name = "no-new-privs",
+		.type = OPT_BOOL, .fallback = "no", .change = CHANGE_ROLL,
+		.help = "workers gain no privilege by set-user-id programs",
+		.manual = "Keep the workers from gaining privileges by\n"
+			".Xr execve 2 .",
+	},
+	{
+		IN_CLUSTER(capabilities), .name = "capabilities",
+		.type = OPT_CAPABILITIES, .unset = "inherited",
+		.argument = "names", .example = "net_bind_service",
+		.change = CHANGE_ROLL,
+		.help = "keep these capabilities and no others, or none",
+		.manual = "The capabilities that the workers keep, by name, "
+			"or\n"
+			".Cm none .\n"
+			"All others leave every set.\n"
+			"See\n"
+			".Xr capabilities 7 .",
+	},
+	LIMIT("as", AS, true, "4G", "limit of the address space",
+		"The address space, in bytes.\n"
+		"For this and the following limits see\n"
+		".Xr setrlimit 2 :\n"
+		"one value for both, or\n"
+		".Ar soft Ns : Ns Ar hard ,\n"
+		"or\n"
+		".Cm infinity ."),
+	LIMIT("core", CORE, true, "0", "limit of core files",
+		"The size of a core file, in bytes."),
+	LIMIT("cpu", CPU, false, "3600", "limit of CPU time",
+		"CPU time, in seconds."),
+	LIMIT("data", DATA, true, "1G", "limit of the data segment",
+		"The data segment, in bytes."),
+	LIMIT("fsize", FSIZE, true, "1G", "limit of written files",
+		"The size of a written file, in bytes."),
+	LIMIT("locks", LOCKS, false, "1000", "limit of file locks",
+		"The number of file locks."),
+	LIMIT("memlock", MEMLOCK, true, "64k", "limit of locked memory",
+		"Locked memory, in bytes."),
+	LIMIT("msgqueue", MSGQUEUE, true, "800k",
+		"limit of POSIX message queues",
+		"POSIX message queues, in bytes."),
+	LIMIT("nice", NICE, false, "20", "limit of the nice value",
+		"How far the nice value may be lowered: 20 minus this."),
+	LIMIT("nofile", NOFILE, false, "1024:4096", "limit of open files",
+		"The number of open files."),
+	LIMIT("nproc", NPROC, false, "1000", "limit of the user's processes",
+		"The number of processes of the user."),
+	LIMIT("rss", RSS, true, "1G", "limit of resident memory",
+		"Resident memory, in bytes; the kernel ignores it."),
+	LIMIT("rtprio", RTPRIO, false, "0", "limit of real-time priority",
+		"The real-time priority."),
+	LIMIT("rttime", RTTIME, false, "200000", "limit of real-time CPU time",
+		"CPU time of a real-time process, in microseconds."),
+	LIMIT("sigpending", SIGPENDING, false, "1000",
+		"limit of queued signals", "The number of queued signals."),
+	LIMIT("stack", STACK, true, "8M", "limit of the stack",
+		"The stack, in bytes."),
+	{
+		IN_CLUSTER(cpu), .name = "cpu", .type = OPT_CHOICE,
+		.choices = cpu_modes, .fallback = "none", .argument = "way",
+		.change = CHANGE_ROLL,
+		.help = "spread: pin slot i to the i-th CPU",
+		.manual = ".Cm spread\n"
+			"pins slot\n"
+			".Ar i\n"
+			"to CPU\n"
+			".Ar i\n"
+			"of those that may be used.",
+	},
+	{
+		IN_CLUSTER(ready), .name = "ready", .type = OPT_READY,
+		.fallback = "auto", .argument = "when", .change = CHANGE_LIVE,
+		.common = true,
+		.help = "when a worker is: auto, notify, alive:TIME",
+		.manual = "When a worker is ready: when it says so by\n"
+			".Xr sd_notify 3\n"
+			".Pq Cm notify ,\n"
+			"or once it has been alive for a time\n"
+			".Pq Cm alive:1s .\n"
+			".Cm auto\n"
+			"is the first if a worker of this command ever said "
+			"it, else\n"
+			".Cm alive:1s .",
+	},
+	{
+		IN_CLUSTER(start_timeout), .name = "start-timeout",
+		.type = OPT_DURATION, .least = MSEC, .most = 24 * HOUR,
+		.fallback = "60s", .argument = "time", .change = CHANGE_LIVE,
+		.help = "a worker that is not ready by then has failed",
+		.manual = "A worker that is not ready by then has failed.",
+	},
+	{
+		IN_CLUSTER(stop), .name = "stop-signal",
+		.type = OPT_STOP_SIGNAL, .fallback = "TERM",
+		.argument = "signals", .change = CHANGE_LIVE,
+		.help = "how a worker is asked to stop: TERM, QUIT:10s TERM:5s",
+		.manual = "The signal that asks a worker to stop, or several "
+			"with the time to wait behind each:\n"
+			".Ql QUIT:10s TERM:5s .\n"
+			"After the last,\n"
+			".Dv SIGKILL\n"
+			"goes to the whole process group.",
+	},
+	{
+		IN_CLUSTER(stop_timeout), .name = "stop-timeout",
+		.type = OPT_DURATION, .least = 0, .most = 24 * HOUR,
+		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
+		.common = true,
+		.help = "grace between the stop signal and SIGKILL",
+		.manual = "How long to wait behind a stop signal that has no "
+			"time of its own.",
+	},
+	{
+		IN_CLUSTER(backoff_min), .name = "backoff-min",
+		.type = OPT_DURATION, .least = MSEC, .most = 24 * HOUR,
+		.fallback = "100ms", .argument = "time",
+		.change = CHANGE_LIVE,
+		.help = "wait before a worker that died is started again",
+		.manual = "How long a slot waits after the first death that "
+			"is not replaced at once; doubled at each further "
+			"one.",
+	},
+	{
+		IN_CLUSTER(backoff_max), .name = "backoff-max",
+		.type = OPT_DURATION, .least = MSEC, .most = 24 * HOUR,
+		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
+		.help = "longest such wait",
+		.manual = "The longest that a slot waits.",
+	},
+	{
+		IN_CLUSTER(backoff_jitter), .name = "backoff-jitter",
+		.type = OPT_PERCENT, .fallback = "20%", .argument = "share",
+		.change = CHANGE_LIVE,
+		.help = "random part of it, so that slots part",
+		.manual = "How much of each wait is random, so that the slots "
+			"do not start all at once.",
+	},
+	{
+		IN_CLUSTER(stable_after), .name = "stable-after",
+		.type = OPT_DURATION, .least = 0, .most = 24 * HOUR,
+		.fallback = "1s", .argument = "time", .change = CHANGE_LIVE,
+		.help = "a death this long after ready is replaced at once",
+		.manual = "A worker that dies so long after it was ready is "
+			"replaced at once, and the waits begin anew.",
+	},
+	{
+		IN_CLUSTER(restart), .name = "restart", .type = OPT_CHOICE,
+		.choices = restarts, .fallback = "always",
+		.argument = "policy", .change = CHANGE_LIVE,
+		.help = "which ends are followed by a new start",
+		.manual = "Whether a worker that ended is started again:\n"
+			".Cm always ,\n"
+			".Cm on-failure\n"
+			"(see\n"
+			".Cm success-exit )\n"
+			"or\n"
+			".Cm never .",
+	},
+	{
+		IN_CLUSTER(success_exit), .name = "success-exit",
+		.type = OPT_EXITS, .fallback = "0", .argument = "statuses",
+		.change = CHANGE_LIVE,
+		.help = "exit statuses that are no failure: 0 3 10-12",
+		.manual = "The exit statuses that count as success, such as\n"
+			".Ql 0 3 10-12 .",
+	},
+	{
+		IN_CLUSTER(give_up_count), .name = "give-up",
+		.type = OPT_GIVE_UP, .fallback = "never",
+		.argument = "count/time", .change = CHANGE_LIVE,
+		.help = "stop the cluster after so many deaths: 5/1m",
+		.manual = "Stop the cluster after that many deaths in that "
+			"time, such as\n"
+			".Ql 5/1m ,\n"
+			"or\n"
+			".Cm never .\n"
+			"When no cluster is left, nclust exits with 1.",
+	},
+	{
+		IN_CLUSTER(surge), .name = "surge", .type = OPT_COUNT,
+		.least = 0, .most = WORKERS_MAX, .fallback = "1",
+		.argument = "count", .change = CHANGE_LIVE,
+		.help = "rolling restart: how many workers more than wanted",
+		.manual = "How many workers more than wanted there may be in "
+			"a rolling restart.",
+	},
+	{
+		IN_CLUSTER(max_unavailable), .name = "max-unavailable",
+		.type = OPT_COUNT, .least = 0, .most = WORKERS_MAX,
+		.fallback = "0", .argument = "count", .change = CHANGE_LIVE,
+		.help = "rolling restart: how many fewer",
+		.manual = "How many fewer than wanted may be ready in a "
+			"rolling restart.",
+	},
+	{
+		IN_CLUSTER(old_generations), .name = "old-generations",
+		.type = OPT_COUNT, .least = 1, .most = 100, .fallback = "2",
+		.argument = "count", .change = CHANGE_LIVE,
+		.help = "how many old generations may still be stopping",
+		.manual = "No more than this many old generations are alive; "
+			"the oldest is stopped first.",
+	},
+	{
+		IN_CLUSTER(signals), .name = "signal-NAME",
+		.type = OPT_SIGNAL_RULE, .unset = "as in nclust(1)",
+		.argument = "deed", .example = "restart",
+		.change = CHANGE_LIVE, .repeatable = true,
+		.help = "what a signal that nclust receives does",
+		.manual = "What a signal that nclust receives does, such as\n"
+			".Ql signal-USR1 = restart :\n"
+			"it goes to the\n"
+			".Cm next\n"
+			"worker in turn, to\n"
+			".Cm all ,\n"
+			"or to the\n"
+			".Cm first ;\n"
+			"or nclust will\n"
+			".Cm restart , reload , stop\n"
+			"or\n"
+			".Cm ignore\n"
+			"it.\n"
+			".Ql signal-TERM = TERM->QUIT\n"
+			"gives the workers another signal than the one "
+			"received.",
+	},
+	{
+		IN_CLUSTER(log), .name = "log", .type = OPT_CHOICE,
+		.choices = log_modes, .fallback = "auto",
+		.argument = "where", .change = CHANGE_ROLL, .common = true,
+		.help = "the workers' output: auto, inherit, prefix, off",
+		.manual = "Where the workers' output goes:\n"
+			".Cm inherit\n"
+			"leaves it alone,\n"
+			".Cm prefix\n"
+			"puts cluster and slot before each line,\n"
+			".Cm off\n"
+			"drops it.\n"
+			".Cm auto\n"
+			"is\n"
+			".Cm prefix\n"
+			"on a terminal, else\n"
+			".Cm inherit .",
+	},
+	{
+		IN_CLUSTER(orphans), .name = "orphans", .type = OPT_CHOICE,
+		.choices = orphans, .fallback = "stop", .argument = "deed",
+		.change = CHANGE_ROLL,
+		.help = "what becomes of workers when nclust is killed",
+		.manual = "What becomes of the workers when nclust is killed:\n"
+			".Cm stop .",
+	},
+};
+/* clang-format on */
+
+const size_t option_count = COUNT_OF(option_rows);
+
+static bool is_in(const struct option_row *row, const char *section)
+{
+	if (section == NULL)
+		return true;
+	return row->section != NULL && strcmp(row->section, section) == 0;
+}
+
+const struct option_row *option_find(
+	const char *section, const char *name, int *signal)
+{
+	*signal = 0;
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		if (!is_in(row, section))
+			continue;
+		if (row->type == OPT_SIGNAL_RULE) {
+			if (strncmp(name, "signal-", 7) != 0)
+				continue;
+			*signal = value_signal(name + 7);
+			return row;
+		}
+		if (strcmp(row->name, name) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+const struct option_row *option_find_letter(char letter)
+{
+	for (size_t i = 0; i < option_count; i++)
+		if (option_rows[i].letter != 0 &&
+			option_rows[i].letter == letter)
+			return &option_rows[i];
+	return NULL;
+}
+
+const char *option_nearest(const char *section, const char *name)
+{
+	const char *names[COUNT_OF(option_rows)];
+	size_t count = 0;
+
+	for (size_t i = 0; i < option_count; i++)
+		if (is_in(&option_rows[i], section))
+			names[count++] = option_rows[i].name;
+	return text_nearest(name, names, count);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_ORIGIN_H
+#define CONFIG_ORIGIN_H
+
+#include "config/config.h"
+#include "config/option.h"
+#include "config/settings.h"
+
+/*
+ * Settings while they are being made, and where each value came from.  Only
+ * config/ looks in here.
+ */
+struct origin {
+	enum origin_kind kind;
+	unsigned line; /* ORIGIN_FILE */
+	bool bad;      /* given, but refused: the field holds its default */
+};
+
+struct origin_group {
+	struct origin head;  /* the section's line */
+	struct origin *rows; /* option_count of them */
+	bool shadow;         /* of a refused section: not checked further */
+};
+
+struct origin_table {
+	char *file; /* as the user wrote it; NULL: no file */
+	struct origin_group instance;
+	struct origin_group *clusters; /* as many as settings->clusters */
+};
+
+#define INSTANCE SIZE_MAX /* in place of a cluster's index */
+
+/* Everything at its default, no cluster; NULL when out of memory. */
+struct settings *settings_new(void);
+
+/* Add a cluster with defaults; the name may be NULL until settings_check().
+ * Returns its index, or SIZE_MAX when out of memory. */
+size_t settings_add_cluster(
+	struct settings *s, const char *name, struct origin head);
+
+/*
+ * Parse and store one value.  Within one file a key that is not repeatable
+ * stands once; a value from the command line takes the place of the file's.
+ */
+int settings_set(struct settings *s, size_t at, const struct option_row *row,
+	int signal, const char *text, struct origin origin, struct error *err);
+
+struct origin *settings_origin(
+	const struct settings *s, size_t at, const struct option_row *row);
+/* What holds the row's field: the settings or one of its clusters. */
+void *settings_base(const struct settings *s, size_t at);
+
+/*
+ * What concerns several values, once all are there: names, users' groups, times
+ * of stop steps, duplicates, what excludes what.  `command` is the name for an
+ * instance that has none.
+ */
+void settings_check(struct settings *s, struct faults *faults);
+
+/* Read a file, or the bytes of one, and add what is wrong to `faults`.
+ * `data` is cut into lines in place and holds one byte more than `len`. */
+void inifile_read(struct settings *s, const char *path, struct faults *faults);
+void inifile_parse(struct settings *s, const char *path, char *data, size_t len,
+	struct faults *faults);
+
+/* "web": the last part of a path, made a valid name.  Heap, or NULL. */
+char *name_from_path(const char *path, const char *suffix);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/settings.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/origin.h"
+#include "config/value.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+void faults_init(struct faults *f)
+{
+	*f = (struct faults){0};
+	buffer_init(&f->text, 0);
+}
+
+void faults_fini(struct faults *f)
+{
+	buffer_fini(&f->text);
+}
+
+void faults_add(struct faults *f, int status, const char *format, ...)
+{
+	char line[1024];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (f->count++ == 0)
+		f->status = status;
+	/* out of memory: the count still tells that something is wrong */
+	(void)buffer_printf(&f->text, "%s\n", line);
+}
+
+static void set_defaults(const char *section, void *base)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+		struct error err;
+
+		if (row->section == NULL || row->fallback == NULL ||
+			strcmp(row->section, section) != 0)
+			continue;
+		if (field_set(row, base, 0, row->fallback, &err) == -1)
+			assert(err.sys == ENOMEM); /* the table is right */
+	}
+}
+
+struct settings *settings_new(void)
+{
+	struct settings *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->control_gid = -1;
+	s->origins = calloc(1, sizeof(*s->origins));
+	if (s->origins != NULL)
+		s->origins->instance.rows =
+			calloc(option_count, sizeof(struct origin));
+	if (s->origins == NULL || s->origins->instance.rows == NULL) {
+		settings_free(s);
+		return NULL;
+	}
+	set_defaults("nclust", s);
+	return s;
+}
+
+void settings_free(struct settings *s)
+{
+	if (s == NULL)
+		return;
+	if (s->origins != NULL) {
+		for (size_t i = 0; i < s->cluster_count; i++)
+			free(s->origins->clusters[i].rows);
+		free(s->origins->clusters);
+		free(s->origins->instance.rows);
+		free(s->origins->file);
+		free(s->origins);
+	}
+	for (size_t i = 0; i < s->cluster_count; i++)
+		cluster_settings_unref(s->clusters[i]);
+	free(s->clusters);
+	free(s->name);
+	free(s->runtime_directory);
+	free(s->control_group);
+	free(s->pidfile);
+	free(s->config_file);
+	free(s);
+}
+
+struct cluster_settings *cluster_settings_ref(struct cluster_settings *c)
+{
+	c->refs++;
+	return c;
+}
+
+void cluster_settings_unref(struct cluster_settings *c)
+{
+	if (c == NULL || --c->refs > 0)
+		return;
+	free(c->name);
+	strings_clear(&c->command);
+	free(c->command_text);
+	for (size_t i = 0; i < c->listen_count; i++)
+		address_fini(&c->listen[i]);
+	free(c->listen);
+	free(c->directory);
+	free(c->chroot);
+	free(c->user);
+	free(c->group);
+	strings_clear(&c->env);
+	strings_clear(&c->env_file);
+	free(c->signals);
+	free(c);
+}
+
+static struct cluster_settings *cluster_settings_new(void)
+{
+	struct cluster_settings *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->refs = 1;
+	c->uid = -1;
+	c->gid = -1;
+	c->user_gid = -1;
+	c->umask = -1;
+	c->nice = INT_MIN;
+	set_defaults("cluster", c);
+	return c;
+}
+
+static int grow(struct settings *s)
+{
+	struct cluster_settings **clusters;
+	struct origin_group *groups;
+
+	clusters = reallocarray(s->clusters, s->cluster_count + 1,
+		sizeof(struct cluster_settings *));
+	if (clusters == NULL)
+		return -1;
+	s->clusters = clusters;
+	groups = reallocarray(
+		s->origins->clusters, s->cluster_count + 1, sizeof(*groups));
+	if (groups == NULL)
+		return -1;
+	s->origins->clusters = groups;
+	return 0;
+}
+
+size_t settings_add_cluster(
+	struct settings *s, const char *name, struct origin head)
+{
+	struct cluster_settings *c = cluster_settings_new();
+	struct origin *rows = calloc(option_count, sizeof(*rows));
+
+	if (c == NULL || rows == NULL || grow(s) == -1)
+		goto fail;
+	if (name != NULL) {
+		c->name = strdup(name);
+		if (c->name == NULL)
+			goto fail;
+	}
+	s->origins->clusters[s->cluster_count] =
+		(struct origin_group){.head = head, .rows = rows};
+	s->clusters[s->cluster_count] = c;
+	return s->cluster_count++;
+fail:
+	free(rows);
+	cluster_settings_unref(c);
+	return SIZE_MAX;
+}
+
+void *settings_base(const struct settings *s, size_t at)
+{
+	return at == INSTANCE ? (void *)(uintptr_t)s : s->clusters[at];
+}
+
+struct origin *settings_origin(
+	const struct settings *s, size_t at, const struct option_row *row)
+{
+	struct origin *rows = at == INSTANCE ? s->origins->instance.rows
+					     : s->origins->clusters[at].rows;
+
+	return &rows[option_index(row)];
+}
+
+int settings_set(struct settings *s, size_t at, const struct option_row *row,
+	int signal, const char *text, struct origin origin, struct error *err)
+{
+	struct origin *was = settings_origin(s, at, row);
+	void *base = settings_base(s, at);
+
+	if (origin.kind == ORIGIN_FILE && was->kind == ORIGIN_FILE &&
+		!row->repeatable)
+		return error_set(
+			err, 0, "given twice, first in line %u", was->line);
+	if (origin.kind == ORIGIN_FILE && field_has(row, base, signal, text))
+		return error_set(err, 0, "given twice");
+	/* what the command line says takes the place of a file's list, but for
+	 * single variables and signals, which are keys of their own */
+	if (origin.kind != was->kind && row->repeatable &&
+		row->type != OPT_ENV && row->type != OPT_SIGNAL_RULE)
+		field_clear(row, base);
+	if (was->kind == origin.kind)
+		origin.line = was->line; /* of a list: where it begins */
+	origin.bad = was->bad;
+	*was = origin;
+	if (field_set(row, base, signal, text, err) == -1) {
+		was->bad = true;
+		return -1;
+	}
+	return 0;
+}
+
+unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
+{
+	const struct workers_wanted *w = &c->workers;
+	uint64_t n;
+
+	if (w->kind == WORKERS_FIXED)
+		return w->count;
+	n = (uint64_t)(cpus > 0 ? cpus : 1) * w->multiply / w->divide;
+	n = n > w->minus ? n - w->minus : 1;
+	if (n < 1)
+		return 1;
+	return n < WORKERS_MAX ? (unsigned)n : WORKERS_MAX;
+}
+
+char *name_from_path(const char *path, const char *suffix)
+{
+	const char *last = strrchr(path, '/');
+	char name[65];
+	size_t len;
+
+	last = last != NULL ? last + 1 : path;
+	len = strlen(last);
+	if (suffix != NULL && len > strlen(suffix) &&
+		strcmp(last + len - strlen(suffix), suffix) == 0)
+		len -= strlen(suffix);
+	while (len > 0 && (*last == '.' || *last == '-')) {
+		last++;
+		len--;
+	}
+	if (len > sizeof(name) - 1)
+		len = sizeof(name) - 1;
+	(void)memcpy(name, last, len);
+	name[len] = '\0';
+	for (char *c = name; *c != '\0'; c++) {
+		char one[3] = {'a', *c, '\0'};
+
+		if (!text_is_name(one))
+			*c = '-';
+	}
+	return strdup(text_is_name(name) ? name : "nclust");
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/value.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int value_wanted(struct error *err, const char *found, const char *format, ...)
+{
+	char wanted[240];
+	char shown[160];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(wanted, sizeof(wanted), format, args);
+	va_end(args);
+	(void)text_escape(shown, sizeof(shown), found, strlen(found));
+	return error_set(err, 0, "wanted %s, found '%s'", wanted, shown);
+}
+
+static bool is_gap(char c)
+{
+	return c == ' ' || c == '\t' || c == ',';
+}
+
+bool value_next_word(const char **at, char *to, size_t size, bool *cut)
+{
+	const char *s = *at;
+	size_t n = 0;
+
+	while (is_gap(*s))
+		s++;
+	*cut = false;
+	for (; *s != '\0' && !is_gap(*s); s++) {
+		if (n + 1 < size)
+			to[n++] = *s;
+		else
+			*cut = true;
+	}
+	to[n] = '\0';
+	*at = s;
+	return n > 0 && !*cut;
+}
+
+bool value_digits(unsigned long long *out, const char *text,
+	unsigned long long least, unsigned long long most)
+{
+	unsigned long long n = 0;
+
+	if (*text == '\0')
+		return false;
+	for (; *text != '\0'; text++) {
+		unsigned digit;
+
+		if (!isdigit((unsigned char)*text))
+			return false;
+		digit = (unsigned)(*text - '0');
+		if (n > (most - digit) / 10 || digit > most)
+			return false;
+		n = n * 10 + digit;
+	}
+	if (n < least)
+		return false;
+	*out = n;
+	return true;
+}
+
+int value_count(unsigned *out, const char *text, unsigned least, unsigned most,
+	struct error *err)
+{
+	unsigned long long n;
+
+	if (!value_digits(&n, text, least, most))
+		return value_wanted(
+			err, text, "a whole number from %u to %u", least, most);
+	*out = (unsigned)n;
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	nsec_t nsec;
+} units[] = {{"ms", MSEC}, {"s", SECOND}, {"m", MINUTE}, {"h", HOUR}};
+
+static bool parse_duration(nsec_t *out, const char *text)
+{
+	char digits[24];
+	unsigned long long n;
+	size_t len = strspn(text, "0123456789");
+
+	if (len == 0 || len >= sizeof(digits))
+		return false;
+	(void)memcpy(digits, text, len);
+	digits[len] = '\0';
+	if (!value_digits(&n, digits, 0, INT64_MAX))
+		return false;
+	if (text[len] == '\0' && n == 0) {
+		*out = 0;
+		return true;
+	}
+	for (size_t i = 0; i < COUNT_OF(units); i++) {
+		if (strcmp(text + len, units[i].name) != 0)
+			continue;
+		if (n > (unsigned long long)(INT64_MAX / units[i].nsec))
+			return false;
+		*out = (nsec_t)n * units[i].nsec;
+		return true;
+	}
+	return false;
+}
+
+int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most,
+	struct error *err)
+{
+	char low[24];
+	char high[24];
+	nsec_t t;
+
+	if (parse_duration(&t, text) && t >= least && t <= most) {
+		*out = t;
+		return 0;
+	}
+	return value_wanted(err, text,
+		"a time from %s to %s such as 200ms, 5s, 2m or 1h",
+		text_duration(low, least), text_duration(high, most));
+}
+
+int value_size(
+	uint64_t *out, const char *text, uint64_t most, struct error *err)
+{
+	static const char letters[] = "kMGT";
+	char digits[24];
+	unsigned long long n;
+	unsigned shift = 0;
+	size_t len = strspn(text, "0123456789");
+	const char *letter;
+
+	if (len == 0 || len >= sizeof(digits))
+		goto bad;
+	(void)memcpy(digits, text, len);
+	digits[len] = '\0';
+	if (!value_digits(&n, digits, 0, UINT64_MAX))
+		goto bad;
+	if (text[len] != '\0') {
+		letter = strchr(letters, text[len] == 'K' ? 'k' : text[len]);
+		if (letter == NULL || text[len + 1] != '\0')
+			goto bad;
+		shift = 10 * (unsigned)(letter - letters + 1);
+	}
+	if (n > most >> shift)
+		goto bad;
+	*out = (uint64_t)n << shift;
+	return 0;
+bad:
+	return value_wanted(err, text, "a size such as 4096, 64k, 10M or 1G");
+}
+
+int value_bool(bool *out, const char *text, struct error *err)
+{
+	static const char *const words[] = {
+		"no", "yes", "off", "on", "false", "true"};
+
+	for (size_t i = 0; i < COUNT_OF(words); i++) {
+		if (strcasecmp(text, words[i]) != 0)
+			continue;
+		*out = i % 2 == 1;
+		return 0;
+	}
+	return value_wanted(err, text, "'yes' or 'no'");
+}
+
+int value_octal(int *out, const char *text, struct error *err)
+{
+	size_t len = strlen(text);
+	int mode = 0;
+
+	if (len == 0 || len > 5 || strspn(text, "01234567") != len)
+		return value_wanted(
+			err, text, "an octal number from 0 to 0777");
+	for (; *text != '\0'; text++)
+		mode = mode * 8 + (*text - '0');
+	if (mode > 0777)
+		return value_wanted(
+			err, text - len, "an octal number from 0 to 0777");
+	*out = mode;
+	return 0;
+}
+
+int value_percent(unsigned *out, const char *text, struct error *err)
+{
+	char digits[8];
+	unsigned long long n;
+	size_t len = strspn(text, "0123456789");
+
+	if (len < sizeof(digits) && strcmp(text + len, "%") == 0) {
+		(void)memcpy(digits, text, len);
+		digits[len] = '\0';
+		if (value_digits(&n, digits, 0, 100)) {
+			*out = (unsigned)n;
+			return 0;
+		}
+	}
+	return value_wanted(err, text, "a share from 0%% to 100%%");
+}
+
+/* 0: a number, 1: a name, -1: refused.  (uid_t)-1 means "leave it" to the
+ * kernel and is nobody's id. */
+static int parse_id(
+	long *id, const char *text, const char *what, struct error *err)
+{
+	unsigned long long n;
+
+	if (text[0] == '#') {
+		if (!value_digits(&n, text + 1, 0, UINT32_MAX - 1))
+			return value_wanted(
+				err, text, "a %s, or '#NUMBER'", what);
+		*id = (long)n;
+		return 0;
+	}
+	if (text[0] != '\0' && text[strspn(text, "0123456789")] == '\0') {
+		(void)value_wanted(err, text, "a %s, or '#NUMBER'", what);
+		return error_hint(err, "for the number write '#%.20s'", text);
+	}
+	if (text[0] == '\0')
+		return value_wanted(err, text, "a %s, or '#NUMBER'", what);
+	return 1;
+}
+
+int value_user(long *uid, long *gid, const char *text, struct error *err)
+{
+	const struct passwd *entry;
+	int kind = parse_id(uid, text, "user's name", err);
+
+	if (kind == -1)
+		return -1;
+	errno = 0;
+	entry = kind == 0 ? getpwuid((uid_t)*uid) : getpwnam(text);
+	if (entry == NULL && kind == 1)
+		return value_wanted(err, text, "a user that exists");
+	*gid = -1;
+	if (entry != NULL) {
+		*uid = (long)entry->pw_uid;
+		*gid = (long)entry->pw_gid;
+	}
+	return 0;
+}
+
+int value_group(long *gid, const char *text, struct error *err)
+{
+	const struct group *entry;
+	int kind = parse_id(gid, text, "group's name", err);
+
+	if (kind != 1)
+		return kind;
+	entry = getgrnam(text);
+	if (entry == NULL)
+		return value_wanted(err, text, "a group that exists");
+	*gid = (long)entry->gr_gid;
+	return 0;
+}
+
+int strings_add(struct strings *s, const char *text)
+{
+	char **list = reallocarray(s->list, s->count + 2, sizeof(*list));
+
+	if (list == NULL)
+		return -1;
+	s->list = list;
+	list[s->count] = strdup(text);
+	if (list[s->count] == NULL) {
+		if (s->count == 0) {
+			free(list);
+			s->list = NULL;
+		}
+		return -1;
+	}
+	list[++s->count] = NULL;
+	return 0;
+}
+
+void strings_clear(struct strings *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		free(s->list[i]);
+	free(s->list);
+	*s = (struct strings){0};
+}
+
+/* One word, quotes taken off, into `word`.  The position behind it, or NULL
+ * and `err`. */
+static const char *split_word(
+	struct buffer *word, const char *s, struct error *err)
+{
+	const char *const start = s;
+	char quote = '\0';
+
+	for (; *s != '\0'; s++) {
+		if (quote == '\0' && (*s == ' ' || *s == '\t' || *s == '\n'))
+			break;
+		if (*s == quote) {
+			quote = '\0';
+			continue;
+		}
+		if (quote == '\0' && (*s == '\'' || *s == '"')) {
+			quote = *s;
+			continue;
+		}
+		if (*s == '\\' && quote != '\'' &&
+			(quote == '\0' ||
+				(s[1] != '\0' && strchr("\"\\$`", s[1])))) {
+			if (*++s == '\0') {
+				(void)value_wanted(err, start,
+					"something behind the backslash");
+				return NULL;
+			}
+		}
+		if (buffer_append(word, s, 1) == -1)
+			break; /* the caller looks at `failed` */
+	}
+	if (quote != '\0' && !word->failed) {
+		(void)value_wanted(err, start, "a closing %c", quote);
+		return NULL;
+	}
+	return s;
+}
+
+int value_split(struct strings *out, const char *text, struct error *err)
+{
+	struct buffer word;
+	int result = 0;
+
+	buffer_init(&word, 0);
+	for (;;) {
+		text += strspn(text, " \t\n");
+		if (*text == '\0')
+			break;
+		buffer_clear(&word);
+		text = split_word(&word, text, err);
+		if (text == NULL) {
+			result = -1;
+			break;
+		}
+		if (word.failed || buffer_text(&word) == NULL ||
+			strings_add(out, word.data) == -1) {
+			result = error_set(err, ENOMEM, "cannot split");
+			break;
+		}
+	}
+	buffer_fini(&word);
+	if (result == -1)
+		strings_clear(out);
+	return result;
+}
+
+int value_quote(struct buffer *out, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_@%+=:,./-{}#~^!*?[]";
+
+	if (*word != '\0' && word[strspn(word, plain)] == '\0')
+		return buffer_string(out, word);
+	(void)buffer_string(out, "'");
+	for (; *word != '\0'; word++) {
+		if (*word == '\'')
+			(void)buffer_string(out, "'\\''");
+		else if (*word == ';')
+			(void)buffer_string(out, "'\\;'");
+		else
+			(void)buffer_append(out, word, 1);
+	}
+	return buffer_string(out, "'");
+}

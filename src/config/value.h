@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_VALUE_H
+#define CONFIG_VALUE_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "config/settings.h"
+
+/*
+ * Text to value and back, for each type in the option table.  What is parsed
+ * is parsed whole: nothing before, nothing behind, no sign, no overflow.
+ * A failed parse writes `err` ("wanted ..., found '...'") and nothing else.
+ */
+
+/* "wanted FORMAT, found 'TEXT'", the text made harmless.  Returns -1. */
+int value_wanted(struct error *err, const char *found, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The next of the words that blanks or commas part; false: there is none, or
+ * (too long for `to`, which then holds its beginning) *cut is set. */
+bool value_next_word(const char **at, char *to, size_t size, bool *cut);
+
+/* A decimal number; false without a word if it is none or not in between. */
+bool value_digits(unsigned long long *out, const char *text,
+	unsigned long long least, unsigned long long most);
+
+int value_count(unsigned *out, const char *text, unsigned least, unsigned most,
+	struct error *err);
+/* "200ms", "5s", "2m", "1h", "0". */
+int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most,
+	struct error *err);
+/* Bytes: "4096", "64k", "10M", "1G" (powers of 1024). */
+int value_size(
+	uint64_t *out, const char *text, uint64_t most, struct error *err);
+int value_bool(bool *out, const char *text, struct error *err);
+int value_octal(int *out, const char *text, struct error *err);
+int value_percent(unsigned *out, const char *text, struct error *err);
+
+/*
+ * A user or group by name, or by number as "#1000"; a bare number is refused,
+ * as it may have been meant as a name.  *gid: the user's own group, -1 where
+ * the number has no entry.
+ */
+int value_user(long *uid, long *gid, const char *text, struct error *err);
+int value_group(long *gid, const char *text, struct error *err);
+
+/* Split as a shell would (blanks, quotes, backslash), with nothing expanded.
+ * `out` must be empty; on failure it still is. */
+int value_split(struct strings *out, const char *text, struct error *err);
+/* Append a word so that value_split() gives it back, also out of an INI line:
+ * no blank stands before a ';'. */
+int value_quote(struct buffer *out, const char *word);
+
+/* As text_signal(), without those that the C library keeps for itself. */
+int value_signal(const char *name);
+
+int value_workers(
+	struct workers_wanted *out, const char *text, struct error *err);
+int value_format_workers(struct buffer *out, const struct workers_wanted *w);
+
+/* "QUIT:10s TERM"; a step without a time has wait -1. */
+int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count,
+	const char *text, struct error *err);
+
+/* "0 3 10-12" */
+int value_exits(uint64_t out[4], const char *text, struct error *err);
+int value_format_exits(struct buffer *out, const uint64_t bits[4]);
+
+/* "net_bind_service sys_nice", "none"; bit n is CAP_n. */
+int value_capabilities(uint64_t *out, const char *text, struct error *err);
+int value_format_capabilities(struct buffer *out, uint64_t bits);
+
+/* "systemd port", "none" */
+int value_pass(unsigned *out, const char *text, struct error *err);
+int value_format_pass(struct buffer *out, unsigned dialects);
+
+/* "1024", "1024:4096", "infinity"; `bytes`: "64M" too. */
+int value_limit(
+	struct rlimit *out, const char *text, bool bytes, struct error *err);
+int value_format_limit(struct buffer *out, const struct rlimit *l);
+
+/* "next", "TERM->QUIT", "all USR1->HUP"; out->signal is given. */
+int value_signal_rule(
+	struct signal_rule *out, const char *text, struct error *err);
+int value_format_signal_rule(struct buffer *out, const struct signal_rule *r);
+
+int strings_add(struct strings *s, const char *text);
+void strings_clear(struct strings *s);
+
+#endif

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/value.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+int value_signal(const char *name)
+{
+	int signal = text_signal(name);
+
+	return signal > SIGSYS && signal < SIGRTMIN ? -1 : signal;
+}
+
+int value_workers(
+	struct workers_wanted *out, const char *text, struct error *err)
+{
+	struct workers_wanted w = {
+		.kind = WORKERS_AUTO, .multiply = 1, .divide = 1};
+	size_t len = strlen(text);
+	char digits[16];
+	unsigned long long n;
+
+	if (value_digits(&n, text, 1, WORKERS_MAX)) {
+		w.kind = WORKERS_FIXED;
+		w.count = (unsigned)n;
+	} else if (strncmp(text, "auto-", 5) == 0 &&
+		value_digits(&n, text + 5, 1, WORKERS_MAX)) {
+		w.minus = (unsigned)n;
+	} else if (strncmp(text, "auto/", 5) == 0 &&
+		value_digits(&n, text + 5, 1, 1000)) {
+		w.divide = (unsigned)n;
+	} else if (len > 1 && len < sizeof(digits) && text[len - 1] == 'x') {
+		(void)text_copy(digits, len, text);
+		if (!value_digits(&n, digits, 1, 1000))
+			goto bad;
+		w.multiply = (unsigned)n;
+	} else if (strcmp(text, "auto") != 0) {
+		goto bad;
+	}
+	*out = w;
+	return 0;
+bad:
+	(void)value_wanted(err, text,
+		"a number from 1 to %d, 'auto', 'auto-1', 'auto/2' or '2x'",
+		WORKERS_MAX);
+	if (strstr(text, "..") != NULL)
+		(void)error_hint(err, "a range is not supported");
+	return -1;
+}
+
+int value_format_workers(struct buffer *out, const struct workers_wanted *w)
+{
+	if (w->kind == WORKERS_FIXED)
+		return buffer_printf(out, "%u", w->count);
+	if (w->multiply > 1)
+		return buffer_printf(out, "%ux", w->multiply);
+	if (w->divide > 1)
+		return buffer_printf(out, "auto/%u", w->divide);
+	if (w->minus > 0)
+		return buffer_printf(out, "auto-%u", w->minus);
+	return buffer_string(out, "auto");
+}
+
+int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count,
+	const char *text, struct error *err)
+{
+	struct stop_step got[STOP_STEPS_MAX];
+	const char *at = text;
+	char word[48];
+	bool cut;
+	unsigned n = 0;
+
+	while (value_next_word(&at, word, sizeof(word), &cut)) {
+		char *time = strchr(word, ':');
+
+		if (n == STOP_STEPS_MAX)
+			return value_wanted(err, text, "at most %d signals",
+				STOP_STEPS_MAX);
+		if (time != NULL)
+			*time++ = '\0';
+		got[n].wait = -1;
+		got[n].signal = value_signal(word);
+		if (got[n].signal == -1)
+			return value_wanted(err, word, "a signal");
+		if (time != NULL &&
+			value_duration(&got[n].wait, time, 0, 24 * HOUR, err) ==
+				-1)
+			return -1;
+		n++;
+	}
+	if (cut || n == 0)
+		return value_wanted(err, text,
+			"a signal, or a list such as 'QUIT:10s TERM:5s'");
+	(void)memcpy(steps, got, n * sizeof(*got));
+	*count = n;
+	return 0;
+}
+
+int value_exits(uint64_t out[4], const char *text, struct error *err)
+{
+	uint64_t bits[4] = {0};
+	const char *at = text;
+	char word[16];
+	bool cut;
+	bool any = false;
+
+	while (value_next_word(&at, word, sizeof(word), &cut)) {
+		unsigned long long low;
+		unsigned long long high;
+		char *dash = strchr(word, '-');
+
+		if (dash != NULL)
+			*dash++ = '\0';
+		if (!value_digits(&low, word, 0, 255) ||
+			!value_digits(
+				&high, dash != NULL ? dash : word, low, 255))
+			goto bad;
+		for (; low <= high; low++)
+			bits[low / 64] |= UINT64_C(1) << (low % 64);
+		any = true;
+	}
+	if (cut || !any)
+		goto bad;
+	(void)memcpy(out, bits, sizeof(bits));
+	return 0;
+bad:
+	return value_wanted(
+		err, text, "exit statuses from 0 to 255 such as '0 3 10-12'");
+}
+
+static bool exit_bit(const uint64_t bits[4], unsigned n)
+{
+	return n < 256 && (bits[n / 64] >> (n % 64) & 1) != 0;
+}
+
+int value_format_exits(struct buffer *out, const uint64_t bits[4])
+{
+	const char *gap = "";
+
+	for (unsigned low = 0; low < 256; low++) {
+		unsigned high = low;
+
+		if (!exit_bit(bits, low))
+			continue;
+		while (exit_bit(bits, high + 1))
+			high++;
+		(void)buffer_printf(out, "%s%u", gap, low);
+		if (high > low)
+			(void)buffer_printf(out, "-%u", high);
+		low = high;
+		gap = " ";
+	}
+	return out->failed ? -1 : 0;
+}
+
+/* By number, as in linux/capability.h. */
+static const char *const capabilities[] = {
+	"chown",
+	"dac_override",
+	"dac_read_search",
+	"fowner",
+	"fsetid",
+	"kill",
+	"setgid",
+	"setuid",
+	"setpcap",
+	"linux_immutable",
+	"net_bind_service",
+	"net_broadcast",
+	"net_admin",
+	"net_raw",
+	"ipc_lock",
+	"ipc_owner",
+	"sys_module",
+	"sys_rawio",
+	"sys_chroot",
+	"sys_ptrace",
+	"sys_pacct",
+	"sys_admin",
+	"sys_boot",
+	"sys_nice",
+	"sys_resource",
+	"sys_time",
+	"sys_tty_config",
+	"mknod",
+	"lease",
+	"audit_write",
+	"audit_control",
+	"setfcap",
+	"mac_override",
+	"mac_admin",
+	"syslog",
+	"wake_alarm",
+	"block_suspend",
+	"audit_read",
+	"perfmon",
+	"bpf",
+	"checkpoint_restore",
+};
+
+static int unknown_capability(struct error *err, const char *word)
+{
+	const char *near =
+		text_nearest(word, capabilities, COUNT_OF(capabilities));
+
+	(void)value_wanted(err, word,
+		"capabilities such as 'net_bind_service', or 'none'");
+	if (near != NULL)
+		(void)error_hint(err, "did you mean '%s'?", near);
+	return -1;
+}
+
+int value_capabilities(uint64_t *out, const char *text, struct error *err)
+{
+	const char *at = text;
+	uint64_t bits = 0;
+	char word[40];
+	bool cut;
+	bool any = false;
+
+	if (strcmp(text, "none") == 0) {
+		*out = 0;
+		return 0;
+	}
+	while (value_next_word(&at, word, sizeof(word), &cut)) {
+		const char *name = word;
+		size_t i = 0;
+
+		if (strncasecmp(name, "cap_", 4) == 0)
+			name += 4;
+		while (i < COUNT_OF(capabilities) &&
+			strcasecmp(capabilities[i], name) != 0)
+			i++;
+		if (i == COUNT_OF(capabilities))
+			return unknown_capability(err, word);
+		bits |= UINT64_C(1) << i;
+		any = true;
+	}
+	if (cut || !any)
+		return unknown_capability(err, text);
+	*out = bits;
+	return 0;
+}
+
+int value_format_capabilities(struct buffer *out, uint64_t bits)
+{
+	const char *gap = "";
+
+	if (bits == 0)
+		return buffer_string(out, "none");
+	for (size_t i = 0; i < COUNT_OF(capabilities); i++) {
+		if ((bits >> i & 1) == 0)
+			continue;
+		(void)buffer_printf(out, "%s%s", gap, capabilities[i]);
+		gap = " ";
+	}
+	return out->failed ? -1 : 0;
+}
+
+static const struct {
+	const char *name;
+	unsigned bit;
+} dialects[] = {
+	{"systemd", PASS_SYSTEMD},
+	{"server-starter", PASS_SERVER_STARTER},
+	{"einhorn", PASS_EINHORN},
+	{"port", PASS_PORT},
+	{"stdin", PASS_STDIN},
+};
+
+int value_pass(unsigned *out, const char *text, struct error *err)
+{
+	const char *at = text;
+	unsigned bits = 0;
+	char word[24];
+	bool cut;
+
+	if (strcmp(text, "none") == 0) {
+		*out = 0;
+		return 0;
+	}
+	while (value_next_word(&at, word, sizeof(word), &cut)) {
+		size_t i = 0;
+
+		while (i < COUNT_OF(dialects) &&
+			strcmp(dialects[i].name, word) != 0)
+			i++;
+		if (i == COUNT_OF(dialects))
+			goto bad;
+		bits |= dialects[i].bit;
+	}
+	if (cut || bits == 0)
+		goto bad;
+	*out = bits;
+	return 0;
+bad:
+	return value_wanted(err, text,
+		"some of 'systemd server-starter einhorn port stdin', or "
+		"'none'");
+}
+
+int value_format_pass(struct buffer *out, unsigned bits)
+{
+	const char *gap = "";
+
+	if (bits == 0)
+		return buffer_string(out, "none");
+	for (size_t i = 0; i < COUNT_OF(dialects); i++) {
+		if ((bits & dialects[i].bit) == 0)
+			continue;
+		(void)buffer_printf(out, "%s%s", gap, dialects[i].name);
+		gap = " ";
+	}
+	return out->failed ? -1 : 0;
+}
+
+static bool parse_rlim(rlim_t *out, const char *text, bool bytes)
+{
+	struct error ignored;
+	unsigned long long n;
+	uint64_t size;
+
+	if (strcmp(text, "infinity") == 0 || strcmp(text, "unlimited") == 0) {
+		*out = RLIM_INFINITY;
+		return true;
+	}
+	if (bytes) {
+		if (value_size(&size, text, INT64_MAX, &ignored) == -1)
+			return false;
+		*out = (rlim_t)size;
+		return true;
+	}
+	if (!value_digits(&n, text, 0, INT64_MAX))
+		return false;
+	*out = (rlim_t)n;
+	return true;
+}
+
+int value_limit(
+	struct rlimit *out, const char *text, bool bytes, struct error *err)
+{
+	struct rlimit l;
+	char soft[32];
+	const char *colon = strchr(text, ':');
+	size_t len = colon != NULL ? (size_t)(colon - text) : strlen(text);
+
+	if (len >= sizeof(soft))
+		goto bad;
+	(void)text_copy(soft, len + 1, text);
+	if (!parse_rlim(&l.rlim_cur, soft, bytes))
+		goto bad;
+	l.rlim_max = l.rlim_cur;
+	if (colon != NULL && !parse_rlim(&l.rlim_max, colon + 1, bytes))
+		goto bad;
+	if (l.rlim_cur > l.rlim_max)
+		return value_wanted(
+			err, text, "a soft limit not above the hard one");
+	*out = l;
+	return 0;
+bad:
+	return value_wanted(err, text,
+		"a limit such as '1024', '1024:4096'%s or 'infinity'",
+		bytes ? ", '64M'" : "");
+}
+
+static int format_rlim(struct buffer *out, rlim_t value)
+{
+	if (value == RLIM_INFINITY)
+		return buffer_string(out, "infinity");
+	return buffer_printf(out, "%" PRIu64, (uint64_t)value);
+}
+
+int value_format_limit(struct buffer *out, const struct rlimit *l)
+{
+	(void)format_rlim(out, l->rlim_cur);
+	if (l->rlim_max != l->rlim_cur) {
+		(void)buffer_string(out, ":");
+		(void)format_rlim(out, l->rlim_max);
+	}
+	return out->failed ? -1 : 0;
+}
+
+static const struct {
+	const char *name;
+	enum signal_deed deed;
+} deeds[] = {
+	{"next", DEED_NEXT},
+	{"all", DEED_ALL},
+	{"first", DEED_FIRST},
+	{"restart", DEED_RESTART},
+	{"reload", DEED_RELOAD},
+	{"stop", DEED_STOP},
+	{"ignore", DEED_IGNORE},
+};
+
+/* "TERM->QUIT": what the worker gets, or -1. */
+static int parse_translation(int received, char *word, char *arrow)
+{
+	*arrow = '\0';
+	if (value_signal(word) != received)
+		return -1;
+	return value_signal(arrow + 2);
+}
+
+int value_signal_rule(
+	struct signal_rule *out, const char *text, struct error *err)
+{
+	struct signal_rule rule = {.signal = out->signal};
+	const char *at = text;
+	char name[16];
+	char word[32];
+	bool cut;
+
+	while (value_next_word(&at, word, sizeof(word), &cut)) {
+		char *arrow = strstr(word, "->");
+		size_t i = 0;
+
+		if (arrow != NULL && rule.translated == 0) {
+			rule.translated =
+				parse_translation(rule.signal, word, arrow);
+			if (rule.translated == -1)
+				goto bad;
+			continue;
+		}
+		while (i < COUNT_OF(deeds) && strcmp(deeds[i].name, word) != 0)
+			i++;
+		if (i == COUNT_OF(deeds) || rule.deed != DEED_DEFAULT ||
+			rule.translated != 0)
+			goto bad;
+		rule.deed = deeds[i].deed;
+	}
+	if (cut || (rule.deed == DEED_DEFAULT && rule.translated == 0))
+		goto bad;
+	if (rule.translated != 0 && rule.deed != DEED_DEFAULT &&
+		rule.deed != DEED_NEXT && rule.deed != DEED_ALL &&
+		rule.deed != DEED_FIRST)
+		goto bad;
+	*out = rule;
+	return 0;
+bad:
+	return value_wanted(err, text,
+		"'next', 'all', 'first', 'restart', 'reload', 'stop', "
+		"'ignore', or a translation such as '%s->QUIT'",
+		text_signal_name(name, rule.signal) + 3);
+}
+
+int value_format_signal_rule(struct buffer *out, const struct signal_rule *r)
+{
+	const char *gap = "";
+	char from[16];
+	char to[16];
+
+	for (size_t i = 0; i < COUNT_OF(deeds); i++) {
+		if (deeds[i].deed != r->deed)
+			continue;
+		(void)buffer_string(out, deeds[i].name);
+		gap = " ";
+	}
+	if (r->translated != 0)
+		(void)buffer_printf(out, "%s%s->%s", gap,
+			text_signal_name(from, r->signal) + 3,
+			text_signal_name(to, r->translated) + 3);
+	return out->failed ? -1 : 0;
+}
