@@ -100,4 +100,14 @@ struct actions {
 	unsigned count;
 };
 
+/*
+ * Room for one more, zeroed but for what is given and for the times of a
+ * report, which are NSEC_NEVER; the list may not be full.  Both pointers are
+ * good until the list is used again.
+ */
+struct action *actions_add(struct actions *out, enum action_kind kind,
+	uint32_t slot, uint64_t worker);
+struct report *actions_report(struct actions *out, enum report_kind kind,
+	uint32_t slot, uint64_t worker);
+
 #endif

@@ -17,9 +17,13 @@
  * anything else about that worker), and send EVENT_TICK when
  * cluster_next_deadline() has come.  The work of one call does not grow with
  * the number of slots: what concerns all of them is done a few slots at a
- * time, with the next deadline at "now" until all is done.
+ * time, with the next deadline at "now" until all is done.  One call asks for
+ * at most SPAWNS_AT_ONCE workers, and none in answer to SPAWNED or
+ * SPAWN_FAILED, so that carrying out a list and feeding the answers back ends.
  */
 struct cluster;
+
+#define SPAWNS_AT_ONCE 4
 
 /* Takes a reference of its own to `settings`; slots start empty, the first
  * EVENT_TICK fills them.  NULL when out of memory. */
@@ -30,6 +34,7 @@ void cluster_free(struct cluster *c); /* no worker may be alive */
 /* Make room for `count` slots, for a coming EVENT_SCALE.  0 or -1. */
 int cluster_reserve(struct cluster *c, unsigned count);
 
+/* The list is emptied first.  Not re-entrant: answer when it has returned. */
 void cluster_handle(
 	struct cluster *c, const struct event *event, struct actions *out);
 
@@ -99,6 +104,15 @@ bool cluster_knows_notify(const struct cluster *c); /* READY=1 was seen */
 void cluster_view_slot(
 	const struct cluster *c, uint32_t slot, struct slot_view *view);
 void cluster_view_rollout(const struct cluster *c, struct rollout_view *view);
+
+/*
+ * The id that the latest EVENT_ROLL got.  It may have to wait its turn: then
+ * REPORT_ROLLOUT_STARTED comes later, or REPORT_ROLLOUT_SUPERSEDED without it.
+ */
+unsigned cluster_last_rollout(const struct cluster *c);
+
+/* For tests: count everything again.  NULL, or what does not add up. */
+const char *cluster_check(const struct cluster *c);
 
 const char *cluster_state_name(enum cluster_state state);
 const char *slot_state_name(enum slot_state state);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_BACKOFF_H
+#define CORE_BACKOFF_H
+
+#include "base/nsec.h"
+#include "config/settings.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * How long a slot stays empty after a death.  A worker that had served is
+ * replaced at once, so that requests that kill do not take the service down;
+ * one that cannot start, or that dies again and again soon after it was
+ * ready, waits longer each time.  All zero is a fresh start.
+ */
+struct backoff {
+	nsec_t delay;  /* of the last wait, without its jitter; 0: none yet */
+	bool forgiven; /* one early death of a ready worker is, until the
+			  next life that was long enough */
+};
+
+/*
+ * The wait after a death.  `was_ready`: it had been ready, and for
+ * `ready_for`.  `random` is the state of the generator, moved on.
+ */
+nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings,
+	bool was_ready, nsec_t ready_for, uint64_t *random);
+
+void backoff_reset(struct backoff *b);
+
+#endif

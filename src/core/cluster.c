@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/cluster.h"
+
+#include "core/inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Slots looked at in one call; and what a look, and the end of a call, may
+ * at most put on the list. */
+#define LOOKS_AT_ONCE 256
+#define ROOM_FOR_A_LOOK 20
+#define ROOM_FOR_THE_END 8
+
+struct cluster *cluster_new(
+	struct cluster_settings *settings, unsigned wanted, uint64_t seed)
+{
+	struct cluster *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	if (cluster_reserve(c, wanted > 0 ? wanted : 1) == -1) {
+		cluster_free(c);
+		return NULL;
+	}
+	c->random = seed;
+	c->wanted = wanted;
+	c->count = wanted;
+	c->shrink = wanted;
+	c->generation = c->last_generation = 1;
+	(void)generations_add(
+		&c->generations, 1, cluster_settings_ref(settings));
+	return c;
+}
+
+void cluster_free(struct cluster *c)
+{
+	if (c == NULL)
+		return;
+	if (c->waiting.settings != NULL)
+		cluster_settings_unref(c->waiting.settings);
+	generations_fini(&c->generations);
+	heap_fini(&c->due);
+	free(c->slots);
+	free(c);
+}
+
+int cluster_reserve(struct cluster *c, unsigned count)
+{
+	struct slot *slots;
+
+	if (count <= c->cap)
+		return 0;
+	/* each worker of another generation, one in force, one to come */
+	if (generations_reserve(&c->generations, 2 * count + 3) == -1 ||
+		heap_reserve(&c->due, count) == -1)
+		return -1;
+	slots = realloc(c->slots, count * sizeof(*slots));
+	if (slots == NULL)
+		return -1;
+	(void)memset(slots + c->cap, 0, (count - c->cap) * sizeof(*slots));
+	c->slots = slots;
+	c->cap = count;
+	return 0;
+}
+
+/* ---- stopping and beginning anew ---- */
+
+static void begin_stop(struct cluster *c)
+{
+	c->stopping = true;
+	cluster_sweep(c);
+	rollout_cancel(c);
+}
+
+void cluster_give_up(struct cluster *c, int status)
+{
+	c->failed = true;
+	c->status = status;
+	begin_stop(c);
+}
+
+void cluster_revive(struct cluster *c)
+{
+	c->life++;
+	c->lived = false;
+	c->was_all_ready = false;
+	c->stopping = false;
+	c->at_once = false;
+	c->asked_to_stop = false;
+	c->failed = false;
+	c->told_end = false;
+	c->status = 0;
+	c->ended = 0;
+	c->deaths = 0;
+	cluster_sweep(c);
+}
+
+static void on_stop(struct cluster *c, const struct event *e)
+{
+	if (c->told_end)
+		return;
+	if (e->at_once || c->asked_to_stop)
+		c->at_once = true;
+	c->asked_to_stop = true;
+	if (c->stopping) {
+		cluster_sweep(c);
+		return;
+	}
+	c->status = 0;
+	begin_stop(c);
+}
+
+static void on_scale(struct cluster *c, const struct event *e)
+{
+	uint32_t count = e->count < c->cap ? e->count : c->cap;
+
+	if (c->stopping && !c->told_end)
+		return;
+	if (c->stopping && count > 0)
+		cluster_revive(c);
+	actions_report(c->out, REPORT_SCALED, 0, 0)->count = count;
+	if (count > c->wanted && c->sweep > c->wanted)
+		c->sweep = c->wanted;
+	c->wanted = count;
+	if (c->count < count)
+		c->count = count;
+	c->shrink = c->count;
+	rollout_wake(c);
+}
+
+/* ---- events about one worker ---- */
+
+static void on_spawned(
+	struct cluster *c, struct worker *w, const struct event *e)
+{
+	struct moment more = {.pid = e->pid};
+
+	(void)slot_tell(c, e->slot, w, ON_SPAWNED, &more);
+}
+
+static void on_ready(struct cluster *c, struct worker *w, const struct event *e)
+{
+	const struct generation *g = cluster_find_generation(c, w->generation);
+
+	generations_learn(&c->generations, w->generation);
+	if (g->settings->ready != READY_ALIVE)
+		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
+}
+
+static void on_worker(struct cluster *c, const struct event *e)
+{
+	struct worker *w = slot_find(c, e->slot, e->worker);
+	struct moment more = {.span = e->span};
+
+	if (w == NULL)
+		return;
+	switch (e->kind) {
+	case EVENT_SPAWNED:
+		on_spawned(c, w, e);
+		break;
+	case EVENT_SPAWN_FAILED:
+		slot_bury(c, e->slot, w, ON_FAILED, &e->ending);
+		break;
+	case EVENT_READY:
+		on_ready(c, w, e);
+		break;
+	case EVENT_LEAVING:
+		(void)slot_tell(c, e->slot, w, ON_LEAVING, NULL);
+		break;
+	case EVENT_EXTEND:
+		(void)slot_tell(c, e->slot, w, ON_EXTEND, &more);
+		break;
+	default:
+		slot_bury(c, e->slot, w, ON_EXIT, &e->ending);
+		break;
+	}
+	heap_set(&c->due, e->slot, c->now);
+}
+
+static void apply(struct cluster *c, const struct event *e)
+{
+	switch (e->kind) {
+	case EVENT_TICK:
+		break;
+	case EVENT_STOP:
+		on_stop(c, e);
+		break;
+	case EVENT_SCALE:
+		on_scale(c, e);
+		break;
+	case EVENT_ROLL:
+		rollout_request(c, e);
+		break;
+	case EVENT_SETTINGS:
+		rollout_settings(c, e);
+		break;
+	case EVENT_LATE:
+		c->lost = nsec_add(c->lost, e->span);
+		break;
+	case EVENT_SPAWNED:
+	case EVENT_SPAWN_FAILED:
+	case EVENT_READY:
+	case EVENT_LEAVING:
+	case EVENT_EXTEND:
+	case EVENT_EXITED:
+		on_worker(c, e);
+		break;
+	}
+}
+
+/* ---- settling ---- */
+
+/* Empty slots at the end that nobody wants are no slots any more. */
+static void trim(struct cluster *c)
+{
+	while (c->count > c->wanted) {
+		struct slot *s = &c->slots[c->count - 1];
+
+		if (s->main.state != WORKER_NONE ||
+			s->other.state != WORKER_NONE)
+			break;
+		c->count--;
+		heap_set(&c->due, c->count, NSEC_NEVER);
+		*s = (struct slot){.life = c->life};
+	}
+	if (c->shrink > c->count)
+		c->shrink = c->count;
+}
+
+/* Settle one slot that needs it; false if none does, or none can be now. */
+static bool settle_one(struct cluster *c)
+{
+	if (c->shrink > c->wanted) {
+		(void)slot_settle(c, --c->shrink);
+		trim(c);
+		return true;
+	}
+	if (heap_first_due(&c->due) <= c->now) {
+		bool done = slot_settle(c, heap_first(&c->due));
+
+		trim(c);
+		return done;
+	}
+	if (c->sweep < c->count) {
+		(void)slot_settle(c, c->sweep++);
+		trim(c);
+		return true;
+	}
+	return rollout_advance(c);
+}
+
+static void settle(struct cluster *c)
+{
+	const unsigned most = ACTIONS_MAX - ROOM_FOR_A_LOOK - ROOM_FOR_THE_END;
+
+	c->more = true;
+	for (unsigned looks = 0; looks < LOOKS_AT_ONCE; looks++) {
+		if (c->out->count > most)
+			return;
+		if (!settle_one(c)) {
+			c->more = false;
+			return;
+		}
+	}
+}
+
+/* Nothing is left to be settled at this moment. */
+static bool is_quiet(const struct cluster *c)
+{
+	return !c->more && heap_first_due(&c->due) > c->now;
+}
+
+/* ---- what it all comes to ---- */
+
+bool cluster_is_all_ready(const struct cluster *c)
+{
+	if (c->stopping)
+		return false;
+	return c->wanted == 0 ||
+		(c->ready > 0 && c->ready + c->ended >= c->wanted);
+}
+
+static enum cluster_state state_now(const struct cluster *c)
+{
+	if (c->failed)
+		return CLUSTER_FAILED;
+	if (c->stopping)
+		return c->alive > 0 ? CLUSTER_STOPPING : CLUSTER_STOPPED;
+	if (c->rollout.under_way && !c->rollout.fresh)
+		return CLUSTER_ROLLING;
+	if (!c->was_all_ready)
+		return CLUSTER_STARTING;
+	return c->all_ready ? CLUSTER_RUNNING : CLUSTER_DEGRADED;
+}
+
+static void note_all_ready(struct cluster *c)
+{
+	bool all_ready = cluster_is_all_ready(c);
+
+	if (all_ready && !c->all_ready)
+		actions_report(c->out, REPORT_ALL_READY, 0, 0)->count =
+			c->ready;
+	c->all_ready = all_ready;
+	c->was_all_ready |= all_ready;
+}
+
+/* Did the restart policy let the last slot end? */
+static bool is_over(const struct cluster *c)
+{
+	return !c->stopping && c->wanted > 0 && c->ended >= c->wanted &&
+		c->alive == 0 && (!c->rollout.under_way || c->rollout.fresh);
+}
+
+static void conclude(struct cluster *c)
+{
+	enum cluster_state state;
+
+	if (is_quiet(c) || c->stopping)
+		note_all_ready(c);
+	if (is_quiet(c) && is_over(c))
+		begin_stop(c);
+	state = state_now(c);
+	if (state != c->state)
+		actions_report(c->out, REPORT_STATE, 0, 0)->state = state;
+	c->state = state;
+	if (!c->stopping || c->alive > 0 || c->told_end)
+		return;
+	c->told_end = true;
+	actions_add(c->out, ACTION_ENDED, 0, 0)->status = c->status;
+}
+
+void cluster_handle(
+	struct cluster *c, const struct event *event, struct actions *out)
+{
+	out->count = 0;
+	c->out = out;
+	if (c->now < event->now)
+		c->now = event->now;
+	c->spawns_left = SPAWNS_AT_ONCE;
+	if (event->kind == EVENT_SPAWNED || event->kind == EVENT_SPAWN_FAILED)
+		c->spawns_left = 0;
+	apply(c, event);
+	settle(c);
+	conclude(c);
+	generations_forget(&c->generations, c->generation,
+		c->rollout.under_way ? c->rollout.to : c->generation);
+	c->out = NULL;
+}
+
+nsec_t cluster_next_deadline(const struct cluster *c)
+{
+	nsec_t due = heap_first_due(&c->due);
+
+	if (c->more || c->sweep < c->count || c->shrink > c->wanted)
+		return nsec_min(due, c->now);
+	return due;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_INSIDE_H
+#define CORE_INSIDE_H
+
+#include "core/cluster.h"
+#include "core/generation.h"
+#include "core/heap.h"
+#include "core/rollout.h"
+#include "core/slot.h"
+
+/*
+ * What a cluster is made of; for the files of core/ alone.
+ *
+ * Slots at and above `wanted` leave.  Counters are kept, never counted.  What
+ * concerns all slots is a cursor that goes over them a few at a time.
+ */
+struct cluster {
+	struct slot *slots;
+	uint32_t cap;
+	uint32_t count; /* in use: wanted, or leaving */
+	uint32_t wanted;
+	struct heap due; /* when each slot is to be settled, or earlier */
+	uint32_t sweep;  /* slots from here on are still to be settled */
+	uint32_t shrink; /* so too, from here downwards, above `wanted` */
+	bool more;       /* the last call stopped before all was done */
+
+	struct actions *out; /* during cluster_handle() */
+	nsec_t now;          /* of the latest event */
+	nsec_t lost;         /* nclust stood still for so long in all */
+	unsigned spawns_left;
+	uint64_t random;
+	uint64_t last_worker; /* id */
+	uint32_t in_turn;     /* where the next signal goes, or behind it */
+
+	struct generations generations;
+	unsigned generation; /* in force */
+	unsigned last_generation;
+	unsigned last_command;
+	struct rollout rollout;
+	struct rollout_request waiting;
+	unsigned last_rollout;  /* id; those that go back count too */
+	unsigned asked_rollout; /* id of the latest request */
+
+	unsigned alive;
+	unsigned ready;
+	unsigned ended; /* slots that are not started again */
+	bool ever_ready;
+
+	unsigned life;      /* counts revivals */
+	bool lived;         /* was a worker ready in this life? */
+	bool was_all_ready; /* and all of them at once? */
+	bool stopping;      /* no slot is wanted */
+	bool at_once;
+	bool asked_to_stop;
+	bool failed;
+	bool told_end;
+	int status; /* to end with */
+
+	enum cluster_state state; /* last told */
+	bool all_ready;
+	uint16_t surprises[WORKER_STATES]; /* bits: events already told */
+	unsigned surprised;
+
+	unsigned deaths; /* unasked ones, counted up; the ring's head */
+	nsec_t died[GIVE_UP_MAX];
+};
+
+static inline bool cluster_wants(const struct cluster *c, uint32_t i)
+{
+	return i < c->wanted && !c->stopping;
+}
+
+static inline struct generation *cluster_find_generation(
+	const struct cluster *c, unsigned number)
+{
+	return generations_find(&c->generations, number);
+}
+
+/* The generation in force. */
+static inline struct generation *cluster_in_force(const struct cluster *c)
+{
+	return cluster_find_generation(c, c->generation);
+}
+
+/* Have all slots settled. */
+static inline void cluster_sweep(struct cluster *c)
+{
+	c->sweep = 0;
+}
+
+/* Stop all workers; `failed` with that status. */
+void cluster_give_up(struct cluster *c, int status);
+
+/* Nothing ran any more: begin anew. */
+void cluster_revive(struct cluster *c);
+
+bool cluster_is_all_ready(const struct cluster *c);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/inside.h"
+
+/* What the counters should be. */
+struct tally {
+	unsigned alive;
+	unsigned ready;
+	unsigned ended;
+	unsigned turned;
+	unsigned done;
+	unsigned extra;
+	unsigned fewer;
+};
+
+static const char *check_worker(const struct worker *w)
+{
+	bool waits = w->deadline != NSEC_NEVER || w->proven_at != NSEC_NEVER;
+
+	switch (w->state) {
+	case WORKER_STARTING:
+	case WORKER_STOPPING:
+	case WORKER_KILLED:
+		return waits ? NULL : "a worker waits without a deadline";
+	default:
+		return waits ? "a deadline outlived its state" : NULL;
+	}
+}
+
+static void tally_worker(struct tally *t, const struct worker *w)
+{
+	t->alive += w->state != WORKER_NONE;
+	t->ready += w->state == WORKER_READY;
+}
+
+static void tally_slot(
+	struct tally *t, const struct cluster *c, const struct slot *s)
+{
+	tally_worker(t, &s->main);
+	tally_worker(t, &s->other);
+	if (s->life == c->life)
+		t->ended += s->ended != SLOT_GOES_ON;
+	if (!rollout_has_turned(c, s))
+		return;
+	t->turned++;
+	t->done += s->step == STEP_NONE;
+	t->extra += s->step == STEP_EXTRA;
+	t->fewer += s->step == STEP_FEWER;
+}
+
+/* Would it be looked at in time? */
+static const char *check_due(const struct cluster *c, uint32_t i)
+{
+	const struct slot *s = &c->slots[i];
+	nsec_t due = heap_due(&c->due, i);
+	bool comes = i >= c->sweep || (i >= c->wanted && i < c->shrink);
+
+	if (comes)
+		return NULL;
+	if (due > worker_due(&s->main, c->lost) ||
+		due > worker_due(&s->other, c->lost))
+		return "a worker's deadline is not in the heap";
+	if (cluster_wants(c, i) && s->main.state == WORKER_NONE &&
+		s->ended == SLOT_GOES_ON && due > s->retry)
+		return "an empty slot is not in the heap";
+	return NULL;
+}
+
+static const char *check_slot(const struct cluster *c, uint32_t i)
+{
+	const struct slot *s = &c->slots[i];
+	const char *wrong = check_worker(&s->main);
+
+	if (wrong == NULL)
+		wrong = check_worker(&s->other);
+	if (wrong == NULL)
+		wrong = check_due(c, i);
+	if (wrong == NULL && s->main.state != WORKER_NONE &&
+		s->main.id == s->other.id)
+		wrong = "one worker is there twice";
+	return wrong;
+}
+
+static const char *check_generation(
+	const struct cluster *c, const struct generation *g)
+{
+	unsigned workers = 0;
+	unsigned serving = 0;
+
+	for (uint32_t i = 0; i < c->count; i++) {
+		const struct worker *both[] = {
+			&c->slots[i].main, &c->slots[i].other};
+
+		for (int k = 0; k < 2; k++) {
+			if (both[k]->state == WORKER_NONE ||
+				both[k]->generation != g->number)
+				continue;
+			workers++;
+			serving += worker_is_serving(both[k]);
+		}
+	}
+	if (workers != g->workers)
+		return "a generation miscounts its workers";
+	return serving == g->serving ? NULL
+				     : "a generation miscounts who serves";
+}
+
+static const char *check_heap(const struct heap *h)
+{
+	for (uint32_t place = 0; place < h->count; place++) {
+		if (h->where[h->order[place]] != place + 1)
+			return "the heap has lost a slot";
+		if (place > 0 &&
+			h->due[h->order[(place - 1) / 2]] >
+				h->due[h->order[place]])
+			return "the heap is out of order";
+	}
+	return NULL;
+}
+
+static const char *check_tally(const struct cluster *c, const struct tally *t)
+{
+	const struct rollout *r = &c->rollout;
+
+	if (t->alive != c->alive)
+		return "the alive are miscounted";
+	if (t->ready != c->ready)
+		return "the ready are miscounted";
+	if (t->ended != c->ended)
+		return "the ended slots are miscounted";
+	if (!r->under_way || r->fresh)
+		return NULL;
+	if (t->turned != r->turned || t->done != r->done)
+		return "the rollout miscounts its slots";
+	if (t->extra != r->extra || t->fewer != r->fewer)
+		return "the rollout miscounts its steps";
+	return NULL;
+}
+
+const char *cluster_check(const struct cluster *c)
+{
+	struct tally t = {0};
+	const char *wrong = check_heap(&c->due);
+
+	for (uint32_t i = 0; i < c->count && wrong == NULL; i++) {
+		wrong = check_slot(c, i);
+		tally_slot(&t, c, &c->slots[i]);
+	}
+	for (unsigned i = 0; i < c->generations.count && wrong == NULL; i++)
+		wrong = check_generation(c, &c->generations.list[i]);
+	return wrong != NULL ? wrong : check_tally(c, &t);
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/rollout.h"
+
+#include "core/inside.h"
+
+#include <assert.h>
+
+bool rollout_has_turned(const struct cluster *c, const struct slot *s)
+{
+	return c->rollout.under_way && !c->rollout.fresh &&
+		s->turn == c->rollout.id;
+}
+
+bool rollout_replaces(const struct cluster *c, const struct worker *w)
+{
+	const struct rollout *r = &c->rollout;
+
+	if (!r->going_back)
+		return w->generation != r->to;
+	return cluster_find_generation(c, w->generation)->settings !=
+		cluster_find_generation(c, r->to)->settings;
+}
+
+/* How many slots it has to come to. */
+static unsigned slots_of(const struct cluster *c)
+{
+	if (c->rollout.scope == SLOT_ALL)
+		return c->wanted;
+	return c->rollout.scope < c->wanted ? 1 : 0;
+}
+
+void rollout_wake(struct cluster *c)
+{
+	c->rollout.pass = 0;
+	c->rollout.cursor = 0;
+	c->rollout.at_end = false;
+}
+
+/* ---- beginning and ending ---- */
+
+static void begin(struct cluster *c, unsigned id, uint32_t scope,
+	struct cluster_settings *settings, bool command_changed)
+{
+	unsigned number = ++c->last_generation;
+	struct generation *added =
+		generations_add(&c->generations, number, settings);
+	const struct generation *from = cluster_in_force(c);
+	struct report *report;
+
+	added->command = from->command;
+	added->says_ready = from->says_ready;
+	if (command_changed) {
+		added->command = ++c->last_command;
+		added->says_ready = false;
+	}
+	c->rollout = (struct rollout){
+		.under_way = true,
+		.id = id,
+		.to = number,
+		.scope = scope,
+		.since = c->now,
+		.last = SLOT_ALL,
+	};
+	report = actions_report(c->out, REPORT_ROLLOUT_STARTED, 0, 0);
+	report->rollout = id;
+	report->generation = number;
+	report->count = slots_of(c);
+}
+
+static struct report *report_end(
+	struct cluster *c, enum report_kind kind, unsigned id)
+{
+	struct report *report = actions_report(c->out, kind, 0, 0);
+
+	report->rollout = id;
+	return report;
+}
+
+static void begin_waiting(struct cluster *c)
+{
+	struct rollout_request waiting = c->waiting;
+
+	c->waiting = (struct rollout_request){0};
+	if (waiting.settings == NULL)
+		waiting.settings =
+			cluster_settings_ref(cluster_in_force(c)->settings);
+	begin(c, waiting.id, waiting.scope, waiting.settings,
+		waiting.command_changed);
+}
+
+static void finish(struct cluster *c)
+{
+	struct report *report =
+		report_end(c, REPORT_ROLLOUT_DONE, c->rollout.id);
+
+	report->generation = c->rollout.to;
+	report->count = c->rollout.done;
+	c->generation = c->rollout.to;
+	c->rollout.under_way = false;
+	if (c->waiting.there)
+		begin_waiting(c);
+}
+
+/* Does a worker serve by other settings than those in force? */
+static bool must_go_back(const struct cluster *c)
+{
+	const struct cluster_settings *right = cluster_in_force(c)->settings;
+
+	for (unsigned i = 0; i < c->generations.count; i++) {
+		const struct generation *g = &c->generations.list[i];
+
+		if (g->serving > 0 && g->settings != right)
+			return true;
+	}
+	return false;
+}
+
+static void go_back(struct cluster *c)
+{
+	struct cluster_settings *settings =
+		cluster_settings_ref(cluster_in_force(c)->settings);
+
+	begin(c, ++c->last_rollout, SLOT_ALL, settings, false);
+	c->rollout.going_back = true;
+}
+
+void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
+	const struct ending *ending, enum why why, nsec_t age)
+{
+	struct rollout *r = &c->rollout;
+	struct report *report = report_end(c, REPORT_ROLLOUT_FAILED, r->id);
+	bool changed_settings;
+
+	report->slot = i;
+	report->worker = w->id;
+	report->pid = w->pid;
+	report->generation = r->to;
+	report->ending = *ending;
+	report->why = why;
+	report->age = age;
+	report->was_ready = worker_was_ready(w);
+	r->under_way = false;
+	cluster_sweep(c);
+	if (r->fresh)
+		return;
+	cluster_find_generation(c, r->to)->rejected = WHY_ROLL_FAILED;
+	changed_settings = cluster_find_generation(c, r->to)->settings !=
+		cluster_in_force(c)->settings;
+	if (c->waiting.there && c->waiting.scope == SLOT_ALL)
+		begin_waiting(c);
+	else if (changed_settings && !r->going_back && must_go_back(c))
+		go_back(c);
+	else if (c->waiting.there)
+		begin_waiting(c);
+}
+
+static void report_refused(struct cluster *c, unsigned id)
+{
+	report_end(c, REPORT_ROLLOUT_FAILED, id)->why = WHY_STOP;
+}
+
+static void drop_waiting(struct cluster *c)
+{
+	if (c->waiting.settings != NULL)
+		cluster_settings_unref(c->waiting.settings);
+	c->waiting = (struct rollout_request){0};
+}
+
+void rollout_cancel(struct cluster *c)
+{
+	if (c->rollout.under_way)
+		report_refused(c, c->rollout.id);
+	c->rollout.under_way = false;
+	if (c->waiting.there)
+		report_refused(c, c->waiting.id);
+	drop_waiting(c);
+}
+
+/* ---- requests ---- */
+
+/* Generations that would be old ones if another were begun now. */
+static unsigned old_ones(const struct cluster *c)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < c->generations.count; i++) {
+		const struct generation *g = &c->generations.list[i];
+		bool leaves = g->number == c->rollout.to && g->serving == 0;
+
+		if (g->workers > 0 && !leaves)
+			count++;
+	}
+	return count;
+}
+
+static bool has_to_wait(const struct cluster *c, const struct event *e)
+{
+	const struct rollout *r = &c->rollout;
+
+	if (r->fresh)
+		return false;
+	if (e->slot != SLOT_ALL && r->scope != e->slot)
+		return true;
+	return old_ones(c) > cluster_settings(c)->old_generations;
+}
+
+/* Of those that wait the last one wins, with all that the others wanted. */
+static void wait_for_turn(struct cluster *c, const struct event *e, unsigned id)
+{
+	struct rollout_request *w = &c->waiting;
+
+	if (w->there) {
+		(void)report_end(c, REPORT_ROLLOUT_SUPERSEDED, w->id);
+		if (w->scope != e->slot)
+			w->scope = SLOT_ALL;
+	} else {
+		w->scope = e->slot;
+	}
+	w->there = true;
+	w->id = id;
+	w->command_changed |= e->command_changed;
+	if (e->settings == NULL)
+		return;
+	if (w->settings != NULL)
+		cluster_settings_unref(w->settings);
+	w->settings = e->settings;
+}
+
+/* The one under way ends; its workers that are not ready yet go. */
+static void supersede(struct cluster *c)
+{
+	struct generation *to = cluster_find_generation(c, c->rollout.to);
+
+	(void)report_end(c, REPORT_ROLLOUT_SUPERSEDED, c->rollout.id);
+	c->rollout.under_way = false;
+	if (!c->rollout.fresh)
+		to->rejected = WHY_ROLL;
+	cluster_sweep(c);
+}
+
+/* All that ran is gone: the new generation is in force at once. */
+static void begin_afresh(struct cluster *c, unsigned id,
+	struct cluster_settings *settings, bool command_changed)
+{
+	cluster_revive(c);
+	begin(c, id, SLOT_ALL, settings, command_changed);
+	c->rollout.fresh = true;
+	c->generation = c->rollout.to;
+}
+
+void rollout_request(struct cluster *c, const struct event *e)
+{
+	unsigned id = ++c->last_rollout;
+	struct cluster_settings *settings = e->settings;
+
+	c->asked_rollout = id;
+	if (c->stopping && !c->told_end) {
+		report_refused(c, id);
+		if (settings != NULL)
+			cluster_settings_unref(settings);
+		return;
+	}
+	if (c->rollout.under_way && has_to_wait(c, e)) {
+		wait_for_turn(c, e, id);
+		return;
+	}
+	if (settings == NULL) {
+		unsigned latest =
+			c->rollout.under_way ? c->rollout.to : c->generation;
+
+		settings = cluster_settings_ref(
+			cluster_find_generation(c, latest)->settings);
+	}
+	if (c->stopping) {
+		begin_afresh(c, id, settings, e->command_changed);
+		return;
+	}
+	if (c->rollout.under_way)
+		supersede(c);
+	begin(c, id, e->slot, settings, e->command_changed);
+}
+
+void rollout_settings(struct cluster *c, const struct event *e)
+{
+	unsigned latest = c->rollout.under_way ? c->rollout.to : c->generation;
+	struct generation *to = cluster_find_generation(c, latest);
+
+	if (c->waiting.there && c->waiting.settings != NULL) {
+		cluster_settings_unref(c->waiting.settings);
+		c->waiting.settings = e->settings;
+		c->waiting.command_changed |= e->command_changed;
+		return;
+	}
+	if (e->command_changed) {
+		to->command = ++c->last_command;
+		to->says_ready = false;
+	}
+	if (e->settings == NULL)
+		return;
+	generations_replace(&c->generations, to->settings, e->settings);
+	cluster_settings_unref(e->settings);
+}
+
+/* ---- one step after the other ---- */
+
+static void release_step(struct cluster *c, struct slot *s)
+{
+	if (s->step == STEP_EXTRA)
+		c->rollout.extra--;
+	else if (s->step == STEP_FEWER)
+		c->rollout.fewer--;
+	s->step = STEP_NONE;
+}
+
+void rollout_look(struct cluster *c, uint32_t i)
+{
+	struct slot *s = &c->slots[i];
+	struct report *report;
+
+	if (!rollout_has_turned(c, s) || s->step == STEP_NONE ||
+		s->other.state != WORKER_NONE)
+		return;
+	if (s->ended == SLOT_GOES_ON &&
+		(s->main.state != WORKER_READY ||
+			s->main.generation != c->rollout.to))
+		return;
+	release_step(c, s);
+	backoff_reset(&s->backoff);
+	c->rollout.done++;
+	report = report_end(c, REPORT_ROLLOUT_STEP, c->rollout.id);
+	report->slot = i;
+	report->worker = s->main.id;
+	report->count = c->rollout.done;
+}
+
+void rollout_drop_slot(struct cluster *c, uint32_t i)
+{
+	struct slot *s = &c->slots[i];
+
+	if (!rollout_has_turned(c, s))
+		return;
+	c->rollout.turned--;
+	if (s->step == STEP_NONE)
+		c->rollout.done--;
+	release_step(c, s);
+	s->turn = 0;
+}
+
+/* What kind of step may be taken at this slot now, if any. */
+static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
+{
+	const struct rollout *r = &c->rollout;
+	const struct cluster_settings *settings =
+		cluster_find_generation(c, r->to)->settings;
+	unsigned fewer = settings->max_unavailable;
+	unsigned extra = settings->surge;
+	bool is_empty = s->main.state == WORKER_NONE;
+
+	if (extra == 0 && fewer == 0)
+		extra = 1;
+	if (r->extra < extra && (is_empty || c->alive < c->wanted + extra))
+		return STEP_EXTRA;
+	if (r->fewer < fewer &&
+		(s->main.state != WORKER_READY || c->ready + fewer > c->wanted))
+		return STEP_FEWER;
+	return STEP_NONE;
+}
+
+/* Come to this slot, if that is possible now. */
+static bool turn(struct cluster *c, uint32_t i)
+{
+	struct slot *s = &c->slots[i];
+	enum slot_step step = choose_step(c, s);
+
+	if (step == STEP_NONE)
+		return false;
+	s->turn = c->rollout.id;
+	s->step = step;
+	c->rollout.turned++;
+	c->rollout.last = i;
+	if (step == STEP_EXTRA)
+		c->rollout.extra++;
+	else
+		c->rollout.fewer++;
+	if (s->ended != SLOT_GOES_ON) {
+		s->ended = SLOT_GOES_ON;
+		c->ended--;
+	}
+	s->retry = c->now;
+	(void)slot_settle(c, i);
+	return true;
+}
+
+static void turn_silently(struct cluster *c, struct slot *s)
+{
+	s->turn = c->rollout.id;
+	s->step = STEP_NONE;
+	c->rollout.turned++;
+	c->rollout.done++;
+}
+
+static bool is_candidate(const struct cluster *c, const struct slot *s)
+{
+	const struct rollout *r = &c->rollout;
+
+	if (rollout_has_turned(c, s))
+		return false;
+	if (s->main.state == WORKER_NONE)
+		return r->pass == 0;
+	return s->main.generation == r->pass && s->other.state == WORKER_NONE &&
+		!worker_is_going(&s->main);
+}
+
+/* The cursor has seen all slots: those of the next generation. */
+static bool next_pass(struct cluster *c)
+{
+	struct rollout *r = &c->rollout;
+
+	r->cursor = 0;
+	r->pass = generations_next(&c->generations, r->pass);
+	r->at_end = r->pass == 0;
+	return !r->at_end;
+}
+
+static bool advance_one_slot(struct cluster *c)
+{
+	struct slot *s = &c->slots[c->rollout.scope];
+
+	if (rollout_has_turned(c, s) || s->other.state != WORKER_NONE ||
+		worker_is_going(&s->main))
+		return false;
+	return turn(c, c->rollout.scope);
+}
+
+bool rollout_advance(struct cluster *c)
+{
+	struct rollout *r = &c->rollout;
+	struct slot *s;
+
+	if (!r->under_way)
+		return false;
+	if (r->fresh) {
+		if (!cluster_is_all_ready(c) && c->ended < c->wanted)
+			return false;
+		finish(c);
+		return true;
+	}
+	if (r->turned >= slots_of(c) && r->extra == 0 && r->fewer == 0) {
+		finish(c);
+		return true;
+	}
+	if (r->scope != SLOT_ALL)
+		return advance_one_slot(c);
+	if (r->at_end)
+		return false;
+	if (r->cursor >= c->wanted)
+		return next_pass(c);
+	s = &c->slots[r->cursor];
+	if (is_candidate(c, s)) {
+		if (s->main.state != WORKER_NONE &&
+			!rollout_replaces(c, &s->main))
+			turn_silently(c, s);
+		else if (!turn(c, r->cursor))
+			return false;
+	}
+	r->cursor++;
+	return true;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_ROLLOUT_H
+#define CORE_ROLLOUT_H
+
+#include "core/event.h"
+#include "core/slot.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A rollout replaces all workers of a cluster, or of one slot, by those of a
+ * new generation.  It comes to a few slots at a time (`surge`,
+ * `max-unavailable`); a slot's step is over when its new worker is ready and
+ * its old one gone.  The first failure of a new worker ends it, and what it
+ * had changed goes back to the settings of before the same way.
+ */
+struct rollout {
+	bool under_way;
+	bool fresh; /* nothing ran: all slots start at once, it only watches */
+	bool going_back;
+	unsigned id;
+	unsigned to;    /* generation */
+	uint32_t scope; /* one slot, or SLOT_ALL */
+	nsec_t since;
+
+	unsigned turned; /* slots it came to */
+	unsigned done;   /* of these: their step is over */
+	unsigned extra;  /* steps under way of each kind */
+	unsigned fewer;
+
+	/* The search for the next one: first the empty slots, then one
+	 * generation after the other. */
+	unsigned pass; /* generation; 0: the empty ones */
+	uint32_t cursor;
+	bool at_end;   /* nothing was left to do: woken by a death */
+	uint32_t last; /* that it came to */
+};
+
+/* A rollout that has to wait for the one under way. */
+struct rollout_request {
+	bool there;
+	unsigned id;
+	uint32_t scope;
+	bool command_changed;
+	struct cluster_settings *settings; /* owned; NULL: those in force */
+};
+
+struct cluster;
+
+void rollout_request(struct cluster *c, const struct event *e);
+
+/* Look for the next step; false if there is nothing to do for now. */
+bool rollout_advance(struct cluster *c);
+
+/* Has the rollout come to this slot? */
+bool rollout_has_turned(const struct cluster *c, const struct slot *s);
+
+/* Is this worker one that it replaces? */
+bool rollout_replaces(const struct cluster *c, const struct worker *w);
+
+/* The slot has been settled: its step may be over. */
+void rollout_look(struct cluster *c, uint32_t i);
+
+/* The slot is not part of the cluster any more. */
+void rollout_drop_slot(struct cluster *c, uint32_t i);
+
+/* A slot became free, or there is one more: look again. */
+void rollout_wake(struct cluster *c);
+
+/* A worker of the new generation has failed. */
+void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
+	const struct ending *ending, enum why why, nsec_t age);
+
+/* The cluster stops: what is under way or waits has failed. */
+void rollout_cancel(struct cluster *c);
+
+/* New settings without a rollout; the reference is handed over. */
+void rollout_settings(struct cluster *c, const struct event *e);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/inside.h"
+
+uint32_t cluster_next_in_turn(struct cluster *c, bool first)
+{
+	uint32_t from = first || c->in_turn >= c->count ? 0 : c->in_turn;
+
+	if (c->ready == 0)
+		return SLOT_ALL;
+	for (uint32_t looked = 0; looked < c->count; looked++) {
+		uint32_t i = (from + looked) % c->count;
+
+		if (c->slots[i].main.state != WORKER_READY)
+			continue;
+		if (!first)
+			c->in_turn = i + 1;
+		return i;
+	}
+	return SLOT_ALL;
+}

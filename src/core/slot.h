@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_SLOT_H
+#define CORE_SLOT_H
+
+#include "core/backoff.h"
+#include "core/event.h"
+#include "core/worker.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A slot is one lasting place in a cluster.  It bears one worker after the
+ * other; only while it is rolled it holds two: beside `main` its successor,
+ * until that is ready and takes the place, and from then on the predecessor,
+ * until it is gone.
+ *
+ * A slot is level-triggered: slot_settle() compares what is wanted with what
+ * is there and does or asks for what is missing.  It may be called at any
+ * time and any number of times.
+ */
+enum slot_step { /* what the rollout that has come to it does here */
+	STEP_NONE,
+	STEP_EXTRA, /* the new one first, beside the old one */
+	STEP_FEWER, /* the old one goes first */
+};
+
+enum slot_end {
+	SLOT_GOES_ON,
+	SLOT_ENDED_WELL,
+	SLOT_ENDED_BADLY,
+};
+
+struct slot {
+	struct worker main;
+	struct worker other;
+	struct backoff backoff;
+	nsec_t retry; /* not filled before */
+	nsec_t last_age;
+	struct ending last;
+	enum why last_why;
+	unsigned restarts;
+	unsigned life; /* of the cluster: an older one is forgotten */
+	unsigned turn; /* the latest rollout that came to it */
+	enum slot_step step;
+	enum slot_end ended; /* not started again */
+};
+
+struct cluster;
+
+/* Returns false where it must be called again, with the next event. */
+bool slot_settle(struct cluster *c, uint32_t i);
+
+/* Its worker of that id, or NULL. */
+struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id);
+
+/* Tell a worker of the slot; false where its state does not know the event. */
+bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
+	enum worker_event event, const struct moment *more);
+
+/* Ask a worker of the slot to stop, for that reason, unless it was asked. */
+void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why);
+
+/* A worker has ended, as `event` says. */
+void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
+	enum worker_event event, const struct ending *ending);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "core/inside.h"
+
+const struct cluster_settings *cluster_settings(const struct cluster *c)
+{
+	return cluster_in_force(c)->settings;
+}
+
+enum cluster_state cluster_state(const struct cluster *c)
+{
+	return c->state;
+}
+
+unsigned cluster_wanted(const struct cluster *c)
+{
+	return c->wanted;
+}
+
+unsigned cluster_ready(const struct cluster *c)
+{
+	return c->ready;
+}
+
+unsigned cluster_alive(const struct cluster *c)
+{
+	return c->alive;
+}
+
+unsigned cluster_generation(const struct cluster *c)
+{
+	return c->generation;
+}
+
+uint32_t cluster_slots(const struct cluster *c)
+{
+	return c->count;
+}
+
+bool cluster_ever_ready(const struct cluster *c)
+{
+	return c->ever_ready;
+}
+
+bool cluster_knows_notify(const struct cluster *c)
+{
+	return cluster_in_force(c)->says_ready;
+}
+
+unsigned cluster_last_rollout(const struct cluster *c)
+{
+	return c->asked_rollout;
+}
+
+static enum slot_state state_of_worker(const struct worker *w)
+{
+	switch (w->state) {
+	case WORKER_ASKED:
+	case WORKER_STARTING:
+		return SLOT_STARTING;
+	case WORKER_READY:
+		return SLOT_READY;
+	case WORKER_LEAVING:
+		return SLOT_DRAINING;
+	case WORKER_UNWANTED:
+	case WORKER_STOPPING:
+	case WORKER_KILLED:
+		return SLOT_STOPPING;
+	case WORKER_NONE:
+	case WORKER_STATES:
+		break;
+	}
+	return SLOT_EMPTY;
+}
+
+static enum slot_state state_of_empty(
+	const struct cluster *c, uint32_t i, const struct slot *s)
+{
+	if (s->life != c->life)
+		return SLOT_EMPTY;
+	if (s->ended == SLOT_ENDED_WELL)
+		return SLOT_ENDED;
+	if (s->ended == SLOT_ENDED_BADLY || c->failed)
+		return SLOT_FAILED;
+	if (cluster_wants(c, i) && s->retry > c->now)
+		return SLOT_BACKOFF;
+	return SLOT_EMPTY;
+}
+
+static void add_worker(struct slot_view *view, const struct worker *w)
+{
+	if (w->state == WORKER_NONE)
+		return;
+	view->worker[view->workers++] = (struct worker_view){
+		.id = w->id,
+		.pid = w->pid,
+		.generation = w->generation,
+		.state = state_of_worker(w),
+		.born = w->born,
+		.ready_at = w->ready_at,
+	};
+}
+
+void cluster_view_slot(
+	const struct cluster *c, uint32_t slot, struct slot_view *view)
+{
+	const struct slot *s;
+
+	*view = (struct slot_view){.next_try = NSEC_NEVER};
+	if (slot >= c->count)
+		return;
+	s = &c->slots[slot];
+	add_worker(view, &s->main);
+	add_worker(view, &s->other);
+	view->state = view->workers > 0 ? view->worker[0].state
+					: state_of_empty(c, slot, s);
+	if (view->state == SLOT_BACKOFF)
+		view->next_try = s->retry;
+	view->restarts = s->restarts;
+	view->last = s->last;
+	view->last_why = s->last_why;
+	view->last_age = s->last_age;
+}
+
+/* The slot that the rollout waits for. */
+static uint32_t waited_for(const struct cluster *c)
+{
+	const struct rollout *r = &c->rollout;
+
+	if (r->extra == 0 && r->fewer == 0)
+		return SLOT_ALL;
+	if (r->last < c->count && rollout_has_turned(c, &c->slots[r->last]) &&
+		c->slots[r->last].step != STEP_NONE)
+		return r->last;
+	for (uint32_t i = 0; i < c->count; i++)
+		if (rollout_has_turned(c, &c->slots[i]) &&
+			c->slots[i].step != STEP_NONE)
+			return i;
+	return SLOT_ALL;
+}
+
+void cluster_view_rollout(const struct cluster *c, struct rollout_view *view)
+{
+	const struct rollout *r = &c->rollout;
+
+	*view = (struct rollout_view){.slot = SLOT_ALL};
+	if (!r->under_way)
+		return;
+	*view = (struct rollout_view){
+		.under_way = true,
+		.id = r->id,
+		.to = r->to,
+		.done = r->fresh ? c->ready : r->done,
+		.of = r->scope == SLOT_ALL ? c->wanted : 1,
+		.slot = waited_for(c),
+		.since = r->since,
+		.going_back = r->going_back,
+	};
+}
+
+const char *cluster_state_name(enum cluster_state state)
+{
+	static const char *const names[] = {
+		[CLUSTER_STARTING] = "starting",
+		[CLUSTER_RUNNING] = "running",
+		[CLUSTER_DEGRADED] = "degraded",
+		[CLUSTER_ROLLING] = "rolling",
+		[CLUSTER_STOPPING] = "stopping",
+		[CLUSTER_STOPPED] = "stopped",
+		[CLUSTER_FAILED] = "failed",
+	};
+
+	return (size_t)state < COUNT_OF(names) ? names[state] : "unknown";
+}
+
+const char *slot_state_name(enum slot_state state)
+{
+	static const char *const names[] = {
+		[SLOT_EMPTY] = "empty",
+		[SLOT_STARTING] = "starting",
+		[SLOT_READY] = "ready",
+		[SLOT_DRAINING] = "draining",
+		[SLOT_STOPPING] = "stopping",
+		[SLOT_BACKOFF] = "backoff",
+		[SLOT_FAILED] = "failed",
+		[SLOT_ENDED] = "ended",
+	};
+
+	return (size_t)state < COUNT_OF(names) ? names[state] : "unknown";
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/worker.h"
+
+#include <signal.h>
+
+static void begin(struct worker *w, const struct moment *at)
+{
+	const struct cluster_settings *settings = at->settings;
+	nsec_t patient = at->now - at->lost;
+	struct report *report;
+
+	w->pid = at->pid;
+	w->born = at->now;
+	w->deadline = nsec_add(patient, settings->start_timeout);
+	if (settings->ready == READY_ALIVE ||
+		(settings->ready == READY_AUTO && !at->says_ready)) {
+		w->proven_at = nsec_add(patient, settings->ready_alive);
+		if (w->deadline < w->proven_at)
+			w->deadline = w->proven_at;
+	}
+	report = actions_report(at->out, REPORT_STARTED, at->slot, w->id);
+	report->pid = w->pid;
+	report->generation = w->generation;
+}
+
+static void become_ready(struct worker *w, const struct moment *at)
+{
+	struct report *report;
+
+	w->ready_at = at->now;
+	report = actions_report(at->out, REPORT_READY, at->slot, w->id);
+	report->pid = w->pid;
+	report->generation = w->generation;
+	report->age = at->now - w->born;
+}
+
+static void extend(struct worker *w, const struct moment *at)
+{
+	nsec_t until = nsec_add(at->now - at->lost, at->span);
+
+	if (w->deadline < until)
+		w->deadline = until;
+}
+
+static void note_why(struct worker *w, const struct moment *at)
+{
+	w->why = at->why;
+}
+
+static void send_stop_signal(struct worker *w, const struct moment *at)
+{
+	const struct stop_step *step = &at->settings->stop[w->stop_step];
+
+	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal =
+		step->signal;
+	w->deadline = nsec_add(at->now - at->lost, step->wait);
+}
+
+static void begin_stop(struct worker *w, const struct moment *at)
+{
+	struct report *report;
+
+	w->stop_step = 0;
+	report = actions_report(at->out, REPORT_STOPPING, at->slot, w->id);
+	report->pid = w->pid;
+	report->signal = at->settings->stop[0].signal;
+	report->why = w->why;
+	send_stop_signal(w, at);
+}
+
+static void ask_to_stop(struct worker *w, const struct moment *at)
+{
+	note_why(w, at);
+	begin_stop(w, at);
+}
+
+static void begin_and_stop(struct worker *w, const struct moment *at)
+{
+	begin(w, at);
+	w->proven_at = NSEC_NEVER;
+	begin_stop(w, at);
+}
+
+static void start_took_too_long(struct worker *w, const struct moment *at)
+{
+	struct report *report;
+
+	report = actions_report(at->out, REPORT_START_TIMEOUT, at->slot, w->id);
+	report->pid = w->pid;
+	report->age = at->now - w->born;
+	w->why = WHY_START_TIMEOUT;
+	begin_stop(w, at);
+}
+
+static void report_stop_timeout(
+	const struct worker *w, const struct moment *at, int signal)
+{
+	struct report *report;
+
+	report = actions_report(at->out, REPORT_STOP_TIMEOUT, at->slot, w->id);
+	report->pid = w->pid;
+	report->signal = signal;
+}
+
+static void escalate(struct worker *w, const struct moment *at)
+{
+	w->stop_step++;
+	report_stop_timeout(w, at, at->settings->stop[w->stop_step].signal);
+	send_stop_signal(w, at);
+}
+
+static void kill_group(struct worker *w, const struct moment *at)
+{
+	(void)actions_add(at->out, ACTION_KILL, at->slot, w->id);
+	w->deadline = nsec_add(at->now - at->lost, KILL_GRACE);
+}
+
+static void kill_late(struct worker *w, const struct moment *at)
+{
+	report_stop_timeout(w, at, SIGKILL);
+	kill_group(w, at);
+}
+
+static void kill_now(struct worker *w, const struct moment *at)
+{
+	if (w->why == WHY_ITSELF)
+		note_why(w, at);
+	kill_group(w, at);
+}
+
+static void abandon(struct worker *w, const struct moment *at)
+{
+	struct report *report;
+
+	report = actions_report(at->out, REPORT_UNKILLABLE, at->slot, w->id);
+	report->pid = w->pid;
+	report->why = w->why;
+}
+
+struct step {
+	bool listed;
+	enum worker_state next;
+	void (*run)(struct worker *w, const struct moment *at);
+};
+
+#define GO(state, deed) \
+	{ \
+		true, state, deed \
+	}
+#define STAY(state) \
+	{ \
+		true, state, NULL \
+	}
+
+static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
+	[WORKER_ASKED] =
+		{
+			[ON_SPAWNED] = GO(WORKER_STARTING, begin),
+			[ON_FAILED] = GO(WORKER_NONE, NULL),
+			[ON_STOP] = GO(WORKER_UNWANTED, note_why),
+			[ON_KILL] = GO(WORKER_UNWANTED, note_why),
+		},
+	[WORKER_UNWANTED] =
+		{
+			[ON_SPAWNED] = GO(WORKER_STOPPING, begin_and_stop),
+			[ON_FAILED] = GO(WORKER_NONE, NULL),
+			[ON_STOP] = STAY(WORKER_UNWANTED),
+			[ON_KILL] = STAY(WORKER_UNWANTED),
+		},
+	[WORKER_STARTING] =
+		{
+			[ON_PROVEN] = GO(WORKER_READY, become_ready),
+			[ON_READY] = GO(WORKER_READY, become_ready),
+			[ON_LEAVING] = STAY(WORKER_STARTING),
+			[ON_EXTEND] = GO(WORKER_STARTING, extend),
+			[ON_STOP] = GO(WORKER_STOPPING, ask_to_stop),
+			[ON_KILL] = GO(WORKER_KILLED, kill_now),
+			[ON_DEADLINE] =
+				GO(WORKER_STOPPING, start_took_too_long),
+			[ON_EXIT] = GO(WORKER_NONE, NULL),
+		},
+	[WORKER_READY] =
+		{
+			[ON_READY] = STAY(WORKER_READY),
+			[ON_LEAVING] = GO(WORKER_LEAVING, NULL),
+			[ON_EXTEND] = STAY(WORKER_READY),
+			[ON_STOP] = GO(WORKER_STOPPING, ask_to_stop),
+			[ON_KILL] = GO(WORKER_KILLED, kill_now),
+			[ON_EXIT] = GO(WORKER_NONE, NULL),
+		},
+	[WORKER_LEAVING] =
+		{
+			[ON_READY] = STAY(WORKER_LEAVING),
+			[ON_LEAVING] = STAY(WORKER_LEAVING),
+			[ON_EXTEND] = STAY(WORKER_LEAVING),
+			[ON_STOP] = GO(WORKER_STOPPING, ask_to_stop),
+			[ON_KILL] = GO(WORKER_KILLED, kill_now),
+			[ON_EXIT] = GO(WORKER_NONE, NULL),
+		},
+	[WORKER_STOPPING] =
+		{
+			[ON_READY] = STAY(WORKER_STOPPING),
+			[ON_LEAVING] = STAY(WORKER_STOPPING),
+			[ON_EXTEND] = GO(WORKER_STOPPING, extend),
+			[ON_STOP] = STAY(WORKER_STOPPING),
+			[ON_KILL] = GO(WORKER_KILLED, kill_now),
+			[ON_DEADLINE] = GO(WORKER_STOPPING, escalate),
+			[ON_GRACE_OVER] = GO(WORKER_KILLED, kill_late),
+			[ON_EXIT] = GO(WORKER_NONE, NULL),
+		},
+	[WORKER_KILLED] =
+		{
+			[ON_READY] = STAY(WORKER_KILLED),
+			[ON_LEAVING] = STAY(WORKER_KILLED),
+			[ON_EXTEND] = STAY(WORKER_KILLED),
+			[ON_STOP] = STAY(WORKER_KILLED),
+			[ON_KILL] = STAY(WORKER_KILLED),
+			[ON_DEADLINE] = GO(WORKER_NONE, abandon),
+			[ON_EXIT] = GO(WORKER_NONE, NULL),
+		},
+};
+
+void worker_init(struct worker *w, uint64_t id, unsigned generation)
+{
+	*w = (struct worker){
+		.id = id,
+		.generation = generation,
+		.state = WORKER_ASKED,
+		.ready_at = NSEC_NEVER,
+		.proven_at = NSEC_NEVER,
+		.deadline = NSEC_NEVER,
+	};
+}
+
+bool worker_handle(
+	struct worker *w, enum worker_event event, const struct moment *at)
+{
+	const struct step *step = &steps[w->state][event];
+
+	if (!step->listed)
+		return false;
+	if (step->next != w->state) {
+		w->deadline = NSEC_NEVER; /* it belongs to one state */
+		w->proven_at = NSEC_NEVER;
+	}
+	w->state = step->next;
+	if (step->run != NULL)
+		step->run(w, at);
+	return true;
+}
+
+nsec_t worker_due(const struct worker *w, nsec_t lost)
+{
+	if (w->state == WORKER_NONE)
+		return NSEC_NEVER;
+	return nsec_add(nsec_min(w->deadline, w->proven_at), lost);
+}
+
+enum worker_event worker_due_event(
+	const struct worker *w, const struct cluster_settings *settings)
+{
+	if (w->state == WORKER_STARTING && w->proven_at <= w->deadline)
+		return ON_PROVEN;
+	if (w->state == WORKER_STOPPING &&
+		w->stop_step + 1 >= settings->stop_count)
+		return ON_GRACE_OVER;
+	return ON_DEADLINE;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_WORKER_H
+#define CORE_WORKER_H
+
+#include "base/nsec.h"
+#include "config/settings.h"
+#include "core/action.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A worker is one life of one process: it is born into a slot, may become
+ * ready, is asked to stop, and ends.  It never comes back; the slot bears the
+ * next one.  A worker holds no descriptor and makes no system call: its pidfd
+ * and pipes belong to the `struct child` of the same id (supervisor/child.h).
+ *
+ * Owned by its slot, stored by value.  No pointer to a worker outlives a call
+ * of cluster_handle(); keep the id instead.
+ */
+enum worker_state {
+	WORKER_NONE,
+	WORKER_ASKED,    /* SPAWN is not answered yet */
+	WORKER_UNWANTED, /* so too, and to be stopped once it is there */
+	WORKER_STARTING,
+	WORKER_READY,
+	WORKER_LEAVING, /* was ready, said STOPPING=1 by itself */
+	WORKER_STOPPING,
+	WORKER_KILLED,
+	WORKER_STATES,
+};
+
+enum worker_event {
+	ON_SPAWNED,
+	ON_FAILED, /* the spawn did */
+	ON_PROVEN, /* alive for long enough to be taken as ready */
+	ON_READY,
+	ON_LEAVING,
+	ON_EXTEND,
+	ON_STOP,
+	ON_KILL,
+	ON_DEADLINE,
+	ON_GRACE_OVER, /* the deadline of the last step of the stop */
+	ON_EXIT,
+	WORKER_EVENTS,
+};
+
+/* Deadlines are by the patient clock: that of the events less all the time
+ * that nclust itself stood still (EVENT_LATE). */
+struct worker {
+	uint64_t id;      /* never used twice */
+	nsec_t born;      /* when its spawn was answered */
+	nsec_t ready_at;  /* when it became ready; NSEC_NEVER: it did not */
+	nsec_t proven_at; /* STARTING: ready then; NSEC_NEVER: it must say so */
+	nsec_t deadline;  /* NSEC_NEVER when nothing is awaited */
+	pid_t pid;
+	unsigned generation;
+	unsigned stop_step; /* of settings->stop */
+	enum worker_state state;
+	enum why why; /* it was asked to go */
+};
+
+/* How long a worker may outlive SIGKILL before it is told and forgotten. */
+#define KILL_GRACE (10 * SECOND)
+
+/* What a worker is not told by the event's name. */
+struct moment {
+	nsec_t now;
+	nsec_t lost; /* now - lost is the patient clock */
+	uint32_t slot;
+	const struct cluster_settings *settings; /* of its generation */
+	bool says_ready; /* SPAWNED: its command is known for READY=1 */
+	pid_t pid;       /* SPAWNED */
+	nsec_t span;     /* EXTEND */
+	enum why why;    /* STOP, KILL */
+	struct actions *out;
+};
+
+/* Begin one, in state ASKED. */
+void worker_init(struct worker *w, uint64_t id, unsigned generation);
+
+/* False, and nothing done, where its state does not know the event. */
+bool worker_handle(
+	struct worker *w, enum worker_event event, const struct moment *at);
+
+/* When its next deadline is due by the events' clock, and as which event. */
+nsec_t worker_due(const struct worker *w, nsec_t lost);
+enum worker_event worker_due_event(
+	const struct worker *w, const struct cluster_settings *settings);
+
+static inline bool worker_is_coming(const struct worker *w)
+{
+	return w->state == WORKER_ASKED || w->state == WORKER_STARTING;
+}
+
+static inline bool worker_is_going(const struct worker *w)
+{
+	return w->state == WORKER_UNWANTED || w->state == WORKER_STOPPING ||
+		w->state == WORKER_KILLED;
+}
+
+static inline bool worker_is_serving(const struct worker *w)
+{
+	return w->state == WORKER_READY || w->state == WORKER_LEAVING;
+}
+
+static inline bool worker_was_ready(const struct worker *w)
+{
+	return w->ready_at != NSEC_NEVER;
+}
+
+#endif
