@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define NAME_COLUMN 6
-#define TEXT_COLUMN 22
+#define TEXT_COLUMN 25
 
 static const char *const marks[] = {[FACT_OK] = "ok",
 	[FACT_NOTE] = "note",

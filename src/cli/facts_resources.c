@@ -132,15 +132,17 @@ static void look_at_processes(struct facts *f)
 
 	if (getrlimit(RLIMIT_NPROC, &limit) == -1)
 		return;
-	facts_add(f, limit.rlim_cur < FEW_WORKERS ? FACT_WARN : FACT_OK,
+	facts_add(f,
+		limit.rlim_cur < FEW_WORKERS && geteuid() != 0 ? FACT_WARN
+							       : FACT_OK,
 		"processes",
-		limit.rlim_cur == RLIM_INFINITY
+		geteuid() == 0 || limit.rlim_cur == RLIM_INFINITY
 			? ""
 			: "a worker that cannot be started is tried again "
 			  "later",
-		"soft %s, hard %s for this user",
-		limit_text(soft, limit.rlim_cur),
-		limit_text(hard, limit.rlim_max));
+		"soft %s, hard %s%s", limit_text(soft, limit.rlim_cur),
+		limit_text(hard, limit.rlim_max),
+		geteuid() == 0 ? ", which does not bind root" : "");
 }
 
 void facts_resources(struct facts *f)

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "cli/cli.h"
+#include "cli/verb.h"
+
+#include <check.h>
+#include <signal.h>
+#include <string.h>
+
+#define WORDS_MAX 8
+
+static char *words[WORDS_MAX + 1];
+static struct arguments got;
+static struct error err;
+
+/* Parse "scale web +1" as the words behind `nclust`. */
+static int parse(const char *line)
+{
+	static char copy[200];
+	const struct verb *verb;
+	int count = 0;
+
+	ck_assert_uint_lt(strlen(line), sizeof(copy));
+	(void)strcpy(copy, line);
+	for (char *w = strtok(copy, " "); w != NULL; w = strtok(NULL, " ")) {
+		ck_assert_int_lt(count, WORDS_MAX);
+		words[count++] = w;
+	}
+	words[count] = NULL;
+	verb = verb_find(words[0]);
+	ck_assert_ptr_nonnull(verb);
+	err = (struct error){0};
+	return arguments_parse(&got, verb, count, words, &err);
+}
+
+static void refuses(const char *line, const char *sentence)
+{
+	ck_assert_msg(parse(line) == -1, "'%s' was taken", line);
+	ck_assert_int_eq(err.status, 64);
+	ck_assert_str_eq(err.text, sentence);
+}
+
+START_TEST(every_verb_but_some_takes_a_target)
+{
+	static const char *const lines[] = {"status shop", "restart shop",
+		"reload shop", "stop shop", "events shop", "config shop"};
+
+	for (size_t i = 0; i < COUNT_OF(lines); i++) {
+		ck_assert_int_eq(parse(lines[i]), 0);
+		ck_assert_str_eq(got.target, "shop");
+	}
+	ck_assert_int_eq(parse("status"), 0);
+	ck_assert_ptr_null(got.target);
+}
+END_TEST
+
+START_TEST(options_may_stand_anywhere)
+{
+	ck_assert_int_eq(parse("stop --now web --no-wait --json"), 0);
+	ck_assert_str_eq(got.target, "web");
+	ck_assert(arguments_has(&got, OPTION_NOW));
+	ck_assert(arguments_has(&got, OPTION_NO_WAIT));
+	ck_assert(arguments_has(&got, OPTION_JSON));
+	ck_assert(!arguments_has(&got, OPTION_ALL));
+}
+END_TEST
+
+START_TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
+{
+	for (const struct verb *v = verbs; v->name != NULL; v++) {
+		if (v->words == WORDS_COMMAND || v->words == WORDS_VERB ||
+			v->words == WORDS_NONE)
+			continue;
+		ck_assert_msg((v->options & OPTION_JSON) != 0, "%s", v->name);
+		ck_assert_msg(
+			(v->options & OPTION_RUNTIME) != 0, "%s", v->name);
+	}
+	ck_assert_int_eq(parse("status --runtime-directory=/x"), 0);
+	ck_assert_str_eq(got.runtime_directory, "/x");
+	ck_assert_int_eq(parse("status --runtime-directory /y shop"), 0);
+	ck_assert_str_eq(got.runtime_directory, "/y");
+	ck_assert_str_eq(got.target, "shop");
+}
+END_TEST
+
+START_TEST(letters_may_be_joined)
+{
+	ck_assert_int_eq(parse("events -fn20 web"), 0);
+	ck_assert(arguments_has(&got, OPTION_FOLLOW));
+	ck_assert_int_eq(got.lines, 20);
+	ck_assert_str_eq(got.target, "web");
+	ck_assert_int_eq(parse("events -n 0"), 0);
+	ck_assert_int_eq(got.lines, 0);
+	ck_assert_int_eq(parse("events"), 0);
+	ck_assert_int_eq(got.lines, -1);
+}
+END_TEST
+
+START_TEST(scale_takes_the_number_on_either_side)
+{
+	static const char *const lines[] = {"scale web 4", "scale 4 web"};
+
+	for (size_t i = 0; i < COUNT_OF(lines); i++) {
+		ck_assert_int_eq(parse(lines[i]), 0);
+		ck_assert_str_eq(got.target, "web");
+		ck_assert_int_eq(got.scale_kind, SCALE_TO);
+		ck_assert_int_eq(got.count, 4);
+	}
+	ck_assert_int_eq(parse("scale 0"), 0);
+	ck_assert_ptr_null(got.target);
+	ck_assert_int_eq(got.count, 0);
+}
+END_TEST
+
+START_TEST(scale_tells_a_change_from_a_number)
+{
+	ck_assert_int_eq(parse("scale web +1"), 0);
+	ck_assert_int_eq(got.scale_kind, SCALE_BY);
+	ck_assert_int_eq(got.count, 1);
+	ck_assert_int_eq(parse("scale -2 --no-wait web"), 0);
+	ck_assert_int_eq(got.scale_kind, SCALE_BY);
+	ck_assert_int_eq(got.count, -2);
+	ck_assert_str_eq(got.target, "web");
+	ck_assert(arguments_has(&got, OPTION_NO_WAIT));
+	/* of two numbers the last is the count: clusters may be called "4" */
+	ck_assert_int_eq(parse("scale 4 7"), 0);
+	ck_assert_str_eq(got.target, "4");
+	ck_assert_int_eq(got.count, 7);
+}
+END_TEST
+
+START_TEST(scale_refuses_what_is_no_number)
+{
+	refuses("scale", "scale: say the number");
+	refuses("scale web", "scale: 'web' is not a number");
+	refuses("scale web 4q", "scale: '4q' is not a number");
+	refuses("scale 10001",
+		"scale: wanted a number from 0 to 10000, or +N or -N, "
+		"found '10001'");
+	refuses("scale a b 4", "scale: '4' is one word too many");
+}
+END_TEST
+
+START_TEST(signal_takes_the_name_on_either_side)
+{
+	ck_assert_int_eq(parse("signal web.2 USR1"), 0);
+	ck_assert_str_eq(got.target, "web.2");
+	ck_assert_int_eq(got.signal, SIGUSR1);
+	ck_assert_int_eq(parse("signal sigusr2 web --all"), 0);
+	ck_assert_str_eq(got.target, "web");
+	ck_assert_int_eq(got.signal, SIGUSR2);
+	ck_assert(arguments_has(&got, OPTION_ALL));
+	ck_assert_int_eq(parse("signal 15"), 0);
+	ck_assert_ptr_null(got.target);
+	ck_assert_int_eq(got.signal, SIGTERM);
+	/* a cluster may be called like a signal */
+	ck_assert_int_eq(parse("signal hup usr1"), 0);
+	ck_assert_str_eq(got.target, "hup");
+	ck_assert_int_eq(got.signal, SIGUSR1);
+	refuses("signal", "signal: say the signal");
+	refuses("signal web", "signal: 'web' is not a signal");
+}
+END_TEST
+
+START_TEST(config_takes_a_file)
+{
+	ck_assert_int_eq(parse("config --check -c shop.ini"), 0);
+	ck_assert(arguments_has(&got, OPTION_CHECK));
+	ck_assert_str_eq(got.file, "shop.ini");
+	ck_assert_int_eq(parse("config --config=shop.ini --json"), 0);
+	ck_assert_str_eq(got.file, "shop.ini");
+}
+END_TEST
+
+START_TEST(exec_takes_all_that_follows)
+{
+	ck_assert_int_eq(parse("exec -- npm start --json"), 0);
+	ck_assert_str_eq(got.command[0], "npm");
+	ck_assert_str_eq(got.command[2], "--json");
+	ck_assert_ptr_null(got.command[3]);
+	ck_assert_int_eq(parse("exec npm -h"), 0);
+	ck_assert_str_eq(got.command[0], "npm");
+	ck_assert_str_eq(got.command[1], "-h");
+	/* only the first "--" is ours */
+	ck_assert_int_eq(parse("exec -- -- x"), 0);
+	ck_assert_str_eq(got.command[0], "--");
+	refuses("exec", "exec: say the command");
+	refuses("exec --", "exec: say the command");
+}
+END_TEST
+
+START_TEST(doctor_takes_a_command_or_none)
+{
+	ck_assert_int_eq(parse("doctor"), 0);
+	ck_assert_ptr_null(got.command);
+	ck_assert_int_eq(parse("doctor -- ./server a b"), 0);
+	ck_assert_str_eq(got.command[0], "./server");
+}
+END_TEST
+
+START_TEST(help_takes_a_verb)
+{
+	ck_assert_int_eq(parse("help scale"), 0);
+	ck_assert_str_eq(got.topic, "scale");
+	ck_assert_int_eq(parse("scale --help"), 0);
+	ck_assert(arguments_has(&got, OPTION_HELP));
+}
+END_TEST
+
+START_TEST(mistakes_are_told)
+{
+	refuses("status --jsn",
+		"'status' takes no option '--jsn'; did you mean '--json'?");
+	refuses("status --now", "'status' takes no option '--now'");
+	refuses("status -z", "'status' takes no option '-z'");
+	refuses("status a b", "status: 'b' is one word too many");
+	refuses("status --json=1", "--json takes no value");
+	refuses("events -n", "--lines needs a LINES");
+	refuses("events -n x",
+		"--lines: wanted a number up to 1000000, found 'x'");
+	refuses("events -n -1",
+		"--lines: wanted a number up to 1000000, found '-1'");
+	refuses("status --runtime-directory=",
+		"--runtime-directory: wanted a DIR, found nothing");
+	refuses("version x", "version: 'x' is one word too many");
+}
+END_TEST
+
+START_TEST(two_dashes_end_the_options)
+{
+	ck_assert_int_eq(parse("status -- --json"), 0);
+	ck_assert_str_eq(got.target, "--json");
+	ck_assert(!arguments_has(&got, OPTION_JSON));
+}
+END_TEST
+
+START_TEST(many_words_do_no_harm)
+{
+	refuses("status a b c d e f", "status: 'b' is one word too many");
+}
+END_TEST
+
+START_TEST(the_names_are_those_of_the_table)
+{
+	const char *const *names = cli_verbs();
+	size_t i;
+
+	for (i = 0; verbs[i].name != NULL; i++) {
+		ck_assert_str_eq(names[i], verbs[i].name);
+		ck_assert(verbs[i].run != NULL);
+		ck_assert_ptr_nonnull(verbs[i].help);
+		ck_assert_ptr_nonnull(verbs[i].manual);
+	}
+	ck_assert_ptr_null(names[i]);
+	ck_assert_ptr_null(verb_find("logs"));
+	ck_assert_ptr_null(verb_find(""));
+}
+END_TEST
+
+START_TEST(help_has_one_line_a_verb_and_fits)
+{
+	struct buffer out;
+	const char *text;
+	size_t lines = 0;
+	size_t rows = 0;
+
+	buffer_init(&out, 0);
+	ck_assert_int_eq(cli_describe_help(&out), 0);
+	text = buffer_text(&out);
+	for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1) {
+		ck_assert_uint_le(strcspn(at, "\n"), 79);
+		lines++;
+	}
+	while (verbs[rows].name != NULL)
+		rows++;
+	ck_assert_uint_eq(lines, rows);
+	buffer_fini(&out);
+}
+END_TEST
+
+START_TEST(the_manual_has_every_option)
+{
+	struct buffer out;
+	const char *text;
+
+	buffer_init(&out, 0);
+	ck_assert_int_eq(cli_describe_mdoc(&out), 0);
+	text = buffer_text(&out);
+	ck_assert_ptr_nonnull(strstr(text, ".It Cm stop Op Ar TARGET"));
+	ck_assert_ptr_nonnull(strstr(text, "Oo Fl \\-now Oc"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "Oo Fl n | Fl \\-lines Ar LINES Oc"));
+	/* no line begins with a request that was not meant */
+	for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1)
+		ck_assert(at[0] != '\'' &&
+			(at[0] != '.' || strncmp(at, ".It Cm ", 7) == 0));
+	buffer_fini(&out);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli arguments");
+	TCase *tcase = tcase_create("parse");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tcase);
+	tcase_add_test(tcase, every_verb_but_some_takes_a_target);
+	tcase_add_test(tcase, options_may_stand_anywhere);
+	tcase_add_test(
+		tcase, every_verb_that_asks_takes_json_and_a_runtime_directory);
+	tcase_add_test(tcase, letters_may_be_joined);
+	tcase_add_test(tcase, scale_takes_the_number_on_either_side);
+	tcase_add_test(tcase, scale_tells_a_change_from_a_number);
+	tcase_add_test(tcase, scale_refuses_what_is_no_number);
+	tcase_add_test(tcase, signal_takes_the_name_on_either_side);
+	tcase_add_test(tcase, config_takes_a_file);
+	tcase_add_test(tcase, exec_takes_all_that_follows);
+	tcase_add_test(tcase, doctor_takes_a_command_or_none);
+	tcase_add_test(tcase, help_takes_a_verb);
+	tcase_add_test(tcase, mistakes_are_told);
+	tcase_add_test(tcase, two_dashes_end_the_options);
+	tcase_add_test(tcase, many_words_do_no_harm);
+	tcase_add_test(tcase, the_names_are_those_of_the_table);
+	tcase_add_test(tcase, help_has_one_line_a_verb_and_fits);
+	tcase_add_test(tcase, the_manual_has_every_option);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "cli/client.h"
+#include "os/clock.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define HELLO \
+	"{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":{\"name\":" \
+	"\"shop\",\"pid\":77,\"version\":\"1.0.0\",\"protocol\":1," \
+	"\"clusters\":[\"web\",\"api\"]}}\n"
+
+static int server; /* the other end */
+static struct client client;
+static struct answer answer;
+static struct error err;
+static int mine;
+
+static void setup(void)
+{
+	int ends[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	server = ends[0];
+	mine = ends[1];
+	client_init(&client);
+	(void)strcpy(client.name, "shop");
+	answer_init(&answer);
+}
+
+static void teardown(void)
+{
+	client_fini(&client);
+	answer_fini(&answer);
+	fd_close(&server);
+}
+
+/* All that the server will say; it fits into the socket. */
+static void say(const char *text)
+{
+	ck_assert_int_eq(send(server, text, strlen(text), MSG_NOSIGNAL),
+		(ssize_t)strlen(text));
+}
+
+static void hang_up(void)
+{
+	ck_assert_int_eq(shutdown(server, SHUT_WR), 0);
+}
+
+static int greet(void)
+{
+	return client_greet(
+		&client, mine, nsec_add(clock_now(), 10 * SECOND), &err);
+}
+
+static int call(client_event *on_event, void *data)
+{
+	struct control_request request = {.method = METHOD_RESTART};
+
+	return client_call(&client, &request, on_event, data, &answer, &err);
+}
+
+static void result_is(const char *text)
+{
+	ck_assert_int_eq(answer.code, 0);
+	ck_assert_uint_eq(answer.len, strlen(text));
+	ck_assert_int_eq(memcmp(answer.result, text, answer.len), 0);
+}
+
+START_TEST(the_greeting_tells_who_it_is)
+{
+	say(HELLO);
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_str_eq(client.name, "shop");
+	ck_assert_int_eq(client.pid, 77);
+	ck_assert_uint_eq(client.cluster_count, 2);
+	ck_assert_str_eq(client.clusters[1], "api");
+}
+END_TEST
+
+START_TEST(a_greeting_may_be_refused)
+{
+	say("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32001,"
+	    "\"message\":\"64 clients are here already\"}}\n");
+	ck_assert_int_eq(greet(), -1);
+	ck_assert_int_eq(err.status, 75);
+	ck_assert_str_eq(err.text, "64 clients are here already");
+}
+END_TEST
+
+START_TEST(another_protocol_is_not_spoken)
+{
+	say("{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":{\"name\":"
+	    "\"shop\",\"protocol\":2}}\n");
+	ck_assert_int_eq(greet(), -1);
+	ck_assert_int_eq(err.status, 69);
+	ck_assert_str_eq(
+		err.text, "'shop' speaks control protocol 2, this nclust 1");
+}
+END_TEST
+
+START_TEST(what_is_no_greeting_is_refused)
+{
+	static const char *const bad[] = {"\n", "{}\n", "[]\n", "SSH-2.0-x\n",
+		"{\"method\":\"event\"}\n",
+		"{\"method\":\"hello\",\"params\":7}\n"};
+
+	say(bad[_i]);
+	ck_assert_int_eq(greet(), -1);
+}
+END_TEST
+
+START_TEST(a_silent_server_is_given_up)
+{
+	nsec_t begun = clock_now();
+
+	ck_assert_int_eq(
+		client_greet(&client, mine, begun + 50 * MSEC, &err), -1);
+	ck_assert_int_eq(err.status, 75);
+	ck_assert_str_eq(
+		err.text, "'shop' accepts connections but does not answer");
+	ck_assert_int_ge(clock_now() - begun, 50 * MSEC);
+}
+END_TEST
+
+START_TEST(half_a_greeting_is_given_up_too)
+{
+	say("{\"jsonrpc\":\"2.0\",");
+	ck_assert_int_eq(
+		client_greet(&client, mine, clock_now() + 50 * MSEC, &err), -1);
+	ck_assert_int_eq(err.status, 75);
+}
+END_TEST
+
+START_TEST(a_closed_door_is_told)
+{
+	hang_up();
+	ck_assert_int_eq(greet(), -1);
+	ck_assert_int_eq(err.status, 75);
+}
+END_TEST
+
+START_TEST(cancel_ends_the_wait)
+{
+	int pipes[2];
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	ck_assert_int_eq(write(pipes[1], "x", 1), 1);
+	client.cancel = pipes[0];
+	ck_assert_int_eq(greet(), -1);
+	ck_assert_int_eq(err.sys, ECANCELED);
+	(void)close(pipes[0]);
+	(void)close(pipes[1]);
+}
+END_TEST
+
+START_TEST(a_request_is_one_line)
+{
+	struct control_request request = {.method = METHOD_SCALE,
+		.target = "web",
+		.scale_kind = SCALE_BY,
+		.count = -1};
+	char line[200];
+	ssize_t n;
+
+	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n");
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(
+		client_call(&client, &request, NULL, NULL, &answer, &err), 0);
+	n = recv(server, line, sizeof(line) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	line[n] = '\0';
+	ck_assert_str_eq(line,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"scale\",\"params\":"
+		"{\"target\":\"web\",\"by\":-1}}\n");
+}
+END_TEST
+
+static int note(json_t *params, void *data)
+{
+	const char *text = json_string_value(json_object_get(params, "text"));
+
+	(void)strcat(data, text);
+	(void)strcat(data, ";");
+	return strcmp(text, "enough") == 0 ? -1 : 0;
+}
+
+START_TEST(progress_comes_before_the_result)
+{
+	char seen[100] = "";
+
+	say(HELLO "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":"
+		  "{\"text\":\"one\",\"request\":1}}\n"
+		  "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":"
+		  "{\"text\":\"two\",\"request\":1}}\n"
+		  "{\"jsonrpc\":\"2.0\",\"method\":\"unheard-of\"}\n"
+		  "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":[1]}}\n");
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(call(note, seen), 0);
+	ck_assert_str_eq(seen, "one;two;");
+	result_is("{\"a\":[1]}");
+}
+END_TEST
+
+START_TEST(a_listener_may_have_enough)
+{
+	char seen[100] = "";
+
+	say(HELLO "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":"
+		  "{\"text\":\"enough\",\"request\":1}}\n");
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(call(note, seen), -1);
+	ck_assert_int_eq(err.sys, ECANCELED);
+}
+END_TEST
+
+START_TEST(an_error_is_an_answer)
+{
+	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32005,"
+		  "\"message\":\"shop.ini:1: a\\nshop.ini:2: b\"}}\n");
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(call(NULL, NULL), 0);
+	ck_assert_int_eq(answer.code, CONTROL_BAD_CONFIG);
+	ck_assert_str_eq(
+		buffer_text(&answer.message), "shop.ini:1: a\nshop.ini:2: b");
+	ck_assert_int_eq(control_exit_status(answer.code), 78);
+}
+END_TEST
+
+START_TEST(an_error_without_a_code_is_still_one)
+{
+	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}\n");
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(call(NULL, NULL), 0);
+	ck_assert_int_ne(answer.code, 0);
+}
+END_TEST
+
+START_TEST(a_cut_connection_leaves_it_open)
+{
+	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"resu");
+	hang_up();
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(call(NULL, NULL), -1);
+	ck_assert_int_eq(err.status, 75);
+	ck_assert_str_eq(err.text,
+		"the connection to 'shop' (pid 77) ended before the outcome "
+		"was known; see 'nclust status shop'");
+}
+END_TEST
+
+START_TEST(a_server_that_has_gone_is_no_signal)
+{
+	say(HELLO);
+	ck_assert_int_eq(greet(), 0);
+	fd_close(&server);
+	ck_assert_int_eq(call(NULL, NULL), -1);
+	ck_assert_int_eq(err.status, 75);
+}
+END_TEST
+
+START_TEST(a_result_in_another_shape_is_found)
+{
+	say(HELLO "{\"id\": 1, \"result\": {\"a\" : 1}, \"jsonrpc\": \"2.0\"}"
+		  "\n");
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(call(NULL, NULL), 0);
+	result_is("{\"a\":1}");
+}
+END_TEST
+
+START_TEST(answers_to_others_are_passed_over)
+{
+	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":11,\"result\":\"no\"}\n"
+		  "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":\"no\"}\n"
+		  "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"yes\"}\n");
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(call(NULL, NULL), 0);
+	result_is("\"yes\"");
+}
+END_TEST
+
+START_TEST(the_end_is_waited_for)
+{
+	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n"
+		  "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{}}\n");
+	hang_up();
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(call(NULL, NULL), 0);
+	ck_assert_int_eq(client_wait_end(&client, &err), 0);
+}
+END_TEST
+
+/* A line of megabytes, in the pieces that a socket makes of it. */
+START_TEST(a_large_result_comes_whole)
+{
+	static const char before[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"";
+	size_t size = 4U * 1024 * 1024;
+	pid_t writer = fork();
+	int status;
+
+	ck_assert_int_ge(writer, 0);
+	if (writer == 0) {
+		char *much = malloc(size);
+
+		if (much == NULL)
+			_exit(2);
+		(void)memset(much, 'x', size);
+		say(HELLO);
+		say(before);
+		if (send(server, much, size, MSG_NOSIGNAL) != (ssize_t)size)
+			_exit(3);
+		say("\"}\n");
+		free(much);
+		_exit(0);
+	}
+	ck_assert_int_eq(greet(), 0);
+	ck_assert_int_eq(call(NULL, NULL), 0);
+	ck_assert_uint_eq(answer.len, size + 2);
+	ck_assert_int_eq(answer.result[size + 1], '"');
+	ck_assert_int_eq(waitpid(writer, &status, 0), writer);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+/* Many lines at once cost a scan each, not a move of all that follows. */
+START_TEST(many_lines_are_read_in_order)
+{
+	const char *line;
+	struct buffer all;
+	char text[32];
+	size_t len;
+
+	buffer_init(&all, 0);
+	for (int i = 0; i < 1000; i++)
+		(void)buffer_printf(&all, "line %d\n", i);
+	say(buffer_text(&all));
+	buffer_fini(&all);
+	hang_up();
+	client.fd = mine;
+	for (int i = 0; i < 1000; i++) {
+		(void)snprintf(text, sizeof(text), "line %d", i);
+		ck_assert_int_eq(
+			client_line(&client, NSEC_NEVER, &line, &len, &err), 1);
+		ck_assert_uint_eq(len, strlen(text));
+		ck_assert_int_eq(memcmp(line, text, len), 0);
+	}
+	ck_assert_int_eq(
+		client_line(&client, NSEC_NEVER, &line, &len, &err), 0);
+}
+END_TEST
+
+static const char *raw(const char *line, const char *id, size_t *len)
+{
+	return client_raw_result(line, strlen(line), id, len);
+}
+
+START_TEST(a_raw_result_is_taken_by_its_envelope)
+{
+	static const struct {
+		const char *line, *id, *value;
+	} good[] = {
+		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}", "1", "{}"},
+		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":7}", "1", "7"},
+		{"{\"jsonrpc\":\"2.0\",\"id\":\"a\\\"},\",\"result\":[1]}",
+			"\"a\\\"},\"", "[1]"},
+		{"{\"jsonrpc\":\"2.0\",\"id\":\",\\\"result\\\":\","
+		 "\"result\":null}",
+			"\",\\\"result\\\":\"", "null"},
+		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"id\":1,"
+		 "\"result\":{}}}",
+			"1", "{\"id\":1,\"result\":{}}"},
+	};
+	size_t len;
+
+	for (size_t i = 0; i < COUNT_OF(good); i++) {
+		const char *value = raw(good[i].line, good[i].id, &len);
+
+		ck_assert_ptr_nonnull(value);
+		ck_assert_uint_eq(len, strlen(good[i].value));
+		ck_assert_int_eq(memcmp(value, good[i].value, len), 0);
+	}
+}
+END_TEST
+
+START_TEST(what_is_no_such_envelope_is_left_alone)
+{
+	static const char *const bad[] = {"", "{", "{}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}",
+		"{\"jsonrpc\":\"2.0\",\"id\":12,\"result\":{}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{}}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}",
+		"{\"jsonrpc\":\"2.0\", \"id\":1,\"result\":{}}",
+		" {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}"};
+	size_t len;
+
+	for (size_t i = 0; i < COUNT_OF(bad); i++) {
+		const char *value = raw(bad[i], "1", &len);
+
+		/* a cut object is caught by who parses the value */
+		if (value != NULL)
+			ck_assert_str_eq(value, "{}");
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli client");
+	TCase *tcase = tcase_create("client");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, the_greeting_tells_who_it_is);
+	tcase_add_test(tcase, a_greeting_may_be_refused);
+	tcase_add_test(tcase, another_protocol_is_not_spoken);
+	tcase_add_loop_test(tcase, what_is_no_greeting_is_refused, 0, 6);
+	tcase_add_test(tcase, a_silent_server_is_given_up);
+	tcase_add_test(tcase, half_a_greeting_is_given_up_too);
+	tcase_add_test(tcase, a_closed_door_is_told);
+	tcase_add_test(tcase, cancel_ends_the_wait);
+	tcase_add_test(tcase, a_request_is_one_line);
+	tcase_add_test(tcase, progress_comes_before_the_result);
+	tcase_add_test(tcase, a_listener_may_have_enough);
+	tcase_add_test(tcase, an_error_is_an_answer);
+	tcase_add_test(tcase, an_error_without_a_code_is_still_one);
+	tcase_add_test(tcase, a_cut_connection_leaves_it_open);
+	tcase_add_test(tcase, a_server_that_has_gone_is_no_signal);
+	tcase_add_test(tcase, a_result_in_another_shape_is_found);
+	tcase_add_test(tcase, answers_to_others_are_passed_over);
+	tcase_add_test(tcase, the_end_is_waited_for);
+	tcase_add_test(tcase, a_large_result_comes_whole);
+	tcase_add_test(tcase, many_lines_are_read_in_order);
+	tcase_add_test(tcase, a_raw_result_is_taken_by_its_envelope);
+	tcase_add_test(tcase, what_is_no_such_envelope_is_left_alone);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
