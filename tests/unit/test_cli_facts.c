@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/facts.h"
+#include "cli/output.h"
+
+#include <check.h>
+#include <jansson.h>
+#include <string.h>
+
+static struct buffer out;
+static struct facts facts;
+
+static void setup(void)
+{
+	buffer_init(&out, 0);
+	facts.count = 0;
+}
+
+static void teardown(void)
+{
+	buffer_fini(&out);
+}
+
+START_TEST(facts_are_aligned_lines)
+{
+	facts_add(&facts, FACT_OK, "ports", "", "any");
+	facts_add(&facts, FACT_WARN, "runtime directory", "set it", "%s",
+		"/nowhere");
+	ck_assert_int_eq(facts_format(&facts, &out, 0, false), 0);
+	ck_assert_str_eq(buffer_text(&out),
+		"ok    ports              any\n"
+		"warn  runtime directory  /nowhere; set it\n");
+}
+END_TEST
+
+START_TEST(long_ones_are_broken_under_themselves)
+{
+	facts_add(&facts, FACT_NOTE, "ports", "ask somebody for it",
+		"from 1024 on");
+	ck_assert_int_eq(facts_format(&facts, &out, 48, false), 0);
+	ck_assert_str_eq(buffer_text(&out),
+		"note  ports              from 1024 on; ask\n"
+		"                         somebody for it\n");
+}
+END_TEST
+
+START_TEST(what_others_wrote_is_escaped)
+{
+	facts_add(&facts, FACT_NOTE, "NOTIFY_SOCKET", "", "%s", "\033[2J");
+	ck_assert_str_eq(facts.list[0].found, "\\x1b[2J");
+}
+END_TEST
+
+START_TEST(one_bad_fact_is_enough)
+{
+	facts_add(&facts, FACT_WARN, "a", "", "x");
+	ck_assert(!facts_bad(&facts));
+	facts_add(&facts, FACT_BAD, "b", "", "y");
+	facts_add(&facts, FACT_OK, "c", "", "z");
+	ck_assert(facts_bad(&facts));
+}
+END_TEST
+
+START_TEST(as_json_each_is_an_object)
+{
+	facts_add(&facts, FACT_BAD, "user", "no", "uid %d", 7);
+	ck_assert_int_eq(facts_encode(&facts, &out), 0);
+	ck_assert_str_eq(buffer_text(&out),
+		"{\"ok\":false,\"facts\":[{\"name\":\"user\",\"mark\":\"bad\","
+		"\"found\":\"uid 7\",\"does\":\"no\"}]}");
+}
+END_TEST
+
+/* Every fact of this machine, whatever it is, has a name and says something;
+ * all fit into the list. */
+START_TEST(this_machine_can_be_looked_at)
+{
+	json_t *read;
+
+	facts_kernel(&facts);
+	facts_resources(&facts);
+	facts_privileges(&facts);
+	facts_place(&facts, "/nonexistent/place");
+	ck_assert_uint_lt(facts.count, FACTS_MAX - 5);
+	for (size_t i = 0; i < facts.count; i++) {
+		ck_assert_uint_gt(strlen(facts.list[i].name), 0);
+		ck_assert_uint_le(strlen(facts.list[i].name), 18);
+		ck_assert_uint_gt(strlen(facts.list[i].found), 0);
+	}
+	ck_assert(facts_bad(&facts)); /* that place cannot be made */
+	ck_assert_int_eq(facts_encode(&facts, &out), 0);
+	read = json_loadb(out.data, out.len, 0, NULL);
+	ck_assert_ptr_nonnull(read);
+	json_decref(read);
+}
+END_TEST
+
+START_TEST(filled_text_keeps_every_word)
+{
+	output_fill(&out, "one two  three", 0, 2, 8);
+	ck_assert_str_eq(buffer_text(&out), "one two\n  three\n");
+	buffer_clear(&out);
+	output_fill(&out, "unbreakable words", 4, 4, 8);
+	ck_assert_str_eq(buffer_text(&out), "unbreakable\n    words\n");
+	buffer_clear(&out);
+	output_fill(&out, "", 0, 0, 8);
+	ck_assert_str_eq(buffer_text(&out), "\n");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli facts");
+	TCase *tcase = tcase_create("facts");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, facts_are_aligned_lines);
+	tcase_add_test(tcase, long_ones_are_broken_under_themselves);
+	tcase_add_test(tcase, what_others_wrote_is_escaped);
+	tcase_add_test(tcase, one_bad_fact_is_enough);
+	tcase_add_test(tcase, as_json_each_is_an_object);
+	tcase_add_test(tcase, this_machine_can_be_looked_at);
+	tcase_add_test(tcase, filled_text_keeps_every_word);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
