@@ -45,6 +45,10 @@ static inline char *str_release(char **s)
 	return given;
 }
 
+/* A large array that is filled only as far as it is used: do not let the
+ * compiler clear, and so touch, all of it (-ftrivial-auto-var-init). */
+#define untouched __attribute__((uninitialized))
+
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_ENVIRON_H
+#define OS_ENVIRON_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/*
+ * The value of a variable in the environment that a process was started with
+ * (/proc/PID/environ; readable with the rights of ptrace(2) only).  0; -1 if
+ * it has none, or it cannot be read.
+ */
+int environ_value(pid_t pid, const char *key, char *to, size_t size);
+
+#endif

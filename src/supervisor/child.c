@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/child.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/affinity.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "os/spawn.h"
+#include "supervisor/environment.h"
+#include "supervisor/news.h"
+#include "supervisor/readiness.h"
+#include "supervisor/reap.h"
+#include "supervisor/recipe.h"
+#include "supervisor/roles.h"
+#include "supervisor/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- the table of pids ---- */
+
+static struct child **bucket_of(const struct pid_table *t, pid_t pid)
+{
+	/* pids are dense: their low bits spread well */
+	return &t->buckets[(size_t)pid & (t->size - 1)];
+}
+
+static int pids_grow(struct pid_table *t)
+{
+	struct pid_table bigger = {
+		.size = t->size != 0 ? 2 * t->size : PID_BUCKETS_MIN,
+		.used = t->used,
+	};
+
+	if (t->used < t->size)
+		return 0;
+	bigger.buckets = calloc(bigger.size, sizeof(*bigger.buckets));
+	if (bigger.buckets == NULL)
+		return t->size != 0 ? 0 : -1; /* a fuller table still works */
+	for (size_t i = 0; i < t->size; i++) {
+		while (t->buckets[i] != NULL) {
+			struct child *c = t->buckets[i];
+			struct child **to = bucket_of(&bigger, c->pid);
+
+			t->buckets[i] = c->next;
+			c->next = *to;
+			*to = c;
+		}
+	}
+	free(t->buckets);
+	*t = bigger;
+	return 0;
+}
+
+static void pids_add(struct pid_table *t, struct child *child)
+{
+	struct child **at = bucket_of(t, child->pid);
+
+	child->next = *at;
+	*at = child;
+	t->used++;
+}
+
+static void pids_remove(struct pid_table *t, struct child *child)
+{
+	struct child **at = bucket_of(t, child->pid);
+
+	while (*at != child)
+		at = &(*at)->next;
+	*at = child->next;
+	t->used--;
+}
+
+struct child *child_by_pid(const struct supervisor *sup, pid_t pid)
+{
+	struct child *c;
+
+	if (sup->pids.size == 0)
+		return NULL;
+	for (c = *bucket_of(&sup->pids, pid); c != NULL; c = c->next)
+		if (c->pid == pid)
+			return c;
+	return NULL;
+}
+
+/* ---- by slot ---- */
+
+struct child *child_find(
+	const struct service *service, uint32_t slot, uint64_t worker)
+{
+	if (slot >= service->child_slots)
+		return NULL;
+	for (int i = 0; i < 2; i++) {
+		struct child *c = service->children[slot][i];
+
+		if (c != NULL && c->worker == worker)
+			return c;
+	}
+	return NULL;
+}
+
+static struct child **place_in_slot(struct service *service, uint32_t slot)
+{
+	if (slot >= service->child_slots)
+		return NULL;
+	for (int i = 0; i < 2; i++)
+		if (service->children[slot][i] == NULL)
+			return &service->children[slot][i];
+	return NULL;
+}
+
+void children_each(struct supervisor *sup, const struct service *only,
+	void (*deed)(struct child *child, int argument), int argument)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if (only != NULL && s != only)
+			continue;
+		for (uint32_t slot = 0; slot < s->child_slots; slot++)
+			for (int k = 0; k < 2; k++)
+				if (s->children[slot][k] != NULL)
+					deed(s->children[slot][k], argument);
+	}
+}
+
+/* ---- birth ---- */
+
+static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	child_ended(watcher->data);
+}
+
+static struct child *child_new(struct supervisor *sup)
+{
+	struct child *c = sup->free_children;
+
+	if (c != NULL)
+		sup->free_children = c->next;
+	else
+		c = malloc(sizeof(*c));
+	if (c == NULL)
+		return NULL;
+	*c = (struct child){.pidfd = -1, .output = {-1, -1}};
+	ev_init(&c->exit_watcher, on_exit_readable);
+	ev_io_set(&c->exit_watcher, -1, 0);
+	c->exit_watcher.data = c;
+	readiness_init(c);
+	return c;
+}
+
+/* Close and forget all; the struct goes back to the free list. */
+static void child_release(struct supervisor *sup, struct child *c)
+{
+	ev_io_stop(sup->loop, &c->exit_watcher);
+	readiness_close(sup, c);
+	fd_close(&c->pidfd);
+	fd_close(&c->output[0]);
+	fd_close(&c->output[1]);
+	free(c->status);
+	c->status = NULL;
+	c->service = NULL;
+	c->next = sup->free_children;
+	sup->free_children = c;
+}
+
+static void plan_settings(
+	struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r)
+{
+	const struct cluster_settings *s = r->settings;
+
+	*plan = (struct spawn_plan){
+		.candidates = (const char *const *)r->candidates,
+		.exec_fd = -1,
+		.null_fd = sup->null_fd,
+		.new_session = true,
+		.limits = r->limits,
+		.limit_resources = r->limit_resources,
+		.limit_count = r->limit_count,
+		.nice = s->nice,
+		.oom_score_adj =
+			*sup->oom_score_adj != '\0' ? sup->oom_score_adj : NULL,
+		.umask = s->umask,
+		.chroot = s->chroot,
+		.directory = s->directory,
+		.uid = s->uid,
+		.gid = s->gid,
+		.groups = r->groups,
+		.group_count = r->group_count,
+		.death_signal = SIGKILL,
+		.capabilities_given = s->capabilities_given,
+		.capabilities = s->capabilities,
+		.no_new_privs = s->no_new_privs,
+	};
+}
+
+static void fail(struct event *answer, int error, int step)
+{
+	answer->kind = EVENT_SPAWN_FAILED;
+	answer->ending = (struct ending){
+		.kind = ENDING_SPAWN,
+		.code = error,
+		.step = step,
+	};
+}
+
+/* Tell why, as the core carries only numbers. */
+static void fail_spawn(struct service *service, struct event *answer,
+	const struct recipe *r, const struct spawn_failure *failure)
+{
+	struct error err;
+
+	fail(answer, failure->error, (int)failure->step);
+	answer->ending.exit_status = spawn_exit_status(failure);
+	answer->ending.permanent = answer->ending.exit_status != 0;
+	spawn_explain(failure, r->settings->command.list[0], &err);
+	news_explain_spawn(service, answer->slot, err.text);
+}
+
+static int run(struct service *service, struct child *c, const struct recipe *r,
+	const struct worker_place *place, struct event *answer)
+{
+	struct supervisor *sup = service->sup;
+	struct spawn_failure failure;
+	struct spawn_plan plan;
+	cpu_set_t *affinity = NULL;
+	int got;
+
+	plan_settings(sup, &plan, r);
+	if (environment_fill(sup, place, &plan) == -1) {
+		fail(answer, ENOMEM, SPAWN_CLONE);
+		return -1;
+	}
+	if (r->settings->cpu == CPU_SPREAD) {
+		affinity = affinity_nth(place->slot, &plan.affinity_size);
+		plan.affinity = affinity;
+	}
+	got = spawn(&plan, &c->pid, &c->pidfd, &failure);
+	if (affinity != NULL)
+		CPU_FREE(affinity);
+	if (got == -1)
+		fail_spawn(service, answer, r, &failure);
+	return got;
+}
+
+void child_spawn(struct service *service, const struct action *action,
+	struct event *answer)
+{
+	struct supervisor *sup = service->sup;
+	struct worker_place place = {
+		.slot = action->slot,
+		.serial = ++sup->next_serial,
+		.workers = cluster_wanted(service->core),
+		.output = {-1, -1},
+	};
+	struct child **at = place_in_slot(service, action->slot);
+	struct recipe *r;
+	struct child *c;
+	struct error err;
+
+	*answer = (struct event){
+		.slot = action->slot,
+		.worker = action->worker,
+	};
+	c = child_new(sup);
+	if (at == NULL || c == NULL || pids_grow(&sup->pids) == -1) {
+		fail(answer, ENOMEM, SPAWN_CLONE);
+		if (c != NULL)
+			child_release(sup, c);
+		return;
+	}
+	c->service = service;
+	c->worker = action->worker;
+	c->slot = action->slot;
+	c->serial = place.serial;
+	r = recipe_get(service, action->generation, action->settings, &err);
+	if (r == NULL) {
+		fail(answer, err.sys, -1);
+		news_explain_spawn(service, action->slot, err.text);
+		child_release(sup, c);
+		return;
+	}
+	place.recipe = r;
+	if (readiness_open(sup, c, r->settings, &err) == -1) {
+		fail(answer, err.sys, SPAWN_CLONE);
+		news_explain_spawn(service, action->slot, err.text);
+		child_release(sup, c);
+		return;
+	}
+	logger_open_output(service, c, place.output);
+	if (run(service, c, r, &place, answer) == -1) {
+		logger_close_output(sup, place.output);
+		child_release(sup, c);
+		return;
+	}
+	logger_close_output(sup, place.output);
+	logger_add(service, c);
+	*at = c;
+	pids_add(&sup->pids, c);
+	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
+	ev_io_start(sup->loop, &c->exit_watcher);
+	answer->kind = EVENT_SPAWNED;
+	answer->pid = c->pid;
+}
+
+/* ---- signals ---- */
+
+void child_signal(struct child *child, int signal)
+{
+	if (signal == SIGKILL)
+		child->killed_by_us = true;
+	/* ESRCH: it has ended, and its pidfd is about to say so */
+	if (pidfd_signal(child->pidfd, signal) == -1 && errno != ESRCH)
+		log_syserr("%s.%" PRIu32 ": cannot signal worker %d",
+			child->service->name, child->slot, (int)child->pid);
+}
+
+void child_kill_group(struct child *child, int signal)
+{
+	if (signal == SIGKILL)
+		child->killed_by_us = true;
+	/* it is not reaped: its pid, and so its group's, is still its own */
+	if (pidfd_signal_group(child->pidfd, child->pid, signal) == -1 &&
+		errno != ESRCH)
+		log_syserr("%s.%" PRIu32 ": cannot signal group %d",
+			child->service->name, child->slot, (int)child->pid);
+}
+
+/* ---- death ---- */
+
+static void describe_end(
+	struct child *c, const struct pidfd_end *end, struct ending *ending)
+{
+	*ending = (struct ending){
+		.kind = end->signalled ? ENDING_SIGNAL : ENDING_EXIT,
+		.code = end->code,
+		.core_dumped = end->core_dumped,
+	};
+	if (end->signalled && end->code == SIGKILL && !c->killed_by_us)
+		ending->out_of_memory = reap_was_out_of_memory(c->service->sup);
+}
+
+void child_ended(struct child *child)
+{
+	struct service *service = child->service;
+	struct supervisor *sup = service->sup;
+	struct event event = {
+		.kind = EVENT_EXITED,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+	struct pidfd_end end;
+	int ended = pidfd_peek(child->pidfd, &end);
+
+	if (ended == 0)
+		return;
+	if (ended == -1) {
+		log_syserr("%s.%" PRIu32 ": cannot wait for worker %d",
+			service->name, child->slot, (int)child->pid);
+		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
+	}
+	readiness_drain(child); /* what it said before it died counts */
+	describe_end(child, &end, &event.ending);
+	(void)pidfd_signal_group(child->pidfd, child->pid, SIGKILL);
+	if (ended == 1)
+		(void)pidfd_reap(child->pidfd, &end);
+	news_expect_last_output(sup, child);
+	reap_look_for_strays(sup, child, &event.ending);
+	pids_remove(&sup->pids, child);
+	for (int i = 0; i < 2; i++)
+		if (service->children[child->slot][i] == child)
+			service->children[child->slot][i] = NULL;
+	child_release(sup, child); /* before the core hears: it may spawn */
+	service_tell(service, &event);
+}
+
+void children_free(struct supervisor *sup)
+{
+	while (sup->free_children != NULL) {
+		struct child *c = sup->free_children;
+
+		sup->free_children = c->next;
+		free(c);
+	}
+	free(sup->pids.buckets);
+	sup->pids = (struct pid_table){0};
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CHILD_H
+#define SUPERVISOR_CHILD_H
+
+#include "supervisor/state.h"
+
+/*
+ * A child is the system's half of a worker: its pidfd, pipes, notify socket
+ * and watchers.  Born by child_spawn(), gone when its process is reaped; the
+ * core hears of its end after it is gone, as it may spawn at once.
+ */
+
+/* Start the worker that the core asked for; *answer is the event for the
+ * core: SPAWNED or SPAWN_FAILED. */
+void child_spawn(struct service *service, const struct action *action,
+	struct event *answer);
+
+void child_signal(struct child *child, int signal);     /* the process */
+void child_kill_group(struct child *child, int signal); /* its group */
+
+/* The child of a worker, or NULL. */
+struct child *child_find(
+	const struct service *service, uint32_t slot, uint64_t worker);
+struct child *child_by_pid(const struct supervisor *sup, pid_t pid);
+
+/* It has ended: end its group, reap it, tell the core. */
+void child_ended(struct child *child);
+
+/* Call `deed` for each child of the instance (of one service, if given). */
+void children_each(struct supervisor *sup, const struct service *only,
+	void (*deed)(struct child *child, int argument), int argument);
+
+void children_free(struct supervisor *sup); /* none may be alive */
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/environment.h"
+
+#include "base/scope.h"
+#include "supervisor/listener.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIRST_FD 3
+#define PID_WIDTH 12
+#define PID_SPACE "            " /* PID_WIDTH, overwritten by the child */
+
+/*
+ * All strings go into one buffer, each with its NUL.  As the buffer moves
+ * while it grows, the lists are made at the end.
+ */
+struct writer {
+	struct buffer *out;
+	const struct worker_place *place;
+	const struct listener_set *listeners;
+	size_t strings;
+	size_t pid_at[2]; /* offsets of pid digits; 0: none (argv is first) */
+	unsigned pids;
+};
+
+static void end_string(struct writer *w)
+{
+	(void)buffer_append(w->out, "", 1);
+	w->strings++;
+}
+
+#define put(w, ...) \
+	do { \
+		(void)buffer_printf((w)->out, __VA_ARGS__); \
+		end_string(w); \
+	} while (0)
+
+static void put_pid(struct writer *w, const char *key)
+{
+	(void)buffer_string(w->out, key);
+	w->pid_at[w->pids++] = w->out->len;
+	(void)buffer_string(w->out, PID_SPACE);
+	end_string(w);
+}
+
+/* ---- templates ---- */
+
+static int fd_named(
+	const struct listener_set *set, const char *name, size_t len)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		const char *have = set->list[i]->address.name;
+
+		if (strlen(have) == len && strncmp(have, name, len) == 0)
+			return FIRST_FD + (int)i;
+	}
+	return -1;
+}
+
+/* Replace one "{word}"; false: it is none of ours and stays as it is. */
+static bool put_template(struct writer *w, const char *word, size_t len)
+{
+	struct buffer *out = w->out;
+	uint16_t port = listeners_port(w->listeners);
+	int fd;
+
+	if (len == 4 && strncmp(word, "slot", len) == 0)
+		return (void)buffer_printf(out, "%" PRIu32, w->place->slot),
+		       true;
+	if (len == 4 && strncmp(word, "name", len) == 0)
+		return (void)buffer_string(
+			       out, w->place->recipe->settings->name),
+		       true;
+	if (len == 4 && strncmp(word, "port", len) == 0 && port != 0)
+		return (void)buffer_printf(out, "%u", port), true;
+	if (len == 2 && strncmp(word, "fd", len) == 0 &&
+		w->listeners->count == 1)
+		return (void)buffer_printf(out, "%d", FIRST_FD), true;
+	if (len > 3 && strncmp(word, "fd:", 3) == 0) {
+		fd = fd_named(w->listeners, word + 3, len - 3);
+		if (fd != -1)
+			return (void)buffer_printf(out, "%d", fd), true;
+	}
+	return false;
+}
+
+static void put_argument(struct writer *w, const char *text)
+{
+	while (*text != '\0') {
+		size_t plain = strcspn(text, "{");
+		const char *end;
+
+		(void)buffer_append(w->out, text, plain);
+		text += plain;
+		if (*text == '\0')
+			break;
+		end = strchr(text, '}');
+		if (end != NULL &&
+			put_template(w, text + 1, (size_t)(end - text) - 1)) {
+			text = end + 1;
+		} else {
+			(void)buffer_append(w->out, text, 1);
+			text++;
+		}
+	}
+	end_string(w);
+}
+
+/* ---- the dialects ---- */
+
+static void put_systemd(struct writer *w)
+{
+	const struct listener_set *set = w->listeners;
+
+	put(w, "LISTEN_FDS=%zu", set->count);
+	if (w->place->recipe->settings->listen_pid)
+		put_pid(w, "LISTEN_PID=");
+	(void)buffer_string(w->out, "LISTEN_FDNAMES=");
+	for (size_t i = 0; i < set->count; i++)
+		(void)buffer_printf(w->out, "%s%s", i > 0 ? ":" : "",
+			set->list[i]->address.name);
+	end_string(w);
+}
+
+/* Server::Starter's "host:port=fd;path=fd"; a bare port without its host. */
+static void put_server_starter(struct writer *w)
+{
+	const struct listener_set *set = w->listeners;
+	bool first = true;
+
+	(void)buffer_string(w->out, "SERVER_STARTER_PORT=");
+	for (size_t i = 0; i < set->count; i++) {
+		const struct listener *l = set->list[i];
+		const char *where = strchr(l->facts.text, ':');
+
+		if (l->facts.type != SOCK_STREAM || where == NULL)
+			continue;
+		(void)buffer_string(w->out, first ? "" : ";");
+		if (l->address.kind == ADDRESS_TCP &&
+			l->address.family == AF_UNSPEC)
+			(void)buffer_printf(w->out, "%u", l->facts.port);
+		else
+			(void)buffer_string(w->out, where + 1);
+		(void)buffer_printf(w->out, "=%d", FIRST_FD + (int)i);
+		first = false;
+	}
+	end_string(w);
+	put(w, "SERVER_STARTER_GENERATION=%u", w->place->recipe->generation);
+}
+
+static void put_einhorn(struct writer *w)
+{
+	const struct listener_set *set = w->listeners;
+
+	put(w, "EINHORN_FD_COUNT=%zu", set->count);
+	for (size_t i = 0; i < set->count; i++)
+		put(w, "EINHORN_FD_%zu=%d", i, FIRST_FD + (int)i);
+	put(w, "EINHORN_MASTER_PID=%d", (int)getpid());
+	put(w, "EINHORN_CHILD_INDEX=%" PRIu32, w->place->slot);
+}
+
+static void put_port(struct writer *w)
+{
+	const struct listener_set *set = w->listeners;
+	unsigned found = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i]->facts.type == SOCK_STREAM &&
+			set->list[i]->facts.port != 0)
+			found++;
+	if (found == 1 && !w->place->recipe->has_port)
+		put(w, "PORT=%u", listeners_port(set));
+}
+
+static void put_own(struct writer *w, struct supervisor *sup)
+{
+	const struct worker_place *p = w->place;
+	const struct cluster_settings *s = p->recipe->settings;
+
+	put(w, "NOTIFY_SOCKET=%s/notify/%" PRIx64, sup->rundir.path, p->serial);
+	put(w, "NCLUST_NAME=%s", sup->settings->name);
+	put(w, "NCLUST_CLUSTER=%s", s->name);
+	put(w, "NCLUST_SLOT=%" PRIu32, p->slot);
+	put(w, "NCLUST_WORKERS=%u", p->workers);
+	put(w, "NCLUST_GENERATION=%u", p->recipe->generation);
+	put(w, "NCLUST_SOCKET=%s/control", sup->rundir.path);
+	put(w, "NCLUST_WORKER=%" PRIx64, p->serial);
+	put(w, "NODE_APP_INSTANCE=%" PRIu32, p->slot);
+}
+
+/* ---- putting it together ---- */
+
+static int make_lists(struct supervisor *sup, const struct writer *w,
+	size_t arguments, struct spawn_plan *plan)
+{
+	const struct recipe *r = w->place->recipe;
+	size_t need = w->strings + r->environment_count + 2;
+	char *at = w->out->data;
+	char **list = sup->scratch_list;
+	size_t n = 0;
+
+	if (need > sup->scratch_size) {
+		list = realloc(list, need * sizeof(*list));
+		if (list == NULL)
+			return -1;
+		sup->scratch_list = list;
+		sup->scratch_size = need;
+	}
+	for (size_t i = 0; i < w->strings; i++) {
+		if (i == arguments)
+			list[n++] = NULL;
+		list[n++] = at;
+		at += strlen(at) + 1;
+	}
+	for (size_t i = 0; i < r->environment_count; i++)
+		list[n++] = r->environment[i];
+	list[n] = NULL;
+	plan->argv = list;
+	plan->envp = list + arguments + 1;
+	for (unsigned i = 0; i < w->pids; i++)
+		plan->pid_slots[i] = w->out->data + w->pid_at[i];
+	plan->pid_width = PID_WIDTH;
+	return 0;
+}
+
+static void fill_descriptors(
+	const struct worker_place *place, struct spawn_plan *plan)
+{
+	const struct recipe *r = place->recipe;
+	const struct listener_set *set = &r->listeners;
+	const unsigned pass = r->settings->pass;
+	const unsigned numbered =
+		PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN;
+
+	if ((pass & PASS_STDIN) != 0 && set->count > 0)
+		plan->fds[plan->fd_count++] =
+			(struct spawn_fd){set->list[0]->fd, 0};
+	for (int i = 0; i < 2; i++)
+		plan->fds[plan->fd_count++] = (struct spawn_fd){
+			place->output[i] != -1 ? place->output[i] : i + 1,
+			i + 1};
+	if ((pass & PASS_STDIN) != 0 && (pass & numbered) == 0)
+		return; /* as an inetd-wait server has it: nothing else */
+	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX;
+		i++)
+		plan->fds[plan->fd_count++] =
+			(struct spawn_fd){set->list[i]->fd, FIRST_FD + (int)i};
+}
+
+int environment_fill(struct supervisor *sup, const struct worker_place *place,
+	struct spawn_plan *plan)
+{
+	const struct cluster_settings *s = place->recipe->settings;
+	struct writer w = {
+		.out = &sup->scratch,
+		.place = place,
+		.listeners = &place->recipe->listeners,
+	};
+	size_t arguments;
+
+	buffer_clear(w.out);
+	for (size_t i = 0; i < s->command.count; i++)
+		put_argument(&w, s->command.list[i]);
+	arguments = w.strings;
+	if (w.listeners->count > 0) {
+		if ((s->pass & PASS_SYSTEMD) != 0)
+			put_systemd(&w);
+		if ((s->pass & PASS_SERVER_STARTER) != 0)
+			put_server_starter(&w);
+		if ((s->pass & PASS_EINHORN) != 0)
+			put_einhorn(&w);
+		if ((s->pass & PASS_PORT) != 0)
+			put_port(&w);
+	}
+	put_own(&w, sup);
+	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)
+		return -1;
+	fill_descriptors(place, plan);
+	return 0;
+}

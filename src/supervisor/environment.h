@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_ENVIRONMENT_H
+#define SUPERVISOR_ENVIRONMENT_H
+
+#include "os/spawn.h"
+#include "supervisor/state.h"
+
+/*
+ * Fill the parts of a spawn plan that differ by worker: argv (templates
+ * replaced), the environment of INTERFACE.md section 2, the descriptors.  The
+ * strings live in the supervisor's scratch memory until the next call, which
+ * is reused: in the steady state nothing is allocated.  -1: out of memory.
+ */
+struct worker_place {
+	const struct recipe *recipe;
+	uint32_t slot;
+	uint64_t serial;
+	unsigned workers; /* wanted in all */
+	int output[2];    /* write ends for stdout and stderr, or -1 */
+};
+
+int environment_fill(struct supervisor *sup, const struct worker_place *place,
+	struct spawn_plan *plan);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_MANAGER_H
+#define SUPERVISOR_MANAGER_H
+
+#include "supervisor/state.h"
+
+/*
+ * nclust under a service manager: sd_notify(3), with our own NOTIFY_SOCKET and
+ * WATCHDOG_USEC, which no worker ever sees.  Without them all is silent.
+ */
+void manager_init(struct supervisor *sup);
+void manager_fini(struct supervisor *sup);
+void manager_ready(struct supervisor *sup);
+void manager_reloading(struct supervisor *sup); /* READY=1 ends it */
+void manager_stopping(struct supervisor *sup);
+/* "web: 2 of 2 ready", sent when it has changed. */
+void manager_status(struct supervisor *sup);
+
+#endif

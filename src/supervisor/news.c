@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/news.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "protocol/json.h"
+#include "supervisor/clients.h"
+#include "supervisor/roles.h"
+#include "supervisor/service.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct history {
+	char *lines; /* HISTORY_SIZE bytes, touched at start: no growth later */
+	size_t used;
+	struct buffer scratch;
+	char explain[256];     /* of the spawn that has just failed */
+	uint64_t expect;       /* serial of the child that has just ended */
+	char last_cluster[65]; /* whose last output was told last … */
+	uint64_t last_worker;
+	char last[NEWS_LAST_MAX];
+};
+
+/* ---- words ---- */
+
+const char *news_ending_text(char to[64], const struct ending *e)
+{
+	char name[16];
+
+	switch (e->kind) {
+	case ENDING_EXIT:
+		(void)snprintf(to, 64, "exit %d", e->code);
+		break;
+	case ENDING_SIGNAL:
+		(void)text_signal_name(name, e->code);
+		if (e->out_of_memory)
+			(void)snprintf(to, 64, "%s, out of memory", name);
+		else
+			(void)snprintf(to, 64, "killed by %s%s", name,
+				e->core_dumped ? " (core dumped)" : "");
+		break;
+	case ENDING_SPAWN:
+		(void)snprintf(to, 64, "could not be started");
+		break;
+	case ENDING_NONE:
+		(void)snprintf(to, 64, "unknown");
+		break;
+	}
+	return to;
+}
+
+static const struct {
+	const char *name;
+	enum log_level level;
+} kinds[] = {
+	[REPORT_STARTED] = {"started", LOG_INFO},
+	[REPORT_READY] = {"ready", LOG_INFO},
+	[REPORT_EXITED] = {"exited", LOG_WARN},
+	[REPORT_STOPPING] = {"stopping", LOG_DEBUG},
+	[REPORT_STOP_TIMEOUT] = {"stop-timeout", LOG_WARN},
+	[REPORT_UNKILLABLE] = {"unkillable", LOG_ERROR},
+	[REPORT_START_TIMEOUT] = {"start-timeout", LOG_ERROR},
+	[REPORT_SLOT_ENDED] = {"slot-ended", LOG_NOTE},
+	[REPORT_ALL_READY] = {"all-ready", LOG_NOTE},
+	[REPORT_SCALED] = {"scaled", LOG_NOTE},
+	[REPORT_GAVE_UP] = {"gave-up", LOG_ERROR},
+	[REPORT_ROLLOUT_STARTED] = {"rollout-started", LOG_NOTE},
+	[REPORT_ROLLOUT_STEP] = {"rollout-step", LOG_INFO},
+	[REPORT_ROLLOUT_DONE] = {"rollout-done", LOG_NOTE},
+	[REPORT_ROLLOUT_FAILED] = {"rollout-failed", LOG_ERROR},
+	[REPORT_ROLLOUT_SUPERSEDED] = {"rollout-superseded", LOG_NOTE},
+	[REPORT_STATE] = {"state", LOG_DEBUG},
+	[REPORT_SURPRISE] = {"surprise", LOG_ERROR},
+};
+
+static enum log_level level_of(const struct report *r)
+{
+	if (r->kind == REPORT_EXITED && r->why != WHY_ITSELF)
+		return LOG_INFO;
+	return kinds[r->kind].level;
+}
+
+static void say_next_try(struct buffer *out, const struct report *r)
+{
+	char age[16];
+
+	if (r->why != WHY_ITSELF && r->wait == NSEC_NEVER)
+		return;
+	if (r->wait == NSEC_NEVER)
+		(void)buffer_string(out, ", not started again");
+	else if (r->wait == 0)
+		(void)buffer_string(out, ", replaced at once");
+	else
+		(void)buffer_printf(
+			out, ", next try in %s", text_age(age, r->wait));
+}
+
+static void say_last(struct buffer *out, const struct news *n)
+{
+	if (*n->last != '\0')
+		(void)buffer_printf(out, "; last output: %s", n->last);
+}
+
+static void say_exited(struct buffer *out, const struct news *n)
+{
+	static const char *const why[] = {
+		[WHY_ITSELF] = "",
+		[WHY_STOP] = ", as asked",
+		[WHY_ROLL] = ", as replaced",
+		[WHY_START_TIMEOUT] = ", stopped as it was not ready",
+		[WHY_ROLL_FAILED] = ", as the rollout failed",
+	};
+	const struct report *r = &n->report;
+	char text[64];
+	char age[16];
+
+	if (r->ending.kind == ENDING_SPAWN)
+		(void)buffer_string(out,
+			*n->explain != '\0' ? n->explain
+					    : "could not be started");
+	else
+		(void)buffer_printf(out, "worker %d %s after %s%s", (int)r->pid,
+			news_ending_text(text, &r->ending),
+			text_age(age, r->age), why[r->why]);
+	say_next_try(out, r);
+	if (r->why == WHY_ITSELF)
+		say_last(out, n);
+	if (n->bind_hint)
+		(void)buffer_string(out,
+			"; it binds the port itself, which nclust holds: let "
+			"it take its socket from LISTEN_FDS");
+}
+
+static void say_rollout_failed(struct buffer *out, const struct news *n)
+{
+	const struct report *r = &n->report;
+	char text[64];
+	char age[16];
+
+	(void)buffer_printf(out, "rollout %u failed at %s.%" PRIu32 ": ",
+		r->rollout, n->cluster, r->slot);
+	if (r->why == WHY_START_TIMEOUT)
+		(void)buffer_printf(
+			out, "not ready after %s", text_age(age, r->age));
+	else if (r->ending.kind == ENDING_SPAWN && *n->explain != '\0')
+		(void)buffer_string(out, n->explain);
+	else if (r->ending.kind == ENDING_NONE)
+		(void)buffer_string(out, "stopped");
+	else
+		(void)buffer_printf(out, "%s after %s",
+			news_ending_text(text, &r->ending),
+			text_age(age, r->age));
+	say_last(out, n);
+	(void)buffer_string(out, "; the old workers go on");
+}
+
+/* The sentence, without "web.2: ". */
+static void say(struct buffer *out, const struct news *n)
+{
+	const struct report *r = &n->report;
+	char age[16];
+	char text[24];
+
+	switch (r->kind) {
+	case REPORT_STARTED:
+		(void)buffer_printf(out, "started worker %d (generation %u)",
+			(int)r->pid, r->generation);
+		break;
+	case REPORT_READY:
+		(void)buffer_printf(out, "worker %d ready after %s",
+			(int)r->pid, text_age(age, r->age));
+		break;
+	case REPORT_EXITED:
+		say_exited(out, n);
+		break;
+	case REPORT_STOPPING:
+		(void)buffer_printf(out, "stopping worker %d", (int)r->pid);
+		break;
+	case REPORT_STOP_TIMEOUT:
+		(void)buffer_printf(out,
+			"worker %d did not end in time, sending %s",
+			(int)r->pid, text_signal_name(age, r->signal));
+		break;
+	case REPORT_UNKILLABLE:
+		(void)buffer_printf(out,
+			"worker %d outlived SIGKILL: unkillable, it waits in "
+			"the kernel (see /proc/%d/stack)",
+			(int)r->pid, (int)r->pid);
+		break;
+	case REPORT_START_TIMEOUT:
+		(void)buffer_printf(out,
+			"worker %d was not ready after %s (start-timeout), "
+			"stopping it",
+			(int)r->pid, text_age(age, r->age));
+		break;
+	case REPORT_SLOT_ENDED:
+		(void)buffer_string(out, "has ended for good");
+		break;
+	case REPORT_ALL_READY:
+		(void)buffer_printf(
+			out, "%u of %u workers ready", r->count, r->count);
+		break;
+	case REPORT_SCALED:
+		(void)buffer_printf(out, "scaled to %u workers", r->count);
+		break;
+	case REPORT_GAVE_UP:
+		(void)buffer_printf(out, "gave up after %u deaths within %s",
+			r->count, text_duration(text, r->span));
+		break;
+	case REPORT_ROLLOUT_STARTED:
+		(void)buffer_printf(out,
+			"rollout %u to generation %u: replacing %u workers",
+			r->rollout, r->generation, r->count);
+		break;
+	case REPORT_ROLLOUT_STEP:
+		(void)buffer_printf(
+			out, "rollout %u: %u replaced", r->rollout, r->count);
+		break;
+	case REPORT_ROLLOUT_DONE:
+		(void)buffer_printf(out, "rollout %u done", r->rollout);
+		break;
+	case REPORT_ROLLOUT_FAILED:
+		say_rollout_failed(out, n);
+		break;
+	case REPORT_ROLLOUT_SUPERSEDED:
+		(void)buffer_printf(out, "rollout %u superseded by a newer one",
+			r->rollout);
+		break;
+	case REPORT_STATE:
+		(void)buffer_printf(out, "is %s", cluster_state_name(r->state));
+		break;
+	case REPORT_SURPRISE:
+		(void)buffer_printf(out,
+			"unexpected event for worker %" PRIu64
+			" in its state: please report this",
+			r->worker);
+		break;
+	}
+}
+
+static bool is_about_slot(const struct report *r)
+{
+	switch (r->kind) {
+	case REPORT_STARTED:
+	case REPORT_READY:
+	case REPORT_EXITED:
+	case REPORT_STOPPING:
+	case REPORT_STOP_TIMEOUT:
+	case REPORT_UNKILLABLE:
+	case REPORT_START_TIMEOUT:
+	case REPORT_SLOT_ENDED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* ---- the same facts as fields ---- */
+
+static const char *const level_names[] = {
+	[LOG_ERROR] = "error",
+	[LOG_WARN] = "warn",
+	[LOG_NOTE] = "note",
+	[LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
+};
+
+static void begin_record(struct json_writer *w, struct buffer *out,
+	const char *event, enum log_level level)
+{
+	json_begin(w, out);
+	json_open_object(w);
+	json_put_real(w, "time", clock_wall(), 3);
+	json_put_text(w, "event", event);
+	json_put_text(w, "level", level_names[level]);
+}
+
+static void put_fields(struct json_writer *w, const struct news *n)
+{
+	const struct report *r = &n->report;
+	char text[64];
+
+	json_put_text(w, "cluster", n->cluster);
+	if (is_about_slot(r) || r->kind == REPORT_ROLLOUT_FAILED ||
+		r->kind == REPORT_ROLLOUT_STEP)
+		json_put_int(w, "slot", r->slot);
+	if (is_about_slot(r) && r->worker != 0) {
+		json_put_int(w, "worker", (int64_t)r->worker);
+		json_put_int(w, "pid", r->pid);
+	}
+	if (r->generation != 0)
+		json_put_int(w, "generation", r->generation);
+	if (r->rollout != 0)
+		json_put_int(w, "rollout", r->rollout);
+	if (r->count != 0)
+		json_put_int(w, "count", r->count);
+	if (r->ending.kind != ENDING_NONE) {
+		json_put_text(w, "exit", news_ending_text(text, &r->ending));
+		json_put_int(w, "code", r->ending.code);
+		json_put_real(w, "after", nsec_seconds(r->age), 3);
+	}
+	if (r->kind == REPORT_EXITED) {
+		json_key(w, "next_try");
+		if (r->wait == NSEC_NEVER)
+			json_nil(w);
+		else
+			json_decimal(w, nsec_seconds(r->wait), 3);
+	}
+	if (*n->last != '\0')
+		json_put_text(w, "last_output", n->last);
+	if (r->kind == REPORT_STATE)
+		json_put_text(w, "state", cluster_state_name(r->state));
+}
+
+/* ---- telling ---- */
+
+static void remember(struct history *h, const char *line, size_t len)
+{
+	if (len + 1 > HISTORY_SIZE)
+		return;
+	/* drop the older half at once, not a line at a time */
+	if (h->used + len + 1 > HISTORY_SIZE) {
+		size_t from =
+			h->used > HISTORY_SIZE / 2 ? h->used / 2 : h->used;
+		const char *cut = memchr(h->lines + from, '\n', h->used - from);
+
+		from = cut != NULL ? (size_t)(cut - h->lines) + 1 : h->used;
+		h->used -= from;
+		(void)memmove(h->lines, h->lines + from, h->used);
+	}
+	if (h->used + len + 1 > HISTORY_SIZE)
+		h->used = 0;
+	(void)memcpy(h->lines + h->used, line, len);
+	h->used += len;
+	h->lines[h->used++] = '\n';
+}
+
+static void hand_out(struct supervisor *sup, struct buffer *out,
+	const char *cluster, const struct report *report, const char *sentence)
+{
+	const char *line = buffer_text(out);
+
+	if (line == NULL || out->failed)
+		return;
+	remember(sup->history, line, out->len);
+	clients_on_news(sup, cluster, report, line, sentence);
+}
+
+static void publish(struct supervisor *sup, struct news *n)
+{
+	struct history *h = sup->history;
+	const struct report *r = &n->report;
+	enum log_level level = level_of(r);
+	struct json_writer w;
+	struct buffer text;
+	const char *sentence;
+
+	if (r->kind == REPORT_EXITED && *n->last != '\0') {
+		(void)text_copy(
+			h->last_cluster, sizeof(h->last_cluster), n->cluster);
+		(void)text_copy(h->last, sizeof(h->last), n->last);
+		h->last_worker = r->worker;
+	} else if (r->kind == REPORT_ROLLOUT_FAILED &&
+		r->worker == h->last_worker &&
+		strcmp(n->cluster, h->last_cluster) == 0) {
+		(void)text_copy(n->last, sizeof(n->last), h->last);
+	}
+	buffer_init(&text, 4096);
+	(void)buffer_printf(&text, "%s", n->cluster);
+	if (is_about_slot(r))
+		(void)buffer_printf(&text, ".%" PRIu32, r->slot);
+	(void)buffer_string(&text, ": ");
+	say(&text, n);
+	sentence = buffer_text(&text);
+	if (sentence != NULL) {
+		log_line(level, "%s", sentence);
+		buffer_clear(&h->scratch);
+		begin_record(&w, &h->scratch, kinds[r->kind].name, level);
+		put_fields(&w, n);
+		json_put_text(&w, "text", sentence);
+		json_close_object(&w);
+		hand_out(sup, &h->scratch, n->cluster, r, sentence);
+	}
+	buffer_fini(&text);
+}
+
+static void flush_told(struct supervisor *sup)
+{
+	while (sup->news_head != NULL && sup->news_head->serial == 0) {
+		struct news *n = sup->news_head;
+
+		sup->news_head = n->next;
+		if (sup->news_head == NULL)
+			sup->news_tail = NULL;
+		publish(sup, n);
+		free(n);
+	}
+	ev_timer_stop(sup->loop, &sup->news_timer);
+	if (sup->news_head != NULL) {
+		nsec_t left = sup->news_head->patience - clock_now();
+
+		ev_timer_set(&sup->news_timer,
+			left > 0 ? nsec_seconds(left) : 0., 0.);
+		ev_timer_start(sup->loop, &sup->news_timer);
+	}
+}
+
+static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (sup->news_head != NULL)
+		sup->news_head->serial = 0;
+	flush_told(sup);
+}
+
+static void enqueue(struct supervisor *sup, const struct news *n)
+{
+	struct news *copy = malloc(sizeof(*copy));
+
+	if (copy == NULL) { /* rather late and without last output than never */
+		log_warn("out of memory: an event is not told");
+		return;
+	}
+	*copy = *n;
+	copy->next = NULL;
+	if (sup->news_tail != NULL)
+		sup->news_tail->next = copy;
+	else
+		sup->news_head = copy;
+	sup->news_tail = copy;
+	flush_told(sup);
+}
+
+void news_report(struct service *service, const struct report *report)
+{
+	struct supervisor *sup = service->sup;
+	struct history *h = sup->history;
+	struct news n = {.report = *report};
+
+	(void)text_copy(n.cluster, sizeof(n.cluster), service->name);
+	if (report->ending.kind == ENDING_SPAWN)
+		(void)text_copy(n.explain, sizeof(n.explain), h->explain);
+	if (report->kind == REPORT_EXITED && h->expect != 0) {
+		n.serial = h->expect;
+		n.patience = nsec_add(clock_now(), NEWS_PATIENCE);
+		h->expect = 0;
+	}
+	if (n.serial == 0 && sup->news_head == NULL)
+		publish(sup, &n);
+	else
+		enqueue(sup, &n);
+}
+
+void news_say(struct supervisor *sup, enum log_level level, const char *event,
+	const char *format, ...)
+{
+	struct history *h = sup->history;
+	struct json_writer w;
+	char text[600];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_line(level, "%s", text);
+	buffer_clear(&h->scratch);
+	begin_record(&w, &h->scratch, event, level);
+	json_put_text(&w, "text", text);
+	json_close_object(&w);
+	hand_out(sup, &h->scratch, NULL, NULL, text);
+}
+
+/* ---- last words ---- */
+
+void news_explain_spawn(
+	struct service *service, uint32_t slot, const char *text)
+{
+	struct history *h = service->sup->history;
+
+	(void)slot;
+	(void)text_copy(h->explain, sizeof(h->explain), text);
+}
+
+void news_expect_last_output(struct supervisor *sup, const struct child *child)
+{
+	sup->history->expect = 0;
+	if (child->output[0] != -1 && logger_ask_last(sup, child->serial))
+		sup->history->expect = child->serial;
+}
+
+/* A worker that never was ready and complained of the address: it does not
+ * know that nclust holds the port. */
+static bool wants_bind_hint(const struct news *n)
+{
+	return n->report.kind == REPORT_EXITED && !n->report.was_ready &&
+		n->report.why == WHY_ITSELF;
+}
+
+void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
+	bool address_in_use)
+{
+	for (struct news *n = sup->news_head; n != NULL; n = n->next) {
+		if (n->serial != serial)
+			continue;
+		(void)text_escape(n->last, sizeof(n->last), text, strlen(text));
+		n->bind_hint = address_in_use && wants_bind_hint(n);
+		n->serial = 0;
+		break;
+	}
+	flush_told(sup);
+}
+
+void news_stop_waiting(struct supervisor *sup)
+{
+	for (struct news *n = sup->news_head; n != NULL; n = n->next)
+		n->serial = 0;
+	flush_told(sup);
+}
+
+bool news_pending(const struct supervisor *sup)
+{
+	return sup->news_head != NULL;
+}
+
+void news_worker_errno(const struct child *child, int error)
+{
+	news_say(child->service->sup, LOG_WARN, "worker-errno",
+		"%s.%" PRIu32 ": worker %d says: %s", child->service->name,
+		child->slot, (int)child->pid, strerror(error));
+}
+
+void news_worker_reloading(const struct child *child)
+{
+	news_say(child->service->sup, LOG_INFO, "worker-reloading",
+		"%s.%" PRIu32 ": worker %d is reloading its configuration",
+		child->service->name, child->slot, (int)child->pid);
+}
+
+/* ---- life ---- */
+
+const char *news_history(const struct supervisor *sup, size_t *len)
+{
+	*len = sup->history->used;
+	return sup->history->lines;
+}
+
+int news_init(struct supervisor *sup, struct error *err)
+{
+	struct history *h = calloc(1, sizeof(*h));
+
+	if (h != NULL)
+		h->lines = malloc(HISTORY_SIZE);
+	if (h == NULL || h->lines == NULL) {
+		free(h);
+		return error_set(err, ENOMEM, "event history");
+	}
+	(void)memset(h->lines, '\n', HISTORY_SIZE);
+	buffer_init(&h->scratch, 8192);
+	sup->history = h;
+	ev_init(&sup->news_timer, on_patience_over);
+	sup->news_timer.data = sup;
+	return 0;
+}
+
+void news_fini(struct supervisor *sup)
+{
+	if (sup->history == NULL)
+		return;
+	news_stop_waiting(sup);
+	ev_timer_stop(sup->loop, &sup->news_timer);
+	free(sup->history->lines);
+	buffer_fini(&sup->history->scratch);
+	free(sup->history);
+	sup->history = NULL;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_NEWS_H
+#define SUPERVISOR_NEWS_H
+
+#include "base/log.h"
+#include "supervisor/state.h"
+
+/*
+ * Everything worth telling goes through here once: one record, rendered as a
+ * sentence for the log and as a JSON object for `events`, the history and the
+ * clients that wait for an outcome.  Records are told in order.  The one of a
+ * death waits a moment (NEWS_PATIENCE) for the worker's last output where that
+ * is captured, and what follows waits behind it.
+ */
+#define NEWS_PATIENCE (300 * MSEC)
+#define NEWS_LAST_MAX 512
+#define HISTORY_SIZE (32U * 1024)
+
+struct news {
+	struct news *next;
+	char cluster[65];
+	struct report report;
+	uint64_t serial; /* whose last output is waited for; 0: nobody's */
+	nsec_t patience; /* until when */
+	char last[NEWS_LAST_MAX];
+	char explain[256]; /* why a spawn failed */
+	bool bind_hint;
+};
+
+int news_init(struct supervisor *sup, struct error *err);
+void news_fini(struct supervisor *sup);
+
+/* From the core. */
+void news_report(struct service *service, const struct report *report);
+
+/* Of nclust itself: event name for machines, sentence for people. */
+void news_say(struct supervisor *sup, enum log_level level, const char *event,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The sentence for the next report of a spawn that failed. */
+void news_explain_spawn(
+	struct service *service, uint32_t slot, const char *text);
+/* The next EXITED report is this child's: ask for its last output. */
+void news_expect_last_output(struct supervisor *sup, const struct child *child);
+void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
+	bool address_in_use);
+/* Nobody will answer any more (the logger has died). */
+void news_stop_waiting(struct supervisor *sup);
+bool news_pending(const struct supervisor *sup);
+
+void news_worker_errno(const struct child *child, int error);
+void news_worker_reloading(const struct child *child);
+
+/* "killed by SIGSEGV", "exit 1", "SIGKILL, out of memory".  Returned. */
+const char *news_ending_text(char to[64], const struct ending *ending);
+
+/* The history: JSON objects, one a line, oldest first. */
+const char *news_history(const struct supervisor *sup, size_t *len);
+
+#endif

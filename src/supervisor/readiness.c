@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/readiness.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "os/process.h"
+#include "protocol/notify.h"
+#include "supervisor/news.h"
+#include "supervisor/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* So many datagrams a turn: a worker that floods delays only itself. */
+#define MESSAGES_A_TURN 16
+
+static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	readiness_drain(watcher->data);
+}
+
+void readiness_init(struct child *child)
+{
+	ev_init(&child->notify_watcher, on_notify);
+	ev_io_set(&child->notify_watcher, -1, 0);
+	child->notify_watcher.data = child;
+}
+
+static void name_of(const struct child *child, char name[24])
+{
+	(void)snprintf(name, 24, "%" PRIx64, child->serial);
+}
+
+int readiness_open(struct supervisor *sup, struct child *child,
+	const struct cluster_settings *settings, struct error *err)
+{
+	char name[24];
+	int fd;
+
+	name_of(child, name);
+	fd = socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600,
+		settings->uid, settings->gid, err);
+	if (fd == -1)
+		return error_wrap(err, "notify socket");
+	ev_io_set(&child->notify_watcher, fd, EV_READ);
+	ev_io_start(sup->loop, &child->notify_watcher);
+	return 0;
+}
+
+void readiness_close(struct supervisor *sup, struct child *child)
+{
+	int fd = child->notify_watcher.fd;
+	char name[24];
+
+	if (fd == -1)
+		return;
+	ev_io_stop(sup->loop, &child->notify_watcher);
+	ev_io_set(&child->notify_watcher, -1, 0);
+	(void)close(fd);
+	name_of(child, name);
+	/* it may be gone already: somebody cleaned up */
+	(void)unlinkat(sup->rundir.notify_dir, name, 0);
+}
+
+/*
+ * The worker itself, or a process of its session (a shell's `systemd-notify`,
+ * a master's child).  Sessions are named by their leader's pid, and the
+ * worker is not reaped, so the number cannot belong to another session.
+ */
+static bool is_from_worker(
+	const struct child *child, const struct fdpass_message *m)
+{
+	struct process_facts facts;
+
+	if (!m->has_cred)
+		return false;
+	if (m->cred.pid == child->pid)
+		return true;
+	return m->cred.pid > 0 && process_look(m->cred.pid, &facts) == 0 &&
+		facts.session == child->pid;
+}
+
+static void set_status(struct child *child, const char *status)
+{
+	char clean[sizeof(((struct notify_message *)NULL)->status) * 4];
+
+	(void)text_escape(clean, sizeof(clean), status, strlen(status));
+	free(child->status);
+	child->status = *clean != '\0' ? strdup(clean) : NULL;
+}
+
+static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
+{
+	struct event event = {
+		.kind = kind,
+		.slot = child->slot,
+		.worker = child->worker,
+		.span = span,
+	};
+
+	service_tell(child->service, &event);
+}
+
+static void obey(struct child *child, const struct notify_message *m)
+{
+	if (m->has_status)
+		set_status(child, m->status);
+	if (m->has_errno)
+		news_worker_errno(child, m->error);
+	if (m->has_extend)
+		tell_core(child, EVENT_EXTEND, m->extend);
+	if (m->reloading)
+		news_worker_reloading(child);
+	if (m->ready)
+		tell_core(child, EVENT_READY, 0);
+	if (m->stopping)
+		tell_core(child, EVENT_LEAVING, 0);
+}
+
+static void refuse(struct child *child, const struct fdpass_message *m)
+{
+	if (child->stranger_told)
+		return;
+	child->stranger_told = true;
+	log_warn("%s.%" PRIu32 ": refused a notify message from process %d "
+		 "(uid %d): not of worker %d",
+		child->service->name, child->slot, (int)m->cred.pid,
+		(int)m->cred.uid, (int)child->pid);
+}
+
+void readiness_drain(struct child *child)
+{
+	char data[NOTIFY_MAX + 1];
+	struct notify_message message;
+	struct fdpass_message m;
+
+	for (int i = 0; i < MESSAGES_A_TURN; i++) {
+		int fd = child->notify_watcher.fd;
+		bool whole;
+
+		if (fd == -1 || fdpass_receive(fd, data, sizeof(data), &m) != 1)
+			return;
+		whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
+			notify_decode(&message, data, (size_t)m.len) == 0;
+		if (whole && is_from_worker(child, &m))
+			obey(child, &message);
+		else if (whole)
+			refuse(child, &m);
+		/* closing them is what a BARRIER=1 waits for: all that was
+		 * sent before it has been obeyed */
+		for (size_t k = 0; k < m.fd_count; k++)
+			(void)close(m.fds[k]);
+	}
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_READINESS_H
+#define SUPERVISOR_READINESS_H
+
+#include "supervisor/state.h"
+
+/*
+ * A private NOTIFY_SOCKET per worker.  A message counts if its sender, by
+ * SCM_CREDENTIALS, is the worker or belongs to the worker's session; all
+ * others are refused, told once.
+ */
+void readiness_init(struct child *child);
+int readiness_open(struct supervisor *sup, struct child *child,
+	const struct cluster_settings *settings, struct error *err);
+/* Hear all that is queued; called also before the worker is reaped. */
+void readiness_drain(struct child *child);
+void readiness_close(struct supervisor *sup, struct child *child);
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/reload.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/affinity.h"
+#include "os/cgroup.h"
+#include "supervisor/lifecycle.h"
+#include "supervisor/listener.h"
+#include "supervisor/manager.h"
+#include "supervisor/news.h"
+#include "supervisor/recipe.h"
+#include "supervisor/service.h"
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Everything that is prepared before anything changes. */
+struct plan {
+	struct settings *settings; /* the new ones */
+	struct settings old;       /* a view of those in force */
+	struct diff diff;
+	struct listener_set *sets; /* by index in diff.clusters */
+};
+
+/* ---- looking ---- */
+
+/*
+ * What is in force: after a failed rollout the core is back at settings that
+ * no file holds any more, so each cluster's own are asked for.
+ */
+static int look_at_old(struct supervisor *sup, struct plan *plan)
+{
+	size_t count = 0;
+
+	plan->old = *sup->settings;
+	plan->old.clusters =
+		calloc(sup->service_count + 1, sizeof(*plan->old.clusters));
+	if (plan->old.clusters == NULL)
+		return -1;
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct cluster_settings *s =
+			cluster_settings(sup->services[i]->core);
+
+		if (!sup->services[i]->leaving)
+			plan->old.clusters[count++] =
+				(struct cluster_settings *)(uintptr_t)s;
+	}
+	plan->old.cluster_count = count;
+	return diff_settings(&plan->diff, &plan->old, plan->settings);
+}
+
+static void plan_fini(struct plan *plan)
+{
+	for (size_t i = 0; plan->sets != NULL && i < plan->diff.count; i++)
+		listeners_release(&plan->sets[i]);
+	free(plan->sets);
+	diff_fini(&plan->diff);
+	free(plan->old.clusters);
+	if (plan->settings != NULL)
+		settings_free(plan->settings);
+}
+
+static int check(
+	struct supervisor *sup, const struct plan *plan, struct error *err)
+{
+	const struct diff *d = &plan->diff;
+
+	if (d->instance == CHANGE_RESTART)
+		return error_set(err, 0,
+			"nclust.%s can only change with a restart of nclust",
+			d->instance_keys);
+	for (size_t i = 0; i < d->count; i++) {
+		const struct diff_cluster *c = &d->clusters[i];
+		const struct service *leaving;
+
+		if (c->new == NULL)
+			continue;
+		if (recipe_check(c->new, err) == -1)
+			return -1;
+		leaving = service_named(sup, c->new->name);
+		if (c->old == NULL && leaving != NULL)
+			return error_set(err, 0,
+				"cluster '%s' is still stopping: try again",
+				c->new->name);
+	}
+	return 0;
+}
+
+/* Two phases: whatever is new is opened here; a failure changes nothing. */
+static int open_listeners(
+	struct supervisor *sup, struct plan *plan, struct error *err)
+{
+	const struct diff *d = &plan->diff;
+
+	plan->sets = calloc(d->count + 1, sizeof(*plan->sets));
+	if (plan->sets == NULL)
+		return error_set(err, ENOMEM, "listeners");
+	for (size_t i = 0; i < d->count; i++) {
+		const struct diff_cluster *c = &d->clusters[i];
+		struct service *s;
+
+		if (c->new == NULL)
+			continue;
+		s = service_named(sup, c->new->name);
+		if (listeners_open(sup, &plan->sets[i], c->new,
+			    s != NULL ? &s->listeners : NULL, err) == -1)
+			return error_wrap(err, "cluster '%s'", c->new->name);
+	}
+	return 0;
+}
+
+/* ---- doing ---- */
+
+static void describe(struct buffer *out, const struct diff_cluster *c)
+{
+	static const char *const how[] = {
+		[CHANGE_NONE] = "no change",
+		[CHANGE_LIVE] = "applied",
+		[CHANGE_ROLL] = "rolling restart",
+		[CHANGE_RESTART] = "rolling restart",
+	};
+	const char *name = c->new != NULL ? c->new->name : c->old->name;
+
+	if (out->len > 0)
+		(void)buffer_string(out, "; ");
+	if (c->old == NULL)
+		(void)buffer_printf(out, "%s: new", name);
+	else if (c->new == NULL)
+		(void)buffer_printf(out, "%s: removed", name);
+	else if (c->change == CHANGE_NONE)
+		(void)buffer_printf(out, "%s: no change", name);
+	else
+		(void)buffer_printf(
+			out, "%s: %s: %s", name, c->keys, how[c->change]);
+}
+
+static void add(struct supervisor *sup, struct diff_cluster *c,
+	struct listener_set *set)
+{
+	if (service_new(sup, c->new, set) == NULL)
+		log_error("%s: out of memory: not started", c->new->name);
+}
+
+static void remove_service(struct service *s)
+{
+	s->leaving = true;
+	if (!s->ended)
+		service_stop(s, false);
+}
+
+static void scale(
+	struct supervisor *sup, struct service *s, const struct diff_cluster *c)
+{
+	unsigned wanted = service_wanted(sup, c->new);
+	struct error err;
+
+	if (s->scaled && !c->workers_changed)
+		return; /* what the operator asked for holds */
+	if (wanted != cluster_wanted(s->core) &&
+		service_scale(s, wanted, &err) == -1)
+		log_error("%s: %s", s->name, err.text);
+	s->scaled = false;
+}
+
+static bool apply(struct supervisor *sup, struct service *s,
+	const struct diff_cluster *c, struct listener_set *set, bool restart)
+{
+	struct event event = {
+		.kind = EVENT_SETTINGS,
+		.command_changed = c->command_changed,
+	};
+	bool rolls = c->change >= CHANGE_ROLL || restart;
+	struct error err;
+
+	scale(sup, s, c);
+	listeners_release(&s->listeners);
+	s->listeners = *set;
+	*set = (struct listener_set){0};
+	if (c->change == CHANGE_NONE && !restart)
+		return false;
+	if (!rolls) {
+		event.settings = cluster_settings_ref(c->new);
+		service_tell(s, &event);
+		return false;
+	}
+	if (service_roll(s, SLOT_ALL,
+		    c->change != CHANGE_NONE ? cluster_settings_ref(c->new)
+					     : NULL,
+		    c->command_changed, &err) == -1) {
+		log_warn("%s: %s", s->name, err.text);
+		return false;
+	}
+	return true;
+}
+
+static void commit(struct supervisor *sup, struct plan *plan, bool restart,
+	struct reload_result *result)
+{
+	struct diff *d = &plan->diff;
+
+	sup->cpus = supervisor_cpus();
+	for (size_t i = 0; i < d->count; i++) {
+		struct diff_cluster *c = &d->clusters[i];
+		struct service *s;
+
+		describe(&result->text, c);
+		if (c->old == NULL) {
+			add(sup, c, &plan->sets[i]);
+			continue;
+		}
+		s = service_named(sup, c->old->name);
+		if (c->new == NULL) {
+			remove_service(s);
+			continue;
+		}
+		if (apply(sup, s, c, &plan->sets[i], restart)) {
+			result->rolls++;
+			if (s->index < COUNT_OF(result->rolled))
+				result->rolled[s->index] = true;
+		}
+	}
+	settings_free(sup->settings);
+	sup->settings = plan->settings;
+	plan->settings = NULL;
+	log_set_level((enum log_level)sup->settings->log_level);
+}
+
+int reload_run(
+	struct supervisor *sup, bool restart, struct reload_result *result)
+{
+	struct plan plan = {0};
+	struct faults faults;
+	struct error err;
+	int got = -1;
+
+	*result = (struct reload_result){0};
+	buffer_init(&result->text, 60000);
+	if (sup->settings->config_file == NULL) {
+		(void)buffer_string(&result->text,
+			"there is no configuration file to read again: nclust "
+			"was started with a command line");
+		return -1;
+	}
+	manager_reloading(sup);
+	faults_init(&faults);
+	if (config_reread(&plan.settings, sup->argc, sup->argv, &faults) ==
+		-1) {
+		plan.settings = NULL;
+		result->bad_config = true;
+		(void)buffer_append(
+			&result->text, faults.text.data, faults.text.len);
+		if (result->text.len > 0)
+			result->text.len--; /* the last newline */
+	} else if (look_at_old(sup, &plan) == -1) {
+		(void)buffer_string(&result->text, "out of memory");
+	} else if (check(sup, &plan, &err) == -1 ||
+		open_listeners(sup, &plan, &err) == -1) {
+		(void)buffer_string(&result->text, err.text);
+	} else {
+		commit(sup, &plan, restart, result);
+		got = 0;
+	}
+	faults_fini(&faults);
+	plan_fini(&plan);
+	if (sup->ready_once)
+		manager_ready(sup);
+	if (got == 0)
+		news_say(sup, LOG_NOTE, "reloaded", "reloaded: %s",
+			buffer_text(&result->text));
+	else
+		news_say(sup, LOG_ERROR, "reload-failed",
+			"reload failed, nothing was changed: %s",
+			buffer_text(&result->text));
+	return got;
+}
+
+void reload_result_fini(struct reload_result *result)
+{
+	buffer_fini(&result->text);
+}
+
+/* Without a file HUP is the rolling restart alone. */
+static void restart_all(struct supervisor *sup)
+{
+	struct error err;
+
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (!sup->services[i]->leaving &&
+			service_roll(sup->services[i], SLOT_ALL, NULL, false,
+				&err) == -1)
+			log_warn("%s: %s", sup->services[i]->name, err.text);
+}
+
+void reload_and_restart(struct supervisor *sup)
+{
+	struct reload_result result;
+
+	if (sup->stopping)
+		return;
+	if (sup->settings->config_file == NULL) {
+		restart_all(sup);
+		return;
+	}
+	(void)reload_run(sup, true, &result);
+	reload_result_fini(&result);
+}
+
+void reload_from_signal(struct supervisor *sup)
+{
+	struct reload_result result;
+
+	if (sup->stopping)
+		return;
+	(void)reload_run(sup, false, &result);
+	reload_result_fini(&result);
+}

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/requests.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "protocol/json.h"
+#include "supervisor/lifecycle.h"
+#include "supervisor/news.h"
+#include "supervisor/reload.h"
+#include "supervisor/service.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- whom it is about ---- */
+
+struct target {
+	struct service *service; /* NULL: the whole instance */
+	uint32_t slot;           /* or SLOT_ALL */
+};
+
+static int find_target(
+	const struct client *c, struct target *t, struct error *err)
+{
+	const struct supervisor *sup = c->sup;
+	struct control_target parsed;
+
+	*t = (struct target){NULL, SLOT_ALL};
+	if (*c->request.target == '\0')
+		return 0;
+	if (control_parse_target(&parsed, c->request.target, err) == -1)
+		return -1;
+	t->service = service_named(sup, parsed.whole);
+	if (t->service != NULL)
+		return 0;
+	if (parsed.slot >= 0)
+		t->service = service_named(sup, parsed.cluster);
+	if (t->service == NULL)
+		return error_set(err, 0, "there is no cluster '%s' in '%s'",
+			parsed.whole, sup->settings->name);
+	if (parsed.slot >= (long)cluster_slots(t->service->core))
+		return error_set(err, 0, "'%s' has no slot %ld (0 to %u)",
+			parsed.cluster, parsed.slot,
+			cluster_slots(t->service->core) - 1);
+	t->slot = (uint32_t)parsed.slot;
+	return 0;
+}
+
+/* The one cluster that is meant, where only one can be. */
+static struct service *only_service(
+	const struct client *c, const struct target *t, struct error *err)
+{
+	if (t->service != NULL)
+		return t->service;
+	if (c->sup->service_count == 1)
+		return c->sup->services[0];
+	(void)error_set(err, 0, "'%s' has %zu clusters: say which",
+		c->sup->settings->name, c->sup->service_count);
+	return NULL;
+}
+
+/* ---- answers ---- */
+
+static void answer(struct client *c, const char *json)
+{
+	(void)control_begin_result(&c->out, c->request.id);
+	(void)buffer_string(&c->out, json);
+	(void)control_end_result(&c->out);
+	client_done(c);
+}
+
+void request_finish(struct client *c)
+{
+	struct json_writer w;
+
+	if (c->failed) {
+		client_error(c, CONTROL_FAILED, c->outcome);
+		return;
+	}
+	(void)control_begin_result(&c->out, c->request.id);
+	json_begin(&w, &c->out);
+	json_open_object(&w);
+	json_put_bool(&w, "ok", true);
+	if (*c->outcome != '\0')
+		json_put_text(&w, "text", c->outcome);
+	json_close_object(&w);
+	(void)control_end_result(&c->out);
+	client_done(c);
+}
+
+static void wait_or_finish(struct client *c)
+{
+	if (c->request.no_wait || (c->expected_count == 0 && !c->expects_end)) {
+		request_finish(c);
+		return;
+	}
+	c->state = CLIENT_WAITING;
+	request_look(c);
+}
+
+static void settle_outcome(struct client *c, const char *sentence, bool failed)
+{
+	if (failed && !c->failed)
+		*c->outcome = '\0';
+	if (c->failed && !failed)
+		return; /* the failure is the outcome */
+	c->failed |= failed;
+	(void)text_copy(c->outcome, sizeof(c->outcome), sentence);
+}
+
+static void drop_expectation(struct client *c, size_t i)
+{
+	c->expected[i] = c->expected[--c->expected_count];
+}
+
+static struct expectation *expect(struct client *c, struct service *service)
+{
+	struct expectation *list =
+		realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
+
+	if (list == NULL)
+		return NULL;
+	c->expected = list;
+	list[c->expected_count] = (struct expectation){.service = service};
+	return &list[c->expected_count++];
+}
+
+/* ---- expectations come true ---- */
+
+static bool is_rollout_over(const struct expectation *e, const struct report *r)
+{
+	return e->rollout != 0 && r->rollout >= e->rollout &&
+		(r->kind == REPORT_ROLLOUT_DONE ||
+			r->kind == REPORT_ROLLOUT_FAILED);
+}
+
+/* A scale waits for workers that will not come. */
+static bool is_scale_failed(const struct expectation *e, const struct report *r)
+{
+	if (!e->settled)
+		return false;
+	return r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP ||
+		(r->kind == REPORT_EXITED && !r->was_ready &&
+			r->why == WHY_ITSELF);
+}
+
+static bool is_stopped_instead(
+	const struct expectation *e, const struct report *r)
+{
+	return !e->ended && r->kind == REPORT_STATE &&
+		(r->state == CLUSTER_STOPPING || r->state == CLUSTER_STOPPED ||
+			r->state == CLUSTER_FAILED);
+}
+
+void request_on_report(struct client *c, const struct service *service,
+	const struct report *report, const char *sentence)
+{
+	if (report == NULL)
+		return;
+	for (size_t i = 0; i < c->expected_count; i++) {
+		const struct expectation *e = &c->expected[i];
+
+		if (e->service != service)
+			continue;
+		if (is_rollout_over(e, report))
+			settle_outcome(c, sentence,
+				report->kind == REPORT_ROLLOUT_FAILED);
+		else if (is_scale_failed(e, report) ||
+			is_stopped_instead(e, report))
+			settle_outcome(c, sentence, true);
+		else
+			continue;
+		drop_expectation(c, i);
+		break;
+	}
+	if (c->expected_count == 0 && !c->expects_end)
+		request_finish(c);
+}
+
+static bool has_come_true(const struct expectation *e)
+{
+	const struct cluster *core = e->service->core;
+
+	if (e->ended)
+		return e->service->ended;
+	return e->settled && cluster_ready(core) == cluster_wanted(core) &&
+		cluster_alive(core) == cluster_wanted(core);
+}
+
+void request_look(struct client *c)
+{
+	for (size_t i = 0; i < c->expected_count;)
+		if (has_come_true(&c->expected[i]))
+			drop_expectation(c, i);
+		else
+			i++;
+	if (c->expected_count == 0 && !c->expects_end)
+		request_finish(c);
+}
+
+/* ---- the methods ---- */
+
+static int roll(struct client *c, struct service *service, uint32_t slot,
+	struct error *err)
+{
+	struct expectation *e = expect(c, service);
+
+	if (e == NULL)
+		return error_set(err, ENOMEM, "restart");
+	if (service_roll(service, slot, NULL, false, err) == -1)
+		return -1;
+	/* a newer one that supersedes it fulfils the wish as well */
+	e->rollout = cluster_last_rollout(service->core);
+	return 0;
+}
+
+static void restart(struct client *c, const struct target *t)
+{
+	struct supervisor *sup = c->sup;
+	struct error err;
+
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if ((t->service != NULL && s != t->service) || s->leaving)
+			continue;
+		if (roll(c, s, t->slot, &err) == -1) {
+			client_error(c, CONTROL_BUSY, err.text);
+			return;
+		}
+	}
+	wait_or_finish(c);
+}
+
+static void scale(struct client *c, const struct target *t)
+{
+	struct error err;
+	struct service *s = only_service(c, t, &err);
+	struct expectation *e;
+	long count = c->request.count;
+
+	if (s == NULL || t->slot != SLOT_ALL) {
+		client_error(c, CONTROL_PARAMS,
+			s == NULL ? err.text : "a slot cannot be scaled");
+		return;
+	}
+	if (c->request.scale_kind == SCALE_BY)
+		count += (long)cluster_wanted(s->core);
+	if (count < 0)
+		count = 0;
+	if (count > WORKERS_MAX) {
+		client_error(c, CONTROL_PARAMS, "wanted 0 to 10000 workers");
+		return;
+	}
+	e = expect(c, s);
+	if (e == NULL || service_scale(s, (unsigned)count, &err) == -1) {
+		client_error(c, CONTROL_FAILED,
+			e == NULL ? "out of memory" : err.text);
+		return;
+	}
+	e->settled = true;
+	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers",
+		s->name, count);
+	wait_or_finish(c);
+}
+
+static void stop(struct client *c, const struct target *t)
+{
+	struct expectation *e;
+
+	if (t->slot != SLOT_ALL) {
+		client_error(c, CONTROL_PARAMS,
+			"a slot cannot be stopped by itself: scale the "
+			"cluster, or restart the slot");
+		return;
+	}
+	if (t->service == NULL) {
+		c->expects_end = true;
+		(void)snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
+			c->sup->settings->name);
+		lifecycle_stop(c->sup, c->request.now);
+		wait_or_finish(c);
+		return;
+	}
+	e = expect(c, t->service);
+	if (e == NULL) {
+		client_error(c, CONTROL_FAILED, "out of memory");
+		return;
+	}
+	e->ended = true;
+	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
+		t->service->name);
+	if (!t->service->ended)
+		service_stop(t->service, c->request.now);
+	wait_or_finish(c);
+}
+
+static unsigned send_signal(
+	const struct client *c, const struct target *t, struct service *s)
+{
+	int signal = c->request.signal;
+
+	if (t->slot != SLOT_ALL)
+		return service_signal_slot(s, t->slot, signal);
+	if (c->request.all)
+		return service_signal_all(s, signal);
+	return service_signal_next(s, signal, false);
+}
+
+static void signal_workers(struct client *c, const struct target *t)
+{
+	struct supervisor *sup = c->sup;
+	unsigned reached = 0;
+	char json[64];
+
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (t->service == NULL || sup->services[i] == t->service)
+			reached += send_signal(c, t, sup->services[i]);
+	if (reached == 0) {
+		client_error(c, CONTROL_FAILED, "no worker to signal");
+		return;
+	}
+	(void)snprintf(json, sizeof(json), "{\"reached\":%u}", reached);
+	answer(c, json);
+}
+
+static void reload(struct client *c)
+{
+	struct reload_result result;
+	int got = reload_run(c->sup, false, &result);
+	const char *text = buffer_text(&result.text);
+
+	if (text == NULL)
+		text = "out of memory";
+	if (got == -1) {
+		client_error(c,
+			result.bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED,
+			text);
+		reload_result_fini(&result);
+		return;
+	}
+	(void)text_copy(c->outcome, sizeof(c->outcome), text);
+	for (size_t i = 0; i < c->sup->service_count && i < 64; i++) {
+		struct service *s = c->sup->services[i];
+		struct expectation *e;
+
+		if (!result.rolled[i])
+			continue;
+		e = expect(c, s);
+		if (e != NULL)
+			e->rollout = cluster_last_rollout(s->core);
+	}
+	reload_result_fini(&result);
+	wait_or_finish(c);
+}
+
+static bool is_event_wanted(
+	const struct client *c, const char *line, size_t len)
+{
+	char key[200];
+
+	if (*c->request.target == '\0')
+		return true;
+	(void)snprintf(
+		key, sizeof(key), "\"cluster\":\"%s\"", c->request.target);
+	return memmem(line, len, key, strlen(key)) != NULL;
+}
+
+static void events(struct client *c)
+{
+	size_t len;
+	const char *lines = news_history(c->sup, &len);
+	long skip = 0;
+	long total = 0;
+
+	for (size_t i = 0; i < len; i++)
+		total += lines[i] == '\n';
+	if (c->request.last >= 0 && total > c->request.last)
+		skip = total - c->request.last;
+	while (len > 0) {
+		size_t n = (size_t)((const char *)memchr(lines, '\n', len) -
+			lines);
+		char *line = strndup(lines, n);
+
+		if (line != NULL && skip-- <= 0 && is_event_wanted(c, line, n))
+			(void)control_put_event(&c->out, c->request.id, line);
+		free(line);
+		lines += n + 1;
+		len -= n + 1;
+	}
+	if (!c->request.follow) {
+		answer(c, "{\"ok\":true}");
+		return;
+	}
+	c->state = CLIENT_FOLLOWING;
+	client_write(c);
+}
+
+static void config(struct client *c)
+{
+	struct buffer ini;
+	struct json_writer w;
+	const char *text;
+
+	buffer_init(&ini, CLIENT_OUT_MAX / 4);
+	if (describe_settings(&ini, c->sup->settings, false) == -1 ||
+		(text = buffer_text(&ini)) == NULL) {
+		buffer_fini(&ini);
+		client_error(c, CONTROL_INTERNAL, "out of memory");
+		return;
+	}
+	(void)control_begin_result(&c->out, c->request.id);
+	json_begin(&w, &c->out);
+	json_open_object(&w);
+	json_put_text(&w, "ini", text);
+	json_key(&w, "settings");
+	buffer_clear(&ini);
+	if (describe_settings(&ini, c->sup->settings, true) == 0 &&
+		(text = buffer_text(&ini)) != NULL)
+		json_raw(&w, text);
+	else
+		json_nil(&w);
+	json_close_object(&w);
+	(void)control_end_result(&c->out);
+	buffer_fini(&ini);
+	client_done(c);
+}
+
+static void run(struct client *c, const struct target *t)
+{
+	switch (c->request.method) {
+	case METHOD_STATUS:
+		status_begin(c, t->service, t->slot);
+		break;
+	case METHOD_RESTART:
+		restart(c, t);
+		break;
+	case METHOD_RELOAD:
+		reload(c);
+		break;
+	case METHOD_SCALE:
+		scale(c, t);
+		break;
+	case METHOD_STOP:
+		stop(c, t);
+		break;
+	case METHOD_SIGNAL:
+		signal_workers(c, t);
+		break;
+	case METHOD_EVENTS:
+		events(c);
+		break;
+	case METHOD_CONFIG:
+		config(c);
+		break;
+	case METHODS:
+		client_error(c, CONTROL_INTERNAL, "no such method");
+		break;
+	}
+}
+
+void request_run(struct client *c, const char *line, size_t len)
+{
+	struct target target;
+	struct error err;
+	int code;
+
+	if (len > 0 && line[len - 1] == '\r')
+		len--;
+	if (len == 0)
+		return;
+	c->failed = false;
+	*c->outcome = '\0';
+	if (control_decode(&c->request, line, len, &code, &err) == -1) {
+		client_error(c, code, err.text);
+		return;
+	}
+	if (control_method_writes(c->request.method) && !c->may_write) {
+		client_error(c, CONTROL_NOT_PERMITTED,
+			"members of control-group may look, not change");
+		return;
+	}
+	if (control_method_writes(c->request.method) && c->sup->stopping &&
+		c->request.method != METHOD_STOP) {
+		client_error(c, CONTROL_BUSY, "nclust is stopping");
+		return;
+	}
+	if (find_target(c, &target, &err) == -1) {
+		client_error(c, CONTROL_NOT_FOUND, err.text);
+		return;
+	}
+	run(c, &target);
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/roles.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "os/pidfd.h"
+#include "os/spawn.h"
+#include "protocol/logwire.h"
+#include "supervisor/child.h"
+#include "supervisor/news.h"
+#include "supervisor/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A logger that does not take a packet for so long is hung: replaced. */
+#define LOGGER_PATIENCE_MS 100
+#define LOGGER_RESTART (1 * SECOND)
+#define PACKETS_A_TURN 64
+
+static int start(struct supervisor *sup);
+
+/* ---- which output goes where ---- */
+
+static enum logwire_sink sink_of(const struct service *service)
+{
+	const struct supervisor *sup = service->sup;
+	enum log_mode mode = cluster_settings(service->core)->log;
+
+	/* -d: only for the last output, until all is ready */
+	if (mode == LOG_AUTO && sup->settings->daemon)
+		return LOGWIRE_DISCARD;
+	return LOGWIRE_PREFIX;
+}
+
+bool logger_wanted(const struct service *service)
+{
+	const struct supervisor *sup = service->sup;
+
+	switch (cluster_settings(service->core)->log) {
+	case LOG_PREFIX:
+		return true;
+	case LOG_AUTO:
+		if (sup->settings->daemon)
+			return !sup->ready_once;
+		return sup->stdout_is_terminal;
+	case LOG_INHERIT:
+	case LOG_OFF:
+		break;
+	}
+	return false;
+}
+
+static bool is_silent(const struct service *service)
+{
+	enum log_mode mode = cluster_settings(service->core)->log;
+
+	return mode == LOG_OFF ||
+		(mode == LOG_AUTO && service->sup->settings->daemon);
+}
+
+void logger_open_output(
+	struct service *service, struct child *child, int output[2])
+{
+	struct supervisor *sup = service->sup;
+
+	output[0] = output[1] = -1;
+	if (!logger_wanted(service) || start(sup) == -1) {
+		if (is_silent(service))
+			output[0] = output[1] = sup->null_fd;
+		return;
+	}
+	for (int i = 0; i < 2; i++) {
+		int ends[2];
+
+		/* without a pipe the worker writes where we write */
+		if (pipe2(ends, O_CLOEXEC) == -1) {
+			log_syserr("cannot capture the output of '%s'",
+				service->name);
+			return;
+		}
+		child->output[i] = ends[0];
+		output[i] = ends[1];
+	}
+}
+
+void logger_close_output(struct supervisor *sup, int output[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (output[i] != sup->null_fd)
+			fd_close(&output[i]);
+}
+
+/* ---- the channel ---- */
+
+static void give_up_on_it(struct supervisor *sup)
+{
+	log_warn("the logger does not answer: replacing it");
+	(void)pidfd_signal(sup->logger_pidfd, SIGKILL);
+}
+
+static bool send_packet(
+	struct supervisor *sup, const struct logwire_packet *p, int fd)
+{
+	int channel = sup->logger_watcher.fd;
+	struct pollfd wait = {.fd = channel, .events = POLLOUT};
+
+	if (channel == -1)
+		return false;
+	if (fdpass_send(channel, p, sizeof(*p), &fd, fd != -1) == 0)
+		return true;
+	if ((errno == EAGAIN || errno == ENOBUFS) &&
+		poll(&wait, 1, LOGGER_PATIENCE_MS) == 1 &&
+		fdpass_send(channel, p, sizeof(*p), &fd, fd != -1) == 0)
+		return true;
+	if (errno != EPIPE && errno != ECONNRESET)
+		give_up_on_it(sup);
+	return false;
+}
+
+void logger_add(struct service *service, const struct child *child)
+{
+	struct logwire_packet p = {
+		.kind = LOGWIRE_ADD,
+		.slot = child->slot,
+		.worker = child->serial,
+		.sink = sink_of(service),
+	};
+
+	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
+	for (int i = 0; i < 2; i++) {
+		if (child->output[i] == -1)
+			continue;
+		p.stream = (uint32_t)i + 1;
+		if (!send_packet(service->sup, &p, child->output[i]))
+			return; /* the next logger gets it */
+	}
+}
+
+bool logger_ask_last(struct supervisor *sup, uint64_t serial)
+{
+	const struct logwire_packet p = {
+		.kind = LOGWIRE_ENDED,
+		.worker = serial,
+	};
+
+	return send_packet(sup, &p, -1);
+}
+
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+	struct logwire_packet p;
+	struct fdpass_message m;
+
+	(void)revents;
+	for (int i = 0; i < PACKETS_A_TURN && watcher->fd != -1; i++) {
+		if (fdpass_receive(watcher->fd, &p, sizeof(p), &m) != 1)
+			return;
+		for (size_t k = 0; k < m.fd_count; k++)
+			(void)close(m.fds[k]); /* none is expected */
+		if (m.len == 0) { /* closed: its pidfd tells the rest */
+			ev_io_stop(loop, watcher);
+			return;
+		}
+		if (m.cut || !logwire_check(&p, (size_t)m.len))
+			continue;
+		if (p.kind == LOGWIRE_LAST)
+			news_last_output(
+				sup, p.worker, p.text, p.address_in_use != 0);
+	}
+}
+
+/* ---- its life ---- */
+
+static void on_logger_exit(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	logger_ended(watcher->data);
+}
+
+static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	(void)start(timer->data);
+}
+
+void logger_init(struct supervisor *sup)
+{
+	sup->logger_pidfd = -1;
+	ev_init(&sup->logger_watcher, on_channel);
+	ev_io_set(&sup->logger_watcher, -1, 0);
+	sup->logger_watcher.data = sup;
+	ev_init(&sup->logger_exit, on_logger_exit);
+	sup->logger_exit.data = sup;
+	ev_init(&sup->logger_restart, on_restart);
+	sup->logger_restart.data = sup;
+}
+
+static int run(struct supervisor *sup, int channel)
+{
+	static char *const argv[] = {"nclust-logger", "--role", "logger", NULL};
+	static char *const envp[] = {NULL};
+	const int resource = RLIMIT_NOFILE;
+	struct rlimit limit;
+	struct spawn_failure failure;
+	struct error err;
+	struct spawn_plan plan = {
+		.exec_fd = sup->self_exe,
+		.argv = argv,
+		.envp = envp,
+		.fds = {{STDOUT_FILENO, 1}, {STDERR_FILENO, 2}, {channel, 3}},
+		.fd_count = 3,
+		.null_fd = sup->null_fd,
+		.new_session = true,
+		.limit_resources = &resource,
+		.limits = &limit,
+		.limit_count = 1,
+		.nice = INT_MIN,
+		.umask = -1,
+		.uid = -1,
+		.gid = -1,
+		.no_new_privs = true,
+	};
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		plan.limit_count = 0;
+	if (spawn(&plan, &sup->logger_pid, &sup->logger_pidfd, &failure) == 0)
+		return 0;
+	spawn_explain(&failure, "logger", &err);
+	log_error("%s; output goes on uncaptured", err.text);
+	sup->logger_pid = 0;
+	return -1;
+}
+
+static void add_again(struct child *child, int unused)
+{
+	(void)unused;
+	logger_add(child->service, child);
+}
+
+static int start(struct supervisor *sup)
+{
+	int pair[2];
+
+	if (sup->logger_pid != 0)
+		return 0;
+	if (ev_is_active(&sup->logger_restart) || sup->over)
+		return sup->over ? -1 : 0; /* its pipes are kept for it */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		    0, pair) == -1) {
+		log_syserr("cannot start the logger");
+		return -1;
+	}
+	if (run(sup, pair[1]) == -1) {
+		(void)close(pair[0]);
+		(void)close(pair[1]);
+		return -1;
+	}
+	(void)close(pair[1]);
+	sup->logger_started = clock_now();
+	ev_io_set(&sup->logger_watcher, pair[0], EV_READ);
+	ev_io_start(sup->loop, &sup->logger_watcher);
+	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
+	ev_io_start(sup->loop, &sup->logger_exit);
+	children_each(sup, NULL, add_again, 0);
+	return 0;
+}
+
+bool logger_is(const struct supervisor *sup, pid_t pid)
+{
+	return sup->logger_pid != 0 && sup->logger_pid == pid;
+}
+
+static void close_channel(struct supervisor *sup)
+{
+	int channel = sup->logger_watcher.fd;
+
+	if (channel == -1)
+		return;
+	ev_io_stop(sup->loop, &sup->logger_watcher);
+	ev_io_set(&sup->logger_watcher, -1, 0);
+	(void)close(channel);
+}
+
+void logger_ended(struct supervisor *sup)
+{
+	struct pidfd_end end;
+	nsec_t age = clock_now() - sup->logger_started;
+
+	if (pidfd_reap(sup->logger_pidfd, &end) != 1)
+		return;
+	ev_io_stop(sup->loop, &sup->logger_exit);
+	on_channel(sup->loop, &sup->logger_watcher, EV_READ);
+	close_channel(sup);
+	fd_close(&sup->logger_pidfd);
+	sup->logger_pid = 0;
+	news_stop_waiting(sup);
+	if (sup->over)
+		return;
+	log_warn("the logger ended (%s %d), starting it again",
+		end.signalled ? "signal" : "exit", end.code);
+	if (age >= LOGGER_RESTART) {
+		(void)start(sup);
+		return;
+	}
+	ev_timer_set(&sup->logger_restart, nsec_seconds(LOGGER_RESTART), 0.);
+	ev_timer_start(sup->loop, &sup->logger_restart);
+}
+
+void logger_fini(struct supervisor *sup)
+{
+	struct pollfd wait = {.fd = sup->logger_pidfd, .events = POLLIN};
+	struct pidfd_end end;
+
+	ev_timer_stop(sup->loop, &sup->logger_restart);
+	close_channel(sup);
+	if (sup->logger_pid == 0)
+		return;
+	/* it drains what is in the pipes, and bounds that itself */
+	if (poll(&wait, 1, 5000) != 1)
+		(void)pidfd_signal(sup->logger_pidfd, SIGKILL);
+	(void)pidfd_reap(sup->logger_pidfd, &end);
+	ev_io_stop(sup->loop, &sup->logger_exit);
+	fd_close(&sup->logger_pidfd);
+	sup->logger_pid = 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_ROLES_H
+#define SUPERVISOR_ROLES_H
+
+#include "supervisor/state.h"
+
+/*
+ * The logger, a process of its own (logger/logger.h): started when the first
+ * worker's output is to be captured, started again when it dies.  The read
+ * ends of the workers' pipes are kept here too, so its death loses no line.
+ */
+void logger_init(struct supervisor *sup);
+void logger_fini(struct supervisor *sup); /* lets it drain and end */
+
+/* Is the output of this service's next worker captured? */
+bool logger_wanted(const struct service *service);
+/* Where stdout and stderr of a new worker go: pipes (the read ends stay in
+ * `child`), /dev/null, or -1 for ours. */
+void logger_open_output(
+	struct service *service, struct child *child, int output[2]);
+void logger_close_output(struct supervisor *sup, int output[2]);
+/* Hand the read ends to the logger. */
+void logger_add(struct service *service, const struct child *child);
+/* Ask for the last output of a dead worker; false: nobody will answer. */
+bool logger_ask_last(struct supervisor *sup, uint64_t serial);
+
+bool logger_is(const struct supervisor *sup, pid_t pid);
+void logger_ended(struct supervisor *sup);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/service.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/child.h"
+#include "supervisor/clients.h"
+#include "supervisor/lifecycle.h"
+#include "supervisor/listener.h"
+#include "supervisor/manager.h"
+#include "supervisor/news.h"
+#include "supervisor/recipe.h"
+#include "supervisor/roles.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* ---- what the core tells ---- */
+
+/* Without the worker's output nclust cannot know; say what to look for. */
+static void hint_at_bind(struct service *service, const struct report *r)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+
+	if (service->bind_hint_told || r->was_ready || r->why != WHY_ITSELF ||
+		r->ending.kind != ENDING_EXIT || r->ending.code == 0 ||
+		s->listen_count == 0 || logger_wanted(service))
+		return;
+	service->bind_hint_told = true;
+	log_note("%s: if it says 'address already in use', it binds the port "
+		 "itself, which nclust holds: let it take its socket from "
+		 "LISTEN_FDS",
+		service->name);
+}
+
+static void on_exited(struct service *service, const struct report *r)
+{
+	if (r->why == WHY_ITSELF)
+		hint_at_bind(service, r);
+	if (!cluster_ever_ready(service->core) && r->why != WHY_STOP &&
+		r->slot < service->child_slots &&
+		service->early_deaths[r->slot] < 255)
+		service->early_deaths[r->slot]++;
+}
+
+/* The settings in force are the core's to say: after a failed rollout they
+ * are the old ones again, and so are the listeners. */
+static void follow_settings(struct service *service)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+	struct listener_set set;
+
+	for (const struct recipe *r = service->recipes; r != NULL;
+		r = r->next) {
+		if (r->settings != s)
+			continue;
+		if (listeners_share(&set, &r->listeners) == -1)
+			return;
+		listeners_release(&service->listeners);
+		service->listeners = set;
+		return;
+	}
+}
+
+static void on_report(struct service *service, const struct report *r)
+{
+	struct supervisor *sup = service->sup;
+
+	switch (r->kind) {
+	case REPORT_EXITED:
+		on_exited(service, r);
+		break;
+	case REPORT_ALL_READY:
+		service->started_once = true;
+		break;
+	case REPORT_ROLLOUT_FAILED:
+		follow_settings(service);
+		break;
+	case REPORT_ROLLOUT_DONE:
+		recipes_trim(service);
+		break;
+	default:
+		break;
+	}
+	news_report(service, r);
+	lifecycle_on_report(sup, service, r);
+}
+
+/* ---- what the core asks for ---- */
+
+static void carry_out(struct service *service, const struct actions *actions)
+{
+	struct event answers[ACTIONS_MAX] untouched;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < actions->count; i++) {
+		const struct action *a = &actions->list[i];
+		struct child *c = child_find(service, a->slot, a->worker);
+
+		switch (a->kind) {
+		case ACTION_SPAWN:
+			child_spawn(service, a, &answers[count++]);
+			break;
+		case ACTION_SIGNAL:
+			if (c == NULL)
+				break;
+			child_signal(c, a->signal);
+			/* a stopped process would sleep through it */
+			child_signal(c, SIGCONT);
+			break;
+		case ACTION_KILL:
+			if (c != NULL)
+				child_kill_group(c, SIGKILL);
+			break;
+		case ACTION_REPORT:
+			on_report(service, &a->report);
+			break;
+		case ACTION_ENDED:
+			service->ended = true;
+			service->status = a->status;
+			lifecycle_on_ended(service->sup, service);
+			break;
+		}
+	}
+	for (unsigned i = 0; i < count; i++)
+		service_tell(service, &answers[i]);
+}
+
+void service_tell(struct service *service, struct event *event)
+{
+	struct actions actions untouched;
+
+	actions.count = 0;
+	event->now = clock_now();
+	cluster_handle(service->core, event, &actions);
+	if (actions.count > 0)
+		carry_out(service, &actions);
+}
+
+void service_tick(struct service *service)
+{
+	struct event event = {.kind = EVENT_TICK};
+
+	service_tell(service, &event);
+}
+
+nsec_t service_deadline(const struct service *service)
+{
+	return cluster_next_deadline(service->core);
+}
+
+/* ---- life ---- */
+
+unsigned service_wanted(
+	const struct supervisor *sup, const struct cluster_settings *settings)
+{
+	return cluster_workers(settings, sup->cpus);
+}
+
+/* Room for the children of `slots` slots; never shrinks. */
+static int reserve_children(struct service *service, unsigned slots)
+{
+	struct child *(*children)[2];
+	unsigned char *early;
+
+	if (slots <= service->child_slots)
+		return 0;
+	children = realloc(service->children, slots * sizeof(*children));
+	if (children == NULL)
+		return -1;
+	service->children = children;
+	early = realloc(service->early_deaths, slots);
+	if (early == NULL)
+		return -1;
+	service->early_deaths = early;
+	(void)memset(children + service->child_slots, 0,
+		(slots - service->child_slots) * sizeof(*children));
+	(void)memset(
+		early + service->child_slots, 0, slots - service->child_slots);
+	service->child_slots = slots;
+	return 0;
+}
+
+static uint64_t random_seed(void)
+{
+	uint64_t seed;
+
+	/* early at boot there may be none: the jitter can live with time */
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+		seed = (uint64_t)clock_now() ^ (uint64_t)getpid() << 32;
+	return seed;
+}
+
+struct service *service_new(struct supervisor *sup,
+	struct cluster_settings *settings, struct listener_set *listeners)
+{
+	struct service *s = calloc(1, sizeof(*s));
+	struct service **list;
+	unsigned wanted = service_wanted(sup, settings);
+
+	if (s == NULL)
+		return NULL;
+	s->sup = sup;
+	s->name = strdup(settings->name);
+	s->core = cluster_new(settings, wanted, random_seed());
+	list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
+	if (list != NULL)
+		sup->services = list;
+	if (s->name == NULL || s->core == NULL || list == NULL ||
+		reserve_children(s, wanted) == -1) {
+		service_free(s);
+		return NULL;
+	}
+	s->listeners = *listeners;
+	*listeners = (struct listener_set){0};
+	s->index = sup->service_count;
+	sup->services[sup->service_count++] = s;
+	return s;
+}
+
+void service_free(struct service *s)
+{
+	recipes_free(s);
+	listeners_release(&s->listeners);
+	if (s->core != NULL)
+		cluster_free(s->core);
+	free(s->children);
+	free(s->early_deaths);
+	free(s->name);
+	free(s);
+}
+
+struct service *service_named(const struct supervisor *sup, const char *name)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (strcmp(sup->services[i]->name, name) == 0)
+			return sup->services[i];
+	return NULL;
+}
+
+/* ---- commands ---- */
+
+int service_scale(struct service *service, unsigned count, struct error *err)
+{
+	struct event event = {.kind = EVENT_SCALE, .count = count};
+
+	if (count > WORKERS_MAX)
+		return error_set(err, 0, "wanted 0 to %d workers, found %u",
+			WORKERS_MAX, count);
+	if (reserve_children(service, count) == -1 ||
+		cluster_reserve(service->core, count) == -1)
+		return error_set(err, ENOMEM, "%u workers", count);
+	service->scaled = true;
+	service->ended = false;
+	service_tell(service, &event);
+	return 0;
+}
+
+int service_roll(struct service *service, uint32_t slot,
+	struct cluster_settings *settings, bool command_changed,
+	struct error *err)
+{
+	struct event event = {
+		.kind = EVENT_ROLL,
+		.slot = slot,
+		.settings = settings,
+		.command_changed = command_changed,
+	};
+
+	if (cluster_state(service->core) == CLUSTER_STOPPING) {
+		cluster_settings_unref(settings);
+		return error_set(err, 0, "'%s' is stopping", service->name);
+	}
+	service->ended = false;
+	service_tell(service, &event);
+	return 0;
+}
+
+void service_stop(struct service *service, bool at_once)
+{
+	struct event event = {.kind = EVENT_STOP, .at_once = at_once};
+
+	service_tell(service, &event);
+}
+
+unsigned service_signal_slot(struct service *service, uint32_t slot, int signal)
+{
+	struct slot_view view;
+	struct child *c;
+
+	cluster_view_slot(service->core, slot, &view);
+	if (view.workers == 0)
+		return 0;
+	c = child_find(service, slot, view.worker[0].id);
+	if (c == NULL)
+		return 0;
+	child_signal(c, signal);
+	return 1;
+}
+
+unsigned service_signal_all(struct service *service, int signal)
+{
+	unsigned reached = 0;
+
+	for (uint32_t i = 0; i < cluster_slots(service->core); i++)
+		reached += service_signal_slot(service, i, signal);
+	return reached;
+}
+
+unsigned service_signal_next(struct service *service, int signal, bool first)
+{
+	uint32_t slot = cluster_next_in_turn(service->core, first);
+
+	return slot != SLOT_ALL ? service_signal_slot(service, slot, signal)
+				: 0;
+}

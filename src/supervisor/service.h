@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_SERVICE_H
+#define SUPERVISOR_SERVICE_H
+
+#include "supervisor/state.h"
+
+/*
+ * A service is the system's half of a cluster: it hands events to the core and
+ * carries out what the core asks for.
+ */
+
+/* Make one and put it into sup->services; its listeners are taken over.  NULL:
+ * out of memory (then the set stays the caller's). */
+struct service *service_new(struct supervisor *sup,
+	struct cluster_settings *settings, struct listener_set *listeners);
+/* No worker may be alive. */
+void service_free(struct service *service);
+
+/* Give the core an event (its time is set here), and do what it answers. */
+void service_tell(struct service *service, struct event *event);
+/* Time has passed: let the core do what is due, a few workers' worth. */
+void service_tick(struct service *service);
+nsec_t service_deadline(const struct service *service);
+
+/* How many workers its settings want, given the CPUs. */
+unsigned service_wanted(
+	const struct supervisor *sup, const struct cluster_settings *settings);
+
+/* Commands, from clients and signals.  -1 and `err`: refused. */
+int service_scale(struct service *service, unsigned count, struct error *err);
+int service_roll(struct service *service, uint32_t slot,
+	struct cluster_settings *settings, bool command_changed,
+	struct error *err);
+void service_stop(struct service *service, bool at_once);
+/* A signal to one worker (slot != SLOT_ALL), to all, or to the next in turn.
+ * Returns how many it reached. */
+unsigned service_signal_all(struct service *service, int signal);
+unsigned service_signal_slot(
+	struct service *service, uint32_t slot, int signal);
+unsigned service_signal_next(struct service *service, int signal, bool first);
+
+struct service *service_named(const struct supervisor *sup, const char *name);
+
+#endif

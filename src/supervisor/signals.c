@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/signals.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "supervisor/child.h"
+#include "supervisor/lifecycle.h"
+#include "supervisor/news.h"
+#include "supervisor/reap.h"
+#include "supervisor/reload.h"
+#include "supervisor/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define SIGNALS_A_TURN 32
+
+/* ---- one cluster ---- */
+
+static const struct signal_rule *rule_of(
+	const struct service *service, int signal)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+
+	for (size_t i = 0; i < s->signal_count; i++)
+		if (s->signals[i].signal == signal)
+			return &s->signals[i];
+	return NULL;
+}
+
+static bool is_passed_on(int signal)
+{
+	return signal == SIGUSR1 || signal == SIGUSR2 ||
+		(signal >= SIGRTMIN && signal <= SIGRTMAX);
+}
+
+static void restart(struct service *service)
+{
+	struct error err;
+
+	if (service_roll(service, SLOT_ALL, NULL, false, &err) == -1)
+		log_warn("%s: restart refused: %s", service->name, err.text);
+}
+
+/* What the rule says.  Returns true if the built-in deed is replaced. */
+static bool obey_rule(struct service *service, int signal, bool *reload)
+{
+	const struct signal_rule *rule = rule_of(service, signal);
+	int passed;
+
+	if (rule == NULL)
+		return false;
+	passed = rule->translated != 0 ? rule->translated : signal;
+	switch (rule->deed) {
+	case DEED_DEFAULT:
+		if (rule->translated == 0)
+			return false;
+		if (is_passed_on(signal))
+			(void)service_signal_next(service, passed, false);
+		else
+			(void)service_signal_all(service, passed);
+		break;
+	case DEED_NEXT:
+		(void)service_signal_next(service, passed, false);
+		break;
+	case DEED_FIRST:
+		(void)service_signal_next(service, passed, true);
+		break;
+	case DEED_ALL:
+		(void)service_signal_all(service, passed);
+		break;
+	case DEED_RESTART:
+		restart(service);
+		break;
+	case DEED_RELOAD:
+		*reload = true;
+		break;
+	case DEED_STOP:
+		service_stop(service, false);
+		break;
+	case DEED_REOPEN_LOGS:
+	case DEED_IGNORE:
+		break;
+	}
+	return true;
+}
+
+/* ---- the instance ---- */
+
+static bool terminal_is_gone(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd == -1)
+		return true;
+	(void)close(fd);
+	return false;
+}
+
+static void on_hup(struct supervisor *sup)
+{
+	if (sup->hup_ignored)
+		return;
+	if (sup->had_terminal && terminal_is_gone()) {
+		log_note("the terminal is gone: stopping");
+		lifecycle_stop(sup, false);
+		return;
+	}
+	reload_and_restart(sup);
+}
+
+static void scale_by(struct supervisor *sup, int by)
+{
+	struct service *s;
+	struct error err;
+	unsigned wanted;
+
+	if (sup->service_count != 1)
+		return;
+	s = sup->services[0];
+	wanted = cluster_wanted(s->core);
+	if (by < 0 && wanted == 0)
+		return;
+	if (service_scale(s, (unsigned)((int)wanted + by), &err) == -1)
+		log_warn("%s: %s", s->name, err.text);
+}
+
+static void pause_child(struct child *child, int unused)
+{
+	(void)unused;
+	child_kill_group(child, SIGSTOP);
+	child->paused = true;
+}
+
+static void resume_child(struct child *child, int unused)
+{
+	(void)unused;
+	if (!child->paused)
+		return;
+	child->paused = false;
+	child_kill_group(child, SIGCONT);
+}
+
+/* Job control: the workers have sessions of their own, so a shell's ^Z does
+ * not reach them. */
+static void on_tstp(struct supervisor *sup)
+{
+	children_each(sup, NULL, pause_child, 0);
+	(void)raise(SIGSTOP);
+}
+
+static void built_in(
+	struct supervisor *sup, struct service *service, int signal)
+{
+	if (is_passed_on(signal) && service != NULL)
+		(void)service_signal_next(service, signal, false);
+	if (service != NULL)
+		return;
+	switch (signal) {
+	case SIGTERM:
+	case SIGINT:
+		lifecycle_stop(sup, sup->stopping);
+		break;
+	case SIGQUIT:
+		lifecycle_stop(sup, true);
+		break;
+	case SIGHUP:
+		on_hup(sup);
+		break;
+	case SIGTTIN:
+		scale_by(sup, 1);
+		break;
+	case SIGTTOU:
+		scale_by(sup, -1);
+		break;
+	case SIGTSTP:
+		on_tstp(sup);
+		break;
+	case SIGCONT:
+		children_each(sup, NULL, resume_child, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_signal(struct supervisor *sup, int signal)
+{
+	bool ruled = false;
+	bool reload = false;
+
+	if (is_passed_on(signal) && sup->stopping)
+		return;
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if (obey_rule(s, signal, &reload))
+			ruled = true;
+		else
+			built_in(sup, s, signal);
+	}
+	/* of the instance as a whole: only if no cluster's rule replaced it */
+	if (!ruled)
+		built_in(sup, NULL, signal);
+	if (reload)
+		reload_from_signal(sup);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+	struct signalfd_siginfo infos[SIGNALS_A_TURN] untouched;
+	ssize_t got = read(watcher->fd, infos, sizeof(infos));
+	char name[16];
+	bool hup = false;
+
+	(void)loop;
+	(void)revents;
+	for (ssize_t i = 0; i < got / (ssize_t)sizeof(infos[0]); i++) {
+		int signal = (int)infos[i].ssi_signo;
+
+		if (signal == SIGCHLD) {
+			reap_on_sigchld(sup, (pid_t)infos[i].ssi_pid);
+			continue;
+		}
+		log_debug("received %s from process %" PRIu32,
+			text_signal_name(name, signal), infos[i].ssi_pid);
+		if (signal == SIGHUP) { /* a storm is one */
+			hup = true;
+			continue;
+		}
+		on_signal(sup, signal);
+	}
+	if (hup)
+		on_signal(sup, SIGHUP);
+}
+
+bool signals_hup_was_ignored(void)
+{
+	struct sigaction action;
+
+	return sigaction(SIGHUP, NULL, &action) == 0 &&
+		action.sa_handler == SIG_IGN;
+}
+
+int signals_init(struct supervisor *sup, struct error *err)
+{
+	sigset_t all;
+	int fd;
+
+	(void)sigfillset(&all);
+	/* faults must kill us, and a debugger must be able to stop us */
+	static const int ours[] = {
+		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+	for (size_t i = 0; i < COUNT_OF(ours); i++)
+		(void)sigdelset(&all, ours[i]);
+	if (sigprocmask(SIG_SETMASK, &all, NULL) == -1)
+		return error_set(err, errno, "cannot block signals");
+	fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd == -1)
+		return error_set(err, errno, "cannot open a signalfd");
+	ev_io_init(&sup->signal_watcher, on_readable, fd, EV_READ);
+	sup->signal_watcher.data = sup;
+	ev_io_start(sup->loop, &sup->signal_watcher);
+	return 0;
+}
+
+void signals_fini(struct supervisor *sup)
+{
+	if (!ev_is_active(&sup->signal_watcher))
+		return;
+	ev_io_stop(sup->loop, &sup->signal_watcher);
+	(void)close(sup->signal_watcher.fd);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_SIGNALS_H
+#define SUPERVISOR_SIGNALS_H
+
+#include "supervisor/state.h"
+
+/*
+ * Signals come in by our own signalfd, with all of them blocked: no handler
+ * runs anywhere.  libev's signal and child watchers are not used (its default
+ * loop would reap children before we look).
+ */
+
+/* Before anything resets dispositions: was SIGHUP ignored (nohup)? */
+bool signals_hup_was_ignored(void);
+int signals_init(struct supervisor *sup, struct error *err);
+void signals_fini(struct supervisor *sup);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_STATE_H
+#define SUPERVISOR_STATE_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/nsec.h"
+#include "config/config.h"
+#include "core/cluster.h"
+#include "os/rundir.h"
+#include "os/socket.h"
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+/*
+ * The supervisor's own structures, shared by the files of this directory and
+ * by nobody else.  Ownership is a tree: supervisor -> services -> children and
+ * listeners; supervisor -> clients.  Everything below points up.
+ */
+
+/* A listening socket that nclust holds; workers come and go. */
+struct listener {
+	struct address address; /* a copy */
+	int fd;
+	bool made; /* we bound it (else it came from outside) */
+	struct socket_file file;
+	struct socket_facts facts;
+	unsigned users; /* services' sets that hold it */
+};
+
+/* The listeners of one settings version, in their order. */
+struct listener_set {
+	struct listener **list; /* each counted in `users` */
+	size_t count;
+};
+
+/*
+ * What all workers of one generation have in common, made once: where the
+ * program is looked for, the environment that does not differ by worker, ids
+ * and limits, and the listeners.
+ */
+struct recipe {
+	unsigned generation;
+	struct cluster_settings *settings; /* a reference */
+	char **candidates;
+	char **environment;
+	size_t environment_count;
+	bool has_port;
+	gid_t *groups;
+	size_t group_count;
+	struct rlimit limits[LIMITS_MAX + 1];
+	int limit_resources[LIMITS_MAX + 1];
+	size_t limit_count;
+	struct listener_set listeners;
+	struct recipe *next;
+};
+
+/* The system's half of a worker of the same id. */
+struct child {
+	struct service *service; /* NULL: on the free list */
+	struct child *next;      /* in the pid table, or on the free list */
+	uint64_t worker;
+	uint64_t serial; /* unique in this instance: the name of its
+				    notify socket, NCLUST_WORKER */
+	uint32_t slot;
+	pid_t pid;
+	int pidfd;
+	int output[2]; /* read ends of its pipes, or -1 */
+	ev_io exit_watcher;
+	ev_io notify_watcher; /* its fd: the notify socket, or -1 */
+	char *status;         /* STATUS=, heap, or NULL */
+	nsec_t cpu_then;      /* CPU time at the last look */
+	nsec_t looked_at;
+	bool killed_by_us;
+	bool stranger_told; /* a refused notify message was logged */
+	bool paused;        /* we sent SIGSTOP (job control) */
+};
+
+/* The system's half of a cluster. */
+struct service {
+	struct supervisor *sup;
+	struct cluster *core;
+	char *name;
+	size_t index;                  /* in sup->services */
+	struct recipe *recipes;        /* newest first */
+	struct listener_set listeners; /* in force, and for new recipes */
+	struct child *(*children)[2];  /* by slot */
+	unsigned char *early_deaths;   /* by slot, before any was ready */
+	uint32_t child_slots;
+	bool leaving; /* dropped by a reload: free when ended */
+	bool ended;
+	bool started_once; /* all wanted were ready */
+	bool bind_hint_told;
+	int status;               /* of ACTION_ENDED */
+	unsigned wanted_by_scale; /* set by `scale`; 0: by settings */
+	bool scaled;
+};
+
+#define PID_BUCKETS_MIN 64
+
+struct pid_table {
+	struct child **buckets;
+	size_t size; /* a power of two */
+	size_t used;
+};
+
+struct history;
+struct clients;
+struct news;
+
+struct supervisor {
+	struct ev_loop *loop;
+	struct settings *settings;
+	int argc;
+	char **argv;
+	nsec_t started;
+	unsigned cpus;
+
+	struct rundir rundir;
+	bool has_rundir;
+	struct service **services;
+	size_t service_count;
+	struct listener **inherited; /* named in our own LISTEN_FDS */
+	size_t inherited_count;
+
+	struct pid_table pids;
+	struct child *free_children;
+	uint64_t next_serial;
+
+	ev_prepare prepare;
+	ev_timer deadline;
+	nsec_t armed_for;
+	ev_periodic far_away; /* keeps libev's housekeeping asleep */
+	ev_timer sweep;       /* orphans and strays */
+	bool sweep_due;
+	nsec_t last_sweep;
+
+	ev_io signal_watcher;
+	bool hup_ignored;
+	bool had_terminal;
+
+	char *manager_socket; /* NOTIFY_SOCKET that we were given */
+	ev_timer manager_watchdog;
+	bool manager_ready; /* READY=1 was sent */
+	char manager_status[256];
+
+	struct clients *clients;
+	struct history *history;
+	struct news *news_head; /* told in order */
+	struct news *news_tail;
+	ev_timer news_timer;
+
+	ev_io logger_watcher; /* its fd: the channel, or -1 */
+	pid_t logger_pid;
+	int logger_pidfd;
+	ev_io logger_exit;
+	ev_timer logger_restart;
+	nsec_t logger_started;
+	bool stdout_is_terminal;
+	int self_exe; /* O_PATH of our own binary */
+
+	int log_fd; /* our own nonblocking stderr, or -1 */
+	bool pidfile_written;
+	int null_fd;
+	int reserve_fd;         /* given up to accept and refuse at EMFILE */
+	struct rlimit nofile;   /* as we found it; workers get it back */
+	char oom_score_adj[16]; /* as we found it, if we changed it; or "" */
+	long oom_kills;         /* seen so far; -1: cannot be told */
+	struct buffer scratch;  /* argv and environment of one spawn */
+	char **scratch_list;
+	size_t scratch_size;
+
+	bool stopping; /* the whole instance */
+	bool stop_at_once;
+	bool over;
+	int status;
+	int daemon_pipe;      /* -d: tell the one who waits; or -1 */
+	bool ready_once;      /* every cluster was ready as a whole */
+	ev_timer last_orders; /* strays are being ended */
+	unsigned last_orders_step;
+	pid_t *first_children; /* that we had before we began: not ours */
+	size_t first_children_count;
+};
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/requests.h"
+
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "os/sockdiag.h"
+#include "protocol/json.h"
+#include "supervisor/child.h"
+#include "supervisor/news.h"
+#include "supervisor/service.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * A status of 5,000 workers is over a megabyte and thousands of reads in
+ * /proc: it is made in slices of so many nanoseconds, a slice whenever the
+ * client has taken most of the last one.  Workers may come and go meanwhile:
+ * each slot is whole in itself.
+ */
+#define SLICE (1500 * USEC)
+#define SLICE_HIGH (128U * 1024)
+
+enum part { PART_HEAD, PART_CLUSTER, PART_WORKERS };
+
+#ifndef NCLUST_VERSION
+#define NCLUST_VERSION "unknown"
+#endif
+
+/* ---- pieces ---- */
+
+static void put_count(struct json_writer *w, const char *key, long n)
+{
+	if (n < 0)
+		json_put_null(w, key);
+	else
+		json_put_int(w, key, n);
+}
+
+static void put_listener(struct json_writer *w, const struct listener *l)
+{
+	struct queue_facts queue;
+
+	sockdiag_queue(l->fd, &queue);
+	json_open_object(w);
+	json_put_text(w, "name", l->address.name);
+	json_put_text(w, "address", l->facts.text);
+	put_count(w, "queue", queue.depth);
+	put_count(w, "queue_limit", queue.limit);
+	put_count(w, "dropped", queue.drops);
+	json_close_object(w);
+}
+
+static void put_ending(struct json_writer *w, const struct slot_view *view)
+{
+	static const char *const kinds[] = {
+		[ENDING_NONE] = "none",
+		[ENDING_EXIT] = "exit",
+		[ENDING_SIGNAL] = "signal",
+		[ENDING_SPAWN] = "spawn",
+	};
+	char text[64];
+
+	json_key(w, "last_exit");
+	if (view->last.kind == ENDING_NONE) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_text(w, "kind", kinds[view->last.kind]);
+	json_put_int(w, "code", view->last.code);
+	if (view->last.kind == ENDING_SPAWN)
+		json_put_text(w, "text", strerror(view->last.code));
+	else
+		json_put_text(w, "text", news_ending_text(text, &view->last));
+	json_put_real(w, "after", nsec_seconds(view->last_age), 3);
+	json_put_bool(w, "asked", view->last_why != WHY_ITSELF);
+	json_close_object(w);
+}
+
+/* CPU since the last look, or since the start. */
+static void put_usage(struct json_writer *w, struct child *child,
+	const struct worker_view *worker, nsec_t now)
+{
+	struct process_facts facts;
+	nsec_t span;
+
+	if (child == NULL || process_look(child->pid, &facts) == -1) {
+		json_put_null(w, "cpu_percent");
+		json_put_null(w, "rss_bytes");
+		return;
+	}
+	span = now - (child->looked_at != 0 ? child->looked_at : worker->born);
+	if (span > 0)
+		json_put_real(w, "cpu_percent",
+			100. * (double)(facts.cpu - child->cpu_then) /
+				(double)span,
+			1);
+	else
+		json_put_null(w, "cpu_percent");
+	json_put_int(w, "rss_bytes", (int64_t)facts.rss);
+	if (facts.state == 'T' || facts.state == 't')
+		json_put_bool(w, "stopped", true); /* by SIGSTOP */
+	/* clock ticks are coarse: too short a span says nothing */
+	if (span > 100 * MSEC || child->looked_at == 0) {
+		child->cpu_then = facts.cpu;
+		child->looked_at = now;
+	}
+}
+
+static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
+	const struct slot_view *view, const struct worker_view *worker,
+	nsec_t now)
+{
+	struct child *child =
+		worker != NULL ? child_find(s, slot, worker->id) : NULL;
+
+	json_open_object(w);
+	json_put_int(w, "slot", slot);
+	if (worker != NULL) {
+		json_put_int(w, "id", (int64_t)worker->id);
+		json_put_int(w, "pid", worker->pid);
+		json_put_text(w, "state", slot_state_name(worker->state));
+		json_put_int(w, "generation", worker->generation);
+		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
+	} else {
+		json_put_null(w, "id");
+		json_put_null(w, "pid");
+		json_put_text(w, "state", slot_state_name(view->state));
+		json_put_null(w, "generation");
+		json_put_null(w, "uptime");
+	}
+	json_put_int(w, "restarts", view->restarts);
+	put_usage(w, child, worker, now);
+	json_key(w, "next_try");
+	if (view->next_try == NSEC_NEVER || worker != NULL)
+		json_nil(w);
+	else
+		json_decimal(w,
+			view->next_try > now
+				? nsec_seconds(view->next_try - now)
+				: 0.,
+			3);
+	if (child != NULL && child->status != NULL)
+		json_put_text(w, "status", child->status);
+	put_ending(w, view);
+	json_close_object(w);
+}
+
+static void put_slot(
+	struct json_writer *w, struct service *s, uint32_t slot, nsec_t now)
+{
+	struct slot_view view;
+
+	cluster_view_slot(s->core, slot, &view);
+	if (view.workers == 0)
+		put_worker(w, s, slot, &view, NULL, now);
+	for (unsigned i = 0; i < view.workers; i++)
+		put_worker(w, s, slot, &view, &view.worker[i], now);
+}
+
+static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
+{
+	struct rollout_view view;
+	char step[100];
+
+	json_key(w, "rollout");
+	cluster_view_rollout(s->core, &view);
+	if (!view.under_way) {
+		json_nil(w);
+		return;
+	}
+	if (view.slot != SLOT_ALL)
+		(void)snprintf(step, sizeof(step), "waiting for %s.%u", s->name,
+			view.slot);
+	else
+		(void)snprintf(step, sizeof(step), "starting");
+	json_open_object(w);
+	json_put_int(w, "id", view.id);
+	json_put_int(w, "to", view.to);
+	json_put_int(w, "done", view.done);
+	json_put_int(w, "of", view.of);
+	json_put_text(w, "step", step);
+	json_put_real(w, "since", nsec_seconds(now - view.since), 3);
+	json_put_bool(w, "going_back", view.going_back);
+	json_close_object(w);
+}
+
+static void put_head(struct client *c, struct json_writer *w, nsec_t now)
+{
+	struct supervisor *sup = c->sup;
+
+	json_put_text(w, "name", sup->settings->name);
+	json_put_int(w, "pid", getpid());
+	json_put_text(w, "version", NCLUST_VERSION);
+	json_put_real(w, "uptime", nsec_seconds(now - sup->started), 3);
+	json_put_int(w, "upgrades", 0);
+	json_key(w, "clusters");
+	json_open_array(w);
+}
+
+static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
+{
+	const struct cluster_settings *settings = cluster_settings(s->core);
+
+	json_put_text(w, "name", s->name);
+	json_key(w, "command");
+	json_open_array(w);
+	for (size_t i = 0; i < settings->command.count; i++)
+		json_text(w, settings->command.list[i]);
+	json_close_array(w);
+	json_put_int(w, "wanted", cluster_wanted(s->core));
+	json_put_int(w, "ready", cluster_ready(s->core));
+	json_put_int(w, "generation", cluster_generation(s->core));
+	json_put_text(w, "balance", "share");
+	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));
+	put_rollout(w, s, now);
+	json_key(w, "listeners");
+	json_open_array(w);
+	for (size_t i = 0; i < s->listeners.count; i++)
+		put_listener(w, s->listeners.list[i]);
+	json_close_array(w);
+	json_key(w, "workers");
+	json_open_array(w);
+}
+
+/* ---- slices ---- */
+
+static struct service *service_at(const struct client *c)
+{
+	if (c->at_service >= c->sup->service_count)
+		return NULL;
+	return c->sup->services[c->at_service];
+}
+
+/* The writer's place between slices is the client's, in `w`. */
+static bool put_some_workers(
+	struct client *c, struct service *s, nsec_t now, nsec_t until)
+{
+	uint32_t end = cluster_slots(s->core);
+
+	if (c->status_slot != SLOT_ALL) {
+		if (c->status_slot < end)
+			put_slot(&c->writer, s, c->status_slot, now);
+		return true;
+	}
+	while (c->at_slot < end) {
+		put_slot(&c->writer, s, c->at_slot++, now);
+		if (c->out.len > SLICE_HIGH || clock_now() > until)
+			return c->at_slot >= end;
+	}
+	return true;
+}
+
+static void close_cluster(struct client *c)
+{
+	json_close_array(&c->writer);
+	json_close_object(&c->writer);
+	c->at_part = PART_CLUSTER;
+}
+
+static void finish(struct client *c)
+{
+	json_close_array(&c->writer);
+	json_close_object(&c->writer);
+	(void)control_end_result(&c->out);
+	c->status_service = NULL;
+	client_done(c);
+}
+
+void status_slice(struct client *c)
+{
+	struct json_writer *w = &c->writer;
+	nsec_t now = clock_now();
+	nsec_t until = now + SLICE;
+
+	while (clock_now() <= until && c->out.len <= SLICE_HIGH) {
+		struct service *s = service_at(c);
+
+		if (c->at_part == PART_HEAD) {
+			(void)control_begin_result(&c->out, c->request.id);
+			json_begin(w, &c->out);
+			json_open_object(w);
+			put_head(c, w, now);
+			c->at_part = PART_CLUSTER;
+			continue;
+		}
+		if (s == NULL) {
+			finish(c);
+			return;
+		}
+		if (c->status_only && s != c->status_service) {
+			c->at_service++;
+			continue;
+		}
+		if (c->at_part == PART_CLUSTER) {
+			json_open_object(w);
+			put_cluster(w, s, now);
+			c->at_part = PART_WORKERS;
+			c->at_slot = 0;
+		}
+		if (!put_some_workers(c, s, now, until))
+			return;
+		close_cluster(c);
+		c->at_service++;
+	}
+}
+
+/* It is about to leave sup->services: those behind it move up. */
+void status_forget(struct client *c, const struct service *service)
+{
+	if (c->status_service == service)
+		c->status_service = NULL;
+	if (c->at_service > service->index)
+		c->at_service--;
+	else if (c->at_service == service->index && c->at_part == PART_WORKERS)
+		close_cluster(c);
+}
+
+void status_begin(struct client *c, struct service *only, uint32_t slot)
+{
+	c->state = CLIENT_STATUS;
+	c->status_service = only;
+	c->status_only = only != NULL;
+	c->status_slot = slot;
+	c->at_service = 0;
+	c->at_slot = 0;
+	c->at_part = PART_HEAD;
+	status_slice(c);
+	client_write(c);
+}

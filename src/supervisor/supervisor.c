@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/supervisor.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/affinity.h"
+#include "os/cgroup.h"
+#include "os/clock.h"
+#include "os/privilege.h"
+#include "supervisor/child.h"
+#include "supervisor/clients.h"
+#include "supervisor/daemon.h"
+#include "supervisor/lifecycle.h"
+#include "supervisor/listener.h"
+#include "supervisor/manager.h"
+#include "supervisor/news.h"
+#include "supervisor/reap.h"
+#include "supervisor/recipe.h"
+#include "supervisor/roles.h"
+#include "supervisor/service.h"
+#include "supervisor/signals.h"
+#include "supervisor/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Births a turn: each costs some 0.3 ms, and clients wait meanwhile. */
+#define TURN_BUDGET (3 * MSEC)
+/* Woken so much later than asked: nclust itself stood still. */
+#define LATE (1 * SECOND)
+/* The OOM killer should rather take a worker (oom_score_adj is -1000..1000). */
+#define OOM_HEAD_START 250
+
+/* ---- the loop ---- */
+
+static nsec_t earliest(const struct supervisor *sup)
+{
+	nsec_t first = NSEC_NEVER;
+
+	for (size_t i = 0; i < sup->service_count; i++)
+		first = nsec_min(first, service_deadline(sup->services[i]));
+	return first;
+}
+
+/*
+ * When everybody's time has run while nclust was stopped, or the whole machine
+ * was, nobody had the time he was promised: grant it.
+ */
+static void grant_lateness(struct supervisor *sup, nsec_t now)
+{
+	struct event event = {
+		.kind = EVENT_LATE,
+		.span = now - sup->armed_for,
+	};
+
+	if (sup->armed_for == NSEC_NEVER || now < sup->armed_for + LATE)
+		return;
+	for (size_t i = 0; i < sup->service_count; i++)
+		service_tell(sup->services[i], &event);
+}
+
+static void tick(struct supervisor *sup)
+{
+	nsec_t now = clock_now();
+	nsec_t until = now + TURN_BUDGET;
+	bool again = true;
+
+	grant_lateness(sup, now);
+	sup->armed_for = NSEC_NEVER;
+	while (again && now <= until) {
+		again = false;
+		for (size_t i = 0; i < sup->service_count; i++) {
+			if (service_deadline(sup->services[i]) > now)
+				continue;
+			service_tick(sup->services[i]);
+			again = true;
+		}
+		now = clock_now();
+	}
+}
+
+static void arm(struct supervisor *sup)
+{
+	nsec_t first = earliest(sup);
+	nsec_t now = clock_now();
+
+	ev_timer_stop(sup->loop, &sup->deadline);
+	if (first == NSEC_NEVER)
+		return;
+	sup->armed_for = first > now ? first : now;
+	ev_now_update(sup->loop);
+	ev_timer_set(&sup->deadline,
+		first > now ? nsec_seconds(first - now) : 0., 0.);
+	ev_timer_start(sup->loop, &sup->deadline);
+}
+
+/* Once a turn, before it waits: what has become due, in one place. */
+static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+
+	(void)loop;
+	(void)revents;
+	tick(sup);
+	clients_look(sup);
+	lifecycle_look(sup);
+	if (!sup->over)
+		arm(sup);
+}
+
+/* Nothing to do: what is due is done before the loop waits again. */
+static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)timer;
+	(void)revents;
+}
+
+static void on_far_away(struct ev_loop *loop, ev_periodic *watcher, int revents)
+{
+	(void)loop;
+	(void)watcher;
+	(void)revents;
+}
+
+static int loop_init(struct supervisor *sup, struct error *err)
+{
+	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
+	if (sup->loop == NULL)
+		return error_set(err, errno, "cannot make an event loop");
+	ev_prepare_init(&sup->prepare, on_prepare);
+	sup->prepare.data = sup;
+	ev_prepare_start(sup->loop, &sup->prepare);
+	ev_init(&sup->deadline, on_deadline);
+	/* messages that came in time are heard before time is up */
+	ev_set_priority(&sup->deadline, EV_MINPRI);
+	/* with a periodic libev watches the clock by timerfd, and does not
+	 * wake up each minute to look at it */
+	ev_periodic_init(&sup->far_away, on_far_away, 0., 1e9, NULL);
+	ev_periodic_start(sup->loop, &sup->far_away);
+	return 0;
+}
+
+/* ---- ourselves ---- */
+
+unsigned supervisor_cpus(void)
+{
+	unsigned affinity = affinity_count();
+	unsigned quota = cgroup_cpu_quota("");
+
+	return quota > 0 && quota < affinity ? quota : affinity;
+}
+
+/* Descriptors are what a supervisor of many runs out of first. */
+static void raise_nofile(struct supervisor *sup)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &sup->nofile) == -1)
+		sup->nofile = (struct rlimit){1024, 1024};
+	limit = sup->nofile;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
+		log_debug("descriptor limit stays at %lu",
+			(unsigned long)sup->nofile.rlim_cur);
+}
+
+static int read_text(const char *path, char *to, size_t size)
+{
+	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd != -1 ? read(fd, to, size - 1) : -1;
+
+	if (got <= 0)
+		return -1;
+	to[got] = '\0';
+	to[strcspn(to, "\n")] = '\0';
+	return 0;
+}
+
+/* Only where we may lower our own (CAP_SYS_RESOURCE): workers get back what
+ * was there. */
+static void lower_oom_score(struct supervisor *sup)
+{
+	static const char path[] = "/proc/self/oom_score_adj";
+	char was[16];
+	char text[16];
+	long score;
+	int len;
+
+	if (read_text(path, was, sizeof(was)) == -1)
+		return;
+	score = strtol(was, NULL, 10) - OOM_HEAD_START;
+	len = snprintf(text, sizeof(text), "%ld", score > -999 ? score : -999);
+	scoped_fd fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd != -1 && write(fd, text, (size_t)len) == len)
+		(void)memcpy(sup->oom_score_adj, was, sizeof(was));
+}
+
+/* A line that cannot leave at once is dropped: a stuck terminal or a full pipe
+ * must not stop us, so stderr is opened anew, for us alone, nonblocking. */
+static void unblock_log(struct supervisor *sup)
+{
+	int fd = open("/proc/self/fd/2",
+		O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd != -1)
+		sup->log_fd = fd;
+	log_to(fd != -1 ? fd : STDERR_FILENO,
+		"nclust: ", (enum log_level)sup->settings->log_level);
+}
+
+static bool has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd == -1)
+		return false;
+	(void)close(fd);
+	return true;
+}
+
+static int open_basics(struct supervisor *sup, struct error *err)
+{
+	sup->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sup->reserve_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (sup->null_fd == -1 || sup->reserve_fd == -1)
+		return error_set(err, errno, "cannot open /dev/null");
+	/* the same binary also after a new one has taken its place */
+	sup->self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	if (sup->self_exe == -1)
+		log_debug("no /proc: output cannot be captured");
+	return 0;
+}
+
+/* ---- starting ---- */
+
+static int start_services(struct supervisor *sup, struct error *err)
+{
+	struct settings *settings = sup->settings;
+
+	for (size_t i = 0; i < settings->cluster_count; i++) {
+		struct cluster_settings *c = settings->clusters[i];
+		struct listener_set set;
+
+		if (recipe_check(c, err) == -1)
+			return error_status(err, EX_CONFIG);
+		if (listeners_open(sup, &set, c, NULL, err) == -1)
+			return error_wrap(err, "cluster '%s'", c->name);
+		if (service_new(sup, c, &set) == NULL) {
+			listeners_release(&set);
+			return error_set(err, ENOMEM, "cluster '%s'", c->name);
+		}
+	}
+	return 0;
+}
+
+static void tell_addresses(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		for (size_t k = 0; k < s->listeners.count; k++)
+			log_note("%s: listening on %s", s->name,
+				s->listeners.list[k]->facts.text);
+	}
+}
+
+static int start(struct supervisor *sup, struct error *err)
+{
+	struct settings *settings = sup->settings;
+
+	if (open_basics(sup, err) == -1 || loop_init(sup, err) == -1)
+		return -1;
+	if (rundir_open(&sup->rundir, settings->runtime_directory,
+		    settings->name, settings->control_gid, err) == -1)
+		return -1;
+	sup->has_rundir = true;
+	logger_init(sup);
+	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
+		reap_init(sup, err) == -1 || start_services(sup, err) == -1 ||
+		clients_init(sup, err) == -1)
+		return -1;
+	if (settings->pidfile != NULL) {
+		if (rundir_write_pidfile(settings->pidfile, getpid(), err) ==
+			-1)
+			return -1;
+		sup->pidfile_written = true;
+	}
+	manager_init(sup);
+	unblock_log(sup);
+	tell_addresses(sup);
+	return 0;
+}
+
+static void supervisor_free(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		service_free(sup->services[i]);
+	free(sup->services);
+	children_free(sup);
+	for (size_t i = 0; i < sup->inherited_count; i++) {
+		fd_close(&sup->inherited[i]->fd);
+		address_fini(&sup->inherited[i]->address);
+		free(sup->inherited[i]);
+	}
+	free(sup->inherited);
+	buffer_fini(&sup->scratch);
+	free(sup->scratch_list);
+	if (sup->loop != NULL)
+		ev_loop_destroy(sup->loop);
+	settings_free(sup->settings);
+	fd_close(&sup->null_fd);
+	fd_close(&sup->reserve_fd);
+	fd_close(&sup->self_exe);
+	fd_close(&sup->log_fd);
+}
+
+static void finish(struct supervisor *sup)
+{
+	sup->over = true;
+	if (sup->loop != NULL && sup->history != NULL) {
+		clients_fini(sup);
+		logger_fini(sup);
+		manager_fini(sup);
+		reap_fini(sup);
+		news_fini(sup);
+		signals_fini(sup);
+	}
+	if (sup->settings->pidfile != NULL && sup->pidfile_written)
+		(void)unlink(sup->settings->pidfile);
+	if (sup->has_rundir)
+		rundir_close(&sup->rundir);
+	log_to(STDERR_FILENO, "nclust: ", log_level());
+}
+
+static int run(struct supervisor *sup)
+{
+	struct error err;
+
+	if (start(sup, &err) == -1) {
+		log_error("%s", err.text);
+		sup->status = error_exit_status(&err);
+	} else {
+		(void)ev_run(sup->loop, 0);
+	}
+	finish(sup);
+	daemon_failed(&sup->daemon_pipe, sup->status);
+	return sup->status;
+}
+
+int supervisor_main(struct settings *settings, int argc, char **argv)
+{
+	struct supervisor sup = {
+		.settings = settings,
+		.argc = argc,
+		.argv = argv,
+		.armed_for = NSEC_NEVER,
+		.null_fd = -1,
+		.reserve_fd = -1,
+		.self_exe = -1,
+		.log_fd = -1,
+		.logger_pidfd = -1,
+		.daemon_pipe = -1,
+	};
+	struct error err;
+	int status;
+	int parent;
+
+	log_set_level((enum log_level)settings->log_level);
+	sup.hup_ignored = signals_hup_was_ignored();
+	if (privilege_clean_start(&err) == -1 ||
+		listeners_inherit(&sup, &err) == -1) {
+		log_error("%s", err.text);
+		supervisor_free(&sup);
+		return error_exit_status(&err);
+	}
+	if (settings->daemon) {
+		parent = daemon_detach(&sup.daemon_pipe, &status, &err);
+		if (parent != 0) {
+			if (parent == -1)
+				log_error("%s", err.text);
+			supervisor_free(&sup);
+			return parent == -1 ? EX_OSERR : status;
+		}
+	}
+	sup.started = clock_now();
+	sup.cpus = supervisor_cpus();
+	sup.had_terminal = !settings->daemon && has_terminal();
+	sup.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
+	buffer_init(&sup.scratch, 0);
+	raise_nofile(&sup);
+	lower_oom_score(&sup);
+	status = run(&sup);
+	supervisor_free(&sup);
+	return status;
+}
