@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/lines.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+/* One call's worth of what each step needs. */
+struct split {
+	struct lines *lines;
+	struct buffer *part; /* lines->part */
+	lines_take *take;
+	void *context;
+};
+
+void lines_init(struct lines *lines)
+{
+	buffer_init(&lines->part, LINES_MAX);
+	lines->cut = false;
+}
+
+void lines_fini(struct lines *lines)
+{
+	buffer_fini(&lines->part);
+}
+
+static void hand_on(
+	const struct split *s, const char *text, size_t len, size_t behind)
+{
+	struct line line = {
+		.text = text,
+		.len = len,
+		.goes_on = s->lines->cut,
+		.behind = behind,
+	};
+
+	s->take(s->context, &line);
+}
+
+/* The same for a piece: what follows goes on with it. */
+static void hand_on_piece(
+	const struct split *s, const char *text, size_t len, size_t behind)
+{
+	if (len == 0)
+		return;
+	hand_on(s, text, len, behind);
+	s->lines->cut = true;
+}
+
+/* Where to cut `len` bytes: not inside of a character. */
+static size_t cut_at(const char *text, size_t len)
+{
+	for (size_t back = 1; back <= 3 && back < len; back++) {
+		unsigned char c = (unsigned char)text[len - back];
+
+		if ((c & 0xc0) == 0x80)
+			continue;
+		if (c >= 0xc0 && text_utf8(text + len - back, back) == 0)
+			return len - back;
+		break;
+	}
+	return len;
+}
+
+/* A full piece of what is kept and the bytes behind it, of which the number
+ * used is returned. */
+static size_t take_joined(
+	const struct split *s, const char *text, size_t len, size_t behind)
+{
+	size_t room = LINES_MAX - s->part->len;
+	size_t cut;
+
+	if (buffer_append(s->part, text, room) == -1)
+		room = 0; /* no memory: a shorter piece */
+	cut = room > 0 ? cut_at(s->part->data, s->part->len) : s->part->len;
+	hand_on_piece(s, s->part->data, cut, behind + len - room);
+	buffer_consume(s->part, cut);
+	return room;
+}
+
+/* A full piece straight from what was read. */
+static size_t take_direct(
+	const struct split *s, const char *text, size_t len, size_t behind)
+{
+	size_t cut = cut_at(text, LINES_MAX);
+
+	hand_on_piece(s, text, cut, behind + len - cut);
+	return cut;
+}
+
+/* Bytes of one line; `behind` were read after them. */
+static void take_bytes(const struct split *s, const char *text, size_t len,
+	bool ended, size_t behind)
+{
+	while (s->part->len + len > LINES_MAX) {
+		size_t used = s->part->len > 0
+			? take_joined(s, text, len, behind)
+			: take_direct(s, text, len, behind);
+
+		text += used;
+		len -= used;
+	}
+	if (ended && s->part->len == 0) {
+		hand_on(s, text, len, behind);
+	} else if (buffer_append(s->part, text, len) == -1) {
+		hand_on_piece(s, s->part->data, s->part->len, behind + len);
+		hand_on_piece(s, text, len, behind);
+		buffer_clear(s->part);
+	} else if (ended) {
+		hand_on(s, s->part->data, s->part->len, behind);
+	}
+	if (ended)
+		s->lines->cut = false;
+}
+
+/* Have memory for an incomplete line, the spare one first. */
+static void borrow(struct buffer *part, struct buffer *spare)
+{
+	if (part->data != NULL || spare->data == NULL)
+		return;
+	*part = *spare;
+	buffer_init(spare, LINES_MAX);
+}
+
+static void give_back(struct buffer *part, struct buffer *spare)
+{
+	if (part->data == NULL)
+		return;
+	buffer_clear(part);
+	if (spare->data == NULL) {
+		*spare = *part;
+		buffer_init(part, LINES_MAX);
+	} else {
+		buffer_fini(part);
+	}
+}
+
+void lines_split(struct lines *lines, struct buffer *spare, const char *data,
+	size_t len, lines_take *take, void *context)
+{
+	struct split s = {lines, &lines->part, take, context};
+
+	while (len > 0) {
+		const char *end = memchr(data, '\n', len);
+		size_t n = end != NULL ? (size_t)(end - data) : len;
+		size_t used = end != NULL ? n + 1 : n;
+
+		if (end == NULL)
+			borrow(&lines->part, spare);
+		take_bytes(&s, data, n, end != NULL, len - used);
+		if (end != NULL)
+			give_back(&lines->part, spare);
+		data += used;
+		len -= used;
+	}
+}
+
+void lines_end(struct lines *lines, lines_take *take, void *context)
+{
+	struct split s = {lines, &lines->part, take, context};
+
+	if (lines->part.len > 0)
+		hand_on(&s, lines->part.data, lines->part.len, 0);
+	lines->cut = false;
+	buffer_fini(&lines->part);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOGGER_LINES_H
+#define LOGGER_LINES_H
+
+#include "base/buffer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Bytes of a pipe -> lines.  Whole lines are handed on from where they were
+ * read; only the part of a line that is still to be ended is kept.  A line
+ * over LINES_MAX is handed on in pieces, cut between characters where it is
+ * UTF-8; put together they are the line, byte for byte.
+ */
+#define LINES_MAX 8192
+
+struct lines {
+	struct buffer part; /* memory only while a line is incomplete */
+	bool cut;           /* the next piece goes on where one was cut */
+};
+
+struct line {
+	const char *text; /* without its newline; NULs are bytes like others */
+	size_t len;
+	bool goes_on;  /* it continues the piece before */
+	size_t behind; /* so many bytes were read after it */
+};
+
+typedef void lines_take(void *context, const struct line *line);
+
+void lines_init(struct lines *lines);
+void lines_fini(struct lines *lines);
+/* `spare` is memory between two incomplete lines, of this pipe or another, so
+ * that none is asked for per line. */
+void lines_split(struct lines *lines, struct buffer *spare, const char *data,
+	size_t len, lines_take *take, void *context);
+/* The pipe is at its end: hand on what no newline ended. */
+void lines_end(struct lines *lines, lines_take *take, void *context);
+
+#endif

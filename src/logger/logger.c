@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/logger.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "logger/sink.h"
+#include "logger/source.h"
+#include "os/fdpass.h"
+#include "os/privilege.h"
+#include "protocol/logwire.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define PIPES_MAX 40000U
+#define TURN_MAX ((size_t)64 * 1024) /* read of one pipe in one loop turn */
+#define ENDED_TURNS 16 /* times TURN_MAX is a pipe's largest usual buffer */
+#define EVENTS_MAX 64  /* pipes read in one loop turn */
+#define PACKETS_MAX 64 /* taken in one loop turn */
+#define DRAIN_TIME 2.0 /* seconds after the channel has closed */
+#define FLUSH_TIME 1.0 /* and then for the sinks */
+#define FAR_AWAY (10.0 * 365 * 86400)
+
+enum stage { RUNNING, DRAINING, FLUSHING };
+
+struct logger {
+	struct ev_loop *loop;
+	struct ev_io channel;
+	struct ev_io answers;  /* the channel again, while it takes no more */
+	struct ev_io readable; /* `poll`: some pipes are */
+	struct ev_prepare turn;
+	struct ev_periodic far;
+	struct ev_timer deadline;
+	enum stage stage;
+	enum logwire_sink sink;
+	bool colour;
+	struct sink sinks[2];
+	struct sink *by_stream[2]; /* the same one twice for `2>&1` */
+	struct source_table sources;
+	/*
+	 * The pipes are in an epoll set of our own.  The supervisor has them
+	 * open too, so that closing ours does not take them out of a set, and
+	 * libev relies on that: a closed one would go on being reported, and
+	 * libev would build its set anew each time.
+	 */
+	int poll;
+	unsigned pipes; /* open */
+	unsigned held;  /* of these, by something a dead worker left behind */
+	struct source *due;
+	struct source **due_end;
+	struct buffer spare;
+	struct source_pipe *reading;
+	char data[TURN_MAX];
+};
+
+/* --- Lines --- */
+
+static void take_line(void *context, const struct line *line)
+{
+	struct logger *logger = context;
+	struct source_pipe *pipe = logger->reading;
+	struct source *source = pipe->source;
+	struct sink *sink = logger->by_stream[pipe - source->pipes];
+	char prefix[SOURCE_PREFIX];
+	size_t n;
+
+	if (!source->ended || source->due)
+		tail_note(&source->tail, line->text, line->len, line->goes_on,
+			line->behind);
+	if (logger->sink != LOGWIRE_PREFIX)
+		return;
+	n = source_prefix(source, prefix, line->goes_on,
+		logger->colour && sink->is_terminal);
+	sink_put(sink, prefix, n, line->text, line->len);
+}
+
+static void forget_if_over(struct logger *logger, struct source *source)
+{
+	if (source->ended && !source->due && !source_is_open(source))
+		source_free(&logger->sources, source);
+}
+
+/* Its end: closed once, never looked at again. */
+static void end_pipe(struct logger *logger, struct source_pipe *pipe)
+{
+	logger->reading = pipe;
+	lines_end(&pipe->lines, take_line, logger);
+	(void)epoll_ctl(logger->poll, EPOLL_CTL_DEL, pipe->fd, NULL);
+	fd_close(&pipe->fd);
+	logger->pipes--;
+	if (pipe->source->ended)
+		logger->held--;
+}
+
+/* One turn's share.  false: nothing more is there now, or ever. */
+static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
+{
+	ssize_t n;
+
+	do {
+		n = read(pipe->fd, logger->data, sizeof(logger->data));
+	} while (n == -1 && errno == EINTR);
+	if (n > 0) {
+		logger->reading = pipe;
+		lines_split(&pipe->lines, &logger->spare, logger->data,
+			(size_t)n, take_line, logger);
+		return true;
+	}
+	if (n == 0 || errno != EAGAIN)
+		end_pipe(logger, pipe);
+	return false;
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct epoll_event events[EVENTS_MAX];
+	struct logger *logger = ev_userdata(loop);
+	int count = epoll_wait(watcher->fd, events, EVENTS_MAX, 0);
+
+	(void)revents;
+	for (int i = 0; i < count; i++) {
+		struct source_pipe *pipe = events[i].data.ptr;
+		struct source *source = pipe->source;
+
+		(void)read_pipe(logger, pipe);
+		/* both pipes of one worker may be among the events */
+		if (!source_is_open(source))
+			forget_if_over(logger, source);
+	}
+}
+
+/* --- Last words --- */
+
+/* A line that nothing has ended yet may be the one that tells most. */
+static void note_partial_lines(struct source *source)
+{
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
+		const struct lines *lines = &source->pipes[i].lines;
+
+		if (lines->part.len > 0)
+			tail_note(&source->tail, lines->part.data,
+				lines->part.len, lines->cut, 0);
+	}
+}
+
+static int send_last(struct logger *logger, struct source *source)
+{
+	struct logwire_packet packet = {
+		.kind = LOGWIRE_LAST,
+		.slot = source->slot,
+		.worker = source->worker,
+		.address_in_use = tail_says_in_use(&source->tail),
+	};
+
+	(void)memcpy(packet.cluster, source->cluster, sizeof(packet.cluster));
+	tail_text(&source->tail, packet.text);
+	return fdpass_send(
+		logger->channel.fd, &packet, sizeof(packet), NULL, 0);
+}
+
+/* Tell what is due; what the channel does not take now, later. */
+static void send_answers(struct logger *logger)
+{
+	while (logger->due != NULL) {
+		struct source *source = logger->due;
+
+		if (logger->stage == RUNNING &&
+			send_last(logger, source) == -1 && errno == EAGAIN) {
+			ev_io_start(logger->loop, &logger->answers);
+			return;
+		}
+		/* any other failure: the supervisor is gone, nobody asks */
+		logger->due = source->next_due;
+		if (logger->due == NULL)
+			logger->due_end = &logger->due;
+		source->due = false;
+		tail_fini(&source->tail);
+		forget_if_over(logger, source);
+	}
+}
+
+static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)revents;
+	ev_io_stop(loop, watcher);
+	send_answers(ev_userdata(loop));
+}
+
+static void flush_sinks(struct logger *logger)
+{
+	sink_flush(logger->by_stream[0]);
+	if (logger->by_stream[1] != logger->by_stream[0])
+		sink_flush(logger->by_stream[1]);
+}
+
+static void drain(struct logger *logger, struct source *source)
+{
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
+		struct source_pipe *pipe = &source->pipes[i];
+		int turns = ENDED_TURNS;
+
+		while (pipe->fd != -1 && turns-- > 0)
+			if (!read_pipe(logger, pipe))
+				break;
+	}
+}
+
+static void take_ended(struct logger *logger, const struct logwire_packet *p)
+{
+	struct source *source =
+		source_find(&logger->sources, p->worker, p->cluster);
+
+	/* one that said nothing, or was never told of: it gets its answer */
+	if (source == NULL)
+		source = source_new(
+			&logger->sources, p->worker, p->slot, p->cluster);
+	if (source == NULL) {
+		log_error("%s.%" PRIu32 ": no memory for its last output",
+			p->cluster, p->slot);
+		return;
+	}
+	if (source->ended)
+		return;
+	drain(logger, source);
+	note_partial_lines(source);
+	source->ended = true;
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+		logger->held += source->pipes[i].fd != -1;
+	source->due = true;
+	*logger->due_end = source;
+	logger->due_end = &source->next_due;
+	/* its lines stand before what the supervisor says of its death */
+	flush_sinks(logger);
+	send_answers(logger);
+}
+
+/* --- The channel --- */
+
+static int watch_pipe(
+	struct logger *logger, struct source *source, uint32_t stream, int fd)
+{
+	struct source_pipe *pipe = &source->pipes[stream - 1];
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
+	int flags = fcntl(fd, F_GETFL);
+
+	/* O_NONBLOCK is the supervisor's too, but not the worker's: that
+	 * writes to the other end */
+	if (pipe->fd != -1 || flags == -1 ||
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
+		epoll_ctl(logger->poll, EPOLL_CTL_ADD, fd, &event) == -1)
+		return -1;
+	pipe->fd = fd;
+	logger->pipes++;
+	if (source->ended)
+		logger->held++;
+	return 0;
+}
+
+/* A worker's pipe; the descriptor is ours now. */
+static void take_pipe(
+	struct logger *logger, const struct logwire_packet *p, int *fd)
+{
+	struct source *source;
+
+	if (logger->pipes >= PIPES_MAX || logger->sources.count >= PIPES_MAX) {
+		log_error("%s.%" PRIu32
+			  ": too many pipes for its output; %u of %u are held "
+			  "open by what dead workers left behind",
+			p->cluster, p->slot, logger->held, logger->pipes);
+		return;
+	}
+	source = source_find(&logger->sources, p->worker, p->cluster);
+	if (source == NULL)
+		source = source_new(
+			&logger->sources, p->worker, p->slot, p->cluster);
+	if (source == NULL ||
+		watch_pipe(logger, source, p->stream, *fd) == -1) {
+		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster,
+			p->slot);
+		return;
+	}
+	(void)fd_release(fd);
+}
+
+static void take_sink(struct logger *logger, const struct logwire_packet *p)
+{
+	logger->sink = (enum logwire_sink)p->sink;
+	logger->colour = p->colour == 1;
+}
+
+static void take_packet(struct logger *logger, const struct logwire_packet *p,
+	struct fdpass_message *m)
+{
+	bool sound = !m->cut && logwire_check(p, (size_t)m->len);
+
+	if (sound && p->kind == LOGWIRE_ADD && m->fd_count == 1)
+		take_pipe(logger, p, &m->fds[0]);
+	else if (sound && p->kind == LOGWIRE_ENDED)
+		take_ended(logger, p);
+	else if (sound && p->kind == LOGWIRE_SINK)
+		take_sink(logger, p);
+	else
+		log_error("logger: a packet that is none was refused");
+	for (size_t i = 0; i < m->fd_count; i++)
+		fd_close(&m->fds[i]);
+}
+
+/* Nobody is above us any more: take what is still in the pipes, and end. */
+static void begin_draining(struct logger *logger)
+{
+	ev_io_stop(logger->loop, &logger->channel);
+	ev_io_stop(logger->loop, &logger->answers);
+	logger->stage = DRAINING;
+	send_answers(logger);
+	ev_timer_set(&logger->deadline, DRAIN_TIME, 0.0);
+	ev_timer_start(logger->loop, &logger->deadline);
+}
+
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct logger *logger = ev_userdata(loop);
+	struct logwire_packet packet;
+	struct fdpass_message m;
+
+	(void)revents;
+	for (int i = 0; i < PACKETS_MAX; i++) {
+		int got = fdpass_receive(
+			watcher->fd, &packet, sizeof(packet), &m);
+
+		if (got == 0)
+			return;
+		if (got == -1 || m.len == 0) {
+			begin_draining(logger);
+			return;
+		}
+		take_packet(logger, &packet, &m);
+	}
+}
+
+/* --- The end --- */
+
+static void close_all_pipes(struct logger *logger)
+{
+	struct source *source;
+
+	while ((source = source_any(&logger->sources)) != NULL) {
+		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+			if (source->pipes[i].fd != -1)
+				end_pipe(logger, &source->pipes[i]);
+		source_free(&logger->sources, source);
+	}
+}
+
+static void begin_flushing(struct logger *logger)
+{
+	close_all_pipes(logger);
+	logger->stage = FLUSHING;
+	ev_timer_stop(logger->loop, &logger->deadline);
+	ev_timer_set(&logger->deadline, FLUSH_TIME, 0.0);
+	ev_timer_start(logger->loop, &logger->deadline);
+}
+
+static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+	struct logger *logger = ev_userdata(loop);
+
+	(void)watcher;
+	(void)revents;
+	if (logger->stage == DRAINING)
+		begin_flushing(logger);
+	else
+		ev_break(loop, EVBREAK_ALL);
+}
+
+/* Each time before the loop waits. */
+static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
+{
+	struct logger *logger = ev_userdata(loop);
+
+	(void)watcher;
+	(void)revents;
+	if (logger->stage == DRAINING && logger->pipes == 0)
+		begin_flushing(logger);
+	flush_sinks(logger);
+	if (logger->stage == FLUSHING && sink_is_empty(logger->by_stream[0]) &&
+		sink_is_empty(logger->by_stream[1]))
+		ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
+{
+	(void)loop;
+	(void)watcher;
+	(void)revents;
+}
+
+/* --- The beginning --- */
+
+/* It ends with its channel, not by what a terminal or a `pkill nclust` sends:
+ * the last lines are still to be written then. */
+static void ignore_signals(void)
+{
+	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2,
+		SIGPIPE, SIGALRM, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
+	sigset_t set;
+
+	for (size_t i = 0; i < COUNT_OF(signals); i++)
+		(void)signal(signals[i], SIG_IGN);
+	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
+		(void)signal(i, SIG_IGN);
+	/* blocked, so that a terminal with TOSTOP lets us write */
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTTOU);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static void allow_many_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* else we have fewer */
+}
+
+static void open_sinks(struct logger *logger)
+{
+	sink_open(&logger->sinks[0], logger->loop, STDOUT_FILENO);
+	sink_open(&logger->sinks[1], logger->loop, STDERR_FILENO);
+	logger->by_stream[0] = &logger->sinks[0];
+	logger->by_stream[1] = &logger->sinks[1];
+	/* two queues before one pipe would tear each other's lines */
+	if (sink_is_same(&logger->sinks[0], &logger->sinks[1]))
+		logger->by_stream[1] = &logger->sinks[0];
+	log_to(logger->by_stream[1]->fd, "nclust: ", log_level());
+}
+
+static void watch(struct logger *logger, int channel)
+{
+	ev_io_init(&logger->channel, on_channel, channel, EV_READ);
+	ev_set_priority(&logger->channel, EV_MAXPRI);
+	ev_io_start(logger->loop, &logger->channel);
+	ev_io_init(&logger->answers, on_answerable, channel, EV_WRITE);
+	ev_io_init(&logger->readable, on_readable, logger->poll, EV_READ);
+	ev_io_start(logger->loop, &logger->readable);
+	ev_init(&logger->deadline, on_deadline);
+	ev_prepare_init(&logger->turn, on_turn);
+	ev_prepare_start(logger->loop, &logger->turn);
+	/* with a periodic libev waits by a timerfd, else it wakes up every
+	 * 59.7 s to look for jumps of the clock */
+	ev_periodic_init(&logger->far, on_far, ev_now(logger->loop) + FAR_AWAY,
+		0.0, NULL);
+	ev_periodic_start(logger->loop, &logger->far);
+}
+
+static void run(struct logger *logger, int channel)
+{
+	struct logwire_packet hello = {.kind = LOGWIRE_HELLO};
+
+	watch(logger, channel);
+	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1)
+		log_syserr("logger: cannot greet the supervisor");
+	(void)ev_run(logger->loop, 0);
+	close_all_pipes(logger);
+	source_table_fini(&logger->sources);
+	buffer_fini(&logger->spare);
+}
+
+static int open_loop(struct logger *logger)
+{
+	logger->poll = epoll_create1(EPOLL_CLOEXEC);
+	if (logger->poll == -1)
+		return -1;
+	logger->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+	if (logger->loop != NULL)
+		return 0;
+	fd_close(&logger->poll);
+	return -1;
+}
+
+int logger_main(int channel)
+{
+	struct logger *logger = calloc(1, sizeof(*logger));
+	struct error err;
+
+	ignore_signals();
+	if (logger == NULL || open_loop(logger) == -1) {
+		log_syserr("logger: cannot start");
+		free(logger);
+		return 1;
+	}
+	ev_set_userdata(logger->loop, logger);
+	logger->due_end = &logger->due;
+	source_table_init(&logger->sources);
+	buffer_init(&logger->spare, LINES_MAX);
+	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);
+	open_sinks(logger);
+	allow_many_descriptors();
+	/* It must run all the same: workers block when nobody reads. */
+	if (privilege_shed(&err) == -1)
+		log_warn("logger: keeps its privileges: %s", err.text);
+	run(logger, channel);
+	sink_close(&logger->sinks[0]);
+	sink_close(&logger->sinks[1]);
+	ev_loop_destroy(logger->loop);
+	fd_close(&logger->poll);
+	free(logger);
+	return 0;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/sink.h"
+
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ENOUGH ((size_t)32 * 1024)        /* is written at once */
+#define NEARLY_EMPTY (SINK_QUEUE_MAX / 4) /* lines are taken again */
+#define IDLE_MEMORY ((size_t)64 * 1024)   /* kept by an empty queue */
+#define NOTICE_MAX 200
+
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct sink *sink = watcher->data;
+
+	(void)revents;
+	ev_io_stop(loop, watcher);
+	sink->full = false;
+	sink_flush(sink);
+}
+
+/* A description of our own: O_NONBLOCK on the given one would be seen by all
+ * who share it, the user's shell among them. */
+static int reopen(int original)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", original);
+	return open(
+		path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
+}
+
+void sink_open(struct sink *sink, struct ev_loop *loop, int original)
+{
+	struct stat st = {0};
+	int fd = -1;
+
+	*sink = (struct sink){.loop = loop, .fd = original};
+	/* a closed one takes nothing: every write fails, and that is counted */
+	(void)fstat(original, &st);
+	if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
+		fd = reopen(original);
+	sink->is_ours = fd != -1;
+	if (fd != -1)
+		sink->fd = fd;
+	sink->is_socket = S_ISSOCK(st.st_mode);
+	sink->is_terminal = isatty(sink->fd) == 1;
+	sink->can_block =
+		!sink->is_ours && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode));
+	/* A pipe takes up to PIPE_BUF whole or not at all: no line of ours is
+	 * torn by a message of the supervisor's. */
+	sink->batch = S_ISFIFO(st.st_mode) ? PIPE_BUF : ENOUGH;
+	buffer_init(&sink->queue, SINK_QUEUE_MAX);
+	ev_io_init(&sink->writable, on_writable, sink->fd, EV_WRITE);
+	sink->writable.data = sink;
+}
+
+void sink_close(struct sink *sink)
+{
+	ev_io_stop(sink->loop, &sink->writable);
+	if (sink->is_ours)
+		(void)close(sink->fd);
+	buffer_fini(&sink->queue);
+}
+
+bool sink_is_same(const struct sink *a, const struct sink *b)
+{
+	struct stat x;
+	struct stat y;
+
+	return fstat(a->fd, &x) == 0 && fstat(b->fd, &y) == 0 &&
+		x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool sink_is_empty(const struct sink *sink)
+{
+	return sink->head == sink->queue.len;
+}
+
+static size_t size_min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Room for so many bytes more, or not. */
+static bool make_room(struct sink *sink, size_t more)
+{
+	if (sink->queue.len + more > SINK_QUEUE_MAX && sink->head > 0) {
+		buffer_consume(&sink->queue, sink->head);
+		sink->notice -= size_min(sink->notice, sink->head);
+		sink->notice_end -= size_min(sink->notice_end, sink->head);
+		sink->head = 0;
+	}
+	return buffer_reserve(&sink->queue, more) == 0;
+}
+
+/* Say once how much was lost, in the place where it was. */
+static void tell(struct sink *sink)
+{
+	char text[NOTICE_MAX];
+	int n;
+
+	n = snprintf(text, sizeof(text),
+		"%snclust: %lu line%s of output %s dropped, %s\n",
+		sink->torn ? "\n" : "", sink->dropped,
+		sink->dropped == 1 ? "" : "s",
+		sink->dropped == 1 ? "was" : "were",
+		sink->sys == 0 ? "the reader was too slow"
+			       : strerror(sink->sys));
+	if (n < 0 || (size_t)n >= sizeof(text) || !make_room(sink, (size_t)n))
+		return; /* later, with what is lost until then */
+	sink->notice = sink->queue.len;
+	(void)buffer_append(&sink->queue, text, (size_t)n);
+	sink->notice_end = sink->queue.len;
+	sink->telling = sink->dropped;
+	sink->dropped = 0;
+	sink->torn = false;
+	sink->sys = 0;
+}
+
+static void drop(struct sink *sink)
+{
+	sink->dropping = true;
+	sink->dropped++;
+	sink->queue.failed = false;
+}
+
+void sink_put(struct sink *sink, const char *before, size_t before_len,
+	const char *text, size_t len)
+{
+	/* text_escape() makes up to four bytes of one, and a NUL */
+	size_t room = before_len + (sink->is_terminal ? 4 * len : len) + 2;
+	struct buffer *queue = &sink->queue;
+
+	if (!sink->dropping && sink->dropped > 0)
+		tell(sink);
+	if (sink->dropping || !make_room(sink, room)) {
+		drop(sink);
+		return;
+	}
+	if (sink->is_terminal && len > 0 && text[len - 1] == '\r')
+		len--;
+	(void)buffer_append(queue, before, before_len);
+	if (sink->is_terminal)
+		queue->len += text_escape(
+			queue->data + queue->len, 4 * len + 1, text, len);
+	else
+		(void)buffer_append(queue, text, len);
+	(void)buffer_append(queue, "\n", 1);
+	if (queue->len - sink->head >= ENOUGH)
+		sink_flush(sink);
+}
+
+/* Whole lines up to the batch's size; a longer one alone. */
+static size_t next_batch(const struct sink *sink)
+{
+	const char *start = sink->queue.data + sink->head;
+	size_t len = sink->queue.len - sink->head;
+	const char *end;
+
+	if (len <= sink->batch)
+		return len;
+	end = memrchr(start, '\n', sink->batch);
+	if (end == NULL)
+		end = memchr(start, '\n', len);
+	return end != NULL ? (size_t)(end - start) + 1 : len;
+}
+
+static ssize_t write_some(const struct sink *sink, const char *data, size_t len)
+{
+	struct pollfd at = {.fd = sink->fd, .events = POLLOUT};
+
+	if (sink->is_socket)
+		return send(sink->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (!sink->can_block)
+		return write(sink->fd, data, len);
+	/* a terminal that is writable takes a little, a pipe PIPE_BUF */
+	if (poll(&at, 1, 0) == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return write(sink->fd, data, len < 256 ? len : 256);
+}
+
+static void empty(struct sink *sink)
+{
+	sink->head = 0;
+	sink->notice = 0;
+	sink->notice_end = 0;
+	buffer_clear(&sink->queue);
+	if (sink->queue.cap > IDLE_MEMORY)
+		buffer_fini(&sink->queue);
+}
+
+static unsigned long count_lines(
+	const struct sink *sink, size_t from, size_t to)
+{
+	unsigned long count = 0;
+
+	for (size_t i = from; i < to; i++)
+		count += sink->queue.data[i] == '\n';
+	return count;
+}
+
+/* The sink does not take this, now or later: what waits is lost. */
+static void lose_queue(struct sink *sink, int why)
+{
+	size_t end = sink->queue.len;
+
+	if (sink->head < sink->notice_end) {
+		sink->dropped += sink->telling;
+		if (sink->head < sink->notice)
+			sink->dropped +=
+				count_lines(sink, sink->head, sink->notice);
+		sink->head = sink->notice_end;
+	}
+	sink->dropped += count_lines(sink, sink->head, end);
+	sink->dropping = false;
+	sink->sys = why;
+	sink->torn = sink->mid_line;
+	sink->mid_line = false;
+	empty(sink);
+}
+
+static void write_queue(struct sink *sink)
+{
+	while (!sink_is_empty(sink) && !sink->full) {
+		const char *data = sink->queue.data + sink->head;
+		ssize_t n = write_some(sink, data, next_batch(sink));
+
+		if (n > 0) {
+			sink->head += (size_t)n;
+			sink->mid_line = data[n - 1] != '\n';
+		} else if (n == -1 && errno == EAGAIN) {
+			sink->full = true;
+			ev_io_start(sink->loop, &sink->writable);
+		} else if (n == 0 || errno != EINTR) {
+			lose_queue(sink, n == 0 ? EIO : errno);
+		}
+	}
+	if (sink_is_empty(sink))
+		empty(sink);
+}
+
+void sink_flush(struct sink *sink)
+{
+	write_queue(sink);
+	if (!sink->dropping || sink->queue.len - sink->head > NEARLY_EMPTY)
+		return;
+	sink->dropping = false;
+	tell(sink);
+	write_queue(sink);
+}

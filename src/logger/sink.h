@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOGGER_SINK_H
+#define LOGGER_SINK_H
+
+#include "base/buffer.h"
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Where lines go: stdout or stderr.  Writing never blocks and never fails for
+ * the caller.  What a slow reader does not take waits in a bounded queue; when
+ * that is full, lines are dropped and counted until it has nearly run empty,
+ * and then the count is told, as a line among the others.  So it is when a
+ * write fails (a full disk), with the reason.
+ *
+ * A sink watches its descriptor only while it is full.  It must not move in
+ * memory.
+ */
+#define SINK_QUEUE_MAX (256U * 1024)
+
+struct sink {
+	struct ev_loop *loop;
+	struct ev_io writable;
+	int fd;
+	bool is_ours; /* a descriptor of its own, to be closed */
+	bool is_socket;
+	bool is_terminal; /* control bytes are escaped */
+	bool can_block;   /* it could not be opened anew */
+	bool full;        /* it took no more; wait until it is writable */
+	bool dropping;
+	bool mid_line; /* what was written last is a line without its end */
+	bool torn;     /* … and the rest of it was lost */
+	int sys;       /* why the last lines were dropped; 0: slow */
+	size_t batch;  /* so much is written at once */
+	size_t head;   /* written already of the queue */
+	unsigned long dropped; /* lines, not told yet */
+	unsigned long telling; /* … and those told by the notice in the queue */
+	size_t notice;         /* where that stands */
+	size_t notice_end;
+	struct buffer queue;
+};
+
+/* Write to what `original` (stays the caller's) is, by a descriptor of our
+ * own where that can be had, so that nobody else's becomes non-blocking. */
+void sink_open(struct sink *sink, struct ev_loop *loop, int original);
+void sink_close(struct sink *sink);
+/* Are both the same file? */
+bool sink_is_same(const struct sink *a, const struct sink *b);
+/* One line, `before` in front of it; it leaves with sink_flush(), or earlier
+ * when much has come together. */
+void sink_put(struct sink *sink, const char *before, size_t before_len,
+	const char *text, size_t len);
+void sink_flush(struct sink *sink);
+bool sink_is_empty(const struct sink *sink);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOGGER_SOURCE_H
+#define LOGGER_SOURCE_H
+
+#include "logger/lines.h"
+#include "logger/tail.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * One worker's output: its pipes and its last words.  It lives from the first
+ * pipe until the worker has ended, its last words are told and all its pipes
+ * are at their end, which may be much later, where something it left behind
+ * holds them open.
+ */
+struct source_pipe {
+	struct source *source;
+	int fd; /* -1: there is none, or it was at its end */
+	struct lines lines;
+};
+
+struct source {
+	struct source *next;     /* in its bucket */
+	struct source *next_due; /* of those whose last words are to be told */
+	uint64_t worker;
+	uint32_t slot;
+	char cluster[65];
+	bool ended;
+	bool due;
+	struct tail tail;
+	struct source_pipe pipes[2]; /* stdout, stderr */
+};
+
+/* All of them, by worker and cluster. */
+struct source_table {
+	struct source **buckets;
+	size_t size; /* a power of two, or 0 */
+	size_t count;
+};
+
+void source_table_init(struct source_table *table);
+void source_table_fini(struct source_table *table); /* it must be empty */
+struct source *source_find(
+	const struct source_table *table, uint64_t worker, const char *cluster);
+/* NULL: out of memory. */
+struct source *source_new(struct source_table *table, uint64_t worker,
+	uint32_t slot, const char *cluster);
+void source_free(struct source_table *table, struct source *source);
+/* Any of them; NULL: there is none. */
+struct source *source_any(const struct source_table *table);
+
+bool source_is_open(const struct source *source);
+
+/* "web.2 | " or, where a line goes on, "web.2 + "; with a colour by slot. */
+#define SOURCE_PREFIX 112
+size_t source_prefix(const struct source *source, char to[SOURCE_PREFIX],
+	bool goes_on, bool colour);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/tail.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const char joint[] = " / ";
+
+void tail_init(struct tail *tail)
+{
+	*tail = (struct tail){0};
+	buffer_init(&tail->lines, TAIL_TEXT);
+}
+
+void tail_fini(struct tail *tail)
+{
+	buffer_fini(&tail->lines);
+}
+
+/* The length of the escape sequence at the start (ECMA-48), at least 1. */
+static size_t sequence_length(const char *s, size_t len)
+{
+	size_t i = 2;
+
+	if (len < 2)
+		return len;
+	if (s[1] == '[') {
+		while (i < len && (s[i] < 0x40 || s[i] > 0x7e))
+			i++;
+	} else if (s[1] == ']') {
+		while (i < len && s[i] != '\a' && s[i] != '\x1b')
+			i++;
+		if (i + 1 < len && s[i] == '\x1b')
+			i++;
+	} else {
+		return 2;
+	}
+	return i < len ? i + 1 : len;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* Without escape sequences and the blanks at the beginning. */
+static size_t strip(char *to, size_t size, const char *from, size_t len)
+{
+	size_t used = 0;
+
+	while (len > 0 && used < size) {
+		size_t n = *from == '\x1b' ? sequence_length(from, len) : 1;
+
+		if (*from != '\x1b' && (used > 0 || !is_blank(*from)))
+			to[used++] = *from;
+		from += n;
+		len -= n;
+	}
+	return used;
+}
+
+/* What a person would read of the line; its length. */
+static size_t clean(char to[TAIL_TEXT], const char *line, size_t len)
+{
+	char plain[TAIL_TEXT];
+
+	len = strip(plain, sizeof(plain), line, len);
+	while (len > 0 && is_blank(plain[len - 1]))
+		len--;
+	return text_escape(to, TAIL_TEXT, plain, len);
+}
+
+/* How long tail_text() would be now. */
+static size_t text_length(const struct tail *tail, size_t *count)
+{
+	size_t joints = 0;
+
+	for (size_t i = 0; i < tail->lines.len; i++)
+		joints += tail->lines.data[i] == '\n';
+	*count = tail->lines.len > 0 ? joints + 1 : 0;
+	return tail->lines.len + joints * (sizeof(joint) - 2);
+}
+
+static void forget_oldest(struct buffer *lines)
+{
+	const char *end = memchr(lines->data, '\n', lines->len);
+
+	buffer_consume(lines,
+		end != NULL ? (size_t)(end - lines->data) + 1 : lines->len);
+}
+
+static void remember(struct tail *tail, const char *line, size_t len)
+{
+	char text[TAIL_TEXT];
+	size_t n = clean(text, line, len);
+	size_t count;
+
+	if (n == 0)
+		return;
+	while (tail->lines.len > 0 &&
+		(text_length(tail, &count) + sizeof(joint) - 1 + n >=
+				TAIL_TEXT ||
+			count >= TAIL_LINES))
+		forget_oldest(&tail->lines);
+	if (tail->lines.len > 0)
+		(void)buffer_append(&tail->lines, "\n", 1);
+	/* no memory: the death is told without it */
+	(void)buffer_append(&tail->lines, text, n);
+}
+
+static bool mentions_in_use(const char *line, size_t len)
+{
+	static const char *const words[] = {
+		"address already in use", "EADDRINUSE"};
+
+	for (size_t i = 0; i < len; i++) {
+		if ((line[i] | 0x20) != 'a' && (line[i] | 0x20) != 'e')
+			continue;
+		for (size_t w = 0; w < COUNT_OF(words); w++) {
+			size_t n = strlen(words[w]);
+
+			if (n <= len - i &&
+				strncasecmp(line + i, words[w], n) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on,
+	size_t behind)
+{
+	bool early = tail->seen < TAIL_NEAR;
+
+	tail->seen += len + 1;
+	if (!early && behind > TAIL_NEAR)
+		return;
+	if (mentions_in_use(line, len)) {
+		tail->in_use_at = tail->seen;
+		tail->in_use_early = tail->in_use_early || early;
+	}
+	if (!goes_on)
+		remember(tail, line, len);
+}
+
+void tail_text(const struct tail *tail, char to[TAIL_TEXT])
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < tail->lines.len; i++) {
+		bool joins = tail->lines.data[i] == '\n';
+		size_t n = joins ? sizeof(joint) - 1 : 1;
+
+		if (used + n >= TAIL_TEXT)
+			break;
+		(void)memcpy(
+			to + used, joins ? joint : tail->lines.data + i, n);
+		used += n;
+	}
+	to[used] = '\0';
+}
+
+bool tail_says_in_use(const struct tail *tail)
+{
+	return tail->in_use_early ||
+		(tail->in_use_at > 0 &&
+			tail->seen - tail->in_use_at <= TAIL_NEAR);
+}

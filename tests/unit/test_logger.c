@@ -1,0 +1,875 @@
+/* SPDX-License-Identifier: MIT */
+/* The logger as it is: a process, a channel, pipes, and readers of its own. */
+#include "logger/logger.h"
+
+#include "base/buffer.h"
+#include "base/scope.h"
+#include "os/fdpass.h"
+#include "protocol/logwire.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE 20000 /* ms; a bound, never waited for when all is well */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+static pid_t logger;
+static int channel;
+static int out = -1; /* read ends of its stdout and stderr */
+static int err = -1;
+static struct buffer said[2]; /* what came on them so far */
+
+/* --- A logger of our own --- */
+
+static void start_on(int its_out, int its_err)
+{
+	int pair[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	logger = fork();
+	ck_assert_int_ne(logger, -1);
+	if (logger == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)dup2(its_out, STDOUT_FILENO);
+		(void)dup2(its_err, STDERR_FILENO);
+		(void)dup2(pair[1], 3);
+		for (int fd = 4; fd < 1024; fd++)
+			(void)close(fd);
+		_exit(logger_main(3));
+	}
+	channel = pair[0];
+	(void)close(pair[1]);
+}
+
+static void start(void)
+{
+	int o[2];
+	int e[2];
+
+	ck_assert_int_eq(pipe2(o, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(e, O_CLOEXEC), 0);
+	start_on(o[1], e[1]);
+	(void)close(o[1]);
+	(void)close(e[1]);
+	out = o[0];
+	err = e[0];
+}
+
+static void setup(void)
+{
+	buffer_init(&said[0], 0);
+	buffer_init(&said[1], 0);
+}
+
+static void teardown(void)
+{
+	if (logger > 0) {
+		(void)kill(logger, SIGKILL);
+		(void)waitpid(logger, NULL, 0);
+	}
+	buffer_fini(&said[0]);
+	buffer_fini(&said[1]);
+}
+
+static void await_input(int fd)
+{
+	struct pollfd at = {.fd = fd, .events = POLLIN};
+
+	ck_assert_int_eq(poll(&at, 1, PATIENCE), 1);
+}
+
+static struct logwire_packet receive(void)
+{
+	struct logwire_packet packet;
+	struct fdpass_message m;
+
+	await_input(channel);
+	ck_assert_int_eq(
+		fdpass_receive(channel, &packet, sizeof(packet), &m), 1);
+	ck_assert_uint_eq(m.fd_count, 0);
+	ck_assert(logwire_check(&packet, (size_t)m.len));
+	return packet;
+}
+
+static void send_packet(const struct logwire_packet *packet, const int *fd)
+{
+	struct pollfd at = {.fd = channel, .events = POLLOUT};
+
+	while (fdpass_send(channel, packet, sizeof(*packet), fd,
+		       fd != NULL ? 1 : 0) == -1) {
+		ck_assert_int_eq(errno, EAGAIN);
+		ck_assert_int_eq(poll(&at, 1, PATIENCE), 1);
+	}
+}
+
+static void choose_sink(enum logwire_sink sink, bool colour)
+{
+	struct logwire_packet packet = {
+		.kind = LOGWIRE_SINK, .sink = sink, .colour = colour};
+
+	ck_assert_uint_eq(receive().kind, LOGWIRE_HELLO);
+	send_packet(&packet, NULL);
+}
+
+/* A pipe whose lines are worker 7's, in slot 2 of "web"; its write end. */
+static int add(uint32_t stream)
+{
+	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
+		.slot = 2,
+		.worker = 7,
+		.stream = stream,
+		.cluster = "web"};
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	send_packet(&packet, &fds[0]);
+	(void)close(fds[0]);
+	return fds[1];
+}
+
+static void end_worker(void)
+{
+	struct logwire_packet packet = {.kind = LOGWIRE_ENDED,
+		.slot = 2,
+		.worker = 7,
+		.cluster = "web"};
+
+	send_packet(&packet, NULL);
+}
+
+static void say(int fd, const char *text)
+{
+	ck_assert_int_eq(write(fd, text, strlen(text)), (int)strlen(text));
+}
+
+static int status_at_end(void)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(logger, &status, 0), logger);
+	logger = 0;
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* --- Its readers --- */
+
+static bool read_more(int fd, struct buffer *to)
+{
+	ssize_t n;
+
+	await_input(fd);
+	ck_assert_int_eq(buffer_reserve(to, 65536), 0);
+	n = read(fd, to->data + to->len, 65536);
+	if (n <= 0)
+		return false; /* EOF; EIO of a terminal */
+	to->len += (size_t)n;
+	return true;
+}
+
+static bool ends_with(const struct buffer *b, const char *text)
+{
+	size_t n = strlen(text);
+
+	return b->len >= n && memcmp(b->data + b->len - n, text, n) == 0;
+}
+
+static void expect(int fd, const char *text)
+{
+	struct buffer *got = &said[fd == err ? 1 : 0];
+
+	while (!ends_with(got, text))
+		ck_assert_msg(read_more(fd, got), "wanted '%s', got '%s'", text,
+			buffer_text(got));
+	ck_assert_str_eq(buffer_text(got), text);
+	buffer_clear(got);
+}
+
+static void expect_end(int fd)
+{
+	struct buffer *got = &said[fd == err ? 1 : 0];
+
+	while (read_more(fd, got))
+		continue;
+	ck_assert_str_eq(buffer_text(got), "");
+}
+
+/* --- Lines --- */
+
+START_TEST(lines_get_the_name_of_their_worker_and_go_where_they_went)
+{
+	int o;
+	int e;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	e = add(2);
+	say(o, "hello\nworld\n\n");
+	expect(out, "web.2 | hello\nweb.2 | world\nweb.2 | \n");
+	say(e, "oh\n");
+	expect(err, "web.2 | oh\n");
+	(void)close(channel);
+	(void)close(o);
+	(void)close(e);
+	expect_end(out);
+	expect_end(err);
+	ck_assert_int_eq(status_at_end(), 0);
+}
+END_TEST
+
+START_TEST(a_line_is_written_when_it_is_whole_or_at_the_end)
+{
+	int o;
+	int e;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	e = add(2);
+	say(o, "begun, ");
+	say(e, "first\n");
+	expect(err, "web.2 | first\n");
+	say(o, "done\nbegun again");
+	expect(out, "web.2 | begun, done\n");
+	(void)close(o);
+	expect(out, "web.2 | begun again\n");
+}
+END_TEST
+
+START_TEST(bytes_of_every_kind_pass)
+{
+	static const char bytes[] = "a\0b\x1b[31m\xff\r\n";
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	ck_assert_int_eq(write(o, bytes, sizeof(bytes) - 1), 11);
+	while (said[0].len < 19)
+		ck_assert(read_more(out, &said[0]));
+	ck_assert_uint_eq(said[0].len, 19);
+	ck_assert_mem_eq(said[0].data, "web.2 | a\0b\x1b[31m\xff\r\n", 19);
+}
+END_TEST
+
+START_TEST(a_line_of_a_mebibyte_comes_in_pieces_that_are_marked)
+{
+	static const char first[] = "web.2 | ";
+	static const char further[] = "web.2 + ";
+	const size_t whole = (size_t)1024 * 1024;
+	size_t pieces = 0;
+	size_t got = 0;
+	size_t at = 0;
+	char block[16384];
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	(void)memset(block, 'x', sizeof(block));
+	for (size_t n = 0; n < whole; n += sizeof(block)) {
+		ck_assert_int_eq(write(o, block, sizeof(block)), 16384);
+		/* up to one piece is kept back */
+		while (said[0].len < n + sizeof(block) - 8192)
+			ck_assert(read_more(out, &said[0]));
+	}
+	say(o, "\nend\n");
+	while (!ends_with(&said[0], "| end\n"))
+		ck_assert(read_more(out, &said[0]));
+	for (; got < whole; pieces++) {
+		char *line = said[0].data + at;
+		char *end = memchr(line, '\n', said[0].len - at);
+
+		ck_assert_mem_eq(line, pieces == 0 ? first : further, 8);
+		for (line += 8; line < end; line++, got++)
+			ck_assert_int_eq(*line, 'x');
+		at = (size_t)(end + 1 - said[0].data);
+	}
+	ck_assert_uint_eq(got, whole);
+	ck_assert_uint_eq(pieces, whole / 8192);
+	ck_assert_uint_eq(said[0].len - at, strlen("web.2 | end\n"));
+}
+END_TEST
+
+START_TEST(where_stdout_and_stderr_are_one_the_order_is_kept)
+{
+	int both[2];
+	int o;
+	int e;
+
+	ck_assert_int_eq(pipe2(both, O_CLOEXEC), 0);
+	start_on(both[1], both[1]);
+	(void)close(both[1]);
+	out = both[0];
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	e = add(2);
+	for (int i = 0; i < 20; i++) {
+		say(i % 2 == 0 ? o : e, "line\n");
+		expect(out, "web.2 | line\n");
+	}
+}
+END_TEST
+
+START_TEST(a_file_gets_the_lines_too)
+{
+	char path[] = "/tmp/test_logger.XXXXXX";
+	int file = mkostemp(path, O_CLOEXEC);
+	char text[64] = "";
+	int o;
+
+	ck_assert_int_ne(file, -1);
+	(void)unlink(path);
+	start_on(file, file);
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	say(o, "to a file\n");
+	(void)close(o);
+	(void)close(channel);
+	ck_assert_int_eq(status_at_end(), 0);
+	ck_assert_int_eq(pread(file, text, sizeof(text) - 1, 0), 18);
+	ck_assert_str_eq(text, "web.2 | to a file\n");
+	(void)close(file);
+}
+END_TEST
+
+static int open_terminal(int *other)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	char name[64];
+
+	ck_assert_int_ne(master, -1);
+	ck_assert_int_eq(grantpt(master), 0);
+	ck_assert_int_eq(unlockpt(master), 0);
+	ck_assert_int_eq(ptsname_r(master, name, sizeof(name)), 0);
+	*other = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	ck_assert_int_ne(*other, -1);
+	return master;
+}
+
+START_TEST(on_a_terminal_names_are_coloured_and_bytes_harmless)
+{
+	int terminal;
+	int o;
+
+	out = open_terminal(&terminal);
+	start_on(terminal, terminal);
+	choose_sink(LOGWIRE_PREFIX, true);
+	o = add(1);
+	say(o, "\x1b]0;title\a\xff gr\xc3\xbc\xc3\x9f\r\n");
+	while (!ends_with(&said[0], "\n"))
+		ck_assert(read_more(out, &said[0]));
+	ck_assert_str_eq(buffer_text(&said[0]) + 5,
+		"web.2 |\x1b[0m \\x1b]0;title\\x07\\xff "
+		"gr\xc3\xbc\xc3\x9f\r\n");
+	ck_assert_mem_eq(said[0].data, "\x1b[3", 3);
+	(void)close(terminal);
+}
+END_TEST
+
+START_TEST(a_stopped_terminal_stops_nobody)
+{
+	int terminal;
+	int o;
+
+	out = open_terminal(&terminal);
+	start_on(terminal, terminal);
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	/* nobody reads the terminal: far more than it and the pipe hold */
+	for (int i = 0; i < 100000; i++)
+		say(o, "a line that nobody reads, because it was stopped\n");
+	end_worker();
+	ck_assert_uint_eq(receive().kind, LOGWIRE_LAST);
+	(void)close(terminal);
+}
+END_TEST
+
+/* --- Slow readers --- */
+
+/* Lines that came, and lines of which was said that they did not. */
+static void count(
+	const struct buffer *b, unsigned long *came, unsigned long *dropped)
+{
+	const char *at = b->data;
+	const char *end = at + b->len;
+
+	*came = 0;
+	*dropped = 0;
+	while (at < end) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		unsigned long n;
+
+		if (newline == NULL)
+			return; /* the rest is still to come */
+		if (sscanf(at,
+			    "nclust: %lu lines of output were dropped, the "
+			    "reader was too slow\n",
+			    &n) == 1)
+			*dropped += n;
+		else
+			*came += 1;
+		at = newline + 1;
+	}
+}
+
+static unsigned long kib_of(const char *field)
+{
+	char path[64];
+	char line[256];
+	unsigned long value = 0;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)logger);
+	file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (strncmp(line, field, strlen(field)) == 0)
+			value = strtoul(line + strlen(field) + 1, NULL, 10);
+	(void)fclose(file);
+	return value;
+}
+
+static void flood(int fd, unsigned long lines)
+{
+	char block[100 * 50 + 1] = "";
+
+	for (int i = 0; i < 50; i++)
+		for (int j = 0; j < 100; j++)
+			block[i * 100 + j] =
+				j == 99 ? '\n' : (char)('a' + i % 26);
+	for (unsigned long i = 0; i < lines / 50; i++)
+		say(fd, block);
+}
+
+START_TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
+{
+	const unsigned long lines = 200000; /* 20 MB */
+	unsigned long came = 0;
+	unsigned long dropped = 0;
+	unsigned long before;
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	say(o, "warm\n");
+	expect(out, "web.2 | warm\n");
+	before = kib_of("VmRSS:");
+	flood(o, lines); /* nobody reads; it comes to its end all the same */
+	while (came + dropped < lines) {
+		ck_assert(read_more(out, &said[0]));
+		count(&said[0], &came, &dropped);
+	}
+	ck_assert_uint_eq(came + dropped, lines);
+	ck_assert_uint_gt(dropped, lines / 2);
+	if (!SANITIZED)
+		ck_assert_uint_lt(kib_of("VmHWM:"), before + 1536);
+	buffer_clear(&said[0]);
+	say(o, "after\n");
+	expect(out, "web.2 | after\n");
+}
+END_TEST
+
+START_TEST(a_socket_that_is_not_read_stops_nobody)
+{
+	const unsigned long lines = 20000;
+	unsigned long came = 0;
+	unsigned long dropped = 0;
+	int pair[2];
+	int o;
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	start_on(pair[1], pair[1]);
+	(void)close(pair[1]);
+	out = pair[0];
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	flood(o, lines);
+	while (came + dropped < lines) {
+		ck_assert(read_more(out, &said[0]));
+		count(&said[0], &came, &dropped);
+	}
+	ck_assert_uint_eq(came + dropped, lines);
+}
+END_TEST
+
+START_TEST(a_reader_that_is_gone_stops_nobody)
+{
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	(void)close(out);
+	o = add(1);
+	flood(o, 5000);
+	say(o, "last\n");
+	end_worker();
+	ck_assert_str_ne(receive().text, "");
+	(void)close(o);
+	(void)close(channel);
+	ck_assert_int_eq(status_at_end(), 0);
+}
+END_TEST
+
+START_TEST(one_that_floods_does_not_keep_others_waiting)
+{
+	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
+		.slot = 3,
+		.worker = 8,
+		.stream = 2,
+		.cluster = "web"};
+	int quiet[2];
+	pid_t writer;
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	ck_assert_int_eq(pipe2(quiet, O_CLOEXEC), 0);
+	send_packet(&packet, &quiet[0]);
+	writer = fork();
+	if (writer == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			flood(o, 5000);
+	}
+	for (int i = 0; i < 50; i++) {
+		say(quiet[1], "quiet\n");
+		expect(err, "web.3 | quiet\n");
+	}
+	(void)kill(writer, SIGKILL);
+	ck_assert_int_eq(waitpid(writer, NULL, 0), writer);
+}
+END_TEST
+
+/* --- Last words --- */
+
+START_TEST(the_last_lines_of_a_dead_worker_are_told)
+{
+	struct logwire_packet last;
+	int o;
+	int e;
+
+	start();
+	choose_sink(LOGWIRE_DISCARD, false);
+	o = add(1);
+	e = add(2);
+	for (int i = 0; i < 1000; i++)
+		say(o, "noise\n");
+	say(e, "1\n2\n\n\x1b[31m 3 \x1b[0m\r\n4\t\x01\n");
+	say(e, "no newline");
+	(void)close(o);
+	(void)close(e);
+	end_worker();
+	last = receive();
+	ck_assert_uint_eq(last.kind, LOGWIRE_LAST);
+	ck_assert_uint_eq(last.worker, 7);
+	ck_assert_uint_eq(last.slot, 2);
+	ck_assert_str_eq(last.cluster, "web");
+	ck_assert_str_eq(last.text, "1 / 2 / 3 / 4 \\x01 / no newline");
+	ck_assert_uint_eq(last.address_in_use, 0);
+	(void)close(channel);
+	expect_end(out); /* it was to be discarded */
+	expect_end(err);
+}
+END_TEST
+
+START_TEST(a_worker_that_said_nothing_has_no_last_words)
+{
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	end_worker();
+	ck_assert_str_eq(receive().text, "");
+	(void)close(add(1));
+	end_worker();
+	ck_assert_str_eq(receive().text, "");
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	uint32_t in_use;
+} complaints[] = {
+	{"bind: Address already in use\n", 1},
+	{"Error: listen EADDRINUSE: address already in use :::80\n    at x\n",
+		1},
+	{"[Errno 98] ADDRESS ALREADY IN USE", 1},
+	{"eaddrinuse", 1},
+	{"address is not in use\n", 0},
+	{"EADDRINUS\nE\n", 0},
+};
+
+START_TEST(a_complaint_about_the_address_is_noticed)
+{
+	int e;
+
+	start();
+	choose_sink(LOGWIRE_DISCARD, false);
+	e = add(2);
+	say(e, complaints[_i].text);
+	end_worker();
+	ck_assert_uint_eq(receive().address_in_use, complaints[_i].in_use);
+}
+END_TEST
+
+START_TEST(a_complaint_in_the_middle_of_much_is_forgotten)
+{
+	int e;
+
+	start();
+	choose_sink(LOGWIRE_DISCARD, false);
+	e = add(2);
+	flood(e, 1000);
+	say(e, "EADDRINUSE\n");
+	flood(e, 50 * (uint32_t)_i);
+	end_worker();
+	ck_assert_uint_eq(receive().address_in_use, _i < 2);
+}
+END_TEST
+
+START_TEST(what_was_left_behind_may_go_on_speaking)
+{
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	say(o, "parent\n");
+	end_worker();
+	ck_assert_str_eq(receive().text, "parent");
+	expect(out, "web.2 | parent\n");
+	say(o, "grandchild\n");
+	expect(out, "web.2 | grandchild\n");
+	(void)close(o);
+	(void)close(channel);
+	ck_assert_int_eq(status_at_end(), 0);
+}
+END_TEST
+
+START_TEST(a_crowd_of_deaths_gets_all_its_answers)
+{
+	struct logwire_packet packet = {
+		.kind = LOGWIRE_ENDED, .cluster = "web"};
+
+	start();
+	choose_sink(LOGWIRE_DISCARD, false);
+	for (uint64_t i = 0; i < 2000; i++) {
+		packet.worker = i;
+		send_packet(&packet, NULL);
+	}
+	for (uint64_t i = 0; i < 2000; i++)
+		ck_assert_uint_eq(receive().worker, i);
+}
+END_TEST
+
+/* --- The process --- */
+
+START_TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
+{
+	struct timespec begun;
+	struct timespec ended;
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	say(o, "no newline");
+	(void)clock_gettime(CLOCK_MONOTONIC, &begun);
+	(void)close(channel);
+	expect(out, "web.2 | no newline\n");
+	ck_assert_int_eq(status_at_end(), 0);
+	(void)clock_gettime(CLOCK_MONOTONIC, &ended);
+	ck_assert_int_ge(ended.tv_sec - begun.tv_sec, 1);
+	ck_assert_int_le(ended.tv_sec - begun.tv_sec, 4);
+	(void)close(o);
+}
+END_TEST
+
+START_TEST(it_ends_although_nobody_reads_its_output)
+{
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	flood(o, 20000);
+	(void)close(o);
+	(void)close(channel);
+	ck_assert_int_eq(status_at_end(), 0);
+}
+END_TEST
+
+START_TEST(signals_of_a_terminal_do_not_end_it)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP,
+		SIGTTOU, SIGPIPE, SIGUSR1, SIGUSR2};
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	for (size_t i = 0; i < COUNT_OF(signals); i++)
+		ck_assert_int_eq(kill(logger, signals[i]), 0);
+	say(o, "alive\n");
+	expect(out, "web.2 | alive\n");
+}
+END_TEST
+
+START_TEST(packets_that_are_none_are_refused_and_their_descriptors_closed)
+{
+	struct logwire_packet packet = {.kind = LOGWIRE_ADD, .stream = 1};
+	struct pollfd at = {.events = 0};
+	int fds[2];
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	send_packet(&packet, &fds[0]); /* no cluster */
+	ck_assert_int_eq(fdpass_send(channel, "x", 1, &fds[0], 1), 0);
+	packet.cluster[0] = 'c';
+	send_packet(&packet, NULL); /* no descriptor */
+	(void)close(fds[0]);
+	at.fd = fds[1];
+	ck_assert_int_eq(poll(&at, 1, PATIENCE), 1);
+	ck_assert_int_ne(at.revents & POLLERR, 0); /* no reader is left */
+	o = add(1);
+	say(o, "alive\n");
+	expect(out, "web.2 | alive\n");
+}
+END_TEST
+
+START_TEST(a_second_pipe_for_the_same_stream_is_refused)
+{
+	struct pollfd at = {.events = 0};
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	at.fd = add(1);
+	ck_assert_int_eq(poll(&at, 1, PATIENCE), 1);
+	ck_assert_int_ne(at.revents & POLLERR, 0);
+	say(o, "first\n");
+	expect(out, "web.2 | first\n");
+}
+END_TEST
+
+START_TEST(it_has_no_privilege)
+{
+	char path[64];
+	char text[4096] = "";
+	FILE *file;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)logger);
+	file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	(void)!fread(text, 1, sizeof(text) - 1, file);
+	(void)fclose(file);
+	ck_assert_ptr_nonnull(strstr(text, "CapEff:\t0000000000000000"));
+	ck_assert_ptr_nonnull(strstr(text, "CapPrm:\t0000000000000000"));
+	ck_assert_ptr_nonnull(strstr(text, "NoNewPrivs:\t1"));
+	ck_assert_ptr_null(strstr(text, "Uid:\t0"));
+}
+END_TEST
+
+START_TEST(many_idle_pipes_cost_little)
+{
+	struct logwire_packet packet = {
+		.kind = LOGWIRE_ADD, .stream = 1, .cluster = "web"};
+	unsigned long before;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	(void)add(2);
+	before = kib_of("VmRSS:");
+	for (uint64_t i = 0; i < 400; i++) {
+		int fds[2];
+
+		ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+		packet.worker = 1000 + i;
+		send_packet(&packet, &fds[0]);
+		say(fds[1], "partial ");
+		say(fds[1], "line\n");
+		expect(out, "web.0 | partial line\n");
+		(void)close(fds[0]);
+	}
+	if (!SANITIZED)
+		ck_assert_uint_lt(kib_of("VmRSS:"), before + 400 + 200);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("logger");
+	TCase *tc = tcase_create("process");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(
+		tc, lines_get_the_name_of_their_worker_and_go_where_they_went);
+	tcase_add_test(tc, a_line_is_written_when_it_is_whole_or_at_the_end);
+	tcase_add_test(tc, bytes_of_every_kind_pass);
+	tcase_add_test(
+		tc, a_line_of_a_mebibyte_comes_in_pieces_that_are_marked);
+	tcase_add_test(tc, where_stdout_and_stderr_are_one_the_order_is_kept);
+	tcase_add_test(tc, a_file_gets_the_lines_too);
+	tcase_add_test(tc, on_a_terminal_names_are_coloured_and_bytes_harmless);
+	tcase_add_test(tc, a_stopped_terminal_stops_nobody);
+	tcase_add_test(tc, a_slow_reader_costs_lines_but_no_memory_and_no_time);
+	tcase_add_test(tc, a_socket_that_is_not_read_stops_nobody);
+	tcase_add_test(tc, a_reader_that_is_gone_stops_nobody);
+	tcase_add_test(tc, one_that_floods_does_not_keep_others_waiting);
+	tcase_add_test(tc, the_last_lines_of_a_dead_worker_are_told);
+	tcase_add_test(tc, a_worker_that_said_nothing_has_no_last_words);
+	tcase_add_loop_test(tc, a_complaint_about_the_address_is_noticed, 0,
+		COUNT_OF(complaints));
+	tcase_add_loop_test(
+		tc, a_complaint_in_the_middle_of_much_is_forgotten, 0, 4);
+	tcase_add_test(tc, what_was_left_behind_may_go_on_speaking);
+	tcase_add_test(tc, a_crowd_of_deaths_gets_all_its_answers);
+	tcase_add_test(tc, it_ends_with_its_channel_even_if_a_pipe_stays_open);
+	tcase_add_test(tc, it_ends_although_nobody_reads_its_output);
+	tcase_add_test(tc, signals_of_a_terminal_do_not_end_it);
+	tcase_add_test(tc,
+		packets_that_are_none_are_refused_and_their_descriptors_closed);
+	tcase_add_test(tc, a_second_pipe_for_the_same_stream_is_refused);
+	tcase_add_test(tc, it_has_no_privilege);
+	tcase_add_test(tc, many_idle_pipes_cost_little);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
