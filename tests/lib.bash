@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016,SC2119,SC2120
+#
+# What the end-to-end tests share.  `load ../lib` is all a file needs: every
+# test then has a directory, a runtime directory, an instance name and a log of
+# its own, may run beside any other, and leaves nothing behind.  The log is
+# printed only when the test fails.
+#
+# Overridable: NCLUST (the program), PATIENCE (a factor on all bounds, for slow
+# builds), in a file: setup() and teardown(), which should call ours.
+
+ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+NCLUST=${NCLUST:-$ROOT/nclust}
+PATIENCE=${PATIENCE:-1}
+# shellcheck disable=SC2034 # for the tests
+FIXTURES=$ROOT/build/fixtures
+
+setup() {
+	nclust_setup
+}
+
+teardown() {
+	nclust_teardown
+}
+
+nclust_setup() {
+	DIR=$(mktemp -d "${TMPDIR:-/tmp}/nclust-test.XXXXXX")
+	# World may search it: workers under another user need their sockets.
+	chmod 755 "$DIR"
+	export NCLUST_RUNTIME_DIR=$DIR/run
+	mkdir -m 755 "$NCLUST_RUNTIME_DIR"
+	INSTANCE=it
+	LOG=$DIR/log
+	NCLUST_PID=
+	STARTED=()
+	PORTS=()
+	: >"$LOG"
+	# What the caller of the tests has must not reach nclust.
+	unset NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC \
+		WATCHDOG_PID
+}
+
+nclust_teardown() {
+	local pid port
+
+	if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
+		show_log
+	fi
+	for pid in "${STARTED[@]}"; do
+		stop_process "$pid" 3
+	done
+	# Whoever of ours is left knows our directory from its environment.
+	for pid in $(ours); do
+		kill -KILL "$pid" 2>/dev/null || true
+	done
+	for port in "${PORTS[@]}"; do
+		rmdir "$(port_mark "$port")" 2>/dev/null || true
+	done
+	rm -rf "$DIR"
+}
+
+# The pids of all living processes that belong to this test.
+ours() {
+	grep -slaF "$DIR/" /proc/[0-9]*/environ 2>/dev/null |
+		while IFS=/ read -r _ _ pid _; do
+			[ "$pid" = "$$" ] || [ "$pid" = "$BASHPID" ] ||
+				is_test_shell "$pid" || echo "$pid"
+		done || true
+}
+
+# The shells that run the test have inherited its variables, too.
+is_test_shell() {
+	local up=$BASHPID
+
+	while [ "${up:-0}" -gt 1 ]; do
+		[ "$up" != "$1" ] || return 0
+		up=$(awk '{ sub(/.*\) /, ""); print $2 }' "/proc/$up/stat" \
+			2>/dev/null)
+	done
+	return 1
+}
+
+show_log() {
+	echo "--- log"
+	tail -n 80 "$LOG"
+	echo "---"
+}
+
+# --- Processes -------------------------------------------------------------
+
+# R, S, D, T, Z …, or "gone".  (kill -0 takes a zombie for alive.)
+process_state() {
+	local line
+
+	{ read -r line <"/proc/$1/stat"; } 2>/dev/null || {
+		echo gone
+		return
+	}
+	line=${line##*) }
+	echo "${line%% *}"
+}
+
+is_alive() {
+	case $(process_state "$1") in
+	gone | Z | X) return 1 ;;
+	esac
+}
+
+is_gone() {
+	! is_alive "$1"
+}
+
+# stop_process PID SECONDS: SIGTERM, and after that time SIGKILL.
+stop_process() {
+	is_alive "$1" || return 0
+	kill -TERM "$1" 2>/dev/null || true
+	kill -CONT "$1" 2>/dev/null || true
+	poll_until "$2" is_gone "$1" || kill -KILL "$1" 2>/dev/null || true
+	wait "$1" 2>/dev/null || true
+}
+
+# --- Waiting: always for something, never for a while ------------------------
+
+microseconds() {
+	echo "${EPOCHREALTIME/[.,]/}"
+}
+
+# poll_until SECONDS COMMAND...: 0 as soon as it succeeds, 1 when it never did.
+poll_until() {
+	local end
+
+	end=$(($(microseconds) + $1 * 1000000 * PATIENCE))
+	shift
+	until "$@"; do
+		[ "$(microseconds)" -lt "$end" ] || return 1
+		sleep 0.02
+	done
+}
+
+holds() {
+	local condition=$1
+
+	shift
+	eval "$condition"
+}
+
+# wait_until SECONDS 'shell words' [ARG]...: the words see the arguments as $1…
+wait_until() {
+	local bound=$1
+
+	shift
+	poll_until "$bound" holds "$@" && return 0
+	echo "not within $bound s: $*"
+	nclust status "$INSTANCE" 2>&1 || true
+	return 1
+}
+
+# --- nclust ------------------------------------------------------------------
+
+nclust() {
+	"$NCLUST" "$@"
+}
+
+# Start it in the background and return when its control socket answers, or it
+# has ended (then 1; see exit_status).
+start_nclust() {
+	launch_nclust "$@"
+	poll_until 10 answers_or_ended "$NCLUST_PID" || return 1
+	is_alive "$NCLUST_PID"
+}
+
+# The same without waiting.  Descriptor 3 is the one that bats waits for.
+launch_nclust() {
+	"$NCLUST" --name "$INSTANCE" "$@" >>"$LOG" 2>&1 </dev/null 3>&- &
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+}
+
+answers_or_ended() {
+	local status=0
+
+	is_alive "$1" || return 0
+	nclust status "$INSTANCE" --json >/dev/null 2>&1 || status=$?
+	[ "$status" -le 2 ]
+}
+
+# start_cluster ARG...: start_nclust, and all workers are ready.
+start_cluster() {
+	start_nclust "$@" && wait_ready
+}
+
+wait_ready() {
+	wait_until "${1:-10}" 'nclust status "$INSTANCE" >/dev/null 2>&1'
+}
+
+# exit_status [SECONDS]: wait for its end and print its exit status.
+exit_status() {
+	local status=0
+
+	poll_until "${1:-10}" is_gone "$NCLUST_PID" || {
+		echo "still running"
+		return 1
+	}
+	wait "$NCLUST_PID" || status=$?
+	echo "$status"
+}
+
+status_json() {
+	nclust status "$INSTANCE" --json || true
+}
+
+# worker SLOT FILTER: a field of a worker, of the first cluster or of $CLUSTER.
+worker() {
+	status_json | jq -r --argjson slot "$1" --arg cluster "${CLUSTER:-}" "
+		[.clusters[] | select(\$cluster == \"\" or .name == \$cluster)][0]
+		| .workers[] | select(.slot == \$slot) | $2"
+}
+
+worker_pid() {
+	worker "$1" '.pid // ""'
+}
+
+worker_state() {
+	worker "$1" .state
+}
+
+# cluster FILTER: a field of the first cluster, or of $CLUSTER.
+cluster() {
+	status_json | jq -r --arg cluster "${CLUSTER:-}" "
+		[.clusters[] | select(\$cluster == \"\" or .name == \$cluster)][0]
+		| $1"
+}
+
+# --- The network -------------------------------------------------------------
+
+port_mark() {
+	echo "${TMPDIR:-/tmp}/nclust-test-port.$1"
+}
+
+port_is_taken() {
+	local hex
+
+	printf -v hex ':%04X ' "$1"
+	grep -qF "$hex" /proc/net/tcp /proc/net/tcp6 /proc/net/udp 2>/dev/null
+}
+
+# free_port: sets PORT.  Below the ephemeral ports, so that nobody's client
+# gets it meanwhile; a directory keeps other tests from taking it.
+free_port() {
+	local try
+
+	for ((try = 0; try < 200; try++)); do
+		PORT=$((20000 + RANDOM % 10000))
+		port_is_taken "$PORT" && continue
+		mkdir "$(port_mark "$PORT")" 2>/dev/null || continue
+		PORTS+=("$PORT")
+		return 0
+	done
+	echo "no free port"
+	return 1
+}
+
+# http_get PORT [PATH]: the body.
+http_get() {
+	curl -sS --max-time "$((5 * PATIENCE))" "http://127.0.0.1:$1${2:-/}"
+}
+
+# seen_slots PORT COUNT: the slots that answered COUNT requests, once each.
+seen_slots() {
+	local i
+
+	for ((i = 0; i < $2; i++)); do
+		http_get "$1"
+	done | sed -n 's/.*slot=\([^ ]*\).*/\1/p' | sort -nu | tr '\n' ' '
+}
+
+# --- Needs -------------------------------------------------------------------
+
+need() {
+	command -v "$1" >/dev/null || skip "needs $1"
+}
+
+need_root() {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+}
