@@ -99,9 +99,15 @@ static const char *text_of(const json_t *object, const char *key, char *to,
 	return to;
 }
 
+/* 0 where it is none, or none that can be shown. */
 static long long number_of(const json_t *object, const char *key)
 {
-	return (long long)json_number_value(json_object_get(object, key));
+	const json_t *value = json_object_get(object, key);
+	double real = json_number_value(value);
+
+	if (json_is_integer(value))
+		return (long long)json_integer_value(value);
+	return real > -9e18 && real < 9e18 ? (long long)real : 0;
 }
 
 static nsec_t seconds_of(const json_t *value)
@@ -172,7 +178,10 @@ static void put_rollout(struct render *r, const json_t *rollout)
 
 	if (!json_is_object(rollout))
 		return;
-	putf(r, YELLOW, "  rolling to generation %lld: %lld of %lld done",
+	putf(r, YELLOW, "  rolling %s generation %lld: %lld of %lld done",
+		json_is_true(json_object_get(rollout, "going_back"))
+			? "back from"
+			: "to",
 		number_of(rollout, "to"), number_of(rollout, "done"),
 		number_of(rollout, "of"));
 	if (json_is_string(json_object_get(rollout, "step")))
@@ -216,7 +225,7 @@ static const struct {
 
 struct row {
 	char cell[COLUMNS][32];
-	char last[320]; /* the last column, which may be long */
+	char last[640]; /* the last column, which may be long */
 };
 
 static void format_memory(char *to, size_t size, double bytes)
@@ -233,23 +242,48 @@ static void format_memory(char *to, size_t size, double bytes)
 		bytes, units[unit]);
 }
 
+/* Appended in parts, a comma between two. */
+static void add_part(char *to, size_t size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void add_part(char *to, size_t size, const char *format, ...)
+{
+	size_t used = strlen(to);
+	va_list args;
+
+	if (used > 0 && used + 2 < size) {
+		(void)memcpy(to + used, ", ", 3);
+		used += 2;
+	}
+	va_start(args, format);
+	(void)vsnprintf(to + used, size - used, format, args);
+	va_end(args);
+}
+
+/* How the last one ended, when the next is tried, what this one says. */
 static void format_last(char *to, size_t size, const json_t *worker)
 {
 	const json_t *last = json_object_get(worker, "last_exit");
 	const json_t *after = json_object_get(last, "after");
 	const json_t *next = json_object_get(worker, "next_try");
+	char text[256];
 	char age[16];
-	size_t used;
 
-	(void)text_of(last, "text", to, size, "");
-	used = strlen(to);
-	if (used > 0 && json_is_number(after))
-		(void)snprintf(to + used, size - used, " after %s",
+	to[0] = '\0';
+	(void)text_of(last, "text", text, sizeof(text), "");
+	if (text[0] != '\0' && json_is_number(after))
+		add_part(to, size, "%s after %s", text,
 			text_age(age, seconds_of(after)));
-	used = strlen(to);
+	else if (text[0] != '\0')
+		add_part(to, size, "%s", text);
+	if (json_is_true(json_object_get(last, "asked")))
+		add_part(to, size, "as asked");
 	if (json_is_number(next))
-		(void)snprintf(to + used, size - used, "%snext try in %s",
-			used > 0 ? ", " : "", text_age(age, seconds_of(next)));
+		add_part(to, size, "next try in %s",
+			text_age(age, seconds_of(next)));
+	(void)text_of(worker, "status", text, sizeof(text), "");
+	if (text[0] != '\0')
+		add_part(to, size, "says '%s'", text);
 	if (to[0] == '\0')
 		(void)text_copy(to, size, "-");
 }
@@ -274,6 +308,8 @@ static void format_row(struct row *row, const json_t *worker)
 			(void)snprintf(row->cell[integers[i].column], size,
 				"%lld", number_of(worker, integers[i].key));
 	(void)text_of(worker, "state", row->cell[COLUMN_STATE], size, "?");
+	if (json_is_true(json_object_get(worker, "stopped")))
+		add_part(row->cell[COLUMN_STATE], size, "stopped");
 	if (json_is_number(up))
 		(void)text_age(row->cell[COLUMN_UP], seconds_of(up));
 	if (json_is_number(cpu))
@@ -369,7 +405,8 @@ static void put_workers(
 			continue;
 		format_row(&row, worker);
 		measure(&layout, &row);
-		if (number_of(worker, "generation") != generation)
+		if (json_is_number(json_object_get(worker, "generation")) &&
+			number_of(worker, "generation") != generation)
 			layout.shown[COLUMN_GENERATION] = true;
 		count++;
 	}

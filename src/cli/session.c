@@ -172,42 +172,69 @@ int session_open(struct session *s, const struct arguments *a, bool all,
 }
 
 /* Progress, for who watches at a terminal. */
+struct progress {
+	bool shown; /* anything at all */
+	char last[1024];
+};
+
 static int show_progress(json_t *params, void *data)
 {
 	const char *text = json_string_value(json_object_get(params, "text"));
+	const char *level = json_string_value(json_object_get(params, "level"));
+	struct progress *progress = data;
 
-	(void)data;
-	if (text != NULL)
-		(void)output_line(STDERR_FILENO, text, strlen(text));
+	if (text == NULL || (level != NULL && strcmp(level, "debug") == 0))
+		return 0;
+	(void)output_line(STDERR_FILENO, text, strlen(text));
+	progress->shown = text_copy(progress->last, sizeof(progress->last),
+				  text) < sizeof(progress->last);
 	return 0; /* who cannot show it still waits for the outcome */
 }
 
+/* The outcome is often the last step, word for word: once is enough. */
+static bool was_shown(const struct progress *progress, const char *text, int fd)
+{
+	return progress->shown && isatty(fd) == 1 &&
+		strcmp(progress->last, text) == 0;
+}
+
 /* What a server says that it did, in its own words. */
-static int show_result(const struct answer *answer)
+static int show_result(
+	const struct answer *answer, const struct progress *progress)
 {
 	json_t *result =
 		json_loadb(answer->result, answer->len, JSON_DECODE_ANY, NULL);
 	const char *text = json_string_value(json_object_get(result, "text"));
 	int got = 0;
 
-	if (text != NULL)
+	if (text != NULL && !was_shown(progress, text, STDOUT_FILENO))
 		got = output_lines(STDOUT_FILENO, text, strlen(text));
 	json_decref(result);
 	return got;
 }
 
+static int show_refusal(struct answer *answer, const struct progress *progress)
+{
+	const char *text = buffer_text(&answer->message);
+
+	if (text != NULL && was_shown(progress, text, STDERR_FILENO))
+		return control_exit_status(answer->code);
+	return output_refusal(answer);
+}
+
 static int finish(const struct arguments *a, struct session *s,
-	struct control_request *request, struct answer *answer)
+	const struct control_request *request, struct answer *answer,
+	const struct progress *progress)
 {
 	struct error err;
 	int got;
 
 	if (answer->code != 0)
-		return output_refusal(answer);
+		return show_refusal(answer, progress);
 	if (arguments_has(a, OPTION_JSON))
 		got = output_json(STDOUT_FILENO, answer->result, answer->len);
 	else
-		got = show_result(answer);
+		got = show_result(answer, progress);
 	/* the name and the addresses are free only when nclust has ended */
 	if (request->method == METHOD_STOP && !request->no_wait &&
 		request->target[0] == '\0' &&
@@ -223,7 +250,8 @@ int session_request(const struct arguments *a, struct control_request *request)
 	struct session s;
 	struct answer answer;
 	struct error err;
-	client_event *progress =
+	struct progress progress = {.shown = false};
+	client_event *on_event =
 		isatty(STDERR_FILENO) == 1 ? show_progress : NULL;
 	int status;
 
@@ -234,9 +262,9 @@ int session_request(const struct arguments *a, struct control_request *request)
 	(void)text_copy(
 		request->target, sizeof(request->target), s.meant.target);
 	answer_init(&answer);
-	if (client_call(s.client, request, progress, NULL, &answer, &err) ==
-		0) {
-		status = finish(a, &s, request, &answer);
+	if (client_call(s.client, request, on_event, &progress, &answer,
+		    &err) == 0) {
+		status = finish(a, &s, request, &answer, &progress);
 	} else {
 		log_error("%s", err.text);
 		status = error_exit_status(&err);

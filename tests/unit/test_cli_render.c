@@ -116,6 +116,26 @@ START_TEST(a_slot_is_shown_alone)
 }
 END_TEST
 
+START_TEST(what_else_is_known_of_a_worker_is_shown)
+{
+	const char *text =
+		show("{\"clusters\":[{\"name\":\"w\",\"generation\":2,"
+		     "\"workers\":[{\"slot\":0,\"state\":\"ready\","
+		     "\"generation\":2,\"stopped\":true,\"status\":\"warm\","
+		     "\"last_exit\":{\"text\":\"exit 0\",\"asked\":true}},"
+		     "{\"slot\":1,\"state\":\"failed\",\"generation\":null}],"
+		     "\"rollout\":{\"to\":3,\"done\":1,\"of\":2,"
+		     "\"going_back\":true}}]}",
+			"", false);
+
+	ck_assert_ptr_nonnull(strstr(text, "ready, stopped"));
+	ck_assert_ptr_nonnull(strstr(text, "exit 0, as asked, says 'warm'\n"));
+	ck_assert_ptr_nonnull(strstr(text, "rolling back from generation 3"));
+	/* a slot without a worker is of no other generation */
+	ck_assert_ptr_null(strstr(text, "GEN"));
+}
+END_TEST
+
 START_TEST(colours_wrap_words_and_no_padding)
 {
 	render.colour = true;
@@ -173,8 +193,8 @@ START_TEST(missing_and_strange_fields_are_dashes)
 		"{\"clusters\":[7,null,[]]}",
 		"{\"clusters\":[{\"workers\":[7,{}],\"listeners\":[7,{}]}]}",
 		"{\"name\":7,\"pid\":\"x\",\"uptime\":-1e300}",
-		"{\"clusters\":[{\"workers\":[{\"slot\":-1e300,\"uptime\":"
-		"1e300,\"rss_bytes\":1e300,\"next_try\":-5}]}]}"};
+		("{\"clusters\":[{\"workers\":[{\"slot\":-1e300,\"uptime\":"
+		 "1e300,\"rss_bytes\":1e300,\"next_try\":-5}]}]}")};
 
 	for (size_t i = 0; i < COUNT_OF(strange); i++) {
 		ck_assert_ptr_nonnull(show(strange[i], "", false));
@@ -237,6 +257,7 @@ int main(void)
 	tcase_add_test(tcase, a_status_is_a_table);
 	tcase_add_test(tcase, a_cluster_is_shown_alone);
 	tcase_add_test(tcase, a_slot_is_shown_alone);
+	tcase_add_test(tcase, what_else_is_known_of_a_worker_is_shown);
 	tcase_add_test(tcase, colours_wrap_words_and_no_padding);
 	tcase_add_test(tcase, lines_are_cut_at_the_width);
 	tcase_add_test(tcase, nothing_from_the_wire_reaches_the_terminal_raw);
