@@ -42,29 +42,40 @@ static void put_option_mdoc(struct buffer *out, const struct option_row *row)
 static void put_words_mdoc(struct buffer *out, enum verb_words words)
 {
 	static const char *const texts[] = {[WORDS_NONE] = "",
-		[WORDS_TARGET] = " Op Ar TARGET",
-		[WORDS_COUNT] = " Op Ar TARGET Ar N | Ar +N | Ar \\-N",
-		[WORDS_SIGNAL] = " Op Ar TARGET Ar SIGNAL",
-		[WORDS_VERB] = " Op Ar VERB",
-		[WORDS_COMMAND] = " Op Fl \\- Ar COMMAND Op Ar ARG ...",
+		[WORDS_TARGET] = " Oo Ar TARGET Oc",
+		[WORDS_COUNT] = " Oo Ar TARGET Oc Ar N | +N | \\-N",
+		[WORDS_SIGNAL] = " Oo Ar TARGET Oc Ar SIGNAL",
+		[WORDS_VERB] = " Oo Ar VERB Oc",
+		[WORDS_COMMAND] = " Oo Fl \\- Oc Ar COMMAND Oo Ar ARG ... Oc",
 		[WORDS_TRIAL] = ""};
 
 	(void)buffer_string(out, texts[words]);
 }
 
-/* roff reads '-' as a hyphen and a '.' or '\'' at the start of a line as a
- * request; sentences end lines so that the spacing is right. */
+/* roff reads '-' as a hyphen; each sentence begins a line, so that the
+ * spacing behind the one before is right. */
 static void put_text_mdoc(struct buffer *out, const char *text)
 {
+	struct buffer sentence;
+	const char *whole;
+
+	buffer_init(&sentence, 0);
 	for (; *text != '\0'; text++) {
 		if (*text == '-')
-			(void)buffer_string(out, "\\-");
-		else if (*text == ' ' && text[-1] == '.')
-			(void)buffer_append(out, "\n", 1);
+			(void)buffer_string(&sentence, "\\-");
 		else
-			(void)buffer_append(out, text, 1);
+			(void)buffer_append(&sentence, text, 1);
+		if (text[0] != '.' || (text[1] != ' ' && text[1] != '\0'))
+			continue;
+		whole = buffer_text(&sentence);
+		if (whole == NULL)
+			break;
+		output_fill(out, whole, 0, 0, HELP_WIDTH);
+		buffer_clear(&sentence);
+		text += text[1] == ' ';
 	}
-	(void)buffer_append(out, "\n", 1);
+	out->failed |= sentence.failed;
+	buffer_fini(&sentence);
 }
 
 int cli_describe_mdoc(struct buffer *out)

@@ -286,10 +286,11 @@ START_TEST(the_manual_has_every_option)
 	buffer_init(&out, 0);
 	ck_assert_int_eq(cli_describe_mdoc(&out), 0);
 	text = buffer_text(&out);
-	ck_assert_ptr_nonnull(strstr(text, ".It Cm stop Op Ar TARGET"));
+	ck_assert_ptr_nonnull(strstr(text, ".It Cm stop Oo Ar TARGET Oc"));
 	ck_assert_ptr_nonnull(strstr(text, "Oo Fl \\-now Oc"));
 	ck_assert_ptr_nonnull(
 		strstr(text, "Oo Fl n | Fl \\-lines Ar LINES Oc"));
+	ck_assert_ptr_nonnull(strstr(text, "\nExits 0 if all wanted"));
 	/* no line begins with a request that was not meant */
 	for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1)
 		ck_assert(at[0] != '\'' &&

@@ -312,6 +312,90 @@ START_TEST(config_is_shown_as_it_came)
 }
 END_TEST
 
+static void write_file(const char *name, const char *text)
+{
+	int fd = open(path_of(name, ""), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	(void)close(fd);
+}
+
+START_TEST(config_reads_a_file_and_asks_nobody)
+{
+	char line[200];
+
+	write_file("a.ini", "[cluster:web]\ncommand = sleep 9\n");
+	(void)snprintf(
+		line, sizeof(line), "config -c %s", path_of("a.ini", ""));
+	ck_assert_int_eq(nclust(line), 0);
+	ck_assert_ptr_nonnull(strstr(out, "[cluster:web]"));
+	(void)snprintf(line, sizeof(line), "config --json -c %s",
+		path_of("a.ini", ""));
+	ck_assert_int_eq(nclust(line), 0);
+	ck_assert_int_eq(strncmp(out, "{\"settings\":{\"", 14), 0);
+	ck_assert_str_eq(out + strlen(out) - 3, "}}\n");
+	(void)snprintf(line, sizeof(line), "config --check -c %s",
+		path_of("a.ini", ""));
+	ck_assert_int_eq(nclust(line), 0);
+	ck_assert_str_eq(out, "no mistakes found\n");
+	(void)unlink(path_of("a.ini", ""));
+}
+END_TEST
+
+START_TEST(config_tells_all_mistakes_of_a_file)
+{
+	char line[200];
+	const char *path = path_of("b.ini", "");
+
+	write_file("b.ini", "[cluster:web]\nworkers = many\nlisen = 1\n");
+	(void)snprintf(line, sizeof(line), "config --check -c %s", path);
+	ck_assert_int_eq(nclust(line), 78);
+	ck_assert_ptr_nonnull(strstr(told, "b.ini:2: "));
+	ck_assert_ptr_nonnull(strstr(told, "b.ini:3: "));
+	ck_assert_str_eq(out, "");
+	(void)unlink(path_of("b.ini", ""));
+	(void)snprintf(line, sizeof(line), "config -c %s", path);
+	ck_assert_int_eq(nclust(line), 78);
+}
+END_TEST
+
+/* The socket's owner is who called listen(2); a byte sent would be seen. */
+START_TEST(nothing_is_sent_to_a_stranger)
+{
+	int fd = bind_control("shop");
+	int ready[2];
+	char byte;
+	int status;
+
+	if (geteuid() != 0) {
+		(void)close(fd);
+		return; /* only root can play the stranger */
+	}
+	ck_assert_int_eq(pipe(ready), 0);
+	servers[server_count] = fork();
+	ck_assert_int_ge(servers[server_count], 0);
+	if (servers[server_count] == 0) {
+		int c;
+
+		if (setresuid(65534, 65534, 65534) == -1 ||
+			listen(fd, 1) == -1 || write(ready[1], "x", 1) != 1)
+			_exit(2);
+		c = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+		_exit(c != -1 && recv(c, &byte, 1, 0) == 0 ? 0 : 1);
+	}
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	ck_assert_int_eq(nclust("stop shop"), 77);
+	ck_assert_ptr_nonnull(strstr(told, "belongs to uid 65534"));
+	ck_assert_int_eq(waitpid(servers[server_count], &status, 0),
+		servers[server_count]);
+	ck_assert_int_eq(status, 0);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	(void)close(fd);
+}
+END_TEST
+
 START_TEST(usage_is_checked_before_anybody_is_asked)
 {
 	ck_assert_int_eq(nclust("scale"), 64);
@@ -392,6 +476,9 @@ int main(void)
 	tcase_add_test(tcase, stop_waits_for_the_end);
 	tcase_add_test(tcase, events_are_lines_or_objects);
 	tcase_add_test(tcase, config_is_shown_as_it_came);
+	tcase_add_test(tcase, config_reads_a_file_and_asks_nobody);
+	tcase_add_test(tcase, config_tells_all_mistakes_of_a_file);
+	tcase_add_test(tcase, nothing_is_sent_to_a_stranger);
 	tcase_add_test(tcase, usage_is_checked_before_anybody_is_asked);
 	tcase_add_test(tcase, exec_claims_what_is_meant_for_its_child);
 	tcase_add_test(tcase, exec_tells_what_cannot_be_run);
