@@ -75,7 +75,7 @@ static void take_line(void *context, const struct line *line)
 	if (!source->ended || source->due)
 		tail_note(&source->tail, line->text, line->len, line->goes_on,
 			line->behind);
-	if (logger->sink != LOGWIRE_PREFIX)
+	if (logger->sink != LOGWIRE_PREFIX || source->quiet)
 		return;
 	n = source_prefix(source, prefix, line->goes_on,
 		logger->colour && sink->is_terminal);
@@ -287,6 +287,7 @@ static void take_pipe(
 			p->slot);
 		return;
 	}
+	source->quiet = p->quiet != 0;
 	(void)fd_release(fd);
 }
 

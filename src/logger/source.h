@@ -29,6 +29,7 @@ struct source {
 	char cluster[65];
 	bool ended;
 	bool due;
+	bool quiet; /* only its last lines are kept */
 	struct tail tail;
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };

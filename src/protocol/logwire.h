@@ -34,6 +34,7 @@ struct logwire_packet {
 	uint32_t stream; /* 1: stdout, 2: stderr */
 	uint32_t sink;
 	uint32_t colour;         /* LOGWIRE_SINK: the sink is a terminal */
+	uint32_t quiet;          /* LOGWIRE_ADD: keep only its last lines */
 	uint32_t address_in_use; /* LOGWIRE_LAST: it complained of that */
 	char cluster[65];        /* NUL-terminated */
 	char text[512]; /* LOGWIRE_LAST: last lines, cut, joined by " / ",

@@ -26,8 +26,10 @@ void lifecycle_stop(struct supervisor *sup, bool at_once)
 	if (sup->over || (sup->stopping && !at_once))
 		return;
 	if (!sup->stopping) {
-		news_say(sup, LOG_NOTE, "stopping", "%s: stopping%s",
-			sup->settings->name, at_once ? " at once" : "");
+		/* after a start that failed the reason has been told */
+		news_say(sup, sup->status == 0 ? LOG_NOTE : LOG_INFO,
+			"stopping", "%s: stopping%s", sup->settings->name,
+			at_once ? " at once" : "");
 		manager_stopping(sup);
 	}
 	sup->stopping = true;

@@ -90,7 +90,8 @@ static void say_next_try(struct buffer *out, const struct report *r)
 {
 	char age[16];
 
-	if (r->why != WHY_ITSELF && r->wait == NSEC_NEVER)
+	if (r->wait == NSEC_NEVER &&
+		(r->why != WHY_ITSELF || r->ending.permanent))
 		return;
 	if (r->wait == NSEC_NEVER)
 		(void)buffer_string(out, ", not started again");
@@ -125,7 +126,9 @@ static void say_exited(struct buffer *out, const struct news *n)
 			*n->explain != '\0' ? n->explain
 					    : "could not be started");
 	else
-		(void)buffer_printf(out, "worker %d %s after %s%s", (int)r->pid,
+		(void)buffer_printf(out, "worker %d %s%s after %s%s",
+			(int)r->pid,
+			r->ending.kind == ENDING_EXIT ? "ended with " : "",
 			news_ending_text(text, &r->ending),
 			text_age(age, r->age), why[r->why]);
 	say_next_try(out, r);
@@ -447,6 +450,9 @@ void news_report(struct service *service, const struct report *report)
 	struct news n = {.report = *report};
 
 	(void)text_copy(n.cluster, sizeof(n.cluster), service->name);
+	/* the start is given up at once */
+	if (report->ending.permanent && !cluster_ever_ready(service->core))
+		n.report.wait = NSEC_NEVER;
 	if (report->ending.kind == ENDING_SPAWN)
 		(void)text_copy(n.explain, sizeof(n.explain), h->explain);
 	if (report->kind == REPORT_EXITED && h->expect != 0) {
@@ -493,7 +499,7 @@ void news_explain_spawn(
 void news_expect_last_output(struct supervisor *sup, const struct child *child)
 {
 	sup->history->expect = 0;
-	if (child->output[0] != -1 && logger_ask_last(sup, child->serial))
+	if (child->output[0] != -1 && logger_ask_last(child))
 		sup->history->expect = child->serial;
 }
 

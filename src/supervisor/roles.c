@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -32,15 +33,11 @@ static int start(struct supervisor *sup);
 
 /* ---- which output goes where ---- */
 
-static enum logwire_sink sink_of(const struct service *service)
+/* -d: captured only for the last output, until all is ready. */
+static bool is_quiet(const struct service *service)
 {
-	const struct supervisor *sup = service->sup;
-	enum log_mode mode = cluster_settings(service->core)->log;
-
-	/* -d: only for the last output, until all is ready */
-	if (mode == LOG_AUTO && sup->settings->daemon)
-		return LOGWIRE_DISCARD;
-	return LOGWIRE_PREFIX;
+	return cluster_settings(service->core)->log == LOG_AUTO &&
+		service->sup->settings->daemon;
 }
 
 bool logger_wanted(const struct service *service)
@@ -134,7 +131,7 @@ void logger_add(struct service *service, const struct child *child)
 		.kind = LOGWIRE_ADD,
 		.slot = child->slot,
 		.worker = child->serial,
-		.sink = sink_of(service),
+		.quiet = is_quiet(service),
 	};
 
 	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
@@ -147,14 +144,16 @@ void logger_add(struct service *service, const struct child *child)
 	}
 }
 
-bool logger_ask_last(struct supervisor *sup, uint64_t serial)
+bool logger_ask_last(const struct child *child)
 {
-	const struct logwire_packet p = {
+	struct logwire_packet p = {
 		.kind = LOGWIRE_ENDED,
-		.worker = serial,
+		.slot = child->slot,
+		.worker = child->serial,
 	};
 
-	return send_packet(sup, &p, -1);
+	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
+	return send_packet(child->service->sup, &p, -1);
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -245,6 +244,17 @@ static int run(struct supervisor *sup, int channel)
 	return -1;
 }
 
+static void set_sink(struct supervisor *sup)
+{
+	const struct logwire_packet p = {
+		.kind = LOGWIRE_SINK,
+		.sink = LOGWIRE_PREFIX,
+		.colour = sup->stdout_is_terminal && getenv("NO_COLOR") == NULL,
+	};
+
+	(void)send_packet(sup, &p, -1);
+}
+
 static void add_again(struct child *child, int unused)
 {
 	(void)unused;
@@ -275,6 +285,7 @@ static int start(struct supervisor *sup)
 	ev_io_start(sup->loop, &sup->logger_watcher);
 	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
 	ev_io_start(sup->loop, &sup->logger_exit);
+	set_sink(sup);
 	children_each(sup, NULL, add_again, 0);
 	return 0;
 }

@@ -22,7 +22,7 @@ void logger_close_output(struct supervisor *sup, int output[2]);
 /* Hand the read ends to the logger. */
 void logger_add(struct service *service, const struct child *child);
 /* Ask for the last output of a dead worker; false: nobody will answer. */
-bool logger_ask_last(struct supervisor *sup, uint64_t serial);
+bool logger_ask_last(const struct child *child);
 
 bool logger_is(const struct supervisor *sup, pid_t pid);
 void logger_ended(struct supervisor *sup);

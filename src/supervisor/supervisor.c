@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -206,11 +207,16 @@ static void lower_oom_score(struct supervisor *sup)
  * must not stop us, so stderr is opened anew, for us alone, nonblocking. */
 static void unblock_log(struct supervisor *sup)
 {
-	int fd = open("/proc/self/fd/2",
-		O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	int fd = -1;
 
-	if (fd != -1)
-		sup->log_fd = fd;
+	/* a file does not block, and its offset is to stay shared; a socket
+	 * cannot be opened */
+	if (fstat(STDERR_FILENO, &st) == 0 &&
+		(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+		fd = open("/proc/self/fd/2",
+			O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	sup->log_fd = fd;
 	log_to(fd != -1 ? fd : STDERR_FILENO,
 		"nclust: ", (enum log_level)sup->settings->log_level);
 }
