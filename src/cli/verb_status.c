@@ -207,7 +207,7 @@ static int open_cancel(sigset_t *before, struct error *err)
 static int watch(struct look *look)
 {
 	static const char begin[] = "\033[?25l\033[H\033[2J";
-	static const char end[] = "\033[?25h";
+	static const char end[] = "\r\n\033[?25h";
 	struct error err;
 	sigset_t before;
 	scoped_fd cancel = open_cancel(&before, &err);
