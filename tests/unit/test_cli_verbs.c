@@ -139,7 +139,7 @@ static void slurp(const char *name, char *to, size_t size)
 /* Run the words with their output kept; the exit status. */
 static int nclust(const char *line)
 {
-	char copy[200];
+	char copy[300];
 	char *words[9];
 	int count = 0;
 	int status;
@@ -323,7 +323,7 @@ static void write_file(const char *name, const char *text)
 
 START_TEST(config_reads_a_file_and_asks_nobody)
 {
-	char line[200];
+	char line[300];
 
 	write_file("a.ini", "[cluster:web]\ncommand = sleep 9\n");
 	(void)snprintf(
@@ -345,7 +345,7 @@ END_TEST
 
 START_TEST(config_tells_all_mistakes_of_a_file)
 {
-	char line[200];
+	char line[300];
 	const char *path = path_of("b.ini", "");
 
 	write_file("b.ini", "[cluster:web]\nworkers = many\nlisen = 1\n");
@@ -445,7 +445,7 @@ START_TEST(exec_tells_what_cannot_be_run)
 	ck_assert_int_eq(write(fd, "exit 0\n", 7), 7);
 	(void)close(fd);
 	{
-		char line[200];
+		char line[300];
 
 		(void)snprintf(
 			line, sizeof(line), "exec -- %s", path_of("mark", ""));
