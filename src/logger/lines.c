@@ -71,8 +71,9 @@ static size_t take_joined(
 	size_t cut;
 
 	if (buffer_append(s->part, text, room) == -1)
-		room = 0; /* no memory: a shorter piece */
-	cut = room > 0 ? cut_at(s->part->data, s->part->len) : s->part->len;
+		room = 0;
+	/* with no memory for more it is a shorter piece */
+	cut = cut_at(s->part->data, s->part->len);
 	hand_on_piece(s, s->part->data, cut, behind + len - room);
 	buffer_consume(s->part, cut);
 	return room;

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/* What the logger is made of: lines, last words, sinks. */
+#include "logger/lines.h"
+#include "logger/sink.h"
+#include "logger/source.h"
+#include "logger/tail.h"
+
+#include "base/scope.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- Lines --- */
+
+/* Everything taken: '|' before a line, '+' before a piece that goes on. */
+static void note_line(void *context, const struct line *line)
+{
+	struct buffer *taken = context;
+
+	(void)buffer_string(taken, line->goes_on ? "+" : "|");
+	(void)buffer_append(taken, line->text, line->len);
+}
+
+START_TEST(lines_do_not_depend_on_how_they_were_read)
+{
+	static const char text[] = "one\n\ntwo\nthree";
+	size_t step = (size_t)_i;
+	struct buffer spare;
+	struct buffer taken;
+	struct lines lines;
+
+	buffer_init(&taken, 0);
+	buffer_init(&spare, 0);
+	lines_init(&lines);
+	for (size_t at = 0; at < strlen(text); at += step) {
+		size_t left = strlen(text) - at;
+
+		lines_split(&lines, &spare, text + at,
+			left < step ? left : step, note_line, &taken);
+	}
+	ck_assert_str_eq(buffer_text(&taken), "|one||two");
+	lines_end(&lines, note_line, &taken);
+	ck_assert_str_eq(buffer_text(&taken), "|one||two|three");
+	lines_fini(&lines);
+	buffer_fini(&spare);
+	buffer_fini(&taken);
+}
+END_TEST
+
+/* Does every piece have at most LINES_MAX bytes, and is their sum `text`? */
+static void check_pieces(
+	const struct buffer *taken, const char *text, size_t len)
+{
+	size_t piece = 0;
+	size_t at = 0;
+
+	ck_assert_int_eq(taken->data[0], '|');
+	for (size_t i = 1; i < taken->len; i++) {
+		if (taken->data[i] == '+') {
+			ck_assert_uint_ge(piece, LINES_MAX - 3);
+			piece = 0;
+			continue;
+		}
+		ck_assert_uint_lt(at, len);
+		ck_assert_int_eq(taken->data[i], text[at]);
+		/* no piece begins inside of a character */
+		if (piece == 0)
+			ck_assert_int_ne(taken->data[i] & 0xc0, 0x80);
+		at++;
+		ck_assert_uint_le(++piece, LINES_MAX);
+	}
+	ck_assert_uint_eq(at, len);
+}
+
+static const size_t steps[] = {1, 7, 4096, 8191, 8192, 8193, 65536};
+
+START_TEST(long_lines_are_cut_between_characters_and_nothing_is_lost)
+{
+	static char text[3 * LINES_MAX + 5];
+	struct buffer spare;
+	struct buffer taken;
+	struct lines lines;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = "\xf0\x9f\x90\x98\xe2\x82\xac"[i % 7];
+	text[sizeof(text) - 1] = '\n';
+	buffer_init(&taken, 0);
+	buffer_init(&spare, 0);
+	lines_init(&lines);
+	for (size_t at = 0; at < sizeof(text); at += steps[_i]) {
+		size_t left = sizeof(text) - at;
+
+		lines_split(&lines, &spare, text + at,
+			left < steps[_i] ? left : steps[_i], note_line, &taken);
+	}
+	check_pieces(&taken, text, sizeof(text) - 1);
+	ck_assert_uint_eq(lines.part.len, 0);
+	buffer_clear(&taken);
+	lines_split(&lines, &spare, "x\n", 2, note_line, &taken);
+	ck_assert_str_eq(buffer_text(&taken), "|x");
+	lines_fini(&lines);
+	buffer_fini(&spare);
+	buffer_fini(&taken);
+}
+END_TEST
+
+START_TEST(a_line_of_exactly_the_limit_is_one_line)
+{
+	char text[LINES_MAX + 1];
+	struct buffer spare;
+	struct buffer taken;
+	struct lines lines;
+
+	(void)memset(text, 'x', sizeof(text));
+	text[LINES_MAX] = '\n';
+	buffer_init(&taken, 0);
+	buffer_init(&spare, 0);
+	lines_init(&lines);
+	lines_split(&lines, &spare, text, LINES_MAX, note_line, &taken);
+	ck_assert_uint_eq(taken.len, 0);
+	lines_split(&lines, &spare, "\n", 1, note_line, &taken);
+	lines_split(&lines, &spare, text, sizeof(text), note_line, &taken);
+	ck_assert_uint_eq(taken.len, 2 * (LINES_MAX + 1));
+	ck_assert_ptr_null(memchr(taken.data, '+', taken.len));
+	lines_fini(&lines);
+	buffer_fini(&spare);
+	buffer_fini(&taken);
+}
+END_TEST
+
+START_TEST(memory_is_kept_only_for_incomplete_lines)
+{
+	struct lines lines[2];
+	struct buffer spare;
+	struct buffer taken;
+
+	buffer_init(&taken, 0);
+	buffer_init(&spare, 0);
+	lines_init(&lines[0]);
+	lines_init(&lines[1]);
+	lines_split(&lines[0], &spare, "part", 4, note_line, &taken);
+	lines_split(&lines[1], &spare, "part", 4, note_line, &taken);
+	lines_split(&lines[0], &spare, "\n", 1, note_line, &taken);
+	lines_split(&lines[1], &spare, "\n", 1, note_line, &taken);
+	ck_assert_ptr_null(lines[0].part.data);
+	ck_assert_ptr_null(lines[1].part.data);
+	ck_assert_ptr_nonnull(spare.data);
+	ck_assert_str_eq(buffer_text(&taken), "|part|part");
+	buffer_fini(&spare);
+	buffer_fini(&taken);
+}
+END_TEST
+
+/* --- Last words --- */
+
+static struct tail tail;
+static char text[TAIL_TEXT];
+
+static const char *told(void)
+{
+	tail_text(&tail, text);
+	return text;
+}
+
+static void note(const char *line)
+{
+	tail_note(&tail, line, strlen(line), false, 0);
+}
+
+START_TEST(the_last_five_lines_are_kept)
+{
+	tail_init(&tail);
+	ck_assert_str_eq(told(), "");
+	note("1");
+	ck_assert_str_eq(told(), "1");
+	for (char c = '2'; c <= '9'; c++)
+		note((char[]){c, '\0'});
+	ck_assert_str_eq(told(), "5 / 6 / 7 / 8 / 9");
+	tail_fini(&tail);
+}
+END_TEST
+
+START_TEST(long_lines_push_older_ones_out)
+{
+	char line[2000];
+
+	tail_init(&tail);
+	(void)memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\0';
+	note("old");
+	note(line);
+	ck_assert_uint_eq(strlen(told()), TAIL_TEXT - 1);
+	note("new");
+	ck_assert_str_eq(told(), "new");
+	line[TAIL_TEXT - 1 - 6] = '\0'; /* just fits beside it */
+	note(line);
+	ck_assert_uint_eq(strlen(told()), TAIL_TEXT - 1);
+	ck_assert_int_eq(strncmp(text, "new / xxx", 9), 0);
+	tail_fini(&tail);
+}
+END_TEST
+
+static const struct {
+	const char *line;
+	const char *told;
+} words[] = {
+	{"plain", "plain"},
+	{"", ""},
+	{" \t\r", ""},
+	{"  in the middle  \r", "in the middle"},
+	{"\x1b[1;31merror\x1b[0m: x", "error: x"},
+	{"\x1b[0m", ""},
+	{"\x1b]0;title\x07"
+	 "a\x1b]8;;http://x\x1b\\b",
+		"ab"},
+	{"a\x1b", "a"},
+	{"a\x1b[", "a"},
+	{"a\x1b]never ended", "a"},
+	{"\x1b(Bx\x1b"
+	 "7y",
+		"Bxy"},
+	{"a\x01\xff\xc2\x9b", "a\\x01\\xff\\xc2\\x9b"},
+	{"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+};
+
+START_TEST(last_words_are_cleaned)
+{
+	tail_init(&tail);
+	note(words[_i].line);
+	ck_assert_str_eq(told(), words[_i].told);
+	tail_fini(&tail);
+}
+END_TEST
+
+START_TEST(pieces_of_a_line_are_no_lines)
+{
+	tail_init(&tail);
+	note("begin");
+	tail_note(&tail, "EADDRINUSE", 10, true, 0);
+	ck_assert_str_eq(told(), "begin");
+	ck_assert(tail_says_in_use(&tail));
+	tail_fini(&tail);
+}
+END_TEST
+
+/* --- Sinks --- */
+
+static struct ev_loop *loop;
+static struct sink sink;
+
+static void put(const char *line)
+{
+	sink_put(&sink, "web.0 | ", 8, line, strlen(line));
+	sink_flush(&sink);
+}
+
+static void expect(int fd, const char *wanted)
+{
+	char got[1000] = "";
+
+	(void)!read(fd, got, sizeof(got) - 1);
+	ck_assert_str_eq(got, wanted);
+}
+
+static void loop_open(void)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	loop = ev_loop_new(EVFLAG_NOENV);
+}
+
+static void loop_close(void)
+{
+	sink_close(&sink);
+	ev_loop_destroy(loop);
+}
+
+START_TEST(a_reader_that_comes_back_is_told_what_it_missed)
+{
+	char path[] = "/tmp/test_logger.XXXXXX";
+	char fifo[64];
+	int reader;
+	int writer;
+
+	ck_assert_ptr_nonnull(mkdtemp(path));
+	(void)snprintf(fifo, sizeof(fifo), "%s/fifo", path);
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	writer = open(fifo, O_WRONLY | O_CLOEXEC);
+	sink_open(&sink, loop, writer);
+	put("one");
+	expect(reader, "web.0 | one\n");
+	(void)close(reader);
+	put("two");
+	put("three");
+	reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	put("four");
+	expect(reader,
+		"nclust: 2 lines of output were dropped, Broken pipe\n"
+		"web.0 | four\n");
+	put("five");
+	expect(reader, "web.0 | five\n");
+	(void)unlink(fifo);
+	(void)rmdir(path);
+	(void)close(reader);
+	(void)close(writer);
+}
+END_TEST
+
+START_TEST(a_full_disk_is_counted_line_by_line)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+	sink_open(&sink, loop, full);
+	for (int i = 0; i < 10; i++)
+		put("line");
+	ck_assert_uint_eq(sink.dropped, 10);
+	for (int i = 0; i < 3; i++)
+		sink_put(&sink, "", 0, "more", 4);
+	sink_flush(&sink);
+	ck_assert_uint_eq(sink.dropped, 13);
+	ck_assert_uint_eq(sink.queue.len, 0);
+	(void)close(full);
+}
+END_TEST
+
+START_TEST(what_is_given_is_never_made_non_blocking)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	sink_open(&sink, loop, fds[1]);
+	ck_assert(sink.is_ours && !sink.can_block);
+	ck_assert_int_eq(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_ne(fcntl(sink.fd, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_ne(fcntl(sink.fd, F_GETFD) & FD_CLOEXEC, 0);
+	for (int i = 0; i < 100000; i++)
+		put("nobody reads this"); /* and it does not block */
+	ck_assert(sink.full);
+	ck_assert_uint_le(sink.queue.len, SINK_QUEUE_MAX);
+	ck_assert_uint_gt(sink.dropped, 50000);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+END_TEST
+
+START_TEST(one_that_cannot_be_opened_anew_is_asked_first)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	sink_open(&sink, loop, fds[1]);
+	(void)close(sink.fd);
+	sink.fd = fds[1]; /* as if it had been refused */
+	sink.is_ours = false;
+	sink.can_block = true;
+	ev_io_set(&sink.writable, fds[1], EV_WRITE);
+	for (int i = 0; i < 100000; i++)
+		put("nobody reads this");
+	ck_assert(sink.full);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+END_TEST
+
+START_TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
+{
+	char got[70000];
+	ssize_t n = 0;
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	sink_open(&sink, loop, fds[1]);
+	for (int i = 0; i < 20000; i++)
+		put("a line of the pipe");
+	n = read(fds[0], got, sizeof(got));
+	ck_assert_int_gt(n, 60000);
+	ck_assert_int_eq(got[n - 1], '\n');
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+END_TEST
+
+/* --- Sources --- */
+
+START_TEST(sources_are_found_by_worker_and_cluster)
+{
+	struct source_table table;
+	struct source *s;
+	char prefix[SOURCE_PREFIX];
+
+	source_table_init(&table);
+	ck_assert_ptr_null(source_find(&table, 1, "web"));
+	for (uint64_t i = 0; i < 1000; i++) {
+		ck_assert_ptr_nonnull(source_new(&table, i, 3, "web"));
+		ck_assert_ptr_nonnull(source_new(&table, i, 4, "api"));
+	}
+	ck_assert_uint_eq(table.count, 2000);
+	for (uint64_t i = 0; i < 1000; i++) {
+		s = source_find(&table, i, "api");
+		ck_assert_ptr_nonnull(s);
+		ck_assert_uint_eq(s->slot, 4);
+		ck_assert_uint_eq(s->worker, i);
+	}
+	ck_assert_ptr_null(source_find(&table, 5, "none"));
+	ck_assert_uint_eq(source_prefix(s, prefix, false, false), 8);
+	ck_assert_str_eq(prefix, "api.4 | ");
+	(void)source_prefix(s, prefix, true, false);
+	ck_assert_str_eq(prefix, "api.4 + ");
+	while ((s = source_any(&table)) != NULL)
+		source_free(&table, s);
+	ck_assert_uint_eq(table.count, 0);
+	source_table_fini(&table);
+}
+END_TEST
+
+static TCase *tests_of_parts(void)
+{
+	TCase *tc = tcase_create("parts");
+
+	tcase_add_loop_test(
+		tc, lines_do_not_depend_on_how_they_were_read, 1, 16);
+	tcase_add_loop_test(tc,
+		long_lines_are_cut_between_characters_and_nothing_is_lost, 0,
+		COUNT_OF(steps));
+	tcase_add_test(tc, a_line_of_exactly_the_limit_is_one_line);
+	tcase_add_test(tc, memory_is_kept_only_for_incomplete_lines);
+	tcase_add_test(tc, the_last_five_lines_are_kept);
+	tcase_add_test(tc, long_lines_push_older_ones_out);
+	tcase_add_loop_test(tc, last_words_are_cleaned, 0, COUNT_OF(words));
+	tcase_add_test(tc, pieces_of_a_line_are_no_lines);
+	tcase_add_test(tc, sources_are_found_by_worker_and_cluster);
+	return tc;
+}
+
+static TCase *tests_of_sinks(void)
+{
+	TCase *tc = tcase_create("sinks");
+
+	tcase_add_checked_fixture(tc, loop_open, loop_close);
+	tcase_add_test(tc, a_reader_that_comes_back_is_told_what_it_missed);
+	tcase_add_test(tc, a_full_disk_is_counted_line_by_line);
+	tcase_add_test(tc, what_is_given_is_never_made_non_blocking);
+	tcase_add_test(tc, one_that_cannot_be_opened_anew_is_asked_first);
+	tcase_add_test(tc, lines_stay_whole_in_a_pipe_that_others_write_to);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("logger parts");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tests_of_parts());
+	suite_add_tcase(suite, tests_of_sinks());
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
