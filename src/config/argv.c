@@ -26,6 +26,7 @@ struct words {
 	char **argv;
 	int next;
 	struct faults *faults;
+	unsigned before; /* faults that are none of ours */
 	const char *const *verbs;
 
 	struct given *given;
@@ -110,6 +111,13 @@ static void unknown_option(struct words *w, const char *name)
 	usage(w, name, text);
 }
 
+/* What follows an unknown option may be its value: no news. */
+static void skip_value(struct words *w, const struct given *g)
+{
+	if (g->value == NULL && w->next < w->argc && w->argv[w->next][0] != '-')
+		w->next++;
+}
+
 /* "--workers=4", "--workers 4", "--clear-env" */
 static void take_long(struct words *w, const char *word)
 {
@@ -130,14 +138,12 @@ static void take_long(struct words *w, const char *word)
 	g.name = word;
 	if (g.row == NULL) {
 		unknown_option(w, name);
-		/* what follows may be its value: no news */
-		if (g.value == NULL && w->next < w->argc &&
-			w->argv[w->next][0] != '-')
-			w->next++;
+		skip_value(w, &g);
 		return;
 	}
 	if (g.signal == -1) {
 		usage(w, name, "unknown signal");
+		skip_value(w, &g);
 		return;
 	}
 	if (g.row->type == OPT_FLAG) {
@@ -405,7 +411,7 @@ static struct settings *build(struct words *w, const char *known)
 	else
 		read_command(s, w);
 	settings_check(s, w->faults);
-	if (w->faults->count > 0) {
+	if (w->faults->count > w->before) {
 		settings_free(s);
 		return NULL;
 	}
@@ -420,7 +426,12 @@ int config_read(struct invocation *out, int argc, char **argv,
 	const char *const *verbs, struct faults *faults)
 {
 	struct words w = {
-		.argc = argc, .argv = argv, .faults = faults, .verbs = verbs};
+		.argc = argc,
+		.argv = argv,
+		.faults = faults,
+		.before = faults->count,
+		.verbs = verbs,
+	};
 
 	*out = (struct invocation){.kind = INVOKE_RUN};
 	if (argc < 2) {
@@ -449,14 +460,19 @@ int config_read(struct invocation *out, int argc, char **argv,
 int config_reread_file(struct settings **out, const char *file, int argc,
 	char **argv, struct faults *faults)
 {
-	struct words w = {.argc = argc, .argv = argv, .faults = faults};
+	struct words w = {
+		.argc = argc,
+		.argv = argv,
+		.faults = faults,
+		.before = faults->count,
+	};
 
 	split(&w);
 	*out = NULL;
 	if (w.kind == INVOKE_RUN && !w.stopped)
 		*out = build(&w, file);
 	free(w.given);
-	if (*out == NULL && faults->count == 0)
+	if (*out == NULL && faults->count == w.before)
 		faults_add(faults, EX_USAGE, "%s", nothing);
 	return *out != NULL ? 0 : -1;
 }

@@ -53,11 +53,23 @@ static void fault(
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (o->kind == ORIGIN_ARGV || t->file == NULL)
+	if (t->file == NULL)
 		faults_add(k->faults, EX_USAGE, "--%s: %s", key, text);
+	else if (o->kind == ORIGIN_ARGV)
+		faults_add(k->faults, EX_USAGE, "--%s: cluster '%s': %s", key,
+			k->c->name, text);
 	else
 		faults_add(k->faults, EX_CONFIG, "%s:%u: cluster:%s.%s: %s",
 			t->file, line, k->c->name, key, text);
+}
+
+/* Of two keys that do not go together, the one that was given; both: `a`. */
+static const char *given_of(const struct check *k, const char *a, const char *b)
+{
+	const struct origin *o =
+		settings_origin(k->s, k->at, row_named("cluster", a));
+
+	return o->kind != ORIGIN_DEFAULT ? a : b;
 }
 
 static void check_command(const struct check *k)
@@ -225,11 +237,12 @@ static void check_numbers(const struct check *k)
 		if (c->stop[i].wait == -1)
 			c->stop[i].wait = c->stop_timeout;
 	if (c->surge == 0 && c->max_unavailable == 0)
-		fault(k, "surge",
+		fault(k, given_of(k, "surge", "max-unavailable"),
 			"'surge' and 'max-unavailable' are both 0: no worker "
 			"could ever be replaced");
 	if (c->backoff_min > c->backoff_max)
-		fault(k, "backoff-min", "%s is more than 'backoff-max', %s",
+		fault(k, given_of(k, "backoff-min", "backoff-max"),
+			"'backoff-min', %s, is more than 'backoff-max', %s",
 			text_duration(min, c->backoff_min),
 			text_duration(max, c->backoff_max));
 }

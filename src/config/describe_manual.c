@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LINE_MAX_LENGTH 78
+
 /* The manual's lists, as mdoc(7), and the sample file. */
 
 static bool is_cluster(const struct option_row *row)
@@ -14,9 +16,35 @@ static bool is_cluster(const struct option_row *row)
 	return row->section != NULL && strcmp(row->section, "cluster") == 0;
 }
 
+/* One line of running text, broken between words. */
+static void put_folded(struct buffer *out, const char *line, size_t len)
+{
+	while (len > LINE_MAX_LENGTH) {
+		size_t n = LINE_MAX_LENGTH;
+
+		while (n > 0 && line[n] != ' ')
+			n--;
+		if (n == 0)
+			break;
+		(void)buffer_append(out, line, n);
+		(void)buffer_string(out, "\n");
+		line += n + 1;
+		len -= n + 1;
+	}
+	(void)buffer_append(out, line, len);
+	(void)buffer_string(out, "\n");
+}
+
 static void put_manual(struct buffer *out, const struct option_row *row)
 {
-	(void)buffer_printf(out, "%s\n", row->manual);
+	const char *line = row->manual;
+
+	while (*line != '\0') {
+		size_t len = strcspn(line, "\n");
+
+		put_folded(out, line, len);
+		line += len + (line[len] == '\n');
+	}
 }
 
 static void put_option(struct buffer *out, const struct option_row *row)
@@ -94,9 +122,9 @@ static void put_keys(struct buffer *out, bool cluster)
 
 int describe_mdoc_keys(struct buffer *out)
 {
-	(void)buffer_string(out, ".Ss Keys of [nclust]\n");
+	(void)buffer_string(out, ".Ss Keys of the section nclust\n");
 	put_keys(out, false);
-	(void)buffer_string(out, ".Ss Keys of [cluster:NAME]\n");
+	(void)buffer_string(out, ".Ss Keys of the sections cluster\n");
 	put_keys(out, true);
 	return out->failed ? -1 : 0;
 }

@@ -236,6 +236,24 @@ static bool has_key(const char *line, const char *key)
 		strchr(" \t=", line[len]) != NULL;
 }
 
+/* The line's key was given, though its value is refused: that it is missing is
+ * no news then. */
+static void refuse_key(const struct ini *ini, const char *line)
+{
+	const struct option_row *row;
+	scoped_str key = NULL;
+	int signal;
+
+	if (ini->section == NULL)
+		return;
+	key = strndup(line, strcspn(line, " \t="));
+	row = key != NULL ? option_find(ini->section, key, &signal) : NULL;
+	if (row == NULL)
+		return;
+	*settings_origin(ini->s, ini->cluster, row) = (struct origin){
+		.kind = ORIGIN_FILE, .line = ini->line, .bad = true};
+}
+
 /* A line with a key: may inih have it? */
 static bool take_key(const struct ini *ini, const char *line, size_t most)
 {
@@ -253,6 +271,7 @@ static bool take_key(const struct ini *ini, const char *line, size_t most)
 	if (len > most) {
 		fault(ini, "wanted a line of at most %zu bytes, found %zu",
 			most, len);
+		refuse_key(ini, line);
 		return false;
 	}
 	if (equals == NULL || equals == line ||
@@ -278,6 +297,7 @@ static bool take_key(const struct ini *ini, const char *line, size_t most)
 			"here; write it as '\\;' outside of quotes, or without "
 			"the blank, and comments on lines of their own",
 			ini->where, (int)strcspn(line, " \t="), line);
+		refuse_key(ini, line);
 		return false;
 	}
 	return true;

@@ -118,7 +118,7 @@ const struct option_row option_rows[] = {
 
 	{
 		IN_CLUSTER(command_text), .name = "command",
-		.type = OPT_COMMAND, .unset = "none: it must be given",
+		.type = OPT_COMMAND, .unset = "none, it must be given",
 		.argument = "command", .example = "./myserver --quiet",
 		.change = CHANGE_ROLL,
 		.help = "what every worker runs; quotes as in a shell, no shell",

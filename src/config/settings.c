@@ -27,16 +27,20 @@ void faults_fini(struct faults *f)
 
 void faults_add(struct faults *f, int status, const char *format, ...)
 {
-	char line[1024];
+	scoped_str line = NULL;
 	va_list args;
+	int n;
 
 	va_start(args, format);
-	(void)vsnprintf(line, sizeof(line), format, args);
+	n = vasprintf(&line, format, args);
 	va_end(args);
+	if (n == -1)
+		line = NULL;
 	if (f->count++ == 0)
 		f->status = status;
 	/* out of memory: the count still tells that something is wrong */
-	(void)buffer_printf(&f->text, "%s\n", line);
+	(void)buffer_printf(
+		&f->text, "%s\n", line != NULL ? line : "out of memory");
 }
 
 static void set_defaults(const char *section, void *base)

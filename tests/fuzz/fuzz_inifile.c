@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/origin.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A file is read whole, or every mistake is counted; what was read can be
+ * described, and does not differ from itself. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct settings *s = settings_new();
+	char *copy = malloc(size + 1);
+	struct faults faults;
+	struct buffer out;
+	struct diff diff;
+
+	faults_init(&faults);
+	buffer_init(&out, 0);
+	if (s == NULL || copy == NULL)
+		abort();
+	(void)memcpy(copy, data, size);
+	s->origins->file = strdup("shop.ini");
+	s->config_file = strdup("/etc/shop.ini");
+	inifile_parse(s, "shop.ini", copy, size, &faults);
+	settings_check(s, &faults);
+	if (faults.count == 0) {
+		if (describe_settings(&out, s, true) == -1 ||
+			describe_settings(&out, s, false) == -1 ||
+			diff_settings(&diff, s, s) == -1)
+			abort();
+		for (size_t i = 0; i < diff.count; i++)
+			if (diff.clusters[i].change != CHANGE_NONE)
+				abort();
+		diff_fini(&diff);
+	} else if (faults.status == 0 || faults.text.len == 0) {
+		abort();
+	}
+	free(copy);
+	buffer_fini(&out);
+	faults_fini(&faults);
+	settings_free(s);
+	return 0;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_LIB_H
+#define CONFIG_LIB_H
+
+#include "config/origin.h"
+
+#include <check.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * What the tests of config/ share: read a text as if it were shop.ini, or a
+ * command line, and look at the faults.
+ */
+struct reading {
+	struct settings *s; /* NULL if there were faults on a command line */
+	struct faults faults;
+};
+
+static inline struct reading read_bytes(const char *text, size_t len)
+{
+	struct reading r = {.s = settings_new()};
+	char *data = malloc(len + 1);
+
+	faults_init(&r.faults);
+	ck_assert_ptr_nonnull(r.s);
+	ck_assert_ptr_nonnull(data);
+	(void)memcpy(data, text, len);
+	r.s->config_file = strdup("/etc/shop.ini");
+	r.s->origins->file = strdup("shop.ini");
+	inifile_parse(r.s, "shop.ini", data, len, &r.faults);
+	settings_check(r.s, &r.faults);
+	free(data);
+	return r;
+}
+
+static inline struct reading read_text(const char *text)
+{
+	return read_bytes(text, strlen(text));
+}
+
+/* A command line behind "nclust"; the last argument is NULL. */
+static inline struct reading read_argv(const char *first, ...)
+{
+	static const char *const verbs[] = {
+		"status", "restart", "stop", "help", NULL};
+	struct reading r = {0};
+	struct invocation inv;
+	char *argv[32] = {(char[]){"nclust"}};
+	int argc = 1;
+	va_list args;
+
+	va_start(args, first);
+	for (const char *a = first; a != NULL; a = va_arg(args, char *))
+		argv[argc++] = strdup(a);
+	va_end(args);
+	faults_init(&r.faults);
+	if (config_read(&inv, argc, argv, verbs, &r.faults) == 0) {
+		ck_assert_int_eq(inv.kind, INVOKE_RUN);
+		r.s = inv.settings;
+	}
+	while (argc > 1)
+		free(argv[--argc]);
+	return r;
+}
+
+static inline const char *faults_of(struct reading *r)
+{
+	return buffer_text(&r->faults.text);
+}
+
+static inline void forget(struct reading *r)
+{
+	settings_free(r->s);
+	faults_fini(&r->faults);
+}
+
+/* Exactly these faults, each ended by '\n'; "" for none. */
+#define ck_assert_faults(reading, expected) \
+	ck_assert_str_eq(faults_of(&(reading)), expected)
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/address.h"
+
+#include "base/scope.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static const struct {
+	const char *text;
+	enum address_kind kind;
+	int family;
+	unsigned port;
+	const char *name;
+	const char *canonical;
+} places[] = {
+	{"8000", ADDRESS_TCP, AF_UNSPEC, 8000, "8000", "tcp:*:8000"},
+	{":8000", ADDRESS_TCP, AF_UNSPEC, 8000, "8000", "tcp:*:8000"},
+	{"tcp:*:8000", ADDRESS_TCP, AF_UNSPEC, 8000, "8000", "tcp:*:8000"},
+	{"tcp:8000", ADDRESS_TCP, AF_UNSPEC, 8000, "8000", "tcp:*:8000"},
+	{"0", ADDRESS_TCP, AF_UNSPEC, 0, "0", "tcp:*:0"},
+	{"65535", ADDRESS_TCP, AF_UNSPEC, 65535, "65535", "tcp:*:65535"},
+	{"127.0.0.1:80", ADDRESS_TCP, AF_INET, 80, "80", "tcp:127.0.0.1:80"},
+	{"0.0.0.0:80", ADDRESS_TCP, AF_INET, 80, "80", "tcp:0.0.0.0:80"},
+	{"[::1]:80", ADDRESS_TCP, AF_INET6, 80, "80", "tcp:[::1]:80"},
+	{"[0:0:0:0:0:0:0:1]:80", ADDRESS_TCP, AF_INET6, 80, "80",
+		"tcp:[::1]:80"},
+	{"[fe80::1%1]:80", ADDRESS_TCP, AF_INET6, 80, "80",
+		"tcp:[fe80::1%1]:80"},
+	{"[fe80::1%lo]:80", ADDRESS_TCP, AF_INET6, 80, "80",
+		"tcp:[fe80::1%1]:80"},
+	{"udp:53", ADDRESS_UDP, AF_UNSPEC, 53, "53", "udp:*:53"},
+	{"udp:[::]:53", ADDRESS_UDP, AF_INET6, 53, "53", "udp:[::]:53"},
+	{"unix:/run/shop/web.sock", ADDRESS_UNIX, AF_UNIX, 0, "web.sock",
+		"unix:/run/shop/web.sock"},
+	{"unix:/run/a:b c", ADDRESS_UNIX, AF_UNIX, 0, "a_b_c",
+		"unix:/run/a:b c"},
+	{"unix:@shop", ADDRESS_UNIX, AF_UNIX, 0, "shop", "unix:@shop"},
+	{"unix:@shop/", ADDRESS_UNIX, AF_UNIX, 0, "shop/", "unix:@shop/"},
+	{"fd:3", ADDRESS_FD, AF_UNSPEC, 0, "fd3", "fd:3"},
+	{"fd:0", ADDRESS_FD, AF_UNSPEC, 0, "fd0", "fd:0"},
+	{"inherit:http", ADDRESS_INHERIT, AF_UNSPEC, 0, "http", "inherit:http"},
+};
+
+START_TEST(every_form_of_a_place_is_understood)
+{
+	struct address a;
+	struct error err;
+
+	ck_assert_msg(address_parse(&a, places[_i].text, &err) == 0, "%s: %s",
+		places[_i].text, err.text);
+	ck_assert_int_eq(a.kind, places[_i].kind);
+	ck_assert_int_eq(a.family, places[_i].family);
+	ck_assert_uint_eq(a.port, places[_i].port);
+	ck_assert_str_eq(a.name, places[_i].name);
+	ck_assert_str_eq(a.text, places[_i].canonical);
+	ck_assert_int_eq(a.backlog, -1);
+	ck_assert_int_eq(a.mode, -1);
+	address_fini(&a);
+}
+END_TEST
+
+START_TEST(the_bytes_of_an_address_are_in_network_order)
+{
+	struct address a;
+	struct error err;
+
+	ck_assert_int_eq(address_parse(&a, "1.2.3.4:80", &err), 0);
+	ck_assert_mem_eq(a.ip, "\1\2\3\4", 4);
+	address_fini(&a);
+	ck_assert_int_eq(address_parse(&a, "[102::4]:80", &err), 0);
+	ck_assert_mem_eq(a.ip, "\1\2\0\0\0\0\0\0\0\0\0\0\0\0\0\4", 16);
+	address_fini(&a);
+}
+END_TEST
+
+START_TEST(options_are_kept)
+{
+	struct address a;
+	struct error err;
+
+	ck_assert_int_eq(address_parse(&a,
+				 "[::]:80 , name=http,backlog=1024, v6only, "
+				 "interface=eth0, freebind, defer-accept=5s, "
+				 "nonblock=yes, rcvbuf=64k, sndbuf=1M",
+				 &err),
+		0);
+	ck_assert_str_eq(a.name, "http");
+	ck_assert_int_eq(a.backlog, 1024);
+	ck_assert_int_eq(a.v6only, 1);
+	ck_assert_str_eq(a.interface, "eth0");
+	ck_assert(a.freebind);
+	ck_assert_int_eq(a.defer_accept, 5);
+	ck_assert(a.nonblock);
+	ck_assert_int_eq(a.rcvbuf, 65536);
+	ck_assert_int_eq(a.sndbuf, 1048576);
+	address_fini(&a);
+
+	ck_assert_int_eq(address_parse(&a,
+				 "unix:/run/x, mode=0660, owner=root, "
+				 "group=#7",
+				 &err),
+		0);
+	ck_assert_int_eq(a.mode, 0660);
+	ck_assert_int_eq(a.owner, 0);
+	ck_assert_int_eq(a.group, 7);
+	address_fini(&a);
+}
+END_TEST
+
+static const char *const whole[] = {
+	"8000",
+	"127.0.0.1:0",
+	"[fe80::1%1]:80, name=a",
+	"udp:[::]:53, v6only=no, rcvbuf=1000",
+	"tcp:0.0.0.0:1, backlog=7, interface=lo, freebind, defer-accept=1m",
+	"unix:/a b/c, mode=0600, owner=#1, group=#2, nonblock",
+	"unix:@x, sndbuf=2M, backlog=1",
+	"fd:9, name=nine, backlog=5",
+	"inherit:web, nonblock",
+};
+
+START_TEST(what_is_formatted_parses_to_the_same)
+{
+	struct address a;
+	struct address b;
+	struct address c;
+	struct error err;
+	scoped_str text = NULL;
+
+	ck_assert_int_eq(address_parse(&a, whole[_i], &err), 0);
+	text = address_format(&a);
+	ck_assert_ptr_nonnull(text);
+	ck_assert_msg(
+		address_parse(&b, text, &err) == 0, "%s: %s", text, err.text);
+	ck_assert_msg(address_equal(&a, &b), "%s", text);
+	ck_assert_int_eq(address_copy(&c, &b), 0);
+	address_fini(&b);
+	ck_assert(address_equal(&a, &c));
+	address_fini(&a);
+	address_fini(&c);
+}
+END_TEST
+
+START_TEST(options_make_a_difference_but_not_another_place)
+{
+	struct address a;
+	struct address b;
+	struct error err;
+
+	ck_assert_int_eq(address_parse(&a, "[::1]:80", &err), 0);
+	ck_assert_int_eq(
+		address_parse(&b, "tcp:[0::1]:80, backlog=1", &err), 0);
+	ck_assert(address_same_place(&a, &b));
+	ck_assert(!address_equal(&a, &b));
+	address_fini(&b);
+	ck_assert_int_eq(address_parse(&b, "udp:[::1]:80", &err), 0);
+	ck_assert(!address_same_place(&a, &b));
+	address_fini(&a);
+	address_fini(&b);
+}
+END_TEST
+
+#define FORMS \
+	"wanted an address such as '8000', '127.0.0.1:8000', '[::1]:8000', " \
+	"'udp:53', 'unix:/run/x.sock', 'unix:@name', 'fd:3' or " \
+	"'inherit:http', found "
+
+static const struct {
+	const char *text;
+	const char *error;
+} mistakes[] = {
+	{"", FORMS "''"},
+	{"http", FORMS "'http'"},
+	{"8000x", FORMS "'8000x'"},
+	{"-1", FORMS "'-1'"},
+	{"65536", "wanted a port from 0 to 65535, found '65536'"},
+	{"99999999999999999999",
+		"wanted a port from 0 to 65535, found '99999999999999999999'"},
+	{"127.0.0.1", FORMS "'127.0.0.1'"},
+	{"127.0.0.1:", FORMS "'127.0.0.1:'"},
+	{"127.0.0.256:1", FORMS "'127.0.0.256'; names are not resolved"},
+	{"localhost:80",
+		FORMS "'localhost'; names are not resolved: write 127.0.0.1"},
+	{"::1:80",
+		FORMS "'::1'; an IPv6 address stands in [ and ]: '[::1]:8000'"},
+	{"[::1:80",
+		FORMS "'[::1'; an IPv6 address stands in [ and ]: "
+		      "'[::1]:8000'"},
+	{"[::g]:80", FORMS "'::g'"},
+	{"[]:80", FORMS "''"},
+	{"[fe80::1%nosuchdevice]:80",
+		"wanted an interface that exists behind '%', found "
+		"'nosuchdevice'"},
+	{"/run/x", FORMS "'/run/x'; a path stands behind 'unix:'"},
+	{"unix:run/x",
+		"wanted an absolute path or '@name' behind 'unix:', found "
+		"'run/x'"},
+	{"unix:",
+		"wanted an absolute path or '@name' behind 'unix:', found "
+		"''"},
+	{"unix:/run/",
+		"wanted an absolute path or '@name' behind 'unix:', "
+		"found '/run/'"},
+	{"unix:@",
+		"wanted an abstract name of 1 to 107 bytes behind "
+		"'unix:@', found '@'"},
+	{"fd:2",
+		"wanted a descriptor's number, 0 or from 3 to 1048575, "
+		"behind 'fd:', found '2'"},
+	{"fd:x",
+		"wanted a descriptor's number, 0 or from 3 to 1048575, "
+		"behind 'fd:', found 'x'"},
+	{"inherit:", "wanted a descriptor's name behind 'inherit:', found ''"},
+	{"inherit:a:b",
+		"wanted a descriptor's name behind 'inherit:', found 'a:b'"},
+	{"80, backlgo=1", "unknown option 'backlgo'; did you mean 'backlog'?"},
+	{"80,", "unknown option ''"},
+	{"80, backlog", "option 'backlog' needs '=value'"},
+	{"80, backlog=0",
+		"backlog: wanted a whole number from 1 to 1048576, found '0'"},
+	{"80, backlog=1, backlog=2", "option 'backlog' is given twice"},
+	{"80, name=a:b",
+		"name: wanted a name of 1 to 255 printable characters without "
+		"':', ',' and blanks, found 'a:b'"},
+	{"80, name=\033",
+		"name: wanted a name of 1 to 255 printable "
+		"characters without ':', ',' and blanks, found "
+		"'\\x1b'"},
+	{"80, mode=0600", "option 'mode' does not fit this kind of address"},
+	{"unix:@x, mode=0600",
+		"option 'mode' does not fit this kind of address"},
+	{"80, v6only", "option 'v6only' does not fit this kind of address"},
+	{"udp:80, backlog=1",
+		"option 'backlog' does not fit this kind of address"},
+	{"fd:3, freebind",
+		"option 'freebind' does not fit this kind of address"},
+	{"unix:/x, mode=999",
+		"mode: wanted an octal number from 0 to 0777, found '999'"},
+	{"unix:/x, mode=7777",
+		"mode: wanted an octal number from 0 to 0777, found '7777'"},
+	{"unix:/x, owner=nosuchuser",
+		"owner: wanted a user that exists, found 'nosuchuser'"},
+	{"unix:/x, group=12",
+		"group: wanted a group's name, or '#NUMBER', "
+		"found '12'; for the number write '#12'"},
+	{"80, defer-accept=1500ms",
+		"defer-accept: wanted whole seconds, found '1500ms'"},
+	{"80, rcvbuf=2G",
+		"rcvbuf: wanted a size such as 4096, 64k, 10M or 1G, found "
+		"'2G'"},
+	{"80, interface=a/b",
+		"interface: wanted an interface's name, found 'a/b'"},
+	{"80, freebind=maybe", "freebind: wanted 'yes' or 'no', found 'maybe'"},
+};
+
+START_TEST(every_mistake_is_told)
+{
+	struct address a;
+	struct error err;
+
+	ck_assert_int_eq(address_parse(&a, mistakes[_i].text, &err), -1);
+	ck_assert_str_eq(err.text, mistakes[_i].error);
+}
+END_TEST
+
+START_TEST(an_abstract_name_fills_sun_path_and_no_more)
+{
+	char text[200] = "unix:@";
+	struct address a;
+	struct error err;
+
+	(void)memset(text + 6, 'x', 107);
+	ck_assert_int_eq(address_parse(&a, text, &err), 0);
+	address_fini(&a);
+	text[6 + 107] = 'x';
+	ck_assert_int_eq(address_parse(&a, text, &err), -1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("address");
+	TCase *tcase = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_loop_test(tcase, every_form_of_a_place_is_understood, 0,
+		(int)COUNT_OF(places));
+	tcase_add_test(tcase, the_bytes_of_an_address_are_in_network_order);
+	tcase_add_test(tcase, options_are_kept);
+	tcase_add_loop_test(tcase, what_is_formatted_parses_to_the_same, 0,
+		(int)COUNT_OF(whole));
+	tcase_add_test(tcase, options_make_a_difference_but_not_another_place);
+	tcase_add_loop_test(
+		tcase, every_mistake_is_told, 0, (int)COUNT_OF(mistakes));
+	tcase_add_test(tcase, an_abstract_name_fills_sun_path_and_no_more);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/config.h"
+
+#include "base/scope.h"
+#include "config_lib.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+START_TEST(a_command_line_is_one_cluster)
+{
+	struct reading r = read_argv("-n", "4", "-l8000", "-dl",
+		"unix:/run/x, mode=0600", "--env", "A=1", "--env=B=2",
+		"--clear-env", "--listen-pid=no", "--stop-timeout=5s",
+		"--signal-USR1", "stop", "--log-level", "debug", "--",
+		"/usr/bin/python3", "-n", "a b", NULL);
+	struct cluster_settings *c;
+
+	ck_assert_faults(r, "");
+	ck_assert_str_eq(r.s->name, "python3");
+	ck_assert(r.s->daemon);
+	ck_assert_int_eq(r.s->log_level, 4);
+	ck_assert_ptr_null(r.s->config_file);
+	ck_assert_uint_eq(r.s->cluster_count, 1);
+	c = r.s->clusters[0];
+	ck_assert_str_eq(c->name, "python3");
+	ck_assert_uint_eq(c->workers.count, 4);
+	ck_assert_uint_eq(c->listen_count, 2);
+	ck_assert_int_eq(c->listen[1].mode, 0600);
+	ck_assert_uint_eq(c->env.count, 2);
+	ck_assert(c->clear_env);
+	ck_assert(!c->listen_pid);
+	ck_assert_int_eq(c->stop[0].wait, 5 * SECOND);
+	ck_assert_int_eq(c->signals[0].deed, DEED_STOP);
+	ck_assert_uint_eq(c->command.count, 3);
+	ck_assert_str_eq(c->command.list[2], "a b");
+	ck_assert_str_eq(c->command_text, "/usr/bin/python3 -n 'a b'");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(the_last_of_two_counts)
+{
+	struct reading r =
+		read_argv("-n", "4", "-n", "5", "--name=a", "--", "x", NULL);
+
+	ck_assert_faults(r, "");
+	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 5);
+	ck_assert_str_eq(r.s->name, "a");
+	ck_assert_str_eq(r.s->clusters[0]->name, "a");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_command_may_be_an_option_too)
+{
+	struct reading r = read_argv("--command", "./a 'b c'", NULL);
+
+	ck_assert_faults(r, "");
+	ck_assert_uint_eq(r.s->clusters[0]->command.count, 2);
+	ck_assert_str_eq(r.s->name, "a");
+	forget(&r);
+}
+END_TEST
+
+static const struct {
+	const char *words[6];
+	const char *faults;
+} mistakes[] = {
+	{{"node", "server.js"},
+		"to run 'node': nclust -n auto -- node server.js\n"},
+	{{"-n", "4", "node", "a b"},
+		"to run 'node': nclust -n 4 -- node 'a b'\n"},
+	{{"staus"},
+		"unknown verb 'staus'; did you mean 'status'?\n"
+		"to run 'staus': nclust -n auto -- staus\n"},
+	{{"-n", "4", "status"},
+		"options stand behind the verb: nclust status ...\n"},
+	{{"-n", "4"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
+	{{"--"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
+	{{"--", ""}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
+	{{"-n", "4q", "--nice", "40", "--", "x"},
+		"--workers: wanted a number from 1 to 10000, 'auto', "
+		"'auto-1', 'auto/2' or '2x', found '4q'\n"
+		"--nice: wanted a whole number from -20 to 19, found '40'\n"},
+	{{"--wrokers", "4", "--", "x"},
+		"--wrokers: unknown option; did you mean '--workers'?\n"},
+	{{"--wrokers=4", "--", "x"},
+		"--wrokers: unknown option; did you mean '--workers'?\n"},
+	{{"--zzz", "--", "x"}, "--zzz: unknown option; see nclust --help\n"},
+	{{"-x", "--", "x"}, "-x: unknown option; see nclust --help\n"},
+	{{"--", "x", NULL}, ""},
+	{{"--intercept=auto", "--", "x"},
+		"--intercept: unknown option; see nclust --help\n"},
+	{{"--signal-USR3", "stop", "--", "x"},
+		"--signal-USR3: unknown signal\n"},
+	{{"--signal-HUP=nxet", "--", "x"},
+		"--signal-HUP: wanted 'next', 'all', 'first', 'restart', "
+		"'reload', 'stop', 'ignore', or a translation such as "
+		"'HUP->QUIT', found 'nxet'\n"},
+	{{"--daemon=yes", "--", "x"}, "--daemon: takes no value\n"},
+	{{"--workers"},
+		"--workers: wanted a value, found none\n"
+		"no command: nclust -n auto -- COMMAND [ARG]...\n"},
+	{{"-l"},
+		"--listen: wanted a value, found none\n"
+		"no command: nclust -n auto -- COMMAND [ARG]...\n"},
+	{{"-l80", "-l80", "--", "x"}, "--listen: 'tcp:*:80' is given twice\n"},
+	{{"--surge=0", "--", "x"},
+		"--surge: 'surge' and 'max-unavailable' are both 0: no worker "
+		"could ever be replaced\n"},
+	{{"--pass=stdin", "--", "x"},
+		"--pass: 'stdin' needs exactly one "
+		"listener, there are 0\n"},
+	{{"--", "x", "{port}"},
+		"--command: '{port}' needs exactly one tcp or "
+		"udp listener, there are 0\n"},
+	{{"-c", "/x.ini", "--", "x"},
+		"--config: wanted either a file or '-- COMMAND', found "
+		"both\n"},
+	{{NULL},
+		"nothing to run: nclust -n auto -- COMMAND [ARG]..., or "
+		"nclust -c FILE; see nclust --help\n"},
+};
+
+START_TEST(every_mistake_is_told)
+{
+	const char *const *w = mistakes[_i].words;
+	struct reading r = read_argv(w[0], w[1], w[2], w[3], w[4], w[5], NULL);
+
+	ck_assert_faults(r, mistakes[_i].faults);
+	if (mistakes[_i].faults[0] != '\0')
+		ck_assert_int_eq(r.faults.status, EX_USAGE);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(no_arguments_at_all_are_a_usage_error)
+{
+	struct invocation inv;
+	struct faults faults;
+	char *argv[] = {NULL};
+
+	faults_init(&faults);
+	ck_assert_int_eq(config_read(&inv, 0, argv, NULL, &faults), -1);
+	ck_assert_int_eq(faults.status, EX_USAGE);
+	ck_assert_uint_eq(faults.count, 1);
+	faults_fini(&faults);
+}
+END_TEST
+
+START_TEST(a_verb_and_help_are_seen)
+{
+	static const char *const verbs[] = {"status", NULL};
+	static const struct {
+		const char *words[3];
+		enum invocation_kind kind;
+	} cases[] = {
+		{{"status", "--json", "-n"}, INVOKE_VERB},
+		{{"--help"}, INVOKE_HELP},
+		{{"-h"}, INVOKE_HELP},
+		{{"-n", "x", "--help"}, INVOKE_HELP},
+		{{"--version"}, INVOKE_VERSION},
+		{{"--describe", "bash"}, INVOKE_DESCRIBE},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		char *argv[5] = {(char[]){"nclust"}};
+		struct invocation inv;
+		struct faults faults;
+		int argc = 1;
+
+		for (int j = 0; j < 3 && cases[i].words[j] != NULL; j++)
+			argv[argc++] = strdup(cases[i].words[j]);
+		faults_init(&faults);
+		ck_assert_int_eq(
+			config_read(&inv, argc, argv, verbs, &faults), 0);
+		ck_assert_int_eq(inv.kind, cases[i].kind);
+		if (inv.kind == INVOKE_VERB) {
+			ck_assert_int_eq(inv.verb_argc, 3);
+			ck_assert_ptr_eq(inv.verb_argv, argv + 1);
+		}
+		if (inv.kind == INVOKE_DESCRIBE)
+			ck_assert_str_eq(inv.describe, "bash");
+		faults_fini(&faults);
+		while (argc > 1)
+			free(argv[--argc]);
+	}
+}
+END_TEST
+
+/* ---- with a file ---- */
+
+static char dir[] = "/tmp/test_config_argv.XXXXXX";
+
+static void write_file(const char *text)
+{
+	int fd = open(
+		"shop.ini", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	(void)close(fd);
+}
+
+static void setup(void)
+{
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(chdir(dir), 0);
+	write_file("[nclust]\nname = a\n"
+		   "[cluster:x]\ncommand = x\nworkers = 2\nlisten = 80\n"
+		   "env = A=1\nenv = B=1\n"
+		   "[cluster:y]\ncommand = y\nnice = 3\n");
+}
+
+static void teardown(void)
+{
+	(void)unlink("shop.ini");
+	(void)chdir("/");
+	(void)rmdir(dir);
+}
+
+START_TEST(the_command_line_wins_in_every_cluster)
+{
+	struct reading r = read_argv("-c", "shop.ini", "--name", "b", "-n", "7",
+		"--env", "B=2", "--env", "C=2", NULL);
+	const struct cluster_settings *x;
+
+	ck_assert_faults(r, "");
+	x = r.s->clusters[0];
+	ck_assert_str_eq(r.s->name, "b");
+	ck_assert_uint_eq(x->workers.count, 7);
+	ck_assert_uint_eq(r.s->clusters[1]->workers.count, 7);
+	ck_assert_int_eq(r.s->clusters[1]->nice, 3);
+	ck_assert_uint_eq(x->env.count, 3);
+	ck_assert_str_eq(x->env.list[0], "A=1");
+	ck_assert_str_eq(x->env.list[1], "B=2");
+	ck_assert_str_eq(x->env.list[2], "C=2");
+	ck_assert_uint_eq(r.s->clusters[1]->env.count, 2);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_list_of_the_command_line_takes_the_place_of_the_files)
+{
+	struct reading r;
+
+	write_file("[cluster:x]\ncommand = x\nlisten = 80\nlisten = 81\n");
+	r = read_argv("-c", "shop.ini", "-l", "90", "-l", "91", NULL);
+	ck_assert_faults(r, "");
+	ck_assert_uint_eq(r.s->clusters[0]->listen_count, 2);
+	ck_assert_uint_eq(r.s->clusters[0]->listen[0].port, 90);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_listener_for_all_clusters_is_told_to_be_one_too_many)
+{
+	struct reading r = read_argv("-c", "shop.ini", "-l", "90", NULL);
+
+	ck_assert_faults(r,
+		"--listen: cluster 'y': 'tcp:*:90' is cluster "
+		"'x''s already\n");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(mistakes_of_both_are_told_once_each)
+{
+	struct reading r;
+
+	write_file("[cluster:x]\ncommand = x\nnice = 40\n"
+		   "[cluster:y]\ncommand = y\n");
+	r = read_argv("-c", "shop.ini", "-n", "0", NULL);
+	ck_assert_faults(r,
+		"--workers: wanted a number from 1 to 10000, 'auto', "
+		"'auto-1', 'auto/2' or '2x', found '0'\n"
+		"shop.ini:3: cluster:x.nice: wanted a whole number from -20 "
+		"to 19, found '40'\n");
+	ck_assert_int_eq(r.faults.status, EX_USAGE);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(the_same_words_read_the_changed_file)
+{
+	char *argv[] = {(char[]){"nclust"}, (char[]){"-c"},
+		(char[]){"shop.ini"}, (char[]){"--nice=5"}, NULL};
+	struct invocation inv;
+	struct faults faults;
+	struct settings *again;
+
+	faults_init(&faults);
+	ck_assert_int_eq(config_read(&inv, 4, argv, NULL, &faults), 0);
+	ck_assert_int_eq(inv.settings->config_file[0], '/');
+
+	write_file("[cluster:z]\ncommand = z\n");
+	ck_assert_int_eq(config_reread(&again, 4, argv, &faults), 0);
+	ck_assert_uint_eq(again->cluster_count, 1);
+	ck_assert_str_eq(again->clusters[0]->name, "z");
+	ck_assert_int_eq(again->clusters[0]->nice, 5);
+	settings_free(again);
+
+	ck_assert_int_eq(chdir("/"), 0);
+	ck_assert_int_eq(config_reread(&again, 4, argv, &faults), -1);
+	ck_assert_ptr_null(again);
+	ck_assert_int_eq(faults.status, EX_CONFIG);
+	ck_assert_int_eq(config_reread_file(&again, inv.settings->config_file,
+				 4, argv, &faults),
+		0);
+	ck_assert_str_eq(again->name, "shop");
+	ck_assert_str_eq(again->config_file, inv.settings->config_file);
+	settings_free(again);
+	settings_free(inv.settings);
+	faults_fini(&faults);
+	ck_assert_int_eq(chdir(dir), 0);
+}
+END_TEST
+
+START_TEST(settings_are_described_with_their_origins)
+{
+	struct reading r = read_argv("-c", "shop.ini", "-n", "7", NULL);
+	struct buffer out;
+	char expected[200];
+
+	ck_assert_faults(r, "");
+	buffer_init(&out, 0);
+	ck_assert_int_eq(describe_settings(&out, r.s, false), 0);
+	(void)snprintf(expected, sizeof(expected),
+		"\n[cluster:x]\n; %s/shop.ini:4\ncommand = x\n"
+		"; command line\nworkers = 7\n; %s/shop.ini:6\n"
+		"listen = tcp:*:80\n; default\npass = ",
+		dir, dir);
+	ck_assert_msg(
+		strstr(buffer_text(&out), expected) != NULL, "%s", out.data);
+	buffer_fini(&out);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(what_is_described_reads_as_the_same)
+{
+	struct reading r = read_argv("-n", "2x", "-l", "80, backlog=9", "-l",
+		"unix:@a", "--env", "A=b", "--stop-signal", "QUIT:1s TERM",
+		"--user", "root", "--limit-nofile", "1:2", "--signal-HUP",
+		"all HUP->USR1", "--ready", "alive:5s", "--", "sh", "-c",
+		"echo 'a' ; exit", NULL);
+	struct reading again;
+	struct buffer out;
+	struct diff diff;
+
+	ck_assert_faults(r, "");
+	buffer_init(&out, 0);
+	ck_assert_int_eq(describe_settings(&out, r.s, false), 0);
+	again = read_text(buffer_text(&out));
+	ck_assert_faults(again, "");
+	ck_assert_int_eq(diff_settings(&diff, r.s, again.s), 0);
+	ck_assert_uint_eq(diff.count, 1);
+	ck_assert_str_eq(diff.clusters[0].keys, "");
+	ck_assert_str_eq(
+		again.s->clusters[0]->command.list[2], "echo 'a' ; exit");
+	diff_fini(&diff);
+	buffer_fini(&out);
+	forget(&again);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(settings_are_described_as_json)
+{
+	struct reading r = read_argv("-l", "80", "-l", "81", "--env",
+		"A=\"\\\n\x01\xff\xc3\xa4", "--signal-USR1=stop", "--", "x",
+		NULL);
+	struct buffer out;
+	json_error_t error;
+	json_t *root;
+	json_t *web;
+
+	ck_assert_faults(r, "");
+	buffer_init(&out, 0);
+	ck_assert_int_eq(describe_settings(&out, r.s, true), 0);
+	root = json_loads(buffer_text(&out), 0, &error);
+	ck_assert_msg(root != NULL, "%s: %s", error.text, out.data);
+	web = json_object_get(root, "cluster:x");
+#define VALUE(key) json_object_get(json_object_get(web, key), "value")
+	ck_assert_str_eq(json_string_value(VALUE("workers")), "auto");
+	ck_assert_uint_eq(json_array_size(VALUE("listen")), 2);
+	ck_assert_str_eq(json_string_value(json_array_get(VALUE("env"), 0)),
+		"A=\"\\\n\x01\xef\xbf\xbd\xc3\xa4");
+	ck_assert(json_is_null(VALUE("chroot")));
+	ck_assert_uint_eq(json_array_size(VALUE("env-file")), 0);
+	ck_assert(json_is_array(VALUE("env-file")));
+	ck_assert_str_eq(json_string_value(json_object_get(
+				 json_object_get(web, "listen"), "origin")),
+		"command line");
+#undef VALUE
+	json_decref(root);
+	buffer_fini(&out);
+	forget(&r);
+}
+END_TEST
+
+/* ---- what is generated ---- */
+
+START_TEST(help_fits_a_screen)
+{
+	struct buffer out;
+	size_t column = 0;
+	size_t lines = 0;
+
+	buffer_init(&out, 0);
+	ck_assert_int_eq(describe_help(&out), 0);
+	for (size_t i = 0; i < out.len; i++) {
+		if (out.data[i] == '\n') {
+			lines++;
+			column = 0;
+		} else {
+			ck_assert_uint_le(++column, 80);
+		}
+	}
+	ck_assert_uint_le(lines, 24);
+	buffer_fini(&out);
+}
+END_TEST
+
+START_TEST(every_setting_is_in_the_manual_and_the_completion)
+{
+	static const char *const verbs[] = {"status", "stop", NULL};
+	struct buffer keys;
+	struct buffer bash;
+	struct buffer zsh;
+	char word[60];
+
+	buffer_init(&keys, 0);
+	buffer_init(&bash, 0);
+	buffer_init(&zsh, 0);
+	ck_assert_int_eq(describe_mdoc_keys(&keys), 0);
+	ck_assert_int_eq(describe_completion_bash(&bash, verbs), 0);
+	ck_assert_int_eq(describe_completion_zsh(&zsh, verbs), 0);
+	ck_assert_ptr_nonnull(strstr(buffer_text(&bash), "status stop"));
+	ck_assert_ptr_nonnull(strstr(buffer_text(&zsh), "status stop"));
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		(void)snprintf(word, sizeof(word), ".It Cm %s ", row->name);
+		if (row->section != NULL)
+			ck_assert_msg(strstr(buffer_text(&keys), word) != NULL,
+				"%s", word);
+		if (row->type == OPT_SIGNAL_RULE)
+			continue;
+		(void)snprintf(word, sizeof(word), "--%s", row->name);
+		ck_assert_ptr_nonnull(strstr(bash.data, word));
+		ck_assert_ptr_nonnull(strstr(zsh.data, word));
+	}
+	buffer_fini(&keys);
+	buffer_fini(&bash);
+	buffer_fini(&zsh);
+}
+END_TEST
+
+static TCase *with_file(void)
+{
+	TCase *tcase = tcase_create("file");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, the_command_line_wins_in_every_cluster);
+	tcase_add_test(
+		tcase, a_list_of_the_command_line_takes_the_place_of_the_files);
+	tcase_add_test(
+		tcase, a_listener_for_all_clusters_is_told_to_be_one_too_many);
+	tcase_add_test(tcase, mistakes_of_both_are_told_once_each);
+	tcase_add_test(tcase, the_same_words_read_the_changed_file);
+	tcase_add_test(tcase, settings_are_described_with_their_origins);
+	return tcase;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("config_argv");
+	TCase *tcase = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(tcase, a_command_line_is_one_cluster);
+	tcase_add_test(tcase, the_last_of_two_counts);
+	tcase_add_test(tcase, a_command_may_be_an_option_too);
+	tcase_add_loop_test(
+		tcase, every_mistake_is_told, 0, (int)COUNT_OF(mistakes));
+	tcase_add_test(tcase, no_arguments_at_all_are_a_usage_error);
+	tcase_add_test(tcase, a_verb_and_help_are_seen);
+	tcase_add_test(tcase, what_is_described_reads_as_the_same);
+	tcase_add_test(tcase, settings_are_described_as_json);
+	tcase_add_test(tcase, help_fits_a_screen);
+	tcase_add_test(
+		tcase, every_setting_is_in_the_manual_and_the_completion);
+	suite_add_tcase(suite, tcase);
+	suite_add_tcase(suite, with_file());
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/config.h"
+
+#include "base/scope.h"
+#include "config_lib.h"
+
+#include <stdio.h>
+
+static struct diff diff;
+static struct reading old;
+static struct reading new;
+
+static void compare(const char *before, const char *after)
+{
+	old = read_text(before);
+	new = read_text(after);
+	ck_assert_faults(old, "");
+	ck_assert_faults(new, "");
+	ck_assert_int_eq(diff_settings(&diff, old.s, new.s), 0);
+}
+
+static void finish(void)
+{
+	diff_fini(&diff);
+	forget(&old);
+	forget(&new);
+}
+
+#define WEB "[cluster:web]\ncommand = x\n"
+
+static const struct {
+	const char *before;
+	const char *after;
+	const char *keys;
+	enum change change;
+} changes[] = {
+	{"", "", "", CHANGE_NONE},
+	{"workers = auto\n", "", "", CHANGE_NONE},
+	{"start-timeout = 1m\n", "start-timeout = 60s\n", "", CHANGE_NONE},
+	{"listen = 80\n", "listen = tcp:*:80 , name=80\n", "", CHANGE_NONE},
+	{"", "workers = 3\n", "workers", CHANGE_LIVE},
+	{"", "stop-timeout = 3s\n", "stop-timeout", CHANGE_LIVE},
+	{"", "stop-signal = INT\n", "stop-signal", CHANGE_LIVE},
+	{"signal-HUP = stop\n", "signal-HUP = ignore\n", "signal-NAME",
+		CHANGE_LIVE},
+	{"", "env = A=b\n", "env", CHANGE_ROLL},
+	{"env = A=b\n", "env = A=c\n", "env", CHANGE_ROLL},
+	{"env = A=b\n", "", "env", CHANGE_ROLL},
+	{"umask = 022\n", "", "umask", CHANGE_ROLL},
+	{"", "listen = 80\n", "listen", CHANGE_ROLL},
+	{"listen = 80\n", "listen = 80, backlog=7\n", "listen", CHANGE_ROLL},
+	{"limit-nofile = 5\n", "limit-nofile = 5:6\n", "limit-nofile",
+		CHANGE_ROLL},
+	{"limit-nofile = 5\n", "limit-nproc = 5\n", "limit-nofile, limit-nproc",
+		CHANGE_ROLL},
+	{"", "workers = 3\nnice = 3\n", "workers, nice", CHANGE_ROLL},
+};
+
+START_TEST(each_key_says_what_its_change_needs)
+{
+	char before[200] = WEB;
+	char after[200] = WEB;
+
+	(void)strcat(before, changes[_i].before);
+	(void)strcat(after, changes[_i].after);
+	compare(before, after);
+	ck_assert_uint_eq(diff.count, 1);
+	ck_assert_str_eq(diff.clusters[0].keys, changes[_i].keys);
+	ck_assert_int_eq(diff.clusters[0].change, changes[_i].change);
+	ck_assert_int_eq(diff.instance, CHANGE_NONE);
+	ck_assert(!diff.clusters[0].command_changed);
+	ck_assert_int_eq(diff.clusters[0].workers_changed,
+		strstr(changes[_i].keys, "workers") != NULL);
+	finish();
+}
+END_TEST
+
+START_TEST(another_command_is_noted)
+{
+	compare(WEB, "[cluster:web]\ncommand = y\n");
+	ck_assert(diff.clusters[0].command_changed);
+	ck_assert(!diff.clusters[0].workers_changed);
+	ck_assert_int_eq(diff.clusters[0].change, CHANGE_ROLL);
+	finish();
+}
+END_TEST
+
+START_TEST(clusters_come_and_go_by_name)
+{
+	compare(WEB "[cluster:old]\ncommand = x\n",
+		"[cluster:new]\ncommand = x\n" WEB);
+	ck_assert_uint_eq(diff.count, 3);
+	ck_assert_ptr_null(diff.clusters[0].old);
+	ck_assert_str_eq(diff.clusters[0].new->name, "new");
+	ck_assert_ptr_eq(diff.clusters[1].old, old.s->clusters[0]);
+	ck_assert_ptr_eq(diff.clusters[1].new, new.s->clusters[1]);
+	ck_assert_int_eq(diff.clusters[1].change, CHANGE_NONE);
+	ck_assert_str_eq(diff.clusters[2].old->name, "old");
+	ck_assert_ptr_null(diff.clusters[2].new);
+	finish();
+}
+END_TEST
+
+START_TEST(keys_of_the_instance_are_told_apart)
+{
+	compare(WEB, WEB "[nclust]\nlog-level = debug\n");
+	ck_assert_int_eq(diff.instance, CHANGE_LIVE);
+	ck_assert_str_eq(diff.instance_keys, "log-level");
+	ck_assert_int_eq(diff.clusters[0].change, CHANGE_NONE);
+	finish();
+	compare(WEB, WEB "[nclust]\nlog-level = debug\npidfile = /x\n");
+	ck_assert_int_eq(diff.instance, CHANGE_RESTART);
+	ck_assert_str_eq(diff.instance_keys, "log-level, pidfile");
+	finish();
+}
+END_TEST
+
+START_TEST(a_name_that_became_another_id_is_a_change)
+{
+	old = read_text(WEB "user = root\n");
+	new = read_text(WEB "user = root\n");
+	new.s->clusters[0]->uid = 1;
+	ck_assert_int_eq(diff_settings(&diff, old.s, new.s), 0);
+	ck_assert_str_eq(diff.clusters[0].keys, "user");
+	finish();
+}
+END_TEST
+
+/* Every key that can be given twice in different ways is seen to differ. */
+START_TEST(no_key_is_blind)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+		char text[300] = WEB;
+
+		if (row->section == NULL || row->example == NULL ||
+			row->type == OPT_COMMAND ||
+			strcmp(row->section, "cluster") != 0)
+			continue;
+		(void)snprintf(text, sizeof(text), WEB "%s = %s\n",
+			row->type == OPT_SIGNAL_RULE ? "signal-USR1"
+						     : row->name,
+			row->example);
+		compare(WEB, text);
+		ck_assert_str_eq(diff.clusters[0].keys, row->name);
+		ck_assert_int_eq(diff.clusters[0].change, row->change);
+		finish();
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("config_diff");
+	TCase *tcase = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_loop_test(tcase, each_key_says_what_its_change_needs, 0,
+		(int)COUNT_OF(changes));
+	tcase_add_test(tcase, another_command_is_noted);
+	tcase_add_test(tcase, clusters_come_and_go_by_name);
+	tcase_add_test(tcase, keys_of_the_instance_are_told_apart);
+	tcase_add_test(tcase, a_name_that_became_another_id_is_a_change);
+	tcase_add_test(tcase, no_key_is_blind);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/config.h"
+
+#include "base/scope.h"
+#include "config_lib.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#define WEB "[cluster:web]\ncommand = ./web\n"
+
+START_TEST(a_file_becomes_clusters)
+{
+	struct reading r = read_text("; remark\n"
+				     "[nclust]\n"
+				     "log-level = debug ; all of it\n"
+				     "\n"
+				     "[cluster:web] ; the site\n"
+				     "command = ./web 'a b'\n"
+				     "workers=3\n"
+				     "listen = 8000, name=http\n"
+				     "listen = unix:/run/x\n"
+				     "env = A=1\n"
+				     "env = B=x # no remark\n"
+				     "signal-USR1 = restart\n"
+				     "limit-nofile = 10:20\n"
+				     "# remark\n"
+				     "[cluster]\n"
+				     "command = ./other");
+	struct cluster_settings *c;
+
+	ck_assert_faults(r, "");
+	ck_assert_str_eq(r.s->name, "shop");
+	ck_assert_int_eq(r.s->log_level, 4);
+	ck_assert_uint_eq(r.s->cluster_count, 2);
+	c = r.s->clusters[0];
+	ck_assert_str_eq(c->name, "web");
+	ck_assert_uint_eq(c->command.count, 2);
+	ck_assert_str_eq(c->command.list[1], "a b");
+	ck_assert_str_eq(c->command_text, "./web 'a b'");
+	ck_assert_uint_eq(c->workers.count, 3);
+	ck_assert_uint_eq(c->listen_count, 2);
+	ck_assert_str_eq(c->listen[0].name, "http");
+	ck_assert_uint_eq(c->env.count, 2);
+	ck_assert_str_eq(c->env.list[1], "B=x # no remark");
+	ck_assert_uint_eq(c->signal_count, 1);
+	ck_assert_int_eq(c->signals[0].deed, DEED_RESTART);
+	ck_assert(c->limits[RLIMIT_NOFILE].given);
+	ck_assert_uint_eq(c->limits[RLIMIT_NOFILE].value.rlim_max, 20);
+	ck_assert_str_eq(r.s->clusters[1]->name, "shop");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(an_instance_is_named_by_its_key_first)
+{
+	struct reading r =
+		read_text("[cluster]\ncommand=x\n[nclust]\nname=a.b\n");
+
+	ck_assert_faults(r, "");
+	ck_assert_str_eq(r.s->name, "a.b");
+	ck_assert_str_eq(r.s->clusters[0]->name, "a.b");
+	forget(&r);
+}
+END_TEST
+
+/* ---- mistakes: the text, and what is told ---- */
+
+#define BLANK \
+	"wanted a key at the beginning of the line, found a blank; a value " \
+	"cannot go on in the next line\n"
+#define SEMICOLON \
+	"a ';' behind a blank would begin a comment here; write it as '\\;' " \
+	"outside of quotes, or without the blank, and comments on lines of " \
+	"their own\n"
+
+static const struct {
+	const char *text;
+	const char *faults;
+} mistakes[] = {
+	/* the file's form */
+	{WEB "workers\n",
+		"shop.ini:3: wanted 'key = value', found 'workers'\n"},
+	{WEB "workers: 3\n",
+		"shop.ini:3: wanted 'key = value', found 'workers: 3'\n"},
+	{WEB "workers:x = 3\n",
+		"shop.ini:3: wanted 'key = value', found 'workers:x = 3'\n"},
+	{WEB "= 3\n", "shop.ini:3: wanted 'key = value', found '= 3'\n"},
+	{WEB "workers ; = 3\n",
+		"shop.ini:3: wanted 'key = value', found 'workers ; = 3'\n"},
+	{WEB "[cluster:a\n", "shop.ini:3: wanted a ']', found '[cluster:a'\n"},
+	{WEB "[cluster:a] command = x\n",
+		"shop.ini:3: wanted nothing behind ']', found 'command = x'\n"},
+	{"workers = 3\n" WEB,
+		"shop.ini:1: wanted a section such as "
+		"[cluster:web] before the first key\n"},
+	{"", "shop.ini: wanted a [cluster:NAME] section, found none\n"},
+	{"\n; nothing\n[nclust]\n",
+		"shop.ini: wanted a [cluster:NAME] section, found none\n"},
+
+	/* a value that goes on, which inih takes for the same key again */
+	{WEB "listen = 80\n  listen = 81\n", "shop.ini:4: " BLANK},
+	{WEB "env = A=1\n\t--flag\n", "shop.ini:4: " BLANK},
+	{WEB " [nclust]\n", "shop.ini:3: " BLANK},
+
+	/* " ;" where it would cut */
+	{"[cluster:web]\ncommand = ./web ;x\n",
+		"shop.ini:2: cluster:web.command: " SEMICOLON},
+	{"[cluster:web]\ncommand = sh -c 'a ; b'\n",
+		"shop.ini:2: cluster:web.command: " SEMICOLON},
+	{WEB "env = A=b\t;c\n", "shop.ini:3: cluster:web.env: " SEMICOLON},
+	{WEB "env=A=b ;c\n", "shop.ini:3: cluster:web.env: " SEMICOLON},
+	{WEB "directory = \"/a ;b\"\n",
+		"shop.ini:3: cluster:web.directory: " SEMICOLON},
+
+	/* names */
+	{WEB "wrokers = 3\n",
+		"shop.ini:3: cluster:web.wrokers: unknown key; did you mean "
+		"'workers'?\n"},
+	{WEB "zzz = 3\n", "shop.ini:3: cluster:web.zzz: unknown key\n"},
+	{WEB "WORKERS = 3\n", "shop.ini:3: cluster:web.WORKERS: unknown key\n"},
+	{WEB "[nclust]\nworkers = 3\n",
+		"shop.ini:4: nclust.workers: this key belongs in a "
+		"[cluster:NAME] section\n"},
+	{WEB "pidfile = /x\n",
+		"shop.ini:3: cluster:web.pidfile: this key "
+		"belongs in [nclust]\n"},
+	{WEB "signal-USR3 = stop\n",
+		"shop.ini:3: cluster:web.signal-USR3: "
+		"unknown signal 'USR3'\n"},
+	{WEB "[clutser:a]\ncommand = x\nfoo = bar\n",
+		"shop.ini:3: unknown section [clutser:a]; did you mean "
+		"[cluster:a]?\n"},
+	{WEB "[ncluts]\n",
+		"shop.ini:3: unknown section [ncluts]; did you mean "
+		"[nclust]?\n"},
+	{WEB "[programs]\n",
+		"shop.ini:3: unknown section [programs]; wanted [nclust], "
+		"[cluster] or [cluster:NAME]\n"},
+	{WEB "[cluster:-a]\ncommand = x\n",
+		"shop.ini:3: wanted a cluster's name of 1 to 64 of 'A-Z a-z "
+		"0-9 . _ -', not beginning with '.' or '-', found '-a'\n"},
+
+	/* twice */
+	{WEB "workers = 3\nworkers = 4\n",
+		"shop.ini:4: cluster:web.workers: given twice, first in line "
+		"3\n"},
+	{WEB "workers = x\nworkers = 4\n",
+		"shop.ini:3: cluster:web.workers: wanted a number from 1 to "
+		"10000, 'auto', 'auto-1', 'auto/2' or '2x', found 'x'\n"
+		"shop.ini:4: cluster:web.workers: given twice, first in line "
+		"3\n"},
+	{WEB "env = A=1\nenv = B=1\nenv = A=2\n",
+		"shop.ini:5: cluster:web.env: given twice\n"},
+	{WEB "signal-USR1 = all\nsignal-SIGUSR1 = all\n",
+		"shop.ini:4: cluster:web.signal-SIGUSR1: given twice\n"},
+	{WEB WEB,
+		"shop.ini:3: section [cluster:web] is given twice, first in "
+		"line 1\n"},
+	{WEB "[nclust]\n[nclust]\n",
+		"shop.ini:4: section [nclust] is given twice, first in line "
+		"3\n"},
+	{"[cluster]\ncommand = x\n[cluster:shop]\ncommand = x\n",
+		"shop.ini:3: cluster 'shop' is given twice, first in line "
+		"1\n"},
+	{WEB "listen = 80\nlisten = tcp:*:80\n",
+		"shop.ini:3: cluster:web.listen: 'tcp:*:80' is given twice\n"},
+	{WEB "listen = 80\n[cluster:b]\ncommand = x\nlisten = 80\n",
+		"shop.ini:6: cluster:b.listen: 'tcp:*:80' is cluster 'web''s "
+		"already\n"},
+
+	/* what does not go together */
+	{"[cluster:web]\nworkers = 2\n",
+		"shop.ini:1: cluster:web.command: wanted a command, found "
+		"none\n"},
+	{"[cluster:web]\ncommand =\n",
+		"shop.ini:2: cluster:web.command: wanted a command, found "
+		"''\n"},
+	{"[cluster:web]\ncommand = ; none\n",
+		"shop.ini:2: cluster:web.command: " SEMICOLON},
+	{WEB "surge = 0\n",
+		"shop.ini:3: cluster:web.surge: 'surge' and 'max-unavailable' "
+		"are both 0: no worker could ever be replaced\n"},
+	{WEB "backoff-max = 50ms\n",
+		"shop.ini:3: cluster:web.backoff-max: 'backoff-min', 100ms, is "
+		"more than 'backoff-max', 50ms\n"},
+	{WEB "chroot = /srv\nready = notify\n",
+		"shop.ini:4: cluster:web.ready: 'notify' does not go with "
+		"'chroot': the socket cannot be seen inside\n"},
+	{WEB "pass = stdin\n",
+		"shop.ini:3: cluster:web.pass: 'stdin' needs "
+		"exactly one listener, there are 0\n"},
+	{WEB "pass = stdin\nlisten = 1\nlisten = 2\n",
+		"shop.ini:3: cluster:web.pass: 'stdin' needs exactly one "
+		"listener, there are 2\n"},
+	{WEB "user = #3999999999\n",
+		"shop.ini:3: cluster:web.user: '#3999999999' has no group of "
+		"its own: set 'group'\n"},
+	{"[cluster:web]\nlisten = 1, name=a\ncommand = x --fd={fd:b}{fd:a}\n",
+		"shop.ini:3: cluster:web.command: '{fd:b}' names no "
+		"listener\n"},
+	{"[cluster:web]\nlisten = 127.0.0.1:1\nlisten = 127.0.0.2:1\n"
+	 "command = x {fd:1}\n",
+		"shop.ini:4: cluster:web.command: '{fd:1}' names several "
+		"listeners\n"},
+	{"[cluster:web]\ncommand = x {fd}\n",
+		"shop.ini:2: cluster:web.command: '{fd}' needs exactly one "
+		"listener, there are 0\n"},
+	{"[cluster:web]\ncommand = x {port}\nlisten = unix:/x\n",
+		"shop.ini:2: cluster:web.command: '{port}' needs exactly one "
+		"tcp or udp listener, there are 0\n"},
+};
+
+START_TEST(every_mistake_is_told_with_its_line)
+{
+	struct reading r = read_text(mistakes[_i].text);
+
+	ck_assert_faults(r, mistakes[_i].faults);
+	ck_assert_int_eq(r.faults.status, EX_CONFIG);
+	forget(&r);
+}
+END_TEST
+
+/* Keys that are planned but not there must not be taken and ignored. */
+static const char *const unknown[] = {"intercept", "drain", "drain-timeout",
+	"canary", "bake", "watchdog", "stall", "check", "check-interval",
+	"check-failures", "max-memory", "max-age", "fallback", "fallback-after",
+	"on-exit", "log-size", "log-keep", "http", "ipc", "relay", "sticky",
+	"shared-memory", "accept", "threads", "daemon", "config", "help"};
+
+START_TEST(a_key_that_does_nothing_is_unknown)
+{
+	char text[200];
+	char start[100];
+	struct reading r;
+
+	(void)snprintf(text, sizeof(text), WEB "%s = 1\n", unknown[_i]);
+	(void)snprintf(start, sizeof(start),
+		"shop.ini:3: cluster:web.%s: unknown key", unknown[_i]);
+	r = read_text(text);
+	ck_assert_uint_eq(r.faults.count, 1);
+	ck_assert_msg(strncmp(faults_of(&r), start, strlen(start)) == 0, "%s",
+		faults_of(&r));
+	forget(&r);
+}
+END_TEST
+
+START_TEST(all_mistakes_are_told_at_once)
+{
+	struct reading r = read_text("[cluster:web]\n"
+				     "wrokers = 3\n"
+				     "nice = 40\n"
+				     "listen = http\n"
+				     "[foo\n"
+				     "bar\n"
+				     "[cluster:b]\n"
+				     "start-timeout = 5\n"
+				     "command = a 'b\n");
+
+	ck_assert_uint_eq(r.faults.count, 8);
+	ck_assert_ptr_nonnull(strstr(faults_of(&r), "shop.ini:2: "));
+	ck_assert_ptr_nonnull(strstr(faults_of(&r), "shop.ini:3: "));
+	ck_assert_ptr_nonnull(strstr(faults_of(&r), "shop.ini:4: "));
+	ck_assert_ptr_nonnull(strstr(faults_of(&r), "shop.ini:5: "));
+	ck_assert_ptr_nonnull(strstr(faults_of(&r), "shop.ini:6: "));
+	ck_assert_ptr_nonnull(strstr(faults_of(&r), "shop.ini:8: "));
+	ck_assert_ptr_nonnull(strstr(faults_of(&r), "shop.ini:9: "));
+	ck_assert_ptr_nonnull(strstr(faults_of(&r),
+		"shop.ini:1: cluster:web.command: wanted a command"));
+	forget(&r);
+}
+END_TEST
+
+/* ---- what inih would silently do ---- */
+
+static char *line_of(size_t len)
+{
+	static const char head[] = "[cluster:web]\ncommand = ";
+	char *text = malloc(sizeof(head) + len + 20);
+
+	ck_assert_ptr_nonnull(text);
+	(void)strcpy(text, head);
+	(void)memset(text + strlen(head), 'x', len - 10);
+	(void)strcpy(text + strlen(head) + len - 10, "\nworkers = 2\n");
+	return text;
+}
+
+START_TEST(a_line_of_198_bytes_is_whole)
+{
+	scoped_str text = line_of(198);
+	struct reading r = read_text(text);
+
+	ck_assert_faults(r, "");
+	ck_assert_uint_eq(strlen(r.s->clusters[0]->command.list[0]), 188);
+	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 2);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_longer_line_is_a_mistake_and_no_second_line)
+{
+	static const size_t lens[] = {199, 200, 201, 398, 400, 100000};
+	scoped_str text = line_of(lens[_i]);
+	struct reading r = read_text(text);
+	char expected[200];
+
+	(void)snprintf(expected, sizeof(expected),
+		"shop.ini:2: wanted a line of at most 198 bytes, found %zu\n",
+		lens[_i]);
+	ck_assert_faults(r, expected);
+	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 2);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_long_remark_is_harmless)
+{
+	char text[1000] = "[cluster:web]\n; ";
+
+	(void)memset(text + strlen(text), 'x', 500);
+	(void)strcpy(text + strlen(text), "\ncommand = x\n");
+	struct reading r = read_text(text);
+	ck_assert_faults(r, "");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_long_section_name_is_not_cut)
+{
+	char a[65];
+	char text[400];
+	struct reading r;
+
+	(void)memset(a, 'a', 64);
+	a[64] = '\0';
+	(void)snprintf(text, sizeof(text),
+		"[cluster:%s]\ncommand = x\n[cluster:%.63sb]\ncommand = y\n", a,
+		a);
+	r = read_text(text);
+	ck_assert_faults(r, "");
+	ck_assert_uint_eq(r.s->cluster_count, 2);
+	ck_assert_str_eq(r.s->clusters[0]->name, a);
+	ck_assert_str_eq(r.s->clusters[1]->command.list[0], "y");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_semicolon_that_cuts_nothing_is_kept)
+{
+	struct reading r = read_text("[cluster:web]\n"
+				     "command = sh -c 'a; b' \\; c;d\n"
+				     "env = A=b;c; d\n"
+				     "workers = 2 ; 'two' of them\n");
+
+	ck_assert_faults(r, "");
+	ck_assert_uint_eq(r.s->clusters[0]->command.count, 5);
+	ck_assert_str_eq(r.s->clusters[0]->command.list[2], "a; b");
+	ck_assert_str_eq(r.s->clusters[0]->command.list[3], ";");
+	ck_assert_str_eq(r.s->clusters[0]->env.list[0], "A=b;c; d");
+	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 2);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_colon_before_the_equals_sign_is_no_separator)
+{
+	struct reading r = read_text(WEB "listen = unix:/run/x=y\n");
+
+	ck_assert_faults(r, "");
+	ck_assert_str_eq(r.s->clusters[0]->listen[0].path, "/run/x=y");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(bom_and_crlf_are_accepted)
+{
+	struct reading r =
+		read_text("\xef\xbb\xbf[cluster:web]\r\ncommand = x y\r\n"
+			  "\r\nworkers = 2\r\n");
+
+	ck_assert_faults(r, "");
+	ck_assert_str_eq(r.s->clusters[0]->command.list[1], "y");
+	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 2);
+	forget(&r);
+}
+END_TEST
+
+#define BYTES(text) text, sizeof(text) - 1
+
+static const struct {
+	const char *text;
+	size_t len;
+	const char *fault;
+} bytes[] = {
+	{BYTES(WEB "env = A=\0b\n"),
+		"shop.ini:3: wanted text, found a NUL byte\n"},
+	{BYTES(WEB "; \0\n"), "shop.ini:3: wanted text, found a NUL byte\n"},
+	{BYTES(WEB "env = A=\xff\n"),
+		"shop.ini:3: wanted UTF-8 text, found the byte 0xff in column "
+		"9\n"},
+	{BYTES(WEB "# \xc3\n"),
+		"shop.ini:3: wanted UTF-8 text, found the byte "
+		"0xc3 in column 3\n"},
+	{BYTES(WEB "env = A=\033[0m\n"),
+		"shop.ini:3: wanted text, found the control byte 0x1b in "
+		"column 9\n"},
+	{BYTES(WEB "env = A=b\rworkers = 3\n"),
+		"shop.ini:3: wanted text, found the control byte 0x0d in "
+		"column 10\n"},
+};
+
+START_TEST(what_is_no_text_is_told)
+{
+	struct reading r = read_bytes(bytes[_i].text, bytes[_i].len);
+
+	ck_assert_faults(r, bytes[_i].fault);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(more_than_60_listeners_are_too_many)
+{
+	char text[4000] = WEB;
+	struct reading r;
+
+	for (int i = 1; i <= 61; i++)
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			"listen = %d\n", i);
+	r = read_text(text);
+	ck_assert_faults(r,
+		"shop.ini:3: cluster:web.listen: wanted at most 60 "
+		"listeners, found 61\n");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(port_0_may_be_asked_for_more_than_once)
+{
+	struct reading r = read_text(WEB "listen = 0\nlisten = 0\n");
+
+	ck_assert_faults(r, "");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(templates_that_fit_are_left_alone)
+{
+	struct reading r = read_text(
+		"[cluster:web]\n"
+		"command = x {slot} {name} {fd} {port} {fd:80} {other} {\n"
+		"listen = 80\n");
+
+	ck_assert_faults(r, "");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_step_without_a_time_takes_the_stop_timeout)
+{
+	struct reading r = read_text(
+		WEB "stop-signal = QUIT:10s INT TERM:0\nstop-timeout = 7s\n");
+	struct cluster_settings *c = r.s->clusters[0];
+
+	ck_assert_faults(r, "");
+	ck_assert_uint_eq(c->stop_count, 3);
+	ck_assert_int_eq(c->stop[0].wait, 10 * SECOND);
+	ck_assert_int_eq(c->stop[1].wait, 7 * SECOND);
+	ck_assert_int_eq(c->stop[2].wait, 0);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(a_user_alone_brings_its_group)
+{
+	struct reading r = read_text(WEB "user = root\n[cluster:b]\n"
+					 "command = x\nuser = root\n"
+					 "group = #7\n");
+
+	ck_assert_faults(r, "");
+	ck_assert_int_eq(r.s->clusters[0]->uid, 0);
+	ck_assert_int_eq(r.s->clusters[0]->gid, 0);
+	ck_assert_int_eq(r.s->clusters[1]->gid, 7);
+	forget(&r);
+}
+END_TEST
+
+/* ---- the sample ---- */
+
+/* Take the ';' away from what looks like "key = value" behind it. */
+static void uncomment(char *text)
+{
+	char *to = text;
+
+	for (char *s = text; *s != '\0'; s++)
+		if (*s != ';' || (s > text && s[-1] != '\n'))
+			*to++ = *s;
+	*to = '\0';
+}
+
+START_TEST(the_sample_is_accepted_as_it_is_and_uncommented)
+{
+	struct buffer sample;
+	struct reading r;
+	size_t given = 0;
+
+	buffer_init(&sample, 0);
+	ck_assert_int_eq(describe_sample_ini(&sample), 0);
+	ck_assert_ptr_nonnull(buffer_text(&sample));
+	r = read_text(sample.data);
+	ck_assert_faults(r, "");
+	forget(&r);
+
+	uncomment(sample.data);
+	r = read_text(sample.data);
+	ck_assert_faults(r, "");
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+		size_t at;
+
+		if (row->section == NULL)
+			continue;
+		at = strcmp(row->section, "nclust") == 0 ? INSTANCE : 0;
+		ck_assert_int_eq(
+			settings_origin(r.s, at, row)->kind, ORIGIN_FILE);
+		given++;
+	}
+	ck_assert_uint_gt(given, 40);
+	forget(&r);
+	buffer_fini(&sample);
+}
+END_TEST
+
+/* ---- files ---- */
+
+static char dir[] = "/tmp/test_config_ini.XXXXXX";
+static char file[sizeof(dir) + 10];
+
+static void setup(void)
+{
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(file, sizeof(file), "%s/a.ini", dir);
+}
+
+static void teardown(void)
+{
+	(void)unlink(file);
+	(void)rmdir(file);
+	(void)rmdir(dir);
+}
+
+static void write_file(const char *text, mode_t mode)
+{
+	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	ck_assert_int_eq(fchmod(fd, mode), 0);
+	(void)close(fd);
+}
+
+static void expect_file_fault(const char *text)
+{
+	struct reading r = read_argv("-c", file, NULL);
+	char expected[300];
+
+	(void)snprintf(expected, sizeof(expected), "%s: %s\n", file, text);
+	ck_assert_faults(r, expected);
+	ck_assert_int_eq(r.faults.status, EX_CONFIG);
+	forget(&r);
+}
+
+START_TEST(a_file_is_read_whole)
+{
+	struct reading r;
+
+	write_file(WEB, 0644);
+	r = read_argv("-c", file, NULL);
+	ck_assert_faults(r, "");
+	ck_assert_str_eq(r.s->name, "a");
+	ck_assert_str_eq(r.s->config_file, file);
+	ck_assert_str_eq(r.s->clusters[0]->name, "web");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(what_is_no_readable_file_is_refused)
+{
+	expect_file_fault("cannot open: No such file or directory");
+	ck_assert_int_eq(mkdir(file, 0700), 0);
+	expect_file_fault("not a regular file");
+	ck_assert_int_eq(rmdir(file), 0);
+	ck_assert_int_eq(mkfifo(file, 0600), 0);
+	expect_file_fault("not a regular file");
+	ck_assert_int_eq(unlink(file), 0);
+	ck_assert_int_eq(symlink("/dev/zero", file), 0);
+	expect_file_fault("not a regular file");
+}
+END_TEST
+
+START_TEST(a_file_that_others_may_write_is_refused_for_root)
+{
+	static const mode_t modes[] = {0664, 0646};
+
+	write_file(WEB, modes[_i]);
+	if (geteuid() == 0) {
+		expect_file_fault("writable by others than its owner, refused "
+				  "for root; try chmod go-w");
+	} else {
+		struct reading r = read_argv("-c", file, NULL);
+
+		ck_assert_faults(r, "");
+		forget(&r);
+	}
+}
+END_TEST
+
+START_TEST(a_huge_file_is_refused)
+{
+	write_file(WEB, 0600);
+	ck_assert_int_eq(truncate(file, 1048577), 0);
+	expect_file_fault("larger than 1 MiB");
+}
+END_TEST
+
+static TCase *files(void)
+{
+	TCase *tcase = tcase_create("files");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, a_file_is_read_whole);
+	tcase_add_test(tcase, what_is_no_readable_file_is_refused);
+	tcase_add_loop_test(
+		tcase, a_file_that_others_may_write_is_refused_for_root, 0, 2);
+	tcase_add_test(tcase, a_huge_file_is_refused);
+	return tcase;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("config_ini");
+	TCase *tcase = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(tcase, a_file_becomes_clusters);
+	tcase_add_test(tcase, an_instance_is_named_by_its_key_first);
+	tcase_add_loop_test(tcase, every_mistake_is_told_with_its_line, 0,
+		(int)COUNT_OF(mistakes));
+	tcase_add_loop_test(tcase, a_key_that_does_nothing_is_unknown, 0,
+		(int)COUNT_OF(unknown));
+	tcase_add_test(tcase, all_mistakes_are_told_at_once);
+	tcase_add_test(tcase, a_line_of_198_bytes_is_whole);
+	tcase_add_loop_test(
+		tcase, a_longer_line_is_a_mistake_and_no_second_line, 0, 6);
+	tcase_add_test(tcase, a_long_remark_is_harmless);
+	tcase_add_test(tcase, a_long_section_name_is_not_cut);
+	tcase_add_test(tcase, a_semicolon_that_cuts_nothing_is_kept);
+	tcase_add_test(tcase, a_colon_before_the_equals_sign_is_no_separator);
+	tcase_add_test(tcase, bom_and_crlf_are_accepted);
+	tcase_add_loop_test(
+		tcase, what_is_no_text_is_told, 0, (int)COUNT_OF(bytes));
+	tcase_add_test(tcase, more_than_60_listeners_are_too_many);
+	tcase_add_test(tcase, port_0_may_be_asked_for_more_than_once);
+	tcase_add_test(tcase, templates_that_fit_are_left_alone);
+	tcase_add_test(tcase, a_step_without_a_time_takes_the_stop_timeout);
+	tcase_add_test(tcase, a_user_alone_brings_its_group);
+	tcase_add_test(tcase, the_sample_is_accepted_as_it_is_and_uncommented);
+	suite_add_tcase(suite, tcase);
+	suite_add_tcase(suite, files());
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/value.h"
+
+#include "base/scope.h"
+#include "config/option.h"
+#include "config_lib.h"
+
+#include <limits.h>
+#include <signal.h>
+
+/* ---- each type: what is written, what is written back ---- */
+
+static const struct {
+	const char *key;
+	const char *text;
+	const char *again; /* NULL: the same */
+} good[] = {
+	{"workers", "1", NULL},
+	{"workers", "10000", NULL},
+	{"workers", "auto", NULL},
+	{"workers", "auto-1", NULL},
+	{"workers", "auto/2", NULL},
+	{"workers", "2x", NULL},
+	{"workers", "1x", "auto"},
+	{"command", "a 'b c' d\\ e", NULL},
+	{"listen", "8000", "tcp:*:8000"},
+	{"listen", "[::1]:80, name=x", "tcp:[::1]:80, name=x"},
+	{"pass", "port systemd", "systemd port"},
+	{"pass", "systemd,server-starter,einhorn,port,stdin",
+		"systemd server-starter einhorn port stdin"},
+	{"pass", "none", NULL},
+	{"listen-pid", "no", NULL},
+	{"listen-pid", "TRUE", "yes"},
+	{"listen-pid", "off", "no"},
+	{"directory", "/srv/a b", NULL},
+	{"user", "root", NULL},
+	{"user", "#0", NULL},
+	{"user", "#4294967294", NULL},
+	{"group", "#12", NULL},
+	{"umask", "022", "0022"},
+	{"umask", "0777", "0777"},
+	{"umask", "0", "0000"},
+	{"nice", "-20", NULL},
+	{"nice", "19", NULL},
+	{"nice", "-0", "0"},
+	{"env", "A=b c=d", NULL},
+	{"env", "A=", NULL},
+	{"env-file", "/etc/x", NULL},
+	{"capabilities", "CAP_SYS_NICE net_bind_service",
+		"net_bind_service sys_nice"},
+	{"capabilities", "none", NULL},
+	{"capabilities", "checkpoint_restore", NULL},
+	{"limit-nofile", "1024", NULL},
+	{"limit-nofile", "1024:4096", NULL},
+	{"limit-nofile", "0:infinity", NULL},
+	{"limit-nofile", "infinity", NULL},
+	{"limit-nofile", "unlimited:unlimited", "infinity"},
+	{"limit-as", "4G", "4294967296"},
+	{"limit-as", "64k:1M", "65536:1048576"},
+	{"cpu", "spread", NULL},
+	{"ready", "auto", NULL},
+	{"ready", "notify", NULL},
+	{"ready", "alive:200ms", NULL},
+	{"ready", "alive:0", "alive:0s"},
+	{"start-timeout", "1500ms", NULL},
+	{"start-timeout", "60s", "1m"},
+	{"stop-timeout", "0", "0s"},
+	{"stop-signal", "TERM", NULL},
+	{"stop-signal", "SIGQUIT:10s, 15:5s kill", "QUIT:10s TERM:5s KILL"},
+	{"stop-signal", "RTMIN+3:1m", NULL},
+	{"backoff-jitter", "0%", NULL},
+	{"backoff-jitter", "100%", NULL},
+	{"success-exit", "0 3 10-12", NULL},
+	{"success-exit", "12,11 10 0-0 3", "0 3 10-12"},
+	{"success-exit", "0-255", NULL},
+	{"give-up", "never", NULL},
+	{"give-up", "5/1m", NULL},
+	{"give-up", "1000/24h", NULL},
+	{"surge", "0", NULL},
+	{"restart", "on-failure", NULL},
+	{"log", "prefix", NULL},
+	{"balance", "share", NULL},
+	{"orphans", "stop", NULL},
+	{"signal-USR1", "next", NULL},
+	{"signal-USR1", "ignore", NULL},
+	{"signal-TERM", "TERM->QUIT", NULL},
+	{"signal-TERM", "SIGTERM->SIGINT", "TERM->INT"},
+	{"signal-HUP", "all HUP->USR2", NULL},
+	{"signal-RTMIN+1", "stop", NULL},
+};
+
+static void set_and_format(const char *key, struct cluster_settings *c,
+	const char *text, struct buffer *out)
+{
+	int signal;
+	const struct option_row *row = option_find("cluster", key, &signal);
+	struct error err;
+
+	ck_assert_ptr_nonnull(row);
+	field_clear(row, c);
+	ck_assert_msg(field_set(row, c, signal, text, &err) == 0, "%s = %s: %s",
+		key, text, err.text);
+	ck_assert_uint_eq(field_count(row, c), 1);
+	buffer_clear(out);
+	ck_assert_int_eq(field_format(row, c, 0, out), 0);
+	ck_assert_ptr_nonnull(buffer_text(out));
+}
+
+START_TEST(what_is_parsed_is_formatted_and_parses_again)
+{
+	struct settings *s = settings_new();
+	struct buffer once;
+	struct buffer twice;
+
+	ck_assert_ptr_nonnull(s);
+	ck_assert_uint_eq(
+		settings_add_cluster(s, "web", (struct origin){0}), 0);
+	buffer_init(&once, 0);
+	buffer_init(&twice, 0);
+	set_and_format(good[_i].key, s->clusters[0], good[_i].text, &once);
+	ck_assert_str_eq(once.data,
+		good[_i].again != NULL ? good[_i].again : good[_i].text);
+	set_and_format(good[_i].key, s->clusters[0], once.data, &twice);
+	ck_assert_str_eq(twice.data, once.data);
+	buffer_fini(&once);
+	buffer_fini(&twice);
+	settings_free(s);
+}
+END_TEST
+
+/* ---- and what is refused ---- */
+
+#define NUMBERS \
+	"wanted a number from 1 to 10000, 'auto', 'auto-1', 'auto/2' " \
+	"or '2x', found "
+#define TIMES(from, to) \
+	"wanted a time from " from " to " to \
+	" such as 200ms, 5s, 2m or 1h, found "
+#define READY \
+	"wanted 'auto', 'notify' or a time alive such as 'alive:1s', found "
+#define RULES(signal) \
+	"wanted 'next', 'all', 'first', 'restart', 'reload', 'stop', " \
+	"'ignore', or a translation such as '" signal "->QUIT', found "
+#define EXITS "wanted exit statuses from 0 to 255 such as '0 3 10-12', found "
+#define GIVE_UP \
+	"wanted 'never', or 1 to 1000 deaths in 1s to 24h such as " \
+	"'5/1m', found "
+#define CAPS "wanted capabilities such as 'net_bind_service', or 'none', found "
+#define PASSES \
+	"wanted some of 'systemd server-starter einhorn port stdin', " \
+	"or 'none', found "
+#define USER "wanted a user's name, or '#NUMBER', found "
+
+static const struct {
+	const char *key;
+	const char *text;
+	const char *error;
+} refused[] = {
+	{"workers", "0", NUMBERS "'0'"},
+	{"workers", "", NUMBERS "''"},
+	{"workers", "-1", NUMBERS "'-1'"},
+	{"workers", "+1", NUMBERS "'+1'"},
+	{"workers", " 1", NUMBERS "' 1'"},
+	{"workers", "1.5", NUMBERS "'1.5'"},
+	{"workers", "4q", NUMBERS "'4q'"},
+	{"workers", "1e9", NUMBERS "'1e9'"},
+	{"workers", "10001", NUMBERS "'10001'"},
+	{"workers", "18446744073709551617", NUMBERS "'18446744073709551617'"},
+	{"workers", "auto-0", NUMBERS "'auto-0'"},
+	{"workers", "auto/0", NUMBERS "'auto/0'"},
+	{"workers", "0x", NUMBERS "'0x'"},
+	{"workers", "x", NUMBERS "'x'"},
+	{"workers", "many", NUMBERS "'many'"},
+	{"workers", "2..8", NUMBERS "'2..8'; a range is not supported"},
+	{"command", "", "wanted a command, found ''"},
+	{"command", "''", "wanted a command, found ''''"},
+	{"command", "a 'b", "wanted a closing ', found ''b'"},
+	{"command", "a \"b", "wanted a closing \", found '\"b'"},
+	{"command", "a\\",
+		"wanted something behind the backslash, found 'a\\'"},
+	{"pass", "systemd upstart", PASSES "'systemd upstart'"},
+	{"pass", "", PASSES "''"},
+	{"listen-pid", "maybe", "wanted 'yes' or 'no', found 'maybe'"},
+	{"listen-pid", "", "wanted 'yes' or 'no', found ''"},
+	{"directory", "", "wanted a path, found ''"},
+	{"directory", "\"/a b\"",
+		"wanted a path, found '\"/a b\"'; write it without quotes"},
+	{"user", "nosuchuser", "wanted a user that exists, found 'nosuchuser'"},
+	{"user", "0", USER "'0'; for the number write '#0'"},
+	{"user", "0day", "wanted a user that exists, found '0day'"},
+	{"user", "#0day", USER "'#0day'"},
+	{"user", "#-1", USER "'#-1'"},
+	{"user", "#4294967295", USER "'#4294967295'"},
+	{"user", "", USER "''"},
+	{"group", "nosuchgroup",
+		"wanted a group that exists, found 'nosuchgroup'"},
+	{"group", "7",
+		"wanted a group's name, or '#NUMBER', found '7'; for "
+		"the number write '#7'"},
+	{"umask", "8", "wanted an octal number from 0 to 0777, found '8'"},
+	{"umask", "01000",
+		"wanted an octal number from 0 to 0777, found '01000'"},
+	{"nice", "20", "wanted a whole number from -20 to 19, found '20'"},
+	{"nice", "-21", "wanted a whole number from -20 to 19, found '-21'"},
+	{"nice", "--1", "wanted a whole number from -20 to 19, found '--1'"},
+	{"env", "A", "wanted 'VARIABLE=value', found 'A'"},
+	{"env", "=b", "wanted 'VARIABLE=value', found '=b'"},
+	{"env", "A B=c", "wanted 'VARIABLE=value', found 'A B=c'"},
+	{"env", "'A=b'", "wanted 'VARIABLE=value', found ''A=b''"},
+	{"capabilities", "net_bind_servic",
+		CAPS "'net_bind_servic'; did you mean 'net_bind_service'?"},
+	{"capabilities", "", CAPS "''"},
+	{"limit-nofile", "",
+		"wanted a limit such as '1024', '1024:4096' or "
+		"'infinity', found ''"},
+	{"limit-nofile", "64M",
+		"wanted a limit such as '1024', '1024:4096' or "
+		"'infinity', found '64M'"},
+	{"limit-nofile", "2:1",
+		"wanted a soft limit not above the hard one, found '2:1'"},
+	{"limit-as", "1:2:3",
+		"wanted a limit such as '1024', '1024:4096', "
+		"'64M' or 'infinity', found '1:2:3'"},
+	{"cpu", "one", "wanted 'none' or 'spread', found 'one'"},
+	{"ready", "alive", READY "'alive'"},
+	{"ready", "listen", READY "'listen'"},
+	{"ready", "tcp", READY "'tcp'"},
+	{"ready", "http:/x", READY "'http:/x'"},
+	{"ready", "alive:x", TIMES("0s", "1h") "'x'"},
+	{"start-timeout", "5", TIMES("1ms", "24h") "'5'"},
+	{"start-timeout", "0", TIMES("1ms", "24h") "'0'"},
+	{"start-timeout", "1.5s", TIMES("1ms", "24h") "'1.5s'"},
+	{"start-timeout", "-5s", TIMES("1ms", "24h") "'-5s'"},
+	{"start-timeout", "5 s", TIMES("1ms", "24h") "'5 s'"},
+	{"start-timeout", "5sec", TIMES("1ms", "24h") "'5sec'"},
+	{"start-timeout", "25h", TIMES("1ms", "24h") "'25h'"},
+	{"start-timeout", "9999999999999999999h",
+		TIMES("1ms", "24h") "'9999999999999999999h'"},
+	{"stop-signal", "",
+		"wanted a signal, or a list such as 'QUIT:10s "
+		"TERM:5s', found ''"},
+	{"stop-signal", "TREM", "wanted a signal, found 'TREM'"},
+	{"stop-signal", "TERM 0", "wanted a signal, found '0'"},
+	{"stop-signal", "32", "wanted a signal, found '32'"},
+	{"stop-signal", "TERM:", TIMES("0s", "24h") "''"},
+	{"stop-signal", "1 2 3 4 5 6 7 8 10",
+		"wanted at most 8 signals, found '1 2 3 4 5 6 7 8 10'"},
+	{"backoff-jitter", "20", "wanted a share from 0% to 100%, found '20'"},
+	{"backoff-jitter", "101%",
+		"wanted a share from 0% to 100%, found '101%'"},
+	{"backoff-jitter", "%", "wanted a share from 0% to 100%, found '%'"},
+	{"success-exit", "256", EXITS "'256'"},
+	{"success-exit", "3-1", EXITS "'3-1'"},
+	{"success-exit", "", EXITS "''"},
+	{"success-exit", "1-", EXITS "'1-'"},
+	{"give-up", "5", GIVE_UP "'5'"},
+	{"give-up", "0/1m", GIVE_UP "'0/1m'"},
+	{"give-up", "1001/1m", GIVE_UP "'1001/1m'"},
+	{"give-up", "5/1", GIVE_UP "'5/1'"},
+	{"surge", "10001",
+		"wanted a whole number from 0 to 10000, found '10001'"},
+	{"old-generations", "0",
+		"wanted a whole number from 1 to 100, found '0'"},
+	{"restart", "yes",
+		"wanted 'always', 'on-failure' or 'never', found 'yes'"},
+	{"log", "journal",
+		"wanted 'auto', 'inherit', 'prefix' or 'off', found "
+		"'journal'"},
+	{"balance", "rr", "wanted 'auto' or 'share', found 'rr'"},
+	{"orphans", "keep", "wanted 'stop', found 'keep'"},
+	{"signal-USR1", "nxet", RULES("USR1") "'nxet'"},
+	{"signal-USR1", "", RULES("USR1") "''"},
+	{"signal-USR1", "reopen-logs", RULES("USR1") "'reopen-logs'"},
+	{"signal-USR1", "TERM->QUIT", RULES("USR1") "'TERM->QUIT'"},
+	{"signal-USR1", "USR1->", RULES("USR1") "'USR1->'"},
+	{"signal-USR1", "stop USR1->HUP", RULES("USR1") "'stop USR1->HUP'"},
+	{"signal-KILL", "stop", "no rule can be made for SIGKILL"},
+	{"signal-CHLD", "next", "no rule can be made for SIGCHLD"},
+};
+
+START_TEST(what_is_wrong_is_refused_and_changes_nothing)
+{
+	struct settings *s = settings_new();
+	struct buffer before;
+	struct buffer after;
+	struct error err;
+	const struct option_row *row;
+	int signal;
+
+	buffer_init(&before, 0);
+	buffer_init(&after, 0);
+	ck_assert_uint_eq(
+		settings_add_cluster(s, "web", (struct origin){0}), 0);
+	ck_assert_int_eq(describe_settings(&before, s, false), 0);
+	row = option_find("cluster", refused[_i].key, &signal);
+	ck_assert_ptr_nonnull(row);
+	ck_assert_int_eq(
+		field_set(row, s->clusters[0], signal, refused[_i].text, &err),
+		-1);
+	ck_assert_str_eq(err.text, refused[_i].error);
+	ck_assert_int_eq(describe_settings(&after, s, false), 0);
+	ck_assert_str_eq(buffer_text(&before), buffer_text(&after));
+	buffer_fini(&before);
+	buffer_fini(&after);
+	settings_free(s);
+}
+END_TEST
+
+/* ---- what the values mean ---- */
+
+START_TEST(workers_are_counted_by_cpus)
+{
+	static const struct {
+		const char *text;
+		unsigned cpus;
+		unsigned workers;
+	} cases[] = {
+		{"4", 1, 4},
+		{"auto", 8, 8},
+		{"auto", 0, 1},
+		{"auto-1", 8, 7},
+		{"auto-1", 1, 1},
+		{"auto-100", 8, 1},
+		{"auto/2", 8, 4},
+		{"auto/2", 9, 4},
+		{"auto/2", 1, 1},
+		{"2x", 8, 16},
+		{"1000x", 1024, 10000},
+	};
+	struct cluster_settings c = {0};
+	struct error err;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		ck_assert_int_eq(
+			value_workers(&c.workers, cases[i].text, &err), 0);
+		ck_assert_uint_eq(
+			cluster_workers(&c, cases[i].cpus), cases[i].workers);
+	}
+}
+END_TEST
+
+START_TEST(a_command_is_split_as_a_shell_would)
+{
+	static const char *const expected[] = {
+		"a", "b c", "", "d'e", "$x", "\\n", "f\"g\\h", "i;j", "*"};
+	struct strings words = {0};
+	struct error err;
+
+	ck_assert_int_eq(value_split(&words,
+				 "  a 'b c' '' d\\'e \"$x\" \"\\n\" "
+				 "\"f\\\"g\\\\h\"\ti\\;j *  ",
+				 &err),
+		0);
+	ck_assert_uint_eq(words.count, COUNT_OF(expected));
+	for (size_t i = 0; i < words.count; i++)
+		ck_assert_str_eq(words.list[i], expected[i]);
+	ck_assert_ptr_null(words.list[words.count]);
+	strings_clear(&words);
+}
+END_TEST
+
+START_TEST(a_quoted_word_is_split_into_itself)
+{
+	static const char *const words[] = {"", "a", "a b", "it's", "\"", "\\",
+		"a ;b", ";", "$HOME `x`", "{fd:http}", "\xc3\xa4", "a\tb"};
+	struct strings got = {0};
+	struct buffer line;
+	struct error err;
+
+	for (size_t i = 0; i < COUNT_OF(words); i++) {
+		buffer_init(&line, 0);
+		ck_assert_int_eq(value_quote(&line, words[i]), 0);
+		ck_assert_int_eq(
+			value_split(&got, buffer_text(&line), &err), 0);
+		ck_assert_uint_eq(got.count, 1);
+		ck_assert_str_eq(got.list[0], words[i]);
+		ck_assert_ptr_null(strstr(line.data, " ;"));
+		strings_clear(&got);
+		buffer_fini(&line);
+	}
+}
+END_TEST
+
+START_TEST(success_exits_are_bits)
+{
+	struct cluster_settings c = {0};
+	struct error err;
+
+	ck_assert_int_eq(value_exits(c.success_exit, "0 63-64 255", &err), 0);
+	ck_assert(cluster_is_success(&c, 0));
+	ck_assert(cluster_is_success(&c, 63));
+	ck_assert(cluster_is_success(&c, 64));
+	ck_assert(cluster_is_success(&c, 255));
+	ck_assert(!cluster_is_success(&c, 1));
+	ck_assert(!cluster_is_success(&c, 65));
+	ck_assert(!cluster_is_success(&c, 256));
+}
+END_TEST
+
+START_TEST(a_users_number_brings_its_own_group)
+{
+	struct error err;
+	long uid;
+	long gid;
+
+	ck_assert_int_eq(value_user(&uid, &gid, "#0", &err), 0);
+	ck_assert_int_eq(uid, 0);
+	ck_assert_int_eq(gid, 0);
+	ck_assert_int_eq(value_user(&uid, &gid, "#3999999999", &err), 0);
+	ck_assert_int_eq(uid, 3999999999);
+	ck_assert_int_eq(gid, -1);
+}
+END_TEST
+
+/* ---- the table ---- */
+
+START_TEST(every_row_is_whole_and_its_texts_are_accepted)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+		const char *texts[] = {row->fallback, row->example};
+		struct settings *s = settings_new();
+		struct error err;
+
+		ck_assert_uint_eq(
+			settings_add_cluster(s, "web", (struct origin){0}), 0);
+		ck_assert_ptr_nonnull(row->help);
+		ck_assert_ptr_nonnull(row->manual);
+		ck_assert_msg(strlen(row->help) <= 55, "%s", row->name);
+		for (size_t j = 0; row->section != NULL && j < 2; j++) {
+			void *base = settings_base(s,
+				strcmp(row->section, "nclust") == 0 ? INSTANCE
+								    : 0);
+
+			if (texts[j] != NULL)
+				ck_assert_msg(field_set(row, base, SIGUSR1,
+						      texts[j], &err) == 0,
+					"%s: %s", row->name, err.text);
+		}
+		ck_assert_msg(row->section == NULL || row->fallback != NULL ||
+				(row->unset != NULL && row->example != NULL),
+			"%s", row->name);
+		ck_assert_msg(
+			row->section == NULL || row->change != CHANGE_NONE,
+			"%s", row->name);
+		for (size_t j = 0; j < i; j++)
+			ck_assert_str_ne(option_rows[j].name, row->name);
+		settings_free(s);
+	}
+}
+END_TEST
+
+START_TEST(the_defaults_are_those_of_the_manual)
+{
+	struct settings *s = settings_new();
+	struct cluster_settings *c;
+
+	ck_assert_uint_eq(
+		settings_add_cluster(s, "web", (struct origin){0}), 0);
+	c = s->clusters[0];
+	ck_assert_int_eq(c->workers.kind, WORKERS_AUTO);
+	ck_assert_uint_eq(c->pass,
+		PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN | PASS_PORT);
+	ck_assert(c->listen_pid);
+	ck_assert_int_eq(c->uid, -1);
+	ck_assert_int_eq(c->gid, -1);
+	ck_assert_int_eq(c->umask, -1);
+	ck_assert_int_eq(c->nice, INT_MIN);
+	ck_assert(!c->clear_env && !c->no_new_privs && !c->capabilities_given);
+	ck_assert_int_eq(c->ready, READY_AUTO);
+	ck_assert_int_eq(c->ready_alive, SECOND);
+	ck_assert_int_eq(c->start_timeout, 60 * SECOND);
+	ck_assert_uint_eq(c->stop_count, 1);
+	ck_assert_int_eq(c->stop[0].signal, SIGTERM);
+	ck_assert_int_eq(c->stop_timeout, 30 * SECOND);
+	ck_assert_int_eq(c->backoff_min, 100 * MSEC);
+	ck_assert_int_eq(c->backoff_max, 30 * SECOND);
+	ck_assert_uint_eq(c->backoff_jitter, 20);
+	ck_assert_int_eq(c->stable_after, SECOND);
+	ck_assert_int_eq(c->restart, RESTART_ALWAYS);
+	ck_assert(cluster_is_success(c, 0) && !cluster_is_success(c, 1));
+	ck_assert_uint_eq(c->give_up_count, 0);
+	ck_assert_uint_eq(c->surge, 1);
+	ck_assert_uint_eq(c->max_unavailable, 0);
+	ck_assert_uint_eq(c->old_generations, 2);
+	ck_assert_int_eq(c->log, LOG_AUTO);
+	ck_assert_int_eq(s->control_gid, -1);
+	settings_free(s);
+}
+END_TEST
+
+START_TEST(settings_of_a_cluster_outlive_their_instance)
+{
+	struct settings *s = settings_new();
+	struct cluster_settings *c;
+
+	ck_assert_uint_eq(
+		settings_add_cluster(s, "web", (struct origin){0}), 0);
+	c = cluster_settings_ref(s->clusters[0]);
+	settings_free(s);
+	ck_assert_str_eq(c->name, "web");
+	cluster_settings_unref(c);
+}
+END_TEST
+
+START_TEST(a_name_is_made_from_any_path)
+{
+	static const struct {
+		const char *path;
+		const char *name;
+	} cases[] = {
+		{"/etc/nclust/shop.ini", "shop"},
+		{"shop", "shop"},
+		{"my shop.ini", "my-shop"},
+		{".ini", "ini"},
+		{"/a/-x", "x"},
+		{"", "nclust"},
+		{"///", "nclust"},
+		{"\xc3\xa4.ini", "nclust"},
+		{"x\xc3\xa4", "x--"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		scoped_str name = name_from_path(cases[i].path, ".ini");
+
+		ck_assert_str_eq(name, cases[i].name);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("config_value");
+	TCase *tcase = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_loop_test(tcase, what_is_parsed_is_formatted_and_parses_again,
+		0, (int)COUNT_OF(good));
+	tcase_add_loop_test(tcase, what_is_wrong_is_refused_and_changes_nothing,
+		0, (int)COUNT_OF(refused));
+	tcase_add_test(tcase, workers_are_counted_by_cpus);
+	tcase_add_test(tcase, a_command_is_split_as_a_shell_would);
+	tcase_add_test(tcase, a_quoted_word_is_split_into_itself);
+	tcase_add_test(tcase, success_exits_are_bits);
+	tcase_add_test(tcase, a_users_number_brings_its_own_group);
+	tcase_add_test(tcase, every_row_is_whole_and_its_texts_are_accepted);
+	tcase_add_test(tcase, the_defaults_are_those_of_the_manual);
+	tcase_add_test(tcase, settings_of_a_cluster_outlive_their_instance);
+	tcase_add_test(tcase, a_name_is_made_from_any_path);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
