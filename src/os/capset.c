@@ -16,7 +16,7 @@ int capset_get(struct capset *set)
 {
 	struct __user_cap_header_struct header = {
 		.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2];
+	struct __user_cap_data_struct data[2] = {{0}, {0}};
 
 	if (syscall(SYS_capget, &header, data) == -1)
 		return -1;

@@ -45,10 +45,19 @@ static char *child_stack(void)
 	return stack;
 }
 
+static pid_t start_with(
+	struct spawn_child *child, char *stack, int flags, int *pidfd)
+{
+	return clone(spawn_child_run, stack + STACK_SIZE,
+		flags | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child,
+		pidfd);
+}
+
 /* All signals are blocked, so that no handler or default action of ours runs
  * in the child before it has reset them. */
 static pid_t start(struct spawn_child *child, char *stack, int *pidfd)
 {
+	bool shared = child->table.first_other != 0;
 	sigset_t all;
 	sigset_t before;
 	pid_t pid;
@@ -57,8 +66,11 @@ static pid_t start(struct spawn_child *child, char *stack, int *pidfd)
 	(void)sigfillset(&all);
 	if (sigprocmask(SIG_SETMASK, &all, &before) == -1)
 		return -1;
-	pid = clone(spawn_child_run, stack + STACK_SIZE,
-		CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child, pidfd);
+	pid = start_with(child, stack, shared ? CLONE_FILES : 0, pidfd);
+	if (pid == -1 && errno == EINVAL && shared) { /* an emulation */
+		spawn_table_unshared(&child->table);
+		pid = start_with(child, stack, 0, pidfd);
+	}
 	saved = errno;
 	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
 	errno = saved;
@@ -97,32 +109,33 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 {
 	struct spawn_child child = {.plan = plan, .parent = getpid()};
 	char *stack = child_stack();
-	scoped_fd handle = -1;
+	scoped_fd reader = -1;
+	scoped_fd writer = -1;
+	int handle = -1;
 	int ends[2];
 	ssize_t n;
-	pid_t born;
 
 	if (!stack || pipe2(ends, O_CLOEXEC) == -1)
 		return cannot_clone(failure);
-	child.report = ends[1];
-	born = start(&child, stack, &handle);
-	if (born == -1) {
-		handle = -1;
+	reader = ends[0];
+	writer = ends[1];
+	if (spawn_table_lend(&child.table, plan, writer) == -1)
+		return cannot_clone(failure);
+	*pid = start(&child, stack, &handle);
+	if (*pid == -1)
 		(void)cannot_clone(failure);
-		(void)close(ends[0]);
-		(void)close(ends[1]);
+	spawn_table_return(&child.table);
+	if (*pid == -1)
 		return -1;
-	}
-	(void)close(ends[1]);
-	n = read_report(ends[0], failure);
-	(void)close(ends[0]);
+	fd_close(&writer);
+	n = read_report(reader, failure);
 	/* The end of file says that exec closed the pipe; or that the child was
 	 * killed before, which its pidfd tells like any other death. */
 	if (n == (ssize_t)sizeof(*failure)) {
 		bury(handle);
+		fd_close(&handle);
 		return -1;
 	}
-	*pid = born;
-	*pidfd = fd_release(&handle);
+	*pidfd = handle;
 	return 0;
 }

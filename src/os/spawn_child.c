@@ -220,20 +220,11 @@ static void execute(
 		f->what[0] = '\0';
 }
 
-static int set_up(
-	struct spawn_child *child, int *exec_fd, struct spawn_failure *f)
+static int set_up(struct spawn_child *child, struct spawn_failure *f)
 {
 	const struct spawn_plan *plan = child->plan;
 	sigset_t none;
-	int bad = -1;
 
-	if (set_process(plan, f) == -1)
-		return -1;
-	if (spawn_descriptors(plan, &child->report, exec_fd, &bad) == -1) {
-		(void)fail(f, SPAWN_DESCRIPTORS, "");
-		(void)snprintf(f->what, sizeof(f->what), "%d", bad);
-		return -1;
-	}
 	if (set_limits(plan, true) == -1)
 		return fail(f, SPAWN_LIMIT, "");
 	if (set_place(plan, f) == -1)
@@ -251,18 +242,31 @@ static int set_up(
 	return 0;
 }
 
+static int set_descriptors(struct spawn_child *child, struct spawn_failure *f)
+{
+	int bad;
+
+	if (spawn_table_take(&child->table, child->plan, &bad) == 0)
+		return 0;
+	(void)fail(f, SPAWN_DESCRIPTORS, "");
+	if (bad != -1)
+		(void)snprintf(f->what, sizeof(f->what), "%d", bad);
+	return -1;
+}
+
 int spawn_child_run(void *argument)
 {
 	struct spawn_child *child = argument;
 	struct spawn_failure failure;
-	int exec_fd = child->plan->exec_fd;
 
 	(void)memset(&failure, 0, sizeof(failure));
-	if (set_up(child, &exec_fd, &failure) == 0)
-		execute(child->plan, exec_fd, &failure);
+	if (set_process(child->plan, &failure) == 0 &&
+		set_descriptors(child, &failure) == 0 &&
+		set_up(child, &failure) == 0)
+		execute(child->plan, child->table.exec_fd, &failure);
 	/* SIGPIPE is at its default now, but the reader lives: it is our
 	 * parent, and waits.  Returning, glibc's clone() calls _exit(2). */
-	if (write(child->report, &failure, sizeof(failure)) !=
+	if (write(child->table.report, &failure, sizeof(failure)) !=
 		(ssize_t)sizeof(failure))
 		return 125;
 	return 126;

@@ -3,6 +3,7 @@
 #define OS_SPAWN_CHILD_H
 
 #include "os/spawn.h"
+#include "os/spawn_table.h"
 
 /*
  * The child's half of spawn(): what runs between clone and exec, on the
@@ -12,19 +13,14 @@
  */
 struct spawn_child {
 	const struct spawn_plan *plan;
-	pid_t parent; /* to see whether it is gone already */
-	int report;   /* CLOEXEC; takes one struct spawn_failure */
+	struct spawn_table table; /* its `report` takes one spawn_failure */
+	pid_t parent;             /* to see whether it is gone already */
 };
 
 /* The function for clone(2); `argument` is a struct spawn_child. */
 int spawn_child_run(void *argument);
 
 /* The steps that have a file of their own.  0, or -1 and errno. */
-
-/* The descriptor dance; moves *report, and *exec_fd unless -1, out of the
- * way.  *bad is the number that failed. */
-int spawn_descriptors(
-	const struct spawn_plan *plan, int *report, int *exec_fd, int *bad);
 
 /* Groups and user, proved; with failure->step set where it fails. */
 int spawn_credentials(
