@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2016,SC2119,SC2120
+# shellcheck shell=bash disable=SC2016,SC2034,SC2119,SC2120
 #
 # What the end-to-end tests share.  `load ../lib` is all a file needs: every
 # test then has a directory, a runtime directory, an instance name and a log of
@@ -12,7 +12,6 @@
 ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 NCLUST=${NCLUST:-$ROOT/nclust}
 PATIENCE=${PATIENCE:-1}
-# shellcheck disable=SC2034 # for the tests
 FIXTURES=$ROOT/build/fixtures
 
 setup() {
@@ -162,7 +161,7 @@ nclust() {
 }
 
 # Start it in the background and return when its control socket answers, or it
-# has ended (then 1; see exit_status).
+# has ended (then 1; see wait_exit).
 start_nclust() {
 	launch_nclust "$@"
 	poll_until 10 answers_or_ended "$NCLUST_PID" || return 1
@@ -193,16 +192,15 @@ wait_ready() {
 	wait_until "${1:-10}" 'nclust status "$INSTANCE" >/dev/null 2>&1'
 }
 
-# exit_status [SECONDS]: wait for its end and print its exit status.
-exit_status() {
-	local status=0
-
+# wait_exit [SECONDS]: wait for its end; its exit status is in $status then.
+# Not in $(…): only the shell that started it can tell.
+wait_exit() {
+	status=0
 	poll_until "${1:-10}" is_gone "$NCLUST_PID" || {
-		echo "still running"
+		echo "still running after ${1:-10} s"
 		return 1
 	}
 	wait "$NCLUST_PID" || status=$?
-	echo "$status"
 }
 
 status_json() {

@@ -4,6 +4,7 @@
 # One life of a cluster, from start to stop.  The same test runs under the
 # sanitizers and under valgrind.
 
+bats_require_minimum_version 1.5.0
 load ../lib
 
 @test "a cluster starts, answers, loses a worker, rolls, scales and stops" {
@@ -29,6 +30,7 @@ load ../lib
 	[ "$(cluster .ready)" -eq 3 ]
 
 	nclust stop "$INSTANCE"
-	[ "$(exit_status 10)" -eq 0 ]
-	! http_get "$PORT"
+	wait_exit 10
+	[ "$status" -eq 0 ]
+	run ! http_get "$PORT"
 }
