@@ -372,17 +372,15 @@ static void try_words(struct words *w)
 }
 
 /* The clusters of a file, the command line's words in all of them. */
-static void read_file(struct settings *s, struct words *w, const char *known)
+static void read_file(struct settings *s, struct words *w)
 {
-	const char *path = known != NULL ? known : w->config;
-
 	if (w->separator) {
 		faults_add(w->faults, EX_USAGE,
 			"--config: wanted either a file or '-- COMMAND', found "
 			"both");
 		return;
 	}
-	s->config_file = absolute(path);
+	s->config_file = absolute(w->config);
 	s->origins->file = strdup(w->config);
 	if (s->config_file == NULL || s->origins->file == NULL) {
 		faults_add(w->faults, EX_OSERR, "%s: %s", w->config,
@@ -390,14 +388,14 @@ static void read_file(struct settings *s, struct words *w, const char *known)
 		return;
 	}
 	try_words(w);
-	inifile_read(s, path, w->faults);
+	inifile_read(s, w->config, w->faults);
 	apply(w, s, INSTANCE, NULL);
 	for (size_t i = 0; i < s->cluster_count; i++)
 		apply(w, s, i, NULL);
 }
 
 /* Settings from words; NULL if there is a fault. */
-static struct settings *build(struct words *w, const char *known)
+static struct settings *build(struct words *w)
 {
 	struct settings *s = settings_new();
 
@@ -407,7 +405,7 @@ static struct settings *build(struct words *w, const char *known)
 	}
 	s->daemon = w->daemon;
 	if (w->config != NULL)
-		read_file(s, w, known);
+		read_file(s, w);
 	else
 		read_command(s, w);
 	settings_check(s, w->faults);
@@ -450,15 +448,15 @@ int config_read(struct invocation *out, int argc, char **argv,
 	out->describe = w.describe;
 	/* a word that nobody knows makes all behind it doubtful */
 	if (w.kind == INVOKE_RUN && !w.stopped)
-		out->settings = build(&w, NULL);
+		out->settings = build(&w);
 	free(w.given);
 	if (w.kind != INVOKE_RUN)
 		return 0;
 	return out->settings != NULL ? 0 : -1;
 }
 
-int config_reread_file(struct settings **out, const char *file, int argc,
-	char **argv, struct faults *faults)
+int config_reread(
+	struct settings **out, int argc, char **argv, struct faults *faults)
 {
 	struct words w = {
 		.argc = argc,
@@ -470,15 +468,9 @@ int config_reread_file(struct settings **out, const char *file, int argc,
 	split(&w);
 	*out = NULL;
 	if (w.kind == INVOKE_RUN && !w.stopped)
-		*out = build(&w, file);
+		*out = build(&w);
 	free(w.given);
 	if (*out == NULL && faults->count == w.before)
 		faults_add(faults, EX_USAGE, "%s", nothing);
 	return *out != NULL ? 0 : -1;
-}
-
-int config_reread(
-	struct settings **out, int argc, char **argv, struct faults *faults)
-{
-	return config_reread_file(out, NULL, argc, argv, faults);
 }

@@ -52,15 +52,11 @@ int config_read(struct invocation *out, int argc, char **argv,
 
 /*
  * Read the same command line again: the file anew, the command line's own
- * keys on top.  For reload.  `argv` is the one nclust was started with.
+ * keys on top.  For reload.  `argv` is the one nclust was started with, and
+ * relative paths mean what they meant then: nclust never leaves its directory.
  */
 int config_reread(
 	struct settings **out, int argc, char **argv, struct faults *faults);
-/* The same for who has left the directory of the start: `file` (absolute,
- * settings->config_file) is read for the one that -c names; NULL: that one. */
-int config_reread_file(struct settings **out, const char *file, int argc,
-	char **argv, struct faults *faults);
-
 /* The rows of the option table, for people and programs. */
 int describe_help(struct buffer *out);         /* --help */
 int describe_mdoc_options(struct buffer *out); /* man/nclust.1 */

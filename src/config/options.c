@@ -331,7 +331,7 @@ const struct option_row option_rows[] = {
 		"For this and the following limits see\n"
 		".Xr setrlimit 2 :\n"
 		"one value for both, or\n"
-		".Ar soft Ns : Ns Ar hard ,\n"
+		".Ar soft Ns \\&: Ns Ar hard ,\n"
 		"or\n"
 		".Cm infinity ."),
 	LIMIT("core", CORE, true, "0", "limit of core files",
