@@ -220,7 +220,7 @@ install: all ## into DESTDIR and PREFIX (default /usr/local)
 	sed 's,@bindir@,$(bindir),g' etc/nclust@.service \
 		>$(DESTDIR)$(unitdir)/nclust@.service
 	chmod 644 $(DESTDIR)$(unitdir)/nclust@.service
-	install -m 644 etc/nclust.ini COPYING README.md $(DESTDIR)$(docdir)/
+	install -m 644 etc/nclust.ini COPYING README $(DESTDIR)$(docdir)/
 	install -m 644 etc/completion/nclust.bash $(DESTDIR)$(bashdir)/nclust
 	install -m 644 etc/completion/_nclust $(DESTDIR)$(zshdir)/_nclust
 
