@@ -474,18 +474,17 @@ void inifile_read(struct settings *s, const char *path, struct faults *faults)
 	}
 	if (!is_usable(path, &before, faults))
 		return;
-	data = malloc(FILE_MAX + 2);
+	/* one byte more, to see that it grew, and one for the last line's end */
+	data = malloc((size_t)before.st_size + 2);
 	if (data == NULL) {
 		faults_add(faults, EX_OSERR, "%s: out of memory", path);
 		return;
 	}
-	len = read_all(fd, data, FILE_MAX + 1);
+	len = read_all(fd, data, (size_t)before.st_size + 1);
 	if (len == -1 || fstat(fd, &after) == -1)
 		faults_add(faults, EX_CONFIG, "%s: cannot read: %s", path,
 			strerror(errno));
-	else if ((size_t)len > FILE_MAX)
-		faults_add(faults, EX_CONFIG, "%s: larger than 1 MiB", path);
-	else if (!is_same(&before, &after))
+	else if (len != before.st_size || !is_same(&before, &after))
 		faults_add(faults, EX_CONFIG,
 			"%s: changed while it was read; try again", path);
 	else
