@@ -85,7 +85,7 @@ BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
 
 # `make VERBOSE=1` shows the whole commands.
-ifeq ($(VERBOSE),)
+ifeq ($(VERBOSE)$(findstring s,$(firstword -$(MAKEFLAGS))),)
 say = @echo '  $(1)' $@;
 endif
 
