@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "supervisor/heal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -176,6 +177,7 @@ static void listener_drop(struct listener *l)
 		return;
 	if (l->made && l->address.kind == ADDRESS_UNIX)
 		socket_unlink(l->address.path, &l->file);
+	heal_forget(l);
 	fd_close(&l->fd);
 	listener_free(l);
 }
@@ -192,6 +194,7 @@ static struct listener *listener_open(struct supervisor *sup,
 		return NULL;
 	}
 	l->fd = -1;
+	l->heal = -1;
 	l->users = 1;
 	if (address->kind == ADDRESS_FD)
 		got = open_given(l, address->fd, err);
@@ -204,6 +207,7 @@ static struct listener *listener_open(struct supervisor *sup,
 		listener_drop(l);
 		return NULL;
 	}
+	heal_watch(sup, l);
 	return l;
 }
 

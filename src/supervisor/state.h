@@ -30,6 +30,7 @@ struct listener {
 	bool made; /* we bound it (else it came from outside) */
 	struct socket_file file;
 	struct socket_facts facts;
+	int heal;       /* the epoll set it is in (heal.h), or -1 */
 	unsigned users; /* services' sets that hold it */
 };
 
@@ -140,6 +141,7 @@ struct supervisor {
 	bool sweep_due;
 	nsec_t last_sweep;
 
+	ev_io heal; /* its fd: an epoll set, see heal.h */
 	ev_io signal_watcher;
 	bool hup_ignored;
 	bool had_terminal;
@@ -150,6 +152,10 @@ struct supervisor {
 	char manager_status[256];
 
 	struct clients *clients;
+	ev_io guard_watcher; /* its fd: inotify, or -1 */
+	int guard_watch;
+	ev_timer guard_timer;
+	bool guard_failed; /* and it was told */
 	struct history *history;
 	struct news *news_head; /* told in order */
 	struct news *news_tail;

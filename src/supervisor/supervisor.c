@@ -10,6 +10,8 @@
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
 #include "supervisor/daemon.h"
+#include "supervisor/heal.h"
+#include "supervisor/guard.h"
 #include "supervisor/lifecycle.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
@@ -288,10 +290,12 @@ static int start(struct supervisor *sup, struct error *err)
 		return -1;
 	sup->has_rundir = true;
 	logger_init(sup);
+	heal_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
 		reap_init(sup, err) == -1 || start_services(sup, err) == -1 ||
 		clients_init(sup, err) == -1)
 		return -1;
+	guard_init(sup);
 	if (settings->pidfile != NULL) {
 		if (rundir_write_pidfile(settings->pidfile, getpid(), err) ==
 			-1)
@@ -318,8 +322,10 @@ static void supervisor_free(struct supervisor *sup)
 	free(sup->inherited);
 	buffer_fini(&sup->scratch);
 	free(sup->scratch_list);
-	if (sup->loop != NULL)
+	if (sup->loop != NULL) {
+		heal_fini(sup);
 		ev_loop_destroy(sup->loop);
+	}
 	settings_free(sup->settings);
 	fd_close(&sup->null_fd);
 	fd_close(&sup->reserve_fd);
@@ -331,6 +337,7 @@ static void finish(struct supervisor *sup)
 {
 	sup->over = true;
 	if (sup->loop != NULL && sup->history != NULL) {
+		guard_fini(sup);
 		clients_fini(sup);
 		logger_fini(sup);
 		manager_fini(sup);

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/heal.h"
+
+#include "base/log.h"
+#include "os/socket.h"
+
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define LISTENERS_A_TURN 8
+
+static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct epoll_event events[LISTENERS_A_TURN];
+	int count = epoll_wait(watcher->fd, events, LISTENERS_A_TURN, 0);
+
+	(void)loop;
+	(void)revents;
+	for (int i = 0; i < count; i++) {
+		struct listener *l = events[i].data.ptr;
+
+		if (socket_backlog(l->fd, l->address.backlog) == 0) {
+			log_warn("listener '%s': a worker has shut it down for "
+				 "all; listening again",
+				l->address.name);
+			continue;
+		}
+		log_syserr("listener '%s': a worker has shut it down",
+			l->address.name);
+		heal_forget(l); /* else it would be reported for ever */
+	}
+}
+
+void heal_init(struct supervisor *sup)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	ev_init(&sup->heal, on_hang_up);
+	ev_io_set(&sup->heal, fd, EV_READ);
+	if (fd == -1)
+		log_syserr("cannot watch over the listeners");
+	else
+		ev_io_start(sup->loop, &sup->heal);
+}
+
+void heal_fini(struct supervisor *sup)
+{
+	if (!ev_is_active(&sup->heal))
+		return;
+	ev_io_stop(sup->loop, &sup->heal);
+	(void)close(sup->heal.fd);
+}
+
+void heal_watch(struct supervisor *sup, struct listener *l)
+{
+	struct epoll_event event = {.events = 0, .data.ptr = l};
+
+	l->heal = -1;
+	if (!ev_is_active(&sup->heal) || !l->facts.listening ||
+		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
+		return;
+	if (epoll_ctl(sup->heal.fd, EPOLL_CTL_ADD, l->fd, &event) == 0)
+		l->heal = sup->heal.fd;
+	else
+		log_syserr(
+			"listener '%s': cannot watch over it", l->address.name);
+}
+
+/* Workers hold the socket too, so closing ours would not take it out. */
+void heal_forget(struct listener *l)
+{
+	if (l->heal == -1)
+		return;
+	(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, l->fd, NULL);
+	l->heal = -1;
+}
