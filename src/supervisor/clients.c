@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef NCLUST_VERSION
@@ -403,16 +404,6 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- news ---- */
 
-static bool concerns(const struct client *c, const char *cluster)
-{
-	if (*c->request.target == '\0')
-		return true;
-	if (cluster == NULL)
-		return false;
-	return strncmp(c->request.target, cluster, strlen(cluster)) == 0 &&
-		strchr(".", c->request.target[strlen(cluster)]) != NULL;
-}
-
 static bool is_expecting(const struct client *c, const struct service *service)
 {
 	for (size_t i = 0; i < c->expected_count; i++)
@@ -430,7 +421,8 @@ void clients_on_news(struct supervisor *sup, const char *cluster,
 	if (sup->clients == NULL)
 		return;
 	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
-		if (c->state == CLIENT_FOLLOWING && concerns(c, cluster)) {
+		if (c->state == CLIENT_FOLLOWING &&
+			request_wants_event(c, json, strlen(json))) {
 			(void)control_put_event(&c->out, c->request.id, json);
 			client_write(c);
 		} else if (c->state == CLIENT_WAITING && service != NULL &&
@@ -467,19 +459,54 @@ void clients_forget_service(struct supervisor *sup, struct service *service)
 
 /* ---- life ---- */
 
+static int bind_control(
+	struct supervisor *sup, struct socket_file *file, struct error *err)
+{
+	long group = sup->settings->control_gid;
+	int fd = socket_open_at(sup->rundir.dir, "control", SOCK_STREAM,
+		group >= 0 ? 0660 : 0600, -1, group, err);
+	struct stat st;
+
+	if (fd == -1)
+		return error_wrap(err, "control socket");
+	*file = (struct socket_file){0};
+	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		*file = (struct socket_file){st.st_dev, st.st_ino};
+	return fd;
+}
+
+int clients_renew(struct supervisor *sup, struct error *err)
+{
+	struct clients *all = sup->clients;
+	int old = all->listen.fd;
+	struct stat st;
+	int fd;
+
+	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) ==
+			0 &&
+		st.st_dev == all->file.dev && st.st_ino == all->file.ino)
+		return 0;
+	fd = bind_control(sup, &all->file, err);
+	if (fd == -1)
+		return -1;
+	ev_io_stop(sup->loop, &all->listen);
+	ev_io_set(&all->listen, fd, EV_READ);
+	ev_io_start(sup->loop, &all->listen);
+	(void)close(old);
+	return 1;
+}
+
 int clients_init(struct supervisor *sup, struct error *err)
 {
 	struct clients *all = calloc(1, sizeof(*all));
-	long group = sup->settings->control_gid;
 	int fd;
 
 	if (all == NULL)
 		return error_set(err, ENOMEM, "control socket");
-	fd = socket_open_at(sup->rundir.dir, "control", SOCK_STREAM,
-		group >= 0 ? 0660 : 0600, -1, group, err);
+	fd = bind_control(sup, &all->file, err);
 	if (fd == -1) {
 		free(all);
-		return error_wrap(err, "control socket");
+		return -1;
 	}
 	all->sup = sup;
 	ev_init(&all->bounds, on_bounds);

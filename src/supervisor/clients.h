@@ -57,7 +57,7 @@ struct client {
 	uint32_t at_slot;
 	unsigned at_part;
 	struct json_writer writer;
-	uint32_t status_slot;           /* only this one, or SLOT_ALL */
+	uint32_t only_slot;             /* of a status, or of events */
 	bool status_only;               /* only … */
 	struct service *status_service; /* … this one */
 };
@@ -66,11 +66,14 @@ struct clients {
 	struct supervisor *sup;
 	ev_io listen;
 	ev_timer bounds;
+	struct socket_file file; /* the one of `listen` */
 	struct client *first;
 	unsigned count;
 };
 
 int clients_init(struct supervisor *sup, struct error *err);
+/* Bind it anew if its file is gone: 1; 0: it is there; -1 and `err`. */
+int clients_renew(struct supervisor *sup, struct error *err);
 /* Say the last word to who waits for the end, flush (bounded), close. */
 void clients_fini(struct supervisor *sup);
 

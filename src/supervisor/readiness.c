@@ -8,6 +8,7 @@
 #include "os/fdpass.h"
 #include "os/process.h"
 #include "protocol/notify.h"
+#include "supervisor/guard.h"
 #include "supervisor/news.h"
 #include "supervisor/service.h"
 
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* So many datagrams a turn: a worker that floods delays only itself. */
@@ -41,15 +43,24 @@ static void name_of(const struct child *child, char name[24])
 	(void)snprintf(name, 24, "%" PRIx64, child->serial);
 }
 
-int readiness_open(struct supervisor *sup, struct child *child,
+static int bind_notify(struct supervisor *sup, const struct child *child,
 	const struct cluster_settings *settings, struct error *err)
 {
 	char name[24];
-	int fd;
 
 	name_of(child, name);
-	fd = socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600,
+	return socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600,
 		settings->uid, settings->gid, err);
+}
+
+int readiness_open(struct supervisor *sup, struct child *child,
+	const struct cluster_settings *settings, struct error *err)
+{
+	int fd = bind_notify(sup, child, settings, err);
+
+	/* the directory was removed, and the guard has not mended it yet */
+	if (fd == -1 && err->sys == ENOENT && guard_mend(sup, err) == 0)
+		fd = bind_notify(sup, child, settings, err);
 	if (fd == -1)
 		return error_wrap(err, "notify socket");
 	ev_io_set(&child->notify_watcher, fd, EV_READ);
@@ -70,6 +81,33 @@ void readiness_close(struct supervisor *sup, struct child *child)
 	name_of(child, name);
 	/* it may be gone already: somebody cleaned up */
 	(void)unlinkat(sup->rundir.notify_dir, name, 0);
+}
+
+void readiness_renew(struct supervisor *sup, struct child *child)
+{
+	struct error err;
+	struct stat st;
+	char name[24];
+	int fd;
+
+	name_of(child, name);
+	if (child->notify_watcher.fd == -1 ||
+		fstatat(sup->rundir.notify_dir, name, &st,
+			AT_SYMLINK_NOFOLLOW) == 0)
+		return;
+	readiness_drain(child); /* it may end the child's part in the slot, not
+				   the child */
+	fd = bind_notify(
+		sup, child, cluster_settings(child->service->core), &err);
+	if (fd == -1) {
+		log_warn("%s.%" PRIu32 ": %s", child->service->name,
+			child->slot, err.text);
+		return;
+	}
+	ev_io_stop(sup->loop, &child->notify_watcher);
+	(void)close(child->notify_watcher.fd);
+	ev_io_set(&child->notify_watcher, fd, EV_READ);
+	ev_io_start(sup->loop, &child->notify_watcher);
 }
 
 /*

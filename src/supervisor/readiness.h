@@ -12,6 +12,8 @@
 void readiness_init(struct child *child);
 int readiness_open(struct supervisor *sup, struct child *child,
 	const struct cluster_settings *settings, struct error *err);
+/* Bind it anew if its file was removed. */
+void readiness_renew(struct supervisor *sup, struct child *child);
 /* Hear all that is queued; called also before the worker is reaped. */
 void readiness_drain(struct child *child);
 void readiness_close(struct supervisor *sup, struct child *child);

@@ -314,7 +314,8 @@ static void signal_workers(struct client *c, const struct target *t)
 {
 	struct supervisor *sup = c->sup;
 	unsigned reached = 0;
-	char json[64];
+	char name[16];
+	char json[128];
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (t->service == NULL || sup->services[i] == t->service)
@@ -323,7 +324,10 @@ static void signal_workers(struct client *c, const struct target *t)
 		client_error(c, CONTROL_FAILED, "no worker to signal");
 		return;
 	}
-	(void)snprintf(json, sizeof(json), "{\"reached\":%u}", reached);
+	(void)snprintf(json, sizeof(json),
+		"{\"reached\":%u,\"text\":\"%s sent to %u worker%s\"}", reached,
+		text_signal_name(name, c->request.signal), reached,
+		reached == 1 ? "" : "s");
 	answer(c, json);
 }
 
@@ -357,40 +361,67 @@ static void reload(struct client *c)
 	wait_or_finish(c);
 }
 
-static bool is_event_wanted(
-	const struct client *c, const char *line, size_t len)
+static bool contains(const char *json, size_t len, const char *part)
 {
-	char key[200];
+	return memmem(json, len, part, strlen(part)) != NULL;
+}
+
+/* Quotes inside of a value are escaped, so that only a field can match. */
+bool request_wants_event(const struct client *c, const char *json, size_t len)
+{
+	char field[200];
 
 	if (*c->request.target == '\0')
 		return true;
 	(void)snprintf(
-		key, sizeof(key), "\"cluster\":\"%s\"", c->request.target);
-	return memmem(line, len, key, strlen(key)) != NULL;
+		field, sizeof(field), "\"cluster\":\"%s\"", c->request.target);
+	if (!contains(json, len, field))
+		return false;
+	if (c->only_slot == SLOT_ALL)
+		return true;
+	(void)snprintf(
+		field, sizeof(field), "\"slot\":%" PRIu32 ",", c->only_slot);
+	return contains(json, len, field);
 }
 
-static void events(struct client *c)
+/* Hand out what is wanted but for the first `skip`; how many are wanted. */
+static long walk_history(struct client *c, long skip, bool hand_out)
 {
 	size_t len;
 	const char *lines = news_history(c->sup, &len);
-	long skip = 0;
-	long total = 0;
+	long wanted = 0;
 
-	for (size_t i = 0; i < len; i++)
-		total += lines[i] == '\n';
-	if (c->request.last >= 0 && total > c->request.last)
-		skip = total - c->request.last;
 	while (len > 0) {
 		size_t n = (size_t)((const char *)memchr(lines, '\n', len) -
 			lines);
-		char *line = strndup(lines, n);
 
-		if (line != NULL && skip-- <= 0 && is_event_wanted(c, line, n))
-			(void)control_put_event(&c->out, c->request.id, line);
-		free(line);
+		if (request_wants_event(c, lines, n) && wanted++ >= skip &&
+			hand_out) {
+			char *line = strndup(lines, n);
+
+			if (line != NULL)
+				(void)control_put_event(
+					&c->out, c->request.id, line);
+			free(line);
+		}
 		lines += n + 1;
 		len -= n + 1;
 	}
+	return wanted;
+}
+
+static void events(struct client *c, const struct target *t)
+{
+	long skip = 0;
+
+	/* from here on the target is a cluster, and perhaps a slot of it */
+	c->only_slot = t->slot;
+	if (t->service != NULL)
+		(void)text_copy(c->request.target, sizeof(c->request.target),
+			t->service->name);
+	if (c->request.last >= 0)
+		skip = walk_history(c, 0, false) - c->request.last;
+	(void)walk_history(c, skip, true);
 	if (!c->request.follow) {
 		answer(c, "{\"ok\":true}");
 		return;
@@ -451,7 +482,7 @@ static void run(struct client *c, const struct target *t)
 		signal_workers(c, t);
 		break;
 	case METHOD_EVENTS:
-		events(c);
+		events(c, t);
 		break;
 	case METHOD_CONFIG:
 		config(c);

@@ -94,6 +94,15 @@ static void on_report(struct service *service, const struct report *r)
 
 /* ---- what the core asks for ---- */
 
+static int stop_signal(const struct service *service, int signal)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+
+	if (service->stop_signal != 0 && signal == s->stop[0].signal)
+		return service->stop_signal;
+	return signal;
+}
+
 static void carry_out(struct service *service, const struct actions *actions)
 {
 	struct event answers[ACTIONS_MAX] untouched;
@@ -110,7 +119,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 		case ACTION_SIGNAL:
 			if (c == NULL)
 				break;
-			child_signal(c, a->signal);
+			child_signal(c, stop_signal(service, a->signal));
 			/* a stopped process would sleep through it */
 			child_signal(c, SIGCONT);
 			break;

@@ -60,6 +60,11 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 	case DEED_DEFAULT:
 		if (rule->translated == 0)
 			return false;
+		/* the stop goes its way, but begins with that signal */
+		if (signal == SIGTERM || signal == SIGINT) {
+			service->stop_signal = passed;
+			return false;
+		}
 		if (is_passed_on(signal))
 			(void)service_signal_next(service, passed, false);
 		else

@@ -93,7 +93,8 @@ struct service {
 	struct child *(*children)[2];  /* by slot */
 	unsigned char *early_deaths;   /* by slot, before any was ready */
 	uint32_t child_slots;
-	bool leaving; /* dropped by a reload: free when ended */
+	bool leaving;    /* dropped by a reload: free when ended */
+	int stop_signal; /* in place of the first one; or 0 */
 	bool ended;
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;

@@ -241,9 +241,9 @@ static bool put_some_workers(
 {
 	uint32_t end = cluster_slots(s->core);
 
-	if (c->status_slot != SLOT_ALL) {
-		if (c->status_slot < end)
-			put_slot(&c->writer, s, c->status_slot, now);
+	if (c->only_slot != SLOT_ALL) {
+		if (c->only_slot < end)
+			put_slot(&c->writer, s, c->only_slot, now);
 		return true;
 	}
 	while (c->at_slot < end) {
@@ -324,7 +324,7 @@ void status_begin(struct client *c, struct service *only, uint32_t slot)
 	c->state = CLIENT_STATUS;
 	c->status_service = only;
 	c->status_only = only != NULL;
-	c->status_slot = slot;
+	c->only_slot = slot;
 	c->at_service = 0;
 	c->at_slot = 0;
 	c->at_part = PART_HEAD;
