@@ -72,7 +72,8 @@ int socket_set_nonblock(int fd, bool on);
  */
 int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 	long gid, struct error *err);
-/* Connect to `name` in a directory (stream, blocking, CLOEXEC). */
+/* Connect to `name` in a directory (stream, blocking, CLOEXEC).  EAGAIN when
+ * it, or later a send(2), has not gone on for 10 s. */
 int socket_connect_at(int dirfd, const char *name, struct error *err);
 
 /* SO_PEERCRED; and whether gid is among the peer's groups (SO_PEERGROUPS). */

@@ -13,8 +13,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#define CONNECT_PATIENCE 10 /* seconds */
 
 /* A path, cut at its last slash; the directory is held open. */
 struct place {
@@ -303,11 +306,16 @@ int socket_connect_at(int dirfd, const char *name, struct error *err)
 {
 	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	scoped_fd file = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	/* it bounds connect(2) as well: the backlog of one that is stopped
+	 * fills up, and who came then would wait for ever */
+	const struct timeval patience = {.tv_sec = CONNECT_PATIENCE};
 	struct sockaddr_un address;
 	socklen_t size;
 	char path[40];
 
-	if (fd == -1 || file == -1)
+	if (fd == -1 || file == -1 ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
+			sizeof(patience)) == -1)
 		return error_set(err, errno, "cannot connect to '%s'", name);
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	if (socket_unix_address(path, &address, &size) == -1 ||
