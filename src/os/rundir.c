@@ -243,6 +243,59 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name,
 	return 0;
 }
 
+/* The lock that we hold, if its name still leads to it; else a new one. */
+static int renew_lock(struct rundir *r, struct rundir *fresh, struct error *err)
+{
+	long holder = 0;
+	struct stat st;
+	int got;
+
+	if (fstat(r->lock, &st) == 0 && is_still(fresh->dir, "lock", &st)) {
+		fresh->lock = fd_release(&r->lock);
+		return 0;
+	}
+	got = try_lock(fresh, &holder, err);
+	if (got == 0)
+		return error_set(err, EBUSY,
+			"the name was taken by another instance (pid %ld)",
+			holder);
+	return got == 1 ? 0 : -1;
+}
+
+int rundir_renew(struct rundir *r, struct error *err)
+{
+	struct rundir fresh = {.dir = -1, .notify_dir = -1, .lock = -1};
+	char notify[sizeof(r->path) + 8];
+	char *slash = strrchr(r->path, '/');
+	scoped_fd base = -1;
+
+	(void)text_copy(fresh.path, sizeof(fresh.path), r->path);
+	(void)snprintf(notify, sizeof(notify), "%s/notify", r->path);
+	*slash = '\0';
+	base = rundir_walk(r->path, true, err);
+	*slash = '/';
+	if (base == -1)
+		return -1;
+	if (enter_instance(&fresh, base, slash + 1, err) == 0)
+		fresh.notify_dir = rundir_enter(
+			fresh.dir, "notify", true, 0711, notify, err);
+	if (fresh.notify_dir == -1 || renew_lock(r, &fresh, err) == -1) {
+		let_go(&fresh);
+		return -1;
+	}
+	let_go(r);
+	*r = fresh;
+	return 0;
+}
+
+/* Did somebody take it away, and another instance its place? */
+static bool is_ours_still(const struct rundir *r)
+{
+	struct stat st;
+
+	return fstat(r->lock, &st) == 0 && is_still(r->dir, "lock", &st);
+}
+
 void rundir_close(struct rundir *r)
 {
 	char *slash = strrchr(r->path, '/');
@@ -252,6 +305,10 @@ void rundir_close(struct rundir *r)
 
 	if (r->dir == -1 || !slash)
 		return;
+	if (!is_ours_still(r)) {
+		let_go(r);
+		return;
+	}
 	empty_notify(r->notify_dir);
 	(void)unlinkat(r->dir, "notify", AT_REMOVEDIR);
 	(void)unlinkat(r->dir, "control", 0);

@@ -36,6 +36,12 @@ struct rundir {
  */
 int rundir_open(struct rundir *r, const char *wanted, const char *name,
 	long group, struct error *err);
+/*
+ * Somebody may have removed parts of it: make, check and lock anew what is
+ * missing; what is still there stays.  Somebody else who has taken the name
+ * meanwhile is an error; `r` is as it was then.
+ */
+int rundir_renew(struct rundir *r, struct error *err);
 /* Remove what we made (notify/, control, lock, NAME) and let go. */
 void rundir_close(struct rundir *r);
 

@@ -58,8 +58,7 @@ int readiness_open(struct supervisor *sup, struct child *child,
 {
 	int fd = bind_notify(sup, child, settings, err);
 
-	/* the directory was removed, and the guard has not mended it yet */
-	if (fd == -1 && err->sys == ENOENT && guard_mend(sup, err) == 0)
+	if (fd == -1 && err->sys == ENOENT && guard_make_place(sup, err) == 0)
 		fd = bind_notify(sup, child, settings, err);
 	if (fd == -1)
 		return error_wrap(err, "notify socket");
@@ -95,8 +94,7 @@ void readiness_renew(struct supervisor *sup, struct child *child)
 		fstatat(sup->rundir.notify_dir, name, &st,
 			AT_SYMLINK_NOFOLLOW) == 0)
 		return;
-	readiness_drain(child); /* it may end the child's part in the slot, not
-				   the child */
+	readiness_drain(child);
 	fd = bind_notify(
 		sup, child, cluster_settings(child->service->core), &err);
 	if (fd == -1) {

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/guard.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "supervisor/child.h"
+#include "supervisor/clients.h"
+#include "supervisor/news.h"
+#include "supervisor/readiness.h"
+
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+/* Who removes a tree is given the time to finish. */
+#define SETTLE 0.2
+/* Between attempts where it cannot be mended now. */
+#define RETRY 10.0
+
+/* The directory may be another one now; the same one twice is one watch. */
+static void watch(struct supervisor *sup)
+{
+	int fd = sup->guard_watcher.fd;
+	char path[40];
+	int watch;
+
+	if (fd == -1)
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", sup->rundir.dir);
+	watch = inotify_add_watch(fd, path,
+		IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_ONLYDIR);
+	if (watch == -1)
+		log_debug("the runtime directory is not watched");
+	else if (sup->guard_watch != -1 && sup->guard_watch != watch)
+		/* it fails where the kernel has dropped it already */
+		(void)inotify_rm_watch(fd, sup->guard_watch);
+	sup->guard_watch = watch;
+}
+
+static void mend_child(struct child *child, int unused)
+{
+	(void)unused;
+	readiness_renew(child->service->sup, child);
+}
+
+static int mend(struct supervisor *sup, struct error *err)
+{
+	int made;
+
+	if (rundir_renew(&sup->rundir, err) == -1)
+		return -1;
+	made = clients_renew(sup, err);
+	if (made == -1)
+		return -1;
+	children_each(sup, NULL, mend_child, 0);
+	watch(sup);
+	sup->guard_failed = false;
+	if (made == 1)
+		news_say(sup, LOG_WARN, "control-renewed",
+			"%s: the control socket had been removed from '%s' and "
+			"was made anew; the workers are not affected",
+			sup->settings->name, sup->rundir.path);
+	return 0;
+}
+
+static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct error err;
+
+	(void)revents;
+	if (mend(sup, &err) == 0)
+		return;
+	if (!sup->guard_failed)
+		log_error("the control socket has been removed and cannot be "
+			  "made anew: %s; the workers go on, and it is tried "
+			  "again",
+			err.text);
+	sup->guard_failed = true;
+	ev_timer_set(timer, RETRY, 0.);
+	ev_timer_start(loop, timer);
+}
+
+static void mend_soon(struct supervisor *sup)
+{
+	if (ev_is_active(&sup->guard_timer))
+		return;
+	ev_timer_set(&sup->guard_timer, SETTLE, 0.);
+	ev_timer_start(sup->loop, &sup->guard_timer);
+}
+
+int guard_make_place(struct supervisor *sup, struct error *err)
+{
+	if (rundir_renew(&sup->rundir, err) == -1)
+		return -1;
+	mend_soon(sup);
+	return 0;
+}
+
+static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	char events[4096] __attribute__((aligned(8))) untouched;
+
+	(void)loop;
+	(void)revents;
+	/* whatever it was: mend() looks for itself */
+	if (read(watcher->fd, events, sizeof(events)) > 0)
+		mend_soon(watcher->data);
+}
+
+void guard_init(struct supervisor *sup)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	ev_init(&sup->guard_timer, on_settled);
+	sup->guard_timer.data = sup;
+	ev_io_init(&sup->guard_watcher, on_removed, fd, EV_READ);
+	sup->guard_watcher.data = sup;
+	sup->guard_watch = -1;
+	if (fd == -1) {
+		/* a user may have so many only */
+		log_debug(
+			"no inotify: a removed control socket is not noticed");
+		return;
+	}
+	ev_io_start(sup->loop, &sup->guard_watcher);
+	watch(sup);
+}
+
+void guard_fini(struct supervisor *sup)
+{
+	int fd = sup->guard_watcher.fd;
+
+	ev_timer_stop(sup->loop, &sup->guard_timer);
+	if (!ev_is_active(&sup->guard_watcher))
+		return;
+	ev_io_stop(sup->loop, &sup->guard_watcher);
+	(void)close(fd);
+}
