@@ -601,6 +601,26 @@ START_TEST(the_last_lines_of_a_dead_worker_are_told)
 }
 END_TEST
 
+START_TEST(the_lines_are_out_before_the_last_words_are_told)
+{
+	struct pollfd at = {.events = POLLIN};
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	for (int i = 0; i < 20; i++) {
+		int o = add(1);
+
+		say(o, "line\nno newline");
+		(void)close(o);
+		end_worker();
+		ck_assert_uint_eq(receive().kind, LOGWIRE_LAST);
+		at.fd = out;
+		ck_assert_int_eq(poll(&at, 1, 0), 1);
+		expect(out, "web.2 | line\nweb.2 | no newline\n");
+	}
+}
+END_TEST
+
 START_TEST(a_worker_that_said_nothing_has_no_last_words)
 {
 	start();
@@ -673,6 +693,35 @@ START_TEST(what_was_left_behind_may_go_on_speaking)
 }
 END_TEST
 
+START_TEST(a_pipe_that_the_supervisor_holds_too_ends_once)
+{
+	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
+		.slot = 2,
+		.worker = 7,
+		.stream = 1,
+		.cluster = "web"};
+	int fds[2];
+	int e;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	send_packet(&packet, &fds[0]);
+	say(fds[1], "bye");
+	(void)close(fds[1]);
+	expect(out, "web.2 | bye\n");
+	e = add(2);
+	say(e, "still there\n");
+	expect(err, "web.2 | still there\n");
+	end_worker();
+	(void)close(e);
+	ck_assert_str_eq(receive().text, "bye / still there");
+	(void)close(channel);
+	ck_assert_int_eq(status_at_end(), 0);
+	(void)close(fds[0]);
+}
+END_TEST
+
 START_TEST(a_crowd_of_deaths_gets_all_its_answers)
 {
 	struct logwire_packet packet = {
@@ -691,23 +740,47 @@ END_TEST
 
 /* --- The process --- */
 
-START_TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
+/* For how long, in ms, it went on after the channel was closed. */
+static long time_to_end(void)
 {
 	struct timespec begun;
 	struct timespec ended;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &begun);
+	(void)close(channel);
+	ck_assert_int_eq(status_at_end(), 0);
+	(void)clock_gettime(CLOCK_MONOTONIC, &ended);
+	return (ended.tv_sec - begun.tv_sec) * 1000 +
+		(ended.tv_nsec - begun.tv_nsec) / 1000000;
+}
+
+START_TEST(it_ends_at_once_when_all_is_said)
+{
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	say(o, "line\n");
+	(void)close(o);
+	ck_assert_int_lt(time_to_end(), 1500);
+	expect(out, "web.2 | line\n");
+}
+END_TEST
+
+START_TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
+{
+	long ms;
 	int o;
 
 	start();
 	choose_sink(LOGWIRE_PREFIX, false);
 	o = add(1);
 	say(o, "no newline");
-	(void)clock_gettime(CLOCK_MONOTONIC, &begun);
-	(void)close(channel);
+	ms = time_to_end();
 	expect(out, "web.2 | no newline\n");
-	ck_assert_int_eq(status_at_end(), 0);
-	(void)clock_gettime(CLOCK_MONOTONIC, &ended);
-	ck_assert_int_ge(ended.tv_sec - begun.tv_sec, 1);
-	ck_assert_int_le(ended.tv_sec - begun.tv_sec, 4);
+	ck_assert_int_ge(ms, 1500);
+	ck_assert_int_le(ms, 4500);
 	(void)close(o);
 }
 END_TEST
@@ -853,6 +926,8 @@ int main(void)
 	tcase_add_test(tc, a_reader_that_is_gone_stops_nobody);
 	tcase_add_test(tc, one_that_floods_does_not_keep_others_waiting);
 	tcase_add_test(tc, the_last_lines_of_a_dead_worker_are_told);
+	tcase_add_test(tc, the_lines_are_out_before_the_last_words_are_told);
+	tcase_add_test(tc, a_pipe_that_the_supervisor_holds_too_ends_once);
 	tcase_add_test(tc, a_worker_that_said_nothing_has_no_last_words);
 	tcase_add_loop_test(tc, a_complaint_about_the_address_is_noticed, 0,
 		COUNT_OF(complaints));
@@ -862,6 +937,7 @@ int main(void)
 	tcase_add_test(tc, a_crowd_of_deaths_gets_all_its_answers);
 	tcase_add_test(tc, it_ends_with_its_channel_even_if_a_pipe_stays_open);
 	tcase_add_test(tc, it_ends_although_nobody_reads_its_output);
+	tcase_add_test(tc, it_ends_at_once_when_all_is_said);
 	tcase_add_test(tc, signals_of_a_terminal_do_not_end_it);
 	tcase_add_test(tc,
 		packets_that_are_none_are_refused_and_their_descriptors_closed);

@@ -378,10 +378,29 @@ START_TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	sink_open(&sink, loop, fds[1]);
 	for (int i = 0; i < 20000; i++)
-		put("a line of the pipe");
+		sink_put(&sink, "", 0, "a line of the pipe", 18);
+	sink_flush(&sink);
 	n = read(fds[0], got, sizeof(got));
 	ck_assert_int_gt(n, 60000);
 	ck_assert_int_eq(got[n - 1], '\n');
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+END_TEST
+
+START_TEST(one_file_under_two_descriptors_is_known)
+{
+	struct sink other;
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	sink_open(&sink, loop, fds[1]);
+	sink_open(&other, loop, fds[1]);
+	ck_assert(sink_is_same(&sink, &other));
+	sink_close(&other);
+	sink_open(&other, loop, STDOUT_FILENO);
+	ck_assert(!sink_is_same(&sink, &other));
+	sink_close(&other);
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 }
@@ -448,6 +467,7 @@ static TCase *tests_of_sinks(void)
 	tcase_add_test(tc, a_full_disk_is_counted_line_by_line);
 	tcase_add_test(tc, what_is_given_is_never_made_non_blocking);
 	tcase_add_test(tc, one_that_cannot_be_opened_anew_is_asked_first);
+	tcase_add_test(tc, one_file_under_two_descriptors_is_known);
 	tcase_add_test(tc, lines_stay_whole_in_a_pipe_that_others_write_to);
 	return tc;
 }
