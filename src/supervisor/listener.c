@@ -130,10 +130,25 @@ static int open_given(struct listener *l, int fd, struct error *err)
 static int open_inherited(
 	struct supervisor *sup, struct listener *l, struct error *err)
 {
-	for (size_t i = 0; i < sup->inherited_count; i++)
-		if (strcmp(sup->inherited[i]->address.name, l->address.path) ==
-			0)
-			return open_given(l, sup->inherited[i]->fd, err);
+	unsigned found = 0;
+	int fd = -1;
+
+	for (size_t i = 0; i < sup->inherited_count; i++) {
+		const struct listener *given = sup->inherited[i];
+
+		if (strcmp(given->address.name, l->address.path) != 0)
+			continue;
+		fd = given->fd;
+		found++;
+	}
+	if (found == 1)
+		return open_given(l, fd, err);
+	/* two ListenStream= of one systemd.socket(5) share a name */
+	if (found > 1)
+		return error_set(err, 0,
+			"%u descriptors of that name were passed to nclust; "
+			"say which by fd:N, or name them apart",
+			found);
 	return error_set(err, 0,
 		"no descriptor of that name was passed to nclust (%zu in "
 		"LISTEN_FDS); see FileDescriptorName= in systemd.socket(5)",
