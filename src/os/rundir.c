@@ -219,6 +219,7 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name,
 {
 	scoped_fd base = -1;
 	char notify[sizeof(r->path) + 8];
+	size_t used;
 
 	(void)group; /* 0711 lets everybody pass; the socket bears the group */
 	r->dir = r->notify_dir = r->lock = -1;
@@ -228,7 +229,8 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name,
 	base = open_base(wanted, true, r->path, sizeof(r->path) - 66, err);
 	if (base == -1)
 		return -1;
-	(void)strcat(strcat(r->path, "/"), name);
+	used = strlen(r->path);
+	(void)snprintf(r->path + used, sizeof(r->path) - used, "/%s", name);
 	if (take(r, base, name, err) == -1) {
 		let_go(r);
 		return -1;

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern char **environ;
+
+char os_dir[64];
+char os_self[4096];
+
+static const char *const tell_argv[] = {"tell", "--tell", NULL};
+static const char *tell_candidates[] = {os_self, NULL};
+
+void os_dir_make(void)
+{
+	(void)text_copy(os_dir, sizeof(os_dir), "/tmp/nclust-os-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(os_dir));
+	ck_assert_int_eq(chmod(os_dir, 0755), 0);
+}
+
+static int remove_one(
+	const char *path, const struct stat *st, int flag, struct FTW *walk)
+{
+	(void)st;
+	(void)flag;
+	(void)walk;
+	return remove(path);
+}
+
+void os_dir_remove(void)
+{
+	(void)nftw(os_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+const char *os_path(const char *name)
+{
+	static char rooms[4][512];
+	static unsigned turn;
+	char *room = rooms[turn++ % 4];
+
+	(void)snprintf(room, sizeof(rooms[0]), "%s/%s", os_dir, name);
+	return room;
+}
+
+void os_write(const char *path, const char *text, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	ck_assert_int_eq(fchmod(fd, mode), 0);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+bool os_is_root(const char *why)
+{
+	if (geteuid() == 0)
+		return true;
+	(void)fprintf(stderr, "left out, needs root: %s\n", why);
+	return false;
+}
+
+static void tell_descriptors(void)
+{
+	(void)printf("fds:");
+	for (int fd = 0; fd < 4096; fd++)
+		if (fcntl(fd, F_GETFD) != -1)
+			(void)printf(" %d", fd);
+	(void)printf("\n");
+	for (int fd = 0; fd < 16; fd++) {
+		char link[32];
+		char target[256];
+		ssize_t n;
+
+		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, target, sizeof(target) - 1);
+		if (n > 0)
+			(void)printf("fd%d: %.*s\n", fd, (int)n, target);
+	}
+}
+
+static void tell_file(const char *path, const char *key)
+{
+	char line[4096];
+	FILE *file = fopen(path, "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		(void)printf("%s%s", key, line);
+	if (file)
+		(void)fclose(file);
+}
+
+static int tell(void)
+{
+	char cwd[PATH_MAX] = "";
+	struct rlimit limit;
+	int death = 0;
+	mode_t mask = umask(0);
+
+	tell_descriptors();
+	tell_file("/proc/self/status", "");
+	tell_file("/proc/self/oom_score_adj", "oom: ");
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	(void)prctl(PR_GET_PDEATHSIG, &death);
+	(void)printf("sid: %d\npgid: %d\npid: %d\nppid: %d\n", (int)getsid(0),
+		(int)getpgid(0), (int)getpid(), (int)getppid());
+	(void)printf("umask: %04o\nnice: %d\nnofile: %lu\n", (unsigned)mask,
+		getpriority(PRIO_PROCESS, 0), (unsigned long)limit.rlim_cur);
+	(void)printf("cwd: %s\ndeath: %d\n", getcwd(cwd, sizeof(cwd)), death);
+	for (char **entry = environ; *entry; entry++)
+		(void)printf("env-%s\n", *entry);
+	return 0;
+}
+
+bool os_main(int argc, char **argv)
+{
+	if (!realpath(argv[0], os_self))
+		os_self[0] = '\0';
+	if (argc < 2 || strcmp(argv[1], "--tell") != 0)
+		return false;
+	(void)tell();
+	return true;
+}
+
+int os_null(void)
+{
+	return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+struct spawn_plan os_plan(void)
+{
+	struct spawn_plan plan = {
+		.candidates = tell_candidates,
+		.exec_fd = -1,
+		.argv = (char *const *)(uintptr_t)tell_argv,
+		.envp = environ,
+		.null_fd = os_null(),
+		.nice = INT_MIN,
+		.umask = -1,
+		.uid = -1,
+		.gid = -1,
+		.fd_count = 2,
+		.fds = {{1, 1}, {2, 2}},
+	};
+
+	return plan;
+}
+
+struct pidfd_end os_wait(int pidfd)
+{
+	struct pollfd poll_one = {.fd = pidfd, .events = POLLIN};
+	struct pidfd_end end = {.code = -1};
+
+	ck_assert_int_eq(poll(&poll_one, 1, 20000), 1);
+	if (pidfd_reap(pidfd, &end) != 1)
+		end.code = -1; /* who ignores SIGCHLD has nothing to reap */
+	ck_assert_int_eq(close(pidfd), 0);
+	return end;
+}
+
+int os_run(struct spawn_plan *plan, char *out, size_t size)
+{
+	struct spawn_failure failure;
+	struct pidfd_end end;
+	int ends[2];
+	int pidfd;
+	pid_t pid;
+	size_t used = 0;
+	ssize_t n;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	for (size_t i = 0; i < plan->fd_count; i++)
+		if (plan->fds[i].to == 1)
+			plan->fds[i].from = ends[1];
+	if (spawn(plan, &pid, &pidfd, &failure) == -1)
+		ck_abort_msg("step %d, errno %d, '%s'", failure.step,
+			failure.error, failure.what);
+	ck_assert_int_eq(close(ends[1]), 0);
+	while (used + 1 < size &&
+		(n = read(ends[0], out + used, size - used - 1)) > 0)
+		used += (size_t)n;
+	out[used] = '\0';
+	ck_assert_int_eq(close(ends[0]), 0);
+	end = os_wait(pidfd);
+	return end.signalled ? 128 + end.code : end.code;
+}
+
+const char *os_field(const char *out, const char *key)
+{
+	static char rooms[4][512];
+	static unsigned turn;
+	char *room = rooms[turn++ % 4];
+	size_t len = strlen(key);
+
+	room[0] = '\0';
+	for (const char *at = out; at; at = strchr(at, '\n')) {
+		at += *at == '\n';
+		if (strncmp(at, key, len) != 0 || at[len] != ':')
+			continue;
+		at += len + 1;
+		at += strspn(at, " \t");
+		(void)text_copy(room, sizeof(rooms[0]), at);
+		room[strcspn(room, "\n")] = '\0';
+		break;
+	}
+	return room;
+}
+
+unsigned os_open_count(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 4096; fd++)
+		count += fcntl(fd, F_GETFD) != -1;
+	return count;
+}
+
+int os_suite(const char *name, TCase *tc)
+{
+	Suite *suite = suite_create(name);
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_set_timeout(tc, 60);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_OS_LIB_H
+#define TESTS_OS_LIB_H
+
+/* What the tests of os/ share.  They run against the real kernel. */
+
+#include "base/error.h"
+#include "base/scope.h"
+#include "os/pidfd.h"
+#include "os/spawn.h"
+
+#include <check.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* A directory of the test's own, and its removal with all that is in it. */
+extern char os_dir[64];
+void os_dir_make(void);
+void os_dir_remove(void);
+/* "DIR/NAME", in one of four buffers in turn. */
+const char *os_path(const char *name);
+void os_write(const char *path, const char *text, mode_t mode);
+
+/* Is this root?  If not, say that the test is left out. */
+bool os_is_root(const char *why);
+
+/*
+ * The test program run as "PROGRAM --tell" says what it finds itself to be,
+ * one "key: value" a line; main() calls os_main() first for that.
+ */
+bool os_main(int argc, char **argv);
+extern char os_self[4096]; /* the test program's path */
+
+/* A plan that runs it with descriptors 0-2 only. */
+struct spawn_plan os_plan(void);
+/* Run a plan to its end, its stdout caught.  The exit status, 128 + signal. */
+int os_run(struct spawn_plan *plan, char *out, size_t size);
+/* The value of a line, in one of four buffers in turn; "" without one. */
+const char *os_field(const char *out, const char *key);
+
+struct pidfd_end os_wait(int pidfd); /* for its end, and close it */
+int os_null(void);                   /* /dev/null, CLOEXEC */
+unsigned os_open_count(void);        /* descriptors that are open */
+
+/* Run the suite; the program's exit status. */
+int os_suite(const char *name, TCase *tc);
+
+#endif

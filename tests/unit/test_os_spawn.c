@@ -1,0 +1,686 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char out[65536];
+
+/* A plan for a command, with the candidates that PATH would give. */
+static struct spawn_plan plan_for(const char *const *candidates)
+{
+	struct spawn_plan plan = os_plan();
+
+	plan.candidates = candidates;
+	return plan;
+}
+
+static struct spawn_failure must_fail(const struct spawn_plan *plan)
+{
+	struct spawn_failure failure;
+	unsigned before;
+	int pidfd = -1;
+	pid_t pid;
+
+	/* the first spawn takes a few descriptors for good */
+	(void)spawn(plan, &pid, &pidfd, &failure);
+	before = os_open_count();
+	ck_assert_int_eq(spawn(plan, &pid, &pidfd, &failure), -1);
+	ck_assert_uint_eq(os_open_count(), before);
+	errno = 0;
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert_int_eq(errno, ECHILD); /* nothing is left of it */
+	return failure;
+}
+
+static const char *explain(const struct spawn_failure *f, const char *name)
+{
+	static struct error err;
+
+	spawn_explain(f, name, &err);
+	return err.text;
+}
+
+static struct spawn_failure fail_with(const char *path)
+{
+	const char *candidates[] = {path, NULL};
+	struct spawn_plan plan = plan_for(candidates);
+
+	return must_fail(&plan);
+}
+
+START_TEST(what_is_not_there_is_not_found)
+{
+	struct spawn_failure f = fail_with("/nonexistent/program");
+
+	ck_assert_int_eq(f.step, SPAWN_EXEC);
+	ck_assert_int_eq(f.error, ENOENT);
+	ck_assert_int_eq(spawn_exit_status(&f), 127);
+	ck_assert_str_eq(explain(&f, "program"),
+		"cannot execute '/nonexistent/program': No such file or "
+		"directory");
+}
+END_TEST
+
+START_TEST(what_no_candidate_is_is_told_by_its_name)
+{
+	const char *candidates[] = {"/bin/no-such", "/usr/bin/no-such", NULL};
+	const char *none[] = {NULL};
+	struct spawn_plan plan = plan_for(candidates);
+	struct spawn_failure f = must_fail(&plan);
+
+	ck_assert_str_eq(explain(&f, "no-such"),
+		"cannot execute 'no-such': No such file or directory");
+	plan.candidates = none;
+	f = must_fail(&plan);
+	ck_assert_int_eq(spawn_exit_status(&f), 127);
+}
+END_TEST
+
+START_TEST(a_file_without_the_right_to_execute_is_126)
+{
+	struct spawn_failure f;
+
+	os_write(os_path("plain"), "#!/bin/sh\n", 0644);
+	f = fail_with(os_path("plain"));
+	ck_assert_int_eq(f.step, SPAWN_EXEC);
+	ck_assert_int_eq(f.error, EACCES);
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+}
+END_TEST
+
+START_TEST(a_directory_is_named_as_one)
+{
+	struct spawn_failure f = fail_with("/etc");
+
+	ck_assert_str_eq(
+		explain(&f, "etc"), "cannot execute '/etc': Is a directory");
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+}
+END_TEST
+
+START_TEST(garbage_is_not_given_to_a_shell)
+{
+	struct spawn_failure f;
+
+	os_write(os_path("script"), "touch /tmp/never\n", 0755);
+	f = fail_with(os_path("script"));
+	ck_assert_int_eq(f.step, SPAWN_EXEC);
+	ck_assert_int_eq(f.error, ENOEXEC);
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), "#!/bin/sh"));
+}
+END_TEST
+
+START_TEST(a_missing_interpreter_is_named)
+{
+	struct spawn_failure f;
+	const char *script = os_path("script");
+
+	os_write(script, "#! /nonexistent/python -u\n", 0755);
+	f = fail_with(script);
+	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
+	ck_assert_int_eq(f.error, ENOENT);
+	ck_assert_str_eq(f.what, "/nonexistent/python");
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+	ck_assert_str_eq(
+		explain(&f, script) + 0, explain(&f, script)); /* constant */
+	ck_assert_ptr_nonnull(
+		strstr(explain(&f, script), "interpreter '/nonexistent/"));
+}
+END_TEST
+
+START_TEST(an_interpreter_that_cannot_run_is_named)
+{
+	struct spawn_failure f;
+	char text[600];
+
+	os_write(os_path("interpreter"), "x", 0644);
+	(void)snprintf(text, sizeof(text), "#!%s\n", os_path("interpreter"));
+	os_write(os_path("script"), text, 0755);
+	f = fail_with(os_path("script"));
+	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
+	ck_assert_int_eq(f.error, EACCES);
+}
+END_TEST
+
+START_TEST(the_search_passes_over_what_cannot_run)
+{
+	const char *candidates[5] = {"/nonexistent", NULL};
+	struct spawn_plan plan = os_plan();
+	char plain[512];
+
+	(void)text_copy(plain, sizeof(plain), os_path("plain"));
+	os_write(plain, "#!/bin/sh\n", 0644);
+	candidates[1] = plain;
+	candidates[2] = "/etc";
+	candidates[3] = os_self;
+	candidates[4] = NULL;
+	plan.candidates = candidates;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	candidates[3] = "/nonexistent"; /* what was told before is worth more */
+	candidates[2] = NULL;
+	ck_assert_int_eq(must_fail(&plan).error, EACCES);
+}
+END_TEST
+
+START_TEST(too_large_an_environment_is_explained)
+{
+	struct spawn_plan plan = os_plan();
+	char *big = malloc(3 << 20);
+	char *envp[] = {big, NULL};
+	struct spawn_failure f;
+
+	ck_assert_ptr_nonnull(big);
+	(void)memset(big, 'x', 3 << 20);
+	big[1] = '=';
+	big[(3 << 20) - 1] = '\0';
+	plan.envp = envp;
+	f = must_fail(&plan);
+	ck_assert_int_eq(f.error, E2BIG);
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), "environment"));
+	free(big);
+}
+END_TEST
+
+START_TEST(loops_and_files_in_use_are_126)
+{
+	struct spawn_failure f;
+	int fd;
+
+	ck_assert_int_eq(symlink("loop", os_path("loop")), 0);
+	f = fail_with(os_path("loop"));
+	ck_assert_int_eq(f.error, ELOOP);
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+
+	os_write(os_path("busy"), "#!/bin/sh\n", 0755);
+	fd = open(os_path("busy"), O_WRONLY | O_CLOEXEC);
+	f = fail_with(os_path("busy"));
+	ck_assert_int_eq(f.error, ETXTBSY);
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+	ck_assert_int_eq(close(fd), 0);
+
+	f = fail_with("/etc/passwd/x");
+	ck_assert_int_eq(f.error, ENOTDIR);
+	ck_assert_int_eq(spawn_exit_status(&f), 127);
+}
+END_TEST
+
+START_TEST(a_missing_directory_is_told_with_its_step)
+{
+	struct spawn_plan plan = os_plan();
+	struct spawn_failure f;
+
+	plan.directory = "/nonexistent/place";
+	f = must_fail(&plan);
+	ck_assert_int_eq(f.step, SPAWN_DIRECTORY);
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+	ck_assert_str_eq(explain(&f, "web"),
+		"cannot enter directory '/nonexistent/place' for 'web': No "
+		"such file or directory");
+}
+END_TEST
+
+START_TEST(an_unknown_root_is_told_with_its_step)
+{
+	struct spawn_plan plan = os_plan();
+	struct spawn_failure f;
+
+	plan.chroot = "/nonexistent/root";
+	f = must_fail(&plan);
+	ck_assert_int_eq(f.step, SPAWN_CHROOT);
+	ck_assert_str_eq(f.what, "/nonexistent/root");
+}
+END_TEST
+
+START_TEST(a_descriptor_that_is_not_open_is_named)
+{
+	struct spawn_plan plan = os_plan();
+	struct spawn_failure f;
+
+	plan.fds[plan.fd_count++] = (struct spawn_fd){777, 3};
+	f = must_fail(&plan);
+	ck_assert_int_eq(f.step, SPAWN_DESCRIPTORS);
+	ck_assert_int_eq(f.error, EBADF);
+	ck_assert_str_eq(f.what, "777");
+}
+END_TEST
+
+START_TEST(no_processes_left_is_transient)
+{
+	struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+	struct spawn_plan plan = os_plan();
+	struct spawn_failure f = {.step = SPAWN_CLONE, .error = EAGAIN};
+
+	ck_assert_int_eq(spawn_exit_status(&f), 0);
+	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), "pids.max"));
+	if (geteuid() == 0)
+		return; /* root has no such limit */
+	ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &none), 0);
+	f = must_fail(&plan);
+	ck_assert_int_eq(f.step, SPAWN_CLONE);
+	ck_assert_int_eq(f.error, EAGAIN);
+}
+END_TEST
+
+START_TEST(no_descriptors_left_is_transient)
+{
+	struct spawn_plan plan = os_plan();
+	struct rlimit few;
+	struct spawn_failure f;
+	pid_t pid;
+	int pidfd;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &few), 0);
+	few.rlim_cur = (rlim_t)plan.null_fd + 1;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &f), -1);
+	ck_assert_int_eq(f.step, SPAWN_CLONE);
+	ck_assert_int_eq(f.error, EMFILE);
+	ck_assert_int_eq(spawn_exit_status(&f), 0);
+}
+END_TEST
+
+START_TEST(the_child_has_exactly_the_standard_descriptors)
+{
+	struct spawn_plan plan = os_plan();
+
+	ck_assert_int_ne(open("/etc/passwd", O_RDONLY), -1); /* a leak */
+	ck_assert_int_ne(fcntl(0, F_DUPFD, 100), -1);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
+	ck_assert_str_eq(os_field(out, "fd0"), "/dev/null");
+}
+END_TEST
+
+START_TEST(the_standard_descriptors_are_filled)
+{
+	struct spawn_plan plan = os_plan();
+
+	plan.fd_count = 1; /* stdout only */
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
+	ck_assert_str_eq(os_field(out, "fd2"), "/dev/null");
+}
+END_TEST
+
+static int file_at(const char *name, int number)
+{
+	int fd;
+
+	os_write(os_path(name), name, 0644);
+	fd = open(os_path(name), O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ne(fd, -1);
+	if (fd == number)
+		return fd;
+	ck_assert_int_eq(dup3(fd, number, O_CLOEXEC), number);
+	ck_assert_int_eq(close(fd), 0);
+	return number;
+}
+
+/* Does the child's descriptor lead to the file? */
+static bool leads_to(int fd, const char *name)
+{
+	char key[16];
+
+	(void)snprintf(key, sizeof(key), "fd%d", fd);
+	return strcmp(os_field(out, key), os_path(name)) == 0;
+}
+
+START_TEST(overlapping_maps_do_not_overwrite_each_other)
+{
+	struct spawn_plan plan = os_plan();
+
+	(void)fcntl(plan.null_fd, F_DUPFD_CLOEXEC, 20);
+	plan.null_fd = fcntl(plan.null_fd, F_DUPFD_CLOEXEC, 20);
+	(void)file_at("a", 13);
+	(void)file_at("b", 14);
+	(void)file_at("c", 15);
+	plan.fds[2] = (struct spawn_fd){14, 13}; /* a swap */
+	plan.fds[3] = (struct spawn_fd){13, 14};
+	plan.fds[4] = (struct spawn_fd){15, 15}; /* in place */
+	plan.fds[5] = (struct spawn_fd){13, 12}; /* twice */
+	plan.fd_count = 6;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 12 13 14 15");
+	ck_assert(leads_to(13, "b"));
+	ck_assert(leads_to(14, "a"));
+	ck_assert(leads_to(15, "c"));
+	ck_assert(leads_to(12, "a"));
+}
+END_TEST
+
+START_TEST(the_pipe_and_null_may_stand_where_targets_are)
+{
+	struct spawn_plan plan = os_plan();
+	int file = file_at("a", 40);
+
+	/* every number that the pipe, the program or null could have */
+	for (int to = 3; to < 20; to++)
+		plan.fds[plan.fd_count++] = (struct spawn_fd){file, to};
+	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	for (int to = 3; to < 16; to++)
+		ck_assert(leads_to(to, "a"));
+	ck_assert_str_eq(os_field(out, "fds"),
+		"0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
+}
+END_TEST
+
+START_TEST(holes_between_the_targets_stay_holes)
+{
+	struct spawn_plan plan = os_plan();
+	int file = file_at("a", 40);
+
+	(void)fcntl(file, F_DUPFD, 5); /* inheritable, in the hole */
+	(void)fcntl(file, F_DUPFD, 8);
+	plan.fds[plan.fd_count++] = (struct spawn_fd){file, 4};
+	plan.fds[plan.fd_count++] = (struct spawn_fd){file, 9};
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 4 9");
+}
+END_TEST
+
+START_TEST(among_many_descriptors_a_child_gets_its_own)
+{
+	struct spawn_plan plan = os_plan();
+	struct rlimit limit;
+	int file = file_at("a", 40);
+	unsigned before;
+	int ends[2];
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max < 4000 ? limit.rlim_max : 4000;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	for (int i = 0; i < 900; i++)
+		ck_assert_int_ne(fcntl(file, F_DUPFD_CLOEXEC, 3), -1);
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	plan.fds[plan.fd_count++] = (struct spawn_fd){file, 3};
+	plan.fds[plan.fd_count++] = (struct spawn_fd){ends[1], 5};
+	plan.fds[1].from = fcntl(2, F_DUPFD_CLOEXEC, 600);
+	before = os_open_count();
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+		ck_assert_str_eq(os_field(out, "fds"), "0 1 2 3 5");
+		ck_assert(leads_to(3, "a"));
+		ck_assert_uint_eq(os_open_count(), before);
+	}
+	/* what was lent a low number is not held on there */
+	ck_assert_int_eq(close(ends[1]), 0);
+	ck_assert_int_eq(read(ends[0], out, 1), 0);
+	/* and failures come back all the same */
+	plan.directory = "/nonexistent";
+	plan.fds[3].from = file;
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
+}
+END_TEST
+
+START_TEST(more_than_can_be_lent_still_works)
+{
+	struct spawn_plan plan = os_plan();
+	int file = file_at("a", 40);
+
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	for (int i = 0; i < 400; i++)
+		ck_assert_int_ne(fcntl(file, F_DUPFD_CLOEXEC, 3), -1);
+	for (int to = 3; to < 30; to++)
+		plan.fds[plan.fd_count++] = (struct spawn_fd){
+			fcntl(file, F_DUPFD_CLOEXEC, 300), to};
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert(leads_to(3, "a"));
+	ck_assert(leads_to(15, "a"));
+	ck_assert_str_eq(strrchr(os_field(out, "fds"), ' '), " 29");
+}
+END_TEST
+
+START_TEST(the_status_flags_of_a_descriptor_are_left_alone)
+{
+	struct spawn_plan plan = os_plan();
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	plan.fds[plan.fd_count++] = (struct spawn_fd){ends[0], 3};
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_ne(fcntl(ends[0], F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_ne(fcntl(ends[0], F_GETFD) & FD_CLOEXEC, 0);
+}
+END_TEST
+
+START_TEST(the_signal_state_is_clean_whatever_ours_is)
+{
+	const long ignore[16] = {1}; /* the kernel's SIG_IGN */
+	struct spawn_plan plan = os_plan();
+	sigset_t all;
+	sigset_t now;
+
+	for (int n = 1; n < _NSIG; n++) /* 32 and 33 too */
+		if (n != SIGKILL && n != SIGSTOP && n != SIGALRM)
+			(void)syscall(
+				SYS_rt_sigaction, n, ignore, NULL, _NSIG / 8);
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	(void)os_run(&plan, out, sizeof(out)); /* SIGCHLD is ignored too */
+	ck_assert_str_eq(os_field(out, "SigBlk"), "0000000000000000");
+	ck_assert_str_eq(os_field(out, "SigIgn"), "0000000000000000");
+	/* and ours is as it was */
+	(void)sigprocmask(SIG_SETMASK, NULL, &now);
+	ck_assert_int_eq(sigismember(&now, SIGTERM), 1);
+	ck_assert(signal(SIGTERM, SIG_DFL) == SIG_IGN);
+}
+END_TEST
+
+START_TEST(a_session_of_its_own)
+{
+	struct spawn_plan plan = os_plan();
+
+	plan.new_session = true;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "sid"), os_field(out, "pid"));
+	ck_assert_str_eq(os_field(out, "pgid"), os_field(out, "pid"));
+	plan.new_session = false;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(atoi(os_field(out, "sid")), getsid(0));
+}
+END_TEST
+
+START_TEST(limits_nice_umask_and_directory)
+{
+	const struct rlimit limits[] = {{.rlim_cur = 20, .rlim_max = 24}};
+	const int resources[] = {RLIMIT_NOFILE};
+	struct spawn_plan plan = os_plan();
+	int file = file_at("a", 40);
+
+	plan.limits = limits;
+	plan.limit_resources = resources;
+	plan.limit_count = 1;
+	plan.nice = 7;
+	plan.umask = 027;
+	plan.directory = os_dir;
+	plan.oom_score_adj = "123";
+	plan.no_new_privs = true;
+	/* above the limit that the child is to have */
+	plan.fds[plan.fd_count++] =
+		(struct spawn_fd){fcntl(file, F_DUPFD_CLOEXEC, 50), 3};
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "nofile"), "20");
+	ck_assert_str_eq(os_field(out, "nice"), "7");
+	ck_assert_str_eq(os_field(out, "umask"), "0027");
+	ck_assert_str_eq(os_field(out, "cwd"), os_dir);
+	ck_assert_str_eq(os_field(out, "oom"), "123");
+	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "1");
+	ck_assert_int_eq(getpriority(PRIO_PROCESS, 0), 0);
+}
+END_TEST
+
+START_TEST(the_pid_is_written_into_the_environment)
+{
+	char listen[] = "LISTEN_PID=0000000000";
+	char watchdog[] = "WATCHDOG_PID=0000000000";
+	char *envp[] = {listen, watchdog, NULL};
+	struct spawn_plan plan = os_plan();
+
+	plan.envp = envp;
+	plan.pid_slots[0] = strchr(listen, '=') + 1;
+	plan.pid_slots[1] = strchr(watchdog, '=') + 1;
+	plan.pid_width = 11;
+	for (int i = 0; i < 2; i++) { /* also where one is written already */
+		char wanted[64];
+
+		ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+		(void)snprintf(wanted, sizeof(wanted),
+			"\nenv-LISTEN_PID=%s\nenv-WATCHDOG_PID=%s\n",
+			os_field(out, "pid"), os_field(out, "pid"));
+		ck_assert_ptr_nonnull(strstr(out, wanted));
+	}
+}
+END_TEST
+
+static int start_grandchild(void)
+{
+	static const char *const argv[] = {
+		"sh", "-c", "echo $$; sleep 60", NULL};
+	const char *candidates[] = {"/bin/sh", NULL};
+	struct spawn_plan plan = plan_for(candidates);
+	struct spawn_failure failure;
+	pid_t pid;
+	int pidfd;
+
+	plan.argv = (char *const *)(uintptr_t)argv;
+	plan.death_signal = SIGKILL;
+	plan.new_session = true;
+	return spawn(&plan, &pid, &pidfd, &failure);
+}
+
+START_TEST(the_child_dies_with_its_parent)
+{
+	int ends[2];
+	char text[32] = "";
+	pid_t parent;
+	int pidfd;
+	struct pollfd poll_one = {.events = POLLIN};
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	parent = fork();
+	if (parent == 0) {
+		(void)dup2(ends[1], 1);
+		_exit(start_grandchild() == 0 && pause() ? 0 : 1);
+	}
+	ck_assert_int_gt(read(ends[0], text, sizeof(text) - 1), 0);
+	pidfd = pidfd_of(atoi(text));
+	ck_assert_int_ne(pidfd, -1);
+	ck_assert_int_eq(kill(parent, SIGKILL), 0);
+	poll_one.fd = pidfd;
+	ck_assert_int_eq(poll(&poll_one, 1, 10000), 1);
+	ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
+}
+END_TEST
+
+START_TEST(death_of_the_parent_is_asked_for)
+{
+	struct spawn_plan plan = os_plan();
+
+	plan.death_signal = SIGTERM;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(atoi(os_field(out, "death")), SIGTERM);
+	ck_assert_int_eq(atoi(os_field(out, "ppid")), getpid());
+}
+END_TEST
+
+START_TEST(pinned_to_a_cpu)
+{
+	struct spawn_plan plan = os_plan();
+	cpu_set_t set;
+	size_t cpu;
+
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(set), &set), 0);
+	for (cpu = 0; !CPU_ISSET(cpu, &set); cpu++)
+		continue;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	plan.affinity = &set;
+	plan.affinity_size = sizeof(set);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(atoi(os_field(out, "Cpus_allowed_list")), (int)cpu);
+	ck_assert_ptr_null(strchr(os_field(out, "Cpus_allowed_list"), ','));
+	CPU_ZERO(&set); /* no CPU at all */
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_AFFINITY);
+}
+END_TEST
+
+START_TEST(a_hundred_spawns_leave_nothing)
+{
+	struct spawn_plan plan = os_plan();
+	const char *candidates[] = {"/bin/true", NULL};
+	struct spawn_failure failure;
+	unsigned before = 0;
+	pid_t pid;
+	int pidfd;
+
+	plan.candidates = candidates;
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+		ck_assert_int_ne(fcntl(pidfd, F_GETFD) & FD_CLOEXEC, 0);
+		ck_assert_int_eq(os_wait(pidfd).code, 0);
+		if (i == 0)
+			before = os_open_count();
+	}
+	ck_assert_uint_eq(os_open_count(), before);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc = tcase_create("spawn");
+
+	if (os_main(argc, argv))
+		return EXIT_SUCCESS;
+	tcase_add_checked_fixture(tc, os_dir_make, os_dir_remove);
+	tcase_add_test(tc, what_is_not_there_is_not_found);
+	tcase_add_test(tc, what_no_candidate_is_is_told_by_its_name);
+	tcase_add_test(tc, a_file_without_the_right_to_execute_is_126);
+	tcase_add_test(tc, a_directory_is_named_as_one);
+	tcase_add_test(tc, garbage_is_not_given_to_a_shell);
+	tcase_add_test(tc, a_missing_interpreter_is_named);
+	tcase_add_test(tc, an_interpreter_that_cannot_run_is_named);
+	tcase_add_test(tc, the_search_passes_over_what_cannot_run);
+	tcase_add_test(tc, too_large_an_environment_is_explained);
+	tcase_add_test(tc, loops_and_files_in_use_are_126);
+	tcase_add_test(tc, a_missing_directory_is_told_with_its_step);
+	tcase_add_test(tc, an_unknown_root_is_told_with_its_step);
+	tcase_add_test(tc, a_descriptor_that_is_not_open_is_named);
+	tcase_add_test(tc, no_processes_left_is_transient);
+	tcase_add_test(tc, no_descriptors_left_is_transient);
+	tcase_add_test(tc, the_child_has_exactly_the_standard_descriptors);
+	tcase_add_test(tc, the_standard_descriptors_are_filled);
+	tcase_add_test(tc, overlapping_maps_do_not_overwrite_each_other);
+	tcase_add_test(tc, the_pipe_and_null_may_stand_where_targets_are);
+	tcase_add_test(tc, holes_between_the_targets_stay_holes);
+	tcase_add_test(tc, among_many_descriptors_a_child_gets_its_own);
+	tcase_add_test(tc, more_than_can_be_lent_still_works);
+	tcase_add_test(tc, the_status_flags_of_a_descriptor_are_left_alone);
+	tcase_add_test(tc, the_signal_state_is_clean_whatever_ours_is);
+	tcase_add_test(tc, a_session_of_its_own);
+	tcase_add_test(tc, limits_nice_umask_and_directory);
+	tcase_add_test(tc, the_pid_is_written_into_the_environment);
+	tcase_add_test(tc, the_child_dies_with_its_parent);
+	tcase_add_test(tc, death_of_the_parent_is_asked_for);
+	tcase_add_test(tc, pinned_to_a_cpu);
+	tcase_add_test(tc, a_hundred_spawns_leave_nothing);
+	return os_suite("spawn", tc);
+}
