@@ -281,3 +281,43 @@ need() {
 need_root() {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 }
+
+# --- What is told, and when --------------------------------------------------
+
+# logged TEXT [TIMES]: is it in the log (so often at least)?
+logged() {
+	[ "$(grep -cF -- "$1" "$LOG")" -ge "${2:-1}" ]
+}
+
+wait_logged() {
+	poll_until "${3:-10}" logged "$1" "${2:-1}" && return 0
+	echo "never logged: $1"
+	return 1
+}
+
+# file_has FILE TEXT [TIMES]
+file_has() {
+	[ "$(grep -csF -- "$2" "$1")" -ge "${3:-1}" ]
+}
+
+# --- Load ----------------------------------------------------------------------
+
+# start_load PORT [OPTION]...: the fixture `load` in the background, serving.
+start_load() {
+	: >"$DIR/load"
+	"$FIXTURES/load" "$@" >"$DIR/load" 3>&- &
+	LOAD_PID=$!
+	STARTED+=("$LOAD_PID")
+	poll_until 10 file_has "$DIR/load" started
+}
+
+# end_load: sets ANSWERED, REFUSED, LOST and LATE.
+end_load() {
+	local line
+
+	kill -TERM "$LOAD_PID"
+	wait "$LOAD_PID"
+	line=$(tail -n 1 "$DIR/load")
+	echo "$line"
+	read -r ANSWERED REFUSED LOST LATE <<<"${line//[a-z=]/}"
+}
