@@ -31,7 +31,7 @@ static nsec_t longer(nsec_t delay, const struct cluster_settings *settings)
 		least = LEAST_DELAY;
 	if (most < least)
 		most = least;
-	if (delay == 0)
+	if (delay < least / 2)
 		return least;
 	return delay > most / 2 ? most : 2 * delay;
 }

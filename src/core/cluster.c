@@ -167,6 +167,7 @@ static void on_worker(struct cluster *c, const struct event *e)
 		break;
 	case EVENT_LEAVING:
 		(void)slot_tell(c, e->slot, w, ON_LEAVING, NULL);
+		rollout_wake(c);
 		break;
 	case EVENT_EXTEND:
 		(void)slot_tell(c, e->slot, w, ON_EXTEND, &more);
@@ -214,7 +215,7 @@ static void apply(struct cluster *c, const struct event *e)
 /* Empty slots at the end that nobody wants are no slots any more. */
 static void trim(struct cluster *c)
 {
-	while (c->count > c->wanted) {
+	while (c->count > c->wanted && c->count > c->shrink) {
 		struct slot *s = &c->slots[c->count - 1];
 
 		if (s->main.state != WORKER_NONE ||
@@ -224,8 +225,6 @@ static void trim(struct cluster *c)
 		heap_set(&c->due, c->count, NSEC_NEVER);
 		*s = (struct slot){.life = c->life};
 	}
-	if (c->shrink > c->count)
-		c->shrink = c->count;
 }
 
 /* Settle one slot that needs it; false if none does, or none can be now. */

@@ -59,6 +59,7 @@ struct rollout_view {
 	uint32_t slot;   /* waited for; SLOT_ALL: none */
 	nsec_t since;    /* point in time of its start */
 	bool going_back; /* undoing a failed one */
+	const struct cluster_settings *settings; /* it goes to */
 };
 
 enum slot_state { /* as users see it */

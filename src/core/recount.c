@@ -17,6 +17,8 @@ static const char *check_worker(const struct worker *w)
 	bool waits = w->deadline != NSEC_NEVER || w->proven_at != NSEC_NEVER;
 
 	switch (w->state) {
+	case WORKER_NONE:
+		return NULL;
 	case WORKER_STARTING:
 	case WORKER_STOPPING:
 	case WORKER_KILLED:
@@ -54,7 +56,7 @@ static const char *check_due(const struct cluster *c, uint32_t i)
 	nsec_t due = heap_due(&c->due, i);
 	bool comes = i >= c->sweep || (i >= c->wanted && i < c->shrink);
 
-	if (comes)
+	if (comes || due <= c->now)
 		return NULL;
 	if (due > worker_due(&s->main, c->lost) ||
 		due > worker_due(&s->other, c->lost))

@@ -361,7 +361,8 @@ static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 	if (r->extra < extra && (is_empty || c->alive < c->wanted + extra))
 		return STEP_EXTRA;
 	if (r->fewer < fewer &&
-		(s->main.state != WORKER_READY || c->ready + fewer > c->wanted))
+		(s->main.state != WORKER_READY ||
+			c->ready + c->ended + fewer > c->wanted))
 		return STEP_FEWER;
 	return STEP_NONE;
 }
@@ -387,8 +388,17 @@ static bool turn(struct cluster *c, uint32_t i)
 		c->ended--;
 	}
 	s->retry = c->now;
-	(void)slot_settle(c, i);
 	return true;
+}
+
+void rollout_offer(struct cluster *c, uint32_t i)
+{
+	const struct rollout *r = &c->rollout;
+
+	if (r->under_way && !r->fresh &&
+		(r->scope == SLOT_ALL || r->scope == i) &&
+		!rollout_has_turned(c, &c->slots[i]))
+		(void)turn(c, i);
 }
 
 static void turn_silently(struct cluster *c, struct slot *s)
@@ -407,8 +417,10 @@ static bool is_candidate(const struct cluster *c, const struct slot *s)
 		return false;
 	if (s->main.state == WORKER_NONE)
 		return r->pass == 0;
-	return s->main.generation == r->pass && s->other.state == WORKER_NONE &&
-		!worker_is_going(&s->main);
+	if (s->other.state != WORKER_NONE || worker_is_going(&s->main))
+		return false;
+	return r->pass == 0 ? s->main.state != WORKER_READY
+			    : s->main.generation == r->pass;
 }
 
 /* The cursor has seen all slots: those of the next generation. */
@@ -422,6 +434,14 @@ static bool next_pass(struct cluster *c)
 	return !r->at_end;
 }
 
+static bool turn_and_settle(struct cluster *c, uint32_t i)
+{
+	if (!turn(c, i))
+		return false;
+	(void)slot_settle(c, i);
+	return true;
+}
+
 static bool advance_one_slot(struct cluster *c)
 {
 	struct slot *s = &c->slots[c->rollout.scope];
@@ -429,7 +449,7 @@ static bool advance_one_slot(struct cluster *c)
 	if (rollout_has_turned(c, s) || s->other.state != WORKER_NONE ||
 		worker_is_going(&s->main))
 		return false;
-	return turn(c, c->rollout.scope);
+	return turn_and_settle(c, c->rollout.scope);
 }
 
 bool rollout_advance(struct cluster *c)
@@ -460,7 +480,7 @@ bool rollout_advance(struct cluster *c)
 		if (s->main.state != WORKER_NONE &&
 			!rollout_replaces(c, &s->main))
 			turn_silently(c, s);
-		else if (!turn(c, r->cursor))
+		else if (!turn_and_settle(c, r->cursor))
 			return false;
 	}
 	r->cursor++;

@@ -29,9 +29,9 @@ struct rollout {
 	unsigned extra;  /* steps under way of each kind */
 	unsigned fewer;
 
-	/* The search for the next one: first the empty slots, then one
-	 * generation after the other. */
-	unsigned pass; /* generation; 0: the empty ones */
+	/* The search for the next one: first the slots where nobody is ready,
+	 * then one generation after the other. */
+	unsigned pass; /* generation; 0: those without a ready one */
 	uint32_t cursor;
 	bool at_end;   /* nothing was left to do: woken by a death */
 	uint32_t last; /* that it came to */
@@ -52,6 +52,9 @@ void rollout_request(struct cluster *c, const struct event *e);
 
 /* Look for the next step; false if there is nothing to do for now. */
 bool rollout_advance(struct cluster *c);
+
+/* The slot is empty: it may be its turn. */
+void rollout_offer(struct cluster *c, uint32_t i);
 
 /* Has the rollout come to this slot? */
 bool rollout_has_turned(const struct cluster *c, const struct slot *s);

@@ -219,7 +219,7 @@ static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 		return;
 	}
 	if (new_one && s->ended != SLOT_ENDED_WELL &&
-		(!worker_was_ready(dead) || wait > 0))
+		(!worker_was_ready(dead) || (wait > 0 && wait != NSEC_NEVER)))
 		rollout_fail(c, i, dead, ending, dead->why, age);
 	if (s->ended == SLOT_GOES_ON)
 		count_death(c);
@@ -245,8 +245,6 @@ static void report_death(struct cluster *c, uint32_t i,
 	report->why = dead->why;
 	report->ending = *ending;
 	report->wait = wait;
-	if (c->slots[i].ended != SLOT_GOES_ON)
-		(void)actions_report(c->out, REPORT_SLOT_ENDED, i, 0);
 }
 
 void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
@@ -267,6 +265,8 @@ void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
 		s->last_age = age;
 		report_death(c, i, &dead, ending, wait);
 	}
+	if (s->ended != SLOT_GOES_ON)
+		(void)actions_report(c->out, REPORT_SLOT_ENDED, i, 0);
 	if (c->rollout.at_end || !rollout_has_turned(c, s))
 		rollout_wake(c);
 	mourn(c, i, &dead, ending, wait, age);
@@ -371,6 +371,8 @@ static bool fill(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
+	if (s->main.state == WORKER_NONE)
+		rollout_offer(c, i);
 	if (s->main.state != WORKER_NONE || s->ended != SLOT_GOES_ON ||
 		s->retry > c->now)
 		return true;

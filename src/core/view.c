@@ -155,6 +155,7 @@ void cluster_view_rollout(const struct cluster *c, struct rollout_view *view)
 		.slot = waited_for(c),
 		.since = r->since,
 		.going_back = r->going_back,
+		.settings = cluster_find_generation(c, r->to)->settings,
 	};
 }
 

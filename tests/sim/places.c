@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include <inttypes.h>
+
+/* A tick may come so much late in this world. */
+#define LATENESS (2 * MSEC)
+
+static void check_process(struct world *w, uint64_t id)
+{
+	const struct process *p = &w->processes[id];
+	nsec_t now = world_patient(w);
+
+	if (p->life == LIFE_ASKED)
+		world_complain(w, "worker %" PRIu64 " was not answered", id);
+	if (p->going && now >= p->gone_by)
+		world_complain(w, "worker %" PRIu64 " should be gone", id);
+	if (p->going || p->ready)
+		return;
+	if (w->commands_change && p->mode == READY_AUTO)
+		return; /* it cannot be told what is known of its command */
+	if (now >= p->ready_by)
+		world_complain(w, "worker %" PRIu64 " starts too long", id);
+	if (now >= p->proven_at)
+		world_complain(w, "worker %" PRIu64 " is proven", id);
+}
+
+static void check_wanted(struct world *w, uint32_t i)
+{
+	const struct place *place = &w->places[i];
+
+	if (place->staying > 0 || place->ended)
+		return;
+	if (place->alive > 0 && place->refill_by == NSEC_NEVER)
+		return; /* it is filled when a leaver is gone */
+	if (place->refill_by == NSEC_NEVER)
+		world_complain(w, "slot %" PRIu32 " is empty", i);
+	if (place->refill_by <= w->now)
+		world_complain(w, "slot %" PRIu32 " should be filled", i);
+}
+
+static void check_unwanted(struct world *w, uint32_t i)
+{
+	if (w->places[i].staying > 0)
+		world_complain(w, "slot %" PRIu32 " should leave", i);
+}
+
+static void check_place(struct world *w, uint32_t i)
+{
+	const struct place *place = &w->places[i];
+
+	for (unsigned k = 0; k < place->alive; k++)
+		check_process(w, place->workers[k]);
+	if (i < w->wanted && !w->stopping)
+		check_wanted(w, i);
+	else
+		check_unwanted(w, i);
+}
+
+/* Has the rollout begun with this slot, and not ended? */
+static bool is_in_step(
+	const struct world *w, uint32_t i, const struct rollout_view *rollout)
+{
+	const struct place *place = &w->places[i];
+
+	if (place->stepped == rollout->id)
+		return false;
+	for (unsigned k = 0; k < place->alive; k++) {
+		const struct process *p = &w->processes[place->workers[k]];
+
+		if (p->generation == rollout->to ||
+			(p->going && p->why == WHY_ROLL))
+			return true;
+	}
+	return false;
+}
+
+static void check_rollout(struct world *w)
+{
+	struct rollout_view view;
+	unsigned most;
+	unsigned in_step = 0;
+
+	cluster_view_rollout(w->cluster, &view);
+	if (view.under_way != (w->rollout != 0) ||
+		(view.under_way && view.id != w->rollout))
+		world_complain(w, "which rollout is under way?");
+	if (!view.under_way || w->disturbed ||
+		cluster_state(w->cluster) != CLUSTER_ROLLING)
+		return;
+	most = view.settings->surge + view.settings->max_unavailable;
+	for (uint32_t i = 0; i < w->wanted; i++)
+		in_step += is_in_step(w, i, &view);
+	if (in_step > (most > 0 ? most : 1))
+		world_complain(w, "%u slots are rolled at a time", in_step);
+}
+
+static unsigned surge_of(const struct world *w)
+{
+	unsigned most = 1;
+
+	for (unsigned i = 0; i < w->plan_count; i++)
+		if (w->plans[i].settings->surge > most)
+			most = w->plans[i].settings->surge;
+	return most;
+}
+
+static void check_numbers(struct world *w, unsigned staying)
+{
+	unsigned most = w->wanted;
+
+	if (w->rollout != 0)
+		most += surge_of(w);
+	if (!w->stopping && staying > most)
+		world_complain(
+			w, "%u workers for %u slots", staying, w->wanted);
+	if (!w->disturbed && w->alive > w->wanted + surge_of(w))
+		world_complain(
+			w, "%u are alive for %u slots", w->alive, w->wanted);
+}
+
+static void check_turn(struct world *w)
+{
+	uint32_t i = cluster_next_in_turn(w->cluster, world_chance(w, 300));
+	struct slot_view view;
+
+	if ((i == SLOT_ALL) != (w->ready == 0))
+		world_complain(w, "whose turn is it?");
+	if (i == SLOT_ALL)
+		return;
+	cluster_view_slot(w->cluster, i, &view);
+	if (view.worker[0].state != SLOT_READY)
+		world_complain(w, "it is the turn of one that is not ready");
+}
+
+void places_check(struct world *w)
+{
+	unsigned staying = 0;
+
+	if (w->wanted > 50 && w->checks % 32 != 0)
+		return;
+	for (uint32_t i = 0; i < SLOTS_MAX; i++) {
+		if (i >= w->wanted && i >= cluster_slots(w->cluster) && i > 64)
+			break;
+		check_place(w, i);
+		staying += w->places[i].staying;
+	}
+	check_rollout(w);
+	check_numbers(w, staying);
+	if (w->checks % 16 == 0)
+		check_turn(w);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include <signal.h>
+
+/* A world is drawn by its kind. */
+enum kind { QUIET, BENIGN, NASTY, CRUEL, CROWDED, KINDS };
+
+static nsec_t some_of(struct world *w, nsec_t most)
+{
+	return world_chance(w, 300) ? 0 : world_span(w, MSEC, most);
+}
+
+static unsigned per_mille(struct world *w, unsigned most)
+{
+	return world_chance(w, 500) ? 0 : (unsigned)world_random(w, most + 1);
+}
+
+static void draw_stop(struct world *w, struct cluster_settings *s)
+{
+	static const int signals[] = {SIGTERM, SIGQUIT, SIGINT};
+
+	s->stop_count = 1 + (unsigned)world_random(w, 3);
+	for (unsigned i = 0; i < s->stop_count; i++) {
+		s->stop[i].signal = signals[i];
+		s->stop[i].wait = some_of(w, 3 * SECOND);
+	}
+}
+
+static void draw_settings(struct world *w, struct cluster_settings *s)
+{
+	s->ready = (enum ready_mode)world_random(w, 3);
+	s->ready_alive = world_span(w, MSEC, SECOND);
+	s->start_timeout = world_span(w, 200 * MSEC, 4 * SECOND);
+	draw_stop(w, s);
+	s->backoff_min = world_span(w, 20 * MSEC, 300 * MSEC);
+	s->backoff_max = s->backoff_min + world_span(w, 0, 5 * SECOND);
+	s->backoff_jitter = (unsigned)world_random(w, 51);
+	s->stable_after = world_span(w, 0, 2 * SECOND);
+	s->success_exit[0] = 1;
+	s->surge = (unsigned)world_random(w, 3);
+	s->max_unavailable = (unsigned)world_random(w, 3);
+	if (world_chance(w, 700)) {
+		s->surge = 1;
+		s->max_unavailable = 0;
+	}
+	s->old_generations = 1 + (unsigned)world_random(w, 3);
+}
+
+static void draw_ends(struct world *w, struct cluster_settings *s)
+{
+	if (world_chance(w, 200))
+		s->restart = (enum restart_policy)world_random(w, 3);
+	if (world_chance(w, 200)) {
+		s->give_up_count = 2 + (unsigned)world_random(w, 10);
+		s->give_up_window = world_span(w, SECOND, 20 * SECOND);
+	}
+}
+
+static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
+{
+	h->ready_after = some_of(w, SECOND);
+	h->stop_after = some_of(w, 2 * SECOND);
+	h->life = world_span(w, MSEC, 20 * SECOND);
+	h->exits_well = per_mille(w, 1000);
+	h->dies_later = per_mille(w, 1000);
+	h->says_twice = per_mille(w, 500);
+	h->says_nothing = per_mille(w, how_bad);
+	h->spawn_fails = per_mille(w, how_bad / 2);
+	h->fails_for_good = per_mille(w, 300);
+	h->dies_early = per_mille(w, how_bad);
+	h->leaves = per_mille(w, how_bad / 2);
+	h->extends = per_mille(w, how_bad);
+	h->deaf = per_mille(w, how_bad);
+	h->undead = per_mille(w, how_bad / 10);
+}
+
+static struct plan *draw_plan(struct world *w, enum kind kind)
+{
+	struct plan *plan = world_add_plan(w);
+
+	draw_settings(w, plan->settings);
+	if (kind == BENIGN) {
+		plan->habits = (struct habits){
+			.ready_after = some_of(w, 150 * MSEC),
+			.stop_after = some_of(w, 100 * MSEC),
+			.life = 20 * SECOND,
+		};
+		return plan;
+	}
+	draw_habits(w, &plan->habits, kind == CRUEL ? 1000 : 250);
+	if (kind != CROWDED)
+		draw_ends(w, plan->settings);
+	return plan;
+}
+
+/* ---- what users ask for ---- */
+
+static void roll(struct world *w, enum kind kind)
+{
+	struct event e = {.kind = EVENT_ROLL, .slot = SLOT_ALL};
+	unsigned id;
+
+	if (world_chance(w, 150) && w->wanted > 0)
+		e.slot = (uint32_t)world_random(w, w->wanted);
+	else if (world_chance(w, 500) && w->plan_count < PLANS_MAX) {
+		e.settings = draw_plan(w, kind)->settings;
+		(void)cluster_settings_ref(e.settings);
+		if (world_chance(w, 200))
+			e.command_changed = w->commands_change = true;
+	}
+	if (w->rollout != 0 || e.settings == NULL)
+		w->disturbed = true;
+	/* reports of it may come within this call */
+	id = cluster_last_rollout(w->cluster);
+	for (unsigned i = 1; i < 4; i++)
+		w->asked_settings[(id + i) % 64] = NULL;
+	world_deliver(w, &e);
+	id = cluster_last_rollout(w->cluster);
+	w->asked_settings[id % 64] = e.settings;
+}
+
+static void scale(struct world *w, unsigned most)
+{
+	struct event e = {.kind = EVENT_SCALE};
+
+	e.count = (unsigned)world_random(w, most + 1);
+	if (cluster_reserve(w->cluster, e.count) == -1)
+		world_complain(w, "out of memory");
+	world_deliver(w, &e);
+}
+
+static void change_settings(struct world *w, enum kind kind)
+{
+	struct event e = {.kind = EVENT_SETTINGS};
+
+	if (w->plan_count == PLANS_MAX)
+		return;
+	e.settings = draw_plan(w, kind)->settings;
+	(void)cluster_settings_ref(e.settings);
+	world_deliver(w, &e);
+}
+
+static void stand_still(struct world *w)
+{
+	struct event e = {.kind = EVENT_LATE};
+
+	e.span = world_span(w, MSEC, 5 * SECOND);
+	w->now += e.span;
+	world_deliver(w, &e);
+}
+
+static void stop(struct world *w)
+{
+	struct event e = {.kind = EVENT_STOP};
+
+	e.at_once = world_chance(w, 150);
+	world_deliver(w, &e);
+}
+
+static void command(struct world *w, enum kind kind, unsigned most)
+{
+	struct event e = {.kind = EVENT_TICK};
+	uint64_t which = world_random(w, 100);
+
+	if (which < 40)
+		roll(w, kind);
+	else if (which < 60)
+		scale(w, most);
+	else if (which < 70)
+		stand_still(w);
+	else if (which < 76)
+		change_settings(w, kind);
+	else if (which < 84)
+		stop(w);
+	else
+		world_deliver(w, &e);
+}
+
+/* ---- the course of the world ---- */
+
+static void run_until(struct world *w, nsec_t until)
+{
+	while (world_go_on(w, until))
+		;
+}
+
+/* While anything can go wrong. */
+static void run_wild(struct world *w, enum kind kind, unsigned most)
+{
+	unsigned commands = (unsigned)world_random(w, kind == QUIET ? 5 : 60);
+
+	for (unsigned i = 0; i < commands; i++) {
+		nsec_t gap = world_chance(w, 300) ? 50 * MSEC : 6 * SECOND;
+
+		run_until(w, w->now + world_span(w, 0, gap));
+		if (kind == BENIGN)
+			roll(w, kind);
+		else
+			command(w, kind, most);
+	}
+	run_until(w, w->now + world_span(w, 0, 10 * SECOND));
+}
+
+static bool is_well(const struct world *w)
+{
+	enum cluster_state state = cluster_state(w->cluster);
+
+	return w->ended || (state == CLUSTER_RUNNING && w->rollout == 0);
+}
+
+/* Do all workers run by the settings in force? */
+static void check_settings(struct world *w)
+{
+	if (w->shuffled || w->went_back_badly)
+		return;
+	for (uint64_t id = 1; id <= w->last_worker; id++)
+		if (w->processes[id].life == LIFE_ALIVE &&
+			!w->processes[id].going &&
+			w->processes[id].settings !=
+				cluster_settings(w->cluster))
+			world_complain(w, "settings of old live on");
+}
+
+/* Once all processes behave, all has to come to rest. */
+static void run_calm(struct world *w)
+{
+	nsec_t until = w->now + (nsec_t)(w->wanted + 4) * 60 * SECOND;
+
+	world_calm_down(w);
+	while (!is_well(w) && w->now < until)
+		run_until(w, w->now + SECOND);
+	if (!is_well(w))
+		world_complain(w, "it does not come to rest: %s",
+			cluster_state_name(cluster_state(w->cluster)));
+	check_settings(w);
+}
+
+static void run_down(struct world *w)
+{
+	bool again = world_chance(w, 200);
+
+	if (!w->ended)
+		stop(w);
+	if (again && !w->ended) {
+		run_until(w, w->now + world_span(w, 0, 2 * SECOND));
+		stop(w);
+	}
+	run_until(w, w->now + 60 * SECOND);
+	if (!w->ended)
+		world_complain(w, "it does not end");
+	if (cluster_next_deadline(w->cluster) != NSEC_NEVER)
+		world_complain(w, "it has ended, and waits for something");
+}
+
+static void check_references(struct world *w)
+{
+	for (unsigned i = 0; i < w->plan_count; i++)
+		if (w->plans[i].settings->refs != 1)
+			world_complain(w, "settings are held for ever");
+}
+
+static unsigned draw_slots(struct world *w, enum kind kind)
+{
+	if (kind == QUIET)
+		return 1;
+	if (kind == CROWDED)
+		return 100 + (unsigned)world_random(w, 300);
+	return 1 + (unsigned)world_random(w, 8);
+}
+
+void scenario_run(struct world *w)
+{
+	enum kind kind = (enum kind)world_random(w, CROWDED);
+	unsigned slots;
+
+	if (w->seed % 500 == 499)
+		kind = CROWDED;
+	slots = draw_slots(w, kind);
+	w->wanted = slots;
+	w->cluster = cluster_new(draw_plan(w, kind)->settings, slots,
+		world_random(w, UINT64_MAX));
+	if (w->cluster == NULL)
+		world_complain(w, "out of memory");
+	for (uint32_t i = 0; i < SLOTS_MAX; i++)
+		w->places[i].refill_by = NSEC_NEVER;
+	run_wild(w, kind, slots + 2);
+	run_calm(w);
+	run_down(w);
+	cluster_free(w->cluster);
+	check_references(w);
+	for (unsigned i = 0; i < w->plan_count; i++)
+		cluster_settings_unref(w->plans[i].settings);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The core in a fake world: sim [--seed N] [--seeds N] [--verbose].  Each
+ * seed is a world of its own; the first that breaks a rule is told with the
+ * last that happened in it, and the status is 1.  At the end stands how often
+ * the core told what, so that a world that became too tame is noticed.
+ */
+struct totals {
+	uint64_t events;
+	uint64_t reports[REPORT_SURPRISE + 1];
+};
+
+static void run_world(uint64_t seed, bool verbose, struct totals *totals)
+{
+	struct world world;
+
+	world_init(&world, seed);
+	world.verbose = verbose;
+	scenario_run(&world);
+	world_fini(&world);
+	totals->events += world.events;
+	for (int i = 0; i <= REPORT_SURPRISE; i++)
+		totals->reports[i] += world.reports[i];
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: sim [--seed N] [--seeds N] [--verbose]\n");
+	return 64;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t first = 1;
+	uint64_t count = 5000;
+	bool verbose = false;
+	struct totals totals = {0};
+
+	for (int i = 1; i < argc; i++) {
+		bool has_value = i + 1 < argc;
+
+		if (strcmp(argv[i], "--verbose") == 0) {
+			verbose = true;
+		} else if (strcmp(argv[i], "--seed") == 0 && has_value) {
+			first = strtoull(argv[++i], NULL, 10);
+			count = 1;
+		} else if ((strcmp(argv[i], "--seeds") == 0 ||
+				   strcmp(argv[i], "--count") == 0) &&
+			has_value) {
+			count = strtoull(argv[++i], NULL, 10);
+		} else {
+			return usage();
+		}
+	}
+	for (uint64_t seed = first; seed < first + count; seed++)
+		run_world(seed, verbose, &totals);
+	printf("%" PRIu64 " worlds from seed %" PRIu64 ", %" PRIu64 " events",
+		count, first, totals.events);
+	for (int i = 0; i < REPORT_SURPRISE; i++)
+		printf("%s%s %" PRIu64, i % 5 == 0 ? "\n  " : ", ",
+			trace_report_name((enum report_kind)i),
+			totals.reports[i]);
+	printf("\n");
+	return 0;
+}

@@ -1,0 +1,669 @@
+/* SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+
+/* From the first stop signal to the end, when every step takes its time. */
+static nsec_t stop_takes(const struct cluster_settings *s)
+{
+	nsec_t sum = 10 * SECOND;
+
+	for (unsigned i = 0; i < s->stop_count; i++)
+		sum += s->stop[i].wait;
+	return sum;
+}
+
+static struct process *process_of(struct world *w, uint64_t worker)
+{
+	if (worker == 0 || worker > w->last_worker)
+		world_complain(w, "there is no worker %" PRIu64, worker);
+	return &w->processes[worker];
+}
+
+/* ---- a process comes and goes ---- */
+
+static void stay_no_more(struct world *w, struct process *p)
+{
+	if (!p->going)
+		w->places[p->slot].staying--;
+	if (p->ready && !p->leaving && !p->going)
+		w->ready--;
+	p->going = true;
+}
+
+static void die(struct world *w, uint64_t worker)
+{
+	struct process *p = &w->processes[worker];
+	struct place *place = &w->places[p->slot];
+
+	stay_no_more(w, p);
+	p->life = LIFE_OVER;
+	place->alive--;
+	w->alive--;
+	if (place->workers[0] == worker)
+		place->workers[0] = place->workers[1];
+	place->workers[1] = 0;
+}
+
+static void be_asked(struct world *w, const struct action *a)
+{
+	struct place *place = &w->places[a->slot];
+	struct process *p;
+
+	if (a->worker != w->last_worker + 1)
+		world_complain(w, "worker ids do not grow one by one");
+	if (++w->last_worker >= PROCESSES_MAX)
+		world_complain(w, "too many processes");
+	p = &w->processes[a->worker];
+	*p = (struct process){
+		.slot = a->slot,
+		.generation = a->generation,
+		.settings = a->settings,
+		.life = LIFE_ASKED,
+		.says_ready_is_known = w->says_ready,
+		.proven_at = NSEC_NEVER,
+		.ready_by = NSEC_NEVER,
+		.gone_by = NSEC_NEVER,
+	};
+	if (place->alive == 2)
+		world_complain(w, "a third worker for slot %u", a->slot);
+	place->workers[place->alive++] = a->worker;
+	place->staying++;
+	place->refill_by = NSEC_NEVER;
+	place->ended = false;
+	w->alive++;
+}
+
+/* ---- events, as they go in ---- */
+
+static void note_spawned(struct world *w, struct process *p)
+{
+	const struct cluster_settings *s = p->settings;
+
+	p->life = LIFE_ALIVE;
+	p->born = w->now;
+	p->mode = s->ready;
+	p->ready_by = world_patient(w) + s->start_timeout;
+	if (s->ready == READY_ALIVE ||
+		(s->ready == READY_AUTO && !p->says_ready_is_known))
+		p->proven_at = world_patient(w) + s->ready_alive;
+	if (p->proven_at != NSEC_NEVER && p->ready_by < p->proven_at)
+		p->ready_by = p->proven_at;
+}
+
+static void note_extend(
+	const struct world *w, struct process *p, const struct event *e)
+{
+	nsec_t until = world_patient(w) + e->span;
+
+	if (p->going && !p->killed && p->gone_by < until)
+		p->gone_by = until;
+	if (!p->going && !p->ready && p->ready_by < until)
+		p->ready_by = until;
+}
+
+static void note_ready(struct world *w, struct process *p)
+{
+	p->said_ready = true;
+	w->says_ready = true;
+}
+
+static void note_of_worker(struct world *w, const struct event *e)
+{
+	struct process *p = process_of(w, e->worker);
+
+	if (p->life == LIFE_OVER)
+		return;
+	switch (e->kind) {
+	case EVENT_SPAWNED:
+		note_spawned(w, p);
+		break;
+	case EVENT_READY:
+		note_ready(w, p);
+		break;
+	case EVENT_LEAVING:
+		if (p->ready && !p->leaving && !p->going) {
+			w->ready--;
+			p->leaving = true;
+		}
+		break;
+	case EVENT_EXTEND:
+		note_extend(w, p, e);
+		break;
+	default: /* it has ended */
+		die(w, e->worker);
+		break;
+	}
+}
+
+static void note_stop(struct world *w, const struct event *e)
+{
+	if (w->ended)
+		return;
+	w->stops++;
+	w->stopping = true;
+	w->stop_by = NSEC_NEVER; /* until it is seen who runs */
+	if (e->at_once || w->stops > 1)
+		w->at_once = true;
+}
+
+static void revive(struct world *w)
+{
+	w->stopping = w->at_once = w->ended = w->failed = false;
+	w->gave_up = w->may_give_up = false;
+	w->lived = false;
+	w->stops = 0;
+	w->stop_by = NSEC_NEVER;
+	w->death_count = 0;
+	w->done = 0;
+	for (uint32_t i = 0; i < SLOTS_MAX; i++) {
+		struct place *place = &w->places[i];
+
+		place->ended = place->forgiven = false;
+		place->failures = 0;
+		place->refill_by = NSEC_NEVER;
+	}
+}
+
+void witness_event(struct world *w, const struct event *e)
+{
+	w->in_force.generation = cluster_generation(w->cluster);
+	w->in_force.settings = cluster_settings(w->cluster);
+	switch (e->kind) {
+	case EVENT_TICK:
+		break;
+	case EVENT_STOP:
+		note_stop(w, e);
+		break;
+	case EVENT_SCALE:
+		if (w->stopping && !w->ended)
+			break;
+		if (w->ended && e->count > 0)
+			revive(w);
+		w->disturbed = true;
+		w->wanted = e->count;
+		break;
+	case EVENT_ROLL:
+		if (w->ended)
+			revive(w);
+		break;
+	case EVENT_SETTINGS:
+		w->shuffled = w->disturbed = true;
+		break;
+	case EVENT_LATE:
+		w->lost += e->span;
+		break;
+	default:
+		note_of_worker(w, e);
+		break;
+	}
+}
+
+/* Workers follow new settings that come without a rollout: what was in force
+ * a moment ago has no holder any more but the world. */
+void witness_settings(struct world *w, const struct cluster_settings *now)
+{
+	for (uint64_t id = 1; id <= w->last_worker; id++) {
+		struct process *p = &w->processes[id];
+
+		if (p->life != LIFE_OVER && p->settings->refs == 1)
+			p->settings = now;
+	}
+}
+
+/* ---- signals ---- */
+
+static void check_step(struct world *w, const struct process *p)
+{
+	if (p->going && !w->at_once && world_patient(w) < p->gone_by)
+		world_complain(w, "the next step of a stop comes too early");
+}
+
+static void note_signal(struct world *w, const struct action *a)
+{
+	struct process *p = process_of(w, a->worker);
+
+	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->killed)
+		world_complain(w, "a signal to somebody who is not there");
+	check_step(w, p);
+	if (p->steps >= p->settings->stop_count ||
+		a->signal != p->settings->stop[p->steps].signal)
+		world_complain(w, "that is not the next stop signal");
+	p->gone_by = world_patient(w) + p->settings->stop[p->steps].wait;
+	p->steps++;
+	stay_no_more(w, p);
+}
+
+static void note_kill(struct world *w, const struct action *a)
+{
+	struct process *p = process_of(w, a->worker);
+
+	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->killed)
+		world_complain(w, "SIGKILL to somebody who is not there");
+	check_step(w, p);
+	if (!w->at_once && p->steps < p->settings->stop_count)
+		world_complain(w, "SIGKILL before all was tried");
+	p->gone_by = world_patient(w) + 10 * SECOND;
+	p->killed = true;
+	stay_no_more(w, p);
+}
+
+/* ---- reports ---- */
+
+static void note_becomes_ready(struct world *w, const struct report *r)
+{
+	struct process *p = process_of(w, r->worker);
+
+	if (p->life != LIFE_ALIVE || p->ready || p->going)
+		world_complain(w, "such a worker cannot become ready");
+	if (!p->said_ready || p->settings->ready == READY_ALIVE) {
+		if (p->proven_at == NSEC_NEVER &&
+			(!w->commands_change || p->mode != READY_AUTO))
+			world_complain(w, "it has to say that it is ready");
+		if (p->proven_at != NSEC_NEVER &&
+			world_patient(w) < p->proven_at)
+			world_complain(w, "it is not proven yet");
+	}
+	p->ready = true;
+	w->ready++;
+	w->lived = true;
+}
+
+/* By our own doing no more may be missing than was allowed. */
+static void note_stopping(struct world *w, const struct report *r)
+{
+	struct process *p = process_of(w, r->worker);
+	struct rollout_view rollout;
+	struct slot_view slot;
+	unsigned ended = 0;
+
+	p->why = r->why;
+	if (r->why != WHY_ROLL || !p->ready || p->leaving)
+		return;
+	cluster_view_rollout(w->cluster, &rollout);
+	cluster_view_slot(w->cluster, r->slot, &slot);
+	if (slot.worker[0].id != r->worker &&
+		slot.worker[0].state == SLOT_READY)
+		return;
+	for (uint32_t i = 0; i < w->wanted; i++)
+		ended += w->places[i].ended;
+	if (rollout.under_way &&
+		cluster_ready(w->cluster) + ended +
+				rollout.settings->max_unavailable <
+			w->wanted)
+		world_complain(w, "the rollout leaves too few ready");
+}
+
+static bool died_too_often(
+	const struct world *w, const struct cluster_settings *s)
+{
+	unsigned limit = s->give_up_count;
+
+	if (limit == 0 || w->death_count < limit)
+		return false;
+	return w->now - w->deaths[(w->death_count - limit) % GIVE_UP_MAX] <=
+		s->give_up_window;
+}
+
+/* Other settings may come into force within the same call. */
+static void note_unasked_death(struct world *w, const struct report *r)
+{
+	bool before;
+	bool after;
+
+	if (w->stopping || r->slot >= w->wanted)
+		return;
+	w->deaths[w->death_count++ % GIVE_UP_MAX] = w->now;
+	before = died_too_often(w, w->in_force.settings);
+	after = died_too_often(w, cluster_settings(w->cluster));
+	w->may_give_up |= before || after;
+	w->gave_up |= before && after;
+}
+
+static void check_early_wait(
+	struct world *w, struct place *place, const struct report *r)
+{
+	const struct process *p = process_of(w, r->worker);
+	const struct cluster_settings *s = p->settings;
+	nsec_t least = s->backoff_min;
+
+	if (place->failed_by != s)
+		place->failures = 0;
+	place->failed_by = s;
+	for (unsigned i = 0; i < place->failures && least < s->backoff_max; i++)
+		least *= 2;
+	if (least > s->backoff_max)
+		least = s->backoff_max;
+	if (r->wait < least - least * s->backoff_jitter / 100)
+		world_complain(w, "the backoff is too short");
+	place->failures++;
+}
+
+static void check_wait(
+	struct world *w, struct place *place, const struct report *r)
+{
+	const struct process *p = process_of(w, r->worker);
+	const struct cluster_settings *s = p->settings;
+	bool long_enough = r->was_ready && r->age >= s->stable_after;
+	bool first = r->was_ready && !place->forgiven;
+
+	if (r->was_ready)
+		place->failures = 0;
+	if (long_enough || first) {
+		if (r->wait != 0)
+			world_complain(w, "it should be replaced at once");
+		place->forgiven = !long_enough;
+		return;
+	}
+	if (r->wait > s->backoff_max + s->backoff_max / 100 * s->backoff_jitter)
+		world_complain(w, "the backoff is too long");
+	if (r->was_ready && r->wait == 0)
+		world_complain(w, "it dies again and again without a wait");
+	if (!r->was_ready)
+		check_early_wait(w, place, r);
+}
+
+static bool was_asked(const struct report *r)
+{
+	return r->why != WHY_ITSELF && r->why != WHY_START_TIMEOUT;
+}
+
+/* Nobody who is to stay is left in the slot. */
+static void expect_refill(
+	struct world *w, struct place *place, const struct report *r)
+{
+	bool will_be = place->alive > 0 || place->refill_by != NSEC_NEVER;
+
+	if (r->wait == NSEC_NEVER && will_be)
+		return;
+	if (r->wait == NSEC_NEVER)
+		world_complain(w, "a wanted slot is given up");
+	place->refill_by = w->now + r->wait;
+	if (!was_asked(r) && !w->may_give_up)
+		check_wait(w, place, r);
+}
+
+static bool ends_slot(const struct action *next)
+{
+	return next != NULL && next->kind == ACTION_REPORT &&
+		next->report.kind == REPORT_SLOT_ENDED;
+}
+
+static void note_exit(
+	struct world *w, const struct report *r, const struct action *next)
+{
+	struct place *place = &w->places[r->slot];
+	struct process *p = process_of(w, r->worker);
+	bool ends = ends_slot(next);
+	bool wanted = !w->stopping && r->slot < w->wanted;
+
+	if (p->life != LIFE_OVER)
+		world_complain(w, "an exit that nobody saw");
+	if (p->ready != r->was_ready)
+		world_complain(w, "was it ready, or not?");
+	if (p->timed_out != (r->why == WHY_START_TIMEOUT) && !w->at_once)
+		world_complain(w, "why did it go?");
+	if (ends || !wanted)
+		return;
+	if (place->staying == 0)
+		expect_refill(w, place, r);
+	if (!was_asked(r))
+		note_unasked_death(w, r);
+}
+
+static void note_step(struct world *w, const struct report *r)
+{
+	struct slot_view view;
+
+	cluster_view_slot(w->cluster, r->slot, &view);
+	w->places[r->slot].stepped = r->rollout;
+	w->places[r->slot].forgiven = false;
+	w->places[r->slot].failures = 0;
+	if (w->places[r->slot].ended)
+		return;
+	if (w->places[r->slot].alive > 1)
+		world_complain(w, "a step is over with the old one there");
+}
+
+static void note_rollout(struct world *w, const struct report *r)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(w->cluster, &view);
+	switch (r->kind) {
+	case REPORT_ROLLOUT_STARTED:
+		if (w->rollout != 0)
+			world_complain(w, "two rollouts at a time");
+		w->rollout = r->rollout;
+		break;
+	case REPORT_ROLLOUT_STEP:
+		note_step(w, r);
+		break;
+	case REPORT_ROLLOUT_DONE:
+		w->rollout = 0;
+		w->done = r->rollout;
+		break;
+	default:
+		w->disturbed = true;
+		if (r->kind == REPORT_ROLLOUT_FAILED && w->rollout != 0 &&
+			w->asked_settings[w->rollout % 64] == NULL)
+			w->went_back_badly = true;
+		if (w->rollout == r->rollout)
+			w->rollout = 0;
+		break;
+	}
+}
+
+static void note_unkillable(
+	struct world *w, const struct report *r, const struct action *next)
+{
+	struct process *p = process_of(w, r->worker);
+	struct place *place = &w->places[p->slot];
+
+	if (!p->killed || world_patient(w) < p->gone_by)
+		world_complain(w, "it had its ten seconds not yet");
+	die(w, r->worker);
+	if (ends_slot(next))
+		return;
+	if (p->timed_out)
+		note_unasked_death(w, r);
+	if (place->staying == 0)
+		place->refill_by = w->now + p->settings->backoff_max * 2;
+	place->failures = 0;
+}
+
+static void note_report(
+	struct world *w, const struct report *r, const struct action *next)
+{
+	switch (r->kind) {
+	case REPORT_READY:
+		note_becomes_ready(w, r);
+		break;
+	case REPORT_EXITED:
+		note_exit(w, r, next);
+		break;
+	case REPORT_STOPPING:
+		note_stopping(w, r);
+		break;
+	case REPORT_START_TIMEOUT:
+		process_of(w, r->worker)->timed_out = true;
+		if (world_patient(w) < process_of(w, r->worker)->ready_by)
+			world_complain(w, "it had time to start yet");
+		break;
+	case REPORT_UNKILLABLE:
+		note_unkillable(w, r, next);
+		break;
+	case REPORT_SLOT_ENDED:
+		w->places[r->slot].ended = true;
+		break;
+	case REPORT_GAVE_UP:
+		if (!w->may_give_up)
+			world_complain(w, "it gave up without need");
+		break;
+	case REPORT_STATE:
+		if (r->state == CLUSTER_FAILED)
+			w->failed = w->stopping = true;
+		break;
+	case REPORT_SURPRISE:
+		world_complain(w, "the core is surprised");
+	case REPORT_ROLLOUT_STARTED:
+	case REPORT_ROLLOUT_STEP:
+	case REPORT_ROLLOUT_DONE:
+	case REPORT_ROLLOUT_FAILED:
+	case REPORT_ROLLOUT_SUPERSEDED:
+		note_rollout(w, r);
+		break;
+	default:
+		break;
+	}
+}
+
+static void note_spawn(
+	struct world *w, const struct action *a, const struct event *cause)
+{
+	struct rollout_view view;
+
+	if (w->stopping)
+		world_complain(w, "a spawn after the stop has begun");
+	if (cause->kind == EVENT_SPAWNED || cause->kind == EVENT_SPAWN_FAILED)
+		world_complain(w, "a spawn in answer to a spawn");
+	if (a->settings->refs < 2)
+		world_complain(w, "settings that nobody holds");
+	cluster_view_rollout(w->cluster, &view);
+	if (a->settings != cluster_settings(w->cluster) &&
+		a->settings != w->in_force.settings &&
+		(!view.under_way || a->settings != view.settings))
+		world_complain(w, "a spawn by settings of long ago");
+	if (a->generation != cluster_generation(w->cluster) &&
+		a->generation != w->in_force.generation &&
+		(!view.under_way || a->generation != view.to))
+		world_complain(w, "a spawn of a generation of long ago");
+	be_asked(w, a);
+}
+
+static void note_ended(struct world *w, const struct action *a)
+{
+	if (w->ended)
+		world_complain(w, "the end is told twice");
+	if (w->alive > 0)
+		world_complain(w, "it says that it has ended, and runs");
+	if (w->stops > 0 && !w->failed && a->status != 0)
+		world_complain(w, "ended as asked, with a status");
+	if (w->failed && a->status == 0)
+		world_complain(w, "it failed, with success");
+	w->ended = true;
+	w->stopping = true;
+}
+
+void witness_action(struct world *w, const struct action *a,
+	const struct action *next, const struct event *cause)
+{
+	if (w->ended && a->kind != ACTION_REPORT)
+		world_complain(w, "it acts after its end");
+	switch (a->kind) {
+	case ACTION_SPAWN:
+		note_spawn(w, a, cause);
+		break;
+	case ACTION_SIGNAL:
+		note_signal(w, a);
+		break;
+	case ACTION_KILL:
+		note_kill(w, a);
+		break;
+	case ACTION_REPORT:
+		note_report(w, &a->report, next);
+		break;
+	case ACTION_ENDED:
+		note_ended(w, a);
+		break;
+	}
+}
+
+/* ---- when an event has been dealt with ---- */
+
+/* What the latest rollout that is done went to is in force. */
+static void check_in_force(const struct world *w)
+{
+	const struct cluster_settings *asked = w->asked_settings[w->done % 64];
+
+	if (w->done != 0 && asked != NULL && !w->shuffled &&
+		asked != cluster_settings(w->cluster))
+		world_complain(w, "other settings are in force than asked for");
+}
+
+static void check_counters(struct world *w)
+{
+	const char *wrong = NULL;
+
+	if (w->wanted < 50 || w->checks++ % 64 == 0)
+		wrong = cluster_check(w->cluster);
+	if (wrong != NULL)
+		world_complain(w, "%s", wrong);
+	if (cluster_alive(w->cluster) != w->alive)
+		world_complain(w, "%u are alive, it believes %u", w->alive,
+			cluster_alive(w->cluster));
+	if (cluster_ready(w->cluster) != w->ready)
+		world_complain(w, "%u are ready, it believes %u", w->ready,
+			cluster_ready(w->cluster));
+	if (cluster_wanted(w->cluster) != w->wanted)
+		world_complain(w, "%u are wanted", w->wanted);
+}
+
+/* Slots that are gone begin anew when they come back. */
+static void forget_slots(struct world *w)
+{
+	for (uint32_t i = cluster_slots(w->cluster); i < w->slots; i++) {
+		if (w->places[i].alive > 0)
+			world_complain(w, "a slot is forgotten");
+		w->places[i] = (struct place){.refill_by = NSEC_NEVER};
+	}
+	w->slots = cluster_slots(w->cluster);
+}
+
+static void set_stop_bound(struct world *w)
+{
+	nsec_t most = 0;
+
+	if (!w->stopping || w->ended || w->stop_by != NSEC_NEVER)
+		return;
+	for (unsigned i = 0; i < w->plan_count; i++) {
+		nsec_t takes = stop_takes(w->plans[i].settings);
+
+		most = takes > most ? takes : most;
+	}
+	/* what a worker may be granted by EXTEND, and ticks that come late */
+	w->stop_by = world_patient(w) + most + 4 * SECOND;
+}
+
+void witness_after(
+	struct world *w, const struct event *event, const struct actions *out)
+{
+	unsigned spawns = 0;
+
+	for (unsigned i = 0; i < out->count; i++)
+		spawns += out->list[i].kind == ACTION_SPAWN;
+	if (spawns > SPAWNS_AT_ONCE)
+		world_complain(w, "%u spawns in one call", spawns);
+	if (event->kind != EVENT_TICK)
+		w->ticks_in_a_row = 0;
+	else if (++w->ticks_in_a_row > 100 + 4 * SLOTS_MAX)
+		world_complain(w, "it wants to be called for ever");
+	if (w->gave_up && cluster_state(w->cluster) != CLUSTER_FAILED)
+		world_complain(w, "too many deaths, and it goes on");
+	set_stop_bound(w);
+	forget_slots(w);
+	check_counters(w);
+	check_in_force(w);
+}
+
+void witness_settled(struct world *w)
+{
+	w->ticks_in_a_row = 0;
+	if (w->stopping && !w->ended && world_patient(w) > w->stop_by)
+		world_complain(w, "the stop takes too long");
+	if (w->stopping && !w->ended && w->alive == 0)
+		world_complain(w, "nothing runs, and the end is not told");
+	places_check(w);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include "core/cluster.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A fake world for the core: a clock, processes with habits, and the events
+ * that they cause.  All of it follows from the seed, so that the seed is the
+ * whole bug report.
+ */
+
+/* How processes behave that are started by some settings.  Chances are per
+ * mille, times the longest possible. */
+struct habits {
+	unsigned spawn_fails;
+	unsigned fails_for_good; /* of these */
+	unsigned says_nothing;   /* never READY=1 */
+	nsec_t ready_after;
+	unsigned says_twice; /* any datagram */
+	unsigned dies_early; /* around the time it would be ready */
+	unsigned dies_later;
+	nsec_t life;
+	unsigned exits_well; /* status 0 when it dies by itself */
+	unsigned leaves;     /* STOPPING=1 by itself */
+	unsigned extends;    /* EXTEND_TIMEOUT_USEC */
+	unsigned deaf;       /* to one stop signal */
+	unsigned undead;     /* to SIGKILL, for long */
+	nsec_t stop_after;
+};
+
+/* Settings that are in play; the world holds a reference to each. */
+struct plan {
+	struct cluster_settings *settings;
+	struct habits habits;
+};
+#define PLANS_MAX 24
+
+/* A worker as the world, and an observer of the core's actions, knows it. */
+enum life { LIFE_ASKED, LIFE_ALIVE, LIFE_OVER };
+
+struct process {
+	uint32_t slot;
+	unsigned generation;
+	enum life life;
+	const struct cluster_settings *settings;
+	enum ready_mode mode;     /* when it was born */
+	bool says_ready_is_known; /* when it was born: it has to */
+	bool said_ready;
+	bool ready;   /* REPORT_READY came, and it did not leave since */
+	bool leaving; /* it said so */
+	bool going;   /* it got a signal to stop, or SIGKILL */
+	bool killed;
+	bool timed_out; /* REPORT_START_TIMEOUT */
+	unsigned steps; /* stop signals it got */
+	enum why why;
+	nsec_t born;
+	nsec_t proven_at; /* these three by the patient clock */
+	nsec_t ready_by;
+	nsec_t gone_by; /* the next step of its stop */
+};
+#define PROCESSES_MAX 30000
+#define SLOTS_MAX 1200
+
+struct place { /* what is known of a slot */
+	bool ended;
+	bool forgiven;
+	unsigned failures; /* never ready, in a row */
+	const struct cluster_settings *failed_by;
+	nsec_t refill_by; /* NSEC_NEVER: not known */
+	unsigned stepped; /* rollout that has told of it */
+	unsigned alive;
+	unsigned staying; /* of these: not asked to go */
+	uint64_t workers[2];
+};
+
+struct coming {
+	nsec_t at;
+	uint64_t order;
+	struct event event;
+};
+#define COMING_MAX 16384
+
+struct line { /* of the trace */
+	nsec_t now;
+	bool is_action;
+	struct event event;
+	struct action action;
+};
+#define LINES_MAX 256
+
+struct world {
+	uint64_t seed;
+	uint64_t random;
+	nsec_t now;
+	nsec_t lost;
+	struct cluster *cluster;
+
+	struct plan plans[PLANS_MAX];
+	unsigned plan_count;
+	bool calm; /* whoever is born now behaves well */
+
+	struct process *processes; /* by worker id */
+	uint64_t last_worker;
+	struct place *places;
+	struct coming *coming; /* a heap */
+	unsigned coming_count;
+	uint64_t coming_order;
+	struct event answers[ACTIONS_MAX * 2];
+	unsigned answer_count;
+	unsigned answer_next;
+
+	/* what the observer knows (witness.c) */
+	struct { /* before the event */
+		unsigned generation;
+		const struct cluster_settings *settings;
+	} in_force;
+	unsigned wanted;
+	uint32_t slots;
+	unsigned alive;
+	unsigned ready;
+	bool stopping;
+	bool at_once;
+	unsigned stops;
+	nsec_t stop_by; /* patient clock */
+	bool ended;
+	bool failed;
+	bool gave_up; /* it has to */
+	bool may_give_up;
+	bool lived;
+	bool disturbed; /* more may be alive than a rollout alone explains */
+	bool shuffled;  /* what is in force cannot be told from outside */
+	bool went_back_badly;
+	unsigned rollout; /* under way; 0: none */
+	unsigned done;    /* the latest that was; 0: none */
+	const struct cluster_settings *asked_settings[64]; /* by rollout % 64 */
+	nsec_t deaths[GIVE_UP_MAX];
+	unsigned death_count;
+	unsigned ticks_in_a_row;
+	bool says_ready; /* READY=1 came from a living worker */
+	bool commands_change;
+	unsigned checks;
+
+	struct line *lines;
+	unsigned long line_count;
+	bool verbose;
+	uint64_t events;
+	uint64_t reports[REPORT_SURPRISE + 1]; /* by kind */
+};
+
+/* world.c */
+void world_init(struct world *w, uint64_t seed);
+void world_fini(struct world *w);
+uint64_t world_random(struct world *w, uint64_t below);
+bool world_chance(struct world *w, unsigned per_mille);
+nsec_t world_span(struct world *w, nsec_t least, nsec_t most);
+struct plan *world_add_plan(struct world *w);
+void world_schedule(struct world *w, nsec_t at, const struct event *event);
+void world_carry_out(struct world *w, const struct action *action);
+void world_calm_down(struct world *w);
+
+/* Hand an event to the core, and carry out what it asks for. */
+void world_deliver(struct world *w, struct event *event);
+/* Let time pass until the next thing happens, at most until `until`; false
+ * when that time has come. */
+bool world_go_on(struct world *w, nsec_t until);
+
+/* witness.c: knows the rules, sees all, and complains.  The call before an
+ * event, for each action, and after all. */
+void witness_event(struct world *w, const struct event *event);
+void witness_settings(struct world *w, const struct cluster_settings *settings);
+void witness_action(struct world *w, const struct action *action,
+	const struct action *next, const struct event *cause);
+void witness_after(
+	struct world *w, const struct event *event, const struct actions *out);
+/* The core says that it has nothing to do before the next deadline. */
+void witness_settled(struct world *w);
+
+/* places.c: what must hold of every slot then. */
+void places_check(struct world *w);
+
+/* scenario.c */
+void scenario_run(struct world *w);
+
+/* trace.c */
+void trace_event(struct world *w, const struct event *event);
+void trace_action(struct world *w, const struct action *action);
+const char *trace_report_name(enum report_kind kind);
+_Noreturn void world_complain(const struct world *w, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static inline nsec_t world_patient(const struct world *w)
+{
+	return w->now - w->lost;
+}
+
+#endif
