@@ -416,6 +416,7 @@ END_TEST
 static void count(
 	const struct buffer *b, unsigned long *came, unsigned long *dropped)
 {
+	static const char notice[] = "nclust: ";
 	const char *at = b->data;
 	const char *end = at + b->len;
 
@@ -423,15 +424,11 @@ static void count(
 	*dropped = 0;
 	while (at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
-		unsigned long n;
 
 		if (newline == NULL)
 			return; /* the rest is still to come */
-		if (sscanf(at,
-			    "nclust: %lu lines of output were dropped, the "
-			    "reader was too slow\n",
-			    &n) == 1)
-			*dropped += n;
+		if (strncmp(at, notice, strlen(notice)) == 0)
+			*dropped += strtoul(at + strlen(notice), NULL, 10);
 		else
 			*came += 1;
 		at = newline + 1;
