@@ -165,13 +165,20 @@ static void obey(struct child *child, const struct notify_message *m)
 
 static void refuse(struct child *child, const struct fdpass_message *m)
 {
+	struct process_facts facts;
+
 	if (child->stranger_told)
 		return;
 	child->stranger_told = true;
 	log_warn("%s.%" PRIu32 ": refused a notify message from process %d "
-		 "(uid %d): not of worker %d",
+		 "(uid %d): %s worker %d",
 		child->service->name, child->slot, (int)m->cred.pid,
-		(int)m->cred.uid, (int)child->pid);
+		(int)m->cred.uid,
+		process_look(m->cred.pid, &facts) == 0
+			? "not of"
+			: "it ended before it was heard (it should wait for a "
+			  "BARRIER=1), so nobody knows if it was of",
+		(int)child->pid);
 }
 
 void readiness_drain(struct child *child)

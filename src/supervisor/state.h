@@ -134,8 +134,10 @@ struct supervisor {
 	struct child *free_children;
 	uint64_t next_serial;
 
+	ev_check wake;
 	ev_prepare prepare;
 	ev_timer deadline;
+	nsec_t armed_at; /* when the deadline was armed, and for when */
 	nsec_t armed_for;
 	ev_periodic far_away; /* keeps libev's housekeeping asleep */
 	ev_timer sweep;       /* orphans and strays */

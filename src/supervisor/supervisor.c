@@ -53,13 +53,14 @@ static nsec_t earliest(const struct supervisor *sup)
 
 /*
  * When everybody's time has run while nclust was stopped, or the whole machine
- * was, nobody had the time he was promised: grant it.
+ * was, nobody had the time he was promised.  When that began is not known, but
+ * not before nclust went to sleep: all since then is granted.
  */
 static void grant_lateness(struct supervisor *sup, nsec_t now)
 {
 	struct event event = {
 		.kind = EVENT_LATE,
-		.span = now - sup->armed_for,
+		.span = now - sup->armed_at,
 	};
 
 	if (sup->armed_for == NSEC_NEVER || now < sup->armed_for + LATE)
@@ -74,8 +75,6 @@ static void tick(struct supervisor *sup)
 	nsec_t until = now + TURN_BUDGET;
 	bool again = true;
 
-	grant_lateness(sup, now);
-	sup->armed_for = NSEC_NEVER;
 	while (again && now <= until) {
 		again = false;
 		for (size_t i = 0; i < sup->service_count; i++) {
@@ -96,11 +95,23 @@ static void arm(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &sup->deadline);
 	if (first == NSEC_NEVER)
 		return;
+	sup->armed_at = now;
 	sup->armed_for = first > now ? first : now;
 	ev_now_update(sup->loop);
 	ev_timer_set(&sup->deadline,
 		first > now ? nsec_seconds(first - now) : 0., 0.);
 	ev_timer_start(sup->loop, &sup->deadline);
+}
+
+/* First thing after the wait: any event makes the core look at deadlines. */
+static void on_wake(struct ev_loop *loop, ev_check *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+
+	(void)loop;
+	(void)revents;
+	grant_lateness(sup, clock_now());
+	sup->armed_for = NSEC_NEVER;
 }
 
 /* Once a turn, before it waits: what has become due, in one place. */
@@ -140,6 +151,10 @@ static int loop_init(struct supervisor *sup, struct error *err)
 	ev_prepare_init(&sup->prepare, on_prepare);
 	sup->prepare.data = sup;
 	ev_prepare_start(sup->loop, &sup->prepare);
+	ev_check_init(&sup->wake, on_wake);
+	sup->wake.data = sup;
+	ev_set_priority(&sup->wake, EV_MAXPRI);
+	ev_check_start(sup->loop, &sup->wake);
 	ev_init(&sup->deadline, on_deadline);
 	/* messages that came in time are heard before time is up */
 	ev_set_priority(&sup->deadline, EV_MINPRI);
