@@ -4,6 +4,7 @@
 # What becomes of workers that die, hang, leave processes behind, or lose
 # nclust (FAULTS.md, S01 to S15, S26 to S30).
 
+bats_require_minimum_version 1.5.0
 load ../lib
 
 # The processes of this test, but for nclust itself and the load.
