@@ -24,12 +24,15 @@ void os_write(const char *path, const char *text, mode_t mode);
 
 /* Is this root?  If not, say that the test is left out. */
 bool os_is_root(const char *why);
+/* valgrind ends at an exec that fails late and at CLONE_FILES with VFORK, and
+ * knows no pidfd_open(2) nor pidfd_send_signal(2). */
+bool os_is_valgrind(void);
 
 /*
  * The test program run as "PROGRAM --tell" says what it finds itself to be,
- * one "key: value" a line; main() calls os_main() first for that.
+ * one "key: value" a line; main() begins with os_main() for that.
  */
-bool os_main(int argc, char **argv);
+void os_main(int argc, char **argv);
 extern char os_self[4096]; /* the test program's path */
 
 /* A plan that runs it with descriptors 0-2 only. */

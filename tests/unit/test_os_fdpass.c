@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/fdpass.h"
+#include "os/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int pair[2];
+
+static void make_pair(int type)
+{
+	int on = 1;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(
+		setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)),
+		0);
+}
+
+START_TEST(data_credentials_and_descriptors_arrive)
+{
+	struct fdpass_message m;
+	char data[16];
+	struct stat sent;
+	struct stat got;
+	int fds[2] = {os_null(), -1};
+
+	make_pair(SOCK_SEQPACKET);
+	os_write(os_path("a"), "a", 0644);
+	fds[1] = open(os_path("a"), O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 0);
+	ck_assert_int_eq(fdpass_send(pair[0], "hello", 5, fds, 2), 0);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	ck_assert_int_eq(m.len, 5);
+	ck_assert(!m.cut);
+	ck_assert_mem_eq(data, "hello", 5);
+	ck_assert(m.has_cred);
+	ck_assert_int_eq(m.cred.pid, getpid());
+	ck_assert_uint_eq(m.cred.uid, getuid());
+	ck_assert_uint_eq(m.fd_count, 2);
+	ck_assert_int_eq(fstat(fds[1], &sent), 0);
+	ck_assert_int_eq(fstat(m.fds[1], &got), 0);
+	ck_assert_uint_eq(sent.st_ino, got.st_ino);
+	ck_assert_int_ne(fcntl(m.fds[0], F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert_int_eq(close(m.fds[0]) | close(m.fds[1]), 0);
+}
+END_TEST
+
+START_TEST(too_long_a_message_is_cut_and_said_to_be)
+{
+	struct fdpass_message m;
+	char data[4];
+
+	make_pair(SOCK_DGRAM);
+	ck_assert_int_eq(fdpass_send(pair[0], "0123456789", 10, NULL, 0), 0);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	ck_assert(m.cut);
+	ck_assert_int_eq(m.len, 10);
+	ck_assert_mem_eq(data, "0123", 4);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 0);
+}
+END_TEST
+
+/* Send `count` descriptors in one message, past what fdpass_send() takes. */
+static void send_many(size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(253 * sizeof(int))];
+	} control;
+	struct iovec piece = {.iov_base = (char[]){"x"}, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(count * sizeof(int))};
+	struct cmsghdr *c;
+	int fd = os_null();
+
+	(void)memset(&control, 0, sizeof(control));
+	c = CMSG_FIRSTHDR(&msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(count * sizeof(int));
+	for (size_t i = 0; i < count; i++)
+		(void)memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(fd));
+	ck_assert_int_eq(sendmsg(pair[0], &msg, 0), 1);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+START_TEST(too_many_descriptors_do_not_stay_open)
+{
+	static const size_t counts[] = {8, 9, 10, 100, 253};
+	struct fdpass_message m;
+	unsigned before;
+	char data[4];
+
+	make_pair(SOCK_DGRAM);
+	before = os_open_count();
+	for (size_t i = 0; i < COUNT_OF(counts); i++) {
+		send_many(counts[i]);
+		ck_assert_int_eq(
+			fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+		ck_assert_uint_eq(m.fd_count, 8);
+		ck_assert(m.has_cred);
+		ck_assert_uint_eq(os_open_count(), before + 8);
+		for (size_t k = 0; k < m.fd_count; k++)
+			ck_assert_int_eq(close(m.fds[k]), 0);
+		ck_assert_uint_eq(os_open_count(), before);
+	}
+	ck_assert_int_eq(fdpass_send(pair[0], "x", 1, (int[9]){0}, 9), -1);
+	ck_assert_int_eq(errno, EINVAL);
+}
+END_TEST
+
+START_TEST(without_passcred_room_no_more_than_eight_arrive)
+{
+	struct fdpass_message m;
+	int off = 0;
+	unsigned before;
+	char data[4];
+
+	make_pair(SOCK_DGRAM);
+	ck_assert_int_eq(
+		setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)),
+		0);
+	before = os_open_count();
+	send_many(20); /* the room for credentials takes some of them */
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	ck_assert(!m.has_cred);
+	ck_assert_uint_eq(m.fd_count, 8);
+	ck_assert_uint_eq(os_open_count(), before + 8);
+}
+END_TEST
+
+START_TEST(a_closed_peer_and_an_empty_message)
+{
+	struct fdpass_message m;
+	char data[4];
+
+	make_pair(SOCK_DGRAM);
+	ck_assert_int_eq(fdpass_send(pair[0], "", 0, NULL, 0), 0);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	ck_assert_int_eq(m.len, 0);
+	make_pair(SOCK_SEQPACKET);
+	ck_assert_int_eq(close(pair[0]), 0);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	ck_assert_int_eq(m.len, 0);
+	ck_assert_int_eq(fdpass_send(pair[1], "x", 1, NULL, 0), -1);
+	ck_assert_int_eq(errno, EPIPE); /* and no SIGPIPE */
+}
+END_TEST
+
+START_TEST(a_full_queue_does_not_block)
+{
+	int n = 0;
+
+	make_pair(SOCK_SEQPACKET);
+	while (fdpass_send(pair[0], "0123456789", 10, NULL, 0) == 0)
+		ck_assert_int_lt(n++, 1000000);
+	ck_assert_int_eq(errno, EAGAIN);
+}
+END_TEST
+
+START_TEST(a_datagram_reaches_a_path_and_an_abstract_name)
+{
+	struct fdpass_message m;
+	struct error err;
+	char data[16];
+	int dir = open(os_dir, O_PATH | O_CLOEXEC);
+	int fd = socket_open_at(dir, "notify", SOCK_DGRAM, 0600, -1, -1, &err);
+	struct socket_plan plan = {.family = AF_UNIX,
+		.type = SOCK_DGRAM,
+		.path = "@nclust-test-fdpass",
+		.mode = -1,
+		.owner = -1,
+		.group = -1,
+		.rcvbuf = -1,
+		.sndbuf = -1,
+		.text = "abstract"};
+	struct socket_file made;
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(fdpass_send_to(os_path("notify"), "READY=1", 7), 0);
+	ck_assert_int_eq(fdpass_receive(fd, data, sizeof(data), &m), 1);
+	ck_assert_int_eq(m.cred.pid, getpid());
+	fd = socket_open(&plan, &made, &err);
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(fdpass_send_to(plan.path, "READY=1", 7), 0);
+	ck_assert_int_eq(fdpass_receive(fd, data, sizeof(data), &m), 1);
+	ck_assert_int_eq(m.len, 7);
+	ck_assert_int_eq(fdpass_send_to("", "x", 1), -1);
+	ck_assert_int_eq(fdpass_send_to(os_path("none"), "x", 1), -1);
+	ck_assert_int_eq(errno, ENOENT);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("fdpass");
+
+	tcase_add_checked_fixture(tc, os_dir_make, os_dir_remove);
+	tcase_add_test(tc, data_credentials_and_descriptors_arrive);
+	tcase_add_test(tc, too_long_a_message_is_cut_and_said_to_be);
+	tcase_add_test(tc, too_many_descriptors_do_not_stay_open);
+	tcase_add_test(tc, without_passcred_room_no_more_than_eight_arrive);
+	tcase_add_test(tc, a_closed_peer_and_an_empty_message);
+	tcase_add_test(tc, a_full_queue_does_not_block);
+	tcase_add_test(tc, a_datagram_reaches_a_path_and_an_abstract_name);
+	return os_suite("fdpass", tc);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A child that waits to be ended, in a group of its own, or ends itself. */
+static pid_t child(int status)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ne(pid, -1);
+	if (pid != 0) {
+		(void)setpgid(pid, pid); /* whoever is first */
+		return pid;
+	}
+	(void)setpgid(0, 0);
+	(void)signal(SIGTERM, SIG_DFL); /* libcheck catches it */
+	if (status >= 0)
+		_exit(status);
+	for (;;)
+		(void)pause();
+}
+
+static void wait_readable(int fd)
+{
+	struct pollfd one = {.fd = fd, .events = POLLIN};
+
+	ck_assert_int_eq(poll(&one, 1, 10000), 1);
+}
+
+START_TEST(an_exit_is_told_twice_and_reaped_once)
+{
+	struct pidfd_end end = {0};
+	pid_t pid = child(7);
+	int fd = pidfd_of(pid);
+
+	ck_assert_int_ne(fd, -1);
+	wait_readable(fd);
+	ck_assert_int_eq(pidfd_peek(fd, &end), 1);
+	ck_assert(!end.signalled);
+	ck_assert_int_eq(end.code, 7);
+	ck_assert_int_eq(pidfd_peek(fd, &end), 1);
+	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
+	ck_assert_int_eq(end.code, 7);
+	ck_assert_int_eq(pidfd_reap(fd, &end), -1);
+	ck_assert_int_eq(errno, ECHILD);
+}
+END_TEST
+
+START_TEST(one_that_lives_has_not_ended)
+{
+	struct pidfd_end end;
+	pid_t pid = child(-1);
+	int fd = pidfd_of(pid);
+
+	ck_assert_int_eq(pidfd_peek(fd, &end), 0);
+	ck_assert_int_eq(pidfd_reap(fd, &end), 0);
+	ck_assert_int_eq(child_peek_any(), 0);
+	ck_assert_int_eq(child_reap(pid), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	ck_assert_int_eq(pidfd_signal(fd, SIGTERM), 0);
+	wait_readable(fd);
+	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
+	ck_assert(end.signalled);
+	ck_assert_int_eq(end.code, SIGTERM);
+	/* the number may be another's by now, the pidfd never is */
+	ck_assert_int_eq(pidfd_signal(fd, SIGTERM), -1);
+	ck_assert_int_eq(errno, ESRCH);
+}
+END_TEST
+
+START_TEST(a_stopped_one_has_not_ended)
+{
+	struct pidfd_end end;
+	pid_t pid = child(-1);
+	int fd = pidfd_of(pid);
+	siginfo_t info;
+
+	ck_assert_int_eq(pidfd_signal(fd, SIGSTOP), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WSTOPPED), 0);
+	ck_assert_int_eq(pidfd_peek(fd, &end), 0);
+	ck_assert_int_eq(child_peek_any(), 0);
+	ck_assert_int_eq(pidfd_signal(fd, SIGKILL), 0);
+	wait_readable(fd);
+	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
+	ck_assert_int_eq(end.code, SIGKILL);
+}
+END_TEST
+
+START_TEST(the_group_is_reached_when_its_leader_has_ended)
+{
+	struct pidfd_end end;
+	struct pollfd one = {.events = POLLIN};
+	int ends[2];
+	pid_t leader;
+	int fd;
+	char byte;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	leader = fork();
+	if (leader == 0) {
+		(void)setpgid(0, 0);
+		if (fork() == 0) {
+			(void)!write(ends[1], "x", 1);
+			for (;;) /* it holds the pipe while it lives */
+				(void)pause();
+		}
+		_exit(0);
+	}
+	fd = pidfd_of(leader);
+	ck_assert_int_eq(close(ends[1]), 0);
+	wait_readable(fd);
+	ck_assert_int_eq(pidfd_peek(fd, &end), 1); /* not reaped */
+	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+	ck_assert_int_eq(pidfd_signal_group(fd, leader, SIGKILL), 0);
+	one.fd = ends[0];
+	ck_assert_int_eq(poll(&one, 1, 10000), 1);
+	ck_assert_int_eq(read(ends[0], &byte, 1), 0); /* it is gone */
+	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
+}
+END_TEST
+
+START_TEST(nobody_else_is_reached)
+{
+	struct pidfd_end end;
+	pid_t pid = child(0);
+	int fd = pidfd_of(pid);
+
+	wait_readable(fd);
+	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
+	ck_assert_int_eq(pidfd_signal_group(fd, pid, SIGKILL), -1);
+	ck_assert_int_eq(errno, ESRCH);
+	pid = child(-1);
+	fd = pidfd_of(pid);
+	ck_assert_int_eq(pidfd_signal_group(fd, 1, 9999), -1);
+	ck_assert_int_eq(errno, EINVAL); /* and no kill(-1) */
+	ck_assert_int_eq(pidfd_signal_group(fd, 0, 9999), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(pidfd_signal_group(fd, pid, SIGKILL), 0);
+	wait_readable(fd);
+	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
+}
+END_TEST
+
+START_TEST(any_ended_child_is_found)
+{
+	pid_t first;
+	struct pidfd_end end;
+
+	errno = 0;
+	ck_assert_int_eq(child_peek_any(), -1);
+	ck_assert_int_eq(errno, ECHILD);
+	first = child(3);
+	wait_readable(pidfd_of(first));
+	ck_assert_int_eq(child_peek_any(), first);
+	ck_assert_int_eq(child_peek_any(), first);
+	ck_assert_int_eq(pidfd_peek(pidfd_of(first), &end), 1);
+	ck_assert_int_eq(child_reap(first), 0);
+	ck_assert_int_eq(child_peek_any(), -1);
+}
+END_TEST
+
+START_TEST(many_deaths_at_once_are_all_found)
+{
+	int found = 0;
+	pid_t pid;
+
+	for (int i = 0; i < 50; i++)
+		(void)child(0);
+	while ((pid = child_peek_any()) != -1) {
+		if (pid == 0) /* one has not ended yet: wait for it */
+			ck_assert_int_eq(waitid(P_ALL, 0, &(siginfo_t){0},
+						 WEXITED | WNOWAIT),
+				0);
+		else
+			found += child_reap(pid) == 0;
+	}
+	ck_assert_int_eq(errno, ECHILD);
+	ck_assert_int_eq(found, 50);
+}
+END_TEST
+
+START_TEST(a_pid_that_nobody_has_is_an_error)
+{
+	ck_assert_int_eq(pidfd_of(0x3fffffff), -1);
+	ck_assert_int_eq(pidfd_signal(-1, SIGTERM), -1);
+	ck_assert_int_eq(errno, EBADF);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("pidfd");
+
+	tcase_add_test(tc, many_deaths_at_once_are_all_found);
+	if (!os_is_valgrind()) {
+		tcase_add_test(tc, an_exit_is_told_twice_and_reaped_once);
+		tcase_add_test(tc, one_that_lives_has_not_ended);
+		tcase_add_test(tc, a_stopped_one_has_not_ended);
+		tcase_add_test(
+			tc, the_group_is_reached_when_its_leader_has_ended);
+		tcase_add_test(tc, nobody_else_is_reached);
+		tcase_add_test(tc, any_ended_child_is_found);
+		tcase_add_test(tc, a_pid_that_nobody_has_is_an_error);
+	}
+	return os_suite("pidfd", tc);
+}

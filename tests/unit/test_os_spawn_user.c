@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/capset.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <string.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char out[65536];
+
+/* A plan that runs as nobody; from a descriptor, as the way to the program
+ * need not be open to nobody. */
+static struct spawn_plan nobody_plan(void)
+{
+	struct spawn_plan plan = os_plan();
+
+	plan.uid = 65534;
+	plan.gid = 65534;
+	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
+	return plan;
+}
+
+static struct spawn_failure must_fail(const struct spawn_plan *plan)
+{
+	struct spawn_failure failure;
+	pid_t pid;
+	int pidfd;
+
+	ck_assert_int_eq(spawn(plan, &pid, &pidfd, &failure), -1);
+	return failure;
+}
+
+START_TEST(user_and_groups_are_dropped_for_good)
+{
+	struct spawn_plan plan;
+
+	if (!os_is_root("changing the user"))
+		return;
+	ck_assert_int_eq(setgroups(2, (gid_t[]){0, 4}), 0);
+	plan = nobody_plan();
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");
+	ck_assert_str_eq(os_field(out, "Gid"), "65534\t65534\t65534\t65534");
+	ck_assert_str_eq(os_field(out, "Groups"), "");
+	ck_assert_str_eq(os_field(out, "CapPrm"), "0000000000000000");
+	ck_assert_str_eq(os_field(out, "CapEff"), "0000000000000000");
+	ck_assert_str_eq(os_field(out, "CapInh"), "0000000000000000");
+	ck_assert_str_eq(os_field(out, "CapAmb"), "0000000000000000");
+	ck_assert_int_eq(geteuid(), 0);
+}
+END_TEST
+
+START_TEST(the_supplementary_groups_are_those_of_the_plan)
+{
+	const gid_t groups[] = {100, 65534};
+	struct spawn_plan plan;
+
+	if (!os_is_root("changing the groups"))
+		return;
+	plan = nobody_plan();
+	plan.groups = groups;
+	plan.group_count = 2;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(atoi(os_field(out, "Groups")), 100);
+	ck_assert_ptr_nonnull(strstr(os_field(out, "Groups"), " 65534"));
+}
+END_TEST
+
+START_TEST(the_parent_is_followed_after_the_user_has_changed)
+{
+	struct spawn_plan plan;
+
+	if (!os_is_root("changing the user"))
+		return;
+	plan = nobody_plan();
+	plan.death_signal = SIGKILL;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(atoi(os_field(out, "death")), SIGKILL);
+}
+END_TEST
+
+START_TEST(the_directory_is_entered_with_the_users_rights)
+{
+	struct spawn_plan plan;
+
+	if (!os_is_root("changing the user"))
+		return;
+	plan = nobody_plan();
+	plan.directory = os_path("closed");
+	os_write(os_path("x"), "", 0600);
+	ck_assert_int_eq(mkdir(plan.directory, 0700), 0);
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
+	plan.capabilities_given = true; /* not even with a right over files */
+	plan.capabilities = 1ULL << CAP_DAC_OVERRIDE;
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
+}
+END_TEST
+
+START_TEST(exactly_the_capabilities_asked_for_are_kept)
+{
+	struct spawn_plan plan;
+
+	if (!os_is_root("keeping capabilities"))
+		return;
+	plan = nobody_plan();
+	plan.capabilities_given = true;
+	plan.capabilities = 1ULL << CAP_NET_BIND_SERVICE;
+	plan.death_signal = SIGKILL;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");
+	ck_assert_str_eq(os_field(out, "CapPrm"), "0000000000000400");
+	ck_assert_str_eq(os_field(out, "CapEff"), "0000000000000400");
+	ck_assert_str_eq(os_field(out, "CapInh"), "0000000000000400");
+	ck_assert_str_eq(os_field(out, "CapAmb"), "0000000000000400");
+	ck_assert_str_eq(os_field(out, "CapBnd"), "0000000000000400");
+	ck_assert_int_eq(atoi(os_field(out, "death")), SIGKILL);
+}
+END_TEST
+
+START_TEST(root_can_be_bounded_too)
+{
+	struct spawn_plan plan;
+
+	if (!os_is_root("dropping capabilities"))
+		return;
+	plan = os_plan();
+	plan.capabilities_given = true;
+	plan.capabilities = 1ULL << CAP_KILL;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "CapEff"), "0000000000000020");
+	ck_assert_str_eq(os_field(out, "CapBnd"), "0000000000000020");
+	plan.capabilities = 0;
+	plan.uid = 0;
+	plan.gid = 0;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "CapEff"), "0000000000000000");
+}
+END_TEST
+
+START_TEST(a_capability_that_this_kernel_lacks_is_refused)
+{
+	struct spawn_plan plan;
+
+	if (!os_is_root("keeping capabilities"))
+		return;
+	plan = nobody_plan();
+	plan.capabilities_given = true;
+	plan.capabilities = 1ULL << 63;
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_CAPABILITIES);
+}
+END_TEST
+
+/* Become somebody who may change users without being root. */
+static void become_setuid_capable(void)
+{
+	struct capset set;
+
+	ck_assert_int_eq(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(setresuid(1234, 1234, 1234), 0);
+	ck_assert_int_eq(capset_get(&set), 0);
+	set.effective = set.permitted;
+	set.inheritable = set.permitted;
+	ck_assert_int_eq(capset_put(&set), 0);
+	ck_assert_int_eq(capset_ambient(1ULL << CAP_SETUID), 0);
+}
+
+START_TEST(no_right_survives_a_change_between_ordinary_users)
+{
+	struct spawn_plan plan;
+
+	if (!os_is_root("becoming another user"))
+		return;
+	plan = nobody_plan();
+	become_setuid_capable(); /* no root here: the kernel drops nothing */
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");
+	ck_assert_str_eq(os_field(out, "CapPrm"), "0000000000000000");
+	ck_assert_str_eq(os_field(out, "CapAmb"), "0000000000000000");
+}
+END_TEST
+
+static void become_ordinary(void)
+{
+	if (geteuid() != 0)
+		return;
+	ck_assert_int_eq(setgroups(2, (gid_t[]){1234, 77}), 0);
+	ck_assert_int_eq(setresgid(1234, 1234, 1234), 0);
+	ck_assert_int_eq(setresuid(1234, 1234, 1234), 0);
+}
+
+START_TEST(an_ordinary_user_is_refused_another)
+{
+	struct spawn_plan plan = nobody_plan();
+	struct spawn_failure f;
+	struct error err;
+
+	become_ordinary();
+	if (geteuid() == 65534) /* then ask for another than nobody */
+		plan.uid = plan.gid = 1;
+	f = must_fail(&plan);
+	ck_assert_int_eq(f.step, SPAWN_GROUPS);
+	ck_assert_int_eq(f.error, EPERM);
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+	spawn_explain(&f, "web", &err);
+	ck_assert_str_eq(err.text,
+		"cannot set the groups for 'web': Operation not permitted; "
+		"this needs root");
+	plan.uid = -1;
+	plan.gid = 0;
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_GROUPS);
+}
+END_TEST
+
+START_TEST(an_ordinary_user_may_ask_for_itself)
+{
+	struct spawn_plan plan = os_plan();
+	gid_t groups[256];
+	int count;
+
+	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
+	become_ordinary();
+	count = getgroups(256, groups);
+	ck_assert_int_ge(count, 0);
+	plan.uid = (long)geteuid();
+	plan.gid = (long)getegid();
+	plan.groups = groups;
+	plan.group_count = (size_t)count;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(atoi(os_field(out, "Uid")), (int)geteuid());
+	if (count == 0)
+		return;
+	plan.group_count--; /* one fewer is another set */
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_GROUPS);
+}
+END_TEST
+
+START_TEST(without_the_right_to_bound_no_new_privs_must_be_set)
+{
+	struct spawn_plan plan = os_plan();
+
+	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
+	become_ordinary();
+	plan.capabilities_given = true;
+	plan.capabilities = 0;
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_CAPABILITIES);
+	plan.no_new_privs = true;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	plan.capabilities = 1ULL << CAP_KILL; /* it has none to give */
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_CAPABILITIES);
+}
+END_TEST
+
+START_TEST(an_id_that_cannot_be_set_is_refused)
+{
+	struct spawn_plan plan;
+
+	if (!os_is_root("changing the user"))
+		return;
+	plan = nobody_plan();
+	plan.uid = 0xffffffffL; /* (uid_t)-1 means "leave it" to the kernel */
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_USER);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc;
+
+	os_main(argc, argv);
+	tc = tcase_create("user");
+	tcase_add_checked_fixture(tc, os_dir_make, os_dir_remove);
+	tcase_add_test(tc, an_ordinary_user_is_refused_another);
+	if (!os_is_valgrind()) {
+		tcase_add_test(tc, user_and_groups_are_dropped_for_good);
+		tcase_add_test(
+			tc, the_supplementary_groups_are_those_of_the_plan);
+		tcase_add_test(
+			tc, the_parent_is_followed_after_the_user_has_changed);
+		tcase_add_test(
+			tc, the_directory_is_entered_with_the_users_rights);
+		tcase_add_test(tc, exactly_the_capabilities_asked_for_are_kept);
+		tcase_add_test(tc, root_can_be_bounded_too);
+		tcase_add_test(
+			tc, a_capability_that_this_kernel_lacks_is_refused);
+		tcase_add_test(
+			tc, no_right_survives_a_change_between_ordinary_users);
+		tcase_add_test(tc, an_ordinary_user_may_ask_for_itself);
+		tcase_add_test(tc,
+			without_the_right_to_bound_no_new_privs_must_be_set);
+		tcase_add_test(tc, an_id_that_cannot_be_set_is_refused);
+	}
+	return os_suite("spawn as another user", tc);
+}
