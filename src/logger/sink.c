@@ -134,11 +134,55 @@ static void drop(struct sink *sink)
 	sink->queue.failed = false;
 }
 
+/* The length of a colour at the start of `s` (ESC [ digits m), or 0. */
+static size_t colour_length(const char *s, size_t len)
+{
+	size_t i = 2;
+
+	if (len < 3 || s[0] != '\x1b' || s[1] != '[')
+		return 0;
+	while (i < len && strchr("0123456789;:", s[i]) != NULL && s[i] != '\0')
+		i++;
+	return i < len && s[i] == 'm' ? i + 1 : 0;
+}
+
+/*
+ * A worker may colour its lines, but nothing else that a terminal obeys: all
+ * other control bytes are shown.  What it left coloured ends with the line.
+ */
+static void put_for_terminal(struct buffer *queue, const char *text, size_t len)
+{
+	static const char plain[] = "\x1b[0m";
+	bool coloured = false;
+
+	while (len > 0) {
+		size_t n = colour_length(text, len);
+		size_t from = n > 0 ? n : 1;
+		const char *next = memchr(text + from, '\x1b', len - from);
+
+		if (n > 0) {
+			(void)buffer_append(queue, text, n);
+			coloured = true;
+			text += n;
+			len -= n;
+			continue;
+		}
+		n = next != NULL ? (size_t)(next - text) : len;
+		queue->len += text_escape(
+			queue->data + queue->len, 4 * n + 1, text, n);
+		text += n;
+		len -= n;
+	}
+	if (coloured)
+		(void)buffer_append(queue, plain, sizeof(plain) - 1);
+}
+
 void sink_put(struct sink *sink, const char *before, size_t before_len,
 	const char *text, size_t len)
 {
-	/* text_escape() makes up to four bytes of one, and a NUL */
-	size_t room = before_len + (sink->is_terminal ? 4 * len : len) + 2;
+	/* text_escape() makes up to four bytes of one, and a NUL; a colour
+	 * costs an end */
+	size_t room = before_len + (sink->is_terminal ? 4 * len + 4 : len) + 2;
 	struct buffer *queue = &sink->queue;
 
 	if (!sink->dropping && sink->dropped > 0)
@@ -151,8 +195,7 @@ void sink_put(struct sink *sink, const char *before, size_t before_len,
 		len--;
 	(void)buffer_append(queue, before, before_len);
 	if (sink->is_terminal)
-		queue->len += text_escape(
-			queue->data + queue->len, 4 * len + 1, text, len);
+		put_for_terminal(queue, text, len);
 	else
 		(void)buffer_append(queue, text, len);
 	(void)buffer_append(queue, "\n", 1);

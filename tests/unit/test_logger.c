@@ -392,6 +392,24 @@ START_TEST(on_a_terminal_names_are_coloured_and_bytes_harmless)
 }
 END_TEST
 
+START_TEST(on_a_terminal_a_worker_may_colour_its_lines)
+{
+	int terminal;
+	int o;
+
+	out = open_terminal(&terminal);
+	start_on(terminal, terminal);
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	say(o, "\x1b[1;31mred\x1b[m \x1b[31 \x1b[2J\n");
+	while (!ends_with(&said[0], "\n"))
+		ck_assert(read_more(out, &said[0]));
+	ck_assert_str_eq(buffer_text(&said[0]),
+		"web.2 | \x1b[1;31mred\x1b[m \\x1b[31 \\x1b[2J\x1b[0m\r\n");
+	(void)close(terminal);
+}
+END_TEST
+
 START_TEST(a_stopped_terminal_stops_nobody)
 {
 	int terminal;
@@ -917,6 +935,7 @@ int main(void)
 	tcase_add_test(tc, where_stdout_and_stderr_are_one_the_order_is_kept);
 	tcase_add_test(tc, a_file_gets_the_lines_too);
 	tcase_add_test(tc, on_a_terminal_names_are_coloured_and_bytes_harmless);
+	tcase_add_test(tc, on_a_terminal_a_worker_may_colour_its_lines);
 	tcase_add_test(tc, a_stopped_terminal_stops_nobody);
 	tcase_add_test(tc, a_slow_reader_costs_lines_but_no_memory_and_no_time);
 	tcase_add_test(tc, a_socket_that_is_not_read_stops_nobody);
