@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/clock.h"
+#include "os/sockdiag.h"
+#include "os/socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct socket_plan plan_on(int family, int type, uint16_t port)
+{
+	struct socket_plan plan = {
+		.family = family,
+		.type = type,
+		.port = port,
+		.backlog = -1,
+		.mode = -1,
+		.owner = -1,
+		.group = -1,
+		.v6only = -1,
+		.defer_accept = -1,
+		.rcvbuf = -1,
+		.sndbuf = -1,
+		.text = "the address",
+	};
+
+	if (family == AF_INET)
+		(void)memcpy(plan.ip, (uint8_t[]){127, 0, 0, 1}, 4);
+	else if (family == AF_INET6)
+		plan.ip[15] = 1;
+	return plan;
+}
+
+static int open_plan(const struct socket_plan *plan)
+{
+	struct socket_file made;
+	struct error err;
+	int fd = socket_open(plan, &made, &err);
+
+	if (fd == -1)
+		ck_abort_msg("%s", err.text);
+	ck_assert_uint_eq(made.ino, 0);
+	return fd;
+}
+
+static struct socket_facts look(int fd)
+{
+	struct socket_facts facts;
+	struct error err;
+
+	ck_assert_int_eq(socket_look(fd, &facts, &err), 0);
+	return facts;
+}
+
+static int option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(fd, level, name, &value, &size), 0);
+	return value;
+}
+
+/* A client of 127.0.0.1; -1 and errno. */
+static int connect_v4(uint16_t port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == -1) {
+		(void)close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static bool has_v6(void)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in6 at = {
+		.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+	bool has = fd != -1 &&
+		bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0;
+
+	if (!has)
+		(void)fprintf(stderr, "left out: no IPv6 here\n");
+	fd_close(&fd);
+	return has;
+}
+
+START_TEST(a_tcp_listener_listens)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	int fd = open_plan(&plan);
+	struct socket_facts facts = look(fd);
+	char text[64];
+
+	ck_assert_int_eq(facts.family, AF_INET);
+	ck_assert_int_eq(facts.type, SOCK_STREAM);
+	ck_assert(facts.listening);
+	ck_assert_uint_ne(facts.port, 0);
+	(void)snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", facts.port);
+	ck_assert_str_eq(facts.text, text);
+	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_eq(option(fd, SOL_SOCKET, SO_REUSEADDR), 1);
+	ck_assert_int_ne(connect_v4(facts.port), -1);
+}
+END_TEST
+
+START_TEST(a_port_in_use_is_said_to_be)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	struct socket_file made;
+	struct error err;
+	unsigned before;
+
+	plan.port = look(open_plan(&plan)).port;
+	before = os_open_count();
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, EADDRINUSE);
+	ck_assert_str_eq(err.text,
+		"cannot listen on 'the address': Address already in use");
+	ck_assert_uint_eq(os_open_count(), before);
+	plan = plan_on(AF_UNSPEC, SOCK_STREAM, plan.port);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, EADDRINUSE); /* and no second try with v4 */
+}
+END_TEST
+
+START_TEST(leftovers_in_time_wait_do_not_keep_the_port)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	int fd = open_plan(&plan);
+	int client;
+	int server;
+
+	plan.port = look(fd).port;
+	client = connect_v4(plan.port);
+	server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ne(server, -1);
+	ck_assert_int_eq(close(server), 0); /* who closes first waits */
+	ck_assert_int_eq(close(client), 0);
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_int_ne(open_plan(&plan), -1);
+}
+END_TEST
+
+START_TEST(a_bare_port_is_all_addresses_by_one_socket)
+{
+	struct socket_plan plan = plan_on(AF_UNSPEC, SOCK_STREAM, 0);
+	int fd = open_plan(&plan);
+	struct socket_facts facts = look(fd);
+
+	ck_assert_int_ne(connect_v4(facts.port), -1);
+	if (!has_v6())
+		return;
+	ck_assert_int_eq(facts.family, AF_INET6);
+	ck_assert_int_eq(option(fd, IPPROTO_IPV6, IPV6_V6ONLY), 0);
+	ck_assert_int_eq(strncmp(facts.text, "tcp:[::]:", 9), 0);
+}
+END_TEST
+
+START_TEST(v6_alone_leaves_v4_free)
+{
+	struct socket_plan plan = plan_on(AF_INET6, SOCK_STREAM, 0);
+	struct socket_facts facts;
+
+	if (!has_v6())
+		return;
+	(void)memset(plan.ip, 0, sizeof(plan.ip));
+	plan.v6only = 1;
+	facts = look(open_plan(&plan));
+	ck_assert_int_eq(connect_v4(facts.port), -1);
+	plan = plan_on(AF_INET, SOCK_STREAM, facts.port);
+	ck_assert_int_ne(open_plan(&plan), -1);
+}
+END_TEST
+
+START_TEST(a_privileged_port_says_what_would_help)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 79);
+	struct socket_file made;
+	struct error err;
+
+	if (geteuid() == 0) {
+		ck_assert_int_eq(setgroups(0, NULL), 0);
+		ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
+	}
+	if (socket_open(&plan, &made, &err) != -1) {
+		(void)fprintf(stderr, "left out: any port is open to us\n");
+		return;
+	}
+	ck_assert_int_eq(err.sys, EACCES);
+	ck_assert_ptr_nonnull(strstr(err.text, "socket unit"));
+	ck_assert_ptr_nonnull(strstr(err.text, "CAP_NET_BIND_SERVICE"));
+	ck_assert_ptr_nonnull(strstr(err.text, "ip_unprivileged_port_start"));
+}
+END_TEST
+
+START_TEST(an_address_of_another_machine)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	struct socket_file made;
+	struct error err;
+
+	(void)memcpy(plan.ip, (uint8_t[]){192, 0, 2, 1}, 4); /* RFC 5737 */
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, EADDRNOTAVAIL);
+	ck_assert_ptr_nonnull(strstr(err.text, "freebind"));
+	plan.freebind = true;
+	ck_assert_int_ne(open_plan(&plan), -1);
+	if (has_v6()) {
+		plan = plan_on(AF_INET6, SOCK_STREAM, 0);
+		(void)memcpy(plan.ip, (uint8_t[]){0x20, 1, 0xd, 0xb8}, 4);
+		plan.freebind = true;
+		ck_assert_int_ne(open_plan(&plan), -1);
+	}
+}
+END_TEST
+
+START_TEST(the_options_are_set)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	int fd;
+
+	plan.nonblock = true;
+	plan.rcvbuf = 20000;
+	plan.sndbuf = 30000;
+	plan.defer_accept = 3;
+	fd = open_plan(&plan);
+	ck_assert_int_ne(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_eq(option(fd, SOL_SOCKET, SO_RCVBUF), 40000);
+	ck_assert_int_eq(option(fd, SOL_SOCKET, SO_SNDBUF), 60000);
+	ck_assert_int_gt(option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 0);
+	ck_assert_int_eq(socket_set_nonblock(fd, false), 0);
+	ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_eq(socket_set_nonblock(fd, true), 0);
+	ck_assert_int_ne(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+}
+END_TEST
+
+START_TEST(an_interface_that_is_not_there_is_named)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	struct socket_file made;
+	struct error err;
+
+	plan.interface = "nosuch0";
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "cannot set interface of"));
+	if (os_is_root("binding to an interface")) {
+		plan.interface = "lo";
+		ck_assert_int_ne(open_plan(&plan), -1);
+	}
+}
+END_TEST
+
+START_TEST(udp_is_bound_and_not_shared)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_DGRAM, 0);
+	int fd = open_plan(&plan);
+	struct socket_facts facts = look(fd);
+	struct queue_facts queue;
+	struct socket_file made;
+	struct error err;
+
+	ck_assert(!facts.listening);
+	ck_assert_int_eq(strncmp(facts.text, "udp:127.0.0.1:", 14), 0);
+	plan.port = facts.port;
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, EADDRINUSE);
+	sockdiag_queue(fd, &queue);
+	ck_assert_int_eq(queue.depth, -1);
+	ck_assert_int_eq(queue.limit, -1);
+	ck_assert_int_eq(queue.drops, 0);
+}
+END_TEST
+
+START_TEST(what_is_no_socket_is_refused)
+{
+	struct socket_facts facts;
+	struct error err;
+
+	ck_assert_int_eq(socket_look(os_null(), &facts, &err), -1);
+	ck_assert_int_eq(err.sys, ENOTSOCK);
+	ck_assert_int_eq(socket_look(999, &facts, &err), -1);
+	ck_assert_int_eq(err.sys, EBADF);
+}
+END_TEST
+
+/* Wait until the queue is so long: the kernel counts it when the handshake is
+ * over, after connect(2) has returned. */
+static struct queue_facts queue_of(int fd, long depth)
+{
+	nsec_t deadline = clock_now() + 10 * SECOND;
+	struct queue_facts queue;
+
+	do {
+		sockdiag_queue(fd, &queue);
+	} while (queue.depth != depth && clock_now() < deadline);
+	return queue;
+}
+
+START_TEST(the_tcp_queue_is_as_long_as_what_was_connected)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	struct queue_facts queue;
+	uint16_t port;
+	int fd;
+
+	plan.backlog = 17;
+	fd = open_plan(&plan);
+	port = look(fd).port;
+	queue = queue_of(fd, 0);
+	ck_assert_int_eq(queue.depth, 0);
+	ck_assert_int_eq(queue.limit, 17);
+	ck_assert_int_eq(queue.drops, 0);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_ne(connect_v4(port), -1);
+	ck_assert_int_eq(queue_of(fd, 5).depth, 5);
+	ck_assert_int_ne(accept4(fd, NULL, NULL, SOCK_CLOEXEC), -1);
+	ck_assert_int_eq(queue_of(fd, 4).depth, 4);
+	ck_assert_int_eq(socket_backlog(fd, 3), 0);
+	ck_assert_int_eq(queue_of(fd, 4).limit, 3);
+	ck_assert_int_eq(socket_backlog(fd, -1), 0);
+	ck_assert_int_gt(queue_of(fd, 4).limit, 17);
+}
+END_TEST
+
+START_TEST(what_overflows_is_counted)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct queue_facts queue;
+	nsec_t deadline = clock_now() + 10 * SECOND;
+	int fd;
+
+	plan.backlog = 1;
+	fd = open_plan(&plan);
+	to.sin_port = htons(look(fd).port);
+	for (int i = 0; i < 8; i++) {
+		int client = socket(
+			AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+		(void)connect(client, (const struct sockaddr *)&to, sizeof(to));
+	}
+	do {
+		sockdiag_queue(fd, &queue);
+	} while (queue.drops == 0 && clock_now() < deadline);
+	ck_assert_int_gt(queue.drops, 0);
+	ck_assert_int_eq(queue.depth, 2); /* backlog + 1 */
+}
+END_TEST
+
+START_TEST(what_has_no_queue_tells_none)
+{
+	struct queue_facts queue;
+	int pair[2];
+
+	sockdiag_queue(os_null(), &queue);
+	ck_assert_int_eq(queue.depth, -1);
+	ck_assert_int_eq(queue.drops, -1);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	sockdiag_queue(pair[0], &queue);
+	ck_assert_int_eq(queue.depth, -1);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("socket");
+
+	tcase_add_test(tc, a_tcp_listener_listens);
+	tcase_add_test(tc, a_port_in_use_is_said_to_be);
+	tcase_add_test(tc, leftovers_in_time_wait_do_not_keep_the_port);
+	tcase_add_test(tc, a_bare_port_is_all_addresses_by_one_socket);
+	tcase_add_test(tc, v6_alone_leaves_v4_free);
+	tcase_add_test(tc, a_privileged_port_says_what_would_help);
+	tcase_add_test(tc, an_address_of_another_machine);
+	tcase_add_test(tc, the_options_are_set);
+	tcase_add_test(tc, an_interface_that_is_not_there_is_named);
+	tcase_add_test(tc, udp_is_bound_and_not_shared);
+	tcase_add_test(tc, what_is_no_socket_is_refused);
+	tcase_add_test(tc, the_tcp_queue_is_as_long_as_what_was_connected);
+	tcase_add_test(tc, what_overflows_is_counted);
+	tcase_add_test(tc, what_has_no_queue_tells_none);
+	return os_suite("socket", tc);
+}

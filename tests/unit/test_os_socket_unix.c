@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/sockdiag.h"
+#include "os/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct socket_file made;
+static struct error err;
+
+static struct socket_plan plan_on(const char *path)
+{
+	struct socket_plan plan = {
+		.family = AF_UNIX,
+		.type = SOCK_STREAM,
+		.path = path,
+		.backlog = -1,
+		.mode = -1,
+		.owner = -1,
+		.group = -1,
+		.v6only = -1,
+		.defer_accept = -1,
+		.rcvbuf = -1,
+		.sndbuf = -1,
+		.text = path,
+	};
+
+	return plan;
+}
+
+static int open_plan(const struct socket_plan *plan)
+{
+	int fd = socket_open(plan, &made, &err);
+
+	if (fd == -1)
+		ck_abort_msg("%s", err.text);
+	return fd;
+}
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)memcpy(to.sun_path, path, strlen(path) + 1);
+	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
+	(void)close(fd);
+	return -1;
+}
+
+static struct stat stat_of(const char *path)
+{
+	struct stat st;
+
+	ck_assert_int_eq(lstat(path, &st), 0);
+	return st;
+}
+
+START_TEST(a_path_is_listened_on_and_removed)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	int fd = open_plan(&plan);
+	struct socket_facts facts;
+	char text[512];
+
+	ck_assert_int_ne(connect_to(plan.path), -1);
+	ck_assert_uint_eq(stat_of(plan.path).st_ino, made.ino);
+	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert_int_eq(socket_look(fd, &facts, &err), 0);
+	(void)snprintf(text, sizeof(text), "unix:%s", plan.path);
+	ck_assert_str_eq(facts.text, text);
+	ck_assert(facts.listening);
+	socket_unlink(plan.path, &made);
+	ck_assert_int_eq(access(plan.path, F_OK), -1);
+}
+END_TEST
+
+START_TEST(only_what_we_made_is_removed)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	struct socket_file old;
+	struct socket_file none = {.ino = 0};
+
+	ck_assert_int_ne(open_plan(&plan), -1);
+	old = made;
+	ck_assert_int_eq(rename(plan.path, os_path("kept")), 0);
+	ck_assert_int_ne(open_plan(&plan), -1);
+	socket_unlink(plan.path, &old);
+	socket_unlink(plan.path, &none);
+	ck_assert_int_eq(access(plan.path, F_OK), 0);
+	socket_unlink("/nonexistent/x", &made);
+}
+END_TEST
+
+START_TEST(a_stale_socket_is_replaced)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	int fd = open_plan(&plan);
+	ino_t before = made.ino;
+
+	/* another file takes the number that would else be used again */
+	ck_assert_int_eq(link(plan.path, os_path("holds-the-inode")), 0);
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_int_eq(connect_to(plan.path), -1);
+	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_uint_ne(made.ino, before);
+	ck_assert_int_ne(connect_to(plan.path), -1);
+}
+END_TEST
+
+START_TEST(a_live_socket_is_refused_and_not_bothered)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	int fd = open_plan(&plan);
+	struct queue_facts queue;
+	ino_t before = made.ino;
+
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, EADDRINUSE);
+	ck_assert_uint_eq(made.ino, 0);
+	ck_assert_uint_eq(stat_of(plan.path).st_ino, before);
+	sockdiag_queue(fd, &queue);
+	ck_assert_int_eq(queue.depth, 0); /* no connection of ours is in it */
+	ck_assert_int_ne(connect_to(plan.path), -1);
+}
+END_TEST
+
+/* Bind without listening: a server that is just starting. */
+static int bind_only(int type, const char *path)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	(void)memcpy(at.sun_path, path, strlen(path) + 1);
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+START_TEST(a_socket_that_does_not_listen_yet_is_alive)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+
+	for (size_t i = 0; i < COUNT_OF(types); i++) {
+		char name[] = {'s', (char)('0' + i), '\0'};
+		struct socket_plan plan = plan_on(os_path(name));
+
+		ck_assert_int_ne(bind_only(types[i], plan.path), -1);
+		ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+		ck_assert_int_eq(err.sys, EADDRINUSE);
+		ck_assert_int_eq(access(plan.path, F_OK), 0);
+	}
+}
+END_TEST
+
+START_TEST(other_files_are_refused_and_untouched)
+{
+	struct socket_plan plan = plan_on(os_path("x"));
+	char link[512];
+
+	os_write(plan.path, "precious", 0644);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "no socket"));
+	ck_assert_int_eq(stat_of(plan.path).st_size, 8);
+
+	plan = plan_on(os_path("dir"));
+	ck_assert_int_eq(mkdir(plan.path, 0755), 0);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert(S_ISDIR(stat_of(plan.path).st_mode));
+
+	plan = plan_on(os_path("fifo"));
+	ck_assert_int_eq(mkfifo(plan.path, 0644), 0);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert(S_ISFIFO(stat_of(plan.path).st_mode));
+
+	/* a link, also one that leads to a dead socket, or nowhere */
+	ck_assert_int_eq(close(bind_only(SOCK_STREAM, os_path("dead"))), 0);
+	(void)snprintf(link, sizeof(link), "%s", os_path("link"));
+	plan = plan_on(link);
+	ck_assert_int_eq(symlink("dead", link), 0);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert(S_ISLNK(stat_of(link).st_mode));
+	ck_assert_int_eq(access(os_path("dead"), F_OK), 0);
+	ck_assert_int_eq(unlink(link), 0);
+	ck_assert_int_eq(symlink("nowhere", link), 0);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(access(os_path("nowhere"), F_OK), -1);
+}
+END_TEST
+
+START_TEST(the_mode_is_exact_whatever_the_umask)
+{
+	static const int modes[] = {0666, 0600, 0777, 0660, 0};
+
+	for (size_t i = 0; i < COUNT_OF(modes); i++) {
+		struct socket_plan plan = plan_on(os_path("s"));
+		int fd;
+
+		plan.mode = modes[i];
+		(void)umask(i % 2 ? 0 : 077);
+		fd = open_plan(&plan);
+		ck_assert_int_eq(stat_of(plan.path).st_mode & 07777, modes[i]);
+		ck_assert_uint_eq(umask(022), i % 2 ? 0 : 077);
+		socket_unlink(plan.path, &made);
+		ck_assert_int_eq(close(fd), 0);
+	}
+	struct socket_plan plan = plan_on(os_path("by-umask"));
+
+	(void)umask(027);
+	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_eq(stat_of(plan.path).st_mode & 07777, 0750);
+}
+END_TEST
+
+START_TEST(owner_and_group_are_there_from_birth)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	struct stat st;
+	int watch;
+	char events[4096];
+
+	if (!os_is_root("giving sockets away"))
+		return;
+	plan.owner = 65534;
+	plan.group = 100;
+	plan.mode = 0660;
+	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	ck_assert_int_ne(inotify_add_watch(watch, os_dir, IN_ATTRIB), -1);
+	ck_assert_int_ne(open_plan(&plan), -1);
+	st = stat_of(plan.path);
+	ck_assert_uint_eq(st.st_uid, 65534);
+	ck_assert_uint_eq(st.st_gid, 100);
+	ck_assert_int_eq(st.st_mode & 07777, 0660);
+	/* neither was changed after the file appeared */
+	ck_assert_int_eq(read(watch, events, sizeof(events)), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	/* and we are who we were, with all our rights */
+	ck_assert_int_eq(setresuid(0, 0, 0), 0);
+	os_write(os_path("mine"), "", 0600);
+	ck_assert_uint_eq(stat_of(os_path("mine")).st_uid, 0);
+	ck_assert_uint_eq(stat_of(os_path("mine")).st_gid, getegid());
+}
+END_TEST
+
+START_TEST(in_a_setgid_directory_the_group_is_right_too)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	struct stat st;
+
+	if (!os_is_root("giving sockets away"))
+		return;
+	ck_assert_int_eq(chown(os_dir, 0, 4), 0);
+	ck_assert_int_eq(chmod(os_dir, 02755), 0);
+	plan.owner = 65534;
+	plan.group = 100;
+	plan.mode = 0660;
+	ck_assert_int_ne(open_plan(&plan), -1);
+	st = stat_of(plan.path);
+	ck_assert_uint_eq(st.st_uid, 65534);
+	ck_assert_uint_eq(st.st_gid, 100);
+	ck_assert_int_eq(st.st_mode & 07777, 0660);
+}
+END_TEST
+
+static void become_ordinary(const gid_t *groups, size_t count)
+{
+	ck_assert_int_eq(chown(os_dir, 1234, 1234), 0);
+	ck_assert_int_eq(setgroups(count, groups), 0);
+	ck_assert_int_eq(setresgid(1234, 1234, 1234), 0);
+	ck_assert_int_eq(setresuid(1234, 1234, 1234), 0);
+}
+
+START_TEST(an_ordinary_user_gives_it_to_a_group_of_its_own)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	struct stat st;
+
+	if (!os_is_root("becoming an ordinary user"))
+		return;
+	become_ordinary((gid_t[]){77}, 1);
+	plan.group = 77;
+	plan.mode = 0660;
+	ck_assert_int_ne(open_plan(&plan), -1);
+	st = stat_of(plan.path);
+	ck_assert_uint_eq(st.st_uid, 1234);
+	ck_assert_uint_eq(st.st_gid, 77);
+	ck_assert_int_eq(st.st_mode & 07777, 0660);
+
+	plan = plan_on(os_path("t"));
+	plan.group = 78;
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "takes root"));
+	ck_assert_int_eq(access(plan.path, F_OK), -1);
+}
+END_TEST
+
+START_TEST(a_socket_that_may_not_be_asked_is_left_alone)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	int fd;
+
+	if (!os_is_root("becoming an ordinary user"))
+		return;
+	plan.mode = 0600;
+	fd = open_plan(&plan);
+	ck_assert_int_eq(close(fd), 0);
+	become_ordinary(NULL, 0);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, EACCES);
+	ck_assert_int_eq(access(plan.path, F_OK), 0);
+}
+END_TEST
+
+START_TEST(a_path_too_long_for_an_address_works)
+{
+	char path[400];
+	char deep[200];
+	struct socket_plan plan;
+	int dir;
+
+	(void)memset(deep, 'd', sizeof(deep));
+	deep[sizeof(deep) - 1] = '\0';
+	(void)snprintf(path, sizeof(path), "%s", os_path(deep));
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+	dir = open(path, O_PATH | O_CLOEXEC);
+	(void)strncat(path, "/socket", sizeof(path) - strlen(path) - 1);
+	plan = plan_on(path);
+	plan.mode = 0600;
+	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(socket_connect_at(dir, "socket", &err), -1);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1); /* it lives */
+	ck_assert_int_eq(err.sys, EADDRINUSE);
+	/* only the directory may be that long */
+	(void)memset(deep, 'n', sizeof(deep));
+	plan = plan_on(os_path(deep));
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, ENAMETOOLONG);
+	plan = plan_on("/nonexistent/dir/s");
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, ENOENT);
+}
+END_TEST
+
+START_TEST(a_relative_path_is_below_the_directory)
+{
+	struct socket_plan plan = plan_on("s");
+
+	ck_assert_int_eq(chdir(os_dir), 0);
+	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(connect_to(os_path("s")), -1);
+	plan = plan_on("dir/");
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+}
+END_TEST
+
+START_TEST(an_abstract_name_leaves_no_file)
+{
+	struct socket_plan plan = plan_on("@nclust-test-abstract");
+	struct socket_facts facts;
+	int fd = open_plan(&plan);
+
+	ck_assert_uint_eq(made.ino, 0);
+	ck_assert_int_eq(socket_look(fd, &facts, &err), 0);
+	ck_assert_str_eq(facts.text, "unix:@nclust-test-abstract");
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, EADDRINUSE);
+}
+END_TEST
+
+START_TEST(the_queue_is_as_long_as_what_was_connected)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	struct queue_facts queue;
+	int fd;
+
+	plan.backlog = 9;
+	fd = open_plan(&plan);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_ne(connect_to(plan.path), -1);
+	sockdiag_queue(fd, &queue);
+	ck_assert_int_eq(queue.depth, 4);
+	ck_assert_int_eq(queue.limit, 9);
+	ck_assert_int_eq(queue.drops, -1);
+	ck_assert_int_ne(accept4(fd, NULL, NULL, SOCK_CLOEXEC), -1);
+	sockdiag_queue(fd, &queue);
+	ck_assert_int_eq(queue.depth, 3);
+}
+END_TEST
+
+START_TEST(of_ten_racing_starts_one_wins)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	int won = 0;
+	int status;
+
+	ck_assert_int_eq(close(open_plan(&plan)), 0); /* a stale one */
+	for (int i = 0; i < 10; i++) {
+		if (fork() != 0)
+			continue;
+		if (socket_open(&plan, &made, &err) == -1)
+			_exit(err.sys == EADDRINUSE ? 1 : 2);
+		(void)alarm(30);
+		(void)pause(); /* holding it */
+		_exit(3);
+	}
+	for (int i = 0; i < 9; i++) {
+		ck_assert_int_gt(wait(&status), 0);
+		ck_assert(WIFEXITED(status));
+		ck_assert_int_eq(WEXITSTATUS(status), 1);
+	}
+	won = connect_to(plan.path);
+	ck_assert_int_ne(won, -1);
+}
+END_TEST
+
+START_TEST(a_lock_that_a_stranger_holds_does_not_stop_us)
+{
+	struct socket_plan plan = plan_on(os_path("s"));
+	int dir = open(os_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	ck_assert_int_eq(flock(dir, LOCK_EX), 0);
+	ck_assert_int_ne(open_plan(&plan), -1);
+}
+END_TEST
+
+START_TEST(control_and_notify_sockets_in_a_directory)
+{
+	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int stream =
+		socket_open_at(dir, "control", SOCK_STREAM, 0660, -1, -1, &err);
+	int dgram =
+		socket_open_at(dir, "notify", SOCK_DGRAM, 0600, -1, -1, &err);
+	int passcred = 0;
+	socklen_t size = sizeof(passcred);
+	struct ucred peer;
+	int client;
+	int server;
+
+	ck_assert_int_ne(stream, -1);
+	ck_assert_int_ne(dgram, -1);
+	ck_assert_int_ne(fcntl(stream, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_ne(fcntl(stream, F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert_int_eq(stat_of(os_path("control")).st_mode & 07777, 0660);
+	ck_assert_int_eq(stat_of(os_path("notify")).st_mode & 07777, 0600);
+	ck_assert_int_eq(
+		getsockopt(dgram, SOL_SOCKET, SO_PASSCRED, &passcred, &size),
+		0);
+	ck_assert_int_eq(passcred, 1);
+	client = socket_connect_at(dir, "control", &err);
+	ck_assert_int_ne(client, -1);
+	server = accept4(stream, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_eq(socket_peer(server, &peer), 0);
+	ck_assert_int_eq(peer.pid, getpid());
+	ck_assert_uint_eq(peer.uid, geteuid());
+	ck_assert(socket_peer_in_group(server, getegid()));
+	ck_assert(!socket_peer_in_group(server, 4242));
+}
+END_TEST
+
+START_TEST(in_a_directory_what_is_there_is_replaced)
+{
+	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	ck_assert_int_ne(
+		socket_open_at(dir, "s", SOCK_STREAM, 0600, -1, -1, &err), -1);
+	ck_assert_int_ne(
+		socket_open_at(dir, "s", SOCK_STREAM, 0600, -1, -1, &err), -1);
+	ck_assert_int_eq(unlink(os_path("s")), 0);
+	os_write(os_path("target"), "precious", 0644);
+	ck_assert_int_eq(symlink("target", os_path("s")), 0);
+	ck_assert_int_eq(socket_connect_at(dir, "s", &err), -1);
+	ck_assert_int_ne(
+		socket_open_at(dir, "s", SOCK_STREAM, 0600, -1, -1, &err), -1);
+	ck_assert(S_ISSOCK(stat_of(os_path("s")).st_mode));
+	ck_assert_int_eq(stat_of(os_path("target")).st_size, 8);
+	ck_assert_int_eq(mkdir(os_path("d"), 0700), 0);
+	ck_assert_int_eq(
+		socket_open_at(dir, "d", SOCK_STREAM, 0600, -1, -1, &err), -1);
+	ck_assert_int_eq(socket_connect_at(dir, "none", &err), -1);
+	ck_assert_int_eq(err.sys, ENOENT);
+}
+END_TEST
+
+START_TEST(a_notify_socket_belongs_to_its_worker)
+{
+	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (!os_is_root("giving sockets away"))
+		return;
+	ck_assert_int_ne(
+		socket_open_at(dir, "n", SOCK_DGRAM, 0600, 65534, -1, &err),
+		-1);
+	ck_assert_uint_eq(stat_of(os_path("n")).st_uid, 65534);
+	ck_assert_int_eq(stat_of(os_path("n")).st_mode & 07777, 0600);
+}
+END_TEST
+
+START_TEST(a_member_of_many_groups_is_known)
+{
+	gid_t groups[200];
+	int pair[2];
+
+	if (!os_is_root("changing the groups"))
+		return;
+	for (size_t i = 0; i < COUNT_OF(groups); i++)
+		groups[i] = (gid_t)(1000 + i);
+	ck_assert_int_eq(setgroups(COUNT_OF(groups), groups), 0);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert(socket_peer_in_group(pair[0], 1199));
+	ck_assert(socket_peer_in_group(pair[0], 1000));
+	ck_assert(!socket_peer_in_group(pair[0], 1200));
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("unix");
+
+	tcase_add_checked_fixture(tc, os_dir_make, os_dir_remove);
+	tcase_add_test(tc, a_path_is_listened_on_and_removed);
+	tcase_add_test(tc, only_what_we_made_is_removed);
+	tcase_add_test(tc, a_stale_socket_is_replaced);
+	tcase_add_test(tc, a_live_socket_is_refused_and_not_bothered);
+	tcase_add_test(tc, a_socket_that_does_not_listen_yet_is_alive);
+	tcase_add_test(tc, other_files_are_refused_and_untouched);
+	tcase_add_test(tc, the_mode_is_exact_whatever_the_umask);
+	tcase_add_test(tc, owner_and_group_are_there_from_birth);
+	tcase_add_test(tc, in_a_setgid_directory_the_group_is_right_too);
+	tcase_add_test(tc, an_ordinary_user_gives_it_to_a_group_of_its_own);
+	tcase_add_test(tc, a_socket_that_may_not_be_asked_is_left_alone);
+	tcase_add_test(tc, a_path_too_long_for_an_address_works);
+	tcase_add_test(tc, a_relative_path_is_below_the_directory);
+	tcase_add_test(tc, an_abstract_name_leaves_no_file);
+	tcase_add_test(tc, the_queue_is_as_long_as_what_was_connected);
+	tcase_add_test(tc, of_ten_racing_starts_one_wins);
+	tcase_add_test(tc, a_lock_that_a_stranger_holds_does_not_stop_us);
+	tcase_add_test(tc, control_and_notify_sockets_in_a_directory);
+	tcase_add_test(tc, in_a_directory_what_is_there_is_replaced);
+	tcase_add_test(tc, a_notify_socket_belongs_to_its_worker);
+	tcase_add_test(tc, a_member_of_many_groups_is_known);
+	return os_suite("unix sockets", tc);
+}
