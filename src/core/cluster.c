@@ -336,9 +336,7 @@ void cluster_handle(
 	c->out = out;
 	if (c->now < event->now)
 		c->now = event->now;
-	c->spawns_left = SPAWNS_AT_ONCE;
-	if (event->kind == EVENT_SPAWNED || event->kind == EVENT_SPAWN_FAILED)
-		c->spawns_left = 0;
+	c->spawns_left = event->kind == EVENT_TICK ? SPAWNS_AT_ONCE : 0;
 	apply(c, event);
 	settle(c);
 	conclude(c);

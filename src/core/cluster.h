@@ -18,8 +18,9 @@
  * cluster_next_deadline() has come.  The work of one call does not grow with
  * the number of slots: what concerns all of them is done a few slots at a
  * time, with the next deadline at "now" until all is done.  One call asks for
- * at most SPAWNS_AT_ONCE workers, and none in answer to SPAWNED or
- * SPAWN_FAILED, so that carrying out a list and feeding the answers back ends.
+ * at most SPAWNS_AT_ONCE workers, and only in answer to EVENT_TICK: feeding
+ * answers back ends, and the shell decides how many births a turn may cost,
+ * however many deaths it has just told.
  */
 struct cluster;
 
