@@ -104,7 +104,7 @@ static int open_lock(int dirfd, const char *path, struct error *err)
 
 	if (fd == -1 || fstat(fd, &st) == -1)
 		return error_set(err, errno, "cannot open '%s/lock'", path);
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink > 1 ||
 		(st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
 		return error_set(err, 0,
 			"'%s/lock' is not safe: it is not a plain file of ours",
@@ -129,8 +129,7 @@ static int try_lock(struct rundir *r, long *holder, struct error *err)
 		*holder = read_holder(fd);
 		return 0;
 	}
-	if (fstat(fd, &st) == -1 || st.st_nlink != 1 ||
-		!is_still(r->dir, "lock", &st))
+	if (fstat(fd, &st) == -1 || !is_still(r->dir, "lock", &st))
 		return 0; /* its holder took it away while we waited */
 	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 	if (ftruncate(fd, 0) == -1 || pwrite(fd, text, (size_t)n, 0) != n)
@@ -258,7 +257,7 @@ static int renew_lock(struct rundir *r, struct rundir *fresh, struct error *err)
 	}
 	got = try_lock(fresh, &holder, err);
 	if (got == 0)
-		return error_set(err, EBUSY,
+		return error_set(err, 0,
 			"the name was taken by another instance (pid %ld)",
 			holder);
 	return got == 1 ? 0 : -1;

@@ -24,6 +24,7 @@
 
 #define ACCEPTS_A_TURN 16
 #define READ_SIZE 8192
+#define LINES_A_TURN 16
 /* While more than this is unsent, no slice of a status is made. */
 #define SLICE_LOW (64U * 1024)
 
@@ -50,24 +51,19 @@ static void client_free(struct client *c)
 
 /* ---- writing ---- */
 
-/* What the client is watched for follows from its state. */
-static void watch(struct client *c)
+/* It may run now, or as soon as what is queued has left. */
+static bool has_request(const struct client *c)
 {
-	int events = c->out.len > 0 ? EV_WRITE : 0;
+	return c->state == CLIENT_IDLE && c->in.len > 0 &&
+		memchr(c->in.data, '\n', c->in.len) != NULL;
+}
 
-	/* one request at a time; while it waits, what the client sends stays
-	 * in the socket once our buffer is full */
-	if (c->state != CLIENT_CLOSING && c->state != CLIENT_STATUS &&
-		!c->half_closed && c->in.len < CONTROL_LINE_MAX)
-		events |= EV_READ;
-	if (c->state == CLIENT_STATUS)
-		events |= EV_WRITE;
-	if (c->io.events == events && ev_is_active(&c->io))
-		return;
-	ev_io_stop(c->sup->loop, &c->io);
-	ev_io_set(&c->io, c->io.fd, events);
-	if (events != 0)
-		ev_io_start(c->sup->loop, &c->io);
+static bool is_finished(const struct client *c)
+{
+	if (c->out.len > 0)
+		return false;
+	return c->state == CLIENT_CLOSING ||
+		(c->half_closed && c->state == CLIENT_IDLE && !has_request(c));
 }
 
 static void arm_bounds(struct clients *all)
@@ -76,6 +72,43 @@ static void arm_bounds(struct clients *all)
 		return;
 	ev_timer_set(&all->bounds, 1., 1.);
 	ev_timer_start(all->sup->loop, &all->bounds);
+}
+
+/* A full socket is not writable even when all that was made is sent. */
+static void await_reader(struct client *c, bool waits)
+{
+	if (!waits) {
+		c->stuck_since = NSEC_NEVER;
+	} else if (c->stuck_since == NSEC_NEVER) {
+		c->stuck_since = clock_now();
+		arm_bounds(c->sup->clients);
+	}
+}
+
+/*
+ * What the client is watched for follows from its state.  EV_WRITE is also how
+ * it asks for its next turn: others get theirs first.  (An event that was fed
+ * would be forgotten by ev_io_stop().)
+ */
+static void watch(struct client *c)
+{
+	int events = 0;
+
+	if (c->out.len > 0 || c->state == CLIENT_STATUS || has_request(c) ||
+		is_finished(c))
+		events |= EV_WRITE;
+	/* one request at a time; while it waits, what the client sends stays
+	 * in the socket once our buffer is full */
+	if (c->state != CLIENT_CLOSING && c->state != CLIENT_STATUS &&
+		!c->half_closed && c->in.len < CONTROL_LINE_MAX)
+		events |= EV_READ;
+	await_reader(c, (events & EV_WRITE) != 0);
+	if (c->io.events == events && ev_is_active(&c->io))
+		return;
+	ev_io_stop(c->sup->loop, &c->io);
+	ev_io_set(&c->io, c->io.fd, events);
+	if (events != 0)
+		ev_io_start(c->sup->loop, &c->io);
 }
 
 /* -1: the client is gone (and freed by the caller of on_io). */
@@ -89,24 +122,18 @@ static int flush(struct client *c)
 		if (sent <= 0)
 			break;
 		buffer_consume(&c->out, (size_t)sent);
-		c->stuck_since = NSEC_NEVER;
 	}
 	if (c->out.len > 0 && sent == -1 && errno != EAGAIN && errno != EINTR)
 		return -1;
-	if (c->out.len == 0) {
-		c->stuck_since = NSEC_NEVER;
-		if (c->out.cap > READ_SIZE && c->state != CLIENT_STATUS)
-			buffer_fini(&c->out);
-	} else if (c->stuck_since == NSEC_NEVER) {
-		c->stuck_since = clock_now();
-		arm_bounds(c->sup->clients);
-	}
+	if (c->out.len == 0 && c->out.cap > READ_SIZE &&
+		c->state != CLIENT_STATUS)
+		buffer_fini(&c->out);
 	return 0;
 }
 
 /*
- * Never frees: it is called in the midst of things.  A client that is gone is
- * noticed, and freed, by its own watcher (EPOLLHUP comes with EV_WRITE).
+ * Never frees: it is called in the midst of things.  A client that is gone or
+ * done with is freed by its own watcher.
  */
 void client_write(struct client *c)
 {
@@ -120,7 +147,6 @@ void client_write(struct client *c)
 		buffer_clear(&c->out);
 		c->state = CLIENT_CLOSING;
 		(void)shutdown(c->io.fd, SHUT_RDWR);
-		ev_feed_event(c->sup->loop, &c->io, EV_WRITE);
 	}
 	watch(c);
 }
@@ -131,13 +157,15 @@ void client_done(struct client *c)
 	c->expected = NULL;
 	c->expected_count = 0;
 	c->expects_end = false;
+	/* a part of the next line may have come meanwhile */
+	if (c->state == CLIENT_WAITING && c->in.len > 0) {
+		c->line_since = clock_now();
+		arm_bounds(c->sup->clients);
+	}
 	if (c->state != CLIENT_CLOSING)
 		c->state = CLIENT_IDLE;
 	c->idle_since = clock_now();
 	client_write(c);
-	/* the next request may be here already, or the end */
-	if (c->in.len > 0 || c->half_closed)
-		ev_feed_event(c->sup->loop, &c->io, EV_WRITE);
 }
 
 void client_error(struct client *c, int code, const char *message)
@@ -155,19 +183,27 @@ static void refuse_and_close(struct client *c, int code, const char *message)
 
 /* ---- reading ---- */
 
+static void await_line(struct client *c)
+{
+	if (c->in.len >= CONTROL_LINE_MAX)
+		refuse_and_close(
+			c, CONTROL_INVALID, "a request line is at most 64 KiB");
+	else if (c->line_since == NSEC_NEVER)
+		c->line_since = clock_now();
+	arm_bounds(c->sup->clients);
+}
+
+/* While the answers are taken: who asks for more than it reads waits. */
 static void run_lines(struct client *c)
 {
-	while (c->state == CLIENT_IDLE && c->in.len > 0) {
+	for (int i = 0; i < LINES_A_TURN && c->state == CLIENT_IDLE &&
+		c->in.len > 0 && c->out.len < SLICE_LOW;
+		i++) {
 		char *end = memchr(c->in.data, '\n', c->in.len);
 		size_t len;
 
 		if (end == NULL) {
-			if (c->in.len >= CONTROL_LINE_MAX)
-				refuse_and_close(c, CONTROL_INVALID,
-					"a request line is at most 64 KiB");
-			else if (c->line_since == NSEC_NEVER)
-				c->line_since = clock_now();
-			arm_bounds(c->sup->clients);
+			await_line(c);
 			return;
 		}
 		len = (size_t)(end - c->in.data);
@@ -215,14 +251,6 @@ static int take_in(struct client *c)
 	return 0;
 }
 
-static bool is_finished(const struct client *c)
-{
-	if (c->out.len > 0)
-		return false;
-	return c->state == CLIENT_CLOSING ||
-		(c->half_closed && c->state == CLIENT_IDLE);
-}
-
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct client *c = watcher->data;
@@ -231,12 +259,14 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)loop;
 	if ((revents & EV_READ) != 0)
 		gone = take_in(c) == -1;
-	if (!gone)
-		run_lines(c);
+	if ((revents & EV_WRITE) != 0)
+		c->stuck_since = NSEC_NEVER;
 	if (!gone && (revents & EV_WRITE) != 0 && flush(c) == -1)
 		gone = true;
 	if (!gone && c->state == CLIENT_STATUS && c->out.len < SLICE_LOW)
 		status_slice(c);
+	if (!gone)
+		run_lines(c);
 	if (!gone)
 		client_write(c);
 	if (gone || is_finished(c))
