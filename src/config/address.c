@@ -22,6 +22,9 @@ static const char forms[] = "an address such as '8000', '127.0.0.1:8000', "
 			    "'[::1]:8000', 'udp:53', 'unix:/run/x.sock', "
 			    "'unix:@name', 'fd:3' or 'inherit:http'";
 
+static const char hint_v6[] =
+	"an IPv6 address stands in [ and ]: '[::1]:8000'";
+
 static int wanted_address(struct error *err, const char *found)
 {
 	return value_wanted(err, found, "%s", forms);
@@ -81,8 +84,7 @@ static int parse_host(struct address *a, const char *host, struct error *err)
 	}
 	(void)wanted_address(err, host);
 	if (strchr(host, ':') != NULL)
-		return error_hint(
-			err, "an IPv6 address stands in [ and ]: '[::1]:8000'");
+		return error_hint(err, "%s", hint_v6);
 	if (strcmp(host, "localhost") == 0)
 		return error_hint(
 			err, "names are not resolved: write 127.0.0.1");
@@ -97,6 +99,10 @@ static int parse_inet(struct address *a, const char *text, struct error *err)
 	scoped_str host = NULL;
 	unsigned long long n;
 
+	if (text[0] == '[' && strchr(text, ']') == NULL) {
+		(void)wanted_address(err, text);
+		return error_hint(err, "%s", hint_v6);
+	}
 	host = strndup(text, colon != NULL ? (size_t)(colon - text) : 0);
 	if (host == NULL)
 		return out_of_memory(err);

@@ -187,6 +187,9 @@ static const struct {
 	{"::1:80",
 		FORMS "'::1'; an IPv6 address stands in [ and ]: '[::1]:8000'"},
 	{"[::1:80",
+		FORMS "'[::1:80'; an IPv6 address stands in [ and ]: "
+		      "'[::1]:8000'"},
+	{"[::1",
 		FORMS "'[::1'; an IPv6 address stands in [ and ]: "
 		      "'[::1]:8000'"},
 	{"[::g]:80", FORMS "'::g'"},
