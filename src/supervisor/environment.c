@@ -134,7 +134,7 @@ static void put_server_starter(struct writer *w)
 	(void)buffer_string(w->out, "SERVER_STARTER_PORT=");
 	for (size_t i = 0; i < set->count; i++) {
 		const struct listener *l = set->list[i];
-		const char *where = strchr(l->facts.text, ':');
+		const char *where = strchr(listener_text(l), ':');
 
 		if (l->facts.type != SOCK_STREAM || where == NULL)
 			continue;

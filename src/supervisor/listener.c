@@ -327,6 +327,12 @@ int listeners_share(struct listener_set *to, const struct listener_set *from)
 	return 0;
 }
 
+const char *listener_text(const struct listener *l)
+{
+	return l->made && l->address.kind == ADDRESS_UNIX ? l->address.text
+							  : l->facts.text;
+}
+
 static bool is_type(const struct listener *l, int type)
 {
 	return l->facts.type == type &&

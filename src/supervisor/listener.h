@@ -28,6 +28,10 @@ int listeners_open(struct supervisor *sup, struct listener_set *set,
 void listeners_release(struct listener_set *set);
 int listeners_share(struct listener_set *to, const struct listener_set *from);
 
+/* What it listens on, as "tcp:127.0.0.1:80" or "unix:/run/x".  The kernel knows
+ * a path too long for a socket address only by another name. */
+const char *listener_text(const struct listener *l);
+
 /* The port of the one TCP listener (UDP if there is no TCP), or 0. */
 uint16_t listeners_port(const struct listener_set *set);
 

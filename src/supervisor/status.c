@@ -7,6 +7,7 @@
 #include "os/sockdiag.h"
 #include "protocol/json.h"
 #include "supervisor/child.h"
+#include "supervisor/listener.h"
 #include "supervisor/news.h"
 #include "supervisor/service.h"
 
@@ -46,7 +47,7 @@ static void put_listener(struct json_writer *w, const struct listener *l)
 	sockdiag_queue(l->fd, &queue);
 	json_open_object(w);
 	json_put_text(w, "name", l->address.name);
-	json_put_text(w, "address", l->facts.text);
+	json_put_text(w, "address", listener_text(l));
 	put_count(w, "queue", queue.depth);
 	put_count(w, "queue_limit", queue.limit);
 	put_count(w, "dropped", queue.drops);

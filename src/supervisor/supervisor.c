@@ -290,7 +290,7 @@ static void tell_addresses(const struct supervisor *sup)
 
 		for (size_t k = 0; k < s->listeners.count; k++)
 			log_note("%s: listening on %s", s->name,
-				s->listeners.list[k]->facts.text);
+				listener_text(s->listeners.list[k]));
 	}
 }
 
