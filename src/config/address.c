@@ -22,8 +22,7 @@ static const char forms[] = "an address such as '8000', '127.0.0.1:8000', "
 			    "'[::1]:8000', 'udp:53', 'unix:/run/x.sock', "
 			    "'unix:@name', 'fd:3' or 'inherit:http'";
 
-static const char hint_v6[] =
-	"an IPv6 address stands in [ and ]: '[::1]:8000'";
+static const char hint_v6[] = "an IPv6 address stands in [ and ]: '[::1]:8000'";
 
 static int wanted_address(struct error *err, const char *found)
 {
