@@ -346,7 +346,7 @@ START_TEST(a_path_too_long_for_an_address_works)
 	ck_assert_int_eq(socket_open(&plan, &made, &err), -1); /* it lives */
 	ck_assert_int_eq(err.sys, EADDRINUSE);
 	/* only the directory may be that long */
-	(void)memset(deep, 'n', sizeof(deep));
+	(void)memset(deep, 'n', sizeof(deep) - 1);
 	plan = plan_on(os_path(deep));
 	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
 	ck_assert_int_eq(err.sys, ENAMETOOLONG);

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/capset.h"
+#include "os/descriptors.h"
+#include "os/privilege.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct error err;
+static char out[65536];
+
+START_TEST(the_groups_of_a_user_are_found)
+{
+	struct passwd *entry = getpwuid(geteuid());
+	size_t count;
+	gid_t *groups;
+	bool found = false;
+
+	if (!entry)
+		return; /* a user without a name, as in some containers */
+	groups = privilege_groups((long)geteuid(), 4242, &count);
+	ck_assert_ptr_nonnull(groups);
+	for (size_t i = 0; i < count; i++)
+		found = found || groups[i] == 4242;
+	ck_assert(found);
+	free(groups);
+	groups = privilege_groups((long)geteuid(), -1, &count);
+	ck_assert_uint_ge(count, 1);
+	ck_assert_uint_eq(groups[0], entry->pw_gid);
+	free(groups);
+}
+END_TEST
+
+START_TEST(a_uid_without_a_name_has_its_group_only)
+{
+	size_t count;
+	gid_t *groups = privilege_groups(3999999999L, 4242, &count);
+
+	ck_assert_ptr_nonnull(groups);
+	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(groups[0], 4242);
+	free(groups);
+}
+END_TEST
+
+START_TEST(capabilities_are_known)
+{
+	struct capset set;
+
+	ck_assert_int_eq(capset_get(&set), 0);
+	ck_assert_int_eq(privilege_has(CAP_SETUID),
+		(set.effective >> CAP_SETUID & 1) != 0);
+	set.effective = 0;
+	ck_assert_int_eq(capset_put(&set), 0);
+	ck_assert(!privilege_has(CAP_SETUID));
+}
+END_TEST
+
+START_TEST(running_setuid_is_seen)
+{
+	ck_assert(!privilege_is_setuid());
+	if (!os_is_root("being setuid"))
+		return;
+	ck_assert_int_eq(setresuid(1234, 0, 0), 0);
+	ck_assert(privilege_is_setuid());
+	ck_assert_int_eq(setresuid(0, 0, 0), 0);
+	ck_assert_int_eq(setresgid(1234, 0, 0), 0);
+	ck_assert(privilege_is_setuid());
+}
+END_TEST
+
+START_TEST(everything_is_given_up)
+{
+	struct capset set;
+	bool root = geteuid() == 0;
+
+	if (privilege_shed(&err) == -1)
+		ck_abort_msg("%s", err.text);
+	ck_assert_int_eq(capset_get(&set), 0);
+	ck_assert_uint_eq(set.permitted | set.effective | set.inheritable, 0);
+	ck_assert_int_eq(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+	ck_assert_int_eq(setresuid(0, 0, 0), -1);
+	if (!root)
+		return;
+	ck_assert_uint_eq(getuid(), 65534);
+	ck_assert_uint_eq(getegid(), 65534);
+	ck_assert_int_eq(getgroups(0, NULL), 0);
+	ck_assert_int_eq(prctl(PR_CAPBSET_READ, CAP_KILL, 0, 0, 0), 0);
+}
+END_TEST
+
+START_TEST(closed_standard_descriptors_are_filled_first)
+{
+	struct stat st;
+	struct stat null;
+	int keep = fcntl(2, F_DUPFD_CLOEXEC, 50); /* what libcheck writes to */
+
+	ck_assert_int_eq(fstat(os_null(), &null), 0);
+	(void)close(0);
+	(void)close(1);
+	(void)close(2);
+	ck_assert_int_eq(privilege_clean_start(&err), 0);
+	for (int fd = 0; fd < 3; fd++) {
+		ck_assert_int_eq(fstat(fd, &st), 0);
+		ck_assert_uint_eq(st.st_rdev, null.st_rdev);
+		ck_assert_int_eq(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+	}
+	ck_assert_int_ne(dup2(keep, 2), -1);
+}
+END_TEST
+
+START_TEST(a_clean_start_undoes_what_a_caller_did)
+{
+	const long ignore[16] = {1}; /* the kernel's SIG_IGN */
+	struct spawn_plan plan = os_plan();
+	struct sigaction now;
+	int subreaper = 0;
+	int leaked = open("/etc/passwd", O_RDONLY);
+	sigset_t mask;
+
+	for (int n = 1; n < _NSIG; n++)
+		if (n != SIGKILL && n != SIGSTOP && n != SIGALRM)
+			(void)syscall(
+				SYS_rt_sigaction, n, ignore, NULL, _NSIG / 8);
+	(void)sigfillset(&mask);
+	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
+	if (privilege_clean_start(&err) == -1)
+		ck_abort_msg("%s", err.text);
+	(void)sigprocmask(SIG_SETMASK, NULL, &mask);
+	for (int n = 1; n < 32; n++) {
+		ck_assert_int_eq(sigismember(&mask, n), 0);
+		ck_assert_int_eq(sigaction(n, NULL, &now), 0);
+		ck_assert(now.sa_handler == (n == SIGPIPE ? SIG_IGN : SIG_DFL));
+	}
+	ck_assert_int_ne(fcntl(leaked, F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert_int_eq(prctl(PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0), 0);
+	ck_assert_int_eq(subreaper, 1);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "SigIgn"), "0000000000000000");
+}
+END_TEST
+
+START_TEST(orphans_of_a_child_come_to_us)
+{
+	int ends[2];
+	pid_t pid;
+	pid_t orphan;
+
+	ck_assert_int_eq(privilege_clean_start(&err), 0);
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		orphan = fork();
+		if (orphan == 0)
+			_exit(9);
+		(void)!write(ends[1], &orphan, sizeof(orphan));
+		_exit(0);
+	}
+	ck_assert_int_eq(read(ends[0], &orphan, sizeof(orphan)),
+		(ssize_t)sizeof(orphan));
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(waitpid(orphan, NULL, 0), orphan);
+}
+END_TEST
+
+static bool is_marked(int fd)
+{
+	return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
+}
+
+START_TEST(a_range_of_descriptors_is_marked_either_way)
+{
+	int (*const ways[])(unsigned, unsigned) = {
+		descriptors_cloexec, descriptors_cloexec_by_proc};
+
+	for (size_t i = 0; i < COUNT_OF(ways); i++) {
+		int low = fcntl(0, F_DUPFD, 20);
+		int middle = fcntl(0, F_DUPFD, 300);
+		int high = fcntl(0, F_DUPFD, 900);
+
+		ck_assert_int_eq(ways[i](21, 800), 0);
+		ck_assert(!is_marked(low));
+		ck_assert(is_marked(middle));
+		ck_assert(!is_marked(high));
+		ck_assert_int_eq(ways[i](3, ~0U), 0);
+		ck_assert(is_marked(low) && is_marked(high));
+		ck_assert(!is_marked(0));
+		ck_assert_int_eq(close(low) | close(middle) | close(high), 0);
+	}
+}
+END_TEST
+
+START_TEST(very_many_descriptors_are_marked_by_proc)
+{
+	for (int fd = 100; fd < 700; fd++) /* several blocks of entries */
+		ck_assert_int_eq(dup2(0, fd), fd);
+	ck_assert_int_eq(descriptors_cloexec_by_proc(3, ~0U), 0);
+	for (int fd = 100; fd < 700; fd++)
+		ck_assert(is_marked(fd));
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc;
+
+	os_main(argc, argv);
+	tc = tcase_create("privilege");
+	tcase_add_test(tc, the_groups_of_a_user_are_found);
+	tcase_add_test(tc, a_uid_without_a_name_has_its_group_only);
+	tcase_add_test(tc, capabilities_are_known);
+	tcase_add_test(tc, running_setuid_is_seen);
+	tcase_add_test(tc, a_range_of_descriptors_is_marked_either_way);
+	tcase_add_test(tc, very_many_descriptors_are_marked_by_proc);
+	tcase_add_test(tc, orphans_of_a_child_come_to_us);
+	if (!os_is_valgrind()) { /* its own descriptors and signals */
+		tcase_add_test(tc, everything_is_given_up);
+		tcase_add_test(
+			tc, closed_standard_descriptors_are_filled_first);
+		tcase_add_test(tc, a_clean_start_undoes_what_a_caller_did);
+	}
+	return os_suite("privilege", tc);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/affinity.h"
+#include "os/clock.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static pid_t sleeper(const char *name)
+{
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		(void)prctl(PR_SET_NAME, name, 0, 0, 0);
+		(void)!write(ends[1], "x", 1);
+		for (;;)
+			(void)pause();
+	}
+	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+	ck_assert_int_eq(close(ends[0]) | close(ends[1]), 0);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+START_TEST(a_process_is_looked_at)
+{
+	struct process_facts facts;
+	size_t size = 16 << 20;
+	size_t before;
+	char *memory;
+
+	ck_assert_int_eq(process_look(getpid(), &facts), 0);
+	ck_assert_int_eq(facts.state, 'R');
+	ck_assert_int_eq(facts.parent, getppid());
+	ck_assert_int_eq(facts.session, getsid(0));
+	before = facts.rss;
+	ck_assert_uint_gt(before, 100000);
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert(memory != MAP_FAILED);
+	(void)memset(memory, 1, size);
+	ck_assert_int_eq(process_look(getpid(), &facts), 0);
+	ck_assert_uint_ge(facts.rss, before + size / 2);
+	ck_assert_int_eq(munmap(memory, size), 0);
+}
+END_TEST
+
+START_TEST(the_time_used_grows)
+{
+	struct process_facts facts;
+	clock_t start = clock();
+	nsec_t before;
+
+	ck_assert_int_eq(process_look(getpid(), &facts), 0);
+	before = facts.cpu;
+	while (clock() - start < CLOCKS_PER_SEC / 10)
+		continue;
+	ck_assert_int_eq(process_look(getpid(), &facts), 0);
+	ck_assert_int_ge(facts.cpu - before, 50 * MSEC);
+	ck_assert_int_le(facts.cpu - before, 10 * SECOND);
+}
+END_TEST
+
+START_TEST(a_name_full_of_traps_does_not_confuse)
+{
+	struct process_facts facts;
+	pid_t pid = sleeper(") R 1 (x\n) Z");
+	char name[64];
+
+	ck_assert_int_eq(process_look(pid, &facts), 0);
+	ck_assert_int_eq(facts.parent, getpid());
+	ck_assert_int_ne(facts.state, 'Z');
+	(void)process_name(pid, name, sizeof(name));
+	ck_assert_str_eq(name, ") R 1 (x\\x0a) Z");
+	end(pid);
+	ck_assert_str_eq(process_name(pid, name, sizeof(name)), "?");
+	ck_assert_int_eq(process_look(pid, &facts), -1);
+	ck_assert_int_eq(errno, ENOENT);
+}
+END_TEST
+
+START_TEST(states_are_told)
+{
+	struct process_facts facts;
+	pid_t pid = sleeper("s");
+	siginfo_t info;
+
+	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WSTOPPED), 0);
+	ck_assert_int_eq(process_look(pid, &facts), 0);
+	ck_assert_int_eq(facts.state, 'T');
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	ck_assert_int_eq(process_look(pid, &facts), 0);
+	ck_assert_int_eq(facts.state, 'Z');
+	ck_assert_uint_eq(facts.rss, 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+END_TEST
+
+START_TEST(our_children_are_listed)
+{
+	enum { COUNT = 1500 }; /* more than one block of the file */
+	static pid_t pids[COUNT];
+	static pid_t list[COUNT];
+	int found = 0;
+
+	if (process_children(list, 0) == -1) {
+		(void)fprintf(stderr, "left out: no children file here\n");
+		return;
+	}
+	ck_assert_int_eq(process_children(list, 0), 0);
+	for (int i = 0; i < COUNT; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0)
+			for (;;)
+				(void)pause();
+		ck_assert_int_ne(pids[i], -1);
+	}
+	ck_assert_int_eq(process_children(list, 2), COUNT);
+	ck_assert_int_eq(process_children(list, COUNT), COUNT);
+	for (int i = 0; i < COUNT; i++)
+		for (int k = 0; k < COUNT; k++)
+			found += list[i] == pids[k];
+	ck_assert_int_eq(found, COUNT);
+	for (int i = 0; i < COUNT; i++)
+		end(pids[i]);
+	ck_assert_int_eq(process_children(list, COUNT), 0);
+}
+END_TEST
+
+START_TEST(an_entry_of_the_environment_is_found_whole)
+{
+	static const char *const argv[] = {"cat", NULL};
+	const char *candidates[] = {"/bin/cat", NULL};
+	char *big = malloc(10000);
+	char *envp[] = {big, (char *)(uintptr_t) "NCLUST_NAME=shop",
+		(char *)(uintptr_t) "NCLUST_SLOT=11", NULL};
+	struct spawn_plan plan = os_plan();
+	struct spawn_failure failure;
+	nsec_t deadline = clock_now() + 10 * SECOND;
+	int ends[2];
+	int pidfd;
+	pid_t pid;
+
+	ck_assert_ptr_nonnull(big);
+	(void)memset(big, 'x', 10000); /* the next begins in a later block */
+	(void)memcpy(big, "BIG=", 4);
+	big[9999] = '\0';
+	plan.candidates = candidates;
+	plan.argv = (char *const *)(uintptr_t)argv;
+	plan.envp = envp;
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	plan.fds[plan.fd_count++] = (struct spawn_fd){ends[0], 0};
+	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+	/* the pipe is closed a moment before exec has set it up */
+	while (process_has_env(pid, "NCLUST_SLOT=11") == 0)
+		ck_assert_int_lt(clock_now(), deadline);
+	ck_assert_int_eq(process_has_env(pid, "NCLUST_NAME=shop"), 1);
+	ck_assert_int_eq(process_has_env(pid, "NCLUST_SLOT=1"), 0);
+	ck_assert_int_eq(process_has_env(pid, "NCLUST_SLOT=111"), 0);
+	ck_assert_int_eq(process_has_env(pid, "CLUST_NAME=shop"), 0);
+	ck_assert_int_eq(process_has_env(pid, big), 1);
+	ck_assert_int_eq(process_has_env(pid, ""), -1);
+	ck_assert_int_eq(process_has_env(0x3fffffff, "A=1"), -1);
+	ck_assert_int_eq(close(ends[1]), 0);
+	(void)os_wait(pidfd);
+	free(big);
+}
+END_TEST
+
+START_TEST(the_clock_does_not_go_back)
+{
+	nsec_t last = clock_now();
+
+	ck_assert_int_gt(last, 0);
+	for (int i = 0; i < 10000; i++) {
+		nsec_t now = clock_now();
+
+		ck_assert_int_ge(now, last);
+		last = now;
+	}
+	ck_assert(clock_wall() > 1.7e9);
+}
+END_TEST
+
+START_TEST(cpus_are_counted_and_chosen_by_turn)
+{
+	unsigned count = affinity_count();
+	cpu_set_t one;
+	size_t size;
+	size_t first = 0;
+	cpu_set_t *set;
+
+	ck_assert_uint_ge(count, 1);
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(one), &one), 0);
+	ck_assert_int_eq(CPU_COUNT(&one), (int)count);
+	for (unsigned n = 0; n < 2 * count; n++) {
+		set = affinity_nth(n, &size);
+		ck_assert_ptr_nonnull(set);
+		ck_assert_int_eq(CPU_COUNT_S(size, set), 1);
+		CPU_FREE(set);
+	}
+	while (!CPU_ISSET(first, &one))
+		first++;
+	set = affinity_nth(count, &size); /* from the start again */
+	ck_assert(CPU_ISSET_S(first, size, set));
+	CPU_FREE(set);
+	CPU_ZERO(&one);
+	CPU_SET(first, &one);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+	ck_assert_uint_eq(affinity_count(), 1);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc;
+
+	os_main(argc, argv);
+	tc = tcase_create("process");
+	tcase_add_test(tc, the_time_used_grows);
+	tcase_add_test(tc, a_name_full_of_traps_does_not_confuse);
+	tcase_add_test(tc, states_are_told);
+	tcase_add_test(tc, an_entry_of_the_environment_is_found_whole);
+	tcase_add_test(tc, the_clock_does_not_go_back);
+	tcase_add_test(tc, cpus_are_counted_and_chosen_by_turn);
+	if (!os_is_valgrind()) { /* its own memory, 1,500 of its own size */
+		tcase_add_test(tc, a_process_is_looked_at);
+		tcase_add_test(tc, our_children_are_listed);
+	}
+	return os_suite("process", tc);
+}

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/clock.h"
+#include "os/rundir.h"
+#include "os/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static struct error err;
+static char base[512]; /* DIR/run: the runtime directory */
+
+static void set_up(void)
+{
+	os_dir_make();
+	(void)snprintf(base, sizeof(base), "%s", os_path("run"));
+}
+
+static struct stat stat_of(const char *path)
+{
+	struct stat st;
+
+	ck_assert_int_eq(lstat(path, &st), 0);
+	return st;
+}
+
+static struct rundir must_open(const char *name)
+{
+	struct rundir r;
+
+	if (rundir_open(&r, base, name, -1, &err) == -1)
+		ck_abort_msg("%s", err.text);
+	return r;
+}
+
+static const char *must_refuse(const char *name)
+{
+	struct rundir r;
+
+	ck_assert_int_eq(rundir_open(&r, base, name, -1, &err), -1);
+	ck_assert_int_eq(r.dir, -1);
+	ck_assert_int_eq(r.lock, -1);
+	return err.text;
+}
+
+START_TEST(the_directories_are_made_with_their_modes)
+{
+	struct rundir r;
+
+	(void)umask(077); /* it must not matter */
+	r = must_open("shop");
+	ck_assert_int_eq(stat_of(base).st_mode & 07777, 0755);
+	ck_assert_int_eq(stat_of(os_path("run/shop")).st_mode & 07777, 0711);
+	ck_assert_int_eq(
+		stat_of(os_path("run/shop/notify")).st_mode & 07777, 0711);
+	ck_assert_int_eq(
+		stat_of(os_path("run/shop/lock")).st_mode & 07777, 0600);
+	ck_assert_str_eq(r.path, os_path("run/shop"));
+	ck_assert_int_ne(fcntl(r.dir, F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert_int_ne(fcntl(r.lock, F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert_int_ne(fcntl(r.notify_dir, F_GETFD) & FD_CLOEXEC, 0);
+	rundir_close(&r);
+	ck_assert_int_eq(access(os_path("run/shop"), F_OK), -1);
+	ck_assert_int_eq(access(base, F_OK), 0);
+}
+END_TEST
+
+START_TEST(closing_removes_the_sockets_too)
+{
+	struct rundir r = must_open("shop");
+	unsigned before;
+
+	ck_assert_int_ne(socket_open_at(r.dir, "control", SOCK_STREAM, 0600, -1,
+				 -1, &err),
+		-1);
+	ck_assert_int_ne(socket_open_at(r.notify_dir, "web.0", SOCK_DGRAM, 0600,
+				 -1, -1, &err),
+		-1);
+	before = os_open_count();
+	rundir_close(&r);
+	ck_assert_uint_eq(os_open_count(), before - 3);
+	ck_assert_int_eq(access(os_path("run/shop"), F_OK), -1);
+	rundir_close(&r); /* twice does no harm */
+}
+END_TEST
+
+START_TEST(what_a_killed_one_left_is_taken_over)
+{
+	struct rundir r = must_open("shop");
+
+	ck_assert_int_ne(socket_open_at(r.notify_dir, "web.0", SOCK_DGRAM, 0600,
+				 -1, -1, &err),
+		-1);
+	(void)close(r.lock);
+	(void)close(r.dir);
+	(void)close(r.notify_dir);
+	r = must_open("shop");
+	ck_assert_int_eq(access(os_path("run/shop/notify/web.0"), F_OK), -1);
+	rundir_close(&r);
+}
+END_TEST
+
+START_TEST(the_second_of_a_name_is_told_who_has_it)
+{
+	struct rundir r = must_open("shop");
+	nsec_t start = clock_now();
+	char wanted[128];
+	int status;
+	pid_t pid;
+
+	(void)snprintf(wanted, sizeof(wanted),
+		"instance 'shop' is already running (pid %d)", (int)getpid());
+	pid = fork();
+	if (pid == 0) {
+		struct rundir other;
+
+		if (rundir_open(&other, base, "shop", -1, &err) != -1)
+			_exit(1);
+		_exit(strcmp(err.text, wanted) == 0 && err.status == EX_TEMPFAIL
+				? 0
+				: 2);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_lt(clock_now() - start, 10 * SECOND);
+	rundir_close(&r);
+}
+END_TEST
+
+START_TEST(who_waits_gets_it_when_it_becomes_free)
+{
+	struct rundir r = must_open("shop");
+	int status;
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct rundir other;
+
+		/* no copy of the lock must live on here */
+		(void)close(r.lock);
+		(void)!write(ends[1], "x", 1);
+		if (rundir_open(&other, base, "shop", -1, &err) == -1)
+			_exit(1);
+		_exit(access(os_path("run/shop/lock"), F_OK) == 0 ? 0 : 2);
+	}
+	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+	rundir_close(&r); /* removes what the other may just have opened */
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(of_ten_racing_starts_one_wins)
+{
+	int status;
+	int won = 0;
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	for (int i = 0; i < 10; i++) {
+		struct rundir r;
+		char byte;
+
+		if (fork() != 0)
+			continue;
+		(void)close(ends[1]);
+		if (rundir_open(&r, base, "shop", -1, &err) == -1)
+			_exit(1);
+		(void)!read(ends[0], &byte, 1); /* until all have tried */
+		_exit(0);
+	}
+	for (int i = 0; i < 9; i++) {
+		ck_assert_int_gt(wait(&status), 0);
+		ck_assert_int_eq(WEXITSTATUS(status), 1);
+	}
+	(void)close(ends[1]);
+	ck_assert_int_gt(wait(&status), 0);
+	won += WEXITSTATUS(status) == 0;
+	ck_assert_int_eq(won, 1);
+}
+END_TEST
+
+START_TEST(starts_and_ends_in_a_row_never_share)
+{
+	int status;
+
+	/* each holds it for a moment and looks that it is alone */
+	for (int i = 0; i < 4; i++) {
+		if (fork() != 0)
+			continue;
+		for (int n = 0; n < 25; n++) {
+			struct rundir r;
+			int alone;
+
+			if (rundir_open(&r, base, "shop", -1, &err) == -1)
+				continue; /* not within its second: fair */
+			alone = open(os_path("alone"),
+				O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+			if (alone == -1)
+				_exit(1);
+			(void)close(alone);
+			(void)unlink(os_path("alone"));
+			rundir_close(&r);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < 4; i++) {
+		ck_assert_int_gt(wait(&status), 0);
+		ck_assert_int_eq(status, 0);
+	}
+}
+END_TEST
+
+START_TEST(names_that_are_paths_are_refused)
+{
+	static const char *const names[] = {
+		"../x", "/", "", ".", "..", "-x", "a/b", "a\nb", ".hidden"};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		ck_assert_ptr_nonnull(
+			strstr(must_refuse(names[i]), "not a name"));
+		ck_assert_int_eq(rundir_find(base, names[i], &err), -1);
+	}
+	ck_assert_int_eq(access(base, F_OK), -1); /* nothing was made */
+}
+END_TEST
+
+START_TEST(a_symbolic_link_as_runtime_directory_is_refused)
+{
+	ck_assert_int_eq(mkdir(os_path("target"), 0755), 0);
+	ck_assert_int_eq(symlink("target", base), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "symbolic link"));
+	ck_assert_int_eq(rmdir(os_path("target")), 0); /* empty */
+}
+END_TEST
+
+START_TEST(symbolic_links_below_are_refused)
+{
+	struct rundir r;
+
+	ck_assert_int_eq(mkdir(os_path("target"), 0755), 0);
+	ck_assert_int_eq(mkdir(base, 0755), 0);
+	ck_assert_int_eq(symlink("../target", os_path("run/shop")), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "symbolic link"));
+	ck_assert_int_eq(rundir_find(base, "shop", &err), -1);
+	ck_assert_int_eq(unlink(os_path("run/shop")), 0);
+
+	ck_assert_int_eq(mkdir(os_path("run/shop"), 0711), 0);
+	ck_assert_int_eq(
+		symlink("../../target", os_path("run/shop/notify")), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "symbolic link"));
+	ck_assert_int_eq(unlink(os_path("run/shop/notify")), 0);
+
+	(void)unlink(os_path("run/shop/lock"));
+	os_write(os_path("target/file"), "precious", 0644);
+	ck_assert_int_eq(
+		symlink("../../target/file", os_path("run/shop/lock")), 0);
+	(void)must_refuse("shop");
+	ck_assert_int_eq(stat_of(os_path("target/file")).st_size, 8);
+	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
+
+	/* a hard link to something of ours is not written to either */
+	ck_assert_int_eq(
+		link(os_path("target/file"), os_path("run/shop/lock")), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "plain file"));
+	ck_assert_int_eq(stat_of(os_path("target/file")).st_size, 8);
+	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
+
+	r = must_open("shop");
+	rundir_close(&r);
+}
+END_TEST
+
+START_TEST(directories_that_others_may_write_to_are_refused)
+{
+	ck_assert_int_eq(mkdir(base, 0755), 0);
+	ck_assert_int_eq(chmod(base, 0777), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "others may write"));
+	ck_assert_int_eq(rundir_find(base, "shop", &err), -1);
+	ck_assert_int_eq(chmod(base, 01777), 0); /* nor with the sticky bit */
+	(void)must_refuse("shop");
+	ck_assert_int_eq(chmod(base, 0775), 0);
+	(void)must_refuse("shop");
+	ck_assert_int_eq(chmod(base, 0755), 0);
+	ck_assert_int_eq(chmod(os_dir, 0777), 0); /* the one above */
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), os_dir));
+	ck_assert_int_eq(chmod(os_dir, 01777), 0); /* as /tmp is */
+	ck_assert_int_eq(mkdir(os_path("run/shop"), 0711), 0);
+	ck_assert_int_eq(chmod(os_path("run/shop"), 0777), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "run/shop"));
+}
+END_TEST
+
+START_TEST(what_belongs_to_others_is_refused)
+{
+	if (!os_is_root("giving directories away"))
+		return;
+	ck_assert_int_eq(mkdir(base, 0755), 0);
+	ck_assert_int_eq(chown(base, 1234, 0), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "uid 1234"));
+	ck_assert_int_eq(chown(base, 0, 0), 0);
+	ck_assert_int_eq(chown(os_dir, 1234, 0), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "uid 1234"));
+	ck_assert_int_eq(chown(os_dir, 0, 0), 0);
+	ck_assert_int_eq(mkdir(os_path("run/shop"), 0711), 0);
+	ck_assert_int_eq(chown(os_path("run/shop"), 1234, 0), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "uid 1234"));
+	ck_assert_int_eq(chown(os_path("run/shop"), 0, 0), 0);
+	os_write(os_path("run/shop/lock"), "1\n", 0600);
+	ck_assert_int_eq(chown(os_path("run/shop/lock"), 1234, 0), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "lock"));
+}
+END_TEST
+
+START_TEST(links_on_the_way_are_followed_only_where_trusted)
+{
+	struct rundir r;
+
+	ck_assert_int_eq(mkdir(os_path("real"), 0755), 0);
+	ck_assert_int_eq(symlink("real", os_path("link")), 0);
+	(void)snprintf(base, sizeof(base), "%s", os_path("link/run"));
+	r = must_open("shop");
+	rundir_close(&r);
+	if (!os_is_root("a link of somebody else's"))
+		return;
+	ck_assert_int_eq(lchown(os_path("link"), 1234, 1234), 0);
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "uid 1234"));
+}
+END_TEST
+
+START_TEST(roots_directory_serves_clients_but_not_instances_of_others)
+{
+	int fd;
+
+	if (!os_is_root("becoming an ordinary user"))
+		return;
+	(void)must_open("shop");
+	ck_assert_int_eq(setgroups(0, NULL), 0);
+	ck_assert_int_eq(setresuid(1234, 1234, 1234), 0);
+	fd = rundir_find(base, "shop", &err);
+	ck_assert_int_ne(fd, -1);
+	(void)must_refuse("shop");
+	(void)must_refuse("other");
+	ck_assert_int_eq(err.sys, EACCES);
+}
+END_TEST
+
+START_TEST(an_instance_that_is_not_there_is_69)
+{
+	struct rundir r;
+	int fd;
+
+	ck_assert_int_eq(rundir_find(base, "shop", &err), -1);
+	ck_assert_int_eq(err.status, EX_UNAVAILABLE);
+	ck_assert_int_eq(access(base, F_OK), -1); /* a look makes nothing */
+	r = must_open("shop");
+	fd = rundir_find(base, "shop", &err);
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+	rundir_close(&r);
+	ck_assert_int_eq(rundir_find(base, "shop", &err), -1);
+	ck_assert_int_eq(err.status, EX_UNAVAILABLE);
+	ck_assert_str_eq(err.text, "no instance 'shop' is running");
+}
+END_TEST
+
+START_TEST(the_list_ignores_what_is_no_instance)
+{
+	struct rundir b = must_open("beta");
+	struct rundir a;
+	char **names;
+	long count;
+
+	ck_assert_int_eq(rundir_list(base, &names, &err), 0);
+	ck_assert_ptr_null(names);
+	a = must_open("alpha");
+	ck_assert_int_ne(socket_open_at(b.dir, "control", SOCK_STREAM, 0600, -1,
+				 -1, &err),
+		-1);
+	ck_assert_int_ne(socket_open_at(a.dir, "control", SOCK_STREAM, 0600, -1,
+				 -1, &err),
+		-1);
+	os_write(os_path("run/file"), "", 0644);
+	ck_assert_int_eq(mkdir(os_path("run/empty"), 0755), 0);
+	ck_assert_int_eq(mkdir(os_path("run/.hidden"), 0755), 0);
+	ck_assert_int_eq(mkdir(os_path("run/odd\nname"), 0755), 0);
+	ck_assert_int_eq(symlink("alpha", os_path("run/link")), 0);
+	ck_assert_int_eq(mkdir(os_path("run/plain"), 0755), 0);
+	os_write(os_path("run/plain/control"), "", 0644);
+	count = rundir_list(base, &names, &err);
+	ck_assert_int_eq(count, 2);
+	ck_assert_str_eq(names[0], "alpha");
+	ck_assert_str_eq(names[1], "beta");
+	while (count > 0)
+		free(names[--count]);
+	free(names);
+	rundir_close(&a);
+	rundir_close(&b);
+}
+END_TEST
+
+START_TEST(without_a_runtime_directory_there_is_nothing_to_list)
+{
+	char **names;
+
+	ck_assert_int_eq(rundir_list(base, &names, &err), 0);
+	ck_assert_int_eq(mkdir(base, 0755), 0);
+	ck_assert_int_eq(chmod(base, 0777), 0);
+	ck_assert_int_eq(rundir_list(base, &names, &err), -1);
+}
+END_TEST
+
+START_TEST(where_it_is)
+{
+	char path[512];
+	char small[8];
+
+	(void)setenv("NCLUST_RUNTIME_DIR", "/env", 1);
+	(void)setenv("XDG_RUNTIME_DIR", "/xdg", 1);
+	ck_assert_int_eq(rundir_path("/told", path, sizeof(path), &err), 0);
+	ck_assert_str_eq(path, "/told");
+	ck_assert_int_eq(rundir_path(NULL, path, sizeof(path), &err), 0);
+	ck_assert_str_eq(path, "/env");
+	ck_assert_int_eq(rundir_path("here", path, sizeof(path), &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "not an absolute path"));
+	ck_assert_int_eq(
+		rundir_path("/longer-than-that", small, sizeof(small), &err),
+		-1);
+	(void)unsetenv("NCLUST_RUNTIME_DIR");
+	if (geteuid() == 0) {
+		ck_assert_int_eq(
+			rundir_path(NULL, path, sizeof(path), &err), 0);
+		ck_assert_str_eq(path, "/run/nclust");
+		ck_assert_int_eq(setresuid(4242, 4242, 4242), 0);
+	}
+	ck_assert_int_eq(rundir_path(NULL, path, sizeof(path), &err), 0);
+	ck_assert_str_eq(path, "/xdg/nclust");
+	(void)unsetenv("XDG_RUNTIME_DIR");
+	if (rundir_path(NULL, path, sizeof(path), &err) == -1)
+		ck_assert_ptr_nonnull(strstr(err.text, "NCLUST_RUNTIME_DIR"));
+	else
+		ck_assert_int_eq(strncmp(path, "/run/user/", 10), 0);
+}
+END_TEST
+
+START_TEST(a_missing_parent_says_what_to_set)
+{
+	(void)snprintf(base, sizeof(base), "%s", os_path("no/such"));
+	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "runtime-directory"));
+	ck_assert_int_eq(err.sys, ENOENT);
+}
+END_TEST
+
+START_TEST(a_removed_place_is_made_anew)
+{
+	struct rundir r = must_open("shop");
+	struct rundir other;
+
+	ck_assert_int_eq(rundir_renew(&r, &err), 0); /* nothing was missing */
+	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
+	ck_assert_int_eq(rmdir(os_path("run/shop/notify")), 0);
+	ck_assert_int_eq(rmdir(os_path("run/shop")), 0);
+	ck_assert_int_eq(rundir_renew(&r, &err), 0);
+	ck_assert_int_eq(access(os_path("run/shop/notify"), F_OK), 0);
+	/* taken away, and the name taken by another */
+	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
+	ck_assert_int_eq(rundir_open(&other, base, "shop", -1, &err), 0);
+	ck_assert_int_eq(rundir_renew(&r, &err), -1);
+	rundir_close(&r);
+	ck_assert_int_eq(access(os_path("run/shop/lock"), F_OK), 0);
+	rundir_close(&other);
+	ck_assert_int_eq(access(os_path("run/shop"), F_OK), -1);
+}
+END_TEST
+
+START_TEST(a_pid_file_is_written_whole)
+{
+	char text[32] = "";
+	int fd;
+
+	(void)umask(022);
+	ck_assert_int_eq(rundir_write_pidfile(os_path("pid"), 4711, &err), 0);
+	ck_assert_int_eq(rundir_write_pidfile(os_path("pid"), 4712, &err), 0);
+	fd = open(os_path("pid"), O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(read(fd, text, sizeof(text)), 5);
+	ck_assert_str_eq(text, "4712\n");
+	ck_assert_int_eq(stat_of(os_path("pid")).st_mode & 07777, 0644);
+}
+END_TEST
+
+START_TEST(a_pid_file_goes_to_no_unsafe_place)
+{
+	os_write(os_path("precious"), "precious", 0644);
+	ck_assert_int_eq(symlink("precious", os_path("pid")), 0);
+	ck_assert_int_eq(rundir_write_pidfile(os_path("pid"), 4711, &err), -1);
+	ck_assert_int_eq(stat_of(os_path("precious")).st_size, 8);
+	ck_assert_int_eq(rundir_write_pidfile("pid", 4711, &err), -1);
+	ck_assert_int_eq(rundir_write_pidfile("/none/pid", 1, &err), -1);
+	ck_assert_int_eq(chmod(os_dir, 0777), 0);
+	ck_assert_int_eq(rundir_write_pidfile(os_path("p"), 1, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "others may write"));
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("rundir");
+
+	tcase_add_checked_fixture(tc, set_up, os_dir_remove);
+	tcase_add_test(tc, the_directories_are_made_with_their_modes);
+	tcase_add_test(tc, closing_removes_the_sockets_too);
+	tcase_add_test(tc, what_a_killed_one_left_is_taken_over);
+	tcase_add_test(tc, the_second_of_a_name_is_told_who_has_it);
+	tcase_add_test(tc, who_waits_gets_it_when_it_becomes_free);
+	tcase_add_test(tc, of_ten_racing_starts_one_wins);
+	tcase_add_test(tc, starts_and_ends_in_a_row_never_share);
+	tcase_add_test(tc, names_that_are_paths_are_refused);
+	tcase_add_test(tc, a_symbolic_link_as_runtime_directory_is_refused);
+	tcase_add_test(tc, symbolic_links_below_are_refused);
+	tcase_add_test(tc, directories_that_others_may_write_to_are_refused);
+	tcase_add_test(tc, what_belongs_to_others_is_refused);
+	tcase_add_test(tc, links_on_the_way_are_followed_only_where_trusted);
+	tcase_add_test(
+		tc, roots_directory_serves_clients_but_not_instances_of_others);
+	tcase_add_test(tc, an_instance_that_is_not_there_is_69);
+	tcase_add_test(tc, the_list_ignores_what_is_no_instance);
+	tcase_add_test(
+		tc, without_a_runtime_directory_there_is_nothing_to_list);
+	tcase_add_test(tc, where_it_is);
+	tcase_add_test(tc, a_missing_parent_says_what_to_set);
+	tcase_add_test(tc, a_removed_place_is_made_anew);
+	tcase_add_test(tc, a_pid_file_is_written_whole);
+	tcase_add_test(tc, a_pid_file_goes_to_no_unsafe_place);
+	return os_suite("runtime directory", tc);
+}
