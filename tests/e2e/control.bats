@@ -672,7 +672,7 @@ refuses_directory() {
 @test "paths longer than a socket's address work" {
 	local deep=$NCLUST_RUNTIME_DIR/$(printf 'd%.0s' {1..150})
 
-	mkdir -p -m 755 "$deep"
+	mkdir -p "$deep"
 	NCLUST_RUNTIME_DIR=$deep
 	INSTANCE=$(printf 'x%.0s' {1..64})
 	start_cluster -n 1 --ready alive:10ms -- sleep 1000
@@ -692,8 +692,8 @@ refuses_directory() {
 }
 
 @test "of ten that start at the same time exactly one runs" {
-	local pids=() pid running=0 i
-	for i in 1 2 3 4 5 6 7 8 9 10; do
+	local pids=() pid running=0
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		"$NCLUST" --name it -n 1 --ready notify \
 			--stop-signal KILL -- "$FIXTURES/deaf" --notify \
 			>>"$LOG" 2>&1 </dev/null 3>&- &
@@ -729,7 +729,8 @@ refuses_directory() {
 
 	start_quick -n 2
 	[ "$(cluster .ready)" -eq 2 ]
-	[ "$(ls "$NCLUST_RUNTIME_DIR/it/notify" | wc -l)" -eq 2 ]
+	sockets=("$NCLUST_RUNTIME_DIR"/it/notify/*)
+	[ "${#sockets[@]}" -eq 2 ]
 }
 
 @test "nothing is left when it has ended" {
