@@ -203,15 +203,27 @@ void request_look(struct client *c)
 
 /* ---- the methods ---- */
 
+/* A rollout of nobody is over before it can be waited for. */
+static bool is_rolling(const struct service *service)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(service->core, &view);
+	return view.under_way;
+}
+
 static int roll(struct client *c, struct service *service, uint32_t slot,
 	struct error *err)
 {
-	struct expectation *e = expect(c, service);
+	struct expectation *e;
 
-	if (e == NULL)
-		return error_set(err, ENOMEM, "restart");
 	if (service_roll(service, slot, NULL, false, err) == -1)
 		return -1;
+	if (!is_rolling(service))
+		return 0;
+	e = expect(c, service);
+	if (e == NULL)
+		return error_set(err, ENOMEM, "restart");
 	/* a newer one that supersedes it fulfils the wish as well */
 	e->rollout = cluster_last_rollout(service->core);
 	return 0;
@@ -351,7 +363,7 @@ static void reload(struct client *c)
 		struct service *s = c->sup->services[i];
 		struct expectation *e;
 
-		if (!result.rolled[i])
+		if (!result.rolled[i] || !is_rolling(s))
 			continue;
 		e = expect(c, s);
 		if (e != NULL)
