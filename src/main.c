@@ -4,12 +4,12 @@
 #include "cli/cli.h"
 #include "config/config.h"
 #include "logger/logger.h"
-#include "os/privilege.h"
 #include "supervisor/supervisor.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #ifndef NCLUST_VERSION
 #define NCLUST_VERSION "unknown"
@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 	struct faults faults;
 	int status;
 
-	if (privilege_is_setuid()) {
+	if (geteuid() != getuid() || getegid() != getgid()) {
 		log_error("must not be installed setuid or setgid");
 		return EX_NOPERM;
 	}

@@ -306,7 +306,8 @@ fail:
 void listeners_release(struct listener_set *set)
 {
 	for (size_t i = 0; i < set->count; i++)
-		listener_drop(set->list[i]);
+		if (set->list[i] != NULL)
+			listener_drop(set->list[i]);
 	free(set->list);
 	*set = (struct listener_set){0};
 }
