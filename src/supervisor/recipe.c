@@ -342,7 +342,6 @@ int recipe_check(const struct cluster_settings *settings, struct error *err)
 struct recipe *recipe_get(struct service *service, unsigned generation,
 	struct cluster_settings *settings, struct error *err)
 {
-	const struct listener_set *from;
 	struct recipe *r;
 
 	for (r = service->recipes; r != NULL; r = r->next)
@@ -352,12 +351,7 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	if (r == NULL)
 		return NULL;
 	r->generation = generation;
-	from = &service->listeners;
-	/* going back to earlier settings means their listeners too */
-	for (const struct recipe *o = service->recipes; o != NULL; o = o->next)
-		if (o->settings == settings)
-			from = &o->listeners;
-	if (listeners_share(&r->listeners, from) == -1) {
+	if (listeners_share(&r->listeners, &service->listeners) == -1) {
 		recipe_free(r);
 		(void)error_set(err, ENOMEM, "listeners");
 		return NULL;
@@ -369,13 +363,16 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 
 void recipes_trim(struct service *service)
 {
+	unsigned in_force = cluster_generation(service->core);
 	struct recipe **at = &service->recipes;
-	unsigned kept = 0;
+	struct rollout_view rollout;
 
+	cluster_view_rollout(service->core, &rollout);
 	while (*at != NULL) {
 		struct recipe *r = *at;
 
-		if (++kept <= 2) {
+		if (r->generation == in_force ||
+			(rollout.under_way && r->generation == rollout.to)) {
 			at = &r->next;
 			continue;
 		}

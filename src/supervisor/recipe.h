@@ -13,7 +13,8 @@
 /* The recipe of a generation, made on first use.  NULL and `err`. */
 struct recipe *recipe_get(struct service *service, unsigned generation,
 	struct cluster_settings *settings, struct error *err);
-/* Drop all but the two newest that differ from `generation`. */
+/* Drop all but those of the generation in force and of the rollout under way:
+ * a recipe holds listeners, which must not outlive their settings. */
 void recipes_trim(struct service *service);
 void recipes_free(struct service *service);
 

@@ -103,10 +103,9 @@ static void wait_or_finish(struct client *c)
 
 static void settle_outcome(struct client *c, const char *sentence, bool failed)
 {
-	if (failed && !c->failed)
-		*c->outcome = '\0';
-	if (c->failed && !failed)
-		return; /* the failure is the outcome */
+	if (!failed && *c->outcome != '\0')
+		return; /* a failure is the outcome, and so is what a reload
+			   changes */
 	c->failed |= failed;
 	(void)text_copy(c->outcome, sizeof(c->outcome), sentence);
 }

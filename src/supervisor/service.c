@@ -49,16 +49,16 @@ static void on_exited(struct service *service, const struct report *r)
 		service->early_deaths[r->slot]++;
 }
 
-/* The settings in force are the core's to say: after a failed rollout they
- * are the old ones again, and so are the listeners. */
+/* The generation in force is the core's to say: after a failed rollout it is
+ * the old one again, and so are the listeners. */
 static void follow_settings(struct service *service)
 {
-	const struct cluster_settings *s = cluster_settings(service->core);
+	unsigned in_force = cluster_generation(service->core);
 	struct listener_set set;
 
 	for (const struct recipe *r = service->recipes; r != NULL;
 		r = r->next) {
-		if (r->settings != s)
+		if (r->generation != in_force)
 			continue;
 		if (listeners_share(&set, &r->listeners) == -1)
 			return;
@@ -81,6 +81,7 @@ static void on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_ROLLOUT_FAILED:
 		follow_settings(service);
+		recipes_trim(service);
 		break;
 	case REPORT_ROLLOUT_DONE:
 		recipes_trim(service);
