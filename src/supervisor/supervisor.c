@@ -348,11 +348,29 @@ static void supervisor_free(struct supervisor *sup)
 	fd_close(&sup->log_fd);
 }
 
+/* Who waits for our end may start the next one at the last word: by then its
+ * addresses and its name are free. */
+static void let_go(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		recipes_free(sup->services[i]);
+		listeners_release(&sup->services[i]->listeners);
+	}
+	if (sup->settings->pidfile != NULL && sup->pidfile_written)
+		(void)unlink(sup->settings->pidfile);
+	if (sup->has_rundir)
+		rundir_close(&sup->rundir);
+}
+
 static void finish(struct supervisor *sup)
 {
+	bool begun = sup->loop != NULL && sup->history != NULL;
+
 	sup->over = true;
-	if (sup->loop != NULL && sup->history != NULL) {
+	if (begun)
 		guard_fini(sup);
+	let_go(sup);
+	if (begun) {
 		clients_fini(sup);
 		logger_fini(sup);
 		manager_fini(sup);
@@ -360,10 +378,6 @@ static void finish(struct supervisor *sup)
 		news_fini(sup);
 		signals_fini(sup);
 	}
-	if (sup->settings->pidfile != NULL && sup->pidfile_written)
-		(void)unlink(sup->settings->pidfile);
-	if (sup->has_rundir)
-		rundir_close(&sup->rundir);
 	log_to(STDERR_FILENO, "nclust: ", log_level());
 }
 
