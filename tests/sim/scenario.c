@@ -81,11 +81,9 @@ static struct plan *draw_plan(struct world *w, enum kind kind)
 
 	draw_settings(w, plan->settings);
 	if (kind == BENIGN) {
-		plan->habits = (struct habits){
-			.ready_after = some_of(w, 150 * MSEC),
-			.stop_after = some_of(w, 100 * MSEC),
-			.life = 20 * SECOND,
-		};
+		plan->habits.ready_after = some_of(w, 150 * MSEC);
+		plan->habits.stop_after = some_of(w, 100 * MSEC);
+		plan->habits.life = 20 * SECOND;
 		return plan;
 	}
 	draw_habits(w, &plan->habits, kind == CRUEL ? 1000 : 250);
@@ -278,8 +276,7 @@ void scenario_run(struct world *w)
 		kind = CROWDED;
 	slots = draw_slots(w, kind);
 	w->wanted = slots;
-	w->cluster = cluster_new(draw_plan(w, kind)->settings, slots,
-		world_random(w, UINT64_MAX));
+	w->cluster = cluster_new(draw_plan(w, kind)->settings, slots, w->seed);
 	if (w->cluster == NULL)
 		world_complain(w, "out of memory");
 	for (uint32_t i = 0; i < SLOTS_MAX; i++)

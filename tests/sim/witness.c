@@ -73,6 +73,7 @@ static void be_asked(struct world *w, const struct action *a)
 	place->staying++;
 	place->refill_by = NSEC_NEVER;
 	place->ended = false;
+	place->unsure = false;
 	w->alive++;
 }
 
@@ -378,8 +379,12 @@ static void expect_refill(
 
 	if (r->wait == NSEC_NEVER && will_be)
 		return;
-	if (r->wait == NSEC_NEVER)
+	if (r->wait == NSEC_NEVER && !place->unsure)
 		world_complain(w, "a wanted slot is given up");
+	if (r->wait == NSEC_NEVER) {
+		place->refill_by = w->now + 60 * SECOND;
+		return;
+	}
 	place->refill_by = w->now + r->wait;
 	if (!was_asked(r) && !w->may_give_up)
 		check_wait(w, place, r);
@@ -469,7 +474,8 @@ static void note_unkillable(
 		return;
 	if (p->timed_out)
 		note_unasked_death(w, r);
-	if (place->staying == 0)
+	place->unsure = place->staying == 0;
+	if (place->alive == 0 && place->refill_by == NSEC_NEVER)
 		place->refill_by = w->now + p->settings->backoff_max * 2;
 	place->failures = 0;
 }

@@ -68,6 +68,7 @@ struct process {
 struct place { /* what is known of a slot */
 	bool ended;
 	bool forgiven;
+	bool unsure;       /* whose place the abandoned one had */
 	unsigned failures; /* never ready, in a row */
 	const struct cluster_settings *failed_by;
 	nsec_t refill_by; /* NSEC_NEVER: not known */

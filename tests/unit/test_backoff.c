@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/backoff.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+static struct cluster_settings settings;
+static uint64_t seed;
+
+static void set_up(void)
+{
+	settings = (struct cluster_settings){
+		.backoff_min = 100 * MSEC,
+		.backoff_max = 30 * SECOND,
+		.stable_after = SECOND,
+	};
+	seed = 1;
+}
+
+static nsec_t never_ready(struct backoff *b)
+{
+	return backoff_next(b, &settings, false, 0, &seed);
+}
+
+static nsec_t ready_for(struct backoff *b, nsec_t age)
+{
+	return backoff_next(b, &settings, true, age, &seed);
+}
+
+START_TEST(deaths_before_ready_wait_longer_each_time)
+{
+	struct backoff b = {0};
+
+	ck_assert_int_eq(never_ready(&b), 100 * MSEC);
+	ck_assert_int_eq(never_ready(&b), 200 * MSEC);
+	ck_assert_int_eq(never_ready(&b), 400 * MSEC);
+	for (int i = 0; i < 100; i++)
+		(void)never_ready(&b);
+	ck_assert_int_eq(never_ready(&b), 30 * SECOND);
+}
+END_TEST
+
+START_TEST(the_first_early_death_of_a_ready_worker_is_forgiven)
+{
+	struct backoff b = {0};
+
+	ck_assert_int_eq(ready_for(&b, MSEC), 0);
+	ck_assert_int_eq(ready_for(&b, MSEC), 100 * MSEC);
+	ck_assert_int_eq(ready_for(&b, MSEC), 200 * MSEC);
+}
+END_TEST
+
+START_TEST(forgiving_forgets_the_waits_of_failed_starts)
+{
+	struct backoff b = {0};
+
+	(void)never_ready(&b);
+	(void)never_ready(&b);
+	ck_assert_int_eq(ready_for(&b, MSEC), 0);
+	ck_assert_int_eq(never_ready(&b), 100 * MSEC);
+}
+END_TEST
+
+START_TEST(a_long_life_resets_everything)
+{
+	struct backoff b = {0};
+
+	(void)ready_for(&b, MSEC);
+	(void)ready_for(&b, MSEC);
+	(void)ready_for(&b, MSEC);
+	ck_assert_int_eq(ready_for(&b, SECOND), 0);
+	ck_assert_int_eq(ready_for(&b, SECOND - 1), 0);
+	ck_assert_int_eq(ready_for(&b, SECOND - 1), 100 * MSEC);
+}
+END_TEST
+
+START_TEST(jitter_stays_within_its_per_cent_and_spreads)
+{
+	nsec_t least = NSEC_NEVER;
+	nsec_t most = 0;
+
+	settings.backoff_jitter = 20;
+	for (int i = 0; i < 2000; i++) {
+		struct backoff b = {0};
+		nsec_t wait = never_ready(&b);
+
+		least = wait < least ? wait : least;
+		most = wait > most ? wait : most;
+	}
+	ck_assert_int_ge(least, 80 * MSEC);
+	ck_assert_int_lt(least, 82 * MSEC);
+	ck_assert_int_le(most, 120 * MSEC);
+	ck_assert_int_gt(most, 118 * MSEC);
+}
+END_TEST
+
+START_TEST(the_same_seed_gives_the_same_waits)
+{
+	struct backoff a = {0};
+	struct backoff b = {0};
+	nsec_t first;
+
+	settings.backoff_jitter = 50;
+	first = never_ready(&a);
+	seed = 1;
+	ck_assert_int_eq(never_ready(&b), first);
+}
+END_TEST
+
+START_TEST(a_backoff_min_of_zero_is_no_busy_loop)
+{
+	struct backoff b = {0};
+
+	settings.backoff_min = 0;
+	ck_assert_int_eq(never_ready(&b), MSEC);
+	ck_assert_int_eq(never_ready(&b), 2 * MSEC);
+}
+END_TEST
+
+START_TEST(a_max_below_the_min_does_not_shorten_it)
+{
+	struct backoff b = {0};
+
+	settings.backoff_max = MSEC;
+	ck_assert_int_eq(never_ready(&b), 100 * MSEC);
+	ck_assert_int_eq(never_ready(&b), 100 * MSEC);
+}
+END_TEST
+
+START_TEST(a_raised_min_counts_at_once)
+{
+	struct backoff b = {0};
+
+	(void)never_ready(&b);
+	settings.backoff_min = 5 * SECOND;
+	ck_assert_int_eq(never_ready(&b), 5 * SECOND);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("backoff");
+	TCase *tc = tcase_create("waits");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_add_checked_fixture(tc, set_up, NULL);
+	tcase_add_test(tc, deaths_before_ready_wait_longer_each_time);
+	tcase_add_test(tc, the_first_early_death_of_a_ready_worker_is_forgiven);
+	tcase_add_test(tc, forgiving_forgets_the_waits_of_failed_starts);
+	tcase_add_test(tc, a_long_life_resets_everything);
+	tcase_add_test(tc, jitter_stays_within_its_per_cent_and_spreads);
+	tcase_add_test(tc, the_same_seed_gives_the_same_waits);
+	tcase_add_test(tc, a_backoff_min_of_zero_is_no_busy_loop);
+	tcase_add_test(tc, a_max_below_the_min_does_not_shorten_it);
+	tcase_add_test(tc, a_raised_min_counts_at_once);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

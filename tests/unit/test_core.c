@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: MIT */
+#include "core_lib.h"
+
+static struct bench b;
+
+static void start(unsigned slots)
+{
+	bench_start(&b, bench_settings(), slots);
+}
+
+static void start_ready(unsigned slots)
+{
+	start(slots);
+	bench_all_ready(&b);
+	bench_forget(&b);
+}
+
+static void stop(bool at_once)
+{
+	bench_do(&b, (struct event){.kind = EVENT_STOP, .at_once = at_once});
+}
+
+static void scale(unsigned count)
+{
+	ck_assert_int_eq(cluster_reserve(b.c, count), 0);
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = count});
+}
+
+/* ---- starting ---- */
+
+START_TEST(the_first_tick_fills_all_slots_in_order)
+{
+	start(9);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 9);
+	for (uint32_t i = 0; i < 9; i++)
+		ck_assert_uint_eq(bench_slot(&b, i).worker[0].id, i + 1);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STARTING);
+	ck_assert_uint_eq(cluster_alive(b.c), 9);
+	stop(true);
+}
+END_TEST
+
+START_TEST(all_ready_is_told_once_and_the_cluster_runs)
+{
+	start(2);
+	bench_ready(&b, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ALL_READY), 0);
+	bench_ready(&b, 0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ALL_READY), 1);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	ck_assert_int_eq(cluster_next_deadline(b.c), NSEC_NEVER);
+}
+END_TEST
+
+START_TEST(who_says_ready_once_teaches_auto_to_demand_it)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->ready = READY_AUTO;
+	s->start_timeout = 5 * SECOND;
+	bench_start(&b, s, 1);
+	bench_pass(&b, SECOND);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	ck_assert(!cluster_knows_notify(b.c));
+
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
+	bench_ready(&b, 0);
+	ck_assert(cluster_knows_notify(b.c));
+
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
+	bench_pass(&b, 2 * SECOND);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	bench_pass(&b, 4 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+}
+END_TEST
+
+START_TEST(another_command_has_to_teach_anew)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->ready = READY_AUTO;
+	bench_start(&b, s, 1);
+	bench_ready(&b, 0);
+	ck_assert(cluster_knows_notify(b.c));
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_SETTINGS,
+			.settings = bench_settings(),
+			.command_changed = true,
+		});
+	ck_assert(!cluster_knows_notify(b.c));
+}
+END_TEST
+
+START_TEST(alive_mode_does_not_listen_to_ready)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->ready = READY_ALIVE;
+	bench_start(&b, s, 1);
+	bench_ready(&b, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	bench_pass(&b, SECOND);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+}
+END_TEST
+
+START_TEST(a_start_timeout_is_a_failed_start)
+{
+	start(1);
+	bench_pass(&b, 60 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+	ck_assert_int_eq(bench_last_action(&b, ACTION_SIGNAL)->signal, SIGTERM);
+	bench_exit(&b, 0, SLOT_STOPPING, ENDING_EXIT, 0);
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->why, WHY_START_TIMEOUT);
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
+}
+END_TEST
+
+START_TEST(ready_after_the_exit_finds_nobody)
+{
+	uint64_t id;
+
+	start(1);
+	id = bench_worker(&b, 0, SLOT_STARTING);
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 1);
+	bench_tell(&b, EVENT_READY, 0, id);
+	ck_assert_uint_eq(cluster_ready(b.c), 0);
+	bench_pass(&b, 100 * MSEC);
+	bench_tell(&b, EVENT_READY, 0, id);
+	bench_tell(&b, EVENT_EXITED, 0, id);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
+}
+END_TEST
+
+START_TEST(what_a_state_does_not_expect_is_told_once)
+{
+	start(1);
+	bench_tell(&b, EVENT_SPAWNED, 0, bench_worker(&b, 0, SLOT_STARTING));
+	bench_tell(&b, EVENT_SPAWNED, 0, bench_worker(&b, 0, SLOT_STARTING));
+	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 1);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+}
+END_TEST
+
+/* ---- dying ---- */
+
+START_TEST(the_first_death_after_ready_is_replaced_at_once)
+{
+	start_ready(2);
+	bench_exit(&b, 1, SLOT_READY, ENDING_SIGNAL, SIGSEGV);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 0);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_DEGRADED);
+	ck_assert_uint_eq(bench_slot(&b, 1).restarts, 1);
+	ck_assert_uint_eq(bench_slot(&b, 0).restarts, 0);
+	ck_assert_int_eq(bench_slot(&b, 1).last.code, SIGSEGV);
+	bench_ready(&b, 1);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+}
+END_TEST
+
+START_TEST(a_slot_in_backoff_says_when_it_tries_again)
+{
+	start(1);
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 3);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
+	ck_assert_int_eq(bench_slot(&b, 0).next_try, b.now + 100 * MSEC);
+	ck_assert_int_eq(cluster_next_deadline(b.c), b.now + 100 * MSEC);
+	bench_pass(&b, 100 * MSEC - 1);
+	ck_assert_uint_eq(cluster_alive(b.c), 0);
+	bench_pass(&b, 1);
+	ck_assert_uint_eq(cluster_alive(b.c), 1);
+}
+END_TEST
+
+START_TEST(the_backoff_of_one_slot_is_not_that_of_another)
+{
+	start(2);
+	for (int i = 0; i < 5; i++) {
+		bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 3);
+		bench_pass(&b, 10 * SECOND);
+	}
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 3);
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
+}
+END_TEST
+
+START_TEST(a_failed_spawn_backs_off_like_a_death)
+{
+	start_ready(1);
+	b.failing = 2;
+	b.failure = (struct ending){.kind = ENDING_SPAWN, .code = 11};
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 0);
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
+	bench_pass(&b, 100 * MSEC);
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 200 * MSEC);
+	bench_pass(&b, 200 * MSEC);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+}
+END_TEST
+
+START_TEST(a_command_that_cannot_be_run_fails_the_cluster_at_once)
+{
+	struct cluster_settings *s = bench_settings();
+
+	b = (struct bench){.s = s, .now = SECOND, .failing = 1};
+	b.failure = (struct ending){
+		.kind = ENDING_SPAWN, .permanent = true, .exit_status = 127};
+	b.c = cluster_new(s, 3, 1);
+	bench_settle(&b);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_FAILED);
+	bench_exit(&b, 1, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	bench_exit(&b, 2, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 127);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+}
+END_TEST
+
+START_TEST(a_command_that_could_be_run_once_is_tried_again)
+{
+	start_ready(1);
+	b.failing = 1;
+	b.failure = (struct ending){
+		.kind = ENDING_SPAWN, .permanent = true, .exit_status = 127};
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
+	bench_pass(&b, 100 * MSEC);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+}
+END_TEST
+
+START_TEST(one_that_leaves_by_itself_is_let_go_and_replaced)
+{
+	start_ready(2);
+	bench_tell(&b, EVENT_LEAVING, 0, bench_worker(&b, 0, SLOT_READY));
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_DRAINING);
+	ck_assert_uint_eq(cluster_ready(b.c), 1);
+	bench_pass(&b, HOUR);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	bench_exit(&b, 0, SLOT_DRAINING, ENDING_EXIT, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->why, WHY_ITSELF);
+}
+END_TEST
+
+START_TEST(too_many_deaths_in_the_window_fail_the_cluster)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->give_up_count = 3;
+	s->give_up_window = 10 * SECOND;
+	bench_start(&b, s, 2);
+	bench_ready(&b, 0);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
+	bench_pass(&b, 11 * SECOND);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
+	bench_pass(&b, SECOND);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_GAVE_UP), 0);
+	bench_pass(&b, SECOND);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
+	ck_assert_uint_eq(bench_last(&b, REPORT_GAVE_UP)->count, 3);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_FAILED);
+	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 1);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_FAILED);
+}
+END_TEST
+
+/* ---- ending for good ---- */
+
+START_TEST(on_failure_lets_success_rest_and_tries_failures_again)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->restart = RESTART_ON_FAILURE;
+	bench_start(&b, s, 2);
+	bench_all_ready(&b);
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_ENDED);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_SLOT_ENDED), 1);
+	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 7);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STARTING);
+	bench_ready(&b, 1);
+	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 0);
+	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 0);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
+}
+END_TEST
+
+START_TEST(the_first_status_that_was_no_success_is_the_clusters)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->restart = RESTART_NEVER;
+	s->success_exit[0] |= 1U << 9;
+	bench_start(&b, s, 3);
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 9);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_SIGNAL, SIGSEGV);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
+	bench_exit(&b, 2, SLOT_STARTING, ENDING_EXIT, 4);
+	ck_assert_int_eq(
+		bench_last_action(&b, ACTION_ENDED)->status, 128 + SIGSEGV);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_ENDED);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_FAILED);
+}
+END_TEST
+
+START_TEST(a_parked_cluster_has_not_ended)
+{
+	start_ready(2);
+	scale(0);
+	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	bench_exit(&b, 1, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	ck_assert_uint_eq(cluster_slots(b.c), 0);
+	scale(1);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+}
+END_TEST
+
+/* ---- stopping ---- */
+
+START_TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
+{
+	start_ready(3);
+	stop(false);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 3);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPING);
+	for (uint32_t i = 0; i < 3; i++) {
+		ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
+		bench_exit(&b, i, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	}
+	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 0);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
+	ck_assert_int_eq(cluster_next_deadline(b.c), NSEC_NEVER);
+	stop(true);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+}
+END_TEST
+
+START_TEST(a_stop_ends_a_backoff_at_once)
+{
+	start(1);
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 1);
+	stop(false);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+	bench_pass(&b, HOUR);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
+}
+END_TEST
+
+START_TEST(a_second_stop_kills)
+{
+	start_ready(2);
+	stop(false);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
+	stop(false);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 2);
+	stop(false);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 2);
+}
+END_TEST
+
+START_TEST(a_stop_does_not_wait_for_the_unkillable)
+{
+	start_ready(1);
+	stop(false);
+	bench_pass(&b, 30 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+	bench_pass(&b, 10 * SECOND - 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
+	bench_pass(&b, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_UNKILLABLE), 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+}
+END_TEST
+
+START_TEST(a_worker_between_spawn_and_answer_is_stopped_when_it_comes)
+{
+	struct event tick = {.kind = EVENT_TICK, .now = SECOND};
+	struct event halt = {.kind = EVENT_STOP, .now = SECOND};
+	struct event born = {.kind = EVENT_SPAWNED, .now = SECOND, .pid = 5};
+	struct actions out;
+
+	b = (struct bench){.s = bench_settings(), .now = SECOND};
+	b.c = cluster_new(b.s, 1, 1);
+	cluster_handle(b.c, &tick, &out);
+	ck_assert_int_eq(out.list[0].kind, ACTION_SPAWN);
+	born.worker = out.list[0].worker;
+	cluster_handle(b.c, &halt, &out);
+	ck_assert_uint_eq(cluster_alive(b.c), 1);
+	cluster_handle(b.c, &born, &out);
+	ck_assert_int_eq(out.list[out.count - 1].kind, ACTION_SIGNAL);
+	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+}
+END_TEST
+
+START_TEST(lost_time_is_no_grace_that_has_passed)
+{
+	start_ready(1);
+	stop(false);
+	b.now += HOUR;
+	bench_do(&b, (struct event){.kind = EVENT_LATE, .span = HOUR});
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
+	bench_pass(&b, 30 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+}
+END_TEST
+
+START_TEST(an_extension_holds_the_kill_back)
+{
+	start_ready(1);
+	stop(false);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_EXTEND,
+			.worker = bench_worker(&b, 0, SLOT_STOPPING),
+			.span = 50 * SECOND,
+		});
+	bench_pass(&b, 49 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
+	bench_pass(&b, SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+}
+END_TEST
+
+/* ---- scaling, turns ---- */
+
+START_TEST(fewer_takes_the_highest_and_leaves_the_rest_alone)
+{
+	start_ready(4);
+	scale(2);
+	ck_assert_int_eq(bench_slot(&b, 3).state, SLOT_STOPPING);
+	ck_assert_int_eq(bench_slot(&b, 2).state, SLOT_STOPPING);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_READY);
+	ck_assert_uint_eq(bench_last(&b, REPORT_STOPPING)->slot, 2);
+	ck_assert_uint_eq(cluster_slots(b.c), 4);
+	bench_exit(&b, 3, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	bench_exit(&b, 2, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	ck_assert_uint_eq(cluster_slots(b.c), 2);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+}
+END_TEST
+
+START_TEST(a_slot_wanted_again_is_filled_when_its_leaver_is_gone)
+{
+	start_ready(2);
+	scale(1);
+	scale(2);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 0);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STOPPING);
+	bench_exit(&b, 1, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STARTING);
+}
+END_TEST
+
+START_TEST(a_stopped_cluster_can_be_started_by_scaling_it)
+{
+	start_ready(1);
+	stop(true);
+	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGKILL);
+	scale(2);
+	bench_all_ready(&b);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	stop(false);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+}
+END_TEST
+
+START_TEST(turns_go_round_the_ready_ones)
+{
+	start(4);
+	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), SLOT_ALL);
+	bench_ready(&b, 0);
+	bench_ready(&b, 1);
+	bench_ready(&b, 3);
+	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 0);
+	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 1);
+	ck_assert_uint_eq(cluster_next_in_turn(b.c, true), 0);
+	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 3);
+	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 0);
+	bench_tell(&b, EVENT_LEAVING, 1, bench_worker(&b, 1, SLOT_READY));
+	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 3);
+}
+END_TEST
+
+START_TEST(one_call_asks_for_few_spawns_and_an_answer_for_none)
+{
+	struct event e = {.kind = EVENT_TICK, .now = SECOND};
+	struct actions out;
+
+	b = (struct bench){.s = bench_settings(), .now = SECOND};
+	b.c = cluster_new(b.s, 50, 1);
+	cluster_handle(b.c, &e, &out);
+	ck_assert_uint_eq(out.count, SPAWNS_AT_ONCE);
+	ck_assert_int_le(cluster_next_deadline(b.c), SECOND);
+	e = (struct event){.kind = EVENT_SPAWNED, .now = SECOND, .pid = 1};
+	e.worker = out.list[0].worker;
+	cluster_handle(b.c, &e, &out);
+	ck_assert_uint_eq(out.count, 1); /* REPORT_STARTED */
+	cluster_free(b.c);
+	ck_assert_uint_eq(b.s->refs, 1);
+	cluster_settings_unref(b.s);
+}
+END_TEST
+
+START_TEST(a_thousand_slots_stop_a_few_at_a_time)
+{
+	struct event e = {.kind = EVENT_STOP};
+	struct actions out;
+	unsigned signals = 0;
+
+	start_ready(1000);
+	e.now = b.now;
+	for (int calls = 0; calls < 200; calls++) {
+		cluster_handle(b.c, &e, &out);
+		for (unsigned i = 0; i < out.count; i++)
+			signals += out.list[i].kind == ACTION_SIGNAL;
+		if (cluster_next_deadline(b.c) > b.now)
+			break;
+		e.kind = EVENT_TICK;
+	}
+	ck_assert_uint_eq(signals, 1000);
+	cluster_free(b.c);
+	cluster_settings_unref(b.s);
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, the_first_tick_fills_all_slots_in_order);
+	tcase_add_test(tc, all_ready_is_told_once_and_the_cluster_runs);
+	tcase_add_test(tc, who_says_ready_once_teaches_auto_to_demand_it);
+	tcase_add_test(tc, another_command_has_to_teach_anew);
+	tcase_add_test(tc, alive_mode_does_not_listen_to_ready);
+	tcase_add_test(tc, a_start_timeout_is_a_failed_start);
+	tcase_add_test(tc, ready_after_the_exit_finds_nobody);
+	tcase_add_test(tc, what_a_state_does_not_expect_is_told_once);
+	tcase_add_test(tc, the_first_death_after_ready_is_replaced_at_once);
+	tcase_add_test(tc, a_slot_in_backoff_says_when_it_tries_again);
+	tcase_add_test(tc, the_backoff_of_one_slot_is_not_that_of_another);
+	tcase_add_test(tc, a_failed_spawn_backs_off_like_a_death);
+	tcase_add_test(
+		tc, a_command_that_cannot_be_run_fails_the_cluster_at_once);
+	tcase_add_test(tc, a_command_that_could_be_run_once_is_tried_again);
+	tcase_add_test(tc, one_that_leaves_by_itself_is_let_go_and_replaced);
+	tcase_add_test(tc, too_many_deaths_in_the_window_fail_the_cluster);
+	tcase_add_test(
+		tc, on_failure_lets_success_rest_and_tries_failures_again);
+	tcase_add_test(
+		tc, the_first_status_that_was_no_success_is_the_clusters);
+	tcase_add_test(tc, a_parked_cluster_has_not_ended);
+	tcase_add_test(tc, a_stop_asks_everybody_and_ends_when_all_are_gone);
+	tcase_add_test(tc, a_stop_ends_a_backoff_at_once);
+	tcase_add_test(tc, a_second_stop_kills);
+	tcase_add_test(tc, a_stop_does_not_wait_for_the_unkillable);
+	tcase_add_test(
+		tc, a_worker_between_spawn_and_answer_is_stopped_when_it_comes);
+	tcase_add_test(tc, lost_time_is_no_grace_that_has_passed);
+	tcase_add_test(tc, an_extension_holds_the_kill_back);
+	tcase_add_test(tc, fewer_takes_the_highest_and_leaves_the_rest_alone);
+	tcase_add_test(
+		tc, a_slot_wanted_again_is_filled_when_its_leaver_is_gone);
+	tcase_add_test(tc, a_stopped_cluster_can_be_started_by_scaling_it);
+	tcase_add_test(tc, turns_go_round_the_ready_ones);
+	tcase_add_test(tc, one_call_asks_for_few_spawns_and_an_answer_for_none);
+	tcase_add_test(tc, a_thousand_slots_stop_a_few_at_a_time);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("core");
+	TCase *tc = tcase_create("cluster");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	add_tests(tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

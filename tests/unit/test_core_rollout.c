@@ -1,0 +1,636 @@
+/* SPDX-License-Identifier: MIT */
+#include "core_lib.h"
+
+static struct bench b;
+static struct cluster_settings *fresh; /* what is rolled out */
+
+static void start_ready(struct cluster_settings *s, unsigned slots)
+{
+	bench_start(&b, s, slots);
+	bench_all_ready(&b);
+	bench_forget(&b);
+}
+
+static void roll_slot(uint32_t slot, struct cluster_settings *settings)
+{
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = slot,
+			.settings = settings,
+		});
+}
+
+/* The same command again. */
+static void restart(void)
+{
+	roll_slot(SLOT_ALL, NULL);
+}
+
+/* Other settings; the test keeps a reference. */
+static void deploy(void)
+{
+	fresh = bench_settings();
+	roll_slot(SLOT_ALL, cluster_settings_ref(fresh));
+}
+
+static unsigned generation_of(uint32_t slot)
+{
+	return bench_slot(&b, slot).worker[0].generation;
+}
+
+static void old_one_goes(uint32_t slot)
+{
+	bench_exit(&b, slot, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+}
+
+static void step_through(uint32_t slot)
+{
+	bench_ready(&b, slot);
+	old_one_goes(slot);
+}
+
+static void end(void)
+{
+	bench_do(&b, (struct event){.kind = EVENT_STOP});
+	for (uint32_t i = 0; i < cluster_slots(b.c); i++)
+		while (bench_slot(&b, i).workers > 0)
+			old_one_goes(i);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+	bench_end(&b);
+}
+
+/* ---- the good way ---- */
+
+START_TEST(the_new_one_is_ready_before_the_old_one_is_asked_to_go)
+{
+	start_ready(bench_settings(), 2);
+	restart();
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_ROLLING);
+	bench_ready(&b, 0);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	end();
+}
+END_TEST
+
+START_TEST(the_next_step_waits_for_the_old_one_to_be_gone)
+{
+	start_ready(bench_settings(), 2);
+	restart();
+	bench_ready(&b, 0);
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STEP), 0);
+	old_one_goes(0);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_STEP)->count, 1);
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
+	ck_assert_uint_eq(bench_rollout(&b).slot, 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_rollout_ends_with_all_new_and_restarts_uncounted)
+{
+	start_ready(bench_settings(), 3);
+	restart();
+	for (uint32_t i = 0; i < 3; i++)
+		step_through(i);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_DONE)->rollout,
+		cluster_last_rollout(b.c));
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	ck_assert_uint_eq(cluster_generation(b.c), 2);
+	for (uint32_t i = 0; i < 3; i++) {
+		ck_assert_uint_eq(generation_of(i), 2);
+		ck_assert_uint_eq(bench_slot(&b, i).restarts, 0);
+	}
+	end();
+}
+END_TEST
+
+START_TEST(surge_rolls_that_many_at_a_time)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->surge = 3;
+	start_ready(s, 5);
+	restart();
+	ck_assert_uint_eq(cluster_alive(b.c), 8);
+	bench_ready(&b, 1);
+	ck_assert_uint_eq(cluster_alive(b.c), 8);
+	old_one_goes(1);
+	ck_assert_uint_eq(cluster_alive(b.c), 8);
+	ck_assert_uint_eq(bench_slot(&b, 3).workers, 2);
+	end();
+}
+END_TEST
+
+START_TEST(without_surge_the_old_one_goes_first)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->surge = 0;
+	s->max_unavailable = 1;
+	start_ready(s, 2);
+	restart();
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 0);
+	old_one_goes(0);
+	ck_assert_uint_eq(generation_of(0), 2);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_READY);
+	bench_ready(&b, 0);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STOPPING);
+	end();
+}
+END_TEST
+
+START_TEST(no_more_are_missing_than_allowed_even_if_one_died_by_itself)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->surge = 0;
+	s->max_unavailable = 1;
+	start_ready(s, 3);
+	bench_exit(&b, 2, SLOT_READY, ENDING_EXIT, 1);
+	restart(); /* the slot without a ready one comes first */
+	ck_assert_int_eq(bench_slot(&b, 2).state, SLOT_STOPPING);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	old_one_goes(2);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	bench_ready(&b, 2);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	end();
+}
+END_TEST
+
+START_TEST(an_empty_slot_comes_first_and_needs_no_wait)
+{
+	start_ready(bench_settings(), 2);
+	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 1);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_BACKOFF);
+	restart();
+	ck_assert_uint_eq(generation_of(1), 2);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 1);
+	bench_ready(&b, 1);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	end();
+}
+END_TEST
+
+START_TEST(the_oldest_generation_comes_next)
+{
+	start_ready(bench_settings(), 3);
+	roll_slot(0, NULL);
+	step_through(0);
+	roll_slot(1, NULL);
+	step_through(1);
+	ck_assert_uint_eq(generation_of(1), 3);
+	restart();
+	ck_assert_uint_eq(bench_slot(&b, 2).workers, 2);
+	step_through(2);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	step_through(0);
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
+	end();
+}
+END_TEST
+
+START_TEST(one_slot_can_be_rolled_alone)
+{
+	start_ready(bench_settings(), 3);
+	roll_slot(1, NULL);
+	ck_assert_uint_eq(bench_rollout(&b).of, 1);
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
+	step_through(1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(generation_of(0), 1);
+	ck_assert_uint_eq(generation_of(1), 2);
+	end();
+}
+END_TEST
+
+/* ---- failures ---- */
+
+START_TEST(the_first_failure_stops_it_and_the_old_ones_serve_on)
+{
+	const struct report *r;
+
+	start_ready(bench_settings(), 2);
+	restart();
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 3);
+	r = bench_last(&b, REPORT_ROLLOUT_FAILED);
+	ck_assert_uint_eq(r->slot, 0);
+	ck_assert_int_eq(r->ending.code, 3);
+	ck_assert_int_eq(r->why, WHY_ITSELF);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	bench_pass(&b, HOUR);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_new_one_that_is_not_ready_in_time_has_failed)
+{
+	start_ready(bench_settings(), 1);
+	restart();
+	bench_pass(&b, 60 * SECOND);
+	ck_assert_int_eq(
+		bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_START_TIMEOUT);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	old_one_goes(0);
+	ck_assert_uint_eq(generation_of(0), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_failed_spawn_stops_it_too)
+{
+	start_ready(bench_settings(), 1);
+	b.failing = 1;
+	b.failure = (struct ending){
+		.kind = ENDING_SPAWN, .permanent = true, .exit_status = 126};
+	restart();
+	ck_assert_int_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->ending.kind,
+		ENDING_SPAWN);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	end();
+}
+END_TEST
+
+START_TEST(a_new_one_that_dies_again_and_again_has_failed)
+{
+	start_ready(bench_settings(), 1);
+	restart();
+	bench_ready(&b, 0);
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 0);
+	bench_ready(&b, 0);
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
+	end();
+}
+END_TEST
+
+START_TEST(after_a_failure_with_the_same_settings_the_new_ones_stay)
+{
+	start_ready(bench_settings(), 3);
+	restart();
+	step_through(0);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 3);
+	ck_assert(!bench_rollout(&b).under_way);
+	ck_assert_uint_eq(generation_of(0), 2);
+	ck_assert_uint_eq(generation_of(1), 1);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	end();
+}
+END_TEST
+
+START_TEST(after_a_failure_with_new_settings_all_goes_back)
+{
+	start_ready(bench_settings(), 3);
+	deploy();
+	step_through(0);
+	ck_assert_ptr_eq(bench_rollout(&b).settings, fresh);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 3);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
+	ck_assert(bench_rollout(&b).going_back);
+	ck_assert_ptr_eq(cluster_settings(b.c), b.s);
+	ck_assert_ptr_eq(bench_last_action(&b, ACTION_SPAWN)->settings, b.s);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	step_through(0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(generation_of(0), 3);
+	ck_assert_uint_eq(generation_of(1), 1);
+	ck_assert_uint_eq(fresh->refs, 1);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	cluster_settings_unref(fresh);
+	end();
+}
+END_TEST
+
+START_TEST(if_nothing_was_replaced_yet_there_is_no_way_back_to_go)
+{
+	start_ready(bench_settings(), 2);
+	deploy();
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 3);
+	ck_assert(!bench_rollout(&b).under_way);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STARTED), 1);
+	ck_assert_uint_eq(fresh->refs, 1);
+	cluster_settings_unref(fresh);
+	end();
+}
+END_TEST
+
+START_TEST(new_ones_that_are_not_ready_yet_are_removed)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->surge = 2;
+	start_ready(s, 3);
+	restart();
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 3);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL_FAILED);
+	ck_assert_uint_eq(bench_last(&b, REPORT_STOPPING)->slot, 1);
+	bench_tell(&b, EVENT_READY, 1, bench_worker(&b, 1, SLOT_STOPPING));
+	old_one_goes(1);
+	ck_assert_uint_eq(cluster_ready(b.c), 3);
+	ck_assert_uint_eq(generation_of(1), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_way_back_that_fails_ends_too)
+{
+	start_ready(bench_settings(), 2);
+	deploy();
+	step_through(0);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 3);
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 3);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 2);
+	ck_assert(!bench_rollout(&b).under_way);
+	ck_assert_ptr_eq(cluster_settings(b.c), b.s);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+/* ---- deaths beside it ---- */
+
+START_TEST(a_successor_takes_the_place_of_an_old_one_that_dies)
+{
+	start_ready(bench_settings(), 2);
+	restart();
+	bench_forget(&b);
+	bench_exit(&b, 0, SLOT_READY, ENDING_SIGNAL, SIGKILL);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 0);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 1);
+	bench_ready(&b, 0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STEP), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_slot_before_its_turn_is_filled_as_before)
+{
+	start_ready(bench_settings(), 2);
+	deploy();
+	bench_exit(&b, 1, SLOT_READY, ENDING_SIGNAL, SIGKILL);
+	ck_assert_ptr_eq(bench_last_action(&b, ACTION_SPAWN)->settings, b.s);
+	ck_assert_uint_eq(generation_of(1), 1);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(a_slot_after_its_turn_is_filled_anew)
+{
+	start_ready(bench_settings(), 2);
+	deploy();
+	step_through(0);
+	bench_exit(&b, 0, SLOT_READY, ENDING_SIGNAL, SIGKILL);
+	ck_assert_uint_eq(generation_of(0), 2);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+/* ---- several requests ---- */
+
+START_TEST(a_second_request_supersedes_the_first)
+{
+	unsigned first;
+
+	start_ready(bench_settings(), 2);
+	restart();
+	first = cluster_last_rollout(b.c);
+	deploy();
+	ck_assert_uint_eq(
+		bench_last(&b, REPORT_ROLLOUT_SUPERSEDED)->rollout, first);
+	ck_assert_uint_gt(cluster_last_rollout(b.c), first);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	ck_assert_uint_eq(cluster_alive(b.c), 3);
+	old_one_goes(0); /* the starting one of the first */
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	step_through(0);
+	step_through(1);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_DONE)->rollout,
+		cluster_last_rollout(b.c));
+	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(a_restart_during_a_deployment_keeps_its_settings)
+{
+	start_ready(bench_settings(), 1);
+	deploy();
+	restart();
+	old_one_goes(0);
+	step_through(0);
+	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(what_would_make_too_many_generations_waits)
+{
+	struct cluster_settings *s = bench_settings();
+	unsigned third;
+
+	s->old_generations = 1;
+	start_ready(s, 3);
+	restart();
+	step_through(0);
+	restart(); /* would leave two old ones alive */
+	third = cluster_last_rollout(b.c);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STARTED), 1);
+	restart();
+	ck_assert_uint_eq(
+		bench_last(&b, REPORT_ROLLOUT_SUPERSEDED)->rollout, third);
+	step_through(1);
+	step_through(2);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_STARTED)->rollout,
+		cluster_last_rollout(b.c));
+	end();
+}
+END_TEST
+
+START_TEST(one_slots_restart_does_not_end_that_of_all)
+{
+	start_ready(bench_settings(), 2);
+	restart();
+	roll_slot(0, NULL);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_SUPERSEDED), 0);
+	step_through(0);
+	step_through(1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	end();
+}
+END_TEST
+
+/* ---- stop, scale, settings ---- */
+
+START_TEST(a_stop_wins)
+{
+	start_ready(bench_settings(), 2);
+	deploy();
+	end();
+	ck_assert_int_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_STOP);
+	ck_assert_uint_eq(fresh->refs, 1);
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(a_request_while_stopping_is_refused)
+{
+	start_ready(bench_settings(), 1);
+	bench_do(&b, (struct event){.kind = EVENT_STOP});
+	deploy();
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->rollout,
+		cluster_last_rollout(b.c));
+	ck_assert_uint_eq(fresh->refs, 1);
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(a_restart_starts_a_stopped_cluster)
+{
+	start_ready(bench_settings(), 2);
+	bench_do(&b, (struct event){.kind = EVENT_STOP, .at_once = true});
+	old_one_goes(0);
+	old_one_goes(1);
+	bench_forget(&b);
+	deploy();
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 2);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STARTING);
+	bench_all_ready(&b);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
+	bench_forget(&b);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(scaling_down_takes_slots_out_of_a_rollout)
+{
+	start_ready(bench_settings(), 3);
+	restart();
+	step_through(0);
+	step_through(1);
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = 1});
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(bench_slot(&b, 2).workers, 2);
+	end();
+}
+END_TEST
+
+START_TEST(slots_that_come_during_a_rollout_are_part_of_it)
+{
+	start_ready(bench_settings(), 1);
+	ck_assert_int_eq(cluster_reserve(b.c, 2), 0);
+	deploy();
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = 2});
+	ck_assert_uint_eq(generation_of(1), 1);
+	bench_ready(&b, 1);
+	step_through(0);
+	step_through(1);
+	ck_assert_uint_eq(generation_of(1), 2);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(settings_without_a_rollout_hold_for_who_runs)
+{
+	struct cluster_settings *other = bench_settings();
+
+	other->stop[0].signal = SIGQUIT;
+	start_ready(bench_settings(), 1);
+	bench_do(&b, (struct event){.kind = EVENT_SETTINGS, .settings = other});
+	ck_assert_uint_eq(b.s->refs, 1);
+	bench_do(&b, (struct event){.kind = EVENT_STOP});
+	ck_assert_int_eq(bench_last_action(&b, ACTION_SIGNAL)->signal, SIGQUIT);
+	old_one_goes(0);
+	bench_end(&b);
+}
+END_TEST
+
+static void add_good(TCase *tc)
+{
+	tcase_add_test(
+		tc, the_new_one_is_ready_before_the_old_one_is_asked_to_go);
+	tcase_add_test(tc, the_next_step_waits_for_the_old_one_to_be_gone);
+	tcase_add_test(tc, a_rollout_ends_with_all_new_and_restarts_uncounted);
+	tcase_add_test(tc, surge_rolls_that_many_at_a_time);
+	tcase_add_test(tc, without_surge_the_old_one_goes_first);
+	tcase_add_test(tc,
+		no_more_are_missing_than_allowed_even_if_one_died_by_itself);
+	tcase_add_test(tc, an_empty_slot_comes_first_and_needs_no_wait);
+	tcase_add_test(tc, the_oldest_generation_comes_next);
+	tcase_add_test(tc, one_slot_can_be_rolled_alone);
+	tcase_add_test(tc, a_successor_takes_the_place_of_an_old_one_that_dies);
+	tcase_add_test(tc, a_slot_before_its_turn_is_filled_as_before);
+	tcase_add_test(tc, a_slot_after_its_turn_is_filled_anew);
+}
+
+static void add_failures(TCase *tc)
+{
+	tcase_add_test(
+		tc, the_first_failure_stops_it_and_the_old_ones_serve_on);
+	tcase_add_test(tc, a_new_one_that_is_not_ready_in_time_has_failed);
+	tcase_add_test(tc, a_failed_spawn_stops_it_too);
+	tcase_add_test(tc, a_new_one_that_dies_again_and_again_has_failed);
+	tcase_add_test(
+		tc, after_a_failure_with_the_same_settings_the_new_ones_stay);
+	tcase_add_test(tc, after_a_failure_with_new_settings_all_goes_back);
+	tcase_add_test(
+		tc, if_nothing_was_replaced_yet_there_is_no_way_back_to_go);
+	tcase_add_test(tc, new_ones_that_are_not_ready_yet_are_removed);
+	tcase_add_test(tc, a_way_back_that_fails_ends_too);
+}
+
+static void add_requests(TCase *tc)
+{
+	tcase_add_test(tc, a_second_request_supersedes_the_first);
+	tcase_add_test(tc, a_restart_during_a_deployment_keeps_its_settings);
+	tcase_add_test(tc, what_would_make_too_many_generations_waits);
+	tcase_add_test(tc, one_slots_restart_does_not_end_that_of_all);
+	tcase_add_test(tc, a_stop_wins);
+	tcase_add_test(tc, a_request_while_stopping_is_refused);
+	tcase_add_test(tc, a_restart_starts_a_stopped_cluster);
+	tcase_add_test(tc, scaling_down_takes_slots_out_of_a_rollout);
+	tcase_add_test(tc, slots_that_come_during_a_rollout_are_part_of_it);
+	tcase_add_test(tc, settings_without_a_rollout_hold_for_who_runs);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("rollout");
+	TCase *tc = tcase_create("rollout");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	add_good(tc);
+	add_failures(tc);
+	add_requests(tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/heap.h"
+#include "core/worker.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+
+static struct cluster_settings settings;
+static struct actions out;
+static struct moment at;
+static struct worker w;
+
+static void set_up(void)
+{
+	settings = (struct cluster_settings){
+		.ready = READY_NOTIFY,
+		.ready_alive = SECOND,
+		.start_timeout = 60 * SECOND,
+		.stop_count = 2,
+		.stop = {{SIGQUIT, 10 * SECOND}, {SIGTERM, 5 * SECOND}},
+	};
+	out.count = 0;
+	at = (struct moment){
+		.now = 100 * SECOND,
+		.settings = &settings,
+		.pid = 81,
+		.why = WHY_STOP,
+		.out = &out,
+	};
+	worker_init(&w, 7, 1);
+}
+
+static void be(enum worker_state state)
+{
+	if (state == WORKER_UNWANTED)
+		(void)worker_handle(&w, ON_STOP, &at);
+	if (state == WORKER_ASKED || state == WORKER_UNWANTED)
+		return;
+	(void)worker_handle(&w, ON_SPAWNED, &at);
+	if (state == WORKER_READY || state == WORKER_LEAVING)
+		(void)worker_handle(&w, ON_READY, &at);
+	if (state == WORKER_LEAVING)
+		(void)worker_handle(&w, ON_LEAVING, &at);
+	if (state == WORKER_STOPPING)
+		(void)worker_handle(&w, ON_STOP, &at);
+	if (state == WORKER_KILLED)
+		(void)worker_handle(&w, ON_KILL, &at);
+	ck_assert_int_eq(w.state, state);
+	out.count = 0;
+}
+
+/* The state after each event; NONE is an end, STATES a surprise. */
+#define X WORKER_STATES
+static const enum worker_state next[WORKER_STATES][WORKER_EVENTS] = {
+	[WORKER_NONE] = {X, X, X, X, X, X, X, X, X, X, X},
+	[WORKER_ASKED] = {WORKER_STARTING, WORKER_NONE, X, X, X, X,
+		WORKER_UNWANTED, WORKER_UNWANTED, X, X, X},
+	[WORKER_UNWANTED] = {WORKER_STOPPING, WORKER_NONE, X, X, X, X,
+		WORKER_UNWANTED, WORKER_UNWANTED, X, X, X},
+	[WORKER_STARTING] = {X, X, WORKER_READY, WORKER_READY, WORKER_STARTING,
+		WORKER_STARTING, WORKER_STOPPING, WORKER_KILLED,
+		WORKER_STOPPING, X, WORKER_NONE},
+	[WORKER_READY] = {X, X, X, WORKER_READY, WORKER_LEAVING, WORKER_READY,
+		WORKER_STOPPING, WORKER_KILLED, X, X, WORKER_NONE},
+	[WORKER_LEAVING] = {X, X, X, WORKER_LEAVING, WORKER_LEAVING,
+		WORKER_LEAVING, WORKER_STOPPING, WORKER_KILLED, X, X,
+		WORKER_NONE},
+	[WORKER_STOPPING] = {X, X, X, WORKER_STOPPING, WORKER_STOPPING,
+		WORKER_STOPPING, WORKER_STOPPING, WORKER_KILLED,
+		WORKER_STOPPING, WORKER_KILLED, WORKER_NONE},
+	[WORKER_KILLED] = {X, X, X, WORKER_KILLED, WORKER_KILLED, WORKER_KILLED,
+		WORKER_KILLED, WORKER_KILLED, WORKER_NONE, X, WORKER_NONE},
+};
+
+START_TEST(every_state_knows_its_events_and_no_other)
+{
+	enum worker_state from = (enum worker_state)(_i / WORKER_EVENTS);
+	enum worker_event event = (enum worker_event)(_i % WORKER_EVENTS);
+	bool known = next[from][event] != X;
+
+	if (from == WORKER_NONE)
+		w.state = WORKER_NONE;
+	else
+		be(from);
+	ck_assert_int_eq(worker_handle(&w, event, &at), known);
+	ck_assert_int_eq(w.state, known ? next[from][event] : from);
+}
+END_TEST
+
+START_TEST(leaving_a_state_clears_its_deadline)
+{
+	be(WORKER_STARTING);
+	ck_assert_int_eq(w.deadline, 160 * SECOND);
+	(void)worker_handle(&w, ON_READY, &at);
+	ck_assert_int_eq(worker_due(&w, 0), NSEC_NEVER);
+}
+END_TEST
+
+START_TEST(who_has_to_say_that_it_is_ready_is_not_proven_by_living)
+{
+	be(WORKER_STARTING);
+	ck_assert_int_eq(w.proven_at, NSEC_NEVER);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_DEADLINE);
+}
+END_TEST
+
+START_TEST(alive_for_long_enough_is_ready)
+{
+	settings.ready = READY_ALIVE;
+	be(WORKER_STARTING);
+	ck_assert_int_eq(worker_due(&w, 0), 101 * SECOND);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_PROVEN);
+}
+END_TEST
+
+START_TEST(auto_demands_ready_from_a_command_known_for_it)
+{
+	settings.ready = READY_AUTO;
+	be(WORKER_STARTING);
+	ck_assert_int_eq(w.proven_at, 101 * SECOND);
+	worker_init(&w, 8, 1);
+	at.says_ready = true;
+	be(WORKER_STARTING);
+	ck_assert_int_eq(w.proven_at, NSEC_NEVER);
+}
+END_TEST
+
+START_TEST(a_start_timeout_does_not_come_before_the_proof)
+{
+	settings.ready = READY_ALIVE;
+	settings.start_timeout = MSEC;
+	be(WORKER_STARTING);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_PROVEN);
+}
+END_TEST
+
+START_TEST(a_stop_goes_through_its_signals_and_ends_in_kill)
+{
+	be(WORKER_READY);
+	(void)worker_handle(&w, ON_STOP, &at);
+	ck_assert_int_eq(out.list[0].report.kind, REPORT_STOPPING);
+	ck_assert_int_eq(out.list[1].signal, SIGQUIT);
+	ck_assert_int_eq(worker_due(&w, 0), 110 * SECOND);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_DEADLINE);
+
+	at.now = 110 * SECOND;
+	(void)worker_handle(&w, ON_DEADLINE, &at);
+	ck_assert_int_eq(out.list[2].report.kind, REPORT_STOP_TIMEOUT);
+	ck_assert_int_eq(out.list[3].signal, SIGTERM);
+	ck_assert_int_eq(worker_due(&w, 0), 115 * SECOND);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_GRACE_OVER);
+
+	at.now = 115 * SECOND;
+	(void)worker_handle(&w, ON_GRACE_OVER, &at);
+	ck_assert_int_eq(out.list[4].report.signal, SIGKILL);
+	ck_assert_int_eq(out.list[5].kind, ACTION_KILL);
+	ck_assert_int_eq(worker_due(&w, 0), 125 * SECOND);
+
+	at.now = 125 * SECOND;
+	(void)worker_handle(&w, ON_DEADLINE, &at);
+	ck_assert_int_eq(out.list[6].report.kind, REPORT_UNKILLABLE);
+	ck_assert_int_eq(out.list[6].report.pid, 81);
+}
+END_TEST
+
+START_TEST(an_extension_moves_the_deadline_but_never_nearer)
+{
+	be(WORKER_STARTING);
+	at.span = 10 * SECOND;
+	(void)worker_handle(&w, ON_EXTEND, &at);
+	ck_assert_int_eq(w.deadline, 160 * SECOND);
+	at.span = 90 * SECOND;
+	(void)worker_handle(&w, ON_EXTEND, &at);
+	ck_assert_int_eq(w.deadline, 190 * SECOND);
+	at.span = NSEC_NEVER;
+	(void)worker_handle(&w, ON_EXTEND, &at);
+	ck_assert_int_eq(w.deadline, NSEC_NEVER);
+}
+END_TEST
+
+START_TEST(lost_time_is_granted_to_who_waits)
+{
+	at.lost = 5 * SECOND;
+	be(WORKER_STARTING);
+	ck_assert_int_eq(worker_due(&w, 5 * SECOND), 160 * SECOND);
+	ck_assert_int_eq(worker_due(&w, 12 * SECOND), 167 * SECOND);
+}
+END_TEST
+
+START_TEST(one_stopped_before_its_birth_is_stopped_when_it_comes)
+{
+	be(WORKER_UNWANTED);
+	ck_assert_uint_eq(out.count, 0);
+	(void)worker_handle(&w, ON_SPAWNED, &at);
+	ck_assert_int_eq(w.state, WORKER_STOPPING);
+	ck_assert_int_eq(w.why, WHY_STOP);
+	ck_assert_uint_eq(out.count, 3);
+	ck_assert_int_eq(out.list[0].report.kind, REPORT_STARTED);
+	ck_assert_int_eq(out.list[2].signal, SIGQUIT);
+	ck_assert_int_eq(w.proven_at, NSEC_NEVER);
+}
+END_TEST
+
+START_TEST(a_kill_keeps_the_reason_of_the_stop_before)
+{
+	be(WORKER_STARTING);
+	(void)worker_handle(&w, ON_DEADLINE, &at);
+	ck_assert_int_eq(w.why, WHY_START_TIMEOUT);
+	(void)worker_handle(&w, ON_KILL, &at);
+	ck_assert_int_eq(w.why, WHY_START_TIMEOUT);
+}
+END_TEST
+
+/* ---- the heap of deadlines ---- */
+
+START_TEST(the_heap_gives_the_earliest_first_and_of_equals_the_lowest)
+{
+	struct heap h = {0};
+	nsec_t last = 0;
+	uint32_t last_slot = 0;
+
+	ck_assert_int_eq(heap_reserve(&h, 500), 0);
+	ck_assert_int_eq(heap_first_due(&h), NSEC_NEVER);
+	for (uint32_t i = 0; i < 500; i++)
+		heap_set(&h, i, (i * 7919) % 83);
+	for (uint32_t i = 0; i < 500; i += 3)
+		heap_set(&h, i, (i * 104729) % 71);
+	for (uint32_t i = 1; i < 500; i += 5)
+		heap_set(&h, i, NSEC_NEVER);
+	ck_assert_uint_eq(h.count, 400);
+	while (h.count > 0) {
+		uint32_t slot = heap_first(&h);
+
+		ck_assert_int_ge(heap_first_due(&h), last);
+		if (heap_first_due(&h) == last)
+			ck_assert_uint_ge(slot, last_slot);
+		last = heap_first_due(&h);
+		last_slot = slot;
+		heap_set(&h, slot, NSEC_NEVER);
+		ck_assert_int_eq(heap_due(&h, slot), NSEC_NEVER);
+	}
+	heap_fini(&h);
+}
+END_TEST
+
+START_TEST(the_heap_grows_and_keeps_what_it_has)
+{
+	struct heap h = {0};
+
+	ck_assert_int_eq(heap_reserve(&h, 2), 0);
+	heap_set(&h, 0, 5);
+	heap_set(&h, 1, 4);
+	ck_assert_int_eq(heap_reserve(&h, 1000), 0);
+	heap_set(&h, 999, 3);
+	ck_assert_uint_eq(heap_first(&h), 999);
+	ck_assert_int_eq(heap_due(&h, 0), 5);
+	ck_assert_int_eq(heap_due(&h, 500), NSEC_NEVER);
+	heap_fini(&h);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("worker");
+	TCase *tc = tcase_create("one life");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_add_checked_fixture(tc, set_up, NULL);
+	tcase_add_loop_test(tc, every_state_knows_its_events_and_no_other, 0,
+		WORKER_STATES * WORKER_EVENTS);
+	tcase_add_test(tc, leaving_a_state_clears_its_deadline);
+	tcase_add_test(
+		tc, who_has_to_say_that_it_is_ready_is_not_proven_by_living);
+	tcase_add_test(tc, alive_for_long_enough_is_ready);
+	tcase_add_test(tc, auto_demands_ready_from_a_command_known_for_it);
+	tcase_add_test(tc, a_start_timeout_does_not_come_before_the_proof);
+	tcase_add_test(tc, a_stop_goes_through_its_signals_and_ends_in_kill);
+	tcase_add_test(tc, an_extension_moves_the_deadline_but_never_nearer);
+	tcase_add_test(tc, lost_time_is_granted_to_who_waits);
+	tcase_add_test(
+		tc, one_stopped_before_its_birth_is_stopped_when_it_comes);
+	tcase_add_test(tc, a_kill_keeps_the_reason_of_the_stop_before);
+	tcase_add_test(
+		tc, the_heap_gives_the_earliest_first_and_of_equals_the_lowest);
+	tcase_add_test(tc, the_heap_grows_and_keeps_what_it_has);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
