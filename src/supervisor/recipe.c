@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define DEFAULT_PATH \
@@ -326,6 +328,25 @@ static struct recipe *recipe_new(struct cluster_settings *settings,
 	return r;
 }
 
+/* What no worker would ever be allowed is told before the first. */
+static int check_rights(const struct cluster_settings *s, struct error *err)
+{
+	const char *what = NULL;
+
+	if (s->uid >= 0 && (uid_t)s->uid != geteuid() &&
+		!privilege_has(CAP_SETUID))
+		what = "user";
+	else if (s->gid >= 0 && (gid_t)s->gid != getegid() &&
+		!privilege_has(CAP_SETGID))
+		what = "group";
+	else if (s->chroot != NULL && !privilege_has(CAP_SYS_CHROOT))
+		what = "chroot";
+	if (what == NULL)
+		return 0;
+	(void)error_set(err, EPERM, "'%s' takes privileges of root", what);
+	return error_status(err, EX_NOPERM);
+}
+
 int recipe_check(const struct cluster_settings *settings, struct error *err)
 {
 	struct rlimit none = {0, 0};
@@ -333,9 +354,10 @@ int recipe_check(const struct cluster_settings *settings, struct error *err)
 	struct recipe *r = recipe_new(
 		(struct cluster_settings *)(uintptr_t)settings, &none, err);
 
-	if (r == NULL)
+	if (r != NULL)
+		recipe_free(r);
+	if (r == NULL || check_rights(settings, err) == -1)
 		return error_wrap(err, "cluster '%s'", settings->name);
-	recipe_free(r);
 	return 0;
 }
 

@@ -272,7 +272,8 @@ static int start_services(struct supervisor *sup, struct error *err)
 		struct listener_set set;
 
 		if (recipe_check(c, err) == -1)
-			return error_status(err, EX_CONFIG);
+			return err->status != 0 ? -1
+						: error_status(err, EX_CONFIG);
 		if (listeners_open(sup, &set, c, NULL, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->name);
 		if (service_new(sup, c, &set) == NULL) {
