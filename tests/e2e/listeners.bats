@@ -365,3 +365,13 @@ os.execv(sys.argv[2], sys.argv[2:])' "$PORT" :: -l "fd:7, name=http"
 	[[ $output == *"http"*"(1 in LISTEN_FDS)"* ]]
 	[ ! -e "$DIR/ran" ]
 }
+
+@test "what stop has stopped can be started anew at once" {
+	local i
+
+	free_port
+	for ((i = 0; i < 5; i++)); do
+		serve_on -l "127.0.0.1:$PORT" -l "unix:$DIR/s.sock, mode=0600"
+		nclust stop "$INSTANCE"
+	done
+}
