@@ -448,6 +448,8 @@ void clients_on_news(struct supervisor *sup, const char *cluster,
 	struct service *service =
 		cluster != NULL ? service_named(sup, cluster) : NULL;
 
+	if (service != NULL)
+		service_told(service, report, sentence);
 	if (sup->clients == NULL)
 		return;
 	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {

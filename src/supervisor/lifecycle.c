@@ -146,6 +146,15 @@ static bool is_all_ended(const struct supervisor *sup)
 	return true;
 }
 
+/* One that could not be killed may still end, and tell its service. */
+static bool has_children(const struct service *s)
+{
+	for (uint32_t i = 0; i < s->child_slots; i++)
+		if (s->children[i][0] != NULL || s->children[i][1] != NULL)
+			return true;
+	return false;
+}
+
 static void drop_left(struct supervisor *sup)
 {
 	size_t kept = 0;
@@ -154,7 +163,7 @@ static void drop_left(struct supervisor *sup)
 		struct service *s = sup->services[i];
 
 		s->index = kept;
-		if (s->leaving && s->ended) {
+		if (s->leaving && s->ended && !has_children(s)) {
 			clients_forget_service(sup, s);
 			service_free(s);
 			continue;

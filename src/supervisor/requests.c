@@ -189,27 +189,32 @@ static bool has_come_true(const struct expectation *e)
 		cluster_alive(core) == cluster_wanted(core);
 }
 
+/* It may have been over before the client began to wait for it. */
+static bool is_rollout_told(const struct expectation *e)
+{
+	return e->rollout != 0 && e->service->outcome_of >= e->rollout;
+}
+
 void request_look(struct client *c)
 {
-	for (size_t i = 0; i < c->expected_count;)
-		if (has_come_true(&c->expected[i]))
-			drop_expectation(c, i);
-		else
+	for (size_t i = 0; i < c->expected_count;) {
+		const struct expectation *e = &c->expected[i];
+		const struct service *s = e->service;
+
+		if (is_rollout_told(e))
+			settle_outcome(c, s->outcome != NULL ? s->outcome : "",
+				s->outcome_failed);
+		else if (!has_come_true(e)) {
 			i++;
+			continue;
+		}
+		drop_expectation(c, i);
+	}
 	if (c->expected_count == 0 && !c->expects_end)
 		request_finish(c);
 }
 
 /* ---- the methods ---- */
-
-/* A rollout of nobody is over before it can be waited for. */
-static bool is_rolling(const struct service *service)
-{
-	struct rollout_view view;
-
-	cluster_view_rollout(service->core, &view);
-	return view.under_way;
-}
 
 static int roll(struct client *c, struct service *service, uint32_t slot,
 	struct error *err)
@@ -218,8 +223,6 @@ static int roll(struct client *c, struct service *service, uint32_t slot,
 
 	if (service_roll(service, slot, NULL, false, err) == -1)
 		return -1;
-	if (!is_rolling(service))
-		return 0;
 	e = expect(c, service);
 	if (e == NULL)
 		return error_set(err, ENOMEM, "restart");
@@ -362,7 +365,7 @@ static void reload(struct client *c)
 		struct service *s = c->sup->services[i];
 		struct expectation *e;
 
-		if (!result.rolled[i] || !is_rolling(s))
+		if (!result.rolled[i])
 			continue;
 		e = expect(c, s);
 		if (e != NULL)

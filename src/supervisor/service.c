@@ -93,6 +93,18 @@ static void on_report(struct service *service, const struct report *r)
 	lifecycle_on_report(sup, service, r);
 }
 
+void service_told(struct service *service, const struct report *report,
+	const char *sentence)
+{
+	if (report->kind != REPORT_ROLLOUT_DONE &&
+		report->kind != REPORT_ROLLOUT_FAILED)
+		return;
+	free(service->outcome);
+	service->outcome = strdup(sentence);
+	service->outcome_of = report->rollout;
+	service->outcome_failed = report->kind == REPORT_ROLLOUT_FAILED;
+}
+
 /* ---- what the core asks for ---- */
 
 static int stop_signal(const struct service *service, int signal)
@@ -242,6 +254,7 @@ void service_free(struct service *s)
 		cluster_free(s->core);
 	free(s->children);
 	free(s->early_deaths);
+	free(s->outcome);
 	free(s->name);
 	free(s);
 }
@@ -256,10 +269,40 @@ struct service *service_named(const struct supervisor *sup, const char *name)
 
 /* ---- commands ---- */
 
+/* Nothing of it runs, and nothing will. */
+static bool is_over(const struct service *service)
+{
+	enum cluster_state state = cluster_state(service->core);
+
+	return state == CLUSTER_STOPPED ||
+		(state == CLUSTER_FAILED && cluster_alive(service->core) == 0);
+}
+
+static int refuse_if_stopping(const struct service *service, struct error *err)
+{
+	enum cluster_state state = cluster_state(service->core);
+
+	if (!service->sup->stopping && !service->leaving &&
+		state != CLUSTER_STOPPING &&
+		(state != CLUSTER_FAILED || is_over(service)))
+		return 0;
+	return error_set(err, 0, "'%s' is stopping", service->name);
+}
+
+/* It may begin a new life by this, or end at once. */
+static void change(struct service *service, struct event *event)
+{
+	service->ended = false;
+	service_tell(service, event);
+	service->ended = is_over(service);
+}
+
 int service_scale(struct service *service, unsigned count, struct error *err)
 {
 	struct event event = {.kind = EVENT_SCALE, .count = count};
 
+	if (refuse_if_stopping(service, err) == -1)
+		return -1;
 	if (count > WORKERS_MAX)
 		return error_set(err, 0, "wanted 0 to %d workers, found %u",
 			WORKERS_MAX, count);
@@ -267,8 +310,7 @@ int service_scale(struct service *service, unsigned count, struct error *err)
 		cluster_reserve(service->core, count) == -1)
 		return error_set(err, ENOMEM, "%u workers", count);
 	service->scaled = true;
-	service->ended = false;
-	service_tell(service, &event);
+	change(service, &event);
 	return 0;
 }
 
@@ -283,12 +325,11 @@ int service_roll(struct service *service, uint32_t slot,
 		.command_changed = command_changed,
 	};
 
-	if (cluster_state(service->core) == CLUSTER_STOPPING) {
+	if (refuse_if_stopping(service, err) == -1) {
 		cluster_settings_unref(settings);
-		return error_set(err, 0, "'%s' is stopping", service->name);
+		return -1;
 	}
-	service->ended = false;
-	service_tell(service, &event);
+	change(service, &event);
 	return 0;
 }
 

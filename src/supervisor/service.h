@@ -22,6 +22,10 @@ void service_tell(struct service *service, struct event *event);
 void service_tick(struct service *service);
 nsec_t service_deadline(const struct service *service);
 
+/* The end of a rollout was told: kept for who begins to wait only then. */
+void service_told(struct service *service, const struct report *report,
+	const char *sentence);
+
 /* How many workers its settings want, given the CPUs. */
 unsigned service_wanted(
 	const struct supervisor *sup, const struct cluster_settings *settings);

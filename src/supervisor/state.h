@@ -101,6 +101,9 @@ struct service {
 	int status;               /* of ACTION_ENDED */
 	unsigned wanted_by_scale; /* set by `scale`; 0: by settings */
 	bool scaled;
+	char *outcome;       /* heap: what was told of … */
+	unsigned outcome_of; /* … the last rollout that is over */
+	bool outcome_failed;
 };
 
 #define PID_BUCKETS_MIN 64
