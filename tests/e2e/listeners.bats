@@ -345,7 +345,8 @@ os.execv(sys.argv[2], sys.argv[2:])' "$PORT" :: -l "fd:7, name=http"
 	[[ $(http_get "$two") == pid=* ]]
 	[ "$(cluster '.listeners | length')" -eq 1 ]
 	# what was passed and not named reaches no worker
-	[ "$(ls "/proc/$(worker_pid 0)/fd" | tr '\n' ' ')" = "0 1 2 3 " ]
+	run ls "/proc/$(worker_pid 0)/fd"
+	[ "${lines[*]}" = "0 1 2 3" ]
 
 	# The socket is the manager's: its file is not ours to remove.
 	nclust stop "$INSTANCE"
