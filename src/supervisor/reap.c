@@ -228,7 +228,7 @@ bool reap_was_out_of_memory(struct supervisor *sup)
 
 	if (sup->oom_kills == -1)
 		return false;
-	now = cgroup_oom_kills("");
+	now = cgroup_oom_read(sup->oom_fd);
 	if (now <= sup->oom_kills)
 		return false;
 	sup->oom_kills++; /* one each, when several died at once */
@@ -243,7 +243,10 @@ int reap_init(struct supervisor *sup, struct error *err)
 
 	ev_init(&sup->sweep, on_sweep);
 	sup->sweep.data = sup;
-	sup->oom_kills = cgroup_oom_kills("");
+	/* kept: looked for anew with no descriptor left, another file with
+	 * another count would be found */
+	sup->oom_fd = cgroup_oom_open("");
+	sup->oom_kills = sup->oom_fd != -1 ? cgroup_oom_read(sup->oom_fd) : -1;
 	sup->first_children = list_children(&count);
 	if (sup->first_children == NULL)
 		return error_set(err, ENOMEM, "list of children");
@@ -258,6 +261,7 @@ int reap_init(struct supervisor *sup, struct error *err)
 void reap_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->sweep);
+	fd_close(&sup->oom_fd);
 	free(sup->first_children);
 	sup->first_children = NULL;
 }

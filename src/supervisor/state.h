@@ -182,6 +182,7 @@ struct supervisor {
 	int reserve_fd;         /* given up to accept and refuse at EMFILE */
 	struct rlimit nofile;   /* as we found it; workers get it back */
 	char oom_score_adj[16]; /* as we found it, if we changed it; or "" */
+	int oom_fd;             /* where the kernel counts them */
 	long oom_kills;         /* seen so far; -1: cannot be told */
 	struct buffer scratch;  /* argv and environment of one spawn */
 	char **scratch_list;

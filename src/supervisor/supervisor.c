@@ -408,6 +408,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 		.reserve_fd = -1,
 		.self_exe = -1,
 		.log_fd = -1,
+		.oom_fd = -1,
 		.logger_pidfd = -1,
 		.daemon_pipe = -1,
 	};
