@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BENCH_H
+#define BENCH_H
+
+/* What the programs of the bench share. */
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+static inline __attribute__((noreturn)) void bench_die(const char *what)
+{
+	perror(what);
+	_exit(99);
+}
+
+static inline int64_t bench_now(void) /* nanoseconds */
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int bench_unix_address(struct sockaddr_un *to, const char *path)
+{
+	size_t n = strlen(path);
+
+	memset(to, 0, sizeof(*to));
+	to->sun_family = AF_UNIX;
+	if (n >= sizeof(to->sun_path))
+		return -1;
+	memcpy(to->sun_path, path, n);
+	return 0;
+}
+
+/* A datagram socket at that path; what was there before is removed. */
+static inline int bench_receiver(const char *path)
+{
+	const int room = 1 << 20;
+	struct sockaddr_un at;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd == -1 || bench_unix_address(&at, path) == -1)
+		bench_die("socket");
+	(void)unlink(path);
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) == -1)
+		bench_die(path);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	return fd;
+}
+
+/* Waits when the receiver is behind. */
+static inline void bench_send(const char *path, const char *text)
+{
+	struct sockaddr_un to;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd == -1 || bench_unix_address(&to, path) == -1)
+		bench_die("socket");
+	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL,
+		(struct sockaddr *)&to, sizeof(to));
+	(void)close(fd);
+}
+
+#endif
