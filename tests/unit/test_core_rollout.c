@@ -466,6 +466,31 @@ START_TEST(what_would_make_too_many_generations_waits)
 }
 END_TEST
 
+START_TEST(who_waits_is_not_overtaken)
+{
+	struct cluster_settings *s = bench_settings();
+	struct cluster_settings *first;
+
+	s->old_generations = 1;
+	start_ready(s, 2);
+	restart();
+	restart();
+	deploy(); /* waits for the worker of the first restart to go */
+	first = fresh;
+	old_one_goes(0);
+	deploy(); /* could begin now, and the other would come last */
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STARTED), 2);
+	for (uint32_t i = 0; i < 4; i++)
+		step_through(i % 2);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 2);
+	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
+	ck_assert_uint_eq(first->refs, 1);
+	cluster_settings_unref(first);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
 START_TEST(one_slots_restart_does_not_end_that_of_all)
 {
 	start_ready(bench_settings(), 2);
@@ -609,6 +634,7 @@ static void add_requests(TCase *tc)
 	tcase_add_test(tc, a_second_request_supersedes_the_first);
 	tcase_add_test(tc, a_restart_during_a_deployment_keeps_its_settings);
 	tcase_add_test(tc, what_would_make_too_many_generations_waits);
+	tcase_add_test(tc, who_waits_is_not_overtaken);
 	tcase_add_test(tc, one_slots_restart_does_not_end_that_of_all);
 	tcase_add_test(tc, a_stop_wins);
 	tcase_add_test(tc, a_request_while_stopping_is_refused);
