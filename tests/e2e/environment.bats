@@ -225,13 +225,19 @@ setup() {
 
 @test "a terminal with TOSTOP does not stop the workers" {
 	cat >"$DIR/in-terminal" <<-'END'
-		import os, pty, select, sys, termios, time
+		import os, pty, select, signal, sys, termios, time
 		pid, terminal = pty.fork()
 		if pid == 0:
 		    settings = termios.tcgetattr(0)
 		    settings[3] |= termios.TOSTOP
 		    termios.tcsetattr(0, termios.TCSANOW, settings)
-		    os.execv(sys.argv[1], sys.argv[1:])
+		    # in the background, as a shell's "nclust ... &"
+		    job = os.fork()
+		    if job == 0:
+		        os.setpgid(0, 0)
+		        os.execv(sys.argv[1], sys.argv[1:])
+		    signal.signal(signal.SIGINT, lambda *_: os.kill(job, 15))
+		    os._exit(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
 		seen = b""
 		end = time.monotonic() + 20
 		while b"line 4" not in seen and time.monotonic() < end:

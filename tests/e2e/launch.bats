@@ -237,6 +237,15 @@ os.execv(sys.argv[1], sys.argv[1:])'
 	for i in 0 1 2; do
 		jq -e '[.fds[].fd] == [0,1,2,3]' "$DIR/dump.$i"
 	done
+	nclust scale "$INSTANCE" 150
+	for i in 3 50 100 149; do
+		jq -e '[.fds[].fd] == [0,1,2,3]' "$DIR/dump.$i"
+	done
+	kill -KILL "$(worker_pid 149)"
+	rm "$DIR/dump.149"
+	wait_until 5 '[ -e "$DIR/dump.149" ]'
+	jq -e '[.fds[].fd] == [0,1,2,3]' "$DIR/dump.149"
+	nclust scale "$INSTANCE" 3
 	nclust restart "$INSTANCE"
 	for i in 0 1 2; do
 		jq -e '[.fds[].fd] == [0,1,2,3] and
