@@ -253,6 +253,7 @@ void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
 	struct slot *s = &c->slots[i];
 	const struct worker dead = *w;
 	bool was_main = w == &s->main;
+	enum slot_end ended_before = s->ended;
 	nsec_t age = age_of(c, w);
 	nsec_t wait;
 
@@ -265,7 +266,7 @@ void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
 		s->last_age = age;
 		report_death(c, i, &dead, ending, wait);
 	}
-	if (s->ended != SLOT_GOES_ON)
+	if (s->ended != ended_before)
 		(void)actions_report(c->out, REPORT_SLOT_ENDED, i, 0);
 	if (c->rollout.at_end || !rollout_has_turned(c, s))
 		rollout_wake(c);

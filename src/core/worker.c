@@ -143,82 +143,70 @@ struct step {
 	void (*run)(struct worker *w, const struct moment *at);
 };
 
-#define GO(state, deed) \
-	{ \
-		true, state, deed \
-	}
-#define STAY(state) \
-	{ \
-		true, state, NULL \
-	}
+/* clang-format off */
+#define GO(state, deed) {true, state, deed}
+#define STAY(state) {true, state, NULL}
 
 static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
-	[WORKER_ASKED] =
-		{
-			[ON_SPAWNED] = GO(WORKER_STARTING, begin),
-			[ON_FAILED] = GO(WORKER_NONE, NULL),
-			[ON_STOP] = GO(WORKER_UNWANTED, note_why),
-			[ON_KILL] = GO(WORKER_UNWANTED, note_why),
-		},
-	[WORKER_UNWANTED] =
-		{
-			[ON_SPAWNED] = GO(WORKER_STOPPING, begin_and_stop),
-			[ON_FAILED] = GO(WORKER_NONE, NULL),
-			[ON_STOP] = STAY(WORKER_UNWANTED),
-			[ON_KILL] = STAY(WORKER_UNWANTED),
-		},
-	[WORKER_STARTING] =
-		{
-			[ON_PROVEN] = GO(WORKER_READY, become_ready),
-			[ON_READY] = GO(WORKER_READY, become_ready),
-			[ON_LEAVING] = STAY(WORKER_STARTING),
-			[ON_EXTEND] = GO(WORKER_STARTING, extend),
-			[ON_STOP] = GO(WORKER_STOPPING, ask_to_stop),
-			[ON_KILL] = GO(WORKER_KILLED, kill_now),
-			[ON_DEADLINE] =
-				GO(WORKER_STOPPING, start_took_too_long),
-			[ON_EXIT] = GO(WORKER_NONE, NULL),
-		},
-	[WORKER_READY] =
-		{
-			[ON_READY] = STAY(WORKER_READY),
-			[ON_LEAVING] = GO(WORKER_LEAVING, NULL),
-			[ON_EXTEND] = STAY(WORKER_READY),
-			[ON_STOP] = GO(WORKER_STOPPING, ask_to_stop),
-			[ON_KILL] = GO(WORKER_KILLED, kill_now),
-			[ON_EXIT] = GO(WORKER_NONE, NULL),
-		},
-	[WORKER_LEAVING] =
-		{
-			[ON_READY] = STAY(WORKER_LEAVING),
-			[ON_LEAVING] = STAY(WORKER_LEAVING),
-			[ON_EXTEND] = STAY(WORKER_LEAVING),
-			[ON_STOP] = GO(WORKER_STOPPING, ask_to_stop),
-			[ON_KILL] = GO(WORKER_KILLED, kill_now),
-			[ON_EXIT] = GO(WORKER_NONE, NULL),
-		},
-	[WORKER_STOPPING] =
-		{
-			[ON_READY] = STAY(WORKER_STOPPING),
-			[ON_LEAVING] = STAY(WORKER_STOPPING),
-			[ON_EXTEND] = GO(WORKER_STOPPING, extend),
-			[ON_STOP] = STAY(WORKER_STOPPING),
-			[ON_KILL] = GO(WORKER_KILLED, kill_now),
-			[ON_DEADLINE] = GO(WORKER_STOPPING, escalate),
-			[ON_GRACE_OVER] = GO(WORKER_KILLED, kill_late),
-			[ON_EXIT] = GO(WORKER_NONE, NULL),
-		},
-	[WORKER_KILLED] =
-		{
-			[ON_READY] = STAY(WORKER_KILLED),
-			[ON_LEAVING] = STAY(WORKER_KILLED),
-			[ON_EXTEND] = STAY(WORKER_KILLED),
-			[ON_STOP] = STAY(WORKER_KILLED),
-			[ON_KILL] = STAY(WORKER_KILLED),
-			[ON_DEADLINE] = GO(WORKER_NONE, abandon),
-			[ON_EXIT] = GO(WORKER_NONE, NULL),
-		},
+	[WORKER_ASKED] = {
+		[ON_SPAWNED]    = GO(WORKER_STARTING, begin),
+		[ON_FAILED]     = GO(WORKER_NONE, NULL),
+		[ON_STOP]       = GO(WORKER_UNWANTED, note_why),
+		[ON_KILL]       = GO(WORKER_UNWANTED, note_why),
+	},
+	[WORKER_UNWANTED] = {
+		[ON_SPAWNED]    = GO(WORKER_STOPPING, begin_and_stop),
+		[ON_FAILED]     = GO(WORKER_NONE, NULL),
+		[ON_STOP]       = STAY(WORKER_UNWANTED),
+		[ON_KILL]       = STAY(WORKER_UNWANTED),
+	},
+	[WORKER_STARTING] = {
+		[ON_PROVEN]     = GO(WORKER_READY, become_ready),
+		[ON_READY]      = GO(WORKER_READY, become_ready),
+		[ON_LEAVING]    = STAY(WORKER_STARTING),
+		[ON_EXTEND]     = GO(WORKER_STARTING, extend),
+		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
+		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
+		[ON_DEADLINE]   = GO(WORKER_STOPPING, start_took_too_long),
+		[ON_EXIT]       = GO(WORKER_NONE, NULL),
+	},
+	[WORKER_READY] = {
+		[ON_READY]      = STAY(WORKER_READY),
+		[ON_LEAVING]    = GO(WORKER_LEAVING, NULL),
+		[ON_EXTEND]     = STAY(WORKER_READY),
+		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
+		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
+		[ON_EXIT]       = GO(WORKER_NONE, NULL),
+	},
+	[WORKER_LEAVING] = {
+		[ON_READY]      = STAY(WORKER_LEAVING),
+		[ON_LEAVING]    = STAY(WORKER_LEAVING),
+		[ON_EXTEND]     = STAY(WORKER_LEAVING),
+		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
+		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
+		[ON_EXIT]       = GO(WORKER_NONE, NULL),
+	},
+	[WORKER_STOPPING] = {
+		[ON_READY]      = STAY(WORKER_STOPPING),
+		[ON_LEAVING]    = STAY(WORKER_STOPPING),
+		[ON_EXTEND]     = GO(WORKER_STOPPING, extend),
+		[ON_STOP]       = STAY(WORKER_STOPPING),
+		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
+		[ON_DEADLINE]   = GO(WORKER_STOPPING, escalate),
+		[ON_GRACE_OVER] = GO(WORKER_KILLED, kill_late),
+		[ON_EXIT]       = GO(WORKER_NONE, NULL),
+	},
+	[WORKER_KILLED] = {
+		[ON_READY]      = STAY(WORKER_KILLED),
+		[ON_LEAVING]    = STAY(WORKER_KILLED),
+		[ON_EXTEND]     = STAY(WORKER_KILLED),
+		[ON_STOP]       = STAY(WORKER_KILLED),
+		[ON_KILL]       = STAY(WORKER_KILLED),
+		[ON_DEADLINE]   = GO(WORKER_NONE, abandon),
+		[ON_EXIT]       = GO(WORKER_NONE, NULL),
+	},
 };
+/* clang-format on */
 
 void worker_init(struct worker *w, uint64_t id, unsigned generation)
 {

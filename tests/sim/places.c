@@ -13,6 +13,8 @@ static void check_process(struct world *w, uint64_t id)
 
 	if (p->life == LIFE_ASKED)
 		world_complain(w, "worker %" PRIu64 " was not answered", id);
+	if (w->at_once && w->stopping && !p->killed)
+		world_complain(w, "worker %" PRIu64 " is not killed", id);
 	if (p->going && now >= p->gone_by)
 		world_complain(w, "worker %" PRIu64 " should be gone", id);
 	if (p->going || p->ready)
@@ -121,7 +123,8 @@ static void check_numbers(struct world *w, unsigned staying)
 
 static void check_turn(struct world *w)
 {
-	uint32_t i = cluster_next_in_turn(w->cluster, world_chance(w, 300));
+	bool first = world_chance(w, 300);
+	uint32_t i = cluster_next_in_turn(w->cluster, first);
 	struct slot_view view;
 
 	if ((i == SLOT_ALL) != (w->ready == 0))
@@ -131,6 +134,9 @@ static void check_turn(struct world *w)
 	cluster_view_slot(w->cluster, i, &view);
 	if (view.worker[0].state != SLOT_READY)
 		world_complain(w, "it is the turn of one that is not ready");
+	if (!first && w->ready > 1 &&
+		cluster_next_in_turn(w->cluster, false) == i)
+		world_complain(w, "it is always the turn of the same");
 }
 
 void places_check(struct world *w)

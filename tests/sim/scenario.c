@@ -220,6 +220,14 @@ static void check_settings(struct world *w)
 			world_complain(w, "settings of old live on");
 }
 
+static void check_outcome(const struct world *w)
+{
+	unsigned id = cluster_last_rollout(w->cluster);
+
+	if (id != 0 && w->outcome[id % 64] != id)
+		world_complain(w, "nobody told how rollout %u ended", id);
+}
+
 /* Once all processes behave, all has to come to rest. */
 static void run_calm(struct world *w)
 {
@@ -232,6 +240,7 @@ static void run_calm(struct world *w)
 		world_complain(w, "it does not come to rest: %s",
 			cluster_state_name(cluster_state(w->cluster)));
 	check_settings(w);
+	check_outcome(w);
 }
 
 static void run_down(struct world *w)
@@ -281,6 +290,7 @@ void scenario_run(struct world *w)
 		world_complain(w, "out of memory");
 	for (uint32_t i = 0; i < SLOTS_MAX; i++)
 		w->places[i].refill_by = NSEC_NEVER;
+	w->rude = kind >= NASTY;
 	run_wild(w, kind, slots + 2);
 	run_calm(w);
 	run_down(w);

@@ -15,7 +15,7 @@ static nsec_t stop_takes(const struct cluster_settings *s)
 	return sum;
 }
 
-static struct process *process_of(struct world *w, uint64_t worker)
+struct process *witness_process(struct world *w, uint64_t worker)
 {
 	if (worker == 0 || worker > w->last_worker)
 		world_complain(w, "there is no worker %" PRIu64, worker);
@@ -33,7 +33,7 @@ static void stay_no_more(struct world *w, struct process *p)
 	p->going = true;
 }
 
-static void die(struct world *w, uint64_t worker)
+void witness_bury(struct world *w, uint64_t worker)
 {
 	struct process *p = &w->processes[worker];
 	struct place *place = &w->places[p->slot];
@@ -72,6 +72,7 @@ static void be_asked(struct world *w, const struct action *a)
 	place->workers[place->alive++] = a->worker;
 	place->staying++;
 	place->refill_by = NSEC_NEVER;
+	place->exact = false;
 	place->ended = false;
 	place->unsure = false;
 	w->alive++;
@@ -113,7 +114,7 @@ static void note_ready(struct world *w, struct process *p)
 
 static void note_of_worker(struct world *w, const struct event *e)
 {
-	struct process *p = process_of(w, e->worker);
+	struct process *p = witness_process(w, e->worker);
 
 	if (p->life == LIFE_OVER)
 		return;
@@ -134,7 +135,7 @@ static void note_of_worker(struct world *w, const struct event *e)
 		note_extend(w, p, e);
 		break;
 	default: /* it has ended */
-		die(w, e->worker);
+		witness_bury(w, e->worker);
 		break;
 	}
 }
@@ -165,6 +166,7 @@ static void revive(struct world *w)
 		place->ended = place->forgiven = false;
 		place->failures = 0;
 		place->refill_by = NSEC_NEVER;
+		place->exact = false;
 	}
 }
 
@@ -224,7 +226,7 @@ static void check_step(struct world *w, const struct process *p)
 
 static void note_signal(struct world *w, const struct action *a)
 {
-	struct process *p = process_of(w, a->worker);
+	struct process *p = witness_process(w, a->worker);
 
 	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->killed)
 		world_complain(w, "a signal to somebody who is not there");
@@ -239,7 +241,7 @@ static void note_signal(struct world *w, const struct action *a)
 
 static void note_kill(struct world *w, const struct action *a)
 {
-	struct process *p = process_of(w, a->worker);
+	struct process *p = witness_process(w, a->worker);
 
 	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->killed)
 		world_complain(w, "SIGKILL to somebody who is not there");
@@ -255,7 +257,7 @@ static void note_kill(struct world *w, const struct action *a)
 
 static void note_becomes_ready(struct world *w, const struct report *r)
 {
-	struct process *p = process_of(w, r->worker);
+	struct process *p = witness_process(w, r->worker);
 
 	if (p->life != LIFE_ALIVE || p->ready || p->going)
 		world_complain(w, "such a worker cannot become ready");
@@ -275,7 +277,7 @@ static void note_becomes_ready(struct world *w, const struct report *r)
 /* By our own doing no more may be missing than was allowed. */
 static void note_stopping(struct world *w, const struct report *r)
 {
-	struct process *p = process_of(w, r->worker);
+	struct process *p = witness_process(w, r->worker);
 	struct rollout_view rollout;
 	struct slot_view slot;
 	unsigned ended = 0;
@@ -295,127 +297,6 @@ static void note_stopping(struct world *w, const struct report *r)
 				rollout.settings->max_unavailable <
 			w->wanted)
 		world_complain(w, "the rollout leaves too few ready");
-}
-
-static bool died_too_often(
-	const struct world *w, const struct cluster_settings *s)
-{
-	unsigned limit = s->give_up_count;
-
-	if (limit == 0 || w->death_count < limit)
-		return false;
-	return w->now - w->deaths[(w->death_count - limit) % GIVE_UP_MAX] <=
-		s->give_up_window;
-}
-
-/* Other settings may come into force within the same call. */
-static void note_unasked_death(struct world *w, const struct report *r)
-{
-	bool before;
-	bool after;
-
-	if (w->stopping || r->slot >= w->wanted)
-		return;
-	w->deaths[w->death_count++ % GIVE_UP_MAX] = w->now;
-	before = died_too_often(w, w->in_force.settings);
-	after = died_too_often(w, cluster_settings(w->cluster));
-	w->may_give_up |= before || after;
-	w->gave_up |= before && after;
-}
-
-static void check_early_wait(
-	struct world *w, struct place *place, const struct report *r)
-{
-	const struct process *p = process_of(w, r->worker);
-	const struct cluster_settings *s = p->settings;
-	nsec_t least = s->backoff_min;
-
-	if (place->failed_by != s)
-		place->failures = 0;
-	place->failed_by = s;
-	for (unsigned i = 0; i < place->failures && least < s->backoff_max; i++)
-		least *= 2;
-	if (least > s->backoff_max)
-		least = s->backoff_max;
-	if (r->wait < least - least * s->backoff_jitter / 100)
-		world_complain(w, "the backoff is too short");
-	place->failures++;
-}
-
-static void check_wait(
-	struct world *w, struct place *place, const struct report *r)
-{
-	const struct process *p = process_of(w, r->worker);
-	const struct cluster_settings *s = p->settings;
-	bool long_enough = r->was_ready && r->age >= s->stable_after;
-	bool first = r->was_ready && !place->forgiven;
-
-	if (r->was_ready)
-		place->failures = 0;
-	if (long_enough || first) {
-		if (r->wait != 0)
-			world_complain(w, "it should be replaced at once");
-		place->forgiven = !long_enough;
-		return;
-	}
-	if (r->wait > s->backoff_max + s->backoff_max / 100 * s->backoff_jitter)
-		world_complain(w, "the backoff is too long");
-	if (r->was_ready && r->wait == 0)
-		world_complain(w, "it dies again and again without a wait");
-	if (!r->was_ready)
-		check_early_wait(w, place, r);
-}
-
-static bool was_asked(const struct report *r)
-{
-	return r->why != WHY_ITSELF && r->why != WHY_START_TIMEOUT;
-}
-
-/* Nobody who is to stay is left in the slot. */
-static void expect_refill(
-	struct world *w, struct place *place, const struct report *r)
-{
-	bool will_be = place->alive > 0 || place->refill_by != NSEC_NEVER;
-
-	if (r->wait == NSEC_NEVER && will_be)
-		return;
-	if (r->wait == NSEC_NEVER && !place->unsure)
-		world_complain(w, "a wanted slot is given up");
-	if (r->wait == NSEC_NEVER) {
-		place->refill_by = w->now + 60 * SECOND;
-		return;
-	}
-	place->refill_by = w->now + r->wait;
-	if (!was_asked(r) && !w->may_give_up)
-		check_wait(w, place, r);
-}
-
-static bool ends_slot(const struct action *next)
-{
-	return next != NULL && next->kind == ACTION_REPORT &&
-		next->report.kind == REPORT_SLOT_ENDED;
-}
-
-static void note_exit(
-	struct world *w, const struct report *r, const struct action *next)
-{
-	struct place *place = &w->places[r->slot];
-	struct process *p = process_of(w, r->worker);
-	bool ends = ends_slot(next);
-	bool wanted = !w->stopping && r->slot < w->wanted;
-
-	if (p->life != LIFE_OVER)
-		world_complain(w, "an exit that nobody saw");
-	if (p->ready != r->was_ready)
-		world_complain(w, "was it ready, or not?");
-	if (p->timed_out != (r->why == WHY_START_TIMEOUT) && !w->at_once)
-		world_complain(w, "why did it go?");
-	if (ends || !wanted)
-		return;
-	if (place->staying == 0)
-		expect_refill(w, place, r);
-	if (!was_asked(r))
-		note_unasked_death(w, r);
 }
 
 static void note_step(struct world *w, const struct report *r)
@@ -442,15 +323,18 @@ static void note_rollout(struct world *w, const struct report *r)
 		if (w->rollout != 0)
 			world_complain(w, "two rollouts at a time");
 		w->rollout = r->rollout;
+		w->rollout_to = r->generation;
 		break;
 	case REPORT_ROLLOUT_STEP:
 		note_step(w, r);
 		break;
 	case REPORT_ROLLOUT_DONE:
+		w->outcome[r->rollout % 64] = r->rollout;
 		w->rollout = 0;
 		w->done = r->rollout;
 		break;
 	default:
+		w->outcome[r->rollout % 64] = r->rollout;
 		w->disturbed = true;
 		if (r->kind == REPORT_ROLLOUT_FAILED && w->rollout != 0 &&
 			w->asked_settings[w->rollout % 64] == NULL)
@@ -461,25 +345,6 @@ static void note_rollout(struct world *w, const struct report *r)
 	}
 }
 
-static void note_unkillable(
-	struct world *w, const struct report *r, const struct action *next)
-{
-	struct process *p = process_of(w, r->worker);
-	struct place *place = &w->places[p->slot];
-
-	if (!p->killed || world_patient(w) < p->gone_by)
-		world_complain(w, "it had its ten seconds not yet");
-	die(w, r->worker);
-	if (ends_slot(next))
-		return;
-	if (p->timed_out)
-		note_unasked_death(w, r);
-	place->unsure = place->staying == 0;
-	if (place->alive == 0 && place->refill_by == NSEC_NEVER)
-		place->refill_by = w->now + p->settings->backoff_max * 2;
-	place->failures = 0;
-}
-
 static void note_report(
 	struct world *w, const struct report *r, const struct action *next)
 {
@@ -488,18 +353,18 @@ static void note_report(
 		note_becomes_ready(w, r);
 		break;
 	case REPORT_EXITED:
-		note_exit(w, r, next);
+		deaths_note_exit(w, r, next);
 		break;
 	case REPORT_STOPPING:
 		note_stopping(w, r);
 		break;
 	case REPORT_START_TIMEOUT:
-		process_of(w, r->worker)->timed_out = true;
-		if (world_patient(w) < process_of(w, r->worker)->ready_by)
+		witness_process(w, r->worker)->timed_out = true;
+		if (world_patient(w) < witness_process(w, r->worker)->ready_by)
 			world_complain(w, "it had time to start yet");
 		break;
 	case REPORT_UNKILLABLE:
-		note_unkillable(w, r, next);
+		deaths_note_unkillable(w, r, next);
 		break;
 	case REPORT_SLOT_ENDED:
 		w->places[r->slot].ended = true;
@@ -533,8 +398,8 @@ static void note_spawn(
 
 	if (w->stopping)
 		world_complain(w, "a spawn after the stop has begun");
-	if (cause->kind == EVENT_SPAWNED || cause->kind == EVENT_SPAWN_FAILED)
-		world_complain(w, "a spawn in answer to a spawn");
+	if (cause->kind != EVENT_TICK)
+		world_complain(w, "a spawn without a tick");
 	if (a->settings->refs < 2)
 		world_complain(w, "settings that nobody holds");
 	cluster_view_rollout(w->cluster, &view);
@@ -546,6 +411,9 @@ static void note_spawn(
 		a->generation != w->in_force.generation &&
 		(!view.under_way || a->generation != view.to))
 		world_complain(w, "a spawn of a generation of long ago");
+	if (w->places[a->slot].exact && w->now < w->places[a->slot].refill_by &&
+		a->generation == w->in_force.generation)
+		world_complain(w, "slot %u is filled too early", a->slot);
 	be_asked(w, a);
 }
 
@@ -656,8 +524,7 @@ void witness_after(
 		w->ticks_in_a_row = 0;
 	else if (++w->ticks_in_a_row > 100 + 4 * SLOTS_MAX)
 		world_complain(w, "it wants to be called for ever");
-	if (w->gave_up && cluster_state(w->cluster) != CLUSTER_FAILED)
-		world_complain(w, "too many deaths, and it goes on");
+	deaths_check(w);
 	set_stop_bound(w);
 	forget_slots(w);
 	check_counters(w);

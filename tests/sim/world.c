@@ -280,7 +280,19 @@ void world_deliver(struct world *w, struct event *event)
 	witness_after(w, event, &out);
 }
 
-/* Answers come before anything else. */
+/* A request may arrive between a spawn and its answer. */
+static void intrude(struct world *w)
+{
+	struct event e = {.kind = EVENT_STOP};
+
+	if (world_chance(w, 600)) {
+		e.kind = EVENT_SCALE;
+		e.count = (unsigned)world_random(w, w->wanted + 1);
+	}
+	world_deliver(w, &e);
+}
+
+/* Answers come before anything else about their workers. */
 static bool give_answer(struct world *w)
 {
 	struct event e;
@@ -289,6 +301,8 @@ static bool give_answer(struct world *w)
 		w->answer_next = w->answer_count = 0;
 		return false;
 	}
+	if (w->rude && !w->calm && world_chance(w, 5))
+		intrude(w);
 	e = w->answers[w->answer_next++];
 	world_deliver(w, &e);
 	return true;

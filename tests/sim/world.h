@@ -72,6 +72,7 @@ struct place { /* what is known of a slot */
 	unsigned failures; /* never ready, in a row */
 	const struct cluster_settings *failed_by;
 	nsec_t refill_by; /* NSEC_NEVER: not known */
+	bool exact;       /* and not before */
 	unsigned stepped; /* rollout that has told of it */
 	unsigned alive;
 	unsigned staying; /* of these: not asked to go */
@@ -103,6 +104,7 @@ struct world {
 	struct plan plans[PLANS_MAX];
 	unsigned plan_count;
 	bool calm; /* whoever is born now behaves well */
+	bool rude; /* requests come at any moment */
 
 	struct process *processes; /* by worker id */
 	uint64_t last_worker;
@@ -135,9 +137,13 @@ struct world {
 	bool disturbed; /* more may be alive than a rollout alone explains */
 	bool shuffled;  /* what is in force cannot be told from outside */
 	bool went_back_badly;
-	unsigned rollout; /* under way; 0: none */
-	unsigned done;    /* the latest that was; 0: none */
+	unsigned rollout;    /* under way; 0: none */
+	unsigned rollout_to; /* generation */
+	unsigned must_fail;  /* a rollout, before this call is over */
+	bool must_give_up;   /* so too */
+	unsigned done;       /* the latest that was; 0: none */
 	const struct cluster_settings *asked_settings[64]; /* by rollout % 64 */
+	unsigned outcome[64]; /* ids of rollouts whose end was told */
 	nsec_t deaths[GIVE_UP_MAX];
 	unsigned death_count;
 	unsigned ticks_in_a_row;
@@ -179,6 +185,17 @@ void witness_after(
 	struct world *w, const struct event *event, const struct actions *out);
 /* The core says that it has nothing to do before the next deadline. */
 void witness_settled(struct world *w);
+
+struct process *witness_process(struct world *w, uint64_t worker);
+void witness_bury(struct world *w, uint64_t worker);
+
+/* deaths.c: what must follow from a death.  `next` is the action behind the
+ * report, or NULL. */
+void deaths_note_exit(
+	struct world *w, const struct report *r, const struct action *next);
+void deaths_note_unkillable(
+	struct world *w, const struct report *r, const struct action *next);
+void deaths_check(struct world *w); /* after all of an event */
 
 /* places.c: what must hold of every slot then. */
 void places_check(struct world *w);

@@ -200,6 +200,35 @@ START_TEST(the_oldest_generation_comes_next)
 }
 END_TEST
 
+START_TEST(ended_slots_are_not_waited_for)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->surge = 0;
+	s->max_unavailable = 1;
+	s->restart = RESTART_ON_FAILURE;
+	start_ready(s, 3);
+	restart();
+	old_one_goes(0);
+	bench_ready(&b, 0);
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_ENDED);
+	old_one_goes(1);
+	bench_ready(&b, 1);
+	ck_assert_int_eq(bench_slot(&b, 2).state, SLOT_STOPPING);
+	end();
+}
+END_TEST
+
+START_TEST(among_many_slots_the_search_goes_on_by_itself)
+{
+	start_ready(bench_settings(), 700);
+	restart();
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	end();
+}
+END_TEST
+
 START_TEST(one_slot_can_be_rolled_alone)
 {
 	start_ready(bench_settings(), 3);
@@ -607,6 +636,8 @@ static void add_good(TCase *tc)
 		no_more_are_missing_than_allowed_even_if_one_died_by_itself);
 	tcase_add_test(tc, an_empty_slot_comes_first_and_needs_no_wait);
 	tcase_add_test(tc, the_oldest_generation_comes_next);
+	tcase_add_test(tc, ended_slots_are_not_waited_for);
+	tcase_add_test(tc, among_many_slots_the_search_goes_on_by_itself);
 	tcase_add_test(tc, one_slot_can_be_rolled_alone);
 	tcase_add_test(tc, a_successor_takes_the_place_of_an_old_one_that_dies);
 	tcase_add_test(tc, a_slot_before_its_turn_is_filled_as_before);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include "world.h"
+
+static bool died_too_often(
+	const struct world *w, const struct cluster_settings *s)
+{
+	unsigned limit = s->give_up_count;
+
+	if (limit == 0 || w->death_count < limit)
+		return false;
+	return w->now - w->deaths[(w->death_count - limit) % GIVE_UP_MAX] <=
+		s->give_up_window;
+}
+
+/* Other settings may come into force within the same call. */
+static void note_unasked_death(struct world *w, const struct report *r)
+{
+	bool before;
+	bool after;
+
+	if (w->stopping || r->slot >= w->wanted)
+		return;
+	w->deaths[w->death_count++ % GIVE_UP_MAX] = w->now;
+	before = died_too_often(w, w->in_force.settings);
+	after = died_too_often(w, cluster_settings(w->cluster));
+	w->may_give_up |= before || after;
+	w->gave_up |= before && after;
+}
+
+static void check_early_wait(
+	struct world *w, struct place *place, const struct report *r)
+{
+	const struct process *p = witness_process(w, r->worker);
+	const struct cluster_settings *s = p->settings;
+	nsec_t least = s->backoff_min;
+
+	if (place->failed_by != s)
+		place->failures = 0;
+	place->failed_by = s;
+	for (unsigned i = 0; i < place->failures && least < s->backoff_max; i++)
+		least *= 2;
+	if (least > s->backoff_max)
+		least = s->backoff_max;
+	if (r->wait < least - least * s->backoff_jitter / 100)
+		world_complain(w, "the backoff is too short");
+	place->failures++;
+}
+
+static void check_wait(
+	struct world *w, struct place *place, const struct report *r)
+{
+	const struct process *p = witness_process(w, r->worker);
+	const struct cluster_settings *s = p->settings;
+	bool long_enough = r->was_ready && r->age >= s->stable_after;
+	bool first = r->was_ready && !place->forgiven;
+
+	if (r->was_ready)
+		place->failures = 0;
+	if (long_enough || first) {
+		if (r->wait != 0)
+			world_complain(w, "it should be replaced at once");
+		place->forgiven = !long_enough;
+		return;
+	}
+	if (r->wait > s->backoff_max + s->backoff_max / 100 * s->backoff_jitter)
+		world_complain(w, "the backoff is too long");
+	if (r->was_ready && r->wait == 0)
+		world_complain(w, "it dies again and again without a wait");
+	if (!r->was_ready)
+		check_early_wait(w, place, r);
+}
+
+static bool was_asked(const struct report *r)
+{
+	return r->why != WHY_ITSELF && r->why != WHY_START_TIMEOUT;
+}
+
+/* Nobody who is to stay is left in the slot. */
+static void expect_refill(
+	struct world *w, struct place *place, const struct report *r)
+{
+	bool will_be = place->alive > 0 || place->refill_by != NSEC_NEVER;
+
+	if (r->wait == NSEC_NEVER && will_be)
+		return;
+	if (r->wait == NSEC_NEVER && !place->unsure)
+		world_complain(w, "a wanted slot is given up");
+	if (r->wait == NSEC_NEVER) {
+		place->refill_by = w->now + 60 * SECOND;
+		place->exact = false;
+		return;
+	}
+	place->refill_by = w->now + r->wait;
+	place->exact = true;
+	if (!was_asked(r) && !w->may_give_up)
+		check_wait(w, place, r);
+}
+
+static bool ends_slot(const struct action *next)
+{
+	return next != NULL && next->kind == ACTION_REPORT &&
+		next->report.kind == REPORT_SLOT_ENDED;
+}
+
+static bool is_success(const struct cluster_settings *s, struct ending ending)
+{
+	return ending.kind == ENDING_EXIT &&
+		cluster_is_success(s, (unsigned)ending.code);
+}
+
+/* Is the slot left empty if, and only if, the restart policy says so? */
+static void check_policy(
+	const struct world *w, const struct report *r, bool ends)
+{
+	const struct cluster_settings *s = w->processes[r->worker].settings;
+	const struct place *place = &w->places[r->slot];
+	bool only_failures = s->restart == RESTART_ON_FAILURE;
+
+	if (ends && s->restart == RESTART_ALWAYS)
+		world_complain(w, "a slot ended that should go on");
+	if (ends && only_failures && !is_success(s, r->ending))
+		world_complain(w, "a slot ended with a failure");
+	if (ends || r->why != WHY_ITSELF || s->restart == RESTART_ALWAYS ||
+		r->ending.kind == ENDING_SPAWN || place->alive > 0 ||
+		place->refill_by != NSEC_NEVER)
+		return;
+	if (!only_failures || is_success(s, r->ending))
+		world_complain(w, "a slot goes on that should end");
+}
+
+/* What has to happen within the same call. */
+static void note_failures(struct world *w, const struct report *r)
+{
+	const struct process *p = witness_process(w, r->worker);
+
+	if (was_asked(r))
+		return;
+	if (r->ending.kind == ENDING_SPAWN && r->ending.permanent &&
+		!w->lived && p->generation == w->in_force.generation)
+		w->must_give_up = true;
+	if (w->rollout != 0 && p->generation == w->rollout_to &&
+		!r->was_ready && !is_success(p->settings, r->ending))
+		w->must_fail = w->rollout;
+}
+
+void deaths_check(struct world *w)
+{
+	enum cluster_state state = cluster_state(w->cluster);
+
+	if (w->gave_up && state != CLUSTER_FAILED)
+		world_complain(w, "too many deaths, and it goes on");
+	if (w->must_give_up && state != CLUSTER_FAILED)
+		world_complain(w, "it cannot be run, and it goes on");
+	if (w->must_fail != 0 && w->must_fail == w->rollout)
+		world_complain(w, "the rollout goes on after a failure");
+	w->must_give_up = false;
+	w->must_fail = 0;
+}
+
+void deaths_note_exit(
+	struct world *w, const struct report *r, const struct action *next)
+{
+	struct place *place = &w->places[r->slot];
+	struct process *p = witness_process(w, r->worker);
+	bool ends = ends_slot(next);
+	bool wanted = !w->stopping && r->slot < w->wanted;
+
+	if (p->life != LIFE_OVER)
+		world_complain(w, "an exit that nobody saw");
+	if (p->ready != r->was_ready)
+		world_complain(w, "was it ready, or not?");
+	if (p->timed_out != (r->why == WHY_START_TIMEOUT) && !w->at_once)
+		world_complain(w, "why did it go?");
+	if (!wanted || place->ended)
+		return;
+	check_policy(w, r, ends);
+	note_failures(w, r);
+	if (ends)
+		return;
+	if (place->staying == 0)
+		expect_refill(w, place, r);
+	if (!was_asked(r))
+		note_unasked_death(w, r);
+}
+
+void deaths_note_unkillable(
+	struct world *w, const struct report *r, const struct action *next)
+{
+	struct process *p = witness_process(w, r->worker);
+	struct place *place = &w->places[p->slot];
+
+	if (!p->killed || world_patient(w) < p->gone_by)
+		world_complain(w, "it had its ten seconds not yet");
+	witness_bury(w, r->worker);
+	if (ends_slot(next))
+		return;
+	if (p->timed_out)
+		note_unasked_death(w, r);
+	place->unsure = place->staying == 0;
+	if (place->alive == 0 && place->refill_by == NSEC_NEVER)
+		place->refill_by = w->now + p->settings->backoff_max * 2;
+	place->failures = 0;
+}
