@@ -12,13 +12,17 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+/* No path of a cgroup comes near it; PATH_MAX for each would be a good part of
+ * the memory that a supervisor takes. */
+enum { PATH_SIZE = 1024 };
+
 /*
  * Our directory for one controller: from `mount` (the hierarchy's root, as far
  * as we can see it) down to `path`, which begins with it.
  */
 struct home {
 	int version; /* 0: there is none */
-	char path[PATH_MAX];
+	char path[PATH_SIZE];
 	size_t mount_len;
 };
 
@@ -30,7 +34,7 @@ struct lines {
 
 static bool lines_open(struct lines *l, const char *root, const char *path)
 {
-	char whole[PATH_MAX];
+	char whole[PATH_SIZE];
 
 	if (snprintf(whole, sizeof(whole), "%s%s", root, path) >=
 		(int)sizeof(whole))
@@ -187,7 +191,7 @@ static bool find_mount(struct home *home, const char *root,
 static struct home find_home(const char *root, const char *controller)
 {
 	struct home home = {.version = 0};
-	char own[PATH_MAX];
+	char own[PATH_SIZE];
 
 	if (own_path(root, controller, own, sizeof(own)) &&
 		find_mount(&home, root, controller, own))
@@ -213,7 +217,7 @@ static bool go_up(struct home *home)
 static bool read_file(
 	const struct home *home, const char *name, char *text, size_t size)
 {
-	char path[PATH_MAX + 64];
+	char path[PATH_SIZE + 64];
 	scoped_fd fd = -1;
 	ssize_t n;
 
@@ -316,7 +320,7 @@ unsigned long long cgroup_pids_limit(const char *root)
 int cgroup_oom_open(const char *root)
 {
 	struct home home = find_home(root, "memory");
-	char path[PATH_MAX + 64];
+	char path[PATH_SIZE + 64];
 	int fd = -1;
 
 	if (home.version != 0) {
@@ -332,20 +336,33 @@ int cgroup_oom_open(const char *root)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-long cgroup_oom_read(int fd)
+/* The number in a line "oom_kill 3"; -1: it is another line. */
+static long parse_oom(const char *line)
 {
-	char text[16384]; /* vmstat has some 5 KiB */
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-	const char *at;
 	long kills;
 
-	if (n <= 0)
-		return -1;
-	text[n] = '\0';
-	for (at = text; at; at = strchr(at, '\n')) {
-		at += *at == '\n';
-		if (sscanf(at, "oom_kill %ld", &kills) == 1)
-			return kills;
+	return sscanf(line, "oom_kill %ld", &kills) == 1 ? kills : -1;
+}
+
+long cgroup_oom_read(int fd)
+{
+	char text[1024]; /* vmstat has some 5 KiB: piece by piece */
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, text, sizeof(text) - 1, at)) > 0) {
+		char *line = text;
+		char *end;
+
+		text[n] = '\0';
+		for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+			*end = '\0';
+			if (parse_oom(line) != -1)
+				return parse_oom(line);
+		}
+		if (line == text)
+			return -1; /* no such lines are in these files */
+		at += line - text;
 	}
 	return -1;
 }

@@ -51,7 +51,7 @@ static int write_as(int dir, const char *name, pid_t pid)
 
 int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 {
-	const char *name;
+	const char *name = "";
 	char temporary[NAME_MAX + 1];
 	struct stat st;
 	scoped_fd dir = open_parent(path, &name, err);

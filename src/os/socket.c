@@ -229,6 +229,7 @@ int socket_look(int fd, struct socket_facts *facts, struct error *err)
 	int listening;
 
 	(void)memset(facts, 0, sizeof(*facts));
+	(void)memset(&address, 0, sizeof(address));
 	if (get_int(fd, SO_DOMAIN, &facts->family) == -1 ||
 		get_int(fd, SO_TYPE, &facts->type) == -1 ||
 		get_int(fd, SO_ACCEPTCONN, &listening) == -1 ||

@@ -191,7 +191,7 @@ static int cannot_listen(
 static int open_file(int fd, const struct socket_plan *plan,
 	struct socket_file *made, struct error *err)
 {
-	struct place place;
+	struct place place = {.dir = -1};
 	scoped_fd dir = -1;
 	int saved;
 
@@ -251,7 +251,7 @@ int socket_unix_open(const struct socket_plan *plan, struct socket_file *made,
 
 void socket_unlink(const char *path, const struct socket_file *made)
 {
-	struct place place;
+	struct place place = {.dir = -1};
 	struct error err;
 	struct stat st;
 

@@ -173,6 +173,7 @@ END_TEST
 
 START_TEST(oom_kills_of_the_machine_stand_in)
 {
+	char text[8192] = "";
 	int fd;
 
 	put_v2("0::/\n"); /* the root cgroup has no memory.events */
@@ -180,8 +181,14 @@ START_TEST(oom_kills_of_the_machine_stand_in)
 	ck_assert_int_eq(cgroup_oom_kills(os_dir), 11);
 	fd = cgroup_oom_open(os_dir);
 	ck_assert_int_eq(cgroup_oom_read(fd), 11);
-	put("/proc/vmstat", "nr_free_pages 1\noom_kill 12\nnr_x 3\n");
+	for (int i = 0; i < 150; i++) /* as far down as in earnest */
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			"nr_some_counter_%d %d\n", i, i * 1000);
+	(void)strncat(text, "oom_kill 12\nnr_x 3\n", 30);
+	put("/proc/vmstat", text);
 	ck_assert_int_eq(cgroup_oom_read(fd), 12);
+	put("/proc/vmstat", "nothing\nof_the_kind 1\nno newline");
+	ck_assert_int_eq(cgroup_oom_read(fd), -1);
 	ck_assert_int_eq(close(fd), 0);
 }
 END_TEST

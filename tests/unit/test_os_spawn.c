@@ -128,6 +128,8 @@ END_TEST
 
 START_TEST(a_missing_interpreter_is_named)
 {
+	const char *candidates[] = {"/none", "/nonexistent", NULL};
+	struct spawn_plan plan = plan_for(candidates);
 	struct spawn_failure f;
 	const char *script = os_path("script");
 
@@ -141,6 +143,10 @@ START_TEST(a_missing_interpreter_is_named)
 		explain(&f, script) + 0, explain(&f, script)); /* constant */
 	ck_assert_ptr_nonnull(
 		strstr(explain(&f, script), "interpreter '/nonexistent/"));
+	candidates[0] = script; /* what comes later in PATH tells less */
+	f = must_fail(&plan);
+	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
+	ck_assert_str_eq(f.what, "/nonexistent/python");
 }
 END_TEST
 
@@ -558,7 +564,7 @@ END_TEST
 static int start_grandchild(void)
 {
 	static const char *const argv[] = {
-		"sh", "-c", "echo $$; sleep 60", NULL};
+		"sh", "-c", "echo $$; exec sleep 60", NULL};
 	const char *candidates[] = {"/bin/sh", NULL};
 	struct spawn_plan plan = plan_for(candidates);
 	struct spawn_failure failure;
