@@ -24,9 +24,18 @@ char os_self[4096];
 static const char *const tell_argv[] = {"tell", "--tell", NULL};
 static const char *tell_candidates[] = {os_self, NULL};
 
-void os_dir_make(void)
+static char all_dirs[32];
+
+static void make_all(void)
 {
-	(void)text_copy(os_dir, sizeof(os_dir), "/tmp/nclust-os-XXXXXX");
+	(void)text_copy(all_dirs, sizeof(all_dirs), "/tmp/nclust-os-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(all_dirs));
+	ck_assert_int_eq(chmod(all_dirs, 0755), 0);
+}
+
+static void make_one(void)
+{
+	(void)snprintf(os_dir, sizeof(os_dir), "%s/XXXXXX", all_dirs);
 	ck_assert_ptr_nonnull(mkdtemp(os_dir));
 	ck_assert_int_eq(chmod(os_dir, 0755), 0);
 }
@@ -40,9 +49,15 @@ static int remove_one(
 	return remove(path);
 }
 
-void os_dir_remove(void)
+static void remove_all(void)
 {
-	(void)nftw(os_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)nftw(all_dirs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void os_dirs(TCase *tc)
+{
+	tcase_add_unchecked_fixture(tc, make_all, remove_all);
+	tcase_add_checked_fixture(tc, make_one, NULL);
 }
 
 const char *os_path(const char *name)

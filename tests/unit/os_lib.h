@@ -14,10 +14,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* A directory of the test's own, and its removal with all that is in it. */
+/* Give each test of the case a directory of its own; all are removed at the
+ * end, by the program, as a test may have become somebody else. */
 extern char os_dir[64];
-void os_dir_make(void);
-void os_dir_remove(void);
+void os_dirs(TCase *tc);
 /* "DIR/NAME", in one of four buffers in turn. */
 const char *os_path(const char *name);
 void os_write(const char *path, const char *text, mode_t mode);

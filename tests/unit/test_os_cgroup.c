@@ -219,7 +219,7 @@ int main(void)
 {
 	TCase *tc = tcase_create("cgroup");
 
-	tcase_add_checked_fixture(tc, os_dir_make, os_dir_remove);
+	os_dirs(tc);
 	tcase_add_test(tc, v2_takes_the_smallest_of_all_ancestors);
 	tcase_add_test(tc, the_quota_is_rounded_up);
 	tcase_add_test(tc, in_a_container_of_its_own_namespace);

@@ -205,7 +205,7 @@ int main(void)
 {
 	TCase *tc = tcase_create("fdpass");
 
-	tcase_add_checked_fixture(tc, os_dir_make, os_dir_remove);
+	os_dirs(tc);
 	tcase_add_test(tc, data_credentials_and_descriptors_arrive);
 	tcase_add_test(tc, too_long_a_message_is_cut_and_said_to_be);
 	tcase_add_test(tc, too_many_descriptors_do_not_stay_open);

@@ -21,7 +21,6 @@ static char base[512]; /* DIR/run: the runtime directory */
 
 static void set_up(void)
 {
-	os_dir_make();
 	(void)snprintf(base, sizeof(base), "%s", os_path("run"));
 }
 
@@ -519,7 +518,8 @@ int main(void)
 {
 	TCase *tc = tcase_create("rundir");
 
-	tcase_add_checked_fixture(tc, set_up, os_dir_remove);
+	os_dirs(tc);
+	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, the_directories_are_made_with_their_modes);
 	tcase_add_test(tc, closing_removes_the_sockets_too);
 	tcase_add_test(tc, what_a_killed_one_left_is_taken_over);

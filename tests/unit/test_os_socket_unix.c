@@ -558,7 +558,7 @@ int main(void)
 {
 	TCase *tc = tcase_create("unix");
 
-	tcase_add_checked_fixture(tc, os_dir_make, os_dir_remove);
+	os_dirs(tc);
 	tcase_add_test(tc, a_path_is_listened_on_and_removed);
 	tcase_add_test(tc, only_what_we_made_is_removed);
 	tcase_add_test(tc, a_stale_socket_is_replaced);

@@ -660,7 +660,7 @@ int main(int argc, char **argv)
 
 	os_main(argc, argv);
 	tc = tcase_create("spawn");
-	tcase_add_checked_fixture(tc, os_dir_make, os_dir_remove);
+	os_dirs(tc);
 	tcase_add_test(tc, what_is_not_there_is_not_found);
 	tcase_add_test(tc, what_no_candidate_is_is_told_by_its_name);
 	tcase_add_test(tc, a_file_without_the_right_to_execute_is_126);

@@ -276,7 +276,7 @@ int main(int argc, char **argv)
 
 	os_main(argc, argv);
 	tc = tcase_create("user");
-	tcase_add_checked_fixture(tc, os_dir_make, os_dir_remove);
+	os_dirs(tc);
 	tcase_add_test(tc, an_ordinary_user_is_refused_another);
 	if (!os_is_valgrind()) {
 		tcase_add_test(tc, user_and_groups_are_dropped_for_good);
