@@ -32,6 +32,12 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
 /* ---- closing ---- */
 
+static void keep_reserve(struct supervisor *sup)
+{
+	if (sup->reserve_fd == -1)
+		sup->reserve_fd = fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
+}
+
 static void client_free(struct client *c)
 {
 	struct clients *all = c->sup->clients;
@@ -43,6 +49,7 @@ static void client_free(struct client *c)
 	all->count--;
 	ev_io_stop(c->sup->loop, &c->io);
 	(void)close(c->io.fd);
+	keep_reserve(c->sup);
 	buffer_fini(&c->in);
 	buffer_fini(&c->out);
 	free(c->expected);
@@ -254,10 +261,11 @@ static int take_in(struct client *c)
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct client *c = watcher->data;
-	bool gone = false;
+	/* epoll_ctl(2) failed: it would never be heard again */
+	bool gone = (revents & EV_ERROR) != 0;
 
 	(void)loop;
-	if ((revents & EV_READ) != 0)
+	if (!gone && (revents & EV_READ) != 0)
 		gone = take_in(c) == -1;
 	if ((revents & EV_WRITE) != 0)
 		c->stuck_since = NSEC_NEVER;
@@ -301,6 +309,7 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	if (!needed)
 		ev_timer_stop(loop, timer);
+	ev_io_start(loop, &all->listen); /* see relieve() */
 }
 
 /* ---- accepting ---- */
@@ -374,19 +383,37 @@ static void welcome(struct clients *all, int fd)
 	client_write(c);
 }
 
-static void turn_away(int fd)
+static void turn_away(int fd, const char *why)
 {
-	static const char busy[] =
-		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32001,"
-		"\"message\":\"64 clients have requests under way\"}}\n";
+	struct buffer out;
 
-	(void)send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	buffer_init(&out, 0);
+	if (control_put_error(&out, "null", CONTROL_BUSY, why) == 0)
+		(void)send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	buffer_fini(&out);
 	(void)close(fd);
 }
 
-/* No descriptor left: an idle client pays; else the reserve is given up for a
- * moment, so that the connection can be taken off the queue and refused:
- * else the loop would spin on it. */
+/* All take part of the whole: who may change things does not have to wait for
+ * those who only look on. */
+static struct client *who_makes_room(struct clients *all, int fd)
+{
+	struct client *found = oldest_idle(all);
+
+	if (found != NULL || rights_of(all->sup, fd) < 2)
+		return found;
+	for (struct client *c = all->first; c != NULL; c = c->next)
+		if (!c->may_write)
+			found = c; /* the last is the oldest */
+	return found;
+}
+
+/*
+ * No descriptor left: an idle client pays; else the one in reserve is used,
+ * so that the connection can be taken off the queue and refused.  If there is
+ * no client at all it is kept: somebody must be able to scale down.  Where not
+ * even that works the socket is left alone for a second, rather than spun on.
+ */
 static void relieve(struct clients *all)
 {
 	struct supervisor *sup = all->sup;
@@ -398,10 +425,16 @@ static void relieve(struct clients *all)
 		return;
 	}
 	fd_close(&sup->reserve_fd);
-	fd = accept4(all->listen.fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd != -1)
-		turn_away(fd);
-	sup->reserve_fd = fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
+	fd = accept4(all->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd == -1) {
+		ev_io_stop(sup->loop, &all->listen);
+		arm_bounds(all);
+	} else if (all->count == 0) {
+		welcome(all, fd);
+	} else {
+		turn_away(fd, "nclust has no descriptor left");
+	}
+	keep_reserve(sup);
 }
 
 static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -420,13 +453,14 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 			return;
 		}
 		if (all->count >= CLIENTS_MAX) {
-			struct client *idle = oldest_idle(all);
+			struct client *out = who_makes_room(all, fd);
 
-			if (idle == NULL) {
-				turn_away(fd);
+			if (out == NULL) {
+				turn_away(fd,
+					"64 clients have requests under way");
 				continue;
 			}
-			client_free(idle);
+			client_free(out);
 		}
 		welcome(all, fd);
 	}
@@ -550,10 +584,9 @@ int clients_init(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* At the very end a client gets a second to take its answer. */
-static void flush_last(struct client *c)
+/* At the very end the clients get a second to take their answers. */
+static void flush_last(struct client *c, nsec_t until)
 {
-	nsec_t until = clock_now() + SECOND;
 	struct pollfd wait = {.fd = c->io.fd, .events = POLLOUT};
 
 	while (flush(c) == 0 && c->out.len > 0 && clock_now() < until)
@@ -563,6 +596,7 @@ static void flush_last(struct client *c)
 void clients_fini(struct supervisor *sup)
 {
 	struct clients *all = sup->clients;
+	nsec_t until = clock_now() + SECOND;
 
 	if (all == NULL)
 		return;
@@ -574,7 +608,7 @@ void clients_fini(struct supervisor *sup)
 
 		if (c->state == CLIENT_WAITING)
 			request_finish(c);
-		flush_last(c);
+		flush_last(c, until);
 		client_free(c);
 	}
 	sup->clients = NULL;
