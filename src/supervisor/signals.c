@@ -157,6 +157,8 @@ static void on_tstp(struct supervisor *sup)
 {
 	children_each(sup, NULL, pause_child, 0);
 	(void)raise(SIGSTOP);
+	/* PID 1 cannot be stopped, and nobody would continue it */
+	children_each(sup, NULL, resume_child, 0);
 }
 
 static void built_in(
