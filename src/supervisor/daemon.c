@@ -78,6 +78,11 @@ static bool is_output_wanted(const struct supervisor *sup)
 	return false;
 }
 
+bool daemon_lets_go(const struct supervisor *sup, int fd)
+{
+	return sup->settings->daemon && !is_output_wanted(sup) && !is_kept(fd);
+}
+
 void daemon_release(struct supervisor *sup)
 {
 	unsigned char ok = 0;
@@ -85,11 +90,12 @@ void daemon_release(struct supervisor *sup)
 	if (sup->daemon_pipe == -1)
 		return;
 	replace(sup->null_fd, STDIN_FILENO);
-	if (!is_output_wanted(sup)) {
-		if (!is_kept(STDOUT_FILENO))
-			replace(sup->null_fd, STDOUT_FILENO);
-		if (!is_kept(STDERR_FILENO))
-			replace(sup->null_fd, STDERR_FILENO);
+	if (daemon_lets_go(sup, STDOUT_FILENO))
+		replace(sup->null_fd, STDOUT_FILENO);
+	if (daemon_lets_go(sup, STDERR_FILENO)) {
+		replace(sup->null_fd, STDERR_FILENO);
+		log_to(STDERR_FILENO, "nclust: ", log_level());
+		fd_close(&sup->log_fd); /* it was the same once more */
 	}
 	/* who waited may be gone already */
 	if (write(sup->daemon_pipe, &ok, 1) == -1)

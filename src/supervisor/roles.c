@@ -10,6 +10,7 @@
 #include "os/spawn.h"
 #include "protocol/logwire.h"
 #include "supervisor/child.h"
+#include "supervisor/daemon.h"
 #include "supervisor/news.h"
 #include "supervisor/service.h"
 
@@ -189,11 +190,19 @@ static void on_logger_exit(struct ev_loop *loop, ev_io *watcher, int revents)
 	logger_ended(watcher->data);
 }
 
+/* Workers wait for it once their pipes are full: it is tried until it runs. */
+static void start_later(struct supervisor *sup)
+{
+	ev_timer_set(&sup->logger_restart, nsec_seconds(LOGGER_RESTART), 0.);
+	ev_timer_start(sup->loop, &sup->logger_restart);
+}
+
 static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	(void)start(timer->data);
+	if (start(timer->data) == -1)
+		start_later(timer->data);
 }
 
 void logger_init(struct supervisor *sup)
@@ -208,6 +217,11 @@ void logger_init(struct supervisor *sup)
 	sup->logger_restart.data = sup;
 }
 
+static int output_of(const struct supervisor *sup, int fd)
+{
+	return daemon_lets_go(sup, fd) ? sup->null_fd : fd;
+}
+
 static int run(struct supervisor *sup, int channel)
 {
 	static char *const argv[] = {"nclust-logger", "--role", "logger", NULL};
@@ -220,7 +234,8 @@ static int run(struct supervisor *sup, int channel)
 		.exec_fd = sup->self_exe,
 		.argv = argv,
 		.envp = envp,
-		.fds = {{STDOUT_FILENO, 1}, {STDERR_FILENO, 2}, {channel, 3}},
+		.fds = {{output_of(sup, STDOUT_FILENO), 1},
+			{output_of(sup, STDERR_FILENO), 2}, {channel, 3}},
 		.fd_count = 3,
 		.null_fd = sup->null_fd,
 		.new_session = true,
@@ -323,12 +338,8 @@ void logger_ended(struct supervisor *sup)
 		return;
 	log_warn("the logger ended (%s %d), starting it again",
 		end.signalled ? "signal" : "exit", end.code);
-	if (age >= LOGGER_RESTART) {
-		(void)start(sup);
-		return;
-	}
-	ev_timer_set(&sup->logger_restart, nsec_seconds(LOGGER_RESTART), 0.);
-	ev_timer_start(sup->loop, &sup->logger_restart);
+	if (age < LOGGER_RESTART || start(sup) == -1)
+		start_later(sup);
 }
 
 void logger_fini(struct supervisor *sup)
