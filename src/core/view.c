@@ -7,6 +7,15 @@ const struct cluster_settings *cluster_settings(const struct cluster *c)
 	return cluster_in_force(c)->settings;
 }
 
+const struct cluster_settings *cluster_next_settings(const struct cluster *c)
+{
+	if (c->waiting.there && c->waiting.settings != NULL)
+		return c->waiting.settings;
+	if (c->rollout.under_way)
+		return cluster_find_generation(c, c->rollout.to)->settings;
+	return cluster_settings(c);
+}
+
 enum cluster_state cluster_state(const struct cluster *c)
 {
 	return c->state;

@@ -25,13 +25,20 @@ static void listener_free(struct listener *l)
 
 /* ---- what we were started with ---- */
 
-static int inherit_one(struct supervisor *sup, int fd, const char *name)
+static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd,
+	const char *name)
 {
+	struct listener **list = realloc(
+		sup->inherited, (sup->inherited_count + 1) * sizeof(*list));
 	struct listener *l = calloc(1, sizeof(*l));
 
-	if (l == NULL)
+	if (list != NULL)
+		sup->inherited = list;
+	if (list == NULL || l == NULL) {
+		free(l);
 		return -1;
-	l->address.kind = ADDRESS_INHERIT;
+	}
+	l->address.kind = kind;
 	l->address.name = strdup(name);
 	l->fd = fd;
 	l->users = 1; /* ours, until the end: a reload may name it */
@@ -85,6 +92,24 @@ static void close_strangers(const struct settings *settings, int from)
 	}
 }
 
+/* What `fd:N` names is known by now: later the number may be one of ours. */
+static int inherit_named(struct supervisor *sup)
+{
+	const struct settings *settings = sup->settings;
+
+	for (size_t i = 0; i < settings->cluster_count; i++) {
+		const struct cluster_settings *c = settings->clusters[i];
+
+		for (size_t j = 0; j < c->listen_count; j++)
+			if (c->listen[j].kind == ADDRESS_FD &&
+				fcntl(c->listen[j].fd, F_GETFD) != -1 &&
+				inherit_one(sup, ADDRESS_FD, c->listen[j].fd,
+					"") == -1)
+				return -1;
+	}
+	return 0;
+}
+
 int listeners_inherit(struct supervisor *sup, struct error *err)
 {
 	int count = listen_fds_count();
@@ -93,17 +118,15 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 	char *rest = names;
 
 	close_strangers(sup->settings, FIRST_INHERITED + count);
-	if (count == 0)
-		return 0;
-	sup->inherited = calloc((size_t)count, sizeof(*sup->inherited));
-	if (names == NULL || sup->inherited == NULL)
-		return error_set(err, ENOMEM, "cannot take over LISTEN_FDS");
+	if (names == NULL || inherit_named(sup) == -1)
+		return error_set(err, ENOMEM, "cannot take over descriptors");
 	for (int i = 0; i < count; i++) {
 		const char *name = rest != NULL ? strsep(&rest, ":") : NULL;
 
 		if (name == NULL || *name == '\0')
 			name = "unknown";
-		if (inherit_one(sup, FIRST_INHERITED + i, name) == -1)
+		if (inherit_one(sup, ADDRESS_INHERIT, FIRST_INHERITED + i,
+			    name) == -1)
 			return error_set(
 				err, ENOMEM, "cannot take over LISTEN_FDS");
 	}
@@ -112,9 +135,18 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 
 /* ---- opening ---- */
 
-static int open_given(struct listener *l, int fd, struct error *err)
+static bool is_given(const struct supervisor *sup, int fd)
 {
-	if (fcntl(fd, F_GETFD) == -1)
+	for (size_t i = 0; i < sup->inherited_count; i++)
+		if (sup->inherited[i]->fd == fd)
+			return fcntl(fd, F_GETFD) != -1;
+	return false;
+}
+
+static int open_given(const struct supervisor *sup, struct listener *l, int fd,
+	struct error *err)
+{
+	if (!is_given(sup, fd))
 		return error_set(err, 0,
 			"descriptor %d is not open; start nclust with it", fd);
 	if (socket_look(fd, &l->facts, err) == -1)
@@ -130,19 +162,23 @@ static int open_given(struct listener *l, int fd, struct error *err)
 static int open_inherited(
 	struct supervisor *sup, struct listener *l, struct error *err)
 {
+	unsigned passed = 0;
 	unsigned found = 0;
 	int fd = -1;
 
 	for (size_t i = 0; i < sup->inherited_count; i++) {
 		const struct listener *given = sup->inherited[i];
 
+		if (given->address.kind != ADDRESS_INHERIT)
+			continue;
+		passed++;
 		if (strcmp(given->address.name, l->address.path) != 0)
 			continue;
 		fd = given->fd;
 		found++;
 	}
 	if (found == 1)
-		return open_given(l, fd, err);
+		return open_given(sup, l, fd, err);
 	/* two ListenStream= of one systemd.socket(5) share a name */
 	if (found > 1)
 		return error_set(err, 0,
@@ -150,9 +186,9 @@ static int open_inherited(
 			"say which by fd:N, or name them apart",
 			found);
 	return error_set(err, 0,
-		"no descriptor of that name was passed to nclust (%zu in "
+		"no descriptor of that name was passed to nclust (%u in "
 		"LISTEN_FDS); see FileDescriptorName= in systemd.socket(5)",
-		sup->inherited_count);
+		passed);
 }
 
 static int open_made(struct listener *l, struct error *err)
@@ -212,7 +248,7 @@ static struct listener *listener_open(struct supervisor *sup,
 	l->heal = -1;
 	l->users = 1;
 	if (address->kind == ADDRESS_FD)
-		got = open_given(l, address->fd, err);
+		got = open_given(sup, l, address->fd, err);
 	else if (address->kind == ADDRESS_INHERIT)
 		got = open_inherited(sup, l, err);
 	else
@@ -240,8 +276,15 @@ static struct listener *find_known(struct supervisor *sup,
 {
 	struct listener *l = find_in(known, address);
 
-	for (size_t i = 0; l == NULL && i < sup->service_count; i++)
-		l = find_in(&sup->services[i]->listeners, address);
+	for (size_t i = 0; l == NULL && i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		l = find_in(&s->listeners, address);
+		/* during a rollout: those it comes from */
+		for (const struct recipe *r = s->recipes;
+			l == NULL && r != NULL; r = r->next)
+			l = find_in(&r->listeners, address);
+	}
 	return l;
 }
 

@@ -28,8 +28,9 @@ struct plan {
 /* ---- looking ---- */
 
 /*
- * What is in force: after a failed rollout the core is back at settings that
- * no file holds any more, so each cluster's own are asked for.
+ * What is in force, or will be: after a failed rollout the core is back at
+ * settings that no file holds any more, and during one it is on the way to
+ * others.  So each cluster is asked for its own.
  */
 static int look_at_old(struct supervisor *sup, struct plan *plan)
 {
@@ -42,7 +43,7 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 		return -1;
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct cluster_settings *s =
-			cluster_settings(sup->services[i]->core);
+			cluster_next_settings(sup->services[i]->core);
 
 		if (!sup->services[i]->leaving)
 			plan->old.clusters[count++] =

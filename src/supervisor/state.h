@@ -130,7 +130,8 @@ struct supervisor {
 	bool has_rundir;
 	struct service **services;
 	size_t service_count;
-	struct listener **inherited; /* named in our own LISTEN_FDS */
+	struct listener **inherited; /* open at start: of our own LISTEN_FDS,
+					or named by an `fd:N` */
 	size_t inherited_count;
 
 	struct pid_table pids;

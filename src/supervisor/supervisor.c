@@ -331,7 +331,8 @@ static void supervisor_free(struct supervisor *sup)
 	free(sup->services);
 	children_free(sup);
 	for (size_t i = 0; i < sup->inherited_count; i++) {
-		fd_close(&sup->inherited[i]->fd);
+		if (sup->inherited[i]->fd > STDERR_FILENO)
+			fd_close(&sup->inherited[i]->fd);
 		address_fini(&sup->inherited[i]->address);
 		free(sup->inherited[i]);
 	}

@@ -52,3 +52,28 @@ two_clusters() {
 	[[ "$output" == *"cannot execute"* ]]
 	[ "$(cluster .ready)" -eq 2 ]
 }
+
+@test "a file put back in the midst of its rollout goes back to what was" {
+	cat >"$DIR/$INSTANCE.ini" <<-END
+		[cluster:web]
+		command = $FIXTURES/serve --notify
+		workers = 2
+		ready = notify
+		listen = unix:$DIR/old
+	END
+	start_cluster -c "$DIR/$INSTANCE.ini"
+	sed -e "s,/old,/new," -e "s,serve.*,slow-ready never," \
+		"$DIR/$INSTANCE.ini" >"$DIR/bad"
+	cp "$DIR/$INSTANCE.ini" "$DIR/good"
+
+	cp "$DIR/bad" "$DIR/$INSTANCE.ini"
+	nclust reload "$INSTANCE" --no-wait
+	[ "$(cluster .state)" = rolling ]
+	cp "$DIR/good" "$DIR/$INSTANCE.ini"
+	nclust reload "$INSTANCE"
+
+	[ "$(cluster .state)" = running ]
+	[ "$(cluster '.listeners[0].address')" = "unix:$DIR/old" ]
+	[[ $(curl -sS --unix-socket "$DIR/old" http://x/) == pid=* ]]
+	[ ! -e "$DIR/new" ]
+}
