@@ -218,7 +218,7 @@ static void setup(void)
 static void teardown(void)
 {
 	(void)unlink("shop.ini");
-	(void)chdir("/");
+	ck_assert_int_eq(chdir("/"), 0);
 	(void)rmdir(dir);
 }
 
