@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket.h"
+#include "supervisor/lifecycle.h"
 #include "supervisor/requests.h"
 #include "supervisor/service.h"
 
@@ -442,7 +443,15 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct clients *all = watcher->data;
 
 	(void)loop;
-	(void)revents;
+	if ((revents & EV_ERROR) != 0) { /* epoll_ctl(2) failed: deaf */
+		static const char why[] = "cannot watch the control socket";
+
+		if (all->sup->ready_once)
+			log_error("%s", why);
+		else
+			lifecycle_fail(all->sup, 1, why);
+		return;
+	}
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		int fd = accept4(
 			watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -227,7 +227,9 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	bool hup = false;
 
 	(void)loop;
-	(void)revents;
+	/* it is watched from the first turn on: then, or never */
+	if ((revents & EV_ERROR) != 0)
+		lifecycle_fail(sup, 1, "cannot watch for signals");
 	for (ssize_t i = 0; i < got / (ssize_t)sizeof(infos[0]); i++) {
 		int signal = (int)infos[i].ssi_signo;
 
