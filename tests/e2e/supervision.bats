@@ -214,7 +214,8 @@ all_restarts() {
 }
 
 @test "a worker stopped by SIGSTOP is told by status, and stop gets past it" {
-	start_cluster -n 2 --ready notify -- "$FIXTURES/hear" --notify
+	start_cluster -n 2 --ready notify --stop-timeout 1m \
+		-- "$FIXTURES/hear" --notify
 	pid=$(worker_pid 1)
 	kill -STOP "$pid"
 	wait_until 10 '[ "$(process_state "$1")" = T ]' "$pid"
@@ -224,18 +225,19 @@ all_restarts() {
 	run nclust status "$INSTANCE"
 	[[ $output == *stopped* ]]
 
-	nclust stop "$INSTANCE"
+	timeout 20 "$NCLUST" stop "$INSTANCE"
 	wait_exit 10
 	[ "$status" -eq 0 ]
 	is_gone "$pid"
 }
 
 @test "a restart gets past a worker stopped by SIGSTOP" {
-	start_cluster -n 1 --ready notify -- "$FIXTURES/hear" --notify
+	start_cluster -n 1 --ready notify --stop-timeout 1m \
+		-- "$FIXTURES/hear" --notify
 	pid=$(worker_pid 0)
 	kill -STOP "$pid"
 
-	nclust restart "$INSTANCE"
+	timeout 20 "$NCLUST" restart "$INSTANCE"
 	wait_until 10 'is_gone "$1"' "$pid"
 	[ "$(worker_pid 0)" != "$pid" ]
 }
@@ -252,9 +254,12 @@ all_restarts() {
 
 # --- What workers leave behind -----------------------------------------------
 
+# Without our variables in its environment only the group tells whose it is.
 @test "a grandchild in the worker's group goes with it" {
-	start_cluster -n 1 --ready notify -- "$FIXTURES/fork-away" --group \
-		--pidfile "$DIR/left" --notify
+	start_cluster -n 1 --ready notify -- sh -c '
+		env -i "$0/fork-away" --group --pidfile "$1" &
+		until [ -s "$1" ]; do sleep 0.02; done
+		exec "$0/hear" --notify' "$FIXTURES" "$DIR/left"
 	left=$(<"$DIR/left")
 	is_alive "$left"
 	rm "$DIR/left"
