@@ -124,6 +124,9 @@ launch_file() {
 	refused_line 'restart = sometimes' "found 'sometimes'"
 	refused_line 'log = everywhere' "found 'everywhere'"
 	refused_line 'pass = telepathy' "found 'telepathy'"
+	ini '[cluster:web]' "command = touch $DIR/ran" 'ready = notify' \
+		'chroot = /'
+	refused 3 "'notify' does not go with 'chroot'"
 }
 
 @test "a missing, an empty and an unclosed command are mistakes" {

@@ -411,3 +411,21 @@ teardown() {
 	[ "$(dump .gid)" -eq 54321 ]
 	[ "$(dump .cwd)" != '"/"' ]
 }
+
+@test "without /sys auto is the CPUs of affinity" {
+	need_root
+	unshare -m sh -c 'mount -t tmpfs none /sys && exec "$@"' sh \
+		"$NCLUST" --name "$INSTANCE" -n auto --ready notify -- \
+		"$FIXTURES/slow-ready" 0 >>"$LOG" 2>&1 </dev/null 3>&- &
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+	wait_ready
+	[ "$(cluster .wanted)" -eq "$(nproc)" ]
+}
+
+@test "stdin of the workers is /dev/null, also where ours is a terminal" {
+	run timeout 10 script -qec "'$NCLUST' --name it -n 1 --restart never \
+		-- '$FIXTURES/leak' --exit --to '$DIR/dump.0'" /dev/null
+	echo "$output"
+	[ "$(dump '.fds[0].target')" = '"/dev/null"' ]
+}
