@@ -24,6 +24,7 @@ struct report *actions_report(struct actions *out, enum report_kind kind,
 		.slot = slot,
 		.worker = worker,
 		.age = NSEC_NEVER,
+		.ready_for = NSEC_NEVER,
 		.wait = NSEC_NEVER,
 		.span = NSEC_NEVER,
 	};

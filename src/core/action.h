@@ -72,8 +72,8 @@ struct report {
 	unsigned rollout;
 	unsigned count;
 	int signal;
-	nsec_t age; /* of the worker: since its start, or, for an end of
-			      one that was ready, since then */
+	nsec_t age;       /* of the worker, since its start */
+	nsec_t ready_for; /* since it was ready; NSEC_NEVER: never was */
 	nsec_t wait;
 	nsec_t span;
 	bool was_ready;

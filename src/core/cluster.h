@@ -101,6 +101,9 @@ enum cluster_state cluster_state(const struct cluster *c);
 unsigned cluster_wanted(const struct cluster *c);
 unsigned cluster_ready(const struct cluster *c); /* counters, not counted */
 unsigned cluster_alive(const struct cluster *c);
+/* Every wanted slot has a ready worker, or will have none by its restart
+ * policy, and nobody else is alive. */
+bool cluster_is_settled(const struct cluster *c);
 unsigned cluster_generation(const struct cluster *c);
 uint32_t cluster_slots(const struct cluster *c);    /* also those that leave */
 bool cluster_ever_ready(const struct cluster *c);   /* any worker, ever */

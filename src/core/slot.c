@@ -227,8 +227,6 @@ static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 
 static nsec_t age_of(const struct cluster *c, const struct worker *w)
 {
-	if (worker_was_ready(w))
-		return c->now - w->ready_at;
 	return w->pid == 0 ? 0 : c->now - w->born;
 }
 
@@ -242,6 +240,8 @@ static void report_death(struct cluster *c, uint32_t i,
 	report->generation = dead->generation;
 	report->age = age_of(c, dead);
 	report->was_ready = worker_was_ready(dead);
+	if (report->was_ready)
+		report->ready_for = c->now - dead->ready_at;
 	report->why = dead->why;
 	report->ending = *ending;
 	report->wait = wait;

@@ -31,6 +31,11 @@ unsigned cluster_ready(const struct cluster *c)
 	return c->ready;
 }
 
+bool cluster_is_settled(const struct cluster *c)
+{
+	return c->ready + c->ended >= c->wanted && c->alive == c->ready;
+}
+
 unsigned cluster_alive(const struct cluster *c)
 {
 	return c->alive;

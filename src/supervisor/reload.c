@@ -141,13 +141,18 @@ static void describe(struct buffer *out, const struct diff_cluster *c)
 static void add(struct supervisor *sup, struct diff_cluster *c,
 	struct listener_set *set)
 {
-	if (service_new(sup, c->new, set) == NULL)
+	struct service *s = service_new(sup, c->new, set);
+
+	if (s == NULL)
 		log_error("%s: out of memory: not started", c->new->name);
+	else
+		s->awaited = AWAITED_SETTLED;
 }
 
 static void remove_service(struct service *s)
 {
 	s->leaving = true;
+	s->awaited = AWAITED_END;
 	if (!s->ended)
 		service_stop(s, false);
 }
@@ -160,13 +165,16 @@ static void scale(
 
 	if (s->scaled && !c->workers_changed)
 		return; /* what the operator asked for holds */
-	if (wanted != cluster_wanted(s->core) &&
-		service_scale(s, wanted, &err) == -1)
-		log_error("%s: %s", s->name, err.text);
+	if (wanted != cluster_wanted(s->core)) {
+		if (service_scale(s, wanted, &err) == -1)
+			log_error("%s: %s", s->name, err.text);
+		else
+			s->awaited = AWAITED_SETTLED;
+	}
 	s->scaled = false;
 }
 
-static bool apply(struct supervisor *sup, struct service *s,
+static void apply(struct supervisor *sup, struct service *s,
 	const struct diff_cluster *c, struct listener_set *set, bool restart)
 {
 	struct event event = {
@@ -181,20 +189,20 @@ static bool apply(struct supervisor *sup, struct service *s,
 	s->listeners = *set;
 	*set = (struct listener_set){0};
 	if (c->change == CHANGE_NONE && !restart)
-		return false;
+		return;
 	if (!rolls) {
 		event.settings = cluster_settings_ref(c->new);
 		service_tell(s, &event);
-		return false;
+		return;
 	}
 	if (service_roll(s, SLOT_ALL,
 		    c->change != CHANGE_NONE ? cluster_settings_ref(c->new)
 					     : NULL,
 		    c->command_changed, &err) == -1) {
 		log_warn("%s: %s", s->name, err.text);
-		return false;
+		return;
 	}
-	return true;
+	s->awaited = AWAITED_ROLLOUT;
 }
 
 static void commit(struct supervisor *sup, struct plan *plan, bool restart,
@@ -203,6 +211,8 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 	struct diff *d = &plan->diff;
 
 	sup->cpus = supervisor_cpus();
+	for (size_t i = 0; i < sup->service_count; i++)
+		sup->services[i]->awaited = AWAITED_NOTHING;
 	for (size_t i = 0; i < d->count; i++) {
 		struct diff_cluster *c = &d->clusters[i];
 		struct service *s;
@@ -217,11 +227,7 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 			remove_service(s);
 			continue;
 		}
-		if (apply(sup, s, c, &plan->sets[i], restart)) {
-			result->rolls++;
-			if (s->index < COUNT_OF(result->rolled))
-				result->rolled[s->index] = true;
-		}
+		apply(sup, s, c, &plan->sets[i], restart);
 	}
 	settings_free(sup->settings);
 	sup->settings = plan->settings;

@@ -6,14 +6,13 @@
 
 /*
  * Reload: read and check everything first, open what is new, and only then
- * change anything.  What cannot be had leaves all as it was.
+ * change anything.  What cannot be had leaves all as it was.  What it has set
+ * going is in each service's `awaited`.
  */
 struct reload_result {
 	struct buffer text; /* on failure: the mistakes, one a line; else a
 				sentence on what changes */
 	bool bad_config;    /* the file has mistakes */
-	unsigned rolls;     /* clusters that are being rolled by it */
-	bool rolled[64];    /* which, by index in sup->services (first 64) */
 };
 
 /* 0, or -1 with the text.  `restart`: also roll what has not changed. */

@@ -185,8 +185,7 @@ static bool has_come_true(const struct expectation *e)
 
 	if (e->ended)
 		return e->service->ended;
-	return e->settled && cluster_ready(core) == cluster_wanted(core) &&
-		cluster_alive(core) == cluster_wanted(core);
+	return e->settled && cluster_is_settled(core);
 }
 
 /* It may have been over before the client began to wait for it. */
@@ -345,6 +344,21 @@ static void signal_workers(struct client *c, const struct target *t)
 	answer(c, json);
 }
 
+static void await_reload(struct client *c, struct service *s)
+{
+	struct expectation *e;
+
+	if (s->awaited == AWAITED_NOTHING)
+		return;
+	e = expect(c, s);
+	if (e == NULL)
+		return; /* the answer comes early */
+	if (s->awaited == AWAITED_ROLLOUT)
+		e->rollout = cluster_last_rollout(s->core);
+	e->settled = s->awaited == AWAITED_SETTLED;
+	e->ended = s->awaited == AWAITED_END;
+}
+
 static void reload(struct client *c)
 {
 	struct reload_result result;
@@ -361,16 +375,8 @@ static void reload(struct client *c)
 		return;
 	}
 	(void)text_copy(c->outcome, sizeof(c->outcome), text);
-	for (size_t i = 0; i < c->sup->service_count && i < 64; i++) {
-		struct service *s = c->sup->services[i];
-		struct expectation *e;
-
-		if (!result.rolled[i])
-			continue;
-		e = expect(c, s);
-		if (e != NULL)
-			e->rollout = cluster_last_rollout(s->core);
-	}
+	for (size_t i = 0; i < c->sup->service_count; i++)
+		await_reload(c, c->sup->services[i]);
 	reload_result_fini(&result);
 	wait_or_finish(c);
 }

@@ -82,6 +82,14 @@ struct child {
 	bool paused;        /* we sent SIGSTOP (job control) */
 };
 
+/* What the last reload has set going in a cluster. */
+enum awaited {
+	AWAITED_NOTHING,
+	AWAITED_ROLLOUT,
+	AWAITED_SETTLED, /* as many workers as wanted, all ready */
+	AWAITED_END,
+};
+
 /* The system's half of a cluster. */
 struct service {
 	struct supervisor *sup;
@@ -99,8 +107,8 @@ struct service {
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;
 	int status;               /* of ACTION_ENDED */
-	unsigned wanted_by_scale; /* set by `scale`; 0: by settings */
-	bool scaled;
+	bool scaled; /* by the operator: a reload keeps the number */
+	enum awaited awaited;
 	char *outcome;       /* heap: what was told of … */
 	unsigned outcome_of; /* … the last rollout that is over */
 	bool outcome_failed;

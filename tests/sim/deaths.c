@@ -51,7 +51,7 @@ static void check_wait(
 {
 	const struct process *p = witness_process(w, r->worker);
 	const struct cluster_settings *s = p->settings;
-	bool long_enough = r->was_ready && r->age >= s->stable_after;
+	bool long_enough = r->was_ready && r->ready_for >= s->stable_after;
 	bool first = r->was_ready && !place->forgiven;
 
 	if (r->was_ready)
