@@ -3,6 +3,7 @@
 #define OS_SPAWN_H
 
 #include "base/error.h"
+#include "base/nsec.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -90,6 +91,9 @@ struct spawn_plan {
 	bool capabilities_given;
 	uint64_t capabilities; /* kept, also ambient; others leave all sets */
 	bool no_new_privs;
+	/* The exec is waited for: a child that is stopped or waits for a dead
+	 * file server before it gets there is killed then.  0: never. */
+	nsec_t patience;
 };
 
 struct spawn_failure {

@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static int fail(struct spawn_failure *f, enum spawn_step step, const char *what)
@@ -254,11 +256,36 @@ static int set_descriptors(struct spawn_child *child, struct spawn_failure *f)
 	return -1;
 }
 
+/*
+ * SIGKILL for ourselves, unless we get to the exec: it deletes such a timer
+ * (timer_create(2)).  Whoever may signal the new user could stop us on the
+ * way, and with us nclust, which sleeps until then (CLONE_VFORK); so it comes
+ * before all else.  glibc's wrapper allocates; the kernel's timer_t is an int.
+ */
+static void bound_time(nsec_t patience)
+{
+	struct sigevent event = {
+		.sigev_notify = SIGEV_SIGNAL,
+		.sigev_signo = SIGKILL,
+	};
+	const struct itimerspec once = {.it_value = {
+						.tv_sec = patience / SECOND,
+						.tv_nsec = patience % SECOND,
+					}};
+	int timer;
+
+	/* without one (RLIMIT_SIGPENDING) it has to go well */
+	if (patience > 0 &&
+		syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0)
+		(void)syscall(SYS_timer_settime, timer, 0, &once, NULL);
+}
+
 int spawn_child_run(void *argument)
 {
 	struct spawn_child *child = argument;
 	struct spawn_failure failure;
 
+	bound_time(child->plan->patience);
 	(void)memset(&failure, 0, sizeof(failure));
 	if (set_process(child->plan, &failure) == 0 &&
 		set_descriptors(child, &failure) == 0 &&

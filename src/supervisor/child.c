@@ -24,6 +24,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* nclust waits for an exec, and so does everybody else. */
+#define SPAWN_PATIENCE (5 * SECOND)
+
 /* ---- the table of pids ---- */
 
 static struct child **bucket_of(const struct pid_table *t, pid_t pid)
@@ -197,6 +200,7 @@ static void plan_settings(
 		.groups = r->groups,
 		.group_count = r->group_count,
 		.death_signal = SIGKILL,
+		.patience = SPAWN_PATIENCE,
 		.capabilities_given = s->capabilities_given,
 		.capabilities = s->capabilities,
 		.no_new_privs = s->no_new_privs,
@@ -233,6 +237,7 @@ static int run(struct service *service, struct child *c, const struct recipe *r,
 	struct spawn_failure failure;
 	struct spawn_plan plan;
 	cpu_set_t *affinity = NULL;
+	nsec_t began;
 	int got;
 
 	plan_settings(sup, &plan, r);
@@ -244,7 +249,12 @@ static int run(struct service *service, struct child *c, const struct recipe *r,
 		affinity = affinity_nth(place->slot, &plan.affinity_size);
 		plan.affinity = affinity;
 	}
+	began = clock_now();
 	got = spawn(&plan, &c->pid, &c->pidfd, &failure);
+	if (clock_now() - began >= SPAWN_PATIENCE)
+		log_warn("%s.%" PRIu32 ": held up for 5 s before it was "
+			 "executed, and nclust with it: killed",
+			service->name, c->slot);
 	if (affinity != NULL)
 		CPU_FREE(affinity);
 	if (got == -1)

@@ -2,6 +2,7 @@
 #include "os_lib.h"
 
 #include "base/text.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -633,6 +634,78 @@ START_TEST(pinned_to_a_cpu)
 }
 END_TEST
 
+/* Stop the other child of our parent, once it is on its way. */
+static void stop_sibling(int ready)
+{
+	struct process_facts facts;
+	char path[64];
+	char text[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children",
+		(int)getppid(), (int)getppid());
+	(void)close(ready);
+	for (;;) {
+		scoped_fd fd = open(path, O_RDONLY);
+		ssize_t n = read(fd, text, sizeof(text) - 1);
+		char *at = text;
+
+		text[n > 0 ? n : 0] = '\0';
+		for (pid_t pid; (pid = (pid_t)strtol(at, &at, 10)) > 0;)
+			if (pid != getpid() && process_look(pid, &facts) == 0 &&
+				facts.session == pid)
+				_exit(kill(pid, SIGSTOP) == 0 ? 0 : 1);
+	}
+}
+
+START_TEST(who_stops_the_child_before_its_exec_does_not_stop_us)
+{
+	static const char *candidates[200001];
+	struct spawn_plan plan = plan_for(candidates);
+	struct spawn_failure failure;
+	struct pidfd_end end;
+	int ready[2];
+	char byte;
+	pid_t helper;
+	pid_t pid;
+	int pidfd;
+
+	/* a long way to the exec */
+	for (size_t i = 0; i + 1 < COUNT_OF(candidates); i++)
+		candidates[i] = "/nonexistent";
+	plan.new_session = true;
+	plan.patience = SECOND;
+	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	helper = fork();
+	if (helper == 0)
+		stop_sibling(ready[1]);
+	ck_assert_int_eq(close(ready[1]), 0);
+	ck_assert_int_eq(read(ready[0], &byte, 1), 0);
+
+	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+	end = os_wait(pidfd);
+	ck_assert(end.signalled);
+	ck_assert_int_eq(end.code, SIGKILL);
+	ck_assert_int_eq(waitpid(helper, &end.code, 0), helper);
+	ck_assert_int_eq(end.code, 0);
+}
+END_TEST
+
+START_TEST(a_program_does_not_inherit_the_patience)
+{
+	const char *candidates[] = {"/bin/sleep", NULL};
+	char *argv[] = {"sleep", "0.4", NULL};
+	struct spawn_plan plan = plan_for(candidates);
+	struct spawn_failure failure;
+	pid_t pid;
+	int pidfd;
+
+	plan.argv = argv;
+	plan.patience = 200 * MSEC;
+	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+	ck_assert(!os_wait(pidfd).signalled);
+}
+END_TEST
+
 START_TEST(a_hundred_spawns_leave_nothing)
 {
 	struct spawn_plan plan = os_plan();
@@ -683,6 +756,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, the_pid_is_written_into_the_environment);
 	tcase_add_test(tc, death_of_the_parent_is_asked_for);
 	tcase_add_test(tc, pinned_to_a_cpu);
+	tcase_add_test(tc, a_program_does_not_inherit_the_patience);
 	tcase_add_test(tc, a_hundred_spawns_leave_nothing);
 	if (!os_is_valgrind()) {
 		tcase_add_test(tc, a_missing_interpreter_is_named);
@@ -693,6 +767,8 @@ int main(int argc, char **argv)
 		tcase_add_test(tc, more_than_can_be_lent_still_works);
 		tcase_add_test(tc, limits_nice_umask_and_directory);
 		tcase_add_test(tc, the_child_dies_with_its_parent);
+		tcase_add_test(tc,
+			who_stops_the_child_before_its_exec_does_not_stop_us);
 	}
 	return os_suite("spawn", tc);
 }
