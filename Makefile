@@ -92,8 +92,8 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
-	bench-programs check unit sim e2e lint asan valgrind fuzz cover mutate \
-	format bench man install uninstall dist deb static clean help FORCE
+	bench-programs check unit sim e2e lint asan valgrind fuzz torture cover \
+	mutate format bench man install uninstall dist deb static clean help FORCE
 
 # --- Building --------------------------------------------------------------
 
@@ -193,6 +193,13 @@ cover: ## line coverage of the unit tests and the simulation
 
 mutate: ## break the core in known ways; the simulation must notice each
 	scripts/mutate
+
+torture: fixtures ## random operations for SECONDS=60 (SEED=N)
+	$(MAKE) V=asanR CC=clang HARDEN= SAN=address,undefined \
+		CFLAGS='-O1 -g' build/asanR/nclust
+	tests/torture/torture.py --nclust build/asanR/nclust --sanitized \
+		--fixtures build/fixtures --seconds $(or $(SECONDS),60) \
+		$(if $(SEED),--seed $(SEED))
 
 bench: all bench-programs ## the figures, against the neighbours
 	scripts/bench
