@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct {
@@ -41,6 +42,15 @@ unsigned long log_take_dropped(void)
 	return dropped;
 }
 
+/* A service manager's stderr is a stream socket, shared with the workers, so
+ * that it cannot be made nonblocking: ask for that line by line. */
+static ssize_t put(const char *line, size_t len)
+{
+	ssize_t n = send(sink.fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return n == -1 && errno == ENOTSOCK ? write(sink.fd, line, len) : n;
+}
+
 /* One write(2) a line, so that lines of several processes do not mix. */
 static void emit(const char *text)
 {
@@ -54,7 +64,7 @@ static void emit(const char *text)
 		n = (int)sizeof(line) - 2;
 	line[n] = '\n';
 	/* EAGAIN, EPIPE, EIO: the reader is slow or gone; go on */
-	if (write(sink.fd, line, (size_t)n + 1) != n + 1)
+	if (put(line, (size_t)n + 1) != n + 1)
 		sink.dropped++;
 }
 
