@@ -2,11 +2,11 @@
 #include "supervisor/recipe.h"
 
 #include "base/scope.h"
+#include "os/open_for.h"
 #include "os/privilege.h"
 #include "supervisor/listener.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -103,9 +103,9 @@ static int put_pair(struct recipe *r, const char *key, const char *value)
 	return put_env(r, entry);
 }
 
-static char *read_env_file(const char *path, struct error *err)
+static char *read_env_file(long uid, const char *path, struct error *err)
 {
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	scoped_fd fd = open_for(uid, path);
 	scoped_str text = NULL;
 	struct stat st;
 	ssize_t got;
@@ -113,6 +113,10 @@ static char *read_env_file(const char *path, struct error *err)
 
 	if (fd == -1 || fstat(fd, &st) == -1) {
 		(void)error_set(err, errno, "cannot read env-file '%s'", path);
+		if (err->sys == ELOOP)
+			(void)error_hint(err,
+				"root follows no links to a file for another "
+				"user, unless it is that user's");
 		return NULL;
 	}
 	if (!S_ISREG(st.st_mode) || st.st_size > ENV_FILE_MAX) {
@@ -166,7 +170,7 @@ static int put_env_line(struct recipe *r, char *line, const char *path,
 
 static int put_env_file(struct recipe *r, const char *path, struct error *err)
 {
-	scoped_str text = read_env_file(path, err);
+	scoped_str text = read_env_file(r->settings->uid, path, err);
 	char *rest = text;
 	unsigned number = 0;
 

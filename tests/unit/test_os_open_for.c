@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/open_for.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { SOMEBODY = 65534 };
+
+static void must_open(long uid, const char *path)
+{
+	scoped_fd fd = open_for(uid, path);
+
+	ck_assert_msg(fd != -1, "'%s': %d", path, errno);
+}
+
+static void must_not_open(long uid, const char *path)
+{
+	errno = 0;
+	ck_assert_int_eq(open_for(uid, path), -1);
+	ck_assert_int_eq(errno, ELOOP);
+}
+
+START_TEST(a_plain_path_is_opened_for_anybody)
+{
+	os_write(os_path("env"), "A=1\n", 0600);
+	must_open(-1, os_path("env"));
+	must_open(SOMEBODY, os_path("env"));
+	ck_assert_int_eq(open_for(SOMEBODY, os_path("absent")), -1);
+	ck_assert_int_eq(errno, ENOENT);
+}
+END_TEST
+
+START_TEST(for_ourselves_links_are_followed)
+{
+	os_write(os_path("env"), "A=1\n", 0600);
+	ck_assert_int_eq(symlink(os_path("env"), os_path("link")), 0);
+	must_open(-1, os_path("link"));
+}
+END_TEST
+
+START_TEST(a_link_does_not_lead_another_user_to_what_is_roots)
+{
+	if (!os_is_root("to read for another user"))
+		return;
+	os_write(os_path("secret"), "A=1\n", 0600);
+	ck_assert_int_eq(symlink(os_path("secret"), os_path("env")), 0);
+	ck_assert_int_eq(symlink(os_dir, os_path("way")), 0);
+	must_not_open(SOMEBODY, os_path("env"));
+	must_not_open(SOMEBODY, os_path("way/secret"));
+
+	ck_assert_int_eq(chown(os_path("secret"), SOMEBODY, SOMEBODY), 0);
+	must_open(SOMEBODY, os_path("env"));
+	must_open(SOMEBODY, os_path("way/secret"));
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc;
+
+	os_main(argc, argv);
+	tc = tcase_create("open_for");
+	os_dirs(tc);
+	tcase_add_test(tc, a_plain_path_is_opened_for_anybody);
+	tcase_add_test(tc, for_ourselves_links_are_followed);
+	tcase_add_test(tc, a_link_does_not_lead_another_user_to_what_is_roots);
+	return os_suite("open_for", tc);
+}
