@@ -79,9 +79,15 @@ static const struct {
 	[REPORT_SURPRISE] = {"surprise", LOG_ERROR},
 };
 
+/* An end that somebody has to look into, and not one that was asked for. */
+static bool is_failure(const struct report *r)
+{
+	return r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT;
+}
+
 static enum log_level level_of(const struct report *r)
 {
-	if (r->kind == REPORT_EXITED && r->why != WHY_ITSELF)
+	if (r->kind == REPORT_EXITED && !is_failure(r))
 		return LOG_INFO;
 	return kinds[r->kind].level;
 }
@@ -132,7 +138,7 @@ static void say_exited(struct buffer *out, const struct news *n)
 			news_ending_text(text, &r->ending),
 			text_age(age, r->age), why[r->why]);
 	say_next_try(out, r);
-	if (r->why == WHY_ITSELF)
+	if (is_failure(r))
 		say_last(out, n);
 	if (n->bind_hint)
 		(void)buffer_string(out,
