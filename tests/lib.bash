@@ -232,7 +232,7 @@ cluster() {
 # --- The network -------------------------------------------------------------
 
 port_mark() {
-	echo "${TMPDIR:-/tmp}/nclust-test-port.$1"
+	echo "/tmp/nclust-test-port.$1" # shared by all who run tests
 }
 
 port_is_taken() {
