@@ -23,7 +23,7 @@ teardown() {
 }
 
 nclust_setup() {
-	DIR=$(mktemp -d "${TMPDIR:-/tmp}/nclust-test.XXXXXX")
+	DIR=$(mktemp -d "${TMPDIR:-/tmp}/nt.XXXXXX")
 	# World may search it: workers under another user need their sockets.
 	chmod 755 "$DIR"
 	export NCLUST_RUNTIME_DIR=$DIR/run
