@@ -18,7 +18,7 @@
 
 void client_init(struct client *c)
 {
-	*c = (struct client){.fd = -1, .cancel = -1};
+	*c = (struct client){.fd = -1, .cancel = -1, .reader = -1};
 	/* a result, and the envelope around it */
 	buffer_init(&c->in, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
 	buffer_init(&c->spare, 0);
@@ -64,16 +64,17 @@ static int poll_timeout(nsec_t deadline)
 /* Until there is something to read.  0, or -1 and `err`. */
 static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 {
-	struct pollfd fds[2] = {{.fd = c->fd, .events = POLLIN},
-		{.fd = c->cancel, .events = POLLIN}};
+	struct pollfd fds[3] = {{.fd = c->fd, .events = POLLIN},
+		{.fd = c->cancel, .events = POLLIN},
+		{.fd = c->reader}}; /* only its end is told */
 	int n;
 
 	do
-		n = poll(fds, 2, poll_timeout(deadline));
+		n = poll(fds, 3, poll_timeout(deadline));
 	while (n == -1 && errno == EINTR);
 	if (n == -1)
 		return error_set(err, errno, "cannot wait for '%s'", c->name);
-	if (fds[1].revents != 0)
+	if (fds[1].revents != 0 || fds[2].revents != 0)
 		return error_set(err, ECANCELED, "ended");
 	if (n == 0) {
 		(void)error_set(err, 0,

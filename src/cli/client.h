@@ -23,6 +23,8 @@
 struct client {
 	int fd;
 	int cancel; /* readable: the user wants to end; -1: none; borrowed */
+	int reader; /* where answers are shown: a wait ends when nobody reads
+		       them any more; -1: it does not; borrowed */
 	struct buffer in;
 	size_t start;        /* of what no line was made of yet */
 	size_t scanned;      /* no newline before this */
@@ -49,7 +51,8 @@ int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
 
 /*
  * The next line without its newline, borrowed until the next call.  1; 0 when
- * the connection has ended; -1 and `err` (ECANCELED: by `cancel`).
+ * the connection has ended; -1 and `err` (ECANCELED: by `cancel` or
+ * `reader`).
  */
 int client_line(struct client *c, nsec_t deadline, const char **line,
 	size_t *len, struct error *err);

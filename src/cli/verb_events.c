@@ -71,10 +71,11 @@ static int follow(const struct arguments *a, struct session *s)
 
 	(void)text_copy(
 		request.target, sizeof(request.target), s->meant.target);
+	/* nobody may read on: as `events -f | head` ends */
+	s->client->reader = STDOUT_FILENO;
 	answer_init(&answer);
 	if (client_call(s->client, &request, show_event, &copy, &answer,
 		    &err) == -1) {
-		/* nobody reads on: as `events -f | head` ends */
 		if (err.sys != ECANCELED)
 			log_error("%s", err.text);
 		status = error_exit_status(&err);
