@@ -106,7 +106,7 @@ struct service {
 	bool ended;
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;
-	int status;               /* of ACTION_ENDED */
+	int status;  /* of ACTION_ENDED */
 	bool scaled; /* by the operator: a reload keeps the number */
 	enum awaited awaited;
 	char *outcome;       /* heap: what was told of … */
