@@ -168,6 +168,8 @@ nobody_left() {
 	kill -TTOU "$NCLUST_PID"
 	wait_until 10 '[ "$(cluster ".workers | length")" -eq 0 ]'
 	kill -TTOU "$NCLUST_PID"
+	# two that wait together come lowest number first, not in order
+	wait_until 10 'grep -q "^ShdPnd:[^1-9a-f]*$" "/proc/$NCLUST_PID/status"'
 	kill -TTIN "$NCLUST_PID"
 	wait_until 10 '[ "$(cluster .ready)" -eq 1 ]'
 }
