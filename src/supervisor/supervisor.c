@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -295,6 +296,30 @@ static void tell_addresses(const struct supervisor *sup)
 	}
 }
 
+/* We reach our own sockets by descriptor, but a worker has only the path. */
+static int check_notify_path(const struct supervisor *sup, struct error *err)
+{
+	const struct settings *settings = sup->settings;
+
+	if (strlen(sup->rundir.path) + strlen("/notify/12345678") <
+		sizeof(((struct sockaddr_un *)NULL)->sun_path))
+		return 0;
+	for (size_t i = 0; i < settings->cluster_count; i++) {
+		if (settings->clusters[i]->ready != READY_NOTIFY)
+			continue;
+		(void)error_set(err, 0,
+			"cluster '%s': ready = notify cannot work: '%s/notify' "
+			"is too long for a socket's address",
+			settings->clusters[i]->name, sup->rundir.path);
+		(void)error_hint(err, "set a shorter 'runtime-directory'");
+		return error_status(err, EX_CONFIG);
+	}
+	log_warn("'%s/notify' is too long for a socket's address: no worker "
+		 "can say that it is ready",
+		sup->rundir.path);
+	return 0;
+}
+
 static int start(struct supervisor *sup, struct error *err)
 {
 	struct settings *settings = sup->settings;
@@ -306,6 +331,8 @@ static int start(struct supervisor *sup, struct error *err)
 		return -1;
 	sup->has_rundir = true;
 	logger_init(sup);
+	if (check_notify_path(sup, err) == -1)
+		return -1;
 	heal_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
 		reap_init(sup, err) == -1 || start_services(sup, err) == -1 ||

@@ -677,6 +677,14 @@ refuses_directory() {
 	INSTANCE=$(printf 'x%.0s' {1..64})
 	start_cluster -n 1 --ready alive:10ms -- sleep 1000
 	nclust scale "$INSTANCE" 2
+	# the workers' own sockets are known to them by path alone
+	logged "too long for a socket's address"
+	nclust stop "$INSTANCE"
+	run timeout 20 "$NCLUST" --name it -n 1 --ready notify \
+		--runtime-directory "$deep" -- touch "$DIR/ran"
+	[ "$status" -eq 78 ]
+	[[ $output == *"shorter 'runtime-directory'"* ]]
+	[ ! -e "$DIR/ran" ]
 }
 
 # --- One of a name -----------------------------------------------------------------
