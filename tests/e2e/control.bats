@@ -665,7 +665,7 @@ refuses_directory() {
 	[ -z "$(ls -A "$NCLUST_RUNTIME_DIR")" ]
 
 	INSTANCE=$(printf 'x%.0s' {1..64})
-	start_quick -n 1
+	start_cluster -n 1 --ready alive:10ms -- sleep 1000
 	[ "$(status_json | jq -r .name)" = "$INSTANCE" ]
 }
 
