@@ -48,11 +48,13 @@ static void put_pid(struct writer *w, const char *key)
 
 /* ---- templates ---- */
 
-static int fd_named(
-	const struct listener_set *set, const char *name, size_t len)
+/* Names are the generation's own: a reload may have given others. */
+static int fd_named(const struct writer *w, const char *name, size_t len)
 {
-	for (size_t i = 0; i < set->count; i++) {
-		const char *have = set->list[i]->address.name;
+	const struct cluster_settings *s = w->place->recipe->settings;
+
+	for (size_t i = 0; i < w->listeners->count; i++) {
+		const char *have = s->listen[i].name;
 
 		if (strlen(have) == len && strncmp(have, name, len) == 0)
 			return FIRST_FD + (int)i;
@@ -80,7 +82,7 @@ static bool put_template(struct writer *w, const char *word, size_t len)
 		w->listeners->count == 1)
 		return (void)buffer_printf(out, "%d", FIRST_FD), true;
 	if (len > 3 && strncmp(word, "fd:", 3) == 0) {
-		fd = fd_named(w->listeners, word + 3, len - 3);
+		fd = fd_named(w, word + 3, len - 3);
 		if (fd != -1)
 			return (void)buffer_printf(out, "%d", fd), true;
 	}
@@ -121,7 +123,7 @@ static void put_systemd(struct writer *w)
 	(void)buffer_string(w->out, "LISTEN_FDNAMES=");
 	for (size_t i = 0; i < set->count; i++)
 		(void)buffer_printf(w->out, "%s%s", i > 0 ? ":" : "",
-			set->list[i]->address.name);
+			w->place->recipe->settings->listen[i].name);
 	end_string(w);
 }
 

@@ -2,6 +2,7 @@
 #include "supervisor/heal.h"
 
 #include "base/log.h"
+#include "os/clock.h"
 #include "os/socket.h"
 
 #include <netinet/in.h>
@@ -9,6 +10,19 @@
 #include <unistd.h>
 
 #define LISTENERS_A_TURN 8
+
+/* A worker may do it again and again: the log need not grow with that. */
+static void tell(struct listener *l)
+{
+	nsec_t now = clock_now();
+
+	if (l->healed_at != 0 && now - l->healed_at < MINUTE)
+		return;
+	l->healed_at = now;
+	log_warn("listener '%s': a worker has shut it down for all; listening "
+		 "again",
+		l->address.name);
+}
 
 static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 {
@@ -21,9 +35,7 @@ static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 		struct listener *l = events[i].data.ptr;
 
 		if (socket_backlog(l->fd, l->address.backlog) == 0) {
-			log_warn("listener '%s': a worker has shut it down for "
-				 "all; listening again",
-				l->address.name);
+			tell(l);
 			continue;
 		}
 		log_syserr("listener '%s': a worker has shut it down",

@@ -21,7 +21,7 @@
 #define STRAYS_GRACE (2 * SECOND)
 #define STRAYS_KILL (1 * SECOND)
 
-void lifecycle_stop(struct supervisor *sup, bool at_once)
+static void begin_stop(struct supervisor *sup, bool at_once)
 {
 	if (sup->over || (sup->stopping && !at_once))
 		return;
@@ -39,6 +39,13 @@ void lifecycle_stop(struct supervisor *sup, bool at_once)
 			service_stop(sup->services[i], at_once);
 }
 
+void lifecycle_stop(struct supervisor *sup, bool at_once)
+{
+	if (!sup->stopping)
+		sup->status = 0; /* it ends as asked, whatever was before */
+	begin_stop(sup, at_once);
+}
+
 void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 {
 	if (sup->stopping)
@@ -46,7 +53,7 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 	sup->status = status;
 	if (why != NULL)
 		log_error("%s", why);
-	lifecycle_stop(sup, false);
+	begin_stop(sup, false);
 }
 
 /* -d: who started us waits for the outcome, and nobody reads a log yet. */

@@ -290,29 +290,19 @@ static struct listener *find_known(struct supervisor *sup,
 
 /* Options of a socket that is in use: the backlog can change, the rest only
  * with a new socket, which the old one stands in the way of. */
-static int keep(
-	struct listener *l, const struct address *address, struct error *err)
+static int check_kept(const struct listener *l, const struct address *address,
+	struct error *err)
 {
 	struct address want = *address;
 
-	if (address_equal(&l->address, address))
-		return 0;
 	want.backlog = l->address.backlog;
 	want.name = l->address.name;
-	if (!address_equal(&l->address, &want))
-		return error_set(err, 0,
-			"listener '%s': of a socket in use only name and "
-			"backlog can change; stop and start nclust",
-			address->name);
-	if (l->made && l->facts.listening &&
-		socket_backlog(l->fd, address->backlog) == -1)
-		return error_set(
-			err, errno, "listener '%s': backlog", address->name);
-	want = *address;
-	address_fini(&l->address);
-	if (address_copy(&l->address, &want) == -1)
-		return error_set(err, ENOMEM, "listener '%s'", address->name);
-	return 0;
+	if (address_equal(&l->address, &want))
+		return 0;
+	return error_set(err, 0,
+		"listener '%s': of a socket in use only name and backlog can "
+		"change; stop and start nclust",
+		address->name);
 }
 
 int listeners_open(struct supervisor *sup, struct listener_set *set,
@@ -330,7 +320,7 @@ int listeners_open(struct supervisor *sup, struct listener_set *set,
 		struct listener *l = find_known(sup, known, address);
 
 		if (l != NULL) {
-			if (keep(l, address, err) == -1)
+			if (check_kept(l, address, err) == -1)
 				goto fail;
 			l->users++;
 		} else {
@@ -344,6 +334,51 @@ int listeners_open(struct supervisor *sup, struct listener_set *set,
 fail:
 	listeners_release(set);
 	return -1;
+}
+
+void listeners_adopt(
+	const struct listener_set *set, const struct cluster_settings *settings)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *l = set->list[i];
+		struct address fresh;
+
+		if (address_equal(&l->address, &settings->listen[i]) ||
+			address_copy(&fresh, &settings->listen[i]) == -1)
+			continue;
+		address_fini(&l->address);
+		l->address = fresh;
+		if (l->facts.listening &&
+			socket_backlog(l->fd, l->address.backlog) == -1)
+			log_syserr("listener '%s': backlog", l->address.name);
+	}
+}
+
+int listeners_pick(struct listener_set *to,
+	const struct cluster_settings *settings, const struct service *service)
+{
+	*to = (struct listener_set){0};
+	if (settings->listen_count == 0)
+		return 0;
+	to->list = calloc(settings->listen_count, sizeof(*to->list));
+	if (to->list == NULL)
+		return -1;
+	for (size_t i = 0; i < settings->listen_count; i++) {
+		const struct address *address = &settings->listen[i];
+		struct listener *l = find_in(&service->listeners, address);
+		const struct recipe *r = service->recipes;
+
+		for (; l == NULL && r != NULL; r = r->next)
+			l = find_in(&r->listeners, address);
+		if (l == NULL) {
+			listeners_release(to);
+			errno = ENOENT;
+			return -1;
+		}
+		l->users++;
+		to->list[to->count++] = l;
+	}
+	return 0;
 }
 
 void listeners_release(struct listener_set *set)

@@ -23,6 +23,15 @@ int listeners_inherit(struct supervisor *sup, struct error *err);
 int listeners_open(struct supervisor *sup, struct listener_set *set,
 	const struct cluster_settings *settings,
 	const struct listener_set *known, struct error *err);
+/* The set is in force now: names and backlogs of listeners that were kept
+ * become those of the settings it was opened for. */
+void listeners_adopt(const struct listener_set *set,
+	const struct cluster_settings *settings);
+/* The listeners of these settings, in their order, among those that the
+ * service and its recipes hold.  -1 and errno: out of memory, or one is not
+ * there any more. */
+int listeners_pick(struct listener_set *to,
+	const struct cluster_settings *settings, const struct service *service);
 /* Give a set back; a listener that nobody holds any more is closed, and its
  * file removed. */
 void listeners_release(struct listener_set *set);

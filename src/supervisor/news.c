@@ -198,8 +198,9 @@ static void say(struct buffer *out, const struct news *n)
 		break;
 	case REPORT_UNKILLABLE:
 		(void)buffer_printf(out,
-			"worker %d outlived SIGKILL: unkillable, it waits in "
-			"the kernel (see /proc/%d/stack)",
+			"worker %d is still there after SIGKILL: unkillable, "
+			"as it waits in the kernel (see /proc/%d/stack), or "
+			"as it is another user's",
 			(int)r->pid, (int)r->pid);
 		break;
 	case REPORT_START_TIMEOUT:

@@ -23,6 +23,9 @@
 
 /* So many datagrams a turn: a worker that floods delays only itself. */
 #define MESSAGES_A_TURN 16
+#define SAID_A_SECOND 8
+/* No worker may put its end off for longer at a time. */
+#define EXTEND_MAX (1 * HOUR)
 
 static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
 {
@@ -147,16 +150,33 @@ static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
 	service_tell(child->service, &event);
 }
 
+/* What a worker says of itself is told so often a second at most: it must not
+ * fill the log, nor push the events of others out of the history. */
+static void pass_on(struct child *child, const struct notify_message *m)
+{
+	nsec_t now = clock_now();
+
+	if (!m->has_errno && !m->reloading)
+		return;
+	if (now - child->said_at >= SECOND) {
+		child->said_at = now;
+		child->said = 0;
+	}
+	if (child->said++ >= SAID_A_SECOND)
+		return;
+	if (m->has_errno)
+		news_worker_errno(child, m->error);
+	if (m->reloading)
+		news_worker_reloading(child);
+}
+
 static void obey(struct child *child, const struct notify_message *m)
 {
 	if (m->has_status)
 		set_status(child, m->status);
-	if (m->has_errno)
-		news_worker_errno(child, m->error);
+	pass_on(child, m);
 	if (m->has_extend)
-		tell_core(child, EVENT_EXTEND, m->extend);
-	if (m->reloading)
-		news_worker_reloading(child);
+		tell_core(child, EVENT_EXTEND, nsec_min(m->extend, EXTEND_MAX));
 	if (m->ready)
 		tell_core(child, EVENT_READY, 0);
 	if (m->stopping)

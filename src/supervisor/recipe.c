@@ -377,9 +377,10 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	if (r == NULL)
 		return NULL;
 	r->generation = generation;
-	if (listeners_share(&r->listeners, &service->listeners) == -1) {
+	if (listeners_pick(&r->listeners, settings, service) == -1) {
+		(void)error_set(
+			err, errno, "listeners of generation %u", generation);
 		recipe_free(r);
-		(void)error_set(err, ENOMEM, "listeners");
 		return NULL;
 	}
 	r->next = service->recipes;

@@ -188,6 +188,7 @@ static void apply(struct supervisor *sup, struct service *s,
 	listeners_release(&s->listeners);
 	s->listeners = *set;
 	*set = (struct listener_set){0};
+	listeners_adopt(&s->listeners, c->new);
 	if (c->change == CHANGE_NONE && !restart)
 		return;
 	if (!rolls) {

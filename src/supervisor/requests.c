@@ -42,9 +42,9 @@ static int find_target(
 		return error_set(err, 0, "there is no cluster '%s' in '%s'",
 			parsed.whole, sup->settings->name);
 	if (parsed.slot >= (long)cluster_slots(t->service->core))
-		return error_set(err, 0, "'%s' has no slot %ld (0 to %u)",
+		return error_set(err, 0, "'%s' has no slot %ld, as it has %u",
 			parsed.cluster, parsed.slot,
-			cluster_slots(t->service->core) - 1);
+			cluster_slots(t->service->core));
 	t->slot = (uint32_t)parsed.slot;
 	return 0;
 }

@@ -30,8 +30,9 @@ struct listener {
 	bool made; /* we bound it (else it came from outside) */
 	struct socket_file file;
 	struct socket_facts facts;
-	int heal;       /* the epoll set it is in (heal.h), or -1 */
-	unsigned users; /* services' sets that hold it */
+	nsec_t healed_at; /* told last */
+	int heal;         /* the epoll set it is in (heal.h), or -1 */
+	unsigned users;   /* services' sets that hold it */
 };
 
 /* The listeners of one settings version, in their order. */
@@ -78,6 +79,8 @@ struct child {
 	nsec_t cpu_then;      /* CPU time at the last look */
 	nsec_t looked_at;
 	bool killed_by_us;
+	nsec_t said_at;     /* ERRNO= and RELOADING=1 that were told … */
+	unsigned said;      /* … in the second from then */
 	bool stranger_told; /* a refused notify message was logged */
 	bool paused;        /* we sent SIGSTOP (job control) */
 };

@@ -72,7 +72,7 @@ static void put_ending(struct json_writer *w, const struct slot_view *view)
 	json_open_object(w);
 	json_put_text(w, "kind", kinds[view->last.kind]);
 	json_put_int(w, "code", view->last.code);
-	if (view->last.kind == ENDING_SPAWN)
+	if (view->last.kind == ENDING_SPAWN && view->last.code != 0)
 		json_put_text(w, "text", strerror(view->last.code));
 	else
 		json_put_text(w, "text", news_ending_text(text, &view->last));

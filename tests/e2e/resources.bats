@@ -122,7 +122,7 @@ cpu_ticks() {
 	nclust status "$INSTANCE" || true
 	wait_logged 'unkillable' 1 30
 	wait_exit 20
-	logged "worker $pid outlived SIGKILL"
+	logged "worker $pid is still there after SIGKILL"
 
 	echo THAWED >"$GROUP/freezer.state"
 	wait_until 10 'is_gone "$1"' "$pid"
