@@ -26,6 +26,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -135,6 +136,7 @@ static void start(struct watch *w, char **command)
 	if (w->supervisor == 0) {
 		if (w->listener != -1)
 			(void)dup2(w->listener, 3);
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not without us */
 		(void)dup2(2, 1); /* ours is for answers */
 		(void)execvp(command[0], command);
 		_exit(127);
