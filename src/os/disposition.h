@@ -2,11 +2,16 @@
 #ifndef OS_DISPOSITION_H
 #define OS_DISPOSITION_H
 
+#include <stdint.h>
+
+#define DISPOSITION_ALL UINT64_MAX
+
 /*
- * Every signal's disposition to its default, those included that glibc keeps
- * to itself (32 and 33: a caller can have left them ignored).  Safe between
+ * The dispositions of these signals, bit n-1 for signal n, to their default;
+ * of all, those included that glibc keeps to itself (32 and 33: a caller can
+ * have left them ignored).  Safe between
  * clone and exec.  0, or -1 and errno.
  */
-int disposition_reset(void);
+int disposition_reset(uint64_t which);
 
 #endif

@@ -67,9 +67,9 @@ static int bind_with_mode(int fd, const struct sockaddr *address,
 	if (mode == -1)
 		return foreign ? bind_as(fd, address, size, uid, gid)
 			       : bind(fd, address, size);
-	if (fchmod(fd, (mode_t)mode) == -1)
-		return -1;
-	before = umask(0);
+	/* a socket's own mode is 0777: this umask alone decides, and what the
+	 * caller set by fchmod(2) can only take away from it */
+	before = umask((mode_t)(0777 & ~mode));
 	done = foreign ? bind_as(fd, address, size, uid, gid)
 		       : bind(fd, address, size);
 	saved = errno;

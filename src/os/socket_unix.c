@@ -281,6 +281,20 @@ static int set_passcred(int fd, int type)
 	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 }
 
+/* An old file is the exception: it is looked for only when it is in the way. */
+static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size,
+	int dirfd, const char *name, mode_t mode, long uid, long gid)
+{
+	const struct sockaddr *plain = (const struct sockaddr *)address;
+
+	if (socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid) ==
+		0)
+		return 0;
+	if (errno != EADDRINUSE || remove_old(dirfd, name) == -1)
+		return -1;
+	return socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid);
+}
+
 int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 	long gid, struct error *err)
 {
@@ -290,9 +304,7 @@ int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 
 	if (fd == -1 || set_passcred(fd, type) == -1 ||
 		address_at(dirfd, name, &address, &size) == -1 ||
-		remove_old(dirfd, name) == -1 ||
-		socket_birth(fd, (const struct sockaddr *)&address, size, dirfd,
-			name, (int)mode, uid, gid) == -1)
+		birth_at(fd, &address, size, dirfd, name, mode, uid, gid) == -1)
 		return error_set(err, errno, "cannot make socket '%s'", name);
 	if (type != SOCK_DGRAM && socket_backlog(fd, -1) == -1) {
 		(void)error_set(err, errno, "cannot listen on '%s'", name);

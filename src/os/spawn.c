@@ -104,6 +104,43 @@ static int cannot_clone(struct spawn_failure *failure)
 	return -1;
 }
 
+/*
+ * How the child tells of a failure: by the memory that it shares with us, or,
+ * before that is known to be so, and where it is not (valgrind makes a fork of
+ * it), by a pipe that exec closes.  The pipe costs a tenth of a spawn.
+ */
+static bool is_memory_shared(const struct spawn_child *child)
+{
+	static bool known;
+
+	if (child != NULL && child->ran)
+		known = true;
+	return known;
+}
+
+static int open_report(int *reader, int *writer)
+{
+	int ends[2];
+
+	if (is_memory_shared(NULL))
+		return 0;
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		return -1;
+	*reader = ends[0];
+	*writer = ends[1];
+	return 0;
+}
+
+/* The end of file says that exec closed the pipe; or that the child was killed
+ * before, which its pidfd tells like any other death. */
+static bool has_failed(struct spawn_child *child, int reader)
+{
+	if (reader == -1)
+		return child->failed;
+	return read_report(reader, &child->failure) ==
+		(ssize_t)sizeof(child->failure);
+}
+
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct spawn_failure *failure)
 {
@@ -112,14 +149,9 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	scoped_fd reader = -1;
 	scoped_fd writer = -1;
 	int handle = -1;
-	int ends[2];
-	ssize_t n;
 
-	if (!stack || pipe2(ends, O_CLOEXEC) == -1)
-		return cannot_clone(failure);
-	reader = ends[0];
-	writer = ends[1];
-	if (spawn_table_lend(&child.table, plan, writer) == -1)
+	if (!stack || open_report(&reader, &writer) == -1 ||
+		spawn_table_lend(&child.table, plan, writer) == -1)
 		return cannot_clone(failure);
 	*pid = start(&child, stack, &handle);
 	if (*pid == -1)
@@ -127,15 +159,15 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	spawn_table_return(&child.table);
 	if (*pid == -1)
 		return -1;
+	spawn_table_note(handle);
 	fd_close(&writer);
-	n = read_report(reader, failure);
-	/* The end of file says that exec closed the pipe; or that the child was
-	 * killed before, which its pidfd tells like any other death. */
-	if (n == (ssize_t)sizeof(*failure)) {
+	if (has_failed(&child, reader)) {
+		*failure = child.failure;
 		bury(handle);
 		fd_close(&handle);
 		return -1;
 	}
+	(void)is_memory_shared(&child);
 	*pidfd = handle;
 	return 0;
 }

@@ -17,7 +17,7 @@
  * Starting a process: clone(2) with CLONE_VM | CLONE_VFORK | CLONE_PIDFD on a
  * stack of its own, so that the cost does not grow with our memory.  Between
  * clone and exec nothing allocates or takes a lock, and all signals are
- * blocked.  A CLOEXEC pipe tells which step failed and why.
+ * blocked.  The child tells which step failed and why (spawn.c).
  *
  * Everything is decided beforehand and stands in the plan, as plain data.
  * The order of the steps is that of FAULTS.md, section 3, rule 9.
@@ -72,6 +72,11 @@ struct spawn_plan {
 	size_t fd_count;
 	int null_fd;
 
+	/* Which signals we ignore, bit n-1 for signal n, if that is known: only
+	 * these must be reset then, as exec(2) itself resets handlers.  Else
+	 * all are, at 62 system calls a spawn. */
+	bool ignored_known;
+	uint64_t ignored;
 	bool new_session; /* setsid(): own session and process group */
 	const struct rlimit *limits; /* pairs with limit_resources */
 	const int *limit_resources;

@@ -58,7 +58,8 @@ static int set_process(const struct spawn_plan *plan, struct spawn_failure *f)
 {
 	if (plan->new_session && setsid() == -1)
 		return fail(f, SPAWN_SESSION, "");
-	if (disposition_reset() == -1)
+	if (disposition_reset(plan->ignored_known ? plan->ignored
+						  : DISPOSITION_ALL) == -1)
 		return fail(f, SPAWN_SIGNALS, "");
 	if (set_limits(plan, false) == -1)
 		return fail(f, SPAWN_LIMIT, "");
@@ -283,18 +284,20 @@ static void bound_time(nsec_t patience)
 int spawn_child_run(void *argument)
 {
 	struct spawn_child *child = argument;
-	struct spawn_failure failure;
+	struct spawn_failure *failure = &child->failure;
 
 	bound_time(child->plan->patience);
-	(void)memset(&failure, 0, sizeof(failure));
-	if (set_process(child->plan, &failure) == 0 &&
-		set_descriptors(child, &failure) == 0 &&
-		set_up(child, &failure) == 0)
-		execute(child->plan, child->table.exec_fd, &failure);
+	child->ran = true;
+	if (set_process(child->plan, failure) == 0 &&
+		set_descriptors(child, failure) == 0 &&
+		set_up(child, failure) == 0)
+		execute(child->plan, child->table.exec_fd, failure);
+	child->failed = true;
 	/* SIGPIPE is at its default now, but the reader lives: it is our
 	 * parent, and waits.  Returning, glibc's clone() calls _exit(2). */
-	if (write(child->table.report, &failure, sizeof(failure)) !=
-		(ssize_t)sizeof(failure))
+	if (child->table.report != -1 &&
+		write(child->table.report, failure, sizeof(*failure)) !=
+			(ssize_t)sizeof(*failure))
 		return 125;
 	return 126;
 }

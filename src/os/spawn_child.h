@@ -13,8 +13,14 @@
  */
 struct spawn_child {
 	const struct spawn_plan *plan;
-	struct spawn_table table; /* its `report` takes one spawn_failure */
+	struct spawn_table table; /* its `report`, if there is one, takes the
+				     failure too */
 	pid_t parent;             /* to see whether it is gone already */
+	/* Written by the child.  The parent sees it only where clone(2) gave
+	 * them one memory. */
+	bool ran;
+	bool failed;
+	struct spawn_failure failure;
 };
 
 /* The function for clone(2); `argument` is a struct spawn_child. */

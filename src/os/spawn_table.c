@@ -111,13 +111,17 @@ int spawn_table_lend(
 	fill(t, plan, report);
 	if (!kept.asked)
 		ask(plan->null_fd);
-	if (report >= LOW) /* as the lowest free number, for one */
-		kept.worth_it = true;
 	if (!kept.possible || !kept.worth_it || lower_all(t, plan))
 		return 0;
 	spawn_table_return(t);
 	fill(t, plan, report);
 	return 0;
+}
+
+void spawn_table_note(int fd)
+{
+	if (fd >= LOW) /* it was the lowest free number, or nearly */
+		kept.worth_it = true;
 }
 
 void spawn_table_return(struct spawn_table *t)
@@ -225,7 +229,7 @@ int spawn_table_take(
 	int top = beyond_targets(plan);
 
 	*bad = -1;
-	if (own(t) == -1 || park(&t->report, top) == -1 ||
+	if (own(t) == -1 || (t->report != -1 && park(&t->report, top) == -1) ||
 		(t->exec_fd != -1 && park(&t->exec_fd, top) == -1))
 		return -1;
 	for (size_t i = 0; i < plan->fd_count; i++) {

@@ -24,8 +24,9 @@ struct spawn_table {
 	unsigned lent;        /* of the low numbers kept */
 };
 
-/* In the parent: before the clone, and after it.  `report` stays the
- * caller's. */
+/* In the parent: before the clone, and after it.  `report` (-1: none) stays the
+ * caller's.  A descriptor that was just made shows how many there are. */
+void spawn_table_note(int fd);
 int spawn_table_lend(
 	struct spawn_table *t, const struct spawn_plan *plan, int report);
 void spawn_table_return(struct spawn_table *t);

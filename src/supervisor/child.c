@@ -185,6 +185,8 @@ static void plan_settings(
 		.candidates = (const char *const *)r->candidates,
 		.exec_fd = -1,
 		.null_fd = sup->null_fd,
+		.ignored_known = true, /* privilege_clean_start() */
+		.ignored = 1ULL << (SIGPIPE - 1),
 		.new_session = true,
 		.limits = r->limits,
 		.limit_resources = r->limit_resources,

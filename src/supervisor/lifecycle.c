@@ -27,8 +27,8 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 		return;
 	if (!sup->stopping) {
 		/* after a start that failed the reason has been told */
-		news_say(sup, sup->status == 0 ? LOG_NOTE : LOG_INFO,
-			"stopping", "%s: stopping%s", sup->settings->name,
+		news_say(sup, sup->failed ? LOG_INFO : LOG_NOTE, "stopping",
+			"%s: stopping%s", sup->settings->name,
 			at_once ? " at once" : "");
 		manager_stopping(sup);
 	}
@@ -39,10 +39,20 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 			service_stop(sup->services[i], at_once);
 }
 
+/* A cluster that has given up is told by the status also of a stop that was
+ * asked for; what one of an earlier life ended with is not. */
+static int status_so_far(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (cluster_state(sup->services[i]->core) == CLUSTER_FAILED)
+			return 1;
+	return 0;
+}
+
 void lifecycle_stop(struct supervisor *sup, bool at_once)
 {
 	if (!sup->stopping)
-		sup->status = 0; /* it ends as asked, whatever was before */
+		sup->status = status_so_far(sup);
 	begin_stop(sup, at_once);
 }
 
@@ -51,6 +61,7 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 	if (sup->stopping)
 		return;
 	sup->status = status;
+	sup->failed = true;
 	if (why != NULL)
 		log_error("%s", why);
 	begin_stop(sup, false);

@@ -238,6 +238,8 @@ static int run(struct supervisor *sup, int channel)
 			{output_of(sup, STDERR_FILENO), 2}, {channel, 3}},
 		.fd_count = 3,
 		.null_fd = sup->null_fd,
+		.ignored_known = true, /* privilege_clean_start() */
+		.ignored = 1ULL << (SIGPIPE - 1),
 		.new_session = true,
 		.limit_resources = &resource,
 		.limits = &limit,

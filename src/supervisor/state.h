@@ -202,6 +202,7 @@ struct supervisor {
 
 	bool stopping; /* the whole instance */
 	bool stop_at_once;
+	bool failed; /* the start */
 	bool over;
 	int status;
 	int daemon_pipe;      /* -d: tell the one who waits; or -1 */

@@ -206,14 +206,22 @@ int os_run(struct spawn_plan *plan, char *out, size_t size)
 	pid_t pid;
 	size_t used = 0;
 	ssize_t n;
+	struct spawn_fd *stdout_fd = NULL;
+	int before = -1;
 
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
 	for (size_t i = 0; i < plan->fd_count; i++)
 		if (plan->fds[i].to == 1)
-			plan->fds[i].from = ends[1];
+			stdout_fd = &plan->fds[i];
+	if (stdout_fd) {
+		before = stdout_fd->from;
+		stdout_fd->from = ends[1];
+	}
 	if (spawn(plan, &pid, &pidfd, &failure) == -1)
 		ck_abort_msg("step %d, errno %d, '%s'", failure.step,
 			failure.error, failure.what);
+	if (stdout_fd) /* the number is nobody's from here on */
+		stdout_fd->from = before;
 	ck_assert_int_eq(close(ends[1]), 0);
 	while (used + 1 < size &&
 		(n = read(ends[0], out + used, size - used - 1)) > 0)
