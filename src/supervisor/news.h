@@ -14,7 +14,7 @@
  */
 #define NEWS_PATIENCE (300 * MSEC)
 #define NEWS_LAST_MAX 512
-#define HISTORY_SIZE (32U * 1024)
+#define HISTORY_SIZE (20U * 1024)
 
 struct news {
 	struct news *next;
