@@ -384,7 +384,8 @@ static int take_message(struct client *c, json_t *message,
 		return 1;
 	if (result == NULL)
 		return not_understood(c, err);
-	text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY);
+	text = json_dumps(result,
+		JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 	buffer_clear(&c->spare);
 	if (text == NULL || buffer_string(&c->spare, text) == -1) {
 		free(text);

@@ -88,7 +88,7 @@ static int show_settings(json_t *result)
 	int got;
 
 	(void)json_object_del(result, "ini");
-	text = json_dumps(result, JSON_COMPACT);
+	text = json_dumps(result, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	if (text == NULL)
 		return -1;
 	got = output_json(STDOUT_FILENO, text, strlen(text));

@@ -19,7 +19,7 @@ static int show_object(json_t *params)
 
 	/* the request's number says nothing to who reads the lines */
 	(void)json_object_del(params, "request");
-	text = json_dumps(params, JSON_COMPACT);
+	text = json_dumps(params, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	if (text == NULL)
 		return -1;
 	got = output_json(STDOUT_FILENO, text, strlen(text));

@@ -438,6 +438,8 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	[[ $output == *"api"* ]]
 	run -0 nclust events it --json
 	jq -e '.time > 0 and .event and .text' <<<"$output" >/dev/null
+	# as it was sent: milliseconds, no digits that a double makes up
+	[[ ! $output =~ \"time\":[0-9]+\.[0-9]{4} ]]
 	run -0 nclust events it/web --json
 	[ "$(jq -r .cluster <<<"$output" | sort -u)" = web ]
 	run -0 nclust events web.1 --json
