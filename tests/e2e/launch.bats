@@ -429,3 +429,26 @@ teardown() {
 	echo "$output"
 	[ "$(dump '.fds[0].target')" = '"/dev/null"' ]
 }
+
+# --- A server that binds for itself ---------------------------------------------
+
+@test "who binds the port itself is told to take his socket from outside" {
+	free_port
+	# its output is captured: the sentence about its death says it
+	run -1 timeout 10 "$NCLUST" -n 1 --name it -l "127.0.0.1:$PORT" \
+		--restart never --log prefix -- "$FIXTURES/bind-itself"
+	[[ $output == *"Address already in use; it binds the port itself"* ]]
+	[[ $output == *LISTEN_FDS* ]]
+
+	# it is not: nclust says what to look for, once
+	run -1 timeout 10 "$NCLUST" -n 2 --name it -l "127.0.0.1:$PORT" \
+		--restart never --log inherit -- "$FIXTURES/bind-itself"
+	[ "$(grep -c "if it says 'address already in use', it binds" \
+		<<<"$output")" -eq 1 ]
+
+	# another failure is no reason to say so where the output is known
+	run -1 timeout 10 "$NCLUST" -n 1 --name it -l "127.0.0.1:$PORT" \
+		--restart never --log prefix -- sh -c 'echo no disk >&2; exit 1'
+	[[ $output == *"last output: no disk"* ]]
+	[[ $output != *"binds the port"* ]]
+}
