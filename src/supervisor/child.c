@@ -27,6 +27,8 @@
 /* nclust waits for an exec, and so does everybody else. */
 #define SPAWN_PATIENCE (5 * SECOND)
 
+#define SPARE_DESCRIPTORS 6
+
 /* ---- the table of pids ---- */
 
 static struct child **bucket_of(const struct pid_table *t, pid_t pid)
@@ -264,6 +266,17 @@ static int run(struct service *service, struct child *c, const struct recipe *r,
 	return got;
 }
 
+/* Workers may not take the last descriptors: clients and files need some, or
+ * nobody could ask what is wrong.  A new number is the lowest that is free. */
+static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
+{
+	if ((rlim_t)fd + SPARE_DESCRIPTORS < sup->descriptors)
+		return 0;
+	(void)error_set(err, EMFILE, "another worker");
+	return error_hint(err, "raise RLIMIT_NOFILE, it is %llu",
+		(unsigned long long)sup->descriptors);
+}
+
 void child_spawn(struct service *service, const struct action *action,
 	struct event *answer)
 {
@@ -302,7 +315,8 @@ void child_spawn(struct service *service, const struct action *action,
 		return;
 	}
 	place.recipe = r;
-	if (readiness_open(sup, c, r->settings, &err) == -1) {
+	if (readiness_open(sup, c, r->settings, &err) == -1 ||
+		leave_spare(sup, c->notify_watcher.fd, &err) == -1) {
 		fail(answer, err.sys, SPAWN_CLONE);
 		news_explain_spawn(service, action->slot, err.text);
 		child_release(sup, c);

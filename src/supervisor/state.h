@@ -192,6 +192,7 @@ struct supervisor {
 	bool pidfile_written;
 	int null_fd;
 	int reserve_fd;         /* given up to accept and refuse at EMFILE */
+	rlim_t descriptors;     /* that we may have */
 	struct rlimit nofile;   /* as we found it; workers get it back */
 	char oom_score_adj[16]; /* as we found it, if we changed it; or "" */
 	int oom_fd;             /* where the kernel counts them */

@@ -185,9 +185,12 @@ static void raise_nofile(struct supervisor *sup)
 		sup->nofile = (struct rlimit){1024, 1024};
 	limit = sup->nofile;
 	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
+	if (setrlimit(RLIMIT_NOFILE, &limit) == -1) {
 		log_debug("descriptor limit stays at %lu",
 			(unsigned long)sup->nofile.rlim_cur);
+		limit = sup->nofile;
+	}
+	sup->descriptors = limit.rlim_cur;
 }
 
 static int read_text(const char *path, char *to, size_t size)

@@ -243,7 +243,7 @@ os.execv(sys.argv[1], sys.argv[1:])'
 	done
 	kill -KILL "$(worker_pid 149)"
 	rm "$DIR/dump.149"
-	wait_until 5 '[ -e "$DIR/dump.149" ]'
+	wait_until 20 '[ -e "$DIR/dump.149" ]'
 	jq -e '[.fds[].fd] == [0,1,2,3]' "$DIR/dump.149"
 	nclust scale "$INSTANCE" 3
 	nclust restart "$INSTANCE"

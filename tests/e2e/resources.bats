@@ -53,9 +53,10 @@ descriptors() {
 	find "/proc/$NCLUST_PID/fd" -mindepth 1 | wc -l
 }
 
-# KiB of private memory.
+# KiB of private memory that it has written to.  (Clean pages are those of
+# libraries that nobody else happens to use just now.)
 private_memory() {
-	awk '/^Private/ { sum += $2 } END { print sum }' \
+	awk '/^Private_Dirty/ { sum += $2 } END { print sum }' \
 		"/proc/$NCLUST_PID/smaps_rollup"
 }
 

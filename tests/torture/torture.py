@@ -482,7 +482,7 @@ class Torture:
     def private(self):
         with open("/proc/%d/smaps_rollup" % self.pid) as f:
             return sum(int(line.split()[1]) for line in f
-                       if line.startswith("Private_"))
+                       if line.startswith("Private_Dirty"))
 
     def look_at_growth(self):
         end = time.monotonic() + 15  # clients that read nothing time out
