@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 int output_write(int fd, const void *data, size_t len)
@@ -68,6 +69,18 @@ int output_json(int fd, const char *json, size_t len)
 	if (output_write(fd, json, len) == -1)
 		return -1;
 	return output_write(fd, "\n", 1);
+}
+
+int output_object(int fd, const json_t *object)
+{
+	char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	int got;
+
+	if (text == NULL)
+		return -1;
+	got = output_json(fd, text, strlen(text));
+	free(text);
+	return got;
 }
 
 void output_fill(struct buffer *out, const char *text, size_t column,

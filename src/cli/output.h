@@ -4,6 +4,7 @@
 
 #include "cli/client.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,6 +17,8 @@ int output_write(int fd, const void *data, size_t len); /* bytes as they are */
 int output_line(int fd, const char *text, size_t len);  /* escaped, and '\n' */
 int output_lines(int fd, const char *text, size_t len); /* split at '\n' */
 int output_json(int fd, const char *json, size_t len);  /* and '\n' */
+/* The object as JSON, numbers with the digits that they came with. */
+int output_object(int fd, const json_t *object);
 
 /* Append text and a newline, broken at spaces into lines of at most `width`
  * columns (0: never), those behind the first indented.  `column`: where the

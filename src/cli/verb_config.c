@@ -84,16 +84,8 @@ static int show_ini(json_t *result)
 /* As an object, without the same once more as text. */
 static int show_settings(json_t *result)
 {
-	char *text;
-	int got;
-
 	(void)json_object_del(result, "ini");
-	text = json_dumps(result, JSON_COMPACT | JSON_REAL_PRECISION(15));
-	if (text == NULL)
-		return -1;
-	got = output_json(STDOUT_FILENO, text, strlen(text));
-	free(text);
-	return got;
+	return output_object(STDOUT_FILENO, result);
 }
 
 static int show_remote(const struct arguments *a, const struct answer *answer)

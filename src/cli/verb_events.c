@@ -14,17 +14,9 @@
 
 static int show_object(json_t *params)
 {
-	char *text;
-	int got;
-
 	/* the request's number says nothing to who reads the lines */
 	(void)json_object_del(params, "request");
-	text = json_dumps(params, JSON_COMPACT | JSON_REAL_PRECISION(15));
-	if (text == NULL)
-		return -1;
-	got = output_json(STDOUT_FILENO, text, strlen(text));
-	free(text);
-	return got;
+	return output_object(STDOUT_FILENO, params);
 }
 
 static int show_sentence(json_t *params)

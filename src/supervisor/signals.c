@@ -97,21 +97,21 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 
 /* ---- the instance ---- */
 
-static bool terminal_is_gone(void)
+bool signals_has_terminal(void)
 {
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd == -1)
-		return true;
+		return false;
 	(void)close(fd);
-	return false;
+	return true;
 }
 
 static void on_hup(struct supervisor *sup)
 {
 	if (sup->hup_ignored)
 		return;
-	if (sup->had_terminal && terminal_is_gone()) {
+	if (sup->had_terminal && !signals_has_terminal()) {
 		log_note("the terminal is gone: stopping");
 		lifecycle_stop(sup, false);
 		return;

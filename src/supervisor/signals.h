@@ -12,6 +12,8 @@
 
 /* Before anything resets dispositions: was SIGHUP ignored (nohup)? */
 bool signals_hup_was_ignored(void);
+/* Is there a controlling terminal?  SIGHUP with it gone means: stop. */
+bool signals_has_terminal(void);
 int signals_init(struct supervisor *sup, struct error *err);
 void signals_fini(struct supervisor *sup);
 

@@ -242,16 +242,6 @@ static void unblock_log(struct supervisor *sup)
 		"nclust: ", (enum log_level)sup->settings->log_level);
 }
 
-static bool has_terminal(void)
-{
-	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
-	if (fd == -1)
-		return false;
-	(void)close(fd);
-	return true;
-}
-
 static int open_basics(struct supervisor *sup, struct error *err)
 {
 	sup->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -466,7 +456,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	}
 	sup.started = clock_now();
 	sup.cpus = supervisor_cpus();
-	sup.had_terminal = !settings->daemon && has_terminal();
+	sup.had_terminal = !settings->daemon && signals_has_terminal();
 	sup.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
 	buffer_init(&sup.scratch, 0);
 	raise_nofile(&sup);
