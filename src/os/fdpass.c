@@ -109,7 +109,7 @@ int fdpass_send(
 	return 0;
 }
 
-int fdpass_send_to(const char *path, const void *data, size_t len)
+int fdpass_open_to(const char *path)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	size_t n = strlen(path);
@@ -126,11 +126,8 @@ int fdpass_send_to(const char *path, const void *data, size_t len)
 		to.sun_path[0] = '\0';
 	else
 		size++;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd == -1)
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1 || connect(fd, (const struct sockaddr *)&to, size) == -1)
 		return -1;
-	if (sendto(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT,
-		    (const struct sockaddr *)&to, size) == -1)
-		return -1;
-	return 0;
+	return fd_release(&fd);
 }

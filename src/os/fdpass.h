@@ -24,7 +24,10 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m);
  * SIGPIPE; the descriptors stay the caller's.  0, or -1 and errno. */
 int fdpass_send(
 	int fd, const void *data, size_t len, const int *fds, size_t fd_count);
-/* Send a datagram to a unix path ('@': abstract), for sd_notify(3). */
-int fdpass_send_to(const char *path, const void *data, size_t len);
+/* A datagram socket connected to a unix path ('@': abstract), for
+ * sd_notify(3); CLOEXEC, the caller's.  fdpass_send() on it fails with EAGAIN
+ * while the receiver's queue is full, and poll(2) tells when it no longer is.
+ * -1 and errno. */
+int fdpass_open_to(const char *path);
 
 #endif

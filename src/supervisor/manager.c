@@ -1,73 +1,110 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/manager.h"
 
+#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "protocol/notify.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* The service manager may be slow or gone: nothing depends on it. */
-static void tell(struct supervisor *sup, const struct notify_message *m)
+/* So many messages wait for a manager that is behind; the oldest leave. */
+#define WAITING_MAX 8
+#define STATUS_PAUSE (100 * MSEC)
+
+struct manager {
+	char *path; /* NOTIFY_SOCKET that we were given */
+	ev_timer watchdog;
+	bool ready; /* READY=1 was sent */
+
+	/* What tells of a change of state must arrive, in order, also when the
+	 * manager's queue is full just now. */
+	ev_io behind; /* its fd: connected to a full queue, or -1 */
+	char *waiting[WAITING_MAX];
+	unsigned waiting_count;
+	bool ping_waits; /* WATCHDOG=1 */
+
+	/* What tells the newest only. */
+	ev_timer pause;
+	bool changed;
+	char status[256]; /* as it was told */
+};
+
+static bool is_behind(const struct manager *m)
 {
-	char data[NOTIFY_MAX];
+	return m->behind.fd != -1;
+}
+
+/* False: the manager does not read just now, and we wait until it does.  One
+ * that is gone is not waited for. */
+static bool send_now(struct supervisor *sup, const char *text, size_t len)
+{
+	struct manager *m = sup->manager;
+	scoped_fd fd = fdpass_open_to(m->path);
+
+	if (fd == -1 || fdpass_send(fd, text, len, NULL, 0) == 0 ||
+		(errno != EAGAIN && errno != EWOULDBLOCK))
+		return true;
+	ev_io_set(&m->behind, fd_release(&fd), EV_WRITE);
+	ev_io_start(sup->loop, &m->behind);
+	return false;
+}
+
+static void stop_waiting(struct supervisor *sup)
+{
+	struct manager *m = sup->manager;
+	int fd = m->behind.fd;
+
+	ev_io_stop(sup->loop, &m->behind);
+	ev_io_set(&m->behind, -1, 0);
+	fd_close(&fd);
+}
+
+static void drop_first(struct manager *m)
+{
+	free(m->waiting[0]);
+	m->waiting_count--;
+	(void)memmove(&m->waiting[0], &m->waiting[1],
+		m->waiting_count * sizeof(*m->waiting));
+}
+
+static void keep(struct manager *m, const char *text, size_t len)
+{
+	char *copy = strndup(text, len);
+
+	if (copy == NULL)
+		return;
+	if (m->waiting_count == WAITING_MAX)
+		drop_first(m);
+	m->waiting[m->waiting_count++] = copy;
+}
+
+static void tell(struct supervisor *sup, const struct notify_message *message)
+{
+	struct manager *m = sup->manager;
+	char text[NOTIFY_MAX];
 	size_t len;
 
-	if (sup->manager_socket == NULL)
+	if (m == NULL)
 		return;
-	len = notify_encode(data, sizeof(data), m, clock_now());
-	if (len > 0)
-		(void)fdpass_send_to(sup->manager_socket, data, len);
+	len = notify_encode(text, sizeof(text), message, clock_now());
+	if (len > 0 && (is_behind(m) || !send_now(sup, text, len)))
+		keep(m, text, len);
 }
 
-static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
+static void ping(struct supervisor *sup)
 {
-	const struct notify_message m = {.watchdog = true};
+	const struct notify_message message = {.watchdog = true};
+	char text[64];
+	size_t len = notify_encode(text, sizeof(text), &message, clock_now());
 
-	(void)loop;
-	(void)revents;
-	tell(timer->data, &m);
-}
-
-/* Half the time that the manager gives us (sd_watchdog_enabled(3)). */
-static double watchdog_interval(void)
-{
-	const char *usec = secure_getenv("WATCHDOG_USEC");
-	const char *pid = secure_getenv("WATCHDOG_PID");
-	double t;
-
-	if (usec == NULL || (pid != NULL && strtol(pid, NULL, 10) != getpid()))
-		return 0;
-	t = strtod(usec, NULL) / 2e6;
-	return t >= 0.001 && t < 1e7 ? t : 0;
-}
-
-void manager_init(struct supervisor *sup)
-{
-	const char *path = secure_getenv("NOTIFY_SOCKET");
-	double interval;
-
-	ev_init(&sup->manager_watchdog, on_watchdog);
-	sup->manager_watchdog.data = sup;
-	if (path == NULL || (*path != '/' && *path != '@'))
-		return;
-	sup->manager_socket = strdup(path);
-	interval = watchdog_interval();
-	if (interval > 0) {
-		ev_timer_set(&sup->manager_watchdog, interval, interval);
-		ev_timer_start(sup->loop, &sup->manager_watchdog);
-	}
-}
-
-void manager_fini(struct supervisor *sup)
-{
-	ev_timer_stop(sup->loop, &sup->manager_watchdog);
-	free(sup->manager_socket);
-	sup->manager_socket = NULL;
+	sup->manager->ping_waits =
+		is_behind(sup->manager) || !send_now(sup, text, len);
 }
 
 static void fill_status(struct supervisor *sup, struct notify_message *m)
@@ -87,14 +124,130 @@ static void fill_status(struct supervisor *sup, struct notify_message *m)
 	m->has_status = true;
 }
 
+/* What the status is now, if the manager reads and the last is not too new. */
+static void tell_status(struct supervisor *sup)
+{
+	struct manager *m = sup->manager;
+	struct notify_message message = {0};
+	char text[NOTIFY_MAX];
+	size_t len;
+
+	if (!m->changed || is_behind(m) || ev_is_active(&m->pause))
+		return;
+	m->changed = false;
+	fill_status(sup, &message);
+	if (strcmp(m->status, message.status) == 0)
+		return;
+	len = notify_encode(text, sizeof(text), &message, clock_now());
+	if (!send_now(sup, text, len)) {
+		m->changed = true;
+		return;
+	}
+	(void)text_copy(m->status, sizeof(m->status), message.status);
+	ev_now_update(sup->loop);
+	ev_timer_set(&m->pause, nsec_seconds(STATUS_PAUSE), 0.);
+	ev_timer_start(sup->loop, &m->pause);
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	tell_status(timer->data);
+}
+
+static void on_reads_again(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+	struct manager *m = sup->manager;
+
+	(void)loop;
+	(void)revents;
+	stop_waiting(sup);
+	while (m->waiting_count > 0) {
+		if (!send_now(sup, m->waiting[0], strlen(m->waiting[0])))
+			return;
+		drop_first(m);
+	}
+	if (m->ping_waits)
+		ping(sup);
+	tell_status(sup);
+}
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	ping(timer->data);
+}
+
+/* Half the time that the manager gives us (sd_watchdog_enabled(3)). */
+static double watchdog_interval(void)
+{
+	const char *usec = secure_getenv("WATCHDOG_USEC");
+	const char *pid = secure_getenv("WATCHDOG_PID");
+	double t;
+
+	if (usec == NULL || (pid != NULL && strtol(pid, NULL, 10) != getpid()))
+		return 0;
+	t = strtod(usec, NULL) / 2e6;
+	return t >= 0.001 && t < 1e7 ? t : 0;
+}
+
+int manager_init(struct supervisor *sup, struct error *err)
+{
+	const char *path = secure_getenv("NOTIFY_SOCKET");
+	double interval = watchdog_interval();
+	struct manager *m;
+
+	if (path == NULL || (*path != '/' && *path != '@'))
+		return 0;
+	m = calloc(1, sizeof(*m));
+	if (m != NULL)
+		m->path = strdup(path);
+	if (m == NULL || m->path == NULL) {
+		free(m);
+		return error_set(err, ENOMEM, "service manager");
+	}
+	sup->manager = m;
+	ev_init(&m->watchdog, on_watchdog);
+	ev_init(&m->pause, on_pause_over);
+	ev_init(&m->behind, on_reads_again);
+	ev_io_set(&m->behind, -1, 0);
+	m->watchdog.data = m->pause.data = m->behind.data = sup;
+	if (interval > 0) {
+		ev_timer_set(&m->watchdog, interval, interval);
+		ev_timer_start(sup->loop, &m->watchdog);
+	}
+	return 0;
+}
+
+void manager_fini(struct supervisor *sup)
+{
+	struct manager *m = sup->manager;
+
+	if (m == NULL)
+		return;
+	stop_waiting(sup);
+	ev_timer_stop(sup->loop, &m->watchdog);
+	ev_timer_stop(sup->loop, &m->pause);
+	while (m->waiting_count > 0)
+		drop_first(m);
+	free(m->path);
+	free(m);
+	sup->manager = NULL;
+}
+
 void manager_ready(struct supervisor *sup)
 {
 	struct notify_message m = {.ready = true};
 
-	if (sup->manager_socket == NULL)
+	if (sup->manager == NULL)
 		return;
-	sup->manager_ready = true;
+	sup->manager->ready = true;
 	fill_status(sup, &m);
+	(void)text_copy(
+		sup->manager->status, sizeof(sup->manager->status), m.status);
 	tell(sup, &m);
 }
 
@@ -102,7 +255,7 @@ void manager_reloading(struct supervisor *sup)
 {
 	const struct notify_message m = {.reloading = true};
 
-	if (sup->manager_ready)
+	if (sup->manager != NULL && sup->manager->ready)
 		tell(sup, &m);
 }
 
@@ -115,15 +268,8 @@ void manager_stopping(struct supervisor *sup)
 
 void manager_status(struct supervisor *sup)
 {
-	struct notify_message m = {0};
-
-	if (sup->manager_socket == NULL)
+	if (sup->manager == NULL)
 		return;
-	fill_status(sup, &m);
-	if (strncmp(sup->manager_status, m.status,
-		    sizeof(sup->manager_status) - 1) == 0)
-		return;
-	(void)text_copy(
-		sup->manager_status, sizeof(sup->manager_status), m.status);
-	tell(sup, &m);
+	sup->manager->changed = true;
+	tell_status(sup);
 }

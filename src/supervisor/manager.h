@@ -8,12 +8,13 @@
  * nclust under a service manager: sd_notify(3), with our own NOTIFY_SOCKET and
  * WATCHDOG_USEC, which no worker ever sees.  Without them all is silent.
  */
-void manager_init(struct supervisor *sup);
+int manager_init(struct supervisor *sup, struct error *err);
 void manager_fini(struct supervisor *sup);
 void manager_ready(struct supervisor *sup);
 void manager_reloading(struct supervisor *sup); /* READY=1 ends it */
 void manager_stopping(struct supervisor *sup);
-/* "web: 2 of 2 ready", sent when it has changed. */
+/* "web: 2 of 2 ready" has changed: sent soon, and not more often than ten times
+ * a second. */
 void manager_status(struct supervisor *sup);
 
 #endif

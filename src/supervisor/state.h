@@ -164,11 +164,7 @@ struct supervisor {
 	bool hup_ignored;
 	bool had_terminal;
 
-	char *manager_socket; /* NOTIFY_SOCKET that we were given */
-	ev_timer manager_watchdog;
-	bool manager_ready; /* READY=1 was sent */
-	char manager_status[256];
-
+	struct manager *manager; /* NULL: we are under none */
 	struct clients *clients;
 	ev_io guard_watcher; /* its fd: inotify, or -1 */
 	int guard_watch;

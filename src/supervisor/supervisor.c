@@ -338,7 +338,8 @@ static int start(struct supervisor *sup, struct error *err)
 			return -1;
 		sup->pidfile_written = true;
 	}
-	manager_init(sup);
+	if (manager_init(sup, err) == -1)
+		return -1;
 	unblock_log(sup);
 	tell_addresses(sup);
 	return 0;

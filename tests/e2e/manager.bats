@@ -237,6 +237,42 @@ os.execvp(sys.argv[3], sys.argv[3:])' "$1" "$DIR/ports" "${@:2}"
 		--stop-signal KILL -- "$FIXTURES/deaf" --notify
 }
 
+@test "a manager that is behind hears READY=1, RELOADING=1 and WATCHDOG=1 later" {
+	cat >"$DIR/it.ini" <<-INI
+	[cluster]
+	command = $FIXTURES/deaf --notify
+	workers = 2
+	ready = notify
+	stop-signal = KILL
+	INI
+	start_manager
+	kill -STOP "${STARTED[0]}"
+	# until its queue is full
+	python3 - "$DIR/notify" <<-'E'
+	import socket, sys
+	s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+	s.connect(sys.argv[1])
+	s.setblocking(False)
+	try:
+	    while True:
+	        s.send(b"X=1")
+	except BlockingIOError:
+	    pass
+	E
+	WATCHDOG_USEC=100000 under_manager -c "$DIR/it.ini"
+	nclust reload it
+	nclust scale it 3
+
+	kill -CONT "${STARTED[0]}"
+	poll_until 10 told "STATUS=it: 3 of 3 ready"
+	poll_until 10 told WATCHDOG=1
+	grep -o 'READY=1\|RELOADING=1' "$DIR/told" >"$DIR/order"
+	run cat "$DIR/order"
+	[ "$output" = $'READY=1\nRELOADING=1\nREADY=1' ]
+	nclust stop it
+	poll_until 10 told STOPPING=1
+}
+
 @test "an abstract NOTIFY_SOCKET works" {
 	need socat
 	socat -u "ABSTRACT-RECVFROM:nclust-${DIR##*/},fork" \
