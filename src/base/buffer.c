@@ -65,6 +65,18 @@ int buffer_string(struct buffer *b, const char *text)
 	return buffer_append(b, text, strlen(text));
 }
 
+int buffer_number(struct buffer *b, uint64_t n, unsigned base)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = "0123456789abcdef"[n % base];
+		n /= base;
+	} while (n > 0);
+	return buffer_append(b, digits + at, sizeof(digits) - at);
+}
+
 int buffer_printf(struct buffer *b, const char *format, ...)
 {
 	char small[256];

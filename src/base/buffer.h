@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Bytes that grow at the end and are taken from the front.  `limit` bounds
@@ -25,6 +26,8 @@ void buffer_clear(struct buffer *b); /* keeps the memory */
 int buffer_reserve(struct buffer *b, size_t more);
 int buffer_append(struct buffer *b, const void *data, size_t len);
 int buffer_string(struct buffer *b, const char *text);
+/* In digits of base 10 or 16: what is written often, without a format. */
+int buffer_number(struct buffer *b, uint64_t n, unsigned base);
 int buffer_printf(struct buffer *b, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void buffer_consume(struct buffer *b, size_t len); /* from the front */

@@ -229,20 +229,30 @@ const char *text_signal_name(char to[16], int signal)
 
 const char *text_age(char to[16], nsec_t age)
 {
-	double s = nsec_seconds(age);
+	static const struct {
+		nsec_t below;
+		nsec_t unit;
+		const char *name;
+	} units[] = {
+		{180 * SECOND, SECOND, "s"},
+		{180 * MINUTE, MINUTE, "min"},
+		{72 * HOUR, HOUR, "h"},
+		{NSEC_NEVER, 24 * HOUR, "d"},
+	};
+	nsec_t tenths =
+		age > 0 ? nsec_add(age, SECOND / 20) / (SECOND / 10) : 0;
+	size_t i = 0;
 
-	if (s < 0)
-		s = 0;
-	if (s < 9.95)
-		(void)snprintf(to, 16, "%.1f s", s);
-	else if (s < 180)
-		(void)snprintf(to, 16, "%.0f s", s);
-	else if (s < 180 * 60)
-		(void)snprintf(to, 16, "%.0f min", s / 60);
-	else if (s < 72.0 * 3600)
-		(void)snprintf(to, 16, "%.0f h", s / 3600);
-	else
-		(void)snprintf(to, 16, "%.0f d", s / 86400);
+	if (tenths < 100) {
+		(void)snprintf(to, 16, "%u.%u s", (unsigned)tenths / 10,
+			(unsigned)tenths % 10);
+		return to;
+	}
+	while (age >= units[i].below && i + 1 < sizeof(units) / sizeof(*units))
+		i++;
+	(void)snprintf(to, 16, "%u %s",
+		(unsigned)(nsec_add(age, units[i].unit / 2) / units[i].unit),
+		units[i].name);
 	return to;
 }
 

@@ -4,7 +4,6 @@
 #include "base/text.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +97,12 @@ static const char *escaped(char to[8], const char *s, size_t n)
 	}
 }
 
+/* Nearly every byte of nearly every string: ASCII that stands as it is. */
+static bool is_plain(char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void string(struct buffer *out, const char *text, size_t len)
 {
 	size_t plain = 0; /* so many bytes before `i` wait to be copied */
@@ -106,9 +111,16 @@ static void string(struct buffer *out, const char *text, size_t len)
 
 	(void)buffer_append(out, "\"", 1);
 	while (i < len) {
-		size_t n = text_utf8(text + i, len - i);
-		const char *other = escaped(hex, text + i, n);
+		const char *other;
+		size_t n;
 
+		if (is_plain(text[i])) {
+			plain++;
+			i++;
+			continue;
+		}
+		n = text_utf8(text + i, len - i);
+		other = escaped(hex, text + i, n);
 		if (n == 0)
 			n = 1;
 		if (other == NULL) {
@@ -147,10 +159,44 @@ void json_text(struct json_writer *w, const char *text)
 		json_bytes(w, text, strlen(text));
 }
 
+static void signed_number(struct buffer *out, int64_t n)
+{
+	if (n < 0)
+		(void)buffer_append(out, "-", 1);
+	(void)buffer_number(out, n < 0 ? -(uint64_t)n : (uint64_t)n, 10);
+}
+
 void json_int(struct json_writer *w, int64_t n)
 {
 	separate(w);
-	(void)buffer_printf(w->out, "%" PRId64, n);
+	signed_number(w->out, n);
+}
+
+/* A time or a percentage, as all that we write are: small enough to be a whole
+ * number of its last decimal. */
+static bool small_decimal(struct json_writer *w, double d, int decimals)
+{
+	char text[32];
+	size_t at = sizeof(text);
+	double whole = fabs(d);
+	uint64_t n;
+
+	for (int i = 0; i < decimals; i++)
+		whole *= 10;
+	if (whole > 1e15)
+		return false;
+	n = (uint64_t)(whole + 0.5);
+	separate(w);
+	if (d < 0 && n > 0)
+		(void)buffer_append(w->out, "-", 1);
+	for (int i = 0; i <= decimals || n > 0; i++) {
+		if (i == decimals && i > 0)
+			text[--at] = '.';
+		text[--at] = (char)('0' + n % 10);
+		n /= 10;
+	}
+	(void)buffer_append(w->out, text + at, sizeof(text) - at);
+	return true;
 }
 
 void json_decimal(struct json_writer *w, double d, int decimals)
@@ -162,6 +208,8 @@ void json_decimal(struct json_writer *w, double d, int decimals)
 		return;
 	}
 	assert(decimals >= 0 && decimals <= 20);
+	if (small_decimal(w, d, decimals))
+		return;
 	(void)snprintf(text, sizeof(text), "%.*f", decimals, d);
 	/* the point is the locale's */
 	for (char *c = text; *c != '\0'; c++)

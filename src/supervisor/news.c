@@ -178,12 +178,17 @@ static void say(struct buffer *out, const struct news *n)
 
 	switch (r->kind) {
 	case REPORT_STARTED:
-		(void)buffer_printf(out, "started worker %d (generation %u)",
-			(int)r->pid, r->generation);
+		(void)buffer_string(out, "started worker ");
+		(void)buffer_number(out, (uint64_t)r->pid, 10);
+		(void)buffer_string(out, " (generation ");
+		(void)buffer_number(out, r->generation, 10);
+		(void)buffer_string(out, ")");
 		break;
 	case REPORT_READY:
-		(void)buffer_printf(out, "worker %d ready after %s",
-			(int)r->pid, text_age(age, r->age));
+		(void)buffer_string(out, "worker ");
+		(void)buffer_number(out, (uint64_t)r->pid, 10);
+		(void)buffer_string(out, " ready after ");
+		(void)buffer_string(out, text_age(age, r->age));
 		break;
 	case REPORT_EXITED:
 		say_exited(out, n);
@@ -382,9 +387,11 @@ static void publish(struct supervisor *sup, struct news *n)
 		(void)text_copy(n->last, sizeof(n->last), h->last);
 	}
 	buffer_init(&text, 4096);
-	(void)buffer_printf(&text, "%s", n->cluster);
-	if (is_about_slot(r))
-		(void)buffer_printf(&text, ".%" PRIu32, r->slot);
+	(void)buffer_string(&text, n->cluster);
+	if (is_about_slot(r)) {
+		(void)buffer_string(&text, ".");
+		(void)buffer_number(&text, r->slot, 10);
+	}
 	(void)buffer_string(&text, ": ");
 	say(&text, n);
 	sentence = buffer_text(&text);

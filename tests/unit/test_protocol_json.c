@@ -97,6 +97,35 @@ START_TEST(numbers_without_a_json_form_become_null)
 }
 END_TEST
 
+static const struct {
+	double from;
+	int decimals;
+	const char *to;
+} decimals[] = {
+	{0, 0, "0"},
+	{0, 3, "0.000"},
+	{0.0004, 3, "0.000"},
+	{0.0006, 3, "0.001"},
+	{-0.0004, 3, "0.000"},
+	{-0.0006, 3, "-0.001"},
+	{0.05, 2, "0.05"},
+	{0.999, 2, "1.00"},
+	{9.96, 1, "10.0"},
+	{100, 1, "100.0"},
+	{-12.345, 0, "-12"},
+	{1795176707.125, 3, "1795176707.125"},
+	{999999999999999.0, 0, "999999999999999"},
+	{4e15, 0, "4000000000000000"},
+	{-4e15, 1, "-4000000000000000.0"},
+};
+
+START_TEST(decimals_have_the_digits_asked_for)
+{
+	json_decimal(&w, decimals[_i].from, decimals[_i].decimals);
+	ck_assert_str_eq(buffer_text(&out), decimals[_i].to);
+}
+END_TEST
+
 START_TEST(a_full_buffer_is_told_once_at_the_end)
 {
 	buffer_fini(&out);
@@ -134,6 +163,8 @@ int main(void)
 		(int)(sizeof(strings) / sizeof(strings[0])));
 	tcase_add_test(tc, keys_are_escaped_like_strings);
 	tcase_add_test(tc, numbers_without_a_json_form_become_null);
+	tcase_add_loop_test(tc, decimals_have_the_digits_asked_for, 0,
+		(int)(sizeof(decimals) / sizeof(*decimals)));
 	tcase_add_test(tc, a_full_buffer_is_told_once_at_the_end);
 	tcase_add_test(tc, sixteen_levels_are_enough);
 	srunner_run_all(runner, CK_ENV);
