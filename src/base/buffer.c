@@ -24,19 +24,11 @@ void buffer_clear(struct buffer *b)
 	b->failed = false;
 }
 
-int buffer_reserve(struct buffer *b, size_t more)
+static int grow(struct buffer *b, size_t more)
 {
 	size_t cap = b->cap != 0 ? b->cap : 128;
 	char *data;
 
-	if (more > (size_t)-1 / 2 - b->len ||
-		(b->limit != 0 && b->len + more > b->limit)) {
-		b->failed = true;
-		errno = ENOBUFS;
-		return -1;
-	}
-	if (b->len + more <= b->cap)
-		return 0;
 	while (cap < b->len + more)
 		cap *= 2;
 	data = realloc(b->data, cap);
@@ -47,6 +39,17 @@ int buffer_reserve(struct buffer *b, size_t more)
 	b->data = data;
 	b->cap = cap;
 	return 0;
+}
+
+int buffer_reserve(struct buffer *b, size_t more)
+{
+	if (more > (size_t)-1 / 2 - b->len ||
+		(b->limit != 0 && b->len + more > b->limit)) {
+		b->failed = true;
+		errno = ENOBUFS;
+		return -1;
+	}
+	return b->len + more <= b->cap ? 0 : grow(b, more);
 }
 
 int buffer_append(struct buffer *b, const void *data, size_t len)

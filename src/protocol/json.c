@@ -103,36 +103,41 @@ static bool is_plain(char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* Copy as much as is plain, into room that is there. */
+static size_t copy_plain(struct buffer *out, const char *text, size_t len)
+{
+	char *to = out->data + out->len;
+	size_t n = 0;
+
+	for (; n < len && is_plain(text[n]); n++)
+		to[n] = text[n];
+	out->len += n;
+	return n;
+}
+
 static void string(struct buffer *out, const char *text, size_t len)
 {
-	size_t plain = 0; /* so many bytes before `i` wait to be copied */
 	char hex[8];
 	size_t i = 0;
 
 	(void)buffer_append(out, "\"", 1);
-	while (i < len) {
+	while (i < len && buffer_reserve(out, len - i) == 0) {
 		const char *other;
 		size_t n;
 
-		if (is_plain(text[i])) {
-			plain++;
-			i++;
-			continue;
-		}
+		i += copy_plain(out, text + i, len - i);
+		if (i == len)
+			break;
 		n = text_utf8(text + i, len - i);
 		other = escaped(hex, text + i, n);
 		if (n == 0)
 			n = 1;
-		if (other == NULL) {
-			plain += n;
-		} else {
-			(void)buffer_append(out, text + i - plain, plain);
+		if (other == NULL)
+			(void)buffer_append(out, text + i, n);
+		else
 			(void)buffer_string(out, other);
-			plain = 0;
-		}
 		i += n;
 	}
-	(void)buffer_append(out, text + i - plain, plain);
 	(void)buffer_append(out, "\"", 1);
 }
 
