@@ -29,6 +29,8 @@ static struct {
 	bool worth_it; /* so many were open once that LOW was passed */
 	unsigned count;
 	int low[KEPT]; /* the first is never lent: others become it again */
+	int highest;   /* descriptor seen */
+	int room;      /* the table has places below this */
 } kept;
 
 static int close_range_(unsigned first, unsigned last, unsigned flags)
@@ -50,6 +52,28 @@ static void ask(int null_fd)
 			return;
 		kept.low[kept.count++] = fd;
 	}
+}
+
+/*
+ * A table that has to grow while it is shared waits for all readers on all CPUs
+ * first (expand_fdtable() in the kernel's fs/file.c): 10 ms and more, and the
+ * pidfd of a clone is taken just then.  Its sizes are powers of two; let it
+ * grow beforehand, and never by less than MARGIN too late.
+ */
+static void make_room(int null_fd)
+{
+	enum { MARGIN = 64 };
+	int fd;
+
+	while (kept.room <= kept.highest)
+		kept.room = kept.room > 0 ? 2 * kept.room : LOW;
+	if (kept.highest + MARGIN < kept.room)
+		return;
+	/* beyond the limit no descriptor will be taken either */
+	fd = fcntl(null_fd, F_DUPFD_CLOEXEC, kept.room);
+	if (fd != -1)
+		(void)close(fd);
+	kept.room *= 2;
 }
 
 /* Somebody may have closed all descriptors since, and use the number. */
@@ -111,7 +135,10 @@ int spawn_table_lend(
 	fill(t, plan, report);
 	if (!kept.asked)
 		ask(plan->null_fd);
-	if (!kept.possible || !kept.worth_it || lower_all(t, plan))
+	if (!kept.possible || !kept.worth_it)
+		return 0;
+	make_room(plan->null_fd);
+	if (lower_all(t, plan))
 		return 0;
 	spawn_table_return(t);
 	fill(t, plan, report);
@@ -122,6 +149,8 @@ void spawn_table_note(int fd)
 {
 	if (fd >= LOW) /* it was the lowest free number, or nearly */
 		kept.worth_it = true;
+	if (fd > kept.highest)
+		kept.highest = fd;
 }
 
 void spawn_table_return(struct spawn_table *t)

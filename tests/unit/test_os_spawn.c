@@ -442,6 +442,44 @@ START_TEST(among_many_descriptors_a_child_gets_its_own)
 }
 END_TEST
 
+static unsigned table_size(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	unsigned size = 0;
+	char line[256];
+
+	ck_assert_ptr_nonnull(status);
+	while (fgets(line, sizeof(line), status))
+		if (strncmp(line, "FDSize:", 7) == 0)
+			size = (unsigned)strtoul(line + 7, NULL, 10);
+	ck_assert_int_eq(fclose(status), 0);
+	return size;
+}
+
+/* While the child shares it, growing takes the kernel 10 ms and more. */
+START_TEST(the_table_grows_before_it_is_shared)
+{
+	struct spawn_plan plan = os_plan();
+	int file = file_at("a", 40);
+	int fd;
+
+	do {
+		fd = fcntl(file, F_DUPFD_CLOEXEC, 3);
+		ck_assert_int_ne(fd, -1);
+	} while (fd < 400);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_uint_eq(table_size(), 512);
+	do {
+		fd = fcntl(file, F_DUPFD_CLOEXEC, 3);
+		ck_assert_int_ne(fd, -1);
+	} while (fd < 500);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_uint_eq(table_size(), 1024);
+}
+END_TEST
+
 START_TEST(more_than_can_be_lent_still_works)
 {
 	struct spawn_plan plan = os_plan();
@@ -764,6 +802,7 @@ int main(int argc, char **argv)
 		tcase_add_test(tc, too_large_an_environment_is_explained);
 		tcase_add_test(tc, loops_and_files_in_use_are_126);
 		tcase_add_test(tc, among_many_descriptors_a_child_gets_its_own);
+		tcase_add_test(tc, the_table_grows_before_it_is_shared);
 		tcase_add_test(tc, more_than_can_be_lent_still_works);
 		tcase_add_test(tc, limits_nice_umask_and_directory);
 		tcase_add_test(tc, the_child_dies_with_its_parent);
