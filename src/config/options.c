@@ -87,7 +87,9 @@ const struct option_row option_rows[] = {
 			".Pa /run/nclust\n"
 			"for root and\n"
 			".Pa $XDG_RUNTIME_DIR/nclust\n"
-			"for others.",
+			"for others.\n"
+			"It is best in memory (tmpfs):\n"
+			"each start of a worker makes a file in it.",
 	},
 	{
 		IN_NCLUST(control_group), .name = "control-group",

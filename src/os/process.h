@@ -22,11 +22,4 @@ int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
  * are (may be more), or -1 where the kernel has no children file. */
 long process_children(pid_t *list, size_t most);
 
-/* Does its environment hold exactly this "K=V"?  -1: cannot be read.  For a
- * moment after spawn() it is still empty. */
-int process_has_env(pid_t pid, const char *entry);
-
-/* Its command name (/proc/PID/comm), "?" if it is gone.  Returned. */
-const char *process_name(pid_t pid, char *to, size_t size);
-
 #endif

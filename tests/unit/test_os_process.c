@@ -86,15 +86,11 @@ START_TEST(a_name_full_of_traps_does_not_confuse)
 {
 	struct process_facts facts;
 	pid_t pid = sleeper(") R 1 (x\n) Z");
-	char name[64];
 
 	ck_assert_int_eq(process_look(pid, &facts), 0);
 	ck_assert_int_eq(facts.parent, getpid());
 	ck_assert_int_ne(facts.state, 'Z');
-	(void)process_name(pid, name, sizeof(name));
-	ck_assert_str_eq(name, ") R 1 (x\\x0a) Z");
 	end(pid);
-	ck_assert_str_eq(process_name(pid, name, sizeof(name)), "?");
 	ck_assert_int_eq(process_look(pid, &facts), -1);
 	ck_assert_int_eq(errno, ENOENT);
 }
@@ -147,46 +143,6 @@ START_TEST(our_children_are_listed)
 	for (int i = 0; i < COUNT; i++)
 		end(pids[i]);
 	ck_assert_int_eq(process_children(list, COUNT), 0);
-}
-END_TEST
-
-START_TEST(an_entry_of_the_environment_is_found_whole)
-{
-	static const char *const argv[] = {"cat", NULL};
-	const char *candidates[] = {"/bin/cat", NULL};
-	char *big = malloc(10000);
-	char *envp[] = {big, (char *)(uintptr_t) "NCLUST_NAME=shop",
-		(char *)(uintptr_t) "NCLUST_SLOT=11", NULL};
-	struct spawn_plan plan = os_plan();
-	struct spawn_failure failure;
-	nsec_t deadline = clock_now() + 10 * SECOND;
-	int ends[2];
-	int pidfd;
-	pid_t pid;
-
-	ck_assert_ptr_nonnull(big);
-	(void)memset(big, 'x', 10000); /* the next begins in a later block */
-	(void)memcpy(big, "BIG=", 4);
-	big[9999] = '\0';
-	plan.candidates = candidates;
-	plan.argv = (char *const *)(uintptr_t)argv;
-	plan.envp = envp;
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	plan.fds[plan.fd_count++] = (struct spawn_fd){ends[0], 0};
-	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
-	/* the pipe is closed a moment before exec has set it up */
-	while (process_has_env(pid, "NCLUST_SLOT=11") == 0)
-		ck_assert_int_lt(clock_now(), deadline);
-	ck_assert_int_eq(process_has_env(pid, "NCLUST_NAME=shop"), 1);
-	ck_assert_int_eq(process_has_env(pid, "NCLUST_SLOT=1"), 0);
-	ck_assert_int_eq(process_has_env(pid, "NCLUST_SLOT=111"), 0);
-	ck_assert_int_eq(process_has_env(pid, "CLUST_NAME=shop"), 0);
-	ck_assert_int_eq(process_has_env(pid, big), 1);
-	ck_assert_int_eq(process_has_env(pid, ""), -1);
-	ck_assert_int_eq(process_has_env(0x3fffffff, "A=1"), -1);
-	ck_assert_int_eq(close(ends[1]), 0);
-	(void)os_wait(pidfd);
-	free(big);
 }
 END_TEST
 
@@ -243,7 +199,6 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, the_time_used_grows);
 	tcase_add_test(tc, a_name_full_of_traps_does_not_confuse);
 	tcase_add_test(tc, states_are_told);
-	tcase_add_test(tc, an_entry_of_the_environment_is_found_whole);
 	tcase_add_test(tc, the_clock_does_not_go_back);
 	tcase_add_test(tc, cpus_are_counted_and_chosen_by_turn);
 	if (!os_is_valgrind()) { /* its own memory, 1,500 of its own size */
