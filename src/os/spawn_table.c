@@ -56,9 +56,9 @@ static void ask(int null_fd)
 
 /*
  * A table that has to grow while it is shared waits for all readers on all CPUs
- * first (expand_fdtable() in the kernel's fs/file.c): 10 ms and more, and the
- * pidfd of a clone is taken just then.  Its sizes are powers of two; let it
- * grow beforehand, and never by less than MARGIN too late.
+ * first (expand_fdtable() in the kernel's fs/file.c): 10 ms and more.  The pidfd
+ * of a clone is taken just then.  So let it grow before, to the next of its
+ * sizes (powers of two), with a MARGIN for what is opened between two spawns.
  */
 static void make_room(int null_fd)
 {

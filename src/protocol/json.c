@@ -164,17 +164,12 @@ void json_text(struct json_writer *w, const char *text)
 		json_bytes(w, text, strlen(text));
 }
 
-static void signed_number(struct buffer *out, int64_t n)
-{
-	if (n < 0)
-		(void)buffer_append(out, "-", 1);
-	(void)buffer_number(out, n < 0 ? -(uint64_t)n : (uint64_t)n, 10);
-}
-
 void json_int(struct json_writer *w, int64_t n)
 {
 	separate(w);
-	signed_number(w->out, n);
+	if (n < 0)
+		(void)buffer_append(w->out, "-", 1);
+	(void)buffer_number(w->out, n < 0 ? -(uint64_t)n : (uint64_t)n, 10);
 }
 
 /* A time or a percentage, as all that we write are: small enough to be a whole
