@@ -40,13 +40,6 @@ static int print_help(void)
 	return print(&text);
 }
 
-static int describe_completion(struct buffer *out, const char *word)
-{
-	if (strcmp(word, "bash") == 0)
-		return describe_completion_bash(out, cli_verbs());
-	return describe_completion_zsh(out, cli_verbs());
-}
-
 /* The generated pieces of the manual, for the Makefile. */
 static int describe(const char *word)
 {
@@ -60,6 +53,8 @@ static int describe(const char *word)
 		{"mdoc-verbs", cli_describe_mdoc},
 		{"verbs", cli_describe_help},
 		{"sample-ini", describe_sample_ini},
+		{"bash", cli_completion_bash},
+		{"zsh", cli_completion_zsh},
 	};
 	struct buffer text;
 
@@ -70,8 +65,8 @@ static int describe(const char *word)
 		(void)pieces[i].make(&text);
 		return print(&text);
 	}
-	(void)describe_completion(&text, word);
-	return print(&text);
+	log_error("'%s' cannot be described", word);
+	return EX_USAGE;
 }
 
 static int run(const struct invocation *what, int argc, char **argv)

@@ -1,4 +1,16 @@
 # bash completion for nclust; generated from its option table
+_nclust_instances()
+{
+	local path
+
+	for path in "${NCLUST_RUNTIME_DIR:-/run/nclust}"/*/control \
+		"${XDG_RUNTIME_DIR:-/run}"/nclust/*/control; do
+		[[ -S $path ]] || continue
+		path=${path%/control}
+		echo "${path##*/}"
+	done
+}
+
 _nclust()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
@@ -64,13 +76,11 @@ _nclust()
 		--signal-USR1
 		--log
 		--orphans'
-	local i
+	local words= i
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		if [[ ${COMP_WORDS[i]} == -- ]]; then
-			COMP_WORDS=("${COMP_WORDS[@]:i+1}")
-			COMP_CWORD=$((COMP_CWORD - i - 1))
-			if ((COMP_CWORD == 0)); then
+			if ((COMP_CWORD == i + 1)); then
 				mapfile -t COMPREPLY < <(compgen -c -- "$word")
 			else
 				mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -128,10 +138,57 @@ _nclust()
 		return
 		;;
 	esac
-	if [[ $word == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
-	elif ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
-	fi
+	((COMP_CWORD > 1)) || words=$verbs
+	((COMP_CWORD == 1)) || case ${COMP_WORDS[1]} in
+	status)
+		options='--json --watch --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	restart)
+		options='--json --no-wait --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	reload)
+		options='--json --no-wait --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	scale)
+		options='--json --no-wait --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	stop)
+		options='--json --no-wait --now --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	signal)
+		options='--json --all --runtime-directory --help'
+		words=$(_nclust_instances)
+		words+=' HUP INT QUIT USR1 USR2 TERM STOP CONT KILL WINCH'
+		;;
+	events)
+		options='--json --follow --lines --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	config)
+		options='--json --check --config --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	doctor)
+		options='--json --runtime-directory --help'
+		;;
+	exec)
+		options='--help'
+		words=$(compgen -c -- "$word")
+		;;
+	help)
+		options='--help'
+		words=$verbs
+		;;
+	version)
+		options='--json --help'
+		;;
+	esac
+	[[ $word != -* ]] || words=$options
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }
 complete -o default -F _nclust nclust

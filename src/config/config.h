@@ -62,8 +62,13 @@ int describe_help(struct buffer *out);         /* --help */
 int describe_mdoc_options(struct buffer *out); /* man/nclust.1 */
 int describe_mdoc_keys(struct buffer *out);    /* man/nclust.ini.5 */
 int describe_sample_ini(struct buffer *out);   /* etc/nclust.ini */
-int describe_completion_bash(struct buffer *out, const char *const *verbs);
-int describe_completion_zsh(struct buffer *out, const char *const *verbs);
+/* For the shells' completions: the long options as words, the arms of a `case`
+ * that complete their values, and the same as specs for zsh's _arguments. */
+int describe_bash_words(struct buffer *out);
+int describe_bash_values(struct buffer *out);
+int describe_zsh_options(struct buffer *out);
+/* With what _arguments would take for its own syntax escaped, for '...'. */
+void describe_zsh_text(struct buffer *out, const char *text);
 
 /* The effective settings and where each came from, as an INI file with
  * comments, or as JSON: {"nclust":{"name":{"value":…,"origin":…}},…}. */

@@ -425,7 +425,6 @@ END_TEST
 
 START_TEST(every_setting_is_in_the_manual_and_the_completion)
 {
-	static const char *const verbs[] = {"status", "stop", NULL};
 	struct buffer keys;
 	struct buffer bash;
 	struct buffer zsh;
@@ -435,10 +434,8 @@ START_TEST(every_setting_is_in_the_manual_and_the_completion)
 	buffer_init(&bash, 0);
 	buffer_init(&zsh, 0);
 	ck_assert_int_eq(describe_mdoc_keys(&keys), 0);
-	ck_assert_int_eq(describe_completion_bash(&bash, verbs), 0);
-	ck_assert_int_eq(describe_completion_zsh(&zsh, verbs), 0);
-	ck_assert_ptr_nonnull(strstr(buffer_text(&bash), "status stop"));
-	ck_assert_ptr_nonnull(strstr(buffer_text(&zsh), "status stop"));
+	ck_assert_int_eq(describe_bash_words(&bash), 0);
+	ck_assert_int_eq(describe_zsh_options(&zsh), 0);
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
 

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/cli.h"
+
+#include "cli/verb.h"
+#include "config/config.h"
+
+/* The completions of the shells: etc/completion/. */
+
+#define SIGNALS "HUP INT QUIT USR1 USR2 TERM STOP CONT KILL WINCH"
+
+static bool takes_target(const struct verb *verb)
+{
+	return verb->words == WORDS_TARGET || verb->words == WORDS_COUNT ||
+		verb->words == WORDS_SIGNAL;
+}
+
+static void put_verbs(struct buffer *out)
+{
+	for (const struct verb *v = verbs; v->name != NULL; v++)
+		(void)buffer_printf(
+			out, "%s%s", v != verbs ? " " : "", v->name);
+}
+
+/* ---- bash ---- */
+
+static void put_bash_verb(struct buffer *out, const struct verb *verb)
+{
+	const struct option_row *row;
+	const char *space = "";
+
+	(void)buffer_printf(out, "\t%s)\n\t\toptions='", verb->name);
+	for (size_t n = 0; (row = option_row(n)) != NULL; n++) {
+		if ((verb->options & row->option) == 0)
+			continue;
+		(void)buffer_printf(out, "%s--%s", space, row->name);
+		space = " ";
+	}
+	(void)buffer_string(out, "'\n");
+	if (takes_target(verb))
+		(void)buffer_string(out, "\t\twords=$(_nclust_instances)\n");
+	if (verb->words == WORDS_SIGNAL)
+		(void)buffer_string(out, "\t\twords+=' " SIGNALS "'\n");
+	else if (verb->words == WORDS_VERB)
+		(void)buffer_string(out, "\t\twords=$verbs\n");
+	else if (verb->words == WORDS_COMMAND)
+		(void)buffer_string(
+			out, "\t\twords=$(compgen -c -- \"$word\")\n");
+	(void)buffer_string(out, "\t\t;;\n");
+}
+
+int cli_completion_bash(struct buffer *out)
+{
+	(void)buffer_string(out,
+		"# bash completion for nclust; generated from its option "
+		"table\n"
+		"_nclust_instances()\n{\n"
+		"\tlocal path\n\n"
+		"\tfor path in "
+		"\"${NCLUST_RUNTIME_DIR:-/run/nclust}\"/*/control "
+		"\\\n"
+		"\t\t\"${XDG_RUNTIME_DIR:-/run}\"/nclust/*/control; do\n"
+		"\t\t[[ -S $path ]] || continue\n"
+		"\t\tpath=${path%/control}\n"
+		"\t\techo \"${path##*/}\"\n"
+		"\tdone\n"
+		"}\n\n"
+		"_nclust()\n{\n"
+		"\tlocal word=${COMP_WORDS[COMP_CWORD]}\n"
+		"\tlocal before=${COMP_WORDS[COMP_CWORD - 1]}\n"
+		"\tlocal verbs='");
+	put_verbs(out);
+	(void)buffer_string(out, "'\n\tlocal options='");
+	(void)describe_bash_words(out);
+	(void)buffer_string(out,
+		"'\n\tlocal words= i\n\n"
+		"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
+		"\t\tif [[ ${COMP_WORDS[i]} == -- ]]; then\n"
+		"\t\t\tif ((COMP_CWORD == i + 1)); then\n"
+		"\t\t\t\tmapfile -t COMPREPLY < <(compgen -c -- "
+		"\"$word\")\n"
+		"\t\t\telse\n"
+		"\t\t\t\tmapfile -t COMPREPLY < <(compgen -f -- "
+		"\"$word\")\n"
+		"\t\t\tfi\n"
+		"\t\t\treturn\n"
+		"\t\tfi\n"
+		"\tdone\n"
+		"\tcase $before in\n");
+	(void)describe_bash_values(out);
+	(void)buffer_string(out,
+		"\tesac\n"
+		"\t((COMP_CWORD > 1)) || words=$verbs\n"
+		"\t((COMP_CWORD == 1)) || case ${COMP_WORDS[1]} in\n");
+	for (const struct verb *v = verbs; v->name != NULL; v++)
+		put_bash_verb(out, v);
+	return buffer_string(out,
+		"\tesac\n"
+		"\t[[ $word != -* ]] || words=$options\n"
+		"\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- "
+		"\"$word\")\n"
+		"}\n"
+		"complete -o default -F _nclust nclust\n");
+}
+
+/* ---- zsh ---- */
+
+static void put_zsh_option(struct buffer *out, const struct option_row *row)
+{
+	(void)buffer_string(out, " \\\n\t\t\t");
+	if (row->letter != 0)
+		(void)buffer_printf(out, "'(-%c --%s)'{-%c,--%s%s}'[",
+			row->letter, row->name, row->letter, row->name,
+			row->argument != NULL ? "=" : "");
+	else
+		(void)buffer_printf(out, "'--%s%s[", row->name,
+			row->argument != NULL ? "=" : "");
+	describe_zsh_text(out, row->help);
+	(void)buffer_string(out, "]");
+	if (row->argument != NULL)
+		(void)buffer_printf(out, ":%s:%s", row->argument,
+			row->option == OPTION_LINES ? "" : "_files");
+	(void)buffer_string(out, "'");
+}
+
+static const char *zsh_words(const struct verb *verb)
+{
+	switch (verb->words) {
+	case WORDS_TARGET:
+	case WORDS_COUNT:
+		return "_nclust_instances";
+	case WORDS_SIGNAL:
+		return "_nclust_instances_and_signals";
+	case WORDS_VERB:
+		return "_nclust_verbs";
+	case WORDS_NONE:
+	case WORDS_COMMAND:
+	case WORDS_TRIAL:
+		break;
+	}
+	return NULL;
+}
+
+static void put_zsh_verb(struct buffer *out, const struct verb *verb)
+{
+	const char *words = zsh_words(verb);
+	const struct option_row *row;
+
+	if (verb->words == WORDS_COMMAND) {
+		(void)buffer_printf(out,
+			"\t%s)\n"
+			"\t\tshift 2 words\n"
+			"\t\t((CURRENT -= 2))\n"
+			"\t\t_normal\n"
+			"\t\treturn\n"
+			"\t\t;;\n",
+			verb->name);
+		return;
+	}
+	(void)buffer_printf(out,
+		"\t%s)\n"
+		"\t\tshift words\n"
+		"\t\t((CURRENT -= 1))\n"
+		"\t\t_arguments",
+		verb->name);
+	for (size_t n = 0; (row = option_row(n)) != NULL; n++)
+		if ((verb->options & row->option) != 0)
+			put_zsh_option(out, row);
+	if (words != NULL)
+		(void)buffer_printf(out, " \\\n\t\t\t'*:word:%s'", words);
+	(void)buffer_string(out, "\n\t\treturn\n\t\t;;\n");
+}
+
+static void put_zsh_verb_list(struct buffer *out)
+{
+	(void)buffer_string(out, "_nclust_verbs() {\n\tlocal -a verbs=(\n");
+	for (const struct verb *v = verbs; v->name != NULL; v++) {
+		(void)buffer_printf(out, "\t\t'%s:", v->name);
+		describe_zsh_text(out, v->help);
+		(void)buffer_string(out, "'\n");
+	}
+	(void)buffer_string(out,
+		"\t)\n"
+		"\t_describe verb verbs\n"
+		"}\n\n");
+}
+
+int cli_completion_zsh(struct buffer *out)
+{
+	(void)buffer_string(out,
+		"#compdef nclust\n"
+		"# zsh completion for nclust; generated from its option "
+		"table\n");
+	put_zsh_verb_list(out);
+	(void)buffer_string(out,
+		"_nclust_instances() {\n"
+		"\tlocal -aU names=(\n"
+		"\t\t${NCLUST_RUNTIME_DIR:-/run/nclust}/*/control(N=:h:t)\n"
+		"\t\t${XDG_RUNTIME_DIR:-/run}/nclust/*/control(N=:h:t)\n"
+		"\t)\n"
+		"\t_describe instance names\n"
+		"}\n\n"
+		"_nclust_instances_and_signals() {\n"
+		"\tlocal -a signals=(" SIGNALS ")\n"
+		"\t_nclust_instances\n"
+		"\t_describe signal signals\n"
+		"}\n\n"
+		"_nclust() {\n"
+		"\tlocal -i dashes=${words[(ie)--]}\n\n"
+		"\tif ((dashes < CURRENT)); then\n"
+		"\t\tshift dashes words\n"
+		"\t\t((CURRENT -= dashes))\n"
+		"\t\t_normal\n"
+		"\t\treturn\n"
+		"\tfi\n"
+		"\t((CURRENT > 2)) && case $words[2] in\n");
+	for (const struct verb *v = verbs; v->name != NULL; v++)
+		put_zsh_verb(out, v);
+	(void)buffer_string(out, "\tesac\n\t_arguments \\\n");
+	(void)describe_zsh_options(out);
+	return buffer_string(out,
+		"\t\t'1: :_nclust_verbs'\n"
+		"}\n"
+		"_nclust \"$@\"\n");
+}
