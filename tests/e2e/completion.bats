@@ -19,30 +19,35 @@ in_bash() {
 # zsh on a terminal of its own gets the line and a Tab, prints what it would
 # add, and ends.
 in_zsh() {
-	FUNCTIONS=$ROOT/etc/completion zsh -f -s "$1" <<-'E'
-	zmodload zsh/zpty
-	zpty z zsh -f -i
-	zpty -w z "PROMPT= fpath=($FUNCTIONS \$fpath) TERM=dumb"
-	zpty -w z 'autoload -U compinit; compinit -u -D'
-	zpty -w z 'compadd() {
+	cat >"$DIR/.zshrc" <<-E
+	PROMPT= fpath=($ROOT/etc/completion \$fpath) TERM=dumb
+	autoload -U compinit
+	compinit -u -D
+	compadd() {
 		local -a hits
-		[[ "$*" == *-[OAD]* ]] || builtin compadd -A hits "$@"
-		(( $#hits )) && print -r -- "<${(j:> <:)hits}>"
-		builtin compadd "$@"
-	}'
-	zpty -w z 'last() { print; print END; exit }'
-	zpty -w z 'comppostfuncs=(last); bindkey "^I" complete-word'
-	zpty -w z 'print READY''NOW'
-	zpty -r z out '*READYNOW*'
+		[[ "\$*" == *-[OAD]* ]] || builtin compadd -A hits "\$@"
+		((\$#hits)) && print -r -- "<\${(j:> <:)hits}>"
+		builtin compadd "\$@"
+	}
+	last() {
+		print "\nTHE END"
+		exit
+	}
+	comppostfuncs=(last)
+	bindkey "^I" complete-word
+	E
+	ZDOTDIR=$DIR zsh -f -s "$1" <<-'E'
+	zmodload zsh/zpty
+	zpty z zsh -d -i
 	zpty -n -w z "$1"$'\t'
-	zpty -r z out '*END*'
+	zpty -r z out '*THE END*'
 	print -r -- $out
 	E
 }
 
 offers() {
 	[[ $output == *"$1"* ]] || {
-		echo "not offered: $1"
+		echo "not offered: $1, but: $output"
 		return 1
 	}
 }
