@@ -295,6 +295,15 @@ static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size,
 	return socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid);
 }
 
+/* The directory is reached by its descriptor, and that by /proc. */
+static int cannot_make(const char *name, int error, struct error *err)
+{
+	(void)error_set(err, error, "cannot make socket '%s'", name);
+	if (error == ENOENT && access("/proc/self/fd", F_OK) == -1)
+		(void)error_hint(err, "mount /proc: nclust needs it");
+	return -1;
+}
+
 int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 	long gid, struct error *err)
 {
@@ -305,7 +314,7 @@ int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 	if (fd == -1 || set_passcred(fd, type) == -1 ||
 		address_at(dirfd, name, &address, &size) == -1 ||
 		birth_at(fd, &address, size, dirfd, name, mode, uid, gid) == -1)
-		return error_set(err, errno, "cannot make socket '%s'", name);
+		return cannot_make(name, errno, err);
 	if (type != SOCK_DGRAM && socket_backlog(fd, -1) == -1) {
 		(void)error_set(err, errno, "cannot listen on '%s'", name);
 		(void)unlinkat(dirfd, name, 0);

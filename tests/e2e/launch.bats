@@ -241,8 +241,8 @@ os.execv(sys.argv[1], sys.argv[1:])'
 	for i in 3 50 100 149; do
 		jq -e '[.fds[].fd] == [0,1,2,3]' "$DIR/dump.$i"
 	done
-	kill -KILL "$(worker_pid 149)"
 	rm "$DIR/dump.149"
+	kill -KILL "$(worker_pid 149)"
 	wait_until 20 '[ -e "$DIR/dump.149" ]'
 	jq -e '[.fds[].fd] == [0,1,2,3]' "$DIR/dump.149"
 	nclust scale "$INSTANCE" 3
@@ -451,4 +451,15 @@ teardown() {
 		--restart never --log prefix -- sh -c 'echo no disk >&2; exit 1'
 	[[ $output == *"last output: no disk"* ]]
 	[[ $output != *"binds the port"* ]]
+}
+
+@test "without /proc nclust does not start, and says what to do" {
+	need_root
+	need unshare
+	run unshare -m --propagation private sh -c 'umount -l /proc && exec "$@"' \
+		- timeout 10 "$NCLUST" -n auto --name it -- sleep 1000
+	echo "$output"
+	[ "$status" -ne 0 ] && [ "$status" -ne 124 ]
+	[[ $output == *"mount /proc"* ]]
+	[ "${#lines[@]}" -eq 1 ]
 }
