@@ -154,6 +154,11 @@ wait_until() {
 	return 1
 }
 
+# release FIFO: let the one who waits there for a line (`read`) go on.
+release() {
+	timeout $((10 * PATIENCE)) sh -c 'echo go >"$1"' - "$1"
+}
+
 # --- nclust ------------------------------------------------------------------
 
 nclust() {

@@ -335,12 +335,12 @@ start_web() {
 	before=$(pids)
 	free_port
 	python3 -c '
-import socket, sys
+import signal, socket, sys
 s = socket.socket()
 s.bind(("127.0.0.1", int(sys.argv[1])))
 s.listen()
 print("ready", flush=True)
-sys.stdin.read()' "$PORT" < <(sleep 60) >"$DIR/ready" 3>&- &
+signal.pause()' "$PORT" >"$DIR/ready" 3>&- &
 	STARTED+=("$!")
 	wait_until 5 '[ -s "$DIR/ready" ]'
 	sed -i "s/^listen.*/listen = 127.0.0.1:$PORT/; s/^workers.*/workers = 3/" \

@@ -199,17 +199,18 @@ nobody_left() {
 
 @test "-d with log = inherit or prefix keeps on writing where it was told" {
 	local mode
+
+	mkfifo "$DIR/go"
 	for mode in inherit prefix; do
 		timeout 20 "$NCLUST" -d --name it -n 1 --ready notify \
 			--stop-signal KILL --log "$mode" -- sh -c \
-			'"$0" READY=1 --barrier --exit 0; until [ -e "$1" ]; do
-			sleep 0.02; done; echo said later; exec sleep 1000' \
+			'"$0" READY=1 --barrier --exit 0; read -r go <"$1"
+			echo said later; exec sleep 1000' \
 			"$FIXTURES/notify" "$DIR/go" >"$DIR/out" 2>&1
 		run ! grep -q later "$DIR/out"
-		touch "$DIR/go"
+		release "$DIR/go"
 		poll_until 10 file_has "$DIR/out" "said later"
 		[ "$mode" = inherit ] || grep -qx "it.0 | said later" "$DIR/out"
-		rm "$DIR/go"
 		nclust stop it
 	done
 }

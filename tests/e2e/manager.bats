@@ -37,6 +37,17 @@ under_manager() {
 	NOTIFY_SOCKET=$DIR/notify start_nclust "$@"
 }
 
+# write_ini WORKERS: a file for the instance `it`.
+write_ini() {
+	cat >"$DIR/it.ini" <<-INI
+	[cluster]
+	command = $FIXTURES/deaf --notify
+	workers = $1
+	ready = notify
+	stop-signal = KILL
+	INI
+}
+
 # start_passing NAMES DESCRIPTORS ARG...: as a manager that passes sockets.
 start_passing() {
 	local names=$1 count=$2
@@ -79,14 +90,15 @@ os.execvp(sys.argv[3], sys.argv[3:])' "$1" "$DIR/ports" "${@:2}"
 # --- Telling ---------------------------------------------------------------------
 
 @test "READY=1 is told only once all are ready, with a STATUS" {
+	mkfifo "$DIR/go"
 	start_manager
 	under_manager -n 3 --ready notify --stop-signal KILL --start-timeout 60s \
-		-- sh -c 'test "$NCLUST_SLOT" = 2 && until [ -e "$1" ]; do
-			sleep 0.02; done; exec "$0" --notify' \
+		-- sh -c 'test "$NCLUST_SLOT" = 2 && read -r go <"$1"
+			exec "$0" --notify' \
 		"$FIXTURES/deaf" "$DIR/go"
 	poll_until 10 told "2 of 3 ready"
 	run ! told READY=1
-	touch "$DIR/go"
+	release "$DIR/go"
 	poll_until 10 told READY=1
 	[[ $(grep READY=1 "$DIR/told") == *"STATUS=it: 3 of 3 ready"* ]]
 	# by nclust itself, and once
@@ -132,13 +144,7 @@ os.execvp(sys.argv[3], sys.argv[3:])' "$1" "$DIR/ports" "${@:2}"
 }
 
 @test "RELOADING=1 with its time, and READY=1 when it is done" {
-	cat >"$DIR/it.ini" <<-INI
-	[cluster]
-	command = $FIXTURES/deaf --notify
-	workers = 1
-	ready = notify
-	stop-signal = KILL
-	INI
+	write_ini 1
 	start_manager
 	under_manager -c "$DIR/it.ini"
 	poll_until 10 told READY=1
@@ -162,13 +168,7 @@ os.execvp(sys.argv[3], sys.argv[3:])' "$1" "$DIR/ports" "${@:2}"
 }
 
 @test "a reload of a broken file is READY again, too" {
-	cat >"$DIR/it.ini" <<-INI
-	[cluster]
-	command = $FIXTURES/deaf --notify
-	workers = 1
-	ready = notify
-	stop-signal = KILL
-	INI
+	write_ini 1
 	start_manager
 	under_manager -c "$DIR/it.ini"
 	poll_until 10 told READY=1
@@ -238,13 +238,7 @@ os.execvp(sys.argv[3], sys.argv[3:])' "$1" "$DIR/ports" "${@:2}"
 }
 
 @test "a manager that is behind hears READY=1, RELOADING=1 and WATCHDOG=1 later" {
-	cat >"$DIR/it.ini" <<-INI
-	[cluster]
-	command = $FIXTURES/deaf --notify
-	workers = 2
-	ready = notify
-	stop-signal = KILL
-	INI
+	write_ini 2
 	start_manager
 	kill -STOP "${STARTED[0]}"
 	# until its queue is full

@@ -234,14 +234,15 @@ time.sleep(600)'
 }
 
 @test "a grandchild that holds the pipe delays neither news nor successor" {
+	mkfifo "$DIR/go"
 	with_output "$DIR/text" -n 1 --log prefix --ready notify \
 		--stop-signal KILL -- sh -c \
 		'setsid sleep 1000 & "$0" READY=1 --barrier --exit 0
-		until [ -e "$1" ]; do sleep 0.02; done
-		rm "$1"; echo the last word; exit 3' \
+		until read -r go <"$1"; do :; done
+		echo the last word; exit 3' \
 		"$FIXTURES/notify" "$DIR/go"
 	wait_ready
-	touch "$DIR/go"
+	release "$DIR/go"
 	wait_until 5 '[ "$(worker 0 .restarts)" -eq 1 ]'
 	poll_until 5 file_has "$DIR/text" "exit 3"
 	grep -q "exit 3.*last output: .*the last word" "$DIR/text"
@@ -263,15 +264,14 @@ time.sleep(600)'
 # --- Slow readers ------------------------------------------------------------------------
 
 @test "prefix: a flood and a reader that sleeps: nobody waits, drops are told" {
-	mkfifo "$DIR/fifo"
+	mkfifo "$DIR/fifo" "$DIR/go"
 	: >"$DIR/got"
 	# the reader takes nothing until it may
 	python3 - "$DIR/fifo" "$DIR/go" "$DIR/got" 3>&- <<-'E' &
-	import os, sys, time
+	import os, sys
 	fifo = os.open(sys.argv[1], os.O_RDONLY)
 	out = open(sys.argv[3], "wb", buffering=0)
-	while not os.path.exists(sys.argv[2]):
-	    time.sleep(0.02)
+	open(sys.argv[2]).readline()
 	while data := os.read(fifo, 1 << 16):
 	    out.write(data)
 	E
@@ -288,7 +288,7 @@ time.sleep(600)'
 	rss=$(awk '/^RssAnon:/ { print $2 }' "/proc/$logger/status")
 	[ "$rss" -lt 8000 ]
 
-	touch "$DIR/go"
+	release "$DIR/go"
 	poll_until 10 file_has "$DIR/got" "dropped"
 	nclust stop it
 	poll_until 10 is_gone "${STARTED[0]}"
@@ -360,16 +360,21 @@ time.sleep(600)'
 
 # --- nclust's own words ------------------------------------------------------------------
 
+# talk_to FILE: an nclust that says much there, and a worker that says nothing.
+talk_to() {
+	"$NCLUST" --name it -n 1 --log off --log-level debug --ready notify \
+		--stop-signal KILL -- "$FIXTURES/deaf" --notify \
+		2>"$1" >/dev/null </dev/null 3>&- &
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+	wait_ready
+}
+
 @test "nclust goes on when its stderr has gone, or was never there" {
 	mkfifo "$DIR/fifo"
 	head -c 1 "$DIR/fifo" >/dev/null 3>&- &
 	local reader=$!
-	"$NCLUST" --name it -n 1 --log off --log-level debug --ready notify \
-		--stop-signal KILL -- "$FIXTURES/deaf" --notify \
-		2>"$DIR/fifo" >/dev/null </dev/null 3>&- &
-	NCLUST_PID=$!
-	STARTED+=("$NCLUST_PID")
-	wait_ready
+	talk_to "$DIR/fifo"
 	wait "$reader"
 	nclust restart it
 	[ "$(cluster .ready)" -eq 1 ]
@@ -395,12 +400,7 @@ time.sleep(600)'
 	signal.pause()
 	E
 	STARTED+=($!)
-	"$NCLUST" --name it -n 1 --log off --log-level debug --ready notify \
-		--stop-signal KILL -- "$FIXTURES/deaf" --notify \
-		2>"$DIR/fifo" >/dev/null </dev/null 3>&- &
-	NCLUST_PID=$!
-	STARTED+=("$NCLUST_PID")
-	wait_ready
+	talk_to "$DIR/fifo"
 	# each of them is a line: more than 64 KiB of them
 	python3 - "$NCLUST_PID" "$NCLUST_RUNTIME_DIR/it/control" \
 		"$BATS_TEST_DIRNAME" <<-'E'

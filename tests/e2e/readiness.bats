@@ -77,7 +77,7 @@ notify_socket_of() {
 		trap "exec \"\$0\" EXTEND_TIMEOUT_USEC=5000000 --sleep 700 \
 			--exit 0" TERM
 		"$0" READY=1 --barrier --exit 0
-		while :; do sleep 0.05; done' "$FIXTURES/notify"
+		sleep 1000 & wait' "$FIXTURES/notify"
 	nclust stop "$INSTANCE"
 	wait_exit
 	run ! grep -F 'did not end in time' "$LOG"
@@ -112,13 +112,12 @@ notify_socket_of() {
 }
 
 @test "a sibling cannot make another worker ready, nor stop it" {
+	mkfifo "$DIR/socket"
 	start_nclust -n 2 --ready notify --start-timeout 1h -- sh -c '
 		if [ "$NCLUST_SLOT" -eq 0 ]; then
-			echo "$NOTIFY_SOCKET" >"$1.new"
-			mv "$1.new" "$1"
+			echo "$NOTIFY_SOCKET" >"$1"
 			exec "$0/hear"
 		fi
-		until [ -s "$1" ]; do sleep 0.02; done
 		export MINE=$NOTIFY_SOCKET
 		NOTIFY_SOCKET=$(cat "$1") "$0/notify" "STATUS=spoof\nREADY=1" \
 			"MAINPID=1" --barrier --exit 0

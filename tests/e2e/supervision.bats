@@ -256,10 +256,11 @@ all_restarts() {
 
 # Without our variables in its environment only the group tells whose it is.
 @test "a grandchild in the worker's group goes with it" {
+	mkfifo "$DIR/told"
 	start_cluster -n 1 --ready notify -- sh -c '
-		env -i "$0/fork-away" --group --pidfile "$1" &
-		until [ -s "$1" ]; do sleep 0.02; done
-		exec "$0/hear" --notify' "$FIXTURES" "$DIR/left"
+		env -i "$0/fork-away" --group --pidfile "$2" &
+		cat "$2" >"$1"
+		exec "$0/hear" --notify' "$FIXTURES" "$DIR/left" "$DIR/told"
 	left=$(<"$DIR/left")
 	is_alive "$left"
 	rm "$DIR/left"
