@@ -248,7 +248,7 @@ const char *text_age(char to[16], nsec_t age)
 			(unsigned)tenths % 10);
 		return to;
 	}
-	while (age >= units[i].below && i + 1 < sizeof(units) / sizeof(*units))
+	while (age >= units[i].below && i + 1 < COUNT_OF(units))
 		i++;
 	(void)snprintf(to, 16, "%u %s",
 		(unsigned)(nsec_add(age, units[i].unit / 2) / units[i].unit),

@@ -4,8 +4,10 @@
 
 #include "base/error.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* The supplementary groups of a user (heap, *count), for spawn plans; with no
@@ -22,5 +24,7 @@ int privilege_shed(struct error *err);
  * all others CLOEXEC (close_range(2), or by /proc/self/fd), become a child
  * subreaper, default dispositions, SIGPIPE ignored.  Returns 0 or -1. */
 int privilege_clean_start(struct error *err);
+/* The signals that it leaves ignored, bit n-1 for signal n. */
+#define PRIVILEGE_IGNORED (UINT64_C(1) << (SIGPIPE - 1))
 
 #endif

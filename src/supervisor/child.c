@@ -6,6 +6,7 @@
 #include "os/affinity.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
+#include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn.h"
 #include "supervisor/environment.h"
@@ -187,8 +188,8 @@ static void plan_settings(
 		.candidates = (const char *const *)r->candidates,
 		.exec_fd = -1,
 		.null_fd = sup->null_fd,
-		.ignored_known = true, /* privilege_clean_start() */
-		.ignored = 1ULL << (SIGPIPE - 1),
+		.ignored_known = true,
+		.ignored = PRIVILEGE_IGNORED,
 		.new_session = true,
 		.limits = r->limits,
 		.limit_resources = r->limit_resources,

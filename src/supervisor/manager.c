@@ -84,27 +84,32 @@ static void keep(struct manager *m, const char *text, size_t len)
 	m->waiting[m->waiting_count++] = copy;
 }
 
-static void tell(struct supervisor *sup, const struct notify_message *message)
+/* False: not sent; it waits, if it is one to be kept. */
+static bool send_message(struct supervisor *sup,
+	const struct notify_message *message, bool must_arrive)
 {
 	struct manager *m = sup->manager;
 	char text[NOTIFY_MAX];
-	size_t len;
+	size_t len = notify_encode(text, sizeof(text), message, clock_now());
 
-	if (m == NULL)
-		return;
-	len = notify_encode(text, sizeof(text), message, clock_now());
-	if (len > 0 && (is_behind(m) || !send_now(sup, text, len)))
+	if (len == 0 || (!is_behind(m) && send_now(sup, text, len)))
+		return true;
+	if (must_arrive)
 		keep(m, text, len);
+	return false;
+}
+
+static void tell(struct supervisor *sup, const struct notify_message *message)
+{
+	if (sup->manager != NULL)
+		(void)send_message(sup, message, true);
 }
 
 static void ping(struct supervisor *sup)
 {
 	const struct notify_message message = {.watchdog = true};
-	char text[64];
-	size_t len = notify_encode(text, sizeof(text), &message, clock_now());
 
-	sup->manager->ping_waits =
-		is_behind(sup->manager) || !send_now(sup, text, len);
+	sup->manager->ping_waits = !send_message(sup, &message, false);
 }
 
 static void fill_status(struct supervisor *sup, struct notify_message *m)
@@ -129,8 +134,6 @@ static void tell_status(struct supervisor *sup)
 {
 	struct manager *m = sup->manager;
 	struct notify_message message = {0};
-	char text[NOTIFY_MAX];
-	size_t len;
 
 	if (!m->changed || is_behind(m) || ev_is_active(&m->pause))
 		return;
@@ -138,11 +141,9 @@ static void tell_status(struct supervisor *sup)
 	fill_status(sup, &message);
 	if (strcmp(m->status, message.status) == 0)
 		return;
-	len = notify_encode(text, sizeof(text), &message, clock_now());
-	if (!send_now(sup, text, len)) {
-		m->changed = true;
+	m->changed = !send_message(sup, &message, false);
+	if (m->changed)
 		return;
-	}
 	(void)text_copy(m->status, sizeof(m->status), message.status);
 	ev_now_update(sup->loop);
 	ev_timer_set(&m->pause, nsec_seconds(STATUS_PAUSE), 0.);

@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/pidfd.h"
+#include "os/privilege.h"
 #include "os/spawn.h"
 #include "protocol/logwire.h"
 #include "supervisor/child.h"
@@ -238,8 +239,8 @@ static int run(struct supervisor *sup, int channel)
 			{output_of(sup, STDERR_FILENO), 2}, {channel, 3}},
 		.fd_count = 3,
 		.null_fd = sup->null_fd,
-		.ignored_known = true, /* privilege_clean_start() */
-		.ignored = 1ULL << (SIGPIPE - 1),
+		.ignored_known = true,
+		.ignored = PRIVILEGE_IGNORED,
 		.new_session = true,
 		.limit_resources = &resource,
 		.limits = &limit,
