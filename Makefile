@@ -86,6 +86,8 @@ ARCHIVE := $(B)/libnclust.a
 UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(B)/unit/%)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(B)/fuzz/%)
 FIXTURES := $(FIXTURE_SOURCES:tests/fixtures/%.c=build/fixtures/%)
+PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
+	x86_64,$(shell uname -m)),build/fixtures/plain-32)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
 
@@ -97,8 +99,9 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
-	bench-programs check unit sim e2e lint asan valgrind fuzz torture cover \
-	mutate format bench man install uninstall dist deb static clean help FORCE
+	bench-programs check unit sim e2e wild lint asan valgrind fuzz torture \
+	cover mutate format bench man install uninstall dist deb static clean \
+	help FORCE
 
 # --- Building --------------------------------------------------------------
 
@@ -145,6 +148,14 @@ build/fixtures/%: build/plain/tests/fixtures/%.o
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
 
+# The server that knows nothing, without libraries, and as a 32-bit program.
+build/fixtures/plain-static: PLAIN_FLAGS = -static
+build/fixtures/plain-32: PLAIN_FLAGS = -m32
+$(PLAIN_VARIANTS): tests/fixtures/plain.c tests/fixtures/fixture.h
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) \
+		$(PLAIN_FLAGS) -o $@ $<
+
 build/bench/%: build/plain/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lm
@@ -157,7 +168,7 @@ build/valgrind/%.so: tests/valgrind/%.c
 unit-programs: $(UNIT_TESTS)
 sim-program: $(if $(SIM_SOURCES),$(B)/sim/sim)
 fuzz-programs: $(FUZZERS)
-fixtures: $(FIXTURES)
+fixtures: $(FIXTURES) $(PLAIN_VARIANTS)
 bench-programs: $(BENCHES) $(FIXTURES)
 
 # --- Testing ---------------------------------------------------------------
@@ -174,6 +185,9 @@ sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 
 e2e: all fixtures ## the end-to-end tests with real programs (TESTS=respawn)
 	scripts/run-e2e $(TESTS)
+
+wild: all fixtures ## more servers that bind for themselves: Go, Java, Ruby
+	scripts/wild
 
 lint: all ## arrows, gates, clang-tidy, cppcheck, shellcheck, mandoc, format
 	scripts/lint
