@@ -30,6 +30,7 @@ _nclust()
 		--listen
 		--pass
 		--listen-pid
+		--intercept
 		--balance
 		--directory
 		--user
@@ -103,6 +104,10 @@ _nclust()
 		;;
 	--pidfile)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
+	--intercept)
+		mapfile -t COMPREPLY < <(compgen -W 'auto on off' -- "$word")
 		return
 		;;
 	--balance)

@@ -225,6 +225,10 @@ static void check_ready(const struct check *k)
 		fault(k, "ready",
 			"'notify' does not go with 'chroot': the socket cannot "
 			"be seen inside");
+	if (k->c->ready == READY_LISTEN && k->c->intercept == INTERCEPT_OFF)
+		fault(k, given_of(k, "intercept", "ready"),
+			"'ready' is 'listen', which nobody sees with "
+			"'intercept' off");
 }
 
 static void check_numbers(const struct check *k)

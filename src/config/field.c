@@ -190,6 +190,9 @@ static int set_ready(
 	} else if (strcmp(text, "notify") == 0) {
 		c->ready = READY_NOTIFY;
 		c->ready_alive = SECOND;
+	} else if (strcmp(text, "listen") == 0) {
+		c->ready = READY_LISTEN;
+		c->ready_alive = SECOND;
 	} else if (strncmp(text, "alive:", 6) == 0) {
 		if (value_duration(&c->ready_alive, text + 6, 0, HOUR, err) ==
 			-1)
@@ -197,7 +200,8 @@ static int set_ready(
 		c->ready = READY_ALIVE;
 	} else {
 		return value_wanted(err, text,
-			"'auto', 'notify' or a time alive such as 'alive:1s'");
+			"'auto', 'notify', 'listen' or a time alive such as "
+			"'alive:1s'");
 	}
 	return 0;
 }
@@ -487,6 +491,8 @@ static int format_ready(struct buffer *out, const struct cluster_settings *c)
 		return buffer_string(out, "auto");
 	if (c->ready == READY_NOTIFY)
 		return buffer_string(out, "notify");
+	if (c->ready == READY_LISTEN)
+		return buffer_string(out, "listen");
 	(void)buffer_string(out, "alive:");
 	return format_duration(out, c->ready_alive);
 }

@@ -19,6 +19,7 @@ static const char *const log_levels[] = {
 static const char *const log_modes[] = {
 	"auto", "inherit", "prefix", "off", NULL};
 static const char *const balances[] = {"auto", "share", NULL};
+static const char *const intercepts[] = {"auto", "on", "off", NULL};
 static const char *const cpu_modes[] = {"none", "spread", NULL};
 static const char *const restarts[] = {"always", "on-failure", "never", NULL};
 static const char *const orphans[] = {"stop", NULL};
@@ -216,6 +217,23 @@ const struct option_row option_rows[] = {
 			"forks, if the program does not insist on it.",
 	},
 	{
+		IN_CLUSTER(intercept), .name = "intercept",
+		.type = OPT_CHOICE, .choices = intercepts, .fallback = "auto",
+		.argument = "when", .change = CHANGE_ROLL, .common = true,
+		.help = "take over the port of a server that binds by itself",
+		.manual = "Whether a worker that opens its port by itself "
+			"shares it with the others, see\n"
+			".Xr nclust-intercept 7 .\n"
+			".Cm auto\n"
+			"does so where the kernel lets it, and says where it "
+			"does not;\n"
+			"with\n"
+			".Cm on\n"
+			"no worker is started then;\n"
+			".Cm off\n"
+			"leaves the workers' system calls alone.",
+	},
+	{
 		IN_CLUSTER(balance), .name = "balance", .type = OPT_CHOICE,
 		.choices = balances, .fallback = "auto",
 		.argument = "way", .change = CHANGE_ROLL,
@@ -383,15 +401,22 @@ const struct option_row option_rows[] = {
 		IN_CLUSTER(ready), .name = "ready", .type = OPT_READY,
 		.fallback = "auto", .argument = "when", .change = CHANGE_LIVE,
 		.common = true,
-		.help = "when a worker is: auto, notify, alive:TIME",
+		.help = "when a worker is: auto, notify, listen, alive:TIME",
 		.manual = "When a worker is ready: when it says so by\n"
 			".Xr sd_notify 3\n"
 			".Pq Cm notify ,\n"
+			"when it calls\n"
+			".Xr listen 2\n"
+			".Pq Cm listen ,\n"
+			"see\n"
+			".Xr nclust-intercept 7 ,\n"
 			"or once it has been alive for a time\n"
 			".Pq Cm alive:1s .\n"
 			".Cm auto\n"
 			"is the first if a worker of this command ever said "
-			"it, else\n"
+			"it;\n"
+			"else the second if one was ever seen to listen;\n"
+			"else listening, or\n"
 			".Cm alive:1s .",
 	},
 	{

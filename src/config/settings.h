@@ -34,7 +34,8 @@ struct workers_wanted {
 	unsigned minus;    /* 0 unless "auto-N" */
 };
 
-enum ready_mode { READY_AUTO, READY_NOTIFY, READY_ALIVE };
+enum ready_mode { READY_AUTO, READY_NOTIFY, READY_ALIVE, READY_LISTEN };
+enum intercept_mode { INTERCEPT_AUTO, INTERCEPT_ON, INTERCEPT_OFF };
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum log_mode { LOG_AUTO, LOG_INHERIT, LOG_PREFIX, LOG_OFF };
 enum cpu_mode { CPU_NONE, CPU_SPREAD };
@@ -97,6 +98,7 @@ struct cluster_settings {
 	size_t listen_count;
 	unsigned pass; /* enum pass_dialect, or-ed */
 	bool listen_pid;
+	enum intercept_mode intercept;
 	enum balance_mode balance;
 
 	char *directory; /* NULL: inherited */

@@ -144,7 +144,19 @@ static void on_ready(struct cluster *c, struct worker *w, const struct event *e)
 	const struct generation *g = cluster_find_generation(c, w->generation);
 
 	generations_learn(&c->generations, w->generation);
-	if (g->settings->ready != READY_ALIVE)
+	if (g->settings->ready == READY_AUTO ||
+		g->settings->ready == READY_NOTIFY)
+		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
+}
+
+static void on_listening(
+	struct cluster *c, struct worker *w, const struct event *e)
+{
+	const struct generation *g = cluster_find_generation(c, w->generation);
+	enum ready_mode mode = g->settings->ready;
+
+	generations_learn_listens(&c->generations, w->generation);
+	if (mode == READY_LISTEN || (mode == READY_AUTO && !g->says_ready))
 		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
 }
 
@@ -164,6 +176,9 @@ static void on_worker(struct cluster *c, const struct event *e)
 		break;
 	case EVENT_READY:
 		on_ready(c, w, e);
+		break;
+	case EVENT_LISTENING:
+		on_listening(c, w, e);
 		break;
 	case EVENT_LEAVING:
 		(void)slot_tell(c, e->slot, w, ON_LEAVING, NULL);
@@ -202,6 +217,7 @@ static void apply(struct cluster *c, const struct event *e)
 	case EVENT_SPAWNED:
 	case EVENT_SPAWN_FAILED:
 	case EVENT_READY:
+	case EVENT_LISTENING:
 	case EVENT_LEAVING:
 	case EVENT_EXTEND:
 	case EVENT_EXITED:

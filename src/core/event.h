@@ -39,6 +39,7 @@ enum event_kind {
 	EVENT_SPAWNED,      /* slot, worker, pid */
 	EVENT_SPAWN_FAILED, /* slot, worker, ending */
 	EVENT_READY,        /* slot, worker: READY=1 */
+	EVENT_LISTENING,    /* slot, worker: it was seen to listen */
 	EVENT_LEAVING,      /* slot, worker: STOPPING=1 */
 	EVENT_EXTEND,       /* slot, worker, span: EXTEND_TIMEOUT_USEC */
 	EVENT_EXITED,       /* slot, worker, ending */

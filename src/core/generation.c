@@ -80,6 +80,18 @@ void generations_learn(struct generations *g, unsigned number)
 			g->list[i].says_ready = true;
 }
 
+void generations_learn_listens(struct generations *g, unsigned number)
+{
+	const struct generation *from = generations_find(g, number);
+
+	assert(from != NULL);
+	if (from->listens)
+		return;
+	for (unsigned i = 0; i < g->count; i++)
+		if (g->list[i].command == from->command)
+			g->list[i].listens = true;
+}
+
 void generations_forget(struct generations *g, unsigned keep, unsigned keep_too)
 {
 	unsigned kept = 0;

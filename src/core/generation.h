@@ -18,6 +18,7 @@ struct generation {
 	unsigned serving;  /* of these: ready or leaving by themselves */
 	unsigned command;  /* which of the cluster's commands, counted up */
 	bool says_ready;   /* READY=1 was seen from this command */
+	bool listens;      /* it was seen to listen */
 	enum why rejected; /* its starting workers go; WHY_ITSELF: no */
 	struct cluster_settings *settings; /* a reference of its own */
 };
@@ -46,8 +47,9 @@ unsigned generations_next(const struct generations *g, unsigned number);
 void generations_replace(struct generations *g,
 	const struct cluster_settings *old, struct cluster_settings *settings);
 
-/* READY=1 came from a worker of this one. */
+/* READY=1 came from a worker of this one; or it was seen to listen. */
 void generations_learn(struct generations *g, unsigned number);
+void generations_learn_listens(struct generations *g, unsigned number);
 
 /* Forget those without workers, but for two. */
 void generations_forget(

@@ -49,9 +49,11 @@ static void begin(struct cluster *c, unsigned id, uint32_t scope,
 
 	added->command = from->command;
 	added->says_ready = from->says_ready;
+	added->listens = from->listens;
 	if (command_changed) {
 		added->command = ++c->last_command;
 		added->says_ready = false;
+		added->listens = false;
 	}
 	c->rollout = (struct rollout){
 		.under_way = true,
@@ -296,6 +298,7 @@ void rollout_settings(struct cluster *c, const struct event *e)
 	if (e->command_changed) {
 		to->command = ++c->last_command;
 		to->says_ready = false;
+		to->listens = false;
 	}
 	if (e->settings == NULL)
 		return;

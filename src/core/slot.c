@@ -63,6 +63,7 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	at.slot = i;
 	at.settings = g->settings;
 	at.says_ready = g->says_ready;
+	at.listens = g->listens;
 	at.out = c->out;
 
 	count_worker(c, w, -1);
@@ -286,6 +287,13 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 		return;
 	}
 	g = cluster_find_generation(c, w->generation);
+	/* since it was born, another of its command was seen to listen */
+	if (w->state == WORKER_STARTING && g->listens &&
+		g->settings->ready == READY_AUTO &&
+		w->proven_at < w->deadline) {
+		w->proven_at = NSEC_NEVER;
+		return;
+	}
 	(void)slot_tell(c, i, w, worker_due_event(w, g->settings), NULL);
 	if (w->why == WHY_START_TIMEOUT && c->rollout.under_way &&
 		w->generation == c->rollout.to)

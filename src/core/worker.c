@@ -13,7 +13,8 @@ static void begin(struct worker *w, const struct moment *at)
 	w->born = at->now;
 	w->deadline = nsec_add(patient, settings->start_timeout);
 	if (settings->ready == READY_ALIVE ||
-		(settings->ready == READY_AUTO && !at->says_ready)) {
+		(settings->ready == READY_AUTO && !at->says_ready &&
+			!at->listens)) {
 		w->proven_at = nsec_add(patient, settings->ready_alive);
 		if (w->deadline < w->proven_at)
 			w->deadline = w->proven_at;

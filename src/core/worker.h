@@ -69,7 +69,8 @@ struct moment {
 	nsec_t lost; /* now - lost is the patient clock */
 	uint32_t slot;
 	const struct cluster_settings *settings; /* of its generation */
-	bool says_ready; /* SPAWNED: its command is known for READY=1 */
+	bool says_ready; /* SPAWNED: its command is known for READY=1, … */
+	bool listens;    /* … or to listen */
 	pid_t pid;       /* SPAWNED */
 	nsec_t span;     /* EXTEND */
 	enum why why;    /* STOP, KILL */

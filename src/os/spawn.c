@@ -2,12 +2,13 @@
 #include "os/spawn.h"
 
 #include "base/scope.h"
+#include "os/fdpass.h"
 #include "os/spawn_child.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,37 +19,10 @@
 #define P_PIDFD 3
 #endif
 
-enum { STACK_SIZE = 64 * 1024 };
-
-/*
- * The child's stack, above a guard page; made at the first spawn and kept, as
- * one mmap and its page faults at each spawn would be a good part of its
- * cost.  One is enough: vfork semantics let one child run at a time.
- */
-static char *child_stack(void)
-{
-	static char *stack;
-	size_t guard = (size_t)sysconf(_SC_PAGESIZE);
-	char *base;
-
-	if (stack)
-		return stack;
-	base = mmap(NULL, guard + STACK_SIZE, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
-		return NULL;
-	if (mprotect(base, guard, PROT_NONE) == -1) {
-		(void)munmap(base, guard + STACK_SIZE);
-		return NULL;
-	}
-	stack = base + guard;
-	return stack;
-}
-
 static pid_t start_with(
 	struct spawn_child *child, char *stack, int flags, int *pidfd)
 {
-	return clone(spawn_child_run, stack + STACK_SIZE,
+	return clone(spawn_child_run, stack,
 		flags | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child,
 		pidfd);
 }
@@ -141,11 +115,31 @@ static bool has_failed(struct spawn_child *child, int reader)
 		(ssize_t)sizeof(child->failure);
 }
 
+/* What the child has sent of its trap; each sends one message, or none where it
+ * did not get so far. */
+static void take_trap(struct spawn_trap *trap)
+{
+	struct fdpass_message m;
+	int error;
+
+	trap->fd = -1;
+	trap->error = EPROTO;
+	while (fdpass_receive(trap->channel[0], &error, sizeof(error), &m) ==
+		1) {
+		if (m.len != (ssize_t)sizeof(error))
+			continue;
+		fd_close(&trap->fd);
+		trap->error = error;
+		if (m.fd_count == 1)
+			trap->fd = m.fds[0];
+	}
+}
+
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct spawn_failure *failure)
 {
 	struct spawn_child child = {.plan = plan, .parent = getpid()};
-	char *stack = child_stack();
+	char *stack = vfork_stack_top();
 	scoped_fd reader = -1;
 	scoped_fd writer = -1;
 	int handle = -1;
@@ -160,9 +154,13 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	if (*pid == -1)
 		return -1;
 	spawn_table_note(handle);
+	if (plan->trap)
+		take_trap(plan->trap);
 	fd_close(&writer);
 	if (has_failed(&child, reader)) {
 		*failure = child.failure;
+		if (plan->trap)
+			fd_close(&plan->trap->fd);
 		bury(handle);
 		fd_close(&handle);
 		return -1;

@@ -24,6 +24,7 @@
  */
 enum spawn_step {
 	SPAWN_CLONE, /* pipe2, clone: transient (EAGAIN, ENOMEM, EMFILE) */
+	SPAWN_TRAP,  /* bind and listen cannot be trapped */
 	SPAWN_SESSION,
 	SPAWN_SIGNALS,
 	SPAWN_LIMIT,
@@ -49,6 +50,20 @@ struct spawn_fd {
 };
 
 #define SPAWN_FDS_MAX 64
+
+/*
+ * Trapping the child's bind(2) and listen(2), see os/seccomp.h.  The notify
+ * descriptor is made in the child, and comes to us by a socket.
+ */
+struct spawn_trap {
+	int channel[2];  /* both ends of a pair of datagram sockets, which
+				serves all spawns; the caller's */
+	bool privileged; /* CAP_SYS_ADMIN; else no_new_privs is set */
+	bool v6only_too; /* trap setsockopt(IPV6_V6ONLY) as well */
+	bool must;       /* where it fails, so does the spawn */
+	int fd;          /* what came: the caller's, or -1, and then … */
+	int error;       /* … why */
+};
 
 struct spawn_plan {
 	/* What.  Either `candidates`, tried in order as execvp(3) does (ENOENT
@@ -96,6 +111,7 @@ struct spawn_plan {
 	bool capabilities_given;
 	uint64_t capabilities; /* kept, also ambient; others leave all sets */
 	bool no_new_privs;
+	struct spawn_trap *trap; /* or NULL */
 	/* The exec is waited for: a child that is stopped or waits for a dead
 	 * file server before it gets there is killed then.  0: never. */
 	nsec_t patience;

@@ -3,6 +3,9 @@
 
 #include "base/text.h"
 #include "os/disposition.h"
+#include "os/fdpass.h"
+#include "os/seccomp.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 static int fail(struct spawn_failure *f, enum spawn_step step, const char *what)
@@ -223,11 +225,36 @@ static void execute(
 		f->what[0] = '\0';
 }
 
+/*
+ * Before the ids are changed, as CAP_SYS_ADMIN goes with them; without it
+ * no_new_privs has to come first.  What comes behind binds nothing.
+ */
+static int set_trap(const struct spawn_child *child)
+{
+	const struct spawn_trap *trap = child->plan->trap;
+	int error;
+	int fd;
+
+	if (!trap->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return -1;
+	fd = seccomp_install(trap->v6only_too);
+	error = fd == -1 ? errno : 0;
+	/* it is told in any case, so that each spawn has one message; a filter
+	 * whose listener nobody has would make each bind fail */
+	if (fdpass_send(child->table.channel, &error, sizeof(error), &fd,
+		    fd != -1 ? 1 : 0) == -1)
+		return -1;
+	errno = error;
+	return trap->must && fd == -1 ? -1 : 0;
+}
+
 static int set_up(struct spawn_child *child, struct spawn_failure *f)
 {
 	const struct spawn_plan *plan = child->plan;
 	sigset_t none;
 
+	if (plan->trap != NULL && set_trap(child) == -1)
+		return fail(f, SPAWN_TRAP, "");
 	if (set_limits(plan, true) == -1)
 		return fail(f, SPAWN_LIMIT, "");
 	if (set_place(plan, f) == -1)
@@ -257,36 +284,14 @@ static int set_descriptors(struct spawn_child *child, struct spawn_failure *f)
 	return -1;
 }
 
-/*
- * SIGKILL for ourselves, unless we get to the exec: it deletes such a timer
- * (timer_create(2)).  Whoever may signal the new user could stop us on the
- * way, and with us nclust, which sleeps until then (CLONE_VFORK); so it comes
- * before all else.  glibc's wrapper allocates; the kernel's timer_t is an int.
- */
-static void bound_time(nsec_t patience)
-{
-	struct sigevent event = {
-		.sigev_notify = SIGEV_SIGNAL,
-		.sigev_signo = SIGKILL,
-	};
-	const struct itimerspec once = {.it_value = {
-						.tv_sec = patience / SECOND,
-						.tv_nsec = patience % SECOND,
-					}};
-	int timer;
-
-	/* without one (RLIMIT_SIGPENDING) it has to go well */
-	if (patience > 0 &&
-		syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0)
-		(void)syscall(SYS_timer_settime, timer, 0, &once, NULL);
-}
-
 int spawn_child_run(void *argument)
 {
 	struct spawn_child *child = argument;
 	struct spawn_failure *failure = &child->failure;
 
-	bound_time(child->plan->patience);
+	/* who may signal the new user could stop us on the way, and with us
+	 * nclust, which sleeps until then: so this comes before all else */
+	vfork_bound_time(child->plan->patience);
 	child->ran = true;
 	if (set_process(child->plan, failure) == 0 &&
 		set_descriptors(child, failure) == 0 &&

@@ -8,6 +8,7 @@
 
 /* What could not be done, for a sentence "cannot … for 'name'". */
 static const char *const deeds[] = {
+	[SPAWN_TRAP] = "trap bind and listen",
 	[SPAWN_SESSION] = "make a session",
 	[SPAWN_SIGNALS] = "reset the signals",
 	[SPAWN_LIMIT] = "set a resource limit",

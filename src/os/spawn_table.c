@@ -16,7 +16,7 @@
 #endif
 
 /* Below this a descriptor is low; so many low ones are kept to be lent. */
-enum { LOW = 256, KEPT = 9 };
+enum { LOW = 256, KEPT = 10 };
 
 /*
  * The kept numbers (all on /dev/null), taken at the first spawn, when low
@@ -110,7 +110,7 @@ static bool lower_all(struct spawn_table *t, const struct spawn_plan *plan)
 		if (!lower(t, &t->from[i]))
 			return false;
 	return lower(t, &t->null_fd) && lower(t, &t->exec_fd) &&
-		lower(t, &t->report);
+		lower(t, &t->report) && lower(t, &t->channel);
 }
 
 static void fill(
@@ -121,6 +121,7 @@ static void fill(
 	t->null_fd = plan->null_fd;
 	t->exec_fd = plan->exec_fd;
 	t->report = report;
+	t->channel = plan->trap != NULL ? plan->trap->channel[1] : -1;
 	t->first_other = 0;
 	t->lent = 0;
 }
@@ -259,6 +260,7 @@ int spawn_table_take(
 
 	*bad = -1;
 	if (own(t) == -1 || (t->report != -1 && park(&t->report, top) == -1) ||
+		(t->channel != -1 && park(&t->channel, top) == -1) ||
 		(t->exec_fd != -1 && park(&t->exec_fd, top) == -1))
 		return -1;
 	for (size_t i = 0; i < plan->fd_count; i++) {

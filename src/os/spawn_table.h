@@ -19,6 +19,7 @@ struct spawn_table {
 	int null_fd;
 	int exec_fd; /* or -1 */
 	int report;
+	int channel;          /* of plan->trap: the child's end, or -1 */
 	unsigned first_other; /* the child needs none from here on; 0: it does
 				 not share the table */
 	unsigned lent;        /* of the low numbers kept */
@@ -35,7 +36,7 @@ void spawn_table_unshared(struct spawn_table *t);
 
 /*
  * In the child: a table of its own, and there exactly what the plan says;
- * moves t->report and t->exec_fd out of the way.  *bad: the number that
+ * moves t->report, t->channel and t->exec_fd out of the way.  *bad: the number that
  * failed, or -1.
  */
 int spawn_table_take(

@@ -10,6 +10,7 @@
 #include "os/process.h"
 #include "os/spawn.h"
 #include "supervisor/environment.h"
+#include "supervisor/intercept.h"
 #include "supervisor/news.h"
 #include "supervisor/readiness.h"
 #include "supervisor/reap.h"
@@ -161,6 +162,7 @@ static struct child *child_new(struct supervisor *sup)
 	ev_io_set(&c->exit_watcher, -1, 0);
 	c->exit_watcher.data = c;
 	readiness_init(c);
+	intercept_init_child(c);
 	return c;
 }
 
@@ -169,6 +171,8 @@ static void child_release(struct supervisor *sup, struct child *c)
 {
 	ev_io_stop(sup->loop, &c->exit_watcher);
 	readiness_close(sup, c);
+	if (c->service != NULL)
+		intercept_forget(c);
 	fd_close(&c->pidfd);
 	fd_close(&c->output[0]);
 	fd_close(&c->output[1]);
@@ -246,6 +250,7 @@ static int run(struct service *service, struct child *c, const struct recipe *r,
 	int got;
 
 	plan_settings(sup, &plan, r);
+	plan.trap = intercept_plan(service, r->settings);
 	if (environment_fill(sup, place, &plan) == -1) {
 		fail(answer, ENOMEM, SPAWN_CLONE);
 		return -1;
@@ -264,6 +269,8 @@ static int run(struct service *service, struct child *c, const struct recipe *r,
 		CPU_FREE(affinity);
 	if (got == -1)
 		fail_spawn(service, answer, r, &failure);
+	else
+		intercept_watch(c, plan.trap);
 	return got;
 }
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/remote.h"
 #include "supervisor/heal.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 static void listener_free(struct listener *l)
 {
 	address_fini(&l->address);
+	free(l->asked);
 	free(l);
 }
 
@@ -222,7 +224,7 @@ static int open_made(struct listener *l, struct error *err)
 	return socket_look(l->fd, &l->facts, err);
 }
 
-static void listener_drop(struct listener *l)
+void listener_release(struct listener *l)
 {
 	if (--l->users > 0)
 		return;
@@ -255,9 +257,13 @@ static struct listener *listener_open(struct supervisor *sup,
 		got = open_made(l, err);
 	if (got == -1) {
 		(void)error_wrap(err, "listener '%s'", l->address.name);
-		listener_drop(l);
+		listener_release(l);
 		return NULL;
 	}
+	/* a worker that binds there by itself is to get this one */
+	l->has_key = l->facts.type == SOCK_STREAM &&
+		socket_key_bound(&l->key, l->fd) == 0;
+	l->inode = remote_own_inode(l->fd);
 	heal_watch(sup, l);
 	return l;
 }
@@ -280,6 +286,8 @@ static struct listener *find_known(struct supervisor *sup,
 		const struct service *s = sup->services[i];
 
 		l = find_in(&s->listeners, address);
+		if (l == NULL && known == &s->listeners)
+			l = find_in(&s->learned, address);
 		/* during a rollout: those it comes from */
 		for (const struct recipe *r = s->recipes;
 			l == NULL && r != NULL; r = r->next)
@@ -385,7 +393,7 @@ void listeners_release(struct listener_set *set)
 {
 	for (size_t i = 0; i < set->count; i++)
 		if (set->list[i] != NULL)
-			listener_drop(set->list[i]);
+			listener_release(set->list[i]);
 	free(set->list);
 	*set = (struct listener_set){0};
 }

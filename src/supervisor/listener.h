@@ -35,6 +35,7 @@ int listeners_pick(struct listener_set *to,
 /* Give a set back; a listener that nobody holds any more is closed, and its
  * file removed. */
 void listeners_release(struct listener_set *set);
+void listener_release(struct listener *l); /* one of a set */
 int listeners_share(struct listener_set *to, const struct listener_set *from);
 
 /* What it listens on, as "tcp:127.0.0.1:80" or "unix:/run/x".  The kernel knows

@@ -6,6 +6,8 @@
 #include "os/clock.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
+#include "supervisor/intercept.h"
+#include "supervisor/learned.h"
 #include "supervisor/lifecycle.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
@@ -30,7 +32,8 @@ static void hint_at_bind(struct service *service, const struct report *r)
 
 	if (service->bind_hint_told || r->was_ready || r->why != WHY_ITSELF ||
 		r->ending.kind != ENDING_EXIT || r->ending.code == 0 ||
-		s->listen_count == 0 || logger_wanted(service))
+		s->listen_count == 0 || intercept_is_on(service) ||
+		logger_wanted(service))
 		return;
 	service->bind_hint_told = true;
 	log_note("%s: if it says 'address already in use', it binds the port "
@@ -146,6 +149,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 		case ACTION_ENDED:
 			service->ended = true;
 			service->status = a->status;
+			learned_drop_all(service);
 			lifecycle_on_ended(service->sup, service);
 			break;
 		}
@@ -250,6 +254,7 @@ void service_free(struct service *s)
 {
 	recipes_free(s);
 	listeners_release(&s->listeners);
+	learned_drop_all(s);
 	if (s->core != NULL)
 		cluster_free(s->core);
 	free(s->children);

@@ -9,6 +9,9 @@
 #include "core/cluster.h"
 #include "os/rundir.h"
 #include "os/socket.h"
+#include "os/socket_key.h"
+#include "os/socket_options.h"
+#include "os/spawn.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -33,6 +36,18 @@ struct listener {
 	nsec_t healed_at; /* told last */
 	int heal;         /* the epoll set it is in (heal.h), or -1 */
 	unsigned users;   /* services' sets that hold it */
+
+	/* A worker that binds by itself gets it where the key is the same. */
+	bool has_key; /* TCP */
+	struct socket_key key;
+	uint64_t inode;
+	struct socket_options *asked; /* heap: what the last worker that got it
+					 had set before its bind, or NULL */
+	bool learned;                 /* of a worker's bind, not of a setting */
+	unsigned bit;                 /* learned: in child->uses */
+	unsigned workers;             /* learned: so many have it … */
+	nsec_t unused_since;          /* … since when none; or 0 */
+	bool limit_told;
 };
 
 /* The listeners of one settings version, in their order. */
@@ -62,6 +77,9 @@ struct recipe {
 	struct recipe *next;
 };
 
+/* Room for learned listeners: a bit each in child->uses. */
+#define LEARNED_MAX 64
+
 /* The system's half of a worker of the same id. */
 struct child {
 	struct service *service; /* NULL: on the free list */
@@ -83,6 +101,16 @@ struct child {
 	unsigned said;      /* … in the second from then */
 	bool stranger_told; /* a refused notify message was logged */
 	bool paused;        /* we sent SIGSTOP (job control) */
+	ev_io trap_watcher; /* its fd: where its trapped calls come, or -1 */
+	uint64_t uses;      /* learned listeners that it has bound */
+	nsec_t trapped_at;  /* of its calls in the second from then … */
+	unsigned trapped;   /* … so many */
+	bool trap_paused;   /* they were too many */
+	bool trap_hostile;  /* it held us up: its calls are its own */
+	bool v6only_known;  /* the last IPV6_V6ONLY that it set, where sockets
+			       cannot be had … */
+	bool v6only;
+	int v6only_fd; /* … on this descriptor */
 };
 
 /* What the last reload has set going in a cluster. */
@@ -101,8 +129,11 @@ struct service {
 	size_t index;                  /* in sup->services */
 	struct recipe *recipes;        /* newest first */
 	struct listener_set listeners; /* in force, and for new recipes */
-	struct child *(*children)[2];  /* by slot */
-	unsigned char *early_deaths;   /* by slot, before any was ready */
+	struct listener_set learned;   /* room for LEARNED_MAX; none is named,
+					  unless a reload has named it since */
+	bool trap_told; /* why a worker's port was not taken over */
+	struct child *(*children)[2]; /* by slot */
+	unsigned char *early_deaths;  /* by slot, before any was ready */
 	uint32_t child_slots;
 	bool leaving;    /* dropped by a reload: free when ended */
 	int stop_signal; /* in place of the first one; or 0 */
@@ -128,6 +159,22 @@ struct pid_table {
 struct history;
 struct clients;
 struct news;
+
+/* What we know of trapping workers' calls here (intercept.h). */
+enum intercept_way {
+	WAY_UNKNOWN,
+	WAY_ADOPT,   /* workers' own sockets can be had */
+	WAY_REPLACE, /* they cannot: ours are put in their place */
+	WAY_NONE,    /* no calls can be trapped */
+};
+
+struct intercept {
+	enum intercept_way way;
+	struct spawn_trap trap; /* of the spawn under way */
+	bool own_filter_told;
+	ev_timer resume; /* for those that were paused */
+	ev_timer trim;   /* learned listeners that nobody uses */
+};
 
 struct supervisor {
 	struct ev_loop *loop;
@@ -164,6 +211,7 @@ struct supervisor {
 	bool hup_ignored;
 	bool had_terminal;
 
+	struct intercept intercept;
 	struct manager *manager; /* NULL: we are under none */
 	struct clients *clients;
 	ev_io guard_watcher; /* its fd: inotify, or -1 */

@@ -48,6 +48,7 @@ static void put_listener(struct json_writer *w, const struct listener *l)
 	json_open_object(w);
 	json_put_text(w, "name", l->address.name);
 	json_put_text(w, "address", listener_text(l));
+	json_put_bool(w, "learned", l->learned);
 	put_count(w, "queue", queue.depth);
 	put_count(w, "queue_limit", queue.limit);
 	put_count(w, "dropped", queue.drops);
@@ -222,6 +223,9 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_open_array(w);
 	for (size_t i = 0; i < s->listeners.count; i++)
 		put_listener(w, s->listeners.list[i]);
+	for (size_t i = 0; i < s->learned.count; i++)
+		if (s->learned.list[i]->users == 1) /* not named since */
+			put_listener(w, s->learned.list[i]);
 	json_close_array(w);
 	json_key(w, "workers");
 	json_open_array(w);

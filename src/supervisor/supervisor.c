@@ -12,6 +12,8 @@
 #include "supervisor/daemon.h"
 #include "supervisor/heal.h"
 #include "supervisor/guard.h"
+#include "supervisor/intercept.h"
+#include "supervisor/learned.h"
 #include "supervisor/lifecycle.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
@@ -327,6 +329,7 @@ static int start(struct supervisor *sup, struct error *err)
 	if (check_notify_path(sup, err) == -1)
 		return -1;
 	heal_init(sup);
+	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
 		reap_init(sup, err) == -1 || start_services(sup, err) == -1 ||
 		clients_init(sup, err) == -1)
@@ -362,6 +365,7 @@ static void supervisor_free(struct supervisor *sup)
 	free(sup->scratch_list);
 	if (sup->loop != NULL) {
 		heal_fini(sup);
+		intercept_fini(sup);
 		ev_loop_destroy(sup->loop);
 	}
 	settings_free(sup->settings);
@@ -378,6 +382,7 @@ static void let_go(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		recipes_free(sup->services[i]);
 		listeners_release(&sup->services[i]->listeners);
+		learned_drop_all(sup->services[i]);
 	}
 	if (sup->settings->pidfile != NULL && sup->pidfile_written)
 		(void)unlink(sup->settings->pidfile);
@@ -426,6 +431,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 		.argc = argc,
 		.argv = argv,
 		.armed_for = NSEC_NEVER,
+		.intercept = {.trap = {.channel = {-1, -1}, .fd = -1}},
 		.null_fd = -1,
 		.reserve_fd = -1,
 		.self_exe = -1,

@@ -60,6 +60,8 @@ static const struct {
 	{"cpu", "spread", NULL},
 	{"ready", "auto", NULL},
 	{"ready", "notify", NULL},
+	{"ready", "listen", NULL},
+	{"intercept", "on", NULL},
 	{"ready", "alive:200ms", NULL},
 	{"ready", "alive:0", "alive:0s"},
 	{"start-timeout", "1500ms", NULL},
@@ -137,7 +139,8 @@ END_TEST
 	"wanted a time from " from " to " to \
 	" such as 200ms, 5s, 2m or 1h, found "
 #define READY \
-	"wanted 'auto', 'notify' or a time alive such as 'alive:1s', found "
+	"wanted 'auto', 'notify', 'listen' or a time alive such as " \
+	"'alive:1s', found "
 #define RULES(signal) \
 	"wanted 'next', 'all', 'first', 'restart', 'reload', 'stop', " \
 	"'ignore', or a translation such as '" signal "->QUIT', found "
@@ -223,7 +226,8 @@ static const struct {
 		"'64M' or 'infinity', found '1:2:3'"},
 	{"cpu", "one", "wanted 'none' or 'spread', found 'one'"},
 	{"ready", "alive", READY "'alive'"},
-	{"ready", "listen", READY "'listen'"},
+	{"ready", "listening", READY "'listening'"},
+	{"intercept", "yes", "wanted 'auto', 'on' or 'off', found 'yes'"},
 	{"ready", "tcp", READY "'tcp'"},
 	{"ready", "http:/x", READY "'http:/x'"},
 	{"ready", "alive:x", TIMES("0s", "1h") "'x'"},

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_SECCOMP_H
+#define OS_SECCOMP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * System calls of another process that wait for our word: seccomp(2) with
+ * SECCOMP_RET_USER_NOTIF, see seccomp_unotify(2).  bind and listen are trapped,
+ * in all the ways that the machine knows (x86-64, x32, i386 and its
+ * socketcall(2); AArch64 and ARM), and nothing else, but, where it is asked
+ * for, setsockopt(IPV6_V6ONLY).
+ */
+enum seccomp_call {
+	SECCOMP_BIND,
+	SECCOMP_LISTEN,
+	SECCOMP_V6ONLY,
+	SECCOMP_ARGUMENTS, /* socketcall: which of them, and on what, stands in
+			      the caller's memory, see seccomp_arguments() */
+};
+
+struct seccomp_notice {
+	uint64_t id;
+	pid_t tid; /* the calling thread, in our pid namespace; 0: not in it */
+	enum seccomp_call call;
+	int fd;
+	uint64_t at;   /* BIND: of the address; V6ONLY: of the value;
+			ARGUMENTS: of them */
+	uint32_t size; /* of what is there */
+	int backlog;   /* LISTEN */
+};
+
+/*
+ * In a child before exec: install the filter on this thread and all that it
+ * will become.  Returns the notify descriptor (CLOEXEC).  -1 and errno: EBUSY:
+ * another filter in force has a listener already; EACCES: neither
+ * CAP_SYS_ADMIN nor no_new_privs; EINVAL, ENOSYS: not here.  Async-signal-safe.
+ */
+int seccomp_install(bool v6only_too);
+
+/* One call that waits.  1; 0: there is none, or its caller has gone; -1 and
+ * errno.  Only when poll(2) has said that there is one: else it would wait. */
+int seccomp_receive(int fd, struct seccomp_notice *notice);
+/* What socketcall(2) was given: COUNT words of 32 bits. */
+#define SECCOMP_ARGUMENTS_MAX 5
+void seccomp_arguments(struct seccomp_notice *notice,
+	const uint32_t words[SECCOMP_ARGUMENTS_MAX]);
+
+/* Does the caller still wait?  What was seen of it (by its thread id!) before
+ * that is true. */
+bool seccomp_waits(int fd, uint64_t id);
+
+/* The answer: 0, or an errno.  To a caller that has gone: no error. */
+void seccomp_answer(int fd, uint64_t id, int error);
+/* Let the kernel do what was asked for. */
+void seccomp_continue(int fd, uint64_t id);
+
+/* Put our descriptor in the place of the caller's.  Waits until the caller has
+ * taken it.  -1 and errno (ENOENT: it has gone). */
+int seccomp_put(int fd, uint64_t id, int ours, int theirs, bool cloexec);
+
+/* Could a call that was received come again (a signal interrupts it; before
+ * Linux 5.19)? */
+bool seccomp_comes_again(void);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/vfork.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STACK_SIZE = 64 * 1024 };
+
+/*
+ * Above a guard page; made at the first spawn and kept, as one mmap and its page
+ * faults at each spawn would be a good part of its cost.  One is enough: vfork
+ * semantics let one child run at a time.
+ */
+char *vfork_stack_top(void)
+{
+	static char *stack;
+	size_t guard = (size_t)sysconf(_SC_PAGESIZE);
+	char *base;
+
+	if (stack != NULL)
+		return stack + STACK_SIZE;
+	base = mmap(NULL, guard + STACK_SIZE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return NULL;
+	if (mprotect(base, guard, PROT_NONE) == -1) {
+		(void)munmap(base, guard + STACK_SIZE);
+		return NULL;
+	}
+	stack = base + guard;
+	return stack + STACK_SIZE;
+}
+
+/* A timer of timer_create(2), which exec deletes; glibc's wrapper allocates, and
+ * the kernel's timer_t is an int. */
+void vfork_bound_time(nsec_t patience)
+{
+	struct sigevent event = {
+		.sigev_notify = SIGEV_SIGNAL,
+		.sigev_signo = SIGKILL,
+	};
+	const struct itimerspec once = {.it_value = {
+						.tv_sec = patience / SECOND,
+						.tv_nsec = patience % SECOND,
+					}};
+	int timer;
+
+	if (patience > 0 &&
+		syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0)
+		(void)syscall(SYS_timer_settime, timer, 0, &once, NULL);
+}
+
+struct run {
+	void (*deed)(void *argument);
+	void *argument;
+	nsec_t patience;
+	volatile bool done;
+};
+
+static int run_deed(void *argument)
+{
+	struct run *run = argument;
+
+	vfork_bound_time(run->patience);
+	run->deed(run->argument);
+	run->done = true;
+	return 0;
+}
+
+static int run(void (*deed)(void *argument), void *argument, nsec_t patience,
+	int flags)
+{
+	struct run it = {deed, argument, patience, false};
+	char *stack = vfork_stack_top();
+	sigset_t all;
+	sigset_t before;
+	pid_t pid;
+	int saved;
+
+	(void)sigfillset(&all);
+	if (stack == NULL || sigprocmask(SIG_SETMASK, &all, &before) == -1)
+		return -1;
+	/* no signal at its end: nobody else shall take notice of it */
+	pid = clone(run_deed, stack, CLONE_VM | CLONE_VFORK | flags, &it);
+	saved = errno;
+	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
+	errno = saved;
+	if (pid == -1)
+		return -1;
+	while (waitpid(pid, NULL, (int)__WCLONE) == -1 && errno == EINTR)
+		;
+	if (it.done)
+		return 0;
+	errno = ETIMEDOUT;
+	return -1;
+}
+
+int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience)
+{
+	return run(deed, argument, patience, CLONE_FILES);
+}
+
+int vfork_run_apart(
+	void (*deed)(void *argument), void *argument, nsec_t patience)
+{
+	return run(deed, argument, patience, 0);
+}

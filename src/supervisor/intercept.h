@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_INTERCEPT_H
+#define SUPERVISOR_INTERCEPT_H
+
+#include "os/seccomp.h"
+#include "supervisor/state.h"
+
+/*
+ * Taking over the port of a server that binds by itself: bind(2) and listen(2)
+ * of each worker and of all that it starts wait here for an answer.  This file
+ * hears them, bounds what they may cost, and says where it is not possible;
+ * takeover.c knows the answers.
+ */
+
+/* For a spawn: what its plan needs, or NULL where calls are not trapped. */
+struct spawn_trap *intercept_plan(
+	struct service *service, const struct cluster_settings *settings);
+/* The spawn has succeeded: hear the child, or say why that cannot be. */
+void intercept_watch(struct child *child, struct spawn_trap *trap);
+void intercept_init_child(struct child *child);
+void intercept_forget(struct child *child);
+
+/* Is the port of a worker taken over, as far as is known? */
+bool intercept_is_on(const struct service *service);
+
+/* Its memory, into `to`, with a bound.  -1: it cannot be read. */
+int intercept_read(struct child *child, const struct seccomp_notice *notice,
+	void *to, size_t size);
+/* Its socket cannot be had: say so, once. */
+void intercept_tell_refused(struct child *child, int error);
+
+void intercept_init(struct supervisor *sup);
+void intercept_fini(struct supervisor *sup);
+
+#endif
