@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "protocol/json.h"
 #include "supervisor/clients.h"
+#include "supervisor/intercept.h"
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
 
@@ -143,7 +144,8 @@ static void say_exited(struct buffer *out, const struct news *n)
 	if (n->bind_hint)
 		(void)buffer_string(out,
 			"; it binds the port itself, which nclust holds: let "
-			"it take its socket from LISTEN_FDS");
+			"it take its socket from LISTEN_FDS, or take over its "
+			"port ('intercept')");
 }
 
 static void say_rollout_failed(struct buffer *out, const struct news *n)
@@ -519,9 +521,12 @@ void news_expect_last_output(struct supervisor *sup, const struct child *child)
 
 /* A worker that never was ready and complained of the address: it does not
  * know that nclust holds the port. */
-static bool wants_bind_hint(const struct news *n)
+static bool wants_bind_hint(const struct supervisor *sup, const struct news *n)
 {
-	return n->report.kind == REPORT_EXITED && !n->report.was_ready &&
+	const struct service *service = service_named(sup, n->cluster);
+
+	return service != NULL && !intercept_is_on(service) &&
+		n->report.kind == REPORT_EXITED && !n->report.was_ready &&
 		n->report.why == WHY_ITSELF;
 }
 
@@ -532,7 +537,7 @@ void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 		if (n->serial != serial)
 			continue;
 		(void)text_escape(n->last, sizeof(n->last), text, strlen(text));
-		n->bind_hint = address_in_use && wants_bind_hint(n);
+		n->bind_hint = address_in_use && wants_bind_hint(sup, n);
 		n->serial = 0;
 		break;
 	}

@@ -38,7 +38,7 @@ static void hint_at_bind(struct service *service, const struct report *r)
 	service->bind_hint_told = true;
 	log_note("%s: if it says 'address already in use', it binds the port "
 		 "itself, which nclust holds: let it take its socket from "
-		 "LISTEN_FDS",
+		 "LISTEN_FDS, or take over its port ('intercept')",
 		service->name);
 }
 

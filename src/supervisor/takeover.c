@@ -57,7 +57,7 @@ struct takeover {
 	int epolls[EPOLLS_MAX];
 	unsigned epoll_count;
 	struct listener *found[FOUND_MAX];
-	bool held[FOUND_MAX];
+	unsigned held[FOUND_MAX]; /* by so many descriptors */
 	size_t found_count;
 };
 
@@ -94,7 +94,7 @@ static void look_at_fd(void *context, int fd, const char *target)
 		t->same[t->same_count++] = fd;
 	for (size_t i = 0; i < t->found_count; i++)
 		if (t->found[i]->inode == inode)
-			t->held[i] = true;
+			t->held[i]++;
 }
 
 /* The inode of the descriptor itself, where that cannot be had. */
@@ -112,12 +112,20 @@ static uint64_t inode_of(pid_t tid, int fd)
 	return remote_socket_inode(target);
 }
 
+/* Has the process bound it?  A named one it was born with, once. */
+static bool has_bound(const struct takeover *t, size_t i)
+{
+	return t->held[i] > (t->found[i]->learned ? 0U : 1U);
+}
+
 static void look_at_process(struct takeover *t)
 {
 	t->inode = t->sock != -1 ? remote_own_inode(t->sock)
 				 : inode_of(t->notice->tid, t->notice->fd);
 	t->same[0] = t->notice->fd;
 	t->same_count = 1;
+	t->epoll_count = 0;
+	(void)memset(t->held, 0, sizeof(t->held));
 	(void)remote_each_fd(t->notice->tid, LOOK_MAX, look_at_fd, t);
 }
 
@@ -420,16 +428,17 @@ static void learn(struct takeover *t, bool first)
 
 /*
  * The user has named a bare port, for which nclust has made a socket of IPv6 that
- * serves both families; the worker knows IPv4 alone.  Ours has served nobody, so
- * the worker's takes its place.
+ * serves both families; the worker wants one for IPv4 alone, or one for each.
+ * Ours has served nobody, so the worker's takes its place.
  */
 static bool supersedes(const struct takeover *t, const struct listener *l)
 {
-	return t->sock != -1 && l->made && !l->learned && l->asked == NULL &&
+	return l->made && !l->learned && l->asked == NULL &&
 		l->address.kind == ADDRESS_TCP &&
 		l->address.family == AF_UNSPEC && l->key.family == AF_INET6 &&
-		l->key.port == t->key.port && t->key.family == AF_INET &&
-		socket_key_is_any(&t->key);
+		!l->key.v6only && l->key.port == t->key.port &&
+		socket_key_is_any(&t->key) &&
+		(t->key.family == AF_INET || t->key.v6only);
 }
 
 static struct listener *superseded(const struct takeover *t)
@@ -445,10 +454,14 @@ static struct listener *superseded(const struct takeover *t)
 static void supersede(struct takeover *t, struct listener *l)
 {
 	struct error err;
+	scoped_fd made = -1;
 
 	heal_forget(l);
 	(void)shutdown(l->fd, SHUT_RD);
-	if (bind_own(t, true) == -1 || dup3(t->sock, l->fd, O_CLOEXEC) == -1) {
+	if (t->sock == -1)
+		made = bind_new(t, true);
+	if ((t->sock != -1 ? bind_own(t, true) : made) == -1 ||
+		dup3(t->sock != -1 ? t->sock : made, l->fd, O_CLOEXEC) == -1) {
 		int error = errno;
 
 		if (socket_backlog(l->fd, l->address.backlog) == -1)
@@ -467,7 +480,10 @@ static void supersede(struct takeover *t, struct listener *l)
 		"%s: listening on %s, taken over from %s.%" PRIu32,
 		t->service->name, listener_text(l), t->service->name,
 		t->child->slot);
-	answer(t, 0);
+	if (t->sock != -1)
+		answer(t, 0);
+	else
+		put_over(t, l);
 }
 
 /* ---- deciding ---- */
@@ -487,10 +503,15 @@ static void limit(struct takeover *t, struct listener *l)
 
 static void bind_anew(struct takeover *t)
 {
-	struct listener *l = learned_cover(t->service, &t->key);
+	struct listener *l = superseded(t);
 
-	if (l == NULL)
-		l = superseded(t);
+	if (t->sock == -1)
+		look_at_process(t);
+	if (l != NULL) {
+		supersede(t, l);
+		return;
+	}
+	l = learned_cover(t->service, &t->key);
 	if (l == NULL) {
 		learn(t, true);
 		return;
@@ -498,9 +519,7 @@ static void bind_anew(struct takeover *t)
 	t->found[0] = l;
 	t->found_count = 1;
 	look_at_process(t);
-	if (supersedes(t, l))
-		supersede(t, l);
-	else if (t->held[0]) /* and another one besides */
+	if (has_bound(t, 0)) /* and another one besides */
 		learn(t, true);
 	else
 		limit(t, l);
@@ -520,7 +539,7 @@ static void bind_known(struct takeover *t)
 				let_kernel(t);
 			return;
 		}
-		if (!t->held[i]) {
+		if (!has_bound(t, i)) {
 			put_over(t, t->found[i]);
 			return;
 		}
@@ -549,15 +568,12 @@ static void forget_probes(struct takeover *t)
 	}
 	if (t->found_count == 0)
 		return;
-	(void)memset(t->held, 0, sizeof(t->held));
 	look_at_process(t);
 	if (t->child->pid != t->notice->tid)
 		(void)remote_each_fd(t->child->pid, LOOK_MAX, look_at_fd, t);
 	for (size_t i = 0; i < t->found_count; i++)
-		if (!t->held[i])
+		if (t->held[i] == 0)
 			learned_drop(s, t->found[i]);
-	(void)memset(t->held, 0, sizeof(t->held));
-	t->epoll_count = 0;
 }
 
 static void decide(struct takeover *t)

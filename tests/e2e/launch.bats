@@ -436,13 +436,15 @@ teardown() {
 	free_port
 	# its output is captured: the sentence about its death says it
 	run -1 timeout 10 "$NCLUST" -n 1 --name it -l "127.0.0.1:$PORT" \
-		--restart never --log prefix -- "$FIXTURES/bind-itself"
+		--intercept off --restart never --log prefix \
+		-- "$FIXTURES/bind-itself"
 	[[ $output == *"Address already in use; it binds the port itself"* ]]
 	[[ $output == *LISTEN_FDS* ]]
 
 	# it is not: nclust says what to look for, once
 	run -1 timeout 10 "$NCLUST" -n 2 --name it -l "127.0.0.1:$PORT" \
-		--restart never --log inherit -- "$FIXTURES/bind-itself"
+		--intercept off --restart never --log inherit \
+		-- "$FIXTURES/bind-itself"
 	[ "$(grep -c "if it says 'address already in use', it binds" \
 		<<<"$output")" -eq 1 ]
 
