@@ -41,6 +41,7 @@ setup() {
 @test "Ruby, webrick, on IPv4 and IPv6" {
 	must_have ruby
 	ADDRESSES=2
+	SHUTS=yes
 	start_cluster -n 2 -- ruby "$HERE/plain-webrick.rb" "$PORT"
 	lead_a_life
 }
