@@ -49,6 +49,8 @@ void heal_init(struct supervisor *sup)
 	int fd = epoll_create1(EPOLL_CLOEXEC);
 
 	ev_init(&sup->heal, on_hang_up);
+	/* until then clients are refused */
+	ev_set_priority(&sup->heal, EV_MAXPRI);
 	ev_io_set(&sup->heal, fd, EV_READ);
 	if (fd == -1)
 		log_syserr("cannot watch over the listeners");

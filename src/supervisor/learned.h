@@ -31,8 +31,21 @@ struct listener *learned_by_inode(
  * too many, or no memory. */
 struct listener *learned_add(struct service *service,
 	const struct socket_key *key, int fd, struct error *err);
+/* Learned, and not named by a reload since. */
+static inline bool learned_only(const struct listener *l)
+{
+	return l->learned && l->users == 1;
+}
+
 /* A worker has it; only learned ones are counted. */
 void learned_use(struct child *child, struct listener *l);
+/*
+ * It listens there.  Ready is a worker that listens on all that the others of its
+ * cluster do; one of a release that opens fewer, a second after its first.
+ */
+void learned_listens(struct child *child, struct listener *l);
+/* It listens, wherever that is. */
+void learned_tell_listening(struct child *child);
 /* Does any worker have it?  But `not_this`, if given. */
 bool learned_is_used(const struct listener *l, const struct child *not_this);
 void learned_drop(struct service *service, struct listener *l);

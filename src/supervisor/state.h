@@ -97,17 +97,21 @@ struct child {
 	nsec_t cpu_then;      /* CPU time at the last look */
 	nsec_t looked_at;
 	bool killed_by_us;
-	nsec_t said_at;     /* ERRNO= and RELOADING=1 that were told … */
-	unsigned said;      /* … in the second from then */
-	bool stranger_told; /* a refused notify message was logged */
-	bool paused;        /* we sent SIGSTOP (job control) */
-	ev_io trap_watcher; /* its fd: where its trapped calls come, or -1 */
-	uint64_t uses;      /* learned listeners that it has bound */
-	nsec_t trapped_at;  /* of its calls in the second from then … */
-	unsigned trapped;   /* … so many */
-	bool trap_paused;   /* they were too many */
-	bool trap_hostile;  /* it held us up: its calls are its own */
-	bool v6only_known;  /* the last IPV6_V6ONLY that it set, where sockets
+	nsec_t said_at;      /* ERRNO= and RELOADING=1 that were told … */
+	unsigned said;       /* … in the second from then */
+	bool stranger_told;  /* a refused notify message was logged */
+	bool paused;         /* we sent SIGSTOP (job control) */
+	ev_io trap_watcher;  /* its fd: where its trapped calls come, or -1 */
+	uint64_t uses;       /* learned listeners that it has bound, … */
+	uint64_t listens;    /* … and called listen(2) on */
+	nsec_t listening_by; /* it will be taken as ready then, or when it
+				listens on all that others do; or 0 */
+	nsec_t trapped_at;   /* of its calls in the second from then … */
+	unsigned trapped;    /* … so many */
+	bool bind_told;      /* that it could not */
+	bool trap_paused;    /* they were too many */
+	bool trap_hostile;   /* it held us up: its calls are its own */
+	bool v6only_known;   /* the last IPV6_V6ONLY that it set, where sockets
 			       cannot be had … */
 	bool v6only;
 	int v6only_fd; /* … on this descriptor */
@@ -174,6 +178,7 @@ struct intercept {
 	bool own_filter_told;
 	ev_timer resume; /* for those that were paused */
 	ev_timer trim;   /* learned listeners that nobody uses */
+	ev_timer ready;  /* the earliest listening_by */
 };
 
 struct supervisor {

@@ -7,6 +7,7 @@
 #include "os/sockdiag.h"
 #include "protocol/json.h"
 #include "supervisor/child.h"
+#include "supervisor/learned.h"
 #include "supervisor/listener.h"
 #include "supervisor/news.h"
 #include "supervisor/service.h"
@@ -48,7 +49,7 @@ static void put_listener(struct json_writer *w, const struct listener *l)
 	json_open_object(w);
 	json_put_text(w, "name", l->address.name);
 	json_put_text(w, "address", listener_text(l));
-	json_put_bool(w, "learned", l->learned);
+	json_put_bool(w, "learned", learned_only(l));
 	put_count(w, "queue", queue.depth);
 	put_count(w, "queue_limit", queue.limit);
 	put_count(w, "dropped", queue.drops);
@@ -224,7 +225,7 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	for (size_t i = 0; i < s->listeners.count; i++)
 		put_listener(w, s->listeners.list[i]);
 	for (size_t i = 0; i < s->learned.count; i++)
-		if (s->learned.list[i]->users == 1) /* not named since */
+		if (learned_only(s->learned.list[i]))
 			put_listener(w, s->learned.list[i]);
 	json_close_array(w);
 	json_key(w, "workers");

@@ -115,7 +115,7 @@ static uint64_t inode_of(pid_t tid, int fd)
 /* Has the process bound it?  A named one it was born with, once. */
 static bool has_bound(const struct takeover *t, size_t i)
 {
-	return t->held[i] > (t->found[i]->learned ? 0U : 1U);
+	return t->held[i] > (learned_only(t->found[i]) ? 0U : 1U);
 }
 
 static void look_at_process(struct takeover *t)
@@ -305,6 +305,9 @@ static void tell_failed(const struct takeover *t, int error)
 	char text[SOCKET_KEY_TEXT];
 	const char *holder = own_holder(t);
 
+	if (t->child->bind_told) /* it may try for ever */
+		return;
+	t->child->bind_told = true;
 	(void)socket_key_text(&t->key, text);
 	if (error != EADDRINUSE)
 		log_note("%s.%" PRIu32 ": cannot bind %s: %s", t->service->name,
@@ -673,22 +676,11 @@ static int backlog_for(
 {
 	unsigned workers = cluster_wanted(child->service->core);
 
-	if (!l->learned)
+	if (!learned_only(l))
 		return l->address.backlog;
 	if (asked < 0 || workers == 0)
 		return asked < 0 ? INT_MAX : asked;
 	return asked <= INT_MAX / (int)workers ? asked * (int)workers : INT_MAX;
-}
-
-static void tell_listening(struct child *child)
-{
-	struct event event = {
-		.kind = EVENT_LISTENING,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
-
-	service_tell(child->service, &event);
 }
 
 /* A socket that is none of ours: of a unix path, it is what a server does that
@@ -710,17 +702,18 @@ void takeover_listen(struct child *child, const struct seccomp_notice *notice)
 	struct listener *l = learned_by_inode(
 		child->service, inode_of(notice->tid, notice->fd));
 	bool serves;
+	int backlog;
 
 	if (l == NULL || !seccomp_waits(trap, notice->id)) {
 		serves = is_unix(child, notice);
 		seccomp_continue(trap, notice->id);
 		if (serves)
-			tell_listening(child);
+			learned_tell_listening(child);
 		return;
 	}
 	/* by ourselves: it listens before anybody is told that it does */
-	if (socket_backlog(l->fd, backlog_for(child, l, notice->backlog)) ==
-		-1) {
+	backlog = backlog_for(child, l, notice->backlog);
+	if (socket_backlog(l->fd, backlog) == -1) {
 		int error = errno;
 
 		seccomp_answer(trap, notice->id, error);
@@ -731,7 +724,8 @@ void takeover_listen(struct child *child, const struct seccomp_notice *notice)
 		if (l->heal == -1)
 			heal_watch(child->service->sup, l);
 	}
+	l->address.backlog = backlog; /* to heal it by */
 	learned_use(child, l);
 	seccomp_answer(trap, notice->id, 0);
-	tell_listening(child);
+	learned_listens(child, l);
 }
