@@ -395,7 +395,7 @@ two_serve() {
 @test "workers killed in the midst of a bind harm nobody" {
 	two_serve tcp4 "bind=127.0.0.1:$PORT" listen=5 serve
 	# they bind while nclust sleeps, and are dead when it wakes
-	for round in 1 2 3; do
+	for _ in 1 2 3; do
 		nclust scale "$INSTANCE" +2 --no-wait
 		kill -STOP "$NCLUST_PID"
 		for pid in $(ours); do
@@ -426,7 +426,7 @@ two_serve() {
 		else exec "$1" tcp4 "bind=127.0.0.1:$2" listen=5 serve
 		fi' - "$BINDER" "$PORT"
 	wait_until 10 '[ "$(worker 1 .state)" = ready ]'
-	for round in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		[ "$(who)" = "$(worker_pid 1)" ]
 	done
 	nclust stop "$INSTANCE"

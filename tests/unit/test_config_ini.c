@@ -224,8 +224,8 @@ START_TEST(every_mistake_is_told_with_its_line)
 END_TEST
 
 /* Keys that are planned but not there must not be taken and ignored. */
-static const char *const unknown[] = {"drain", "drain-timeout",
-	"canary", "bake", "watchdog", "stall", "check", "check-interval",
+static const char *const unknown[] = {"drain", "drain-timeout", "canary",
+	"bake", "watchdog", "stall", "check", "check-interval",
 	"check-failures", "max-memory", "max-age", "fallback", "fallback-after",
 	"on-exit", "log-size", "log-keep", "http", "ipc", "relay", "sticky",
 	"shared-memory", "accept", "threads", "daemon", "config", "help"};
