@@ -19,11 +19,12 @@ static void check_process(struct world *w, uint64_t id)
 		world_complain(w, "worker %" PRIu64 " should be gone", id);
 	if (p->going || p->ready)
 		return;
-	if (w->commands_change && p->mode == READY_AUTO)
-		return; /* it cannot be told what is known of its command */
+	if (!witness_knows(w, p))
+		return;
 	if (now >= p->ready_by)
 		world_complain(w, "worker %" PRIu64 " starts too long", id);
-	if (now >= p->proven_at)
+	if (now >= p->proven_at && !p->other_mode &&
+		!witness_has_to_listen(w, p))
 		world_complain(w, "worker %" PRIu64 " is proven", id);
 }
 

@@ -29,7 +29,7 @@ static void draw_stop(struct world *w, struct cluster_settings *s)
 
 static void draw_settings(struct world *w, struct cluster_settings *s)
 {
-	s->ready = (enum ready_mode)world_random(w, 3);
+	s->ready = (enum ready_mode)world_random(w, 4);
 	s->ready_alive = world_span(w, MSEC, SECOND);
 	s->start_timeout = world_span(w, 200 * MSEC, 4 * SECOND);
 	draw_stop(w, s);
@@ -57,15 +57,31 @@ static void draw_ends(struct world *w, struct cluster_settings *s)
 	}
 }
 
+/* Most programs do a thing always or never. */
+static unsigned mostly(struct world *w, unsigned most)
+{
+	if (world_chance(w, 300))
+		return 1000;
+	return per_mille(w, most);
+}
+
+/* How it lets know that it is ready, if at all. */
+static void draw_signs(struct world *w, struct habits *h, unsigned how_bad)
+{
+	h->says_nothing = mostly(w, how_bad);
+	h->never_listens = mostly(w, how_bad);
+	h->listens_after = some_of(w, 2 * SECOND);
+}
+
 static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
 {
+	draw_signs(w, h, how_bad);
 	h->ready_after = some_of(w, SECOND);
 	h->stop_after = some_of(w, 2 * SECOND);
 	h->life = world_span(w, MSEC, 20 * SECOND);
 	h->exits_well = per_mille(w, 1000);
 	h->dies_later = per_mille(w, 1000);
 	h->says_twice = per_mille(w, 500);
-	h->says_nothing = per_mille(w, how_bad);
 	h->spawn_fails = per_mille(w, how_bad / 2);
 	h->fails_for_good = per_mille(w, 300);
 	h->dies_early = per_mille(w, how_bad);
@@ -75,12 +91,18 @@ static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
 	h->undead = per_mille(w, how_bad / 10);
 }
 
+/* The command stays what it was to be at last. */
 static struct plan *draw_plan(struct world *w, enum kind kind)
 {
 	struct plan *plan = world_add_plan(w);
 
+	if (w->cluster != NULL)
+		plan->command =
+			world_plan_of(w, cluster_next_settings(w->cluster))
+				->command;
 	draw_settings(w, plan->settings);
 	if (kind == BENIGN) {
+		draw_signs(w, &plan->habits, 0);
 		plan->habits.ready_after = some_of(w, 150 * MSEC);
 		plan->habits.stop_after = some_of(w, 100 * MSEC);
 		plan->habits.life = 20 * SECOND;
@@ -102,10 +124,12 @@ static void roll(struct world *w, enum kind kind)
 	if (world_chance(w, 150) && w->wanted > 0)
 		e.slot = (uint32_t)world_random(w, w->wanted);
 	else if (world_chance(w, 500) && w->plan_count < PLANS_MAX) {
-		e.settings = draw_plan(w, kind)->settings;
-		(void)cluster_settings_ref(e.settings);
-		if (world_chance(w, 200))
-			e.command_changed = w->commands_change = true;
+		struct plan *plan = draw_plan(w, kind);
+
+		e.settings = cluster_settings_ref(plan->settings);
+		e.command_changed = world_chance(w, 300);
+		if (e.command_changed)
+			plan->command = ++w->last_command;
 	}
 	if (w->rollout != 0 || e.settings == NULL)
 		w->disturbed = true;

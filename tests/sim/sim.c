@@ -15,6 +15,7 @@
 struct totals {
 	uint64_t events;
 	uint64_t reports[REPORT_SURPRISE + 1];
+	uint64_t signs[SIGNS];
 };
 
 static void run_world(uint64_t seed, bool verbose, struct totals *totals)
@@ -28,6 +29,8 @@ static void run_world(uint64_t seed, bool verbose, struct totals *totals)
 	totals->events += world.events;
 	for (int i = 0; i <= REPORT_SURPRISE; i++)
 		totals->reports[i] += world.reports[i];
+	for (int i = 0; i < SIGNS; i++)
+		totals->signs[i] += world.signs[i];
 }
 
 static int usage(void)
@@ -67,6 +70,9 @@ int main(int argc, char **argv)
 		printf("%s%s %" PRIu64, i % 5 == 0 ? "\n  " : ", ",
 			trace_report_name((enum report_kind)i),
 			totals.reports[i]);
-	printf("\n");
+	printf("\n  ready: %" PRIu64 " said so, %" PRIu64 " listened, %" PRIu64
+	       " lived\n",
+		totals.signs[SIGN_SAID], totals.signs[SIGN_LISTENS],
+		totals.signs[SIGN_LIVES]);
 	return 0;
 }

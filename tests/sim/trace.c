@@ -13,6 +13,7 @@ static const char *const event_names[] = {
 	[EVENT_SPAWNED] = "spawned",
 	[EVENT_SPAWN_FAILED] = "spawn failed",
 	[EVENT_READY] = "ready",
+	[EVENT_LISTENING] = "listening",
 	[EVENT_LEAVING] = "leaving",
 	[EVENT_EXTEND] = "extend",
 	[EVENT_EXITED] = "exited",

@@ -61,8 +61,8 @@ static void be_asked(struct world *w, const struct action *a)
 		.slot = a->slot,
 		.generation = a->generation,
 		.settings = a->settings,
+		.command = world_plan_of(w, a->settings)->command,
 		.life = LIFE_ASKED,
-		.says_ready_is_known = w->says_ready,
 		.proven_at = NSEC_NEVER,
 		.ready_by = NSEC_NEVER,
 		.gone_by = NSEC_NEVER,
@@ -80,16 +80,29 @@ static void be_asked(struct world *w, const struct action *a)
 
 /* ---- events, as they go in ---- */
 
+bool witness_knows(const struct world *w, const struct process *p)
+{
+	return !w->mixed ||
+		(p->mode != READY_AUTO && p->settings->ready != READY_AUTO);
+}
+
+bool witness_has_to_listen(const struct world *w, const struct process *p)
+{
+	return p->mode == READY_AUTO && w->known[p->command].listens;
+}
+
 static void note_spawned(struct world *w, struct process *p)
 {
 	const struct cluster_settings *s = p->settings;
+	const struct known *known = &w->known[p->command];
 
 	p->life = LIFE_ALIVE;
 	p->born = w->now;
 	p->mode = s->ready;
 	p->ready_by = world_patient(w) + s->start_timeout;
 	if (s->ready == READY_ALIVE ||
-		(s->ready == READY_AUTO && !p->says_ready_is_known))
+		(s->ready == READY_AUTO && !known->says_ready &&
+			!known->listens))
 		p->proven_at = world_patient(w) + s->ready_alive;
 	if (p->proven_at != NSEC_NEVER && p->ready_by < p->proven_at)
 		p->ready_by = p->proven_at;
@@ -106,10 +119,29 @@ static void note_extend(
 		p->ready_by = until;
 }
 
-static void note_ready(struct world *w, struct process *p)
+/* Is this event of its own the sign that its mode waits for? */
+static bool is_sign(
+	const struct world *w, const struct process *p, enum event_kind kind)
 {
-	p->said_ready = true;
-	w->says_ready = true;
+	enum ready_mode mode = p->settings->ready;
+
+	if (kind == EVENT_READY)
+		return mode == READY_AUTO || mode == READY_NOTIFY;
+	return kind == EVENT_LISTENING &&
+		(mode == READY_LISTEN ||
+			(mode == READY_AUTO &&
+				!w->known[p->command].says_ready));
+}
+
+static void note_sign(
+	struct world *w, const struct process *p, const struct event *e)
+{
+	if (e->kind == EVENT_READY)
+		w->known[p->command].says_ready = true;
+	else
+		w->known[p->command].listens = true;
+	if (witness_knows(w, p) && !p->going && is_sign(w, p, e->kind))
+		w->has_to_be = e->worker;
 }
 
 static void note_of_worker(struct world *w, const struct event *e)
@@ -123,7 +155,8 @@ static void note_of_worker(struct world *w, const struct event *e)
 		note_spawned(w, p);
 		break;
 	case EVENT_READY:
-		note_ready(w, p);
+	case EVENT_LISTENING:
+		note_sign(w, p, e);
 		break;
 	case EVENT_LEAVING:
 		if (p->ready && !p->leaving && !p->going) {
@@ -170,10 +203,25 @@ static void revive(struct world *w)
 	}
 }
 
+/*
+ * What is known of the command in force is taken for what is known of the one
+ * that a rollout comes with, unless that is said to be another.
+ */
+static void note_command(struct world *w, const struct event *e)
+{
+	const struct plan *now = world_plan_of(w, w->in_force.settings);
+	const struct plan *next =
+		world_plan_of(w, cluster_next_settings(w->cluster));
+
+	if (!e->command_changed && now->command != next->command)
+		w->mixed = true;
+}
+
 void witness_event(struct world *w, const struct event *e)
 {
 	w->in_force.generation = cluster_generation(w->cluster);
 	w->in_force.settings = cluster_settings(w->cluster);
+	w->has_to_be = 0;
 	switch (e->kind) {
 	case EVENT_TICK:
 		break;
@@ -189,6 +237,7 @@ void witness_event(struct world *w, const struct event *e)
 		w->wanted = e->count;
 		break;
 	case EVENT_ROLL:
+		note_command(w, e);
 		if (w->ended)
 			revive(w);
 		break;
@@ -211,8 +260,10 @@ void witness_settings(struct world *w, const struct cluster_settings *now)
 	for (uint64_t id = 1; id <= w->last_worker; id++) {
 		struct process *p = &w->processes[id];
 
-		if (p->life != LIFE_OVER && p->settings->refs == 1)
-			p->settings = now;
+		if (p->life == LIFE_OVER || p->settings->refs != 1)
+			continue;
+		p->other_mode |= p->settings->ready != now->ready;
+		p->settings = now;
 	}
 }
 
@@ -255,19 +306,34 @@ static void note_kill(struct world *w, const struct action *a)
 
 /* ---- reports ---- */
 
-static void note_becomes_ready(struct world *w, const struct report *r)
+/* It has given no sign: has it lived for long enough, and does that do? */
+static void check_proof(const struct world *w, const struct process *p)
+{
+	if (!witness_knows(w, p))
+		return;
+	if (p->proven_at == NSEC_NEVER)
+		world_complain(w, "it has to say that it is ready");
+	if (world_patient(w) < p->proven_at)
+		world_complain(w, "it is not proven yet");
+	/* but where it had no more time to listen */
+	if (!p->other_mode && witness_has_to_listen(w, p) &&
+		p->proven_at < p->ready_by)
+		world_complain(w, "it has to listen");
+}
+
+static void note_becomes_ready(
+	struct world *w, const struct report *r, const struct event *cause)
 {
 	struct process *p = witness_process(w, r->worker);
 
 	if (p->life != LIFE_ALIVE || p->ready || p->going)
 		world_complain(w, "such a worker cannot become ready");
-	if (!p->said_ready || p->settings->ready == READY_ALIVE) {
-		if (p->proven_at == NSEC_NEVER &&
-			(!w->commands_change || p->mode != READY_AUTO))
-			world_complain(w, "it has to say that it is ready");
-		if (p->proven_at != NSEC_NEVER &&
-			world_patient(w) < p->proven_at)
-			world_complain(w, "it is not proven yet");
+	if (cause->worker == r->worker && is_sign(w, p, cause->kind)) {
+		w->signs[cause->kind == EVENT_READY ? SIGN_SAID
+						    : SIGN_LISTENS]++;
+	} else {
+		check_proof(w, p);
+		w->signs[SIGN_LIVES]++;
 	}
 	p->ready = true;
 	w->ready++;
@@ -345,12 +411,23 @@ static void note_rollout(struct world *w, const struct report *r)
 	}
 }
 
-static void note_report(
-	struct world *w, const struct report *r, const struct action *next)
+static void note_start_timeout(struct world *w, const struct report *r)
+{
+	struct process *p = witness_process(w, r->worker);
+
+	p->timed_out = true;
+	if (world_patient(w) < p->ready_by && witness_knows(w, p))
+		world_complain(w, "it had time to start yet");
+	if (p->mode == READY_ALIVE && !p->other_mode)
+		world_complain(w, "it has lived for long enough");
+}
+
+static void note_report(struct world *w, const struct report *r,
+	const struct action *next, const struct event *cause)
 {
 	switch (r->kind) {
 	case REPORT_READY:
-		note_becomes_ready(w, r);
+		note_becomes_ready(w, r, cause);
 		break;
 	case REPORT_EXITED:
 		deaths_note_exit(w, r, next);
@@ -359,9 +436,7 @@ static void note_report(
 		note_stopping(w, r);
 		break;
 	case REPORT_START_TIMEOUT:
-		witness_process(w, r->worker)->timed_out = true;
-		if (world_patient(w) < witness_process(w, r->worker)->ready_by)
-			world_complain(w, "it had time to start yet");
+		note_start_timeout(w, r);
 		break;
 	case REPORT_UNKILLABLE:
 		deaths_note_unkillable(w, r, next);
@@ -447,7 +522,7 @@ void witness_action(struct world *w, const struct action *a,
 		note_kill(w, a);
 		break;
 	case ACTION_REPORT:
-		note_report(w, &a->report, next);
+		note_report(w, &a->report, next, cause);
 		break;
 	case ACTION_ENDED:
 		note_ended(w, a);
@@ -524,6 +599,8 @@ void witness_after(
 		w->ticks_in_a_row = 0;
 	else if (++w->ticks_in_a_row > 100 + 4 * SLOTS_MAX)
 		world_complain(w, "it wants to be called for ever");
+	if (w->has_to_be != 0 && !w->processes[w->has_to_be].ready)
+		world_complain(w, "it has shown that it is ready, in vain");
 	deaths_check(w);
 	set_stop_bound(w);
 	forget_slots(w);

@@ -62,13 +62,19 @@ struct plan *world_add_plan(struct world *w)
 	return plan;
 }
 
-static const struct habits *habits_of(
+const struct plan *world_plan_of(
 	const struct world *w, const struct cluster_settings *settings)
 {
 	for (unsigned i = 0; i < w->plan_count; i++)
 		if (w->plans[i].settings == settings)
-			return &w->plans[i].habits;
+			return &w->plans[i];
 	abort();
+}
+
+static const struct habits *habits_of(
+	const struct world *w, const struct cluster_settings *settings)
+{
+	return &world_plan_of(w, settings)->habits;
 }
 
 /* ---- what is to come ---- */
@@ -153,6 +159,15 @@ static struct ending some_ending(struct world *w, const struct habits *h)
 	return (struct ending){.kind = ENDING_SIGNAL, .code = SIGSEGV};
 }
 
+/* It tells, or shows, once or twice. */
+static void tell(struct world *w, uint64_t worker, const struct habits *h,
+	nsec_t after, enum event_kind kind)
+{
+	schedule(w, worker, after, kind, 0);
+	if (world_chance(w, h->says_twice))
+		schedule(w, worker, after + world_span(w, 0, SECOND), kind, 0);
+}
+
 /* A process is born: its life, as far as it depends on itself. */
 static void live(struct world *w, uint64_t worker, const struct habits *h)
 {
@@ -160,11 +175,11 @@ static void live(struct world *w, uint64_t worker, const struct habits *h)
 	nsec_t when = world_span(w, 0, SECOND);
 	nsec_t death;
 
-	if (!world_chance(w, h->says_nothing)) {
-		schedule(w, worker, ready, EVENT_READY, 0);
-		if (world_chance(w, h->says_twice))
-			schedule(w, worker, ready + when, EVENT_READY, 0);
-	}
+	if (!world_chance(w, h->says_nothing))
+		tell(w, worker, h, ready, EVENT_READY);
+	if (!world_chance(w, h->never_listens))
+		tell(w, worker, h, world_span(w, 0, h->listens_after),
+			EVENT_LISTENING);
 	if (world_chance(w, h->extends))
 		schedule(w, worker, when, EVENT_EXTEND,
 			world_span(w, MSEC, 3 * SECOND));
@@ -192,8 +207,9 @@ static void answer(struct world *w, const struct event *e)
 
 static void spawn(struct world *w, const struct action *a)
 {
-	static const struct habits good = {
-		.ready_after = 50 * MSEC, .stop_after = 50 * MSEC};
+	static const struct habits good = {.ready_after = 50 * MSEC,
+		.listens_after = 50 * MSEC,
+		.stop_after = 50 * MSEC};
 	const struct habits *h = w->calm ? &good : habits_of(w, a->settings);
 	struct event e = {
 		.kind = EVENT_SPAWNED,

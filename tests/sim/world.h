@@ -20,7 +20,9 @@ struct habits {
 	unsigned fails_for_good; /* of these */
 	unsigned says_nothing;   /* never READY=1 */
 	nsec_t ready_after;
-	unsigned says_twice; /* any datagram */
+	unsigned never_listens;
+	nsec_t listens_after;
+	unsigned says_twice; /* any datagram; or listens again */
 	unsigned dies_early; /* around the time it would be ready */
 	unsigned dies_later;
 	nsec_t life;
@@ -36,8 +38,15 @@ struct habits {
 struct plan {
 	struct cluster_settings *settings;
 	struct habits habits;
+	unsigned command; /* which; one that has gone does not come back */
 };
 #define PLANS_MAX 24
+
+/* What its workers have shown of a command. */
+struct known {
+	bool says_ready; /* READY=1 came from a living one */
+	bool listens;
+};
 
 /* A worker as the world, and an observer of the core's actions, knows it. */
 enum life { LIFE_ASKED, LIFE_ALIVE, LIFE_OVER };
@@ -47,9 +56,9 @@ struct process {
 	unsigned generation;
 	enum life life;
 	const struct cluster_settings *settings;
-	enum ready_mode mode;     /* when it was born */
-	bool says_ready_is_known; /* when it was born: it has to */
-	bool said_ready;
+	unsigned command;
+	enum ready_mode mode; /* when it was born */
+	bool other_mode;      /* since: another */
 	bool ready;   /* REPORT_READY came, and it did not leave since */
 	bool leaving; /* it said so */
 	bool going;   /* it got a signal to stop, or SIGKILL */
@@ -78,6 +87,9 @@ struct place { /* what is known of a slot */
 	unsigned staying; /* of these: not asked to go */
 	uint64_t workers[2];
 };
+
+/* Why a worker is taken as ready. */
+enum sign { SIGN_SAID, SIGN_LISTENS, SIGN_LIVES, SIGNS };
 
 struct coming {
 	nsec_t at;
@@ -147,8 +159,10 @@ struct world {
 	nsec_t deaths[GIVE_UP_MAX];
 	unsigned death_count;
 	unsigned ticks_in_a_row;
-	bool says_ready; /* READY=1 came from a living worker */
-	bool commands_change;
+	struct known known[PLANS_MAX]; /* by command */
+	unsigned last_command;
+	bool mixed;         /* one command may be taken for another */
+	uint64_t has_to_be; /* ready after this event; or 0 */
 	unsigned checks;
 
 	struct line *lines;
@@ -156,6 +170,7 @@ struct world {
 	bool verbose;
 	uint64_t events;
 	uint64_t reports[REPORT_SURPRISE + 1]; /* by kind */
+	uint64_t signs[SIGNS];                 /* of being ready */
 };
 
 /* world.c */
@@ -165,6 +180,8 @@ uint64_t world_random(struct world *w, uint64_t below);
 bool world_chance(struct world *w, unsigned per_mille);
 nsec_t world_span(struct world *w, nsec_t least, nsec_t most);
 struct plan *world_add_plan(struct world *w);
+const struct plan *world_plan_of(
+	const struct world *w, const struct cluster_settings *settings);
 void world_schedule(struct world *w, nsec_t at, const struct event *event);
 void world_carry_out(struct world *w, const struct action *action);
 void world_calm_down(struct world *w);
@@ -188,6 +205,10 @@ void witness_settled(struct world *w);
 
 struct process *witness_process(struct world *w, uint64_t worker);
 void witness_bury(struct world *w, uint64_t worker);
+/* Can it be told what the core knows of its command? */
+bool witness_knows(const struct world *w, const struct process *p);
+/* Others of its command listen: that it lives is no sign. */
+bool witness_has_to_listen(const struct world *w, const struct process *p);
 
 /* deaths.c: what must follow from a death.  `next` is the action behind the
  * report, or NULL. */

@@ -161,6 +161,12 @@ static inline void bench_ready(struct bench *b, uint32_t slot)
 	bench_tell(b, EVENT_READY, slot, bench_worker(b, slot, SLOT_STARTING));
 }
 
+static inline void bench_listens(struct bench *b, uint32_t slot)
+{
+	bench_tell(
+		b, EVENT_LISTENING, slot, bench_worker(b, slot, SLOT_STARTING));
+}
+
 static inline void bench_all_ready(struct bench *b)
 {
 	for (uint32_t i = 0; i < cluster_slots(b->c); i++)

@@ -93,6 +93,174 @@ START_TEST(another_command_has_to_teach_anew)
 }
 END_TEST
 
+static void start_mode(enum ready_mode mode, unsigned slots)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->ready = mode;
+	s->start_timeout = 5 * SECOND;
+	bench_start(&b, s, slots);
+}
+
+/* Let the slot's worker die, and be replaced, however often it has. */
+static void replace(uint32_t slot, enum slot_state state)
+{
+	bench_exit(&b, slot, state, ENDING_EXIT, 1);
+	while (bench_slot(&b, slot).state == SLOT_BACKOFF)
+		bench_pass(&b, bench_slot(&b, slot).next_try - b.now);
+	ck_assert_int_eq(bench_slot(&b, slot).state, SLOT_STARTING);
+}
+
+START_TEST(auto_takes_listening_as_ready)
+{
+	start_mode(READY_AUTO, 2);
+	bench_pass(&b, 100 * MSEC);
+	bench_listens(&b, 1);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_READY);
+	ck_assert_int_eq(bench_last(&b, REPORT_READY)->age, 100 * MSEC);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+}
+END_TEST
+
+START_TEST(who_listens_once_teaches_auto_to_demand_it)
+{
+	start_mode(READY_AUTO, 1);
+	bench_listens(&b, 0);
+	replace(0, SLOT_READY);
+	bench_pass(&b, 2 * SECOND);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	bench_pass(&b, 3 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+	replace(0, SLOT_STOPPING);
+	bench_listens(&b, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	ck_assert(!cluster_knows_notify(b.c));
+}
+END_TEST
+
+START_TEST(who_listens_teaches_those_that_are_starting_too)
+{
+	start_mode(READY_AUTO, 2);
+	bench_pass(&b, SECOND - 1);
+	bench_listens(&b, 0);
+	bench_pass(&b, SECOND);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STARTING);
+	bench_pass(&b, 3 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 0);
+	bench_pass(&b, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+	ck_assert_uint_eq(bench_last(&b, REPORT_START_TIMEOUT)->slot, 1);
+}
+END_TEST
+
+START_TEST(who_was_proven_before_another_listened_stays_ready)
+{
+	start_mode(READY_AUTO, 2);
+	bench_pass(&b, 900 * MSEC);
+	replace(0, SLOT_STARTING);
+	bench_pass(&b, 100 * MSEC);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_READY);
+	bench_listens(&b, 0);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	bench_tell(&b, EVENT_LISTENING, 1, bench_worker(&b, 1, SLOT_READY));
+	ck_assert_uint_eq(bench_reports(&b, REPORT_READY), 2);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
+}
+END_TEST
+
+START_TEST(auto_demands_ready_from_who_says_it_even_if_it_listens)
+{
+	start_mode(READY_AUTO, 1);
+	bench_listens(&b, 0); /* at first nobody can know better */
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	bench_tell(&b, EVENT_READY, 0, bench_worker(&b, 0, SLOT_READY));
+	ck_assert_uint_eq(bench_reports(&b, REPORT_READY), 1);
+	replace(0, SLOT_READY);
+	bench_listens(&b, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	bench_pass(&b, 4 * SECOND);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	bench_ready(&b, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+}
+END_TEST
+
+START_TEST(listen_mode_waits_for_listen_and_for_nothing_else)
+{
+	start_mode(READY_LISTEN, 1);
+	bench_ready(&b, 0);
+	bench_pass(&b, 4 * SECOND);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	bench_listens(&b, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	replace(0, SLOT_READY);
+	bench_pass(&b, 5 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+}
+END_TEST
+
+START_TEST(notify_and_alive_do_not_take_listening_as_ready)
+{
+	static const enum ready_mode modes[] = {READY_NOTIFY, READY_ALIVE};
+
+	start_mode(modes[_i], 1);
+	bench_listens(&b, 0);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	bench_pass(&b, SECOND);
+	ck_assert_int_eq(bench_slot(&b, 0).state,
+		modes[_i] == READY_ALIVE ? SLOT_READY : SLOT_STARTING);
+}
+END_TEST
+
+START_TEST(listening_after_the_exit_finds_nobody)
+{
+	uint64_t id;
+
+	start_mode(READY_AUTO, 1);
+	id = bench_worker(&b, 0, SLOT_STARTING);
+	replace(0, SLOT_STARTING);
+	bench_tell(&b, EVENT_LISTENING, 0, id);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
+	bench_pass(&b, SECOND); /* it has taught nothing either */
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+}
+END_TEST
+
+START_TEST(who_stops_or_leaves_does_not_become_ready_by_listening)
+{
+	start_mode(READY_AUTO, 2);
+	scale(1);
+	bench_tell(&b, EVENT_LISTENING, 1, bench_worker(&b, 1, SLOT_STOPPING));
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STOPPING);
+	bench_listens(&b, 0);
+	bench_tell(&b, EVENT_LEAVING, 0, bench_worker(&b, 0, SLOT_READY));
+	bench_tell(&b, EVENT_LISTENING, 0, bench_worker(&b, 0, SLOT_DRAINING));
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_DRAINING);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_READY), 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
+}
+END_TEST
+
+START_TEST(another_command_has_to_show_anew_that_it_listens)
+{
+	struct cluster_settings *other = bench_settings();
+
+	other->ready = READY_AUTO;
+	start_mode(READY_AUTO, 1);
+	bench_listens(&b, 0);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_SETTINGS,
+			.settings = other,
+			.command_changed = true,
+		});
+	replace(0, SLOT_READY);
+	bench_pass(&b, SECOND);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+}
+END_TEST
+
 START_TEST(alive_mode_does_not_listen_to_ready)
 {
 	struct cluster_settings *s = bench_settings();
@@ -539,6 +707,19 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, all_ready_is_told_once_and_the_cluster_runs);
 	tcase_add_test(tc, who_says_ready_once_teaches_auto_to_demand_it);
 	tcase_add_test(tc, another_command_has_to_teach_anew);
+	tcase_add_test(tc, auto_takes_listening_as_ready);
+	tcase_add_test(tc, who_listens_once_teaches_auto_to_demand_it);
+	tcase_add_test(tc, who_listens_teaches_those_that_are_starting_too);
+	tcase_add_test(tc, who_was_proven_before_another_listened_stays_ready);
+	tcase_add_test(
+		tc, auto_demands_ready_from_who_says_it_even_if_it_listens);
+	tcase_add_test(tc, listen_mode_waits_for_listen_and_for_nothing_else);
+	tcase_add_loop_test(
+		tc, notify_and_alive_do_not_take_listening_as_ready, 0, 2);
+	tcase_add_test(tc, listening_after_the_exit_finds_nobody);
+	tcase_add_test(
+		tc, who_stops_or_leaves_does_not_become_ready_by_listening);
+	tcase_add_test(tc, another_command_has_to_show_anew_that_it_listens);
 	tcase_add_test(tc, alive_mode_does_not_listen_to_ready);
 	tcase_add_test(tc, a_start_timeout_is_a_failed_start);
 	tcase_add_test(tc, ready_after_the_exit_finds_nobody);

@@ -624,6 +624,132 @@ START_TEST(settings_without_a_rollout_hold_for_who_runs)
 }
 END_TEST
 
+/* ---- servers that say nothing, but listen ---- */
+
+static struct cluster_settings *auto_settings(void)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->ready = READY_AUTO;
+	s->start_timeout = 5 * SECOND;
+	return s;
+}
+
+static void start_listening(unsigned slots)
+{
+	bench_start(&b, auto_settings(), slots);
+	for (uint32_t i = 0; i < slots; i++)
+		bench_listens(&b, i);
+	bench_forget(&b);
+}
+
+static void deploy_auto(bool command_changed)
+{
+	fresh = auto_settings();
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.settings = cluster_settings_ref(fresh),
+			.command_changed = command_changed,
+		});
+}
+
+START_TEST(the_old_one_is_kept_until_the_new_one_listens)
+{
+	start_listening(2);
+	restart();
+	bench_pass(&b, 4 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	bench_listens(&b, 0);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	old_one_goes(0);
+	bench_listens(&b, 1);
+	old_one_goes(1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_new_one_that_lives_but_does_not_listen_has_failed)
+{
+	start_listening(2);
+	deploy_auto(false);
+	bench_pass(&b, 5 * SECOND);
+	ck_assert_int_eq(
+		bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_START_TIMEOUT);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	old_one_goes(0);
+	ck_assert_uint_eq(generation_of(0), 1);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(another_command_need_not_listen)
+{
+	start_listening(1);
+	deploy_auto(true);
+	bench_pass(&b, SECOND);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL);
+	old_one_goes(0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(another_command_does_not_learn_from_the_old_one)
+{
+	bench_start(&b, auto_settings(), 1);
+	bench_pass(&b, SECOND);
+	deploy_auto(true);
+	bench_tell(&b, EVENT_READY, 0, bench_worker(&b, 0, SLOT_READY));
+	bench_tell(&b, EVENT_LISTENING, 0, bench_worker(&b, 0, SLOT_READY));
+	bench_pass(&b, SECOND);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL);
+	old_one_goes(0);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(settings_with_another_command_do_not_learn_either)
+{
+	bench_start(&b, auto_settings(), 1);
+	bench_pass(&b, SECOND);
+	deploy_auto(false);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_SETTINGS,
+			.settings = auto_settings(),
+			.command_changed = true,
+		});
+	bench_tell(&b, EVENT_LISTENING, 0, bench_worker(&b, 0, SLOT_READY));
+	bench_pass(&b, SECOND);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL);
+	old_one_goes(0);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(one_command_learns_in_all_its_generations)
+{
+	bench_start(&b, auto_settings(), 1);
+	bench_pass(&b, SECOND);
+	restart();
+	bench_tell(&b, EVENT_LISTENING, 0, bench_worker(&b, 0, SLOT_READY));
+	bench_pass(&b, 2 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	bench_listens(&b, 0);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	end();
+}
+END_TEST
+
 static void add_good(TCase *tc)
 {
 	tcase_add_test(
@@ -675,6 +801,16 @@ static void add_requests(TCase *tc)
 	tcase_add_test(tc, settings_without_a_rollout_hold_for_who_runs);
 }
 
+static void add_listening(TCase *tc)
+{
+	tcase_add_test(tc, the_old_one_is_kept_until_the_new_one_listens);
+	tcase_add_test(tc, a_new_one_that_lives_but_does_not_listen_has_failed);
+	tcase_add_test(tc, another_command_need_not_listen);
+	tcase_add_test(tc, another_command_does_not_learn_from_the_old_one);
+	tcase_add_test(tc, settings_with_another_command_do_not_learn_either);
+	tcase_add_test(tc, one_command_learns_in_all_its_generations);
+}
+
 int main(void)
 {
 	Suite *suite = suite_create("rollout");
@@ -686,6 +822,7 @@ int main(void)
 	add_good(tc);
 	add_failures(tc);
 	add_requests(tc);
+	add_listening(tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -126,6 +126,35 @@ START_TEST(auto_demands_ready_from_a_command_known_for_it)
 }
 END_TEST
 
+START_TEST(auto_demands_listen_from_a_command_known_to_listen)
+{
+	settings.ready = READY_AUTO;
+	at.listens = true;
+	be(WORKER_STARTING);
+	ck_assert_int_eq(w.proven_at, NSEC_NEVER);
+	ck_assert_int_eq(worker_due(&w, 0), 160 * SECOND);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_DEADLINE);
+}
+END_TEST
+
+START_TEST(who_has_to_listen_is_not_proven_by_living)
+{
+	settings.ready = READY_LISTEN;
+	be(WORKER_STARTING);
+	ck_assert_int_eq(w.proven_at, NSEC_NEVER);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_DEADLINE);
+}
+END_TEST
+
+START_TEST(what_is_known_of_the_command_is_nothing_to_alive)
+{
+	settings.ready = READY_ALIVE;
+	at.says_ready = at.listens = true;
+	be(WORKER_STARTING);
+	ck_assert_int_eq(w.proven_at, 101 * SECOND);
+}
+END_TEST
+
 START_TEST(a_start_timeout_does_not_come_before_the_proof)
 {
 	settings.ready = READY_ALIVE;
@@ -276,6 +305,9 @@ int main(void)
 		tc, who_has_to_say_that_it_is_ready_is_not_proven_by_living);
 	tcase_add_test(tc, alive_for_long_enough_is_ready);
 	tcase_add_test(tc, auto_demands_ready_from_a_command_known_for_it);
+	tcase_add_test(tc, auto_demands_listen_from_a_command_known_to_listen);
+	tcase_add_test(tc, who_has_to_listen_is_not_proven_by_living);
+	tcase_add_test(tc, what_is_known_of_the_command_is_nothing_to_alive);
 	tcase_add_test(tc, a_start_timeout_does_not_come_before_the_proof);
 	tcase_add_test(tc, a_stop_goes_through_its_signals_and_ends_in_kill);
 	tcase_add_test(tc, an_extension_moves_the_deadline_but_never_nearer);
