@@ -225,6 +225,27 @@ int remote_read(pid_t tid, uint64_t at, void *to, size_t size, nsec_t patience)
 	return -1;
 }
 
+/* ---- what it does ---- */
+
+int remote_accepts(pid_t tid)
+{
+	char path[40];
+	char line[128];
+	unsigned long fd;
+	FILE *file;
+	long call = -1;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/syscall", (int)tid);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return -1;
+	if (fgets(line, sizeof(line), file) == NULL ||
+		sscanf(line, "%ld %lx", &call, &fd) != 2)
+		call = -1;
+	(void)fclose(file);
+	return call == SYS_accept || call == SYS_accept4 ? (int)fd : -1;
+}
+
 /* ---- its rights ---- */
 
 static bool is_in_our_namespace(pid_t tid)

@@ -59,6 +59,10 @@ size_t remote_epoll_items(
  * number and file; ours is another number: a child does it). */
 int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item);
 
+/* The descriptor from which the thread waits to accept a connection, right now;
+ * -1: it does not. */
+int remote_accepts(pid_t tid);
+
 /* Has the thread the capability (CAP_...), in our user namespace? */
 bool remote_may(pid_t tid, int capability);
 

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 
 #include <errno.h>
+#include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
@@ -138,4 +139,100 @@ void sockdiag_queue(int fd, struct queue_facts *facts)
 		look_tcp(fd, facts);
 	else if (option(fd, SO_TYPE) == SOCK_DGRAM && family != AF_UNIX)
 		facts->drops = drops(fd);
+}
+
+/* ---- is it shut? ---- */
+
+enum { STATE_LISTEN = 10 }; /* TCP_LISTEN of netinet/tcp.h */
+
+struct inet_request {
+	struct nlmsghdr header;
+	struct inet_diag_req_v2 body;
+};
+
+/* All that listen on its port; the family is the socket's own. */
+static int ask_listeners(int netlink, int fd)
+{
+	struct inet_request request = {
+		.header = {.nlmsg_len = sizeof(request),
+			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		.body = {.sdiag_family = (uint8_t)option(fd, SO_DOMAIN),
+			.sdiag_protocol = IPPROTO_TCP,
+			.idiag_states = 1U << STATE_LISTEN},
+	};
+	struct sockaddr_in6 at; /* the port is where that of IPv4 is */
+	socklen_t size = sizeof(at);
+
+	if (getsockname(fd, (struct sockaddr *)&at, &size) == -1)
+		return -1;
+	request.body.id.idiag_sport = at.sin6_port;
+	return send(netlink, &request, sizeof(request), 0) ==
+			(ssize_t)sizeof(request)
+		? 0
+		: -1;
+}
+
+static bool says_shut(const struct nlmsghdr *header)
+{
+	const struct inet_diag_msg *body = NLMSG_DATA(header);
+	const struct rtattr *field = (const void *)(body + 1);
+	size_t left = header->nlmsg_len - NLMSG_LENGTH(sizeof(*body));
+
+	while (left >= sizeof(*field) && field->rta_len >= sizeof(*field) &&
+		field->rta_len <= left) {
+		size_t step = RTA_ALIGN(field->rta_len);
+
+		if (field->rta_type == INET_DIAG_SHUTDOWN &&
+			field->rta_len > sizeof(*field))
+			return *(const uint8_t *)(field + 1) != 0;
+		if (step > left)
+			return false;
+		left -= step;
+		field = (const void *)((const char *)field + step);
+	}
+	return false;
+}
+
+/* One packet of the answer; *over: it was the last. */
+static bool find_shut(
+	const void *answer, size_t len, uint32_t inode, bool *over)
+{
+	const struct nlmsghdr *header = answer;
+
+	for (; NLMSG_OK(header, len); header = NLMSG_NEXT(header, len)) {
+		const struct inet_diag_msg *body = NLMSG_DATA(header);
+
+		*over = header->nlmsg_type == NLMSG_DONE ||
+			header->nlmsg_type == NLMSG_ERROR;
+		if (*over)
+			return false;
+		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+			header->nlmsg_len >= NLMSG_LENGTH(sizeof(*body)) &&
+			body->idiag_inode == inode)
+			return says_shut(header);
+	}
+	return false;
+}
+
+bool sockdiag_is_shut(int fd)
+{
+	scoped_fd netlink =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	uint32_t answer[2048];
+	struct stat st;
+	bool over = false;
+
+	if (netlink == -1 || fstat(fd, &st) == -1 ||
+		ask_listeners(netlink, fd) == -1)
+		return false;
+	while (!over) {
+		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
+
+		if (n <= 0)
+			return false;
+		if (find_shut(answer, (size_t)n, (uint32_t)st.st_ino, &over))
+			return true;
+	}
+	return false;
 }

@@ -2,6 +2,8 @@
 #ifndef OS_SOCKDIAG_H
 #define OS_SOCKDIAG_H
 
+#include <stdbool.h>
+
 /*
  * Accept queue of a listening socket, read from its descriptor, unprivileged:
  * TCP: TCP_INFO (tcpi_unacked = depth, tcpi_sacked = limit) and
@@ -16,5 +18,13 @@ struct queue_facts {
 	long drops;
 };
 void sockdiag_queue(int fd, struct queue_facts *facts);
+
+/*
+ * Does a TCP socket listen with its receiving half shut down?  shutdown(2) on one
+ * that does not listen fails and marks it all the same (inet_shutdown() in the
+ * kernel's net/ipv4/af_inet.c); should it listen then, each connection that it
+ * accepts is dead.  poll(2) does not tell.  False where nobody can tell.
+ */
+bool sockdiag_is_shut(int fd);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/sockdiag.h"
 #include "os/socket_unix.h"
 
 #include <arpa/inet.h>
@@ -162,6 +163,23 @@ int socket_backlog(int fd, int backlog)
 {
 	/* the kernel lowers it to net.core.somaxconn */
 	return listen(fd, backlog < 0 ? INT_MAX : backlog);
+}
+
+int socket_revive(int fd, int backlog)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+	/* a second shutdown(2), of another worker, may fall between the two */
+	for (int i = 0; i < 4; i++) {
+		/* tcp_disconnect(): what was shut is open, the port stays */
+		(void)connect(fd, &none, sizeof(none));
+		if (socket_backlog(fd, backlog) == -1)
+			return -1;
+		if (!sockdiag_is_shut(fd))
+			return 0;
+	}
+	errno = EAGAIN;
+	return -1;
 }
 
 int socket_set_nonblock(int fd, bool on)

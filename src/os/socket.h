@@ -62,6 +62,9 @@ int socket_look(int fd, struct socket_facts *facts, struct error *err);
 
 /* Change the backlog of a listening socket. */
 int socket_backlog(int fd, int backlog);
+/* One that was shut down listens again, with nothing of that left.  -1 and
+ * errno. */
+int socket_revive(int fd, int backlog);
 int socket_set_nonblock(int fd, bool on);
 
 /*

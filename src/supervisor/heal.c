@@ -34,7 +34,7 @@ static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 	for (int i = 0; i < count; i++) {
 		struct listener *l = events[i].data.ptr;
 
-		if (socket_backlog(l->fd, l->address.backlog) == 0) {
+		if (socket_revive(l->fd, l->address.backlog) == 0) {
 			tell(l);
 			continue;
 		}

@@ -8,6 +8,7 @@
 #include "os/remote.h"
 #include "supervisor/child.h"
 #include "supervisor/learned.h"
+#include "supervisor/listens.h"
 #include "supervisor/takeover.h"
 
 #include <errno.h>
@@ -190,7 +191,7 @@ static void obey(struct child *child, struct seccomp_notice *notice)
 	else if (notice->call == SECCOMP_BIND)
 		takeover_bind(child, notice);
 	else if (notice->call == SECCOMP_LISTEN)
-		takeover_listen(child, notice);
+		listens_call(child, notice);
 	else
 		note_v6only(child, notice);
 }
@@ -309,12 +310,14 @@ void intercept_init(struct supervisor *sup)
 	ev_init(&sup->intercept.resume, on_resume);
 	sup->intercept.resume.data = sup;
 	learned_init(sup);
+	listens_init(sup);
 }
 
 void intercept_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->intercept.resume);
 	learned_fini(sup);
+	listens_fini(sup);
 	fd_close(&sup->intercept.trap.channel[0]);
 	fd_close(&sup->intercept.trap.channel[1]);
 }

@@ -18,9 +18,6 @@
 /* After its last user so long, in case that one comes back. */
 #define UNUSED_MAX (10 * SECOND)
 
-/* Between two listens of one server. */
-#define LISTEN_PATIENCE (1 * SECOND)
-
 #define ALL_MAX 256
 
 /* ---- finding ---- */
@@ -204,68 +201,6 @@ void learned_use(struct child *child, struct listener *l)
 	l->unused_since = 0;
 }
 
-void learned_tell_listening(struct child *child)
-{
-	struct event event = {
-		.kind = EVENT_LISTENING,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
-
-	child->listening_by = 0;
-	service_tell(child->service, &event);
-}
-
-/* Does it still lack one that another worker listens on? */
-static bool lacks_one(const struct child *child)
-{
-	const struct listener_set *set = &child->service->learned;
-
-	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i]->facts.listening &&
-			(child->listens >> set->list[i]->bit & 1) == 0 &&
-			learned_is_used(set->list[i], child))
-			return true;
-	return false;
-}
-
-static void look_if_ready(struct child *child, int argument)
-{
-	struct intercept *in = &child->service->sup->intercept;
-	nsec_t now = clock_now();
-
-	(void)argument;
-	if (child->listening_by == 0)
-		return;
-	if (child->listening_by <= now) {
-		learned_tell_listening(child);
-		return;
-	}
-	if (ev_is_active(&in->ready))
-		return;
-	ev_timer_set(&in->ready, nsec_seconds(child->listening_by - now), 0.);
-	ev_timer_start(child->service->sup->loop, &in->ready);
-}
-
-static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	children_each(timer->data, NULL, look_if_ready, 0);
-}
-
-void learned_listens(struct child *child, struct listener *l)
-{
-	if (l->learned)
-		child->listens |= UINT64_C(1) << l->bit;
-	if (!lacks_one(child)) {
-		learned_tell_listening(child);
-	} else if (child->listening_by == 0) {
-		child->listening_by = nsec_add(clock_now(), LISTEN_PATIENCE);
-		look_if_ready(child, 0);
-	}
-}
-
 bool learned_is_used(const struct listener *l, const struct child *not_this)
 {
 	return l->workers > (not_this != NULL && has(not_this, l) ? 1U : 0U);
@@ -373,12 +308,9 @@ void learned_init(struct supervisor *sup)
 {
 	ev_init(&sup->intercept.trim, on_trim);
 	sup->intercept.trim.data = sup;
-	ev_init(&sup->intercept.ready, on_ready);
-	sup->intercept.ready.data = sup;
 }
 
 void learned_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->intercept.trim);
-	ev_timer_stop(sup->loop, &sup->intercept.ready);
 }

@@ -39,13 +39,6 @@ static inline bool learned_only(const struct listener *l)
 
 /* A worker has it; only learned ones are counted. */
 void learned_use(struct child *child, struct listener *l);
-/*
- * It listens there.  Ready is a worker that listens on all that the others of its
- * cluster do; one of a release that opens fewer, a second after its first.
- */
-void learned_listens(struct child *child, struct listener *l);
-/* It listens, wherever that is. */
-void learned_tell_listening(struct child *child);
 /* Does any worker have it?  But `not_this`, if given. */
 bool learned_is_used(const struct listener *l, const struct child *not_this);
 void learned_drop(struct service *service, struct listener *l);

@@ -97,13 +97,16 @@ struct child {
 	nsec_t cpu_then;      /* CPU time at the last look */
 	nsec_t looked_at;
 	bool killed_by_us;
-	nsec_t said_at;      /* ERRNO= and RELOADING=1 that were told … */
-	unsigned said;       /* … in the second from then */
-	bool stranger_told;  /* a refused notify message was logged */
-	bool paused;         /* we sent SIGSTOP (job control) */
-	ev_io trap_watcher;  /* its fd: where its trapped calls come, or -1 */
-	uint64_t uses;       /* learned listeners that it has bound, … */
-	uint64_t listens;    /* … and called listen(2) on */
+	nsec_t said_at;     /* ERRNO= and RELOADING=1 that were told … */
+	unsigned said;      /* … in the second from then */
+	bool stranger_told; /* a refused notify message was logged */
+	bool paused;        /* we sent SIGSTOP (job control) */
+	ev_io trap_watcher; /* its fd: where its trapped calls come, or -1 */
+	uint64_t uses;      /* learned listeners that it has bound, … */
+	uint64_t listens;   /* … and called listen(2) on */
+	bool listening_told;
+	unsigned looks;      /* whether it waits without a listen(2) */
+	pid_t bound_by;      /* the thread that did, last */
 	nsec_t listening_by; /* it will be taken as ready then, or when it
 				listens on all that others do; or 0 */
 	nsec_t trapped_at;   /* of its calls in the second from then … */

@@ -5,21 +5,18 @@
 #include "base/scope.h"
 #include "os/privilege.h"
 #include "os/remote.h"
-#include "os/vfork.h"
 #include "supervisor/heal.h"
 #include "supervisor/intercept.h"
 #include "supervisor/learned.h"
 #include "supervisor/listener.h"
 #include "supervisor/news.h"
-#include "supervisor/service.h"
+#include "supervisor/putover.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,233 +25,12 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-/* Descriptors of a worker that are looked at for others of the same socket. */
-#define LOOK_MAX 4096
-#define SAME_MAX 16 /* such descriptors; more keep the worker's own socket */
-#define EPOLLS_MAX 16
-#define ITEMS_MAX 64
-#define FOUND_MAX 16
-#define PUT_PATIENCE (1 * SECOND)
 /* More learned listeners than this: look whether they are in use at all. */
 #define LEARNED_FEW 16
-
-/* One bind, from the trap to the answer. */
-struct takeover {
-	struct child *child;
-	struct service *service;
-	const struct seccomp_notice *notice;
-	int trap;
-	int sock; /* of the worker's socket, or -1: it cannot be had */
-	struct socket_key key;
-	struct socket_options asked; /* what the worker has set on it */
-	bool reuseport;
-
-	/* its process: descriptors of the same socket, epoll sets, and which
-	 * of the listeners it holds already */
-	uint64_t inode;
-	int same[SAME_MAX];
-	unsigned same_count;
-	int epolls[EPOLLS_MAX];
-	unsigned epoll_count;
-	struct listener *found[FOUND_MAX];
-	unsigned held[FOUND_MAX]; /* by so many descriptors */
-	size_t found_count;
-};
-
-static bool still_waits(const struct takeover *t)
-{
-	return seccomp_waits(t->trap, t->notice->id);
-}
-
-static void answer(const struct takeover *t, int error)
-{
-	seccomp_answer(t->trap, t->notice->id, error);
-}
 
 static void let_kernel(const struct takeover *t)
 {
 	seccomp_continue(t->trap, t->notice->id);
-}
-
-/* ---- looking ---- */
-
-static void look_at_fd(void *context, int fd, const char *target)
-{
-	struct takeover *t = context;
-	uint64_t inode = remote_socket_inode(target);
-
-	if (inode == 0) {
-		if (t->epoll_count < EPOLLS_MAX &&
-			strcmp(target, "anon_inode:[eventpoll]") == 0)
-			t->epolls[t->epoll_count++] = fd;
-		return;
-	}
-	if (inode == t->inode && fd != t->notice->fd &&
-		t->same_count < SAME_MAX)
-		t->same[t->same_count++] = fd;
-	for (size_t i = 0; i < t->found_count; i++)
-		if (t->found[i]->inode == inode)
-			t->held[i]++;
-}
-
-/* The inode of the descriptor itself, where that cannot be had. */
-static uint64_t inode_of(pid_t tid, int fd)
-{
-	char path[64];
-	char target[64];
-	ssize_t len;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, fd);
-	len = readlink(path, target, sizeof(target) - 1);
-	if (len <= 0)
-		return 0;
-	target[len] = '\0';
-	return remote_socket_inode(target);
-}
-
-/* Has the process bound it?  A named one it was born with, once. */
-static bool has_bound(const struct takeover *t, size_t i)
-{
-	return t->held[i] > (learned_only(t->found[i]) ? 0U : 1U);
-}
-
-static void look_at_process(struct takeover *t)
-{
-	t->inode = t->sock != -1 ? remote_own_inode(t->sock)
-				 : inode_of(t->notice->tid, t->notice->fd);
-	t->same[0] = t->notice->fd;
-	t->same_count = 1;
-	t->epoll_count = 0;
-	(void)memset(t->held, 0, sizeof(t->held));
-	(void)remote_each_fd(t->notice->tid, LOOK_MAX, look_at_fd, t);
-}
-
-/* ---- putting a kept socket in the place of the worker's ---- */
-
-struct putting {
-	const struct takeover *t;
-	int ours;
-	bool cloexec[SAME_MAX];
-	int error;
-};
-
-static void put_all(void *argument)
-{
-	struct putting *p = argument;
-	const struct takeover *t = p->t;
-
-	for (unsigned i = 0; i < t->same_count; i++)
-		if (seccomp_put(t->trap, t->notice->id, p->ours, t->same[i],
-			    p->cloexec[i]) == -1) {
-			p->error = errno;
-			return;
-		}
-}
-
-static bool is_same(const struct takeover *t, int fd)
-{
-	for (unsigned i = 0; i < t->same_count; i++)
-		if (t->same[i] == fd)
-			return true;
-	return false;
-}
-
-/* What waited for the worker's own socket is to wait for this one.  The items
- * were read before it was replaced: with it they are gone. */
-struct waiting {
-	int epoll; /* theirs */
-	struct remote_epoll_item item;
-};
-
-static unsigned read_waiting(
-	const struct takeover *t, struct waiting *list, unsigned most)
-{
-	struct remote_epoll_item items[ITEMS_MAX];
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < t->epoll_count; i++) {
-		size_t n = remote_epoll_items(
-			t->notice->tid, t->epolls[i], items, ITEMS_MAX);
-
-		for (size_t k = 0; k < n && count < most; k++)
-			if (is_same(t, items[k].fd))
-				list[count++] = (struct waiting){
-					t->epolls[i], items[k]};
-	}
-	return count;
-}
-
-static void add_waiting(const struct takeover *t, const struct listener *l,
-	const struct waiting *list, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		scoped_fd epoll = remote_fd(t->notice->tid, list[i].epoll);
-
-		if (epoll == -1 || !still_waits(t) ||
-			remote_epoll_add(epoll, l->fd, &list[i].item) == -1)
-			log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
-				t->service->name, t->child->slot,
-				listener_text(l));
-	}
-}
-
-/* How a socket is that nobody has set anything on. */
-static struct socket_options *plain_options(const struct socket_key *key)
-{
-	struct socket_options *options = calloc(1, sizeof(*options));
-	scoped_fd fd =
-		socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
-
-	if (options != NULL && fd != -1)
-		socket_options_read(options, fd);
-	return options;
-}
-
-static void follow_options(struct takeover *t, struct listener *l)
-{
-	if (l->asked == NULL)
-		l->asked = plain_options(&t->key);
-	if (l->asked == NULL)
-		return;
-	if (t->sock == -1) { /* only this can be seen */
-		bool nonblock = t->asked.nonblock;
-
-		t->asked = *l->asked;
-		t->asked.nonblock = nonblock;
-	}
-	socket_options_follow(l->fd, l->asked, &t->asked);
-	*l->asked = t->asked;
-}
-
-static void put_over(struct takeover *t, struct listener *l)
-{
-	struct putting p = {.t = t, .ours = l->fd};
-	struct waiting waiting[ITEMS_MAX];
-	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
-
-	for (unsigned i = 0; i < t->same_count; i++) {
-		int flags = remote_fd_flags(t->notice->tid, t->same[i]);
-
-		p.cloexec[i] = flags != -1 && (flags & O_CLOEXEC) != 0;
-		if (i == 0 && t->sock == -1)
-			t->asked.nonblock =
-				flags != -1 && (flags & O_NONBLOCK) != 0;
-	}
-	if (!still_waits(t))
-		return;
-	follow_options(t, l);
-	/* it waits until the worker has them, which may be kept from running */
-	if (vfork_run(put_all, &p, PUT_PATIENCE) == -1) {
-		answer(t, EAGAIN);
-		return;
-	}
-	if (p.error != 0) {
-		answer(t, p.error);
-		return;
-	}
-	add_waiting(t, l, waiting, count);
-	learned_use(t->child, l);
-	answer(t, 0);
 }
 
 /* ---- binding ---- */
@@ -395,7 +171,7 @@ static void learn(struct takeover *t, bool first)
 	struct error err;
 	int fd;
 
-	if (!may_bind(t) || !still_waits(t)) {
+	if (!may_bind(t) || !takeover_waits(t)) {
 		let_kernel(t);
 		return;
 	}
@@ -405,7 +181,7 @@ static void learn(struct takeover *t, bool first)
 
 		fd_close(&fd);
 		tell_failed(t, error);
-		answer(t, error);
+		takeover_answer(t, error);
 		return;
 	}
 	l = learned_add(t->service, &t->key, fd, &err);
@@ -414,7 +190,8 @@ static void learn(struct takeover *t, bool first)
 		log_warn("%s: a port cannot be taken over: %s",
 			t->service->name, err.text);
 		if (own)
-			answer(t, 0); /* it is bound, as the worker wished */
+			takeover_answer(
+				t, 0); /* it is bound, as the worker wished */
 		else
 			let_kernel(t);
 		return;
@@ -422,11 +199,11 @@ static void learn(struct takeover *t, bool first)
 	keep_options(l, t);
 	tell_learned(t, l);
 	if (!own) {
-		put_over(t, l);
+		putover(t, l);
 		return;
 	}
 	learned_use(t->child, l);
-	answer(t, 0);
+	takeover_answer(t, 0);
 }
 
 /*
@@ -471,7 +248,7 @@ static void supersede(struct takeover *t, struct listener *l)
 			log_syserr("listener '%s'", l->address.name);
 		heal_watch(t->service->sup, l);
 		tell_failed(t, error);
-		answer(t, error);
+		takeover_answer(t, error);
 		return;
 	}
 	l->key = t->key;
@@ -484,12 +261,18 @@ static void supersede(struct takeover *t, struct listener *l)
 		t->service->name, listener_text(l), t->service->name,
 		t->child->slot);
 	if (t->sock != -1)
-		answer(t, 0);
+		takeover_answer(t, 0);
 	else
-		put_over(t, l);
+		putover(t, l);
 }
 
 /* ---- deciding ---- */
+
+/* Has the process bound it?  A named one it was born with, once. */
+static bool has_bound(const struct takeover *t, size_t i)
+{
+	return t->held[i] > (learned_only(t->found[i]) ? 0U : 1U);
+}
 
 static void limit(struct takeover *t, struct listener *l)
 {
@@ -501,7 +284,7 @@ static void limit(struct takeover *t, struct listener *l)
 			t->service->name, t->child->slot,
 			socket_key_text(&t->key, text), listener_text(l));
 	l->limit_told = true;
-	put_over(t, l);
+	putover(t, l);
 }
 
 static void bind_anew(struct takeover *t)
@@ -509,7 +292,7 @@ static void bind_anew(struct takeover *t)
 	struct listener *l = superseded(t);
 
 	if (t->sock == -1)
-		look_at_process(t);
+		putover_look(t);
 	if (l != NULL) {
 		supersede(t, l);
 		return;
@@ -521,7 +304,7 @@ static void bind_anew(struct takeover *t)
 	}
 	t->found[0] = l;
 	t->found_count = 1;
-	look_at_process(t);
+	putover_look(t);
 	if (has_bound(t, 0)) /* and another one besides */
 		learn(t, true);
 	else
@@ -532,25 +315,25 @@ static void bind_anew(struct takeover *t)
  * has closed again (a probe) is free. */
 static void bind_known(struct takeover *t)
 {
-	look_at_process(t);
+	putover_look(t);
 	for (size_t i = 0; i < t->found_count; i++) {
 		if (t->found[i]->inode == t->inode) {
 			/* the same call once more, or a second one */
 			if (seccomp_comes_again())
-				answer(t, 0);
+				takeover_answer(t, 0);
 			else
 				let_kernel(t);
 			return;
 		}
 		if (!has_bound(t, i)) {
-			put_over(t, t->found[i]);
+			putover(t, t->found[i]);
 			return;
 		}
 	}
 	if (t->reuseport)
 		learn(t, false);
 	else
-		answer(t, EADDRINUSE);
+		takeover_answer(t, EADDRINUSE);
 }
 
 /* What was bound and closed again without a listen(2), or is one of very many,
@@ -571,9 +354,9 @@ static void forget_probes(struct takeover *t)
 	}
 	if (t->found_count == 0)
 		return;
-	look_at_process(t);
+	putover_look(t);
 	if (t->child->pid != t->notice->tid)
-		(void)remote_each_fd(t->child->pid, LOOK_MAX, look_at_fd, t);
+		putover_look_also(t, t->child->pid);
 	for (size_t i = 0; i < t->found_count; i++)
 		if (t->held[i] == 0)
 			learned_drop(s, t->found[i]);
@@ -618,7 +401,7 @@ static bool look_at_socket(struct takeover *t, const void *address)
 		v6only = t->child->v6only ? 1 : 0;
 	return remote_protocol(t->notice->tid, t->notice->fd, protocol,
 		       sizeof(protocol)) == 0 &&
-		still_waits(t) &&
+		takeover_waits(t) &&
 		socket_key_guess(&t->key, protocol, address, t->notice->size,
 			v6only) == 0;
 }
@@ -649,7 +432,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		return;
 	}
 	if (intercept_read(child, notice, address, notice->size) == -1 ||
-		!still_waits(&t) || !look_at_socket(&t, address) ||
+		!takeover_waits(&t) || !look_at_socket(&t, address) ||
 		t.key.port == 0) {
 		let_kernel(&t);
 	} else if (!is_tcp(&t.key)) {
@@ -665,67 +448,4 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		decide(&t);
 	}
 	fd_close(&t.sock);
-}
-
-/* ---- listen ---- */
-
-/* What each worker would have had by itself, all together; the kernel takes
- * no more than net.core.somaxconn. */
-static int backlog_for(
-	const struct child *child, const struct listener *l, int asked)
-{
-	unsigned workers = cluster_wanted(child->service->core);
-
-	if (!learned_only(l))
-		return l->address.backlog;
-	if (asked < 0 || workers == 0)
-		return asked < 0 ? INT_MAX : asked;
-	return asked <= INT_MAX / (int)workers ? asked * (int)workers : INT_MAX;
-}
-
-/* A socket that is none of ours: of a unix path, it is what a server does that
- * begins to serve. */
-static bool is_unix(
-	const struct child *child, const struct seccomp_notice *notice)
-{
-	char protocol[32];
-
-	return remote_protocol(notice->tid, notice->fd, protocol,
-		       sizeof(protocol)) == 0 &&
-		strncmp(protocol, "UNIX", 4) == 0 &&
-		seccomp_waits(child->trap_watcher.fd, notice->id);
-}
-
-void takeover_listen(struct child *child, const struct seccomp_notice *notice)
-{
-	int trap = child->trap_watcher.fd;
-	struct listener *l = learned_by_inode(
-		child->service, inode_of(notice->tid, notice->fd));
-	bool serves;
-	int backlog;
-
-	if (l == NULL || !seccomp_waits(trap, notice->id)) {
-		serves = is_unix(child, notice);
-		seccomp_continue(trap, notice->id);
-		if (serves)
-			learned_tell_listening(child);
-		return;
-	}
-	/* by ourselves: it listens before anybody is told that it does */
-	backlog = backlog_for(child, l, notice->backlog);
-	if (socket_backlog(l->fd, backlog) == -1) {
-		int error = errno;
-
-		seccomp_answer(trap, notice->id, error);
-		return;
-	}
-	if (!l->facts.listening) {
-		l->facts.listening = true;
-		if (l->heal == -1)
-			heal_watch(child->service->sup, l);
-	}
-	l->address.backlog = backlog; /* to heal it by */
-	learned_use(child, l);
-	seccomp_answer(trap, notice->id, 0);
-	learned_listens(child, l);
 }

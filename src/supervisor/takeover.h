@@ -6,8 +6,8 @@
 #include "supervisor/state.h"
 
 /*
- * What becomes of a worker's bind(2) and listen(2), while it waits for the
- * answer (intercept.h).
+ * What becomes of a worker's bind(2), while it waits for the answer
+ * (intercept.h).
  *
  * A bind to a TCP port is nclust's own deed: with a duplicate of the worker's
  * socket, which it keeps, and with its own copy of the address, so that nothing
@@ -20,6 +20,5 @@
  * waits: else its number may be somebody else's already.
  */
 void takeover_bind(struct child *child, const struct seccomp_notice *notice);
-void takeover_listen(struct child *child, const struct seccomp_notice *notice);
 
 #endif

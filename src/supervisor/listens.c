@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/listens.h"
+
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/remote.h"
+#include "supervisor/child.h"
+#include "supervisor/heal.h"
+#include "supervisor/learned.h"
+#include "supervisor/putover.h"
+#include "supervisor/service.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+/* Between two listens of one server, and between two looks. */
+#define LISTEN_PATIENCE (1 * SECOND)
+/* Looks at a worker that does not listen; it is late by then in any case. */
+#define LOOKS_MAX 100
+#define ITEMS_MAX 64
+
+/* ---- readiness ---- */
+
+static void tell_listening(struct child *child)
+{
+	struct event event = {
+		.kind = EVENT_LISTENING,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+
+	child->listening_by = 0;
+	child->listening_told = true;
+	service_tell(child->service, &event);
+}
+
+/* Does it still lack one that another worker listens on? */
+static bool lacks_one(const struct child *child)
+{
+	const struct listener_set *set = &child->service->learned;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i]->facts.listening &&
+			(child->listens >> set->list[i]->bit & 1) == 0 &&
+			learned_is_used(set->list[i], child))
+			return true;
+	return false;
+}
+
+/* ---- served without a listen ---- */
+
+struct waiter {
+	const struct service *service;
+	pid_t tid;
+	int listeners[LEARNED_MAX];
+	unsigned count;
+	int epolls[EPOLLS_MAX];
+	unsigned epoll_count;
+};
+
+static void note_fd(void *context, int fd, const char *target)
+{
+	struct waiter *w = context;
+	uint64_t inode = remote_socket_inode(target);
+
+	if (inode == 0) {
+		if (w->epoll_count < EPOLLS_MAX &&
+			strcmp(target, "anon_inode:[eventpoll]") == 0)
+			w->epolls[w->epoll_count++] = fd;
+	} else if (w->count < LEARNED_MAX &&
+		learned_by_inode(w->service, inode) != NULL) {
+		w->listeners[w->count++] = fd;
+	}
+}
+
+static bool waits_by(const struct waiter *w, int epoll)
+{
+	struct remote_epoll_item items[ITEMS_MAX];
+	size_t n = remote_epoll_items(w->tid, epoll, items, ITEMS_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		for (unsigned k = 0; k < w->count; k++)
+			if (items[i].fd == w->listeners[k])
+				return true;
+	return false;
+}
+
+static bool process_waits(const struct child *child, pid_t tid)
+{
+	struct waiter w = {.service = child->service, .tid = tid};
+	int accepts = remote_accepts(tid);
+
+	(void)remote_each_fd(tid, LOOK_MAX, note_fd, &w);
+	for (unsigned i = 0; i < w.count; i++)
+		if (w.listeners[i] == accepts)
+			return true;
+	for (unsigned i = 0; i < w.epoll_count; i++)
+		if (waits_by(&w, w.epolls[i]))
+			return true;
+	return false;
+}
+
+/* A number that means somebody else by now has none of our sockets. */
+static bool waits_for_connections(const struct child *child)
+{
+	return process_waits(child, child->bound_by) ||
+		(child->pid != child->bound_by &&
+			process_waits(child, child->pid));
+}
+
+static void look_if_ready(struct child *child, int argument)
+{
+	struct intercept *in = &child->service->sup->intercept;
+	nsec_t now = clock_now();
+
+	(void)argument;
+	if (child->listening_by == 0)
+		return;
+	if (child->listening_by <= now) {
+		if (child->listens != 0 || waits_for_connections(child)) {
+			tell_listening(child);
+			return;
+		}
+		child->listening_by = child->looks++ < LOOKS_MAX
+			? nsec_add(now, LISTEN_PATIENCE)
+			: 0;
+	}
+	if (child->listening_by == 0)
+		return;
+	if (ev_is_active(&in->ready))
+		return;
+	ev_timer_set(&in->ready, nsec_seconds(child->listening_by - now), 0.);
+	ev_timer_start(child->service->sup->loop, &in->ready);
+}
+
+static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	children_each(timer->data, NULL, look_if_ready, 0);
+}
+
+/* Would its listening make it ready? */
+static bool is_asked(const struct child *child)
+{
+	enum ready_mode mode = cluster_settings(child->service->core)->ready;
+
+	return mode == READY_AUTO || mode == READY_LISTEN;
+}
+
+void listens_given(struct child *child, pid_t thread)
+{
+	child->bound_by = thread;
+	if (child->listening_by != 0 || child->listening_told ||
+		!is_asked(child))
+		return;
+	child->listening_by = nsec_add(clock_now(), LISTEN_PATIENCE);
+	look_if_ready(child, 0);
+}
+
+static void note_listening(struct child *child, struct listener *l)
+{
+	if (l->learned)
+		child->listens |= UINT64_C(1) << l->bit;
+	if (!lacks_one(child)) {
+		tell_listening(child);
+	} else if (child->listening_by == 0) {
+		child->listening_by = nsec_add(clock_now(), LISTEN_PATIENCE);
+		look_if_ready(child, 0);
+	}
+}
+
+/* ---- the call ---- */
+
+/* What each worker would have had by itself, all together; the kernel takes
+ * no more than net.core.somaxconn. */
+static int backlog_for(
+	const struct child *child, const struct listener *l, int asked)
+{
+	unsigned workers = cluster_wanted(child->service->core);
+
+	if (!learned_only(l))
+		return l->address.backlog;
+	if (asked < 0 || workers == 0)
+		return asked < 0 ? INT_MAX : asked;
+	return asked <= INT_MAX / (int)workers ? asked * (int)workers : INT_MAX;
+}
+
+/* A socket that is none of ours: of a unix path, it is what a server does that
+ * begins to serve. */
+static bool is_unix(
+	const struct child *child, const struct seccomp_notice *notice)
+{
+	char protocol[32];
+
+	return remote_protocol(notice->tid, notice->fd, protocol,
+		       sizeof(protocol)) == 0 &&
+		strncmp(protocol, "UNIX", 4) == 0 &&
+		seccomp_waits(child->trap_watcher.fd, notice->id);
+}
+
+void listens_call(struct child *child, const struct seccomp_notice *notice)
+{
+	int trap = child->trap_watcher.fd;
+	struct listener *l = learned_by_inode(
+		child->service, putover_inode(notice->tid, notice->fd));
+	bool serves;
+	int backlog;
+
+	if (l == NULL || !seccomp_waits(trap, notice->id)) {
+		serves = is_unix(child, notice);
+		seccomp_continue(trap, notice->id);
+		if (serves)
+			tell_listening(child);
+		return;
+	}
+	/* by ourselves: it listens before anybody is told that it does */
+	backlog = backlog_for(child, l, notice->backlog);
+	if (socket_backlog(l->fd, backlog) == -1) {
+		int error = errno;
+
+		seccomp_answer(trap, notice->id, error);
+		return;
+	}
+	if (!l->facts.listening) {
+		l->facts.listening = true;
+		if (l->heal == -1)
+			heal_watch(child->service->sup, l);
+	}
+	l->address.backlog = backlog; /* to heal it by */
+	learned_use(child, l);
+	seccomp_answer(trap, notice->id, 0);
+	note_listening(child, l);
+}
+
+/* ---- life ---- */
+
+void listens_init(struct supervisor *sup)
+{
+	ev_init(&sup->intercept.ready, on_ready);
+	sup->intercept.ready.data = sup;
+}
+
+void listens_fini(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->intercept.ready);
+}

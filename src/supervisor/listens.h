@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_LISTENS_H
+#define SUPERVISOR_LISTENS_H
+
+#include "os/seccomp.h"
+#include "supervisor/state.h"
+
+/*
+ * A worker's listen(2), trapped (intercept.h): done by nclust on the kept socket,
+ * and the sign that a server is ready that knows no protocol.
+ *
+ * Ready is a worker that listens wherever the others of its cluster do; one of a
+ * release that opens fewer, a second after its first.
+ */
+void listens_call(struct child *child, const struct seccomp_notice *notice);
+
+/*
+ * It was given a socket that listens already: not every server calls listen(2)
+ * then (haproxy asks SO_ACCEPTCONN).  Ready is it as well once it is seen to wait
+ * for connections, in accept(2) or by epoll.
+ */
+void listens_given(struct child *child, pid_t thread);
+
+void listens_init(struct supervisor *sup);
+void listens_fini(struct supervisor *sup);
+
+#endif

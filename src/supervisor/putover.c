@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/putover.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/remote.h"
+#include "os/vfork.h"
+#include "supervisor/learned.h"
+#include "supervisor/listener.h"
+#include "supervisor/listens.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ITEMS_MAX 64
+#define PUT_PATIENCE (1 * SECOND)
+
+/* ---- looking ---- */
+
+static void look_at_fd(void *context, int fd, const char *target)
+{
+	struct takeover *t = context;
+	uint64_t inode = remote_socket_inode(target);
+
+	if (inode == 0) {
+		if (t->epoll_count < EPOLLS_MAX &&
+			strcmp(target, "anon_inode:[eventpoll]") == 0)
+			t->epolls[t->epoll_count++] = fd;
+		return;
+	}
+	if (inode == t->inode && fd != t->notice->fd &&
+		t->same_count < SAME_MAX)
+		t->same[t->same_count++] = fd;
+	for (size_t i = 0; i < t->found_count; i++)
+		if (t->found[i]->inode == inode)
+			t->held[i]++;
+}
+
+/* The inode of the descriptor itself, where that cannot be had. */
+uint64_t putover_inode(pid_t tid, int fd)
+{
+	char path[64];
+	char target[64];
+	ssize_t len;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, fd);
+	len = readlink(path, target, sizeof(target) - 1);
+	if (len <= 0)
+		return 0;
+	target[len] = '\0';
+	return remote_socket_inode(target);
+}
+
+void putover_look(struct takeover *t)
+{
+	t->inode = t->sock != -1 ? remote_own_inode(t->sock)
+				 : putover_inode(t->notice->tid, t->notice->fd);
+	t->same[0] = t->notice->fd;
+	t->same_count = 1;
+	t->epoll_count = 0;
+	(void)memset(t->held, 0, sizeof(t->held));
+	(void)remote_each_fd(t->notice->tid, LOOK_MAX, look_at_fd, t);
+}
+
+void putover_look_also(struct takeover *t, pid_t pid)
+{
+	unsigned same = t->same_count;
+	unsigned epolls = t->epoll_count;
+
+	(void)remote_each_fd(pid, LOOK_MAX, look_at_fd, t);
+	t->same_count = same; /* those are another table's numbers */
+	t->epoll_count = epolls;
+}
+
+/* ---- putting a kept socket in the place of the worker's ---- */
+
+struct putting {
+	const struct takeover *t;
+	int ours;
+	bool cloexec[SAME_MAX];
+	int error;
+};
+
+static void put_all(void *argument)
+{
+	struct putting *p = argument;
+	const struct takeover *t = p->t;
+
+	for (unsigned i = 0; i < t->same_count; i++)
+		if (seccomp_put(t->trap, t->notice->id, p->ours, t->same[i],
+			    p->cloexec[i]) == -1) {
+			p->error = errno;
+			return;
+		}
+}
+
+static bool is_same(const struct takeover *t, int fd)
+{
+	for (unsigned i = 0; i < t->same_count; i++)
+		if (t->same[i] == fd)
+			return true;
+	return false;
+}
+
+/* What waited for the worker's own socket is to wait for this one.  The items
+ * were read before it was replaced: with it they are gone. */
+struct waiting {
+	int epoll; /* theirs */
+	struct remote_epoll_item item;
+};
+
+static unsigned read_waiting(
+	const struct takeover *t, struct waiting *list, unsigned most)
+{
+	struct remote_epoll_item items[ITEMS_MAX];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < t->epoll_count; i++) {
+		size_t n = remote_epoll_items(
+			t->notice->tid, t->epolls[i], items, ITEMS_MAX);
+
+		for (size_t k = 0; k < n && count < most; k++)
+			if (is_same(t, items[k].fd))
+				list[count++] = (struct waiting){
+					t->epolls[i], items[k]};
+	}
+	return count;
+}
+
+static void add_waiting(const struct takeover *t, const struct listener *l,
+	const struct waiting *list, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		scoped_fd epoll = remote_fd(t->notice->tid, list[i].epoll);
+
+		if (epoll == -1 || !takeover_waits(t) ||
+			remote_epoll_add(epoll, l->fd, &list[i].item) == -1)
+			log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
+				t->service->name, t->child->slot,
+				listener_text(l));
+	}
+}
+
+/* How a socket is that nobody has set anything on. */
+static struct socket_options *plain_options(const struct socket_key *key)
+{
+	struct socket_options *options = calloc(1, sizeof(*options));
+	scoped_fd fd =
+		socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
+
+	if (options != NULL && fd != -1)
+		socket_options_read(options, fd);
+	return options;
+}
+
+static void follow_options(struct takeover *t, struct listener *l)
+{
+	if (l->asked == NULL)
+		l->asked = plain_options(&t->key);
+	if (l->asked == NULL)
+		return;
+	if (t->sock == -1) { /* only this can be seen */
+		bool nonblock = t->asked.nonblock;
+
+		t->asked = *l->asked;
+		t->asked.nonblock = nonblock;
+	}
+	socket_options_follow(l->fd, l->asked, &t->asked);
+	*l->asked = t->asked;
+}
+
+void putover(struct takeover *t, struct listener *l)
+{
+	struct putting p = {.t = t, .ours = l->fd};
+	struct waiting waiting[ITEMS_MAX];
+	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
+
+	for (unsigned i = 0; i < t->same_count; i++) {
+		int flags = remote_fd_flags(t->notice->tid, t->same[i]);
+
+		p.cloexec[i] = flags != -1 && (flags & O_CLOEXEC) != 0;
+		if (i == 0 && t->sock == -1)
+			t->asked.nonblock =
+				flags != -1 && (flags & O_NONBLOCK) != 0;
+	}
+	if (!takeover_waits(t))
+		return;
+	follow_options(t, l);
+	/* it waits until the worker has them, which may be kept from running */
+	if (vfork_run(put_all, &p, PUT_PATIENCE) == -1) {
+		takeover_answer(t, EAGAIN);
+		return;
+	}
+	if (p.error != 0) {
+		takeover_answer(t, p.error);
+		return;
+	}
+	add_waiting(t, l, waiting, count);
+	learned_use(t->child, l);
+	if (l->facts.listening)
+		listens_given(t->child, t->notice->tid);
+	takeover_answer(t, 0);
+}
