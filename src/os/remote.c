@@ -2,12 +2,14 @@
 #include "os/remote.h"
 
 #include "base/scope.h"
+#include "os/privilege.h"
 #include "os/vfork.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,31 +24,114 @@
 #define PIDFD_THREAD O_EXCL /* linux/pidfd.h, 6.9 */
 #endif
 
+/* Looks take microseconds; their owner may stop the child that looks. */
+#define LOOK_PATIENCE (100 * MSEC)
 #define EPOLL_PATIENCE (200 * MSEC)
 
+/*
+ * Everything here that may run in a child on our memory (look()) takes no lock
+ * and no memory: it may be ended in the midst of it.
+ */
+
+/* ---- files of /proc ---- */
+
+static int open_proc(pid_t tid, const char *name, int flags)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, name);
+	return open(path, O_RDONLY | O_CLOEXEC | flags);
+}
+
+/* The beginning of one, as a string.  -1 and errno. */
+static int read_proc(pid_t tid, const char *name, char *to, size_t size)
+{
+	scoped_fd fd = open_proc(tid, name, 0);
+	size_t used = 0;
+	ssize_t got = -1;
+
+	while (fd != -1 && used < size - 1) {
+		got = read(fd, to + used, size - 1 - used);
+		if (got <= 0)
+			break;
+		used += (size_t)got;
+	}
+	to[used] = '\0';
+	return fd == -1 || got == -1 ? -1 : 0;
+}
+
+/* What stands behind "KEY:" at the beginning of a line, or NULL. */
+static const char *field(const char *text, const char *key)
+{
+	size_t len = strlen(key);
+
+	while (text != NULL && strncmp(text, key, len) != 0) {
+		text = strchr(text, '\n');
+		if (text != NULL)
+			text++;
+	}
+	return text != NULL ? text + len : NULL;
+}
+
+/* ---- with whose rights ---- */
+
+void remote_of(struct remote *r, pid_t tid)
+{
+	char status[1024];
+	const char *uid;
+	const char *gid;
+
+	*r = (struct remote){.tid = tid};
+	if (privilege_has(CAP_SYS_PTRACE)) {
+		r->patience = LOOK_PATIENCE;
+		return;
+	}
+	if (!privilege_has(CAP_SETUID) || !privilege_has(CAP_SETGID) ||
+		read_proc(tid, "status", status, sizeof(status)) == -1)
+		return;
+	uid = field(status, "Uid:");
+	gid = field(status, "Gid:");
+	if (uid == NULL || gid == NULL)
+		return;
+	r->uid = (uid_t)strtoul(uid, NULL, 10);
+	r->gid = (gid_t)strtoul(gid, NULL, 10);
+	r->as_user = r->uid != geteuid() || r->gid != getegid();
+}
+
+static int look(const struct remote *r, void (*deed)(void *), void *argument)
+{
+	if (r->as_user)
+		return vfork_run_as(
+			deed, argument, LOOK_PATIENCE, r->uid, r->gid);
+	deed(argument);
+	return 0;
+}
+
 /* ---- its descriptors ---- */
+
+struct fd_look {
+	const struct remote *r;
+	int fd;
+	int got;
+	int error;
+};
 
 /* The process that a thread is of. */
 static pid_t process_of(pid_t tid)
 {
-	char path[40];
-	char line[64];
-	pid_t found = -1;
-	FILE *file;
+	char status[512];
+	const char *group;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	file = fopen(path, "re");
-	if (file == NULL)
+	if (read_proc(tid, "status", status, sizeof(status)) == -1)
 		return -1;
-	while (found == -1 && fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, "Tgid:", 5) == 0)
-			found = (pid_t)strtol(line + 5, NULL, 10);
-	(void)fclose(file);
-	return found;
+	group = field(status, "Tgid:");
+	return group != NULL ? (pid_t)strtol(group, NULL, 10) : -1;
 }
 
-int remote_fd(pid_t tid, int fd)
+static void take_fd(void *argument)
 {
+	struct fd_look *l = argument;
+	pid_t tid = l->r->tid;
 	scoped_fd pidfd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
 
 	/* before 6.9 a process has one, a thread of it has not */
@@ -54,43 +139,79 @@ int remote_fd(pid_t tid, int fd)
 		pidfd = (int)syscall(SYS_pidfd_open, tid, 0U);
 	if (pidfd == -1 && (errno == EINVAL || errno == ENOENT))
 		pidfd = (int)syscall(SYS_pidfd_open, process_of(tid), 0U);
-	if (pidfd == -1)
-		return -1;
-	return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0U);
+	l->got = -1;
+	if (pidfd != -1)
+		l->got = (int)syscall(SYS_pidfd_getfd, pidfd, l->fd, 0U);
+	l->error = errno;
 }
 
-static DIR *open_fds(pid_t tid)
+int remote_fd(const struct remote *r, int fd)
 {
-	char path[40];
+	struct fd_look l = {.r = r, .fd = fd, .got = -1};
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)tid);
-	return opendir(path);
+	if (look(r, take_fd, &l) == -1)
+		return -1;
+	errno = l.error;
+	return l.got;
 }
 
-int remote_each_fd(pid_t tid, unsigned most,
-	void (*look)(void *context, int fd, const char *target), void *context)
+struct walk {
+	const struct remote *r;
+	unsigned most;
+	void (*look)(void *context, int fd, const char *target);
+	void *context;
+	int got;
+	int error;
+};
+
+static void look_at(const struct walk *w, int dir, const char *name)
 {
-	DIR *dir = open_fds(tid);
-	const struct dirent *entry;
+	char target[64];
+	ssize_t len = readlinkat(dir, name, target, sizeof(target) - 1);
 
-	if (dir == NULL)
-		return -1;
-	while (most > 0 && (entry = readdir(dir)) != NULL) {
-		char target[64];
-		ssize_t len;
+	if (len <= 0)
+		return;
+	target[len] = '\0';
+	w->look(w->context, (int)strtol(name, NULL, 10), target);
+}
 
-		if (*entry->d_name == '.')
-			continue;
-		most--;
-		len = readlinkat(
-			dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-		if (len <= 0)
-			continue;
-		target[len] = '\0';
-		look(context, (int)strtol(entry->d_name, NULL, 10), target);
+static void walk(void *argument)
+{
+	struct walk *w = argument;
+	scoped_fd dir = open_proc(w->r->tid, "fd", O_DIRECTORY);
+	_Alignas(struct dirent64) char room[2048];
+	ssize_t got = -1;
+
+	while (dir != -1 && w->most > 0 &&
+		(got = getdents64(dir, room, sizeof(room))) > 0) {
+		for (ssize_t at = 0; at < got && w->most > 0;) {
+			const struct dirent64 *entry = (const void *)&room[at];
+
+			at += entry->d_reclen;
+			if (*entry->d_name == '.')
+				continue;
+			w->most--;
+			look_at(w, dir, entry->d_name);
+		}
 	}
-	(void)closedir(dir);
-	return 0;
+	w->got = got == -1 ? -1 : 0;
+	w->error = errno;
+}
+
+int remote_each_fd(const struct remote *r, unsigned most,
+	void (*each)(void *context, int fd, const char *target), void *context)
+{
+	struct walk w = {
+		.r = r,
+		.most = most,
+		.look = each,
+		.context = context,
+	};
+
+	if (look(r, walk, &w) == -1)
+		return -1;
+	errno = w.error;
+	return w.got;
 }
 
 uint64_t remote_socket_inode(const char *target)
@@ -100,6 +221,74 @@ uint64_t remote_socket_inode(const char *target)
 		: 0;
 }
 
+struct text_look {
+	const struct remote *r;
+	const char *name; /* below /proc/TID */
+	char *to;
+	size_t size;
+	int got; /* 0, or -1 and … */
+	int error;
+};
+
+static void read_text(void *argument)
+{
+	struct text_look *l = argument;
+
+	l->got = read_proc(l->r->tid, l->name, l->to, l->size);
+	l->error = errno;
+}
+
+static void read_link(void *argument)
+{
+	struct text_look *l = argument;
+	char path[64];
+	ssize_t len;
+
+	(void)snprintf(
+		path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
+	len = readlink(path, l->to, l->size - 1);
+	l->error = errno;
+	l->got = len == -1 ? -1 : 0;
+	l->to[len > 0 ? len : 0] = '\0';
+}
+
+static void read_protocol(void *argument)
+{
+	struct text_look *l = argument;
+	char path[64];
+	ssize_t len;
+
+	(void)snprintf(
+		path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
+	len = getxattr(path, "system.sockprotoname", l->to, l->size - 1);
+	l->error = errno;
+	l->got = len == -1 ? -1 : 0;
+	l->to[len > 0 ? len : 0] = '\0';
+}
+
+static int look_at_text(const struct remote *r, void (*deed)(void *),
+	const char *name, char *to, size_t size)
+{
+	struct text_look l = {.r = r, .name = name, .to = to, .size = size};
+
+	to[0] = '\0';
+	if (look(r, deed, &l) == -1)
+		return -1;
+	errno = l.error;
+	return l.got;
+}
+
+uint64_t remote_inode(const struct remote *r, int fd)
+{
+	char name[24];
+	char target[64];
+
+	(void)snprintf(name, sizeof(name), "fd/%d", fd);
+	if (look_at_text(r, read_link, name, target, sizeof(target)) == -1)
+		return 0;
+	return remote_socket_inode(target);
+}
+
 uint64_t remote_own_inode(int fd)
 {
 	struct stat st;
@@ -107,46 +296,52 @@ uint64_t remote_own_inode(int fd)
 	return fstat(fd, &st) == 0 ? (uint64_t)st.st_ino : 0;
 }
 
-static FILE *open_info(pid_t tid, int fd)
+int remote_protocol(const struct remote *r, int fd, char *to, size_t size)
 {
-	char path[64];
+	char name[24];
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)tid, fd);
-	return fopen(path, "re");
+	(void)snprintf(name, sizeof(name), "fd/%d", fd);
+	return look_at_text(r, read_protocol, name, to, size);
 }
 
-int remote_fd_flags(pid_t tid, int fd)
+static int read_info(const struct remote *r, int fd, char *to, size_t size)
 {
-	FILE *file = open_info(tid, fd);
-	char line[80];
-	long flags = -1;
+	char name[24];
 
-	if (file == NULL)
+	(void)snprintf(name, sizeof(name), "fdinfo/%d", fd);
+	return look_at_text(r, read_text, name, to, size);
+}
+
+int remote_fd_flags(const struct remote *r, int fd)
+{
+	char info[256];
+	const char *flags;
+
+	if (read_info(r, fd, info, sizeof(info)) == -1)
 		return -1;
-	while (flags == -1 && fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, "flags:", 6) == 0)
-			flags = strtol(line + 6, NULL, 8);
-	(void)fclose(file);
-	return (int)flags;
+	flags = field(info, "flags:");
+	return flags != NULL ? (int)strtol(flags, NULL, 8) : -1;
 }
 
-size_t remote_epoll_items(
-	pid_t tid, int epoll, struct remote_epoll_item *items, size_t most)
+size_t remote_epoll_items(const struct remote *r, int epoll,
+	struct remote_epoll_item *items, size_t most)
 {
-	FILE *file = open_info(tid, epoll);
-	char line[160];
+	char info[8192];
+	const char *line = info;
 	size_t count = 0;
 
-	if (file == NULL)
+	if (read_info(r, epoll, info, sizeof(info)) == -1)
 		return 0;
-	while (count < most && fgets(line, sizeof(line), file) != NULL) {
+	while (count < most && line != NULL) {
 		struct remote_epoll_item *item = &items[count];
 
 		if (sscanf(line, "tfd: %d events: %" SCNx32 " data: %" SCNx64,
 			    &item->fd, &item->events, &item->data) == 3)
 			count++;
+		line = strchr(line, '\n');
+		if (line != NULL)
+			line++;
 	}
-	(void)fclose(file);
 	return count;
 }
 
@@ -206,86 +401,68 @@ static void read_memory(void *argument)
 	r->error = errno;
 }
 
-int remote_read(pid_t tid, uint64_t at, void *to, size_t size, nsec_t patience)
+int remote_read(const struct remote *r, uint64_t at, void *to, size_t size)
 {
-	struct reading r = {
-		.tid = tid,
+	struct reading it = {
+		.tid = r->tid,
 		.ours = {to, size},
 		.theirs = {(void *)(uintptr_t)at, size},
 		.got = -1,
 	};
+	int done;
 
-	if (patience <= 0)
-		read_memory(&r);
-	else if (vfork_run(read_memory, &r, patience) == -1)
+	if (r->patience > 0)
+		done = vfork_run(read_memory, &it, r->patience);
+	else
+		done = look(r, read_memory, &it);
+	if (done == -1)
 		return -1;
-	if (r.got == (ssize_t)size)
+	if (it.got == (ssize_t)size)
 		return 0;
-	errno = r.got == -1 ? r.error : EFAULT;
+	errno = it.got == -1 ? it.error : EFAULT;
 	return -1;
 }
 
-/* ---- what it does ---- */
+/* ---- what it does, and may ---- */
 
-int remote_accepts(pid_t tid)
+int remote_accepts(const struct remote *r)
 {
-	char path[40];
-	char line[128];
+	char text[256];
 	unsigned long fd;
-	FILE *file;
-	long call = -1;
+	long call;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/syscall", (int)tid);
-	file = fopen(path, "re");
-	if (file == NULL)
+	if (look_at_text(r, read_text, "syscall", text, sizeof(text)) == -1 ||
+		sscanf(text, "%ld %lx", &call, &fd) != 2)
 		return -1;
-	if (fgets(line, sizeof(line), file) == NULL ||
-		sscanf(line, "%ld %lx", &call, &fd) != 2)
-		call = -1;
-	(void)fclose(file);
-	return call == SYS_accept || call == SYS_accept4 ? (int)fd : -1;
+#ifdef SYS_accept
+	if (call == SYS_accept)
+		return (int)fd;
+#endif
+	return call == SYS_accept4 ? (int)fd : -1;
 }
 
-/* ---- its rights ---- */
-
-static bool is_in_our_namespace(pid_t tid)
+static bool is_in_our_namespace(const struct remote *r)
 {
-	char path[40];
-	struct stat own;
-	struct stat its;
+	char own[64];
+	char its[64];
+	ssize_t len = readlink("/proc/self/ns/user", own, sizeof(own) - 1);
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)tid);
-	return stat("/proc/self/ns/user", &own) == 0 && stat(path, &its) == 0 &&
-		own.st_ino == its.st_ino && own.st_dev == its.st_dev;
-}
-
-bool remote_may(pid_t tid, int capability)
-{
-	char path[40];
-	char line[128];
-	uint64_t set = 0;
-	FILE *file;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	file = fopen(path, "re");
-	if (file == NULL)
+	if (len <= 0)
 		return false;
-	while (fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, "CapEff:", 7) == 0)
-			set = strtoull(line + 7, NULL, 16);
-	(void)fclose(file);
-	return (set >> capability & 1) != 0 && is_in_our_namespace(tid);
+	own[len] = '\0';
+	return look_at_text(r, read_link, "ns/user", its, sizeof(its)) == 0 &&
+		strcmp(own, its) == 0;
 }
 
-int remote_protocol(pid_t tid, int fd, char *to, size_t size)
+bool remote_may(const struct remote *r, int capability)
 {
-	char path[64];
-	ssize_t len;
+	char status[2048];
+	const char *set;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, fd);
-	len = getxattr(path, "system.sockprotoname", to, size - 1);
-	if (len == -1)
-		return -1;
-	to[len] = '\0';
-	return 0;
+	if (read_proc(r->tid, "status", status, sizeof(status)) == -1)
+		return false;
+	set = field(status, "CapEff:");
+	return set != NULL &&
+		(strtoull(set, NULL, 16) >> capability & 1) != 0 &&
+		is_in_our_namespace(r);
 }

@@ -14,37 +14,49 @@
  * come to mean another thread at any time: whoever looks has to make sure, after
  * each look, that the one he meant still was there (seccomp_waits()).
  *
- * Takes what ptrace(2) calls PTRACE_MODE_ATTACH_REALCREDS: one uid, and who
- * looks has at least the capabilities of the other, or CAP_SYS_PTRACE; the
+ * Takes what ptrace(2) calls PTRACE_MODE_ATTACH_REALCREDS: one uid and gid, and
+ * who looks has at least the capabilities of the other, or CAP_SYS_PTRACE; the
  * other's program must be readable; Yama lets it be an ancestor at most.  EPERM
- * else.
+ * or EACCES else.
  */
+struct remote {
+	pid_t tid;
+	/* CAP_SYS_PTRACE is missing, but we may take any ids: each look is by a
+	 * short-lived child with those of the process. */
+	bool as_user;
+	uid_t uid;
+	gid_t gid;
+	/* Memory may be made so that reading it waits for its owner (a file of
+	 * FUSE, userfaultfd(2)): then so long at most, by such a child as well.
+	 * 0: we look ourselves, for as long as it takes.  So it is where we
+	 * have one uid with it, which has easier ways to harm us, and Yama
+	 * would let no child of ours look. */
+	nsec_t patience;
+};
+void remote_of(struct remote *r, pid_t tid);
 
 /* A duplicate of its descriptor (CLOEXEC; the caller's).  -1 and errno: EBADF:
  * there is none; EPERM. */
-int remote_fd(pid_t tid, int fd);
+int remote_fd(const struct remote *r, int fd);
 
-/*
- * Read its memory.  0, or -1 and errno (EFAULT).  Memory may be made so that
- * reading it waits for its owner (a file of FUSE, userfaultfd(2)): `patience` is
- * how long at most, by a look from a process of its own (ETIMEDOUT); 0: we look
- * ourselves, however long that takes.  Such a process is no ancestor, so under
- * Yama it needs CAP_SYS_PTRACE.
- */
-int remote_read(pid_t tid, uint64_t at, void *to, size_t size, nsec_t patience);
+/* Read its memory.  0, or -1 and errno (EFAULT; ETIMEDOUT: see above). */
+int remote_read(const struct remote *r, uint64_t at, void *to, size_t size);
 
-/* What its descriptor refers to, for each of the first `most` of them: "socket:[…]",
- * "anon_inode:[eventpoll]" …  -1 and errno. */
-int remote_each_fd(pid_t tid, unsigned most,
+/* What its descriptor refers to, for each of the first `most` of them:
+ * "socket:[…]", "anon_inode:[eventpoll]" …  `look` may run in such a child: it
+ * changes nothing but what is behind `context`, and takes no lock and no memory.
+ * -1 and errno. */
+int remote_each_fd(const struct remote *r, unsigned most,
 	void (*look)(void *context, int fd, const char *target), void *context);
 
 /* The inode of a target "socket:[N]"; 0: it is no socket. */
 uint64_t remote_socket_inode(const char *target);
-/* The same of a descriptor of ours; 0: cannot be told. */
+/* The same of one descriptor of it, and of one of ours; 0: cannot be told. */
+uint64_t remote_inode(const struct remote *r, int fd);
 uint64_t remote_own_inode(int fd);
 
 /* O_NONBLOCK, O_CLOEXEC and the rest of its descriptor; -1 and errno. */
-int remote_fd_flags(pid_t tid, int fd);
+int remote_fd_flags(const struct remote *r, int fd);
 
 /* What its epoll descriptor waits for. */
 struct remote_epoll_item {
@@ -53,21 +65,22 @@ struct remote_epoll_item {
 	uint64_t data;
 };
 /* Returns how many were put into `items`, at most `most`. */
-size_t remote_epoll_items(
-	pid_t tid, int epoll, struct remote_epoll_item *items, size_t most);
-/* Add `ours` to its epoll set under the number `item->fd` (epoll_ctl(2) keys by
- * number and file; ours is another number: a child does it). */
+size_t remote_epoll_items(const struct remote *r, int epoll,
+	struct remote_epoll_item *items, size_t most);
+/* Add `ours` to its epoll set (a duplicate of ours) under the number `item->fd`:
+ * epoll_ctl(2) keys by number and file; ours is another number: a child does
+ * it. */
 int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item);
 
 /* The descriptor from which the thread waits to accept a connection, right now;
  * -1: it does not. */
-int remote_accepts(pid_t tid);
+int remote_accepts(const struct remote *r);
 
 /* Has the thread the capability (CAP_...), in our user namespace? */
-bool remote_may(pid_t tid, int capability);
+bool remote_may(const struct remote *r, int capability);
 
 /* "TCP", "TCPv6", "UDP" …: what a socket of it is, where the descriptor itself
  * cannot be had (system.sockprotoname).  -1 and errno. */
-int remote_protocol(pid_t tid, int fd, char *to, size_t size);
+int remote_protocol(const struct remote *r, int fd, char *to, size_t size);
 
 #endif

@@ -11,6 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The 32-bit calls have 16-bit namesakes on old machines. */
+#ifdef SYS_setresuid32
+#define RAW_SETRESUID SYS_setresuid32
+#define RAW_SETRESGID SYS_setresgid32
+#else
+#define RAW_SETRESUID SYS_setresuid
+#define RAW_SETRESGID SYS_setresgid
+#endif
+
 enum { STACK_SIZE = 64 * 1024 };
 
 /*
@@ -61,23 +70,38 @@ struct run {
 	void (*deed)(void *argument);
 	void *argument;
 	nsec_t patience;
+	bool as_user;
+	uid_t uid;
+	gid_t gid;
 	volatile bool done;
+	volatile int error; /* why not */
 };
+
+/* glibc's wrappers would change the ids of every thread. */
+static int take_ids(const struct run *run)
+{
+	if (syscall(RAW_SETRESGID, run->gid, run->gid, run->gid) == -1 ||
+		syscall(RAW_SETRESUID, run->uid, run->uid, run->uid) == -1)
+		return -1;
+	return 0;
+}
 
 static int run_deed(void *argument)
 {
 	struct run *run = argument;
 
 	vfork_bound_time(run->patience);
+	if (run->as_user && take_ids(run) == -1) {
+		run->error = errno;
+		return 0;
+	}
 	run->deed(run->argument);
 	run->done = true;
 	return 0;
 }
 
-static int run(void (*deed)(void *argument), void *argument, nsec_t patience,
-	int flags)
+static int run(struct run *it, int flags)
 {
-	struct run it = {deed, argument, patience, false};
 	char *stack = vfork_stack_top();
 	sigset_t all;
 	sigset_t before;
@@ -87,8 +111,9 @@ static int run(void (*deed)(void *argument), void *argument, nsec_t patience,
 	(void)sigfillset(&all);
 	if (stack == NULL || sigprocmask(SIG_SETMASK, &all, &before) == -1)
 		return -1;
+	it->error = ETIMEDOUT;
 	/* no signal at its end: nobody else shall take notice of it */
-	pid = clone(run_deed, stack, CLONE_VM | CLONE_VFORK | flags, &it);
+	pid = clone(run_deed, stack, CLONE_VM | CLONE_VFORK | flags, it);
 	saved = errno;
 	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
 	errno = saved;
@@ -96,19 +121,38 @@ static int run(void (*deed)(void *argument), void *argument, nsec_t patience,
 		return -1;
 	while (waitpid(pid, NULL, (int)__WCLONE) == -1 && errno == EINTR)
 		;
-	if (it.done)
-		return 0;
-	errno = ETIMEDOUT;
-	return -1;
+	errno = it->error;
+	return it->done ? 0 : -1;
 }
 
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience)
 {
-	return run(deed, argument, patience, CLONE_FILES);
+	struct run it = {
+		.deed = deed, .argument = argument, .patience = patience};
+
+	return run(&it, CLONE_FILES);
 }
 
 int vfork_run_apart(
 	void (*deed)(void *argument), void *argument, nsec_t patience)
 {
-	return run(deed, argument, patience, 0);
+	struct run it = {
+		.deed = deed, .argument = argument, .patience = patience};
+
+	return run(&it, 0);
+}
+
+int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
+	uid_t uid, gid_t gid)
+{
+	struct run it = {
+		.deed = deed,
+		.argument = argument,
+		.patience = patience,
+		.as_user = true,
+		.uid = uid,
+		.gid = gid,
+	};
+
+	return run(&it, CLONE_FILES);
 }

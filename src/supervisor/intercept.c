@@ -22,15 +22,14 @@
 
 /* Calls of one worker in a second; the next ones wait until it is over. */
 #define TRAPS_A_SECOND 200
-/* Reading an address out of ordinary memory takes microseconds. */
-#define READ_PATIENCE (100 * MSEC)
 
 /* ---- what can be done here ---- */
 
 /* Our own descriptor is ours to have, unless the call itself is refused. */
 static enum intercept_way find_way(void)
 {
-	scoped_fd fd = remote_fd(getpid(), STDERR_FILENO);
+	const struct remote ourselves = {.tid = getpid()};
+	scoped_fd fd = remote_fd(&ourselves, STDERR_FILENO);
 
 	return fd != -1 || errno == EBADF ? WAY_ADOPT : WAY_REPLACE;
 }
@@ -141,21 +140,17 @@ void intercept_tell_refused(struct child *child, int error)
 
 /* ---- hearing ---- */
 
-int intercept_read(struct child *child, const struct seccomp_notice *notice,
+int intercept_read(struct child *child, const struct remote *r, uint64_t at,
 	void *to, size_t size)
 {
-	/* who has one uid with us needs no such way to harm us, and Yama would
-	 * not let another process of ours look */
-	nsec_t patience = privilege_has(CAP_SYS_PTRACE) ? READ_PATIENCE : 0;
-
-	if (remote_read(notice->tid, notice->at, to, size, patience) == 0)
+	if (remote_read(r, at, to, size) == 0)
 		return 0;
 	if (errno == ETIMEDOUT) {
 		child->trap_hostile = true;
 		log_warn("%s.%" PRIu32 ": process %d binds an address that "
 			 "cannot be read in time: its calls are left alone "
 			 "from now on",
-			child->service->name, child->slot, (int)notice->tid);
+			child->service->name, child->slot, (int)r->tid);
 	} else if (errno == EPERM) {
 		intercept_tell_refused(child, errno);
 	}
@@ -165,24 +160,34 @@ int intercept_read(struct child *child, const struct seccomp_notice *notice,
 static void note_v6only(
 	struct child *child, const struct seccomp_notice *notice)
 {
+	struct remote r;
 	int on;
 
+	remote_of(&r, notice->tid);
 	child->v6only_known = notice->size >= sizeof(on) &&
-		intercept_read(child, notice, &on, sizeof(on)) == 0;
+		intercept_read(child, &r, notice->at, &on, sizeof(on)) == 0;
 	child->v6only = child->v6only_known && on != 0;
 	child->v6only_fd = notice->fd;
 	seccomp_continue(child->trap_watcher.fd, notice->id);
 }
 
+static void read_arguments(struct child *child, struct seccomp_notice *notice)
+{
+	uint32_t words[SECCOMP_ARGUMENTS_MAX] = {0};
+	struct remote r;
+
+	remote_of(&r, notice->tid);
+	if (intercept_read(child, &r, notice->at, words, notice->size) == 0)
+		seccomp_arguments(notice, words);
+}
+
 static void obey(struct child *child, struct seccomp_notice *notice)
 {
 	int trap = child->trap_watcher.fd;
-	uint32_t words[SECCOMP_ARGUMENTS_MAX] = {0};
 
 	if (notice->call == SECCOMP_ARGUMENTS && notice->tid != 0 &&
-		!child->trap_hostile &&
-		intercept_read(child, notice, words, notice->size) == 0)
-		seccomp_arguments(notice, words);
+		!child->trap_hostile)
+		read_arguments(child, notice);
 	/* thread 0: of a pid namespace that we cannot see */
 	if (child->trap_hostile || notice->tid == 0 ||
 		notice->call == SECCOMP_ARGUMENTS ||

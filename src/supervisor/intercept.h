@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_INTERCEPT_H
 #define SUPERVISOR_INTERCEPT_H
 
-#include "os/seccomp.h"
+#include "os/remote.h"
 #include "supervisor/state.h"
 
 /*
@@ -24,7 +24,7 @@ void intercept_forget(struct child *child);
 bool intercept_is_on(const struct service *service);
 
 /* Its memory, into `to`, with a bound.  -1: it cannot be read. */
-int intercept_read(struct child *child, const struct seccomp_notice *notice,
+int intercept_read(struct child *child, const struct remote *r, uint64_t at,
 	void *to, size_t size);
 /* Its socket cannot be had: say so, once. */
 void intercept_tell_refused(struct child *child, int error);

@@ -52,7 +52,7 @@ static bool lacks_one(const struct child *child)
 
 struct waiter {
 	const struct service *service;
-	pid_t tid;
+	struct remote remote;
 	int listeners[LEARNED_MAX];
 	unsigned count;
 	int epolls[EPOLLS_MAX];
@@ -77,7 +77,7 @@ static void note_fd(void *context, int fd, const char *target)
 static bool waits_by(const struct waiter *w, int epoll)
 {
 	struct remote_epoll_item items[ITEMS_MAX];
-	size_t n = remote_epoll_items(w->tid, epoll, items, ITEMS_MAX);
+	size_t n = remote_epoll_items(&w->remote, epoll, items, ITEMS_MAX);
 
 	for (size_t i = 0; i < n; i++)
 		for (unsigned k = 0; k < w->count; k++)
@@ -88,10 +88,12 @@ static bool waits_by(const struct waiter *w, int epoll)
 
 static bool process_waits(const struct child *child, pid_t tid)
 {
-	struct waiter w = {.service = child->service, .tid = tid};
-	int accepts = remote_accepts(tid);
+	struct waiter w = {.service = child->service};
+	int accepts;
 
-	(void)remote_each_fd(tid, LOOK_MAX, note_fd, &w);
+	remote_of(&w.remote, tid);
+	accepts = remote_accepts(&w.remote);
+	(void)remote_each_fd(&w.remote, LOOK_MAX, note_fd, &w);
 	for (unsigned i = 0; i < w.count; i++)
 		if (w.listeners[i] == accepts)
 			return true;
@@ -189,30 +191,37 @@ static int backlog_for(
 
 /* A socket that is none of ours: of a unix path, it is what a server does that
  * begins to serve. */
-static bool is_unix(
-	const struct child *child, const struct seccomp_notice *notice)
+static bool is_unix(const struct remote *r, int fd)
 {
 	char protocol[32];
 
-	return remote_protocol(notice->tid, notice->fd, protocol,
-		       sizeof(protocol)) == 0 &&
-		strncmp(protocol, "UNIX", 4) == 0 &&
-		seccomp_waits(child->trap_watcher.fd, notice->id);
+	return remote_protocol(r, fd, protocol, sizeof(protocol)) == 0 &&
+		strncmp(protocol, "UNIX", 4) == 0;
+}
+
+/* It is for the kernel to do. */
+static void leave(struct child *child, const struct seccomp_notice *notice,
+	const struct remote *r)
+{
+	int trap = child->trap_watcher.fd;
+	bool serves = is_unix(r, notice->fd) && seccomp_waits(trap, notice->id);
+
+	seccomp_continue(trap, notice->id);
+	if (serves)
+		tell_listening(child);
 }
 
 void listens_call(struct child *child, const struct seccomp_notice *notice)
 {
 	int trap = child->trap_watcher.fd;
-	struct listener *l = learned_by_inode(
-		child->service, putover_inode(notice->tid, notice->fd));
-	bool serves;
+	struct remote r;
+	struct listener *l;
 	int backlog;
 
+	remote_of(&r, notice->tid);
+	l = learned_by_inode(child->service, remote_inode(&r, notice->fd));
 	if (l == NULL || !seccomp_waits(trap, notice->id)) {
-		serves = is_unix(child, notice);
-		seccomp_continue(trap, notice->id);
-		if (serves)
-			tell_listening(child);
+		leave(child, notice, &r);
 		return;
 	}
 	/* by ourselves: it listens before anybody is told that it does */

@@ -41,30 +41,15 @@ static void look_at_fd(void *context, int fd, const char *target)
 			t->held[i]++;
 }
 
-/* The inode of the descriptor itself, where that cannot be had. */
-uint64_t putover_inode(pid_t tid, int fd)
-{
-	char path[64];
-	char target[64];
-	ssize_t len;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, fd);
-	len = readlink(path, target, sizeof(target) - 1);
-	if (len <= 0)
-		return 0;
-	target[len] = '\0';
-	return remote_socket_inode(target);
-}
-
 void putover_look(struct takeover *t)
 {
 	t->inode = t->sock != -1 ? remote_own_inode(t->sock)
-				 : putover_inode(t->notice->tid, t->notice->fd);
+				 : remote_inode(&t->remote, t->notice->fd);
 	t->same[0] = t->notice->fd;
 	t->same_count = 1;
 	t->epoll_count = 0;
 	(void)memset(t->held, 0, sizeof(t->held));
-	(void)remote_each_fd(t->notice->tid, LOOK_MAX, look_at_fd, t);
+	(void)remote_each_fd(&t->remote, LOOK_MAX, look_at_fd, t);
 }
 
 void putover_look_also(struct takeover *t, pid_t pid)
@@ -72,7 +57,10 @@ void putover_look_also(struct takeover *t, pid_t pid)
 	unsigned same = t->same_count;
 	unsigned epolls = t->epoll_count;
 
-	(void)remote_each_fd(pid, LOOK_MAX, look_at_fd, t);
+	struct remote other;
+
+	remote_of(&other, pid);
+	(void)remote_each_fd(&other, LOOK_MAX, look_at_fd, t);
 	t->same_count = same; /* those are another table's numbers */
 	t->epoll_count = epolls;
 }
@@ -122,7 +110,7 @@ static unsigned read_waiting(
 
 	for (unsigned i = 0; i < t->epoll_count; i++) {
 		size_t n = remote_epoll_items(
-			t->notice->tid, t->epolls[i], items, ITEMS_MAX);
+			&t->remote, t->epolls[i], items, ITEMS_MAX);
 
 		for (size_t k = 0; k < n && count < most; k++)
 			if (is_same(t, items[k].fd))
@@ -136,7 +124,7 @@ static void add_waiting(const struct takeover *t, const struct listener *l,
 	const struct waiting *list, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
-		scoped_fd epoll = remote_fd(t->notice->tid, list[i].epoll);
+		scoped_fd epoll = remote_fd(&t->remote, list[i].epoll);
 
 		if (epoll == -1 || !takeover_waits(t) ||
 			remote_epoll_add(epoll, l->fd, &list[i].item) == -1)
@@ -181,7 +169,7 @@ void putover(struct takeover *t, struct listener *l)
 	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
 
 	for (unsigned i = 0; i < t->same_count; i++) {
-		int flags = remote_fd_flags(t->notice->tid, t->same[i]);
+		int flags = remote_fd_flags(&t->remote, t->same[i]);
 
 		p.cloexec[i] = flags != -1 && (flags & O_CLOEXEC) != 0;
 		if (i == 0 && t->sock == -1)

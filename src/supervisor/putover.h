@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_PUTOVER_H
 #define SUPERVISOR_PUTOVER_H
 
+#include "os/remote.h"
 #include "os/seccomp.h"
 #include "supervisor/state.h"
 
@@ -22,6 +23,7 @@ struct takeover {
 	struct child *child;
 	struct service *service;
 	const struct seccomp_notice *notice;
+	struct remote remote; /* who calls */
 	int trap;
 	int sock; /* of the worker's socket, or -1: it cannot be had */
 	struct socket_key key;
@@ -54,8 +56,6 @@ static inline void takeover_answer(const struct takeover *t, int error)
 void putover_look(struct takeover *t);
 /* Which listeners another of its processes holds, added to that. */
 void putover_look_also(struct takeover *t, pid_t pid);
-/* The inode of a worker's descriptor; 0: it is no socket. */
-uint64_t putover_inode(pid_t tid, int fd);
 
 /* Do it, and answer the worker.  It has been looked at. */
 void putover(struct takeover *t, struct listener *l);

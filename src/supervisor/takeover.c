@@ -53,7 +53,7 @@ static bool may_bind(const struct takeover *t)
 {
 	return t->key.port >= first_free_port() ||
 		!privilege_has(CAP_NET_BIND_SERVICE) ||
-		remote_may(t->notice->tid, CAP_NET_BIND_SERVICE);
+		remote_may(&t->remote, CAP_NET_BIND_SERVICE);
 }
 
 /* Which cluster of ours holds the port? */
@@ -399,7 +399,7 @@ static bool look_at_socket(struct takeover *t, const void *address)
 			       &t->key, t->sock, address, t->notice->size) == 0;
 	if (t->child->v6only_known && t->child->v6only_fd == t->notice->fd)
 		v6only = t->child->v6only ? 1 : 0;
-	return remote_protocol(t->notice->tid, t->notice->fd, protocol,
+	return remote_protocol(&t->remote, t->notice->fd, protocol,
 		       sizeof(protocol)) == 0 &&
 		takeover_waits(t) &&
 		socket_key_guess(&t->key, protocol, address, t->notice->size,
@@ -423,15 +423,17 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		let_kernel(&t);
 		return;
 	}
+	remote_of(&t.remote, notice->tid);
 	if (sup->intercept.way == WAY_ADOPT)
-		t.sock = remote_fd(notice->tid, notice->fd);
+		t.sock = remote_fd(&t.remote, notice->fd);
 	if (sup->intercept.way == WAY_ADOPT && t.sock == -1) {
 		if (errno == EPERM)
 			intercept_tell_refused(child, errno);
 		let_kernel(&t);
 		return;
 	}
-	if (intercept_read(child, notice, address, notice->size) == -1 ||
+	if (intercept_read(child, &t.remote, notice->at, address,
+		    notice->size) == -1 ||
 		!takeover_waits(&t) || !look_at_socket(&t, address) ||
 		t.key.port == 0) {
 		let_kernel(&t);
