@@ -66,6 +66,12 @@ serves_proc() {
 	nothing_stays
 }
 
+@test "a C program that shuts the socket of all down when it ends" {
+	SHUTS=yes
+	start_cluster -n 2 -- "$FIXTURES/plain" "$PORT" --shut
+	lead_a_life
+}
+
 @test "a Node script" {
 	must_have node
 	AT_ONCE=$CLIENTS
