@@ -1,0 +1,804 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/clock.h"
+#include "os/privilege.h"
+#include "os/remote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/userfaultfd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * The other process: a child that makes something of itself, says what in
+ * memory that we share, and stays until we have looked at it.
+ */
+static struct {
+	pid_t tid; /* where we are to look */
+	int fd;
+	int epoll;
+	uint64_t at;
+	int error; /* it could not */
+} * shared;
+
+static int made[2]; /* a byte: it is ready to be looked at */
+static int go[2];   /* a byte: it may go on; the end: it may go */
+static pid_t other;
+
+static void set_up(void)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert(shared != MAP_FAILED);
+	ck_assert_int_eq(pipe2(made, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
+}
+
+/* ---- the other's side ---- */
+
+static void show(void)
+{
+	char byte;
+
+	if (write(made[1], "x", 1) != 1 || read(go[0], &byte, 1) == -1)
+		_exit(10);
+}
+
+static void give_up(void)
+{
+	shared->error = errno != 0 ? errno : EINVAL;
+	show();
+	_exit(0);
+}
+
+/* ---- ours ---- */
+
+/* Start it, and wait until it has made what it is to show. */
+static void start(void (*make)(void))
+{
+	char byte;
+
+	(void)memset(shared, 0, sizeof(*shared));
+	other = fork();
+	ck_assert_int_ne(other, -1);
+	if (other == 0) {
+		(void)close(go[1]);
+		(void)close(made[0]);
+		shared->tid = getpid();
+		make();
+		show();
+		_exit(0);
+	}
+	ck_assert_int_eq(read(made[0], &byte, 1), 1);
+}
+
+static void finish(void)
+{
+	int status;
+
+	ck_assert_int_eq(write(go[1], "x", 1), 1);
+	ck_assert_int_eq(waitpid(other, &status, 0), other);
+	ck_assert_int_eq(status, 0);
+}
+
+static bool could_not(const char *what)
+{
+	if (shared->error == 0)
+		return false;
+	(void)fprintf(
+		stderr, "left out: %s: %s\n", what, strerror(shared->error));
+	finish();
+	return true;
+}
+
+/* ---- its descriptors ---- */
+
+static void make_eventfd(void)
+{
+	shared->fd = eventfd(41, EFD_NONBLOCK);
+	if (dup2(shared->fd, 77) != 77)
+		give_up();
+	(void)close(shared->fd);
+	shared->fd = 77;
+}
+
+static void expect_eventfd(int fd)
+{
+	uint64_t value = 0;
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(read(fd, &value, sizeof(value)), sizeof(value));
+	ck_assert_uint_eq(value, 41);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+START_TEST(a_descriptor_of_another_process_can_be_had)
+{
+	unsigned before = os_open_count();
+
+	start(make_eventfd);
+	expect_eventfd(remote_fd(other, shared->fd));
+	ck_assert_uint_eq(os_open_count(), before);
+	finish();
+}
+END_TEST
+
+START_TEST(what_is_not_open_there_is_told)
+{
+	unsigned before = os_open_count();
+
+	start(make_eventfd);
+	ck_assert_int_eq(remote_fd(other, 78), -1);
+	ck_assert_int_eq(errno, EBADF);
+	ck_assert_int_eq(remote_fd(other, -1), -1);
+	ck_assert_int_eq(errno, EBADF);
+	finish();
+	ck_assert_int_eq(remote_fd(other, 0), -1); /* it has gone */
+	ck_assert_int_eq(errno, ESRCH);
+	ck_assert_uint_eq(os_open_count(), before);
+}
+END_TEST
+
+/* As the main thread it shows itself; in another one it is made. */
+static void run_thread(void *(*body)(void *))
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, body, NULL) != 0)
+		give_up();
+	(void)pthread_join(thread, NULL);
+}
+
+static void *make_in_thread(void *unused)
+{
+	(void)unused;
+	shared->tid = (pid_t)syscall(SYS_gettid);
+	make_eventfd();
+	show();
+	_exit(0);
+}
+
+static void thread_makes_eventfd(void)
+{
+	run_thread(make_in_thread);
+}
+
+START_TEST(a_thread_that_is_not_the_main_one_will_do)
+{
+	unsigned before = os_open_count();
+
+	start(thread_makes_eventfd);
+	ck_assert_int_ne(shared->tid, other);
+	expect_eventfd(remote_fd(shared->tid, shared->fd));
+	ck_assert_int_eq(remote_fd(shared->tid, 78), -1);
+	ck_assert_int_eq(errno, EBADF);
+	ck_assert_uint_eq(os_open_count(), before);
+	finish();
+}
+END_TEST
+
+static void *make_apart(void *unused)
+{
+	if (unshare(CLONE_FILES) == -1)
+		give_up();
+	return make_in_thread(unused);
+}
+
+static void thread_has_its_own_table(void)
+{
+	run_thread(make_apart);
+}
+
+/* PIDFD_THREAD: Linux 6.9. */
+static bool has_thread_pidfd(void)
+{
+	int fd = (int)syscall(SYS_pidfd_open, getpid(), O_EXCL);
+
+	if (fd == -1) {
+		(void)fprintf(stderr, "left out: needs Linux 6.9\n");
+		return false;
+	}
+	ck_assert_int_eq(close(fd), 0);
+	return true;
+}
+
+START_TEST(a_thread_may_have_descriptors_of_its_own)
+{
+	if (!has_thread_pidfd())
+		return;
+	start(thread_has_its_own_table);
+	if (could_not("descriptors for a thread"))
+		return;
+	expect_eventfd(remote_fd(shared->tid, shared->fd));
+	ck_assert_int_eq(remote_fd(other, shared->fd), -1);
+	ck_assert_int_eq(errno, EBADF);
+	finish();
+}
+END_TEST
+
+static void *outlive_main(void *unused)
+{
+	char path[64];
+	char line[128] = "";
+
+	/* the main thread is a zombie then, and has no descriptors */
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
+	while (strstr(line, ") Z ") == NULL) {
+		FILE *file = fopen(path, "re");
+
+		if (file == NULL || fgets(line, sizeof(line), file) == NULL)
+			_exit(11);
+		(void)fclose(file);
+	}
+	return make_in_thread(unused);
+}
+
+static void main_thread_ends(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, outlive_main, NULL) != 0)
+		give_up();
+	(void)syscall(SYS_exit, 0); /* this thread alone */
+}
+
+START_TEST(a_thread_that_is_left_alone_will_do)
+{
+	if (!has_thread_pidfd())
+		return;
+	start(main_thread_ends);
+	expect_eventfd(remote_fd(shared->tid, shared->fd));
+	ck_assert_int_eq(remote_fd_flags(shared->tid, shared->fd) & O_NONBLOCK,
+		O_NONBLOCK);
+	finish();
+}
+END_TEST
+
+/* What an ordinary user may have of us: the exit status is an errno. */
+static int as_nobody(int (*deed)(pid_t us))
+{
+	pid_t us = getpid();
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		if (setresuid(65534, 65534, 65534) == -1)
+			_exit(200);
+		errno = 0;
+		_exit(deed(us) == -1 ? errno : 201);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int take_fd(pid_t us)
+{
+	return remote_fd(us, 0);
+}
+
+static int take_memory(pid_t us)
+{
+	char byte;
+
+	return remote_read(us, (uintptr_t)&other, &byte, 1, 0);
+}
+
+static int take_memory_patiently(pid_t us)
+{
+	char byte;
+
+	return remote_read(us, (uintptr_t)&other, &byte, 1, SECOND);
+}
+
+START_TEST(who_may_not_trace_it_gets_nothing)
+{
+	if (!os_is_root("another user's process"))
+		return;
+	ck_assert_int_eq(as_nobody(take_fd), EPERM);
+	ck_assert_int_eq(as_nobody(take_memory), EPERM);
+	ck_assert_int_eq(as_nobody(take_memory_patiently), EPERM);
+}
+END_TEST
+
+/* ---- looking at all of them ---- */
+
+static void make_several(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	/* exactly these */
+	(void)dup2(fd, 60);
+	(void)dup2(fd, 61);
+	(void)dup2(epoll_create1(0), 62);
+	(void)dup2(go[0], 63);
+	(void)dup2(made[1], 64);
+	for (int n = 0; n < 1024; n++)
+		if (n < 60 || n > 64)
+			(void)close(n);
+	go[0] = 63;
+	made[1] = 64;
+}
+
+struct seen {
+	unsigned count;
+	unsigned sockets;
+	unsigned epolls;
+	uint64_t inode;
+	int numbers;
+};
+
+static void see(void *context, int fd, const char *target)
+{
+	struct seen *seen = context;
+	uint64_t inode = remote_socket_inode(target);
+
+	seen->count++;
+	seen->numbers += fd;
+	seen->epolls += strcmp(target, "anon_inode:[eventpoll]") == 0;
+	if (inode == 0)
+		return;
+	seen->sockets++;
+	ck_assert(seen->inode == 0 || seen->inode == inode);
+	seen->inode = inode;
+}
+
+START_TEST(each_descriptor_is_seen_once_with_what_it_is)
+{
+	unsigned before = os_open_count();
+	struct seen seen = {0};
+	int fd;
+
+	start(make_several);
+	ck_assert_int_eq(remote_each_fd(other, 100, see, &seen), 0);
+	ck_assert_uint_eq(seen.count, 5);
+	ck_assert_int_eq(seen.numbers, 60 + 61 + 62 + 63 + 64);
+	ck_assert_uint_eq(seen.sockets, 2);
+	ck_assert_uint_eq(seen.epolls, 1);
+	fd = remote_fd(other, 61);
+	ck_assert_uint_eq(seen.inode, remote_own_inode(fd));
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_uint_eq(os_open_count(), before);
+	finish();
+}
+END_TEST
+
+START_TEST(no_more_are_looked_at_than_wished)
+{
+	struct seen seen = {0};
+
+	start(make_several);
+	ck_assert_int_eq(remote_each_fd(other, 3, see, &seen), 0);
+	ck_assert_uint_eq(seen.count, 3);
+	ck_assert_int_eq(remote_each_fd(other, 0, see, &seen), 0);
+	ck_assert_uint_eq(seen.count, 3);
+	finish();
+	ck_assert_int_eq(remote_each_fd(other, 3, see, &seen), -1);
+	ck_assert_uint_eq(seen.count, 3);
+}
+END_TEST
+
+START_TEST(only_the_inode_of_a_socket_is_one)
+{
+	ck_assert_uint_eq(remote_socket_inode("socket:[4711]"), 4711);
+	ck_assert_uint_eq(remote_socket_inode("pipe:[4711]"), 0);
+	ck_assert_uint_eq(remote_socket_inode("socket:["), 0);
+	ck_assert_uint_eq(remote_socket_inode("/tmp/socket:[1]"), 0);
+	ck_assert_uint_eq(remote_socket_inode(""), 0);
+	ck_assert_uint_eq(remote_own_inode(-1), 0);
+}
+END_TEST
+
+static void make_flags(void)
+{
+	(void)dup3(eventfd(0, EFD_NONBLOCK), 80, O_CLOEXEC);
+	(void)dup2(eventfd(0, 0), 81);
+}
+
+START_TEST(the_flags_of_a_descriptor_can_be_seen)
+{
+	const int both = O_NONBLOCK | O_CLOEXEC;
+
+	start(make_flags);
+	ck_assert_int_eq(remote_fd_flags(other, 80) & both, both);
+	ck_assert_int_ne(remote_fd_flags(other, 81), -1);
+	ck_assert_int_eq(remote_fd_flags(other, 81) & both, 0);
+	ck_assert_int_eq(remote_fd_flags(other, 82), -1);
+	finish();
+	ck_assert_int_eq(remote_fd_flags(other, 80), -1);
+}
+END_TEST
+
+/* ---- epoll ---- */
+
+#define DATA UINT64_C(0xfedcba9876543210)
+
+static void wait_for(int epoll, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event event = {.events = events, .data.u64 = data};
+
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == -1)
+		give_up();
+}
+
+static void make_epoll(void)
+{
+	shared->epoll = epoll_create1(0);
+	(void)dup2(eventfd(0, 0), 90);
+	(void)dup2(eventfd(0, 0), 91);
+	wait_for(shared->epoll, 90, EPOLLIN | EPOLLET | EPOLLRDHUP, DATA);
+	wait_for(shared->epoll, 91, EPOLLOUT | EPOLLEXCLUSIVE, 0);
+}
+
+static const struct remote_epoll_item *item_of(
+	const struct remote_epoll_item *items, size_t count, int fd)
+{
+	for (size_t i = 0; i < count; i++)
+		if (items[i].fd == fd)
+			return &items[i];
+	ck_abort_msg("no item for %d", fd);
+	return NULL;
+}
+
+START_TEST(what_an_epoll_waits_for_can_be_read)
+{
+	struct remote_epoll_item items[8];
+	const struct remote_epoll_item *item;
+
+	start(make_epoll);
+	ck_assert_uint_eq(
+		remote_epoll_items(other, shared->epoll, items, 8), 2);
+	item = item_of(items, 2, 90);
+	ck_assert_uint_eq(item->data, DATA);
+	ck_assert_uint_eq(item->events & (EPOLLIN | EPOLLRDHUP | EPOLLOUT),
+		EPOLLIN | EPOLLRDHUP);
+	ck_assert_uint_ne(item->events & (uint32_t)EPOLLET, 0);
+	item = item_of(items, 2, 91);
+	ck_assert_uint_eq(item->data, 0);
+	ck_assert_uint_ne(item->events & EPOLLEXCLUSIVE, 0);
+	ck_assert_uint_eq(
+		remote_epoll_items(other, shared->epoll, items, 1), 1);
+	ck_assert_uint_eq(remote_epoll_items(other, 90, items, 8), 0);
+	ck_assert_uint_eq(remote_epoll_items(other, 99, items, 8), 0);
+	finish();
+}
+END_TEST
+
+static int ours; /* an eventfd that both have */
+
+/* It has an epoll set that waits for nothing, and knows ours as 95.  Told to go
+ * on, it looks what it waits for then. */
+static void wait_and_look(void)
+{
+	struct epoll_event event = {0};
+
+	shared->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (dup2(ours, 95) == -1 || close(ours) == -1)
+		give_up();
+	show();
+	if (epoll_wait(shared->epoll, &event, 1, 20000) != 1 ||
+		event.data.u64 != DATA || event.events != EPOLLIN)
+		_exit(20);
+	/* it is the one of this number: it can be changed, and removed */
+	event.events = 0;
+	if (epoll_ctl(shared->epoll, EPOLL_CTL_MOD, 95, &event) == -1 ||
+		epoll_wait(shared->epoll, &event, 1, 0) != 0 ||
+		epoll_ctl(shared->epoll, EPOLL_CTL_DEL, 95, NULL) == -1)
+		_exit(21);
+	_exit(0);
+}
+
+static int move(int fd, int to)
+{
+	ck_assert_int_eq(dup3(fd, to, O_CLOEXEC), to);
+	ck_assert_int_eq(close(fd), 0);
+	return to;
+}
+
+static void look_at_95(char target[64])
+{
+	ssize_t len = readlink("/proc/self/fd/95", target, 63);
+
+	target[len > 0 ? len : 0] = '\0';
+}
+
+/* What the number is here. */
+enum here { FREE, ANOTHERS, OURS, THE_EPOLL, HERE };
+
+START_TEST(ours_is_added_to_its_epoll_under_its_number)
+{
+	const struct remote_epoll_item item = {95, EPOLLIN, DATA};
+	enum here here = (enum here)_i;
+	char target[64];
+	char now[64];
+	unsigned before;
+	int epoll;
+
+	ours = eventfd(1, EFD_CLOEXEC);
+	start(wait_and_look);
+	epoll = remote_fd(other, shared->epoll);
+	ck_assert_int_ne(epoll, -1);
+	if (here == ANOTHERS)
+		(void)move(os_null(), 95);
+	if (here == OURS)
+		ours = move(ours, 95);
+	if (here == THE_EPOLL)
+		epoll = move(epoll, 95);
+	look_at_95(target);
+	before = os_open_count();
+	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
+	ck_assert_uint_eq(os_open_count(), before);
+	look_at_95(now);
+	ck_assert_str_eq(now, target);
+	finish();
+}
+END_TEST
+
+START_TEST(what_cannot_be_added_is_told)
+{
+	struct remote_epoll_item item = {95, EPOLLIN, DATA};
+	int epoll;
+	int null = os_null();
+
+	ours = eventfd(1, EFD_CLOEXEC);
+	start(wait_and_look);
+	epoll = remote_fd(other, shared->epoll);
+	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
+	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), -1);
+	ck_assert_int_eq(errno, EEXIST);
+	ck_assert_int_eq(remote_epoll_add(epoll, null, &item), -1);
+	ck_assert_int_eq(errno, EPERM); /* it cannot be waited for */
+	ck_assert_int_eq(remote_epoll_add(null, ours, &item), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	item.fd = -1;
+	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), -1);
+	finish();
+}
+END_TEST
+
+/* ---- memory ---- */
+
+static const char text[] = "what stands there";
+
+static void make_memory(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *memory = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED ||
+		mprotect(memory + page, page, PROT_NONE) == -1)
+		give_up();
+	memory += page - sizeof(text);
+	(void)memcpy(memory, text, sizeof(text));
+	shared->at = (uintptr_t)memory;
+}
+
+static const nsec_t patiences[] = {0, 20 * SECOND};
+
+START_TEST(memory_of_another_process_can_be_read)
+{
+	nsec_t patience = patiences[_i];
+	char got[sizeof(text) + 1] = "";
+	unsigned before = os_open_count();
+
+	start(make_memory);
+	ck_assert_int_eq(
+		remote_read(other, shared->at, got, sizeof(text), patience), 0);
+	ck_assert_str_eq(got, text);
+	/* all of it, or nothing */
+	ck_assert_int_eq(
+		remote_read(other, shared->at, got, sizeof(got), patience), -1);
+	ck_assert_int_eq(errno, EFAULT);
+	ck_assert_int_eq(remote_read(other, 0, got, 1, patience), -1);
+	ck_assert_int_eq(errno, EFAULT);
+	finish();
+	ck_assert_int_eq(remote_read(other, shared->at, got, 1, patience), -1);
+	ck_assert_int_eq(errno, ESRCH);
+	ck_assert_uint_eq(os_open_count(), before);
+}
+END_TEST
+
+static void *make_memory_in_thread(void *unused)
+{
+	(void)unused;
+	shared->tid = (pid_t)syscall(SYS_gettid);
+	make_memory();
+	show();
+	_exit(0);
+}
+
+static void thread_makes_memory(void)
+{
+	run_thread(make_memory_in_thread);
+}
+
+START_TEST(memory_can_be_read_by_the_number_of_a_thread)
+{
+	char got[sizeof(text)] = "";
+
+	start(thread_makes_memory);
+	ck_assert_int_ne(shared->tid, other);
+	ck_assert_int_eq(remote_read(shared->tid, shared->at, got, sizeof(got),
+				 patiences[_i]),
+		0);
+	ck_assert_str_eq(got, text);
+	finish();
+}
+END_TEST
+
+/* Who touches the page waits until its owner fills it, which it never does. */
+static void make_page_to_wait_for(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register page = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	page.range.start = (uintptr_t)memory;
+	page.range.len = size;
+	if (memory == MAP_FAILED || fd == -1 ||
+		ioctl(fd, UFFDIO_API, &api) == -1 ||
+		ioctl(fd, UFFDIO_REGISTER, &page) == -1)
+		give_up();
+	shared->at = page.range.start;
+}
+
+START_TEST(memory_that_is_to_be_waited_for_is_given_up)
+{
+	unsigned before = os_open_count();
+	nsec_t begin = clock_now();
+	nsec_t took;
+	char got[4];
+
+	start(make_page_to_wait_for);
+	if (could_not("userfaultfd"))
+		return;
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(
+			remote_read(other, shared->at, got, 4, 50 * MSEC), -1);
+		ck_assert_int_eq(errno, ETIMEDOUT);
+	}
+	took = clock_now() - begin;
+	ck_assert_int_ge(took, 150 * MSEC);
+	ck_assert_int_lt(took, 30 * SECOND);
+	/* who looked for us has gone */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | (int)__WCLONE), -1);
+	ck_assert_int_eq(errno, ECHILD);
+	ck_assert_uint_eq(os_open_count(), before);
+	ck_assert_int_eq(
+		remote_read(other, (uintptr_t)text, got, 4, SECOND), 0);
+	ck_assert_mem_eq(got, "what", 4);
+	finish();
+}
+END_TEST
+
+/* ---- rights, and what a socket is ---- */
+
+static void become_nobody(void)
+{
+	if (setresuid(65534, 65534, 65534) == -1)
+		give_up();
+}
+
+static void enter_a_user_namespace(void)
+{
+	if (unshare(CLONE_NEWUSER) == -1)
+		give_up();
+}
+
+START_TEST(a_right_is_one_in_our_namespace)
+{
+	const int right = CAP_NET_BIND_SERVICE;
+
+	ck_assert_int_eq(remote_may(getpid(), right), privilege_has(right));
+	start(enter_a_user_namespace);
+	if (!could_not("a user namespace")) {
+		ck_assert(
+			!remote_may(other, right)); /* it has them all there */
+		finish();
+	}
+	ck_assert(!remote_may(0x3fffffff, right));
+}
+END_TEST
+
+START_TEST(who_has_given_up_its_rights_has_none)
+{
+	if (!os_is_root("rights to give up"))
+		return;
+	start(become_nobody);
+	ck_assert(!remote_may(other, CAP_NET_BIND_SERVICE));
+	finish();
+}
+END_TEST
+
+static void make_sockets(void)
+{
+	(void)dup2(socket(AF_INET, SOCK_STREAM, 0), 70);
+	(void)dup2(socket(AF_INET, SOCK_DGRAM, 0), 71);
+	(void)dup2(socket(AF_UNIX, SOCK_STREAM, 0), 72);
+	(void)dup2(socket(AF_INET6, SOCK_STREAM, 0), 73);
+}
+
+static const char *protocol_of(int fd)
+{
+	static char name[32];
+
+	if (remote_protocol(other, fd, name, sizeof(name)) == -1)
+		return "none";
+	return name;
+}
+
+START_TEST(what_a_socket_is_can_be_seen_without_having_it)
+{
+	const char *tcp6;
+	char little[4]; /* a name and its NUL */
+
+	start(make_sockets);
+	ck_assert_str_eq(protocol_of(70), "TCP");
+	ck_assert_str_eq(protocol_of(71), "UDP");
+	ck_assert_int_eq(strncmp(protocol_of(72), "UNIX", 4), 0);
+	tcp6 = protocol_of(73);
+	if (strcmp(tcp6, "none") != 0) /* there is IPv6 */
+		ck_assert_str_eq(tcp6, "TCPv6");
+	ck_assert_str_eq(protocol_of(go[0]), "none"); /* a pipe */
+	ck_assert_str_eq(protocol_of(79), "none");
+	ck_assert_int_eq(remote_protocol(other, 70, little, 4), -1);
+	ck_assert_int_eq(errno, ERANGE);
+	finish();
+}
+END_TEST
+
+/* valgrind knows no pidfd_open(2), and ends at CLONE_FILES with VFORK. */
+static void add_what_valgrind_cannot(TCase *tc)
+{
+	tcase_add_test(tc, a_descriptor_of_another_process_can_be_had);
+	tcase_add_test(tc, what_is_not_open_there_is_told);
+	tcase_add_test(tc, a_thread_that_is_not_the_main_one_will_do);
+	tcase_add_test(tc, a_thread_may_have_descriptors_of_its_own);
+	tcase_add_test(tc, a_thread_that_is_left_alone_will_do);
+	tcase_add_test(tc, who_may_not_trace_it_gets_nothing);
+	tcase_add_test(tc, each_descriptor_is_seen_once_with_what_it_is);
+	tcase_add_loop_test(
+		tc, ours_is_added_to_its_epoll_under_its_number, 0, HERE);
+	tcase_add_test(tc, what_cannot_be_added_is_told);
+	tcase_add_loop_test(tc, memory_of_another_process_can_be_read, 0,
+		COUNT_OF(patiences));
+	tcase_add_loop_test(tc, memory_can_be_read_by_the_number_of_a_thread, 0,
+		COUNT_OF(patiences));
+	tcase_add_test(tc, memory_that_is_to_be_waited_for_is_given_up);
+}
+
+int main(void)
+{
+	TCase *tc = tcase_create("remote");
+
+	tcase_add_checked_fixture(tc, set_up, NULL);
+	if (!os_is_valgrind())
+		add_what_valgrind_cannot(tc);
+	tcase_add_test(tc, no_more_are_looked_at_than_wished);
+	tcase_add_test(tc, only_the_inode_of_a_socket_is_one);
+	tcase_add_test(tc, the_flags_of_a_descriptor_can_be_seen);
+	tcase_add_test(tc, what_an_epoll_waits_for_can_be_read);
+	tcase_add_test(tc, a_right_is_one_in_our_namespace);
+	tcase_add_test(tc, who_has_given_up_its_rights_has_none);
+	tcase_add_test(tc, what_a_socket_is_can_be_seen_without_having_it);
+	return os_suite("remote", tc);
+}

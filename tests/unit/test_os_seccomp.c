@@ -1,0 +1,892 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/fdpass.h"
+#include "os/privilege.h"
+#include "os/remote.h"
+#include "os/seccomp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * A child, the caller, puts the filter on itself, and does a deed; we hear its
+ * calls.  What came of them, it says in memory that we share.
+ */
+struct said {
+	long got;
+	int error;
+};
+
+static struct {
+	struct said list[16];
+	unsigned count;
+	int fd; /* of its socket */
+	pid_t tid;
+	pid_t friend; /* another under the same filter */
+	bool comes_again;
+	struct sockaddr_in loopback;
+	struct sockaddr_in6 loopback6;
+	int on;
+	uint32_t words[SECCOMP_ARGUMENTS_MAX];
+} * shared;
+
+static int channel[2];
+static int go[2]; /* a byte: the friend may go on */
+static pid_t caller;
+static int calls; /* the notify descriptor */
+
+static void set_up(void)
+{
+	/* low, so that a 32-bit call can point to it */
+#if defined(__x86_64__)
+	int low = MAP_32BIT;
+#else
+	int low = 0;
+#endif
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | low, -1, 0);
+	ck_assert(shared != MAP_FAILED);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, channel), 0);
+	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
+	shared->loopback.sin_family = AF_INET;
+	shared->loopback.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	shared->loopback6.sin6_family = AF_INET6;
+	shared->loopback6.sin6_addr = in6addr_loopback;
+	shared->on = 1;
+}
+
+/* ---- the caller's side ---- */
+
+static void say(long got)
+{
+	struct said *said = &shared->list[shared->count++];
+
+	said->error = errno;
+	said->got = got;
+}
+
+static int open_socket(int family)
+{
+	shared->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return shared->fd;
+}
+
+static int bind_it(int fd)
+{
+	return bind(fd, (const struct sockaddr *)&shared->loopback,
+		sizeof(shared->loopback));
+}
+
+static void become_caller(bool v6only_too)
+{
+	int error = 0;
+	int fd;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		_exit(10);
+	fd = seccomp_install(v6only_too);
+	if (fd == -1)
+		error = errno;
+	shared->comes_again = seccomp_comes_again();
+	if (fdpass_send(channel[1], &error, sizeof(error), &fd,
+		    fd != -1 ? 1 : 0) == -1)
+		_exit(11);
+	(void)close(fd);
+}
+
+/* ---- ours ---- */
+
+static bool is_readable(int fd, int wait)
+{
+	struct pollfd one = {.fd = fd, .events = POLLIN};
+
+	return poll(&one, 1, wait) == 1 && (one.revents & POLLIN) != 0;
+}
+
+static void call_with(void (*deed)(void), bool v6only_too)
+{
+	struct fdpass_message m;
+	int error;
+
+	shared->count = 0;
+	caller = fork();
+	ck_assert_int_ne(caller, -1);
+	if (caller == 0) {
+		become_caller(v6only_too);
+		deed();
+		_exit(0);
+	}
+	ck_assert(is_readable(channel[0], 20000));
+	ck_assert_int_eq(
+		fdpass_receive(channel[0], &error, sizeof(error), &m), 1);
+	ck_assert_int_eq(error, 0);
+	ck_assert_uint_eq(m.fd_count, 1);
+	calls = m.fds[0];
+}
+
+static void call(void (*deed)(void))
+{
+	call_with(deed, false);
+}
+
+static struct seccomp_notice hear(void)
+{
+	struct seccomp_notice n;
+
+	ck_assert(is_readable(calls, 20000));
+	ck_assert_int_eq(seccomp_receive(calls, &n), 1);
+	ck_assert(seccomp_waits(calls, n.id));
+	return n;
+}
+
+static void hear_and_answer(enum seccomp_call expected, int error)
+{
+	struct seccomp_notice n = hear();
+
+	ck_assert_int_eq(n.call, expected);
+	ck_assert_int_eq(n.fd, shared->fd);
+	seccomp_answer(calls, n.id, error);
+}
+
+static void reap(pid_t pid, int signal)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, signal);
+}
+
+/* The caller has done all; it has said so much. */
+static void finish(unsigned count)
+{
+	reap(caller, 0);
+	ck_assert_uint_eq(shared->count, count);
+	ck_assert_int_eq(close(calls), 0);
+}
+
+static void expect(unsigned which, long got, int error)
+{
+	ck_assert_int_eq(shared->list[which].got, got);
+	if (got == -1)
+		ck_assert_int_eq(shared->list[which].error, error);
+}
+
+/* ---- what waits, and how it is answered ---- */
+
+static void do_all_and_bind(void)
+{
+	struct sockaddr_storage name;
+	socklen_t size = sizeof(name);
+	int fd = open_socket(AF_INET);
+
+	say(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &shared->on, sizeof(int)));
+	say(setsockopt(open_socket(AF_INET6), IPPROTO_IPV6, IPV6_V6ONLY,
+		&shared->on, sizeof(int)));
+	shared->fd = fd;
+	say(getsockname(fd, (struct sockaddr *)&name, &size));
+	say(shutdown(fd, SHUT_RD));
+	say(bind_it(fd));
+	say(listen(fd, 17));
+	say(accept4(fd, NULL, NULL, SOCK_NONBLOCK) == -1 ? errno : 0);
+}
+
+/* Were anything else trapped, it would wait for ever. */
+START_TEST(only_bind_and_listen_wait_and_tell_what_they_are_about)
+{
+	struct seccomp_notice n;
+
+	call(do_all_and_bind);
+	n = hear();
+	ck_assert_uint_eq(shared->count, 4);
+	ck_assert_int_eq(n.call, SECCOMP_BIND);
+	ck_assert_int_eq(n.tid, caller);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
+	ck_assert_uint_eq(n.size, sizeof(shared->loopback));
+	ck_assert(!is_readable(calls, 0));
+	seccomp_answer(calls, n.id, 0);
+	n = hear();
+	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_int_eq(n.backlog, 17);
+	seccomp_answer(calls, n.id, EOPNOTSUPP);
+	finish(7);
+	expect(5, -1, EOPNOTSUPP);
+	expect(6, EINVAL, 0); /* nobody has listened */
+}
+END_TEST
+
+static void bind_and_tell_the_port(void)
+{
+	struct sockaddr_in name = {0};
+	socklen_t size = sizeof(name);
+	int fd = open_socket(AF_INET);
+
+	say(bind_it(fd));
+	(void)getsockname(fd, (struct sockaddr *)&name, &size);
+	say(name.sin_port != 0);
+	say(listen(fd, 5));
+}
+
+static const int errors[] = {0, EADDRINUSE, EACCES, EINVAL, ENOMEM};
+
+START_TEST(an_answer_is_what_the_caller_gets_and_nothing_is_done)
+{
+	call(bind_and_tell_the_port);
+	hear_and_answer(SECCOMP_BIND, errors[_i]);
+	hear_and_answer(SECCOMP_LISTEN, 0);
+	finish(3);
+	expect(0, errors[_i] == 0 ? 0 : -1, errors[_i]);
+	expect(1, 0, 0);
+	expect(2, 0, 0);
+}
+END_TEST
+
+START_TEST(what_is_to_go_on_is_done_by_the_kernel)
+{
+	call(bind_and_tell_the_port);
+	seccomp_continue(calls, hear().id);
+	seccomp_continue(calls, hear().id);
+	finish(3);
+	expect(0, 0, 0);
+	expect(1, 1, 0);
+	expect(2, 0, 0);
+}
+END_TEST
+
+static void bind_with_odd_sizes(void)
+{
+	int fd = open_socket(AF_INET);
+
+	say(bind(
+		fd, (const struct sockaddr *)&shared->loopback, (socklen_t)-1));
+	say(listen(fd, -1));
+}
+
+START_TEST(odd_sizes_and_backlogs_are_told_as_they_are)
+{
+	struct seccomp_notice n;
+
+	call(bind_with_odd_sizes);
+	n = hear();
+	ck_assert_uint_eq(n.size, UINT32_MAX);
+	seccomp_continue(calls, n.id);
+	n = hear();
+	ck_assert_int_eq(n.backlog, -1);
+	seccomp_continue(calls, n.id);
+	finish(2);
+	expect(0, -1, EINVAL);
+}
+END_TEST
+
+static void set_options(void)
+{
+	int fd6 = open_socket(AF_INET6);
+	int fd4 = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	/* one of these shares the level, another the number */
+	say(setsockopt(
+		fd6, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &(int){9}, sizeof(int)));
+	say(setsockopt(fd4, IPPROTO_TCP, IPV6_V6ONLY, &shared->on, 4) == -1);
+	say(setsockopt(
+		fd6, IPPROTO_IPV6, IPV6_V6ONLY, &shared->on, sizeof(int)));
+}
+
+START_TEST(v6only_waits_only_where_it_is_asked_for)
+{
+	struct seccomp_notice n;
+
+	call_with(set_options, true);
+	n = hear();
+	ck_assert_uint_eq(shared->count, 2);
+	ck_assert_int_eq(n.call, SECCOMP_V6ONLY);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_uint_eq(n.at, (uintptr_t)&shared->on);
+	ck_assert_uint_eq(n.size, sizeof(int));
+	seccomp_continue(calls, n.id);
+	finish(3);
+	call(set_options);
+	finish(3);
+}
+END_TEST
+
+START_TEST(bind_and_listen_wait_as_well_where_v6only_does)
+{
+	call_with(bind_and_tell_the_port, true);
+	hear_and_answer(SECCOMP_BIND, 0);
+	hear_and_answer(SECCOMP_LISTEN, 0);
+	finish(3);
+}
+END_TEST
+
+/* ---- in the machine's other ways ---- */
+
+#if defined(__x86_64__)
+
+#define X32 0x40000000
+
+static void call_x32(void)
+{
+	const void *address = &shared->loopback;
+	int fd = open_socket(AF_INET6);
+
+	say(syscall(X32 | 49, fd, address, sizeof(shared->loopback)));
+	say(syscall(X32 | 50, fd, 3));
+	say(syscall(X32 | 541, fd, IPPROTO_IPV6, IPV6_V6ONLY, &shared->on, 4));
+	say(syscall(X32 | 54, fd, IPPROTO_IPV6, IPV6_V6ONLY, &shared->on, 4));
+}
+
+/* The filter sees the number before the kernel knows that it has no such. */
+START_TEST(x32_calls_wait_like_the_others)
+{
+	struct seccomp_notice n;
+
+	call_with(call_x32, true);
+	n = hear();
+	ck_assert_int_eq(n.call, SECCOMP_BIND);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
+	ck_assert_uint_eq(n.size, sizeof(shared->loopback));
+	seccomp_answer(calls, n.id, 0);
+	n = hear();
+	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
+	ck_assert_int_eq(n.backlog, 3);
+	seccomp_answer(calls, n.id, EADDRINUSE);
+	for (int i = 0; i < 2; i++) {
+		n = hear();
+		ck_assert_int_eq(n.call, SECCOMP_V6ONLY);
+		ck_assert_uint_eq(n.at, (uintptr_t)&shared->on);
+		ck_assert_uint_eq(n.size, 4);
+		seccomp_answer(calls, n.id, 0);
+	}
+	finish(4);
+	expect(0, 0, 0);
+	expect(1, -1, EADDRINUSE);
+	expect(2, 0, 0);
+	expect(3, 0, 0);
+}
+END_TEST
+
+/* A call as a 32-bit program makes it; pointers must be low.  -1 and errno. */
+static long call_32(long number, long a, long b, long c, long d, long e)
+{
+	long result;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(result)
+			 : "0"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e)
+			 : "memory", "cc", "r8", "r9", "r10", "r11");
+	result = (int)result;
+	if (result >= 0 || result < -4095)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+static bool has_32(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(call_32(20, 0, 0, 0, 0, 0) == getpid() ? 0 : 1);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	if (status == 0)
+		return true;
+	(void)fprintf(stderr, "left out: this kernel runs no 32-bit calls\n");
+	return false;
+}
+
+static long low(const void *pointer)
+{
+	return (long)(uintptr_t)pointer;
+}
+
+static void call_32_bit(void)
+{
+	int fd = open_socket(AF_INET);
+
+	say(call_32(361, fd, low(&shared->loopback), 16, 0, 0));
+	say(call_32(363, fd, 21, 0, 0, 0));
+	say(call_32(366, fd, IPPROTO_IPV6, IPV6_V6ONLY, low(&shared->on), 4));
+	/* what is a bind to 64 bits is something else to 32 */
+	say(call_32(49, 0, 0, 0, 0, 0) == (long)geteuid());
+}
+
+START_TEST(calls_of_32_bit_programs_wait_like_the_others)
+{
+	struct seccomp_notice n;
+
+	if (!has_32())
+		return;
+	call_with(call_32_bit, true);
+	n = hear();
+	ck_assert_int_eq(n.call, SECCOMP_BIND);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
+	ck_assert_uint_eq(n.size, 16);
+	seccomp_answer(calls, n.id, EADDRINUSE);
+	n = hear();
+	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
+	ck_assert_int_eq(n.backlog, 21);
+	seccomp_answer(calls, n.id, 0);
+	n = hear();
+	ck_assert_int_eq(n.call, SECCOMP_V6ONLY);
+	ck_assert_uint_eq(n.at, (uintptr_t)&shared->on);
+	ck_assert_uint_eq(n.size, 4);
+	seccomp_answer(calls, n.id, 0);
+	finish(4);
+	expect(0, -1, EADDRINUSE);
+	expect(1, 0, 0);
+	expect(2, 0, 0);
+	expect(3, 1, 0);
+}
+END_TEST
+
+static long socketcall(long which, uint32_t a, uint32_t b, uint32_t c)
+{
+	shared->words[0] = a;
+	shared->words[1] = b;
+	shared->words[2] = c;
+	return call_32(102, which, low(shared->words), 0, 0, 0);
+}
+
+static void call_by_socketcall(void)
+{
+	uint32_t fd;
+
+	shared->fd = (int)socketcall(1, AF_INET, SOCK_STREAM, 0);
+	fd = (uint32_t)shared->fd;
+	say(socketcall(2, fd, (uint32_t)low(&shared->loopback), 16));
+	say(socketcall(4, fd, 33, 0));
+	say(socketcall(13, fd, SHUT_RD, 0)); /* shutdown */
+}
+
+static void fetch_arguments(struct seccomp_notice *n, uint32_t words)
+{
+	uint32_t got[SECCOMP_ARGUMENTS_MAX] = {0};
+
+	ck_assert_int_eq(n->call, SECCOMP_ARGUMENTS);
+	ck_assert_uint_eq(n->size, words * sizeof(uint32_t));
+	ck_assert_int_eq(remote_read(n->tid, n->at, got, n->size, 0), 0);
+	seccomp_arguments(n, got);
+}
+
+START_TEST(socketcall_tells_its_arguments_from_memory)
+{
+	struct seccomp_notice n;
+
+	if (!has_32())
+		return;
+	call(call_by_socketcall);
+	n = hear();
+	fetch_arguments(&n, 3);
+	ck_assert_int_eq(n.call, SECCOMP_BIND);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
+	ck_assert_uint_eq(n.size, 16);
+	seccomp_continue(calls, n.id);
+	n = hear();
+	fetch_arguments(&n, 2);
+	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_int_eq(n.backlog, 33);
+	seccomp_continue(calls, n.id);
+	finish(3);
+	for (unsigned i = 0; i < 3; i++)
+		expect(i, 0, 0);
+}
+END_TEST
+
+#endif
+
+/* ---- threads and other processes ---- */
+
+static void *bind_in_thread(void *unused)
+{
+	(void)unused;
+	shared->tid = (pid_t)syscall(SYS_gettid);
+	say(bind_it(open_socket(AF_INET)));
+	return NULL;
+}
+
+static void bind_by_thread(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, bind_in_thread, NULL) == 0)
+		(void)pthread_join(thread, NULL);
+}
+
+START_TEST(a_thread_is_named_by_its_own_number)
+{
+	struct seccomp_notice n;
+
+	call(bind_by_thread);
+	n = hear();
+	ck_assert_int_ne(n.tid, caller);
+	ck_assert_int_eq(n.tid, shared->tid);
+	seccomp_answer(calls, n.id, 0);
+	finish(1);
+}
+END_TEST
+
+/* Another process under the filter: it binds, too, when it is told to. */
+static void have_friend(void)
+{
+	char byte;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)alarm(60); /* whatever becomes of us */
+		if (read(go[0], &byte, 1) == 1)
+			_exit(bind_it(socket(AF_INET, SOCK_STREAM, 0)) == -1
+					? errno
+					: 0);
+		_exit(200);
+	}
+	shared->friend = pid;
+}
+
+static void bind_with_friend(void)
+{
+	have_friend();
+	say(bind_it(open_socket(AF_INET)));
+	say(waitpid(shared->friend, &shared->on, 0) == shared->friend);
+	say(WEXITSTATUS(shared->on));
+}
+
+START_TEST(two_calls_at_once_have_each_its_answer)
+{
+	struct seccomp_notice first;
+	struct seccomp_notice second;
+
+	call(bind_with_friend);
+	first = hear();
+	ck_assert_int_eq(first.tid, caller);
+	ck_assert_int_eq(write(go[1], "x", 1), 1);
+	second = hear();
+	ck_assert_int_eq(second.tid, shared->friend);
+	ck_assert_uint_ne(first.id, second.id);
+	seccomp_answer(calls, second.id, EMFILE);
+	ck_assert(seccomp_waits(calls, first.id));
+	seccomp_answer(calls, first.id, EADDRINUSE);
+	finish(3);
+	expect(0, -1, EADDRINUSE);
+	expect(2, EMFILE, 0);
+}
+END_TEST
+
+static void leave_friend(void)
+{
+	have_friend();
+}
+
+START_TEST(the_end_of_the_last_process_is_a_hangup)
+{
+	struct pollfd one;
+
+	call(leave_friend);
+	one = (struct pollfd){.fd = calls, .events = POLLIN};
+	reap(caller, 0);
+	ck_assert_int_eq(poll(&one, 1, 0), 0); /* one is left */
+	ck_assert_int_eq(kill(shared->friend, SIGKILL), 0);
+	ck_assert_int_eq(poll(&one, 1, 20000), 1);
+	ck_assert_int_eq(one.revents, POLLHUP);
+}
+END_TEST
+
+/* ---- descriptors ---- */
+
+static void bind_and_write(void)
+{
+	int fd = open_socket(AF_INET);
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	say(bind_it(fd));
+	say(fcntl(fd, F_GETFD));
+	say(write(fd, "ours", 4));
+}
+
+START_TEST(a_descriptor_takes_the_place_of_the_callers)
+{
+	bool cloexec = _i != 0;
+	struct seccomp_notice n;
+	char got[8];
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	call(bind_and_write);
+	n = hear();
+	ck_assert_int_eq(seccomp_put(calls, n.id, ends[1], n.fd, cloexec), 0);
+	ck_assert(seccomp_waits(calls, n.id)); /* for the answer, still */
+	seccomp_answer(calls, n.id, 0);
+	finish(3);
+	expect(0, 0, 0);
+	expect(1, cloexec ? FD_CLOEXEC : 0, 0);
+	expect(2, 4, 0);
+	ck_assert_int_eq(read(ends[0], got, sizeof(got)), 4);
+	ck_assert_mem_eq(got, "ours", 4);
+	ck_assert_int_eq(fcntl(ends[1], F_GETFD), FD_CLOEXEC);
+}
+END_TEST
+
+START_TEST(what_cannot_be_put_is_told)
+{
+	struct seccomp_notice n;
+
+	call(bind_and_write);
+	n = hear();
+	ck_assert_int_eq(seccomp_put(calls, n.id, -1, n.fd, true), -1);
+	ck_assert_int_eq(errno, EBADF);
+	ck_assert_int_eq(seccomp_put(calls, n.id + 99, 0, n.fd, true), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	seccomp_answer(calls, n.id, 0);
+	ck_assert_int_eq(seccomp_put(calls, n.id, 0, n.fd, true), -1);
+	finish(3);
+	expect(1, FD_CLOEXEC, 0); /* its own socket, still */
+}
+END_TEST
+
+/* ---- who is killed ---- */
+
+static void bind_once(void)
+{
+	say(bind_it(open_socket(AF_INET)));
+}
+
+static void kill_caller(void)
+{
+	ck_assert_int_eq(kill(caller, SIGKILL), 0);
+	reap(caller, SIGKILL);
+}
+
+START_TEST(one_killed_before_it_was_heard_is_not_waited_for)
+{
+	struct seccomp_notice n;
+
+	call(bind_once);
+	ck_assert(is_readable(calls, 20000));
+	kill_caller();
+	ck_assert_int_eq(seccomp_receive(calls, &n), 0);
+	ck_assert_int_eq(seccomp_receive(calls, &n), 0);
+	ck_assert(!is_readable(calls, 0));
+}
+END_TEST
+
+/* The filter lives on, and to wait for its next call would be to wait long. */
+START_TEST(nor_is_it_if_another_is_left_who_is_heard_later)
+{
+	struct seccomp_notice n;
+
+	call(bind_with_friend);
+	ck_assert(is_readable(calls, 20000));
+	kill_caller();
+	ck_assert(!is_readable(calls, 0));
+	ck_assert_int_eq(seccomp_receive(calls, &n), 0);
+	ck_assert_int_eq(write(go[1], "x", 1), 1);
+	n = hear();
+	ck_assert_int_eq(n.tid, shared->friend);
+	ck_assert(!is_readable(calls, 0));
+	seccomp_answer(calls, n.id, 0);
+}
+END_TEST
+
+START_TEST(one_killed_after_it_was_heard_waits_no_more)
+{
+	struct seccomp_notice n;
+
+	call(bind_with_friend);
+	n = hear();
+	kill_caller();
+	ck_assert(!seccomp_waits(calls, n.id));
+	ck_assert_int_eq(seccomp_put(calls, n.id, 0, n.fd, true), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	seccomp_answer(calls, n.id, 0); /* both: to nobody */
+	seccomp_continue(calls, n.id);
+	ck_assert_int_eq(write(go[1], "x", 1), 1);
+	seccomp_answer(calls, hear().id, 0); /* and others are heard */
+}
+END_TEST
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	signals++;
+}
+
+static void bind_with_handler(void)
+{
+	(void)signal(SIGUSR1, on_signal);
+	say(bind_it(open_socket(AF_INET)));
+	say(signals);
+}
+
+START_TEST(a_signal_does_not_make_a_call_that_was_heard_come_again)
+{
+	struct seccomp_notice n;
+
+	call(bind_with_handler);
+	if (shared->comes_again) {
+		(void)fprintf(stderr, "left out: needs Linux 5.19\n");
+		kill_caller();
+		return;
+	}
+	n = hear();
+	ck_assert_int_eq(kill(caller, SIGUSR1), 0);
+	ck_assert(!is_readable(calls, 100));
+	ck_assert(seccomp_waits(calls, n.id));
+	seccomp_answer(calls, n.id, 0);
+	finish(2);
+	expect(0, 0, 0);
+	expect(1, 1, 0);
+}
+END_TEST
+
+/* ---- installing ---- */
+
+static int install_status(void (*prepare)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int fd;
+
+		prepare();
+		fd = seccomp_install(false);
+		if (fd == -1)
+			_exit(errno);
+		_exit(fcntl(fd, F_GETFD) == FD_CLOEXEC ? 0 : 201);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void become_nobody(void)
+{
+	if (geteuid() == 0 && setresuid(65534, 65534, 65534) == -1)
+		_exit(202);
+}
+
+static void become_harmless(void)
+{
+	become_nobody();
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		_exit(203);
+}
+
+static void stay(void)
+{
+}
+
+static void install_first(void)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+		seccomp_install(true) == -1)
+		_exit(204);
+}
+
+START_TEST(an_ordinary_user_needs_no_new_privs)
+{
+	ck_assert_int_eq(install_status(become_nobody), EACCES);
+	ck_assert_int_eq(install_status(become_harmless), 0);
+}
+END_TEST
+
+START_TEST(who_may_administer_the_system_does_not)
+{
+	if (!privilege_has(CAP_SYS_ADMIN)) {
+		(void)fprintf(stderr, "left out: needs CAP_SYS_ADMIN\n");
+		return;
+	}
+	ck_assert_int_eq(install_status(stay), 0);
+}
+END_TEST
+
+START_TEST(a_chain_of_filters_has_one_listener)
+{
+	ck_assert_int_eq(install_status(install_first), EBUSY);
+}
+END_TEST
+
+START_TEST(what_is_no_notify_descriptor_is_an_error)
+{
+	struct seccomp_notice n;
+	int fd = os_null();
+
+	ck_assert_int_eq(seccomp_receive(fd, &n), -1);
+	ck_assert(!seccomp_waits(fd, 1));
+	ck_assert_int_eq(seccomp_put(fd, 1, fd, 0, true), -1);
+	seccomp_answer(fd, 1, 0);
+	ck_assert_int_eq(close(fd), 0);
+}
+END_TEST
+
+static void add_calls(TCase *tc)
+{
+	tcase_add_test(
+		tc, only_bind_and_listen_wait_and_tell_what_they_are_about);
+	tcase_add_loop_test(tc,
+		an_answer_is_what_the_caller_gets_and_nothing_is_done, 0,
+		COUNT_OF(errors));
+	tcase_add_test(tc, what_is_to_go_on_is_done_by_the_kernel);
+	tcase_add_test(tc, odd_sizes_and_backlogs_are_told_as_they_are);
+	tcase_add_test(tc, v6only_waits_only_where_it_is_asked_for);
+	tcase_add_test(tc, bind_and_listen_wait_as_well_where_v6only_does);
+#if defined(__x86_64__)
+	tcase_add_test(tc, x32_calls_wait_like_the_others);
+	tcase_add_test(tc, calls_of_32_bit_programs_wait_like_the_others);
+	tcase_add_test(tc, socketcall_tells_its_arguments_from_memory);
+#endif
+}
+
+static void add_others(TCase *tc)
+{
+	tcase_add_test(tc, a_thread_is_named_by_its_own_number);
+	tcase_add_test(tc, two_calls_at_once_have_each_its_answer);
+	tcase_add_test(tc, the_end_of_the_last_process_is_a_hangup);
+	tcase_add_loop_test(
+		tc, a_descriptor_takes_the_place_of_the_callers, 0, 2);
+	tcase_add_test(tc, what_cannot_be_put_is_told);
+	tcase_add_test(tc, one_killed_before_it_was_heard_is_not_waited_for);
+	tcase_add_test(tc, nor_is_it_if_another_is_left_who_is_heard_later);
+	tcase_add_test(tc, one_killed_after_it_was_heard_waits_no_more);
+	tcase_add_test(
+		tc, a_signal_does_not_make_a_call_that_was_heard_come_again);
+	tcase_add_test(tc, an_ordinary_user_needs_no_new_privs);
+	tcase_add_test(tc, who_may_administer_the_system_does_not);
+	tcase_add_test(tc, a_chain_of_filters_has_one_listener);
+}
+
+int main(void)
+{
+	TCase *tc = tcase_create("seccomp");
+
+	tcase_add_checked_fixture(tc, set_up, NULL);
+	tcase_add_test(tc, what_is_no_notify_descriptor_is_an_error);
+	if (!os_is_valgrind()) { /* which has no seccomp */
+		add_calls(tc);
+		add_others(tc);
+	}
+	return os_suite("seccomp", tc);
+}

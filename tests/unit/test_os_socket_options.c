@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/socket_options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct socket_options before; /* of a socket that nobody has touched */
+static struct socket_options now;
+static int theirs;
+static int ours;
+
+static int tcp(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ne(fd, -1);
+	return fd;
+}
+
+static void set_up(void)
+{
+	theirs = tcp();
+	ours = tcp();
+	socket_options_read(&before, theirs);
+}
+
+static void put(int fd, int level, int option, int value)
+{
+	ck_assert_int_eq(
+		setsockopt(fd, level, option, &value, sizeof(value)), 0);
+}
+
+static int get(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(fd, level, option, &value, &size), 0);
+	return value;
+}
+
+/* What they have done since is done to ours. */
+static void follow(void)
+{
+	socket_options_read(&now, theirs);
+	socket_options_follow(ours, &before, &now);
+}
+
+static bool is_nonblock(int fd)
+{
+	return (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
+}
+
+/* ---- one after the other ---- */
+
+/* Those that an ordinary user can set to any value. */
+static const struct {
+	int level;
+	int option;
+	int value;
+} simple[] = {
+	{SOL_SOCKET, SO_KEEPALIVE, 1},
+	{SOL_SOCKET, SO_RCVLOWAT, 77},
+	{SOL_SOCKET, SO_PRIORITY, 5},
+	{SOL_SOCKET, SO_OOBINLINE, 1},
+	{SOL_SOCKET, SO_INCOMING_CPU, 0},
+	{IPPROTO_TCP, TCP_NODELAY, 1},
+	{IPPROTO_TCP, TCP_DEFER_ACCEPT, 7},
+	{IPPROTO_TCP, TCP_KEEPIDLE, 61},
+	{IPPROTO_TCP, TCP_KEEPINTVL, 62},
+	{IPPROTO_TCP, TCP_KEEPCNT, 3},
+	{IPPROTO_TCP, TCP_USER_TIMEOUT, 12345},
+	{IPPROTO_TCP, TCP_SYNCNT, 4},
+	{IPPROTO_TCP, TCP_LINGER2, 13},
+	{IPPROTO_TCP, TCP_WINDOW_CLAMP, 50000},
+	{IPPROTO_TCP, TCP_FASTOPEN, 16},
+	{IPPROTO_TCP, TCP_NOTSENT_LOWAT, 4096},
+	{IPPROTO_IP, IP_TOS, 0x10},
+	{IPPROTO_IP, IP_TTL, 33},
+};
+
+START_TEST(what_was_set_before_the_bind_is_set_on_ours)
+{
+	int level = simple[_i].level;
+	int option = simple[_i].option;
+	int unset = get(ours, level, option);
+	int value;
+
+	put(theirs, level, option, simple[_i].value);
+	value = get(theirs, level, option);
+	ck_assert_int_ne(value, unset);
+	follow();
+	ck_assert_int_eq(get(ours, level, option), value);
+}
+END_TEST
+
+START_TEST(and_nothing_else_is_changed)
+{
+	struct socket_options all;
+	struct socket_options expected;
+
+	put(ours, simple[_i].level, simple[_i].option, simple[_i].value);
+	socket_options_read(&expected, ours);
+	socket_options_follow(ours, &before, &before);
+	socket_options_read(&all, ours);
+	ck_assert_mem_eq(&all, &expected, sizeof(all));
+	/* they set it, too: it stays so, and so does the rest */
+	put(theirs, simple[_i].level, simple[_i].option, simple[_i].value);
+	follow();
+	socket_options_read(&all, ours);
+	ck_assert_mem_eq(&all, &expected, sizeof(all));
+}
+END_TEST
+
+START_TEST(what_is_taken_back_is_taken_back)
+{
+	put(theirs, SOL_SOCKET, SO_KEEPALIVE, 1);
+	put(theirs, IPPROTO_TCP, TCP_KEEPIDLE, 10);
+	follow();
+	before = now;
+	put(theirs, SOL_SOCKET, SO_KEEPALIVE, 0);
+	follow();
+	ck_assert_int_eq(get(ours, SOL_SOCKET, SO_KEEPALIVE), 0);
+	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_KEEPIDLE), 10);
+}
+END_TEST
+
+START_TEST(what_users_of_ours_have_set_since_is_left)
+{
+	put(theirs, IPPROTO_TCP, TCP_NODELAY, 1);
+	follow();
+	before = now;
+	put(ours, IPPROTO_TCP, TCP_NODELAY, 0);
+	put(ours, SOL_SOCKET, SO_KEEPALIVE, 1);
+	follow(); /* the next one sets the same as the last */
+	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 0);
+	ck_assert_int_ne(get(ours, SOL_SOCKET, SO_KEEPALIVE), 0);
+}
+END_TEST
+
+static const int buffers[] = {SO_RCVBUF, SO_SNDBUF};
+
+START_TEST(buffers_do_not_double_on_the_way)
+{
+	int option = buffers[_i];
+	int other = buffers[1 - _i];
+	int left = get(ours, SOL_SOCKET, other);
+
+	put(theirs, SOL_SOCKET, option, 60000);
+	ck_assert_int_eq(get(theirs, SOL_SOCKET, option), 120000);
+	follow();
+	ck_assert_int_eq(get(ours, SOL_SOCKET, option), 120000);
+	ck_assert_int_eq(get(ours, SOL_SOCKET, other), left);
+}
+END_TEST
+
+START_TEST(values_of_more_than_a_word_are_followed)
+{
+	const struct linger linger = {1, 5};
+	const struct timeval timeout = {3, 500000};
+	const struct timeval send = {4, 0};
+	struct linger linger_got = {0};
+	struct timeval got = {0};
+	char name[16] = "";
+	socklen_t size = sizeof(linger_got);
+
+	ck_assert_int_eq(setsockopt(theirs, SOL_SOCKET, SO_LINGER, &linger,
+				 sizeof(linger)),
+		0);
+	ck_assert_int_eq(setsockopt(theirs, SOL_SOCKET, SO_RCVTIMEO, &timeout,
+				 sizeof(timeout)),
+		0);
+	ck_assert_int_eq(setsockopt(theirs, SOL_SOCKET, SO_SNDTIMEO, &send,
+				 sizeof(send)),
+		0);
+	ck_assert_int_eq(
+		setsockopt(theirs, IPPROTO_TCP, TCP_CONGESTION, "reno", 4), 0);
+	follow();
+	ck_assert_int_eq(
+		getsockopt(ours, SOL_SOCKET, SO_LINGER, &linger_got, &size), 0);
+	ck_assert_int_eq(linger_got.l_onoff, 1);
+	ck_assert_int_eq(linger_got.l_linger, 5);
+	size = sizeof(got);
+	ck_assert_int_eq(
+		getsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &got, &size), 0);
+	ck_assert_int_eq(got.tv_sec, 3);
+	ck_assert_int_eq(
+		getsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &got, &size), 0);
+	ck_assert_int_eq(got.tv_sec, 4);
+	size = sizeof(name);
+	ck_assert_int_eq(
+		getsockopt(ours, IPPROTO_TCP, TCP_CONGESTION, name, &size), 0);
+	ck_assert_str_eq(name, "reno");
+}
+END_TEST
+
+START_TEST(options_of_ipv6_are_followed_on_ipv6)
+{
+	theirs = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ours = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (theirs == -1)
+		return; /* there is none here */
+	socket_options_read(&before, theirs);
+	put(theirs, IPPROTO_IPV6, IPV6_TCLASS, 0x20);
+	put(theirs, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 44);
+	put(theirs, IPPROTO_TCP, TCP_NODELAY, 1);
+	follow();
+	ck_assert_int_eq(get(ours, IPPROTO_IPV6, IPV6_TCLASS), 0x20);
+	ck_assert_int_eq(get(ours, IPPROTO_IPV6, IPV6_UNICAST_HOPS), 44);
+	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
+}
+END_TEST
+
+START_TEST(nonblock_is_followed_both_ways)
+{
+	ck_assert(!before.nonblock);
+	ck_assert_int_eq(fcntl(theirs, F_SETFL, O_NONBLOCK), 0);
+	follow();
+	ck_assert(now.nonblock);
+	ck_assert(is_nonblock(ours));
+	before = now;
+	follow(); /* no news */
+	ck_assert(is_nonblock(ours));
+	ck_assert_int_eq(fcntl(theirs, F_SETFL, 0), 0);
+	follow();
+	ck_assert(!is_nonblock(ours));
+}
+END_TEST
+
+START_TEST(nonblock_that_others_need_is_left)
+{
+	ck_assert_int_eq(fcntl(ours, F_SETFL, O_NONBLOCK), 0);
+	follow();
+	ck_assert(is_nonblock(ours));
+}
+END_TEST
+
+/* ---- what cannot be ---- */
+
+START_TEST(options_that_a_socket_has_not_are_left_out)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct socket_options of_unix;
+	unsigned missing = 0;
+
+	socket_options_read(&of_unix, fd);
+	for (int i = 0; i < SOCKET_OPTIONS; i++)
+		missing += of_unix.list[i].size == 0;
+	ck_assert_uint_gt(missing, 10);
+	put(ours, IPPROTO_TCP, TCP_NODELAY, 1);
+	socket_options_follow(ours, &before, &of_unix);
+	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
+	socket_options_read(&now, -1);
+	ck_assert(!now.nonblock);
+	ck_assert_uint_eq(now.list[0].size, 0);
+	socket_options_follow(ours, &before, &now);
+	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
+}
+END_TEST
+
+/* The one before the mark and the one after it are set nevertheless. */
+static int follow_as_nobody(void)
+{
+	if (setresuid(65534, 65534, 65534) == -1)
+		return 1;
+	socket_options_follow(ours, &before, &now);
+	if (get(ours, SOL_SOCKET, SO_MARK) != 0)
+		return 2;
+	return get(ours, SOL_SOCKET, SO_PRIORITY) == 5 &&
+			get(ours, IPPROTO_TCP, TCP_NODELAY) == 1
+		? 0
+		: 3;
+}
+
+START_TEST(what_the_kernel_refuses_does_not_stop_the_rest)
+{
+	int status;
+	pid_t pid;
+
+	if (!os_is_root("to set SO_MARK"))
+		return;
+	put(theirs, SOL_SOCKET, SO_PRIORITY, 5);
+	put(theirs, SOL_SOCKET, SO_MARK, 99);
+	put(theirs, IPPROTO_TCP, TCP_NODELAY, 1);
+	socket_options_read(&now, theirs);
+	pid = fork();
+	if (pid == 0)
+		_exit(follow_as_nobody());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	follow();
+	ck_assert_int_eq(get(ours, SOL_SOCKET, SO_MARK), 99);
+}
+END_TEST
+
+START_TEST(sharing_a_port_is_seen_and_set)
+{
+	ck_assert(!socket_has_reuseport(ours));
+	ck_assert_int_eq(socket_set_reuseport(ours, true), 0);
+	ck_assert(socket_has_reuseport(ours));
+	ck_assert_int_eq(socket_set_reuseport(ours, false), 0);
+	ck_assert(!socket_has_reuseport(ours));
+	ck_assert(!socket_has_reuseport(-1));
+	ck_assert_int_eq(socket_set_reuseport(-1, true), -1);
+	/* who shares it is decided for each bind, and not followed */
+	put(theirs, SOL_SOCKET, SO_REUSEPORT, 1);
+	follow();
+	ck_assert(!socket_has_reuseport(ours));
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("socket_options");
+	int all = COUNT_OF(simple);
+
+	tcase_add_checked_fixture(tc, set_up, NULL);
+	tcase_add_loop_test(
+		tc, what_was_set_before_the_bind_is_set_on_ours, 0, all);
+	tcase_add_loop_test(tc, and_nothing_else_is_changed, 0, all);
+	tcase_add_test(tc, what_is_taken_back_is_taken_back);
+	tcase_add_test(tc, what_users_of_ours_have_set_since_is_left);
+	tcase_add_loop_test(tc, buffers_do_not_double_on_the_way, 0, 2);
+	tcase_add_test(tc, values_of_more_than_a_word_are_followed);
+	tcase_add_test(tc, options_of_ipv6_are_followed_on_ipv6);
+	tcase_add_test(tc, nonblock_is_followed_both_ways);
+	tcase_add_test(tc, nonblock_that_others_need_is_left);
+	tcase_add_test(tc, options_that_a_socket_has_not_are_left_out);
+	tcase_add_test(tc, what_the_kernel_refuses_does_not_stop_the_rest);
+	tcase_add_test(tc, sharing_a_port_is_seen_and_set);
+	return os_suite("socket_options", tc);
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/privilege.h"
+#include "os/seccomp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char out[65536];
+static struct spawn_trap trap;
+
+static void set_up(void)
+{
+	const int type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+	trap = (struct spawn_trap){.fd = 71, .error = 72}; /* to be set */
+	ck_assert_int_eq(socketpair(AF_UNIX, type, 0, trap.channel), 0);
+}
+
+static struct spawn_plan trap_plan(void)
+{
+	struct spawn_plan plan = os_plan();
+
+	plan.trap = &trap;
+	return plan;
+}
+
+/* The program's other mode: bind, and end by the errno. */
+static int bind_and_end(void)
+{
+	const struct sockaddr_in address = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	return bind(fd, (const struct sockaddr *)&address, sizeof(address)) ==
+			-1
+		? errno
+		: 0;
+}
+
+static bool has_hung_up(int fd)
+{
+	struct pollfd one = {.fd = fd, .events = POLLIN};
+
+	return poll(&one, 1, 20000) == 1 && one.revents == POLLHUP;
+}
+
+static void run_and_expect_trap(struct spawn_plan *plan)
+{
+	trap.fd = -1;
+	ck_assert_int_eq(os_run(plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(trap.error, 0);
+	ck_assert_int_ne(trap.fd, -1);
+	ck_assert_int_eq(fcntl(trap.fd, F_GETFD), FD_CLOEXEC);
+	ck_assert_str_eq(os_field(out, "Seccomp"), "2");
+	ck_assert(has_hung_up(trap.fd)); /* nobody but the program has it */
+	ck_assert_int_eq(close(trap.fd), 0);
+}
+
+static bool may_administer(void)
+{
+	if (privilege_has(CAP_SYS_ADMIN))
+		return true;
+	(void)fprintf(stderr, "left out: needs CAP_SYS_ADMIN\n");
+	return false;
+}
+
+/* ---- where it can be ---- */
+
+START_TEST(the_calls_of_the_program_wait_for_us)
+{
+	static const char *const argv[] = {"bind", "--bind", NULL};
+	struct spawn_plan plan = trap_plan();
+	struct spawn_failure failure;
+	struct seccomp_notice n;
+	struct pollfd one = {.events = POLLIN};
+	struct pidfd_end end;
+	pid_t pid;
+	int pidfd;
+
+	plan.argv = (char *const *)(uintptr_t)argv;
+	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+	one.fd = trap.fd;
+	ck_assert_int_eq(poll(&one, 1, 20000), 1);
+	ck_assert_int_eq(seccomp_receive(trap.fd, &n), 1);
+	ck_assert_int_eq(n.call, SECCOMP_BIND);
+	ck_assert_int_eq(n.tid, pid);
+	seccomp_answer(trap.fd, n.id, EXDEV);
+	end = os_wait(pidfd);
+	ck_assert(!end.signalled);
+	ck_assert_int_eq(end.code, EXDEV);
+}
+END_TEST
+
+START_TEST(without_privilege_it_takes_no_new_privs)
+{
+	struct spawn_plan plan = trap_plan();
+
+	run_and_expect_trap(&plan);
+	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "1");
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
+}
+END_TEST
+
+START_TEST(with_it_the_program_may_gain_what_it_could)
+{
+	struct spawn_plan plan = trap_plan();
+
+	if (!may_administer())
+		return;
+	trap.privileged = true;
+	run_and_expect_trap(&plan);
+	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "0");
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
+}
+END_TEST
+
+START_TEST(it_comes_before_the_user_is_changed)
+{
+	struct spawn_plan plan = trap_plan();
+
+	if (!os_is_root("changing the user") || !may_administer())
+		return;
+	trap.privileged = true;
+	plan.uid = plan.gid = 65534;
+	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
+	run_and_expect_trap(&plan);
+	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "0");
+	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");
+}
+END_TEST
+
+START_TEST(the_programs_limit_of_descriptors_is_not_in_the_way)
+{
+	const struct rlimit few = {3, 3};
+	const int resource = RLIMIT_NOFILE;
+	struct spawn_plan plan = trap_plan();
+
+	plan.candidates = (const char *const[]){"/bin/true", NULL};
+	plan.fds[1].from = plan.null_fd; /* what it says then */
+	plan.limits = &few;
+	plan.limit_resources = &resource;
+	plan.limit_count = 1;
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 127); /* no library */
+	ck_assert_int_ne(trap.fd, -1);
+	ck_assert_int_eq(trap.error, 0);
+}
+END_TEST
+
+START_TEST(the_channel_may_stand_where_targets_are)
+{
+	struct spawn_plan plan = trap_plan();
+
+	for (int to = 3; to < 20; to++)
+		plan.fds[plan.fd_count++] = (struct spawn_fd){2, to};
+	run_and_expect_trap(&plan);
+	ck_assert_str_eq(os_field(out, "fds"),
+		"0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
+}
+END_TEST
+
+/* The child shares our table then, and takes what it needs with it. */
+START_TEST(among_many_descriptors_it_comes_all_the_same)
+{
+	struct spawn_plan plan = trap_plan();
+	struct rlimit limit;
+	unsigned before;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max < 4000 ? limit.rlim_max : 4000;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	run_and_expect_trap(&plan);
+	for (int i = 0; i < 900; i++)
+		ck_assert_int_ne(fcntl(2, F_DUPFD_CLOEXEC, 3), -1);
+	for (int i = 0; i < 2; i++) {
+		trap.channel[i] = fcntl(trap.channel[i], F_DUPFD_CLOEXEC, 700);
+		ck_assert_int_ne(trap.channel[i], -1);
+	}
+	before = os_open_count();
+	for (int i = 0; i < 3; i++) {
+		run_and_expect_trap(&plan);
+		ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
+		ck_assert_uint_eq(os_open_count(), before);
+	}
+}
+END_TEST
+
+START_TEST(each_of_many_spawns_has_its_own)
+{
+	struct spawn_plan plan = trap_plan();
+	unsigned before;
+
+	run_and_expect_trap(&plan);
+	before = os_open_count();
+	for (int i = 0; i < 50; i++)
+		run_and_expect_trap(&plan);
+	ck_assert_uint_eq(os_open_count(), before);
+}
+END_TEST
+
+/* ---- where it cannot ---- */
+
+static struct spawn_failure must_fail(const struct spawn_plan *plan)
+{
+	struct spawn_failure failure;
+	unsigned before;
+	int pidfd = -1;
+	pid_t pid;
+
+	/* the first spawn takes a few descriptors for good */
+	(void)spawn(plan, &pid, &pidfd, &failure);
+	before = os_open_count();
+	ck_assert_int_eq(spawn(plan, &pid, &pidfd, &failure), -1);
+	ck_assert_int_eq(trap.fd, -1);
+	ck_assert_uint_eq(os_open_count(), before);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert_int_eq(errno, ECHILD);
+	return failure;
+}
+
+START_TEST(a_program_that_cannot_be_run_leaves_nothing_to_hear)
+{
+	struct spawn_plan plan = trap_plan();
+
+	plan.candidates = (const char *const[]){"/nonexistent", NULL};
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_EXEC);
+}
+END_TEST
+
+START_TEST(a_child_that_does_not_come_so_far_says_nothing)
+{
+	struct spawn_plan plan = trap_plan();
+
+	plan.fds[plan.fd_count++] = (struct spawn_fd){1000, 3};
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DESCRIPTORS);
+	ck_assert_int_ne(trap.error, 0);
+	plan.fd_count--; /* and the next one is understood */
+	run_and_expect_trap(&plan);
+}
+END_TEST
+
+/* As somebody who may not: the exit status tells what went wrong. */
+static int spawn_unallowed(bool must)
+{
+	struct spawn_plan plan = trap_plan();
+	struct spawn_failure failure;
+	struct error err;
+	int pidfd;
+	pid_t pid;
+	int got;
+
+	if (geteuid() == 0 && setresuid(65534, 65534, 65534) == -1)
+		return 1;
+	trap.privileged = true; /* which is not so */
+	trap.must = must;
+	plan.candidates = (const char *const[]){"/bin/true", NULL};
+	got = spawn(&plan, &pid, &pidfd, &failure);
+	if (trap.fd != -1 || trap.error != EACCES)
+		return 2;
+	if (!must)
+		return got == 0 ? 0 : 3;
+	if (got != -1 || failure.step != SPAWN_TRAP || failure.error != EACCES)
+		return 4;
+	if (spawn_exit_status(&failure) == 127)
+		return 5;
+	spawn_explain(&failure, "true", &err);
+	return strcmp(err.text,
+		       "cannot trap bind and listen for 'true': "
+		       "Permission denied") == 0
+		? 0
+		: 6;
+}
+
+/* must: 0 or 1 */
+START_TEST(where_it_is_not_allowed_only_who_must_have_it_fails)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(spawn_unallowed(_i == 1));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(under_another_listener_the_program_runs_without)
+{
+	struct spawn_plan plan = trap_plan();
+	struct spawn_failure f;
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_ne(seccomp_install(false), -1);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(trap.fd, -1);
+	ck_assert_int_eq(trap.error, EBUSY);
+	trap.must = true;
+	f = must_fail(&plan);
+	ck_assert_int_eq(f.step, SPAWN_TRAP);
+	ck_assert_int_eq(f.error, EBUSY);
+}
+END_TEST
+
+static void add_traps(TCase *tc)
+{
+	tcase_add_test(tc, the_calls_of_the_program_wait_for_us);
+	tcase_add_test(tc, without_privilege_it_takes_no_new_privs);
+	tcase_add_test(tc, with_it_the_program_may_gain_what_it_could);
+	tcase_add_test(tc, it_comes_before_the_user_is_changed);
+	tcase_add_test(tc, the_programs_limit_of_descriptors_is_not_in_the_way);
+	tcase_add_test(tc, the_channel_may_stand_where_targets_are);
+	tcase_add_test(tc, among_many_descriptors_it_comes_all_the_same);
+	tcase_add_test(tc, each_of_many_spawns_has_its_own);
+	tcase_add_test(tc, a_child_that_does_not_come_so_far_says_nothing);
+	tcase_add_loop_test(
+		tc, where_it_is_not_allowed_only_who_must_have_it_fails, 0, 2);
+	tcase_add_test(tc, under_another_listener_the_program_runs_without);
+}
+
+int main(int argc, char **argv)
+{
+	TCase *tc;
+
+	os_main(argc, argv);
+	if (argc > 1 && strcmp(argv[1], "--bind") == 0)
+		_exit(bind_and_end());
+	tc = tcase_create("spawn_trap");
+	tcase_add_checked_fixture(tc, set_up, NULL);
+	tcase_add_test(tc, a_program_that_cannot_be_run_leaves_nothing_to_hear);
+	if (!os_is_valgrind()) /* which has no seccomp */
+		add_traps(tc);
+	return os_suite("spawn_trap", tc);
+}

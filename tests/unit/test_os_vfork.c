@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/clock.h"
+#include "os/vfork.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Deeds that are ended in the midst have no arrays: AddressSanitizer would take
+ * what it has marked around them for that of the next deed on the stack. */
+#define PATIENCE (60 * MSEC)
+#define LONG (60 * SECOND)
+
+struct deed {
+	int fd;
+	int to;
+	volatile int got;
+	pid_t pid;
+	sigset_t mask;
+};
+
+typedef int vfork_fn(
+	void (*deed)(void *argument), void *argument, nsec_t patience);
+
+static vfork_fn *const ways[] = {vfork_run, vfork_run_apart};
+
+static void expect_no_child(void)
+{
+	errno = 0;
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | (int)__WALL), -1);
+	ck_assert_int_eq(errno, ECHILD);
+}
+
+/* ---- what is done ---- */
+
+static void note_all(void *argument)
+{
+	struct deed *deed = argument;
+
+	deed->got++;
+	deed->pid = getpid();
+	(void)sigprocmask(SIG_SETMASK, NULL, &deed->mask);
+}
+
+START_TEST(a_deed_is_done_by_another_on_our_memory)
+{
+	struct deed deed = {.got = 6};
+
+	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
+	ck_assert_int_eq(deed.got, 7);
+	ck_assert_int_ne(deed.pid, getpid());
+	ck_assert_int_eq(ways[_i](note_all, &deed, 0), 0);
+	ck_assert_int_eq(deed.got, 8);
+	expect_no_child();
+}
+END_TEST
+
+START_TEST(no_signal_of_ours_is_handled_meanwhile)
+{
+	struct deed deed = {0};
+	sigset_t before;
+	sigset_t after;
+
+	(void)sigemptyset(&before);
+	(void)sigaddset(&before, SIGUSR2);
+	ck_assert_int_eq(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
+	ck_assert_int_eq(sigismember(&deed.mask, SIGTERM), 1);
+	ck_assert_int_eq(sigismember(&deed.mask, SIGCHLD), 1);
+	ck_assert_int_eq(sigprocmask(SIG_SETMASK, NULL, &after), 0);
+	for (int n = 1; n < NSIG; n++)
+		ck_assert_int_eq(sigismember(&after, n), n == SIGUSR2);
+}
+END_TEST
+
+static void close_and_copy(void *argument)
+{
+	struct deed *deed = argument;
+
+	deed->got = dup2(deed->fd, deed->to);
+	(void)close(deed->fd);
+}
+
+START_TEST(descriptors_are_shared)
+{
+	struct deed deed = {.fd = os_null(), .to = 70};
+
+	ck_assert_int_eq(vfork_run(close_and_copy, &deed, LONG), 0);
+	ck_assert_int_eq(deed.got, 70);
+	ck_assert_int_eq(fcntl(deed.fd, F_GETFD), -1);
+	ck_assert_int_ne(fcntl(70, F_GETFD), -1);
+}
+END_TEST
+
+START_TEST(apart_they_are_not)
+{
+	struct deed deed = {.fd = os_null(), .to = 70};
+
+	ck_assert_int_eq(vfork_run_apart(close_and_copy, &deed, LONG), 0);
+	ck_assert_int_eq(deed.got, 70);
+	ck_assert_int_ne(fcntl(deed.fd, F_GETFD), -1);
+	ck_assert_int_eq(fcntl(70, F_GETFD), -1);
+}
+END_TEST
+
+/* ---- what takes too long ---- */
+
+static void hang(void *argument)
+{
+	struct deed *deed = argument;
+
+	deed->got++;
+	deed->got = (int)read(deed->fd, &deed->to, 1);
+}
+
+static volatile unsigned turns;
+
+static void spin(void *argument)
+{
+	struct deed *deed = argument;
+
+	deed->got++;
+	for (;;)
+		turns++;
+}
+
+static void kill_itself(void *argument)
+{
+	struct deed *deed = argument;
+
+	deed->got++;
+	(void)kill(getpid(), SIGKILL);
+}
+
+/* Neither sleeping nor running is a way out. */
+static void (*const endless[])(void *) = {hang, spin};
+
+START_TEST(what_takes_too_long_is_ended)
+{
+	unsigned before;
+	struct deed deed = {0};
+	nsec_t begin;
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	deed.fd = ends[0];
+	before = os_open_count();
+	for (unsigned n = 0; n < COUNT_OF(endless); n++) {
+		begin = clock_now();
+		ck_assert_int_eq(ways[_i](endless[n], &deed, PATIENCE), -1);
+		ck_assert_int_eq(errno, ETIMEDOUT);
+		ck_assert_int_ge(clock_now() - begin, PATIENCE);
+		ck_assert_int_lt(clock_now() - begin, LONG);
+		ck_assert_int_eq(deed.got, (int)n + 1);
+		expect_no_child();
+		ck_assert_uint_eq(os_open_count(), before);
+	}
+	/* and the stack is as good as new */
+	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
+	ck_assert_int_eq(deed.got, 3);
+}
+END_TEST
+
+START_TEST(one_that_is_killed_has_not_done_it)
+{
+	struct deed deed = {0};
+
+	ck_assert_int_eq(ways[_i](kill_itself, &deed, LONG), -1);
+	ck_assert_int_eq(deed.got, 1);
+	expect_no_child();
+}
+END_TEST
+
+static volatile sig_atomic_t deaths;
+
+static void on_death(int signal)
+{
+	(void)signal;
+	deaths++;
+}
+
+/* Else a supervisor would look for a child that is none of its own. */
+START_TEST(its_end_is_nobodys_news)
+{
+	struct deed deed = {0};
+
+	ck_assert(signal(SIGCHLD, on_death) != SIG_ERR);
+	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
+	ck_assert_int_eq(ways[_i](kill_itself, &deed, LONG), -1);
+	ck_assert_int_eq(deaths, 0);
+	ck_assert(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
+	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
+	ck_assert_int_eq(deed.got, 3);
+}
+END_TEST
+
+START_TEST(children_of_ours_are_left_alone)
+{
+	struct deed deed = {0};
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(9);
+	ck_assert_int_eq(
+		waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT),
+		0);
+	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(WEXITSTATUS(status), 9);
+}
+END_TEST
+
+START_TEST(without_a_timer_a_deed_that_ends_is_done)
+{
+	struct rlimit before;
+	struct rlimit none;
+	struct deed deed = {0};
+
+	ck_assert_int_eq(getrlimit(RLIMIT_SIGPENDING, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
+	ck_assert_int_eq(deed.got, 1);
+	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &before), 0);
+}
+END_TEST
+
+/* In a child, as who has no more processes to have cannot go on as a test. */
+static int run_without_processes(vfork_fn *way)
+{
+	const struct rlimit none = {0, 0};
+	struct deed deed = {0};
+	sigset_t mask;
+
+	if (setrlimit(RLIMIT_NPROC, &none) == -1 ||
+		setresuid(54321, 54321, 54321) == -1)
+		return 1;
+	if (way(note_all, &deed, LONG) != -1 || errno != EAGAIN)
+		return 2;
+	if (sigprocmask(SIG_SETMASK, NULL, &mask) == -1 ||
+		sigismember(&mask, SIGTERM) != 0 || deed.got != 0)
+		return 3;
+	return 0;
+}
+
+START_TEST(where_no_process_can_be_had_it_is_told)
+{
+	int status;
+	pid_t pid;
+
+	if (!os_is_root("a user who has a limit"))
+		return;
+	pid = fork();
+	if (pid == 0)
+		_exit(run_without_processes(ways[_i]));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(one_stack_is_enough)
+{
+	char *top = vfork_stack_top();
+
+	ck_assert_ptr_nonnull(top);
+	ck_assert_uint_eq((uintptr_t)top % 16, 0);
+	top[-1] = top[-4096] = 1; /* it is there */
+	ck_assert_ptr_eq(vfork_stack_top(), top);
+}
+END_TEST
+
+START_TEST(a_thousand_deeds_leave_nothing)
+{
+	struct deed deed = {0};
+	unsigned before = os_open_count();
+
+	for (int n = 0; n < 500; n++)
+		for (size_t way = 0; way < COUNT_OF(ways); way++)
+			ck_assert_int_eq(ways[way](note_all, &deed, LONG), 0);
+	ck_assert_int_eq(deed.got, 1000);
+	ck_assert_uint_eq(os_open_count(), before);
+	expect_no_child();
+}
+END_TEST
+
+static void add_deeds(TCase *tc)
+{
+	int all = COUNT_OF(ways);
+
+	tcase_add_loop_test(
+		tc, a_deed_is_done_by_another_on_our_memory, 0, all);
+	tcase_add_loop_test(tc, no_signal_of_ours_is_handled_meanwhile, 0, all);
+	tcase_add_test(tc, descriptors_are_shared);
+	tcase_add_test(tc, apart_they_are_not);
+	tcase_add_loop_test(tc, what_takes_too_long_is_ended, 0, all);
+	tcase_add_loop_test(tc, one_that_is_killed_has_not_done_it, 0, all);
+	tcase_add_loop_test(tc, its_end_is_nobodys_news, 0, all);
+	tcase_add_loop_test(tc, children_of_ours_are_left_alone, 0, all);
+	tcase_add_loop_test(
+		tc, without_a_timer_a_deed_that_ends_is_done, 0, all);
+	tcase_add_loop_test(tc, where_no_process_can_be_had_it_is_told, 0, all);
+	tcase_add_test(tc, a_thousand_deeds_leave_nothing);
+}
+
+int main(void)
+{
+	TCase *tc = tcase_create("vfork");
+
+	tcase_add_test(tc, one_stack_is_enough);
+	if (!os_is_valgrind()) /* which makes a fork of it, or ends */
+		add_deeds(tc);
+	return os_suite("vfork", tc);
+}
