@@ -102,8 +102,8 @@ bool intercept_is_on(const struct service *service)
 /* Of the machine, and not of the moment: it will be so for each worker. */
 static bool is_for_good(int error)
 {
-	return error != EMFILE && error != ENFILE && error != ENOMEM &&
-		error != EAGAIN && error != ETOOMANYREFS;
+	return error == EBUSY || error == EINVAL || error == ENOSYS ||
+		error == EPERM || error == EACCES;
 }
 
 static void tell_impossible(struct supervisor *sup, int error)
@@ -286,7 +286,7 @@ void intercept_watch(struct child *child, struct spawn_trap *trap)
 	if (trap->fd == -1) {
 		if (is_for_good(trap->error))
 			tell_impossible(sup, trap->error);
-		else
+		else if (trap->error != EPROTO) /* killed before it got there */
 			log_warn("%s.%" PRIu32 ": its port cannot be taken "
 				 "over: %s",
 				child->service->name, child->slot,

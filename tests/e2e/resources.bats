@@ -176,7 +176,7 @@ many_clients() {
 }
 
 @test "no descriptor left for another worker: told, and tried again" {
-	start_with_limit 40 -n 20 --ready notify --log inherit \
+	start_with_limit 60 -n 20 --ready notify --log inherit \
 		--backoff-max 200ms -- "$FIXTURES/hear" --notify
 	wait_logged 'Too many open files'
 	wait_until 10 '[ "$(cluster ".ready")" -ge 5 ]'
