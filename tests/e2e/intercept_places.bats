@@ -144,6 +144,17 @@ one_serves() {
 	lead_a_short_life
 }
 
+@test "as in Docker, root with workers under another user" {
+	need_root
+	mkdir "$DIR/bin"
+	cp "$FIXTURES/plain" "$DIR/bin"
+	nclust_under "$FIXTURES/confine" docker --
+	start_cluster -n 2 --user '#65534' --group '#65534' -- \
+		"$DIR/bin/plain" "$PORT"
+	[ "$(stat -c %u "/proc/$(worker_pid 0)")" = 65534 ]
+	lead_a_short_life
+}
+
 @test "as in gVisor: it is off, told once, and one worker serves" {
 	nclust_under "$FIXTURES/confine" gvisor --
 	start_nclust -n 2 -- "$FIXTURES/plain" "$PORT"
@@ -170,7 +181,7 @@ one_serves() {
 
 # --- nclust inside nclust ---------------------------------------------------------
 
-# The process that answered, and whose child it is.
+# Whose child a process is.
 parent_of() {
 	local line fields
 
@@ -191,8 +202,15 @@ two_servers() {
 	[ "$(servers | wc -l)" -eq 2 ]
 }
 
-raw_who() {
-	"$FIXTURES/visit" "$PORT" --show | who_answered
+# answers_without PID OTHER: the one answers while the other one is stopped.
+answers_without() {
+	local who
+
+	kill -STOP "$2"
+	wait_until 10 '[ "$(process_state "$1")" = T ]' "$2"
+	who=$("$FIXTURES/visit" "$PORT" --show | who_answered)
+	kill -CONT "$2"
+	[ "$who" = "$1" ]
 }
 
 @test "nclust inside nclust: the outer one takes over for all" {
@@ -204,13 +222,8 @@ raw_who() {
 		[[ " $(worker_pids) " == *" $(parent_of "$pid") "* ]]
 	done
 
-	# each answers while the other one does not
-	kill -STOP "${inner[0]}"
-	[ "$(raw_who)" = "${inner[1]}" ]
-	kill -CONT "${inner[0]}"
-	kill -STOP "${inner[1]}"
-	[ "$(raw_who)" = "${inner[0]}" ]
-	kill -CONT "${inner[1]}"
+	answers_without "${inner[1]}" "${inner[0]}"
+	answers_without "${inner[0]}" "${inner[1]}"
 	port_is_learned
 
 	# a server dies, and its own nclust replaces it
