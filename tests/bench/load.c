@@ -2,7 +2,11 @@
 /*
  * Visitors who come on time whether earlier ones were served or not:
  *
- *   load PORT PER_SECOND SECONDS [PATH]
+ *   load [-r] [-k] PORT PER_SECOND SECONDS [PATH]
+ *
+ * With -r they come at random (a Poisson process, each time the same one), else
+ * evenly spaced.  With -k each line of standard input is the pid of a worker,
+ * which is killed then.
  *
  * Each makes one connection to 127.0.0.1:PORT and one HTTP request, and is
  * counted once:
@@ -14,11 +18,14 @@
  *              first byte at once, so a visitor knows)
  *   lost       taken by a worker that ended before it had answered
  *
- * Prints "ok=… refused=… timed_out=… reset=… lost=… p50=… p99=…", times in
- * microseconds.
+ * Prints "ok=… refused=… timed_out=… reset=… lost=… p50=… p99=… kills=…
+ * worst=…", times in microseconds; worst is the most that were reset or lost
+ * between one kill and the next.
  */
 #include <arpa/inet.h>
+#include <math.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
 
@@ -42,13 +49,20 @@ static struct {
 	int port;
 	char request[256];
 	struct visitor visitors[MOST];
+	int64_t *due; /* when they come, after the start */
 	int64_t *took;
 	long ok, refused, timed_out, reset, lost, open;
+	long kills;
+	long since; /* the last kill: reset or lost */
+	long worst;
 } load;
 
 static void leave(struct visitor *v, long *counter)
 {
 	(*counter)++;
+	if ((counter == &load.reset || counter == &load.lost) &&
+		++load.since > load.worst)
+		load.worst = load.since;
 	load.open--;
 	(void)close(v->fd);
 	v->fd = -1;
@@ -171,7 +185,30 @@ static long long percentile(long part)
 	return load.took[(load.ok - 1) * part / 100] / 1000;
 }
 
-static void run(long total, int64_t gap)
+/* The lines that have come on standard input: a pid each. */
+static void kill_workers(void)
+{
+	char lines[256];
+	char *line;
+	char *rest = lines;
+	ssize_t n = read(0, lines, sizeof(lines) - 1);
+
+	if (n <= 0) {
+		(void)epoll_ctl(load.epoll, EPOLL_CTL_DEL, 0, NULL);
+		return;
+	}
+	lines[n] = '\0';
+	while ((line = strsep(&rest, "\n"))) {
+		pid_t pid = atoi(line);
+
+		if (pid <= 1 || kill(pid, SIGKILL) == -1)
+			continue;
+		load.kills++;
+		load.since = 0;
+	}
+}
+
+static void run(long total)
 {
 	struct epoll_event events[64];
 	int64_t start = bench_now();
@@ -184,7 +221,7 @@ static void run(long total, int64_t gap)
 
 	while (come < total || load.open > 0) {
 		now = bench_now();
-		while (come < total && now >= start + come * gap) {
+		while (come < total && now >= start + load.due[come]) {
 			arrive();
 			come++;
 		}
@@ -192,7 +229,8 @@ static void run(long total, int64_t gap)
 			expire(now);
 			next_expiry = now + 50000000;
 		}
-		wait = come < total ? (start + come * gap - now) / 1000000 : 50;
+		wait = come < total ? (start + load.due[come] - now) / 1000000
+				    : 50;
 		n = epoll_wait(load.epoll, events, 64,
 			wait < 0            ? 0
 				: wait > 50 ? 50
@@ -200,40 +238,72 @@ static void run(long total, int64_t gap)
 		for (i = 0; i < n; i++) {
 			struct visitor *v = events[i].data.ptr;
 
-			if (v->fd != -1)
+			if (!v)
+				kill_workers();
+			else if (v->fd != -1)
 				go_on(v);
 		}
 	}
 }
 
+/* Intervals of a Poisson process are distributed exponentially. */
+static void plan(long total, long rate, bool at_random)
+{
+	const double gap = 1e9 / (double)rate;
+	unsigned short seed[3] = {1, 2, 3};
+	double at = 0;
+	long i;
+
+	load.due = calloc((size_t)total + 1, sizeof(*load.due));
+	load.took = calloc((size_t)total + 1, sizeof(*load.took));
+	if (!load.due || !load.took)
+		bench_die("load");
+	for (i = 0; i < total; i++) {
+		load.due[i] = (int64_t)at;
+		at += at_random ? -log(1 - erand48(seed)) * gap : gap;
+	}
+}
+
 int main(int argc, char **argv)
 {
+	struct epoll_event event = {.events = EPOLLIN};
+	bool at_random = false;
+	bool kills = false;
+	int option;
 	long rate;
 	long total;
 	int i;
 
-	if (argc < 4) {
-		(void)fputs(
-			"usage: load PORT PER_SECOND SECONDS [PATH]\n", stderr);
+	while ((option = getopt(argc, argv, "kr")) != -1) {
+		kills |= option == 'k';
+		at_random |= option == 'r';
+	}
+	argv += optind;
+	if (argc - optind < 3 || atol(argv[1]) <= 0) {
+		(void)fputs("usage: load [-r] [-k] PORT PER_SECOND SECONDS "
+			    "[PATH]\n",
+			stderr);
 		return 64;
 	}
-	load.port = atoi(argv[1]);
-	rate = atol(argv[2]);
-	total = rate * atol(argv[3]);
+	load.port = atoi(argv[0]);
+	rate = atol(argv[1]);
+	total = rate * atol(argv[2]);
 	(void)snprintf(load.request, sizeof(load.request),
-		"GET %s HTTP/1.0\r\n\r\n", argc > 4 ? argv[4] : "/");
+		"GET %s HTTP/1.0\r\n\r\n", argc - optind > 3 ? argv[3] : "/");
 	for (i = 0; i < MOST; i++)
 		load.visitors[i].fd = -1;
-	load.took = calloc((size_t)total + 1, sizeof(*load.took));
 	load.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!load.took || load.epoll == -1 || rate <= 0)
+	if (load.epoll == -1 ||
+		(kills &&
+			epoll_ctl(load.epoll, EPOLL_CTL_ADD, 0, &event) == -1))
 		bench_die("load");
+	plan(total, rate, at_random);
 	(void)alarm(600);
-	run(total, 1000000000 / rate);
+	run(total);
 	qsort(load.took, (size_t)load.ok, sizeof(*load.took), by_size);
 	(void)printf("ok=%ld refused=%ld timed_out=%ld reset=%ld lost=%ld "
-		     "p50=%lld p99=%lld\n",
+		     "p50=%lld p99=%lld kills=%ld worst=%ld\n",
 		load.ok, load.refused, load.timed_out, load.reset, load.lost,
-		percentile(50), percentile(99));
+		percentile(50), percentile(99), load.kills, load.worst);
 	return 0;
 }
