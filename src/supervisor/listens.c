@@ -14,8 +14,10 @@
 #include <limits.h>
 #include <string.h>
 
-/* Between two listens of one server, and between two looks. */
+/* Between two listens of one server. */
 #define LISTEN_PATIENCE (1 * SECOND)
+/* Between two looks at one that has not called it, doubled up to that. */
+#define LOOK_WAIT (50 * MSEC)
 /* Looks at a worker that does not listen; it is late by then in any case. */
 #define LOOKS_MAX 100
 #define ITEMS_MAX 64
@@ -63,15 +65,17 @@ static void note_fd(void *context, int fd, const char *target)
 {
 	struct waiter *w = context;
 	uint64_t inode = remote_socket_inode(target);
+	const struct listener *l;
 
 	if (inode == 0) {
 		if (w->epoll_count < EPOLLS_MAX &&
 			strcmp(target, "anon_inode:[eventpoll]") == 0)
 			w->epolls[w->epoll_count++] = fd;
-	} else if (w->count < LEARNED_MAX &&
-		learned_by_inode(w->service, inode) != NULL) {
-		w->listeners[w->count++] = fd;
+		return;
 	}
+	l = learned_by_inode(w->service, inode);
+	if (l != NULL && l->facts.listening && w->count < LEARNED_MAX)
+		w->listeners[w->count++] = fd;
 }
 
 static bool waits_by(const struct waiter *w, int epoll)
@@ -111,9 +115,28 @@ static bool waits_for_connections(const struct child *child)
 			process_waits(child, child->pid));
 }
 
+/* The timer is for the earliest. */
+static void arm(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+	ev_timer *timer = &sup->intercept.ready;
+	double wait = nsec_seconds(child->listening_by - clock_now());
+
+	if (ev_is_active(timer) && ev_timer_remaining(sup->loop, timer) <= wait)
+		return;
+	ev_timer_stop(sup->loop, timer);
+	ev_now_update(sup->loop);
+	ev_timer_set(timer, wait > 0. ? wait : 0., 0.);
+	ev_timer_start(sup->loop, timer);
+}
+
+static nsec_t look_wait(unsigned looks)
+{
+	return looks < 5 ? LOOK_WAIT << looks : LISTEN_PATIENCE;
+}
+
 static void look_if_ready(struct child *child, int argument)
 {
-	struct intercept *in = &child->service->sup->intercept;
 	nsec_t now = clock_now();
 
 	(void)argument;
@@ -124,16 +147,13 @@ static void look_if_ready(struct child *child, int argument)
 			tell_listening(child);
 			return;
 		}
-		child->listening_by = child->looks++ < LOOKS_MAX
-			? nsec_add(now, LISTEN_PATIENCE)
-			: 0;
+		if (child->looks++ >= LOOKS_MAX) {
+			child->listening_by = 0;
+			return;
+		}
+		child->listening_by = nsec_add(now, look_wait(child->looks));
 	}
-	if (child->listening_by == 0)
-		return;
-	if (ev_is_active(&in->ready))
-		return;
-	ev_timer_set(&in->ready, nsec_seconds(child->listening_by - now), 0.);
-	ev_timer_start(child->service->sup->loop, &in->ready);
+	arm(child);
 }
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -151,25 +171,27 @@ static bool is_asked(const struct child *child)
 	return mode == READY_AUTO || mode == READY_LISTEN;
 }
 
-void listens_given(struct child *child, pid_t thread)
+void listens_bound(struct child *child, pid_t thread)
 {
 	child->bound_by = thread;
 	if (child->listening_by != 0 || child->listening_told ||
 		!is_asked(child))
 		return;
-	child->listening_by = nsec_add(clock_now(), LISTEN_PATIENCE);
-	look_if_ready(child, 0);
+	child->listening_by = nsec_add(clock_now(), look_wait(0));
+	arm(child);
 }
 
 static void note_listening(struct child *child, struct listener *l)
 {
+	bool first = child->listens == 0;
+
 	if (l->learned)
 		child->listens |= UINT64_C(1) << l->bit;
 	if (!lacks_one(child)) {
 		tell_listening(child);
-	} else if (child->listening_by == 0) {
+	} else if (first && !child->listening_told) {
 		child->listening_by = nsec_add(clock_now(), LISTEN_PATIENCE);
-		look_if_ready(child, 0);
+		arm(child);
 	}
 }
 

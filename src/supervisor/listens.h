@@ -15,11 +15,11 @@
 void listens_call(struct child *child, const struct seccomp_notice *notice);
 
 /*
- * It was given a socket that listens already: not every server calls listen(2)
- * then (haproxy asks SO_ACCEPTCONN).  Ready is it as well once it is seen to wait
+ * It has bound.  If another worker listens there already, or does so just now, not
+ * every server calls listen(2) (haproxy asks SO_ACCEPTCONN).  Ready is it as well once it is seen to wait
  * for connections, in accept(2) or by epoll.
  */
-void listens_given(struct child *child, pid_t thread);
+void listens_bound(struct child *child, pid_t thread);
 
 void listens_init(struct supervisor *sup);
 void listens_fini(struct supervisor *sup);

@@ -190,7 +190,6 @@ void putover(struct takeover *t, struct listener *l)
 	}
 	add_waiting(t, l, waiting, count);
 	learned_use(t->child, l);
-	if (l->facts.listening)
-		listens_given(t->child, t->notice->tid);
+	listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);
 }

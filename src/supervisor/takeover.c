@@ -9,6 +9,7 @@
 #include "supervisor/intercept.h"
 #include "supervisor/learned.h"
 #include "supervisor/listener.h"
+#include "supervisor/listens.h"
 #include "supervisor/news.h"
 #include "supervisor/putover.h"
 
@@ -203,6 +204,7 @@ static void learn(struct takeover *t, bool first)
 		return;
 	}
 	learned_use(t->child, l);
+	listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);
 }
 
@@ -260,10 +262,12 @@ static void supersede(struct takeover *t, struct listener *l)
 		"%s: listening on %s, taken over from %s.%" PRIu32,
 		t->service->name, listener_text(l), t->service->name,
 		t->child->slot);
-	if (t->sock != -1)
-		takeover_answer(t, 0);
-	else
+	if (t->sock == -1) {
 		putover(t, l);
+		return;
+	}
+	listens_bound(t->child, t->notice->tid);
+	takeover_answer(t, 0);
 }
 
 /* ---- deciding ---- */
