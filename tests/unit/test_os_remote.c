@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
+#include "os/capset.h"
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/remote.h"
@@ -12,12 +13,14 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,12 +38,23 @@ static struct {
 	int error; /* it could not */
 } * shared;
 
+/* How we look at it. */
+static enum way {
+	OURSELVES,
+	PATIENTLY, /* by a child of ours */
+	AS_USER,   /* by one that has become who it is */
+	WAYS,
+} way;
+static struct remote r;
 static int made[2]; /* a byte: it is ready to be looked at */
 static int go[2];   /* a byte: it may go on; the end: it may go */
 static pid_t other;
 
+#define USER 54321
+
 static void set_up(void)
 {
+	way = OURSELVES;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert(shared != MAP_FAILED);
@@ -48,7 +62,33 @@ static void set_up(void)
 	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
 }
 
+/* Can it be looked at so? */
+static bool look_by(enum way wanted)
+{
+	struct capset rights;
+
+	way = wanted;
+	if (way == OURSELVES)
+		return true;
+	if (!os_is_root("looking with rights, or as another"))
+		return false;
+	if (way == PATIENTLY)
+		return true;
+	ck_assert_int_eq(capset_get(&rights), 0);
+	rights.effective &= ~(UINT64_C(1) << CAP_SYS_PTRACE);
+	ck_assert_int_eq(capset_put(&rights), 0);
+	return true;
+}
+
 /* ---- the other's side ---- */
+
+static void become(uid_t user)
+{
+	if (setresgid(user, user, user) == -1 ||
+		setresuid(user, user, user) == -1 ||
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == -1)
+		_exit(12);
+}
 
 static void show(void)
 {
@@ -79,11 +119,20 @@ static void start(void (*make)(void))
 		(void)close(go[1]);
 		(void)close(made[0]);
 		shared->tid = getpid();
+		if (way == AS_USER)
+			become(USER);
 		make();
 		show();
 		_exit(0);
 	}
 	ck_assert_int_eq(read(made[0], &byte, 1), 1);
+	r = (struct remote){.tid = shared->tid};
+	if (way == OURSELVES)
+		return;
+	remote_of(&r, shared->tid);
+	ck_assert_int_eq(r.tid, shared->tid);
+	ck_assert_int_eq(r.as_user, way == AS_USER);
+	ck_assert_int_eq(r.patience > 0, way == PATIENTLY);
 }
 
 static void finish(void)
@@ -131,8 +180,10 @@ START_TEST(a_descriptor_of_another_process_can_be_had)
 {
 	unsigned before = os_open_count();
 
+	if (!look_by((enum way)_i))
+		return;
 	start(make_eventfd);
-	expect_eventfd(remote_fd(other, shared->fd));
+	expect_eventfd(remote_fd(&r, shared->fd));
 	ck_assert_uint_eq(os_open_count(), before);
 	finish();
 }
@@ -142,13 +193,15 @@ START_TEST(what_is_not_open_there_is_told)
 {
 	unsigned before = os_open_count();
 
+	if (!look_by((enum way)_i))
+		return;
 	start(make_eventfd);
-	ck_assert_int_eq(remote_fd(other, 78), -1);
+	ck_assert_int_eq(remote_fd(&r, 78), -1);
 	ck_assert_int_eq(errno, EBADF);
-	ck_assert_int_eq(remote_fd(other, -1), -1);
+	ck_assert_int_eq(remote_fd(&r, -1), -1);
 	ck_assert_int_eq(errno, EBADF);
 	finish();
-	ck_assert_int_eq(remote_fd(other, 0), -1); /* it has gone */
+	ck_assert_int_eq(remote_fd(&r, 0), -1); /* it has gone */
 	ck_assert_int_eq(errno, ESRCH);
 	ck_assert_uint_eq(os_open_count(), before);
 }
@@ -182,10 +235,12 @@ START_TEST(a_thread_that_is_not_the_main_one_will_do)
 {
 	unsigned before = os_open_count();
 
+	if (!look_by((enum way)_i))
+		return;
 	start(thread_makes_eventfd);
 	ck_assert_int_ne(shared->tid, other);
-	expect_eventfd(remote_fd(shared->tid, shared->fd));
-	ck_assert_int_eq(remote_fd(shared->tid, 78), -1);
+	expect_eventfd(remote_fd(&r, shared->fd));
+	ck_assert_int_eq(remote_fd(&r, 78), -1);
 	ck_assert_int_eq(errno, EBADF);
 	ck_assert_uint_eq(os_open_count(), before);
 	finish();
@@ -219,13 +274,14 @@ static bool has_thread_pidfd(void)
 
 START_TEST(a_thread_may_have_descriptors_of_its_own)
 {
-	if (!has_thread_pidfd())
+	if (!has_thread_pidfd() || !look_by((enum way)_i))
 		return;
 	start(thread_has_its_own_table);
 	if (could_not("descriptors for a thread"))
 		return;
-	expect_eventfd(remote_fd(shared->tid, shared->fd));
-	ck_assert_int_eq(remote_fd(other, shared->fd), -1);
+	expect_eventfd(remote_fd(&r, shared->fd));
+	r.tid = other; /* whose main thread has it not */
+	ck_assert_int_eq(remote_fd(&r, shared->fd), -1);
 	ck_assert_int_eq(errno, EBADF);
 	finish();
 }
@@ -259,12 +315,12 @@ static void main_thread_ends(void)
 
 START_TEST(a_thread_that_is_left_alone_will_do)
 {
-	if (!has_thread_pidfd())
+	if (!has_thread_pidfd() || !look_by((enum way)_i))
 		return;
 	start(main_thread_ends);
-	expect_eventfd(remote_fd(shared->tid, shared->fd));
-	ck_assert_int_eq(remote_fd_flags(shared->tid, shared->fd) & O_NONBLOCK,
-		O_NONBLOCK);
+	expect_eventfd(remote_fd(&r, shared->fd));
+	ck_assert_int_eq(
+		remote_fd_flags(&r, shared->fd) & O_NONBLOCK, O_NONBLOCK);
 	finish();
 }
 END_TEST
@@ -289,21 +345,25 @@ static int as_nobody(int (*deed)(pid_t us))
 
 static int take_fd(pid_t us)
 {
-	return remote_fd(us, 0);
+	const struct remote it = {.tid = us};
+
+	return remote_fd(&it, 0);
 }
 
 static int take_memory(pid_t us)
 {
+	const struct remote it = {.tid = us};
 	char byte;
 
-	return remote_read(us, (uintptr_t)&other, &byte, 1, 0);
+	return remote_read(&it, (uintptr_t)&other, &byte, 1);
 }
 
 static int take_memory_patiently(pid_t us)
 {
+	const struct remote it = {.tid = us, .patience = SECOND};
 	char byte;
 
-	return remote_read(us, (uintptr_t)&other, &byte, 1, SECOND);
+	return remote_read(&it, (uintptr_t)&other, &byte, 1);
 }
 
 START_TEST(who_may_not_trace_it_gets_nothing)
@@ -364,13 +424,15 @@ START_TEST(each_descriptor_is_seen_once_with_what_it_is)
 	struct seen seen = {0};
 	int fd;
 
+	if (!look_by((enum way)_i))
+		return;
 	start(make_several);
-	ck_assert_int_eq(remote_each_fd(other, 100, see, &seen), 0);
+	ck_assert_int_eq(remote_each_fd(&r, 100, see, &seen), 0);
 	ck_assert_uint_eq(seen.count, 5);
 	ck_assert_int_eq(seen.numbers, 60 + 61 + 62 + 63 + 64);
 	ck_assert_uint_eq(seen.sockets, 2);
 	ck_assert_uint_eq(seen.epolls, 1);
-	fd = remote_fd(other, 61);
+	fd = remote_fd(&r, 61);
 	ck_assert_uint_eq(seen.inode, remote_own_inode(fd));
 	ck_assert_int_eq(close(fd), 0);
 	ck_assert_uint_eq(os_open_count(), before);
@@ -382,13 +444,13 @@ START_TEST(no_more_are_looked_at_than_wished)
 {
 	struct seen seen = {0};
 
+	if (!look_by((enum way)_i))
+		return;
 	start(make_several);
-	ck_assert_int_eq(remote_each_fd(other, 3, see, &seen), 0);
-	ck_assert_uint_eq(seen.count, 3);
-	ck_assert_int_eq(remote_each_fd(other, 0, see, &seen), 0);
+	ck_assert_int_eq(remote_each_fd(&r, 3, see, &seen), 0);
 	ck_assert_uint_eq(seen.count, 3);
 	finish();
-	ck_assert_int_eq(remote_each_fd(other, 3, see, &seen), -1);
+	ck_assert_int_eq(remote_each_fd(&r, 3, see, &seen), -1);
 	ck_assert_uint_eq(seen.count, 3);
 }
 END_TEST
@@ -414,13 +476,15 @@ START_TEST(the_flags_of_a_descriptor_can_be_seen)
 {
 	const int both = O_NONBLOCK | O_CLOEXEC;
 
+	if (!look_by((enum way)_i))
+		return;
 	start(make_flags);
-	ck_assert_int_eq(remote_fd_flags(other, 80) & both, both);
-	ck_assert_int_ne(remote_fd_flags(other, 81), -1);
-	ck_assert_int_eq(remote_fd_flags(other, 81) & both, 0);
-	ck_assert_int_eq(remote_fd_flags(other, 82), -1);
+	ck_assert_int_eq(remote_fd_flags(&r, 80) & both, both);
+	ck_assert_int_ne(remote_fd_flags(&r, 81), -1);
+	ck_assert_int_eq(remote_fd_flags(&r, 81) & both, 0);
+	ck_assert_int_eq(remote_fd_flags(&r, 82), -1);
 	finish();
-	ck_assert_int_eq(remote_fd_flags(other, 80), -1);
+	ck_assert_int_eq(remote_fd_flags(&r, 80), -1);
 }
 END_TEST
 
@@ -460,9 +524,10 @@ START_TEST(what_an_epoll_waits_for_can_be_read)
 	struct remote_epoll_item items[8];
 	const struct remote_epoll_item *item;
 
+	if (!look_by((enum way)_i))
+		return;
 	start(make_epoll);
-	ck_assert_uint_eq(
-		remote_epoll_items(other, shared->epoll, items, 8), 2);
+	ck_assert_uint_eq(remote_epoll_items(&r, shared->epoll, items, 8), 2);
 	item = item_of(items, 2, 90);
 	ck_assert_uint_eq(item->data, DATA);
 	ck_assert_uint_eq(item->events & (EPOLLIN | EPOLLRDHUP | EPOLLOUT),
@@ -471,10 +536,9 @@ START_TEST(what_an_epoll_waits_for_can_be_read)
 	item = item_of(items, 2, 91);
 	ck_assert_uint_eq(item->data, 0);
 	ck_assert_uint_ne(item->events & EPOLLEXCLUSIVE, 0);
-	ck_assert_uint_eq(
-		remote_epoll_items(other, shared->epoll, items, 1), 1);
-	ck_assert_uint_eq(remote_epoll_items(other, 90, items, 8), 0);
-	ck_assert_uint_eq(remote_epoll_items(other, 99, items, 8), 0);
+	ck_assert_uint_eq(remote_epoll_items(&r, shared->epoll, items, 1), 1);
+	ck_assert_uint_eq(remote_epoll_items(&r, 90, items, 8), 0);
+	ck_assert_uint_eq(remote_epoll_items(&r, 99, items, 8), 0);
 	finish();
 }
 END_TEST
@@ -531,7 +595,7 @@ START_TEST(ours_is_added_to_its_epoll_under_its_number)
 
 	ours = eventfd(1, EFD_CLOEXEC);
 	start(wait_and_look);
-	epoll = remote_fd(other, shared->epoll);
+	epoll = remote_fd(&r, shared->epoll);
 	ck_assert_int_ne(epoll, -1);
 	if (here == ANOTHERS)
 		(void)move(os_null(), 95);
@@ -557,7 +621,7 @@ START_TEST(what_cannot_be_added_is_told)
 
 	ours = eventfd(1, EFD_CLOEXEC);
 	start(wait_and_look);
-	epoll = remote_fd(other, shared->epoll);
+	epoll = remote_fd(&r, shared->epoll);
 	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
 	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), -1);
 	ck_assert_int_eq(errno, EEXIST);
@@ -589,26 +653,23 @@ static void make_memory(void)
 	shared->at = (uintptr_t)memory;
 }
 
-static const nsec_t patiences[] = {0, 20 * SECOND};
-
 START_TEST(memory_of_another_process_can_be_read)
 {
-	nsec_t patience = patiences[_i];
 	char got[sizeof(text) + 1] = "";
 	unsigned before = os_open_count();
 
+	if (!look_by((enum way)_i))
+		return;
 	start(make_memory);
-	ck_assert_int_eq(
-		remote_read(other, shared->at, got, sizeof(text), patience), 0);
+	ck_assert_int_eq(remote_read(&r, shared->at, got, sizeof(text)), 0);
 	ck_assert_str_eq(got, text);
 	/* all of it, or nothing */
-	ck_assert_int_eq(
-		remote_read(other, shared->at, got, sizeof(got), patience), -1);
+	ck_assert_int_eq(remote_read(&r, shared->at, got, sizeof(got)), -1);
 	ck_assert_int_eq(errno, EFAULT);
-	ck_assert_int_eq(remote_read(other, 0, got, 1, patience), -1);
+	ck_assert_int_eq(remote_read(&r, 0, got, 1), -1);
 	ck_assert_int_eq(errno, EFAULT);
 	finish();
-	ck_assert_int_eq(remote_read(other, shared->at, got, 1, patience), -1);
+	ck_assert_int_eq(remote_read(&r, shared->at, got, 1), -1);
 	ck_assert_int_eq(errno, ESRCH);
 	ck_assert_uint_eq(os_open_count(), before);
 }
@@ -632,11 +693,11 @@ START_TEST(memory_can_be_read_by_the_number_of_a_thread)
 {
 	char got[sizeof(text)] = "";
 
+	if (!look_by((enum way)_i))
+		return;
 	start(thread_makes_memory);
 	ck_assert_int_ne(shared->tid, other);
-	ck_assert_int_eq(remote_read(shared->tid, shared->at, got, sizeof(got),
-				 patiences[_i]),
-		0);
+	ck_assert_int_eq(remote_read(&r, shared->at, got, sizeof(got)), 0);
 	ck_assert_str_eq(got, text);
 	finish();
 }
@@ -671,9 +732,9 @@ START_TEST(memory_that_is_to_be_waited_for_is_given_up)
 	start(make_page_to_wait_for);
 	if (could_not("userfaultfd"))
 		return;
+	r.patience = 50 * MSEC;
 	for (int i = 0; i < 3; i++) {
-		ck_assert_int_eq(
-			remote_read(other, shared->at, got, 4, 50 * MSEC), -1);
+		ck_assert_int_eq(remote_read(&r, shared->at, got, 4), -1);
 		ck_assert_int_eq(errno, ETIMEDOUT);
 	}
 	took = clock_now() - begin;
@@ -683,8 +744,7 @@ START_TEST(memory_that_is_to_be_waited_for_is_given_up)
 	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | (int)__WCLONE), -1);
 	ck_assert_int_eq(errno, ECHILD);
 	ck_assert_uint_eq(os_open_count(), before);
-	ck_assert_int_eq(
-		remote_read(other, (uintptr_t)text, got, 4, SECOND), 0);
+	ck_assert_int_eq(remote_read(&r, (uintptr_t)text, got, 4), 0);
 	ck_assert_mem_eq(got, "what", 4);
 	finish();
 }
@@ -692,10 +752,9 @@ END_TEST
 
 /* ---- rights, and what a socket is ---- */
 
-static void become_nobody(void)
+static void become_a_user(void)
 {
-	if (setresuid(65534, 65534, 65534) == -1)
-		give_up();
+	become(USER);
 }
 
 static void enter_a_user_namespace(void)
@@ -708,14 +767,15 @@ START_TEST(a_right_is_one_in_our_namespace)
 {
 	const int right = CAP_NET_BIND_SERVICE;
 
-	ck_assert_int_eq(remote_may(getpid(), right), privilege_has(right));
+	r.tid = getpid();
+	ck_assert_int_eq(remote_may(&r, right), privilege_has(right));
 	start(enter_a_user_namespace);
 	if (!could_not("a user namespace")) {
-		ck_assert(
-			!remote_may(other, right)); /* it has them all there */
+		ck_assert(!remote_may(&r, right)); /* it has them all there */
 		finish();
 	}
-	ck_assert(!remote_may(0x3fffffff, right));
+	r.tid = 0x3fffffff;
+	ck_assert(!remote_may(&r, right));
 }
 END_TEST
 
@@ -723,9 +783,101 @@ START_TEST(who_has_given_up_its_rights_has_none)
 {
 	if (!os_is_root("rights to give up"))
 		return;
-	start(become_nobody);
-	ck_assert(!remote_may(other, CAP_NET_BIND_SERVICE));
+	start(become_a_user);
+	ck_assert(!remote_may(&r, CAP_NET_BIND_SERVICE));
 	finish();
+}
+END_TEST
+
+/* With CAP_SYS_PTRACE we may look at all; without it only as who it is. */
+START_TEST(our_rights_decide_how_it_is_looked_at)
+{
+	if (!os_is_root("rights"))
+		return;
+	start(become_a_user);
+	remote_of(&r, other);
+	ck_assert(!r.as_user);
+	ck_assert_int_gt(r.patience, 0);
+	ck_assert(look_by(AS_USER));
+	remote_of(&r, other);
+	ck_assert(r.as_user);
+	ck_assert_uint_eq(r.uid, USER);
+	ck_assert_uint_eq(r.gid, USER);
+	ck_assert_int_eq(remote_fd_flags(&r, 0) & O_DIRECTORY, 0);
+	r.as_user = false;
+	ck_assert_int_eq(remote_fd(&r, 0), -1);
+	ck_assert_int_eq(errno, EPERM);
+	ck_assert_uint_eq(remote_inode(&r, 0), 0);
+	remote_of(&r, getpid()); /* we are who it is */
+	ck_assert(!r.as_user);
+	ck_assert_int_eq(r.patience, 0);
+	finish();
+	remote_of(&r, other); /* it has gone */
+	ck_assert(!r.as_user);
+}
+END_TEST
+
+static void remote_of_nobody(void)
+{
+	pid_t us = getppid();
+
+	become(USER);
+	remote_of(&r, us);
+	if (r.as_user || r.patience != 0 || r.tid != us)
+		_exit(20);
+}
+
+START_TEST(an_ordinary_user_looks_by_itself)
+{
+	if (!os_is_root("another user"))
+		return;
+	start(remote_of_nobody);
+	finish();
+}
+END_TEST
+
+/* ---- who waits for a connection ---- */
+
+static bool by_accept4;
+
+static void accept_one(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (dup2(fd, 85) == -1 || listen(85, 1) == -1)
+		give_up();
+	show();
+	if (by_accept4)
+		(void)accept4(85, NULL, NULL, SOCK_CLOEXEC);
+	else
+		(void)accept(85, NULL, NULL);
+	_exit(13);
+}
+
+static void expect_to_accept(void)
+{
+	nsec_t until = clock_now() + 20 * SECOND;
+
+	while (remote_accepts(&r) != 85) /* it is on its way there */
+		ck_assert_int_lt(clock_now(), until);
+}
+
+START_TEST(who_waits_for_a_connection_can_be_seen)
+{
+	int status;
+
+	if (!look_by((enum way)_i))
+		return;
+	for (int i = 0; i < 2; i++) {
+		by_accept4 = i == 1;
+		start(accept_one);
+		ck_assert_int_eq(remote_accepts(&r), -1); /* it reads */
+		ck_assert_int_eq(write(go[1], "x", 1), 1);
+		expect_to_accept();
+		ck_assert_int_eq(kill(other, SIGKILL), 0);
+		ck_assert_int_eq(waitpid(other, &status, 0), other);
+		ck_assert_int_eq(remote_accepts(&r), -1); /* it has gone */
+	}
 }
 END_TEST
 
@@ -741,7 +893,7 @@ static const char *protocol_of(int fd)
 {
 	static char name[32];
 
-	if (remote_protocol(other, fd, name, sizeof(name)) == -1)
+	if (remote_protocol(&r, fd, name, sizeof(name)) == -1)
 		return "none";
 	return name;
 }
@@ -751,6 +903,8 @@ START_TEST(what_a_socket_is_can_be_seen_without_having_it)
 	const char *tcp6;
 	char little[4]; /* a name and its NUL */
 
+	if (!look_by((enum way)_i))
+		return;
 	start(make_sockets);
 	ck_assert_str_eq(protocol_of(70), "TCP");
 	ck_assert_str_eq(protocol_of(71), "UDP");
@@ -760,30 +914,69 @@ START_TEST(what_a_socket_is_can_be_seen_without_having_it)
 		ck_assert_str_eq(tcp6, "TCPv6");
 	ck_assert_str_eq(protocol_of(go[0]), "none"); /* a pipe */
 	ck_assert_str_eq(protocol_of(79), "none");
-	ck_assert_int_eq(remote_protocol(other, 70, little, 4), -1);
+	ck_assert_int_eq(remote_protocol(&r, 70, little, 4), -1);
 	ck_assert_int_eq(errno, ERANGE);
 	finish();
 }
 END_TEST
 
-/* valgrind knows no pidfd_open(2), and ends at CLONE_FILES with VFORK. */
+START_TEST(the_inode_of_its_socket_can_be_seen)
+{
+	int fd;
+
+	if (!look_by((enum way)_i))
+		return;
+	start(make_sockets);
+	fd = remote_fd(&r, 70);
+	ck_assert_uint_ne(remote_inode(&r, 70), 0);
+	ck_assert_uint_eq(remote_inode(&r, 70), remote_own_inode(fd));
+	ck_assert_uint_ne(remote_inode(&r, 71), remote_own_inode(fd));
+	ck_assert_uint_eq(remote_inode(&r, go[0]), 0); /* a pipe */
+	ck_assert_uint_eq(remote_inode(&r, 79), 0);
+	finish();
+}
+END_TEST
+
+struct looks {
+	const TTest *test;
+	bool valgrind_too; /* which knows no pidfd_open(2) */
+};
+
+static void add_looks(TCase *tc)
+{
+	const struct looks all[] = {
+		{a_descriptor_of_another_process_can_be_had, false},
+		{what_is_not_open_there_is_told, false},
+		{a_thread_that_is_not_the_main_one_will_do, false},
+		{a_thread_may_have_descriptors_of_its_own, false},
+		{a_thread_that_is_left_alone_will_do, false},
+		{each_descriptor_is_seen_once_with_what_it_is, false},
+		{no_more_are_looked_at_than_wished, true},
+		{the_flags_of_a_descriptor_can_be_seen, true},
+		{what_an_epoll_waits_for_can_be_read, true},
+		{memory_of_another_process_can_be_read, false},
+		{memory_can_be_read_by_the_number_of_a_thread, false},
+		{who_waits_for_a_connection_can_be_seen, false},
+		{what_a_socket_is_can_be_seen_without_having_it, true},
+		{the_inode_of_its_socket_can_be_seen, false},
+	};
+	bool valgrind = os_is_valgrind();
+
+	for (size_t i = 0; i < COUNT_OF(all); i++)
+		if (!valgrind || all[i].valgrind_too)
+			tcase_add_loop_test(tc, all[i].test, 0,
+				valgrind ? OURSELVES + 1 : WAYS);
+}
+
+/* valgrind ends at CLONE_FILES with VFORK. */
 static void add_what_valgrind_cannot(TCase *tc)
 {
-	tcase_add_test(tc, a_descriptor_of_another_process_can_be_had);
-	tcase_add_test(tc, what_is_not_open_there_is_told);
-	tcase_add_test(tc, a_thread_that_is_not_the_main_one_will_do);
-	tcase_add_test(tc, a_thread_may_have_descriptors_of_its_own);
-	tcase_add_test(tc, a_thread_that_is_left_alone_will_do);
 	tcase_add_test(tc, who_may_not_trace_it_gets_nothing);
-	tcase_add_test(tc, each_descriptor_is_seen_once_with_what_it_is);
 	tcase_add_loop_test(
 		tc, ours_is_added_to_its_epoll_under_its_number, 0, HERE);
 	tcase_add_test(tc, what_cannot_be_added_is_told);
-	tcase_add_loop_test(tc, memory_of_another_process_can_be_read, 0,
-		COUNT_OF(patiences));
-	tcase_add_loop_test(tc, memory_can_be_read_by_the_number_of_a_thread, 0,
-		COUNT_OF(patiences));
 	tcase_add_test(tc, memory_that_is_to_be_waited_for_is_given_up);
+	tcase_add_test(tc, our_rights_decide_how_it_is_looked_at);
 }
 
 int main(void)
@@ -791,14 +984,12 @@ int main(void)
 	TCase *tc = tcase_create("remote");
 
 	tcase_add_checked_fixture(tc, set_up, NULL);
+	add_looks(tc);
 	if (!os_is_valgrind())
 		add_what_valgrind_cannot(tc);
-	tcase_add_test(tc, no_more_are_looked_at_than_wished);
 	tcase_add_test(tc, only_the_inode_of_a_socket_is_one);
-	tcase_add_test(tc, the_flags_of_a_descriptor_can_be_seen);
-	tcase_add_test(tc, what_an_epoll_waits_for_can_be_read);
 	tcase_add_test(tc, a_right_is_one_in_our_namespace);
 	tcase_add_test(tc, who_has_given_up_its_rights_has_none);
-	tcase_add_test(tc, what_a_socket_is_can_be_seen_without_having_it);
+	tcase_add_test(tc, an_ordinary_user_looks_by_itself);
 	return os_suite("remote", tc);
 }

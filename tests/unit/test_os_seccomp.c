@@ -480,11 +480,12 @@ static void call_by_socketcall(void)
 
 static void fetch_arguments(struct seccomp_notice *n, uint32_t words)
 {
+	const struct remote r = {.tid = n->tid};
 	uint32_t got[SECCOMP_ARGUMENTS_MAX] = {0};
 
 	ck_assert_int_eq(n->call, SECCOMP_ARGUMENTS);
 	ck_assert_uint_eq(n->size, words * sizeof(uint32_t));
-	ck_assert_int_eq(remote_read(n->tid, n->at, got, n->size, 0), 0);
+	ck_assert_int_eq(remote_read(&r, n->at, got, n->size), 0);
 	seccomp_arguments(n, got);
 }
 
