@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
+#include "os/capset.h"
 #include "os/clock.h"
 #include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -110,6 +113,77 @@ START_TEST(apart_they_are_not)
 }
 END_TEST
 
+/* ---- as somebody else ---- */
+
+#define USER 54321
+#define GROUP 54322
+
+struct ids {
+	uid_t user[3];
+	gid_t group[3];
+	int fd;
+	volatile int done;
+};
+
+static void note_ids(void *argument)
+{
+	struct ids *ids = argument;
+
+	(void)getresuid(&ids->user[0], &ids->user[1], &ids->user[2]);
+	(void)getresgid(&ids->group[0], &ids->group[1], &ids->group[2]);
+	(void)close(ids->fd);
+	ids->done++;
+}
+
+START_TEST(a_deed_can_be_done_as_somebody_else)
+{
+	struct ids ids = {.fd = os_null()};
+
+	if (!os_is_root("to be somebody else"))
+		return;
+	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, USER, GROUP), 0);
+	ck_assert_int_eq(ids.done, 1);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(ids.user[i], USER);
+		ck_assert_uint_eq(ids.group[i], GROUP);
+	}
+	ck_assert_int_eq(fcntl(ids.fd, F_GETFD), -1); /* it was ours */
+	ck_assert_int_eq(vfork_run(note_ids, &ids, LONG), 0);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(ids.user[i], 0);
+		ck_assert_uint_eq(ids.group[i], 0);
+	}
+	expect_no_child();
+}
+END_TEST
+
+START_TEST(its_user_cannot_look_into_our_memory_by_it)
+{
+	struct ids ids = {.fd = -1};
+
+	if (!os_is_root("to be somebody else"))
+		return;
+	ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
+	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, USER, GROUP), 0);
+	ck_assert_int_ne(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
+}
+END_TEST
+
+START_TEST(who_may_not_be_somebody_else_does_nothing)
+{
+	struct ids ids = {.fd = -1};
+	struct capset rights;
+
+	ck_assert_int_eq(capset_get(&rights), 0);
+	rights.effective &= ~(UINT64_C(1) << CAP_SETUID);
+	ck_assert_int_eq(capset_put(&rights), 0);
+	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, USER, GROUP), -1);
+	ck_assert_int_eq(errno, EPERM);
+	ck_assert_int_eq(ids.done, 0);
+	expect_no_child();
+}
+END_TEST
+
 /* ---- what takes too long ---- */
 
 static void hang(void *argument)
@@ -130,6 +204,19 @@ static void spin(void *argument)
 	for (;;)
 		turns++;
 }
+
+START_TEST(as_somebody_else_it_takes_no_longer)
+{
+	struct deed deed = {0};
+
+	if (!os_is_root("to be somebody else"))
+		return;
+	ck_assert_int_eq(vfork_run_as(spin, &deed, PATIENCE, USER, GROUP), -1);
+	ck_assert_int_eq(errno, ETIMEDOUT);
+	ck_assert_int_eq(deed.got, 1);
+	expect_no_child();
+}
+END_TEST
 
 static void kill_itself(void *argument)
 {
@@ -301,6 +388,10 @@ static void add_deeds(TCase *tc)
 	tcase_add_loop_test(tc, no_signal_of_ours_is_handled_meanwhile, 0, all);
 	tcase_add_test(tc, descriptors_are_shared);
 	tcase_add_test(tc, apart_they_are_not);
+	tcase_add_test(tc, a_deed_can_be_done_as_somebody_else);
+	tcase_add_test(tc, its_user_cannot_look_into_our_memory_by_it);
+	tcase_add_test(tc, who_may_not_be_somebody_else_does_nothing);
+	tcase_add_test(tc, as_somebody_else_it_takes_no_longer);
 	tcase_add_loop_test(tc, what_takes_too_long_is_ended, 0, all);
 	tcase_add_loop_test(tc, one_that_is_killed_has_not_done_it, 0, all);
 	tcase_add_loop_test(tc, its_end_is_nobodys_news, 0, all);
