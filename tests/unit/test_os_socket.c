@@ -379,6 +379,94 @@ START_TEST(what_has_no_queue_tells_none)
 }
 END_TEST
 
+/* A listener whose port was asked for by number. */
+static int open_with_port(int family)
+{
+	struct socket_plan plan = plan_on(family, SOCK_STREAM, 0);
+	int fd = open_plan(&plan);
+
+	plan.port = look(fd).port;
+	ck_assert_int_eq(close(fd), 0);
+	return open_plan(&plan);
+}
+
+/* Is who connects accepted, and alive? */
+static bool serves(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(peer);
+	int client = connect_v4(look(fd).port);
+	int server;
+
+	ck_assert_int_ne(client, -1);
+	server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ne(server, -1);
+	return getpeername(server, (struct sockaddr *)&peer, &size) == 0 &&
+		write(client, "x", 1) == 1 && read(server, &peer, 1) == 1;
+}
+
+START_TEST(what_was_shut_down_listens_again_on_its_port)
+{
+	int fd = open_with_port(AF_INET);
+	uint16_t port = look(fd).port;
+
+	ck_assert(!sockdiag_is_shut(fd));
+	ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
+	ck_assert(!look(fd).listening);
+	ck_assert_int_eq(socket_revive(fd, 9), 0);
+	ck_assert(look(fd).listening);
+	ck_assert_uint_eq(look(fd).port, port);
+	ck_assert(!sockdiag_is_shut(fd));
+	ck_assert_int_eq(queue_of(fd, 0).limit, 9);
+	ck_assert(serves(fd));
+}
+END_TEST
+
+/* Who shuts it down when it is shut leaves a mark that listen(2) keeps. */
+START_TEST(what_was_shut_down_twice_serves_again)
+{
+	int fd = open_with_port(AF_INET);
+
+	ck_assert_int_eq(shutdown(fd, SHUT_RD), 0);
+	ck_assert_int_eq(shutdown(fd, SHUT_RDWR), -1);
+	ck_assert_int_eq(socket_backlog(fd, 9), 0);
+	ck_assert(sockdiag_is_shut(fd));
+	ck_assert(!serves(fd));
+	ck_assert_int_eq(socket_revive(fd, 9), 0);
+	ck_assert(!sockdiag_is_shut(fd));
+	ck_assert(serves(fd));
+}
+END_TEST
+
+START_TEST(among_many_on_one_port_the_one_that_is_shut_is_found)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int list[100];
+	int on = 1;
+
+	for (int i = 0; i < 100; i++) {
+		list[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		ck_assert_int_eq(setsockopt(list[i], SOL_SOCKET, SO_REUSEPORT,
+					 &on, sizeof(on)),
+			0);
+		ck_assert_int_eq(
+			bind(list[i], (const struct sockaddr *)&at, sizeof(at)),
+			0);
+		ck_assert_int_eq(listen(list[i], 1), 0);
+		at.sin_port = htons(look(list[i]).port);
+	}
+	for (int i = 1; i < 100;
+		i += 7) { /* the first has no port of its own */
+		ck_assert_int_eq(shutdown(list[i], SHUT_RDWR), 0);
+		ck_assert_int_eq(shutdown(list[i], SHUT_RDWR), -1);
+		ck_assert_int_eq(listen(list[i], 1), 0);
+	}
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(sockdiag_is_shut(list[i]), i % 7 == 1);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("socket");
@@ -397,5 +485,9 @@ int main(void)
 	tcase_add_test(tc, the_tcp_queue_is_as_long_as_what_was_connected);
 	tcase_add_test(tc, what_overflows_is_counted);
 	tcase_add_test(tc, what_has_no_queue_tells_none);
+	tcase_add_test(tc, what_was_shut_down_listens_again_on_its_port);
+	tcase_add_test(tc, what_was_shut_down_twice_serves_again);
+	tcase_add_test(
+		tc, among_many_on_one_port_the_one_that_is_shut_is_found);
 	return os_suite("socket", tc);
 }
