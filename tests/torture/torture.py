@@ -72,6 +72,18 @@ class Control:
         self.sock.close()
 
 
+def free_port():
+    """Below the ephemeral ones, so that it stays free."""
+    while True:
+        port = random.randrange(20000, 30000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
 class Torture:
     def __init__(self, args):
         self.args = args
@@ -80,6 +92,7 @@ class Torture:
         os.chmod(self.dir, 0o755)
         self.run_dir = self.dir + "/run"
         os.mkdir(self.run_dir)
+        self.ports = [free_port(), free_port()]
         self.ini = self.dir + "/rack.ini"
         self.control = self.run_dir + "/rack/control"
         self.log = self.dir + "/log"
@@ -107,6 +120,13 @@ class Torture:
                     " BARRIER=1 --huge 9000 --flood 40 STATUS=flood",
                     "ready": "notify"},
             "plain": {"command": "/bin/sleep 3600", "ready": "alive:50ms"},
+            # binds by itself, as most do, and in ways that few do
+            "own": {"command": self.fixture("binder") + " tcp4 bind=127.0.0.1:"
+                    "%d close tcp4 nonblock keepalive dup epoll "
+                    "bind=127.0.0.1:%d listen=9 thread=listen=9 events"
+                    % (self.ports[0], self.ports[1])},
+            "busy": {"command": self.fixture("binder") + " tcp4 flood",
+                     "workers": 1, "ready": "alive:50ms"},
             # never stopped by itself: when all have ended, so does nclust
             "keeper": {"command": "/bin/sleep 3600", "ready": "alive:50ms"},
         }
@@ -126,7 +146,7 @@ class Torture:
     def mutate(self, clusters):
         r = self.random
         web = clusters["web"]
-        what = r.randrange(16)
+        what = r.randrange(20)
         if what == 0:
             web["env"] = "ROUND=%d" % r.randrange(9)
         elif what == 1:
@@ -160,6 +180,22 @@ class Torture:
             web["max-unavailable"] = r.randrange(3)
         elif what == 14:
             web["command"] = self.fixture("deaf") + " --notify"
+        elif what == 15:
+            clusters["own"]["listen"] = "127.0.0.1:%d" % self.ports[1]
+        elif what == 16:
+            # not "off": who holds the port himself stands in the way of the
+            # next one that does not
+            clusters["own"]["intercept"] = "on"
+            clusters["own"]["ready"] = "listen"
+        elif what == 17:
+            clusters["own"]["command"] = self.fixture("binder") + (
+                " tcp4 bind=0.0.0.0:%d listen=3 shutdown pause"
+                % self.ports[0])
+        elif what == 18:
+            clusters["own"]["command"] = self.fixture("binder") + (
+                " tcp4 badbind fail=EFAULT reuseport bind=127.0.0.1:%d"
+                " listen=3 tcp4 reuseport bind=127.0.0.1:%d listen=3 serve"
+                % (self.ports[1], self.ports[1]))
         else:
             clusters["say"]["restart"] = r.choice(
                 ["never", "on-failure", "always"])
@@ -236,7 +272,8 @@ class Torture:
 
     def target(self):
         return self.random.choice(
-            ["web", "say", "plain", "web.0", "say.1", "plain.0", "new1",
+            ["web", "say", "plain", "own", "own.1", "busy", "web.0", "say.1",
+             "plain.0", "new1",
              "", "rack", "web.99", "..", "no/web"])
 
     def request(self, method, **params):

@@ -2,7 +2,8 @@
 /*
  * To be preloaded into nclust under valgrind, which up to 3.19 answers ENOSYS
  * to pidfd_send_signal(2): here it is a kill(2) of the process that the pidfd
- * stands for.  All other system calls go their way.
+ * stands for.  To pidfd_open(2) and pidfd_getfd(2) it is ENOSYS here as there,
+ * but without a complaint of valgrind's.  All other system calls go their way.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -57,6 +58,10 @@ long syscall(long number, ...)
 	for (i = 0; i < 6; i++)
 		a[i] = va_arg(arguments, long);
 	va_end(arguments);
+	if (number == SYS_pidfd_open || number == SYS_pidfd_getfd) {
+		errno = ENOSYS;
+		return -1;
+	}
 	if (number != SYS_pidfd_send_signal)
 		return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	if (a[3] != 0) {
