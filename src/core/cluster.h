@@ -108,6 +108,7 @@ unsigned cluster_generation(const struct cluster *c);
 uint32_t cluster_slots(const struct cluster *c);    /* also those that leave */
 bool cluster_ever_ready(const struct cluster *c);   /* any worker, ever */
 bool cluster_knows_notify(const struct cluster *c); /* READY=1 was seen */
+bool cluster_knows_listen(const struct cluster *c); /* so was listen(2) */
 void cluster_view_slot(
 	const struct cluster *c, uint32_t slot, struct slot_view *view);
 void cluster_view_rollout(const struct cluster *c, struct rollout_view *view);

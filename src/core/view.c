@@ -61,6 +61,11 @@ bool cluster_knows_notify(const struct cluster *c)
 	return cluster_in_force(c)->says_ready;
 }
 
+bool cluster_knows_listen(const struct cluster *c)
+{
+	return cluster_in_force(c)->listens;
+}
+
 unsigned cluster_last_rollout(const struct cluster *c)
 {
 	return c->asked_rollout;

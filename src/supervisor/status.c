@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "os/remote.h"
 #include "os/sockdiag.h"
 #include "protocol/json.h"
 #include "supervisor/child.h"
@@ -50,6 +51,8 @@ static void put_listener(struct json_writer *w, const struct listener *l)
 	json_put_text(w, "name", l->address.name);
 	json_put_text(w, "address", listener_text(l));
 	json_put_bool(w, "learned", learned_only(l));
+	json_put_bool(w, "bound", l->learned || l->asked != NULL);
+	json_put_int(w, "inode", (int64_t)remote_own_inode(l->fd));
 	put_count(w, "queue", queue.depth);
 	put_count(w, "queue_limit", queue.limit);
 	put_count(w, "dropped", queue.drops);
@@ -218,6 +221,8 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_put_int(w, "ready", cluster_ready(s->core));
 	json_put_int(w, "generation", cluster_generation(s->core));
 	json_put_text(w, "balance", "share");
+	json_put_bool(w, "notify_seen", cluster_knows_notify(s->core));
+	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
 	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));
 	put_rollout(w, s, now);
 	json_key(w, "listeners");
