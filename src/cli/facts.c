@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/output.h"
-#include "protocol/json.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -53,7 +52,7 @@ bool facts_bad(const struct facts *f)
 static void put_fact(
 	struct buffer *out, const struct fact *fact, size_t width, bool colour)
 {
-	char text[640];
+	char text[sizeof(fact->found) + 240];
 
 	(void)buffer_printf(out, "%s%s%s%*s%-*s",
 		colour ? colours[fact->mark] : "", marks[fact->mark],
@@ -65,12 +64,27 @@ static void put_fact(
 	output_fill(out, text, TEXT_COLUMN, TEXT_COLUMN, width);
 }
 
-int facts_format(
-	const struct facts *f, struct buffer *out, size_t width, bool colour)
+int facts_format(const struct facts *f, size_t n, struct buffer *out,
+	size_t width, bool colour)
 {
-	for (size_t i = 0; i < f->count; i++)
+	for (size_t i = n; i < f->count; i++)
 		put_fact(out, &f->list[i], width, colour);
 	return out->failed ? -1 : 0;
+}
+
+void facts_put(const struct facts *f, struct json_writer *w)
+{
+	json_key(w, "facts");
+	json_open_array(w);
+	for (size_t i = 0; i < f->count; i++) {
+		json_open_object(w);
+		json_put_text(w, "name", f->list[i].name);
+		json_put_text(w, "mark", marks[f->list[i].mark]);
+		json_put_text(w, "found", f->list[i].found);
+		json_put_text(w, "does", f->list[i].does);
+		json_close_object(w);
+	}
+	json_close_array(w);
 }
 
 int facts_encode(const struct facts *f, struct buffer *out)
@@ -80,17 +94,7 @@ int facts_encode(const struct facts *f, struct buffer *out)
 	json_begin(&w, out);
 	json_open_object(&w);
 	json_put_bool(&w, "ok", !facts_bad(f));
-	json_key(&w, "facts");
-	json_open_array(&w);
-	for (size_t i = 0; i < f->count; i++) {
-		json_open_object(&w);
-		json_put_text(&w, "name", f->list[i].name);
-		json_put_text(&w, "mark", marks[f->list[i].mark]);
-		json_put_text(&w, "found", f->list[i].found);
-		json_put_text(&w, "does", f->list[i].does);
-		json_close_object(&w);
-	}
-	json_close_array(&w);
+	facts_put(f, &w);
 	json_close_object(&w);
 	return out->failed ? -1 : 0;
 }

@@ -3,6 +3,7 @@
 #define CLI_FACTS_H
 
 #include "base/buffer.h"
+#include "protocol/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,11 +22,11 @@ enum fact_mark {
 struct fact {
 	const char *name; /* constant storage */
 	enum fact_mark mark;
-	char found[200];
+	char found[480];
 	const char *does; /* constant storage; "": nothing need be done */
 };
 
-#define FACTS_MAX 40
+#define FACTS_MAX 64
 struct facts {
 	struct fact list[FACTS_MAX];
 	size_t count;
@@ -39,13 +40,16 @@ void facts_add(struct facts *f, enum fact_mark mark, const char *name,
 void facts_kernel(struct facts *f);     /* what system calls can do */
 void facts_resources(struct facts *f);  /* CPUs, memory, limits */
 void facts_privileges(struct facts *f); /* uid, capabilities, confinement */
+void facts_intercept(struct facts *f);  /* ports of servers that bind */
 void facts_place(struct facts *f, const char *runtime_directory);
 
 bool facts_bad(const struct facts *f); /* does one prevent running? */
-/* As aligned lines, broken at `width` (0: never); as one JSON object. */
-int facts_format(
-	const struct facts *f, struct buffer *out, size_t width, bool colour);
+/* Those from the n-th on as aligned lines, broken at `width` (0: never); all as
+ * one JSON object, and as the list in another one. */
+int facts_format(const struct facts *f, size_t n, struct buffer *out,
+	size_t width, bool colour);
 int facts_encode(const struct facts *f, struct buffer *out);
+void facts_put(const struct facts *f, struct json_writer *w);
 
 /* A small file's first line, without its newline; "" where there is none. */
 const char *facts_read(const char *path, char *to, size_t size);

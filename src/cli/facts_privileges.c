@@ -94,7 +94,6 @@ static int seccomp_mode(void)
 
 static void look_at_confinement(struct facts *f)
 {
-	char yama[16];
 	int mode = seccomp_mode();
 
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
@@ -103,17 +102,12 @@ static void look_at_confinement(struct facts *f)
 	else
 		facts_add(f, FACT_OK, "no_new_privs", "", "not set");
 	facts_add(f, mode > 0 ? FACT_NOTE : FACT_OK, "seccomp",
-		mode > 0 ? "what it refuses shows above; workers inherit it"
+		mode > 0 ? "what it refuses shows here; workers inherit it"
 			 : "",
 		"%s",
 		mode == -1          ? "cannot be told"
 			: mode == 0 ? "no filter"
 				    : "a filter is in place");
-	(void)facts_read(
-		"/proc/sys/kernel/yama/ptrace_scope", yama, sizeof(yama));
-	facts_add(f, FACT_OK, "ptrace_scope",
-		"nclust looks into no other process", "%s",
-		yama[0] != '\0' ? yama : "no Yama");
 }
 
 void facts_privileges(struct facts *f)

@@ -33,12 +33,13 @@ int verb_doctor(const struct arguments *a)
 	facts_kernel(&facts);
 	facts_resources(&facts);
 	facts_privileges(&facts);
+	facts_intercept(&facts);
 	facts_place(&facts, a->runtime_directory);
 	buffer_init(&out, 0);
 	if (arguments_has(a, OPTION_JSON))
 		got = facts_encode(&facts, &out);
 	else
-		got = facts_format(&facts, &out, terminal_width(),
+		got = facts_format(&facts, 0, &out, terminal_width(),
 			output_wants_colour(STDOUT_FILENO));
 	if (got == 0 && arguments_has(a, OPTION_JSON))
 		got = output_json(STDOUT_FILENO, out.data, out.len);

@@ -66,3 +66,41 @@ load ../lib
 	[ "$status" -eq 64 ]
 	[ -n "$output" ]
 }
+
+# --- How ports can be taken over here --------------------------------------------
+
+# fact NAME: its mark and what was found, of `doctor --json` in $output.
+fact() {
+	jq -r --arg name "$1" \
+		'.facts[] | select(.name == $name) | "\(.mark) \(.found); \(.does)"' \
+		<<<"$output"
+}
+
+@test "doctor tells how ports can be taken over" {
+	run -0 nclust doctor --json
+	[[ $(fact "taking over ports") == "ok by their own sockets"* ]]
+	[[ $(fact "seccomp notify") == "ok works"* ]]
+	[[ $(fact pidfd_getfd) == "ok works"* ]]
+	[[ $(fact process_vm_readv) == "ok works"* ]]
+	[ -n "$(fact ptrace_scope)" ]
+	[ -n "$(fact CAP_SYS_PTRACE)" ]
+	[[ $output != *"looks into no other process"* ]]
+}
+
+@test "doctor under Docker's profile: sockets of nclust's, and what to do" {
+	need_root
+	run -0 "$FIXTURES/confine" docker -- "$NCLUST" doctor --json
+	[[ $(fact "taking over ports") == "note by sockets of nclust's"* ]]
+	[[ $(fact pidfd_getfd) == "note refused"*"--cap-add SYS_PTRACE"* ]]
+	[[ $(fact CAP_SYS_PTRACE) == *"not held"* ]]
+	[[ $(fact "seccomp notify") == "ok works, with no_new_privs"* ]]
+}
+
+@test "doctor where there are no notifications, or somebody else has them" {
+	run -0 "$FIXTURES/confine" gvisor -- "$NCLUST" doctor --json
+	[[ $(fact "taking over ports") == "warn not possible"*"LISTEN_FDS"* ]]
+	[[ $(fact "seccomp notify") == "note missing"*"gVisor"* ]]
+	run -0 "$FIXTURES/confine" stacked -- "$NCLUST" doctor --json
+	[[ $(fact "taking over ports") == "warn not by this nclust"* ]]
+	[[ $(fact "seccomp notify") == "note taken"* ]]
+}

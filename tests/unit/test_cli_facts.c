@@ -25,7 +25,7 @@ START_TEST(facts_are_aligned_lines)
 	facts_add(&facts, FACT_OK, "ports", "", "any");
 	facts_add(&facts, FACT_WARN, "runtime directory", "set it", "%s",
 		"/nowhere");
-	ck_assert_int_eq(facts_format(&facts, &out, 0, false), 0);
+	ck_assert_int_eq(facts_format(&facts, 0, &out, 0, false), 0);
 	ck_assert_str_eq(buffer_text(&out),
 		"ok    ports              any\n"
 		"warn  runtime directory  /nowhere; set it\n");
@@ -36,7 +36,7 @@ START_TEST(long_ones_are_broken_under_themselves)
 {
 	facts_add(&facts, FACT_NOTE, "ports", "ask somebody for it",
 		"from 1024 on");
-	ck_assert_int_eq(facts_format(&facts, &out, 48, false), 0);
+	ck_assert_int_eq(facts_format(&facts, 0, &out, 48, false), 0);
 	ck_assert_str_eq(buffer_text(&out),
 		"note  ports              from 1024 on; ask\n"
 		"                         somebody for it\n");
@@ -79,6 +79,7 @@ START_TEST(this_machine_can_be_looked_at)
 	facts_kernel(&facts);
 	facts_resources(&facts);
 	facts_privileges(&facts);
+	facts_intercept(&facts);
 	facts_place(&facts, "/nonexistent/place");
 	ck_assert_uint_lt(facts.count, FACTS_MAX - 5);
 	for (size_t i = 0; i < facts.count; i++) {

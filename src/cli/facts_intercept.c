@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/facts.h"
+
+#include "base/scope.h"
+#include "os/privilege.h"
+#include "os/remote.h"
+#include "os/seccomp.h"
+#include "os/vfork.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+/*
+ * Can the port of a server that binds by itself be taken over here, and how?
+ * What the supervisor asks of the kernel for it is tried: the filter in a child
+ * that is gone at once, all else on ourselves.
+ */
+
+#define TRIAL_PATIENCE (1 * SECOND)
+
+/* With no_new_privs, where that is what it takes; the child's alone. */
+struct listener_trial {
+	bool privileged;
+	int error;
+};
+
+static void install_listener(void *argument)
+{
+	struct listener_trial *t = argument;
+
+	if (!t->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1) {
+		t->error = errno;
+		return;
+	}
+	t->error = seccomp_install(false) == -1 ? errno : 0;
+}
+
+/* Those of a worker's socket and of its memory, tried on ours. */
+struct ways {
+	int listener; /* 0, or an errno */
+	int descriptor;
+	int memory;
+	char yama; /* ptrace_scope, '0' where there is none */
+};
+
+static void try_all(struct ways *w)
+{
+	struct listener_trial t = {
+		.privileged = privilege_has(CAP_SYS_ADMIN),
+		.error = EPERM,
+	};
+	const struct remote ourselves = {.tid = getpid()};
+	scoped_fd fd = remote_fd(&ourselves, STDERR_FILENO);
+	char yama[16];
+	char from = '\0';
+	char to;
+
+	/* a closed one is no refusal */
+	w->descriptor = fd == -1 && errno != EBADF ? errno : 0;
+	w->memory = remote_read(&ourselves, (uintptr_t)&from, &to, 1) == -1
+		? errno
+		: 0;
+	if (vfork_run_apart(install_listener, &t, TRIAL_PATIENCE) == -1)
+		t.error = errno;
+	w->listener = t.error;
+	(void)facts_read(
+		"/proc/sys/kernel/yama/ptrace_scope", yama, sizeof(yama));
+	w->yama = yama[0] != '\0' ? yama[0] : '0';
+}
+
+static bool yama_refuses(const struct ways *w)
+{
+	return w->yama >= '3' ||
+		(w->yama == '2' && !privilege_has(CAP_SYS_PTRACE));
+}
+
+static void look_at_taking_over(struct facts *f, const struct ways *w)
+{
+	static const char name[] = "taking over ports";
+	static const char only[] = "servers that bind by themselves run as one "
+				   "copy, those that take LISTEN_FDS as many";
+
+	if (w->listener == EBUSY)
+		facts_add(f, FACT_WARN, name,
+			"if that is an nclust, it does it for all; else "
+			"servers that bind by themselves run as one copy",
+			"not by this nclust: another supervisor above it "
+			"does so");
+	else if (w->listener != 0)
+		facts_add(f, FACT_WARN, name, only,
+			"not possible: no seccomp notifications");
+	else if (w->memory != 0)
+		facts_add(f, FACT_WARN, name, only,
+			"not possible: addresses cannot be read");
+	else if (yama_refuses(w))
+		facts_add(f, FACT_WARN, name, only,
+			"not possible: ptrace_scope is %c", w->yama);
+	else if (w->descriptor != 0)
+		facts_add(f, FACT_NOTE, name,
+			"servers that bind by themselves share their port, "
+			"without the options that they set before bind",
+			"by sockets of nclust's in the place of their own");
+	else
+		facts_add(f, FACT_OK, name,
+			"servers that bind by themselves share their port",
+			"by their own sockets");
+}
+
+static void look_at_listener(struct facts *f, int error)
+{
+	static const char name[] = "seccomp notify";
+
+	if (error == 0 && privilege_has(CAP_SYS_ADMIN))
+		facts_add(f, FACT_OK, name, "", "works, by CAP_SYS_ADMIN");
+	else if (error == 0)
+		facts_add(f, FACT_OK, name,
+			"set-user-ID programs gain nothing in workers, unless "
+			"intercept = off",
+			"works, with no_new_privs");
+	else if (error == EBUSY)
+		facts_add(f, FACT_NOTE, name,
+			"a container manager that does so can be told not to "
+			"(LXD: security.syscalls.intercept.*)",
+			"taken: one listener is all that a process may have");
+	else if (error == EINVAL || error == ENOSYS)
+		facts_add(f, FACT_NOTE, name,
+			"it takes Linux 5.9, and no sandbox such as gVisor in "
+			"its place",
+			"missing: %s", strerror(error));
+	else
+		facts_add(f, FACT_NOTE, name,
+			"let the container's profile allow seccomp(2)",
+			"refused: %s", strerror(error));
+	if (error == 0 && seccomp_comes_again())
+		facts_add(f, FACT_OK, "killable waits",
+			"a bind that a signal interrupts is answered again",
+			"missing (needs 5.19)");
+	else if (error == 0)
+		facts_add(f, FACT_OK, "killable waits",
+			"no signal interrupts a bind", "works");
+}
+
+static void look_at_looking(struct facts *f, const struct ways *w)
+{
+	if (w->descriptor == 0)
+		facts_add(f, FACT_OK, "pidfd_getfd", "", "works");
+	else
+		facts_add(f, FACT_NOTE, "pidfd_getfd",
+			"run the container with --cap-add SYS_PTRACE, or a "
+			"profile that allows it",
+			"refused: %s", strerror(w->descriptor));
+	if (w->memory == 0)
+		facts_add(f, FACT_OK, "process_vm_readv", "", "works");
+	else
+		facts_add(f, FACT_NOTE, "process_vm_readv",
+			"run the container with --cap-add SYS_PTRACE, or a "
+			"profile that allows it",
+			"refused: %s", strerror(w->memory));
+}
+
+static void look_at_yama(struct facts *f, char scope)
+{
+	char text[16];
+
+	(void)facts_read(
+		"/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text));
+	if (text[0] == '\0')
+		facts_add(f, FACT_OK, "ptrace_scope", "", "no Yama");
+	else if (scope <= '1')
+		facts_add(f, FACT_OK, "ptrace_scope",
+			"nclust looks at its own workers alone", "%s", text);
+	else if (scope == '2' && privilege_has(CAP_SYS_PTRACE))
+		facts_add(f, FACT_OK, "ptrace_scope",
+			"CAP_SYS_PTRACE, which it asks for, is held", "%s",
+			text);
+	else if (scope == '2')
+		facts_add(f, FACT_NOTE, "ptrace_scope",
+			"give nclust CAP_SYS_PTRACE, or set "
+			"kernel.yama.ptrace_scope=1",
+			"%s", text);
+	else
+		facts_add(f, FACT_NOTE, "ptrace_scope",
+			"nobody may look at another process until the machine "
+			"is started with kernel.yama.ptrace_scope=1",
+			"%s", text);
+}
+
+static void look_at_capability(struct facts *f)
+{
+	bool any_user = privilege_has(CAP_SETUID) && privilege_has(CAP_SETGID);
+
+	if (privilege_has(CAP_SYS_PTRACE))
+		facts_add(f, FACT_OK, "CAP_SYS_PTRACE", "", "held");
+	else
+		facts_add(f, FACT_OK, "CAP_SYS_PTRACE",
+			any_user ? "workers of another user are looked at with "
+				   "that user's rights; the port of an "
+				   "unreadable program stays its own"
+				 : "the port of an unreadable program stays "
+				   "its own",
+			"not held");
+}
+
+void facts_intercept(struct facts *f)
+{
+	struct ways w;
+
+	try_all(&w);
+	look_at_taking_over(f, &w);
+	look_at_listener(f, w.listener);
+	look_at_looking(f, &w);
+	look_at_yama(f, w.yama);
+	look_at_capability(f);
+}
