@@ -66,6 +66,11 @@ serves_proc() {
 	nothing_stays
 }
 
+@test "a C program that listens on no socket that listens, as haproxy" {
+	start_cluster -n 2 -- "$FIXTURES/plain" "$PORT" --ask
+	lead_a_life
+}
+
 @test "a C program that shuts the socket of all down when it ends" {
 	SHUTS=yes
 	start_cluster -n 2 -- "$FIXTURES/plain" "$PORT" --shut
