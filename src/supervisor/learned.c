@@ -192,8 +192,9 @@ static bool has(const struct child *child, const struct listener *l)
 	return (child->uses >> l->bit & 1) != 0;
 }
 
-void learned_use(struct child *child, struct listener *l)
+void learned_use(struct child *child, struct listener *l, pid_t thread)
 {
+	l->binder = thread;
 	if (!l->learned || has(child, l))
 		return;
 	child->uses |= UINT64_C(1) << l->bit;

@@ -37,8 +37,8 @@ static inline bool learned_only(const struct listener *l)
 	return l->learned && l->users == 1;
 }
 
-/* A worker has it; only learned ones are counted. */
-void learned_use(struct child *child, struct listener *l);
+/* A worker has it, bound by that thread; only learned ones are counted. */
+void learned_use(struct child *child, struct listener *l, pid_t thread);
 /* Does any worker have it?  But `not_this`, if given. */
 bool learned_is_used(const struct listener *l, const struct child *not_this);
 void learned_drop(struct service *service, struct listener *l);

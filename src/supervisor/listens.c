@@ -260,7 +260,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice)
 			heal_watch(child->service->sup, l);
 	}
 	l->address.backlog = backlog; /* to heal it by */
-	learned_use(child, l);
+	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);
 	note_listening(child, l);
 }

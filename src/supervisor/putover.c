@@ -189,7 +189,7 @@ void putover(struct takeover *t, struct listener *l)
 		return;
 	}
 	add_waiting(t, l, waiting, count);
-	learned_use(t->child, l);
+	learned_use(t->child, l, t->notice->tid);
 	listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);
 }

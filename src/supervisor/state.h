@@ -48,6 +48,7 @@ struct listener {
 	unsigned workers;             /* learned: so many have it … */
 	nsec_t unused_since;          /* … since when none; or 0 */
 	bool limit_told;
+	pid_t binder; /* the thread that bound it last: whose it may be */
 };
 
 /* The listeners of one settings version, in their order. */

@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -177,6 +178,10 @@ static void learn(struct takeover *t, bool first)
 		return;
 	}
 	fd = own ? fcntl(t->sock, F_DUPFD_CLOEXEC, 3) : bind_new(t, first);
+	if (fd == -1 && own) { /* none left to keep it by */
+		let_kernel(t);
+		return;
+	}
 	if (fd == -1 || (own && bind_own(t, first) == -1)) {
 		int error = errno;
 
@@ -203,7 +208,7 @@ static void learn(struct takeover *t, bool first)
 		putover(t, l);
 		return;
 	}
-	learned_use(t->child, l);
+	learned_use(t->child, l, t->notice->tid);
 	listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);
 }
@@ -322,11 +327,7 @@ static void bind_known(struct takeover *t)
 	putover_look(t);
 	for (size_t i = 0; i < t->found_count; i++) {
 		if (t->found[i]->inode == t->inode) {
-			/* the same call once more, or a second one */
-			if (seccomp_comes_again())
-				takeover_answer(t, 0);
-			else
-				let_kernel(t);
+			takeover_answer(t, 0); /* the same call once more */
 			return;
 		}
 		if (!has_bound(t, i)) {
@@ -362,6 +363,10 @@ static void forget_probes(struct takeover *t)
 	if (t->child->pid != t->notice->tid)
 		putover_look_also(t, t->child->pid);
 	for (size_t i = 0; i < t->found_count; i++)
+		if (t->held[i] == 0 && t->found[i]->binder != t->notice->tid &&
+			t->found[i]->binder != t->child->pid)
+			putover_look_also(t, t->found[i]->binder);
+	for (size_t i = 0; i < t->found_count; i++)
 		if (t->held[i] == 0)
 			learned_drop(s, t->found[i]);
 }
@@ -390,6 +395,24 @@ static void share_udp(const struct takeover *t)
 {
 	if (t->key.type == SOCK_DGRAM && t->key.protocol == IPPROTO_UDP)
 		(void)socket_set_reuseport(t->sock, true);
+}
+
+/*
+ * A socket that is neither bound nor connected polls as hung up (tcp_poll(): the
+ * state is CLOSE).  One that is bound may be so by this very call, where calls
+ * come again.
+ */
+static bool is_fresh(struct takeover *t)
+{
+	struct pollfd state = {.fd = t->sock, .events = POLLOUT};
+	struct socket_key bound;
+
+	if (t->sock == -1)
+		return true;
+	if (poll(&state, 1, 0) != 1 || (state.revents & POLLHUP) == 0)
+		return false;
+	return socket_key_bound(&bound, t->sock) == -1 || bound.port == 0 ||
+		(seccomp_comes_again() && socket_key_equal(&bound, &t->key));
 }
 
 /* Is it one that could be taken over?  Most are not, and cost no more. */
@@ -443,6 +466,8 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		let_kernel(&t);
 	} else if (!is_tcp(&t.key)) {
 		share_udp(&t);
+		let_kernel(&t);
+	} else if (!is_fresh(&t)) {
 		let_kernel(&t);
 	} else {
 		if (t.sock != -1) {

@@ -128,6 +128,30 @@ two_serve() {
 	timeout 10 "$BINDER" tcp4 "bind=127.0.0.1:$tried"
 }
 
+@test "what one process has bound is not taken for a probe of another" {
+	other=$PORT
+	free_port
+	mkfifo "$DIR/go0" "$DIR/go1"
+	mkfifo "$DIR/then0" "$DIR/then1"
+	start_nclust -n 2 -- sh -c '"$1" tcp4 "bind=127.0.0.1:$2" say=bound \
+			"wait=$4/go$NCLUST_SLOT" listen=5 serve &
+		exec "$1" "wait=$4/then$NCLUST_SLOT" tcp4 "bind=127.0.0.1:$3" \
+			listen=5 serve' - \
+		"$BINDER" "$PORT" "$other" "$DIR"
+	wait_logged bound 2
+	# now the other process of each binds, and only then the first listens
+	release "$DIR/then0"
+	release "$DIR/then1"
+	wait_logged "listening on tcp:127.0.0.1:$other"
+	release "$DIR/go0"
+	release "$DIR/go1"
+	wait_ready
+	[ "$(learned)" = "tcp:127.0.0.1:$PORT tcp:127.0.0.1:$other" ]
+	[ "$(cluster '[.listeners[] | select(.queue_limit == 10)] | length')" \
+		-eq 2 ]
+	[ -n "$(who)" ]
+}
+
 @test "a second bind by one process fails, with SO_REUSEPORT it is another" {
 	two_serve tcp4 "bind=127.0.0.1:$PORT" listen=5 tcp4 \
 		"bind=127.0.0.1:$PORT" fail=EADDRINUSE first serve
