@@ -53,7 +53,7 @@ static void try_all(struct ways *w)
 		.privileged = privilege_has(CAP_SYS_ADMIN),
 		.error = EPERM,
 	};
-	const struct remote ourselves = {.tid = getpid()};
+	struct remote ourselves = {.tid = getpid()};
 	scoped_fd fd = remote_fd(&ourselves, STDERR_FILENO);
 	char yama[16];
 	char from = '\0';

@@ -39,12 +39,12 @@ void rollout_wake(struct cluster *c)
 /* ---- beginning and ending ---- */
 
 static void begin(struct cluster *c, unsigned id, uint32_t scope,
-	struct cluster_settings *settings, bool command_changed)
+	struct cluster_settings *settings, bool command_changed, unsigned like)
 {
 	unsigned number = ++c->last_generation;
 	struct generation *added =
 		generations_add(&c->generations, number, settings);
-	const struct generation *from = cluster_in_force(c);
+	const struct generation *from = cluster_find_generation(c, like);
 	struct report *report;
 
 	added->command = from->command;
@@ -78,16 +78,18 @@ static struct report *report_end(
 	return report;
 }
 
-static void begin_waiting(struct cluster *c)
+static void begin_waiting(struct cluster *c, unsigned like)
 {
 	struct rollout_request waiting = c->waiting;
 
 	c->waiting = (struct rollout_request){0};
-	if (waiting.settings == NULL)
+	if (waiting.settings == NULL) {
+		like = c->generation;
 		waiting.settings =
 			cluster_settings_ref(cluster_in_force(c)->settings);
+	}
 	begin(c, waiting.id, waiting.scope, waiting.settings,
-		waiting.command_changed);
+		waiting.command_changed, like);
 }
 
 static void finish(struct cluster *c)
@@ -100,7 +102,7 @@ static void finish(struct cluster *c)
 	c->generation = c->rollout.to;
 	c->rollout.under_way = false;
 	if (c->waiting.there)
-		begin_waiting(c);
+		begin_waiting(c, c->generation);
 }
 
 /* Does a worker serve by other settings than those in force? */
@@ -122,7 +124,7 @@ static void go_back(struct cluster *c)
 	struct cluster_settings *settings =
 		cluster_settings_ref(cluster_in_force(c)->settings);
 
-	begin(c, ++c->last_rollout, SLOT_ALL, settings, false);
+	begin(c, ++c->last_rollout, SLOT_ALL, settings, false, c->generation);
 	c->rollout.going_back = true;
 }
 
@@ -149,11 +151,11 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	changed_settings = cluster_find_generation(c, r->to)->settings !=
 		cluster_in_force(c)->settings;
 	if (c->waiting.there && c->waiting.scope == SLOT_ALL)
-		begin_waiting(c);
+		begin_waiting(c, r->to);
 	else if (changed_settings && !r->going_back && must_go_back(c))
 		go_back(c);
 	else if (c->waiting.there)
-		begin_waiting(c);
+		begin_waiting(c, r->to);
 }
 
 static void report_refused(struct cluster *c, unsigned id)
@@ -247,7 +249,7 @@ static void begin_afresh(struct cluster *c, unsigned id,
 	struct cluster_settings *settings, bool command_changed)
 {
 	cluster_revive(c);
-	begin(c, id, SLOT_ALL, settings, command_changed);
+	begin(c, id, SLOT_ALL, settings, command_changed, c->generation);
 	c->rollout.fresh = true;
 	c->generation = c->rollout.to;
 }
@@ -256,6 +258,7 @@ void rollout_request(struct cluster *c, const struct event *e)
 {
 	unsigned id = ++c->last_rollout;
 	struct cluster_settings *settings = e->settings;
+	unsigned like;
 
 	c->asked_rollout = id;
 	if (c->stopping && !c->told_end) {
@@ -279,9 +282,10 @@ void rollout_request(struct cluster *c, const struct event *e)
 		begin_afresh(c, id, settings, e->command_changed);
 		return;
 	}
+	like = c->rollout.under_way ? c->rollout.to : c->generation;
 	if (c->rollout.under_way)
 		supersede(c);
-	begin(c, id, e->slot, settings, e->command_changed);
+	begin(c, id, e->slot, settings, e->command_changed, like);
 }
 
 void rollout_settings(struct cluster *c, const struct event *e)

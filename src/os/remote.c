@@ -2,6 +2,7 @@
 #include "os/remote.h"
 
 #include "base/scope.h"
+#include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/vfork.h"
 
@@ -98,11 +99,22 @@ void remote_of(struct remote *r, pid_t tid)
 	r->as_user = r->uid != geteuid() || r->gid != getegid();
 }
 
-static int look(const struct remote *r, void (*deed)(void *), void *argument)
+static int note_late(struct remote *r, int got)
 {
+	r->late |= got == -1 && errno == ETIMEDOUT;
+	return got;
+}
+
+static int look(struct remote *r, void (*deed)(void *), void *argument)
+{
+	if (r->late) {
+		errno = ETIMEDOUT;
+		return -1;
+	}
 	if (r->as_user)
-		return vfork_run_as(
-			deed, argument, LOOK_PATIENCE, r->uid, r->gid);
+		return note_late(r,
+			vfork_run_as(
+				deed, argument, LOOK_PATIENCE, r->uid, r->gid));
 	deed(argument);
 	return 0;
 }
@@ -110,8 +122,9 @@ static int look(const struct remote *r, void (*deed)(void *), void *argument)
 /* ---- its descriptors ---- */
 
 struct fd_look {
-	const struct remote *r;
+	struct remote *r;
 	int fd;
+	int channel; /* where it goes, from a table that is not ours; or -1 */
 	int got;
 	int error;
 };
@@ -143,20 +156,47 @@ static void take_fd(void *argument)
 	if (pidfd != -1)
 		l->got = (int)syscall(SYS_pidfd_getfd, pidfd, l->fd, 0U);
 	l->error = errno;
+	if (l->got != -1 && l->channel != -1 &&
+		fdpass_send(l->channel, "", 1, &l->got, 1) == -1) {
+		l->error = errno;
+		l->got = -1;
+	}
 }
 
-int remote_fd(const struct remote *r, int fd)
+static int fd_as_user(struct remote *r, struct fd_look *l)
 {
-	struct fd_look l = {.r = r, .fd = fd, .got = -1};
+	struct fdpass_message m;
+	int ends[2];
+	char byte;
 
-	if (look(r, take_fd, &l) == -1)
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == -1)
 		return -1;
+	l->channel = ends[1];
+	if (look(r, take_fd, l) == -1)
+		l->error = errno;
+	l->got = -1; /* a number of the child's */
+	if (fdpass_receive(ends[0], &byte, sizeof(byte), &m) == 1 &&
+		m.fd_count == 1)
+		l->got = m.fds[0];
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	errno = l->error;
+	return l->got;
+}
+
+int remote_fd(struct remote *r, int fd)
+{
+	struct fd_look l = {.r = r, .fd = fd, .channel = -1, .got = -1};
+
+	if (r->as_user)
+		return fd_as_user(r, &l);
+	take_fd(&l);
 	errno = l.error;
 	return l.got;
 }
 
 struct walk {
-	const struct remote *r;
+	struct remote *r;
 	unsigned most;
 	void (*look)(void *context, int fd, const char *target);
 	void *context;
@@ -198,7 +238,7 @@ static void walk(void *argument)
 	w->error = errno;
 }
 
-int remote_each_fd(const struct remote *r, unsigned most,
+int remote_each_fd(struct remote *r, unsigned most,
 	void (*each)(void *context, int fd, const char *target), void *context)
 {
 	struct walk w = {
@@ -208,6 +248,8 @@ int remote_each_fd(const struct remote *r, unsigned most,
 		.context = context,
 	};
 
+	if (most == 0)
+		return 0;
 	if (look(r, walk, &w) == -1)
 		return -1;
 	errno = w.error;
@@ -222,7 +264,7 @@ uint64_t remote_socket_inode(const char *target)
 }
 
 struct text_look {
-	const struct remote *r;
+	struct remote *r;
 	const char *name; /* below /proc/TID */
 	char *to;
 	size_t size;
@@ -266,7 +308,7 @@ static void read_protocol(void *argument)
 	l->to[len > 0 ? len : 0] = '\0';
 }
 
-static int look_at_text(const struct remote *r, void (*deed)(void *),
+static int look_at_text(struct remote *r, void (*deed)(void *),
 	const char *name, char *to, size_t size)
 {
 	struct text_look l = {.r = r, .name = name, .to = to, .size = size};
@@ -278,7 +320,7 @@ static int look_at_text(const struct remote *r, void (*deed)(void *),
 	return l.got;
 }
 
-uint64_t remote_inode(const struct remote *r, int fd)
+uint64_t remote_inode(struct remote *r, int fd)
 {
 	char name[24];
 	char target[64];
@@ -296,7 +338,7 @@ uint64_t remote_own_inode(int fd)
 	return fstat(fd, &st) == 0 ? (uint64_t)st.st_ino : 0;
 }
 
-int remote_protocol(const struct remote *r, int fd, char *to, size_t size)
+int remote_protocol(struct remote *r, int fd, char *to, size_t size)
 {
 	char name[24];
 
@@ -304,7 +346,7 @@ int remote_protocol(const struct remote *r, int fd, char *to, size_t size)
 	return look_at_text(r, read_protocol, name, to, size);
 }
 
-static int read_info(const struct remote *r, int fd, char *to, size_t size)
+static int read_info(struct remote *r, int fd, char *to, size_t size)
 {
 	char name[24];
 
@@ -312,7 +354,7 @@ static int read_info(const struct remote *r, int fd, char *to, size_t size)
 	return look_at_text(r, read_text, name, to, size);
 }
 
-int remote_fd_flags(const struct remote *r, int fd)
+int remote_fd_flags(struct remote *r, int fd)
 {
 	char info[256];
 	const char *flags;
@@ -323,7 +365,7 @@ int remote_fd_flags(const struct remote *r, int fd)
 	return flags != NULL ? (int)strtol(flags, NULL, 8) : -1;
 }
 
-size_t remote_epoll_items(const struct remote *r, int epoll,
+size_t remote_epoll_items(struct remote *r, int epoll,
 	struct remote_epoll_item *items, size_t most)
 {
 	char info[8192];
@@ -401,7 +443,7 @@ static void read_memory(void *argument)
 	r->error = errno;
 }
 
-int remote_read(const struct remote *r, uint64_t at, void *to, size_t size)
+int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 {
 	struct reading it = {
 		.tid = r->tid,
@@ -411,8 +453,8 @@ int remote_read(const struct remote *r, uint64_t at, void *to, size_t size)
 	};
 	int done;
 
-	if (r->patience > 0)
-		done = vfork_run(read_memory, &it, r->patience);
+	if (r->patience > 0 && !r->late)
+		done = note_late(r, vfork_run(read_memory, &it, r->patience));
 	else
 		done = look(r, read_memory, &it);
 	if (done == -1)
@@ -425,7 +467,7 @@ int remote_read(const struct remote *r, uint64_t at, void *to, size_t size)
 
 /* ---- what it does, and may ---- */
 
-int remote_accepts(const struct remote *r)
+int remote_accepts(struct remote *r)
 {
 	char text[256];
 	unsigned long fd;
@@ -441,7 +483,7 @@ int remote_accepts(const struct remote *r)
 	return call == SYS_accept4 ? (int)fd : -1;
 }
 
-static bool is_in_our_namespace(const struct remote *r)
+static bool is_in_our_namespace(struct remote *r)
 {
 	char own[64];
 	char its[64];
@@ -454,7 +496,7 @@ static bool is_in_our_namespace(const struct remote *r)
 		strcmp(own, its) == 0;
 }
 
-bool remote_may(const struct remote *r, int capability)
+bool remote_may(struct remote *r, int capability)
 {
 	char status[2048];
 	const char *set;

@@ -32,31 +32,34 @@ struct remote {
 	 * have one uid with it, which has easier ways to harm us, and Yama
 	 * would let no child of ours look. */
 	nsec_t patience;
+	/* A look was not over in time (ETIMEDOUT), and no other is tried: its
+	 * owner holds us up. */
+	bool late;
 };
 void remote_of(struct remote *r, pid_t tid);
 
 /* A duplicate of its descriptor (CLOEXEC; the caller's).  -1 and errno: EBADF:
  * there is none; EPERM. */
-int remote_fd(const struct remote *r, int fd);
+int remote_fd(struct remote *r, int fd);
 
 /* Read its memory.  0, or -1 and errno (EFAULT; ETIMEDOUT: see above). */
-int remote_read(const struct remote *r, uint64_t at, void *to, size_t size);
+int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
 
 /* What its descriptor refers to, for each of the first `most` of them:
  * "socket:[…]", "anon_inode:[eventpoll]" …  `look` may run in such a child: it
  * changes nothing but what is behind `context`, and takes no lock and no memory.
  * -1 and errno. */
-int remote_each_fd(const struct remote *r, unsigned most,
+int remote_each_fd(struct remote *r, unsigned most,
 	void (*look)(void *context, int fd, const char *target), void *context);
 
 /* The inode of a target "socket:[N]"; 0: it is no socket. */
 uint64_t remote_socket_inode(const char *target);
 /* The same of one descriptor of it, and of one of ours; 0: cannot be told. */
-uint64_t remote_inode(const struct remote *r, int fd);
+uint64_t remote_inode(struct remote *r, int fd);
 uint64_t remote_own_inode(int fd);
 
 /* O_NONBLOCK, O_CLOEXEC and the rest of its descriptor; -1 and errno. */
-int remote_fd_flags(const struct remote *r, int fd);
+int remote_fd_flags(struct remote *r, int fd);
 
 /* What its epoll descriptor waits for. */
 struct remote_epoll_item {
@@ -65,7 +68,7 @@ struct remote_epoll_item {
 	uint64_t data;
 };
 /* Returns how many were put into `items`, at most `most`. */
-size_t remote_epoll_items(const struct remote *r, int epoll,
+size_t remote_epoll_items(struct remote *r, int epoll,
 	struct remote_epoll_item *items, size_t most);
 /* Add `ours` to its epoll set (a duplicate of ours) under the number `item->fd`:
  * epoll_ctl(2) keys by number and file; ours is another number: a child does
@@ -74,13 +77,13 @@ int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item);
 
 /* The descriptor from which the thread waits to accept a connection, right now;
  * -1: it does not. */
-int remote_accepts(const struct remote *r);
+int remote_accepts(struct remote *r);
 
 /* Has the thread the capability (CAP_...), in our user namespace? */
-bool remote_may(const struct remote *r, int capability);
+bool remote_may(struct remote *r, int capability);
 
 /* "TCP", "TCPv6", "UDP" …: what a socket of it is, where the descriptor itself
  * cannot be had (system.sockprotoname).  -1 and errno. */
-int remote_protocol(const struct remote *r, int fd, char *to, size_t size);
+int remote_protocol(struct remote *r, int fd, char *to, size_t size);
 
 #endif

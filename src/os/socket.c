@@ -168,11 +168,18 @@ int socket_backlog(int fd, int backlog)
 int socket_revive(int fd, int backlog)
 {
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	union inet_address at;
+	socklen_t size = sizeof(at);
+	bool known = getsockname(fd, &at.any, &size) == 0;
 
 	/* a second shutdown(2), of another worker, may fall between the two */
 	for (int i = 0; i < 4; i++) {
 		/* tcp_disconnect(): what was shut is open, the port stays */
 		(void)connect(fd, &none, sizeof(none));
+		/* but one that the kernel chose it has given back; EINVAL: it
+		 * has not */
+		if (known)
+			(void)bind(fd, &at.any, size);
 		if (socket_backlog(fd, backlog) == -1)
 			return -1;
 		if (!sockdiag_is_shut(fd))

@@ -59,6 +59,10 @@ static int take_address(struct socket_key *key, const void *any, socklen_t size)
 	(void)memcpy(key->ip, &a.v6.sin6_addr, 16);
 	if (IN6_IS_ADDR_LINKLOCAL(&a.v6.sin6_addr))
 		key->scope = a.v6.sin6_scope_id;
+	/* bind(2) of one address sets IPV6_V6ONLY (inet6_bind() in the kernel's
+	 * net/ipv6/af_inet6.c) */
+	if (!IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr))
+		key->v6only = !IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr);
 	return 0;
 }
 
@@ -148,10 +152,14 @@ int socket_key_guess(struct socket_key *key, const char *protocol,
 
 bool socket_key_equal(const struct socket_key *a, const struct socket_key *b)
 {
+	return a->protocol == b->protocol && socket_key_like(a, b);
+}
+
+bool socket_key_like(const struct socket_key *a, const struct socket_key *b)
+{
 	return a->family == b->family && a->type == b->type &&
-		a->protocol == b->protocol && a->port == b->port &&
-		a->scope == b->scope && a->device == b->device &&
-		a->v6only == b->v6only &&
+		a->port == b->port && a->scope == b->scope &&
+		a->device == b->device && a->v6only == b->v6only &&
 		memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
@@ -162,10 +170,17 @@ bool socket_key_is_any(const struct socket_key *key)
 	return memcmp(key->ip, none, sizeof(none)) == 0;
 }
 
-bool socket_key_has_v4(const struct socket_key *key)
+bool socket_key_unmap(struct socket_key *key)
 {
-	return key->family == AF_INET ||
-		(socket_key_is_any(key) && !key->v6only);
+	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (key->family != AF_INET6 ||
+		memcmp(key->ip, prefix, sizeof(prefix)) != 0)
+		return false;
+	key->family = AF_INET;
+	(void)memmove(key->ip, key->ip + 12, 4);
+	(void)memset(key->ip + 4, 0, 12);
+	return true;
 }
 
 const char *socket_key_text(
@@ -226,14 +241,4 @@ int socket_key_open(const struct socket_key *key, bool join)
 		socket_key_bind(key, fd) == -1)
 		return -1;
 	return fd_release(&fd);
-}
-
-uint64_t socket_cookie(int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == -1)
-		return 0;
-	return cookie;
 }

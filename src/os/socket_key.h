@@ -39,8 +39,11 @@ int socket_key_guess(struct socket_key *key, const char *protocol,
 
 bool socket_key_equal(const struct socket_key *a, const struct socket_key *b);
 bool socket_key_is_any(const struct socket_key *key); /* 0.0.0.0, :: */
-/* Does it take IPv4 connections? */
-bool socket_key_has_v4(const struct socket_key *key);
+/* The same whatever the protocol: TCP can stand for MPTCP, which falls back to
+ * it, and the other way round. */
+bool socket_key_like(const struct socket_key *a, const struct socket_key *b);
+/* ::ffff:1.2.3.4 becomes 1.2.3.4, and true. */
+bool socket_key_unmap(struct socket_key *key);
 
 /* "tcp:0.0.0.0:80", "tcp:*:80" for both families.  Returned. */
 #define SOCKET_KEY_TEXT 80
@@ -52,9 +55,5 @@ const char *socket_key_text(
 int socket_key_open(const struct socket_key *key, bool join);
 /* Bind this one.  -1 and errno. */
 int socket_key_bind(const struct socket_key *key, int fd);
-
-/* The kernel's name of a socket: two descriptors of one have the same.  0: it
- * cannot be told. */
-uint64_t socket_cookie(int fd);
 
 #endif

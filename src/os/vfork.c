@@ -154,5 +154,5 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 		.gid = gid,
 	};
 
-	return run(&it, CLONE_FILES);
+	return run(&it, 0);
 }

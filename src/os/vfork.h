@@ -32,8 +32,9 @@ int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
 /* The same, with a copy of our descriptors: it may do to them what it likes. */
 int vfork_run_apart(
 	void (*deed)(void *argument), void *argument, nsec_t patience);
-/* The same with our descriptors and with all ids those; nothing of it without
- * CAP_SETUID and CAP_SETGID (EPERM).  Our memory is not dumpable from then on
+/* The same with all ids those; nothing of it without CAP_SETUID and CAP_SETGID
+ * (EPERM).  Whose ids they are may end or stop it: its table of descriptors is
+ * its own, so that it leaves none behind.  Our memory is not dumpable from then on
  * (the kernel sees to it), so that the user cannot look into it by that child. */
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	uid_t uid, gid_t gid);

@@ -28,7 +28,7 @@
 /* Our own descriptor is ours to have, unless the call itself is refused. */
 static enum intercept_way find_way(void)
 {
-	const struct remote ourselves = {.tid = getpid()};
+	struct remote ourselves = {.tid = getpid()};
 	scoped_fd fd = remote_fd(&ourselves, STDERR_FILENO);
 
 	return fd != -1 || errno == EBADF ? WAY_ADOPT : WAY_REPLACE;
@@ -140,21 +140,24 @@ void intercept_tell_refused(struct child *child, int error)
 
 /* ---- hearing ---- */
 
-int intercept_read(struct child *child, const struct remote *r, uint64_t at,
-	void *to, size_t size)
+int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
+	size_t size)
 {
 	if (remote_read(r, at, to, size) == 0)
 		return 0;
-	if (errno == ETIMEDOUT) {
-		child->trap_hostile = true;
-		log_warn("%s.%" PRIu32 ": process %d binds an address that "
-			 "cannot be read in time: its calls are left alone "
-			 "from now on",
-			child->service->name, child->slot, (int)r->tid);
-	} else if (errno == EPERM) {
+	if (errno == EPERM)
 		intercept_tell_refused(child, errno);
-	}
 	return -1;
+}
+
+void intercept_judge(struct child *child, const struct remote *r)
+{
+	if (!r->late || child->trap_hostile)
+		return;
+	child->trap_hostile = true;
+	log_warn("%s.%" PRIu32 ": process %d cannot be looked at in time: its "
+		 "calls are left alone from now on",
+		child->service->name, child->slot, (int)r->tid);
 }
 
 static void note_v6only(
@@ -168,6 +171,7 @@ static void note_v6only(
 		intercept_read(child, &r, notice->at, &on, sizeof(on)) == 0;
 	child->v6only = child->v6only_known && on != 0;
 	child->v6only_fd = notice->fd;
+	intercept_judge(child, &r);
 	seccomp_continue(child->trap_watcher.fd, notice->id);
 }
 
@@ -179,6 +183,7 @@ static void read_arguments(struct child *child, struct seccomp_notice *notice)
 	remote_of(&r, notice->tid);
 	if (intercept_read(child, &r, notice->at, words, notice->size) == 0)
 		seccomp_arguments(notice, words);
+	intercept_judge(child, &r);
 }
 
 static void obey(struct child *child, struct seccomp_notice *notice)

@@ -24,8 +24,11 @@ void intercept_forget(struct child *child);
 bool intercept_is_on(const struct service *service);
 
 /* Its memory, into `to`, with a bound.  -1: it cannot be read. */
-int intercept_read(struct child *child, const struct remote *r, uint64_t at,
-	void *to, size_t size);
+int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
+	size_t size);
+/* After the looks at one of its threads: did it hold us up?  Then that was the
+ * last time. */
+void intercept_judge(struct child *child, const struct remote *r);
 /* Its socket cannot be had: say so, once. */
 void intercept_tell_refused(struct child *child, int error);
 

@@ -48,24 +48,40 @@ static void collect_named(struct all *all, const struct service *service)
 		collect_set(all, &r->listeners);
 }
 
+static size_t pick(const struct all *all, const struct socket_key *key,
+	bool (*same)(const struct socket_key *, const struct socket_key *),
+	struct listener **found, size_t most)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < all->count && count < most; i++)
+		if (same(&all->list[i]->key, key))
+			found[count++] = all->list[i];
+	return count;
+}
+
 size_t learned_find(const struct service *service, const struct socket_key *key,
 	struct listener **found, size_t most)
 {
 	struct all all untouched;
-	size_t count = 0;
+	size_t count;
 
 	collect_named(&all, service);
 	collect_set(&all, &service->learned);
-	for (size_t i = 0; i < all.count && count < most; i++)
-		if (socket_key_equal(&all.list[i]->key, key))
-			found[count++] = all.list[i];
-	return count;
+	count = pick(&all, key, socket_key_equal, found, most);
+	return count > 0 ? count
+			 : pick(&all, key, socket_key_like, found, most);
 }
 
 /* Can who asked for all addresses be given this one in their place?  A program
  * that knows IPv4 alone could not read an IPv6 peer's address. */
 static bool stands_for(const struct socket_key *l, const struct socket_key *key)
 {
+	struct socket_key plain = *key;
+
+	/* as Java binds 127.0.0.1, by a socket for both */
+	if (socket_key_unmap(&plain) && socket_key_like(l, &plain))
+		return true;
 	if (l->type != key->type || l->port != key->port ||
 		!socket_key_is_any(key))
 		return false;

@@ -6,6 +6,7 @@
 #include "os/remote.h"
 #include "supervisor/child.h"
 #include "supervisor/heal.h"
+#include "supervisor/intercept.h"
 #include "supervisor/learned.h"
 #include "supervisor/putover.h"
 #include "supervisor/service.h"
@@ -78,7 +79,7 @@ static void note_fd(void *context, int fd, const char *target)
 		w->listeners[w->count++] = fd;
 }
 
-static bool waits_by(const struct waiter *w, int epoll)
+static bool waits_by(struct waiter *w, int epoll)
 {
 	struct remote_epoll_item items[ITEMS_MAX];
 	size_t n = remote_epoll_items(&w->remote, epoll, items, ITEMS_MAX);
@@ -90,25 +91,25 @@ static bool waits_by(const struct waiter *w, int epoll)
 	return false;
 }
 
-static bool process_waits(const struct child *child, pid_t tid)
+static bool process_waits(struct child *child, pid_t tid)
 {
 	struct waiter w = {.service = child->service};
+	bool waits = false;
 	int accepts;
 
 	remote_of(&w.remote, tid);
 	accepts = remote_accepts(&w.remote);
 	(void)remote_each_fd(&w.remote, LOOK_MAX, note_fd, &w);
 	for (unsigned i = 0; i < w.count; i++)
-		if (w.listeners[i] == accepts)
-			return true;
-	for (unsigned i = 0; i < w.epoll_count; i++)
-		if (waits_by(&w, w.epolls[i]))
-			return true;
-	return false;
+		waits |= w.listeners[i] == accepts;
+	for (unsigned i = 0; !waits && i < w.epoll_count; i++)
+		waits = waits_by(&w, w.epolls[i]);
+	intercept_judge(child, &w.remote);
+	return waits;
 }
 
 /* A number that means somebody else by now has none of our sockets. */
-static bool waits_for_connections(const struct child *child)
+static bool waits_for_connections(struct child *child)
 {
 	return process_waits(child, child->bound_by) ||
 		(child->pid != child->bound_by &&
@@ -213,7 +214,7 @@ static int backlog_for(
 
 /* A socket that is none of ours: of a unix path, it is what a server does that
  * begins to serve. */
-static bool is_unix(const struct remote *r, int fd)
+static bool is_unix(struct remote *r, int fd)
 {
 	char protocol[32];
 
@@ -223,12 +224,13 @@ static bool is_unix(const struct remote *r, int fd)
 
 /* It is for the kernel to do. */
 static void leave(struct child *child, const struct seccomp_notice *notice,
-	const struct remote *r)
+	struct remote *r)
 {
 	int trap = child->trap_watcher.fd;
 	bool serves = is_unix(r, notice->fd) && seccomp_waits(trap, notice->id);
 
 	seccomp_continue(trap, notice->id);
+	intercept_judge(child, r);
 	if (serves)
 		tell_listening(child);
 }

@@ -103,7 +103,7 @@ struct waiting {
 };
 
 static unsigned read_waiting(
-	const struct takeover *t, struct waiting *list, unsigned most)
+	struct takeover *t, struct waiting *list, unsigned most)
 {
 	struct remote_epoll_item items[ITEMS_MAX];
 	unsigned count = 0;
@@ -120,7 +120,7 @@ static unsigned read_waiting(
 	return count;
 }
 
-static void add_waiting(const struct takeover *t, const struct listener *l,
+static void add_waiting(struct takeover *t, const struct listener *l,
 	const struct waiting *list, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {

@@ -51,7 +51,7 @@ static unsigned first_free_port(void)
 }
 
 /* Our right to bind low ports is not the worker's. */
-static bool may_bind(const struct takeover *t)
+static bool may_bind(struct takeover *t)
 {
 	return t->key.port >= first_free_port() ||
 		!privilege_has(CAP_NET_BIND_SERVICE) ||
@@ -68,7 +68,7 @@ static const char *own_holder(const struct takeover *t)
 		const struct listener_set *sets[] = {
 			&s->listeners, &s->learned};
 
-		for (size_t k = 0; s != t->service && k < COUNT_OF(sets); k++)
+		for (size_t k = 0; k < COUNT_OF(sets); k++)
 			for (size_t n = 0; n < sets[k]->count; n++)
 				if (sets[k]->list[n]->has_key &&
 					sets[k]->list[n]->key.port ==
@@ -457,6 +457,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		if (errno == EPERM)
 			intercept_tell_refused(child, errno);
 		let_kernel(&t);
+		intercept_judge(child, &t.remote);
 		return;
 	}
 	if (intercept_read(child, &t.remote, notice->at, address,
@@ -479,4 +480,5 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		decide(&t);
 	}
 	fd_close(&t.sock);
+	intercept_judge(child, &t.remote);
 }

@@ -438,7 +438,7 @@ two_serve() {
 @test "an address that nobody can read in time holds up its owner alone" {
 	need_root
 	start_nclust -n 1 -- "$BINDER" tcp4 stuckbind pause
-	wait_logged "binds an address that cannot be read in time"
+	wait_logged "cannot be looked at in time"
 	[ "$(cluster .wanted)" -eq 1 ]
 	nclust stop --now "$INSTANCE"
 	wait_exit

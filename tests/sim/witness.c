@@ -80,12 +80,6 @@ static void be_asked(struct world *w, const struct action *a)
 
 /* ---- events, as they go in ---- */
 
-bool witness_knows(const struct world *w, const struct process *p)
-{
-	return !w->mixed ||
-		(p->mode != READY_AUTO && p->settings->ready != READY_AUTO);
-}
-
 bool witness_has_to_listen(const struct world *w, const struct process *p)
 {
 	return p->mode == READY_AUTO && w->known[p->command].listens;
@@ -140,7 +134,7 @@ static void note_sign(
 		w->known[p->command].says_ready = true;
 	else
 		w->known[p->command].listens = true;
-	if (witness_knows(w, p) && !p->going && is_sign(w, p, e->kind))
+	if (!p->going && is_sign(w, p, e->kind))
 		w->has_to_be = e->worker;
 }
 
@@ -203,20 +197,6 @@ static void revive(struct world *w)
 	}
 }
 
-/*
- * What is known of the command in force is taken for what is known of the one
- * that a rollout comes with, unless that is said to be another.
- */
-static void note_command(struct world *w, const struct event *e)
-{
-	const struct plan *now = world_plan_of(w, w->in_force.settings);
-	const struct plan *next =
-		world_plan_of(w, cluster_next_settings(w->cluster));
-
-	if (!e->command_changed && now->command != next->command)
-		w->mixed = true;
-}
-
 void witness_event(struct world *w, const struct event *e)
 {
 	w->in_force.generation = cluster_generation(w->cluster);
@@ -237,7 +217,6 @@ void witness_event(struct world *w, const struct event *e)
 		w->wanted = e->count;
 		break;
 	case EVENT_ROLL:
-		note_command(w, e);
 		if (w->ended)
 			revive(w);
 		break;
@@ -309,8 +288,6 @@ static void note_kill(struct world *w, const struct action *a)
 /* It has given no sign: has it lived for long enough, and does that do? */
 static void check_proof(const struct world *w, const struct process *p)
 {
-	if (!witness_knows(w, p))
-		return;
 	if (p->proven_at == NSEC_NEVER)
 		world_complain(w, "it has to say that it is ready");
 	if (world_patient(w) < p->proven_at)
@@ -416,7 +393,7 @@ static void note_start_timeout(struct world *w, const struct report *r)
 	struct process *p = witness_process(w, r->worker);
 
 	p->timed_out = true;
-	if (world_patient(w) < p->ready_by && witness_knows(w, p))
+	if (world_patient(w) < p->ready_by)
 		world_complain(w, "it had time to start yet");
 	if (p->mode == READY_ALIVE && !p->other_mode)
 		world_complain(w, "it has lived for long enough");

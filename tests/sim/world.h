@@ -161,7 +161,6 @@ struct world {
 	unsigned ticks_in_a_row;
 	struct known known[PLANS_MAX]; /* by command */
 	unsigned last_command;
-	bool mixed;         /* one command may be taken for another */
 	uint64_t has_to_be; /* ready after this event; or 0 */
 	unsigned checks;
 
@@ -205,8 +204,6 @@ void witness_settled(struct world *w);
 
 struct process *witness_process(struct world *w, uint64_t worker);
 void witness_bury(struct world *w, uint64_t worker);
-/* Can it be told what the core knows of its command? */
-bool witness_knows(const struct world *w, const struct process *p);
 /* Others of its command listen: that it lives is no sign. */
 bool witness_has_to_listen(const struct world *w, const struct process *p);
 

@@ -736,6 +736,22 @@ START_TEST(settings_with_another_command_do_not_learn_either)
 }
 END_TEST
 
+START_TEST(a_restart_during_a_deployment_keeps_its_command)
+{
+	start_listening(1);
+	deploy_auto(true); /* of a command that listens nowhere */
+	restart();
+	old_one_goes(0); /* of the rollout that was superseded */
+	ck_assert_uint_eq(bench_slot(&b, 0).worker[1].generation, 3);
+	bench_pass(&b, SECOND);
+	ck_assert_uint_eq(bench_slot(&b, 0).worker[0].generation, 3);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	old_one_goes(0);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
 START_TEST(one_command_learns_in_all_its_generations)
 {
 	bench_start(&b, auto_settings(), 1);
@@ -808,6 +824,7 @@ static void add_listening(TCase *tc)
 	tcase_add_test(tc, another_command_need_not_listen);
 	tcase_add_test(tc, another_command_does_not_learn_from_the_old_one);
 	tcase_add_test(tc, settings_with_another_command_do_not_learn_either);
+	tcase_add_test(tc, a_restart_during_a_deployment_keeps_its_command);
 	tcase_add_test(tc, one_command_learns_in_all_its_generations);
 }
 

@@ -345,14 +345,14 @@ static int as_nobody(int (*deed)(pid_t us))
 
 static int take_fd(pid_t us)
 {
-	const struct remote it = {.tid = us};
+	struct remote it = {.tid = us};
 
 	return remote_fd(&it, 0);
 }
 
 static int take_memory(pid_t us)
 {
-	const struct remote it = {.tid = us};
+	struct remote it = {.tid = us};
 	char byte;
 
 	return remote_read(&it, (uintptr_t)&other, &byte, 1);
@@ -360,7 +360,7 @@ static int take_memory(pid_t us)
 
 static int take_memory_patiently(pid_t us)
 {
-	const struct remote it = {.tid = us, .patience = SECOND};
+	struct remote it = {.tid = us, .patience = SECOND};
 	char byte;
 
 	return remote_read(&it, (uintptr_t)&other, &byte, 1);
@@ -734,9 +734,14 @@ START_TEST(memory_that_is_to_be_waited_for_is_given_up)
 		return;
 	r.patience = 50 * MSEC;
 	for (int i = 0; i < 3; i++) {
+		r.late = false;
 		ck_assert_int_eq(remote_read(&r, shared->at, got, 4), -1);
 		ck_assert_int_eq(errno, ETIMEDOUT);
+		ck_assert(r.late);
 	}
+	/* once is enough: no other look is tried */
+	ck_assert_int_eq(remote_read(&r, (uintptr_t)&begin, got, 4), -1);
+	ck_assert_int_eq(errno, ETIMEDOUT);
 	took = clock_now() - begin;
 	ck_assert_int_ge(took, 150 * MSEC);
 	ck_assert_int_lt(took, 30 * SECOND);
@@ -744,6 +749,7 @@ START_TEST(memory_that_is_to_be_waited_for_is_given_up)
 	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | (int)__WCLONE), -1);
 	ck_assert_int_eq(errno, ECHILD);
 	ck_assert_uint_eq(os_open_count(), before);
+	r.late = false;
 	ck_assert_int_eq(remote_read(&r, (uintptr_t)text, got, 4), 0);
 	ck_assert_mem_eq(got, "what", 4);
 	finish();

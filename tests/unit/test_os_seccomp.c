@@ -480,7 +480,7 @@ static void call_by_socketcall(void)
 
 static void fetch_arguments(struct seccomp_notice *n, uint32_t words)
 {
-	const struct remote r = {.tid = n->tid};
+	struct remote r = {.tid = n->tid};
 	uint32_t got[SECCOMP_ARGUMENTS_MAX] = {0};
 
 	ck_assert_int_eq(n->call, SECCOMP_ARGUMENTS);

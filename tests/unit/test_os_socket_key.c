@@ -461,7 +461,7 @@ END_TEST
 START_TEST(what_is_opened_is_bound_as_the_key_says)
 {
 	static const char *const ips[] = {"127.0.0.1", "::1", "::", "::"};
-	static const int v6only[] = {-1, 1, 0, 1};
+	static const int v6only[] = {-1, 0, 0, 1};
 	struct socket_key key;
 	struct socket_key bound;
 	int fd;

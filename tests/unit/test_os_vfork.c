@@ -147,7 +147,8 @@ START_TEST(a_deed_can_be_done_as_somebody_else)
 		ck_assert_uint_eq(ids.user[i], USER);
 		ck_assert_uint_eq(ids.group[i], GROUP);
 	}
-	ck_assert_int_eq(fcntl(ids.fd, F_GETFD), -1); /* it was ours */
+	/* the table was its own: it can leave nothing in ours */
+	ck_assert_int_ne(fcntl(ids.fd, F_GETFD), -1);
 	ck_assert_int_eq(vfork_run(note_ids, &ids, LONG), 0);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_uint_eq(ids.user[i], 0);
