@@ -224,6 +224,34 @@ two_serve() {
 	run ! logged "does not name"
 }
 
+@test "a named address is given also to who binds it in other clothes" {
+	for way in "127.0.0.1:$PORT mptcp4 bind=127.0.0.1:$PORT" \
+		"0.0.0.0:$PORT mptcp4 bind=0.0.0.0:$PORT" \
+		"[::1]:$PORT tcp6 bind=::1:$PORT" \
+		"127.0.0.1:$PORT tcp6 bind=::ffff:127.0.0.1:$PORT" \
+		"[::]:$PORT tcp6 v6only bind=:::$PORT"; do
+		: >"$LOG"
+		read -r address words <<<"$way"
+		# shellcheck disable=SC2086 # several words
+		start_cluster -n 2 -l "$address" -- "$BINDER" $words listen=5 \
+			say=listens serve
+		wait_logged listens 2
+		[ -z "$(learned)" ]
+		nclust stop "$INSTANCE"
+		wait_exit
+	done
+}
+
+@test "a release that binds by multipath TCP gets what TCP has bound" {
+	echo tcp4 >"$DIR/way"
+	start_cluster -n 2 -- sh -c 'exec "$1" "$(cat "$2/way")" \
+		"bind=127.0.0.1:$3" listen=5 serve' - "$BINDER" "$DIR" "$PORT"
+	echo mptcp4 >"$DIR/way"
+	nclust restart "$INSTANCE"
+	both_answer
+	[ "$(learned)" = "tcp:127.0.0.1:$PORT" ]
+}
+
 @test "who takes the passed socket is not disturbed" {
 	start_cluster -n 2 -l "127.0.0.1:$PORT" --ready notify -- \
 		"$FIXTURES/serve" --notify

@@ -423,6 +423,26 @@ START_TEST(what_was_shut_down_listens_again_on_its_port)
 END_TEST
 
 /* Who shuts it down when it is shut leaves a mark that listen(2) keeps. */
+/* The kernel takes such a port back at the shutdown. */
+START_TEST(a_port_that_the_kernel_chose_is_the_same_afterwards)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint16_t port;
+
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(fd, 5), 0);
+	port = look(fd).port;
+	ck_assert_uint_ne(port, 0);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
+		ck_assert_int_eq(socket_revive(fd, 9), 0);
+		ck_assert_uint_eq(look(fd).port, port);
+		ck_assert(serves(fd));
+	}
+}
+END_TEST
 START_TEST(what_was_shut_down_twice_serves_again)
 {
 	int fd = open_with_port(AF_INET);
@@ -486,6 +506,7 @@ int main(void)
 	tcase_add_test(tc, what_overflows_is_counted);
 	tcase_add_test(tc, what_has_no_queue_tells_none);
 	tcase_add_test(tc, what_was_shut_down_listens_again_on_its_port);
+	tcase_add_test(tc, a_port_that_the_kernel_chose_is_the_same_afterwards);
 	tcase_add_test(tc, what_was_shut_down_twice_serves_again);
 	tcase_add_test(
 		tc, among_many_on_one_port_the_one_that_is_shut_is_found);
