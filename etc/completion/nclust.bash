@@ -179,7 +179,7 @@ _nclust()
 		words=$(_nclust_instances)
 		;;
 	doctor)
-		options='--json --runtime-directory --help'
+		options='--json --listen --runtime-directory --help'
 		;;
 	exec)
 		options='--help'

@@ -23,6 +23,7 @@ static const struct option_row rows[] = {
 	{OPTION_LINES, 'n', "lines", "LINES", "only the last ones"},
 	{OPTION_CHECK, 0, "check", NULL, "only look for mistakes"},
 	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask nobody"},
+	{OPTION_LISTEN, 'l', "listen", "ADDRESS", "try it with this address"},
 	{OPTION_RUNTIME, 0, "runtime-directory", "DIR",
 		"where the instances are"},
 	{OPTION_HELP, 'h', "help", NULL, "show this"},
@@ -118,6 +119,14 @@ static int take_value(struct arguments *a, const struct option_row *row,
 		break;
 	case OPTION_RUNTIME:
 		a->runtime_directory = value;
+		break;
+	case OPTION_LISTEN:
+		if (a->listen_count == LISTEN_MAX) {
+			(void)error_set(
+				err, 0, "--listen: at most %d", LISTEN_MAX);
+			return usage(err);
+		}
+		a->listen[a->listen_count++] = value;
 		break;
 	default:
 		break;

@@ -109,12 +109,19 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "doctor",
-		.words_text = "",
-		.help = "show what this machine allows",
-		.manual = "Looks at kernel, container, limits and privileges, "
-			  "and says what nclust makes of each. Exits 1 if "
-			  "something prevents it from running.",
-		.options = OPTIONS_ASK,
+		.words_text = "[-- COMMAND]",
+		.help = "show what this machine allows, or try a command",
+		.manual =
+			"Looks at kernel, container, limits and privileges, "
+			"and says what nclust makes of each. Exits 1 if "
+			"something prevents it from running. With a command, "
+			"runs it for some seconds, alone and as two copies: "
+			"tells how it takes its socket, when it is ready, what "
+			"it does on SIGTERM, with a request as well, and the "
+			"command line to use. Exits 0 if copies of it will "
+			"work together, 1 if not, 127 if it is not found, 126 "
+			"if it cannot be run.",
+		.options = OPTIONS_ASK | OPTION_LISTEN,
 		.words = WORDS_TRIAL,
 		.run = verb_doctor,
 	},

@@ -27,6 +27,7 @@ enum verb_option {
 	OPTION_FILE = 1 << 8,
 	OPTION_RUNTIME = 1 << 9,
 	OPTION_HELP = 1 << 10,
+	OPTION_LISTEN = 1 << 11,
 };
 
 /* The words that are no options. */
@@ -41,6 +42,8 @@ enum verb_words {
 };
 
 struct arguments;
+
+#define LISTEN_MAX 16 /* addresses of one trial */
 
 struct verb {
 	const char *name;
@@ -69,6 +72,8 @@ struct arguments {
 	int lines;        /* -1: not given */
 	const char *file; /* OPTION_FILE */
 	const char *runtime_directory;
+	const char *listen[LISTEN_MAX];
+	size_t listen_count;
 };
 
 /* Read a verb's words; argv[0] is the verb.  -1: err->status is 64. */

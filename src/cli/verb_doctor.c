@@ -3,14 +3,14 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "cli/doctor.h"
 #include "cli/facts.h"
 #include "cli/output.h"
 
 #include <sys/ioctl.h>
 #include <sysexits.h>
 
-/* Lines are broken for people at a terminal only: a program reads lines. */
-static size_t terminal_width(void)
+size_t doctor_width(void)
 {
 	struct winsize size = {.ws_col = 0};
 
@@ -25,9 +25,11 @@ int verb_doctor(const struct arguments *a)
 	struct buffer out;
 	int got;
 
-	if (a->command != NULL) {
-		log_error("doctor: this version tries no command out; try "
-			  "'nclust doctor'");
+	if (a->command != NULL)
+		return doctor_try(a);
+	if (a->listen_count > 0) {
+		log_error("doctor: --listen is for a command to be tried: "
+			  "'nclust doctor -l ADDRESS -- COMMAND'");
 		return EX_USAGE;
 	}
 	facts_kernel(&facts);
@@ -39,7 +41,7 @@ int verb_doctor(const struct arguments *a)
 	if (arguments_has(a, OPTION_JSON))
 		got = facts_encode(&facts, &out);
 	else
-		got = facts_format(&facts, 0, &out, terminal_width(),
+		got = facts_format(&facts, 0, &out, doctor_width(),
 			output_wants_colour(STDOUT_FILENO));
 	if (got == 0 && arguments_has(a, OPTION_JSON))
 		got = output_json(STDOUT_FILENO, out.data, out.len);

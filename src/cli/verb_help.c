@@ -47,7 +47,7 @@ static void put_words_mdoc(struct buffer *out, enum verb_words words)
 		[WORDS_SIGNAL] = " Oo Ar TARGET Oc Ar SIGNAL",
 		[WORDS_VERB] = " Oo Ar VERB Oc",
 		[WORDS_COMMAND] = " Oo Fl \\- Oc Ar COMMAND Oo Ar ARG ... Oc",
-		[WORDS_TRIAL] = ""};
+		[WORDS_TRIAL] = " Oo Fl \\- Ar COMMAND Oo Ar ARG ... Oc Oc"};
 
 	(void)buffer_string(out, texts[words]);
 }
@@ -82,12 +82,16 @@ int cli_describe_mdoc(struct buffer *out)
 {
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
 		(void)buffer_printf(out, ".It Cm %s", v->name);
-		put_words_mdoc(out, v->words);
+		/* a command is the last there is, options go before it */
+		if (v->words != WORDS_TRIAL)
+			put_words_mdoc(out, v->words);
 		for (size_t i = 0; option_row(i) != NULL; i++)
 			if ((v->options & option_row(i)->option &
 				    ~(unsigned)(OPTION_HELP |
 					    OPTION_RUNTIME)) != 0)
 				put_option_mdoc(out, option_row(i));
+		if (v->words == WORDS_TRIAL)
+			put_words_mdoc(out, v->words);
 		(void)buffer_append(out, "\n", 1);
 		put_text_mdoc(out, v->manual);
 	}

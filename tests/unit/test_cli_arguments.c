@@ -195,6 +195,13 @@ START_TEST(doctor_takes_a_command_or_none)
 	ck_assert_ptr_null(got.command);
 	ck_assert_int_eq(parse("doctor -- ./server a b"), 0);
 	ck_assert_str_eq(got.command[0], "./server");
+	ck_assert_int_eq(parse("doctor -l 80 --listen=unix:/x -- ./server"), 0);
+	ck_assert_uint_eq(got.listen_count, 2);
+	ck_assert_str_eq(got.listen[0], "80");
+	ck_assert_str_eq(got.listen[1], "unix:/x");
+	ck_assert_str_eq(got.command[0], "./server");
+	refuses("doctor -l", "--listen needs a ADDRESS");
+	refuses("status -l 80", "'status' takes no option '-l'");
 }
 END_TEST
 

@@ -404,7 +404,7 @@ START_TEST(usage_is_checked_before_anybody_is_asked)
 	ck_assert_int_eq(nclust("status --watch"), 64);
 	ck_assert_int_eq(nclust("config --check"), 64);
 	ck_assert_int_eq(nclust("config shop -c x"), 64);
-	ck_assert_int_eq(nclust("doctor -- x"), 64);
+	ck_assert_int_eq(nclust("doctor -l 8000"), 64);
 	ck_assert_int_eq(nclust("help nothing"), 64);
 	ck_assert_int_eq(nclust("restart ../x"), 64);
 	ck_assert_int_eq(nclust("statsu"), 64);

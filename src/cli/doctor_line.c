@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/doctor.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "protocol/json.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* The command line to use, and all that was found as JSON. */
+
+/* Where the user has named none, and one is needed. */
+#define ANY_ADDRESS "8000"
+
+struct words {
+	const char *list[2 * LISTEN_MAX + 16];
+	size_t count;
+};
+
+static void add(struct words *w, const char *word)
+{
+	w->list[w->count++] = word;
+}
+
+static bool is_runnable(const struct exam *e)
+{
+	return e->life != LIFE_ENDED;
+}
+
+/* Is an address of the user's of any use to it? */
+static bool takes_named(const struct exam *e)
+{
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].named)
+			return true;
+	return false;
+}
+
+static void add_addresses(const struct exam *e, struct words *w)
+{
+	if (e->listen_count > 0 && takes_named(e)) {
+		for (size_t i = 0; i < e->listen_count; i++) {
+			add(w, "-l");
+			add(w, e->listen[i]);
+		}
+	} else if (exam_needs_address(e)) {
+		for (size_t i = 0; i < e->own_count; i++) {
+			add(w, "-l");
+			add(w, e->own[i]);
+		}
+		if (e->own_count == 0) {
+			add(w, "-l");
+			add(w, ANY_ADDRESS);
+		}
+	}
+}
+
+/* All but the command itself. */
+static void make(const struct exam *e, struct words *w)
+{
+	w->count = 0;
+	add(w, "nclust");
+	add(w, "-n");
+	add(w, exam_copies_work(e) ? "auto" : "1");
+	add_addresses(e, w);
+	if (e->takes_passed && e->way == WAY_STDIN) {
+		add(w, "--pass");
+		add(w, "stdin");
+	} else if (e->takes_passed && e->way == WAY_NO_PID) {
+		add(w, "--listen-pid=no");
+	}
+	/* the first of all would be taken as ready too early */
+	if (e->sign == SIGN_NOTIFY) {
+		add(w, "--ready");
+		add(w, "notify");
+	} else if (e->sign == SIGN_LISTEN && e->ready_after > 1.) {
+		add(w, "--ready");
+		add(w, "listen");
+	}
+	if (e->other.ended && e->other.request == REQUEST_ANSWERED) {
+		add(w, "--stop-signal");
+		add(w, e->other.signal == SIGQUIT ? "QUIT" : "INT");
+	}
+	add(w, "--");
+}
+
+/* So that a shell gives it back. */
+static void put_quoted(struct buffer *out, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_@%+=:,./-{}";
+
+	if (*word != '\0' && word[strspn(word, plain)] == '\0') {
+		(void)buffer_string(out, word);
+		return;
+	}
+	(void)buffer_string(out, "'");
+	for (; *word != '\0'; word++) {
+		if (*word == '\'')
+			(void)buffer_string(out, "'\\''");
+		else
+			(void)buffer_append(out, word, 1);
+	}
+	(void)buffer_string(out, "'");
+}
+
+bool doctor_command_line(const struct exam *e, struct buffer *out)
+{
+	struct words w;
+
+	if (!is_runnable(e))
+		return false;
+	make(e, &w);
+	for (size_t i = 0; i < w.count; i++) {
+		put_quoted(out, w.list[i]);
+		(void)buffer_append(out, " ", 1);
+	}
+	for (char *const *word = e->command; *word != NULL; word++) {
+		put_quoted(out, *word);
+		(void)buffer_append(out, word[1] != NULL ? " " : "\n", 1);
+	}
+	return true;
+}
+
+/* ---- JSON ---- */
+
+static void put_sockets(const struct exam *e, struct json_writer *w)
+{
+	static const char *const hows[] = {[HOW_PASSED] = "passed",
+		[HOW_BOUND] = "taken over",
+		[HOW_OWN] = "own"};
+	static const char *const shares[] = {[SHARE_UNKNOWN] = NULL,
+		[SHARE_SAME] = "same",
+		[SHARE_SPREAD] = "one each",
+		[SHARE_STOLEN] = "stolen",
+		[SHARE_OTHER] = "none"};
+
+	json_key(w, "sockets");
+	json_open_array(w);
+	for (size_t i = 0; i < e->place_count; i++) {
+		const struct exam_place *p = &e->places[i];
+
+		json_open_object(w);
+		json_put_text(w, "address", p->text);
+		json_put_text(w, "how", hows[p->how]);
+		json_put_bool(w, "named", p->named);
+		json_put_text(w, "options", p->options);
+		json_put_text(w, "shared", shares[p->share]);
+		json_close_object(w);
+	}
+	json_close_array(w);
+}
+
+static void put_ready(const struct exam *e, struct json_writer *w)
+{
+	static const char *const signs[] = {[SIGN_NONE] = NULL,
+		[SIGN_ALIVE] = "alive",
+		[SIGN_LISTEN] = "listen",
+		[SIGN_NOTIFY] = "notify"};
+
+	json_key(w, "ready");
+	if (e->life != LIFE_SERVING) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_text(w, "sign", signs[e->sign]);
+	json_put_real(w, "after", e->ready_after, 3);
+	json_close_object(w);
+}
+
+static void put_stop(
+	struct json_writer *w, const char *key, const struct exam_stop *s)
+{
+	static const char *const requests[] = {[REQUEST_UNTRIED] = NULL,
+		[REQUEST_UNHEARD] = NULL,
+		[REQUEST_NO_HTTP] = "no HTTP",
+		[REQUEST_ANSWERED] = "answered",
+		[REQUEST_LOST] = "lost",
+		[REQUEST_FORGOTTEN] = "forgotten"};
+	char name[16];
+
+	json_key(w, key);
+	if (!s->tried) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_text(w, "signal", text_signal_name(name, s->signal));
+	json_put_bool(w, "ended", s->ended);
+	json_put_text(w, "exit", s->exit);
+	json_put_real(w, "after", s->after > 0 ? s->after : 0, 3);
+	json_put_text(w, "request", requests[s->request]);
+	json_close_object(w);
+}
+
+static void put_command_line(const struct exam *e, struct json_writer *w)
+{
+	struct words words;
+
+	json_key(w, "run");
+	if (!is_runnable(e)) {
+		json_nil(w);
+		return;
+	}
+	make(e, &words);
+	json_open_array(w);
+	for (size_t i = 0; i < words.count; i++)
+		json_text(w, words.list[i]);
+	for (char *const *word = e->command; *word != NULL; word++)
+		json_text(w, *word);
+	json_close_array(w);
+}
+
+int doctor_encode(
+	const struct exam *e, const struct facts *f, struct buffer *out)
+{
+	struct json_writer w;
+
+	json_begin(&w, out);
+	json_open_object(&w);
+	json_put_bool(&w, "ok", exam_copies_work(e));
+	facts_put(f, &w);
+	put_sockets(e, &w);
+	put_ready(e, &w);
+	put_stop(&w, "stop", &e->quiet);
+	put_stop(&w, "stop_in_request", &e->busy);
+	put_command_line(e, &w);
+	json_close_object(&w);
+	return out->failed ? -1 : 0;
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/doctor.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What was found, in words. */
+
+/* More sockets than these are counted only: there is an end to struct facts. */
+#define PLACES_TOLD 12
+
+static const char *seconds_text(char to[24], double seconds)
+{
+	char age[16];
+
+	if (seconds < 0.1)
+		(void)snprintf(
+			to, 24, "%.0f ms", seconds > 0 ? seconds * 1000 : 0);
+	else
+		(void)snprintf(to, 24, "%s",
+			text_age(age, (nsec_t)(seconds * (double)SECOND)));
+	return to;
+}
+
+/* "; last output: …", or nothing. */
+static const char *last_text(char to[300], const char *last)
+{
+	if (last[0] == '\0')
+		to[0] = '\0';
+	else
+		(void)snprintf(to, 300, "; last output: %s", last);
+	return to;
+}
+
+/* ---- start ---- */
+
+static void tell_ended(const struct exam *e, struct facts *f)
+{
+	char after[24];
+	char last[300];
+	const char *does = "a server goes on";
+
+	if (e->in_use[0] != '\0')
+		does = "stop who has the port, or try with another one";
+	else if (strcmp(e->exit, "exit 0") == 0)
+		does = "a server goes on: if it goes to the background, there "
+		       "will be an option that keeps it in the foreground";
+	if (e->in_use[0] != '\0')
+		facts_add(f, FACT_BAD, "socket", "", "%s", e->in_use);
+	facts_add(f, FACT_BAD, "start", does, "it ends with %s after %s%s",
+		e->exit, seconds_text(after, e->ready_after),
+		last_text(last, e->last));
+}
+
+static void tell_place(
+	const struct exam *e, const struct exam_place *p, struct facts *f)
+{
+	const char *comma = p->options[0] != '\0' ? ", " : "";
+
+	if (p->how == HOW_PASSED)
+		facts_add(f, FACT_OK, "socket",
+			p->named ? "" : "any address will do", "%s",
+			p->named ? p->text : "the one that nclust passes");
+	else if (p->how == HOW_BOUND)
+		facts_add(f,
+			p->named || e->listen_count == 0 ? FACT_OK : FACT_NOTE,
+			"socket",
+			p->named ? "it gets the one that nclust has made"
+				: e->listen_count > 0
+				? "--listen does not name it; nclust takes it "
+				  "over"
+				: "nclust takes it over",
+			"%s, which it binds itself%s%s", p->text, comma,
+			p->options);
+	else
+		facts_add(f, FACT_NOTE, "socket",
+			p->socket.kind == HELD_UDP
+				? "nclust lets several bind it"
+				: "it stays its own",
+			"%s, which it binds itself%s%s", p->text, comma,
+			p->options);
+}
+
+static void tell_sockets(const struct exam *e, struct facts *f)
+{
+	char waited[24];
+
+	for (size_t i = 0; i < e->place_count && i < PLACES_TOLD; i++)
+		tell_place(e, &e->places[i], f);
+	if (e->place_count > PLACES_TOLD)
+		facts_add(f, FACT_OK, "sockets", "", "%zu more",
+			e->place_count - PLACES_TOLD);
+	if (e->refused[0] != '\0')
+		facts_add(f, FACT_WARN, "taking over ports",
+			"see nclust doctor", "%s", e->refused);
+	if (e->place_count == 0)
+		facts_add(f, FACT_NOTE, "socket",
+			"no port, nor does it accept from the socket that "
+			"nclust passes",
+			"opens none within %s",
+			seconds_text(waited, e->waited));
+	else if (e->way == WAY_STDIN)
+		facts_add(f, FACT_OK, "passed sockets", "",
+			"taken from standard input");
+	else if (e->takes_passed && e->way == WAY_NO_PID)
+		facts_add(f, FACT_OK, "passed sockets",
+			"a wrapper forks: LISTEN_PID would not be its own",
+			"taken, without LISTEN_PID");
+	else if (e->takes_passed)
+		facts_add(f, FACT_OK, "passed sockets", "", "taken");
+	else
+		facts_add(f, FACT_OK, "passed sockets",
+			"it need not know of them", "left alone");
+}
+
+static void tell_ready(const struct exam *e, struct facts *f)
+{
+	char after[24];
+	char last[300];
+
+	(void)seconds_text(after, e->ready_after);
+	switch (e->sign) {
+	case SIGN_NOTIFY:
+		facts_add(
+			f, FACT_OK, "ready", "", "after %s, by READY=1", after);
+		break;
+	case SIGN_LISTEN:
+		facts_add(f, FACT_OK, "ready", "",
+			"after %s, when it calls listen", after);
+		break;
+	case SIGN_ALIVE:
+		facts_add(f, FACT_NOTE, "ready",
+			"one that lives for 1 s is taken as ready",
+			"after %s, which it does not say", after);
+		break;
+	case SIGN_NONE:
+		facts_add(f, FACT_NOTE, "ready",
+			"one that lives for 1 s is taken as ready",
+			"nothing tells when%s", last_text(last, e->last));
+		break;
+	}
+}
+
+void doctor_tell_start(const struct exam *e, struct facts *f)
+{
+	if (e->life == LIFE_ENDED) {
+		tell_ended(e, f);
+		return;
+	}
+	tell_sockets(e, f);
+	tell_ready(e, f);
+}
+
+/* ---- the second copy ---- */
+
+static void tell_second(const struct exam *e, struct facts *f)
+{
+	char after[24];
+	char last[300];
+
+	(void)seconds_text(after, e->second_after);
+	if (e->second_exit[0] != '\0')
+		facts_add(f, FACT_BAD, "second copy", "",
+			"ends with %s after %s%s", e->second_exit, after,
+			last_text(last, e->second_last));
+	else if (!e->second_ready)
+		facts_add(f, FACT_BAD, "second copy", "",
+			"is not ready within 12 s");
+	else
+		facts_add(
+			f, FACT_OK, "second copy", "", "ready after %s", after);
+	if (e->first_gone)
+		facts_add(f, FACT_BAD, "first copy", "",
+			"ended when the second one came");
+}
+
+static void tell_share(const struct exam_place *p, struct facts *f, bool works)
+{
+	enum fact_mark mark = works ? FACT_WARN : FACT_BAD;
+
+	switch (p->share) {
+	case SHARE_SAME:
+		facts_add(f, FACT_OK, "shared", "", "%s, one socket", p->text);
+		break;
+	case SHARE_SPREAD:
+		facts_add(f, FACT_OK, "shared",
+			"the kernel spreads what comes, and what waits for a "
+			"copy that dies is lost",
+			"%s, a socket each", p->text);
+		break;
+	case SHARE_STOLEN:
+		facts_add(f, mark, "not shared",
+			"a server that takes passed sockets can share it: "
+			"-l unix:PATH",
+			"%s, which each copy takes from the one before",
+			p->text);
+		break;
+	case SHARE_OTHER:
+		facts_add(f, mark, "not shared",
+			"at port 0 each has one of its own: give it a number",
+			"%s, where the second one does not listen", p->text);
+		break;
+	case SHARE_UNKNOWN:
+		break;
+	}
+}
+
+void doctor_tell_copy(const struct exam *e, struct facts *f)
+{
+	bool works = exam_copies_work(e);
+
+	if (!e->second_tried)
+		return;
+	tell_second(e, f);
+	for (size_t i = 0;
+		e->second_ready && i < e->place_count && i < PLACES_TOLD; i++)
+		tell_share(&e->places[i], f, works);
+	if (works && e->place_count > 0)
+		facts_add(f, FACT_OK, "copies", "", "will work");
+	else if (works)
+		facts_add(f, FACT_NOTE, "copies", "",
+			"run beside each other, and share nothing");
+	else if (e->place_count > 0 && e->refused[0] != '\0')
+		facts_add(f, FACT_BAD, "copies", "see nclust doctor",
+			"will not work: its port cannot be taken over here");
+	else
+		facts_add(f, FACT_BAD, "copies",
+			"nclust can still keep one running", "will not work");
+}
+
+/* ---- stop ---- */
+
+static void tell_signal(const struct exam_stop *s, struct facts *f)
+{
+	char after[24];
+
+	if (!s->tried)
+		return;
+	if (s->ended)
+		facts_add(f, FACT_OK, "SIGTERM", "", "%s after %s", s->exit,
+			seconds_text(after, s->after));
+	else
+		facts_add(f, FACT_WARN, "SIGTERM",
+			"look which signal ends it, for --stop-signal",
+			"does not end it within " TRIAL_STOP_TIMEOUT
+			", only SIGKILL does");
+}
+
+static void tell_request(const struct exam *e, struct facts *f)
+{
+	static const char name[] = "request in flight";
+
+	if (!e->busy.tried)
+		return;
+	switch (e->busy.request) {
+	case REQUEST_ANSWERED:
+		facts_add(f, FACT_OK, name, "", "answered before it ends");
+		break;
+	case REQUEST_LOST:
+		facts_add(f, FACT_NOTE, name, "",
+			"lost when SIGTERM comes in the middle of it");
+		break;
+	case REQUEST_FORGOTTEN:
+		facts_add(f, FACT_NOTE, name, "",
+			"neither answered nor closed within 3 s");
+		break;
+	case REQUEST_NO_HTTP:
+		facts_add(f, FACT_OK, name, "",
+			"not tried, as it reads no whole HTTP request");
+		break;
+	case REQUEST_UNHEARD:
+	case REQUEST_UNTRIED:
+		facts_add(f, FACT_OK, name, "",
+			"not tried, as nobody accepts a connection");
+		break;
+	}
+	if (e->other.ended && e->other.request == REQUEST_ANSWERED)
+		facts_add(f, FACT_OK,
+			e->other.signal == SIGQUIT ? "SIGQUIT" : "SIGINT", "",
+			"%s, and a request in flight is answered before",
+			e->other.exit);
+}
+
+void doctor_tell_stop(const struct exam *e, struct facts *f)
+{
+	tell_signal(e->quiet.tried ? &e->quiet : &e->busy, f);
+	tell_request(e, f);
+}
+
+void doctor_tell_untold(const struct exam *e, struct facts *f)
+{
+	if (e->own_count == 0)
+		facts_add(f, FACT_NOTE, "address", "",
+			"any that you give it, in the place of 8000");
+	else
+		facts_add(f, FACT_OK, "address",
+			"or any other that you give it",
+			"the one that it opens by itself");
+}

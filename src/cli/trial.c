@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/trial.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/rundir.h"
+#include "os/rundir_walk.h"
+#include "os/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sysexits.h>
+
+#define NAME "doctor"
+#define PAUSE_MS 20
+/* From SIGTERM to SIGQUIT, and from there to SIGKILL. */
+#define STOP_PATIENCE_MS 1000
+
+extern char **environ;
+
+/* ---- the directory ---- */
+
+static int make_directory(struct trial *t, const char *base, const char *name)
+{
+	struct error err;
+	scoped_fd fd = rundir_walk(base, false, &err);
+	int n = snprintf(
+		t->directory, sizeof(t->directory), "%s/%s", base, name);
+
+	if (fd != -1 && n > 0 && (size_t)n < sizeof(t->directory) &&
+		mkdtemp(t->directory) != NULL)
+		return 0;
+	t->directory[0] = '\0';
+	return -1;
+}
+
+/* Beside the instances, hidden from who lists them; where that cannot be, in
+ * /tmp, as it is 0700 and its name is chosen for us. */
+static int open_directory(
+	struct trial *t, const char *wanted, struct error *err)
+{
+	char base[PATH_MAX];
+
+	if (rundir_path(wanted, base, sizeof(base), err) == 0 &&
+		make_directory(t, base, ".doctor-XXXXXX") == 0)
+		return 0;
+	/* the nclust will look at what is above it */
+	(void)snprintf(t->directory, sizeof(t->directory),
+		"/tmp/nclust-doctor-XXXXXX");
+	if (mkdtemp(t->directory) != NULL)
+		return 0;
+	t->directory[0] = '\0';
+	return error_set(err, errno, "cannot make a directory for the trial");
+}
+
+/* An nclust that was killed has left these. */
+static void remove_left(int dir)
+{
+	static const char *const names[] = {
+		NAME "/control", NAME "/lock", NULL};
+	char path[80];
+
+	for (size_t i = 0; names[i] != NULL; i++)
+		(void)unlinkat(dir, names[i], 0);
+	for (unsigned i = 1; i < TRIAL_LIVES; i++) {
+		(void)snprintf(path, sizeof(path), NAME "/notify/%x", i);
+		(void)unlinkat(dir, path, 0);
+	}
+	(void)unlinkat(dir, NAME "/notify", AT_REMOVEDIR);
+	(void)unlinkat(dir, NAME, AT_REMOVEDIR);
+}
+
+static void remove_directory(struct trial *t)
+{
+	scoped_fd dir = -1;
+
+	if (t->directory[0] == '\0')
+		return;
+	dir = open(t->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir != -1)
+		remove_left(dir);
+	(void)rmdir(t->directory);
+	t->directory[0] = '\0';
+}
+
+/* ---- what ends a wait ---- */
+
+static int watch(int epoll, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	return fd == -1 ? -1 : epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+static int open_stop(struct trial *t, struct error *err)
+{
+	const struct itimerspec once = {.it_value.tv_sec = TRIAL_TIME / SECOND};
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		(void)sigaddset(&set, ends[i]);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	/* who reads us may go: we still have to clean up */
+	(void)signal(SIGPIPE, SIG_IGN);
+	t->stop = epoll_create1(EPOLL_CLOEXEC);
+	t->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	t->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (t->stop == -1 || watch(t->stop, t->signals) == -1 ||
+		watch(t->stop, t->timer) == -1 ||
+		timerfd_settime(t->timer, 0, &once, NULL) == -1)
+		return error_set(err, errno, "cannot wait for signals");
+	return 0;
+}
+
+static bool is_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+int trial_interrupted(void)
+{
+	sigset_t set;
+
+	(void)sigpending(&set);
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		if (sigismember(&set, ends[i]) == 1)
+			return ends[i];
+	return 0;
+}
+
+/* ---- start ---- */
+
+/* What speaks of us, and not of the one that we start. */
+static bool is_private(const char *entry)
+{
+	return strncmp(entry, "LISTEN_", 7) == 0 ||
+		strncmp(entry, "NOTIFY_SOCKET=", 14) == 0 ||
+		strncmp(entry, "WATCHDOG_", 9) == 0;
+}
+
+static char **environment(void)
+{
+	size_t count = 0;
+	char **list;
+
+	for (char **e = environ; *e != NULL; e++)
+		count++;
+	list = calloc(count + 1, sizeof(*list));
+	count = 0;
+	for (char **e = environ; list != NULL && *e != NULL; e++)
+		if (!is_private(*e))
+			list[count++] = *e;
+	return list;
+}
+
+/* The words that all trials have in common, and then `rest`. */
+static char **command_line(const struct trial *t, char *const *rest)
+{
+	const char *const first[] = {"nclust", "--name", NAME,
+		"--runtime-directory", t->directory, "--log", "prefix",
+		"--stop-timeout", TRIAL_STOP_TIMEOUT,
+		/* who fails to start need not do so again */
+		"--backoff-min", "1m", "--backoff-max", "1m"};
+	size_t count = 0;
+	char **list;
+
+	while (rest[count] != NULL)
+		count++;
+	list = calloc(COUNT_OF(first) + count + 1, sizeof(*list));
+	if (list == NULL)
+		return NULL;
+	for (size_t i = 0; i < COUNT_OF(first); i++)
+		list[i] = (char *)(uintptr_t)first[i]; /* only read */
+	for (size_t i = 0; i < count; i++)
+		list[COUNT_OF(first) + i] = rest[i];
+	return list;
+}
+
+static int run(struct trial *t, struct spawn_plan *plan, struct error *err)
+{
+	struct spawn_failure failure;
+	scoped_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	scoped_fd self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	scoped_fd output = trial_output_open(&t->output);
+
+	if (null == -1 || self == -1 || output == -1)
+		return error_set(err, errno, "cannot start an nclust");
+	plan->exec_fd = self;
+	plan->null_fd = null;
+	plan->fds[0] = (struct spawn_fd){output, STDOUT_FILENO};
+	plan->fds[1] = (struct spawn_fd){output, STDERR_FILENO};
+	plan->fd_count = 2;
+	if (spawn(plan, &t->pid, &t->pidfd, &failure) == 0)
+		return 0;
+	t->pidfd = -1;
+	spawn_explain(&failure, "nclust", err);
+	return -1;
+}
+
+/* It has ended: say so, in its own words. */
+static int tell_ended(struct trial *t, struct error *err)
+{
+	char text[400];
+	int status = t->ended.signalled ? 128 + t->ended.code : t->ended.code;
+
+	if (trial_logged(t, "cannot ", text, sizeof(text)) ||
+		trial_logged(t, "", text, sizeof(text)))
+		(void)error_set(err, 0, "%s", text);
+	else
+		(void)error_set(err, 0, "the nclust on trial has ended");
+	return error_status(err, status != 0 ? status : 1);
+}
+
+static bool has_ended(struct trial *t)
+{
+	if (t->pidfd == -1)
+		return true;
+	if (pidfd_reap(t->pidfd, &t->ended) != 1)
+		return false;
+	fd_close(&t->pidfd);
+	trial_output_drain(&t->output);
+	return true;
+}
+
+/* 0: something has come, or the time is over; -1 and `err`. */
+static int pause_for(struct trial *t, int ms, struct error *err)
+{
+	struct pollfd fds[] = {{.fd = t->stop, .events = POLLIN},
+		{.fd = t->pidfd, .events = POLLIN}};
+
+	(void)poll(fds, COUNT_OF(fds), ms);
+	trial_output_drain(&t->output);
+	if (is_readable(t->stop))
+		return error_set(err, ECANCELED, "ended");
+	return has_ended(t) ? tell_ended(t, err) : 0;
+}
+
+static int join(struct trial *t, struct error *err)
+{
+	for (;;) {
+		scoped_fd dir = rundir_find(t->directory, NAME, err);
+
+		client_fini(&t->client);
+		client_init(&t->client);
+		t->client.cancel = t->stop;
+		if (dir != -1 && client_open(&t->client, dir, NAME, err) == 0)
+			return 0;
+		if (err->sys == ECANCELED || pause_for(t, PAUSE_MS, err) == -1)
+			return -1;
+	}
+}
+
+int trial_start(struct trial *t, char *const *argv, struct error *err)
+{
+	char **words = command_line(t, argv);
+	char **variables = environment();
+	struct spawn_plan plan = {
+		.argv = words,
+		.envp = variables,
+		.new_session = true,
+		.nice = INT_MIN,
+		.umask = -1,
+		.uid = -1,
+		.gid = -1,
+		.death_signal = SIGTERM,
+	};
+	int got;
+
+	(void)memset(t->lives, 0, sizeof(t->lives));
+	t->listener_count = 0;
+	t->says_ready = t->listens = false;
+	if (words == NULL || variables == NULL)
+		got = error_set(err, ENOMEM, "cannot start an nclust");
+	else
+		got = run(t, &plan, err);
+	free(words);
+	free(variables);
+	return got == -1 ? -1 : join(t, err);
+}
+
+/* ---- asking ---- */
+
+static int on_event(json_t *params, void *data)
+{
+	trial_take_event(data, params);
+	return 0;
+}
+
+static int call(struct trial *t, struct control_request *request,
+	struct answer *answer, struct error *err)
+{
+	if (client_call(&t->client, request, on_event, t, answer, err) == -1) {
+		/* the connection goes first, the process follows */
+		if (err->sys != ECANCELED)
+			(void)pause_for(t, STOP_PATIENCE_MS, err);
+		return -1;
+	}
+	if (answer->code != 0) {
+		const char *text = buffer_text(&answer->message);
+
+		return error_set(err, 0, "%s", text != NULL ? text : "");
+	}
+	return 0;
+}
+
+int trial_ask(
+	struct trial *t, struct control_request *request, struct error *err)
+{
+	struct answer answer;
+	int got;
+
+	request->no_wait = true;
+	answer_init(&answer);
+	got = call(t, request, &answer, err);
+	answer_fini(&answer);
+	return got;
+}
+
+int trial_look(struct trial *t, struct error *err)
+{
+	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
+	struct control_request status = {.method = METHOD_STATUS};
+	struct answer answer;
+	int got;
+
+	trial_output_drain(&t->output);
+	answer_init(&answer);
+	got = call(t, &events, &answer, err);
+	if (got == 0)
+		got = call(t, &status, &answer, err);
+	if (got == 0) {
+		json_t *object = json_loadb(answer.result, answer.len, 0, NULL);
+
+		trial_take_status(t, object);
+		json_decref(object);
+	}
+	answer_fini(&answer);
+	return got;
+}
+
+int trial_wait(struct trial *t, struct error *err)
+{
+	if (pause_for(t, PAUSE_MS, err) == -1)
+		return -1;
+	return trial_look(t, err);
+}
+
+/* ---- end ---- */
+
+/* First as anybody would, then at once, then by force: its workers have the
+ * kernel's word that they go with it. */
+void trial_stop(struct trial *t)
+{
+	static const int signals[] = {SIGTERM, SIGQUIT, SIGKILL};
+	struct pollfd ended = {.events = POLLIN};
+
+	for (size_t i = 0; t->pidfd != -1 && i < COUNT_OF(signals); i++) {
+		nsec_t until = nsec_add(clock_now(), STOP_PATIENCE_MS * MSEC);
+
+		ended.fd = t->pidfd;
+		(void)pidfd_signal(t->pidfd, signals[i]);
+		/* who writes to a full pipe does not end */
+		while (!has_ended(t) &&
+			(signals[i] == SIGKILL || clock_now() < until)) {
+			(void)poll(&ended, 1, PAUSE_MS);
+			trial_output_drain(&t->output);
+		}
+	}
+	client_fini(&t->client);
+	fd_close(&t->output.fd);
+}
+
+int trial_begin(
+	struct trial *t, const char *runtime_directory, struct error *err)
+{
+	*t = (struct trial){.pidfd = -1,
+		.stop = -1,
+		.signals = -1,
+		.timer = -1,
+		.output.fd = -1};
+	client_init(&t->client);
+	buffer_init(&t->output.part, 0);
+	buffer_init(&t->output.own, 0);
+	buffer_init(&t->output.workers, 0);
+	if (open_stop(t, err) == -1 ||
+		open_directory(t, runtime_directory, err) == -1)
+		return -1;
+	return 0;
+}
+
+void trial_end(struct trial *t)
+{
+	trial_stop(t);
+	remove_directory(t);
+	fd_close(&t->stop);
+	fd_close(&t->signals);
+	fd_close(&t->timer);
+	buffer_fini(&t->output.part);
+	buffer_fini(&t->output.own);
+	buffer_fini(&t->output.workers);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_TRIAL_H
+#define CLI_TRIAL_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/nsec.h"
+#include "cli/client.h"
+#include "os/pidfd.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * A command on trial (`nclust doctor -- COMMAND`): an nclust of our own, called
+ * "doctor", runs it in a runtime directory that nobody else knows, and is asked
+ * by its control socket what becomes of it.  Its output, and the command's, are
+ * kept here.  A signal that wants us to end, and the end of the time that all of
+ * it may take, end each wait; trial_end() leaves nothing behind, and should we be
+ * killed the kernel tells the nclust to stop.
+ */
+#define TRIAL_TIME (30 * SECOND)
+#define TRIAL_STOP_TIMEOUT "5s"
+#define TRIAL_LIVES 12
+#define TRIAL_LISTENERS 16
+#define TRIAL_SLOTS 2
+
+/* One worker, from what the instance has told of it.  Times are seconds since
+ * 1970, 0: not yet. */
+struct trial_life {
+	uint64_t worker; /* its id; 0: unused */
+	int slot;
+	pid_t pid;
+	double started;
+	double ready;
+	double stopping;
+	double exited;
+	bool killed;   /* it did not end of the stop signal */
+	char exit[64]; /* "exit 1", "killed by SIGTERM" */
+};
+
+/* One listener of the instance. */
+struct trial_listener {
+	char address[128];
+	uint64_t inode;
+	bool learned; /* no setting names it */
+	bool bound;   /* a worker has bound it by itself */
+	long queue;   /* -1: has none */
+};
+
+/* What comes through the pipe that the instance and its workers write to: the
+ * last lines of each. */
+struct trial_output {
+	int fd;             /* -1: there is none */
+	struct buffer part; /* of a line */
+	struct buffer own;
+	struct buffer workers;       /* without their names */
+	char last[TRIAL_SLOTS][256]; /* the last line by slot */
+};
+
+struct trial {
+	char directory[4096]; /* "": none was made */
+	int stop;             /* readable: no more waiting (signals, timer) */
+	int signals;
+	int timer;
+
+	/* one start of the instance */
+	int pidfd; /* -1: it does not run */
+	pid_t pid;
+	struct pidfd_end ended;
+	struct client client;
+	struct trial_output output;
+
+	/* what is known of it */
+	struct trial_life lives[TRIAL_LIVES];
+	struct trial_listener listeners[TRIAL_LISTENERS];
+	size_t listener_count;
+	bool says_ready; /* READY=1 came from a worker */
+	bool listens;    /* one was seen to call listen(2) */
+};
+
+/* Once, before all else: signals that would end us are blocked from then on.  -1
+ * and `err`. */
+int trial_begin(
+	struct trial *t, const char *runtime_directory, struct error *err);
+void trial_end(struct trial *t);
+
+/*
+ * Start the instance: argv as for `nclust`, without its name, its runtime
+ * directory and its log; the command is part of it.  Returns when it can be
+ * asked.  -1 and `err`: it has ended (status: the one it ended with), or the
+ * wait was ended (ECANCELED).
+ */
+int trial_start(struct trial *t, char *const *argv, struct error *err);
+void trial_stop(struct trial *t);
+
+/* Learn what is new: lives, listeners, and what it has learned.  -1 and `err`
+ * (ECANCELED: the wait was ended; else it has ended, or does not answer). */
+int trial_look(struct trial *t, struct error *err);
+/* A moment, or less where something has come; looks.  -1 as above. */
+int trial_wait(struct trial *t, struct error *err);
+/* Ask for a change; returns at once. */
+int trial_ask(
+	struct trial *t, struct control_request *request, struct error *err);
+
+/* The signal that wants us to end; 0: none (then the time is over). */
+int trial_interrupted(void);
+/* The worker that was started last in a slot; NULL: none. */
+const struct trial_life *trial_latest(const struct trial *t, int slot);
+const struct trial_life *trial_life(const struct trial *t, uint64_t worker);
+
+/* The instance's own last line that has these words in it, from there on.  False:
+ * none. */
+bool trial_logged(
+	const struct trial *t, const char *words, char *to, size_t size);
+/* The workers' last `most` lines. */
+void trial_last_lines(const struct trial *t, size_t most, struct buffer *out);
+/* Until no more comes, within a second. */
+void trial_settle(struct trial *t);
+
+/* trial_output.c: the end for the instance, or -1; take what is there. */
+int trial_output_open(struct trial_output *o);
+void trial_output_drain(struct trial_output *o);
+
+/* What trial_look() does with what came (trial_view.c). */
+void trial_take_event(struct trial *t, json_t *event);
+void trial_take_status(struct trial *t, json_t *status);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/trial_exam.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+
+#include <string.h>
+
+/* A second copy beside the first: is it ready, and at the same sockets? */
+
+#define SECOND_MOST (12 * SECOND) /* until it is ready … */
+#define SOCKETS_MOST (3 * SECOND) /* … and has all that the first has */
+
+static enum exam_share share_of(
+	const struct exam_place *p, const struct held *held)
+{
+	if (held_by_inode(held, p->socket.inode) != NULL)
+		return SHARE_SAME;
+	if (held_alike(held, &p->socket) == NULL)
+		return SHARE_OTHER;
+	return p->socket.kind == HELD_UNIX ? SHARE_STOLEN : SHARE_SPREAD;
+}
+
+/* True when it has something at each place, or as many others. */
+static bool compare(struct exam *e, const struct trial_life *second)
+{
+	struct held held untouched;
+	bool all = true;
+
+	held_look(&held, second->pid);
+	for (size_t i = 0; i < e->place_count; i++) {
+		e->places[i].share = share_of(&e->places[i], &held);
+		all &= e->places[i].share != SHARE_OTHER;
+	}
+	return all || held.count >= e->held;
+}
+
+static void note_end(struct exam *e, const struct trial_life *second)
+{
+	e->second_after = second->exited - second->started;
+	(void)text_copy(e->second_exit, sizeof(e->second_exit), second->exit);
+	trial_settle(e->trial);
+	(void)text_copy(e->second_last, sizeof(e->second_last),
+		e->trial->output.last[second->slot]);
+	(void)trial_logged(
+		e->trial, "cannot bind ", e->in_use, sizeof(e->in_use));
+}
+
+/* It is ready: see where it listens. */
+static int see_sockets(struct exam *e, uint64_t worker, struct error *err)
+{
+	nsec_t until = nsec_add(clock_now(), SOCKETS_MOST);
+	const struct trial_life *second = trial_life(e->trial, worker);
+
+	e->second_ready = true;
+	e->second_after = second->ready - second->started;
+	while (second->exited == 0 && !compare(e, second) &&
+		clock_now() < until) {
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+		second = trial_life(e->trial, worker);
+	}
+	if (second->exited != 0) {
+		e->second_ready = false;
+		note_end(e, second);
+	}
+	return 0;
+}
+
+int exam_copy(struct exam *e, struct error *err)
+{
+	struct control_request two = {
+		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = 2};
+	nsec_t until = nsec_add(clock_now(), SECOND_MOST);
+
+	e->second_tried = true;
+	if (trial_ask(e->trial, &two, err) == -1)
+		return -1;
+	while (clock_now() < until) {
+		const struct trial_life *second = trial_latest(e->trial, 1);
+
+		if (second != NULL && second->exited != 0) {
+			note_end(e, second);
+			break;
+		}
+		if (second != NULL && second->ready != 0) {
+			if (see_sockets(e, second->worker, err) == -1)
+				return -1;
+			break;
+		}
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+	}
+	e->first_gone = trial_life(e->trial, e->first)->exited != 0;
+	return 0;
+}
+
+bool exam_copies_work(const struct exam *e)
+{
+	if (!e->second_ready || e->first_gone)
+		return false;
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].share == SHARE_SAME ||
+			e->places[i].share == SHARE_SPREAD)
+			return true;
+	return e->place_count == 0; /* then there is nothing to share */
+}

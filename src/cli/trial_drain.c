@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/trial_exam.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* What a signal does: to a worker that has nothing to do, and to one that has
+ * read the first half of a request. */
+
+#define ACCEPT_MOST (1 * SECOND)
+#define END_MOST (8 * SECOND)   /* more than TRIAL_STOP_TIMEOUT */
+#define OTHER_MOST (3 * SECOND) /* another signal need not */
+#define ANSWER_MOST (3 * SECOND)
+/* Who answers or closes at all does so in less. */
+#define MOMENT_MS 150
+
+/* Some answer as soon as they have the first line. */
+static const char *const halves[][2] = {
+	{"GET / HTTP/1.0\r\nHost: localhost\r\n", "\r\n"},
+	{"GET / HT", "TP/1.0\r\nHost: localhost\r\n\r\n"},
+};
+
+/* ---- the visitor ---- */
+
+struct visitor {
+	int fd;     /* -1: there is none */
+	size_t way; /* of halves */
+	bool got;
+	bool closed;
+	char head[8];
+	size_t head_len;
+};
+
+static void visitor_read(struct visitor *v)
+{
+	char block[4096];
+	ssize_t n;
+
+	while (!v->closed && v->fd != -1) {
+		n = recv(v->fd, block, sizeof(block), MSG_DONTWAIT);
+		if (n == -1 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			v->closed = true;
+			return;
+		}
+		for (ssize_t i = 0; i < n && v->head_len < sizeof(v->head); i++)
+			v->head[v->head_len++] = block[i];
+		v->got = true;
+	}
+}
+
+static void visitor_wait(struct visitor *v, int ms)
+{
+	struct pollfd p = {.fd = v->fd, .events = POLLIN};
+
+	if (v->fd != -1 && !v->closed)
+		(void)poll(&p, 1, ms);
+	visitor_read(v);
+}
+
+static void visitor_say(struct visitor *v, const char *text)
+{
+	if (v->fd != -1 && send(v->fd, text, strlen(text), MSG_NOSIGNAL) == -1)
+		v->closed = true;
+}
+
+static bool is_answer(const struct visitor *v)
+{
+	return v->head_len >= 5 && memcmp(v->head, "HTTP/", 5) == 0;
+}
+
+/* ---- a visit ---- */
+
+/* The longest queue of those that we know; 0 too where we know none. */
+static long queue_of(const struct exam *e, uint64_t inode)
+{
+	for (size_t i = 0; i < e->trial->listener_count; i++)
+		if (e->trial->listeners[i].inode == inode)
+			return e->trial->listeners[i].queue;
+	return 0;
+}
+
+static const struct exam_place *place_to_visit(const struct exam *e)
+{
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].socket.kind == HELD_TCP)
+			return &e->places[i];
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].socket.kind == HELD_UNIX)
+			return &e->places[i];
+	return NULL;
+}
+
+/* Come, and be accepted.  1; 0: it was not; -1 and `err`. */
+static int come(struct exam *e, struct visitor *v, const struct exam_place *p,
+	struct error *err)
+{
+	nsec_t until = nsec_add(clock_now(), ACCEPT_MOST);
+
+	v->fd = held_visit(&p->socket);
+	if (v->fd == -1)
+		return 0;
+	do
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+	while (queue_of(e, p->socket.inode) > 0 && clock_now() < until);
+	return queue_of(e, p->socket.inode) > 0 ? 0 : 1;
+}
+
+/* Say the first half.  0, with what came of it so far in `stop`. */
+static int begin_visit(struct exam *e, struct visitor *v,
+	struct exam_stop *stop, struct error *err)
+{
+	const struct exam_place *p = place_to_visit(e);
+
+	stop->request = REQUEST_UNTRIED;
+	for (size_t way = 0; p != NULL && way < COUNT_OF(halves); way++) {
+		int got;
+
+		fd_close(&v->fd);
+		*v = (struct visitor){.fd = -1, .way = way};
+		got = come(e, v, p, err);
+		if (got == -1)
+			return -1;
+		stop->request = REQUEST_UNHEARD;
+		if (got == 0)
+			return 0;
+		visitor_say(v, halves[way][0]);
+		visitor_wait(v, MOMENT_MS);
+		stop->request = REQUEST_FORGOTTEN;
+		if (!v->got && !v->closed)
+			return 0;
+		stop->request = REQUEST_NO_HTTP;
+		if (!is_answer(v))
+			return 0;
+	}
+	return 0;
+}
+
+/* The signal is on its way. */
+static int end_visit(struct exam *e, struct visitor *v, struct exam_stop *stop,
+	struct error *err)
+{
+	nsec_t until = nsec_add(clock_now(), ANSWER_MOST);
+
+	if (stop->request != REQUEST_FORGOTTEN)
+		return 0;
+	visitor_wait(v, MOMENT_MS);
+	if (!v->closed)
+		visitor_say(v, halves[v->way][1]);
+	while (!v->closed && clock_now() < until) {
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+		visitor_read(v);
+	}
+	if (is_answer(v))
+		stop->request = REQUEST_ANSWERED;
+	else if (v->closed)
+		stop->request = REQUEST_LOST;
+	return 0;
+}
+
+/* ---- the signal ---- */
+
+static int ask_to_end(struct exam *e, const struct trial_life *life, int signal,
+	struct error *err)
+{
+	struct control_request scale = {.method = METHOD_SCALE,
+		.scale_kind = SCALE_TO,
+		.count = life->slot};
+	struct control_request other = {
+		.method = METHOD_SIGNAL, .signal = signal};
+
+	if (signal == SIGTERM) /* as it will be, SIGKILL at the end included */
+		return trial_ask(e->trial, &scale, err);
+	(void)snprintf(
+		other.target, sizeof(other.target), "doctor.%d", life->slot);
+	return trial_ask(e->trial, &other, err);
+}
+
+/* End the latest worker of a slot. */
+static int end_worker(struct exam *e, int slot, int signal, bool visit,
+	struct exam_stop *stop, struct error *err)
+{
+	const struct trial_life *life = trial_latest(e->trial, slot);
+	struct visitor v = {.fd = -1};
+	nsec_t until;
+	double asked;
+	int got = 0;
+
+	if (life == NULL || life->exited != 0)
+		return 0;
+	stop->signal = signal;
+	if (visit)
+		got = begin_visit(e, &v, stop, err);
+	asked = clock_wall();
+	until = nsec_add(
+		clock_now(), signal == SIGTERM ? END_MOST : OTHER_MOST);
+	if (got == 0)
+		got = ask_to_end(e, life, signal, err);
+	while (got == 0 && signal == SIGTERM && life->stopping == 0 &&
+		life->exited == 0 && clock_now() < until)
+		got = trial_wait(e->trial, err);
+	if (got == 0 && visit)
+		got = end_visit(e, &v, stop, err);
+	fd_close(&v.fd);
+	while (got == 0 && life->exited == 0 && clock_now() < until)
+		got = trial_wait(e->trial, err);
+	if (got == -1)
+		return -1;
+	stop->tried = true;
+	stop->ended = life->exited != 0 && !life->killed;
+	stop->after =
+		life->exited - (life->stopping != 0 ? life->stopping : asked);
+	(void)text_copy(stop->exit, sizeof(stop->exit), life->exit);
+	return 0;
+}
+
+/* ---- is there a better signal? ---- */
+
+static uint64_t caught_by(pid_t pid)
+{
+	char path[40];
+	char line[128];
+	uint64_t caught = 0;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (strncmp(line, "SigCgt:", 7) == 0)
+			caught = strtoull(line + 7, NULL, 16);
+	(void)fclose(file);
+	return caught;
+}
+
+/* One that is ready, behind the one that has ended.  1; 0: there is none. */
+static int start_another(struct exam *e, struct error *err)
+{
+	struct control_request one = {
+		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = 1};
+	nsec_t until = nsec_add(clock_now(), END_MOST);
+	const struct trial_life *life;
+
+	if (trial_ask(e->trial, &one, err) == -1)
+		return -1;
+	do {
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+		life = trial_latest(e->trial, 0);
+		if (life->exited == 0 && life->ready != 0)
+			return 1;
+	} while (clock_now() < until);
+	return 0;
+}
+
+/* As many servers drain at SIGQUIT (nginx), or at SIGINT (lighttpd). */
+static int try_others(struct exam *e, struct error *err)
+{
+	static const int signals[] = {SIGQUIT, SIGINT};
+
+	for (size_t i = 0; i < COUNT_OF(signals); i++) {
+		int got;
+
+		if ((e->caught >> (signals[i] - 1) & 1) == 0)
+			continue;
+		got = start_another(e, err);
+		if (got == 1)
+			got = end_worker(
+				e, 0, signals[i], true, &e->other, err);
+		if (got == -1)
+			return -1;
+		if (e->other.ended && e->other.request == REQUEST_ANSWERED)
+			return 0;
+	}
+	return 0;
+}
+
+int exam_stop(struct exam *e, struct error *err)
+{
+	const struct trial_life *life = trial_life(e->trial, e->first);
+
+	e->caught = caught_by(life->pid);
+	if (end_worker(e, 1, SIGTERM, false, &e->quiet, err) == -1)
+		return -1;
+	/* who does not heed it will not for the sake of a request */
+	if (e->quiet.tried && !e->quiet.ended)
+		return 0;
+	if (end_worker(e, 0, SIGTERM, true, &e->busy, err) == -1)
+		return -1;
+	if (e->busy.tried && e->busy.request == REQUEST_LOST)
+		return try_others(e, err);
+	return 0;
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/trial_socket.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/process.h"
+#include "os/remote.h"
+#include "os/sockdiag.h"
+#include "os/socket_options.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+#define DESCRIPTORS_MAX 4096 /* of one process */
+#define INODES_MAX 1024      /* of all, sockets only */
+
+/* /proc/net/: the states of a TCP socket that listens, and of a UDP socket that
+ * is connected to nobody; net.h: __SO_ACCEPTCON */
+enum { STATE_LISTEN = 0x0a, STATE_UNCONNECTED = 0x07 };
+#define FLAG_ACCEPTS (1UL << 16)
+
+/* ---- whose they are ---- */
+
+struct owned {
+	uint64_t inode;
+	pid_t pid;
+	int fd;
+};
+
+struct look {
+	struct held *held;
+	struct owned list[INODES_MAX];
+	size_t count;
+	pid_t pid; /* looked at just now */
+};
+
+static const struct owned *find(const struct look *look, uint64_t inode)
+{
+	for (size_t i = 0; i < look->count; i++)
+		if (look->list[i].inode == inode)
+			return &look->list[i];
+	return NULL;
+}
+
+static void note_descriptor(void *context, int fd, const char *target)
+{
+	struct look *look = context;
+	uint64_t inode = remote_socket_inode(target);
+
+	if (inode == 0 || look->count == INODES_MAX ||
+		find(look, inode) != NULL)
+		return;
+	look->list[look->count++] = (struct owned){inode, look->pid, fd};
+}
+
+static void look_at_process(struct look *look, pid_t pid, pid_t leader)
+{
+	struct process_facts facts;
+	struct remote r;
+
+	if (process_look(pid, &facts) == -1 || facts.session != leader ||
+		facts.state == 'Z')
+		return;
+	look->pid = pid;
+	look->held->processes++;
+	look->held->cpu += facts.cpu;
+	remote_of(&r, pid);
+	(void)remote_each_fd(&r, DESCRIPTORS_MAX, note_descriptor, look);
+}
+
+static void look_at_session(struct look *look, pid_t leader)
+{
+	DIR *dir = opendir("/proc");
+	const struct dirent *entry;
+
+	if (dir == NULL) {
+		look_at_process(look, leader, leader);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		long pid = strtol(entry->d_name, NULL, 10);
+
+		if (pid > 0)
+			look_at_process(look, (pid_t)pid, leader);
+	}
+	(void)closedir(dir);
+}
+
+/* ---- what they are ---- */
+
+static struct held_socket *add(
+	struct look *look, uint64_t inode, enum held_kind kind)
+{
+	const struct owned *owned = find(look, inode);
+	struct held_socket *s;
+
+	if (owned == NULL || look->held->count == HELD_MAX)
+		return NULL;
+	s = &look->held->list[look->held->count++];
+	*s = (struct held_socket){
+		.kind = kind,
+		.inode = inode,
+		.pid = owned->pid,
+		.fd = owned->fd,
+	};
+	return s;
+}
+
+/* Words of 32 bits, each as the machine has it. */
+static void set_address(struct held_socket *s, const char *hex, unsigned port)
+{
+	const char *scheme = s->kind == HELD_TCP ? "tcp" : "udp";
+	char ip[INET6_ADDRSTRLEN] = "?";
+	uint32_t words[4] = {0};
+	bool six = strlen(hex) > 8;
+
+	for (size_t i = 0; i < COUNT_OF(words) && hex[8 * i] != '\0'; i++) {
+		char word[9];
+
+		(void)text_copy(word, sizeof(word), hex + 8 * i);
+		words[i] = (uint32_t)strtoul(word, NULL, 16);
+	}
+	if (six) {
+		struct sockaddr_in6 at = {.sin6_family = AF_INET6,
+			.sin6_port = htons((uint16_t)port)};
+
+		(void)memcpy(&at.sin6_addr, words, sizeof(at.sin6_addr));
+		(void)memcpy(&s->at, &at, sizeof(at));
+		s->size = sizeof(at);
+	} else {
+		struct sockaddr_in at = {.sin_family = AF_INET,
+			.sin_port = htons((uint16_t)port)};
+
+		at.sin_addr.s_addr = words[0];
+		(void)memcpy(&s->at, &at, sizeof(at));
+		s->size = sizeof(at);
+	}
+	(void)inet_ntop(six ? AF_INET6 : AF_INET, words, ip, sizeof(ip));
+	(void)snprintf(s->text, sizeof(s->text),
+		six ? "%s:[%s]:%u" : "%s:%s:%u", scheme, ip, port);
+}
+
+/* Where the kernel chooses ports: who has such a UDP port asks, and waits for
+ * an answer. */
+static bool is_ephemeral(unsigned port)
+{
+	unsigned least = 32768;
+	unsigned most = 60999;
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+
+	if (file != NULL) {
+		if (fscanf(file, "%u %u", &least, &most) != 2)
+			least = 32768;
+		(void)fclose(file);
+	}
+	return port >= least && port <= most;
+}
+
+/* False: those that follow are no matter either. */
+static bool take_internet(
+	struct look *look, const char *line, enum held_kind kind)
+{
+	char hex[33];
+	unsigned port;
+	unsigned state;
+	uint64_t inode;
+	struct held_socket *s;
+
+	if (sscanf(line,
+		    " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x "
+		    "%*x %*u %*d %" SCNu64,
+		    hex, &port, &state, &inode) != 4)
+		return true; /* the heading */
+	/* those that listen come first, before very many others */
+	if (kind == HELD_TCP && state != STATE_LISTEN)
+		return false;
+	if (kind == HELD_UDP &&
+		(state != STATE_UNCONNECTED || is_ephemeral(port)))
+		return true;
+	s = add(look, inode, kind);
+	if (s != NULL)
+		set_address(s, hex, port);
+	return true;
+}
+
+static bool take_unix(struct look *look, char *line, enum held_kind kind)
+{
+	unsigned long flags;
+	uint64_t inode;
+	int path = 0;
+	struct held_socket *s;
+
+	line[strcspn(line, "\n")] = '\0';
+	if (sscanf(line, "%*s %*x %*x %lx %*x %*x %" SCNu64 " %n", &flags,
+		    &inode, &path) != 2 ||
+		(flags & FLAG_ACCEPTS) == 0)
+		return true;
+	s = add(look, inode, kind);
+	if (s == NULL)
+		return true;
+	s->at.path.sun_family = AF_UNIX;
+	(void)text_copy(s->at.path.sun_path, sizeof(s->at.path.sun_path),
+		path > 0 ? line + path : "");
+	s->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+		strlen(s->at.path.sun_path));
+	if (s->at.path.sun_path[0] == '@')
+		s->at.path.sun_path[0] = '\0';
+	else
+		s->size++;
+	(void)snprintf(s->text, sizeof(s->text), "unix:%s",
+		path > 0 ? line + path : "");
+	return true;
+}
+
+/* In the network namespace of the worker. */
+static void look_at_table(
+	struct look *look, pid_t pid, const char *name, enum held_kind kind)
+{
+	char path[40];
+	char line[512];
+	FILE *file;
+	bool more = true;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, name);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return;
+	while (more && fgets(line, sizeof(line), file) != NULL)
+		more = kind == HELD_UNIX ? take_unix(look, line, kind)
+					 : take_internet(look, line, kind);
+	(void)fclose(file);
+}
+
+void held_look(struct held *held, pid_t leader)
+{
+	struct look look untouched;
+
+	(void)memset(held, 0, sizeof(*held));
+	look.held = held;
+	look.count = 0;
+	look_at_session(&look, leader);
+	if (look.count == 0)
+		return;
+	look_at_table(&look, leader, "tcp", HELD_TCP);
+	look_at_table(&look, leader, "tcp6", HELD_TCP);
+	look_at_table(&look, leader, "udp", HELD_UDP);
+	look_at_table(&look, leader, "udp6", HELD_UDP);
+	look_at_table(&look, leader, "unix", HELD_UNIX);
+}
+
+const struct held_socket *held_by_inode(const struct held *held, uint64_t inode)
+{
+	for (size_t i = 0; i < held->count; i++)
+		if (held->list[i].inode == inode)
+			return &held->list[i];
+	return NULL;
+}
+
+const struct held_socket *held_alike(
+	const struct held *held, const struct held_socket *socket)
+{
+	for (size_t i = 0; i < held->count; i++)
+		if (held->list[i].kind == socket->kind &&
+			strcmp(held->list[i].text, socket->text) == 0)
+			return &held->list[i];
+	return NULL;
+}
+
+/* ---- options ---- */
+
+static bool is_on(int fd, int level, int name)
+{
+	int on = 0;
+	socklen_t size = sizeof(on);
+
+	return getsockopt(fd, level, name, &on, &size) == 0 && on != 0;
+}
+
+static void put(char *to, size_t size, const char *text)
+{
+	size_t used = strlen(to);
+
+	(void)snprintf(
+		to + used, size - used, "%s%s", used > 0 ? ", " : "", text);
+}
+
+static void put_stream(int fd, char *to, size_t size)
+{
+	struct queue_facts queue;
+	char text[32];
+
+	sockdiag_queue(fd, &queue);
+	if (queue.limit < 0)
+		return;
+	(void)snprintf(text, sizeof(text), "backlog %ld", queue.limit);
+	put(to, size, text);
+}
+
+const char *held_options(
+	const struct held_socket *socket, char *to, size_t size)
+{
+	struct remote r;
+	scoped_fd fd = -1;
+	int protocol = 0;
+	socklen_t length = sizeof(protocol);
+
+	to[0] = '\0';
+	remote_of(&r, socket->pid);
+	fd = remote_fd(&r, socket->fd);
+	if (fd == -1)
+		return to;
+	if (socket->kind != HELD_UDP)
+		put_stream(fd, to, size);
+	if (socket->kind == HELD_UNIX)
+		return to;
+	/* of UDP it may be nclust that has set it */
+	if (socket->kind == HELD_TCP && socket_has_reuseport(fd))
+		put(to, size, "SO_REUSEPORT");
+	if (socket->at.any.sa_family == AF_INET6 &&
+		is_on(fd, IPPROTO_IPV6, IPV6_V6ONLY))
+		put(to, size, "IPv6 only");
+	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+		protocol == IPPROTO_MPTCP)
+		put(to, size, "multipath TCP");
+	if (socket->kind == HELD_TCP &&
+		is_on(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT))
+		put(to, size, "TCP_DEFER_ACCEPT");
+	if (socket->kind == HELD_TCP && is_on(fd, IPPROTO_TCP, TCP_FASTOPEN))
+		put(to, size, "TCP_FASTOPEN");
+	return to;
+}
+
+/* ---- visits ---- */
+
+/* Who listens at all addresses listens at ours. */
+static void come_from_here(struct held_socket *s)
+{
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+
+	if (s->at.any.sa_family == AF_INET) {
+		(void)memcpy(&in, &s->at, sizeof(in));
+		if (in.sin_addr.s_addr == htonl(INADDR_ANY))
+			in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		(void)memcpy(&s->at, &in, sizeof(in));
+	} else if (s->at.any.sa_family == AF_INET6) {
+		(void)memcpy(&in6, &s->at, sizeof(in6));
+		if (IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr))
+			in6.sin6_addr = in6addr_loopback;
+		(void)memcpy(&s->at, &in6, sizeof(in6));
+	}
+}
+
+int held_visit(const struct held_socket *socket_)
+{
+	struct held_socket s = *socket_;
+	scoped_fd fd = socket(s.at.any.sa_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	come_from_here(&s);
+	if (fd == -1 ||
+		(connect(fd, &s.at.any, s.size) == -1 && errno != EINPROGRESS))
+		return -1;
+	return fd_release(&fd);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_TRIAL_SOCKET_H
+#define CLI_TRIAL_SOCKET_H
+
+#include "base/nsec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+/*
+ * The sockets that a worker waits at for others to come: those that listen, and
+ * UDP sockets at a port of somebody's choice.  Found in /proc, so that it is seen
+ * whoever made them, and in whichever way.
+ */
+#define HELD_MAX 32
+#define HELD_TEXT 128
+
+enum held_kind { HELD_TCP, HELD_UDP, HELD_UNIX };
+
+struct held_socket {
+	enum held_kind kind;
+	uint64_t inode;
+	union {
+		struct sockaddr any;
+		struct sockaddr_storage room;
+		struct sockaddr_un path;
+	} at;
+	socklen_t size;
+	char text[HELD_TEXT]; /* "tcp:0.0.0.0:80", "unix:/run/x" */
+	pid_t pid;            /* one that holds it … */
+	int fd;               /* … and its number there */
+};
+
+/* Of a process and of all in its session. */
+struct held {
+	struct held_socket list[HELD_MAX];
+	size_t count;
+	unsigned processes;
+	nsec_t cpu; /* that they have used, all together */
+};
+
+void held_look(struct held *held, pid_t leader);
+
+const struct held_socket *held_by_inode(
+	const struct held *held, uint64_t inode);
+/* The one of another worker that has the same address. */
+const struct held_socket *held_alike(
+	const struct held *held, const struct held_socket *socket);
+
+/* What is notable of it, such as "backlog 5, SO_REUSEPORT"; "": nothing, or it
+ * cannot be looked at.  Returned. */
+const char *held_options(
+	const struct held_socket *socket, char *to, size_t size);
+
+/* Connect to it, from this machine: nonblocking, and done at once or refused.
+ * The descriptor, or -1 and errno. */
+int held_visit(const struct held_socket *socket);
+
+#endif

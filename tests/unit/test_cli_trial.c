@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "cli/doctor.h"
+#include "cli/trial.h"
+#include "cli/trial_exam.h"
+#include "cli/trial_socket.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct trial trial;
+static struct exam exam;
+static struct buffer out;
+
+static void setup(void)
+{
+	(void)memset(&trial, 0, sizeof(trial));
+	(void)memset(&exam, 0, sizeof(exam));
+	trial.output.fd = -1;
+	buffer_init(&out, 0);
+}
+
+static void teardown(void)
+{
+	buffer_fini(&trial.output.part);
+	buffer_fini(&trial.output.own);
+	buffer_fini(&trial.output.workers);
+	fd_close(&trial.output.fd);
+	buffer_fini(&out);
+}
+
+/* ---- what the instance tells ---- */
+
+static void tell(const char *json)
+{
+	json_t *event = json_loads(json, 0, NULL);
+
+	ck_assert_ptr_nonnull(event);
+	trial_take_event(&trial, event);
+	json_decref(event);
+}
+
+START_TEST(a_life_is_put_together_from_events)
+{
+	const struct trial_life *life;
+
+	for (int i = 0; i < 2; i++) { /* the history comes again and again */
+		tell("{\"event\":\"started\",\"time\":5,\"slot\":1,"
+		     "\"worker\":2,\"pid\":77}");
+		tell("{\"event\":\"listening\",\"time\":6}");
+		tell("{\"event\":\"ready\",\"time\":7,\"slot\":1,"
+		     "\"worker\":2}");
+		tell("{\"event\":\"exited\",\"time\":9,\"slot\":1,"
+		     "\"worker\":2,\"exit\":\"exit 3\"}");
+	}
+	tell("{\"event\":\"started\",\"time\":10,\"slot\":1,\"worker\":4,"
+	     "\"pid\":78}");
+	life = trial_life(&trial, 2);
+	ck_assert_ptr_nonnull(life);
+	ck_assert_int_eq(life->pid, 77);
+	ck_assert(life->started == 5 && life->ready == 7 && life->exited == 9);
+	ck_assert_str_eq(life->exit, "exit 3");
+	ck_assert_ptr_eq(trial_latest(&trial, 1), trial_life(&trial, 4));
+	ck_assert_ptr_null(trial_latest(&trial, 0));
+	ck_assert_ptr_null(trial_life(&trial, 0));
+}
+END_TEST
+
+START_TEST(more_lives_than_there_is_room_for_are_not_kept)
+{
+	char json[100];
+
+	for (int i = 1; i < 100; i++) {
+		(void)snprintf(json, sizeof(json),
+			"{\"event\":\"started\",\"slot\":0,\"worker\":%d}", i);
+		tell(json);
+	}
+	ck_assert_uint_eq(trial_latest(&trial, 0)->worker, TRIAL_LIVES);
+}
+END_TEST
+
+START_TEST(listeners_and_signs_are_taken_from_the_status)
+{
+	json_t *status = json_loads(
+		"{\"clusters\":[{\"notify_seen\":true,\"listen_seen\":false,"
+		"\"listeners\":[{\"address\":\"tcp:*:80\",\"inode\":5,"
+		"\"learned\":true,\"queue\":2},{\"address\":\"udp:*:53\","
+		"\"inode\":6,\"learned\":false,\"bound\":true,"
+		"\"queue\":null}]}]}",
+		0, NULL);
+
+	trial_take_status(&trial, status);
+	json_decref(status);
+	ck_assert(trial.says_ready && !trial.listens);
+	ck_assert_uint_eq(trial.listener_count, 2);
+	ck_assert_str_eq(trial.listeners[0].address, "tcp:*:80");
+	ck_assert(trial.listeners[0].learned && trial.listeners[0].bound);
+	ck_assert_int_eq(trial.listeners[0].queue, 2);
+	ck_assert(!trial.listeners[1].learned && trial.listeners[1].bound);
+	ck_assert_int_eq(trial.listeners[1].queue, -1);
+	/* one that does not know of it tells nothing */
+	trial_take_status(&trial, NULL);
+	ck_assert_uint_eq(trial.listener_count, 0);
+}
+END_TEST
+
+/* ---- output ---- */
+
+static int pipe_in(void)
+{
+	int fd = trial_output_open(&trial.output);
+
+	ck_assert_int_ne(fd, -1);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	trial_output_drain(&trial.output);
+}
+
+START_TEST(output_is_told_apart)
+{
+	scoped_fd fd = pipe_in();
+	char text[100];
+
+	say(fd, "nclust: doctor.0: cannot bind x\ndoctor.0 | one\ndoct");
+	say(fd, "or.1 | cannot bind y | z\ndoctor.0 | two\n");
+	ck_assert(trial_logged(&trial, "cannot bind", text, sizeof(text)));
+	ck_assert_str_eq(text, "cannot bind x");
+	ck_assert(!trial_logged(&trial, "two", text, sizeof(text)));
+	trial_last_lines(&trial, 2, &out);
+	ck_assert_str_eq(buffer_text(&out), "cannot bind y | z\ntwo\n");
+	ck_assert_str_eq(trial.output.last[0], "two");
+	ck_assert_str_eq(trial.output.last[1], "cannot bind y | z");
+	buffer_clear(&out);
+	trial_last_lines(&trial, 10, &out);
+	ck_assert_str_eq(buffer_text(&out), "one\ncannot bind y | z\ntwo\n");
+}
+END_TEST
+
+START_TEST(of_a_flood_the_end_is_kept)
+{
+	scoped_fd fd = pipe_in();
+	char line[200];
+
+	for (int i = 0; i < 2000; i++) {
+		(void)snprintf(line, sizeof(line), "doctor.0 | %0100d\n", i);
+		say(fd, line);
+	}
+	ck_assert_uint_lt(trial.output.workers.len, 32768);
+	trial_last_lines(&trial, 1, &out);
+	ck_assert_uint_eq(out.len, 101);
+	ck_assert_ptr_nonnull(strstr(buffer_text(&out), "01999\n"));
+	/* and no line is a part of one */
+	buffer_clear(&out);
+	trial_last_lines(&trial, 1000000, &out);
+	ck_assert_uint_eq(out.len % 101, 0);
+	/* one without an end is bounded */
+	for (int i = 0; i < 2000; i++)
+		say(fd, "xxxxxxxxxxxxxxxx");
+	ck_assert_uint_le(trial.output.part.len, 4096);
+}
+END_TEST
+
+START_TEST(control_bytes_of_a_worker_are_escaped)
+{
+	scoped_fd fd = pipe_in();
+
+	say(fd, "doctor.0 | \033[2J\n");
+	ck_assert_str_eq(trial.output.last[0], "\\x1b[2J");
+}
+END_TEST
+
+/* ---- sockets ---- */
+
+static int open_tcp(int type, in_port_t *port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	socklen_t size = sizeof(at);
+	int fd = socket(AF_INET, type, 0);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+	*port = ntohs(at.sin_port);
+	return fd;
+}
+
+/* A process that has what we have, and a session of its own. */
+static pid_t start_holder(void)
+{
+	int ends[2];
+	pid_t pid;
+	char byte = 0;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)setsid();
+		(void)!write(ends[1], &byte, 1);
+		for (;;)
+			(void)pause();
+	}
+	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	return pid;
+}
+
+static void end_holder(pid_t pid)
+{
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+}
+
+static const struct held_socket *named(
+	const struct held *held, const char *text)
+{
+	for (size_t i = 0; i < held->count; i++)
+		if (strcmp(held->list[i].text, text) == 0)
+			return &held->list[i];
+	return NULL;
+}
+
+START_TEST(sockets_that_listen_are_found)
+{
+	in_port_t port;
+	scoped_fd idle __attribute__((unused)) = open_tcp(SOCK_STREAM, &port);
+	scoped_fd tcp = open_tcp(SOCK_STREAM, &port);
+	scoped_fd visit = -1;
+	const struct held_socket *s;
+	struct held held;
+	char text[64];
+	char options[100];
+	pid_t holder;
+
+	ck_assert_int_eq(listen(tcp, 7), 0);
+	holder = start_holder();
+	held_look(&held, holder);
+	ck_assert_uint_eq(held.processes, 1);
+	(void)snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", port);
+	s = named(&held, text);
+	ck_assert_ptr_nonnull(s);
+	ck_assert_int_eq(s->kind, HELD_TCP);
+	ck_assert_ptr_eq(held_by_inode(&held, s->inode), s);
+	ck_assert_ptr_null(held_by_inode(&held, 1));
+	ck_assert_ptr_eq(held_alike(&held, s), s);
+	ck_assert_str_eq(
+		held_options(s, options, sizeof(options)), "backlog 7");
+	ck_assert_uint_eq(held.count, 1); /* `idle` does not listen */
+	visit = held_visit(s);
+	ck_assert_int_ne(visit, -1);
+	end_holder(holder);
+}
+END_TEST
+
+START_TEST(unix_sockets_are_found_by_their_path)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	scoped_fd visit = -1;
+	const struct held_socket *s;
+	struct held held;
+	char text[130];
+	pid_t holder;
+
+	(void)snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/nclust-t.%d x",
+		(int)getpid());
+	(void)unlink(at.sun_path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	holder = start_holder();
+	held_look(&held, holder);
+	(void)snprintf(text, sizeof(text), "unix:%s", at.sun_path);
+	s = named(&held, text);
+	ck_assert_ptr_nonnull(s);
+	visit = held_visit(s);
+	ck_assert_int_ne(visit, -1);
+	(void)unlink(at.sun_path);
+	end_holder(holder);
+}
+END_TEST
+
+/* ---- the command line ---- */
+
+static char *command[] = {"./server", "it's", NULL};
+
+static struct exam_place *place(enum exam_how how, enum exam_share share)
+{
+	struct exam_place *p = &exam.places[exam.place_count++];
+
+	*p = (struct exam_place){.how = how, .share = share};
+	exam.takes_passed |= how == HOW_PASSED;
+	return p;
+}
+
+static const char *line(void)
+{
+	exam.command = command;
+	buffer_clear(&out);
+	if (!doctor_command_line(&exam, &out))
+		return NULL;
+	return buffer_text(&out);
+}
+
+START_TEST(one_that_binds_needs_nothing)
+{
+	exam.life = LIFE_SERVING;
+	exam.sign = SIGN_LISTEN;
+	exam.second_ready = true;
+	(void)place(HOW_BOUND, SHARE_SAME);
+	ck_assert(exam_copies_work(&exam));
+	ck_assert_str_eq(line(), "nclust -n auto -- ./server 'it'\\''s'\n");
+	exam.ready_after = 3;
+	ck_assert_str_eq(line(),
+		"nclust -n auto --ready listen -- ./server 'it'\\''s'\n");
+	exam.other = (struct exam_stop){.tried = true,
+		.ended = true,
+		.signal = SIGQUIT,
+		.request = REQUEST_ANSWERED};
+	ck_assert_str_eq(line(),
+		"nclust -n auto --ready listen --stop-signal QUIT -- ./server "
+		"'it'\\''s'\n");
+}
+END_TEST
+
+START_TEST(one_that_is_given_its_socket_needs_an_address)
+{
+	static const char *const given[] = {"unix:/run/x"};
+
+	exam.life = LIFE_SERVING;
+	exam.sign = SIGN_NOTIFY;
+	exam.second_ready = true;
+	(void)place(HOW_PASSED, SHARE_SAME);
+	ck_assert_str_eq(line(),
+		"nclust -n auto -l 8000 --ready notify -- ./server "
+		"'it'\\''s'\n");
+	exam.own_count = 1;
+	(void)strcpy(exam.own[0], "127.0.0.1:80");
+	exam.way = WAY_STDIN;
+	ck_assert_str_eq(line(),
+		"nclust -n auto -l 127.0.0.1:80 --pass stdin --ready notify -- "
+		"./server 'it'\\''s'\n");
+	exam.way = WAY_NO_PID;
+	exam.places[0].named = true;
+	exam.listen = given;
+	exam.listen_count = 1;
+	ck_assert_str_eq(line(),
+		"nclust -n auto -l unix:/run/x --listen-pid=no --ready notify "
+		"-- ./server 'it'\\''s'\n");
+}
+END_TEST
+
+START_TEST(copies_that_share_nothing_are_one)
+{
+	exam.life = LIFE_SERVING;
+	exam.second_ready = true;
+	(void)place(HOW_OWN, SHARE_OTHER);
+	ck_assert(!exam_copies_work(&exam));
+	ck_assert_str_eq(line(), "nclust -n 1 -- ./server 'it'\\''s'\n");
+	/* beside one that is shared it may be */
+	(void)place(HOW_BOUND, SHARE_SAME);
+	ck_assert(exam_copies_work(&exam));
+	exam.first_gone = true;
+	ck_assert(!exam_copies_work(&exam));
+	exam.first_gone = false;
+	exam.second_ready = false;
+	ck_assert(!exam_copies_work(&exam));
+	/* nothing to share is no obstacle */
+	exam.second_ready = true;
+	exam.place_count = 0;
+	ck_assert(exam_copies_work(&exam));
+	exam.life = LIFE_ENDED;
+	ck_assert_ptr_null(line());
+}
+END_TEST
+
+START_TEST(all_facts_fit_however_many_sockets_there_are)
+{
+	struct facts facts = {.count = 0};
+
+	exam.life = LIFE_SERVING;
+	exam.second_tried = exam.second_ready = true;
+	exam.sign = SIGN_LISTEN;
+	(void)strcpy(exam.refused, "x");
+	for (int i = 0; i < HELD_MAX; i++)
+		(void)place(HOW_BOUND, SHARE_SAME);
+	exam.quiet.tried = exam.busy.tried = true;
+	doctor_tell_start(&exam, &facts);
+	doctor_tell_copy(&exam, &facts);
+	doctor_tell_stop(&exam, &facts);
+	doctor_tell_untold(&exam, &facts);
+	ck_assert_uint_lt(facts.count, FACTS_MAX);
+	exam.command = command;
+	ck_assert_int_eq(doctor_encode(&exam, &facts, &out), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli trial");
+	TCase *tcase = tcase_create("trial");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, a_life_is_put_together_from_events);
+	tcase_add_test(tcase, more_lives_than_there_is_room_for_are_not_kept);
+	tcase_add_test(tcase, listeners_and_signs_are_taken_from_the_status);
+	tcase_add_test(tcase, output_is_told_apart);
+	tcase_add_test(tcase, of_a_flood_the_end_is_kept);
+	tcase_add_test(tcase, control_bytes_of_a_worker_are_escaped);
+	tcase_add_test(tcase, sockets_that_listen_are_found);
+	tcase_add_test(tcase, unix_sockets_are_found_by_their_path);
+	tcase_add_test(tcase, one_that_binds_needs_nothing);
+	tcase_add_test(tcase, one_that_is_given_its_socket_needs_an_address);
+	tcase_add_test(tcase, copies_that_share_nothing_are_one);
+	tcase_add_test(tcase, all_facts_fit_however_many_sockets_there_are);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
