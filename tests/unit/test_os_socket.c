@@ -430,7 +430,10 @@ START_TEST(a_port_that_the_kernel_chose_is_the_same_afterwards)
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	uint16_t port;
+	int on = 1;
 
+	ck_assert_int_eq(
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
 	ck_assert_int_eq(listen(fd, 5), 0);
 	port = look(fd).port;
