@@ -261,8 +261,7 @@ static struct listener *listener_open(struct supervisor *sup,
 		return NULL;
 	}
 	/* a worker that binds there by itself is to get this one */
-	l->has_key = l->facts.type == SOCK_STREAM &&
-		socket_key_bound(&l->key, l->fd) == 0;
+	l->has_key = socket_key_bound(&l->key, l->fd) == 0;
 	l->inode = remote_own_inode(l->fd);
 	heal_watch(sup, l);
 	return l;

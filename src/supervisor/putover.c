@@ -190,6 +190,7 @@ void putover(struct takeover *t, struct listener *l)
 	}
 	add_waiting(t, l, waiting, count);
 	learned_use(t->child, l, t->notice->tid);
-	listens_bound(t->child, t->notice->tid);
+	if (t->key.type == SOCK_STREAM)
+		listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);
 }

@@ -390,11 +390,38 @@ static bool is_tcp(const struct socket_key *key)
 			key->protocol == IPPROTO_MPTCP);
 }
 
-/* Flows are spread over the workers' own sockets by the kernel. */
-static void share_udp(const struct takeover *t)
+/* One that the user has named is for all workers together. */
+static bool give_named(struct takeover *t)
 {
-	if (t->key.type == SOCK_DGRAM && t->key.protocol == IPPROTO_UDP)
+	struct listener *l;
+
+	t->found_count = learned_find(t->service, &t->key, t->found, FOUND_MAX);
+	if (t->found_count == 0) {
+		l = learned_cover(t->service, &t->key);
+		if (l == NULL)
+			return false;
+		t->found[0] = l;
+		t->found_count = 1;
+	}
+	putover_look(t);
+	if (has_bound(t, 0))
+		return false;
+	socket_options_read(&t->asked, t->sock);
+	putover(t, t->found[0]);
+	return true;
+}
+
+/* Of others, flows are spread over the workers' own sockets by the kernel. */
+static void bind_udp(struct takeover *t)
+{
+	bool udp = t->sock != -1 && t->key.type == SOCK_DGRAM &&
+		t->key.protocol == IPPROTO_UDP;
+
+	if (udp && give_named(t))
+		return;
+	if (udp)
 		(void)socket_set_reuseport(t->sock, true);
+	let_kernel(t);
 }
 
 /*
@@ -466,8 +493,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		t.key.port == 0) {
 		let_kernel(&t);
 	} else if (!is_tcp(&t.key)) {
-		share_udp(&t);
-		let_kernel(&t);
+		bind_udp(&t);
 	} else if (!is_fresh(&t)) {
 		let_kernel(&t);
 	} else {

@@ -242,6 +242,14 @@ two_serve() {
 	done
 }
 
+@test "a named UDP address is one socket for all who bind it" {
+	start_cluster -n 2 -l "udp:127.0.0.1:$PORT" --ready alive:50ms -- \
+		"$BINDER" udp4 keepalive "bind=127.0.0.1:$PORT" tell pause
+	wait_logged "127.0.0.1:$PORT protocol=17 keepalive=1" 2
+	run ! logged "reuseport=1"
+	[ "$(worker 0 .restarts)" -eq 0 ]
+}
+
 @test "a release that binds by multipath TCP gets what TCP has bound" {
 	echo tcp4 >"$DIR/way"
 	start_cluster -n 2 -- sh -c 'exec "$1" "$(cat "$2/way")" \
