@@ -161,7 +161,8 @@ static int ask_listeners(int netlink, int fd)
 			.sdiag_protocol = IPPROTO_TCP,
 			.idiag_states = 1U << STATE_LISTEN},
 	};
-	struct sockaddr_in6 at; /* the port is where that of IPv4 is */
+	/* the port is where that of IPv4 is */
+	struct sockaddr_in6 at = {.sin6_family = AF_INET6};
 	socklen_t size = sizeof(at);
 
 	if (getsockname(fd, (struct sockaddr *)&at, &size) == -1)
