@@ -483,16 +483,21 @@ int remote_accepts(struct remote *r)
 	return call == SYS_accept4 ? (int)fd : -1;
 }
 
-static bool is_in_our_namespace(struct remote *r)
+bool remote_shares(struct remote *r, const char *kind)
 {
+	char name[24];
+	char path[40];
 	char own[64];
 	char its[64];
-	ssize_t len = readlink("/proc/self/ns/user", own, sizeof(own) - 1);
+	ssize_t len;
 
+	(void)snprintf(name, sizeof(name), "ns/%s", kind);
+	(void)snprintf(path, sizeof(path), "/proc/self/%s", name);
+	len = readlink(path, own, sizeof(own) - 1);
 	if (len <= 0)
 		return false;
 	own[len] = '\0';
-	return look_at_text(r, read_link, "ns/user", its, sizeof(its)) == 0 &&
+	return look_at_text(r, read_link, name, its, sizeof(its)) == 0 &&
 		strcmp(own, its) == 0;
 }
 
@@ -506,5 +511,5 @@ bool remote_may(struct remote *r, int capability)
 	set = field(status, "CapEff:");
 	return set != NULL &&
 		(strtoull(set, NULL, 16) >> capability & 1) != 0 &&
-		is_in_our_namespace(r);
+		remote_shares(r, "user");
 }

@@ -82,6 +82,9 @@ int remote_accepts(struct remote *r);
 /* Has the thread the capability (CAP_...), in our user namespace? */
 bool remote_may(struct remote *r, int capability);
 
+/* Is it in our namespace of that kind ("user", "net")? */
+bool remote_shares(struct remote *r, const char *kind);
+
 /* "TCP", "TCPv6", "UDP" …: what a socket of it is, where the descriptor itself
  * cannot be had (system.sockprotoname).  -1 and errno. */
 int remote_protocol(struct remote *r, int fd, char *to, size_t size);

@@ -20,8 +20,9 @@ void intercept_watch(struct child *child, struct spawn_trap *trap);
 void intercept_init_child(struct child *child);
 void intercept_forget(struct child *child);
 
-/* Is the port of a worker taken over, as far as is known? */
-bool intercept_is_on(const struct service *service);
+/* Would a worker that binds what was named get it, as far as is known?  Unix paths
+ * it would not. */
+bool intercept_gives_named(const struct service *service);
 
 /* Its memory, into `to`, with a bound.  -1: it cannot be read. */
 int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,

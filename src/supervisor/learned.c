@@ -117,7 +117,15 @@ bool learned_is_named(
 				l->key.port == key->port))
 			return true;
 	}
-	return all.count == 0; /* nothing named: nothing excluded */
+	return false;
+}
+
+bool learned_any_named(const struct service *service)
+{
+	struct all all untouched;
+
+	collect_named(&all, service);
+	return all.count > 0;
 }
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)

@@ -20,9 +20,10 @@ size_t learned_find(const struct service *service, const struct socket_key *key,
  */
 struct listener *learned_cover(
 	const struct service *service, const struct socket_key *key);
-/* Has the user named this, be it by a bare port? */
+/* Has the user named this, be it by a bare port?  Or anything at all? */
 bool learned_is_named(
 	const struct service *service, const struct socket_key *key);
+bool learned_any_named(const struct service *service);
 /* The one whose socket has this inode, or NULL. */
 struct listener *learned_by_inode(
 	const struct service *service, uint64_t inode);

@@ -525,7 +525,7 @@ static bool wants_bind_hint(const struct supervisor *sup, const struct news *n)
 {
 	const struct service *service = service_named(sup, n->cluster);
 
-	return service != NULL && !intercept_is_on(service) &&
+	return service != NULL && !intercept_gives_named(service) &&
 		n->report.kind == REPORT_EXITED && !n->report.was_ready &&
 		n->report.why == WHY_ITSELF;
 }

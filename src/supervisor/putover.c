@@ -123,14 +123,15 @@ static unsigned read_waiting(
 static void add_waiting(struct takeover *t, const struct listener *l,
 	const struct waiting *list, unsigned count)
 {
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < count && !t->remote.late; i++) {
 		scoped_fd epoll = remote_fd(&t->remote, list[i].epoll);
 
-		if (epoll == -1 || !takeover_waits(t) ||
-			remote_epoll_add(epoll, l->fd, &list[i].item) == -1)
-			log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
-				t->service->name, t->child->slot,
-				listener_text(l));
+		if (epoll != -1 && takeover_waits(t) &&
+			remote_epoll_add(epoll, l->fd, &list[i].item) == 0)
+			continue;
+		t->remote.late |= errno == ETIMEDOUT;
+		log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
+			t->service->name, t->child->slot, listener_text(l));
 	}
 }
 
@@ -181,6 +182,7 @@ void putover(struct takeover *t, struct listener *l)
 	follow_options(t, l);
 	/* it waits until the worker has them, which may be kept from running */
 	if (vfork_run(put_all, &p, PUT_PATIENCE) == -1) {
+		t->remote.late |= errno == ETIMEDOUT;
 		takeover_answer(t, EAGAIN);
 		return;
 	}

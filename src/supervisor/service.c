@@ -32,7 +32,7 @@ static void hint_at_bind(struct service *service, const struct report *r)
 
 	if (service->bind_hint_told || r->was_ready || r->why != WHY_ITSELF ||
 		r->ending.kind != ENDING_EXIT || r->ending.code == 0 ||
-		s->listen_count == 0 || intercept_is_on(service) ||
+		s->listen_count == 0 || intercept_gives_named(service) ||
 		logger_wanted(service))
 		return;
 	service->bind_hint_told = true;

@@ -54,12 +54,14 @@ static unsigned first_free_port(void)
 static bool may_bind(struct takeover *t)
 {
 	return t->key.port >= first_free_port() ||
+		learned_is_named(t->service, &t->key) ||
 		!privilege_has(CAP_NET_BIND_SERVICE) ||
 		remote_may(&t->remote, CAP_NET_BIND_SERVICE);
 }
 
-/* Which cluster of ours holds the port? */
-static const char *own_holder(const struct takeover *t)
+/* Which listener of ours holds the port, and of which cluster? */
+static const struct listener *own_holder(
+	const struct takeover *t, const struct service **whose)
 {
 	const struct supervisor *sup = t->service->sup;
 
@@ -68,36 +70,54 @@ static const char *own_holder(const struct takeover *t)
 		const struct listener_set *sets[] = {
 			&s->listeners, &s->learned};
 
+		*whose = s;
 		for (size_t k = 0; k < COUNT_OF(sets); k++)
 			for (size_t n = 0; n < sets[k]->count; n++)
 				if (sets[k]->list[n]->has_key &&
 					sets[k]->list[n]->key.port ==
 						t->key.port)
-					return s->name;
+					return sets[k]->list[n];
 	}
 	return NULL;
+}
+
+static void tell_in_use(const struct takeover *t, const char *text)
+{
+	const struct service *whose;
+	const struct listener *l = own_holder(t, &whose);
+
+	if (l == NULL)
+		log_warn("%s.%" PRIu32 ": cannot bind %s: in use by another "
+			 "process (see: ss -ltnp 'sport = :%u')",
+			t->service->name, t->child->slot, text, t->key.port);
+	else if (whose != t->service)
+		log_warn("%s.%" PRIu32 ": cannot bind %s: in use by cluster "
+			 "'%s' of this nclust",
+			t->service->name, t->child->slot, text, whose->name);
+	else
+		log_warn("%s.%" PRIu32 ": cannot bind %s: this cluster has %s "
+			 "already%s",
+			t->service->name, t->child->slot, text,
+			listener_text(l),
+			learned_only(l) ? ""
+					: "; 'listen' should name the one "
+					  "that the server binds, or "
+					  "none");
 }
 
 static void tell_failed(const struct takeover *t, int error)
 {
 	char text[SOCKET_KEY_TEXT];
-	const char *holder = own_holder(t);
 
 	if (t->child->bind_told) /* it may try for ever */
 		return;
 	t->child->bind_told = true;
 	(void)socket_key_text(&t->key, text);
-	if (error != EADDRINUSE)
+	if (error == EADDRINUSE)
+		tell_in_use(t, text);
+	else
 		log_note("%s.%" PRIu32 ": cannot bind %s: %s", t->service->name,
 			t->child->slot, text, strerror(error));
-	else if (holder != NULL)
-		log_warn("%s.%" PRIu32 ": cannot bind %s: in use by cluster "
-			 "'%s' of this nclust",
-			t->service->name, t->child->slot, text, holder);
-	else
-		log_warn("%s.%" PRIu32 ": cannot bind %s: in use by another "
-			 "process (see: ss -ltnp 'sport = :%u')",
-			t->service->name, t->child->slot, text, t->key.port);
 }
 
 static int set_reuseaddr(int fd)
@@ -151,7 +171,8 @@ static void tell_learned(const struct takeover *t, const struct listener *l)
 		"%s: listening on %s, taken over from %s.%" PRIu32,
 		t->service->name, listener_text(l), t->service->name,
 		t->child->slot);
-	if (!learned_is_named(t->service, &t->key))
+	if (learned_any_named(t->service) &&
+		!learned_is_named(t->service, &t->key))
 		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
 			 "name",
 			t->service->name, t->child->slot, listener_text(l));
@@ -455,7 +476,7 @@ static bool look_at_socket(struct takeover *t, const void *address)
 		v6only = t->child->v6only ? 1 : 0;
 	return remote_protocol(&t->remote, t->notice->fd, protocol,
 		       sizeof(protocol)) == 0 &&
-		takeover_waits(t) &&
+		remote_shares(&t->remote, "net") && takeover_waits(t) &&
 		socket_key_guess(&t->key, protocol, address, t->notice->size,
 			v6only) == 0;
 }

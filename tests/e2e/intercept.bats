@@ -279,6 +279,14 @@ two_serve() {
 		"$LOG")" -eq 1 ]
 }
 
+@test "one address of a port that was named as a whole is told apart" {
+	start_nclust -n 1 -l "$PORT" -- "$BINDER" tcp4 "bind=127.0.0.1:$PORT" \
+		fail=EADDRINUSE say=taken pause
+	wait_logged taken
+	logged "cannot bind tcp:127.0.0.1:$PORT: this cluster has"
+	logged "'listen' should name"
+}
+
 @test "a reload may name what was learned, and it stays the same socket" {
 	cat >"$DIR/it.ini" <<-END
 		[cluster:web]
@@ -320,6 +328,11 @@ two_serve() {
 		-l 127.0.0.1:81 -- "$BINDER" tcp4 bind=127.0.0.1:81 listen=5 \
 		say=named pause
 	wait_logged "named" 2
+	stop_process "$NCLUST_PID" 10
+	NCLUST=$DIR/nclust launch_nclust -n 2 --user '#65534' --group '#65534' \
+		-l 81 -- "$BINDER" tcp4 bind=0.0.0.0:81 listen=5 tcp6 v6only \
+		bind=:::81 listen=5 say=both-families pause
+	wait_logged "both-families" 2
 	stop_process "$NCLUST_PID" 10
 }
 
