@@ -209,7 +209,22 @@ static void obey(struct child *child, struct seccomp_notice *notice)
 		note_v6only(child, notice);
 }
 
-/* ---- pace ---- */
+/* ---- in turn ---- */
+
+static void forget_heard(struct child *child)
+{
+	struct intercept *in = &child->service->sup->intercept;
+	struct child **at = &in->heard;
+
+	if (!child->heard)
+		return;
+	while (*at != child)
+		at = &(*at)->next_heard;
+	*at = child->next_heard;
+	if (in->heard_end == &child->next_heard)
+		in->heard_end = at;
+	child->heard = false;
+}
 
 static void resume(struct child *child, int argument)
 {
@@ -250,17 +265,34 @@ static bool is_too_fast(struct child *child)
 	return true;
 }
 
+/* All that have called in a turn are heard before any is answered: until then a
+ * signal interrupts the call, and no program expects that of bind(2). */
+static void on_obey(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct intercept *in = &sup->intercept;
+
+	(void)loop;
+	(void)revents;
+	while (in->heard != NULL) {
+		struct child *child = in->heard;
+
+		forget_heard(child);
+		obey(child, &child->notice);
+	}
+}
+
 /* A call that libev has seen may be gone by now, and then we would wait for the
  * next one: so ask again. */
 static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct child *child = watcher->data;
+	struct intercept *in = &child->service->sup->intercept;
 	struct pollfd ready = {.fd = watcher->fd, .events = POLLIN};
-	struct seccomp_notice notice;
 	int got;
 
 	(void)revents;
-	if (poll(&ready, 1, 0) != 1)
+	if (child->heard || poll(&ready, 1, 0) != 1)
 		return;
 	if ((ready.revents & POLLIN) == 0) { /* no process is left to call */
 		ev_io_stop(loop, watcher);
@@ -268,12 +300,17 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 	}
 	if (is_too_fast(child))
 		return;
-	got = seccomp_receive(watcher->fd, &notice);
-	if (got == 1)
-		obey(child, &notice);
-	else if (got == -1)
+	got = seccomp_receive(watcher->fd, &child->notice);
+	if (got == -1)
 		log_syserr("%s.%" PRIu32 ": cannot hear its calls",
 			child->service->name, child->slot);
+	if (got != 1)
+		return;
+	child->heard = true;
+	child->next_heard = NULL;
+	*in->heard_end = child;
+	in->heard_end = &child->next_heard;
+	ev_feed_event(loop, &in->obey, EV_CUSTOM);
 }
 
 /* ---- life ---- */
@@ -313,6 +350,7 @@ void intercept_forget(struct child *child)
 	learned_on_end(child);
 	if (child->trap_watcher.fd == -1)
 		return;
+	forget_heard(child);
 	ev_io_stop(sup->loop, &child->trap_watcher);
 	(void)close(child->trap_watcher.fd);
 	ev_io_set(&child->trap_watcher, -1, 0);
@@ -322,6 +360,10 @@ void intercept_init(struct supervisor *sup)
 {
 	ev_init(&sup->intercept.resume, on_resume);
 	sup->intercept.resume.data = sup;
+	ev_init(&sup->intercept.obey, on_obey);
+	sup->intercept.obey.data = sup;
+	ev_set_priority(&sup->intercept.obey, EV_MINPRI);
+	sup->intercept.heard_end = &sup->intercept.heard;
 	learned_init(sup);
 	listens_init(sup);
 }
@@ -329,6 +371,7 @@ void intercept_init(struct supervisor *sup)
 void intercept_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->intercept.resume);
+	ev_timer_stop(sup->loop, &sup->intercept.obey);
 	learned_fini(sup);
 	listens_fini(sup);
 	fd_close(&sup->intercept.trap.channel[0]);

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "core/cluster.h"
 #include "os/rundir.h"
+#include "os/seccomp.h"
 #include "os/socket.h"
 #include "os/socket_key.h"
 #include "os/socket_options.h"
@@ -110,12 +111,15 @@ struct child {
 	pid_t bound_by;      /* the thread that did, last */
 	nsec_t listening_by; /* it will be taken as ready then, or when it
 				listens on all that others do; or 0 */
-	nsec_t trapped_at;   /* of its calls in the second from then … */
-	unsigned trapped;    /* … so many */
-	bool bind_told;      /* that it could not */
-	bool trap_paused;    /* they were too many */
-	bool trap_hostile;   /* it held us up: its calls are its own */
-	bool v6only_known;   /* the last IPV6_V6ONLY that it set, where sockets
+	struct seccomp_notice notice; /* a call that was heard … */
+	bool heard;
+	struct child *next_heard; /* … and waits its turn */
+	nsec_t trapped_at;        /* of its calls in the second from then … */
+	unsigned trapped;         /* … so many */
+	bool bind_told;           /* that it could not */
+	bool trap_paused;         /* they were too many */
+	bool trap_hostile;        /* it held us up: its calls are its own */
+	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets
 			       cannot be had … */
 	bool v6only;
 	int v6only_fd; /* … on this descriptor */
@@ -180,6 +184,9 @@ struct intercept {
 	enum intercept_way way;
 	struct spawn_trap trap; /* of the spawn under way */
 	bool own_filter_told;
+	struct child *heard; /* in the order of their calls */
+	struct child **heard_end;
+	ev_timer obey;   /* never set: fed when somebody was heard */
 	ev_timer resume; /* for those that were paused */
 	ev_timer trim;   /* learned listeners that nobody uses */
 	ev_timer ready;  /* the earliest listening_by */

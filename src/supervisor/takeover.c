@@ -445,12 +445,9 @@ static void bind_udp(struct takeover *t)
 	let_kernel(t);
 }
 
-/*
- * A socket that is neither bound nor connected polls as hung up (tcp_poll(): the
- * state is CLOSE).  One that is bound may be so by this very call, where calls
- * come again.
- */
-static bool is_fresh(struct takeover *t)
+/* A socket that is neither bound nor connected polls as hung up (tcp_poll(): the
+ * state is CLOSE).  Others are the kernel's business. */
+static bool is_fresh(const struct takeover *t)
 {
 	struct pollfd state = {.fd = t->sock, .events = POLLOUT};
 	struct socket_key bound;
@@ -459,8 +456,15 @@ static bool is_fresh(struct takeover *t)
 		return true;
 	if (poll(&state, 1, 0) != 1 || (state.revents & POLLHUP) == 0)
 		return false;
-	return socket_key_bound(&bound, t->sock) == -1 || bound.port == 0 ||
-		(seccomp_comes_again() && socket_key_equal(&bound, &t->key));
+	return socket_key_bound(&bound, t->sock) == -1 || bound.port == 0;
+}
+
+/* A signal has interrupted the call behind our answer, and it comes again: its
+ * socket is ours by now. */
+static bool is_answered(const struct takeover *t)
+{
+	return seccomp_comes_again() && t->sock != -1 &&
+		learned_by_inode(t->service, remote_own_inode(t->sock)) != NULL;
 }
 
 /* Is it one that could be taken over?  Most are not, and cost no more. */
@@ -515,6 +519,8 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		let_kernel(&t);
 	} else if (!is_tcp(&t.key)) {
 		bind_udp(&t);
+	} else if (is_answered(&t)) {
+		takeover_answer(&t, 0);
 	} else if (!is_fresh(&t)) {
 		let_kernel(&t);
 	} else {
