@@ -110,51 +110,68 @@ intercept_start() {
 
 # --- Requests ----------------------------------------------------------------
 
-# weigh_in OPTIONS SERVER...: seven times four of that server are started, two
-# of them by hand, one intercepted, and one by hand under a filter that allows
-# all, and weighed against each other.  Sets, of rate and cost,
+# In another order each time, as it does matter who comes after whom.
+lanes=(hand nclust again allow)
+
+start_lanes() {
+	local i who port
+
+	ports=() order=()
+	for i in 0 1 2 3; do
+		who=${lanes[($1 + (($1 & 4) ? 4 - i : i)) % 4]}
+		port=$(free_port)
+		# A worker has a session, and so a share of the CPU, of its own:
+		# by hand too.
+		case $who in
+		nclust) begin ./nclust -n 1 --name weighed --log inherit \
+			-- "${@:2}" "$port" ;;
+		allow) begin build/bench/allow "${@:2}" "$port" ;;
+		*) begin setsid "${@:2}" "$port" ;;
+		esac
+		order+=("$who")
+		ports+=("$port:$(answerer "$port")")
+	done
+}
+
+# weigh_in ROUNDS OPTIONS SERVER...: so many times four of that server are
+# started: two by hand, one intercepted, and one by hand under a filter that
+# allows all; and weighed against each other.  Sets, of rate and cost,
 #   mine hand    the medians of the intercepted one and of those by hand
 #   ratio        the median of their ratios
 #   allow        the same of the one under that filter
-#   noise        the ratios of by hand to by hand, in order, without the first
-#                and the last
+#   noise        the inner three quarters of the ratios of by hand to by hand
 weigh_in() {
-	local round who port ports r c rate cost other_rate other_cost n m
+	local round ports order who r c rate cost
+	local -A rates costs
 
 	mine_rate=() hand_rate=() ratio_rate=() allow_rate=() noise_rate=()
 	mine_cost=() hand_cost=() ratio_cost=() allow_cost=() noise_cost=()
-	for ((round = 0; round < 7; round++)); do
-		ports=()
-		for who in hand nclust hand allow; do
-			port=$(free_port)
-			# A worker has a session, and so a share of the CPU, of
-			# its own: by hand too.
-			case $who in
-			hand) begin setsid "${@:2}" "$port" ;;
-			nclust) begin ./nclust -n 1 --name weighed --log \
-				inherit -- "${@:2}" "$port" ;;
-			allow) begin build/bench/allow "${@:2}" "$port" ;;
-			esac
-			ports+=("$port:$(answerer "$port")")
-		done
+	for ((round = 0; round < $1; round++)); do
+		start_lanes "$round" "${@:3}"
 		# shellcheck disable=SC2086 # a list of options
-		build/bench/weigh $1 "${ports[@]}" >"$BENCH_DIR/weighed"
-		for who in "${ports[@]}"; do
+		build/bench/weigh $2 "${ports[@]}" >"$BENCH_DIR/weighed"
+		for who in "${order[@]}"; do
 			stop_last
 		done
-		{
-			read -r r c _ && hand_rate+=("$r") hand_cost+=("$c")
-			read -r r c rate cost && mine_rate+=("$r") &&
-				mine_cost+=("$c")
-			read -r r c n m && hand_rate+=("$r") hand_cost+=("$c")
-			read -r r c other_rate other_cost
-		} <"$BENCH_DIR/weighed" || return
-		noise_rate+=("$n")
-		noise_cost+=("$m")
-		ratio_rate+=("$(between "$rate" "$n")")
-		ratio_cost+=("$(between "$cost" "$m")")
-		allow_rate+=("$(between "$other_rate" "$n")")
-		allow_cost+=("$(between "$other_cost" "$m")")
+		for who in "${order[@]}"; do
+			read -r r c rate cost || return
+			rates[$who]=$rate
+			costs[$who]=$cost
+			case $who in
+			hand) hand_rate+=("$r") hand_cost+=("$c") ;;
+			nclust) mine_rate+=("$r") mine_cost+=("$c") ;;
+			esac
+		done <"$BENCH_DIR/weighed"
+		noise_rate+=("$(over "${rates[again]}" "${rates[hand]}")")
+		noise_cost+=("$(over "${costs[again]}" "${costs[hand]}")")
+		ratio_rate+=("$(over "${rates[nclust]}" "${rates[hand]}" \
+			"${rates[again]}")")
+		ratio_cost+=("$(over "${costs[nclust]}" "${costs[hand]}" \
+			"${costs[again]}")")
+		allow_rate+=("$(over "${rates[allow]}" "${rates[hand]}" \
+			"${rates[again]}")")
+		allow_cost+=("$(over "${costs[allow]}" "${costs[hand]}" \
+			"${costs[again]}")")
 	done
 	ratio_rate=$(median "${ratio_rate[@]}")
 	ratio_cost=$(median "${ratio_cost[@]}")
@@ -164,13 +181,15 @@ weigh_in() {
 	mapfile -t noise_cost < <(inner "${noise_cost[@]}")
 }
 
-# All ratios are to the first by hand; so to the mean of both by hand.
-between() {
-	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.4f", 2 * a / (1 + b) }'
+# over A B [C]: A to B, or to the mean of B and C.
+over() {
+	awk -v a="$1" -v b="$2" -v c="${3:-$2}" 'BEGIN {
+		printf "%.4f", 2 * a / (b + c) }'
 }
 
 inner() {
-	printf '%s\n' "$@" | sort -n | sed '1d;$d'
+	printf '%s\n' "$@" | sort -n |
+		sed -n "$(($# / 8 + 1)),$(($# - $# / 8))p"
 }
 
 median() {
@@ -188,7 +207,8 @@ width() {
 		if (d > most) most = d } END { printf "%.4f", most }'
 }
 
-# A ratio of 0.99, or the inverse of that, but for the noise.
+# A ratio of 0.99, or the inverse of that, but for what by hand differs from by
+# hand.
 tell_weighed() {
 	local least most
 
@@ -213,13 +233,14 @@ tell_noise() {
 }
 
 intercept_throughput() {
-	weigh_in "-k -n 1000 -t 40" "${ANSWER_NODE[@]}" || return
+	# No Node is like another: more of them, for a shorter time.
+	weigh_in 16 "-k -n 1000 -t 16" "${ANSWER_NODE[@]}" || return
 	tell_weighed "Node, to by hand"
-	weigh_in "-n 500 -t 40" "$ANSWER_C" || return
+	weigh_in 8 "-n 500 -t 40" "$ANSWER_C" || return
 	tell_weighed "C, to by hand"
 	# The kernel asks a filter, whatever is in it, at each system call, which
 	# takes 30 ns.  This server does nothing but three of them for a request.
-	weigh_in "-k -n 1500 -t 40" "$ANSWER_C" -k || return
+	weigh_in 8 "-k -n 1500 -t 40" "$ANSWER_C" -k || return
 	note "C, connections kept: requests/s $ratio_rate, CPU" \
 		"$(whole "${mine_cost[@]}") ns to" \
 		"$(whole "${hand_cost[@]}") ns, $ratio_cost"
