@@ -158,17 +158,6 @@ const struct verb verbs[] = {
 	{.name = NULL},
 };
 
-/* Kept beside the table for callers that want plain names; the unit tests
- * compare the two. */
-static const char *const names[] = {"status", "restart", "reload", "scale",
-	"stop", "signal", "events", "config", "doctor", "exec", "help",
-	"version", NULL};
-
-const char *const *cli_verbs(void)
-{
-	return names;
-}
-
 const struct verb *verb_find(const char *name)
 {
 	for (const struct verb *v = verbs; v->name != NULL; v++)
@@ -179,7 +168,13 @@ const struct verb *verb_find(const char *name)
 
 static int unknown_verb(const char *name)
 {
-	const char *near = text_nearest(name, names, COUNT_OF(names) - 1);
+	const char *const *names = cli_verbs();
+	size_t count = 0;
+	const char *near;
+
+	while (names[count] != NULL)
+		count++;
+	near = text_nearest(name, names, count);
 
 	if (near != NULL)
 		log_error("unknown verb '%s'; did you mean '%s'?", name, near);

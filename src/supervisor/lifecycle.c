@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "os/memory.h"
 #include "supervisor/clients.h"
 #include "supervisor/daemon.h"
 #include "supervisor/manager.h"
@@ -205,6 +206,7 @@ static void look_if_ready(struct supervisor *sup)
 	sup->ready_once = true;
 	manager_ready(sup);
 	daemon_release(sup);
+	memory_settle();
 }
 
 void lifecycle_look(struct supervisor *sup)
