@@ -236,7 +236,7 @@ START_TEST(sockets_that_listen_are_found)
 	in_port_t port;
 	scoped_fd idle __attribute__((unused)) = open_tcp(SOCK_STREAM, &port);
 	scoped_fd tcp = open_tcp(SOCK_STREAM, &port);
-	const struct remote ourselves = {.tid = getpid()};
+	struct remote ourselves = {.tid = getpid()};
 	scoped_fd ours = -1;
 	scoped_fd visit = -1;
 	const struct held_socket *s;
