@@ -447,9 +447,8 @@ two_serve() {
 	mkfifo "$DIR/go"
 	# seen to listen once: to be alive is not enough any more
 	nclust restart "$INSTANCE" --no-wait
-	wait_until 10 '[ "$(status_json | jq ".clusters[0].workers | length")" \
-		-eq 2 ]'
-	sleep 1.5
+	wait_until 10 'status_json | jq -e "[.clusters[0].workers[] |
+		select(.state == \"starting\" and .uptime > 1.2)] | length == 1"'
 	is_alive "$old"
 	[ "$(cluster .state)" = rolling ]
 	release "$DIR/go"
