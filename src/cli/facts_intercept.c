@@ -144,22 +144,15 @@ static void look_at_listener(struct facts *f, int error)
 			"no signal interrupts a bind", "works");
 }
 
-static void look_at_looking(struct facts *f, const struct ways *w)
+static void add_look(struct facts *f, const char *name, int error)
 {
-	if (w->descriptor == 0)
-		facts_add(f, FACT_OK, "pidfd_getfd", "", "works");
+	if (error == 0)
+		facts_add(f, FACT_OK, name, "", "works");
 	else
-		facts_add(f, FACT_NOTE, "pidfd_getfd",
+		facts_add(f, FACT_NOTE, name,
 			"run the container with --cap-add SYS_PTRACE, or a "
 			"profile that allows it",
-			"refused: %s", strerror(w->descriptor));
-	if (w->memory == 0)
-		facts_add(f, FACT_OK, "process_vm_readv", "", "works");
-	else
-		facts_add(f, FACT_NOTE, "process_vm_readv",
-			"run the container with --cap-add SYS_PTRACE, or a "
-			"profile that allows it",
-			"refused: %s", strerror(w->memory));
+			"refused: %s", strerror(error));
 }
 
 static void look_at_yama(struct facts *f, char scope)
@@ -212,7 +205,8 @@ void facts_intercept(struct facts *f)
 	try_all(&w);
 	look_at_taking_over(f, &w);
 	look_at_listener(f, w.listener);
-	look_at_looking(f, &w);
+	add_look(f, "pidfd_getfd", w.descriptor);
+	add_look(f, "process_vm_readv", w.memory);
 	look_at_yama(f, w.yama);
 	look_at_capability(f);
 }

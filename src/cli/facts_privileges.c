@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/privilege.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -76,25 +77,13 @@ static void look_at_capabilities(struct facts *f)
 		privilege_has(CAP_BPF) ? "held" : "not held");
 }
 
-/* The Seccomp line of /proc/self/status: 0 none, 1 strict, 2 filter; -1. */
-static int seccomp_mode(void)
-{
-	char line[256];
-	int mode = -1;
-	FILE *file = fopen("/proc/self/status", "re");
-
-	if (file == NULL)
-		return -1;
-	while (mode == -1 && fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, "Seccomp:", 8) == 0)
-			mode = atoi(line + 8);
-	(void)fclose(file);
-	return mode;
-}
-
 static void look_at_confinement(struct facts *f)
 {
-	int mode = seccomp_mode();
+	uint64_t value;
+	/* 0 none, 1 strict, 2 filter */
+	int mode = process_status(getpid(), "Seccomp:", 10, &value) == 0
+		? (int)value
+		: -1;
 
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
 		facts_add(f, FACT_NOTE, "no_new_privs",

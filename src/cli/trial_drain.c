@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -228,24 +229,6 @@ static int end_worker(struct exam *e, int slot, int signal, bool visit,
 
 /* ---- is there a better signal? ---- */
 
-static uint64_t caught_by(pid_t pid)
-{
-	char path[40];
-	char line[128];
-	uint64_t caught = 0;
-	FILE *file;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	if (file == NULL)
-		return 0;
-	while (fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, "SigCgt:", 7) == 0)
-			caught = strtoull(line + 7, NULL, 16);
-	(void)fclose(file);
-	return caught;
-}
-
 /* One that is ready, behind the one that has ended.  1; 0: there is none. */
 static int start_another(struct exam *e, struct error *err)
 {
@@ -292,7 +275,8 @@ int exam_stop(struct exam *e, struct error *err)
 {
 	const struct trial_life *life = trial_life(e->trial, e->first);
 
-	e->caught = caught_by(life->pid);
+	if (process_status(life->pid, "SigCgt:", 16, &e->caught) == -1)
+		e->caught = 0;
 	if (end_worker(e, 1, SIGTERM, false, &e->quiet, err) == -1)
 		return -1;
 	/* who does not heed it will not for the sake of a request */

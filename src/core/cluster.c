@@ -143,7 +143,7 @@ static void on_ready(struct cluster *c, struct worker *w, const struct event *e)
 {
 	const struct generation *g = cluster_find_generation(c, w->generation);
 
-	generations_learn(&c->generations, w->generation);
+	generations_learn(&c->generations, w->generation, true, false);
 	if (g->settings->ready == READY_AUTO ||
 		g->settings->ready == READY_NOTIFY)
 		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
@@ -155,7 +155,7 @@ static void on_listening(
 	const struct generation *g = cluster_find_generation(c, w->generation);
 	enum ready_mode mode = g->settings->ready;
 
-	generations_learn_listens(&c->generations, w->generation);
+	generations_learn(&c->generations, w->generation, false, true);
 	if (mode == READY_LISTEN || (mode == READY_AUTO && !g->says_ready))
 		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
 }

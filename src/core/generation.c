@@ -68,28 +68,20 @@ void generations_replace(struct generations *g,
 	}
 }
 
-void generations_learn(struct generations *g, unsigned number)
+void generations_learn(
+	struct generations *g, unsigned number, bool says_ready, bool listens)
 {
 	const struct generation *from = generations_find(g, number);
+	unsigned command;
 
 	assert(from != NULL);
-	if (from->says_ready)
-		return;
-	for (unsigned i = 0; i < g->count; i++)
-		if (g->list[i].command == from->command)
-			g->list[i].says_ready = true;
-}
-
-void generations_learn_listens(struct generations *g, unsigned number)
-{
-	const struct generation *from = generations_find(g, number);
-
-	assert(from != NULL);
-	if (from->listens)
-		return;
-	for (unsigned i = 0; i < g->count; i++)
-		if (g->list[i].command == from->command)
-			g->list[i].listens = true;
+	command = from->command;
+	for (unsigned i = 0; i < g->count; i++) {
+		if (g->list[i].command != command)
+			continue;
+		g->list[i].says_ready |= says_ready;
+		g->list[i].listens |= listens;
+	}
 }
 
 void generations_forget(struct generations *g, unsigned keep, unsigned keep_too)

@@ -47,9 +47,10 @@ unsigned generations_next(const struct generations *g, unsigned number);
 void generations_replace(struct generations *g,
 	const struct cluster_settings *old, struct cluster_settings *settings);
 
-/* READY=1 came from a worker of this one; or it was seen to listen. */
-void generations_learn(struct generations *g, unsigned number);
-void generations_learn_listens(struct generations *g, unsigned number);
+/* READY=1 came from a worker of this one; or it was seen to listen.  All of its
+ * command know. */
+void generations_learn(
+	struct generations *g, unsigned number, bool says_ready, bool listens);
 
 /* Forget those without workers, but for two. */
 void generations_forget(

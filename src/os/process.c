@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -86,6 +87,34 @@ int process_look(pid_t pid, struct process_facts *facts)
 	}
 	text[n] = '\0';
 	return parse_stat(text, facts);
+}
+
+/* A line may be longer than we have room for (of very many groups): then its
+ * beginning is what counts. */
+int process_status(pid_t pid, const char *key, int base, uint64_t *value)
+{
+	scoped_fd fd = open_of(pid, "status");
+	size_t len = strlen(key);
+	char line[128];
+	char block[512];
+	size_t used = 0;
+	ssize_t got;
+
+	while (fd != -1 && (got = read(fd, block, sizeof(block))) > 0)
+		for (ssize_t i = 0; i < got; i++) {
+			if (block[i] != '\n') {
+				if (used < sizeof(line) - 1)
+					line[used++] = block[i];
+				continue;
+			}
+			line[used] = '\0';
+			used = 0;
+			if (strncmp(line, key, len) != 0)
+				continue;
+			*value = strtoull(line + len, NULL, base);
+			return 0;
+		}
+	return -1;
 }
 
 long process_children(pid_t *list, size_t most)

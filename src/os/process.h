@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* What /proc/PID/stat tells; one open, one read. */
@@ -17,6 +18,10 @@ struct process_facts {
 	size_t rss; /* bytes */
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
+
+/* The first number behind a key of /proc/PID/status, such as "CapEff:"; takes no
+ * memory and no lock.  0, or -1. */
+int process_status(pid_t pid, const char *key, int base, uint64_t *value);
 
 /* Our own children: pids into `list`, up to `most`; returns how many there
  * are (may be more), or -1 where the kernel has no children file. */

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
+#include "os/process.h"
 #include "os/vfork.h"
 
 #include <dirent.h>
@@ -78,9 +79,8 @@ static const char *field(const char *text, const char *key)
 
 void remote_of(struct remote *r, pid_t tid)
 {
-	char status[1024];
-	const char *uid;
-	const char *gid;
+	uint64_t uid;
+	uint64_t gid;
 
 	*r = (struct remote){.tid = tid};
 	if (privilege_has(CAP_SYS_PTRACE)) {
@@ -88,14 +88,11 @@ void remote_of(struct remote *r, pid_t tid)
 		return;
 	}
 	if (!privilege_has(CAP_SETUID) || !privilege_has(CAP_SETGID) ||
-		read_proc(tid, "status", status, sizeof(status)) == -1)
+		process_status(tid, "Uid:", 10, &uid) == -1 ||
+		process_status(tid, "Gid:", 10, &gid) == -1)
 		return;
-	uid = field(status, "Uid:");
-	gid = field(status, "Gid:");
-	if (uid == NULL || gid == NULL)
-		return;
-	r->uid = (uid_t)strtoul(uid, NULL, 10);
-	r->gid = (gid_t)strtoul(gid, NULL, 10);
+	r->uid = (uid_t)uid;
+	r->gid = (gid_t)gid;
 	r->as_user = r->uid != geteuid() || r->gid != getegid();
 }
 
@@ -132,13 +129,10 @@ struct fd_look {
 /* The process that a thread is of. */
 static pid_t process_of(pid_t tid)
 {
-	char status[512];
-	const char *group;
+	uint64_t group;
 
-	if (read_proc(tid, "status", status, sizeof(status)) == -1)
-		return -1;
-	group = field(status, "Tgid:");
-	return group != NULL ? (pid_t)strtol(group, NULL, 10) : -1;
+	return process_status(tid, "Tgid:", 10, &group) == 0 ? (pid_t)group
+							     : -1;
 }
 
 static void take_fd(void *argument)
@@ -263,6 +257,11 @@ uint64_t remote_socket_inode(const char *target)
 		: 0;
 }
 
+bool remote_is_epoll(const char *target)
+{
+	return strcmp(target, "anon_inode:[eventpoll]") == 0;
+}
+
 struct text_look {
 	struct remote *r;
 	const char *name; /* below /proc/TID */
@@ -280,32 +279,33 @@ static void read_text(void *argument)
 	l->error = errno;
 }
 
-static void read_link(void *argument)
+static void read_path(struct text_look *l,
+	ssize_t (*get)(const char *path, char *to, size_t size))
 {
-	struct text_look *l = argument;
 	char path[64];
 	ssize_t len;
 
 	(void)snprintf(
 		path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
-	len = readlink(path, l->to, l->size - 1);
+	len = get(path, l->to, l->size - 1);
 	l->error = errno;
 	l->got = len == -1 ? -1 : 0;
 	l->to[len > 0 ? len : 0] = '\0';
 }
 
+static void read_link(void *argument)
+{
+	read_path(argument, readlink);
+}
+
+static ssize_t get_protocol(const char *path, char *to, size_t size)
+{
+	return getxattr(path, "system.sockprotoname", to, size);
+}
+
 static void read_protocol(void *argument)
 {
-	struct text_look *l = argument;
-	char path[64];
-	ssize_t len;
-
-	(void)snprintf(
-		path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
-	len = getxattr(path, "system.sockprotoname", l->to, l->size - 1);
-	l->error = errno;
-	l->got = len == -1 ? -1 : 0;
-	l->to[len > 0 ? len : 0] = '\0';
+	read_path(argument, get_protocol);
 }
 
 static int look_at_text(struct remote *r, void (*deed)(void *),
@@ -503,13 +503,8 @@ bool remote_shares(struct remote *r, const char *kind)
 
 bool remote_may(struct remote *r, int capability)
 {
-	char status[2048];
-	const char *set;
+	uint64_t set;
 
-	if (read_proc(r->tid, "status", status, sizeof(status)) == -1)
-		return false;
-	set = field(status, "CapEff:");
-	return set != NULL &&
-		(strtoull(set, NULL, 16) >> capability & 1) != 0 &&
-		remote_shares(r, "user");
+	return process_status(r->tid, "CapEff:", 16, &set) == 0 &&
+		(set >> capability & 1) != 0 && remote_shares(r, "user");
 }

@@ -57,6 +57,7 @@ uint64_t remote_socket_inode(const char *target);
 /* The same of one descriptor of it, and of one of ours; 0: cannot be told. */
 uint64_t remote_inode(struct remote *r, int fd);
 uint64_t remote_own_inode(int fd);
+bool remote_is_epoll(const char *target);
 
 /* O_NONBLOCK, O_CLOEXEC and the rest of its descriptor; -1 and errno. */
 int remote_fd_flags(struct remote *r, int fd);

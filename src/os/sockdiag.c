@@ -66,38 +66,51 @@ static int ask(int netlink, ino_t ino)
 		: -1;
 }
 
+/* What of one answer stands behind its body, of that type and of at least that
+ * size; NULL: nothing. */
+static const void *find_field(const struct nlmsghdr *header, size_t body,
+	unsigned short type, size_t least)
+{
+	const char *at = (const char *)header + NLMSG_LENGTH(body);
+	size_t left = header->nlmsg_len - NLMSG_LENGTH(body);
+
+	for (;;) {
+		const struct rtattr *field = (const void *)at;
+		size_t step;
+
+		if (left < sizeof(*field) || field->rta_len < sizeof(*field) ||
+			field->rta_len > left)
+			return NULL;
+		if (field->rta_type == type &&
+			field->rta_len >= RTA_LENGTH(least))
+			return field + 1;
+		step = RTA_ALIGN(field->rta_len);
+		if (step > left)
+			return NULL;
+		left -= step;
+		at += step;
+	}
+}
+
 static void take_lengths(
 	const void *answer, size_t len, struct queue_facts *facts)
 {
 	const struct nlmsghdr *header = answer;
-	const struct unix_diag_msg *body;
-	const struct rtattr *field;
+	const size_t body = sizeof(struct unix_diag_msg);
 	struct unix_diag_rqlen lengths;
-	size_t left;
+	const void *field;
 
-	if (len < NLMSG_LENGTH(sizeof(*body)) ||
+	if (len < NLMSG_LENGTH(body) ||
 		header->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
 		header->nlmsg_len > len ||
-		header->nlmsg_len < NLMSG_LENGTH(sizeof(*body)))
+		header->nlmsg_len < NLMSG_LENGTH(body))
 		return; /* NLMSG_ERROR: the kernel cannot tell */
-	body = (const void *)((const char *)answer + NLMSG_HDRLEN);
-	left = header->nlmsg_len - NLMSG_LENGTH(sizeof(*body));
-	field = (const void *)(body + 1);
-	while (left >= sizeof(*field) && field->rta_len >= sizeof(*field) &&
-		field->rta_len <= left) {
-		size_t step = RTA_ALIGN(field->rta_len);
-
-		if (field->rta_type == UNIX_DIAG_RQLEN &&
-			field->rta_len >= RTA_LENGTH(sizeof(lengths))) {
-			(void)memcpy(&lengths, field + 1, sizeof(lengths));
-			facts->depth = (long)lengths.udiag_rqueue;
-			facts->limit = (long)lengths.udiag_wqueue;
-		}
-		if (step > left)
-			return;
-		left -= step;
-		field = (const void *)((const char *)field + step);
-	}
+	field = find_field(header, body, UNIX_DIAG_RQLEN, sizeof(lengths));
+	if (field == NULL)
+		return;
+	(void)memcpy(&lengths, field, sizeof(lengths));
+	facts->depth = (long)lengths.udiag_rqueue;
+	facts->limit = (long)lengths.udiag_wqueue;
 }
 
 static void look_unix(int fd, struct queue_facts *facts)
@@ -176,23 +189,10 @@ static int ask_listeners(int netlink, int fd)
 
 static bool says_shut(const struct nlmsghdr *header)
 {
-	const struct inet_diag_msg *body = NLMSG_DATA(header);
-	const struct rtattr *field = (const void *)(body + 1);
-	size_t left = header->nlmsg_len - NLMSG_LENGTH(sizeof(*body));
+	const uint8_t *how = find_field(header, sizeof(struct inet_diag_msg),
+		INET_DIAG_SHUTDOWN, sizeof(*how));
 
-	while (left >= sizeof(*field) && field->rta_len >= sizeof(*field) &&
-		field->rta_len <= left) {
-		size_t step = RTA_ALIGN(field->rta_len);
-
-		if (field->rta_type == INET_DIAG_SHUTDOWN &&
-			field->rta_len > sizeof(*field))
-			return *(const uint8_t *)(field + 1) != 0;
-		if (step > left)
-			return false;
-		left -= step;
-		field = (const void *)((const char *)field + step);
-	}
-	return false;
+	return how != NULL && *how != 0;
 }
 
 /* One packet of the answer; *over: it was the last. */

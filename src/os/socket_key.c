@@ -170,6 +170,13 @@ bool socket_key_is_any(const struct socket_key *key)
 	return memcmp(key->ip, none, sizeof(none)) == 0;
 }
 
+bool socket_key_is_tcp(const struct socket_key *key)
+{
+	return key->type == SOCK_STREAM &&
+		(key->protocol == IPPROTO_TCP ||
+			key->protocol == IPPROTO_MPTCP);
+}
+
 bool socket_key_unmap(struct socket_key *key)
 {
 	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};

@@ -39,6 +39,7 @@ int socket_key_guess(struct socket_key *key, const char *protocol,
 
 bool socket_key_equal(const struct socket_key *a, const struct socket_key *b);
 bool socket_key_is_any(const struct socket_key *key); /* 0.0.0.0, :: */
+bool socket_key_is_tcp(const struct socket_key *key); /* or MPTCP */
 /* The same whatever the protocol: TCP can stand for MPTCP, which falls back to
  * it, and the other way round. */
 bool socket_key_like(const struct socket_key *a, const struct socket_key *b);

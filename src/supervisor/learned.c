@@ -18,59 +18,77 @@
 /* After its last user so long, in case that one comes back. */
 #define UNUSED_MAX (10 * SECOND)
 
-#define ALL_MAX 256
-
 /* ---- finding ---- */
 
-struct all {
-	struct listener *list[ALL_MAX];
+typedef bool fits_fn(const struct listener *l, const void *what);
+
+static struct listener *first_in(
+	const struct listener_set *set, fits_fn *fits, const void *what)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i]->has_key && fits(set->list[i], what))
+			return set->list[i];
+	return NULL;
+}
+
+static struct listener *first_named(
+	const struct service *service, fits_fn *fits, const void *what)
+{
+	struct listener *l = first_in(&service->listeners, fits, what);
+
+	/* during a rollout: of the one generation and the other */
+	for (const struct recipe *r = service->recipes; l == NULL && r != NULL;
+		r = r->next)
+		l = first_in(&r->listeners, fits, what);
+	return l;
+}
+
+/* Those of one set that are not there yet: a listener may be in several. */
+struct finding {
+	struct listener **found;
 	size_t count;
+	size_t most;
+	const struct socket_key *key;
+	bool (*same)(const struct socket_key *, const struct socket_key *);
 };
 
-static void collect_set(struct all *all, const struct listener_set *set)
+static bool is_found(const struct finding *f, const struct listener *l)
 {
-	for (size_t i = 0; i < set->count; i++) {
-		size_t k = 0;
+	for (size_t i = 0; i < f->count; i++)
+		if (f->found[i] == l)
+			return true;
+	return false;
+}
 
-		while (k < all->count && all->list[k] != set->list[i])
-			k++;
-		if (k == all->count && k < ALL_MAX && set->list[i]->has_key)
-			all->list[all->count++] = set->list[i];
+static void find_in(struct finding *f, const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count && f->count < f->most; i++) {
+		struct listener *l = set->list[i];
+
+		if (l->has_key && f->same(&l->key, f->key) && !is_found(f, l))
+			f->found[f->count++] = l;
 	}
 }
 
-static void collect_named(struct all *all, const struct service *service)
+static void find_all(struct finding *f, const struct service *service)
 {
-	all->count = 0;
-	collect_set(all, &service->listeners);
-	/* during a rollout: of the one generation and the other */
+	find_in(f, &service->listeners);
 	for (const struct recipe *r = service->recipes; r != NULL; r = r->next)
-		collect_set(all, &r->listeners);
-}
-
-static size_t pick(const struct all *all, const struct socket_key *key,
-	bool (*same)(const struct socket_key *, const struct socket_key *),
-	struct listener **found, size_t most)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < all->count && count < most; i++)
-		if (same(&all->list[i]->key, key))
-			found[count++] = all->list[i];
-	return count;
+		find_in(f, &r->listeners);
+	find_in(f, &service->learned);
 }
 
 size_t learned_find(const struct service *service, const struct socket_key *key,
 	struct listener **found, size_t most)
 {
-	struct all all untouched;
-	size_t count;
+	struct finding f = {found, 0, most, key, socket_key_equal};
 
-	collect_named(&all, service);
-	collect_set(&all, &service->learned);
-	count = pick(&all, key, socket_key_equal, found, most);
-	return count > 0 ? count
-			 : pick(&all, key, socket_key_like, found, most);
+	find_all(&f, service);
+	if (f.count == 0) {
+		f.same = socket_key_like;
+		find_all(&f, service);
+	}
+	return f.count;
 }
 
 /* Can who asked for all addresses be given this one in their place?  A program
@@ -90,54 +108,61 @@ static bool stands_for(const struct socket_key *l, const struct socket_key *key)
 	return l->family == AF_INET && !key->v6only;
 }
 
+static bool covers(const struct listener *l, const void *key)
+{
+	return stands_for(&l->key, key);
+}
+
 struct listener *learned_cover(
 	const struct service *service, const struct socket_key *key)
 {
-	struct all all untouched;
+	return first_named(service, covers, key);
+}
 
-	collect_named(&all, service);
-	for (size_t i = 0; i < all.count; i++)
-		if (stands_for(&all.list[i]->key, key))
-			return all.list[i];
-	return NULL;
+static bool names(const struct listener *l, const void *what)
+{
+	const struct socket_key *key = what;
+
+	return socket_key_equal(&l->key, key) ||
+		(l->address.kind == ADDRESS_TCP &&
+			l->address.family == AF_UNSPEC &&
+			l->key.port == key->port);
 }
 
 bool learned_is_named(
 	const struct service *service, const struct socket_key *key)
 {
-	struct all all untouched;
+	return first_named(service, names, key) != NULL;
+}
 
-	collect_named(&all, service);
-	for (size_t i = 0; i < all.count; i++) {
-		const struct listener *l = all.list[i];
-
-		if (socket_key_equal(&l->key, key) ||
-			(l->address.kind == ADDRESS_TCP &&
-				l->address.family == AF_UNSPEC &&
-				l->key.port == key->port))
-			return true;
-	}
-	return false;
+static bool is_any(const struct listener *l, const void *what)
+{
+	(void)l;
+	(void)what;
+	return true;
 }
 
 bool learned_any_named(const struct service *service)
 {
-	struct all all untouched;
+	return first_named(service, is_any, NULL) != NULL;
+}
 
-	collect_named(&all, service);
-	return all.count > 0;
+static bool has_inode(const struct listener *l, const void *what)
+{
+	const uint64_t *inode = what;
+
+	return l->inode == *inode;
 }
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 {
-	struct all all untouched;
+	struct listener *l = NULL;
 
-	collect_named(&all, service);
-	collect_set(&all, &service->learned);
-	for (size_t i = 0; inode != 0 && i < all.count; i++)
-		if (all.list[i]->inode == inode)
-			return all.list[i];
-	return NULL;
+	if (inode != 0)
+		l = first_named(service, has_inode, &inode);
+	if (inode != 0 && l == NULL)
+		l = first_in(&service->learned, has_inode, &inode);
+	return l;
 }
 
 /* ---- keeping ---- */

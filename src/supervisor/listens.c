@@ -69,8 +69,7 @@ static void note_fd(void *context, int fd, const char *target)
 	const struct listener *l;
 
 	if (inode == 0) {
-		if (w->epoll_count < EPOLLS_MAX &&
-			strcmp(target, "anon_inode:[eventpoll]") == 0)
+		if (w->epoll_count < EPOLLS_MAX && remote_is_epoll(target))
 			w->epolls[w->epoll_count++] = fd;
 		return;
 	}

@@ -28,8 +28,7 @@ static void look_at_fd(void *context, int fd, const char *target)
 	uint64_t inode = remote_socket_inode(target);
 
 	if (inode == 0) {
-		if (t->epoll_count < EPOLLS_MAX &&
-			strcmp(target, "anon_inode:[eventpoll]") == 0)
+		if (t->epoll_count < EPOLLS_MAX && remote_is_epoll(target))
 			t->epolls[t->epoll_count++] = fd;
 		return;
 	}

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "os/remote.h"
 #include "os/sockdiag.h"
 #include "protocol/json.h"
 #include "supervisor/child.h"
@@ -52,7 +51,7 @@ static void put_listener(struct json_writer *w, const struct listener *l)
 	json_put_text(w, "address", listener_text(l));
 	json_put_bool(w, "learned", learned_only(l));
 	json_put_bool(w, "bound", l->learned || l->asked != NULL);
-	json_put_int(w, "inode", (int64_t)remote_own_inode(l->fd));
+	json_put_int(w, "inode", (int64_t)l->inode);
 	put_count(w, "queue", queue.depth);
 	put_count(w, "queue_limit", queue.limit);
 	put_count(w, "dropped", queue.drops);

@@ -23,10 +23,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
 /* More learned listeners than this: look whether they are in use at all. */
 #define LEARNED_FEW 16
 
@@ -165,17 +161,12 @@ static int bind_new(struct takeover *t, bool first)
 	return fd;
 }
 
-static void tell_learned(const struct takeover *t, const struct listener *l)
+static void tell_taken(const struct takeover *t, const struct listener *l)
 {
 	news_say(t->service->sup, LOG_NOTE, "listening",
 		"%s: listening on %s, taken over from %s.%" PRIu32,
 		t->service->name, listener_text(l), t->service->name,
 		t->child->slot);
-	if (learned_any_named(t->service) &&
-		!learned_is_named(t->service, &t->key))
-		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
-			 "name",
-			t->service->name, t->child->slot, listener_text(l));
 }
 
 static void keep_options(struct listener *l, const struct takeover *t)
@@ -185,6 +176,18 @@ static void keep_options(struct listener *l, const struct takeover *t)
 	l->asked = malloc(sizeof(*l->asked));
 	if (l->asked != NULL)
 		*l->asked = t->asked;
+}
+
+/* The worker's own socket is the kept one; or it gets that in its place. */
+static void hand_out(struct takeover *t, struct listener *l)
+{
+	if (t->sock == -1) {
+		putover(t, l);
+		return;
+	}
+	learned_use(t->child, l, t->notice->tid);
+	listens_bound(t->child, t->notice->tid);
+	takeover_answer(t, 0);
 }
 
 static void learn(struct takeover *t, bool first)
@@ -224,14 +227,13 @@ static void learn(struct takeover *t, bool first)
 		return;
 	}
 	keep_options(l, t);
-	tell_learned(t, l);
-	if (!own) {
-		putover(t, l);
-		return;
-	}
-	learned_use(t->child, l, t->notice->tid);
-	listens_bound(t->child, t->notice->tid);
-	takeover_answer(t, 0);
+	tell_taken(t, l);
+	if (learned_any_named(t->service) &&
+		!learned_is_named(t->service, &t->key))
+		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
+			 "name",
+			t->service->name, t->child->slot, listener_text(l));
+	hand_out(t, l);
 }
 
 /*
@@ -284,16 +286,8 @@ static void supersede(struct takeover *t, struct listener *l)
 	if (socket_look(l->fd, &l->facts, &err) == -1)
 		log_warn("%s", err.text);
 	keep_options(l, t);
-	news_say(t->service->sup, LOG_NOTE, "listening",
-		"%s: listening on %s, taken over from %s.%" PRIu32,
-		t->service->name, listener_text(l), t->service->name,
-		t->child->slot);
-	if (t->sock == -1) {
-		putover(t, l);
-		return;
-	}
-	listens_bound(t->child, t->notice->tid);
-	takeover_answer(t, 0);
+	tell_taken(t, l);
+	hand_out(t, l);
 }
 
 /* ---- deciding ---- */
@@ -404,13 +398,6 @@ static void decide(struct takeover *t)
 
 /* ---- reading the call ---- */
 
-static bool is_tcp(const struct socket_key *key)
-{
-	return key->type == SOCK_STREAM &&
-		(key->protocol == IPPROTO_TCP ||
-			key->protocol == IPPROTO_MPTCP);
-}
-
 /* One that the user has named is for all workers together. */
 static bool give_named(struct takeover *t)
 {
@@ -517,7 +504,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		!takeover_waits(&t) || !look_at_socket(&t, address) ||
 		t.key.port == 0) {
 		let_kernel(&t);
-	} else if (!is_tcp(&t.key)) {
+	} else if (!socket_key_is_tcp(&t.key)) {
 		bind_udp(&t);
 	} else if (is_answered(&t)) {
 		takeover_answer(&t, 0);
