@@ -22,6 +22,11 @@
  * run by it, so it is counted: cluster_settings_ref()/unref().
  */
 
+struct strings {
+	char **list; /* NULL-terminated; NULL when empty */
+	size_t count;
+};
+
 enum workers_kind { WORKERS_FIXED, WORKERS_AUTO };
 
 /* "4", "auto", "auto-1", "auto/2", "2x": CPUs * multiply / divide - minus,
@@ -34,13 +39,49 @@ struct workers_wanted {
 	unsigned minus;    /* 0 unless "auto-N" */
 };
 
-enum ready_mode { READY_AUTO, READY_NOTIFY, READY_ALIVE, READY_LISTEN };
+enum ready_mode {
+	READY_AUTO,
+	READY_NOTIFY,
+	READY_ALIVE,
+	READY_LISTEN,
+	READY_PROBE, /* `ready_probe` succeeds */
+};
 enum intercept_mode { INTERCEPT_AUTO, INTERCEPT_ON, INTERCEPT_OFF };
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum log_mode { LOG_AUTO, LOG_INHERIT, LOG_PREFIX, LOG_OFF };
 enum cpu_mode { CPU_NONE, CPU_SPREAD };
 enum balance_mode { BALANCE_AUTO, BALANCE_SHARE }; /* both: one shared socket */
-enum orphans_mode { ORPHANS_STOP };
+enum orphans_mode { ORPHANS_STOP, ORPHANS_KEEP };
+enum drain_mode {
+	DRAIN_AUTO,   /* as `signal` for a command that was seen to answer what
+			 was in flight after its stop signal, else `quiet` */
+	DRAIN_QUIET,  /* the stop signal comes at a quiet moment */
+	DRAIN_SIGNAL, /* at once, and then it has `drain-timeout` at least */
+	DRAIN_OFF,    /* at once, and nobody looks at its connections */
+};
+
+/* A question to a worker whose answer says if it is well. */
+enum probe_kind { PROBE_NONE, PROBE_TCP, PROBE_HTTP, PROBE_EXEC };
+struct probe {
+	enum probe_kind kind;
+	char *text; /* PROBE_HTTP: the path, "/x"; PROBE_EXEC: as written */
+	struct strings command; /* PROBE_EXEC: argv */
+};
+
+/* `on-EVENT`: what it is run on. */
+enum hook_event {
+	HOOK_READY,   /* a worker became ready */
+	HOOK_EXIT,    /* a worker ended, for whatever reason */
+	HOOK_CRASH,   /* it ended unasked */
+	HOOK_ROLLOUT, /* a rollout began, is done, failed, was superseded */
+	HOOK_SCALE,   /* another number of workers is wanted */
+	HOOK_STOP,    /* the cluster begins to stop */
+	HOOK_EVENTS,
+};
+struct hook {
+	char *text; /* as written; NULL: none */
+	struct strings command;
+};
 
 enum pass_dialect {
 	PASS_SYSTEMD = 1,
@@ -67,6 +108,7 @@ enum signal_deed {
 	DEED_RELOAD,
 	DEED_STOP,
 	DEED_REOPEN_LOGS,
+	DEED_UPGRADE,
 	DEED_IGNORE,
 };
 struct signal_rule {
@@ -81,11 +123,6 @@ struct limit {
 	bool given;
 };
 #define LIMITS_MAX 16
-
-struct strings {
-	char **list; /* NULL-terminated; NULL when empty */
-	size_t count;
-};
 
 struct cluster_settings {
 	unsigned refs;
@@ -121,7 +158,17 @@ struct cluster_settings {
 
 	enum ready_mode ready;
 	nsec_t ready_alive; /* READY_ALIVE, and auto's fallback */
+	struct probe ready_probe;
 	nsec_t start_timeout;
+
+	struct probe check; /* PROBE_NONE: none */
+	nsec_t check_interval;
+	nsec_t check_timeout;
+	unsigned check_failures; /* in a row; at least 1 */
+	nsec_t watchdog;         /* 0: off */
+	nsec_t stall;            /* 0: off */
+	uint64_t max_memory;     /* bytes of one worker; 0: off */
+	nsec_t max_age;          /* 0: off; +-10 % at random */
 
 	struct stop_step stop[STOP_STEPS_MAX];
 	unsigned stop_count; /* at least 1 */
@@ -137,14 +184,20 @@ struct cluster_settings {
 	unsigned give_up_count;   /* 0: never; at most GIVE_UP_MAX */
 	nsec_t give_up_window;
 
-	unsigned surge;
+	enum drain_mode drain;
+	nsec_t drain_timeout;
+
+	unsigned surge; /* WORKERS_MAX ("all"): all new ones, then the old go */
 	unsigned max_unavailable;
+	unsigned canary; /* 0: none */
+	nsec_t bake;
 	unsigned old_generations;
 
 	struct signal_rule *signals;
 	size_t signal_count;
 	enum log_mode log;
 	enum orphans_mode orphans;
+	struct hook hooks[HOOK_EVENTS];
 };
 #define GIVE_UP_MAX 1000
 #define WORKERS_MAX 10000

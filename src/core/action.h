@@ -15,6 +15,10 @@ enum action_kind {
 			  SPAWN_FAILED */
 	ACTION_SIGNAL, /* slot, worker, signal: to the process itself */
 	ACTION_KILL,   /* slot, worker: SIGKILL to its whole process group */
+	ACTION_DRAIN,  /* slot, worker, span: find a quiet moment for its stop
+			  signal within that time, and answer by DRAINED.  It is
+			  over at DRAINED, or when a SIGNAL or KILL for this
+			  worker comes without one (too late, or stop --now) */
 	ACTION_REPORT, /* report: something worth telling */
 	ACTION_ENDED,  /* status: nothing runs and nothing will; told once */
 };
@@ -24,7 +28,12 @@ enum report_kind {
 	REPORT_READY,           /* slot, worker; age */
 	REPORT_EXITED,          /* slot, worker, ending, age, was_ready, asked,
 				   why, wait (next try; NSEC_NEVER: none) */
+	REPORT_DRAINING,        /* slot, worker, why, span */
 	REPORT_STOPPING,        /* slot, worker: the first stop signal */
+	REPORT_UNWELL,          /* slot, worker, why, age: it is replaced */
+	REPORT_OUTGROWN,        /* slot, worker, why, age: so too, in turn */
+	REPORT_BAKING,          /* rollout, count = canaries ready, span */
+	REPORT_BAKED,           /* rollout: the others follow */
 	REPORT_STOP_TIMEOUT,    /* slot, worker: the grace is over; signal is
 				   what comes next */
 	REPORT_UNKILLABLE,      /* slot, worker, pid: outlived SIGKILL */
@@ -42,15 +51,6 @@ enum report_kind {
 	REPORT_STATE,              /* state: the cluster's state changed */
 	REPORT_SURPRISE,           /* worker, an event that its state does not
 				   expect: a bug, told once each */
-};
-
-/* Why nclust ended a worker, if it did. */
-enum why {
-	WHY_ITSELF,        /* it ended by itself */
-	WHY_STOP,          /* the cluster stops or shrinks */
-	WHY_ROLL,          /* replaced */
-	WHY_START_TIMEOUT, /* not ready in time */
-	WHY_ROLL_FAILED,   /* removed, as the rollout failed */
 };
 
 enum cluster_state {
@@ -89,6 +89,7 @@ struct action {
 	unsigned generation;
 	int signal;
 	int status;
+	nsec_t span;
 	struct cluster_settings *settings; /* borrowed, until the next event */
 	struct report report;
 };

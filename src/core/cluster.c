@@ -187,8 +187,10 @@ static void on_worker(struct cluster *c, const struct event *e)
 	case EVENT_EXTEND:
 		(void)slot_tell(c, e->slot, w, ON_EXTEND, &more);
 		break;
-	default:
+	case EVENT_EXITED:
 		slot_bury(c, e->slot, w, ON_EXIT, &e->ending);
+		break;
+	default:
 		break;
 	}
 	heap_set(&c->due, e->slot, c->now);
@@ -221,6 +223,13 @@ static void apply(struct cluster *c, const struct event *e)
 	case EVENT_LEAVING:
 	case EVENT_EXTEND:
 	case EVENT_EXITED:
+	case EVENT_PROVED:
+	case EVENT_ALIVE:
+	case EVENT_WATCHDOG:
+	case EVENT_UNWELL:
+	case EVENT_OUTGROWN:
+	case EVENT_DRAINED:
+	case EVENT_GRACEFUL:
 		on_worker(c, e);
 		break;
 	}

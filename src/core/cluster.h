@@ -60,6 +60,8 @@ struct rollout_view {
 	uint32_t slot;   /* waited for; SLOT_ALL: none */
 	nsec_t since;    /* point in time of its start */
 	bool going_back; /* undoing a failed one */
+	unsigned canary; /* so many first */
+	nsec_t baking;   /* point in time until which they are watched; or 0 */
 	const struct cluster_settings *settings; /* it goes to */
 };
 

@@ -34,21 +34,48 @@ struct ending {
 	bool out_of_memory; /* SIGKILL by the kernel's OOM killer */
 };
 
+/* Why nclust ended a worker, if it did. */
+enum why {
+	WHY_ITSELF,        /* it ended by itself */
+	WHY_STOP,          /* the cluster stops or shrinks */
+	WHY_ROLL,          /* replaced */
+	WHY_START_TIMEOUT, /* not ready in time */
+	WHY_ROLL_FAILED,   /* removed, as the rollout failed */
+	WHY_WATCHDOG,      /* no WATCHDOG=1 in time */
+	WHY_STALL,         /* it made no progress */
+	WHY_CHECK,         /* its checks failed */
+	WHY_MEMORY,        /* max-memory */
+	WHY_AGE,           /* max-age */
+};
+
 enum event_kind {
 	EVENT_TICK,         /* time has passed; also the first event of all */
 	EVENT_SPAWNED,      /* slot, worker, pid */
 	EVENT_SPAWN_FAILED, /* slot, worker, ending */
 	EVENT_READY,        /* slot, worker: READY=1 */
 	EVENT_LISTENING,    /* slot, worker: it was seen to listen */
+	EVENT_PROVED,       /* slot, worker: its ready_probe has succeeded */
 	EVENT_LEAVING,      /* slot, worker: STOPPING=1 */
 	EVENT_EXTEND,       /* slot, worker, span: EXTEND_TIMEOUT_USEC */
+	EVENT_ALIVE,        /* slot, worker: WATCHDOG=1 */
+	EVENT_WATCHDOG,     /* slot, worker, span: WATCHDOG_USEC=; by its own
+			       wish another one is expected of it */
+	EVENT_UNWELL,       /* slot, worker, why: WHY_WATCHDOG (it said
+			       WATCHDOG=trigger), WHY_STALL, WHY_CHECK */
+	EVENT_OUTGROWN,     /* slot, worker, why: WHY_MEMORY: replace it, when
+			       its turn comes */
+	EVENT_DRAINED,      /* slot, worker: answer to ACTION_DRAIN: now is the
+			       moment for the stop signal */
+	EVENT_GRACEFUL,     /* slot, worker: it answered what was in flight
+			       after its stop signal */
 	EVENT_EXITED,       /* slot, worker, ending */
 	EVENT_STOP,         /* stop the cluster; `at_once`: KILL now */
 	EVENT_SCALE,        /* count; memory must be there: cluster_reserve() */
 	EVENT_ROLL,         /* replace all workers, or only `slot` unless
 			       SLOT_ALL, by a new generation made from
 			       `settings` (its reference is handed over; NULL:
-			       the settings in force) */
+			       the settings in force).  `has_canary`: `count`
+			       and `span` in place of canary and bake */
 	EVENT_SETTINGS,     /* new settings without a roll; reference handed
 			       over */
 	EVENT_LATE,         /* nclust itself stood still for `span` (SIGSTOP,
@@ -66,6 +93,8 @@ struct event {
 	nsec_t span;
 	unsigned count;
 	bool at_once;
+	bool has_canary; /* ROLL */
+	enum why why;
 	bool command_changed; /* ROLL, SETTINGS: forget what was learned */
 	struct ending ending;
 	struct cluster_settings *settings;

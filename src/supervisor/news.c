@@ -63,6 +63,11 @@ static const struct {
 	[REPORT_STARTED] = {"started", LOG_INFO},
 	[REPORT_READY] = {"ready", LOG_INFO},
 	[REPORT_EXITED] = {"exited", LOG_WARN},
+	[REPORT_DRAINING] = {"draining", LOG_INFO},
+	[REPORT_UNWELL] = {"unwell", LOG_WARN},
+	[REPORT_OUTGROWN] = {"outgrown", LOG_NOTE},
+	[REPORT_BAKING] = {"baking", LOG_NOTE},
+	[REPORT_BAKED] = {"baked", LOG_NOTE},
 	[REPORT_STOPPING] = {"stopping", LOG_DEBUG},
 	[REPORT_STOP_TIMEOUT] = {"stop-timeout", LOG_WARN},
 	[REPORT_UNKILLABLE] = {"unkillable", LOG_ERROR},
@@ -83,7 +88,9 @@ static const struct {
 /* An end that somebody has to look into, and not one that was asked for. */
 static bool is_failure(const struct report *r)
 {
-	return r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT;
+	return r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT ||
+		r->why == WHY_WATCHDOG || r->why == WHY_STALL ||
+		r->why == WHY_CHECK;
 }
 
 static enum log_level level_of(const struct report *r)
@@ -115,6 +122,24 @@ static void say_last(struct buffer *out, const struct news *n)
 		(void)buffer_printf(out, "; last output: %s", n->last);
 }
 
+static const char *unwell(enum why why)
+{
+	switch (why) {
+	case WHY_WATCHDOG:
+		return "sent no WATCHDOG=1 in time";
+	case WHY_STALL:
+		return "makes no progress (stall)";
+	case WHY_CHECK:
+		return "fails its checks";
+	case WHY_MEMORY:
+		return "takes more than 'max-memory'";
+	case WHY_AGE:
+		return "is older than 'max-age'";
+	default:
+		return "is not well";
+	}
+}
+
 static void say_exited(struct buffer *out, const struct news *n)
 {
 	static const char *const why[] = {
@@ -123,6 +148,11 @@ static void say_exited(struct buffer *out, const struct news *n)
 		[WHY_ROLL] = ", as replaced",
 		[WHY_START_TIMEOUT] = ", stopped as it was not ready",
 		[WHY_ROLL_FAILED] = ", as the rollout failed",
+		[WHY_WATCHDOG] = ", as it sent no WATCHDOG=1",
+		[WHY_STALL] = ", as it made no progress",
+		[WHY_CHECK] = ", as its checks failed",
+		[WHY_MEMORY] = ", as it took too much memory",
+		[WHY_AGE] = ", as it was old",
 	};
 	const struct report *r = &n->report;
 	char text[64];
@@ -194,6 +224,25 @@ static void say(struct buffer *out, const struct news *n)
 		break;
 	case REPORT_EXITED:
 		say_exited(out, n);
+		break;
+	case REPORT_DRAINING:
+		(void)buffer_printf(out, "draining worker %d for at most %s",
+			(int)r->pid, text_duration(text, r->span));
+		break;
+	case REPORT_UNWELL:
+	case REPORT_OUTGROWN:
+		(void)buffer_printf(out, "worker %d %s: replacing it",
+			(int)r->pid, unwell(r->why));
+		break;
+	case REPORT_BAKING:
+		(void)buffer_printf(out,
+			"rollout %u: %u canaries ready, watching them for %s",
+			r->rollout, r->count, text_duration(text, r->span));
+		break;
+	case REPORT_BAKED:
+		(void)buffer_printf(out,
+			"rollout %u: the canaries are well, the others follow",
+			r->rollout);
 		break;
 	case REPORT_STOPPING:
 		(void)buffer_printf(out, "stopping worker %d", (int)r->pid);
@@ -267,6 +316,9 @@ static bool is_about_slot(const struct report *r)
 	case REPORT_STARTED:
 	case REPORT_READY:
 	case REPORT_EXITED:
+	case REPORT_DRAINING:
+	case REPORT_UNWELL:
+	case REPORT_OUTGROWN:
 	case REPORT_STOPPING:
 	case REPORT_STOP_TIMEOUT:
 	case REPORT_UNKILLABLE:

@@ -143,6 +143,8 @@ static void carry_out(struct service *service, const struct actions *actions)
 			if (c != NULL)
 				child_kill_group(c, SIGKILL);
 			break;
+		case ACTION_DRAIN: /* area drain: drain_begin(c, a->span) */
+			break;
 		case ACTION_REPORT:
 			on_report(service, &a->report);
 			break;

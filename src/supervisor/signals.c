@@ -88,6 +88,8 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 	case DEED_STOP:
 		service_stop(service, false);
 		break;
+	case DEED_UPGRADE: /* area upgrade */
+		break;
 	case DEED_REOPEN_LOGS:
 	case DEED_IGNORE:
 		break;
