@@ -150,7 +150,7 @@ _nclust()
 		words=$(_nclust_instances)
 		;;
 	restart)
-		options='--json --no-wait --runtime-directory --help'
+		options='--json --no-wait --canary --bake --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	reload)

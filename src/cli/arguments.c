@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/value.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@ static const struct option_row rows[] = {
 	{OPTION_CHECK, 0, "check", NULL, "only look for mistakes"},
 	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask nobody"},
 	{OPTION_LISTEN, 'l', "listen", "ADDRESS", "try it with this address"},
+	{OPTION_CANARY, 0, "canary", "N", "replace so many first, …"},
+	{OPTION_BAKE, 0, "bake", "TIME", "… and watch them for so long"},
 	{OPTION_RUNTIME, 0, "runtime-directory", "DIR",
 		"where the instances are"},
 	{OPTION_HELP, 'h', "help", NULL, "show this"},
@@ -113,6 +116,18 @@ static int take_value(struct arguments *a, const struct option_row *row,
 		(void)error_set(err, 0,
 			"--lines: wanted a number up to %d, found '%s'",
 			LINES_MAX, value);
+		return usage(err);
+	case OPTION_CANARY:
+		if (parse_number(value, false, COUNT_MAX, &a->canary) == 0)
+			return 0;
+		(void)error_set(err, 0,
+			"--canary: wanted a number up to %d, found '%s'",
+			COUNT_MAX, value);
+		return usage(err);
+	case OPTION_BAKE:
+		if (value_duration(&a->bake, value, 0, 24 * HOUR, err) == 0)
+			return 0;
+		(void)error_wrap(err, "--bake");
 		return usage(err);
 	case OPTION_FILE:
 		a->file = value;
@@ -320,6 +335,10 @@ int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 	}
 	if (arguments_has(a, OPTION_HELP))
 		return 0;
+	if (arguments_has(a, OPTION_BAKE) && !arguments_has(a, OPTION_CANARY)) {
+		(void)error_set(err, 0, "--bake: say how many with --canary");
+		return usage(err);
+	}
 	if (takes_command(verb))
 		return take_command(a, argv + argc, err);
 	return take_words(a, words, count, err);

@@ -33,8 +33,11 @@ const struct verb verbs[] = {
 		.help = "replace the workers one by one",
 		.manual = "Starts each new worker first and stops the old one "
 			  "only when the new one is ready. Ends at the first "
-			  "failure, with the old workers still serving.",
-		.options = OPTIONS_CHANGE,
+			  "failure, with the old workers still serving. With "
+			  "--canary the first N go ahead, beside the old ones; "
+			  "if one of them fails within the --bake time, all "
+			  "is as before.",
+		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE,
 		.words = WORDS_TARGET,
 		.run = verb_restart,
 	},

@@ -28,6 +28,8 @@ enum verb_option {
 	OPTION_RUNTIME = 1 << 9,
 	OPTION_HELP = 1 << 10,
 	OPTION_LISTEN = 1 << 11,
+	OPTION_CANARY = 1 << 12,
+	OPTION_BAKE = 1 << 13,
 };
 
 /* The words that are no options. */
@@ -70,6 +72,8 @@ struct arguments {
 	int signal;
 	unsigned options; /* those that were given */
 	int lines;        /* -1: not given */
+	int canary;       /* OPTION_CANARY */
+	nsec_t bake;
 	const char *file; /* OPTION_FILE */
 	const char *runtime_directory;
 	const char *listen[LISTEN_MAX];

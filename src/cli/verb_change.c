@@ -14,7 +14,11 @@ static int change(const struct arguments *a, struct control_request request)
 
 int verb_restart(const struct arguments *a)
 {
-	return change(a, (struct control_request){.method = METHOD_RESTART});
+	return change(a,
+		(struct control_request){.method = METHOD_RESTART,
+			.has_canary = arguments_has(a, OPTION_CANARY),
+			.canary = a->canary,
+			.bake = a->bake});
 }
 
 int verb_reload(const struct arguments *a)

@@ -11,6 +11,7 @@
 #define SCALE_MOST 10000
 #define LAST_MOST 1000000
 #define SLOT_DIGITS 6
+#define DAY (24 * 3600)
 
 /* The fields of `params`, as a set. */
 enum field {
@@ -23,6 +24,8 @@ enum field {
 	FIELD_NOW = 1 << 6,
 	FIELD_FOLLOW = 1 << 7,
 	FIELD_LAST = 1 << 8,
+	FIELD_CANARY = 1 << 9,
+	FIELD_BAKE = 1 << 10,
 };
 
 static const struct {
@@ -31,7 +34,8 @@ static const struct {
 	unsigned fields;
 } methods[METHODS] = {
 	[METHOD_STATUS] = {"status", false, FIELD_TARGET},
-	[METHOD_RESTART] = {"restart", true, FIELD_TARGET | FIELD_NO_WAIT},
+	[METHOD_RESTART] = {"restart", true,
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_CANARY | FIELD_BAKE},
 	[METHOD_RELOAD] = {"reload", true, FIELD_TARGET | FIELD_NO_WAIT},
 	[METHOD_SCALE] = {"scale", true,
 		FIELD_TARGET | FIELD_NO_WAIT | FIELD_COUNT | FIELD_BY},
@@ -155,6 +159,16 @@ static int take_signal(
 	return 0;
 }
 
+static int take_seconds(nsec_t *to, const json_t *value, struct error *err)
+{
+	double seconds = json_number_value(value);
+
+	if (!json_is_number(value) || !(seconds >= 0) || seconds > DAY)
+		return error_set(err, 0, "wanted 0 to %d seconds", DAY);
+	*to = (nsec_t)(seconds * 1000) * MSEC;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	enum field field;
@@ -168,6 +182,8 @@ static const struct {
 	{"now", FIELD_NOW},
 	{"follow", FIELD_FOLLOW},
 	{"last", FIELD_LAST},
+	{"canary", FIELD_CANARY},
+	{"bake", FIELD_BAKE},
 };
 
 static int take_field(struct control_request *r, enum field field,
@@ -192,6 +208,11 @@ static int take_field(struct control_request *r, enum field field,
 		return take_bool(&r->follow, value, err);
 	case FIELD_LAST:
 		return take_int(&r->last, value, -1, LAST_MOST, err);
+	case FIELD_CANARY:
+		r->has_canary = true;
+		return take_int(&r->canary, value, 0, SCALE_MOST, err);
+	case FIELD_BAKE:
+		return take_seconds(&r->bake, value, err);
 	}
 	return error_set(err, 0, "unknown");
 }
@@ -230,6 +251,8 @@ static int take_params(
 	if (r->method == METHOD_SCALE &&
 		((seen & FIELD_COUNT) != 0) == ((seen & FIELD_BY) != 0))
 		return error_set(err, 0, "'scale' wants either count or by");
+	if ((seen & FIELD_BAKE) != 0 && (seen & FIELD_CANARY) == 0)
+		return error_set(err, 0, "'bake' goes with 'canary'");
 	if (r->method == METHOD_SIGNAL && (seen & FIELD_SIGNAL) == 0)
 		return error_set(err, 0, "'signal' wants a signal");
 	return 0;
@@ -392,6 +415,10 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 		json_put_bool(w, "follow", true);
 	if (r->last != -1 && (has & FIELD_LAST) != 0)
 		json_put_int(w, "last", r->last);
+	if (r->has_canary && (has & FIELD_CANARY) != 0) {
+		json_put_int(w, "canary", r->canary);
+		json_put_real(w, "bake", nsec_seconds(r->bake), 3);
+	}
 	json_close_object(w);
 }
 

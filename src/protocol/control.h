@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/nsec.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,12 +59,15 @@ struct control_request {
 	char target[160]; /* cluster, or cluster.slot; "": the instance */
 	bool no_wait;     /* all that change something */
 	enum scale_kind scale_kind;
-	int count;   /* scale: {"count":4} or {"by":-1} */
-	int signal;  /* signal: {"signal":"USR1"} */
-	bool all;    /* signal */
-	bool now;    /* stop */
-	bool follow; /* events */
-	int last;    /* events: {"last":N}, -1: all that are kept */
+	int count;       /* scale: {"count":4} or {"by":-1} */
+	int signal;      /* signal: {"signal":"USR1"} */
+	bool all;        /* signal */
+	bool now;        /* stop */
+	bool follow;     /* events */
+	int last;        /* events: {"last":N}, -1: all that are kept */
+	bool has_canary; /* restart; else as the settings say */
+	int canary;      /* {"canary":N} */
+	nsec_t bake;     /* restart, with canary: {"bake":SECONDS} */
 };
 
 /*

@@ -181,6 +181,10 @@ static void apply(struct supervisor *sup, struct service *s,
 		.kind = EVENT_SETTINGS,
 		.command_changed = c->command_changed,
 	};
+	struct roll roll = {
+		.slot = SLOT_ALL,
+		.command_changed = c->command_changed,
+	};
 	bool rolls = c->change >= CHANGE_ROLL || restart;
 	struct error err;
 
@@ -196,10 +200,9 @@ static void apply(struct supervisor *sup, struct service *s,
 		service_tell(s, &event);
 		return;
 	}
-	if (service_roll(s, SLOT_ALL,
-		    c->change != CHANGE_NONE ? cluster_settings_ref(c->new)
-					     : NULL,
-		    c->command_changed, &err) == -1) {
+	if (c->change != CHANGE_NONE)
+		roll.settings = cluster_settings_ref(c->new);
+	if (service_roll(s, &roll, &err) == -1) {
 		log_warn("%s: %s", s->name, err.text);
 		return;
 	}
@@ -293,12 +296,12 @@ void reload_result_fini(struct reload_result *result)
 /* Without a file HUP is the rolling restart alone. */
 static void restart_all(struct supervisor *sup)
 {
+	const struct roll roll = {.slot = SLOT_ALL};
 	struct error err;
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (!sup->services[i]->leaving &&
-			service_roll(sup->services[i], SLOT_ALL, NULL, false,
-				&err) == -1)
+			service_roll(sup->services[i], &roll, &err) == -1)
 			log_warn("%s: %s", sup->services[i]->name, err.text);
 }
 

@@ -218,9 +218,16 @@ void request_look(struct client *c)
 static int roll(struct client *c, struct service *service, uint32_t slot,
 	struct error *err)
 {
+	const struct control_request *r = &c->request;
+	const struct roll roll = {
+		.slot = slot,
+		.has_canary = r->has_canary,
+		.canary = (unsigned)r->canary,
+		.bake = r->bake,
+	};
 	struct expectation *e;
 
-	if (service_roll(service, slot, NULL, false, err) == -1)
+	if (service_roll(service, &roll, err) == -1)
 		return -1;
 	e = expect(c, service);
 	if (e == NULL)
@@ -235,6 +242,11 @@ static void restart(struct client *c, const struct target *t)
 	struct supervisor *sup = c->sup;
 	struct error err;
 
+	if (t->slot != SLOT_ALL && c->request.canary > 0) {
+		client_error(
+			c, CONTROL_PARAMS, "a slot by itself has no canaries");
+		return;
+	}
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 

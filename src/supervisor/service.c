@@ -321,19 +321,21 @@ int service_scale(struct service *service, unsigned count, struct error *err)
 	return 0;
 }
 
-int service_roll(struct service *service, uint32_t slot,
-	struct cluster_settings *settings, bool command_changed,
-	struct error *err)
+int service_roll(
+	struct service *service, const struct roll *roll, struct error *err)
 {
 	struct event event = {
 		.kind = EVENT_ROLL,
-		.slot = slot,
-		.settings = settings,
-		.command_changed = command_changed,
+		.slot = roll->slot,
+		.settings = roll->settings,
+		.command_changed = roll->command_changed,
+		.has_canary = roll->has_canary,
+		.count = roll->canary,
+		.span = roll->bake,
 	};
 
 	if (refuse_if_stopping(service, err) == -1) {
-		cluster_settings_unref(settings);
+		cluster_settings_unref(roll->settings);
 		return -1;
 	}
 	change(service, &event);

@@ -32,9 +32,16 @@ unsigned service_wanted(
 
 /* Commands, from clients and signals.  -1 and `err`: refused. */
 int service_scale(struct service *service, unsigned count, struct error *err);
-int service_roll(struct service *service, uint32_t slot,
-	struct cluster_settings *settings, bool command_changed,
-	struct error *err);
+struct roll {
+	uint32_t slot;                     /* or SLOT_ALL */
+	struct cluster_settings *settings; /* handed over; NULL: as they are */
+	bool command_changed;
+	bool has_canary; /* in place of what the settings say */
+	unsigned canary;
+	nsec_t bake;
+};
+int service_roll(
+	struct service *service, const struct roll *roll, struct error *err);
 void service_stop(struct service *service, bool at_once);
 /* A signal to one worker (slot != SLOT_ALL), to all, or to the next in turn.
  * Returns how many it reached. */

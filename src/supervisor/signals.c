@@ -43,7 +43,7 @@ static void restart(struct service *service)
 {
 	struct error err;
 
-	if (service_roll(service, SLOT_ALL, NULL, false, &err) == -1)
+	if (service_roll(service, &(struct roll){.slot = SLOT_ALL}, &err) == -1)
 		log_warn("%s: restart refused: %s", service->name, err.text);
 }
 

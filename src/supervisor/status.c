@@ -2,6 +2,7 @@
 #include "supervisor/requests.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/sockdiag.h"
@@ -170,6 +171,7 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 {
 	struct rollout_view view;
 	char step[100];
+	char age[16];
 
 	json_key(w, "rollout");
 	cluster_view_rollout(s->core, &view);
@@ -177,7 +179,11 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 		json_nil(w);
 		return;
 	}
-	if (view.slot != SLOT_ALL)
+	if (view.baking > now)
+		(void)snprintf(step, sizeof(step),
+			"watching %u canaries for %s more", view.canary,
+			text_age(age, view.baking - now));
+	else if (view.slot != SLOT_ALL)
 		(void)snprintf(step, sizeof(step), "waiting for %s.%u", s->name,
 			view.slot);
 	else
@@ -190,6 +196,7 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 	json_put_text(w, "step", step);
 	json_put_real(w, "since", nsec_seconds(now - view.since), 3);
 	json_put_bool(w, "going_back", view.going_back);
+	json_put_int(w, "canary", view.canary);
 	json_close_object(w);
 }
 

@@ -96,6 +96,17 @@ START_TEST(letters_may_be_joined)
 }
 END_TEST
 
+START_TEST(canaries_have_a_number_and_a_time)
+{
+	ck_assert_int_eq(parse("restart web --canary 2 --bake=1500ms"), 0);
+	ck_assert(arguments_has(&got, OPTION_CANARY));
+	ck_assert_int_eq(got.canary, 2);
+	ck_assert_int_eq(got.bake, 1500 * MSEC);
+	ck_assert_int_eq(parse("restart web"), 0);
+	ck_assert(!arguments_has(&got, OPTION_CANARY));
+}
+END_TEST
+
 START_TEST(scale_takes_the_number_on_either_side)
 {
 	static const char *const lines[] = {"scale web 4", "scale 4 web"};
@@ -229,6 +240,12 @@ START_TEST(mistakes_are_told)
 		"--lines: wanted a number up to 1000000, found '-1'");
 	refuses("status --runtime-directory=",
 		"--runtime-directory: wanted a DIR, found nothing");
+	refuses("restart --canary x",
+		"--canary: wanted a number up to 10000, found 'x'");
+	refuses("restart --bake 5s", "--bake: say how many with --canary");
+	refuses("restart --canary 1 --bake 5",
+		"--bake: wanted a time from 0s to 24h such as 200ms, 5s, 2m or "
+		"1h, found '5'");
 	refuses("version x", "version: 'x' is one word too many");
 }
 END_TEST
@@ -319,6 +336,7 @@ int main(void)
 	tcase_add_test(
 		tcase, every_verb_that_asks_takes_json_and_a_runtime_directory);
 	tcase_add_test(tcase, letters_may_be_joined);
+	tcase_add_test(tcase, canaries_have_a_number_and_a_time);
 	tcase_add_test(tcase, scale_takes_the_number_on_either_side);
 	tcase_add_test(tcase, scale_tells_a_change_from_a_number);
 	tcase_add_test(tcase, scale_refuses_what_is_no_number);

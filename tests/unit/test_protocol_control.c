@@ -140,6 +140,9 @@ static const struct {
 	{CONTROL_NO_METHOD, "1", HEAD "\"\"}"},
 	{CONTROL_NO_METHOD, "1", HEAD "\"a.b.c\"}"},
 	{CONTROL_NO_METHOD, "1", HEAD "\"STATUS\"}"},
+	{CONTROL_PARAMS, "1", HEAD "\"restart\",\"params\":{\"bake\":5}}"},
+	{CONTROL_PARAMS, "1",
+		HEAD "\"restart\",\"params\":{\"canary\":1,\"bake\":-5}}"},
 	{CONTROL_PARAMS, "1", HEAD "\"status\",\"params\":[]}"},
 	{CONTROL_PARAMS, "1", HEAD "\"status\",\"params\":null}"},
 	{CONTROL_PARAMS, "1", HEAD "\"status\",\"params\":{\"now\":true}}"},
@@ -262,6 +265,12 @@ static const struct control_request trips[] = {
 		.method = METHOD_RESTART,
 		.target = "web",
 		.no_wait = true},
+	{.id = "1",
+		.method = METHOD_RESTART,
+		.has_canary = true,
+		.canary = 2,
+		.bake = 1500 * MSEC},
+	{.id = "1", .method = METHOD_RESTART, .has_canary = true},
 	{.id = "1", .method = METHOD_RELOAD},
 	{.id = "1", .method = METHOD_SCALE, .count = 10000},
 	{.id = "1",
@@ -302,6 +311,9 @@ START_TEST(what_is_encoded_decodes_to_the_same)
 	ck_assert_int_eq(r.now, trips[_i].now);
 	ck_assert_int_eq(r.follow, trips[_i].follow);
 	ck_assert_int_eq(r.last, trips[_i].last);
+	ck_assert_int_eq(r.has_canary, trips[_i].has_canary);
+	ck_assert_int_eq(r.canary, trips[_i].canary);
+	ck_assert_int_eq(r.bake, trips[_i].bake);
 	buffer_fini(&line);
 }
 END_TEST
