@@ -183,7 +183,7 @@ static void child_release(struct supervisor *sup, struct child *c)
 	sup->free_children = c;
 }
 
-static void plan_settings(
+void child_plan(
 	struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r)
 {
 	const struct cluster_settings *s = r->settings;
@@ -249,7 +249,7 @@ static int run(struct service *service, struct child *c, const struct recipe *r,
 	nsec_t began;
 	int got;
 
-	plan_settings(sup, &plan, r);
+	child_plan(sup, &plan, r);
 	plan.trap = intercept_plan(service, r->settings);
 	if (environment_fill(sup, place, &plan) == -1) {
 		fail(answer, ENOMEM, SPAWN_CLONE);
@@ -313,6 +313,7 @@ void child_spawn(struct service *service, const struct action *action,
 	}
 	c->service = service;
 	c->worker = action->worker;
+	c->generation = action->generation;
 	c->slot = action->slot;
 	c->serial = place.serial;
 	r = recipe_get(service, action->generation, action->settings, &err);

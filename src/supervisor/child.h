@@ -15,6 +15,11 @@
 void child_spawn(struct service *service, const struct action *action,
 	struct event *answer);
 
+/* As whom, where and within which limits the workers of a recipe run; what is
+ * run, and its descriptors, are left open. */
+void child_plan(struct supervisor *sup, struct spawn_plan *plan,
+	const struct recipe *r);
+
 void child_signal(struct child *child, int signal);     /* the process */
 void child_kill_group(struct child *child, int signal); /* its group */
 

@@ -7,6 +7,7 @@
 #include "os/memory.h"
 #include "supervisor/clients.h"
 #include "supervisor/daemon.h"
+#include "supervisor/hooks.h"
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
 #include "supervisor/reap.h"
@@ -182,7 +183,8 @@ static void drop_left(struct supervisor *sup)
 		struct service *s = sup->services[i];
 
 		s->index = kept;
-		if (s->leaving && s->ended && !has_children(s)) {
+		if (s->leaving && s->ended && !has_children(s) &&
+			!hooks_wait_for(s)) {
 			clients_forget_service(sup, s);
 			service_free(s);
 			continue;
@@ -216,7 +218,8 @@ void lifecycle_look(struct supervisor *sup)
 	drop_left(sup);
 	if (!sup->ready_once && !sup->stopping)
 		look_if_ready(sup);
-	if (!is_all_ended(sup) || !strays_are_gone(sup) || news_pending(sup))
+	if (!is_all_ended(sup) || !hooks_are_over(sup) ||
+		!strays_are_gone(sup) || news_pending(sup))
 		return;
 	ev_timer_stop(sup->loop, &sup->last_orders);
 	sup->over = true;

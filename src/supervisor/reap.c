@@ -9,6 +9,7 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/child.h"
+#include "supervisor/helper.h"
 #include "supervisor/news.h"
 #include "supervisor/roles.h"
 
@@ -31,6 +32,7 @@ static bool reap_some(struct supervisor *sup)
 	for (int i = 0; i < REAPED_A_TURN; i++) {
 		pid_t pid = child_peek_any();
 		struct child *child;
+		struct helper *helper;
 
 		if (pid <= 0)
 			return false;
@@ -41,6 +43,11 @@ static bool reap_some(struct supervisor *sup)
 		}
 		if (logger_is(sup, pid)) {
 			logger_ended(sup);
+			continue;
+		}
+		helper = helper_by_pid(sup, pid);
+		if (helper != NULL) {
+			helper_ended(helper);
 			continue;
 		}
 		if (child_reap(pid) == -1)
@@ -91,7 +98,7 @@ static pid_t *list_children(size_t *count)
 static bool is_stray(const struct supervisor *sup, pid_t pid)
 {
 	return child_by_pid(sup, pid) == NULL && !logger_is(sup, pid) &&
-		!is_first(sup, pid);
+		helper_by_pid(sup, pid) == NULL && !is_first(sup, pid);
 }
 
 /*
@@ -188,7 +195,8 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 {
-	if (child_by_pid(sup, pid) != NULL || logger_is(sup, pid)) {
+	if (child_by_pid(sup, pid) != NULL || logger_is(sup, pid) ||
+		helper_by_pid(sup, pid) != NULL) {
 		arm_sweep(sup, SWEEP_INTERVAL);
 		return;
 	}

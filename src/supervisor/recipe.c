@@ -220,34 +220,39 @@ memory:
 
 /* ---- where the program may be ---- */
 
-static int put_candidate(struct recipe *r, size_t *count, char *path)
+static int put_candidate(char ***at, size_t *count, char *path)
 {
-	char **list = realloc(r->candidates, (*count + 2) * sizeof(*list));
+	char **list = realloc(*at, (*count + 2) * sizeof(*list));
 
+	if (list != NULL) {
+		list[*count] = NULL;
+		*at = list;
+	}
 	if (path == NULL || list == NULL) {
 		free(path);
-		if (list != NULL)
-			r->candidates = list;
 		return -1;
 	}
-	r->candidates = list;
 	list[(*count)++] = path;
 	list[*count] = NULL;
 	return 0;
 }
 
-static int make_candidates(struct recipe *r, struct error *err)
+void recipe_candidates_free(char **list)
 {
-	const char *name = r->settings->command.list[0];
+	for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+		free(list[i]);
+	free(list);
+}
+
+char **recipe_candidates(
+	const struct recipe *r, const char *name, struct error *err)
+{
 	const char *path = recipe_env(r, "PATH");
 	scoped_str dirs = strdup(path != NULL ? path : DEFAULT_PATH);
-	char *rest = dirs;
+	char *rest = strchr(name, '/') == NULL ? dirs : NULL;
+	char **list = NULL;
 	size_t count = 0;
 
-	if (dirs == NULL)
-		return error_set(err, ENOMEM, "PATH");
-	if (strchr(name, '/') != NULL)
-		rest = NULL;
 	while (rest != NULL) {
 		const char *dir = strsep(&rest, ":");
 		char *full = NULL;
@@ -257,12 +262,16 @@ static int make_candidates(struct recipe *r, struct error *err)
 			continue;
 		if (asprintf(&full, "%s/%s", dir, name) == -1)
 			full = NULL;
-		if (put_candidate(r, &count, full) == -1)
-			return error_set(err, ENOMEM, "PATH");
+		if (put_candidate(&list, &count, full) == -1)
+			goto memory;
 	}
-	if (count == 0 && put_candidate(r, &count, strdup(name)) == -1)
-		return error_set(err, ENOMEM, "PATH");
-	return 0;
+	if (dirs != NULL &&
+		(count > 0 || put_candidate(&list, &count, strdup(name)) == 0))
+		return list;
+memory:
+	recipe_candidates_free(list);
+	(void)error_set(err, ENOMEM, "PATH");
+	return NULL;
 }
 
 /* ---- limits, ids ---- */
@@ -303,10 +312,7 @@ static void recipe_free(struct recipe *r)
 	for (size_t i = 0; i < r->environment_count; i++)
 		free(r->environment[i]);
 	free(r->environment);
-	for (size_t i = 0; r->candidates != NULL && r->candidates[i] != NULL;
-		i++)
-		free(r->candidates[i]);
-	free(r->candidates);
+	recipe_candidates_free(r->candidates);
 	free(r->groups);
 	listeners_release(&r->listeners);
 	cluster_settings_unref(r->settings);
@@ -324,8 +330,9 @@ static struct recipe *recipe_new(struct cluster_settings *settings,
 	}
 	r->settings = cluster_settings_ref(settings);
 	make_limits(r, nofile);
-	if (make_environment(r, err) == -1 || make_candidates(r, err) == -1 ||
-		make_groups(r, err) == -1) {
+	if (make_environment(r, err) == -1 || make_groups(r, err) == -1 ||
+		(r->candidates = recipe_candidates(
+			 r, settings->command.list[0], err)) == NULL) {
 		recipe_free(r);
 		return NULL;
 	}
@@ -365,14 +372,22 @@ int recipe_check(const struct cluster_settings *settings, struct error *err)
 	return 0;
 }
 
+struct recipe *recipe_of(const struct service *service, unsigned generation)
+{
+	struct recipe *r = service->recipes;
+
+	while (r != NULL && r->generation != generation)
+		r = r->next;
+	return r;
+}
+
 struct recipe *recipe_get(struct service *service, unsigned generation,
 	struct cluster_settings *settings, struct error *err)
 {
-	struct recipe *r;
+	struct recipe *r = recipe_of(service, generation);
 
-	for (r = service->recipes; r != NULL; r = r->next)
-		if (r->generation == generation)
-			return r;
+	if (r != NULL)
+		return r;
 	r = recipe_new(settings, &service->sup->nofile, err);
 	if (r == NULL)
 		return NULL;

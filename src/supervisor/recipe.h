@@ -18,6 +18,14 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 void recipes_trim(struct service *service);
 void recipes_free(struct service *service);
 
+/* That of a generation, if there is one now: none is made. */
+struct recipe *recipe_of(const struct service *service, unsigned generation);
+/* Where a program of that name may be, by the PATH of the recipe's environment:
+ * NULL-terminated, heap.  NULL and `err`. */
+char **recipe_candidates(
+	const struct recipe *r, const char *name, struct error *err);
+void recipe_candidates_free(char **list);
+
 /* Can a recipe be made of these settings (env-file readable …)?  For checks
  * before a reload. */
 int recipe_check(const struct cluster_settings *settings, struct error *err);

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
+#include "supervisor/hooks.h"
 #include "supervisor/intercept.h"
 #include "supervisor/learned.h"
 #include "supervisor/lifecycle.h"
@@ -94,6 +95,7 @@ static void on_report(struct service *service, const struct report *r)
 	}
 	news_report(service, r);
 	lifecycle_on_report(sup, service, r);
+	hooks_on_report(service, r);
 }
 
 void service_told(struct service *service, const struct report *report,

@@ -90,6 +90,7 @@ struct child {
 	uint64_t serial; /* unique in this instance: the name of its
 				    notify socket, NCLUST_WORKER */
 	uint32_t slot;
+	unsigned generation;
 	pid_t pid;
 	int pidfd;
 	int output[2]; /* read ends of its pipes, or -1 */
@@ -152,6 +153,7 @@ struct service {
 	bool ended;
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;
+	unsigned hooks_told; /* enum hook_event, or-ed: they failed */
 	int status;  /* of ACTION_ENDED */
 	bool scaled; /* by the operator: a reload keeps the number */
 	enum awaited awaited;
@@ -171,6 +173,8 @@ struct pid_table {
 struct history;
 struct clients;
 struct news;
+struct helper;
+struct hooks;
 
 /* What we know of trapping workers' calls here (intercept.h). */
 enum intercept_way {
@@ -234,6 +238,8 @@ struct supervisor {
 	int guard_watch;
 	ev_timer guard_timer;
 	bool guard_failed; /* and it was told */
+	struct helper *helpers; /* that run now */
+	struct hooks *hooks;    /* NULL: none was ever run */
 	struct history *history;
 	struct news *news_head; /* told in order */
 	struct news *news_tail;

@@ -11,6 +11,8 @@
 #include "supervisor/clients.h"
 #include "supervisor/daemon.h"
 #include "supervisor/heal.h"
+#include "supervisor/helper.h"
+#include "supervisor/hooks.h"
 #include "supervisor/guard.h"
 #include "supervisor/intercept.h"
 #include "supervisor/learned.h"
@@ -400,6 +402,8 @@ static void finish(struct supervisor *sup)
 	let_go(sup);
 	if (begun) {
 		clients_fini(sup);
+		hooks_fini(sup);
+		helpers_free(sup);
 		logger_fini(sup);
 		manager_fini(sup);
 		reap_fini(sup);
