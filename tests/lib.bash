@@ -326,3 +326,25 @@ end_load() {
 	echo "$line"
 	read -r ANSWERED REFUSED LOST LATE <<<"${line//[a-z=]/}"
 }
+
+# start_open ADDRESS --rate N [OPTION]...: the fixture `openload` in the
+# background, and its first answer has come.
+start_open() {
+	: >"$DIR/open"
+	"$FIXTURES/openload" "$@" >"$DIR/open" 3>&- &
+	OPEN_PID=$!
+	STARTED+=("$OPEN_PID")
+	poll_until 20 file_has "$DIR/open" ready && return 0
+	echo "no answer under load"
+	return 1
+}
+
+# end_open: sets REPORT, and LOST and RACES of it.
+end_open() {
+	kill -TERM "$OPEN_PID"
+	wait "$OPEN_PID"
+	REPORT=$(tail -n 1 "$DIR/open")
+	echo "$REPORT"
+	LOST=$(jq .lost <<<"$REPORT")
+	RACES=$(jq .races <<<"$REPORT")
+}
