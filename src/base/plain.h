@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_PLAIN_H
+#define BASE_PLAIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Structs that describe themselves: which of their members are carried to
+ * another program, and under which number.  Who owns a struct writes its
+ * table; protocol/handover.h makes bytes of it, and members of bytes.
+ *
+ * A tag is for ever: a member that is gone takes its number along, one that
+ * is new gets the next.  What a reader does not find is 0, false, "" or, of a
+ * PLAIN_WHEN, NSEC_NEVER.
+ */
+enum plain_kind {
+	PLAIN_BOOL,
+	PLAIN_UNSIGNED, /* of 1, 2, 4 or 8 bytes; enums too */
+	PLAIN_SIGNED,   /* of 4 or 8 bytes */
+	PLAIN_WHEN,     /* nsec_t that is NSEC_NEVER more often than not */
+	PLAIN_TEXT,     /* char [N], with a NUL inside */
+	PLAIN_WORDS,    /* uint64_t [N] or nsec_t [N] */
+	PLAIN_STRUCT,   /* a struct by value, with a table of its own */
+};
+
+struct plain_table;
+
+struct plain_row {
+	uint16_t tag; /* from 1 on; unique in its table */
+	uint16_t kind;
+	uint32_t most; /* of an UNSIGNED: more is refused; 0: no bound */
+	uint32_t offset;
+	uint32_t size;
+	const struct plain_table *inner; /* PLAIN_STRUCT */
+};
+
+struct plain_table {
+	const struct plain_row *rows;
+	uint32_t count;
+	uint32_t size; /* of the struct */
+};
+
+#define PLAIN_ROW(number, type, member, how, bound, table) \
+	{ \
+		.tag = (number), .kind = (how), .most = (uint32_t)(bound), \
+		.offset = offsetof(struct type, member), \
+		.size = sizeof(((struct type *)NULL)->member), \
+		.inner = (table) \
+	}
+#define PLAIN(number, type, member, how) \
+	PLAIN_ROW(number, type, member, PLAIN_##how, 0, NULL)
+/* An enum, and the last of its values. */
+#define PLAIN_ENUM(number, type, member, last) \
+	PLAIN_ROW(number, type, member, PLAIN_UNSIGNED, last, NULL)
+#define PLAIN_IN(number, type, member, table) \
+	PLAIN_ROW(number, type, member, PLAIN_STRUCT, 0, table)
+#define PLAIN_TABLE(list, type) \
+	{ \
+		.rows = (list), .count = sizeof(list) / sizeof((list)[0]), \
+		.size = sizeof(struct type) \
+	}
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/handover.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char magic[8] = {'n', 'c', 'l', 'u', 's', 't', 'S', 'T'};
+
+#define VARINT_MAX 10 /* bytes of 64 bits */
+
+/* ---- little-endian numbers ---- */
+
+static void store(char *to, uint64_t n, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		to[i] = (char)(unsigned char)(n >> (8 * i));
+}
+
+static uint64_t load(const void *from, size_t bytes)
+{
+	const unsigned char *p = from;
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < bytes; i++)
+		n |= (uint64_t)p[i] << (8 * i);
+	return n;
+}
+
+/* FNV-1a, eight bytes at a time: it is to find what is cut or mangled, not
+ * what is forged.  The seals see to that nobody writes to it. */
+static uint64_t checksum(const void *data, size_t len)
+{
+	const unsigned char *p = data;
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+	while (len > 0) {
+		size_t n = len < 8 ? len : 8;
+
+		sum = (sum ^ load(p, n)) * UINT64_C(0x100000001b3);
+		sum ^= sum >> 32;
+		p += n;
+		len -= n;
+	}
+	return sum;
+}
+
+/* ---- writing ---- */
+
+static void put_varint(struct handover_writer *w, uint64_t n)
+{
+	char bytes[VARINT_MAX];
+	size_t used = 0;
+
+	while (n > 0x7f) {
+		bytes[used++] = (char)(unsigned char)(n | 0x80);
+		n >>= 7;
+	}
+	bytes[used++] = (char)n;
+	(void)buffer_append(w->out, bytes, used);
+}
+
+static void put_key(
+	struct handover_writer *w, unsigned tag, enum handover_type type)
+{
+	assert(tag >= 1 && tag <= HANDOVER_TAG_MAX);
+	put_varint(w, (uint64_t)tag << 3 | (uint64_t)type);
+}
+
+void handover_begin(struct handover_writer *w, struct buffer *out)
+{
+	static const char room[HANDOVER_HEAD];
+
+	*w = (struct handover_writer){.out = out};
+	(void)buffer_append(out, room, sizeof(room));
+}
+
+int handover_end(
+	struct handover_writer *w, const struct handover_version *version)
+{
+	char *head = w->out->data;
+	size_t len = w->out->len;
+
+	assert(w->depth == 0);
+	if (w->out->failed || len > HANDOVER_SIZE_MAX)
+		return -1;
+	(void)memcpy(head, magic, sizeof(magic));
+	store(head + 8, version->major, 2);
+	store(head + 10, version->minor, 2);
+	store(head + 12, 0, 4);
+	store(head + 16, len, 8);
+	store(head + 24, checksum(head + HANDOVER_HEAD, len - HANDOVER_HEAD),
+		8);
+	return 0;
+}
+
+void handover_put_u64(struct handover_writer *w, unsigned tag, uint64_t n)
+{
+	put_key(w, tag, HANDOVER_U64);
+	put_varint(w, n);
+}
+
+void handover_put_i64(struct handover_writer *w, unsigned tag, int64_t n)
+{
+	put_key(w, tag, HANDOVER_I64);
+	put_varint(w, (uint64_t)n << 1 ^ (n < 0 ? UINT64_MAX : 0));
+}
+
+void handover_put_bytes(
+	struct handover_writer *w, unsigned tag, const void *data, size_t len)
+{
+	put_key(w, tag, HANDOVER_BYTES);
+	put_varint(w, len);
+	(void)buffer_append(w->out, data, len);
+}
+
+void handover_put_text(
+	struct handover_writer *w, unsigned tag, const char *text)
+{
+	if (text == NULL)
+		return;
+	put_key(w, tag, HANDOVER_TEXT);
+	put_varint(w, strlen(text));
+	(void)buffer_append(w->out, text, strlen(text));
+}
+
+void handover_open(struct handover_writer *w, unsigned tag)
+{
+	assert(w->depth < HANDOVER_DEPTH);
+	put_key(w, tag, HANDOVER_GROUP);
+	w->open[w->depth++] = w->out->len;
+	(void)buffer_append(w->out, "\0\0\0", 4);
+}
+
+void handover_close(struct handover_writer *w)
+{
+	size_t at;
+
+	assert(w->depth > 0);
+	at = w->open[--w->depth];
+	if (!w->out->failed)
+		store(w->out->data + at, w->out->len - at - 4, 4);
+}
+
+/* ---- reading ---- */
+
+/* -1: it is cut, does not fit, or is longer than it had to be. */
+static int get_varint(struct handover_reader *r, uint64_t *n)
+{
+	*n = 0;
+	for (unsigned i = 0; i < VARINT_MAX && r->at < r->end; i++) {
+		unsigned char byte = *r->at++;
+
+		if (i == VARINT_MAX - 1 && byte > 1)
+			return -1;
+		*n |= (uint64_t)(byte & 0x7f) << (7 * i);
+		if ((byte & 0x80) == 0)
+			return byte == 0 && i > 0 ? -1 : 0;
+	}
+	return -1;
+}
+
+static int get_length(
+	struct handover_reader *r, struct handover_field *f, uint64_t *len)
+{
+	if (f->type != HANDOVER_GROUP)
+		return get_varint(r, len);
+	if (r->end - r->at < 4)
+		return -1;
+	*len = load(r->at, 4);
+	r->at += 4;
+	return 0;
+}
+
+static int get_data(struct handover_reader *r, struct handover_field *f)
+{
+	uint64_t len;
+
+	if (get_length(r, f, &len) == -1 || len > (uint64_t)(r->end - r->at))
+		return -1;
+	f->data = (const char *)r->at;
+	f->len = (size_t)len;
+	r->at += len;
+	if (f->type == HANDOVER_TEXT && memchr(f->data, '\0', f->len) != NULL)
+		return -1;
+	return 0;
+}
+
+/* 1; 0: at the end; -1: it is none. */
+static int get_field(struct handover_reader *r, struct handover_field *f)
+{
+	uint64_t key;
+
+	*f = (struct handover_field){0};
+	if (r->at == r->end)
+		return 0;
+	if (get_varint(r, &key) == -1 || key >> 3 == 0 ||
+		key >> 3 > HANDOVER_TAG_MAX || (key & 7) >= HANDOVER_TYPES)
+		return -1;
+	f->tag = (unsigned)(key >> 3);
+	f->type = (enum handover_type)(key & 7);
+	if (f->type != HANDOVER_U64 && f->type != HANDOVER_I64)
+		return get_data(r, f) == 0 ? 1 : -1;
+	if (get_varint(r, &f->u) == -1)
+		return -1;
+	if (f->type == HANDOVER_I64) {
+		f->i = (int64_t)(f->u >> 1 ^ (0 - (f->u & 1)));
+		f->u = 0;
+	}
+	return 1;
+}
+
+static bool is_sound(struct handover_reader r, unsigned depth)
+{
+	struct handover_field f;
+	int got;
+
+	while ((got = get_field(&r, &f)) == 1) {
+		struct handover_reader inner;
+
+		if (f.type != HANDOVER_GROUP)
+			continue;
+		handover_enter(&inner, &f);
+		if (depth == HANDOVER_DEPTH || !is_sound(inner, depth + 1))
+			return false;
+	}
+	return got == 0;
+}
+
+int handover_open_for_reading(struct handover_reader *r, const void *data,
+	size_t len, struct handover_version *version, struct error *err)
+{
+	const unsigned char *head = data;
+
+	if (len < HANDOVER_HEAD || memcmp(head, magic, sizeof(magic)) != 0)
+		return error_set(err, 0, "it is no state of an nclust");
+	version->major = (unsigned)load(head + 8, 2);
+	version->minor = (unsigned)load(head + 10, 2);
+	if (version->major != HANDOVER_MAJOR)
+		return error_set(err, 0,
+			"the state has version %u.%u, this nclust knows "
+			"version %u",
+			version->major, version->minor, HANDOVER_MAJOR);
+	if (load(head + 16, 8) != len || load(head + 12, 4) != 0)
+		return error_set(err, 0, "the state is cut");
+	r->at = head + HANDOVER_HEAD;
+	r->end = head + len;
+	if (load(head + 24, 8) != checksum(r->at, len - HANDOVER_HEAD) ||
+		!is_sound(*r, 0))
+		return error_set(err, 0, "the state is mangled");
+	return 0;
+}
+
+bool handover_next(struct handover_reader *r, struct handover_field *f)
+{
+	return get_field(r, f) == 1;
+}
+
+void handover_enter(
+	struct handover_reader *inner, const struct handover_field *group)
+{
+	inner->at = (const unsigned char *)group->data;
+	inner->end =
+		inner->at + (group->type == HANDOVER_GROUP ? group->len : 0);
+}
+
+char *handover_text(const struct handover_field *f)
+{
+	return f->type == HANDOVER_TEXT ? strndup(f->data, f->len) : NULL;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/handover.h"
+
+#include "base/nsec.h"
+
+#include <string.h>
+
+/* Structs by their tables: base/plain.h. */
+
+/* ---- members ---- */
+
+static uint64_t get_unsigned(const void *at, size_t size)
+{
+	uint8_t one;
+	uint16_t two;
+	uint32_t four;
+	uint64_t eight;
+
+	switch (size) {
+	case 1:
+		(void)memcpy(&one, at, 1);
+		return one;
+	case 2:
+		(void)memcpy(&two, at, 2);
+		return two;
+	case 4:
+		(void)memcpy(&four, at, 4);
+		return four;
+	default:
+		(void)memcpy(&eight, at, 8);
+		return eight;
+	}
+}
+
+static bool set_unsigned(void *at, size_t size, uint64_t n)
+{
+	uint8_t one = (uint8_t)n;
+	uint16_t two = (uint16_t)n;
+	uint32_t four = (uint32_t)n;
+
+	switch (size) {
+	case 1:
+		(void)memcpy(at, &one, 1);
+		return n <= UINT8_MAX;
+	case 2:
+		(void)memcpy(at, &two, 2);
+		return n <= UINT16_MAX;
+	case 4:
+		(void)memcpy(at, &four, 4);
+		return n <= UINT32_MAX;
+	default:
+		(void)memcpy(at, &n, 8);
+		return true;
+	}
+}
+
+static int64_t get_signed(const void *at, size_t size)
+{
+	int32_t four;
+	int64_t eight;
+
+	if (size == 4) {
+		(void)memcpy(&four, at, 4);
+		return four;
+	}
+	(void)memcpy(&eight, at, 8);
+	return eight;
+}
+
+static bool set_signed(void *at, size_t size, int64_t n)
+{
+	int32_t four = (int32_t)n;
+
+	if (size == 4) {
+		(void)memcpy(at, &four, 4);
+		return four == n;
+	}
+	(void)memcpy(at, &n, 8);
+	return true;
+}
+
+/* ---- writing ---- */
+
+/* As many bytes as are not 0, in whole words. */
+static size_t words_used(const char *at, size_t size)
+{
+	while (size >= 8 && get_unsigned(at + size - 8, 8) == 0)
+		size -= 8;
+	return size;
+}
+
+static void put_member(
+	struct handover_writer *w, const struct plain_row *row, const char *at)
+{
+	size_t used;
+
+	switch ((enum plain_kind)row->kind) {
+	case PLAIN_BOOL:
+	case PLAIN_UNSIGNED:
+		if (get_unsigned(at, row->size) != 0)
+			handover_put_u64(
+				w, row->tag, get_unsigned(at, row->size));
+		break;
+	case PLAIN_SIGNED:
+		if (get_signed(at, row->size) != 0)
+			handover_put_i64(
+				w, row->tag, get_signed(at, row->size));
+		break;
+	case PLAIN_WHEN:
+		if (get_signed(at, row->size) != NSEC_NEVER)
+			handover_put_i64(
+				w, row->tag, get_signed(at, row->size));
+		break;
+	case PLAIN_TEXT:
+		if (*at != '\0')
+			handover_put_text(w, row->tag, at);
+		break;
+	case PLAIN_WORDS:
+		used = words_used(at, row->size);
+		if (used > 0)
+			handover_put_bytes(w, row->tag, at, used);
+		break;
+	case PLAIN_STRUCT:
+		handover_open(w, row->tag);
+		handover_put_plain(w, row->inner, at);
+		handover_close(w);
+		break;
+	}
+}
+
+void handover_put_plain(struct handover_writer *w,
+	const struct plain_table *table, const void *from)
+{
+	for (uint32_t i = 0; i < table->count; i++)
+		put_member(w, &table->rows[i],
+			(const char *)from + table->rows[i].offset);
+}
+
+/* ---- reading ---- */
+
+static bool take_data(const struct plain_row *row, char *at,
+	const struct handover_field *f, enum handover_type type)
+{
+	size_t room = type == HANDOVER_TEXT ? row->size - 1 : row->size;
+
+	if (f->type != type || f->len > room ||
+		(type == HANDOVER_BYTES && f->len % 8 != 0))
+		return false;
+	(void)memset(at, 0, row->size);
+	if (f->len > 0)
+		(void)memcpy(at, f->data, f->len);
+	return true;
+}
+
+static bool take_member(
+	const struct plain_row *row, char *at, const struct handover_field *f)
+{
+	switch ((enum plain_kind)row->kind) {
+	case PLAIN_BOOL:
+		return f->type == HANDOVER_U64 && f->u <= 1 &&
+			set_unsigned(at, row->size, f->u);
+	case PLAIN_UNSIGNED:
+		return f->type == HANDOVER_U64 &&
+			(row->most == 0 || f->u <= row->most) &&
+			set_unsigned(at, row->size, f->u);
+	case PLAIN_SIGNED:
+	case PLAIN_WHEN:
+		return f->type == HANDOVER_I64 &&
+			set_signed(at, row->size, f->i);
+	case PLAIN_TEXT:
+		return take_data(row, at, f, HANDOVER_TEXT);
+	case PLAIN_WORDS:
+		return take_data(row, at, f, HANDOVER_BYTES);
+	case PLAIN_STRUCT:
+		return f->type == HANDOVER_GROUP &&
+			handover_get_plain(row->inner, at, f) == 0;
+	}
+	return false;
+}
+
+int handover_take_plain(const struct plain_table *table, void *to,
+	const struct handover_field *f)
+{
+	for (uint32_t i = 0; i < table->count; i++) {
+		const struct plain_row *row = &table->rows[i];
+
+		if (row->tag == f->tag)
+			return take_member(row, (char *)to + row->offset, f)
+				? 1
+				: -1;
+	}
+	return 0;
+}
+
+void handover_clear_plain(const struct plain_table *table, void *to)
+{
+	for (uint32_t i = 0; i < table->count; i++) {
+		const struct plain_row *row = &table->rows[i];
+		char *at = (char *)to + row->offset;
+
+		if (row->kind == PLAIN_WHEN)
+			(void)set_signed(at, row->size, NSEC_NEVER);
+		else if (row->kind == PLAIN_STRUCT)
+			handover_clear_plain(row->inner, at);
+		else
+			(void)memset(at, 0, row->size);
+	}
+}
+
+int handover_get_plain(const struct plain_table *table, void *to,
+	const struct handover_field *group)
+{
+	struct handover_reader r;
+	struct handover_field f;
+
+	handover_clear_plain(table, to);
+	handover_enter(&r, group);
+	while (handover_next(&r, &f))
+		if (handover_take_plain(table, to, &f) == -1)
+			return -1;
+	return 0;
+}
