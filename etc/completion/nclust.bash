@@ -62,6 +62,14 @@ _nclust()
 		--cpu
 		--ready
 		--start-timeout
+		--check
+		--check-interval
+		--check-timeout
+		--check-failures
+		--watchdog
+		--stall
+		--max-memory
+		--max-age
 		--stop-signal
 		--stop-timeout
 		--backoff-min
@@ -71,10 +79,20 @@ _nclust()
 		--restart
 		--success-exit
 		--give-up
+		--drain
+		--drain-timeout
 		--surge
 		--max-unavailable
+		--canary
+		--bake
 		--old-generations
 		--signal-USR1
+		--on-ready
+		--on-exit
+		--on-crash
+		--on-rollout
+		--on-scale
+		--on-stop
 		--log
 		--orphans'
 	local words= i
@@ -134,12 +152,16 @@ _nclust()
 		mapfile -t COMPREPLY < <(compgen -W 'always on-failure never' -- "$word")
 		return
 		;;
+	--drain)
+		mapfile -t COMPREPLY < <(compgen -W 'auto quiet signal off' -- "$word")
+		return
+		;;
 	--log)
 		mapfile -t COMPREPLY < <(compgen -W 'auto inherit prefix off' -- "$word")
 		return
 		;;
 	--orphans)
-		mapfile -t COMPREPLY < <(compgen -W 'stop' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'stop keep' -- "$word")
 		return
 		;;
 	esac

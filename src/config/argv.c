@@ -16,7 +16,7 @@
 struct given {
 	const struct option_row *row;
 	const char *name; /* as written behind "--", or the row's */
-	int signal;
+	int member;
 	const char *value;
 };
 
@@ -134,14 +134,14 @@ static void take_long(struct words *w, const char *word)
 		g.value++;
 	else if (take_describe(w, name))
 		return;
-	g.row = option_find(NULL, name, &g.signal);
+	g.row = option_find(NULL, name, &g.member);
 	g.name = word;
 	if (g.row == NULL) {
 		unknown_option(w, name);
 		skip_value(w, &g);
 		return;
 	}
-	if (g.signal == -1) {
+	if (g.member == -1) {
 		usage(w, name, "unknown signal");
 		skip_value(w, &g);
 		return;
@@ -284,7 +284,7 @@ static void apply(const struct words *w, struct settings *s, size_t at,
 
 		if (instance != (at == INSTANCE))
 			continue;
-		if (settings_set(s, at, g->row, g->signal, g->value, origin,
+		if (settings_set(s, at, g->row, g->member, g->value, origin,
 			    &err) == 0)
 			continue;
 		if (faults != NULL)
@@ -320,7 +320,7 @@ static void read_command(struct settings *s, struct words *w)
 {
 	struct origin origin = {.kind = ORIGIN_ARGV};
 	size_t at = settings_add_cluster(s, NULL, origin);
-	int signal;
+	int member;
 
 	if (at == SIZE_MAX) {
 		no_memory(w->faults);
@@ -334,7 +334,7 @@ static void read_command(struct settings *s, struct words *w)
 		return; /* told by settings_check() */
 	if (set_command(s->clusters[at], w) == -1)
 		no_memory(w->faults);
-	*settings_origin(s, at, option_find("cluster", "command", &signal)) =
+	*settings_origin(s, at, option_find("cluster", "command", &member)) =
 		origin;
 }
 

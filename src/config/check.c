@@ -22,8 +22,8 @@ struct check {
 
 static const struct option_row *row_named(const char *section, const char *key)
 {
-	int signal;
-	const struct option_row *row = option_find(section, key, &signal);
+	int member;
+	const struct option_row *row = option_find(section, key, &member);
 
 	assert(row != NULL);
 	return row;
@@ -219,12 +219,39 @@ static void check_user(const struct check *k)
 			c->user);
 }
 
+static bool has_stream(const struct cluster_settings *c)
+{
+	for (size_t i = 0; i < c->listen_count; i++)
+		if (c->listen[i].kind != ADDRESS_UDP)
+			return true;
+	return false;
+}
+
+/* A probe by a connection needs somewhere to connect to: a listener, or the
+ * port that the worker opens under our eyes. */
+static void check_probe(
+	const struct check *k, const char *key, const struct probe *p)
+{
+	if ((p->kind != PROBE_TCP && p->kind != PROBE_HTTP) ||
+		is_bad(k, "listen") || has_stream(k->c) ||
+		k->c->intercept != INTERCEPT_OFF)
+		return;
+	fault(k, key,
+		"'%s' has nothing to connect to: there is no listener, and "
+		"'intercept' is off",
+		p->kind == PROBE_TCP ? "tcp" : "http");
+}
+
 static void check_ready(const struct check *k)
 {
 	if (k->c->ready == READY_NOTIFY && k->c->chroot != NULL)
 		fault(k, "ready",
 			"'notify' does not go with 'chroot': the socket cannot "
 			"be seen inside");
+	if (k->c->watchdog > 0 && k->c->chroot != NULL)
+		fault(k, "watchdog",
+			"does not go with 'chroot': the socket cannot be seen "
+			"inside");
 	if (k->c->ready == READY_LISTEN && k->c->intercept == INTERCEPT_OFF)
 		fault(k, given_of(k, "intercept", "ready"),
 			"'ready' is 'listen', which nobody sees with "
@@ -244,6 +271,10 @@ static void check_numbers(const struct check *k)
 		fault(k, given_of(k, "surge", "max-unavailable"),
 			"'surge' and 'max-unavailable' are both 0: no worker "
 			"could ever be replaced");
+	if (c->bake > 0 && c->canary == 0 && !is_bad(k, "canary"))
+		fault(k, "bake",
+			"needs a 'canary': without one there is no worker to "
+			"watch");
 	if (c->backoff_min > c->backoff_max)
 		fault(k, given_of(k, "backoff-min", "backoff-max"),
 			"'backoff-min', %s, is more than 'backoff-max', %s",
@@ -307,6 +338,8 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_places(&k);
 		check_user(&k);
 		check_ready(&k);
+		check_probe(&k, "ready", &k.c->ready_probe);
+		check_probe(&k, "check", &k.c->check);
 		check_numbers(&k);
 	}
 }

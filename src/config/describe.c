@@ -65,7 +65,7 @@ static void put_json_values(struct buffer *out, const struct option_row *row,
 		if (row->repeatable)
 			(void)buffer_string(out, n == 0 ? "[" : ",");
 		buffer_clear(value);
-		if (row->type == OPT_SIGNAL_RULE)
+		if (option_is_family(row))
 			(void)buffer_printf(
 				value, "%s = ", field_key(row, base, n, key));
 		(void)field_format(row, base, n, value);

@@ -7,20 +7,18 @@
 
 /* What the shells' completions say of the options; the verbs are cli's. */
 
-/* "signal-NAME" is completed as "signal-". */
-static void put_name(struct buffer *out, const struct option_row *row)
-{
-	if (row->type == OPT_SIGNAL_RULE)
-		(void)buffer_string(out, "signal-USR1");
-	else
-		(void)buffer_string(out, row->name);
-}
-
 int describe_bash_words(struct buffer *out)
 {
+	const char *gap = "--";
+	const char *key;
+
 	for (size_t i = 0; i < option_count; i++) {
-		(void)buffer_string(out, i > 0 ? "\n\t\t--" : "--");
-		put_name(out, &option_rows[i]);
+		for (size_t n = 0;
+			(key = option_key(&option_rows[i], n)) != NULL; n++) {
+			(void)buffer_string(out, gap);
+			(void)buffer_string(out, key);
+			gap = "\n\t\t--";
+		}
 	}
 	return out->failed ? -1 : 0;
 }
@@ -87,7 +85,8 @@ static void put_zsh_action(struct buffer *out, const struct option_row *row)
 	}
 }
 
-static void put_zsh_option(struct buffer *out, const struct option_row *row)
+static void put_zsh_option(
+	struct buffer *out, const struct option_row *row, const char *key)
 {
 	const char *star = row->repeatable ? "*" : "";
 	bool value = row->type != OPT_FLAG && row->type != OPT_BOOL;
@@ -100,7 +99,7 @@ static void put_zsh_option(struct buffer *out, const struct option_row *row)
 		(void)buffer_string(out, "' \\\n");
 	}
 	(void)buffer_printf(out, "\t\t'%s--", star);
-	put_name(out, row);
+	(void)buffer_string(out, key);
 	(void)buffer_string(out, value ? "=[" : "[");
 	describe_zsh_text(out, row->help);
 	(void)buffer_string(out, "]");
@@ -110,7 +109,11 @@ static void put_zsh_option(struct buffer *out, const struct option_row *row)
 
 int describe_zsh_options(struct buffer *out)
 {
+	const char *key;
+
 	for (size_t i = 0; i < option_count; i++)
-		put_zsh_option(out, &option_rows[i]);
+		for (size_t n = 0;
+			(key = option_key(&option_rows[i], n)) != NULL; n++)
+			put_zsh_option(out, &option_rows[i], key);
 	return out->failed ? -1 : 0;
 }

@@ -141,8 +141,7 @@ static void put_sample(struct buffer *out, const struct option_row *row)
 	if (row->fallback == NULL && row->unset != NULL)
 		(void)buffer_printf(out, " (default: %s)", row->unset);
 	(void)buffer_printf(out, "\n%s%s = %s\n", live ? "" : ";",
-		row->type == OPT_SIGNAL_RULE ? "signal-USR1" : row->name,
-		value);
+		option_key(row, 0), value);
 }
 
 static void put_samples(struct buffer *out, bool cluster)

@@ -90,30 +90,6 @@ static int set_choice(const struct option_row *row, int *field,
 	return value_wanted(err, text, "%s", words);
 }
 
-static int set_command(
-	struct cluster_settings *c, const char *text, struct error *err)
-{
-	struct strings words = {0};
-	char *copy;
-
-	if (value_split(&words, text, err) == -1)
-		return -1;
-	if (words.count == 0 || words.list[0][0] == '\0') {
-		strings_clear(&words);
-		return value_wanted(err, text, "a command");
-	}
-	copy = strdup(text);
-	if (copy == NULL) {
-		strings_clear(&words);
-		return no_memory(err);
-	}
-	strings_clear(&c->command);
-	free(c->command_text);
-	c->command = words;
-	c->command_text = copy;
-	return 0;
-}
-
 static int add_listen(
 	struct cluster_settings *c, const char *text, struct error *err)
 {
@@ -184,26 +160,45 @@ static int add_env(struct strings *env, const char *text, struct error *err)
 static int set_ready(
 	struct cluster_settings *c, const char *text, struct error *err)
 {
+	enum ready_mode mode;
+	nsec_t alive = SECOND;
+
 	if (strcmp(text, "auto") == 0) {
-		c->ready = READY_AUTO;
-		c->ready_alive = SECOND;
+		mode = READY_AUTO;
 	} else if (strcmp(text, "notify") == 0) {
-		c->ready = READY_NOTIFY;
-		c->ready_alive = SECOND;
+		mode = READY_NOTIFY;
 	} else if (strcmp(text, "listen") == 0) {
-		c->ready = READY_LISTEN;
-		c->ready_alive = SECOND;
+		mode = READY_LISTEN;
 	} else if (strncmp(text, "alive:", 6) == 0) {
-		if (value_duration(&c->ready_alive, text + 6, 0, HOUR, err) ==
-			-1)
+		if (value_duration(&alive, text + 6, 0, HOUR, err) == -1)
 			return -1;
-		c->ready = READY_ALIVE;
+		mode = READY_ALIVE;
+	} else if (value_is_probe(text)) {
+		if (value_probe(&c->ready_probe, text, err) == -1)
+			return -1;
+		mode = READY_PROBE;
 	} else {
 		return value_wanted(err, text,
-			"'auto', 'notify', 'listen' or a time alive such as "
-			"'alive:1s'");
+			"'auto', 'notify', 'listen', a time alive such as "
+			"'alive:1s', 'tcp', 'http:/path' or 'exec:COMMAND'");
 	}
+	if (mode != READY_PROBE)
+		value_probe_clear(&c->ready_probe);
+	c->ready = mode;
+	c->ready_alive = alive;
 	return 0;
+}
+
+static int set_check(struct probe *check, const char *text, struct error *err)
+{
+	if (strcmp(text, "off") == 0) {
+		value_probe_clear(check);
+		return 0;
+	}
+	if (!value_is_probe(text))
+		return value_wanted(err, text,
+			"'off', 'tcp', 'http:/path' or 'exec:COMMAND'");
+	return value_probe(check, text, err);
 }
 
 static int set_give_up(
@@ -234,6 +229,92 @@ bad:
 	return value_wanted(err, text,
 		"'never', or 1 to %d deaths in 1s to 24h such as '5/1m'",
 		GIVE_UP_MAX);
+}
+
+/* ---- numbers, one value of which may have a name ---- */
+
+static void store_number(
+	const struct option_row *row, void *field, long long value)
+{
+	if (row->type == OPT_COUNT)
+		*(unsigned *)field = (unsigned)value;
+	else if (row->type == OPT_SIZE)
+		*(uint64_t *)field = (uint64_t)value;
+	else
+		*(nsec_t *)field = value;
+}
+
+static long long number_in(const struct option_row *row, const void *field)
+{
+	if (row->type == OPT_COUNT)
+		return *(const unsigned *)field;
+	if (row->type == OPT_SIZE)
+		return (long long)*(const uint64_t *)field;
+	return *(const nsec_t *)field;
+}
+
+static int parse_number(const struct option_row *row, long long *value,
+	const char *text, struct error *err)
+{
+	unsigned count;
+	nsec_t time;
+	uint64_t size;
+
+	if (row->type == OPT_COUNT) {
+		if (value_count(&count, text, (unsigned)row->least,
+			    (unsigned)row->most, err) == -1)
+			return -1;
+		*value = count;
+	} else if (row->type == OPT_SIZE) {
+		if (value_size(&size, text, (uint64_t)row->most, err) == -1)
+			return -1;
+		if (size < (uint64_t)row->least)
+			return value_wanted(err, text,
+				"a size of at least %lld bytes, such as 64M",
+				row->least);
+		*value = (long long)size;
+	} else {
+		if (value_duration(&time, text, row->least, row->most, err) ==
+			-1)
+			return -1;
+		*value = time;
+	}
+	return 0;
+}
+
+/* Where "off" is 0, a 0 in any unit is "off". */
+static bool is_word(const struct option_row *row, const char *text)
+{
+	struct option_row zero = *row;
+	struct error ignored;
+	long long value;
+
+	zero.least = 0;
+	zero.most = 0;
+	return strcmp(text, row->word) == 0 ||
+		(row->word_value == 0 &&
+			parse_number(&zero, &value, text, &ignored) == 0);
+}
+
+static int set_number(const struct option_row *row, void *field,
+	const char *text, struct error *err)
+{
+	static const char wanted[] = "wanted ";
+	char rest[sizeof(err->text)];
+	long long value = 0;
+
+	if (row->word != NULL && is_word(row, text)) {
+		store_number(row, field, row->word_value);
+		return 0;
+	}
+	if (parse_number(row, &value, text, err) == 0) {
+		store_number(row, field, value);
+		return 0;
+	}
+	if (row->word == NULL)
+		return -1;
+	(void)text_copy(rest, sizeof(rest), err->text + strlen(wanted));
+	return error_set(err, 0, "%s'%s' or %s", wanted, row->word, rest);
 }
 
 /* What no rule can be made for: cannot be caught, is nclust's own business, or
@@ -289,12 +370,14 @@ static int set_limit(const struct option_row *row, struct cluster_settings *c,
 }
 
 static int set_cluster_field(const struct option_row *row,
-	struct cluster_settings *c, int signal, const char *text,
+	struct cluster_settings *c, int member, const char *text,
 	struct error *err)
 {
+	struct hook *hook = &c->hooks[row->type == OPT_HOOK ? member : 0];
+
 	switch (row->type) {
 	case OPT_COMMAND:
-		return set_command(c, text, err);
+		return value_command(&c->command, &c->command_text, text, err);
 	case OPT_LISTEN:
 		return add_listen(c, text, err);
 	case OPT_USER:
@@ -310,7 +393,9 @@ static int set_cluster_field(const struct option_row *row,
 	case OPT_LIMIT:
 		return set_limit(row, c, text, err);
 	case OPT_SIGNAL_RULE:
-		return add_rule(c, signal, text, err);
+		return add_rule(c, member, text, err);
+	case OPT_HOOK:
+		return value_command(&hook->command, &hook->text, text, err);
 	case OPT_CAPABILITIES:
 		if (value_capabilities(&c->capabilities, text, err) == -1)
 			return -1;
@@ -321,7 +406,7 @@ static int set_cluster_field(const struct option_row *row,
 	}
 }
 
-int field_set(const struct option_row *row, void *base, int signal,
+int field_set(const struct option_row *row, void *base, int member,
 	const char *text, struct error *err)
 {
 	void *field = place_of(row, base);
@@ -341,12 +426,11 @@ int field_set(const struct option_row *row, void *base, int signal,
 	case OPT_BOOL:
 		return value_bool(field, text, err);
 	case OPT_COUNT:
-		return value_count(field, text, (unsigned)row->least,
-			(unsigned)row->most, err);
+	case OPT_DURATION:
+	case OPT_SIZE:
+		return set_number(row, field, text, err);
 	case OPT_PERCENT:
 		return value_percent(field, text, err);
-	case OPT_DURATION:
-		return value_duration(field, text, row->least, row->most, err);
 	case OPT_CHOICE:
 		return set_choice(row, field, text, err);
 	case OPT_WORKERS:
@@ -361,16 +445,18 @@ int field_set(const struct option_row *row, void *base, int signal,
 		return add_env(field, text, err);
 	case OPT_EXITS:
 		return value_exits(field, text, err);
+	case OPT_PROBE:
+		return set_check(field, text, err);
 	case OPT_CONTROL_GROUP:
 		s = base;
 		return set_group(&s->control_group, &s->control_gid, text, err);
 	default:
 		return set_cluster_field(
-			row, cluster_of(base), signal, text, err);
+			row, cluster_of(base), member, text, err);
 	}
 }
 
-bool field_has(const struct option_row *row, const void *base, int signal,
+bool field_has(const struct option_row *row, const void *base, int member,
 	const char *text)
 {
 	const struct cluster_settings *c = base;
@@ -378,14 +464,23 @@ bool field_has(const struct option_row *row, const void *base, int signal,
 
 	if (row->type == OPT_SIGNAL_RULE) {
 		for (size_t i = 0; i < c->signal_count; i++)
-			if (c->signals[i].signal == signal)
+			if (c->signals[i].signal == member)
 				return true;
+	} else if (row->type == OPT_HOOK) {
+		return c->hooks[member].text != NULL;
 	} else if (row->type == OPT_ENV && text[len] == '=') {
 		for (size_t i = 0; i < c->env.count; i++)
 			if (strncmp(c->env.list[i], text, len + 1) == 0)
 				return true;
 	}
 	return false;
+}
+
+static void hook_clear(struct hook *hook)
+{
+	free(hook->text);
+	strings_clear(&hook->command);
+	hook->text = NULL;
 }
 
 void field_clear(const struct option_row *row, void *base)
@@ -409,9 +504,32 @@ void field_clear(const struct option_row *row, void *base)
 		c->signals = NULL;
 		c->signal_count = 0;
 		break;
+	case OPT_HOOK:
+		for (size_t i = 0; i < HOOK_EVENTS; i++)
+			hook_clear(&c->hooks[i]);
+		break;
 	default:
 		break; /* what is not repeatable is overwritten */
 	}
+}
+
+/* The event of the n-th hook that is set. */
+static size_t hook_at(const struct cluster_settings *c, size_t n)
+{
+	size_t event = 0;
+
+	while (c->hooks[event].text == NULL || n-- > 0)
+		event++;
+	return event;
+}
+
+static size_t count_hooks(const struct cluster_settings *c)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < HOOK_EVENTS; i++)
+		count += c->hooks[i].text != NULL;
+	return count;
 }
 
 size_t field_count(const struct option_row *row, const void *base)
@@ -437,6 +555,8 @@ size_t field_count(const struct option_row *row, const void *base)
 		return c->listen_count;
 	case OPT_SIGNAL_RULE:
 		return c->signal_count;
+	case OPT_HOOK:
+		return count_hooks(c);
 	case OPT_UMASK:
 		return *(const int *)field != -1;
 	case OPT_NICE:
@@ -455,6 +575,20 @@ static int format_duration(struct buffer *out, nsec_t t)
 	char text[24];
 
 	return buffer_string(out, text_duration(text, t));
+}
+
+static int format_number(
+	const struct option_row *row, const void *field, struct buffer *out)
+{
+	long long value = number_in(row, field);
+
+	if (row->word != NULL && value == row->word_value)
+		return buffer_string(out, row->word);
+	if (row->type == OPT_COUNT)
+		return buffer_printf(out, "%lld", value);
+	if (row->type == OPT_SIZE)
+		return value_format_size(out, (uint64_t)value);
+	return format_duration(out, value);
 }
 
 static int format_stop(struct buffer *out, const struct cluster_settings *c)
@@ -493,6 +627,8 @@ static int format_ready(struct buffer *out, const struct cluster_settings *c)
 		return buffer_string(out, "notify");
 	if (c->ready == READY_LISTEN)
 		return buffer_string(out, "listen");
+	if (c->ready == READY_PROBE)
+		return value_format_probe(out, &c->ready_probe);
 	(void)buffer_string(out, "alive:");
 	return format_duration(out, c->ready_alive);
 }
@@ -521,6 +657,8 @@ static int format_cluster_field(const struct option_row *row,
 		return value_format_limit(out, &c->limits[row->resource].value);
 	case OPT_SIGNAL_RULE:
 		return value_format_signal_rule(out, &c->signals[n]);
+	case OPT_HOOK:
+		return buffer_string(out, c->hooks[hook_at(c, n)].text);
 	case OPT_CAPABILITIES:
 		return value_format_capabilities(out, c->capabilities);
 	default:
@@ -548,11 +686,11 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 	case OPT_BOOL:
 		return buffer_string(out, *(const bool *)field ? "yes" : "no");
 	case OPT_COUNT:
-		return buffer_printf(out, "%u", *(const unsigned *)field);
+	case OPT_DURATION:
+	case OPT_SIZE:
+		return format_number(row, field, out);
 	case OPT_PERCENT:
 		return buffer_printf(out, "%u%%", *(const unsigned *)field);
-	case OPT_DURATION:
-		return format_duration(out, *(const nsec_t *)field);
 	case OPT_CHOICE:
 		return buffer_string(out, row->choices[*(const int *)field]);
 	case OPT_WORKERS:
@@ -565,6 +703,8 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 		return buffer_printf(out, "%d", *(const int *)field);
 	case OPT_EXITS:
 		return value_format_exits(out, field);
+	case OPT_PROBE:
+		return value_format_probe(out, field);
 	default:
 		return format_cluster_field(row, base, n, out);
 	}
@@ -580,6 +720,8 @@ const char *field_key(
 		(void)snprintf(to, 40, "signal-%s",
 			text_signal_name(name, c->signals[n].signal) + 3);
 	else
-		(void)text_copy(to, 40, row->name);
+		(void)text_copy(to, 40,
+			option_key(row,
+				row->type == OPT_HOOK ? hook_at(c, n) : 0));
 	return to;
 }

@@ -236,18 +236,27 @@ static bool has_key(const char *line, const char *key)
 		strchr(" \t=", line[len]) != NULL;
 }
 
+/* Does the line's value run something, so that a ';' may be a part of it? */
+static bool is_command(const char *line, const char *value)
+{
+	if (has_key(line, "ready"))
+		return strncmp(value + strspn(value, " \t"), "exec:", 5) == 0;
+	return has_key(line, "command") || has_key(line, "env") ||
+		has_key(line, "check") || strncmp(line, "on-", 3) == 0;
+}
+
 /* The line's key was given, though its value is refused: that it is missing is
  * no news then. */
 static void refuse_key(const struct ini *ini, const char *line)
 {
 	const struct option_row *row;
 	scoped_str key = NULL;
-	int signal;
+	int member;
 
 	if (ini->section == NULL)
 		return;
 	key = strndup(line, strcspn(line, " \t="));
-	row = key != NULL ? option_find(ini->section, key, &signal) : NULL;
+	row = key != NULL ? option_find(ini->section, key, &member) : NULL;
 	if (row == NULL)
 		return;
 	*settings_origin(ini->s, ini->cluster, row) = (struct origin){
@@ -290,8 +299,7 @@ static bool take_key(const struct ini *ini, const char *line, size_t most)
 	comment = comment_in(equals + 1);
 	if (comment == NULL)
 		return true;
-	if (has_key(line, "command") || has_key(line, "env") ||
-		is_quoted(equals + 1, comment)) {
+	if (is_command(line, equals + 1) || is_quoted(equals + 1, comment)) {
 		fault(ini,
 			"%s.%.*s: a ';' behind a blank would begin a comment "
 			"here; write it as '\\;' outside of quotes, or without "
@@ -356,10 +364,10 @@ static void unknown_key(const struct ini *ini, const char *key)
 	const char *near = option_nearest(ini->section, key);
 	bool instance = ini->cluster == INSTANCE;
 	char text[100];
-	int signal;
+	int member;
 
 	(void)shown(text, key);
-	if (option_find(instance ? "cluster" : "nclust", key, &signal) != NULL)
+	if (option_find(instance ? "cluster" : "nclust", key, &member) != NULL)
 		fault(ini, "%s.%s: this key belongs in %s", ini->where, text,
 			instance ? "a [cluster:NAME] section" : "[nclust]");
 	else if (near != NULL)
@@ -377,16 +385,16 @@ static int on_key(
 	const struct option_row *row;
 	struct error err;
 	char text[100];
-	int signal;
+	int member;
 
 	(void)section; /* may be cut: ours is not */
-	row = option_find(ini->section, name, &signal);
+	row = option_find(ini->section, name, &member);
 	if (row == NULL)
 		unknown_key(ini, name);
-	else if (signal == -1)
+	else if (member == -1)
 		fault(ini, "%s.%s: unknown signal '%s'", ini->where,
 			shown(text, name), text + 7);
-	else if (settings_set(ini->s, ini->cluster, row, signal, value,
+	else if (settings_set(ini->s, ini->cluster, row, member, value,
 			 here(ini), &err) == -1)
 		fault(ini, "%s.%s: %s", ini->where, name, err.text);
 	return 1;

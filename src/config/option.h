@@ -23,6 +23,7 @@ enum option_type {
 	OPT_COUNT,
 	OPT_PERCENT,
 	OPT_DURATION,
+	OPT_SIZE,
 	OPT_CHOICE,
 	OPT_COMMAND,
 	OPT_WORKERS,
@@ -40,7 +41,9 @@ enum option_type {
 	OPT_STOP_SIGNAL,
 	OPT_GIVE_UP,
 	OPT_EXITS,
+	OPT_PROBE,
 	OPT_SIGNAL_RULE, /* the name ends in a signal's: "signal-USR1" */
+	OPT_HOOK,        /* the name ends in an event's: "on-exit" */
 	OPTION_TYPES,
 };
 
@@ -49,8 +52,12 @@ struct option_row {
 	const char *name;
 	char letter; /* short option, or 0 */
 	enum option_type type;
-	size_t offset;              /* in settings or cluster_settings */
-	long long least, most;      /* OPT_COUNT; nsec for OPT_DURATION */
+	size_t offset;         /* in settings or cluster_settings */
+	long long least, most; /* OPT_COUNT; nsec for OPT_DURATION,
+				       bytes for OPT_SIZE */
+	const char *word;      /* of these three: stands for one value,
+				       which need not be in between; or NULL */
+	long long word_value;
 	int resource;               /* OPT_LIMIT: RLIMIT_... */
 	bool bytes;                 /* OPT_LIMIT: "64M" makes sense */
 	const char *const *choices; /* OPT_CHOICE; index = value; ends in NULL
@@ -74,13 +81,26 @@ static inline size_t option_index(const struct option_row *row)
 	return (size_t)(row - option_rows);
 }
 
+/* A row for several keys, whose names only begin alike. */
+static inline bool option_is_family(const struct option_row *row)
+{
+	return row->type == OPT_SIGNAL_RULE || row->type == OPT_HOOK;
+}
+
+/*
+ * The n-th key of a row, for lists of them; NULL: there are no more.  One,
+ * but for a family: of signals an example, of events all.
+ */
+const char *option_key(const struct option_row *row, size_t n);
+
 /*
  * The row of a key in a section ("nclust", "cluster"; NULL: whatever can
- * stand on a command line), or NULL.  *signal is the number behind "signal-",
- * -1 where that is no signal, 0 for all other rows.
+ * stand on a command line), or NULL.  *member is which one of a family it is:
+ * the number behind "signal-", -1 where that is no signal; the enum hook_event
+ * behind "on-".  It is 0 for all other rows.
  */
 const struct option_row *option_find(
-	const char *section, const char *name, int *signal);
+	const char *section, const char *name, int *member);
 const struct option_row *option_find_letter(char letter);
 
 /* The name that an unknown key was most likely meant to be, or NULL. */
@@ -91,10 +111,10 @@ const char *option_nearest(const char *section, const char *name);
  * row's section says).  field_set() parses and stores, or leaves the field
  * as it was and returns -1; repeatable fields grow, until field_clear().
  */
-int field_set(const struct option_row *row, void *base, int signal,
+int field_set(const struct option_row *row, void *base, int member,
 	const char *text, struct error *err);
 /* Repeatable ones: is there already what `text` would take the place of? */
-bool field_has(const struct option_row *row, const void *base, int signal,
+bool field_has(const struct option_row *row, const void *base, int member,
 	const char *text);
 void field_clear(const struct option_row *row, void *base);
 
@@ -103,7 +123,8 @@ size_t field_count(const struct option_row *row, const void *base);
 /* The n-th as a user would write it: field_set() of it gives the same. */
 int field_format(const struct option_row *row, const void *base, size_t n,
 	struct buffer *out);
-/* The key of the n-th: the row's name, or "signal-USR1".  Returned. */
+/* The key of the n-th: the row's name, or a family's "signal-USR1".
+ * Returned. */
 const char *field_key(
 	const struct option_row *row, const void *base, size_t n, char to[40]);
 

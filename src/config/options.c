@@ -22,7 +22,19 @@ static const char *const balances[] = {"auto", "share", NULL};
 static const char *const intercepts[] = {"auto", "on", "off", NULL};
 static const char *const cpu_modes[] = {"none", "spread", NULL};
 static const char *const restarts[] = {"always", "on-failure", "never", NULL};
-static const char *const orphans[] = {"stop", NULL};
+static const char *const orphans[] = {"stop", "keep", NULL};
+static const char *const drains[] = {"auto", "quiet", "signal", "off", NULL};
+
+/* The keys "on-EVENT". */
+static const char *const hooks[] = {
+	[HOOK_READY] = "on-ready",
+	[HOOK_EXIT] = "on-exit",
+	[HOOK_CRASH] = "on-crash",
+	[HOOK_ROLLOUT] = "on-rollout",
+	[HOOK_SCALE] = "on-scale",
+	[HOOK_STOP] = "on-stop",
+};
+_Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 
 #define LIMIT(word, which, in_bytes, sample, text, more) \
 	{ \
@@ -401,7 +413,7 @@ const struct option_row option_rows[] = {
 		IN_CLUSTER(ready), .name = "ready", .type = OPT_READY,
 		.fallback = "auto", .argument = "when", .change = CHANGE_LIVE,
 		.common = true,
-		.help = "when a worker is: auto, notify, listen, alive:TIME",
+		.help = "auto, notify, listen, alive:TIME, tcp, http:, exec:",
 		.manual = "When a worker is ready: when it says so by\n"
 			".Xr sd_notify 3\n"
 			".Pq Cm notify ,\n"
@@ -410,8 +422,21 @@ const struct option_row option_rows[] = {
 			".Pq Cm listen ,\n"
 			"see\n"
 			".Xr nclust-intercept 7 ,\n"
-			"or once it has been alive for a time\n"
-			".Pq Cm alive:1s .\n"
+			"once it has been alive for a time\n"
+			".Pq Cm alive:1s ,\n"
+			"or once it answers:\n"
+			".Cm tcp\n"
+			"connects to its first listener,\n"
+			".Cm http:/health\n"
+			"asks there for that path and wants a status from 200 "
+			"to 399,\n"
+			".Cm exec: Ns Ar command\n"
+			"runs a command, without a shell, and wants it to exit "
+			"with 0.\n"
+			"These are tried again and again until one try "
+			"succeeds or\n"
+			".Cm start-timeout\n"
+			"is over.\n"
 			".Cm auto\n"
 			"is the first if a worker of this command ever said "
 			"it;\n"
@@ -425,6 +450,107 @@ const struct option_row option_rows[] = {
 		.fallback = "60s", .argument = "time", .change = CHANGE_LIVE,
 		.help = "a worker that is not ready by then has failed",
 		.manual = "A worker that is not ready by then has failed.",
+	},
+	{
+		IN_CLUSTER(check), .name = "check", .type = OPT_PROBE,
+		.fallback = "off", .argument = "probe",
+		.change = CHANGE_LIVE,
+		.help = "ask ready workers: tcp, http:/PATH or exec:CMD",
+		.manual = "Ask every ready worker again and again whether it "
+			"is well, and replace one that is not.\n"
+			".Cm tcp\n"
+			"connects to its first listener;\n"
+			".Cm http:/health\n"
+			"asks there for that path and wants a status from 200 "
+			"to 399;\n"
+			".Cm exec: Ns Ar command\n"
+			"runs a command, without a shell, and wants it to exit "
+			"with 0.\n"
+			"Where workers share a socket, the one that is free "
+			"takes the connection; what becomes of it counts for "
+			"that worker.\n"
+			"In the file a\n"
+			".Ql ;\\&\n"
+			"behind a blank is refused here.",
+	},
+	{
+		IN_CLUSTER(check_interval), .name = "check-interval",
+		.type = OPT_DURATION, .least = 10 * MSEC, .most = 24 * HOUR,
+		.fallback = "10s", .argument = "time", .change = CHANGE_LIVE,
+		.help = "time from one check of a worker to its next",
+		.manual = "The time from one\n"
+			".Cm check\n"
+			"of a worker to its next.",
+	},
+	{
+		IN_CLUSTER(check_timeout), .name = "check-timeout",
+		.type = OPT_DURATION, .least = 10 * MSEC, .most = HOUR,
+		.fallback = "5s", .argument = "time", .change = CHANGE_LIVE,
+		.help = "a check without an answer by then has failed",
+		.manual = "A\n"
+			".Cm check\n"
+			"without an answer by then has failed.",
+	},
+	{
+		IN_CLUSTER(check_failures), .name = "check-failures",
+		.type = OPT_COUNT, .least = 1, .most = 1000, .fallback = "3",
+		.argument = "count", .change = CHANGE_LIVE,
+		.help = "this many failed checks in a row end a worker",
+		.manual = "This many failed checks of a worker, one after the "
+			"other, and it is replaced.",
+	},
+	{
+		IN_CLUSTER(watchdog), .name = "watchdog",
+		.type = OPT_DURATION, .least = 10 * MSEC, .most = 24 * HOUR,
+		.word = "off", .fallback = "off", .argument = "time",
+		.change = CHANGE_ROLL,
+		.help = "a worker must say WATCHDOG=1 within this time",
+		.manual = "A worker that does not say\n"
+			".Li WATCHDOG=1\n"
+			"by\n"
+			".Xr sd_notify 3\n"
+			"at least this often is hung: it gets\n"
+			".Dv SIGABRT ,\n"
+			"for a core dump, and is replaced.\n"
+			"For programs that know it; they find the time in\n"
+			".Ev WATCHDOG_USEC .",
+	},
+	{
+		IN_CLUSTER(stall), .name = "stall", .type = OPT_DURATION,
+		.least = 100 * MSEC, .most = 24 * HOUR,
+		.word = "off", .fallback = "off", .argument = "time",
+		.change = CHANGE_LIVE,
+		.help = "a worker that leaves requests lie so long is hung",
+		.manual = "A worker that has requests to answer and has made "
+			"no progress for this long is hung, and is replaced.\n"
+			"It needs nothing from the program: nclust looks at "
+			"the worker's connections from outside.\n"
+			"Choose more than the longest time that an answer may "
+			"take.",
+	},
+	{
+		IN_CLUSTER(max_memory), .name = "max-memory",
+		.type = OPT_SIZE, .least = 1 << 20, .most = 1LL << 60,
+		.word = "off", .fallback = "off", .argument = "size",
+		.change = CHANGE_LIVE,
+		.help = "replace a worker whose memory is above this",
+		.manual = "A worker whose resident memory is above this, such "
+			"as\n"
+			".Ql 512M ,\n"
+			"is replaced as in a rolling restart, the new one "
+			"first; one worker at a time.",
+	},
+	{
+		IN_CLUSTER(max_age), .name = "max-age", .type = OPT_DURATION,
+		.least = SECOND, .most = 8760LL * HOUR,
+		.word = "off", .fallback = "off", .argument = "time",
+		.change = CHANGE_LIVE,
+		.help = "replace a worker that is older than this",
+		.manual = "A worker older than this is replaced as in a "
+			"rolling restart, the new one first; one worker at a "
+			"time.\n"
+			"Each worker's own limit is up to 10 % more or less, "
+			"so that those that started together part.",
 	},
 	{
 		IN_CLUSTER(stop), .name = "stop-signal",
@@ -514,12 +640,61 @@ const struct option_row option_rows[] = {
 			"When no cluster is left, nclust exits with 1.",
 	},
 	{
+		IN_CLUSTER(drain), .name = "drain", .type = OPT_CHOICE,
+		.choices = drains, .fallback = "auto", .argument = "way",
+		.change = CHANGE_LIVE,
+		.help = "how an old worker is emptied before it is stopped",
+		.manual = "How a worker that is replaced, or one too many, is "
+			"emptied, so that no request is lost with it.\n"
+			".Cm signal\n"
+			"sends the stop signal at once and gives the worker "
+			"time for what it is at: for servers that finish "
+			"their requests then.\n"
+			".Cm quiet\n"
+			"is for those that die of the signal: nclust looks at "
+			"the worker's connections from outside, freezes it "
+			"when no request is in it, looks again, and ends it "
+			"only if that is still so.\n"
+			"Where a worker is never quiet as a whole, its "
+			"connections are ended one by one, each at a quiet "
+			"moment of its own.\n"
+			".Cm auto\n"
+			"is\n"
+			".Cm signal\n"
+			"for a command whose workers were seen to answer, "
+			"after the stop signal, what they had been asked "
+			"before, and\n"
+			".Cm quiet\n"
+			"for all others: a server that finishes its requests "
+			"loses nothing by it but a little time.\n"
+			".Cm off\n"
+			"sends the signal at once and looks at nothing: for "
+			"workers without clients.",
+	},
+	{
+		IN_CLUSTER(drain_timeout), .name = "drain-timeout",
+		.type = OPT_DURATION, .least = 0, .most = 24 * HOUR,
+		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
+		.help = "a worker not empty by then is stopped all the same",
+		.manual = "A worker that is not empty by then is stopped all "
+			"the same, and nclust tells which connections were "
+			"still busy.\n"
+			"With\n"
+			".Cm drain Ns = Ns Cm signal\n"
+			"it is the least time behind the stop signal.",
+	},
+	{
 		IN_CLUSTER(surge), .name = "surge", .type = OPT_COUNT,
-		.least = 0, .most = WORKERS_MAX, .fallback = "1",
+		.least = 0, .most = WORKERS_MAX, .word = "all",
+		.word_value = WORKERS_MAX, .fallback = "1",
 		.argument = "count", .change = CHANGE_LIVE,
-		.help = "rolling restart: how many workers more than wanted",
+		.help = "rolling restart: so many more than wanted, or all",
 		.manual = "How many workers more than wanted there may be in "
-			"a rolling restart.",
+			"a rolling restart.\n"
+			"With\n"
+			".Cm all\n"
+			"every new worker is started and ready before the "
+			"first old one is stopped.",
 	},
 	{
 		IN_CLUSTER(max_unavailable), .name = "max-unavailable",
@@ -528,6 +703,28 @@ const struct option_row option_rows[] = {
 		.help = "rolling restart: how many fewer",
 		.manual = "How many fewer than wanted may be ready in a "
 			"rolling restart.",
+	},
+	{
+		IN_CLUSTER(canary), .name = "canary", .type = OPT_COUNT,
+		.least = 0, .most = WORKERS_MAX, .fallback = "0",
+		.argument = "count", .change = CHANGE_LIVE,
+		.help = "rolling restart: replace so many first, as a trial",
+		.manual = "A rolling restart replaces this many workers first "
+			"and watches them for the time of\n"
+			".Cm bake .\n"
+			"If one of them dies or fails a check meanwhile, the "
+			"old ones come back and the restart has failed; else "
+			"the other workers follow.",
+	},
+	{
+		IN_CLUSTER(bake), .name = "bake", .type = OPT_DURATION,
+		.least = 0, .most = 24 * HOUR, .fallback = "0s",
+		.argument = "time", .change = CHANGE_LIVE,
+		.help = "how long the canaries are watched",
+		.manual = "How long the workers of\n"
+			".Cm canary\n"
+			"are watched before the others follow; with 0s, these "
+			"follow once the canaries are ready.",
 	},
 	{
 		IN_CLUSTER(old_generations), .name = "old-generations",
@@ -552,13 +749,40 @@ const struct option_row option_rows[] = {
 			"or to the\n"
 			".Cm first ;\n"
 			"or nclust will\n"
-			".Cm restart , reload , stop\n"
-			"or\n"
+			".Cm restart , reload , stop , upgrade\n"
+			"(itself), or\n"
 			".Cm ignore\n"
 			"it.\n"
 			".Ql signal-TERM = TERM->QUIT\n"
 			"gives the workers another signal than the one "
 			"received.",
+	},
+	{
+		IN_CLUSTER(hooks), .name = "on-EVENT", .type = OPT_HOOK,
+		.unset = "none", .argument = "command",
+		.example = "/usr/local/bin/tell --cluster web",
+		.change = CHANGE_LIVE, .repeatable = true,
+		.help = "a command to run when something has happened",
+		.manual = "A command that is run when something has happened, "
+			"without a shell, its facts in the environment.\n"
+			"nclust does not wait for it.\n"
+			"The events:\n"
+			".Cm on-ready ,\n"
+			"a worker became ready;\n"
+			".Cm on-exit ,\n"
+			"a worker ended, for whatever reason;\n"
+			".Cm on-crash ,\n"
+			"a worker ended unasked;\n"
+			".Cm on-rollout ,\n"
+			"a rolling restart began, is done, failed or gave way "
+			"to another;\n"
+			".Cm on-scale ,\n"
+			"another number of workers is wanted;\n"
+			".Cm on-stop ,\n"
+			"the cluster begins to stop.\n"
+			"In the file a\n"
+			".Ql ;\\&\n"
+			"behind a blank is refused here.",
 	},
 	{
 		IN_CLUSTER(log), .name = "log", .type = OPT_CHOICE,
@@ -583,8 +807,17 @@ const struct option_row option_rows[] = {
 		.choices = orphans, .fallback = "stop", .argument = "deed",
 		.change = CHANGE_ROLL,
 		.help = "what becomes of workers when nclust is killed",
-		.manual = "What becomes of the workers when nclust is killed:\n"
-			".Cm stop .",
+		.manual = "What becomes of the workers when nclust itself is "
+			"killed, by\n"
+			".Dv SIGKILL\n"
+			"or by a fault of its own:\n"
+			"with\n"
+			".Cm stop\n"
+			"they die with it;\n"
+			"with\n"
+			".Cm keep\n"
+			"they serve on, and the next nclust of that name takes "
+			"them over, with their sockets.",
 	},
 };
 /* clang-format on */
@@ -598,22 +831,45 @@ static bool is_in(const struct option_row *row, const char *section)
 	return row->section != NULL && strcmp(row->section, section) == 0;
 }
 
-const struct option_row *option_find(
-	const char *section, const char *name, int *signal)
+const char *option_key(const struct option_row *row, size_t n)
 {
-	*signal = 0;
+	if (row->type == OPT_HOOK)
+		return n < COUNT_OF(hooks) ? hooks[n] : NULL;
+	if (n > 0)
+		return NULL;
+	return row->type == OPT_SIGNAL_RULE ? "signal-USR1" : row->name;
+}
+
+/* Is it a key of the row, and which one of a family? */
+static bool is_key(const struct option_row *row, const char *name, int *member)
+{
+	const char *key;
+
+	if (row->type == OPT_SIGNAL_RULE) {
+		if (strncmp(name, "signal-", 7) != 0)
+			return false;
+		*member = value_signal(name + 7);
+		return true;
+	}
+	for (size_t n = 0; (key = option_key(row, n)) != NULL; n++) {
+		if (strcmp(key, name) != 0)
+			continue;
+		*member = (int)n;
+		return true;
+	}
+	return false;
+}
+
+const struct option_row *option_find(
+	const char *section, const char *name, int *member)
+{
+	*member = 0;
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
 
 		if (!is_in(row, section))
 			continue;
-		if (row->type == OPT_SIGNAL_RULE) {
-			if (strncmp(name, "signal-", 7) != 0)
-				continue;
-			*signal = value_signal(name + 7);
-			return row;
-		}
-		if (strcmp(row->name, name) == 0)
+		if (is_key(row, name, member))
 			return row;
 	}
 	return NULL;
@@ -630,11 +886,15 @@ const struct option_row *option_find_letter(char letter)
 
 const char *option_nearest(const char *section, const char *name)
 {
-	const char *names[COUNT_OF(option_rows)];
+	const char *names[COUNT_OF(option_rows) + COUNT_OF(hooks)];
 	size_t count = 0;
 
 	for (size_t i = 0; i < option_count; i++)
-		if (is_in(&option_rows[i], section))
+		if (is_in(&option_rows[i], section) &&
+			option_rows[i].type != OPT_HOOK)
 			names[count++] = option_rows[i].name;
+	for (size_t i = 0; i < COUNT_OF(hooks); i++)
+		if (section == NULL || strcmp(section, "cluster") == 0)
+			names[count++] = hooks[i];
 	return text_nearest(name, names, count);
 }

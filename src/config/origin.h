@@ -43,7 +43,7 @@ size_t settings_add_cluster(
  * stands once; a value from the command line takes the place of the file's.
  */
 int settings_set(struct settings *s, size_t at, const struct option_row *row,
-	int signal, const char *text, struct origin origin, struct error *err);
+	int member, const char *text, struct origin origin, struct error *err);
 
 struct origin *settings_origin(
 	const struct settings *s, size_t at, const struct option_row *row);

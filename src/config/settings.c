@@ -122,6 +122,12 @@ void cluster_settings_unref(struct cluster_settings *c)
 	strings_clear(&c->env);
 	strings_clear(&c->env_file);
 	free(c->signals);
+	value_probe_clear(&c->ready_probe);
+	value_probe_clear(&c->check);
+	for (size_t i = 0; i < HOOK_EVENTS; i++) {
+		free(c->hooks[i].text);
+		strings_clear(&c->hooks[i].command);
+	}
 	free(c);
 }
 
@@ -197,7 +203,7 @@ struct origin *settings_origin(
 }
 
 int settings_set(struct settings *s, size_t at, const struct option_row *row,
-	int signal, const char *text, struct origin origin, struct error *err)
+	int member, const char *text, struct origin origin, struct error *err)
 {
 	struct origin *was = settings_origin(s, at, row);
 	void *base = settings_base(s, at);
@@ -206,18 +212,18 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row,
 		!row->repeatable)
 		return error_set(
 			err, 0, "given twice, first in line %u", was->line);
-	if (origin.kind == ORIGIN_FILE && field_has(row, base, signal, text))
+	if (origin.kind == ORIGIN_FILE && field_has(row, base, member, text))
 		return error_set(err, 0, "given twice");
 	/* what the command line says takes the place of a file's list, but for
-	 * single variables and signals, which are keys of their own */
+	 * single variables, signals and events, which are keys of their own */
 	if (origin.kind != was->kind && row->repeatable &&
-		row->type != OPT_ENV && row->type != OPT_SIGNAL_RULE)
+		row->type != OPT_ENV && !option_is_family(row))
 		field_clear(row, base);
 	if (was->kind == origin.kind)
 		origin.line = was->line; /* of a list: where it begins */
 	origin.bad = was->bad;
 	*was = origin;
-	if (field_set(row, base, signal, text, err) == -1) {
+	if (field_set(row, base, member, text, err) == -1) {
 		was->bad = true;
 		return -1;
 	}

@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -160,6 +161,19 @@ int value_size(
 	return 0;
 bad:
 	return value_wanted(err, text, "a size such as 4096, 64k, 10M or 1G");
+}
+
+int value_format_size(struct buffer *out, uint64_t bytes)
+{
+	static const char letters[] = "kMGT";
+	size_t n = 0;
+
+	while (n < strlen(letters) && bytes > 0 && bytes % 1024 == 0) {
+		bytes /= 1024;
+		n++;
+	}
+	return buffer_printf(out, "%" PRIu64 "%.*s", bytes, n > 0,
+		n > 0 ? letters + n - 1 : "");
 }
 
 int value_bool(bool *out, const char *text, struct error *err)

@@ -32,6 +32,7 @@ int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most,
 /* Bytes: "4096", "64k", "10M", "1G" (powers of 1024). */
 int value_size(
 	uint64_t *out, const char *text, uint64_t most, struct error *err);
+int value_format_size(struct buffer *out, uint64_t bytes);
 int value_bool(bool *out, const char *text, struct error *err);
 int value_octal(int *out, const char *text, struct error *err);
 int value_percent(unsigned *out, const char *text, struct error *err);
@@ -50,6 +51,17 @@ int value_split(struct strings *out, const char *text, struct error *err);
 /* Append a word so that value_split() gives it back, also out of an INI line:
  * no blank stands before a ';'. */
 int value_quote(struct buffer *out, const char *word);
+
+/* Split into `words`, and `text` as it was written (kept so that it reads the
+ * same out of an INI line); both take the place of what is there. */
+int value_command(struct strings *words, char **text, const char *from,
+	struct error *err);
+
+/* "tcp", "http:/path", "exec:CMD"; PROBE_NONE is written "off". */
+bool value_is_probe(const char *text); /* by its first word */
+int value_probe(struct probe *out, const char *text, struct error *err);
+int value_format_probe(struct buffer *out, const struct probe *p);
+void value_probe_clear(struct probe *p);
 
 /* As text_signal(), without those that the C library keeps for itself. */
 int value_signal(const char *name);

@@ -395,6 +395,7 @@ static const struct {
 	{"restart", DEED_RESTART},
 	{"reload", DEED_RELOAD},
 	{"stop", DEED_STOP},
+	{"upgrade", DEED_UPGRADE},
 	{"ignore", DEED_IGNORE},
 };
 
@@ -445,7 +446,7 @@ int value_signal_rule(
 bad:
 	return value_wanted(err, text,
 		"'next', 'all', 'first', 'restart', 'reload', 'stop', "
-		"'ignore', or a translation such as '%s->QUIT'",
+		"'upgrade', 'ignore', or a translation such as '%s->QUIT'",
 		text_signal_name(name, rule.signal) + 3);
 }
 

@@ -107,6 +107,23 @@ launch_file() {
 	refused_line 'limit-core = 99999999999999999999G' "limit-core: wanted"
 	refused_line 'give-up = 0/1m' "found '0/1m'"
 	refused_line 'success-exit = 256' "found '256'"
+	refused_line 'surge = most' "wanted 'all' or a whole number"
+	refused_line 'watchdog = 1ms' "wanted 'off' or a time from 10ms"
+	refused_line 'max-memory = 1k' "wanted 'off' or a size of at least"
+	refused_line 'check-failures = 0' "found '0'"
+}
+
+@test "probes, drain and hooks that are none say what is wanted" {
+	refused_line 'ready = tpc' "'tcp', 'http:/path' or 'exec:COMMAND'"
+	refused_line 'check = http://localhost/' "no host is needed"
+	refused_line 'check = exec:' "wanted a command"
+	refused_line 'drain = slowly' "'auto', 'quiet', 'signal' or 'off'"
+	refused_line 'on-exti = true' "unknown key; did you mean 'on-exit'?"
+	refused_line 'on-exit =' "wanted a command"
+	refused_line 'bake = 1s' "needs a 'canary'"
+	refused_line 'orphans = adopt' "'stop' or 'keep'"
+	run -64 "$NCLUST" --on-redy true -- true
+	[[ $output == *"--on-redy"*"'--on-ready'"* ]]
 }
 
 @test "names that nobody bears are mistakes of the file" {
@@ -162,6 +179,9 @@ launch_file() {
 	refused_line 'env = A=1 ; B=2' "';'"
 	ini '[cluster:web]' "command = touch $DIR/ran ; rm x"
 	refused 2 "';'"
+	refused_line 'check = exec:test -e x ; true' "';'"
+	refused_line 'ready = exec:test -e x ; true' "';'"
+	refused_line 'on-exit = echo a ; echo b' "';'"
 	ini '[cluster:web]' 'command = true' 'workers = 3 ; three of them'
 	"$NCLUST" config --check -c "$INI"
 	[ "$("$NCLUST" config --json -c "$INI" | grep -c '"3"\|:3')" -ge 1 ]
@@ -231,6 +251,23 @@ launch_file() {
 	run "$NCLUST" config --check -c "$DIR/all.ini"
 	echo "$output"
 	[ "$status" -eq 0 ]
+}
+
+@test "what is shown as the effective settings reads as the same" {
+	ini '[cluster:web]' 'command = ./web --quiet' 'drain = quiet' \
+		'surge = all' 'canary = 2' 'bake = 5m' 'check-interval = 1s' \
+		"check = exec:test -e 'a b' \\; x" 'ready = http:/up' \
+		'watchdog = 0' 'stall = 60s' 'max-memory = 512M' \
+		'max-age = 1h' 'on-exit = sh -c "a;b"' 'on-stop = true' \
+		'orphans = keep' 'signal-USR1 = upgrade' 'listen = 8000'
+	"$NCLUST" config -c "$INI" | sed '/^;/d' >"$DIR/first.ini"
+	grep -Fx 'surge = all' "$DIR/first.ini"
+	grep -Fx 'on-stop = true' "$DIR/first.ini"
+	grep -Fx 'signal-USR1 = upgrade' "$DIR/first.ini"
+	grep -Fx 'max-memory = 512M' "$DIR/first.ini"
+	grep -Fx 'watchdog = off' "$DIR/first.ini"
+	"$NCLUST" config -c "$DIR/first.ini" | sed '/^;/d' |
+		diff "$DIR/first.ini" -
 }
 
 @test "a command is split as a shell would, without a shell" {

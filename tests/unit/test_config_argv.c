@@ -92,13 +92,19 @@ static const struct {
 	{{"--zzz", "--", "x"}, "--zzz: unknown option; see nclust --help\n"},
 	{{"-x", "--", "x"}, "-x: unknown option; see nclust --help\n"},
 	{{"--", "x", NULL}, ""},
-	{{"--drain=auto", "--", "x"},
-		"--drain: unknown option; see nclust --help\n"},
+	{{"--fallback=503", "--", "x"},
+		"--fallback: unknown option; see nclust --help\n"},
+	{{"--on-redy", "x", "--", "x"},
+		"--on-redy: unknown option; did you mean '--on-ready'?\n"},
+	{{"--bake=1s", "--", "x"},
+		"--bake: needs a 'canary': without one there is no worker to "
+		"watch\n"},
 	{{"--signal-USR3", "stop", "--", "x"},
 		"--signal-USR3: unknown signal\n"},
 	{{"--signal-HUP=nxet", "--", "x"},
 		"--signal-HUP: wanted 'next', 'all', 'first', 'restart', "
-		"'reload', 'stop', 'ignore', or a translation such as "
+		"'reload', 'stop', 'upgrade', 'ignore', or a translation such "
+		"as "
 		"'HUP->QUIT', found 'nxet'\n"},
 	{{"--daemon=yes", "--", "x"}, "--daemon: takes no value\n"},
 	{{"--workers"},
@@ -343,8 +349,10 @@ START_TEST(what_is_described_reads_as_the_same)
 	struct reading r = read_argv("-n", "2x", "-l", "80, backlog=9", "-l",
 		"unix:@a", "--env", "A=b", "--stop-signal", "QUIT:1s TERM",
 		"--user", "root", "--limit-nofile", "1:2", "--signal-HUP",
-		"all HUP->USR1", "--ready", "alive:5s", "--", "sh", "-c",
-		"echo 'a' ; exit", NULL);
+		"all HUP->USR1", "--ready", "exec:a 'b ; c'",
+		"--check=exec:x ';' y", "--on-exit", "a ; b", "--on-stop", "a",
+		"--drain", "quiet", "--surge=all", "--max-memory=64M", "--",
+		"sh", "-c", "echo 'a' ; exit", NULL);
 	struct reading again;
 	struct buffer out;
 	struct diff diff;
@@ -359,6 +367,10 @@ START_TEST(what_is_described_reads_as_the_same)
 	ck_assert_str_eq(diff.clusters[0].keys, "");
 	ck_assert_str_eq(
 		again.s->clusters[0]->command.list[2], "echo 'a' ; exit");
+	ck_assert_str_eq(
+		again.s->clusters[0]->ready_probe.command.list[1], "b ; c");
+	ck_assert_uint_eq(
+		again.s->clusters[0]->hooks[HOOK_EXIT].command.count, 3);
 	diff_fini(&diff);
 	buffer_fini(&out);
 	forget(&again);
@@ -369,8 +381,8 @@ END_TEST
 START_TEST(settings_are_described_as_json)
 {
 	struct reading r = read_argv("-l", "80", "-l", "81", "--env",
-		"A=\"\\\n\x01\xff\xc3\xa4", "--signal-USR1=stop", "--", "x",
-		NULL);
+		"A=\"\\\n\x01\xff\xc3\xa4", "--signal-USR1=stop",
+		"--on-exit=a b", "--", "x", NULL);
 	struct buffer out;
 	json_error_t error;
 	json_t *root;
@@ -388,6 +400,11 @@ START_TEST(settings_are_described_as_json)
 	ck_assert_str_eq(json_string_value(json_array_get(VALUE("env"), 0)),
 		"A=\"\\\n\x01\xef\xbf\xbd\xc3\xa4");
 	ck_assert(json_is_null(VALUE("chroot")));
+	ck_assert_str_eq(json_string_value(VALUE("watchdog")), "off");
+	ck_assert_uint_eq(json_array_size(VALUE("on-EVENT")), 1);
+	ck_assert_str_eq(
+		json_string_value(json_array_get(VALUE("on-EVENT"), 0)),
+		"on-exit = a b");
 	ck_assert_uint_eq(json_array_size(VALUE("env-file")), 0);
 	ck_assert(json_is_array(VALUE("env-file")));
 	ck_assert_str_eq(json_string_value(json_object_get(
@@ -428,6 +445,7 @@ START_TEST(every_setting_is_in_the_manual_and_the_completion)
 	struct buffer keys;
 	struct buffer bash;
 	struct buffer zsh;
+	const char *key;
 	char word[60];
 
 	buffer_init(&keys, 0);
@@ -443,11 +461,11 @@ START_TEST(every_setting_is_in_the_manual_and_the_completion)
 		if (row->section != NULL)
 			ck_assert_msg(strstr(buffer_text(&keys), word) != NULL,
 				"%s", word);
-		if (row->type == OPT_SIGNAL_RULE)
-			continue;
-		(void)snprintf(word, sizeof(word), "--%s", row->name);
-		ck_assert_ptr_nonnull(strstr(bash.data, word));
-		ck_assert_ptr_nonnull(strstr(zsh.data, word));
+		for (size_t n = 0; (key = option_key(row, n)) != NULL; n++) {
+			(void)snprintf(word, sizeof(word), "--%s", key);
+			ck_assert_ptr_nonnull(strstr(bash.data, word));
+			ck_assert_ptr_nonnull(strstr(zsh.data, word));
+		}
 	}
 	buffer_fini(&keys);
 	buffer_fini(&bash);

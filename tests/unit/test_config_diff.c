@@ -43,6 +43,20 @@ static const struct {
 	{"", "stop-signal = INT\n", "stop-signal", CHANGE_LIVE},
 	{"signal-HUP = stop\n", "signal-HUP = ignore\n", "signal-NAME",
 		CHANGE_LIVE},
+	{"drain = auto\ndrain-timeout = 30s\ncheck = off\nsurge = 1\n", "", "",
+		CHANGE_NONE},
+	{"", "drain = quiet\n", "drain", CHANGE_LIVE},
+	{"check = http:/a\n", "check = http:/b\n", "check", CHANGE_LIVE},
+	{"", "surge = all\n", "surge", CHANGE_LIVE},
+	{"", "canary = 1\nbake = 1s\n", "canary, bake", CHANGE_LIVE},
+	{"", "max-age = 1h\nmax-memory = 1G\nstall = 1m\n",
+		"stall, max-memory, max-age", CHANGE_LIVE},
+	{"ready = tcp\nlisten = 80\n", "ready = exec:x\nlisten = 80\n", "ready",
+		CHANGE_LIVE},
+	{"", "watchdog = 5s\n", "watchdog", CHANGE_ROLL},
+	{"", "orphans = keep\n", "orphans", CHANGE_ROLL},
+	{"on-exit = a\n", "on-crash = a\n", "on-EVENT", CHANGE_LIVE},
+	{"on-exit = a\n", "on-exit = a b\n", "on-EVENT", CHANGE_LIVE},
 	{"", "env = A=b\n", "env", CHANGE_ROLL},
 	{"env = A=b\n", "env = A=c\n", "env", CHANGE_ROLL},
 	{"env = A=b\n", "", "env", CHANGE_ROLL},
@@ -138,9 +152,7 @@ START_TEST(no_key_is_blind)
 			strcmp(row->section, "cluster") != 0)
 			continue;
 		(void)snprintf(text, sizeof(text), WEB "%s = %s\n",
-			row->type == OPT_SIGNAL_RULE ? "signal-USR1"
-						     : row->name,
-			row->example);
+			option_key(row, 0), row->example);
 		compare(WEB, text);
 		ck_assert_str_eq(diff.clusters[0].keys, row->name);
 		ck_assert_int_eq(diff.clusters[0].change, row->change);

@@ -112,6 +112,11 @@ static const struct {
 		"shop.ini:2: cluster:web.command: " SEMICOLON},
 	{WEB "env = A=b\t;c\n", "shop.ini:3: cluster:web.env: " SEMICOLON},
 	{WEB "env=A=b ;c\n", "shop.ini:3: cluster:web.env: " SEMICOLON},
+	{WEB "check = exec:a ;b\n",
+		"shop.ini:3: cluster:web.check: " SEMICOLON},
+	{WEB "ready =  exec:a ;b\n",
+		"shop.ini:3: cluster:web.ready: " SEMICOLON},
+	{WEB "on-exit = a ;b\n", "shop.ini:3: cluster:web.on-exit: " SEMICOLON},
 	{WEB "directory = \"/a ;b\"\n",
 		"shop.ini:3: cluster:web.directory: " SEMICOLON},
 
@@ -130,6 +135,14 @@ static const struct {
 	{WEB "signal-USR3 = stop\n",
 		"shop.ini:3: cluster:web.signal-USR3: "
 		"unknown signal 'USR3'\n"},
+	{WEB "on-exti = x\n",
+		"shop.ini:3: cluster:web.on-exti: unknown key; did you mean "
+		"'on-exit'?\n"},
+	{WEB "on-EVENT = x\n",
+		"shop.ini:3: cluster:web.on-EVENT: unknown key\n"},
+	{WEB "[nclust]\non-exit = x\n",
+		"shop.ini:4: nclust.on-exit: this key belongs in a "
+		"[cluster:NAME] section\n"},
 	{WEB "[clutser:a]\ncommand = x\nfoo = bar\n",
 		"shop.ini:3: unknown section [clutser:a]; did you mean "
 		"[cluster:a]?\n"},
@@ -156,6 +169,8 @@ static const struct {
 		"shop.ini:5: cluster:web.env: given twice\n"},
 	{WEB "signal-USR1 = all\nsignal-SIGUSR1 = all\n",
 		"shop.ini:4: cluster:web.signal-SIGUSR1: given twice\n"},
+	{WEB "on-exit = a\non-stop = a\non-exit = b\n",
+		"shop.ini:5: cluster:web.on-exit: given twice\n"},
 	{WEB WEB,
 		"shop.ini:3: section [cluster:web] is given twice, first in "
 		"line 1\n"},
@@ -189,6 +204,21 @@ static const struct {
 	{WEB "chroot = /srv\nready = notify\n",
 		"shop.ini:4: cluster:web.ready: 'notify' does not go with "
 		"'chroot': the socket cannot be seen inside\n"},
+	{WEB "bake = 1s\n",
+		"shop.ini:3: cluster:web.bake: needs a 'canary': without one "
+		"there is no worker to watch\n"},
+	{WEB "canary = x\nbake = 1s\n",
+		"shop.ini:3: cluster:web.canary: wanted a whole number from 0 "
+		"to 10000, found 'x'\n"},
+	{WEB "chroot = /srv\nwatchdog = 5s\n",
+		"shop.ini:4: cluster:web.watchdog: does not go with 'chroot': "
+		"the socket cannot be seen inside\n"},
+	{WEB "intercept = off\nlisten = udp:53\nready = tcp\n"
+	     "check = http:/\n",
+		"shop.ini:5: cluster:web.ready: 'tcp' has nothing to connect "
+		"to: there is no listener, and 'intercept' is off\n"
+		"shop.ini:6: cluster:web.check: 'http' has nothing to connect "
+		"to: there is no listener, and 'intercept' is off\n"},
 	{WEB "pass = stdin\n",
 		"shop.ini:3: cluster:web.pass: 'stdin' needs "
 		"exactly one listener, there are 0\n"},
@@ -224,11 +254,9 @@ START_TEST(every_mistake_is_told_with_its_line)
 END_TEST
 
 /* Keys that are planned but not there must not be taken and ignored. */
-static const char *const unknown[] = {"drain", "drain-timeout", "canary",
-	"bake", "watchdog", "stall", "check", "check-interval",
-	"check-failures", "max-memory", "max-age", "fallback", "fallback-after",
-	"on-exit", "log-size", "log-keep", "http", "ipc", "relay", "sticky",
-	"shared-memory", "accept", "threads", "daemon", "config", "help"};
+static const char *const unknown[] = {"fallback", "fallback-after", "log-size",
+	"log-keep", "http", "ipc", "relay", "sticky", "shared-memory", "accept",
+	"threads", "daemon", "config", "help"};
 
 START_TEST(a_key_that_does_nothing_is_unknown)
 {
@@ -352,6 +380,9 @@ START_TEST(a_semicolon_that_cuts_nothing_is_kept)
 	struct reading r = read_text("[cluster:web]\n"
 				     "command = sh -c 'a; b' \\; c;d\n"
 				     "env = A=b;c; d\n"
+				     "check = exec:a \\; b;c\n"
+				     "on-exit = a; b\n"
+				     "ready = notify ; it says so\n"
 				     "workers = 2 ; 'two' of them\n");
 
 	ck_assert_faults(r, "");
@@ -359,6 +390,10 @@ START_TEST(a_semicolon_that_cuts_nothing_is_kept)
 	ck_assert_str_eq(r.s->clusters[0]->command.list[2], "a; b");
 	ck_assert_str_eq(r.s->clusters[0]->command.list[3], ";");
 	ck_assert_str_eq(r.s->clusters[0]->env.list[0], "A=b;c; d");
+	ck_assert_uint_eq(r.s->clusters[0]->check.command.count, 3);
+	ck_assert_str_eq(r.s->clusters[0]->check.command.list[1], ";");
+	ck_assert_uint_eq(r.s->clusters[0]->hooks[HOOK_EXIT].command.count, 2);
+	ck_assert_int_eq(r.s->clusters[0]->ready, READY_NOTIFY);
 	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 2);
 	forget(&r);
 }

@@ -64,6 +64,28 @@ static const struct {
 	{"intercept", "on", NULL},
 	{"ready", "alive:200ms", NULL},
 	{"ready", "alive:0", "alive:0s"},
+	{"ready", "tcp", NULL},
+	{"ready", "http:/health?deep=1", NULL},
+	{"ready", "exec:./is-ready --port 'a b'", NULL},
+	{"check", "off", NULL},
+	{"check", "tcp", NULL},
+	{"check", "http:/", NULL},
+	{"check", "exec:a 'b ; c'", "exec:a 'b '\\;' c'"},
+	{"check-interval", "10ms", NULL},
+	{"check-timeout", "500ms", NULL},
+	{"check-failures", "1", NULL},
+	{"watchdog", "off", NULL},
+	{"watchdog", "0", "off"},
+	{"watchdog", "30s", NULL},
+	{"stall", "0ms", "off"},
+	{"stall", "60s", "1m"},
+	{"max-memory", "off", NULL},
+	{"max-memory", "0", "off"},
+	{"max-memory", "512M", NULL},
+	{"max-memory", "1048577", NULL},
+	{"max-memory", "2048k", "2M"},
+	{"max-age", "off", NULL},
+	{"max-age", "8760h", NULL},
 	{"start-timeout", "1500ms", NULL},
 	{"start-timeout", "60s", "1m"},
 	{"stop-timeout", "0", "0s"},
@@ -79,16 +101,34 @@ static const struct {
 	{"give-up", "5/1m", NULL},
 	{"give-up", "1000/24h", NULL},
 	{"surge", "0", NULL},
+	{"surge", "all", NULL},
+	{"surge", "9999", NULL},
+	{"surge", "10000", "all"},
+	{"drain", "auto", NULL},
+	{"drain", "quiet", NULL},
+	{"drain", "signal", NULL},
+	{"drain", "off", NULL},
+	{"drain-timeout", "0", "0s"},
+	{"canary", "3", NULL},
+	{"bake", "5m", NULL},
+	{"on-ready", "a", NULL},
+	{"on-exit", "tell \"it's\" now", NULL},
+	{"on-crash", "sh -c 'a ; b'", "sh -c 'a '\\;' b'"},
+	{"on-rollout", "a b", NULL},
+	{"on-scale", "a;b", NULL},
+	{"on-stop", "a", NULL},
 	{"restart", "on-failure", NULL},
 	{"log", "prefix", NULL},
 	{"balance", "share", NULL},
 	{"orphans", "stop", NULL},
+	{"orphans", "keep", NULL},
 	{"signal-USR1", "next", NULL},
 	{"signal-USR1", "ignore", NULL},
 	{"signal-TERM", "TERM->QUIT", NULL},
 	{"signal-TERM", "SIGTERM->SIGINT", "TERM->INT"},
 	{"signal-HUP", "all HUP->USR2", NULL},
 	{"signal-RTMIN+1", "stop", NULL},
+	{"signal-USR2", "upgrade", NULL},
 };
 
 static void set_and_format(const char *key, struct cluster_settings *c,
@@ -135,15 +175,21 @@ END_TEST
 #define NUMBERS \
 	"wanted a number from 1 to 10000, 'auto', 'auto-1', 'auto/2' " \
 	"or '2x', found "
-#define TIMES(from, to) \
-	"wanted a time from " from " to " to \
-	" such as 200ms, 5s, 2m or 1h, found "
+#define TIMES(from, to) "wanted " A_TIME(from, to)
+#define OFF_OR_TIMES(from, to) "wanted 'off' or " A_TIME(from, to)
+#define A_TIME(from, to) \
+	"a time from " from " to " to " such as 200ms, 5s, 2m or 1h, found "
 #define READY \
-	"wanted 'auto', 'notify', 'listen' or a time alive such as " \
-	"'alive:1s', found "
+	"wanted 'auto', 'notify', 'listen', a time alive such as " \
+	"'alive:1s', 'tcp', 'http:/path' or 'exec:COMMAND', found "
+#define CHECKS "wanted 'off', 'tcp', 'http:/path' or 'exec:COMMAND', found "
+#define HTTP \
+	"wanted a path behind 'http:', of at most 1000 bytes and without " \
+	"blanks, such as 'http:/health', found "
 #define RULES(signal) \
 	"wanted 'next', 'all', 'first', 'restart', 'reload', 'stop', " \
-	"'ignore', or a translation such as '" signal "->QUIT', found "
+	"'upgrade', 'ignore', or a translation such as '" signal \
+	"->QUIT', found "
 #define EXITS "wanted exit statuses from 0 to 255 such as '0 3 10-12', found "
 #define GIVE_UP \
 	"wanted 'never', or 1 to 1000 deaths in 1s to 24h such as " \
@@ -228,8 +274,39 @@ static const struct {
 	{"ready", "alive", READY "'alive'"},
 	{"ready", "listening", READY "'listening'"},
 	{"intercept", "yes", "wanted 'auto', 'on' or 'off', found 'yes'"},
-	{"ready", "tcp", READY "'tcp'"},
-	{"ready", "http:/x", READY "'http:/x'"},
+	{"ready", "off", READY "'off'"},
+	{"ready", "TCP", READY "'TCP'"},
+	{"ready", "tcp:80", READY "'tcp:80'"},
+	{"ready", "http:", HTTP "'http:'"},
+	{"ready", "http:x", HTTP "'http:x'"},
+	{"ready", "http:/a b", HTTP "'http:/a b'"},
+	{"ready", "http:/a#b", HTTP "'http:/a#b'"},
+	{"ready", "http:/\r\nX: y", HTTP "'http:/\\x0d\\x0aX: y'"},
+	{"ready", "http://localhost/x",
+		HTTP "'http://localhost/x'; no host is needed: the worker is "
+		     "asked where it listens"},
+	{"ready", "exec:", "wanted a command, found ''"},
+	{"ready", "exec:a 'b", "wanted a closing ', found ''b'"},
+	{"check", "", CHECKS "''"},
+	{"check", "on", CHECKS "'on'"},
+	{"check", "notify", CHECKS "'notify'"},
+	{"check-failures", "0",
+		"wanted a whole number from 1 to 1000, found '0'"},
+	{"check-interval", "off", TIMES("10ms", "24h") "'off'"},
+	{"check-interval", "0", TIMES("10ms", "24h") "'0'"},
+	{"watchdog", "5ms", OFF_OR_TIMES("10ms", "24h") "'5ms'"},
+	{"watchdog", "no", OFF_OR_TIMES("10ms", "24h") "'no'"},
+	{"stall", "", OFF_OR_TIMES("100ms", "24h") "''"},
+	{"max-age", "0d", OFF_OR_TIMES("1s", "8760h") "'0d'"},
+	{"max-memory", "512k",
+		"wanted 'off' or a size of at least 1048576 bytes, such as "
+		"64M, found '512k'"},
+	{"max-memory", "1P",
+		"wanted 'off' or a size such as 4096, 64k, 10M or 1G, found "
+		"'1P'"},
+	{"max-memory", "9999999T",
+		"wanted 'off' or a size such as 4096, 64k, 10M or 1G, found "
+		"'9999999T'"},
 	{"ready", "alive:x", TIMES("0s", "1h") "'x'"},
 	{"start-timeout", "5", TIMES("1ms", "24h") "'5'"},
 	{"start-timeout", "0", TIMES("1ms", "24h") "'0'"},
@@ -262,7 +339,14 @@ static const struct {
 	{"give-up", "1001/1m", GIVE_UP "'1001/1m'"},
 	{"give-up", "5/1", GIVE_UP "'5/1'"},
 	{"surge", "10001",
-		"wanted a whole number from 0 to 10000, found '10001'"},
+		"wanted 'all' or a whole number from 0 to 10000, found "
+		"'10001'"},
+	{"canary", "all", "wanted a whole number from 0 to 10000, found 'all'"},
+	{"bake", "off", TIMES("0s", "24h") "'off'"},
+	{"drain", "yes",
+		"wanted 'auto', 'quiet', 'signal' or 'off', found 'yes'"},
+	{"on-exit", "", "wanted a command, found ''"},
+	{"on-stop", "a \"b", "wanted a closing \", found '\"b'"},
 	{"old-generations", "0",
 		"wanted a whole number from 1 to 100, found '0'"},
 	{"restart", "yes",
@@ -271,7 +355,7 @@ static const struct {
 		"wanted 'auto', 'inherit', 'prefix' or 'off', found "
 		"'journal'"},
 	{"balance", "rr", "wanted 'auto' or 'share', found 'rr'"},
-	{"orphans", "keep", "wanted 'stop', found 'keep'"},
+	{"orphans", "kill", "wanted 'stop' or 'keep', found 'kill'"},
 	{"signal-USR1", "nxet", RULES("USR1") "'nxet'"},
 	{"signal-USR1", "", RULES("USR1") "''"},
 	{"signal-USR1", "reopen-logs", RULES("USR1") "'reopen-logs'"},
@@ -401,6 +485,79 @@ START_TEST(success_exits_are_bits)
 }
 END_TEST
 
+START_TEST(a_probe_is_one_of_three_questions)
+{
+	struct settings *s = settings_new();
+	struct cluster_settings *c;
+	struct buffer out;
+
+	ck_assert_uint_eq(
+		settings_add_cluster(s, "web", (struct origin){0}), 0);
+	c = s->clusters[0];
+	buffer_init(&out, 0);
+	set_and_format("check", c, "http:/a?b", &out);
+	ck_assert_int_eq(c->check.kind, PROBE_HTTP);
+	ck_assert_str_eq(c->check.text, "/a?b");
+	set_and_format("check", c, "exec:a 'b c' d", &out);
+	ck_assert_int_eq(c->check.kind, PROBE_EXEC);
+	ck_assert_uint_eq(c->check.command.count, 3);
+	ck_assert_str_eq(c->check.command.list[1], "b c");
+	ck_assert_ptr_null(c->check.command.list[3]);
+	set_and_format("check", c, "tcp", &out);
+	ck_assert_int_eq(c->check.kind, PROBE_TCP);
+	ck_assert_ptr_null(c->check.text);
+	set_and_format("check", c, "off", &out);
+	ck_assert_int_eq(c->check.kind, PROBE_NONE);
+
+	set_and_format("ready", c, "exec:a b", &out);
+	ck_assert_int_eq(c->ready, READY_PROBE);
+	ck_assert_int_eq(c->ready_probe.kind, PROBE_EXEC);
+	ck_assert_uint_eq(c->ready_probe.command.count, 2);
+	set_and_format("ready", c, "alive:2s", &out);
+	ck_assert_int_eq(c->ready, READY_ALIVE);
+	ck_assert_int_eq(c->ready_probe.kind, PROBE_NONE);
+	buffer_fini(&out);
+	settings_free(s);
+}
+END_TEST
+
+START_TEST(each_event_has_a_command_of_its_own)
+{
+	static const char *const keys[HOOK_EVENTS] = {
+		[HOOK_READY] = "on-ready",
+		[HOOK_EXIT] = "on-exit",
+		[HOOK_CRASH] = "on-crash",
+		[HOOK_ROLLOUT] = "on-rollout",
+		[HOOK_SCALE] = "on-scale",
+		[HOOK_STOP] = "on-stop",
+	};
+	struct settings *s = settings_new();
+	const struct option_row *row = NULL;
+	struct cluster_settings *c;
+	struct error err;
+	char key[40];
+	int member;
+
+	ck_assert_uint_eq(
+		settings_add_cluster(s, "web", (struct origin){0}), 0);
+	c = s->clusters[0];
+	for (int i = HOOK_EVENTS - 1; i >= 0; i -= 2) {
+		row = option_find("cluster", keys[i], &member);
+		ck_assert_int_eq(member, i);
+		ck_assert_int_eq(field_set(row, c, i, keys[i], &err), 0);
+		ck_assert_str_eq(c->hooks[i].command.list[0], keys[i]);
+		ck_assert_ptr_null(c->hooks[i - 1].text);
+	}
+	ck_assert_uint_eq(field_count(row, c), 3);
+	for (size_t n = 0; n < 3; n++)
+		ck_assert_str_eq(field_key(row, c, n, key), keys[2 * n + 1]);
+	ck_assert_ptr_null(option_find("cluster", "on-EVENT", &member));
+	ck_assert_ptr_null(option_find("cluster", "on-", &member));
+	ck_assert_ptr_null(option_find("nclust", "on-exit", &member));
+	settings_free(s);
+}
+END_TEST
+
 START_TEST(a_users_number_brings_its_own_group)
 {
 	struct error err;
@@ -425,6 +582,7 @@ START_TEST(every_row_is_whole_and_its_texts_are_accepted)
 		const char *texts[] = {row->fallback, row->example};
 		struct settings *s = settings_new();
 		struct error err;
+		int member;
 
 		ck_assert_uint_eq(
 			settings_add_cluster(s, "web", (struct origin){0}), 0);
@@ -436,10 +594,14 @@ START_TEST(every_row_is_whole_and_its_texts_are_accepted)
 				strcmp(row->section, "nclust") == 0 ? INSTANCE
 								    : 0);
 
-			if (texts[j] != NULL)
-				ck_assert_msg(field_set(row, base, SIGUSR1,
-						      texts[j], &err) == 0,
-					"%s: %s", row->name, err.text);
+			if (texts[j] == NULL)
+				continue;
+			ck_assert_ptr_eq(option_find(row->section,
+						 option_key(row, 0), &member),
+				row);
+			ck_assert_msg(field_set(row, base, member, texts[j],
+					      &err) == 0,
+				"%s: %s", row->name, err.text);
 		}
 		ck_assert_msg(row->section == NULL || row->fallback != NULL ||
 				(row->unset != NULL && row->example != NULL),
@@ -487,6 +649,21 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	ck_assert_uint_eq(c->surge, 1);
 	ck_assert_uint_eq(c->max_unavailable, 0);
 	ck_assert_uint_eq(c->old_generations, 2);
+	ck_assert_uint_eq(c->canary, 0);
+	ck_assert_int_eq(c->bake, 0);
+	ck_assert_int_eq(c->drain, DRAIN_AUTO);
+	ck_assert_int_eq(c->drain_timeout, 30 * SECOND);
+	ck_assert_int_eq(c->check.kind, PROBE_NONE);
+	ck_assert_int_eq(c->check_interval, 10 * SECOND);
+	ck_assert_int_eq(c->check_timeout, 5 * SECOND);
+	ck_assert_uint_eq(c->check_failures, 3);
+	ck_assert_int_eq(c->watchdog, 0);
+	ck_assert_int_eq(c->stall, 0);
+	ck_assert_uint_eq(c->max_memory, 0);
+	ck_assert_int_eq(c->max_age, 0);
+	ck_assert_int_eq(c->orphans, ORPHANS_STOP);
+	for (size_t i = 0; i < HOOK_EVENTS; i++)
+		ck_assert_ptr_null(c->hooks[i].text);
 	ck_assert_int_eq(c->log, LOG_AUTO);
 	ck_assert_int_eq(s->control_gid, -1);
 	settings_free(s);
@@ -547,6 +724,8 @@ int main(void)
 	tcase_add_test(tcase, a_command_is_split_as_a_shell_would);
 	tcase_add_test(tcase, a_quoted_word_is_split_into_itself);
 	tcase_add_test(tcase, success_exits_are_bits);
+	tcase_add_test(tcase, a_probe_is_one_of_three_questions);
+	tcase_add_test(tcase, each_event_has_a_command_of_its_own);
 	tcase_add_test(tcase, a_users_number_brings_its_own_group);
 	tcase_add_test(tcase, every_row_is_whole_and_its_texts_are_accepted);
 	tcase_add_test(tcase, the_defaults_are_those_of_the_manual);

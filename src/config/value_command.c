@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/value.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What is run or asked: commands, and the probes that may be one. */
+
+#define PATH_LENGTH_MAX \
+	1000 /* of an http probe; far less than a server takes */
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ENOMEM, "cannot keep a command");
+}
+
+/* As the user wrote it, unless an INI line would be cut there: then the words
+ * as value_quote() writes them.  Heap, or NULL. */
+static char *text_of(const struct strings *words, const char *text)
+{
+	struct buffer out;
+
+	if (strstr(text, " ;") == NULL && strstr(text, "\t;") == NULL)
+		return strdup(text);
+	buffer_init(&out, 0);
+	for (size_t i = 0; i < words->count; i++) {
+		if (i > 0)
+			(void)buffer_string(&out, " ");
+		(void)value_quote(&out, words->list[i]);
+	}
+	if (buffer_text(&out) == NULL || out.failed) {
+		buffer_fini(&out);
+		return NULL;
+	}
+	return out.data;
+}
+
+int value_command(
+	struct strings *words, char **text, const char *from, struct error *err)
+{
+	struct strings got = {0};
+	char *copy;
+
+	if (value_split(&got, from, err) == -1)
+		return -1;
+	if (got.count == 0 || got.list[0][0] == '\0') {
+		strings_clear(&got);
+		return value_wanted(err, from, "a command");
+	}
+	copy = text_of(&got, from);
+	if (copy == NULL) {
+		strings_clear(&got);
+		return no_memory(err);
+	}
+	strings_clear(words);
+	free(*text);
+	*words = got;
+	*text = copy;
+	return 0;
+}
+
+void value_probe_clear(struct probe *p)
+{
+	free(p->text);
+	strings_clear(&p->command);
+	*p = (struct probe){0};
+}
+
+bool value_is_probe(const char *text)
+{
+	return strcmp(text, "tcp") == 0 || strncmp(text, "http:", 5) == 0 ||
+		strncmp(text, "exec:", 5) == 0;
+}
+
+/* What may stand in a request line as it is. */
+static bool is_http_path(const char *path)
+{
+	size_t len = 0;
+
+	for (; path[len] != '\0'; len++)
+		if (path[len] <= ' ' || path[len] > '~' || path[len] == '#')
+			return false;
+	return path[0] == '/' && path[1] != '/' && len <= PATH_LENGTH_MAX;
+}
+
+static int parse_http(struct probe *out, const char *text, struct error *err)
+{
+	const char *path = text + strlen("http:");
+
+	if (!is_http_path(path)) {
+		(void)value_wanted(err, text,
+			"a path behind 'http:', of at most %d bytes and "
+			"without blanks, such as 'http:/health'",
+			PATH_LENGTH_MAX);
+		if (strncmp(path, "//", 2) == 0)
+			(void)error_hint(err,
+				"no host is needed: the worker is asked where "
+				"it listens");
+		return -1;
+	}
+	out->text = strdup(path);
+	return out->text != NULL ? 0 : no_memory(err);
+}
+
+int value_probe(struct probe *out, const char *text, struct error *err)
+{
+	struct probe got = {.kind = PROBE_TCP};
+
+	if (strncmp(text, "http:", 5) == 0) {
+		got.kind = PROBE_HTTP;
+		if (parse_http(&got, text, err) == -1)
+			return -1;
+	} else if (strncmp(text, "exec:", 5) == 0) {
+		got.kind = PROBE_EXEC;
+		if (value_command(&got.command, &got.text, text + 5, err) == -1)
+			return -1;
+	} else if (strcmp(text, "tcp") != 0) {
+		return value_wanted(
+			err, text, "'tcp', 'http:/path' or 'exec:COMMAND'");
+	}
+	value_probe_clear(out);
+	*out = got;
+	return 0;
+}
+
+int value_format_probe(struct buffer *out, const struct probe *p)
+{
+	switch (p->kind) {
+	case PROBE_NONE:
+		return buffer_string(out, "off");
+	case PROBE_TCP:
+		return buffer_string(out, "tcp");
+	case PROBE_HTTP:
+		return buffer_printf(out, "http:%s", p->text);
+	case PROBE_EXEC:
+		return buffer_printf(out, "exec:%s", p->text);
+	}
+	return 0;
+}
