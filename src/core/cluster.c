@@ -143,7 +143,7 @@ static void on_ready(struct cluster *c, struct worker *w, const struct event *e)
 {
 	const struct generation *g = cluster_find_generation(c, w->generation);
 
-	generations_learn(&c->generations, w->generation, true, false);
+	generations_learn(&c->generations, w->generation, LESSON_SAYS_READY);
 	if (g->settings->ready == READY_AUTO ||
 		g->settings->ready == READY_NOTIFY)
 		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
@@ -155,7 +155,7 @@ static void on_listening(
 	const struct generation *g = cluster_find_generation(c, w->generation);
 	enum ready_mode mode = g->settings->ready;
 
-	generations_learn(&c->generations, w->generation, false, true);
+	generations_learn(&c->generations, w->generation, LESSON_LISTENS);
 	if (mode == READY_LISTEN || (mode == READY_AUTO && !g->says_ready))
 		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
 }
@@ -186,6 +186,13 @@ static void on_worker(struct cluster *c, const struct event *e)
 		break;
 	case EVENT_EXTEND:
 		(void)slot_tell(c, e->slot, w, ON_EXTEND, &more);
+		break;
+	case EVENT_DRAINED:
+		(void)slot_tell(c, e->slot, w, ON_DRAINED, NULL);
+		break;
+	case EVENT_GRACEFUL:
+		generations_learn(
+			&c->generations, w->generation, LESSON_GRACEFUL);
 		break;
 	case EVENT_EXITED:
 		slot_bury(c, e->slot, w, ON_EXIT, &e->ending);

@@ -69,7 +69,7 @@ void generations_replace(struct generations *g,
 }
 
 void generations_learn(
-	struct generations *g, unsigned number, bool says_ready, bool listens)
+	struct generations *g, unsigned number, enum lesson lesson)
 {
 	const struct generation *from = generations_find(g, number);
 	unsigned command;
@@ -79,9 +79,17 @@ void generations_learn(
 	for (unsigned i = 0; i < g->count; i++) {
 		if (g->list[i].command != command)
 			continue;
-		g->list[i].says_ready |= says_ready;
-		g->list[i].listens |= listens;
+		g->list[i].says_ready |= lesson == LESSON_SAYS_READY;
+		g->list[i].listens |= lesson == LESSON_LISTENS;
+		g->list[i].graceful |= lesson == LESSON_GRACEFUL;
 	}
+}
+
+void generation_forget_lessons(struct generation *g)
+{
+	g->says_ready = false;
+	g->listens = false;
+	g->graceful = false;
 }
 
 void generations_forget(struct generations *g, unsigned keep, unsigned keep_too)

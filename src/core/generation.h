@@ -19,6 +19,7 @@ struct generation {
 	unsigned command;  /* which of the cluster's commands, counted up */
 	bool says_ready;   /* READY=1 was seen from this command */
 	bool listens;      /* it was seen to listen */
+	bool graceful;     /* it answers what is in flight at its stop */
 	enum why rejected; /* its starting workers go; WHY_ITSELF: no */
 	struct cluster_settings *settings; /* a reference of its own */
 };
@@ -47,10 +48,11 @@ unsigned generations_next(const struct generations *g, unsigned number);
 void generations_replace(struct generations *g,
 	const struct cluster_settings *old, struct cluster_settings *settings);
 
-/* READY=1 came from a worker of this one; or it was seen to listen.  All of its
- * command know. */
+/* What a worker of this one has shown of its command; all of it know. */
+enum lesson { LESSON_SAYS_READY, LESSON_LISTENS, LESSON_GRACEFUL };
 void generations_learn(
-	struct generations *g, unsigned number, bool says_ready, bool listens);
+	struct generations *g, unsigned number, enum lesson lesson);
+void generation_forget_lessons(struct generation *g);
 
 /* Forget those without workers, but for two. */
 void generations_forget(

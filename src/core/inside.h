@@ -40,6 +40,8 @@ struct cluster {
 	struct rollout_request waiting;
 	unsigned last_rollout;  /* id; those that go back count too */
 	unsigned asked_rollout; /* id of the latest request */
+	unsigned hurry;         /* up to this generation, who drained... */
+	nsec_t hurry_at;        /* ...at this time (patient) has to go */
 
 	unsigned alive;
 	unsigned ready;

@@ -20,6 +20,7 @@ static const char *check_worker(const struct worker *w)
 	case WORKER_NONE:
 		return NULL;
 	case WORKER_STARTING:
+	case WORKER_DRAINING:
 	case WORKER_STOPPING:
 	case WORKER_KILLED:
 		return waits ? NULL : "a worker waits without a deadline";

@@ -50,10 +50,10 @@ static void begin(struct cluster *c, unsigned id, uint32_t scope,
 	added->command = from->command;
 	added->says_ready = from->says_ready;
 	added->listens = from->listens;
+	added->graceful = from->graceful;
 	if (command_changed) {
 		added->command = ++c->last_command;
-		added->says_ready = false;
-		added->listens = false;
+		generation_forget_lessons(added);
 	}
 	c->rollout = (struct rollout){
 		.under_way = true,
@@ -197,6 +197,11 @@ static unsigned old_ones(const struct cluster *c)
 	return count;
 }
 
+static bool are_too_many(const struct cluster *c)
+{
+	return old_ones(c) > cluster_settings(c)->old_generations;
+}
+
 static bool has_to_wait(const struct cluster *c, const struct event *e)
 {
 	const struct rollout *r = &c->rollout;
@@ -207,7 +212,15 @@ static bool has_to_wait(const struct cluster *c, const struct event *e)
 		return true; /* else it would be overtaken, and win at last */
 	if (e->slot != SLOT_ALL && r->scope != e->slot)
 		return true;
-	return old_ones(c) > cluster_settings(c)->old_generations;
+	return are_too_many(c);
+}
+
+/* Workers of the oldest generation that drain have had their time. */
+static void hurry(struct cluster *c)
+{
+	c->hurry = generations_next(&c->generations, 0);
+	c->hurry_at = c->now - c->lost;
+	cluster_sweep(c);
 }
 
 /* Of those that wait the last one wins, with all that the others wanted. */
@@ -215,6 +228,8 @@ static void wait_for_turn(struct cluster *c, const struct event *e, unsigned id)
 {
 	struct rollout_request *w = &c->waiting;
 
+	if (are_too_many(c))
+		hurry(c);
 	if (w->there) {
 		(void)report_end(c, REPORT_ROLLOUT_SUPERSEDED, w->id);
 		if (w->scope != e->slot)
@@ -301,8 +316,7 @@ void rollout_settings(struct cluster *c, const struct event *e)
 	}
 	if (e->command_changed) {
 		to->command = ++c->last_command;
-		to->says_ready = false;
-		to->listens = false;
+		generation_forget_lessons(to);
 	}
 	if (e->settings == NULL)
 		return;

@@ -78,12 +78,41 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	return listed;
 }
 
+/* Does somebody look for the moment of its stop signal? */
+static bool is_drained(const struct generation *g)
+{
+	const struct cluster_settings *settings = g->settings;
+
+	return settings->drain_timeout > 0 &&
+		(settings->drain == DRAIN_QUIET ||
+			(settings->drain == DRAIN_AUTO && !g->graceful));
+}
+
 void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
+	const struct generation *g;
 	struct moment at = {.why = why};
+	enum worker_event event = ON_STOP;
 
-	if (w->state != WORKER_NONE && !worker_is_going(w))
-		(void)slot_tell(c, i, w, ON_STOP, &at);
+	if (w->state == WORKER_NONE || worker_is_going(w))
+		return;
+	g = cluster_find_generation(c, w->generation);
+	if (worker_is_serving(w)) {
+		if (is_drained(g))
+			event = ON_DRAIN;
+		else if (g->settings->drain != DRAIN_OFF)
+			at.span = g->settings->drain_timeout;
+	}
+	(void)slot_tell(c, i, w, event, &at);
+}
+
+/* A rollout cannot begin before the workers of a generation are gone: those
+ * that were draining then have had their time. */
+static void hurry(struct cluster *c, uint32_t i, struct worker *w)
+{
+	if (w->state == WORKER_DRAINING && w->generation <= c->hurry &&
+		w->drain_since <= c->hurry_at)
+		(void)slot_tell(c, i, w, ON_DRAINED, NULL);
 }
 
 static void kill_worker(struct cluster *c, uint32_t i, struct worker *w)
@@ -420,6 +449,8 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	forget_older_life(c, s);
 	tick(c, i, &s->main);
 	tick(c, i, &s->other);
+	hurry(c, i, &s->main);
+	hurry(c, i, &s->other);
 	if (cluster_wants(c, i)) {
 		remove_rejected(c, i, &s->main);
 		remove_rejected(c, i, &s->other);

@@ -80,6 +80,7 @@ static enum slot_state state_of_worker(const struct worker *w)
 	case WORKER_READY:
 		return SLOT_READY;
 	case WORKER_LEAVING:
+	case WORKER_DRAINING:
 		return SLOT_DRAINING;
 	case WORKER_UNWANTED:
 	case WORKER_STOPPING:

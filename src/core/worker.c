@@ -69,10 +69,27 @@ static void begin_stop(struct worker *w, const struct moment *at)
 	send_stop_signal(w, at);
 }
 
+/* One that drains by itself, after its stop signal, has more time for it. */
 static void ask_to_stop(struct worker *w, const struct moment *at)
 {
 	note_why(w, at);
 	begin_stop(w, at);
+	extend(w, at);
+}
+
+static void begin_drain(struct worker *w, const struct moment *at)
+{
+	nsec_t span = at->settings->drain_timeout;
+	struct report *report;
+
+	note_why(w, at);
+	w->drain_since = at->now - at->lost;
+	w->deadline = nsec_add(w->drain_since, span);
+	report = actions_report(at->out, REPORT_DRAINING, at->slot, w->id);
+	report->pid = w->pid;
+	report->why = w->why;
+	report->span = span;
+	actions_add(at->out, ACTION_DRAIN, at->slot, w->id)->span = span;
 }
 
 static void begin_and_stop(struct worker *w, const struct moment *at)
@@ -175,6 +192,7 @@ static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY]      = STAY(WORKER_READY),
 		[ON_LEAVING]    = GO(WORKER_LEAVING, NULL),
 		[ON_EXTEND]     = STAY(WORKER_READY),
+		[ON_DRAIN]      = GO(WORKER_DRAINING, begin_drain),
 		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
 		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
 		[ON_EXIT]       = GO(WORKER_NONE, NULL),
@@ -183,14 +201,26 @@ static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY]      = STAY(WORKER_LEAVING),
 		[ON_LEAVING]    = STAY(WORKER_LEAVING),
 		[ON_EXTEND]     = STAY(WORKER_LEAVING),
+		[ON_DRAIN]      = GO(WORKER_DRAINING, begin_drain),
 		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
 		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
+		[ON_EXIT]       = GO(WORKER_NONE, NULL),
+	},
+	[WORKER_DRAINING] = {
+		[ON_READY]      = STAY(WORKER_DRAINING),
+		[ON_LEAVING]    = STAY(WORKER_DRAINING),
+		[ON_EXTEND]     = STAY(WORKER_DRAINING),
+		[ON_DRAINED]    = GO(WORKER_STOPPING, begin_stop),
+		[ON_STOP]       = STAY(WORKER_DRAINING),
+		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
+		[ON_DEADLINE]   = GO(WORKER_STOPPING, begin_stop),
 		[ON_EXIT]       = GO(WORKER_NONE, NULL),
 	},
 	[WORKER_STOPPING] = {
 		[ON_READY]      = STAY(WORKER_STOPPING),
 		[ON_LEAVING]    = STAY(WORKER_STOPPING),
 		[ON_EXTEND]     = GO(WORKER_STOPPING, extend),
+		[ON_DRAINED]    = STAY(WORKER_STOPPING),
 		[ON_STOP]       = STAY(WORKER_STOPPING),
 		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
 		[ON_DEADLINE]   = GO(WORKER_STOPPING, escalate),
@@ -201,6 +231,7 @@ static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY]      = STAY(WORKER_KILLED),
 		[ON_LEAVING]    = STAY(WORKER_KILLED),
 		[ON_EXTEND]     = STAY(WORKER_KILLED),
+		[ON_DRAINED]    = STAY(WORKER_KILLED),
 		[ON_STOP]       = STAY(WORKER_KILLED),
 		[ON_KILL]       = STAY(WORKER_KILLED),
 		[ON_DEADLINE]   = GO(WORKER_NONE, abandon),

@@ -24,7 +24,8 @@ enum worker_state {
 	WORKER_UNWANTED, /* so too, and to be stopped once it is there */
 	WORKER_STARTING,
 	WORKER_READY,
-	WORKER_LEAVING, /* was ready, said STOPPING=1 by itself */
+	WORKER_LEAVING,  /* was ready, said STOPPING=1 by itself */
+	WORKER_DRAINING, /* to be stopped at a quiet moment */
 	WORKER_STOPPING,
 	WORKER_KILLED,
 	WORKER_STATES,
@@ -37,6 +38,8 @@ enum worker_event {
 	ON_READY,
 	ON_LEAVING,
 	ON_EXTEND,
+	ON_DRAIN,   /* stop it, at a quiet moment */
+	ON_DRAINED, /* this is one, or it has had its time */
 	ON_STOP,
 	ON_KILL,
 	ON_DEADLINE,
@@ -55,6 +58,7 @@ struct worker {
 	nsec_t deadline;  /* NSEC_NEVER when nothing is awaited */
 	pid_t pid;
 	unsigned generation;
+	nsec_t drain_since; /* DRAINING: patient clock */
 	unsigned stop_step; /* of settings->stop */
 	enum worker_state state;
 	enum why why; /* it was asked to go */
@@ -72,8 +76,9 @@ struct moment {
 	bool says_ready; /* SPAWNED: its command is known for READY=1, … */
 	bool listens;    /* … or to listen */
 	pid_t pid;       /* SPAWNED */
-	nsec_t span;     /* EXTEND */
-	enum why why;    /* STOP, KILL */
+	nsec_t span;     /* EXTEND; STOP: wait at least that long after the
+			    first signal */
+	enum why why;    /* DRAIN, STOP, KILL */
 	struct actions *out;
 };
 
@@ -96,8 +101,8 @@ static inline bool worker_is_coming(const struct worker *w)
 
 static inline bool worker_is_going(const struct worker *w)
 {
-	return w->state == WORKER_UNWANTED || w->state == WORKER_STOPPING ||
-		w->state == WORKER_KILLED;
+	return w->state == WORKER_UNWANTED || w->state == WORKER_DRAINING ||
+		w->state == WORKER_STOPPING || w->state == WORKER_KILLED;
 }
 
 static inline bool worker_is_serving(const struct worker *w)

@@ -146,6 +146,11 @@ static void carry_out(struct service *service, const struct actions *actions)
 				child_kill_group(c, SIGKILL);
 			break;
 		case ACTION_DRAIN: /* area drain: drain_begin(c, a->span) */
+			answers[count++] = (struct event){
+				.kind = EVENT_DRAINED,
+				.slot = a->slot,
+				.worker = a->worker,
+			};
 			break;
 		case ACTION_REPORT:
 			on_report(service, &a->report);

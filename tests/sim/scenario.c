@@ -44,6 +44,8 @@ static void draw_settings(struct world *w, struct cluster_settings *s)
 		s->surge = 1;
 		s->max_unavailable = 0;
 	}
+	s->drain = (enum drain_mode)world_random(w, 4);
+	s->drain_timeout = some_of(w, 3 * SECOND);
 	s->old_generations = 1 + (unsigned)world_random(w, 3);
 }
 
@@ -89,6 +91,9 @@ static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
 	h->extends = per_mille(w, how_bad);
 	h->deaf = per_mille(w, how_bad);
 	h->undead = per_mille(w, how_bad / 10);
+	h->never_quiet = per_mille(w, how_bad);
+	h->quiet_after = some_of(w, 2 * SECOND);
+	h->graceful = per_mille(w, 300);
 }
 
 /* The command stays what it was to be at last. */

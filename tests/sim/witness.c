@@ -8,7 +8,7 @@
 /* From the first stop signal to the end, when every step takes its time. */
 static nsec_t stop_takes(const struct cluster_settings *s)
 {
-	nsec_t sum = 10 * SECOND;
+	nsec_t sum = 10 * SECOND + 2 * s->drain_timeout;
 
 	for (unsigned i = 0; i < s->stop_count; i++)
 		sum += s->stop[i].wait;
@@ -107,7 +107,7 @@ static void note_extend(
 {
 	nsec_t until = world_patient(w) + e->span;
 
-	if (p->going && !p->killed && p->gone_by < until)
+	if (p->going && !p->killed && !p->draining && p->gone_by < until)
 		p->gone_by = until;
 	if (!p->going && !p->ready && p->ready_by < until)
 		p->ready_by = until;
@@ -161,6 +161,13 @@ static void note_of_worker(struct world *w, const struct event *e)
 	case EVENT_EXTEND:
 		note_extend(w, p, e);
 		break;
+	case EVENT_DRAINED:
+		if (p->draining)
+			p->gone_by = world_patient(w);
+		break;
+	case EVENT_GRACEFUL:
+		w->known[p->command].graceful = true;
+		break;
 	default: /* it has ended */
 		witness_bury(w, e->worker);
 		break;
@@ -197,6 +204,17 @@ static void revive(struct world *w)
 	}
 }
 
+static unsigned oldest_generation(const struct world *w)
+{
+	unsigned oldest = UINT32_MAX;
+
+	for (uint64_t id = 1; id <= w->last_worker; id++)
+		if (w->processes[id].life != LIFE_OVER &&
+			w->processes[id].generation < oldest)
+			oldest = w->processes[id].generation;
+	return oldest;
+}
+
 void witness_event(struct world *w, const struct event *e)
 {
 	w->in_force.generation = cluster_generation(w->cluster);
@@ -219,6 +237,8 @@ void witness_event(struct world *w, const struct event *e)
 	case EVENT_ROLL:
 		if (w->ended)
 			revive(w);
+		w->hurry = oldest_generation(w);
+		w->hurry_at = world_patient(w);
 		break;
 	case EVENT_SETTINGS:
 		w->shuffled = w->disturbed = true;
@@ -248,9 +268,50 @@ void witness_settings(struct world *w, const struct cluster_settings *now)
 
 /* ---- signals ---- */
 
+/* Must a quiet moment be sought for its stop signal? */
+static bool needs_drain(const struct world *w, const struct process *p)
+{
+	const struct cluster_settings *s = p->settings;
+
+	return p->ready && s->drain_timeout > 0 &&
+		(s->drain == DRAIN_QUIET ||
+			(s->drain == DRAIN_AUTO &&
+				!w->known[p->command].graceful));
+}
+
+static void note_drain(struct world *w, const struct action *a)
+{
+	struct process *p = witness_process(w, a->worker);
+
+	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->going)
+		world_complain(w, "somebody drains who is not there");
+	if (!needs_drain(w, p) || a->span != p->settings->drain_timeout)
+		world_complain(w, "that is not how it is to be drained");
+	p->draining = true;
+	p->drain_since = world_patient(w);
+	p->gone_by = p->drain_since + a->span;
+	stay_no_more(w, p);
+}
+
+/* The first signal gives more time to one that drains by itself. */
+static nsec_t step_takes(const struct world *w, const struct process *p)
+{
+	const struct cluster_settings *s = p->settings;
+	nsec_t wait = s->stop[p->steps].wait;
+
+	if (p->steps > 0 || p->draining || !p->ready || s->drain == DRAIN_OFF ||
+		needs_drain(w, p))
+		return wait;
+	return wait < s->drain_timeout ? s->drain_timeout : wait;
+}
+
 static void check_step(struct world *w, const struct process *p)
 {
-	if (p->going && !w->at_once && world_patient(w) < p->gone_by)
+	bool hurried = p->draining && p->generation <= w->hurry &&
+		p->drain_since <= w->hurry_at;
+
+	if (p->going && !w->at_once && !hurried &&
+		world_patient(w) < p->gone_by)
 		world_complain(w, "the next step of a stop comes too early");
 }
 
@@ -264,7 +325,10 @@ static void note_signal(struct world *w, const struct action *a)
 	if (p->steps >= p->settings->stop_count ||
 		a->signal != p->settings->stop[p->steps].signal)
 		world_complain(w, "that is not the next stop signal");
-	p->gone_by = world_patient(w) + p->settings->stop[p->steps].wait;
+	if (p->steps == 0 && !p->draining && needs_drain(w, p))
+		world_complain(w, "its quiet moment was not waited for");
+	p->gone_by = world_patient(w) + step_takes(w, p);
+	p->draining = false;
 	p->steps++;
 	stay_no_more(w, p);
 }
@@ -279,6 +343,7 @@ static void note_kill(struct world *w, const struct action *a)
 	if (!w->at_once && p->steps < p->settings->stop_count)
 		world_complain(w, "SIGKILL before all was tried");
 	p->gone_by = world_patient(w) + 10 * SECOND;
+	p->draining = false;
 	p->killed = true;
 	stay_no_more(w, p);
 }
@@ -325,8 +390,10 @@ static void note_stopping(struct world *w, const struct report *r)
 	struct slot_view slot;
 	unsigned ended = 0;
 
+	bool again = p->why != WHY_ITSELF; /* told as it began to drain */
+
 	p->why = r->why;
-	if (r->why != WHY_ROLL || !p->ready || p->leaving)
+	if (again || r->why != WHY_ROLL || !p->ready || p->leaving)
 		return;
 	cluster_view_rollout(w->cluster, &rollout);
 	cluster_view_slot(w->cluster, r->slot, &slot);
@@ -409,6 +476,7 @@ static void note_report(struct world *w, const struct report *r,
 	case REPORT_EXITED:
 		deaths_note_exit(w, r, next);
 		break;
+	case REPORT_DRAINING:
 	case REPORT_STOPPING:
 		note_stopping(w, r);
 		break;
@@ -497,6 +565,9 @@ void witness_action(struct world *w, const struct action *a,
 		break;
 	case ACTION_KILL:
 		note_kill(w, a);
+		break;
+	case ACTION_DRAIN:
+		note_drain(w, a);
 		break;
 	case ACTION_REPORT:
 		note_report(w, &a->report, next, cause);

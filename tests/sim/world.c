@@ -249,6 +249,15 @@ void world_carry_out(struct world *w, const struct action *a)
 				world_span(w, 0, h->stop_after),
 				(struct ending){.kind = ENDING_SIGNAL,
 					.code = a->signal});
+		if (world_chance(w, h->graceful))
+			schedule(w, a->worker, world_span(w, 0, h->stop_after),
+				EVENT_GRACEFUL, 0);
+		break;
+	case ACTION_DRAIN:
+		h = habits_of(w, w->processes[a->worker].settings);
+		if (w->calm || !world_chance(w, h->never_quiet))
+			tell(w, a->worker, h, world_span(w, 0, h->quiet_after),
+				EVENT_DRAINED);
 		break;
 	case ACTION_KILL:
 		h = habits_of(w, w->processes[a->worker].settings);

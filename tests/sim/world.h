@@ -26,11 +26,14 @@ struct habits {
 	unsigned dies_early; /* around the time it would be ready */
 	unsigned dies_later;
 	nsec_t life;
-	unsigned exits_well; /* status 0 when it dies by itself */
-	unsigned leaves;     /* STOPPING=1 by itself */
-	unsigned extends;    /* EXTEND_TIMEOUT_USEC */
-	unsigned deaf;       /* to one stop signal */
-	unsigned undead;     /* to SIGKILL, for long */
+	unsigned exits_well;  /* status 0 when it dies by itself */
+	unsigned leaves;      /* STOPPING=1 by itself */
+	unsigned extends;     /* EXTEND_TIMEOUT_USEC */
+	unsigned deaf;        /* to one stop signal */
+	unsigned undead;      /* to SIGKILL, for long */
+	unsigned never_quiet; /* no moment to stop it is found */
+	nsec_t quiet_after;
+	unsigned graceful; /* seen to answer after its stop signal */
 	nsec_t stop_after;
 };
 
@@ -46,6 +49,7 @@ struct plan {
 struct known {
 	bool says_ready; /* READY=1 came from a living one */
 	bool listens;
+	bool graceful;
 };
 
 /* A worker as the world, and an observer of the core's actions, knows it. */
@@ -59,9 +63,10 @@ struct process {
 	unsigned command;
 	enum ready_mode mode; /* when it was born */
 	bool other_mode;      /* since: another */
-	bool ready;   /* REPORT_READY came, and it did not leave since */
-	bool leaving; /* it said so */
-	bool going;   /* it got a signal to stop, or SIGKILL */
+	bool ready;    /* REPORT_READY came, and it did not leave since */
+	bool leaving;  /* it said so */
+	bool going;    /* it got a signal to stop, or SIGKILL */
+	bool draining; /* DRAIN was asked for, and no signal came yet */
 	bool killed;
 	bool timed_out; /* REPORT_START_TIMEOUT */
 	unsigned steps; /* stop signals it got */
@@ -69,6 +74,7 @@ struct process {
 	nsec_t born;
 	nsec_t proven_at; /* these three by the patient clock */
 	nsec_t ready_by;
+	nsec_t drain_since;
 	nsec_t gone_by; /* the next step of its stop */
 };
 #define PROCESSES_MAX 30000
@@ -161,6 +167,8 @@ struct world {
 	unsigned ticks_in_a_row;
 	struct known known[PLANS_MAX]; /* by command */
 	unsigned last_command;
+	unsigned hurry;     /* up to this generation, who drained... */
+	nsec_t hurry_at;    /* ...then may be cut short */
 	uint64_t has_to_be; /* ready after this event; or 0 */
 	unsigned checks;
 

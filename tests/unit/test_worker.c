@@ -38,10 +38,13 @@ static void be(enum worker_state state)
 	if (state == WORKER_ASKED || state == WORKER_UNWANTED)
 		return;
 	(void)worker_handle(&w, ON_SPAWNED, &at);
-	if (state == WORKER_READY || state == WORKER_LEAVING)
+	if (state == WORKER_READY || state == WORKER_LEAVING ||
+		state == WORKER_DRAINING)
 		(void)worker_handle(&w, ON_READY, &at);
 	if (state == WORKER_LEAVING)
 		(void)worker_handle(&w, ON_LEAVING, &at);
+	if (state == WORKER_DRAINING)
+		(void)worker_handle(&w, ON_DRAIN, &at);
 	if (state == WORKER_STOPPING)
 		(void)worker_handle(&w, ON_STOP, &at);
 	if (state == WORKER_KILLED)
@@ -50,41 +53,74 @@ static void be(enum worker_state state)
 	out.count = 0;
 }
 
-/* The state after each event; NONE is an end, STATES a surprise. */
-#define X WORKER_STATES
-static const enum worker_state next[WORKER_STATES][WORKER_EVENTS] = {
-	[WORKER_NONE] = {X, X, X, X, X, X, X, X, X, X, X},
-	[WORKER_ASKED] = {WORKER_STARTING, WORKER_NONE, X, X, X, X,
-		WORKER_UNWANTED, WORKER_UNWANTED, X, X, X},
-	[WORKER_UNWANTED] = {WORKER_STOPPING, WORKER_NONE, X, X, X, X,
-		WORKER_UNWANTED, WORKER_UNWANTED, X, X, X},
-	[WORKER_STARTING] = {X, X, WORKER_READY, WORKER_READY, WORKER_STARTING,
-		WORKER_STARTING, WORKER_STOPPING, WORKER_KILLED,
-		WORKER_STOPPING, X, WORKER_NONE},
-	[WORKER_READY] = {X, X, X, WORKER_READY, WORKER_LEAVING, WORKER_READY,
-		WORKER_STOPPING, WORKER_KILLED, X, X, WORKER_NONE},
-	[WORKER_LEAVING] = {X, X, X, WORKER_LEAVING, WORKER_LEAVING,
-		WORKER_LEAVING, WORKER_STOPPING, WORKER_KILLED, X, X,
-		WORKER_NONE},
-	[WORKER_STOPPING] = {X, X, X, WORKER_STOPPING, WORKER_STOPPING,
-		WORKER_STOPPING, WORKER_STOPPING, WORKER_KILLED,
-		WORKER_STOPPING, WORKER_KILLED, WORKER_NONE},
-	[WORKER_KILLED] = {X, X, X, WORKER_KILLED, WORKER_KILLED, WORKER_KILLED,
-		WORKER_KILLED, WORKER_KILLED, WORKER_NONE, X, WORKER_NONE},
+/* What each state knows, and where it leads; all else is a surprise. */
+struct known {
+	bool known;
+	enum worker_state next;
 };
+/* clang-format off */
+#define TO(state) {true, WORKER_##state}
+static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
+	[WORKER_ASKED] = {
+		[ON_SPAWNED] = TO(STARTING), [ON_FAILED] = TO(NONE),
+		[ON_STOP] = TO(UNWANTED), [ON_KILL] = TO(UNWANTED),
+	},
+	[WORKER_UNWANTED] = {
+		[ON_SPAWNED] = TO(STOPPING), [ON_FAILED] = TO(NONE),
+		[ON_STOP] = TO(UNWANTED), [ON_KILL] = TO(UNWANTED),
+	},
+	[WORKER_STARTING] = {
+		[ON_PROVEN] = TO(READY), [ON_READY] = TO(READY),
+		[ON_LEAVING] = TO(STARTING), [ON_EXTEND] = TO(STARTING),
+		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
+		[ON_DEADLINE] = TO(STOPPING), [ON_EXIT] = TO(NONE),
+	},
+	[WORKER_READY] = {
+		[ON_READY] = TO(READY), [ON_LEAVING] = TO(LEAVING),
+		[ON_EXTEND] = TO(READY), [ON_DRAIN] = TO(DRAINING),
+		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
+		[ON_EXIT] = TO(NONE),
+	},
+	[WORKER_LEAVING] = {
+		[ON_READY] = TO(LEAVING), [ON_LEAVING] = TO(LEAVING),
+		[ON_EXTEND] = TO(LEAVING), [ON_DRAIN] = TO(DRAINING),
+		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
+		[ON_EXIT] = TO(NONE),
+	},
+	[WORKER_DRAINING] = {
+		[ON_READY] = TO(DRAINING), [ON_LEAVING] = TO(DRAINING),
+		[ON_EXTEND] = TO(DRAINING), [ON_DRAINED] = TO(STOPPING),
+		[ON_STOP] = TO(DRAINING), [ON_KILL] = TO(KILLED),
+		[ON_DEADLINE] = TO(STOPPING), [ON_EXIT] = TO(NONE),
+	},
+	[WORKER_STOPPING] = {
+		[ON_READY] = TO(STOPPING), [ON_LEAVING] = TO(STOPPING),
+		[ON_EXTEND] = TO(STOPPING), [ON_DRAINED] = TO(STOPPING),
+		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
+		[ON_DEADLINE] = TO(STOPPING), [ON_GRACE_OVER] = TO(KILLED),
+		[ON_EXIT] = TO(NONE),
+	},
+	[WORKER_KILLED] = {
+		[ON_READY] = TO(KILLED), [ON_LEAVING] = TO(KILLED),
+		[ON_EXTEND] = TO(KILLED), [ON_DRAINED] = TO(KILLED),
+		[ON_STOP] = TO(KILLED), [ON_KILL] = TO(KILLED),
+		[ON_DEADLINE] = TO(NONE), [ON_EXIT] = TO(NONE),
+	},
+};
+/* clang-format on */
 
 START_TEST(every_state_knows_its_events_and_no_other)
 {
 	enum worker_state from = (enum worker_state)(_i / WORKER_EVENTS);
 	enum worker_event event = (enum worker_event)(_i % WORKER_EVENTS);
-	bool known = next[from][event] != X;
+	const struct known *to = &next[from][event];
 
 	if (from == WORKER_NONE)
 		w.state = WORKER_NONE;
 	else
 		be(from);
-	ck_assert_int_eq(worker_handle(&w, event, &at), known);
-	ck_assert_int_eq(w.state, known ? next[from][event] : from);
+	ck_assert_int_eq(worker_handle(&w, event, &at), to->known);
+	ck_assert_int_eq(w.state, to->known ? to->next : from);
 }
 END_TEST
 
@@ -241,6 +277,51 @@ START_TEST(a_kill_keeps_the_reason_of_the_stop_before)
 }
 END_TEST
 
+/* ---- draining ---- */
+
+START_TEST(a_drain_asks_for_a_quiet_moment_and_sends_no_signal)
+{
+	settings.drain_timeout = 7 * SECOND;
+	at.why = WHY_ROLL;
+	be(WORKER_READY);
+	(void)worker_handle(&w, ON_DRAIN, &at);
+	ck_assert_uint_eq(out.count, 2);
+	ck_assert_int_eq(out.list[0].report.kind, REPORT_DRAINING);
+	ck_assert_int_eq(out.list[0].report.why, WHY_ROLL);
+	ck_assert_int_eq(out.list[0].report.span, 7 * SECOND);
+	ck_assert_int_eq(out.list[1].kind, ACTION_DRAIN);
+	ck_assert_int_eq(out.list[1].span, 7 * SECOND);
+	ck_assert_int_eq(worker_due(&w, 0), 107 * SECOND);
+	ck_assert(worker_is_going(&w));
+	ck_assert(!worker_is_serving(&w));
+}
+END_TEST
+
+START_TEST(the_stop_signal_follows_the_quiet_moment_or_the_deadline)
+{
+	settings.drain_timeout = 7 * SECOND;
+	be(WORKER_DRAINING);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_DEADLINE);
+	(void)worker_handle(&w, _i == 0 ? ON_DRAINED : ON_DEADLINE, &at);
+	ck_assert_int_eq(out.list[0].report.kind, REPORT_STOPPING);
+	ck_assert_int_eq(out.list[1].signal, SIGQUIT);
+	ck_assert_int_eq(worker_due(&w, 0), 110 * SECOND);
+}
+END_TEST
+
+START_TEST(who_drains_after_its_signal_has_more_time_for_it)
+{
+	be(WORKER_READY);
+	at.span = 25 * SECOND;
+	(void)worker_handle(&w, ON_STOP, &at);
+	ck_assert_int_eq(worker_due(&w, 0), 125 * SECOND);
+	worker_init(&w, 8, 1);
+	at.span = 4 * SECOND; /* its own wait is longer */
+	be(WORKER_STOPPING);
+	ck_assert_int_eq(worker_due(&w, 0), 110 * SECOND);
+}
+END_TEST
+
 /* ---- the heap of deadlines ---- */
 
 START_TEST(the_heap_gives_the_earliest_first_and_of_equals_the_lowest)
@@ -315,6 +396,10 @@ int main(void)
 	tcase_add_test(
 		tc, one_stopped_before_its_birth_is_stopped_when_it_comes);
 	tcase_add_test(tc, a_kill_keeps_the_reason_of_the_stop_before);
+	tcase_add_test(tc, a_drain_asks_for_a_quiet_moment_and_sends_no_signal);
+	tcase_add_loop_test(tc,
+		the_stop_signal_follows_the_quiet_moment_or_the_deadline, 0, 2);
+	tcase_add_test(tc, who_drains_after_its_signal_has_more_time_for_it);
 	tcase_add_test(
 		tc, the_heap_gives_the_earliest_first_and_of_equals_the_lowest);
 	tcase_add_test(tc, the_heap_grows_and_keeps_what_it_has);
