@@ -188,6 +188,16 @@ answers_or_ended() {
 	[ "$status" -le 2 ]
 }
 
+# nclust_under COMMAND...: run nclust under this command from now on.
+nclust_under() {
+	local wrapper=$DIR/under-${1##*/}
+
+	printf '#!/bin/sh\nexec %s "$@"\n' "$(printf '%q ' "$@" "$NCLUST")" \
+		>"$wrapper"
+	chmod 755 "$wrapper"
+	NCLUST=$wrapper
+}
+
 # start_cluster ARG...: start_nclust, and all workers are ready.
 start_cluster() {
 	start_nclust "$@" && wait_ready

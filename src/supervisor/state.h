@@ -154,8 +154,8 @@ struct service {
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;
 	unsigned hooks_told; /* enum hook_event, or-ed: they failed */
-	int status;  /* of ACTION_ENDED */
-	bool scaled; /* by the operator: a reload keeps the number */
+	int status;          /* of ACTION_ENDED */
+	bool scaled;         /* by the operator: a reload keeps the number */
 	enum awaited awaited;
 	char *outcome;       /* heap: what was told of … */
 	unsigned outcome_of; /* … the last rollout that is over */
@@ -237,7 +237,7 @@ struct supervisor {
 	ev_io guard_watcher; /* its fd: inotify, or -1 */
 	int guard_watch;
 	ev_timer guard_timer;
-	bool guard_failed; /* and it was told */
+	bool guard_failed;      /* and it was told */
 	struct helper *helpers; /* that run now */
 	struct hooks *hooks;    /* NULL: none was ever run */
 	struct history *history;
@@ -260,7 +260,7 @@ struct supervisor {
 	int reserve_fd;         /* given up to accept and refuse at EMFILE */
 	rlim_t descriptors;     /* that we may have */
 	struct rlimit nofile;   /* as we found it; workers get it back */
-	char oom_score_adj[16]; /* as we found it, if we changed it; or "" */
+	char oom_score_adj[16]; /* of workers; "": as ours */
 	int oom_fd;             /* where the kernel counts them */
 	long oom_kills;         /* seen so far; -1: cannot be told */
 	struct buffer scratch;  /* argv and environment of one spawn */

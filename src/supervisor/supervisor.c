@@ -42,8 +42,13 @@
 #define TURN_BUDGET (3 * MSEC)
 /* Woken so much later than asked: nclust itself stood still. */
 #define LATE (1 * SECOND)
-/* The OOM killer should rather take a worker (oom_score_adj is -1000..1000). */
+/* The OOM killer should rather take a worker (oom_score_adj is -1000..1000):
+ * we are so far below what we found, or else the workers so far above.  The
+ * latter is less, as it also makes them fall before what runs beside us. */
 #define OOM_HEAD_START 250
+#define OOM_HANDICAP 100
+#define OOM_LEAST (-999) /* -1000 would be never, whatever we take */
+#define OOM_MOST 1000
 
 /* ---- the loop ---- */
 
@@ -209,23 +214,39 @@ static int read_text(const char *path, char *to, size_t size)
 	return 0;
 }
 
-/* Only where we may lower our own (CAP_SYS_RESOURCE): workers get back what
- * was there. */
-static void lower_oom_score(struct supervisor *sup)
+static bool write_oom_score(const char *path, int score)
+{
+	scoped_fd fd = open(path, O_WRONLY | O_CLOEXEC);
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", score);
+
+	return fd != -1 && write(fd, text, (size_t)len) == len;
+}
+
+/*
+ * Where we may lower our own value (CAP_SYS_RESOURCE, or it was raised before),
+ * workers get what was there; else (most containers) they get more.  Without
+ * that the biggest task dies, which beside young workers is nclust.
+ */
+static void part_oom_scores(struct supervisor *sup)
 {
 	static const char path[] = "/proc/self/oom_score_adj";
-	char was[16];
 	char text[16];
-	long score;
-	int len;
+	int ours;
+	int lower;
+	int theirs;
 
-	if (read_text(path, was, sizeof(was)) == -1)
+	if (read_text(path, text, sizeof(text)) == -1)
 		return;
-	score = strtol(was, NULL, 10) - OOM_HEAD_START;
-	len = snprintf(text, sizeof(text), "%ld", score > -999 ? score : -999);
-	scoped_fd fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd != -1 && write(fd, text, (size_t)len) == len)
-		(void)memcpy(sup->oom_score_adj, was, sizeof(was));
+	ours = (int)strtol(text, NULL, 10);
+	lower = ours - OOM_HEAD_START;
+	if (lower < OOM_LEAST)
+		lower = OOM_LEAST;
+	theirs = ours;
+	if (lower >= ours || !write_oom_score(path, lower))
+		theirs += OOM_HANDICAP;
+	(void)snprintf(sup->oom_score_adj, sizeof(sup->oom_score_adj), "%d",
+		theirs < OOM_MOST ? theirs : OOM_MOST);
 }
 
 /* A line that cannot leave at once is dropped: a stuck terminal or a full pipe
@@ -471,7 +492,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	sup.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
 	buffer_init(&sup.scratch, 0);
 	raise_nofile(&sup);
-	lower_oom_score(&sup);
+	part_oom_scores(&sup);
 	status = run(&sup);
 	supervisor_free(&sup);
 	return status;

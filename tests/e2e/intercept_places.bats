@@ -17,16 +17,6 @@ setup() {
 	life_setup
 }
 
-# nclust_under COMMAND...: run nclust under this command from now on.
-nclust_under() {
-	local wrapper=$DIR/under-${1##*/}
-
-	printf '#!/bin/sh\nexec %s "$@"\n' "$(printf '%q ' "$@" "$NCLUST")" \
-		>"$wrapper"
-	chmod 755 "$wrapper"
-	NCLUST=$wrapper
-}
-
 # From now on all is done as an ordinary user, who can read what is needed.
 be_ordinary() {
 	mkdir "$DIR/bin"

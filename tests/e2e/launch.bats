@@ -391,6 +391,8 @@ teardown() {
 	[ "$(dump .limits.nofile)" = '[777,4321]' ]
 	[ "$(dump '.limits.stack[0]')" -eq $((4096 * 1024)) ]
 	[ "$(cat "/proc/$(dump .pid)/oom_score_adj")" -eq 321 ]
+	# it could be lowered again for nclust alone, as it had been raised
+	[ "$(cat "/proc/$NCLUST_PID/oom_score_adj")" -eq 71 ]
 	# nclust has raised its own, for it holds a descriptor a worker
 	[ "$(awk '/Max open files/ { print $4 }' \
 		"/proc/$NCLUST_PID/limits")" -eq 4321 ]

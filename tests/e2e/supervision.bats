@@ -383,15 +383,35 @@ all_restarts() {
 }
 
 @test "the OOM killer would rather take a worker than nclust" {
-	need_root
-	setpriv --dump | grep -q 'bounding.*sys_resource' ||
-		skip "needs CAP_SYS_RESOURCE"
-	start_cluster -n 1 --ready notify -- "$FIXTURES/hear" --notify
+	local ours theirs before logger
 
-	[ "$(cat "/proc/$(worker_pid 0)/oom_score_adj")" -gt \
-		"$(cat "/proc/$NCLUST_PID/oom_score_adj")" ]
+	before=$(cat /proc/self/oom_score_adj)
+	[ "$before" -le 900 ]
+	start_cluster -n 1 --ready notify --log prefix \
+		-- "$FIXTURES/hear" --notify
+	ours=$(cat "/proc/$NCLUST_PID/oom_score_adj")
+	theirs=$(cat "/proc/$(worker_pid 0)/oom_score_adj")
+	if [ "$ours" -lt "$before" ]; then
+		[ "$theirs" -eq "$before" ]
+	else
+		[ "$theirs" -eq $((before + 100)) ]
+	fi
+	# nclust's own other process is no worker
+	logger=$(pgrep -P "$NCLUST_PID" -f -- '--role logger')
+	[ "$(cat "/proc/$logger/oom_score_adj")" -eq "$ours" ]
+}
+
+@test "without CAP_SYS_RESOURCE, too, nclust is not the OOM killer's first choice" {
+	local before
+
+	need_root
+	before=$(cat /proc/self/oom_score_adj)
+	[ "$before" -le 900 ]
+	nclust_under setpriv --bounding-set -sys_resource
+	start_cluster -n 1 --ready notify -- "$FIXTURES/hear" --notify
+	[ "$(cat "/proc/$NCLUST_PID/oom_score_adj")" -eq "$before" ]
 	[ "$(cat "/proc/$(worker_pid 0)/oom_score_adj")" -eq \
-		"$(cat /proc/self/oom_score_adj)" ]
+		$((before + 100)) ]
 }
 
 @test "children that nclust had before its exec are reaped, and let be" {
