@@ -604,7 +604,9 @@ const struct option_row option_rows[] = {
 		.fallback = "1s", .argument = "time", .change = CHANGE_LIVE,
 		.help = "a death this long after ready is replaced at once",
 		.manual = "A worker that dies so long after it was ready is "
-			"replaced at once, and the waits begin anew.",
+			"replaced at once, and the waits begin anew.\n"
+			"One that the kernel killed for memory is replaced "
+			"50 ms later, when its memory is free.",
 	},
 	{
 		IN_CLUSTER(restart), .name = "restart", .type = OPT_CHOICE,

@@ -5,6 +5,11 @@
 
 #include <assert.h>
 
+/* The memory of a process that the OOM killer ended is freed by a thread of the
+ * kernel (oom_reaper), also after its exit was told.  Until then the cgroup is
+ * full, and what a worker takes while it starts ends somebody else. */
+#define AFTER_OOM (50 * MSEC)
+
 /* Take a worker out of the cluster's counters, or put it in. */
 static void count_worker(struct cluster *c, const struct worker *w, int by)
 {
@@ -198,6 +203,8 @@ static nsec_t plan_next(struct cluster *c, uint32_t i,
 	}
 	wait = backoff_next(&s->backoff, settings, worker_was_ready(dead),
 		c->now - dead->ready_at, &c->random);
+	if (wait == 0 && ending->out_of_memory)
+		wait = AFTER_OOM;
 	s->retry = nsec_add(c->now, wait);
 	s->restarts++;
 	return wait;
@@ -249,7 +256,9 @@ static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 		return;
 	}
 	if (new_one && s->ended != SLOT_ENDED_WELL &&
-		(!worker_was_ready(dead) || (wait > 0 && wait != NSEC_NEVER)))
+		(!worker_was_ready(dead) ||
+			(wait > 0 && wait != NSEC_NEVER &&
+				s->backoff.delay > 0)))
 		rollout_fail(c, i, dead, ending, dead->why, age);
 	if (s->ended == SLOT_GOES_ON)
 		count_death(c);

@@ -57,7 +57,7 @@ static void check_wait(
 	if (r->was_ready)
 		place->failures = 0;
 	if (long_enough || first) {
-		if (r->wait != 0)
+		if (r->wait != (r->ending.out_of_memory ? 50 * MSEC : 0))
 			world_complain(w, "it should be replaced at once");
 		place->forgiven = !long_enough;
 		return;

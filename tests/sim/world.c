@@ -156,6 +156,10 @@ static struct ending some_ending(struct world *w, const struct habits *h)
 		return (struct ending){.kind = ENDING_EXIT};
 	if (world_chance(w, 500))
 		return (struct ending){.kind = ENDING_EXIT, .code = 3};
+	if (world_chance(w, 200))
+		return (struct ending){.kind = ENDING_SIGNAL,
+			.code = SIGKILL,
+			.out_of_memory = true};
 	return (struct ending){.kind = ENDING_SIGNAL, .code = SIGSEGV};
 }
 

@@ -331,6 +331,32 @@ START_TEST(the_first_death_after_ready_is_replaced_at_once)
 }
 END_TEST
 
+/* What it held is freed by the kernel a moment behind its exit. */
+START_TEST(a_death_for_memory_is_replaced_a_moment_later)
+{
+	struct event killed = {
+		.kind = EVENT_EXITED,
+		.ending = {.kind = ENDING_SIGNAL,
+			.code = SIGKILL,
+			.out_of_memory = true},
+	};
+
+	start_ready(1);
+	killed.worker = bench_worker(&b, 0, SLOT_READY);
+	bench_do(&b, killed);
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 50 * MSEC);
+	bench_pass(&b, 50 * MSEC - 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 0);
+	bench_pass(&b, 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
+
+	/* one that waits anyway does not wait longer */
+	killed.worker = bench_worker(&b, 0, SLOT_STARTING);
+	bench_do(&b, killed);
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
+}
+END_TEST
+
 START_TEST(a_slot_in_backoff_says_when_it_tries_again)
 {
 	start(1);
@@ -725,6 +751,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, ready_after_the_exit_finds_nobody);
 	tcase_add_test(tc, what_a_state_does_not_expect_is_told_once);
 	tcase_add_test(tc, the_first_death_after_ready_is_replaced_at_once);
+	tcase_add_test(tc, a_death_for_memory_is_replaced_a_moment_later);
 	tcase_add_test(tc, a_slot_in_backoff_says_when_it_tries_again);
 	tcase_add_test(tc, the_backoff_of_one_slot_is_not_that_of_another);
 	tcase_add_test(tc, a_failed_spawn_backs_off_like_a_death);

@@ -307,6 +307,27 @@ START_TEST(a_new_one_that_dies_again_and_again_has_failed)
 }
 END_TEST
 
+START_TEST(the_moment_after_a_death_for_memory_is_no_failure)
+{
+	start_ready(bench_settings(), 1);
+	restart();
+	bench_ready(&b, 0);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_EXITED,
+			.worker = bench_worker(&b, 0, SLOT_READY),
+			.ending = {.kind = ENDING_SIGNAL,
+				.code = SIGKILL,
+				.out_of_memory = true},
+		});
+	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 50 * MSEC);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 0);
+	bench_pass(&b, 50 * MSEC);
+	bench_ready(&b, 0);
+	end();
+}
+END_TEST
+
 START_TEST(after_a_failure_with_the_same_settings_the_new_ones_stay)
 {
 	start_ready(bench_settings(), 3);
@@ -793,6 +814,7 @@ static void add_failures(TCase *tc)
 	tcase_add_test(tc, a_new_one_that_is_not_ready_in_time_has_failed);
 	tcase_add_test(tc, a_failed_spawn_stops_it_too);
 	tcase_add_test(tc, a_new_one_that_dies_again_and_again_has_failed);
+	tcase_add_test(tc, the_moment_after_a_death_for_memory_is_no_failure);
 	tcase_add_test(
 		tc, after_a_failure_with_the_same_settings_the_new_ones_stay);
 	tcase_add_test(tc, after_a_failure_with_new_settings_all_goes_back);
