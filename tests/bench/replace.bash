@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2034,SC2154 # scripts/bench has the rest
+#
+# What replacing workers costs those who ask them, for scripts/bench: under
+# open-loop load (build/fixtures/openload) and beside those who can do as much.
+
+. tests/servers.bash
+OPENLOAD=$ROOT/build/fixtures/openload
+DIR=$BENCH_DIR
+RESTARTS=${RESTARTS:-20}
+PM2=${XDG_CACHE_HOME:-$HOME/.cache}/nclust/pm2/node_modules/.bin/pm2
+
+# --- Loads ---------------------------------------------------------------------
+
+# open_load NAME ADDRESS OPTION...: in the background, and one answer has come.
+open_load() {
+	local i
+
+	timeout 200 "$OPENLOAD" "${@:2}" --patience 10000 --jitter \
+		>"$BENCH_DIR/$1.load" 2>>"$BENCH_DIR/err" &
+	LOAD[$1]=$!
+	for ((i = 0; i < 500; i++)); do
+		! grep -q ready "$BENCH_DIR/$1.load" || return 0
+		sleep 0.02
+	done
+	echo "bench: no answer to $1 from $2" >&2
+	return 1
+}
+declare -A LOAD
+
+# end_load NAME: sets REPORT.
+end_load() {
+	# timeout(1) hands it on.
+	kill -TERM "${LOAD[$1]}" 2>/dev/null
+	wait "${LOAD[$1]}" 2>/dev/null
+	unset "LOAD[$1]"
+	REPORT=$(tail -n 1 "$BENCH_DIR/$1.load")
+}
+
+told() {
+	jq -r "$1" <<<"$REPORT"
+}
+
+# --- Restarts --------------------------------------------------------------------
+
+# begin_two NAME OPTION...: nclust with what server_NAME says, all ready.
+begin_two() {
+	local name=$1
+
+	PORT=$(free_port)
+	"server_$name" || return
+	begin ./nclust -n 2 --name roll --log off "${@:2}" "${SERVER[@]}"
+	wait_ready roll
+}
+
+# roll [SECONDS]: rolling restarts, RESTARTS of them or for that long; sets
+# ROLLED and, in microseconds, EACH.
+roll() {
+	local start=${EPOCHREALTIME/./} end
+
+	end=$((start + ${1:-30} * 1000000))
+	for ((ROLLED = 0; ROLLED < RESTARTS; ROLLED++)); do
+		[ "${EPOCHREALTIME/./}" -lt "$end" ] || break
+		timeout 60 ./nclust restart roll >/dev/null 2>>"$BENCH_DIR/err" ||
+			{ echo "bench: a restart failed" >&2 && return 1; }
+	done
+	EACH=$(((${EPOCHREALTIME/./} - start) / (ROLLED > 0 ? ROLLED : 1)))
+}
+
+# lost_row WHO: of REPORT.
+lost_row() {
+	most "$1: lost of $(told .sent)" "$(told .lost)" 0 ""
+	[ "$(told .lost)" -eq 0 ] || note "$(told '"refused \(.refused), reset " +
+		"\(.reset), unanswered \(.unanswered), wrong \(.wrong)"')"
+	case $1 in
+	*keep* | *idle*)
+		most "    races of 1,000" "$(told '.races * 1000 / .sent * 100 |
+			round / 100')" 1 ""
+		;;
+	esac
+}
+
+# lost NAME WORDS: RESTARTS rolling restarts of it in all its modes at once.
+lost() {
+	local mode
+
+	begin_two "$1" || { stop_last && return 1; }
+	for mode in $MODES; do
+		open_load "$mode" "$AT" --rate "$RATE" --mode "$mode" \
+			--connections 16 "${MIX[@]}"
+	done
+	roll 25
+	for mode in $MODES; do
+		end_load "$mode"
+		lost_row "$2, ${mode/keep/keep-alive}"
+	done
+	note "$ROLLED restarts of 2, $((EACH / 1000)) ms each"
+	./nclust stop roll >/dev/null 2>&1
+	stop_last
+	forget_helpers
+}
+
+# What a server has begun for itself.
+forget_helpers() {
+	while [ "${#started[@]}" -gt "$begun_before" ]; do
+		stop_last
+	done
+}
+
+lost_all() {
+	local begun_before=${#started[@]}
+
+	lost blocking "C, blocking"
+	lost events "C, event loop, 10 % slow"
+	lost stream "C, streams"
+	lost chat "C, idle two-way"
+	lost python "python3 -m http.server"
+	lost node "Node"
+	lost gunicorn "gunicorn"
+	lost nginx "nginx"
+	lost compiled "Go or Java"
+	lost inherited "inherited socket: C, event loop"
+	lost unix "unix socket: C, event loop"
+}
+
+# --- Times -------------------------------------------------------------------------
+
+middle() {
+	printf '%s\n' "$@" | sort -n | awk '{ a[NR] = $1 }
+		END { print a[int((NR + 1) / 2)] }'
+}
+
+# p99 while workers are replaced without a pause, and while nothing is.
+p99() {
+	local during=() without=() round begun_before=${#started[@]}
+	local load=(--rate 500 --for 3000 --path /)
+
+	begin_two inherited || { stop_last && return 1; }
+	for round in 1 2 3 4; do
+		open_load calm "$AT" "${load[@]}"
+		wait "${LOAD[calm]}"
+		end_load calm
+		without+=("$(told .p99)")
+		open_load rolling "$AT" "${load[@]}"
+		RESTARTS=1000 roll 2
+		wait "${LOAD[rolling]}"
+		end_load rolling
+		during+=("$(told .p99)")
+	done
+	row "p99 during restarts, against none" "$(middle "${during[@]}")" \
+		"$(middle "${without[@]}")" 1.5 µs
+	note "during: ${during[*]}; without: ${without[*]}"
+	forget_helpers
+}
+
+# quiet WHAT BOUND PART RATE MIX... -- SERVER...: how long a stop at a quiet
+# moment takes, of 4 workers, each a few times.
+quiet() {
+	local what=$1 bound=$2 part=$3 rate=$4 mix=() times
+	local begun_before=${#started[@]}
+
+	shift 4
+	while [ "$1" != -- ]; do
+		mix+=("$1")
+		shift
+	done
+	shift
+	PORT=$(free_port)
+	begin ./nclust -n 4 --name roll --log off --drain quiet \
+		-l "127.0.0.1:$PORT" "$@"
+	wait_ready roll || { stop_last && return 1; }
+	open_load calm "$PORT" --rate "$rate" --for 3000 "${mix[@]}"
+	wait "${LOAD[calm]}"
+	end_load calm
+	local calm=$REPORT
+	open_load rolling "$PORT" --rate "$rate" "${mix[@]}"
+	RESTARTS=8 roll 10
+	end_load rolling
+	times=$(./nclust events roll --json |
+		jq -s '[.[] | select(.event == "drained")]')
+	most "$what (n=$(jq length <<<"$times"))" "$(jq "[.[].took_ms] | sort |
+		.[((length - 1) * $part | round)]" <<<"$times")" "$bound" ms
+	most "    lost of $(told .sent)" "$(told .lost)" 0 ""
+	most "    longest freeze, n=$(jq length <<<"$times")" \
+		"$(jq '[.[].frozen_ms] | max' <<<"$times")" 5 ms
+	note "p99.9 $(told .paths[0].p999) µs in restarts," \
+		"$(jq .paths[0].p999 <<<"$calm") without"
+	forget_helpers
+}
+
+quiet_all() {
+	quiet "quiet stop, 60 % load, short: median" 5 0.5 1200 \
+		--path / -- -- "$RUDE" --blocking --work 2 --close
+	quiet "quiet stop, 60 %, 10 % of 100 ms: p90" 200 0.9 220 \
+		--path /:9 --path /slow:1 -- \
+		-- "$RUDE" --blocking --work 1 --slow 100 --close
+}
+
+# --- Neighbours ----------------------------------------------------------------------
+
+# neighbour WHO ADDRESS MODES RELOAD...: five reloads of its own.
+neighbour() {
+	local who=$1 at=$2 modes=$3 mode i
+
+	shift 3
+	for mode in $modes; do
+		open_load "$mode" "$at" --rate 100 --mode "$mode" \
+			--connections 16 "${SOME_SLOW[@]}" || return
+	done
+	for i in 1 2 3 4 5; do
+		"$@" || break
+	done
+	for mode in $modes; do
+		end_load "$mode"
+		beside "$who, ${mode/keep/keep-alive}: lost of $(told .sent)" \
+			"$(told .lost)"
+		[ "$mode" != keep ] || beside "    races of 1,000" \
+			"$(told '.races * 1000 / .sent * 100 | round / 100')"
+	done
+}
+
+# until_others PID COUNT: all children of it are others than those in OLD.
+until_others() {
+	local i child
+
+	for ((i = 0; i < 500; i++)); do
+		sleep 0.02
+		for child in $OLD; do
+			! [ -e "/proc/$child" ] || continue 2
+		done
+		[ "$(pgrep -c -P "$1")" -lt "$2" ] || return 0
+	done
+	return 1
+}
+
+# reload_by SIGNAL PID COUNT
+reload_by() {
+	OLD=$(pgrep -P "$2")
+	kill -"$1" "$2"
+	until_others "$2" "$3"
+}
+
+pm2() {
+	PM2_HOME=$BENCH_DIR/pm2 timeout 60 "$PM2" "$@" >>"$BENCH_DIR/err" 2>&1
+}
+
+neighbours() {
+	local port begun_before=${#started[@]}
+
+	port=$(free_port)
+	begin start_server --port="127.0.0.1:$port" --interval=1 -- \
+		"$RUDE" --slow 100
+	neighbour "Server::Starter, C, event loop" "$port" "short keep" \
+		reload_by HUP "${started[-1]}" 1
+	forget_helpers
+	port=$(free_port)
+	begin gunicorn --chdir "$SERVERS_DIR" -w 2 --threads 4 \
+		--worker-tmp-dir "$DIR" -b "127.0.0.1:$port" slow:app
+	neighbour "gunicorn's own reload" "$port" "short keep" \
+		reload_by HUP "${started[-1]}" 2
+	forget_helpers
+	port=$(free_port)
+	begin node tests/bench/roll.js "$SERVERS_DIR/slow.js" "$port" 2
+	neighbour "Node's own cluster" "$port" "short keep" \
+		reload_by USR2 "${started[-1]}" 2
+	forget_helpers
+	[ -x "$PM2" ] || return 0
+	port=$(free_port)
+	pm2 start "$SERVERS_DIR/slow.js" -i 2 --name slow -- "$port" &&
+		neighbour "pm2 reload, Node" "$port" "short keep" \
+			pm2 reload slow
+	pm2 kill
+}
+
+replace() {
+	local NCLUST_RUNTIME_DIR=$BENCH_DIR/roll part
+
+	mkdir -m 755 "$NCLUST_RUNTIME_DIR"
+	lost_all
+	p99
+	quiet_all
+	neighbours
+	for part in "${parts[@]}"; do
+		! declare -F "figure_$part" >/dev/null || "figure_$part"
+	done
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// Node's own way to replace workers: node roll.js SCRIPT PORT WORKERS.  On
+// SIGUSR2 each gets a successor, and is disconnected when that listens.
+const cluster = require("cluster");
+
+const [script, port, count] = process.argv.slice(2);
+
+function replace(old, done) {
+  const next = cluster.fork();
+
+  next.once("listening", () => {
+    old.once("exit", done);
+    old.disconnect();
+  });
+}
+
+cluster.setupPrimary({ exec: script, args: [port] });
+for (let i = 0; i < Number(count); i++) cluster.fork();
+process.on("SIGUSR2", () => {
+  const old = Object.values(cluster.workers);
+  const next = () =>
+    old.length > 0 ? replace(old.shift(), next) : console.log("rolled");
+
+  next();
+});
