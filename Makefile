@@ -99,7 +99,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
-	bench-programs check unit sim e2e wild lint asan valgrind fuzz torture \
+	bench-programs check unit sim e2e replace wild lint asan valgrind fuzz torture \
 	cover mutate format bench man install uninstall dist deb static clean \
 	help FORCE
 
@@ -191,6 +191,10 @@ sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 
 e2e: all fixtures ## the end-to-end tests with real programs (TESTS=respawn)
 	scripts/run-e2e $(TESTS)
+
+replace: all fixtures ## 20 rolling restarts of each server, under load
+	RESTARTS=$(or $(RESTARTS),20) FILE_TIMEOUT=1200 \
+		scripts/run-e2e replace
 
 wild: all fixtures ## more servers that bind for themselves: Go, Java, Ruby
 	scripts/wild
