@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -117,30 +118,72 @@ int process_status(pid_t pid, const char *key, int base, uint64_t *value)
 	return -1;
 }
 
-long process_children(pid_t *list, size_t most)
+/* Append the numbers of a children file; *count may grow over `most`. */
+static int append_children(int fd, pid_t *list, size_t most, size_t *count)
 {
-	char path[64];
 	char block[4096];
-	scoped_fd fd = -1;
-	size_t count = 0;
 	pid_t pid = 0;
 	ssize_t n;
 
-	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children",
-		(int)gettid());
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return -1;
 	while ((n = read(fd, block, sizeof(block))) > 0) {
 		for (ssize_t i = 0; i < n; i++) { /* a number may be cut */
 			if (block[i] >= '0' && block[i] <= '9') {
 				pid = pid * 10 + (block[i] - '0');
 				continue;
 			}
-			if (pid != 0 && count++ < most)
-				list[count - 1] = pid;
+			if (pid != 0 && (*count)++ < most)
+				list[*count - 1] = pid;
 			pid = 0;
 		}
 	}
-	return n == -1 ? -1 : (long)count;
+	return n == -1 ? -1 : 0;
+}
+
+long process_children(pid_t *list, size_t most)
+{
+	char path[64];
+	scoped_fd fd = -1;
+	size_t count = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children",
+		(int)gettid());
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1 || append_children(fd, list, most, &count) == -1)
+		return -1;
+	return (long)count;
+}
+
+/* Each thread has children of its own. */
+static void append_threads(pid_t pid, pid_t *list, size_t most, size_t *count)
+{
+	scoped_fd dir = open_of(pid, "task");
+	_Alignas(struct dirent64) char room[2048];
+	char name[32];
+	ssize_t got;
+
+	while (dir != -1 && (got = getdents64(dir, room, sizeof(room))) > 0)
+		for (ssize_t at = 0; at < got;) {
+			const struct dirent64 *entry = (const void *)&room[at];
+
+			at += entry->d_reclen;
+			if (*entry->d_name == '.')
+				continue;
+			(void)snprintf(name, sizeof(name), "%.16s/children",
+				entry->d_name);
+			scoped_fd fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+			if (fd != -1)
+				(void)append_children(fd, list, most, count);
+		}
+}
+
+size_t process_tree(pid_t pid, pid_t *list, size_t most)
+{
+	size_t count = 1;
+
+	if (most == 0)
+		return 0;
+	list[0] = pid;
+	for (size_t i = 0; i < count && i < most; i++)
+		append_threads(list[i], list, most, &count);
+	return count < most ? count : most;
 }

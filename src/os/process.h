@@ -27,4 +27,11 @@ int process_status(pid_t pid, const char *key, int base, uint64_t *value);
  * are (may be more), or -1 where the kernel has no children file. */
 long process_children(pid_t *list, size_t most);
 
+/*
+ * The process and all that came from it and still have their parent below it:
+ * pids into `list`, itself first, up to `most`; returns how many.  Only itself
+ * where the kernel has no children files.
+ */
+size_t process_tree(pid_t pid, pid_t *list, size_t most);
+
 #endif

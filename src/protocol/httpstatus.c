@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/httpstatus.h"
+
+#include <stdio.h>
+#include <string.h>
+
+size_t httpstatus_request(
+	char *to, size_t size, const char *path, const char *host)
+{
+	int n;
+
+	for (const char *at = path; *at != '\0'; at++)
+		if ((unsigned char)*at <= 0x20 || (unsigned char)*at >= 0x7f)
+			return 0;
+	n = snprintf(to, size,
+		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nclust-check\r\n"
+		"Accept: */*\r\nConnection: close\r\n\r\n",
+		path, host);
+	return n > 0 && (size_t)n < size ? (size_t)n : 0;
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* "HTTP/1.x NNN", of a line that has `len` bytes so far. */
+static enum httpstatus_kind parse_line(
+	const char *line, size_t len, bool whole, unsigned *code)
+{
+	static const char like[] = "HTTP/1.x NNN";
+	const size_t need = sizeof(like) - 1;
+
+	for (size_t i = 0; i < len && i < need; i++) {
+		bool fits = like[i] == 'x' || like[i] == 'N'
+			? is_digit(line[i])
+			: line[i] == like[i];
+
+		if (!fits)
+			return HTTPSTATUS_NONE;
+	}
+	if (len < need || (len == need && !whole))
+		return whole ? HTTPSTATUS_NONE : HTTPSTATUS_MORE;
+	if (len > need && line[need] != ' ' && line[need] != '\r')
+		return HTTPSTATUS_NONE;
+	*code = (unsigned)(line[9] - '0') * 100 +
+		(unsigned)(line[10] - '0') * 10 + (unsigned)(line[11] - '0');
+	return *code >= 100 && *code <= 599 ? HTTPSTATUS_CODE : HTTPSTATUS_NONE;
+}
+
+/* Behind the empty line that ends a head; NULL: it has not come. */
+static const char *skip_head(const char *at, const char *end)
+{
+	while (at < end) {
+		const char *line = at;
+
+		at = memchr(at, '\n', (size_t)(end - at));
+		if (at == NULL)
+			return NULL;
+		at++;
+		if (at - line == 1 || (at - line == 2 && *line == '\r'))
+			return at;
+	}
+	return NULL;
+}
+
+enum httpstatus_kind httpstatus_parse(
+	const char *data, size_t len, unsigned *code)
+{
+	const char *end = data + len;
+
+	for (;;) {
+		size_t left = (size_t)(end - data);
+		const char *stop = memchr(data, '\n', left);
+		size_t line = stop != NULL ? (size_t)(stop - data) : left;
+		enum httpstatus_kind kind =
+			parse_line(data, line, stop != NULL, code);
+
+		if (kind != HTTPSTATUS_CODE || *code >= 200 || *code == 101)
+			return kind;
+		data = skip_head(data, end);
+		if (data == NULL)
+			return HTTPSTATUS_MORE;
+	}
+}

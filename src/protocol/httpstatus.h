@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_HTTPSTATUS_H
+#define PROTOCOL_HTTPSTATUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * As much of HTTP/1 as a check needs (RFC 9112): one request, and the first
+ * line of its answer.
+ */
+#define HTTPSTATUS_MAX 256 /* longer first lines are none */
+#define HTTPREQUEST_MAX 2048
+
+/*
+ * "GET path HTTP/1.1 …" into `to`, with its end.  The last two bytes end it: a
+ * server does not answer before it has them.  The length; 0: it does not fit,
+ * or the path has bytes that would end the line.
+ */
+size_t httpstatus_request(
+	char *to, size_t size, const char *path, const char *host);
+
+enum httpstatus_kind {
+	HTTPSTATUS_MORE, /* it is not whole yet */
+	HTTPSTATUS_CODE, /* *code, 100 to 599 */
+	HTTPSTATUS_NONE, /* that is no HTTP/1 */
+};
+/* What the answer begins with, once `len` bytes of it have come.  Interim
+ * answers (100 to 199, without 101) are skipped. */
+enum httpstatus_kind httpstatus_parse(
+	const char *data, size_t len, unsigned *code);
+
+static inline bool httpstatus_is_well(unsigned code)
+{
+	return code >= 200 && code < 400;
+}
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/otherend.h"
+
+#include "os/process.h"
+#include "os_lib.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
+};
+
+static uint64_t inode_of(int fd)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	return (uint64_t)st.st_ino;
+}
+
+static int listen_on(const union address *at, socklen_t size)
+{
+	int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(bind(fd, &at->any, size), 0);
+	ck_assert_int_eq(listen(fd, 8), 0);
+	return fd;
+}
+
+/* Before it is accepted nobody has it; then, he who has accepted it. */
+static void look_at_both_moments(int listener, int client)
+{
+	int server;
+
+	ck_assert_uint_eq(otherend_inode(client), 0);
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ne(server, -1);
+	ck_assert_uint_eq(otherend_inode(client), inode_of(server));
+	(void)close(server);
+	ck_assert_uint_eq(otherend_inode(client), 0);
+}
+
+static void by_tcp(int family, const char *ip, const char *from)
+{
+	union address at = {.in6 = {.sin6_family = (sa_family_t)family}};
+	union address to = {.in = {.sin_family = AF_INET}};
+	socklen_t size = sizeof(at);
+	int listener;
+	int client;
+
+	if (family == AF_INET)
+		(void)inet_pton(AF_INET, ip, &at.in.sin_addr);
+	else
+		(void)inet_pton(AF_INET6, ip, &at.in6.sin6_addr);
+	listener = listen_on(
+		&at, family == AF_INET ? sizeof(at.in) : sizeof(at.in6));
+	ck_assert_int_eq(getsockname(listener, &at.any, &size), 0);
+	if (from == NULL) {
+		to = at;
+	} else {
+		to.in.sin_port = at.in.sin_port;
+		(void)inet_pton(AF_INET, from, &to.in.sin_addr);
+	}
+	client = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(client, &to.any,
+				 to.any.sa_family == AF_INET ? sizeof(to.in)
+							     : sizeof(to.in6)),
+		0);
+	look_at_both_moments(listener, client);
+	(void)close(client);
+	(void)close(listener);
+}
+
+START_TEST(tcp)
+{
+	by_tcp(AF_INET, "127.0.0.1", NULL);
+}
+END_TEST
+
+START_TEST(tcp_of_version_six)
+{
+	by_tcp(AF_INET6, "::1", NULL);
+}
+END_TEST
+
+START_TEST(a_socket_for_both_families)
+{
+	by_tcp(AF_INET6, "::", "127.0.0.1");
+}
+END_TEST
+
+START_TEST(unix_stream)
+{
+	union address at = {.un = {.sun_family = AF_UNIX}};
+	int listener;
+	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)strncpy(at.un.sun_path, os_path("s"), sizeof(at.un.sun_path) - 1);
+	listener = listen_on(&at, sizeof(at.un));
+	ck_assert_int_eq(connect(client, &at.any, sizeof(at.un)), 0);
+	look_at_both_moments(listener, client);
+	(void)close(client);
+	(void)close(listener);
+}
+END_TEST
+
+/* A child that forks another, which holds what the test holds; both end when
+ * the test closes its end of the pipe. */
+static pid_t family_of_two(int ends[2], pid_t *grandchild)
+{
+	pid_t pid;
+	pid_t list[4];
+	char byte;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)close(ends[1]);
+		pid = fork();
+		(void)!read(ends[0], &byte, 1);
+		_exit(0);
+	}
+	while (process_tree(pid, list, 4) < 2)
+		(void)usleep(1000);
+	*grandchild = list[1];
+	return pid;
+}
+
+START_TEST(a_tree_is_listed)
+{
+	int ends[2];
+	pid_t grandchild;
+	pid_t list[4];
+	pid_t pid = family_of_two(ends, &grandchild);
+
+	ck_assert_uint_eq(process_tree(pid, list, 4), 2);
+	ck_assert_int_eq(list[0], pid);
+	ck_assert_int_eq(list[1], grandchild);
+	ck_assert_uint_eq(process_tree(pid, list, 1), 1);
+	ck_assert_uint_eq(process_tree(grandchild, list, 4), 1);
+	(void)close(ends[1]);
+	(void)waitpid(pid, NULL, 0);
+}
+END_TEST
+
+START_TEST(whose_it_is_is_found_in_the_whole_tree)
+{
+	int pair[2];
+	int ends[2];
+	uint64_t inodes[3] = {0};
+	pid_t grandchild;
+	pid_t pid;
+	int denied = 0;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	inodes[1] = inode_of(pair[0]);
+	pid = family_of_two(ends, &grandchild);
+	(void)close(pair[0]);
+	ck_assert_uint_eq(otherend_held(pid, inodes, 3, &denied), 2);
+	ck_assert_uint_eq(otherend_held(grandchild, inodes, 3, &denied), 2);
+	ck_assert_uint_eq(otherend_held(getpid(), inodes, 1, &denied), 0);
+	ck_assert_int_eq(denied, 0);
+	(void)close(pair[1]);
+	(void)close(ends[1]);
+	(void)waitpid(pid, NULL, 0);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc;
+
+	os_main(argc, argv);
+	tc = tcase_create("otherend");
+	os_dirs(tc);
+	tcase_add_test(tc, tcp);
+	tcase_add_test(tc, tcp_of_version_six);
+	tcase_add_test(tc, a_socket_for_both_families);
+	tcase_add_test(tc, unix_stream);
+	tcase_add_test(tc, a_tree_is_listed);
+	tcase_add_test(tc, whose_it_is_is_found_in_the_whole_tree);
+	return os_suite("otherend", tc);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/httpstatus.h"
+
+#include "base/scope.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *text;
+	enum httpstatus_kind kind;
+	unsigned code;
+} answers[] = {
+	{"", HTTPSTATUS_MORE, 0},
+	{"HTTP/1.", HTTPSTATUS_MORE, 0},
+	{"HTTP/1.1 20", HTTPSTATUS_MORE, 0},
+	{"HTTP/1.1 200", HTTPSTATUS_MORE, 0}, /* 2000 might come */
+	{"HTTP/1.1 2000", HTTPSTATUS_NONE, 0},
+	{"HTTP/1.1 200 ", HTTPSTATUS_CODE, 200},
+	{"HTTP/1.1 200\r", HTTPSTATUS_CODE, 200},
+	{"HTTP/1.0 302 Found\r\nLocation: /\r\n\r\n", HTTPSTATUS_CODE, 302},
+	{"HTTP/1.1 503 \xe9\r\n", HTTPSTATUS_CODE, 503},
+	{"HTTP/1.1 99 \r\n", HTTPSTATUS_NONE, 0},
+	{"HTTP/1.1 600 \r\n", HTTPSTATUS_NONE, 0},
+	{"HTTP/2 200 \r\n", HTTPSTATUS_NONE, 0},
+	{"HTTP/1.1 20\n", HTTPSTATUS_NONE, 0},
+	{"SSH-2.0-x", HTTPSTATUS_NONE, 0},
+	{"HTTP/1.1 100 Continue\r\n", HTTPSTATUS_MORE, 0},
+	{"HTTP/1.1 103 x\r\nLink: y\r\n\r\nHTTP/1.1 204 \r\n", HTTPSTATUS_CODE,
+		204},
+	{"HTTP/1.1 100 x\n\nHTTP/1.1 100 x\n\nHTTP/1.1 500 x\n",
+		HTTPSTATUS_CODE, 500},
+	{"HTTP/1.1 101 Switching\r\n", HTTPSTATUS_CODE, 101},
+};
+
+START_TEST(the_first_line_says_it)
+{
+	const char *text = answers[_i].text;
+	unsigned code = 0;
+
+	ck_assert_int_eq(
+		httpstatus_parse(text, strlen(text), &code), answers[_i].kind);
+	if (answers[_i].kind == HTTPSTATUS_CODE)
+		ck_assert_uint_eq(code, answers[_i].code);
+}
+END_TEST
+
+START_TEST(a_request_ends_with_what_a_server_waits_for)
+{
+	char to[HTTPREQUEST_MAX];
+	size_t len = httpstatus_request(to, sizeof(to), "/a?b=c", "[::1]:80");
+
+	ck_assert_uint_eq(len, strlen(to));
+	ck_assert_ptr_nonnull(strstr(to, "GET /a?b=c HTTP/1.1\r\n"));
+	ck_assert_ptr_nonnull(strstr(to, "\r\nHost: [::1]:80\r\n"));
+	ck_assert_ptr_nonnull(strstr(to, "\r\nUser-Agent: nclust-check\r\n"));
+	ck_assert_str_eq(to + len - 4, "\r\n\r\n");
+	ck_assert_ptr_eq(strstr(to, "\r\n\r\n"), to + len - 4);
+}
+END_TEST
+
+START_TEST(no_path_begins_another_line)
+{
+	char to[HTTPREQUEST_MAX];
+
+	ck_assert_uint_eq(
+		httpstatus_request(to, sizeof(to), "/a\r\nX: y", "h"), 0);
+	ck_assert_uint_eq(httpstatus_request(to, sizeof(to), "/a b", "h"), 0);
+	ck_assert_uint_eq(httpstatus_request(to, 40, "/a", "h"), 0);
+}
+END_TEST
+
+START_TEST(only_success_and_redirection_are_well)
+{
+	ck_assert(httpstatus_is_well(200) && httpstatus_is_well(399));
+	ck_assert(!httpstatus_is_well(199) && !httpstatus_is_well(400));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("httpstatus");
+	TCase *tc = tcase_create("codec");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_add_loop_test(
+		tc, the_first_line_says_it, 0, (int)COUNT_OF(answers));
+	tcase_add_test(tc, a_request_ends_with_what_a_server_waits_for);
+	tcase_add_test(tc, no_path_begins_another_line);
+	tcase_add_test(tc, only_success_and_redirection_are_well);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
