@@ -68,7 +68,10 @@ static void take_stopping(struct notify_message *m, struct piece value)
 
 static void take_watchdog(struct notify_message *m, struct piece value)
 {
-	parse_flag(&m->watchdog, value);
+	if (piece_is(value, "trigger"))
+		m->trigger = true;
+	else
+		parse_flag(&m->watchdog, value);
 }
 
 static void take_barrier(struct notify_message *m, struct piece value)
@@ -92,15 +95,30 @@ static void take_errno(struct notify_message *m, struct piece value)
 	m->has_errno = true;
 }
 
-static void take_extend(struct notify_message *m, struct piece value)
+static bool parse_usec(nsec_t *time, struct piece value)
 {
 	uint64_t usec;
 
 	if (!parse_number(&usec, value, UINT64_MAX))
+		return false;
+	*time = usec > (uint64_t)(NSEC_NEVER / USEC) ? NSEC_NEVER
+						     : (nsec_t)usec * USEC;
+	return true;
+}
+
+static void take_extend(struct notify_message *m, struct piece value)
+{
+	m->has_extend |= parse_usec(&m->extend, value);
+}
+
+static void take_watchdog_time(struct notify_message *m, struct piece value)
+{
+	nsec_t time;
+
+	if (!parse_usec(&time, value) || time == 0)
 		return;
-	m->extend = usec > (uint64_t)(NSEC_NEVER / USEC) ? NSEC_NEVER
-							 : (nsec_t)usec * USEC;
-	m->has_extend = true;
+	m->watchdog_time = time;
+	m->has_watchdog_time = true;
 }
 
 static void take_main_pid(struct notify_message *m, struct piece value)
@@ -121,6 +139,7 @@ static const struct {
 	{"RELOADING", take_reloading},
 	{"STOPPING", take_stopping},
 	{"WATCHDOG", take_watchdog},
+	{"WATCHDOG_USEC", take_watchdog_time},
 	{"BARRIER", take_barrier},
 	{"STATUS", take_status},
 	{"ERRNO", take_errno},
@@ -194,6 +213,8 @@ size_t notify_encode(
 		put(to, size, &used, "STOPPING=1\n");
 	if (m->watchdog)
 		put(to, size, &used, "WATCHDOG=1\n");
+	if (m->trigger)
+		put(to, size, &used, "WATCHDOG=trigger\n");
 	if (m->barrier)
 		put(to, size, &used, "BARRIER=1\n");
 	if (m->has_status) {
@@ -207,6 +228,9 @@ size_t notify_encode(
 	if (m->has_extend)
 		put(to, size, &used, "EXTEND_TIMEOUT_USEC=%" PRId64 "\n",
 			m->extend / USEC);
+	if (m->has_watchdog_time)
+		put(to, size, &used, "WATCHDOG_USEC=%" PRId64 "\n",
+			m->watchdog_time / USEC);
 	if (m->has_main_pid)
 		put(to, size, &used, "MAINPID=%ld\n", m->main_pid);
 	return used < size ? used : 0;

@@ -21,6 +21,7 @@ struct notify_message {
 	bool reloading;
 	bool stopping;
 	bool watchdog; /* WATCHDOG=1 */
+	bool trigger;  /* WATCHDOG=trigger: take it as if it had been silent */
 	bool barrier;  /* BARRIER=1: close the descriptor that came */
 	bool has_status;
 	char status[256]; /* STATUS=, cut at a UTF-8 boundary, control bytes
@@ -28,8 +29,10 @@ struct notify_message {
 	bool has_errno;
 	int error; /* ERRNO= */
 	bool has_extend;
-	nsec_t extend;     /* EXTEND_TIMEOUT_USEC= */
-	bool has_main_pid; /* MAINPID=: told, never obeyed */
+	nsec_t extend; /* EXTEND_TIMEOUT_USEC= */
+	bool has_watchdog_time;
+	nsec_t watchdog_time; /* WATCHDOG_USEC=; 0 is none */
+	bool has_main_pid;    /* MAINPID=: told, never obeyed */
 	long main_pid;
 };
 

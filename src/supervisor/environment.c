@@ -210,6 +210,11 @@ static void put_own(struct writer *w, struct supervisor *sup)
 	put_text(w, sup->rundir.path, "/control");
 	put_number(w, "NCLUST_WORKER=", p->serial, 16);
 	put_number(w, "NODE_APP_INSTANCE=", p->slot, 10);
+	if (s->watchdog == 0)
+		return;
+	if (s->listen_pid)
+		put_pid(w, "WATCHDOG_PID=");
+	put_number(w, "WATCHDOG_USEC=", (uint64_t)(s->watchdog / USEC), 10);
 }
 
 /* ---- putting it together ---- */

@@ -26,6 +26,7 @@
 #define SAID_A_SECOND 8
 /* No worker may put its end off for longer at a time. */
 #define EXTEND_MAX (1 * HOUR)
+#define WATCHDOG_MAX (24 * HOUR)
 
 static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
 {
@@ -145,6 +146,7 @@ static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
 		.slot = child->slot,
 		.worker = child->worker,
 		.span = span,
+		.why = WHY_WATCHDOG, /* UNWELL: of nothing else it can tell */
 	};
 
 	service_tell(child->service, &event);
@@ -179,6 +181,13 @@ static void obey(struct child *child, const struct notify_message *m)
 		tell_core(child, EVENT_EXTEND, nsec_min(m->extend, EXTEND_MAX));
 	if (m->ready)
 		tell_core(child, EVENT_READY, 0);
+	if (m->has_watchdog_time)
+		tell_core(child, EVENT_WATCHDOG,
+			nsec_min(m->watchdog_time, WATCHDOG_MAX));
+	if (m->watchdog)
+		tell_core(child, EVENT_ALIVE, 0);
+	if (m->trigger)
+		tell_core(child, EVENT_UNWELL, 0);
 	if (m->stopping)
 		tell_core(child, EVENT_LEAVING, 0);
 }

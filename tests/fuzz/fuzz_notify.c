@@ -25,7 +25,8 @@ static void is_sound(const struct notify_message *m)
 	for (size_t i = 0; i < len; i++)
 		require((unsigned char)m->status[i] >= 0x20 &&
 			m->status[i] != 0x7f);
-	require(m->extend >= 0 && m->error >= 0 && m->main_pid >= 0);
+	require(m->extend >= 0 && m->watchdog_time >= 0 && m->error >= 0 &&
+		m->main_pid >= 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -51,5 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		strcmp(again.status, m.status) == 0);
 	require(again.error == m.error && again.main_pid == m.main_pid);
 	require(again.extend / USEC == m.extend / USEC);
+	require(again.trigger == m.trigger &&
+		again.watchdog_time / USEC == m.watchdog_time / USEC);
 	return 0;
 }

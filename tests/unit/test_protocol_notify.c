@@ -29,6 +29,16 @@ START_TEST(all_keys_are_read)
 }
 END_TEST
 
+START_TEST(a_watchdog_may_be_triggered_or_told_another_time)
+{
+	ck_assert_int_eq(decode("WATCHDOG=trigger\nWATCHDOG_USEC=2000000"), 0);
+	ck_assert(m.trigger && !m.watchdog && m.has_watchdog_time);
+	ck_assert_int_eq(m.watchdog_time, 2 * SECOND);
+	ck_assert_int_eq(decode("WATCHDOG=Trigger\nWATCHDOG_USEC=0"), 0);
+	ck_assert(!m.trigger && !m.has_watchdog_time);
+}
+END_TEST
+
 START_TEST(the_last_newline_may_be_missing_and_a_nul_may_end_it)
 {
 	ck_assert_int_eq(decode("STATUS=\nREADY=1"), 0);
@@ -180,6 +190,7 @@ int main(void)
 
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, all_keys_are_read);
+	tcase_add_test(tc, a_watchdog_may_be_triggered_or_told_another_time);
 	tcase_add_test(
 		tc, the_last_newline_may_be_missing_and_a_nul_may_end_it);
 	tcase_add_test(tc, of_equal_keys_the_last_counts);
