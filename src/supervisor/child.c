@@ -10,6 +10,7 @@
 #include "os/process.h"
 #include "os/spawn.h"
 #include "supervisor/environment.h"
+#include "supervisor/health.h"
 #include "supervisor/intercept.h"
 #include "supervisor/news.h"
 #include "supervisor/readiness.h"
@@ -173,6 +174,7 @@ static void child_release(struct supervisor *sup, struct child *c)
 	readiness_close(sup, c);
 	if (c->service != NULL)
 		intercept_forget(c);
+	health_forget(c);
 	fd_close(&c->pidfd);
 	fd_close(&c->output[0]);
 	fd_close(&c->output[1]);
@@ -343,8 +345,20 @@ void child_spawn(struct service *service, const struct action *action,
 	pids_add(&sup->pids, c);
 	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
 	ev_io_start(sup->loop, &c->exit_watcher);
+	health_on_birth(c);
 	answer->kind = EVENT_SPAWNED;
 	answer->pid = c->pid;
+}
+
+const struct cluster_settings *child_settings(const struct child *child)
+{
+	const struct service *s = child->service;
+	const struct recipe *r;
+
+	if (child->generation == cluster_generation(s->core))
+		return cluster_settings(s->core);
+	r = recipe_of(s, child->generation);
+	return r != NULL ? r->settings : NULL;
 }
 
 /* ---- signals ---- */

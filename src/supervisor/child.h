@@ -20,6 +20,11 @@ void child_spawn(struct service *service, const struct action *action,
 void child_plan(struct supervisor *sup, struct spawn_plan *plan,
 	const struct recipe *r);
 
+/* The settings that a worker is to be held to: those in force, if it is of that
+ * generation, else those that it was started by.  NULL: nobody's any more, it
+ * is on its way out. */
+const struct cluster_settings *child_settings(const struct child *child);
+
 void child_signal(struct child *child, int signal);     /* the process */
 void child_kill_group(struct child *child, int signal); /* its group */
 

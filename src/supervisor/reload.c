@@ -6,6 +6,7 @@
 #include "os/affinity.h"
 #include "os/cgroup.h"
 #include "supervisor/lifecycle.h"
+#include "supervisor/health.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
@@ -198,6 +199,7 @@ static void apply(struct supervisor *sup, struct service *s,
 	if (!rolls) {
 		event.settings = cluster_settings_ref(c->new);
 		service_tell(s, &event);
+		health_on_settings(s);
 		return;
 	}
 	if (c->change != CHANGE_NONE)

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
+#include "supervisor/health.h"
 #include "supervisor/hooks.h"
 #include "supervisor/intercept.h"
 #include "supervisor/learned.h"
@@ -96,6 +97,7 @@ static void on_report(struct service *service, const struct report *r)
 	news_report(service, r);
 	lifecycle_on_report(sup, service, r);
 	hooks_on_report(service, r);
+	health_on_report(service, r);
 }
 
 void service_told(struct service *service, const struct report *report,
@@ -261,6 +263,7 @@ struct service *service_new(struct supervisor *sup,
 
 void service_free(struct service *s)
 {
+	health_free(s);
 	recipes_free(s);
 	listeners_release(&s->listeners);
 	learned_drop_all(s);

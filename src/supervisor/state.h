@@ -123,7 +123,8 @@ struct child {
 	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets
 			       cannot be had … */
 	bool v6only;
-	int v6only_fd; /* … on this descriptor */
+	int v6only_fd;         /* … on this descriptor */
+	struct health *health; /* NULL: it was never asked how it is */
 };
 
 /* What the last reload has set going in a cluster. */
@@ -160,6 +161,10 @@ struct service {
 	char *outcome;       /* heap: what was told of … */
 	unsigned outcome_of; /* … the last rollout that is over */
 	bool outcome_failed;
+
+	struct prover *prover;   /* asks if workers are ready; or NULL */
+	struct checker *checker; /* and if they are well; or NULL */
+	bool checks_denied_told;
 };
 
 #define PID_BUCKETS_MIN 64
@@ -175,6 +180,9 @@ struct clients;
 struct news;
 struct helper;
 struct hooks;
+struct health;
+struct prover;
+struct checker;
 
 /* What we know of trapping workers' calls here (intercept.h). */
 enum intercept_way {

@@ -8,6 +8,7 @@
 #include "os/sockdiag.h"
 #include "protocol/json.h"
 #include "supervisor/child.h"
+#include "supervisor/health.h"
 #include "supervisor/learned.h"
 #include "supervisor/listener.h"
 #include "supervisor/news.h"
@@ -116,6 +117,19 @@ static void put_usage(struct json_writer *w, struct child *child,
 	}
 }
 
+static void put_checks(struct json_writer *w, const struct health *h)
+{
+	json_key(w, "checks");
+	json_open_object(w);
+	json_put_int(w, "ok", (int64_t)h->ok);
+	json_put_int(w, "failed", (int64_t)h->failed);
+	if (*h->last != '\0')
+		json_put_text(w, "last", h->last);
+	else
+		json_put_null(w, "last");
+	json_close_object(w);
+}
+
 static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	const struct slot_view *view, const struct worker_view *worker,
 	nsec_t now)
@@ -151,6 +165,8 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 			3);
 	if (child != NULL && child->status != NULL)
 		json_put_text(w, "status", child->status);
+	if (child != NULL && child->health != NULL)
+		put_checks(w, child->health);
 	put_ending(w, view);
 	json_close_object(w);
 }

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CHECK_H
+#define SUPERVISOR_CHECK_H
+
+#include "supervisor/state.h"
+
+/*
+ * `check`: every ready worker is asked once in a round of `check-interval`.
+ * Commands are run one after the other, spread over the round.  Connections go
+ * out as a volley (volley.h), again and again in the round until each worker has
+ * had one; who had none for want of luck has not failed.  What nobody at all
+ * takes for as long as a worker may fail its checks is the failure of all.
+ */
+
+/* Somebody may have to be asked. */
+void check_begin(struct service *service);
+void check_free(struct service *service);
+
+#endif

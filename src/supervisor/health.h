@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_HEALTH_H
+#define SUPERVISOR_HEALTH_H
+
+#include "supervisor/state.h"
+
+/*
+ * How workers are, as far as nclust has to find out by itself: probes of
+ * readiness (prove.h) and checks (check.h).  Nothing of it exists, and no timer
+ * runs, where no setting asks for it.
+ */
+struct health {
+	bool proving;      /* it has to answer to `ready` yet */
+	nsec_t tried_at;   /* exec: the last try of that */
+	unsigned round;    /* of checks: it has answered in this one */
+	unsigned failures; /* in a row */
+	uint64_t ok;
+	uint64_t failed;
+	char last[96];         /* how the last one failed; or "" */
+	struct helper *helper; /* exec: the question under way, or NULL, … */
+	unsigned *running;     /* … where it is counted, … */
+	void (*over)(struct child *child, bool well, const char *why);
+};
+
+/* It has been started; is told of by the core; is gone. */
+void health_on_birth(struct child *child);
+void health_on_report(struct service *service, const struct report *report);
+void health_forget(struct child *child);
+/* Other settings are in force, without a rollout. */
+void health_on_settings(struct service *service);
+void health_free(struct service *service);
+
+/* For prove.c and check.c.  NULL: out of memory. */
+struct health *health_of(struct child *child);
+
+/* Call `deed` for each worker of the service that lives; it may end some. */
+void health_each(struct service *service,
+	void (*deed)(struct child *child, void *context), void *context);
+/* Is this worker ready, and wanted to be? */
+bool health_is_ready(const struct child *child);
+bool health_same_probe(const struct probe *a, const struct probe *b);
+
+#define HEALTH_EXEC_AT_ONCE 16
+/* Run the command of `probe`: its worker's helper.  `over` gets the child; of
+ * one that is gone nobody hears.  -1 and `err`. */
+int health_exec(struct child *child, const struct probe *probe, nsec_t patience,
+	unsigned *running,
+	void (*over)(struct child *child, bool well, const char *why),
+	struct error *err);
+/* "GET /health", "exec:…", "tcp". */
+const char *health_probe_text(char to[96], const struct probe *probe);
+
+#endif

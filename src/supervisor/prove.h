@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_PROVE_H
+#define SUPERVISOR_PROVE_H
+
+#include "supervisor/state.h"
+
+/*
+ * `ready = tcp`, `http:/path` and `exec:CMD`: from its birth on each worker is
+ * asked, often at first and each second in the end, until it has answered well.
+ */
+
+/* Does it have to? */
+void prove_on_birth(struct child *child);
+/* Somebody may have to, by other settings. */
+void prove_begin(struct service *service);
+void prove_free(struct service *service);
+
+#endif

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/volley.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/otherend.h"
+#include "supervisor/child.h"
+#include "supervisor/learned.h"
+#include "supervisor/news.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* From look to look whether somebody has taken a connection: who has waits for
+ * the rest of the request meanwhile, and may be one that does nothing else. */
+#define STEP_FIRST (1 * MSEC)
+#define STEP_MOST (16 * MSEC)
+/* Looking for who it was: so long a turn. */
+#define SLICE (2 * MSEC)
+/* Woken so much later than asked: nclust itself stood still. */
+#define LATE (500 * MSEC)
+
+static void arm(struct volley *v);
+
+/* ---- the end of one ---- */
+
+static void close_asking(struct asking *a)
+{
+	struct volley *v = a->volley;
+	int fd = a->io.fd;
+
+	if (a->state == ASKING_OVER)
+		return;
+	ev_io_stop(v->service->sup->loop, &a->io);
+	ev_io_set(&a->io, -1, 0);
+	if (fd != -1)
+		(void)close(fd);
+	a->state = ASKING_OVER;
+	v->open--;
+}
+
+static void look_if_over(struct volley *v)
+{
+	if (v->open > 0 || v->settings == NULL)
+		return;
+	volley_stop(v);
+	v->over(v);
+}
+
+static void conclude(struct asking *a, bool well, const char *why)
+{
+	struct volley *v = a->volley;
+	struct child *child = child_find(v->service, a->slot, a->worker);
+
+	close_asking(a);
+	if (child != NULL)
+		v->answered(child, well, why);
+}
+
+/* ---- the answer ---- */
+
+static void read_answer(struct asking *a)
+{
+	ssize_t n = recv(a->io.fd, a->answer + a->got,
+		sizeof(a->answer) - a->got, MSG_DONTWAIT);
+	unsigned code;
+	char why[40];
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		conclude(a, false, "closed the connection without an answer");
+		return;
+	}
+	a->got += (size_t)n;
+	switch (httpstatus_parse(a->answer, a->got, &code)) {
+	case HTTPSTATUS_MORE:
+		if (a->got < sizeof(a->answer))
+			return;
+		conclude(a, false, "its answer is too long");
+		return;
+	case HTTPSTATUS_NONE:
+		conclude(a, false, "its answer is not HTTP/1");
+		return;
+	case HTTPSTATUS_CODE:
+		break;
+	}
+	(void)snprintf(why, sizeof(why), "answered %u", code);
+	conclude(a, httpstatus_is_well(code), why);
+}
+
+static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct asking *a = watcher->data;
+
+	(void)loop;
+	(void)revents;
+	read_answer(a);
+	look_if_over(a->volley);
+}
+
+static void judge_time(struct asking *a, nsec_t now)
+{
+	char time[24];
+	char why[64];
+
+	if (now - a->since < a->volley->settings->check_timeout)
+		return;
+	read_answer(a); /* it may have come while we were late */
+	if (a->state != ASKING_TAKEN)
+		return;
+	(void)snprintf(why, sizeof(why), "no answer within %s",
+		text_duration(time, a->volley->settings->check_timeout));
+	conclude(a, false, why);
+}
+
+/* ---- who has it ---- */
+
+static bool is_asked(const struct volley *v, const struct child *child)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		if (v->asks[i].state == ASKING_TAKEN &&
+			v->asks[i].worker == child->worker &&
+			v->asks[i].slot == child->slot)
+			return true;
+	return false;
+}
+
+/* The child has it: ask on, if its word is wanted. */
+static void take(struct asking *a, struct child *child, bool closed)
+{
+	struct volley *v = a->volley;
+	bool is_http = v->probe->kind == PROBE_HTTP;
+
+	if (a->state != ASKING_WAITS)
+		return;
+	v->quiet_since = clock_now();
+	if (!v->wants(child) || is_asked(v, child)) {
+		close_asking(a);
+		return;
+	}
+	a->slot = child->slot;
+	a->worker = child->worker;
+	if (!is_http) {
+		conclude(a, true, "");
+		return;
+	}
+	a->state = ASKING_TAKEN;
+	a->since = clock_now();
+	if (closed ||
+		send(a->io.fd, "\r\n", 2, MSG_NOSIGNAL | MSG_DONTWAIT) != 2) {
+		conclude(a, false, "closed the connection without an answer");
+		return;
+	}
+	ev_io_start(v->service->sup->loop, &a->io);
+}
+
+/* The only one that there is, or NULL. */
+static struct child *only_child(const struct service *s)
+{
+	struct child *only = NULL;
+
+	for (uint32_t slot = 0; slot < s->child_slots; slot++)
+		for (int k = 0; k < 2; k++) {
+			struct child *c = s->children[slot][k];
+
+			if (c == NULL)
+				continue;
+			if (only != NULL)
+				return NULL;
+			only = c;
+		}
+	return only;
+}
+
+static void tell_denied(struct volley *v)
+{
+	struct service *s = v->service;
+
+	if (!v->denied || s->checks_denied_told)
+		return;
+	s->checks_denied_told = true;
+	news_say(s->sup, LOG_WARN, "check-denied",
+		"%s: nclust may not look at its workers' descriptors, so it "
+		"cannot tell whose answer a check has got: use exec:",
+		s->name);
+}
+
+/* Those that somebody has taken, as inodes by their place. */
+static unsigned gather(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		const struct asking *a = &v->asks[i];
+
+		inodes[i] = a->state == ASKING_WAITS ? a->inode : 0;
+		count += inodes[i] != 0;
+	}
+	return count;
+}
+
+static void ask_child(struct volley *v, struct child *child,
+	const uint64_t inodes[VOLLEY_MAX])
+{
+	int denied = 0;
+	uint32_t held = otherend_held(child->pid, inodes, VOLLEY_MAX, &denied);
+	uint32_t slot = child->slot;
+	uint64_t worker = child->worker;
+
+	v->denied |= denied != 0;
+	for (size_t i = 0; i < VOLLEY_MAX && child != NULL; i++) {
+		if ((held >> i & 1) == 0)
+			continue;
+		take(&v->asks[i], child, false);
+		child = child_find(v->service, slot, worker);
+	}
+}
+
+/* Look for whose they are, a slice at a time; true: there is more to look at. */
+static bool find_owners(struct volley *v)
+{
+	struct service *s = v->service;
+	struct child *only;
+	nsec_t until = clock_now() + SLICE;
+	uint64_t inodes[VOLLEY_MAX];
+
+	if (gather(v, inodes) == 0)
+		return false;
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		only = only_child(s); /* what it says may be its end */
+		if (only != NULL && inodes[i] != 0)
+			take(&v->asks[i], only, false);
+	}
+	if (gather(v, inodes) == 0)
+		return false;
+	for (; v->cursor < s->child_slots; v->cursor++) {
+		if (gather(v, inodes) == 0)
+			break;
+		if (clock_now() > until)
+			return true;
+		for (int k = 0; k < 2; k++)
+			if (s->children[v->cursor][k] != NULL)
+				ask_child(v, s->children[v->cursor][k], inodes);
+	}
+	v->cursor = 0;
+	/* a stranger has it, or it has gone on to somebody else meanwhile */
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		if (v->asks[i].state == ASKING_WAITS && v->asks[i].inode != 0)
+			close_asking(&v->asks[i]);
+	tell_denied(v);
+	return false;
+}
+
+/* ---- looking ---- */
+
+static void begin(struct asking *a)
+{
+	struct volley *v = a->volley;
+	char request[HTTPREQUEST_MAX];
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(peer);
+	size_t len;
+
+	if (getpeername(a->io.fd, (struct sockaddr *)&peer, &size) == -1) {
+		int error = 0;
+
+		size = sizeof(error);
+		if (getsockopt(a->io.fd, SOL_SOCKET, SO_ERROR, &error, &size) ==
+				-1 ||
+			error != 0)
+			close_asking(a);
+		return;
+	}
+	a->state = ASKING_WAITS;
+	if (v->probe->kind != PROBE_HTTP)
+		return;
+	len = httpstatus_request(
+		request, sizeof(request), v->probe->text, v->host);
+	if (len == 0 ||
+		send(a->io.fd, request, len - 2, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+			(ssize_t)len - 2)
+		close_asking(a);
+}
+
+/* Closed before it was known by whom: then nobody can tell, but of one who is
+ * alone. */
+static void look_if_taken(struct asking *a)
+{
+	struct child *only;
+	char byte;
+	ssize_t n;
+
+	if (a->inode == 0)
+		a->inode = otherend_inode(a->io.fd);
+	if (a->inode != 0)
+		return;
+	n = recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n == 1 || (n == -1 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	only = only_child(a->volley->service);
+	if (only != NULL)
+		take(a, only, true);
+	else
+		close_asking(a);
+}
+
+static void forgive_lateness(struct volley *v, nsec_t now)
+{
+	if (now < v->due + LATE)
+		return;
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		v->asks[i].since += now - v->due;
+	v->quiet_since += now - v->due;
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct volley *v = timer->data;
+	nsec_t now = clock_now();
+
+	(void)loop;
+	(void)revents;
+	forgive_lateness(v, now);
+	for (size_t i = 0; i < VOLLEY_MAX && v->settings != NULL; i++) {
+		struct asking *a = &v->asks[i];
+
+		if (a->state == ASKING_CONNECTS)
+			begin(a);
+		if (a->state == ASKING_WAITS)
+			look_if_taken(a);
+		else if (a->state == ASKING_TAKEN)
+			judge_time(a, now);
+	}
+	if (v->settings == NULL)
+		return; /* an answer had it stopped */
+	if (find_owners(v))
+		v->step = 0;
+	else
+		v->step = v->step == 0 ? STEP_FIRST
+				       : nsec_min(2 * v->step, STEP_MOST);
+	if (v->open > 0)
+		arm(v);
+	look_if_over(v);
+}
+
+static void arm(struct volley *v)
+{
+	nsec_t now = clock_now();
+	nsec_t next = NSEC_NEVER;
+
+	if (v->settings == NULL)
+		return;
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		const struct asking *a = &v->asks[i];
+
+		if (a->state == ASKING_CONNECTS || a->state == ASKING_WAITS)
+			next = nsec_min(next, now + v->step);
+		else if (a->state == ASKING_TAKEN)
+			next = nsec_min(next,
+				nsec_add(a->since, v->settings->check_timeout));
+	}
+	if (next == NSEC_NEVER)
+		return;
+	v->due = next > now ? next : now;
+	ev_now_update(v->service->sup->loop);
+	ev_timer_stop(v->service->sup->loop, &v->look);
+	ev_timer_set(&v->look, nsec_seconds(v->due - now), 0.);
+	ev_timer_start(v->service->sup->loop, &v->look);
+}
+
+/* ---- where ---- */
+
+static const struct listener *first_of(const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i]->facts.type == SOCK_STREAM)
+			return set->list[i];
+	return NULL;
+}
+
+static int set_unix(struct volley *v, const struct listener *l)
+{
+	const char *path = l->address.path;
+	struct sockaddr_un *to = &v->address.un;
+
+	(void)text_copy(v->host, sizeof(v->host), "localhost");
+	/* the kernel's word for a path is only as good as where we stand */
+	if (path == NULL || *path != '/')
+		return 0;
+	if (strlen(path) >= sizeof(to->sun_path))
+		return -1;
+	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
+	(void)text_copy(to->sun_path, sizeof(to->sun_path), path);
+	v->address_size = sizeof(*to);
+	return 0;
+}
+
+/* All addresses: the machine's own one. */
+static void set_inet(struct volley *v, int fd)
+{
+	struct sockaddr_in *in = (void *)&v->address.room;
+	struct sockaddr_in6 *in6 = (void *)&v->address.room;
+	uint16_t port = in->sin_port; /* where that of version 6 is */
+	int only = 0;
+	socklen_t size = sizeof(only);
+
+	(void)snprintf(v->host, sizeof(v->host), "localhost:%u", ntohs(port));
+	if (in->sin_family == AF_INET) {
+		if (in->sin_addr.s_addr == htonl(INADDR_ANY))
+			in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		return;
+	}
+	if (!IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+		return;
+	(void)getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size);
+	if (only != 0) {
+		in6->sin6_addr = in6addr_loopback;
+		return;
+	}
+	*in = (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_port = port,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	v->address_size = sizeof(*in);
+}
+
+static int set_address(struct volley *v, struct error *err)
+{
+	const struct service *s = v->service;
+	const struct listener *l = first_of(&s->listeners);
+
+	if (l == NULL)
+		l = first_of(&s->learned);
+	v->address_size = sizeof(v->address);
+	if (l == NULL || getsockname(l->fd, &v->address.any, &v->address_size))
+		return error_set(
+			err, 0, "it has no listener that could be asked (yet)");
+	if (v->address.any.sa_family == AF_UNIX) {
+		if (set_unix(v, l) == -1)
+			return error_set(
+				err, 0, "the path of its listener is too long");
+		return 0;
+	}
+	set_inet(v, l->fd);
+	return 0;
+}
+
+/* ---- life ---- */
+
+static void ask(struct volley *v, struct asking *a)
+{
+	int fd = socket(v->address.any.sa_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd == -1)
+		return;
+	if (connect(fd, &v->address.any, v->address_size) == -1 &&
+		errno != EINPROGRESS) {
+		(void)close(fd);
+		return;
+	}
+	a->state = ASKING_CONNECTS;
+	a->inode = 0;
+	a->got = 0;
+	a->since = v->quiet_since;
+	ev_io_set(&a->io, fd, EV_READ);
+	v->open++;
+}
+
+int volley_fire(struct volley *v, const struct cluster_settings *settings,
+	const struct probe *probe, unsigned count, struct error *err)
+{
+	if (set_address(v, err) == -1)
+		return -1;
+	v->settings = cluster_settings_ref(
+		(struct cluster_settings *)(uintptr_t)settings);
+	v->probe = probe;
+	v->quiet_since = clock_now();
+	v->denied = false;
+	v->cursor = 0;
+	v->step = STEP_FIRST;
+	for (unsigned i = 0; i < VOLLEY_MAX && i < count; i++)
+		ask(v, &v->asks[i]);
+	if (v->open == 0) {
+		volley_stop(v);
+		return error_set(err, errno, "cannot connect to its listener");
+	}
+	for (unsigned i = 0; i < VOLLEY_MAX; i++)
+		if (v->asks[i].state == ASKING_CONNECTS)
+			begin(&v->asks[i]);
+	if (v->open == 0) {
+		volley_stop(v);
+		return error_set(err, 0, "nobody listens");
+	}
+	arm(v);
+	return 0;
+}
+
+void volley_stop(struct volley *v)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		close_asking(&v->asks[i]);
+	ev_timer_stop(v->service->sup->loop, &v->look);
+	if (v->settings != NULL)
+		cluster_settings_unref(v->settings);
+	v->settings = NULL;
+}
+
+void volley_init(struct volley *v, struct service *service)
+{
+	*v = (struct volley){.service = service};
+	ev_init(&v->look, on_look);
+	v->look.data = v;
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		struct asking *a = &v->asks[i];
+
+		a->volley = v;
+		ev_init(&a->io, on_answer);
+		ev_io_set(&a->io, -1, 0);
+		a->io.data = a;
+	}
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_VOLLEY_H
+#define SUPERVISOR_VOLLEY_H
+
+#include "protocol/httpstatus.h"
+#include "supervisor/state.h"
+
+#include <sys/un.h>
+
+/*
+ * Some questions at once to the workers of a cluster, each a connection to its
+ * listener.  Whoever is free takes it, so one worker cannot be chosen: but before
+ * the last bytes of the request are sent, nclust finds out who has it
+ * (os/otherend.h), and asks on only those who shall answer.  What they say, or
+ * that they say nothing, is theirs.  A connection that nobody takes stays in the
+ * queue, and is nobody's fault, until its owner ends the volley.
+ */
+#define VOLLEY_MAX 16
+
+enum asking_state {
+	ASKING_OVER,
+	ASKING_CONNECTS,
+	ASKING_WAITS, /* for somebody to take it, or for who that was */
+	ASKING_TAKEN, /* by `worker`, whose answer is waited for */
+};
+
+struct asking {
+	struct volley *volley;
+	enum asking_state state;
+	ev_io io; /* its fd, or -1; runs while TAKEN */
+	uint64_t inode;
+	uint32_t slot;
+	uint64_t worker;
+	nsec_t since; /* in the state TAKEN */
+	size_t got;
+	char answer[HTTPSTATUS_MAX];
+};
+
+struct volley {
+	struct service *service;
+	/* Shall this worker be asked?  And: it has answered; `why` not well. */
+	bool (*wants)(struct child *child);
+	void (*answered)(struct child *child, bool well, const char *why);
+	void (*over)(struct volley *v); /* all questions are */
+
+	struct cluster_settings *settings; /* a reference, while it runs */
+	const struct probe *probe;         /* of these; tcp or http */
+	union {
+		struct sockaddr any;
+		struct sockaddr_un un;
+		struct sockaddr_storage room;
+	} address;
+	socklen_t address_size;
+	char host[80];
+
+	ev_timer look;
+	nsec_t step; /* to the next look */
+	nsec_t due;
+	nsec_t quiet_since; /* nobody has taken any */
+	uint32_t cursor; /* the slot that is looked at next, for whose it is */
+	bool denied;     /* somebody could not be looked at */
+	unsigned open;
+	struct asking asks[VOLLEY_MAX];
+};
+
+void volley_init(struct volley *v, struct service *service);
+/* Ask `count` times.  -1 and `err`: there is no address to ask at. */
+int volley_fire(struct volley *v, const struct cluster_settings *settings,
+	const struct probe *probe, unsigned count, struct error *err);
+/* Nobody is told of what is still open. */
+void volley_stop(struct volley *v);
+
+#endif
