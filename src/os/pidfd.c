@@ -69,6 +69,18 @@ int pidfd_reap(int pidfd, struct pidfd_end *end)
 	return wait_for(P_PIDFD, (id_t)pidfd, 0, end);
 }
 
+int pidfd_is_stopped(int pidfd)
+{
+	siginfo_t info;
+
+	(void)memset(&info, 0, sizeof(info));
+	while (waitid(P_PIDFD, (id_t)pidfd, &info,
+		       WSTOPPED | WNOHANG | WNOWAIT) == -1)
+		if (errno != EINTR)
+			return -1;
+	return info.si_pid != 0 && info.si_code == CLD_STOPPED;
+}
+
 pid_t child_peek_any(void)
 {
 	siginfo_t info;

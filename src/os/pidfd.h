@@ -28,6 +28,10 @@ int pidfd_peek(int pidfd, struct pidfd_end *end);
 /* The same, and reap it. */
 int pidfd_reap(int pidfd, struct pidfd_end *end);
 
+/* Is our child stopped right now, with all of its threads?  1, 0, or -1 and
+ * errno.  Takes nothing of the state away (WNOWAIT). */
+int pidfd_is_stopped(int pidfd);
+
 /*
  * Any ended child, without reaping it: its pid, 0 when there is none, -1 and
  * errno (ECHILD: no children at all).

@@ -90,6 +90,38 @@ int process_look(pid_t pid, struct process_facts *facts)
 	return parse_stat(text, facts);
 }
 
+static bool is_still(pid_t tid)
+{
+	struct process_facts facts;
+
+	return process_look(tid, &facts) == -1 ||
+		strchr("TtZX", facts.state) != NULL;
+}
+
+bool process_is_stopped(pid_t pid)
+{
+	uint64_t threads = 1;
+	char path[64];
+	bool still = true;
+	struct dirent *entry;
+	DIR *dir;
+
+	if (!is_still(pid))
+		return false;
+	if (process_status(pid, "Threads:", 10, &threads) == -1 || threads < 2)
+		return true;
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (dir == NULL)
+		return errno == ENOENT;
+	while (still && (entry = readdir(dir)) != NULL)
+		if (*entry->d_name != '.')
+			still = is_still((pid_t)strtol(
+				entry->d_name, NULL, 10));
+	(void)closedir(dir);
+	return still;
+}
+
 /* A line may be longer than we have room for (of very many groups): then its
  * beginning is what counts. */
 int process_status(pid_t pid, const char *key, int base, uint64_t *value)

@@ -19,6 +19,9 @@ struct process_facts {
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
 
+/* Are all of its threads stopped, or has it ended? */
+bool process_is_stopped(pid_t pid);
+
 /* The first number behind a key of /proc/PID/status, such as "CapEff:"; takes no
  * memory and no lock.  0, or -1. */
 int process_status(pid_t pid, const char *key, int base, uint64_t *value);

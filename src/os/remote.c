@@ -116,6 +116,11 @@ static int look(struct remote *r, void (*deed)(void *), void *argument)
 	return 0;
 }
 
+int remote_run(struct remote *r, void (*deed)(void *), void *argument)
+{
+	return look(r, deed, argument);
+}
+
 /* ---- its descriptors ---- */
 
 struct fd_look {
@@ -481,6 +486,18 @@ int remote_accepts(struct remote *r)
 		return (int)fd;
 #endif
 	return call == SYS_accept4 ? (int)fd : -1;
+}
+
+long remote_call(struct remote *r)
+{
+	char text[256];
+	long call;
+
+	if (look_at_text(r, read_text, "syscall", text, sizeof(text)) == -1)
+		return -2;
+	if (strncmp(text, "running", 7) == 0)
+		return -1;
+	return sscanf(text, "%ld", &call) == 1 ? call : -2;
 }
 
 bool remote_shares(struct remote *r, const char *kind)

@@ -38,6 +38,11 @@ struct remote {
 };
 void remote_of(struct remote *r, pid_t tid);
 
+/* Run `deed` with the rights to look at it, here or in such a child: it changes
+ * nothing but what is behind `argument`, and takes no lock and no memory.  0, or
+ * -1 and errno. */
+int remote_run(struct remote *r, void (*deed)(void *), void *argument);
+
 /* A duplicate of its descriptor (CLOEXEC; the caller's).  -1 and errno: EBADF:
  * there is none; EPERM. */
 int remote_fd(struct remote *r, int fd);
@@ -79,6 +84,10 @@ int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item);
 /* The descriptor from which the thread waits to accept a connection, right now;
  * -1: it does not. */
 int remote_accepts(struct remote *r);
+
+/* The system call in which the thread is, or was stopped; -1: in none, it runs;
+ * -2: cannot be told. */
+long remote_call(struct remote *r);
 
 /* Has the thread the capability (CAP_...), in our user namespace? */
 bool remote_may(struct remote *r, int capability);

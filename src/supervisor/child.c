@@ -9,6 +9,7 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn.h"
+#include "supervisor/drain.h"
 #include "supervisor/environment.h"
 #include "supervisor/health.h"
 #include "supervisor/intercept.h"
@@ -417,6 +418,7 @@ void child_ended(struct child *child)
 			service->name, child->slot, (int)child->pid);
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	}
+	drain_ended(child);
 	readiness_drain(child); /* what it said before it died counts */
 	describe_end(child, &end, &event.ending);
 	(void)pidfd_signal_group(child->pidfd, child->pid, SIGKILL);

@@ -553,6 +553,31 @@ void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	hand_out(sup, &h->scratch, NULL, NULL, text);
 }
 
+void news_say_numbers(const struct child *child, enum log_level level,
+	const char *event, const struct news_number *numbers, size_t count,
+	const char *format, ...)
+{
+	struct history *h = child->service->sup->history;
+	struct json_writer w;
+	char text[1000];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_line(level, "%s", text);
+	buffer_clear(&h->scratch);
+	begin_record(&w, &h->scratch, event, level);
+	json_put_text(&w, "cluster", child->service->name);
+	json_put_int(&w, "slot", child->slot);
+	json_put_int(&w, "worker", (int64_t)child->worker);
+	for (size_t i = 0; i < count; i++)
+		json_put_real(&w, numbers[i].name, numbers[i].value, 3);
+	json_put_text(&w, "text", text);
+	json_close_object(&w);
+	hand_out(child->service->sup, &h->scratch, NULL, NULL, text);
+}
+
 /* ---- last words ---- */
 
 void news_explain_spawn(

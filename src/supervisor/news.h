@@ -37,6 +37,15 @@ void news_report(struct service *service, const struct report *report);
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* The same of a worker, with figures for machines. */
+struct news_number {
+	const char *name;
+	double value;
+};
+void news_say_numbers(const struct child *child, enum log_level level,
+	const char *event, const struct news_number *numbers, size_t count,
+	const char *format, ...) __attribute__((format(printf, 6, 7)));
+
 /* The sentence for the next report of a spawn that failed. */
 void news_explain_spawn(
 	struct service *service, uint32_t slot, const char *text);

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
+#include "supervisor/drain.h"
 #include "supervisor/health.h"
 #include "supervisor/hooks.h"
 #include "supervisor/intercept.h"
@@ -137,22 +138,16 @@ static void carry_out(struct service *service, const struct actions *actions)
 			child_spawn(service, a, &answers[count++]);
 			break;
 		case ACTION_SIGNAL:
-			if (c == NULL)
-				break;
-			child_signal(c, stop_signal(service, a->signal));
-			/* a stopped process would sleep through it */
-			child_signal(c, SIGCONT);
+			if (c != NULL)
+				drain_stop(c, stop_signal(service, a->signal));
 			break;
 		case ACTION_KILL:
 			if (c != NULL)
 				child_kill_group(c, SIGKILL);
 			break;
-		case ACTION_DRAIN: /* area drain: drain_begin(c, a->span) */
-			answers[count++] = (struct event){
-				.kind = EVENT_DRAINED,
-				.slot = a->slot,
-				.worker = a->worker,
-			};
+		case ACTION_DRAIN:
+			if (c != NULL)
+				drain_begin(c, a->span);
 			break;
 		case ACTION_REPORT:
 			on_report(service, &a->report);

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "supervisor/child.h"
+#include "supervisor/drain.h"
 #include "supervisor/lifecycle.h"
 #include "supervisor/news.h"
 #include "supervisor/reap.h"
@@ -157,6 +158,7 @@ static void resume_child(struct child *child, int unused)
  * not reach them. */
 static void on_tstp(struct supervisor *sup)
 {
+	drain_thaw_all(sup); /* who is paused is not to be continued */
 	children_each(sup, NULL, pause_child, 0);
 	(void)raise(SIGSTOP);
 	/* PID 1 cannot be stopped, and nobody would continue it */

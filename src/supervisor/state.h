@@ -82,6 +82,9 @@ struct recipe {
 /* Room for learned listeners: a bit each in child->uses. */
 #define LEARNED_MAX 64
 
+struct drain;
+struct drains;
+
 /* The system's half of a worker of the same id. */
 struct child {
 	struct service *service; /* NULL: on the free list */
@@ -125,6 +128,7 @@ struct child {
 	bool v6only;
 	int v6only_fd;         /* … on this descriptor */
 	struct health *health; /* NULL: it was never asked how it is */
+	struct drain *drain;   /* heap, under way (drain.h); or NULL */
 };
 
 /* What the last reload has set going in a cluster. */
@@ -240,6 +244,7 @@ struct supervisor {
 	bool had_terminal;
 
 	struct intercept intercept;
+	struct drains *drains;   /* NULL: none is under way */
 	struct manager *manager; /* NULL: we are under none */
 	struct clients *clients;
 	ev_io guard_watcher; /* its fd: inotify, or -1 */

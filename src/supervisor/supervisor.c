@@ -13,6 +13,7 @@
 #include "supervisor/heal.h"
 #include "supervisor/helper.h"
 #include "supervisor/hooks.h"
+#include "supervisor/drain.h"
 #include "supervisor/guard.h"
 #include "supervisor/intercept.h"
 #include "supervisor/learned.h"
@@ -422,6 +423,7 @@ static void finish(struct supervisor *sup)
 		guard_fini(sup);
 	let_go(sup);
 	if (begun) {
+		drain_fini(sup);
 		clients_fini(sup);
 		hooks_fini(sup);
 		helpers_free(sup);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_CONNECTIONS_H
+#define OS_CONNECTIONS_H
+
+#include "os/remote.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/*
+ * The sockets of another process, seen from outside: each is had for a moment
+ * by pidfd_getfd(2), asked, and given back at once: as long as we have it, the
+ * other's close(2) sends no FIN.  5 to 8 us each.  What it takes is told in
+ * remote.h.
+ */
+
+enum connection_kind {
+	CONNECTION_TCP,      /* TCP, MPTCP */
+	CONNECTION_UNIX,     /* a stream or sequenced packets */
+	CONNECTION_LISTENER, /* TCP: one that listens */
+};
+
+/* Times are in ms since then, of a resolution of connections_tick(). */
+struct connection {
+	uint64_t cookie; /* SO_COOKIE: of no other one, ever */
+	uint64_t inode;
+	uint64_t bytes_out; /* sent, retransmissions too */
+	pid_t pid;          /* whose … */
+	int fd;             /* … descriptor; -1: not by its descriptor */
+	uint32_t queue;    /* bytes received, not read; connections that wait */
+	uint32_t unsent;   /* bytes written, not sent yet */
+	uint32_t unacked;  /* segments */
+	uint32_t sent_ago; /* data; since the birth where nothing was */
+	uint32_t received_ago;
+	uint32_t ack_ago;
+	uint32_t min_rtt;     /* us */
+	uint32_t segments_in; /* with data */
+	uint32_t segments_out;
+	uint32_t acks_out; /* segments without data */
+	uint32_t rtt;      /* us, smoothed */
+	uint16_t port;     /* our side's */
+	uint8_t kind;      /* enum connection_kind */
+	uint8_t state;     /* TCP_... of netinet/tcp.h */
+	bool has_name; /* CONNECTION_UNIX: as those that were accepted have */
+};
+
+/* More than that many of one worker are not looked at. */
+#define CONNECTIONS_MOST 16384
+
+/* Zeroed by whoever owns it; the list is heap. */
+struct connections {
+	struct connection *list;
+	size_t count;
+	size_t room;
+	unsigned descriptors; /* that were seen, of any kind */
+	bool too_many;        /* there are more */
+	bool refused;         /* they are there, and cannot be looked at */
+};
+void connections_free(struct connections *all);
+
+/*
+ * Add those of a process (`r` was made of it, `pidfd` is its own).  0, or -1 and
+ * errno: it is gone (ESRCH, ENOENT), or nothing of it can be seen (EACCES …).
+ */
+int connections_add(struct connections *all, struct remote *r, int pidfd);
+
+/* shutdown(2) of one in both directions; it stays what it is if its descriptor is
+ * another's by now.  0, or -1 and errno. */
+int connections_end(struct remote *r, int pidfd, const struct connection *c);
+
+/* "127.0.0.1:4711"; "a peer" where it cannot be told. */
+const char *connections_peer(
+	struct remote *r, const struct connection *c, char *to, size_t size);
+
+/* Of an address: 0 where it has none. */
+uint16_t connections_port(const struct sockaddr_storage *at);
+
+/* The resolution of the kernel's times (a jiffy), us. */
+unsigned connections_tick(void);
+
+/* What a process is seen to do. */
+enum activity {
+	ACTIVITY_WAITS, /* for a descriptor, a signal, a child */
+	ACTIVITY_RUNS,  /* or writes, connects; or sleeps, waits on a futex
+			   where it is its only thread */
+	ACTIVITY_UNKNOWN,
+};
+enum activity connections_activity(struct remote *r);
+
+#endif

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/drain.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "supervisor/child.h"
+#include "supervisor/drain_inside.h"
+#include "supervisor/news.h"
+#include "supervisor/service.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define WAIT_FIRST (2 * MSEC)
+#define WAIT_LAST (16 * MSEC)
+/* Each freeze interrupts what it waits in: after so many of them, fewer. */
+#define FREEZES_AT_EASE 100
+#define WAIT_TIRED (250 * MSEC)
+/* Looks may take no more than a tenth of the time, all drains together. */
+#define LOOKS_SHARE 10
+/* So long for all of it to stop, of that at most so long without the loop. */
+#define STOP_PATIENCE (50 * MSEC)
+#define STOP_AT_ONCE (1 * MSEC)
+#define STOP_POLL (20 * USEC)
+/* After so many in vain (a debugger has it) nobody tries any more. */
+#define STOPS_IN_VAIN 3
+/* The last part of the time, in which the best of bad moments is taken. */
+#define LAST_PART_MOST (2 * SECOND)
+/* Until the stopped processes of one that has its stop signal go on. */
+#define LEAVE_PATIENCE (30 * MSEC)
+
+/* ---- life ---- */
+
+static struct drains *drains_of(const struct drain *d)
+{
+	return d->child->service->sup->drains;
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents);
+
+static struct drain *drain_new(struct child *child, nsec_t span)
+{
+	struct supervisor *sup = child->service->sup;
+	struct drain *d = calloc(1, sizeof(*d));
+
+	if (d != NULL && sup->drains == NULL) {
+		sup->drains = calloc(1, sizeof(*sup->drains));
+		if (sup->drains != NULL)
+			sup->drains->tick = connections_tick();
+	}
+	if (d == NULL || sup->drains == NULL) {
+		free(d);
+		return NULL;
+	}
+	d->child = child;
+	d->began = clock_now();
+	d->until = nsec_add(d->began, span);
+	d->wait = WAIT_FIRST;
+	d->least = UINT32_MAX;
+	ev_init(&d->timer, on_timer);
+	d->timer.data = d;
+	d->next = sup->drains->list;
+	sup->drains->list = d;
+	sup->drains->count++;
+	child->drain = d;
+	return d;
+}
+
+static void drains_free(struct supervisor *sup)
+{
+	connections_free(&sup->drains->seen);
+	free(sup->drains->fresh);
+	free(sup->drains);
+	sup->drains = NULL;
+}
+
+static void drain_free(struct drain *d)
+{
+	struct supervisor *sup = d->child->service->sup;
+	struct drain **at = &sup->drains->list;
+
+	drain_thaw(d);
+	ev_timer_stop(sup->loop, &d->timer);
+	drain_drop_flights(d);
+	drain_forget_processes(d);
+	free(d->memory);
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+	d->child->drain = NULL;
+	free(d);
+	if (--sup->drains->count == 0)
+		drains_free(sup);
+}
+
+static void again_in(struct drain *d, enum drain_state state, nsec_t wait)
+{
+	struct ev_loop *loop = d->child->service->sup->loop;
+
+	d->state = state;
+	ev_timer_stop(loop, &d->timer);
+	ev_timer_set(&d->timer, nsec_seconds(wait), 0.);
+	ev_timer_start(loop, &d->timer);
+}
+
+static void look_later(struct drain *d)
+{
+	nsec_t least = d->view.took * LOOKS_SHARE * (nsec_t)drains_of(d)->count;
+	nsec_t wait = d->wait;
+
+	if (d->freezes > FREEZES_AT_EASE)
+		wait = WAIT_TIRED;
+	if (wait < least)
+		wait = least;
+	if (d->wait < WAIT_LAST)
+		d->wait *= 2;
+	again_in(d, DRAIN_LOOKS, wait);
+}
+
+/* ---- what is told ---- */
+
+static void tell(struct drain *d, bool forced)
+{
+	const struct child *c = d->child;
+	const double took = nsec_seconds(clock_now() - d->began) * 1e3;
+	const struct news_number numbers[] = {
+		{"took_ms", took},
+		{"freezes", d->freezes},
+		{"frozen_ms", nsec_seconds(d->frozen_longest) * 1e3},
+		{"ended", d->ended},
+		{"busy", d->view.busy},
+		{"forced", forced},
+	};
+	char busy[600];
+
+	if (!forced) {
+		news_say_numbers(c, LOG_DEBUG, "drained", numbers,
+			COUNT_OF(numbers), "%s.%" PRIu32 ": drained in %.1f ms",
+			c->service->name, c->slot, took);
+		return;
+	}
+	news_say_numbers(c, LOG_WARN, "drained", numbers, COUNT_OF(numbers),
+		"%s.%" PRIu32 ": drained by force: %u connection%s still "
+		"busy: %s",
+		c->service->name, c->slot, d->view.busy,
+		d->view.busy == 1 ? "" : "s",
+		drain_busy_text(d, busy, sizeof(busy)));
+}
+
+/* The moment has come: the core answers by the stop signal. */
+static void finish(struct drain *d, bool forced)
+{
+	struct service *service = d->child->service;
+	struct event event = {
+		.kind = EVENT_DRAINED,
+		.slot = d->child->slot,
+		.worker = d->child->worker,
+	};
+	struct child *c;
+
+	if (d->frozen) /* until now; its thaw comes with the signal */
+		d->frozen_longest =
+			clock_now() - d->frozen_at > d->frozen_longest
+			? clock_now() - d->frozen_at
+			: d->frozen_longest;
+	tell(d, forced);
+	if (forced)
+		drain_hold_flights(d);
+	d->told = true;
+	service_tell(service, &event);
+	c = child_find(service, event.slot, event.worker);
+	/* the core did not want it any more */
+	if (c != NULL && c->drain != NULL && !c->drain->signalled)
+		drain_free(c->drain);
+}
+
+/* ---- at it ---- */
+
+/* Are new connections kept away from it, so that the old ones may be ended one by
+ * one? */
+static bool is_away(const struct drain *d)
+{
+	(void)d; /* area steer: steer_is_away(d->child) */
+	return false;
+}
+
+/*
+ * It may have been stopped between epoll_wait(2) and accept(2).  Where it catches
+ * the stop signal it may go on and accept before it heeds it; and where nobody
+ * else takes from the queue, those who wait there are lost.  Not for ever: a
+ * cluster with more to do than it can has a queue that is never empty.
+ */
+static bool must_take_waiting(const struct drain *d, nsec_t now)
+{
+	if (d->view.waiting == 0 || now - d->began > (d->until - d->began) / 2)
+		return false;
+	return d->catches || is_away(d) ||
+		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
+}
+
+static bool is_quiet(const struct drain *d, nsec_t now)
+{
+	return d->view.busy == 0 && !d->view.works &&
+		!must_take_waiting(d, now);
+}
+
+/* It will not be quiet in time: is this as good as it gets? */
+static bool is_best(const struct drain *d, nsec_t now)
+{
+	nsec_t part = (d->until - d->began) / 4;
+
+	if (part > LAST_PART_MOST)
+		part = LAST_PART_MOST;
+	return now > d->until - part && d->least < d->most &&
+		d->view.busy <= d->least;
+}
+
+static void note_busy(struct drain *d)
+{
+	unsigned busy = d->view.busy;
+
+	if (d->least > busy)
+		d->least = busy;
+	if (d->most < busy)
+		d->most = busy;
+}
+
+static void thaw_and_wait(struct drain *d)
+{
+	drain_thaw(d);
+	look_later(d);
+}
+
+/* All of it stands still. */
+static void on_frozen(struct drain *d)
+{
+	nsec_t now;
+
+	d->unstoppable = 0;
+	drain_look(d);
+	now = clock_now();
+	if (!drain_is_frozen(d)) { /* somebody else has continued it */
+		thaw_and_wait(d);
+		return;
+	}
+	if (d->view.blind || is_quiet(d, now)) {
+		finish(d, false);
+		return;
+	}
+	if (is_best(d, now)) {
+		finish(d, true);
+		return;
+	}
+	note_busy(d);
+	if (is_away(d))
+		d->ended += drain_end_ripe(d);
+	thaw_and_wait(d);
+}
+
+static void await_stop(struct drain *d)
+{
+	const struct timespec pause = {.tv_nsec = STOP_POLL};
+	nsec_t until = clock_now() + STOP_AT_ONCE;
+
+	do {
+		if (drain_is_frozen(d)) {
+			on_frozen(d);
+			return;
+		}
+		(void)nanosleep(&pause, NULL);
+	} while (clock_now() < until);
+	if (clock_now() - d->frozen_at < STOP_PATIENCE) {
+		again_in(d, DRAIN_STOPS, MSEC);
+		return;
+	}
+	d->unstoppable++;
+	thaw_and_wait(d);
+}
+
+static void freeze(struct drain *d)
+{
+	if (d->unstoppable >= STOPS_IN_VAIN) {
+		finish(d, false); /* a debugger has it: as good as it gets */
+		return;
+	}
+	drain_freeze(d);
+	await_stop(d);
+}
+
+static void look(struct drain *d)
+{
+	nsec_t now;
+
+	if (d->child->killed_by_us || d->child->paused) {
+		look_later(d);
+		return;
+	}
+	drain_look(d);
+	now = clock_now();
+	if (d->view.gone) { /* and its pidfd is about to say so */
+		look_later(d);
+		return;
+	}
+	if (d->view.blind) {
+		finish(d, false);
+		return;
+	}
+	if (is_quiet(d, now) || is_best(d, now) ||
+		(is_away(d) && d->view.ripe > 0)) {
+		freeze(d);
+		return;
+	}
+	note_busy(d);
+	look_later(d);
+}
+
+/* ---- after the signal ---- */
+
+static void learn(struct drain *d)
+{
+	if (d->flight_count == 0 || drain_look_at_flights(d)) {
+		drain_judge(d);
+		drain_free(d);
+		return;
+	}
+	again_in(d, DRAIN_LEARNS, 5 * MSEC);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct drain *d = timer->data;
+
+	(void)loop;
+	(void)revents;
+	switch (d->state) {
+	case DRAIN_LOOKS:
+		look(d);
+		break;
+	case DRAIN_STOPS:
+		await_stop(d);
+		break;
+	case DRAIN_LEAVES:
+		drain_thaw(d);
+		learn(d);
+		break;
+	case DRAIN_LEARNS:
+		learn(d);
+		break;
+	}
+}
+
+/* ---- from outside ---- */
+
+static void note_ports(struct drain *d, const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct sockaddr_storage at = {0};
+		socklen_t size = sizeof(at);
+		uint16_t port;
+
+		if (d->port_count == DRAIN_PORTS ||
+			getsockname(set->list[i]->fd, (struct sockaddr *)&at,
+				&size) == -1)
+			continue;
+		port = connections_port(&at);
+		if (port != 0)
+			d->ports[d->port_count++] = port;
+	}
+}
+
+static struct drain *start(struct child *child, nsec_t span)
+{
+	struct drain *d = drain_new(child, span);
+	const struct service *service = child->service;
+	int first = cluster_settings(service->core)->stop[0].signal;
+	uint64_t caught;
+
+	if (d == NULL)
+		return NULL;
+	note_ports(d, &service->listeners);
+	note_ports(d, &service->learned);
+	d->catches = process_status(child->pid, "SigCgt:", 16, &caught) == 0 &&
+		(caught >> (first - 1) & 1) != 0;
+	return d;
+}
+
+void drain_begin(struct child *child, nsec_t span)
+{
+	struct drain *d = child->drain;
+
+	if (d != NULL)
+		return;
+	d = start(child, span);
+	if (d == NULL) { /* no memory: the core's deadline ends it */
+		log_warn("%s.%" PRIu32 ": out of memory: not drained",
+			child->service->name, child->slot);
+		return;
+	}
+	/* who was stopped by somebody answers nothing, and is asked to end */
+	if (!child->paused && pidfd_is_stopped(child->pidfd) == 1)
+		child_kill_group(child, SIGCONT);
+	again_in(d, DRAIN_LOOKS, 0);
+}
+
+/* It gets its stop signal now, quiet or not. */
+static void before_signal(struct drain *d)
+{
+	bool by_core = !d->told && d->until > d->began;
+
+	if (d->told)
+		return;
+	drain_look(d);
+	if (d->view.blind || d->view.busy == 0)
+		return;
+	if (by_core)
+		tell(d, true);
+	drain_hold_flights(d);
+}
+
+void drain_stop(struct child *child, int signal)
+{
+	struct drain *d = child->drain;
+	const struct cluster_settings *s =
+		cluster_settings(child->service->core);
+
+	if (d == NULL && s->drain == DRAIN_SIGNAL)
+		d = start(child, 0);
+	if (d != NULL && !d->signalled)
+		before_signal(d);
+	child_signal(child, signal);
+	/* a stopped process would sleep through it */
+	child_signal(child, SIGCONT);
+	if (d == NULL || d->signalled)
+		return;
+	d->signalled = true;
+	if (d->frozen && d->process_count > 1)
+		again_in(d, DRAIN_LEAVES, LEAVE_PATIENCE);
+	else if (d->flight_count > 0)
+		again_in(d, DRAIN_LEARNS, MSEC);
+	else
+		drain_free(d);
+}
+
+void drain_ended(struct child *child)
+{
+	struct drain *d = child->drain;
+
+	if (d == NULL)
+		return;
+	for (size_t i = 1; d->frozen && i < d->process_count; i++)
+		(void)pidfd_signal(d->processes[i].pidfd, SIGKILL);
+	d->frozen = false;
+	if (d->signalled)
+		drain_judge(d);
+	drain_free(d);
+}
+
+void drain_thaw_all(struct supervisor *sup)
+{
+	if (sup->drains == NULL)
+		return;
+	for (struct drain *d = sup->drains->list; d != NULL; d = d->next)
+		if (d->frozen) {
+			drain_thaw(d);
+			again_in(d, d->signalled ? DRAIN_LEARNS : DRAIN_LOOKS,
+				WAIT_LAST);
+		}
+}
+
+void drain_fini(struct supervisor *sup)
+{
+	while (sup->drains != NULL)
+		drain_free(sup->drains->list);
+}

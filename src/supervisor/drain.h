@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_DRAIN_H
+#define SUPERVISOR_DRAIN_H
+
+#include "supervisor/state.h"
+
+/*
+ * Stopping a worker that does not help, without losing a request: its connections
+ * are looked at from outside; at a moment when none of them waits for an answer
+ * all of it is stopped (SIGSTOP), looked at again, and if it still is so the core
+ * hears EVENT_DRAINED and sends the stop signal.  Else it goes on, for a while.
+ * The rules are those of core/quiet.h.
+ *
+ * A drain belongs to its child and ends with it, or with its stop signal.  Nothing
+ * stays stopped that was stopped here.
+ */
+
+/* ACTION_DRAIN: within that time. */
+void drain_begin(struct child *child, nsec_t span);
+
+/* ACTION_SIGNAL: send it, and let it go on with it.  A drain is over by that, and
+ * what it could not wait for is told. */
+void drain_stop(struct child *child, int signal);
+
+/* It has ended; before it is released. */
+void drain_ended(struct child *child);
+
+/* Nobody of theirs is stopped any more; the drains go on later. */
+void drain_thaw_all(struct supervisor *sup);
+
+void drain_fini(struct supervisor *sup);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_DRAIN_INSIDE_H
+#define SUPERVISOR_DRAIN_INSIDE_H
+
+#include "core/quiet.h"
+#include "os/connections.h"
+#include "supervisor/drain.h"
+
+/* What the files drain*.c share, and nobody else sees. */
+
+enum drain_state {
+	DRAIN_LOOKS,  /* at it, again and again */
+	DRAIN_STOPS,  /* SIGSTOP is sent; not all of it has stopped yet */
+	DRAIN_LEAVES, /* the process has its stop signal; those below it are
+			 still stopped */
+	DRAIN_LEARNS, /* it has its stop signal: does it answer what was asked
+			 before? */
+};
+
+/* One process of the worker; the first is the worker's own. */
+struct drain_process {
+	pid_t pid;
+	int pidfd; /* of the first: the child's */
+	struct remote remote;
+};
+#define DRAIN_PROCESSES_MOST 256
+
+/* What one look has found. */
+struct drain_view {
+	unsigned open;    /* connections to it */
+	unsigned busy;    /* of them: not quiet */
+	unsigned ripe;    /* of them: quiet, and for QUIET_GAP_MS */
+	unsigned waiting; /* not accepted yet, where it listens */
+	bool works;       /* a process with connections is in the midst of
+			     something */
+	bool blind;       /* its connections cannot be seen */
+	bool gone;        /* it has ended */
+	nsec_t took;
+};
+
+/* A connection that was in flight at the stop signal, kept to see how it ends.
+ * While we have it the worker's close(2) sends no FIN: few, and not for long. */
+struct drain_flight {
+	int fd;
+	uint64_t cookie;
+	uint32_t segments_out;
+	bool answered;
+};
+#define DRAIN_FLIGHTS 4
+
+#define DRAIN_PORTS 32
+
+struct drain {
+	struct drain *next; /* of all drains under way */
+	struct child *child;
+	ev_timer timer;
+	enum drain_state state;
+	nsec_t began;
+	nsec_t until;
+	nsec_t wait; /* before the next look */
+	bool told;   /* EVENT_DRAINED */
+	bool signalled;
+
+	struct drain_process *processes;
+	size_t process_count;
+	bool frozen; /* SIGSTOP is sent, and no SIGCONT since */
+	nsec_t frozen_at;
+	nsec_t frozen_for; /* altogether */
+	nsec_t frozen_longest;
+	unsigned freezes;
+	unsigned unstoppable; /* freezes in vain, in a row */
+
+	uint16_t ports[DRAIN_PORTS]; /* where the service listens */
+	size_t port_count;
+	bool catches; /* it has a handler for its stop signal */
+	struct quiet_memory *memory;
+	size_t memory_count;
+	size_t memory_room;
+	nsec_t looked_at; /* 0: not yet */
+	struct drain_view view;
+	unsigned least; /* busy ones at a look, so far */
+	unsigned most;
+	unsigned ended; /* connections, one by one */
+
+	struct drain_flight flights[DRAIN_FLIGHTS];
+	size_t flight_count;
+};
+
+/* What the drains of an instance share. */
+struct drains {
+	struct drain *list;
+	size_t count;
+	unsigned tick;
+	struct connections seen; /* of the last look */
+	struct quiet_memory *fresh;
+	size_t fresh_room;
+};
+
+/* drain_look.c */
+void drain_look(struct drain *d); /* into d->view, and drains->seen */
+bool drain_is_incoming(const struct drain *d, const struct connection *c);
+/* Of the connections seen, end those that are ripe.  How many. */
+unsigned drain_end_ripe(struct drain *d);
+/* Those that were busy at the last look, for people: "127.0.0.1:4711 (3.2 s,
+ * 1.2 MB sent), …".  Returned. */
+const char *drain_busy_text(struct drain *d, char *to, size_t size);
+
+/* drain_freeze.c */
+void drain_list_processes(struct drain *d);
+void drain_forget_processes(struct drain *d);
+void drain_freeze(struct drain *d);
+bool drain_is_frozen(const struct drain *d); /* all of it, right now */
+void drain_thaw(struct drain *d);
+
+/* drain_learn.c */
+void drain_hold_flights(struct drain *d); /* those busy at the last look */
+/* True: nothing is left to learn. */
+bool drain_look_at_flights(struct drain *d);
+void drain_judge(struct drain *d); /* it has ended, or nothing is left */
+void drain_drop_flights(struct drain *d);
+
+#endif

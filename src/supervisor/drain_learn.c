@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/drain_inside.h"
+#include "supervisor/service.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+/*
+ * Does a worker that is asked to end answer what it was asked before?  That it
+ * catches the signal proves nothing.  So a few of the connections that were in
+ * flight at its stop signal are kept until it closes them, or ends.
+ */
+
+static bool look_at(int fd, struct tcp_info *info)
+{
+	socklen_t size = sizeof(*info);
+
+	*info = (struct tcp_info){0};
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
+}
+
+void drain_hold_flights(struct drain *d)
+{
+	struct connections *seen = &d->child->service->sup->drains->seen;
+
+	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
+		const struct connection *c = &seen->list[i];
+		struct drain_flight *f = &d->flights[d->flight_count];
+
+		if (d->flight_count == DRAIN_FLIGHTS)
+			return;
+		if (c->kind != CONNECTION_TCP || !drain_is_incoming(d, c) ||
+			d->memory[i].quiet || c->segments_in == 0 ||
+			c->pid != d->child->pid)
+			continue;
+		*f = (struct drain_flight){
+			.cookie = c->cookie, .segments_out = c->segments_out};
+		f->fd = remote_fd(&d->processes[0].remote, c->fd);
+		if (f->fd != -1)
+			d->flight_count++;
+	}
+}
+
+/* It had something to say after its stop signal. */
+static void note(struct drain_flight *f)
+{
+	struct tcp_info info;
+
+	if (look_at(f->fd, &info) && info.tcpi_data_segs_out > f->segments_out)
+		f->answered = true;
+}
+
+static bool still_has(const struct drain *d, uint64_t cookie)
+{
+	const struct connections *seen = &d->child->service->sup->drains->seen;
+
+	for (size_t i = 0; i < seen->count; i++)
+		if (seen->list[i].cookie == cookie)
+			return true;
+	return false;
+}
+
+bool drain_look_at_flights(struct drain *d)
+{
+	bool over = true;
+
+	drain_look(d);
+	for (size_t i = 0; i < d->flight_count; i++) {
+		struct drain_flight *f = &d->flights[i];
+
+		if (f->fd == -1)
+			continue;
+		if (still_has(d, f->cookie)) {
+			over = false;
+			continue;
+		}
+		note(f);
+		fd_close(&f->fd); /* and now its client hears of the end */
+	}
+	return over;
+}
+
+void drain_judge(struct drain *d)
+{
+	struct event event = {
+		.kind = EVENT_GRACEFUL,
+		.slot = d->child->slot,
+		.worker = d->child->worker,
+	};
+	bool graceful = d->flight_count > 0;
+
+	for (size_t i = 0; i < d->flight_count; i++) {
+		if (d->flights[i].fd != -1)
+			note(&d->flights[i]);
+		graceful &= d->flights[i].answered;
+	}
+	drain_drop_flights(d);
+	if (graceful)
+		service_tell(d->child->service, &event);
+}
+
+void drain_drop_flights(struct drain *d)
+{
+	for (size_t i = 0; i < d->flight_count; i++)
+		fd_close(&d->flights[i].fd);
+	d->flight_count = 0;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "supervisor/drain_inside.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what counts ---- */
+
+static bool has_port(const struct drain *d, uint16_t port)
+{
+	for (size_t i = 0; i < d->port_count; i++)
+		if (d->ports[i] == port)
+			return true;
+	return false;
+}
+
+/* One that was accepted, not one that the worker has made itself: to a database,
+ * whose last word is an answer that nothing follows. */
+bool drain_is_incoming(const struct drain *d, const struct connection *c)
+{
+	if (c->kind == CONNECTION_UNIX)
+		return c->has_name;
+	return c->kind == CONNECTION_TCP &&
+		(d->port_count == 0 || has_port(d, c->port));
+}
+
+static void learn_ports(struct drain *d, const struct connections *seen)
+{
+	for (size_t i = 0; i < seen->count; i++) {
+		const struct connection *c = &seen->list[i];
+
+		if (c->kind == CONNECTION_LISTENER &&
+			d->port_count < DRAIN_PORTS && !has_port(d, c->port))
+			d->ports[d->port_count++] = c->port;
+	}
+}
+
+static bool is_open(const struct connection *c)
+{
+	return c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT;
+}
+
+static struct quiet_facts facts_of(const struct connection *c)
+{
+	return (struct quiet_facts){
+		.cookie = c->cookie,
+		.is_tcp = c->kind == CONNECTION_TCP,
+		.is_open = is_open(c),
+		.unread = c->queue,
+		.unsent = c->unsent,
+		.unacked = c->unacked,
+		.sent_ago = c->sent_ago,
+		.received_ago = c->received_ago,
+		.ack_ago = c->ack_ago,
+		.min_rtt = c->min_rtt,
+		.segments_in = c->segments_in,
+		.segments_out = c->segments_out,
+		.acks_out = c->acks_out,
+		.rtt = c->rtt,
+	};
+}
+
+/* ---- a look ---- */
+
+/* Room for what is to be remembered of all that was seen. */
+static int make_room(struct drains *all)
+{
+	struct quiet_memory *fresh;
+
+	if (all->fresh_room >= all->seen.count)
+		return 0;
+	fresh = realloc(all->fresh, all->seen.room * sizeof(*fresh));
+	if (fresh == NULL)
+		return -1;
+	all->fresh = fresh;
+	all->fresh_room = all->seen.room;
+	return 0;
+}
+
+static void judge(struct drain *d, struct drains *all, nsec_t now)
+{
+	uint32_t since =
+		d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
+	struct drain_view *v = &d->view;
+	struct quiet_memory *old = d->memory;
+	size_t old_room = d->memory_room;
+	size_t cursor = 0;
+
+	for (size_t i = 0; i < all->seen.count; i++) {
+		const struct connection *c = &all->seen.list[i];
+		struct quiet_facts facts = facts_of(c);
+		struct quiet_memory *fresh = &all->fresh[i];
+
+		if (c->kind == CONNECTION_LISTENER)
+			v->waiting += c->queue;
+		if (!drain_is_incoming(d, c)) {
+			*fresh = (struct quiet_memory){
+				.cookie = c->cookie, .quiet = true};
+			continue;
+		}
+		v->open++;
+		if (!quiet_connection(&facts,
+			    quiet_find(d->memory, d->memory_count, &cursor,
+				    c->cookie),
+			    since, all->tick, fresh))
+			v->busy++;
+		else if (is_open(c) || c->kind == CONNECTION_UNIX)
+			v->ripe += quiet_idle_ms(&facts, fresh) >= QUIET_GAP_MS;
+	}
+	d->memory = all->fresh;
+	d->memory_room = all->fresh_room;
+	d->memory_count = all->seen.count;
+	all->fresh = old;
+	all->fresh_room = old_room;
+	d->looked_at = now;
+}
+
+static bool has_connections(const struct drain *d, pid_t pid)
+{
+	const struct connections *seen = &d->child->service->sup->drains->seen;
+
+	for (size_t i = 0; i < seen->count; i++)
+		if (seen->list[i].pid == pid &&
+			drain_is_incoming(d, &seen->list[i]) &&
+			(seen->list[i].kind == CONNECTION_UNIX ||
+				is_open(&seen->list[i])))
+			return true;
+	return false;
+}
+
+static void look_at_processes(struct drain *d)
+{
+	for (size_t i = 0; i < d->process_count && !d->view.works; i++) {
+		struct drain_process *p = &d->processes[i];
+
+		if (has_connections(d, p->pid))
+			d->view.works = connections_activity(&p->remote) ==
+				ACTIVITY_RUNS;
+	}
+}
+
+void drain_look(struct drain *d)
+{
+	struct drains *all = d->child->service->sup->drains;
+	nsec_t began = clock_now();
+
+	d->view = (struct drain_view){0};
+	all->seen.count = 0;
+	all->seen.descriptors = 0;
+	all->seen.too_many = false;
+	all->seen.refused = false;
+	drain_list_processes(d);
+	if (d->process_count == 0)
+		d->view.blind = true;
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+
+		if (connections_add(&all->seen, &p->remote, p->pidfd) == 0)
+			continue;
+		if (errno != ESRCH && errno != ENOENT)
+			d->view.blind = true;
+		else if (i == 0)
+			d->view.gone = true;
+	}
+	d->view.blind |=
+		all->seen.refused || all->seen.too_many || make_room(all) == -1;
+	if (!d->view.blind) {
+		learn_ports(d, &all->seen);
+		judge(d, all, began);
+		look_at_processes(d);
+	}
+	d->view.took = clock_now() - began;
+}
+
+/* ---- one by one ---- */
+
+static struct drain_process *process_of(struct drain *d, pid_t pid)
+{
+	for (size_t i = 0; i < d->process_count; i++)
+		if (d->processes[i].pid == pid)
+			return &d->processes[i];
+	return NULL;
+}
+
+unsigned drain_end_ripe(struct drain *d)
+{
+	struct connections *seen = &d->child->service->sup->drains->seen;
+	unsigned ended = 0;
+
+	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
+		const struct connection *c = &seen->list[i];
+		const struct quiet_facts facts = facts_of(c);
+		struct drain_process *p = process_of(d, c->pid);
+
+		if (p == NULL || !drain_is_incoming(d, c) ||
+			!d->memory[i].quiet ||
+			(c->kind == CONNECTION_TCP && !is_open(c)) ||
+			quiet_idle_ms(&facts, &d->memory[i]) < QUIET_GAP_MS)
+			continue;
+		if (connections_end(&p->remote, p->pidfd, c) == 0)
+			ended++;
+	}
+	return ended;
+}
+
+/* ---- in words ---- */
+
+#define TOLD_MOST 5
+
+/* "812 bytes", "1.2 MB". */
+static const char *bytes_text(char to[24], uint64_t bytes)
+{
+	if (bytes < 10000)
+		(void)snprintf(to, 24, "%u bytes", (unsigned)bytes);
+	else if (bytes < 1000000)
+		(void)snprintf(to, 24, "%.1f kB", (double)bytes / 1e3);
+	else
+		(void)snprintf(to, 24, "%.1f MB", (double)bytes / 1e6);
+	return to;
+}
+
+static void say_one(struct drain *d, const struct connection *c, char *to,
+	size_t size, const char *between)
+{
+	struct drain_process *p = process_of(d, c->pid);
+	char peer[80] = "a peer";
+	char age[16];
+	char bytes[24];
+
+	if (p != NULL)
+		(void)connections_peer(&p->remote, c, peer, sizeof(peer));
+	(void)snprintf(to, size, "%s%s (%s, %s sent)", between, peer,
+		text_age(age, (nsec_t)c->received_ago * MSEC),
+		bytes_text(bytes, c->bytes_out));
+}
+
+const char *drain_busy_text(struct drain *d, char *to, size_t size)
+{
+	struct connections *seen = &d->child->service->sup->drains->seen;
+	unsigned told = 0;
+	size_t used = 0;
+
+	to[0] = '\0';
+	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
+		const struct connection *c = &seen->list[i];
+
+		if (!drain_is_incoming(d, c) || d->memory[i].quiet)
+			continue;
+		if (told == TOLD_MOST) {
+			(void)snprintf(to + used, size - used, ", …");
+			break;
+		}
+		say_one(d, c, to + used, size - used, told > 0 ? ", " : "");
+		used += strlen(to + used);
+		told++;
+	}
+	return to;
+}
