@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "config/config.h"
 #include "logger/logger.h"
+#include "supervisor/resume.h"
 #include "supervisor/supervisor.h"
 
 #include <stdio.h>
@@ -92,6 +93,8 @@ int main(int argc, char **argv)
 	struct faults faults;
 	int status;
 
+	if (supervisor_is_resumed())
+		return supervisor_resume(argc, argv);
 	if (geteuid() != getuid() || getegid() != getgid()) {
 		log_error("must not be installed setuid or setgid");
 		return EX_NOPERM;
@@ -99,6 +102,8 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "--role") == 0 &&
 		strcmp(argv[2], "logger") == 0)
 		return logger_main(LOGGER_CHANNEL);
+	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
+		return supervisor_check(argv[2]);
 	faults_init(&faults);
 	if (config_read(&what, argc, argv, cli_verbs(), &faults) == -1) {
 		(void)fwrite(faults.text.data, 1, faults.text.len, stderr);

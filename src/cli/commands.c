@@ -99,6 +99,21 @@ const struct verb verbs[] = {
 		.run = verb_events,
 	},
 	{
+		.name = "upgrade",
+		.words_text = "[TARGET]",
+		.help = "let nclust replace itself by the binary on disk",
+		.manual =
+			"The same process goes on as the binary that is now "
+			"where nclust was started from, with the same workers, "
+			"sockets and clients. It is tried on the real state "
+			"first; if it cannot take over nothing changes, and "
+			"the exit status is 1. A rollout that is under way is "
+			"waited for.",
+		.options = OPTIONS_CHANGE,
+		.words = WORDS_TARGET,
+		.run = verb_upgrade,
+	},
+	{
 		.name = "config",
 		.words_text = "[TARGET]",
 		.help = "show the settings and where each came from",

@@ -104,6 +104,7 @@ const struct option_row *option_row(size_t n);
 int verb_status(const struct arguments *a);
 int verb_restart(const struct arguments *a);
 int verb_reload(const struct arguments *a);
+int verb_upgrade(const struct arguments *a);
 int verb_scale(const struct arguments *a);
 int verb_stop(const struct arguments *a);
 int verb_signal(const struct arguments *a);

@@ -26,6 +26,11 @@ int verb_reload(const struct arguments *a)
 	return change(a, (struct control_request){.method = METHOD_RELOAD});
 }
 
+int verb_upgrade(const struct arguments *a)
+{
+	return change(a, (struct control_request){.method = METHOD_UPGRADE});
+}
+
 int verb_scale(const struct arguments *a)
 {
 	return change(a,

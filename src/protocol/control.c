@@ -46,6 +46,7 @@ static const struct {
 	[METHOD_EVENTS] = {"events", false,
 		FIELD_TARGET | FIELD_FOLLOW | FIELD_LAST},
 	[METHOD_CONFIG] = {"config", false, FIELD_TARGET},
+	[METHOD_UPGRADE] = {"upgrade", true, FIELD_TARGET | FIELD_NO_WAIT},
 };
 
 const char *control_method_name(enum control_method method)

@@ -29,6 +29,7 @@ enum control_method {
 	METHOD_SIGNAL,
 	METHOD_EVENTS,
 	METHOD_CONFIG,
+	METHOD_UPGRADE,
 	METHODS,
 };
 const char *control_method_name(enum control_method method);

@@ -229,7 +229,8 @@ static bool is_sound(struct handover_reader r, unsigned depth)
 }
 
 int handover_open_for_reading(struct handover_reader *r, const void *data,
-	size_t len, struct handover_version *version, struct error *err)
+	size_t len, unsigned major, struct handover_version *version,
+	struct error *err)
 {
 	const unsigned char *head = data;
 
@@ -237,11 +238,11 @@ int handover_open_for_reading(struct handover_reader *r, const void *data,
 		return error_set(err, 0, "it is no state of an nclust");
 	version->major = (unsigned)load(head + 8, 2);
 	version->minor = (unsigned)load(head + 10, 2);
-	if (version->major != HANDOVER_MAJOR)
+	if (version->major != major)
 		return error_set(err, 0,
 			"the state has version %u.%u, this nclust knows "
 			"version %u",
-			version->major, version->minor, HANDOVER_MAJOR);
+			version->major, version->minor, major);
 	if (load(head + 16, 8) != len || load(head + 12, 4) != 0)
 		return error_set(err, 0, "the state is cut");
 	r->at = head + HANDOVER_HEAD;

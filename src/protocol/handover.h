@@ -27,8 +27,6 @@
  *   TEXT   so too; no NUL inside
  *   GROUP  length, four bytes little-endian, and fields
  */
-#define HANDOVER_MAJOR 1 /* another one is refused */
-#define HANDOVER_MINOR 0 /* the more fields the higher */
 #define HANDOVER_HEAD 32
 #define HANDOVER_DEPTH 8
 #define HANDOVER_TAG_MAX 8191
@@ -44,8 +42,8 @@ enum handover_type {
 };
 
 struct handover_version {
-	unsigned major;
-	unsigned minor;
+	unsigned major; /* another one is refused */
+	unsigned minor; /* the more fields the higher */
 };
 
 /* ---- writing; failure is the buffer's `failed` flag ---- */
@@ -90,12 +88,13 @@ struct handover_field {
 };
 
 /*
- * Is it one, of our major version, whole, with fields and groups that end
+ * Is it one, of this major version, whole, with fields and groups that end
  * where they should?  0, *version and *r at its first field; or -1 and `err`.
  * The bytes stay the caller's, and must not change any more.
  */
 int handover_open_for_reading(struct handover_reader *r, const void *data,
-	size_t len, struct handover_version *version, struct error *err);
+	size_t len, unsigned major, struct handover_version *version,
+	struct error *err);
 
 /* The next field; false at the end. */
 bool handover_next(struct handover_reader *r, struct handover_field *f);

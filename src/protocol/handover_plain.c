@@ -3,6 +3,7 @@
 
 #include "base/nsec.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* Structs by their tables: base/plain.h. */
@@ -111,6 +112,11 @@ static void put_member(
 			handover_put_i64(
 				w, row->tag, get_signed(at, row->size));
 		break;
+	case PLAIN_FD:
+		if (get_signed(at, row->size) >= 0)
+			handover_put_u64(w, row->tag,
+				(uint64_t)get_signed(at, row->size));
+		break;
 	case PLAIN_TEXT:
 		if (*at != '\0')
 			handover_put_text(w, row->tag, at);
@@ -167,6 +173,9 @@ static bool take_member(
 	case PLAIN_WHEN:
 		return f->type == HANDOVER_I64 &&
 			set_signed(at, row->size, f->i);
+	case PLAIN_FD:
+		return f->type == HANDOVER_U64 && f->u <= INT_MAX &&
+			set_signed(at, row->size, (int64_t)f->u);
 	case PLAIN_TEXT:
 		return take_data(row, at, f, HANDOVER_TEXT);
 	case PLAIN_WORDS:
@@ -200,6 +209,8 @@ void handover_clear_plain(const struct plain_table *table, void *to)
 
 		if (row->kind == PLAIN_WHEN)
 			(void)set_signed(at, row->size, NSEC_NEVER);
+		else if (row->kind == PLAIN_FD)
+			(void)set_signed(at, row->size, -1);
 		else if (row->kind == PLAIN_STRUCT)
 			handover_clear_plain(row->inner, at);
 		else

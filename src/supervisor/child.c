@@ -362,6 +362,38 @@ const struct cluster_settings *child_settings(const struct child *child)
 	return r != NULL ? r->settings : NULL;
 }
 
+/* ---- carried ---- */
+
+struct child *child_carried(struct supervisor *sup)
+{
+	return pids_grow(&sup->pids) == 0 ? child_new(sup) : NULL;
+}
+
+int child_settle(struct service *service, struct child *child)
+{
+	struct child **at = place_in_slot(service, child->slot);
+
+	if (at == NULL || child_by_pid(service->sup, child->pid) != NULL)
+		return -1;
+	child->service = service;
+	*at = child;
+	pids_add(&service->sup->pids, child);
+	ev_io_set(&child->exit_watcher, child->pidfd, EV_READ);
+	ev_io_set(&child->notify_watcher, child->notify_watcher.fd, EV_READ);
+	ev_io_set(&child->trap_watcher, child->trap_watcher.fd, EV_READ);
+	return 0;
+}
+
+void child_resume(struct child *child)
+{
+	struct ev_loop *loop = child->service->sup->loop;
+
+	ev_io_start(loop, &child->exit_watcher);
+	if (child->notify_watcher.fd != -1)
+		ev_io_start(loop, &child->notify_watcher);
+	intercept_resume(child);
+}
+
 /* ---- signals ---- */
 
 void child_signal(struct child *child, int signal)

@@ -40,6 +40,12 @@ void child_ended(struct child *child);
 void children_each(struct supervisor *sup, const struct service *only,
 	void (*deed)(struct child *child, int argument), int argument);
 
+/* One that was carried (carry.h): an empty one, and, once its members are there,
+ * its place in its service.  -1: it has none.  Nothing is watched yet. */
+struct child *child_carried(struct supervisor *sup);
+int child_settle(struct service *service, struct child *child);
+void child_resume(struct child *child);
+
 void children_free(struct supervisor *sup); /* none may be alive */
 
 #endif

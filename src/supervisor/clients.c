@@ -353,6 +353,23 @@ static int rights_of(const struct supervisor *sup, int fd)
 		socket_peer_in_group(fd, (gid_t)sup->settings->control_gid);
 }
 
+struct client *client_carried(struct clients *all)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->sup = all->sup;
+	buffer_init(&c->in, CONTROL_LINE_MAX);
+	buffer_init(&c->out, CLIENT_OUT_MAX);
+	ev_init(&c->io, on_io);
+	c->io.data = c;
+	c->next = all->first;
+	all->first = c;
+	all->count++;
+	return c;
+}
+
 static void welcome(struct clients *all, int fd)
 {
 	static const char not_permitted[] =
@@ -362,24 +379,17 @@ static void welcome(struct clients *all, int fd)
 	struct client *c = NULL;
 
 	if (rights > 0)
-		c = calloc(1, sizeof(*c));
+		c = client_carried(all);
 	if (c == NULL) {
 		(void)send(fd, not_permitted, sizeof(not_permitted) - 1,
 			MSG_NOSIGNAL | MSG_DONTWAIT);
 		(void)close(fd);
 		return;
 	}
-	c->sup = all->sup;
 	c->may_write = rights == 2;
 	c->line_since = c->stuck_since = NSEC_NEVER;
 	c->idle_since = clock_now();
-	buffer_init(&c->in, CONTROL_LINE_MAX);
-	buffer_init(&c->out, CLIENT_OUT_MAX);
-	ev_io_init(&c->io, on_io, fd, EV_READ);
-	c->io.data = c;
-	c->next = all->first;
-	all->first = c;
-	all->count++;
+	ev_io_set(&c->io, fd, EV_READ);
 	say_hello(c);
 	client_write(c);
 }
@@ -505,6 +515,10 @@ void clients_on_news(struct supervisor *sup, const char *cluster,
 			(void)control_put_event(&c->out, c->request.id, json);
 			request_on_report(c, service, report, sentence);
 			client_write(c);
+		} else if (c->state == CLIENT_WAITING && c->expects_upgrade &&
+			service == NULL) {
+			(void)control_put_event(&c->out, c->request.id, json);
+			client_write(c);
 		}
 	}
 }
@@ -571,9 +585,51 @@ int clients_renew(struct supervisor *sup, struct error *err)
 	return 1;
 }
 
-int clients_init(struct supervisor *sup, struct error *err)
+struct clients *clients_carried(struct supervisor *sup)
 {
 	struct clients *all = calloc(1, sizeof(*all));
+
+	if (all == NULL)
+		return NULL;
+	all->sup = sup;
+	ev_init(&all->bounds, on_bounds);
+	all->bounds.data = all;
+	ev_init(&all->listen, on_connect);
+	ev_io_set(&all->listen, -1, EV_READ);
+	all->listen.data = all;
+	sup->clients = all;
+	return all;
+}
+
+void clients_resume(struct supervisor *sup)
+{
+	struct clients *all = sup->clients;
+
+	ev_io_set(&all->listen, all->listen.fd, EV_READ);
+	ev_io_start(sup->loop, &all->listen);
+	for (struct client *c = all->first; c != NULL; c = c->next) {
+		/* not watched, for whatever it was */
+		ev_io_set(&c->io, c->io.fd, 0);
+		client_write(c);
+	}
+	arm_bounds(all); /* stops by itself */
+}
+
+/* Another version may tell it in other words: from here, so far as it has
+ * room. */
+void clients_settle(struct supervisor *sup)
+{
+	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+		while (c->state == CLIENT_STATUS &&
+			c->out.len < CLIENT_OUT_MAX / 2)
+			status_slice(c);
+		(void)flush(c);
+	}
+}
+
+int clients_init(struct supervisor *sup, struct error *err)
+{
+	struct clients *all = clients_carried(sup);
 	int fd;
 
 	if (all == NULL)
@@ -581,15 +637,11 @@ int clients_init(struct supervisor *sup, struct error *err)
 	fd = bind_control(sup, &all->file, err);
 	if (fd == -1) {
 		free(all);
+		sup->clients = NULL;
 		return -1;
 	}
-	all->sup = sup;
-	ev_init(&all->bounds, on_bounds);
-	all->bounds.data = all;
-	ev_io_init(&all->listen, on_connect, fd, EV_READ);
-	all->listen.data = all;
+	ev_io_set(&all->listen, fd, EV_READ);
 	ev_io_start(sup->loop, &all->listen);
-	sup->clients = all;
 	return 0;
 }
 

@@ -50,6 +50,7 @@ struct client {
 	struct expectation *expected;
 	size_t expected_count;
 	bool expects_end; /* of the whole instance */
+	bool expects_upgrade;
 	bool failed;
 	char outcome[600]; /* the sentence of the result or error */
 	/* CLIENT_STATUS: where the next slice begins */
@@ -71,6 +72,13 @@ struct clients {
 	unsigned count;
 };
 
+/* Carried ones (carry.h): empty, to be filled; NULL: no memory.  Then all are
+ * watched again. */
+struct clients *clients_carried(struct supervisor *sup);
+struct client *client_carried(struct clients *all);
+void clients_resume(struct supervisor *sup);
+/* Before nclust becomes another: what is half told is told to its end. */
+void clients_settle(struct supervisor *sup);
 int clients_init(struct supervisor *sup, struct error *err);
 /* Bind it anew if its file is gone: 1; 0: it is there; -1 and `err`. */
 int clients_renew(struct supervisor *sup, struct error *err);

@@ -108,14 +108,31 @@ static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 		mend_soon(watcher->data);
 }
 
-void guard_init(struct supervisor *sup)
+void guard_carried(struct supervisor *sup)
 {
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int fd = sup->guard_watcher.fd;
 
 	ev_init(&sup->guard_timer, on_settled);
 	sup->guard_timer.data = sup;
 	ev_io_init(&sup->guard_watcher, on_removed, fd, EV_READ);
 	sup->guard_watcher.data = sup;
+}
+
+void guard_resume(struct supervisor *sup, bool soon)
+{
+	if (sup->guard_watcher.fd == -1)
+		return;
+	ev_io_start(sup->loop, &sup->guard_watcher);
+	if (soon)
+		mend_soon(sup);
+}
+
+void guard_init(struct supervisor *sup)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	guard_carried(sup);
+	ev_io_set(&sup->guard_watcher, fd, EV_READ);
 	sup->guard_watch = -1;
 	if (fd == -1) {
 		/* a user may have so many only */

@@ -11,6 +11,10 @@
  * sockets anew.  The workers do not notice.
  */
 void guard_init(struct supervisor *sup);
+/* Carried: its descriptor and its watch are there.  `soon`: look whether
+ * something has to be mended. */
+void guard_carried(struct supervisor *sup);
+void guard_resume(struct supervisor *sup, bool soon);
 void guard_fini(struct supervisor *sup);
 
 /* For who has just missed the directories: they are made at once, the rest

@@ -244,6 +244,14 @@ static void on_resume(struct ev_loop *loop, ev_timer *timer, int revents)
 	children_each(timer->data, NULL, resume, 0);
 }
 
+static void resume_later(struct supervisor *sup)
+{
+	if (ev_is_active(&sup->intercept.resume))
+		return;
+	ev_timer_set(&sup->intercept.resume, 1., 0.);
+	ev_timer_start(sup->loop, &sup->intercept.resume);
+}
+
 /* One that binds without end must not keep us from the others. */
 static bool is_too_fast(struct child *child)
 {
@@ -258,28 +266,29 @@ static bool is_too_fast(struct child *child)
 		return false;
 	child->trap_paused = true;
 	ev_io_stop(sup->loop, &child->trap_watcher);
-	if (!ev_is_active(&sup->intercept.resume)) {
-		ev_timer_set(&sup->intercept.resume, 1., 0.);
-		ev_timer_start(sup->loop, &sup->intercept.resume);
-	}
+	resume_later(sup);
 	return true;
 }
 
 /* All that have called in a turn are heard before any is answered: until then a
  * signal interrupts the call, and no program expects that of bind(2). */
-static void on_obey(struct ev_loop *loop, ev_timer *timer, int revents)
+void intercept_answer(struct supervisor *sup)
 {
-	struct supervisor *sup = timer->data;
 	struct intercept *in = &sup->intercept;
 
-	(void)loop;
-	(void)revents;
 	while (in->heard != NULL) {
 		struct child *child = in->heard;
 
 		forget_heard(child);
 		obey(child, &child->notice);
 	}
+}
+
+static void on_obey(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	intercept_answer(timer->data);
 }
 
 /* A call that libev has seen may be gone by now, and then we would wait for the
@@ -341,6 +350,17 @@ void intercept_watch(struct child *child, struct spawn_trap *trap)
 	tell_own_filter(sup);
 	ev_io_set(&child->trap_watcher, fd_release(&trap->fd), EV_READ);
 	ev_io_start(sup->loop, &child->trap_watcher);
+}
+
+void intercept_resume(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+
+	if (child->trap_paused)
+		resume_later(sup);
+	else if (child->trap_watcher.fd != -1)
+		ev_io_start(sup->loop, &child->trap_watcher);
+	listens_resume(child);
 }
 
 void intercept_forget(struct child *child)

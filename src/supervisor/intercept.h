@@ -33,6 +33,10 @@ void intercept_judge(struct child *child, const struct remote *r);
 /* Its socket cannot be had: say so, once. */
 void intercept_tell_refused(struct child *child, int error);
 
+/* Answer all calls that were heard. */
+void intercept_answer(struct supervisor *sup);
+/* Of a child that was carried: hear it again. */
+void intercept_resume(struct child *child);
 void intercept_init(struct supervisor *sup);
 void intercept_fini(struct supervisor *sup);
 

@@ -354,6 +354,13 @@ void learned_on_end(struct child *child)
 	child->uses = 0;
 }
 
+void learned_resume(struct service *service)
+{
+	for (size_t i = 0; i < service->learned.count; i++)
+		if (service->learned.list[i]->unused_since != 0)
+			arm(service->sup);
+}
+
 void learned_init(struct supervisor *sup)
 {
 	ev_init(&sup->intercept.trim, on_trim);

@@ -47,6 +47,8 @@ void learned_drop_all(struct service *service);
 
 /* A worker is gone. */
 void learned_on_end(struct child *child);
+/* Those that were carried. */
+void learned_resume(struct service *service);
 void learned_init(struct supervisor *sup);
 void learned_fini(struct supervisor *sup);
 

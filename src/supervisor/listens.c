@@ -268,6 +268,12 @@ void listens_call(struct child *child, const struct seccomp_notice *notice)
 
 /* ---- life ---- */
 
+void listens_resume(struct child *child)
+{
+	if (child->listening_by != 0)
+		arm(child);
+}
+
 void listens_init(struct supervisor *sup)
 {
 	ev_init(&sup->intercept.ready, on_ready);

@@ -21,6 +21,8 @@ void listens_call(struct child *child, const struct seccomp_notice *notice);
  */
 void listens_bound(struct child *child, pid_t thread);
 
+/* Of a child that was carried. */
+void listens_resume(struct child *child);
 void listens_init(struct supervisor *sup);
 void listens_fini(struct supervisor *sup);
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
+#include "protocol/handover.h"
 #include "protocol/notify.h"
 
 #include <errno.h>
@@ -216,11 +217,66 @@ int manager_init(struct supervisor *sup, struct error *err)
 	ev_init(&m->behind, on_reads_again);
 	ev_io_set(&m->behind, -1, 0);
 	m->watchdog.data = m->pause.data = m->behind.data = sup;
-	if (interval > 0) {
+	if (interval > 0)
 		ev_timer_set(&m->watchdog, interval, interval);
+	if (interval > 0 && sup->loop != NULL)
 		ev_timer_start(sup->loop, &m->watchdog);
+	return 0;
+}
+
+/* Numbers in the group of what the manager knows. */
+enum { MANAGER_READY = 1, MANAGER_WAITING };
+
+void manager_save(
+	const struct supervisor *sup, struct handover_writer *w, unsigned tag)
+{
+	const struct manager *m = sup->manager;
+
+	if (m == NULL)
+		return;
+	handover_open(w, tag);
+	handover_put_u64(w, MANAGER_READY, m->ready);
+	for (unsigned i = 0; i < m->waiting_count; i++)
+		handover_put_text(w, MANAGER_WAITING, m->waiting[i]);
+	handover_close(w);
+}
+
+/* Where it is stands in our environment, as ever. */
+int manager_load(struct supervisor *sup, const struct handover_field *group,
+	struct error *err)
+{
+	struct handover_reader r;
+	struct handover_field f;
+
+	if (sup->manager != NULL || manager_init(sup, err) == -1)
+		return -1;
+	if (sup->manager == NULL)
+		return 0;
+	handover_enter(&r, group);
+	while (handover_next(&r, &f)) {
+		if (f.tag == MANAGER_READY)
+			sup->manager->ready = f.u != 0;
+		else if (f.tag == MANAGER_WAITING && f.type == HANDOVER_TEXT)
+			keep(sup->manager, f.data, f.len);
 	}
 	return 0;
+}
+
+void manager_resume(struct supervisor *sup)
+{
+	struct manager *m = sup->manager;
+
+	if (m == NULL)
+		return;
+	if (m->watchdog.repeat > 0.) {
+		ev_timer_start(sup->loop, &m->watchdog);
+		ping(sup); /* when the last one was is not known */
+	}
+	while (m->waiting_count > 0 && !is_behind(m)) {
+		if (!send_now(sup, m->waiting[0], strlen(m->waiting[0])))
+			return;
+		drop_first(m);
+	}
 }
 
 void manager_fini(struct supervisor *sup)

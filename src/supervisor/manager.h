@@ -9,6 +9,14 @@
  * WATCHDOG_USEC, which no worker ever sees.  Without them all is silent.
  */
 int manager_init(struct supervisor *sup, struct error *err);
+struct handover_writer;
+struct handover_field;
+/* What it was told, and is to be told; as one group. */
+void manager_save(const struct supervisor *sup, struct handover_writer *w,
+	unsigned tag);
+int manager_load(struct supervisor *sup, const struct handover_field *group,
+	struct error *err);
+void manager_resume(struct supervisor *sup);
 void manager_fini(struct supervisor *sup);
 void manager_ready(struct supervisor *sup);
 void manager_reloading(struct supervisor *sup); /* READY=1 ends it */

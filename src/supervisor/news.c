@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "protocol/handover.h"
 #include "protocol/json.h"
 #include "supervisor/clients.h"
 #include "supervisor/intercept.h"
@@ -493,14 +494,12 @@ static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	flush_told(sup);
 }
 
-static void enqueue(struct supervisor *sup, const struct news *n)
+int news_carried(struct supervisor *sup, const struct news *n)
 {
 	struct news *copy = malloc(sizeof(*copy));
 
-	if (copy == NULL) { /* rather late and without last output than never */
-		log_warn("out of memory: an event is not told");
-		return;
-	}
+	if (copy == NULL)
+		return -1;
 	*copy = *n;
 	copy->next = NULL;
 	if (sup->news_tail != NULL)
@@ -508,6 +507,16 @@ static void enqueue(struct supervisor *sup, const struct news *n)
 	else
 		sup->news_head = copy;
 	sup->news_tail = copy;
+	return 0;
+}
+
+static void enqueue(struct supervisor *sup, const struct news *n)
+{
+	if (news_carried(sup, n) ==
+		-1) { /* rather late and without last output than never */
+		log_warn("out of memory: an event is not told");
+		return;
+	}
 	flush_told(sup);
 }
 
@@ -671,6 +680,62 @@ int news_init(struct supervisor *sup, struct error *err)
 	ev_init(&sup->news_timer, on_patience_over);
 	sup->news_timer.data = sup;
 	return 0;
+}
+
+/* Numbers in the group of the history. */
+enum { HISTORY_LINES = 1, HISTORY_CLUSTER, HISTORY_WORKER, HISTORY_LAST };
+
+void news_save(
+	const struct supervisor *sup, struct handover_writer *w, unsigned tag)
+{
+	const struct history *h = sup->history;
+
+	handover_open(w, tag);
+	handover_put_bytes(w, HISTORY_LINES, h->lines, h->used);
+	handover_put_text(w, HISTORY_CLUSTER, h->last_cluster);
+	handover_put_u64(w, HISTORY_WORKER, h->last_worker);
+	handover_put_text(w, HISTORY_LAST, h->last);
+	handover_close(w);
+}
+
+static void load_text(char *to, size_t size, const struct handover_field *f)
+{
+	size_t len = f->len < size ? f->len : size - 1;
+
+	(void)memcpy(to, f->data, len);
+	to[len] = '\0';
+}
+
+int news_load(struct supervisor *sup, const struct handover_field *group,
+	struct error *err)
+{
+	struct handover_reader r;
+	struct handover_field f;
+	struct history *h;
+
+	if (sup->history == NULL && news_init(sup, err) == -1)
+		return -1;
+	h = sup->history;
+	handover_enter(&r, group);
+	while (handover_next(&r, &f)) {
+		if (f.tag == HISTORY_LINES && f.type == HANDOVER_BYTES &&
+			f.len <= HISTORY_SIZE && f.len > 0 &&
+			f.data[f.len - 1] == '\n') {
+			(void)memcpy(h->lines, f.data, f.len);
+			h->used = f.len;
+		} else if (f.tag == HISTORY_CLUSTER && f.type == HANDOVER_TEXT)
+			load_text(h->last_cluster, sizeof(h->last_cluster), &f);
+		else if (f.tag == HISTORY_WORKER)
+			h->last_worker = f.u;
+		else if (f.tag == HISTORY_LAST && f.type == HANDOVER_TEXT)
+			load_text(h->last, sizeof(h->last), &f);
+	}
+	return 0;
+}
+
+void news_resume(struct supervisor *sup)
+{
+	flush_told(sup);
 }
 
 void news_fini(struct supervisor *sup)

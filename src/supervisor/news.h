@@ -27,6 +27,16 @@ struct news {
 	bool bind_hint;
 };
 
+struct handover_writer;
+struct handover_field;
+/* The history, as one group; and back (it makes it, as news_init() does). */
+void news_save(const struct supervisor *sup, struct handover_writer *w,
+	unsigned tag);
+int news_load(struct supervisor *sup, const struct handover_field *group,
+	struct error *err);
+/* One that was waiting to be told; -1: no memory. */
+int news_carried(struct supervisor *sup, const struct news *n);
+void news_resume(struct supervisor *sup);
 int news_init(struct supervisor *sup, struct error *err);
 void news_fini(struct supervisor *sup);
 

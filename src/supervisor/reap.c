@@ -11,6 +11,7 @@
 #include "supervisor/child.h"
 #include "supervisor/helper.h"
 #include "supervisor/news.h"
+#include "supervisor/reexec.h"
 #include "supervisor/roles.h"
 
 #include <errno.h>
@@ -48,6 +49,10 @@ static bool reap_some(struct supervisor *sup)
 		helper = helper_by_pid(sup, pid);
 		if (helper != NULL) {
 			helper_ended(helper);
+			continue;
+		}
+		if (reexec_is(sup, pid)) {
+			reexec_ended(sup);
 			continue;
 		}
 		if (child_reap(pid) == -1)
@@ -98,7 +103,8 @@ static pid_t *list_children(size_t *count)
 static bool is_stray(const struct supervisor *sup, pid_t pid)
 {
 	return child_by_pid(sup, pid) == NULL && !logger_is(sup, pid) &&
-		helper_by_pid(sup, pid) == NULL && !is_first(sup, pid);
+		helper_by_pid(sup, pid) == NULL && !reexec_is(sup, pid) &&
+		!is_first(sup, pid);
 }
 
 /*
@@ -196,7 +202,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 {
 	if (child_by_pid(sup, pid) != NULL || logger_is(sup, pid) ||
-		helper_by_pid(sup, pid) != NULL) {
+		helper_by_pid(sup, pid) != NULL || reexec_is(sup, pid)) {
 		arm_sweep(sup, SWEEP_INTERVAL);
 		return;
 	}
@@ -264,6 +270,14 @@ int reap_init(struct supervisor *sup, struct error *err)
 		sup->first_children = NULL;
 	}
 	return 0;
+}
+
+void reap_resume(struct supervisor *sup)
+{
+	ev_init(&sup->sweep, on_sweep);
+	sup->sweep.data = sup;
+	sup->sweep_due = true;
+	arm_sweep(sup, 0);
 }
 
 void reap_fini(struct supervisor *sup)

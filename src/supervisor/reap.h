@@ -10,6 +10,8 @@
  * bounded number a turn; what a dead worker left behind is ended.
  */
 int reap_init(struct supervisor *sup, struct error *err);
+/* Carried: whoever has ended meanwhile is looked for. */
+void reap_resume(struct supervisor *sup);
 void reap_fini(struct supervisor *sup);
 
 /* SIGCHLD came; `pid` is whose (others may have been merged into it). */

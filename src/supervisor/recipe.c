@@ -276,7 +276,7 @@ memory:
 
 /* ---- limits, ids ---- */
 
-static void make_limits(struct recipe *r, const struct rlimit *nofile)
+void recipe_limits(struct recipe *r, const struct rlimit *nofile)
 {
 	bool has_nofile = false;
 
@@ -329,7 +329,7 @@ static struct recipe *recipe_new(struct cluster_settings *settings,
 		return NULL;
 	}
 	r->settings = cluster_settings_ref(settings);
-	make_limits(r, nofile);
+	recipe_limits(r, nofile);
 	if (make_environment(r, err) == -1 || make_groups(r, err) == -1 ||
 		(r->candidates = recipe_candidates(
 			 r, settings->command.list[0], err)) == NULL) {

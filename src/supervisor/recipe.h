@@ -16,6 +16,8 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 /* Drop all but those of the generation in force and of the rollout under way:
  * a recipe holds listeners, which must not outlive their settings. */
 void recipes_trim(struct service *service);
+/* Of one that was carried: its limits, which follow from its settings. */
+void recipe_limits(struct recipe *r, const struct rlimit *nofile);
 void recipes_free(struct service *service);
 
 /* That of a generation, if there is one now: none is made. */

@@ -6,6 +6,7 @@
 #include "protocol/json.h"
 #include "supervisor/lifecycle.h"
 #include "supervisor/news.h"
+#include "supervisor/reexec.h"
 #include "supervisor/reload.h"
 #include "supervisor/service.h"
 
@@ -91,9 +92,14 @@ void request_finish(struct client *c)
 	client_done(c);
 }
 
+static bool is_fulfilled(const struct client *c)
+{
+	return c->expected_count == 0 && !c->expects_end && !c->expects_upgrade;
+}
+
 static void wait_or_finish(struct client *c)
 {
-	if (c->request.no_wait || (c->expected_count == 0 && !c->expects_end)) {
+	if (c->request.no_wait || is_fulfilled(c)) {
 		request_finish(c);
 		return;
 	}
@@ -175,7 +181,7 @@ void request_on_report(struct client *c, const struct service *service,
 		drop_expectation(c, i);
 		break;
 	}
-	if (c->expected_count == 0 && !c->expects_end)
+	if (is_fulfilled(c))
 		request_finish(c);
 }
 
@@ -209,8 +215,20 @@ void request_look(struct client *c)
 		}
 		drop_expectation(c, i);
 	}
-	if (c->expected_count == 0 && !c->expects_end)
+	if (is_fulfilled(c))
 		request_finish(c);
+}
+
+void requests_on_upgrade(struct supervisor *sup, const char *text, bool failed)
+{
+	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+		if (!c->expects_upgrade)
+			continue;
+		c->expects_upgrade = false;
+		settle_outcome(c, text, failed);
+		if (c->state == CLIENT_WAITING && is_fulfilled(c))
+			request_finish(c);
+	}
 }
 
 /* ---- the methods ---- */
@@ -393,6 +411,26 @@ static void reload(struct client *c)
 	wait_or_finish(c);
 }
 
+static void upgrade(struct client *c, const struct target *t)
+{
+	struct error err;
+
+	if (t->service != NULL) {
+		client_error(c, CONTROL_PARAMS,
+			"nclust is upgraded as a whole, not a cluster of it");
+		return;
+	}
+	if (reexec_begin(c->sup, &err) == -1) {
+		client_error(c,
+			err.sys == EBUSY ? CONTROL_BUSY : CONTROL_FAILED,
+			err.text);
+		return;
+	}
+	if (!c->request.no_wait)
+		c->expects_upgrade = true;
+	wait_or_finish(c);
+}
+
 static bool contains(const char *json, size_t len, const char *part)
 {
 	return memmem(json, len, part, strlen(part)) != NULL;
@@ -518,6 +556,9 @@ static void run(struct client *c, const struct target *t)
 		break;
 	case METHOD_CONFIG:
 		config(c);
+		break;
+	case METHOD_UPGRADE:
+		upgrade(c, t);
 		break;
 	case METHODS:
 		client_error(c, CONTROL_INTERNAL, "no such method");

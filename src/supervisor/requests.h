@@ -15,6 +15,8 @@ bool request_wants_event(const struct client *c, const char *json, size_t len);
 void request_on_report(struct client *c, const struct service *service,
 	const struct report *report, const char *sentence);
 void request_look(struct client *c);
+/* An upgrade is over: those who wait for it are told. */
+void requests_on_upgrade(struct supervisor *sup, const char *text, bool failed);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
 

@@ -209,13 +209,40 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 void logger_init(struct supervisor *sup)
 {
 	sup->logger_pidfd = -1;
+	sup->logger_watcher.fd = -1;
+	logger_carried(sup);
+}
+
+void logger_carried(struct supervisor *sup)
+{
+	int channel = sup->logger_watcher.fd;
+
 	ev_init(&sup->logger_watcher, on_channel);
-	ev_io_set(&sup->logger_watcher, -1, 0);
+	ev_io_set(&sup->logger_watcher, channel, EV_READ);
 	sup->logger_watcher.data = sup;
 	ev_init(&sup->logger_exit, on_logger_exit);
 	sup->logger_exit.data = sup;
 	ev_init(&sup->logger_restart, on_restart);
 	sup->logger_restart.data = sup;
+}
+
+static void note_captured(struct child *child, int unused)
+{
+	(void)unused;
+	if (child->output[0] != -1 || child->output[1] != -1)
+		start_later(child->service->sup);
+}
+
+void logger_resume(struct supervisor *sup)
+{
+	if (sup->logger_pid == 0) {
+		children_each(sup, NULL, note_captured, 0);
+		return;
+	}
+	if (sup->logger_watcher.fd != -1)
+		ev_io_start(sup->loop, &sup->logger_watcher);
+	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
+	ev_io_start(sup->loop, &sup->logger_exit);
 }
 
 static int output_of(const struct supervisor *sup, int fd)

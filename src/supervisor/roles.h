@@ -10,6 +10,9 @@
  * ends of the workers' pipes are kept here too, so its death loses no line.
  */
 void logger_init(struct supervisor *sup);
+/* Carried: who is there goes on; who was not is started. */
+void logger_carried(struct supervisor *sup);
+void logger_resume(struct supervisor *sup);
 void logger_fini(struct supervisor *sup); /* lets it drain and end */
 
 /* Is the output of this service's next worker captured? */

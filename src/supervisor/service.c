@@ -256,6 +256,24 @@ struct service *service_new(struct supervisor *sup,
 	return s;
 }
 
+struct service *service_carried(struct supervisor *sup)
+{
+	struct service **list = realloc(
+		sup->services, (sup->service_count + 1) * sizeof(*list));
+	struct service *s = calloc(1, sizeof(*s));
+
+	if (list != NULL)
+		sup->services = list;
+	if (list == NULL || s == NULL) {
+		free(s);
+		return NULL;
+	}
+	s->sup = sup;
+	s->index = sup->service_count;
+	list[sup->service_count++] = s;
+	return s;
+}
+
 void service_free(struct service *s)
 {
 	health_free(s);

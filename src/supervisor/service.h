@@ -13,6 +13,8 @@
  * out of memory (then the set stays the caller's). */
 struct service *service_new(struct supervisor *sup,
 	struct cluster_settings *settings, struct listener_set *listeners);
+/* An empty one in its place, to be filled (carry.h); NULL: no memory. */
+struct service *service_carried(struct supervisor *sup);
 /* No worker may be alive. */
 void service_free(struct service *service);
 

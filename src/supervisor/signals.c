@@ -9,6 +9,7 @@
 #include "supervisor/lifecycle.h"
 #include "supervisor/news.h"
 #include "supervisor/reap.h"
+#include "supervisor/reexec.h"
 #include "supervisor/reload.h"
 #include "supervisor/service.h"
 
@@ -46,6 +47,15 @@ static void restart(struct service *service)
 
 	if (service_roll(service, &(struct roll){.slot = SLOT_ALL}, &err) == -1)
 		log_warn("%s: restart refused: %s", service->name, err.text);
+}
+
+/* One for all clusters whose rule says so. */
+static void upgrade(struct supervisor *sup)
+{
+	struct error err;
+
+	if (sup->reexec == NULL && reexec_begin(sup, &err) == -1)
+		log_warn("upgrade refused: %s", err.text);
 }
 
 /* What the rule says.  Returns true if the built-in deed is replaced. */
@@ -89,7 +99,8 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 	case DEED_STOP:
 		service_stop(service, false);
 		break;
-	case DEED_UPGRADE: /* area upgrade */
+	case DEED_UPGRADE:
+		upgrade(service->sup);
 		break;
 	case DEED_REOPEN_LOGS:
 	case DEED_IGNORE:

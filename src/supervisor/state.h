@@ -187,6 +187,7 @@ struct hooks;
 struct health;
 struct prover;
 struct checker;
+struct reexec;
 
 /* What we know of trapping workers' calls here (intercept.h). */
 enum intercept_way {
@@ -287,6 +288,9 @@ struct supervisor {
 	int status;
 	int daemon_pipe;      /* -d: tell the one who waits; or -1 */
 	bool ready_once;      /* every cluster was ready as a whole */
+	unsigned upgrades;    /* of nclust itself, so far */
+	char *exe_path;       /* that we were started by; NULL: not known */
+	struct reexec *reexec; /* an upgrade under way, or NULL */
 	ev_timer last_orders; /* strays are being ended */
 	unsigned last_orders_step;
 	pid_t *first_children; /* that we had before we began: not ours */

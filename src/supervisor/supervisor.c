@@ -7,6 +7,7 @@
 #include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/privilege.h"
+#include "supervisor/begin.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
 #include "supervisor/daemon.h"
@@ -23,6 +24,7 @@
 #include "supervisor/news.h"
 #include "supervisor/reap.h"
 #include "supervisor/recipe.h"
+#include "supervisor/reexec.h"
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
 #include "supervisor/signals.h"
@@ -135,8 +137,10 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	tick(sup);
 	clients_look(sup);
 	lifecycle_look(sup);
-	if (!sup->over)
+	if (!sup->over) {
+		reexec_look(sup);
 		arm(sup);
+	}
 }
 
 /* Nothing to do: what is due is done before the loop waits again. */
@@ -154,7 +158,7 @@ static void on_far_away(struct ev_loop *loop, ev_periodic *watcher, int revents)
 	(void)revents;
 }
 
-static int loop_init(struct supervisor *sup, struct error *err)
+int supervisor_loop_init(struct supervisor *sup, struct error *err)
 {
 	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 	if (sup->loop == NULL)
@@ -278,6 +282,7 @@ static int open_basics(struct supervisor *sup, struct error *err)
 	sup->self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	if (sup->self_exe == -1)
 		log_debug("no /proc: output cannot be captured");
+	reexec_find_path(sup);
 	return 0;
 }
 
@@ -343,7 +348,7 @@ static int start(struct supervisor *sup, struct error *err)
 {
 	struct settings *settings = sup->settings;
 
-	if (open_basics(sup, err) == -1 || loop_init(sup, err) == -1)
+	if (open_basics(sup, err) == -1 || supervisor_loop_init(sup, err) == -1)
 		return -1;
 	if (rundir_open(&sup->rundir, settings->runtime_directory,
 		    settings->name, settings->control_gid, err) == -1)
@@ -387,6 +392,7 @@ static void supervisor_free(struct supervisor *sup)
 	free(sup->inherited);
 	buffer_fini(&sup->scratch);
 	free(sup->scratch_list);
+	free(sup->exe_path);
 	if (sup->loop != NULL) {
 		heal_fini(sup);
 		intercept_fini(sup);
@@ -419,8 +425,10 @@ static void finish(struct supervisor *sup)
 	bool begun = sup->loop != NULL && sup->history != NULL;
 
 	sup->over = true;
-	if (begun)
+	if (begun) {
 		guard_fini(sup);
+		reexec_fini(sup);
+	}
 	let_go(sup);
 	if (begun) {
 		drain_fini(sup);
@@ -436,25 +444,23 @@ static void finish(struct supervisor *sup)
 	log_to(STDERR_FILENO, "nclust: ", log_level());
 }
 
-static int run(struct supervisor *sup)
+static int end(struct supervisor *sup)
 {
-	struct error err;
-
-	if (start(sup, &err) == -1) {
-		log_error("%s", err.text);
-		sup->status = error_exit_status(&err);
-	} else {
-		(void)ev_run(sup->loop, 0);
-	}
 	finish(sup);
 	daemon_failed(&sup->daemon_pipe, sup->status);
+	supervisor_free(sup);
 	return sup->status;
 }
 
-int supervisor_main(struct settings *settings, int argc, char **argv)
+int supervisor_run(struct supervisor *sup)
 {
-	struct supervisor sup = {
-		.settings = settings,
+	(void)ev_run(sup->loop, 0);
+	return end(sup);
+}
+
+void supervisor_blank(struct supervisor *sup, int argc, char **argv)
+{
+	*sup = (struct supervisor){
 		.argc = argc,
 		.argv = argv,
 		.armed_for = NSEC_NEVER,
@@ -467,10 +473,18 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 		.logger_pidfd = -1,
 		.daemon_pipe = -1,
 	};
+	buffer_init(&sup->scratch, 0);
+}
+
+int supervisor_main(struct settings *settings, int argc, char **argv)
+{
+	struct supervisor sup;
 	struct error err;
 	int status;
 	int parent;
 
+	supervisor_blank(&sup, argc, argv);
+	sup.settings = settings;
 	log_set_level((enum log_level)settings->log_level);
 	sup.hup_ignored = signals_hup_was_ignored();
 	if (privilege_clean_start(&err) == -1 ||
@@ -492,10 +506,10 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	sup.cpus = supervisor_cpus();
 	sup.had_terminal = !settings->daemon && signals_has_terminal();
 	sup.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
-	buffer_init(&sup.scratch, 0);
 	raise_nofile(&sup);
 	part_oom_scores(&sup);
-	status = run(&sup);
-	supervisor_free(&sup);
-	return status;
-}
+	if (start(&sup, &err) == 0)
+		return supervisor_run(&sup);
+	log_error("%s", err.text);
+	sup.status = error_exit_status(&err);
+	return end(&sup);

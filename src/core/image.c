@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/image.h"
+
+#include "core/inside.h"
+
+#include <stdlib.h>
+
+/* ---- what is in them ---- */
+
+/* clang-format off */
+
+static const struct plain_row ending_rows[] = {
+	PLAIN_ENUM(1, ending, kind, ENDING_SPAWN),
+	PLAIN(2, ending, code, SIGNED),
+	PLAIN(3, ending, step, SIGNED),
+	PLAIN(4, ending, permanent, BOOL),
+	PLAIN(5, ending, exit_status, SIGNED),
+	PLAIN(6, ending, core_dumped, BOOL),
+	PLAIN(7, ending, out_of_memory, BOOL),
+};
+static const struct plain_table ending_table = PLAIN_TABLE(ending_rows, ending);
+
+static const struct plain_row worker_rows[] = {
+	PLAIN(1, worker, id, UNSIGNED),
+	PLAIN(2, worker, born, SIGNED),
+	PLAIN(3, worker, ready_at, WHEN),
+	PLAIN(4, worker, proven_at, WHEN),
+	PLAIN(5, worker, deadline, WHEN),
+	PLAIN(6, worker, pid, SIGNED),
+	PLAIN(7, worker, generation, UNSIGNED),
+	PLAIN(8, worker, stop_step, UNSIGNED),
+	PLAIN_ENUM(9, worker, state, WORKER_STATES - 1),
+	PLAIN_ENUM(10, worker, why, WHY_AGE),
+};
+static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
+
+static const struct plain_row backoff_rows[] = {
+	PLAIN(1, backoff, delay, SIGNED),
+	PLAIN(2, backoff, forgiven, BOOL),
+};
+static const struct plain_table backoff_table =
+	PLAIN_TABLE(backoff_rows, backoff);
+
+static const struct plain_row slot_rows[] = {
+	PLAIN_IN(1, slot, main, &worker_table),
+	PLAIN_IN(2, slot, other, &worker_table),
+	PLAIN_IN(3, slot, backoff, &backoff_table),
+	PLAIN(4, slot, retry, SIGNED),
+	PLAIN(5, slot, last_age, SIGNED),
+	PLAIN_IN(6, slot, last, &ending_table),
+	PLAIN_ENUM(7, slot, last_why, WHY_AGE),
+	PLAIN(8, slot, restarts, UNSIGNED),
+	PLAIN(9, slot, life, UNSIGNED),
+	PLAIN(10, slot, turn, UNSIGNED),
+	PLAIN_ENUM(11, slot, step, STEP_FEWER),
+	PLAIN_ENUM(12, slot, ended, SLOT_ENDED_BADLY),
+};
+
+static const struct plain_row generation_rows[] = {
+	PLAIN(1, generation, number, UNSIGNED),
+	PLAIN(2, generation, workers, UNSIGNED),
+	PLAIN(3, generation, serving, UNSIGNED),
+	PLAIN(4, generation, command, UNSIGNED),
+	PLAIN(5, generation, says_ready, BOOL),
+	PLAIN(6, generation, listens, BOOL),
+	PLAIN_ENUM(7, generation, rejected, WHY_AGE),
+};
+
+static const struct plain_row rollout_rows[] = {
+	PLAIN(1, rollout, under_way, BOOL),
+	PLAIN(2, rollout, fresh, BOOL),
+	PLAIN(3, rollout, going_back, BOOL),
+	PLAIN(4, rollout, id, UNSIGNED),
+	PLAIN(5, rollout, to, UNSIGNED),
+	PLAIN(6, rollout, scope, UNSIGNED),
+	PLAIN(7, rollout, since, SIGNED),
+	PLAIN(8, rollout, turned, UNSIGNED),
+	PLAIN(9, rollout, done, UNSIGNED),
+	PLAIN(10, rollout, extra, UNSIGNED),
+	PLAIN(11, rollout, fewer, UNSIGNED),
+	PLAIN(12, rollout, pass, UNSIGNED),
+	PLAIN(13, rollout, cursor, UNSIGNED),
+	PLAIN(14, rollout, at_end, BOOL),
+	PLAIN(15, rollout, last, UNSIGNED),
+};
+static const struct plain_table rollout_table =
+	PLAIN_TABLE(rollout_rows, rollout);
+
+static const struct plain_row request_rows[] = {
+	PLAIN(1, rollout_request, there, BOOL),
+	PLAIN(2, rollout_request, id, UNSIGNED),
+	PLAIN(3, rollout_request, scope, UNSIGNED),
+	PLAIN(4, rollout_request, command_changed, BOOL),
+};
+static const struct plain_table request_table =
+	PLAIN_TABLE(request_rows, rollout_request);
+
+static const struct plain_row cluster_rows[] = {
+	PLAIN(2, cluster, wanted, UNSIGNED),
+	PLAIN(3, cluster, sweep, UNSIGNED),
+	PLAIN(4, cluster, shrink, UNSIGNED),
+	PLAIN(5, cluster, more, BOOL), PLAIN(6, cluster, now, SIGNED),
+	PLAIN(7, cluster, lost, SIGNED),
+	PLAIN(8, cluster, spawns_left, UNSIGNED),
+	PLAIN(9, cluster, random, UNSIGNED),
+	PLAIN(10, cluster, last_worker, UNSIGNED),
+	PLAIN(11, cluster, in_turn, UNSIGNED),
+	PLAIN(12, cluster, generation, UNSIGNED),
+	PLAIN(13, cluster, last_generation, UNSIGNED),
+	PLAIN(14, cluster, last_command, UNSIGNED),
+	PLAIN_IN(15, cluster, rollout, &rollout_table),
+	PLAIN_IN(16, cluster, waiting, &request_table),
+	PLAIN(17, cluster, last_rollout, UNSIGNED),
+	PLAIN(18, cluster, asked_rollout, UNSIGNED),
+	PLAIN(19, cluster, alive, UNSIGNED),
+	PLAIN(20, cluster, ready, UNSIGNED),
+	PLAIN(21, cluster, ended, UNSIGNED),
+	PLAIN(22, cluster, ever_ready, BOOL),
+	PLAIN(23, cluster, life, UNSIGNED), PLAIN(24, cluster, lived, BOOL),
+	PLAIN(25, cluster, was_all_ready, BOOL),
+	PLAIN(26, cluster, stopping, BOOL), PLAIN(27, cluster, at_once, BOOL),
+	PLAIN(28, cluster, asked_to_stop, BOOL),
+	PLAIN(29, cluster, failed, BOOL), PLAIN(30, cluster, told_end, BOOL),
+	PLAIN(31, cluster, status, SIGNED),
+	PLAIN_ENUM(32, cluster, state, CLUSTER_FAILED),
+	PLAIN(33, cluster, all_ready, BOOL),
+	PLAIN(34, cluster, surprised, UNSIGNED),
+	PLAIN(35, cluster, deaths, UNSIGNED), PLAIN(36, cluster, died, WORDS),
+	/* surprises: told once more by the next one, if they come again */
+};
+
+static const struct plain_row report_rows[] = {
+	PLAIN_ENUM(1, report, kind, REPORT_SURPRISE),
+	PLAIN(2, report, slot, UNSIGNED),
+	PLAIN(3, report, worker, UNSIGNED),
+	PLAIN(4, report, pid, SIGNED),
+	PLAIN(5, report, generation, UNSIGNED),
+	PLAIN(6, report, rollout, UNSIGNED),
+	PLAIN(7, report, count, UNSIGNED),
+	PLAIN(8, report, signal, SIGNED),
+	PLAIN(9, report, age, WHEN),
+	PLAIN(10, report, ready_for, WHEN),
+	PLAIN(11, report, wait, WHEN),
+	PLAIN(12, report, span, WHEN),
+	PLAIN(13, report, was_ready, BOOL),
+	PLAIN_ENUM(14, report, why, WHY_AGE),
+	PLAIN_ENUM(15, report, state, CLUSTER_FAILED),
+	PLAIN_IN(16, report, ending, &ending_table),
+};
+/* clang-format on */
+
+const struct plain_table image_report_table = PLAIN_TABLE(report_rows, report);
+
+const struct plain_table image_tables[IMAGE_PARTS] = {
+	[IMAGE_CLUSTER] = PLAIN_TABLE(cluster_rows, cluster),
+	[IMAGE_SLOT] = PLAIN_TABLE(slot_rows, slot),
+	[IMAGE_GENERATION] = PLAIN_TABLE(generation_rows, generation),
+};
+
+/* ---- taking apart ---- */
+
+uint32_t image_count(const struct cluster *c, enum image_part part)
+{
+	switch (part) {
+	case IMAGE_SLOT:
+		return c->count;
+	case IMAGE_GENERATION:
+		return c->generations.count;
+	default:
+		return 1;
+	}
+}
+
+const void *image_part(
+	const struct cluster *c, enum image_part part, uint32_t n)
+{
+	switch (part) {
+	case IMAGE_SLOT:
+		return &c->slots[n];
+	case IMAGE_GENERATION:
+		return &c->generations.list[n];
+	default:
+		return c;
+	}
+}
+
+struct cluster_settings *image_settings(
+	const struct cluster *c, enum image_part part, uint32_t n)
+{
+	switch (part) {
+	case IMAGE_CLUSTER:
+		return c->waiting.settings;
+	case IMAGE_GENERATION:
+		return c->generations.list[n].settings;
+	default:
+		return NULL;
+	}
+}
+
+nsec_t image_due(const struct cluster *c, uint32_t slot)
+{
+	return heap_due(&c->due, slot);
+}
+
+/* ---- putting together ---- */
+
+struct cluster *image_new(uint32_t slots, uint32_t generations)
+{
+	struct cluster *c;
+
+	/* workers of other generations, one in force, one to come */
+	if (slots > 2 * WORKERS_MAX || generations > 4 * WORKERS_MAX)
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	if (c != NULL && cluster_reserve(c, slots > 0 ? slots : 1) == 0 &&
+		generations_reserve(&c->generations, generations) == 0)
+		return c;
+	cluster_free(c);
+	return NULL;
+}
+
+void *image_add(struct cluster *c, enum image_part part)
+{
+	struct generations *g = &c->generations;
+
+	switch (part) {
+	case IMAGE_SLOT:
+		if (c->count == c->cap)
+			return NULL;
+		return &c->slots[c->count++];
+	case IMAGE_GENERATION:
+		if (g->count == g->cap)
+			return NULL;
+		g->list[g->count] = (struct generation){0};
+		return &g->list[g->count++];
+	default:
+		return c;
+	}
+}
+
+void image_set_settings(struct cluster *c, enum image_part part,
+	struct cluster_settings *settings)
+{
+	struct cluster_settings **to = part == IMAGE_CLUSTER
+		? &c->waiting.settings
+		: &c->generations.list[c->generations.count - 1].settings;
+
+	if (*to != NULL)
+		cluster_settings_unref(*to);
+	*to = settings;
+}
+
+void image_set_due(struct cluster *c, uint32_t slot, nsec_t due)
+{
+	if (slot < c->cap)
+		heap_set(&c->due, slot, due);
+}
+
+/* What the core takes for granted, and cluster_check() does not look at. */
+static bool is_known(const struct cluster *c, const struct worker *w)
+{
+	/* no spawn is under way between two calls */
+	if (w->state == WORKER_ASKED || w->state == WORKER_UNWANTED)
+		return false;
+	return w->state == WORKER_NONE ||
+		(cluster_find_generation(c, w->generation) != NULL &&
+			w->id != 0 && w->id <= c->last_worker);
+}
+
+static const char *check_generations(const struct cluster *c)
+{
+	const struct generations *g = &c->generations;
+
+	for (unsigned i = 0; i < g->count; i++) {
+		if (g->list[i].settings == NULL)
+			return "a generation has no settings";
+		if (i > 0 && g->list[i].number <= g->list[i - 1].number)
+			return "the generations are out of order";
+		if (g->list[i].number > c->last_generation)
+			return "a generation is not known yet";
+	}
+	if (cluster_in_force(c) == NULL)
+		return "the generation in force is missing";
+	if (c->rollout.under_way &&
+		cluster_find_generation(c, c->rollout.to) == NULL)
+		return "the generation of the rollout is missing";
+	return NULL;
+}
+
+const char *image_finish(struct cluster *c)
+{
+	const char *wrong = check_generations(c);
+
+	if (wrong != NULL)
+		return wrong;
+	if (c->wanted > c->count ||
+		(c->rollout.scope != SLOT_ALL && c->rollout.under_way &&
+			c->rollout.scope >= c->count))
+		return "a slot is missing";
+	for (uint32_t i = 0; i < c->count; i++)
+		if (!is_known(c, &c->slots[i].main) ||
+			!is_known(c, &c->slots[i].other))
+			return "a worker is of no known generation";
+	return cluster_check(c);
+}

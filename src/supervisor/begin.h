@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_BEGIN_H
+#define SUPERVISOR_BEGIN_H
+
+#include "supervisor/state.h"
+
+/*
+ * What the two ways to begin have in common: a start (supervisor.c), and going
+ * on in the place of another nclust (resume.c).
+ */
+
+/* Nothing is open, nothing is known. */
+void supervisor_blank(struct supervisor *sup, int argc, char **argv);
+int supervisor_loop_init(struct supervisor *sup, struct error *err);
+/* Until all has ended, and then clean up.  The exit status. */
+int supervisor_run(struct supervisor *sup);
+
+#endif

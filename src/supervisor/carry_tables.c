@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/carry.h"
+
+#include "core/image.h"
+#include "supervisor/clients.h"
+#include "supervisor/news.h"
+
+/*
+ * What is carried of each struct.  What stands in none of these, and why:
+ *
+ * supervisor: argc, argv (by exec itself); loop and all watchers (made anew);
+ *   armed_at, armed_for, scratch* (of a moment); heal (made anew); sweep_due
+ *   (all is looked at afterwards); hooks, helpers (they run on, and are
+ *   reaped as strangers); stopping, over, failed, last_orders* (no upgrade
+ *   then); descriptors (asked anew); self_exe (another file)
+ * listener: address (as text, beside); heal, users (made anew)
+ * recipe: limits (of its settings, and of our own)
+ * child: service, next*, watchers but for their descriptors; notice, heard
+ *   (answered before); status (as text, beside)
+ * service: sup, core, name, recipes, listeners, children (beside); index
+ * client: sup, next, in, out, expected (beside)
+ */
+
+/* clang-format off */
+static const struct plain_row supervisor_rows[] = {
+	PLAIN(1, supervisor, started, SIGNED),
+	PLAIN(2, supervisor, cpus, UNSIGNED),
+	PLAIN(3, supervisor, rundir.path, TEXT),
+	PLAIN(4, supervisor, rundir.dir, FD),
+	PLAIN(5, supervisor, rundir.notify_dir, FD),
+	PLAIN(6, supervisor, rundir.lock, FD),
+	PLAIN(7, supervisor, has_rundir, BOOL),
+	PLAIN(8, supervisor, next_serial, UNSIGNED),
+	PLAIN(9, supervisor, last_sweep, SIGNED),
+	PLAIN(10, supervisor, hup_ignored, BOOL),
+	PLAIN(11, supervisor, had_terminal, BOOL),
+	PLAIN_ENUM(12, supervisor, intercept.way, WAY_NONE),
+	PLAIN(13, supervisor, intercept.own_filter_told, BOOL),
+	PLAIN(14, supervisor, guard_watcher.fd, FD),
+	PLAIN(15, supervisor, guard_watch, SIGNED),
+	PLAIN(16, supervisor, guard_failed, BOOL),
+	PLAIN(17, supervisor, logger_pid, SIGNED),
+	PLAIN(18, supervisor, logger_pidfd, FD),
+	PLAIN(19, supervisor, logger_watcher.fd, FD),
+	PLAIN(20, supervisor, logger_started, SIGNED),
+	PLAIN(21, supervisor, stdout_is_terminal, BOOL),
+	PLAIN(22, supervisor, log_fd, FD),
+	PLAIN(23, supervisor, pidfile_written, BOOL),
+	PLAIN(24, supervisor, null_fd, FD),
+	PLAIN(25, supervisor, reserve_fd, FD),
+	PLAIN(26, supervisor, nofile.rlim_cur, UNSIGNED),
+	PLAIN(27, supervisor, nofile.rlim_max, UNSIGNED),
+	PLAIN(28, supervisor, oom_score_adj, TEXT),
+	PLAIN(29, supervisor, oom_fd, FD),
+	PLAIN(30, supervisor, oom_kills, SIGNED),
+	PLAIN(31, supervisor, status, SIGNED),
+	PLAIN(32, supervisor, daemon_pipe, FD),
+	PLAIN(33, supervisor, ready_once, BOOL),
+	PLAIN(34, supervisor, upgrades, UNSIGNED),
+	PLAIN(35, supervisor, guard_timer.active, SIGNED),
+};
+
+static const struct plain_row binary_rows[] = {
+	PLAIN(1, carry_binary, version, TEXT),
+	PLAIN(2, carry_binary, path, TEXT),
+	PLAIN(3, carry_binary, image, FD),
+	PLAIN(4, carry_binary, pid, SIGNED),
+	PLAIN(5, carry_binary, written, SIGNED),
+	PLAIN(6, carry_binary, asked, SIGNED),
+	PLAIN(7, carry_binary, capabilities, UNSIGNED),
+};
+
+/* What the option table's words do not say. */
+static const struct plain_row settings_rows[] = {
+	PLAIN(1, cluster_settings, uid, SIGNED),
+	PLAIN(2, cluster_settings, gid, SIGNED),
+	PLAIN(3, cluster_settings, user_gid, SIGNED),
+};
+
+static const struct plain_row instance_rows[] = {
+	PLAIN(1, settings, control_gid, SIGNED),
+	PLAIN(2, settings, daemon, BOOL),
+};
+
+static const struct plain_row listener_rows[] = {
+	PLAIN(1, listener, fd, FD),
+	PLAIN(2, listener, made, BOOL),
+	PLAIN(3, listener, file.dev, UNSIGNED),
+	PLAIN(4, listener, file.ino, UNSIGNED),
+	PLAIN(5, listener, facts.family, SIGNED),
+	PLAIN(6, listener, facts.type, SIGNED),
+	PLAIN(7, listener, facts.listening, BOOL),
+	PLAIN(8, listener, facts.port, UNSIGNED),
+	PLAIN(9, listener, facts.text, TEXT),
+	PLAIN(10, listener, healed_at, SIGNED),
+	PLAIN(11, listener, has_key, BOOL),
+	PLAIN(12, listener, key.family, SIGNED),
+	PLAIN(13, listener, key.type, SIGNED),
+	PLAIN(14, listener, key.protocol, SIGNED),
+	PLAIN(15, listener, key.ip, WORDS),
+	PLAIN(16, listener, key.scope, UNSIGNED),
+	PLAIN(17, listener, key.device, UNSIGNED),
+	PLAIN(18, listener, key.port, UNSIGNED),
+	PLAIN(19, listener, key.v6only, BOOL),
+	PLAIN(20, listener, inode, UNSIGNED),
+	PLAIN(21, listener, learned, BOOL),
+	PLAIN_ENUM(22, listener, bit, LEARNED_MAX - 1),
+	PLAIN(23, listener, workers, UNSIGNED),
+	PLAIN(24, listener, unused_since, SIGNED),
+	PLAIN(25, listener, limit_told, BOOL),
+	PLAIN(26, listener, binder, SIGNED),
+	PLAIN(27, listener, address.backlog, SIGNED),
+	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
+};
+
+static const struct plain_row recipe_rows[] = {
+	PLAIN(1, recipe, generation, UNSIGNED),
+	PLAIN(2, recipe, has_port, BOOL),
+};
+
+static const struct plain_row service_rows[] = {
+	PLAIN(1, service, trap_told, BOOL),
+	PLAIN_ENUM(2, service, child_slots, 2 * WORKERS_MAX),
+	PLAIN(3, service, leaving, BOOL),
+	PLAIN(4, service, stop_signal, SIGNED),
+	PLAIN(5, service, ended, BOOL),
+	PLAIN(6, service, started_once, BOOL),
+	PLAIN(7, service, bind_hint_told, BOOL),
+	PLAIN(8, service, hooks_told, UNSIGNED),
+	PLAIN(9, service, status, SIGNED),
+	PLAIN(10, service, scaled, BOOL),
+	PLAIN_ENUM(11, service, awaited, AWAITED_END),
+	PLAIN(12, service, outcome_of, UNSIGNED),
+	PLAIN(13, service, outcome_failed, BOOL),
+};
+
+static const struct plain_row child_rows[] = {
+	PLAIN(1, child, worker, UNSIGNED),
+	PLAIN(2, child, serial, UNSIGNED),
+	PLAIN(3, child, slot, UNSIGNED),
+	PLAIN(4, child, pid, SIGNED),
+	PLAIN(5, child, pidfd, FD),
+	PLAIN(6, child, output[0], FD),
+	PLAIN(7, child, output[1], FD),
+	PLAIN(8, child, notify_watcher.fd, FD),
+	PLAIN(9, child, cpu_then, SIGNED),
+	PLAIN(10, child, looked_at, SIGNED),
+	PLAIN(11, child, killed_by_us, BOOL),
+	PLAIN(12, child, said_at, SIGNED),
+	PLAIN(13, child, said, UNSIGNED),
+	PLAIN(14, child, stranger_told, BOOL),
+	PLAIN(15, child, paused, BOOL),
+	PLAIN(16, child, trap_watcher.fd, FD),
+	PLAIN(17, child, uses, UNSIGNED),
+	PLAIN(18, child, listens, UNSIGNED),
+	PLAIN(19, child, listening_told, BOOL),
+	PLAIN(20, child, looks, UNSIGNED),
+	PLAIN(21, child, bound_by, SIGNED),
+	PLAIN(22, child, listening_by, SIGNED),
+	PLAIN(23, child, trapped_at, SIGNED),
+	PLAIN(24, child, trapped, UNSIGNED),
+	PLAIN(25, child, bind_told, BOOL),
+	PLAIN(26, child, trap_paused, BOOL),
+	PLAIN(27, child, trap_hostile, BOOL),
+	PLAIN(28, child, v6only_known, BOOL),
+	PLAIN(29, child, v6only, BOOL),
+	PLAIN(30, child, v6only_fd, SIGNED), /* the worker's number */
+	PLAIN(31, child, generation, UNSIGNED),
+};
+
+static const struct plain_row clients_rows[] = {
+	PLAIN(1, clients, listen.fd, FD),
+	PLAIN(2, clients, file.dev, UNSIGNED),
+	PLAIN(3, clients, file.ino, UNSIGNED),
+};
+
+static const struct plain_row client_rows[] = {
+	PLAIN(1, client, io.fd, FD),
+	PLAIN(2, client, may_write, BOOL),
+	PLAIN(3, client, half_closed, BOOL),
+	PLAIN_ENUM(4, client, state, CLIENT_CLOSING),
+	PLAIN(5, client, line_since, WHEN),
+	PLAIN(6, client, stuck_since, WHEN),
+	PLAIN(7, client, idle_since, WHEN),
+	PLAIN(8, client, request.id, TEXT),
+	PLAIN_ENUM(9, client, request.method, METHODS),
+	PLAIN(10, client, request.target, TEXT),
+	PLAIN(11, client, request.no_wait, BOOL),
+	PLAIN(12, client, request.count, SIGNED),
+	PLAIN(13, client, request.signal, SIGNED),
+	PLAIN(14, client, request.all, BOOL),
+	PLAIN(15, client, request.now, BOOL),
+	PLAIN(16, client, request.follow, BOOL),
+	PLAIN(17, client, request.last, SIGNED),
+	PLAIN(18, client, expects_end, BOOL),
+	PLAIN(19, client, failed, BOOL),
+	PLAIN(20, client, outcome, TEXT),
+	PLAIN(21, client, at_service, UNSIGNED),
+	PLAIN(22, client, at_slot, UNSIGNED),
+	PLAIN(23, client, at_part, UNSIGNED),
+	PLAIN_ENUM(24, client, writer.depth, 16),
+	PLAIN(25, client, writer.started, UNSIGNED),
+	PLAIN(26, client, writer.keyed, BOOL),
+	PLAIN(27, client, only_slot, UNSIGNED),
+	PLAIN(28, client, status_only, BOOL),
+	PLAIN(29, client, expects_upgrade, BOOL),
+};
+
+static const struct plain_row expectation_rows[] = {
+	PLAIN(1, expectation, rollout, UNSIGNED),
+	PLAIN(2, expectation, settled, BOOL),
+	PLAIN(3, expectation, ended, BOOL),
+};
+
+static const struct plain_row news_rows[] = {
+	PLAIN(1, news, cluster, TEXT),
+	PLAIN_IN(2, news, report, &image_report_table),
+	PLAIN(3, news, serial, UNSIGNED),
+	PLAIN(4, news, patience, SIGNED),
+	PLAIN(5, news, last, TEXT),
+	PLAIN(6, news, explain, TEXT),
+	PLAIN(7, news, bind_hint, BOOL),
+};
+/* clang-format on */
+
+const struct plain_table carry_tables[CARRY_STRUCTS] = {
+	[PLAIN_SUPERVISOR] = PLAIN_TABLE(supervisor_rows, supervisor),
+	[PLAIN_BINARY] = PLAIN_TABLE(binary_rows, carry_binary),
+	[PLAIN_CLUSTER_SETTINGS] = PLAIN_TABLE(settings_rows, cluster_settings),
+	[PLAIN_INSTANCE] = PLAIN_TABLE(instance_rows, settings),
+	[PLAIN_LISTENER] = PLAIN_TABLE(listener_rows, listener),
+	[PLAIN_SERVICE] = PLAIN_TABLE(service_rows, service),
+	[PLAIN_CHILD] = PLAIN_TABLE(child_rows, child),
+	[PLAIN_CLIENT] = PLAIN_TABLE(client_rows, client),
+	[PLAIN_CLIENTS] = PLAIN_TABLE(clients_rows, clients),
+	[PLAIN_EXPECTATION] = PLAIN_TABLE(expectation_rows, expectation),
+	[PLAIN_NEWS] = PLAIN_TABLE(news_rows, news),
+	[PLAIN_RECIPE] = PLAIN_TABLE(recipe_rows, recipe),
+};

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/resume.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/descriptors.h"
+#include "os/memory.h"
+#include "os/process.h"
+#include "os/sealed.h"
+#include "supervisor/begin.h"
+#include "supervisor/child.h"
+#include "supervisor/clients.h"
+#include "supervisor/guard.h"
+#include "supervisor/heal.h"
+#include "supervisor/intercept.h"
+#include "supervisor/learned.h"
+#include "supervisor/manager.h"
+#include "supervisor/news.h"
+#include "supervisor/reap.h"
+#include "supervisor/reexec.h"
+#include "supervisor/requests.h"
+#include "supervisor/roles.h"
+#include "supervisor/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* ---- what came ---- */
+
+struct inheritance {
+	int state;
+	int image;     /* to go back to; -1: we are who was gone back to … */
+	char why[600]; /* … and why */
+	const void *data;
+	size_t len;
+	struct carry_reader reader;
+};
+
+/* "STATE:IMAGE:WHY". */
+static int parse(struct inheritance *in, const char *text)
+{
+	char *end;
+	long state = strtol(text, &end, 10);
+	long image;
+
+	if (end == text || *end != ':' || state < 3 || state > INT32_MAX)
+		return -1;
+	text = end + 1;
+	image = strtol(text, &end, 10);
+	if (end == text || *end != ':' || image < -1 || image > INT32_MAX)
+		return -1;
+	in->state = (int)state;
+	in->image = (int)image;
+	(void)text_escape(in->why, sizeof(in->why), end + 1, strlen(end + 1));
+	return 0;
+}
+
+bool supervisor_is_resumed(void)
+{
+	/* what could make more of us than who calls us is not believed: who
+	 * checks the state (supervisor_check) says so beforehand */
+	return secure_getenv(REEXEC_VARIABLE) != NULL;
+}
+
+/* ---- putting it together ---- */
+
+static int open_ourselves(struct supervisor *sup, struct error *err)
+{
+	struct rlimit limit;
+
+	sup->self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	if (sup->self_exe == -1)
+		return error_set(err, errno, "cannot open /proc/self/exe");
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		limit = sup->nofile;
+	sup->descriptors = limit.rlim_cur;
+	return 0;
+}
+
+/* All that can fail, before anything is changed that the old one would miss. */
+static int prepare(
+	struct supervisor *sup, struct inheritance *in, struct error *err)
+{
+	if (sealed_map(in->state, &in->data, &in->len, err) == -1 ||
+		carry_load(&in->reader, sup, in->data, in->len, err) == -1)
+		return -1;
+	if (in->reader.binary.pid != getpid())
+		return error_set(err, 0, "the state is another process's");
+	if (carry_verify(&in->reader, 0, err) == -1)
+		return -1;
+	if (carry_variant.fault == FAULT_RESTORE_FAILS)
+		return error_set(err, 0, "this one is built to fail");
+	sup->exe_path = strdup(in->reader.binary.path);
+	if (sup->exe_path == NULL)
+		return error_set(err, ENOMEM, "upgrade");
+	if (open_ourselves(sup, err) == -1 ||
+		supervisor_loop_init(sup, err) == -1 ||
+		signals_init(sup, err) == -1)
+		return -1;
+	heal_init(sup);
+	intercept_init(sup);
+	return 0;
+}
+
+static void resume_child(struct child *child, int unused)
+{
+	(void)unused;
+	child_resume(child);
+}
+
+/* From here on there is no way back, and no need for one. */
+static void take_over(struct supervisor *sup, struct inheritance *in)
+{
+	struct carry_reader *r = &in->reader;
+	bool mend = sup->guard_timer.active != 0; /* as it was carried */
+
+	for (size_t i = 0; i < r->listener_count; i++)
+		heal_watch(sup, r->listeners[i]);
+	carry_release(r);
+	children_each(sup, NULL, resume_child, 0);
+	for (size_t i = 0; i < sup->service_count; i++)
+		learned_resume(sup->services[i]);
+	guard_carried(sup);
+	guard_resume(sup, mend);
+	logger_carried(sup);
+	logger_resume(sup);
+	manager_resume(sup);
+	reap_resume(sup);
+	news_resume(sup);
+	clients_resume(sup);
+	fd_close(&r->binary.image);
+	(void)munmap((void *)(uintptr_t)in->data, in->len);
+	fd_close(&in->state);
+}
+
+/* What `ps` shows is the descriptor's number else, as we were executed by it. */
+static void name_ourselves(const struct supervisor *sup)
+{
+	const char *slash = strrchr(sup->exe_path, '/');
+
+	(void)prctl(PR_SET_NAME, slash != NULL ? slash + 1 : sup->exe_path);
+}
+
+static void tell_success(struct supervisor *sup, const struct carry_reader *r)
+{
+	char text[300];
+	char took[16];
+	unsigned workers = 0;
+
+	for (size_t i = 0; i < sup->service_count; i++)
+		workers += cluster_alive(sup->services[i]->core);
+	(void)text_age(took, clock_now() - r->binary.asked);
+	if (r->skipped > 0)
+		log_warn("%u setting%s of the nclust before, such as '%s', %s "
+			 "not known to this one",
+			r->skipped, r->skipped == 1 ? "" : "s", r->skipped_key,
+			r->skipped == 1 ? "is" : "are");
+	(void)snprintf(text, sizeof(text),
+		"%s: upgraded from %s to %s in %s, with %u worker%s",
+		sup->settings->name, r->binary.version, carry_variant.program,
+		took, workers, workers == 1 ? "" : "s");
+	news_say(sup, LOG_NOTE, "upgraded", "%s", text);
+	requests_on_upgrade(sup, text, false);
+}
+
+static void tell_failure(struct supervisor *sup, const char *why)
+{
+	char text[700];
+
+	(void)snprintf(text, sizeof(text),
+		"%s: upgrade failed, the nclust of before goes on: %s",
+		sup->settings->name, why);
+	news_say(sup, LOG_ERROR, "upgrade-failed", "%s", text);
+	requests_on_upgrade(sup, text, true);
+}
+
+static int go_on(struct supervisor *sup, struct inheritance *in)
+{
+	struct carry_reader *r = &in->reader;
+
+	log_to(sup->log_fd != -1 ? sup->log_fd : STDERR_FILENO,
+		"nclust: ", (enum log_level)sup->settings->log_level);
+	name_ourselves(sup);
+	if (in->image != -1)
+		sup->upgrades++;
+	take_over(sup, in);
+	if (in->image != -1)
+		tell_success(sup, r);
+	else
+		tell_failure(sup, in->why);
+	if (sup->ready_once)
+		manager_ready(sup);
+	memory_settle();
+	return supervisor_run(sup);
+}
+
+/* ---- or not ---- */
+
+/* Of a state that cannot be read: all that is open came from who we replace. */
+static void keep_all(int image)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur > 1U << 20)
+		limit.rlim_cur = 1U << 20;
+	for (int fd = STDERR_FILENO + 1; fd < (int)limit.rlim_cur; fd++)
+		if (fd != image)
+			(void)fcntl(fd, F_SETFD, 0);
+}
+
+static int go_back(const struct inheritance *in, char **argv, const char *why)
+{
+	const struct carry_reader *r = &in->reader;
+	char text[560];
+
+	if (in->image == -1) {
+		log_error("cannot go on after an upgrade that failed: %s", why);
+		return EX_SOFTWARE;
+	}
+	(void)text_copy(text, sizeof(text), why);
+	if (r->descriptors == NULL)
+		keep_all(in->image);
+	reexec_into(in->image, in->state, r->descriptors, r->descriptor_count,
+		argv, -1, text);
+	log_syserr("%s; and the nclust of before cannot be executed", why);
+	return EX_SOFTWARE;
+}
+
+int supervisor_resume(int argc, char **argv)
+{
+	const char *text = secure_getenv(REEXEC_VARIABLE);
+	struct inheritance in = {.state = -1, .image = -1};
+	struct supervisor sup;
+	struct error err;
+
+	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
+		log_syserr("cannot mark the descriptors close-on-exec");
+	if (text == NULL || parse(&in, text) == -1) {
+		log_error("%s is not to be set", REEXEC_VARIABLE);
+		return EX_USAGE;
+	}
+	(void)unsetenv(REEXEC_VARIABLE);
+	supervisor_blank(&sup, argc, argv);
+	if (prepare(&sup, &in, &err) == -1)
+		return go_back(&in, argv, err.text);
+	return go_on(&sup, &in);
+}
+
+/* ---- the check ---- */
+
+static int check_rights(const struct carry_binary *binary, struct error *err)
+{
+	uint64_t ours = 0;
+
+	if (getauxval(AT_SECURE) != 0)
+		return error_set(err, 0,
+			"a binary with file capabilities cannot take over: "
+			"stop and start it");
+	(void)process_status(getpid(), "CapEff:", 16, &ours);
+	if ((binary->capabilities & ~ours) != 0)
+		return error_set(err, 0,
+			"it would lack capabilities that the running one has "
+			"(%016" PRIx64 ")",
+			binary->capabilities & ~ours);
+	return 0;
+}
+
+static int check_workers(const struct supervisor *sup, struct error *err)
+{
+	for (size_t i = 0; i < sup->pids.size; i++) {
+		const struct child *c = sup->pids.buckets[i];
+
+		for (; c != NULL; c = c->next) {
+			struct process_facts facts;
+
+			if (process_look(c->pid, &facts) == 0 &&
+				facts.parent != getppid())
+				return error_set(err, 0,
+					"worker %d is not its child",
+					(int)c->pid);
+		}
+	}
+	return 0;
+}
+
+int supervisor_check(const char *descriptor)
+{
+	struct inheritance in = {.state = (int)strtol(descriptor, NULL, 10)};
+	struct supervisor sup;
+	struct error err;
+
+	if (carry_variant.fault == FAULT_CHECK_CRASHES)
+		(void)raise(SIGSEGV);
+	while (carry_variant.fault == FAULT_CHECK_HANGS)
+		(void)pause();
+	supervisor_blank(&sup, 0, NULL);
+	if (sealed_map(in.state, &in.data, &in.len, &err) == -1 ||
+		carry_load(&in.reader, &sup, in.data, in.len, &err) == -1 ||
+		check_rights(&in.reader.binary, &err) == -1 ||
+		check_workers(&sup, &err) == -1 ||
+		carry_verify(&in.reader, getppid(), &err) == -1) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		return EX_DATAERR;
+	}
+	/* all of it is the kernel's to clean up */
+	if (printf(REEXEC_CHECKED "%u.%u %s\n", carry_variant.version.major,
+		    carry_variant.version.minor, carry_variant.program) < 0 ||
+		fflush(stdout) != 0)
+		return EX_IOERR;
+	return 0;
+}
