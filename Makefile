@@ -88,6 +88,8 @@ FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(B)/fuzz/%)
 FIXTURES := $(FIXTURE_SOURCES:tests/fixtures/%.c=build/fixtures/%)
 PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
 	x86_64,$(shell uname -m)),build/fixtures/plain-32)
+# nclust as another version of itself, or with a fault: for tests of `upgrade`.
+VARIANTS := $(addprefix build/fixtures/nclust-,next alien crash hang fail)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
 
@@ -162,6 +164,18 @@ $(PLAIN_VARIANTS): tests/fixtures/plain.c tests/fixtures/fixture.h
 	$(call say,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) \
 		$(PLAIN_FLAGS) -o $@ $<
 
+VARIANT_next = -DVARIANT_NEXT
+VARIANT_alien = -DVARIANT_ALIEN
+VARIANT_crash = -DVARIANT_FAULT=FAULT_CHECK_CRASHES
+VARIANT_hang = -DVARIANT_FAULT=FAULT_CHECK_HANGS
+VARIANT_fail = -DVARIANT_FAULT=FAULT_RESTORE_FAILS
+$(VARIANTS): build/fixtures/nclust-%: $(ORDERED)
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(ALL_CFLAGS) $(VARIANT_$*) -c -o $@.o \
+		src/supervisor/variant.c
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $@.o \
+		$(filter-out %/variant.o,$(ORDERED)) $(LIBS)
+
 build/bench/%: build/plain/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lm
@@ -174,7 +188,7 @@ build/valgrind/%.so: tests/valgrind/%.c
 unit-programs: $(UNIT_TESTS)
 sim-program: $(if $(SIM_SOURCES),$(B)/sim/sim)
 fuzz-programs: $(FUZZERS)
-fixtures: $(FIXTURES) $(PLAIN_VARIANTS)
+fixtures: $(FIXTURES) $(PLAIN_VARIANTS) $(VARIANTS)
 bench-programs: $(BENCHES) $(FIXTURES)
 
 # --- Testing ---------------------------------------------------------------

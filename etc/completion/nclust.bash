@@ -15,7 +15,7 @@ _nclust()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
 	local before=${COMP_WORDS[COMP_CWORD - 1]}
-	local verbs='status restart reload scale stop signal events config doctor exec help version'
+	local verbs='status restart reload scale stop signal events upgrade config doctor exec help version'
 	local options='--config
 		--daemon
 		--help
@@ -194,6 +194,10 @@ _nclust()
 		;;
 	events)
 		options='--json --follow --lines --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	upgrade)
+		options='--json --no-wait --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	config)

@@ -65,6 +65,7 @@ int carry_take(enum carry_struct which, void *to,
 		[PLAIN_EXPECTATION] = "a client's wish",
 		[PLAIN_NEWS] = "an event",
 		[PLAIN_RECIPE] = "a generation",
+		[PLAIN_HEALTH] = "a worker's health",
 	};
 	int got = handover_take_plain(&carry_tables[which], to, f);
 

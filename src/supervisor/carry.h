@@ -57,6 +57,7 @@ enum carry_tag {
 	CARRY_CANDIDATE,
 	CARRY_GROUPS,
 	CARRY_CHILDREN,
+	CARRY_HEALTH,
 
 	/* nobody knows it: for tests of what is not known */
 	CARRY_UNKNOWN = 8000,
@@ -164,6 +165,7 @@ enum carry_struct {
 	PLAIN_EXPECTATION,
 	PLAIN_NEWS,
 	PLAIN_RECIPE,
+	PLAIN_HEALTH,
 	CARRY_STRUCTS,
 };
 extern const struct plain_table carry_tables[CARRY_STRUCTS];

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "supervisor/child.h"
+#include "supervisor/health.h"
 #include "supervisor/recipe.h"
 #include "supervisor/service.h"
 
@@ -44,6 +45,11 @@ static void put_child(struct carry_writer *c, const struct child *child)
 	carry_put(c, PLAIN_CHILD, child);
 	if (!carry_variant.less)
 		handover_put_text(&c->w, CARRY_TEXT, child->status);
+	if (child->health != NULL) {
+		handover_open(&c->w, CARRY_HEALTH);
+		carry_put(c, PLAIN_HEALTH, child->health);
+		handover_close(&c->w);
+	}
 	if (carry_variant.more)
 		handover_put_u64(&c->w, CARRY_UNKNOWN, 7);
 	handover_close(&c->w);
@@ -157,6 +163,22 @@ static int get_recipe(struct carry_reader *r, struct service *s,
 	return 0;
 }
 
+static int get_health(
+	struct child *child, const struct handover_field *f, struct error *err)
+{
+	struct health *h = health_of(child);
+	struct handover_reader in;
+	struct handover_field m;
+
+	if (h == NULL)
+		return error_set(err, ENOMEM, "a worker");
+	handover_enter(&in, f);
+	while (handover_next(&in, &m))
+		if (carry_take(PLAIN_HEALTH, h, &m, err) == -1)
+			return -1;
+	return 0;
+}
+
 static int get_child(struct carry_reader *r, struct service *s,
 	const struct handover_field *f, struct error *err)
 {
@@ -171,7 +193,10 @@ static int get_child(struct carry_reader *r, struct service *s,
 	while (handover_next(&in, &m)) {
 		if (m.tag == CARRY_TEXT && child->status == NULL)
 			child->status = handover_text(&m);
-		else if (carry_take(PLAIN_CHILD, child, &m, err) == -1)
+		else if (m.tag == CARRY_HEALTH && m.type == HANDOVER_GROUP) {
+			if (get_health(child, &m, err) == -1)
+				return -1;
+		} else if (carry_take(PLAIN_CHILD, child, &m, err) == -1)
 			return -1;
 	}
 	if (child->pid <= 0 || child->pidfd == -1 ||

@@ -3,6 +3,7 @@
 
 #include "core/image.h"
 #include "supervisor/clients.h"
+#include "supervisor/health.h"
 #include "supervisor/news.h"
 
 /*
@@ -16,8 +17,10 @@
  * listener: address (as text, beside); heal, users (made anew)
  * recipe: limits (of its settings, and of our own)
  * child: service, next*, watchers but for their descriptors; notice, heard
- *   (answered before); status (as text, beside)
- * service: sup, core, name, recipes, listeners, children (beside); index
+ *   (answered before); status (as text, beside); health (what it has counted,
+ *   beside; questions under way are asked again)
+ * service: sup, core, name, recipes, listeners, children (beside); index;
+ *   prover, checker (made anew)
  * client: sup, next, in, out, expected (beside)
  */
 
@@ -132,6 +135,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN_ENUM(11, service, awaited, AWAITED_END),
 	PLAIN(12, service, outcome_of, UNSIGNED),
 	PLAIN(13, service, outcome_failed, BOOL),
+	PLAIN(14, service, checks_denied_told, BOOL),
 };
 
 static const struct plain_row child_rows[] = {
@@ -166,6 +170,13 @@ static const struct plain_row child_rows[] = {
 	PLAIN(29, child, v6only, BOOL),
 	PLAIN(30, child, v6only_fd, SIGNED), /* the worker's number */
 	PLAIN(31, child, generation, UNSIGNED),
+};
+
+static const struct plain_row health_rows[] = {
+	PLAIN(1, health, failures, UNSIGNED),
+	PLAIN(2, health, ok, UNSIGNED),
+	PLAIN(3, health, failed, UNSIGNED),
+	PLAIN(4, health, last, TEXT),
 };
 
 static const struct plain_row clients_rows[] = {
@@ -235,5 +246,6 @@ const struct plain_table carry_tables[CARRY_STRUCTS] = {
 	[PLAIN_CLIENTS] = PLAIN_TABLE(clients_rows, clients),
 	[PLAIN_EXPECTATION] = PLAIN_TABLE(expectation_rows, expectation),
 	[PLAIN_NEWS] = PLAIN_TABLE(news_rows, news),
+	[PLAIN_HEALTH] = PLAIN_TABLE(health_rows, health),
 	[PLAIN_RECIPE] = PLAIN_TABLE(recipe_rows, recipe),
 };

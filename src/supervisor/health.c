@@ -161,6 +161,24 @@ void health_on_report(struct service *service, const struct report *r)
 	}
 }
 
+static void ask_again(struct child *child, void *unused)
+{
+	struct slot_view view;
+
+	(void)unused;
+	cluster_view_slot(child->service->core, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker &&
+			view.worker[i].state == SLOT_STARTING)
+			prove_on_birth(child);
+}
+
+void health_resume(struct service *service)
+{
+	health_each(service, ask_again, NULL);
+	health_on_settings(service);
+}
+
 void health_on_settings(struct service *service)
 {
 	prove_begin(service);

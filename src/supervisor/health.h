@@ -28,6 +28,8 @@ void health_on_report(struct service *service, const struct report *report);
 void health_forget(struct child *child);
 /* Other settings are in force, without a rollout. */
 void health_on_settings(struct service *service);
+/* Its workers were carried: go on asking. */
+void health_resume(struct service *service);
 void health_free(struct service *service);
 
 /* For prove.c and check.c.  NULL: out of memory. */

@@ -14,6 +14,7 @@
 #include "supervisor/clients.h"
 #include "supervisor/guard.h"
 #include "supervisor/heal.h"
+#include "supervisor/health.h"
 #include "supervisor/intercept.h"
 #include "supervisor/learned.h"
 #include "supervisor/manager.h"
@@ -131,8 +132,10 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 		heal_watch(sup, r->listeners[i]);
 	carry_release(r);
 	children_each(sup, NULL, resume_child, 0);
-	for (size_t i = 0; i < sup->service_count; i++)
+	for (size_t i = 0; i < sup->service_count; i++) {
 		learned_resume(sup->services[i]);
+		health_resume(sup->services[i]);
+	}
 	guard_carried(sup);
 	guard_resume(sup, mend);
 	logger_carried(sup);
@@ -157,12 +160,11 @@ static void name_ourselves(const struct supervisor *sup)
 static void tell_success(struct supervisor *sup, const struct carry_reader *r)
 {
 	char text[300];
-	char took[16];
+	char took[24];
 	unsigned workers = 0;
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		workers += cluster_alive(sup->services[i]->core);
-	(void)text_age(took, clock_now() - r->binary.asked);
 	if (r->skipped > 0)
 		log_warn("%u setting%s of the nclust before, such as '%s', %s "
 			 "not known to this one",
@@ -171,7 +173,9 @@ static void tell_success(struct supervisor *sup, const struct carry_reader *r)
 	(void)snprintf(text, sizeof(text),
 		"%s: upgraded from %s to %s in %s, with %u worker%s",
 		sup->settings->name, r->binary.version, carry_variant.program,
-		took, workers, workers == 1 ? "" : "s");
+		text_duration(
+			took, (clock_now() - r->binary.asked) / MSEC * MSEC),
+		workers, workers == 1 ? "" : "s");
 	news_say(sup, LOG_NOTE, "upgraded", "%s", text);
 	requests_on_upgrade(sup, text, false);
 }

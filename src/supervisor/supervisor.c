@@ -513,3 +513,4 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	log_error("%s", err.text);
 	sup.status = error_exit_status(&err);
 	return end(&sup);
+}
