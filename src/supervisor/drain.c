@@ -439,7 +439,9 @@ void drain_stop(struct child *child, int signal)
 	if (d == NULL || d->signalled)
 		return;
 	d->signalled = true;
-	if (d->frozen && d->process_count > 1)
+	if (d->process_count <= 1)
+		drain_thaw(d);
+	if (d->frozen)
 		again_in(d, DRAIN_LEAVES, LEAVE_PATIENCE);
 	else if (d->flight_count > 0)
 		again_in(d, DRAIN_LEARNS, MSEC);

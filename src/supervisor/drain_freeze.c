@@ -20,20 +20,80 @@ void drain_forget_processes(struct drain *d)
 	d->process_count = 0;
 }
 
-void drain_list_processes(struct drain *d)
+static int begin_list(struct drain *d)
 {
-	struct drain_process *first;
+	struct drain_process *first = malloc(sizeof(*first));
 
-	if (d->processes == NULL) {
-		d->processes = malloc(sizeof(*d->processes));
-		if (d->processes == NULL)
-			return;
-		first = &d->processes[0];
-		first->pid = d->child->pid;
-		first->pidfd = d->child->pidfd;
-		remote_of(&first->remote, first->pid);
-		d->process_count = 1;
+	if (first == NULL)
+		return -1;
+	first->pid = d->child->pid;
+	first->pidfd = d->child->pidfd;
+	remote_of(&first->remote, first->pid);
+	d->processes = first;
+	d->process_count = 1;
+	return 0;
+}
+
+static bool is_listed(const struct drain *d, pid_t pid)
+{
+	for (size_t i = 0; i < d->process_count; i++)
+		if (d->processes[i].pid == pid)
+			return true;
+	return false;
+}
+
+static int add(struct drain *d, pid_t pid)
+{
+	struct drain_process *list =
+		realloc(d->processes, (d->process_count + 1) * sizeof(*list));
+	struct drain_process p = {.pid = pid};
+
+	if (list == NULL)
+		return -1;
+	d->processes = list;
+	/* its parent lives and has not reaped it, or it is gone: then so is the
+	 * next to have that number, which is below us as well */
+	p.pidfd = pidfd_of(pid);
+	if (p.pidfd == -1)
+		return 0;
+	remote_of(&p.remote, pid);
+	list[d->process_count++] = p;
+	return 1;
+}
+
+/* Those that are not below it any more. */
+static void drop_gone(struct drain *d, const pid_t *pids, size_t count)
+{
+	for (size_t i = d->process_count - 1; i > 0; i--) {
+		size_t k = 0;
+
+		while (k < count && pids[k] != d->processes[i].pid)
+			k++;
+		if (k < count)
+			continue;
+		/* it lost its parent: still ours to continue */
+		if (d->frozen)
+			continue;
+		fd_close(&d->processes[i].pidfd);
+		d->processes[i] = d->processes[--d->process_count];
 	}
+}
+
+size_t drain_list_processes(struct drain *d)
+{
+	pid_t pids[DRAIN_PROCESSES_MOST] untouched;
+	size_t added = 0;
+	size_t count;
+
+	if (d->processes == NULL && begin_list(d) == -1)
+		return 0;
+	count = process_tree(d->child->pid, pids, DRAIN_PROCESSES_MOST);
+	d->too_many = count == DRAIN_PROCESSES_MOST;
+	drop_gone(d, pids, count);
+	for (size_t i = 0; i < count; i++)
+		if (!is_listed(d, pids[i]))
+			added += add(d, pids[i]) == 1;
+	return added;
 }
 
 /* ---- stop and go on ---- */
@@ -54,14 +114,21 @@ void drain_freeze(struct drain *d)
 	signal_all(d, SIGSTOP);
 }
 
-bool drain_is_frozen(const struct drain *d)
+bool drain_is_frozen(struct drain *d)
 {
+	size_t before = d->process_count;
+
 	if (pidfd_is_stopped(d->child->pidfd) != 1)
 		return false;
 	for (size_t i = 1; i < d->process_count; i++)
 		if (!process_is_stopped(d->processes[i].pid))
 			return false;
-	return true;
+	if (drain_list_processes(d) == 0)
+		return true;
+	/* born before its parent stopped */
+	for (size_t i = before; i < d->process_count; i++)
+		(void)pidfd_signal(d->processes[i].pidfd, SIGSTOP);
+	return false;
 }
 
 void drain_thaw(struct drain *d)

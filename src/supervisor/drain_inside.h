@@ -63,7 +63,8 @@ struct drain {
 
 	struct drain_process *processes;
 	size_t process_count;
-	bool frozen; /* SIGSTOP is sent, and no SIGCONT since */
+	bool too_many; /* there are more */
+	bool frozen;   /* SIGSTOP is sent, and no SIGCONT since */
 	nsec_t frozen_at;
 	nsec_t frozen_for; /* altogether */
 	nsec_t frozen_longest;
@@ -106,10 +107,11 @@ unsigned drain_end_ripe(struct drain *d);
 const char *drain_busy_text(struct drain *d, char *to, size_t size);
 
 /* drain_freeze.c */
-void drain_list_processes(struct drain *d);
+/* Find those that are new: how many. */
+size_t drain_list_processes(struct drain *d);
 void drain_forget_processes(struct drain *d);
 void drain_freeze(struct drain *d);
-bool drain_is_frozen(const struct drain *d); /* all of it, right now */
+bool drain_is_frozen(struct drain *d); /* all of it, right now */
 void drain_thaw(struct drain *d);
 
 /* drain_learn.c */

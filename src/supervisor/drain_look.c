@@ -2,9 +2,9 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "supervisor/drain_inside.h"
 
-#include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +145,14 @@ static void look_at_processes(struct drain *d)
 	}
 }
 
+static bool has_ended(const struct drain_process *p)
+{
+	struct process_facts facts;
+
+	return process_look(p->pid, &facts) == -1 ||
+		strchr("ZX", facts.state) != NULL;
+}
+
 void drain_look(struct drain *d)
 {
 	struct drains *all = d->child->service->sup->drains;
@@ -155,15 +163,15 @@ void drain_look(struct drain *d)
 	all->seen.descriptors = 0;
 	all->seen.too_many = false;
 	all->seen.refused = false;
-	drain_list_processes(d);
-	if (d->process_count == 0)
-		d->view.blind = true;
+	if (!d->frozen)
+		(void)drain_list_processes(d);
+	d->view.blind = d->process_count == 0 || d->too_many;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
 
 		if (connections_add(&all->seen, &p->remote, p->pidfd) == 0)
 			continue;
-		if (errno != ESRCH && errno != ENOENT)
+		if (!has_ended(p))
 			d->view.blind = true;
 		else if (i == 0)
 			d->view.gone = true;

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/connections.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Another process that has a listening socket and obeys: one byte each. */
+static int listener;
+static struct sockaddr_in at;
+static int orders[2]; /* what it is to do */
+static int done[2];   /* it has */
+static pid_t other;
+static int pidfd;
+static struct remote r;
+static struct connections all;
+
+enum order {
+	ACCEPT = 'a',
+	READ = 'r',
+	WRITE = 'w', /* 5 bytes */
+	CLOSE = 'c',
+	FORGET = 'f', /* its listener */
+	SLEEP = 's',  /* for ever */
+	SPIN = 'x',
+	THREAD = 't', /* one that waits on a futex */
+};
+
+static void *wait_on_futex(void *mutex)
+{
+	(void)pthread_mutex_lock(mutex);
+	return NULL;
+}
+
+static void obey(char order, int *connection)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	pthread_t thread;
+	char text[100];
+
+	switch ((enum order)order) {
+	case ACCEPT:
+		*connection = accept(listener, NULL, NULL);
+		break;
+	case READ:
+		if (read(*connection, text, sizeof(text)) == -1)
+			_exit(9);
+		break;
+	case WRITE:
+		if (write(*connection, "hello", 5) != 5)
+			_exit(9);
+		break;
+	case CLOSE:
+		(void)close(*connection);
+		break;
+	case FORGET:
+		(void)close(listener);
+		break;
+	case THREAD:
+		(void)pthread_mutex_lock(&mutex);
+		(void)pthread_create(&thread, NULL, wait_on_futex, &mutex);
+		break;
+	case SLEEP:
+	case SPIN:
+		break;
+	}
+}
+
+static void serve(void)
+{
+	int connection = -1;
+	char order;
+
+	(void)close(orders[1]);
+	while (read(orders[0], &order, 1) == 1) {
+		obey(order, &connection);
+		if (write(done[1], &order, 1) != 1)
+			_exit(9);
+		if (order == SLEEP)
+			(void)sleep(100);
+		for (volatile bool spins = order == SPIN; spins;)
+			;
+	}
+	_exit(0);
+}
+
+static void listen_on(int fd)
+{
+	socklen_t size = sizeof(at);
+
+	at = (struct sockaddr_in){.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	listener = fd;
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(fd, 8), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+}
+
+static void start(void)
+{
+	ck_assert_int_eq(pipe2(orders, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(done, O_CLOEXEC), 0);
+	other = fork();
+	ck_assert_int_ne(other, -1);
+	if (other == 0)
+		serve();
+	(void)close(orders[0]);
+	pidfd = pidfd_of(other);
+	ck_assert_int_ne(pidfd, -1);
+	remote_of(&r, other);
+}
+
+static void set_up(void)
+{
+	all = (struct connections){0};
+	listen_on(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	start();
+}
+
+static void tear_down(void)
+{
+	(void)kill(other, SIGKILL);
+	(void)waitpid(other, NULL, 0);
+	(void)close(pidfd);
+	(void)close(orders[1]);
+	(void)close(done[0]);
+	(void)close(done[1]);
+	(void)close(listener);
+	connections_free(&all);
+}
+
+static void order(enum order what)
+{
+	const char byte = (char)what;
+	char answer;
+
+	ck_assert_int_eq(write(orders[1], &byte, 1), 1);
+	ck_assert_int_eq(read(done[0], &answer, 1), 1);
+	ck_assert_int_eq(answer, byte);
+}
+
+static int visit(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+static void look(void)
+{
+	all.count = 0;
+	all.refused = false;
+	ck_assert_int_eq(connections_add(&all, &r, pidfd), 0);
+	ck_assert(!all.refused);
+}
+
+/* The only one of that kind, or NULL. */
+static const struct connection *only(enum connection_kind kind)
+{
+	const struct connection *found = NULL;
+
+	look();
+	for (size_t i = 0; i < all.count; i++)
+		if (all.list[i].kind == kind) {
+			ck_assert_ptr_null(found);
+			found = &all.list[i];
+		}
+	return found;
+}
+
+START_TEST(a_listener_tells_who_waits)
+{
+	const struct connection *c = only(CONNECTION_LISTENER);
+	int visitor;
+
+	ck_assert_ptr_nonnull(c);
+	ck_assert_uint_eq(c->queue, 0);
+	ck_assert_uint_eq(c->port, ntohs(at.sin_port));
+	visitor = visit();
+	c = only(CONNECTION_LISTENER);
+	ck_assert_uint_eq(c->queue, 1);
+	ck_assert_ptr_null(only(CONNECTION_TCP));
+	order(ACCEPT);
+	ck_assert_uint_eq(only(CONNECTION_LISTENER)->queue, 0);
+	ck_assert_ptr_nonnull(only(CONNECTION_TCP));
+	(void)close(visitor);
+}
+END_TEST
+
+START_TEST(a_request_and_its_answer_are_seen)
+{
+	int visitor = visit();
+	const struct connection *c;
+	uint64_t cookie;
+	char text[8];
+
+	order(ACCEPT);
+	c = only(CONNECTION_TCP);
+	ck_assert_ptr_nonnull(c);
+	ck_assert_int_eq(c->state, TCP_ESTABLISHED);
+	ck_assert_uint_eq(c->port, ntohs(at.sin_port));
+	ck_assert_int_eq(c->pid, other);
+	ck_assert_uint_eq(c->segments_in, 0);
+	cookie = c->cookie;
+	ck_assert_int_eq(write(visitor, "123", 3), 3);
+	c = only(CONNECTION_TCP);
+	ck_assert_uint_eq(c->queue, 3);
+	ck_assert_uint_eq(c->segments_in, 1);
+	order(READ);
+	c = only(CONNECTION_TCP);
+	ck_assert_uint_eq(c->queue, 0);
+	ck_assert_uint_eq(c->segments_out, 0);
+	order(WRITE);
+	ck_assert_int_eq(read(visitor, text, sizeof(text)), 5);
+	c = only(CONNECTION_TCP);
+	ck_assert_uint_eq(c->segments_out, 1);
+	ck_assert_uint_eq(c->bytes_out, 5);
+	ck_assert_uint_eq(c->cookie, cookie);
+	(void)close(visitor);
+}
+END_TEST
+
+START_TEST(a_FIN_is_no_unread_byte)
+{
+	int visitor = visit();
+	const struct connection *c;
+
+	order(ACCEPT);
+	(void)close(visitor);
+	c = only(CONNECTION_TCP);
+	ck_assert_int_eq(c->state, TCP_CLOSE_WAIT);
+	ck_assert_uint_eq(c->queue, 0);
+	ck_assert_uint_eq(c->segments_in, 0);
+}
+END_TEST
+
+/* What is had of it is given back at once: its close(2) is heard. */
+START_TEST(a_look_does_not_keep_it_open)
+{
+	int visitor = visit();
+	struct pollfd p = {.fd = visitor, .events = POLLIN};
+	char byte;
+
+	order(ACCEPT);
+	ck_assert_ptr_nonnull(only(CONNECTION_TCP));
+	order(CLOSE);
+	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert_int_eq(read(visitor, &byte, 1), 0);
+	(void)close(visitor);
+}
+END_TEST
+
+START_TEST(a_connection_is_ended_from_outside)
+{
+	int visitor = visit();
+	struct connection c;
+	char byte;
+
+	order(ACCEPT);
+	c = *only(CONNECTION_TCP);
+	c.cookie++;
+	ck_assert_int_eq(connections_end(&r, pidfd, &c), -1);
+	ck_assert_int_eq(errno, EBADF);
+	c.cookie--;
+	ck_assert_int_eq(connections_end(&r, pidfd, &c), 0);
+	ck_assert_int_eq(read(visitor, &byte, 1), 0);
+	order(READ); /* nothing, as the end has come */
+	(void)close(visitor);
+}
+END_TEST
+
+START_TEST(its_peer_is_named)
+{
+	int visitor = visit();
+	struct sockaddr_in own;
+	socklen_t size = sizeof(own);
+	char wanted[64];
+	char got[64];
+
+	order(ACCEPT);
+	ck_assert_int_eq(
+		getsockname(visitor, (struct sockaddr *)&own, &size), 0);
+	(void)snprintf(
+		wanted, sizeof(wanted), "127.0.0.1:%u", ntohs(own.sin_port));
+	ck_assert_str_eq(
+		connections_peer(&r, only(CONNECTION_TCP), got, sizeof(got)),
+		wanted);
+	(void)close(visitor);
+}
+END_TEST
+
+START_TEST(unix_streams_tell_their_queues)
+{
+	struct sockaddr_un path = {.sun_family = AF_UNIX};
+	const struct connection *c;
+	int visitor;
+
+	tear_down();
+	(void)snprintf(
+		path.sun_path, sizeof(path.sun_path), "%s", os_path("s"));
+	all = (struct connections){0};
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(
+		bind(listener, (struct sockaddr *)&path, sizeof(path)), 0);
+	ck_assert_int_eq(listen(listener, 8), 0);
+	start();
+	ck_assert_ptr_null(only(CONNECTION_UNIX));
+	visitor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(
+		connect(visitor, (struct sockaddr *)&path, sizeof(path)), 0);
+	order(ACCEPT);
+	c = only(CONNECTION_UNIX);
+	ck_assert_ptr_nonnull(c);
+	ck_assert(c->has_name);
+	ck_assert_uint_eq(c->queue, 0);
+	ck_assert_uint_eq(c->unsent, 0);
+	ck_assert_int_eq(write(visitor, "123", 3), 3);
+	ck_assert_uint_eq(only(CONNECTION_UNIX)->queue, 3);
+	order(READ);
+	order(WRITE);
+	c = only(CONNECTION_UNIX);
+	ck_assert_uint_eq(c->queue, 0);
+	ck_assert_uint_gt(c->unsent, 0); /* not read by the peer */
+	(void)close(visitor);
+}
+END_TEST
+
+START_TEST(many_are_all_seen)
+{
+	enum { MANY = 100 };
+	int visitors[MANY];
+	size_t tcp = 0;
+
+	for (int i = 0; i < MANY; i++) {
+		visitors[i] = visit();
+		order(ACCEPT);
+	}
+	look();
+	for (size_t i = 0; i < all.count; i++)
+		tcp += all.list[i].kind == CONNECTION_TCP;
+	ck_assert_uint_eq(tcp, MANY);
+	ck_assert(!all.too_many);
+	look(); /* the list is as long as it takes by now */
+	for (int i = 0; i < MANY; i++)
+		(void)close(visitors[i]);
+}
+END_TEST
+
+START_TEST(a_process_that_is_gone_is_told)
+{
+	(void)kill(other, SIGKILL);
+	(void)waitpid(other, NULL, 0);
+	ck_assert_int_eq(connections_add(&all, &r, pidfd), -1);
+	ck_assert(errno == ESRCH || errno == ENOENT);
+	ck_assert_int_eq(connections_activity(&r), ACTIVITY_UNKNOWN);
+}
+END_TEST
+
+/* Until it does that, or for five seconds. */
+static bool soon(enum activity wanted)
+{
+	for (int i = 0; i < 5000; i++) {
+		if (connections_activity(&r) == wanted)
+			return true;
+		(void)poll(NULL, 0, 1);
+	}
+	return false;
+}
+
+START_TEST(who_waits_for_a_byte_waits)
+{
+	ck_assert(soon(ACTIVITY_WAITS));
+}
+END_TEST
+
+START_TEST(who_sleeps_is_at_work)
+{
+	order(SLEEP);
+	ck_assert(soon(ACTIVITY_RUNS));
+}
+END_TEST
+
+START_TEST(who_runs_is_at_work_also_when_stopped)
+{
+	order(SPIN);
+	ck_assert(soon(ACTIVITY_RUNS));
+	ck_assert_int_eq(pidfd_is_stopped(pidfd), 0);
+	ck_assert_int_eq(pidfd_signal(pidfd, SIGSTOP), 0);
+	while (pidfd_is_stopped(pidfd) == 0)
+		(void)poll(NULL, 0, 1);
+	ck_assert(process_is_stopped(other));
+	ck_assert_int_eq(connections_activity(&r), ACTIVITY_RUNS);
+	ck_assert_int_eq(pidfd_is_stopped(pidfd), 1); /* not taken away */
+	ck_assert_int_eq(pidfd_signal(pidfd, SIGCONT), 0);
+	while (pidfd_is_stopped(pidfd) == 1)
+		(void)poll(NULL, 0, 1);
+	ck_assert(!process_is_stopped(other));
+}
+END_TEST
+
+START_TEST(a_thread_of_a_pool_may_wait_on_a_futex)
+{
+	order(THREAD);
+	ck_assert(soon(ACTIVITY_WAITS));
+}
+END_TEST
+
+/* As somebody who may not look, and whose children may: as root without
+ * CAP_SYS_PTRACE. */
+START_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
+{
+	int visitor;
+
+	if (!os_is_root("looking as another"))
+		return;
+	tear_down();
+	listen_on(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	all = (struct connections){0};
+	start();
+	r.as_user = true;
+	r.uid = geteuid();
+	r.gid = getegid();
+	visitor = visit();
+	order(ACCEPT);
+	ck_assert_int_eq(write(visitor, "123", 3), 3);
+	ck_assert_uint_eq(only(CONNECTION_TCP)->queue, 3);
+	ck_assert_int_eq(connections_end(&r, pidfd, only(CONNECTION_TCP)), 0);
+	ck_assert(soon(ACTIVITY_WAITS));
+	(void)close(visitor);
+}
+END_TEST
+
+START_TEST(the_resolution_is_that_of_a_jiffy)
+{
+	ck_assert_uint_ge(connections_tick(), 1000000 / 1200); /* HZ <= 1200 */
+	ck_assert_uint_le(connections_tick(), 10000);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc = tcase_create("connections");
+
+	os_main(argc, argv);
+	os_dirs(tc);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, a_listener_tells_who_waits);
+	tcase_add_test(tc, a_request_and_its_answer_are_seen);
+	tcase_add_test(tc, a_FIN_is_no_unread_byte);
+	tcase_add_test(tc, a_look_does_not_keep_it_open);
+	tcase_add_test(tc, a_connection_is_ended_from_outside);
+	tcase_add_test(tc, its_peer_is_named);
+	tcase_add_test(tc, unix_streams_tell_their_queues);
+	tcase_add_test(tc, many_are_all_seen);
+	tcase_add_test(tc, a_process_that_is_gone_is_told);
+	tcase_add_test(tc, who_waits_for_a_byte_waits);
+	tcase_add_test(tc, who_sleeps_is_at_work);
+	tcase_add_test(tc, who_runs_is_at_work_also_when_stopped);
+	tcase_add_test(tc, a_thread_of_a_pool_may_wait_on_a_futex);
+	tcase_add_test(tc, it_is_looked_at_by_a_child_that_has_the_rights);
+	tcase_add_test(tc, the_resolution_is_that_of_a_jiffy);
+	return os_suite("connections", tc);
+}
