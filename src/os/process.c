@@ -116,17 +116,18 @@ bool process_is_stopped(pid_t pid)
 		return errno == ENOENT;
 	while (still && (entry = readdir(dir)) != NULL)
 		if (*entry->d_name != '.')
-			still = is_still((pid_t)strtol(
-				entry->d_name, NULL, 10));
+			still = is_still(
+				(pid_t)strtol(entry->d_name, NULL, 10));
 	(void)closedir(dir);
 	return still;
 }
 
 /* A line may be longer than we have room for (of very many groups): then its
  * beginning is what counts. */
-int process_status(pid_t pid, const char *key, int base, uint64_t *value)
+static int number_of(
+	pid_t pid, const char *file, const char *key, int base, uint64_t *value)
 {
-	scoped_fd fd = open_of(pid, "status");
+	scoped_fd fd = open_of(pid, file);
 	size_t len = strlen(key);
 	char line[128];
 	char block[512];
@@ -148,6 +149,39 @@ int process_status(pid_t pid, const char *key, int base, uint64_t *value)
 			return 0;
 		}
 	return -1;
+}
+
+int process_status(pid_t pid, const char *key, int base, uint64_t *value)
+{
+	return number_of(pid, "status", key, base, value);
+}
+
+/* Lines "KEY:   123 kB". */
+static uint64_t sum_of(pid_t pid, const char *file, const char *const keys[2])
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t n;
+
+		if (number_of(pid, file, keys[i], 10, &n) == 0)
+			sum += n * 1024;
+	}
+	return sum;
+}
+
+uint64_t process_memory(pid_t pid)
+{
+	static const char *const keys[] = {"RssAnon:", "RssShmem:"};
+
+	return sum_of(pid, "status", keys);
+}
+
+uint64_t process_memory_share(pid_t pid)
+{
+	static const char *const keys[] = {"Pss_Anon:", "Pss_Shmem:"};
+
+	return sum_of(pid, "smaps_rollup", keys);
 }
 
 /* Append the numbers of a children file; *count may grow over `most`. */

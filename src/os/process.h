@@ -26,6 +26,12 @@ bool process_is_stopped(pid_t pid);
  * memory and no lock.  0, or -1. */
 int process_status(pid_t pid, const char *key, int base, uint64_t *value);
 
+/* Bytes that it has for itself: anonymous and shared memory that is resident,
+ * no files.  And: its share of them, where others have the same pages; the kernel
+ * walks through all of them for that.  0: cannot be told. */
+uint64_t process_memory(pid_t pid);
+uint64_t process_memory_share(pid_t pid);
+
 /* Our own children: pids into `list`, up to `most`; returns how many there
  * are (may be more), or -1 where the kernel has no children file. */
 long process_children(pid_t *list, size_t most);

@@ -184,7 +184,7 @@ static void judge_silence(
 	char age[16];
 	char text[96] = "nobody took a connection for ";
 
-	if (c->volley.open == 0 || waited < look->timeout)
+	if (!volley_waits(&c->volley) || waited < look->timeout)
 		return;
 	(void)text_age(age, waited);
 	if (!c->nobody_told) {
@@ -228,7 +228,7 @@ static void fire(struct checker *c, const struct look *look)
 	unsigned most = TRIES + look->checked / WORKERS_A_TRY;
 	struct error err;
 
-	if (c->volley.open > 0 || c->tries >= most)
+	if (volley_is_busy(&c->volley) || c->tries >= most)
 		return;
 	/* then as many as there are workers: one that is awake wakes no other */
 	if (volley_fire(&c->volley, s, &s->check,
@@ -273,7 +273,7 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 		volley_stop(&c->volley);
 	look_at_all(c, &look);
 	judge_silence(c, &look, now);
-	if (c->volley.open == 0 && now >= c->round_at + look.interval) {
+	if (!volley_waits(&c->volley) && now >= c->round_at + look.interval) {
 		c->round++;
 		c->round_at = now;
 		c->tries = 0;
@@ -288,7 +288,7 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 	else if (look.ask != NULL)
 		fire(c, &look);
 	end = nsec_add(c->round_at, look.interval);
-	if (look.left > 0 || c->volley.open > 0) {
+	if (look.left > 0 || volley_waits(&c->volley)) {
 		nsec_t next = now + gap(&look);
 
 		end = end > now ? nsec_min(end, next) : next;
@@ -297,11 +297,6 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 }
 
 /* ---- life ---- */
-
-static void over(struct volley *v)
-{
-	(void)v; /* the next one comes in its time */
-}
 
 static struct checker *checker_of(struct service *service)
 {
@@ -316,7 +311,6 @@ static struct checker *checker_of(struct service *service)
 	volley_init(&c->volley, service);
 	c->volley.wants = wants;
 	c->volley.answered = answered;
-	c->volley.over = over;
 	ev_init(&c->step, on_step);
 	c->step.data = c;
 	service->checker = c;

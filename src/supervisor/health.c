@@ -8,6 +8,8 @@
 #include "supervisor/helper.h"
 #include "supervisor/prove.h"
 #include "supervisor/recipe.h"
+#include "supervisor/recycle.h"
+#include "supervisor/stall.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -147,6 +149,8 @@ void health_on_report(struct service *service, const struct report *r)
 	switch (r->kind) {
 	case REPORT_READY:
 		check_begin(service);
+		stall_begin(service);
+		recycle_begin(service);
 		break;
 	case REPORT_START_TIMEOUT:
 		child = child_find(service, r->slot, r->worker);
@@ -183,6 +187,8 @@ void health_on_settings(struct service *service)
 {
 	prove_begin(service);
 	check_begin(service);
+	stall_begin(service);
+	recycle_begin(service);
 }
 
 void health_forget(struct child *child)
@@ -203,4 +209,6 @@ void health_free(struct service *service)
 {
 	prove_free(service);
 	check_free(service);
+	stall_free(service);
+	recycle_free(service);
 }

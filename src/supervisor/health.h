@@ -6,8 +6,8 @@
 
 /*
  * How workers are, as far as nclust has to find out by itself: probes of
- * readiness (prove.h) and checks (check.h).  Nothing of it exists, and no timer
- * runs, where no setting asks for it.
+ * readiness (prove.h), checks (check.h), stall (stall.h), memory (recycle.h).
+ * Nothing of it exists, and no timer runs, where no setting asks for it.
  */
 struct health {
 	bool proving;      /* it has to answer to `ready` yet */
@@ -20,6 +20,10 @@ struct health {
 	struct helper *helper; /* exec: the question under way, or NULL, … */
 	unsigned *running;     /* … where it is counted, … */
 	void (*over)(struct child *child, bool well, const char *why);
+	nsec_t moved_at;      /* stall: it was seen to move then, or 0; … */
+	nsec_t moved_cpu;     /* … it had used so much … */
+	uint64_t moved_print; /* … and its connections were like that */
+	bool outgrown;        /* max-memory: it was told */
 };
 
 /* It has been started; is told of by the core; is gone. */

@@ -137,17 +137,12 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 		return;
 	}
 	/* as many as there are workers: one that is awake wakes no other */
-	if (look.probe != NULL && p->volley.open == 0 &&
+	if (look.probe != NULL && !volley_is_busy(&p->volley) &&
 		volley_fire(&p->volley, look.settings, look.probe, look.alive,
 			&err) == -1)
 		health_each(service, note_unasked, err.text);
 	ev_timer_set(timer, nsec_seconds(look.wait), 0.);
 	ev_timer_start(loop, timer);
-}
-
-static void over(struct volley *v)
-{
-	(void)v; /* the next one comes in its time */
 }
 
 /* ---- life ---- */
@@ -165,7 +160,6 @@ static struct prover *prover_of(struct service *service)
 	volley_init(&p->volley, service);
 	p->volley.wants = wants;
 	p->volley.answered = answered;
-	p->volley.over = over;
 	ev_init(&p->step, on_step);
 	p->step.data = p;
 	service->prover = p;

@@ -169,6 +169,8 @@ struct service {
 	struct prover *prover;   /* asks if workers are ready; or NULL */
 	struct checker *checker; /* and if they are well; or NULL */
 	bool checks_denied_told;
+	struct staller *staller;
+	struct recycler *recycler;
 };
 
 #define PID_BUCKETS_MIN 64
@@ -188,6 +190,8 @@ struct health;
 struct prover;
 struct checker;
 struct reexec;
+struct staller;
+struct recycler;
 
 /* What we know of trapping workers' calls here (intercept.h). */
 enum intercept_way {

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/otherend.h"
 #include "supervisor/child.h"
+#include "supervisor/health.h"
 #include "supervisor/learned.h"
 #include "supervisor/news.h"
 
@@ -46,19 +47,38 @@ static void close_asking(struct asking *a)
 
 static void look_if_over(struct volley *v)
 {
-	if (v->open > 0 || v->settings == NULL)
-		return;
-	volley_stop(v);
-	v->over(v);
+	if (v->open == 0)
+		volley_stop(v);
+}
+
+static bool has_state(const struct volley *v, unsigned states)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		if ((states >> v->asks[i].state & 1) != 0)
+			return true;
+	return false;
+}
+
+#define WAITING (1U << ASKING_CONNECTS | 1U << ASKING_WAITS)
+
+bool volley_waits(const struct volley *v)
+{
+	return has_state(v, WAITING);
+}
+
+bool volley_is_busy(const struct volley *v)
+{
+	return has_state(v, WAITING | 1U << ASKING_TAKEN);
 }
 
 static void conclude(struct asking *a, bool well, const char *why)
 {
 	struct volley *v = a->volley;
 	struct child *child = child_find(v->service, a->slot, a->worker);
+	bool late = a->state == ASKING_LATE;
 
 	close_asking(a);
-	if (child != NULL)
+	if (child != NULL && (!late || v->wants(child)))
 		v->answered(child, well, why);
 }
 
@@ -106,17 +126,29 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void judge_time(struct asking *a, nsec_t now)
 {
+	struct volley *v = a->volley;
+	const struct cluster_settings *s = v->settings;
+	bool late = a->state == ASKING_LATE;
+	struct child *child;
 	char time[24];
 	char why[64];
 
-	if (now - a->since < a->volley->settings->check_timeout)
+	if (now - a->since < (late ? s->check_interval : s->check_timeout))
 		return;
 	read_answer(a); /* it may have come while we were late */
-	if (a->state != ASKING_TAKEN)
+	if (a->state == ASKING_OVER)
 		return;
+	child = child_find(v->service, a->slot, a->worker);
+	if (child == NULL) {
+		close_asking(a);
+		return;
+	}
+	a->state = ASKING_LATE;
+	a->since = now;
 	(void)snprintf(why, sizeof(why), "no answer within %s",
-		text_duration(time, a->volley->settings->check_timeout));
-	conclude(a, false, why);
+		text_duration(time, s->check_timeout));
+	if (!late || v->wants(child))
+		v->answered(child, false, why);
 }
 
 /* ---- who has it ---- */
@@ -124,7 +156,7 @@ static void judge_time(struct asking *a, nsec_t now)
 static bool is_asked(const struct volley *v, const struct child *child)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		if (v->asks[i].state == ASKING_TAKEN &&
+		if (v->asks[i].state >= ASKING_TAKEN &&
 			v->asks[i].worker == child->worker &&
 			v->asks[i].slot == child->slot)
 			return true;
@@ -334,7 +366,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 			begin(a);
 		if (a->state == ASKING_WAITS)
 			look_if_taken(a);
-		else if (a->state == ASKING_TAKEN)
+		else if (a->state >= ASKING_TAKEN)
 			judge_time(a, now);
 	}
 	if (v->settings == NULL)
@@ -364,6 +396,10 @@ static void arm(struct volley *v)
 		else if (a->state == ASKING_TAKEN)
 			next = nsec_min(next,
 				nsec_add(a->since, v->settings->check_timeout));
+		else if (a->state == ASKING_LATE)
+			next = nsec_min(next,
+				nsec_add(
+					a->since, v->settings->check_interval));
 	}
 	if (next == NSEC_NEVER)
 		return;
@@ -479,6 +515,10 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 {
 	if (set_address(v, err) == -1)
 		return -1;
+	if (v->settings != NULL && !health_same_probe(v->probe, probe))
+		volley_stop(v);
+	if (v->settings != NULL)
+		cluster_settings_unref(v->settings);
 	v->settings = cluster_settings_ref(
 		(struct cluster_settings *)(uintptr_t)settings);
 	v->probe = probe;
@@ -486,8 +526,12 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	v->denied = false;
 	v->cursor = 0;
 	v->step = STEP_FIRST;
-	for (unsigned i = 0; i < VOLLEY_MAX && i < count; i++)
+	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
+		if (v->asks[i].state != ASKING_OVER)
+			continue;
 		ask(v, &v->asks[i]);
+		count--;
+	}
 	if (v->open == 0) {
 		volley_stop(v);
 		return error_set(err, errno, "cannot connect to its listener");

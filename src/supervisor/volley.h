@@ -12,8 +12,9 @@
  * listener.  Whoever is free takes it, so one worker cannot be chosen: but before
  * the last bytes of the request are sent, nclust finds out who has it
  * (os/otherend.h), and asks on only those who shall answer.  What they say, or
- * that they say nothing, is theirs.  A connection that nobody takes stays in the
- * queue, and is nobody's fault, until its owner ends the volley.
+ * that they say nothing, is theirs.  Who does not answer is told of again each
+ * `check-interval`, without being asked again: it would not take a connection.
+ * One that nobody takes stays in the queue, and is nobody's fault.
  */
 #define VOLLEY_MAX 16
 
@@ -22,6 +23,7 @@ enum asking_state {
 	ASKING_CONNECTS,
 	ASKING_WAITS, /* for somebody to take it, or for who that was */
 	ASKING_TAKEN, /* by `worker`, whose answer is waited for */
+	ASKING_LATE,  /* still: it has failed once by that, and will again */
 };
 
 struct asking {
@@ -31,7 +33,7 @@ struct asking {
 	uint64_t inode;
 	uint32_t slot;
 	uint64_t worker;
-	nsec_t since; /* in the state TAKEN */
+	nsec_t since; /* TAKEN; LATE: since it was told last */
 	size_t got;
 	char answer[HTTPSTATUS_MAX];
 };
@@ -41,7 +43,6 @@ struct volley {
 	/* Shall this worker be asked?  And: it has answered; `why` not well. */
 	bool (*wants)(struct child *child);
 	void (*answered)(struct child *child, bool well, const char *why);
-	void (*over)(struct volley *v); /* all questions are */
 
 	struct cluster_settings *settings; /* a reference, while it runs */
 	const struct probe *probe;         /* of these; tcp or http */
@@ -64,7 +65,10 @@ struct volley {
 };
 
 void volley_init(struct volley *v, struct service *service);
-/* Ask `count` times.  -1 and `err`: there is no address to ask at. */
+/* Does one wait to be taken?  Or for an answer that may yet come in time? */
+bool volley_waits(const struct volley *v);
+bool volley_is_busy(const struct volley *v);
+/* Ask `count` times, where it is not busy.  -1 and `err`: there is no address to ask at. */
 int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err);
 /* Nobody is told of what is still open. */

@@ -57,7 +57,7 @@ running() {
 }
 
 zombies() {
-	ps -o state= --ppid "$NCLUST_PID" | grep -c Z || true
+	pgrep -c -r Z -P "$NCLUST_PID" || true
 }
 
 @test "a worker's beginning and end are told, with the facts" {

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/stall.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/connections.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "supervisor/child.h"
+#include "supervisor/health.h"
+#include "supervisor/news.h"
+#include "supervisor/service.h"
+
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+
+#define LOOKS 4 /* in the time after which it is hung */
+#define WAIT_LEAST (250 * MSEC)
+/* A timer that ticks in a program is no progress: so much of the time, and one
+ * unit of what /proc tells. */
+#define HOUSEKEEPING 100
+#define CPU_UNIT (10 * MSEC)
+/* Looks take so long a turn. */
+#define SLICE (2 * MSEC)
+#define LATE (500 * MSEC)
+#define TREE_MAX 256
+
+struct staller {
+	struct service *service;
+	ev_timer look;
+	nsec_t due;
+	uint32_t cursor; /* the slot that is next; 0: a look begins */
+	nsec_t wait;     /* the shortest of those that were looked at */
+	bool refused_told;
+};
+
+static nsec_t stall_of(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	return s != NULL ? s->stall : 0;
+}
+
+/* ---- what a worker does ---- */
+
+struct sight {
+	struct connections all;
+	nsec_t cpu;
+	pid_t tree[TREE_MAX];
+	size_t tree_count;
+	bool traced;
+};
+
+static void look_at_processes(struct sight *sight, const struct child *child)
+{
+	sight->tree_count = process_tree(child->pid, sight->tree, TREE_MAX);
+	for (size_t i = 0; i < sight->tree_count; i++) {
+		struct process_facts facts;
+
+		if (process_look(sight->tree[i], &facts) == -1)
+			continue;
+		sight->cpu += facts.cpu;
+		sight->traced |= facts.state == 't'; /* by a debugger */
+	}
+}
+
+static void look_at_connections(struct sight *sight, const struct child *child)
+{
+	for (size_t i = 0; i < sight->tree_count; i++) {
+		struct remote r;
+
+		remote_of(&r, sight->tree[i]);
+		if (i == 0) {
+			(void)connections_add(&sight->all, &r, child->pidfd);
+			continue;
+		}
+		scoped_fd pidfd = pidfd_of(sight->tree[i]);
+		if (pidfd != -1) /* else it is gone */
+			(void)connections_add(&sight->all, &r, pidfd);
+	}
+}
+
+/* Is it the port of a listener that the worker has?  Its connections to others,
+ * which answer it, are no requests. */
+static bool is_served(const struct sight *sight, uint16_t port)
+{
+	for (size_t i = 0; i < sight->all.count; i++)
+		if (sight->all.list[i].kind == CONNECTION_LISTENER &&
+			sight->all.list[i].port == port)
+			return true;
+	return false;
+}
+
+static bool is_waiting(const struct sight *sight, const struct connection *c)
+{
+	/* the end of what the other says counts as a byte */
+	uint32_t unread = c->queue -
+		(c->queue > 0 && c->kind == CONNECTION_TCP &&
+			c->state == TCP_CLOSE_WAIT);
+
+	if (c->kind == CONNECTION_UNIX)
+		return c->has_name && unread > 0;
+	if (c->kind != CONNECTION_TCP || !is_served(sight, c->port))
+		return false;
+	return unread > 0 ||
+		(c->state == TCP_ESTABLISHED && c->segments_in > 0 &&
+			c->received_ago < c->sent_ago);
+}
+
+/* What changes when a byte moves; a queue that only grows is none of its. */
+static uint64_t print_of(const struct sight *sight)
+{
+	uint64_t print = sight->all.count + 1;
+
+	for (size_t i = 0; i < sight->all.count; i++) {
+		const struct connection *c = &sight->all.list[i];
+		uint64_t one = c->cookie ^ c->bytes_out << 20;
+
+		if (c->kind == CONNECTION_LISTENER)
+			continue;
+		if (c->queue == 0)
+			one ^= (uint64_t)c->segments_in << 44 | 1;
+		one *= 0x9e3779b97f4a7c15;
+		print += one ^ one >> 29; /* in whatever order */
+	}
+	return print;
+}
+
+static bool any_waits(const struct sight *sight)
+{
+	for (size_t i = 0; i < sight->all.count; i++)
+		if (is_waiting(sight, &sight->all.list[i]))
+			return true;
+	return false;
+}
+
+/* ---- judging it ---- */
+
+static void moved(
+	struct health *h, const struct sight *sight, uint64_t print, nsec_t now)
+{
+	h->moved_at = now;
+	h->moved_cpu = sight->cpu;
+	h->moved_print = print;
+}
+
+static void unwell(struct child *child, nsec_t time)
+{
+	struct event event = {
+		.kind = EVENT_UNWELL,
+		.why = WHY_STALL,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+	char age[16];
+
+	child->health->moved_at = 0; /* anew: it may have to stay */
+	news_say(child->service->sup, LOG_WARN, "stalled",
+		"%s.%" PRIu32
+		": worker %d has requests waiting and has made no "
+		"progress for %s",
+		child->service->name, child->slot, (int)child->pid,
+		text_age(age, time));
+	service_tell(child->service, &event);
+}
+
+static void tell_refused(struct staller *st)
+{
+	if (st->refused_told)
+		return;
+	st->refused_told = true;
+	news_say(st->service->sup, LOG_WARN, "stall-refused",
+		"%s: nclust may not look at its workers' connections, so "
+		"'stall' cannot be seen",
+		st->service->name);
+}
+
+static void judge(struct staller *st, struct child *child, nsec_t now)
+{
+	struct health *h = health_of(child);
+	struct sight sight = {.cpu = 0};
+	uint64_t print;
+	bool waits;
+
+	if (h == NULL)
+		return;
+	if (!health_is_ready(child)) {
+		h->moved_at = 0;
+		return;
+	}
+	look_at_processes(&sight, child);
+	if (h->moved_at == 0 || sight.traced ||
+		sight.cpu > h->moved_cpu + CPU_UNIT +
+				(now - h->moved_at) / HOUSEKEEPING) {
+		moved(h, &sight, 0, now);
+		return;
+	}
+	look_at_connections(&sight, child);
+	print = print_of(&sight);
+	waits = any_waits(&sight);
+	if (sight.all.refused)
+		tell_refused(st);
+	connections_free(&sight.all);
+	if (!waits || print != h->moved_print)
+		moved(h, &sight, print, now);
+	else if (now - h->moved_at >= stall_of(child))
+		unwell(child, now - h->moved_at);
+}
+
+/* ---- looking ---- */
+
+static void forget_one(struct child *child, void *context)
+{
+	(void)context;
+	if (child->health != NULL)
+		child->health->moved_at = 0;
+}
+
+static void arm(struct staller *st, nsec_t wait)
+{
+	struct ev_loop *loop = st->service->sup->loop;
+
+	st->due = nsec_add(clock_now(), wait);
+	ev_now_update(loop);
+	ev_timer_stop(loop, &st->look);
+	ev_timer_set(&st->look, nsec_seconds(wait), 0.);
+	ev_timer_start(loop, &st->look);
+}
+
+/* The slot's workers; true: one of them is to be looked at. */
+static bool look_at_slot(struct staller *st, uint32_t slot, nsec_t now)
+{
+	bool any = false;
+
+	for (int k = 0; k < 2; k++) {
+		struct child *child = st->service->children[slot][k];
+		nsec_t stall = child != NULL ? stall_of(child) : 0;
+
+		if (stall == 0)
+			continue;
+		any = true;
+		st->wait = nsec_min(st->wait, stall / LOOKS);
+		judge(st, child, now);
+	}
+	return any;
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct staller *st = timer->data;
+	nsec_t now = clock_now();
+	nsec_t until = now + SLICE;
+
+	(void)loop;
+	(void)revents;
+	if (now > st->due + LATE) /* nclust itself stood still, and they? */
+		health_each(st->service, forget_one, NULL);
+	if (st->cursor == 0)
+		st->wait = NSEC_NEVER;
+	while (st->cursor < st->service->child_slots) {
+		(void)look_at_slot(st, st->cursor++, now);
+		if (clock_now() > until) {
+			arm(st, 0);
+			return;
+		}
+	}
+	st->cursor = 0;
+	if (st->wait == NSEC_NEVER)
+		return; /* nobody is left */
+	arm(st, st->wait > WAIT_LEAST ? st->wait : WAIT_LEAST);
+}
+
+/* ---- life ---- */
+
+static void note_wanted(struct child *child, void *context)
+{
+	*(bool *)context |= stall_of(child) != 0;
+}
+
+void stall_begin(struct service *service)
+{
+	struct staller *st = service->staller;
+	bool wanted = false;
+
+	health_each(service, note_wanted, &wanted);
+	if (!wanted)
+		return;
+	if (st == NULL) {
+		st = calloc(1, sizeof(*st));
+		if (st == NULL)
+			return;
+		st->service = service;
+		ev_init(&st->look, on_look);
+		st->look.data = st;
+		service->staller = st;
+	}
+	if (!ev_is_active(&st->look))
+		arm(st, WAIT_LEAST);
+}
+
+void stall_free(struct service *service)
+{
+	struct staller *st = service->staller;
+
+	if (st == NULL)
+		return;
+	ev_timer_stop(service->sup->loop, &st->look);
+	free(st);
+	service->staller = NULL;
+}
