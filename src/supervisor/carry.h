@@ -141,8 +141,8 @@ int carry_load(struct carry_reader *r, struct supervisor *sup, const void *data,
 /* Uses that the reader holds are given back. */
 void carry_release(struct carry_reader *r);
 
-/* Is each descriptor what the state says?  `pid`: whose they are; 0: ours. */
-int carry_verify(const struct carry_reader *r, pid_t pid, struct error *err);
+/* Is each descriptor of ours, and each worker, what the state says? */
+int carry_verify(const struct carry_reader *r, struct error *err);
 /* In a list of descriptors, for each. */
 #define CARRY_DESCRIPTOR_SIZE 24
 /* May they go through an exec?  0, or -1 and errno. */

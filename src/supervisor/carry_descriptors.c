@@ -50,17 +50,6 @@ int carry_keep_descriptors(const char *descriptors, size_t count, bool keep)
 	return 0;
 }
 
-/* Of a process that is not ours: as its /proc shows them. */
-static int look(pid_t pid, int fd, struct stat *st)
-{
-	char path[64];
-
-	if (pid == 0)
-		return fstat(fd, st);
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
-	return stat(path, st);
-}
-
 static int verify_children(const struct supervisor *sup, struct error *err)
 {
 	for (size_t i = 0; i < sup->pids.size; i++) {
@@ -80,27 +69,20 @@ static int verify_children(const struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-int carry_verify(const struct carry_reader *r, pid_t pid, struct error *err)
+int carry_verify(const struct carry_reader *r, struct error *err)
 {
 	for (size_t i = 0; i < r->descriptor_count; i++) {
 		struct descriptor d = nth(r->descriptors, i);
 		struct stat st;
 
-		if (look(pid, d.fd, &st) == -1) {
-			/* not ours to look at (file capabilities, no /proc):
-			 * who takes over looks again */
-			if (pid != 0 && errno != ENOENT)
-				return 0;
-			if (pid != 0 && access("/proc/self/fd", F_OK) == -1)
-				return 0;
+		if (fstat(d.fd, &st) == -1)
 			return error_set(
 				err, errno, "descriptor %d is missing", d.fd);
-		}
 		if ((st.st_mode & S_IFMT) != d.type || st.st_dev != d.dev ||
 			st.st_ino != d.ino)
 			return error_set(err, 0,
 				"descriptor %d is not what the state says",
 				d.fd);
 	}
-	return pid != 0 ? 0 : verify_children(r->sup, err);
+	return verify_children(r->sup, err);
 }

@@ -12,6 +12,7 @@
 #include "os/sealed.h"
 #include "os/spawn.h"
 #include "supervisor/clients.h"
+#include "supervisor/drain.h"
 #include "supervisor/intercept.h"
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
@@ -345,6 +346,10 @@ static int run_check(
 
 static void wait_for_writer(struct reexec *u)
 {
+	if (u->step != REEXEC_BUSY)
+		news_say(u->sup, LOG_INFO, "upgrade-waits",
+			"%s: '%s' is being written to, waiting",
+			u->sup->settings->name, u->sup->exe_path);
 	u->step = REEXEC_BUSY;
 	ev_timer_set(&u->patience, nsec_seconds(BUSY_PAUSE), 0.);
 	ev_timer_start(u->sup->loop, &u->patience);
@@ -413,6 +418,8 @@ static void start_check(struct supervisor *sup)
 		return;
 	}
 	(void)close(ends[0]);
+	if (u->step != REEXEC_BUSY)
+		u->busy_since = clock_now();
 	if (failure.error == ETXTBSY &&
 		clock_now() - u->busy_since < BUSY_PATIENCE) {
 		wait_for_writer(u);
@@ -470,6 +477,7 @@ static void go(struct supervisor *sup)
 	struct error err;
 
 	manager_reloading(sup);
+	drain_thaw_all(sup);
 	intercept_answer(sup);
 	clients_settle(sup);
 	scoped_fd state = write_state(sup, &c, &err);

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# What the tests of `nclust upgrade` share: `load ../lib` and
+# `load ../upgrade` in a file, upgrade_setup in its setup().
+
+upgrade_setup() {
+	nclust_setup
+	# its binary is ours to replace
+	cp "$NCLUST" "$DIR/nclust"
+	NCLUST=$DIR/nclust
+}
+
+# put BINARY: it is what stands on disk from now on.
+put() {
+	cp "$1" "$DIR/.new"
+	mv -f "$DIR/.new" "$DIR/nclust"
+}
+
+# Whatever stands there: a client that works.
+client() {
+	"$ROOT/nclust" "$@"
+}
+
+nclust() {
+	client "$@"
+}
+
+upgrade() {
+	client upgrade "$INSTANCE" "$@"
+}
+
+upgrades() {
+	status_json | jq .upgrades
+}
+
+workers() {
+	status_json | jq -c '[.clusters[].workers[] | [.id, .pid]]'
+}
+
+# Same process, same workers, so many upgrades; and no descriptor more.
+still_the_same() {
+	[ "$(workers)" = "$WORKERS" ]
+	[ "$(status_json | jq .pid)" = "${MAIN:-$NCLUST_PID}" ]
+	[ "$(upgrades)" = "${1:-0}" ]
+}
+
+# All that an operator does still works, up to the end.
+works() {
+	client restart "$INSTANCE"
+	client scale "$INSTANCE" 3
+	[ "$(cluster .ready)" -eq 3 ]
+	client stop "$INSTANCE"
+	wait_exit
+	[ "$status" -eq 0 ]
+	[ ! -e "$NCLUST_RUNTIME_DIR/$INSTANCE" ]
+}
+
+# serve_two [OPTION]...: two workers that take their socket from outside.
+serve_two() {
+	free_port
+	start_cluster -n 2 --listen "127.0.0.1:$PORT" --ready notify "$@" \
+		-- "$FIXTURES/serve" --notify
+	WORKERS=$(workers)
+}
+
+# By kind.  (An exec closes those of the spawner, until it needs them again:
+# compare after two upgrades, not before and after one.)
+descriptors() {
+	find "/proc/$NCLUST_PID/fd" -mindepth 1 -printf '%l\n' |
+		sed 's/[0-9]*\]$/]/; s/ (deleted)$//' | sort | uniq -c
+}
+
+# same_descriptors LIST: as many as they were, of each kind.
+same_descriptors() {
+	diff <(echo "$1") <(descriptors)
+}
+
+# KiB of private memory that it has written to.
+private_memory() {
+	awk '/^Private_Dirty/ { sum += $2 } END { print sum }' \
+		"/proc/$NCLUST_PID/smaps_rollup"
+}
