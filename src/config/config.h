@@ -82,6 +82,14 @@ enum change {
 	CHANGE_RESTART, /* only a restart of nclust can apply it */
 };
 
+/*
+ * A number for all settings that workers are born with: the same where a reload
+ * from the one to the other would not replace them.  0: it cannot be told.
+ */
+uint64_t config_digest(const struct cluster_settings *c);
+/* So too for `workers` alone. */
+uint64_t config_digest_workers(const struct cluster_settings *c);
+
 struct diff_cluster {
 	const struct cluster_settings *old; /* NULL: a new cluster */
 	struct cluster_settings *new;       /* NULL: dropped */

@@ -35,6 +35,25 @@ void cluster_free(struct cluster *c); /* no worker may be alive */
 /* Make room for `count` slots, for a coming EVENT_SCALE.  0 or -1. */
 int cluster_reserve(struct cluster *c, unsigned count);
 
+/*
+ * Workers that live already, as an nclust before this one has left them: said
+ * before the first EVENT_TICK.  First which generation is in force and what was
+ * learned of its command (-1: too late), then each worker: its id, or 0 where
+ * there is no place for it.  Of two in one slot the older comes first.
+ */
+struct adoption {
+	uint32_t slot;
+	unsigned generation; /* at most the one in force */
+	pid_t pid;
+	unsigned restarts; /* of its slot */
+	nsec_t now;
+	nsec_t born;
+	nsec_t ready_at; /* NSEC_NEVER: it is starting */
+};
+int cluster_adopt_begin(struct cluster *c, unsigned generation, bool says_ready,
+	bool listens);
+uint64_t cluster_adopt(struct cluster *c, const struct adoption *a);
+
 /* The list is emptied first.  Not re-entrant: answer when it has returned. */
 void cluster_handle(
 	struct cluster *c, const struct event *event, struct actions *out);

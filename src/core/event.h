@@ -21,6 +21,7 @@ enum ending_kind {
 	ENDING_EXIT,   /* code: exit status */
 	ENDING_SIGNAL, /* code: signal */
 	ENDING_SPAWN,  /* it never began: step, code = errno */
+	ENDING_UNKNOWN, /* it was another's child, and nobody can tell */
 };
 
 struct ending {

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "logger/keep.h"
 #include "logger/sink.h"
 #include "logger/source.h"
 #include "os/fdpass.h"
@@ -56,6 +57,7 @@ struct logger {
 	unsigned held;  /* of these, by something a dead worker left behind */
 	struct source *due;
 	struct source **due_end;
+	struct keep keep;
 	struct buffer spare;
 	struct source_pipe *reading;
 	char data[TURN_MAX];
@@ -297,6 +299,20 @@ static void take_sink(struct logger *logger, const struct logwire_packet *p)
 	logger->colour = p->colour == 1;
 }
 
+static void open_sinks(struct logger *logger);
+
+/* Who has taken over writes elsewhere: what is queued for the old place, and
+ * is not taken now, is lost with it. */
+static void take_output(struct logger *logger, struct fdpass_message *m)
+{
+	flush_sinks(logger);
+	sink_close(&logger->sinks[0]);
+	sink_close(&logger->sinks[1]);
+	(void)dup2(m->fds[0], STDOUT_FILENO);
+	(void)dup2(m->fds[1], STDERR_FILENO);
+	open_sinks(logger);
+}
+
 static void take_packet(struct logger *logger, const struct logwire_packet *p,
 	struct fdpass_message *m)
 {
@@ -308,7 +324,9 @@ static void take_packet(struct logger *logger, const struct logwire_packet *p,
 		take_ended(logger, p);
 	else if (sound && p->kind == LOGWIRE_SINK)
 		take_sink(logger, p);
-	else
+	else if (sound && p->kind == LOGWIRE_OUTPUT && m->fd_count == 2)
+		take_output(logger, m);
+	else if (!sound || !keep_take(&logger->keep, p, m))
 		log_error("logger: a packet that is none was refused");
 	for (size_t i = 0; i < m->fd_count; i++)
 		fd_close(&m->fds[i]);
@@ -317,12 +335,22 @@ static void take_packet(struct logger *logger, const struct logwire_packet *p,
 /* Nobody is above us any more: take what is still in the pipes, and end. */
 static void begin_draining(struct logger *logger)
 {
-	ev_io_stop(logger->loop, &logger->channel);
-	ev_io_stop(logger->loop, &logger->answers);
 	logger->stage = DRAINING;
 	send_answers(logger);
 	ev_timer_set(&logger->deadline, DRAIN_TIME, 0.0);
 	ev_timer_start(logger->loop, &logger->deadline);
+}
+
+static void close_channel(struct logger *logger)
+{
+	ev_io_stop(logger->loop, &logger->channel);
+	ev_io_stop(logger->loop, &logger->answers);
+	(void)close(logger->channel.fd);
+	ev_io_set(&logger->channel, -1, EV_READ);
+	if (keep_wait(&logger->keep))
+		send_answers(logger); /* nobody asks any more */
+	else
+		begin_draining(logger);
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -339,11 +367,38 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		if (got == 0)
 			return;
 		if (got == -1 || m.len == 0) {
-			begin_draining(logger);
+			close_channel(logger);
 			return;
 		}
 		take_packet(logger, &packet, &m);
 	}
+}
+
+/* --- The next one above us --- */
+
+static void pipes_of(
+	void *context, const struct logwire_packet *worker, int fds[2])
+{
+	struct logger *logger = context;
+	const struct source *source =
+		source_find(&logger->sources, worker->worker, worker->cluster);
+
+	for (int i = 0; i < 2; i++)
+		fds[i] = source != NULL ? source->pipes[i].fd : -1;
+}
+
+static void resume(void *context, int channel)
+{
+	struct logger *logger = context;
+
+	ev_io_set(&logger->channel, channel, EV_READ);
+	ev_io_start(logger->loop, &logger->channel);
+	ev_io_set(&logger->answers, channel, EV_WRITE);
+}
+
+static void give_up(void *context)
+{
+	begin_draining(context);
 }
 
 /* --- The end --- */
@@ -468,9 +523,14 @@ static void run(struct logger *logger, int channel)
 	struct logwire_packet hello = {.kind = LOGWIRE_HELLO};
 
 	watch(logger, channel);
+	keep_init(&logger->keep, logger->loop, logger);
+	logger->keep.pipes = pipes_of;
+	logger->keep.resume = resume;
+	logger->keep.give_up = give_up;
 	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1)
 		log_syserr("logger: cannot greet the supervisor");
 	(void)ev_run(logger->loop, 0);
+	keep_fini(&logger->keep);
 	close_all_pipes(logger);
 	source_table_fini(&logger->sources);
 	buffer_fini(&logger->spare);

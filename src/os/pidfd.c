@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/pidfd.h"
 
+#include "base/scope.h"
+#include "os/process.h"
+
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +20,16 @@
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1UL << 2) /* linux/pidfd.h, 6.9 */
 #endif
+
+/* linux/pidfd.h, 6.13; PIDFD_INFO_EXIT 6.15. */
+struct info {
+	uint64_t mask;
+	uint64_t cgroup;
+	uint32_t ids[11];
+	int32_t exit_code;
+};
+#define GET_INFO _IOWR(0xFF, 11, struct info)
+#define INFO_EXIT (UINT64_C(1) << 3)
 
 static int send_signal(int pidfd, int signal, unsigned long flags)
 {
@@ -22,6 +40,24 @@ static int send_signal(int pidfd, int signal, unsigned long flags)
 int pidfd_of(pid_t pid)
 {
 	return (int)syscall(SYS_pidfd_open, pid, 0U);
+}
+
+pid_t pidfd_pid(int pidfd)
+{
+	char path[40];
+	char text[512];
+	const char *at;
+	scoped_fd fd = -1;
+	ssize_t got;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	got = fd != -1 ? read(fd, text, sizeof(text) - 1) : -1;
+	if (got <= 0)
+		return -1;
+	text[got] = '\0';
+	at = strstr(text, "\nPid:");
+	return at != NULL ? (pid_t)strtol(at + 5, NULL, 10) : -1;
 }
 
 int pidfd_signal(int pidfd, int signal)
@@ -69,6 +105,15 @@ int pidfd_reap(int pidfd, struct pidfd_end *end)
 	return wait_for(P_PIDFD, (id_t)pidfd, 0, end);
 }
 
+/* Of one that is not our child.  Should its number be another's by now, then it
+ * has ended, and that is told by other means. */
+static int looks_stopped(int pidfd)
+{
+	pid_t pid = pidfd_pid(pidfd);
+
+	return pid > 0 ? process_is_stopped(pid) : -1;
+}
+
 int pidfd_is_stopped(int pidfd)
 {
 	siginfo_t info;
@@ -77,8 +122,41 @@ int pidfd_is_stopped(int pidfd)
 	while (waitid(P_PIDFD, (id_t)pidfd, &info,
 		       WSTOPPED | WNOHANG | WNOWAIT) == -1)
 		if (errno != EINTR)
-			return -1;
+			return errno == ECHILD ? looks_stopped(pidfd) : -1;
 	return info.si_pid != 0 && info.si_code == CLD_STOPPED;
+}
+
+/* As wait(2) has it. */
+static int describe(int code, struct pidfd_end *end)
+{
+	end->signalled = (code & 0x7f) != 0;
+	end->core_dumped = (code & 0x80) != 0;
+	end->code = end->signalled ? code & 0x7f : code >> 8 & 0xff;
+	return 1;
+}
+
+static int ask_kernel(int pidfd, struct pidfd_end *end)
+{
+	struct info info = {.mask = INFO_EXIT};
+
+	if (ioctl(pidfd, GET_INFO, &info) == -1 || (info.mask & INFO_EXIT) == 0)
+		return -1;
+	return describe(info.exit_code, end);
+}
+
+int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end)
+{
+	struct pollfd one = {.fd = pidfd, .events = POLLIN};
+	struct process_facts facts;
+
+	if (poll(&one, 1, 0) != 1)
+		return 0;
+	if (ask_kernel(pidfd, end) == 1)
+		return 1;
+	if (process_look(pid, &facts) == 0 && facts.start == start &&
+		facts.state == 'Z')
+		return describe(facts.exit_code, end);
+	return ask_kernel(pidfd, end); /* reaped between the two */
 }
 
 pid_t child_peek_any(void)

@@ -3,6 +3,7 @@
 #define OS_PIDFD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* How a process ended. */
@@ -12,7 +13,8 @@ struct pidfd_end {
 	bool core_dumped;
 };
 
-int pidfd_of(pid_t pid);                 /* CLOEXEC; -1 and errno */
+int pidfd_of(pid_t pid);    /* CLOEXEC; -1 and errno */
+pid_t pidfd_pid(int pidfd); /* of whom it is; -1: of one that is reaped */
 int pidfd_signal(int pidfd, int signal); /* -1 and errno */
 
 /*
@@ -31,6 +33,13 @@ int pidfd_reap(int pidfd, struct pidfd_end *end);
 /* Is our child stopped right now, with all of its threads?  1, 0, or -1 and
  * errno.  Takes nothing of the state away (WNOWAIT). */
 int pidfd_is_stopped(int pidfd);
+
+/*
+ * The same of one that is not our child, and was started then
+ * (process_facts.start).  1: it has ended, and `end` is filled; 0: it lives; -1:
+ * it has ended, and nobody can tell how (before Linux 6.15, once it is reaped).
+ */
+int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end);
 
 /*
  * Any ended child, without reaping it: its pid, 0 when there is none, -1 and

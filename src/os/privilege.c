@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 /* "nobody" and "nogroup", by number: there need not be such names. */
-enum { NOBODY = 65534 };
 
 /* The login name of a uid (heap) and its primary group; NULL: there is none,
  * or (errno ENOMEM) no memory. */

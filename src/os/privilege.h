@@ -17,6 +17,7 @@ gid_t *privilege_groups(long uid, long gid, size_t *count);
 bool privilege_has(int capability);
 /* euid or egid differ from the real ones: nclust must not run setuid. */
 bool privilege_is_setuid(void);
+enum { NOBODY = 65534 }; /* uid and gid of nobody at all */
 /* Give up everything for a role that needs nothing: root becomes
  * uid/gid 65534, no groups, no capabilities, no_new_privs.  -1 and `err`. */
 int privilege_shed(struct error *err);

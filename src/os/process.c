@@ -53,7 +53,7 @@ static unsigned long long next_number(const char **at)
 static int parse_stat(const char *text, struct process_facts *facts)
 {
 	const char *at = strrchr(text, ')');
-	unsigned long long field[25] = {0};
+	unsigned long long field[53] = {0};
 	long tick = sysconf(_SC_CLK_TCK);
 
 	if (!at || at[1] != ' ' || at[2] == '\0') {
@@ -62,13 +62,15 @@ static int parse_stat(const char *text, struct process_facts *facts)
 	}
 	facts->state = at[2];
 	at += 3;
-	for (int i = 4; i <= 24; i++)
+	for (int i = 4; i <= 52; i++)
 		field[i] = next_number(&at);
 	facts->parent = (pid_t)field[4];
 	facts->session = (pid_t)field[6];
 	facts->cpu = (nsec_t)(field[14] + field[15]) *
 		(SECOND / (tick > 0 ? tick : 100));
 	facts->rss = (size_t)field[24] * (size_t)sysconf(_SC_PAGESIZE);
+	facts->start = field[22];
+	facts->exit_code = (int)field[52];
 	return 0;
 }
 

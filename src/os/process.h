@@ -9,13 +9,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What /proc/PID/stat tells; one open, one read. */
+/* What /proc/PID/stat tells; one open, one read; takes no memory and no lock. */
 struct process_facts {
 	char state; /* R S D T t Z … */
 	pid_t parent;
 	pid_t session;
 	nsec_t cpu; /* user and system time used */
 	size_t rss; /* bytes */
+	uint64_t start; /* clock ticks since boot: with the pid, its identity */
+	int exit_code;  /* of a zombie, as wait(2) has it; 0: or not told */
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
 

@@ -189,9 +189,11 @@ static int take(struct rundir *r, int base, const char *name, struct error *err)
 }
 
 /* Remove the sockets in notify/: those of workers that are no more. */
-static void empty_notify(int notify_dir)
+void rundir_empty_notify(const struct rundir *r,
+	bool (*is_used)(const char *name, const void *context),
+	const void *context)
 {
-	int fd = openat(notify_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(r->notify_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
 	DIR *dir;
 
@@ -201,8 +203,9 @@ static void empty_notify(int notify_dir)
 		return;
 	}
 	while ((entry = readdir(dir)) != NULL)
-		if (entry->d_name[0] != '.')
-			(void)unlinkat(notify_dir, entry->d_name, 0);
+		if (entry->d_name[0] != '.' &&
+			(is_used == NULL || !is_used(entry->d_name, context)))
+			(void)unlinkat(r->notify_dir, entry->d_name, 0);
 	(void)closedir(dir);
 }
 
@@ -240,7 +243,9 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name,
 		let_go(r);
 		return -1;
 	}
-	empty_notify(r->notify_dir);
+	/* those of workers that live may be wanted (supervisor/adopt.h) */
+	if (faccessat(r->dir, "state", F_OK, AT_SYMLINK_NOFOLLOW) == -1)
+		rundir_empty_notify(r, NULL, NULL);
 	return 0;
 }
 
@@ -299,6 +304,8 @@ static bool is_ours_still(const struct rundir *r)
 
 void rundir_close(struct rundir *r)
 {
+	static const char *const files[] = {
+		"keeper", "estate", "estate.new", "state", "state.new"};
 	char *slash = strrchr(r->path, '/');
 	scoped_fd base = -1;
 	struct error err;
@@ -310,8 +317,10 @@ void rundir_close(struct rundir *r)
 		let_go(r);
 		return;
 	}
-	empty_notify(r->notify_dir);
+	rundir_empty_notify(r, NULL, NULL);
 	(void)unlinkat(r->dir, "notify", AT_REMOVEDIR);
+	for (size_t i = 0; i < COUNT_OF(files); i++)
+		(void)unlinkat(r->dir, files[i], 0);
 	(void)unlinkat(r->dir, "control", 0);
 	/* the lock last, and while it is held: see try_lock() */
 	(void)unlinkat(r->dir, "lock", 0);

@@ -42,7 +42,11 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name,
  * meanwhile is an error; `r` is as it was then.
  */
 int rundir_renew(struct rundir *r, struct error *err);
-/* Remove what we made (notify/, control, lock, NAME) and let go. */
+/* Remove the sockets in notify/ that nobody has; NULL: all. */
+void rundir_empty_notify(const struct rundir *r,
+	bool (*is_used)(const char *name, const void *context),
+	const void *context);
+/* Remove what we made (notify/, control, state, lock, NAME) and let go. */
 void rundir_close(struct rundir *r);
 
 /* For clients: the directory of an existing instance, checked the same way

@@ -304,3 +304,13 @@ bool socket_peer_in_group(int fd, gid_t gid)
 		free(groups);
 	return found;
 }
+
+uint64_t socket_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == -1)
+		return 0;
+	return cookie;
+}

@@ -78,6 +78,10 @@ int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 /* Connect to `name` in a directory (stream, blocking, CLOEXEC).  EAGAIN when
  * it, or later a send(2), has not gone on for 10 s. */
 int socket_connect_at(int dirfd, const char *name, struct error *err);
+int socket_connect_packets_at(int dirfd, const char *name, struct error *err);
+
+/* SO_COOKIE: which socket it is, since boot; 0: none. */
+uint64_t socket_cookie(int fd);
 
 /* SO_PEERCRED; and whether gid is among the peer's groups (SO_PEERGROUPS). */
 int socket_peer(int fd, struct ucred *cred);

@@ -323,9 +323,10 @@ int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 	return fd_release(&fd);
 }
 
-int socket_connect_at(int dirfd, const char *name, struct error *err)
+static int connect_at(
+	int dirfd, const char *name, int type, struct error *err)
 {
-	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	scoped_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	scoped_fd file = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	/* it bounds connect(2) as well: the backlog of one that is stopped
 	 * fills up, and who came then would wait for ever */
@@ -343,4 +344,14 @@ int socket_connect_at(int dirfd, const char *name, struct error *err)
 		connect(fd, (const struct sockaddr *)&address, size) == -1)
 		return error_set(err, errno, "cannot connect to '%s'", name);
 	return fd_release(&fd);
+}
+
+int socket_connect_at(int dirfd, const char *name, struct error *err)
+{
+	return connect_at(dirfd, name, SOCK_STREAM, err);
+}
+
+int socket_connect_packets_at(int dirfd, const char *name, struct error *err)
+{
+	return connect_at(dirfd, name, SOCK_SEQPACKET, err);
 }

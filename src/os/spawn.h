@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/nsec.h"
+#include "os/statefile.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -112,6 +113,9 @@ struct spawn_plan {
 	uint64_t capabilities; /* kept, also ambient; others leave all sets */
 	bool no_new_privs;
 	struct spawn_trap *trap; /* or NULL */
+	/* Where the child tells of itself before all else, or NULL: in memory
+	 * that outlives us, so that nobody is born unknown. */
+	struct state_birth *birth;
 	/* The exec is waited for: a child that is stopped or waits for a dead
 	 * file server before it gets there is killed then.  0: never. */
 	nsec_t patience;

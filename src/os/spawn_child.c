@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "os/disposition.h"
 #include "os/fdpass.h"
+#include "os/process.h"
 #include "os/seccomp.h"
 #include "os/vfork.h"
 
@@ -284,6 +285,17 @@ static int set_descriptors(struct spawn_child *child, struct spawn_failure *f)
 	return -1;
 }
 
+static void note_birth(const struct spawn_plan *plan)
+{
+	struct process_facts facts;
+
+	if (plan->birth == NULL)
+		return;
+	plan->birth->pid = getpid();
+	if (process_look(plan->birth->pid, &facts) == 0)
+		plan->birth->start = facts.start;
+}
+
 int spawn_child_run(void *argument)
 {
 	struct spawn_child *child = argument;
@@ -293,6 +305,7 @@ int spawn_child_run(void *argument)
 	 * nclust, which sleeps until then: so this comes before all else */
 	vfork_bound_time(child->plan->patience);
 	child->ran = true;
+	note_birth(child->plan);
 	if (set_process(child->plan, failure) == 0 &&
 		set_descriptors(child, failure) == 0 &&
 		set_up(child, failure) == 0)

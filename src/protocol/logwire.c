@@ -10,6 +10,22 @@ static bool is_ended(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
+static bool is_holding(const struct logwire_packet *p)
+{
+	const uint32_t of_worker = LOGWIRE_PIDFD | LOGWIRE_NOTIFY |
+		LOGWIRE_TRAP | LOGWIRE_STDOUT | LOGWIRE_STDERR;
+
+	if (p->what == LOGWIRE_A_LISTENER)
+		return p->which == LOGWIRE_SOCKET;
+	return p->what == LOGWIRE_A_WORKER && text_is_name(p->cluster) &&
+		(p->which & LOGWIRE_PIDFD) != 0 && (p->which & ~of_worker) == 0;
+}
+
+unsigned logwire_count(uint32_t which)
+{
+	return (unsigned)__builtin_popcount(which);
+}
+
 bool logwire_check(const struct logwire_packet *p, size_t len)
 {
 	if (len != sizeof(*p) || !is_ended(p->cluster, sizeof(p->cluster)) ||
@@ -23,8 +39,16 @@ bool logwire_check(const struct logwire_packet *p, size_t len)
 		return p->sink <= LOGWIRE_PREFIX && p->colour <= 1;
 	case LOGWIRE_LAST:
 		return p->address_in_use <= 1;
+	case LOGWIRE_HOLD:
+		return is_holding(p);
+	case LOGWIRE_DROP:
+		return p->what <= LOGWIRE_A_WORKER;
 	case LOGWIRE_ENDED:
 	case LOGWIRE_HELLO:
+	case LOGWIRE_KEEP:
+	case LOGWIRE_LEAVE:
+	case LOGWIRE_OUTPUT:
+	case LOGWIRE_GIVEN:
 		return true;
 	default:
 		return false;

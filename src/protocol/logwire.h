@@ -19,8 +19,36 @@ enum logwire_kind {
 	LOGWIRE_SINK,    /* what to do with lines from now on */
 	/* logger -> supervisor */
 	LOGWIRE_LAST,  /* the last output of a dead worker */
-	LOGWIRE_HELLO, /* it runs */
+	LOGWIRE_HELLO, /* it runs; to who has called the keeper: comes along
+			  the socket that he called at */
+	/* with `orphans = keep` (logger/keep.h); supervisor -> logger */
+	LOGWIRE_KEEP,   /* outlive the supervisor; a listening socket where the
+			   next one calls, and its directory come along */
+	LOGWIRE_LEAVE,  /* and from now on no more */
+	LOGWIRE_OUTPUT, /* new stdout and stderr come along */
+	LOGWIRE_DROP,   /* what is held by that name */
+	/* both ways: descriptors to be held, `which` says what they are; one
+	 * that the receiver has already takes the place of it */
+	LOGWIRE_HOLD,
+	LOGWIRE_GIVEN, /* logger -> supervisor: that was all */
 };
+
+/* What is held.  `worker` is its name. */
+enum logwire_what {
+	LOGWIRE_A_LISTENER, /* SO_COOKIE */
+	LOGWIRE_A_WORKER,   /* serial */
+};
+
+/* Its descriptors, in this order. */
+enum logwire_which {
+	LOGWIRE_SOCKET = 1, /* of a listener */
+	LOGWIRE_PIDFD = 2,
+	LOGWIRE_NOTIFY = 4,
+	LOGWIRE_TRAP = 8,
+	LOGWIRE_STDOUT = 16, /* on the way back alone */
+	LOGWIRE_STDERR = 32,
+};
+#define LOGWIRE_FDS_MAX 6
 
 enum logwire_sink {
 	LOGWIRE_DISCARD, /* keep only the last lines */
@@ -36,10 +64,15 @@ struct logwire_packet {
 	uint32_t colour;         /* LOGWIRE_SINK: the sink is a terminal */
 	uint32_t quiet;          /* LOGWIRE_ADD: keep only its last lines */
 	uint32_t address_in_use; /* LOGWIRE_LAST: it complained of that */
-	char cluster[65];        /* NUL-terminated */
-	char text[512]; /* LOGWIRE_LAST: last lines, cut, joined by " / ",
+	uint32_t what;           /* LOGWIRE_HOLD, LOGWIRE_DROP */
+	uint32_t which;
+	char cluster[65]; /* NUL-terminated */
+	char text[512];   /* LOGWIRE_LAST: last lines, cut, joined by " / ",
 				NUL-terminated; "" if there was nothing */
 };
+
+/* How many descriptors come along. */
+unsigned logwire_count(uint32_t which);
 
 /* Check one that came over the wire (length, kind, NULs).  false: refuse. */
 bool logwire_check(const struct logwire_packet *p, size_t len);

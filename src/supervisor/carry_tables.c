@@ -21,6 +21,7 @@
  *   beside; questions under way are asked again)
  * service: sup, core, name, recipes, listeners, children (beside); index;
  *   prover, checker (made anew)
+ * listener: held, stored, sup (told anew); child: entry (found again)
  * client: sup, next, in, out, expected (beside)
  */
 
@@ -61,6 +62,8 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(33, supervisor, ready_once, BOOL),
 	PLAIN(34, supervisor, upgrades, UNSIGNED),
 	PLAIN(35, supervisor, guard_timer.active, SIGNED),
+	PLAIN(36, supervisor, keeper_socket, FD),
+	PLAIN(37, supervisor, last_number, UNSIGNED),
 };
 
 static const struct plain_row binary_rows[] = {
@@ -136,6 +139,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(12, service, outcome_of, UNSIGNED),
 	PLAIN(13, service, outcome_failed, BOOL),
 	PLAIN(14, service, checks_denied_told, BOOL),
+	PLAIN(15, service, number, UNSIGNED),
 };
 
 static const struct plain_row child_rows[] = {
@@ -170,6 +174,8 @@ static const struct plain_row child_rows[] = {
 	PLAIN(29, child, v6only, BOOL),
 	PLAIN(30, child, v6only_fd, SIGNED), /* the worker's number */
 	PLAIN(31, child, generation, UNSIGNED),
+	PLAIN(32, child, adopted, BOOL),
+	PLAIN(33, child, start, UNSIGNED),
 };
 
 static const struct plain_row health_rows[] = {

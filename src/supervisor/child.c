@@ -10,9 +10,11 @@
 #include "os/process.h"
 #include "os/spawn.h"
 #include "supervisor/drain.h"
+#include "supervisor/bequest.h"
 #include "supervisor/environment.h"
 #include "supervisor/health.h"
 #include "supervisor/intercept.h"
+#include "supervisor/keeper.h"
 #include "supervisor/news.h"
 #include "supervisor/readiness.h"
 #include "supervisor/reap.h"
@@ -125,6 +127,20 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 	return NULL;
 }
 
+struct child *child_by_serial(const struct supervisor *sup, uint64_t serial)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		for (uint32_t slot = 0; slot < s->child_slots; slot++)
+			for (int k = 0; k < 2; k++)
+				if (s->children[slot][k] != NULL &&
+					s->children[slot][k]->serial == serial)
+					return s->children[slot][k];
+	}
+	return NULL;
+}
+
 void children_each(struct supervisor *sup, const struct service *only,
 	void (*deed)(struct child *child, int argument), int argument)
 {
@@ -173,9 +189,12 @@ static void child_release(struct supervisor *sup, struct child *c)
 {
 	ev_io_stop(sup->loop, &c->exit_watcher);
 	readiness_close(sup, c);
-	if (c->service != NULL)
+	if (c->service != NULL) {
 		intercept_forget(c);
+		keeper_drop_child(c);
+	}
 	health_forget(c);
+	statefile_free(&sup->statefile, c->entry);
 	fd_close(&c->pidfd);
 	fd_close(&c->output[0]);
 	fd_close(&c->output[1]);
@@ -211,7 +230,7 @@ void child_plan(
 		.gid = s->gid,
 		.groups = r->groups,
 		.group_count = r->group_count,
-		.death_signal = SIGKILL,
+		.death_signal = s->orphans == ORPHANS_KEEP ? 0 : SIGKILL,
 		.patience = SPAWN_PATIENCE,
 		.capabilities_given = s->capabilities_given,
 		.capabilities = s->capabilities,
@@ -242,6 +261,15 @@ static void fail_spawn(struct service *service, struct event *answer,
 	news_explain_spawn(service, answer->slot, err.text);
 }
 
+static void note_alive(struct child *c)
+{
+	if (c->entry == NULL)
+		return;
+	c->entry->phase = STATE_STARTING;
+	if (c->trap_watcher.fd != -1)
+		c->entry->flags |= STATE_TRAPPED;
+}
+
 static int run(struct service *service, struct child *c, const struct recipe *r,
 	const struct worker_place *place, struct event *answer)
 {
@@ -254,6 +282,9 @@ static int run(struct service *service, struct child *c, const struct recipe *r,
 
 	child_plan(sup, &plan, r);
 	plan.trap = intercept_plan(service, r->settings);
+	c->entry = bequest_claim(c, r->settings, r->generation);
+	if (c->entry != NULL)
+		plan.birth = &c->entry->birth;
 	if (environment_fill(sup, place, &plan) == -1) {
 		fail(answer, ENOMEM, SPAWN_CLONE);
 		return -1;
@@ -341,7 +372,9 @@ void child_spawn(struct service *service, const struct action *action,
 		return;
 	}
 	logger_close_output(sup, place.output);
+	note_alive(c);
 	logger_add(service, c);
+	keeper_hold_child(c);
 	*at = c;
 	pids_add(&sup->pids, c);
 	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
@@ -394,6 +427,34 @@ void child_resume(struct child *child)
 	intercept_resume(child);
 }
 
+/* ---- adopted ---- */
+
+struct child *child_adopt(struct service *service, uint32_t slot,
+	uint64_t worker, pid_t pid, int pidfd)
+{
+	struct supervisor *sup = service->sup;
+	struct child **at = place_in_slot(service, slot);
+	struct child *c = at != NULL ? child_new(sup) : NULL;
+
+	if (c == NULL)
+		return NULL;
+	if (pids_grow(&sup->pids) == -1) {
+		child_release(sup, c);
+		return NULL;
+	}
+	c->service = service;
+	c->worker = worker;
+	c->slot = slot;
+	c->pid = pid;
+	c->pidfd = pidfd;
+	c->adopted = true;
+	*at = c;
+	pids_add(&sup->pids, c);
+	ev_io_set(&c->exit_watcher, pidfd, EV_READ);
+	ev_io_start(sup->loop, &c->exit_watcher);
+	return c;
+}
+
 /* ---- signals ---- */
 
 void child_signal(struct child *child, int signal)
@@ -440,12 +501,14 @@ void child_ended(struct child *child)
 		.slot = child->slot,
 		.worker = child->worker,
 	};
-	struct pidfd_end end;
-	int ended = pidfd_peek(child->pidfd, &end);
+	struct pidfd_end end = {0};
+	int ended = child->adopted
+		? pidfd_look(child->pidfd, child->pid, child->start, &end)
+		: pidfd_peek(child->pidfd, &end);
 
 	if (ended == 0)
 		return;
-	if (ended == -1) {
+	if (ended == -1 && !child->adopted) {
 		log_syserr("%s.%" PRIu32 ": cannot wait for worker %d",
 			service->name, child->slot, (int)child->pid);
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
@@ -453,8 +516,12 @@ void child_ended(struct child *child)
 	drain_ended(child);
 	readiness_drain(child); /* what it said before it died counts */
 	describe_end(child, &end, &event.ending);
-	(void)pidfd_signal_group(child->pidfd, child->pid, SIGKILL);
-	if (ended == 1)
+	if (ended == -1 && child->adopted)
+		event.ending = (struct ending){.kind = ENDING_UNKNOWN};
+	/* who is not our child may be reaped, and its number another's */
+	(void)pidfd_signal_group(
+		child->pidfd, child->adopted ? 0 : child->pid, SIGKILL);
+	if (ended == 1 && !child->adopted)
 		(void)pidfd_reap(child->pidfd, &end);
 	news_expect_last_output(sup, child);
 	reap_look_for_strays(sup, child, &event.ending);

@@ -24,6 +24,10 @@ void child_plan(struct supervisor *sup, struct spawn_plan *plan,
  * generation, else those that it was started by.  NULL: nobody's any more, it
  * is on its way out. */
 const struct cluster_settings *child_settings(const struct child *child);
+/* One that lives already, of an earlier nclust; its pidfd is taken over.  NULL:
+ * out of memory, or no place. */
+struct child *child_adopt(struct service *service, uint32_t slot,
+	uint64_t worker, pid_t pid, int pidfd);
 
 void child_signal(struct child *child, int signal);     /* the process */
 void child_kill_group(struct child *child, int signal); /* its group */
@@ -31,6 +35,7 @@ void child_kill_group(struct child *child, int signal); /* its group */
 /* The child of a worker, or NULL. */
 struct child *child_find(
 	const struct service *service, uint32_t slot, uint64_t worker);
+struct child *child_by_serial(const struct supervisor *sup, uint64_t serial);
 struct child *child_by_pid(const struct supervisor *sup, pid_t pid);
 
 /* It has ended: end its group, reap it, tell the core. */

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "supervisor/bequest.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
 #include "supervisor/news.h"
@@ -53,6 +54,7 @@ static int mend(struct supervisor *sup, struct error *err)
 	if (made == -1)
 		return -1;
 	children_each(sup, NULL, mend_child, 0);
+	bequest_renew(sup);
 	watch(sup);
 	sup->guard_failed = false;
 	if (made == 1)

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/remote.h"
+#include "supervisor/bequest.h"
 #include "supervisor/child.h"
 #include "supervisor/listener.h"
 #include "supervisor/service.h"
@@ -233,6 +234,9 @@ struct listener *learned_add(struct service *service,
 	};
 	(void)socket_key_text(key, l->facts.text);
 	set->list[set->count++] = l;
+	/* before the worker has it, so that nobody has one that is not known */
+	bequest_due(service->sup);
+	bequest_look(service->sup);
 	return l;
 }
 
@@ -249,6 +253,7 @@ void learned_use(struct child *child, struct listener *l, pid_t thread)
 	child->uses |= UINT64_C(1) << l->bit;
 	l->workers++;
 	l->unused_since = 0;
+	bequest_child(child);
 }
 
 bool learned_is_used(const struct listener *l, const struct child *not_this)
@@ -262,6 +267,7 @@ static void forget(struct child *child, const struct listener *l)
 		return;
 	child->uses &= ~(UINT64_C(1) << l->bit);
 	child->listens &= ~(UINT64_C(1) << l->bit);
+	bequest_child(child);
 }
 
 void learned_drop(struct service *service, struct listener *l)
@@ -280,6 +286,7 @@ void learned_drop(struct service *service, struct listener *l)
 	for (uint32_t slot = 0; slot < service->child_slots; slot++)
 		for (int i = 0; i < 2; i++)
 			forget(service->children[slot][i], l);
+	bequest_due(service->sup);
 	l->learned = false; /* should a reload have named it */
 	listener_release(l);
 }

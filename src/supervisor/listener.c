@@ -5,7 +5,10 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/remote.h"
+#include "supervisor/adopt.h"
+#include "supervisor/bequest.h"
 #include "supervisor/heal.h"
+#include "supervisor/keeper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -231,6 +234,8 @@ void listener_release(struct listener *l)
 	if (l->made && l->address.kind == ADDRESS_UNIX)
 		socket_unlink(l->address.path, &l->file);
 	heal_forget(l);
+	if (l->held != 0)
+		keeper_drop_listener(l->sup, l);
 	fd_close(&l->fd);
 	listener_free(l);
 }
@@ -249,7 +254,10 @@ static struct listener *listener_open(struct supervisor *sup,
 	l->fd = -1;
 	l->heal = -1;
 	l->users = 1;
-	if (address->kind == ADDRESS_FD)
+	got = adopt_socket(sup, l, err);
+	if (got != 0)
+		got = got == 1 ? 0 : -1;
+	else if (address->kind == ADDRESS_FD)
 		got = open_given(sup, l, address->fd, err);
 	else if (address->kind == ADDRESS_INHERIT)
 		got = open_inherited(sup, l, err);
@@ -264,6 +272,7 @@ static struct listener *listener_open(struct supervisor *sup,
 	l->has_key = socket_key_bound(&l->key, l->fd) == 0;
 	l->inode = remote_own_inode(l->fd);
 	heal_watch(sup, l);
+	bequest_due(sup);
 	return l;
 }
 

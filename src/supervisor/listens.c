@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/remote.h"
+#include "supervisor/bequest.h"
 #include "supervisor/child.h"
 #include "supervisor/heal.h"
 #include "supervisor/intercept.h"
@@ -35,6 +36,7 @@ static void tell_listening(struct child *child)
 
 	child->listening_by = 0;
 	child->listening_told = true;
+	bequest_child(child);
 	service_tell(child->service, &event);
 }
 
@@ -187,6 +189,7 @@ static void note_listening(struct child *child, struct listener *l)
 
 	if (l->learned)
 		child->listens |= UINT64_C(1) << l->bit;
+	bequest_child(child);
 	if (!lacks_one(child)) {
 		tell_listening(child);
 	} else if (first && !child->listening_told) {
@@ -259,6 +262,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice)
 		l->facts.listening = true;
 		if (l->heal == -1)
 			heal_watch(child->service->sup, l);
+		bequest_due(child->service->sup);
 	}
 	l->address.backlog = backlog; /* to heal it by */
 	learned_use(child, l, notice->tid);

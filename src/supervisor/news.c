@@ -50,6 +50,7 @@ const char *news_ending_text(char to[64], const struct ending *e)
 	case ENDING_SPAWN:
 		(void)snprintf(to, 64, "could not be started");
 		break;
+	case ENDING_UNKNOWN:
 	case ENDING_NONE:
 		(void)snprintf(to, 64, "unknown");
 		break;

@@ -86,6 +86,22 @@ void readiness_close(struct supervisor *sup, struct child *child)
 	(void)unlinkat(sup->rundir.notify_dir, name, 0);
 }
 
+void readiness_adopt(struct supervisor *sup, struct child *child, int fd)
+{
+	struct error err;
+
+	if (fd == -1) {
+		if (readiness_open(sup, child,
+			    cluster_settings(child->service->core), &err) == -1)
+			log_warn("%s.%" PRIu32 ": %s", child->service->name,
+				child->slot, err.text);
+		return;
+	}
+	ev_io_set(&child->notify_watcher, fd, EV_READ);
+	ev_io_start(sup->loop, &child->notify_watcher);
+	readiness_renew(sup, child); /* somebody may have cleaned up */
+}
+
 void readiness_renew(struct supervisor *sup, struct child *child)
 {
 	struct error err;

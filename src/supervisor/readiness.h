@@ -16,6 +16,9 @@ int readiness_open(struct supervisor *sup, struct child *child,
 void readiness_renew(struct supervisor *sup, struct child *child);
 /* Hear all that is queued; called also before the worker is reaped. */
 void readiness_drain(struct child *child);
+/* The socket that an earlier nclust had for it, taken over; -1: a new one in its
+ * place. */
+void readiness_adopt(struct supervisor *sup, struct child *child, int fd);
 void readiness_close(struct supervisor *sup, struct child *child);
 
 #endif

@@ -72,20 +72,6 @@ static bool is_first(const struct supervisor *sup, pid_t pid)
 	return false;
 }
 
-static bool is_alive(const struct supervisor *sup, uint64_t serial)
-{
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-
-		for (uint32_t k = 0; k < s->child_slots; k++)
-			for (int j = 0; j < 2; j++)
-				if (s->children[k][j] != NULL &&
-					s->children[k][j]->serial == serial)
-					return true;
-	}
-	return false;
-}
-
 static pid_t *list_children(size_t *count)
 {
 	pid_t *list = malloc(CHILDREN_MAX * sizeof(*list));
@@ -157,7 +143,7 @@ static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 				sizeof(value)) == -1)
 			continue;
 		whose = strtoull(value, NULL, 16);
-		if (whose != serial && is_alive(sup, whose))
+		if (whose != serial && child_by_serial(sup, whose) != NULL)
 			continue;
 		if (serial == 0 || whose == serial)
 			found++;

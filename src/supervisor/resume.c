@@ -10,6 +10,7 @@
 #include "os/process.h"
 #include "os/sealed.h"
 #include "supervisor/begin.h"
+#include "supervisor/bequest.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
 #include "supervisor/guard.h"
@@ -140,6 +141,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	guard_resume(sup, mend);
 	logger_carried(sup);
 	logger_resume(sup);
+	bequest_resume(sup);
 	manager_resume(sup);
 	reap_resume(sup);
 	news_resume(sup);
@@ -290,7 +292,7 @@ static int check_workers(const struct supervisor *sup, struct error *err)
 		for (; c != NULL; c = c->next) {
 			struct process_facts facts;
 
-			if (process_look(c->pid, &facts) == 0 &&
+			if (!c->adopted && process_look(c->pid, &facts) == 0 &&
 				facts.parent != getppid())
 				return error_set(err, 0,
 					"worker %d is not its child",

@@ -12,6 +12,7 @@
 #include "protocol/logwire.h"
 #include "supervisor/child.h"
 #include "supervisor/daemon.h"
+#include "supervisor/keeper.h"
 #include "supervisor/news.h"
 #include "supervisor/service.h"
 
@@ -108,23 +109,29 @@ static void give_up_on_it(struct supervisor *sup)
 	(void)pidfd_signal(sup->logger_pidfd, SIGKILL);
 }
 
-static bool send_packet(
-	struct supervisor *sup, const struct logwire_packet *p, int fd)
+bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
+	const int *fds, size_t count)
 {
 	int channel = sup->logger_watcher.fd;
 	struct pollfd wait = {.fd = channel, .events = POLLOUT};
 
 	if (channel == -1)
 		return false;
-	if (fdpass_send(channel, p, sizeof(*p), &fd, fd != -1) == 0)
+	if (fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
 		return true;
 	if ((errno == EAGAIN || errno == ENOBUFS) &&
 		poll(&wait, 1, LOGGER_PATIENCE_MS) == 1 &&
-		fdpass_send(channel, p, sizeof(*p), &fd, fd != -1) == 0)
+		fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
 		return true;
 	if (errno != EPIPE && errno != ECONNRESET)
 		give_up_on_it(sup);
 	return false;
+}
+
+static bool send_packet(
+	struct supervisor *sup, const struct logwire_packet *p, int fd)
+{
+	return logger_send(sup, p, &fd, fd != -1);
 }
 
 void logger_add(struct service *service, const struct child *child)
@@ -306,6 +313,16 @@ static void add_again(struct child *child, int unused)
 	logger_add(child->service, child);
 }
 
+static void begin(struct supervisor *sup, int channel)
+{
+	sup->logger_started = clock_now();
+	ev_io_set(&sup->logger_watcher, channel, EV_READ);
+	ev_io_start(sup->loop, &sup->logger_watcher);
+	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
+	ev_io_start(sup->loop, &sup->logger_exit);
+	set_sink(sup);
+}
+
 static int start(struct supervisor *sup)
 {
 	int pair[2];
@@ -325,13 +342,33 @@ static int start(struct supervisor *sup)
 		return -1;
 	}
 	(void)close(pair[1]);
-	sup->logger_started = clock_now();
-	ev_io_set(&sup->logger_watcher, pair[0], EV_READ);
-	ev_io_start(sup->loop, &sup->logger_watcher);
-	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
-	ev_io_start(sup->loop, &sup->logger_exit);
-	set_sink(sup);
+	begin(sup, pair[0]);
 	children_each(sup, NULL, add_again, 0);
+	keeper_greet(sup);
+	return 0;
+}
+
+void logger_begin(struct supervisor *sup)
+{
+	if (start(sup) == -1)
+		start_later(sup);
+}
+
+int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
+{
+	const struct logwire_packet p = {.kind = LOGWIRE_OUTPUT};
+	const int fds[] = {
+		output_of(sup, STDOUT_FILENO), output_of(sup, STDERR_FILENO)};
+	int pidfd = pidfd_of(pid);
+
+	/* it has just answered, so the number is its own; should it have ended
+	 * since, the channel says so */
+	if (pidfd == -1)
+		return -1;
+	sup->logger_pid = pid;
+	sup->logger_pidfd = pidfd;
+	begin(sup, channel);
+	(void)logger_send(sup, &p, fds, COUNT_OF(fds));
 	return 0;
 }
 
@@ -353,11 +390,19 @@ static void close_channel(struct supervisor *sup)
 
 void logger_ended(struct supervisor *sup)
 {
-	struct pidfd_end end;
+	struct pidfd_end end = {0};
 	nsec_t age = clock_now() - sup->logger_started;
 
-	if (pidfd_reap(sup->logger_pidfd, &end) != 1)
+	switch (pidfd_reap(sup->logger_pidfd, &end)) {
+	case 0:
 		return;
+	case -1: /* it was another's child */
+		if (pidfd_look(sup->logger_pidfd, 0, 0, &end) == 0)
+			return;
+		break;
+	default:
+		break;
+	}
 	ev_io_stop(sup->loop, &sup->logger_exit);
 	on_channel(sup->loop, &sup->logger_watcher, EV_READ);
 	close_channel(sup);
@@ -378,6 +423,7 @@ void logger_fini(struct supervisor *sup)
 	struct pidfd_end end;
 
 	ev_timer_stop(sup->loop, &sup->logger_restart);
+	keeper_leave(sup);
 	close_channel(sup);
 	if (sup->logger_pid == 0)
 		return;

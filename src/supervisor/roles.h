@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_ROLES_H
 #define SUPERVISOR_ROLES_H
 
+#include "protocol/logwire.h"
 #include "supervisor/state.h"
 
 /*
@@ -26,6 +27,15 @@ void logger_close_output(struct supervisor *sup, int output[2]);
 void logger_add(struct service *service, const struct child *child);
 /* Ask for the last output of a dead worker; false: nobody will answer. */
 bool logger_ask_last(const struct child *child);
+
+/* A packet to it, with descriptors; false: there is none, or it is hung. */
+bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
+	const int *fds, size_t count);
+/* Start it now, if it does not run: as keeper. */
+void logger_begin(struct supervisor *sup);
+/* One that runs already, of an earlier nclust; the channel is taken over.  -1
+ * and errno: it is gone. */
+int logger_take_over(struct supervisor *sup, int channel, pid_t pid);
 
 bool logger_is(const struct supervisor *sup, pid_t pid);
 void logger_ended(struct supervisor *sup);

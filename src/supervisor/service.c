@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "supervisor/bequest.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
 #include "supervisor/drain.h"
@@ -95,6 +96,7 @@ static void on_report(struct service *service, const struct report *r)
 	default:
 		break;
 	}
+	bequest_report(service, r);
 	news_report(service, r);
 	lifecycle_on_report(sup, service, r);
 	hooks_on_report(service, r);
@@ -327,6 +329,14 @@ static void change(struct service *service, struct event *event)
 	service->ended = is_over(service);
 }
 
+int service_reserve(struct service *service, unsigned slots)
+{
+	if (reserve_children(service, slots) == -1 ||
+		cluster_reserve(service->core, slots) == -1)
+		return -1;
+	return 0;
+}
+
 int service_scale(struct service *service, unsigned count, struct error *err)
 {
 	struct event event = {.kind = EVENT_SCALE, .count = count};
@@ -336,8 +346,7 @@ int service_scale(struct service *service, unsigned count, struct error *err)
 	if (count > WORKERS_MAX)
 		return error_set(err, 0, "wanted 0 to %d workers, found %u",
 			WORKERS_MAX, count);
-	if (reserve_children(service, count) == -1 ||
-		cluster_reserve(service->core, count) == -1)
+	if (service_reserve(service, count) == -1)
 		return error_set(err, ENOMEM, "%u workers", count);
 	service->scaled = true;
 	change(service, &event);

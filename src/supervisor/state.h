@@ -13,6 +13,7 @@
 #include "os/socket_key.h"
 #include "os/socket_options.h"
 #include "os/spawn.h"
+#include "os/statefile.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -50,6 +51,9 @@ struct listener {
 	nsec_t unused_since;          /* … since when none; or 0 */
 	bool limit_told;
 	pid_t binder; /* the thread that bound it last: whose it may be */
+	struct supervisor *sup;
+	uint64_t held; /* by the keeper, by this cookie; or 0 */
+	bool stored;   /* and by the service manager */
 };
 
 /* The listeners of one settings version, in their order. */
@@ -126,9 +130,12 @@ struct child {
 	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets
 			       cannot be had … */
 	bool v6only;
-	int v6only_fd;         /* … on this descriptor */
-	struct health *health; /* NULL: it was never asked how it is */
-	struct drain *drain;   /* heap, under way (drain.h); or NULL */
+	int v6only_fd;             /* … on this descriptor */
+	struct health *health;     /* NULL: it was never asked how it is */
+	struct drain *drain;       /* heap, under way (drain.h); or NULL */
+	struct state_entry *entry; /* in the state file, or NULL */
+	bool adopted;              /* not our child: an earlier nclust's */
+	uint64_t start;            /* adopted: with its pid, its identity */
 };
 
 /* What the last reload has set going in a cluster. */
@@ -142,6 +149,7 @@ enum awaited {
 /* The system's half of a cluster. */
 struct service {
 	struct supervisor *sup;
+	uint32_t number; /* never used twice: in the state file */
 	struct cluster *core;
 	char *name;
 	size_t index;                  /* in sup->services */
@@ -160,7 +168,10 @@ struct service {
 	bool bind_hint_told;
 	unsigned hooks_told; /* enum hook_event, or-ed: they failed */
 	int status;          /* of ACTION_ENDED */
-	bool scaled;         /* by the operator: a reload keeps the number */
+	bool knows_notify;   /* as it was written down (bequest.h) */
+	bool knows_listen;
+	bool adopted_roll; /* what was taken over is to be replaced */
+	bool scaled;       /* by the operator: a reload keeps the number */
 	enum awaited awaited;
 	char *outcome;       /* heap: what was told of … */
 	unsigned outcome_of; /* … the last rollout that is over */
@@ -262,6 +273,12 @@ struct supervisor {
 	struct news *news_head; /* told in order */
 	struct news *news_tail;
 	ev_timer news_timer;
+
+	struct statefile statefile;
+	bool estate_due;           /* what is beside it has changed */
+	uint32_t last_number;      /* of a service */
+	struct heritage *heritage; /* what an earlier one has left; or NULL */
+	int keeper_socket;         /* where the next one calls, or -1 */
 
 	ev_io logger_watcher; /* its fd: the channel, or -1 */
 	pid_t logger_pid;

@@ -67,6 +67,7 @@ static void put_ending(struct json_writer *w, const struct slot_view *view)
 		[ENDING_EXIT] = "exit",
 		[ENDING_SIGNAL] = "signal",
 		[ENDING_SPAWN] = "spawn",
+		[ENDING_UNKNOWN] = "unknown",
 	};
 	char text[64];
 

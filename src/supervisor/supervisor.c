@@ -7,6 +7,8 @@
 #include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/privilege.h"
+#include "supervisor/adopt.h"
+#include "supervisor/bequest.h"
 #include "supervisor/begin.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
@@ -134,6 +136,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 
 	(void)loop;
 	(void)revents;
+	bequest_look(sup);
 	tick(sup);
 	clients_look(sup);
 	lifecycle_look(sup);
@@ -305,6 +308,9 @@ static int start_services(struct supervisor *sup, struct error *err)
 			listeners_release(&set);
 			return error_set(err, ENOMEM, "cluster '%s'", c->name);
 		}
+		if (adopt_cluster(sup->services[sup->service_count - 1], err) ==
+			-1)
+			return error_wrap(err, "cluster '%s'", c->name);
 	}
 	return 0;
 }
@@ -360,8 +366,8 @@ static int start(struct supervisor *sup, struct error *err)
 	heal_init(sup);
 	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
-		reap_init(sup, err) == -1 || start_services(sup, err) == -1 ||
-		clients_init(sup, err) == -1)
+		reap_init(sup, err) == -1 || adopt_begin(sup, err) == -1 ||
+		start_services(sup, err) == -1 || clients_init(sup, err) == -1)
 		return -1;
 	guard_init(sup);
 	if (settings->pidfile != NULL) {
@@ -372,6 +378,7 @@ static int start(struct supervisor *sup, struct error *err)
 	}
 	if (manager_init(sup, err) == -1)
 		return -1;
+	adopt_finish(sup);
 	unblock_log(sup);
 	tell_addresses(sup);
 	return 0;
@@ -399,6 +406,8 @@ static void supervisor_free(struct supervisor *sup)
 		ev_loop_destroy(sup->loop);
 	}
 	settings_free(sup->settings);
+	adopt_fini(sup);
+	statefile_close(&sup->statefile);
 	fd_close(&sup->null_fd);
 	fd_close(&sup->reserve_fd);
 	fd_close(&sup->self_exe);
@@ -471,6 +480,8 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.log_fd = -1,
 		.oom_fd = -1,
 		.logger_pidfd = -1,
+		.keeper_socket = -1,
+		.statefile = {.fd = -1},
 		.daemon_pipe = -1,
 	};
 	buffer_init(&sup->scratch, 0);

@@ -25,12 +25,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!logwire_check(&p, size))
 		return 0;
 	require(size == sizeof(p));
-	require(p.kind >= LOGWIRE_ADD && p.kind <= LOGWIRE_HELLO);
+	require(p.kind >= LOGWIRE_ADD && p.kind <= LOGWIRE_GIVEN);
 	require(strnlen(p.cluster, sizeof(p.cluster)) < sizeof(p.cluster));
 	require(strnlen(p.text, sizeof(p.text)) < sizeof(p.text));
 	if (p.kind == LOGWIRE_ADD)
 		require(text_is_name(p.cluster) &&
 			(p.stream == 1 || p.stream == 2));
+	if (p.kind == LOGWIRE_HOLD)
+		require(logwire_count(p.which) >= 1 &&
+			logwire_count(p.which) <= LOGWIRE_FDS_MAX);
 	if (p.kind == LOGWIRE_SINK)
 		require(p.sink == LOGWIRE_DISCARD || p.sink == LOGWIRE_PREFIX);
 	return 0;

@@ -7,15 +7,18 @@
 
 static struct logwire_packet packet(uint32_t kind)
 {
-	struct logwire_packet p = {
-		.kind = kind, .worker = 7, .stream = 1, .cluster = "web"};
+	struct logwire_packet p = {.kind = kind,
+		.worker = 7,
+		.stream = 1,
+		.cluster = "web",
+		.which = LOGWIRE_SOCKET};
 
 	return p;
 }
 
 START_TEST(whole_packets_of_every_kind_pass)
 {
-	for (uint32_t kind = LOGWIRE_ADD; kind <= LOGWIRE_HELLO; kind++) {
+	for (uint32_t kind = LOGWIRE_ADD; kind <= LOGWIRE_GIVEN; kind++) {
 		struct logwire_packet p = packet(kind);
 
 		ck_assert(logwire_check(&p, sizeof(p)));
@@ -33,12 +36,33 @@ START_TEST(cut_and_padded_packets_are_refused)
 }
 END_TEST
 
+START_TEST(what_is_held_is_known_by_its_descriptors)
+{
+	struct logwire_packet p = packet(LOGWIRE_HOLD);
+
+	p.what = LOGWIRE_A_WORKER;
+	ck_assert(!logwire_check(&p, sizeof(p))); /* a listener's */
+	p.which = LOGWIRE_PIDFD | LOGWIRE_TRAP | LOGWIRE_STDERR;
+	ck_assert(logwire_check(&p, sizeof(p)));
+	ck_assert_uint_eq(logwire_count(p.which), 3);
+	p.which = LOGWIRE_NOTIFY; /* of nobody */
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p.which = LOGWIRE_PIDFD | 64;
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p.which = LOGWIRE_PIDFD;
+	p.cluster[0] = '/';
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p.what = LOGWIRE_A_WORKER + 1;
+	ck_assert(!logwire_check(&p, sizeof(p)));
+}
+END_TEST
+
 START_TEST(unknown_kinds_are_refused)
 {
 	struct logwire_packet p = packet(0);
 
 	ck_assert(!logwire_check(&p, sizeof(p)));
-	p.kind = LOGWIRE_HELLO + 1;
+	p.kind = LOGWIRE_GIVEN + 1;
 	ck_assert(!logwire_check(&p, sizeof(p)));
 }
 END_TEST
@@ -85,6 +109,7 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, whole_packets_of_every_kind_pass);
 	tcase_add_test(tc, cut_and_padded_packets_are_refused);
+	tcase_add_test(tc, what_is_held_is_known_by_its_descriptors);
 	tcase_add_test(tc, unknown_kinds_are_refused);
 	tcase_add_test(tc, texts_without_an_end_are_refused);
 	tcase_add_test(tc, fields_out_of_range_are_refused);

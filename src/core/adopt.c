@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/cluster.h"
+
+#include "base/scope.h"
+#include "core/inside.h"
+
+/*
+ * Workers that live already: those that an nclust before this one has left.
+ * They are told before the first EVENT_TICK; from then on they are like any
+ * others.
+ */
+
+int cluster_adopt_begin(
+	struct cluster *c, unsigned generation, bool says_ready, bool listens)
+{
+	struct generation *g = cluster_in_force(c);
+
+	if (c->alive > 0 || c->generations.count != 1 ||
+		generation < c->generation)
+		return -1;
+	g->number = c->generation = c->last_generation = generation;
+	g->says_ready |= says_ready;
+	g->listens |= listens;
+	return 0;
+}
+
+/* Those below the one in force, in their order, with its settings: no others
+ * are known any more. */
+static bool add_generation(struct cluster *c, unsigned number)
+{
+	struct generations *g = &c->generations;
+	struct generation in_force = *cluster_in_force(c);
+
+	if (cluster_find_generation(c, number) != NULL)
+		return true;
+	if (number > c->generation || g->count >= g->cap)
+		return false;
+	(void)generations_add(
+		g, c->generation + 1, cluster_settings_ref(in_force.settings));
+	for (unsigned i = g->count - 1;; i--) {
+		if (i == 0 || g->list[i - 1].number < number) {
+			g->list[i] = in_force;
+			g->list[i].number = number;
+			g->list[i].workers = g->list[i].serving = 0;
+			return true;
+		}
+		g->list[i] = g->list[i - 1];
+	}
+}
+
+static struct worker *place_for(struct cluster *c, uint32_t i)
+{
+	struct slot *s = &c->slots[i];
+
+	if (s->main.state == WORKER_NONE)
+		return &s->main;
+	return s->other.state == WORKER_NONE ? &s->other : NULL;
+}
+
+uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
+{
+	struct actions untold untouched;
+	struct moment more = {.pid = a->pid};
+	struct worker *w;
+
+	if (a->slot >= c->cap || c->slots[a->slot].life != c->life ||
+		!add_generation(c, a->generation))
+		return 0;
+	if (c->now < a->now)
+		c->now = a->now;
+	w = place_for(c, a->slot);
+	if (w == NULL)
+		return 0;
+	if (c->count <= a->slot) {
+		c->count = a->slot + 1;
+		c->shrink = c->count;
+	}
+	untold.count = 0;
+	c->out = &untold;
+	worker_init(w, ++c->last_worker, a->generation);
+	c->alive++;
+	cluster_find_generation(c, a->generation)->workers++;
+	(void)slot_tell(c, a->slot, w, ON_SPAWNED, &more);
+	w->born = a->born;
+	/* it has been alive for some time, but nobody has waited for it */
+	if (w->proven_at != NSEC_NEVER)
+		w->proven_at -= a->now - a->born;
+	if (a->ready_at != NSEC_NEVER) {
+		(void)slot_tell(c, a->slot, w, ON_READY, NULL);
+		w->ready_at = a->ready_at;
+	}
+	c->out = NULL;
+	if (c->slots[a->slot].restarts < a->restarts)
+		c->slots[a->slot].restarts = a->restarts;
+	heap_set(&c->due, a->slot, c->now);
+	return w->id;
+}

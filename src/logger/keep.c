@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/keep.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Clients wait that long in the listeners' queues for the next supervisor. */
+#define GRACE 5.0
+#define LOOK 10.0
+#define PATIENCE_MS 1000 /* for the next one to take a packet */
+#define DEATHS_A_TURN 64
+
+/* ---- the list ---- */
+
+static void let_go(struct held *h)
+{
+	for (size_t i = 0; i < COUNT_OF(h->fds); i++)
+		fd_close(&h->fds[i]);
+	free(h->name);
+}
+
+static struct held *find(struct keep *k, uint32_t what, uint64_t id)
+{
+	for (size_t i = k->count; i-- > 0;)
+		if (k->list[i].name->what == what &&
+			k->list[i].name->worker == id)
+			return &k->list[i];
+	return NULL;
+}
+
+static void drop(struct keep *k, uint32_t what, uint64_t id)
+{
+	struct held *h = find(k, what, id);
+
+	if (h == NULL)
+		return;
+	let_go(h);
+	*h = k->list[--k->count];
+}
+
+static struct held *add(struct keep *k)
+{
+	size_t cap = k->cap > 0 ? 2 * k->cap : 16;
+	struct held *list = k->list;
+
+	if (k->count == k->cap) {
+		list = realloc(list, cap * sizeof(*list));
+		if (list == NULL)
+			return NULL;
+		k->list = list;
+		k->cap = cap;
+	}
+	return &list[k->count];
+}
+
+static void hold(struct keep *k, const struct logwire_packet *p,
+	struct fdpass_message *m)
+{
+	struct held *h;
+
+	drop(k, p->what, p->worker);
+	h = add(k);
+	if (h == NULL || m->fd_count != logwire_count(p->which))
+		goto fail;
+	h->name = malloc(sizeof(*h->name));
+	if (h->name == NULL)
+		goto fail;
+	*h->name = *p;
+	for (size_t i = 0; i < COUNT_OF(h->fds); i++)
+		h->fds[i] = i < m->fd_count ? fd_release(&m->fds[i]) : -1;
+	k->count++;
+	return;
+fail:
+	log_error("keeper: something cannot be held");
+}
+
+/* ---- handing over ---- */
+
+static bool send_patiently(
+	int fd, const struct logwire_packet *p, const int *fds, size_t count)
+{
+	struct pollfd one = {.fd = fd, .events = POLLOUT};
+
+	while (fdpass_send(fd, p, sizeof(*p), fds, count) == -1)
+		if ((errno != EAGAIN && errno != ENOBUFS &&
+			    errno != ETOOMANYREFS) ||
+			poll(&one, 1, PATIENCE_MS) != 1)
+			return false;
+	return true;
+}
+
+static bool give(struct keep *k, int to, const struct held *h)
+{
+	struct logwire_packet p = *h->name;
+	unsigned count = logwire_count(p.which);
+	int pipes[2] = {-1, -1};
+	int fds[LOGWIRE_FDS_MAX];
+
+	(void)memcpy(fds, h->fds, sizeof(fds));
+	if (p.what == LOGWIRE_A_WORKER)
+		k->pipes(k->logger, &p, pipes);
+	for (int i = 0; i < 2; i++) {
+		if (pipes[i] == -1)
+			continue;
+		p.which |= i == 0 ? LOGWIRE_STDOUT : LOGWIRE_STDERR;
+		fds[count++] = pipes[i];
+	}
+	return send_patiently(to, &p, fds, count);
+}
+
+/* The socket first, so that it stays the one for the next call.
+ * All stays held here too: who has called may be killed as well. */
+static bool give_all(struct keep *k, int to)
+{
+	struct logwire_packet p = {.kind = LOGWIRE_HELLO};
+
+	if (!send_patiently(to, &p, &k->socket, 1))
+		return false;
+	for (size_t i = 0; i < k->count; i++)
+		if (!give(k, to, &k->list[i]))
+			return false;
+	p.kind = LOGWIRE_GIVEN;
+	return send_patiently(to, &p, NULL, 0);
+}
+
+static void stop_waiting(struct keep *k)
+{
+	k->waiting = false;
+	ev_io_stop(k->loop, &k->callers);
+	ev_io_stop(k->loop, &k->deaths);
+	ev_timer_stop(k->loop, &k->grace);
+	ev_timer_stop(k->loop, &k->look);
+	fd_close(&k->ends);
+}
+
+static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct keep *k = watcher->data;
+	scoped_fd fd =
+		accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct ucred peer;
+
+	(void)loop;
+	(void)revents;
+	if (fd == -1)
+		return;
+	if (socket_peer(fd, &peer) == -1 ||
+		(peer.uid != geteuid() && peer.uid != 0)) {
+		log_warn("keeper: refused a call of another user's");
+		return;
+	}
+	if (!give_all(k, fd)) {
+		log_warn("keeper: who called has not taken all");
+		return;
+	}
+	stop_waiting(k);
+	k->resume(k->logger, fd_release(&fd));
+}
+
+/* ---- waiting ---- */
+
+static bool lives(const struct held *h)
+{
+	struct pollfd one = {.fd = h->fds[0], .events = POLLIN};
+
+	return h->name->what == LOGWIRE_A_WORKER && poll(&one, 1, 0) == 0;
+}
+
+static bool anybody_lives(const struct keep *k)
+{
+	for (size_t i = 0; i < k->count; i++)
+		if (lives(&k->list[i]))
+			return true;
+	return false;
+}
+
+static void look_who_lives(struct keep *k)
+{
+	if (ev_is_active(&k->grace) || anybody_lives(k))
+		return;
+	ev_now_update(k->loop);
+	ev_timer_set(&k->grace, GRACE, 0.);
+	ev_timer_start(k->loop, &k->grace);
+}
+
+static void on_death(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct epoll_event events[DEATHS_A_TURN];
+	int count = epoll_wait(watcher->fd, events, DEATHS_A_TURN, 0);
+
+	(void)loop;
+	(void)revents;
+	for (int i = 0; i < count; i++)
+		(void)epoll_ctl(
+			watcher->fd, EPOLL_CTL_DEL, events[i].data.fd, NULL);
+	look_who_lives(watcher->data);
+}
+
+static void give_up(struct keep *k)
+{
+	stop_waiting(k);
+	k->on = false;
+	k->give_up(k->logger);
+}
+
+static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	give_up(timer->data);
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct keep *k = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (faccessat(k->dir, "state", F_OK, 0) == -1 && errno == ENOENT)
+		give_up(k);
+}
+
+static void watch_deaths(struct keep *k)
+{
+	k->ends = epoll_create1(EPOLL_CLOEXEC);
+	for (size_t i = 0; k->ends != -1 && i < k->count; i++) {
+		struct epoll_event event = {
+			.events = EPOLLIN, .data.fd = k->list[i].fds[0]};
+
+		if (lives(&k->list[i]))
+			(void)epoll_ctl(k->ends, EPOLL_CTL_ADD,
+				k->list[i].fds[0], &event);
+	}
+	ev_io_set(&k->deaths, k->ends, EV_READ);
+	if (k->ends != -1)
+		ev_io_start(k->loop, &k->deaths);
+}
+
+bool keep_wait(struct keep *k)
+{
+	if (!k->on)
+		return false;
+	k->waiting = true;
+	watch_deaths(k);
+	ev_io_set(&k->callers, k->socket, EV_READ);
+	ev_io_start(k->loop, &k->callers);
+	ev_now_update(k->loop);
+	ev_timer_set(&k->look, LOOK, LOOK);
+	ev_timer_start(k->loop, &k->look);
+	look_who_lives(k);
+	return true;
+}
+
+/* ---- packets ---- */
+
+static void begin(struct keep *k, struct fdpass_message *m)
+{
+	fd_close(&k->socket);
+	fd_close(&k->dir);
+	k->socket = fd_release(&m->fds[0]);
+	k->dir = fd_release(&m->fds[1]);
+	/* so that SO_PEERCRED tells of us to who calls */
+	(void)listen(k->socket, 8);
+	k->on = true;
+}
+
+bool keep_take(struct keep *k, const struct logwire_packet *p,
+	struct fdpass_message *m)
+{
+	if (p->kind == LOGWIRE_KEEP && m->fd_count == 2)
+		begin(k, m);
+	else if (p->kind == LOGWIRE_LEAVE)
+		k->on = false;
+	else if (p->kind == LOGWIRE_HOLD)
+		hold(k, p, m);
+	else if (p->kind == LOGWIRE_DROP)
+		drop(k, p->what, p->worker);
+	else
+		return false;
+	return true;
+}
+
+/* ---- life ---- */
+
+void keep_init(struct keep *k, struct ev_loop *loop, void *logger)
+{
+	*k = (struct keep){
+		.loop = loop,
+		.logger = logger,
+		.socket = -1,
+		.dir = -1,
+		.ends = -1,
+	};
+	ev_init(&k->callers, on_caller);
+	ev_init(&k->deaths, on_death);
+	ev_init(&k->grace, on_grace_over);
+	ev_init(&k->look, on_look);
+	k->callers.data = k->deaths.data = k->grace.data = k->look.data = k;
+}
+
+void keep_fini(struct keep *k)
+{
+	stop_waiting(k);
+	while (k->count > 0)
+		let_go(&k->list[--k->count]);
+	free(k->list);
+	fd_close(&k->socket);
+	fd_close(&k->dir);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOGGER_KEEP_H
+#define LOGGER_KEEP_H
+
+#include "os/fdpass.h"
+#include "protocol/logwire.h"
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * The keeper's part of the logger: it holds what must outlive the supervisor
+ * (listeners, what the workers' lives are watched and heard by), and hands it
+ * to the next one.  Nobody's descriptor is ever used here, but for looking which
+ * workers live.
+ */
+struct held {
+	struct logwire_packet *name; /* heap: as it came */
+	int fds[LOGWIRE_FDS_MAX];
+};
+
+struct keep {
+	struct ev_loop *loop;
+	bool on;
+	bool waiting; /* the supervisor is gone */
+	int socket;
+	int dir;
+	int ends; /* epoll: the workers' pidfds */
+	struct ev_io callers;
+	struct ev_io deaths;
+	struct ev_timer grace; /* no worker lives */
+	struct ev_timer look;  /* is our place still there? */
+	struct held *list;
+	size_t count;
+	size_t cap;
+
+	/* What the logger does. */
+	void *logger;
+	/* The read ends of a worker, -1 where there is none; they stay its. */
+	void (*pipes)(
+		void *logger, const struct logwire_packet *worker, int fds[2]);
+	void (*resume)(void *logger, int channel); /* taken over */
+	void (*give_up)(void *logger); /* nobody is left to wait for */
+};
+
+void keep_init(struct keep *k, struct ev_loop *loop, void *logger);
+void keep_fini(struct keep *k);
+
+/* A packet of the supervisor's, checked, whose descriptors are taken (and -1
+ * then).  false: it is none for us. */
+bool keep_take(struct keep *k, const struct logwire_packet *p,
+	struct fdpass_message *m);
+/* The supervisor is gone.  false: we keep nothing, so that all is over. */
+bool keep_wait(struct keep *k);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_STATEFILE_H
+#define OS_STATEFILE_H
+
+#include "base/error.h"
+#include "base/nsec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * The state file: which processes an instance has, for the one that comes
+ * after it when it is killed.  A table in memory that is a file, so that each
+ * change is there the moment it is made, also by a child between clone and
+ * exec, and nothing is lost with nclust.
+ *
+ * Native byte order; read again on the same machine since the same boot only,
+ * and never trusted: a pid counts with its start time alone.
+ */
+#define STATE_ENTRIES_MAX 65536U
+
+enum state_phase {
+	STATE_FREE,
+	STATE_CLAIMED, /* about to be born: pid and start come from itself */
+	STATE_STARTING,
+	STATE_READY,
+	STATE_STOPPING,
+	STATE_PHASES,
+};
+
+enum state_flag {
+	STATE_KEEP = 1,      /* it is to outlive nclust */
+	STATE_TRAPPED = 2,   /* its bind and listen are trapped */
+	STATE_LISTENING = 4, /* it was seen to listen */
+};
+
+/* Written by the new process itself, and by nobody else. */
+struct state_birth {
+	uint64_t start; /* process_facts.start; 0: not known yet */
+	int32_t pid;    /* 0: it was never born */
+};
+
+struct state_entry {
+	uint32_t phase; /* enum state_phase */
+	uint32_t flags;
+	struct state_birth birth;
+	uint64_t serial;
+	uint32_t cluster; /* its number in the other file */
+	uint32_t slot;
+	uint32_t generation;
+	uint32_t restarts;
+	int64_t born; /* nsec_t */
+	int64_t ready_at;
+	uint64_t uses; /* learned listeners, as in struct child */
+	uint64_t listens;
+	int32_t bound_by;
+	uint32_t spare[11];
+};
+
+struct state_header {
+	char magic[8];
+	uint32_t version;
+	uint32_t entry_size;
+	char boot[40];      /* the kernel's id of it */
+	uint64_t spaces[3]; /* pid, net, mnt namespace */
+	int32_t pid;        /* of who wrote it */
+	uint32_t spare[11];
+};
+
+struct statefile {
+	int fd;
+	void *map;      /* NULL: there is none */
+	unsigned count; /* entries that the file has room for */
+	unsigned hint;  /* none below is free */
+};
+
+/* ---- what an earlier one has left ---- */
+
+struct state_past {
+	struct state_header header;
+	struct state_entry *entries; /* heap: those that are not free … */
+	unsigned *at;                /* … and where each stood */
+	size_t count;
+};
+
+/*
+ * Read `state` in that directory.  1: something is there; 0: nothing, or
+ * nothing that could still be alive (of an earlier boot); -1 and `err`: it is
+ * there and cannot be used.
+ */
+int statefile_read(int dirfd, struct state_past *past, struct error *err);
+void state_past_fini(struct state_past *past);
+/* The same of bytes.  -1 and `err`. */
+int state_past_parse(struct state_past *past, const void *data, size_t size,
+	struct error *err);
+
+/* ---- our own ---- */
+
+/* Open it, as it is (`go_on`), or made anew in its place.  -1 and `err`; then
+ * there is none, and every claim fails. */
+int statefile_open(
+	struct statefile *f, int dirfd, bool go_on, struct error *err);
+void statefile_close(struct statefile *f);
+/* Its name was removed: make it anew with what it holds. */
+int statefile_renew(struct statefile *f, int dirfd, struct error *err);
+
+/* A free entry, zeroed but for the phase CLAIMED, or NULL: there is none. */
+struct state_entry *statefile_claim(struct statefile *f);
+/* The entry at a place that an earlier one used, or NULL. */
+struct state_entry *statefile_at(struct statefile *f, unsigned place);
+void statefile_free(struct statefile *f, struct state_entry *entry);
+
+/* ---- the other file, `estate`, whose content is somebody else's ---- */
+
+/* In its place as a whole, or not at all.  -1 and errno. */
+int estatefile_write(int dirfd, const void *data, size_t size);
+/* Heap, with its size; NULL and `err` (err->sys ENOENT: there is none). */
+void *estatefile_read(int dirfd, size_t *size, struct error *err);
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/estate.h"
+
+#include "base/text.h"
+#include "protocol/handover.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Another major one is refused. */
+enum { MAJOR = 1, MINOR = 0 };
+
+enum tag { TAG_SERIAL = 1, TAG_UPGRADES, TAG_CLUSTER, TAG_LISTENER };
+
+/* Beside the members. */
+enum { TAG_OF_GENERATION = 100, TAG_ADDRESS = 100 };
+
+static const struct plain_row generation_rows[] = {
+	PLAIN(1, estate_generation, number, UNSIGNED),
+	PLAIN(2, estate_generation, digest, UNSIGNED),
+};
+static const struct plain_table generation_table =
+	PLAIN_TABLE(generation_rows, estate_generation);
+
+static const struct plain_row cluster_rows[] = {
+	PLAIN(1, estate_cluster, name, TEXT),
+	PLAIN(2, estate_cluster, number, UNSIGNED),
+	PLAIN(3, estate_cluster, generation, UNSIGNED),
+	PLAIN(4, estate_cluster, wanted, UNSIGNED),
+	PLAIN(5, estate_cluster, scaled, BOOL),
+	PLAIN(6, estate_cluster, workers, UNSIGNED),
+	PLAIN(7, estate_cluster, says_ready, BOOL),
+	PLAIN(8, estate_cluster, listens, BOOL),
+};
+static const struct plain_table cluster_table =
+	PLAIN_TABLE(cluster_rows, estate_cluster);
+
+static const struct plain_row listener_rows[] = {
+	PLAIN(1, estate_listener, cluster, UNSIGNED),
+	PLAIN(2, estate_listener, cookie, UNSIGNED),
+	PLAIN(3, estate_listener, inode, UNSIGNED),
+	PLAIN(4, estate_listener, file_dev, UNSIGNED),
+	PLAIN(5, estate_listener, file_ino, UNSIGNED),
+	PLAIN(6, estate_listener, made, BOOL),
+	PLAIN(7, estate_listener, learned, BOOL),
+	PLAIN(8, estate_listener, listening, BOOL),
+	PLAIN(9, estate_listener, given, BOOL),
+	PLAIN_ENUM(10, estate_listener, bit, 63),
+	PLAIN(11, estate_listener, backlog, UNSIGNED),
+};
+static const struct plain_table listener_table =
+	PLAIN_TABLE(listener_rows, estate_listener);
+
+/* ---- the lists ---- */
+
+void estate_fini(struct estate *e)
+{
+	for (size_t i = 0; i < e->listener_count; i++)
+		free(e->listeners[i].address);
+	free(e->clusters);
+	free(e->listeners);
+	*e = (struct estate){0};
+}
+
+struct estate_cluster *estate_add_cluster(struct estate *e, const char *name)
+{
+	struct estate_cluster *list = NULL;
+
+	if (e->cluster_count < ESTATE_ITEMS_MAX)
+		list = realloc(
+			e->clusters, (e->cluster_count + 1) * sizeof(*list));
+	if (list == NULL)
+		return NULL;
+	e->clusters = list;
+	list += e->cluster_count++;
+	*list = (struct estate_cluster){0};
+	(void)text_copy(list->name, sizeof(list->name), name);
+	return list;
+}
+
+struct estate_listener *estate_add_listener(
+	struct estate *e, const char *address)
+{
+	struct estate_listener *list = NULL;
+	char *copy = strdup(address);
+
+	if (copy != NULL && e->listener_count < ESTATE_ITEMS_MAX)
+		list = realloc(
+			e->listeners, (e->listener_count + 1) * sizeof(*list));
+	if (list == NULL) {
+		free(copy);
+		return NULL;
+	}
+	e->listeners = list;
+	list += e->listener_count++;
+	*list = (struct estate_listener){.address = copy};
+	return list;
+}
+
+/* ---- bytes ---- */
+
+static void put_cluster(
+	struct handover_writer *w, const struct estate_cluster *c)
+{
+	handover_open(w, TAG_CLUSTER);
+	handover_put_plain(w, &cluster_table, c);
+	for (uint32_t i = 0; i < c->generation_count; i++) {
+		handover_open(w, TAG_OF_GENERATION);
+		handover_put_plain(w, &generation_table, &c->generations[i]);
+		handover_close(w);
+	}
+	handover_close(w);
+}
+
+static void put_listener(
+	struct handover_writer *w, const struct estate_listener *l)
+{
+	handover_open(w, TAG_LISTENER);
+	handover_put_plain(w, &listener_table, l);
+	handover_put_text(w, TAG_ADDRESS, l->address);
+	handover_close(w);
+}
+
+int estate_encode(struct buffer *out, const struct estate *e)
+{
+	static const struct handover_version version = {MAJOR, MINOR};
+	struct handover_writer w;
+
+	handover_begin(&w, out);
+	handover_put_u64(&w, TAG_SERIAL, e->serial);
+	handover_put_u64(&w, TAG_UPGRADES, e->upgrades);
+	for (size_t i = 0; i < e->cluster_count; i++)
+		put_cluster(&w, &e->clusters[i]);
+	for (size_t i = 0; i < e->listener_count; i++)
+		put_listener(&w, &e->listeners[i]);
+	return handover_end(&w, &version);
+}
+
+static int take_generation(
+	struct estate_cluster *c, const struct handover_field *f)
+{
+	if (c->generation_count >= ESTATE_GENERATIONS_MAX)
+		return -1;
+	return handover_get_plain(
+		&generation_table, &c->generations[c->generation_count++], f);
+}
+
+static int take_cluster(struct estate *e, const struct handover_field *group)
+{
+	struct estate_cluster *c = estate_add_cluster(e, "");
+	struct handover_reader r;
+	struct handover_field f;
+
+	if (c == NULL)
+		return -1;
+	handover_enter(&r, group);
+	while (handover_next(&r, &f)) {
+		int got = handover_take_plain(&cluster_table, c, &f);
+
+		if (got == 0 && f.tag == TAG_OF_GENERATION &&
+			f.type == HANDOVER_GROUP)
+			got = take_generation(c, &f);
+		if (got == -1)
+			return -1;
+	}
+	return text_is_name(c->name) ? 0 : -1;
+}
+
+static int take_listener(struct estate *e, const struct handover_field *group)
+{
+	struct estate_listener *l = estate_add_listener(e, "");
+	struct handover_reader r;
+	struct handover_field f;
+
+	if (l == NULL)
+		return -1;
+	handover_enter(&r, group);
+	while (handover_next(&r, &f)) {
+		int got = handover_take_plain(&listener_table, l, &f);
+
+		if (got == 0 && f.tag == TAG_ADDRESS) {
+			free(l->address);
+			l->address = handover_text(&f);
+			got = l->address != NULL ? 0 : -1;
+		}
+		if (got == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int take(struct estate *e, const struct handover_field *f)
+{
+	if (f->type == HANDOVER_GROUP && f->tag == TAG_CLUSTER)
+		return take_cluster(e, f);
+	if (f->type == HANDOVER_GROUP && f->tag == TAG_LISTENER)
+		return take_listener(e, f);
+	if (f->type == HANDOVER_U64 && f->tag == TAG_SERIAL)
+		e->serial = f->u;
+	if (f->type == HANDOVER_U64 && f->tag == TAG_UPGRADES)
+		e->upgrades = (uint32_t)f->u;
+	return 0;
+}
+
+int estate_decode(
+	struct estate *e, const void *data, size_t size, struct error *err)
+{
+	struct handover_version version;
+	struct handover_reader r;
+	struct handover_field f;
+
+	*e = (struct estate){0};
+	if (handover_open_for_reading(&r, data, size, MAJOR, &version, err) ==
+		-1)
+		return -1;
+	while (handover_next(&r, &f))
+		if (take(e, &f) == -1) {
+			estate_fini(e);
+			return error_set(
+				err, 0, "field %u of it is mangled", f.tag);
+		}
+	return 0;
+}

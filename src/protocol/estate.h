@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_ESTATE_H
+#define PROTOCOL_ESTATE_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What an nclust leaves to its heir beside its workers (os/statefile.h): the
+ * clusters and the listeners, in the form of protocol/handover.h.
+ */
+struct estate_generation {
+	uint32_t number;
+	uint64_t digest; /* of the settings that its workers were born with */
+};
+
+#define ESTATE_GENERATIONS_MAX 64
+#define ESTATE_ITEMS_MAX 4096
+
+struct estate_cluster {
+	char name[65];
+	uint32_t number; /* by which the table of workers knows it */
+	uint32_t generation;
+	uint32_t wanted;
+	bool scaled;      /* `wanted` is the operator's … */
+	uint64_t workers; /* … and overrules this setting: its digest */
+	bool says_ready;  /* learned of its command */
+	bool listens;
+	struct estate_generation generations[ESTATE_GENERATIONS_MAX];
+	uint32_t generation_count;
+};
+
+struct estate_listener {
+	char *address;    /* as a user writes it */
+	uint32_t cluster; /* number; of a learned one */
+	uint64_t cookie;  /* SO_COOKIE: which socket it is */
+	uint64_t inode;
+	uint64_t file_dev; /* of a unix path that we made */
+	uint64_t file_ino;
+	bool made;
+	bool learned;
+	bool listening;
+	bool given; /* a worker that binds has had it */
+	uint32_t bit;
+	uint32_t backlog;
+};
+
+struct estate {
+	struct estate_cluster *clusters; /* heap */
+	size_t cluster_count;
+	struct estate_listener *listeners; /* heap */
+	size_t listener_count;
+	uint64_t serial; /* the last one */
+	uint32_t upgrades;
+};
+
+void estate_fini(struct estate *e);
+/* A new zeroed one behind the last; NULL: out of memory, or too many. */
+struct estate_cluster *estate_add_cluster(struct estate *e, const char *name);
+struct estate_listener *estate_add_listener(
+	struct estate *e, const char *address);
+
+int estate_encode(struct buffer *out, const struct estate *e);
+/* -1 and `err`: nothing is left then. */
+int estate_decode(
+	struct estate *e, const void *data, size_t size, struct error *err);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/bequest.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "protocol/estate.h"
+#include "supervisor/child.h"
+#include "supervisor/keeper.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- listeners ---- */
+
+struct writing {
+	struct supervisor *sup;
+	struct estate *estate;
+	const struct service *service;
+	bool failed;
+};
+
+static bool is_there(const struct estate *e, uint64_t cookie)
+{
+	for (size_t i = 0; i < e->listener_count; i++)
+		if (e->listeners[i].cookie == cookie)
+			return true;
+	return false;
+}
+
+static void put_listener(struct writing *w, struct listener *l)
+{
+	scoped_str text = address_format(&l->address);
+	uint64_t cookie = socket_cookie(l->fd);
+	struct estate_listener *e;
+
+	keeper_hold_listener(w->sup, l);
+	if (is_there(w->estate, cookie))
+		return;
+	e = text != NULL ? estate_add_listener(w->estate, text) : NULL;
+	if (e == NULL) {
+		w->failed = true;
+		return;
+	}
+	e->cluster = w->service->number;
+	e->cookie = cookie;
+	e->inode = l->inode;
+	e->file_dev = l->file.dev;
+	e->file_ino = l->file.ino;
+	e->made = l->made;
+	e->learned = l->learned;
+	e->listening = l->facts.listening;
+	e->given = l->asked != NULL;
+	e->bit = l->bit;
+	e->backlog = (uint32_t)l->address.backlog;
+}
+
+static void put_set(struct writing *w, const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		put_listener(w, set->list[i]);
+}
+
+/* ---- clusters ---- */
+
+/* Those whose settings are known; a worker of another one is replaced. */
+static void put_generation(struct estate_cluster *c, unsigned number,
+	const struct cluster_settings *settings)
+{
+	for (uint32_t i = 0; i < c->generation_count; i++)
+		if (c->generations[i].number == number)
+			return;
+	if (c->generation_count < ESTATE_GENERATIONS_MAX)
+		c->generations[c->generation_count++] =
+			(struct estate_generation){
+				number, config_digest(settings)};
+}
+
+static void put_service(struct writing *w, struct service *s)
+{
+	struct estate_cluster *c = estate_add_cluster(w->estate, s->name);
+	const struct cluster_settings *settings = cluster_settings(s->core);
+
+	w->service = s;
+	if (c == NULL) {
+		w->failed = true;
+		return;
+	}
+	c->number = s->number;
+	c->generation = cluster_generation(s->core);
+	c->wanted = cluster_wanted(s->core);
+	c->scaled = s->scaled;
+	c->workers = config_digest_workers(settings);
+	c->says_ready = s->knows_notify = cluster_knows_notify(s->core);
+	c->listens = s->knows_listen = cluster_knows_listen(s->core);
+	put_generation(c, c->generation, settings);
+	put_set(w, &s->listeners);
+	for (const struct recipe *r = s->recipes; r != NULL; r = r->next) {
+		put_generation(c, r->generation, r->settings);
+		put_set(w, &r->listeners);
+	}
+	put_set(w, &s->learned);
+}
+
+static int write_all(struct supervisor *sup)
+{
+	struct estate estate = {.serial = sup->next_serial};
+	struct writing w = {.sup = sup, .estate = &estate};
+	struct buffer bytes;
+	int got = -1;
+
+	for (size_t i = 0; i < sup->service_count; i++)
+		put_service(&w, sup->services[i]);
+	buffer_init(&bytes, 0);
+	errno = ENOMEM;
+	if (!w.failed && estate_encode(&bytes, &estate) == 0)
+		got = estatefile_write(sup->rundir.dir, bytes.data, bytes.len);
+	buffer_fini(&bytes);
+	estate_fini(&estate);
+	return got;
+}
+
+void bequest_due(struct supervisor *sup)
+{
+	sup->estate_due = true;
+}
+
+void bequest_look(struct supervisor *sup)
+{
+	if (!sup->estate_due || sup->heritage != NULL || sup->over)
+		return;
+	sup->estate_due = false;
+	if (keeper_wanted(sup) && write_all(sup) == -1)
+		log_syserr("what the next nclust needs to know cannot be "
+			   "written");
+}
+
+/* ---- workers ---- */
+
+struct state_entry *bequest_claim(const struct child *child,
+	const struct cluster_settings *settings, unsigned generation)
+{
+	const struct service *service = child->service;
+	struct state_entry *e = statefile_claim(&service->sup->statefile);
+	struct slot_view view;
+
+	if (e == NULL)
+		return NULL;
+	cluster_view_slot(service->core, child->slot, &view);
+	e->flags = settings->orphans == ORPHANS_KEEP ? STATE_KEEP : 0;
+	e->serial = child->serial;
+	e->cluster = service->number;
+	e->slot = child->slot;
+	e->generation = generation;
+	e->restarts = view.restarts;
+	e->ready_at = NSEC_NEVER;
+	e->born = clock_now();
+	return e;
+}
+
+void bequest_child(const struct child *child)
+{
+	struct state_entry *e = child->entry;
+
+	if (e == NULL)
+		return;
+	e->uses = child->uses;
+	e->listens = child->listens;
+	e->bound_by = child->bound_by;
+	if (child->listening_told)
+		e->flags |= STATE_LISTENING;
+}
+
+static void note_phase(
+	struct service *service, const struct report *r, enum state_phase phase)
+{
+	struct child *c = child_find(service, r->slot, r->worker);
+
+	if (c == NULL || c->entry == NULL)
+		return;
+	if (phase == STATE_READY)
+		c->entry->ready_at = clock_now();
+	c->entry->phase = phase;
+}
+
+void bequest_report(struct service *service, const struct report *r)
+{
+	switch (r->kind) {
+	case REPORT_READY:
+		note_phase(service, r, STATE_READY);
+		if (cluster_knows_notify(service->core) !=
+				service->knows_notify ||
+			cluster_knows_listen(service->core) !=
+				service->knows_listen)
+			bequest_due(service->sup);
+		break;
+	case REPORT_DRAINING:
+	case REPORT_STOPPING:
+		note_phase(service, r, STATE_STOPPING);
+		break;
+	case REPORT_SCALED:
+	case REPORT_ROLLOUT_STARTED:
+	case REPORT_ROLLOUT_DONE:
+	case REPORT_ROLLOUT_FAILED:
+	case REPORT_ROLLOUT_SUPERSEDED:
+		bequest_due(service->sup);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- again ---- */
+
+void bequest_renew(struct supervisor *sup)
+{
+	struct error err;
+
+	if (statefile_renew(&sup->statefile, sup->rundir.dir, &err) == -1)
+		log_warn("%s", err.text);
+	bequest_due(sup);
+	if (sup->keeper_socket == -1)
+		return;
+	fd_close(&sup->keeper_socket); /* its name is gone, too */
+	keeper_greet(sup);
+}
+
+static void find_entry(struct supervisor *sup, const struct state_past *past)
+{
+	for (size_t i = 0; i < past->count; i++) {
+		struct child *c = child_by_serial(sup, past->entries[i].serial);
+		struct state_entry *e =
+			statefile_at(&sup->statefile, past->at[i]);
+
+		if (c != NULL && c->pid == past->entries[i].birth.pid)
+			c->entry = e;
+		else
+			statefile_free(&sup->statefile, e);
+	}
+}
+
+static void make_entry(struct child *child, int unused)
+{
+	const struct cluster_settings *settings = child_settings(child);
+	struct process_facts facts;
+
+	(void)unused;
+	if (child->entry != NULL)
+		return;
+	if (settings == NULL)
+		settings = cluster_settings(child->service->core);
+	child->entry = bequest_claim(child, settings, child->generation);
+	if (child->entry == NULL)
+		return;
+	child->entry->birth.pid = child->pid;
+	if (process_look(child->pid, &facts) == 0)
+		child->entry->birth.start = facts.start;
+	child->entry->phase = STATE_STARTING;
+	bequest_child(child);
+}
+
+void bequest_resume(struct supervisor *sup)
+{
+	struct state_past past;
+	struct error err;
+	int got = statefile_read(sup->rundir.dir, &past, &err);
+
+	if (statefile_open(&sup->statefile, sup->rundir.dir, got == 1, &err) ==
+		-1)
+		log_warn("%s", err.text);
+	find_entry(sup, &past);
+	children_each(sup, NULL, make_entry, 0);
+	state_past_fini(&past);
+	bequest_due(sup);
+	keeper_greet(sup);
+}
