@@ -58,6 +58,7 @@ static void take_tcp(struct connection *c, const struct tcp_info *info)
 						   : CONNECTION_TCP;
 	c->state = info->tcpi_state;
 	c->bytes_out = info->tcpi_bytes_sent;
+	c->bytes_in = info->tcpi_bytes_received;
 	c->unsent = info->tcpi_notsent_bytes;
 	c->unacked = info->tcpi_unacked;
 	c->sent_ago = info->tcpi_last_data_sent;

@@ -28,6 +28,7 @@ struct connection {
 	uint64_t cookie; /* SO_COOKIE: of no other one, ever */
 	uint64_t inode;
 	uint64_t bytes_out; /* sent, retransmissions too */
+	uint64_t bytes_in;  /* received, also those in the queue */
 	pid_t pid;          /* whose … */
 	int fd;             /* … descriptor; -1: not by its descriptor */
 	uint32_t queue;    /* bytes received, not read; connections that wait */

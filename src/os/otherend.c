@@ -104,7 +104,7 @@ struct unix_request {
 	struct unix_diag_req body;
 };
 
-static uint64_t inode_unix(int fd)
+static uint64_t inode_unix(int fd, bool other)
 {
 	struct unix_request request = {
 		.header = {.nlmsg_len = sizeof(request),
@@ -126,6 +126,8 @@ static uint64_t inode_unix(int fd)
 		return 0;
 	request.body.udiag_ino = (uint32_t)st.st_ino;
 	len = ask(&request, sizeof(request), answer, sizeof(answer), body);
+	if (!other)
+		return len != 0 ? st.st_ino : 0;
 	field = (const void *)((const char *)answer + NLMSG_LENGTH(body));
 	len = len > NLMSG_LENGTH(body) ? len - NLMSG_LENGTH(body) : 0;
 	for (; RTA_OK(field, len); field = RTA_NEXT(field, len))
@@ -137,7 +139,8 @@ static uint64_t inode_unix(int fd)
 	return 0;
 }
 
-uint64_t otherend_inode(int fd)
+/* Both ends, seen from the one (`other`) or from ours. */
+static uint64_t inode_of(int fd, bool other)
 {
 	union address ours = {.any = {0}};
 	union address theirs = {.any = {0}};
@@ -146,11 +149,21 @@ uint64_t otherend_inode(int fd)
 	if (getsockname(fd, &ours.any, &size) == -1)
 		return 0;
 	if (ours.any.sa_family == AF_UNIX)
-		return inode_unix(fd);
+		return inode_unix(fd, other);
 	size = sizeof(theirs);
 	if (getpeername(fd, &theirs.any, &size) == -1)
 		return 0;
-	return inode_inet(&ours, &theirs);
+	return other ? inode_inet(&ours, &theirs) : inode_inet(&theirs, &ours);
+}
+
+uint64_t otherend_inode(int fd)
+{
+	return inode_of(fd, true);
+}
+
+bool otherend_works(int fd)
+{
+	return inode_of(fd, false) != 0;
 }
 
 /* ---- whose it is ---- */

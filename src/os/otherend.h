@@ -2,6 +2,7 @@
 #ifndef OS_OTHEREND_H
 #define OS_OTHEREND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,6 +17,8 @@
 /* The inode of its other end.  0: nobody has accepted it (yet), or it is gone,
  * or it cannot be told. */
 uint64_t otherend_inode(int fd);
+/* Can it be told at all?  By asking for our own end, which is there. */
+bool otherend_works(int fd);
 
 /*
  * Which of `count` inodes (at most 32; 0: none) does this process have, or

@@ -105,9 +105,11 @@ static bool is_waiting(const struct sight *sight, const struct connection *c)
 		return c->has_name && unread > 0;
 	if (c->kind != CONNECTION_TCP || !is_served(sight, c->port))
 		return false;
+	/* who asked may have gone by now: then it is left open, too */
 	return unread > 0 ||
-		(c->state == TCP_ESTABLISHED && c->segments_in > 0 &&
-			c->received_ago < c->sent_ago);
+		((c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) &&
+			c->segments_in > 0 &&
+			(c->bytes_out == 0 || c->received_ago < c->sent_ago));
 }
 
 /* What changes when a byte moves; a queue that only grows is none of its. */
@@ -121,8 +123,8 @@ static uint64_t print_of(const struct sight *sight)
 
 		if (c->kind == CONNECTION_LISTENER)
 			continue;
-		if (c->queue == 0)
-			one ^= (uint64_t)c->segments_in << 44 | 1;
+		/* what has been read */
+		one ^= (c->bytes_in - c->queue) << 42;
 		one *= 0x9e3779b97f4a7c15;
 		print += one ^ one >> 29; /* in whatever order */
 	}

@@ -7,12 +7,9 @@
 #include "os/otherend.h"
 #include "supervisor/child.h"
 #include "supervisor/health.h"
-#include "supervisor/learned.h"
 #include "supervisor/news.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -214,13 +211,17 @@ static void tell_denied(struct volley *v)
 {
 	struct service *s = v->service;
 
-	if (!v->denied || s->checks_denied_told)
+	if ((!v->denied && !v->blind) || s->checks_denied_told)
 		return;
 	s->checks_denied_told = true;
 	news_say(s->sup, LOG_WARN, "check-denied",
-		"%s: nclust may not look at its workers' descriptors, so it "
-		"cannot tell whose answer a check has got: use exec:",
-		s->name);
+		"%s: %s, so it cannot tell which worker has got a question: "
+		"use "
+		"exec:",
+		s->name,
+		v->blind ? "the kernel does not tell nclust of sockets "
+			   "(sock_diag)"
+			 : "nclust may not look at its workers' descriptors");
 }
 
 /* Those that somebody has taken, as inodes by their place. */
@@ -310,14 +311,27 @@ static void begin(struct asking *a)
 		return;
 	}
 	a->state = ASKING_WAITS;
+	v->blind |= !otherend_works(a->io.fd);
 	if (v->probe->kind != PROBE_HTTP)
 		return;
 	len = httpstatus_request(
-		request, sizeof(request), v->probe->text, v->host);
+		request, sizeof(request), v->probe->text, v->aim.host);
 	if (len == 0 ||
 		send(a->io.fd, request, len - 2, MSG_NOSIGNAL | MSG_DONTWAIT) !=
 			(ssize_t)len - 2)
 		close_asking(a);
+}
+
+static void take_blindly(struct asking *a)
+{
+	struct child *only = only_child(a->volley->service);
+
+	if (only != NULL) {
+		take(a, only, false);
+		return;
+	}
+	close_asking(a);
+	tell_denied(a->volley);
 }
 
 /* Closed before it was known by whom: then nobody can tell, but of one who is
@@ -328,6 +342,10 @@ static void look_if_taken(struct asking *a)
 	char byte;
 	ssize_t n;
 
+	if (a->volley->blind) {
+		take_blindly(a);
+		return;
+	}
 	if (a->inode == 0)
 		a->inode = otherend_inode(a->io.fd);
 	if (a->inode != 0)
@@ -410,94 +428,16 @@ static void arm(struct volley *v)
 	ev_timer_start(v->service->sup->loop, &v->look);
 }
 
-/* ---- where ---- */
-
-static const struct listener *first_of(const struct listener_set *set)
-{
-	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i]->facts.type == SOCK_STREAM)
-			return set->list[i];
-	return NULL;
-}
-
-static int set_unix(struct volley *v, const struct listener *l)
-{
-	const char *path = l->address.path;
-	struct sockaddr_un *to = &v->address.un;
-
-	(void)text_copy(v->host, sizeof(v->host), "localhost");
-	/* the kernel's word for a path is only as good as where we stand */
-	if (path == NULL || *path != '/')
-		return 0;
-	if (strlen(path) >= sizeof(to->sun_path))
-		return -1;
-	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
-	(void)text_copy(to->sun_path, sizeof(to->sun_path), path);
-	v->address_size = sizeof(*to);
-	return 0;
-}
-
-/* All addresses: the machine's own one. */
-static void set_inet(struct volley *v, int fd)
-{
-	struct sockaddr_in *in = (void *)&v->address.room;
-	struct sockaddr_in6 *in6 = (void *)&v->address.room;
-	uint16_t port = in->sin_port; /* where that of version 6 is */
-	int only = 0;
-	socklen_t size = sizeof(only);
-
-	(void)snprintf(v->host, sizeof(v->host), "localhost:%u", ntohs(port));
-	if (in->sin_family == AF_INET) {
-		if (in->sin_addr.s_addr == htonl(INADDR_ANY))
-			in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		return;
-	}
-	if (!IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
-		return;
-	(void)getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size);
-	if (only != 0) {
-		in6->sin6_addr = in6addr_loopback;
-		return;
-	}
-	*in = (struct sockaddr_in){
-		.sin_family = AF_INET,
-		.sin_port = port,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	v->address_size = sizeof(*in);
-}
-
-static int set_address(struct volley *v, struct error *err)
-{
-	const struct service *s = v->service;
-	const struct listener *l = first_of(&s->listeners);
-
-	if (l == NULL)
-		l = first_of(&s->learned);
-	v->address_size = sizeof(v->address);
-	if (l == NULL || getsockname(l->fd, &v->address.any, &v->address_size))
-		return error_set(
-			err, 0, "it has no listener that could be asked (yet)");
-	if (v->address.any.sa_family == AF_UNIX) {
-		if (set_unix(v, l) == -1)
-			return error_set(
-				err, 0, "the path of its listener is too long");
-		return 0;
-	}
-	set_inet(v, l->fd);
-	return 0;
-}
-
 /* ---- life ---- */
 
 static void ask(struct volley *v, struct asking *a)
 {
-	int fd = socket(v->address.any.sa_family,
+	int fd = socket(v->aim.address.any.sa_family,
 		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd == -1)
 		return;
-	if (connect(fd, &v->address.any, v->address_size) == -1 &&
+	if (connect(fd, &v->aim.address.any, v->aim.size) == -1 &&
 		errno != EINPROGRESS) {
 		(void)close(fd);
 		return;
@@ -513,7 +453,7 @@ static void ask(struct volley *v, struct asking *a)
 int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err)
 {
-	if (set_address(v, err) == -1)
+	if (aim_at(&v->aim, v->service, err) == -1)
 		return -1;
 	if (v->settings != NULL && !health_same_probe(v->probe, probe))
 		volley_stop(v);
@@ -524,6 +464,7 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	v->probe = probe;
 	v->quiet_since = clock_now();
 	v->denied = false;
+	v->blind = false;
 	v->cursor = 0;
 	v->step = STEP_FIRST;
 	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {

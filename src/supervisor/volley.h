@@ -3,9 +3,8 @@
 #define SUPERVISOR_VOLLEY_H
 
 #include "protocol/httpstatus.h"
+#include "supervisor/aim.h"
 #include "supervisor/state.h"
-
-#include <sys/un.h>
 
 /*
  * Some questions at once to the workers of a cluster, each a connection to its
@@ -46,19 +45,14 @@ struct volley {
 
 	struct cluster_settings *settings; /* a reference, while it runs */
 	const struct probe *probe;         /* of these; tcp or http */
-	union {
-		struct sockaddr any;
-		struct sockaddr_un un;
-		struct sockaddr_storage room;
-	} address;
-	socklen_t address_size;
-	char host[80];
+	struct aim aim;
 
 	ev_timer look;
 	nsec_t step; /* to the next look */
 	nsec_t due;
 	nsec_t quiet_since; /* nobody has taken any */
 	uint32_t cursor; /* the slot that is looked at next, for whose it is */
+	bool blind;      /* the kernel does not tell who has taken one */
 	bool denied;     /* somebody could not be looked at */
 	unsigned open;
 	struct asking asks[VOLLEY_MAX];

@@ -44,6 +44,7 @@ static void look_at_both_moments(int listener, int client)
 {
 	int server;
 
+	ck_assert(otherend_works(client));
 	ck_assert_uint_eq(otherend_inode(client), 0);
 	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	ck_assert_int_ne(server, -1);
