@@ -121,6 +121,7 @@ lost_all() {
 	lost compiled "Go or Java"
 	lost inherited "inherited socket: C, event loop"
 	lost unix "unix socket: C, event loop"
+	lost unix_kept "unix socket: C, event loop, none slow"
 }
 
 # --- Times -------------------------------------------------------------------------

@@ -120,6 +120,14 @@ restarts() {
 	restarts compiled
 }
 
+@test "a C server on a unix socket" {
+	restarts unix
+}
+
+@test "a C server on a unix socket, connections kept" {
+	restarts unix_kept
+}
+
 # --- Other deeds -------------------------------------------------------------------
 
 @test "reloads with another environment" {
@@ -151,6 +159,55 @@ restarts() {
 		[ "$(cluster .ready)" -eq 1 ]
 	done
 	end_loads
+}
+
+@test "20 upgrades in a row" {
+	serve events
+	pid=$(cluster '[.workers[].pid] | join(" ")')
+	for i in {1..20}; do
+		verb upgrade "$INSTANCE"
+	done
+	[ "$(status_json | jq .upgrades)" -eq 20 ]
+	is_alive "$NCLUST_PID"
+	[ "$(cluster '[.workers[].pid] | join(" ")')" = "$pid" ]
+	verb restart "$INSTANCE"
+	end_loads
+}
+
+@test "a rolling restart goes on when nclust is upgraded within it" {
+	serve events
+	for ((i = 1; i <= RESTARTS; i++)); do
+		verb restart --no-wait "$INSTANCE"
+		verb upgrade "$INSTANCE"
+		wait_until 60 '[ "$(cluster .generation)" -ge "$1" ] &&
+			[ "$(cluster .state)" = running ]' $((i + 1))
+	done
+	end_loads
+}
+
+@test "nclust is killed, and a loop starts the next" {
+	free_port
+	server_events
+	: >"$DIR/pids"
+	while [ ! -e "$DIR/stop" ]; do
+		"$NCLUST" --name "$INSTANCE" -n 2 --orphans keep \
+			"${DRAIN_OPTION[@]}" "${SERVER[@]}" >>"$LOG" 2>&1 &
+		echo "$!" >>"$DIR/pids"
+		wait "$!" || true
+	done 3>&- &
+	wait_ready
+	start_loads
+	workers=$(cluster '[.workers[].pid] | join(" ")')
+	for ((i = 1; i <= RESTARTS; i++)); do
+		kill -KILL "$(tail -n 1 "$DIR/pids")"
+		wait_until 20 '[ "$(wc -l <"$DIR/pids")" -gt "$1" ]' "$i"
+		wait_ready
+		[ "$(cluster '[.workers[].pid] | join(" ")')" = "$workers" ]
+	done
+	verb restart "$INSTANCE"
+	touch "$DIR/stop"
+	end_loads
+	verb stop "$INSTANCE"
 }
 
 # --- Broken deploys ------------------------------------------------------------------
@@ -211,6 +268,30 @@ same_workers() {
 	refused_deploy "exit 99"
 	same_workers
 	PORT=$taken
+	end_loads
+}
+
+# It takes nothing, so that nothing is lost by its own death.
+@test "a new command that dies while it is watched" {
+	free_port
+	server_inherited
+	write_ini() {
+		printf '%s\n' '[cluster:web]' "command = $RUDE --slow 100 $1" \
+			"workers = 2" "listen = 127.0.0.1:$PORT" "canary = 1" \
+			"bake = 5s" ${DRAIN:+"drain = $DRAIN"} >"$DIR/it.ini"
+	}
+	write_ini ""
+	start_cluster -c "$DIR/it.ini"
+	before=$(worker_pid 1)
+	start_loads
+	write_ini "--deaf --die 200"
+	run verb reload "$INSTANCE"
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"exit 3"* ]]
+	wait_ready
+	[ "$(worker_pid 1)" = "$before" ]
+	! grep -qa deaf "/proc/$(worker_pid 0)/cmdline"
 	end_loads
 }
 
