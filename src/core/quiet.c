@@ -88,6 +88,8 @@ static bool is_tcp_quiet(const struct quiet_facts *f,
 	}
 	/* what it has not read it has not answered */
 	now->answered = f->unread == 0 && is_answered(f, before, tick, now);
+	if (now->in_pieces && f->sent_ago < QUIET_GAP_MS)
+		return false;
 	return now->answered && !may_go_on(f);
 }
 
@@ -112,8 +114,13 @@ bool quiet_connection(const struct quiet_facts *f,
 		.segments_out = f->segments_out,
 		.acks_out = f->acks_out,
 	};
-	if (before != NULL)
+	if (before != NULL) {
 		remember_acks(f, before, now);
+		now->in_pieces = before->in_pieces ||
+			(before->answered && f->segments_in != 0 &&
+				before->segments_in == f->segments_in &&
+				f->segments_out > before->segments_out);
+	}
 	if (!f->is_tcp) {
 		/* whether there is an answer to come, nobody can see */
 		if (still && before != NULL)

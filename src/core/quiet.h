@@ -45,6 +45,7 @@ struct quiet_memory {
 	uint32_t acks_before; /* as many before the last segment came … */
 	bool saw_before;      /* … if there was a look then */
 	bool answered;        /* all that had come in by then */
+	bool in_pieces;       /* it had said more than its answer, unasked */
 	bool quiet;           /* it was, at that look */
 	uint32_t for_ms; /* sockets other than TCP: so long, at that look */
 };

@@ -285,34 +285,58 @@ unsigned connections_tick(void)
 
 /* ---- what it does ---- */
 
-/* It is in the midst of something, however many threads it has. */
-static bool is_work(long call)
+/* All others are over in no time, or do something: whoever was stopped at the end
+ * of one of those ran. */
+static bool is_wait(long call)
 {
 	switch (call) {
-	case -1: /* it runs */
-	case SYS_write:
-	case SYS_writev:
-	case SYS_pwrite64:
-	case SYS_sendto:
-	case SYS_sendmsg:
-	case SYS_sendmmsg:
-	case SYS_sendfile:
-	case SYS_splice:
-	case SYS_connect:
-	case SYS_fsync:
-	case SYS_fdatasync:
+	case SYS_read:
+	case SYS_readv:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_accept4:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_ppoll:
+	case SYS_pselect6:
+	case SYS_wait4:
+	case SYS_waitid:
+	case SYS_rt_sigsuspend:
+	case SYS_rt_sigtimedwait:
+	case SYS_io_getevents:
+	case SYS_io_uring_enter:
+	case SYS_msgrcv:
+#ifdef SYS_accept
+	case SYS_accept:
+#endif
+#ifdef SYS_epoll_wait
+	case SYS_epoll_wait:
+	case SYS_poll:
+	case SYS_select:
+	case SYS_pause:
+#endif
 		return true;
 	default:
 		return false;
 	}
 }
 
-/* And so it is in these, where no other thread will do it: of many, those of a
- * pool that have nothing to do wait so. */
+/* Those of a pool that have nothing to do; where it is the only thread, it is
+ * about to do something. */
 static bool is_pause(long call)
 {
 	return call == SYS_nanosleep || call == SYS_clock_nanosleep ||
 		call == SYS_futex;
+}
+
+static enum activity of_call(long call, bool alone)
+{
+	if (is_wait(call) || (!alone && is_pause(call)))
+		return ACTIVITY_WAITS;
+	if (call == -2 || call == SYS_restart_syscall)
+		return alone ? ACTIVITY_UNKNOWN : ACTIVITY_WAITS;
+	return ACTIVITY_RUNS;
 }
 
 static enum activity of_threads(const struct remote *r)
@@ -335,8 +359,7 @@ static enum activity of_threads(const struct remote *r)
 		if (thread.tid <= 0)
 			continue;
 		count++;
-		if (is_work(remote_call(&thread)))
-			found = ACTIVITY_RUNS;
+		found = of_call(remote_call(&thread), false);
 	}
 	(void)closedir(dir);
 	return found;
@@ -345,14 +368,8 @@ static enum activity of_threads(const struct remote *r)
 enum activity connections_activity(struct remote *r)
 {
 	uint64_t threads = 1;
-	long call;
 
 	if (process_status(r->tid, "Threads:", 10, &threads) == -1)
 		return ACTIVITY_UNKNOWN;
-	if (threads > 1)
-		return of_threads(r);
-	call = remote_call(r);
-	if (call == -2)
-		return ACTIVITY_UNKNOWN;
-	return is_work(call) || is_pause(call) ? ACTIVITY_RUNS : ACTIVITY_WAITS;
+	return threads > 1 ? of_threads(r) : of_call(remote_call(r), true);
 }

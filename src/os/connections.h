@@ -82,11 +82,13 @@ uint16_t connections_port(const struct sockaddr_storage *at);
 /* The resolution of the kernel's times (a jiffy), us. */
 unsigned connections_tick(void);
 
-/* What a process is seen to do. */
+/* What a process is seen to do, running or stopped. */
 enum activity {
-	ACTIVITY_WAITS, /* for a descriptor, a signal, a child */
-	ACTIVITY_RUNS,  /* or writes, connects; or sleeps, waits on a futex
-			   where it is its only thread */
+	ACTIVITY_WAITS, /* for a descriptor, a signal, a child; one of several
+			   threads for whatever else */
+	ACTIVITY_RUNS,  /* or writes, connects, sleeps, waits on a futex … */
+	/* cannot be told: it sleeps or waits, and was stopped in the midst of it
+	 * before (restart_syscall(2)) */
 	ACTIVITY_UNKNOWN,
 };
 enum activity connections_activity(struct remote *r);

@@ -433,6 +433,10 @@ void drain_stop(struct child *child, int signal)
 		d = start(child, 0);
 	if (d != NULL && !d->signalled)
 		before_signal(d);
+	/* a master may hand it on by other ways than a signal: those below it
+	 * would read what has come meanwhile before they hear of it */
+	for (size_t i = 1; d != NULL && d->frozen && i < d->process_count; i++)
+		(void)pidfd_signal(d->processes[i].pidfd, signal);
 	child_signal(child, signal);
 	/* a stopped process would sleep through it */
 	child_signal(child, SIGCONT);

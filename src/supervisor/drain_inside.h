@@ -28,6 +28,7 @@ struct drain_process {
 /* What one look has found. */
 struct drain_view {
 	unsigned open;    /* connections to it */
+	unsigned alive;   /* of them: not closed on either side */
 	unsigned busy;    /* of them: not quiet */
 	unsigned ripe;    /* of them: quiet, and for QUIET_GAP_MS */
 	unsigned waiting; /* not accepted yet, where it listens */
@@ -73,7 +74,8 @@ struct drain {
 
 	uint16_t ports[DRAIN_PORTS]; /* where the service listens */
 	size_t port_count;
-	bool catches; /* it has a handler for its stop signal */
+	bool catches;   /* it has a handler for its stop signal */
+	bool in_pieces; /* so it answers: all must be still for a while */
 	struct quiet_memory *memory;
 	size_t memory_count;
 	size_t memory_room;

@@ -5,6 +5,7 @@
 #include "os/process.h"
 #include "supervisor/drain_inside.h"
 
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,12 @@ static void learn_ports(struct drain *d, const struct connections *seen)
 static bool is_open(const struct connection *c)
 {
 	return c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT;
+}
+
+/* A request may come by it. */
+static bool is_alive(const struct connection *c)
+{
+	return c->kind == CONNECTION_UNIX || is_open(c);
 }
 
 static struct quiet_facts facts_of(const struct connection *c)
@@ -105,14 +112,20 @@ static void judge(struct drain *d, struct drains *all, nsec_t now)
 			continue;
 		}
 		v->open++;
+		v->alive += is_alive(c);
 		if (!quiet_connection(&facts,
 			    quiet_find(d->memory, d->memory_count, &cursor,
 				    c->cookie),
 			    since, all->tick, fresh))
 			v->busy++;
-		else if (is_open(c) || c->kind == CONNECTION_UNIX)
+		else if (d->in_pieces && is_open(c) &&
+			quiet_idle_ms(&facts, fresh) < QUIET_GAP_MS)
+			v->busy++;
+		else if (is_alive(c))
 			v->ripe += quiet_idle_ms(&facts, fresh) >= QUIET_GAP_MS;
 	}
+	for (size_t i = 0; i < all->seen.count; i++)
+		d->in_pieces |= all->fresh[i].in_pieces;
 	d->memory = all->fresh;
 	d->memory_room = all->fresh_room;
 	d->memory_count = all->seen.count;
@@ -128,8 +141,7 @@ static bool has_connections(const struct drain *d, pid_t pid)
 	for (size_t i = 0; i < seen->count; i++)
 		if (seen->list[i].pid == pid &&
 			drain_is_incoming(d, &seen->list[i]) &&
-			(seen->list[i].kind == CONNECTION_UNIX ||
-				is_open(&seen->list[i])))
+			is_alive(&seen->list[i]))
 			return true;
 	return false;
 }
@@ -139,9 +151,19 @@ static void look_at_processes(struct drain *d)
 	for (size_t i = 0; i < d->process_count && !d->view.works; i++) {
 		struct drain_process *p = &d->processes[i];
 
-		if (has_connections(d, p->pid))
-			d->view.works = connections_activity(&p->remote) ==
-				ACTIVITY_RUNS;
+		if (!has_connections(d, p->pid))
+			continue;
+		switch (connections_activity(&p->remote)) {
+		case ACTIVITY_RUNS:
+			d->view.works = true;
+			break;
+		case ACTIVITY_UNKNOWN:
+			/* so nothing may have moved for a while */
+			d->view.works = d->view.ripe < d->view.alive;
+			break;
+		case ACTIVITY_WAITS:
+			break;
+		}
 	}
 }
 
@@ -171,7 +193,8 @@ void drain_look(struct drain *d)
 
 		if (connections_add(&all->seen, &p->remote, p->pidfd) == 0)
 			continue;
-		if (!has_ended(p))
+		/* also one that is about to end has none any more */
+		if (errno != ESRCH && errno != ENOENT && !has_ended(p))
 			d->view.blind = true;
 		else if (i == 0)
 			d->view.gone = true;
@@ -207,8 +230,7 @@ unsigned drain_end_ripe(struct drain *d)
 		struct drain_process *p = process_of(d, c->pid);
 
 		if (p == NULL || !drain_is_incoming(d, c) ||
-			!d->memory[i].quiet ||
-			(c->kind == CONNECTION_TCP && !is_open(c)) ||
+			!d->memory[i].quiet || !is_alive(c) ||
 			quiet_idle_ms(&facts, &d->memory[i]) < QUIET_GAP_MS)
 			continue;
 		if (connections_end(&p->remote, p->pidfd, c) == 0)

@@ -1,0 +1,242 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# Workers that do nothing to help are stopped without losing a request: at a
+# quiet moment.  What cannot be drained is told.
+
+load ../lib
+bats_require_minimum_version 1.5.0
+
+setup() {
+	nclust_setup
+	free_port
+}
+
+# start_rude NCLUST-OPTION... -- SERVER-OPTION...
+start_rude() {
+	local options=()
+
+	while [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	start_cluster -n 2 -l "127.0.0.1:$PORT" "${options[@]}" \
+		--log-level debug -- "$FIXTURES/rude" "${@:2}"
+}
+
+# restarts N
+restarts() {
+	local n
+
+	for ((n = 0; n < $1; n++)); do
+		nclust restart "$INSTANCE"
+	done
+}
+
+# drained FILTER: of the events "drained", one a line.
+drained() {
+	nclust events "$INSTANCE" --json |
+		jq -r "select(.event == \"drained\") | $1"
+}
+
+# Each was quiet, and there was one for each worker that was replaced.
+all_quiet() {
+	[ "$(drained .forced | sort -u)" = 0 ]
+	[ "$(drained .took_ms | wc -l)" -eq "$1" ]
+}
+
+# ask PATH: a request in the background, which is being answered.
+ask() {
+	curl -sS --max-time $((30 * PATIENCE)) -o "$DIR/answer" \
+		"http://127.0.0.1:$PORT$1" 2>"$DIR/curl" 3>&- &
+	ASKED=$!
+	STARTED+=("$ASKED")
+	wait_until 10 is_asked
+}
+
+# A server has read a request and has not answered: its connection is there on
+# both sides, with nothing in a queue.
+is_asked() {
+	ss -Htn state established "sport = :$PORT" | awk '
+		$1 == 0 && $2 == 0 { n++ } END { exit n != 1 }' || return 1
+	! ss -Htn state established "dport = :$PORT" |
+		awk '$2 != 0 { exit 1 }' || return 0
+	return 1
+}
+
+# The worker that holds a connection to our port.
+holder() {
+	ss -Htnp state established "sport = :$PORT" |
+		sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1
+}
+
+@test "a blocking server that dies on its stop signal loses nothing" {
+	start_rude --drain quiet -- --blocking --slow 50
+	start_open "$PORT" --rate 60 --path /fast:9 --path /slow:1
+	restarts 3
+	all_quiet 6
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "without it, the same server loses requests" {
+	start_rude --drain off -- --slow 300
+	start_open "$PORT" --rate 60 --path /slow
+	restarts 2
+	[ -z "$(drained .forced)" ]
+	end_open
+	[ "$LOST" -gt 0 ]
+}
+
+@test "an event loop with several requests in flight" {
+	start_rude --drain quiet -- --slow 60
+	start_open "$PORT" --rate 30 --jitter --path /fast:5 --path /slow:5
+	restarts 3
+	all_quiet 6
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "keep-alive connections are ended between two requests" {
+	start_rude --drain quiet --
+	start_open "$PORT" --mode keep --connections 16 --rate 60
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "connections that mostly idle do not hold it up" {
+	start_rude --drain quiet --
+	start_open "$PORT" --mode chat --connections 32 --rate 20
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "a blocking server that streams is waited for" {
+	start_rude --drain quiet -- --blocking --chunks 10
+	start_open "$PORT" --mode stream --rate 2 --path /stream
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "python3 -m http.server, which knows nothing" {
+	mkdir "$DIR/www"
+	head -c 20000 /dev/zero >"$DIR/www/file"
+	start_cluster -n 2 --directory "$DIR/www" --drain quiet \
+		--log-level debug -- \
+		python3 -m http.server --bind 127.0.0.1 "$PORT"
+	start_open "$PORT" --rate 60 --path /file
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "a server that forks is looked at and ended as a whole" {
+	start_cluster -n 2 --drain quiet --log-level debug -- \
+		python3 "$ROOT/tests/e2e/servers/forking.py" "$PORT"
+	start_open "$PORT" --rate 20 --path /slow
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "behind a shell, too" {
+	start_cluster -n 2 -l "127.0.0.1:$PORT" --drain quiet \
+		--log-level debug -- \
+		sh -c "'$NCLUST' exec -- '$FIXTURES/rude' --slow 50; true"
+	start_open "$PORT" --rate 30 --jitter --path /slow
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "workers of another user" {
+	need_root
+	start_rude --user nobody --drain quiet -- --slow 50
+	start_open "$PORT" --rate 30 --jitter --path /fast --path /slow
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "a worker without connections is stopped at once" {
+	start_rude --drain quiet --
+	nclust stop "$INSTANCE"
+	wait_exit
+	[ "$status" -eq 0 ]
+	logged "drained in" 2
+}
+
+@test "a worker that is never quiet is told of, with its connection" {
+	start_rude --drain quiet --drain-timeout 500ms -- --slow 60000
+	ask /slow
+	restarts 1
+	wait_until 10 'is_gone "$1"' "$ASKED"
+	logged "drained by force: 1 connection still busy: 127.0.0.1:"
+	[ "$(drained 'select(.forced == 1) | .busy')" = 1 ]
+	[ "$(drained 'select(.forced == 1) | .took_ms >= 450')" = true ]
+}
+
+@test "it is waited for as long as it takes, within drain-timeout" {
+	start_rude --drain quiet -- --slow 1500
+	ask /slow
+	restarts 1
+	wait "$ASKED"
+	grep -q pid= "$DIR/answer"
+	all_quiet 2
+}
+
+@test "stop --now does not wait for a quiet moment" {
+	start_rude --drain quiet -- --slow 60000
+	ask /slow
+	nclust restart "$INSTANCE" --no-wait
+	wait_logged "draining worker"
+	nclust stop "$INSTANCE" --now
+	wait_exit
+	wait_until 10 '[ -z "$(ours)" ]'
+}
+
+@test "a worker that is killed while it is drained" {
+	local pid
+
+	start_rude --drain quiet -- --slow 60000
+	ask /slow
+	pid=$(holder)
+	nclust restart "$INSTANCE" --no-wait
+	wait_until 20 '[ "$(status_json | jq "[.clusters[0].workers[] |
+		select(.state == \"draining\")] | length")" -gt 0 ] ||
+		[ "$(cluster .generation)" = 2 ]'
+	kill -KILL "$pid"
+	wait_until 20 '[ "$(cluster .rollout)" = null ]'
+	wait_ready
+}
+
+@test "a worker that somebody has stopped is drained all the same" {
+	start_rude --drain quiet --
+	kill -STOP "$(worker_pid 0)"
+	restarts 1
+	all_quiet 2
+}
+
+@test "nobody stays stopped, wherever it ends" {
+	start_rude --drain quiet --drain-timeout 30s -- --slow 1500
+	ask /slow
+	nclust restart "$INSTANCE" --no-wait
+	wait_logged "draining worker"
+	kill -TSTP "$NCLUST_PID"
+	wait_until 10 '[ "$(process_state "$NCLUST_PID")" = T ]'
+	kill -CONT "$NCLUST_PID"
+	wait "$ASKED"
+	grep -q pid= "$DIR/answer"
+	wait_until 20 '[ "$(cluster .rollout)" = null ]'
+	wait_ready
+}
