@@ -196,13 +196,17 @@ holder() {
 }
 
 @test "stop --now does not wait for a quiet moment" {
+	local pid
+
 	start_rude --drain quiet -- --slow 60000
 	ask /slow
+	pid=$(holder)
 	nclust restart "$INSTANCE" --no-wait
 	wait_logged "draining worker"
 	nclust stop "$INSTANCE" --now
 	wait_exit
-	wait_until 10 '[ -z "$(ours)" ]'
+	is_gone "$pid"
+	! logged "drained by force"
 }
 
 @test "a worker that is killed while it is drained" {
