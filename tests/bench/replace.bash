@@ -3,6 +3,7 @@
 #
 # What replacing workers costs those who ask them, for scripts/bench: under
 # open-loop load (build/fixtures/openload) and beside those who can do as much.
+# REPLACE="p99 quiet" takes but these of: lost p99 quiet beside.
 
 . tests/servers.bash
 OPENLOAD=$ROOT/build/fixtures/openload
@@ -16,6 +17,7 @@ PM2=${XDG_CACHE_HOME:-$HOME/.cache}/nclust/pm2/node_modules/.bin/pm2
 open_load() {
 	local i
 
+	: >"$BENCH_DIR/$1.load"
 	timeout 200 "$OPENLOAD" "${@:2}" --patience 10000 --jitter \
 		>"$BENCH_DIR/$1.load" 2>>"$BENCH_DIR/err" &
 	LOAD[$1]=$!
@@ -107,7 +109,7 @@ forget_helpers() {
 	done
 }
 
-lost_all() {
+replace_lost() {
 	local begun_before=${#started[@]}
 
 	lost blocking "C, blocking"
@@ -132,7 +134,7 @@ middle() {
 }
 
 # p99 while workers are replaced without a pause, and while nothing is.
-p99() {
+replace_p99() {
 	local during=() without=() round begun_before=${#started[@]}
 	local load=(--rate 500 --for 3000 --path /)
 
@@ -155,10 +157,10 @@ p99() {
 }
 
 # quiet WHAT BOUND PART RATE MIX... -- SERVER...: how long a stop at a quiet
-# moment takes, of 4 workers, each a few times.
+# moment takes, of 4 workers, restart after restart.
 quiet() {
-	local what=$1 bound=$2 part=$3 rate=$4 mix=() times
-	local begun_before=${#started[@]}
+	local what=$1 bound=$2 part=$3 rate=$4 mix=() times round follower
+	local calm=() rolling=() sent=0 lost=0 begun_before=${#started[@]}
 
 	shift 4
 	while [ "$1" != -- ]; do
@@ -170,28 +172,41 @@ quiet() {
 	begin ./nclust -n 4 --name roll --log off --drain quiet \
 		-l "127.0.0.1:$PORT" "$@"
 	wait_ready roll || { stop_last && return 1; }
-	open_load calm "$PORT" --rate "$rate" --for 3000 "${mix[@]}"
-	wait "${LOAD[calm]}"
-	end_load calm
-	local calm=$REPORT
-	open_load rolling "$PORT" --rate "$rate" "${mix[@]}"
-	RESTARTS=8 roll 10
-	end_load rolling
-	times=$(./nclust events roll --json |
-		jq -s '[.[] | select(.event == "drained")]')
-	most "$what (n=$(jq length <<<"$times"))" "$(jq "[.[].took_ms] | sort |
+	./nclust events roll -f --json >"$BENCH_DIR/events" 2>/dev/null &
+	follower=$!
+	for round in 1 2 3; do
+		open_load calm "$PORT" --rate "$rate" --for 2000 "${mix[@]}"
+		wait "${LOAD[calm]}"
+		end_load calm
+		calm+=("$(told .paths[0].p999)")
+		open_load rolling "$PORT" --rate "$rate" "${mix[@]}"
+		RESTARTS=1000 roll 2
+		end_load rolling
+		rolling+=("$(told .paths[0].p999)")
+		sent=$((sent + $(told .sent))) lost=$((lost + $(told .lost)))
+	done
+	kill "$follower"
+	wait "$follower" 2>/dev/null
+	times=$(jq -s '[.[] | select(.event == "drained")]' "$BENCH_DIR/events")
+	most "$what" "$(jq "[.[].took_ms] | sort |
 		.[((length - 1) * $part | round)]" <<<"$times")" "$bound" ms
-	most "    lost of $(told .sent)" "$(told .lost)" 0 ""
-	most "    longest freeze, n=$(jq length <<<"$times")" \
-		"$(jq '[.[].frozen_ms] | max' <<<"$times")" 5 ms
-	note "p99.9 $(told .paths[0].p999) µs in restarts," \
-		"$(jq .paths[0].p999 <<<"$calm") without"
+	note "$(jq -r '([.[].took_ms] | sort) as $t |
+		"\(length) stops: median \($t[length / 2 | floor]), p90 " +
+		"\($t[length * 0.9 | floor]), max \($t[-1]) ms; forced: " +
+		"\(map(select(.forced > 0)) | length); longest freeze " +
+		"\([.[].frozen_ms] | max) ms"' <<<"$times")"
+	most "    lost of $sent" "$lost" 0 ""
+	CALM=$(middle "${calm[@]}") ROLLING=$(middle "${rolling[@]}")
+	note "p99.9 of requests: $ROLLING µs in restarts, $CALM without"
 	forget_helpers
 }
 
-quiet_all() {
+replace_quiet() {
 	quiet "quiet stop, 60 % load, short: median" 5 0.5 1200 \
 		--path / -- -- "$RUDE" --blocking --work 2 --close
+	most "what freezes add to a request, p99.9" "$(awk -v a="$ROLLING" \
+		-v b="$CALM" 'BEGIN { print (a > b ? (a - b) / 1000 : 0) }')" \
+		5 ms
 	quiet "quiet stop, 60 %, 10 % of 100 ms: p90" 200 0.9 220 \
 		--path /:9 --path /slow:1 -- \
 		-- "$RUDE" --blocking --work 1 --slow 100 --close
@@ -245,7 +260,7 @@ pm2() {
 	PM2_HOME=$BENCH_DIR/pm2 timeout 60 "$PM2" "$@" >>"$BENCH_DIR/err" 2>&1
 }
 
-neighbours() {
+replace_beside() {
 	local port begun_before=${#started[@]}
 
 	port=$(free_port)
@@ -277,10 +292,9 @@ replace() {
 	local NCLUST_RUNTIME_DIR=$BENCH_DIR/roll part
 
 	mkdir -m 755 "$NCLUST_RUNTIME_DIR"
-	lost_all
-	p99
-	quiet_all
-	neighbours
+	for part in ${REPLACE:-lost p99 quiet beside}; do
+		"replace_$part"
+	done
 	for part in "${parts[@]}"; do
 		! declare -F "figure_$part" >/dev/null || "figure_$part"
 	done

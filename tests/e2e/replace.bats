@@ -291,7 +291,7 @@ same_workers() {
 	[[ $output == *"exit 3"* ]]
 	wait_ready
 	[ "$(worker_pid 1)" = "$before" ]
-	! grep -qa deaf "/proc/$(worker_pid 0)/cmdline"
+	run ! grep -qa deaf "/proc/$(worker_pid 0)/cmdline"
 	end_loads
 }
 
