@@ -31,6 +31,7 @@ static const struct plain_row worker_rows[] = {
 	PLAIN(8, worker, stop_step, UNSIGNED),
 	PLAIN_ENUM(9, worker, state, WORKER_STATES - 1),
 	PLAIN_ENUM(10, worker, why, WHY_AGE),
+	PLAIN(11, worker, drain_since, SIGNED),
 };
 static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
 
@@ -64,6 +65,7 @@ static const struct plain_row generation_rows[] = {
 	PLAIN(5, generation, says_ready, BOOL),
 	PLAIN(6, generation, listens, BOOL),
 	PLAIN_ENUM(7, generation, rejected, WHY_AGE),
+	PLAIN(8, generation, graceful, BOOL),
 };
 
 static const struct plain_row rollout_rows[] = {
@@ -126,6 +128,8 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(33, cluster, all_ready, BOOL),
 	PLAIN(34, cluster, surprised, UNSIGNED),
 	PLAIN(35, cluster, deaths, UNSIGNED), PLAIN(36, cluster, died, WORDS),
+	PLAIN(37, cluster, hurry, UNSIGNED),
+	PLAIN(38, cluster, hurry_at, SIGNED),
 	/* surprises: told once more by the next one, if they come again */
 };
 

@@ -125,7 +125,9 @@ static void check_turn(struct world *w)
 	bool first = world_chance(w, 300);
 	uint32_t i = cluster_next_in_turn(w->cluster, first);
 	struct slot_view view;
+	uint32_t next;
 
+	twin_next_in_turn(w, first, i);
 	if ((i == SLOT_ALL) != (w->ready == 0))
 		world_complain(w, "whose turn is it?");
 	if (i == SLOT_ALL)
@@ -133,8 +135,11 @@ static void check_turn(struct world *w)
 	cluster_view_slot(w->cluster, i, &view);
 	if (view.worker[0].state != SLOT_READY)
 		world_complain(w, "it is the turn of one that is not ready");
-	if (!first && w->ready > 1 &&
-		cluster_next_in_turn(w->cluster, false) == i)
+	if (first || w->ready <= 1)
+		return;
+	next = cluster_next_in_turn(w->cluster, false);
+	twin_next_in_turn(w, false, next);
+	if (next == i)
 		world_complain(w, "it is always the turn of the same");
 }
 

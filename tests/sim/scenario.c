@@ -154,6 +154,7 @@ static void scale(struct world *w, unsigned most)
 	e.count = (unsigned)world_random(w, most + 1);
 	if (cluster_reserve(w->cluster, e.count) == -1)
 		world_complain(w, "out of memory");
+	twin_reserve(w, e.count);
 	world_deliver(w, &e);
 }
 
@@ -324,6 +325,7 @@ void scenario_run(struct world *w)
 	run_calm(w);
 	run_down(w);
 	cluster_free(w->cluster);
+	twin_end(w);
 	check_references(w);
 	for (unsigned i = 0; i < w->plan_count; i++)
 		cluster_settings_unref(w->plans[i].settings);

@@ -17,8 +17,10 @@ static void *must(void *memory)
 
 void world_init(struct world *w, uint64_t seed)
 {
-	*w = (struct world){
-		.seed = seed, .random = seed, .stop_by = NSEC_NEVER};
+	*w = (struct world){.seed = seed,
+		.random = seed,
+		.twin_random = seed * 2 + 1,
+		.stop_by = NSEC_NEVER};
 	w->now = SECOND;
 	w->processes = must(calloc(PROCESSES_MAX, sizeof(*w->processes)));
 	w->places = must(calloc(SLOTS_MAX, sizeof(*w->places)));
@@ -296,7 +298,9 @@ void world_deliver(struct world *w, struct event *event)
 	event->now = w->now;
 	trace_event(w, event);
 	witness_event(w, event);
+	twin_before(w, event);
 	cluster_handle(w->cluster, event, &out);
+	twin_handle(w, event, &out);
 	for (unsigned i = 0; i < out.count; i++)
 		trace_action(w, &out.list[i]);
 	if (event->kind == EVENT_SETTINGS)
@@ -360,6 +364,7 @@ bool world_go_on(struct world *w, nsec_t until)
 
 	if (give_answer(w))
 		return true;
+	twin_look(w);
 	deadline = cluster_next_deadline(w->cluster);
 	if (deadline <= w->now) {
 		tick(w);

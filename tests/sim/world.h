@@ -118,6 +118,8 @@ struct world {
 	nsec_t now;
 	nsec_t lost;
 	struct cluster *cluster;
+	struct cluster *twin; /* the same, carried; or NULL */
+	uint64_t twin_random;
 
 	struct plan plans[PLANS_MAX];
 	unsigned plan_count;
@@ -225,6 +227,16 @@ void deaths_check(struct world *w); /* after all of an event */
 
 /* places.c: what must hold of every slot then. */
 void places_check(struct world *w);
+
+/* twin.c: a cluster that was carried goes on as the one that was not.  Before and
+ * after an event; between two; and what else changes the core. */
+void twin_before(struct world *w, const struct event *event);
+void twin_handle(
+	struct world *w, const struct event *event, const struct actions *out);
+void twin_look(struct world *w);
+void twin_reserve(struct world *w, unsigned count);
+void twin_next_in_turn(struct world *w, bool first, uint32_t slot);
+void twin_end(struct world *w);
 
 /* scenario.c */
 void scenario_run(struct world *w);

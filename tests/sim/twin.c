@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/image.h"
+#include "protocol/handover.h"
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The cluster, carried to another process (core/image.h): from then on both hear
+ * the same, and have to answer the same, until the one that was carried takes
+ * the place of the other, and is carried in its turn.
+ */
+
+static uint64_t draw(struct world *w, uint64_t most)
+{
+	/* a stream of its own: worlds are the same with and without twins */
+	w->twin_random ^= w->twin_random << 13;
+	w->twin_random ^= w->twin_random >> 7;
+	w->twin_random ^= w->twin_random << 17;
+	return w->twin_random % most;
+}
+
+/* ---- carrying, by way of bytes ---- */
+
+static void put(struct handover_writer *w, const struct cluster *c,
+	enum image_part part, uint32_t n)
+{
+	handover_open(w, (unsigned)part + 1);
+	handover_put_plain(w, &image_tables[part], image_part(c, part, n));
+	if (part == IMAGE_SLOT)
+		handover_put_i64(w, 100, image_due(c, n));
+	handover_close(w);
+}
+
+static void get(
+	struct world *w, struct cluster *to, const struct handover_field *f)
+{
+	enum image_part part = (enum image_part)(f->tag - 1);
+	uint32_t n = part == IMAGE_CLUSTER ? 0 : image_count(to, part);
+	void *at = image_add(to, part);
+	struct cluster_settings *settings = NULL;
+	struct handover_reader r;
+	struct handover_field m;
+
+	if (at == NULL ||
+		handover_get_plain(&image_tables[part], at, f) == -1) {
+		world_complain(w, "a part cannot be carried");
+		return;
+	}
+	if (part == IMAGE_SLOT) {
+		handover_enter(&r, f);
+		while (handover_next(&r, &m))
+			if (m.tag == 100)
+				image_set_due(to, n, m.i);
+		return;
+	}
+	settings = image_settings(w->cluster, part, n);
+	if (settings != NULL)
+		image_set_settings(to, part, cluster_settings_ref(settings));
+}
+
+static struct cluster *carry(struct world *w)
+{
+	static const struct handover_version version = {1, 0};
+	struct handover_version found;
+	struct cluster *to =
+		image_new(SLOTS_MAX, image_count(w->cluster, IMAGE_GENERATION));
+	struct handover_writer writer;
+	struct handover_reader r;
+	struct handover_field f;
+	struct buffer out;
+	struct error err;
+	const char *wrong;
+
+	buffer_init(&out, 0);
+	handover_begin(&writer, &out);
+	for (int part = 0; part < IMAGE_PARTS; part++)
+		for (uint32_t n = 0; n < image_count(w->cluster, part); n++)
+			put(&writer, w->cluster, (enum image_part)part, n);
+	if (to == NULL || handover_end(&writer, &version) == -1 ||
+		handover_open_for_reading(
+			&r, out.data, out.len, 1, &found, &err) == -1)
+		world_complain(w, "the cluster cannot be carried");
+	while (handover_next(&r, &f))
+		get(w, to, &f);
+	buffer_fini(&out);
+	wrong = image_finish(to);
+	if (wrong != NULL)
+		world_complain(w, "%s", wrong);
+	return to;
+}
+
+/* ---- comparing ---- */
+
+static bool same_report(const struct report *a, const struct report *b)
+{
+	const struct report *both[] = {a, b};
+	struct handover_writer writer;
+	struct buffer out[2];
+	bool same;
+
+	for (int i = 0; i < 2; i++) {
+		buffer_init(&out[i], 0);
+		handover_begin(&writer, &out[i]);
+		handover_put_plain(&writer, &image_report_table, both[i]);
+	}
+	same = out[0].len == out[1].len &&
+		memcmp(out[0].data, out[1].data, out[0].len) == 0;
+	buffer_fini(&out[0]);
+	buffer_fini(&out[1]);
+	return same;
+}
+
+static bool same_action(const struct action *a, const struct action *b)
+{
+	return a->kind == b->kind && a->slot == b->slot &&
+		a->worker == b->worker && a->generation == b->generation &&
+		a->signal == b->signal && a->status == b->status &&
+		a->span == b->span && a->settings == b->settings &&
+		(a->kind != ACTION_REPORT ||
+			same_report(&a->report, &b->report));
+}
+
+/* A surprise is told once by each of them. */
+static bool is_surprise(const struct actions *out)
+{
+	for (unsigned i = 0; i < out->count; i++)
+		if (out->list[i].kind == ACTION_REPORT &&
+			out->list[i].report.kind == REPORT_SURPRISE)
+			return true;
+	return false;
+}
+
+void twin_handle(
+	struct world *w, const struct event *event, const struct actions *out)
+{
+	static struct actions answer;
+	struct event copy = *event;
+	bool same;
+
+	if (w->twin == NULL)
+		return;
+	cluster_handle(w->twin, &copy, &answer);
+	same = answer.count == out->count;
+	for (unsigned i = 0; same && i < out->count; i++)
+		same = same_action(&answer.list[i], &out->list[i]);
+	if (!same && !is_surprise(out) && !is_surprise(&answer))
+		world_complain(w, "who was carried answers otherwise");
+	if (cluster_next_deadline(w->twin) != cluster_next_deadline(w->cluster))
+		world_complain(w, "who was carried waits for something else");
+}
+
+/* References in an event are handed over: one for each. */
+void twin_before(struct world *w, const struct event *event)
+{
+	if (w->twin != NULL && event->settings != NULL &&
+		(event->kind == EVENT_ROLL || event->kind == EVENT_SETTINGS))
+		(void)cluster_settings_ref(event->settings);
+}
+
+/* Between two events, with no spawn under way. */
+void twin_look(struct world *w)
+{
+	if (draw(w, 400) != 0)
+		return;
+	if (w->twin != NULL) {
+		cluster_free(w->cluster);
+		w->cluster = w->twin;
+	}
+	w->twin = carry(w);
+}
+
+void twin_reserve(struct world *w, unsigned count)
+{
+	if (w->twin != NULL && cluster_reserve(w->twin, count) == -1)
+		world_complain(w, "out of memory");
+}
+
+void twin_next_in_turn(struct world *w, bool first, uint32_t slot)
+{
+	if (w->twin != NULL && cluster_next_in_turn(w->twin, first) != slot)
+		world_complain(w, "who was carried takes another turn");
+}
+
+void twin_end(struct world *w)
+{
+	cluster_free(w->twin);
+	w->twin = NULL;
+}
