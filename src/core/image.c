@@ -206,6 +206,18 @@ nsec_t image_due(const struct cluster *c, uint32_t slot)
 	return heap_due(&c->due, slot);
 }
 
+nsec_t image_drain_left(
+	const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now)
+{
+	const struct slot *s = &c->slots[slot];
+	const struct worker *w = s->main.id == worker ? &s->main : &s->other;
+
+	if (slot >= c->count || w->id != worker || w->state != WORKER_DRAINING)
+		return -1;
+	now -= c->lost;
+	return w->deadline > now ? w->deadline - now : 0;
+}
+
 /* ---- putting together ---- */
 
 struct cluster *image_new(uint32_t slots, uint32_t generations)

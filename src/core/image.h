@@ -32,6 +32,11 @@ struct cluster_settings *image_settings(
 /* When the slot is to be settled; part of it, but not of its struct. */
 nsec_t image_due(const struct cluster *c, uint32_t slot);
 
+/* For how long yet that worker is to be drained (ACTION_DRAIN, which is not asked
+ * for again); -1: it is not. */
+nsec_t image_drain_left(
+	const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now);
+
 /* An empty one, with room for so many slots and generations.  NULL: no memory,
  * or more than there can be.  cluster_free() frees it at any stage. */
 struct cluster *image_new(uint32_t slots, uint32_t generations);

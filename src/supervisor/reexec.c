@@ -26,7 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -447,6 +447,30 @@ static char **with_variable(const char *value)
 	return list;
 }
 
+/* Of a state that cannot be read: all that is open came from who we replace. */
+static int keep_all(void)
+{
+	struct rlimit limit;
+	int most = 1 << 20;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+		limit.rlim_cur < (rlim_t)most)
+		most = (int)limit.rlim_cur;
+	for (int fd = STDERR_FILENO + 1; fd < most; fd++)
+		(void)fcntl(fd, F_SETFD, 0);
+	return 0;
+}
+
+static int keep(const char *descriptors, size_t count)
+{
+	if (descriptors == NULL)
+		return keep_all();
+	/* what stays behind is closed by the exec */
+	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
+		return -1;
+	return carry_keep_descriptors(descriptors, count, true);
+}
+
 void reexec_into(int image, int state, const char *descriptors, size_t count,
 	char **argv, int image_back, const char *why)
 {
@@ -459,10 +483,7 @@ void reexec_into(int image, int state, const char *descriptors, size_t count,
 	envp = with_variable(variable);
 	if (envp == NULL)
 		return;
-	/* what stays behind is closed by the exec */
-	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == 0 &&
-		carry_keep_descriptors(descriptors, count, true) == 0 &&
-		fcntl(state, F_SETFD, 0) == 0)
+	if (keep(descriptors, count) == 0 && fcntl(state, F_SETFD, 0) == 0)
 		(void)execveat(image, "", argv, envp, AT_EMPTY_PATH);
 	error = errno;
 	(void)descriptors_cloexec(STDERR_FILENO + 1, ~0U);

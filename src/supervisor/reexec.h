@@ -29,7 +29,7 @@ void reexec_ended(struct supervisor *sup);
 void reexec_fini(struct supervisor *sup);
 
 /*
- * Execute `image` with all that the state names.  `state` is its descriptor;
+ * Execute `image` with all descriptors that the state names (NULL: with all).  `state` is its descriptor;
  * `image_back` is what the new one may go back to, or -1, and then `why` says
  * why that had to be.  Returns only on failure: errno, and all is CLOEXEC as
  * before.

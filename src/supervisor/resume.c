@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "core/image.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/memory.h"
@@ -13,6 +14,7 @@
 #include "supervisor/bequest.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
+#include "supervisor/drain.h"
 #include "supervisor/guard.h"
 #include "supervisor/heal.h"
 #include "supervisor/health.h"
@@ -119,8 +121,13 @@ static int prepare(
 
 static void resume_child(struct child *child, int unused)
 {
+	nsec_t left = image_drain_left(
+		child->service->core, child->slot, child->worker, clock_now());
+
 	(void)unused;
 	child_resume(child);
+	if (left != -1)
+		drain_begin(child, left);
 }
 
 /* From here on there is no way back, and no need for one. */
@@ -215,18 +222,6 @@ static int go_on(struct supervisor *sup, struct inheritance *in)
 
 /* ---- or not ---- */
 
-/* Of a state that cannot be read: all that is open came from who we replace. */
-static void keep_all(int image)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur > 1U << 20)
-		limit.rlim_cur = 1U << 20;
-	for (int fd = STDERR_FILENO + 1; fd < (int)limit.rlim_cur; fd++)
-		if (fd != image)
-			(void)fcntl(fd, F_SETFD, 0);
-}
-
 static int go_back(const struct inheritance *in, char **argv, const char *why)
 {
 	const struct carry_reader *r = &in->reader;
@@ -237,8 +232,6 @@ static int go_back(const struct inheritance *in, char **argv, const char *why)
 		return EX_SOFTWARE;
 	}
 	(void)text_copy(text, sizeof(text), why);
-	if (r->descriptors == NULL)
-		keep_all(in->image);
 	reexec_into(in->image, in->state, r->descriptors, r->descriptor_count,
 		argv, -1, text);
 	log_syserr("%s; and the nclust of before cannot be executed", why);

@@ -123,6 +123,75 @@ static bool same_action(const struct action *a, const struct action *b)
 			same_report(&a->report, &b->report));
 }
 
+/* ---- as it is seen from outside ---- */
+
+static bool same_ending(const struct ending *a, const struct ending *b)
+{
+	return a->kind == b->kind && a->code == b->code && a->step == b->step &&
+		a->permanent == b->permanent &&
+		a->exit_status == b->exit_status &&
+		a->core_dumped == b->core_dumped &&
+		a->out_of_memory == b->out_of_memory;
+}
+
+static bool same_worker(
+	const struct worker_view *a, const struct worker_view *b)
+{
+	return a->id == b->id && a->pid == b->pid && a->state == b->state &&
+		a->generation == b->generation && a->born == b->born &&
+		a->ready_at == b->ready_at;
+}
+
+static bool same_slot(const struct world *w, uint32_t slot)
+{
+	struct slot_view a;
+	struct slot_view b;
+	bool same;
+
+	cluster_view_slot(w->cluster, slot, &a);
+	cluster_view_slot(w->twin, slot, &b);
+	same = a.state == b.state && a.workers == b.workers &&
+		a.restarts == b.restarts && a.next_try == b.next_try &&
+		a.last_why == b.last_why && a.last_age == b.last_age &&
+		same_ending(&a.last, &b.last);
+	for (unsigned i = 0; same && i < a.workers; i++)
+		same = same_worker(&a.worker[i], &b.worker[i]);
+	return same;
+}
+
+static bool same_rollout(const struct world *w)
+{
+	struct rollout_view a;
+	struct rollout_view b;
+
+	cluster_view_rollout(w->cluster, &a);
+	cluster_view_rollout(w->twin, &b);
+	if (!a.under_way && !b.under_way)
+		return true;
+	return a.under_way == b.under_way && a.id == b.id && a.to == b.to &&
+		a.done == b.done && a.of == b.of && a.slot == b.slot &&
+		a.since == b.since && a.going_back == b.going_back &&
+		a.canary == b.canary && a.baking == b.baking &&
+		a.settings == b.settings;
+}
+
+static bool looks_the_same(struct world *w)
+{
+	const struct cluster *a = w->cluster;
+	const struct cluster *b = w->twin;
+	uint32_t slots = cluster_slots(a);
+
+	if (slots != cluster_slots(b) || cluster_state(a) != cluster_state(b) ||
+		cluster_ever_ready(a) != cluster_ever_ready(b) ||
+		cluster_last_rollout(a) != cluster_last_rollout(b) ||
+		cluster_is_settled(a) != cluster_is_settled(b) ||
+		cluster_knows_notify(a) != cluster_knows_notify(b) ||
+		cluster_knows_listen(a) != cluster_knows_listen(b) ||
+		!same_rollout(w))
+		return false;
+	return slots == 0 || same_slot(w, (uint32_t)draw(w, slots));
+}
+
 /* A surprise is told once by each of them. */
 static bool is_surprise(const struct actions *out)
 {
@@ -148,6 +217,8 @@ void twin_handle(
 		same = same_action(&answer.list[i], &out->list[i]);
 	if (!same && !is_surprise(out) && !is_surprise(&answer))
 		world_complain(w, "who was carried answers otherwise");
+	if (!looks_the_same(w))
+		world_complain(w, "who was carried looks otherwise");
 	if (cluster_next_deadline(w->twin) != cluster_next_deadline(w->cluster))
 		world_complain(w, "who was carried waits for something else");
 }
