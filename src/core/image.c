@@ -10,7 +10,7 @@
 /* clang-format off */
 
 static const struct plain_row ending_rows[] = {
-	PLAIN_ENUM(1, ending, kind, ENDING_SPAWN),
+	PLAIN_ENUM(1, ending, kind, ENDING_UNKNOWN),
 	PLAIN(2, ending, code, SIGNED),
 	PLAIN(3, ending, step, SIGNED),
 	PLAIN(4, ending, permanent, BOOL),

@@ -58,6 +58,8 @@ static int verify_children(const struct supervisor *sup, struct error *err)
 		for (; c != NULL; c = c->next) {
 			siginfo_t info = {0};
 
+			if (c->adopted)
+				continue; /* no child of ours */
 			if (waitid(P_PIDFD, (id_t)c->pidfd, &info,
 				    WEXITED | WNOHANG | WNOWAIT) == -1 ||
 				(info.si_pid != 0 && info.si_pid != c->pid))

@@ -143,7 +143,7 @@ static struct listener *listener_new(void)
 }
 
 /* It is put into the list also if it is not whole: it is forgotten with it. */
-static int get(struct listener ***list, size_t *count,
+static int get(struct supervisor *sup, struct listener ***list, size_t *count,
 	const struct handover_field *f, bool inherited, struct error *err)
 {
 	struct listener **more = realloc(*list, (*count + 1) * sizeof(*more));
@@ -154,20 +154,22 @@ static int get(struct listener ***list, size_t *count,
 	if (l == NULL)
 		return error_set(err, ENOMEM, "listeners");
 	more[(*count)++] = l;
+	l->sup = sup;
 	return fill_listener(l, f, inherited, err);
 }
 
 int carry_get_listener(struct carry_reader *r, const struct handover_field *f,
 	struct error *err)
 {
-	return get(&r->listeners, &r->listener_count, f, false, err);
+	return get(r->sup, &r->listeners, &r->listener_count, f, false, err);
 }
 
 int carry_get_inherited(struct carry_reader *r, const struct handover_field *f,
 	struct error *err)
 {
 	struct supervisor *sup = r->sup;
-	int got = get(&sup->inherited, &sup->inherited_count, f, true, err);
+	int got =
+		get(sup, &sup->inherited, &sup->inherited_count, f, true, err);
 
 	if (got == 0 &&
 		sup->inherited[sup->inherited_count - 1]->address.kind ==

@@ -140,6 +140,9 @@ static const struct plain_row service_rows[] = {
 	PLAIN(13, service, outcome_failed, BOOL),
 	PLAIN(14, service, checks_denied_told, BOOL),
 	PLAIN(15, service, number, UNSIGNED),
+	PLAIN(16, service, knows_notify, BOOL),
+	PLAIN(17, service, knows_listen, BOOL),
+	PLAIN(18, service, adopted_roll, BOOL),
 };
 
 static const struct plain_row child_rows[] = {

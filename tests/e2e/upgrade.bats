@@ -213,12 +213,15 @@ refused() {
 
 	run -1 upgrade
 	[[ $output == *"the nclust of before goes on: this one is built to fail"* ]]
+	still_the_same 0
 	fds=$(descriptors)
+	run -1 upgrade
+	still_the_same 0
 	run -1 upgrade
 
 	still_the_same 0
-	same_descriptors "$fds"
 	end_open
+	same_descriptors "$fds"
 	[ "$LOST" -eq 0 ]
 	put "$ROOT/nclust"
 	upgrade
