@@ -3,10 +3,12 @@
 
 #include "base/scope.h"
 #include "os/process.h"
+#include "os/sockdiag.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <linux/inet_diag.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -26,7 +28,7 @@
 #define ROOM_AT_FIRST 32
 #define THREADS_MOST 64 /* more are not looked at */
 
-enum { STATE_LISTEN = 10 }; /* TCP_LISTEN of netinet/tcp.h */
+enum { STATE_CLOSE_WAIT = 8, STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
 
 void connections_free(struct connections *all)
 {
@@ -125,7 +127,8 @@ struct gathering {
 	pid_t pid;
 	int pidfd;
 	bool full;
-	int error; /* of the first that could not be had */
+	bool refused; /* no descriptor can be had: inodes are all there is */
+	int error;    /* of the first that could not be had */
 };
 
 static void gather(void *context, int number, const char *target)
@@ -143,17 +146,74 @@ static void gather(void *context, int number, const char *target)
 		g->full = true;
 		return;
 	}
-	fd = (int)syscall(SYS_pidfd_getfd, g->pidfd, number, 0U);
+	c = &all->list[all->count];
+	*c = (struct connection){.inode = inode, .pid = g->pid, .fd = number};
+	fd = g->refused ? -1
+			: (int)syscall(SYS_pidfd_getfd, g->pidfd, number, 0U);
 	if (fd == -1) {
-		if (errno != EBADF) /* else it has just been closed */
+		g->refused |= errno == EPERM || errno == ENOSYS;
+		if (g->refused)
+			all->count++;    /* to be asked for otherwise */
+		else if (errno != EBADF) /* else it has just been closed */
 			g->error = errno;
 		return;
 	}
-	c = &all->list[all->count];
-	*c = (struct connection){.inode = inode, .pid = g->pid, .fd = number};
 	if (look_at(fd, c))
 		all->count++;
 	(void)close(fd);
+}
+
+/* ---- where no descriptor can be had ---- */
+
+static int by_inode(const void *a, const void *b)
+{
+	const struct connection *one = a;
+	const struct connection *two = b;
+
+	return one->inode < two->inode ? -1 : one->inode > two->inode;
+}
+
+struct matching {
+	struct connection *list;
+	size_t count;
+};
+
+static void match(void *context, const struct inet_diag_msg *msg,
+	const void *info, size_t size)
+{
+	const struct matching *m = context;
+	const struct connection key = {.inode = msg->idiag_inode};
+	struct connection *c =
+		bsearch(&key, m->list, m->count, sizeof(key), by_inode);
+
+	if (c == NULL || msg->idiag_inode == 0 || size == 0)
+		return;
+	take_tcp(c, info);
+	c->cookie = (uint64_t)msg->id.idiag_cookie[1] << 32 |
+		msg->id.idiag_cookie[0];
+	c->port = ntohs(msg->id.idiag_sport);
+	c->queue = msg->idiag_rqueue;
+	/* here a FIN counts */
+	if (c->state == STATE_CLOSE_WAIT && c->queue > 0)
+		c->queue--;
+}
+
+/* What is known of some by their inodes only. */
+static void ask_kernel(struct connections *all, size_t first)
+{
+	struct matching m = {all->list + first, all->count - first};
+	size_t known = first;
+
+	qsort(m.list, m.count, sizeof(*m.list), by_inode);
+	if (sockdiag_each_tcp(match, &m) == -1)
+		all->refused = true;
+	for (size_t i = first; i < all->count; i++) {
+		if (all->list[i].cookie == 0)
+			continue;
+		all->list[i].fd = -1;
+		all->list[known++] = all->list[i];
+	}
+	all->count = known;
 }
 
 static int make_room(struct connections *all)
@@ -199,6 +259,8 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 		return -1;
 	}
 	all->refused |= g.error != 0;
+	if (g.refused)
+		ask_kernel(all, count);
 	return 0;
 }
 

@@ -14,7 +14,8 @@
  * The sockets of another process, seen from outside: each is had for a moment
  * by pidfd_getfd(2), asked, and given back at once: as long as we have it, the
  * other's close(2) sends no FIN.  5 to 8 us each.  What it takes is told in
- * remote.h.
+ * remote.h; where no descriptor can be had (Docker's default profile refuses
+ * the call) the kernel is asked by inodes, for TCP: slower, and enough to look.
  */
 
 enum connection_kind {

@@ -244,3 +244,57 @@ holder() {
 	wait_until 20 '[ "$(cluster .rollout)" = null ]'
 	wait_ready
 }
+
+@test "auto: who answers what is in flight gets its signal at once from then on" {
+	start_rude --drain auto --drain-timeout 400ms -- --graceful --slow 1500
+	ask /slow
+	restarts 1
+	wait "$ASKED"
+	grep -q pid= "$DIR/answer"
+	logged "drained by force" 1
+	ask /slow
+	restarts 1
+	wait "$ASKED"
+	grep -q pid= "$DIR/answer"
+	logged "drained by force" 1
+	! logged "drained by force" 2
+}
+
+@test "auto: who dies of it is not trusted" {
+	start_rude --drain auto --drain-timeout 400ms -- --slow 60000
+	ask /slow
+	restarts 1
+	wait_until 10 'is_gone "$1"' "$ASKED"
+	ask /slow
+	restarts 1
+	wait_until 10 'is_gone "$1"' "$ASKED"
+	logged "drained by force" 2
+}
+
+@test "a unix socket: not before it was still for a while" {
+	start_cluster -n 2 -l "unix:$DIR/socket" --drain quiet \
+		--log-level debug -- "$FIXTURES/rude" --slow 50
+	start_open "$DIR/socket" --rate 5 --path /fast --path /slow
+	restarts 2
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "where no descriptor of a worker can be had, the kernel is asked" {
+	nclust_under "$FIXTURES/confine" docker --
+	start_rude --drain quiet -- --slow 50
+	start_open "$PORT" --rate 30 --jitter --path /fast --path /slow
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "it tells who is busy there, too" {
+	nclust_under "$FIXTURES/confine" docker --
+	start_rude --drain quiet --drain-timeout 300ms -- --slow 60000
+	ask /slow
+	restarts 1
+	wait_until 10 'is_gone "$1"' "$ASKED"
+	logged "drained by force: 1 connection still busy: a peer ("
+}

@@ -8,6 +8,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -17,6 +19,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -449,6 +452,58 @@ START_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
 }
 END_TEST
 
+/* As Docker's default profile does. */
+static void refuse_getfd(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_getfd, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = 4, .filter = code};
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+START_TEST(the_kernel_tells_where_no_descriptor_can_be_had)
+{
+	int visitor = visit();
+	struct connection had;
+	const struct connection *c;
+	char text[8];
+
+	order(ACCEPT);
+	ck_assert_int_eq(write(visitor, "123", 3), 3);
+	had = *only(CONNECTION_TCP);
+	refuse_getfd();
+	c = only(CONNECTION_TCP);
+	ck_assert_ptr_nonnull(c);
+	ck_assert_uint_eq(c->cookie, had.cookie);
+	ck_assert_uint_eq(c->inode, had.inode);
+	ck_assert_uint_eq(c->port, had.port);
+	ck_assert_uint_eq(c->queue, 3);
+	ck_assert_uint_eq(c->segments_in, 1);
+	order(READ);
+	order(WRITE);
+	ck_assert_int_eq(read(visitor, text, sizeof(text)), 5);
+	c = only(CONNECTION_TCP);
+	ck_assert_uint_eq(c->queue, 0);
+	ck_assert_uint_eq(c->segments_out, 1);
+	ck_assert_int_eq(connections_end(&r, pidfd, c), -1);
+	(void)close(visitor);
+	c = only(CONNECTION_TCP);
+	ck_assert_int_eq(c->state, TCP_CLOSE_WAIT);
+	ck_assert_uint_eq(c->queue, 0); /* the FIN */
+	visitor = visit();
+	ck_assert_uint_eq(only(CONNECTION_LISTENER)->queue, 1);
+	(void)close(visitor);
+}
+END_TEST
+
 START_TEST(the_resolution_is_that_of_a_jiffy)
 {
 	ck_assert_uint_ge(connections_tick(), 1000000 / 1200); /* HZ <= 1200 */
@@ -477,6 +532,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, who_runs_is_at_work_also_when_stopped);
 	tcase_add_test(tc, a_thread_of_a_pool_may_wait_on_a_futex);
 	tcase_add_test(tc, it_is_looked_at_by_a_child_that_has_the_rights);
+	tcase_add_test(tc, the_kernel_tells_where_no_descriptor_can_be_had);
 	tcase_add_test(tc, the_resolution_is_that_of_a_jiffy);
 	return os_suite("connections", tc);
 }
