@@ -185,20 +185,19 @@ static void look_at(void *context, int fd, const char *target)
 			held->found |= 1U << i;
 }
 
-uint32_t otherend_held(
-	pid_t pid, const uint64_t *inodes, size_t count, int *denied)
+uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes,
+	size_t count, bool *denied)
 {
 	struct held held = {inodes, count, 0};
-	pid_t tree[TREE_MAX];
-	size_t n = process_tree(pid, tree, TREE_MAX);
+	pid_t tree[TREE_MAX] = {pid};
+	size_t n = deep ? process_tree(pid, tree, TREE_MAX) : 1;
 
 	for (size_t i = 0; i < n; i++) {
 		struct remote r;
 
 		remote_of(&r, tree[i]);
-		if (remote_each_fd(&r, DESCRIPTORS_MAX, look_at, &held) == -1 &&
-			(errno == EACCES || errno == EPERM))
-			*denied = -1;
+		if (remote_each_fd(&r, DESCRIPTORS_MAX, look_at, &held) == -1)
+			*denied |= errno == EACCES || errno == EPERM;
 	}
 	return held.found;
 }

@@ -21,11 +21,11 @@ uint64_t otherend_inode(int fd);
 bool otherend_works(int fd);
 
 /*
- * Which of `count` inodes (at most 32; 0: none) does this process have, or
- * another of its tree?  Bit n for inodes[n].  -1 in *denied: somebody of the
- * tree could not be looked at (else untouched).
+ * Which of `count` inodes (at most 32; 0: none) does this process have, or, with
+ * `deep`, another of its tree?  Bit n for inodes[n].  *denied: somebody could not
+ * be looked at (else untouched).
  */
-uint32_t otherend_held(
-	pid_t pid, const uint64_t *inodes, size_t count, int *denied);
+uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes,
+	size_t count, bool *denied);
 
 #endif

@@ -22,7 +22,7 @@ struct prover {
 	struct volley volley;
 	ev_timer step;
 	unsigned running; /* exec */
-	nsec_t youngest;  /* since when it asks */
+	nsec_t since;     /* the last birth, or proof */
 };
 
 /* What this one has to answer to, or NULL. */
@@ -57,6 +57,7 @@ static void answered(struct child *child, bool well, const char *why)
 		return;
 	if (well) {
 		h->proving = false;
+		child->service->prover->since = clock_now();
 		*h->last = '\0';
 		service_tell(child->service, &event);
 		return;
@@ -127,7 +128,7 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct error err;
 
 	(void)revents;
-	look.wait = (look.now - p->youngest) / WAIT_PART;
+	look.wait = (look.now - p->since) / WAIT_PART;
 	if (look.wait < WAIT_LEAST)
 		look.wait = WAIT_LEAST;
 	look.wait = nsec_min(look.wait, WAIT_MOST);
@@ -173,7 +174,7 @@ void prove_begin(struct service *service)
 
 	if (p == NULL)
 		return;
-	p->youngest = clock_now();
+	p->since = clock_now();
 	ev_now_update(loop);
 	ev_timer_stop(loop, &p->step);
 	ev_timer_set(&p->step, nsec_seconds(WAIT_LEAST), 0.);

@@ -238,15 +238,16 @@ static unsigned gather(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
 	return count;
 }
 
-static void ask_child(struct volley *v, struct child *child,
+static void ask_child(struct volley *v, struct child *child, bool deep,
 	const uint64_t inodes[VOLLEY_MAX])
 {
-	int denied = 0;
-	uint32_t held = otherend_held(child->pid, inodes, VOLLEY_MAX, &denied);
+	uint32_t held =
+		otherend_held(child->pid, deep, inodes, VOLLEY_MAX, &v->denied);
 	uint32_t slot = child->slot;
 	uint64_t worker = child->worker;
 
-	v->denied |= denied != 0;
+	if (held != 0)
+		v->deep = deep;
 	for (size_t i = 0; i < VOLLEY_MAX && child != NULL; i++) {
 		if ((held >> i & 1) == 0)
 			continue;
@@ -255,33 +256,58 @@ static void ask_child(struct volley *v, struct child *child,
 	}
 }
 
+/* Who is alone has them all. */
+static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
+{
+	bool given = false;
+
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		struct child *only = only_child(v->service);
+
+		if (only == NULL || inodes[i] == 0)
+			continue; /* what it said may have been its end */
+		take(&v->asks[i], only, false);
+		given = true;
+	}
+	return given;
+}
+
+static void look_at_slot(struct volley *v, uint32_t slot)
+{
+	const struct service *s = v->service;
+	/* first where they were found last, then the other way */
+	bool deep = v->deep_first == (v->looked < s->child_slots);
+	uint64_t inodes[VOLLEY_MAX];
+
+	for (int k = 0; k < 2; k++)
+		if (s->children[slot][k] != NULL && gather(v, inodes) > 0)
+			ask_child(v, s->children[slot][k], deep, inodes);
+}
+
 /* Look for whose they are, a slice at a time; true: there is more to look at. */
 static bool find_owners(struct volley *v)
 {
-	struct service *s = v->service;
-	struct child *only;
+	const struct service *s = v->service;
 	nsec_t until = clock_now() + SLICE;
 	uint64_t inodes[VOLLEY_MAX];
 
-	if (gather(v, inodes) == 0)
+	if (gather(v, inodes) == 0 || give_to_only(v, inodes))
 		return false;
-	for (size_t i = 0; i < VOLLEY_MAX; i++) {
-		only = only_child(s); /* what it says may be its end */
-		if (only != NULL && inodes[i] != 0)
-			take(&v->asks[i], only, false);
-	}
-	if (gather(v, inodes) == 0)
-		return false;
-	for (; v->cursor < s->child_slots; v->cursor++) {
-		if (gather(v, inodes) == 0)
-			break;
+	if (v->looked == 0)
+		v->deep_first = v->deep;
+	for (; v->looked < 2 * s->child_slots; v->looked++) {
 		if (clock_now() > until)
 			return true;
-		for (int k = 0; k < 2; k++)
-			if (s->children[v->cursor][k] != NULL)
-				ask_child(v, s->children[v->cursor][k], inodes);
+		if (v->cursor >= s->child_slots)
+			v->cursor = 0;
+		look_at_slot(v, v->cursor);
+		if (gather(v, inodes) == 0) {
+			v->looked = 0;
+			return false;
+		}
+		v->cursor++;
 	}
-	v->cursor = 0;
+	v->looked = 0;
 	/* a stranger has it, or it has gone on to somebody else meanwhile */
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		if (v->asks[i].state == ASKING_WAITS && v->asks[i].inode != 0)
@@ -465,7 +491,7 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	v->quiet_since = clock_now();
 	v->denied = false;
 	v->blind = false;
-	v->cursor = 0;
+	v->looked = 0;
 	v->step = STEP_FIRST;
 	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
 		if (v->asks[i].state != ASKING_OVER)

@@ -51,7 +51,11 @@ struct volley {
 	nsec_t step; /* to the next look */
 	nsec_t due;
 	nsec_t quiet_since; /* nobody has taken any */
-	uint32_t cursor; /* the slot that is looked at next, for whose it is */
+	uint32_t cursor; /* the slot that is looked at next, for whose it is; it
+			     stays: who waits longest is often the next */
+	uint32_t looked; /* slots so far, of two rounds */
+	bool deep;       /* processes below workers had the last … */
+	bool deep_first; /* … so they are looked at first */
 	bool blind;      /* the kernel does not tell who has taken one */
 	bool denied;     /* somebody could not be looked at */
 	unsigned open;

@@ -163,16 +163,18 @@ START_TEST(whose_it_is_is_found_in_the_whole_tree)
 	uint64_t inodes[3] = {0};
 	pid_t grandchild;
 	pid_t pid;
-	int denied = 0;
+	bool denied = false;
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	inodes[1] = inode_of(pair[0]);
 	pid = family_of_two(ends, &grandchild);
 	(void)close(pair[0]);
-	ck_assert_uint_eq(otherend_held(pid, inodes, 3, &denied), 2);
-	ck_assert_uint_eq(otherend_held(grandchild, inodes, 3, &denied), 2);
-	ck_assert_uint_eq(otherend_held(getpid(), inodes, 1, &denied), 0);
-	ck_assert_int_eq(denied, 0);
+	ck_assert_uint_eq(otherend_held(pid, true, inodes, 3, &denied), 2);
+	ck_assert_uint_eq(
+		otherend_held(grandchild, false, inodes, 3, &denied), 2);
+	ck_assert_uint_eq(
+		otherend_held(getpid(), false, inodes, 1, &denied), 0);
+	ck_assert(!denied);
 	(void)close(pair[1]);
 	(void)close(ends[1]);
 	(void)waitpid(pid, NULL, 0);
