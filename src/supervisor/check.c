@@ -19,6 +19,7 @@
 #define TRIES 8
 #define WORKERS_A_TRY 8
 #define WAIT_LEAST (1 * MSEC)
+#define WAIT_PAUSED (1 * SECOND)
 #define LATE (500 * MSEC)
 
 struct checker {
@@ -118,6 +119,7 @@ struct look {
 	unsigned checked; /* ready workers that are */
 	unsigned left;    /* who have not answered in this round */
 	unsigned alive;
+	bool paused;        /* some are stopped, by job control */
 	struct child *exec; /* the first one left that a command is run for … */
 	struct child *ask; /* … and to whom a connection is to go */
 	nsec_t interval;   /* the shortest */
@@ -133,6 +135,7 @@ static void look_at(struct child *child, void *context)
 	struct child **first;
 
 	look->alive++;
+	look->paused |= child->paused;
 	if (probe == NULL)
 		return;
 	s = child_settings(child);
@@ -281,6 +284,8 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 	look_at_all(c, &look); /* some may be gone, all are to be asked anew */
 	if (look.checked == 0) {
 		volley_stop(&c->volley);
+		if (look.paused)
+			arm(c, now + WAIT_PAUSED, now);
 		return;
 	}
 	if (look.exec != NULL)
@@ -334,6 +339,12 @@ void check_begin(struct service *service)
 	if (c == NULL)
 		return;
 	arm(c, 0, clock_now());
+}
+
+void check_let_go(struct service *service, uint32_t slot, uint64_t worker)
+{
+	if (service->checker != NULL)
+		volley_let_go(&service->checker->volley, slot, worker);
 }
 
 void check_free(struct service *service)

@@ -152,6 +152,11 @@ void health_on_report(struct service *service, const struct report *r)
 		stall_begin(service);
 		recycle_begin(service);
 		break;
+	case REPORT_DRAINING:
+	case REPORT_STOPPING:
+		prove_let_go(service, r->slot, r->worker);
+		check_let_go(service, r->slot, r->worker);
+		break;
 	case REPORT_START_TIMEOUT:
 		child = child_find(service, r->slot, r->worker);
 		if (child != NULL && child->health != NULL &&

@@ -30,7 +30,7 @@ static const struct probe *probe_of(const struct child *child)
 {
 	const struct cluster_settings *s;
 
-	if (child->health == NULL || !child->health->proving || child->paused)
+	if (child->health == NULL || !child->health->proving)
 		return NULL;
 	s = child_settings(child);
 	return s != NULL && s->ready == READY_PROBE ? &s->ready_probe : NULL;
@@ -40,7 +40,7 @@ static bool wants(struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 
-	return probe != NULL &&
+	return probe != NULL && !child->paused &&
 		health_same_probe(probe, child->service->prover->volley.probe);
 }
 
@@ -88,7 +88,8 @@ static void run(struct child *child, const struct look *look)
 	struct health *h = child->health;
 	struct error err;
 
-	if (h->helper != NULL || look->now < h->tried_at + look->wait ||
+	if (h->helper != NULL || child->paused ||
+		look->now < h->tried_at + look->wait ||
 		look->prover->running >= HEALTH_EXEC_AT_ONCE)
 		return;
 	h->tried_at = look->now;
@@ -195,6 +196,12 @@ void prove_on_birth(struct child *child)
 	}
 	child->health->proving = true;
 	prove_begin(child->service);
+}
+
+void prove_let_go(struct service *service, uint32_t slot, uint64_t worker)
+{
+	if (service->prover != NULL)
+		volley_let_go(&service->prover->volley, slot, worker);
 }
 
 void prove_free(struct service *service)

@@ -13,6 +13,8 @@
 void prove_on_birth(struct child *child);
 /* Somebody may have to, by other settings. */
 void prove_begin(struct service *service);
+/* It is on its way out. */
+void prove_let_go(struct service *service, uint32_t slot, uint64_t worker);
 void prove_free(struct service *service);
 
 #endif

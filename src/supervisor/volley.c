@@ -514,6 +514,18 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	return 0;
 }
 
+void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		struct asking *a = &v->asks[i];
+
+		if (a->state >= ASKING_TAKEN && a->slot == slot &&
+			a->worker == worker)
+			close_asking(a);
+	}
+	look_if_over(v);
+}
+
 void volley_stop(struct volley *v)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)

@@ -69,6 +69,8 @@ bool volley_is_busy(const struct volley *v);
 /* Ask `count` times, where it is not busy.  -1 and `err`: there is no address to ask at. */
 int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err);
+/* It is on its way out: what it has taken is not asked any more. */
+void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker);
 /* Nobody is told of what is still open. */
 void volley_stop(struct volley *v);
 

@@ -146,6 +146,36 @@ START_TEST(our_children_are_listed)
 }
 END_TEST
 
+START_TEST(what_is_shared_is_no_share_of_one)
+{
+	const size_t size = 32U << 20;
+	char *memory = malloc(size);
+	uint64_t alone;
+	int ends[2];
+	pid_t pid;
+	char byte;
+
+	ck_assert_ptr_nonnull(memory);
+	(void)memset(memory, 1, size);
+	alone = process_memory(getpid());
+	ck_assert_uint_ge(alone, size);
+	ck_assert_int_eq(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)close(ends[1]);
+		(void)!read(ends[0], &byte, 1);
+		_exit(memory[size - 1] != 1);
+	}
+	ck_assert_uint_ge(process_memory(pid), size);
+	ck_assert_uint_lt(process_memory_share(pid), size * 3 / 4);
+	ck_assert_uint_ge(process_memory_share(pid), size / 4);
+	(void)close(ends[1]);
+	(void)waitpid(pid, NULL, 0);
+	ck_assert_uint_eq(process_memory(pid), 0);
+	free(memory);
+}
+END_TEST
+
 START_TEST(the_clock_does_not_go_back)
 {
 	nsec_t last = clock_now();
@@ -204,6 +234,7 @@ int main(int argc, char **argv)
 	if (!os_is_valgrind()) { /* its own memory, 1,500 of its own size */
 		tcase_add_test(tc, a_process_is_looked_at);
 		tcase_add_test(tc, our_children_are_listed);
+		tcase_add_test(tc, what_is_shared_is_no_share_of_one);
 	}
 	return os_suite("process", tc);
 }
