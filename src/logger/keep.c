@@ -274,13 +274,22 @@ static void begin(struct keep *k, struct fdpass_message *m)
 	k->on = true;
 }
 
+static void leave(struct keep *k)
+{
+	k->on = false;
+	while (k->count > 0)
+		let_go(&k->list[--k->count]);
+	fd_close(&k->socket);
+	fd_close(&k->dir);
+}
+
 bool keep_take(struct keep *k, const struct logwire_packet *p,
 	struct fdpass_message *m)
 {
 	if (p->kind == LOGWIRE_KEEP && m->fd_count == 2)
 		begin(k, m);
 	else if (p->kind == LOGWIRE_LEAVE)
-		k->on = false;
+		leave(k);
 	else if (p->kind == LOGWIRE_HOLD)
 		hold(k, p, m);
 	else if (p->kind == LOGWIRE_DROP)

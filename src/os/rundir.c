@@ -302,6 +302,11 @@ static bool is_ours_still(const struct rundir *r)
 	return fstat(r->lock, &st) == 0 && is_still(r->dir, "lock", &st);
 }
 
+void rundir_leave(struct rundir *r)
+{
+	let_go(r);
+}
+
 void rundir_close(struct rundir *r)
 {
 	static const char *const files[] = {

@@ -48,6 +48,8 @@ void rundir_empty_notify(const struct rundir *r,
 	const void *context);
 /* Remove what we made (notify/, control, state, lock, NAME) and let go. */
 void rundir_close(struct rundir *r);
+/* Let go, and leave all as it is. */
+void rundir_leave(struct rundir *r);
 
 /* For clients: the directory of an existing instance, checked the same way
  * (owner root or us).  The O_PATH descriptor, or -1: err->status 69 where it

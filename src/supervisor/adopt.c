@@ -17,6 +17,7 @@
 #include "supervisor/readiness.h"
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
+#include "supervisor/store.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -267,6 +268,7 @@ static int refuse_past(
 
 	if (pid != 0)
 		return stop_for_the_living(sup, pid, why->text, err);
+	keeper_dismiss(sup);
 	log_warn("the state of an earlier '%s' cannot be used: %s; nothing of "
 		 "it runs",
 		sup->settings->name, why->text);
@@ -320,6 +322,7 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 	h->givens.channel = h->givens.socket = -1;
 	sup->heritage = h;
 	got = statefile_read(sup->rundir.dir, &h->past, &why);
+	sup->has_past = got != 0;
 	if (got == -1)
 		got = refuse_past(sup, &why, err);
 	else if (got == 1)
@@ -395,6 +398,8 @@ static void fill(struct child *c, struct inmate *in)
 	if (given != NULL) {
 		c->output[0] = given_take(given, LOGWIRE_STDOUT);
 		c->output[1] = given_take(given, LOGWIRE_STDERR);
+	} else {
+		logger_reopen_output(c);
 	}
 	adopt_uses(c);
 }
@@ -584,6 +589,8 @@ void adopt_finish(struct supervisor *sup)
 			h->adopted == 1 ? "" : "s", (int)h->past.header.pid);
 	if (h->past.count > 0)
 		rundir_empty_notify(&sup->rundir, has_notify, sup);
+	logger_redirect(sup);
+	store_sort_out(sup);
 	if (keeper_wanted(sup)) {
 		logger_begin(sup);
 		bequest_due(sup);
@@ -599,6 +606,7 @@ void adopt_finish(struct supervisor *sup)
 			roll(sup->services[i]);
 	}
 	adopt_fini(sup);
+	sup->has_past = false;
 }
 
 void adopt_fini(struct supervisor *sup)

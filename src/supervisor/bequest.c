@@ -8,6 +8,7 @@
 #include "protocol/estate.h"
 #include "supervisor/child.h"
 #include "supervisor/keeper.h"
+#include "supervisor/store.h"
 
 #include <errno.h>
 #include <string.h>
@@ -35,7 +36,9 @@ static void put_listener(struct writing *w, struct listener *l)
 	uint64_t cookie = socket_cookie(l->fd);
 	struct estate_listener *e;
 
+	l->sup = w->sup;
 	keeper_hold_listener(w->sup, l);
+	store_put(w->sup, l);
 	if (is_there(w->estate, cookie))
 		return;
 	e = text != NULL ? estate_add_listener(w->estate, text) : NULL;

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
+#include "os/pidfd.h"
 #include "os/privilege.h"
 #include "supervisor/child.h"
 #include "supervisor/roles.h"
@@ -296,6 +297,22 @@ int keeper_call(
 	(void)error_set(err, errno, "the keeper has not given all");
 	givens_fini(givens);
 	return -1;
+}
+
+void keeper_dismiss(struct supervisor *sup)
+{
+	const struct logwire_packet p = {.kind = LOGWIRE_LEAVE};
+	struct pollfd ended = {.events = POLLIN};
+	struct givens givens;
+	struct error err;
+
+	if (keeper_call(sup, &givens, &err) == -1)
+		return;
+	ended.fd = pidfd_of(givens.pid);
+	(void)fdpass_send(givens.channel, &p, sizeof(p), NULL, 0);
+	givens_fini(&givens);
+	(void)poll(&ended, ended.fd != -1, (int)(PATIENCE / MSEC));
+	fd_close(&ended.fd);
 }
 
 void givens_fini(struct givens *givens)

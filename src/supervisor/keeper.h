@@ -38,6 +38,8 @@ struct givens {
  * ECONNREFUSED: there is none. */
 int keeper_call(
 	struct supervisor *sup, struct givens *givens, struct error *err);
+/* Send it away, with all that it holds; waits until it is gone, bounded. */
+void keeper_dismiss(struct supervisor *sup);
 void givens_fini(struct givens *givens);
 /* Take one of the descriptors of what was given; -1: it is not there. */
 int given_take(struct given *given, enum logwire_which which);

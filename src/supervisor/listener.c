@@ -9,6 +9,7 @@
 #include "supervisor/bequest.h"
 #include "supervisor/heal.h"
 #include "supervisor/keeper.h"
+#include "supervisor/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -236,6 +237,8 @@ void listener_release(struct listener *l)
 	heal_forget(l);
 	if (l->held != 0)
 		keeper_drop_listener(l->sup, l);
+	if (l->stored != 0)
+		store_remove(l->sup, l);
 	fd_close(&l->fd);
 	listener_free(l);
 }

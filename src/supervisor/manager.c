@@ -330,3 +330,14 @@ void manager_status(struct supervisor *sup)
 	sup->manager->changed = true;
 	tell_status(sup);
 }
+
+bool manager_send_fd(struct supervisor *sup, const char *text, int fd)
+{
+	scoped_fd to = -1;
+
+	if (sup->manager == NULL)
+		return false;
+	to = fdpass_open_to(sup->manager->path);
+	return to != -1 &&
+		fdpass_send(to, text, strlen(text), &fd, fd != -1) == 0;
+}

@@ -12,8 +12,8 @@ int manager_init(struct supervisor *sup, struct error *err);
 struct handover_writer;
 struct handover_field;
 /* What it was told, and is to be told; as one group. */
-void manager_save(const struct supervisor *sup, struct handover_writer *w,
-	unsigned tag);
+void manager_save(
+	const struct supervisor *sup, struct handover_writer *w, unsigned tag);
 int manager_load(struct supervisor *sup, const struct handover_field *group,
 	struct error *err);
 void manager_resume(struct supervisor *sup);
@@ -24,5 +24,9 @@ void manager_stopping(struct supervisor *sup);
 /* "web: 2 of 2 ready" has changed: sent soon, and not more often than ten times
  * a second. */
 void manager_status(struct supervisor *sup);
+
+/* A message with a descriptor (-1: none), now or not at all.  false: there is no
+ * manager, or it does not read just now. */
+bool manager_send_fd(struct supervisor *sup, const char *text, int fd);
 
 #endif

@@ -99,6 +99,8 @@ static bool is_left_by(struct supervisor *sup, const struct heritage *h,
 
 		if (in->ours || birth->pid == 0 || facts->start < birth->start)
 			continue;
+		if (in->lives && pid == birth->pid)
+			return false; /* on the list already */
 		if (in->lives && facts->session == birth->pid)
 			return true;
 		if (!asked)

@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/pidfd.h"
+#include "os/remote.h"
 #include "os/privilege.h"
 #include "os/spawn.h"
 #include "protocol/logwire.h"
@@ -21,10 +22,12 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A logger that does not take a packet for so long is hung: replaced. */
@@ -69,6 +72,45 @@ static bool is_silent(const struct service *service)
 		(mode == LOG_AUTO && service->sup->settings->daemon);
 }
 
+/* Who reads from it as well is not killed by SIGPIPE when all other readers
+ * are: he waits for the next one. */
+static void open_both_ways(int *end)
+{
+	char path[40];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", *end);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd == -1)
+		return;
+	(void)close(*end);
+	*end = fd;
+}
+
+/* An end that the worker has both ways; we are to see when it is gone. */
+static int reopen(struct remote *r, int number)
+{
+	scoped_fd both = remote_fd(r, number);
+	char path[40];
+	struct stat st;
+
+	if (both == -1 || fstat(both, &st) == -1 || !S_ISFIFO(st.st_mode) ||
+		(fcntl(both, F_GETFL) & O_ACCMODE) != O_RDWR)
+		return -1;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", both);
+	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+void logger_reopen_output(struct child *child)
+{
+	struct remote r;
+
+	remote_of(&r, child->pid);
+	for (int i = 0; i < 2; i++)
+		if (child->output[i] == -1)
+			child->output[i] = reopen(&r, i + 1);
+}
+
 void logger_open_output(
 	struct service *service, struct child *child, int output[2])
 {
@@ -89,6 +131,8 @@ void logger_open_output(
 				service->name);
 			return;
 		}
+		if (cluster_settings(service->core)->orphans == ORPHANS_KEEP)
+			open_both_ways(&ends[1]);
 		child->output[i] = ends[0];
 		output[i] = ends[1];
 	}
@@ -320,7 +364,6 @@ static void begin(struct supervisor *sup, int channel)
 	ev_io_start(sup->loop, &sup->logger_watcher);
 	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
 	ev_io_start(sup->loop, &sup->logger_exit);
-	set_sink(sup);
 }
 
 static int start(struct supervisor *sup)
@@ -343,6 +386,7 @@ static int start(struct supervisor *sup)
 	}
 	(void)close(pair[1]);
 	begin(sup, pair[0]);
+	set_sink(sup);
 	children_each(sup, NULL, add_again, 0);
 	keeper_greet(sup);
 	return 0;
@@ -356,9 +400,6 @@ void logger_begin(struct supervisor *sup)
 
 int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 {
-	const struct logwire_packet p = {.kind = LOGWIRE_OUTPUT};
-	const int fds[] = {
-		output_of(sup, STDOUT_FILENO), output_of(sup, STDERR_FILENO)};
 	int pidfd = pidfd_of(pid);
 
 	/* it has just answered, so the number is its own; should it have ended
@@ -367,9 +408,22 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 		return -1;
 	sup->logger_pid = pid;
 	sup->logger_pidfd = pidfd;
+	sup->logger_taken = true;
 	begin(sup, channel);
-	(void)logger_send(sup, &p, fds, COUNT_OF(fds));
 	return 0;
+}
+
+void logger_redirect(struct supervisor *sup)
+{
+	const struct logwire_packet p = {.kind = LOGWIRE_OUTPUT};
+	const int fds[] = {
+		output_of(sup, STDOUT_FILENO), output_of(sup, STDERR_FILENO)};
+
+	if (!sup->logger_taken)
+		return;
+	sup->logger_taken = false;
+	set_sink(sup);
+	(void)logger_send(sup, &p, fds, COUNT_OF(fds));
 }
 
 bool logger_is(const struct supervisor *sup, pid_t pid)
@@ -391,12 +445,14 @@ static void close_channel(struct supervisor *sup)
 void logger_ended(struct supervisor *sup)
 {
 	struct pidfd_end end = {0};
+	bool known = true;
 	nsec_t age = clock_now() - sup->logger_started;
 
 	switch (pidfd_reap(sup->logger_pidfd, &end)) {
 	case 0:
 		return;
 	case -1: /* it was another's child */
+		known = false;
 		if (pidfd_look(sup->logger_pidfd, 0, 0, &end) == 0)
 			return;
 		break;
@@ -411,8 +467,11 @@ void logger_ended(struct supervisor *sup)
 	news_stop_waiting(sup);
 	if (sup->over)
 		return;
-	log_warn("the logger ended (%s %d), starting it again",
-		end.signalled ? "signal" : "exit", end.code);
+	if (known)
+		log_warn("the logger ended (%s %d), starting it again",
+			end.signalled ? "signal" : "exit", end.code);
+	else
+		log_warn("the logger ended, starting it again");
 	if (age < LOGGER_RESTART || start(sup) == -1)
 		start_later(sup);
 }
@@ -423,10 +482,11 @@ void logger_fini(struct supervisor *sup)
 	struct pidfd_end end;
 
 	ev_timer_stop(sup->loop, &sup->logger_restart);
-	keeper_leave(sup);
+	if (!sup->has_past)
+		keeper_leave(sup);
 	close_channel(sup);
-	if (sup->logger_pid == 0)
-		return;
+	if (sup->logger_pid == 0 || sup->has_past)
+		return; /* it goes on waiting for one that can */
 	/* it drains what is in the pipes, and bounds that itself */
 	if (poll(&wait, 1, 5000) != 1)
 		(void)pidfd_signal(sup->logger_pidfd, SIGKILL);

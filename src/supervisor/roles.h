@@ -22,6 +22,8 @@ bool logger_wanted(const struct service *service);
  * `child`), /dev/null, or -1 for ours. */
 void logger_open_output(
 	struct service *service, struct child *child, int output[2]);
+/* Those of one that was taken over, when no keeper has given them. */
+void logger_reopen_output(struct child *child);
 void logger_close_output(struct supervisor *sup, int output[2]);
 /* Hand the read ends to the logger. */
 void logger_add(struct service *service, const struct child *child);
@@ -36,6 +38,8 @@ void logger_begin(struct supervisor *sup);
 /* One that runs already, of an earlier nclust; the channel is taken over.  -1
  * and errno: it is gone. */
 int logger_take_over(struct supervisor *sup, int channel, pid_t pid);
+/* From now on it writes where we do. */
+void logger_redirect(struct supervisor *sup);
 
 bool logger_is(const struct supervisor *sup, pid_t pid);
 void logger_ended(struct supervisor *sup);

@@ -52,8 +52,8 @@ struct listener {
 	bool limit_told;
 	pid_t binder; /* the thread that bound it last: whose it may be */
 	struct supervisor *sup;
-	uint64_t held; /* by the keeper, by this cookie; or 0 */
-	bool stored;   /* and by the service manager */
+	uint64_t held;   /* by the keeper, by this cookie; or 0 */
+	uint64_t stored; /* and by the service manager, so too */
 };
 
 /* The listeners of one settings version, in their order. */
@@ -278,10 +278,13 @@ struct supervisor {
 	bool estate_due;           /* what is beside it has changed */
 	uint32_t last_number;      /* of a service */
 	struct heritage *heritage; /* what an earlier one has left; or NULL */
-	int keeper_socket;         /* where the next one calls, or -1 */
+	bool has_past; /* somebody else's workers may live: nothing of theirs is
+			  removed, should we fail to take them over */
+	int keeper_socket; /* where the next one calls, or -1 */
 
 	ev_io logger_watcher; /* its fd: the channel, or -1 */
 	pid_t logger_pid;
+	bool logger_taken; /* it writes still where an earlier one did */
 	int logger_pidfd;
 	ev_io logger_exit;
 	ev_timer logger_restart;
@@ -307,12 +310,12 @@ struct supervisor {
 	bool failed; /* the start */
 	bool over;
 	int status;
-	int daemon_pipe;      /* -d: tell the one who waits; or -1 */
-	bool ready_once;      /* every cluster was ready as a whole */
-	unsigned upgrades;    /* of nclust itself, so far */
-	char *exe_path;       /* that we were started by; NULL: not known */
+	int daemon_pipe;       /* -d: tell the one who waits; or -1 */
+	bool ready_once;       /* every cluster was ready as a whole */
+	unsigned upgrades;     /* of nclust itself, so far */
+	char *exe_path;        /* that we were started by; NULL: not known */
 	struct reexec *reexec; /* an upgrade under way, or NULL */
-	ev_timer last_orders; /* strays are being ended */
+	ev_timer last_orders;  /* strays are being ended */
 	unsigned last_orders_step;
 	pid_t *first_children; /* that we had before we began: not ours */
 	size_t first_children_count;

@@ -425,7 +425,9 @@ static void let_go(struct supervisor *sup)
 	}
 	if (sup->settings->pidfile != NULL && sup->pidfile_written)
 		(void)unlink(sup->settings->pidfile);
-	if (sup->has_rundir)
+	if (sup->has_rundir && sup->has_past)
+		rundir_leave(&sup->rundir);
+	else if (sup->has_rundir)
 		rundir_close(&sup->rundir);
 }
 
