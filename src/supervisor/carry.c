@@ -14,18 +14,26 @@
 
 /* ---- structs ---- */
 
-static void note_descriptor(struct carry_writer *c, int fd)
+static void note_descriptor(struct carry_writer *c, int fd, bool look)
 {
+	uint64_t words[3] = {(uint64_t)(unsigned)fd};
 	struct stat st;
-	uint64_t words[3];
 
-	if (fd < 0 || fstat(fd, &st) == -1)
-		return; /* it would be found to be missing by who reads */
-	words[0] =
-		(uint64_t)(unsigned)fd | (uint64_t)(st.st_mode & S_IFMT) << 32;
-	words[1] = (uint64_t)st.st_dev;
-	words[2] = (uint64_t)st.st_ino;
+	if (fd < 0)
+		return;
+	/* one that is not open is found to be missing by who reads */
+	if (look && fstat(fd, &st) == 0) {
+		words[0] |= (uint64_t)(st.st_mode & S_IFMT) << 32;
+		words[1] = (uint64_t)st.st_dev;
+		words[2] = (uint64_t)st.st_ino;
+	}
 	(void)buffer_append(&c->descriptors, words, sizeof(words));
+}
+
+/* A pidfd is looked at by waiting for it: see carry_verify(). */
+static bool is_pidfd(enum carry_struct which, const void *of, int fd)
+{
+	return which == PLAIN_CHILD && fd == ((const struct child *)of)->pidfd;
 }
 
 void carry_put(struct carry_writer *c, enum carry_struct which, const void *of)
@@ -40,7 +48,7 @@ void carry_put(struct carry_writer *c, enum carry_struct which, const void *of)
 			continue;
 		(void)memcpy(&fd, (const char *)of + table->rows[i].offset,
 			sizeof(fd));
-		note_descriptor(c, fd);
+		note_descriptor(c, fd, c->lasting && !is_pidfd(which, of, fd));
 	}
 }
 
@@ -123,10 +131,10 @@ static void put_supervisor(struct carry_writer *c)
 	handover_close(&c->w);
 }
 
-int carry_save(struct carry_writer *c, struct supervisor *sup,
+int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	const struct carry_binary *binary, struct error *err)
 {
-	*c = (struct carry_writer){.sup = sup};
+	*c = (struct carry_writer){.sup = sup, .lasting = lasting};
 	buffer_init(&c->out, HANDOVER_SIZE_MAX);
 	buffer_init(&c->descriptors, 0);
 	handover_begin(&c->w, &c->out);

@@ -106,11 +106,12 @@ struct carry_writer {
 	struct carry_list settings;
 	struct carry_list listeners;
 	struct buffer descriptors; /* three words each */
+	bool lasting;
 };
 
-/* Everything, into c->out.  Changes nothing.  -1 and `err`; to be freed in
- * either case. */
-int carry_save(struct carry_writer *c, struct supervisor *sup,
+/* Everything, into c->out.  Changes nothing.  `lasting`: the descriptors shall
+ * be known again.  -1 and `err`; to be freed in either case. */
+int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	const struct carry_binary *binary, struct error *err);
 void carry_fini(struct carry_writer *c);
 

@@ -77,6 +77,8 @@ int carry_verify(const struct carry_reader *r, struct error *err)
 		struct descriptor d = nth(r->descriptors, i);
 		struct stat st;
 
+		if (d.dev == 0 && d.ino == 0)
+			continue; /* a pidfd */
 		if (fstat(d.fd, &st) == -1)
 			return error_set(
 				err, errno, "descriptor %d is missing", d.fd);

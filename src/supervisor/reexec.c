@@ -195,8 +195,8 @@ static uint64_t our_capabilities(void)
 }
 
 /* The state in a descriptor; *c is to be freed in either case. */
-static int write_state(
-	struct supervisor *sup, struct carry_writer *c, struct error *err)
+static int write_state(struct supervisor *sup, struct carry_writer *c,
+	bool lasting, struct error *err)
 {
 	struct carry_binary binary = {
 		.image = sup->self_exe,
@@ -209,7 +209,7 @@ static int write_state(
 	(void)text_copy(
 		binary.version, sizeof(binary.version), carry_variant.program);
 	(void)text_copy(binary.path, sizeof(binary.path), sup->exe_path);
-	if (carry_save(c, sup, &binary, err) == -1)
+	if (carry_save(c, sup, lasting, &binary, err) == -1)
 		return -1;
 	return sealed_make("nclust-state", c->out.data, c->out.len, err);
 }
@@ -217,7 +217,7 @@ static int write_state(
 static int save_for_check(struct supervisor *sup, struct error *err)
 {
 	struct carry_writer c;
-	int fd = write_state(sup, &c, err);
+	int fd = write_state(sup, &c, false, err);
 
 	carry_fini(&c);
 	return fd;
@@ -501,7 +501,7 @@ static void go(struct supervisor *sup)
 	drain_thaw_all(sup);
 	intercept_answer(sup);
 	clients_settle(sup);
-	scoped_fd state = write_state(sup, &c, &err);
+	scoped_fd state = write_state(sup, &c, true, &err);
 	if (state != -1) {
 		reexec_into(u->binary, state, c.descriptors.data,
 			c.descriptors.len / CARRY_DESCRIPTOR_SIZE, sup->argv,

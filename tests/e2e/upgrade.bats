@@ -40,6 +40,8 @@ setup() {
 }
 
 @test "20 upgrades in a row under load: nothing lost, nothing grows" {
+	# pages of a file that is not on the disk yet would count as dirty
+	sync "$DIR/nclust"
 	serve_two
 	upgrade
 	fds=$(descriptors)
