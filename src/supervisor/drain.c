@@ -153,6 +153,18 @@ static void tell(struct drain *d, bool forced)
 		drain_busy_text(d, busy, sizeof(busy)));
 }
 
+static void tell_blind(const struct drain *d)
+{
+	struct service *service = d->child->service;
+
+	if (service->blind_told)
+		return;
+	service->blind_told = true;
+	log_note("%s: the connections of its workers cannot be seen from "
+		 "here: they get their stop signal at once",
+		service->name);
+}
+
 /* The moment has come: the core answers by the stop signal. */
 static void finish(struct drain *d, bool forced)
 {
@@ -170,6 +182,8 @@ static void finish(struct drain *d, bool forced)
 			? clock_now() - d->frozen_at
 			: d->frozen_longest;
 	tell(d, forced);
+	if (d->view.blind)
+		tell_blind(d);
 	if (forced)
 		drain_hold_flights(d);
 	d->told = true;

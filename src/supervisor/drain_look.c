@@ -21,13 +21,13 @@ static bool has_port(const struct drain *d, uint16_t port)
 	return false;
 }
 
-/* One that was accepted, not one that the worker has made itself: to a database,
+/* One that was accepted and is not over (reset by its peer), not one that the worker has made itself: to a database,
  * whose last word is an answer that nothing follows. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
 {
 	if (c->kind == CONNECTION_UNIX)
 		return c->has_name;
-	return c->kind == CONNECTION_TCP &&
+	return c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
 		(d->port_count == 0 || has_port(d, c->port));
 }
 

@@ -166,6 +166,7 @@ struct service {
 	bool ended;
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;
+	bool blind_told; /* that connections cannot be seen */
 	unsigned hooks_told; /* enum hook_event, or-ed: they failed */
 	int status;          /* of ACTION_ENDED */
 	bool knows_notify;   /* as it was written down (bequest.h) */
