@@ -122,7 +122,17 @@ ORDERED := $(filter-out $(APART),$(OBJECTS)) $(APART)
 $(B)/nclust: $(ORDERED)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(ARCHIVE): $(filter-out $(MAIN),$(OBJECTS))
+# With the manual's texts, which the program has no use for.
+FULL := $(B)/src/config/options_full.o
+with_manual = $(subst $(B)/src/config/options.o,$(FULL),$(1))
+$(FULL): src/config/options.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) -DWITH_MANUAL \
+		-MMD -MP -c -o $@ $<
+$(B)/describe: $(call with_manual,$(ORDERED))
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(ARCHIVE): $(call with_manual,$(filter-out $(MAIN),$(OBJECTS)))
 	@rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
 
@@ -300,4 +310,4 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
 
--include $(OBJECTS:.o=.d) $(wildcard $(B)/tests/*/*.d build/plain/tests/*/*.d)
+-include $(OBJECTS:.o=.d) $(FULL:.o=.d) $(wildcard $(B)/tests/*/*.d build/plain/tests/*/*.d)

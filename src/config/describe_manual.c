@@ -37,7 +37,7 @@ static void put_folded(struct buffer *out, const char *line, size_t len)
 
 static void put_manual(struct buffer *out, const struct option_row *row)
 {
-	const char *line = row->manual;
+	const char *line = row->manual != NULL ? row->manual : "";
 
 	while (*line != '\0') {
 		size_t len = strcspn(line, "\n");

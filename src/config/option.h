@@ -70,7 +70,8 @@ struct option_row {
 	bool repeatable;
 	bool common;        /* shown by --help */
 	const char *help;   /* one line, no capital, no full stop */
-	const char *manual; /* mdoc; lines end in '\n' but for the last */
+	const char *manual; /* mdoc; lines end in '\n' but for the last; NULL
+			       in the program itself */
 };
 
 extern const struct option_row option_rows[];

@@ -36,6 +36,16 @@ static const char *const hooks[] = {
 };
 _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 
+/*
+ * The manual's texts are for who writes the manual (scripts/generate), and take
+ * more room than the table: they are not in the program.
+ */
+#ifdef WITH_MANUAL
+#define MANUAL(text) text
+#else
+#define MANUAL(text) NULL
+#endif
+
 #define LIMIT(word, which, in_bytes, sample, text, more) \
 	{ \
 		.section = "cluster", .name = "limit-" word, \
@@ -43,7 +53,7 @@ _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 		.offset = offsetof(struct cluster_settings, limits), \
 		.bytes = in_bytes, .unset = "inherited", \
 		.argument = "soft[:hard]", .example = sample, \
-		.change = CHANGE_ROLL, .help = text, .manual = more \
+		.change = CHANGE_ROLL, .help = text, .manual = MANUAL(more) \
 	}
 
 /* clang-format off */
@@ -52,29 +62,29 @@ const struct option_row option_rows[] = {
 		.name = "config", .letter = 'c', .type = OPT_PATH,
 		.argument = "file", .common = true,
 		.help = "run the clusters of this INI file",
-		.manual = "Run the clusters of this file, see\n"
+		.manual = MANUAL("Run the clusters of this file, see\n"
 			".Xr nclust.ini 5 .\n"
 			"What else stands on the command line overrules it in "
-			"every cluster.",
+			"every cluster."),
 	},
 	{
 		.name = "daemon", .letter = 'd', .type = OPT_FLAG,
 		.common = true,
 		.help = "go to the background once all clusters are ready",
-		.manual = "Go to the background, but only once all clusters "
+		.manual = MANUAL("Go to the background, but only once all clusters "
 			"are ready.\n"
 			"If they do not become ready, say why and exit with "
-			"another status than 0.",
+			"another status than 0."),
 	},
 	{
 		.name = "help", .letter = 'h', .type = OPT_FLAG,
 		.help = "show a short help",
-		.manual = "Show a short help.",
+		.manual = MANUAL("Show a short help."),
 	},
 	{
 		.name = "version", .type = OPT_FLAG,
 		.help = "show the version",
-		.manual = "Show the version.",
+		.manual = MANUAL("Show the version."),
 	},
 
 	{
@@ -83,11 +93,11 @@ const struct option_row option_rows[] = {
 		.argument = "name", .example = "shop",
 		.change = CHANGE_RESTART, .common = true,
 		.help = "name of this instance",
-		.manual = "The name of this instance, by which the verbs find "
+		.manual = MANUAL("The name of this instance, by which the verbs find "
 			"it.\n"
 			"The default is the file's name without\n"
 			".Pa .ini ,\n"
-			"or the name of the command.",
+			"or the name of the command."),
 	},
 	{
 		IN_NCLUST(runtime_directory), .name = "runtime-directory",
@@ -95,14 +105,14 @@ const struct option_row option_rows[] = {
 		.argument = "path", .example = "/run/nclust",
 		.change = CHANGE_RESTART,
 		.help = "where the control socket and its lock are",
-		.manual = "The directory of the control sockets.\n"
+		.manual = MANUAL("The directory of the control sockets.\n"
 			"The default is\n"
 			".Pa /run/nclust\n"
 			"for root and\n"
 			".Pa $XDG_RUNTIME_DIR/nclust\n"
 			"for others.\n"
 			"It is best in memory (tmpfs):\n"
-			"each start of a worker makes a file in it.",
+			"each start of a worker makes a file in it."),
 	},
 	{
 		IN_NCLUST(control_group), .name = "control-group",
@@ -110,25 +120,25 @@ const struct option_row option_rows[] = {
 		.argument = "group", .example = "daemon",
 		.change = CHANGE_RESTART,
 		.help = "members of this group may look at the instance",
-		.manual = "Members of this group may read what the control "
+		.manual = MANUAL("Members of this group may read what the control "
 			"socket tells.\n"
 			"A number is written\n"
-			".Ql #1000 .",
+			".Ql #1000 ."),
 	},
 	{
 		IN_NCLUST(log_level), .name = "log-level", .type = OPT_CHOICE,
 		.choices = log_levels, .fallback = "note",
 		.argument = "level", .change = CHANGE_LIVE,
 		.help = "how much nclust itself says on standard error",
-		.manual = "The least important of nclust's own messages that "
-			"are shown.",
+		.manual = MANUAL("The least important of nclust's own messages that "
+			"are shown."),
 	},
 	{
 		IN_NCLUST(pidfile), .name = "pidfile", .type = OPT_PATH,
 		.unset = "none", .argument = "path",
 		.example = "/run/shop.pid", .change = CHANGE_RESTART,
 		.help = "file to write nclust's process id to",
-		.manual = "Write the process id of nclust to this file.",
+		.manual = MANUAL("Write the process id of nclust to this file."),
 	},
 
 	{
@@ -137,7 +147,7 @@ const struct option_row option_rows[] = {
 		.argument = "command", .example = "./myserver --quiet",
 		.change = CHANGE_ROLL,
 		.help = "what every worker runs; quotes as in a shell, no shell",
-		.manual = "What every worker runs.\n"
+		.manual = MANUAL("What every worker runs.\n"
 			"It is split into words as a shell would do it, with "
 			"single and double quotes and backslashes,\n"
 			"but no shell is run and nothing is expanded but\n"
@@ -150,14 +160,14 @@ const struct option_row option_rows[] = {
 			"In the file a\n"
 			".Ql ;\\&\n"
 			"behind a blank is refused here, as it would begin a "
-			"comment.",
+			"comment."),
 	},
 	{
 		IN_CLUSTER(workers), .name = "workers", .letter = 'n',
 		.type = OPT_WORKERS, .fallback = "auto",
 		.argument = "count", .change = CHANGE_LIVE, .common = true,
 		.help = "how many: 4, auto (the CPUs), auto-1, auto/2, 2x",
-		.manual = "How many workers: a number from 1 to 10000, or\n"
+		.manual = MANUAL("How many workers: a number from 1 to 10000, or\n"
 			".Cm auto\n"
 			"for as many as there are CPUs to use, by affinity and "
 			"by the quota of the control groups.\n"
@@ -166,7 +176,7 @@ const struct option_row option_rows[] = {
 			".Cm auto/2\n"
 			"half as many,\n"
 			".Cm 2x\n"
-			"twice as many; at least one.",
+			"twice as many; at least one."),
 	},
 	{
 		IN_CLUSTER(listen), .name = "listen", .letter = 'l',
@@ -174,7 +184,7 @@ const struct option_row option_rows[] = {
 		.argument = "address", .example = "8000, name=http",
 		.change = CHANGE_ROLL, .repeatable = true, .common = true,
 		.help = "8000, 127.0.0.1:8000, unix:/run/x.sock, udp:53, ...",
-		.manual = "Open this address and hand it to the workers.\n"
+		.manual = MANUAL("Open this address and hand it to the workers.\n"
 			"One of\n"
 			".Ql 8000\n"
 			"(all addresses, IPv6 and IPv4),\n"
@@ -204,36 +214,36 @@ const struct option_row option_rows[] = {
 			".Cm defer-accept Ns = Ns Ar time ,\n"
 			".Cm nonblock ,\n"
 			".Cm rcvbuf Ns = Ns Ar size ,\n"
-			".Cm sndbuf Ns = Ns Ar size .",
+			".Cm sndbuf Ns = Ns Ar size ."),
 	},
 	{
 		IN_CLUSTER(pass), .name = "pass", .type = OPT_PASS,
 		.fallback = "systemd server-starter einhorn port",
 		.argument = "dialects", .change = CHANGE_ROLL,
 		.help = "how workers are told of their sockets",
-		.manual = "How the workers are told of their sockets, some of\n"
+		.manual = MANUAL("How the workers are told of their sockets, some of\n"
 			".Cm systemd server-starter einhorn port stdin ,\n"
 			"or\n"
 			".Cm none .\n"
 			".Cm stdin\n"
-			"puts the one socket on descriptor 0.",
+			"puts the one socket on descriptor 0."),
 	},
 	{
 		IN_CLUSTER(listen_pid), .name = "listen-pid", .type = OPT_BOOL,
 		.fallback = "yes", .change = CHANGE_ROLL,
 		.help = "set LISTEN_PID",
-		.manual = "Whether\n"
+		.manual = MANUAL("Whether\n"
 			".Ev LISTEN_PID\n"
 			"is set.\n"
 			"Leave it out for a program behind a wrapper that "
-			"forks, if the program does not insist on it.",
+			"forks, if the program does not insist on it."),
 	},
 	{
 		IN_CLUSTER(intercept), .name = "intercept",
 		.type = OPT_CHOICE, .choices = intercepts, .fallback = "auto",
 		.argument = "when", .change = CHANGE_ROLL, .common = true,
 		.help = "take over the port of a server that binds by itself",
-		.manual = "Whether a worker that opens its port by itself "
+		.manual = MANUAL("Whether a worker that opens its port by itself "
 			"shares it with the others, see\n"
 			".Xr nclust-intercept 7 .\n"
 			".Cm auto\n"
@@ -243,61 +253,61 @@ const struct option_row option_rows[] = {
 			".Cm on\n"
 			"no worker is started then;\n"
 			".Cm off\n"
-			"leaves the workers' system calls alone.",
+			"leaves the workers' system calls alone."),
 	},
 	{
 		IN_CLUSTER(balance), .name = "balance", .type = OPT_CHOICE,
 		.choices = balances, .fallback = "auto",
 		.argument = "way", .change = CHANGE_ROLL,
 		.help = "how connections are spread over the workers",
-		.manual = "How connections are spread.\n"
+		.manual = MANUAL("How connections are spread.\n"
 			".Cm auto\n"
 			"is\n"
 			".Cm share :\n"
-			"one socket that all workers accept from.",
+			"one socket that all workers accept from."),
 	},
 	{
 		IN_CLUSTER(directory), .name = "directory", .type = OPT_PATH,
 		.unset = "inherited", .argument = "path", .example = "/",
 		.change = CHANGE_ROLL, .common = true,
 		.help = "directory that the workers start in",
-		.manual = "The directory that the workers start in, inside of\n"
+		.manual = MANUAL("The directory that the workers start in, inside of\n"
 			".Cm chroot\n"
-			"if that is given.",
+			"if that is given."),
 	},
 	{
 		IN_CLUSTER(user), .name = "user", .type = OPT_USER,
 		.unset = "inherited", .argument = "user",
 		.example = "daemon", .change = CHANGE_ROLL, .common = true,
 		.help = "user that the workers run as",
-		.manual = "The user that the workers run as, with all groups "
+		.manual = MANUAL("The user that the workers run as, with all groups "
 			"of that user.\n"
 			"A number is written\n"
-			".Ql #1000 .",
+			".Ql #1000 ."),
 	},
 	{
 		IN_CLUSTER(group), .name = "group", .type = OPT_GROUP,
 		.unset = "the user's", .argument = "group",
 		.example = "daemon", .change = CHANGE_ROLL,
 		.help = "group that the workers run as",
-		.manual = "The group that the workers run as.\n"
+		.manual = MANUAL("The group that the workers run as.\n"
 			"A number is written\n"
-			".Ql #1000 .",
+			".Ql #1000 ."),
 	},
 	{
 		IN_CLUSTER(umask), .name = "umask", .type = OPT_UMASK,
 		.unset = "inherited", .argument = "octal", .example = "022",
 		.change = CHANGE_ROLL,
 		.help = "file mode mask of the workers",
-		.manual = "The file mode mask of the workers, in octal.",
+		.manual = MANUAL("The file mode mask of the workers, in octal."),
 	},
 	{
 		IN_CLUSTER(nice), .name = "nice", .type = OPT_NICE,
 		.unset = "inherited", .argument = "number", .example = "5",
 		.change = CHANGE_ROLL,
 		.help = "scheduling priority, -20 to 19",
-		.manual = "The scheduling priority, from -20 (first) to 19 "
-			"(last).",
+		.manual = MANUAL("The scheduling priority, from -20 (first) to 19 "
+			"(last)."),
 	},
 	{
 		IN_CLUSTER(env), .name = "env", .type = OPT_ENV,
@@ -305,10 +315,10 @@ const struct option_row option_rows[] = {
 		.example = "MODE=production", .change = CHANGE_ROLL,
 		.repeatable = true, .common = true,
 		.help = "set an environment variable",
-		.manual = "Set an environment variable.\n"
+		.manual = MANUAL("Set an environment variable.\n"
 			"The value is everything behind the\n"
 			".Ql = ,\n"
-			"quotes included.",
+			"quotes included."),
 	},
 	{
 		IN_CLUSTER(env_file), .name = "env-file", .type = OPT_PATHS,
@@ -316,34 +326,34 @@ const struct option_row option_rows[] = {
 		.example = "/etc/shop.env", .change = CHANGE_ROLL,
 		.repeatable = true,
 		.help = "set the variables of a file of NAME=value lines",
-		.manual = "Set the environment variables of a file, one\n"
+		.manual = MANUAL("Set the environment variables of a file, one\n"
 			".Ql NAME=value\n"
 			"a line.\n"
 			"What\n"
 			".Cm env\n"
-			"says overrules it.",
+			"says overrules it."),
 	},
 	{
 		IN_CLUSTER(clear_env), .name = "clear-env", .type = OPT_BOOL,
 		.fallback = "no", .change = CHANGE_ROLL,
 		.help = "start from an empty environment",
-		.manual = "Do not hand nclust's own environment down.",
+		.manual = MANUAL("Do not hand nclust's own environment down."),
 	},
 	{
 		IN_CLUSTER(chroot), .name = "chroot", .type = OPT_PATH,
 		.unset = "none", .argument = "path", .example = "/srv/shop",
 		.change = CHANGE_ROLL,
 		.help = "root directory of the workers",
-		.manual = "The root directory of the workers.\n"
+		.manual = MANUAL("The root directory of the workers.\n"
 			"Not possible with\n"
-			".Cm ready Ns = Ns Cm notify .",
+			".Cm ready Ns = Ns Cm notify ."),
 	},
 	{
 		IN_CLUSTER(no_new_privs), .name = "no-new-privs",
 		.type = OPT_BOOL, .fallback = "no", .change = CHANGE_ROLL,
 		.help = "workers gain no privilege by set-user-id programs",
-		.manual = "Keep the workers from gaining privileges by\n"
-			".Xr execve 2 .",
+		.manual = MANUAL("Keep the workers from gaining privileges by\n"
+			".Xr execve 2 ."),
 	},
 	{
 		IN_CLUSTER(capabilities), .name = "capabilities",
@@ -351,12 +361,12 @@ const struct option_row option_rows[] = {
 		.argument = "names", .example = "net_bind_service",
 		.change = CHANGE_ROLL,
 		.help = "keep these capabilities and no others, or none",
-		.manual = "The capabilities that the workers keep, by name, "
+		.manual = MANUAL("The capabilities that the workers keep, by name, "
 			"or\n"
 			".Cm none .\n"
 			"All others leave every set.\n"
 			"See\n"
-			".Xr capabilities 7 .",
+			".Xr capabilities 7 ."),
 	},
 	LIMIT("as", AS, true, "4G", "limit of the address space",
 		"The address space, in bytes.\n"
@@ -402,19 +412,19 @@ const struct option_row option_rows[] = {
 		.choices = cpu_modes, .fallback = "none", .argument = "way",
 		.change = CHANGE_ROLL,
 		.help = "spread: pin slot i to the i-th CPU",
-		.manual = ".Cm spread\n"
+		.manual = MANUAL(".Cm spread\n"
 			"pins slot\n"
 			".Ar i\n"
 			"to CPU\n"
 			".Ar i\n"
-			"of those that may be used.",
+			"of those that may be used."),
 	},
 	{
 		IN_CLUSTER(ready), .name = "ready", .type = OPT_READY,
 		.fallback = "auto", .argument = "when", .change = CHANGE_LIVE,
 		.common = true,
 		.help = "auto, notify, listen, alive:TIME, tcp, http:, exec:",
-		.manual = "When a worker is ready: when it says so by\n"
+		.manual = MANUAL("When a worker is ready: when it says so by\n"
 			".Xr sd_notify 3\n"
 			".Pq Cm notify ,\n"
 			"when it calls\n"
@@ -442,21 +452,21 @@ const struct option_row option_rows[] = {
 			"it;\n"
 			"else the second if one was ever seen to listen;\n"
 			"else listening, or\n"
-			".Cm alive:1s .",
+			".Cm alive:1s ."),
 	},
 	{
 		IN_CLUSTER(start_timeout), .name = "start-timeout",
 		.type = OPT_DURATION, .least = MSEC, .most = 24 * HOUR,
 		.fallback = "60s", .argument = "time", .change = CHANGE_LIVE,
 		.help = "a worker that is not ready by then has failed",
-		.manual = "A worker that is not ready by then has failed.",
+		.manual = MANUAL("A worker that is not ready by then has failed."),
 	},
 	{
 		IN_CLUSTER(check), .name = "check", .type = OPT_PROBE,
 		.fallback = "off", .argument = "probe",
 		.change = CHANGE_LIVE,
 		.help = "ask ready workers: tcp, http:/PATH or exec:CMD",
-		.manual = "Ask every ready worker again and again whether it "
+		.manual = MANUAL("Ask every ready worker again and again whether it "
 			"is well, and replace one that is not.\n"
 			".Cm tcp\n"
 			"connects to its first listener;\n"
@@ -471,33 +481,33 @@ const struct option_row option_rows[] = {
 			"that worker.\n"
 			"In the file a\n"
 			".Ql ;\\&\n"
-			"behind a blank is refused here.",
+			"behind a blank is refused here."),
 	},
 	{
 		IN_CLUSTER(check_interval), .name = "check-interval",
 		.type = OPT_DURATION, .least = 10 * MSEC, .most = 24 * HOUR,
 		.fallback = "10s", .argument = "time", .change = CHANGE_LIVE,
 		.help = "time from one check of a worker to its next",
-		.manual = "The time from one\n"
+		.manual = MANUAL("The time from one\n"
 			".Cm check\n"
-			"of a worker to its next.",
+			"of a worker to its next."),
 	},
 	{
 		IN_CLUSTER(check_timeout), .name = "check-timeout",
 		.type = OPT_DURATION, .least = 10 * MSEC, .most = HOUR,
 		.fallback = "5s", .argument = "time", .change = CHANGE_LIVE,
 		.help = "a check without an answer by then has failed",
-		.manual = "A\n"
+		.manual = MANUAL("A\n"
 			".Cm check\n"
-			"without an answer by then has failed.",
+			"without an answer by then has failed."),
 	},
 	{
 		IN_CLUSTER(check_failures), .name = "check-failures",
 		.type = OPT_COUNT, .least = 1, .most = 1000, .fallback = "3",
 		.argument = "count", .change = CHANGE_LIVE,
 		.help = "this many failed checks in a row end a worker",
-		.manual = "This many failed checks of a worker, one after the "
-			"other, and it is replaced.",
+		.manual = MANUAL("This many failed checks of a worker, one after the "
+			"other, and it is replaced."),
 	},
 	{
 		IN_CLUSTER(watchdog), .name = "watchdog",
@@ -505,7 +515,7 @@ const struct option_row option_rows[] = {
 		.word = "off", .fallback = "off", .argument = "time",
 		.change = CHANGE_ROLL,
 		.help = "a worker must say WATCHDOG=1 within this time",
-		.manual = "A worker that does not say\n"
+		.manual = MANUAL("A worker that does not say\n"
 			".Li WATCHDOG=1\n"
 			"by\n"
 			".Xr sd_notify 3\n"
@@ -513,7 +523,7 @@ const struct option_row option_rows[] = {
 			".Dv SIGABRT ,\n"
 			"for a core dump, and is replaced.\n"
 			"For programs that know it; they find the time in\n"
-			".Ev WATCHDOG_USEC .",
+			".Ev WATCHDOG_USEC ."),
 	},
 	{
 		IN_CLUSTER(stall), .name = "stall", .type = OPT_DURATION,
@@ -521,12 +531,12 @@ const struct option_row option_rows[] = {
 		.word = "off", .fallback = "off", .argument = "time",
 		.change = CHANGE_LIVE,
 		.help = "a worker that leaves requests lie so long is hung",
-		.manual = "A worker that has requests to answer and has made "
+		.manual = MANUAL("A worker that has requests to answer and has made "
 			"no progress for this long is hung, and is replaced.\n"
 			"It needs nothing from the program: nclust looks at "
 			"the worker's connections from outside.\n"
 			"Choose more than the longest time that an answer may "
-			"take.",
+			"take."),
 	},
 	{
 		IN_CLUSTER(max_memory), .name = "max-memory",
@@ -534,11 +544,11 @@ const struct option_row option_rows[] = {
 		.word = "off", .fallback = "off", .argument = "size",
 		.change = CHANGE_LIVE,
 		.help = "replace a worker whose memory is above this",
-		.manual = "A worker whose resident memory is above this, such "
+		.manual = MANUAL("A worker whose resident memory is above this, such "
 			"as\n"
 			".Ql 512M ,\n"
 			"is replaced as in a rolling restart, the new one "
-			"first; one worker at a time.",
+			"first; one worker at a time."),
 	},
 	{
 		IN_CLUSTER(max_age), .name = "max-age", .type = OPT_DURATION,
@@ -546,23 +556,23 @@ const struct option_row option_rows[] = {
 		.word = "off", .fallback = "off", .argument = "time",
 		.change = CHANGE_LIVE,
 		.help = "replace a worker that is older than this",
-		.manual = "A worker older than this is replaced as in a "
+		.manual = MANUAL("A worker older than this is replaced as in a "
 			"rolling restart, the new one first; one worker at a "
 			"time.\n"
 			"Each worker's own limit is up to 10 % more or less, "
-			"so that those that started together part.",
+			"so that those that started together part."),
 	},
 	{
 		IN_CLUSTER(stop), .name = "stop-signal",
 		.type = OPT_STOP_SIGNAL, .fallback = "TERM",
 		.argument = "signals", .change = CHANGE_LIVE,
 		.help = "how a worker is asked to stop: TERM, QUIT:10s TERM:5s",
-		.manual = "The signal that asks a worker to stop, or several "
+		.manual = MANUAL("The signal that asks a worker to stop, or several "
 			"with the time to wait behind each:\n"
 			".Ql QUIT:10s TERM:5s .\n"
 			"After the last,\n"
 			".Dv SIGKILL\n"
-			"goes to the whole process group.",
+			"goes to the whole process group."),
 	},
 	{
 		IN_CLUSTER(stop_timeout), .name = "stop-timeout",
@@ -570,8 +580,8 @@ const struct option_row option_rows[] = {
 		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
 		.common = true,
 		.help = "grace between the stop signal and SIGKILL",
-		.manual = "How long to wait behind a stop signal that has no "
-			"time of its own.",
+		.manual = MANUAL("How long to wait behind a stop signal that has no "
+			"time of its own."),
 	},
 	{
 		IN_CLUSTER(backoff_min), .name = "backoff-min",
@@ -579,74 +589,74 @@ const struct option_row option_rows[] = {
 		.fallback = "100ms", .argument = "time",
 		.change = CHANGE_LIVE,
 		.help = "wait before a worker that died is started again",
-		.manual = "How long a slot waits after the first death that "
+		.manual = MANUAL("How long a slot waits after the first death that "
 			"is not replaced at once; doubled at each further "
-			"one.",
+			"one."),
 	},
 	{
 		IN_CLUSTER(backoff_max), .name = "backoff-max",
 		.type = OPT_DURATION, .least = MSEC, .most = 24 * HOUR,
 		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
 		.help = "longest such wait",
-		.manual = "The longest that a slot waits.",
+		.manual = MANUAL("The longest that a slot waits."),
 	},
 	{
 		IN_CLUSTER(backoff_jitter), .name = "backoff-jitter",
 		.type = OPT_PERCENT, .fallback = "20%", .argument = "share",
 		.change = CHANGE_LIVE,
 		.help = "random part of it, so that slots part",
-		.manual = "How much of each wait is random, so that the slots "
-			"do not start all at once.",
+		.manual = MANUAL("How much of each wait is random, so that the slots "
+			"do not start all at once."),
 	},
 	{
 		IN_CLUSTER(stable_after), .name = "stable-after",
 		.type = OPT_DURATION, .least = 0, .most = 24 * HOUR,
 		.fallback = "1s", .argument = "time", .change = CHANGE_LIVE,
 		.help = "a death this long after ready is replaced at once",
-		.manual = "A worker that dies so long after it was ready is "
+		.manual = MANUAL("A worker that dies so long after it was ready is "
 			"replaced at once, and the waits begin anew.\n"
 			"One that the kernel killed for memory is replaced "
-			"50 ms later, when its memory is free.",
+			"50 ms later, when its memory is free."),
 	},
 	{
 		IN_CLUSTER(restart), .name = "restart", .type = OPT_CHOICE,
 		.choices = restarts, .fallback = "always",
 		.argument = "policy", .change = CHANGE_LIVE,
 		.help = "which ends are followed by a new start",
-		.manual = "Whether a worker that ended is started again:\n"
+		.manual = MANUAL("Whether a worker that ended is started again:\n"
 			".Cm always ,\n"
 			".Cm on-failure\n"
 			"(see\n"
 			".Cm success-exit )\n"
 			"or\n"
-			".Cm never .",
+			".Cm never ."),
 	},
 	{
 		IN_CLUSTER(success_exit), .name = "success-exit",
 		.type = OPT_EXITS, .fallback = "0", .argument = "statuses",
 		.change = CHANGE_LIVE,
 		.help = "exit statuses that are no failure: 0 3 10-12",
-		.manual = "The exit statuses that count as success, such as\n"
-			".Ql 0 3 10-12 .",
+		.manual = MANUAL("The exit statuses that count as success, such as\n"
+			".Ql 0 3 10-12 ."),
 	},
 	{
 		IN_CLUSTER(give_up_count), .name = "give-up",
 		.type = OPT_GIVE_UP, .fallback = "never",
 		.argument = "count/time", .change = CHANGE_LIVE,
 		.help = "stop the cluster after so many deaths: 5/1m",
-		.manual = "Stop the cluster after that many deaths in that "
+		.manual = MANUAL("Stop the cluster after that many deaths in that "
 			"time, such as\n"
 			".Ql 5/1m ,\n"
 			"or\n"
 			".Cm never .\n"
-			"When no cluster is left, nclust exits with 1.",
+			"When no cluster is left, nclust exits with 1."),
 	},
 	{
 		IN_CLUSTER(drain), .name = "drain", .type = OPT_CHOICE,
 		.choices = drains, .fallback = "auto", .argument = "way",
 		.change = CHANGE_LIVE,
 		.help = "how an old worker is emptied before it is stopped",
-		.manual = "How a worker that is replaced, or one too many, is "
+		.manual = MANUAL("How a worker that is replaced, or one too many, is "
 			"emptied, so that no request is lost with it.\n"
 			".Cm signal\n"
 			"sends the stop signal at once and gives the worker "
@@ -671,19 +681,19 @@ const struct option_row option_rows[] = {
 			"loses nothing by it but a little time.\n"
 			".Cm off\n"
 			"sends the signal at once and looks at nothing: for "
-			"workers without clients.",
+			"workers without clients."),
 	},
 	{
 		IN_CLUSTER(drain_timeout), .name = "drain-timeout",
 		.type = OPT_DURATION, .least = 0, .most = 24 * HOUR,
 		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
 		.help = "a worker not empty by then is stopped all the same",
-		.manual = "A worker that is not empty by then is stopped all "
+		.manual = MANUAL("A worker that is not empty by then is stopped all "
 			"the same, and nclust tells which connections were "
 			"still busy.\n"
 			"With\n"
 			".Cm drain Ns = Ns Cm signal\n"
-			"it is the least time behind the stop signal.",
+			"it is the least time behind the stop signal."),
 	},
 	{
 		IN_CLUSTER(surge), .name = "surge", .type = OPT_COUNT,
@@ -691,50 +701,50 @@ const struct option_row option_rows[] = {
 		.word_value = WORKERS_MAX, .fallback = "1",
 		.argument = "count", .change = CHANGE_LIVE,
 		.help = "rolling restart: so many more than wanted, or all",
-		.manual = "How many workers more than wanted there may be in "
+		.manual = MANUAL("How many workers more than wanted there may be in "
 			"a rolling restart.\n"
 			"With\n"
 			".Cm all\n"
 			"every new worker is started and ready before the "
-			"first old one is stopped.",
+			"first old one is stopped."),
 	},
 	{
 		IN_CLUSTER(max_unavailable), .name = "max-unavailable",
 		.type = OPT_COUNT, .least = 0, .most = WORKERS_MAX,
 		.fallback = "0", .argument = "count", .change = CHANGE_LIVE,
 		.help = "rolling restart: how many fewer",
-		.manual = "How many fewer than wanted may be ready in a "
-			"rolling restart.",
+		.manual = MANUAL("How many fewer than wanted may be ready in a "
+			"rolling restart."),
 	},
 	{
 		IN_CLUSTER(canary), .name = "canary", .type = OPT_COUNT,
 		.least = 0, .most = WORKERS_MAX, .fallback = "0",
 		.argument = "count", .change = CHANGE_LIVE,
 		.help = "rolling restart: replace so many first, as a trial",
-		.manual = "A rolling restart replaces this many workers first "
+		.manual = MANUAL("A rolling restart replaces this many workers first "
 			"and watches them for the time of\n"
 			".Cm bake .\n"
 			"If one of them dies or fails a check meanwhile, the "
 			"old ones come back and the restart has failed; else "
-			"the other workers follow.",
+			"the other workers follow."),
 	},
 	{
 		IN_CLUSTER(bake), .name = "bake", .type = OPT_DURATION,
 		.least = 0, .most = 24 * HOUR, .fallback = "0s",
 		.argument = "time", .change = CHANGE_LIVE,
 		.help = "how long the canaries are watched",
-		.manual = "How long the workers of\n"
+		.manual = MANUAL("How long the workers of\n"
 			".Cm canary\n"
 			"are watched before the others follow; with 0s, these "
-			"follow once the canaries are ready.",
+			"follow once the canaries are ready."),
 	},
 	{
 		IN_CLUSTER(old_generations), .name = "old-generations",
 		.type = OPT_COUNT, .least = 1, .most = 100, .fallback = "2",
 		.argument = "count", .change = CHANGE_LIVE,
 		.help = "how many old generations may still be stopping",
-		.manual = "No more than this many old generations are alive; "
-			"the oldest is stopped first.",
+		.manual = MANUAL("No more than this many old generations are alive; "
+			"the oldest is stopped first."),
 	},
 	{
 		IN_CLUSTER(signals), .name = "signal-NAME",
@@ -742,7 +752,7 @@ const struct option_row option_rows[] = {
 		.argument = "deed", .example = "restart",
 		.change = CHANGE_LIVE, .repeatable = true,
 		.help = "what a signal that nclust receives does",
-		.manual = "What a signal that nclust receives does, such as\n"
+		.manual = MANUAL("What a signal that nclust receives does, such as\n"
 			".Ql signal-USR1 = restart :\n"
 			"it goes to the\n"
 			".Cm next\n"
@@ -757,7 +767,7 @@ const struct option_row option_rows[] = {
 			"it.\n"
 			".Ql signal-TERM = TERM->QUIT\n"
 			"gives the workers another signal than the one "
-			"received.",
+			"received."),
 	},
 	{
 		IN_CLUSTER(hooks), .name = "on-EVENT", .type = OPT_HOOK,
@@ -765,7 +775,7 @@ const struct option_row option_rows[] = {
 		.example = "/usr/local/bin/tell --cluster web",
 		.change = CHANGE_LIVE, .repeatable = true,
 		.help = "a command to run when something has happened",
-		.manual = "A command that is run when something has happened, "
+		.manual = MANUAL("A command that is run when something has happened, "
 			"without a shell, its facts in the environment.\n"
 			"nclust does not wait for it.\n"
 			"The events:\n"
@@ -784,14 +794,14 @@ const struct option_row option_rows[] = {
 			"the cluster begins to stop.\n"
 			"In the file a\n"
 			".Ql ;\\&\n"
-			"behind a blank is refused here.",
+			"behind a blank is refused here."),
 	},
 	{
 		IN_CLUSTER(log), .name = "log", .type = OPT_CHOICE,
 		.choices = log_modes, .fallback = "auto",
 		.argument = "where", .change = CHANGE_ROLL, .common = true,
 		.help = "the workers' output: auto, inherit, prefix, off",
-		.manual = "Where the workers' output goes:\n"
+		.manual = MANUAL("Where the workers' output goes:\n"
 			".Cm inherit\n"
 			"leaves it alone,\n"
 			".Cm prefix\n"
@@ -802,14 +812,14 @@ const struct option_row option_rows[] = {
 			"is\n"
 			".Cm prefix\n"
 			"on a terminal, else\n"
-			".Cm inherit .",
+			".Cm inherit ."),
 	},
 	{
 		IN_CLUSTER(orphans), .name = "orphans", .type = OPT_CHOICE,
 		.choices = orphans, .fallback = "stop", .argument = "deed",
 		.change = CHANGE_ROLL,
 		.help = "what becomes of workers when nclust is killed",
-		.manual = "What becomes of the workers when nclust itself is "
+		.manual = MANUAL("What becomes of the workers when nclust itself is "
 			"killed, by\n"
 			".Dv SIGKILL\n"
 			"or by a fault of its own:\n"
@@ -819,7 +829,7 @@ const struct option_row option_rows[] = {
 			"with\n"
 			".Cm keep\n"
 			"they serve on, and the next nclust of that name takes "
-			"them over, with their sockets.",
+			"them over, with their sockets."),
 	},
 };
 /* clang-format on */
