@@ -156,23 +156,24 @@ void sockdiag_queue(int fd, struct queue_facts *facts)
 
 /* ---- is it shut? ---- */
 
-enum { STATE_LISTEN = 10 }; /* TCP_LISTEN of netinet/tcp.h */
+/* of netinet/tcp.h, which does not go with linux/tcp.h */
+enum { STATE_SYN_RECV = 3, STATE_LISTEN = 10 };
 
 struct inet_request {
 	struct nlmsghdr header;
 	struct inet_diag_req_v2 body;
 };
 
-/* All that listen on its port; the family is the socket's own. */
-static int ask_listeners(int netlink, int fd)
+/* All of its port that are in that state. */
+static int ask_port(int netlink, int fd, int family, unsigned state)
 {
 	struct inet_request request = {
 		.header = {.nlmsg_len = sizeof(request),
 			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.body = {.sdiag_family = (uint8_t)option(fd, SO_DOMAIN),
+		.body = {.sdiag_family = (uint8_t)family,
 			.sdiag_protocol = IPPROTO_TCP,
-			.idiag_states = 1U << STATE_LISTEN},
+			.idiag_states = 1U << state},
 	};
 	/* the port is where that of IPv4 is */
 	struct sockaddr_in6 at = {.sin6_family = AF_INET6};
@@ -225,7 +226,8 @@ bool sockdiag_is_shut(int fd)
 	bool over = false;
 
 	if (netlink == -1 || fstat(fd, &st) == -1 ||
-		ask_listeners(netlink, fd) == -1)
+		ask_port(netlink, fd, option(fd, SO_DOMAIN), STATE_LISTEN) ==
+			-1)
 		return false;
 	while (!over) {
 		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
@@ -317,4 +319,62 @@ int sockdiag_each_tcp(sockdiag_each *each, void *context)
 	/* there may be no IPv6 */
 	(void)each_of_family(netlink, AF_INET6, each, context);
 	return 0;
+}
+
+/* ---- half open ---- */
+
+/* One packet of the answer, counted; true: it was the last. */
+static bool count_half_open(
+	const void *answer, size_t len, unsigned retries, long *count)
+{
+	const struct nlmsghdr *header = answer;
+
+	for (; NLMSG_OK(header, len); header = NLMSG_NEXT(header, len)) {
+		const struct inet_diag_msg *body = NLMSG_DATA(header);
+
+		if (header->nlmsg_type == NLMSG_ERROR)
+			*count = -1;
+		if (header->nlmsg_type == NLMSG_DONE ||
+			header->nlmsg_type == NLMSG_ERROR)
+			return true;
+		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+			header->nlmsg_len >= NLMSG_LENGTH(sizeof(*body)) &&
+			body->idiag_retrans >= retries)
+			++*count;
+	}
+	return false;
+}
+
+static long half_open(int netlink, int fd, int family, unsigned retries)
+{
+	uint32_t answer[2048];
+	long count = 0;
+	bool over = false;
+
+	if (ask_port(netlink, fd, family, STATE_SYN_RECV) == -1)
+		return -1;
+	while (!over) {
+		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
+
+		if (n <= 0)
+			return -1;
+		over = count_half_open(answer, (size_t)n, retries, &count);
+	}
+	return count;
+}
+
+long sockdiag_half_open(int fd, unsigned retries)
+{
+	scoped_fd netlink =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	long v4;
+	long v6;
+
+	if (netlink == -1)
+		return -1;
+	v4 = half_open(netlink, fd, AF_INET, retries);
+	if (option(fd, SO_DOMAIN) != AF_INET6)
+		return v4;
+	v6 = half_open(netlink, fd, AF_INET6, retries);
+	return v4 == -1 || v6 == -1 ? -1 : v4 + v6;
 }

@@ -37,4 +37,11 @@ typedef void sockdiag_each(void *context, const struct inet_diag_msg *socket,
  * large as the machine has memory for: 0.2 to 11 ms.  0, or -1 and errno. */
 int sockdiag_each_tcp(sockdiag_each *each, void *context);
 
+/*
+ * How many connections to this TCP listener's port are half open (SYN_RECV), those
+ * whose SYN-ACK was sent again `retries` times at least; -1: nobody can tell.
+ * The kernel walks through all connections there are, some ms on a busy machine.
+ */
+long sockdiag_half_open(int fd, unsigned retries);
+
 #endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/reuseport.h"
+
+#include "base/scope.h"
+#include "os/sockdiag.h"
+#include "os/socket.h"
+#include "os/socket_options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
+
+/* ---- a socket like another ---- */
+
+/* What must be the same before the bind, and is 0 on most sockets. */
+static const struct {
+	int level;
+	int name;
+} born_with[] = {
+	{IPPROTO_IPV6, IPV6_V6ONLY},
+	{IPPROTO_IP, IP_FREEBIND},
+	{IPPROTO_IPV6, IPV6_FREEBIND},
+	{IPPROTO_IP, IP_TRANSPARENT},
+	{IPPROTO_IPV6, IPV6_TRANSPARENT},
+};
+
+static int copy_one(int to, int from, int level, int name)
+{
+	int want = 0;
+	int have = 0;
+	socklen_t size = sizeof(want);
+
+	if (getsockopt(from, level, name, &want, &size) == -1 ||
+		getsockopt(to, level, name, &have, &size) == -1 || want == have)
+		return 0; /* not of this family */
+	return setsockopt(to, level, name, &want, sizeof(want));
+}
+
+static int copy_device(int to, int from)
+{
+	char name[IF_NAMESIZE];
+	socklen_t size = sizeof(name);
+
+	if (getsockopt(from, SOL_SOCKET, SO_BINDTODEVICE, name, &size) == -1 ||
+		size == 0)
+		return 0;
+	return setsockopt(to, SOL_SOCKET, SO_BINDTODEVICE, name, size);
+}
+
+static int copy_options(int to, int from)
+{
+	struct socket_options plain;
+	struct socket_options asked;
+	int on = 1;
+
+	for (size_t i = 0; i < COUNT_OF(born_with); i++)
+		if (copy_one(to, from, born_with[i].level, born_with[i].name) ==
+			-1)
+			return -1;
+	if (copy_device(to, from) == -1 ||
+		setsockopt(to, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
+		return -1;
+	socket_options_read(&plain, to);
+	socket_options_read(&asked, from);
+	socket_options_follow(to, &plain, &asked);
+	return socket_set_reuseport(to, true);
+}
+
+/* All of a group belong to one user; setfsuid(2) tells failure only to who asks
+ * again. */
+static int open_as(uid_t uid, int family)
+{
+	uid_t before = (uid_t)setfsuid(uid);
+	int fd = -1;
+	int saved = EPERM;
+
+	if ((uid_t)setfsuid((uid_t)-1) == uid) {
+		fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		saved = errno;
+	}
+	(void)setfsuid(before);
+	errno = saved;
+	return fd;
+}
+
+static int bind_beside(int to, int from)
+{
+	struct sockaddr_storage at;
+	socklen_t size = sizeof(at);
+
+	if (getsockname(from, (struct sockaddr *)&at, &size) == -1)
+		return -1;
+	return bind(to, (struct sockaddr *)&at, size);
+}
+
+static int set_filter(int fd, int name, struct sock_filter *list, size_t count)
+{
+	struct sock_fprog program = {(unsigned short)count, list};
+
+	return setsockopt(fd, SOL_SOCKET, name, &program, sizeof(program));
+}
+
+/* Before it listens, so that nothing is ever in its queue that was not meant
+ * for it. */
+static int make_deaf(int fd)
+{
+	struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+
+	return set_filter(fd, SO_ATTACH_FILTER, nothing, COUNT_OF(nothing));
+}
+
+int reuseport_join(int fd)
+{
+	struct queue_facts queue;
+	struct stat st;
+	int family = AF_UNSPEC;
+	socklen_t size = sizeof(family);
+	bool had = socket_has_reuseport(fd);
+	scoped_fd new = -1;
+	int saved;
+
+	sockdiag_queue(fd, &queue);
+	if (fstat(fd, &st) == -1 ||
+		getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == -1)
+		return -1;
+	new = open_as(st.st_uid, family);
+	if (new == -1 || copy_options(new, fd) == -1 || make_deaf(new) == -1)
+		return -1;
+	if (!had && socket_set_reuseport(fd, true) == -1)
+		return -1;
+	if (bind_beside(new, fd) == 0 &&
+		socket_backlog(
+			new, queue.limit > 0 ? (int)queue.limit : INT_MAX) == 0)
+		return fd_release(&new);
+	saved = errno;
+	if (!had)
+		(void)socket_set_reuseport(fd, false);
+	errno = saved;
+	return -1;
+}
+
+void reuseport_deafen(int fd)
+{
+	(void)make_deaf(fd);
+}
+
+int reuseport_hear(int fd)
+{
+	int unused = 0;
+
+	return setsockopt(
+		fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
+}
+
+void reuseport_leave(int fd)
+{
+	(void)shutdown(fd, SHUT_RD);
+	(void)close(fd);
+}
+
+/* ---- who gets new connections ---- */
+
+int reuseport_share(int fd, const unsigned *weights, unsigned count)
+{
+	struct sock_filter program[2 + 2 * REUSEPORT_MAX];
+	size_t n = 0;
+	unsigned sum = 0;
+	unsigned before = 0;
+
+	for (unsigned i = 0; i < count && i < REUSEPORT_MAX; i++)
+		sum += weights[i];
+	if (sum == 0 || count > REUSEPORT_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	/* A = random % sum; if (A < what the first i weigh together) return i */
+	program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		(unsigned)(SKF_AD_OFF + SKF_AD_RANDOM));
+	program[n++] =
+		(struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, sum);
+	for (unsigned i = 0; i < count; i++) {
+		if (weights[i] == 0)
+			continue;
+		before += weights[i];
+		if (before < sum)
+			program[n++] = (struct sock_filter)BPF_JUMP(
+				BPF_JMP | BPF_JGE | BPF_K, before, 1, 0);
+		program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, i);
+	}
+	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, program, n);
+}
+
+void reuseport_unshare(int fd)
+{
+	int unused = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused,
+		sizeof(unused));
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_REUSEPORT_H
+#define OS_REUSEPORT_H
+
+/*
+ * Several listening sockets of one address (SO_REUSEPORT, socket(7)), and who of
+ * them gets new connections: a classic BPF program, which takes no privilege,
+ * answers with a place in the group.  Places are in the order of listen(2); when
+ * a member leaves, the last one moves to its place (reuseport_add_sock(),
+ * reuseport_detach_sock() in the kernel's net/core/sock_reuseport.c).
+ *
+ * What was bound without the option may get it later, and is alone until then:
+ * another program's bind fails with EADDRINUSE.  From the first second member on
+ * the kernel lets any process of the same user join, whatever is cleared.
+ */
+#define REUSEPORT_MAX 8
+
+/*
+ * A second socket beside this one, a listening TCP socket: same address, options,
+ * owner and backlog; CLOEXEC.  It takes its place at once, but is deaf (each SYN
+ * is dropped, and sent again by its sender after a second) until reuseport_hear():
+ * first reuseport_share() has to say what it gets.  -1 and errno.
+ */
+int reuseport_join(int fd);
+int reuseport_hear(int fd);
+void reuseport_deafen(int fd);
+
+/* New connections go to place i in proportion to weights[i]; some are above 0.
+ * By any member; MPTCP sockets cannot (EOPNOTSUPP).  -1 and errno. */
+int reuseport_share(int fd, const unsigned *weights, unsigned count);
+/* As the kernel spreads them: by a hash. */
+void reuseport_unshare(int fd);
+
+/* Leave the group, whoever else holds the socket, and close it.  What is in its
+ * queue is reset. */
+void reuseport_leave(int fd);
+
+#endif

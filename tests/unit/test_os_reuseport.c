@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/reuseport.h"
+#include "os/sockdiag.h"
+#include "os/socket_options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CLIENTS 40
+
+static struct sockaddr_storage at; /* where the sockets of a test listen */
+static socklen_t at_size;
+
+static void set(int fd, int level, int option, int value)
+{
+	ck_assert_int_eq(
+		setsockopt(fd, level, option, &value, sizeof(value)), 0);
+}
+
+static int get(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(fd, level, option, &value, &size), 0);
+	return value;
+}
+
+static void find_address(int fd)
+{
+	at_size = sizeof(at);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &at_size), 0);
+}
+
+/* On a port of its own, without SO_REUSEPORT, as nclust binds. */
+static int first_of(int family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in6 v6 = {
+		.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in v4 = {.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const void *address = family == AF_INET ? (void *)&v4 : (void *)&v6;
+	socklen_t size = family == AF_INET ? sizeof(v4) : sizeof(v6);
+
+	ck_assert_int_ne(fd, -1);
+	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	ck_assert_int_eq(bind(fd, address, size), 0);
+	ck_assert_int_eq(listen(fd, 100), 0);
+	find_address(fd);
+	return fd;
+}
+
+static int ask(void)
+{
+	int fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, at_size), 0);
+	return fd;
+}
+
+/* How many connections wait there; they are taken. */
+static unsigned waiting(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLIN};
+	unsigned count = 0;
+
+	while (poll(&look, 1, 0) == 1 && (look.revents & POLLIN) != 0) {
+		int taken = accept(fd, NULL, NULL);
+
+		ck_assert_int_ne(taken, -1);
+		(void)close(taken);
+		count++;
+	}
+	return count;
+}
+
+static void ask_many(void)
+{
+	for (int i = 0; i < CLIENTS; i++)
+		(void)close(ask());
+}
+
+static void share(int fd, unsigned first, unsigned second)
+{
+	const unsigned weights[] = {first, second};
+
+	ck_assert_int_eq(reuseport_share(fd, weights, 2), 0);
+}
+
+static int join(int fd)
+{
+	int second = reuseport_join(fd);
+
+	ck_assert_msg(second != -1, "cannot join: %s", strerror(errno));
+	return second;
+}
+
+/* ---- tests ---- */
+
+static const int families[] = {AF_INET, AF_INET6};
+
+START_TEST(new_connections_go_where_they_are_sent)
+{
+	int first = first_of(families[_i]);
+	int second = join(first);
+
+	share(second, 1, 0);
+	ck_assert_int_eq(reuseport_hear(second), 0);
+	ask_many();
+	ck_assert_uint_eq(waiting(first), CLIENTS);
+	ck_assert_uint_eq(waiting(second), 0);
+
+	share(second, 0, 1);
+	ask_many();
+	ck_assert_uint_eq(waiting(first), 0);
+	ck_assert_uint_eq(waiting(second), CLIENTS);
+	reuseport_leave(first);
+	reuseport_leave(second);
+}
+END_TEST
+
+/* 40 throws of a coin of 1 to 3: the odds of none on a side are below 1e-4. */
+START_TEST(shares_are_in_proportion)
+{
+	int first = first_of(AF_INET);
+	int second = join(first);
+	unsigned few;
+
+	share(second, 1, 3);
+	(void)reuseport_hear(second);
+	ask_many();
+	few = waiting(first);
+	ck_assert_uint_gt(few, 0);
+	ck_assert_uint_lt(few, CLIENTS);
+	ck_assert_uint_eq(few + waiting(second), CLIENTS);
+	reuseport_leave(first);
+	reuseport_leave(second);
+}
+END_TEST
+
+START_TEST(nothing_reaches_a_new_one_before_it_is_told_to_hear)
+{
+	int first = first_of(AF_INET);
+	int second = join(first);
+	int late =
+		socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct pollfd look = {.fd = late, .events = POLLOUT};
+
+	share(second, 0, 1);
+	(void)connect(late, (struct sockaddr *)&at, at_size);
+	ck_assert_int_eq(poll(&look, 1, 100), 0);
+	ck_assert_uint_eq(waiting(second), 0);
+	share(second, 1, 0);
+	/* its SYN is sent again after a second */
+	ck_assert_int_eq(poll(&look, 1, 5000), 1);
+	ck_assert_uint_eq(waiting(first), 1);
+	(void)close(late);
+	reuseport_leave(first);
+	reuseport_leave(second);
+}
+END_TEST
+
+START_TEST(the_last_one_takes_the_place_of_who_leaves)
+{
+	int first = first_of(AF_INET);
+	int second = join(first);
+	int third;
+	const unsigned to_third[] = {0, 1};
+
+	share(second, 0, 1);
+	(void)reuseport_hear(second);
+	reuseport_leave(first);
+	third = join(second);
+	ck_assert_int_eq(reuseport_share(third, to_third, 2), 0);
+	(void)reuseport_hear(third);
+	ask_many();
+	ck_assert_uint_eq(waiting(second), 0);
+	ck_assert_uint_eq(waiting(third), CLIENTS);
+	reuseport_leave(second);
+	reuseport_leave(third);
+}
+END_TEST
+
+START_TEST(it_is_like_the_first)
+{
+	int first = first_of(AF_INET6);
+	struct queue_facts queue;
+	struct stat one;
+	struct stat other;
+	int second;
+
+	set(first, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set(first, IPPROTO_TCP, TCP_DEFER_ACCEPT, 7);
+	(void)fcntl(first, F_SETFL, O_NONBLOCK);
+	second = join(first);
+	ck_assert_int_eq(get(second, SOL_SOCKET, SO_KEEPALIVE), 1);
+	ck_assert_int_eq(get(second, IPPROTO_TCP, TCP_DEFER_ACCEPT),
+		get(first, IPPROTO_TCP, TCP_DEFER_ACCEPT));
+	ck_assert_int_eq(get(second, IPPROTO_IPV6, IPV6_V6ONLY),
+		get(first, IPPROTO_IPV6, IPV6_V6ONLY));
+	ck_assert_int_ne(fcntl(second, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_eq(fcntl(second, F_GETFD), FD_CLOEXEC);
+	sockdiag_queue(second, &queue);
+	ck_assert_int_eq(queue.limit, 100);
+	ck_assert_int_eq(fstat(first, &one), 0);
+	ck_assert_int_eq(fstat(second, &other), 0);
+	ck_assert_uint_eq(one.st_uid, other.st_uid);
+	reuseport_leave(first);
+	reuseport_leave(second);
+}
+END_TEST
+
+/* An adopted socket is its worker's user's; needs root, as nclust does then. */
+START_TEST(it_belongs_to_the_same_user)
+{
+	int first = first_of(AF_INET);
+	struct stat st;
+	int second;
+
+	if (geteuid() != 0 || fchown(first, 65534, 65534) == -1) {
+		reuseport_leave(first);
+		return;
+	}
+	second = join(first);
+	ck_assert_int_eq(fstat(second, &st), 0);
+	ck_assert_uint_eq(st.st_uid, 65534);
+	ck_assert_uint_eq(geteuid(), 0);
+	reuseport_leave(first);
+	reuseport_leave(second);
+}
+END_TEST
+
+START_TEST(nobody_joins_one_that_is_alone)
+{
+	int first = first_of(AF_INET);
+	int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	set(stranger, SOL_SOCKET, SO_REUSEPORT, 1);
+	ck_assert_int_eq(bind(stranger, (struct sockaddr *)&at, at_size), -1);
+	ck_assert_int_eq(errno, EADDRINUSE);
+	(void)close(stranger);
+	reuseport_leave(first);
+}
+END_TEST
+
+START_TEST(who_leaves_is_gone_whoever_holds_it)
+{
+	int first = first_of(AF_INET);
+	int second = join(first);
+	int held = dup(first);
+
+	share(second, 0, 1);
+	(void)reuseport_hear(second);
+	reuseport_leave(first);
+	share(second, 1, 0);
+	ask_many();
+	ck_assert_uint_eq(waiting(second), CLIENTS);
+	(void)close(held);
+	reuseport_leave(second);
+}
+END_TEST
+
+START_TEST(no_share_at_all_is_refused)
+{
+	int first = first_of(AF_INET);
+	const unsigned none[] = {0, 0};
+
+	ck_assert_int_eq(reuseport_share(first, none, 2), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(reuseport_join(-1), -1);
+	reuseport_leave(first);
+}
+END_TEST
+
+START_TEST(a_handshake_that_does_not_end_is_seen)
+{
+	int first = first_of(AF_INET);
+	int clients[8];
+
+	ck_assert_int_eq(sockdiag_half_open(first, 0), 0);
+	/* more than the queue takes: their last ACK is dropped */
+	ck_assert_int_eq(listen(first, 1), 0);
+	for (size_t i = 0; i < 8; i++) {
+		clients[i] = socket(
+			AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		(void)connect(clients[i], (struct sockaddr *)&at, at_size);
+	}
+	ck_assert_int_eq(sockdiag_half_open(first, 99), 0);
+	for (size_t i = 0; i < 8; i++)
+		(void)close(clients[i]);
+	reuseport_leave(first);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("reuseport");
+
+	tcase_add_loop_test(tc, new_connections_go_where_they_are_sent, 0, 2);
+	tcase_add_test(tc, shares_are_in_proportion);
+	tcase_add_test(tc, nothing_reaches_a_new_one_before_it_is_told_to_hear);
+	tcase_add_test(tc, the_last_one_takes_the_place_of_who_leaves);
+	tcase_add_test(tc, it_is_like_the_first);
+	tcase_add_test(tc, it_belongs_to_the_same_user);
+	tcase_add_test(tc, nobody_joins_one_that_is_alone);
+	tcase_add_test(tc, who_leaves_is_gone_whoever_holds_it);
+	tcase_add_test(tc, no_share_at_all_is_refused);
+	tcase_add_test(tc, a_handshake_that_does_not_end_is_seen);
+	return os_suite("reuseport", tc);
+}
