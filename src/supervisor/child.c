@@ -21,6 +21,7 @@
 #include "supervisor/recipe.h"
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -358,6 +359,7 @@ void child_spawn(struct service *service, const struct action *action,
 		return;
 	}
 	place.recipe = r;
+	c->lane = place.lane = steer_lane(service, action->generation);
 	if (readiness_open(sup, c, r->settings, &err) == -1 ||
 		leave_spare(sup, c->notify_watcher.fd, &err) == -1) {
 		fail(answer, err.sys, SPAWN_CLONE);
@@ -376,6 +378,7 @@ void child_spawn(struct service *service, const struct action *action,
 	logger_add(service, c);
 	keeper_hold_child(c);
 	*at = c;
+	steer_joined(c);
 	pids_add(&sup->pids, c);
 	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
 	ev_io_start(sup->loop, &c->exit_watcher);
@@ -529,6 +532,7 @@ void child_ended(struct child *child)
 	for (int i = 0; i < 2; i++)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;
+	steer_left(child);
 	child_release(sup, child); /* before the core hears: it may spawn */
 	service_tell(service, &event);
 }

@@ -10,6 +10,7 @@
 #include "supervisor/drain_inside.h"
 #include "supervisor/news.h"
 #include "supervisor/service.h"
+#include "supervisor/steer.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -200,8 +201,7 @@ static void finish(struct drain *d, bool forced)
  * one? */
 static bool is_away(const struct drain *d)
 {
-	(void)d; /* area steer: steer_is_away(d->child) */
-	return false;
+	return steer_is_away(d->child);
 }
 
 /*
@@ -212,8 +212,10 @@ static bool is_away(const struct drain *d)
  */
 static bool must_take_waiting(const struct drain *d, nsec_t now)
 {
-	if (d->view.waiting == 0 || now - d->began > (d->until - d->began) / 2)
+	if (now - d->began > (d->until - d->began) / 2)
 		return false;
+	if (d->view.waiting == 0)
+		return !steer_may_stop(d->child);
 	return d->catches || is_away(d) ||
 		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
 }

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "supervisor/listener.h"
+#include "supervisor/steer.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -262,8 +263,8 @@ static void fill_descriptors(
 		PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN;
 
 	if ((pass & PASS_STDIN) != 0 && set->count > 0)
-		plan->fds[plan->fd_count++] =
-			(struct spawn_fd){set->list[0]->fd, 0};
+		plan->fds[plan->fd_count++] = (struct spawn_fd){
+			steer_fd(set->list[0], place->lane), 0};
 	for (int i = 0; i < 2; i++)
 		plan->fds[plan->fd_count++] = (struct spawn_fd){
 			place->output[i] != -1 ? place->output[i] : i + 1,
@@ -272,8 +273,8 @@ static void fill_descriptors(
 		return; /* as an inetd-wait server has it: nothing else */
 	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX;
 		i++)
-		plan->fds[plan->fd_count++] =
-			(struct spawn_fd){set->list[i]->fd, FIRST_FD + (int)i};
+		plan->fds[plan->fd_count++] = (struct spawn_fd){
+			steer_fd(set->list[i], place->lane), FIRST_FD + (int)i};
 }
 
 int environment_fill(struct supervisor *sup, const struct worker_place *place,

@@ -15,6 +15,7 @@ struct worker_place {
 	const struct recipe *recipe;
 	uint32_t slot;
 	uint64_t serial;
+	unsigned lane;    /* steer.h */
 	unsigned workers; /* wanted in all */
 	int output[2];    /* write ends for stdout and stderr, or -1 */
 };

@@ -4,8 +4,10 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/socket.h"
+#include "supervisor/steer.h"
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -24,6 +26,31 @@ static void tell(struct listener *l)
 		l->address.name);
 }
 
+/* It can only be one that has hung up: reviving resets what is queued. */
+static int revive(struct listener *l, int fd)
+{
+	struct pollfd look = {.fd = fd};
+
+	if (poll(&look, 1, 0) != 1 || (look.revents & POLLHUP) == 0)
+		return 0;
+	if (socket_revive(fd, l->address.backlog) == -1)
+		return -1;
+	steer_revived(l, fd);
+	return 1;
+}
+
+/* -1: one cannot be revived. */
+static int revive_all(struct listener *l)
+{
+	int got = revive(l, l->fd);
+
+	for (struct listener_socket *s = l->sockets; s != NULL && got != -1;
+		s = s->next)
+		if (revive(l, s->fd) == -1)
+			got = -1;
+	return got;
+}
+
 static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct epoll_event events[LISTENERS_A_TURN];
@@ -34,7 +61,7 @@ static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 	for (int i = 0; i < count; i++) {
 		struct listener *l = events[i].data.ptr;
 
-		if (socket_revive(l->fd, l->address.backlog) == 0) {
+		if (revive_all(l) != -1) {
 			tell(l);
 			continue;
 		}
@@ -87,5 +114,25 @@ void heal_forget(struct listener *l)
 	if (l->heal == -1)
 		return;
 	(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, l->fd, NULL);
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, s->fd, NULL);
 	l->heal = -1;
+}
+
+void heal_watch_also(const struct listener *l, int fd)
+{
+	struct epoll_event event = {.events = 0};
+
+	event.data.ptr = (void *)(uintptr_t)l;
+	if (l->heal != -1 &&
+		epoll_ctl(l->heal, EPOLL_CTL_ADD, fd, &event) == -1)
+		log_syserr(
+			"listener '%s': cannot watch over it", l->address.name);
+}
+
+void heal_forget_also(const struct listener *l, int fd)
+{
+	if (l->heal != -1)
+		(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, fd, NULL);
 }

@@ -16,5 +16,8 @@ void heal_init(struct supervisor *sup);
 void heal_fini(struct supervisor *sup);
 void heal_watch(struct supervisor *sup, struct listener *l);
 void heal_forget(struct listener *l); /* before its descriptor is closed */
+/* Another socket of it (steer.h). */
+void heal_watch_also(const struct listener *l, int fd);
+void heal_forget_also(const struct listener *l, int fd);
 
 #endif

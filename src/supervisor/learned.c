@@ -9,6 +9,7 @@
 #include "supervisor/child.h"
 #include "supervisor/listener.h"
 #include "supervisor/service.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -152,7 +153,7 @@ static bool has_inode(const struct listener *l, const void *what)
 {
 	const uint64_t *inode = what;
 
-	return l->inode == *inode;
+	return steer_has_inode(l, *inode);
 }
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)

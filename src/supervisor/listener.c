@@ -10,6 +10,7 @@
 #include "supervisor/heal.h"
 #include "supervisor/keeper.h"
 #include "supervisor/store.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -234,6 +235,7 @@ void listener_release(struct listener *l)
 		return;
 	if (l->made && l->address.kind == ADDRESS_UNIX)
 		socket_unlink(l->address.path, &l->file);
+	steer_forget(l);
 	heal_forget(l);
 	if (l->held != 0)
 		keeper_drop_listener(l->sup, l);
@@ -367,6 +369,8 @@ void listeners_adopt(
 			continue;
 		address_fini(&l->address);
 		l->address = fresh;
+		if (l->facts.listening)
+			steer_set_backlog(l, l->address.backlog);
 		if (l->facts.listening &&
 			socket_backlog(l->fd, l->address.backlog) == -1)
 			log_syserr("listener '%s': backlog", l->address.name);

@@ -11,6 +11,7 @@
 #include "supervisor/learned.h"
 #include "supervisor/putover.h"
 #include "supervisor/service.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -252,6 +253,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice)
 	}
 	/* by ourselves: it listens before anybody is told that it does */
 	backlog = backlog_for(child, l, notice->backlog);
+	steer_set_backlog(l, backlog);
 	if (socket_backlog(l->fd, backlog) == -1) {
 		int error = errno;
 

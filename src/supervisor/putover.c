@@ -8,6 +8,7 @@
 #include "supervisor/learned.h"
 #include "supervisor/listener.h"
 #include "supervisor/listens.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,7 @@ static void look_at_fd(void *context, int fd, const char *target)
 		t->same_count < SAME_MAX)
 		t->same[t->same_count++] = fd;
 	for (size_t i = 0; i < t->found_count; i++)
-		if (t->found[i]->inode == inode)
+		if (steer_has_inode(t->found[i], inode))
 			t->held[i]++;
 }
 
@@ -126,7 +127,8 @@ static void add_waiting(struct takeover *t, const struct listener *l,
 		scoped_fd epoll = remote_fd(&t->remote, list[i].epoll);
 
 		if (epoll != -1 && takeover_waits(t) &&
-			remote_epoll_add(epoll, l->fd, &list[i].item) == 0)
+			remote_epoll_add(epoll, steer_fd(l, t->child->lane),
+				&list[i].item) == 0)
 			continue;
 		t->remote.late |= errno == ETIMEDOUT;
 		log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
@@ -158,13 +160,13 @@ static void follow_options(struct takeover *t, struct listener *l)
 		t->asked = *l->asked;
 		t->asked.nonblock = nonblock;
 	}
-	socket_options_follow(l->fd, l->asked, &t->asked);
+	socket_options_follow(steer_fd(l, t->child->lane), l->asked, &t->asked);
 	*l->asked = t->asked;
 }
 
 void putover(struct takeover *t, struct listener *l)
 {
-	struct putting p = {.t = t, .ours = l->fd};
+	struct putting p = {.t = t, .ours = steer_fd(l, t->child->lane)};
 	struct waiting waiting[ITEMS_MAX];
 	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
 

@@ -18,6 +18,7 @@
 #include "supervisor/news.h"
 #include "supervisor/recipe.h"
 #include "supervisor/roles.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -97,6 +98,7 @@ static void on_report(struct service *service, const struct report *r)
 		break;
 	}
 	bequest_report(service, r);
+	steer_on_report(service, r);
 	news_report(service, r);
 	lifecycle_on_report(sup, service, r);
 	hooks_on_report(service, r);
@@ -279,6 +281,7 @@ struct service *service_carried(struct supervisor *sup)
 void service_free(struct service *s)
 {
 	health_free(s);
+	steer_free(s);
 	recipes_free(s);
 	listeners_release(&s->listeners);
 	learned_drop_all(s);

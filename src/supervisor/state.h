@@ -28,6 +28,20 @@
  * listeners; supervisor -> clients.  Everything below points up.
  */
 
+/* One of several sockets of a listener (steer.h). */
+struct listener_socket {
+	struct listener_socket *next;
+	int fd;
+	uint64_t inode;
+	unsigned lane;   /* workers from that one on get it */
+	unsigned place;  /* in the kernel's group */
+	unsigned weight; /* of new connections */
+	bool served;     /* it ever had any */
+	nsec_t away;     /* since when it has none; or 0 */
+	nsec_t dry;      /* since when its queue is empty, too; or 0 */
+	bool settled;    /* nothing was half open since then */
+};
+
 /* A listening socket that nclust holds; workers come and go. */
 struct listener {
 	struct address address; /* a copy */
@@ -38,6 +52,8 @@ struct listener {
 	nsec_t healed_at; /* told last */
 	int heal;         /* the epoll set it is in (heal.h), or -1 */
 	unsigned users;   /* services' sets that hold it */
+	struct listener_socket *sockets; /* NULL: there is but `fd` */
+	bool own_group; /* a server has joined them by itself: not steered */
 
 	/* A worker that binds by itself gets it where the key is the same. */
 	bool has_key; /* TCP */
@@ -136,6 +152,10 @@ struct child {
 	struct state_entry *entry; /* in the state file, or NULL */
 	bool adopted;              /* not our child: an earlier nclust's */
 	uint64_t start;            /* adopted: with its pid, its identity */
+	unsigned lane;             /* whose sockets it has (steer.h) */
+	bool in_lane;              /* and is counted there … */
+	bool takes;                /* … as one that takes connections */
+	bool drains;               /* … or that is to be emptied */
 };
 
 /* What the last reload has set going in a cluster. */
@@ -155,6 +175,7 @@ struct service {
 	size_t index;                  /* in sup->services */
 	struct recipe *recipes;        /* newest first */
 	struct listener_set listeners; /* in force, and for new recipes */
+	struct steer *steer;           /* NULL: never needed */
 	struct listener_set learned;   /* room for LEARNED_MAX; none is named,
 					  unless a reload has named it since */
 	bool trap_told; /* why a worker's port was not taken over */

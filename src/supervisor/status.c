@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "os/sockdiag.h"
 #include "protocol/json.h"
 #include "supervisor/child.h"
 #include "supervisor/health.h"
@@ -13,6 +12,7 @@
 #include "supervisor/listener.h"
 #include "supervisor/news.h"
 #include "supervisor/service.h"
+#include "supervisor/steer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -47,13 +47,15 @@ static void put_listener(struct json_writer *w, const struct listener *l)
 {
 	struct queue_facts queue;
 
-	sockdiag_queue(l->fd, &queue);
+	steer_queue(l, &queue);
 	json_open_object(w);
 	json_put_text(w, "name", l->address.name);
 	json_put_text(w, "address", listener_text(l));
 	json_put_bool(w, "learned", learned_only(l));
 	json_put_bool(w, "bound", l->learned || l->asked != NULL);
 	json_put_int(w, "inode", (int64_t)l->inode);
+	if (steer_sockets(l) > 1)
+		json_put_int(w, "sockets", steer_sockets(l));
 	put_count(w, "queue", queue.depth);
 	put_count(w, "queue_limit", queue.limit);
 	put_count(w, "dropped", queue.drops);

@@ -12,6 +12,7 @@
 #include "supervisor/listens.h"
 #include "supervisor/news.h"
 #include "supervisor/putover.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -214,6 +215,8 @@ static void learn(struct takeover *t, bool first)
 		takeover_answer(t, error);
 		return;
 	}
+	for (size_t i = 0; !first && i < t->found_count; i++)
+		steer_give_up(t->found[i]);
 	l = learned_add(t->service, &t->key, fd, &err);
 	if (l == NULL) {
 		fd_close(&fd);
@@ -266,6 +269,7 @@ static void supersede(struct takeover *t, struct listener *l)
 	struct error err;
 	scoped_fd made = -1;
 
+	steer_forget(l);
 	heal_forget(l);
 	(void)shutdown(l->fd, SHUT_RD);
 	if (t->sock == -1)
@@ -341,7 +345,7 @@ static void bind_known(struct takeover *t)
 {
 	putover_look(t);
 	for (size_t i = 0; i < t->found_count; i++) {
-		if (t->found[i]->inode == t->inode) {
+		if (steer_has_inode(t->found[i], t->inode)) {
 			takeover_answer(t, 0); /* the same call once more */
 			return;
 		}

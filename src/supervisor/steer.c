@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/steer.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/reuseport.h"
+#include "supervisor/child.h"
+#include "supervisor/heal.h"
+#include "supervisor/listener.h"
+#include "supervisor/steer_socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A worker that has not become quiet by itself in that time is helped. */
+#define PRESS_AFTER (300 * MSEC)
+#define LOOK_EVERY (100 * MSEC)
+
+struct lane {
+	unsigned id;
+	unsigned workers;
+	unsigned ready; /* take connections */
+	unsigned draining;
+	nsec_t since; /* the first of these does */
+	bool pressed; /* it gets no more, for their sake */
+};
+
+struct from {
+	unsigned generation; /* this and later ones … */
+	unsigned lane;       /* … have this */
+};
+#define FROMS_MAX 12
+
+struct steer {
+	struct service *service;
+	ev_timer timer;
+	struct lane lanes[LANES_MAX];
+	unsigned count;
+	unsigned last; /* id */
+	struct from from[FROMS_MAX];
+	unsigned from_count;
+	bool press_at_once; /* one of this rollout had to be helped */
+};
+
+/* ---- lanes ---- */
+
+static struct lane *find_lane(struct steer *s, unsigned id)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].id == id)
+			return &s->lanes[i];
+	return NULL;
+}
+
+static unsigned lane_of(const struct steer *s, unsigned generation)
+{
+	unsigned lane = s->from[0].lane;
+
+	for (unsigned i = 1; i < s->from_count; i++)
+		if (s->from[i].generation <= generation)
+			lane = s->from[i].lane;
+	return lane;
+}
+
+unsigned steer_lane(const struct service *service, unsigned generation)
+{
+	return service->steer != NULL ? lane_of(service->steer, generation) : 0;
+}
+
+/* May workers still be started there? */
+static bool is_open(const struct steer *s, unsigned lane)
+{
+	const struct cluster *core = s->service->core;
+	struct rollout_view rollout;
+
+	if (lane == lane_of(s, cluster_generation(core)))
+		return true;
+	cluster_view_rollout(core, &rollout);
+	return rollout.under_way && lane == lane_of(s, rollout.to);
+}
+
+static bool is_live(const struct steer *s, const struct lane *lane)
+{
+	return lane->workers > 0 || is_open(s, lane->id);
+}
+
+/* ---- each listener once ---- */
+
+typedef void visit_fn(struct steer *s, struct listener *l, void *context);
+
+static void visit_set(struct steer *s, const struct listener_set *set,
+	visit_fn *visit, void *context)
+{
+	for (size_t i = 0; i < set->count; i++)
+		visit(s, set->list[i], context);
+}
+
+/* What is visited twice must not mind. */
+static void visit_all(struct steer *s, visit_fn *visit, void *context)
+{
+	visit_set(s, &s->service->listeners, visit, context);
+	visit_set(s, &s->service->learned, visit, context);
+	for (const struct recipe *r = s->service->recipes; r != NULL;
+		r = r->next)
+		visit_set(s, &r->listeners, visit, context);
+}
+
+/* ---- who gets how much ---- */
+
+static unsigned weight_of(const struct steer *s, const struct listener *l,
+	const struct listener_socket *socket, bool pressed)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < s->count; i++)
+		if ((pressed || !s->lanes[i].pressed) &&
+			steer_socket_of(l, s->lanes[i].id) == socket)
+			sum += s->lanes[i].ready;
+	return sum;
+}
+
+static unsigned sum_of(
+	const struct steer *s, const struct listener *l, bool pressed)
+{
+	unsigned sum = 0;
+
+	for (const struct listener_socket *k = l->sockets; k != NULL;
+		k = k->next)
+		sum += weight_of(s, l, k, pressed);
+	return sum;
+}
+
+static void share_out(struct steer *s, struct listener *l, void *force)
+{
+	bool pressed = sum_of(s, l, false) == 0; /* nobody else is there */
+	bool nobody = pressed && sum_of(s, l, true) == 0;
+	const struct listener_socket *home = l->sockets == NULL
+		? NULL
+		: steer_socket_of(
+			  l, lane_of(s, cluster_generation(s->service->core)));
+	bool changed = force != NULL;
+
+	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+		changed |= steer_weigh(k,
+			nobody ? (k == home ? 1 : 0)
+			       : weight_of(s, l, k, pressed));
+	if (changed && l->sockets != NULL)
+		steer_apply(l);
+}
+
+/* ---- old sockets ---- */
+
+static bool is_needed(const struct steer *s, const struct listener *l,
+	const struct listener_socket *socket)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (is_live(s, &s->lanes[i]) &&
+			steer_socket_of(l, s->lanes[i].id) == socket)
+			return true;
+	return false;
+}
+
+static void close_old(struct steer *s, struct listener *l, void *waiting)
+{
+	struct listener_socket *next = NULL;
+	nsec_t now = clock_now();
+
+	for (struct listener_socket *k = l->sockets; k != NULL; k = next) {
+		next = k->next;
+		if (is_needed(s, l, k))
+			continue;
+		if (steer_is_over(l, k, now) && steer_sockets(l) > 1) {
+			steer_close(l, k);
+		} else if (steer_sockets(l) > 1) {
+			*(bool *)waiting = true;
+		}
+	}
+}
+
+/* ---- looking again ---- */
+
+static void press(struct steer *s)
+{
+	nsec_t now = clock_now();
+
+	for (unsigned i = 0; i < s->count; i++) {
+		struct lane *lane = &s->lanes[i];
+
+		lane->pressed = lane->draining > 0 &&
+			(s->press_at_once || lane->pressed ||
+				now - lane->since >= PRESS_AFTER);
+		s->press_at_once |= lane->pressed;
+	}
+}
+
+static bool anybody_drains(const struct steer *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].draining > 0 && !s->lanes[i].pressed)
+			return true;
+	return false;
+}
+
+static void drop_lanes(struct steer *s)
+{
+	unsigned in_force = cluster_generation(s->service->core);
+	unsigned kept = 0;
+
+	while (s->from_count > 1 && s->from[1].generation <= in_force) {
+		s->from_count--;
+		(void)memmove(&s->from[0], &s->from[1],
+			s->from_count * sizeof(s->from[0]));
+	}
+	for (unsigned i = 0; i < s->count; i++)
+		if (is_live(s, &s->lanes[i]))
+			s->lanes[kept++] = s->lanes[i];
+	s->count = kept;
+}
+
+static void look(struct steer *s)
+{
+	struct supervisor *sup = s->service->sup;
+	bool waiting = false;
+
+	press(s);
+	drop_lanes(s);
+	visit_all(s, share_out, NULL);
+	visit_all(s, close_old, &waiting);
+	waiting |= anybody_drains(s);
+	if (waiting && !ev_is_active(&s->timer)) {
+		ev_now_update(sup->loop);
+		ev_timer_set(&s->timer, nsec_seconds(LOOK_EVERY), 0.);
+		ev_timer_start(sup->loop, &s->timer);
+	}
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	look(timer->data);
+}
+
+/* ---- workers ---- */
+
+static void set_state(
+	struct steer *s, struct child *child, bool takes, bool drains)
+{
+	struct lane *lane = find_lane(s, child->lane);
+
+	if (lane == NULL)
+		return;
+	lane->ready += (takes ? 1U : 0U) - (child->takes ? 1U : 0U);
+	if (drains && lane->draining == 0)
+		lane->since = clock_now();
+	lane->draining += (drains ? 1U : 0U) - (child->drains ? 1U : 0U);
+	child->takes = takes;
+	child->drains = drains;
+}
+
+void steer_joined(struct child *child)
+{
+	struct steer *s = child->service->steer;
+	struct lane *lane = s != NULL ? find_lane(s, child->lane) : NULL;
+
+	if (lane == NULL)
+		return;
+	child->in_lane = true;
+	lane->workers++;
+}
+
+void steer_left(struct child *child)
+{
+	struct steer *s = child->service->steer;
+
+	if (s == NULL || !child->in_lane)
+		return;
+	set_state(s, child, false, false);
+	find_lane(s, child->lane)->workers--;
+	child->in_lane = false;
+	look(s);
+}
+
+bool steer_is_away(const struct child *child)
+{
+	const struct service *service = child->service;
+	const struct listener_set *sets[] = {
+		&service->listeners, &service->learned};
+	bool steered = false;
+
+	if (service->steer == NULL || !child->in_lane)
+		return false;
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++) {
+			const struct listener *l = sets[i]->list[k];
+
+			if (steer_sockets(l) == 1 || l->own_group)
+				continue;
+			if (steer_socket_of(l, child->lane)->weight > 0)
+				return false;
+			steered = true;
+		}
+	return steered;
+}
+
+struct last_orders {
+	const struct child *child;
+	bool wait;
+};
+
+/* It is the only one who could take what is left there. */
+static void look_if_last(struct steer *s, struct listener *l, void *context)
+{
+	struct last_orders *orders = context;
+	struct listener_socket *mine;
+
+	if (orders->wait || steer_sockets(l) == 1)
+		return;
+	mine = steer_socket_of(l, orders->child->lane);
+	if (mine->weight > 0)
+		return; /* others will come */
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].id != orders->child->lane &&
+			s->lanes[i].workers > 0 &&
+			steer_socket_of(l, s->lanes[i].id) == mine)
+			return;
+	orders->wait = !steer_is_dry(l, mine);
+}
+
+bool steer_may_stop(const struct child *child)
+{
+	struct steer *s = child->service->steer;
+	struct last_orders orders = {.child = child};
+	const struct lane *lane;
+
+	if (s == NULL || !child->in_lane)
+		return true;
+	lane = find_lane(s, child->lane);
+	if (lane->workers == 1)
+		visit_all(s, look_if_last, &orders);
+	return !orders.wait;
+}
+
+/* ---- rollouts ---- */
+
+static bool is_shared(const struct supervisor *sup, const struct service *own,
+	const struct listener *l)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		for (size_t k = 0; k < s->listeners.count; k++)
+			if (s != own && s->listeners.list[k] == l)
+				return true;
+	}
+	return false;
+}
+
+/* A server's own SO_REUSEPORT group is its own business. */
+static bool has_twin(const struct service *service, const struct listener *l)
+{
+	const struct listener_set *sets[] = {
+		&service->listeners, &service->learned};
+
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++)
+			if (sets[i]->list[k] != l &&
+				sets[i]->list[k]->has_key &&
+				socket_key_like(
+					&sets[i]->list[k]->key, &l->key))
+				return true;
+	return false;
+}
+
+static bool can_steer(const struct steer *s, const struct listener *l)
+{
+	return (l->made || l->learned) && l->has_key && l->facts.listening &&
+		l->facts.type == SOCK_STREAM && socket_key_is_tcp(&l->key) &&
+		steer_sockets(l) < LANES_MAX && !l->own_group &&
+		!is_shared(s->service->sup, s->service, l) &&
+		!has_twin(s->service, l);
+}
+
+struct opening {
+	unsigned lane;
+	unsigned opened;
+};
+
+static void open_socket(struct steer *s, struct listener *l, void *context)
+{
+	struct opening *opening = context;
+	struct listener_socket *new = NULL;
+	int fd;
+
+	if (!can_steer(s, l))
+		return;
+	if (l->sockets == NULL) {
+		new = steer_add(l, l->fd, 0);
+		if (new == NULL)
+			return;
+		new->weight = 1;
+		new->served = true;
+	}
+	fd = reuseport_join(l->fd);
+	if (fd != -1)
+		new = steer_add(l, fd, opening->lane);
+	if (fd == -1 || new == NULL) {
+		log_info("listener '%s': old and new workers share it during "
+			 "this rollout: %s",
+			l->address.name, strerror(errno));
+		if (fd != -1)
+			(void)close(fd);
+		return;
+	}
+	share_out(s, l, s);
+	(void)reuseport_hear(fd);
+	heal_watch_also(l, fd);
+	opening->opened++;
+}
+
+/* Workers of before. */
+static void count_one(struct child *child, int argument)
+{
+	struct slot_view view;
+
+	(void)argument;
+	if (child->in_lane)
+		return;
+	steer_joined(child);
+	cluster_view_slot(child->service->core, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker)
+			set_state(child->service->steer, child,
+				view.worker[i].state == SLOT_READY, false);
+}
+
+static struct steer *steer_new(struct service *service)
+{
+	struct steer *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->service = service;
+	s->count = 1;
+	s->from_count = 1;
+	ev_init(&s->timer, on_timer);
+	s->timer.data = s;
+	service->steer = s;
+	children_each(service->sup, service, count_one, 0);
+	return s;
+}
+
+static void map(struct steer *s, unsigned generation, unsigned lane)
+{
+	if (s->from_count < FROMS_MAX)
+		s->from[s->from_count++] = (struct from){generation, lane};
+}
+
+/* Would old workers of this rollout need it? */
+static bool is_wanted(
+	const struct service *service, const struct rollout_view *rollout)
+{
+	enum drain_mode drain = cluster_settings(service->core)->drain;
+
+	return (drain == DRAIN_QUIET || drain == DRAIN_AUTO) &&
+		!rollout->going_back &&
+		rollout->of == cluster_wanted(service->core) &&
+		cluster_alive(service->core) > 0;
+}
+
+static void begin(struct service *service, unsigned generation)
+{
+	struct steer *s = service->steer;
+	struct opening opening = {0};
+	struct rollout_view rollout;
+	unsigned now;
+
+	cluster_view_rollout(service->core, &rollout);
+	if (s == NULL && is_wanted(service, &rollout))
+		s = steer_new(service);
+	if (s == NULL)
+		return;
+	s->press_at_once = false;
+	now = lane_of(s, cluster_generation(service->core));
+	drop_lanes(s);
+	if (is_wanted(service, &rollout) && s->count < LANES_MAX &&
+		s->from_count < FROMS_MAX) {
+		opening.lane = s->last + 1;
+		visit_set(s, &service->listeners, open_socket, &opening);
+		for (size_t i = 0; i < service->learned.count; i++)
+			if (service->learned.list[i]->users == 1)
+				open_socket(
+					s, service->learned.list[i], &opening);
+	}
+	if (opening.opened > 0) {
+		s->last = opening.lane;
+		s->lanes[s->count++] = (struct lane){.id = opening.lane};
+		now = opening.lane;
+	}
+	map(s, generation, now);
+}
+
+static void note(struct service *service, const struct report *r)
+{
+	struct steer *s = service->steer;
+	struct child *child = child_find(service, r->slot, r->worker);
+
+	if (s == NULL || child == NULL || !child->in_lane)
+		return;
+	set_state(s, child, r->kind == REPORT_READY,
+		r->kind == REPORT_DRAINING ||
+			(r->kind == REPORT_STOPPING && child->drains));
+	look(s);
+}
+
+void steer_on_report(struct service *service, const struct report *r)
+{
+	switch (r->kind) {
+	case REPORT_ROLLOUT_STARTED:
+		begin(service, r->generation);
+		break;
+	case REPORT_READY:
+	case REPORT_DRAINING:
+	case REPORT_STOPPING:
+		note(service, r);
+		break;
+	case REPORT_ROLLOUT_DONE:
+	case REPORT_ROLLOUT_FAILED:
+	case REPORT_ROLLOUT_SUPERSEDED:
+		if (service->steer != NULL)
+			look(service->steer);
+		break;
+	default:
+		break;
+	}
+}
+
+bool steer_is_busy(const struct service *service)
+{
+	const struct listener_set *sets[] = {
+		&service->listeners, &service->learned};
+
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++)
+			if (steer_sockets(sets[i]->list[k]) > 1)
+				return true;
+	return false;
+}
+
+void steer_free(struct service *service)
+{
+	if (service->steer == NULL)
+		return;
+	ev_timer_stop(service->sup->loop, &service->steer->timer);
+	free(service->steer);
+	service->steer = NULL;
+}

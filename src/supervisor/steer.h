@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_STEER_H
+#define SUPERVISOR_STEER_H
+
+#include "os/sockdiag.h"
+#include "supervisor/state.h"
+
+/*
+ * Keeping new connections away from workers that are to be emptied.
+ *
+ * While a rollout replaces workers that do not drain by themselves, each TCP
+ * listener has two sockets of its address: workers of the new generation get
+ * another one than the old.  A lane is what workers have that share sockets.
+ * Each socket is given new connections in proportion to the ready workers behind
+ * it, so that nobody waits for a generation that is only half there; one whose
+ * worker does not become quiet in time gets none until that one is gone, and the
+ * last of a lane gets none at all.  At the end the old sockets are closed, once
+ * their queues have been empty for a while.
+ *
+ * Unix and UDP sockets, those that came from outside, and those of several
+ * clusters stay shared by all.
+ */
+#define LANES_MAX 6
+
+void steer_on_report(struct service *service, const struct report *r);
+void steer_free(struct service *service);
+
+/* The lane of a worker of that generation that is about to be started. */
+unsigned steer_lane(const struct service *service, unsigned generation);
+void steer_joined(struct child *child); /* it was started */
+void steer_left(struct child *child);   /* it is gone */
+
+/* For who stops workers.  Do new connections go elsewhere?  May it end: is nothing
+ * left in a queue that it alone is there for? */
+bool steer_is_away(const struct child *child);
+bool steer_may_stop(const struct child *child);
+
+/* Has a listener of it several sockets? */
+bool steer_is_busy(const struct service *service);
+
+/* ---- a listener's sockets, of which l->fd is one ---- */
+
+/* What workers of that lane get. */
+int steer_fd(const struct listener *l, unsigned lane);
+bool steer_has_inode(const struct listener *l, uint64_t inode);
+unsigned steer_sockets(const struct listener *l);
+/* Of all together; the limit is of one. */
+void steer_queue(const struct listener *l, struct queue_facts *facts);
+void steer_set_backlog(const struct listener *l, int backlog);
+/* Revived after a shutdown: it is the last of its group now. */
+void steer_revived(struct listener *l, int fd);
+/* A server makes such sockets itself: they get what the kernel's hash says. */
+void steer_give_up(struct listener *l);
+/* Close all but l->fd, for good: its address is used in another way. */
+void steer_forget(struct listener *l);
+
+#endif

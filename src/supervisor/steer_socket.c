@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/steer_socket.h"
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/remote.h"
+#include "os/reuseport.h"
+#include "os/sockdiag.h"
+#include "os/socket.h"
+#include "supervisor/bequest.h"
+#include "supervisor/heal.h"
+#include "supervisor/keeper.h"
+#include "supervisor/steer.h"
+
+#include <stdlib.h>
+
+/* An old socket is closed when its queue has been empty for so long … */
+#define DRY_FOR (1 * SECOND)
+/* … and no connection to it can be half open any more: the kernel has given up
+ * by then, 1 + 2 + 4 + … + 32 s after the SYN (tcp_synack_retries). */
+#define HALF_OPEN_MAX (64 * SECOND)
+
+/* ---- sockets ---- */
+
+struct listener_socket *steer_socket_of(const struct listener *l, unsigned lane)
+{
+	struct listener_socket *best = NULL;
+	struct listener_socket *oldest = l->sockets;
+
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
+		if (s->lane <= lane && (best == NULL || s->lane > best->lane))
+			best = s;
+		if (s->lane < oldest->lane)
+			oldest = s;
+	}
+	return best != NULL ? best : oldest;
+}
+
+int steer_fd(const struct listener *l, unsigned lane)
+{
+	return l->sockets != NULL ? steer_socket_of(l, lane)->fd : l->fd;
+}
+
+bool steer_has_inode(const struct listener *l, uint64_t inode)
+{
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		if (s->inode == inode)
+			return true;
+	return l->inode == inode;
+}
+
+unsigned steer_sockets(const struct listener *l)
+{
+	unsigned count = 0;
+
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		count++;
+	return count > 0 ? count : 1;
+}
+
+void steer_queue(const struct listener *l, struct queue_facts *facts)
+{
+	sockdiag_queue(l->fd, facts);
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next) {
+		struct queue_facts more;
+
+		if (s->fd == l->fd)
+			continue;
+		sockdiag_queue(s->fd, &more);
+		if (facts->depth >= 0 && more.depth > 0)
+			facts->depth += more.depth;
+		if (facts->drops >= 0 && more.drops > 0)
+			facts->drops += more.drops;
+	}
+}
+
+void steer_set_backlog(const struct listener *l, int backlog)
+{
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		(void)socket_backlog(s->fd, backlog);
+}
+
+void steer_apply(struct listener *l)
+{
+	unsigned weights[REUSEPORT_MAX] = {0};
+	unsigned count = 0;
+
+	if (l->own_group)
+		return;
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next) {
+		weights[s->place] = s->weight;
+		count++;
+	}
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		if (reuseport_share(s->fd, weights, count) == 0)
+			return;
+	log_syserr("listener '%s': cannot choose among its sockets",
+		l->address.name);
+}
+
+/* Its place is the last one's from now on. */
+static void take_place(struct listener *l, unsigned place)
+{
+	unsigned last = steer_sockets(l) - 1;
+
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		if (s->place == last)
+			s->place = place;
+}
+
+struct listener_socket *steer_add(struct listener *l, int fd, unsigned lane)
+{
+	struct listener_socket *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->fd = fd;
+	s->inode = remote_own_inode(fd);
+	s->lane = lane;
+	s->place = l->sockets != NULL ? steer_sockets(l) : 0;
+	s->next = l->sockets;
+	l->sockets = s;
+	return s;
+}
+
+/* It is the one that outlives us from now on. */
+static void promote(struct listener *l, const struct listener_socket *s)
+{
+	bool kept = l->held != 0; /* then l->sup is known */
+
+	if (kept)
+		keeper_drop_listener(l->sup, l);
+	l->fd = s->fd;
+	l->inode = s->inode;
+	if (!kept)
+		return;
+	keeper_hold_listener(l->sup, l);
+	bequest_due(l->sup);
+}
+
+/*
+ * The last of three or more takes its place: the kernel is told before, while
+ * that place is still the old one's, which drops what it gets in between.  Of
+ * two, the other one gets all that points into the void.
+ */
+void steer_close(struct listener *l, struct listener_socket *s)
+{
+	struct listener_socket **at = &l->sockets;
+	bool few = steer_sockets(l) <= 2;
+
+	if (!few)
+		reuseport_deafen(s->fd);
+	take_place(l, s->place);
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	if (l->fd == s->fd)
+		promote(l, l->sockets);
+	heal_forget_also(l, s->fd);
+	if (!few)
+		steer_apply(l);
+	reuseport_leave(s->fd);
+	if (few)
+		steer_apply(l);
+	free(s);
+}
+
+void steer_forget(struct listener *l)
+{
+	while (l->sockets != NULL) {
+		struct listener_socket *s = l->sockets;
+
+		l->sockets = s->next;
+		if (s->fd != l->fd) {
+			heal_forget_also(l, s->fd);
+			reuseport_leave(s->fd);
+		}
+		free(s);
+	}
+	if (l->fd != -1)
+		reuseport_unshare(l->fd);
+}
+
+void steer_give_up(struct listener *l)
+{
+	l->own_group = true;
+	if (l->sockets != NULL)
+		reuseport_unshare(l->sockets->fd);
+}
+
+void steer_revived(struct listener *l, int fd)
+{
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
+		if (s->fd != fd)
+			continue;
+		take_place(l, s->place);
+		s->place = steer_sockets(l) - 1;
+		steer_apply(l);
+		return;
+	}
+}
+
+bool steer_weigh(struct listener_socket *socket, unsigned weight)
+{
+	bool changed = socket->weight != weight;
+
+	if (weight > 0) {
+		socket->served = true;
+		socket->away = 0;
+		socket->dry = 0;
+		socket->settled = false;
+	} else if (socket->away == 0) {
+		socket->away = clock_now();
+	}
+	socket->weight = weight;
+	return changed;
+}
+
+/* ---- old sockets ---- */
+
+static bool has_queue(const struct listener_socket *socket)
+{
+	struct queue_facts queue;
+
+	sockdiag_queue(socket->fd, &queue);
+	return queue.depth > 0;
+}
+
+/* What was half open when it got its last connection has had its SYN-ACK sent
+ * again so often by now: after 1, 3, 7 … s; timers may be late by an eighth. */
+static unsigned retries_since(nsec_t span)
+{
+	unsigned retries = 0;
+
+	while (span >= (nsec_t)(((2ULL << retries) - 1) * 5 / 4 * SECOND) &&
+		retries < 5)
+		retries++;
+	return retries;
+}
+
+/* Can nothing come out of it any more that a worker would have to take? */
+bool steer_is_dry(const struct listener *l, struct listener_socket *k)
+{
+	nsec_t span = clock_now() - k->away;
+
+	if (has_queue(k))
+		return false;
+	if (k->settled || span >= HALF_OPEN_MAX)
+		return true;
+	/* deferred ones are not sent again */
+	k->settled =
+		sockdiag_half_open(k->fd,
+			l->address.defer_accept > 0 ? 0
+						    : retries_since(span)) <= 0;
+	return k->settled;
+}
+
+bool steer_is_over(
+	const struct listener *l, struct listener_socket *k, nsec_t now)
+{
+	if (k->weight > 0 || k->away == 0)
+		return false;
+	if (!k->served)
+		return true;
+	if (has_queue(k)) {
+		k->dry = 0;
+		return false;
+	}
+	if (k->dry == 0)
+		k->dry = now;
+	return now - k->dry >= DRY_FOR && steer_is_dry(l, k);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_STEER_SOCKET_H
+#define SUPERVISOR_STEER_SOCKET_H
+
+#include "supervisor/state.h"
+
+/*
+ * The sockets of one listener, in the kernel's group and out of it.  For steer.c
+ * alone, who says which of them get how much.
+ */
+
+/* What workers of that lane have; NULL: there is but l->fd. */
+struct listener_socket *steer_socket_of(
+	const struct listener *l, unsigned lane);
+/* It has just got the last place of the group.  NULL: out of memory. */
+struct listener_socket *steer_add(struct listener *l, int fd, unsigned lane);
+/* One of several. */
+void steer_close(struct listener *l, struct listener_socket *s);
+
+/* Note how much of the new connections it is to get; true: not as before. */
+bool steer_weigh(struct listener_socket *socket, unsigned weight);
+/* Tell the kernel what was noted. */
+void steer_apply(struct listener *l);
+
+/* Of one that gets none: can nothing come out of it any more that a worker would
+ * have to take? */
+bool steer_is_dry(const struct listener *l, struct listener_socket *k);
+/* So for long enough to be closed. */
+bool steer_is_over(
+	const struct listener *l, struct listener_socket *k, nsec_t now);
+
+#endif
