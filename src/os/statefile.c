@@ -40,7 +40,7 @@ static uint64_t space_of(const char *path)
 	return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-static void fill_header(struct state_header *h)
+void state_header_here(struct state_header *h)
 {
 	scoped_fd fd =
 		open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -69,7 +69,7 @@ static int check_header(const struct state_header *h, struct error *err)
 		h->entry_size != sizeof(struct state_entry))
 		return error_set(err, 0, "it is of another version (%u)",
 			(unsigned)h->version);
-	fill_header(&here);
+	state_header_here(&here);
 	if (memcmp(h->boot, here.boot, sizeof(h->boot)) != 0)
 		return 0;
 	if (h->spaces[0] != here.spaces[0])
@@ -291,7 +291,7 @@ int statefile_open(
 	*f = (struct statefile){.fd = -1};
 	got = go_on ? open_old(f, dirfd, err) : make(f, dirfd, err);
 	if (got == 0)
-		fill_header(f->map);
+		state_header_here(f->map);
 	if (got == 0 && !go_on)
 		got = put_in_place(dirfd, err);
 	if (got == -1)

@@ -55,14 +55,22 @@ static bool is_by_name(struct supervisor *sup, const struct state_entry *e)
 		strcmp(value + strlen(sup->rundir.path), "/control") == 0;
 }
 
-static bool is_itself(struct supervisor *sup, const struct state_entry *e)
+/* 1, 0; -1 and errno: it cannot be told. */
+static int is_itself(struct supervisor *sup, const struct state_entry *e)
 {
 	struct process_facts facts;
 
 	if (process_look(e->birth.pid, &facts) == -1)
-		return false;
+		return errno == ENOENT || errno == ESRCH ? 0 : -1;
 	return e->birth.start != 0 ? facts.start == e->birth.start
 				   : is_by_name(sup, e);
+}
+
+static int cannot_tell(const struct state_entry *e, struct error *err)
+{
+	return error_set(err, errno,
+		"worker %d of an earlier nclust cannot be taken over",
+		(int)e->birth.pid);
 }
 
 /* The order matters: what is looked at after the pidfd was opened, and lives
@@ -72,12 +80,19 @@ static int look_by_number(
 {
 	const struct state_entry *e = in->entry;
 	scoped_fd fd = pidfd_of(e->birth.pid);
+	int error = errno;
+	int itself;
 
-	if (fd == -1 && errno != ESRCH && is_itself(sup, e))
-		return error_set(err, errno,
-			"worker %d of an earlier nclust cannot be taken over",
-			(int)e->birth.pid);
-	if (fd == -1 || !is_itself(sup, e) || has_ended(fd))
+	if (fd == -1 && error == ESRCH)
+		return 0;
+	itself = is_itself(sup, e);
+	if (itself == 1 && fd == -1) {
+		errno = error;
+		itself = -1;
+	}
+	if (itself == -1)
+		return cannot_tell(e, err);
+	if (itself == 0 || has_ended(fd))
 		return 0;
 	in->pidfd = fd_release(&fd);
 	in->lives = true;
@@ -97,7 +112,7 @@ static bool look_by_keeper(
 		return false;
 	}
 	in->pidfd = fd;
-	in->lives = is_itself(sup, in->entry) && !has_ended(fd);
+	in->lives = is_itself(sup, in->entry) != 0 && !has_ended(fd);
 	return true;
 }
 

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/process.h"
+#include "os/statefile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int dir(void)
+{
+	int fd = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	ck_assert_int_ne(fd, -1);
+	return fd;
+}
+
+static void fill(struct state_entry *e, uint64_t serial, pid_t pid)
+{
+	e->serial = serial;
+	e->birth.pid = pid;
+	e->birth.start = 7;
+	e->phase = STATE_READY;
+}
+
+START_TEST(what_is_written_is_read_by_the_next_one)
+{
+	scoped_fd at = dir();
+	struct statefile f;
+	struct state_past past;
+	struct state_entry *e;
+	struct error err;
+
+	ck_assert_int_eq(statefile_read(at, &past, &err), 0);
+	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
+	fill(statefile_claim(&f), 1, 100);
+	e = statefile_claim(&f);
+	fill(e, 2, 101);
+	fill(statefile_claim(&f), 3, 102);
+	statefile_free(&f, e);
+	statefile_close(&f);
+
+	ck_assert_int_eq(statefile_read(at, &past, &err), 1);
+	ck_assert_uint_eq(past.count, 2);
+	ck_assert_int_eq(past.entries[0].birth.pid, 100);
+	ck_assert_int_eq(past.entries[1].birth.pid, 102);
+	ck_assert_uint_eq(past.at[1], 2);
+	ck_assert_int_eq(past.header.pid, getpid());
+	state_past_fini(&past);
+
+	/* gone on with, each is where it was, and the hole is filled */
+	ck_assert_int_eq(statefile_open(&f, at, true, &err), 0);
+	ck_assert_uint_eq(statefile_at(&f, 2)->serial, 3);
+	ck_assert_ptr_eq(statefile_claim(&f), statefile_at(&f, 1));
+	statefile_close(&f);
+}
+END_TEST
+
+START_TEST(it_grows_and_reuses_and_ends_somewhere)
+{
+	scoped_fd at = dir();
+	struct statefile f;
+	struct state_past past;
+	struct error err;
+	struct state_entry *last = NULL;
+
+	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
+	for (unsigned i = 0; i < 5000; i++) {
+		last = statefile_claim(&f);
+		ck_assert_ptr_nonnull(last);
+		fill(last, i + 1, (pid_t)i + 2);
+	}
+	statefile_free(&f, last);
+	ck_assert_ptr_eq(statefile_claim(&f), last);
+	fill(last, 5000, 5001);
+	ck_assert_int_eq(statefile_read(at, &past, &err), 1);
+	ck_assert_uint_eq(past.count, 5000);
+	state_past_fini(&past);
+	statefile_close(&f);
+	ck_assert_ptr_null(statefile_claim(&f)); /* there is none any more */
+	statefile_free(&f, last);
+}
+END_TEST
+
+START_TEST(a_child_is_in_it_before_it_runs)
+{
+	scoped_fd at = dir();
+	struct spawn_plan plan = os_plan();
+	struct process_facts facts;
+	struct spawn_failure failure;
+	struct statefile f;
+	struct state_entry *e;
+	struct error err;
+	pid_t pid;
+	int pidfd;
+
+	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
+	e = statefile_claim(&f);
+	plan.birth = &e->birth;
+	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+	ck_assert_int_eq(e->birth.pid, pid);
+	ck_assert_int_eq(process_look(pid, &facts), 0); /* not reaped */
+	ck_assert_uint_eq(e->birth.start, facts.start);
+	(void)os_wait(pidfd);
+	statefile_close(&f);
+}
+END_TEST
+
+START_TEST(one_that_was_removed_is_made_anew)
+{
+	scoped_fd at = dir();
+	struct statefile f;
+	struct state_past past;
+	struct error err;
+	struct state_entry *e;
+
+	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
+	e = statefile_claim(&f);
+	fill(e, 9, 99);
+	ck_assert_int_eq(statefile_renew(&f, at, &err), 0); /* is there */
+	ck_assert_int_eq(unlinkat(at, "state", 0), 0);
+	ck_assert_int_eq(statefile_renew(&f, at, &err), 0);
+	e->restarts = 5; /* at the same address */
+	ck_assert_int_eq(statefile_read(at, &past, &err), 1);
+	ck_assert_uint_eq(past.count, 1);
+	ck_assert_uint_eq(past.entries[0].restarts, 5);
+	state_past_fini(&past);
+	statefile_close(&f);
+}
+END_TEST
+
+/* ---- what is not believed ---- */
+
+static struct {
+	struct state_header header;
+	struct state_entry entries[3];
+} sample;
+
+static int parse(size_t size, struct error *err)
+{
+	struct state_past past;
+	int got = state_past_parse(&past, &sample, size, err);
+
+	if (got == 1)
+		state_past_fini(&past);
+	return got;
+}
+
+static void make_sample(void)
+{
+	(void)memset(&sample, 0, sizeof(sample));
+	state_header_here(&sample.header);
+	fill(&sample.entries[0], 1, 100);
+	fill(&sample.entries[2], 2, 101);
+}
+
+START_TEST(what_is_cut_or_foreign_is_refused)
+{
+	struct error err;
+
+	make_sample();
+	ck_assert_int_eq(parse(sizeof(sample), &err), 1);
+	for (size_t size = 0; size < sizeof(sample); size++) {
+		if (size >= sizeof(struct state_header) &&
+			size % sizeof(struct state_entry) == 0)
+			continue;
+		ck_assert_int_eq(parse(size, &err), -1);
+	}
+	sample.header.magic[0] = 'x';
+	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
+	make_sample();
+	sample.header.version++;
+	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
+	make_sample();
+	sample.header.entry_size = 64;
+	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
+	make_sample();
+	sample.header.spaces[0]++;
+	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
+	make_sample();
+	sample.header.spaces[1]++;
+	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
+	make_sample();
+	sample.header.spaces[2]++; /* mounts differ with each start */
+	ck_assert_int_eq(parse(sizeof(sample), &err), 1);
+}
+END_TEST
+
+START_TEST(one_of_another_boot_is_nothing)
+{
+	struct error err;
+
+	make_sample();
+	sample.header.boot[0] ^= 1;
+	ck_assert_int_eq(parse(sizeof(sample), &err), 0);
+}
+END_TEST
+
+START_TEST(an_entry_that_cannot_be_is_refused)
+{
+	struct error err;
+
+	make_sample();
+	sample.entries[0].phase = STATE_PHASES;
+	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
+	make_sample();
+	sample.entries[0].birth.pid = -5;
+	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
+	make_sample();
+	sample.entries[0].birth.pid = 1;
+	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
+	make_sample();
+	sample.entries[0].serial = 0;
+	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
+	make_sample();
+	sample.entries[1].birth.pid = -5; /* free: nobody looks */
+	ck_assert_int_eq(parse(sizeof(sample), &err), 1);
+}
+END_TEST
+
+START_TEST(files_of_others_are_not_opened)
+{
+	scoped_fd at = dir();
+	struct state_past past;
+	struct error err;
+	size_t size;
+
+	os_write(os_path("real"), "", 0600);
+	ck_assert_int_eq(symlinkat("real", at, "state"), 0);
+	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
+	ck_assert_int_eq(unlinkat(at, "state", 0), 0);
+	ck_assert_int_eq(linkat(at, "real", at, "state", 0), 0);
+	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
+	ck_assert_int_eq(unlinkat(at, "state", 0), 0);
+	ck_assert_int_eq(mkfifoat(at, "state", 0600), 0);
+	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
+	ck_assert_int_eq(unlinkat(at, "state", 0), 0);
+	ck_assert_int_eq(mkdirat(at, "state", 0700), 0);
+	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
+	ck_assert_int_eq(unlinkat(at, "state", AT_REMOVEDIR), 0);
+	os_write(os_path("state"), "", 0644);
+	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
+	ck_assert_int_eq(unlinkat(at, "state", 0), 0);
+	os_write(os_path("state"), "", 0600);
+	ck_assert_int_eq(truncate(os_path("state"), (off_t)1 << 30), 0);
+	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
+	ck_assert_int_eq(symlinkat("real", at, "estate"), 0);
+	ck_assert_ptr_null(estatefile_read(at, &size, &err));
+}
+END_TEST
+
+START_TEST(the_other_file_is_replaced_as_a_whole)
+{
+	scoped_fd at = dir();
+	struct error err;
+	size_t size;
+	char *data;
+
+	ck_assert_ptr_null(estatefile_read(at, &size, &err));
+	ck_assert_int_eq(err.sys, ENOENT);
+	ck_assert_int_eq(estatefile_write(at, "one", 3), 0);
+	ck_assert_int_eq(estatefile_write(at, "another", 7), 0);
+	data = estatefile_read(at, &size, &err);
+	ck_assert_uint_eq(size, 7);
+	ck_assert_int_eq(memcmp(data, "another", 7), 0);
+	free(data);
+	ck_assert_int_eq(faccessat(at, "estate.new", F_OK, 0), -1);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc = tcase_create("statefile");
+
+	os_main(argc, argv);
+	os_dirs(tc);
+	tcase_add_test(tc, what_is_written_is_read_by_the_next_one);
+	tcase_add_test(tc, it_grows_and_reuses_and_ends_somewhere);
+	tcase_add_test(tc, a_child_is_in_it_before_it_runs);
+	tcase_add_test(tc, one_that_was_removed_is_made_anew);
+	tcase_add_test(tc, what_is_cut_or_foreign_is_refused);
+	tcase_add_test(tc, one_of_another_boot_is_nothing);
+	tcase_add_test(tc, an_entry_that_cannot_be_is_refused);
+	tcase_add_test(tc, files_of_others_are_not_opened);
+	tcase_add_test(tc, the_other_file_is_replaced_as_a_whole);
+	return os_suite("statefile", tc);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/estate.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct estate sample(void)
+{
+	struct estate e = {.serial = 77, .upgrades = 2};
+	struct estate_cluster *c = estate_add_cluster(&e, "web");
+	struct estate_listener *l;
+
+	c->number = 3;
+	c->generation = 9;
+	c->wanted = 4;
+	c->scaled = true;
+	c->workers = UINT64_MAX;
+	c->says_ready = true;
+	c->generations[0] = (struct estate_generation){8, 11};
+	c->generations[1] = (struct estate_generation){9, 12};
+	c->generation_count = 2;
+	(void)estate_add_cluster(&e, "empty");
+	l = estate_add_listener(&e, "unix:/run/a b, mode=0660");
+	l->cookie = 5;
+	l->inode = 6;
+	l->file_dev = 7;
+	l->file_ino = 8;
+	l->made = true;
+	l = estate_add_listener(&e, "tcp:*:80");
+	l->cluster = 3;
+	l->learned = l->listening = l->given = true;
+	l->bit = 63;
+	l->backlog = (uint32_t)-1;
+	return e;
+}
+
+START_TEST(all_comes_back)
+{
+	struct estate e = sample();
+	struct estate back;
+	struct buffer bytes;
+	struct error err;
+
+	buffer_init(&bytes, 0);
+	ck_assert_int_eq(estate_encode(&bytes, &e), 0);
+	ck_assert_int_eq(estate_decode(&back, bytes.data, bytes.len, &err), 0);
+	ck_assert_uint_eq(back.serial, 77);
+	ck_assert_uint_eq(back.upgrades, 2);
+	ck_assert_uint_eq(back.cluster_count, 2);
+	ck_assert_int_eq(memcmp(&back.clusters[0], &e.clusters[0],
+				 sizeof(e.clusters[0])),
+		0);
+	ck_assert_str_eq(back.clusters[1].name, "empty");
+	ck_assert_uint_eq(back.listener_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_str_eq(
+			back.listeners[i].address, e.listeners[i].address);
+		free(back.listeners[i].address);
+		back.listeners[i].address = e.listeners[i].address;
+		ck_assert_int_eq(memcmp(&back.listeners[i], &e.listeners[i],
+					 sizeof(e.listeners[i])),
+			0);
+		back.listeners[i].address = NULL;
+	}
+	estate_fini(&back);
+	estate_fini(&e);
+	buffer_fini(&bytes);
+}
+END_TEST
+
+START_TEST(no_bit_of_it_may_change_and_no_byte_be_missing)
+{
+	struct estate e = sample();
+	struct estate back;
+	struct buffer bytes;
+	struct error err;
+
+	buffer_init(&bytes, 0);
+	ck_assert_int_eq(estate_encode(&bytes, &e), 0);
+	for (size_t i = 0; i < bytes.len; i++) {
+		ck_assert_int_eq(estate_decode(&back, bytes.data, i, &err), -1);
+		/* the minor version may be any */
+		if (i >= 10 && i < 12)
+			continue;
+		bytes.data[i] ^= 4;
+		ck_assert_msg(
+			estate_decode(&back, bytes.data, bytes.len, &err) == -1,
+			"byte %zu", i);
+		bytes.data[i] ^= 4;
+	}
+	estate_fini(&e);
+	buffer_fini(&bytes);
+}
+END_TEST
+
+START_TEST(a_name_that_is_none_is_refused)
+{
+	struct estate e = {0};
+	struct estate back;
+	struct buffer bytes;
+	struct error err;
+
+	(void)estate_add_cluster(&e, "../web");
+	buffer_init(&bytes, 0);
+	ck_assert_int_eq(estate_encode(&bytes, &e), 0);
+	ck_assert_int_eq(estate_decode(&back, bytes.data, bytes.len, &err), -1);
+	ck_assert_ptr_null(back.clusters);
+	estate_fini(&e);
+	buffer_fini(&bytes);
+}
+END_TEST
+
+START_TEST(there_is_a_bound_to_what_it_holds)
+{
+	struct estate e = {0};
+
+	for (int i = 0; i < ESTATE_ITEMS_MAX; i++)
+		ck_assert_ptr_nonnull(estate_add_cluster(&e, "c"));
+	ck_assert_ptr_null(estate_add_cluster(&e, "c"));
+	for (int i = 0; i < ESTATE_ITEMS_MAX; i++)
+		ck_assert_ptr_nonnull(estate_add_listener(&e, "80"));
+	ck_assert_ptr_null(estate_add_listener(&e, "80"));
+	estate_fini(&e);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("estate");
+	TCase *tc = tcase_create("estate");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tc, all_comes_back);
+	tcase_add_test(tc, no_bit_of_it_may_change_and_no_byte_be_missing);
+	tcase_add_test(tc, a_name_that_is_none_is_refused);
+	tcase_add_test(tc, there_is_a_bound_to_what_it_holds);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
