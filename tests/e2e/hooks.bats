@@ -125,7 +125,7 @@ zombies() {
 	wait_until 10 '[ "$(running "sleep 1000.5")" -eq 2 ]'
 	hooks=$(pgrep -P "$NCLUST_PID" -f 'sleep 1000.5')
 
-	nclust stop "$INSTANCE"
+	timeout $((20 * PATIENCE)) "$NCLUST" stop "$INSTANCE"
 	wait_exit
 	[ "$status" -eq 0 ]
 	for pid in $hooks; do
