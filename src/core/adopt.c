@@ -88,6 +88,7 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	if (a->ready_at != NSEC_NEVER) {
 		(void)slot_tell(c, a->slot, w, ON_READY, NULL);
 		w->ready_at = a->ready_at;
+		w->serves_since = a->ready_at;
 	}
 	c->out = NULL;
 	if (c->slots[a->slot].restarts < a->restarts)

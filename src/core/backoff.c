@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/backoff.h"
 
+#include "core/random.h"
+
 /* A backoff-min of 0 must not become a busy loop. */
 #define LEAST_DELAY MSEC
-
-/* splitmix64 (Steele, Lea, Flood: Fast splittable generators, 2014). */
-static uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
 
 static nsec_t with_jitter(nsec_t delay, unsigned per_cent, uint64_t *random)
 {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cluster.h"
 
+#include "core/canary.h"
+#include "core/gate.h"
+#include "core/health.h"
 #include "core/inside.h"
 
 #include <stdlib.h>
@@ -160,6 +163,15 @@ static void on_listening(
 		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
 }
 
+static void on_proved(
+	struct cluster *c, struct worker *w, const struct event *e)
+{
+	const struct generation *g = cluster_find_generation(c, w->generation);
+
+	if (g->settings->ready == READY_PROBE)
+		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
+}
+
 static void on_worker(struct cluster *c, const struct event *e)
 {
 	struct worker *w = slot_find(c, e->slot, e->worker);
@@ -179,6 +191,22 @@ static void on_worker(struct cluster *c, const struct event *e)
 		break;
 	case EVENT_LISTENING:
 		on_listening(c, w, e);
+		break;
+	case EVENT_PROVED:
+		on_proved(c, w, e);
+		break;
+	case EVENT_ALIVE:
+		(void)slot_tell(c, e->slot, w, ON_ALIVE, NULL);
+		break;
+	case EVENT_WATCHDOG:
+		if (e->span > 0)
+			(void)slot_tell(c, e->slot, w, ON_INTERVAL, &more);
+		break;
+	case EVENT_UNWELL:
+		health_unwell(c, e->slot, w, e->why);
+		break;
+	case EVENT_OUTGROWN:
+		health_outgrown(c, e->slot, w, e->why);
 		break;
 	case EVENT_LEAVING:
 		(void)slot_tell(c, e->slot, w, ON_LEAVING, NULL);
@@ -278,7 +306,7 @@ static bool settle_one(struct cluster *c)
 		trim(c);
 		return true;
 	}
-	return rollout_advance(c);
+	return rollout_advance(c) || gate_advance(c);
 }
 
 static void settle(struct cluster *c)
@@ -379,7 +407,7 @@ void cluster_handle(
 
 nsec_t cluster_next_deadline(const struct cluster *c)
 {
-	nsec_t due = heap_first_due(&c->due);
+	nsec_t due = nsec_min(heap_first_due(&c->due), canary_due(c));
 
 	if (c->more || c->sweep < c->count || c->shrink > c->wanted)
 		return nsec_min(due, c->now);

@@ -50,8 +50,8 @@ struct adoption {
 	nsec_t born;
 	nsec_t ready_at; /* NSEC_NEVER: it is starting */
 };
-int cluster_adopt_begin(struct cluster *c, unsigned generation, bool says_ready,
-	bool listens);
+int cluster_adopt_begin(
+	struct cluster *c, unsigned generation, bool says_ready, bool listens);
 uint64_t cluster_adopt(struct cluster *c, const struct adoption *a);
 
 /* The list is emptied first.  Not re-entrant: answer when it has returned. */

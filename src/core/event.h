@@ -18,9 +18,9 @@
 /* Why a life ended. */
 enum ending_kind {
 	ENDING_NONE,
-	ENDING_EXIT,   /* code: exit status */
-	ENDING_SIGNAL, /* code: signal */
-	ENDING_SPAWN,  /* it never began: step, code = errno */
+	ENDING_EXIT,    /* code: exit status */
+	ENDING_SIGNAL,  /* code: signal */
+	ENDING_SPAWN,   /* it never began: step, code = errno */
 	ENDING_UNKNOWN, /* it was another's child, and nobody can tell */
 };
 

@@ -16,6 +16,7 @@ struct generation {
 	unsigned number;
 	unsigned workers;  /* alive */
 	unsigned serving;  /* of these: ready or leaving by themselves */
+	unsigned beside;   /* of these: beside an old one that stays yet */
 	unsigned command;  /* which of the cluster's commands, counted up */
 	bool says_ready;   /* READY=1 was seen from this command */
 	bool listens;      /* it was seen to listen */

@@ -31,7 +31,11 @@ static const struct plain_row worker_rows[] = {
 	PLAIN(8, worker, stop_step, UNSIGNED),
 	PLAIN_ENUM(9, worker, state, WORKER_STATES - 1),
 	PLAIN_ENUM(10, worker, why, WHY_AGE),
-	PLAIN(11, worker, drain_since, SIGNED),
+	PLAIN(12, worker, interval, SIGNED),
+	PLAIN(13, worker, serves_since, SIGNED),
+	PLAIN(14, worker, retire_at, WHEN),
+	PLAIN(15, worker, age_share, SIGNED),
+	PLAIN_ENUM(16, worker, unfit, WHY_AGE),
 };
 static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
 
@@ -53,8 +57,11 @@ static const struct plain_row slot_rows[] = {
 	PLAIN(8, slot, restarts, UNSIGNED),
 	PLAIN(9, slot, life, UNSIGNED),
 	PLAIN(10, slot, turn, UNSIGNED),
-	PLAIN_ENUM(11, slot, step, STEP_FEWER),
+	PLAIN_ENUM(11, slot, step, STEP_HELD),
 	PLAIN_ENUM(12, slot, ended, SLOT_ENDED_BADLY),
+	PLAIN(13, slot, mend_at, SIGNED),
+	PLAIN(14, slot, proven, BOOL),
+	PLAIN_ENUM(15, slot, gate, GATES - 1),
 };
 
 static const struct plain_row generation_rows[] = {
@@ -66,6 +73,7 @@ static const struct plain_row generation_rows[] = {
 	PLAIN(6, generation, listens, BOOL),
 	PLAIN_ENUM(7, generation, rejected, WHY_AGE),
 	PLAIN(8, generation, graceful, BOOL),
+	PLAIN(9, generation, beside, UNSIGNED),
 };
 
 static const struct plain_row rollout_rows[] = {
@@ -84,6 +92,14 @@ static const struct plain_row rollout_rows[] = {
 	PLAIN(13, rollout, cursor, UNSIGNED),
 	PLAIN(14, rollout, at_end, BOOL),
 	PLAIN(15, rollout, last, UNSIGNED),
+	PLAIN(16, rollout, wave, UNSIGNED),
+	PLAIN(17, rollout, held, UNSIGNED),
+	PLAIN(18, rollout, proven, UNSIGNED),
+	PLAIN(19, rollout, canary, UNSIGNED),
+	PLAIN(20, rollout, of_canaries, BOOL),
+	PLAIN(21, rollout, fleet, BOOL),
+	PLAIN(22, rollout, bake, SIGNED),
+	PLAIN(23, rollout, bake_until, WHEN),
 };
 static const struct plain_table rollout_table =
 	PLAIN_TABLE(rollout_rows, rollout);
@@ -93,6 +109,9 @@ static const struct plain_row request_rows[] = {
 	PLAIN(2, rollout_request, id, UNSIGNED),
 	PLAIN(3, rollout_request, scope, UNSIGNED),
 	PLAIN(4, rollout_request, command_changed, BOOL),
+	PLAIN(5, rollout_request, has_canary, BOOL),
+	PLAIN(6, rollout_request, canary, UNSIGNED),
+	PLAIN(7, rollout_request, bake, SIGNED),
 };
 static const struct plain_table request_table =
 	PLAIN_TABLE(request_rows, rollout_request);
@@ -128,8 +147,12 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(33, cluster, all_ready, BOOL),
 	PLAIN(34, cluster, surprised, UNSIGNED),
 	PLAIN(35, cluster, deaths, UNSIGNED), PLAIN(36, cluster, died, WORDS),
-	PLAIN(37, cluster, hurry, UNSIGNED),
-	PLAIN(38, cluster, hurry_at, SIGNED),
+	PLAIN(39, cluster, unfit, UNSIGNED),
+	PLAIN(40, cluster, gates[GATE_UNWELL], UNSIGNED),
+	PLAIN(41, cluster, gates[GATE_OUTGROWN], UNSIGNED),
+	PLAIN(42, cluster, gate_turn, UNSIGNED),
+	PLAIN(43, cluster, gate_looked, UNSIGNED),
+	PLAIN(44, cluster, gates_to_look, UNSIGNED),
 	/* surprises: told once more by the next one, if they come again */
 };
 

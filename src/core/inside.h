@@ -40,12 +40,15 @@ struct cluster {
 	struct rollout_request waiting;
 	unsigned last_rollout;  /* id; those that go back count too */
 	unsigned asked_rollout; /* id of the latest request */
-	unsigned hurry;         /* up to this generation, who drained... */
-	nsec_t hurry_at;        /* ...at this time (patient) has to go */
 
 	unsigned alive;
 	unsigned ready;
-	unsigned ended; /* slots that are not started again */
+	unsigned unfit;         /* of the ready: a successor is wanted */
+	unsigned gates[GATES];  /* open ones */
+	uint32_t gate_turn;     /* the next slot in turn for one */
+	uint32_t gate_looked;   /* slots from there on were looked at */
+	uint32_t gates_to_look; /* so many slots are to be looked at for it */
+	unsigned ended;         /* slots that are not started again */
 	bool ever_ready;
 
 	unsigned life;      /* counts revivals */

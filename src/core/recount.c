@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "core/gate.h"
+#include "core/health.h"
 #include "core/inside.h"
 
 /* What the counters should be. */
@@ -10,6 +12,10 @@ struct tally {
 	unsigned done;
 	unsigned extra;
 	unsigned fewer;
+	unsigned held;
+	unsigned proven;
+	unsigned unfit;
+	unsigned gates[GATES];
 };
 
 static const char *check_worker(const struct worker *w)
@@ -18,6 +24,7 @@ static const char *check_worker(const struct worker *w)
 
 	switch (w->state) {
 	case WORKER_NONE:
+	case WORKER_READY: /* its watchdog, perhaps */
 		return NULL;
 	case WORKER_STARTING:
 	case WORKER_DRAINING:
@@ -33,6 +40,7 @@ static void tally_worker(struct tally *t, const struct worker *w)
 {
 	t->alive += w->state != WORKER_NONE;
 	t->ready += w->state == WORKER_READY;
+	t->unfit += w->state == WORKER_READY && w->unfit != WHY_ITSELF;
 }
 
 static void tally_slot(
@@ -40,6 +48,7 @@ static void tally_slot(
 {
 	tally_worker(t, &s->main);
 	tally_worker(t, &s->other);
+	t->gates[s->gate]++;
 	if (s->life == c->life)
 		t->ended += s->ended != SLOT_GOES_ON;
 	if (!rollout_has_turned(c, s))
@@ -48,6 +57,8 @@ static void tally_slot(
 	t->done += s->step == STEP_NONE;
 	t->extra += s->step == STEP_EXTRA;
 	t->fewer += s->step == STEP_FEWER;
+	t->held += s->step == STEP_HELD;
+	t->proven += s->proven;
 }
 
 /* Would it be looked at in time? */
@@ -60,8 +71,12 @@ static const char *check_due(const struct cluster *c, uint32_t i)
 	if (comes || due <= c->now)
 		return NULL;
 	if (due > worker_due(&s->main, c->lost) ||
-		due > worker_due(&s->other, c->lost))
+		due > worker_due(&s->other, c->lost) ||
+		due > health_due(&s->main, c->lost) ||
+		due > health_due(&s->other, c->lost))
 		return "a worker's deadline is not in the heap";
+	if (cluster_wants(c, i) && due > gate_due(c, s))
+		return "a gate is not in the heap";
 	if (cluster_wants(c, i) && s->main.state == WORKER_NONE &&
 		s->ended == SLOT_GOES_ON && due > s->retry)
 		return "an empty slot is not in the heap";
@@ -88,6 +103,7 @@ static const char *check_generation(
 {
 	unsigned workers = 0;
 	unsigned serving = 0;
+	unsigned beside = 0;
 
 	for (uint32_t i = 0; i < c->count; i++) {
 		const struct worker *both[] = {
@@ -99,8 +115,11 @@ static const char *check_generation(
 				continue;
 			workers++;
 			serving += worker_is_serving(both[k]);
+			beside += k == 1 && worker_is_serving(both[k]);
 		}
 	}
+	if (beside != g->beside)
+		return "a generation miscounts who is beside another";
 	if (workers != g->workers)
 		return "a generation miscounts its workers";
 	return serving == g->serving ? NULL
@@ -130,10 +149,17 @@ static const char *check_tally(const struct cluster *c, const struct tally *t)
 		return "the ready are miscounted";
 	if (t->ended != c->ended)
 		return "the ended slots are miscounted";
+	if (t->unfit != c->unfit)
+		return "the unfit are miscounted";
+	if (t->gates[GATE_UNWELL] != c->gates[GATE_UNWELL] ||
+		t->gates[GATE_OUTGROWN] != c->gates[GATE_OUTGROWN])
+		return "the gates are miscounted";
 	if (!r->under_way || r->fresh)
 		return NULL;
 	if (t->turned != r->turned || t->done != r->done)
 		return "the rollout miscounts its slots";
+	if (t->held != r->held || t->proven != r->proven)
+		return "the rollout miscounts whom it holds";
 	if (t->extra != r->extra || t->fewer != r->fewer)
 		return "the rollout miscounts its steps";
 	return NULL;

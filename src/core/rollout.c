@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/rollout.h"
 
+#include "core/canary.h"
+#include "core/gate.h"
 #include "core/inside.h"
 
 #include <assert.h>
@@ -21,8 +23,7 @@ bool rollout_replaces(const struct cluster *c, const struct worker *w)
 		cluster_find_generation(c, r->to)->settings;
 }
 
-/* How many slots it has to come to. */
-static unsigned slots_of(const struct cluster *c)
+unsigned rollout_slots(const struct cluster *c)
 {
 	if (c->rollout.scope == SLOT_ALL)
 		return c->wanted;
@@ -38,12 +39,12 @@ void rollout_wake(struct cluster *c)
 
 /* ---- beginning and ending ---- */
 
-static void begin(struct cluster *c, unsigned id, uint32_t scope,
-	struct cluster_settings *settings, bool command_changed, unsigned like)
+void rollout_begin(
+	struct cluster *c, const struct rollout_request *request, unsigned like)
 {
 	unsigned number = ++c->last_generation;
 	struct generation *added =
-		generations_add(&c->generations, number, settings);
+		generations_add(&c->generations, number, request->settings);
 	const struct generation *from = cluster_find_generation(c, like);
 	struct report *report;
 
@@ -51,25 +52,26 @@ static void begin(struct cluster *c, unsigned id, uint32_t scope,
 	added->says_ready = from->says_ready;
 	added->listens = from->listens;
 	added->graceful = from->graceful;
-	if (command_changed) {
+	if (request->command_changed) {
 		added->command = ++c->last_command;
 		generation_forget_lessons(added);
 	}
 	c->rollout = (struct rollout){
 		.under_way = true,
-		.id = id,
+		.id = request->id,
 		.to = number,
-		.scope = scope,
+		.scope = request->scope,
 		.since = c->now,
 		.last = SLOT_ALL,
 	};
+	canary_begin(c, request);
 	report = actions_report(c->out, REPORT_ROLLOUT_STARTED, 0, 0);
-	report->rollout = id;
+	report->rollout = request->id;
 	report->generation = number;
-	report->count = slots_of(c);
+	report->count = rollout_slots(c);
 }
 
-static struct report *report_end(
+struct report *rollout_report(
 	struct cluster *c, enum report_kind kind, unsigned id)
 {
 	struct report *report = actions_report(c->out, kind, 0, 0);
@@ -88,24 +90,25 @@ static void begin_waiting(struct cluster *c, unsigned like)
 		waiting.settings =
 			cluster_settings_ref(cluster_in_force(c)->settings);
 	}
-	begin(c, waiting.id, waiting.scope, waiting.settings,
-		waiting.command_changed, like);
+	rollout_begin(c, &waiting, like);
 }
 
 static void finish(struct cluster *c)
 {
 	struct report *report =
-		report_end(c, REPORT_ROLLOUT_DONE, c->rollout.id);
+		rollout_report(c, REPORT_ROLLOUT_DONE, c->rollout.id);
 
 	report->generation = c->rollout.to;
 	report->count = c->rollout.done;
 	c->generation = c->rollout.to;
 	c->rollout.under_way = false;
+	gate_wake(c); /* they have waited for this */
 	if (c->waiting.there)
 		begin_waiting(c, c->generation);
 }
 
-/* Does a worker serve by other settings than those in force? */
+/* Does a worker serve by other settings than those in force, and will not go
+ * anyway, as one that is held beside an old one does? */
 static bool must_go_back(const struct cluster *c)
 {
 	const struct cluster_settings *right = cluster_in_force(c)->settings;
@@ -113,7 +116,7 @@ static bool must_go_back(const struct cluster *c)
 	for (unsigned i = 0; i < c->generations.count; i++) {
 		const struct generation *g = &c->generations.list[i];
 
-		if (g->serving > 0 && g->settings != right)
+		if (g->serving > g->beside && g->settings != right)
 			return true;
 	}
 	return false;
@@ -121,10 +124,14 @@ static bool must_go_back(const struct cluster *c)
 
 static void go_back(struct cluster *c)
 {
-	struct cluster_settings *settings =
-		cluster_settings_ref(cluster_in_force(c)->settings);
+	struct rollout_request request = {
+		.id = ++c->last_rollout,
+		.scope = SLOT_ALL,
+		.settings = cluster_settings_ref(cluster_in_force(c)->settings),
+		.has_canary = true, /* none: they have served before */
+	};
 
-	begin(c, ++c->last_rollout, SLOT_ALL, settings, false, c->generation);
+	rollout_begin(c, &request, c->generation);
 	c->rollout.going_back = true;
 }
 
@@ -132,7 +139,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	const struct ending *ending, enum why why, nsec_t age)
 {
 	struct rollout *r = &c->rollout;
-	struct report *report = report_end(c, REPORT_ROLLOUT_FAILED, r->id);
+	struct report *report = rollout_report(c, REPORT_ROLLOUT_FAILED, r->id);
 	bool changed_settings;
 
 	report->slot = i;
@@ -160,7 +167,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 
 static void report_refused(struct cluster *c, unsigned id)
 {
-	report_end(c, REPORT_ROLLOUT_FAILED, id)->why = WHY_STOP;
+	rollout_report(c, REPORT_ROLLOUT_FAILED, id)->why = WHY_STOP;
 }
 
 static void drop_waiting(struct cluster *c)
@@ -180,150 +187,6 @@ void rollout_cancel(struct cluster *c)
 	drop_waiting(c);
 }
 
-/* ---- requests ---- */
-
-/* Generations that would be old ones if another were begun now. */
-static unsigned old_ones(const struct cluster *c)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < c->generations.count; i++) {
-		const struct generation *g = &c->generations.list[i];
-		bool leaves = g->number == c->rollout.to && g->serving == 0;
-
-		if (g->workers > 0 && !leaves)
-			count++;
-	}
-	return count;
-}
-
-static bool are_too_many(const struct cluster *c)
-{
-	return old_ones(c) > cluster_settings(c)->old_generations;
-}
-
-static bool has_to_wait(const struct cluster *c, const struct event *e)
-{
-	const struct rollout *r = &c->rollout;
-
-	if (r->fresh)
-		return false;
-	if (c->waiting.there)
-		return true; /* else it would be overtaken, and win at last */
-	if (e->slot != SLOT_ALL && r->scope != e->slot)
-		return true;
-	return are_too_many(c);
-}
-
-/* Workers of the oldest generation that drain have had their time. */
-static void hurry(struct cluster *c)
-{
-	c->hurry = generations_next(&c->generations, 0);
-	c->hurry_at = c->now - c->lost;
-	cluster_sweep(c);
-}
-
-/* Of those that wait the last one wins, with all that the others wanted. */
-static void wait_for_turn(struct cluster *c, const struct event *e, unsigned id)
-{
-	struct rollout_request *w = &c->waiting;
-
-	if (are_too_many(c))
-		hurry(c);
-	if (w->there) {
-		(void)report_end(c, REPORT_ROLLOUT_SUPERSEDED, w->id);
-		if (w->scope != e->slot)
-			w->scope = SLOT_ALL;
-	} else {
-		w->scope = e->slot;
-	}
-	w->there = true;
-	w->id = id;
-	w->command_changed |= e->command_changed;
-	if (e->settings == NULL)
-		return;
-	if (w->settings != NULL)
-		cluster_settings_unref(w->settings);
-	w->settings = e->settings;
-}
-
-/* The one under way ends; its workers that are not ready yet go. */
-static void supersede(struct cluster *c)
-{
-	struct generation *to = cluster_find_generation(c, c->rollout.to);
-
-	(void)report_end(c, REPORT_ROLLOUT_SUPERSEDED, c->rollout.id);
-	c->rollout.under_way = false;
-	if (!c->rollout.fresh)
-		to->rejected = WHY_ROLL;
-	cluster_sweep(c);
-}
-
-/* All that ran is gone: the new generation is in force at once. */
-static void begin_afresh(struct cluster *c, unsigned id,
-	struct cluster_settings *settings, bool command_changed)
-{
-	cluster_revive(c);
-	begin(c, id, SLOT_ALL, settings, command_changed, c->generation);
-	c->rollout.fresh = true;
-	c->generation = c->rollout.to;
-}
-
-void rollout_request(struct cluster *c, const struct event *e)
-{
-	unsigned id = ++c->last_rollout;
-	struct cluster_settings *settings = e->settings;
-	unsigned like;
-
-	c->asked_rollout = id;
-	if (c->stopping && !c->told_end) {
-		report_refused(c, id);
-		if (settings != NULL)
-			cluster_settings_unref(settings);
-		return;
-	}
-	if (c->rollout.under_way && has_to_wait(c, e)) {
-		wait_for_turn(c, e, id);
-		return;
-	}
-	if (settings == NULL) {
-		unsigned latest =
-			c->rollout.under_way ? c->rollout.to : c->generation;
-
-		settings = cluster_settings_ref(
-			cluster_find_generation(c, latest)->settings);
-	}
-	if (c->stopping) {
-		begin_afresh(c, id, settings, e->command_changed);
-		return;
-	}
-	like = c->rollout.under_way ? c->rollout.to : c->generation;
-	if (c->rollout.under_way)
-		supersede(c);
-	begin(c, id, e->slot, settings, e->command_changed, like);
-}
-
-void rollout_settings(struct cluster *c, const struct event *e)
-{
-	unsigned latest = c->rollout.under_way ? c->rollout.to : c->generation;
-	struct generation *to = cluster_find_generation(c, latest);
-
-	if (c->waiting.there && c->waiting.settings != NULL) {
-		cluster_settings_unref(c->waiting.settings);
-		c->waiting.settings = e->settings;
-		c->waiting.command_changed |= e->command_changed;
-		return;
-	}
-	if (e->command_changed) {
-		to->command = ++c->last_command;
-		generation_forget_lessons(to);
-	}
-	if (e->settings == NULL)
-		return;
-	generations_replace(&c->generations, to->settings, e->settings);
-	cluster_settings_unref(e->settings);
-}
-
 /* ---- one step after the other ---- */
 
 static void release_step(struct cluster *c, struct slot *s)
@@ -332,7 +195,10 @@ static void release_step(struct cluster *c, struct slot *s)
 		c->rollout.extra--;
 	else if (s->step == STEP_FEWER)
 		c->rollout.fewer--;
+	else if (s->step == STEP_HELD)
+		c->rollout.held--;
 	s->step = STEP_NONE;
+	canary_look(c, s);
 }
 
 void rollout_look(struct cluster *c, uint32_t i)
@@ -340,7 +206,10 @@ void rollout_look(struct cluster *c, uint32_t i)
 	struct slot *s = &c->slots[i];
 	struct report *report;
 
-	if (!rollout_has_turned(c, s) || s->step == STEP_NONE ||
+	if (!rollout_has_turned(c, s))
+		return;
+	canary_look(c, s);
+	if (s->step == STEP_NONE || s->step == STEP_HELD ||
 		s->other.state != WORKER_NONE)
 		return;
 	if (s->ended == SLOT_GOES_ON &&
@@ -350,7 +219,7 @@ void rollout_look(struct cluster *c, uint32_t i)
 	release_step(c, s);
 	backoff_reset(&s->backoff);
 	c->rollout.done++;
-	report = report_end(c, REPORT_ROLLOUT_STEP, c->rollout.id);
+	report = rollout_report(c, REPORT_ROLLOUT_STEP, c->rollout.id);
 	report->slot = i;
 	report->worker = s->main.id;
 	report->count = c->rollout.done;
@@ -379,6 +248,8 @@ static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 	unsigned extra = settings->surge;
 	bool is_empty = s->main.state == WORKER_NONE;
 
+	if (r->wave > 0)
+		return canary_is_full(c) ? STEP_NONE : STEP_HELD;
 	if (extra == 0 && fewer == 0)
 		extra = 1;
 	if (r->extra < extra && (is_empty || c->alive < c->wanted + extra))
@@ -398,14 +269,22 @@ static bool turn(struct cluster *c, uint32_t i)
 
 	if (step == STEP_NONE)
 		return false;
+	/* else it would lose its wait, should the rollout fail until then */
+	if (s->main.state == WORKER_NONE && c->spawns_left == 0) {
+		heap_set(&c->due, i, c->now);
+		return false;
+	}
 	s->turn = c->rollout.id;
 	s->step = step;
+	s->proven = false;
 	c->rollout.turned++;
 	c->rollout.last = i;
 	if (step == STEP_EXTRA)
 		c->rollout.extra++;
-	else
+	else if (step == STEP_FEWER)
 		c->rollout.fewer++;
+	else
+		c->rollout.held++;
 	if (s->ended != SLOT_GOES_ON) {
 		s->ended = SLOT_GOES_ON;
 		c->ended--;
@@ -428,6 +307,7 @@ static void turn_silently(struct cluster *c, struct slot *s)
 {
 	s->turn = c->rollout.id;
 	s->step = STEP_NONE;
+	s->proven = false;
 	c->rollout.turned++;
 	c->rollout.done++;
 }
@@ -488,13 +368,16 @@ bool rollout_advance(struct cluster *c)
 		finish(c);
 		return true;
 	}
-	if (r->turned >= slots_of(c) && r->extra == 0 && r->fewer == 0) {
+	if (canary_advance(c))
+		return true;
+	if (r->turned >= rollout_slots(c) &&
+		r->extra + r->fewer + r->held == 0) {
 		finish(c);
 		return true;
 	}
 	if (r->scope != SLOT_ALL)
 		return advance_one_slot(c);
-	if (r->at_end)
+	if (r->at_end || canary_is_full(c))
 		return false;
 	if (r->cursor >= c->wanted)
 		return next_pass(c);

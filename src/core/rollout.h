@@ -2,6 +2,7 @@
 #ifndef CORE_ROLLOUT_H
 #define CORE_ROLLOUT_H
 
+#include "core/action.h"
 #include "core/event.h"
 #include "core/slot.h"
 
@@ -29,6 +30,16 @@ struct rollout {
 	unsigned extra;  /* steps under way of each kind */
 	unsigned fewer;
 
+	/* Waves (canary.h) */
+	unsigned wave;    /* so many are to be held; 0: nobody is */
+	unsigned held;    /* steps of that kind under way */
+	unsigned proven;  /* of these: their new worker is ready */
+	unsigned canary;  /* slots of the first wave; 0: there is none */
+	bool of_canaries; /* it is the first one's turn */
+	bool fleet;       /* all the others are held, too, and were not yet */
+	nsec_t bake;
+	nsec_t bake_until; /* patient clock; NSEC_NEVER: not baking */
+
 	/* The search for the next one: first the slots where nobody is ready,
 	 * then one generation after the other. */
 	unsigned pass; /* generation; 0: those without a ready one */
@@ -37,18 +48,34 @@ struct rollout {
 	uint32_t last; /* that it came to */
 };
 
-/* A rollout that has to wait for the one under way. */
+/* A rollout that is wanted; it may have to wait for the one under way. */
 struct rollout_request {
 	bool there;
 	unsigned id;
 	uint32_t scope;
 	bool command_changed;
 	struct cluster_settings *settings; /* owned; NULL: those in force */
+	bool has_canary;                   /* these in place of the settings' */
+	unsigned canary;
+	nsec_t bake;
 };
 
 struct cluster;
 
+/* deploy.c */
 void rollout_request(struct cluster *c, const struct event *e);
+
+/* Take the settings of `request`; what is known of the command is as for
+ * generation `like`. */
+void rollout_begin(struct cluster *c, const struct rollout_request *request,
+	unsigned like);
+
+/* How many slots it has to come to. */
+unsigned rollout_slots(const struct cluster *c);
+
+/* How it ended. */
+struct report *rollout_report(
+	struct cluster *c, enum report_kind kind, unsigned id);
 
 /* Look for the next step; false if there is nothing to do for now. */
 bool rollout_advance(struct cluster *c);
@@ -78,7 +105,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 /* The cluster stops: what is under way or waits has failed. */
 void rollout_cancel(struct cluster *c);
 
-/* New settings without a rollout; the reference is handed over. */
+/* deploy.c: new settings without a rollout; the reference is handed over. */
 void rollout_settings(struct cluster *c, const struct event *e);
 
 #endif

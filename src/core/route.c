@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/inside.h"
 
+/* Who has the place: one beside it where there is nobody else. */
+static const struct worker *has_place(const struct slot *s)
+{
+	return s->main.state != WORKER_NONE ? &s->main : &s->other;
+}
+
 uint32_t cluster_next_in_turn(struct cluster *c, bool first)
 {
 	uint32_t from = first || c->in_turn >= c->count ? 0 : c->in_turn;
@@ -10,7 +16,7 @@ uint32_t cluster_next_in_turn(struct cluster *c, bool first)
 	for (uint32_t looked = 0; looked < c->count; looked++) {
 		uint32_t i = (from + looked) % c->count;
 
-		if (c->slots[i].main.state != WORKER_READY)
+		if (has_place(&c->slots[i])->state != WORKER_READY)
 			continue;
 		if (!first)
 			c->in_turn = i + 1;

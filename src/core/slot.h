@@ -11,9 +11,9 @@
 
 /*
  * A slot is one lasting place in a cluster.  It bears one worker after the
- * other; only while it is rolled it holds two: beside `main` its successor,
- * until that is ready and takes the place, and from then on the predecessor,
- * until it is gone.
+ * other; only while it is rolled, or its worker is not fit any more, it holds
+ * two: beside `main` its successor, until that is ready and takes the place,
+ * and from then on the predecessor, until it is gone.
  *
  * A slot is level-triggered: slot_settle() compares what is wanted with what
  * is there and does or asks for what is missing.  It may be called at any
@@ -23,6 +23,7 @@ enum slot_step { /* what the rollout that has come to it does here */
 	STEP_NONE,
 	STEP_EXTRA, /* the new one first, beside the old one */
 	STEP_FEWER, /* the old one goes first */
+	STEP_HELD,  /* the new one beside the old one, which stays (canary.h) */
 };
 
 enum slot_end {
@@ -31,11 +32,19 @@ enum slot_end {
 	SLOT_ENDED_BADLY,
 };
 
+enum gate { /* a successor of its unfit worker is on the way (gate.h) */
+	GATE_SHUT,
+	GATE_UNWELL,
+	GATE_OUTGROWN,
+	GATES,
+};
+
 struct slot {
 	struct worker main;
 	struct worker other;
 	struct backoff backoff;
-	nsec_t retry; /* not filled before */
+	nsec_t retry;   /* not filled before */
+	nsec_t mend_at; /* its gate is not opened before */
 	nsec_t last_age;
 	struct ending last;
 	enum why last_why;
@@ -43,6 +52,8 @@ struct slot {
 	unsigned life; /* of the cluster: an older one is forgotten */
 	unsigned turn; /* the latest rollout that came to it */
 	enum slot_step step;
+	bool proven; /* STEP_HELD: its new worker is ready */
+	enum gate gate;
 	enum slot_end ended; /* not started again */
 };
 
@@ -61,7 +72,17 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 /* Ask a worker of the slot to stop, for that reason, unless it was asked. */
 void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why);
 
-/* A worker has ended, as `event` says. */
+/* Ask for a worker; false if there were enough in this call. */
+bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,
+	unsigned generation);
+
+/* Is it of a generation that has failed? */
+bool slot_is_rejected(const struct cluster *c, const struct worker *w);
+
+/* The generation that a worker of the slot is of that is born now. */
+unsigned slot_generation(const struct cluster *c, const struct slot *s);
+
+/* A worker has ended, as `event` says (death.c). */
 void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
 	enum worker_event event, const struct ending *ending);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
+#include "core/canary.h"
 #include "core/inside.h"
 
 const struct cluster_settings *cluster_settings(const struct cluster *c)
@@ -33,7 +34,8 @@ unsigned cluster_ready(const struct cluster *c)
 
 bool cluster_is_settled(const struct cluster *c)
 {
-	return c->ready + c->ended >= c->wanted && c->alive == c->ready;
+	return c->ready + c->ended >= c->wanted && c->alive == c->ready &&
+		c->alive <= c->wanted;
 }
 
 unsigned cluster_alive(const struct cluster *c)
@@ -147,7 +149,7 @@ static uint32_t waited_for(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;
 
-	if (r->extra == 0 && r->fewer == 0)
+	if (r->extra + r->fewer + r->held == 0 || r->bake_until != NSEC_NEVER)
 		return SLOT_ALL;
 	if (r->last < c->count && rollout_has_turned(c, &c->slots[r->last]) &&
 		c->slots[r->last].step != STEP_NONE)
@@ -175,6 +177,8 @@ void cluster_view_rollout(const struct cluster *c, struct rollout_view *view)
 		.slot = waited_for(c),
 		.since = r->since,
 		.going_back = r->going_back,
+		.canary = r->canary < c->wanted ? r->canary : c->wanted,
+		.baking = r->bake_until != NSEC_NEVER ? canary_due(c) : 0,
 		.settings = cluster_find_generation(c, r->to)->settings,
 	};
 }

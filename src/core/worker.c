@@ -24,11 +24,39 @@ static void begin(struct worker *w, const struct moment *at)
 	report->generation = w->generation;
 }
 
+nsec_t worker_interval(
+	const struct worker *w, const struct cluster_settings *settings)
+{
+	return w->interval > 0 ? w->interval : settings->watchdog;
+}
+
+static void watch(struct worker *w, const struct moment *at)
+{
+	nsec_t interval = worker_interval(w, at->settings);
+
+	w->deadline = NSEC_NEVER;
+	if (interval > 0)
+		w->deadline = nsec_add(at->now - at->lost, interval);
+}
+
+static void note_interval(struct worker *w, const struct moment *at)
+{
+	w->interval = at->span;
+}
+
+static void watch_by_interval(struct worker *w, const struct moment *at)
+{
+	note_interval(w, at);
+	watch(w, at);
+}
+
 static void become_ready(struct worker *w, const struct moment *at)
 {
 	struct report *report;
 
 	w->ready_at = at->now;
+	w->serves_since = at->now - at->lost;
+	watch(w, at);
 	report = actions_report(at->out, REPORT_READY, at->slot, w->id);
 	report->pid = w->pid;
 	report->generation = w->generation;
@@ -83,8 +111,7 @@ static void begin_drain(struct worker *w, const struct moment *at)
 	struct report *report;
 
 	note_why(w, at);
-	w->drain_since = at->now - at->lost;
-	w->deadline = nsec_add(w->drain_since, span);
+	w->deadline = nsec_add(at->now - at->lost, span);
 	report = actions_report(at->out, REPORT_DRAINING, at->slot, w->id);
 	report->pid = w->pid;
 	report->why = w->why;
@@ -99,15 +126,30 @@ static void begin_and_stop(struct worker *w, const struct moment *at)
 	begin_stop(w, at);
 }
 
-static void start_took_too_long(struct worker *w, const struct moment *at)
+static void tell_start_timeout(struct worker *w, const struct moment *at)
 {
 	struct report *report;
 
 	report = actions_report(at->out, REPORT_START_TIMEOUT, at->slot, w->id);
 	report->pid = w->pid;
 	report->age = at->now - w->born;
-	w->why = WHY_START_TIMEOUT;
-	begin_stop(w, at);
+	w->deadline = NSEC_NEVER; /* it is stopped next */
+}
+
+/* It would not hear a polite signal, but may leave a trace of where it is. */
+static void abort_hung(struct worker *w, const struct moment *at)
+{
+	struct report *report;
+
+	note_why(w, at);
+	report = actions_report(at->out, REPORT_UNWELL, at->slot, w->id);
+	report->pid = w->pid;
+	report->generation = w->generation;
+	report->why = w->why;
+	report->age = at->now - w->born;
+	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = SIGABRT;
+	w->stop_step = at->settings->stop_count - 1; /* KILL comes next */
+	w->deadline = nsec_add(at->now - at->lost, at->settings->stop[0].wait);
 }
 
 static void report_stop_timeout(
@@ -183,15 +225,22 @@ static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY]      = GO(WORKER_READY, become_ready),
 		[ON_LEAVING]    = STAY(WORKER_STARTING),
 		[ON_EXTEND]     = GO(WORKER_STARTING, extend),
+		[ON_ALIVE]      = STAY(WORKER_STARTING),
+		[ON_INTERVAL]   = GO(WORKER_STARTING, note_interval),
+		[ON_HUNG]       = GO(WORKER_STOPPING, abort_hung),
+		[ON_DRAIN]      = GO(WORKER_DRAINING, begin_drain),
 		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
 		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
-		[ON_DEADLINE]   = GO(WORKER_STOPPING, start_took_too_long),
+		[ON_DEADLINE]   = GO(WORKER_STARTING, tell_start_timeout),
 		[ON_EXIT]       = GO(WORKER_NONE, NULL),
 	},
 	[WORKER_READY] = {
 		[ON_READY]      = STAY(WORKER_READY),
 		[ON_LEAVING]    = GO(WORKER_LEAVING, NULL),
 		[ON_EXTEND]     = STAY(WORKER_READY),
+		[ON_ALIVE]      = GO(WORKER_READY, watch),
+		[ON_INTERVAL]   = GO(WORKER_READY, watch_by_interval),
+		[ON_HUNG]       = GO(WORKER_STOPPING, abort_hung),
 		[ON_DRAIN]      = GO(WORKER_DRAINING, begin_drain),
 		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
 		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
@@ -201,6 +250,9 @@ static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY]      = STAY(WORKER_LEAVING),
 		[ON_LEAVING]    = STAY(WORKER_LEAVING),
 		[ON_EXTEND]     = STAY(WORKER_LEAVING),
+		[ON_ALIVE]      = STAY(WORKER_LEAVING),
+		[ON_INTERVAL]   = STAY(WORKER_LEAVING),
+		[ON_HUNG]       = GO(WORKER_STOPPING, abort_hung),
 		[ON_DRAIN]      = GO(WORKER_DRAINING, begin_drain),
 		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
 		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
@@ -210,6 +262,9 @@ static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY]      = STAY(WORKER_DRAINING),
 		[ON_LEAVING]    = STAY(WORKER_DRAINING),
 		[ON_EXTEND]     = STAY(WORKER_DRAINING),
+		[ON_ALIVE]      = STAY(WORKER_DRAINING),
+		[ON_INTERVAL]   = STAY(WORKER_DRAINING),
+		[ON_HUNG]       = STAY(WORKER_DRAINING),
 		[ON_DRAINED]    = GO(WORKER_STOPPING, begin_stop),
 		[ON_STOP]       = STAY(WORKER_DRAINING),
 		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
@@ -220,6 +275,9 @@ static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY]      = STAY(WORKER_STOPPING),
 		[ON_LEAVING]    = STAY(WORKER_STOPPING),
 		[ON_EXTEND]     = GO(WORKER_STOPPING, extend),
+		[ON_ALIVE]      = STAY(WORKER_STOPPING),
+		[ON_INTERVAL]   = STAY(WORKER_STOPPING),
+		[ON_HUNG]       = STAY(WORKER_STOPPING),
 		[ON_DRAINED]    = STAY(WORKER_STOPPING),
 		[ON_STOP]       = STAY(WORKER_STOPPING),
 		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
@@ -231,6 +289,9 @@ static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY]      = STAY(WORKER_KILLED),
 		[ON_LEAVING]    = STAY(WORKER_KILLED),
 		[ON_EXTEND]     = STAY(WORKER_KILLED),
+		[ON_ALIVE]      = STAY(WORKER_KILLED),
+		[ON_INTERVAL]   = STAY(WORKER_KILLED),
+		[ON_HUNG]       = STAY(WORKER_KILLED),
 		[ON_DRAINED]    = STAY(WORKER_KILLED),
 		[ON_STOP]       = STAY(WORKER_KILLED),
 		[ON_KILL]       = STAY(WORKER_KILLED),
@@ -249,6 +310,7 @@ void worker_init(struct worker *w, uint64_t id, unsigned generation)
 		.ready_at = NSEC_NEVER,
 		.proven_at = NSEC_NEVER,
 		.deadline = NSEC_NEVER,
+		.retire_at = NSEC_NEVER,
 	};
 }
 
@@ -284,5 +346,7 @@ enum worker_event worker_due_event(
 	if (w->state == WORKER_STOPPING &&
 		w->stop_step + 1 >= settings->stop_count)
 		return ON_GRACE_OVER;
+	if (w->state == WORKER_READY)
+		return ON_HUNG;
 	return ON_DEADLINE;
 }

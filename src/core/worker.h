@@ -38,8 +38,11 @@ enum worker_event {
 	ON_READY,
 	ON_LEAVING,
 	ON_EXTEND,
-	ON_DRAIN,   /* stop it, at a quiet moment */
-	ON_DRAINED, /* this is one, or it has had its time */
+	ON_ALIVE,    /* WATCHDOG=1 */
+	ON_INTERVAL, /* of its watchdog, from now on */
+	ON_HUNG,     /* it missed it, or makes no progress */
+	ON_DRAIN,    /* stop it, at a quiet moment */
+	ON_DRAINED,  /* this is one, or it has had its time */
 	ON_STOP,
 	ON_KILL,
 	ON_DEADLINE,
@@ -58,10 +61,14 @@ struct worker {
 	nsec_t deadline;  /* NSEC_NEVER when nothing is awaited */
 	pid_t pid;
 	unsigned generation;
-	nsec_t drain_since; /* DRAINING: patient clock */
-	unsigned stop_step; /* of settings->stop */
+	nsec_t interval;     /* of its watchdog; 0: as in settings */
+	nsec_t serves_since; /* ready_at by the patient clock */
+	nsec_t retire_at;    /* READY: too old then (health.c) */
+	int age_share;       /* of max-age, per mille more or less */
+	unsigned stop_step;  /* of settings->stop */
 	enum worker_state state;
-	enum why why; /* it was asked to go */
+	enum why why;   /* it was asked to go */
+	enum why unfit; /* READY: a successor is wanted; WHY_ITSELF: none */
 };
 
 /* How long a worker may outlive SIGKILL before it is told and forgotten. */
@@ -76,9 +83,9 @@ struct moment {
 	bool says_ready; /* SPAWNED: its command is known for READY=1, … */
 	bool listens;    /* … or to listen */
 	pid_t pid;       /* SPAWNED */
-	nsec_t span;     /* EXTEND; STOP: wait at least that long after the
+	nsec_t span; /* EXTEND, INTERVAL; STOP: wait at least that long after the
 			    first signal */
-	enum why why;    /* DRAIN, STOP, KILL */
+	enum why why; /* HUNG, DRAIN, STOP, KILL */
 	struct actions *out;
 };
 
@@ -89,10 +96,21 @@ void worker_init(struct worker *w, uint64_t id, unsigned generation);
 bool worker_handle(
 	struct worker *w, enum worker_event event, const struct moment *at);
 
+/* How often it has to send WATCHDOG=1; 0: it need not. */
+nsec_t worker_interval(
+	const struct worker *w, const struct cluster_settings *settings);
+
 /* When its next deadline is due by the events' clock, and as which event. */
 nsec_t worker_due(const struct worker *w, nsec_t lost);
 enum worker_event worker_due_event(
 	const struct worker *w, const struct cluster_settings *settings);
+
+/* Was a death for that reason wanted, and not a failure? */
+static inline bool why_is_asked(enum why why)
+{
+	return why != WHY_ITSELF && why != WHY_START_TIMEOUT &&
+		why != WHY_WATCHDOG && why != WHY_STALL;
+}
 
 static inline bool worker_is_coming(const struct worker *w)
 {

@@ -193,6 +193,9 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 			out, "not ready after %s", text_age(age, r->age));
 	else if (r->ending.kind == ENDING_SPAWN && *n->explain != '\0')
 		(void)buffer_string(out, n->explain);
+	else if (r->worker != 0 && r->ending.kind == ENDING_NONE)
+		(void)buffer_printf(out, "its new worker %d %s", (int)r->pid,
+			unwell(r->why));
 	else if (r->ending.kind == ENDING_NONE)
 		(void)buffer_string(out, "stopped");
 	else

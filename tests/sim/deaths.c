@@ -18,7 +18,7 @@ static void note_unasked_death(struct world *w, const struct report *r)
 	bool before;
 	bool after;
 
-	if (w->stopping || r->slot >= w->wanted)
+	if (w->stopping || r->slot >= w->wanted || w->was_beside)
 		return;
 	w->deaths[w->death_count++ % GIVE_UP_MAX] = w->now;
 	before = died_too_often(w, w->in_force.settings);
@@ -56,6 +56,13 @@ static void check_wait(
 
 	if (r->was_ready)
 		place->failures = 0;
+	if (long_enough)
+		place->vague = false;
+	if (place->vague && r->was_ready && !long_enough) {
+		place->vague = false;
+		place->forgiven = true;
+		return;
+	}
 	if (long_enough || first) {
 		if (r->wait != (r->ending.out_of_memory ? 50 * MSEC : 0))
 			world_complain(w, "it should be replaced at once");
@@ -72,7 +79,23 @@ static void check_wait(
 
 static bool was_asked(const struct report *r)
 {
-	return r->why != WHY_ITSELF && r->why != WHY_START_TIMEOUT;
+	return r->why != WHY_ITSELF && r->why != WHY_START_TIMEOUT &&
+		r->why != WHY_WATCHDOG && r->why != WHY_STALL;
+}
+
+/* One that is on trial, or failed it, is left in the slot. */
+static void expect_old_one(
+	const struct world *w, struct place *place, const struct report *r)
+{
+	if (was_asked(r))
+		return;
+	place->vague |= r->was_ready;
+	if (r->was_ready)
+		place->failures = 0;
+	if (r->wait == NSEC_NEVER || r->wait == 0 || w->was_beside)
+		return;
+	place->refill_by = w->now + r->wait;
+	place->exact = false;
 }
 
 /* Nobody who is to stay is left in the slot. */
@@ -141,6 +164,9 @@ static void note_failures(struct world *w, const struct report *r)
 	if (w->rollout != 0 && p->generation == w->rollout_to &&
 		!r->was_ready && !is_success(p->settings, r->ending))
 		w->must_fail = w->rollout;
+	if (w->rollout != 0 && p->generation == w->rollout_to &&
+		p->settings->restart == RESTART_ALWAYS && trials_go_on(w))
+		w->must_fail = w->rollout;
 }
 
 void deaths_check(struct world *w)
@@ -179,6 +205,8 @@ void deaths_note_exit(
 		return;
 	if (place->staying == 0)
 		expect_refill(w, place, r);
+	else
+		expect_old_one(w, place, r);
 	if (!was_asked(r))
 		note_unasked_death(w, r);
 }

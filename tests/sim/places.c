@@ -11,6 +11,7 @@ static void check_process(struct world *w, uint64_t id)
 	const struct process *p = &w->processes[id];
 	nsec_t now = world_patient(w);
 
+	trials_check_process(w, id);
 	if (p->life == LIFE_ASKED)
 		world_complain(w, "worker %" PRIu64 " was not answered", id);
 	if (w->at_once && w->stopping && !p->killed)
@@ -90,6 +91,7 @@ static void check_rollout(struct world *w)
 		cluster_state(w->cluster) != CLUSTER_ROLLING)
 		return;
 	most = view.settings->surge + view.settings->max_unavailable;
+	most += trials_canaries(w); /* whose old ones still go */
 	for (uint32_t i = 0; i < w->wanted; i++)
 		in_step += is_in_step(w, i, &view);
 	if (in_step > (most > 0 ? most : 1))
@@ -103,6 +105,8 @@ static unsigned surge_of(const struct world *w)
 	for (unsigned i = 0; i < w->plan_count; i++)
 		if (w->plans[i].settings->surge > most)
 			most = w->plans[i].settings->surge;
+	if (most < trials_canaries(w))
+		most = trials_canaries(w);
 	return most;
 }
 
@@ -112,12 +116,26 @@ static void check_numbers(struct world *w, unsigned staying)
 
 	if (w->rollout != 0)
 		most += surge_of(w);
+	most += w->replacing; /* trials.c has looked at these */
 	if (!w->stopping && staying > most)
 		world_complain(
 			w, "%u workers for %u slots", staying, w->wanted);
-	if (!w->disturbed && w->alive > w->wanted + surge_of(w))
+	if (!w->disturbed && w->alive > w->wanted + surge_of(w) + w->replacing)
 		world_complain(
 			w, "%u are alive for %u slots", w->alive, w->wanted);
+}
+
+/* Slots whose place is held by one that is ready. */
+static unsigned in_turn(const struct world *w)
+{
+	struct slot_view view;
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < cluster_slots(w->cluster); i++) {
+		cluster_view_slot(w->cluster, i, &view);
+		count += view.workers > 0 && view.worker[0].state == SLOT_READY;
+	}
+	return count;
 }
 
 static void check_turn(struct world *w)
@@ -128,14 +146,14 @@ static void check_turn(struct world *w)
 	uint32_t next;
 
 	twin_next_in_turn(w, first, i);
-	if ((i == SLOT_ALL) != (w->ready == 0))
+	if ((i == SLOT_ALL) != (in_turn(w) == 0))
 		world_complain(w, "whose turn is it?");
 	if (i == SLOT_ALL)
 		return;
 	cluster_view_slot(w->cluster, i, &view);
 	if (view.worker[0].state != SLOT_READY)
 		world_complain(w, "it is the turn of one that is not ready");
-	if (first || w->ready <= 1)
+	if (first || in_turn(w) <= 1)
 		return;
 	next = cluster_next_in_turn(w->cluster, false);
 	twin_next_in_turn(w, false, next);
@@ -155,6 +173,7 @@ void places_check(struct world *w)
 		check_place(w, i);
 		staying += w->places[i].staying;
 	}
+	trials_check(w);
 	check_rollout(w);
 	check_numbers(w, staying);
 	if (w->checks % 16 == 0)

@@ -29,7 +29,7 @@ static void draw_stop(struct world *w, struct cluster_settings *s)
 
 static void draw_settings(struct world *w, struct cluster_settings *s)
 {
-	s->ready = (enum ready_mode)world_random(w, 4);
+	s->ready = (enum ready_mode)world_random(w, 5);
 	s->ready_alive = world_span(w, MSEC, SECOND);
 	s->start_timeout = world_span(w, 200 * MSEC, 4 * SECOND);
 	draw_stop(w, s);
@@ -46,6 +46,16 @@ static void draw_settings(struct world *w, struct cluster_settings *s)
 	}
 	s->drain = (enum drain_mode)world_random(w, 4);
 	s->drain_timeout = some_of(w, 3 * SECOND);
+	if (world_chance(w, 200))
+		s->surge = WORKERS_MAX;
+	if (world_chance(w, 300)) {
+		s->canary = 1 + (unsigned)world_random(w, 4);
+		s->bake = some_of(w, 4 * SECOND);
+	}
+	if (world_chance(w, 250))
+		s->watchdog = world_span(w, 200 * MSEC, 3 * SECOND);
+	if (world_chance(w, 200))
+		s->max_age = world_span(w, 2 * SECOND, 20 * SECOND);
 	s->old_generations = 1 + (unsigned)world_random(w, 3);
 }
 
@@ -73,6 +83,8 @@ static void draw_signs(struct world *w, struct habits *h, unsigned how_bad)
 	h->says_nothing = mostly(w, how_bad);
 	h->never_listens = mostly(w, how_bad);
 	h->listens_after = some_of(w, 2 * SECOND);
+	h->never_proves = mostly(w, how_bad);
+	h->proves_after = some_of(w, 2 * SECOND);
 }
 
 static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
@@ -94,6 +106,10 @@ static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
 	h->never_quiet = per_mille(w, how_bad);
 	h->quiet_after = some_of(w, 2 * SECOND);
 	h->graceful = per_mille(w, 300);
+	h->silent = per_mille(w, how_bad);
+	h->intervals = per_mille(w, 200);
+	h->unwell = per_mille(w, how_bad);
+	h->outgrown = per_mille(w, 300);
 }
 
 /* The command stays what it was to be at last. */
@@ -136,15 +152,27 @@ static void roll(struct world *w, enum kind kind)
 		if (e.command_changed)
 			plan->command = ++w->last_command;
 	}
+	if (world_chance(w, 150)) {
+		e.has_canary = true;
+		e.count = (unsigned)world_random(w, 4);
+		e.span = some_of(w, 4 * SECOND);
+	}
 	if (w->rollout != 0 || e.settings == NULL)
 		w->disturbed = true;
 	/* reports of it may come within this call */
 	id = cluster_last_rollout(w->cluster);
-	for (unsigned i = 1; i < 4; i++)
+	for (unsigned i = 1; i < 4; i++) {
 		w->asked_settings[(id + i) % 64] = NULL;
+		w->asked_canary[(id + i) % 64].there = false;
+	}
 	world_deliver(w, &e);
 	id = cluster_last_rollout(w->cluster);
 	w->asked_settings[id % 64] = e.settings;
+	if (e.slot != SLOT_ALL)
+		return;
+	w->asked_canary[id % 64].there = true;
+	w->asked_canary[id % 64].count = e.has_canary ? e.count : UINT32_MAX;
+	w->asked_canary[id % 64].span = e.span;
 }
 
 static void scale(struct world *w, unsigned most)
@@ -234,6 +262,12 @@ static bool is_well(const struct world *w)
 {
 	enum cluster_state state = cluster_state(w->cluster);
 
+	for (uint64_t id = 1; id <= w->last_worker && !w->ended; id++)
+		if (w->processes[id].life == LIFE_ALIVE &&
+			!w->processes[id].going &&
+			(w->processes[id].unfit == WHY_CHECK ||
+				w->processes[id].unfit == WHY_MEMORY))
+			return false; /* its successor is to come */
 	return w->ended || (state == CLUSTER_RUNNING && w->rollout == 0);
 }
 

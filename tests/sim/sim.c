@@ -71,8 +71,8 @@ int main(int argc, char **argv)
 			trace_report_name((enum report_kind)i),
 			totals.reports[i]);
 	printf("\n  ready: %" PRIu64 " said so, %" PRIu64 " listened, %" PRIu64
-	       " lived\n",
+	       " proved, %" PRIu64 " lived\n",
 		totals.signs[SIGN_SAID], totals.signs[SIGN_LISTENS],
-		totals.signs[SIGN_LIVES]);
+		totals.signs[SIGN_PROVED], totals.signs[SIGN_LIVES]);
 	return 0;
 }

@@ -38,6 +38,7 @@ void witness_bury(struct world *w, uint64_t worker)
 	struct process *p = &w->processes[worker];
 	struct place *place = &w->places[p->slot];
 
+	trials_note_end(w, worker);
 	stay_no_more(w, p);
 	p->life = LIFE_OVER;
 	place->alive--;
@@ -47,7 +48,17 @@ void witness_bury(struct world *w, uint64_t worker)
 	place->workers[1] = 0;
 }
 
-static void be_asked(struct world *w, const struct action *a)
+const struct process *witness_mate(const struct world *w, uint64_t worker)
+{
+	const struct place *place = &w->places[w->processes[worker].slot];
+
+	if (place->alive < 2)
+		return NULL;
+	return &w->processes[place->workers[place->workers[0] == worker]];
+}
+
+static void be_asked(
+	struct world *w, const struct action *a, const struct event *cause)
 {
 	struct place *place = &w->places[a->slot];
 	struct process *p;
@@ -70,6 +81,7 @@ static void be_asked(struct world *w, const struct action *a)
 	if (place->alive == 2)
 		world_complain(w, "a third worker for slot %u", a->slot);
 	place->workers[place->alive++] = a->worker;
+	trials_note_birth(w, p, witness_mate(w, a->worker), cause);
 	place->staying++;
 	place->refill_by = NSEC_NEVER;
 	place->exact = false;
@@ -119,6 +131,8 @@ static bool is_sign(
 {
 	enum ready_mode mode = p->settings->ready;
 
+	if (kind == EVENT_PROVED)
+		return mode == READY_PROBE;
 	if (kind == EVENT_READY)
 		return mode == READY_AUTO || mode == READY_NOTIFY;
 	return kind == EVENT_LISTENING &&
@@ -132,7 +146,7 @@ static void note_sign(
 {
 	if (e->kind == EVENT_READY)
 		w->known[p->command].says_ready = true;
-	else
+	else if (e->kind == EVENT_LISTENING)
 		w->known[p->command].listens = true;
 	if (!p->going && is_sign(w, p, e->kind))
 		w->has_to_be = e->worker;
@@ -150,7 +164,14 @@ static void note_of_worker(struct world *w, const struct event *e)
 		break;
 	case EVENT_READY:
 	case EVENT_LISTENING:
+	case EVENT_PROVED:
 		note_sign(w, p, e);
+		break;
+	case EVENT_ALIVE:
+	case EVENT_WATCHDOG:
+	case EVENT_UNWELL:
+	case EVENT_OUTGROWN:
+		trials_note_event(w, e);
 		break;
 	case EVENT_LEAVING:
 		if (p->ready && !p->leaving && !p->going) {
@@ -204,22 +225,19 @@ static void revive(struct world *w)
 	}
 }
 
-static unsigned oldest_generation(const struct world *w)
-{
-	unsigned oldest = UINT32_MAX;
-
-	for (uint64_t id = 1; id <= w->last_worker; id++)
-		if (w->processes[id].life != LIFE_OVER &&
-			w->processes[id].generation < oldest)
-			oldest = w->processes[id].generation;
-	return oldest;
-}
-
 void witness_event(struct world *w, const struct event *e)
 {
+	struct slot_view view;
+
 	w->in_force.generation = cluster_generation(w->cluster);
 	w->in_force.settings = cluster_settings(w->cluster);
 	w->has_to_be = 0;
+	w->was_beside = false;
+	if (e->worker != 0 && e->worker <= w->last_worker) {
+		cluster_view_slot(w->cluster, e->slot, &view);
+		w->was_beside =
+			view.workers == 2 && view.worker[1].id == e->worker;
+	}
 	switch (e->kind) {
 	case EVENT_TICK:
 		break;
@@ -237,8 +255,6 @@ void witness_event(struct world *w, const struct event *e)
 	case EVENT_ROLL:
 		if (w->ended)
 			revive(w);
-		w->hurry = oldest_generation(w);
-		w->hurry_at = world_patient(w);
 		break;
 	case EVENT_SETTINGS:
 		w->shuffled = w->disturbed = true;
@@ -273,7 +289,7 @@ static bool needs_drain(const struct world *w, const struct process *p)
 {
 	const struct cluster_settings *s = p->settings;
 
-	return p->ready && s->drain_timeout > 0 &&
+	return !p->timed_out && s->drain_timeout > 0 &&
 		(s->drain == DRAIN_QUIET ||
 			(s->drain == DRAIN_AUTO &&
 				!w->known[p->command].graceful));
@@ -285,11 +301,11 @@ static void note_drain(struct world *w, const struct action *a)
 
 	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->going)
 		world_complain(w, "somebody drains who is not there");
-	if (!needs_drain(w, p) || a->span != p->settings->drain_timeout)
+	if ((!needs_drain(w, p) && !p->timed_out) ||
+		a->span != p->settings->drain_timeout)
 		world_complain(w, "that is not how it is to be drained");
 	p->draining = true;
-	p->drain_since = world_patient(w);
-	p->gone_by = p->drain_since + a->span;
+	p->gone_by = world_patient(w) + a->span;
 	stay_no_more(w, p);
 }
 
@@ -307,25 +323,37 @@ static nsec_t step_takes(const struct world *w, const struct process *p)
 
 static void check_step(struct world *w, const struct process *p)
 {
-	bool hurried = p->draining && p->generation <= w->hurry &&
-		p->drain_since <= w->hurry_at;
-
-	if (p->going && !w->at_once && !hurried &&
-		world_patient(w) < p->gone_by)
+	if (p->going && !w->at_once && world_patient(w) < p->gone_by)
 		world_complain(w, "the next step of a stop comes too early");
 }
 
-static void note_signal(struct world *w, const struct action *a)
+static void note_abort(struct world *w, struct process *p)
+{
+	if (p->unfit != WHY_WATCHDOG && p->unfit != WHY_STALL)
+		world_complain(w, "it is aborted for nothing");
+	p->aborted = true;
+	p->steps = p->settings->stop_count;
+	p->gone_by = world_patient(w) + p->settings->stop[0].wait;
+	stay_no_more(w, p);
+}
+
+static void note_signal(
+	struct world *w, const struct action *a, const struct event *cause)
 {
 	struct process *p = witness_process(w, a->worker);
 
 	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->killed)
 		world_complain(w, "a signal to somebody who is not there");
+	if (a->signal == SIGABRT) {
+		note_abort(w, p);
+		return;
+	}
 	check_step(w, p);
 	if (p->steps >= p->settings->stop_count ||
 		a->signal != p->settings->stop[p->steps].signal)
 		world_complain(w, "that is not the next stop signal");
-	if (p->steps == 0 && !p->draining && needs_drain(w, p))
+	if (p->steps == 0 && !p->draining && cause->kind != EVENT_SPAWNED &&
+		needs_drain(w, p))
 		world_complain(w, "its quiet moment was not waited for");
 	p->gone_by = world_patient(w) + step_takes(w, p);
 	p->draining = false;
@@ -367,17 +395,23 @@ static void note_becomes_ready(
 	struct world *w, const struct report *r, const struct event *cause)
 {
 	struct process *p = witness_process(w, r->worker);
+	const struct process *mate = witness_mate(w, r->worker);
 
 	if (p->life != LIFE_ALIVE || p->ready || p->going)
 		world_complain(w, "such a worker cannot become ready");
 	if (cause->worker == r->worker && is_sign(w, p, cause->kind)) {
-		w->signs[cause->kind == EVENT_READY ? SIGN_SAID
-						    : SIGN_LISTENS]++;
+		w->signs[cause->kind == EVENT_READY           ? SIGN_SAID
+				: cause->kind == EVENT_PROVED ? SIGN_PROVED
+							      : SIGN_LISTENS]++;
 	} else {
 		check_proof(w, p);
 		w->signs[SIGN_LIVES]++;
 	}
+	if (mate == NULL || mate->going)
+		w->places[p->slot].refill_by = NSEC_NEVER; /* it is there */
 	p->ready = true;
+	p->ready_since = world_patient(w);
+	trials_expect_beat(w, p);
 	w->ready++;
 	w->lived = true;
 }
@@ -393,6 +427,8 @@ static void note_stopping(struct world *w, const struct report *r)
 	bool again = p->why != WHY_ITSELF; /* told as it began to drain */
 
 	p->why = r->why;
+	if (!again)
+		trials_note_goes(w, r);
 	if (again || r->why != WHY_ROLL || !p->ready || p->leaving)
 		return;
 	cluster_view_rollout(w->cluster, &rollout);
@@ -486,6 +522,14 @@ static void note_report(struct world *w, const struct report *r,
 	case REPORT_UNKILLABLE:
 		deaths_note_unkillable(w, r, next);
 		break;
+	case REPORT_UNWELL:
+	case REPORT_OUTGROWN:
+		trials_note_unfit(w, r, cause);
+		break;
+	case REPORT_BAKING:
+	case REPORT_BAKED:
+		trials_note_baking(w, r);
+		break;
 	case REPORT_SLOT_ENDED:
 		w->places[r->slot].ended = true;
 		break;
@@ -534,7 +578,7 @@ static void note_spawn(
 	if (w->places[a->slot].exact && w->now < w->places[a->slot].refill_by &&
 		a->generation == w->in_force.generation)
 		world_complain(w, "slot %u is filled too early", a->slot);
-	be_asked(w, a);
+	be_asked(w, a, cause);
 }
 
 static void note_ended(struct world *w, const struct action *a)
@@ -561,7 +605,7 @@ void witness_action(struct world *w, const struct action *a,
 		note_spawn(w, a, cause);
 		break;
 	case ACTION_SIGNAL:
-		note_signal(w, a);
+		note_signal(w, a, cause);
 		break;
 	case ACTION_KILL:
 		note_kill(w, a);

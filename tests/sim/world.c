@@ -174,6 +174,50 @@ static void tell(struct world *w, uint64_t worker, const struct habits *h,
 		schedule(w, worker, after + world_span(w, 0, SECOND), kind, 0);
 }
 
+static void schedule_why(struct world *w, uint64_t worker, nsec_t after,
+	enum event_kind kind, enum why why)
+{
+	struct event e = {
+		.kind = kind,
+		.slot = w->processes[worker].slot,
+		.worker = worker,
+		.why = why,
+	};
+
+	world_schedule(w, w->now + after, &e);
+}
+
+/* What it says to its watchdog, and what is found out about it. */
+static void live_watched(
+	struct world *w, uint64_t worker, const struct habits *h)
+{
+	static const enum why whys[] = {
+		WHY_CHECK, WHY_CHECK, WHY_STALL, WHY_WATCHDOG};
+
+	w->processes[worker].beats = !world_chance(w, h->silent);
+	schedule(w, worker, world_span(w, 0, 100 * MSEC), EVENT_ALIVE, 0);
+	if (world_chance(w, h->intervals))
+		schedule(w, worker, world_span(w, 0, SECOND), EVENT_WATCHDOG,
+			world_span(w, 200 * MSEC, 2 * SECOND));
+	if (world_chance(w, h->unwell))
+		schedule_why(w, worker, world_span(w, 0, 5 * SECOND),
+			EVENT_UNWELL, whys[world_random(w, 4)]);
+	if (world_chance(w, h->outgrown))
+		schedule_why(w, worker, world_span(w, 0, 5 * SECOND),
+			EVENT_OUTGROWN, WHY_MEMORY);
+}
+
+/* As long as it lives, and is not silent. */
+static void beat_again(struct world *w, const struct event *e)
+{
+	const struct process *p = &w->processes[e->worker];
+
+	if (p->life == LIFE_ALIVE && p->settings->watchdog + p->interval > 0 &&
+		(p->beats || w->calm || world_chance(w, 800)))
+		schedule(w, e->worker, world_span(w, 50 * MSEC, 150 * MSEC),
+			EVENT_ALIVE, 0);
+}
+
 /* A process is born: its life, as far as it depends on itself. */
 static void live(struct world *w, uint64_t worker, const struct habits *h)
 {
@@ -186,6 +230,10 @@ static void live(struct world *w, uint64_t worker, const struct habits *h)
 	if (!world_chance(w, h->never_listens))
 		tell(w, worker, h, world_span(w, 0, h->listens_after),
 			EVENT_LISTENING);
+	if (!world_chance(w, h->never_proves))
+		tell(w, worker, h, world_span(w, 0, h->proves_after),
+			EVENT_PROVED);
+	live_watched(w, worker, h);
 	if (world_chance(w, h->extends))
 		schedule(w, worker, when, EVENT_EXTEND,
 			world_span(w, MSEC, 3 * SECOND));
@@ -215,6 +263,7 @@ static void spawn(struct world *w, const struct action *a)
 {
 	static const struct habits good = {.ready_after = 50 * MSEC,
 		.listens_after = 50 * MSEC,
+		.proves_after = 50 * MSEC,
 		.stop_after = 50 * MSEC};
 	const struct habits *h = w->calm ? &good : habits_of(w, a->settings);
 	struct event e = {
@@ -383,5 +432,7 @@ bool world_go_on(struct world *w, nsec_t until)
 	}
 	e = take_first(w);
 	world_deliver(w, &e);
+	if (e.kind == EVENT_ALIVE)
+		beat_again(w, &e);
 	return true;
 }

@@ -33,6 +33,12 @@ struct habits {
 	unsigned undead;      /* to SIGKILL, for long */
 	unsigned never_quiet; /* no moment to stop it is found */
 	nsec_t quiet_after;
+	unsigned never_proves; /* its probe does not succeed */
+	nsec_t proves_after;
+	unsigned silent;    /* sends no WATCHDOG=1 after a while */
+	unsigned intervals; /* chooses one for its watchdog */
+	unsigned unwell;
+	unsigned outgrown;
 	unsigned graceful; /* seen to answer after its stop signal */
 	nsec_t stop_after;
 };
@@ -53,6 +59,9 @@ struct known {
 };
 
 /* A worker as the world, and an observer of the core's actions, knows it. */
+/* Why a worker was born beside another one. */
+enum errand { ERRAND_NONE, ERRAND_ROLL, ERRAND_MEND, ERRAND_RECYCLE };
+
 enum life { LIFE_ASKED, LIFE_ALIVE, LIFE_OVER };
 
 struct process {
@@ -68,13 +77,19 @@ struct process {
 	bool going;    /* it got a signal to stop, or SIGKILL */
 	bool draining; /* DRAIN was asked for, and no signal came yet */
 	bool killed;
+	bool aborted;   /* SIGABRT, as it hung */
+	enum why unfit; /* it is told that it is replaced for that */
+	enum errand errand;
 	bool timed_out; /* REPORT_START_TIMEOUT */
 	unsigned steps; /* stop signals it got */
 	enum why why;
 	nsec_t born;
-	nsec_t proven_at; /* these three by the patient clock */
+	nsec_t proven_at; /* these by the patient clock */
+	nsec_t ready_since;
+	nsec_t interval; /* of its watchdog; 0: that of its settings */
+	nsec_t beat_by;
+	bool beats;
 	nsec_t ready_by;
-	nsec_t drain_since;
 	nsec_t gone_by; /* the next step of its stop */
 };
 #define PROCESSES_MAX 30000
@@ -84,6 +99,8 @@ struct place { /* what is known of a slot */
 	bool ended;
 	bool forgiven;
 	bool unsure;       /* whose place the abandoned one had */
+	bool replacing;    /* who is not well any more */
+	bool vague;        /* if a death was forgiven cannot be told */
 	unsigned failures; /* never ready, in a row */
 	const struct cluster_settings *failed_by;
 	nsec_t refill_by; /* NSEC_NEVER: not known */
@@ -95,7 +112,7 @@ struct place { /* what is known of a slot */
 };
 
 /* Why a worker is taken as ready. */
-enum sign { SIGN_SAID, SIGN_LISTENS, SIGN_LIVES, SIGNS };
+enum sign { SIGN_SAID, SIGN_LISTENS, SIGN_PROVED, SIGN_LIVES, SIGNS };
 
 struct coming {
 	nsec_t at;
@@ -169,8 +186,16 @@ struct world {
 	unsigned ticks_in_a_row;
 	struct known known[PLANS_MAX]; /* by command */
 	unsigned last_command;
-	unsigned hurry;     /* up to this generation, who drained... */
-	nsec_t hurry_at;    /* ...then may be cut short */
+	struct { /* asked for by a request, by rollout % 64 */
+		bool there;
+		unsigned count;
+		nsec_t span;
+	} asked_canary[64];
+	unsigned baked;     /* the latest rollout whose canaries are well */
+	unsigned baking;    /* rollout, until then: */
+	nsec_t bake_by;     /* patient clock */
+	unsigned replacing; /* workers that are beside one that is not well */
+	bool was_beside;    /* the event's worker: beside one in the place */
 	uint64_t has_to_be; /* ready after this event; or 0 */
 	unsigned checks;
 
@@ -213,9 +238,27 @@ void witness_after(
 void witness_settled(struct world *w);
 
 struct process *witness_process(struct world *w, uint64_t worker);
+const struct process *witness_mate(const struct world *w, uint64_t worker);
 void witness_bury(struct world *w, uint64_t worker);
 /* Others of its command listen: that it lives is no sign. */
 bool witness_has_to_listen(const struct world *w, const struct process *p);
+
+/* trials.c: canaries, and who is replaced as it is not well. */
+/* So many canaries the rollout under way has to have. */
+unsigned trials_canaries(const struct world *w);
+/* Its old workers may not be touched yet. */
+bool trials_go_on(const struct world *w);
+void trials_note_birth(struct world *w, struct process *p,
+	const struct process *mate, const struct event *cause);
+void trials_note_unfit(
+	struct world *w, const struct report *r, const struct event *cause);
+void trials_note_baking(struct world *w, const struct report *r);
+void trials_note_goes(struct world *w, const struct report *r);
+void trials_expect_beat(const struct world *w, struct process *p);
+void trials_note_end(struct world *w, uint64_t worker);
+void trials_note_event(struct world *w, const struct event *e);
+void trials_check_process(struct world *w, uint64_t id);
+void trials_check(struct world *w);
 
 /* deaths.c: what must follow from a death.  `next` is the action behind the
  * report, or NULL. */

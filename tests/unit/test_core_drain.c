@@ -108,13 +108,39 @@ START_TEST(one_that_ends_while_it_drains_ended_as_asked)
 }
 END_TEST
 
-START_TEST(one_that_was_never_ready_is_not_drained)
+/* It may serve already, by the sockets that all share. */
+START_TEST(one_that_starts_is_drained_too)
 {
 	start_as(DRAIN_QUIET, 1);
 	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
 	stop(false);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STOPPING);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_DRAINING);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_is_not_ready_in_time_is_drained_beside_an_old_one)
+{
+	start_as(DRAIN_QUIET, 1);
+	restart();
+	bench_pass(&b, 60 * SECOND);
+	ck_assert_int_eq(
+		bench_last(&b, REPORT_DRAINING)->why, WHY_START_TIMEOUT);
+	ck_assert_int_eq(
+		bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_START_TIMEOUT);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_is_not_ready_in_time_and_alone_is_not_waited_for)
+{
+	start_as(DRAIN_QUIET, 1);
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
+	bench_pass(&b, 60 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_DRAIN), 0);
+	ck_assert_int_eq(
+		bench_last(&b, REPORT_STOPPING)->why, WHY_START_TIMEOUT);
 	end();
 }
 END_TEST
@@ -230,20 +256,22 @@ START_TEST(an_old_worker_is_drained_once_its_successor_is_ready)
 }
 END_TEST
 
-START_TEST(a_rollout_that_waits_for_a_generation_cuts_its_drain_short)
+START_TEST(a_rollout_that_would_make_too_many_generations_waits_for_drains)
 {
-	start_as(DRAIN_QUIET, 3);
+	start_as(DRAIN_QUIET, 2);
 	b.s->old_generations = 1;
 	restart();
 	bench_ready(&b, 0);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
 	restart(); /* three generations would be alive */
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
-	ck_assert_uint_eq(bench_last_action(&b, ACTION_SIGNAL)->worker, 1);
-	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
-	bench_pass(&b, SECOND);
-	bench_ready(&b, 1); /* the next one has its time again */
-	ck_assert_int_eq(bench_slot(&b, 1).worker[1].state, SLOT_DRAINING);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		if (i > 0)
+			bench_ready(&b, i);
+		bench_pass(&b, 5 * SECOND);
+		bench_exit(&b, i, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	}
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STARTED), 2);
 	end();
 }
 END_TEST
@@ -266,7 +294,11 @@ static void add_ends(TCase *tc)
 	tcase_add_test(tc, stop_now_does_not_drain);
 	tcase_add_test(tc, a_second_stop_ends_a_drain);
 	tcase_add_test(tc, one_that_ends_while_it_drains_ended_as_asked);
-	tcase_add_test(tc, one_that_was_never_ready_is_not_drained);
+	tcase_add_test(tc, one_that_starts_is_drained_too);
+	tcase_add_test(
+		tc, one_that_is_not_ready_in_time_is_drained_beside_an_old_one);
+	tcase_add_test(
+		tc, one_that_is_not_ready_in_time_and_alone_is_not_waited_for);
 }
 
 static void add_modes(TCase *tc)
@@ -284,8 +316,8 @@ static void add_modes(TCase *tc)
 		tc, a_deployed_command_is_not_graceful_because_the_old_one_was);
 	tcase_add_test(
 		tc, an_old_worker_is_drained_once_its_successor_is_ready);
-	tcase_add_test(
-		tc, a_rollout_that_waits_for_a_generation_cuts_its_drain_short);
+	tcase_add_test(tc,
+		a_rollout_that_would_make_too_many_generations_waits_for_drains);
 	tcase_add_test(tc, a_slot_scaled_away_is_drained);
 }
 

@@ -70,30 +70,41 @@ static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_STOP] = TO(UNWANTED), [ON_KILL] = TO(UNWANTED),
 	},
 	[WORKER_STARTING] = {
+		[ON_ALIVE] = TO(STARTING), [ON_INTERVAL] = TO(STARTING),
+		[ON_HUNG] = TO(STOPPING),
 		[ON_PROVEN] = TO(READY), [ON_READY] = TO(READY),
 		[ON_LEAVING] = TO(STARTING), [ON_EXTEND] = TO(STARTING),
-		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
-		[ON_DEADLINE] = TO(STOPPING), [ON_EXIT] = TO(NONE),
+		[ON_DRAIN] = TO(DRAINING), [ON_STOP] = TO(STOPPING),
+		[ON_KILL] = TO(KILLED), [ON_DEADLINE] = TO(STARTING),
+		[ON_EXIT] = TO(NONE),
 	},
 	[WORKER_READY] = {
+		[ON_ALIVE] = TO(READY), [ON_INTERVAL] = TO(READY),
+		[ON_HUNG] = TO(STOPPING),
 		[ON_READY] = TO(READY), [ON_LEAVING] = TO(LEAVING),
 		[ON_EXTEND] = TO(READY), [ON_DRAIN] = TO(DRAINING),
 		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
 		[ON_EXIT] = TO(NONE),
 	},
 	[WORKER_LEAVING] = {
+		[ON_ALIVE] = TO(LEAVING), [ON_INTERVAL] = TO(LEAVING),
+		[ON_HUNG] = TO(STOPPING),
 		[ON_READY] = TO(LEAVING), [ON_LEAVING] = TO(LEAVING),
 		[ON_EXTEND] = TO(LEAVING), [ON_DRAIN] = TO(DRAINING),
 		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
 		[ON_EXIT] = TO(NONE),
 	},
 	[WORKER_DRAINING] = {
+		[ON_ALIVE] = TO(DRAINING), [ON_INTERVAL] = TO(DRAINING),
+		[ON_HUNG] = TO(DRAINING),
 		[ON_READY] = TO(DRAINING), [ON_LEAVING] = TO(DRAINING),
 		[ON_EXTEND] = TO(DRAINING), [ON_DRAINED] = TO(STOPPING),
 		[ON_STOP] = TO(DRAINING), [ON_KILL] = TO(KILLED),
 		[ON_DEADLINE] = TO(STOPPING), [ON_EXIT] = TO(NONE),
 	},
 	[WORKER_STOPPING] = {
+		[ON_ALIVE] = TO(STOPPING), [ON_INTERVAL] = TO(STOPPING),
+		[ON_HUNG] = TO(STOPPING),
 		[ON_READY] = TO(STOPPING), [ON_LEAVING] = TO(STOPPING),
 		[ON_EXTEND] = TO(STOPPING), [ON_DRAINED] = TO(STOPPING),
 		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
@@ -101,6 +112,8 @@ static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_EXIT] = TO(NONE),
 	},
 	[WORKER_KILLED] = {
+		[ON_ALIVE] = TO(KILLED), [ON_INTERVAL] = TO(KILLED),
+		[ON_HUNG] = TO(KILLED),
 		[ON_READY] = TO(KILLED), [ON_LEAVING] = TO(KILLED),
 		[ON_EXTEND] = TO(KILLED), [ON_DRAINED] = TO(KILLED),
 		[ON_STOP] = TO(KILLED), [ON_KILL] = TO(KILLED),
@@ -271,7 +284,10 @@ START_TEST(a_kill_keeps_the_reason_of_the_stop_before)
 {
 	be(WORKER_STARTING);
 	(void)worker_handle(&w, ON_DEADLINE, &at);
-	ck_assert_int_eq(w.why, WHY_START_TIMEOUT);
+	ck_assert_int_eq(out.list[0].report.kind, REPORT_START_TIMEOUT);
+	at.why = WHY_START_TIMEOUT;
+	(void)worker_handle(&w, ON_STOP, &at);
+	at.why = WHY_STOP;
 	(void)worker_handle(&w, ON_KILL, &at);
 	ck_assert_int_eq(w.why, WHY_START_TIMEOUT);
 }
@@ -319,6 +335,57 @@ START_TEST(who_drains_after_its_signal_has_more_time_for_it)
 	at.span = 4 * SECOND; /* its own wait is longer */
 	be(WORKER_STOPPING);
 	ck_assert_int_eq(worker_due(&w, 0), 110 * SECOND);
+}
+END_TEST
+
+/* ---- the watchdog ---- */
+
+START_TEST(a_ready_worker_has_to_send_watchdog_in_time)
+{
+	settings.watchdog = 3 * SECOND;
+	be(WORKER_STARTING);
+	ck_assert_int_eq(worker_due(&w, 0), 160 * SECOND);
+	(void)worker_handle(&w, ON_READY, &at);
+	ck_assert_int_eq(worker_due(&w, 0), 103 * SECOND);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_HUNG);
+	at.now = 102 * SECOND;
+	(void)worker_handle(&w, ON_ALIVE, &at);
+	ck_assert_int_eq(worker_due(&w, 0), 105 * SECOND);
+	(void)worker_handle(&w, ON_LEAVING, &at);
+	ck_assert_int_eq(worker_due(&w, 0), NSEC_NEVER);
+}
+END_TEST
+
+START_TEST(a_worker_chooses_its_own_interval)
+{
+	settings.watchdog = 3 * SECOND;
+	be(WORKER_STARTING);
+	at.span = 9 * SECOND;
+	(void)worker_handle(&w, ON_INTERVAL, &at);
+	ck_assert_int_eq(worker_due(&w, 0), 160 * SECOND);
+	(void)worker_handle(&w, ON_READY, &at);
+	ck_assert_int_eq(worker_due(&w, 0), 109 * SECOND);
+	at.span = SECOND;
+	(void)worker_handle(&w, ON_INTERVAL, &at);
+	ck_assert_int_eq(worker_due(&w, 0), 101 * SECOND);
+	(void)worker_handle(&w, ON_ALIVE, &at);
+	ck_assert_int_eq(worker_due(&w, 0), 101 * SECOND);
+}
+END_TEST
+
+START_TEST(one_that_hangs_is_aborted_and_then_killed)
+{
+	be(WORKER_READY);
+	at.why = WHY_WATCHDOG;
+	(void)worker_handle(&w, ON_HUNG, &at);
+	ck_assert_int_eq(out.list[0].report.kind, REPORT_UNWELL);
+	ck_assert_int_eq(out.list[0].report.why, WHY_WATCHDOG);
+	ck_assert_int_eq(out.list[1].signal, SIGABRT);
+	ck_assert_int_eq(w.why, WHY_WATCHDOG);
+	ck_assert_int_eq(worker_due(&w, 0), 110 * SECOND);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_GRACE_OVER);
+	(void)worker_handle(&w, ON_GRACE_OVER, &at);
+	ck_assert_int_eq(out.list[3].kind, ACTION_KILL);
 }
 END_TEST
 
@@ -400,6 +467,9 @@ int main(void)
 	tcase_add_loop_test(tc,
 		the_stop_signal_follows_the_quiet_moment_or_the_deadline, 0, 2);
 	tcase_add_test(tc, who_drains_after_its_signal_has_more_time_for_it);
+	tcase_add_test(tc, a_ready_worker_has_to_send_watchdog_in_time);
+	tcase_add_test(tc, a_worker_chooses_its_own_interval);
+	tcase_add_test(tc, one_that_hangs_is_aborted_and_then_killed);
 	tcase_add_test(
 		tc, the_heap_gives_the_earliest_first_and_of_equals_the_lowest);
 	tcase_add_test(tc, the_heap_grows_and_keeps_what_it_has);

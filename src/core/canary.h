@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_CANARY_H
+#define CORE_CANARY_H
+
+#include "core/rollout.h"
+#include "core/slot.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A wave: slots of a rollout whose new worker is held beside the old one,
+ * which goes on serving, until the new ones of all of them have proven
+ * themselves; only then do the old ones go.  The first one that fails ends
+ * the rollout, and nothing was lost.  There are two: the canaries, `canary`
+ * slots that are watched for the time `bake`, and with `surge = all` the
+ * fleet, all the others.
+ */
+#define ALL_SLOTS UINT32_MAX
+
+struct cluster;
+
+/* The rollout begins: which waves it has. */
+void canary_begin(struct cluster *c, const struct rollout_request *request);
+
+/* Look if a wave is over; true if it was, and there is more to do. */
+bool canary_advance(struct cluster *c);
+
+/* Are new workers still to be held, but no more of them for now? */
+bool canary_is_full(const struct cluster *c);
+
+/* Is the new worker of this slot held beside the old one? */
+bool canary_is_held(const struct cluster *c, const struct slot *s);
+
+/* Is this worker one that is held, or would be, had it an old one? */
+bool canary_is_one(
+	const struct cluster *c, const struct slot *s, const struct worker *w);
+
+/* The slot has been settled, or let go: is its new worker ready? */
+void canary_look(struct cluster *c, struct slot *s);
+
+/* The slot's step goes on as any other. */
+void canary_let_go(struct cluster *c, struct slot *s);
+
+/* When the canaries have been watched for long enough; or NSEC_NEVER. */
+nsec_t canary_due(const struct cluster *c);
+
+#endif

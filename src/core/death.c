@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/canary.h"
+#include "core/gate.h"
+#include "core/inside.h"
+
+/* What follows from the death of a worker. */
+
+/* The memory of a process that the OOM killer ended is freed by a thread of the
+ * kernel (oom_reaper), also after its exit was told.  Until then the cgroup is
+ * full, and what a worker takes while it starts ends somebody else. */
+#define AFTER_OOM (50 * MSEC)
+
+static bool is_success(
+	const struct cluster_settings *settings, const struct ending *ending)
+{
+	return ending->kind == ENDING_EXIT && ending->code >= 0 &&
+		cluster_is_success(settings, (unsigned)ending->code);
+}
+
+/* Does the restart policy leave the slot empty after this death? */
+static bool has_ended(const struct cluster_settings *settings,
+	const struct worker *dead, const struct ending *ending)
+{
+	if (settings->restart == RESTART_ALWAYS)
+		return false;
+	if (dead->why == WHY_ITSELF && is_success(settings, ending))
+		return true;
+	if (settings->restart == RESTART_ON_FAILURE)
+		return false;
+	return ending->kind != ENDING_SPAWN || ending->permanent;
+}
+
+static int exit_status(const struct ending *ending)
+{
+	int status = 1;
+
+	if (ending->kind == ENDING_EXIT)
+		status = ending->code;
+	else if (ending->kind == ENDING_SIGNAL)
+		status = 128 + ending->code;
+	else if (ending->kind == ENDING_SPAWN && ending->permanent)
+		status = ending->exit_status;
+	return status == 0 ? 1 : status;
+}
+
+static void end_slot(
+	struct cluster *c, uint32_t i, bool well, const struct ending *ending)
+{
+	struct slot *s = &c->slots[i];
+
+	s->ended = well ? SLOT_ENDED_WELL : SLOT_ENDED_BADLY;
+	c->ended++;
+	if (!well && c->status == 0)
+		c->status = exit_status(ending);
+}
+
+/* Another worker of the slot takes the place.  One that is held does so once
+ * it is ready. */
+static bool has_successor(const struct cluster *c, const struct slot *s)
+{
+	if (slot_is_rejected(c, &s->other))
+		return false;
+	return worker_is_serving(&s->other) ||
+		(worker_is_coming(&s->other) && !canary_is_held(c, s));
+}
+
+/*
+ * After the death of a worker: decide when the slot is filled again, and
+ * return how long that takes (NSEC_NEVER: it is not for this death that it
+ * will be).
+ */
+static nsec_t plan_next(struct cluster *c, uint32_t i,
+	const struct worker *dead, bool was_main, const struct ending *ending)
+{
+	struct slot *s = &c->slots[i];
+	const struct cluster_settings *settings =
+		cluster_find_generation(c, dead->generation)->settings;
+	nsec_t wait;
+
+	if (!cluster_wants(c, i))
+		return NSEC_NEVER;
+	if (!was_main)
+		return s->gate != GATE_SHUT && !worker_was_ready(dead) &&
+				worker_is_serving(&s->main)
+			? gate_note_failure(c, s, dead)
+			: NSEC_NEVER;
+	if (why_is_asked(dead->why)) {
+		s->retry = c->now;
+		return 0;
+	}
+	if (has_successor(c, s))
+		return 0;
+	if (has_ended(settings, dead, ending)) {
+		if (worker_is_coming(&s->other)) {
+			canary_let_go(c, s);
+			return 0;
+		}
+		end_slot(c, i,
+			dead->why == WHY_ITSELF && is_success(settings, ending),
+			ending);
+		return NSEC_NEVER;
+	}
+	wait = backoff_next(&s->backoff, settings, worker_was_ready(dead),
+		c->now - dead->ready_at, &c->random);
+	if (wait == 0 && ending->out_of_memory)
+		wait = AFTER_OOM;
+	s->retry = nsec_add(c->now, wait);
+	s->restarts++;
+	return wait;
+}
+
+/* One more unasked death: too many in too short a time? */
+static void count_death(struct cluster *c)
+{
+	const struct cluster_settings *settings = cluster_settings(c);
+	unsigned limit = settings->give_up_count;
+	struct report *report;
+	nsec_t first;
+
+	c->died[c->deaths++ % GIVE_UP_MAX] = c->now;
+	if (limit == 0 || c->stopping || c->deaths < limit)
+		return;
+	if (limit > GIVE_UP_MAX)
+		limit = GIVE_UP_MAX;
+	first = c->died[(c->deaths - limit) % GIVE_UP_MAX];
+	if (c->now - first > settings->give_up_window)
+		return;
+	report = actions_report(c->out, REPORT_GAVE_UP, 0, 0);
+	report->count = limit;
+	report->span = settings->give_up_window;
+	cluster_give_up(c, 1);
+}
+
+static bool is_hopeless(const struct cluster *c, const struct worker *dead,
+	const struct ending *ending)
+{
+	return ending->kind == ENDING_SPAWN && ending->permanent && !c->lived &&
+		dead->generation == c->generation;
+}
+
+static nsec_t age_of(const struct cluster *c, const struct worker *w)
+{
+	return w->pid == 0 ? 0 : c->now - w->born;
+}
+
+/* What a death means beyond its slot.  That of a worker beside another one
+ * that has the place is no reason to give up. */
+static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
+	const struct ending *ending, nsec_t wait, bool beside)
+{
+	const struct slot *s = &c->slots[i];
+	nsec_t age = age_of(c, dead);
+	bool new_one =
+		c->rollout.under_way && dead->generation == c->rollout.to;
+
+	if (why_is_asked(dead->why) || !cluster_wants(c, i))
+		return;
+	if (is_hopeless(c, dead, ending)) {
+		cluster_give_up(c, ending->exit_status);
+		return;
+	}
+	if (canary_is_one(c, s, dead) ||
+		(new_one && s->ended != SLOT_ENDED_WELL &&
+			(!worker_was_ready(dead) ||
+				(wait > 0 && wait != NSEC_NEVER &&
+					s->backoff.delay > 0))))
+		rollout_fail(c, i, dead, ending, dead->why, age);
+	if (s->ended == SLOT_GOES_ON && !beside)
+		count_death(c);
+}
+
+static void report_death(struct cluster *c, uint32_t i,
+	const struct worker *dead, const struct ending *ending, nsec_t wait)
+{
+	struct report *report;
+
+	report = actions_report(c->out, REPORT_EXITED, i, dead->id);
+	report->pid = dead->pid;
+	report->generation = dead->generation;
+	report->age = age_of(c, dead);
+	report->was_ready = worker_was_ready(dead);
+	if (report->was_ready)
+		report->ready_for = c->now - dead->ready_at;
+	report->why = dead->why;
+	report->ending = *ending;
+	report->wait = wait;
+}
+
+void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
+	enum worker_event event, const struct ending *ending)
+{
+	struct slot *s = &c->slots[i];
+	const struct worker dead = *w;
+	bool was_main = w == &s->main;
+	bool beside = !was_main && s->main.state != WORKER_NONE;
+	enum slot_end ended_before = s->ended;
+	nsec_t wait;
+
+	if (!slot_tell(c, i, w, event, NULL))
+		return;
+	wait = plan_next(c, i, &dead, was_main, ending);
+	if (ending->kind != ENDING_NONE) {
+		s->last = *ending;
+		s->last_why = dead.why;
+		s->last_age = age_of(c, &dead);
+		report_death(c, i, &dead, ending, wait);
+	}
+	if (s->ended != ended_before)
+		(void)actions_report(c->out, REPORT_SLOT_ENDED, i, 0);
+	if (c->rollout.at_end || !rollout_has_turned(c, s))
+		rollout_wake(c);
+	mourn(c, i, &dead, ending, wait, beside);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/inside.h"
+
+/* ---- requests ---- */
+
+/* Generations that would be old ones if another were begun now. */
+static unsigned old_ones(const struct cluster *c)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < c->generations.count; i++) {
+		const struct generation *g = &c->generations.list[i];
+		bool leaves =
+			g->number == c->rollout.to && g->serving == g->beside;
+
+		if (g->workers > 0 && !leaves)
+			count++;
+	}
+	return count;
+}
+
+static bool has_to_wait(const struct cluster *c, const struct event *e)
+{
+	const struct rollout *r = &c->rollout;
+
+	if (r->fresh)
+		return false;
+	if (c->waiting.there)
+		return true; /* else it would be overtaken, and win at last */
+	if (e->slot != SLOT_ALL && r->scope != e->slot)
+		return true;
+	return old_ones(c) > cluster_settings(c)->old_generations;
+}
+
+/* Of those that wait the last one wins, with all that the others wanted. */
+static void wait_for_turn(struct cluster *c, const struct event *e, unsigned id)
+{
+	struct rollout_request *w = &c->waiting;
+
+	if (w->there) {
+		(void)rollout_report(c, REPORT_ROLLOUT_SUPERSEDED, w->id);
+		if (w->scope != e->slot)
+			w->scope = SLOT_ALL;
+	} else {
+		w->scope = e->slot;
+	}
+	w->there = true;
+	w->id = id;
+	w->command_changed |= e->command_changed;
+	if (e->slot == SLOT_ALL) {
+		w->has_canary = e->has_canary;
+		w->canary = e->count;
+		w->bake = e->span;
+	}
+	if (e->settings == NULL)
+		return;
+	if (w->settings != NULL)
+		cluster_settings_unref(w->settings);
+	w->settings = e->settings;
+}
+
+/* The one under way ends; its workers that are not ready yet go. */
+static void supersede(struct cluster *c)
+{
+	struct generation *to = cluster_find_generation(c, c->rollout.to);
+
+	(void)rollout_report(c, REPORT_ROLLOUT_SUPERSEDED, c->rollout.id);
+	c->rollout.under_way = false;
+	if (!c->rollout.fresh)
+		to->rejected = WHY_ROLL;
+	cluster_sweep(c);
+}
+
+/* All that ran is gone: the new generation is in force at once. */
+static void begin_afresh(struct cluster *c, struct rollout_request *request)
+{
+	cluster_revive(c);
+	request->scope = SLOT_ALL;
+	rollout_begin(c, request, c->generation);
+	c->rollout.fresh = true;
+	c->rollout.canary = c->rollout.wave = 0;
+	c->generation = c->rollout.to;
+}
+
+void rollout_request(struct cluster *c, const struct event *e)
+{
+	struct rollout_request request = {
+		.id = ++c->last_rollout,
+		.scope = e->slot,
+		.command_changed = e->command_changed,
+		.settings = e->settings,
+		.has_canary = e->has_canary,
+		.canary = e->count,
+		.bake = e->span,
+	};
+	unsigned like = c->rollout.under_way ? c->rollout.to : c->generation;
+
+	c->asked_rollout = request.id;
+	if (c->stopping && !c->told_end) {
+		rollout_report(c, REPORT_ROLLOUT_FAILED, request.id)->why =
+			WHY_STOP;
+		if (e->settings != NULL)
+			cluster_settings_unref(e->settings);
+		return;
+	}
+	if (c->rollout.under_way && has_to_wait(c, e)) {
+		wait_for_turn(c, e, request.id);
+		return;
+	}
+	if (request.settings == NULL)
+		request.settings = cluster_settings_ref(
+			cluster_find_generation(c, like)->settings);
+	if (c->stopping) {
+		begin_afresh(c, &request);
+		return;
+	}
+	if (c->rollout.under_way)
+		supersede(c);
+	rollout_begin(c, &request, like);
+}
+
+void rollout_settings(struct cluster *c, const struct event *e)
+{
+	unsigned latest = c->rollout.under_way ? c->rollout.to : c->generation;
+	struct generation *to = cluster_find_generation(c, latest);
+
+	if (c->waiting.there && c->waiting.settings != NULL) {
+		cluster_settings_unref(c->waiting.settings);
+		c->waiting.settings = e->settings;
+		c->waiting.command_changed |= e->command_changed;
+		return;
+	}
+	if (e->command_changed) {
+		to->command = ++c->last_command;
+		generation_forget_lessons(to);
+	}
+	if (e->settings == NULL)
+		return;
+	generations_replace(&c->generations, to->settings, e->settings);
+	cluster_sweep(c); /* workers may be too old by them */
+	cluster_settings_unref(e->settings);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/health.h"
+
+#include "core/canary.h"
+#include "core/inside.h"
+
+static void report_unfit(struct cluster *c, uint32_t i, const struct worker *w,
+	enum report_kind kind, enum why why)
+{
+	struct report *report = actions_report(c->out, kind, i, w->id);
+
+	report->pid = w->pid;
+	report->generation = w->generation;
+	report->why = why;
+	report->age = c->now - w->born;
+}
+
+static void mark(struct cluster *c, struct worker *w, enum why why)
+{
+	if (w->unfit == WHY_ITSELF)
+		c->unfit++;
+	w->unfit = why;
+}
+
+/* A new worker on trial is not well: that is what it was tried for. */
+static void fail_canary(
+	struct cluster *c, uint32_t i, const struct worker *w, enum why why)
+{
+	static const struct ending unknown = {.kind = ENDING_NONE};
+
+	rollout_fail(c, i, w, &unknown, why, c->now - w->born);
+}
+
+static void hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
+{
+	struct moment at = {.why = why};
+	bool on_trial =
+		canary_is_one(c, &c->slots[i], w) && !worker_is_going(w);
+
+	(void)slot_tell(c, i, w, ON_HUNG, &at);
+	if (on_trial)
+		fail_canary(c, i, w, why);
+}
+
+static void fails_checks(struct cluster *c, uint32_t i, struct worker *w)
+{
+	if (worker_is_going(w))
+		return;
+	if (canary_is_one(c, &c->slots[i], w)) {
+		fail_canary(c, i, w, WHY_CHECK);
+		return;
+	}
+	if (w->state != WORKER_READY || w->unfit == WHY_CHECK)
+		return;
+	mark(c, w, WHY_CHECK);
+	report_unfit(c, i, w, REPORT_UNWELL, WHY_CHECK);
+}
+
+void health_unwell(
+	struct cluster *c, uint32_t i, struct worker *w, enum why why)
+{
+	if (why == WHY_CHECK)
+		fails_checks(c, i, w);
+	else
+		hung(c, i, w, why);
+}
+
+void health_outgrown(
+	struct cluster *c, uint32_t i, struct worker *w, enum why why)
+{
+	if (w->state != WORKER_READY || w->unfit != WHY_ITSELF)
+		return;
+	mark(c, w, why);
+	report_unfit(c, i, w, REPORT_OUTGROWN, why);
+}
+
+void health_missed(struct cluster *c, uint32_t i, struct worker *w)
+{
+	const struct generation *g = cluster_find_generation(c, w->generation);
+
+	/* by settings that came since, nothing is expected of it any more */
+	if (worker_interval(w, g->settings) == 0)
+		w->deadline = NSEC_NEVER;
+	else
+		hung(c, i, w, WHY_WATCHDOG);
+}
+
+void health_look(struct cluster *c, uint32_t i, struct worker *w)
+{
+	nsec_t most;
+
+	if (w->state != WORKER_READY || w->unfit != WHY_ITSELF)
+		return;
+	most = cluster_find_generation(c, w->generation)->settings->max_age;
+	w->retire_at = NSEC_NEVER;
+	if (most == 0)
+		return;
+	most += most / 1000 * w->age_share;
+	w->retire_at = nsec_add(w->serves_since, most);
+	if (health_due(w, c->lost) <= c->now)
+		health_outgrown(c, i, w, WHY_AGE);
+}
+
+nsec_t health_due(const struct worker *w, nsec_t lost)
+{
+	if (w->state != WORKER_READY || w->unfit != WHY_ITSELF)
+		return NSEC_NEVER;
+	return nsec_add(w->retire_at, lost);
+}

@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: MIT */
+#include "core_lib.h"
+
+/* A trial by fire: new workers beside the old ones, which stay until it is
+ * known that the new ones are well. */
+static struct bench b;
+static struct cluster_settings *fresh; /* what is rolled out */
+
+static struct cluster_settings *canary_settings(unsigned canary, nsec_t bake)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->canary = canary;
+	s->bake = bake;
+	return s;
+}
+
+static void start_as(struct cluster_settings *s, unsigned slots)
+{
+	bench_start(&b, s, slots);
+	bench_all_ready(&b);
+	bench_forget(&b);
+}
+
+static void restart(void)
+{
+	bench_do(&b, (struct event){.kind = EVENT_ROLL, .slot = SLOT_ALL});
+}
+
+static void deploy(unsigned canary, nsec_t bake)
+{
+	fresh = canary_settings(canary, bake);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.settings = cluster_settings_ref(fresh),
+		});
+}
+
+static void scale(unsigned count)
+{
+	ck_assert_int_eq(cluster_reserve(b.c, count), 0);
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = count});
+}
+
+static void old_one_goes(uint32_t slot)
+{
+	bench_exit(&b, slot, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+}
+
+static void step_through(uint32_t slot)
+{
+	bench_ready(&b, slot);
+	old_one_goes(slot);
+}
+
+/* The id of the slot's worker of that generation. */
+static uint64_t of_generation(uint32_t slot, unsigned generation)
+{
+	struct slot_view view = bench_slot(&b, slot);
+
+	for (unsigned k = 0; k < view.workers; k++)
+		if (view.worker[k].generation == generation)
+			return view.worker[k].id;
+	return 0;
+}
+
+static void dies(uint32_t slot, uint64_t worker)
+{
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_EXITED,
+			.slot = slot,
+			.worker = worker,
+			.ending = {.kind = ENDING_SIGNAL, .code = SIGSEGV},
+		});
+}
+
+static void is_unwell(uint32_t slot, uint64_t worker, enum why why)
+{
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_UNWELL,
+			.slot = slot,
+			.worker = worker,
+			.why = why,
+		});
+}
+
+static void end(void)
+{
+	bench_do(&b, (struct event){.kind = EVENT_STOP, .at_once = true});
+	for (uint32_t i = 0; i < cluster_slots(b.c); i++)
+		while (bench_slot(&b, i).workers > 0)
+			old_one_goes(i);
+	bench_end(&b);
+	if (fresh != NULL)
+		cluster_settings_unref(fresh);
+	fresh = NULL;
+}
+
+/* Two of four are on trial, and ready. */
+static void bake_two(void)
+{
+	start_as(canary_settings(2, 60 * SECOND), 4);
+	restart();
+	bench_ready(&b, 0);
+	bench_ready(&b, 1);
+}
+
+/* ---- canaries ---- */
+
+START_TEST(canaries_serve_beside_the_old_ones_until_the_bake_time_is_over)
+{
+	start_as(canary_settings(2, 60 * SECOND), 4);
+	restart();
+	ck_assert_uint_eq(bench_rollout(&b).canary, 2);
+	ck_assert_uint_eq(cluster_alive(b.c), 6);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
+	bench_ready(&b, 0);
+	bench_pass(&b, 10 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 0);
+	ck_assert_int_eq(bench_rollout(&b).baking, 0);
+	bench_ready(&b, 1);
+	ck_assert_uint_eq(bench_last(&b, REPORT_BAKING)->count, 2);
+	ck_assert_int_eq(bench_last(&b, REPORT_BAKING)->span, 60 * SECOND);
+	ck_assert_int_eq(bench_rollout(&b).baking, b.now + 60 * SECOND);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_ROLLING);
+	bench_pass(&b, 60 * SECOND - 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	ck_assert_uint_eq(cluster_ready(b.c), 6);
+	bench_pass(&b, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 1);
+	ck_assert_int_eq(bench_rollout(&b).baking, 0);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 2);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL);
+	end();
+}
+END_TEST
+
+START_TEST(the_others_follow_the_canaries_as_in_any_rollout)
+{
+	bake_two();
+	bench_pass(&b, 60 * SECOND);
+	old_one_goes(0);
+	ck_assert_uint_eq(bench_slot(&b, 2).workers, 1);
+	old_one_goes(1);
+	ck_assert_uint_eq(bench_slot(&b, 2).workers, 2);
+	ck_assert_uint_eq(bench_slot(&b, 3).workers, 1);
+	step_through(2);
+	step_through(3);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_DONE)->count, 4);
+	ck_assert_uint_eq(cluster_generation(b.c), 2);
+	ck_assert(cluster_is_settled(b.c));
+	end();
+}
+END_TEST
+
+START_TEST(while_canaries_bake_nothing_is_settled)
+{
+	bake_two();
+	ck_assert(!cluster_is_settled(b.c));
+	end();
+}
+END_TEST
+
+START_TEST(time_that_nclust_stood_still_is_not_baked)
+{
+	bake_two();
+	b.now += 60 * SECOND;
+	bench_do(&b, (struct event){.kind = EVENT_LATE, .span = 60 * SECOND});
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 0);
+	bench_pass(&b, 60 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 1);
+	end();
+}
+END_TEST
+
+START_TEST(without_a_bake_time_the_others_follow_once_the_canaries_are_ready)
+{
+	start_as(canary_settings(1, 0), 2);
+	restart();
+	bench_ready(&b, 0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_request_may_have_canaries_of_its_own)
+{
+	start_as(bench_settings(), 3);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.has_canary = true,
+			.count = 1,
+			.span = 5 * SECOND,
+		});
+	bench_ready(&b, 0);
+	ck_assert_int_eq(bench_last(&b, REPORT_BAKING)->span, 5 * SECOND);
+	bench_pass(&b, 5 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_request_may_do_without_the_canaries_of_the_settings)
+{
+	start_as(canary_settings(1, 60 * SECOND), 2);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.has_canary = true,
+		});
+	bench_ready(&b, 0);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	end();
+}
+END_TEST
+
+START_TEST(more_canaries_than_slots_are_all_of_them)
+{
+	start_as(canary_settings(9, 60 * SECOND), 2);
+	restart();
+	ck_assert_uint_eq(bench_rollout(&b).canary, 2);
+	bench_ready(&b, 0);
+	bench_ready(&b, 1);
+	ck_assert_uint_eq(bench_last(&b, REPORT_BAKING)->count, 2);
+	bench_pass(&b, 60 * SECOND);
+	old_one_goes(0);
+	old_one_goes(1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+}
+END_TEST
+
+START_TEST(one_slots_restart_needs_no_canary)
+{
+	start_as(canary_settings(1, 60 * SECOND), 2);
+	bench_do(&b, (struct event){.kind = EVENT_ROLL, .slot = 1});
+	bench_ready(&b, 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	ck_assert_uint_eq(bench_rollout(&b).canary, 0);
+	end();
+}
+END_TEST
+
+/* ---- a canary fails ---- */
+
+/* The old ones serve, and all new ones are asked to go. */
+static void check_all_as_before(unsigned slots)
+{
+	const struct report *r = bench_last(&b, REPORT_ROLLOUT_FAILED);
+
+	ck_assert(!bench_rollout(&b).under_way);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STARTED), 1);
+	ck_assert_uint_eq(cluster_ready(b.c), slots);
+	ck_assert_uint_eq(r->generation, 2);
+	for (uint32_t i = 0; i < slots; i++) {
+		ck_assert_uint_eq(bench_slot(&b, i).worker[0].generation, 1);
+		ck_assert_int_eq(bench_slot(&b, i).state, SLOT_READY);
+	}
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+}
+
+START_TEST(a_canary_that_dies_while_it_bakes_ends_the_rollout)
+{
+	bake_two();
+	bench_pass(&b, 59 * SECOND);
+	dies(1, of_generation(1, 2));
+	check_all_as_before(4);
+	ck_assert_int_eq(
+		bench_last(&b, REPORT_ROLLOUT_FAILED)->ending.code, SIGSEGV);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL_FAILED);
+	ck_assert_uint_eq(bench_last(&b, REPORT_STOPPING)->slot, 0);
+	old_one_goes(0);
+	bench_pass(&b, HOUR);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 2);
+	end();
+}
+END_TEST
+
+START_TEST(new_settings_that_fail_as_canaries_need_no_way_back)
+{
+	start_as(bench_settings(), 3);
+	deploy(2, 60 * SECOND);
+	bench_ready(&b, 0);
+	bench_ready(&b, 1);
+	dies(0, of_generation(0, 2));
+	check_all_as_before(3);
+	ck_assert_ptr_eq(cluster_settings(b.c), b.s);
+	old_one_goes(1);
+	ck_assert_uint_eq(fresh->refs, 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_canary_that_does_not_start_ends_the_rollout)
+{
+	start_as(canary_settings(2, 60 * SECOND), 3);
+	restart();
+	bench_ready(&b, 0);
+	if (_i == 0)
+		dies(1, of_generation(1, 2));
+	else
+		bench_pass(&b, 60 * SECOND);
+	check_all_as_before(3);
+	ck_assert_int_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->why,
+		_i == 0 ? WHY_ITSELF : WHY_START_TIMEOUT);
+	end();
+}
+END_TEST
+
+START_TEST(a_canary_that_is_not_well_ends_the_rollout)
+{
+	static const enum why whys[] = {WHY_CHECK, WHY_STALL, WHY_WATCHDOG};
+
+	bake_two();
+	is_unwell(0, of_generation(0, 2), whys[_i]);
+	check_all_as_before(4);
+	ck_assert_int_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->why, whys[_i]);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 2);
+	end();
+}
+END_TEST
+
+START_TEST(a_canary_that_misses_its_watchdog_ends_the_rollout)
+{
+	start_as(bench_settings(), 2);
+	fresh = canary_settings(1, 60 * SECOND);
+	fresh->watchdog = 10 * SECOND;
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.settings = cluster_settings_ref(fresh),
+		});
+	bench_ready(&b, 0);
+	bench_pass(&b, 10 * SECOND);
+	check_all_as_before(2);
+	ck_assert_int_eq(
+		bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_WATCHDOG);
+	end();
+}
+END_TEST
+
+START_TEST(failed_canaries_are_drained_as_any_other)
+{
+	struct cluster_settings *s = canary_settings(2, 60 * SECOND);
+
+	s->drain = DRAIN_QUIET;
+	s->drain_timeout = 5 * SECOND;
+	start_as(s, 2);
+	restart();
+	bench_ready(&b, 0);
+	bench_ready(&b, 1);
+	dies(0, of_generation(0, 2));
+	ck_assert_uint_eq(bench_actions(&b, ACTION_DRAIN), 1);
+	ck_assert_int_eq(bench_last(&b, REPORT_DRAINING)->why, WHY_ROLL_FAILED);
+	end();
+}
+END_TEST
+
+START_TEST(deaths_of_canaries_are_no_reason_to_give_up)
+{
+	struct cluster_settings *s = canary_settings(1, 60 * SECOND);
+
+	s->give_up_count = 2;
+	s->give_up_window = HOUR;
+	start_as(s, 2);
+	for (unsigned generation = 2; generation < 6; generation++) {
+		restart();
+		bench_ready(&b, 0);
+		dies(0, of_generation(0, generation));
+	}
+	ck_assert_uint_eq(bench_reports(&b, REPORT_GAVE_UP), 0);
+	end();
+}
+END_TEST
+
+/* ---- old ones die beside canaries ---- */
+
+START_TEST(a_canary_that_is_ready_takes_the_place_of_an_old_one_that_dies)
+{
+	bake_two();
+	bench_forget(&b);
+	dies(0, of_generation(0, 1));
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 0);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 1);
+	ck_assert_uint_eq(cluster_ready(b.c), 5);
+	ck_assert(bench_rollout(&b).baking > 0);
+	bench_pass(&b, 60 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STEP), 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	end();
+}
+END_TEST
+
+START_TEST(an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was)
+{
+	start_as(canary_settings(1, 60 * SECOND), 2);
+	restart();
+	dies(0, of_generation(0, 1));
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 2);
+	ck_assert_uint_eq(bench_slot(&b, 0).worker[0].generation, 1);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	bench_tell(&b, EVENT_READY, 0, of_generation(0, 2));
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	bench_tell(&b, EVENT_READY, 0, of_generation(0, 1));
+	ck_assert_uint_eq(bench_slot(&b, 0).worker[0].generation, 1);
+	dies(0, of_generation(0, 2));
+	check_all_as_before(2);
+	end();
+}
+END_TEST
+
+START_TEST(a_slot_without_a_worker_is_a_good_place_for_a_canary)
+{
+	start_as(canary_settings(1, 60 * SECOND), 2);
+	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 1);
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
+	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_BACKOFF);
+	restart();
+	ck_assert_uint_eq(bench_slot(&b, 1).worker[0].generation, 2);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 1);
+	bench_ready(&b, 1);
+	ck_assert(bench_rollout(&b).baking > 0);
+	dies(1, of_generation(1, 2));
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
+	bench_pass(&b, SECOND);
+	ck_assert_uint_eq(bench_slot(&b, 1).worker[0].generation, 1);
+	end();
+}
+END_TEST
+
+/* ---- other requests meanwhile ---- */
+
+START_TEST(a_second_restart_takes_the_canaries_away_and_begins_anew)
+{
+	bake_two();
+	deploy(1, 5 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_SUPERSEDED), 1);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	ck_assert_uint_eq(cluster_ready(b.c), 4);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 2);
+	old_one_goes(0);
+	old_one_goes(1);
+	ck_assert_uint_eq(bench_slot(&b, 2).workers, 2);
+	bench_ready(&b, 2);
+	bench_pass(&b, 5 * SECOND);
+	old_one_goes(2);
+	for (uint32_t i = 0; i < 4; i++)
+		if (i != 2)
+			step_through(i);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
+	end();
+}
+END_TEST
+
+START_TEST(a_stop_ends_canaries_too)
+{
+	bake_two();
+	bench_do(&b, (struct event){.kind = EVENT_STOP});
+	ck_assert_int_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_STOP);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 6);
+	end();
+}
+END_TEST
+
+START_TEST(scaling_below_the_canaries_leaves_those_that_are_left_on_trial)
+{
+	bake_two();
+	scale(1);
+	ck_assert_uint_eq(bench_rollout(&b).canary, 1);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 0);
+	bench_pass(&b, 60 * SECOND);
+	old_one_goes(0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+}
+END_TEST
+
+START_TEST(parking_a_cluster_that_bakes_ends_the_rollout)
+{
+	bake_two();
+	scale(0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 0);
+	end();
+}
+END_TEST
+
+START_TEST(slots_that_come_while_canaries_bake_are_as_of_old)
+{
+	bake_two();
+	scale(5);
+	ck_assert_uint_eq(bench_slot(&b, 4).worker[0].generation, 1);
+	bench_ready(&b, 4);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 1);
+	ck_assert(bench_rollout(&b).baking > 0);
+	end();
+}
+END_TEST
+
+START_TEST(settings_for_who_runs_do_not_disturb_canaries)
+{
+	struct cluster_settings *other = canary_settings(2, 60 * SECOND);
+
+	bake_two();
+	bench_do(&b, (struct event){.kind = EVENT_SETTINGS, .settings = other});
+	ck_assert(bench_rollout(&b).baking > 0);
+	bench_pass(&b, 60 * SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_restart_that_waits_keeps_its_canaries)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->old_generations = 1;
+	start_as(s, 2);
+	restart();
+	step_through(0);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.has_canary = true,
+			.count = 1,
+			.span = SECOND,
+		});
+	step_through(1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(bench_rollout(&b).canary, 1);
+	bench_ready(&b, 0);
+	ck_assert_int_eq(bench_last(&b, REPORT_BAKING)->span, SECOND);
+	end();
+}
+END_TEST
+
+/* ---- the fleet: all new ones, then all old ones go ---- */
+
+static void start_fleet(unsigned slots)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->surge = WORKERS_MAX;
+	start_as(s, slots);
+}
+
+START_TEST(a_fleet_is_there_before_any_old_one_goes)
+{
+	start_fleet(9);
+	restart();
+	ck_assert_uint_eq(cluster_alive(b.c), 18);
+	for (uint32_t i = 0; i < 8; i++)
+		bench_ready(&b, i);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	bench_ready(&b, 8);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 9);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 0);
+	for (uint32_t i = 0; i < 9; i++)
+		old_one_goes(i);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_DONE)->count, 9);
+	end();
+}
+END_TEST
+
+START_TEST(one_failure_turns_the_whole_fleet_back)
+{
+	start_fleet(3);
+	restart();
+	bench_ready(&b, 0);
+	bench_ready(&b, 1);
+	bench_exit(&b, 2, SLOT_STARTING, ENDING_EXIT, 3);
+	check_all_as_before(3);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 2);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL_FAILED);
+	end();
+}
+END_TEST
+
+START_TEST(a_fleet_may_have_canaries)
+{
+	start_fleet(4);
+	b.s->canary = 1;
+	b.s->bake = 10 * SECOND;
+	restart();
+	ck_assert_uint_eq(cluster_alive(b.c), 5);
+	bench_ready(&b, 0);
+	bench_pass(&b, 10 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	ck_assert_uint_eq(bench_slot(&b, 3).workers, 2);
+	bench_ready(&b, 1);
+	bench_ready(&b, 2);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	bench_ready(&b, 3);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 4);
+	for (uint32_t i = 0; i < 4; i++)
+		old_one_goes(i);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 1);
+	end();
+}
+END_TEST
+
+START_TEST(slots_that_come_while_the_fleet_starts_belong_to_it)
+{
+	start_fleet(2);
+	restart();
+	bench_ready(&b, 0);
+	scale(3);
+	ck_assert_uint_eq(bench_slot(&b, 2).worker[0].generation, 2);
+	bench_ready(&b, 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	bench_ready(&b, 2);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 2);
+	end();
+}
+END_TEST
+
+static void add_good(TCase *tc)
+{
+	tcase_add_test(tc,
+		canaries_serve_beside_the_old_ones_until_the_bake_time_is_over);
+	tcase_add_test(tc, the_others_follow_the_canaries_as_in_any_rollout);
+	tcase_add_test(tc, while_canaries_bake_nothing_is_settled);
+	tcase_add_test(tc, time_that_nclust_stood_still_is_not_baked);
+	tcase_add_test(tc,
+		without_a_bake_time_the_others_follow_once_the_canaries_are_ready);
+	tcase_add_test(tc, a_request_may_have_canaries_of_its_own);
+	tcase_add_test(
+		tc, a_request_may_do_without_the_canaries_of_the_settings);
+	tcase_add_test(tc, more_canaries_than_slots_are_all_of_them);
+	tcase_add_test(tc, one_slots_restart_needs_no_canary);
+}
+
+static void add_failures(TCase *tc)
+{
+	tcase_add_test(tc, a_canary_that_dies_while_it_bakes_ends_the_rollout);
+	tcase_add_test(tc, new_settings_that_fail_as_canaries_need_no_way_back);
+	tcase_add_loop_test(
+		tc, a_canary_that_does_not_start_ends_the_rollout, 0, 2);
+	tcase_add_loop_test(
+		tc, a_canary_that_is_not_well_ends_the_rollout, 0, 3);
+	tcase_add_test(tc, a_canary_that_misses_its_watchdog_ends_the_rollout);
+	tcase_add_test(tc, failed_canaries_are_drained_as_any_other);
+	tcase_add_test(tc, deaths_of_canaries_are_no_reason_to_give_up);
+	tcase_add_test(tc,
+		a_canary_that_is_ready_takes_the_place_of_an_old_one_that_dies);
+	tcase_add_test(tc,
+		an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was);
+	tcase_add_test(
+		tc, a_slot_without_a_worker_is_a_good_place_for_a_canary);
+}
+
+static void add_requests(TCase *tc)
+{
+	tcase_add_test(
+		tc, a_second_restart_takes_the_canaries_away_and_begins_anew);
+	tcase_add_test(tc, a_stop_ends_canaries_too);
+	tcase_add_test(tc,
+		scaling_below_the_canaries_leaves_those_that_are_left_on_trial);
+	tcase_add_test(tc, parking_a_cluster_that_bakes_ends_the_rollout);
+	tcase_add_test(tc, slots_that_come_while_canaries_bake_are_as_of_old);
+	tcase_add_test(tc, settings_for_who_runs_do_not_disturb_canaries);
+	tcase_add_test(tc, a_restart_that_waits_keeps_its_canaries);
+}
+
+static void add_fleet(TCase *tc)
+{
+	tcase_add_test(tc, a_fleet_is_there_before_any_old_one_goes);
+	tcase_add_test(tc, one_failure_turns_the_whole_fleet_back);
+	tcase_add_test(tc, a_fleet_may_have_canaries);
+	tcase_add_test(tc, slots_that_come_while_the_fleet_starts_belong_to_it);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("canary");
+	TCase *tc = tcase_create("canary");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	add_good(tc);
+	add_failures(tc);
+	add_requests(tc);
+	add_fleet(tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
