@@ -47,9 +47,12 @@ pid_t pidfd_pid(int pidfd)
 	char path[40];
 	char text[512];
 	const char *at;
+	struct info info = {0};
 	scoped_fd fd = -1;
 	ssize_t got;
 
+	if (ioctl(pidfd, GET_INFO, &info) == 0 && info.ids[0] != 0)
+		return (pid_t)info.ids[0];
 	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	got = fd != -1 ? read(fd, text, sizeof(text) - 1) : -1;

@@ -100,8 +100,7 @@ static int look_by_number(
 }
 
 /* The pidfd of the keeper has been the worker's since it was born. */
-static bool look_by_keeper(
-	struct supervisor *sup, struct heritage *h, struct inmate *in)
+static bool look_by_keeper(struct heritage *h, struct inmate *in)
 {
 	struct given *given =
 		givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
@@ -112,7 +111,7 @@ static bool look_by_keeper(
 		return false;
 	}
 	in->pidfd = fd;
-	in->lives = is_itself(sup, in->entry) != 0 && !has_ended(fd);
+	in->lives = !has_ended(fd);
 	return true;
 }
 
@@ -179,7 +178,7 @@ static int look_who_lives(
 		if (sup->next_serial < e->serial)
 			sup->next_serial = e->serial;
 		if (e->birth.pid == 0 ||
-			(!look_by_keeper(sup, h, in) &&
+			(!look_by_keeper(h, in) &&
 				look_by_number(sup, in, err) == -1)) {
 			if (e->birth.pid != 0)
 				return -1;
@@ -373,7 +372,9 @@ static void take_trap(struct child *c, struct given *given)
 
 	if (trap.fd == -1)
 		return;
-	(void)intercept_plan(c->service, cluster_settings(c->service->core));
+	if (c->service->sup->intercept.way == WAY_UNKNOWN)
+		(void)intercept_plan(
+			c->service, cluster_settings(c->service->core));
 	intercept_watch(c, &trap);
 }
 
@@ -406,8 +407,9 @@ static void fill(struct child *c, struct inmate *in)
 	if (c->entry != NULL && c->entry->phase == STATE_CLAIMED)
 		c->entry->phase = STATE_STARTING;
 	/* nclust has died while it was frozen for a look */
-	if (process_is_stopped(c->pid))
+	if (e->phase == STATE_STOPPING && process_is_stopped(c->pid))
 		(void)pidfd_signal_group(c->pidfd, 0, SIGCONT);
+	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
 	take_notify(sup, c, given);
 	take_trap(c, given);
 	if (given != NULL) {
@@ -610,7 +612,7 @@ void adopt_finish(struct supervisor *sup)
 		logger_begin(sup);
 		bequest_due(sup);
 		bequest_look(sup);
-		keeper_greet(sup);
+		keeper_greet(sup, false);
 	} else {
 		keeper_leave(sup);
 	}

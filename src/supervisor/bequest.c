@@ -226,7 +226,7 @@ void bequest_renew(struct supervisor *sup)
 	if (sup->keeper_socket == -1)
 		return;
 	fd_close(&sup->keeper_socket); /* its name is gone, too */
-	keeper_greet(sup);
+	keeper_greet(sup, false);
 }
 
 static void find_entry(struct supervisor *sup, const struct state_past *past)
@@ -276,5 +276,5 @@ void bequest_resume(struct supervisor *sup)
 	children_each(sup, NULL, make_entry, 0);
 	state_past_fini(&past);
 	bequest_due(sup);
-	keeper_greet(sup);
+	keeper_greet(sup, true);
 }

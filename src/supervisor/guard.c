@@ -10,6 +10,7 @@
 #include "supervisor/readiness.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -99,15 +100,29 @@ int guard_make_place(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
+/* What is renamed to take the place of another file (os/statefile.h). */
+static bool is_our_doing(const char *name)
+{
+	return strcmp(name, "estate.new") == 0 ||
+		strcmp(name, "state.new") == 0;
+}
+
 static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	char events[4096] __attribute__((aligned(8))) untouched;
+	ssize_t got = read(watcher->fd, events, sizeof(events));
+	ssize_t at = 0;
 
 	(void)loop;
 	(void)revents;
-	/* whatever it was: mend() looks for itself */
-	if (read(watcher->fd, events, sizeof(events)) > 0)
-		mend_soon(watcher->data);
+	while (at < got) {
+		const struct inotify_event *event = (const void *)(events + at);
+
+		/* whatever else it was: mend() looks for itself */
+		if (event->len == 0 || !is_our_doing(event->name))
+			mend_soon(watcher->data);
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
 }
 
 void guard_carried(struct supervisor *sup)

@@ -39,7 +39,7 @@ static bool is_kept(const struct service *service)
 
 /* ---- holding ---- */
 
-void keeper_hold_child(const struct child *child)
+void keeper_hold_child(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	struct logwire_packet p = {
@@ -64,7 +64,7 @@ void keeper_hold_child(const struct child *child)
 		p.which |= LOGWIRE_TRAP;
 		fds[count++] = child->trap_watcher.fd;
 	}
-	(void)logger_send(sup, &p, fds, count);
+	child->held = logger_send(sup, &p, fds, count);
 }
 
 static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
@@ -109,37 +109,39 @@ void keeper_drop_listener(struct supervisor *sup, struct listener *l)
 	l->held = 0;
 }
 
-static void hold_child(struct child *child, int unused)
+static void hold_child(struct child *child, int fresh)
 {
-	(void)unused;
-	keeper_hold_child(child);
+	if (fresh || !child->held)
+		keeper_hold_child(child);
 }
 
-static void hold_set(struct supervisor *sup, const struct listener_set *set)
+static void hold_set(
+	struct supervisor *sup, const struct listener_set *set, bool fresh)
 {
 	for (size_t i = 0; i < set->count; i++) {
-		set->list[i]->held = 0;
+		if (fresh)
+			set->list[i]->held = 0;
 		keeper_hold_listener(sup, set->list[i]);
 	}
 }
 
-static void hold_all(struct supervisor *sup)
+static void hold_all(struct supervisor *sup, bool fresh)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
 		if (!is_kept(s))
 			continue;
-		hold_set(sup, &s->listeners);
-		hold_set(sup, &s->learned);
+		hold_set(sup, &s->listeners, fresh);
+		hold_set(sup, &s->learned, fresh);
 		for (const struct recipe *r = s->recipes; r != NULL;
 			r = r->next)
-			hold_set(sup, &r->listeners);
+			hold_set(sup, &r->listeners, fresh);
 	}
-	children_each(sup, NULL, hold_child, 0);
+	children_each(sup, NULL, hold_child, fresh);
 }
 
-void keeper_greet(struct supervisor *sup)
+void keeper_greet(struct supervisor *sup, bool fresh)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_KEEP};
 	struct error err;
@@ -158,7 +160,7 @@ void keeper_greet(struct supervisor *sup)
 	fds[0] = sup->keeper_socket;
 	fds[1] = sup->rundir.dir;
 	if (logger_send(sup, &p, fds, 2))
-		hold_all(sup);
+		hold_all(sup, fresh);
 }
 
 void keeper_leave(struct supervisor *sup)

@@ -10,12 +10,13 @@
  * is told of all that must outlive us.
  */
 bool keeper_wanted(const struct supervisor *sup);
-/* A new logger is there: it gets all that is to be held. */
-void keeper_greet(struct supervisor *sup);
+/* The logger is one: it gets all that is to be held, and if it is a `fresh` one
+ * that which another had, too. */
+void keeper_greet(struct supervisor *sup, bool fresh);
 /* We end as asked: it shall, too. */
 void keeper_leave(struct supervisor *sup);
 
-void keeper_hold_child(const struct child *child);
+void keeper_hold_child(struct child *child);
 void keeper_drop_child(const struct child *child);
 void keeper_hold_listener(struct supervisor *sup, struct listener *l);
 void keeper_drop_listener(struct supervisor *sup, struct listener *l);

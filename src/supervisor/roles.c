@@ -388,7 +388,7 @@ static int start(struct supervisor *sup)
 	begin(sup, pair[0]);
 	set_sink(sup);
 	children_each(sup, NULL, add_again, 0);
-	keeper_greet(sup);
+	keeper_greet(sup, true);
 	return 0;
 }
 

@@ -150,6 +150,7 @@ struct child {
 	struct health *health;     /* NULL: it was never asked how it is */
 	struct drain *drain;       /* heap, under way (drain.h); or NULL */
 	struct state_entry *entry; /* in the state file, or NULL */
+	bool held;                 /* by the keeper */
 	bool adopted;              /* not our child: an earlier nclust's */
 	uint64_t start;            /* adopted: with its pid, its identity */
 	unsigned lane;             /* whose sockets it has (steer.h) */
@@ -187,7 +188,7 @@ struct service {
 	bool ended;
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;
-	bool blind_told; /* that connections cannot be seen */
+	bool blind_told;     /* that connections cannot be seen */
 	unsigned hooks_told; /* enum hook_event, or-ed: they failed */
 	int status;          /* of ACTION_ENDED */
 	bool knows_notify;   /* as it was written down (bequest.h) */
