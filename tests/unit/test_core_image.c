@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/image.h"
+
+#include "core/inside.h"
+#include "core_lib.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * That a cluster which was carried goes on as one that was not is shown by the
+ * simulation (tests/sim/twin.c).  Here: that nothing is forgotten, and that what
+ * is no cluster is refused.
+ */
+
+/* ---- each member is in a table, or named here ---- */
+
+struct gap {
+	size_t offset;
+	size_t size;
+};
+#define GAP(type, member) \
+	{ \
+		offsetof(struct type, member), \
+			sizeof(((struct type *)NULL)->member) \
+	}
+
+static void mark(char *seen, const struct plain_table *table, size_t base)
+{
+	for (uint32_t i = 0; i < table->count; i++) {
+		const struct plain_row *row = &table->rows[i];
+
+		if (row->kind == PLAIN_STRUCT)
+			mark(seen, row->inner, base + row->offset);
+		else
+			(void)memset(seen + base + row->offset, 1, row->size);
+	}
+}
+
+/* Shorter than the member behind it: four bytes before one of eight are taken for
+ * that. */
+static bool is_padding(size_t from, size_t to)
+{
+	size_t align = 8;
+
+	while (to % align != 0)
+		align /= 2;
+	return to - from < align;
+}
+
+static void check_covered(const char *name, const struct plain_table *table,
+	const struct gap *gaps, size_t count)
+{
+	char *seen = calloc(1, table->size + 1);
+	size_t from = 0;
+
+	ck_assert_ptr_nonnull(seen);
+	seen[table->size] = 1;
+	mark(seen, table, 0);
+	for (size_t i = 0; i < count; i++)
+		(void)memset(seen + gaps[i].offset, 1, gaps[i].size);
+	for (size_t at = 0; at <= table->size; at++) {
+		if (seen[at] == 0)
+			continue;
+		ck_assert_msg(is_padding(from, at),
+			"struct %s: bytes %zu to %zu are in no row", name, from,
+			at);
+		from = at + 1;
+	}
+	free(seen);
+}
+
+START_TEST(no_member_is_forgotten)
+{
+	static const struct gap cluster[] = {
+		GAP(cluster, slots),
+		GAP(cluster, cap),   /* as many as there are */
+		GAP(cluster, count), /* so too */
+		GAP(cluster, due),   /* by slot */
+		GAP(cluster, out), GAP(cluster, waiting.settings),
+		GAP(cluster, generations),
+		GAP(cluster, surprises), /* may be told once more */
+	};
+	static const struct gap generation[] = {GAP(generation, settings)};
+
+	check_covered("cluster", &image_tables[IMAGE_CLUSTER], cluster, 8);
+	check_covered("slot", &image_tables[IMAGE_SLOT], NULL, 0);
+	check_covered(
+		"generation", &image_tables[IMAGE_GENERATION], generation, 1);
+	check_covered("report", &image_report_table, NULL, 0);
+}
+END_TEST
+
+static void check_tags(const struct plain_table *table)
+{
+	for (uint32_t i = 0; i < table->count; i++) {
+		ck_assert_uint_gt(table->rows[i].tag, 0);
+		for (uint32_t k = 0; k < i; k++)
+			ck_assert_uint_ne(
+				table->rows[i].tag, table->rows[k].tag);
+		if (table->rows[i].kind == PLAIN_STRUCT) {
+			ck_assert_uint_eq(table->rows[i].size,
+				table->rows[i].inner->size);
+			check_tags(table->rows[i].inner);
+		}
+	}
+}
+
+START_TEST(numbers_are_given_once)
+{
+	for (int part = 0; part < IMAGE_PARTS; part++)
+		check_tags(&image_tables[part]);
+	check_tags(&image_report_table);
+}
+END_TEST
+
+/* ---- what is no cluster ---- */
+
+static struct cluster *two_slots(struct cluster_settings *settings)
+{
+	struct cluster *c = image_new(2, 1);
+	struct cluster *whole;
+	struct generation *g;
+	struct slot *s;
+
+	ck_assert_ptr_nonnull(c);
+	whole = image_add(c, IMAGE_CLUSTER);
+	whole->wanted = 2;
+	whole->generation = whole->last_generation = 1;
+	whole->last_worker = 1;
+	whole->alive = whole->ready = 1;
+	for (int i = 0; i < 2; i++) {
+		s = image_add(c, IMAGE_SLOT);
+		s->main.deadline = s->main.proven_at = NSEC_NEVER;
+		s->other.deadline = s->other.proven_at = NSEC_NEVER;
+	}
+	c->slots[0].main.id = 1;
+	c->slots[0].main.state = WORKER_READY;
+	c->slots[0].main.generation = 1;
+	g = image_add(c, IMAGE_GENERATION);
+	g->number = 1;
+	g->workers = g->serving = 1;
+	image_set_settings(c, IMAGE_GENERATION, cluster_settings_ref(settings));
+	return c;
+}
+
+START_TEST(a_sound_one_is_taken)
+{
+	struct cluster_settings *settings = bench_settings();
+	struct cluster *c = two_slots(settings);
+
+	ck_assert_pstr_eq(image_finish(c), NULL);
+	ck_assert_ptr_null(image_add(c, IMAGE_SLOT));
+	cluster_free(c);
+	cluster_settings_unref(settings);
+}
+END_TEST
+
+static void spoil(struct cluster *c, int how)
+{
+	switch (how) {
+	case 0:
+		c->slots[0].main.generation = 2;
+		break;
+	case 1:
+		c->slots[0].main.id = 9;
+		break;
+	case 2:
+		c->slots[0].main.state = WORKER_ASKED;
+		break;
+	case 3:
+		c->generation = 7;
+		break;
+	case 4:
+		c->last_generation = 0;
+		break;
+	case 5:
+		c->alive = 2;
+		break;
+	case 6:
+		c->wanted = 3;
+		break;
+	case 7:
+		c->rollout.under_way = true;
+		c->rollout.to = 5;
+		break;
+	case 8:
+		image_set_settings(c, IMAGE_GENERATION, NULL);
+		break;
+	case 9:
+		c->slots[1].other = c->slots[0].main;
+		break;
+	default:
+		ck_abort();
+	}
+}
+
+START_TEST(what_does_not_add_up_is_refused)
+{
+	struct cluster_settings *settings = bench_settings();
+	struct cluster *c = two_slots(settings);
+
+	spoil(c, _i);
+	ck_assert_ptr_nonnull(image_finish(c));
+	cluster_free(c);
+	cluster_settings_unref(settings);
+}
+END_TEST
+
+START_TEST(there_is_a_bound)
+{
+	ck_assert_ptr_null(image_new(UINT32_MAX, 1));
+	ck_assert_ptr_null(image_new(1, UINT32_MAX));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("core_image");
+	TCase *t = tcase_create("core_image");
+	SRunner *runner = srunner_create(s);
+	int failed;
+
+	tcase_add_test(t, no_member_is_forgotten);
+	tcase_add_test(t, numbers_are_given_once);
+	tcase_add_test(t, a_sound_one_is_taken);
+	tcase_add_loop_test(t, what_does_not_add_up_is_refused, 0, 10);
+	tcase_add_test(t, there_is_a_bound);
+	suite_add_tcase(s, t);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
