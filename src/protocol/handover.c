@@ -261,9 +261,9 @@ bool handover_next(struct handover_reader *r, struct handover_field *f)
 void handover_enter(
 	struct handover_reader *inner, const struct handover_field *group)
 {
-	inner->at = (const unsigned char *)group->data;
-	inner->end =
-		inner->at + (group->type == HANDOVER_GROUP ? group->len : 0);
+	inner->at = inner->end = (const unsigned char *)group->data;
+	if (group->type == HANDOVER_GROUP)
+		inner->end += group->len;
 }
 
 char *handover_text(const struct handover_field *f)

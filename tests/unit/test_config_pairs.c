@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/pairs.h"
+
+#include "config/config.h"
+#include "config/option.h"
+#include "config/origin.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All pairs, a line each. */
+static void take(void *to, const char *key, const char *text)
+{
+	(void)buffer_printf(to, "%s = %s\n", key, text);
+}
+
+struct pair {
+	char key[40];
+	char text[400];
+};
+struct list {
+	struct pair pairs[200];
+	size_t count;
+};
+
+static void keep(void *to, const char *key, const char *text)
+{
+	struct list *list = to;
+	struct pair *p = &list->pairs[list->count++];
+
+	ck_assert_uint_lt(list->count, 200);
+	ck_assert_uint_lt(strlen(key), sizeof(p->key));
+	ck_assert_uint_lt(strlen(text), sizeof(p->text));
+	(void)strcpy(p->key, key);
+	(void)strcpy(p->text, text);
+}
+
+/* As a user would set it, with another value than its default if there is one
+ * in the table. */
+static void set_all(struct settings *s, size_t at, const char *section)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+		const char *text =
+			row->example != NULL ? row->example : row->fallback;
+		struct origin origin = {
+			.kind = ORIGIN_FILE, .line = (unsigned)i + 1};
+		struct error err;
+		int signal = 0;
+
+		if (row->section == NULL ||
+			strcmp(row->section, section) != 0 || text == NULL)
+			continue;
+		if (row->type == OPT_USER || row->type == OPT_GROUP ||
+			row->type == OPT_CONTROL_GROUP)
+			text = "#0";
+		if (row->type == OPT_SIGNAL_RULE) {
+			signal = 12;
+			text = "upgrade";
+		}
+		ck_assert_msg(settings_set(s, at, row, signal, text, origin,
+				      &err) == 0,
+			"%s = %s: %s", row->name, text, err.text);
+	}
+}
+
+static struct settings *made(void)
+{
+	struct settings *s = settings_new();
+	struct faults faults;
+
+	ck_assert_ptr_nonnull(s);
+	ck_assert_uint_eq(
+		settings_add_cluster(s, "web", (struct origin){0}), 0);
+	ck_assert_int_eq(pairs_set_file(s, "shop.ini"), 0);
+	set_all(s, INSTANCE, "nclust");
+	set_all(s, 0, "cluster");
+	faults_init(&faults);
+	settings_check(s, &faults); /* fills in; some do not go together */
+	faults_fini(&faults);
+	return s;
+}
+
+static struct cluster_settings *rebuilt(const struct cluster_settings *c)
+{
+	struct cluster_settings *again = pairs_new_cluster();
+	struct list *list = calloc(1, sizeof(*list));
+	struct error err;
+
+	ck_assert(again != NULL && list != NULL);
+	ck_assert_int_eq(pairs_of_cluster(c, keep, list), 0);
+	for (size_t i = 0; i < list->count; i++)
+		ck_assert_msg(pairs_put_cluster(again, list->pairs[i].key,
+				      list->pairs[i].text, &err) == 0,
+			"%s = %s: %s", list->pairs[i].key, list->pairs[i].text,
+			err.text);
+	free(list);
+	pairs_finish_cluster(again);
+	again->name = strdup(c->name);
+	again->uid = c->uid;
+	again->gid = c->gid;
+	again->user_gid = c->user_gid;
+	return again;
+}
+
+START_TEST(every_key_of_a_cluster_comes_back)
+{
+	struct settings *s = made();
+	struct cluster_settings *again = rebuilt(s->clusters[0]);
+	struct settings with = *s;
+	struct cluster_settings *list[] = {again};
+	struct buffer before;
+	struct buffer after;
+	struct diff d;
+
+	buffer_init(&before, 0);
+	buffer_init(&after, 0);
+	ck_assert_int_eq(pairs_of_cluster(s->clusters[0], take, &before), 0);
+	ck_assert_int_eq(pairs_of_cluster(again, take, &after), 0);
+	ck_assert_str_eq(buffer_text(&before), buffer_text(&after));
+	ck_assert_ptr_nonnull(strstr(buffer_text(&after), "stop-signal"));
+
+	/* and a reload would find nothing to do */
+	with.clusters = list;
+	ck_assert_int_eq(diff_settings(&d, s, &with), 0);
+	ck_assert_msg(d.count == 1 && d.clusters[0].change == CHANGE_NONE,
+		"changed: %s", d.clusters[0].keys);
+	ck_assert_int_eq(again->stop_count, s->clusters[0]->stop_count);
+	for (unsigned i = 0; i < again->stop_count; i++)
+		ck_assert_int_eq(
+			again->stop[i].wait, s->clusters[0]->stop[i].wait);
+	diff_fini(&d);
+	buffer_fini(&before);
+	buffer_fini(&after);
+	cluster_settings_unref(again);
+	settings_free(s);
+}
+END_TEST
+
+START_TEST(the_defaults_come_back)
+{
+	struct settings *s = settings_new();
+	struct cluster_settings *again;
+	struct settings with = *s;
+	struct cluster_settings *list[1];
+	struct error err;
+	struct diff d;
+
+	(void)settings_add_cluster(s, "web", (struct origin){0});
+	ck_assert_int_eq(
+		pairs_put_cluster(s->clusters[0], "command", "x", &err), 0);
+	pairs_finish_cluster(s->clusters[0]);
+	again = rebuilt(s->clusters[0]);
+	list[0] = again;
+	with.clusters = list;
+	with.cluster_count = 1;
+	ck_assert_int_eq(diff_settings(&d, s, &with), 0);
+	ck_assert_msg(d.clusters[0].change == CHANGE_NONE, "changed: %s",
+		d.clusters[0].keys);
+	diff_fini(&d);
+	cluster_settings_unref(again);
+	settings_free(s);
+}
+END_TEST
+
+static void put_origin(
+	void *to, const char *key, enum origin_kind kind, unsigned line)
+{
+	pairs_set_origin(to, PAIRS_INSTANCE, key, kind, line);
+}
+
+START_TEST(the_instance_comes_back_with_its_origins)
+{
+	struct settings *s = made();
+	struct settings *again = pairs_new_instance();
+	struct list *list = calloc(1, sizeof(*list));
+	struct buffer before;
+	struct buffer after;
+	struct error err;
+
+	ck_assert(again != NULL && list != NULL);
+	ck_assert_int_eq(pairs_of_instance(s, keep, list), 0);
+	for (size_t i = 0; i < list->count; i++)
+		ck_assert_int_eq(pairs_put_instance(again, list->pairs[i].key,
+					 list->pairs[i].text, &err),
+			0);
+	ck_assert_int_eq(pairs_set_file(again, pairs_file(s)), 0);
+	pairs_origins(s, PAIRS_INSTANCE, put_origin, again);
+	s->cluster_count = 0; /* of these the other tests tell */
+	s->config_file = strdup("/x/shop.ini");
+	again->config_file = strdup("/x/shop.ini");
+	buffer_init(&before, 0);
+	buffer_init(&after, 0);
+	ck_assert_int_eq(describe_settings(&before, s, false), 0);
+	ck_assert_int_eq(describe_settings(&after, again, false), 0);
+	s->cluster_count = 1;
+	ck_assert_str_eq(buffer_text(&before), buffer_text(&after));
+	ck_assert_ptr_nonnull(strstr(buffer_text(&after), "/x/shop.ini:"));
+	buffer_fini(&before);
+	buffer_fini(&after);
+	free(list);
+	settings_free(again);
+	settings_free(s);
+}
+END_TEST
+
+START_TEST(unknown_keys_and_bad_values_are_told)
+{
+	struct cluster_settings *c = pairs_new_cluster();
+	struct settings *s = pairs_new_instance();
+	struct error err;
+
+	ck_assert_int_eq(pairs_put_cluster(c, "no-such-key", "1", &err), 1);
+	ck_assert_int_eq(pairs_put_cluster(c, "signal-NOSUCH", "all", &err), 1);
+	ck_assert_int_eq(pairs_put_cluster(c, "workers", "many", &err), -1);
+	ck_assert_int_eq(pairs_put_instance(s, "workers", "2", &err), 1);
+	/* who is gone meanwhile was somebody once */
+	ck_assert_int_eq(
+		pairs_put_cluster(c, "user", "nobody-of-that-name", &err), 0);
+	pairs_set_origin(s, PAIRS_INSTANCE, "no-such-key", ORIGIN_FILE, 1);
+	cluster_settings_unref(c);
+	settings_free(s);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("config_pairs");
+	TCase *t = tcase_create("config_pairs");
+	SRunner *runner = srunner_create(s);
+	int failed;
+
+	tcase_add_test(t, every_key_of_a_cluster_comes_back);
+	tcase_add_test(t, the_defaults_come_back);
+	tcase_add_test(t, the_instance_comes_back_with_its_origins);
+	tcase_add_test(t, unknown_keys_and_bad_values_are_told);
+	suite_add_tcase(s, t);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
