@@ -7,22 +7,8 @@
 #include "supervisor/news.h"
 
 /*
- * What is carried of each struct.  What stands in none of these, and why:
- *
- * supervisor: argc, argv (by exec itself); loop and all watchers (made anew);
- *   armed_at, armed_for, scratch* (of a moment); heal (made anew); sweep_due
- *   (all is looked at afterwards); hooks, helpers (they run on, and are
- *   reaped as strangers); stopping, over, failed, last_orders* (no upgrade
- *   then); descriptors (asked anew); self_exe (another file)
- * listener: address (as text, beside); heal, users (made anew)
- * recipe: limits (of its settings, and of our own)
- * child: service, next*, watchers but for their descriptors; notice, heard
- *   (answered before); status (as text, beside); health (what it has counted,
- *   beside; questions under way are asked again)
- * service: sup, core, name, recipes, listeners, children (beside); index;
- *   prover, checker (made anew)
- * listener: held, stored, sup (told anew); child: entry (found again)
- * client: sup, next, in, out, expected (beside)
+ * What is carried of each struct.  What stands in none of these, and why, says
+ * tests/unit/test_carry.c, which knows each member.
  */
 
 /* clang-format off */
@@ -115,6 +101,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(24, listener, unused_since, SIGNED),
 	PLAIN(25, listener, limit_told, BOOL),
 	PLAIN(26, listener, binder, SIGNED),
+	PLAIN(29, listener, own_group, BOOL),
 	PLAIN(27, listener, address.backlog, SIGNED),
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
 };
@@ -143,6 +130,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(16, service, knows_notify, BOOL),
 	PLAIN(17, service, knows_listen, BOOL),
 	PLAIN(18, service, adopted_roll, BOOL),
+	PLAIN(19, service, blind_told, BOOL),
 };
 
 static const struct plain_row child_rows[] = {

@@ -17,6 +17,7 @@
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
 #include "supervisor/requests.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -521,7 +522,7 @@ static const struct service *who_rolls(const struct supervisor *sup)
 		struct rollout_view view;
 
 		cluster_view_rollout(sup->services[i]->core, &view);
-		if (view.under_way)
+		if (view.under_way || steer_is_busy(sup->services[i]))
 			return sup->services[i];
 	}
 	return NULL;

@@ -387,6 +387,29 @@ setup() {
 	[ ! -e "$DIR/pid" ]
 }
 
+@test "workers that outlive nclust are taken over, also after an upgrade" {
+	serve_two --orphans keep
+	upgrade
+	client scale "$INSTANCE" 3
+	upgrade
+	WORKERS=$(workers | jq -c 'map(.[1])')
+	kill -KILL "$NCLUST_PID"
+	wait "$NCLUST_PID" || true
+	[[ $(http_get "$PORT") == pid=* ]]
+
+	start_cluster -n 3 --listen "127.0.0.1:$PORT" --ready notify \
+		--orphans keep -- "$FIXTURES/serve" --notify
+	[ "$(workers | jq -c 'map(.[1])')" = "$WORKERS" ]
+
+	# and those that were taken over go through the next one
+	upgrade
+	[ "$(workers | jq -c 'map(.[1])')" = "$WORKERS" ]
+	kill -KILL "$(worker_pid 1)"
+	wait_until 10 '[ "$(cluster .ready)" -eq 3 ] &&
+		[ "$(worker 1 .restarts)" -ge 1 ]'
+	works
+}
+
 @test "as init of a pid namespace" {
 	need_root
 	need unshare

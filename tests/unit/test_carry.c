@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/carry.h"
+
+#include "core/image.h"
+#include "supervisor/clients.h"
+#include "supervisor/health.h"
+#include "supervisor/news.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Whoever adds a member to a struct of supervisor/state.h decides whether an
+ * upgrade carries it: by a row in supervisor/carry_tables.c, or by a line here
+ * that says why not.
+ */
+struct gap {
+	size_t offset;
+	size_t size;
+};
+#define NOT(type, member) \
+	{ \
+		offsetof(struct type, member), \
+			sizeof(((struct type *)NULL)->member) \
+	}
+
+static const struct gap supervisor_gaps[] = {
+	NOT(supervisor, argc), /* by the exec itself */
+	NOT(supervisor, argv),
+	NOT(supervisor, settings), /* parts of their own */
+	NOT(supervisor, services),
+	NOT(supervisor, service_count),
+	NOT(supervisor, inherited),
+	NOT(supervisor, inherited_count),
+	NOT(supervisor, clients),
+	NOT(supervisor, manager),
+	NOT(supervisor, history),
+	NOT(supervisor, news_head),
+	NOT(supervisor, news_tail),
+	NOT(supervisor, first_children),
+	NOT(supervisor, first_children_count),
+	NOT(supervisor, exe_path),
+	NOT(supervisor, loop), /* made anew, as all that is watched */
+	NOT(supervisor, wake),
+	NOT(supervisor, prepare),
+	NOT(supervisor, deadline),
+	NOT(supervisor, far_away),
+	NOT(supervisor, sweep),
+	NOT(supervisor, heal),
+	NOT(supervisor, signal_watcher),
+	NOT(supervisor, guard_watcher),
+	NOT(supervisor, guard_timer),
+	NOT(supervisor, news_timer),
+	NOT(supervisor, logger_watcher),
+	NOT(supervisor, logger_exit),
+	NOT(supervisor, logger_restart),
+	NOT(supervisor, intercept),
+	NOT(supervisor, pids),
+	NOT(supervisor, free_children),
+	NOT(supervisor, self_exe),
+	NOT(supervisor, descriptors),
+	NOT(supervisor, statefile),
+	NOT(supervisor, armed_at), /* of a moment */
+	NOT(supervisor, armed_for),
+	NOT(supervisor, sweep_due),
+	NOT(supervisor, estate_due),
+	NOT(supervisor, scratch),
+	NOT(supervisor, scratch_list),
+	NOT(supervisor, scratch_size),
+	NOT(supervisor, reexec),
+	NOT(supervisor, heritage), /* of the start */
+	NOT(supervisor, has_past),
+	NOT(supervisor, drains),  /* begun anew */
+	NOT(supervisor, helpers), /* left to themselves */
+	NOT(supervisor, hooks),
+	NOT(supervisor, stopping), /* no upgrade then */
+	NOT(supervisor, stop_at_once),
+	NOT(supervisor, failed),
+	NOT(supervisor, over),
+	NOT(supervisor, last_orders),
+	NOT(supervisor, last_orders_step),
+};
+
+static const struct gap listener_gaps[] = {
+	NOT(listener, address), /* as words */
+	NOT(listener, asked),   /* beside */
+	NOT(listener, heal),    /* made anew */
+	NOT(listener, users),
+	NOT(listener, sup),
+	NOT(listener, sockets), /* one, but for the time of a rollout */
+	NOT(listener, held),    /* told anew */
+	NOT(listener, stored),
+};
+
+static const struct gap service_gaps[] = {
+	NOT(service, sup),
+	NOT(service, core), /* parts of their own */
+	NOT(service, name),
+	NOT(service, index),
+	NOT(service, recipes),
+	NOT(service, listeners),
+	NOT(service, learned),
+	NOT(service, children),
+	NOT(service, early_deaths),
+	NOT(service, outcome),
+	NOT(service, prover), /* made anew */
+	NOT(service, checker),
+	NOT(service, staller),
+	NOT(service, recycler),
+	NOT(service, steer),
+};
+
+static const struct gap child_gaps[] = {
+	NOT(child, service),
+	NOT(child, next),
+	NOT(child, exit_watcher), /* made anew */
+	NOT(child, notify_watcher),
+	NOT(child, trap_watcher),
+	NOT(child, status), /* beside */
+	NOT(child, health),
+	NOT(child, drain),  /* begun anew */
+	NOT(child, notice), /* answered before */
+	NOT(child, heard),
+	NOT(child, next_heard),
+	NOT(child, entry), /* found again */
+	NOT(child, lane),  /* all are in one, but for the time of a rollout */
+	NOT(child, in_lane),
+	NOT(child, takes),
+	NOT(child, drains),
+};
+
+static const struct gap client_gaps[] = {
+	NOT(client, sup),
+	NOT(client, io),
+	NOT(client, next),
+	NOT(client, in), /* beside */
+	NOT(client, out),
+	NOT(client, expected),
+	NOT(client, expected_count),
+	NOT(client, status_service),
+	NOT(client, writer.out),
+	NOT(client, request.scale_kind), /* done with */
+	NOT(client, request.has_canary),
+	NOT(client, request.canary),
+	NOT(client, request.bake),
+};
+
+static const struct gap clients_gaps[] = {
+	NOT(clients, sup),
+	NOT(clients, listen),
+	NOT(clients, bounds),
+	NOT(clients, first),
+	NOT(clients, count),
+};
+
+static const struct gap recipe_gaps[] = {
+	NOT(recipe, settings), /* beside */
+	NOT(recipe, candidates),
+	NOT(recipe, environment),
+	NOT(recipe, environment_count),
+	NOT(recipe, groups),
+	NOT(recipe, group_count),
+	NOT(recipe, listeners),
+	NOT(recipe, next),
+	NOT(recipe, limits), /* follow from the settings */
+	NOT(recipe, limit_resources),
+	NOT(recipe, limit_count),
+};
+
+static const struct gap news_gaps[] = {NOT(news, next)};
+static const struct gap expectation_gaps[] = {NOT(expectation, service)};
+
+static const struct {
+	const char *name;
+	enum carry_struct which;
+	const struct gap *gaps;
+	size_t count;
+} structs[] = {
+#define GAPS(list) list, sizeof(list) / sizeof(list[0])
+	{"supervisor", PLAIN_SUPERVISOR, GAPS(supervisor_gaps)},
+	{"listener", PLAIN_LISTENER, GAPS(listener_gaps)},
+	{"service", PLAIN_SERVICE, GAPS(service_gaps)},
+	{"child", PLAIN_CHILD, GAPS(child_gaps)},
+	{"client", PLAIN_CLIENT, GAPS(client_gaps)},
+	{"clients", PLAIN_CLIENTS, GAPS(clients_gaps)},
+	{"recipe", PLAIN_RECIPE, GAPS(recipe_gaps)},
+	{"news", PLAIN_NEWS, GAPS(news_gaps)},
+	{"expectation", PLAIN_EXPECTATION, GAPS(expectation_gaps)},
+};
+
+/* ---- */
+
+static void mark(char *seen, const struct plain_table *table, size_t base)
+{
+	for (uint32_t i = 0; i < table->count; i++) {
+		const struct plain_row *row = &table->rows[i];
+
+		if (row->kind == PLAIN_STRUCT)
+			mark(seen, row->inner, base + row->offset);
+		else
+			(void)memset(seen + base + row->offset, 1, row->size);
+	}
+}
+
+/* Shorter than the member behind it: four bytes before one of eight are taken
+ * for that. */
+static bool is_padding(size_t from, size_t to)
+{
+	size_t align = 8;
+
+	while (to % align != 0)
+		align /= 2;
+	return to - from < align;
+}
+
+START_TEST(each_member_is_carried_or_named_here)
+{
+	const struct plain_table *table = &carry_tables[structs[_i].which];
+	char *seen = calloc(1, table->size + 1);
+	size_t from = 0;
+
+	ck_assert_ptr_nonnull(seen);
+	seen[table->size] = 1;
+	mark(seen, table, 0);
+	for (size_t i = 0; i < structs[_i].count; i++)
+		(void)memset(seen + structs[_i].gaps[i].offset, 1,
+			structs[_i].gaps[i].size);
+	for (size_t at = 0; at <= table->size; at++) {
+		if (seen[at] == 0)
+			continue;
+		ck_assert_msg(is_padding(from, at),
+			"struct %s, bytes %zu to %zu: see the head of %s",
+			structs[_i].name, from, at, __FILE__);
+		from = at + 1;
+	}
+	free(seen);
+}
+END_TEST
+
+START_TEST(numbers_are_given_once)
+{
+	for (int t = 0; t < CARRY_STRUCTS; t++)
+		for (uint32_t i = 0; i < carry_tables[t].count; i++) {
+			unsigned tag = carry_tables[t].rows[i].tag;
+
+			ck_assert_uint_lt(tag, CARRY_TEXT);
+			for (uint32_t k = 0; k < i; k++)
+				ck_assert_msg(
+					tag != carry_tables[t].rows[k].tag,
+					"table %d: number %u twice", t, tag);
+		}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("carry");
+	TCase *t = tcase_create("carry");
+	SRunner *runner = srunner_create(s);
+	int failed;
+
+	tcase_add_loop_test(t, each_member_is_carried_or_named_here, 0,
+		sizeof(structs) / sizeof(structs[0]));
+	tcase_add_test(t, numbers_are_given_once);
+	suite_add_tcase(s, t);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
