@@ -334,6 +334,7 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 		return error_set(
 			err, ENOMEM, "what an earlier nclust has left");
 	h->givens.channel = h->givens.socket = -1;
+	h->began = clock_now();
 	sup->heritage = h;
 	got = statefile_read(sup->rundir.dir, &h->past, &why);
 	sup->has_past = got != 0;
@@ -601,9 +602,11 @@ void adopt_finish(struct supervisor *sup)
 			tell_end(sup, &h->inmates[i]);
 	if (h->adopted > 0)
 		news_say(sup, LOG_NOTE, "adopted",
-			"%s: took over %u worker%s of nclust %d, which is gone",
+			"%s: took over %u worker%s of nclust %d, which is "
+			"gone, in %.1f ms",
 			sup->settings->name, h->adopted,
-			h->adopted == 1 ? "" : "s", (int)h->past.header.pid);
+			h->adopted == 1 ? "" : "s", (int)h->past.header.pid,
+			nsec_seconds(clock_now() - h->began) * 1000);
 	if (h->past.count > 0)
 		rundir_empty_notify(&sup->rundir, has_notify, sup);
 	logger_redirect(sup);

@@ -24,6 +24,7 @@ struct heritage {
 	struct givens givens;
 	struct inmate *inmates; /* heap; as many as past.count */
 	unsigned adopted;
+	nsec_t began;
 };
 
 /* The living that are to be ended, and what all but those taken over have left
