@@ -419,7 +419,7 @@ void drain_begin(struct child *child, nsec_t span)
 		return;
 	}
 	/* who was stopped by somebody answers nothing, and is asked to end */
-	if (!child->paused && pidfd_is_stopped(child->pidfd) == 1)
+	if (!child->paused && drain_is_stopped(child))
 		child_kill_group(child, SIGCONT);
 	again_in(d, DRAIN_LOOKS, 0);
 }

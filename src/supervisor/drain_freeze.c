@@ -34,12 +34,12 @@ static int begin_list(struct drain *d)
 	return 0;
 }
 
-static bool is_listed(const struct drain *d, pid_t pid)
+struct drain_process *drain_process_of(struct drain *d, pid_t pid)
 {
 	for (size_t i = 0; i < d->process_count; i++)
 		if (d->processes[i].pid == pid)
-			return true;
-	return false;
+			return &d->processes[i];
+	return NULL;
 }
 
 static int add(struct drain *d, pid_t pid)
@@ -91,7 +91,7 @@ size_t drain_list_processes(struct drain *d)
 	d->too_many = count == DRAIN_PROCESSES_MOST;
 	drop_gone(d, pids, count);
 	for (size_t i = 0; i < count; i++)
-		if (!is_listed(d, pids[i]))
+		if (drain_process_of(d, pids[i]) == NULL)
 			added += add(d, pids[i]) == 1;
 	return added;
 }
@@ -100,8 +100,12 @@ size_t drain_list_processes(struct drain *d)
 
 static void signal_all(const struct drain *d, int signal)
 {
-	/* ESRCH: it has ended, and its pidfd is about to say so */
-	(void)pidfd_signal_group(d->child->pidfd, d->child->pid, signal);
+	const struct child *c = d->child;
+
+	/* ESRCH: it has ended, and its pidfd is about to say so.  The number of
+	 * one that is no child of ours may be another's by now */
+	if (pidfd_signal_group(c->pidfd, c->adopted ? 0 : c->pid, signal) == -1)
+		(void)pidfd_signal(c->pidfd, signal);
 	for (size_t i = 1; i < d->process_count; i++)
 		(void)pidfd_signal(d->processes[i].pidfd, signal);
 }
@@ -114,11 +118,18 @@ void drain_freeze(struct drain *d)
 	signal_all(d, SIGSTOP);
 }
 
+bool drain_is_stopped(const struct child *child)
+{
+	/* nobody waits for who is not his child */
+	return child->adopted ? process_is_stopped(child->pid)
+			      : pidfd_is_stopped(child->pidfd) == 1;
+}
+
 bool drain_is_frozen(struct drain *d)
 {
 	size_t before = d->process_count;
 
-	if (pidfd_is_stopped(d->child->pidfd) != 1)
+	if (!drain_is_stopped(d->child))
 		return false;
 	for (size_t i = 1; i < d->process_count; i++)
 		if (!process_is_stopped(d->processes[i].pid))

@@ -113,8 +113,11 @@ const char *drain_busy_text(struct drain *d, char *to, size_t size);
 size_t drain_list_processes(struct drain *d);
 void drain_forget_processes(struct drain *d);
 void drain_freeze(struct drain *d);
+bool drain_is_stopped(const struct child *child);
 bool drain_is_frozen(struct drain *d); /* all of it, right now */
 void drain_thaw(struct drain *d);
+
+struct drain_process *drain_process_of(struct drain *d, pid_t pid);
 
 /* drain_learn.c */
 void drain_hold_flights(struct drain *d); /* those busy at the last look */

@@ -29,16 +29,16 @@ void drain_hold_flights(struct drain *d)
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		const struct connection *c = &seen->list[i];
 		struct drain_flight *f = &d->flights[d->flight_count];
+		struct drain_process *p = drain_process_of(d, c->pid);
 
 		if (d->flight_count == DRAIN_FLIGHTS)
 			return;
 		if (c->kind != CONNECTION_TCP || !drain_is_incoming(d, c) ||
-			d->memory[i].quiet || c->segments_in == 0 ||
-			c->pid != d->child->pid)
+			d->memory[i].quiet || c->segments_in == 0 || p == NULL)
 			continue;
 		*f = (struct drain_flight){
 			.cookie = c->cookie, .segments_out = c->segments_out};
-		f->fd = remote_fd(&d->processes[0].remote, c->fd);
+		f->fd = remote_fd(&p->remote, c->fd);
 		if (f->fd != -1)
 			d->flight_count++;
 	}

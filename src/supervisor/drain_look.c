@@ -211,14 +211,6 @@ void drain_look(struct drain *d)
 
 /* ---- one by one ---- */
 
-static struct drain_process *process_of(struct drain *d, pid_t pid)
-{
-	for (size_t i = 0; i < d->process_count; i++)
-		if (d->processes[i].pid == pid)
-			return &d->processes[i];
-	return NULL;
-}
-
 unsigned drain_end_ripe(struct drain *d)
 {
 	struct connections *seen = &d->child->service->sup->drains->seen;
@@ -227,7 +219,7 @@ unsigned drain_end_ripe(struct drain *d)
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		const struct connection *c = &seen->list[i];
 		const struct quiet_facts facts = facts_of(c);
-		struct drain_process *p = process_of(d, c->pid);
+		struct drain_process *p = drain_process_of(d, c->pid);
 
 		if (p == NULL || !drain_is_incoming(d, c) ||
 			!d->memory[i].quiet || !is_alive(c) ||
@@ -258,7 +250,7 @@ static const char *bytes_text(char to[24], uint64_t bytes)
 static void say_one(struct drain *d, const struct connection *c, char *to,
 	size_t size, const char *between)
 {
-	struct drain_process *p = process_of(d, c->pid);
+	struct drain_process *p = drain_process_of(d, c->pid);
 	char peer[80] = "a peer";
 	char age[16];
 	char bytes[24];

@@ -298,3 +298,28 @@ holder() {
 	wait_until 10 'is_gone "$1"' "$ASKED"
 	logged "drained by force: 1 connection still busy: a peer ("
 }
+
+@test "workers that were taken over from an nclust that was killed" {
+	start_rude --orphans keep --drain quiet -- --slow 50
+	start_open "$PORT" --rate 30 --jitter --path /fast --path /slow
+	kill -KILL "$NCLUST_PID"
+	wait "$NCLUST_PID" || true
+	start_rude --orphans keep --drain quiet -- --slow 50
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "an upgrade of nclust in the midst of it" {
+	start_rude --drain quiet -- --slow 2000
+	ask /slow
+	nclust restart "$INSTANCE" --no-wait
+	wait_logged "draining worker"
+	nclust upgrade "$INSTANCE"
+	wait "$ASKED"
+	grep -q pid= "$DIR/answer"
+	wait_until 20 '[ "$(cluster .rollout)" = null ]'
+	wait_ready
+	! logged "drained by force"
+}
