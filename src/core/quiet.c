@@ -19,8 +19,21 @@ static bool is_answered_since(
 	return came == 0 || (came == 1 && before->answered);
 }
 
-/* Each segment that comes is acknowledged in time: by one without data, of which
- * none has left since before it came, or by an answer. */
+/*
+ * No segment without data has left since before the last one came.  Of a
+ * connection that nobody saw then: the first that comes over it is acknowledged
+ * at once by one of its own (tcp_event_data_recv() of the kernel's
+ * net/ipv4/tcp_input.c), and there was no other.
+ */
+static bool is_without_acks(
+	const struct quiet_facts *f, const struct quiet_memory *now)
+{
+	return f->acks_out == 0 || (f->acks_out == 1 && f->segments_in > 1) ||
+		(now->saw_before && now->acks_before == f->acks_out);
+}
+
+/* Each segment that comes is acknowledged in time, if not by one without data
+ * then by an answer. */
 static bool is_acked_by_answer(const struct quiet_facts *f,
 	const struct quiet_memory *now, unsigned tick)
 {
@@ -28,8 +41,7 @@ static bool is_acked_by_answer(const struct quiet_facts *f,
 
 	if (slack < QUIET_ACK_SLACK)
 		slack = QUIET_ACK_SLACK;
-	return now->saw_before && now->acks_before == f->acks_out &&
-		f->rtt < QUIET_ACK &&
+	return is_without_acks(f, now) && f->rtt < QUIET_ACK &&
 		f->received_ago >= (QUIET_ACK + slack) / 1000;
 }
 

@@ -156,6 +156,7 @@ START_TEST(a_tie_that_has_not_moved_for_long_is_quiet)
 {
 	struct quiet_facts f = tied();
 
+	f.acks_out = 5;
 	f.sent_ago = f.received_ago = f.ack_ago = QUIET_STILL_MS - 1;
 	ck_assert(!is_quiet(f));
 	f.sent_ago = f.received_ago = f.ack_ago = QUIET_STILL_MS;
@@ -215,6 +216,7 @@ START_TEST(a_request_acknowledged_by_an_answer_is_answered)
 	struct quiet_facts f = tied();
 	const uint32_t late = (QUIET_ACK + QUIET_ACK_TICKS * TICK) / 1000;
 
+	before.acks_out = f.acks_out = 5;
 	before.segments_in--;
 	before.segments_out--;
 	f.sent_ago = f.received_ago = f.ack_ago = late;
@@ -233,6 +235,26 @@ START_TEST(a_request_acknowledged_by_an_answer_is_answered)
 	/* nobody looked before the request came */
 	f.rtt = 50;
 	ck_assert(!is_quiet_then(f, f));
+}
+END_TEST
+
+/* The first segment that came has an acknowledgement of its own. */
+START_TEST(who_never_acknowledged_without_an_answer_has_answered)
+{
+	struct quiet_facts f = tied();
+
+	f.sent_ago = f.received_ago = f.ack_ago =
+		(QUIET_ACK + QUIET_ACK_TICKS * TICK) / 1000;
+	ck_assert(is_quiet(f));
+	f.acks_out = 2;
+	ck_assert(!is_quiet(f));
+	f.acks_out = 1;
+	f.segments_in = f.segments_out = 1;
+	ck_assert(!is_quiet(f)); /* that was it, and no answer since */
+	f.acks_out = 0;
+	ck_assert(is_quiet(f));
+	f.sent_ago = --f.received_ago;
+	ck_assert(!is_quiet(f));
 }
 END_TEST
 
@@ -331,6 +353,8 @@ int main(void)
 		tc, one_request_and_an_answer_since_a_quiet_look_are_quiet);
 	tcase_add_test(tc, a_balance_of_segments_proves_nothing);
 	tcase_add_test(tc, a_request_acknowledged_by_an_answer_is_answered);
+	tcase_add_test(
+		tc, who_never_acknowledged_without_an_answer_has_answered);
 	tcase_add_test(tc, what_is_not_read_is_not_remembered_as_answered);
 	tcase_add_test(tc, a_late_answer_may_go_on);
 	tcase_add_test(
