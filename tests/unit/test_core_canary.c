@@ -421,6 +421,43 @@ START_TEST(an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was)
 }
 END_TEST
 
+START_TEST(a_canary_that_failed_serves_until_the_old_one_is_back)
+{
+	start_as(canary_settings(2, 60 * SECOND), 2);
+	restart();
+	dies(0, of_generation(0, 1));
+	bench_tell(&b, EVENT_READY, 0, of_generation(0, 2));
+	dies(1, of_generation(1, 2));
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	ck_assert_uint_eq(bench_slot(&b, 0).worker[0].generation, 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	bench_tell(&b, EVENT_READY, 0, of_generation(0, 1));
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL_FAILED);
+	check_all_as_before(2);
+	end();
+}
+END_TEST
+
+START_TEST(a_slot_keeps_its_wait_if_the_rollout_fails_before_it_is_filled)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->surge = WORKERS_MAX;
+	start_as(s, 5);
+	for (uint32_t i = 0; i < 5; i++) {
+		bench_exit(&b, i, SLOT_READY, ENDING_EXIT, 1);
+		bench_exit(&b, i, SLOT_STARTING, ENDING_EXIT, 1);
+	}
+	b.failing = 1;
+	b.failure = (struct ending){.kind = ENDING_SPAWN, .code = 11};
+	restart(); /* four are born at a time */
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
+	ck_assert_int_eq(bench_slot(&b, 4).state, SLOT_BACKOFF);
+	end();
+}
+END_TEST
+
 START_TEST(a_slot_without_a_worker_is_a_good_place_for_a_canary)
 {
 	start_as(canary_settings(1, 60 * SECOND), 2);
@@ -461,6 +498,20 @@ START_TEST(a_second_restart_takes_the_canaries_away_and_begins_anew)
 			step_through(i);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
+	end();
+}
+END_TEST
+
+START_TEST(canaries_are_no_generation_that_a_restart_has_to_wait_for)
+{
+	struct cluster_settings *s = canary_settings(1, 60 * SECOND);
+
+	s->old_generations = 1;
+	start_as(s, 2);
+	restart();
+	bench_ready(&b, 0);
+	restart();
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STARTED), 2);
 	end();
 }
 END_TEST
@@ -663,6 +714,10 @@ static void add_failures(TCase *tc)
 	tcase_add_test(tc,
 		an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was);
 	tcase_add_test(
+		tc, a_canary_that_failed_serves_until_the_old_one_is_back);
+	tcase_add_test(tc,
+		a_slot_keeps_its_wait_if_the_rollout_fails_before_it_is_filled);
+	tcase_add_test(
 		tc, a_slot_without_a_worker_is_a_good_place_for_a_canary);
 }
 
@@ -670,6 +725,8 @@ static void add_requests(TCase *tc)
 {
 	tcase_add_test(
 		tc, a_second_restart_takes_the_canaries_away_and_begins_anew);
+	tcase_add_test(
+		tc, canaries_are_no_generation_that_a_restart_has_to_wait_for);
 	tcase_add_test(tc, a_stop_ends_canaries_too);
 	tcase_add_test(tc,
 		scaling_below_the_canaries_leaves_those_that_are_left_on_trial);
