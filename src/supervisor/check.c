@@ -276,7 +276,8 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 		volley_stop(&c->volley);
 	look_at_all(c, &look);
 	judge_silence(c, &look, now);
-	if (!volley_waits(&c->volley) && now >= c->round_at + look.interval) {
+	if (!volley_waits(&c->volley) &&
+		now >= nsec_add(c->round_at, look.interval)) {
 		c->round++;
 		c->round_at = now;
 		c->tries = 0;
