@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/filter.h>
+#include <linux/if_ether.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -175,10 +176,68 @@ void reuseport_leave(int fd)
 
 /* ---- who gets new connections ---- */
 
-int reuseport_share(int fd, const unsigned *weights, unsigned count)
+/* Of an IPv6 packet: its kind, four words of its source, its port. */
+#define AIM_MAX (6 * 2 + 1)
+
+struct program {
+	struct sock_filter list[AIM_MAX + 2 + 2 * REUSEPORT_MAX];
+	size_t n;
+};
+
+static void put(struct program *p, struct sock_filter one)
 {
-	struct sock_filter program[2 + 2 * REUSEPORT_MAX];
-	size_t n = 0;
+	p->list[p->n++] = one;
+}
+
+static void put_load(struct program *p, unsigned size, int at)
+{
+	put(p,
+		(struct sock_filter)BPF_STMT(
+			(unsigned short)(BPF_LD | size | BPF_ABS),
+			(unsigned)at));
+}
+
+/* Go on if it is that value, else to the instruction `end`. */
+static void put_match(struct program *p, uint32_t value, size_t end)
+{
+	put(p,
+		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value,
+			0, (unsigned char)(end - p->n - 1)));
+}
+
+union source {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* What comes from there goes to `place`.  Packets with options before their TCP
+ * header are none of ours. */
+static void put_aim(struct program *p, const union source *from, unsigned place)
+{
+	bool v6 = from->any.sa_family == AF_INET6;
+	int words = v6 ? 4 : 1;
+	size_t end = p->n + 2 * (2 + (size_t)words) + 1;
+	uint32_t ip[4] = {from->in.sin_addr.s_addr};
+
+	if (v6)
+		(void)memcpy(ip, &from->in6.sin6_addr, sizeof(ip));
+	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_PROTOCOL);
+	put_match(p, v6 ? ETH_P_IPV6 : ETH_P_IP, end);
+	for (int i = 0; i < words; i++) {
+		put_load(p, BPF_W, SKF_NET_OFF + (v6 ? 8 : 12) + 4 * i);
+		put_match(p, ntohl(ip[i]), end);
+	}
+	put_load(p, BPF_H, SKF_NET_OFF + (v6 ? 40 : 20));
+	put_match(p, ntohs(from->in.sin_port), end); /* where v6 has it, too */
+	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, place));
+}
+
+/* A = random % sum; if (A < what the first i weigh together) return i.  -1:
+ * nobody is to have any. */
+static int put_shares(
+	struct program *p, const unsigned *weights, unsigned count)
+{
 	unsigned sum = 0;
 	unsigned before = 0;
 
@@ -188,21 +247,44 @@ int reuseport_share(int fd, const unsigned *weights, unsigned count)
 		errno = EINVAL;
 		return -1;
 	}
-	/* A = random % sum; if (A < what the first i weigh together) return i */
-	program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-		(unsigned)(SKF_AD_OFF + SKF_AD_RANDOM));
-	program[n++] =
-		(struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, sum);
+	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_RANDOM);
+	put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, sum));
 	for (unsigned i = 0; i < count; i++) {
 		if (weights[i] == 0)
 			continue;
 		before += weights[i];
 		if (before < sum)
-			program[n++] = (struct sock_filter)BPF_JUMP(
-				BPF_JMP | BPF_JGE | BPF_K, before, 1, 0);
-		program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, i);
+			put(p,
+				(struct sock_filter)BPF_JUMP(
+					BPF_JMP | BPF_JGE | BPF_K, before, 1,
+					0));
+		put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, i));
 	}
-	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, program, n);
+	return 0;
+}
+
+int reuseport_share(int fd, const unsigned *weights, unsigned count)
+{
+	struct program p = {.n = 0};
+
+	if (put_shares(&p, weights, count) == -1)
+		return -1;
+	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
+}
+
+int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
+	unsigned place)
+{
+	struct program p = {.n = 0};
+	union source from = {.any = {0}};
+	socklen_t size = sizeof(from);
+
+	if (getsockname(client, &from.any, &size) == -1)
+		return -1;
+	put_aim(&p, &from, place);
+	if (put_shares(&p, weights, count) == -1)
+		return -1;
+	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
 }
 
 void reuseport_unshare(int fd)

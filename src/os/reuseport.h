@@ -28,6 +28,10 @@ void reuseport_deafen(int fd);
 /* New connections go to place i in proportion to weights[i]; some are above 0.
  * By any member; MPTCP sockets cannot (EOPNOTSUPP).  -1 and errno. */
 int reuseport_share(int fd, const unsigned *weights, unsigned count);
+/* The same, but what comes from the address to which `client` is bound (TCP of
+ * this machine) goes to that place, whatever that weighs. */
+int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
+	unsigned place);
 /* As the kernel spreads them: by a hash. */
 void reuseport_unshare(int fd);
 

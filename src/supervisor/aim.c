@@ -69,6 +69,7 @@ int aim_at(struct aim *aim, const struct service *s, struct error *err)
 
 	if (l == NULL)
 		l = first_of(&s->learned);
+	aim->listener = l;
 	aim->size = sizeof(aim->address);
 	if (l == NULL || getsockname(l->fd, &aim->address.any, &aim->size))
 		return error_set(

@@ -21,7 +21,8 @@ struct aim {
 		struct sockaddr_storage room;
 	} address;
 	socklen_t size;
-	char host[80]; /* for "Host:" */
+	const struct listener *listener; /* until others are in force */
+	char host[80];                   /* for "Host:" */
 };
 
 /* -1 and `err`: there is nowhere (yet). */

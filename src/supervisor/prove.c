@@ -76,6 +76,7 @@ struct look {
 	const struct probe
 		*probe; /* of the first that is asked by connection */
 	const struct cluster_settings *settings;
+	unsigned lane;
 	unsigned alive;
 	unsigned proving;
 	nsec_t now;
@@ -111,6 +112,7 @@ static void look_at(struct child *child, void *context)
 		run(child, look);
 	} else if (look->probe == NULL) {
 		look->probe = probe;
+		look->lane = child->lane;
 		look->settings = child_settings(child);
 	}
 }
@@ -137,6 +139,10 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 	if (look.proving == 0) {
 		volley_stop(&p->volley);
 		return;
+	}
+	if (!volley_is_busy(&p->volley)) {
+		p->volley.in_lane = true;
+		p->volley.lane = look.lane;
 	}
 	/* as many as there are workers: one that is awake wakes no other */
 	if (look.probe != NULL && !volley_is_busy(&p->volley) &&

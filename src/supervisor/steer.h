@@ -42,6 +42,13 @@ bool steer_is_busy(const struct service *service);
 
 /* What workers of that lane get. */
 int steer_fd(const struct listener *l, unsigned lane);
+/*
+ * connect(2) to what workers of that lane have, also while that gets nothing: they
+ * are to be asked if they are ready.  `to` is an address of this machine, the
+ * client nonblocking.  -1 and errno: EAGAIN: not at once, another time.
+ */
+int steer_connect(const struct listener *l, unsigned lane, int client,
+	const struct sockaddr *to, socklen_t size);
 bool steer_has_inode(const struct listener *l, uint64_t inode);
 unsigned steer_sockets(const struct listener *l);
 /* Of all together; the limit is of one. */

@@ -12,7 +12,11 @@
 #include "supervisor/keeper.h"
 #include "supervisor/steer.h"
 
+#include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
 /* An old socket is closed when its queue has been empty for so long … */
 #define DRY_FOR (1 * SECOND)
@@ -102,6 +106,59 @@ void steer_apply(struct listener *l)
 			return;
 	log_syserr("listener '%s': cannot choose among its sockets",
 		l->address.name);
+}
+
+/* The client's own address is that of the server, with a port for it alone. */
+static int bind_client(int client, const struct sockaddr *to, socklen_t size)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} from = {.any = {0}};
+
+	if (size > sizeof(from)) {
+		errno = EINVAL;
+		return -1;
+	}
+	(void)memcpy(&from, to, size);
+	from.in.sin_port = 0; /* where that of version 6 is */
+	return bind(client, &from.any, size);
+}
+
+int steer_connect(const struct listener *l, unsigned lane, int client,
+	const struct sockaddr *to, socklen_t size)
+{
+	const struct listener_socket *k = steer_socket_of(l, lane);
+	unsigned weights[REUSEPORT_MAX] = {0};
+	struct sockaddr_storage peer;
+	socklen_t room = sizeof(peer);
+	int got;
+	int error;
+
+	if (k == NULL || steer_sockets(l) == 1 || l->own_group ||
+		steer_sockets(l) > REUSEPORT_MAX)
+		return connect(client, to, size);
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		weights[s->place] = s->weight;
+	if (bind_client(client, to, size) == -1 ||
+		reuseport_aim(k->fd, weights, steer_sockets(l), client,
+			k->place) == -1)
+		return -1;
+	got = connect(client, to, size);
+	error = errno;
+	/* within this machine it is there at once */
+	if (got == -1 && error == EINPROGRESS)
+		error = EAGAIN;
+	if (got == -1 && error == EAGAIN &&
+		getpeername(client, (struct sockaddr *)&peer, &room) == 0)
+		got = 0;
+	if (reuseport_share(k->fd, weights, steer_sockets(l)) == -1)
+		log_syserr("listener '%s': cannot choose among its sockets",
+			l->address.name);
+	errno = error;
+	return got;
 }
 
 /* Its place is the last one's from now on. */

@@ -8,6 +8,7 @@
 #include "supervisor/child.h"
 #include "supervisor/health.h"
 #include "supervisor/news.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -463,7 +464,10 @@ static void ask(struct volley *v, struct asking *a)
 
 	if (fd == -1)
 		return;
-	if (connect(fd, &v->aim.address.any, v->aim.size) == -1 &&
+	if ((v->in_lane ? steer_connect(v->aim.listener, v->lane, fd,
+				  &v->aim.address.any, v->aim.size)
+			: connect(fd, &v->aim.address.any, v->aim.size)) ==
+			-1 &&
 		errno != EINPROGRESS) {
 		(void)close(fd);
 		return;

@@ -46,6 +46,8 @@ struct volley {
 	struct cluster_settings *settings; /* a reference, while it runs */
 	const struct probe *probe;         /* of these; tcp or http */
 	struct aim aim;
+	bool in_lane;  /* ask workers … */
+	unsigned lane; /* … of that one, whoever gets connections (steer.h) */
 
 	ev_timer look;
 	nsec_t step; /* to the next look */

@@ -131,6 +131,30 @@ START_TEST(new_connections_go_where_they_are_sent)
 END_TEST
 
 /* 40 throws of a coin of 1 to 3: the odds of none on a side are below 1e-4. */
+START_TEST(one_client_gets_where_nobody_else_does)
+{
+	const unsigned weights[] = {1, 0};
+	int first = first_of(families[_i]);
+	int second = join(first);
+	int client = socket(families[_i], SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_storage from = at;
+
+	share(first, 1, 0);
+	ck_assert_int_eq(reuseport_hear(second), 0);
+	((struct sockaddr_in *)&from)->sin_port = 0;
+	ck_assert_int_eq(bind(client, (struct sockaddr *)&from, at_size), 0);
+	ck_assert_int_eq(reuseport_aim(first, weights, 2, client, 1), 0);
+	ask_many();
+	ck_assert_uint_eq(waiting(second), 0);
+	ck_assert_int_eq(connect(client, (struct sockaddr *)&at, at_size), 0);
+	ck_assert_uint_eq(waiting(second), 1);
+	ck_assert_uint_eq(waiting(first), CLIENTS);
+	(void)close(client);
+	reuseport_leave(second);
+	reuseport_leave(first);
+}
+END_TEST
+
 START_TEST(shares_are_in_proportion)
 {
 	int first = first_of(AF_INET);
@@ -308,6 +332,7 @@ int main(void)
 	TCase *tc = tcase_create("reuseport");
 
 	tcase_add_loop_test(tc, new_connections_go_where_they_are_sent, 0, 2);
+	tcase_add_loop_test(tc, one_client_gets_where_nobody_else_does, 0, 2);
 	tcase_add_test(tc, shares_are_in_proportion);
 	tcase_add_test(tc, nothing_reaches_a_new_one_before_it_is_told_to_hear);
 	tcase_add_test(tc, the_last_one_takes_the_place_of_who_leaves);
