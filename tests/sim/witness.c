@@ -2,7 +2,6 @@
 #include "world.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <string.h>
 
 /* From the first stop signal to the end, when every step takes its time. */
@@ -24,7 +23,7 @@ struct process *witness_process(struct world *w, uint64_t worker)
 
 /* ---- a process comes and goes ---- */
 
-static void stay_no_more(struct world *w, struct process *p)
+void witness_goes(struct world *w, struct process *p)
 {
 	if (!p->going)
 		w->places[p->slot].staying--;
@@ -39,7 +38,7 @@ void witness_bury(struct world *w, uint64_t worker)
 	struct place *place = &w->places[p->slot];
 
 	trials_note_end(w, worker);
-	stay_no_more(w, p);
+	witness_goes(w, p);
 	p->life = LIFE_OVER;
 	place->alive--;
 	w->alive--;
@@ -282,100 +281,6 @@ void witness_settings(struct world *w, const struct cluster_settings *now)
 	}
 }
 
-/* ---- signals ---- */
-
-/* Must a quiet moment be sought for its stop signal? */
-static bool needs_drain(const struct world *w, const struct process *p)
-{
-	const struct cluster_settings *s = p->settings;
-
-	return !p->timed_out && s->drain_timeout > 0 &&
-		(s->drain == DRAIN_QUIET ||
-			(s->drain == DRAIN_AUTO &&
-				!w->known[p->command].graceful));
-}
-
-static void note_drain(struct world *w, const struct action *a)
-{
-	struct process *p = witness_process(w, a->worker);
-
-	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->going)
-		world_complain(w, "somebody drains who is not there");
-	if ((!needs_drain(w, p) && !p->timed_out) ||
-		a->span != p->settings->drain_timeout)
-		world_complain(w, "that is not how it is to be drained");
-	p->draining = true;
-	p->gone_by = world_patient(w) + a->span;
-	stay_no_more(w, p);
-}
-
-/* The first signal gives more time to one that drains by itself. */
-static nsec_t step_takes(const struct world *w, const struct process *p)
-{
-	const struct cluster_settings *s = p->settings;
-	nsec_t wait = s->stop[p->steps].wait;
-
-	if (p->steps > 0 || p->draining || !p->ready || s->drain == DRAIN_OFF ||
-		needs_drain(w, p))
-		return wait;
-	return wait < s->drain_timeout ? s->drain_timeout : wait;
-}
-
-static void check_step(struct world *w, const struct process *p)
-{
-	if (p->going && !w->at_once && world_patient(w) < p->gone_by)
-		world_complain(w, "the next step of a stop comes too early");
-}
-
-static void note_abort(struct world *w, struct process *p)
-{
-	if (p->unfit != WHY_WATCHDOG && p->unfit != WHY_STALL)
-		world_complain(w, "it is aborted for nothing");
-	p->aborted = true;
-	p->steps = p->settings->stop_count;
-	p->gone_by = world_patient(w) + p->settings->stop[0].wait;
-	stay_no_more(w, p);
-}
-
-static void note_signal(
-	struct world *w, const struct action *a, const struct event *cause)
-{
-	struct process *p = witness_process(w, a->worker);
-
-	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->killed)
-		world_complain(w, "a signal to somebody who is not there");
-	if (a->signal == SIGABRT) {
-		note_abort(w, p);
-		return;
-	}
-	check_step(w, p);
-	if (p->steps >= p->settings->stop_count ||
-		a->signal != p->settings->stop[p->steps].signal)
-		world_complain(w, "that is not the next stop signal");
-	if (p->steps == 0 && !p->draining && cause->kind != EVENT_SPAWNED &&
-		needs_drain(w, p))
-		world_complain(w, "its quiet moment was not waited for");
-	p->gone_by = world_patient(w) + step_takes(w, p);
-	p->draining = false;
-	p->steps++;
-	stay_no_more(w, p);
-}
-
-static void note_kill(struct world *w, const struct action *a)
-{
-	struct process *p = witness_process(w, a->worker);
-
-	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->killed)
-		world_complain(w, "SIGKILL to somebody who is not there");
-	check_step(w, p);
-	if (!w->at_once && p->steps < p->settings->stop_count)
-		world_complain(w, "SIGKILL before all was tried");
-	p->gone_by = world_patient(w) + 10 * SECOND;
-	p->draining = false;
-	p->killed = true;
-	stay_no_more(w, p);
-}
-
 /* ---- reports ---- */
 
 /* It has given no sign: has it lived for long enough, and does that do? */
@@ -605,13 +510,13 @@ void witness_action(struct world *w, const struct action *a,
 		note_spawn(w, a, cause);
 		break;
 	case ACTION_SIGNAL:
-		note_signal(w, a, cause);
+		stops_note_signal(w, a, cause);
 		break;
 	case ACTION_KILL:
-		note_kill(w, a);
+		stops_note_kill(w, a);
 		break;
 	case ACTION_DRAIN:
-		note_drain(w, a);
+		stops_note_drain(w, a);
 		break;
 	case ACTION_REPORT:
 		note_report(w, &a->report, next, cause);

@@ -239,9 +239,16 @@ void witness_settled(struct world *w);
 
 struct process *witness_process(struct world *w, uint64_t worker);
 const struct process *witness_mate(const struct world *w, uint64_t worker);
+void witness_goes(struct world *w, struct process *p); /* as asked */
 void witness_bury(struct world *w, uint64_t worker);
 /* Others of its command listen: that it lives is no sign. */
 bool witness_has_to_listen(const struct world *w, const struct process *p);
+
+/* stops.c: what may be asked for to end a worker, and when. */
+void stops_note_drain(struct world *w, const struct action *a);
+void stops_note_signal(
+	struct world *w, const struct action *a, const struct event *cause);
+void stops_note_kill(struct world *w, const struct action *a);
 
 /* trials.c: canaries, and who is replaced as it is not well. */
 /* So many canaries the rollout under way has to have. */
