@@ -267,10 +267,10 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 /* ---- one of them ---- */
 
 struct ending {
+	pid_t pid;
 	int pidfd;
-	const struct connection *c;
-	int got;
-	int error;
+	const struct connections *all;
+	unsigned ended;
 };
 
 /* Of the one that is meant; -1 and errno. */
@@ -293,20 +293,24 @@ static int have(int pidfd, const struct connection *c)
 static void end(void *argument)
 {
 	struct ending *e = argument;
-	scoped_fd fd = have(e->pidfd, e->c);
 
-	e->got = fd != -1 ? shutdown(fd, SHUT_RDWR) : -1;
-	e->error = errno;
+	for (size_t i = 0; i < e->all->count; i++) {
+		const struct connection *c = &e->all->list[i];
+
+		if (!c->marked || c->pid != e->pid)
+			continue;
+		scoped_fd fd = have(e->pidfd, c);
+		if (fd != -1 && shutdown(fd, SHUT_RDWR) == 0)
+			e->ended++;
+	}
 }
 
-int connections_end(struct remote *r, int pidfd, const struct connection *c)
+unsigned connections_end(
+	struct remote *r, int pidfd, const struct connections *all)
 {
-	struct ending e = {.pidfd = pidfd, .c = c, .got = -1};
+	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
 
-	if (remote_run(r, end, &e) == -1)
-		return -1;
-	errno = e.error;
-	return e.got;
+	return remote_run(r, end, &e) == 0 ? e.ended : 0;
 }
 
 const char *connections_peer(

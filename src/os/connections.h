@@ -46,6 +46,7 @@ struct connection {
 	uint16_t port;     /* our side's */
 	uint8_t kind;      /* enum connection_kind */
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
+	bool marked;       /* by who looks: connections_end() */
 	bool has_name; /* CONNECTION_UNIX: as those that were accepted have */
 };
 
@@ -69,9 +70,10 @@ void connections_free(struct connections *all);
  */
 int connections_add(struct connections *all, struct remote *r, int pidfd);
 
-/* shutdown(2) of one in both directions; it stays what it is if its descriptor is
- * another's by now.  0, or -1 and errno. */
-int connections_end(struct remote *r, int pidfd, const struct connection *c);
+/* shutdown(2), in both directions, of those of a process that are marked; not of
+ * one whose descriptor is another's by now.  How many. */
+unsigned connections_end(
+	struct remote *r, int pidfd, const struct connections *all);
 
 /* "127.0.0.1:4711"; "a peer" where it cannot be told. */
 const char *connections_peer(

@@ -265,7 +265,14 @@ static void on_frozen(struct drain *d)
 		thaw_and_wait(d);
 		return;
 	}
-	if (d->view.blind || is_quiet(d, now)) {
+	if (d->view.blind) {
+		finish(d, false);
+		return;
+	}
+	if (is_quiet(d, now)) {
+		/* it may take its time to end: who hears of it at once asks
+		 * somebody else */
+		(void)drain_end(d, 0);
 		finish(d, false);
 		return;
 	}
@@ -275,7 +282,7 @@ static void on_frozen(struct drain *d)
 	}
 	note_busy(d);
 	if (is_away(d))
-		d->ended += drain_end_ripe(d);
+		d->ended += drain_end(d, QUIET_GAP_MS);
 	thaw_and_wait(d);
 }
 

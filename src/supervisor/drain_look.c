@@ -211,23 +211,22 @@ void drain_look(struct drain *d)
 
 /* ---- one by one ---- */
 
-unsigned drain_end_ripe(struct drain *d)
+unsigned drain_end(struct drain *d, uint32_t idle)
 {
 	struct connections *seen = &d->child->service->sup->drains->seen;
 	unsigned ended = 0;
 
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
-		const struct connection *c = &seen->list[i];
+		struct connection *c = &seen->list[i];
 		const struct quiet_facts facts = facts_of(c);
-		struct drain_process *p = drain_process_of(d, c->pid);
 
-		if (p == NULL || !drain_is_incoming(d, c) ||
-			!d->memory[i].quiet || !is_alive(c) ||
-			quiet_idle_ms(&facts, &d->memory[i]) < QUIET_GAP_MS)
-			continue;
-		if (connections_end(&p->remote, p->pidfd, c) == 0)
-			ended++;
+		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
+			d->memory[i].quiet &&
+			quiet_idle_ms(&facts, &d->memory[i]) >= idle;
 	}
+	for (size_t i = 0; i < d->process_count; i++)
+		ended += connections_end(
+			&d->processes[i].remote, d->processes[i].pidfd, seen);
 	return ended;
 }
 
