@@ -28,11 +28,11 @@ enum plain_kind {
 struct plain_table;
 
 struct plain_row {
-	uint16_t tag; /* from 1 on; unique in its table */
-	uint16_t kind;
-	uint32_t most; /* of an UNSIGNED: more is refused; 0: no bound */
-	uint32_t offset;
-	uint32_t size;
+	uint8_t tag; /* from 1 on; unique in its table */
+	uint8_t kind;
+	uint16_t most; /* of an UNSIGNED: more is refused; 0: no bound */
+	uint16_t offset;
+	uint16_t size;
 	const struct plain_table *inner; /* PLAIN_STRUCT */
 };
 
@@ -42,20 +42,27 @@ struct plain_table {
 	uint32_t size; /* of the struct */
 };
 
-#define PLAIN_ROW(number, type, member, how, bound, table) \
+/* (One within the other would be shorter, but is too much for cppcheck.) */
+#define PLAIN(number, type, member_of, how) \
 	{ \
-		.tag = (number), .kind = (how), .most = (uint32_t)(bound), \
-		.offset = offsetof(struct type, member), \
-		.size = sizeof(((struct type *)NULL)->member), \
+		.tag = (number), .kind = PLAIN_##how, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of) \
+	}
+/* An enum, and the last of its values. */
+#define PLAIN_ENUM(number, type, member_of, last) \
+	{ \
+		.tag = (number), .kind = PLAIN_UNSIGNED, .most = (last), \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of) \
+	}
+#define PLAIN_IN(number, type, member_of, table) \
+	{ \
+		.tag = (number), .kind = PLAIN_STRUCT, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of), \
 		.inner = (table) \
 	}
-#define PLAIN(number, type, member, how) \
-	PLAIN_ROW(number, type, member, PLAIN_##how, 0, NULL)
-/* An enum, and the last of its values. */
-#define PLAIN_ENUM(number, type, member, last) \
-	PLAIN_ROW(number, type, member, PLAIN_UNSIGNED, last, NULL)
-#define PLAIN_IN(number, type, member, table) \
-	PLAIN_ROW(number, type, member, PLAIN_STRUCT, 0, table)
 #define PLAIN_TABLE(list, type) \
 	{ \
 		.rows = (list), .count = sizeof(list) / sizeof((list)[0]), \

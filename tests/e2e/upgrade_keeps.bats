@@ -522,12 +522,12 @@ fails_once() {
 			>"$DIR/out" 2>&1 || status=$?
 		kill -TERM "$tracer" 2>/dev/null || true
 		wait "$tracer" || true
-		[ "$status" -le 1 ] && is_alive "$NCLUST_PID" &&
-			[ "$(workers)" = "$WORKERS" ] || {
+		if [ "$status" -gt 1 ] || is_gone "$NCLUST_PID" ||
+			[ "$(workers)" != "$WORKERS" ]; then
 			echo "after $1 number $n: $2: exit $status"
 			cat "$DIR/out"
 			return 1
-		}
+		fi
 		grep -q INJECTED "$DIR/trace" || break
 	done
 	echo "$1: $((n - 1)) failed"

@@ -124,6 +124,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, heard),
 	NOT(child, next_heard),
 	NOT(child, entry), /* found again */
+	NOT(child, held),  /* told anew */
 	NOT(child, lane),  /* all are in one, but for the time of a rollout */
 	NOT(child, in_lane),
 	NOT(child, takes),
