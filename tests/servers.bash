@@ -31,18 +31,18 @@ server_blocking() {
 
 server_events() {
 	SERVER=(-- "$RUDE" "$PORT" --slow 100)
-	AT=$PORT MODES="short keep" RATE=200 MIX=("${SOME_SLOW[@]}")
+	AT=$PORT MODES="short keep" RATE=80 MIX=("${SOME_SLOW[@]}")
 }
 
 # It takes the socket that nclust has bound.
 server_inherited() {
 	SERVER=(-l "127.0.0.1:$PORT" -- "$RUDE" --slow 100)
-	AT=$PORT MODES="short keep" RATE=200 MIX=("${SOME_SLOW[@]}")
+	AT=$PORT MODES="short keep" RATE=80 MIX=("${SOME_SLOW[@]}")
 }
 
 server_unix() {
 	SERVER=(-l "unix:$DIR/socket" -- "$RUDE" --slow 100)
-	AT=$DIR/socket MODES=short RATE=200 MIX=("${SOME_SLOW[@]}")
+	AT=$DIR/socket MODES=short RATE=100 MIX=("${SOME_SLOW[@]}")
 }
 
 # The kernel does not tell when bytes came and went on a unix socket: that a

@@ -18,7 +18,7 @@ open_load() {
 	local i
 
 	: >"$BENCH_DIR/$1.load"
-	timeout 200 "$OPENLOAD" "${@:2}" --patience 10000 --jitter \
+	timeout --foreground 200 "$OPENLOAD" "${@:2}" --patience 10000 --jitter \
 		>"$BENCH_DIR/$1.load" 2>>"$BENCH_DIR/err" &
 	LOAD[$1]=$!
 	for ((i = 0; i < 500; i++)); do

@@ -6,7 +6,7 @@
 # is replaced and killed, under requests that come by a schedule whatever
 # becomes of them (the fixture openload), and none is lost.
 #
-#   RESTARTS=20      so many rolling restarts of each server (default 3)
+#   RESTARTS=20      so many rolling restarts of each server (default 2)
 #   DRAIN=off        how old workers are emptied: with "off" the tests fail,
 #                    which is what they are for
 
@@ -14,7 +14,7 @@ load ../lib
 load ../servers
 bats_require_minimum_version 1.5.0
 
-RESTARTS=${RESTARTS:-3}
+RESTARTS=${RESTARTS:-2}
 DRAIN_OPTION=(${DRAIN:+--drain "$DRAIN"})
 SECONDS_A_VERB=60
 
@@ -128,6 +128,22 @@ restarts() {
 	restarts unix_kept
 }
 
+@test "a C server that streams" {
+	restarts stream
+}
+
+@test "Node" {
+	restarts node
+}
+
+@test "gunicorn" {
+	restarts gunicorn
+}
+
+@test "nginx" {
+	restarts nginx
+}
+
 # --- Other deeds -------------------------------------------------------------------
 
 @test "reloads with another environment" {
@@ -208,6 +224,27 @@ restarts() {
 	touch "$DIR/stop"
 	end_loads
 	verb stop "$INSTANCE"
+}
+
+@test "restarts, more and fewer workers, each while the one before goes on" {
+	serve events
+	for ((i = 1; i <= RESTARTS; i++)); do
+		verb restart --no-wait "$INSTANCE"
+		verb scale --no-wait "$INSTANCE" $((2 + i % 3))
+		verb restart --no-wait "$INSTANCE"
+		verb scale --no-wait "$INSTANCE" 2
+	done
+	verb restart "$INSTANCE"
+	wait_ready
+	[ "$(cluster .ready)" -eq 2 ]
+	end_loads
+}
+
+@test "workers recycled by their age" {
+	serve events --max-age 1s
+	wait_until 60 '[ "$(nclust events "$INSTANCE" --json |
+		grep -c "\"event\":\"exited\"")" -ge "$1" ]' $((2 * RESTARTS))
+	end_loads
 }
 
 # --- Broken deploys ------------------------------------------------------------------
