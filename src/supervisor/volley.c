@@ -387,13 +387,17 @@ static void look_if_taken(struct asking *a)
 		close_asking(a);
 }
 
+/* When that began is not known, but not before we went to sleep: all since then
+ * is granted. */
 static void forgive_lateness(struct volley *v, nsec_t now)
 {
+	nsec_t slept = now - v->armed;
+
 	if (now < v->due + LATE)
 		return;
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		v->asks[i].since += now - v->due;
-	v->quiet_since += now - v->due;
+		v->asks[i].since += slept;
+	v->quiet_since += slept;
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -448,6 +452,7 @@ static void arm(struct volley *v)
 	}
 	if (next == NSEC_NEVER)
 		return;
+	v->armed = now;
 	v->due = next > now ? next : now;
 	ev_now_update(v->service->sup->loop);
 	ev_timer_stop(v->service->sup->loop, &v->look);

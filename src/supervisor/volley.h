@@ -50,7 +50,8 @@ struct volley {
 	unsigned lane; /* … of that one, whoever gets connections (steer.h) */
 
 	ev_timer look;
-	nsec_t step; /* to the next look */
+	nsec_t step;  /* to the next look */
+	nsec_t armed; /* when that was said, and for when */
 	nsec_t due;
 	nsec_t quiet_since; /* nobody has taken any */
 	uint32_t cursor; /* the slot that is looked at next, for whose it is; it
