@@ -283,10 +283,10 @@ stand_still() {
 		kill -STOP -- "-$pid"
 	done
 	pass "$1"
+	kill -CONT "$NCLUST_PID" # it may be the first to run again
 	for pid in $pids; do
 		kill -CONT -- "-$pid"
 	done
-	kill -CONT "$NCLUST_PID"
 }
 
 # pass SECONDS: that many, up to one more.
