@@ -168,6 +168,25 @@ int reuseport_hear(int fd)
 		fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
 }
 
+void reuseport_knock(int fd)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} at = {0};
+	socklen_t size = sizeof(at);
+	scoped_fd own = -1;
+
+	/* all addresses mean this machine to who connects */
+	if (getsockname(fd, &at.any, &size) == -1)
+		return;
+	own = socket(at.any.sa_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (own != -1 && copy_device(own, fd) == 0)
+		(void)connect(own, &at.any, size);
+}
+
 void reuseport_leave(int fd)
 {
 	(void)shutdown(fd, SHUT_RD);

@@ -35,6 +35,10 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
 /* As the kernel spreads them: by a hash. */
 void reuseport_unshare(int fd);
 
+/* Connect to its address and go away: whoever waits there is woken.  Never
+ * blocks; nothing is told, as there may be no way from here to there. */
+void reuseport_knock(int fd);
+
 /* Leave the group, whoever else holds the socket, and close it.  What is in its
  * queue is reset. */
 void reuseport_leave(int fd);

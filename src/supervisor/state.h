@@ -38,8 +38,8 @@ struct listener_socket {
 	unsigned weight; /* of new connections */
 	bool served;     /* it ever had any */
 	nsec_t away;     /* since when it has none; or 0 */
-	nsec_t dry;      /* since when its queue is empty, too; or 0 */
 	bool settled;    /* nothing was half open since then */
+	bool waited;     /* somebody waited in its queue at the last look */
 };
 
 /* A listening socket that nclust holds; workers come and go. */

@@ -164,21 +164,30 @@ static bool is_needed(const struct steer *s, const struct listener *l,
 	return false;
 }
 
-static void close_old(struct steer *s, struct listener *l, void *waiting)
+/* One that no worker has or will have is for nobody: its last worker was kept
+ * until it was empty, where that was possible. */
+static void close_old(struct steer *s, struct listener *l, void *context)
 {
 	struct listener_socket *next = NULL;
-	nsec_t now = clock_now();
 
+	(void)context;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = next) {
 		next = k->next;
-		if (is_needed(s, l, k))
-			continue;
-		if (steer_is_over(l, k, now) && steer_sockets(l) > 1) {
+		if (k->weight == 0 && steer_sockets(l) > 1 &&
+			!is_needed(s, l, k))
 			steer_close(l, k);
-		} else if (steer_sockets(l) > 1) {
-			*(bool *)waiting = true;
-		}
 	}
+}
+
+static void knock(struct steer *s, struct listener *l, void *context)
+{
+	(void)s;
+	(void)context;
+	if (steer_sockets(l) == 1 || l->own_group)
+		return;
+	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+		if (k->weight == 0 && k->served)
+			steer_knock(l, k);
 }
 
 /* ---- looking again ---- */
@@ -200,7 +209,7 @@ static void press(struct steer *s)
 static bool anybody_drains(const struct steer *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].draining > 0 && !s->lanes[i].pressed)
+		if (s->lanes[i].draining > 0)
 			return true;
 	return false;
 }
@@ -224,14 +233,12 @@ static void drop_lanes(struct steer *s)
 static void look(struct steer *s)
 {
 	struct supervisor *sup = s->service->sup;
-	bool waiting = false;
 
 	press(s);
 	drop_lanes(s);
 	visit_all(s, share_out, NULL);
-	visit_all(s, close_old, &waiting);
-	waiting |= anybody_drains(s);
-	if (waiting && !ev_is_active(&s->timer)) {
+	visit_all(s, close_old, NULL);
+	if (anybody_drains(s) && !ev_is_active(&s->timer)) {
 		ev_now_update(sup->loop);
 		ev_timer_set(&s->timer, nsec_seconds(LOOK_EVERY), 0.);
 		ev_timer_start(sup->loop, &s->timer);
@@ -242,6 +249,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
+	visit_all(timer->data, knock, NULL);
 	look(timer->data);
 }
 

@@ -18,10 +18,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* An old socket is closed when its queue has been empty for so long … */
-#define DRY_FOR (1 * SECOND)
-/* … and no connection to it can be half open any more: the kernel has given up
- * by then, 1 + 2 + 4 + … + 32 s after the SYN (tcp_synack_retries). */
+/* A SYN may be on its way through the kernel when a socket gets none any more. */
+#define AWAY_LEAST (3 * MSEC)
+/* Nothing is half open after that: the kernel has given up, 1 + 2 + 4 + … + 32 s
+ * after the SYN (tcp_synack_retries). */
 #define HALF_OPEN_MAX (64 * SECOND)
 
 /* ---- sockets ---- */
@@ -270,7 +270,6 @@ bool steer_weigh(struct listener_socket *socket, unsigned weight)
 	if (weight > 0) {
 		socket->served = true;
 		socket->away = 0;
-		socket->dry = 0;
 		socket->settled = false;
 	} else if (socket->away == 0) {
 		socket->away = clock_now();
@@ -306,7 +305,7 @@ bool steer_is_dry(const struct listener *l, struct listener_socket *k)
 {
 	nsec_t span = clock_now() - k->away;
 
-	if (has_queue(k))
+	if (has_queue(k) || span < AWAY_LEAST)
 		return false;
 	if (k->settled || span >= HALF_OPEN_MAX)
 		return true;
@@ -318,18 +317,27 @@ bool steer_is_dry(const struct listener *l, struct listener_socket *k)
 	return k->settled;
 }
 
-bool steer_is_over(
-	const struct listener *l, struct listener_socket *k, nsec_t now)
+/*
+ * Who is stopped or killed has perhaps been woken for a connection that it never
+ * took, and the kernel wakes but one (EPOLLEXCLUSIVE, accept(2)).  Where others
+ * come the next of them wakes another; here none does, so we come ourselves.
+ */
+void steer_knock(struct listener *l, struct listener_socket *k)
 {
-	if (k->weight > 0 || k->away == 0)
-		return false;
-	if (!k->served)
-		return true;
-	if (has_queue(k)) {
-		k->dry = 0;
-		return false;
+	unsigned weights[REUSEPORT_MAX] = {0};
+
+	if (!has_queue(k)) {
+		k->waited = false;
+		return;
 	}
-	if (k->dry == 0)
-		k->dry = now;
-	return now - k->dry >= DRY_FOR && steer_is_dry(l, k);
+	if (!k->waited) { /* it may be about to be taken */
+		k->waited = true;
+		return;
+	}
+	weights[k->place] = 1;
+	if (reuseport_share(k->fd, weights, steer_sockets(l)) == 0)
+		reuseport_knock(k->fd);
+	k->away = clock_now();
+	k->settled = false;
+	steer_apply(l);
 }

@@ -25,8 +25,7 @@ void steer_apply(struct listener *l);
 /* Of one that gets none: can nothing come out of it any more that a worker would
  * have to take? */
 bool steer_is_dry(const struct listener *l, struct listener_socket *k);
-/* So for long enough to be closed. */
-bool steer_is_over(
-	const struct listener *l, struct listener_socket *k, nsec_t now);
+/* Of one that gets none but has workers: wake one of them, if somebody waits. */
+void steer_knock(struct listener *l, struct listener_socket *k);
 
 #endif

@@ -1,0 +1,241 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# Old workers that are never quiet as a whole get no new connections while they
+# are replaced: the new generation has sockets of its own for a while.
+
+load ../lib
+bats_require_minimum_version 1.5.0
+
+setup() {
+	nclust_setup
+	free_port
+}
+
+# start_rude NCLUST-OPTION... -- SERVER-OPTION...
+start_rude() {
+	local options=()
+
+	while [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	start_cluster -n 2 "${options[@]}" -- "$FIXTURES/rude" "${@:2}"
+}
+
+restart_within() {
+	timeout $(($1 * PATIENCE)) "$NCLUST" restart "$INSTANCE" "${@:2}" 3>&-
+}
+
+# How many sockets listen on the port, in truth and as status has it.
+sockets() {
+	ss -Htln "sport = :$PORT" | wc -l
+}
+
+told_sockets() {
+	cluster '.listeners[0].sockets // 1'
+}
+
+one_socket() {
+	[ "$(sockets)" -eq 1 ] && [ "$(told_sockets)" -eq 1 ]
+}
+
+# The old ones are closed with their last worker.
+one_is_left() {
+	poll_until 10 one_socket
+	[ "$(cluster '.listeners[0].queue')" -eq 0 ]
+}
+
+# busy_restarts N LOAD-OPTION...: under a load that never pauses.
+busy_restarts() {
+	local n
+
+	start_open "$AT" "${@:2}"
+	for ((n = 0; n < $1; n++)); do
+		restart_within 30
+	done
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+# --- Servers that are never quiet ----------------------------------------------
+
+@test "slow requests in flight at all times: none is lost" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" --
+	busy_restarts 2 --rate 100 --path /slow
+	one_is_left
+}
+
+@test "streams that overlap: none is cut" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" -- --chunks 20
+	busy_restarts 1 --rate 10 --mode stream --path /stream
+	one_is_left
+}
+
+@test "so it is with a server that binds for itself" {
+	AT=127.0.0.1:$PORT
+	start_rude -- "$PORT"
+	busy_restarts 2 --rate 100 --path /slow
+	one_is_left
+	[ "$(cluster '.listeners[0].learned')" = true ]
+}
+
+@test "so it is with Node" {
+	AT=127.0.0.1:$PORT
+	cat >"$DIR/slow.js" <<-EOF
+		require('http').createServer((q, s) =>
+			setTimeout(() => s.end('pid=' + process.pid), 150)
+		).listen($PORT, '127.0.0.1')
+	EOF
+	start_cluster -n 2 -- node "$DIR/slow.js"
+	busy_restarts 1 --rate 50
+	one_is_left
+}
+
+@test "so it is with IPv6, and one socket for both families" {
+	AT="[::1]:$PORT"
+	start_rude -l "$AT" --
+	AT=127.0.0.1:$PORT
+	nclust stop "$INSTANCE"
+	wait_exit
+	start_rude -l "$PORT" --
+	busy_restarts 1 --rate 100 --path /slow
+	one_is_left
+}
+
+@test "connections that are used again and never all quiet" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" --
+	start_open "$AT" --rate 60 --mode keep --connections 24 --path /slow
+	restart_within 30
+	end_open
+	[ "$LOST" -eq 0 ]
+	[ "$RACES" -le 2 ]
+}
+
+# --- While it lasts --------------------------------------------------------------
+
+# An old worker that is busy as long as "$DIR/gate" has no line: nobody is
+# released before.
+hold_restart() {
+	start_open "$AT" --rate 20 --mode stream --path /stream
+	restart_within 60 >"$DIR/restart" 2>&1 &
+	RESTART=$!
+	STARTED+=("$RESTART")
+	wait_until 10 '[ "$(told_sockets)" -eq 2 ]'
+}
+
+@test "a second restart while the first is steered: both are told, nothing is lost" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" --
+	hold_restart
+	restart_within 60
+	wait "$RESTART" || true
+	end_open
+	[ "$LOST" -eq 0 ]
+	[ "$(cluster .generation)" -eq 3 ]
+	one_is_left
+}
+
+@test "an old worker that crashes while it is emptied is no reason to stop" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" --
+	hold_restart
+	old=$(status_json | jq '[.clusters[0].workers[] |
+		select(.generation == 1 and .pid != null)][0].pid')
+	kill -KILL "$old"
+	wait "$RESTART"
+	end_open
+	[ "$(jq .refused <<<"$REPORT")" -eq 0 ]
+	[ "$(cluster .ready)" -eq 2 ]
+	one_is_left
+}
+
+@test "a release that fails midway: what went to it is answered, and so is the rest" {
+	AT=127.0.0.1:$PORT
+	cat >"$DIR/server" <<-EOF
+		#!/bin/sh
+		[ ! -e "$DIR/bad" ] || [ "\$NCLUST_SLOT" = 0 ] || exit 3
+		exec "$FIXTURES/rude"
+	EOF
+	chmod +x "$DIR/server"
+	start_cluster -n 2 -l "$AT" -- "$DIR/server"
+	start_open "$AT" --rate 100 --path /slow
+	touch "$DIR/bad"
+	run restart_within 30
+	[ "$status" -eq 1 ]
+	[ "$(cluster .ready)" -eq 2 ]
+	rm "$DIR/bad"
+	restart_within 30
+	end_open
+	[ "$LOST" -eq 0 ]
+	one_is_left
+}
+
+@test "a release that never gets ready gets nothing" {
+	AT=127.0.0.1:$PORT
+	cat >"$DIR/server" <<-EOF
+		#!/bin/sh
+		[ ! -e "$DIR/bad" ] || exec "$FIXTURES/rude" --mute
+		exec "$FIXTURES/rude"
+	EOF
+	chmod +x "$DIR/server"
+	start_cluster -n 2 -l "$AT" --ready notify --start-timeout 500ms -- \
+		"$DIR/server"
+	start_open "$AT" --rate 100 --path /slow
+	touch "$DIR/bad"
+	run restart_within 30
+	[ "$status" -eq 1 ]
+	one_is_left
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+# --- What is left ------------------------------------------------------------------
+
+@test "twenty restarts leave one socket and no descriptor behind" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" --
+	start_open "$AT" --rate 50
+	restart_within 30
+	poll_until 10 one_socket
+	before=$(find "/proc/$NCLUST_PID/fd" -type l | wc -l)
+	for ((n = 0; n < 20; n++)); do
+		restart_within 30
+	done
+	end_open
+	[ "$LOST" -eq 0 ]
+	one_is_left
+	wait_until 5 '[ "$(find "/proc/$NCLUST_PID/fd" -type l | wc -l)" -le "$1" ]' \
+		"$before"
+}
+
+@test "nobody joins the port before it is steered" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" --
+	run python3 - "$PORT" <<-'EOF'
+		import socket, sys
+		s = socket.socket()
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+		s.bind(('127.0.0.1', int(sys.argv[1])))
+	EOF
+	[ "$status" -ne 0 ]
+	[[ $output == *"Address already in use"* ]]
+}
+
+# --- Not steered -------------------------------------------------------------------
+
+@test "one slot, a graceful server and a unix socket are not steered" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" -l "unix:$DIR/sock" --
+	timeout $((30 * PATIENCE)) "$NCLUST" restart "$INSTANCE.0"
+	one_socket
+	nclust stop "$INSTANCE"
+	wait_exit
+	start_rude -l "$AT" --drain signal -- --graceful
+	restart_within 30
+	one_socket
+	[ "$(cluster .generation)" -eq 2 ]
+}
