@@ -206,7 +206,7 @@ holder() {
 	nclust stop "$INSTANCE" --now
 	wait_exit
 	is_gone "$pid"
-	! logged "drained by force"
+	run ! logged "drained by force"
 }
 
 @test "a worker that is killed while it is drained" {
@@ -257,7 +257,7 @@ holder() {
 	wait "$ASKED"
 	grep -q pid= "$DIR/answer"
 	logged "drained by force" 1
-	! logged "drained by force" 2
+	run ! logged "drained by force" 2
 }
 
 @test "auto: who dies of it is not trusted" {
@@ -321,5 +321,5 @@ holder() {
 	grep -q pid= "$DIR/answer"
 	wait_until 20 '[ "$(cluster .rollout)" = null ]'
 	wait_ready
-	! logged "drained by force"
+	run ! logged "drained by force"
 }
