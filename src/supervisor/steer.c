@@ -18,6 +18,9 @@
 
 /* A worker that has not become quiet by itself in that time is helped. */
 #define PRESS_AFTER (300 * MSEC)
+/* A queue that nobody takes from is reset after that: its clients may try again,
+ * which they could not as long as they wait. */
+#define ORPHAN_MAX (10 * SECOND)
 #define LOOK_EVERY (100 * MSEC)
 
 struct lane {
@@ -66,11 +69,6 @@ static unsigned lane_of(const struct steer *s, unsigned generation)
 	return lane;
 }
 
-unsigned steer_lane(const struct service *service, unsigned generation)
-{
-	return service->steer != NULL ? lane_of(service->steer, generation) : 0;
-}
-
 /* May workers still be started there? */
 static bool is_open(const struct steer *s, unsigned lane)
 {
@@ -107,6 +105,50 @@ static void visit_all(struct steer *s, visit_fn *visit, void *context)
 	for (const struct recipe *r = s->service->recipes; r != NULL;
 		r = r->next)
 		visit_set(s, &r->listeners, visit, context);
+}
+
+/* ---- queues that nobody is there for ---- */
+
+struct orphanage {
+	unsigned lane;
+	bool waits; /* somebody does, in a queue of that lane */
+};
+
+static void look_for_queue(struct steer *s, struct listener *l, void *context)
+{
+	struct orphanage *o = context;
+	const struct listener_socket *k = steer_socket_of(l, o->lane);
+
+	if (o->waits || steer_sockets(l) == 1)
+		return;
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].workers > 0 &&
+			steer_socket_of(l, s->lanes[i].id) == k)
+			return;
+	o->waits = steer_has_queue(k);
+}
+
+/* Its workers have died, with connections waiting that they never took. */
+static bool is_orphaned(struct steer *s, const struct lane *lane)
+{
+	struct orphanage o = {.lane = lane->id};
+
+	if (lane->workers == 0)
+		visit_all(s, look_for_queue, &o);
+	return o.waits;
+}
+
+unsigned steer_lane(const struct service *service, unsigned generation)
+{
+	struct steer *s = service->steer;
+
+	if (s == NULL)
+		return 0;
+	/* whoever comes next is for those who wait */
+	for (unsigned i = 0; i < s->count; i++)
+		if (is_orphaned(s, &s->lanes[i]))
+			return s->lanes[i].id;
+	return lane_of(s, generation);
 }
 
 /* ---- who gets how much ---- */
@@ -165,16 +207,20 @@ static bool is_needed(const struct steer *s, const struct listener *l,
 }
 
 /* One that no worker has or will have is for nobody: its last worker was kept
- * until it was empty, where that was possible. */
-static void close_old(struct steer *s, struct listener *l, void *context)
+ * until it was empty.  Where that was not possible it waits for another one. */
+static void close_old(struct steer *s, struct listener *l, void *waiting)
 {
 	struct listener_socket *next = NULL;
+	nsec_t now = clock_now();
 
-	(void)context;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = next) {
 		next = k->next;
-		if (k->weight == 0 && steer_sockets(l) > 1 &&
-			!is_needed(s, l, k))
+		if (k->weight > 0 || steer_sockets(l) == 1 ||
+			is_needed(s, l, k))
+			continue;
+		if (now - k->away < ORPHAN_MAX && steer_has_queue(k))
+			*(bool *)waiting = true;
+		else
 			steer_close(l, k);
 	}
 }
@@ -225,7 +271,7 @@ static void drop_lanes(struct steer *s)
 			s->from_count * sizeof(s->from[0]));
 	}
 	for (unsigned i = 0; i < s->count; i++)
-		if (is_live(s, &s->lanes[i]))
+		if (is_live(s, &s->lanes[i]) || is_orphaned(s, &s->lanes[i]))
 			s->lanes[kept++] = s->lanes[i];
 	s->count = kept;
 }
@@ -233,12 +279,14 @@ static void drop_lanes(struct steer *s)
 static void look(struct steer *s)
 {
 	struct supervisor *sup = s->service->sup;
+	bool waiting = false;
 
 	press(s);
 	drop_lanes(s);
 	visit_all(s, share_out, NULL);
-	visit_all(s, close_old, NULL);
-	if (anybody_drains(s) && !ev_is_active(&s->timer)) {
+	visit_all(s, close_old, &waiting);
+	waiting |= anybody_drains(s);
+	if (waiting && !ev_is_active(&s->timer)) {
 		ev_now_update(sup->loop);
 		ev_timer_set(&s->timer, nsec_seconds(LOOK_EVERY), 0.);
 		ev_timer_start(sup->loop, &s->timer);

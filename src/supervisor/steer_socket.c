@@ -280,7 +280,7 @@ bool steer_weigh(struct listener_socket *socket, unsigned weight)
 
 /* ---- old sockets ---- */
 
-static bool has_queue(const struct listener_socket *socket)
+bool steer_has_queue(const struct listener_socket *socket)
 {
 	struct queue_facts queue;
 
@@ -305,7 +305,7 @@ bool steer_is_dry(const struct listener *l, struct listener_socket *k)
 {
 	nsec_t span = clock_now() - k->away;
 
-	if (has_queue(k) || span < AWAY_LEAST)
+	if (steer_has_queue(k) || span < AWAY_LEAST)
 		return false;
 	if (k->settled || span >= HALF_OPEN_MAX)
 		return true;
@@ -326,7 +326,7 @@ void steer_knock(struct listener *l, struct listener_socket *k)
 {
 	unsigned weights[REUSEPORT_MAX] = {0};
 
-	if (!has_queue(k)) {
+	if (!steer_has_queue(k)) {
 		k->waited = false;
 		return;
 	}
