@@ -102,8 +102,9 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "--role") == 0 &&
 		strcmp(argv[2], "logger") == 0)
 		return logger_main(LOGGER_CHANNEL);
+	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
-		return supervisor_check(argv[2]);
+		_exit(supervisor_check(argv[2]));
 	faults_init(&faults);
 	if (config_read(&what, argc, argv, cli_verbs(), &faults) == -1) {
 		(void)fwrite(faults.text.data, 1, faults.text.len, stderr);

@@ -315,7 +315,6 @@ int supervisor_check(const char *descriptor)
 		(void)fprintf(stderr, "%s\n", err.text);
 		return EX_DATAERR;
 	}
-	/* all of it is the kernel's to clean up */
 	if (printf(REEXEC_CHECKED "%u.%u %s\n", carry_variant.version.major,
 		    carry_variant.version.minor, carry_variant.program) < 0 ||
 		fflush(stdout) != 0)

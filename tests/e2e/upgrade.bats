@@ -44,7 +44,7 @@ setup() {
 	sync "$DIR/nclust"
 	serve_two
 	upgrade
-	fds=$(descriptors)
+	fds=$(settled_descriptors)
 	memory=$(private_memory)
 	start_open "$PORT" --rate 300
 
@@ -105,7 +105,7 @@ refused() {
 
 @test "a binary that is none: absent, a directory, unreadable, garbage, cut" {
 	serve_two
-	fds=$(descriptors)
+	fds=$(settled_descriptors)
 
 	rm "$DIR/nclust"
 	refused "No such file or directory"
@@ -216,7 +216,7 @@ refused() {
 	run -1 upgrade
 	[[ $output == *"the nclust of before goes on: this one is built to fail"* ]]
 	still_the_same 0
-	fds=$(descriptors)
+	fds=$(settled_descriptors)
 	run -1 upgrade
 	still_the_same 0
 	run -1 upgrade

@@ -301,6 +301,9 @@ class Torture:
     def op_restart(self):
         self.request("restart", target=self.target())
 
+    def op_upgrade(self):
+        self.request("upgrade")
+
     def op_reload(self):
         clusters = self.good()
         for _ in range(self.random.randrange(4)):
@@ -551,6 +554,7 @@ class Torture:
     def operations(self):
         weights = {
             self.op_scale: 8, self.op_restart: 8, self.op_reload: 10,
+            self.op_upgrade: 8,
             self.op_stop_cluster: 2, self.op_kill: 8, self.op_freeze: 3,
             self.op_thaw: 3, self.op_signal: 3, self.op_signal_verb: 2,
             self.op_stand_still: 2, self.op_job_control: 2,
