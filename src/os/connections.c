@@ -271,6 +271,7 @@ struct ending {
 	int pidfd;
 	const struct connections *all;
 	unsigned ended;
+	unsigned late;
 };
 
 /* Of the one that is meant; -1 and errno. */
@@ -290,6 +291,19 @@ static int have(int pidfd, const struct connection *c)
 	return -1;
 }
 
+/* Its worker would read what has come since, and its answer would go nowhere. */
+static bool is_late(int fd, const struct connection *c)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	if (queue_of(fd) != c->queue)
+		return true;
+	return c->kind == CONNECTION_TCP &&
+		getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+		info.tcpi_data_segs_in != c->segments_in;
+}
+
 static void end(void *argument)
 {
 	struct ending *e = argument;
@@ -300,17 +314,24 @@ static void end(void *argument)
 		if (!c->marked || c->pid != e->pid)
 			continue;
 		scoped_fd fd = have(e->pidfd, c);
-		if (fd != -1 && shutdown(fd, SHUT_RDWR) == 0)
+		if (fd == -1)
+			continue;
+		if (is_late(fd, c))
+			e->late++;
+		else if (shutdown(fd, SHUT_RDWR) == 0)
 			e->ended++;
 	}
 }
 
-unsigned connections_end(
-	struct remote *r, int pidfd, const struct connections *all)
+unsigned connections_end(struct remote *r, int pidfd,
+	const struct connections *all, unsigned *late)
 {
 	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
 
-	return remote_run(r, end, &e) == 0 ? e.ended : 0;
+	if (remote_run(r, end, &e) == -1)
+		return 0;
+	*late += e.late;
+	return e.ended;
 }
 
 const char *connections_peer(

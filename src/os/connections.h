@@ -71,9 +71,10 @@ void connections_free(struct connections *all);
 int connections_add(struct connections *all, struct remote *r, int pidfd);
 
 /* shutdown(2), in both directions, of those of a process that are marked; not of
- * one whose descriptor is another's by now.  How many. */
-unsigned connections_end(
-	struct remote *r, int pidfd, const struct connections *all);
+ * one whose descriptor is another's by now.  How many.  *late (added to): those
+ * over which something has come since they were looked at, and which stay. */
+unsigned connections_end(struct remote *r, int pidfd,
+	const struct connections *all, unsigned *late);
 
 /* "127.0.0.1:4711"; "a peer" where it cannot be told. */
 const char *connections_peer(

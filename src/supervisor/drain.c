@@ -256,6 +256,7 @@ static void thaw_and_wait(struct drain *d)
 /* All of it stands still. */
 static void on_frozen(struct drain *d)
 {
+	unsigned late = 0;
 	nsec_t now;
 
 	d->unstoppable = 0;
@@ -272,8 +273,11 @@ static void on_frozen(struct drain *d)
 	if (is_quiet(d, now)) {
 		/* it may take its time to end: who hears of it at once asks
 		 * somebody else */
-		(void)drain_end(d, 0);
-		finish(d, false);
+		(void)drain_end(d, 0, &late);
+		if (late > 0)
+			thaw_and_wait(d);
+		else
+			finish(d, false);
 		return;
 	}
 	if (is_best(d, now)) {
@@ -282,7 +286,7 @@ static void on_frozen(struct drain *d)
 	}
 	note_busy(d);
 	if (is_away(d))
-		d->ended += drain_end(d, QUIET_GAP_MS);
+		d->ended += drain_end(d, QUIET_GAP_MS, &late);
 	thaw_and_wait(d);
 }
 

@@ -103,8 +103,8 @@ struct drains {
 void drain_look(struct drain *d); /* into d->view, and drains->seen */
 bool drain_is_incoming(const struct drain *d, const struct connection *c);
 /* Of the connections seen, end those that are quiet, and over which nothing went
- * for so long (ms).  How many. */
-unsigned drain_end(struct drain *d, uint32_t idle);
+ * for so long (ms).  How many; *late: so many were asked meanwhile, and stay. */
+unsigned drain_end(struct drain *d, uint32_t idle, unsigned *late);
 /* Those that were busy at the last look, for people: "127.0.0.1:4711 (3.2 s,
  * 1.2 MB sent), …".  Returned. */
 const char *drain_busy_text(struct drain *d, char *to, size_t size);

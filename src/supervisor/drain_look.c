@@ -211,7 +211,7 @@ void drain_look(struct drain *d)
 
 /* ---- one by one ---- */
 
-unsigned drain_end(struct drain *d, uint32_t idle)
+unsigned drain_end(struct drain *d, uint32_t idle, unsigned *late)
 {
 	struct connections *seen = &d->child->service->sup->drains->seen;
 	unsigned ended = 0;
@@ -225,8 +225,8 @@ unsigned drain_end(struct drain *d, uint32_t idle)
 			quiet_idle_ms(&facts, &d->memory[i]) >= idle;
 	}
 	for (size_t i = 0; i < d->process_count; i++)
-		ended += connections_end(
-			&d->processes[i].remote, d->processes[i].pidfd, seen);
+		ended += connections_end(&d->processes[i].remote,
+			d->processes[i].pidfd, seen, late);
 	return ended;
 }
 

@@ -33,6 +33,7 @@ static pid_t other;
 static int pidfd;
 static struct remote r;
 static struct connections all;
+static unsigned late; /* to be ended */
 
 enum order {
 	ACCEPT = 'a',
@@ -293,12 +294,21 @@ START_TEST(a_connection_is_ended_from_outside)
 
 	order(ACCEPT);
 	(void)only(CONNECTION_TCP);
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all), 0); /* unmarked */
+	ck_assert_uint_eq(
+		connections_end(&r, pidfd, &all, &late), 0); /* unmarked */
 	c = the_marked();
 	c->cookie++;
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all), 0);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 0);
 	c->cookie--;
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all), 1);
+	ck_assert_uint_eq(late, 0);
+	ck_assert_int_eq(write(visitor, "123", 3), 3); /* too late for that */
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 0);
+	ck_assert_uint_eq(late, 1);
+	order(READ);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 0);
+	ck_assert_uint_eq(late, 2);
+	(void)the_marked();
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 1);
 	ck_assert_int_eq(read(visitor, &byte, 1), 0);
 	order(READ); /* nothing, as the end has come */
 	(void)close(visitor);
@@ -461,7 +471,7 @@ START_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
 	ck_assert_int_eq(write(visitor, "123", 3), 3);
 	ck_assert_uint_eq(only(CONNECTION_TCP)->queue, 3);
 	(void)the_marked();
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all), 1);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 1);
 	ck_assert(soon(ACTIVITY_WAITS));
 	(void)close(visitor);
 }
@@ -509,7 +519,7 @@ START_TEST(the_kernel_tells_where_no_descriptor_can_be_had)
 	ck_assert_uint_eq(c->queue, 0);
 	ck_assert_uint_eq(c->segments_out, 1);
 	(void)the_marked();
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all), 0);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 0);
 	(void)c;
 	(void)close(visitor);
 	c = only(CONNECTION_TCP);
