@@ -14,8 +14,8 @@ struct process_facts {
 	char state; /* R S D T t Z … */
 	pid_t parent;
 	pid_t session;
-	nsec_t cpu; /* user and system time used */
-	size_t rss; /* bytes */
+	nsec_t cpu;     /* user and system time used */
+	size_t rss;     /* bytes */
 	uint64_t start; /* clock ticks since boot: with the pid, its identity */
 	int exit_code;  /* of a zombie, as wait(2) has it; 0: or not told */
 };

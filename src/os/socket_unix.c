@@ -323,8 +323,7 @@ int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 	return fd_release(&fd);
 }
 
-static int connect_at(
-	int dirfd, const char *name, int type, struct error *err)
+static int connect_at(int dirfd, const char *name, int type, struct error *err)
 {
 	scoped_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	scoped_fd file = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);

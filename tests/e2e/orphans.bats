@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2016,SC2154
+# shellcheck shell=bash disable=SC2016,SC2030,SC2031,SC2119,SC2120,SC2154
 #
 # The death of nclust: `orphans = stop` and `keep`, and the next one of that
 # name.
@@ -94,14 +94,15 @@ end_openload() {
 
 @test "workers serve on when nclust is killed, and the next one takes them over" {
 	start_kept
-	pids=$(worker_pids)
+	were=$(worker_pids)
 	before=$(worker 1 .uptime)
 	start_openload
 	kill_nclust
 
-	all_alive $pids
+	read -ra pids <<<"$were"
+	all_alive "${pids[@]}"
 	start_kept
-	[ "$(worker_pids)" = "$pids" ]
+	[ "$(worker_pids)" = "$were" ]
 	logged "took over 3 workers"
 	jq -en --argjson a "$before" --argjson b "$(worker 1 .uptime)" '$b > $a'
 	[ "$(cluster .state)" = running ]
@@ -185,11 +186,11 @@ refuses() {
 
 @test "servers that bind for themselves are taken over, with their ports" {
 	start_bound
-	pids=$(worker_pids)
+	were=$(worker_pids)
 	start_openload
 	kill_nclust
 	start_bound
-	[ "$(worker_pids)" = "$pids" ]
+	[ "$(worker_pids)" = "$were" ]
 	# their calls are heard again: the next one gets the same socket
 	nclust scale "$INSTANCE" 4
 	[ "$(cluster .ready)" -eq 4 ]
@@ -200,13 +201,13 @@ refuses() {
 
 @test "without the keeper the sockets come back from the workers" {
 	start_kept --intercept off
-	pids=$(worker_pids)
+	were=$(worker_pids)
 	start_openload
 	kill_keeper
 	kill_nclust
 	kill_keeper
 	start_kept --intercept off
-	[ "$(worker_pids)" = "$pids" ]
+	[ "$(worker_pids)" = "$were" ]
 	end_openload
 	[ "$(cluster .generation)" -eq 1 ]
 }
@@ -249,7 +250,8 @@ refuses() {
 @test "nclust, the keeper and a worker are killed at once" {
 	start_kept --intercept off
 	read -ra pids < <(worker_pids)
-	kill -KILL "$NCLUST_PID" "${pids[1]}" $(keeper_pids)
+	mapfile -t keepers < <(keeper_pids)
+	kill -KILL "$NCLUST_PID" "${pids[1]}" "${keepers[@]}"
 	poll_until 10 is_gone "$NCLUST_PID"
 	start_kept --intercept off
 	wait_until 10 '[ "$(cluster .ready)" -eq 3 ]'
@@ -272,7 +274,8 @@ refuses() {
 	STARTED+=("$!")
 	wait_until 10 '[ "$(ss -Hltn "sport = :$PORT" |
 		awk "{ print \$2 }")" -eq 1 ]'
-	kill -KILL $(keeper_pids) "${pids[@]}" "$NCLUST_PID"
+	mapfile -t keepers < <(keeper_pids)
+	kill -KILL "${keepers[@]}" "${pids[@]}" "$NCLUST_PID"
 	poll_until 10 file_has "$DIR/answer" pid=
 	wait_ready
 	[ "$(cat "$DIR/pid")" != "$NCLUST_PID" ]
@@ -312,7 +315,8 @@ refuses() {
 		-- "${command[@]}"
 	wait_logged "it.0 | first"
 	pid=$(worker_pid 0)
-	kill -KILL "$NCLUST_PID" $(keeper_pids)
+	mapfile -t keepers < <(keeper_pids)
+	kill -KILL "$NCLUST_PID" "${keepers[@]}"
 	poll_until 10 is_gone "$NCLUST_PID"
 	poll_until 10 no_keeper
 	release "$DIR/go"
@@ -369,10 +373,10 @@ refuses() {
 @test "what the operator scaled to holds" {
 	start_kept
 	nclust scale "$INSTANCE" 5
-	pids=$(worker_pids)
+	were=$(worker_pids)
 	kill_nclust
 	start_kept
-	[ "$(worker_pids)" = "$pids" ]
+	[ "$(worker_pids)" = "$were" ]
 	[ "$(cluster .wanted)" -eq 5 ]
 }
 
@@ -414,7 +418,7 @@ refuses() {
 
 @test "of five that take over at once one wins, and nobody starts others" {
 	start_kept
-	pids=$(worker_pids)
+	were=$(worker_pids)
 	start_openload
 	kill_nclust
 	for i in 1 2 3 4 5; do
@@ -423,7 +427,7 @@ refuses() {
 	done
 	wait_ready
 	poll_until 20 four_refused
-	[ "$(worker_pids)" = "$pids" ]
+	[ "$(worker_pids)" = "$were" ]
 	logged "took over 3 workers"
 	end_openload
 }
@@ -434,7 +438,7 @@ four_refused() {
 
 @test "killed again and again while it takes over: the workers go on" {
 	start_kept
-	pids=$(worker_pids)
+	were=$(worker_pids)
 	start_openload
 	for i in $(seq 20); do
 		kill_nclust
@@ -444,7 +448,7 @@ four_refused() {
 		poll_until 1 spent "$((i * 2000))" "$(microseconds)" || true
 	done
 	wait_ready
-	[ "$(worker_pids)" = "$pids" ]
+	[ "$(worker_pids)" = "$were" ]
 	end_openload
 }
 
@@ -673,4 +677,122 @@ fixtures_alive() {
 	start_kept --intercept off
 	[ "$(worker_pids)" = "${pids[*]}" ]
 	end_openload
+}
+
+# --- With the rest of nclust -----------------------------------------------------------
+
+@test "killed in the midst of a rolling restart: one worker a slot in the end" {
+	start_kept
+	start_openload
+	for i in 1 2 3 4 5 6; do
+		nclust restart "$INSTANCE" --no-wait
+		poll_until 1 spent "$((i * 40000))" "$(microseconds)" || true
+		kill_nclust
+		start_kept
+	done
+	wait_until 30 '[ "$(cluster .rollout)" = null ] &&
+		[ "$(cluster ".workers | length")" -eq 3 ] &&
+		[ "$(cluster .ready)" -eq 3 ]'
+	poll_until 10 three_alive
+	end_openload
+}
+
+three_alive() {
+	[ "$(fixtures_alive)" -eq 3 ]
+}
+
+@test "upgraded and killed, killed and upgraded" {
+	start_kept
+	were=$(worker_pids)
+	start_openload
+	for i in 1 2 3; do
+		nclust upgrade "$INSTANCE"
+		[ "$(worker_pids)" = "$were" ]
+		kill_nclust
+		start_kept
+		[ "$(worker_pids)" = "$were" ]
+	done
+	nclust scale "$INSTANCE" 4
+	nclust upgrade "$INSTANCE"
+	were=$(worker_pids)
+	kill_nclust
+	start_kept
+	[ "$(worker_pids)" = "$were" ]
+	nclust restart "$INSTANCE"
+	end_openload
+	nclust stop "$INSTANCE"
+	poll_until 10 no_keeper
+}
+
+@test "clusters of a file, unix sockets, other users and one that is not kept" {
+	need_root
+	cat >"$DIR/$INSTANCE.ini" <<-INI
+		[cluster:web]
+		command = $FIXTURES/serve --notify
+		workers = 2
+		listen = 127.0.0.1:$PORT
+		ready = notify
+		orphans = keep
+		user = nobody
+		intercept = off
+		[cluster:files]
+		command = $FIXTURES/serve --notify --unix
+		workers = 2
+		listen = unix:$DIR/sock, mode=0666
+		ready = notify
+		orphans = keep
+		[cluster:jobs]
+		command = sleep 1000
+		workers = 1
+		ready = alive:1ms
+		intercept = off
+	INI
+	start_cluster -c "$DIR/$INSTANCE.ini"
+	kept=$(status_json | jq -c '[.clusters[:2][].workers[].pid]')
+	job=$(CLUSTER=jobs worker_pid 0)
+	kill_nclust
+	poll_until 10 is_gone "$job"
+	curl -sS --max-time 5 --unix-socket "$DIR/sock" http://x/ | grep pid=
+	start_cluster -c "$DIR/$INSTANCE.ini"
+	[ "$(status_json | jq -c '[.clusters[:2][].workers[].pid]')" = "$kept" ]
+	[ "$(CLUSTER=jobs worker_pid 0)" != "$job" ]
+	curl -sS --max-time 5 --unix-socket "$DIR/sock" http://x/ | grep pid=
+	nclust stop "$INSTANCE"
+	wait_exit
+	[ ! -e "$DIR/sock" ]
+}
+
+@test "a user's own nclust takes over, too" {
+	need_root
+	need setpriv
+	chown 65534:65534 "$NCLUST_RUNTIME_DIR" "$LOG"
+	as_nobody() {
+		setpriv --reuid=65534 --regid=65534 --clear-groups \
+			"$NCLUST" --name "$INSTANCE" -n 2 \
+			-l "127.0.0.1:$PORT" --orphans keep --ready notify \
+			-- "$FIXTURES/serve" --notify >>"$LOG" 2>&1 \
+			</dev/null 3>&- &
+		NCLUST_PID=$!
+		STARTED+=("$NCLUST_PID")
+		wait_ready
+	}
+	as_nobody
+	were=$(worker_pids)
+	kill_nclust
+	as_nobody
+	[ "$(worker_pids)" = "$were" ]
+	[ "$(cluster .generation)" -eq 1 ]
+}
+
+@test "how one ended that was taken over is told" {
+	mkfifo "$DIR/go.0" "$DIR/go.1"
+	start_cluster -n 2 --orphans keep --ready alive:1ms --intercept off \
+		-- sh -c 'read -r x <"$0.$NCLUST_SLOT"; exit 7' "$DIR/go"
+	kill_nclust
+	start_nclust -n 2 --orphans keep --ready alive:1ms --intercept off \
+		-- sh -c 'read -r x <"$0.$NCLUST_SLOT"; exit 7' "$DIR/go"
+	logged "took over 2 workers"
+	release "$DIR/go.1"
+	wait_until 10 '[ "$(worker 1 .restarts)" -ge 1 ]'
+	[[ "$(worker 1 .last_exit.text)" =~ ^(exit 7|unknown)$ ]]
 }

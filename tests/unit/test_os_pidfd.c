@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
+#include "os/process.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -193,6 +195,32 @@ START_TEST(a_pid_that_nobody_has_is_an_error)
 }
 END_TEST
 
+START_TEST(the_end_of_one_that_is_not_our_child_is_known_or_not)
+{
+	struct process_facts facts;
+	struct pidfd_end end = {0};
+	pid_t pid = child(-1);
+	int fd = pidfd_of(pid);
+	int got;
+
+	ck_assert_int_eq(process_look(pid, &facts), 0);
+	ck_assert_int_eq(pidfd_pid(fd), pid);
+	ck_assert_int_eq(pidfd_look(fd, pid, facts.start, &end), 0);
+	ck_assert_int_eq(pidfd_signal(fd, SIGUSR2), 0);
+	wait_readable(fd);
+	/* a zombie, as which it is seen by its pid and start time alone */
+	ck_assert_int_eq(pidfd_look(fd, pid, facts.start, &end), 1);
+	ck_assert(end.signalled);
+	ck_assert_int_eq(end.code, SIGUSR2);
+	ck_assert_int_eq(pidfd_look(fd, pid, facts.start + 1, &end), -1);
+	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
+	end = (struct pidfd_end){0};
+	got = pidfd_look(fd, pid, facts.start, &end); /* since Linux 6.15 */
+	ck_assert(got == -1 || (got == 1 && end.code == SIGUSR2));
+	ck_assert_int_ne(pidfd_pid(fd), pid);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("pidfd");
@@ -205,6 +233,8 @@ int main(void)
 		tcase_add_test(
 			tc, the_group_is_reached_when_its_leader_has_ended);
 		tcase_add_test(tc, nobody_else_is_reached);
+		tcase_add_test(tc,
+			the_end_of_one_that_is_not_our_child_is_known_or_not);
 		tcase_add_test(tc, any_ended_child_is_found);
 		tcase_add_test(tc, a_pid_that_nobody_has_is_an_error);
 	}
