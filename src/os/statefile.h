@@ -56,7 +56,8 @@ struct state_entry {
 	uint64_t uses; /* learned listeners, as in struct child */
 	uint64_t listens;
 	int32_t bound_by;
-	uint32_t spare[11];
+	uint32_t lane; /* whose sockets it has */
+	uint32_t spare[10];
 };
 
 struct state_header {

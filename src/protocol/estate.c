@@ -13,7 +13,7 @@ enum { MAJOR = 1, MINOR = 0 };
 enum tag { TAG_SERIAL = 1, TAG_UPGRADES, TAG_CLUSTER, TAG_LISTENER };
 
 /* Beside the members. */
-enum { TAG_OF_GENERATION = 100, TAG_ADDRESS = 100 };
+enum { TAG_OF_GENERATION = 100, TAG_ADDRESS = 100, TAG_SOCKET };
 
 static const struct plain_row generation_rows[] = {
 	PLAIN(1, estate_generation, number, UNSIGNED),
@@ -34,6 +34,14 @@ static const struct plain_row cluster_rows[] = {
 };
 static const struct plain_table cluster_table =
 	PLAIN_TABLE(cluster_rows, estate_cluster);
+
+static const struct plain_row socket_rows[] = {
+	PLAIN(1, estate_socket, cookie, UNSIGNED),
+	PLAIN(2, estate_socket, inode, UNSIGNED),
+	PLAIN(3, estate_socket, lane, UNSIGNED),
+};
+static const struct plain_table socket_table =
+	PLAIN_TABLE(socket_rows, estate_socket);
 
 static const struct plain_row listener_rows[] = {
 	PLAIN(1, estate_listener, cluster, UNSIGNED),
@@ -118,6 +126,11 @@ static void put_listener(
 	handover_open(w, TAG_LISTENER);
 	handover_put_plain(w, &listener_table, l);
 	handover_put_text(w, TAG_ADDRESS, l->address);
+	for (uint32_t i = 0; i < l->socket_count; i++) {
+		handover_open(w, TAG_SOCKET);
+		handover_put_plain(w, &socket_table, &l->sockets[i]);
+		handover_close(w);
+	}
 	handover_close(w);
 }
 
@@ -166,6 +179,15 @@ static int take_cluster(struct estate *e, const struct handover_field *group)
 	return text_is_name(c->name) ? 0 : -1;
 }
 
+static int take_socket(
+	struct estate_listener *l, const struct handover_field *f)
+{
+	if (l->socket_count >= ESTATE_SOCKETS_MAX)
+		return -1;
+	return handover_get_plain(
+		&socket_table, &l->sockets[l->socket_count++], f);
+}
+
 static int take_listener(struct estate *e, const struct handover_field *group)
 {
 	struct estate_listener *l = estate_add_listener(e, "");
@@ -182,6 +204,9 @@ static int take_listener(struct estate *e, const struct handover_field *group)
 			free(l->address);
 			l->address = handover_text(&f);
 			got = l->address != NULL ? 0 : -1;
+		} else if (got == 0 && f.tag == TAG_SOCKET &&
+			f.type == HANDOVER_GROUP) {
+			got = take_socket(l, &f);
 		}
 		if (got == -1)
 			return -1;

@@ -34,6 +34,14 @@ struct estate_cluster {
 	uint32_t generation_count;
 };
 
+/* One of several sockets of a listener, in the order of the kernel's group. */
+struct estate_socket {
+	uint64_t cookie;
+	uint64_t inode;
+	uint32_t lane; /* of the workers that have it */
+};
+#define ESTATE_SOCKETS_MAX 8
+
 struct estate_listener {
 	char *address;    /* as a user writes it */
 	uint32_t cluster; /* number; of a learned one */
@@ -47,6 +55,8 @@ struct estate_listener {
 	bool given; /* a worker that binds has had it */
 	uint32_t bit;
 	uint32_t backlog;
+	struct estate_socket sockets[ESTATE_SOCKETS_MAX];
+	uint32_t socket_count; /* 0: there is but the one of `cookie` */
 };
 
 struct estate {

@@ -17,6 +17,7 @@
 #include "supervisor/readiness.h"
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
+#include "supervisor/steer.h"
 #include "supervisor/store.h"
 
 #include <errno.h>
@@ -403,6 +404,7 @@ static void fill(struct child *c, struct inmate *in)
 	c->uses = e->uses;
 	c->listens = e->listens;
 	c->bound_by = e->bound_by;
+	c->lane = e->lane;
 	c->listening_told = (e->flags & STATE_LISTENING) != 0;
 	c->entry = statefile_at(&sup->statefile, in->place);
 	if (c->entry != NULL && c->entry->phase == STATE_CLAIMED)
@@ -527,6 +529,7 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 				service->name, list[i]->entry->slot,
 				(int)list[i]->entry->birth.pid);
 	}
+	steer_adopt(service);
 	service->adopted_roll = count > 0 && (!same || deaf);
 	free(list);
 	return 0;

@@ -8,6 +8,7 @@
 #include "supervisor/heritage.h"
 #include "supervisor/learned.h"
 #include "supervisor/listener.h"
+#include "supervisor/steer_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -149,16 +150,65 @@ static void fill(struct listener *l, const struct estate_listener *from, int fd)
 		socket_options_read(l->asked, fd);
 }
 
+/* All of its sockets, in the order of the kernel's group; where one is closed
+ * the last has got its place. */
+static void take_group(struct supervisor *sup, struct listener *l,
+	const struct estate_listener *from)
+{
+	int fds[ESTATE_SOCKETS_MAX];
+	unsigned lanes[ESTATE_SOCKETS_MAX];
+	uint32_t count = from->socket_count;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct estate_listener one = *from;
+
+		one.cookie = from->sockets[i].cookie;
+		one.inode = from->sockets[i].inode;
+		lanes[i] = from->sockets[i].lane;
+		fds[i] = one.cookie == from->cookie
+			? l->fd
+			: heritage_socket(sup, &one);
+	}
+	for (uint32_t i = 0; i < count;) {
+		if (fds[i] != -1) {
+			i++;
+			continue;
+		}
+		count--;
+		fds[i] = fds[count];
+		lanes[i] = lanes[count];
+	}
+	for (uint32_t i = 0; count > 1 && i < count; i++) {
+		if (steer_add(l, fds[i], lanes[i]) == NULL)
+			return;
+	}
+}
+
+/* The one of before, or where that is closed another of its group. */
+static int main_socket(struct supervisor *sup, struct estate_listener *l)
+{
+	int fd = heritage_socket(sup, l);
+
+	for (uint32_t i = 0; fd == -1 && i < l->socket_count; i++) {
+		l->cookie = l->sockets[i].cookie;
+		l->inode = l->sockets[i].inode;
+		fd = heritage_socket(sup, l);
+	}
+	return fd;
+}
+
 int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 {
 	const struct estate_listener *from = NULL;
+	struct estate_listener own;
 	int fd;
 
 	if (sup->heritage != NULL)
 		from = find(sup->heritage, &l->address);
 	if (from == NULL)
 		return 0;
-	fd = heritage_socket(sup, from);
+	own = *from;
+	fd = main_socket(sup, &own);
 	if (fd == -1 && heritage_holder(sup->heritage, from) == NULL)
 		return 0;
 	if (fd == -1)
@@ -168,6 +218,7 @@ int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 		return -1;
 	if (l->facts.listening)
 		(void)socket_backlog(fd, l->address.backlog);
+	take_group(sup, l, &own);
 	return 1;
 }
 
@@ -176,7 +227,8 @@ int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 static int take_learned(struct service *service,
 	const struct estate_listener *from, struct error *err)
 {
-	int fd = heritage_socket(service->sup, from);
+	struct estate_listener own = *from;
+	int fd = main_socket(service->sup, &own);
 	struct socket_key key;
 	struct listener *l;
 
@@ -198,6 +250,7 @@ static int take_learned(struct service *service,
 	l->bit = from->bit;
 	l->address.backlog = from->backlog <= INT_MAX ? (int)from->backlog : -1;
 	l->facts.listening = from->listening;
+	take_group(service->sup, l, &own);
 	if (from->listening)
 		heal_watch(service->sup, l);
 	return 0;

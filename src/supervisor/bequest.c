@@ -8,6 +8,7 @@
 #include "protocol/estate.h"
 #include "supervisor/child.h"
 #include "supervisor/keeper.h"
+#include "supervisor/steer.h"
 #include "supervisor/store.h"
 
 #include <errno.h>
@@ -28,6 +29,22 @@ static bool is_there(const struct estate *e, uint64_t cookie)
 		if (e->listeners[i].cookie == cookie)
 			return true;
 	return false;
+}
+
+static void put_sockets(struct estate_listener *e, const struct listener *l)
+{
+	unsigned count = l->sockets != NULL ? steer_sockets(l) : 0;
+
+	if (count < 2 || count > ESTATE_SOCKETS_MAX)
+		return;
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		e->sockets[s->place] = (struct estate_socket){
+			.cookie = socket_cookie(s->fd),
+			.inode = s->inode,
+			.lane = s->lane,
+		};
+	e->socket_count = count;
 }
 
 static void put_listener(struct writing *w, struct listener *l)
@@ -53,6 +70,7 @@ static void put_listener(struct writing *w, struct listener *l)
 	e->file_ino = l->file.ino;
 	e->made = l->made;
 	e->learned = l->learned;
+	put_sockets(e, l);
 	e->listening = l->facts.listening;
 	e->given = l->asked != NULL;
 	e->bit = l->bit;
@@ -155,6 +173,7 @@ struct state_entry *bequest_claim(const struct child *child,
 	e->serial = child->serial;
 	e->cluster = service->number;
 	e->slot = child->slot;
+	e->lane = child->lane;
 	e->generation = generation;
 	e->restarts = view.restarts;
 	e->ready_at = NSEC_NEVER;

@@ -93,6 +93,15 @@ void heal_fini(struct supervisor *sup)
 	(void)close(sup->heal.fd);
 }
 
+/* One that was taken over may have several sockets. */
+static void watch_others(const struct listener *l)
+{
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		if (s->fd != l->fd)
+			heal_watch_also(l, s->fd);
+}
+
 void heal_watch(struct supervisor *sup, struct listener *l)
 {
 	struct epoll_event event = {.events = 0, .data.ptr = l};
@@ -101,11 +110,13 @@ void heal_watch(struct supervisor *sup, struct listener *l)
 	if (!ev_is_active(&sup->heal) || !l->facts.listening ||
 		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
 		return;
-	if (epoll_ctl(sup->heal.fd, EPOLL_CTL_ADD, l->fd, &event) == 0)
+	if (epoll_ctl(sup->heal.fd, EPOLL_CTL_ADD, l->fd, &event) == 0) {
 		l->heal = sup->heal.fd;
-	else
+		watch_others(l);
+	} else {
 		log_syserr(
 			"listener '%s': cannot watch over it", l->address.name);
+	}
 }
 
 /* Workers hold the socket too, so closing ours would not take it out. */

@@ -85,28 +85,41 @@ void keeper_drop_child(const struct child *child)
 		drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
 }
 
-void keeper_hold_listener(struct supervisor *sup, struct listener *l)
+void keeper_drop_socket(struct supervisor *sup, uint64_t *held)
+{
+	if (*held != 0)
+		drop(sup, LOGWIRE_A_LISTENER, *held);
+	*held = 0;
+}
+
+void keeper_hold_socket(struct supervisor *sup, int fd, uint64_t *held)
 {
 	struct logwire_packet p = {
 		.kind = LOGWIRE_HOLD,
 		.what = LOGWIRE_A_LISTENER,
 		.which = LOGWIRE_SOCKET,
-		.worker = socket_cookie(l->fd),
+		.worker = socket_cookie(fd),
 	};
 
-	if (sup->keeper_socket == -1 || l->held == p.worker)
+	if (sup->keeper_socket == -1 || *held == p.worker)
 		return;
-	keeper_drop_listener(sup, l); /* another socket has its place */
+	keeper_drop_socket(sup, held); /* another one has its place */
+	if (logger_send(sup, &p, &fd, 1))
+		*held = p.worker;
+}
+
+void keeper_hold_listener(struct supervisor *sup, struct listener *l)
+{
 	l->sup = sup;
-	if (logger_send(sup, &p, &l->fd, 1))
-		l->held = p.worker;
+	keeper_hold_socket(sup, l->fd, &l->held);
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		if (s->fd != l->fd)
+			keeper_hold_socket(sup, s->fd, &s->held);
 }
 
 void keeper_drop_listener(struct supervisor *sup, struct listener *l)
 {
-	if (l->held != 0)
-		drop(sup, LOGWIRE_A_LISTENER, l->held);
-	l->held = 0;
+	keeper_drop_socket(sup, &l->held);
 }
 
 static void hold_child(struct child *child, int fresh)
@@ -115,12 +128,19 @@ static void hold_child(struct child *child, int fresh)
 		keeper_hold_child(child);
 }
 
+static void forget_held(struct listener *l)
+{
+	l->held = 0;
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		s->held = 0;
+}
+
 static void hold_set(
 	struct supervisor *sup, const struct listener_set *set, bool fresh)
 {
 	for (size_t i = 0; i < set->count; i++) {
 		if (fresh)
-			set->list[i]->held = 0;
+			forget_held(set->list[i]);
 		keeper_hold_listener(sup, set->list[i]);
 	}
 }

@@ -40,6 +40,7 @@ struct listener_socket {
 	nsec_t away;     /* since when it has none; or 0 */
 	bool settled;    /* nothing was half open since then */
 	bool waited;     /* somebody waited in its queue at the last look */
+	uint64_t held;   /* by the keeper, by this cookie; or 0 */
 };
 
 /* A listening socket that nclust holds; workers come and go. */

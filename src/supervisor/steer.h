@@ -35,6 +35,9 @@ void steer_left(struct child *child);   /* it is gone */
 bool steer_is_away(const struct child *child);
 bool steer_may_stop(const struct child *child);
 
+/* Its listeners and workers have been taken over, with the lanes that they had. */
+void steer_adopt(struct service *service);
+
 /* Has a listener of it several sockets? */
 bool steer_is_busy(const struct service *service);
 

@@ -217,8 +217,12 @@ void steer_close(struct listener *l, struct listener_socket *s)
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
+	if (s->held != 0)
+		keeper_drop_socket(l->sup, &s->held);
 	if (l->fd == s->fd)
 		promote(l, l->sockets);
+	if (l->sup != NULL)
+		bequest_due(l->sup);
 	heal_forget_also(l, s->fd);
 	if (!few)
 		steer_apply(l);
@@ -234,6 +238,8 @@ void steer_forget(struct listener *l)
 		struct listener_socket *s = l->sockets;
 
 		l->sockets = s->next;
+		if (s->held != 0)
+			keeper_drop_socket(l->sup, &s->held);
 		if (s->fd != l->fd) {
 			heal_forget_also(l, s->fd);
 			reuseport_leave(s->fd);

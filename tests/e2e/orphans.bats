@@ -749,13 +749,13 @@ three_alive() {
 	INI
 	start_cluster -c "$DIR/$INSTANCE.ini"
 	kept=$(status_json | jq -c '[.clusters[:2][].workers[].pid]')
-	job=$(CLUSTER=jobs worker_pid 0)
+	job=$(CLUSTER="jobs" worker_pid 0)
 	kill_nclust
 	poll_until 10 is_gone "$job"
 	curl -sS --max-time 5 --unix-socket "$DIR/sock" http://x/ | grep pid=
 	start_cluster -c "$DIR/$INSTANCE.ini"
 	[ "$(status_json | jq -c '[.clusters[:2][].workers[].pid]')" = "$kept" ]
-	[ "$(CLUSTER=jobs worker_pid 0)" != "$job" ]
+	[ "$(CLUSTER="jobs" worker_pid 0)" != "$job" ]
 	curl -sS --max-time 5 --unix-socket "$DIR/sock" http://x/ | grep pid=
 	nclust stop "$INSTANCE"
 	wait_exit
@@ -765,23 +765,33 @@ three_alive() {
 @test "a user's own nclust takes over, too" {
 	need_root
 	need setpriv
-	chown 65534:65534 "$NCLUST_RUNTIME_DIR" "$LOG"
-	as_nobody() {
-		setpriv --reuid=65534 --regid=65534 --clear-groups \
-			"$NCLUST" --name "$INSTANCE" -n 2 \
-			-l "127.0.0.1:$PORT" --orphans keep --ready notify \
-			-- "$FIXTURES/serve" --notify >>"$LOG" 2>&1 \
-			</dev/null 3>&- &
-		NCLUST_PID=$!
-		STARTED+=("$NCLUST_PID")
-		wait_ready
-	}
-	as_nobody
+	mkdir -m 755 "$DIR/his"
+	chown 65534:65534 "$DIR/his" "$LOG"
+	export NCLUST_RUNTIME_DIR=$DIR/his
+	PLACE=$NCLUST_RUNTIME_DIR/$INSTANCE
+	start_as_nobody
 	were=$(worker_pids)
 	kill_nclust
-	as_nobody
+	start_as_nobody
 	[ "$(worker_pids)" = "$were" ]
 	[ "$(cluster .generation)" -eq 1 ]
+}
+
+as_nobody() {
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+}
+
+# What nobody is to be asked by his own.
+start_as_nobody() {
+	as_nobody "$NCLUST" --name "$INSTANCE" -n 2 -l "127.0.0.1:$PORT" \
+		--orphans keep --ready notify -- "$FIXTURES/serve" --notify \
+		>>"$LOG" 2>&1 </dev/null 3>&- &
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+	nclust() {
+		as_nobody "$NCLUST" "$@"
+	}
+	wait_ready
 }
 
 @test "how one ended that was taken over is told" {
