@@ -788,6 +788,7 @@ start_as_nobody() {
 		>>"$LOG" 2>&1 </dev/null 3>&- &
 	NCLUST_PID=$!
 	STARTED+=("$NCLUST_PID")
+	# shellcheck disable=SC2317 # by those who wait
 	nclust() {
 		as_nobody "$NCLUST" "$@"
 	}
