@@ -42,6 +42,7 @@ static bool add_generation(struct cluster *c, unsigned number)
 			g->list[i] = in_force;
 			g->list[i].number = number;
 			g->list[i].workers = g->list[i].serving = 0;
+			g->list[i].beside = 0;
 			return true;
 		}
 		g->list[i] = g->list[i - 1];

@@ -338,7 +338,7 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 	h->began = clock_now();
 	sup->heritage = h;
 	got = statefile_read(sup->rundir.dir, &h->past, &why);
-	sup->has_past = got != 0;
+	sup->has_past = got == -1 || had_keep(h);
 	if (got == -1)
 		got = refuse_past(sup, &why, err);
 	else if (got == 1)

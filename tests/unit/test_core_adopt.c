@@ -179,6 +179,73 @@ START_TEST(generations_of_before_are_rolled)
 }
 END_TEST
 
+/* Whoever is asked to go goes, whoever is born becomes ready. */
+static void oblige(struct bench *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		const struct action *a = &b->kept[i];
+		struct event e = {.slot = a->slot,
+			.worker = a->worker,
+			.ending = {.kind = ENDING_EXIT}};
+
+		ck_assert(a->kind != ACTION_REPORT ||
+			a->report.kind != REPORT_SURPRISE);
+		if (a->kind == ACTION_SPAWN)
+			e.kind = EVENT_READY;
+		else if (a->kind == ACTION_DRAIN)
+			e.kind = EVENT_DRAINED;
+		else if (a->kind == ACTION_SIGNAL || a->kind == ACTION_KILL)
+			e.kind = EVENT_EXITED;
+		else
+			continue;
+		bench_do(b, e);
+	}
+	b->count = 0;
+}
+
+static unsigned draw(unsigned *seed, unsigned below)
+{
+	*seed = *seed * 1103515245U + 12345U;
+	return (*seed >> 16) % below;
+}
+
+/* Left in any state, by any number of generations, in any slots: in the end as
+ * many as wanted are ready, one a slot, all of one generation where that was
+ * asked for. */
+START_TEST(whatever_was_left_becomes_what_is_wanted)
+{
+	unsigned seed = (unsigned)_i;
+	unsigned wanted = draw(&seed, 7);
+	unsigned generation = 1 + draw(&seed, 5);
+	unsigned left = draw(&seed, 12);
+	bool roll = draw(&seed, 2) == 1;
+	struct bench b;
+
+	prepare(&b, bench_settings(), wanted);
+	ck_assert_int_eq(cluster_reserve(b.c, 8), 0);
+	ck_assert_int_eq(
+		cluster_adopt_begin(b.c, generation, draw(&seed, 2), false), 0);
+	for (unsigned i = 0; i < left; i++)
+		(void)adopt(&b, draw(&seed, 8), 1 + draw(&seed, generation),
+			draw(&seed, 4) > 0);
+	bench_settle(&b);
+	if (roll)
+		bench_do(&b,
+			(struct event){.kind = EVENT_ROLL, .slot = SLOT_ALL});
+	for (int turn = 0; turn < 30; turn++) {
+		oblige(&b);
+		bench_pass(&b, 30 * SECOND); /* those that never get ready */
+	}
+	oblige(&b);
+	ck_assert_uint_eq(cluster_ready(b.c), wanted);
+	ck_assert_uint_eq(cluster_alive(b.c), wanted);
+	for (uint32_t i = 0; roll && i < wanted; i++)
+		ck_assert_uint_eq(
+			view(&b, i).worker[0].generation, generation + 1);
+	bench_end(&b);
+}
+END_TEST
+
 START_TEST(it_must_come_first)
 {
 	struct bench b;
@@ -202,6 +269,8 @@ int main(void)
 	tcase_add_test(tc, of_two_in_a_slot_the_newer_one_stays);
 	tcase_add_test(tc, more_than_wanted_are_stopped);
 	tcase_add_test(tc, generations_of_before_are_rolled);
+	tcase_add_loop_test(
+		tc, whatever_was_left_becomes_what_is_wanted, 0, 500);
 	tcase_add_test(tc, it_must_come_first);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
