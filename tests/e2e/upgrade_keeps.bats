@@ -90,6 +90,29 @@ setup() {
 			"$(cat "/proc/$NCLUST_PID/oom_score_adj")" ]
 }
 
+@test "a worker that is being drained is drained on, and loses nothing" {
+	free_port
+	start_cluster -n 1 --listen "127.0.0.1:$PORT" --ready notify \
+		--drain quiet -- "$FIXTURES/rude" --slow 1500
+	curl -sS "http://127.0.0.1:$PORT/slow" >"$DIR/answer" 3>&- &
+	asker=$!
+	wait_until 5 '[ "$(ss -Htn state established "sport = :$1" | wc -l)" \
+		-ge 1 ]' "$PORT"
+	pid=$(worker_pid 0)
+	client scale "$INSTANCE" 0 --no-wait
+	[ "$(worker_state 0)" = draining ]
+
+	upgrade
+	upgrade
+
+	[ "$(worker_pid 0)" = "$pid" ]
+	[ "$(worker_state 0)" = draining ]
+	wait "$asker"
+	grep -F "$pid" "$DIR/answer"
+	poll_until 5 is_gone "$pid"
+	run ! logged 'drained by force'
+}
+
 # --- Clients ---------------------------------------------------------------------
 
 @test "who follows the events, or watches the status, goes on" {
@@ -385,6 +408,19 @@ setup() {
 	client stop "$INSTANCE"
 	poll_until 5 is_gone "$MAIN"
 	[ ! -e "$DIR/pid" ]
+}
+
+@test "who waits for a daemon to be ready hears of it from the new one" {
+	"$NCLUST" -d --name "$INSTANCE" -n 1 --pidfile "$DIR/pid" \
+		--ready notify -- "$FIXTURES/slow-ready" 1500 >>"$LOG" 2>&1 3>&- &
+	starter=$!
+	wait_until 5 '[ "$(worker_state 0)" = starting ]'
+	STARTED+=("$(cat "$DIR/pid")")
+	upgrade
+	[ "$(worker_state 0)" = starting ]
+	wait "$starter"
+	[ "$(worker_state 0)" = ready ]
+	client stop "$INSTANCE"
 }
 
 @test "workers that outlive nclust are taken over, also after an upgrade" {
