@@ -64,6 +64,21 @@ serve_two() {
 	WORKERS=$(workers)
 }
 
+# No program that it may start gets any of its descriptors.
+all_cloexec() {
+	local info fd flags
+
+	for info in "/proc/$NCLUST_PID/fdinfo/"*; do
+		fd=${info##*/}
+		[ "$fd" -gt 2 ] || continue
+		flags=$(awk '/^flags/ { print $2 }' "$info" 2>/dev/null)
+		[ -z "$flags" ] || ((8#$flags & 8#2000000)) || {
+			echo "$fd: $(readlink "/proc/$NCLUST_PID/fd/$fd")"
+			return 1
+		}
+	done
+}
+
 # By kind.  (An exec closes those of the spawner, until it needs them again:
 # compare after two upgrades, not before and after one.)
 descriptors() {

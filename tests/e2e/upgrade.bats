@@ -20,6 +20,7 @@ setup() {
 	[[ $output == *"upgraded from "*" with 2 workers"* ]]
 
 	still_the_same 1
+	all_cloexec
 	[ "$(jq -n "$(worker 1 .uptime) >= $since")" = true ]
 	works
 }
@@ -222,6 +223,7 @@ refused() {
 	run -1 upgrade
 
 	still_the_same 0
+	all_cloexec
 	end_open
 	same_descriptors "$fds"
 	[ "$LOST" -eq 0 ]
