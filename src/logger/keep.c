@@ -81,7 +81,11 @@ static void hold(struct keep *k, const struct logwire_packet *p,
 	k->count++;
 	return;
 fail:
-	log_error("keeper: something cannot be held");
+	if (!k->told)
+		log_error(
+			"keeper: not all can be held (RLIMIT_NOFILE?): should "
+			"nclust be killed, some workers are replaced");
+	k->told = true;
 }
 
 /* ---- handing over ---- */

@@ -24,6 +24,7 @@ struct keep {
 	struct ev_loop *loop;
 	bool on;
 	bool waiting; /* the supervisor is gone */
+	bool told;    /* that not all can be held */
 	int socket;
 	int dir;
 	int ends; /* epoll: the workers' pidfds */

@@ -8,6 +8,7 @@
 #include "protocol/estate.h"
 #include "supervisor/child.h"
 #include "supervisor/keeper.h"
+#include "supervisor/roles.h"
 #include "supervisor/steer.h"
 #include "supervisor/store.h"
 
@@ -152,7 +153,15 @@ void bequest_look(struct supervisor *sup)
 	if (!sup->estate_due || sup->heritage != NULL || sup->over)
 		return;
 	sup->estate_due = false;
-	if (keeper_wanted(sup) && write_all(sup) == -1)
+	if (!keeper_wanted(sup))
+		return;
+	/* a reload may have asked for it */
+	if (sup->keeper_socket == -1) {
+		logger_begin(sup);
+		if (sup->keeper_socket == -1)
+			keeper_greet(sup, true);
+	}
+	if (write_all(sup) == -1)
 		log_syserr("what the next nclust needs to know cannot be "
 			   "written");
 }

@@ -807,3 +807,24 @@ start_as_nobody() {
 	wait_until 10 '[ "$(worker 1 .restarts)" -ge 1 ]'
 	[[ "$(worker 1 .last_exit.text)" =~ ^(exit 7|unknown)$ ]]
 }
+
+@test "a reload from 'stop' to 'keep' is enough" {
+	cat >"$DIR/$INSTANCE.ini" <<-INI
+		[cluster:web]
+		command = $FIXTURES/serve --notify
+		workers = 2
+		listen = 127.0.0.1:$PORT
+		ready = notify
+	INI
+	start_cluster -c "$DIR/$INSTANCE.ini"
+	echo "orphans = keep" >>"$DIR/$INSTANCE.ini"
+	nclust reload "$INSTANCE"
+	wait_ready
+	were=$(worker_pids)
+	[ -n "$(keeper_pids)" ]
+	start_openload
+	kill_nclust
+	start_cluster -c "$DIR/$INSTANCE.ini"
+	[ "$(worker_pids)" = "$were" ]
+	end_openload
+}
