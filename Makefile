@@ -113,10 +113,18 @@ all: nclust ## the program, ./nclust (this is the default)
 nclust: $(B)/nclust
 	$(if $(filter plain,$(V)),cp $< $@.new && mv -f $@.new $@,@:)
 
-# What the supervisor runs stands together, and apart from what the verbs do: a
-# page that it never touches is no memory of its.
-APART := $(filter $(addprefix $(B)/src/,logger/% cli/% config/describe%), \
-	$(filter-out %/cli/names.o,$(OBJECTS)))
+# What a supervisor runs once all is well stands together, apart from what it does
+# at its start or seldom, and from what the verbs do: a page that it does not
+# touch is no memory of its.
+SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
+	core/deploy% os/connections% os/otherend% os/reuseport% os/rundir% \
+	os/sealed% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
+	os/cgroup% os/seccomp% os/quiet% protocol/estate% protocol/handover% \
+	protocol/httpstatus% $(addprefix supervisor/,adopt% aim% carry% check% \
+	daemon% drain% helper% hooks% prove% putover% recipe% recycle% \
+	reexec% reload% remains% resume% roles% stall% store% takeover% \
+	variant% volley%)
+APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 ORDERED := $(filter-out $(APART),$(OBJECTS)) $(APART)
 
 $(B)/nclust: $(ORDERED)
