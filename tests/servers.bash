@@ -26,7 +26,7 @@ PYTHON=/usr/bin/python3
 
 server_blocking() {
 	SERVER=(-- "$RUDE" "$PORT" --blocking --work 5 --close)
-	AT=$PORT MODES=short RATE=120 MIX=()
+	AT=$PORT MODES=short RATE=200 MIX=()
 }
 
 server_events() {
