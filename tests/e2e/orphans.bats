@@ -828,3 +828,13 @@ start_as_nobody() {
 	[ "$(worker_pids)" = "$were" ]
 	end_openload
 }
+
+@test "workers that are kept have no descriptor of nclust's" {
+	mkdir -m 777 "$DIR/out"
+	start_cluster -n 1 --orphans keep --ready notify --log prefix \
+		--stop-signal KILL \
+		-- "$FIXTURES/leak" --to "$DIR/out/leak" --notify
+	poll_until 10 test -s "$DIR/out/leak"
+	jq -c .fds "$DIR/out/leak"
+	[ "$(jq '.fds | length' "$DIR/out/leak")" -eq 3 ]
+}
