@@ -8,6 +8,7 @@
 #include "supervisor/supervisor.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -104,7 +105,7 @@ int main(int argc, char **argv)
 		return logger_main(LOGGER_CHANNEL);
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
-		_exit(supervisor_check(argv[2]));
+		quick_exit(supervisor_check(argv[2]));
 	faults_init(&faults);
 	if (config_read(&what, argc, argv, cli_verbs(), &faults) == -1) {
 		(void)fwrite(faults.text.data, 1, faults.text.len, stderr);
