@@ -7,6 +7,7 @@
 #include "os/environ.h"
 #include "os/pidfd.h"
 #include "os/process.h"
+#include "os/remote.h"
 #include "supervisor/news.h"
 
 #include <dirent.h>
@@ -71,13 +72,19 @@ static size_t list_above(pid_t *above, size_t most)
 	return count;
 }
 
-/* Its NCLUST_WORKER, if it was born below an nclust of our name; or 0. */
+/* Its NCLUST_WORKER, if it was born below an nclust of our name; or 0.  What
+ * runs in a container has an nclust of its own, maybe of the same name and at
+ * the same place there. */
 static uint64_t serial_of(struct supervisor *sup, pid_t pid)
 {
 	char value[sizeof(sup->rundir.path) + 16] untouched;
 	size_t len = strlen(sup->rundir.path);
+	struct remote r;
 
-	if (environ_value(pid, "NCLUST_SOCKET", value, sizeof(value)) == -1 ||
+	remote_of(&r, pid);
+	if (!remote_shares(&r, "pid") ||
+		environ_value(pid, "NCLUST_SOCKET", value, sizeof(value)) ==
+			-1 ||
 		strncmp(value, sup->rundir.path, len) != 0 ||
 		strcmp(value + len, "/control") != 0 ||
 		environ_value(pid, "NCLUST_WORKER", value, sizeof(value)) == -1)

@@ -414,6 +414,24 @@ refuses() {
 	is_alive "$stranger"
 }
 
+@test "who runs in a container is no remains, whatever its nclust is called" {
+	start_cluster -n 1 --intercept off -- sleep 1000
+	mapfile -t facts < <(tr '\0' '\n' <"/proc/$(worker_pid 0)/environ" |
+		grep -E '^NCLUST_(SOCKET|WORKER)=')
+	[ "${#facts[@]}" -eq 2 ]
+	unshare --pid --fork --kill-child env "${facts[@]}" sleep 1000 3>&- &
+	outside=$!
+	STARTED+=("$outside")
+	poll_until 10 pgrep -x -P "$outside" sleep
+	inside=$(pgrep -x -P "$outside" sleep)
+	kill_nclust
+
+	start_cluster -n 1 --intercept off -- sleep 1000
+	is_alive "$inside"
+	nclust stop "$INSTANCE"
+	is_alive "$inside"
+}
+
 # --- Races -----------------------------------------------------------------------------
 
 @test "of five that take over at once one wins, and nobody starts others" {
