@@ -260,14 +260,20 @@ int supervisor_resume(int argc, char **argv)
 
 /* ---- the check ---- */
 
+/* Nothing is read of what anybody may give to one who has more rights. */
+static int check_caller(struct error *err)
+{
+	if (getauxval(AT_SECURE) == 0)
+		return 0;
+	return error_set(err, 0,
+		"a binary with file capabilities cannot take over: "
+		"stop and start it");
+}
+
 static int check_rights(const struct carry_binary *binary, struct error *err)
 {
 	uint64_t ours = 0;
 
-	if (getauxval(AT_SECURE) != 0)
-		return error_set(err, 0,
-			"a binary with file capabilities cannot take over: "
-			"stop and start it");
 	(void)process_status(getpid(), "CapEff:", 16, &ours);
 	if ((binary->capabilities & ~ours) != 0)
 		return error_set(err, 0,
@@ -306,7 +312,8 @@ int supervisor_check(const char *descriptor)
 	while (carry_variant.fault == FAULT_CHECK_HANGS)
 		(void)pause();
 	supervisor_blank(&sup, 0, NULL);
-	if (sealed_map(in.state, &in.data, &in.len, &err) == -1 ||
+	if (check_caller(&err) == -1 ||
+		sealed_map(in.state, &in.data, &in.len, &err) == -1 ||
 		carry_load(&in.reader, &sup, in.data, in.len, &err) == -1 ||
 		check_rights(&in.reader.binary, &err) == -1 ||
 		check_workers(&sup, &err) == -1) {

@@ -177,6 +177,18 @@ import time; time.sleep(600)'
 	[ ! -e "$DIR/theirs/nclust" ]
 }
 
+@test "with file capabilities no state of anybody's is read" {
+	need_root
+	need setcap
+	cp "$NCLUST" "$DIR/nclust-copy"
+	setcap cap_net_bind_service+ep "$DIR/nclust-copy" ||
+		skip "no file capabilities here"
+	run setpriv --reuid 65534 --regid 65534 --clear-groups \
+		"$DIR/nclust-copy" --check-state 0 </dev/null
+	[ "$status" -eq 65 ]
+	[[ $output == *"file capabilities"* ]]
+}
+
 # --- Capabilities, no-new-privs, limits --------------------------------------------
 
 @test "capabilities are exactly those that were named" {
