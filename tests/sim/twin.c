@@ -76,9 +76,12 @@ static struct cluster *carry(struct world *w)
 
 	buffer_init(&out, 0);
 	handover_begin(&writer, &out);
-	for (int part = 0; part < IMAGE_PARTS; part++)
+	for (unsigned i = 0; i < IMAGE_PARTS; i++) {
+		enum image_part part = (enum image_part)i;
+
 		for (uint32_t n = 0; n < image_count(w->cluster, part); n++)
-			put(&writer, w->cluster, (enum image_part)part, n);
+			put(&writer, w->cluster, part, n);
+	}
 	if (to == NULL || handover_end(&writer, &version) == -1 ||
 		handover_open_for_reading(
 			&r, out.data, out.len, 1, &found, &err) == -1)
