@@ -82,7 +82,7 @@ all_cloexec() {
 # By kind.  (An exec closes those of the spawner, until it needs them again:
 # compare after two upgrades, not before and after one.)
 descriptors() {
-	find "/proc/$NCLUST_PID/fd" -mindepth 1 -printf '%l\n' |
+	find "/proc/$NCLUST_PID/fd" -mindepth 1 -printf '%l\n' 2>/dev/null |
 		sed 's/[0-9]*\]$/]/; s/ (deleted)$//' | sort | uniq -c
 }
 
