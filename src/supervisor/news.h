@@ -30,8 +30,8 @@ struct news {
 struct handover_writer;
 struct handover_field;
 /* The history, as one group; and back (it makes it, as news_init() does). */
-void news_save(const struct supervisor *sup, struct handover_writer *w,
-	unsigned tag);
+void news_save(
+	const struct supervisor *sup, struct handover_writer *w, unsigned tag);
 int news_load(struct supervisor *sup, const struct handover_field *group,
 	struct error *err);
 /* One that was waiting to be told; -1: no memory. */
