@@ -3,7 +3,7 @@
 #
 # What it costs that nclust replaces itself, for scripts/bench.
 
-UPGRADE_ROUNDS=7
+UPGRADE_ROUNDS=15
 
 # Until FILE says so.
 await_word() {
