@@ -63,16 +63,39 @@ static int by_age(const void *a, const void *b)
 	return (*x)->entry->serial < (*y)->entry->serial ? -1 : 1;
 }
 
+#define THAW_MOST 256 /* processes of a worker */
+
+/* nclust may have died while it was frozen for a look (drain_freeze.c): all of
+ * it or, once it had its stop signal, those below it alone. */
+static void thaw(const struct child *c)
+{
+	pid_t tree[THAW_MOST] untouched;
+	size_t count = process_tree(c->pid, tree, THAW_MOST);
+
+	if (process_is_stopped(c->pid))
+		(void)child_signal_group(c, SIGCONT);
+	for (size_t i = 1; i < count; i++) {
+		scoped_fd fd =
+			process_is_stopped(tree[i]) ? pidfd_of(tree[i]) : -1;
+
+		if (fd != -1)
+			(void)pidfd_signal(fd, SIGCONT);
+	}
+}
+
 static void fill(struct child *c, struct inmate *in)
 {
 	struct supervisor *sup = c->service->sup;
 	const struct state_entry *e = in->entry;
 	struct given *given = givens_find(
 		&sup->heritage->givens, LOGWIRE_A_WORKER, e->serial);
+	struct process_facts facts;
 
 	c->serial = e->serial;
 	c->generation = e->generation;
 	c->start = e->birth.start;
+	if (c->start == 0 && process_look(c->pid, &facts) == 0)
+		c->start = facts.start; /* it was known by its name */
 	c->uses = e->uses;
 	c->listens = e->listens;
 	c->bound_by = e->bound_by;
@@ -81,9 +104,8 @@ static void fill(struct child *c, struct inmate *in)
 	c->entry = statefile_at(&sup->statefile, in->place);
 	if (c->entry != NULL && c->entry->phase == STATE_CLAIMED)
 		c->entry->phase = STATE_STARTING;
-	/* nclust has died while it was frozen for a look */
-	if (e->phase == STATE_STOPPING && process_is_stopped(c->pid))
-		(void)pidfd_signal_group(c->pidfd, 0, SIGCONT);
+	if (e->phase == STATE_STOPPING)
+		thaw(c);
 	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
 	take_notify(sup, c, given);
 	take_trap(c, given);

@@ -470,13 +470,32 @@ void child_signal(struct child *child, int signal)
 			child->service->name, child->slot, (int)child->pid);
 }
 
+/* Of our own child, which is not reaped, the number is its own.  Of another's
+ * it may have come to mean somebody else: as long as nobody has it, what is left
+ * of its group keeps it from being given out again. */
+static pid_t group_of(const struct child *child)
+{
+	struct process_facts facts;
+
+	if (!child->adopted)
+		return child->pid;
+	if (process_look(child->pid, &facts) == -1)
+		return errno == ENOENT || errno == ESRCH ? child->pid : 0;
+	return facts.start == child->start ? child->pid : 0;
+}
+
+int child_signal_group(const struct child *child, int signal)
+{
+	if (pidfd_signal_group(child->pidfd, group_of(child), signal) == 0)
+		return 0;
+	return pidfd_signal(child->pidfd, signal);
+}
+
 void child_kill_group(struct child *child, int signal)
 {
 	if (signal == SIGKILL)
 		child->killed_by_us = true;
-	/* it is not reaped: its pid, and so its group's, is still its own */
-	if (pidfd_signal_group(child->pidfd, child->pid, signal) == -1 &&
-		errno != ESRCH)
+	if (child_signal_group(child, signal) == -1 && errno != ESRCH)
 		log_syserr("%s.%" PRIu32 ": cannot signal group %d",
 			child->service->name, child->slot, (int)child->pid);
 }
@@ -521,9 +540,7 @@ void child_ended(struct child *child)
 	describe_end(child, &end, &event.ending);
 	if (ended == -1 && child->adopted)
 		event.ending = (struct ending){.kind = ENDING_UNKNOWN};
-	/* who is not our child may be reaped, and its number another's */
-	(void)pidfd_signal_group(
-		child->pidfd, child->adopted ? 0 : child->pid, SIGKILL);
+	(void)child_signal_group(child, SIGKILL); /* what is left of it */
 	if (ended == 1 && !child->adopted)
 		(void)pidfd_reap(child->pidfd, &end);
 	news_expect_last_output(sup, child);

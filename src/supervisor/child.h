@@ -31,6 +31,9 @@ struct child *child_adopt(struct service *service, uint32_t slot,
 
 void child_signal(struct child *child, int signal);     /* the process */
 void child_kill_group(struct child *child, int signal); /* its group */
+/* The same, and nothing is noted or said; where its group cannot be had, itself.
+ * -1 and errno. */
+int child_signal_group(const struct child *child, int signal);
 
 /* The child of a worker, or NULL. */
 struct child *child_find(

@@ -3,8 +3,10 @@
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "os/process.h"
+#include "supervisor/child.h"
 #include "supervisor/drain_inside.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -42,7 +44,23 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid)
 	return NULL;
 }
 
-static int add(struct drain *d, pid_t pid)
+/* Whoever had the number when it was listed may be gone, and it be a stranger's:
+ * so its parent is looked at once we have the pidfd. */
+static bool is_below(
+	const struct drain_process *p, const pid_t *pids, size_t count)
+{
+	struct process_facts facts;
+	struct pollfd end = {.fd = p->pidfd, .events = POLLIN};
+
+	if (process_look(p->pid, &facts) == -1 || poll(&end, 1, 0) != 0)
+		return false; /* it has ended */
+	for (size_t i = 0; i < count; i++)
+		if (pids[i] == facts.parent)
+			return true;
+	return false;
+}
+
+static int add(struct drain *d, pid_t pid, const pid_t *pids, size_t count)
 {
 	struct drain_process *list =
 		realloc(d->processes, (d->process_count + 1) * sizeof(*list));
@@ -51,14 +69,24 @@ static int add(struct drain *d, pid_t pid)
 	if (list == NULL)
 		return -1;
 	d->processes = list;
-	/* its parent lives and has not reaped it, or it is gone: then so is the
-	 * next to have that number, which is below us as well */
 	p.pidfd = pidfd_of(pid);
-	if (p.pidfd == -1)
+	if (p.pidfd == -1 || !is_below(&p, pids, count)) {
+		fd_close(&p.pidfd);
 		return 0;
+	}
 	remote_of(&p.remote, pid);
 	list[d->process_count++] = p;
 	return 1;
+}
+
+/* Of one that is not our child the number may be a stranger's by now. */
+static size_t list_tree(const struct drain *d, pid_t *pids)
+{
+	const struct child *c = d->child;
+	struct pollfd end = {.fd = c->pidfd, .events = POLLIN};
+	size_t count = process_tree(c->pid, pids, DRAIN_PROCESSES_MOST);
+
+	return c->adopted && poll(&end, 1, 0) != 0 ? 0 : count;
 }
 
 /* Those that are not below it any more. */
@@ -87,12 +115,12 @@ size_t drain_list_processes(struct drain *d)
 
 	if (d->processes == NULL && begin_list(d) == -1)
 		return 0;
-	count = process_tree(d->child->pid, pids, DRAIN_PROCESSES_MOST);
+	count = list_tree(d, pids);
 	d->too_many = count == DRAIN_PROCESSES_MOST;
 	drop_gone(d, pids, count);
 	for (size_t i = 0; i < count; i++)
 		if (drain_process_of(d, pids[i]) == NULL)
-			added += add(d, pids[i]) == 1;
+			added += add(d, pids[i], pids, count) == 1;
 	return added;
 }
 
@@ -100,12 +128,8 @@ size_t drain_list_processes(struct drain *d)
 
 static void signal_all(const struct drain *d, int signal)
 {
-	const struct child *c = d->child;
-
-	/* ESRCH: it has ended, and its pidfd is about to say so.  The number of
-	 * one that is no child of ours may be another's by now */
-	if (pidfd_signal_group(c->pidfd, c->adopted ? 0 : c->pid, signal) == -1)
-		(void)pidfd_signal(c->pidfd, signal);
+	/* ESRCH: it has ended, and its pidfd is about to say so */
+	(void)child_signal_group(d->child, signal);
 	for (size_t i = 1; i < d->process_count; i++)
 		(void)pidfd_signal(d->processes[i].pidfd, signal);
 }

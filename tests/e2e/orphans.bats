@@ -432,6 +432,29 @@ refuses() {
 	is_alive "$inside"
 }
 
+is_stopped() {
+	grep -q "^State:.*T" "/proc/$1/status"
+}
+
+@test "all of a worker goes on that was frozen when nclust was killed" {
+	command=(sh -c '[ -s "$0" ] || { setsid sleep 1000 & echo $! >"$0"; }
+		wait' "$DIR/far")
+	start_cluster -n 1 --orphans keep --intercept off -- "${command[@]}"
+	poll_until 10 test -s "$DIR/far"
+	far=$(cat "$DIR/far")
+	pid=$(worker_pid 0)
+	kill_nclust
+	# in the midst of a drain's look
+	kill -STOP "$pid" "$far"
+	poll_until 10 is_stopped "$pid"
+	poll_until 10 is_stopped "$far"
+	edit_state 'struct.pack_into("I", d, e(0), 4)'
+	start_cluster -n 1 --orphans keep --intercept off -- "${command[@]}"
+	[ "$(worker_pid 0)" = "$pid" ]
+	run ! is_stopped "$pid"
+	run ! is_stopped "$far"
+}
+
 # --- Races -----------------------------------------------------------------------------
 
 @test "of five that take over at once one wins, and nobody starts others" {
