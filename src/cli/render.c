@@ -260,6 +260,19 @@ static void add_part(char *to, size_t size, const char *format, ...)
 	va_end(args);
 }
 
+static void add_checks(char *to, size_t size, const json_t *checks)
+{
+	long long failed = number_of(checks, "failed");
+	char text[128];
+
+	if (failed <= 0)
+		return;
+	(void)text_of(checks, "last", text, sizeof(text), "");
+	add_part(to, size, "%lld of %lld checks failed%s%s", failed,
+		failed + number_of(checks, "ok"),
+		text[0] != '\0' ? ", the last one: " : "", text);
+}
+
 /* How the last one ended, when the next is tried, what this one says. */
 static void format_last(char *to, size_t size, const json_t *worker)
 {
@@ -284,6 +297,7 @@ static void format_last(char *to, size_t size, const json_t *worker)
 	(void)text_of(worker, "status", text, sizeof(text), "");
 	if (text[0] != '\0')
 		add_part(to, size, "says '%s'", text);
+	add_checks(to, size, json_object_get(worker, "checks"));
 	if (to[0] == '\0')
 		(void)text_copy(to, size, "-");
 }
