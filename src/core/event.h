@@ -47,6 +47,7 @@ enum why {
 	WHY_CHECK,         /* its checks failed */
 	WHY_MEMORY,        /* max-memory */
 	WHY_AGE,           /* max-age */
+	WHY_QUEUE,         /* so that its successor takes what others left */
 };
 
 enum event_kind {

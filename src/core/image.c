@@ -30,12 +30,12 @@ static const struct plain_row worker_rows[] = {
 	PLAIN(7, worker, generation, UNSIGNED),
 	PLAIN(8, worker, stop_step, UNSIGNED),
 	PLAIN_ENUM(9, worker, state, WORKER_STATES - 1),
-	PLAIN_ENUM(10, worker, why, WHY_AGE),
+	PLAIN_ENUM(10, worker, why, WHY_QUEUE),
 	PLAIN(12, worker, interval, SIGNED),
 	PLAIN(13, worker, serves_since, SIGNED),
 	PLAIN(14, worker, retire_at, WHEN),
 	PLAIN(15, worker, age_share, SIGNED),
-	PLAIN_ENUM(16, worker, unfit, WHY_AGE),
+	PLAIN_ENUM(16, worker, unfit, WHY_QUEUE),
 };
 static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
 
@@ -53,7 +53,7 @@ static const struct plain_row slot_rows[] = {
 	PLAIN(4, slot, retry, SIGNED),
 	PLAIN(5, slot, last_age, SIGNED),
 	PLAIN_IN(6, slot, last, &ending_table),
-	PLAIN_ENUM(7, slot, last_why, WHY_AGE),
+	PLAIN_ENUM(7, slot, last_why, WHY_QUEUE),
 	PLAIN(8, slot, restarts, UNSIGNED),
 	PLAIN(9, slot, life, UNSIGNED),
 	PLAIN(10, slot, turn, UNSIGNED),
@@ -71,7 +71,7 @@ static const struct plain_row generation_rows[] = {
 	PLAIN(4, generation, command, UNSIGNED),
 	PLAIN(5, generation, says_ready, BOOL),
 	PLAIN(6, generation, listens, BOOL),
-	PLAIN_ENUM(7, generation, rejected, WHY_AGE),
+	PLAIN_ENUM(7, generation, rejected, WHY_QUEUE),
 	PLAIN(8, generation, graceful, BOOL),
 	PLAIN(9, generation, beside, UNSIGNED),
 };
@@ -170,7 +170,7 @@ static const struct plain_row report_rows[] = {
 	PLAIN(11, report, wait, WHEN),
 	PLAIN(12, report, span, WHEN),
 	PLAIN(13, report, was_ready, BOOL),
-	PLAIN_ENUM(14, report, why, WHY_AGE),
+	PLAIN_ENUM(14, report, why, WHY_QUEUE),
 	PLAIN_ENUM(15, report, state, CLUSTER_FAILED),
 	PLAIN_IN(16, report, ending, &ending_table),
 };

@@ -137,6 +137,8 @@ static const char *unwell(enum why why)
 		return "takes more than 'max-memory'";
 	case WHY_AGE:
 		return "is older than 'max-age'";
+	case WHY_QUEUE:
+		return "gives way to one that takes what others left waiting";
 	default:
 		return "is not well";
 	}
@@ -155,6 +157,7 @@ static void say_exited(struct buffer *out, const struct news *n)
 		[WHY_CHECK] = ", as its checks failed",
 		[WHY_MEMORY] = ", as it took too much memory",
 		[WHY_AGE] = ", as it was old",
+		[WHY_QUEUE] = ", as connections waited for another one",
 	};
 	const struct report *r = &n->report;
 	char text[64];

@@ -9,6 +9,7 @@
 #include "supervisor/child.h"
 #include "supervisor/heal.h"
 #include "supervisor/listener.h"
+#include "supervisor/service.h"
 #include "supervisor/steer_socket.h"
 
 #include <errno.h>
@@ -23,6 +24,8 @@
  * which they could not as long as they wait. */
 #define ORPHAN_MAX (10 * SECOND)
 #define LOOK_EVERY (100 * MSEC)
+/* Looks until somebody is started for those who wait where nobody is. */
+#define LOOKS_ALONE 3
 
 struct lane {
 	unsigned id;
@@ -48,6 +51,8 @@ struct steer {
 	struct from from[FROMS_MAX];
 	unsigned from_count;
 	bool press_at_once; /* one of this rollout had to be helped */
+	unsigned orphaned;  /* so many looks have found a queue that nobody is
+			       there for */
 };
 
 /* ---- lanes ---- */
@@ -294,12 +299,48 @@ static void look(struct steer *s)
 	}
 }
 
+static struct child *any_ready(const struct service *service)
+{
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		for (int k = 0; k < 2; k++) {
+			struct child *child = service->children[i][k];
+
+			if (child != NULL && child->takes && !child->drains)
+				return child;
+		}
+	return NULL;
+}
+
+/* Nobody is about to start who would take that queue: one that is well gives way
+ * to a successor that does. */
+static void rescue(struct steer *s)
+{
+	struct event event = {.kind = EVENT_OUTGROWN, .why = WHY_QUEUE};
+	bool orphaned = false;
+	const struct child *child;
+
+	for (unsigned i = 0; i < s->count; i++)
+		orphaned |= is_orphaned(s, &s->lanes[i]);
+	s->orphaned = orphaned ? s->orphaned + 1 : 0;
+	child = s->orphaned == LOOKS_ALONE ? any_ready(s->service) : NULL;
+	if (child == NULL)
+		return;
+	event.slot = child->slot;
+	event.worker = child->worker;
+	service_tell(s->service, &event);
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
+	struct steer *s = timer->data;
+	const struct service *service = s->service;
+
 	(void)loop;
 	(void)revents;
-	visit_all(timer->data, knock, NULL);
-	look(timer->data);
+	visit_all(s, knock, NULL);
+	rescue(s);
+	if (service->steer == s) /* it may have been told to end */
+		look(s);
 }
 
 /* ---- workers ---- */
