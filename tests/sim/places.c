@@ -116,11 +116,12 @@ static void check_numbers(struct world *w, unsigned staying)
 
 	if (w->rollout != 0)
 		most += surge_of(w);
-	most += w->replacing; /* trials.c has looked at these */
+	most += w->beside + w->spares; /* trials.c has looked at these */
 	if (!w->stopping && staying > most)
 		world_complain(
 			w, "%u workers for %u slots", staying, w->wanted);
-	if (!w->disturbed && w->alive > w->wanted + surge_of(w) + w->replacing)
+	if (!w->disturbed &&
+		w->alive > w->wanted + surge_of(w) + w->exchanged + w->spares)
 		world_complain(
 			w, "%u are alive for %u slots", w->alive, w->wanted);
 }

@@ -80,19 +80,25 @@ void trials_note_baking(struct world *w, const struct report *r)
 
 /* ---- who is replaced ---- */
 
+/* Two in one place are as many as long as the old one takes to go, even when
+ * the new one has died and yet another came. */
 static unsigned count_errands(const struct world *w, enum errand errand)
 {
 	unsigned count = 0;
 
-	for (uint32_t i = 0; i < SLOTS_MAX; i++) {
-		const struct place *place = &w->places[i];
+	for (uint32_t i = 0; i < w->wanted; i++)
+		count += w->places[i].alive == 2 &&
+			w->places[i].errand == errand;
+	return count;
+}
 
-		/* where both go nobody is replaced */
-		count += place->alive == 2 && i < w->wanted &&
-			(!w->processes[place->workers[0]].going ||
-				!w->processes[place->workers[1]].going) &&
-			w->processes[place->workers[1]].errand == errand;
-	}
+static unsigned count_beside(const struct world *w)
+{
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < w->wanted; i++)
+		count += w->places[i].staying == 2 &&
+			w->places[i].errand != ERRAND_NONE;
 	return count;
 }
 
@@ -159,14 +165,21 @@ void trials_note_birth(struct world *w, struct process *p,
 	}
 	if (p->errand == ERRAND_NONE)
 		world_complain(w, "a successor for one that is well");
+	if (p->errand == ERRAND_MEND || p->errand == ERRAND_RECYCLE)
+		w->places[p->slot].errand = p->errand;
 	if (p->errand == ERRAND_RECYCLE &&
 		(w->rollout != 0 || count_errands(w, ERRAND_RECYCLE) > 1))
 		world_complain(w, "recycling does not wait for its turn");
-	if (p->errand == ERRAND_MEND || p->errand == ERRAND_RECYCLE)
-		w->places[p->slot].replacing = true;
 	if (p->errand == ERRAND_MEND &&
 		count_errands(w, ERRAND_MEND) > (most > 0 ? most : 1))
 		world_complain(w, "too many unwell ones are replaced");
+}
+
+/* Of slots that leave nobody is replaced, and so it stays if they come back. */
+void trials_note_scale(struct world *w)
+{
+	for (uint32_t i = w->wanted; i < SLOTS_MAX; i++)
+		w->places[i].errand = ERRAND_NONE;
 }
 
 static void check_age(const struct world *w, const struct process *p)
@@ -228,10 +241,10 @@ void trials_note_end(struct world *w, uint64_t worker)
 {
 	const struct process *mate = witness_mate(w, worker);
 	struct place *place = &w->places[w->processes[worker].slot];
-	bool through = mate != NULL && place->replacing;
+	bool through = mate != NULL && place->errand != ERRAND_NONE;
 
 	if (mate == NULL || !mate->going)
-		place->replacing = false;
+		place->errand = ERRAND_NONE;
 	if (!through || !serves(mate) || mate->unfit != WHY_ITSELF)
 		return;
 	place->forgiven = false;
@@ -293,6 +306,8 @@ void trials_check(struct world *w)
 	cluster_view_rollout(w->cluster, &view);
 	if (view.under_way && view.baking != 0 && view.baking <= w->now)
 		world_complain(w, "the canaries bake for too long");
-	w->replacing = count_errands(w, ERRAND_MEND) +
-		count_errands(w, ERRAND_RECYCLE) + count_spares(w);
+	w->spares = count_spares(w);
+	w->exchanged = count_errands(w, ERRAND_MEND) +
+		count_errands(w, ERRAND_RECYCLE);
+	w->beside = count_beside(w);
 }

@@ -250,6 +250,7 @@ void witness_event(struct world *w, const struct event *e)
 			revive(w);
 		w->disturbed = true;
 		w->wanted = e->count;
+		trials_note_scale(w);
 		break;
 	case EVENT_ROLL:
 		if (w->ended)

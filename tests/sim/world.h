@@ -98,10 +98,10 @@ struct process {
 struct place { /* what is known of a slot */
 	bool ended;
 	bool forgiven;
-	bool unsure;       /* whose place the abandoned one had */
-	bool replacing;    /* who is not well any more */
-	bool vague;        /* if a death was forgiven cannot be told */
-	unsigned failures; /* never ready, in a row */
+	bool unsure;        /* whose place the abandoned one had */
+	enum errand errand; /* of the new one, until either is gone */
+	bool vague;         /* if a death was forgiven cannot be told */
+	unsigned failures;  /* never ready, in a row */
 	const struct cluster_settings *failed_by;
 	nsec_t refill_by; /* NSEC_NEVER: not known */
 	bool exact;       /* and not before */
@@ -194,7 +194,9 @@ struct world {
 	unsigned baked;     /* the latest rollout whose canaries are well */
 	unsigned baking;    /* rollout, until then: */
 	nsec_t bake_by;     /* patient clock */
-	unsigned replacing; /* workers that are beside one that is not well */
+	unsigned spares;    /* of a failed rollout, until the old one is back */
+	unsigned exchanged; /* slots with two, as one was not well */
+	unsigned beside;    /* of these: both stay as yet */
 	bool was_beside;    /* the event's worker: beside one in the place */
 	uint64_t has_to_be; /* ready after this event; or 0 */
 	unsigned checks;
@@ -263,6 +265,7 @@ void trials_note_baking(struct world *w, const struct report *r);
 void trials_note_goes(struct world *w, const struct report *r);
 void trials_expect_beat(const struct world *w, struct process *p);
 void trials_note_end(struct world *w, uint64_t worker);
+void trials_note_scale(struct world *w);
 void trials_note_event(struct world *w, const struct event *e);
 void trials_check_process(struct world *w, uint64_t id);
 void trials_check(struct world *w);

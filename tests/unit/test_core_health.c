@@ -335,6 +335,24 @@ START_TEST(not_all_unwell_ones_are_replaced_at_once)
 }
 END_TEST
 
+START_TEST(a_turn_lasts_until_the_old_one_is_gone_even_if_the_new_one_dies)
+{
+	start_ready(3);
+	for (uint32_t i = 0; i < 3; i++)
+		is_unwell(i, WHY_CHECK);
+	bench_ready(&b, 0);
+	bench_exit(&b, 0, SLOT_READY, ENDING_SIGNAL, SIGSEGV);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2); /* yet another */
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 1);
+	bench_ready(&b, 0);
+	ck_assert_uint_eq(cluster_alive(b.c), 4);
+	old_one_goes(0);
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
+	ck_assert_uint_eq(cluster_alive(b.c), 4);
+	end();
+}
+END_TEST
+
 START_TEST(one_that_cannot_be_replaced_does_not_hold_up_the_others)
 {
 	start_ready(3);
@@ -541,6 +559,8 @@ static void add_checks(TCase *tc)
 		tc, a_successor_that_is_not_ready_in_time_is_tried_again);
 	tcase_add_test(tc, successors_that_fail_are_no_reason_to_give_up);
 	tcase_add_test(tc, not_all_unwell_ones_are_replaced_at_once);
+	tcase_add_test(tc,
+		a_turn_lasts_until_the_old_one_is_gone_even_if_the_new_one_dies);
 	tcase_add_test(
 		tc, one_that_cannot_be_replaced_does_not_hold_up_the_others);
 	tcase_add_test(tc, a_stop_ends_a_replacement);
