@@ -261,7 +261,8 @@ static void tell_request(const struct exam *e, struct facts *f)
 		facts_add(f, FACT_OK, name, "", "answered before it ends");
 		break;
 	case REQUEST_LOST:
-		facts_add(f, FACT_NOTE, name, "",
+		facts_add(f, FACT_NOTE, name,
+			"it gets SIGTERM when it is quiet ('drain')",
 			"lost when SIGTERM comes in the middle of it");
 		break;
 	case REQUEST_FORGOTTEN:

@@ -174,6 +174,8 @@ static char **command_line(const struct trial *t, char *const *rest)
 	const char *const first[] = {"nclust", "--name", NAME,
 		"--runtime-directory", t->directory, "--log", "prefix",
 		"--stop-timeout", TRIAL_STOP_TIMEOUT,
+		/* what it does on its stop signal is to be seen */
+		"--drain", "off",
 		/* who fails to start need not do so again */
 		"--backoff-min", "1m", "--backoff-max", "1m"};
 	size_t count = 0;

@@ -275,7 +275,8 @@ refuses() {
 	wait_until 10 '[ "$(ss -Hltn "sport = :$PORT" |
 		awk "{ print \$2 }")" -eq 1 ]'
 	mapfile -t keepers < <(keeper_pids)
-	kill -KILL "${keepers[@]}" "${pids[@]}" "$NCLUST_PID"
+	# first who would replace the others
+	kill -KILL "$NCLUST_PID" "${keepers[@]}" "${pids[@]}"
 	poll_until 10 file_has "$DIR/answer" pid=
 	wait_ready
 	[ "$(cat "$DIR/pid")" != "$NCLUST_PID" ]

@@ -389,14 +389,14 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	start_quick -n 2
 	run -0 nclust stop it
 	[ "$output" = "it: stopped" ]
-	is_gone "$NCLUST_PID"
+	poll_until 5 is_gone "$NCLUST_PID"
 	wait_exit
 	[ "$status" -eq 0 ]
 
 	start_cluster -n 1 --ready notify --stop-timeout 600s \
 		-- "$FIXTURES/deaf" --notify
 	run -0 timeout 10 "$NCLUST" stop it --now
-	is_gone "$NCLUST_PID"
+	poll_until 5 is_gone "$NCLUST_PID"
 }
 
 @test "a stop during a restart wins, and the restart is told so" {
