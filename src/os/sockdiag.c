@@ -378,3 +378,85 @@ long sockdiag_half_open(int fd, unsigned retries)
 	v6 = half_open(netlink, fd, AF_INET6, retries);
 	return v4 == -1 || v6 == -1 ? -1 : v4 + v6;
 }
+
+/* ---- how many listen there ---- */
+
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
+
+struct place {
+	uint32_t ip[4];
+	uint16_t port;
+	uint32_t device;
+};
+
+static int place_of(struct place *place, int fd)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} at = {.any = {0}};
+	socklen_t size = sizeof(at);
+
+	if (getsockname(fd, &at.any, &size) == -1)
+		return -1;
+	*place = (struct place){
+		.device = (uint32_t)option(fd, SO_BINDTOIFINDEX),
+		.port = at.in.sin_port, /* where that of version 6 is */
+	};
+	if (at.any.sa_family == AF_INET)
+		place->ip[0] = at.in.sin_addr.s_addr;
+	else
+		(void)memcpy(place->ip, &at.in6.sin6_addr, sizeof(place->ip));
+	return 0;
+}
+
+/* One packet of the answer, counted; true: it was the last. */
+static bool count_there(
+	const void *answer, size_t len, const struct place *place, long *count)
+{
+	const struct nlmsghdr *header = answer;
+
+	for (; NLMSG_OK(header, len); header = NLMSG_NEXT(header, len)) {
+		const struct inet_diag_msg *body = NLMSG_DATA(header);
+
+		if (header->nlmsg_type == NLMSG_ERROR)
+			*count = -1;
+		if (header->nlmsg_type == NLMSG_DONE ||
+			header->nlmsg_type == NLMSG_ERROR)
+			return true;
+		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+			header->nlmsg_len >= NLMSG_LENGTH(sizeof(*body)) &&
+			body->id.idiag_sport == place->port &&
+			body->id.idiag_if == place->device &&
+			memcmp(body->id.idiag_src, place->ip,
+				body->idiag_family == AF_INET ? 4 : 16) == 0)
+			++*count;
+	}
+	return false;
+}
+
+long sockdiag_listeners(int fd)
+{
+	scoped_fd netlink =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	uint32_t answer[2048];
+	struct place place;
+	long count = 0;
+	bool over = false;
+
+	if (netlink == -1 || place_of(&place, fd) == -1 ||
+		ask_port(netlink, fd, option(fd, SO_DOMAIN), STATE_LISTEN) ==
+			-1)
+		return -1;
+	while (!over) {
+		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
+
+		if (n <= 0)
+			return -1;
+		over = count_there(answer, (size_t)n, &place, &count);
+	}
+	return count;
+}

@@ -44,4 +44,8 @@ int sockdiag_each_tcp(sockdiag_each *each, void *context);
  */
 long sockdiag_half_open(int fd, unsigned retries);
 
+/* How many sockets, this one among them, listen at the address of this TCP
+ * listener, whoever has them (SO_REUSEPORT); -1: nobody can tell. */
+long sockdiag_listeners(int fd);
+
 #endif

@@ -9,6 +9,7 @@
 #include "supervisor/child.h"
 #include "supervisor/heal.h"
 #include "supervisor/listener.h"
+#include "supervisor/news.h"
 #include "supervisor/service.h"
 #include "supervisor/steer_socket.h"
 
@@ -53,6 +54,7 @@ struct steer {
 	bool press_at_once; /* one of this rollout had to be helped */
 	unsigned orphaned;  /* so many looks have found a queue that nobody is
 			       there for */
+	bool stranger_told;
 };
 
 /* ---- lanes ---- */
@@ -212,6 +214,25 @@ static bool is_needed(const struct steer *s, const struct listener *l,
 	return false;
 }
 
+/* May one of its sockets be opened or closed? */
+static bool is_among_us(struct steer *s, const struct listener *l)
+{
+	scoped_str text = NULL;
+
+	if (!steer_has_stranger(l))
+		return true;
+	if (s->stranger_told)
+		return false;
+	s->stranger_told = true;
+	text = address_format(&l->address);
+	news_say(s->service->sup, LOG_WARN, "stranger-listens",
+		"%s: another process listens at %s as well (SO_REUSEPORT, the "
+		"same user): as long as it does the sockets there stay as they "
+		"are",
+		s->service->name, text != NULL ? text : l->address.name);
+	return false;
+}
+
 /* One that no worker has or will have is for nobody: its last worker was kept
  * until it was empty.  Where that was not possible it waits for another one. */
 static void close_old(struct steer *s, struct listener *l, void *waiting)
@@ -224,7 +245,8 @@ static void close_old(struct steer *s, struct listener *l, void *waiting)
 		if (k->weight > 0 || steer_sockets(l) == 1 ||
 			is_needed(s, l, k))
 			continue;
-		if (now - k->away < ORPHAN_MAX && steer_has_queue(k))
+		if ((now - k->away < ORPHAN_MAX && steer_has_queue(k)) ||
+			!is_among_us(s, l))
 			*(bool *)waiting = true;
 		else
 			steer_close(l, k);
@@ -494,7 +516,7 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 	struct listener_socket *new = NULL;
 	int fd;
 
-	if (!can_steer(s, l))
+	if (!can_steer(s, l) || !is_among_us(s, l))
 		return;
 	if (l->sockets == NULL) {
 		new = steer_add(l, l->fd, 0);
@@ -582,7 +604,7 @@ static void begin(struct service *service, unsigned generation)
 		s = steer_new(service);
 	if (s == NULL)
 		return;
-	s->press_at_once = false;
+	s->press_at_once = s->stranger_told = false;
 	now = lane_of(s, cluster_generation(service->core));
 	drop_lanes(s);
 	if (is_wanted(service, &rollout) && s->count < LANES_MAX &&

@@ -108,6 +108,11 @@ void steer_apply(struct listener *l)
 		l->address.name);
 }
 
+bool steer_has_stranger(const struct listener *l)
+{
+	return sockdiag_listeners(l->fd) > (long)steer_sockets(l);
+}
+
 /* The client's own address is that of the server, with a port for it alone. */
 static int bind_client(int client, const struct sockaddr *to, socklen_t size)
 {

@@ -17,6 +17,11 @@ struct listener_socket *steer_add(struct listener *l, int fd, unsigned lane);
 /* One of several. */
 void steer_close(struct listener *l, struct listener_socket *s);
 
+/* Does somebody else listen there, too?  The kernel knows the sockets of a group
+ * by their place in it, and gives the place of one that leaves to the last: with
+ * a stranger's at the end none of ours may leave. */
+bool steer_has_stranger(const struct listener *l);
+
 /* Note how much of the new connections it is to get; true: not as before. */
 bool steer_weigh(struct listener_socket *socket, unsigned weight);
 /* Tell the kernel what was noted. */

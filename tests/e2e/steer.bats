@@ -225,6 +225,43 @@ hold_restart() {
 	[[ $output == *"Address already in use"* ]]
 }
 
+@test "who joins the port meanwhile gets nothing, and is told of" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" -- --start 200
+	python3 -u - "$PORT" >"$DIR/stranger" 3>&- <<-'EOF' &
+		import socket, sys, time
+		while True:
+		    s = socket.socket()
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+		    try:
+		        s.bind(('127.0.0.1', int(sys.argv[1])))
+		        s.listen()
+		        break
+		    except OSError:
+		        s.close()
+		        time.sleep(0.001)
+		print('joined')
+		s.accept()
+		print('stolen')
+	EOF
+	stranger=$!
+	STARTED+=("$stranger")
+	start_open "$AT" --rate 100
+	restart_within 30
+	poll_until 10 file_has "$DIR/stranger" joined
+	restart_within 30
+	end_open
+	wait_logged "another process listens at tcp:$AT"
+	[ "$LOST" -eq 0 ]
+	[ "$(cat "$DIR/stranger")" = joined ]
+	# and all is as ever when it has gone
+	kill -KILL "$stranger"
+	one_is_left
+	restart_within 30
+	one_is_left
+}
+
 # --- Not steered -------------------------------------------------------------------
 
 @test "one slot, a graceful server and a unix socket are not steered" {
