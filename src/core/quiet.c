@@ -90,6 +90,12 @@ static bool may_go_on(const struct quiet_facts *f)
 		f->sent_ago < QUIET_GAP_MS;
 }
 
+static uint32_t gap_of(const struct quiet_memory *now)
+{
+	return now->pieces >= QUIET_STREAM_PIECES ? QUIET_STREAM_MS
+						  : QUIET_GAP_MS;
+}
+
 static bool is_tcp_quiet(const struct quiet_facts *f,
 	const struct quiet_memory *before, unsigned tick,
 	struct quiet_memory *now)
@@ -100,7 +106,7 @@ static bool is_tcp_quiet(const struct quiet_facts *f,
 	}
 	/* what it has not read it has not answered */
 	now->answered = f->unread == 0 && is_answered(f, before, tick, now);
-	if (now->in_pieces && f->sent_ago < QUIET_GAP_MS)
+	if (now->in_pieces && f->sent_ago < gap_of(now))
 		return false;
 	return now->answered && !may_go_on(f);
 }
@@ -112,6 +118,19 @@ static void remember_acks(const struct quiet_facts *f,
 
 	now->saw_before = more || before->saw_before;
 	now->acks_before = more ? before->acks_out : before->acks_before;
+}
+
+static void remember_pieces(const struct quiet_facts *f,
+	const struct quiet_memory *before, struct quiet_memory *now)
+{
+	bool asked = before->segments_in != f->segments_in;
+	bool more = before->answered && !asked && f->segments_in != 0 &&
+		f->segments_out > before->segments_out;
+
+	now->in_pieces = before->in_pieces || more;
+	now->pieces = asked ? 0 : before->pieces;
+	if (more && now->pieces < QUIET_STREAM_PIECES)
+		now->pieces++;
 }
 
 bool quiet_connection(const struct quiet_facts *f,
@@ -128,10 +147,7 @@ bool quiet_connection(const struct quiet_facts *f,
 	};
 	if (before != NULL) {
 		remember_acks(f, before, now);
-		now->in_pieces = before->in_pieces ||
-			(before->answered && f->segments_in != 0 &&
-				before->segments_in == f->segments_in &&
-				f->segments_out > before->segments_out);
+		remember_pieces(f, before, now);
 	}
 	if (!f->is_tcp) {
 		/* whether there is an answer to come, nobody can see */

@@ -45,13 +45,19 @@ struct quiet_memory {
 	uint32_t acks_before; /* as many before the last segment came … */
 	bool saw_before;      /* … if there was a look then */
 	bool answered;        /* all that had come in by then */
-	bool in_pieces;       /* it had said more than its answer, unasked */
-	bool quiet;           /* it was, at that look */
+	bool in_pieces;  /* it had said more than its answer, unasked … */
+	uint8_t pieces;  /* … in so many looks since it was asked last */
+	bool quiet;      /* it was, at that look */
 	uint32_t for_ms; /* sockets other than TCP: so long, at that look */
 };
 
 /* Pieces of an answer that come within that time belong together. */
 #define QUIET_GAP_MS 100
+
+/* What has come in so many is a stream, which may pause for longer on a machine
+ * that is busy. */
+#define QUIET_STREAM_PIECES 2
+#define QUIET_STREAM_MS 500
 
 /* An answer within that time is no slow one, and came at once. */
 #define QUIET_PROMPT_MS 20

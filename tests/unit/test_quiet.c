@@ -282,6 +282,35 @@ START_TEST(a_late_answer_may_go_on)
 }
 END_TEST
 
+/* Sent something unasked at each look: then its pauses are longer. */
+START_TEST(a_stream_may_pause)
+{
+	struct quiet_facts f = answered();
+	struct quiet_memory before;
+	struct quiet_memory now;
+
+	(void)quiet_connection(&f, NULL, 0, TICK, &before);
+	for (int look = 0; look < 3; look++) {
+		f.segments_out++;
+		f.sent_ago = 10;
+		f.received_ago = 500;
+		ck_assert(!quiet_connection(&f, &before, 50, TICK, &now));
+		before = now;
+	}
+	f.sent_ago = QUIET_STREAM_MS - 1;
+	f.received_ago = 2000;
+	ck_assert(!quiet_connection(&f, &before, 50, TICK, &now));
+	f.sent_ago = QUIET_STREAM_MS;
+	ck_assert(quiet_connection(&f, &before, 50, TICK, &now));
+	/* asked again, and answered at once: it is one like others */
+	f.segments_in++;
+	f.segments_out++;
+	f.received_ago = QUIET_GAP_MS + 4;
+	f.sent_ago = QUIET_GAP_MS;
+	ck_assert(quiet_connection(&f, &before, 50, TICK, &now));
+}
+END_TEST
+
 START_TEST(other_sockets_are_quiet_when_they_have_been_for_a_while)
 {
 	struct quiet_facts f = {.cookie = 9};
@@ -357,6 +386,7 @@ int main(void)
 		tc, who_never_acknowledged_without_an_answer_has_answered);
 	tcase_add_test(tc, what_is_not_read_is_not_remembered_as_answered);
 	tcase_add_test(tc, a_late_answer_may_go_on);
+	tcase_add_test(tc, a_stream_may_pause);
 	tcase_add_test(
 		tc, other_sockets_are_quiet_when_they_have_been_for_a_while);
 	tcase_add_test(tc, a_connection_idles_since_its_last_byte);
