@@ -7,6 +7,7 @@
 #include "os/remote.h"
 #include "supervisor/bequest.h"
 #include "supervisor/child.h"
+#include "supervisor/heal.h"
 #include "supervisor/listener.h"
 #include "supervisor/service.h"
 #include "supervisor/steer.h"
@@ -302,6 +303,34 @@ void learned_drop_all(struct service *service)
 
 /* ---- those that nobody uses any more ---- */
 
+static void tell_closed(const struct service *service, const struct listener *l)
+{
+	log_note("%s: %s closed: no worker uses it any more", service->name,
+		listener_text(l));
+}
+
+bool learned_make_way(struct service *service, const struct socket_key *key)
+{
+	bool made = false;
+
+	for (size_t i = service->learned.count; i-- > 0;) {
+		struct listener *l = service->learned.list[i];
+
+		if (l->key.port != key->port || l->key.type != key->type ||
+			!learned_only(l) || learned_is_used(l, NULL))
+			continue;
+		tell_closed(service, l);
+		/* the keeper may have it for a moment yet; one that does not
+		 * listen is in nobody's way (inet_csk_bind_conflict()) */
+		steer_forget(l);
+		heal_forget(l);
+		(void)shutdown(l->fd, SHUT_RD);
+		learned_drop(service, l);
+		made = true;
+	}
+	return made;
+}
+
 static void arm(struct supervisor *sup)
 {
 	if (ev_is_active(&sup->intercept.trim))
@@ -325,8 +354,7 @@ static bool trim(struct service *service, nsec_t now)
 			more = true;
 			continue;
 		}
-		log_note("%s: %s closed: no worker uses it any more",
-			service->name, listener_text(l));
+		tell_closed(service, l);
 		learned_drop(service, l);
 	}
 	return more;

@@ -42,6 +42,9 @@ static inline bool learned_only(const struct listener *l)
 void learned_use(struct child *child, struct listener *l, pid_t thread);
 /* Does any worker have it?  But `not_this`, if given. */
 bool learned_is_used(const struct listener *l, const struct child *not_this);
+/* Drop those of this port that no worker has: the command is another one now.
+ * Returns whether there were any. */
+bool learned_make_way(struct service *service, const struct socket_key *key);
 void learned_drop(struct service *service, struct listener *l);
 void learned_drop_all(struct service *service);
 

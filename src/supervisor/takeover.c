@@ -162,6 +162,27 @@ static int bind_new(struct takeover *t, bool first)
 	return fd;
 }
 
+static int bind_once(struct takeover *t, bool first)
+{
+	return t->sock != -1 ? bind_own(t, first) : bind_new(t, first);
+}
+
+/* -1, or not; then it is the descriptor, if the socket is one of ours. */
+static int bind_either(struct takeover *t, bool first)
+{
+	const struct socket_key key = t->key;
+	int got = bind_once(t, first);
+
+	if (got != -1 || errno != EADDRINUSE || !first)
+		return got;
+	if (!learned_make_way(t->service, &key)) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	t->key = key;
+	return bind_once(t, first);
+}
+
 static void tell_taken(const struct takeover *t, const struct listener *l)
 {
 	news_say(t->service->sup, LOG_NOTE, "listening",
@@ -196,18 +217,23 @@ static void learn(struct takeover *t, bool first)
 	bool own = t->sock != -1;
 	struct listener *l;
 	struct error err;
-	int fd;
+	int fd = -1;
+	int got;
 
 	if (!may_bind(t) || !takeover_waits(t)) {
 		let_kernel(t);
 		return;
 	}
-	fd = own ? fcntl(t->sock, F_DUPFD_CLOEXEC, 3) : bind_new(t, first);
+	if (own)
+		fd = fcntl(t->sock, F_DUPFD_CLOEXEC, 3);
 	if (fd == -1 && own) { /* none left to keep it by */
 		let_kernel(t);
 		return;
 	}
-	if (fd == -1 || (own && bind_own(t, first) == -1)) {
+	got = bind_either(t, first);
+	if (!own)
+		fd = got;
+	if (got == -1) {
 		int error = errno;
 
 		fd_close(&fd);

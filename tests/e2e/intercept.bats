@@ -440,6 +440,23 @@ two_serve() {
 	timeout 10 "$BINDER" tcp4 reuseaddr "bind=127.0.0.1:$old" listen=5
 }
 
+@test "a port that nobody uses any more makes way for the next command" {
+	cat >"$DIR/it.ini" <<-END
+		[cluster:web]
+		workers = 1
+		command = $FIXTURES/plain $PORT
+	END
+	start_cluster -c "$DIR/it.ini"
+	[ "$(learned)" = "tcp:0.0.0.0:$PORT" ]
+	nclust scale "$INSTANCE" 0
+	sed -i "s/$PORT\$/$PORT --loopback/" "$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	nclust scale "$INSTANCE" 1
+	[ "$(who)" = "$(worker_pid 0)" ]
+	[ "$(learned)" = "tcp:127.0.0.1:$PORT" ]
+	run ! logged "cannot bind"
+}
+
 @test "listen is when a worker is ready, and what a restart waits for" {
 	start_cluster -n 1 -- sh -c '[ ! -e "$1/once" ] || read -r _ <"$1/go"
 		: >"$1/once"; exec "$2" tcp4 "bind=127.0.0.1:$3" listen=5 serve' \
