@@ -238,11 +238,14 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 	struct gathering g = {.all = all, .pid = r->tid, .pidfd = pidfd};
 	const size_t count = all->count;
 	const unsigned descriptors = all->descriptors;
+	unsigned left = descriptors < CONNECTIONS_DESCRIPTORS
+		? CONNECTIONS_DESCRIPTORS - descriptors
+		: 0;
 
 	if (all->room == 0 && make_room(all) == -1)
 		return -1;
 	for (;;) {
-		if (remote_each_fd(r, UINT32_MAX, gather, &g) == -1)
+		if (remote_each_fd(r, left, gather, &g) == -1)
 			return -1;
 		if (!g.full)
 			break;
@@ -254,6 +257,7 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 		all->count = count;
 		all->descriptors = descriptors;
 	}
+	all->too_many |= all->descriptors - descriptors >= left;
 	if (g.error == ESRCH) {
 		errno = ESRCH;
 		return -1;

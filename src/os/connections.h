@@ -52,6 +52,8 @@ struct connection {
 
 /* More than that many of one worker are not looked at. */
 #define CONNECTIONS_MOST 16384
+/* Nor are more descriptors, whatever they are of: that many take 0.1 s. */
+#define CONNECTIONS_DESCRIPTORS 32768
 
 /* Zeroed by whoever owns it; the list is heap. */
 struct connections {

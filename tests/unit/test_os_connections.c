@@ -392,6 +392,22 @@ START_TEST(many_are_all_seen)
 }
 END_TEST
 
+START_TEST(looks_are_bounded)
+{
+	/* of the processes that were looked at before */
+	for (unsigned left = 0; left < 3; left++) {
+		all = (struct connections){
+			.list = all.list,
+			.room = all.room,
+			.descriptors = CONNECTIONS_DESCRIPTORS - left,
+		};
+		ck_assert_int_eq(connections_add(&all, &r, pidfd), 0);
+		ck_assert(all.too_many);
+		ck_assert_uint_eq(all.descriptors, CONNECTIONS_DESCRIPTORS);
+	}
+}
+END_TEST
+
 START_TEST(a_process_that_is_gone_is_told)
 {
 	(void)kill(other, SIGKILL);
@@ -559,6 +575,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, who_runs_is_at_work_also_when_stopped);
 	tcase_add_test(tc, a_thread_of_a_pool_may_wait_on_a_futex);
 	tcase_add_test(tc, it_is_looked_at_by_a_child_that_has_the_rights);
+	tcase_add_test(tc, looks_are_bounded);
 	tcase_add_test(tc, the_kernel_tells_where_no_descriptor_can_be_had);
 	tcase_add_test(tc, the_resolution_is_that_of_a_jiffy);
 	return os_suite("connections", tc);
