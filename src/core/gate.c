@@ -72,6 +72,15 @@ static bool is_due(const struct cluster *c, const struct slot *s)
 		is_free(c, gate_for(s->main.unfit));
 }
 
+/* No successor came of it: whoever wants one asks again, if it is still so. */
+static void forget_wish(struct cluster *c, struct worker *w)
+{
+	if (w->state != WORKER_READY || w->unfit != WHY_QUEUE)
+		return;
+	w->unfit = WHY_ITSELF;
+	c->unfit--;
+}
+
 void gate_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
@@ -80,6 +89,7 @@ void gate_settle(struct cluster *c, uint32_t i)
 		if (s->main.state == WORKER_READY &&
 			s->main.unfit == WHY_ITSELF)
 			backoff_reset(&s->backoff);
+		forget_wish(c, &s->main);
 		shut(c, s);
 	}
 	if (is_due(c, s) && c->gates_to_look == 0)

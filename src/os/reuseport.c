@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <net/if.h>
@@ -17,8 +18,12 @@
 #include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef IPV6_MINHOPCOUNT
+#define IPV6_MINHOPCOUNT 73
+#endif
 #ifndef IPV6_FREEBIND
 #define IPV6_FREEBIND 78
 #endif
@@ -116,13 +121,27 @@ static int set_filter(int fd, int name, struct sock_filter *list, size_t count)
 	return setsockopt(fd, SOL_SOCKET, name, &program, sizeof(program));
 }
 
-/* Before it listens, so that nothing is ever in its queue that was not meant
- * for it. */
-static int make_deaf(int fd)
-{
-	struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+/*
+ * A SYN that has passed a router, or was sent with less than 255 hops to go as
+ * nearly all are, is dropped.  A filter would do it, too (SO_ATTACH_FILTER), but
+ * newer kernels want CAP_NET_ADMIN for it at TCP sockets (measured on 6.18), and
+ * it also drops the ACK that ends a handshake.
+ */
+static const struct {
+	int level;
+	int name;
+} hops[] = {{IPPROTO_IP, IP_MINTTL}, {IPPROTO_IPV6, IPV6_MINHOPCOUNT}};
+#define HOPS_MOST 255
 
-	return set_filter(fd, SO_ATTACH_FILTER, nothing, COUNT_OF(nothing));
+/* Before it listens, so that nothing is ever in its queue that was not meant
+ * for it.  Where it fails some wait for the first who has the socket. */
+void reuseport_deafen(int fd)
+{
+	const int most = HOPS_MOST;
+
+	for (size_t i = 0; i < COUNT_OF(hops); i++)
+		(void)setsockopt(
+			fd, hops[i].level, hops[i].name, &most, sizeof(most));
 }
 
 int reuseport_join(int fd)
@@ -140,8 +159,9 @@ int reuseport_join(int fd)
 		getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == -1)
 		return -1;
 	new = open_as(st.st_uid, family);
-	if (new == -1 || copy_options(new, fd) == -1 || make_deaf(new) == -1)
+	if (new == -1 || copy_options(new, fd) == -1)
 		return -1;
+	reuseport_deafen(new);
 	if (!had && socket_set_reuseport(fd, true) == -1)
 		return -1;
 	if (bind_beside(new, fd) == 0 &&
@@ -155,17 +175,12 @@ int reuseport_join(int fd)
 	return -1;
 }
 
-void reuseport_deafen(int fd)
+int reuseport_hear(int fd, int like)
 {
-	(void)make_deaf(fd);
-}
-
-int reuseport_hear(int fd)
-{
-	int unused = 0;
-
-	return setsockopt(
-		fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
+	for (size_t i = 0; i < COUNT_OF(hops); i++)
+		if (copy_one(fd, like, hops[i].level, hops[i].name) == -1)
+			return -1;
+	return 0;
 }
 
 void reuseport_knock(int fd)
@@ -185,6 +200,33 @@ void reuseport_knock(int fd)
 		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (own != -1 && copy_device(own, fd) == 0)
 		(void)connect(own, &at.any, size);
+}
+
+/*
+ * A program that chooses nobody, and so leaves it to the hash: that it is there,
+ * of that kind, makes the kernel move connections (reuseport_migrate_sock() in
+ * net/core/sock_reuseport.c, 5.14).
+ */
+int reuseport_migrate(int fd)
+{
+	const struct bpf_insn nobody[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K,
+						  .dst_reg = BPF_REG_0,
+						  .imm = SK_PASS},
+		{.code = BPF_JMP | BPF_EXIT}};
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_SK_REUSEPORT,
+		.expected_attach_type = BPF_SK_REUSEPORT_SELECT_OR_MIGRATE,
+		.insns = (uintptr_t)nobody,
+		.insn_cnt = COUNT_OF(nobody),
+		.license = (uintptr_t) "",
+	};
+	scoped_fd program =
+		(int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+
+	if (program == -1)
+		return -1;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
+		sizeof(program));
 }
 
 void reuseport_leave(int fd)

@@ -18,11 +18,11 @@
 /*
  * A second socket beside this one, a listening TCP socket: same address, options,
  * owner and backlog; CLOEXEC.  It takes its place at once, but is deaf (each SYN
- * is dropped, and sent again by its sender after a second) until reuseport_hear():
- * first reuseport_share() has to say what it gets.  -1 and errno.
+ * is dropped, and sent again by its sender after a second) until reuseport_hear(),
+ * as `like` does: first reuseport_share() has to say what it gets.  -1 and errno.
  */
 int reuseport_join(int fd);
-int reuseport_hear(int fd);
+int reuseport_hear(int fd, int like);
 void reuseport_deafen(int fd);
 
 /* New connections go to place i in proportion to weights[i]; some are above 0.
@@ -35,12 +35,17 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
 /* As the kernel spreads them: by a hash. */
 void reuseport_unshare(int fd);
 
+/* From now on what a member leaves behind, waiting or half open, goes to another
+ * one, and new connections by a hash, until the next of the above.  It takes
+ * CAP_BPF, where no seccomp filter forbids it; -1 and errno. */
+int reuseport_migrate(int fd);
+
 /* Connect to its address and go away: whoever waits there is woken.  Never
  * blocks; nothing is told, as there may be no way from here to there. */
 void reuseport_knock(int fd);
 
 /* Leave the group, whoever else holds the socket, and close it.  What is in its
- * queue is reset. */
+ * queue is reset, but after reuseport_migrate(). */
 void reuseport_leave(int fd);
 
 #endif

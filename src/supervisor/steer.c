@@ -10,7 +10,7 @@
 #include "supervisor/heal.h"
 #include "supervisor/listener.h"
 #include "supervisor/news.h"
-#include "supervisor/service.h"
+#include "supervisor/steer_lanes.h"
 #include "supervisor/steer_socket.h"
 
 #include <errno.h>
@@ -25,41 +25,10 @@
  * which they could not as long as they wait. */
 #define ORPHAN_MAX (10 * SECOND)
 #define LOOK_EVERY (100 * MSEC)
-/* Looks until somebody is started for those who wait where nobody is. */
-#define LOOKS_ALONE 3
-
-struct lane {
-	unsigned id;
-	unsigned workers;
-	unsigned ready; /* take connections */
-	unsigned draining;
-	nsec_t since; /* the first of these does */
-	bool pressed; /* it gets no more, for their sake */
-};
-
-struct from {
-	unsigned generation; /* this and later ones … */
-	unsigned lane;       /* … have this */
-};
-#define FROMS_MAX 12
-
-struct steer {
-	struct service *service;
-	ev_timer timer;
-	struct lane lanes[LANES_MAX];
-	unsigned count;
-	unsigned last; /* id */
-	struct from from[FROMS_MAX];
-	unsigned from_count;
-	bool press_at_once; /* one of this rollout had to be helped */
-	unsigned orphaned;  /* so many looks have found a queue that nobody is
-			       there for */
-	bool stranger_told;
-};
 
 /* ---- lanes ---- */
 
-static struct lane *find_lane(struct steer *s, unsigned id)
+struct lane *steer_find_lane(struct steer *s, unsigned id)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->lanes[i].id == id)
@@ -67,7 +36,7 @@ static struct lane *find_lane(struct steer *s, unsigned id)
 	return NULL;
 }
 
-static unsigned lane_of(const struct steer *s, unsigned generation)
+unsigned steer_lane_of(const struct steer *s, unsigned generation)
 {
 	unsigned lane = s->from[0].lane;
 
@@ -83,10 +52,10 @@ static bool is_open(const struct steer *s, unsigned lane)
 	const struct cluster *core = s->service->core;
 	struct rollout_view rollout;
 
-	if (lane == lane_of(s, cluster_generation(core)))
+	if (lane == steer_lane_of(s, cluster_generation(core)))
 		return true;
 	cluster_view_rollout(core, &rollout);
-	return rollout.under_way && lane == lane_of(s, rollout.to);
+	return rollout.under_way && lane == steer_lane_of(s, rollout.to);
 }
 
 static bool is_live(const struct steer *s, const struct lane *lane)
@@ -96,17 +65,14 @@ static bool is_live(const struct steer *s, const struct lane *lane)
 
 /* ---- each listener once ---- */
 
-typedef void visit_fn(struct steer *s, struct listener *l, void *context);
-
 static void visit_set(struct steer *s, const struct listener_set *set,
-	visit_fn *visit, void *context)
+	steer_visit *visit, void *context)
 {
 	for (size_t i = 0; i < set->count; i++)
 		visit(s, set->list[i], context);
 }
 
-/* What is visited twice must not mind. */
-static void visit_all(struct steer *s, visit_fn *visit, void *context)
+void steer_visit_all(struct steer *s, steer_visit *visit, void *context)
 {
 	visit_set(s, &s->service->listeners, visit, context);
 	visit_set(s, &s->service->learned, visit, context);
@@ -115,36 +81,7 @@ static void visit_all(struct steer *s, visit_fn *visit, void *context)
 		visit_set(s, &r->listeners, visit, context);
 }
 
-/* ---- queues that nobody is there for ---- */
-
-struct orphanage {
-	unsigned lane;
-	bool waits; /* somebody does, in a queue of that lane */
-};
-
-static void look_for_queue(struct steer *s, struct listener *l, void *context)
-{
-	struct orphanage *o = context;
-	const struct listener_socket *k = steer_socket_of(l, o->lane);
-
-	if (o->waits || steer_sockets(l) == 1)
-		return;
-	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].workers > 0 &&
-			steer_socket_of(l, s->lanes[i].id) == k)
-			return;
-	o->waits = steer_has_queue(k);
-}
-
-/* Its workers have died, with connections waiting that they never took. */
-static bool is_orphaned(struct steer *s, const struct lane *lane)
-{
-	struct orphanage o = {.lane = lane->id};
-
-	if (lane->workers == 0)
-		visit_all(s, look_for_queue, &o);
-	return o.waits;
-}
+/* ---- lanes of workers ---- */
 
 unsigned steer_lane(const struct service *service, unsigned generation)
 {
@@ -154,9 +91,9 @@ unsigned steer_lane(const struct service *service, unsigned generation)
 		return 0;
 	/* whoever comes next is for those who wait */
 	for (unsigned i = 0; i < s->count; i++)
-		if (is_orphaned(s, &s->lanes[i]))
+		if (steer_is_orphaned(s, &s->lanes[i]))
 			return s->lanes[i].id;
-	return lane_of(s, generation);
+	return steer_lane_of(s, generation);
 }
 
 /* ---- who gets how much ---- */
@@ -190,8 +127,9 @@ static void share_out(struct steer *s, struct listener *l, void *force)
 	bool nobody = pressed && sum_of(s, l, true) == 0;
 	const struct listener_socket *home = l->sockets == NULL
 		? NULL
-		: steer_socket_of(
-			  l, lane_of(s, cluster_generation(s->service->core)));
+		: steer_socket_of(l,
+			  steer_lane_of(
+				  s, cluster_generation(s->service->core)));
 	bool changed = force != NULL;
 
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
@@ -245,22 +183,22 @@ static void close_old(struct steer *s, struct listener *l, void *waiting)
 		if (k->weight > 0 || steer_sockets(l) == 1 ||
 			is_needed(s, l, k))
 			continue;
-		if ((now - k->away < ORPHAN_MAX && steer_has_queue(k)) ||
-			!is_among_us(s, l))
+		if (!is_among_us(s, l))
 			*(bool *)waiting = true;
-		else
+		else if (steer_is_dry(l, k) || now - k->away >= ORPHAN_MAX)
 			steer_close(l, k);
+		else if (!steer_move_queue(l, k))
+			*(bool *)waiting = true;
 	}
 }
 
 static void knock(struct steer *s, struct listener *l, void *context)
 {
-	(void)s;
 	(void)context;
 	if (steer_sockets(l) == 1 || l->own_group)
 		return;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		if (k->weight == 0 && k->served)
+		if (k->weight == 0 && k->served && steer_has_workers(s, l, k))
 			steer_knock(l, k);
 }
 
@@ -299,7 +237,8 @@ static void drop_lanes(struct steer *s)
 			s->from_count * sizeof(s->from[0]));
 	}
 	for (unsigned i = 0; i < s->count; i++)
-		if (is_live(s, &s->lanes[i]) || is_orphaned(s, &s->lanes[i]))
+		if (is_live(s, &s->lanes[i]) ||
+			steer_is_orphaned(s, &s->lanes[i]))
 			s->lanes[kept++] = s->lanes[i];
 	s->count = kept;
 }
@@ -307,12 +246,12 @@ static void drop_lanes(struct steer *s)
 static void look(struct steer *s)
 {
 	struct supervisor *sup = s->service->sup;
-	bool waiting = false;
+	bool waiting = s->waiting;
 
 	press(s);
 	drop_lanes(s);
-	visit_all(s, share_out, NULL);
-	visit_all(s, close_old, &waiting);
+	steer_visit_all(s, share_out, NULL);
+	steer_visit_all(s, close_old, &waiting);
 	waiting |= anybody_drains(s);
 	if (waiting && !ev_is_active(&s->timer)) {
 		ev_now_update(sup->loop);
@@ -321,48 +260,20 @@ static void look(struct steer *s)
 	}
 }
 
-static struct child *any_ready(const struct service *service)
-{
-	for (uint32_t i = 0; i < service->child_slots; i++)
-		for (int k = 0; k < 2; k++) {
-			struct child *child = service->children[i][k];
-
-			if (child != NULL && child->takes && !child->drains)
-				return child;
-		}
-	return NULL;
-}
-
-/* Nobody is about to start who would take that queue: one that is well gives way
- * to a successor that does. */
-static void rescue(struct steer *s)
-{
-	struct event event = {.kind = EVENT_OUTGROWN, .why = WHY_QUEUE};
-	bool orphaned = false;
-	const struct child *child;
-
-	for (unsigned i = 0; i < s->count; i++)
-		orphaned |= is_orphaned(s, &s->lanes[i]);
-	s->orphaned = orphaned ? s->orphaned + 1 : 0;
-	child = s->orphaned == LOOKS_ALONE ? any_ready(s->service) : NULL;
-	if (child == NULL)
-		return;
-	event.slot = child->slot;
-	event.worker = child->worker;
-	service_tell(s->service, &event);
-}
-
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct steer *s = timer->data;
 	const struct service *service = s->service;
+	bool waiting;
 
 	(void)loop;
 	(void)revents;
-	visit_all(s, knock, NULL);
-	rescue(s);
-	if (service->steer == s) /* it may have been told to end */
-		look(s);
+	steer_visit_all(s, knock, NULL);
+	waiting = steer_rescue(s);
+	if (service->steer != s) /* it was told to end */
+		return;
+	s->waiting = waiting;
+	look(s);
 }
 
 /* ---- workers ---- */
@@ -370,7 +281,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 static void set_state(
 	struct steer *s, struct child *child, bool takes, bool drains)
 {
-	struct lane *lane = find_lane(s, child->lane);
+	struct lane *lane = steer_find_lane(s, child->lane);
 
 	if (lane == NULL)
 		return;
@@ -385,7 +296,7 @@ static void set_state(
 void steer_joined(struct child *child)
 {
 	struct steer *s = child->service->steer;
-	struct lane *lane = s != NULL ? find_lane(s, child->lane) : NULL;
+	struct lane *lane = s != NULL ? steer_find_lane(s, child->lane) : NULL;
 
 	if (lane == NULL)
 		return;
@@ -400,7 +311,7 @@ void steer_left(struct child *child)
 	if (s == NULL || !child->in_lane)
 		return;
 	set_state(s, child, false, false);
-	find_lane(s, child->lane)->workers--;
+	steer_find_lane(s, child->lane)->workers--;
 	child->in_lane = false;
 	look(s);
 }
@@ -459,9 +370,9 @@ bool steer_may_stop(const struct child *child)
 
 	if (s == NULL || !child->in_lane)
 		return true;
-	lane = find_lane(s, child->lane);
+	lane = steer_find_lane(s, child->lane);
 	if (lane->workers == 1)
-		visit_all(s, look_if_last, &orders);
+		steer_visit_all(s, look_if_last, &orders);
 	return !orders.wait;
 }
 
@@ -533,11 +444,13 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 			 "this rollout: %s",
 			l->address.name, strerror(errno));
 		if (fd != -1)
-			(void)close(fd);
+			reuseport_leave(fd);
+		if (steer_sockets(l) == 1)
+			steer_forget(l);
 		return;
 	}
 	share_out(s, l, s);
-	(void)reuseport_hear(fd);
+	(void)reuseport_hear(fd, l->fd);
 	heal_watch_also(l, fd);
 	opening->opened++;
 }
@@ -605,7 +518,11 @@ static void begin(struct service *service, unsigned generation)
 	if (s == NULL)
 		return;
 	s->press_at_once = s->stranger_told = false;
-	now = lane_of(s, cluster_generation(service->core));
+	if (!rollout.going_back)
+		s->help = rollout.settings != cluster_settings(service->core)
+			? HELP_MAY_COME
+			: HELP_NONE;
+	now = steer_lane_of(s, cluster_generation(service->core));
 	drop_lanes(s);
 	if (is_wanted(service, &rollout) && s->count < LANES_MAX &&
 		s->from_count < FROMS_MAX) {
@@ -666,7 +583,7 @@ void steer_on_report(struct service *service, const struct report *r)
 
 static void add_lane(struct steer *s, unsigned id)
 {
-	if (find_lane(s, id) != NULL || s->count >= LANES_MAX)
+	if (steer_find_lane(s, id) != NULL || s->count >= LANES_MAX)
 		return;
 	s->lanes[s->count++] = (struct lane){.id = id};
 	if (s->last < id)
@@ -696,7 +613,7 @@ static void map_child(struct child *child, int generation)
 	struct steer *s = child->service->steer;
 
 	if (child->generation != (unsigned)generation ||
-		find_lane(s, child->lane) == NULL)
+		steer_find_lane(s, child->lane) == NULL)
 		return;
 	if (s->from_count == 0 ||
 		s->from[s->from_count - 1].lane != child->lane)
@@ -708,7 +625,7 @@ static void drop_unknown_lane(struct child *child, int unused)
 	struct steer *s = child->service->steer;
 
 	(void)unused;
-	if (find_lane(s, child->lane) == NULL)
+	if (steer_find_lane(s, child->lane) == NULL)
 		child->lane = s->from[0].lane;
 }
 
@@ -730,14 +647,14 @@ void steer_adopt(struct service *service)
 	ev_init(&s->timer, on_timer);
 	s->timer.data = s;
 	service->steer = s;
-	visit_all(s, add_lanes, NULL);
+	steer_visit_all(s, add_lanes, NULL);
 	for (unsigned g = first; g <= generation; g++)
 		children_each(sup, service, map_child, (int)g);
 	if (s->from_count == 0)
 		map(s, 0, s->lanes[0].id);
 	children_each(sup, service, drop_unknown_lane, 0);
 	children_each(sup, service, count_one, 0);
-	visit_all(s, share_out, s);
+	steer_visit_all(s, share_out, s);
 	look(s);
 }
 

@@ -40,10 +40,14 @@ one_socket() {
 	[ "$(sockets)" -eq 1 ] && [ "$(told_sockets)" -eq 1 ]
 }
 
+nobody_waits() {
+	[ "$(cluster '.listeners[0].queue')" -eq 0 ]
+}
+
 # The old ones are closed with their last worker.
 one_is_left() {
 	poll_until 10 one_socket
-	[ "$(cluster '.listeners[0].queue')" -eq 0 ]
+	poll_until 5 nobody_waits
 }
 
 # busy_restarts N LOAD-OPTION...: under a load that never pauses.
@@ -115,6 +119,24 @@ busy_restarts() {
 	[ "$RACES" -le 2 ]
 }
 
+# without PRIVILEGE,...: nclust has not got it, even where the test has.
+without() {
+	printf '#!/bin/sh\nexec %s "%s" "$@"\n' \
+		"$([ "$(id -u)" -ne 0 ] || echo "setpriv --bounding-set $1")" \
+		"$NCLUST" >"$DIR/unprivileged"
+	chmod +x "$DIR/unprivileged"
+	NCLUST=$DIR/unprivileged
+}
+
+@test "so it is where nclust may do nothing that others may not" {
+	AT=127.0.0.1:$PORT
+	without -sys_admin,-net_admin,-net_raw,-bpf
+	start_rude -l "$AT" --
+	busy_restarts 2 --rate 100 --path /slow
+	one_is_left
+	run ! grep -q "share it\|cannot choose" "$LOG"
+}
+
 # --- While it lasts --------------------------------------------------------------
 
 # An old worker that is busy as long as "$DIR/gate" has no line: nobody is
@@ -172,6 +194,67 @@ hold_restart() {
 	end_open
 	[ "$LOST" -eq 0 ]
 	one_is_left
+}
+
+# A canary that takes nothing of what is sent to it, and dies.
+plan() {
+	printf '%s\n' '[cluster:web]' "command = $FIXTURES/rude $1" \
+		"listen = $AT" "workers = ${2-2}" "canary = 1" "bake = 5s" \
+		>"$DIR/it.ini"
+}
+
+dies_unheard() {
+	AT=127.0.0.1:$PORT
+	plan "" "$@"
+	start_cluster -c "$DIR/it.ini"
+	start_open "$AT" --rate 100 --path /slow
+	plan "--deaf --die 200" "$@"
+	run timeout $((30 * PATIENCE)) "$NCLUST" reload "$INSTANCE" 3>&-
+	[ "$status" -eq 1 ]
+	[[ $output == *"exit 3"* ]]
+	one_is_left
+	end_open
+	[ "$LOST" -eq 0 ]
+	[ "$(jq .max <<<"$REPORT")" -lt 8000000 ]
+	[ "$(cluster .ready)" -eq "${1-2}" ]
+}
+
+@test "a canary that dies: what waited for it is answered by others" {
+	dies_unheard
+}
+
+@test "so it is where the kernel moves nothing: a worker is replaced for them" {
+	without -sys_admin,-net_admin,-net_raw,-bpf
+	dies_unheard
+	grep -q 'gives way' "$LOG"
+}
+
+@test "so it is with a single worker" {
+	without -sys_admin,-net_admin,-net_raw,-bpf
+	dies_unheard 1
+}
+
+@test "a canary like which all others would die: no worker is risked for it" {
+	AT=127.0.0.1:$PORT
+	without -sys_admin,-net_admin,-net_raw,-bpf
+	cat >"$DIR/server" <<-EOF
+		#!/bin/sh
+		[ ! -e "$DIR/bad" ] || exec "$FIXTURES/rude" --deaf --die 200
+		exec "$FIXTURES/rude"
+	EOF
+	chmod +x "$DIR/server"
+	start_cluster -n 2 -l "$AT" -- "$DIR/server"
+	before=$(cluster '[.workers[].pid]' | jq -c .)
+	start_open "$AT" --rate 50 --patience 20000
+	touch "$DIR/bad"
+	run restart_within 30 --canary 1 --bake 5s
+	[ "$status" -eq 1 ]
+	# who waits is told, and may ask again
+	poll_until 20 one_socket
+	end_open
+	[ "$(jq '.unanswered + .refused' <<<"$REPORT")" -eq 0 ]
+	[ "$(jq .reset <<<"$REPORT")" -gt 0 ]
+	[ "$(cluster '[.workers[].pid]' | jq -c .)" = "$before" ]
 }
 
 @test "a release that never gets ready gets nothing" {

@@ -409,6 +409,29 @@ END_TEST
 
 /* ---- recycling ---- */
 
+/* It was asked for the sake of others, who may be helped by now. */
+START_TEST(who_only_makes_room_is_asked_again_where_its_successor_dies)
+{
+	struct cluster_settings *s = bench_settings();
+
+	start_as(s, 2);
+	tell_why(EVENT_OUTGROWN, 0, WHY_QUEUE);
+	ck_assert_uint_eq(cluster_alive(b.c), 3);
+	starting_one_dies(0);
+	bench_pass(&b, 60 * SECOND);
+	ck_assert_uint_eq(cluster_alive(b.c), 2);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_OUTGROWN), 1);
+	tell_why(EVENT_OUTGROWN, 0, WHY_QUEUE);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_OUTGROWN), 2);
+	ck_assert_uint_eq(cluster_alive(b.c), 3);
+	bench_ready(&b, 0);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_QUEUE);
+	old_one_goes(0);
+	ck_assert_uint_eq(cluster_alive(b.c), 2);
+	end();
+}
+END_TEST
+
 START_TEST(those_that_have_grown_too_large_are_replaced_one_by_one)
 {
 	struct cluster_settings *s = bench_settings();
@@ -570,6 +593,8 @@ static void add_checks(TCase *tc)
 
 static void add_recycling(TCase *tc)
 {
+	tcase_add_test(tc,
+		who_only_makes_room_is_asked_again_where_its_successor_dies);
 	tcase_add_test(
 		tc, those_that_have_grown_too_large_are_replaced_one_by_one);
 	tcase_add_test(tc, recycling_waits_for_a_rollout_and_goes_on_after_it);

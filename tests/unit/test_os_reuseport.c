@@ -116,7 +116,7 @@ START_TEST(new_connections_go_where_they_are_sent)
 	int second = join(first);
 
 	share(second, 1, 0);
-	ck_assert_int_eq(reuseport_hear(second), 0);
+	ck_assert_int_eq(reuseport_hear(second, first), 0);
 	ask_many();
 	ck_assert_uint_eq(waiting(first), CLIENTS);
 	ck_assert_uint_eq(waiting(second), 0);
@@ -140,7 +140,7 @@ START_TEST(one_client_gets_where_nobody_else_does)
 	struct sockaddr_storage from = at;
 
 	share(first, 1, 0);
-	ck_assert_int_eq(reuseport_hear(second), 0);
+	ck_assert_int_eq(reuseport_hear(second, first), 0);
 	((struct sockaddr_in *)&from)->sin_port = 0;
 	ck_assert_int_eq(bind(client, (struct sockaddr *)&from, at_size), 0);
 	ck_assert_int_eq(reuseport_aim(first, weights, 2, client, 1), 0);
@@ -162,7 +162,7 @@ START_TEST(shares_are_in_proportion)
 	unsigned few;
 
 	share(second, 1, 3);
-	(void)reuseport_hear(second);
+	(void)reuseport_hear(second, first);
 	ask_many();
 	few = waiting(first);
 	ck_assert_uint_gt(few, 0);
@@ -203,11 +203,11 @@ START_TEST(the_last_one_takes_the_place_of_who_leaves)
 	const unsigned to_third[] = {0, 1};
 
 	share(second, 0, 1);
-	(void)reuseport_hear(second);
+	(void)reuseport_hear(second, first);
 	reuseport_leave(first);
 	third = join(second);
 	ck_assert_int_eq(reuseport_share(third, to_third, 2), 0);
-	(void)reuseport_hear(third);
+	(void)reuseport_hear(third, second);
 	ask_many();
 	ck_assert_uint_eq(waiting(second), 0);
 	ck_assert_uint_eq(waiting(third), CLIENTS);
@@ -285,12 +285,53 @@ START_TEST(who_leaves_is_gone_whoever_holds_it)
 	int held = dup(first);
 
 	share(second, 0, 1);
-	(void)reuseport_hear(second);
+	(void)reuseport_hear(second, first);
 	reuseport_leave(first);
 	share(second, 1, 0);
 	ask_many();
 	ck_assert_uint_eq(waiting(second), CLIENTS);
 	(void)close(held);
+	reuseport_leave(second);
+}
+END_TEST
+
+/* Where that is allowed, what waits in a socket is not lost with it. */
+START_TEST(what_waits_moves_to_another)
+{
+	int first = first_of(AF_INET);
+	int second = join(first);
+
+	share(second, 0, 1);
+	ck_assert_int_eq(reuseport_hear(second, first), 0);
+	ask_many();
+	if (reuseport_migrate(second) == 0) {
+		reuseport_leave(second);
+		ck_assert_uint_eq(waiting(first), CLIENTS);
+	} else {
+		ck_assert_int_eq(errno, EPERM);
+		ck_assert_uint_eq(waiting(second), CLIENTS);
+		reuseport_leave(second);
+	}
+	reuseport_leave(first);
+}
+END_TEST
+
+/* Nothing that only root may do, as it would not be noticed. */
+START_TEST(deaf_ones_still_answer_who_has_begun)
+{
+	int first = first_of(AF_INET);
+	int second = join(first);
+	int client;
+
+	share(second, 0, 1);
+	ck_assert_int_eq(reuseport_hear(second, first), 0);
+	ck_assert_int_eq(get(second, IPPROTO_IP, IP_MINTTL), 0);
+	client = ask();
+	reuseport_deafen(second);
+	ck_assert_int_eq(get(second, IPPROTO_IP, IP_MINTTL), 255);
+	ck_assert_uint_eq(waiting(second), 1);
+	(void)close(client);
+	reuseport_leave(first);
 	reuseport_leave(second);
 }
 END_TEST
@@ -336,6 +377,8 @@ int main(void)
 	tcase_add_test(tc, it_belongs_to_the_same_user);
 	tcase_add_test(tc, nobody_joins_one_that_is_alone);
 	tcase_add_test(tc, who_leaves_is_gone_whoever_holds_it);
+	tcase_add_test(tc, what_waits_moves_to_another);
+	tcase_add_test(tc, deaf_ones_still_answer_who_has_begun);
 	tcase_add_test(tc, no_share_at_all_is_refused);
 	tcase_add_loop_test(tc, a_handshake_that_does_not_end_is_seen, 0, 2);
 	return os_suite("reuseport", tc);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_STEER_LANES_H
+#define SUPERVISOR_STEER_LANES_H
+
+#include "supervisor/state.h"
+#include "supervisor/steer.h"
+
+#include <ev.h>
+
+/* Who steers what: for steer.c and steer_rescue.c alone. */
+
+struct lane {
+	unsigned id;
+	unsigned workers;
+	unsigned ready; /* take connections */
+	unsigned draining;
+	nsec_t since; /* the first of these does */
+	bool pressed; /* it gets no more, for their sake */
+};
+
+struct from {
+	unsigned generation; /* this and later ones … */
+	unsigned lane;       /* … have this */
+};
+#define FROMS_MAX 12
+
+struct steer {
+	struct service *service;
+	ev_timer timer;
+	struct lane lanes[LANES_MAX];
+	unsigned count;
+	unsigned last; /* id */
+	struct from from[FROMS_MAX];
+	unsigned from_count;
+	bool press_at_once; /* one of this rollout had to be helped */
+	bool stranger_told;
+	bool waiting; /* for a worker, or to see that it is not needed */
+	enum {
+		HELP_NONE,
+		HELP_MAY_COME, /* a worker may be replaced for who waits */
+		HELP_CAME,     /* and is to be among the others again */
+	} help;
+};
+
+struct lane *steer_find_lane(struct steer *s, unsigned id);
+/* Which one workers of that generation have. */
+unsigned steer_lane_of(const struct steer *s, unsigned generation);
+
+/* Each listener; what is visited twice must not mind. */
+typedef void steer_visit(struct steer *s, struct listener *l, void *context);
+void steer_visit_all(struct steer *s, steer_visit *visit, void *context);
+
+/* ---- steer_rescue.c ---- */
+
+/* Has any lane workers that have that socket? */
+bool steer_has_workers(const struct steer *s, const struct listener *l,
+	const struct listener_socket *socket);
+/* Its workers have died, with connections waiting that they never took. */
+bool steer_is_orphaned(struct steer *s, const struct lane *lane);
+/* Whatever waits in a socket that has no workers goes to another one; false:
+ * not that way. */
+bool steer_move_queue(struct listener *l, struct listener_socket *k);
+/* See to it that a worker comes for those who wait, and that all have the same
+ * socket in the end.  True: look again. */
+bool steer_rescue(struct steer *s);
+
+#endif
