@@ -670,6 +670,17 @@ bool steer_is_busy(const struct service *service)
 	return false;
 }
 
+bool steer_is_split(const struct service *service)
+{
+	const struct steer *s = service->steer;
+	struct rollout_view rollout;
+
+	cluster_view_rollout(service->core, &rollout);
+	return s != NULL && !rollout.under_way &&
+		cluster_is_settled(service->core) && !ev_is_active(&s->timer) &&
+		steer_is_busy(service);
+}
+
 void steer_free(struct service *service)
 {
 	if (service->steer == NULL)

@@ -98,6 +98,16 @@ busy_restarts() {
 	one_is_left
 }
 
+@test "so it is with python3 -m http.server, which has slow clients" {
+	AT=127.0.0.1:$PORT
+	mkdir "$DIR/files"
+	head -c 100000 /dev/zero >"$DIR/files/file"
+	start_cluster -n 2 -- python3 -m http.server --bind 127.0.0.1 \
+		--directory "$DIR/files" "$PORT"
+	busy_restarts 2 --rate 50 --path /file
+	one_is_left
+}
+
 @test "so it is with IPv6, and one socket for both families" {
 	AT="[::1]:$PORT"
 	start_rude -l "$AT" --
@@ -189,6 +199,9 @@ hold_restart() {
 	run restart_within 30
 	[ "$status" -eq 1 ]
 	[ "$(cluster .ready)" -eq 2 ]
+	# its sockets would not outlive an upgrade, which must not wait for ever
+	run -1 timeout $((30 * PATIENCE)) "$NCLUST" upgrade "$INSTANCE" 3>&-
+	[[ $output == *"restart them first"* ]]
 	rm "$DIR/bad"
 	restart_within 30
 	end_open
