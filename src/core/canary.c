@@ -49,6 +49,16 @@ bool canary_is_one(
 	return canary_is_held(c, s) && w->generation == c->rollout.to;
 }
 
+bool canary_is_on_trial(
+	const struct cluster *c, const struct slot *s, const struct worker *w)
+{
+	const struct rollout *r = &c->rollout;
+
+	return canary_is_one(c, s, w) ||
+		(r->under_way && r->of_canaries && r->wave > 0 &&
+			w->generation == r->to);
+}
+
 void canary_look(struct cluster *c, struct slot *s)
 {
 	const struct worker *one =

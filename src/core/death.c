@@ -162,6 +162,7 @@ static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 	if (canary_is_one(c, s, dead) ||
 		(new_one && s->ended != SLOT_ENDED_WELL &&
 			(!worker_was_ready(dead) ||
+				canary_is_on_trial(c, s, dead) ||
 				(wait > 0 && wait != NSEC_NEVER &&
 					s->backoff.delay > 0))))
 		rollout_fail(c, i, dead, ending, dead->why, age);

@@ -35,7 +35,7 @@ static void hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	struct moment at = {.why = why};
 	bool on_trial =
-		canary_is_one(c, &c->slots[i], w) && !worker_is_going(w);
+		canary_is_on_trial(c, &c->slots[i], w) && !worker_is_going(w);
 
 	(void)slot_tell(c, i, w, ON_HUNG, &at);
 	if (on_trial)
@@ -44,12 +44,14 @@ static void hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 
 static void fails_checks(struct cluster *c, uint32_t i, struct worker *w)
 {
+	bool held = canary_is_one(c, &c->slots[i], w);
+
 	if (worker_is_going(w))
 		return;
-	if (canary_is_one(c, &c->slots[i], w)) {
+	if (canary_is_on_trial(c, &c->slots[i], w))
 		fail_canary(c, i, w, WHY_CHECK);
+	if (held) /* it goes with the rollout */
 		return;
-	}
 	if (w->state != WORKER_READY || w->unfit == WHY_CHECK)
 		return;
 	mark(c, w, WHY_CHECK);

@@ -342,6 +342,8 @@ static void note_stopping(struct world *w, const struct report *r)
 	if (slot.worker[0].id != r->worker &&
 		slot.worker[0].state == SLOT_READY)
 		return;
+	if (w->places[r->slot].ended) /* nobody is missing there */
+		return;
 	for (uint32_t i = 0; i < w->wanted; i++)
 		ended += w->places[i].ended;
 	if (rollout.under_way &&

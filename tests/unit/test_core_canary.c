@@ -100,6 +100,24 @@ static void end(void)
 	fresh = NULL;
 }
 
+/* The first canary takes its place, as the old one has ended as it should, and
+ * another one is tried in its stead. */
+static void one_takes_its_place_early(void)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->restart = RESTART_ON_FAILURE;
+	start_as(s, 3);
+	deploy(1, 60 * SECOND);
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 0);
+	bench_ready(&b, 0);
+	bench_ready(&b, 1);
+	ck_assert_uint_eq(bench_rollout(&b).canary, 1);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 1);
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
+	ck_assert_int_ne(bench_rollout(&b).baking, 0);
+}
+
 /* Two of four are on trial, and ready. */
 static void bake_two(void)
 {
@@ -682,6 +700,25 @@ START_TEST(slots_that_come_while_the_fleet_starts_belong_to_it)
 }
 END_TEST
 
+START_TEST(one_that_took_its_place_early_is_on_trial_with_the_canaries)
+{
+	static const enum why whys[] = {WHY_ITSELF, WHY_STALL, WHY_CHECK};
+	uint64_t worker;
+
+	one_takes_its_place_early();
+	worker = bench_slot(&b, 0).worker[0].id;
+	if (whys[_i] == WHY_ITSELF)
+		dies(0, worker);
+	else
+		is_unwell(0, worker, whys[_i]);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
+	ck_assert_uint_eq(
+		bench_last(&b, REPORT_ROLLOUT_FAILED)->worker, worker);
+	ck_assert_int_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->why, whys[_i]);
+	end();
+}
+END_TEST
+
 static void add_good(TCase *tc)
 {
 	tcase_add_test(tc,
@@ -700,6 +737,9 @@ static void add_good(TCase *tc)
 
 static void add_failures(TCase *tc)
 {
+	tcase_add_loop_test(tc,
+		one_that_took_its_place_early_is_on_trial_with_the_canaries, 0,
+		3);
 	tcase_add_test(tc, a_canary_that_dies_while_it_bakes_ends_the_rollout);
 	tcase_add_test(tc, new_settings_that_fail_as_canaries_need_no_way_back);
 	tcase_add_loop_test(
