@@ -145,6 +145,15 @@ static unsigned count_spares(const struct world *w)
 	return count;
 }
 
+/* Of the slot's two: does this one have the place? */
+static bool has_place(const struct world *w, const struct process *p)
+{
+	struct slot_view view;
+
+	cluster_view_slot(w->cluster, p->slot, &view);
+	return &w->processes[view.worker[0].id] == p;
+}
+
 void trials_note_birth(struct world *w, struct process *p,
 	const struct process *mate, const struct event *cause)
 {
@@ -159,7 +168,7 @@ void trials_note_birth(struct world *w, struct process *p,
 	/* the old one of a canary that is not ready yet comes back, or of one
 	 * that failed */
 	if (p->errand != ERRAND_ROLL && mate->errand == ERRAND_ROLL &&
-		(!mate->ready || has_failed(w, mate))) {
+		!has_place(w, mate) && (!mate->ready || has_failed(w, mate))) {
 		p->errand = ERRAND_NONE;
 		return;
 	}
