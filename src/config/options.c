@@ -41,9 +41,9 @@ _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
  * more room than the table: they are not in the program.
  */
 #ifdef WITH_MANUAL
-#define MANUAL(text) text
+#define MANUAL(...) __VA_ARGS__
 #else
-#define MANUAL(text) NULL
+#define MANUAL(...) NULL
 #endif
 
 #define LIMIT(word, which, in_bytes, sample, text, more) \

@@ -70,13 +70,22 @@ void estate_fini(struct estate *e)
 	*e = (struct estate){0};
 }
 
+/* Room for one more: the room doubles each time.  The list, moved perhaps, or
+ * NULL: there are too many, or no memory. */
+static void *make_room(void *list, size_t count, size_t size)
+{
+	if (count >= ESTATE_ITEMS_MAX)
+		return NULL;
+	if ((count & (count - 1)) != 0)
+		return list;
+	return reallocarray(list, count > 0 ? 2 * count : 1, size);
+}
+
 struct estate_cluster *estate_add_cluster(struct estate *e, const char *name)
 {
-	struct estate_cluster *list = NULL;
+	struct estate_cluster *list =
+		make_room(e->clusters, e->cluster_count, sizeof(*list));
 
-	if (e->cluster_count < ESTATE_ITEMS_MAX)
-		list = realloc(
-			e->clusters, (e->cluster_count + 1) * sizeof(*list));
 	if (list == NULL)
 		return NULL;
 	e->clusters = list;
@@ -92,9 +101,9 @@ struct estate_listener *estate_add_listener(
 	struct estate_listener *list = NULL;
 	char *copy = strdup(address);
 
-	if (copy != NULL && e->listener_count < ESTATE_ITEMS_MAX)
-		list = realloc(
-			e->listeners, (e->listener_count + 1) * sizeof(*list));
+	if (copy != NULL)
+		list = make_room(
+			e->listeners, e->listener_count, sizeof(*list));
 	if (list == NULL) {
 		free(copy);
 		return NULL;

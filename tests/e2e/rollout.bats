@@ -180,7 +180,7 @@ exited1 started1 ready1 " ]
 @test "an old worker that never drains is killed at stop-timeout" {
 	free_port
 	start_cluster -n 2 -l "127.0.0.1:$PORT" --ready notify \
-		--stop-timeout 300ms -- "$FIXTURES/serve" --notify
+		--drain-timeout 300ms --stop-timeout 300ms -- "$FIXTURES/serve" --notify
 	exec 5<>"/dev/tcp/127.0.0.1/$PORT" 6<>"/dev/tcp/127.0.0.1/$PORT"
 	printf 'GET /sleep/600000 HTTP/1.0\r\n\r\n' >&5
 	printf 'GET /sleep/600000 HTTP/1.0\r\n\r\n' >&6
