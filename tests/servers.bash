@@ -40,6 +40,12 @@ server_inherited() {
 	AT=$PORT MODES="short keep" RATE=80 MIX=("${SOME_SLOW[@]}")
 }
 
+# Each answer takes 2 ms, and another one need not wait for it.
+server_brief() {
+	SERVER=(-l "127.0.0.1:$PORT" -- "$RUDE" --work 2)
+	AT=$PORT MODES=short RATE=300 MIX=(--path /)
+}
+
 server_unix() {
 	SERVER=(-l "unix:$DIR/socket" -- "$RUDE" --slow 100)
 	AT=$DIR/socket MODES=short RATE=100 MIX=("${SOME_SLOW[@]}")
