@@ -321,11 +321,14 @@ int sockdiag_each_tcp(sockdiag_each *each, void *context)
 	return 0;
 }
 
-/* ---- half open ---- */
+/* ---- those of a port that are counted ---- */
 
-/* One packet of the answer, counted; true: it was the last. */
-static bool count_half_open(
-	const void *answer, size_t len, unsigned retries, long *count)
+typedef bool counts_socket(
+	const struct inet_diag_msg *body, const void *context);
+
+/* One packet of the answer; true: it was the last. */
+static bool count_packet(const void *answer, size_t len, counts_socket *counts,
+	const void *context, long *count)
 {
 	const struct nlmsghdr *header = answer;
 
@@ -339,28 +342,35 @@ static bool count_half_open(
 			return true;
 		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
 			header->nlmsg_len >= NLMSG_LENGTH(sizeof(*body)) &&
-			body->idiag_retrans >= retries)
+			counts(body, context))
 			++*count;
 	}
 	return false;
 }
 
-static long half_open(int netlink, int fd, int family, unsigned retries)
+/* How many of that state at the port of `fd`; -1: nobody can tell. */
+static long count_port(int netlink, int fd, int family, unsigned state,
+	counts_socket *counts, const void *context)
 {
 	uint32_t answer[2048];
 	long count = 0;
 	bool over = false;
 
-	if (ask_port(netlink, fd, family, STATE_SYN_RECV) == -1)
+	if (ask_port(netlink, fd, family, state) == -1)
 		return -1;
 	while (!over) {
 		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
 
 		if (n <= 0)
 			return -1;
-		over = count_half_open(answer, (size_t)n, retries, &count);
+		over = count_packet(answer, (size_t)n, counts, context, &count);
 	}
 	return count;
+}
+
+static bool is_as_old(const struct inet_diag_msg *body, const void *retries)
+{
+	return body->idiag_retrans >= *(const unsigned *)retries;
 }
 
 long sockdiag_half_open(int fd, unsigned retries)
@@ -372,10 +382,12 @@ long sockdiag_half_open(int fd, unsigned retries)
 
 	if (netlink == -1)
 		return -1;
-	v4 = half_open(netlink, fd, AF_INET, retries);
+	v4 = count_port(
+		netlink, fd, AF_INET, STATE_SYN_RECV, is_as_old, &retries);
 	if (option(fd, SO_DOMAIN) != AF_INET6)
 		return v4;
-	v6 = half_open(netlink, fd, AF_INET6, retries);
+	v6 = count_port(
+		netlink, fd, AF_INET6, STATE_SYN_RECV, is_as_old, &retries);
 	return v4 == -1 || v6 == -1 ? -1 : v4 + v6;
 }
 
@@ -413,50 +425,24 @@ static int place_of(struct place *place, int fd)
 	return 0;
 }
 
-/* One packet of the answer, counted; true: it was the last. */
-static bool count_there(
-	const void *answer, size_t len, const struct place *place, long *count)
+static bool is_there(const struct inet_diag_msg *body, const void *context)
 {
-	const struct nlmsghdr *header = answer;
+	const struct place *place = context;
 
-	for (; NLMSG_OK(header, len); header = NLMSG_NEXT(header, len)) {
-		const struct inet_diag_msg *body = NLMSG_DATA(header);
-
-		if (header->nlmsg_type == NLMSG_ERROR)
-			*count = -1;
-		if (header->nlmsg_type == NLMSG_DONE ||
-			header->nlmsg_type == NLMSG_ERROR)
-			return true;
-		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
-			header->nlmsg_len >= NLMSG_LENGTH(sizeof(*body)) &&
-			body->id.idiag_sport == place->port &&
-			body->id.idiag_if == place->device &&
-			memcmp(body->id.idiag_src, place->ip,
-				body->idiag_family == AF_INET ? 4 : 16) == 0)
-			++*count;
-	}
-	return false;
+	return body->id.idiag_sport == place->port &&
+		body->id.idiag_if == place->device &&
+		memcmp(body->id.idiag_src, place->ip,
+			body->idiag_family == AF_INET ? 4 : 16) == 0;
 }
 
 long sockdiag_listeners(int fd)
 {
 	scoped_fd netlink =
 		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	uint32_t answer[2048];
 	struct place place;
-	long count = 0;
-	bool over = false;
 
-	if (netlink == -1 || place_of(&place, fd) == -1 ||
-		ask_port(netlink, fd, option(fd, SO_DOMAIN), STATE_LISTEN) ==
-			-1)
+	if (netlink == -1 || place_of(&place, fd) == -1)
 		return -1;
-	while (!over) {
-		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
-
-		if (n <= 0)
-			return -1;
-		over = count_there(answer, (size_t)n, &place, &count);
-	}
-	return count;
+	return count_port(netlink, fd, option(fd, SO_DOMAIN), STATE_LISTEN,
+		is_there, &place);
 }
