@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/nodeipc.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "protocol/json.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <string.h>
+
+#define BUN_OWN 0x02
+#define OWN "{\"cmd\":\"NODE_"
+#define CLUSTER OWN "CLUSTER\","
+#define HANDLE OWN "HANDLE\","
+#define SEQ "\"seq\":"
+
+/* What JavaScript can count to. */
+#define COUNT_MAX ((INT64_C(1) << 53) - 1)
+
+/* A stretch of the line. */
+struct piece {
+	const char *at;
+	size_t len;
+};
+
+static bool begins(struct piece p, const char *with)
+{
+	size_t len = strlen(with);
+
+	return p.len >= len && memcmp(p.at, with, len) == 0;
+}
+
+static bool skip(struct piece *p, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (!begins(*p, word))
+		return false;
+	p->at += len;
+	p->len -= len;
+	return true;
+}
+
+static bool skip_count(struct piece *p, int64_t *n)
+{
+	int64_t value = 0;
+	size_t i = 0;
+
+	for (; i < p->len && p->at[i] >= '0' && p->at[i] <= '9'; i++) {
+		value = value * 10 + (p->at[i] - '0');
+		if (value > COUNT_MAX)
+			return false;
+	}
+	if (i == 0)
+		return false;
+	*n = value;
+	p->at += i;
+	p->len -= i;
+	return true;
+}
+
+/* ---- without a parser: what comes with each connection ---- */
+
+static bool is_taken(struct nodeipc_message *m, struct piece p)
+{
+	if (!skip(&p, CLUSTER "\"ack\":") || !skip_count(&p, &m->ack))
+		return false;
+	if (skip(&p, ",\"accepted\":true," SEQ))
+		m->accepted = true;
+	else if (!skip(&p, ",\"accepted\":false," SEQ))
+		return false;
+	return skip_count(&p, &m->seq) && p.len == 1 && *p.at == '}';
+}
+
+/* It is the last member: whoever waits for an answer gets one even where the
+ * rest cannot be read (half of a character in a path). */
+static void find_seq(struct nodeipc_message *m, struct piece p)
+{
+	size_t at = p.len - 1;
+	struct piece number;
+
+	if (p.len < 2 || p.at[at] != '}')
+		return;
+	while (at > 0 && p.at[at - 1] >= '0' && p.at[at - 1] <= '9')
+		at--;
+	if (at < strlen(SEQ) ||
+		memcmp(p.at + at - strlen(SEQ), SEQ, strlen(SEQ)) != 0)
+		return;
+	number = (struct piece){p.at + at, p.len - at};
+	if (!skip_count(&number, &m->seq))
+		m->seq = -1;
+}
+
+/* ---- a message with a handle: not parsed either ---- */
+
+static size_t string_end(struct piece p, size_t i)
+{
+	for (i++; i < p.len && p.at[i] != '"'; i++)
+		if (p.at[i] == '\\')
+			i++;
+	return i;
+}
+
+/* The length of the value at the start; 0: it has no end. */
+static size_t value_len(struct piece p)
+{
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < p.len; i++) {
+		switch (p.at[i]) {
+		case '"':
+			i = string_end(p, i);
+			if (i >= p.len)
+				return 0;
+			break;
+		case '{':
+		case '[':
+			depth++;
+			break;
+		case '}':
+		case ']':
+			if (depth == 0)
+				return i;
+			depth--;
+			break;
+		case ',':
+			if (depth == 0)
+				return i;
+			break;
+		default:
+			break;
+		}
+	}
+	return 0;
+}
+
+/* {"cmd":"NODE_HANDLE","type":"net.Socket","msg":…,"key":…} */
+static void find_body(struct nodeipc_message *m, struct piece p)
+{
+	if (!skip(&p, HANDLE "\"type\":\""))
+		return;
+	while (p.len > 0 && *p.at != '"') {
+		p.at++;
+		p.len--;
+	}
+	if (!skip(&p, "\",\"msg\":"))
+		return;
+	m->body = p.at;
+	m->body_len = value_len(p);
+}
+
+/* ---- with a parser ---- */
+
+static int64_t number_of(const json_t *object, const char *key, int64_t least,
+	int64_t most, int64_t otherwise)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (!json_is_integer(value) || json_integer_value(value) < least ||
+		json_integer_value(value) > most)
+		return otherwise;
+	return json_integer_value(value);
+}
+
+static void read_address(struct nodeipc_place *place, const json_t *object)
+{
+	const json_t *value = json_object_get(object, "address");
+	size_t len;
+
+	if (!json_is_string(value))
+		return;
+	place->has_address = true;
+	place->address_len = len = json_string_length(value);
+	if (len >= sizeof(place->address))
+		len = sizeof(place->address) - 1;
+	(void)memcpy(place->address, json_string_value(value), len);
+	place->address[len] = '\0';
+}
+
+/* 4, 6, -1, "udp4", "udp6"; where it is something else a descriptor is asked
+ * for. */
+static int read_family(struct nodeipc_place *place, const json_t *object)
+{
+	const json_t *type = json_object_get(object, "addressType");
+	const char *word = json_string_value(type);
+
+	if (place->fd >= 0) {
+		place->family = NODEIPC_FD;
+		return 0;
+	}
+	if (word != NULL) {
+		place->family = NODEIPC_UDP;
+		place->v6 = strcmp(word, "udp6") == 0;
+		return place->v6 || strcmp(word, "udp4") == 0 ? 0 : -1;
+	}
+	if (!json_is_integer(type))
+		return -1;
+	place->family =
+		json_integer_value(type) == -1 ? NODEIPC_UNIX : NODEIPC_TCP;
+	place->v6 = json_integer_value(type) == 6;
+	if (place->family == NODEIPC_UNIX)
+		return place->address_len > 0 ? 0 : -1;
+	return place->v6 || json_integer_value(type) == 4 ? 0 : -1;
+}
+
+static int read_place(struct nodeipc_place *place, const json_t *object)
+{
+	int64_t port = number_of(object, "port", -1, UINT16_MAX, -1);
+
+	place->fd = (int)number_of(object, "fd", 0, INT_MAX, -1);
+	place->flags = (unsigned)number_of(object, "flags", 0, UINT_MAX, 0);
+	place->backlog = (int)number_of(object, "backlog", 0, INT_MAX, 0);
+	place->index = (uint32_t)number_of(object, "index", 0, UINT32_MAX, 0);
+	place->readable_all =
+		json_is_true(json_object_get(object, "readableAll"));
+	place->writable_all =
+		json_is_true(json_object_get(object, "writableAll"));
+	place->port = port > 0 ? (uint16_t)port : 0;
+	read_address(place, object);
+	if (read_family(place, object) == -1)
+		return -1;
+	/* no port at all is not port 0 */
+	return place->family == NODEIPC_UNIX || place->family == NODEIPC_FD ||
+			port >= 0
+		? 0
+		: -1;
+}
+
+static void read_data(struct nodeipc_message *m, const json_t *object)
+{
+	json_t *data = json_object_get(object, "data");
+	size_t len;
+
+	if (data == NULL || json_is_null(data))
+		return;
+	len = json_dumpb(data, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+	if (len == 0 || len > NODEIPC_DATA_MAX)
+		return;
+	m->data = json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+static void read_key(struct nodeipc_message *m, const json_t *object)
+{
+	const json_t *key = json_object_get(object, "key");
+
+	/* one of ours is short; another is no key of ours */
+	if (json_is_string(key) && json_string_length(key) < sizeof(m->key) &&
+		json_string_length(key) == strlen(json_string_value(key)))
+		(void)text_copy(m->key, sizeof(m->key), json_string_value(key));
+}
+
+static const struct {
+	const char *act;
+	enum nodeipc_kind kind;
+} acts[] = {
+	{"online", NODEIPC_ONLINE},
+	{"queryServer", NODEIPC_QUERY},
+	{"listening", NODEIPC_LISTENING},
+	{"close", NODEIPC_CLOSE},
+	{"exitedAfterDisconnect", NODEIPC_LEAVING},
+};
+
+static enum nodeipc_kind kind_of(const json_t *object)
+{
+	const char *act = json_string_value(json_object_get(object, "act"));
+
+	if (act == NULL)
+		return json_is_boolean(json_object_get(object, "accepted"))
+			? NODEIPC_TAKEN
+			: NODEIPC_UNKNOWN;
+	for (size_t i = 0; i < COUNT_OF(acts); i++)
+		if (strcmp(acts[i].act, act) == 0)
+			return acts[i].kind;
+	return NODEIPC_UNKNOWN;
+}
+
+static void read_object(struct nodeipc_message *m, const json_t *object)
+{
+	m->kind = kind_of(object);
+	m->seq = number_of(object, "seq", 0, COUNT_MAX, -1);
+	m->ack = number_of(object, "ack", 0, COUNT_MAX, -1);
+	m->accepted = json_is_true(json_object_get(object, "accepted"));
+	if (m->kind == NODEIPC_CLOSE)
+		read_key(m, object);
+	if (m->kind == NODEIPC_QUERY)
+		read_data(m, object);
+	if ((m->kind == NODEIPC_QUERY || m->kind == NODEIPC_LISTENING) &&
+		read_place(&m->place, object) == -1)
+		m->kind = NODEIPC_BROKEN;
+}
+
+static void parse(struct nodeipc_message *m, struct piece p)
+{
+	json_t *object = NULL;
+	json_error_t why;
+
+	if (p.len <= NODEIPC_LINE_MAX)
+		object = json_loadb(p.at, p.len, JSON_ALLOW_NUL, &why);
+	if (json_is_object(object)) {
+		read_object(m, object);
+	} else {
+		m->kind = NODEIPC_BROKEN;
+		if (begins(p, CLUSTER "\"act\":\"queryServer\""))
+			find_seq(m, p);
+	}
+	json_decref(object);
+}
+
+void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len)
+{
+	struct piece p = {line, len};
+
+	(void)memset(m, 0, sizeof(*m));
+	m->seq = -1;
+	m->ack = -1;
+	m->place.fd = -1;
+	if (p.len > 0 && *p.at == BUN_OWN) {
+		m->bun = true;
+		p.at++;
+		p.len--;
+	}
+	if (!begins(p, OWN)) {
+		m->kind = NODEIPC_USER;
+		m->body = line;
+		m->body_len = len;
+		m->bun = false;
+	} else if (begins(p, OWN "HANDLE_ACK\"")) {
+		m->kind = NODEIPC_HANDLE_ACK;
+	} else if (begins(p, OWN "HANDLE_NACK\"")) {
+		m->kind = NODEIPC_HANDLE_NACK;
+	} else if (begins(p, HANDLE)) {
+		m->kind = NODEIPC_HANDLE;
+		find_body(m, p);
+	} else if (!begins(p, CLUSTER)) {
+		m->kind = NODEIPC_UNKNOWN;
+	} else if (is_taken(m, p)) {
+		m->kind = NODEIPC_TAKEN;
+	} else {
+		m->accepted = false;
+		m->seq = m->ack = -1;
+		parse(m, p);
+	}
+}
+
+void nodeipc_forget(struct nodeipc_message *m)
+{
+	free(m->data);
+	m->data = NULL;
+}
+
+bool nodeipc_is_ready(const struct nodeipc_message *m)
+{
+	static const char ready[] = "\"ready\"";
+
+	return m->kind == NODEIPC_USER && m->body_len == sizeof(ready) - 1 &&
+		memcmp(m->body, ready, sizeof(ready) - 1) == 0;
+}
+
+/* ---- writing ---- */
+
+static void begin(const struct nodeipc_writer *w, struct json_writer *json)
+{
+	if (w->bun)
+		(void)buffer_append(w->out, "\x02", 1);
+	json_begin(json, w->out);
+	json_open_object(json);
+}
+
+/* The envelope of a descriptor: the message is its last member. */
+static void open_handle(struct json_writer *json, const char *type)
+{
+	json_put_text(json, "cmd", "NODE_HANDLE");
+	json_put_text(json, "type", type);
+	json_key(json, "msg");
+	json_open_object(json);
+}
+
+static void put_data(struct json_writer *json, const char *data)
+{
+	json_key(json, "data");
+	if (data != NULL)
+		json_raw(json, data);
+	else
+		json_nil(json);
+}
+
+static void put_answer(struct json_writer *json, const struct nodeipc_answer *a)
+{
+	json_put_text(json, "key", a->key);
+	json_put_int(json, "ack", a->ack);
+	put_data(json, a->data);
+	json_put_int(json, "seq", a->seq);
+}
+
+void nodeipc_put_shared(const struct nodeipc_writer *w,
+	const struct nodeipc_answer *a, bool udp)
+{
+	struct json_writer json;
+
+	begin(w, &json);
+	open_handle(&json, udp ? "dgram.Native" : "net.Native");
+	json_put_text(&json, "cmd", "NODE_CLUSTER");
+	json_put_int(&json, "errno", 0);
+	put_answer(&json, a);
+	json_close_object(&json);
+	json_close_object(&json);
+}
+
+void nodeipc_put_faux(const struct nodeipc_writer *w,
+	const struct nodeipc_answer *a, const char *address, bool v6,
+	uint16_t port)
+{
+	struct json_writer json;
+
+	begin(w, &json);
+	json_put_text(&json, "cmd", "NODE_CLUSTER");
+	json_put_null(&json, "errno");
+	if (address != NULL) {
+		json_key(&json, "sockname");
+		json_open_object(&json);
+		json_put_text(&json, "address", address);
+		json_put_text(&json, "family", v6 ? "IPv6" : "IPv4");
+		json_put_int(&json, "port", port);
+		json_close_object(&json);
+	}
+	put_answer(&json, a);
+	json_close_object(&json);
+}
+
+void nodeipc_put_error(const struct nodeipc_writer *w,
+	const struct nodeipc_answer *a, int error)
+{
+	struct json_writer json;
+
+	begin(w, &json);
+	json_put_text(&json, "cmd", "NODE_CLUSTER");
+	json_put_int(&json, "errno", -error);
+	put_answer(&json, a);
+	json_close_object(&json);
+}
+
+void nodeipc_put_connection(
+	const struct nodeipc_writer *w, const char *key, int64_t seq)
+{
+	struct json_writer json;
+
+	begin(w, &json);
+	open_handle(&json, "net.Native");
+	json_put_text(&json, "cmd", "NODE_CLUSTER");
+	json_put_text(&json, "act", "newconn");
+	json_put_text(&json, "key", key);
+	json_put_int(&json, "seq", seq);
+	json_close_object(&json);
+	json_close_object(&json);
+}
+
+void nodeipc_put_disconnect(const struct nodeipc_writer *w, int64_t seq)
+{
+	struct json_writer json;
+
+	begin(w, &json);
+	json_put_text(&json, "cmd", "NODE_CLUSTER");
+	json_put_text(&json, "act", "disconnect");
+	json_put_int(&json, "seq", seq);
+	json_close_object(&json);
+}
+
+void nodeipc_put_ack(const struct nodeipc_writer *w, int64_t ack, int64_t seq)
+{
+	struct json_writer json;
+
+	begin(w, &json);
+	json_put_text(&json, "cmd", "NODE_CLUSTER");
+	json_put_int(&json, "ack", ack);
+	json_put_int(&json, "seq", seq);
+	json_close_object(&json);
+}
+
+void nodeipc_put_handle_ack(const struct nodeipc_writer *w)
+{
+	struct json_writer json;
+
+	begin(w, &json);
+	json_put_text(&json, "cmd", "NODE_HANDLE_ACK");
+	json_close_object(&json);
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/nodeipc.h"
+
+#include "base/scope.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define C "{\"cmd\":\"NODE_CLUSTER\","
+
+static struct nodeipc_message decode(const char *line)
+{
+	struct nodeipc_message m;
+
+	nodeipc_decode(&m, line, strlen(line));
+	return m;
+}
+
+static enum nodeipc_kind kind(const char *line)
+{
+	struct nodeipc_message m = decode(line);
+
+	nodeipc_forget(&m);
+	return m.kind;
+}
+
+START_TEST(what_a_worker_says_is_known_by_its_act)
+{
+	ck_assert_int_eq(
+		kind(C "\"act\":\"online\",\"seq\":0}"), NODEIPC_ONLINE);
+	ck_assert_int_eq(kind(C "\"act\":\"exitedAfterDisconnect\",\"seq\":3}"),
+		NODEIPC_LEAVING);
+	ck_assert_int_eq(
+		kind(C "\"act\":\"somethingNew\",\"seq\":3}"), NODEIPC_UNKNOWN);
+	ck_assert_int_eq(
+		kind("{\"cmd\":\"NODE_HANDLE_ACK\"}"), NODEIPC_HANDLE_ACK);
+	ck_assert_int_eq(
+		kind("{\"cmd\":\"NODE_HANDLE_NACK\"}"), NODEIPC_HANDLE_NACK);
+	ck_assert_int_eq(
+		kind("{\"cmd\":\"NODE_SOCKET_GET_COUNT\"}"), NODEIPC_UNKNOWN);
+	ck_assert_int_eq(kind(C "\"act\":\"online\""), NODEIPC_BROKEN);
+}
+END_TEST
+
+START_TEST(a_message_of_the_user_is_not_parsed)
+{
+	static const char *const lines[] = {
+		"\"ready\"",
+		"{\"a\":\"\\ud800 \\u0000\"}",
+		"{\"cmd\":\"nothing of node's\"}",
+		"not json at all",
+		"",
+		"\x02 and then nothing of bun's",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(lines); i++) {
+		struct nodeipc_message m = decode(lines[i]);
+
+		ck_assert_int_eq(m.kind, NODEIPC_USER);
+		ck_assert_ptr_eq(m.body, lines[i]);
+		ck_assert_uint_eq(m.body_len, strlen(lines[i]));
+		ck_assert(nodeipc_is_ready(&m) == (i == 0));
+	}
+}
+END_TEST
+
+START_TEST(a_query_for_tcp)
+{
+	struct nodeipc_message m = decode(C
+		"\"act\":\"queryServer\",\"index\":0,\"data\":null,\"address\":"
+		"null,\"port\":8123,\"addressType\":4,\"backlog\":0,\"seq\":"
+		"1}");
+
+	ck_assert_int_eq(m.kind, NODEIPC_QUERY);
+	ck_assert_int_eq(m.place.family, NODEIPC_TCP);
+	ck_assert(!m.place.has_address && !m.place.v6);
+	ck_assert_uint_eq(m.place.port, 8123);
+	ck_assert_int_eq(m.place.fd, -1);
+	ck_assert_int_eq(m.seq, 1);
+	ck_assert_ptr_null(m.data);
+
+	m = decode(C "\"act\":\"queryServer\",\"index\":2,\"data\":null,"
+		     "\"address\":\"::1\",\"port\":0,\"addressType\":6,"
+		     "\"flags\":1,\"backlog\":99,\"seq\":4}");
+	ck_assert_int_eq(m.place.family, NODEIPC_TCP);
+	ck_assert_str_eq(m.place.address, "::1");
+	ck_assert(m.place.v6 && m.place.has_address);
+	ck_assert_uint_eq(m.place.flags, NODEIPC_V6ONLY);
+	ck_assert_int_eq(m.place.backlog, 99);
+	ck_assert_uint_eq(m.place.index, 2);
+}
+END_TEST
+
+START_TEST(a_query_for_other_families)
+{
+	struct nodeipc_message m;
+
+	m = decode(C "\"act\":\"queryServer\",\"index\":0,\"data\":null,"
+		     "\"address\":\"/run/x\",\"port\":-1,\"addressType\":-1,"
+		     "\"writableAll\":true,\"seq\":1}");
+	ck_assert_int_eq(m.place.family, NODEIPC_UNIX);
+	ck_assert_str_eq(m.place.address, "/run/x");
+	ck_assert(m.place.writable_all && !m.place.readable_all);
+
+	m = decode(C "\"act\":\"queryServer\",\"index\":0,\"data\":null,"
+		     "\"address\":\"\\u0000name\",\"port\":-1,"
+		     "\"addressType\":-1,\"seq\":1}");
+	ck_assert_int_eq(m.place.family, NODEIPC_UNIX);
+	ck_assert_uint_eq(m.place.address_len, 5);
+	ck_assert_str_eq(m.place.address + 1, "name");
+
+	m = decode(C "\"act\":\"queryServer\",\"index\":0,\"data\":null,"
+		     "\"address\":\"127.0.0.1\",\"port\":53,\"addressType\":"
+		     "\"udp4\",\"fd\":-1,\"flags\":4,\"seq\":1}");
+	ck_assert_int_eq(m.place.family, NODEIPC_UDP);
+	ck_assert(!m.place.v6);
+	ck_assert_uint_eq(m.place.flags, NODEIPC_REUSEADDR);
+
+	m = decode(C "\"act\":\"queryServer\",\"index\":0,\"data\":null,"
+		     "\"address\":null,\"port\":null,\"addressType\":null,"
+		     "\"fd\":3,\"seq\":1}");
+	ck_assert_int_eq(m.place.family, NODEIPC_FD);
+	ck_assert_int_eq(m.place.fd, 3);
+}
+END_TEST
+
+START_TEST(what_makes_no_sense_is_broken_but_may_be_answered)
+{
+	static const char *const lines[] = {
+		C "\"act\":\"queryServer\",\"port\":1,\"addressType\":7,"
+		  "\"seq\":5}",
+		C "\"act\":\"queryServer\",\"address\":\"1.2.3.4\",\"port\":"
+		  "70000,\"addressType\":4,\"seq\":5}",
+		C "\"act\":\"queryServer\",\"address\":\"/\\ud800\",\"port\":"
+		  "-1,\"addressType\":-1,\"seq\":5}",
+		C "\"act\":\"queryServer\",\"address\":null,\"port\":-1,"
+		  "\"addressType\":-1,\"seq\":5}",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(lines); i++) {
+		struct nodeipc_message m = decode(lines[i]);
+
+		ck_assert_int_eq(m.kind, NODEIPC_BROKEN);
+		ck_assert_int_eq(m.seq, 5);
+	}
+}
+END_TEST
+
+START_TEST(data_is_kept_as_it_came_within_a_bound)
+{
+	char line[NODEIPC_DATA_MAX + 200];
+	struct nodeipc_message m =
+		decode(C "\"act\":\"queryServer\",\"data\":{\"ticketKeys\":"
+			 "[1,2]},\"port\":1,\"addressType\":4,\"seq\":5}");
+
+	ck_assert_str_eq(m.data, "{\"ticketKeys\":[1,2]}");
+	nodeipc_forget(&m);
+	(void)snprintf(line, sizeof(line),
+		C "\"act\":\"queryServer\",\"data\":\"%*s\",\"port\":1,"
+		  "\"addressType\":4,\"seq\":5}",
+		NODEIPC_DATA_MAX, "x");
+	m = decode(line);
+	ck_assert_int_eq(m.kind, NODEIPC_QUERY);
+	ck_assert_ptr_null(m.data);
+}
+END_TEST
+
+START_TEST(a_long_address_says_how_long_it_was)
+{
+	char line[1024];
+	struct nodeipc_message m;
+
+	(void)snprintf(line, sizeof(line),
+		C "\"act\":\"queryServer\",\"address\":\"/%0500d\",\"port\":-1,"
+		  "\"addressType\":-1,\"seq\":5}",
+		0);
+	m = decode(line);
+	ck_assert_int_eq(m.kind, NODEIPC_QUERY);
+	ck_assert_uint_eq(m.place.address_len, 501);
+	ck_assert_uint_eq(strlen(m.place.address), NODEIPC_ADDRESS_MAX - 1);
+}
+END_TEST
+
+START_TEST(an_answer_to_a_connection)
+{
+	struct nodeipc_message m =
+		decode(C "\"ack\":41,\"accepted\":true,\"seq\":10}");
+
+	ck_assert_int_eq(m.kind, NODEIPC_TAKEN);
+	ck_assert(m.accepted);
+	ck_assert_int_eq(m.ack, 41);
+	m = decode(C "\"ack\":42,\"accepted\":false,\"seq\":11}");
+	ck_assert_int_eq(m.kind, NODEIPC_TAKEN);
+	ck_assert(!m.accepted);
+	ck_assert_int_eq(m.ack, 42);
+	/* in another order, as it would be parsed */
+	m = decode(C "\"accepted\":true,\"ack\":43,\"seq\":11}");
+	ck_assert_int_eq(m.kind, NODEIPC_TAKEN);
+	ck_assert(m.accepted);
+	ck_assert_int_eq(m.ack, 43);
+	/* who answers with what nobody can count to has not answered */
+	m = decode(C "\"ack\":99999999999999999999,\"accepted\":true,"
+		     "\"seq\":1}");
+	ck_assert_int_eq(m.kind, NODEIPC_BROKEN);
+}
+END_TEST
+
+START_TEST(a_key_that_is_none_of_ours_is_no_key)
+{
+	struct nodeipc_message m =
+		decode(C "\"act\":\"close\",\"key\":\"7\",\"seq\":9}");
+
+	ck_assert_int_eq(m.kind, NODEIPC_CLOSE);
+	ck_assert_str_eq(m.key, "7");
+	m = decode(C "\"act\":\"close\",\"key\":"
+		     "\"0123456789012345678901234567890\",\"seq\":9}");
+	ck_assert_int_eq(m.kind, NODEIPC_CLOSE);
+	ck_assert_str_eq(m.key, "");
+}
+END_TEST
+
+START_TEST(the_message_beside_a_handle_is_found)
+{
+	struct nodeipc_message m =
+		decode("{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Socket\","
+		       "\"msg\":{\"a\":[\"]\\\"}\"]},\"key\":\"x\"}");
+
+	ck_assert_int_eq(m.kind, NODEIPC_HANDLE);
+	ck_assert_uint_eq(m.body_len, strlen("{\"a\":[\"]\\\"}\"]}"));
+	ck_assert_int_eq(memcmp(m.body, "{\"a\":", 5), 0);
+	/* one that cannot be read is one still: it must be acknowledged */
+	m = decode("{\"cmd\":\"NODE_HANDLE\",\"type\":\"x");
+	ck_assert_int_eq(m.kind, NODEIPC_HANDLE);
+	ck_assert_uint_eq(m.body_len, 0);
+}
+END_TEST
+
+START_TEST(bun_puts_a_byte_in_front)
+{
+	struct nodeipc_message m =
+		decode("\x02" C "\"act\":\"online\",\"seq\":0}");
+
+	ck_assert_int_eq(m.kind, NODEIPC_ONLINE);
+	ck_assert(m.bun);
+}
+END_TEST
+
+/* ---- writing ---- */
+
+static void is_written(struct buffer *b, const char *line)
+{
+	ck_assert_str_eq(buffer_text(b), line);
+	buffer_clear(b);
+}
+
+START_TEST(answers_are_as_node_writes_them)
+{
+	struct buffer b = {0};
+	struct nodeipc_writer w = {&b, false};
+	struct nodeipc_answer a = {"7", 1, 12, NULL};
+
+	nodeipc_put_shared(&w, &a, false);
+	is_written(&b,
+		"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Native\","
+		"\"msg\":" C "\"errno\":0,\"key\":\"7\",\"ack\":1,"
+		"\"data\":null,\"seq\":12}}");
+	a.data = "{\"ticketKeys\":[1]}";
+	nodeipc_put_faux(&w, &a, "::", true, 8123);
+	is_written(&b,
+		C "\"errno\":null,\"sockname\":{\"address\":\"::\","
+		  "\"family\":\"IPv6\",\"port\":8123},\"key\":\"7\","
+		  "\"ack\":1,\"data\":{\"ticketKeys\":[1]},"
+		  "\"seq\":12}");
+	a.data = NULL;
+	nodeipc_put_error(&w, &a, 98);
+	is_written(&b,
+		C "\"errno\":-98,\"key\":\"7\",\"ack\":1,\"data\":null,"
+		  "\"seq\":12}");
+	nodeipc_put_connection(&w, "7", 13);
+	is_written(&b,
+		"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Native\","
+		"\"msg\":" C "\"act\":\"newconn\",\"key\":\"7\","
+		"\"seq\":13}}");
+	buffer_fini(&b);
+}
+END_TEST
+
+START_TEST(the_rest_is_as_node_writes_it_too)
+{
+	struct buffer b = {0};
+	struct nodeipc_writer w = {&b, false};
+
+	nodeipc_put_disconnect(&w, 14);
+	is_written(&b, C "\"act\":\"disconnect\",\"seq\":14}");
+	nodeipc_put_ack(&w, 3, 15);
+	is_written(&b, C "\"ack\":3,\"seq\":15}");
+	nodeipc_put_handle_ack(&w);
+	is_written(&b, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	w.bun = true;
+	nodeipc_put_disconnect(&w, 16);
+	is_written(&b, "\x02" C "\"act\":\"disconnect\",\"seq\":16}");
+	buffer_fini(&b);
+}
+END_TEST
+
+START_TEST(what_a_worker_named_is_escaped)
+{
+	struct buffer b = {0};
+	struct nodeipc_writer w = {&b, false};
+	struct nodeipc_answer a = {"a\"\n\xff", 1, 2, NULL};
+
+	nodeipc_put_error(&w, &a, 13);
+	is_written(&b,
+		C "\"errno\":-13,\"key\":\"a\\\"\\n\xef\xbf\xbd\","
+		  "\"ack\":1,\"data\":null,\"seq\":2}");
+	buffer_fini(&b);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("nodeipc");
+	TCase *tc = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, what_a_worker_says_is_known_by_its_act);
+	tcase_add_test(tc, a_message_of_the_user_is_not_parsed);
+	tcase_add_test(tc, a_query_for_tcp);
+	tcase_add_test(tc, a_query_for_other_families);
+	tcase_add_test(tc, what_makes_no_sense_is_broken_but_may_be_answered);
+	tcase_add_test(tc, data_is_kept_as_it_came_within_a_bound);
+	tcase_add_test(tc, a_long_address_says_how_long_it_was);
+	tcase_add_test(tc, an_answer_to_a_connection);
+	tcase_add_test(tc, a_key_that_is_none_of_ours_is_no_key);
+	tcase_add_test(tc, the_message_beside_a_handle_is_found);
+	tcase_add_test(tc, bun_puts_a_byte_in_front);
+	tcase_add_test(tc, answers_are_as_node_writes_them);
+	tcase_add_test(tc, the_rest_is_as_node_writes_it_too);
+	tcase_add_test(tc, what_a_worker_named_is_escaped);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
