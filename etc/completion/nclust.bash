@@ -94,7 +94,8 @@ _nclust()
 		--on-scale
 		--on-stop
 		--log
-		--orphans'
+		--orphans
+		--ipc'
 	local words= i
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -162,6 +163,10 @@ _nclust()
 		;;
 	--orphans)
 		mapfile -t COMPREPLY < <(compgen -W 'stop keep' -- "$word")
+		return
+		;;
+	--ipc)
+		mapfile -t COMPREPLY < <(compgen -W 'auto on off' -- "$word")
 		return
 		;;
 	esac

@@ -22,6 +22,7 @@ static const char *const balances[] = {"auto", "share", NULL};
 static const char *const intercepts[] = {"auto", "on", "off", NULL};
 static const char *const cpu_modes[] = {"none", "spread", NULL};
 static const char *const restarts[] = {"always", "on-failure", "never", NULL};
+static const char *const ipcs[] = {"auto", "on", "off", NULL};
 static const char *const orphans[] = {"stop", "keep", NULL};
 static const char *const drains[] = {"auto", "quiet", "signal", "off", NULL};
 
@@ -830,6 +831,24 @@ const struct option_row option_rows[] = {
 			".Cm keep\n"
 			"they serve on, and the next nclust of that name takes "
 			"them over, with their sockets."),
+	},
+	{
+		IN_CLUSTER(ipc), .name = "ipc", .type = OPT_CHOICE,
+		.choices = ipcs, .fallback = "auto", .argument = "mode",
+		.change = CHANGE_ROLL,
+		.help = "a message channel for each worker",
+		.manual = MANUAL("Give each worker a message channel:\n"
+			"with\n"
+			".Cm auto\n"
+			"to Node programs alone, as Node's own cluster would;\n"
+			"with\n"
+			".Cm on\n"
+			"to all, those of Node that of Node and the others one "
+			"of lines of JSON\n"
+			".Pq Ev NCLUST_CHANNEL_FD ;\n"
+			"with\n"
+			".Cm off\n"
+			"to none."),
 	},
 };
 /* clang-format on */

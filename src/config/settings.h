@@ -51,6 +51,11 @@ enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum log_mode { LOG_AUTO, LOG_INHERIT, LOG_PREFIX, LOG_OFF };
 enum cpu_mode { CPU_NONE, CPU_SPREAD };
 enum balance_mode { BALANCE_AUTO, BALANCE_SHARE }; /* both: one shared socket */
+enum ipc_mode {
+	IPC_AUTO, /* a message channel for Node programs */
+	IPC_ON,   /* for all */
+	IPC_OFF,
+};
 enum orphans_mode { ORPHANS_STOP, ORPHANS_KEEP };
 enum drain_mode {
 	DRAIN_AUTO,   /* as `signal` for a command that was seen to answer what
@@ -197,6 +202,7 @@ struct cluster_settings {
 	size_t signal_count;
 	enum log_mode log;
 	enum orphans_mode orphans;
+	enum ipc_mode ipc;
 	struct hook hooks[HOOK_EVENTS];
 };
 #define GIVE_UP_MAX 1000

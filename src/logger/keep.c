@@ -106,11 +106,14 @@ static bool send_patiently(
 static bool give(struct keep *k, int to, const struct held *h)
 {
 	struct logwire_packet p = *h->name;
-	unsigned count = logwire_count(p.which);
+	/* those whose place is before that of the pipes, and all */
+	unsigned first = logwire_count(p.which & (LOGWIRE_STDOUT - 1U));
+	unsigned held = logwire_count(p.which);
+	unsigned count = first;
 	int pipes[2] = {-1, -1};
 	int fds[LOGWIRE_FDS_MAX];
 
-	(void)memcpy(fds, h->fds, sizeof(fds));
+	(void)memcpy(fds, h->fds, first * sizeof(*fds));
 	if (p.what == LOGWIRE_A_WORKER)
 		k->pipes(k->logger, &p, pipes);
 	for (int i = 0; i < 2; i++) {
@@ -119,6 +122,8 @@ static bool give(struct keep *k, int to, const struct held *h)
 		p.which |= i == 0 ? LOGWIRE_STDOUT : LOGWIRE_STDERR;
 		fds[count++] = pipes[i];
 	}
+	for (unsigned i = first; i < held && count < LOGWIRE_FDS_MAX; i++)
+		fds[count++] = h->fds[i];
 	return send_patiently(to, &p, fds, count);
 }
 

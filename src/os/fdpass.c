@@ -4,6 +4,7 @@
 #include "base/scope.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -72,6 +73,21 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 	return 1;
 }
 
+static void put_descriptors(struct msghdr *msg, union control *control,
+	const int *fds, size_t fd_count)
+{
+	struct cmsghdr *c;
+
+	(void)memset(control, 0, sizeof(*control));
+	msg->msg_control = control->bytes;
+	msg->msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+	c = CMSG_FIRSTHDR(msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+	(void)memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
+}
+
 int fdpass_send(
 	int fd, const void *data, size_t len, const int *fds, size_t fd_count)
 {
@@ -80,23 +96,14 @@ int fdpass_send(
 	struct iovec piece = {
 		.iov_base = (void *)(uintptr_t)data, .iov_len = len};
 	struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
-	struct cmsghdr *c;
 	ssize_t n;
 
 	if (fd_count > 8) {
 		errno = EINVAL;
 		return -1;
 	}
-	if (fd_count > 0) {
-		(void)memset(&control, 0, sizeof(control));
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-		(void)memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
-	}
+	if (fd_count > 0)
+		put_descriptors(&msg, &control, fds, fd_count);
 	do {
 		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n == -1 && errno == EINTR);
@@ -107,6 +114,80 @@ int fdpass_send(
 		return -1;
 	}
 	return 0;
+}
+
+static int only_descriptor(struct msghdr *msg, bool *lost)
+{
+	struct fdpass_message m = {0};
+	int fd = -1;
+
+	take_control(&m, msg);
+	for (size_t i = 0; i < m.fd_count; i++) {
+		if (fd == -1) {
+			fd = m.fds[i];
+			continue;
+		}
+		fd_close(&m.fds[i]);
+		*lost = true;
+	}
+	if ((msg->msg_flags & MSG_CTRUNC) != 0)
+		*lost = true;
+	return fd;
+}
+
+ssize_t fdpass_read(int fd, void *data, size_t size, int *passed, bool *lost)
+{
+	union control control;
+	struct iovec piece = {.iov_base = data, .iov_len = size};
+	struct msghdr msg = {
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		/* CMSG_SPACE() would have room for two */
+		.msg_controllen = CMSG_LEN(sizeof(int)),
+	};
+	ssize_t got;
+
+	*passed = -1;
+	*lost = false;
+	do {
+		got = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (got == -1 && errno == EINTR);
+	if (got != -1)
+		*passed = only_descriptor(&msg, lost);
+	return got;
+}
+
+ssize_t fdpass_write(int fd, const void *data, size_t len, int passed)
+{
+	union control control;
+	struct iovec piece = {
+		.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (passed != -1)
+		put_descriptors(&msg, &control, &passed, 1);
+	do {
+		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n == -1 && errno == EINTR);
+	return n;
+}
+
+int fdpass_pair(int *ours, int *theirs)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return -1;
+	*ours = pair[0];
+	*theirs = pair[1];
+	/* each end has flags of its own */
+	if (fcntl(pair[0], F_SETFL, O_RDWR | O_NONBLOCK) == 0)
+		return 0;
+	fd_close(ours);
+	fd_close(theirs);
+	return -1;
 }
 
 int fdpass_open_to(const char *path)

@@ -34,6 +34,10 @@ enum state_flag {
 	STATE_KEEP = 1,      /* it is to outlive nclust */
 	STATE_TRAPPED = 2,   /* its bind and listen are trapped */
 	STATE_LISTENING = 4, /* it was seen to listen */
+	/* of its message channel: */
+	STATE_NODE = 8,      /* it speaks as Node's cluster does */
+	STATE_IN_LINE = 16,  /* a part of a line was read … */
+	STATE_OUT_LINE = 32, /* … or sent */
 };
 
 /* Written by the new process itself, and by nobody else. */

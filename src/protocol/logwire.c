@@ -13,7 +13,8 @@ static bool is_ended(const char *text, size_t size)
 static bool is_holding(const struct logwire_packet *p)
 {
 	const uint32_t of_worker = LOGWIRE_PIDFD | LOGWIRE_NOTIFY |
-		LOGWIRE_TRAP | LOGWIRE_STDOUT | LOGWIRE_STDERR;
+		LOGWIRE_TRAP | LOGWIRE_STDOUT | LOGWIRE_STDERR |
+		LOGWIRE_CHANNEL;
 
 	if (p->what == LOGWIRE_A_LISTENER)
 		return p->which == LOGWIRE_SOCKET;

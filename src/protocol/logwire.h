@@ -47,8 +47,9 @@ enum logwire_which {
 	LOGWIRE_TRAP = 8,
 	LOGWIRE_STDOUT = 16, /* on the way back alone */
 	LOGWIRE_STDERR = 32,
+	LOGWIRE_CHANNEL = 64, /* of messages */
 };
-#define LOGWIRE_FDS_MAX 6
+#define LOGWIRE_FDS_MAX 7
 
 enum logwire_sink {
 	LOGWIRE_DISCARD, /* keep only the last lines */

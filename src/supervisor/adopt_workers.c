@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "os/process.h"
+#include "supervisor/channel.h"
 #include "supervisor/child.h"
 #include "supervisor/heritage.h"
 #include "supervisor/intercept.h"
@@ -50,6 +51,17 @@ static void take_trap(struct child *c, struct given *given)
 		(void)intercept_plan(
 			c->service, cluster_settings(c->service->core));
 	intercept_watch(c, &trap);
+}
+
+static void take_channel(struct child *c, struct given *given, uint32_t flags)
+{
+	int fd = given != NULL ? given_take(given, LOGWIRE_CHANNEL) : -1;
+
+	if (fd != -1)
+		channel_adopt(c,
+			(flags & STATE_NODE) != 0 ? CHANNEL_NODE
+						  : CHANNEL_PLAIN,
+			fd);
 }
 
 /* The older of two in a slot first. */
@@ -109,6 +121,7 @@ static void fill(struct child *c, struct inmate *in)
 	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
 	take_notify(sup, c, given);
 	take_trap(c, given);
+	take_channel(c, given, e->flags);
 	if (given != NULL) {
 		c->output[0] = given_take(given, LOGWIRE_STDOUT);
 		c->output[1] = given_take(given, LOGWIRE_STDERR);

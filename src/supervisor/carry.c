@@ -74,6 +74,8 @@ int carry_take(enum carry_struct which, void *to,
 		[PLAIN_NEWS] = "an event",
 		[PLAIN_RECIPE] = "a generation",
 		[PLAIN_HEALTH] = "a worker's health",
+		[PLAIN_CHANNEL] = "a worker's channel",
+		[PLAIN_MARK] = "a worker's channel",
 	};
 	int got = handover_take_plain(&carry_tables[which], to, f);
 

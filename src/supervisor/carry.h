@@ -58,6 +58,8 @@ enum carry_tag {
 	CARRY_GROUPS,
 	CARRY_CHILDREN,
 	CARRY_HEALTH,
+	CARRY_CHANNEL,
+	CARRY_MARK, /* of a queue: where a descriptor goes, behind CARRY_OUT */
 
 	/* nobody knows it: for tests of what is not known */
 	CARRY_UNKNOWN = 8000,
@@ -106,6 +108,7 @@ struct carry_writer {
 	struct carry_list settings;
 	struct carry_list listeners;
 	struct buffer descriptors; /* three words each */
+	size_t queued;             /* bytes of the channels' queues */
 	bool lasting;
 };
 
@@ -167,6 +170,8 @@ enum carry_struct {
 	PLAIN_NEWS,
 	PLAIN_RECIPE,
 	PLAIN_HEALTH,
+	PLAIN_CHANNEL,
+	PLAIN_MARK,
 	CARRY_STRUCTS,
 };
 extern const struct plain_table carry_tables[CARRY_STRUCTS];
@@ -203,6 +208,10 @@ int carry_get_core(struct carry_reader *r, const struct handover_field *f,
 	struct cluster **core, struct error *err);
 
 void carry_put_services(struct carry_writer *c);
+void carry_put_channel(struct carry_writer *c, const struct channel *channel);
+int carry_get_channel(
+	struct child *child, const struct handover_field *f, struct error *err);
+
 int carry_get_service(struct carry_reader *r, const struct handover_field *f,
 	struct error *err);
 

@@ -50,6 +50,8 @@ static void put_child(struct carry_writer *c, const struct child *child)
 		carry_put(c, PLAIN_HEALTH, child->health);
 		handover_close(&c->w);
 	}
+	if (child->channel != NULL)
+		carry_put_channel(c, child->channel);
 	if (carry_variant.more)
 		handover_put_u64(&c->w, CARRY_UNKNOWN, 7);
 	handover_close(&c->w);
@@ -195,6 +197,10 @@ static int get_child(struct carry_reader *r, struct service *s,
 			child->status = handover_text(&m);
 		else if (m.tag == CARRY_HEALTH && m.type == HANDOVER_GROUP) {
 			if (get_health(child, &m, err) == -1)
+				return -1;
+		} else if (m.tag == CARRY_CHANNEL && m.type == HANDOVER_GROUP &&
+			child->channel == NULL) {
+			if (carry_get_channel(child, &m, err) == -1)
 				return -1;
 		} else if (carry_take(PLAIN_CHILD, child, &m, err) == -1)
 			return -1;

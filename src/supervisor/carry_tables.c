@@ -2,6 +2,7 @@
 #include "supervisor/carry.h"
 
 #include "core/image.h"
+#include "supervisor/channel.h"
 #include "supervisor/clients.h"
 #include "supervisor/health.h"
 #include "supervisor/news.h"
@@ -176,6 +177,28 @@ static const struct plain_row health_rows[] = {
 	PLAIN(4, health, last, TEXT),
 };
 
+static const struct plain_row channel_rows[] = {
+	PLAIN_ENUM(1, channel, kind, CHANNEL_KINDS - 1),
+	PLAIN(2, channel, io.fd, FD),
+	PLAIN(3, channel, passed, FD),
+	PLAIN(4, channel, passed_lost, BOOL),
+	PLAIN(5, channel, stuck, BOOL),
+	PLAIN(6, channel, overlong_told, BOOL),
+	PLAIN(7, channel, received, UNSIGNED),
+	PLAIN(8, channel, sent, UNSIGNED),
+	PLAIN(9, channel, dropped, UNSIGNED),
+	PLAIN(10, channel, dropped_told, UNSIGNED),
+	PLAIN(11, channel, skipped, UNSIGNED),
+	PLAIN(12, channel, in.skipping, BOOL),
+	PLAIN(13, channel, in.skipped, UNSIGNED),
+	PLAIN(14, channel, out.in_line, BOOL),
+};
+
+static const struct plain_row mark_rows[] = {
+	PLAIN(1, queue_mark, at, UNSIGNED),
+	PLAIN(2, queue_mark, fd, FD),
+};
+
 static const struct plain_row clients_rows[] = {
 	PLAIN(1, clients, listen.fd, FD),
 	PLAIN(2, clients, file.dev, UNSIGNED),
@@ -244,5 +267,7 @@ const struct plain_table carry_tables[CARRY_STRUCTS] = {
 	[PLAIN_EXPECTATION] = PLAIN_TABLE(expectation_rows, expectation),
 	[PLAIN_NEWS] = PLAIN_TABLE(news_rows, news),
 	[PLAIN_HEALTH] = PLAIN_TABLE(health_rows, health),
+	[PLAIN_CHANNEL] = PLAIN_TABLE(channel_rows, channel),
+	[PLAIN_MARK] = PLAIN_TABLE(mark_rows, queue_mark),
 	[PLAIN_RECIPE] = PLAIN_TABLE(recipe_rows, recipe),
 };

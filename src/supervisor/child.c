@@ -11,6 +11,7 @@
 #include "os/spawn.h"
 #include "supervisor/drain.h"
 #include "supervisor/bequest.h"
+#include "supervisor/channel.h"
 #include "supervisor/environment.h"
 #include "supervisor/health.h"
 #include "supervisor/intercept.h"
@@ -195,6 +196,7 @@ static void child_release(struct supervisor *sup, struct child *c)
 		keeper_drop_child(c);
 	}
 	health_forget(c);
+	channel_free(c);
 	statefile_free(&sup->statefile, c->entry);
 	fd_close(&c->pidfd);
 	fd_close(&c->output[0]);
@@ -329,11 +331,13 @@ void child_spawn(struct service *service, const struct action *action,
 		.serial = ++sup->next_serial,
 		.workers = cluster_wanted(service->core),
 		.output = {-1, -1},
+		.channel = -1,
 	};
 	struct child **at = place_in_slot(service, action->slot);
 	struct recipe *r;
 	struct child *c;
 	struct error err;
+	int got;
 
 	*answer = (struct event){
 		.slot = action->slot,
@@ -360,21 +364,27 @@ void child_spawn(struct service *service, const struct action *action,
 	}
 	place.recipe = r;
 	c->lane = place.lane = steer_lane(service, action->generation);
+	place.kind = channel_kind_of(r);
 	if (readiness_open(sup, c, r->settings, &err) == -1 ||
-		leave_spare(sup, c->notify_watcher.fd, &err) == -1) {
+		channel_open(c, place.kind, &place.channel, &err) == -1 ||
+		leave_spare(sup, c->notify_watcher.fd, &err) == -1 ||
+		leave_spare(sup, place.channel, &err) == -1) {
+		fd_close(&place.channel);
 		fail(answer, err.sys, SPAWN_CLONE);
 		news_explain_spawn(service, action->slot, err.text);
 		child_release(sup, c);
 		return;
 	}
 	logger_open_output(service, c, place.output);
-	if (run(service, c, r, &place, answer) == -1) {
-		logger_close_output(sup, place.output);
+	got = run(service, c, r, &place, answer);
+	logger_close_output(sup, place.output);
+	fd_close(&place.channel);
+	if (got == -1) {
 		child_release(sup, c);
 		return;
 	}
-	logger_close_output(sup, place.output);
 	note_alive(c);
+	channel_start(c);
 	logger_add(service, c);
 	keeper_hold_child(c);
 	*at = c;
@@ -428,6 +438,7 @@ void child_resume(struct child *child)
 	if (child->notify_watcher.fd != -1)
 		ev_io_start(loop, &child->notify_watcher);
 	intercept_resume(child);
+	channel_resume(child);
 }
 
 /* ---- adopted ---- */
@@ -537,6 +548,7 @@ void child_ended(struct child *child)
 	}
 	drain_ended(child);
 	readiness_drain(child); /* what it said before it died counts */
+	channel_drain(child);
 	describe_end(child, &end, &event.ending);
 	if (ended == -1 && child->adopted)
 		event.ending = (struct ending){.kind = ENDING_UNKNOWN};

@@ -193,6 +193,37 @@ static void put_number(
 	end_string(w);
 }
 
+/* Are descriptors passed by their numbers?  Not to one that has its only one on
+ * stdin, as an inetd-wait server has it. */
+static bool are_numbered(const struct recipe *r)
+{
+	const unsigned numbered =
+		PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN;
+
+	return (r->settings->pass & PASS_STDIN) == 0 ||
+		(r->settings->pass & numbered) != 0;
+}
+
+static int channel_number(const struct recipe *r)
+{
+	return FIRST_FD + (are_numbered(r) ? (int)r->listeners.count : 0);
+}
+
+static void put_channel(struct writer *w)
+{
+	const struct worker_place *p = w->place;
+	uint64_t number = (uint64_t)channel_number(p->recipe);
+
+	if (p->channel == -1)
+		return;
+	if (p->kind == CHANNEL_NODE) {
+		put_number(w, "NODE_CHANNEL_FD=", number, 10);
+		put_number(w, "NODE_UNIQUE_ID=", p->serial, 10);
+	} else {
+		put_number(w, "NCLUST_CHANNEL_FD=", number, 10);
+	}
+}
+
 /* No formats here: this is much of what a spawn costs us. */
 static void put_own(struct writer *w, struct supervisor *sup)
 {
@@ -259,8 +290,6 @@ static void fill_descriptors(
 	const struct recipe *r = place->recipe;
 	const struct listener_set *set = &r->listeners;
 	const unsigned pass = r->settings->pass;
-	const unsigned numbered =
-		PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN;
 
 	if ((pass & PASS_STDIN) != 0 && set->count > 0)
 		plan->fds[plan->fd_count++] = (struct spawn_fd){
@@ -269,8 +298,11 @@ static void fill_descriptors(
 		plan->fds[plan->fd_count++] = (struct spawn_fd){
 			place->output[i] != -1 ? place->output[i] : i + 1,
 			i + 1};
-	if ((pass & PASS_STDIN) != 0 && (pass & numbered) == 0)
-		return; /* as an inetd-wait server has it: nothing else */
+	if (place->channel != -1)
+		plan->fds[plan->fd_count++] =
+			(struct spawn_fd){place->channel, channel_number(r)};
+	if (!are_numbered(r))
+		return;
 	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX;
 		i++)
 		plan->fds[plan->fd_count++] = (struct spawn_fd){
@@ -303,6 +335,7 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 			put_port(&w);
 	}
 	put_own(&w, sup);
+	put_channel(&w);
 	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)
 		return -1;
 	fill_descriptors(place, plan);

@@ -3,6 +3,7 @@
 #define SUPERVISOR_ENVIRONMENT_H
 
 #include "os/spawn.h"
+#include "supervisor/channel.h"
 #include "supervisor/state.h"
 
 /*
@@ -15,9 +16,11 @@ struct worker_place {
 	const struct recipe *recipe;
 	uint32_t slot;
 	uint64_t serial;
-	unsigned lane;    /* steer.h */
-	unsigned workers; /* wanted in all */
-	int output[2];    /* write ends for stdout and stderr, or -1 */
+	unsigned lane;          /* steer.h */
+	unsigned workers;       /* wanted in all */
+	int output[2];          /* write ends for stdout and stderr, or -1 */
+	int channel;            /* its end of the message channel, or -1 … */
+	enum channel_kind kind; /* … of this kind */
 };
 
 int environment_fill(struct supervisor *sup, const struct worker_place *place,

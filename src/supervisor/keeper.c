@@ -8,6 +8,7 @@
 #include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "os/privilege.h"
+#include "supervisor/channel.h"
 #include "supervisor/child.h"
 #include "supervisor/roles.h"
 
@@ -63,6 +64,10 @@ void keeper_hold_child(struct child *child)
 	if (child->trap_watcher.fd != -1) {
 		p.which |= LOGWIRE_TRAP;
 		fds[count++] = child->trap_watcher.fd;
+	}
+	if (child->channel != NULL && child->channel->io.fd != -1) {
+		p.which |= LOGWIRE_CHANNEL;
+		fds[count++] = child->channel->io.fd;
 	}
 	child->held = logger_send(sup, &p, fds, count);
 }

@@ -30,7 +30,8 @@ static bool is_private(const char *entry)
 	static const char *const names[] = {"LISTEN_",
 		"NOTIFY_SOCKET=", "WATCHDOG_", "NCLUST_", "SERVER_STARTER_",
 		"EINHORN_", "INVOCATION_ID=", "SYSTEMD_EXEC_PID=", "FDSTORE=",
-		"NODE_APP_INSTANCE="};
+		"NODE_APP_INSTANCE=", "NODE_CHANNEL_FD=",
+		"NODE_CHANNEL_SERIALIZATION_MODE=", "NODE_UNIQUE_ID="};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		if (strncmp(entry, names[i], strlen(names[i])) == 0)

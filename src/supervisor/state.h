@@ -103,6 +103,7 @@ struct recipe {
 /* Room for learned listeners: a bit each in child->uses. */
 #define LEARNED_MAX 64
 
+struct channel;
 struct drain;
 struct drains;
 
@@ -158,6 +159,7 @@ struct child {
 	bool in_lane;              /* and is counted there … */
 	bool takes;                /* … as one that takes connections */
 	bool drains;               /* … or that is to be emptied */
+	struct channel *channel;   /* heap (channel.h); NULL: it has none */
 };
 
 /* What the last reload has set going in a cluster. */
@@ -285,6 +287,8 @@ struct supervisor {
 
 	struct intercept intercept;
 	struct drains *drains;   /* NULL: none is under way */
+	struct channel *dirty;   /* channels that have something to send */
+	ev_timer channel_retry;  /* those that could pass no descriptor */
 	struct manager *manager; /* NULL: we are under none */
 	struct clients *clients;
 	ev_io guard_watcher; /* its fd: inotify, or -1 */

@@ -10,6 +10,7 @@
 #include "supervisor/adopt.h"
 #include "supervisor/bequest.h"
 #include "supervisor/begin.h"
+#include "supervisor/channel.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
 #include "supervisor/daemon.h"
@@ -140,6 +141,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	tick(sup);
 	clients_look(sup);
 	lifecycle_look(sup);
+	channels_flush(sup);
 	if (!sup->over) {
 		reexec_look(sup);
 		arm(sup);
@@ -176,6 +178,7 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	ev_init(&sup->deadline, on_deadline);
 	/* messages that came in time are heard before time is up */
 	ev_set_priority(&sup->deadline, EV_MINPRI);
+	channels_init(sup);
 	/* with a periodic libev watches the clock by timerfd, and does not
 	 * wake up each minute to look at it */
 	ev_periodic_init(&sup->far_away, on_far_away, 0., 1e9, NULL);

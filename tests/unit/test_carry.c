@@ -2,6 +2,7 @@
 #include "supervisor/carry.h"
 
 #include "core/image.h"
+#include "supervisor/channel.h"
 #include "supervisor/clients.h"
 #include "supervisor/health.h"
 #include "supervisor/news.h"
@@ -64,6 +65,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, armed_at), /* of a moment */
 	NOT(supervisor, armed_for),
 	NOT(supervisor, sweep_due),
+	NOT(supervisor, dirty),
+	NOT(supervisor, channel_retry),
 	NOT(supervisor, estate_due),
 	NOT(supervisor, scratch),
 	NOT(supervisor, scratch_list),
@@ -112,23 +115,28 @@ static const struct gap service_gaps[] = {
 };
 
 static const struct gap child_gaps[] = {
-	NOT(child, service),
-	NOT(child, next),
+	NOT(child, service), NOT(child, next),
 	NOT(child, exit_watcher), /* made anew */
-	NOT(child, notify_watcher),
-	NOT(child, trap_watcher),
-	NOT(child, status), /* beside */
-	NOT(child, health),
-	NOT(child, drain),  /* begun anew */
-	NOT(child, notice), /* answered before */
-	NOT(child, heard),
-	NOT(child, next_heard),
+	NOT(child, notify_watcher), NOT(child, trap_watcher),
+	NOT(child, status),                    /* beside */
+	NOT(child, health), NOT(child, drain), /* begun anew */
+	NOT(child, notice),                    /* answered before */
+	NOT(child, heard), NOT(child, next_heard),
 	NOT(child, entry), /* found again */
 	NOT(child, held),  /* told anew */
 	NOT(child, lane),  /* all are in one, but for the time of a rollout */
-	NOT(child, in_lane),
-	NOT(child, takes),
-	NOT(child, drains),
+	NOT(child, in_lane), NOT(child, takes), NOT(child, drains),
+	NOT(child, channel), /* beside */
+};
+
+static const struct gap channel_gaps[] = {
+	NOT(channel, child),
+	NOT(channel, io), /* made anew */
+	NOT(channel, in), /* beside */
+	NOT(channel, out),
+	NOT(channel, dirty), /* of a moment */
+	NOT(channel, next_dirty),
+	NOT(channel, hold_until),
 };
 
 static const struct gap client_gaps[] = {
@@ -183,6 +191,7 @@ static const struct {
 	{"listener", PLAIN_LISTENER, GAPS(listener_gaps)},
 	{"service", PLAIN_SERVICE, GAPS(service_gaps)},
 	{"child", PLAIN_CHILD, GAPS(child_gaps)},
+	{"channel", PLAIN_CHANNEL, GAPS(channel_gaps)},
 	{"client", PLAIN_CLIENT, GAPS(client_gaps)},
 	{"clients", PLAIN_CLIENTS, GAPS(clients_gaps)},
 	{"recipe", PLAIN_RECIPE, GAPS(recipe_gaps)},

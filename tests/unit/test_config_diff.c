@@ -55,6 +55,7 @@ static const struct {
 		CHANGE_LIVE},
 	{"", "watchdog = 5s\n", "watchdog", CHANGE_ROLL},
 	{"", "orphans = keep\n", "orphans", CHANGE_ROLL},
+	{"", "ipc = on\n", "ipc", CHANGE_ROLL},
 	{"on-exit = a\n", "on-crash = a\n", "on-EVENT", CHANGE_LIVE},
 	{"on-exit = a\n", "on-exit = a b\n", "on-EVENT", CHANGE_LIVE},
 	{"", "env = A=b\n", "env", CHANGE_ROLL},

@@ -53,6 +53,46 @@ START_TEST(data_credentials_and_descriptors_arrive)
 }
 END_TEST
 
+START_TEST(a_stream_passes_one_descriptor_with_its_bytes)
+{
+	int ours;
+	int theirs;
+	int got;
+	bool lost;
+	char data[64];
+	int fds[2] = {os_null(), os_null()};
+
+	ck_assert_int_eq(fdpass_pair(&ours, &theirs), 0);
+	ck_assert_int_ne(fcntl(ours, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_eq(fcntl(theirs, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_eq(
+		fdpass_read(ours, data, sizeof(data), &got, &lost), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	ck_assert_int_eq(fdpass_write(theirs, "plain\n", 6, -1), 6);
+	ck_assert_int_eq(fdpass_write(theirs, "a\n", 2, fds[0]), 2);
+	ck_assert_int_eq(fdpass_write(theirs, "b\n", 2, fds[1]), 2);
+	/* what comes after it is not merged with another one's */
+	ck_assert_int_eq(fdpass_read(ours, data, sizeof(data), &got, &lost), 8);
+	ck_assert_int_ne(got, -1);
+	ck_assert_int_ne(fcntl(got, F_GETFD) & FD_CLOEXEC, 0);
+	ck_assert(!lost);
+	(void)close(got);
+	ck_assert_int_eq(fdpass_read(ours, data, sizeof(data), &got, &lost), 2);
+	ck_assert_int_ne(got, -1);
+	(void)close(got);
+	/* of two there is one, and it is said */
+	ck_assert_int_eq(fdpass_send(theirs, "c\n", 2, fds, 2), 0);
+	ck_assert_int_eq(fdpass_read(ours, data, sizeof(data), &got, &lost), 2);
+	ck_assert(lost);
+	(void)close(got);
+	(void)close(theirs);
+	ck_assert_int_eq(fdpass_read(ours, data, sizeof(data), &got, &lost), 0);
+	ck_assert_int_eq(fdpass_write(ours, "x", 1, -1), -1);
+	ck_assert_int_eq(errno, EPIPE);
+	(void)close(ours);
+}
+END_TEST
+
 START_TEST(too_long_a_message_is_cut_and_said_to_be)
 {
 	struct fdpass_message m;
@@ -216,6 +256,7 @@ int main(void)
 
 	os_dirs(tc);
 	tcase_add_test(tc, data_credentials_and_descriptors_arrive);
+	tcase_add_test(tc, a_stream_passes_one_descriptor_with_its_bytes);
 	tcase_add_test(tc, too_long_a_message_is_cut_and_said_to_be);
 	tcase_add_test(tc, too_many_descriptors_do_not_stay_open);
 	tcase_add_test(tc, without_passcred_room_no_more_than_eight_arrive);

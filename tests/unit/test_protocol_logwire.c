@@ -47,7 +47,7 @@ START_TEST(what_is_held_is_known_by_its_descriptors)
 	ck_assert_uint_eq(logwire_count(p.which), 3);
 	p.which = LOGWIRE_NOTIFY; /* of nobody */
 	ck_assert(!logwire_check(&p, sizeof(p)));
-	p.which = LOGWIRE_PIDFD | 64;
+	p.which = LOGWIRE_PIDFD | 128;
 	ck_assert(!logwire_check(&p, sizeof(p)));
 	p.which = LOGWIRE_PIDFD;
 	p.cluster[0] = '/';

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_LINEUP_H
+#define PROTOCOL_LINEUP_H
+
+#include "base/buffer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Bytes of a stream -> lines up to a length.  Whole lines are handed out from
+ * where they were read; memory is held only for a line whose end has not come.
+ * One that is longer is skipped to its end, and counted.
+ *
+ *	lineup_begin(&l, data, len);
+ *	while (lineup_next(&l, &line, &n))
+ *		...
+ */
+struct lineup {
+	size_t most; /* of a line without its '\n' */
+	struct buffer part;
+	bool whole; /* `part` was handed out */
+	bool skipping;
+	uint64_t skipped; /* lines */
+	const char *at;   /* what was read and is not looked at yet */
+	size_t left;
+};
+
+void lineup_init(struct lineup *l, size_t most);
+void lineup_fini(struct lineup *l);
+
+/* What was begun before must have been taken to its end. */
+void lineup_begin(struct lineup *l, const char *data, size_t len);
+/* The next line, valid until the next call; false: no more whole ones.  A line
+ * that there is no memory for is skipped, too. */
+bool lineup_next(struct lineup *l, const char **line, size_t *len);
+
+/* Is it between two lines? */
+static inline bool lineup_at_start(const struct lineup *l)
+{
+	return l->part.len == 0 && !l->skipping && l->left == 0;
+}
+
+#endif

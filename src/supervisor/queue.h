@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_QUEUE_H
+#define SUPERVISOR_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Lines that wait to be sent on a stream, each whole or not at all; one may
+ * carry a descriptor, which is the queue's from then on and goes with the line's
+ * first byte.  Nothing is dropped that is in it: who puts is told that there is
+ * no room.  No memory while it is empty.
+ */
+struct queue_mark {
+	size_t at; /* where the line begins, from the first unsent byte */
+	int fd;
+};
+
+struct queue {
+	char *data;  /* heap */
+	size_t from; /* the first unsent byte */
+	size_t to;
+	size_t cap;
+	bool in_line; /* the first unsent byte is none of a line's first */
+	struct queue_mark *marks; /* heap, in order */
+	size_t mark_count;
+	size_t mark_cap;
+};
+
+/* So many descriptors wait at most. */
+#define QUEUE_MARKS_MAX 64
+
+static inline size_t queue_len(const struct queue *q)
+{
+	return q->to - q->from;
+}
+
+/* Room for `len` bytes at the end, to be filled at once and made part of it by
+ * queue_added(); NULL: it would be more than `limit`, or no memory. */
+char *queue_room(struct queue *q, size_t len, size_t limit);
+void queue_added(struct queue *q, size_t len);
+
+/* A descriptor goes with the byte at that place; behind all others that do.  -1:
+ * it stays the caller's. */
+int queue_mark(struct queue *q, size_t at, int fd);
+
+/* A line (the '\n' is put behind it), with a descriptor or -1.  -1: no room,
+ * and the descriptor stays the caller's. */
+int queue_put(
+	struct queue *q, const char *line, size_t len, int fd, size_t limit);
+
+/* What may be sent in one piece: to its end, or to where the next descriptor
+ * goes.  *fd goes with its first byte, or is -1.  0: it is empty. */
+size_t queue_piece(const struct queue *q, const char **data, int *fd);
+/* So much of the piece was sent, and so its descriptor: it is closed. */
+void queue_sent(struct queue *q, size_t len);
+
+/* How many lines are in it, counting one that is sent in part. */
+size_t queue_lines(const struct queue *q);
+void queue_clear(struct queue *q); /* closes the descriptors */
+
+#endif

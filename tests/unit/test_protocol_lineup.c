@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/lineup.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST 8
+
+static struct lineup l;
+static char heard[200]; /* each line in brackets */
+
+static void begin(void)
+{
+	lineup_init(&l, MOST);
+	*heard = '\0';
+}
+
+static void end(void)
+{
+	lineup_fini(&l);
+}
+
+/* From memory of its own, so that what is read beside it is found. */
+static void feed(const char *text)
+{
+	size_t len = strlen(text);
+	char *copy = malloc(len + 1);
+	const char *line;
+	size_t n;
+
+	ck_assert_ptr_nonnull(copy);
+	(void)memcpy(copy, text, len);
+	lineup_begin(&l, copy, len);
+	while (lineup_next(&l, &line, &n)) {
+		(void)strcat(heard, "[");
+		(void)strncat(heard, n > 0 ? line : "", n);
+		(void)strcat(heard, "]");
+	}
+	free(copy);
+}
+
+START_TEST(lines_come_whole_however_they_were_cut)
+{
+	feed("one\ntw");
+	ck_assert_str_eq(heard, "[one]");
+	ck_assert(!lineup_at_start(&l));
+	feed("o");
+	feed("\n\nthree\n");
+	ck_assert_str_eq(heard, "[one][two][][three]");
+	ck_assert(lineup_at_start(&l));
+	ck_assert_ptr_null(l.part.data); /* no memory between lines */
+}
+END_TEST
+
+START_TEST(too_long_a_line_is_skipped_to_its_end)
+{
+	feed("12345678\n123456789\n1\n");
+	ck_assert_str_eq(heard, "[12345678][1]");
+	ck_assert_uint_eq(l.skipped, 1);
+	feed("12345");
+	feed("67890");
+	ck_assert_ptr_null(l.part.data);
+	ck_assert(!lineup_at_start(&l));
+	for (int i = 0; i < 1000; i++)
+		feed("endless");
+	ck_assert_ptr_null(l.part.data);
+	feed("\nx\n");
+	ck_assert_str_eq(heard, "[12345678][1][x]");
+	ck_assert_uint_eq(l.skipped, 2);
+}
+END_TEST
+
+START_TEST(it_may_be_as_long_as_it_may_be_in_pieces)
+{
+	feed("1234");
+	feed("5678");
+	feed("\n");
+	ck_assert_str_eq(heard, "[12345678]");
+	ck_assert_uint_eq(l.skipped, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("lineup");
+	TCase *t = tcase_create("lineup");
+	SRunner *runner = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, begin, end);
+	tcase_add_test(t, lines_come_whole_however_they_were_cut);
+	tcase_add_test(t, too_long_a_line_is_skipped_to_its_end);
+	tcase_add_test(t, it_may_be_as_long_as_it_may_be_in_pieces);
+	suite_add_tcase(s, t);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
