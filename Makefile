@@ -119,9 +119,9 @@ nclust: $(B)/nclust
 SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	core/deploy% os/connections% os/otherend% os/reuseport% os/rundir% \
 	os/sealed% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
-	os/cgroup% os/seccomp% os/quiet% protocol/estate% protocol/handover% \
-	protocol/httpstatus% $(addprefix supervisor/,adopt% aim% carry% check% \
-	daemon% drain% helper% hooks% prove% putover% recipe% recycle% \
+	os/affinity% os/cgroup% os/seccomp% os/quiet% protocol/estate% protocol/handover% \
+	protocol/httpstatus% $(addprefix supervisor/,adopt% aim% budget% carry% \
+	check% daemon% drain% helper% hooks% prove% putover% recipe% recycle% \
 	reexec% reload% remains% resume% roles% stall% store% takeover% \
 	variant% volley%)
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))

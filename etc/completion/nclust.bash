@@ -60,6 +60,7 @@ _nclust()
 		--limit-sigpending
 		--limit-stack
 		--cpu
+		--threads
 		--ready
 		--start-timeout
 		--check

@@ -447,6 +447,10 @@ int field_set(const struct option_row *row, void *base, int member,
 		return value_exits(field, text, err);
 	case OPT_PROBE:
 		return set_check(field, text, err);
+	case OPT_THREADS:
+		return value_threads(field, text, err);
+	case OPT_SHARED_MEMORY:
+		return value_shared_memory(field, text, err);
 	case OPT_CONTROL_GROUP:
 		s = base;
 		return set_group(&s->control_group, &s->control_gid, text, err);
@@ -705,6 +709,10 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 		return value_format_exits(out, field);
 	case OPT_PROBE:
 		return value_format_probe(out, field);
+	case OPT_THREADS:
+		return value_format_threads(out, *(const unsigned *)field);
+	case OPT_SHARED_MEMORY:
+		return value_format_shared_memory(out, field);
 	default:
 		return format_cluster_field(row, base, n, out);
 	}

@@ -42,6 +42,8 @@ enum option_type {
 	OPT_GIVE_UP,
 	OPT_EXITS,
 	OPT_PROBE,
+	OPT_THREADS,
+	OPT_SHARED_MEMORY,
 	OPT_SIGNAL_RULE, /* the name ends in a signal's: "signal-USR1" */
 	OPT_HOOK,        /* the name ends in an event's: "on-exit" */
 	OPTION_TYPES,

@@ -418,7 +418,24 @@ const struct option_row option_rows[] = {
 			".Ar i\n"
 			"to CPU\n"
 			".Ar i\n"
-			"of those that may be used."),
+			"of those that may be used.\n"
+			"With\n"
+			".Cm threads Ns = Ns Ar N\n"
+			"it is that many CPUs, with\n"
+			".Cm threads Ns = Ns Cm auto\n"
+			"the slot's share of all of them."),
+	},
+	{
+		IN_CLUSTER(threads), .name = "threads", .type = OPT_THREADS,
+		.fallback = "off", .argument = "count", .change = CHANGE_ROLL,
+		.help = "threads that a worker shall compute with, or auto",
+		.manual = MANUAL("How many threads each worker shall compute with: "
+			"a number, or\n"
+			".Cm auto\n"
+			"for the CPUs divided by the workers, at least one.\n"
+			"It is told to the common runtimes by variables that "
+			"the user has not set; see\n"
+			".Xr nclust-threads 7 ."),
 	},
 	{
 		IN_CLUSTER(ready), .name = "ready", .type = OPT_READY,

@@ -244,6 +244,14 @@ unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
 	return n < WORKERS_MAX ? (unsigned)n : WORKERS_MAX;
 }
 
+unsigned cluster_threads(
+	const struct cluster_settings *c, unsigned cpus, unsigned workers)
+{
+	if (c->threads != THREADS_AUTO)
+		return c->threads;
+	return workers > 0 && cpus > workers ? cpus / workers : 1;
+}
+
 char *name_from_path(const char *path, const char *suffix)
 {
 	const char *last = strrchr(path, '/');

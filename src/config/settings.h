@@ -47,6 +47,19 @@ enum ready_mode {
 	READY_PROBE, /* `ready_probe` succeeds */
 };
 enum intercept_mode { INTERCEPT_AUTO, INTERCEPT_ON, INTERCEPT_OFF };
+/* Pages of the shared memory: huge ones, or not at all; or if there are some. */
+enum huge_pages { HUGE_NO, HUGE_TRY, HUGE_YES };
+struct shared_memory {
+	uint64_t size; /* 0: off; else as written, not yet whole pages */
+	enum huge_pages huge;
+};
+#define SHARED_MEMORY_LEAST 4096U
+
+/* `threads`: how many one worker shall compute with. */
+#define THREADS_OFF 0U
+#define THREADS_MAX 10000U
+#define THREADS_AUTO (THREADS_MAX + 1) /* the CPUs divided by the workers */
+
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum log_mode { LOG_AUTO, LOG_INHERIT, LOG_PREFIX, LOG_OFF };
 enum cpu_mode { CPU_NONE, CPU_SPREAD };
@@ -160,6 +173,8 @@ struct cluster_settings {
 	uint64_t capabilities;           /* bit n: CAP_n is kept */
 	struct limit limits[LIMITS_MAX]; /* index: the resource */
 	enum cpu_mode cpu;
+	unsigned threads; /* THREADS_OFF, THREADS_AUTO or 1..THREADS_MAX */
+	struct shared_memory shared_memory;
 
 	enum ready_mode ready;
 	nsec_t ready_alive; /* READY_ALIVE, and auto's fallback */
@@ -242,5 +257,8 @@ static inline bool cluster_is_success(
 
 /* `workers` as a number, given the CPUs that may be used (at least 1). */
 unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus);
+/* `threads` likewise, given the CPUs and how many workers share them; 0: off. */
+unsigned cluster_threads(
+	const struct cluster_settings *c, unsigned cpus, unsigned workers);
 
 #endif

@@ -96,6 +96,16 @@ int value_signal_rule(
 	struct signal_rule *out, const char *text, struct error *err);
 int value_format_signal_rule(struct buffer *out, const struct signal_rule *r);
 
+/* "64M", "64M, huge", "64M, huge=try", "off" */
+int value_shared_memory(
+	struct shared_memory *out, const char *text, struct error *err);
+int value_format_shared_memory(
+	struct buffer *out, const struct shared_memory *m);
+
+/* "auto", "4", "off" */
+int value_threads(unsigned *out, const char *text, struct error *err);
+int value_format_threads(struct buffer *out, unsigned threads);
+
 int strings_add(struct strings *s, const char *text);
 void strings_clear(struct strings *s);
 

@@ -41,22 +41,26 @@ unsigned affinity_count(void)
 	return count < 1 ? 1 : (unsigned)count;
 }
 
-cpu_set_t *affinity_nth(unsigned n, size_t *size)
+cpu_set_t *affinity_some(unsigned first, unsigned count, size_t *size)
 {
 	unsigned cpus;
 	cpu_set_t *set = allowed(size, &cpus);
-	unsigned count;
+	unsigned all;
+	unsigned at = 0;
 
 	if (!set)
 		return NULL;
-	count = (unsigned)CPU_COUNT_S(*size, set);
-	if (count == 0) {
+	all = (unsigned)CPU_COUNT_S(*size, set);
+	if (all == 0) {
 		CPU_FREE(set);
 		return NULL;
 	}
-	n %= count;
-	for (unsigned cpu = 0; cpu < cpus; cpu++)
-		if (CPU_ISSET_S(cpu, *size, set) && n-- != 0)
+	first %= all;
+	for (unsigned cpu = 0; cpu < cpus; cpu++) {
+		if (!CPU_ISSET_S(cpu, *size, set))
+			continue;
+		if ((at++ + all - first) % all >= count)
 			CPU_CLR_S(cpu, *size, set);
+	}
 	return set;
 }

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "os/affinity.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "os/privilege.h"
@@ -11,6 +10,7 @@
 #include "os/spawn.h"
 #include "supervisor/drain.h"
 #include "supervisor/bequest.h"
+#include "supervisor/budget.h"
 #include "supervisor/channel.h"
 #include "supervisor/environment.h"
 #include "supervisor/health.h"
@@ -279,7 +279,7 @@ static int run(struct service *service, struct child *c, const struct recipe *r,
 	struct supervisor *sup = service->sup;
 	struct spawn_failure failure;
 	struct spawn_plan plan;
-	cpu_set_t *affinity = NULL;
+	cpu_set_t *affinity;
 	nsec_t began;
 	int got;
 
@@ -292,10 +292,8 @@ static int run(struct service *service, struct child *c, const struct recipe *r,
 		fail(answer, ENOMEM, SPAWN_CLONE);
 		return -1;
 	}
-	if (r->settings->cpu == CPU_SPREAD) {
-		affinity = affinity_nth(place->slot, &plan.affinity_size);
-		plan.affinity = affinity;
-	}
+	affinity = budget_cpus(place, &plan.affinity_size);
+	plan.affinity = affinity;
 	began = clock_now();
 	got = spawn(&plan, &c->pid, &c->pidfd, &failure);
 	if (clock_now() - began >= SPAWN_PATIENCE)

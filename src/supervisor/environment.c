@@ -2,6 +2,7 @@
 #include "supervisor/environment.h"
 
 #include "base/scope.h"
+#include "supervisor/budget.h"
 #include "supervisor/listener.h"
 #include "supervisor/steer.h"
 
@@ -25,6 +26,7 @@ struct writer {
 	size_t strings;
 	size_t pid_at[2]; /* offsets of pid digits; 0: none (argv is first) */
 	unsigned pids;
+	const char *replaced; /* of the recipe's environment; or NULL */
 };
 
 static void end_string(struct writer *w)
@@ -249,6 +251,51 @@ static void put_own(struct writer *w, struct supervisor *sup)
 	put_number(w, "WATCHDOG_USEC=", (uint64_t)(s->watchdog / USEC), 10);
 }
 
+/* ---- the thread budget ---- */
+
+/* The recipe's "KEY=…", or NULL. */
+static const char *entry_of(const struct recipe *r, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (size_t i = 0; i < r->environment_count; i++)
+		if (strncmp(r->environment[i], key, len) == 0)
+			return r->environment[i];
+	return NULL;
+}
+
+/* The JVM knows no variable but that of its options. */
+static void put_java(struct writer *w, unsigned threads)
+{
+	static const char key[] = "JAVA_TOOL_OPTIONS=";
+	static const char flag[] = "-XX:ActiveProcessorCount=";
+	const char *given = entry_of(w->place->recipe, key);
+
+	if (given != NULL && strstr(given, flag) != NULL)
+		return;
+	w->replaced = given;
+	(void)buffer_string(w->out, given != NULL ? given : key);
+	if (given != NULL && given[strlen(key)] != '\0')
+		(void)buffer_string(w->out, " ");
+	put_number(w, flag, threads, 10);
+}
+
+/* What the user has said himself is left alone. */
+static void put_threads(struct writer *w, unsigned threads)
+{
+	static const char *const keys[] = {"UV_THREADPOOL_SIZE=", "GOMAXPROCS=",
+		"OMP_NUM_THREADS=", "OPENBLAS_NUM_THREADS=", "MKL_NUM_THREADS=",
+		"RAYON_NUM_THREADS="};
+
+	if (threads == 0)
+		return;
+	put_number(w, "NCLUST_THREADS=", threads, 10);
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (entry_of(w->place->recipe, keys[i]) == NULL)
+			put_number(w, keys[i], threads, 10);
+	put_java(w, threads);
+}
+
 /* ---- putting it together ---- */
 
 static int make_lists(struct supervisor *sup, const struct writer *w,
@@ -274,7 +321,8 @@ static int make_lists(struct supervisor *sup, const struct writer *w,
 		at += strlen(at) + 1;
 	}
 	for (size_t i = 0; i < r->environment_count; i++)
-		list[n++] = r->environment[i];
+		if (r->environment[i] != w->replaced)
+			list[n++] = r->environment[i];
 	list[n] = NULL;
 	plan->argv = list;
 	plan->envp = list + arguments + 1;
@@ -336,6 +384,7 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	}
 	put_own(&w, sup);
 	put_channel(&w);
+	put_threads(&w, budget_threads(sup, place));
 	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)
 		return -1;
 	fill_descriptors(place, plan);

@@ -56,6 +56,8 @@ static const struct {
 	{"", "watchdog = 5s\n", "watchdog", CHANGE_ROLL},
 	{"", "orphans = keep\n", "orphans", CHANGE_ROLL},
 	{"", "ipc = on\n", "ipc", CHANGE_ROLL},
+	{"threads = off\n", "", "", CHANGE_NONE},
+	{"", "threads = auto\n", "threads", CHANGE_ROLL},
 	{"on-exit = a\n", "on-crash = a\n", "on-EVENT", CHANGE_LIVE},
 	{"on-exit = a\n", "on-exit = a b\n", "on-EVENT", CHANGE_LIVE},
 	{"", "env = A=b\n", "env", CHANGE_ROLL},

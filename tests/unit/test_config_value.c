@@ -58,6 +58,11 @@ static const struct {
 	{"limit-as", "4G", "4294967296"},
 	{"limit-as", "64k:1M", "65536:1048576"},
 	{"cpu", "spread", NULL},
+	{"threads", "off", NULL},
+	{"threads", "0", "off"},
+	{"threads", "auto", NULL},
+	{"threads", "1", NULL},
+	{"threads", "10000", NULL},
 	{"ready", "auto", NULL},
 	{"ready", "notify", NULL},
 	{"ready", "listen", NULL},
@@ -193,6 +198,7 @@ END_TEST
 	"wanted 'next', 'all', 'first', 'restart', 'reload', 'stop', " \
 	"'upgrade', 'ignore', or a translation such as '" signal \
 	"->QUIT', found "
+#define THREADS "wanted 'off', 'auto' or a whole number from 1 to 10000, found "
 #define EXITS "wanted exit statuses from 0 to 255 such as '0 3 10-12', found "
 #define GIVE_UP \
 	"wanted 'never', or 1 to 1000 deaths in 1s to 24h such as " \
@@ -310,6 +316,10 @@ static const struct {
 	{"max-memory", "9999999T",
 		"wanted 'off' or a size such as 4096, 64k, 10M or 1G, found "
 		"'9999999T'"},
+	{"threads", "10001", THREADS "'10001'"},
+	{"threads", "-1", THREADS "'-1'"},
+	{"threads", "auto/2", THREADS "'auto/2'"},
+	{"threads", "", THREADS "''"},
 	{"ready", "alive:x", TIMES("0s", "1h") "'x'"},
 	{"start-timeout", "5", TIMES("1ms", "24h") "'5'"},
 	{"start-timeout", "0", TIMES("1ms", "24h") "'0'"},
@@ -427,6 +437,37 @@ START_TEST(workers_are_counted_by_cpus)
 			value_workers(&c.workers, cases[i].text, &err), 0);
 		ck_assert_uint_eq(
 			cluster_workers(&c, cases[i].cpus), cases[i].workers);
+	}
+}
+END_TEST
+
+START_TEST(threads_are_the_cpus_divided_by_the_workers)
+{
+	static const struct {
+		const char *text;
+		unsigned cpus;
+		unsigned workers;
+		unsigned threads;
+	} cases[] = {
+		{"off", 8, 2, 0},
+		{"3", 8, 2, 3},
+		{"auto", 8, 1, 8},
+		{"auto", 8, 2, 4},
+		{"auto", 8, 3, 2},
+		{"auto", 8, 8, 1},
+		{"auto", 8, 9, 1},
+		{"auto", 8, 0, 1},
+		{"auto", 0, 0, 1},
+	};
+	struct cluster_settings c = {0};
+	struct error err;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		ck_assert_int_eq(
+			value_threads(&c.threads, cases[i].text, &err), 0);
+		ck_assert_uint_eq(
+			cluster_threads(&c, cases[i].cpus, cases[i].workers),
+			cases[i].threads);
 	}
 }
 END_TEST
@@ -666,6 +707,7 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	ck_assert_uint_eq(c->max_memory, 0);
 	ck_assert_int_eq(c->max_age, 0);
 	ck_assert_int_eq(c->orphans, ORPHANS_STOP);
+	ck_assert_uint_eq(c->threads, THREADS_OFF);
 	for (size_t i = 0; i < HOOK_EVENTS; i++)
 		ck_assert_ptr_null(c->hooks[i].text);
 	ck_assert_int_eq(c->log, LOG_AUTO);
@@ -725,6 +767,7 @@ int main(void)
 	tcase_add_loop_test(tcase, what_is_wrong_is_refused_and_changes_nothing,
 		0, (int)COUNT_OF(refused));
 	tcase_add_test(tcase, workers_are_counted_by_cpus);
+	tcase_add_test(tcase, threads_are_the_cpus_divided_by_the_workers);
 	tcase_add_test(tcase, a_command_is_split_as_a_shell_would);
 	tcase_add_test(tcase, a_quoted_word_is_split_into_itself);
 	tcase_add_test(tcase, success_exits_are_bits);

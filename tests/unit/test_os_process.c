@@ -203,16 +203,23 @@ START_TEST(cpus_are_counted_and_chosen_by_turn)
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(one), &one), 0);
 	ck_assert_int_eq(CPU_COUNT(&one), (int)count);
 	for (unsigned n = 0; n < 2 * count; n++) {
-		set = affinity_nth(n, &size);
+		set = affinity_some(n, 1, &size);
 		ck_assert_ptr_nonnull(set);
 		ck_assert_int_eq(CPU_COUNT_S(size, set), 1);
 		CPU_FREE(set);
 	}
 	while (!CPU_ISSET(first, &one))
 		first++;
-	set = affinity_nth(count, &size); /* from the start again */
+	set = affinity_some(count, 1, &size); /* from the start again */
 	ck_assert(CPU_ISSET_S(first, size, set));
 	CPU_FREE(set);
+	for (unsigned n = 1; n <= count + 1; n++) {
+		set = affinity_some(count - 1, n, &size); /* and across it */
+		ck_assert_int_eq(
+			CPU_COUNT_S(size, set), (int)(n < count ? n : count));
+		ck_assert(n < 2 || CPU_ISSET_S(first, size, set));
+		CPU_FREE(set);
+	}
 	CPU_ZERO(&one);
 	CPU_SET(first, &one);
 	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
