@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/clock.h"
+#include "supervisor/helper.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
 
@@ -33,7 +34,10 @@ static void note_descriptor(struct carry_writer *c, int fd, bool look)
 /* A pidfd is looked at by waiting for it: see carry_verify(). */
 static bool is_pidfd(enum carry_struct which, const void *of, int fd)
 {
-	return which == PLAIN_CHILD && fd == ((const struct child *)of)->pidfd;
+	return (which == PLAIN_CHILD &&
+		       fd == ((const struct child *)of)->pidfd) ||
+		(which == PLAIN_HELPER &&
+			fd == ((const struct helper *)of)->pidfd);
 }
 
 void carry_put(struct carry_writer *c, enum carry_struct which, const void *of)
@@ -76,6 +80,9 @@ int carry_take(enum carry_struct which, void *to,
 		[PLAIN_HEALTH] = "a worker's health",
 		[PLAIN_CHANNEL] = "a worker's channel",
 		[PLAIN_MARK] = "a worker's channel",
+		[PLAIN_HELPER] = "a command",
+		[PLAIN_HOOKS] = "the hooks",
+		[PLAIN_HOOK] = "a hook",
 	};
 	int got = handover_take_plain(&carry_tables[which], to, f);
 
@@ -147,6 +154,7 @@ int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	carry_put_instance(c);
 	carry_put_listeners(c);
 	carry_put_services(c);
+	carry_put_hooks(c);
 	carry_put_clients(c);
 	carry_put_news(c);
 	manager_save(sup, &c->w, CARRY_MANAGER);
@@ -258,6 +266,8 @@ static int get_all(struct carry_reader *r, struct error *err)
 		[CARRY_NEWS] = carry_get_news,
 		[CARRY_MANAGER] = get_manager,
 		[CARRY_DESCRIPTORS] = get_descriptors,
+		[CARRY_HOOKS] = carry_get_hooks,
+		[CARRY_ENDING] = carry_get_ending,
 	};
 	struct handover_field f;
 

@@ -29,6 +29,8 @@ enum carry_tag {
 	CARRY_NEWS,
 	CARRY_MANAGER,
 	CARRY_DESCRIPTORS,
+	CARRY_HOOKS,
+	CARRY_ENDING, /* helpers that nobody waits for any more */
 
 	/* in a group, behind the numbers of its struct's table */
 	CARRY_TEXT = 100,
@@ -60,6 +62,9 @@ enum carry_tag {
 	CARRY_HEALTH,
 	CARRY_CHANNEL,
 	CARRY_MARK, /* of a queue: where a descriptor goes, behind CARRY_OUT */
+	CARRY_HELPER,
+	CARRY_HOOK,
+	CARRY_FACTS,
 
 	/* nobody knows it: for tests of what is not known */
 	CARRY_UNKNOWN = 8000,
@@ -172,6 +177,9 @@ enum carry_struct {
 	PLAIN_HEALTH,
 	PLAIN_CHANNEL,
 	PLAIN_MARK,
+	PLAIN_HELPER,
+	PLAIN_HOOKS,
+	PLAIN_HOOK,
 	CARRY_STRUCTS,
 };
 extern const struct plain_table carry_tables[CARRY_STRUCTS];
@@ -224,6 +232,17 @@ int carry_get_client(struct carry_reader *r, const struct handover_field *f,
 void carry_put_news(struct carry_writer *c);
 int carry_get_news(struct carry_reader *r, const struct handover_field *f,
 	struct error *err);
+
+/* Settings that only a hook refers to. */
+void carry_collect_hooks(struct carry_writer *c);
+void carry_put_hooks(struct carry_writer *c);
+void carry_put_helper(struct carry_writer *c, const struct helper *h);
+int carry_get_hooks(struct carry_reader *r, const struct handover_field *f,
+	struct error *err);
+int carry_get_ending(struct carry_reader *r, const struct handover_field *f,
+	struct error *err);
+int carry_get_helper(struct carry_reader *r, const struct handover_field *f,
+	struct helper **to, struct error *err);
 
 /* The sentence for a state that does not say what it must.  Returns -1. */
 int carry_bad(struct error *err, const char *what);

@@ -48,6 +48,7 @@ static void put_child(struct carry_writer *c, const struct child *child)
 	if (child->health != NULL) {
 		handover_open(&c->w, CARRY_HEALTH);
 		carry_put(c, PLAIN_HEALTH, child->health);
+		carry_put_helper(c, child->health->helper);
 		handover_close(&c->w);
 	}
 	if (child->channel != NULL)
@@ -165,8 +166,8 @@ static int get_recipe(struct carry_reader *r, struct service *s,
 	return 0;
 }
 
-static int get_health(
-	struct child *child, const struct handover_field *f, struct error *err)
+static int get_health(struct carry_reader *r, struct child *child,
+	const struct handover_field *f, struct error *err)
 {
 	struct health *h = health_of(child);
 	struct handover_reader in;
@@ -175,9 +176,14 @@ static int get_health(
 	if (h == NULL)
 		return error_set(err, ENOMEM, "a worker");
 	handover_enter(&in, f);
-	while (handover_next(&in, &m))
-		if (carry_take(PLAIN_HEALTH, h, &m, err) == -1)
+	while (handover_next(&in, &m)) {
+		int got = m.tag == CARRY_HELPER
+			? carry_get_helper(r, &m, &h->helper, err)
+			: carry_take(PLAIN_HEALTH, h, &m, err);
+
+		if (got == -1)
 			return -1;
+	}
 	return 0;
 }
 
@@ -196,7 +202,7 @@ static int get_child(struct carry_reader *r, struct service *s,
 		if (m.tag == CARRY_TEXT && child->status == NULL)
 			child->status = handover_text(&m);
 		else if (m.tag == CARRY_HEALTH && m.type == HANDOVER_GROUP) {
-			if (get_health(child, &m, err) == -1)
+			if (get_health(r, child, &m, err) == -1)
 				return -1;
 		} else if (m.tag == CARRY_CHANNEL && m.type == HANDOVER_GROUP &&
 			child->channel == NULL) {

@@ -59,6 +59,7 @@ static void collect(struct carry_writer *c)
 			r = r->next)
 			(void)carry_add(&c->settings, r->settings);
 	}
+	carry_collect_hooks(c);
 }
 
 void carry_put_settings(struct carry_writer *c)

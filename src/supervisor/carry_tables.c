@@ -5,6 +5,7 @@
 #include "supervisor/channel.h"
 #include "supervisor/clients.h"
 #include "supervisor/health.h"
+#include "supervisor/hooks.h"
 #include "supervisor/news.h"
 
 /*
@@ -175,6 +176,22 @@ static const struct plain_row health_rows[] = {
 	PLAIN(2, health, ok, UNSIGNED),
 	PLAIN(3, health, failed, UNSIGNED),
 	PLAIN(4, health, last, TEXT),
+	PLAIN(5, health, proving, BOOL),
+};
+
+static const struct plain_row helper_rows[] = {
+	PLAIN(1, helper, pid, SIGNED),
+	PLAIN(2, helper, pidfd, FD),
+	PLAIN(3, helper, due, SIGNED),
+	PLAIN(4, helper, late, BOOL),
+};
+
+static const struct plain_row hooks_rows[] = {
+	PLAIN(1, hooks, dropped, UNSIGNED),
+};
+
+static const struct plain_row hook_rows[] = {
+	PLAIN_ENUM(1, hook_run, event, HOOK_EVENTS - 1),
 };
 
 static const struct plain_row channel_rows[] = {
@@ -269,5 +286,8 @@ const struct plain_table carry_tables[CARRY_STRUCTS] = {
 	[PLAIN_HEALTH] = PLAIN_TABLE(health_rows, health),
 	[PLAIN_CHANNEL] = PLAIN_TABLE(channel_rows, channel),
 	[PLAIN_MARK] = PLAIN_TABLE(mark_rows, queue_mark),
+	[PLAIN_HELPER] = PLAIN_TABLE(helper_rows, helper),
+	[PLAIN_HOOKS] = PLAIN_TABLE(hooks_rows, hooks),
+	[PLAIN_HOOK] = PLAIN_TABLE(hook_rows, hook_run),
 	[PLAIN_RECIPE] = PLAIN_TABLE(recipe_rows, recipe),
 };

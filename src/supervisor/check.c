@@ -342,6 +342,14 @@ void check_begin(struct service *service)
 	arm(c, 0, clock_now());
 }
 
+void check_carried(struct child *child)
+{
+	struct checker *c = checker_of(child->service);
+
+	if (c != NULL)
+		health_exec_carried(child, &c->running, answered);
+}
+
 void check_let_go(struct service *service, uint32_t slot, uint64_t worker)
 {
 	if (service->checker != NULL)

@@ -14,6 +14,8 @@
 
 /* Somebody may have to be asked. */
 void check_begin(struct service *service);
+/* Its command was carried and runs still: it counts, and is heard. */
+void check_carried(struct child *child);
 /* It is on its way out. */
 void check_let_go(struct service *service, uint32_t slot, uint64_t worker);
 void check_free(struct service *service);

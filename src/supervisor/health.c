@@ -135,6 +135,17 @@ int health_exec(struct child *child, const struct probe *probe, nsec_t patience,
 	return 0;
 }
 
+void health_exec_carried(struct child *child, unsigned *running,
+	void (*over)(struct child *child, bool well, const char *why))
+{
+	struct health *h = child->health;
+
+	h->running = running;
+	h->over = over;
+	(*running)++;
+	helper_claim(h->helper, on_over, child);
+}
+
 /* ---- life ---- */
 
 void health_on_birth(struct child *child)
@@ -172,9 +183,12 @@ void health_on_report(struct service *service, const struct report *r)
 
 static void ask_again(struct child *child, void *unused)
 {
+	const struct health *h = child->health;
 	struct slot_view view;
 
 	(void)unused;
+	if (h != NULL && h->helper != NULL && h->helper->over == NULL)
+		(h->proving ? prove_carried : check_carried)(child);
 	cluster_view_slot(child->service->core, child->slot, &view);
 	for (unsigned i = 0; i < view.workers; i++)
 		if (view.worker[i].id == child->worker &&

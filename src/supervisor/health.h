@@ -53,6 +53,9 @@ int health_exec(struct child *child, const struct probe *probe, nsec_t patience,
 	unsigned *running,
 	void (*over)(struct child *child, bool well, const char *why),
 	struct error *err);
+/* One that was carried goes on. */
+void health_exec_carried(struct child *child, unsigned *running,
+	void (*over)(struct child *child, bool well, const char *why));
 /* "GET /health", "exec:…", "tcp". */
 const char *health_probe_text(char to[96], const struct probe *probe);
 

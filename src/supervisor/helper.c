@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/clock.h"
 #include "supervisor/child.h"
 #include "supervisor/daemon.h"
 #include "supervisor/recipe.h"
@@ -12,18 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-struct helper {
-	struct helper *next; /* of those that run */
-	struct supervisor *sup;
-	pid_t pid;
-	int pidfd;
-	ev_io exit;
-	ev_timer patience;
-	bool late;
-	helper_over *over; /* NULL: nobody wants to know */
-	void *owner;
-};
 
 struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid)
 {
@@ -151,18 +140,17 @@ static int run(struct helper *h, const struct helper_plan *p,
 	return got;
 }
 
-static void watch(struct helper *h, nsec_t patience)
+static void watch(struct helper *h)
 {
 	struct supervisor *sup = h->sup;
+	nsec_t left = h->due - clock_now();
 
-	h->next = sup->helpers;
-	sup->helpers = h;
 	ev_io_init(&h->exit, on_exit_readable, h->pidfd, EV_READ);
 	h->exit.data = h;
 	ev_io_start(sup->loop, &h->exit);
 	ev_now_update(sup->loop);
-	ev_timer_init(
-		&h->patience, on_patience_over, nsec_seconds(patience), 0.);
+	ev_timer_init(&h->patience, on_patience_over,
+		left > 0 ? nsec_seconds(left) : 0., 0.);
 	h->patience.data = h;
 	ev_timer_start(sup->loop, &h->patience);
 }
@@ -186,8 +174,38 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 		free(h);
 		return NULL;
 	}
-	watch(h, p->patience);
+	h->due = nsec_add(clock_now(), p->patience);
+	h->next = h->sup->helpers;
+	h->sup->helpers = h;
+	watch(h);
 	return h;
+}
+
+/* ---- after an upgrade ---- */
+
+struct helper *helper_carried(struct supervisor *sup)
+{
+	struct helper *h = calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	h->pidfd = -1;
+	h->sup = sup;
+	h->next = sup->helpers;
+	sup->helpers = h;
+	return h;
+}
+
+void helper_claim(struct helper *h, helper_over *over, void *owner)
+{
+	h->over = over;
+	h->owner = owner;
+}
+
+void helpers_resume(struct supervisor *sup)
+{
+	for (struct helper *h = sup->helpers; h != NULL; h = h->next)
+		watch(h);
 }
 
 /* ---- what they are told ---- */

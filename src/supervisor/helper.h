@@ -10,12 +10,24 @@
  * a hook, or an `exec:` check.  It has what they have and no more (user, group,
  * directory, limits, environment), no listener, a session of its own, and a
  * time after which its whole group is killed; what is left of the group when it
- * ends is killed too.  It dies with nclust.
+ * ends is killed too.  It dies with nclust, and runs on through an upgrade.
  */
-struct helper;
 
 /* How it ended; `late`: it was killed, as its time was over. */
 typedef void helper_over(void *owner, const struct pidfd_end *end, bool late);
+
+struct helper {
+	struct helper *next; /* of those that run */
+	struct supervisor *sup;
+	pid_t pid;
+	int pidfd;
+	nsec_t due; /* its time is over then */
+	ev_io exit;
+	ev_timer patience;
+	bool late;
+	helper_over *over; /* NULL: nobody wants to know */
+	void *owner;
+};
 
 struct helper_plan {
 	struct service *service;
@@ -34,6 +46,13 @@ struct helper_plan {
 struct helper *helper_start(const struct helper_plan *plan, struct error *err);
 /* Its owner is about to go: it is killed, and nobody will be told. */
 void helper_forget(struct helper *h);
+
+/* One that was carried (carry_helpers.c), to be filled; NULL: out of memory. */
+struct helper *helper_carried(struct supervisor *sup);
+/* It has an owner again, who is told. */
+void helper_claim(struct helper *h, helper_over *over, void *owner);
+/* All that were carried are watched from now on. */
+void helpers_resume(struct supervisor *sup);
 
 /* Is it one of those?  And: it has ended. */
 struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid);

@@ -19,27 +19,6 @@
 /* When nothing else is left, hooks still have so long. */
 #define LAST_MOMENT (2 * SECOND)
 
-/* One command on its way. */
-struct hook_run {
-	struct hook_run *next;
-	struct service *service; /* while it waits */
-	struct supervisor *sup;
-	struct cluster_settings *settings; /* a reference */
-	enum hook_event event;
-	struct buffer facts;
-};
-
-struct hooks {
-	struct hook_run *head; /* those that wait */
-	struct hook_run **tail;
-	unsigned queued;
-	unsigned running;
-	unsigned long dropped;
-	ev_timer start;
-	ev_timer last_moment;
-	bool over;
-};
-
 static const char *const names[HOOK_EVENTS] = {
 	[HOOK_READY] = "ready",
 	[HOOK_EXIT] = "exit",
@@ -51,7 +30,7 @@ static const char *const names[HOOK_EVENTS] = {
 
 static void start_some(struct supervisor *sup);
 
-static void run_free(struct hook_run *run)
+void hook_run_free(struct hook_run *run)
 {
 	cluster_settings_unref(run->settings);
 	buffer_fini(&run->facts);
@@ -76,6 +55,16 @@ static void tell_failure(const struct hook_run *run, const char *how)
 		names[run->event], run->settings->hooks[run->event].text, how);
 }
 
+static void forget_running(struct hooks *hooks, struct hook_run *run)
+{
+	struct hook_run **at = &hooks->runs;
+
+	while (*at != run)
+		at = &(*at)->next;
+	*at = run->next;
+	hooks->running--;
+}
+
 static void on_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct hook_run *run = owner;
@@ -84,9 +73,9 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	char how[64];
 	char name[16];
 
-	sup->hooks->running--;
+	forget_running(sup->hooks, run);
 	if (sup->hooks->over) {
-		run_free(run);
+		hook_run_free(run);
 		return;
 	}
 	if (late)
@@ -104,11 +93,21 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 		if (service != NULL)
 			service->hooks_told &= ~(1U << run->event);
 	}
-	run_free(run);
+	hook_run_free(run);
 	start_some(sup);
 }
 
 /* ---- how they begin ---- */
+
+static void start_soon(struct supervisor *sup)
+{
+	struct hooks *hooks = sup->hooks;
+
+	if (ev_is_active(&hooks->start))
+		return;
+	ev_timer_set(&hooks->start, 0., 0.);
+	ev_timer_start(sup->loop, &hooks->start);
+}
 
 static int start_one(struct hook_run *run)
 {
@@ -128,7 +127,9 @@ static int start_one(struct hook_run *run)
 		(struct cluster_settings *)(uintptr_t)cluster_settings(
 			service->core),
 		&err);
-	if (plan.recipe != NULL && helper_start(&plan, &err) != NULL)
+	if (plan.recipe != NULL)
+		run->helper = helper_start(&plan, &err);
+	if (run->helper != NULL)
 		return 0;
 	tell_failure(run, err.text);
 	return -1;
@@ -146,6 +147,13 @@ static void tell_dropped(struct supervisor *sup)
 	hooks->dropped = 0;
 }
 
+static void add_running(struct hooks *hooks, struct hook_run *run)
+{
+	run->next = hooks->runs;
+	hooks->runs = run;
+	hooks->running++;
+}
+
 static void start_some(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->hooks;
@@ -160,16 +168,13 @@ static void start_some(struct supervisor *sup)
 			hooks->tail = &hooks->head;
 		hooks->queued--;
 		if (start_one(run) == 0)
-			hooks->running++;
+			add_running(hooks, run);
 		else
-			run_free(run);
+			hook_run_free(run);
 	}
 	tell_dropped(sup);
-	if (hooks->head != NULL && hooks->running < HOOKS_AT_ONCE &&
-		!ev_is_active(&hooks->start)) {
-		ev_timer_set(&hooks->start, 0., 0.);
-		ev_timer_start(sup->loop, &hooks->start);
-	}
+	if (hooks->head != NULL && hooks->running < HOOKS_AT_ONCE)
+		start_soon(sup);
 }
 
 static void on_start(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -188,7 +193,7 @@ static void on_last_moment(struct ev_loop *loop, ev_timer *timer, int revents)
 	sup->hooks->over = true;
 }
 
-static struct hooks *hooks_of(struct supervisor *sup)
+struct hooks *hooks_of(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->hooks;
 
@@ -267,6 +272,13 @@ static void put_facts(struct hook_run *run, const struct report *r)
 
 /* ---- when ---- */
 
+static void add_waiting(struct hooks *hooks, struct hook_run *run)
+{
+	*hooks->tail = run;
+	hooks->tail = &run->next;
+	hooks->queued++;
+}
+
 static void enqueue(struct service *service, enum hook_event event,
 	const struct report *report)
 {
@@ -295,17 +307,11 @@ static void enqueue(struct service *service, enum hook_event event,
 	put_facts(run, report);
 	if (run->facts.failed) {
 		hooks->dropped++;
-		run_free(run);
+		hook_run_free(run);
 		return;
 	}
-	*hooks->tail = run;
-	hooks->tail = &run->next;
-	hooks->queued++;
-	/* not from here: the core has more to say */
-	if (!ev_is_active(&hooks->start)) {
-		ev_timer_set(&hooks->start, 0., 0.);
-		ev_timer_start(sup->loop, &hooks->start);
-	}
+	add_waiting(hooks, run);
+	start_soon(sup); /* not from here: the core has more to say */
 }
 
 /* Nobody has asked for it: by itself, or as nclust found it unwell. */
@@ -355,6 +361,28 @@ void hooks_on_report(struct service *service, const struct report *r)
 	}
 }
 
+/* ---- after an upgrade ---- */
+
+void hooks_carried(struct hooks *hooks, struct hook_run *run)
+{
+	if (run->helper != NULL)
+		add_running(hooks, run);
+	else
+		add_waiting(hooks, run);
+}
+
+void hooks_resume(struct supervisor *sup)
+{
+	struct hooks *hooks = sup->hooks;
+
+	if (hooks == NULL)
+		return;
+	for (struct hook_run *run = hooks->runs; run != NULL; run = run->next)
+		helper_claim(run->helper, on_over, run);
+	if (hooks->queued > 0 || hooks->dropped > 0)
+		start_soon(sup);
+}
+
 /* ---- the end ---- */
 
 bool hooks_wait_for(const struct service *service)
@@ -399,7 +427,7 @@ void hooks_fini(struct supervisor *sup)
 		struct hook_run *run = hooks->head;
 
 		hooks->head = run->next;
-		run_free(run);
+		hook_run_free(run);
 	}
 	helpers_free(sup);
 	ev_timer_stop(sup->loop, &hooks->start);

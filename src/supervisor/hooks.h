@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_HOOKS_H
 #define SUPERVISOR_HOOKS_H
 
-#include "supervisor/state.h"
+#include "supervisor/helper.h"
 
 /*
  * `on-EVENT`: commands that are run when something happens to a cluster, with
@@ -15,8 +15,39 @@
 #define HOOKS_QUEUED 128
 #define HOOK_PATIENCE (1 * MINUTE)
 
+/* One command on its way. */
+struct hook_run {
+	struct hook_run *next;
+	struct service *service; /* while it waits */
+	struct supervisor *sup;
+	struct cluster_settings *settings; /* a reference */
+	enum hook_event event;
+	struct buffer facts;
+	struct helper *helper; /* NULL: it waits */
+};
+
+struct hooks {
+	struct hook_run *head; /* those that wait */
+	struct hook_run **tail;
+	struct hook_run *runs; /* those that run */
+	unsigned queued;
+	unsigned running;
+	unsigned long dropped;
+	ev_timer start;
+	ev_timer last_moment;
+	bool over;
+};
+
 /* Something was told by the core: run what the settings say. */
 void hooks_on_report(struct service *service, const struct report *report);
+
+/* For carry_helpers.c: there is room for them; one that was carried takes its
+ * place, as its `helper` says.  NULL: out of memory. */
+struct hooks *hooks_of(struct supervisor *sup);
+void hooks_carried(struct hooks *hooks, struct hook_run *run);
+void hook_run_free(struct hook_run *run);
+/* Those that were carried run on, those that wait have their turn. */
+void hooks_resume(struct supervisor *sup);
 
 /* Does one of its hooks wait for its turn?  Then it may not be freed. */
 bool hooks_wait_for(const struct service *service);

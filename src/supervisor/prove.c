@@ -204,6 +204,14 @@ void prove_on_birth(struct child *child)
 	prove_begin(child->service);
 }
 
+void prove_carried(struct child *child)
+{
+	struct prover *p = prover_of(child->service);
+
+	if (p != NULL)
+		health_exec_carried(child, &p->running, answered);
+}
+
 void prove_let_go(struct service *service, uint32_t slot, uint64_t worker)
 {
 	if (service->prover != NULL)

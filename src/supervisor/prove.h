@@ -11,6 +11,8 @@
 
 /* Does it have to? */
 void prove_on_birth(struct child *child);
+/* Its command was carried and runs still: it counts, and is heard. */
+void prove_carried(struct child *child);
 /* Somebody may have to, by other settings. */
 void prove_begin(struct service *service);
 /* It is on its way out. */

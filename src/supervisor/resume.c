@@ -18,6 +18,7 @@
 #include "supervisor/guard.h"
 #include "supervisor/heal.h"
 #include "supervisor/health.h"
+#include "supervisor/hooks.h"
 #include "supervisor/intercept.h"
 #include "supervisor/learned.h"
 #include "supervisor/manager.h"
@@ -140,6 +141,8 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 		heal_watch(sup, r->listeners[i]);
 	carry_release(r);
 	children_each(sup, NULL, resume_child, 0);
+	helpers_resume(sup);
+	hooks_resume(sup);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		learned_resume(sup->services[i]);
 		health_resume(sup->services[i]);

@@ -541,34 +541,6 @@ setup() {
 
 # --- Any one system call fails ---------------------------------------------------------
 
-# fails_once CALL ERROR MOST: whichever of nclust's such calls fails while it
-# replaces itself, it or its successor goes on with all.  (Not those of the
-# dynamic loader, which nobody survives: mmap, openat, fstat, read.)
-fails_once() {
-	local n
-
-	for ((n = 1; n <= $3; n++)); do
-		strace -qq -o "$DIR/trace" -p "$NCLUST_PID" -e "trace=$1" \
-			-e "inject=$1:error=$2:when=$n" 3>&- 2>"$DIR/strace" &
-		tracer=$!
-		poll_until 10 holds 'grep -q "TracerPid:.*[1-9]" \
-			"/proc/$NCLUST_PID/status"' || skip "strace cannot attach"
-		status=0
-		timeout 20 "$ROOT/nclust" upgrade "$INSTANCE" \
-			>"$DIR/out" 2>&1 || status=$?
-		kill -TERM "$tracer" 2>/dev/null || true
-		wait "$tracer" || true
-		if [ "$status" -gt 1 ] || is_gone "$NCLUST_PID" ||
-			[ "$(workers)" != "$WORKERS" ]; then
-			echo "after $1 number $n: $2: exit $status"
-			cat "$DIR/out"
-			return 1
-		fi
-		grep -q INJECTED "$DIR/trace" || break
-	done
-	echo "$1: $((n - 1)) failed"
-}
-
 @test "any one call fails while it replaces itself: all goes on" {
 	need strace
 	serve_two

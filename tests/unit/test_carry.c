@@ -5,6 +5,7 @@
 #include "supervisor/channel.h"
 #include "supervisor/clients.h"
 #include "supervisor/health.h"
+#include "supervisor/hooks.h"
 #include "supervisor/news.h"
 
 #include <check.h>
@@ -75,7 +76,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, heritage), /* of the start */
 	NOT(supervisor, has_past),
 	NOT(supervisor, drains),  /* begun anew */
-	NOT(supervisor, helpers), /* left to themselves */
+	NOT(supervisor, helpers), /* parts of those they run for */
 	NOT(supervisor, hooks),
 	NOT(supervisor, stopping), /* no upgrade then */
 	NOT(supervisor, stop_at_once),
@@ -177,6 +178,31 @@ static const struct gap recipe_gaps[] = {
 	NOT(recipe, limit_count),
 };
 
+static const struct gap helper_gaps[] = {
+	NOT(helper, next),
+	NOT(helper, sup),
+	NOT(helper, exit), /* made anew */
+	NOT(helper, patience),
+	NOT(helper, over), /* follow from the group that it is in */
+	NOT(helper, owner),
+};
+
+static const struct gap hooks_gaps[] = {
+	NOT(hooks, head), /* parts of their own */
+	NOT(hooks, tail), NOT(hooks, runs), NOT(hooks, queued),
+	NOT(hooks, running), NOT(hooks, start),    /* made anew */
+	NOT(hooks, last_moment), NOT(hooks, over), /* no upgrade then */
+};
+
+static const struct gap hook_gaps[] = {
+	NOT(hook_run, next),
+	NOT(hook_run, sup),
+	NOT(hook_run, service), /* beside */
+	NOT(hook_run, settings),
+	NOT(hook_run, facts),
+	NOT(hook_run, helper),
+};
+
 static const struct gap news_gaps[] = {NOT(news, next)};
 static const struct gap expectation_gaps[] = {NOT(expectation, service)};
 
@@ -195,6 +221,9 @@ static const struct {
 	{"client", PLAIN_CLIENT, GAPS(client_gaps)},
 	{"clients", PLAIN_CLIENTS, GAPS(clients_gaps)},
 	{"recipe", PLAIN_RECIPE, GAPS(recipe_gaps)},
+	{"helper", PLAIN_HELPER, GAPS(helper_gaps)},
+	{"hooks", PLAIN_HOOKS, GAPS(hooks_gaps)},
+	{"hook_run", PLAIN_HOOK, GAPS(hook_gaps)},
 	{"news", PLAIN_NEWS, GAPS(news_gaps)},
 	{"expectation", PLAIN_EXPECTATION, GAPS(expectation_gaps)},
 };
@@ -263,6 +292,175 @@ START_TEST(numbers_are_given_once)
 }
 END_TEST
 
+/* A supervisor with one service, and what its state says of hooks. */
+struct both {
+	struct supervisor before;
+	struct supervisor after;
+	struct service service;
+	struct service *services[1];
+	struct cluster_settings settings;
+	char *command[2];
+	struct carry_writer c;
+	struct carry_reader r;
+	struct cluster_settings *list[1];
+};
+
+static void prepare(struct both *b)
+{
+	static char word[] = "./told";
+
+	*b = (struct both){.services = {&b->service}, .list = {&b->settings}};
+	b->before.services = b->after.services = b->services;
+	b->before.service_count = b->after.service_count = 1;
+	b->command[0] = word;
+	b->settings.refs = 100;
+	b->settings.hooks[HOOK_CRASH].command.list = b->command;
+	b->settings.hooks[HOOK_CRASH].command.count = 1;
+	b->c.sup = &b->before;
+	b->r.sup = &b->after;
+	b->r.settings = b->list;
+	b->r.settings_count = 1;
+}
+
+static struct hook_run *add_run(struct both *b, struct helper *helper)
+{
+	struct hook_run *run = calloc(1, sizeof(*run));
+
+	ck_assert_ptr_nonnull(run);
+	run->sup = &b->before;
+	run->service = &b->service;
+	run->settings = &b->settings;
+	run->event = HOOK_CRASH;
+	run->helper = helper;
+	buffer_init(&run->facts, 0);
+	ck_assert_int_eq(buffer_append(&run->facts, "A=1\0B=2", 8), 0);
+	hooks_carried(hooks_of(&b->before), run);
+	return run;
+}
+
+/* Write the hooks, and read them again. */
+static int there_and_back(struct both *b, struct error *err)
+{
+	const struct handover_version version = {1, 0};
+	struct handover_version found;
+	struct handover_field f;
+
+	buffer_init(&b->c.out, 0);
+	buffer_init(&b->c.descriptors, 0);
+	handover_begin(&b->c.w, &b->c.out);
+	carry_put_hooks(&b->c);
+	ck_assert_int_eq(handover_end(&b->c.w, &version), 0);
+	ck_assert_int_eq(handover_open_for_reading(&b->r.all, b->c.out.data,
+				 b->c.out.len, 1, &found, err),
+		0);
+	while (handover_next(&b->r.all, &f)) {
+		int got = f.tag == CARRY_HOOKS
+			? carry_get_hooks(&b->r, &f, err)
+			: carry_get_ending(&b->r, &f, err);
+
+		if (got == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static void clear(struct supervisor *sup)
+{
+	struct hook_run *lists[2] = {sup->hooks->runs, sup->hooks->head};
+
+	for (int i = 0; i < 2; i++)
+		while (lists[i] != NULL) {
+			struct hook_run *run = lists[i];
+
+			lists[i] = run->next;
+			run->settings = NULL;
+			hook_run_free(run);
+		}
+	free(sup->hooks);
+	sup->hooks = NULL;
+}
+
+static void finish(struct both *b)
+{
+	while (b->after.helpers != NULL) {
+		struct helper *h = b->after.helpers;
+
+		b->after.helpers = h->next;
+		free(h);
+	}
+	clear(&b->before);
+	clear(&b->after);
+	carry_fini(&b->c);
+}
+
+START_TEST(hooks_go_on_where_they_were)
+{
+	struct helper helper = {
+		.pid = 77, .pidfd = 9, .due = 5 * SECOND, .late = true};
+	const struct hooks *hooks;
+	struct error err;
+	struct both b;
+
+	prepare(&b);
+	b.before.helpers = &helper;
+	(void)add_run(&b, &helper);
+	(void)add_run(&b, NULL);
+	b.before.hooks->dropped = 3;
+	helper.over = (helper_over *)(uintptr_t)1;
+	ck_assert_int_eq(there_and_back(&b, &err), 0);
+
+	hooks = b.after.hooks;
+	ck_assert_ptr_nonnull(hooks);
+	ck_assert_uint_eq(hooks->running, 1);
+	ck_assert_uint_eq(hooks->queued, 1);
+	ck_assert_uint_eq(hooks->dropped, 3);
+	ck_assert_int_eq(hooks->runs->helper->pid, 77);
+	ck_assert_int_eq(hooks->runs->helper->pidfd, 9);
+	ck_assert_int_eq(hooks->runs->helper->due, 5 * SECOND);
+	ck_assert(hooks->runs->helper->late);
+	ck_assert_ptr_null(b.after.helpers->next);
+	ck_assert_ptr_null(hooks->head->helper);
+	ck_assert_ptr_eq(hooks->head->service, &b.service);
+	ck_assert_ptr_eq(hooks->head->settings, &b.settings);
+	ck_assert_int_eq(hooks->head->event, HOOK_CRASH);
+	ck_assert_mem_eq(hooks->head->facts.data, "A=1\0B=2", 8);
+	/* the exec keeps it */
+	ck_assert_uint_eq(b.c.descriptors.len, CARRY_DESCRIPTOR_SIZE);
+	ck_assert_int_eq(carry_descriptor(b.c.descriptors.data, 0), 9);
+	finish(&b);
+}
+END_TEST
+
+START_TEST(a_command_that_is_being_ended_is_watched_on)
+{
+	struct helper helper = {.pid = 78, .pidfd = 8, .due = SECOND};
+	struct error err;
+	struct both b;
+
+	prepare(&b);
+	b.before.helpers = &helper;
+	(void)hooks_of(&b.before);
+	ck_assert_int_eq(there_and_back(&b, &err), 0);
+	ck_assert_int_eq(b.after.helpers->pid, 78);
+	ck_assert(b.after.helpers->over == NULL);
+	finish(&b);
+}
+END_TEST
+
+START_TEST(a_hook_of_no_command_is_refused)
+{
+	struct error err;
+	struct both b;
+
+	prepare(&b);
+	(void)add_run(&b, NULL);
+	b.settings.hooks[HOOK_CRASH].command.count = 0;
+	ck_assert_int_eq(there_and_back(&b, &err), -1);
+	ck_assert_str_eq(err.text, "the state of a hook is not understood");
+	finish(&b);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("carry");
@@ -273,6 +471,9 @@ int main(void)
 	tcase_add_loop_test(t, each_member_is_carried_or_named_here, 0,
 		sizeof(structs) / sizeof(structs[0]));
 	tcase_add_test(t, numbers_are_given_once);
+	tcase_add_test(t, hooks_go_on_where_they_were);
+	tcase_add_test(t, a_command_that_is_being_ended_is_watched_on);
+	tcase_add_test(t, a_hook_of_no_command_is_refused);
 	suite_add_tcase(s, t);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
