@@ -394,40 +394,60 @@ size_t remote_epoll_items(struct remote *r, int epoll,
 
 /* ---- epoll ---- */
 
-struct addition {
+struct change {
+	int what; /* EPOLL_CTL_... */
 	int epoll;
 	int ours;
-	const struct remote_epoll_item *item;
+	struct remote_epoll_item item;
 	int error;
 };
 
 /* In a table of its own, as it overwrites a number. */
-static void add_item(void *argument)
+static void change_item(void *argument)
 {
-	struct addition *a = argument;
+	struct change *c = argument;
+	const struct remote_epoll_item *item = &c->item;
 	struct epoll_event event = {
-		.events = a->item->events,
-		.data.u64 = a->item->data,
+		.events = item->events,
+		.data.u64 = item->data,
 	};
-	int epoll = a->epoll;
+	int epoll = c->epoll;
 
-	if (epoll == a->item->fd)
-		epoll = fcntl(epoll, F_DUPFD_CLOEXEC, a->item->fd + 1);
+	if (epoll == item->fd)
+		epoll = fcntl(epoll, F_DUPFD_CLOEXEC, item->fd + 1);
 	if (epoll == -1 ||
-		(a->ours != a->item->fd &&
-			dup3(a->ours, a->item->fd, O_CLOEXEC) == -1) ||
-		epoll_ctl(epoll, EPOLL_CTL_ADD, a->item->fd, &event) == -1)
-		a->error = errno;
+		(c->ours != item->fd &&
+			dup3(c->ours, item->fd, O_CLOEXEC) == -1) ||
+		epoll_ctl(epoll, c->what, item->fd, &event) == -1)
+		c->error = errno;
+}
+
+static int change(struct change c)
+{
+	if (c.item.fd < 0) {
+		errno = EBADF;
+		return -1;
+	}
+	if (vfork_run_apart(change_item, &c, EPOLL_PATIENCE) == -1)
+		return -1;
+	errno = c.error;
+	return c.error == 0 ? 0 : -1;
 }
 
 int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item)
 {
-	struct addition a = {.epoll = epoll, .ours = ours, .item = item};
+	return change((struct change){.what = EPOLL_CTL_ADD,
+		.epoll = epoll,
+		.ours = ours,
+		.item = *item});
+}
 
-	if (item->fd < 0 || vfork_run_apart(add_item, &a, EPOLL_PATIENCE) == -1)
-		return -1;
-	errno = a.error;
-	return a.error == 0 ? 0 : -1;
+int remote_epoll_remove(int epoll, int ours, int fd)
+{
+	return change((struct change){.what = EPOLL_CTL_DEL,
+		.epoll = epoll,
+		.ours = ours,
+		.item = {.fd = fd}});
 }
 
 /* ---- its memory ---- */

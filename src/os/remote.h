@@ -80,6 +80,9 @@ size_t remote_epoll_items(struct remote *r, int epoll,
  * epoll_ctl(2) keys by number and file; ours is another number: a child does
  * it. */
 int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item);
+/* The reverse: it waits no more for `ours` under the number `fd`; that of others
+ * stays.  ENOENT: it did not. */
+int remote_epoll_remove(int epoll, int ours, int fd);
 
 /* The descriptor from which the thread waits to accept a connection, right now;
  * -1: it does not. */

@@ -169,6 +169,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(31, child, generation, UNSIGNED),
 	PLAIN(32, child, adopted, BOOL),
 	PLAIN(33, child, start, UNSIGNED),
+	PLAIN(34, child, withdrawn, BOOL),
 };
 
 static const struct plain_row health_rows[] = {

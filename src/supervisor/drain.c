@@ -201,7 +201,7 @@ static void finish(struct drain *d, bool forced)
  * one? */
 static bool is_away(const struct drain *d)
 {
-	return steer_is_away(d->child);
+	return d->child->withdrawn || steer_is_away(d->child);
 }
 
 /*
@@ -216,7 +216,7 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 		return false;
 	if (d->view.waiting == 0)
 		return !steer_may_stop(d->child);
-	return d->catches || is_away(d) ||
+	return d->catches || steer_is_away(d->child) ||
 		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
 }
 
@@ -338,8 +338,12 @@ static void look(struct drain *d)
 		finish(d, false);
 		return;
 	}
-	if (is_quiet(d, now) || is_best(d, now) ||
-		(is_away(d) && d->view.ripe > 0)) {
+	if (is_quiet(d, now) || is_best(d, now)) {
+		freeze(d);
+		return;
+	}
+	drain_withdraw(d, now);
+	if (is_away(d) && d->view.ripe > 0) {
 		freeze(d);
 		return;
 	}

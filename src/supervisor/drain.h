@@ -11,6 +11,10 @@
  * hears EVENT_DRAINED and sends the stop signal.  Else it goes on, for a while.
  * The rules are those of core/quiet.h.
  *
+ * So that it becomes quiet it gets no new connections: by steering (steer.h), or,
+ * where others of its cluster have the very sockets that it has, by taking these
+ * out of the epoll sets that it waits in (epoll(7)).
+ *
  * A drain belongs to its child and ends with it, or with its stop signal.  Nothing
  * stays stopped that was stopped here.
  */

@@ -84,6 +84,7 @@ struct drain {
 	unsigned least; /* busy ones at a look, so far */
 	unsigned most;
 	unsigned ended; /* connections, one by one */
+	nsec_t withdraw_at; /* when to see next that it accepts no more */
 
 	struct drain_flight flights[DRAIN_FLIGHTS];
 	size_t flight_count;
@@ -119,6 +120,11 @@ bool drain_is_frozen(struct drain *d); /* all of it, right now */
 void drain_thaw(struct drain *d);
 
 struct drain_process *drain_process_of(struct drain *d, pid_t pid);
+
+/* drain_withdraw.c */
+/* It is given time to become quiet; then, and now and then, this: have it wait for
+ * no connection any more, where others do.  child->withdrawn: so it is. */
+void drain_withdraw(struct drain *d, nsec_t now);
 
 /* drain_learn.c */
 void drain_hold_flights(struct drain *d); /* those busy at the last look */

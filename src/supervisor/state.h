@@ -160,6 +160,7 @@ struct child {
 	bool takes;                /* … as one that takes connections */
 	bool drains;               /* … or that is to be emptied */
 	struct channel *channel;   /* heap (channel.h); NULL: it has none */
+	bool withdrawn; /* it waits for no connection any more (drain.h) */
 };
 
 /* What the last reload has set going in a cluster. */

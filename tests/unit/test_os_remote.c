@@ -635,6 +635,31 @@ START_TEST(what_cannot_be_added_is_told)
 }
 END_TEST
 
+/* A number that the other one uses for something else stays what it is here, and
+ * what waits under another number stays. */
+START_TEST(what_an_epoll_waits_for_can_be_taken_from_it)
+{
+	struct remote_epoll_item item = {96, EPOLLIN, 0};
+	int epoll;
+
+	ours = eventfd(1, EFD_CLOEXEC);
+	start(wait_and_look);
+	epoll = remote_fd(&r, shared->epoll);
+	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
+	ck_assert_int_eq(remote_epoll_remove(epoll, ours, 95), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	item = (struct remote_epoll_item){95, EPOLLIN, DATA};
+	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
+	ck_assert_int_eq(remote_epoll_remove(epoll, os_null(), 96), -1);
+	/* else it would find this one */
+	ck_assert_int_eq(remote_epoll_remove(epoll, ours, 96), 0);
+	ck_assert_int_eq(remote_epoll_remove(epoll, ours, 96), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert_int_eq(remote_epoll_remove(epoll, ours, -1), -1);
+	finish();
+}
+END_TEST
+
 /* ---- memory ---- */
 
 static const char text[] = "what stands there";
@@ -981,6 +1006,7 @@ static void add_what_valgrind_cannot(TCase *tc)
 	tcase_add_loop_test(
 		tc, ours_is_added_to_its_epoll_under_its_number, 0, HERE);
 	tcase_add_test(tc, what_cannot_be_added_is_told);
+	tcase_add_test(tc, what_an_epoll_waits_for_can_be_taken_from_it);
 	tcase_add_test(tc, memory_that_is_to_be_waited_for_is_given_up);
 	tcase_add_test(tc, our_rights_decide_how_it_is_looked_at);
 }

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/reuseport.h"
+#include "os/sockdiag.h"
+#include "supervisor/drain_inside.h"
+#include "supervisor/steer.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+/*
+ * One of several workers that have the same socket is to be emptied, and the
+ * others serve on: the kernel offers each new connection to all of them.  Who
+ * waits by epoll(7) can be had out of this, from outside: a duplicate of its epoll
+ * descriptor is the same set, and the socket is ours as well.  The worker goes on
+ * with the connections that it has, and does not notice.
+ *
+ * Who waits in accept(2), poll(2) or select(2) cannot be helped that way.
+ */
+
+#define WITHDRAW_AFTER (300 * MSEC)
+/* It may have been put back, by a server that stops accepting for a while. */
+#define WITHDRAW_AGAIN (250 * MSEC)
+#define WITHDRAW_SHARE 20
+#define EPOLLS_MOST 64
+#define HELD_MOST 16
+
+struct held {
+	int fd; /* the worker's number */
+	const struct listener *listener;
+};
+
+struct search {
+	struct child *child;
+	int epolls[EPOLLS_MOST];
+	size_t epoll_count;
+	struct held held[HELD_MOST];
+	size_t held_count;
+};
+
+/* Is it that of all others, too? */
+static bool is_common(const struct listener *l)
+{
+	return l->facts.type == SOCK_STREAM && l->facts.listening &&
+		!l->own_group && steer_sockets(l) == 1;
+}
+
+static const struct listener *find(
+	const struct listener_set *set, uint64_t inode)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (is_common(set->list[i]) &&
+			steer_has_inode(set->list[i], inode))
+			return set->list[i];
+	return NULL;
+}
+
+static void look_at_fd(void *context, int fd, const char *target)
+{
+	struct search *s = context;
+	const struct service *service = s->child->service;
+	uint64_t inode = remote_socket_inode(target);
+	const struct listener *l;
+
+	if (inode == 0) {
+		if (s->epoll_count < EPOLLS_MOST && remote_is_epoll(target))
+			s->epolls[s->epoll_count++] = fd;
+		return;
+	}
+	l = find(&service->listeners, inode);
+	if (l == NULL)
+		l = find(&service->learned, inode);
+	if (l != NULL && s->held_count < HELD_MOST)
+		s->held[s->held_count++] = (struct held){fd, l};
+}
+
+/* The kernel may have woken this one, and nobody else, for a connection that it
+ * will not take now. */
+static void wake_another(const struct listener *l)
+{
+	struct queue_facts queue;
+
+	sockdiag_queue(l->fd, &queue);
+	if (queue.depth > 0 && l->has_key)
+		reuseport_knock(l->fd);
+}
+
+static void withdraw_from(struct search *s, struct drain_process *p, int epoll)
+{
+	struct pollfd end = {.fd = p->pidfd, .events = POLLIN};
+	scoped_fd set = remote_fd(&p->remote, epoll);
+
+	/* else the number may be a stranger's, and so may the set */
+	if (set == -1 || poll(&end, 1, 0) != 0)
+		return;
+	for (size_t i = 0; i < s->held_count; i++) {
+		const struct listener *l = s->held[i].listener;
+
+		if (remote_epoll_remove(set, l->fd, s->held[i].fd) == -1)
+			continue;
+		s->child->withdrawn = true;
+		wake_another(l);
+	}
+}
+
+/* Are there others who take what it does not? */
+static bool is_spared(const struct drain *d)
+{
+	const struct cluster *core = d->child->service->core;
+
+	return cluster_state(core) != CLUSTER_STOPPING &&
+		cluster_ready(core) > 0;
+}
+
+void drain_withdraw(struct drain *d, nsec_t now)
+{
+	nsec_t after = (d->until - d->began) / 8;
+	nsec_t took;
+
+	if (after > WITHDRAW_AFTER)
+		after = WITHDRAW_AFTER;
+	if (now < d->began + after || now < d->withdraw_at || !is_spared(d))
+		return;
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+		struct search s = {.child = d->child};
+
+		if (remote_each_fd(&p->remote, CONNECTIONS_DESCRIPTORS,
+			    look_at_fd, &s) == -1 ||
+			s.held_count == 0)
+			continue;
+		for (size_t k = 0; k < s.epoll_count; k++)
+			withdraw_from(&s, p, s.epolls[k]);
+	}
+	took = clock_now() - now;
+	d->withdraw_at = clock_now() +
+		(took * WITHDRAW_SHARE > WITHDRAW_AGAIN ? took * WITHDRAW_SHARE
+							: WITHDRAW_AGAIN);
+}

@@ -1,0 +1,147 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016
+#
+# One worker among several is replaced, or taken away, while the others serve on by
+# the very socket that it has: under a load that never pauses nothing is lost.
+
+load ../lib
+bats_require_minimum_version 1.5.0
+
+setup() {
+	nclust_setup
+	free_port
+	AT=127.0.0.1:$PORT
+}
+
+restart_slot() {
+	timeout $((40 * PATIENCE)) "$NCLUST" restart "$INSTANCE.$1" 3>&-
+}
+
+# restart_each LOAD-OPTION...: one slot after the other.
+restart_each() {
+	start_open "$AT" "$@"
+	restart_slot 0
+	restart_slot 1
+	end_well
+	[ "$(cluster .generation)" -eq 3 ]
+}
+
+end_well() {
+	end_open
+	[ "$LOST" -eq 0 ]
+	run ! grep -F 'by force' "$LOG"
+}
+
+one_socket() {
+	[ "$(ss -Htln "sport = :$PORT" | wc -l)" -eq 1 ]
+}
+
+# --- An event loop is taken off the socket that it shares ---------------------
+
+@test "slow requests in flight at all times" {
+	start_cluster -n 2 -l "$AT" -- "$FIXTURES/rude"
+	restart_each --rate 100 --path /slow
+	one_socket
+}
+
+@test "streams that overlap" {
+	start_cluster -n 2 -l "$AT" -- "$FIXTURES/rude" --chunks 20
+	restart_each --rate 10 --mode stream --path /stream
+	one_socket
+}
+
+@test "connections that are used again and never all quiet" {
+	start_cluster -n 2 -l "$AT" -- "$FIXTURES/rude"
+	start_open "$AT" --rate 60 --mode keep --connections 24 --path /slow
+	restart_slot 0
+	restart_slot 1
+	end_well
+	[ "$RACES" -le 2 ]
+}
+
+@test "a server that binds for itself" {
+	start_cluster -n 2 -- "$FIXTURES/rude" "$PORT"
+	restart_each --rate 100 --path /slow
+	one_socket
+}
+
+@test "Node" {
+	cat >"$DIR/slow.js" <<-EOF
+		require('http').createServer((q, s) =>
+			setTimeout(() => s.end('pid=' + process.pid), 150)
+		).listen($PORT, '127.0.0.1')
+	EOF
+	start_cluster -n 2 -- node "$DIR/slow.js"
+	restart_each --rate 120
+}
+
+@test "asyncio" {
+	cat >"$DIR/slow.py" <<-EOF
+		import asyncio, socket
+		async def serve(r, w):
+		    await r.readuntil(b'\r\n\r\n')
+		    await asyncio.sleep(0.15)
+		    w.write(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+		    await w.drain()
+		    w.close()
+		async def main():
+		    async with await asyncio.start_server(
+		            serve, sock=socket.socket(fileno=3)) as s:
+		        await s.serve_forever()
+		asyncio.run(main())
+	EOF
+	start_cluster -n 2 -l "$AT" -- python3 "$DIR/slow.py"
+	restart_each --rate 120
+}
+
+# A connection of which only the queues are known counts as quiet after 100 ms.
+@test "a unix socket, which cannot be steered at all" {
+	AT=$DIR/sock
+	start_cluster -n 2 -l "unix:$AT" -- "$FIXTURES/rude" --slow 60
+	restart_each --rate 200 --path /slow
+	start_open "$AT" --rate 200 --path /slow
+	timeout $((60 * PATIENCE)) "$NCLUST" restart "$INSTANCE" 3>&-
+	end_well
+}
+
+@test "one that has to go, as there are to be fewer" {
+	start_cluster -n 3 -l "$AT" -- "$FIXTURES/rude"
+	start_open "$AT" --rate 100 --path /slow
+	timeout $((40 * PATIENCE)) "$NCLUST" scale "$INSTANCE" 1 3>&-
+	wait_until 40 '[ "$(cluster ".workers | length")" -eq 1 ]'
+	end_well
+}
+
+@test "those that have grown too much, one at a time" {
+	start_cluster -n 2 -l "$AT" --max-memory 40M -- sh -c '
+		[ ! -e "$0" ] || exec "$1"
+		exec "$1" --eat 60' "$DIR/fixed" "$FIXTURES/rude"
+	touch "$DIR/fixed"
+	before=$(cluster '[.workers[].pid] | join(" ")')
+	start_open "$AT" --rate 100 --path /slow
+	for pid in $before; do
+		wait_until 40 'is_gone "$1"' "$pid"
+	done
+	end_well
+	one_socket
+}
+
+@test "those that have grown old, one at a time" {
+	start_cluster -n 2 -l "$AT" --max-age 3s -- "$FIXTURES/rude"
+	before=$(cluster '[.workers[].pid] | join(" ")')
+	start_open "$AT" --rate 100 --path /slow
+	for pid in $before; do
+		wait_until 40 'is_gone "$1"' "$pid"
+	done
+	end_well
+}
+
+@test "an upgrade meanwhile" {
+	start_cluster -n 2 -l "$AT" -- "$FIXTURES/rude" --slow 2000
+	start_open "$AT" --rate 50 --path /slow
+	"$NCLUST" restart --no-wait "$INSTANCE.0" 3>&-
+	timeout $((40 * PATIENCE)) "$NCLUST" upgrade "$INSTANCE" 3>&-
+	wait_until 40 '[ "$(cluster .generation)" -eq 2 ]'
+	end_well
+}
