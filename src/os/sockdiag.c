@@ -188,56 +188,81 @@ static int ask_port(int netlink, int fd, int family, unsigned state)
 		: -1;
 }
 
-static bool says_shut(const struct nlmsghdr *header)
-{
-	const uint8_t *how = find_field(header, sizeof(struct inet_diag_msg),
-		INET_DIAG_SHUTDOWN, sizeof(*how));
+typedef bool visit_socket(const struct nlmsghdr *header, void *context);
 
-	return how != NULL && *how != 0;
-}
+enum { WALK_FAILED = -1, WALK_OVER, WALK_ON, WALK_FOUND };
 
-/* One packet of the answer; *over: it was the last. */
-static bool find_shut(
-	const void *answer, size_t len, uint32_t inode, bool *over)
+static int walk_packet(
+	const void *answer, size_t len, visit_socket *visit, void *context)
 {
 	const struct nlmsghdr *header = answer;
 
 	for (; NLMSG_OK(header, len); header = NLMSG_NEXT(header, len)) {
-		const struct inet_diag_msg *body = NLMSG_DATA(header);
-
-		*over = header->nlmsg_type == NLMSG_DONE ||
-			header->nlmsg_type == NLMSG_ERROR;
-		if (*over)
-			return false;
+		if (header->nlmsg_type == NLMSG_DONE)
+			return WALK_OVER;
+		if (header->nlmsg_type == NLMSG_ERROR)
+			return WALK_FAILED;
 		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
-			header->nlmsg_len >= NLMSG_LENGTH(sizeof(*body)) &&
-			body->idiag_inode == inode)
-			return says_shut(header);
+			header->nlmsg_len >=
+				NLMSG_LENGTH(sizeof(struct inet_diag_msg)) &&
+			visit(header, context))
+			return WALK_FOUND;
 	}
-	return false;
+	return WALK_ON;
+}
+
+/*
+ * Each socket that the kernel answers with, until a visitor says true
+ * (WALK_FOUND) or the list ends (WALK_OVER).  WALK_FAILED: nobody can tell.
+ */
+static int walk_answer(int netlink, visit_socket *visit, void *context)
+{
+	uint32_t answer[8192];
+	int step;
+
+	do {
+		/* the kernel goes on with its list within recv(2) */
+		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
+
+		if (n <= 0)
+			return WALK_FAILED;
+		step = walk_packet(answer, (size_t)n, visit, context);
+	} while (step == WALK_ON);
+	return step;
+}
+
+struct shut_question {
+	uint32_t inode;
+	bool is_shut;
+};
+
+static bool is_the_one(const struct nlmsghdr *header, void *context)
+{
+	const struct inet_diag_msg *body = NLMSG_DATA(header);
+	struct shut_question *q = context;
+	const uint8_t *how;
+
+	if (body->idiag_inode != q->inode)
+		return false;
+	how = find_field(
+		header, sizeof(*body), INET_DIAG_SHUTDOWN, sizeof(*how));
+	q->is_shut = how != NULL && *how != 0;
+	return true;
 }
 
 bool sockdiag_is_shut(int fd)
 {
 	scoped_fd netlink =
 		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	uint32_t answer[2048];
+	struct shut_question q = {.is_shut = false};
 	struct stat st;
-	bool over = false;
 
 	if (netlink == -1 || fstat(fd, &st) == -1 ||
 		ask_port(netlink, fd, option(fd, SO_DOMAIN), STATE_LISTEN) ==
 			-1)
 		return false;
-	while (!over) {
-		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
-
-		if (n <= 0)
-			return false;
-		if (find_shut(answer, (size_t)n, (uint32_t)st.st_ino, &over))
-			return true;
-	}
-	return false;
+	q.inode = (uint32_t)st.st_ino;
+	return walk_answer(netlink, is_the_one, &q) == WALK_FOUND && q.is_shut;
 }
 
 /* ---- all of them ---- */
@@ -245,39 +270,31 @@ bool sockdiag_is_shut(int fd)
 /* Not those that no descriptor stands for: SYN_RECV, TIME_WAIT. */
 #define STATES_HELD (~(1U << 3 | 1U << 6))
 
-/* One packet of the answer; true: it was the last. */
-static bool tell_each(
-	const void *answer, size_t len, sockdiag_each *each, void *context)
+struct telling {
+	sockdiag_each *each;
+	void *context;
+};
+
+static bool tell_one(const struct nlmsghdr *header, void *context)
 {
-	const struct nlmsghdr *header = answer;
+	const struct telling *t = context;
 	struct tcp_info info;
+	const void *field;
+	size_t size = 0;
 
-	for (; NLMSG_OK(header, len); header = NLMSG_NEXT(header, len)) {
-		const size_t body = sizeof(struct inet_diag_msg);
-		const void *field;
-		size_t size = 0;
+	(void)memset(&info, 0, sizeof(info));
+	field = find_field(header, sizeof(struct inet_diag_msg), INET_DIAG_INFO,
+		offsetof(struct tcp_info, tcpi_bytes_sent));
+	if (field != NULL) {
+		const struct rtattr *attr =
+			(const void *)((const char *)field - RTA_LENGTH(0));
 
-		if (header->nlmsg_type == NLMSG_DONE ||
-			header->nlmsg_type == NLMSG_ERROR)
-			return true;
-		if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
-			header->nlmsg_len < NLMSG_LENGTH(body))
-			continue;
-		(void)memset(&info, 0, sizeof(info));
-		field = find_field(header, body, INET_DIAG_INFO,
-			offsetof(struct tcp_info, tcpi_bytes_sent));
-		if (field != NULL) {
-			const struct rtattr *attr =
-				(const void *)((const char *)field -
-					RTA_LENGTH(0));
-
-			size = RTA_PAYLOAD(attr);
-			if (size > sizeof(info))
-				size = sizeof(info);
-			(void)memcpy(&info, field, size);
-		}
-		each(context, NLMSG_DATA(header), &info, size);
+		size = RTA_PAYLOAD(attr);
+		if (size > sizeof(info))
+			size = sizeof(info);
+		(void)memcpy(&info, field, size);
 	}
+	t->each(t->context, NLMSG_DATA(header), &info, size);
 	return false;
 }
 
@@ -293,19 +310,12 @@ static int each_of_family(
 			.idiag_ext = 1U << (INET_DIAG_INFO - 1),
 			.idiag_states = STATES_HELD},
 	};
-	uint32_t answer[8192];
-	ssize_t n;
+	struct telling t = {.each = each, .context = context};
 
 	if (send(netlink, &request, sizeof(request), 0) !=
 		(ssize_t)sizeof(request))
 		return -1;
-	do {
-		/* the kernel goes on with its list within recv(2) */
-		n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
-		if (n <= 0)
-			return -1;
-	} while (!tell_each(answer, (size_t)n, each, context));
-	return 0;
+	return walk_answer(netlink, tell_one, &t) == WALK_OVER ? 0 : -1;
 }
 
 int sockdiag_each_tcp(sockdiag_each *each, void *context)
@@ -326,25 +336,18 @@ int sockdiag_each_tcp(sockdiag_each *each, void *context)
 typedef bool counts_socket(
 	const struct inet_diag_msg *body, const void *context);
 
-/* One packet of the answer; true: it was the last. */
-static bool count_packet(const void *answer, size_t len, counts_socket *counts,
-	const void *context, long *count)
+struct counting {
+	counts_socket *counts;
+	const void *context;
+	long count;
+};
+
+static bool count_one(const struct nlmsghdr *header, void *context)
 {
-	const struct nlmsghdr *header = answer;
+	struct counting *c = context;
 
-	for (; NLMSG_OK(header, len); header = NLMSG_NEXT(header, len)) {
-		const struct inet_diag_msg *body = NLMSG_DATA(header);
-
-		if (header->nlmsg_type == NLMSG_ERROR)
-			*count = -1;
-		if (header->nlmsg_type == NLMSG_DONE ||
-			header->nlmsg_type == NLMSG_ERROR)
-			return true;
-		if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
-			header->nlmsg_len >= NLMSG_LENGTH(sizeof(*body)) &&
-			counts(body, context))
-			++*count;
-	}
+	if (c->counts(NLMSG_DATA(header), c->context))
+		c->count++;
 	return false;
 }
 
@@ -352,20 +355,12 @@ static bool count_packet(const void *answer, size_t len, counts_socket *counts,
 static long count_port(int netlink, int fd, int family, unsigned state,
 	counts_socket *counts, const void *context)
 {
-	uint32_t answer[2048];
-	long count = 0;
-	bool over = false;
+	struct counting c = {.counts = counts, .context = context};
 
-	if (ask_port(netlink, fd, family, state) == -1)
+	if (ask_port(netlink, fd, family, state) == -1 ||
+		walk_answer(netlink, count_one, &c) != WALK_OVER)
 		return -1;
-	while (!over) {
-		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
-
-		if (n <= 0)
-			return -1;
-		over = count_packet(answer, (size_t)n, counts, context, &count);
-	}
-	return count;
+	return c.count;
 }
 
 static bool is_as_old(const struct inet_diag_msg *body, const void *retries)

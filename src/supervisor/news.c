@@ -550,10 +550,26 @@ void news_report(struct service *service, const struct report *report)
 		enqueue(sup, &n);
 }
 
+/* Log it, and begin its record; what is particular to it comes next. */
+static void begin_saying(struct json_writer *w, struct history *h,
+	enum log_level level, const char *event, const char *text)
+{
+	log_line(level, "%s", text);
+	buffer_clear(&h->scratch);
+	begin_record(w, &h->scratch, event, level);
+}
+
+static void end_saying(
+	struct supervisor *sup, struct json_writer *w, const char *text)
+{
+	json_put_text(w, "text", text);
+	json_close_object(w);
+	hand_out(sup, &sup->history->scratch, NULL, NULL, text);
+}
+
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	const char *format, ...)
 {
-	struct history *h = sup->history;
 	struct json_writer w;
 	char text[600];
 	va_list args;
@@ -561,19 +577,15 @@ void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	log_line(level, "%s", text);
-	buffer_clear(&h->scratch);
-	begin_record(&w, &h->scratch, event, level);
-	json_put_text(&w, "text", text);
-	json_close_object(&w);
-	hand_out(sup, &h->scratch, NULL, NULL, text);
+	begin_saying(&w, sup->history, level, event, text);
+	end_saying(sup, &w, text);
 }
 
 void news_say_numbers(const struct child *child, enum log_level level,
 	const char *event, const struct news_number *numbers, size_t count,
 	const char *format, ...)
 {
-	struct history *h = child->service->sup->history;
+	struct supervisor *sup = child->service->sup;
 	struct json_writer w;
 	char text[1000];
 	va_list args;
@@ -581,17 +593,13 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	log_line(level, "%s", text);
-	buffer_clear(&h->scratch);
-	begin_record(&w, &h->scratch, event, level);
+	begin_saying(&w, sup->history, level, event, text);
 	json_put_text(&w, "cluster", child->service->name);
 	json_put_int(&w, "slot", child->slot);
 	json_put_int(&w, "worker", (int64_t)child->worker);
 	for (size_t i = 0; i < count; i++)
 		json_put_real(&w, numbers[i].name, numbers[i].value, 3);
-	json_put_text(&w, "text", text);
-	json_close_object(&w);
-	hand_out(child->service->sup, &h->scratch, NULL, NULL, text);
+	end_saying(sup, &w, text);
 }
 
 /* ---- last words ---- */
