@@ -65,6 +65,7 @@ enum carry_tag {
 	CARRY_HELPER,
 	CARRY_HOOK,
 	CARRY_FACTS,
+	CARRY_SOCKET, /* of several of a listener */
 
 	/* nobody knows it: for tests of what is not known */
 	CARRY_UNKNOWN = 8000,
@@ -175,6 +176,7 @@ enum carry_struct {
 	PLAIN_NEWS,
 	PLAIN_RECIPE,
 	PLAIN_HEALTH,
+	PLAIN_SOCKET,
 	PLAIN_CHANNEL,
 	PLAIN_MARK,
 	PLAIN_HELPER,

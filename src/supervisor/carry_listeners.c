@@ -27,6 +27,12 @@ static void put_listener(struct carry_writer *c, const struct listener *l)
 	if (l->asked != NULL)
 		handover_put_bytes(
 			&c->w, CARRY_OPTIONS, l->asked, sizeof(*l->asked));
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next) {
+		handover_open(&c->w, CARRY_SOCKET);
+		carry_put(c, PLAIN_SOCKET, s);
+		handover_close(&c->w);
+	}
 	handover_close(&c->w);
 }
 
@@ -104,6 +110,41 @@ static int take_name(struct listener *l, const struct handover_field *f)
 	return l->address.name != NULL ? 0 : -1;
 }
 
+static int take_socket(
+	struct listener *l, const struct handover_field *f, struct error *err)
+{
+	struct listener_socket *s = calloc(1, sizeof(*s));
+	struct handover_reader in;
+	struct handover_field m;
+
+	if (s == NULL)
+		return error_set(err, ENOMEM, "listeners");
+	carry_clear(PLAIN_SOCKET, s);
+	s->next = l->sockets;
+	l->sockets = s;
+	handover_enter(&in, f);
+	while (handover_next(&in, &m))
+		if (carry_take(PLAIN_SOCKET, s, &m, err) == -1)
+			return -1;
+	return 0;
+}
+
+/* Each has a place of its own, and one of them is the listener's. */
+static bool is_group(const struct listener *l)
+{
+	unsigned places = 0;
+	unsigned count = 0;
+	bool has_own = l->sockets == NULL;
+
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next) {
+		places |= 1U << s->place;
+		has_own |= s->fd == l->fd;
+		count++;
+	}
+	return has_own && places == (1U << count) - 1;
+}
+
 static int fill_listener(struct listener *l, const struct handover_field *f,
 	bool inherited, struct error *err)
 {
@@ -118,6 +159,8 @@ static int fill_listener(struct listener *l, const struct handover_field *f,
 			address = m;
 		else if (m.tag == CARRY_OPTIONS)
 			got = take_options(l, &m);
+		else if (m.tag == CARRY_SOCKET)
+			got = take_socket(l, &m, err);
 		else
 			got = carry_take(PLAIN_LISTENER, l, &m, err);
 	}
@@ -127,6 +170,8 @@ static int fill_listener(struct listener *l, const struct handover_field *f,
 		return take_name(l, &address) == -1
 			? carry_bad(err, "a descriptor")
 			: 0;
+	if (!is_group(l))
+		return carry_bad(err, "a listener");
 	return take_address(l, &address, err);
 }
 

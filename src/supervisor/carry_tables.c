@@ -7,6 +7,7 @@
 #include "supervisor/health.h"
 #include "supervisor/hooks.h"
 #include "supervisor/news.h"
+#include "supervisor/steer.h"
 
 /*
  * What is carried of each struct.  What stands in none of these, and why, says
@@ -170,6 +171,14 @@ static const struct plain_row child_rows[] = {
 	PLAIN(32, child, adopted, BOOL),
 	PLAIN(33, child, start, UNSIGNED),
 	PLAIN(34, child, withdrawn, BOOL),
+	PLAIN(35, child, lane, UNSIGNED),
+};
+
+static const struct plain_row socket_rows[] = {
+	PLAIN(1, listener_socket, fd, FD),
+	PLAIN(2, listener_socket, inode, UNSIGNED),
+	PLAIN(3, listener_socket, lane, UNSIGNED),
+	PLAIN_ENUM(4, listener_socket, place, LANES_MAX - 1),
 };
 
 static const struct plain_row health_rows[] = {
@@ -284,6 +293,7 @@ const struct plain_table carry_tables[CARRY_STRUCTS] = {
 	[PLAIN_CLIENTS] = PLAIN_TABLE(clients_rows, clients),
 	[PLAIN_EXPECTATION] = PLAIN_TABLE(expectation_rows, expectation),
 	[PLAIN_NEWS] = PLAIN_TABLE(news_rows, news),
+	[PLAIN_SOCKET] = PLAIN_TABLE(socket_rows, listener_socket),
 	[PLAIN_HEALTH] = PLAIN_TABLE(health_rows, health),
 	[PLAIN_CHANNEL] = PLAIN_TABLE(channel_rows, channel),
 	[PLAIN_MARK] = PLAIN_TABLE(mark_rows, queue_mark),

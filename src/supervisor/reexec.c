@@ -522,19 +522,12 @@ static const struct service *who_rolls(const struct supervisor *sup)
 		struct rollout_view view;
 
 		cluster_view_rollout(sup->services[i]->core, &view);
-		if (view.under_way || steer_is_busy(sup->services[i]))
+		if (view.under_way ||
+			(steer_is_busy(sup->services[i]) &&
+				!steer_is_split(sup->services[i])))
 			return sup->services[i];
 	}
 	return NULL;
-}
-
-/* Nothing but another rollout would end it. */
-static bool is_split(const struct supervisor *sup)
-{
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (steer_is_split(sup->services[i]))
-			return true;
-	return false;
 }
 
 void reexec_look(struct supervisor *sup)
@@ -545,12 +538,6 @@ void reexec_look(struct supervisor *sup)
 		return;
 	if (sup->stopping) {
 		fail(sup, "nclust is stopping");
-		return;
-	}
-	if (is_split(sup)) {
-		fail(sup,
-			"workers have different sockets since a rollout that "
-			"failed: restart them first");
 		return;
 	}
 	if (who_rolls(sup) != NULL)

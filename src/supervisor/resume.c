@@ -28,6 +28,7 @@
 #include "supervisor/requests.h"
 #include "supervisor/roles.h"
 #include "supervisor/signals.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -140,6 +141,8 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	for (size_t i = 0; i < r->listener_count; i++)
 		heal_watch(sup, r->listeners[i]);
 	carry_release(r);
+	for (size_t i = 0; i < sup->service_count; i++)
+		steer_adopt(sup->services[i]);
 	children_each(sup, NULL, resume_child, 0);
 	helpers_resume(sup);
 	hooks_resume(sup);

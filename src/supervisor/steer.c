@@ -468,7 +468,8 @@ static void count_one(struct child *child, int argument)
 	for (unsigned i = 0; i < view.workers; i++)
 		if (view.worker[i].id == child->worker)
 			set_state(child->service->steer, child,
-				view.worker[i].state == SLOT_READY, false);
+				view.worker[i].state == SLOT_READY,
+				view.worker[i].state == SLOT_DRAINING);
 }
 
 static struct steer *steer_new(struct service *service)

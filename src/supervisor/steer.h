@@ -40,7 +40,7 @@ void steer_adopt(struct service *service);
 
 /* Has a listener of it several sockets? */
 bool steer_is_busy(const struct service *service);
-/* So, and for good: a rollout has failed midway. */
+/* So, and until another rollout: one has failed midway. */
 bool steer_is_split(const struct service *service);
 
 /* ---- a listener's sockets, of which l->fd is one ---- */

@@ -185,6 +185,15 @@ hold_restart() {
 	one_is_left
 }
 
+# Both slots get new connections.
+each_answers() {
+	local slot
+
+	for slot in 0 1; do
+		wait_until 10 'http_get "$PORT" / | grep -q "slot=$1"' "$slot"
+	done
+}
+
 @test "a release that fails midway: what went to it is answered, and so is the rest" {
 	AT=127.0.0.1:$PORT
 	cat >"$DIR/server" <<-EOF
@@ -199,9 +208,12 @@ hold_restart() {
 	run restart_within 30
 	[ "$status" -eq 1 ]
 	[ "$(cluster .ready)" -eq 2 ]
-	# its sockets would not outlive an upgrade, which must not wait for ever
-	run -1 timeout $((30 * PATIENCE)) "$NCLUST" upgrade "$INSTANCE" 3>&-
-	[[ $output == *"restart them first"* ]]
+	# both sockets outlive an upgrade, and each worker has its own
+	wait_until 10 '[ "$(sockets)" -eq 2 ]'
+	timeout $((30 * PATIENCE)) "$NCLUST" upgrade "$INSTANCE" 3>&-
+	[ "$(cluster .ready)" -eq 2 ]
+	[ "$(told_sockets)" -eq 2 ]
+	each_answers
 	rm "$DIR/bad"
 	restart_within 30
 	end_open

@@ -92,7 +92,7 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, heal),    /* made anew */
 	NOT(listener, users),
 	NOT(listener, sup),
-	NOT(listener, sockets), /* one, but for the time of a rollout */
+	NOT(listener, sockets), /* beside */
 	NOT(listener, held),    /* told anew */
 	NOT(listener, stored),
 };
@@ -123,10 +123,9 @@ static const struct gap child_gaps[] = {
 	NOT(child, health), NOT(child, drain), /* begun anew */
 	NOT(child, notice),                    /* answered before */
 	NOT(child, heard), NOT(child, next_heard),
-	NOT(child, entry), /* found again */
-	NOT(child, held),  /* told anew */
-	NOT(child, lane),  /* all are in one, but for the time of a rollout */
-	NOT(child, in_lane), NOT(child, takes), NOT(child, drains),
+	NOT(child, entry),   /* found again */
+	NOT(child, held),    /* told anew */
+	NOT(child, in_lane), /* counted anew */
 	NOT(child, channel), /* beside */
 };
 
@@ -203,6 +202,14 @@ static const struct gap hook_gaps[] = {
 	NOT(hook_run, helper),
 };
 
+static const struct gap socket_gaps[] = {
+	NOT(listener_socket, next),
+	NOT(listener_socket, weight), /* shared out anew */
+	NOT(listener_socket, served), NOT(listener_socket, away),
+	NOT(listener_socket, settled), NOT(listener_socket, waited),
+	NOT(listener_socket, held), /* told anew */
+};
+
 static const struct gap news_gaps[] = {NOT(news, next)};
 static const struct gap expectation_gaps[] = {NOT(expectation, service)};
 
@@ -215,6 +222,7 @@ static const struct {
 #define GAPS(list) list, sizeof(list) / sizeof(list[0])
 	{"supervisor", PLAIN_SUPERVISOR, GAPS(supervisor_gaps)},
 	{"listener", PLAIN_LISTENER, GAPS(listener_gaps)},
+	{"listener_socket", PLAIN_SOCKET, GAPS(socket_gaps)},
 	{"service", PLAIN_SERVICE, GAPS(service_gaps)},
 	{"child", PLAIN_CHILD, GAPS(child_gaps)},
 	{"channel", PLAIN_CHANNEL, GAPS(channel_gaps)},
