@@ -305,6 +305,23 @@ bool socket_peer_in_group(int fd, gid_t gid)
 	return found;
 }
 
+bool socket_is_loopback(int fd)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} at = {.any = {0}};
+	socklen_t size = sizeof(at);
+
+	if (getsockname(fd, &at.any, &size) == -1)
+		return false;
+	if (at.any.sa_family == AF_INET)
+		return ntohl(at.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return at.any.sa_family == AF_INET6 &&
+		IN6_IS_ADDR_LOOPBACK(&at.in6.sin6_addr);
+}
+
 uint64_t socket_cookie(int fd)
 {
 	uint64_t cookie = 0;

@@ -80,6 +80,10 @@ int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 int socket_connect_at(int dirfd, const char *name, struct error *err);
 int socket_connect_packets_at(int dirfd, const char *name, struct error *err);
 
+/* Is it bound to an address that only this machine can reach, 127.0.0.0/8 or ::1?
+ * False where that cannot be told. */
+bool socket_is_loopback(int fd);
+
 /* SO_COOKIE: which socket it is, since boot; 0: none. */
 uint64_t socket_cookie(int fd);
 

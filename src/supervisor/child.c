@@ -560,6 +560,7 @@ void child_ended(struct child *child)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;
 	steer_left(child);
+	steer_wake_others(service, child->lane);
 	child_release(sup, child); /* before the core hears: it may spawn */
 	service_tell(service, &event);
 }

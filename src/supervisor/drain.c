@@ -33,6 +33,8 @@
 #define STOPS_IN_VAIN 3
 /* The last part of the time, in which the best of bad moments is taken. */
 #define LAST_PART_MOST (2 * SECOND)
+/* One that was woken for a connection gets so long to take it. */
+#define QUEUE_PATIENCE (20 * MSEC)
 /* Until the stopped processes of one that has its stop signal go on. */
 #define LEAVE_PATIENCE (30 * MSEC)
 
@@ -208,7 +210,9 @@ static bool is_away(const struct drain *d)
  * It may have been stopped between epoll_wait(2) and accept(2).  Where it catches
  * the stop signal it may go on and accept before it heeds it; and where nobody
  * else takes from the queue, those who wait there are lost.  Not for ever: a
- * cluster with more to do than it can has a queue that is never empty.
+ * cluster with more to do than it can has a queue that is never empty.  Where
+ * others take from it one that was woken is waited for a little, as the kernel
+ * has woken it alone.
  */
 static bool must_take_waiting(const struct drain *d, nsec_t now)
 {

@@ -39,6 +39,7 @@ struct listener_socket {
 	bool served;     /* it ever had any */
 	nsec_t away;     /* since when it has none; or 0 */
 	bool settled;    /* nothing was half open since then */
+	nsec_t ask_at;   /* whether that is so; not before */
 	bool waited;     /* somebody waited in its queue at the last look */
 	uint64_t held;   /* by the keeper, by this cookie; or 0 */
 };

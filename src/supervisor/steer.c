@@ -25,6 +25,8 @@
  * which they could not as long as they wait. */
 #define ORPHAN_MAX (10 * SECOND)
 #define LOOK_EVERY (100 * MSEC)
+/* But soon at first: somebody may wait for a worker to be woken. */
+#define LOOK_FIRST (2 * MSEC)
 
 /* ---- lanes ---- */
 
@@ -253,26 +255,45 @@ static void look(struct steer *s)
 	steer_visit_all(s, share_out, NULL);
 	steer_visit_all(s, close_old, &waiting);
 	waiting |= anybody_drains(s);
-	if (waiting && !ev_is_active(&s->timer)) {
+	if (!waiting) {
+		s->pace = LOOK_FIRST;
+		s->rescued = 0;
+	} else if (!ev_is_active(&s->timer)) {
 		ev_now_update(sup->loop);
-		ev_timer_set(&s->timer, nsec_seconds(LOOK_EVERY), 0.);
+		ev_timer_set(&s->timer, nsec_seconds(s->pace), 0.);
 		ev_timer_start(sup->loop, &s->timer);
 	}
+}
+
+/* Something has changed: look closely for a while. */
+static void look_soon(struct steer *s)
+{
+	s->pace = LOOK_FIRST;
+	if (ev_is_active(&s->timer))
+		ev_timer_stop(s->service->sup->loop, &s->timer);
+	look(s);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct steer *s = timer->data;
 	const struct service *service = s->service;
+	nsec_t now = clock_now();
 	bool waiting;
 
 	(void)loop;
 	(void)revents;
 	steer_visit_all(s, knock, NULL);
-	waiting = steer_rescue(s);
-	if (service->steer != s) /* it was told to end */
-		return;
-	s->waiting = waiting;
+	if (s->rescued == 0) {
+		s->rescued = now; /* not at the first sight of a queue */
+	} else if (now - s->rescued >= LOOK_EVERY) {
+		s->rescued = now;
+		waiting = steer_rescue(s);
+		if (service->steer != s) /* it was told to end */
+			return;
+		s->waiting = waiting;
+	}
+	s->pace = s->pace < LOOK_EVERY / 2 ? s->pace * 2 : LOOK_EVERY;
 	look(s);
 }
 
@@ -313,7 +334,39 @@ void steer_left(struct child *child)
 	set_state(s, child, false, false);
 	steer_find_lane(s, child->lane)->workers--;
 	child->in_lane = false;
-	look(s);
+	look_soon(s);
+}
+
+static bool is_there(const struct listener *l, const struct child *child,
+	const struct listener_socket *socket)
+{
+	return child != NULL && steer_socket_of(l, child->lane) == socket;
+}
+
+/* Does anybody else have what the workers of that lane have? */
+static bool has_others(
+	const struct service *service, const struct listener *l, unsigned lane)
+{
+	const struct listener_socket *socket = steer_socket_of(l, lane);
+
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		if (is_there(l, service->children[i][0], socket) ||
+			is_there(l, service->children[i][1], socket))
+			return true;
+	return false;
+}
+
+void steer_wake_others(const struct service *service, unsigned lane)
+{
+	const struct listener_set *sets[] = {
+		&service->listeners, &service->learned};
+
+	if (cluster_state(service->core) == CLUSTER_STOPPING)
+		return;
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++)
+			if (has_others(service, sets[i]->list[k], lane))
+				steer_wake(sets[i]->list[k], lane);
 }
 
 bool steer_is_away(const struct child *child)
@@ -479,6 +532,7 @@ static struct steer *steer_new(struct service *service)
 	if (s == NULL)
 		return NULL;
 	s->service = service;
+	s->pace = LOOK_FIRST;
 	s->count = 1;
 	s->from_count = 1;
 	ev_init(&s->timer, on_timer);
@@ -555,7 +609,7 @@ static void note(struct service *service, const struct report *r)
 	set_state(s, child, r->kind == REPORT_READY,
 		r->kind == REPORT_DRAINING ||
 			(r->kind == REPORT_STOPPING && child->drains));
-	look(s);
+	look_soon(s);
 }
 
 void steer_on_report(struct service *service, const struct report *r)
@@ -645,6 +699,7 @@ void steer_adopt(struct service *service)
 	if (s == NULL)
 		return;
 	s->service = service;
+	s->pace = LOOK_FIRST;
 	ev_init(&s->timer, on_timer);
 	s->timer.data = s;
 	service->steer = s;

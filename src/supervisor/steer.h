@@ -30,6 +30,10 @@ unsigned steer_lane(const struct service *service, unsigned generation);
 void steer_joined(struct child *child); /* it was started */
 void steer_left(struct child *child);   /* it is gone */
 
+/* One that had this lane has ended, and was perhaps woken for a connection that it
+ * never took; the kernel wakes nobody else for that one. */
+void steer_wake_others(const struct service *service, unsigned lane);
+
 /* For who stops workers.  Do new connections go elsewhere?  May it end: is nothing
  * left in a queue that it alone is there for? */
 bool steer_is_away(const struct child *child);

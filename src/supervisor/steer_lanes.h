@@ -27,6 +27,8 @@ struct from {
 struct steer {
 	struct service *service;
 	ev_timer timer;
+	nsec_t pace;    /* of its looks, right now */
+	nsec_t rescued; /* tried last */
 	struct lane lanes[LANES_MAX];
 	unsigned count;
 	unsigned last; /* id */

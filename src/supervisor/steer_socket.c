@@ -20,6 +20,12 @@
 
 /* A SYN may be on its way through the kernel when a socket gets none any more. */
 #define AWAY_LEAST (3 * MSEC)
+/* A handshake within this machine is over in microseconds, if the machine comes to
+ * it. */
+#define HANDSHAKE_MOST (5 * MSEC)
+/* The kernel walks through all connections of the machine for the answer: that may
+ * take so much of the time at most. */
+#define ASKING_SHARE 20
 /* Nothing is half open after that: the kernel has given up, 1 + 2 + 4 + … + 32 s
  * after the SYN (tcp_synack_retries). */
 #define HALF_OPEN_MAX (64 * SECOND)
@@ -311,6 +317,20 @@ static unsigned retries_since(nsec_t span)
 	return retries;
 }
 
+static bool ask_half_open(
+	const struct listener *l, struct listener_socket *k, nsec_t span)
+{
+	/* deferred ones are not sent again */
+	unsigned retries =
+		l->address.defer_accept > 0 ? 0 : retries_since(span);
+	nsec_t began = clock_now();
+	long count = sockdiag_half_open(k->fd, retries);
+	nsec_t now = clock_now();
+
+	k->ask_at = now + (now - began) * ASKING_SHARE;
+	return count <= 0;
+}
+
 /* Can nothing come out of it any more that a worker would have to take? */
 bool steer_is_dry(const struct listener *l, struct listener_socket *k)
 {
@@ -320,11 +340,10 @@ bool steer_is_dry(const struct listener *l, struct listener_socket *k)
 		return false;
 	if (k->settled || span >= HALF_OPEN_MAX)
 		return true;
-	/* deferred ones are not sent again */
-	k->settled =
-		sockdiag_half_open(k->fd,
-			l->address.defer_accept > 0 ? 0
-						    : retries_since(span)) <= 0;
+	if (l->address.defer_accept == 0 && socket_is_loopback(k->fd))
+		k->settled = span >= HANDSHAKE_MOST;
+	else if (clock_now() >= k->ask_at)
+		k->settled = ask_half_open(l, k, span);
 	return k->settled;
 }
 
@@ -333,10 +352,18 @@ bool steer_is_dry(const struct listener *l, struct listener_socket *k)
  * took, and the kernel wakes but one (EPOLLEXCLUSIVE, accept(2)).  Where others
  * come the next of them wakes another; here none does, so we come ourselves.
  */
-void steer_knock(struct listener *l, struct listener_socket *k)
+static void knock_at(struct listener *l, struct listener_socket *k)
 {
 	unsigned weights[REUSEPORT_MAX] = {0};
 
+	weights[k->place] = 1;
+	if (reuseport_share(k->fd, weights, steer_sockets(l)) == 0)
+		reuseport_knock(k->fd);
+	steer_apply(l);
+}
+
+void steer_knock(struct listener *l, struct listener_socket *k)
+{
 	if (!steer_has_queue(k)) {
 		k->waited = false;
 		return;
@@ -345,10 +372,24 @@ void steer_knock(struct listener *l, struct listener_socket *k)
 		k->waited = true;
 		return;
 	}
-	weights[k->place] = 1;
-	if (reuseport_share(k->fd, weights, steer_sockets(l)) == 0)
-		reuseport_knock(k->fd);
+	knock_at(l, k);
 	k->away = clock_now();
 	k->settled = false;
-	steer_apply(l);
+}
+
+void steer_wake(struct listener *l, unsigned lane)
+{
+	struct listener_socket *k = steer_socket_of(l, lane);
+	struct queue_facts queue;
+
+	if (!l->facts.listening || l->own_group ||
+		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
+		return;
+	sockdiag_queue(k != NULL ? k->fd : l->fd, &queue);
+	if (queue.depth <= 0)
+		return;
+	if (steer_sockets(l) == 1)
+		reuseport_knock(l->fd);
+	else
+		knock_at(l, k);
 }

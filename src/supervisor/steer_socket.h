@@ -33,5 +33,7 @@ bool steer_has_queue(const struct listener_socket *socket);
 bool steer_is_dry(const struct listener *l, struct listener_socket *k);
 /* Of one that gets none but has workers: wake one of them, if somebody waits. */
 void steer_knock(struct listener *l, struct listener_socket *k);
+/* Of any, at once: one of its workers has ended. */
+void steer_wake(struct listener *l, unsigned lane);
 
 #endif

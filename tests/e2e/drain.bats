@@ -168,6 +168,22 @@ holder() {
 	[ "$LOST" -eq 0 ]
 }
 
+# The kernel wakes one for each connection.  Here whoever comes after it takes long
+# to start.
+@test "who was woken for a connection and ends without taking it: another one does" {
+	start_cluster -n 2 -l "127.0.0.1:$PORT" -- sh -c \
+		'[ ! -e "$1" ] || exec sleep 1000; exec "$0" --doze "$1"' \
+		"$FIXTURES/rude" "$DIR/dozes"
+	curl -sS --max-time $((10 * PATIENCE)) -o "$DIR/answer" \
+		"http://127.0.0.1:$PORT/" 3>&- &
+	ASKED=$!
+	STARTED+=("$ASKED")
+	poll_until 10 test -s "$DIR/dozes"
+	kill -KILL "$(worker_pid "$(<"$DIR/dozes")")"
+	wait "$ASKED"
+	grep "slot=$((1 - $(<"$DIR/dozes")))" "$DIR/answer"
+}
+
 @test "a worker without connections is stopped at once" {
 	start_rude --drain quiet --
 	nclust stop "$INSTANCE"

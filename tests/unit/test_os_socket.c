@@ -187,6 +187,25 @@ START_TEST(v6_alone_leaves_v4_free)
 }
 END_TEST
 
+START_TEST(what_only_this_machine_reaches_is_known)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert(socket_is_loopback(open_plan(&plan)));
+	plan.ip[3] = 7;
+	ck_assert(socket_is_loopback(open_plan(&plan)));
+	(void)memset(plan.ip, 0, sizeof(plan.ip));
+	ck_assert(!socket_is_loopback(open_plan(&plan)));
+	ck_assert(!socket_is_loopback(-1));
+	if (!has_v6())
+		return;
+	plan = plan_on(AF_INET6, SOCK_STREAM, 0);
+	ck_assert(socket_is_loopback(open_plan(&plan)));
+	(void)memset(plan.ip, 0, sizeof(plan.ip));
+	ck_assert(!socket_is_loopback(open_plan(&plan)));
+}
+END_TEST
+
 START_TEST(a_privileged_port_says_what_would_help)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 79);
@@ -499,6 +518,7 @@ int main(void)
 	tcase_add_test(tc, leftovers_in_time_wait_do_not_keep_the_port);
 	tcase_add_test(tc, a_bare_port_is_all_addresses_by_one_socket);
 	tcase_add_test(tc, v6_alone_leaves_v4_free);
+	tcase_add_test(tc, what_only_this_machine_reaches_is_known);
 	tcase_add_test(tc, a_privileged_port_says_what_would_help);
 	tcase_add_test(tc, an_address_of_another_machine);
 	tcase_add_test(tc, the_options_are_set);
