@@ -15,7 +15,7 @@ _nclust()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
 	local before=${COMP_WORDS[COMP_CWORD - 1]}
-	local verbs='status restart reload scale stop signal events upgrade config doctor exec help version'
+	local verbs='status restart reload scale stop signal send events upgrade config doctor exec help version'
 	local options='--config
 		--daemon
 		--help
@@ -96,7 +96,8 @@ _nclust()
 		--on-stop
 		--log
 		--orphans
-		--ipc'
+		--ipc
+		--relay'
 	local words= i
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -197,6 +198,10 @@ _nclust()
 		options='--json --all --runtime-directory --help'
 		words=$(_nclust_instances)
 		words+=' HUP INT QUIT USR1 USR2 TERM STOP CONT KILL WINCH'
+		;;
+	send)
+		options='--json --all --runtime-directory --help'
+		words=$(_nclust_instances)
 		;;
 	events)
 		options='--json --follow --lines --runtime-directory --help'

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/value.h"
+#include "protocol/jsonvalue.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -255,6 +256,38 @@ static bool is_signal(const char *word)
 	return text_signal(word) != -1;
 }
 
+static bool is_json(const char *word)
+{
+	return strchr(word, '\n') == NULL &&
+		jsonvalue_check(word, strlen(word));
+}
+
+/* "-1": no option, but what the verb asks for. */
+static bool is_negative(const struct verb *verb, const char *word)
+{
+	return (verb->words == WORDS_COUNT && is_count(word)) ||
+		(verb->words == WORDS_MESSAGE && is_json(word));
+}
+
+static int take_message(
+	struct arguments *a, char **words, int count, struct error *err)
+{
+	if (count == 0) {
+		(void)error_set(err, 0, "send: say the message");
+		return usage(err);
+	}
+	a->target = count == 2 ? words[0] : NULL;
+	a->message = words[count - 1];
+	if (!is_json(a->message)) {
+		(void)error_set(err, 0,
+			"send: wanted one value of JSON on one line, found "
+			"'%.64s'",
+			a->message);
+		return usage(err);
+	}
+	return 0;
+}
+
 static int take_words(
 	struct arguments *a, char **words, int count, struct error *err)
 {
@@ -262,7 +295,8 @@ static int take_words(
 		[WORDS_TARGET] = 1,
 		[WORDS_COUNT] = 2,
 		[WORDS_SIGNAL] = 2,
-		[WORDS_VERB] = 1};
+		[WORDS_VERB] = 1,
+		[WORDS_MESSAGE] = 2};
 
 	if (count > most[a->verb->words]) {
 		(void)error_set(err, 0, "%s: '%s' is one word too many",
@@ -277,6 +311,8 @@ static int take_words(
 		return take_pair(a, words, count, is_count, "number", err);
 	case WORDS_SIGNAL:
 		return take_pair(a, words, count, is_signal, "signal", err);
+	case WORDS_MESSAGE:
+		return take_message(a, words, count, err);
 	case WORDS_VERB:
 		a->topic = count > 0 ? words[0] : NULL;
 		return 0;
@@ -315,7 +351,7 @@ int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 	for (int i = 1; i < argc; i++) {
 		char *word = argv[i];
 		bool plain = only_words || word[0] != '-' || word[1] == '\0' ||
-			(verb->words == WORDS_COUNT && is_count(word));
+			is_negative(verb, word);
 		int got = 0;
 
 		if (takes_command(verb) && (plain || strcmp(word, "--") == 0))

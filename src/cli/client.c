@@ -341,10 +341,14 @@ static int send_request(
 
 	(void)text_copy(request->id, sizeof(request->id), REQUEST_ID);
 	buffer_init(&out, CONTROL_LINE_MAX);
-	if (control_encode(&out, request) == -1 || out.failed)
-		(void)error_set(err, ENOMEM, "cannot write the request");
-	else
+	if (control_encode(&out, request) == 0 && !out.failed) {
 		got = send_all(c, &out, err);
+	} else if (errno == ENOBUFS) {
+		(void)error_set(err, 0, "a request has at most 64 KiB");
+		(void)error_status(err, EX_USAGE);
+	} else {
+		(void)error_set(err, ENOMEM, "cannot write the request");
+	}
 	buffer_fini(&out);
 	return got;
 }
@@ -397,6 +401,37 @@ static int take_message(struct client *c, json_t *message,
 	return 1;
 }
 
+/*
+ * What a worker has sent stands last in its event, and may be JSON that is not
+ * understood here (a lone surrogate, say): it is not taken apart, but goes in as
+ * a string that is its text.
+ */
+static json_t *load(const char *line, size_t len)
+{
+	static const char key[] = ",\"message\":";
+	static const char kind[] = ",\"event\":\"message\",";
+	const char *at = memmem(line, len, key, sizeof(key) - 1);
+	size_t head = at != NULL ? (size_t)(at - line) : 0;
+	struct buffer rest;
+	json_t *message;
+	size_t value = head + sizeof(key) - 1;
+
+	if (at == NULL || len < value + 2 ||
+		memcmp(line + len - 2, "}}", 2) != 0 ||
+		memmem(line, head, kind, sizeof(kind) - 1) == NULL)
+		return json_loadb(line, len, 0, NULL);
+	buffer_init(&rest, 0);
+	(void)buffer_append(&rest, line, head);
+	(void)buffer_string(&rest, "}}");
+	message = rest.failed ? NULL : json_loadb(rest.data, rest.len, 0, NULL);
+	buffer_fini(&rest);
+	if (message != NULL)
+		(void)json_object_set_new(json_object_get(message, "params"),
+			"message",
+			json_stringn_nocheck(line + value, len - value - 2));
+	return message;
+}
+
 static int take_line(struct client *c, const char *line, size_t len,
 	client_event *on_event, void *data, struct answer *answer,
 	struct error *err)
@@ -408,7 +443,7 @@ static int take_line(struct client *c, const char *line, size_t len,
 	answer->result = client_raw_result(line, len, REQUEST_ID, &answer->len);
 	if (answer->result != NULL)
 		return 1;
-	message = json_loadb(line, len, 0, NULL);
+	message = load(line, len);
 	if (message == NULL)
 		return not_understood(c, err);
 	got = take_message(c, message, on_event, data, answer, err);

@@ -68,7 +68,8 @@ struct answer {
 void answer_init(struct answer *answer);
 void answer_fini(struct answer *answer);
 
-/* Called with the params of each notification; -1 ends the wait. */
+/* Called with the params of each notification; -1 ends the wait.  Of an event
+ * "message" the member "message" is the text of what was sent, as a string. */
 typedef int client_event(json_t *params, void *data);
 
 /*

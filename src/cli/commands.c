@@ -88,6 +88,20 @@ const struct verb verbs[] = {
 		.run = verb_signal,
 	},
 	{
+		.name = "send",
+		.words_text = "[TARGET] JSON",
+		.help = "send a message to the next worker in turn",
+		.manual =
+			"Puts JSON, one value on one line, on the message "
+			"channel (see nclust-messages(7)) of the workers of a "
+			"cluster in turn, of all of them with --all, or of the "
+			"one of a slot. Exits 1 if not all of those got it "
+			"into their queues, or have no channel.",
+		.options = OPTIONS_ASK | OPTION_ALL,
+		.words = WORDS_MESSAGE,
+		.run = verb_send,
+	},
+	{
 		.name = "events",
 		.words_text = "[TARGET]",
 		.help = "show what happened",

@@ -11,7 +11,7 @@
 static bool takes_target(const struct verb *verb)
 {
 	return verb->words == WORDS_TARGET || verb->words == WORDS_COUNT ||
-		verb->words == WORDS_SIGNAL;
+		verb->words == WORDS_SIGNAL || verb->words == WORDS_MESSAGE;
 }
 
 static void put_verbs(struct buffer *out)
@@ -127,6 +127,7 @@ static const char *zsh_words(const struct verb *verb)
 	switch (verb->words) {
 	case WORDS_TARGET:
 	case WORDS_COUNT:
+	case WORDS_MESSAGE:
 		return "_nclust_instances";
 	case WORDS_SIGNAL:
 		return "_nclust_instances_and_signals";

@@ -6,7 +6,7 @@
 /* Beside the table of commands.c, which the supervisor never touches; the unit
  * tests compare the two. */
 static const char *const names[] = {"status", "restart", "reload", "scale",
-	"stop", "signal", "events", "upgrade", "config", "doctor", "exec",
+	"stop", "signal", "send", "events", "upgrade", "config", "doctor", "exec",
 	"help", "version", NULL};
 
 const char *const *cli_verbs(void)

@@ -41,6 +41,7 @@ enum verb_words {
 	WORDS_VERB,    /* [VERB] */
 	WORDS_COMMAND, /* all that follows, options of others included */
 	WORDS_TRIAL,   /* the same, or nothing */
+	WORDS_MESSAGE, /* [TARGET] JSON */
 };
 
 struct arguments;
@@ -66,6 +67,7 @@ struct arguments {
 	const struct verb *verb;
 	const char *target; /* NULL: none */
 	const char *topic;  /* WORDS_VERB; NULL: none */
+	char *message;      /* WORDS_MESSAGE */
 	char **command;     /* NULL-terminated, not empty; NULL: none */
 	enum scale_kind scale_kind;
 	int count;
@@ -108,6 +110,7 @@ int verb_upgrade(const struct arguments *a);
 int verb_scale(const struct arguments *a);
 int verb_stop(const struct arguments *a);
 int verb_signal(const struct arguments *a);
+int verb_send(const struct arguments *a);
 int verb_events(const struct arguments *a);
 int verb_config(const struct arguments *a);
 int verb_doctor(const struct arguments *a);

@@ -53,3 +53,11 @@ int verb_signal(const struct arguments *a)
 			.signal = a->signal,
 			.all = arguments_has(a, OPTION_ALL)});
 }
+
+int verb_send(const struct arguments *a)
+{
+	return change(a,
+		(struct control_request){.method = METHOD_SEND,
+			.message = a->message,
+			.all = arguments_has(a, OPTION_ALL)});
+}

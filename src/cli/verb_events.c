@@ -12,16 +12,53 @@
 #include <string.h>
 #include <time.h>
 
+/* What a worker has sent, as it was sent; NULL: it is another event. */
+static const char *message_of(json_t *params)
+{
+	const char *event = json_string_value(json_object_get(params, "event"));
+
+	if (event == NULL || strcmp(event, "message") != 0)
+		return NULL;
+	return json_string_value(json_object_get(params, "message"));
+}
+
+static int show_message(json_t *params)
+{
+	json_t *message = json_incref(json_object_get(params, "message"));
+	struct buffer line;
+	char *text;
+	int got = -1;
+
+	(void)json_object_del(params, "message");
+	text = json_dumps(params, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	buffer_init(&line, 0);
+	if (text != NULL)
+		(void)buffer_append(&line, text, strlen(text) - 1);
+	(void)buffer_string(&line, ",\"message\":");
+	(void)buffer_append(
+		&line, json_string_value(message), json_string_length(message));
+	(void)buffer_string(&line, "}");
+	if (text != NULL && !line.failed)
+		got = output_json(STDOUT_FILENO, line.data, line.len);
+	buffer_fini(&line);
+	free(text);
+	json_decref(message);
+	return got;
+}
+
 static int show_object(json_t *params)
 {
 	/* the request's number says nothing to who reads the lines */
 	(void)json_object_del(params, "request");
+	if (message_of(params) != NULL)
+		return show_message(params);
 	return output_object(STDOUT_FILENO, params);
 }
 
 static int show_sentence(json_t *params)
 {
 	const char *text = json_string_value(json_object_get(params, "text"));
+	const char *message = message_of(params);
 	json_t *when = json_object_get(params, "time");
 	time_t at = (time_t)json_number_value(when);
 	struct buffer line;
@@ -36,6 +73,10 @@ static int show_sentence(json_t *params)
 		strftime(stamp, sizeof(stamp), "%F %T  ", &local) > 0)
 		(void)buffer_string(&line, stamp);
 	(void)buffer_string(&line, text);
+	if (message != NULL) {
+		(void)buffer_string(&line, ": ");
+		(void)buffer_string(&line, message);
+	}
 	got = line.failed ? -1
 			  : output_line(STDOUT_FILENO, line.data, line.len);
 	buffer_fini(&line);

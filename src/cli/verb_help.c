@@ -45,6 +45,7 @@ static void put_words_mdoc(struct buffer *out, enum verb_words words)
 		[WORDS_TARGET] = " Oo Ar TARGET Oc",
 		[WORDS_COUNT] = " Oo Ar TARGET Oc Ar N | +N | \\-N",
 		[WORDS_SIGNAL] = " Oo Ar TARGET Oc Ar SIGNAL",
+		[WORDS_MESSAGE] = " Oo Ar TARGET Oc Ar JSON",
 		[WORDS_VERB] = " Oo Ar VERB Oc",
 		[WORDS_COMMAND] = " Oo Fl \\- Oc Ar COMMAND Oo Ar ARG ... Oc",
 		[WORDS_TRIAL] = " Oo Fl \\- Ar COMMAND Oo Ar ARG ... Oc Oc"};
@@ -123,7 +124,7 @@ static void put_verb(struct buffer *out, const struct verb *v)
 		if ((v->options & option_row(i)->option) != 0)
 			put_option(out, option_row(i));
 	if (v->words != WORDS_TARGET && v->words != WORDS_COUNT &&
-		v->words != WORDS_SIGNAL)
+		v->words != WORDS_SIGNAL && v->words != WORDS_MESSAGE)
 		return;
 	(void)buffer_string(out,
 		"\nTARGET is an instance (shop), a cluster in it (shop/web, or "

@@ -282,6 +282,45 @@ static void check_numbers(const struct check *k)
 			text_duration(max, c->backoff_max));
 }
 
+static const struct cluster_settings *cluster_named(
+	const struct settings *s, const char *name)
+{
+	for (size_t i = 0; i < s->cluster_count; i++)
+		if (!s->origins->clusters[i].shadow &&
+			s->clusters[i]->name != NULL &&
+			strcmp(s->clusters[i]->name, name) == 0)
+			return s->clusters[i];
+	return NULL;
+}
+
+static void check_relay(const struct check *k)
+{
+	struct cluster_settings *c = k->c;
+	const struct cluster_settings *to = c;
+
+	if (c->relay != NULL && strcmp(c->relay, "off") == 0) {
+		free(c->relay);
+		c->relay = NULL;
+	}
+	if (c->relay == NULL)
+		return;
+	if (strcmp(c->relay, "others") != 0)
+		to = cluster_named(k->s, c->relay);
+	if (to == NULL)
+		fault(k, "relay",
+			"wanted 'off', 'others' or a cluster of this file, "
+			"found '%s'",
+			c->relay);
+	else if (to == c && strcmp(c->relay, "others") != 0)
+		fault(k, "relay",
+			"'%s' is this cluster: 'others' are its other workers",
+			c->relay);
+	else if (c->ipc == IPC_OFF || to->ipc == IPC_OFF)
+		fault(k, "relay",
+			"needs message channels, but 'ipc' of '%s' is off",
+			c->ipc == IPC_OFF ? c->name : to->name);
+}
+
 static void check_name(struct check *k)
 {
 	struct settings *s = k->s;
@@ -341,5 +380,11 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_probe(&k, "ready", &k.c->ready_probe);
 		check_probe(&k, "check", &k.c->check);
 		check_numbers(&k);
+	}
+	/* when all have their names */
+	for (k.at = 0; k.at < s->cluster_count; k.at++) {
+		k.c = s->clusters[k.at];
+		if (!s->origins->clusters[k.at].shadow)
+			check_relay(&k);
 	}
 }

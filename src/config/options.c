@@ -865,7 +865,25 @@ const struct option_row option_rows[] = {
 			".Pq Ev NCLUST_CHANNEL_FD ;\n"
 			"with\n"
 			".Cm off\n"
-			"to none."),
+			"to none.\n"
+			"See\n"
+			".Xr nclust-messages 7 ."),
+	},
+	{
+		IN_CLUSTER(relay), .name = "relay", .type = OPT_NAME,
+		.unset = "off", .argument = "whither", .example = "others",
+		.change = CHANGE_LIVE,
+		.help = "who else gets the messages that workers send",
+		.manual = MANUAL("Pass what a worker sends on its message channel "
+			"on to the\n"
+			".Cm others\n"
+			"of its cluster, or to all workers of another cluster, "
+			"by its name;\n"
+			"with\n"
+			".Cm off\n"
+			"to nobody.\n"
+			"See\n"
+			".Xr nclust-messages 7 ."),
 	},
 };
 /* clang-format on */

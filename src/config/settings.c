@@ -116,6 +116,7 @@ void cluster_settings_unref(struct cluster_settings *c)
 		address_fini(&c->listen[i]);
 	free(c->listen);
 	free(c->directory);
+	free(c->relay);
 	free(c->chroot);
 	free(c->user);
 	free(c->group);

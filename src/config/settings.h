@@ -218,6 +218,7 @@ struct cluster_settings {
 	enum log_mode log;
 	enum orphans_mode orphans;
 	enum ipc_mode ipc;
+	char *relay; /* "others", the name of a cluster, or NULL: off */
 	struct hook hooks[HOOK_EVENTS];
 };
 #define GIVE_UP_MAX 1000

@@ -4,8 +4,11 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "protocol/json.h"
+#include "protocol/jsonvalue.h"
 
+#include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SCALE_MOST 10000
@@ -26,6 +29,7 @@ enum field {
 	FIELD_LAST = 1 << 8,
 	FIELD_CANARY = 1 << 9,
 	FIELD_BAKE = 1 << 10,
+	FIELD_MESSAGE = 1 << 11,
 };
 
 static const struct {
@@ -47,6 +51,8 @@ static const struct {
 		FIELD_TARGET | FIELD_FOLLOW | FIELD_LAST},
 	[METHOD_CONFIG] = {"config", false, FIELD_TARGET},
 	[METHOD_UPGRADE] = {"upgrade", true, FIELD_TARGET | FIELD_NO_WAIT},
+	[METHOD_SEND] = {"send", true,
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_MESSAGE | FIELD_ALL},
 };
 
 const char *control_method_name(enum control_method method)
@@ -170,6 +176,23 @@ static int take_seconds(nsec_t *to, const json_t *value, struct error *err)
 	return 0;
 }
 
+/* As text, so that what it holds is nobody's business but the worker's. */
+static int take_message(
+	struct control_request *r, const json_t *value, struct error *err)
+{
+	const char *text = json_string_value(value);
+
+	if (text == NULL)
+		return error_set(
+			err, 0, "wanted a string: the text of a value of JSON");
+	if (strchr(text, '\n') != NULL ||
+		!jsonvalue_check(text, json_string_length(value)))
+		return error_set(
+			err, 0, "wanted one value of JSON on one line");
+	r->message = strdup(text);
+	return r->message != NULL ? 0 : error_set(err, ENOMEM, "message");
+}
+
 static const struct {
 	const char *name;
 	enum field field;
@@ -185,6 +208,7 @@ static const struct {
 	{"last", FIELD_LAST},
 	{"canary", FIELD_CANARY},
 	{"bake", FIELD_BAKE},
+	{"message", FIELD_MESSAGE},
 };
 
 static int take_field(struct control_request *r, enum field field,
@@ -214,6 +238,8 @@ static int take_field(struct control_request *r, enum field field,
 		return take_int(&r->canary, value, 0, SCALE_MOST, err);
 	case FIELD_BAKE:
 		return take_seconds(&r->bake, value, err);
+	case FIELD_MESSAGE:
+		return take_message(r, value, err);
 	}
 	return error_set(err, 0, "unknown");
 }
@@ -256,6 +282,8 @@ static int take_params(
 		return error_set(err, 0, "'bake' goes with 'canary'");
 	if (r->method == METHOD_SIGNAL && (seen & FIELD_SIGNAL) == 0)
 		return error_set(err, 0, "'signal' wants a signal");
+	if (r->method == METHOD_SEND && (seen & FIELD_MESSAGE) == 0)
+		return error_set(err, 0, "'send' wants a message");
 	return 0;
 }
 
@@ -371,6 +399,10 @@ int control_decode(struct control_request *r, const char *line, size_t len,
 		return error_set(err, 0, "no JSON: %s", why.text);
 	result = take_request(r, root, code, err);
 	json_decref(root);
+	if (result == -1) {
+		free(r->message);
+		r->message = NULL;
+	}
 	return result;
 }
 
@@ -420,6 +452,8 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 		json_put_int(w, "canary", r->canary);
 		json_put_real(w, "bake", nsec_seconds(r->bake), 3);
 	}
+	if (r->message != NULL && (has & FIELD_MESSAGE) != 0)
+		json_put_text(w, "message", r->message);
 	json_close_object(w);
 }
 

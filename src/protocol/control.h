@@ -30,6 +30,7 @@ enum control_method {
 	METHOD_EVENTS,
 	METHOD_CONFIG,
 	METHOD_UPGRADE,
+	METHOD_SEND,
 	METHODS,
 };
 const char *control_method_name(enum control_method method);
@@ -62,13 +63,16 @@ struct control_request {
 	enum scale_kind scale_kind;
 	int count;       /* scale: {"count":4} or {"by":-1} */
 	int signal;      /* signal: {"signal":"USR1"} */
-	bool all;        /* signal */
+	bool all;        /* signal, send */
 	bool now;        /* stop */
 	bool follow;     /* events */
 	int last;        /* events: {"last":N}, -1: all that are kept */
 	bool has_canary; /* restart; else as the settings say */
 	int canary;      /* {"canary":N} */
 	nsec_t bake;     /* restart, with canary: {"bake":SECONDS} */
+	/* send: {"message":TEXT}, the text of a value.  Decoded: heap, the
+	 * caller's to free; encoded: borrowed. */
+	char *message;
 };
 
 /*

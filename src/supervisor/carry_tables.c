@@ -134,6 +134,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(17, service, knows_listen, BOOL),
 	PLAIN(18, service, adopted_roll, BOOL),
 	PLAIN(19, service, blind_told, BOOL),
+	PLAIN(20, service, message_turn, UNSIGNED),
 };
 
 static const struct plain_row child_rows[] = {
@@ -219,6 +220,9 @@ static const struct plain_row channel_rows[] = {
 	PLAIN(12, channel, in.skipping, BOOL),
 	PLAIN(13, channel, in.skipped, UNSIGNED),
 	PLAIN(14, channel, out.in_line, BOOL),
+	PLAIN(15, channel, invalid, UNSIGNED),
+	PLAIN(16, channel, stuck_told, BOOL),
+	PLAIN(17, channel, told_at, SIGNED),
 };
 
 static const struct plain_row mark_rows[] = {
@@ -262,6 +266,7 @@ static const struct plain_row client_rows[] = {
 	PLAIN(27, client, only_slot, UNSIGNED),
 	PLAIN(28, client, status_only, BOOL),
 	PLAIN(29, client, expects_upgrade, BOOL),
+	PLAIN(30, client, missed, UNSIGNED),
 };
 
 static const struct plain_row expectation_rows[] = {

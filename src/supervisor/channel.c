@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "supervisor/messages.h"
+#include "supervisor/news.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +20,8 @@
 #define LAST_READS 64
 /* Too many descriptors are on their way somewhere: not to be tried at once. */
 #define RETRY (20 * MSEC)
+/* That a worker loses messages is told so often at most. */
+#define TELL_EACH (10 * SECOND)
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
@@ -235,8 +238,12 @@ static void tell_recovery(struct channel *c)
 	if (!c->stuck)
 		return;
 	c->stuck = false;
-	log_warn("%s.%" PRIu32 ": reads its messages again: %" PRIu64
-		 " were dropped",
+	if (!c->stuck_told)
+		return;
+	c->stuck_told = false;
+	news_say(sup_of(c), LOG_WARN, "messages-dropped",
+		"%s.%" PRIu32 ": reads its messages again; %" PRIu64
+		" were dropped",
 		c->child->service->name, c->child->slot,
 		c->dropped - c->dropped_told);
 	c->dropped_told = c->dropped;
@@ -320,6 +327,21 @@ void channels_init(struct supervisor *sup)
 
 /* ---- queueing ---- */
 
+static void tell_stuck(struct channel *c)
+{
+	nsec_t now = clock_now();
+
+	c->stuck = true;
+	if (c->told_at != 0 && now - c->told_at < TELL_EACH)
+		return; /* it reads, but too slowly: told often enough */
+	c->told_at = now;
+	c->stuck_told = true;
+	news_say(sup_of(c), LOG_WARN, "messages-stuck",
+		"%s.%" PRIu32
+		": does not read its messages: what is for it is dropped",
+		c->child->service->name, c->child->slot);
+}
+
 static void refuse(struct channel *c, bool must)
 {
 	int error = errno;
@@ -327,13 +349,16 @@ static void refuse(struct channel *c, bool must)
 	if (must)
 		return;
 	c->dropped++;
-	if (!c->stuck && error == ENOBUFS) {
-		c->stuck = true;
-		log_warn("%s.%" PRIu32 ": does not read its messages: more of "
-			 "them are dropped",
-			c->child->service->name, c->child->slot);
-	}
+	if (!c->stuck && error == ENOBUFS)
+		tell_stuck(c);
 	errno = error;
+}
+
+/* One line always has room, also with what was put around it. */
+static size_t limit_of(const struct channel *c, bool must)
+{
+	return must || queue_len(&c->out) == 0 ? CHANNEL_QUEUE_MUST
+					       : CHANNEL_QUEUE_MAX;
 }
 
 static void queued(struct channel *c)
@@ -350,8 +375,7 @@ int channel_send(
 		errno = EPIPE;
 		return -1;
 	}
-	if (queue_put(&c->out, line, len, fd,
-		    must ? CHANNEL_QUEUE_MUST : CHANNEL_QUEUE_MAX) == -1) {
+	if (queue_put(&c->out, line, len, fd, limit_of(c, must)) == -1) {
 		refuse(c, must);
 		return -1;
 	}
@@ -372,7 +396,7 @@ int channel_send_parts(
 	}
 	for (size_t i = 0; i < count; i++)
 		len += parts[i].len;
-	to = queue_room(&c->out, len, CHANNEL_QUEUE_MAX);
+	to = queue_room(&c->out, len, limit_of(c, false));
 	if (to == NULL) {
 		refuse(c, false);
 		return -1;

@@ -34,7 +34,9 @@ struct channel {
 	ev_io io;         /* its fd: our end; -1: the worker has closed it */
 	int passed;       /* came, and nobody has taken it yet; or -1 */
 	bool passed_lost; /* one came that we had no room for */
-	bool stuck;       /* it does not read: told */
+	bool stuck;       /* it does not read, and loses messages */
+	bool stuck_told;
+	nsec_t told_at;
 	bool overlong_told;
 	bool dirty; /* in the list of those that have something to send */
 	struct channel *next_dirty;
@@ -44,6 +46,7 @@ struct channel {
 	uint64_t sent;         /* messages put into its queue */
 	uint64_t dropped;      /* those that it had no room for, … */
 	uint64_t dropped_told; /* … as was told */
+	uint64_t invalid;      /* those from it that were no JSON */
 	uint64_t skipped;      /* lines of its own that were too long */
 	nsec_t hold_until;     /* no descriptors are sent before that; or 0 */
 };

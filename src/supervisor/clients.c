@@ -12,7 +12,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -159,6 +161,26 @@ void client_write(struct client *c)
 	watch(c);
 }
 
+void client_later(struct client *c)
+{
+	watch(c);
+}
+
+void client_tell_missed(struct client *c)
+{
+	char json[160];
+
+	if (c->missed == 0)
+		return;
+	(void)snprintf(json, sizeof(json),
+		"{\"time\":%.3f,\"event\":\"messages-missed\",\"level\":"
+		"\"warn\",\"count\":%" PRIu64 ",\"text\":\"%" PRIu64
+		" messages are not shown: too many to read\"}",
+		clock_wall(), c->missed, c->missed);
+	c->missed = 0;
+	(void)control_put_event(&c->out, c->request.id, json);
+}
+
 void client_done(struct client *c)
 {
 	free(c->expected);
@@ -272,6 +294,8 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 		c->stuck_since = NSEC_NEVER;
 	if (!gone && (revents & EV_WRITE) != 0 && flush(c) == -1)
 		gone = true;
+	if (!gone && c->out.len == 0)
+		client_tell_missed(c);
 	if (!gone && c->state == CLIENT_STATUS && c->out.len < SLICE_LOW)
 		status_slice(c);
 	if (!gone)

@@ -58,6 +58,7 @@ struct client {
 	uint32_t at_slot;
 	unsigned at_part;
 	struct json_writer writer;
+	uint64_t missed;                /* messages of workers not shown */
 	uint32_t only_slot;             /* of a status, or of events */
 	bool status_only;               /* only … */
 	struct service *status_service; /* … this one */
@@ -96,7 +97,10 @@ void clients_forget_service(struct supervisor *sup, struct service *service);
 /* For requests.c and status.c. */
 void client_write(
 	struct client *c); /* send what is queued, as far as it goes */
+void client_later(struct client *c); /* in a turn of its own */
 void client_error(struct client *c, int code, const char *message);
 void client_done(struct client *c); /* the request is answered */
+/* Messages that it was not shown, as it had too much to read. */
+void client_tell_missed(struct client *c);
 
 #endif

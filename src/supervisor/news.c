@@ -358,6 +358,11 @@ static void begin_record(struct json_writer *w, struct buffer *out,
 	json_put_text(w, "level", level_names[level]);
 }
 
+void news_begin(struct json_writer *w, struct buffer *out, const char *event)
+{
+	begin_record(w, out, event, LOG_INFO);
+}
+
 static void put_fields(struct json_writer *w, const struct news *n)
 {
 	const struct report *r = &n->report;

@@ -47,6 +47,10 @@ void news_report(struct service *service, const struct report *report);
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* An event that is made elsewhere begins so: the object is open. */
+struct json_writer;
+void news_begin(struct json_writer *w, struct buffer *out, const char *event);
+
 /* The same of a worker, with figures for machines. */
 struct news_number {
 	const char *name;

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "protocol/json.h"
 #include "supervisor/lifecycle.h"
+#include "supervisor/messages.h"
 #include "supervisor/news.h"
 #include "supervisor/reexec.h"
 #include "supervisor/reload.h"
@@ -374,6 +375,48 @@ static void signal_workers(struct client *c, const struct target *t)
 	answer(c, json);
 }
 
+static void answer_send(struct client *c, const struct service *s,
+	unsigned reached, unsigned asked)
+{
+	char json[200];
+
+	if (reached < asked || asked == 0) {
+		const char *why = !messages_possible(s)
+			? "none of its workers has a message channel (see "
+			  "'ipc')"
+			: asked > 1 || c->request.all
+			? "the others do not read their messages"
+			: "nobody who could get it is ready and reads";
+
+		(void)snprintf(c->outcome, sizeof(c->outcome),
+			"%s: sent to %u worker%s: %s", s->name, reached,
+			reached == 1 ? "" : "s", why);
+		client_error(c, CONTROL_FAILED, c->outcome);
+		return;
+	}
+	(void)snprintf(json, sizeof(json),
+		"{\"reached\":%u,\"text\":\"sent to %u worker%s\"}", reached,
+		reached, reached == 1 ? "" : "s");
+	answer(c, json);
+}
+
+static void send_message(struct client *c, const struct target *t)
+{
+	const char *line = c->request.message;
+	struct error err;
+	struct service *s = only_service(c, t, &err);
+	unsigned reached;
+	unsigned asked;
+
+	if (s == NULL) {
+		client_error(c, CONTROL_PARAMS, err.text);
+		return;
+	}
+	reached = messages_send(
+		s, t->slot, c->request.all, line, strlen(line), &asked);
+	answer_send(c, s, reached, asked);
+}
+
 static void await_reload(struct client *c, struct service *s)
 {
 	struct expectation *e;
@@ -560,28 +603,20 @@ static void run(struct client *c, const struct target *t)
 	case METHOD_UPGRADE:
 		upgrade(c, t);
 		break;
+	case METHOD_SEND:
+		send_message(c, t);
+		break;
 	case METHODS:
 		client_error(c, CONTROL_INTERNAL, "no such method");
 		break;
 	}
 }
 
-void request_run(struct client *c, const char *line, size_t len)
+static void obey(struct client *c)
 {
 	struct target target;
 	struct error err;
-	int code;
 
-	if (len > 0 && line[len - 1] == '\r')
-		len--;
-	if (len == 0)
-		return;
-	c->failed = false;
-	*c->outcome = '\0';
-	if (control_decode(&c->request, line, len, &code, &err) == -1) {
-		client_error(c, code, err.text);
-		return;
-	}
 	if (control_method_writes(c->request.method) && !c->may_write) {
 		client_error(c, CONTROL_NOT_PERMITTED,
 			"members of control-group may look, not change");
@@ -597,4 +632,24 @@ void request_run(struct client *c, const char *line, size_t len)
 		return;
 	}
 	run(c, &target);
+}
+
+void request_run(struct client *c, const char *line, size_t len)
+{
+	struct error err;
+	int code;
+
+	if (len > 0 && line[len - 1] == '\r')
+		len--;
+	if (len == 0)
+		return;
+	c->failed = false;
+	*c->outcome = '\0';
+	if (control_decode(&c->request, line, len, &code, &err) == -1) {
+		client_error(c, code, err.text);
+		return;
+	}
+	obey(c);
+	free(c->request.message);
+	c->request.message = NULL;
 }

@@ -198,8 +198,9 @@ struct service {
 	int status;          /* of ACTION_ENDED */
 	bool knows_notify;   /* as it was written down (bequest.h) */
 	bool knows_listen;
-	bool adopted_roll; /* what was taken over is to be replaced */
-	bool scaled;       /* by the operator: a reload keeps the number */
+	bool adopted_roll;     /* what was taken over is to be replaced */
+	uint32_t message_turn; /* the slot whose turn it is to get one */
+	bool scaled;           /* by the operator: a reload keeps the number */
 	enum awaited awaited;
 	char *outcome;       /* heap: what was told of … */
 	unsigned outcome_of; /* … the last rollout that is over */

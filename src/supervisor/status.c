@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "protocol/json.h"
+#include "supervisor/channel.h"
 #include "supervisor/child.h"
 #include "supervisor/health.h"
 #include "supervisor/learned.h"
@@ -133,6 +134,19 @@ static void put_checks(struct json_writer *w, const struct health *h)
 	json_close_object(w);
 }
 
+static void put_messages(struct json_writer *w, const struct channel *c)
+{
+	json_key(w, "messages");
+	json_open_object(w);
+	json_put_int(w, "sent", (int64_t)c->sent); /* to it */
+	json_put_int(w, "received", (int64_t)c->received);
+	json_put_int(w, "dropped", (int64_t)c->dropped);
+	json_put_int(w, "invalid", (int64_t)(c->invalid + c->skipped));
+	json_put_int(w, "queued", (int64_t)queue_len(&c->out));
+	json_put_bool(w, "open", c->io.fd != -1);
+	json_close_object(w);
+}
+
 static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	const struct slot_view *view, const struct worker_view *worker,
 	nsec_t now)
@@ -170,6 +184,8 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 		json_put_text(w, "status", child->status);
 	if (child != NULL && child->health != NULL)
 		put_checks(w, child->health);
+	if (child != NULL && child->channel != NULL)
+		put_messages(w, child->channel);
 	put_ending(w, view);
 	json_close_object(w);
 }

@@ -22,7 +22,9 @@ static bool is_same(
 		a->scale_kind == b->scale_kind && a->count == b->count &&
 		a->signal == b->signal && a->all == b->all &&
 		a->now == b->now && a->follow == b->follow &&
-		a->last == b->last;
+		a->last == b->last &&
+		(a->message == NULL) == (b->message == NULL) &&
+		(a->message == NULL || strcmp(a->message, b->message) == 0);
 }
 
 static void there_and_back(const struct control_request *r)
@@ -39,6 +41,7 @@ static void there_and_back(const struct control_request *r)
 	require(control_decode(&again, line.data, line.len - 1, &code, &err) ==
 		0);
 	require(is_same(r, &again));
+	free(again.message);
 	if (r->target[0] != '\0')
 		require(control_parse_target(&target, r->target, &err) == 0);
 	buffer_fini(&line);
@@ -69,5 +72,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		there_and_back(&r);
 	else
 		refuse(r.id, code, err.text);
+	free(r.message);
 	return 0;
 }

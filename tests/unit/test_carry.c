@@ -153,6 +153,7 @@ static const struct gap client_gaps[] = {
 	NOT(client, request.has_canary),
 	NOT(client, request.canary),
 	NOT(client, request.bake),
+	NOT(client, request.message),
 };
 
 static const struct gap clients_gaps[] = {

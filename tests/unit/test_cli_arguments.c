@@ -152,6 +152,23 @@ START_TEST(scale_refuses_what_is_no_number)
 }
 END_TEST
 
+START_TEST(send_takes_a_message_and_perhaps_a_target)
+{
+	ck_assert_int_eq(parse("send web.2 {\"a\":1}"), 0);
+	ck_assert_str_eq(got.target, "web.2");
+	ck_assert_str_eq(got.message, "{\"a\":1}");
+	ck_assert_int_eq(parse("send --all -1.5e3"), 0);
+	ck_assert_ptr_null(got.target);
+	ck_assert_str_eq(got.message, "-1.5e3");
+	ck_assert(arguments_has(&got, OPTION_ALL));
+	refuses("send", "send: say the message");
+	refuses("send web",
+		"send: wanted one value of JSON on one line, found 'web'");
+	refuses("send web {} {}", "send: '{}' is one word too many");
+	refuses("send web -x", "'send' takes no option '-x'");
+}
+END_TEST
+
 START_TEST(signal_takes_the_name_on_either_side)
 {
 	ck_assert_int_eq(parse("signal web.2 USR1"), 0);
@@ -340,6 +357,7 @@ int main(void)
 	tcase_add_test(tcase, scale_takes_the_number_on_either_side);
 	tcase_add_test(tcase, scale_tells_a_change_from_a_number);
 	tcase_add_test(tcase, scale_refuses_what_is_no_number);
+	tcase_add_test(tcase, send_takes_a_message_and_perhaps_a_target);
 	tcase_add_test(tcase, signal_takes_the_name_on_either_side);
 	tcase_add_test(tcase, config_takes_a_file);
 	tcase_add_test(tcase, exec_takes_all_that_follows);

@@ -58,6 +58,7 @@ static const struct {
 	{"", "ipc = on\n", "ipc", CHANGE_ROLL},
 	{"threads = off\n", "", "", CHANGE_NONE},
 	{"", "threads = auto\n", "threads", CHANGE_ROLL},
+	{"", "relay = others\n", "relay", CHANGE_LIVE},
 	{"on-exit = a\n", "on-crash = a\n", "on-EVENT", CHANGE_LIVE},
 	{"on-exit = a\n", "on-exit = a b\n", "on-EVENT", CHANGE_LIVE},
 	{"", "env = A=b\n", "env", CHANGE_ROLL},

@@ -219,6 +219,18 @@ static const struct {
 		"to: there is no listener, and 'intercept' is off\n"
 		"shop.ini:6: cluster:web.check: 'http' has nothing to connect "
 		"to: there is no listener, and 'intercept' is off\n"},
+	{WEB "relay = nobody\n",
+		"shop.ini:3: cluster:web.relay: wanted 'off', 'others' or a "
+		"cluster of this file, found 'nobody'\n"},
+	{WEB "relay = web\n",
+		"shop.ini:3: cluster:web.relay: 'web' is this cluster: "
+		"'others' are its other workers\n"},
+	{WEB "relay = late\n[cluster:late]\ncommand = x\nipc = off\n",
+		"shop.ini:3: cluster:web.relay: needs message channels, but "
+		"'ipc' of 'late' is off\n"},
+	{WEB "relay = others\nipc = off\n",
+		"shop.ini:3: cluster:web.relay: needs message channels, but "
+		"'ipc' of 'web' is off\n"},
 	{WEB "pass = stdin\n",
 		"shop.ini:3: cluster:web.pass: 'stdin' needs "
 		"exactly one listener, there are 0\n"},
@@ -255,8 +267,8 @@ END_TEST
 
 /* Keys that are planned but not there must not be taken and ignored. */
 static const char *const unknown[] = {"fallback", "fallback-after", "log-size",
-	"log-keep", "http", "ipc", "relay", "sticky", "shared-memory", "accept",
-	"threads", "daemon", "config", "help"};
+	"log-keep", "http", "sticky", "shared-memory", "accept", "threads",
+	"daemon", "config", "help"};
 
 START_TEST(a_key_that_does_nothing_is_unknown)
 {

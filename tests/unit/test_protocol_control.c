@@ -256,6 +256,8 @@ END_TEST
 
 /* --- There and back --- */
 
+static char send_it[] = "{\"a\":[1,\"\\ud800\\u0000\"]}";
+
 static const struct control_request trips[] = {
 	{.id = "1", .method = METHOD_STATUS},
 	{.id = "\"a\xc3\xbc\"",
@@ -287,6 +289,11 @@ static const struct control_request trips[] = {
 	{.id = "1", .method = METHOD_EVENTS, .last = -1, .follow = true},
 	{.id = "1", .method = METHOD_EVENTS, .last = 20},
 	{.id = "1", .method = METHOD_CONFIG, .target = "web"},
+	{.id = "1",
+		.method = METHOD_SEND,
+		.target = "web.2",
+		.message = send_it},
+	{.id = "1", .method = METHOD_SEND, .message = send_it, .all = true},
 };
 
 START_TEST(what_is_encoded_decodes_to_the_same)
@@ -314,6 +321,11 @@ START_TEST(what_is_encoded_decodes_to_the_same)
 	ck_assert_int_eq(r.has_canary, trips[_i].has_canary);
 	ck_assert_int_eq(r.canary, trips[_i].canary);
 	ck_assert_int_eq(r.bake, trips[_i].bake);
+	if (trips[_i].message != NULL)
+		ck_assert_str_eq(r.message, trips[_i].message);
+	else
+		ck_assert_ptr_null(r.message);
+	free(r.message);
 	buffer_fini(&line);
 }
 END_TEST

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/jsonvalue.h"
+
+#include "base/text.h"
+
+#include <stdint.h>
+#include <string.h>
+
+struct scan {
+	const char *at;
+	const char *end;
+	unsigned depth;
+	uint64_t objects[JSONVALUE_DEPTH / 64]; /* bit: what is open there */
+};
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+const char *jsonvalue_trim(const char *text, size_t *len)
+{
+	while (*len > 0 && is_space(*text)) {
+		text++;
+		(*len)--;
+	}
+	while (*len > 0 && is_space(text[*len - 1]))
+		(*len)--;
+	return text;
+}
+
+static bool more(const struct scan *s)
+{
+	return s->at < s->end;
+}
+
+static void skip_space(struct scan *s)
+{
+	while (more(s) && is_space(*s->at))
+		s->at++;
+}
+
+static bool take(struct scan *s, char c)
+{
+	if (!more(s) || *s->at != c)
+		return false;
+	s->at++;
+	return true;
+}
+
+static bool is_digit(const struct scan *s)
+{
+	return more(s) && *s->at >= '0' && *s->at <= '9';
+}
+
+static bool take_digits(struct scan *s)
+{
+	if (!is_digit(s))
+		return false;
+	while (is_digit(s))
+		s->at++;
+	return true;
+}
+
+static bool take_number(struct scan *s)
+{
+	(void)take(s, '-');
+	if (!take(s, '0') && !take_digits(s))
+		return false;
+	if (take(s, '.') && !take_digits(s))
+		return false;
+	if (!take(s, 'e') && !take(s, 'E'))
+		return true;
+	if (!take(s, '+'))
+		(void)take(s, '-');
+	return take_digits(s);
+}
+
+static bool take_word(struct scan *s, const char *word)
+{
+	size_t len = strlen(word);
+
+	if ((size_t)(s->end - s->at) < len || memcmp(s->at, word, len) != 0)
+		return false;
+	s->at += len;
+	return true;
+}
+
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
+		(c >= 'A' && c <= 'F');
+}
+
+/* Behind the backslash. */
+static bool take_escape(struct scan *s)
+{
+	char c;
+
+	if (!more(s))
+		return false;
+	c = *s->at++;
+	if (c != 'u')
+		return c != '\0' && strchr("\"\\/bfnrt", c) != NULL;
+	for (int i = 0; i < 4; i++)
+		if (!more(s) || !is_hex(*s->at++))
+			return false;
+	return true;
+}
+
+static bool take_character(struct scan *s)
+{
+	size_t n = text_utf8(s->at, (size_t)(s->end - s->at));
+
+	s->at += n;
+	return n > 0;
+}
+
+static bool take_string(struct scan *s)
+{
+	if (!take(s, '"'))
+		return false;
+	while (more(s)) {
+		unsigned char c = (unsigned char)*s->at;
+
+		if (c == '"') {
+			s->at++;
+			return true;
+		}
+		if (c == '\\') {
+			s->at++;
+			if (!take_escape(s))
+				return false;
+		} else if (c >= 0x80) {
+			if (!take_character(s))
+				return false;
+		} else if (c < 0x20) {
+			return false;
+		} else {
+			s->at++;
+		}
+	}
+	return false;
+}
+
+static bool take_key(struct scan *s)
+{
+	skip_space(s);
+	if (!take_string(s))
+		return false;
+	skip_space(s);
+	return take(s, ':');
+}
+
+static bool in_object(const struct scan *s)
+{
+	unsigned top = s->depth - 1;
+
+	return (s->objects[top / 64] >> (top % 64) & 1) != 0;
+}
+
+static bool open_one(struct scan *s, bool object)
+{
+	uint64_t bit = UINT64_C(1) << (s->depth % 64);
+
+	if (s->depth == JSONVALUE_DEPTH)
+		return false;
+	if (object)
+		s->objects[s->depth / 64] |= bit;
+	else
+		s->objects[s->depth / 64] &= ~bit;
+	s->depth++;
+	return true;
+}
+
+/* A value, or the beginning of one.  *whole: it stands there to its end. */
+static bool take_value(struct scan *s, bool *whole)
+{
+	*whole = true;
+	skip_space(s);
+	if (!more(s))
+		return false;
+	switch (*s->at) {
+	case '{':
+	case '[':
+		if (!open_one(s, *s->at++ == '{'))
+			return false;
+		skip_space(s);
+		if (take(s, in_object(s) ? '}' : ']')) {
+			s->depth--;
+			return true;
+		}
+		*whole = false;
+		return !in_object(s) || take_key(s);
+	case '"':
+		return take_string(s);
+	case 't':
+		return take_word(s, "true");
+	case 'f':
+		return take_word(s, "false");
+	case 'n':
+		return take_word(s, "null");
+	default:
+		return take_number(s);
+	}
+}
+
+/* Behind a value: ends of what is open, up to where the next value is due
+ * (*next), or up to the end of all. */
+static bool take_ends(struct scan *s, bool *next)
+{
+	*next = false;
+	while (s->depth > 0) {
+		skip_space(s);
+		if (take(s, ',')) {
+			*next = true;
+			return !in_object(s) || take_key(s);
+		}
+		if (!take(s, in_object(s) ? '}' : ']'))
+			return false;
+		s->depth--;
+	}
+	skip_space(s);
+	return !more(s);
+}
+
+bool jsonvalue_check(const char *text, size_t len)
+{
+	struct scan s = {.at = text, .end = text + len};
+	bool next = true;
+	bool whole;
+
+	while (next) {
+		if (!take_value(&s, &whole) || (whole && !take_ends(&s, &next)))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* However a stream is cut into reads, its lines are the same. */
+#include "protocol/lineup.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define MOST 20
+
+static void require(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+/* In reads of so many bytes; what was heard, in brackets. */
+static void hear(const char *text, size_t size, size_t step,
+	struct buffer *heard, uint64_t *skipped)
+{
+	struct lineup l;
+
+	lineup_init(&l, MOST);
+	for (size_t at = 0; at < size; at += step) {
+		size_t n = size - at < step ? size - at : step;
+		const char *line;
+		size_t len;
+		char copy[256];
+
+		(void)memcpy(copy, text + at, n);
+		lineup_begin(&l, copy, n);
+		while (lineup_next(&l, &line, &len)) {
+			require(len <= MOST);
+			(void)buffer_string(heard, "[");
+			(void)buffer_append(heard, line, len);
+		}
+		require(l.part.len <= MOST);
+	}
+	*skipped = l.skipped;
+	lineup_fini(&l);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct buffer one;
+	struct buffer other;
+	uint64_t first;
+	uint64_t second;
+
+	if (size < 1 || size > 4096)
+		return 0;
+	buffer_init(&one, 0);
+	buffer_init(&other, 0);
+	hear((const char *)data + 1, size - 1, 256, &one, &first);
+	hear((const char *)data + 1, size - 1, data[0] % 32 + 1U, &other,
+		&second);
+	require(first == second);
+	require(one.len == other.len);
+	require(one.len == 0 || memcmp(one.data, other.data, one.len) == 0);
+	buffer_fini(&one);
+	buffer_fini(&other);
+	return 0;
+}

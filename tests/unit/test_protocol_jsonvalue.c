@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/jsonvalue.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* From memory of its own size, so that what is read beside it is found. */
+static bool is_value(const char *text, size_t len)
+{
+	char *copy = malloc(len > 0 ? len : 1);
+	bool got;
+
+	ck_assert_ptr_nonnull(copy);
+	(void)memcpy(copy, text, len);
+	got = jsonvalue_check(copy, len);
+	free(copy);
+	return got;
+}
+
+static const char *const good[] = {
+	"null", "true", "false", "0", "-0",
+	"1234567890123456789012345678901234567890", "-1.5e-300", "1E+9", "\"\"",
+	"\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\"",
+	"\"\\ud800\"", /* lone: JSON.stringify() writes it so */
+	"\"\\u0000\"", "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x98 \x7f\"", "[]",
+	"{}", " [ 1 , [ ] , { } , \"x\" ]\t",
+	"{\"a\":{\"b\":[{\"c\":null}]},\"\":1}\r",
+	"{\"a\":1,\"a\":2}", /* whose value it is is not our business */
+};
+
+START_TEST(values_are_taken)
+{
+	size_t len = strlen(good[_i]);
+
+	ck_assert_msg(is_value(good[_i], len), "%s", good[_i]);
+	/* and no value is a value cut short, but for numbers */
+	if (strchr("-0123456789 ", *good[_i]) == NULL && len > 1 &&
+		good[_i][len - 1] != '\r')
+		ck_assert_msg(!is_value(good[_i], len - 1), "%s", good[_i]);
+}
+END_TEST
+
+static const char *const bad[] = {
+	"",
+	" ",
+	"nul",
+	"nulll",
+	"True",
+	"NaN",
+	"Infinity",
+	"+1",
+	"01",
+	"1.",
+	".5",
+	"1e",
+	"1e+",
+	"-",
+	"0x10",
+	"'a'",
+	"\"a",
+	"\"a\tb\"",
+	"\"\\x41\"",
+	"\"\\u12g4\"",
+	"\"\\u123\"",
+	"\"\\",
+	"\"\xff\"",
+	"\"\xc3\"",
+	"\"\xed\xa0\x80\"", /* a surrogate in UTF-8 */
+	"\xef\xbb\xbf"
+	"1",
+	"[1,]",
+	"[,1]",
+	"[1 2]",
+	"[1}",
+	"[",
+	"]",
+	"{",
+	"{\"a\"}",
+	"{\"a\":}",
+	"{\"a\":1,}",
+	"{a:1}",
+	"{1:1}",
+	"{\"a\" 1}",
+	"{\"a\":1]",
+	"1 2",
+	"{} {}",
+	"[]]",
+	"\"a\"x",
+	"// c\n1",
+};
+
+START_TEST(all_else_is_refused)
+{
+	ck_assert_msg(!is_value(bad[_i], strlen(bad[_i])), "%s", bad[_i]);
+}
+END_TEST
+
+START_TEST(a_nul_ends_nothing)
+{
+	ck_assert(!is_value("1\0", 2));
+	ck_assert(!is_value("\"\0\"", 3));
+	ck_assert(!is_value("\"\\\0\"", 4));
+}
+END_TEST
+
+static bool nests(size_t depth, char open, char close)
+{
+	char *text = malloc(2 * depth);
+	bool got;
+
+	ck_assert_ptr_nonnull(text);
+	(void)memset(text, open, depth);
+	(void)memset(text + depth, close, depth);
+	got = is_value(text, 2 * depth);
+	free(text);
+	return got;
+}
+
+START_TEST(depth_is_bounded)
+{
+	ck_assert(nests(JSONVALUE_DEPTH, '[', ']'));
+	ck_assert(!nests(JSONVALUE_DEPTH + 1, '[', ']'));
+	ck_assert(!nests(100000, '[', ']'));
+}
+END_TEST
+
+START_TEST(space_around_it_is_taken_off)
+{
+	const char text[] = " \t{ } \r";
+	size_t len = sizeof(text) - 1;
+	const char *got = jsonvalue_trim(text, &len);
+
+	ck_assert_uint_eq(len, 3);
+	ck_assert_mem_eq(got, "{ }", 3);
+	len = 2;
+	(void)jsonvalue_trim("  ", &len);
+	ck_assert_uint_eq(len, 0);
+}
+END_TEST
+
+#define COUNT(list) (int)(sizeof(list) / sizeof((list)[0]))
+
+int main(void)
+{
+	Suite *s = suite_create("jsonvalue");
+	TCase *t = tcase_create("jsonvalue");
+	SRunner *runner = srunner_create(s);
+	int failed;
+
+	tcase_add_loop_test(t, values_are_taken, 0, COUNT(good));
+	tcase_add_loop_test(t, all_else_is_refused, 0, COUNT(bad));
+	tcase_add_test(t, a_nul_ends_nothing);
+	tcase_add_test(t, depth_is_bounded);
+	tcase_add_test(t, space_around_it_is_taken_off);
+	suite_add_tcase(s, t);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
