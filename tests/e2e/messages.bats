@@ -162,8 +162,9 @@ bytes() {
 		file_has "$DIR/events" '"message"'
 	}
 	poll_until 10 echoes
-	head -n 1 "$DIR/events" | grep -F ",\"message\":$odd}"
-	python3 -c 'import json, sys; json.loads(input())' <"$DIR/events"
+	grep -F ",\"message\":$odd}" "$DIR/events"
+	python3 -c 'import json, sys; list(map(json.loads, sys.stdin))' \
+		<"$DIR/events"
 }
 
 @test "what workers send is an event, for who follows" {
@@ -179,7 +180,7 @@ bytes() {
 	poll_until 10 file_has "$DIR/all" '"message":{"a":[1,"ü"]}}'
 	line=$(grep -F '{"a":[1' "$DIR/all")
 	[ "$(jq -c '[.event,.cluster,.slot,.worker,.size]' <<<"$line")" = \
-		"[\"message\",\"$INSTANCE\",2,$(worker 2 .id),13]" ]
+		"[\"message\",\"$INSTANCE\",2,$(worker 2 .id),14]" ]
 	[ "$(grep -cF '"slot":2' "$DIR/one")" -eq 0 ]
 	# for people
 	follow "$DIR/people"
