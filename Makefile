@@ -89,7 +89,8 @@ FIXTURES := $(FIXTURE_SOURCES:tests/fixtures/%.c=build/fixtures/%)
 PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
 	x86_64,$(shell uname -m)),build/fixtures/plain-32)
 # nclust as another version of itself, or with a fault: for tests of `upgrade`.
-VARIANTS := $(addprefix build/fixtures/nclust-,next alien crash hang fail)
+VARIANTS := $(addprefix build/fixtures/nclust-,next alien crash hang fail \
+	die stall before)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
 
@@ -122,7 +123,8 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	os/affinity% os/cgroup% os/seccomp% os/quiet% protocol/estate% protocol/handover% \
 	protocol/httpstatus% $(addprefix supervisor/,adopt% aim% budget% carry% \
 	check% daemon% drain% helper% hooks% prove% putover% recipe% recycle% \
-	reexec% reload% remains% resume% roles% stall% store% takeover% \
+	reexec% reload% remains% resume% roles% stall% standby% store% takeover% \
+	thaw% \
 	variant% volley%)
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 ORDERED := $(filter-out $(APART),$(OBJECTS)) $(APART)
@@ -187,6 +189,9 @@ VARIANT_alien = -DVARIANT_ALIEN
 VARIANT_crash = -DVARIANT_FAULT=FAULT_CHECK_CRASHES
 VARIANT_hang = -DVARIANT_FAULT=FAULT_CHECK_HANGS
 VARIANT_fail = -DVARIANT_FAULT=FAULT_RESTORE_FAILS
+VARIANT_before = -DVARIANT_BEFORE
+VARIANT_die = -DVARIANT_FAULT=FAULT_TAKEOVER_CRASHES
+VARIANT_stall = -DVARIANT_FAULT=FAULT_TAKEOVER_HANGS
 $(VARIANTS): build/fixtures/nclust-%: $(ORDERED)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) $(VARIANT_$*) -c -o $@.o \

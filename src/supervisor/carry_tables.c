@@ -63,6 +63,7 @@ static const struct plain_row binary_rows[] = {
 	PLAIN(5, carry_binary, written, SIGNED),
 	PLAIN(6, carry_binary, asked, SIGNED),
 	PLAIN(7, carry_binary, capabilities, UNSIGNED),
+	PLAIN(8, carry_binary, standby, FD),
 };
 
 /* What the option table's words do not say. */

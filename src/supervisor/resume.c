@@ -29,6 +29,7 @@
 #include "supervisor/roles.h"
 #include "supervisor/signals.h"
 #include "supervisor/steer.h"
+#include "supervisor/standby.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -138,6 +139,10 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	struct carry_reader *r = &in->reader;
 	bool mend = sup->guard_timer.active != 0; /* as it was carried */
 
+	if (carry_variant.fault == FAULT_TAKEOVER_CRASHES)
+		(void)raise(SIGSEGV);
+	while (carry_variant.fault == FAULT_TAKEOVER_HANGS)
+		(void)pause();
 	for (size_t i = 0; i < r->listener_count; i++)
 		heal_watch(sup, r->listeners[i]);
 	carry_release(r);
@@ -159,6 +164,8 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	reap_resume(sup);
 	news_resume(sup);
 	clients_resume(sup);
+	if (carry_variant.fault != FAULT_NO_STANDBY)
+		standby_dismiss(&r->binary.standby);
 	fd_close(&r->binary.image);
 	(void)munmap((void *)(uintptr_t)in->data, in->len);
 	fd_close(&in->state);

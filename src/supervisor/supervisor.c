@@ -31,6 +31,7 @@
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
 #include "supervisor/signals.h"
+#include "supervisor/standby.h"
 #include "supervisor/state.h"
 
 #include <errno.h>
@@ -382,6 +383,7 @@ static int start(struct supervisor *sup, struct error *err)
 	if (manager_init(sup, err) == -1)
 		return -1;
 	adopt_finish(sup);
+	standby_tell(sup);
 	unblock_log(sup);
 	tell_addresses(sup);
 	return 0;

@@ -167,7 +167,7 @@ refused() {
 	put "$FIXTURES/nclust-crash"
 	refused "killed by SIGSEGV"
 	put "$FIXTURES/nclust-alien"
-	refused "the state has version 1.0, this nclust knows version 2"
+	refused "the state has version 1.1, this nclust knows version 2"
 	works
 }
 

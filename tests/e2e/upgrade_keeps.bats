@@ -49,8 +49,8 @@ setup() {
 }
 
 @test "a worker that starts is ready as it says so, before or after" {
-	start_nclust -n 1 --ready notify --start-timeout 8s \
-		-- "$FIXTURES/slow-ready" 700
+	start_nclust -n 1 --ready notify --start-timeout 30s \
+		-- "$FIXTURES/slow-ready" 3000
 	wait_until 5 '[ "$(worker_state 0)" = starting ]'
 	pid=$(worker_pid 0)
 	upgrade
