@@ -38,6 +38,8 @@ enum state_flag {
 	STATE_NODE = 8,      /* it speaks as Node's cluster does */
 	STATE_IN_LINE = 16,  /* a part of a line was read … */
 	STATE_OUT_LINE = 32, /* … or sent */
+	/* it is stopped, for a look at its connections */
+	STATE_FROZEN = 64,
 };
 
 /* Written by the new process itself, and by nobody else. */

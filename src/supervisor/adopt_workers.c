@@ -14,6 +14,7 @@
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
 #include "supervisor/steer.h"
+#include "supervisor/thaw.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -75,24 +76,12 @@ static int by_age(const void *a, const void *b)
 	return (*x)->entry->serial < (*y)->entry->serial ? -1 : 1;
 }
 
-#define THAW_MOST 256 /* processes of a worker */
-
 /* nclust may have died while it was frozen for a look (drain_freeze.c): all of
  * it or, once it had its stop signal, those below it alone. */
 static void thaw(const struct child *c)
 {
-	pid_t tree[THAW_MOST] untouched;
-	size_t count = process_tree(c->pid, tree, THAW_MOST);
-
-	if (process_is_stopped(c->pid))
-		(void)child_signal_group(c, SIGCONT);
-	for (size_t i = 1; i < count; i++) {
-		scoped_fd fd =
-			process_is_stopped(tree[i]) ? pidfd_of(tree[i]) : -1;
-
-		if (fd != -1)
-			(void)pidfd_signal(fd, SIGCONT);
-	}
+	(void)child_signal_group(c, SIGCONT);
+	thaw_tree(c->pid, c->pidfd);
 }
 
 static void fill(struct child *c, struct inmate *in)

@@ -54,8 +54,10 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 
 	if (d != NULL && sup->drains == NULL) {
 		sup->drains = calloc(1, sizeof(*sup->drains));
-		if (sup->drains != NULL)
+		if (sup->drains != NULL) {
 			sup->drains->tick = connections_tick();
+			sup->drains->thawer = -1;
+		}
 	}
 	if (d == NULL || sup->drains == NULL) {
 		free(d);
@@ -79,6 +81,7 @@ static void drains_free(struct supervisor *sup)
 {
 	connections_free(&sup->drains->seen);
 	free(sup->drains->fresh);
+	fd_close(&sup->drains->thawer);
 	free(sup->drains);
 	sup->drains = NULL;
 }

@@ -5,6 +5,7 @@
 #include "os/process.h"
 #include "supervisor/child.h"
 #include "supervisor/drain_inside.h"
+#include "supervisor/thaw.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -134,8 +135,25 @@ static void signal_all(const struct drain *d, int signal)
 		(void)pidfd_signal(d->processes[i].pidfd, signal);
 }
 
+/* Should we be killed meanwhile, it is to be continued. */
+static void note_frozen(const struct drain *d, bool frozen)
+{
+	struct supervisor *sup = d->child->service->sup;
+	struct state_entry *e = d->child->entry;
+
+	if (e == NULL || (e->flags & STATE_KEEP) == 0)
+		return;
+	if (frozen) {
+		thaw_stand_by(sup, &sup->drains->thawer);
+		e->flags |= STATE_FROZEN;
+	} else {
+		e->flags &= ~(uint32_t)STATE_FROZEN;
+	}
+}
+
 void drain_freeze(struct drain *d)
 {
+	note_frozen(d, true);
 	d->frozen = true;
 	d->frozen_at = clock_now();
 	d->freezes++;
@@ -173,6 +191,7 @@ void drain_thaw(struct drain *d)
 	if (!d->frozen)
 		return;
 	signal_all(d, SIGCONT);
+	note_frozen(d, false);
 	d->frozen = false;
 	took = clock_now() - d->frozen_at;
 	d->frozen_for += took;

@@ -83,7 +83,7 @@ struct drain {
 	struct drain_view view;
 	unsigned least; /* busy ones at a look, so far */
 	unsigned most;
-	unsigned ended; /* connections, one by one */
+	unsigned ended;     /* connections, one by one */
 	nsec_t withdraw_at; /* when to see next that it accepts no more */
 
 	struct drain_flight flights[DRAIN_FLIGHTS];
@@ -98,6 +98,7 @@ struct drains {
 	struct connections seen; /* of the last look */
 	struct quiet_memory *fresh;
 	size_t fresh_room;
+	int thawer; /* who waits for our end has the other end (thaw.h); or -1 */
 };
 
 /* drain_look.c */

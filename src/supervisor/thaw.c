@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/thaw.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define THAW_MOST 256 /* processes of a worker */
+
+/* The descriptors of the process that waits. */
+enum { TOLD = 3, DIR };
+
+void thaw_tree(pid_t pid, int pidfd)
+{
+	pid_t tree[THAW_MOST] untouched;
+	size_t count = process_tree(pid, tree, THAW_MOST);
+
+	(void)pidfd_signal(pidfd, SIGCONT);
+	for (size_t i = 1; i < count; i++) {
+		scoped_fd fd = pidfd_of(tree[i]);
+
+		if (fd != -1)
+			(void)pidfd_signal(fd, SIGCONT);
+	}
+}
+
+/* ---- in the process that waits ---- */
+
+/* What is looked at after the pidfd was opened is what the pidfd is of.  It leads
+ * its group, and one that is stopped does not end by itself meanwhile. */
+static void thaw(const struct state_entry *e)
+{
+	scoped_fd fd = pidfd_of(e->birth.pid);
+	struct process_facts facts;
+
+	if (fd == -1 || process_look(e->birth.pid, &facts) == -1 ||
+		facts.start != e->birth.start)
+		return;
+	(void)pidfd_signal_group(fd, e->birth.pid, SIGCONT);
+	thaw_tree(e->birth.pid, fd);
+}
+
+/* Only these are held: not the lock, so that the next nclust may begin. */
+static int hold(int told, int dir)
+{
+	int kept = dup(dir);
+
+	if (kept == -1 || dup2(told, TOLD) == -1 || dup2(kept, DIR) == -1)
+		return -1;
+	return close_range(DIR + 1, ~0U, 0);
+}
+
+static void wait_and_thaw(void)
+{
+	struct state_past past;
+	struct error err;
+	char byte;
+
+	while (read(TOLD, &byte, 1) == -1 && errno == EINTR)
+		;
+	if (statefile_read(DIR, &past, &err) != 1)
+		return;
+	for (size_t i = 0; i < past.count; i++)
+		if ((past.entries[i].flags & STATE_FROZEN) != 0 &&
+			past.entries[i].birth.pid > 0)
+			thaw(&past.entries[i]);
+	state_past_fini(&past);
+}
+
+/* ---- in nclust ---- */
+
+void thaw_stand_by(struct supervisor *sup, int *fd)
+{
+	int ends[2] = {-1, -1};
+	pid_t pid = -1;
+
+	if (*fd != -1 || sup->statefile.map == NULL)
+		return;
+	if (pipe2(ends, O_CLOEXEC) == 0)
+		pid = fork();
+	if (pid == 0) {
+		(void)close(ends[1]);
+		if (hold(ends[0], sup->rundir.dir) == 0)
+			wait_and_thaw();
+		_exit(0);
+	}
+	if (pid == -1) {
+		log_debug("nobody would thaw frozen workers, should nclust be "
+			  "killed");
+		fd_close(&ends[1]);
+	}
+	fd_close(&ends[0]);
+	*fd = ends[1];
+}
