@@ -28,8 +28,8 @@
 #include "supervisor/requests.h"
 #include "supervisor/roles.h"
 #include "supervisor/signals.h"
-#include "supervisor/steer.h"
 #include "supervisor/standby.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
