@@ -32,6 +32,9 @@ _nclust()
 		--listen-pid
 		--intercept
 		--balance
+		--accept
+		--accept-per-address
+		--accept-timeout
 		--directory
 		--user
 		--group

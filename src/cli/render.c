@@ -294,6 +294,9 @@ static void format_last(char *to, size_t size, const json_t *worker)
 	if (json_is_number(next))
 		add_part(to, size, "next try in %s",
 			text_age(age, seconds_of(next)));
+	(void)text_of(worker, "peer", text, sizeof(text), "");
+	if (text[0] != '\0')
+		add_part(to, size, "serves %s", text);
 	(void)text_of(worker, "status", text, sizeof(text), "");
 	if (text[0] != '\0')
 		add_part(to, size, "says '%s'", text);
@@ -436,6 +439,55 @@ static void put_workers(
 	}
 }
 
+/* accept: what became of the connections. */
+static void put_accept(struct render *r, const json_t *accept)
+{
+	static const struct {
+		const char *key;
+		const char *text;
+	} counts[] = {{"refused", "refused (of one address)"},
+		{"timed_out", "timed out"}, {"not_started", "not started"}};
+	json_t *exits = json_object_get(accept, "exits");
+	const char *between = "; ended with";
+	const char *key;
+	json_t *count;
+	char name[32];
+
+	if (!json_is_object(accept))
+		return;
+	putf(r, PLAIN, "  %lld served", number_of(accept, "served"));
+	for (size_t i = 0; i < COUNT_OF(counts); i++)
+		if (number_of(accept, counts[i].key) > 0)
+			putf(r, YELLOW, ", %lld %s",
+				number_of(accept, counts[i].key),
+				counts[i].text);
+	if (json_is_true(json_object_get(accept, "paused")))
+		put(r, RED, ", waiting for descriptors or processes");
+	json_object_foreach(exits, key, count)
+	{
+		(void)text_escape(name, sizeof(name), key, strlen(key));
+		putf(r, PLAIN, "%s %s: %lld", between, name,
+			(long long)json_integer_value(count));
+		between = ",";
+	}
+	end_line(r);
+}
+
+static void put_progress(struct render *r, const json_t *cluster)
+{
+	const json_t *accept = json_object_get(cluster, "accept");
+
+	if (json_is_object(accept))
+		putf(r, PLAIN, ", %lld of %lld connections",
+			number_of(accept, "running"),
+			number_of(accept, "limit"));
+	else
+		putf(r, PLAIN, ", %lld of %lld ready",
+			number_of(cluster, "ready"),
+			number_of(cluster, "wanted"));
+	putf(r, PLAIN, ", generation %lld", number_of(cluster, "generation"));
+}
+
 static void put_cluster(
 	struct render *r, const json_t *cluster, const char *target, bool slot)
 {
@@ -450,15 +502,14 @@ static void put_cluster(
 	put(r, PLAIN, "  ");
 	(void)text_of(cluster, "state", state, sizeof(state), "?");
 	put(r, state_colour(state), state);
-	putf(r, PLAIN, ", %lld of %lld ready, generation %lld",
-		number_of(cluster, "ready"), number_of(cluster, "wanted"),
-		number_of(cluster, "generation"));
+	put_progress(r, cluster);
 	(void)text_of(cluster, "balance", balance, sizeof(balance), "share");
 	if (strcmp(balance, "share") != 0)
 		putf(r, PLAIN, ", balance %s", balance);
 	end_line(r);
 	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)
 		put_listener(r, listener);
+	put_accept(r, json_object_get(cluster, "accept"));
 	put_rollout(r, json_object_get(cluster, "rollout"));
 	put_workers(r, cluster, target, slot);
 }

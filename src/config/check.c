@@ -117,7 +117,13 @@ static void check_template(const struct check *k, const char *s)
 		return;
 	len = (size_t)(close - s) + 1;
 	(void)text_escape(shown, sizeof(shown), s, len);
-	if (strncmp(s, "{fd:", 4) == 0) {
+	if (k->c->accept && strncmp(s, "{fd", 3) == 0 &&
+		(s[3] == ':' || s[3] == '}')) {
+		fault(k, "command",
+			"'%s' does not go with 'accept': the connection is "
+			"descriptor 0 and 1",
+			shown);
+	} else if (strncmp(s, "{fd:", 4) == 0) {
 		count = listeners_named(k->c, s + 4, len - 5);
 		if (count != 1)
 			fault(k, "command", "'%s' names %s", shown,
@@ -258,6 +264,66 @@ static void check_ready(const struct check *k)
 			"'intercept' off");
 }
 
+/* What tells how workers last that take many connections. */
+static void check_lasting(const struct check *k)
+{
+	static const char *const keys[] = {"ready", "start-timeout", "check",
+		"check-interval", "check-timeout", "check-failures", "watchdog",
+		"stall", "max-memory", "max-age", "backoff-min", "backoff-max",
+		"backoff-jitter", "stable-after", "restart", "give-up", "drain",
+		"surge", "max-unavailable", "canary", "bake", "old-generations",
+		"pass", "listen-pid", "balance"};
+	static const struct {
+		enum hook_event event;
+		const char *key;
+	} hooks[] = {{HOOK_READY, "on-ready"}, {HOOK_EXIT, "on-exit"},
+		{HOOK_CRASH, "on-crash"}};
+
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (settings_origin(k->s, k->at, row_named("cluster", keys[i]))
+				->kind != ORIGIN_DEFAULT)
+			fault(k, keys[i],
+				"does not go with 'accept': it is about "
+				"workers "
+				"that last, and here each connection has a "
+				"process of its own");
+	if (k->c->intercept == INTERCEPT_ON)
+		fault(k, "intercept",
+			"'on' does not go with 'accept': nclust listens, and "
+			"the command gets a connection");
+	if (k->c->ipc == IPC_ON)
+		fault(k, "ipc",
+			"'on' does not go with 'accept': a process that is "
+			"there for one connection has no channel");
+	for (size_t i = 0; i < COUNT_OF(hooks); i++)
+		if (k->c->hooks[hooks[i].event].text != NULL)
+			fault(k, hooks[i].key,
+				"does not go with 'accept': what is to be done "
+				"for each connection is the command's");
+}
+
+static void check_accept(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+
+	if (!c->accept) {
+		if (c->accept_per_address > 0)
+			fault(k, "accept-per-address", "needs 'accept'");
+		if (c->accept_timeout > 0)
+			fault(k, "accept-timeout", "needs 'accept'");
+		return;
+	}
+	if (c->listen_count == 0 && !is_bad(k, "listen"))
+		fault(k, "accept", "has nothing to accept on: set 'listen'");
+	for (size_t i = 0; i < c->listen_count; i++)
+		if (c->listen[i].kind == ADDRESS_UDP)
+			fault(k, "listen",
+				"'%s' does not go with 'accept': there are no "
+				"connections on UDP, let workers take it",
+				c->listen[i].text);
+	check_lasting(k);
+}
+
 static void check_numbers(const struct check *k)
 {
 	struct cluster_settings *c = k->c;
@@ -377,6 +443,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_places(&k);
 		check_user(&k);
 		check_ready(&k);
+		check_accept(&k);
 		check_probe(&k, "ready", &k.c->ready_probe);
 		check_probe(&k, "check", &k.c->check);
 		check_numbers(&k);

@@ -177,7 +177,12 @@ const struct option_row option_rows[] = {
 			".Cm auto/2\n"
 			"half as many,\n"
 			".Cm 2x\n"
-			"twice as many; at least one."),
+			"twice as many; at least one.\n"
+			"With\n"
+			".Cm accept\n"
+			"it is how many connections are served at once, and\n"
+			".Cm auto\n"
+			"is 32."),
 	},
 	{
 		IN_CLUSTER(listen), .name = "listen", .letter = 'l',
@@ -266,6 +271,44 @@ const struct option_row option_rows[] = {
 			"is\n"
 			".Cm share :\n"
 			"one socket that all workers accept from."),
+	},
+	{
+		IN_CLUSTER(accept), .name = "accept", .type = OPT_BOOL,
+		.fallback = "no", .change = CHANGE_RESTART,
+		.help = "run the command once for each connection",
+		.manual = MANUAL("Accept the connections, and run the command once "
+			"for each, with the connection as its standard input "
+			"and output, see\n"
+			".Xr nclust-accept 7 .\n"
+			"No more than\n"
+			".Cm workers\n"
+			"run at once;\n"
+			".Cm auto\n"
+			"is 32 then."),
+	},
+	{
+		IN_CLUSTER(accept_per_address), .name = "accept-per-address",
+		.type = OPT_COUNT, .least = 1, .most = WORKERS_MAX,
+		.word = "off", .fallback = "off", .argument = "count",
+		.change = CHANGE_LIVE,
+		.help = "accept: most connections at once of one address",
+		.manual = MANUAL("With\n"
+			".Cm accept ,\n"
+			"a connection from an address that has this many "
+			"already is closed at once."),
+	},
+	{
+		IN_CLUSTER(accept_timeout), .name = "accept-timeout",
+		.type = OPT_DURATION, .least = 100 * MSEC, .most = 8760LL * HOUR,
+		.word = "off", .fallback = "off", .argument = "time",
+		.change = CHANGE_LIVE,
+		.help = "accept: how long the process of a connection may run",
+		.manual = MANUAL("With\n"
+			".Cm accept ,\n"
+			"a process that has run for this long gets the stop "
+			"signal, and\n"
+			".Dv SIGKILL\n"
+			"if it does not end."),
 	},
 	{
 		IN_CLUSTER(directory), .name = "directory", .type = OPT_PATH,

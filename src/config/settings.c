@@ -238,6 +238,8 @@ unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
 
 	if (w->kind == WORKERS_FIXED)
 		return w->count;
+	if (c->accept && w->multiply == 1 && w->divide == 1 && w->minus == 0)
+		return ACCEPT_AUTO;
 	n = (uint64_t)(cpus > 0 ? cpus : 1) * w->multiply / w->divide;
 	n = n > w->minus ? n - w->minus : 1;
 	if (n < 1)

@@ -155,6 +155,9 @@ struct cluster_settings {
 	bool listen_pid;
 	enum intercept_mode intercept;
 	enum balance_mode balance;
+	bool accept; /* a process per connection, `workers` at most */
+	unsigned accept_per_address; /* 0: off */
+	nsec_t accept_timeout;       /* of one connection; 0: off */
 
 	char *directory; /* NULL: inherited */
 	char *chroot;
@@ -223,6 +226,7 @@ struct cluster_settings {
 };
 #define GIVE_UP_MAX 1000
 #define WORKERS_MAX 10000
+#define ACCEPT_AUTO 32 /* connections at once with `workers = auto` */
 
 /* Where a value came from, for `nclust config` and messages. */
 enum origin_kind { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ARGV };

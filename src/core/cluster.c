@@ -251,6 +251,9 @@ static void apply(struct cluster *c, const struct event *e)
 	case EVENT_LATE:
 		c->lost = nsec_add(c->lost, e->span);
 		break;
+	case EVENT_HOLD:
+		c->held = e->held;
+		break;
 	case EVENT_SPAWNED:
 	case EVENT_SPAWN_FAILED:
 	case EVENT_READY:
@@ -345,7 +348,8 @@ static enum cluster_state state_now(const struct cluster *c)
 	if (c->failed)
 		return CLUSTER_FAILED;
 	if (c->stopping)
-		return c->alive > 0 ? CLUSTER_STOPPING : CLUSTER_STOPPED;
+		return c->alive > 0 || c->held ? CLUSTER_STOPPING
+					       : CLUSTER_STOPPED;
 	if (c->rollout.under_way && !c->rollout.fresh)
 		return CLUSTER_ROLLING;
 	if (!c->was_all_ready)
@@ -383,7 +387,7 @@ static void conclude(struct cluster *c)
 	if (state != c->state)
 		actions_report(c->out, REPORT_STATE, 0, 0)->state = state;
 	c->state = state;
-	if (!c->stopping || c->alive > 0 || c->told_end)
+	if (!c->stopping || c->alive > 0 || c->held || c->told_end)
 		return;
 	c->told_end = true;
 	actions_add(c->out, ACTION_ENDED, 0, 0)->status = c->status;

@@ -82,6 +82,8 @@ enum event_kind {
 			       over */
 	EVENT_LATE,         /* nclust itself stood still for `span` (SIGSTOP,
 			       a stalled machine): grant it to the waiting */
+	EVENT_HOLD,         /* `held`: somebody is at work who is in no slot,
+			       and a stop is not over before he has gone */
 };
 
 #define SLOT_ALL UINT32_MAX
@@ -95,6 +97,7 @@ struct event {
 	nsec_t span;
 	unsigned count;
 	bool at_once;
+	bool held;       /* HOLD */
 	bool has_canary; /* ROLL */
 	enum why why;
 	bool command_changed; /* ROLL, SETTINGS: forget what was learned */

@@ -153,6 +153,7 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(42, cluster, gate_turn, UNSIGNED),
 	PLAIN(43, cluster, gate_looked, UNSIGNED),
 	PLAIN(44, cluster, gates_to_look, UNSIGNED),
+	PLAIN(45, cluster, held, BOOL),
 	/* surprises: told once more by the next one, if they come again */
 };
 

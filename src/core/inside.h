@@ -59,6 +59,7 @@ struct cluster {
 	bool asked_to_stop;
 	bool failed;
 	bool told_end;
+	bool held;  /* by who is in no slot */
 	int status; /* to end with */
 
 	enum cluster_state state; /* last told */

@@ -366,7 +366,7 @@ void adopt_finish(struct supervisor *sup)
 	struct heritage *h = sup->heritage;
 
 	for (size_t i = 0; i < h->past.count; i++)
-		if (!h->inmates[i].lives)
+		if (!h->inmates[i].lives && h->inmates[i].entry->birth.pid != 0)
 			tell_end(sup, &h->inmates[i]);
 	if (h->adopted > 0)
 		news_say(sup, LOG_NOTE, "adopted",

@@ -7,6 +7,8 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/channel.h"
+#include "supervisor/accepting.h"
+#include "supervisor/bequest.h"
 #include "supervisor/child.h"
 #include "supervisor/heritage.h"
 #include "supervisor/intercept.h"
@@ -108,7 +110,8 @@ static void fill(struct child *c, struct inmate *in)
 	if (e->phase == STATE_STOPPING)
 		thaw(c);
 	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
-	take_notify(sup, c, given);
+	if (c->service->accepting == NULL)
+		take_notify(sup, c, given);
 	take_trap(c, given);
 	take_channel(c, given, e->flags);
 	if (given != NULL) {
@@ -118,6 +121,24 @@ static void fill(struct child *c, struct inmate *in)
 		logger_reopen_output(c);
 	}
 	adopt_uses(c);
+}
+
+/* The same of one that serves a connection: nobody but nclust knew it. */
+static int take_visitor(struct service *service, struct inmate *in)
+{
+	const struct state_entry *e = in->entry;
+	struct child *c;
+
+	if (e->slot >= WORKERS_MAX ||
+		service_reserve(service, e->slot + 1) == -1)
+		return -1;
+	c = child_adopt(service, e->slot, e->serial, e->birth.pid, in->pidfd);
+	if (c == NULL)
+		return 0;
+	in->pidfd = -1;
+	fill(c, in);
+	accepting_adopt(c, nsec_min(e->born, clock_now()));
+	return 1;
 }
 
 /* 1: it is ours; 0: there is no place for it; -1: out of memory. */
@@ -211,7 +232,9 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 		    service->core, generation, c->says_ready, c->listens) == -1)
 		count = 0;
 	for (size_t i = 0; i < count; i++) {
-		int got = take_worker(service, list[i], generation);
+		int got = service->accepting != NULL
+			? take_visitor(service, list[i])
+			: take_worker(service, list[i], generation);
 
 		if (got == -1) {
 			free(list);
@@ -225,8 +248,10 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 				service->name, list[i]->entry->slot,
 				(int)list[i]->entry->birth.pid);
 	}
-	steer_adopt(service);
-	service->adopted_roll = count > 0 && (!same || deaf);
+	if (service->accepting == NULL) {
+		steer_adopt(service);
+		service->adopted_roll = count > 0 && (!same || deaf);
+	}
 	free(list);
 	return 0;
 }
@@ -266,9 +291,11 @@ int adopt_cluster(struct service *service, struct error *err)
 		c = named(sup->heritage, service->name);
 	if (c == NULL) {
 		service->number = ++sup->last_number;
+		bequest_anchor(service);
 		return 0;
 	}
 	service->number = c->number;
+	bequest_anchor(service);
 	follow_scale(service, c);
 	if (adopt_learned(service, err) == -1)
 		return -1;

@@ -6,9 +6,11 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "protocol/estate.h"
+#include "supervisor/accepting.h"
 #include "supervisor/child.h"
 #include "supervisor/keeper.h"
 #include "supervisor/roles.h"
+#include "supervisor/service.h"
 #include "supervisor/steer.h"
 #include "supervisor/store.h"
 
@@ -111,7 +113,7 @@ static void put_service(struct writing *w, struct service *s)
 	}
 	c->number = s->number;
 	c->generation = cluster_generation(s->core);
-	c->wanted = cluster_wanted(s->core);
+	c->wanted = service_workers(s);
 	c->scaled = s->scaled;
 	c->workers = config_digest_workers(settings);
 	c->says_ready = s->knows_notify = cluster_knows_notify(s->core);
@@ -177,7 +179,7 @@ struct state_entry *bequest_claim(const struct child *child,
 
 	if (e == NULL)
 		return NULL;
-	cluster_view_slot(service->core, child->slot, &view);
+	service_view_slot(service, child->slot, &view);
 	e->flags = settings->orphans == ORPHANS_KEEP ? STATE_KEEP : 0;
 	e->serial = child->serial;
 	e->cluster = service->number;
@@ -242,6 +244,28 @@ void bequest_report(struct service *service, const struct report *r)
 	}
 }
 
+void bequest_anchor(struct service *service)
+{
+	struct accepting *a = service->accepting;
+	struct statefile *file = &service->sup->statefile;
+	bool keep = cluster_settings(service->core)->orphans == ORPHANS_KEEP;
+
+	if (a == NULL || keep == (a->anchor != NULL))
+		return;
+	if (!keep) {
+		statefile_free(file, a->anchor);
+		a->anchor = NULL;
+		return;
+	}
+	a->anchor = statefile_claim(file);
+	if (a->anchor == NULL)
+		return;
+	a->anchor->flags = STATE_KEEP;
+	a->anchor->serial = ++service->sup->next_serial; /* nobody's */
+	a->anchor->cluster = service->number;
+	a->anchor->ready_at = NSEC_NEVER;
+}
+
 /* ---- again ---- */
 
 void bequest_renew(struct supervisor *sup)
@@ -302,6 +326,8 @@ void bequest_resume(struct supervisor *sup)
 		log_warn("%s", err.text);
 	find_entry(sup, &past);
 	children_each(sup, NULL, make_entry, 0);
+	for (size_t i = 0; i < sup->service_count; i++)
+		bequest_anchor(sup->services[i]);
 	state_past_fini(&past);
 	bequest_due(sup);
 	keeper_greet(sup, true);

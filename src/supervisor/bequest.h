@@ -23,4 +23,9 @@ struct state_entry *bequest_claim(const struct child *child,
 void bequest_child(const struct child *child);
 void bequest_report(struct service *service, const struct report *report);
 
+/* Of a cluster that may have no process at the moment (`accept`): what says that
+ * its listeners are to outlive us, where they are.  To be called again when its
+ * settings have changed. */
+void bequest_anchor(struct service *service);
+
 #endif

@@ -84,6 +84,8 @@ int carry_take(enum carry_struct which, void *to,
 		[PLAIN_HELPER] = "a command",
 		[PLAIN_HOOKS] = "the hooks",
 		[PLAIN_HOOK] = "a hook",
+		[PLAIN_ACCEPTING] = "the connections",
+		[PLAIN_VISIT] = "a connection",
 	};
 	int got = handover_take_plain(&carry_tables[which], to, f);
 

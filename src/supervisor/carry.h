@@ -66,6 +66,8 @@ enum carry_tag {
 	CARRY_HOOK,
 	CARRY_FACTS,
 	CARRY_SOCKET, /* of several of a listener */
+	CARRY_ACCEPTING,
+	CARRY_VISIT,
 
 	/* nobody knows it: for tests of what is not known */
 	CARRY_UNKNOWN = 8000,
@@ -186,6 +188,8 @@ enum carry_struct {
 	PLAIN_HELPER,
 	PLAIN_HOOKS,
 	PLAIN_HOOK,
+	PLAIN_ACCEPTING,
+	PLAIN_VISIT,
 	CARRY_STRUCTS,
 };
 extern const struct plain_table carry_tables[CARRY_STRUCTS];

@@ -2,6 +2,7 @@
 #include "supervisor/carry.h"
 
 #include "base/scope.h"
+#include "supervisor/accepting.h"
 #include "supervisor/child.h"
 #include "supervisor/health.h"
 #include "supervisor/recipe.h"
@@ -58,6 +59,23 @@ static void put_child(struct carry_writer *c, const struct child *child)
 	handover_close(&c->w);
 }
 
+static void put_accepting(struct carry_writer *c, const struct accepting *a)
+{
+	if (a == NULL)
+		return;
+	handover_open(&c->w, CARRY_ACCEPTING);
+	carry_put(c, PLAIN_ACCEPTING, a);
+	for (uint32_t i = 0; i < a->visit_slots; i++) {
+		if (a->visits[i].phase == VISIT_NONE)
+			continue;
+		handover_open(&c->w, CARRY_VISIT);
+		handover_put_u64(&c->w, CARRY_INDEX, i);
+		carry_put(c, PLAIN_VISIT, &a->visits[i]);
+		handover_close(&c->w);
+	}
+	handover_close(&c->w);
+}
+
 static void put_service(struct carry_writer *c, const struct service *s)
 {
 	handover_open(&c->w, CARRY_SERVICE);
@@ -72,6 +90,7 @@ static void put_service(struct carry_writer *c, const struct service *s)
 	for (uint32_t i = 0; i < s->child_slots; i++)
 		for (int k = 0; k < 2; k++)
 			put_child(c, s->children[i][k]);
+	put_accepting(c, s->accepting);
 	handover_close(&c->w);
 }
 
@@ -236,6 +255,56 @@ static int reserve(struct service *s)
 	return s->children != NULL && s->early_deaths != NULL ? 0 : -1;
 }
 
+static int get_visit(
+	struct accepting *a, const struct handover_field *f, struct error *err)
+{
+	struct visit visit;
+	struct handover_reader in;
+	struct handover_field m;
+	uint64_t slot = UINT64_MAX;
+
+	carry_clear(PLAIN_VISIT, &visit);
+	handover_enter(&in, f);
+	while (handover_next(&in, &m)) {
+		if (m.tag == CARRY_INDEX && m.type == HANDOVER_U64)
+			slot = m.u;
+		else if (carry_take(PLAIN_VISIT, &visit, &m, err) == -1)
+			return -1;
+	}
+	if (slot >= a->visit_slots || visit.phase == VISIT_NONE ||
+		a->service->children[slot][0] == NULL ||
+		a->visits[slot].phase != VISIT_NONE)
+		return carry_bad(err, "a connection");
+	a->visits[slot] = visit;
+	a->running++;
+	return 0;
+}
+
+/* Its processes stand before it, as other children do. */
+static int get_accepting(
+	struct service *s, const struct handover_field *f, struct error *err)
+{
+	struct accepting *a = s->accepting == NULL && reserve(s) == 0
+		? accepting_carried(s)
+		: NULL;
+	struct handover_reader in;
+	struct handover_field m;
+
+	if (a == NULL)
+		return error_set(err, ENOMEM, "connections");
+	carry_clear(PLAIN_ACCEPTING, a);
+	handover_enter(&in, f);
+	while (handover_next(&in, &m)) {
+		int got = m.tag == CARRY_VISIT && m.type == HANDOVER_GROUP
+			? get_visit(a, &m, err)
+			: carry_take(PLAIN_ACCEPTING, a, &m, err);
+
+		if (got == -1)
+			return -1;
+	}
+	return 0;
+}
+
 static int take_part(struct carry_reader *r, struct service *s,
 	const struct handover_field *m, struct error *err)
 {
@@ -264,6 +333,8 @@ static int take_part(struct carry_reader *r, struct service *s,
 		if (reserve(s) == -1)
 			return error_set(err, ENOMEM, "a cluster");
 		return get_child(r, s, m, err);
+	case CARRY_ACCEPTING:
+		return get_accepting(s, m, err);
 	default:
 		return s->children != NULL
 			? 0

@@ -3,6 +3,7 @@
 
 #include "core/image.h"
 #include "supervisor/channel.h"
+#include "supervisor/accepting.h"
 #include "supervisor/clients.h"
 #include "supervisor/health.h"
 #include "supervisor/hooks.h"
@@ -285,6 +286,45 @@ static const struct plain_row news_rows[] = {
 	PLAIN(6, news, explain, TEXT),
 	PLAIN(7, news, bind_hint, BOOL),
 };
+
+static const struct plain_row peer_rows[] = {
+	PLAIN(1, peer, family, SIGNED),
+	PLAIN(2, peer, ip, WORDS),
+	PLAIN(3, peer, local_ip, WORDS),
+	PLAIN(4, peer, port, UNSIGNED),
+	PLAIN(5, peer, local_port, UNSIGNED),
+	PLAIN(6, peer, scope, UNSIGNED),
+	PLAIN(7, peer, pid, SIGNED),
+	PLAIN(8, peer, uid, UNSIGNED),
+	PLAIN(9, peer, gid, UNSIGNED),
+};
+static const struct plain_table peer_table = PLAIN_TABLE(peer_rows, peer);
+
+static const struct plain_row visit_rows[] = {
+	PLAIN_IN(1, visit, peer, &peer_table),
+	PLAIN_ENUM(2, visit, phase, VISIT_KILLED),
+	PLAIN(3, visit, step, UNSIGNED),
+	PLAIN(4, visit, born, SIGNED),
+	PLAIN(5, visit, deadline, WHEN),
+	PLAIN(6, visit, late, BOOL),
+};
+
+static const struct plain_row accepting_rows[] = {
+	PLAIN_ENUM(1, accepting, limit, WORKERS_MAX),
+	PLAIN(2, accepting, turn, UNSIGNED),
+	PLAIN(3, accepting, open, BOOL),
+	PLAIN(4, accepting, stopping, BOOL),
+	PLAIN(5, accepting, kept, FD),
+	PLAIN_IN(6, accepting, kept_peer, &peer_table),
+	PLAIN(7, accepting, kept_index, UNSIGNED),
+	PLAIN(8, accepting, served, UNSIGNED),
+	PLAIN(9, accepting, refused, UNSIGNED),
+	PLAIN(10, accepting, timed_out, UNSIGNED),
+	PLAIN(11, accepting, not_started, UNSIGNED),
+	PLAIN(12, accepting, exits, WORDS),
+	PLAIN(13, accepting, signals, WORDS),
+	PLAIN(14, accepting, unknown, UNSIGNED),
+};
 /* clang-format on */
 
 const struct plain_table carry_tables[CARRY_STRUCTS] = {
@@ -306,5 +346,7 @@ const struct plain_table carry_tables[CARRY_STRUCTS] = {
 	[PLAIN_HELPER] = PLAIN_TABLE(helper_rows, helper),
 	[PLAIN_HOOKS] = PLAIN_TABLE(hooks_rows, hooks),
 	[PLAIN_HOOK] = PLAIN_TABLE(hook_rows, hook_run),
+	[PLAIN_ACCEPTING] = PLAIN_TABLE(accepting_rows, accepting),
+	[PLAIN_VISIT] = PLAIN_TABLE(visit_rows, visit),
 	[PLAIN_RECIPE] = PLAIN_TABLE(recipe_rows, recipe),
 };

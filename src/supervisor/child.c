@@ -8,10 +8,11 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn.h"
-#include "supervisor/drain.h"
+#include "supervisor/accepting.h"
 #include "supervisor/bequest.h"
 #include "supervisor/budget.h"
 #include "supervisor/channel.h"
+#include "supervisor/drain.h"
 #include "supervisor/environment.h"
 #include "supervisor/health.h"
 #include "supervisor/intercept.h"
@@ -261,7 +262,10 @@ static void fail_spawn(struct service *service, struct event *answer,
 	answer->ending.exit_status = spawn_exit_status(failure);
 	answer->ending.permanent = answer->ending.exit_status != 0;
 	spawn_explain(failure, r->settings->command.list[0], &err);
-	news_explain_spawn(service, answer->slot, err.text);
+	if (service->accepting == NULL)
+		news_explain_spawn(service, answer->slot, err.text);
+	else if (answer->ending.permanent)
+		accepting_explain(service, err.text);
 }
 
 static void note_alive(struct child *c)
@@ -318,6 +322,60 @@ static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
 	(void)error_set(err, EMFILE, "another worker");
 	return error_hint(err, "raise RLIMIT_NOFILE, it is %llu",
 		(unsigned long long)sup->descriptors);
+}
+
+/* It runs: the logger, the keeper and the loop have it. */
+static void begin(struct child *c, struct child **at)
+{
+	struct service *service = c->service;
+	struct supervisor *sup = service->sup;
+
+	note_alive(c);
+	logger_add(service, c);
+	keeper_hold_child(c);
+	*at = c;
+	pids_add(&sup->pids, c);
+	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
+	ev_io_start(sup->loop, &c->exit_watcher);
+}
+
+struct child *child_serve(
+	struct service *service, struct worker_place *place, struct ending *why)
+{
+	struct supervisor *sup = service->sup;
+	struct event answer = {.slot = place->slot};
+	struct child **at = place_in_slot(service, place->slot);
+	struct child *c = at != NULL ? child_new(sup) : NULL;
+	struct error err;
+	int got = -1;
+
+	fail(&answer, ENOMEM, SPAWN_CLONE);
+	if (c == NULL || pids_grow(&sup->pids) == -1)
+		goto failed;
+	c->service = service;
+	c->slot = place->slot;
+	c->generation = cluster_generation(service->core);
+	c->worker = c->serial = place->serial = ++sup->next_serial;
+	place->recipe = recipe_get(service, c->generation,
+		(struct cluster_settings *)(uintptr_t)cluster_settings(
+			service->core),
+		&err);
+	if (place->recipe == NULL) {
+		accepting_explain(service, err.text);
+		goto failed;
+	}
+	logger_open_output(service, c, place->output);
+	got = run(service, c, place->recipe, place, &answer);
+	logger_close_output(sup, place->output);
+	if (got == 0) {
+		begin(c, at);
+		return c;
+	}
+failed:
+	*why = answer.ending;
+	if (c != NULL)
+		child_release(sup, c);
+	return NULL;
 }
 
 void child_spawn(struct service *service, const struct action *action,
@@ -381,15 +439,9 @@ void child_spawn(struct service *service, const struct action *action,
 		child_release(sup, c);
 		return;
 	}
-	note_alive(c);
 	channel_start(c);
-	logger_add(service, c);
-	keeper_hold_child(c);
-	*at = c;
+	begin(c, at);
 	steer_joined(c);
-	pids_add(&sup->pids, c);
-	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
-	ev_io_start(sup->loop, &c->exit_watcher);
 	health_on_birth(c);
 	answer->kind = EVENT_SPAWNED;
 	answer->pid = c->pid;
@@ -544,7 +596,8 @@ void child_ended(struct child *child)
 			service->name, child->slot, (int)child->pid);
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	}
-	drain_ended(child);
+	if (service->accepting == NULL)
+		drain_ended(child);
 	readiness_drain(child); /* what it said before it died counts */
 	channel_drain(child);
 	describe_end(child, &end, &event.ending);
@@ -553,16 +606,22 @@ void child_ended(struct child *child)
 	(void)child_signal_group(child, SIGKILL); /* what is left of it */
 	if (ended == 1 && !child->adopted)
 		(void)pidfd_reap(child->pidfd, &end);
-	news_expect_last_output(sup, child);
+	if (service->accepting == NULL)
+		news_expect_last_output(sup, child);
 	reap_look_for_strays(sup, child, &event.ending);
 	pids_remove(&sup->pids, child);
 	for (int i = 0; i < 2; i++)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;
-	steer_left(child);
-	steer_wake_others(service, child->lane);
+	if (service->accepting == NULL) {
+		steer_left(child);
+		steer_wake_others(service, child->lane);
+	}
 	child_release(sup, child); /* before the core hears: it may spawn */
-	service_tell(service, &event);
+	if (service->accepting != NULL)
+		accepting_ended(service, event.slot, &event.ending);
+	else
+		service_tell(service, &event);
 }
 
 void children_free(struct supervisor *sup)

@@ -15,6 +15,13 @@
 void child_spawn(struct service *service, const struct action *action,
 	struct event *answer);
 
+/* accept: start a process for the connection of that place, which has its slot;
+ * the recipe and the serial are filled in.  NULL: there is none, as `why` says,
+ * and accepting_explain() was told. */
+struct worker_place;
+struct child *child_serve(struct service *service, struct worker_place *place,
+	struct ending *why);
+
 /* As whom, where and within which limits the workers of a recipe run; what is
  * run, and its descriptors, are left open. */
 void child_plan(struct supervisor *sup, struct spawn_plan *plan,

@@ -232,9 +232,11 @@ static void put_own(struct writer *w, struct supervisor *sup)
 	const struct worker_place *p = w->place;
 	const struct cluster_settings *s = p->recipe->settings;
 
-	(void)buffer_string(w->out, "NOTIFY_SOCKET=");
-	(void)buffer_string(w->out, sup->rundir.path);
-	put_number(w, "/notify/", p->serial, 16);
+	if (p->peer == NULL) {
+		(void)buffer_string(w->out, "NOTIFY_SOCKET=");
+		(void)buffer_string(w->out, sup->rundir.path);
+		put_number(w, "/notify/", p->serial, 16);
+	}
 	put_text(w, "NCLUST_NAME=", sup->settings->name);
 	put_text(w, "NCLUST_CLUSTER=", s->name);
 	put_number(w, "NCLUST_SLOT=", p->slot, 10);
@@ -332,6 +334,16 @@ static int make_lists(struct supervisor *sup, const struct writer *w,
 	return 0;
 }
 
+static void fill_connection(
+	const struct worker_place *place, struct spawn_plan *plan)
+{
+	int errors = place->output[1] != -1 ? place->output[1] : STDERR_FILENO;
+
+	plan->fds[plan->fd_count++] = (struct spawn_fd){place->connection, 0};
+	plan->fds[plan->fd_count++] = (struct spawn_fd){place->connection, 1};
+	plan->fds[plan->fd_count++] = (struct spawn_fd){errors, 2};
+}
+
 static void fill_descriptors(
 	const struct worker_place *place, struct spawn_plan *plan)
 {
@@ -339,6 +351,10 @@ static void fill_descriptors(
 	const struct listener_set *set = &r->listeners;
 	const unsigned pass = r->settings->pass;
 
+	if (place->peer != NULL) {
+		fill_connection(place, plan);
+		return;
+	}
 	if ((pass & PASS_STDIN) != 0 && set->count > 0)
 		plan->fds[plan->fd_count++] = (struct spawn_fd){
 			steer_fd(set->list[0], place->lane), 0};
@@ -372,7 +388,10 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	for (size_t i = 0; i < s->command.count; i++)
 		put_argument(&w, s->command.list[i]);
 	arguments = w.strings;
-	if (w.listeners->count > 0) {
+	if (place->peer != NULL) {
+		w.strings += peer_environment(
+			w.out, place->peer, place->path, place->same);
+	} else if (w.listeners->count > 0) {
 		if ((s->pass & PASS_SYSTEMD) != 0)
 			put_systemd(&w);
 		if ((s->pass & PASS_SERVER_STARTER) != 0)

@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_ENVIRONMENT_H
 #define SUPERVISOR_ENVIRONMENT_H
 
+#include "os/peer.h"
 #include "os/spawn.h"
 #include "supervisor/channel.h"
 #include "supervisor/state.h"
@@ -21,6 +22,12 @@ struct worker_place {
 	int output[2];          /* write ends for stdout and stderr, or -1 */
 	int channel;            /* its end of the message channel, or -1 … */
 	enum channel_kind kind; /* … of this kind */
+
+	/* accept: the connection that it is there for, and nothing else */
+	const struct peer *peer; /* NULL: none */
+	int connection;
+	const char *path; /* of a unix listener, or NULL */
+	unsigned same;    /* connections of that address; 0: not counted */
 };
 
 int environment_fill(struct supervisor *sup, const struct worker_place *place,

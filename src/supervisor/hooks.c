@@ -264,8 +264,8 @@ static void put_facts(struct hook_run *run, const struct report *r)
 		helper_fact(facts, "NCLUST_OUTCOME", outcome_of(r->kind));
 	}
 	put_ending(facts, r);
-	helper_number(facts, "NCLUST_WANTED", cluster_wanted(service->core));
-	helper_number(facts, "NCLUST_READY", cluster_ready(service->core));
+	helper_number(facts, "NCLUST_WANTED", service_workers(service));
+	helper_number(facts, "NCLUST_READY", service_ready(service));
 	if (run->event == HOOK_SCALE || r->kind == REPORT_ROLLOUT_STARTED)
 		helper_number(facts, "NCLUST_COUNT", r->count);
 }

@@ -74,7 +74,7 @@ struct spawn_trap *intercept_plan(
 	struct supervisor *sup = service->sup;
 	struct intercept *in = &sup->intercept;
 
-	if (settings->intercept == INTERCEPT_OFF ||
+	if (settings->intercept == INTERCEPT_OFF || settings->accept ||
 		(in->way == WAY_NONE && !must(settings)))
 		return NULL;
 	if (in->way == WAY_UNKNOWN)

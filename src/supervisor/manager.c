@@ -7,6 +7,7 @@
 #include "os/fdpass.h"
 #include "protocol/handover.h"
 #include "protocol/notify.h"
+#include "supervisor/service.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -121,7 +122,7 @@ static void fill_status(struct supervisor *sup, struct notify_message *m)
 		const struct service *s = sup->services[i];
 		int n = snprintf(m->status + used, sizeof(m->status) - used,
 			"%s%s: %u of %u ready", i > 0 ? ", " : "", s->name,
-			cluster_ready(s->core), cluster_wanted(s->core));
+			service_ready(s), service_workers(s));
 
 		if (n < 0 || (size_t)n >= sizeof(m->status) - used)
 			break;

@@ -3,10 +3,12 @@
 
 #include "base/scope.h"
 #include "os/open_for.h"
+#include "os/peer.h"
 #include "os/privilege.h"
 #include "supervisor/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -203,7 +205,8 @@ static int make_environment(struct recipe *r, struct error *err)
 	const struct cluster_settings *s = r->settings;
 
 	for (char **e = environ; !s->clear_env && *e != NULL; e++)
-		if (!is_private(*e) && put_env(r, *e) == -1)
+		if (!is_private(*e) && !(s->accept && peer_is_variable(*e)) &&
+			put_env(r, *e) == -1)
 			goto memory;
 	if (s->user != NULL && s->uid >= 0 && put_home(r, s->uid) == -1)
 		goto memory;
@@ -340,6 +343,36 @@ static struct recipe *recipe_new(struct cluster_settings *settings,
 	return r;
 }
 
+/*
+ * accept: what is never started at the start is looked for there, so that a
+ * wrong name is told at once and not to the first client.  Who is another user, or
+ * somewhere else, will see for himself.
+ */
+static int check_program(const struct recipe *r, struct error *err)
+{
+	const struct cluster_settings *s = r->settings;
+	int error = ENOENT;
+
+	if (!s->accept || s->chroot != NULL || s->directory != NULL)
+		return 0;
+	for (char **path = r->candidates; *path != NULL; path++) {
+		struct stat st;
+
+		if (stat(*path, &st) == -1)
+			continue;
+		error = EISDIR;
+		if (!S_ISDIR(st.st_mode) &&
+			(s->uid >= 0 ||
+				faccessat(AT_FDCWD, *path, X_OK, AT_EACCESS) ==
+					0))
+			return 0;
+		if (!S_ISDIR(st.st_mode))
+			error = EACCES;
+	}
+	(void)error_set(err, error, "cannot execute '%s'", s->command.list[0]);
+	return error_status(err, error == ENOENT ? 127 : 126);
+}
+
 /* What no worker would ever be allowed is told before the first. */
 static int check_rights(const struct cluster_settings *s, struct error *err)
 {
@@ -365,10 +398,11 @@ int recipe_check(const struct cluster_settings *settings, struct error *err)
 	/* counted for the time of the check only */
 	struct recipe *r = recipe_new(
 		(struct cluster_settings *)(uintptr_t)settings, &none, err);
+	bool bad = r == NULL || check_program(r, err) == -1;
 
 	if (r != NULL)
 		recipe_free(r);
-	if (r == NULL || check_rights(settings, err) == -1)
+	if (bad || check_rights(settings, err) == -1)
 		return error_wrap(err, "cluster '%s'", settings->name);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/affinity.h"
 #include "os/cgroup.h"
+#include "supervisor/accepting.h"
 #include "supervisor/lifecycle.h"
 #include "supervisor/health.h"
 #include "supervisor/listener.h"
@@ -82,6 +83,11 @@ static int check(
 			continue;
 		if (recipe_check(c->new, err) == -1)
 			return -1;
+		if (c->old != NULL && c->old->accept != c->new->accept)
+			return error_set(err, 0,
+				"cluster '%s': 'accept' can only change with a "
+				"restart of nclust",
+				c->new->name);
 		leaving = service_named(sup, c->new->name);
 		if (c->old == NULL && leaving != NULL)
 			return error_set(err, 0,
@@ -108,7 +114,8 @@ static int open_listeners(
 			continue;
 		s = service_named(sup, c->new->name);
 		if (listeners_open(sup, &plan->sets[i], c->new,
-			    s != NULL ? &s->listeners : NULL, err) == -1)
+			    s != NULL ? &s->listeners : NULL, err) == -1 ||
+			accepting_check(c->new, &plan->sets[i], err) == -1)
 			return error_wrap(err, "cluster '%s'", c->new->name);
 	}
 	return 0;
@@ -166,7 +173,7 @@ static void scale(
 
 	if (s->scaled && !c->workers_changed)
 		return; /* what the operator asked for holds */
-	if (wanted != cluster_wanted(s->core)) {
+	if (wanted != service_workers(s)) {
 		if (service_scale(s, wanted, &err) == -1)
 			log_error("%s: %s", s->name, err.text);
 		else
@@ -200,6 +207,8 @@ static void apply(struct supervisor *sup, struct service *s,
 		event.settings = cluster_settings_ref(c->new);
 		service_tell(s, &event);
 		health_on_settings(s);
+		if (s->accepting != NULL)
+			accepting_on_settings(s);
 		return;
 	}
 	if (c->change != CHANGE_NONE)

@@ -43,10 +43,9 @@ static int find_target(
 	if (t->service == NULL)
 		return error_set(err, 0, "there is no cluster '%s' in '%s'",
 			parsed.whole, sup->settings->name);
-	if (parsed.slot >= (long)cluster_slots(t->service->core))
+	if (parsed.slot >= (long)service_slots(t->service))
 		return error_set(err, 0, "'%s' has no slot %ld, as it has %u",
-			parsed.cluster, parsed.slot,
-			cluster_slots(t->service->core));
+			parsed.cluster, parsed.slot, service_slots(t->service));
 	t->slot = (uint32_t)parsed.slot;
 	return 0;
 }
@@ -292,7 +291,7 @@ static void scale(struct client *c, const struct target *t)
 		return;
 	}
 	if (c->request.scale_kind == SCALE_BY)
-		count += (long)cluster_wanted(s->core);
+		count += (long)service_workers(s);
 	if (count < 0)
 		count = 0;
 	if (count > WORKERS_MAX) {

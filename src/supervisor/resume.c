@@ -10,6 +10,7 @@
 #include "os/memory.h"
 #include "os/process.h"
 #include "os/sealed.h"
+#include "supervisor/accepting.h"
 #include "supervisor/begin.h"
 #include "supervisor/bequest.h"
 #include "supervisor/child.h"
@@ -27,6 +28,7 @@
 #include "supervisor/reexec.h"
 #include "supervisor/requests.h"
 #include "supervisor/roles.h"
+#include "supervisor/service.h"
 #include "supervisor/signals.h"
 #include "supervisor/standby.h"
 #include "supervisor/steer.h"
@@ -124,8 +126,10 @@ static int prepare(
 
 static void resume_child(struct child *child, int unused)
 {
-	nsec_t left = image_drain_left(
-		child->service->core, child->slot, child->worker, clock_now());
+	nsec_t left = child->service->accepting != NULL
+		? -1
+		: image_drain_left(child->service->core, child->slot,
+			  child->worker, clock_now());
 
 	(void)unused;
 	child_resume(child);
@@ -154,6 +158,8 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		learned_resume(sup->services[i]);
 		health_resume(sup->services[i]);
+		if (sup->services[i]->accepting != NULL)
+			accepting_resume(sup->services[i]);
 	}
 	guard_carried(sup);
 	guard_resume(sup, mend);
@@ -186,7 +192,7 @@ static void tell_success(struct supervisor *sup, const struct carry_reader *r)
 	unsigned workers = 0;
 
 	for (size_t i = 0; i < sup->service_count; i++)
-		workers += cluster_alive(sup->services[i]->core);
+		workers += service_alive(sup->services[i]);
 	if (r->skipped > 0)
 		log_warn("%u setting%s of the nclust before, such as '%s', %s "
 			 "not known to this one",

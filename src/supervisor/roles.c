@@ -122,7 +122,8 @@ void logger_open_output(
 			output[0] = output[1] = sup->null_fd;
 		return;
 	}
-	for (int i = 0; i < 2; i++) {
+	/* what a connection's process writes is its answer */
+	for (int i = service->accepting != NULL; i < 2; i++) {
 		int ends[2];
 
 		/* without a pipe the worker writes where we write */

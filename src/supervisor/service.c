@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "supervisor/accepting.h"
 #include "supervisor/bequest.h"
 #include "supervisor/child.h"
 #include "supervisor/clients.h"
@@ -98,8 +99,12 @@ static void on_report(struct service *service, const struct report *r)
 		break;
 	}
 	bequest_report(service, r);
-	steer_on_report(service, r);
-	news_report(service, r);
+	if (service->accepting != NULL)
+		accepting_on_report(service, r);
+	else
+		steer_on_report(service, r);
+	if (service->accepting == NULL || r->kind != REPORT_ALL_READY)
+		news_report(service, r);
 	lifecycle_on_report(sup, service, r);
 	hooks_on_report(service, r);
 	health_on_report(service, r);
@@ -188,6 +193,10 @@ void service_tick(struct service *service)
 
 nsec_t service_deadline(const struct service *service)
 {
+	/* with no slot of its own, nothing is ever due that would begin it */
+	if (service->accepting != NULL &&
+		cluster_state(service->core) == CLUSTER_STARTING)
+		return 0;
 	return cluster_next_deadline(service->core);
 }
 
@@ -239,17 +248,19 @@ struct service *service_new(struct supervisor *sup,
 	struct service *s = calloc(1, sizeof(*s));
 	struct service **list;
 	unsigned wanted = service_wanted(sup, settings);
+	unsigned workers = settings->accept ? 0 : wanted;
 
 	if (s == NULL)
 		return NULL;
 	s->sup = sup;
 	s->name = strdup(settings->name);
-	s->core = cluster_new(settings, wanted, random_seed());
+	s->core = cluster_new(settings, workers, random_seed());
 	list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
 	if (list != NULL)
 		sup->services = list;
 	if (s->name == NULL || s->core == NULL || list == NULL ||
-		reserve_children(s, wanted) == -1) {
+		reserve_children(s, wanted) == -1 ||
+		(settings->accept && accepting_new(s, wanted) == -1)) {
 		service_free(s);
 		return NULL;
 	}
@@ -280,6 +291,7 @@ struct service *service_carried(struct supervisor *sup)
 
 void service_free(struct service *s)
 {
+	accepting_free(s);
 	health_free(s);
 	steer_free(s);
 	recipes_free(s);
@@ -300,6 +312,40 @@ struct service *service_named(const struct supervisor *sup, const char *name)
 		if (strcmp(sup->services[i]->name, name) == 0)
 			return sup->services[i];
 	return NULL;
+}
+
+unsigned service_workers(const struct service *service)
+{
+	return service->accepting != NULL ? service->accepting->limit
+					  : cluster_wanted(service->core);
+}
+
+unsigned service_ready(const struct service *service)
+{
+	if (service->accepting == NULL)
+		return cluster_ready(service->core);
+	return service->accepting->open ? service->accepting->limit : 0;
+}
+
+unsigned service_alive(const struct service *service)
+{
+	return service->accepting != NULL ? service->accepting->running
+					  : cluster_alive(service->core);
+}
+
+uint32_t service_slots(const struct service *service)
+{
+	return service->accepting != NULL ? service->child_slots
+					  : cluster_slots(service->core);
+}
+
+void service_view_slot(
+	const struct service *service, uint32_t slot, struct slot_view *view)
+{
+	if (service->accepting != NULL && slot < service->child_slots)
+		accepting_view_slot(service, slot, view);
+	else
+		cluster_view_slot(service->core, slot, view);
 }
 
 /* ---- commands ---- */
@@ -334,10 +380,26 @@ static void change(struct service *service, struct event *event)
 
 int service_reserve(struct service *service, unsigned slots)
 {
-	if (reserve_children(service, slots) == -1 ||
-		cluster_reserve(service->core, slots) == -1)
+	if (reserve_children(service, slots) == -1)
 		return -1;
-	return 0;
+	return service->accepting != NULL
+		? visits_reserve(service->accepting)
+		: cluster_reserve(service->core, slots);
+}
+
+/* None of its slots is the core's, which tells nothing of it. */
+static void scale_accepting(struct service *service, unsigned count)
+{
+	struct event again = {.kind = EVENT_ROLL, .slot = SLOT_ALL};
+	const struct report report = {
+		.kind = REPORT_SCALED,
+		.count = count,
+	};
+
+	if (is_over(service) && count > 0)
+		change(service, &again);
+	accepting_scale(service, count);
+	on_report(service, &report);
 }
 
 int service_scale(struct service *service, unsigned count, struct error *err)
@@ -352,8 +414,24 @@ int service_scale(struct service *service, unsigned count, struct error *err)
 	if (service_reserve(service, count) == -1)
 		return error_set(err, ENOMEM, "%u workers", count);
 	service->scaled = true;
-	change(service, &event);
+	if (service->accepting != NULL)
+		scale_accepting(service, count);
+	else
+		change(service, &event);
 	return 0;
+}
+
+static int refuse_part(const struct service *service, const struct roll *roll,
+	struct error *err)
+{
+	if (service->accepting == NULL ||
+		(roll->slot == SLOT_ALL &&
+			(!roll->has_canary || roll->canary == 0)))
+		return 0;
+	return error_set(err, 0,
+		"'%s' has a process for each connection: it is restarted as a "
+		"whole",
+		service->name);
 }
 
 int service_roll(
@@ -369,7 +447,8 @@ int service_roll(
 		.span = roll->bake,
 	};
 
-	if (refuse_if_stopping(service, err) == -1) {
+	if (refuse_if_stopping(service, err) == -1 ||
+		refuse_part(service, roll, err) == -1) {
 		cluster_settings_unref(roll->settings);
 		return -1;
 	}
@@ -381,6 +460,8 @@ void service_stop(struct service *service, bool at_once)
 {
 	struct event event = {.kind = EVENT_STOP, .at_once = at_once};
 
+	if (service->accepting != NULL)
+		accepting_stop(service, at_once);
 	service_tell(service, &event);
 }
 
@@ -389,7 +470,7 @@ unsigned service_signal_slot(struct service *service, uint32_t slot, int signal)
 	struct slot_view view;
 	struct child *c;
 
-	cluster_view_slot(service->core, slot, &view);
+	service_view_slot(service, slot, &view);
 	if (view.workers == 0)
 		return 0;
 	c = child_find(service, slot, view.worker[0].id);
@@ -403,14 +484,16 @@ unsigned service_signal_all(struct service *service, int signal)
 {
 	unsigned reached = 0;
 
-	for (uint32_t i = 0; i < cluster_slots(service->core); i++)
+	for (uint32_t i = 0; i < service_slots(service); i++)
 		reached += service_signal_slot(service, i, signal);
 	return reached;
 }
 
 unsigned service_signal_next(struct service *service, int signal, bool first)
 {
-	uint32_t slot = cluster_next_in_turn(service->core, first);
+	uint32_t slot = service->accepting != NULL
+		? accepting_next_in_turn(service, first)
+		: cluster_next_in_turn(service->core, first);
 
 	return slot != SLOT_ALL ? service_signal_slot(service, slot, signal)
 				: 0;

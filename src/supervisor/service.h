@@ -35,6 +35,15 @@ void service_told(struct service *service, const struct report *report,
 unsigned service_wanted(
 	const struct supervisor *sup, const struct cluster_settings *settings);
 
+/* The same of one that runs: what is wanted of it now, and how many are. */
+unsigned service_workers(const struct service *service);
+unsigned service_ready(const struct service *service);
+unsigned service_alive(const struct service *service);
+/* Slots that it has, and what is in one. */
+uint32_t service_slots(const struct service *service);
+void service_view_slot(
+	const struct service *service, uint32_t slot, struct slot_view *view);
+
 /* Commands, from clients and signals.  -1 and `err`: refused. */
 int service_scale(struct service *service, unsigned count, struct error *err);
 struct roll {

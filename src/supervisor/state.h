@@ -105,6 +105,7 @@ struct recipe {
 #define LEARNED_MAX 64
 
 struct channel;
+struct accepting;
 struct drain;
 struct drains;
 
@@ -211,6 +212,8 @@ struct service {
 	bool checks_denied_told;
 	struct staller *staller;
 	struct recycler *recycler;
+
+	struct accepting *accepting; /* a process per connection; or NULL */
 };
 
 #define PID_BUCKETS_MIN 64

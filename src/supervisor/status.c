@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "protocol/json.h"
+#include "supervisor/accepting.h"
 #include "supervisor/channel.h"
 #include "supervisor/child.h"
 #include "supervisor/health.h"
@@ -153,6 +154,7 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 {
 	struct child *child =
 		worker != NULL ? child_find(s, slot, worker->id) : NULL;
+	char peer[PEER_TEXT_MAX];
 
 	json_open_object(w);
 	json_put_int(w, "slot", slot);
@@ -169,6 +171,9 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 		json_put_null(w, "generation");
 		json_put_null(w, "uptime");
 	}
+	if (s->accepting != NULL)
+		json_put_text(w, "peer",
+			peer_text(peer, &s->accepting->visits[slot].peer));
 	json_put_int(w, "restarts", view->restarts);
 	put_usage(w, child, worker, now);
 	json_key(w, "next_try");
@@ -195,8 +200,8 @@ static void put_slot(
 {
 	struct slot_view view;
 
-	cluster_view_slot(s->core, slot, &view);
-	if (view.workers == 0)
+	service_view_slot(s, slot, &view);
+	if (view.workers == 0 && s->accepting == NULL)
 		put_worker(w, s, slot, &view, NULL, now);
 	for (unsigned i = 0; i < view.workers; i++)
 		put_worker(w, s, slot, &view, &view.worker[i], now);
@@ -258,13 +263,15 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	for (size_t i = 0; i < settings->command.count; i++)
 		json_text(w, settings->command.list[i]);
 	json_close_array(w);
-	json_put_int(w, "wanted", cluster_wanted(s->core));
-	json_put_int(w, "ready", cluster_ready(s->core));
+	json_put_int(w, "wanted", service_workers(s));
+	json_put_int(w, "ready", service_ready(s));
 	json_put_int(w, "generation", cluster_generation(s->core));
 	json_put_text(w, "balance", "share");
 	json_put_bool(w, "notify_seen", cluster_knows_notify(s->core));
 	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
 	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));
+	if (s->accepting != NULL)
+		accepting_status(w, s);
 	put_rollout(w, s, now);
 	json_key(w, "listeners");
 	json_open_array(w);
@@ -291,7 +298,7 @@ static struct service *service_at(const struct client *c)
 static bool put_some_workers(
 	struct client *c, struct service *s, nsec_t now, nsec_t until)
 {
-	uint32_t end = cluster_slots(s->core);
+	uint32_t end = service_slots(s);
 
 	if (c->only_slot != SLOT_ALL) {
 		if (c->only_slot < end)

@@ -7,6 +7,7 @@
 #include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/privilege.h"
+#include "supervisor/accepting.h"
 #include "supervisor/adopt.h"
 #include "supervisor/bequest.h"
 #include "supervisor/begin.h"
@@ -308,6 +309,10 @@ static int start_services(struct supervisor *sup, struct error *err)
 						: error_status(err, EX_CONFIG);
 		if (listeners_open(sup, &set, c, NULL, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->name);
+		if (accepting_check(c, &set, err) == -1) {
+			listeners_release(&set);
+			return error_wrap(err, "cluster '%s'", c->name);
+		}
 		if (service_new(sup, c, &set) == NULL) {
 			listeners_release(&set);
 			return error_set(err, ENOMEM, "cluster '%s'", c->name);
@@ -424,6 +429,7 @@ static void supervisor_free(struct supervisor *sup)
 static void let_go(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
+		accepting_close(sup->services[i]);
 		recipes_free(sup->services[i]);
 		listeners_release(&sup->services[i]->listeners);
 		learned_drop_all(sup->services[i]);

@@ -29,6 +29,7 @@ static const char *const event_names[] = {
 	[EVENT_ROLL] = "roll",
 	[EVENT_SETTINGS] = "settings",
 	[EVENT_LATE] = "late",
+	[EVENT_HOLD] = "hold",
 };
 
 static const char *const action_names[] = {

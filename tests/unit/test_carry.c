@@ -3,6 +3,7 @@
 
 #include "core/image.h"
 #include "supervisor/channel.h"
+#include "supervisor/accepting.h"
 #include "supervisor/clients.h"
 #include "supervisor/health.h"
 #include "supervisor/hooks.h"
@@ -98,21 +99,13 @@ static const struct gap listener_gaps[] = {
 };
 
 static const struct gap service_gaps[] = {
-	NOT(service, sup),
-	NOT(service, core), /* parts of their own */
-	NOT(service, name),
-	NOT(service, index),
-	NOT(service, recipes),
-	NOT(service, listeners),
-	NOT(service, learned),
-	NOT(service, children),
-	NOT(service, early_deaths),
-	NOT(service, outcome),
+	NOT(service, sup), NOT(service, core), /* parts of their own */
+	NOT(service, name), NOT(service, index), NOT(service, recipes),
+	NOT(service, listeners), NOT(service, learned), NOT(service, children),
+	NOT(service, early_deaths), NOT(service, outcome),
 	NOT(service, prover), /* made anew */
-	NOT(service, checker),
-	NOT(service, staller),
-	NOT(service, recycler),
-	NOT(service, steer),
+	NOT(service, checker), NOT(service, staller), NOT(service, recycler),
+	NOT(service, steer), NOT(service, accepting), /* a part of its own */
 };
 
 static const struct gap child_gaps[] = {
@@ -215,6 +208,28 @@ static const struct gap socket_gaps[] = {
 static const struct gap news_gaps[] = {NOT(news, next)};
 static const struct gap expectation_gaps[] = {NOT(expectation, service)};
 
+static const struct gap accepting_gaps[] = {
+	NOT(accepting, service),
+	NOT(accepting, running), /* counted, and found, anew */
+	NOT(accepting, low),
+	NOT(accepting, visits), /* a part each */
+	NOT(accepting, visit_slots),
+	NOT(accepting, waits), /* made anew, as all that is watched */
+	NOT(accepting, listeners),
+	NOT(accepting, intakes),
+	NOT(accepting, due),
+	NOT(accepting, due_at),
+	NOT(accepting, pause),
+	NOT(accepting, anchor),
+	NOT(accepting, told_at), /* told once more by the next one */
+	NOT(accepting, untold),
+	NOT(accepting, leaving), /* was told already that it is refused */
+	NOT(accepting, leaving_first),
+	NOT(accepting, leaving_count),
+	NOT(accepting, leaving_old),
+	NOT(accepting, leave),
+};
+
 static const struct {
 	const char *name;
 	enum carry_struct which;
@@ -236,6 +251,8 @@ static const struct {
 	{"hook_run", PLAIN_HOOK, GAPS(hook_gaps)},
 	{"news", PLAIN_NEWS, GAPS(news_gaps)},
 	{"expectation", PLAIN_EXPECTATION, GAPS(expectation_gaps)},
+	{"accepting", PLAIN_ACCEPTING, GAPS(accepting_gaps)},
+	{"visit", PLAIN_VISIT, NULL, 0},
 };
 
 /* ---- */

@@ -253,6 +253,34 @@ static const struct {
 	{"[cluster:web]\ncommand = x {port}\nlisten = unix:/x\n",
 		"shop.ini:2: cluster:web.command: '{port}' needs exactly one "
 		"tcp or udp listener, there are 0\n"},
+	{"[cluster:web]\ncommand = x\naccept = yes\n",
+		"shop.ini:3: cluster:web.accept: has nothing to accept on: set "
+		"'listen'\n"},
+	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = udp:53\n",
+		"shop.ini:4: cluster:web.listen: 'udp:*:53' does not go with "
+		"'accept': there are no connections on UDP, let workers take "
+		"it\n"},
+	{"[cluster:web]\ncommand = x {fd}\naccept = yes\nlisten = 80\n",
+		"shop.ini:2: cluster:web.command: '{fd}' does not go with "
+		"'accept': the connection is descriptor 0 and 1\n"},
+	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
+	 "max-age = 1h\n",
+		"shop.ini:5: cluster:web.max-age: does not go with 'accept': "
+		"it is about workers that last, and here each connection has "
+		"a process of its own\n"},
+	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
+	 "intercept = on\n",
+		"shop.ini:5: cluster:web.intercept: 'on' does not go with "
+		"'accept': nclust listens, and the command gets a "
+		"connection\n"},
+	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
+	 "on-crash = y\n",
+		"shop.ini:5: cluster:web.on-crash: does not go with 'accept': "
+		"what is to be done for each connection is the command's\n"},
+	{"[cluster:web]\ncommand = x\naccept-per-address = 3\n",
+		"shop.ini:3: cluster:web.accept-per-address: needs 'accept'\n"},
+	{"[cluster:web]\ncommand = x\naccept-timeout = 3s\n",
+		"shop.ini:3: cluster:web.accept-timeout: needs 'accept'\n"},
 };
 
 START_TEST(every_mistake_is_told_with_its_line)
@@ -267,7 +295,7 @@ END_TEST
 
 /* Keys that are planned but not there must not be taken and ignored. */
 static const char *const unknown[] = {"fallback", "fallback-after", "log-size",
-	"log-keep", "http", "sticky", "shared-memory", "accept", "daemon",
+	"log-keep", "http", "sticky", "shared-memory", "daemon",
 	"config", "help"};
 
 START_TEST(a_key_that_does_nothing_is_unknown)

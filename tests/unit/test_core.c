@@ -561,6 +561,21 @@ START_TEST(a_second_stop_kills)
 }
 END_TEST
 
+START_TEST(a_stop_waits_for_who_is_in_no_slot)
+{
+	bench_start(&b, bench_settings(), 0);
+	bench_do(&b, (struct event){.kind = EVENT_HOLD, .held = true});
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	bench_do(&b, (struct event){.kind = EVENT_STOP});
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPING);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
+	bench_do(&b, (struct event){.kind = EVENT_HOLD});
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+	bench_end(&b);
+}
+END_TEST
+
 START_TEST(a_stop_does_not_wait_for_the_unkillable)
 {
 	start_ready(1);
@@ -768,6 +783,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, a_stop_asks_everybody_and_ends_when_all_are_gone);
 	tcase_add_test(tc, a_stop_ends_a_backoff_at_once);
 	tcase_add_test(tc, a_second_stop_kills);
+	tcase_add_test(tc, a_stop_waits_for_who_is_in_no_slot);
 	tcase_add_test(tc, a_stop_does_not_wait_for_the_unkillable);
 	tcase_add_test(
 		tc, a_worker_between_spawn_and_answer_is_stopped_when_it_comes);

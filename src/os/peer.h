@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_PEER_H
+#define OS_PEER_H
+
+#include "base/buffer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * Who is at the other end of a connection that was accepted: plain data, so
+ * that it outlives the descriptor.  An IPv4 address behind a dual-stack socket
+ * is told as what it is, not as ::ffff:1.2.3.4.
+ */
+struct peer {
+	int family; /* AF_INET, AF_INET6, AF_UNIX; 0: nobody */
+	uint8_t ip[16];
+	uint8_t local_ip[16]; /* network order; 4 bytes used for AF_INET */
+	uint16_t port;        /* host order */
+	uint16_t local_port;
+	uint32_t scope; /* index of the interface of a link-local address */
+	pid_t pid;      /* AF_UNIX: who connected, or 0: not known here */
+	uid_t uid;
+	gid_t gid;
+};
+
+/*
+ * The next connection of a nonblocking listener: a blocking descriptor, CLOEXEC,
+ * the caller's.  -1 and errno: EAGAIN: nobody waits.
+ */
+int peer_accept(int listener, struct peer *peer);
+
+/* The same client host?  Unix: never, as all are this one. */
+bool peer_is_same(const struct peer *a, const struct peer *b);
+
+#define PEER_TEXT_MAX 72
+/* "192.0.2.7:4711", "[2001:db8::1]:80", "pid 12, uid 0".  Returned. */
+const char *peer_text(char to[PEER_TEXT_MAX], const struct peer *peer);
+
+/*
+ * What a program that is run for a connection finds in its environment, as
+ * "K=V" with a NUL behind each: that of UCSPI (tcpserver(1), ipsvd's tcpsvd(8),
+ * s6-tcpserver's, s6-ipcserver's, ucspi-tcp6, ucspi-unix) and that of systemd's
+ * Accept=yes.  `path`: of a unix listener, or NULL; `same`: so many connections
+ * of this address there are with it, 0: not counted.  Returns how many strings.
+ */
+size_t peer_environment(struct buffer *out, const struct peer *peer,
+	const char *path, unsigned same);
+/* Does "K=V" have one of these names? */
+bool peer_is_variable(const char *entry);
+
+/* Close a connection that nobody is to serve: who has sent something already
+ * gets an end of file rather than a reset.  Takes the descriptor. */
+void peer_dismiss(int fd);
+
+#endif

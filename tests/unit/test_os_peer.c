@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un un;
+};
+
+static struct buffer out;
+
+/* Is "K=V" among the strings? */
+static bool has(const char *entry)
+{
+	for (size_t at = 0; at < out.len; at += strlen(out.data + at) + 1)
+		if (strcmp(out.data + at, entry) == 0)
+			return true;
+	return false;
+}
+
+/* All strings have a key, and there are as many as was said. */
+static void check_strings(size_t count)
+{
+	size_t found = 0;
+
+	for (size_t at = 0; at < out.len; at += strlen(out.data + at) + 1) {
+		ck_assert_ptr_nonnull(strchr(out.data + at, '='));
+		ck_assert_msg(
+			peer_is_variable(out.data + at), "%s", out.data + at);
+		found++;
+	}
+	ck_assert_uint_eq(found, count);
+}
+
+static void tell(const struct peer *peer, const char *path, unsigned same)
+{
+	buffer_init(&out, 0);
+	check_strings(peer_environment(&out, peer, path, same));
+}
+
+static struct peer inet(int family, const char *far, const char *near)
+{
+	struct peer p = {.family = family, .port = 4711, .local_port = 80};
+
+	ck_assert_int_eq(inet_pton(family, far, p.ip), 1);
+	ck_assert_int_eq(inet_pton(family, near, p.local_ip), 1);
+	return p;
+}
+
+START_TEST(an_ipv4_client_is_told_as_ucspi_and_systemd_do)
+{
+	struct peer p = inet(AF_INET, "192.0.2.7", "198.51.100.1");
+	char text[PEER_TEXT_MAX];
+
+	tell(&p, NULL, 0);
+	ck_assert(has("PROTO=TCP"));
+	ck_assert(has("TCPREMOTEIP=192.0.2.7"));
+	ck_assert(has("TCPREMOTEPORT=4711"));
+	ck_assert(has("TCPLOCALIP=198.51.100.1"));
+	ck_assert(has("TCPLOCALPORT=80"));
+	ck_assert(has("REMOTE_ADDR=192.0.2.7"));
+	ck_assert(has("REMOTE_PORT=4711"));
+	ck_assert(!has("TCPCONNNUM=0"));
+	ck_assert_str_eq(peer_text(text, &p), "192.0.2.7:4711");
+	buffer_fini(&out);
+	tell(&p, NULL, 3);
+	ck_assert(has("TCPCONNNUM=3"));
+	buffer_fini(&out);
+}
+END_TEST
+
+START_TEST(an_ipv6_client_has_its_variables_too)
+{
+	struct peer p = inet(AF_INET6, "2001:db8::7", "::1");
+	char text[PEER_TEXT_MAX];
+
+	tell(&p, NULL, 0);
+	ck_assert(has("PROTO=TCP6"));
+	ck_assert(has("TCP6REMOTEIP=2001:db8::7"));
+	ck_assert(has("TCPREMOTEIP=2001:db8::7"));
+	ck_assert(has("TCP6LOCALIP=::1"));
+	ck_assert(has("TCP6LOCALPORT=80"));
+	ck_assert(has("REMOTE_ADDR=2001:db8::7"));
+	ck_assert_str_eq(peer_text(text, &p), "[2001:db8::7]:4711");
+	buffer_fini(&out);
+	p.scope = 1; /* lo */
+	tell(&p, NULL, 0);
+	ck_assert(has("TCP6INTERFACE=lo"));
+	buffer_fini(&out);
+}
+END_TEST
+
+START_TEST(a_unix_client_is_told_by_its_credentials)
+{
+	struct peer p = {.family = AF_UNIX, .pid = 12, .uid = 34, .gid = 56};
+	char text[PEER_TEXT_MAX];
+
+	tell(&p, "/run/x", 0);
+	ck_assert(has("PROTO=UNIX"));
+	ck_assert(has("UNIXLOCALPATH=/run/x"));
+	ck_assert(has("UNIXREMOTEPID=12"));
+	ck_assert(has("UNIXREMOTEEUID=34"));
+	ck_assert(has("UNIXREMOTEEGID=56"));
+	ck_assert(has("IPCREMOTEEUID=34"));
+	ck_assert_str_eq(peer_text(text, &p), "pid 12, uid 34");
+	buffer_fini(&out);
+	/* of another pid namespace: it has no number here */
+	p.pid = 0;
+	tell(&p, NULL, 0);
+	ck_assert(!has("UNIXREMOTEPID=0"));
+	buffer_fini(&out);
+}
+END_TEST
+
+START_TEST(only_the_host_makes_two_the_same)
+{
+	struct peer a = inet(AF_INET, "192.0.2.7", "127.0.0.1");
+	struct peer b = inet(AF_INET, "192.0.2.7", "127.0.0.1");
+	struct peer six = inet(AF_INET6, "2001:db8::7", "::1");
+	struct peer un = {.family = AF_UNIX};
+
+	b.port = 1;
+	ck_assert(peer_is_same(&a, &b));
+	b.ip[3] = 8;
+	ck_assert(!peer_is_same(&a, &b));
+	ck_assert(!peer_is_same(&a, &six));
+	ck_assert(!peer_is_same(&un, &un));
+}
+END_TEST
+
+static int listen_at(union address *at, socklen_t size)
+{
+	int fd = socket(at->any.sa_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(bind(fd, &at->any, size), 0);
+	ck_assert_int_eq(listen(fd, 8), 0);
+	ck_assert_int_eq(getsockname(fd, &at->any, &size), 0);
+	return fd;
+}
+
+static int call(const union address *at, socklen_t size)
+{
+	int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(connect(fd, &at->any, size), 0);
+	return fd;
+}
+
+static int accept_one(int listener, struct peer *peer)
+{
+	struct pollfd one = {.fd = listener, .events = POLLIN};
+	int fd;
+
+	ck_assert_int_eq(poll(&one, 1, 5000), 1);
+	fd = peer_accept(listener, peer);
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	return fd;
+}
+
+START_TEST(a_dual_stack_socket_tells_ipv4_as_such)
+{
+	union address at = {.v6 = {.sin6_family = AF_INET6}};
+	union address to = {.v4 = {.sin_family = AF_INET}};
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct peer peer;
+	int client;
+
+	if (fd == -1)
+		return; /* no IPv6 here */
+	(void)close(fd);
+	fd = listen_at(&at, sizeof(at.v6));
+	ck_assert_int_eq(peer_accept(fd, &peer), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	to.v4.sin_port = at.v6.sin6_port;
+	to.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	client = call(&to, sizeof(to.v4));
+	(void)close(accept_one(fd, &peer));
+	ck_assert_int_eq(peer.family, AF_INET);
+	ck_assert_uint_eq(peer.local_port, ntohs(at.v6.sin6_port));
+	ck_assert_uint_eq(peer.ip[0], 127);
+	ck_assert_uint_eq(peer.local_ip[0], 127);
+	(void)close(client);
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(a_unix_socket_tells_who_connected)
+{
+	union address at = {.un = {.sun_family = AF_UNIX}};
+	struct peer peer;
+	int client;
+	int fd;
+
+	(void)snprintf(
+		at.un.sun_path, sizeof(at.un.sun_path), "%s", os_path("s"));
+	fd = listen_at(&at, sizeof(at.un));
+	client = call(&at, sizeof(at.un));
+	(void)close(accept_one(fd, &peer));
+	ck_assert_int_eq(peer.family, AF_UNIX);
+	ck_assert_int_eq(peer.pid, getpid());
+	ck_assert_uint_eq(peer.uid, geteuid());
+	(void)close(client);
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(who_is_dismissed_gets_an_end_and_no_reset)
+{
+	union address at = {.v4 = {.sin_family = AF_INET}};
+	struct peer peer;
+	char text[8];
+	int client;
+	int fd;
+	int there;
+
+	at.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	fd = listen_at(&at, sizeof(at.v4));
+	client = call(&at, sizeof(at.v4));
+	there = accept_one(fd, &peer);
+	ck_assert_int_eq(send(client, "hello", 5, MSG_NOSIGNAL), 5);
+	peer_dismiss(there);
+	ck_assert_int_eq(read(client, text, sizeof(text)), 0);
+	(void)close(client);
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(what_speaks_of_a_connection_is_known)
+{
+	ck_assert(peer_is_variable("PROTO=TCP"));
+	ck_assert(peer_is_variable("TCPREMOTEHOST=x"));
+	ck_assert(peer_is_variable("TCPREMOTEINFO=x"));
+	ck_assert(peer_is_variable("REMOTE_HOST=x"));
+	ck_assert(!peer_is_variable("PROTOCOL=x"));
+	ck_assert(!peer_is_variable("REMOTE_USER=x"));
+	ck_assert(!peer_is_variable("PATH=/bin"));
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("peer");
+
+	os_dirs(tc);
+	tcase_add_test(tc, an_ipv4_client_is_told_as_ucspi_and_systemd_do);
+	tcase_add_test(tc, an_ipv6_client_has_its_variables_too);
+	tcase_add_test(tc, a_unix_client_is_told_by_its_credentials);
+	tcase_add_test(tc, only_the_host_makes_two_the_same);
+	tcase_add_test(tc, a_dual_stack_socket_tells_ipv4_as_such);
+	tcase_add_test(tc, a_unix_socket_tells_who_connected);
+	tcase_add_test(tc, who_is_dismissed_gets_an_end_and_no_reset);
+	tcase_add_test(tc, what_speaks_of_a_connection_is_known);
+	return os_suite("peer", tc);
+}
