@@ -128,20 +128,88 @@ replace_lost() {
 
 # --- Times -------------------------------------------------------------------------
 
-# p99 while workers are replaced without a pause, and while nothing is: of answers
-# that take 2 ms (KERNEL.md, section 3), and of those that take none, where each
-# start of a process on one of the CPUs is seen.
+# p99 of what is asked within a rolling restart, from the command to its end,
+# against spans as long between two of them: of answers that take 2 ms (KERNEL.md,
+# section 3), and of those that take none, where each start of a process on one of
+# the CPUs is seen.  Beside them, what a restart of another cluster does to one
+# that is left alone (no supervisor can replace workers for less), and restarts
+# without a pause against no restart.
 replace_p99() {
-	p99 brief "p99 during restarts, against none" || return 1
-	p99 inherited "the same, answers that take no time (µs)"
+	p99 brief "p99 in a restart, against between" || return 1
+	p99 inherited "the same, answers that take no time"
+}
+
+# Restarts of $1, one each 200 ms, for SPACED s; RESTARTED has when, SPAN_US how long.
+SPACED=${SPACED:-25}
+spaced_restarts() {
+	local start=${EPOCHREALTIME/./} from to due
+
+	RESTARTED=0 SPAN_US=()
+	: >"$BENCH_DIR/spans"
+	for ((due = start; due < start + SPACED * 1000000; due += 200000)); do
+		to=$((due - ${EPOCHREALTIME/./}))
+		[ "$to" -le 0 ] ||
+			sleep "$(printf '0.%06d' "$to")"
+		from=${EPOCHREALTIME/./}
+		timeout 60 ./nclust restart "$1" >/dev/null \
+			2>>"$BENCH_DIR/err" || return 1
+		to=${EPOCHREALTIME/./}
+		echo "$from $to" >>"$BENCH_DIR/spans"
+		SPAN_US+=($((to - from)))
+		RESTARTED=$((RESTARTED + 1))
+	done
+}
+
+# p99_within SHIFT: of the answers that were due within the spans, shifted by that
+# many µs; and how many there are.
+p99_within() {
+	awk -v shift="$1" '
+		FILENAME ~ /spans$/ {
+			from[++n] = $1 + shift
+			to[n] = $2 + shift
+			next
+		}
+		{
+			while (at < n && (at == 0 || $1 > to[at])) at++
+			if ($1 >= from[at] && $1 <= to[at]) print $4
+		}' "$BENCH_DIR/spans" <(sort -n "$BENCH_DIR/record") |
+		sort -n | awk '{ all[NR] = $1 }
+			END { print all[int(NR * 0.99) + (NR < 100)], NR }'
+}
+
+# spaced WHAT CLUSTER ROW...: the load is on `roll`, the restarts are of CLUSTER.
+spaced() {
+	local within between
+
+	open_load spaced "$AT" --rate 500 --path / --record "$BENCH_DIR/record"
+	spaced_restarts "$2" || return 1
+	end_load spaced
+	read -r -a within <<<"$(p99_within 0)"
+	read -r -a between <<<"$(p99_within 100000)"
+	if [ "$2" = roll ]; then
+		row "$1" "${within[0]}" "${between[0]}" 1.5 µs
+	else
+		beside "$1" "${within[0]}" "${between[0]}"
+	fi
+	note "$RESTARTED restarts of 2, the quickest" \
+		"$(best "${SPAN_US[@]}") µs; ${within[1]} and ${between[1]}" \
+		"answers; lost: $(told .lost)"
 }
 
 p99() {
-	local during=() without=() round begun_before=${#started[@]}
+	local during=() without=() round begun_before=${#started[@]} other
 	local load=(--rate 500 --for 2000 --path /)
 
 	begin_two "$1" || { stop_last && return 1; }
-	for round in 1 2 3 4 5 6; do
+	PORT=$(free_port)
+	other=$AT
+	"server_$1"
+	begin ./nclust -n 2 --name other --log off "${SERVER[@]}"
+	wait_ready other
+	AT=$other
+	spaced "$2" roll
+	spaced "    another cluster is restarted" other
+	for round in 1 2 3; do
 		open_load calm "$AT" "${load[@]}"
 		wait "${LOAD[calm]}"
 		end_load calm
@@ -152,12 +220,8 @@ p99() {
 		end_load rolling
 		during+=("$(told .p99)")
 	done
-	if [ "$1" = brief ]; then
-		row "$2" "$(best "${during[@]}")" "$(best "${without[@]}")" \
-			1.5 µs
-	else
-		beside "$2" "$(best "${during[@]}")" "$(best "${without[@]}")"
-	fi
+	beside "    restarts without a pause" "$(best "${during[@]}")" \
+		"$(best "${without[@]}")"
 	note "during: ${during[*]}; without: ${without[*]};" \
 		"the last turn: $ROLLED restarts, $((EACH / 1000)) ms each"
 	forget_helpers
