@@ -120,12 +120,12 @@ nclust: $(B)/nclust
 SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	core/deploy% os/connections% os/otherend% os/reuseport% os/rundir% \
 	os/sealed% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
-	os/affinity% os/cgroup% os/seccomp% os/quiet% protocol/estate% protocol/handover% \
-	protocol/httpstatus% $(addprefix supervisor/,adopt% aim% budget% carry% \
-	check% daemon% drain% helper% hooks% prove% putover% recipe% recycle% \
-	reexec% reload% remains% resume% roles% stall% standby% store% takeover% \
-	thaw% \
-	variant% volley%)
+	os/affinity% os/cgroup% os/seccomp% os/quiet% protocol/estate% \
+	protocol/handover% protocol/httpstatus% protocol/jsonvalue% \
+	protocol/lineup% $(addprefix supervisor/,adopt% aim% budget% carry% \
+	channel% check% daemon% drain% helper% hooks% messages% prove% \
+	putover% queue% recipe% recycle% reexec% reload% remains% resume% \
+	roles% stall% standby% store% takeover% thaw% variant% volley%)
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 ORDERED := $(filter-out $(APART),$(OBJECTS)) $(APART)
 

@@ -34,6 +34,15 @@ static void put_queue(struct carry_writer *c, const struct queue *q, size_t len)
 	}
 }
 
+/* Nothing, in place of too much: the line is skipped. */
+static void put_half(struct carry_writer *c, const struct buffer *in)
+{
+	size_t len = c->queued + in->len <= QUEUED_MOST ? in->len : 0;
+
+	c->queued += len;
+	handover_put_bytes(&c->w, CARRY_IN, in->data, len);
+}
+
 void carry_put_channel(struct carry_writer *c, const struct channel *channel)
 {
 	const struct queue *q = &channel->out;
@@ -44,15 +53,19 @@ void carry_put_channel(struct carry_writer *c, const struct channel *channel)
 		len = rest_of_line(q);
 	handover_open(&c->w, CARRY_CHANNEL);
 	carry_put(c, PLAIN_CHANNEL, channel);
-	if (in->len > 0) {
-		c->queued += in->len;
-		handover_put_bytes(&c->w, CARRY_IN, in->data, in->len);
-	}
+	if (in->len > 0)
+		put_half(c, in);
 	put_queue(c, q, len);
 	handover_close(&c->w);
 }
 
 /* ---- loading ---- */
+
+static int take_in(struct lineup *l, const struct handover_field *f)
+{
+	l->skipping |= f->len == 0;
+	return buffer_append(&l->part, f->data, f->len);
+}
 
 static int take_out(struct queue *q, const struct handover_field *f)
 {
@@ -88,7 +101,7 @@ static int take_part(
 	int got = 0;
 
 	if (m->tag == CARRY_IN && m->type == HANDOVER_BYTES)
-		got = buffer_append(&c->in.part, m->data, m->len);
+		got = take_in(&c->in, m);
 	else if (m->tag == CARRY_OUT && m->type == HANDOVER_BYTES)
 		got = take_out(&c->out, m);
 	else if (m->tag == CARRY_MARK && m->type == HANDOVER_GROUP)

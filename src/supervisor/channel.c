@@ -16,6 +16,8 @@
 
 /* In a turn of the loop each has its own so much, and no more. */
 #define READ_SIZE (64U * 1024)
+#define READ_LEAST 2048U
+#define FANOUT_FREE 8U
 /* What a dead worker can have left in its socket is less than that. */
 #define LAST_READS 64
 /* Too many descriptors are on their way somewhere: not to be tried at once. */
@@ -191,6 +193,16 @@ static void hear(struct channel *c, const char *data, size_t len)
 	}
 }
 
+/* What many get is many times the work: less of it a turn. */
+static size_t turn_of(const struct channel *c)
+{
+	size_t size = READ_SIZE;
+
+	if (c->fanout > FANOUT_FREE)
+		size = READ_SIZE / (c->fanout / FANOUT_FREE);
+	return size > READ_LEAST ? size : READ_LEAST;
+}
+
 /* 1: something came; 0: nothing is there; -1: it is closed. */
 static int read_some(struct channel *c)
 {
@@ -200,7 +212,7 @@ static int read_some(struct channel *c)
 	int fd;
 
 	note(c, STATE_IN_LINE, true);
-	got = fdpass_read(c->io.fd, data, sizeof(data), &fd, &lost);
+	got = fdpass_read(c->io.fd, data, turn_of(c), &fd, &lost);
 	if (got > 0) {
 		take_passed(c, fd, lost);
 		hear(c, data, (size_t)got);
@@ -463,8 +475,6 @@ void channel_start(struct child *child)
 {
 	struct channel *c = child->channel;
 
-	if (c == NULL)
-		return;
 	note(c, STATE_NODE, c->kind == CHANNEL_NODE);
 	watch(c, EV_READ);
 }
@@ -473,8 +483,6 @@ void channel_drain(struct child *child)
 {
 	struct channel *c = child->channel;
 
-	if (c == NULL)
-		return;
 	for (int i = 0; i < LAST_READS && c->io.fd != -1; i++)
 		if (read_some(c) != 1)
 			break;
@@ -485,8 +493,6 @@ void channel_free(struct child *child)
 {
 	struct channel *c = child->channel;
 
-	if (c == NULL)
-		return;
 	child->channel = NULL;
 	if (child->service != NULL)
 		forget_dirty(c);
@@ -511,7 +517,7 @@ void channel_resume(struct child *child)
 {
 	struct channel *c = child->channel;
 
-	if (c == NULL || c->io.fd == -1)
+	if (c->io.fd == -1)
 		return;
 	watch(c, EV_READ);
 	if (queue_len(&c->out) > 0)

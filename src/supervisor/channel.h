@@ -48,6 +48,7 @@ struct channel {
 	uint64_t dropped_told; /* … as was told */
 	uint64_t invalid;      /* those from it that were no JSON */
 	uint64_t skipped;      /* lines of its own that were too long */
+	unsigned fanout;       /* so many got the last message from it */
 	nsec_t hold_until;     /* no descriptors are sent before that; or 0 */
 };
 
@@ -71,7 +72,7 @@ enum channel_kind channel_kind_of(const struct recipe *r);
  * `err`. */
 int channel_open(struct child *child, enum channel_kind kind, int *theirs,
 	struct error *err);
-/* It is born: listen. */
+/* The others are for children that have one.  It is born: listen. */
 void channel_start(struct child *child);
 /* It has ended: hear what it said last, as far as that is bounded. */
 void channel_drain(struct child *child);

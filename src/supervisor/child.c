@@ -197,7 +197,8 @@ static void child_release(struct supervisor *sup, struct child *c)
 		keeper_drop_child(c);
 	}
 	health_forget(c);
-	channel_free(c);
+	if (c->channel != NULL)
+		channel_free(c);
 	statefile_free(&sup->statefile, c->entry);
 	fd_close(&c->pidfd);
 	fd_close(&c->output[0]);
@@ -439,7 +440,8 @@ void child_spawn(struct service *service, const struct action *action,
 		child_release(sup, c);
 		return;
 	}
-	channel_start(c);
+	if (c->channel != NULL)
+		channel_start(c);
 	begin(c, at);
 	steer_joined(c);
 	health_on_birth(c);
@@ -488,7 +490,8 @@ void child_resume(struct child *child)
 	if (child->notify_watcher.fd != -1)
 		ev_io_start(loop, &child->notify_watcher);
 	intercept_resume(child);
-	channel_resume(child);
+	if (child->channel != NULL)
+		channel_resume(child);
 }
 
 /* ---- adopted ---- */
@@ -599,7 +602,8 @@ void child_ended(struct child *child)
 	if (service->accepting == NULL)
 		drain_ended(child);
 	readiness_drain(child); /* what it said before it died counts */
-	channel_drain(child);
+	if (child->channel != NULL)
+		channel_drain(child);
 	describe_end(child, &end, &event.ending);
 	if (ended == -1 && child->adopted)
 		event.ending = (struct ending){.kind = ENDING_UNKNOWN};

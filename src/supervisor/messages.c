@@ -31,20 +31,25 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 	return b.len;
 }
 
-static void relay_to(const struct service *to, const struct child *from,
+/* To how many. */
+static unsigned relay_to(const struct service *to, const struct child *from,
 	const struct channel_part *parts, size_t count)
 {
+	unsigned reached = 0;
+
 	for (uint32_t slot = 0; slot < to->child_slots; slot++)
 		for (int i = 0; i < 2; i++) {
 			const struct child *child = to->children[slot][i];
 
-			if (child != from && is_open(child))
-				(void)channel_send_parts(
-					child->channel, parts, count);
+			if (child == from || !is_open(child))
+				continue;
+			reached++;
+			(void)channel_send_parts(child->channel, parts, count);
 		}
+	return reached;
 }
 
-static void relay(const struct channel *c, const char *line, size_t len)
+static void relay(struct channel *c, const char *line, size_t len)
 {
 	const struct service *service = c->child->service;
 	const char *whither = cluster_settings(service->core)->relay;
@@ -64,7 +69,7 @@ static void relay(const struct channel *c, const char *line, size_t len)
 		return; /* it has just been taken out of the file */
 	(void)memcpy(list, parts, sizeof(parts));
 	list[0].len = put_origin(origin, sizeof(origin), c->child);
-	relay_to(service, c->child, list, COUNT_OF(list));
+	c->fanout = relay_to(service, c->child, list, COUNT_OF(list));
 }
 
 /* ---- what workers send ---- */

@@ -143,7 +143,8 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	tick(sup);
 	clients_look(sup);
 	lifecycle_look(sup);
-	channels_flush(sup);
+	if (sup->dirty != NULL)
+		channels_flush(sup);
 	if (!sup->over) {
 		reexec_look(sup);
 		arm(sup);

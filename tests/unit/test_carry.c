@@ -130,6 +130,7 @@ static const struct gap channel_gaps[] = {
 	NOT(channel, dirty), /* of a moment */
 	NOT(channel, next_dirty),
 	NOT(channel, hold_until),
+	NOT(channel, fanout),
 };
 
 static const struct gap client_gaps[] = {
