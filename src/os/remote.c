@@ -394,6 +394,45 @@ size_t remote_epoll_items(struct remote *r, int epoll,
 
 /* ---- epoll ---- */
 
+struct item_look {
+	const struct remote *r;
+	int epoll;
+	char line[32]; /* how it begins (ep_show_fdinfo(), fs/eventpoll.c) */
+	bool found;
+};
+
+/* There may be thousands. */
+static void find_item(void *argument)
+{
+	struct item_look *l = argument;
+	char text[4096 + sizeof(l->line)];
+	char name[24];
+	size_t kept = 0;
+	size_t used;
+	ssize_t got;
+
+	(void)snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
+	scoped_fd fd = open_proc(l->r->tid, name, 0);
+	while (fd != -1 && !l->found) {
+		got = read(fd, text + kept, sizeof(text) - 1 - kept);
+		if (got <= 0)
+			return;
+		used = kept + (size_t)got;
+		text[used] = '\0';
+		l->found = strstr(text, l->line) != NULL;
+		kept = used < sizeof(l->line) ? used : sizeof(l->line);
+		(void)memmove(text, text + used - kept, kept);
+	}
+}
+
+bool remote_epoll_has(struct remote *r, int epoll, int fd)
+{
+	struct item_look l = {.r = r, .epoll = epoll};
+
+	(void)snprintf(l.line, sizeof(l.line), "tfd: %8d ", fd);
+	return look(r, find_item, &l) == 0 && l.found;
+}
+
 struct change {
 	int what; /* EPOLL_CTL_... */
 	int epoll;

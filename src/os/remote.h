@@ -76,6 +76,8 @@ struct remote_epoll_item {
 /* Returns how many were put into `items`, at most `most`. */
 size_t remote_epoll_items(struct remote *r, int epoll,
 	struct remote_epoll_item *items, size_t most);
+/* Does it wait for what was added under that number? */
+bool remote_epoll_has(struct remote *r, int epoll, int fd);
 /* Add `ours` to its epoll set (a duplicate of ours) under the number `item->fd`:
  * epoll_ctl(2) keys by number and file; ours is another number: a child does
  * it. */

@@ -420,7 +420,8 @@ void child_spawn(struct service *service, const struct action *action,
 		return;
 	}
 	place.recipe = r;
-	c->lane = place.lane = steer_lane(service, action->generation);
+	c->lane = place.lane =
+		steer_lane(service, action->generation, action->slot);
 	place.kind = channel_kind_of(r);
 	if (readiness_open(sup, c, r->settings, &err) == -1 ||
 		channel_open(c, place.kind, &place.channel, &err) == -1 ||

@@ -446,6 +446,20 @@ void drain_begin(struct child *child, nsec_t span)
 	again_in(d, DRAIN_LOOKS, 0);
 }
 
+bool drain_is_stubborn(struct child *child)
+{
+	struct drain *d = child->drain == NULL ? start(child, 0) : NULL;
+	bool stubborn;
+
+	if (d == NULL)
+		return false;
+	drain_look(d);
+	stubborn = !d->view.blind && !d->view.gone && d->view.alive > 1 &&
+		!drain_can_withdraw(d);
+	drain_free(d);
+	return stubborn;
+}
+
 /* It gets its stop signal now, quiet or not. */
 static void before_signal(struct drain *d)
 {

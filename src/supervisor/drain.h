@@ -22,6 +22,11 @@
 /* ACTION_DRAIN: within that time. */
 void drain_begin(struct child *child, nsec_t span);
 
+/* For who can still give its successor a socket of its own: would it otherwise get
+ * new connections to the end, and several at a time, so that there may be no quiet
+ * moment? */
+bool drain_is_stubborn(struct child *child);
+
 /* ACTION_SIGNAL: send it, and let it go on with it.  A drain is over by that, and
  * what it could not wait for is told. */
 void drain_stop(struct child *child, int signal);

@@ -126,6 +126,8 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid);
 /* It is given time to become quiet; then, and now and then, this: have it wait for
  * no connection any more, where others do.  child->withdrawn: so it is. */
 void drain_withdraw(struct drain *d, nsec_t now);
+/* Is there anything that this would do? */
+bool drain_can_withdraw(struct drain *d);
 
 /* drain_learn.c */
 void drain_hold_flights(struct drain *d); /* those busy at the last look */

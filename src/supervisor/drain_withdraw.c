@@ -104,6 +104,34 @@ static void withdraw_from(struct search *s, struct drain_process *p, int epoll)
 	}
 }
 
+static bool waits_by_epoll(struct search *s, struct drain_process *p)
+{
+	for (size_t i = 0; i < s->epoll_count; i++)
+		for (size_t k = 0; k < s->held_count; k++) {
+			scoped_fd set = remote_fd(&p->remote, s->epolls[i]);
+
+			if (set != -1 &&
+				remote_epoll_has(&p->remote, s->epolls[i],
+					s->held[k].fd))
+				return true;
+		}
+	return false;
+}
+
+bool drain_can_withdraw(struct drain *d)
+{
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+		struct search s = {.child = d->child};
+
+		if (remote_each_fd(&p->remote, CONNECTIONS_DESCRIPTORS,
+			    look_at_fd, &s) == 0 &&
+			waits_by_epoll(&s, p))
+			return true;
+	}
+	return false;
+}
+
 /* Are there others who take what it does not? */
 static bool is_spared(const struct drain *d)
 {

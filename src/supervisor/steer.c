@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/steer.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/reuseport.h"
-#include "supervisor/bequest.h"
 #include "supervisor/child.h"
-#include "supervisor/heal.h"
-#include "supervisor/listener.h"
-#include "supervisor/news.h"
 #include "supervisor/steer_lanes.h"
 #include "supervisor/steer_socket.h"
 
-#include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A worker that has not become quiet by itself in that time is helped. */
 #define PRESS_AFTER (300 * MSEC)
@@ -67,7 +58,7 @@ static bool is_live(const struct steer *s, const struct lane *lane)
 
 /* ---- each listener once ---- */
 
-static void visit_set(struct steer *s, const struct listener_set *set,
+void steer_visit_set(struct steer *s, const struct listener_set *set,
 	steer_visit *visit, void *context)
 {
 	for (size_t i = 0; i < set->count; i++)
@@ -76,26 +67,11 @@ static void visit_set(struct steer *s, const struct listener_set *set,
 
 void steer_visit_all(struct steer *s, steer_visit *visit, void *context)
 {
-	visit_set(s, &s->service->listeners, visit, context);
-	visit_set(s, &s->service->learned, visit, context);
+	steer_visit_set(s, &s->service->listeners, visit, context);
+	steer_visit_set(s, &s->service->learned, visit, context);
 	for (const struct recipe *r = s->service->recipes; r != NULL;
 		r = r->next)
-		visit_set(s, &r->listeners, visit, context);
-}
-
-/* ---- lanes of workers ---- */
-
-unsigned steer_lane(const struct service *service, unsigned generation)
-{
-	struct steer *s = service->steer;
-
-	if (s == NULL)
-		return 0;
-	/* whoever comes next is for those who wait */
-	for (unsigned i = 0; i < s->count; i++)
-		if (steer_is_orphaned(s, &s->lanes[i]))
-			return s->lanes[i].id;
-	return steer_lane_of(s, generation);
+		steer_visit_set(s, &r->listeners, visit, context);
 }
 
 /* ---- who gets how much ---- */
@@ -123,7 +99,7 @@ static unsigned sum_of(
 	return sum;
 }
 
-static void share_out(struct steer *s, struct listener *l, void *force)
+void steer_share_out(struct steer *s, struct listener *l, void *force)
 {
 	bool pressed = sum_of(s, l, false) == 0; /* nobody else is there */
 	bool nobody = pressed && sum_of(s, l, true) == 0;
@@ -154,25 +130,6 @@ static bool is_needed(const struct steer *s, const struct listener *l,
 	return false;
 }
 
-/* May one of its sockets be opened or closed? */
-static bool is_among_us(struct steer *s, const struct listener *l)
-{
-	scoped_str text = NULL;
-
-	if (!steer_has_stranger(l))
-		return true;
-	if (s->stranger_told)
-		return false;
-	s->stranger_told = true;
-	text = address_format(&l->address);
-	news_say(s->service->sup, LOG_WARN, "stranger-listens",
-		"%s: another process listens at %s as well (SO_REUSEPORT, the "
-		"same user): as long as it does the sockets there stay as they "
-		"are",
-		s->service->name, text != NULL ? text : l->address.name);
-	return false;
-}
-
 /* One that no worker has or will have is for nobody: its last worker was kept
  * until it was empty.  Where that was not possible it waits for another one. */
 static void close_old(struct steer *s, struct listener *l, void *waiting)
@@ -185,7 +142,7 @@ static void close_old(struct steer *s, struct listener *l, void *waiting)
 		if (k->weight > 0 || steer_sockets(l) == 1 ||
 			is_needed(s, l, k))
 			continue;
-		if (!is_among_us(s, l))
+		if (!steer_is_among_us(s, l))
 			*(bool *)waiting = true;
 		else if (steer_is_dry(l, k) || now - k->away >= ORPHAN_MAX)
 			steer_close(l, k);
@@ -220,6 +177,25 @@ static void press(struct steer *s)
 	}
 }
 
+/* Replaced one by one, all may have left the lane of those who are started. */
+static void move_home(struct steer *s)
+{
+	unsigned home = steer_lane_of(s, cluster_generation(s->service->core));
+	const struct lane *lane = steer_find_lane(s, home);
+	struct rollout_view rollout;
+	const struct lane *other = NULL;
+
+	cluster_view_rollout(s->service->core, &rollout);
+	if (rollout.under_way || (lane != NULL && lane->workers > 0))
+		return;
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].ready > 0)
+			other = &s->lanes[i];
+	for (unsigned i = 0; other != NULL && i < s->from_count; i++)
+		if (s->from[i].lane == home)
+			s->from[i].lane = other->id;
+}
+
 static bool anybody_drains(const struct steer *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
@@ -228,7 +204,7 @@ static bool anybody_drains(const struct steer *s)
 	return false;
 }
 
-static void drop_lanes(struct steer *s)
+void steer_drop_lanes(struct steer *s)
 {
 	unsigned in_force = cluster_generation(s->service->core);
 	unsigned kept = 0;
@@ -245,14 +221,15 @@ static void drop_lanes(struct steer *s)
 	s->count = kept;
 }
 
-static void look(struct steer *s)
+void steer_look(struct steer *s)
 {
 	struct supervisor *sup = s->service->sup;
 	bool waiting = s->waiting;
 
 	press(s);
-	drop_lanes(s);
-	steer_visit_all(s, share_out, NULL);
+	move_home(s);
+	steer_drop_lanes(s);
+	steer_visit_all(s, steer_share_out, NULL);
 	steer_visit_all(s, close_old, &waiting);
 	waiting |= anybody_drains(s);
 	if (!waiting) {
@@ -271,7 +248,7 @@ static void look_soon(struct steer *s)
 	s->pace = LOOK_FIRST;
 	if (ev_is_active(&s->timer))
 		ev_timer_stop(s->service->sup->loop, &s->timer);
-	look(s);
+	steer_look(s);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -294,7 +271,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 		s->waiting = waiting;
 	}
 	s->pace = s->pace < LOOK_EVERY / 2 ? s->pace * 2 : LOOK_EVERY;
-	look(s);
+	steer_look(s);
 }
 
 /* ---- workers ---- */
@@ -431,83 +408,6 @@ bool steer_may_stop(const struct child *child)
 
 /* ---- rollouts ---- */
 
-static bool is_shared(const struct supervisor *sup, const struct service *own,
-	const struct listener *l)
-{
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-
-		for (size_t k = 0; k < s->listeners.count; k++)
-			if (s != own && s->listeners.list[k] == l)
-				return true;
-	}
-	return false;
-}
-
-/* A server's own SO_REUSEPORT group is its own business. */
-static bool has_twin(const struct service *service, const struct listener *l)
-{
-	const struct listener_set *sets[] = {
-		&service->listeners, &service->learned};
-
-	for (size_t i = 0; i < COUNT_OF(sets); i++)
-		for (size_t k = 0; k < sets[i]->count; k++)
-			if (sets[i]->list[k] != l &&
-				sets[i]->list[k]->has_key &&
-				socket_key_like(
-					&sets[i]->list[k]->key, &l->key))
-				return true;
-	return false;
-}
-
-static bool can_steer(const struct steer *s, const struct listener *l)
-{
-	return (l->made || l->learned) && l->has_key && l->facts.listening &&
-		l->facts.type == SOCK_STREAM && socket_key_is_tcp(&l->key) &&
-		steer_sockets(l) < LANES_MAX && !l->own_group &&
-		!is_shared(s->service->sup, s->service, l) &&
-		!has_twin(s->service, l);
-}
-
-struct opening {
-	unsigned lane;
-	unsigned opened;
-};
-
-static void open_socket(struct steer *s, struct listener *l, void *context)
-{
-	struct opening *opening = context;
-	struct listener_socket *new = NULL;
-	int fd;
-
-	if (!can_steer(s, l) || !is_among_us(s, l))
-		return;
-	if (l->sockets == NULL) {
-		new = steer_add(l, l->fd, 0);
-		if (new == NULL)
-			return;
-		new->weight = 1;
-		new->served = true;
-	}
-	fd = reuseport_join(l->fd);
-	if (fd != -1)
-		new = steer_add(l, fd, opening->lane);
-	if (fd == -1 || new == NULL) {
-		log_info("listener '%s': old and new workers share it during "
-			 "this rollout: %s",
-			l->address.name, strerror(errno));
-		if (fd != -1)
-			reuseport_leave(fd);
-		if (steer_sockets(l) == 1)
-			steer_forget(l);
-		return;
-	}
-	share_out(s, l, s);
-	(void)reuseport_hear(fd, l->fd);
-	heal_watch_also(l, fd);
-	opening->opened++;
-}
-
 /* Workers of before. */
 static void count_one(struct child *child, int argument)
 {
@@ -525,7 +425,12 @@ static void count_one(struct child *child, int argument)
 				view.worker[i].state == SLOT_DRAINING);
 }
 
-static struct steer *steer_new(struct service *service)
+void steer_count(struct steer *s)
+{
+	children_each(s->service->sup, s->service, count_one, 0);
+}
+
+struct steer *steer_new(struct service *service)
 {
 	struct steer *s = calloc(1, sizeof(*s));
 
@@ -533,70 +438,16 @@ static struct steer *steer_new(struct service *service)
 		return NULL;
 	s->service = service;
 	s->pace = LOOK_FIRST;
-	s->count = 1;
-	s->from_count = 1;
 	ev_init(&s->timer, on_timer);
 	s->timer.data = s;
 	service->steer = s;
-	children_each(service->sup, service, count_one, 0);
 	return s;
 }
 
-static void map(struct steer *s, unsigned generation, unsigned lane)
+void steer_map(struct steer *s, unsigned generation, unsigned lane)
 {
 	if (s->from_count < FROMS_MAX)
 		s->from[s->from_count++] = (struct from){generation, lane};
-}
-
-/* Would old workers of this rollout need it? */
-static bool is_wanted(
-	const struct service *service, const struct rollout_view *rollout)
-{
-	enum drain_mode drain = cluster_settings(service->core)->drain;
-
-	return (drain == DRAIN_QUIET || drain == DRAIN_AUTO) &&
-		!rollout->going_back &&
-		rollout->of == cluster_wanted(service->core) &&
-		cluster_alive(service->core) > 0;
-}
-
-static void begin(struct service *service, unsigned generation)
-{
-	struct steer *s = service->steer;
-	struct opening opening = {0};
-	struct rollout_view rollout;
-	unsigned now;
-
-	cluster_view_rollout(service->core, &rollout);
-	if (s == NULL && is_wanted(service, &rollout))
-		s = steer_new(service);
-	if (s == NULL)
-		return;
-	s->press_at_once = s->stranger_told = false;
-	if (!rollout.going_back)
-		s->help = rollout.settings != cluster_settings(service->core)
-			? HELP_MAY_COME
-			: HELP_NONE;
-	now = steer_lane_of(s, cluster_generation(service->core));
-	drop_lanes(s);
-	if (is_wanted(service, &rollout) && s->count < LANES_MAX &&
-		s->from_count < FROMS_MAX) {
-		opening.lane = s->last + 1;
-		visit_set(s, &service->listeners, open_socket, &opening);
-		for (size_t i = 0; i < service->learned.count; i++)
-			if (service->learned.list[i]->users == 1)
-				open_socket(
-					s, service->learned.list[i], &opening);
-	}
-	if (opening.opened > 0) {
-		s->last = opening.lane;
-		s->lanes[s->count++] = (struct lane){.id = opening.lane};
-		now = opening.lane;
-		/* before a worker has them */
-		bequest_due(service->sup);
-		bequest_look(service->sup);
-	}
-	map(s, generation, now);
 }
 
 static void note(struct service *service, const struct report *r)
@@ -616,7 +467,7 @@ void steer_on_report(struct service *service, const struct report *r)
 {
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
-		begin(service, r->generation);
+		steer_begin(service, r->generation);
 		break;
 	case REPORT_READY:
 	case REPORT_DRAINING:
@@ -627,92 +478,14 @@ void steer_on_report(struct service *service, const struct report *r)
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
 		if (service->steer != NULL)
-			look(service->steer);
+			steer_look(service->steer);
 		break;
 	default:
 		break;
 	}
 }
 
-/* ---- taken over ---- */
-
-static void add_lane(struct steer *s, unsigned id)
-{
-	if (steer_find_lane(s, id) != NULL || s->count >= LANES_MAX)
-		return;
-	s->lanes[s->count++] = (struct lane){.id = id};
-	if (s->last < id)
-		s->last = id;
-}
-
-static void add_lanes(struct steer *s, struct listener *l, void *context)
-{
-	(void)context;
-	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
-		k->served = true;
-		add_lane(s, k->lane);
-	}
-}
-
-static void clear_lane(struct child *child, int unused)
-{
-	(void)unused;
-	child->lane = 0;
-	if (child->entry != NULL)
-		child->entry->lane = 0;
-}
-
-/* Which lane has the generation? */
-static void map_child(struct child *child, int generation)
-{
-	struct steer *s = child->service->steer;
-
-	if (child->generation != (unsigned)generation ||
-		steer_find_lane(s, child->lane) == NULL)
-		return;
-	if (s->from_count == 0 ||
-		s->from[s->from_count - 1].lane != child->lane)
-		map(s, child->generation, child->lane);
-}
-
-static void drop_unknown_lane(struct child *child, int unused)
-{
-	struct steer *s = child->service->steer;
-
-	(void)unused;
-	if (steer_find_lane(s, child->lane) == NULL)
-		child->lane = s->from[0].lane;
-}
-
-void steer_adopt(struct service *service)
-{
-	struct supervisor *sup = service->sup;
-	unsigned generation = cluster_generation(service->core);
-	unsigned first = generation > 64 ? generation - 64 : 0;
-	struct steer *s;
-
-	if (!steer_is_busy(service)) {
-		children_each(sup, service, clear_lane, 0);
-		return;
-	}
-	s = calloc(1, sizeof(*s));
-	if (s == NULL)
-		return;
-	s->service = service;
-	s->pace = LOOK_FIRST;
-	ev_init(&s->timer, on_timer);
-	s->timer.data = s;
-	service->steer = s;
-	steer_visit_all(s, add_lanes, NULL);
-	for (unsigned g = first; g <= generation; g++)
-		children_each(sup, service, map_child, (int)g);
-	if (s->from_count == 0)
-		map(s, 0, s->lanes[0].id);
-	children_each(sup, service, drop_unknown_lane, 0);
-	children_each(sup, service, count_one, 0);
-	steer_visit_all(s, share_out, s);
-	look(s);
-}
+/* ---- what is known of it ---- */
 
 bool steer_is_busy(const struct service *service)
 {

@@ -25,8 +25,9 @@
 void steer_on_report(struct service *service, const struct report *r);
 void steer_free(struct service *service);
 
-/* The lane of a worker of that generation that is about to be started. */
-unsigned steer_lane(const struct service *service, unsigned generation);
+/* The lane of a worker of that generation that is about to be started there. */
+unsigned steer_lane(
+	struct service *service, unsigned generation, uint32_t slot);
 void steer_joined(struct child *child); /* it was started */
 void steer_left(struct child *child);   /* it is gone */
 

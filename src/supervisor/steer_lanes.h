@@ -7,7 +7,7 @@
 
 #include <ev.h>
 
-/* Who steers what: for steer.c and steer_rescue.c alone. */
+/* Who steers what: for the files steer*.c alone. */
 
 struct lane {
 	unsigned id;
@@ -51,6 +51,26 @@ unsigned steer_lane_of(const struct steer *s, unsigned generation);
 /* Each listener; what is visited twice must not mind. */
 typedef void steer_visit(struct steer *s, struct listener *l, void *context);
 void steer_visit_all(struct steer *s, steer_visit *visit, void *context);
+
+void steer_visit_set(struct steer *s, const struct listener_set *set,
+	steer_visit *visit, void *context);
+
+/* With no lanes yet: they are counted by steer_count(). */
+struct steer *steer_new(struct service *service);
+void steer_count(struct steer *s);
+void steer_map(struct steer *s, unsigned generation, unsigned lane);
+/* Those that nobody has and will have. */
+void steer_drop_lanes(struct steer *s);
+/* A visit: tell the kernel who gets how much; `force`: in any case. */
+void steer_share_out(struct steer *s, struct listener *l, void *force);
+/* Something has changed. */
+void steer_look(struct steer *s);
+
+/* ---- steer_open.c ---- */
+
+void steer_begin(struct service *service, unsigned generation);
+/* May one of its sockets be opened or closed? */
+bool steer_is_among_us(struct steer *s, const struct listener *l);
 
 /* ---- steer_rescue.c ---- */
 

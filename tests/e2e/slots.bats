@@ -137,6 +137,58 @@ one_socket() {
 	end_well
 }
 
+# --- One that waits otherwise: its successor gets a socket of its own -----------
+
+@test "poll: each slot in turn" {
+	start_cluster -n 2 -l "$AT" -- "$FIXTURES/rude" --poll
+	start_open "$AT" --rate 200 --path /slow
+	for slot in 0 1 0; do
+		restart_slot "$slot"
+	done
+	[ "$(cluster .generation)" -eq 4 ]
+	timeout $((40 * PATIENCE)) "$NCLUST" upgrade "$INSTANCE" 3>&-
+	restart_slot 1
+	timeout $((60 * PATIENCE)) "$NCLUST" restart "$INSTANCE" 3>&-
+	end_well
+	poll_until 10 one_socket
+}
+
+@test "poll: those that have grown old, one at a time" {
+	start_cluster -n 3 -l "$AT" --max-age 4s -- "$FIXTURES/rude" --poll
+	before=$(cluster '[.workers[].pid] | join(" ")')
+	start_open "$AT" --rate 300 --path /slow
+	for pid in $before; do
+		wait_until 40 'is_gone "$1"' "$pid"
+	done
+	end_well
+}
+
+@test "a thread for each connection" {
+	cat >"$DIR/slow.py" <<-EOF
+		import http.server, time
+		class Slow(http.server.BaseHTTPRequestHandler):
+		    def do_GET(self):
+		        time.sleep(0.15)
+		        self.send_response(200)
+		        self.send_header('Content-Length', '2')
+		        self.end_headers()
+		        self.wfile.write(b'ok')
+		    def log_message(self, *a): pass
+		http.server.ThreadingHTTPServer(
+		    ('127.0.0.1', $PORT), Slow).serve_forever()
+	EOF
+	start_cluster -n 2 -- python3 "$DIR/slow.py"
+	restart_each --rate 100
+}
+
+@test "one request at a time: no other socket is needed" {
+	start_cluster -n 2 -l "$AT" -- "$FIXTURES/rude" --blocking --work 5
+	start_open "$AT" --rate 100
+	restart_slot 0
+	end_well
+	one_socket
+}
+
 @test "an upgrade meanwhile" {
 	start_cluster -n 2 -l "$AT" -- "$FIXTURES/rude" --slow 2000
 	start_open "$AT" --rate 50 --path /slow

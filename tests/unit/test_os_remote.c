@@ -652,7 +652,11 @@ START_TEST(what_an_epoll_waits_for_can_be_taken_from_it)
 	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
 	ck_assert_int_eq(remote_epoll_remove(epoll, os_null(), 96), -1);
 	/* else it would find this one */
+	ck_assert(remote_epoll_has(&r, shared->epoll, 96));
 	ck_assert_int_eq(remote_epoll_remove(epoll, ours, 96), 0);
+	ck_assert(!remote_epoll_has(&r, shared->epoll, 96));
+	ck_assert(remote_epoll_has(&r, shared->epoll, 95));
+	ck_assert(!remote_epoll_has(&r, shared->epoll, 9));
 	ck_assert_int_eq(remote_epoll_remove(epoll, ours, 96), -1);
 	ck_assert_int_eq(errno, ENOENT);
 	ck_assert_int_eq(remote_epoll_remove(epoll, ours, -1), -1);

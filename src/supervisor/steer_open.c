@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/reuseport.h"
+#include "supervisor/bequest.h"
+#include "supervisor/drain.h"
+#include "supervisor/heal.h"
+#include "supervisor/listener.h"
+#include "supervisor/news.h"
+#include "supervisor/steer_lanes.h"
+#include "supervisor/steer_socket.h"
+
+#include <errno.h>
+#include <string.h>
+
+/*
+ * Who gets a socket of its own: the new generation of a rollout; and the successor
+ * of a single worker that gets new connections as long as others of its cluster
+ * take them from the same socket.
+ */
+
+/* ---- another socket ---- */
+
+bool steer_is_among_us(struct steer *s, const struct listener *l)
+{
+	scoped_str text = NULL;
+
+	if (!steer_has_stranger(l))
+		return true;
+	if (s->stranger_told)
+		return false;
+	s->stranger_told = true;
+	text = address_format(&l->address);
+	news_say(s->service->sup, LOG_WARN, "stranger-listens",
+		"%s: another process listens at %s as well (SO_REUSEPORT, the "
+		"same user): as long as it does the sockets there stay as they "
+		"are",
+		s->service->name, text != NULL ? text : l->address.name);
+	return false;
+}
+
+static bool is_shared(const struct supervisor *sup, const struct service *own,
+	const struct listener *l)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		for (size_t k = 0; k < s->listeners.count; k++)
+			if (s != own && s->listeners.list[k] == l)
+				return true;
+	}
+	return false;
+}
+
+/* A server's own SO_REUSEPORT group is its own business. */
+static bool has_twin(const struct service *service, const struct listener *l)
+{
+	const struct listener_set *sets[] = {
+		&service->listeners, &service->learned};
+
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++)
+			if (sets[i]->list[k] != l &&
+				sets[i]->list[k]->has_key &&
+				socket_key_like(
+					&sets[i]->list[k]->key, &l->key))
+				return true;
+	return false;
+}
+
+static bool can_steer(const struct steer *s, const struct listener *l)
+{
+	return (l->made || l->learned) && l->has_key && l->facts.listening &&
+		l->facts.type == SOCK_STREAM && socket_key_is_tcp(&l->key) &&
+		steer_sockets(l) < LANES_MAX && !l->own_group &&
+		!is_shared(s->service->sup, s->service, l) &&
+		!has_twin(s->service, l);
+}
+
+struct opening {
+	unsigned lane;
+	unsigned opened;
+};
+
+static void open_socket(struct steer *s, struct listener *l, void *context)
+{
+	struct opening *opening = context;
+	struct listener_socket *new = NULL;
+	int fd;
+
+	if (!can_steer(s, l) || !steer_is_among_us(s, l))
+		return;
+	if (l->sockets == NULL) {
+		new = steer_add(l, l->fd, 0);
+		if (new == NULL)
+			return;
+		new->weight = 1;
+		new->served = true;
+	}
+	fd = reuseport_join(l->fd);
+	if (fd != -1)
+		new = steer_add(l, fd, opening->lane);
+	if (fd == -1 || new == NULL) {
+		log_info("listener '%s': old and new workers share it during "
+			 "this rollout: %s",
+			l->address.name, strerror(errno));
+		if (fd != -1)
+			reuseport_leave(fd);
+		if (steer_sockets(l) == 1)
+			steer_forget(l);
+		return;
+	}
+	steer_share_out(s, l, s);
+	(void)reuseport_hear(fd, l->fd);
+	heal_watch_also(l, fd);
+	opening->opened++;
+}
+
+/* A lane with sockets of its own; 0: none could be opened. */
+static unsigned open_lane(struct steer *s)
+{
+	const struct service *service = s->service;
+	struct opening opening = {.lane = s->last + 1};
+
+	if (s->count == LANES_MAX || s->from_count == FROMS_MAX)
+		return 0;
+	steer_visit_set(s, &service->listeners, open_socket, &opening);
+	for (size_t i = 0; i < service->learned.count; i++)
+		if (service->learned.list[i]->users == 1)
+			open_socket(s, service->learned.list[i], &opening);
+	if (opening.opened == 0)
+		return 0;
+	s->last = opening.lane;
+	s->lanes[s->count++] = (struct lane){.id = opening.lane};
+	/* before a worker has them */
+	bequest_due(service->sup);
+	bequest_look(service->sup);
+	return opening.lane;
+}
+
+/* With all that are there in the first lane. */
+static struct steer *begin_steering(struct service *service)
+{
+	struct steer *s = steer_new(service);
+
+	if (s == NULL)
+		return NULL;
+	s->count = 1;
+	s->from_count = 1;
+	steer_count(s);
+	return s;
+}
+
+/* ---- rollouts ---- */
+
+static bool drains_by_looking(const struct service *service)
+{
+	enum drain_mode drain = cluster_settings(service->core)->drain;
+
+	return drain == DRAIN_QUIET || drain == DRAIN_AUTO;
+}
+
+static bool is_for_all(
+	const struct service *service, const struct rollout_view *rollout)
+{
+	return rollout->of == cluster_wanted(service->core);
+}
+
+/* Would old workers of this rollout need it? */
+static bool is_wanted(
+	const struct service *service, const struct rollout_view *rollout)
+{
+	return drains_by_looking(service) && !rollout->going_back &&
+		is_for_all(service, rollout) &&
+		cluster_alive(service->core) > 0;
+}
+
+void steer_begin(struct service *service, unsigned generation)
+{
+	struct steer *s = service->steer;
+	struct rollout_view rollout;
+	unsigned opened = 0;
+	unsigned now;
+
+	cluster_view_rollout(service->core, &rollout);
+	if (s == NULL && is_wanted(service, &rollout))
+		s = begin_steering(service);
+	if (s == NULL)
+		return;
+	s->press_at_once = s->stranger_told = false;
+	if (!rollout.going_back)
+		s->help = rollout.settings != cluster_settings(service->core)
+			? HELP_MAY_COME
+			: HELP_NONE;
+	now = steer_lane_of(s, cluster_generation(service->core));
+	steer_drop_lanes(s);
+	if (is_wanted(service, &rollout))
+		opened = open_lane(s);
+	steer_map(s, generation, opened != 0 ? opened : now);
+}
+
+/* ---- a single one ---- */
+
+static struct child *find_old(const struct service *service, uint32_t slot)
+{
+	if (slot >= service->child_slots)
+		return NULL;
+	return service->children[slot][0] != NULL ? service->children[slot][0]
+						  : service->children[slot][1];
+}
+
+/* Is there a worker that is to be emptied once the new one of its slot is ready,
+ * and would not be, while the others go on? */
+static struct child *find_stubborn(const struct service *service, uint32_t slot)
+{
+	struct child *old = find_old(service, slot);
+	struct rollout_view rollout;
+
+	cluster_view_rollout(service->core, &rollout);
+	if (old == NULL || cluster_alive(service->core) < 2 ||
+		!drains_by_looking(service) ||
+		(rollout.under_way && is_for_all(service, &rollout)))
+		return NULL;
+	return drain_is_stubborn(old) ? old : NULL;
+}
+
+/* A lane that is not its own. */
+static unsigned lane_beside(
+	struct steer *s, const struct child *old, unsigned home)
+{
+	unsigned opened;
+
+	if (!old->in_lane || home != old->lane)
+		return home;
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].id != old->lane && s->lanes[i].workers > 0)
+			return s->lanes[i].id;
+	steer_drop_lanes(s);
+	opened = open_lane(s);
+	return opened != 0 ? opened : home;
+}
+
+unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
+{
+	const struct child *old = find_stubborn(service, slot);
+	struct steer *s = service->steer;
+
+	if (s == NULL && old != NULL)
+		s = begin_steering(service);
+	if (s == NULL)
+		return 0;
+	/* whoever comes next is for those who wait */
+	for (unsigned i = 0; i < s->count; i++)
+		if (steer_is_orphaned(s, &s->lanes[i]))
+			return s->lanes[i].id;
+	return old != NULL ? lane_beside(s, old, steer_lane_of(s, generation))
+			   : steer_lane_of(s, generation);
+}
