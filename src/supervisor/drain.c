@@ -33,8 +33,6 @@
 #define STOPS_IN_VAIN 3
 /* The last part of the time, in which the best of bad moments is taken. */
 #define LAST_PART_MOST (2 * SECOND)
-/* One that was woken for a connection gets so long to take it. */
-#define QUEUE_PATIENCE (20 * MSEC)
 /* Until the stopped processes of one that has its stop signal go on. */
 #define LEAVE_PATIENCE (30 * MSEC)
 
@@ -214,8 +212,8 @@ static bool is_away(const struct drain *d)
  * the stop signal it may go on and accept before it heeds it; and where nobody
  * else takes from the queue, those who wait there are lost.  Not for ever: a
  * cluster with more to do than it can has a queue that is never empty.  Where
- * others take from it one that was woken is waited for a little, as the kernel
- * has woken it alone.
+ * others take from it they are woken when this one has ended, as the kernel may
+ * have woken it alone (steer_wake_others()).
  */
 static bool must_take_waiting(const struct drain *d, nsec_t now)
 {

@@ -132,7 +132,7 @@ replace_lost() {
 # against spans as long between two of them: of answers that take 2 ms (KERNEL.md,
 # section 3), and of those that take none, where each start of a process on one of
 # the CPUs is seen.  Beside them, what a restart of another cluster does to one
-# that is left alone (no supervisor can replace workers for less), and restarts
+# that is left alone (the price of processes that start and end), and restarts
 # without a pause against no restart.
 replace_p99() {
 	p99 brief "p99 in a restart, against between" || return 1
