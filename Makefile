@@ -93,6 +93,7 @@ VARIANTS := $(addprefix build/fixtures/nclust-,next alien crash hang fail \
 	die stall before)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
+EXAMPLES := $(wildcard etc/examples/*/*)
 
 # `make VERBOSE=1` shows the whole commands.
 ifeq ($(VERBOSE)$(findstring s,$(firstword -$(MAKEFLAGS))),)
@@ -119,13 +120,13 @@ nclust: $(B)/nclust
 # touch is no memory of its.
 SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	core/deploy% os/connections% os/otherend% os/reuseport% os/rundir% \
-	os/sealed% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
+	os/sealed% os/sharedmem% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
 	os/affinity% os/cgroup% os/seccomp% os/quiet% protocol/estate% \
 	protocol/handover% protocol/httpstatus% protocol/jsonvalue% \
 	protocol/lineup% $(addprefix supervisor/,adopt% aim% budget% carry% \
 	channel% check% daemon% drain% helper% hooks% messages% prove% \
 	putover% queue% recipe% recycle% reexec% reload% remains% resume% \
-	roles% stall% standby% store% takeover% thaw% variant% volley%)
+	roles% segment% stall% standby% store% takeover% thaw% variant% volley%)
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 ORDERED := $(filter-out $(APART),$(OBJECTS)) $(APART)
 
@@ -294,6 +295,11 @@ install: all ## into DESTDIR and PREFIX (default /usr/local)
 		>$(DESTDIR)$(unitdir)/nclust@.service
 	chmod 644 $(DESTDIR)$(unitdir)/nclust@.service
 	install -m 644 etc/nclust.ini COPYING README $(DESTDIR)$(docdir)/
+	for file in $(EXAMPLES); do \
+		mode=644; [ ! -x $$file ] || mode=755; \
+		install -D -m $$mode $$file \
+			$(DESTDIR)$(docdir)/$${file#etc/} || exit 1; \
+	done
 	install -m 644 etc/completion/nclust.bash $(DESTDIR)$(bashdir)/nclust
 	install -m 644 etc/completion/_nclust $(DESTDIR)$(zshdir)/_nclust
 

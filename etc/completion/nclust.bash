@@ -64,6 +64,7 @@ _nclust()
 		--limit-stack
 		--cpu
 		--threads
+		--shared-memory
 		--ready
 		--start-timeout
 		--check

@@ -481,6 +481,27 @@ const struct option_row option_rows[] = {
 			".Xr nclust-threads 7 ."),
 	},
 	{
+		IN_CLUSTER(shared_memory), .name = "shared-memory",
+		.type = OPT_SHARED_MEMORY, .fallback = "off",
+		.argument = "size", .change = CHANGE_ROLL,
+		.help = "memory that all workers can map: 64M, or 64M, huge",
+		.manual = MANUAL("A segment of memory of this size, rounded up to "
+			"whole pages, that each worker can map: its "
+			"descriptor is\n"
+			".Ev NCLUST_SHM_FD ,\n"
+			"its size\n"
+			".Ev NCLUST_SHM_SIZE .\n"
+			"With\n"
+			".Cm \\&, huge\n"
+			"it is of huge pages, and nclust does not start, or a "
+			"reload is refused, where not enough of them are free; "
+			"with\n"
+			".Cm \\&, huge=try\n"
+			"ordinary ones are used then.\n"
+			"See\n"
+			".Xr nclust-memory 7 ."),
+	},
+	{
 		IN_CLUSTER(ready), .name = "ready", .type = OPT_READY,
 		.fallback = "auto", .argument = "when", .change = CHANGE_LIVE,
 		.common = true,

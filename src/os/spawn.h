@@ -50,7 +50,7 @@ struct spawn_fd {
 	int to;
 };
 
-#define SPAWN_FDS_MAX 64
+#define SPAWN_FDS_MAX 68
 
 /*
  * Trapping the child's bind(2) and listen(2), see os/seccomp.h.  The notify

@@ -10,7 +10,13 @@
 /* Another major one is refused. */
 enum { MAJOR = 1, MINOR = 0 };
 
-enum tag { TAG_SERIAL = 1, TAG_UPGRADES, TAG_CLUSTER, TAG_LISTENER };
+enum tag {
+	TAG_SERIAL = 1,
+	TAG_UPGRADES,
+	TAG_CLUSTER,
+	TAG_LISTENER,
+	TAG_SEGMENT,
+};
 
 /* Beside the members. */
 enum { TAG_OF_GENERATION = 100, TAG_ADDRESS = 100, TAG_SOCKET };
@@ -59,6 +65,17 @@ static const struct plain_row listener_rows[] = {
 static const struct plain_table listener_table =
 	PLAIN_TABLE(listener_rows, estate_listener);
 
+static const struct plain_row segment_rows[] = {
+	PLAIN(1, estate_segment, cluster, UNSIGNED),
+	PLAIN(2, estate_segment, wanted, UNSIGNED),
+	PLAIN(3, estate_segment, huge, UNSIGNED),
+	PLAIN(4, estate_segment, dev, UNSIGNED),
+	PLAIN(5, estate_segment, ino, UNSIGNED),
+	PLAIN(6, estate_segment, size, UNSIGNED),
+};
+static const struct plain_table segment_table =
+	PLAIN_TABLE(segment_rows, estate_segment);
+
 /* ---- the lists ---- */
 
 void estate_fini(struct estate *e)
@@ -67,6 +84,7 @@ void estate_fini(struct estate *e)
 		free(e->listeners[i].address);
 	free(e->clusters);
 	free(e->listeners);
+	free(e->segments);
 	*e = (struct estate){0};
 }
 
@@ -114,6 +132,19 @@ struct estate_listener *estate_add_listener(
 	return list;
 }
 
+struct estate_segment *estate_add_segment(struct estate *e)
+{
+	struct estate_segment *list =
+		make_room(e->segments, e->segment_count, sizeof(*list));
+
+	if (list == NULL)
+		return NULL;
+	e->segments = list;
+	list += e->segment_count++;
+	*list = (struct estate_segment){0};
+	return list;
+}
+
 /* ---- bytes ---- */
 
 static void put_cluster(
@@ -155,6 +186,11 @@ int estate_encode(struct buffer *out, const struct estate *e)
 		put_cluster(&w, &e->clusters[i]);
 	for (size_t i = 0; i < e->listener_count; i++)
 		put_listener(&w, &e->listeners[i]);
+	for (size_t i = 0; i < e->segment_count; i++) {
+		handover_open(&w, TAG_SEGMENT);
+		handover_put_plain(&w, &segment_table, &e->segments[i]);
+		handover_close(&w);
+	}
 	return handover_end(&w, &version);
 }
 
@@ -223,12 +259,21 @@ static int take_listener(struct estate *e, const struct handover_field *group)
 	return 0;
 }
 
+static int take_segment(struct estate *e, const struct handover_field *group)
+{
+	struct estate_segment *s = estate_add_segment(e);
+
+	return s != NULL ? handover_get_plain(&segment_table, s, group) : -1;
+}
+
 static int take(struct estate *e, const struct handover_field *f)
 {
 	if (f->type == HANDOVER_GROUP && f->tag == TAG_CLUSTER)
 		return take_cluster(e, f);
 	if (f->type == HANDOVER_GROUP && f->tag == TAG_LISTENER)
 		return take_listener(e, f);
+	if (f->type == HANDOVER_GROUP && f->tag == TAG_SEGMENT)
+		return take_segment(e, f);
 	if (f->type == HANDOVER_U64 && f->tag == TAG_SERIAL)
 		e->serial = f->u;
 	if (f->type == HANDOVER_U64 && f->tag == TAG_UPGRADES)

@@ -59,11 +59,23 @@ struct estate_listener {
 	uint32_t socket_count; /* 0: there is but the one of `cookie` */
 };
 
+/* Shared memory. */
+struct estate_segment {
+	uint32_t cluster; /* number */
+	uint64_t wanted;  /* as the settings said … */
+	uint32_t huge;    /* … and what kind of pages */
+	uint64_t dev;     /* which one it is … */
+	uint64_t ino;
+	uint64_t size; /* … and how large */
+};
+
 struct estate {
 	struct estate_cluster *clusters; /* heap */
 	size_t cluster_count;
 	struct estate_listener *listeners; /* heap */
 	size_t listener_count;
+	struct estate_segment *segments; /* heap */
+	size_t segment_count;
 	uint64_t serial; /* the last one */
 	uint32_t upgrades;
 };
@@ -73,6 +85,8 @@ void estate_fini(struct estate *e);
 struct estate_cluster *estate_add_cluster(struct estate *e, const char *name);
 struct estate_listener *estate_add_listener(
 	struct estate *e, const char *address);
+
+struct estate_segment *estate_add_segment(struct estate *e);
 
 int estate_encode(struct buffer *out, const struct estate *e);
 /* -1 and `err`: nothing is left then. */

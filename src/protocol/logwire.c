@@ -18,6 +18,8 @@ static bool is_holding(const struct logwire_packet *p)
 
 	if (p->what == LOGWIRE_A_LISTENER)
 		return p->which == LOGWIRE_SOCKET;
+	if (p->what == LOGWIRE_A_SEGMENT)
+		return p->which == LOGWIRE_MEMORY;
 	return p->what == LOGWIRE_A_WORKER && text_is_name(p->cluster) &&
 		(p->which & LOGWIRE_PIDFD) != 0 && (p->which & ~of_worker) == 0;
 }
@@ -43,7 +45,7 @@ bool logwire_check(const struct logwire_packet *p, size_t len)
 	case LOGWIRE_HOLD:
 		return is_holding(p);
 	case LOGWIRE_DROP:
-		return p->what <= LOGWIRE_A_WORKER;
+		return p->what <= LOGWIRE_A_SEGMENT;
 	case LOGWIRE_ENDED:
 	case LOGWIRE_HELLO:
 	case LOGWIRE_KEEP:

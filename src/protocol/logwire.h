@@ -37,6 +37,7 @@ enum logwire_kind {
 enum logwire_what {
 	LOGWIRE_A_LISTENER, /* SO_COOKIE */
 	LOGWIRE_A_WORKER,   /* serial */
+	LOGWIRE_A_SEGMENT,  /* of shared memory: device and inode */
 };
 
 /* Its descriptors, in this order. */
@@ -48,6 +49,7 @@ enum logwire_which {
 	LOGWIRE_STDOUT = 16, /* on the way back alone */
 	LOGWIRE_STDERR = 32,
 	LOGWIRE_CHANNEL = 64, /* of messages */
+	LOGWIRE_MEMORY = 128, /* of a segment */
 };
 #define LOGWIRE_FDS_MAX 7
 

@@ -20,6 +20,10 @@ int adopt_begin(struct supervisor *sup, struct error *err);
 /* The socket of a listener that an earlier one had: 1: it is in l->fd; 0: there
  * was none, or nobody needs it any more; -1 and `err`. */
 int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err);
+/* Likewise the shared memory of a cluster: s->fd, of the size that s->wanted and
+ * s->huge say. */
+int adopt_segment(struct segment *s, const struct cluster_settings *settings,
+	struct error *err);
 /* What a service that has just been made takes over: listeners that its workers
  * have bound, and workers. */
 int adopt_cluster(struct service *service, struct error *err);

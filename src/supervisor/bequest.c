@@ -80,6 +80,32 @@ static void put_listener(struct writing *w, struct listener *l)
 	e->backlog = (uint32_t)l->address.backlog;
 }
 
+static void put_segment(struct writing *w, struct segment *s)
+{
+	struct estate_segment *e;
+
+	if (s == NULL)
+		return;
+	keeper_hold_segment(w->sup, s);
+	for (size_t i = 0; i < w->estate->segment_count; i++)
+		if (w->estate->segments[i].ino == s->facts.ino &&
+			w->estate->segments[i].dev == s->facts.dev)
+			return;
+	e = estate_add_segment(w->estate);
+	if (e == NULL) {
+		w->failed = true;
+		return;
+	}
+	*e = (struct estate_segment){
+		.cluster = w->service->number,
+		.wanted = s->wanted,
+		.huge = (uint32_t)s->huge,
+		.dev = s->facts.dev,
+		.ino = s->facts.ino,
+		.size = s->facts.size,
+	};
+}
+
 static void put_set(struct writing *w, const struct listener_set *set)
 {
 	for (size_t i = 0; i < set->count; i++)
@@ -120,9 +146,12 @@ static void put_service(struct writing *w, struct service *s)
 	c->listens = s->knows_listen = cluster_knows_listen(s->core);
 	put_generation(c, c->generation, settings);
 	put_set(w, &s->listeners);
+	put_segment(w, s->segment);
+	put_segment(w, s->former);
 	for (const struct recipe *r = s->recipes; r != NULL; r = r->next) {
 		put_generation(c, r->generation, r->settings);
 		put_set(w, &r->listeners);
+		put_segment(w, r->segment);
 	}
 	put_set(w, &s->learned);
 }

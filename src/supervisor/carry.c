@@ -6,6 +6,7 @@
 #include "supervisor/helper.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
+#include "supervisor/segment.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -86,6 +87,7 @@ int carry_take(enum carry_struct which, void *to,
 		[PLAIN_HOOK] = "a hook",
 		[PLAIN_ACCEPTING] = "the connections",
 		[PLAIN_VISIT] = "a connection",
+		[PLAIN_SEGMENT] = "shared memory",
 	};
 	int got = handover_take_plain(&carry_tables[which], to, f);
 
@@ -156,6 +158,7 @@ int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	carry_put_settings(c);
 	carry_put_instance(c);
 	carry_put_listeners(c);
+	carry_put_segments(c);
 	carry_put_services(c);
 	carry_put_hooks(c);
 	carry_put_clients(c);
@@ -180,6 +183,7 @@ void carry_fini(struct carry_writer *c)
 	buffer_fini(&c->descriptors);
 	free(c->settings.list);
 	free(c->listeners.list);
+	free(c->segments.list);
 }
 
 /* ---- loading ---- */
@@ -271,6 +275,7 @@ static int get_all(struct carry_reader *r, struct error *err)
 		[CARRY_DESCRIPTORS] = get_descriptors,
 		[CARRY_HOOKS] = carry_get_hooks,
 		[CARRY_ENDING] = carry_get_ending,
+		[CARRY_SEGMENT] = carry_get_segment,
 	};
 	struct handover_field f;
 
@@ -304,9 +309,13 @@ void carry_release(struct carry_reader *r)
 		cluster_settings_unref(r->settings[i]);
 	for (size_t i = 0; i < r->listener_count; i++)
 		listener_release(r->listeners[i]);
+	for (size_t i = 0; i < r->segment_count; i++)
+		segment_release(r->segments[i]);
 	free(r->settings);
 	free(r->listeners);
+	free(r->segments);
 	r->settings = NULL;
 	r->listeners = NULL;
-	r->settings_count = r->listener_count = 0;
+	r->segments = NULL;
+	r->settings_count = r->listener_count = r->segment_count = 0;
 }

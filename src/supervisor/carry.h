@@ -30,7 +30,8 @@ enum carry_tag {
 	CARRY_MANAGER,
 	CARRY_DESCRIPTORS,
 	CARRY_HOOKS,
-	CARRY_ENDING, /* helpers that nobody waits for any more */
+	CARRY_ENDING,  /* helpers that nobody waits for any more */
+	CARRY_SEGMENT, /* as listeners */
 
 	/* in a group, behind the numbers of its struct's table */
 	CARRY_TEXT = 100,
@@ -68,6 +69,8 @@ enum carry_tag {
 	CARRY_SOCKET, /* of several of a listener */
 	CARRY_ACCEPTING,
 	CARRY_VISIT,
+	CARRY_MEMORY, /* index of a segment */
+	CARRY_FORMER, /* so too */
 
 	/* nobody knows it: for tests of what is not known */
 	CARRY_UNKNOWN = 8000,
@@ -119,6 +122,7 @@ struct carry_writer {
 	struct buffer out;
 	struct carry_list settings;
 	struct carry_list listeners;
+	struct carry_list segments;
 	struct buffer descriptors; /* three words each */
 	size_t queued;             /* bytes of the channels' queues */
 	bool lasting;
@@ -141,6 +145,8 @@ struct carry_reader {
 	size_t settings_count;
 	struct listener **listeners; /* a use each */
 	size_t listener_count;
+	struct segment **segments; /* so too */
+	size_t segment_count;
 	const char *descriptors; /* inside the state; three words each */
 	size_t descriptor_count;
 	unsigned skipped; /* settings that are not known here */
@@ -190,6 +196,7 @@ enum carry_struct {
 	PLAIN_HOOK,
 	PLAIN_ACCEPTING,
 	PLAIN_VISIT,
+	PLAIN_SEGMENT,
 	CARRY_STRUCTS,
 };
 extern const struct plain_table carry_tables[CARRY_STRUCTS];
@@ -220,6 +227,15 @@ int carry_get_inherited(struct carry_reader *r, const struct handover_field *f,
 /* `room`: for more than are in it. */
 int carry_get_set(struct carry_reader *r, const struct handover_field *f,
 	struct listener_set *set, size_t room, struct error *err);
+
+void carry_put_segments(struct carry_writer *c);
+/* NULL: nothing is put. */
+void carry_put_memory(
+	struct carry_writer *c, unsigned tag, const struct segment *segment);
+int carry_get_segment(struct carry_reader *r, const struct handover_field *f,
+	struct error *err);
+int carry_get_memory(struct carry_reader *r, const struct handover_field *f,
+	struct segment **segment, struct error *err);
 
 void carry_put_core(struct carry_writer *c, const struct cluster *core);
 int carry_get_core(struct carry_reader *r, const struct handover_field *f,

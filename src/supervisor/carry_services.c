@@ -28,6 +28,7 @@ static void put_recipe(struct carry_writer *c, const struct recipe *r)
 		handover_put_bytes(&c->w, CARRY_GROUPS, r->groups,
 			r->group_count * sizeof(*r->groups));
 	carry_put_set(c, CARRY_SET, &r->listeners);
+	carry_put_memory(c, CARRY_MEMORY, r->segment);
 	handover_close(&c->w);
 }
 
@@ -86,6 +87,8 @@ static void put_service(struct carry_writer *c, const struct service *s)
 	carry_put_core(c, s->core);
 	carry_put_set(c, CARRY_SET, &s->listeners);
 	carry_put_set(c, CARRY_LEARNED, &s->learned);
+	carry_put_memory(c, CARRY_MEMORY, s->segment);
+	carry_put_memory(c, CARRY_FORMER, s->former);
 	put_recipes(c, s);
 	for (uint32_t i = 0; i < s->child_slots; i++)
 		for (int k = 0; k < 2; k++)
@@ -154,6 +157,8 @@ static int take_recipe(struct carry_reader *r, struct recipe *to,
 		break;
 	case CARRY_SET:
 		return carry_get_set(r, m, &to->listeners, 0, err);
+	case CARRY_MEMORY:
+		return carry_get_memory(r, m, &to->segment, err);
 	default:
 		return carry_take(PLAIN_RECIPE, to, m, err);
 	}
@@ -327,6 +332,10 @@ static int take_part(struct carry_reader *r, struct service *s,
 		return carry_get_set(r, m, &s->listeners, 0, err);
 	case CARRY_LEARNED:
 		return carry_get_set(r, m, &s->learned, LEARNED_MAX, err);
+	case CARRY_MEMORY:
+		return carry_get_memory(r, m, &s->segment, err);
+	case CARRY_FORMER:
+		return carry_get_memory(r, m, &s->former, err);
 	case CARRY_RECIPE:
 		return get_recipe(r, s, m, err);
 	case CARRY_CHILD:

@@ -232,6 +232,16 @@ static const struct plain_row mark_rows[] = {
 	PLAIN(2, queue_mark, fd, FD),
 };
 
+static const struct plain_row segment_rows[] = {
+	PLAIN(1, segment, fd, FD),
+	PLAIN(2, segment, wanted, UNSIGNED),
+	PLAIN_ENUM(3, segment, huge, HUGE_YES),
+	PLAIN(4, segment, facts.size, UNSIGNED),
+	PLAIN(5, segment, facts.page, UNSIGNED),
+	PLAIN(6, segment, facts.dev, UNSIGNED),
+	PLAIN(7, segment, facts.ino, UNSIGNED),
+};
+
 static const struct plain_row clients_rows[] = {
 	PLAIN(1, clients, listen.fd, FD),
 	PLAIN(2, clients, file.dev, UNSIGNED),
@@ -348,5 +358,6 @@ const struct plain_table carry_tables[CARRY_STRUCTS] = {
 	[PLAIN_HOOK] = PLAIN_TABLE(hook_rows, hook_run),
 	[PLAIN_ACCEPTING] = PLAIN_TABLE(accepting_rows, accepting),
 	[PLAIN_VISIT] = PLAIN_TABLE(visit_rows, visit),
+	[PLAIN_SEGMENT] = PLAIN_TABLE(segment_rows, segment),
 	[PLAIN_RECIPE] = PLAIN_TABLE(recipe_rows, recipe),
 };

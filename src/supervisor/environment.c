@@ -226,6 +226,22 @@ static void put_channel(struct writer *w)
 	}
 }
 
+/* The first that is free. */
+static int segment_number(const struct worker_place *p)
+{
+	return channel_number(p->recipe) + (p->channel != -1);
+}
+
+static void put_segment(struct writer *w)
+{
+	const struct segment *s = w->place->recipe->segment;
+
+	if (s == NULL)
+		return;
+	put_number(w, "NCLUST_SHM_FD=", (uint64_t)segment_number(w->place), 10);
+	put_number(w, "NCLUST_SHM_SIZE=", s->facts.size, 10);
+}
+
 /* No formats here: this is much of what a spawn costs us. */
 static void put_own(struct writer *w, struct supervisor *sup)
 {
@@ -365,6 +381,9 @@ static void fill_descriptors(
 	if (place->channel != -1)
 		plan->fds[plan->fd_count++] =
 			(struct spawn_fd){place->channel, channel_number(r)};
+	if (r->segment != NULL)
+		plan->fds[plan->fd_count++] = (struct spawn_fd){
+			r->segment->fd, segment_number(place)};
 	if (!are_numbered(r))
 		return;
 	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX;
@@ -403,6 +422,7 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	}
 	put_own(&w, sup);
 	put_channel(&w);
+	put_segment(&w);
 	put_threads(&w, budget_threads(sup, place));
 	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)
 		return -1;

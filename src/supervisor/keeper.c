@@ -127,6 +127,36 @@ void keeper_drop_listener(struct supervisor *sup, struct listener *l)
 	keeper_drop_socket(sup, &l->held);
 }
 
+void keeper_hold_segment(struct supervisor *sup, struct segment *s)
+{
+	const struct logwire_packet p = {
+		.kind = LOGWIRE_HOLD,
+		.what = LOGWIRE_A_SEGMENT,
+		.which = LOGWIRE_MEMORY,
+		.worker = sharedmem_id(s->facts.dev, s->facts.ino),
+	};
+
+	s->sup = sup;
+	if (sup->keeper_socket != -1 && !s->held)
+		s->held = logger_send(sup, &p, &s->fd, 1);
+}
+
+void keeper_drop_segment(struct supervisor *sup, struct segment *s)
+{
+	if (s->held)
+		drop(sup, LOGWIRE_A_SEGMENT,
+			sharedmem_id(s->facts.dev, s->facts.ino));
+	s->held = false;
+}
+
+static void hold_segment(struct supervisor *sup, struct segment *s, bool fresh)
+{
+	if (s == NULL)
+		return;
+	s->held &= !fresh;
+	keeper_hold_segment(sup, s);
+}
+
 static void hold_child(struct child *child, int fresh)
 {
 	if (fresh || !child->held)
@@ -159,9 +189,13 @@ static void hold_all(struct supervisor *sup, bool fresh)
 			continue;
 		hold_set(sup, &s->listeners, fresh);
 		hold_set(sup, &s->learned, fresh);
+		hold_segment(sup, s->segment, fresh);
+		hold_segment(sup, s->former, fresh);
 		for (const struct recipe *r = s->recipes; r != NULL;
-			r = r->next)
+			r = r->next) {
 			hold_set(sup, &r->listeners, fresh);
+			hold_segment(sup, r->segment, fresh);
+		}
 	}
 	children_each(sup, NULL, hold_child, fresh);
 }

@@ -24,6 +24,9 @@ void keeper_drop_listener(struct supervisor *sup, struct listener *l);
 void keeper_hold_socket(struct supervisor *sup, int fd, uint64_t *held);
 void keeper_drop_socket(struct supervisor *sup, uint64_t *held);
 
+void keeper_hold_segment(struct supervisor *sup, struct segment *s);
+void keeper_drop_segment(struct supervisor *sup, struct segment *s);
+
 /* One descriptor or more that came back. */
 struct given {
 	enum logwire_what what;

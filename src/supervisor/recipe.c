@@ -6,6 +6,7 @@
 #include "os/peer.h"
 #include "os/privilege.h"
 #include "supervisor/listener.h"
+#include "supervisor/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -319,6 +320,7 @@ static void recipe_free(struct recipe *r)
 	recipe_candidates_free(r->candidates);
 	free(r->groups);
 	listeners_release(&r->listeners);
+	segment_release(r->segment);
 	cluster_settings_unref(r->settings);
 	free(r);
 }
@@ -430,6 +432,11 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	if (listeners_pick(&r->listeners, settings, service) == -1) {
 		(void)error_set(
 			err, errno, "listeners of generation %u", generation);
+		recipe_free(r);
+		return NULL;
+	}
+	if (segment_open(service->sup, &r->segment, settings, service, err) ==
+		-1) {
 		recipe_free(r);
 		return NULL;
 	}

@@ -12,6 +12,7 @@
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
 #include "supervisor/recipe.h"
+#include "supervisor/segment.h"
 #include "supervisor/service.h"
 #include "supervisor/supervisor.h"
 
@@ -25,6 +26,7 @@ struct plan {
 	struct settings old;       /* a view of those in force */
 	struct diff diff;
 	struct listener_set *sets; /* by index in diff.clusters */
+	struct segment **segments; /* so too */
 };
 
 /* ---- looking ---- */
@@ -60,6 +62,9 @@ static void plan_fini(struct plan *plan)
 	for (size_t i = 0; plan->sets != NULL && i < plan->diff.count; i++)
 		listeners_release(&plan->sets[i]);
 	free(plan->sets);
+	for (size_t i = 0; plan->segments != NULL && i < plan->diff.count; i++)
+		segment_release(plan->segments[i]);
+	free(plan->segments);
 	diff_fini(&plan->diff);
 	free(plan->old.clusters);
 	if (plan->settings != NULL)
@@ -98,13 +103,14 @@ static int check(
 }
 
 /* Two phases: whatever is new is opened here; a failure changes nothing. */
-static int open_listeners(
+static int open_new(
 	struct supervisor *sup, struct plan *plan, struct error *err)
 {
 	const struct diff *d = &plan->diff;
 
 	plan->sets = calloc(d->count + 1, sizeof(*plan->sets));
-	if (plan->sets == NULL)
+	plan->segments = calloc(d->count + 1, sizeof(*plan->segments));
+	if (plan->sets == NULL || plan->segments == NULL)
 		return error_set(err, ENOMEM, "listeners");
 	for (size_t i = 0; i < d->count; i++) {
 		const struct diff_cluster *c = &d->clusters[i];
@@ -115,7 +121,9 @@ static int open_listeners(
 		s = service_named(sup, c->new->name);
 		if (listeners_open(sup, &plan->sets[i], c->new,
 			    s != NULL ? &s->listeners : NULL, err) == -1 ||
-			accepting_check(c->new, &plan->sets[i], err) == -1)
+			accepting_check(c->new, &plan->sets[i], err) == -1 ||
+			segment_open(sup, &plan->segments[i], c->new, s, err) ==
+				-1)
 			return error_wrap(err, "cluster '%s'", c->new->name);
 	}
 	return 0;
@@ -147,14 +155,16 @@ static void describe(struct buffer *out, const struct diff_cluster *c)
 }
 
 static void add(struct supervisor *sup, struct diff_cluster *c,
-	struct listener_set *set)
+	struct listener_set *set, struct segment **segment)
 {
-	struct service *s = service_new(sup, c->new, set);
+	struct service *s = service_new(sup, c->new, set, *segment);
 
-	if (s == NULL)
+	if (s == NULL) {
 		log_error("%s: out of memory: not started", c->new->name);
-	else
-		s->awaited = AWAITED_SETTLED;
+		return;
+	}
+	*segment = NULL;
+	s->awaited = AWAITED_SETTLED;
 }
 
 static void remove_service(struct service *s)
@@ -182,8 +192,19 @@ static void scale(
 	s->scaled = false;
 }
 
+/* What was opened for it is in its place from now on. */
+static void take_opened(
+	struct service *s, struct listener_set *set, struct segment **segment)
+{
+	listeners_release(&s->listeners);
+	s->listeners = *set;
+	*set = (struct listener_set){0};
+	segment_change(s, *segment);
+	*segment = NULL;
+}
+
 static void apply(struct supervisor *sup, struct service *s,
-	const struct diff_cluster *c, struct listener_set *set, bool restart)
+	const struct diff_cluster *c, bool restart)
 {
 	struct event event = {
 		.kind = EVENT_SETTINGS,
@@ -197,9 +218,6 @@ static void apply(struct supervisor *sup, struct service *s,
 	struct error err;
 
 	scale(sup, s, c);
-	listeners_release(&s->listeners);
-	s->listeners = *set;
-	*set = (struct listener_set){0};
 	listeners_adopt(&s->listeners, c->new);
 	if (c->change == CHANGE_NONE && !restart)
 		return;
@@ -234,7 +252,7 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 
 		describe(&result->text, c);
 		if (c->old == NULL) {
-			add(sup, c, &plan->sets[i]);
+			add(sup, c, &plan->sets[i], &plan->segments[i]);
 			continue;
 		}
 		s = service_named(sup, c->old->name);
@@ -242,7 +260,8 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 			remove_service(s);
 			continue;
 		}
-		apply(sup, s, c, &plan->sets[i], restart);
+		take_opened(s, &plan->sets[i], &plan->segments[i]);
+		apply(sup, s, c, restart);
 	}
 	settings_free(sup->settings);
 	sup->settings = plan->settings;
@@ -279,7 +298,7 @@ int reload_run(
 	} else if (look_at_old(sup, &plan) == -1) {
 		(void)buffer_string(&result->text, "out of memory");
 	} else if (check(sup, &plan, &err) == -1 ||
-		open_listeners(sup, &plan, &err) == -1) {
+		open_new(sup, &plan, &err) == -1) {
 		(void)buffer_string(&result->text, err.text);
 	} else {
 		commit(sup, &plan, restart, result);

@@ -19,6 +19,7 @@
 #include "supervisor/news.h"
 #include "supervisor/recipe.h"
 #include "supervisor/roles.h"
+#include "supervisor/segment.h"
 #include "supervisor/steer.h"
 
 #include <errno.h>
@@ -90,9 +91,11 @@ static void on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_ROLLOUT_FAILED:
 		follow_settings(service);
+		segment_settle(service, true);
 		recipes_trim(service);
 		break;
 	case REPORT_ROLLOUT_DONE:
+		segment_settle(service, false);
 		recipes_trim(service);
 		break;
 	default:
@@ -243,7 +246,8 @@ static uint64_t random_seed(void)
 }
 
 struct service *service_new(struct supervisor *sup,
-	struct cluster_settings *settings, struct listener_set *listeners)
+	struct cluster_settings *settings, struct listener_set *listeners,
+	struct segment *segment)
 {
 	struct service *s = calloc(1, sizeof(*s));
 	struct service **list;
@@ -266,6 +270,7 @@ struct service *service_new(struct supervisor *sup,
 	}
 	s->listeners = *listeners;
 	*listeners = (struct listener_set){0};
+	s->segment = segment;
 	s->index = sup->service_count;
 	sup->services[sup->service_count++] = s;
 	return s;
@@ -295,6 +300,7 @@ void service_free(struct service *s)
 	health_free(s);
 	steer_free(s);
 	recipes_free(s);
+	segment_drop(s);
 	listeners_release(&s->listeners);
 	learned_drop_all(s);
 	if (s->core != NULL)

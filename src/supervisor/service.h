@@ -9,10 +9,11 @@
  * carries out what the core asks for.
  */
 
-/* Make one and put it into sup->services; its listeners are taken over.  NULL:
- * out of memory (then the set stays the caller's). */
+/* Make one and put it into sup->services; its listeners and its segment (or NULL)
+ * are taken over.  NULL: out of memory (then they stay the caller's). */
 struct service *service_new(struct supervisor *sup,
-	struct cluster_settings *settings, struct listener_set *listeners);
+	struct cluster_settings *settings, struct listener_set *listeners,
+	struct segment *segment);
 /* An empty one in its place, to be filled (carry.h); NULL: no memory. */
 struct service *service_carried(struct supervisor *sup);
 /* No worker may be alive. */

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "core/cluster.h"
 #include "os/rundir.h"
+#include "os/sharedmem.h"
 #include "os/seccomp.h"
 #include "os/socket.h"
 #include "os/socket_key.h"
@@ -74,6 +75,17 @@ struct listener {
 	uint64_t stored; /* and by the service manager, so too */
 };
 
+/* Memory that workers share (segment.h). */
+struct segment {
+	int fd;
+	uint64_t wanted; /* by the settings; with … */
+	enum huge_pages huge;
+	struct sharedmem_facts facts;
+	unsigned users;
+	struct supervisor *sup;
+	bool held; /* by the keeper, by its inode */
+};
+
 /* The listeners of one settings version, in their order. */
 struct listener_set {
 	struct listener **list; /* each counted in `users` */
@@ -98,6 +110,7 @@ struct recipe {
 	int limit_resources[LIMITS_MAX + 1];
 	size_t limit_count;
 	struct listener_set listeners;
+	struct segment *segment; /* NULL: no shared memory */
 	struct recipe *next;
 };
 
@@ -182,8 +195,12 @@ struct service {
 	size_t index;                  /* in sup->services */
 	struct recipe *recipes;        /* newest first */
 	struct listener_set listeners; /* in force, and for new recipes */
-	struct steer *steer;           /* NULL: never needed */
-	struct listener_set learned;   /* room for LEARNED_MAX; none is named,
+	struct segment *segment;       /* so too; NULL: none is wanted */
+	struct segment
+		*former;     /* of the settings that a rollout may go back to;
+				   or NULL */
+	struct steer *steer; /* NULL: never needed */
+	struct listener_set learned; /* room for LEARNED_MAX; none is named,
 					  unless a reload has named it since */
 	bool trap_told; /* why a worker's port was not taken over */
 	struct child *(*children)[2]; /* by slot */

@@ -253,6 +253,23 @@ static void put_head(struct client *c, struct json_writer *w, nsec_t now)
 	json_open_array(w);
 }
 
+static void put_segment(struct json_writer *w, const struct segment *s)
+{
+	struct sharedmem_facts facts;
+
+	json_key(w, "shared_memory");
+	if (s == NULL || sharedmem_look(s->fd, &facts) == -1) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_int(w, "size", (int64_t)facts.size);
+	json_put_int(w, "used", (int64_t)facts.used);
+	json_put_int(w, "page_size", (int64_t)facts.page);
+	json_put_int(w, "inode", (int64_t)facts.ino);
+	json_close_object(w);
+}
+
 static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 {
 	const struct cluster_settings *settings = cluster_settings(s->core);
@@ -273,6 +290,7 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	if (s->accepting != NULL)
 		accepting_status(w, s);
 	put_rollout(w, s, now);
+	put_segment(w, s->segment);
 	json_key(w, "listeners");
 	json_open_array(w);
 	for (size_t i = 0; i < s->listeners.count; i++)

@@ -30,6 +30,7 @@
 #include "supervisor/recipe.h"
 #include "supervisor/reexec.h"
 #include "supervisor/roles.h"
+#include "supervisor/segment.h"
 #include "supervisor/service.h"
 #include "supervisor/signals.h"
 #include "supervisor/standby.h"
@@ -304,18 +305,21 @@ static int start_services(struct supervisor *sup, struct error *err)
 	for (size_t i = 0; i < settings->cluster_count; i++) {
 		struct cluster_settings *c = settings->clusters[i];
 		struct listener_set set;
+		struct segment *segment;
 
 		if (recipe_check(c, err) == -1)
 			return err->status != 0 ? -1
 						: error_status(err, EX_CONFIG);
 		if (listeners_open(sup, &set, c, NULL, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->name);
-		if (accepting_check(c, &set, err) == -1) {
+		if (accepting_check(c, &set, err) == -1 ||
+			segment_open(sup, &segment, c, NULL, err) == -1) {
 			listeners_release(&set);
 			return error_wrap(err, "cluster '%s'", c->name);
 		}
-		if (service_new(sup, c, &set) == NULL) {
+		if (service_new(sup, c, &set, segment) == NULL) {
 			listeners_release(&set);
+			segment_release(segment);
 			return error_set(err, ENOMEM, "cluster '%s'", c->name);
 		}
 		if (adopt_cluster(sup->services[sup->service_count - 1], err) ==
@@ -432,6 +436,7 @@ static void let_go(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		accepting_close(sup->services[i]);
 		recipes_free(sup->services[i]);
+		segment_drop(sup->services[i]);
 		listeners_release(&sup->services[i]->listeners);
 		learned_drop_all(sup->services[i]);
 	}

@@ -106,6 +106,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, prover), /* made anew */
 	NOT(service, checker), NOT(service, staller), NOT(service, recycler),
 	NOT(service, steer), NOT(service, accepting), /* a part of its own */
+	NOT(service, segment), NOT(service, former),  /* beside */
 };
 
 static const struct gap child_gaps[] = {
@@ -166,6 +167,7 @@ static const struct gap recipe_gaps[] = {
 	NOT(recipe, groups),
 	NOT(recipe, group_count),
 	NOT(recipe, listeners),
+	NOT(recipe, segment),
 	NOT(recipe, next),
 	NOT(recipe, limits), /* follow from the settings */
 	NOT(recipe, limit_resources),
@@ -204,6 +206,12 @@ static const struct gap socket_gaps[] = {
 	NOT(listener_socket, settled), NOT(listener_socket, ask_at),
 	NOT(listener_socket, waited),
 	NOT(listener_socket, held), /* told anew */
+};
+
+static const struct gap segment_gaps[] = {
+	NOT(segment, facts.used), /* of a moment */
+	NOT(segment, users), NOT(segment, sup),
+	NOT(segment, held), /* told anew */
 };
 
 static const struct gap news_gaps[] = {NOT(news, next)};
@@ -250,6 +258,7 @@ static const struct {
 	{"helper", PLAIN_HELPER, GAPS(helper_gaps)},
 	{"hooks", PLAIN_HOOKS, GAPS(hooks_gaps)},
 	{"hook_run", PLAIN_HOOK, GAPS(hook_gaps)},
+	{"segment", PLAIN_SEGMENT, GAPS(segment_gaps)},
 	{"news", PLAIN_NEWS, GAPS(news_gaps)},
 	{"expectation", PLAIN_EXPECTATION, GAPS(expectation_gaps)},
 	{"accepting", PLAIN_ACCEPTING, GAPS(accepting_gaps)},

@@ -58,6 +58,14 @@ static const struct {
 	{"limit-as", "4G", "4294967296"},
 	{"limit-as", "64k:1M", "65536:1048576"},
 	{"cpu", "spread", NULL},
+	{"shared-memory", "off", NULL},
+	{"shared-memory", "0", "off"},
+	{"shared-memory", "4096", "4k"},
+	{"shared-memory", "5000", NULL},
+	{"shared-memory", "64M", NULL},
+	{"shared-memory", "64T", NULL},
+	{"shared-memory", "64M,huge", "64M, huge"},
+	{"shared-memory", "1G , huge=try", "1G, huge=try"},
 	{"threads", "off", NULL},
 	{"threads", "0", "off"},
 	{"threads", "auto", NULL},
@@ -198,6 +206,9 @@ END_TEST
 	"wanted 'next', 'all', 'first', 'restart', 'reload', 'stop', " \
 	"'upgrade', 'ignore', or a translation such as '" signal \
 	"->QUIT', found "
+#define MEMORY \
+	"wanted 'off', or a size from 4k to 64T such as '64M', '64M, huge' " \
+	"or '64M, huge=try', found "
 #define THREADS "wanted 'off', 'auto' or a whole number from 1 to 10000, found "
 #define EXITS "wanted exit statuses from 0 to 255 such as '0 3 10-12', found "
 #define GIVE_UP \
@@ -316,6 +327,18 @@ static const struct {
 	{"max-memory", "9999999T",
 		"wanted 'off' or a size such as 4096, 64k, 10M or 1G, found "
 		"'9999999T'"},
+	{"shared-memory", "4095", MEMORY "'4095'"},
+	{"shared-memory", "65T", MEMORY "'65T'"},
+	{"shared-memory", "64", MEMORY "'64'"},
+	{"shared-memory", "", MEMORY "''"},
+	{"shared-memory", "-1", MEMORY "'-1'"},
+	{"shared-memory", "64M huge", MEMORY "'64M huge'"},
+	{"shared-memory", "64M,", MEMORY "'64M,'"},
+	{"shared-memory", "64M, big", MEMORY "'64M, big'"},
+	{"shared-memory", "64M, huge, huge", MEMORY "'64M, huge, huge'"},
+	{"shared-memory", "off, huge", MEMORY "'off, huge'"},
+	{"shared-memory", "000000000000000000000000000064M",
+		MEMORY "'000000000000000000000000000064M'"},
 	{"threads", "10001", THREADS "'10001'"},
 	{"threads", "-1", THREADS "'-1'"},
 	{"threads", "auto/2", THREADS "'auto/2'"},
@@ -708,6 +731,7 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	ck_assert_int_eq(c->max_age, 0);
 	ck_assert_int_eq(c->orphans, ORPHANS_STOP);
 	ck_assert_uint_eq(c->threads, THREADS_OFF);
+	ck_assert_uint_eq(c->shared_memory.size, 0);
 	for (size_t i = 0; i < HOOK_EVENTS; i++)
 		ck_assert_ptr_null(c->hooks[i].text);
 	ck_assert_int_eq(c->log, LOG_AUTO);

@@ -32,6 +32,8 @@ static struct estate sample(void)
 	l->learned = l->listening = l->given = true;
 	l->bit = 63;
 	l->backlog = (uint32_t)-1;
+	*estate_add_segment(&e) =
+		(struct estate_segment){3, 1 << 20, 2, 26, UINT64_MAX, 2 << 20};
 	return e;
 }
 
@@ -63,6 +65,13 @@ START_TEST(all_comes_back)
 			0);
 		back.listeners[i].address = NULL;
 	}
+	ck_assert_uint_eq(back.segment_count, 1);
+	ck_assert_uint_eq(back.segments[0].cluster, 3);
+	ck_assert_uint_eq(back.segments[0].wanted, 1 << 20);
+	ck_assert_uint_eq(back.segments[0].huge, 2);
+	ck_assert_uint_eq(back.segments[0].dev, 26);
+	ck_assert_uint_eq(back.segments[0].ino, UINT64_MAX);
+	ck_assert_uint_eq(back.segments[0].size, 2 << 20);
 	estate_fini(&back);
 	estate_fini(&e);
 	buffer_fini(&bytes);

@@ -52,7 +52,11 @@ START_TEST(what_is_held_is_known_by_its_descriptors)
 	p.which = LOGWIRE_PIDFD;
 	p.cluster[0] = '/';
 	ck_assert(!logwire_check(&p, sizeof(p)));
-	p.what = LOGWIRE_A_WORKER + 1;
+	p.what = LOGWIRE_A_SEGMENT;
+	ck_assert(!logwire_check(&p, sizeof(p)));
+	p.which = LOGWIRE_MEMORY;
+	ck_assert(logwire_check(&p, sizeof(p)));
+	p.what = LOGWIRE_A_SEGMENT + 1;
 	ck_assert(!logwire_check(&p, sizeof(p)));
 }
 END_TEST
