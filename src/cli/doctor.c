@@ -180,6 +180,7 @@ int doctor_try(const struct arguments *a)
 	d.arguments = a;
 	d.exam.trial = &d.trial;
 	d.exam.command = a->command;
+	d.exam.cpus = facts_cpus();
 	d.exam.listen = a->listen;
 	d.exam.listen_count = a->listen_count;
 	if (trial_begin(&d.trial, a->runtime_directory, &err) == -1) {

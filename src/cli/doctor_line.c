@@ -225,6 +225,12 @@ int doctor_encode(
 	facts_put(f, &w);
 	put_sockets(e, &w);
 	put_ready(e, &w);
+	json_key(&w, "threads");
+	json_open_object(&w);
+	json_put_int(&w, "count", e->threads);
+	json_put_int(&w, "computing", e->computing);
+	json_put_int(&w, "cpus", e->cpus);
+	json_close_object(&w);
 	put_stop(&w, "stop", &e->quiet);
 	put_stop(&w, "stop_in_request", &e->busy);
 	put_command_line(e, &w);

@@ -145,6 +145,27 @@ static void tell_ready(const struct exam *e, struct facts *f)
 	}
 }
 
+/* With a copy for each CPU there are as many times as many threads. */
+static void tell_threads(const struct exam *e, struct facts *f)
+{
+	unsigned long long all = (unsigned long long)e->threads * e->cpus;
+
+	if (e->computing > 1)
+		facts_add(f, FACT_WARN, "threads",
+			"set 'threads = auto': see nclust-threads(7)",
+			"%u of its %u compute at the same time: a copy for "
+			"each CPU would be %llu for %u CPU%s",
+			e->computing, e->threads,
+			(unsigned long long)e->computing * e->cpus, e->cpus,
+			e->cpus == 1 ? "" : "s");
+	else if (e->threads > 1 && e->threads > e->cpus)
+		facts_add(f, FACT_NOTE, "threads",
+			"if they compute, set 'threads = auto'",
+			"%u, which do not compute now: with a copy for each "
+			"CPU %llu",
+			e->threads, all);
+}
+
 void doctor_tell_start(const struct exam *e, struct facts *f)
 {
 	if (e->life == LIFE_ENDED) {
@@ -153,6 +174,7 @@ void doctor_tell_start(const struct exam *e, struct facts *f)
 	}
 	tell_sockets(e, f);
 	tell_ready(e, f);
+	tell_threads(e, f);
 }
 
 /* ---- the second copy ---- */

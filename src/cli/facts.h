@@ -36,6 +36,9 @@ void facts_add(struct facts *f, enum fact_mark mark, const char *name,
 	const char *does, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 
+/* What `workers = auto` gives, by affinity and quota. */
+unsigned facts_cpus(void);
+
 /* Each looks at one side of the machine. */
 void facts_kernel(struct facts *f);     /* what system calls can do */
 void facts_resources(struct facts *f);  /* CPUs, memory, limits */

@@ -17,12 +17,19 @@
 #define FEW_WORKERS 100
 #define SMALL_BACKLOG 1024
 
+unsigned facts_cpus(void)
+{
+	unsigned allowed = affinity_count();
+	unsigned quota = cgroup_cpu_quota("");
+
+	return quota != 0 && quota < allowed ? quota : allowed;
+}
+
 static void look_at_cpus(struct facts *f)
 {
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned allowed = affinity_count();
 	unsigned quota = cgroup_cpu_quota("");
-	unsigned workers = quota != 0 && quota < allowed ? quota : allowed;
 
 	facts_add(f, FACT_OK, "CPUs", "", "%ld online, %u allowed by affinity",
 		online, allowed);
@@ -30,7 +37,7 @@ static void look_at_cpus(struct facts *f)
 		facts_add(f, FACT_OK, "CPU quota", "", "%u by cgroup", quota);
 	else
 		facts_add(f, FACT_OK, "CPU quota", "", "none");
-	facts_add(f, FACT_OK, "workers = auto", "", "gives %u", workers);
+	facts_add(f, FACT_OK, "workers = auto", "", "gives %u", facts_cpus());
 }
 
 static void look_at_cgroup(struct facts *f)

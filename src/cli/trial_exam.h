@@ -90,6 +90,9 @@ struct exam {
 	bool takes_passed; /* it has accepted from a socket of ours */
 	unsigned passed_count;
 	unsigned processes; /* at most at a time */
+	unsigned threads;   /* at most in one process … */
+	unsigned computing; /* … of which so many went on computing */
+	unsigned cpus;      /* that there are for all copies */
 	uint64_t caught;    /* signals that it handles, bit n-1 for n */
 	char exit[64];      /* LIFE_ENDED */
 	char last[256];     /* its last output */

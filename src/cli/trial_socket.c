@@ -66,6 +66,34 @@ static void note_descriptor(void *context, int fd, const char *target)
 	look->list[look->count++] = (struct owned){inode, look->pid, fd};
 }
 
+static void look_at_threads(struct held *held, pid_t pid)
+{
+	char path[40];
+	unsigned threads = 0;
+	unsigned running = 0;
+	const struct dirent *entry;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+		struct process_facts facts;
+
+		if (tid <= 0)
+			continue;
+		threads++;
+		if (process_look(tid, &facts) == 0 && facts.state == 'R')
+			running++;
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+	if (threads > held->threads)
+		held->threads = threads;
+	if (running > held->running)
+		held->running = running;
+}
+
 static void look_at_process(struct look *look, pid_t pid, pid_t leader)
 {
 	struct process_facts facts;
@@ -77,6 +105,7 @@ static void look_at_process(struct look *look, pid_t pid, pid_t leader)
 	look->pid = pid;
 	look->held->processes++;
 	look->held->cpu += facts.cpu;
+	look_at_threads(look->held, pid);
 	remote_of(&r, pid);
 	(void)remote_each_fd(&r, DESCRIPTORS_MAX, note_descriptor, look);
 }

@@ -40,7 +40,9 @@ struct held {
 	struct held_socket list[HELD_MAX];
 	size_t count;
 	unsigned processes;
-	nsec_t cpu; /* that they have used, all together */
+	unsigned threads; /* of the one that has the most … */
+	unsigned running; /* … and of the one of which the most compute */
+	nsec_t cpu;       /* that they have used, all together */
 };
 
 void held_look(struct held *held, pid_t leader);

@@ -185,6 +185,7 @@ struct watch {
 	nsec_t worked;  /* … that it used the CPU */
 	nsec_t cpu;
 	nsec_t look_again; /* not before */
+	unsigned running;  /* threads, at the last look */
 	size_t places;
 	enum exam_sign sign;
 	double sign_at;
@@ -212,6 +213,20 @@ static bool is_settled(const struct watch *w, nsec_t now)
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
 }
 
+/* Who computes in two looks, one after the other, does not only begin. */
+static void note_threads(
+	struct exam *e, struct watch *w, const struct held *held)
+{
+	unsigned lasting =
+		held->running < w->running ? held->running : w->running;
+
+	w->running = held->running;
+	if (held->threads > e->threads)
+		e->threads = held->threads;
+	if (lasting > e->computing)
+		e->computing = lasting;
+}
+
 static void look_at_worker(
 	struct exam *e, struct watch *w, const struct trial_life *life)
 {
@@ -228,6 +243,7 @@ static void look_at_worker(
 	w->cpu = held.cpu;
 	if (held.processes > e->processes)
 		e->processes = held.processes;
+	note_threads(e, w, &held);
 	find_places(e, &w->visitors, &held);
 	note_changes(e, w, now);
 }
@@ -295,7 +311,7 @@ static void forget(struct exam *e, enum exam_way way)
 	e->sign = SIGN_NONE;
 	e->first = 0;
 	e->takes_passed = false;
-	e->passed_count = e->processes = 0;
+	e->passed_count = e->processes = e->threads = e->computing = 0;
 	e->exit[0] = e->last[0] = e->in_use[0] = e->refused[0] = '\0';
 	e->place_count = 0;
 }

@@ -159,3 +159,32 @@ all_of() {
 		node "$DIR/count.js" "$DIR/node"
 	[ "$(cat "$DIR/node")" -eq 5 ]
 }
+
+@test "doctor warns of threads that compute, and what to set" {
+	cat >"$DIR/spin.c" <<-'END'
+		#include <pthread.h>
+		#include <unistd.h>
+		static volatile unsigned long counts[4];
+		static void *spin(void *n)
+		{
+			for (;;)
+				counts[(long)n]++;
+		}
+		int main(int n, char **a)
+		{
+			pthread_t t;
+			for (long i = 1; i < 4; i++)
+				pthread_create(&t, 0, n > 1 ? spin :
+					(void *(*)(void *))pause, (void *)i);
+			pause();
+		}
+	END
+	gcc -w -O1 -o "$DIR/spin" "$DIR/spin.c" -lpthread
+	run nclust doctor -- "$DIR/spin" now
+	echo "$output"
+	[[ $output == *"threads "*"of its 4 compute at the same time"*"'threads = auto'"* ]]
+
+	run nclust doctor --json -- "$DIR/spin"
+	[ "$(jq .threads.count <<<"$output")" -eq 4 ]
+	[ "$(jq .threads.computing <<<"$output")" -le 1 ]
+}

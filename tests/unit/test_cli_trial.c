@@ -388,6 +388,39 @@ START_TEST(copies_that_share_nothing_are_one)
 }
 END_TEST
 
+static const char *about_threads(
+	struct facts *facts, unsigned count, unsigned computing, unsigned cpus)
+{
+	*facts = (struct facts){.count = 0};
+	exam.life = LIFE_SERVING;
+	exam.threads = count;
+	exam.computing = computing;
+	exam.cpus = cpus;
+	doctor_tell_start(&exam, facts);
+	for (size_t i = 0; i < facts->count; i++)
+		if (strcmp(facts->list[i].name, "threads") == 0)
+			return facts->list[i].found;
+	return NULL;
+}
+
+START_TEST(threads_are_told_of_where_copies_would_have_too_many)
+{
+	static struct facts facts;
+
+	ck_assert_ptr_null(about_threads(&facts, 1, 1, 1));
+	ck_assert_ptr_null(about_threads(&facts, 1, 1, 8));
+	ck_assert_ptr_null(about_threads(&facts, 7, 1, 8));
+	ck_assert_str_eq(about_threads(&facts, 11, 1, 8),
+		"11, which do not compute now: with a copy for each CPU 88");
+	ck_assert_str_eq(about_threads(&facts, 4, 2, 8),
+		"2 of its 4 compute at the same time: a copy for each CPU "
+		"would be 16 for 8 CPUs");
+	ck_assert_str_eq(about_threads(&facts, 2, 2, 1),
+		"2 of its 2 compute at the same time: a copy for each CPU "
+		"would be 2 for 1 CPU");
+}
+END_TEST
+
 START_TEST(all_facts_fit_however_many_sockets_there_are)
 {
 	struct facts facts = {.count = 0};
@@ -399,6 +432,7 @@ START_TEST(all_facts_fit_however_many_sockets_there_are)
 	for (int i = 0; i < HELD_MAX; i++)
 		(void)place(HOW_BOUND, SHARE_SAME);
 	exam.quiet.tried = exam.busy.tried = true;
+	exam.threads = exam.computing = 2;
 	doctor_tell_start(&exam, &facts);
 	doctor_tell_copy(&exam, &facts);
 	doctor_tell_stop(&exam, &facts);
@@ -420,6 +454,8 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_life_is_put_together_from_events);
 	tcase_add_test(tcase, more_lives_than_there_is_room_for_are_not_kept);
+	tcase_add_test(
+		tcase, threads_are_told_of_where_copies_would_have_too_many);
 	tcase_add_test(tcase, listeners_and_signs_are_taken_from_the_status);
 	tcase_add_test(tcase, output_is_told_apart);
 	tcase_add_test(tcase, of_a_flood_the_end_is_kept);
