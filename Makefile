@@ -123,8 +123,8 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	os/sealed% os/sharedmem% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
 	os/affinity% os/cgroup% os/seccomp% os/quiet% protocol/estate% \
 	protocol/handover% protocol/httpstatus% protocol/jsonvalue% \
-	protocol/lineup% $(addprefix supervisor/,adopt% aim% budget% carry% \
-	channel% check% daemon% drain% helper% hooks% messages% prove% \
+	protocol/lineup% protocol/nodeipc% os/socket_as% $(addprefix supervisor/,adopt% aim% budget% carry% \
+	channel% check% daemon% drain% helper% hooks% messages% node% prove% \
 	putover% queue% recipe% recycle% reexec% reload% remains% resume% \
 	roles% segment% stall% standby% store% takeover% thaw% variant% volley%)
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))

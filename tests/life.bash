@@ -197,8 +197,8 @@ port_is_learned() {
 	[ "$(jq -r --arg port ":$PORT" '.[] | select(endswith($port))' \
 		<<<"$learned" | sort -u | wc -l)" -eq "$ADDRESSES" ]
 	[ "$(jq length <<<"$learned")" -eq "${SOCKETS:-$ADDRESSES}" ]
-	# once, however many workers there are
-	[ "$(grep -c "listening on tcp:.*:$PORT, taken over from $INSTANCE" \
+	# once, however many workers there are; of Node's cluster they ask for it
+	[ "$(grep -cE "listening on tcp:.*:$PORT, (${TAKEN:-taken over from}) $INSTANCE" \
 		"$LOG")" -eq "${SOCKETS:-$ADDRESSES}" ]
 }
 

@@ -32,6 +32,7 @@ _nclust()
 		--listen-pid
 		--intercept
 		--balance
+		--sticky
 		--accept
 		--accept-per-address
 		--accept-timeout
@@ -136,7 +137,11 @@ _nclust()
 		return
 		;;
 	--balance)
-		mapfile -t COMPREPLY < <(compgen -W 'auto share' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'auto share rr' -- "$word")
+		return
+		;;
+	--sticky)
+		mapfile -t COMPREPLY < <(compgen -W 'off client-address' -- "$word")
 		return
 		;;
 	--directory)

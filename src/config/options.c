@@ -18,7 +18,8 @@ static const char *const log_levels[] = {
 	"error", "warn", "note", "info", "debug", NULL};
 static const char *const log_modes[] = {
 	"auto", "inherit", "prefix", "off", NULL};
-static const char *const balances[] = {"auto", "share", NULL};
+static const char *const balances[] = {"auto", "share", "rr", NULL};
+static const char *const stickies[] = {"off", "client-address", NULL};
 static const char *const intercepts[] = {"auto", "on", "off", NULL};
 static const char *const cpu_modes[] = {"none", "spread", NULL};
 static const char *const restarts[] = {"always", "on-failure", "never", NULL};
@@ -270,7 +271,25 @@ const struct option_row option_rows[] = {
 			".Cm auto\n"
 			"is\n"
 			".Cm share :\n"
-			"one socket that all workers accept from."),
+			"one socket that all workers accept from.\n"
+			"With\n"
+			".Cm rr\n"
+			"(Node programs alone, see\n"
+			".Xr nclust-node 7 )\n"
+			"nclust accepts, and hands each connection to the next "
+			"worker in turn."),
+	},
+	{
+		IN_CLUSTER(sticky), .name = "sticky", .type = OPT_CHOICE,
+		.choices = stickies, .fallback = "off", .argument = "what",
+		.change = CHANGE_ROLL,
+		.help = "what keeps a client at its worker, with balance = rr",
+		.manual = MANUAL("With\n"
+			".Cm client-address\n"
+			"all connections from one address go to the same "
+			"worker, as long as that one lives; it takes\n"
+			".Ic balance = rr\n"
+			".Pq which is so by itself then ."),
 	},
 	{
 		IN_CLUSTER(accept), .name = "accept", .type = OPT_BOOL,

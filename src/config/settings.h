@@ -63,7 +63,12 @@ struct shared_memory {
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum log_mode { LOG_AUTO, LOG_INHERIT, LOG_PREFIX, LOG_OFF };
 enum cpu_mode { CPU_NONE, CPU_SPREAD };
-enum balance_mode { BALANCE_AUTO, BALANCE_SHARE }; /* both: one shared socket */
+enum balance_mode {
+	BALANCE_AUTO,  /* as Node's own environment says, else: */
+	BALANCE_SHARE, /* one shared socket */
+	BALANCE_RR,    /* nclust accepts and hands over, to Node's workers */
+};
+enum sticky_mode { STICKY_OFF, STICKY_CLIENT_ADDRESS };
 enum ipc_mode {
 	IPC_AUTO, /* a message channel for Node programs */
 	IPC_ON,   /* for all */
@@ -158,6 +163,7 @@ struct cluster_settings {
 	bool accept; /* a process per connection, `workers` at most */
 	unsigned accept_per_address; /* 0: off */
 	nsec_t accept_timeout;       /* of one connection; 0: off */
+	enum sticky_mode sticky;
 
 	char *directory; /* NULL: inherited */
 	char *chroot;

@@ -88,6 +88,12 @@ int carry_take(enum carry_struct which, void *to,
 		[PLAIN_ACCEPTING] = "the connections",
 		[PLAIN_VISIT] = "a connection",
 		[PLAIN_SEGMENT] = "shared memory",
+		[PLAIN_NODE_CLUSTER] = "Node's servers",
+		[PLAIN_NODE_SERVER] = "Node's servers",
+		[PLAIN_NODE_WAIT] = "Node's servers",
+		[PLAIN_NODE_WORKER] = "a worker of Node",
+		[PLAIN_NODE_USE] = "a worker of Node",
+		[PLAIN_NODE_FLIGHT] = "a worker of Node",
 	};
 	int got = handover_take_plain(&carry_tables[which], to, f);
 

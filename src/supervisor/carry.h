@@ -71,6 +71,12 @@ enum carry_tag {
 	CARRY_VISIT,
 	CARRY_MEMORY, /* index of a segment */
 	CARRY_FORMER, /* so too */
+	CARRY_NODE, /* of a cluster, and of a worker: node.h */
+	CARRY_NODE_SERVER,
+	CARRY_NODE_USE,
+	CARRY_NODE_FLIGHT,
+	CARRY_NODE_WAIT,
+	CARRY_DATA,
 
 	/* nobody knows it: for tests of what is not known */
 	CARRY_UNKNOWN = 8000,
@@ -197,6 +203,12 @@ enum carry_struct {
 	PLAIN_ACCEPTING,
 	PLAIN_VISIT,
 	PLAIN_SEGMENT,
+	PLAIN_NODE_CLUSTER,
+	PLAIN_NODE_SERVER,
+	PLAIN_NODE_WAIT,
+	PLAIN_NODE_WORKER,
+	PLAIN_NODE_USE,
+	PLAIN_NODE_FLIGHT,
 	CARRY_STRUCTS,
 };
 extern const struct plain_table carry_tables[CARRY_STRUCTS];
@@ -245,6 +257,14 @@ void carry_put_services(struct carry_writer *c);
 void carry_put_channel(struct carry_writer *c, const struct channel *channel);
 int carry_get_channel(
 	struct child *child, const struct handover_field *f, struct error *err);
+
+/* Before the workers, which refer to it. */
+void carry_put_node(struct carry_writer *c, const struct node_cluster *n);
+int carry_get_node(struct carry_reader *r, struct service *s,
+	const struct handover_field *f, struct error *err);
+void carry_put_node_worker(struct carry_writer *c, const struct node_worker *w);
+int carry_get_node_worker(struct service *s, struct child *child,
+	const struct handover_field *f, struct error *err);
 
 int carry_get_service(struct carry_reader *r, const struct handover_field *f,
 	struct error *err);

@@ -55,6 +55,8 @@ static void put_child(struct carry_writer *c, const struct child *child)
 	}
 	if (child->channel != NULL)
 		carry_put_channel(c, child->channel);
+	if (child->node != NULL)
+		carry_put_node_worker(c, child->node);
 	if (carry_variant.more)
 		handover_put_u64(&c->w, CARRY_UNKNOWN, 7);
 	handover_close(&c->w);
@@ -90,6 +92,8 @@ static void put_service(struct carry_writer *c, const struct service *s)
 	carry_put_memory(c, CARRY_MEMORY, s->segment);
 	carry_put_memory(c, CARRY_FORMER, s->former);
 	put_recipes(c, s);
+	if (s->node != NULL)
+		carry_put_node(c, s->node);
 	for (uint32_t i = 0; i < s->child_slots; i++)
 		for (int k = 0; k < 2; k++)
 			put_child(c, s->children[i][k]);
@@ -232,6 +236,9 @@ static int get_child(struct carry_reader *r, struct service *s,
 			child->channel == NULL) {
 			if (carry_get_channel(child, &m, err) == -1)
 				return -1;
+		} else if (m.tag == CARRY_NODE && m.type == HANDOVER_GROUP) {
+			if (carry_get_node_worker(s, child, &m, err) == -1)
+				return -1;
 		} else if (carry_take(PLAIN_CHILD, child, &m, err) == -1)
 			return -1;
 	}
@@ -338,6 +345,8 @@ static int take_part(struct carry_reader *r, struct service *s,
 		return carry_get_memory(r, m, &s->former, err);
 	case CARRY_RECIPE:
 		return get_recipe(r, s, m, err);
+	case CARRY_NODE:
+		return carry_get_node(r, s, m, err);
 	case CARRY_CHILD:
 		if (reserve(s) == -1)
 			return error_set(err, ENOMEM, "a cluster");

@@ -9,6 +9,7 @@
 #include "supervisor/hooks.h"
 #include "supervisor/news.h"
 #include "supervisor/steer.h"
+#include "supervisor/node_inside.h"
 
 /*
  * What is carried of each struct.  What stands in none of these, and why, says
@@ -114,6 +115,7 @@ static const struct plain_row listener_rows[] = {
 static const struct plain_row recipe_rows[] = {
 	PLAIN(1, recipe, generation, UNSIGNED),
 	PLAIN(2, recipe, has_port, BOOL),
+	PLAIN_ENUM(3, recipe, runtime, NODE_DENO),
 };
 
 static const struct plain_row service_rows[] = {
@@ -242,6 +244,55 @@ static const struct plain_row segment_rows[] = {
 	PLAIN(7, segment, facts.ino, UNSIGNED),
 };
 
+static const struct plain_row node_cluster_rows[] = {
+	PLAIN(1, node_cluster, last_number, UNSIGNED),
+	PLAIN(2, node_cluster, last_seq, SIGNED),
+};
+
+static const struct plain_row node_server_rows[] = {
+	PLAIN(1, node_server, number, UNSIGNED),
+	PLAIN_ENUM(2, node_server, family, NODEIPC_FD),
+	PLAIN(3, node_server, v6, BOOL),
+	PLAIN(4, node_server, rr, BOOL),
+	PLAIN(5, node_server, port, UNSIGNED),
+	PLAIN(6, node_server, fd, SIGNED), /* the worker's number */
+	PLAIN(7, node_server, flags, UNSIGNED),
+	PLAIN(8, node_server, index, UNSIGNED),
+};
+
+static const struct plain_row node_wait_rows[] = {
+	PLAIN(1, node_wait, fd, FD),
+};
+
+static const struct plain_row node_worker_rows[] = {
+	PLAIN(1, node_worker, online, BOOL),
+	PLAIN(2, node_worker, bun, BOOL),
+	PLAIN(3, node_worker, leaving, BOOL),
+	PLAIN(4, node_worker, told_full, BOOL),
+	PLAIN_ENUM(5, node_worker, stopping, NODE_PRESSED),
+	PLAIN(6, node_worker, signal, SIGNED),
+	PLAIN(7, node_worker, signal_at, SIGNED),
+	PLAIN(8, node_worker, hold_until, SIGNED),
+	PLAIN(9, node_worker, taken, UNSIGNED),
+	PLAIN(10, node_worker, drain_until, SIGNED),
+};
+
+static const struct plain_row node_use_rows[] = {
+	PLAIN(1, node_use, listening, BOOL),
+	PLAIN(2, node_use, refused_until, SIGNED),
+};
+
+static const struct plain_row node_flight_rows[] = {
+	PLAIN_ENUM(1, node_flight, kind, NODE_FLIGHT_CONNECTION),
+	PLAIN(2, node_flight, server, UNSIGNED),
+	PLAIN(3, node_flight, seq, SIGNED),
+	PLAIN(4, node_flight, ack, SIGNED),
+	PLAIN(5, node_flight, fd, FD),
+	PLAIN(6, node_flight, arrived, BOOL),
+	PLAIN(7, node_flight, lost, UNSIGNED),
+	PLAIN(8, node_flight, again, SIGNED),
+};
+
 static const struct plain_row clients_rows[] = {
 	PLAIN(1, clients, listen.fd, FD),
 	PLAIN(2, clients, file.dev, UNSIGNED),
@@ -360,4 +411,10 @@ const struct plain_table carry_tables[CARRY_STRUCTS] = {
 	[PLAIN_VISIT] = PLAIN_TABLE(visit_rows, visit),
 	[PLAIN_SEGMENT] = PLAIN_TABLE(segment_rows, segment),
 	[PLAIN_RECIPE] = PLAIN_TABLE(recipe_rows, recipe),
+	[PLAIN_NODE_CLUSTER] = PLAIN_TABLE(node_cluster_rows, node_cluster),
+	[PLAIN_NODE_SERVER] = PLAIN_TABLE(node_server_rows, node_server),
+	[PLAIN_NODE_WAIT] = PLAIN_TABLE(node_wait_rows, node_wait),
+	[PLAIN_NODE_WORKER] = PLAIN_TABLE(node_worker_rows, node_worker),
+	[PLAIN_NODE_USE] = PLAIN_TABLE(node_use_rows, node_use),
+	[PLAIN_NODE_FLIGHT] = PLAIN_TABLE(node_flight_rows, node_flight),
 };

@@ -7,6 +7,7 @@
 #include "os/fdpass.h"
 #include "supervisor/messages.h"
 #include "supervisor/news.h"
+#include "supervisor/node.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,15 +30,8 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
 static const struct channel_speaker speakers[CHANNEL_KINDS] = {
 	[CHANNEL_PLAIN] = {messages_on_line, messages_on_end, NULL},
-	[CHANNEL_NODE] = {messages_on_line, messages_on_end, NULL},
+	[CHANNEL_NODE] = {node_on_line, node_on_end, NULL},
 };
-
-/* Does it run Node? */
-static bool is_node(const struct recipe *r)
-{
-	(void)r;
-	return false;
-}
 
 enum channel_kind channel_kind_of(const struct recipe *r)
 {
@@ -45,7 +39,7 @@ enum channel_kind channel_kind_of(const struct recipe *r)
 
 	if (ipc == IPC_OFF)
 		return CHANNEL_NONE;
-	if (is_node(r))
+	if (r->runtime != NODE_NONE)
 		return CHANNEL_NODE;
 	return ipc == IPC_ON ? CHANNEL_PLAIN : CHANNEL_NONE;
 }

@@ -18,6 +18,7 @@
 #include "supervisor/intercept.h"
 #include "supervisor/keeper.h"
 #include "supervisor/news.h"
+#include "supervisor/node.h"
 #include "supervisor/readiness.h"
 #include "supervisor/reap.h"
 #include "supervisor/recipe.h"
@@ -193,6 +194,7 @@ static void child_release(struct supervisor *sup, struct child *c)
 	ev_io_stop(sup->loop, &c->exit_watcher);
 	readiness_close(sup, c);
 	if (c->service != NULL) {
+		node_forget_child(c);
 		intercept_forget(c);
 		keeper_drop_child(c);
 	}

@@ -9,6 +9,7 @@
 #include "supervisor/child.h"
 #include "supervisor/drain_inside.h"
 #include "supervisor/news.h"
+#include "supervisor/node.h"
 #include "supervisor/service.h"
 #include "supervisor/steer.h"
 
@@ -204,7 +205,8 @@ static void finish(struct drain *d, bool forced)
  * one? */
 static bool is_away(const struct drain *d)
 {
-	return d->child->withdrawn || steer_is_away(d->child);
+	return d->child->withdrawn || steer_is_away(d->child) ||
+		node_is_away(d->child);
 }
 
 /*
@@ -217,7 +219,8 @@ static bool is_away(const struct drain *d)
  */
 static bool must_take_waiting(const struct drain *d, nsec_t now)
 {
-	if (now - d->began > (d->until - d->began) / 2)
+	if (now - d->began > (d->until - d->began) / 2 ||
+		node_is_away(d->child)) /* it has closed its listeners */
 		return false;
 	if (d->view.waiting == 0)
 		return !steer_may_stop(d->child);

@@ -29,7 +29,7 @@ static struct listener *first_in(
 	const struct listener_set *set, fits_fn *fits, const void *what)
 {
 	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i]->has_key && fits(set->list[i], what))
+		if (fits(set->list[i], what))
 			return set->list[i];
 	return NULL;
 }
@@ -113,7 +113,7 @@ static bool stands_for(const struct socket_key *l, const struct socket_key *key)
 
 static bool covers(const struct listener *l, const void *key)
 {
-	return stands_for(&l->key, key);
+	return l->has_key && stands_for(&l->key, key);
 }
 
 struct listener *learned_cover(
@@ -126,23 +126,30 @@ static bool names(const struct listener *l, const void *what)
 {
 	const struct socket_key *key = what;
 
+	if (!l->has_key)
+		return false;
 	return socket_key_equal(&l->key, key) ||
 		(l->address.kind == ADDRESS_TCP &&
 			l->address.family == AF_UNSPEC &&
 			l->key.port == key->port);
 }
 
+struct listener *learned_named(
+	const struct service *service, const struct socket_key *key)
+{
+	return first_named(service, names, key);
+}
+
 bool learned_is_named(
 	const struct service *service, const struct socket_key *key)
 {
-	return first_named(service, names, key) != NULL;
+	return learned_named(service, key) != NULL;
 }
 
 static bool is_any(const struct listener *l, const void *what)
 {
-	(void)l;
 	(void)what;
-	return true;
+	return l->has_key;
 }
 
 bool learned_any_named(const struct service *service)
@@ -154,7 +161,7 @@ static bool has_inode(const struct listener *l, const void *what)
 {
 	const uint64_t *inode = what;
 
-	return steer_has_inode(l, *inode);
+	return l->has_key && steer_has_inode(l, *inode);
 }
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
@@ -200,8 +207,8 @@ static unsigned free_bit(const struct service *service)
 	return bit;
 }
 
-struct listener *learned_add(struct service *service,
-	const struct socket_key *key, int fd, struct error *err)
+static struct listener *learn(struct service *service,
+	const struct listener *model, struct error *err)
 {
 	struct listener_set *set = &service->learned;
 	unsigned bit = free_bit(service);
@@ -214,31 +221,86 @@ struct listener *learned_add(struct service *service,
 	}
 	if (set->list == NULL)
 		set->list = calloc(LEARNED_MAX, sizeof(*set->list));
-	l = set->list != NULL ? calloc(1, sizeof(*l)) : NULL;
-	if (l == NULL || make_address(&l->address, key, err) == -1) {
-		if (l == NULL)
-			(void)error_set(err, ENOMEM, "a listener");
-		free(l);
+	l = set->list != NULL ? malloc(sizeof(*l)) : NULL;
+	if (l == NULL) {
+		(void)error_set(err, ENOMEM, "a listener");
 		return NULL;
 	}
-	l->fd = fd;
+	*l = *model;
 	l->heal = -1;
 	l->users = 1;
 	l->learned = true;
 	l->bit = bit;
-	l->has_key = true;
-	l->key = *key;
-	l->inode = remote_own_inode(fd);
-	l->facts = (struct socket_facts){
-		.family = key->family,
-		.type = key->type,
-		.port = key->port,
-	};
-	(void)socket_key_text(key, l->facts.text);
+	l->inode = remote_own_inode(l->fd);
 	set->list[set->count++] = l;
 	/* before the worker has it, so that nobody has one that is not known */
 	bequest_due(service->sup);
 	bequest_look(service->sup);
+	return l;
+}
+
+struct listener *learned_add(struct service *service,
+	const struct socket_key *key, int fd, struct error *err)
+{
+	struct listener model = {
+		.fd = fd,
+		.has_key = true,
+		.key = *key,
+		.facts =
+			{
+				.family = key->family,
+				.type = key->type,
+				.port = key->port,
+			},
+	};
+	struct listener *l;
+
+	(void)socket_key_text(key, model.facts.text);
+	if (make_address(&model.address, key, err) == -1)
+		return NULL;
+	l = learn(service, &model, err);
+	if (l == NULL)
+		address_fini(&model.address);
+	return l;
+}
+
+static bool is_path(const struct listener *l, const void *path)
+{
+	return l->address.kind == ADDRESS_UNIX && l->address.path != NULL &&
+		strcmp(l->address.path, path) == 0;
+}
+
+struct listener *learned_find_unix(
+	const struct service *service, const char *path)
+{
+	struct listener *l = first_named(service, is_path, path);
+
+	return l != NULL ? l : first_in(&service->learned, is_path, path);
+}
+
+struct listener *learned_add_unix(struct service *service, const char *path,
+	int fd, const struct socket_file *made, struct error *err)
+{
+	struct listener model = {.fd = fd, .made = true, .file = *made};
+	scoped_str text = NULL;
+	struct listener *l;
+
+	if (asprintf(&text, "unix:%s", path) == -1) {
+		text = NULL;
+		(void)error_set(err, ENOMEM, "a listener");
+		return NULL;
+	}
+	if (address_parse(&model.address, text, err) == -1)
+		return NULL;
+	/* a comma begins an option: nobody could name it */
+	if (!is_path(&model, path) ||
+		socket_look(fd, &model.facts, err) == -1) {
+		address_fini(&model.address);
+		return NULL;
+	}
+	l = learn(service, &model, err);
+	if (l == NULL)
+		address_fini(&model.address);
 	return l;
 }
 
@@ -309,6 +371,16 @@ static void tell_closed(const struct service *service, const struct listener *l)
 		listener_text(l));
 }
 
+/* The keeper may have it for a moment yet; one that does not listen is in nobody's
+ * way (inet_csk_bind_conflict()). */
+static void let_go(struct service *service, struct listener *l)
+{
+	steer_forget(l);
+	heal_forget(l);
+	(void)shutdown(l->fd, SHUT_RD);
+	learned_drop(service, l);
+}
+
 bool learned_make_way(struct service *service, const struct socket_key *key)
 {
 	bool made = false;
@@ -319,13 +391,7 @@ bool learned_make_way(struct service *service, const struct socket_key *key)
 		if (l->key.port != key->port || l->key.type != key->type ||
 			!learned_only(l) || learned_is_used(l, NULL))
 			continue;
-		tell_closed(service, l);
-		/* the keeper may have it for a moment yet; one that does not
-		 * listen is in nobody's way (inet_csk_bind_conflict()) */
-		steer_forget(l);
-		heal_forget(l);
-		(void)shutdown(l->fd, SHUT_RD);
-		learned_drop(service, l);
+		learned_close(service, l);
 		made = true;
 	}
 	return made;
@@ -337,6 +403,26 @@ static void arm(struct supervisor *sup)
 		return;
 	ev_timer_set(&sup->intercept.trim, nsec_seconds(UNUSED_MAX), 0.);
 	ev_timer_start(sup->loop, &sup->intercept.trim);
+}
+
+bool learned_unuse(struct child *child, struct listener *l)
+{
+	if (!l->learned || !has(child, l))
+		return false;
+	child->uses &= ~(UINT64_C(1) << l->bit);
+	child->listens &= ~(UINT64_C(1) << l->bit);
+	bequest_child(child);
+	if (--l->workers > 0)
+		return false;
+	l->unused_since = clock_now();
+	arm(child->service->sup);
+	return true;
+}
+
+void learned_close(struct service *service, struct listener *l)
+{
+	tell_closed(service, l);
+	let_go(service, l);
 }
 
 /* Returns whether some are left to be looked at again. */

@@ -21,6 +21,8 @@ size_t learned_find(const struct service *service, const struct socket_key *key,
 struct listener *learned_cover(
 	const struct service *service, const struct socket_key *key);
 /* Has the user named this, be it by a bare port?  Or anything at all? */
+struct listener *learned_named(
+	const struct service *service, const struct socket_key *key);
 bool learned_is_named(
 	const struct service *service, const struct socket_key *key);
 bool learned_any_named(const struct service *service);
@@ -32,6 +34,12 @@ struct listener *learned_by_inode(
  * too many, or no memory. */
 struct listener *learned_add(struct service *service,
 	const struct socket_key *key, int fd, struct error *err);
+/* The same of a unix path ('@': abstract), bound for a worker; and the one that is
+ * held for such a path, named or learned. */
+struct listener *learned_add_unix(struct service *service, const char *path,
+	int fd, const struct socket_file *made, struct error *err);
+struct listener *learned_find_unix(
+	const struct service *service, const char *path);
 /* Learned, and not named by a reload since. */
 static inline bool learned_only(const struct listener *l)
 {
@@ -40,6 +48,10 @@ static inline bool learned_only(const struct listener *l)
 
 /* A worker has it, bound by that thread; only learned ones are counted. */
 void learned_use(struct child *child, struct listener *l, pid_t thread);
+/* It has it no more.  True: nobody has. */
+bool learned_unuse(struct child *child, struct listener *l);
+/* Close it: its last user has done so. */
+void learned_close(struct service *service, struct listener *l);
 /* Does any worker have it?  But `not_this`, if given. */
 bool learned_is_used(const struct listener *l, const struct child *not_this);
 /* Drop those of this port that no worker has: the command is another one now.

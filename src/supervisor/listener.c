@@ -9,6 +9,7 @@
 #include "supervisor/bequest.h"
 #include "supervisor/heal.h"
 #include "supervisor/keeper.h"
+#include "supervisor/node.h"
 #include "supervisor/store.h"
 #include "supervisor/steer.h"
 
@@ -233,6 +234,7 @@ void listener_release(struct listener *l)
 {
 	if (--l->users > 0)
 		return;
+	node_forget_listener(l);
 	if (l->made && l->address.kind == ADDRESS_UNIX)
 		socket_unlink(l->address.path, &l->file);
 	steer_forget(l);

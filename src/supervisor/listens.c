@@ -199,6 +199,14 @@ static void note_listening(struct child *child, struct listener *l)
 	}
 }
 
+void listens_told(struct child *child, struct listener *l)
+{
+	if (l != NULL)
+		note_listening(child, l);
+	else
+		tell_listening(child);
+}
+
 /* ---- the call ---- */
 
 /* What each worker would have had by itself, all together; the kernel takes

@@ -12,6 +12,9 @@
  * Ready is a worker that listens wherever the others of its cluster do; one of a
  * release that opens fewer, a second after its first.
  */
+/* Another way told that it listens on this one of ours, as listen(2) would have;
+ * NULL: on one of its own. */
+void listens_told(struct child *child, struct listener *l);
 void listens_call(struct child *child, const struct seccomp_notice *notice);
 
 /*

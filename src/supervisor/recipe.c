@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/recipe.h"
 
+#include "base/log.h"
 #include "base/scope.h"
 #include "os/open_for.h"
 #include "os/peer.h"
 #include "os/privilege.h"
 #include "supervisor/listener.h"
 #include "supervisor/segment.h"
+#include "supervisor/nodecommand.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -409,6 +411,38 @@ int recipe_check(const struct cluster_settings *settings, struct error *err)
 	return 0;
 }
 
+static enum node_runtime find_runtime(const struct recipe *r)
+{
+	enum node_runtime runtime;
+
+	if (r->settings->ipc == IPC_OFF)
+		return NODE_NONE;
+	runtime = nodecommand_look(r);
+	if (runtime == NODE_NONE && r->settings->ipc == IPC_ON)
+		runtime = nodecommand_in_shell(r->settings->command.list);
+	return runtime;
+}
+
+static void tell_no_rr(const struct service *service, const struct recipe *r)
+{
+	if (r->runtime == NODE_NONE && r->settings->balance == BALANCE_RR)
+		log_warn("%s: 'balance = rr' is for Node programs with their "
+			 "message channel alone: all workers share one socket",
+			service->name);
+}
+
+bool recipe_wants_rr(const struct recipe *r)
+{
+	const struct cluster_settings *s = r->settings;
+	const char *policy;
+
+	if (s->balance != BALANCE_AUTO)
+		return s->balance == BALANCE_RR;
+	policy = recipe_env(r, "NODE_CLUSTER_SCHED_POLICY");
+	return s->sticky != STICKY_OFF || r->runtime == NODE_DENO ||
+		(policy != NULL && strcmp(policy, "rr") == 0);
+}
+
 struct recipe *recipe_of(const struct service *service, unsigned generation)
 {
 	struct recipe *r = service->recipes;
@@ -429,6 +463,8 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	if (r == NULL)
 		return NULL;
 	r->generation = generation;
+	r->runtime = find_runtime(r);
+	tell_no_rr(service, r);
 	if (listeners_pick(&r->listeners, settings, service) == -1) {
 		(void)error_set(
 			err, errno, "listeners of generation %u", generation);

@@ -20,6 +20,9 @@ void recipes_trim(struct service *service);
 void recipe_limits(struct recipe *r, const struct rlimit *nofile);
 void recipes_free(struct service *service);
 
+/* Are connections handed to its workers in turn, should they be Node's? */
+bool recipe_wants_rr(const struct recipe *r);
+
 /* That of a generation, if there is one now: none is made. */
 struct recipe *recipe_of(const struct service *service, unsigned generation);
 /* Where a program of that name may be, by the PATH of the recipe's environment:

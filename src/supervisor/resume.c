@@ -24,6 +24,7 @@
 #include "supervisor/learned.h"
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
+#include "supervisor/node.h"
 #include "supervisor/reap.h"
 #include "supervisor/reexec.h"
 #include "supervisor/requests.h"
@@ -157,6 +158,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	hooks_resume(sup);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		learned_resume(sup->services[i]);
+		node_resume(sup->services[i]);
 		health_resume(sup->services[i]);
 		if (sup->services[i]->accepting != NULL)
 			accepting_resume(sup->services[i]);

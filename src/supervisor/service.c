@@ -17,6 +17,7 @@
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
+#include "supervisor/node.h"
 #include "supervisor/recipe.h"
 #include "supervisor/roles.h"
 #include "supervisor/segment.h"
@@ -136,6 +137,12 @@ static int stop_signal(const struct service *service, int signal)
 	return signal;
 }
 
+static void stop(struct child *child, int signal)
+{
+	if (!node_stop(child, signal))
+		drain_stop(child, signal);
+}
+
 static void carry_out(struct service *service, const struct actions *actions)
 {
 	struct event answers[ACTIONS_MAX] untouched;
@@ -151,14 +158,14 @@ static void carry_out(struct service *service, const struct actions *actions)
 			break;
 		case ACTION_SIGNAL:
 			if (c != NULL)
-				drain_stop(c, stop_signal(service, a->signal));
+				stop(c, stop_signal(service, a->signal));
 			break;
 		case ACTION_KILL:
 			if (c != NULL)
 				child_kill_group(c, SIGKILL);
 			break;
 		case ACTION_DRAIN:
-			if (c != NULL)
+			if (c != NULL && !node_drain(c, a->span))
 				drain_begin(c, a->span);
 			break;
 		case ACTION_REPORT:
@@ -303,6 +310,7 @@ void service_free(struct service *s)
 	segment_drop(s);
 	listeners_release(&s->listeners);
 	learned_drop_all(s);
+	node_free(s);
 	if (s->core != NULL)
 		cluster_free(s->core);
 	free(s->children);

@@ -29,6 +29,10 @@
  * listeners; supervisor -> clients.  Everything below points up.
  */
 
+struct node_cluster;
+struct node_server;
+struct node_worker;
+
 /* One of several sockets of a listener (steer.h). */
 struct listener_socket {
 	struct listener_socket *next;
@@ -59,7 +63,7 @@ struct listener {
 	bool own_group; /* a server has joined them by itself: not steered */
 
 	/* A worker that binds by itself gets it where the key is the same. */
-	bool has_key; /* TCP */
+	bool has_key; /* TCP or UDP */
 	struct socket_key key;
 	uint64_t inode;
 	struct socket_options *asked; /* heap: what the last worker that got it
@@ -70,6 +74,7 @@ struct listener {
 	nsec_t unused_since;          /* … since when none; or 0 */
 	bool limit_told;
 	pid_t binder; /* the thread that bound it last: whose it may be */
+	struct node_server *servers; /* Node's, that have it (node.h) */
 	struct supervisor *sup;
 	uint64_t held;   /* by the keeper, by this cookie; or 0 */
 	uint64_t stored; /* and by the service manager, so too */
@@ -92,6 +97,14 @@ struct listener_set {
 	size_t count;
 };
 
+/* What a command runs that can be a worker of Node's cluster (nodecommand.h). */
+enum node_runtime {
+	NODE_NONE,
+	NODE_NODE,
+	NODE_BUN,
+	NODE_DENO,
+};
+
 /*
  * What all workers of one generation have in common, made once: where the
  * program is looked for, the environment that does not differ by worker, ids
@@ -111,6 +124,8 @@ struct recipe {
 	size_t limit_count;
 	struct listener_set listeners;
 	struct segment *segment; /* NULL: no shared memory */
+	enum node_runtime runtime; /* NODE_NONE also where it is not asked for,
+				      or was seen to take no channel */
 	struct recipe *next;
 };
 
@@ -165,6 +180,7 @@ struct child {
 	bool v6only;
 	int v6only_fd;             /* … on this descriptor */
 	struct health *health;     /* NULL: it was never asked how it is */
+	struct node_worker *node;  /* heap; NULL: it speaks not so (node.h) */
 	struct drain *drain;       /* heap, under way (drain.h); or NULL */
 	struct state_entry *entry; /* in the state file, or NULL */
 	bool held;                 /* by the keeper */
@@ -223,6 +239,8 @@ struct service {
 	char *outcome;       /* heap: what was told of … */
 	unsigned outcome_of; /* … the last rollout that is over */
 	bool outcome_failed;
+
+	struct node_cluster *node; /* heap; NULL: nobody asked (node.h) */
 
 	struct prover *prover;   /* asks if workers are ready; or NULL */
 	struct checker *checker; /* and if they are well; or NULL */

@@ -13,6 +13,7 @@
 #include "supervisor/learned.h"
 #include "supervisor/listener.h"
 #include "supervisor/news.h"
+#include "supervisor/node.h"
 #include "supervisor/service.h"
 #include "supervisor/steer.h"
 
@@ -148,6 +149,27 @@ static void put_messages(struct json_writer *w, const struct channel *c)
 	json_close_object(w);
 }
 
+static void put_server(void *context, const struct listener *l, bool rr)
+{
+	struct json_writer *w = context;
+
+	(void)rr;
+	json_text(w, listener_text(l));
+}
+
+/* It is a worker of Node's cluster: its id there, and what it has asked for. */
+static void put_node(struct json_writer *w, const struct child *child)
+{
+	json_key(w, "node");
+	json_open_object(w);
+	json_put_int(w, "id", (int64_t)child->serial);
+	json_key(w, "servers");
+	json_open_array(w);
+	node_each_server(child, put_server, w);
+	json_close_array(w);
+	json_close_object(w);
+}
+
 static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	const struct slot_view *view, const struct worker_view *worker,
 	nsec_t now)
@@ -191,6 +213,8 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 		put_checks(w, child->health);
 	if (child != NULL && child->channel != NULL)
 		put_messages(w, child->channel);
+	if (child != NULL && node_is_worker(child))
+		put_node(w, child);
 	put_ending(w, view);
 	json_close_object(w);
 }
@@ -283,7 +307,7 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_put_int(w, "wanted", service_workers(s));
 	json_put_int(w, "ready", service_ready(s));
 	json_put_int(w, "generation", cluster_generation(s->core));
-	json_put_text(w, "balance", "share");
+	json_put_text(w, "balance", node_balance(s));
 	json_put_bool(w, "notify_seen", cluster_knows_notify(s->core));
 	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
 	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));

@@ -7,6 +7,7 @@
 #include "supervisor/heal.h"
 #include "supervisor/listener.h"
 #include "supervisor/news.h"
+#include "supervisor/node.h"
 #include "supervisor/steer_lanes.h"
 #include "supervisor/steer_socket.h"
 
@@ -157,7 +158,9 @@ static bool drains_by_looking(const struct service *service)
 {
 	enum drain_mode drain = cluster_settings(service->core)->drain;
 
-	return drain == DRAIN_QUIET || drain == DRAIN_AUTO;
+	/* workers of Node's cluster close their own */
+	return (drain == DRAIN_QUIET || drain == DRAIN_AUTO) &&
+		!node_serves(service);
 }
 
 static bool is_for_all(

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/privilege.h"
+#include "os/process.h"
 #include "os/remote.h"
 #include "supervisor/heal.h"
 #include "supervisor/intercept.h"
@@ -11,6 +12,7 @@
 #include "supervisor/listener.h"
 #include "supervisor/listens.h"
 #include "supervisor/news.h"
+#include "supervisor/node.h"
 #include "supervisor/putover.h"
 #include "supervisor/steer.h"
 
@@ -48,12 +50,18 @@ static unsigned first_free_port(void)
 }
 
 /* Our right to bind low ports is not the worker's. */
+bool takeover_may(const struct service *service, const struct socket_key *key,
+	struct remote *worker)
+{
+	return key->port >= first_free_port() ||
+		learned_is_named(service, key) ||
+		!privilege_has(CAP_NET_BIND_SERVICE) ||
+		remote_may(worker, CAP_NET_BIND_SERVICE);
+}
+
 static bool may_bind(struct takeover *t)
 {
-	return t->key.port >= first_free_port() ||
-		learned_is_named(t->service, &t->key) ||
-		!privilege_has(CAP_NET_BIND_SERVICE) ||
-		remote_may(&t->remote, CAP_NET_BIND_SERVICE);
+	return takeover_may(t->service, &t->key, &t->remote);
 }
 
 /* Which listener of ours holds the port, and of which cluster? */
@@ -398,7 +406,7 @@ static void forget_probes(struct takeover *t)
 		struct listener *l = s->learned.list[i];
 
 		if ((!l->facts.listening || s->learned.count > LEARNED_FEW) &&
-			!learned_is_used(l, t->child) &&
+			l->servers == NULL && !learned_is_used(l, t->child) &&
 			!socket_key_equal(&l->key, &t->key))
 			t->found[t->found_count++] = l;
 	}
@@ -484,6 +492,19 @@ static bool is_answered(const struct takeover *t)
 		learned_by_inode(t->service, remote_own_inode(t->sock)) != NULL;
 }
 
+/* A worker of Node's cluster asks for what it shares; what it binds by itself is
+ * to be its own (`exclusive: true`, worker threads).  What it has started knows
+ * nothing of that. */
+static bool is_exclusive(const struct takeover *t)
+{
+	uint64_t process;
+
+	return node_is_exclusive(t->child) &&
+		!(t->sock != -1 && socket_has_reuseport(t->sock)) &&
+		process_status(t->notice->tid, "Tgid:", 10, &process) == 0 &&
+		process == (uint64_t)t->child->pid;
+}
+
 /* Is it one that could be taken over?  Most are not, and cost no more. */
 static bool look_at_socket(struct takeover *t, const void *address)
 {
@@ -538,7 +559,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		bind_udp(&t);
 	} else if (is_answered(&t)) {
 		takeover_answer(&t, 0);
-	} else if (!is_fresh(&t)) {
+	} else if (!is_fresh(&t) || is_exclusive(&t)) {
 		let_kernel(&t);
 	} else {
 		if (t.sock != -1) {

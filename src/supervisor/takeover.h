@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_TAKEOVER_H
 #define SUPERVISOR_TAKEOVER_H
 
+#include "os/remote.h"
 #include "os/seccomp.h"
 #include "supervisor/state.h"
 
@@ -20,5 +21,9 @@
  * waits: else its number may be somebody else's already.
  */
 void takeover_bind(struct child *child, const struct seccomp_notice *notice);
+
+/* Has a worker the right to bind this, by itself or as the user has named it? */
+bool takeover_may(const struct service *service, const struct socket_key *key,
+	struct remote *worker);
 
 #endif

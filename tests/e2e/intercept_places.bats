@@ -71,7 +71,7 @@ one_serves() {
 	must_have node
 	be_ordinary
 	AT_ONCE=$CLIENTS
-	start_cluster -n 2 -- node "$SERVERS/plain.js" "$PORT"
+	start_cluster -n 2 --ipc off -- node "$SERVERS/plain.js" "$PORT"
 	lead_a_short_life
 }
 
@@ -93,8 +93,8 @@ one_serves() {
 	AT_ONCE=$CLIENTS
 	mkdir "$DIR/bin"
 	cp "$SERVERS/plain.js" "$DIR/bin"
-	start_cluster -n 2 --user '#65534' --group '#65534' -- \
-		node "$DIR/bin/plain.js" "$PORT"
+	start_cluster -n 2 --ipc off --user '#65534' \
+		--group '#65534' -- node "$DIR/bin/plain.js" "$PORT"
 	lead_a_short_life
 }
 
@@ -122,7 +122,7 @@ one_serves() {
 	must_have node
 	AT_ONCE=$CLIENTS
 	nclust_under "$FIXTURES/confine" docker --
-	start_cluster -n 2 -- node "$SERVERS/plain.js" "$PORT"
+	start_cluster -n 2 --ipc off -- node "$SERVERS/plain.js" "$PORT"
 	lead_a_short_life
 }
 

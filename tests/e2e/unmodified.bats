@@ -77,10 +77,18 @@ serves_proc() {
 	lead_a_life
 }
 
-@test "a Node script" {
+@test "a Node script, as a worker of Node's cluster" {
 	must_have node
 	AT_ONCE=$CLIENTS
+	TAKEN=as
 	start_cluster -n 2 -- node "$SERVERS/plain.js" "$PORT"
+	lead_a_life
+}
+
+@test "a Node script that binds for itself" {
+	must_have node
+	AT_ONCE=$CLIENTS
+	start_cluster -n 2 --ipc off -- node "$SERVERS/plain.js" "$PORT"
 	lead_a_life
 }
 

@@ -94,33 +94,50 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, users),
 	NOT(listener, sup),
 	NOT(listener, sockets), /* beside */
+	NOT(listener, servers), /* beside */
 	NOT(listener, held),    /* told anew */
 	NOT(listener, stored),
 };
 
 static const struct gap service_gaps[] = {
-	NOT(service, sup), NOT(service, core), /* parts of their own */
-	NOT(service, name), NOT(service, index), NOT(service, recipes),
-	NOT(service, listeners), NOT(service, learned), NOT(service, children),
-	NOT(service, early_deaths), NOT(service, outcome),
+	NOT(service, sup),
+	NOT(service, core), /* parts of their own */
+	NOT(service, name),
+	NOT(service, index),
+	NOT(service, recipes),
+	NOT(service, listeners),
+	NOT(service, learned),
+	NOT(service, children),
+	NOT(service, early_deaths),
+	NOT(service, outcome),
 	NOT(service, prover), /* made anew */
-	NOT(service, checker), NOT(service, staller), NOT(service, recycler),
-	NOT(service, steer), NOT(service, accepting), /* a part of its own */
-	NOT(service, segment), NOT(service, former),  /* beside */
+	NOT(service, checker),
+	NOT(service, staller),
+	NOT(service, recycler),
+	NOT(service, steer),
+	NOT(service, accepting), /* a part of its own */
+	NOT(service, segment),
+	NOT(service, former), /* beside */
+	NOT(service, node),
 };
 
 static const struct gap child_gaps[] = {
-	NOT(child, service), NOT(child, next),
+	NOT(child, service),
+	NOT(child, next),
 	NOT(child, exit_watcher), /* made anew */
-	NOT(child, notify_watcher), NOT(child, trap_watcher),
-	NOT(child, status),                    /* beside */
-	NOT(child, health), NOT(child, drain), /* begun anew */
-	NOT(child, notice),                    /* answered before */
-	NOT(child, heard), NOT(child, next_heard),
+	NOT(child, notify_watcher),
+	NOT(child, trap_watcher),
+	NOT(child, status), /* beside */
+	NOT(child, health),
+	NOT(child, drain),  /* begun anew */
+	NOT(child, notice), /* answered before */
+	NOT(child, heard),
+	NOT(child, next_heard),
 	NOT(child, entry),   /* found again */
 	NOT(child, held),    /* told anew */
 	NOT(child, in_lane), /* counted anew */
 	NOT(child, channel), /* beside */
+	NOT(child, node),
 };
 
 static const struct gap channel_gaps[] = {

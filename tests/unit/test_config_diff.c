@@ -60,6 +60,7 @@ static const struct {
 	{"", "shared-memory = 1M\n", "shared-memory", CHANGE_ROLL},
 	{"shared-memory = 1M\n", "shared-memory = 1M, huge\n", "shared-memory",
 		CHANGE_ROLL},
+	{"", "sticky = client-address\n", "sticky", CHANGE_ROLL},
 	{"threads = off\n", "", "", CHANGE_NONE},
 	{"", "threads = auto\n", "threads", CHANGE_ROLL},
 	{"", "relay = others\n", "relay", CHANGE_LIVE},
