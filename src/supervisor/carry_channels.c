@@ -13,11 +13,13 @@
 /* A line that was sent in part is carried to its end all the same. */
 static size_t rest_of_line(const struct queue *q)
 {
-	const char *from = q->data + q->from;
-	const char *end = NULL;
+	const char *from;
+	const char *end;
 
-	if (q->in_line)
-		end = memchr(from, '\n', queue_len(q));
+	if (!q->in_line || queue_len(q) == 0)
+		return 0;
+	from = q->data + q->from;
+	end = memchr(from, '\n', queue_len(q));
 	return end != NULL ? (size_t)(end - from) + 1 : 0;
 }
 

@@ -105,7 +105,7 @@ static void watch(struct client *c)
 	int events = 0;
 
 	if (c->out.len > 0 || c->state == CLIENT_STATUS || has_request(c) ||
-		is_finished(c))
+		is_finished(c) || c->missed > 0)
 		events |= EV_WRITE;
 	/* one request at a time; while it waits, what the client sends stays
 	 * in the socket once our buffer is full */

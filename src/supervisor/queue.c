@@ -93,8 +93,11 @@ size_t queue_piece(const struct queue *q, const char **data, int *fd)
 	size_t len = queue_len(q);
 	size_t next = 0;
 
-	*data = q->data + q->from;
 	*fd = -1;
+	*data = NULL;
+	if (len == 0)
+		return 0;
+	*data = q->data + q->from;
 	if (q->mark_count > 0 && q->marks[0].at == 0)
 		*fd = q->marks[next++].fd;
 	if (next < q->mark_count)
@@ -124,17 +127,10 @@ void queue_sent(struct queue *q, size_t len)
 
 size_t queue_lines(const struct queue *q)
 {
-	const char *at = q->data + q->from;
-	const char *end = q->data + q->to;
 	size_t count = 0;
 
-	while (at < end) {
-		at = memchr(at, '\n', (size_t)(end - at));
-		if (at == NULL)
-			break;
-		count++;
-		at++;
-	}
+	for (size_t at = q->from; at < q->to; at++)
+		count += q->data[at] == '\n';
 	return count;
 }
 
