@@ -295,6 +295,7 @@ install: all ## into DESTDIR and PREFIX (default /usr/local)
 		>$(DESTDIR)$(unitdir)/nclust@.service
 	chmod 644 $(DESTDIR)$(unitdir)/nclust@.service
 	install -m 644 etc/nclust.ini COPYING README $(DESTDIR)$(docdir)/
+	cp -R etc/examples $(DESTDIR)$(docdir)/
 	for file in $(EXAMPLES); do \
 		mode=644; [ ! -x $$file ] || mode=755; \
 		install -D -m $$mode $$file \

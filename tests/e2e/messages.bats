@@ -455,3 +455,59 @@ all_accounted() {
 	is_alive "$FOLLOWER"
 	poll_until 10 all_accounted "$DIR/slow" 20000
 }
+
+@test "workers of Node send and hear by process.send and process.on" {
+	need node
+	cat >"$DIR/app.js" <<-'END'
+		const fs = require("fs");
+		process.on("message", (m) => {
+		  fs.appendFileSync(`${process.argv[2]}/${process.env.NCLUST_SLOT}`,
+		    JSON.stringify(m) + "\n");
+		  if (m.say) process.send(m.say);
+		});
+		process.send("ready");
+		setInterval(() => {}, 1000);
+	END
+	start_cluster -n 3 --relay others --ready notify -- \
+		node "$DIR/app.js" "$GOT"
+	send 1 '{"say":{"odd":"\ud800\u0000"}}'
+	relayed="{\"from\":{\"cluster\":\"$INSTANCE\",\"slot\":1},\"message\":{\"odd\":\"\\ud800\\u0000\"}}"
+	wait_got 0 "$relayed"
+	wait_got 2 "$relayed"
+	upgrade
+	send --all '["all"]'
+	for slot in 0 1 2; do
+		wait_got "$slot" '["all"]'
+	done
+}
+
+# cached NAME: what the workers answer, without who answers.
+cached() {
+	local i
+
+	for ((i = 0; i < 20; i++)); do
+		http_get "$PORT" "$1"
+	done | cut -d' ' -f2- | sort -u
+}
+
+@test "the example: workers that forget together" {
+	free_port
+	cp "$ROOT"/etc/examples/cache.* "$DIR"
+	sed -i "s/8000/$PORT/; s/= 4/= 2/" "$DIR/cache.ini"
+	start_cluster -c "$DIR/cache.ini" --directory "$DIR"
+	old=$(cached /a)
+	[ "$(cached /a)" = "$old" ]
+	curl -sS -X DELETE "http://127.0.0.1:$PORT/a" | grep forgotten
+	# none of the workers has it any more
+	nobody_has() {
+		[ "$(cached /a | grep -cxF -- "$1")" -eq 0 ]
+	}
+	while read -r line; do
+		poll_until 10 nobody_has "$line"
+	done <<<"$old"
+	old=$(cached /a)
+	client send --all '{"forget":"/a"}'
+	while read -r line; do
+		poll_until 10 nobody_has "$line"
+	done <<<"$old"
+}
