@@ -119,14 +119,16 @@ nclust: $(B)/nclust
 # at its start or seldom, and from what the verbs do: a page that it does not
 # touch is no memory of its.
 SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
-	core/deploy% os/connections% os/otherend% os/reuseport% os/rundir% \
+	core/deploy% os/connections% os/otherend% os/peer% os/reuseport% os/rundir% \
 	os/sealed% os/sharedmem% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
 	os/affinity% os/cgroup% os/seccomp% os/quiet% protocol/estate% \
 	protocol/handover% protocol/httpstatus% protocol/jsonvalue% \
-	protocol/lineup% protocol/nodeipc% os/socket_as% $(addprefix supervisor/,adopt% aim% budget% carry% \
+	protocol/lineup% protocol/nodeipc% os/socket_as% $(addprefix \
+	supervisor/,accepting% adopt% aim% budget% carry% \
 	channel% check% daemon% drain% helper% hooks% messages% node% prove% \
 	putover% queue% recipe% recycle% reexec% reload% remains% resume% \
-	roles% segment% stall% standby% store% takeover% thaw% variant% volley%)
+	roles% segment% stall% standby% store% takeover% thaw% variant% visits% \
+	volley%)
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 ORDERED := $(filter-out $(APART),$(OBJECTS)) $(APART)
 
