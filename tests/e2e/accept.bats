@@ -193,6 +193,30 @@ asked_more_than() {
 	poll_until 10 is_gone "$left"
 }
 
+@test "the example answers curl, by its address and by its path" {
+	cp "$ROOT"/etc/examples/accept/report.* "$DIR"
+	sed -i "s/:9000/:$PORT/; s,unix:,unix:$DIR/," "$DIR/report.ini"
+	cd "$DIR"
+	start_cluster --config "$DIR/report.ini"
+	run http_get "$PORT" /today
+	[ "$status" -eq 0 ]
+	[ "${lines[0]}" = "GET /today, asked by 127.0.0.1" ]
+	run curl -sS --max-time 10 --unix-socket "$DIR/report.sock" \
+		http://localhost/now
+	[ "${lines[0]}" = "GET /now, asked by a process of this machine" ]
+	wait_logged "report.0 | /now for uid $(id -u)"
+}
+
+@test "a process has the user, the groups and the limits that were asked for" {
+	need_root
+	script who <<-'END'
+		echo "$(id -u):$(id -g) $(ulimit -n) $(umask) $(pwd) $LAST"
+	END
+	accepting -n 2 --user nobody --limit-nofile 77 --umask 027 \
+		--directory / --env LAST=one -- "$DIR/who"
+	[ "$(once)" = "$(id -u nobody):$(id -g nobody) 77 0027 / one" ]
+}
+
 # --- How many ----------------------------------------------------------------
 
 @test "no more than 'workers' at once; the others wait in the queue" {
@@ -276,6 +300,29 @@ asked_more_than() {
 	[[ $(once) == ok* ]]
 	[ "$(accept timed_out)" -ge 4 ]
 	let_go
+}
+
+@test "clients that reset, or end only one way, leave nothing behind" {
+	accepting -n 4 -- "$DIR/tell"
+	cat >"$DIR/rude.py" <<-'END'
+		import socket, struct, sys
+		at = ("127.0.0.1", int(sys.argv[1]))
+		for i in range(60):
+		    s = socket.create_connection(at)
+		    if i % 3 == 0: # gone before it is served, perhaps
+		        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+		            struct.pack("ii", 1, 0))
+		    elif i % 3 == 1: # half open: it hears nothing
+		        s.shutdown(socket.SHUT_RD)
+		    s.close()
+	END
+	timeout 30 python3 "$DIR/rude.py" "$PORT"
+	wait_until 20 '[ "$(cluster .accept.served)" -eq 60 ] &&
+		[ "$(cluster .accept.running)" -eq 0 ]'
+	[[ $(once) == ok* ]]
+	# none of their descriptors either
+	open=$(find "/proc/$NCLUST_PID/fd" -lname 'anon_inode:\[pidfd\]' | wc -l)
+	[ "$open" -eq 0 ]
 }
 
 # --- What cannot be ----------------------------------------------------------
