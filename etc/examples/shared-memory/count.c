@@ -6,8 +6,9 @@
  *   cc -O2 -o count count.c && nclust -n 4 --shared-memory 64k -- ./count
  *
  * The lock is a record lock of the descriptor, fcntl(2): the kernel gives it back
- * when its holder dies, whatever of.  After each round one line goes to the file
- * that is the first argument, or to standard output: how often it has counted.
+ * when its holder dies, whatever of.  Behind them each slot has a tally of its own, so
+ * that one can see that none is lost.  After each round a line goes to the file that
+ * is the first argument, or to standard output.
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -19,7 +20,8 @@
 
 #define ATOMIC_AT 0
 #define LOCKED_AT 64
-#define ATOMIC_ROUND 1000
+#define TALLIES_AT 128 /* of each slot 64 bytes: by atomics, under the lock */
+#define ATOMIC_ROUND 100000
 #define LOCKED_ROUND 100
 
 static long number(const char *name)
@@ -56,6 +58,7 @@ int main(int argc, char **argv)
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	_Atomic uint64_t *by_atomics;
 	volatile uint64_t *under_lock;
+	volatile uint64_t *tally;
 
 	if (memory == MAP_FAILED || to == -1) {
 		perror("count");
@@ -63,15 +66,20 @@ int main(int argc, char **argv)
 	}
 	by_atomics = (_Atomic uint64_t *)(memory + ATOMIC_AT);
 	under_lock = (volatile uint64_t *)(memory + LOCKED_AT);
+	tally = (volatile uint64_t *)(memory + TALLIES_AT +
+		64 * number("NCLUST_SLOT"));
 	for (;;) {
-		for (int i = 0; i < ATOMIC_ROUND; i++)
+		for (int i = 0; i < ATOMIC_ROUND; i++) {
 			atomic_fetch_add(by_atomics, 1);
+			tally[0]++;
+		}
 		for (int i = 0; i < LOCKED_ROUND; i++) {
 			lock(fd, F_WRLCK);
 			*under_lock = *under_lock + 1;
+			tally[1]++;
 			lock(fd, F_UNLCK);
 		}
-		if (dprintf(to, "c %d %d\n", ATOMIC_ROUND, LOCKED_ROUND) < 0)
+		if (dprintf(to, "c\n") < 0)
 			return 1;
 		usleep(10000);
 	}
