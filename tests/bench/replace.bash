@@ -129,18 +129,32 @@ replace_lost() {
 # --- Times -------------------------------------------------------------------------
 
 # p99 of what is asked within a rolling restart, from the command to its end,
-# against spans as long between two of them: of answers that take 2 ms (KERNEL.md,
-# section 3), and of those that take none, where each start of a process on one of
-# the CPUs is seen.  Beside them, what a restart of another cluster does to one
-# that is left alone (the price of processes that start and end), and restarts
-# without a pause against no restart.
+# against spans as long between two of them, of answers that take 2 ms (KERNEL.md,
+# section 3).  Where answers take no time each start of a process on one of the CPUs
+# is seen, whoever starts it: there, against what it does that a shell starts as many
+# of the program.  Beside them, what a restart of another cluster does to one that is
+# left alone, and restarts without a pause against no restart.
 replace_p99() {
-	p99 brief "p99 in a restart, against between" || return 1
-	p99 inherited "the same, answers that take no time"
+	p99 brief "p99 in a restart, answers of 2 ms" || return 1
+	p99 inherited "the same, of no time, against bare starts"
 }
 
-# Restarts of $1, one each 200 ms, for SPACED s; RESTARTED has when, SPAN_US how long.
-SPACED=${SPACED:-25}
+# What no supervisor can do without: two programs start at $BARE, one by one, and end.
+start_two() {
+	local i
+
+	for i in 1 2; do
+		"$RUDE" "$BARE" --mute &
+		read -r -t 0.002 <>"$BENCH_DIR/nobody"
+		kill -KILL "$!" # which a shell between fork and exec cannot lose
+		wait "$!" 2>/dev/null
+	done
+	return 0
+}
+
+# Restarts of $1 (`none`: this shell starts its program), one each 200 ms, for SPACED
+# s (a turn); RESTARTED has how many, SPAN_US how long.
+SPACED=${SPACED:-8}
 spaced_restarts() {
 	local start=${EPOCHREALTIME/./} from to due
 
@@ -151,8 +165,12 @@ spaced_restarts() {
 		[ "$to" -le 0 ] ||
 			sleep "$(printf '0.%06d' "$to")"
 		from=${EPOCHREALTIME/./}
-		timeout 60 ./nclust restart "$1" >/dev/null \
-			2>>"$BENCH_DIR/err" || return 1
+		if [ "$1" = none ]; then
+			start_two
+		else
+			timeout 60 ./nclust restart "$1" >/dev/null \
+				2>>"$BENCH_DIR/err" || return 1
+		fi
 		to=${EPOCHREALTIME/./}
 		echo "$from $to" >>"$BENCH_DIR/spans"
 		SPAN_US+=($((to - from)))
@@ -177,27 +195,34 @@ p99_within() {
 			END { print all[int(NR * 0.99) + (NR < 100)], NR }'
 }
 
-# spaced WHAT CLUSTER ROW...: the load is on `roll`, the restarts are of CLUSTER.
+# spaced WHAT CLUSTER TURNS: the load is on `roll`, the restarts are of CLUSTER.  The
+# row has the best of each kind, INSIDE and OUTSIDE: the machine's own pauses are in
+# some turn.
 spaced() {
-	local within between
+	local within between turn inside=() outside=() lost=0 answers=0
 
-	open_load spaced "$AT" --rate 500 --path / --record "$BENCH_DIR/record"
-	spaced_restarts "$2" || return 1
-	end_load spaced
-	read -r -a within <<<"$(p99_within 0)"
-	read -r -a between <<<"$(p99_within 100000)"
-	if [ "$2" = roll ]; then
-		row "$1" "${within[0]}" "${between[0]}" 1.5 µs
-	else
-		beside "$1" "${within[0]}" "${between[0]}"
-	fi
-	note "$RESTARTED restarts of 2, the quickest" \
-		"$(best "${SPAN_US[@]}") µs; ${within[1]} and ${between[1]}" \
-		"answers; lost: $(told .lost)"
+	for ((turn = 0; turn < $3; turn++)); do
+		open_load spaced "$AT" --rate 500 --path / \
+			--record "$BENCH_DIR/record"
+		spaced_restarts "$2" || return 1
+		end_load spaced
+		read -r -a within <<<"$(p99_within 0)"
+		read -r -a between <<<"$(p99_within 100000)"
+		inside+=("${within[0]}")
+		outside+=("${between[0]}")
+		answers=$((answers + within[1]))
+		lost=$((lost + $(told .lost)))
+	done
+	INSIDE=$(best "${inside[@]}") OUTSIDE=$(best "${outside[@]}")
+	beside "$1" "$INSIDE" "$OUTSIDE"
+	note "in: ${inside[*]}; between: ${outside[*]};" \
+		"$((turn * RESTARTED)) restarts of 2, the quickest" \
+		"$(best "${SPAN_US[@]}") µs; $answers answers; lost: $lost"
 }
 
 p99() {
 	local during=() without=() round begun_before=${#started[@]} other
+	local restart calm
 	local load=(--rate 500 --for 2000 --path /)
 
 	begin_two "$1" || { stop_last && return 1; }
@@ -207,8 +232,17 @@ p99() {
 	begin ./nclust -n 2 --name other --log off "${SERVER[@]}"
 	wait_ready other
 	AT=$other
-	spaced "$2" roll
-	spaced "    another cluster is restarted" other
+	spaced "    in a restart, against between" roll 4
+	restart=$INSIDE calm=$OUTSIDE
+	spaced "    another cluster is restarted" other 2
+	[ -p "$BENCH_DIR/nobody" ] || mkfifo "$BENCH_DIR/nobody"
+	BARE=$(free_port)
+	spaced "    the same starts, without nclust" none 4
+	if [ "$1" = brief ]; then
+		row "$2" "$restart" "$calm" 1.5 µs
+	else
+		row "$2" "$restart" "$INSIDE" 1.5 µs
+	fi
 	for round in 1 2 3; do
 		open_load calm "$AT" "${load[@]}"
 		wait "${LOAD[calm]}"
