@@ -409,15 +409,15 @@ start_two() {
 	send 1 '["say","before"]'
 	wait_got 2 "{\"from\":{\"cluster\":\"$INSTANCE\",\"slot\":1},\"message\":\"before\"}"
 	# half a message is read, and lost with who read it
-	send 0 '["half","[1,"]'
-	wait_got 0 '["half","[1,"]'
+	send 0 '["half","1"]'
+	wait_got 0 '["half","1"]'
 	pids=$(cluster '[.workers[].pid] | join(" ")')
 	kill -KILL "$NCLUST_PID"
 	poll_until 10 is_gone "$NCLUST_PID"
 	wait "$NCLUST_PID" 2>/dev/null || true
 	start_talk --orphans keep --relay others
 	[ "$(cluster '[.workers[].pid] | join(" ")')" = "$pids" ]
-	send 0 '["end","2]"]'
+	send 0 '["end","2"]'
 	send 0 '["say","whole"]'
 	wait_got 1 "{\"from\":{\"cluster\":\"$INSTANCE\",\"slot\":0},\"message\":\"whole\"}"
 	[ "$(grep -c '"slot":0' "$GOT/1")" -eq 1 ]
