@@ -272,15 +272,19 @@ static void on_accept(struct ev_loop *loop, ev_io *watcher, int revents)
 		pause_accept(s);
 }
 
-/* While all were busy nothing was watched, and it is not for each connection. */
+/* While all were busy nothing was watched, and it is not for each connection.
+ * But what waits came from those who ended, and watching goes on meanwhile. */
 void node_rr_room(struct node_server *s)
 {
 	struct ev_loop *loop = s->cluster->service->sup->loop;
 
-	if (s->user_count == 0 || ev_is_active(&s->accept))
+	if (s->user_count == 0 ||
+		(s->waiting == NULL && ev_is_active(&s->accept)))
 		return;
 	if (accept_some(s) != -1)
 		ev_io_start(loop, &s->accept);
+	else
+		pause_accept(s);
 }
 
 void node_rr_room_of(struct node_worker *w)
