@@ -1,0 +1,390 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# Node workers as they die, are replaced, are of other versions, or do what they
+# must not: nclust is their primary all the time.
+#
+# shellcheck disable=SC2034 # what the loaded files read
+
+load ../lib
+load ../life
+load ../node
+load ../upgrade
+bats_require_minimum_version 1.5.0
+
+SCRIPTS=$ROOT/tests/e2e/node
+
+setup() {
+	node_setup
+}
+
+# --- Under requests -----------------------------------------------------------------
+
+# All that may be lost is what was in the killed worker.
+@test "killed under requests, shared and by turns" {
+	for how in auto rr; do
+		start_node --balance "$how" -- plain.js "$PORT"
+		death_under_load
+		each_worker_answers
+		stop_cleanly
+	done
+}
+
+# By turns nobody may stand still: who is asked for has its turn in time.
+each_worker_answers() {
+	[ "$(who_answer 40 | tr '\n' ' ')" = \
+		"$(worker_pids | tr ' ' '\n' | sort | tr '\n' ' ')" ] ||
+		each_is_worker
+}
+
+@test "replaced under requests, shared: none is lost" {
+	start_node -- plain.js "$PORT"
+	restart_under_load
+	restart_under_load
+	each_is_worker
+	stop_cleanly
+}
+
+@test "replaced under requests, by turns: none is lost" {
+	start_node --balance rr -- plain.js "$PORT"
+	restart_under_load
+	restart_under_load
+	stop_cleanly
+}
+
+# Node's own primary leaves those to their fate.
+@test "by turns: what dead workers have not taken goes to others" {
+	start_node --balance rr -- plain.js "$PORT"
+	ask_frozen "$(worker_pid 0)"
+	wait_ready
+	ask_frozen "$(worker_pid 0)" "$(worker_pid 1)"
+}
+
+# ask_frozen PID...: six requests while these stand still and are then killed.
+ask_frozen() {
+	local i pid asking=()
+
+	: >"$DIR/answers"
+	freeze "$@"
+	for ((i = 0; i < 6; i++)); do
+		ask >>"$DIR/answers" 2>&1 3>&- &
+		asking+=("$!")
+	done
+	wait_until 10 '[ "$(all_who_came)" -ge 6 ] && [ "$(queued)" -eq 0 ]'
+	kill -KILL "$@"
+	wait "${asking[@]}"
+	cat "$DIR/answers"
+	[ "$(grep -c "^pid=[0-9]* worker=[0-9]" "$DIR/answers")" -eq 6 ]
+	for pid in "$@"; do
+		run ! grep "^pid=$pid " "$DIR/answers"
+	done
+}
+
+# The answered, and those who wait for it.
+all_who_came() {
+	echo $(($(grep -c pid= "$DIR/answers") +
+		$(ss -Htn state established "( sport = :$PORT )" | wc -l)))
+}
+
+# Node closes idle connections when it stops (from 19 on), and who asks by one
+# in that moment has to ask again: the fixture counts that as a race.
+@test "replaced under requests on kept connections: none is lost" {
+	start_node -- plain.js "$PORT"
+	start_open "$PORT" --rate 100 --mode keep --connections 16 \
+		--path "/:9" --path "/?ms=100:1" --patience 10000
+	nclust restart "$INSTANCE"
+	nclust restart "$INSTANCE"
+	end_open
+	[ "$LOST" -eq 0 ]
+	[ "$(jq .late <<<"$REPORT")" -eq 0 ]
+}
+
+@test "stopped with requests under way: all are answered" {
+	local i asking=()
+
+	start_node -- plain.js "$PORT"
+	for ((i = 0; i < 10; i++)); do
+		ask "/?ms=1500" >>"$DIR/answers" 2>&1 3>&- &
+		asking+=("$!")
+	done
+	wait_until 10 '[ "$(ss -Htn state established "( sport = :$PORT )" |
+		wc -l)" -eq 10 ] && [ "$(queued)" -eq 0 ]'
+	stop_cleanly
+	wait "${asking[@]}"
+	cat "$DIR/answers"
+	[ "$(grep -c "^pid=[0-9]* worker=[0-9]" "$DIR/answers")" -eq 10 ]
+}
+
+@test "upgrade under requests: same workers, same channels, none is lost" {
+	local ids id
+
+	upgrade_setup_here
+	start_node --relay others -- web.js "$PORT"
+	WORKERS=$(workers)
+	start_visits
+	some_more
+	upgrade
+	some_more
+	still_the_same 1
+	# they can still talk, and be talked to
+	ask_worker "$(worker_pid 0)" /say -d '"after"' >/dev/null
+	wait_until 10 '[[ $(ask_worker "$1" /heard) == *\"after\"* ]]' \
+		"$(worker_pid 1)"
+	some_more
+	end_visits
+	[ "$REFUSED $LOST $LATE" = "0 0 0" ]
+	ids=$(for id in $(worker_pids); do ask_worker "$id"; done |
+		part_of_all worker)
+	# and are replaced by others, whose ids nobody had
+	restart_under_load
+	each_is_worker
+	for id in $(worker_pids); do
+		id=$(ask_worker "$id" | part worker)
+		run ! grep -xF "$id" <<<"$ids"
+	done
+	stop_cleanly
+}
+
+# upgrade_setup, but for what node_setup has done.
+upgrade_setup_here() {
+	cp "$NCLUST" "$DIR/nclust"
+	NCLUST=$DIR/nclust
+}
+
+part_of_all() {
+	sed -n "s/.*\b$1=\([^ ]*\).*/\1/p"
+}
+
+@test "upgrade under requests, by turns: none is lost" {
+	upgrade_setup_here
+	start_node --balance rr -- plain.js "$PORT"
+	WORKERS=$(workers)
+	start_visits
+	some_more
+	upgrade
+	some_more
+	upgrade
+	some_more
+	end_visits
+	still_the_same 2
+	[ "$REFUSED $LOST $LATE" = "0 0 0" ]
+	restart_under_load
+	stop_cleanly
+}
+
+@test "nclust is killed: the workers end, as Node's do" {
+	local pids pid
+
+	start_node -- plain.js "$PORT"
+	pids=$(worker_pids)
+	kill -KILL "$NCLUST_PID"
+	for pid in $pids; do
+		poll_until 10 is_gone "$pid"
+	done
+}
+
+# --- Too little of something ----------------------------------------------------------
+
+# By turns: nclust may not try again and again meanwhile, and nothing is lost.
+@test "a worker without descriptors: the others wait, and nclust rests" {
+	local i fd line fds=() before after
+
+	node_command --balance rr --limit-nofile 40 -- net.js "$PORT"
+	start_cluster -n 1 "${COMMAND[@]}"
+	for ((i = 0; i < 60; i++)); do
+		exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
+		fds+=("$fd")
+	done
+	read -r -t $((10 * PATIENCE)) line <&"${fds[0]}"
+	before=$(cpu_ticks "$NCLUST_PID")
+	run ! read -r -t 1 line <&"${fds[59]}"
+	after=$(cpu_ticks "$NCLUST_PID")
+	[ $((after - before)) -le 20 ]
+
+	# as places become free, they have their turn
+	for ((i = 0; i < 59; i++)); do
+		fd=${fds[i]}
+		exec {fd}>&-
+	done
+	read -r -t $((10 * PATIENCE)) line <&"${fds[59]}"
+	[[ $line == "pid=$(worker_pid 0) "* ]]
+	[ "$(worker 0 .restarts)" -eq 0 ]
+}
+
+cpu_ticks() {
+	local line fields
+
+	read -r line <"/proc/$1/stat"
+	read -ra fields <<<"${line##*) }"
+	echo $((fields[11] + fields[12]))
+}
+
+# --- Hostile workers --------------------------------------------------------------------
+
+# hostile HOW: beside a good cluster, which notices nothing.
+hostile() {
+	cat >"$DIR/$INSTANCE.ini" <<-END
+		[cluster:bad]
+		command = node $SCRIPTS/hostile.js $1
+		workers = 1
+		backoff-min = 1s
+		[cluster:good]
+		command = node $SCRIPTS/plain.js $PORT
+		workers = 2
+	END
+	start_nclust -c "$DIR/$INSTANCE.ini"
+	CLUSTER=good
+	wait_until 20 '[ "$(cluster .ready)" -eq 2 ]'
+}
+
+good_is_well() {
+	each_is_worker
+	restart_good
+	[ "$(worker 0 .restarts) $(worker 1 .restarts)" = "0 0" ]
+	[ "$(private_memory)" -le 16384 ]
+	[ "$(find "/proc/$NCLUST_PID/fd" -mindepth 1 | wc -l)" -le 400 ]
+	stop_cleanly
+}
+
+# A rolling restart of the good one alone.
+restart_good() {
+	start_visits
+	some_more
+	nclust restart good
+	some_more
+	end_visits
+	[ "$REFUSED $LOST $LATE" = "0 0 0" ]
+}
+
+@test "hostile: a line without an end" {
+	hostile endless
+	wait_until 20 'logged "done endless" ||
+		[ "$(CLUSTER=bad worker 0 .restarts)" -ge 1 ]'
+	good_is_well
+}
+
+@test "hostile: answers that nobody has asked for" {
+	hostile acks
+	wait_logged "done acks"
+	good_is_well
+}
+
+@test "hostile: what is no message" {
+	hostile nonsense
+	wait_until 20 'logged "done nonsense" ||
+		[ "$(CLUSTER=bad worker 0 .restarts)" -ge 1 ]'
+	good_is_well
+}
+
+@test "hostile: more ports than anybody needs" {
+	hostile ports
+	wait_until 20 'logged "done ports" ||
+		[ "$(CLUSTER=bad worker 0 .restarts)" -ge 1 ]'
+	good_is_well
+}
+
+@test "hostile: it never reads what it is told" {
+	local i
+
+	hostile deaf
+	for ((i = 0; i < 100; i++)); do
+		nclust send bad "\"$(printf '%060000d' "$i")\"" || true
+	done >/dev/null 2>&1
+	good_is_well
+}
+
+@test "a port that its user may not have is no port for it" {
+	local least
+
+	need_root
+	read -r least </proc/sys/net/ipv4/ip_unprivileged_port_start
+	[ "$least" -gt 81 ] || skip "any user may have any port here"
+	node_command --user nobody -- web.js 81
+	start_nclust -n 1 "${COMMAND[@]}"
+	wait_logged "cannot listen: EACCES"
+	run ! port_is_taken 81
+}
+
+@test "a path that its user may not write is no socket for it" {
+	need_root
+	mkdir -m 755 "$DIR/mine"
+	node_command --user nobody -- web.js "\"$DIR/mine/socket\""
+	start_nclust -n 1 "${COMMAND[@]}"
+	wait_logged "cannot listen: EACCES"
+	[ ! -e "$DIR/mine/socket" ]
+}
+
+# --- Other versions, and others --------------------------------------------------------
+
+# Servers, both ways to share them, messages, children, deaths and restarts.
+basic_matrix() {
+	local pid
+
+	start_node --relay others -- web.js "$PORT"
+	each_is_worker
+	pid=$(worker_pid 0)
+	ask_worker "$pid" /again
+	wait_until 10 '[ "$(ask_worker "$1" /rounds | part rounds)" = 1 ]' "$pid"
+	[ "$(ask_worker "$pid" /fork)" = \
+		'{"sum":6,"isWorker":false,"unique":null}' ]
+	[ "$(ask_worker "$pid" /say-big -d 300000)" = "said null" ]
+	[ "$(ask_worker "$pid" /say-handles)" = "said null" ]
+	wait_until 10 '[[ $(ask_worker "$1" /heard) == *xxx* ]]' \
+		"$(worker_pid 1)"
+	death_under_load
+	ask_worker "$(worker_pid 1)" /disconnect
+	wait_until 10 '[ "$(worker 1 .restarts)" -eq 1 ]'
+	wait_ready
+	each_is_worker
+	stop_cleanly
+
+	start_node --balance rr -- plain.js "$PORT"
+	[ "$(who_answer 20 | wc -l)" -eq 2 ]
+	start_visits
+	some_more
+	nclust restart "$INSTANCE"
+	some_more
+	end_visits
+	[ "$REFUSED $LOST $LATE" = "0 0 0" ]
+	stop_cleanly
+}
+
+@test "Node 16" {
+	with_node 16
+	basic_matrix
+}
+
+@test "Node 18" {
+	with_node 18
+	basic_matrix
+}
+
+@test "Node 22" {
+	with_node 22
+	basic_matrix
+}
+
+@test "Node 24" {
+	with_node 24
+	basic_matrix
+}
+
+@test "Bun" {
+	NODE=$(echo "$NODE_MODULES"/@oven/bun-linux-*/bin/bun)
+	[ -x "$NODE" ] || skip "no Bun here (scripts/setup test)"
+	start_node -- plain.js "$PORT"
+	both_answer
+	[[ $(ask) == "pid="*" worker="[0-9]* ]]
+	stop_cleanly
+}
+
+@test "Deno" {
+	NODE=$(echo "$NODE_MODULES"/@deno/linux-*/deno)
+	[ -x "$NODE" ] || skip "no Deno here (scripts/setup test)"
+	start_cluster -n 2 --env "DENO_DIR=$DIR/deno" -- "$NODE" run -A \
+		"$SCRIPTS/plain.js" "$PORT"
+	[ "$(who_answer 10 | wc -l)" -eq 2 ]
+	nclust restart "$INSTANCE"
+	[ "$(who_answer 10 | wc -l)" -eq 2 ]
+	stop_cleanly
+}
