@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Node's own way to replace workers: node roll.js SCRIPT PORT WORKERS.  On
-// SIGUSR2 each gets a successor, and is disconnected when that listens.
+// Node's own primary: node roll.js SCRIPT PORT WORKERS.  Who dies is replaced.
+// On SIGUSR2 each gets a successor, and is disconnected when that listens.
 const cluster = require("cluster");
 
 const [script, port, count] = process.argv.slice(2);
@@ -8,6 +8,7 @@ const [script, port, count] = process.argv.slice(2);
 function replace(old, done) {
   const next = cluster.fork();
 
+  old.replaced = true;
   next.once("listening", () => {
     old.once("exit", done);
     old.disconnect();
@@ -16,6 +17,7 @@ function replace(old, done) {
 
 cluster.setupPrimary({ exec: script, args: [port] });
 for (let i = 0; i < Number(count); i++) cluster.fork();
+cluster.on("exit", (worker) => worker.replaced || cluster.fork());
 process.on("SIGUSR2", () => {
   const old = Object.values(cluster.workers);
   const next = () =>
