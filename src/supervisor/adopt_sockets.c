@@ -229,6 +229,7 @@ static int take_learned(struct service *service,
 {
 	struct estate_listener own = *from;
 	int fd = main_socket(service->sup, &own);
+	const struct socket_file file = {from->file_dev, from->file_ino};
 	struct socket_key key;
 	struct listener *l;
 
@@ -236,17 +237,19 @@ static int take_learned(struct service *service,
 		return 0;
 	if (fd == -1)
 		return cannot_have_back(service->sup, from, err);
-	if (socket_key_bound(&key, fd) == -1) {
-		fd_close(&fd);
-		return 0;
-	}
-	l = learned_add(service, &key, fd, err);
+	if (socket_key_bound(&key, fd) == 0)
+		l = learned_add(service, &key, fd, err);
+	else if (strncmp(from->address, "unix:", 5) == 0)
+		l = learned_add_unix(
+			service, from->address + 5, fd, &file, err);
+	else
+		return close(fd);
 	if (l == NULL) {
 		fd_close(&fd);
 		return -1;
 	}
 	fill(l, from, fd);
-	l->made = false;
+	l->made = l->address.kind == ADDRESS_UNIX;
 	l->bit = from->bit;
 	l->address.backlog = from->backlog <= INT_MAX ? (int)from->backlog : -1;
 	l->facts.listening = from->listening;

@@ -12,6 +12,7 @@
 #include "supervisor/child.h"
 #include "supervisor/heritage.h"
 #include "supervisor/intercept.h"
+#include "supervisor/node.h"
 #include "supervisor/readiness.h"
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
@@ -121,6 +122,7 @@ static void fill(struct child *c, struct inmate *in)
 		logger_reopen_output(c);
 	}
 	adopt_uses(c);
+	node_adopt(c);
 }
 
 /* The same of one that serves a connection: nobody but nclust knew it. */
@@ -250,7 +252,8 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 	}
 	if (service->accepting == NULL) {
 		steer_adopt(service);
-		service->adopted_roll = count > 0 && (!same || deaf);
+		service->adopted_roll = count > 0 &&
+			(!same || deaf || node_must_roll(service));
 	}
 	free(list);
 	return 0;

@@ -75,6 +75,9 @@ struct node_cluster *node_cluster_of(struct service *service)
 	if (n == NULL)
 		return NULL;
 	n->service = service;
+	/* an adopted worker has keys, and may yet answer, of its time before */
+	n->last_number = (uint64_t)(clock_now() / MSEC);
+	n->last_seq = clock_now() / MSEC;
 	ev_init(&n->timer, on_timer);
 	n->timer.data = n;
 	service->node = n;
@@ -304,13 +307,37 @@ bool node_is_exclusive(const struct child *child)
 	return node_is_worker(child) && !child->node->bun;
 }
 
+static bool has_adopted(const struct service *service)
+{
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		for (int k = 0; k < 2; k++) {
+			const struct child *c = service->children[i][k];
+
+			if (c != NULL && c->adopted && node_is_worker(c) &&
+				c->uses != 0)
+				return true;
+		}
+	return false;
+}
+
 bool node_serves(const struct service *service)
 {
-	const struct node_server *s =
-		service->node != NULL ? service->node->servers : NULL;
+	const struct node_server *s;
 
+	if (service->node == NULL)
+		return false;
+	s = service->node->servers;
 	while (s != NULL && s->user_count == 0)
 		s = s->next;
+	return s != NULL || has_adopted(service);
+}
+
+bool node_accepts(const struct listener *l)
+{
+	const struct node_server *s = l->servers;
+
+	while (s != NULL && !s->rr)
+		s = s->next_of_listener;
 	return s != NULL;
 }
 
@@ -333,6 +360,34 @@ void node_each_server(const struct child *child,
 	for (size_t i = 0; w != NULL && i < w->use_count; i++)
 		tell(context, w->uses[i].server->listener,
 			w->uses[i].server->rr);
+}
+
+void node_adopt(struct child *child)
+{
+	struct node_worker *w;
+
+	if (child->channel == NULL || child->channel->kind != CHANNEL_NODE)
+		return;
+	w = node_worker_of(child);
+	if (w != NULL)
+		w->online = true;
+}
+
+/* As recipe_wants_rr(), before there are any recipes. */
+static bool may_be_rr(const struct cluster_settings *s)
+{
+	if (s->balance != BALANCE_AUTO)
+		return s->balance == BALANCE_RR;
+	for (size_t i = 0; i < s->env.count; i++)
+		if (strcmp(s->env.list[i], "NODE_CLUSTER_SCHED_POLICY=rr") == 0)
+			return true;
+	return s->sticky != STICKY_OFF;
+}
+
+bool node_must_roll(const struct service *service)
+{
+	return service->node != NULL &&
+		may_be_rr(cluster_settings(service->core));
 }
 
 void node_forget_listener(struct listener *l)

@@ -24,6 +24,8 @@ void node_on_end(struct channel *c);
 
 /* Has any living worker a server here? */
 bool node_serves(const struct service *service);
+/* Are its connections accepted here, by that one descriptor (rr)? */
+bool node_accepts(const struct listener *l);
 /* Has it such a channel, and has it said so? */
 bool node_is_worker(const struct child *child);
 /* Of one that shares nothing by us but what it asks for (Bun binds by itself). */
@@ -43,6 +45,12 @@ void node_each_server(const struct child *child,
 	void *context);
 /* How its connections are spread: "rr" or "share". */
 const char *node_balance(const struct service *service);
+
+/* One of an earlier nclust, whose channel the keeper had: it speaks so, and has
+ * servers by the sockets that it uses, but nobody knows under which keys. */
+void node_adopt(struct child *child);
+/* Are workers there that were adopted, and get connections from nobody (rr)? */
+bool node_must_roll(const struct service *service);
 
 void node_forget_child(struct child *child);
 /* Its descriptor is about to be closed. */

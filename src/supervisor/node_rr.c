@@ -7,6 +7,7 @@
 #include "supervisor/child.h"
 #include "supervisor/heal.h"
 #include "supervisor/recipe.h"
+#include "supervisor/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -281,10 +282,14 @@ void node_rr_room(struct node_server *s)
 	if (s->user_count == 0 ||
 		(s->waiting == NULL && ev_is_active(&s->accept)))
 		return;
-	if (accept_some(s) != -1)
-		ev_io_start(loop, &s->accept);
-	else
+	if (accept_some(s) == -1) {
 		pause_accept(s);
+		return;
+	}
+	if (ev_is_active(&s->accept))
+		return;
+	ev_io_set(&s->accept, s->listener->fd, EV_READ);
+	ev_io_start(loop, &s->accept);
 }
 
 void node_rr_room_of(struct node_worker *w)
@@ -335,6 +340,8 @@ int node_rr_begin(struct node_server *s, int backlog)
 		l->address.backlog = backlog; /* to heal it by */
 		heal_watch(s->cluster->service->sup, l);
 	}
+	/* one socket, and no other in its place while it is watched */
+	steer_forget(l);
 	node_rr_watch(s);
 	return 0;
 }

@@ -22,7 +22,9 @@
 
 static bool is_reachable(const struct node_worker *w)
 {
-	return w != NULL && w->online && w->use_count > 0 &&
+	return w != NULL && w->online &&
+		(w->use_count > 0 ||
+			(w->child->adopted && w->child->uses != 0)) &&
 		w->child->channel != NULL && w->child->channel->io.fd != -1;
 }
 

@@ -72,9 +72,9 @@ static bool has_twin(const struct service *service, const struct listener *l)
 static bool can_steer(const struct steer *s, const struct listener *l)
 {
 	return (l->made || l->learned) && l->has_key && l->facts.listening &&
-		l->facts.type == SOCK_STREAM && socket_key_is_tcp(&l->key) &&
-		steer_sockets(l) < LANES_MAX && !l->own_group &&
-		!is_shared(s->service->sup, s->service, l) &&
+		!node_accepts(l) && l->facts.type == SOCK_STREAM &&
+		socket_key_is_tcp(&l->key) && steer_sockets(l) < LANES_MAX &&
+		!l->own_group && !is_shared(s->service->sup, s->service, l) &&
 		!has_twin(s->service, l);
 }
 

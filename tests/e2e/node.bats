@@ -253,3 +253,30 @@ hostile() {
 	said "errno -24"
 	grep -q "has no descriptor left" "$LOG"
 }
+
+# killed, and the next one of that name: $1 is how connections are spread
+lives_on() {
+	local id
+
+	serve -n 2 --orphans keep --balance "$1"
+	id=$(visits 10 | wc -l)
+	[ "$id" -ge 1 ]
+	kill -KILL "$NCLUST_PID"
+	poll_until 10 is_gone "$NCLUST_PID"
+	serve -n 2 --orphans keep --balance "$1"
+	wait_until 10 '[ "$(cluster .state)" = running ]'
+	visits 10
+	[ "$(visits 10 | awk '{ n += $1 } END { print n }')" -eq 10 ]
+	nclust restart "$INSTANCE"
+	[ "$(visits 10 | awk '{ n += $1 } END { print n }')" -eq 10 ]
+	[ "$(worker 0 .last_exit.text)" = "exit 0" ]
+	nclust stop "$INSTANCE"
+}
+
+@test "workers whose nclust was killed serve on, and are taken over" {
+	lives_on share
+}
+
+@test "so it is with rr: they are replaced, as nobody gives them connections" {
+	lives_on rr
+}
