@@ -67,8 +67,7 @@ static const char *const bad[] = {
 	"\"\xff\"",
 	"\"\xc3\"",
 	"\"\xed\xa0\x80\"", /* a surrogate in UTF-8 */
-	"\xef\xbb\xbf"
-	"1",
+	"\xef\xbb\xbf[1]",
 	"[1,]",
 	"[,1]",
 	"[1 2]",
