@@ -56,6 +56,11 @@ static void tell_ended(const struct exam *e, struct facts *f)
 		last_text(last, e->last));
 }
 
+static bool is_node(const struct exam *e)
+{
+	return e->trial != NULL && e->trial->node;
+}
+
 static void tell_place(
 	const struct exam *e, const struct exam_place *p, struct facts *f)
 {
@@ -73,8 +78,10 @@ static void tell_place(
 				: e->listen_count > 0
 				? "--listen does not name it; nclust takes it "
 				  "over"
-				: "nclust takes it over",
-			"%s, which it binds itself%s%s", p->text, comma,
+				: is_node(e) ? ""
+					     : "nclust takes it over",
+			"%s, which it %s%s%s", p->text,
+			is_node(e) ? "asks nclust for" : "binds itself", comma,
 			p->options);
 	else
 		facts_add(f, FACT_NOTE, "socket",
@@ -89,6 +96,9 @@ static void tell_sockets(const struct exam *e, struct facts *f)
 {
 	char waited[24];
 
+	if (is_node(e))
+		facts_add(f, FACT_OK, "node", "see nclust-node(7)",
+			"a worker of Node's cluster, and nclust its primary");
 	for (size_t i = 0; i < e->place_count && i < PLACES_TOLD; i++)
 		tell_place(e, &e->places[i], f);
 	if (e->place_count > PLACES_TOLD)

@@ -79,6 +79,7 @@ struct trial {
 	size_t listener_count;
 	bool says_ready; /* READY=1 came from a worker */
 	bool listens;    /* one was seen to call listen(2) */
+	bool node;       /* one asked for its server as Node's workers do */
 };
 
 /* Once, before all else: signals that would end us are blocked from then on.  -1

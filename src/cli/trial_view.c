@@ -103,6 +103,18 @@ static void take_listener(struct trial_listener *l, json_t *from)
 		json_is_integer(queue) ? (long)json_integer_value(queue) : -1;
 }
 
+static bool asks_for_servers(json_t *workers)
+{
+	for (size_t i = 0; i < json_array_size(workers); i++) {
+		json_t *node =
+			json_object_get(json_array_get(workers, i), "node");
+
+		if (json_array_size(json_object_get(node, "servers")) > 0)
+			return true;
+	}
+	return false;
+}
+
 void trial_take_status(struct trial *t, json_t *status)
 {
 	json_t *cluster =
@@ -111,6 +123,7 @@ void trial_take_status(struct trial *t, json_t *status)
 
 	t->says_ready |= truth_of(cluster, "notify_seen");
 	t->listens |= truth_of(cluster, "listen_seen");
+	t->node |= asks_for_servers(json_object_get(cluster, "workers"));
 	t->listener_count = 0;
 	for (size_t i = 0; i < json_array_size(listeners); i++)
 		if (t->listener_count < TRIAL_LISTENERS)

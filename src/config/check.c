@@ -359,6 +359,18 @@ static const struct cluster_settings *cluster_named(
 	return NULL;
 }
 
+static void check_sticky(const struct check *k)
+{
+	if (k->c->sticky == STICKY_OFF)
+		return;
+	if (k->c->balance == BALANCE_SHARE)
+		fault(k, "sticky",
+			"needs 'balance = rr': with 'share' whoever is free "
+			"takes a connection");
+	if (k->c->ipc == IPC_OFF)
+		fault(k, "sticky", "needs message channels, but 'ipc' is off");
+}
+
 static void check_relay(const struct check *k)
 {
 	struct cluster_settings *c = k->c;
@@ -444,6 +456,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_user(&k);
 		check_ready(&k);
 		check_accept(&k);
+		check_sticky(&k);
 		check_probe(&k, "ready", &k.c->ready_probe);
 		check_probe(&k, "check", &k.c->check);
 		check_numbers(&k);

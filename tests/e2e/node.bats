@@ -280,3 +280,16 @@ lives_on() {
 @test "so it is with rr: they are replaced, as nobody gives them connections" {
 	lives_on rr
 }
+
+@test "doctor tells what a Node script is to nclust" {
+	run "$NCLUST" doctor -- node "$SERVERS/plain.js" "$PORT"
+	[[ $output == *"a worker of Node's cluster, and nclust its primary"* ]]
+	[[ $output == *":$PORT, which it asks nclust for"* ]]
+}
+
+@test "sticky without what it needs is refused" {
+	run -64 "$NCLUST" --balance share --sticky client-address -- node x.js
+	[[ $output == *"needs 'balance = rr'"* ]]
+	run -64 "$NCLUST" --ipc off --sticky client-address -- node x.js
+	[[ $output == *"needs message channels"* ]]
+}
