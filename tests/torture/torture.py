@@ -127,6 +127,9 @@ class Torture:
                     % (self.ports[0], self.ports[1])},
             "busy": {"command": self.fixture("binder") + " tcp4 flood",
                      "workers": 1, "ready": "alive:50ms"},
+            # tells its siblings whatever it is told to
+            "talk": {"command": self.fixture("talk") + " " + self.dir,
+                     "ready": "alive:50ms", "ipc": "on", "relay": "others"},
             # never stopped by itself: when all have ended, so does nclust
             "keeper": {"command": "/bin/sleep 3600", "ready": "alive:50ms"},
         }
@@ -146,6 +149,10 @@ class Torture:
     def mutate(self, clusters):
         r = self.random
         web = clusters["web"]
+        if r.random() < 0.15:
+            clusters["talk"]["relay"] = r.choice(["say", "off", "nobody"])
+        if r.random() < 0.15:
+            clusters["talk"]["ipc"] = r.choice(["auto", "off"])
         what = r.randrange(20)
         if what == 0:
             web["env"] = "ROUND=%d" % r.randrange(9)
@@ -273,7 +280,7 @@ class Torture:
     def target(self):
         return self.random.choice(
             ["web", "say", "plain", "own", "own.1", "busy", "web.0", "say.1",
-             "plain.0", "new1",
+             "plain.0", "new1", "talk",
              "", "rack", "web.99", "..", "no/web"])
 
     def request(self, method, **params):
@@ -297,6 +304,16 @@ class Torture:
         else:
             self.request("scale", target=self.target(),
                          by=self.random.choice([-3, -1, 1, 2]))
+
+    def op_send(self):
+        message = self.random.choice(
+            ['"x"', "[1", "", '["say",{"a":"\\ud800"}]', '["flood",2000]',
+             '["endless",3]', '["half","{"]', '["end","}"]', '["deaf"]',
+             '["big",1048576]', '["close"]', '["die"]',
+             '"%s"' % ("x" * 50000)])
+        self.request("send", target=self.random.choice(
+            ["talk", "talk", "talk.0", "talk.1", "plain", ""]),
+            message=message, all=self.random.random() < 0.3)
 
     def op_restart(self):
         self.request("restart", target=self.target())
@@ -554,7 +571,7 @@ class Torture:
     def operations(self):
         weights = {
             self.op_scale: 8, self.op_restart: 8, self.op_reload: 10,
-            self.op_upgrade: 8,
+            self.op_upgrade: 8, self.op_send: 12,
             self.op_stop_cluster: 2, self.op_kill: 8, self.op_freeze: 3,
             self.op_thaw: 3, self.op_signal: 3, self.op_signal_verb: 2,
             self.op_stand_still: 2, self.op_job_control: 2,
