@@ -252,8 +252,8 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 	}
 	if (service->accepting == NULL) {
 		steer_adopt(service);
-		service->adopted_roll = count > 0 &&
-			(!same || deaf || node_must_roll(service));
+		service->adopted_roll =
+			count > 0 && (!same || deaf || node_must_roll(service));
 	}
 	free(list);
 	return 0;

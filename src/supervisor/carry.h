@@ -71,7 +71,7 @@ enum carry_tag {
 	CARRY_VISIT,
 	CARRY_MEMORY, /* index of a segment */
 	CARRY_FORMER, /* so too */
-	CARRY_NODE, /* of a cluster, and of a worker: node.h */
+	CARRY_NODE,   /* of a cluster, and of a worker: node.h */
 	CARRY_NODE_SERVER,
 	CARRY_NODE_USE,
 	CARRY_NODE_FLIGHT,

@@ -123,7 +123,7 @@ struct recipe {
 	int limit_resources[LIMITS_MAX + 1];
 	size_t limit_count;
 	struct listener_set listeners;
-	struct segment *segment; /* NULL: no shared memory */
+	struct segment *segment;   /* NULL: no shared memory */
 	enum node_runtime runtime; /* NODE_NONE also where it is not asked for,
 				      or was seen to take no channel */
 	struct recipe *next;
