@@ -41,7 +41,7 @@ static int take_ip(const union end *end, uint8_t ip[16], uint16_t *port)
 
 static void look_inet(int fd, const union end *far, struct peer *peer)
 {
-	union end near;
+	union end near = {.any = {.sa_family = AF_UNSPEC}};
 	socklen_t size = sizeof(near);
 
 	peer->family = take_ip(far, peer->ip, &peer->port);

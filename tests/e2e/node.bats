@@ -244,7 +244,7 @@ hostile() {
 @test "what a worker sends is acknowledged, and closed" {
 	hostile handles
 	wait_until 20 'said "after 0"'
-	[ "$(ls "/proc/$NCLUST_PID/fd" | wc -l)" -lt 64 ]
+	[ "$(find "/proc/$NCLUST_PID/fd" -type l | wc -l)" -lt 64 ]
 }
 
 @test "a worker without descriptors is asked again, patiently, and then told" {
