@@ -117,11 +117,14 @@ nclust: $(B)/nclust
 
 # What a supervisor runs once all is well stands together, apart from what it does
 # at its start or seldom, and from what the verbs do: a page that it does not
-# touch is no memory of its.
+# touch is no memory of its.  The kernel maps 64 KiB around each that it touches, so
+# that what a turn without events runs comes first.
+EACH_TURN := main core/canary core/cluster core/heap os/clock os/memory \
+	$(addprefix supervisor/,supervisor service lifecycle bequest clients reap)
 SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	core/deploy% os/connections% os/otherend% os/peer% os/reuseport% os/rundir% \
 	os/sealed% os/sharedmem% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
-	os/affinity% os/cgroup% os/seccomp% os/quiet% protocol/estate% \
+	os/affinity% os/cgroup% os/spawn_explain% os/seccomp% os/quiet% protocol/estate% \
 	protocol/handover% protocol/httpstatus% protocol/jsonvalue% \
 	protocol/lineup% protocol/nodeipc% os/socket_as% $(addprefix \
 	supervisor/,accepting% adopt% aim% budget% carry% \
@@ -130,7 +133,8 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	roles% segment% stall% standby% store% takeover% thaw% variant% visits% \
 	volley%)
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
-ORDERED := $(filter-out $(APART),$(OBJECTS)) $(APART)
+FIRST := $(EACH_TURN:%=$(B)/src/%.o)
+ORDERED := $(FIRST) $(filter-out $(FIRST) $(APART),$(OBJECTS)) $(APART)
 
 $(B)/nclust: $(ORDERED)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)

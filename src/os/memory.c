@@ -3,49 +3,95 @@
 
 #include <link.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define STACK_DEPTH (256UL * 1024)
+#define SEGMENTS 24
 
-/* Whole pages of a range that nothing has been written to, or will be read from.
- * What is not mapped there is no matter. */
+struct found {
+	uintptr_t from[SEGMENTS], to[SEGMENTS];
+	size_t count;
+};
+
+/* Whole pages that nothing has been written to, or will be read from.  What is
+ * not mapped there is no matter. */
 static void drop(uintptr_t from, uintptr_t to)
 {
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-
-	from = (from + page - 1) & ~(page - 1);
-	to &= ~(page - 1);
 	if (from < to)
 		(void)madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
-/* The program itself comes first.  Nobody writes to code but a debugger, whose
- * breakpoints so far are lost. */
-static int drop_code(struct dl_phdr_info *info, size_t size, void *data)
+/* Has the linker had to write to what is read-only (not position-independent)? */
+static bool is_altered(uintptr_t dynamic)
 {
+	const ElfW(Dyn) *d = (const void *)dynamic;
+
+	for (; d->d_tag != DT_NULL; d++)
+		if (d->d_tag == DT_TEXTREL ||
+			(d->d_tag == DT_FLAGS &&
+				(d->d_un.d_val & DF_TEXTREL) != 0))
+			return true;
+	return false;
+}
+
+/* The C library is everybody's: nothing is gained there, and what was preloaded
+ * may have put its hooks into it.  In a static program it is the program's. */
+static bool is_dropped(const struct dl_phdr_info *info, bool is_program)
+{
+	uintptr_t libc = (uintptr_t)&madvise;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type == PT_DYNAMIC &&
+			is_altered(info->dlpi_addr + p->p_vaddr))
+			return false;
+		if (p->p_type == PT_LOAD && !is_program &&
+			libc - info->dlpi_addr - p->p_vaddr < p->p_memsz)
+			return false;
+	}
+	return true;
+}
+
+/* Nobody writes to code and constants but a debugger, whose breakpoints so far
+ * are lost.  First all are found: to look for them is to touch them. */
+static int find(struct dl_phdr_info *info, size_t size, void *data)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	struct found *found = data;
+
 	(void)size;
-	(void)data;
+	if (!is_dropped(info, found->count == 0))
+		return 0;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 		uintptr_t at = info->dlpi_addr + p->p_vaddr;
 
-		if (p->p_type == PT_LOAD && (p->p_flags & PF_X) != 0 &&
-			(p->p_flags & PF_W) == 0)
-			drop(at, at + p->p_memsz);
+		if (p->p_type != PT_LOAD || (p->p_flags & PF_W) != 0)
+			continue;
+		if (found->count == SEGMENTS)
+			return 1;
+		found->from[found->count] = at & ~(page - 1);
+		found->to[found->count++] =
+			(at + p->p_memsz + page - 1) & ~(page - 1);
 	}
-	return 1;
+	return 0;
 }
 
 void memory_settle(void)
 {
-	char here;
-	uintptr_t top = (uintptr_t)&here;
+	struct found found = {.count = 0};
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t top = (uintptr_t)&found & ~(page - 1);
 
 	(void)malloc_trim(0);
 	/* below us nothing is alive; our own frame and what we call stay */
-	drop(top - STACK_DEPTH, top - 16UL * 1024);
-	(void)dl_iterate_phdr(drop_code, NULL);
+	drop(top - STACK_DEPTH, (top - 16UL * 1024) & ~(page - 1));
+	(void)dl_iterate_phdr(find, &found);
+	for (size_t i = 0; i < found.count; i++)
+		drop(found.from[i], found.to[i]);
 }

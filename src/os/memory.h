@@ -4,8 +4,9 @@
 
 /*
  * Give back what only the start has needed: freed heap, the depths of the stack,
- * and pages of the program's code, which the kernel maps again (from its cache)
- * where they are still used.  For a process that has a long quiet life before it.
+ * and pages of the code and the constants of the program and its libraries, which
+ * the kernel maps again (from its cache) where they are still used.  For a process
+ * that has a long quiet life before it.
  */
 void memory_settle(void);
 

@@ -194,7 +194,8 @@ static void child_release(struct supervisor *sup, struct child *c)
 	ev_io_stop(sup->loop, &c->exit_watcher);
 	readiness_close(sup, c);
 	if (c->service != NULL) {
-		node_forget_child(c);
+		if (c->node != NULL)
+			node_forget_child(c);
 		intercept_forget(c);
 		keeper_drop_child(c);
 	}

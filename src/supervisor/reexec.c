@@ -558,8 +558,6 @@ void reexec_look(struct supervisor *sup)
 {
 	const struct reexec *u = sup->reexec;
 
-	if (u == NULL)
-		return;
 	if (sup->stopping) {
 		fail(sup, "nclust is stopping");
 		return;

@@ -21,7 +21,8 @@ void reexec_find_path(struct supervisor *sup);
 /* Begin; its end is told as news, and to the clients that expect it.  -1 and
  * `err`: refused, and nothing was begun. */
 int reexec_begin(struct supervisor *sup, struct error *err);
-/* Once a turn, with nothing else under way: is it time?  May not return. */
+/* Once a turn while an upgrade is under way, with nothing else to do: is it time?
+ * May not return. */
 void reexec_look(struct supervisor *sup);
 /* The process that checks, and: it has ended. */
 bool reexec_is(const struct supervisor *sup, pid_t pid);

@@ -213,7 +213,7 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 		put_checks(w, child->health);
 	if (child != NULL && child->channel != NULL)
 		put_messages(w, child->channel);
-	if (child != NULL && node_is_worker(child))
+	if (child != NULL && child->node != NULL && node_is_worker(child))
 		put_node(w, child);
 	put_ending(w, view);
 	json_close_object(w);

@@ -147,7 +147,8 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	if (sup->dirty != NULL)
 		channels_flush(sup);
 	if (!sup->over) {
-		reexec_look(sup);
+		if (sup->reexec != NULL)
+			reexec_look(sup);
 		arm(sup);
 	}
 }
