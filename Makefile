@@ -118,8 +118,9 @@ nclust: $(B)/nclust
 # What a supervisor runs once all is well stands together, apart from what it does
 # at its start or seldom, and from what the verbs do: a page that it does not
 # touch is no memory of its.  The kernel maps 64 KiB around each that it touches, so
-# that what a turn without events runs comes first.
-EACH_TURN := main core/canary core/cluster core/heap os/clock os/memory \
+# that what a turn without events runs comes first, and what the logger shares.
+EACH_TURN := main base/buffer base/error base/log base/text core/canary \
+	core/cluster core/heap os/clock os/memory \
 	$(addprefix supervisor/,supervisor service lifecycle bequest clients reap)
 SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	core/deploy% os/connections% os/otherend% os/peer% os/reuseport% os/rundir% \
