@@ -46,6 +46,8 @@ struct listener_socket {
 	bool settled;    /* nothing was half open since then */
 	nsec_t ask_at;   /* whether that is so; not before */
 	bool waited;     /* somebody waited in its queue at the last look */
+	unsigned knocks; /* since its queue was empty */
+	nsec_t knock_at; /* the next, not before */
 	uint64_t held;   /* by the keeper, by this cookie; or 0 */
 };
 

@@ -3,6 +3,7 @@
 
 #include "core/cluster.h"
 #include "os/reuseport.h"
+#include "os/sockdiag.h"
 #include "supervisor/child.h"
 #include "supervisor/service.h"
 #include "supervisor/steer_socket.h"
@@ -51,11 +52,17 @@ bool steer_is_orphaned(struct steer *s, const struct lane *lane)
 
 bool steer_move_queue(struct listener *l, struct listener_socket *k)
 {
+	struct queue_facts queue;
+
 	if (l->own_group || reuseport_migrate(k->fd) == -1)
 		return false;
 	steer_close(l, k);
 	/* nobody was woken for what has moved */
-	reuseport_knock(l->fd);
+	sockdiag_queue(l->fd, &queue);
+	for (k = l->sockets; k != NULL && queue.depth <= 0; k = k->next)
+		sockdiag_queue(k->fd, &queue);
+	if (queue.depth > 0)
+		reuseport_knock(l->fd);
 	return true;
 }
 

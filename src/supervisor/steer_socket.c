@@ -26,6 +26,9 @@
 /* The kernel walks through all connections of the machine for the answer: that may
  * take so much of the time at most. */
 #define ASKING_SHARE 20
+/* It waits in the queue as well, and some programs never accept from a socket that
+ * they have. */
+#define KNOCKS_MOST 64
 /* Nothing is half open after that: the kernel has given up, 1 + 2 + 4 + … + 32 s
  * after the SYN (tcp_synack_retries). */
 #define HALF_OPEN_MAX (64 * SECOND)
@@ -364,16 +367,23 @@ static void knock_at(struct listener *l, struct listener_socket *k)
 
 void steer_knock(struct listener *l, struct listener_socket *k)
 {
+	nsec_t now = clock_now();
+
 	if (!steer_has_queue(k)) {
 		k->waited = false;
+		k->knocks = 0;
 		return;
 	}
 	if (!k->waited) { /* it may be about to be taken */
 		k->waited = true;
 		return;
 	}
+	if (k->knocks >= KNOCKS_MOST || (k->knocks > 0 && now < k->knock_at))
+		return;
 	knock_at(l, k);
-	k->away = clock_now();
+	k->knock_at = now + (k->knocks < 10 ? MSEC << k->knocks : SECOND);
+	k->knocks++;
+	k->away = now;
 	k->settled = false;
 }
 

@@ -221,7 +221,8 @@ static const struct gap socket_gaps[] = {
 	NOT(listener_socket, weight), /* shared out anew */
 	NOT(listener_socket, served), NOT(listener_socket, away),
 	NOT(listener_socket, settled), NOT(listener_socket, ask_at),
-	NOT(listener_socket, waited),
+	NOT(listener_socket, waited), NOT(listener_socket, knocks),
+	NOT(listener_socket, knock_at),
 	NOT(listener_socket, held), /* told anew */
 };
 
