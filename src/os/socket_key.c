@@ -229,7 +229,7 @@ int socket_key_bind(const struct socket_key *key, int fd)
 	return bind(fd, &a.any, size);
 }
 
-int socket_key_open(const struct socket_key *key, bool join)
+int socket_key_open_as(const struct socket_key *key, bool again, bool join)
 {
 	scoped_fd fd =
 		socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
@@ -237,8 +237,9 @@ int socket_key_open(const struct socket_key *key, bool join)
 	int v6only = key->v6only ? 1 : 0;
 
 	if (fd == -1 ||
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ==
-			-1 ||
+		(again &&
+			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+				sizeof(on)) == -1) ||
 		(join &&
 			setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
 				sizeof(on)) == -1) ||
@@ -248,4 +249,9 @@ int socket_key_open(const struct socket_key *key, bool join)
 		socket_key_bind(key, fd) == -1)
 		return -1;
 	return fd_release(&fd);
+}
+
+int socket_key_open(const struct socket_key *key, bool join)
+{
+	return socket_key_open_as(key, true, join);
 }

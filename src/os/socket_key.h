@@ -51,8 +51,9 @@ bool socket_key_unmap(struct socket_key *key);
 const char *socket_key_text(
 	const struct socket_key *key, char to[SOCKET_KEY_TEXT]);
 
-/* A new socket bound to it: TCP, CLOEXEC, SO_REUSEADDR; one of several, if
- * `join` (SO_REUSEPORT).  -1 and errno. */
+/* A new socket bound to it, CLOEXEC; with SO_REUSEADDR if `again` (always, if not
+ * asked), one of several if `join` (SO_REUSEPORT).  -1 and errno. */
+int socket_key_open_as(const struct socket_key *key, bool again, bool join);
 int socket_key_open(const struct socket_key *key, bool join);
 /* Bind this one.  -1 and errno. */
 int socket_key_bind(const struct socket_key *key, int fd);

@@ -120,32 +120,13 @@ static struct listener *find_held(
 	return l;
 }
 
-static int open_udp(const struct socket_key *key, unsigned flags)
-{
-	scoped_fd fd =
-		socket(key->family, SOCK_DGRAM | SOCK_CLOEXEC, key->protocol);
-	int on = 1;
-	int v6only = key->v6only ? 1 : 0;
-
-	if (fd == -1 ||
-		((flags & NODEIPC_REUSEADDR) != 0 &&
-			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
-				sizeof(on)) == -1) ||
-		((flags & NODEIPC_REUSEPORT) != 0 &&
-			setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
-				sizeof(on)) == -1) ||
-		(key->family == AF_INET6 &&
-			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only,
-				sizeof(v6only)) == -1) ||
-		socket_key_bind(key, fd) == -1)
-		return -1;
-	return fd_release(&fd);
-}
-
+/* For datagrams what may be there already is the worker's choice. */
 static int open_key(const struct socket_key *key, unsigned flags)
 {
-	return key->type == SOCK_DGRAM ? open_udp(key, flags)
-				       : socket_key_open(key, false);
+	if (key->type != SOCK_DGRAM)
+		return socket_key_open(key, false);
+	return socket_key_open_as(key, (flags & NODEIPC_REUSEADDR) != 0,
+		(flags & NODEIPC_REUSEPORT) != 0);
 }
 
 /* One that nobody uses any more makes way. */

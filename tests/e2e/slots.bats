@@ -37,6 +37,17 @@ one_socket() {
 	[ "$(ss -Htln "sport = :$PORT" | wc -l)" -eq 1 ]
 }
 
+# until_replaced LOAD...: all workers that there are, under that load.
+until_replaced() {
+	local before pid
+
+	before=$(cluster '[.workers[].pid] | join(" ")')
+	start_open "$AT" "$@"
+	for pid in $before; do
+		wait_until 40 'is_gone "$1"' "$pid"
+	done
+}
+
 # --- An event loop is taken off the socket that it shares ---------------------
 
 @test "slow requests in flight at all times" {
@@ -118,22 +129,14 @@ one_socket() {
 		[ ! -e "$0" ] || exec "$1"
 		exec "$1" --eat 60' "$DIR/fixed" "$FIXTURES/rude"
 	touch "$DIR/fixed"
-	before=$(cluster '[.workers[].pid] | join(" ")')
-	start_open "$AT" --rate 100 --path /slow
-	for pid in $before; do
-		wait_until 40 'is_gone "$1"' "$pid"
-	done
+	until_replaced --rate 100 --path /slow
 	end_well
 	one_socket
 }
 
 @test "those that have grown old, one at a time" {
 	start_cluster -n 2 -l "$AT" --max-age 3s -- "$FIXTURES/rude"
-	before=$(cluster '[.workers[].pid] | join(" ")')
-	start_open "$AT" --rate 100 --path /slow
-	for pid in $before; do
-		wait_until 40 'is_gone "$1"' "$pid"
-	done
+	until_replaced --rate 100 --path /slow
 	end_well
 }
 
@@ -155,11 +158,7 @@ one_socket() {
 
 @test "poll: those that have grown old, one at a time" {
 	start_cluster -n 3 -l "$AT" --max-age 4s -- "$FIXTURES/rude" --poll
-	before=$(cluster '[.workers[].pid] | join(" ")')
-	start_open "$AT" --rate 300 --path /slow
-	for pid in $before; do
-		wait_until 40 'is_gone "$1"' "$pid"
-	done
+	until_replaced --rate 300 --path /slow
 	end_well
 }
 
