@@ -398,7 +398,7 @@ void steer_wake(struct listener *l, unsigned lane)
 	sockdiag_queue(k != NULL ? k->fd : l->fd, &queue);
 	if (queue.depth <= 0)
 		return;
-	if (steer_sockets(l) == 1)
+	if (k == NULL || steer_sockets(l) == 1)
 		reuseport_knock(l->fd);
 	else
 		knock_at(l, k);
