@@ -320,7 +320,8 @@ nobody_left_but() {
 	worker=$(worker_pid 0)
 	printf '\032' >&7
 	poll_until 10 holds '[ "$(process_state "$NCLUST_PID")" = T ]'
-	[ "$(process_state "$worker")" = T ]
+	# it stops when it next gets a CPU
+	poll_until 10 holds '[ "$(process_state "$1")" = T ]' "$worker"
 
 	printf 'fg\n' >&7
 	poll_until 10 holds '[ "$(process_state "$1")" = S ]' "$worker"
