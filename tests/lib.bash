@@ -136,6 +136,31 @@ poll_until() {
 	done
 }
 
+# As a crash does; nobody is told.
+kill_nclust() {
+	kill -KILL "$NCLUST_PID"
+	poll_until 10 is_gone "$NCLUST_PID"
+	wait "$NCLUST_PID" 2>/dev/null || true
+}
+
+# The loggers that hold the directory PLACE of an instance.
+keeper_pids() {
+	local pid
+
+	find /proc/[0-9]*/fd -lname "$PLACE" 2>/dev/null | cut -d/ -f3 |
+		sort -u | while read -r pid; do
+		grep -qsa '^nclust-logger' "/proc/$pid/cmdline" && echo "$pid"
+	done || true
+}
+
+end_keepers() {
+	local pid
+
+	for pid in $(keeper_pids); do
+		kill -KILL "$pid" 2>/dev/null || true
+	done
+}
+
 holds() {
 	local condition=$1
 

@@ -65,15 +65,9 @@ declare -A ACCEPT_PROGRAM=([bare]=true [nclust]=true [limited]=true
 	[inetd]=inetd [systemd]=systemd-socket-activate)
 
 accept_answers() {
-	local i
-
-	for ((i = 0; i < 200; i++)); do
-		case $("$CALLS" "$1" 1 20 2>/dev/null) in
-		"" | "0 "*) sleep 0.05 ;;
-		*) return 0 ;;
-		esac
-	done
-	return 1
+	case $("$CALLS" "$1" 1 20 2>/dev/null) in
+	"" | "0 "*) return 1 ;;
+	esac
 }
 
 figure_accept() {
@@ -87,7 +81,7 @@ figure_accept() {
 		fi
 		port[$who]=$(free_port)
 		"serve_$who" "${port[$who]}"
-		if accept_answers "${port[$who]}"; then
+		if until_holds 10 "no answer" accept_answers "${port[$who]}"; then
 			there+=("$who")
 		else
 			note "${ACCEPT_NAME[$who]-$who} does not answer here"

@@ -16,21 +16,10 @@ chat() {
 	"$@" build/bench/chat "$MESSAGES" "$file" >/dev/null \
 		2>>"$BENCH_DIR/err" &
 	started+=($!)
-	await_rate "$file" || return
+	until_holds 60 "no messages came through" test -s "$file" || return
 	cpu=$(cpu_ns "${started[-1]}")
 	stop_last
 	echo "$(cat "$file") $((cpu / MESSAGES))"
-}
-
-await_rate() {
-	local i
-
-	for ((i = 0; i < 3000; i++)); do
-		[ ! -s "$1" ] || return 0
-		sleep 0.02
-	done
-	echo "bench: no messages came through" >&2
-	return 1
 }
 
 messages() {

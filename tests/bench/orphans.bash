@@ -61,10 +61,7 @@ orphans_under_load() {
 	pids=$(./nclust status load --json | jq -c '[.clusters[].workers[].pid]')
 	build/fixtures/openload "$port" --rate 1000 >"$BENCH_DIR/open" &
 	load=$!
-	for ((round = 0; round < 200; round++)); do
-		! grep -qs ready "$BENCH_DIR/open" || break
-		sleep 0.02
-	done
+	await_word "$BENCH_DIR/open" ready || return
 	for ((round = 0; round < 20; round++)); do
 		kill_last
 		sleep 0.1

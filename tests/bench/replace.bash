@@ -15,18 +15,11 @@ PM2=${XDG_CACHE_HOME:-$HOME/.cache}/nclust/pm2/node_modules/.bin/pm2
 
 # open_load NAME ADDRESS OPTION...: in the background, and one answer has come.
 open_load() {
-	local i
-
 	: >"$BENCH_DIR/$1.load"
 	timeout --foreground 200 "$OPENLOAD" "${@:2}" --patience 10000 --jitter \
 		>"$BENCH_DIR/$1.load" 2>>"$BENCH_DIR/err" &
 	LOAD[$1]=$!
-	for ((i = 0; i < 500; i++)); do
-		! grep -q ready "$BENCH_DIR/$1.load" || return 0
-		sleep 0.02
-	done
-	echo "bench: no answer to $1 from $2" >&2
-	return 1
+	await_word "$BENCH_DIR/$1.load" ready
 }
 declare -A LOAD
 
@@ -341,25 +334,21 @@ neighbour() {
 	done
 }
 
-# until_others PID COUNT: all children of it are others than those in OLD.
-until_others() {
-	local i child
+# are_others PID COUNT: all children of it are others than those in OLD.
+are_others() {
+	local child
 
-	for ((i = 0; i < 500; i++)); do
-		sleep 0.02
-		for child in $OLD; do
-			! [ -e "/proc/$child" ] || continue 2
-		done
-		[ "$(pgrep -c -P "$1")" -lt "$2" ] || return 0
+	for child in $OLD; do
+		! [ -e "/proc/$child" ] || return
 	done
-	return 1
+	[ "$(pgrep -c -P "$1")" -ge "$2" ]
 }
 
 # reload_by SIGNAL PID COUNT
 reload_by() {
 	OLD=$(pgrep -P "$2")
 	kill -"$1" "$2"
-	until_others "$2" "$3"
+	until_holds 10 "$2 has not reloaded" are_others "$2" "$3"
 }
 
 pm2() {

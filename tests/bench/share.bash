@@ -4,16 +4,9 @@
 # The figures of what workers share, for scripts/bench: memory (`shm`) and the
 # CPUs (`threads`).
 
-# has_lines COUNT FILE SECONDS
+# has_lines COUNT FILE
 has_lines() {
-	local i
-
-	for ((i = 0; i < $3 * 20; i++)); do
-		[ "$(wc -l 2>/dev/null <"$2")" = "$1" ] && return
-		sleep 0.05
-	done
-	echo "bench: no result in $2" >&2
-	return 1
+	[ "$(wc -l 2>/dev/null <"$2")" = "$1" ]
 }
 
 # The segment beside memory that the same process has for itself.
@@ -23,7 +16,7 @@ figure_shm() {
 	: >"$out"
 	begin ./nclust -n 1 --name shm --log inherit --ready alive:0 \
 		--shared-memory 64M -- "$ROOT/build/bench/shm" "$out"
-	has_lines 3 "$out" 60
+	until_holds 60 "no result in $out" has_lines 3 "$out"
 	stop_last
 	while read -r name segment own; do
 		case $name in
@@ -45,7 +38,8 @@ crunched() {
 	: >"$out"
 	begin ./nclust -n "$cpus" --name crunch --log inherit --ready alive:0 \
 		"$@" -- "$BENCH_DIR/crunch" "$CRUNCH_SECONDS" "$out"
-	has_lines "$cpus" "$out" $((CRUNCH_SECONDS + 20))
+	until_holds $((CRUNCH_SECONDS + 20)) "no result in $out" \
+		has_lines "$cpus" "$out"
 	stop_last
 	read -r JOBS P50 P99 SWITCHES THREADS < <(awk \
 		-v seconds="$CRUNCH_SECONDS" '

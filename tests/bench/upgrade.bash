@@ -5,18 +5,6 @@
 
 UPGRADE_ROUNDS=15
 
-# Until FILE says so.
-await_word() {
-	local i
-
-	for ((i = 0; i < 500; i++)); do
-		! grep -qs "$2" "$1" || return 0
-		sleep 0.02
-	done
-	echo "bench: never '$2' in $1" >&2
-	return 1
-}
-
 # The longest time without an answer of the control socket, in one upgrade each:
 # sets SILENCES (in microseconds) and TOOK (in milliseconds, of the verb).
 silences() {

@@ -634,9 +634,7 @@ asked_more_than() {
 	hold 3
 	poll_until 10 file_has "$DIR/held" "2 heard"
 	pids=$(cluster '[.workers[].pid] | sort | join(" ")')
-	kill -KILL "$NCLUST_PID"
-	poll_until 10 is_gone "$NCLUST_PID"
-	wait "$NCLUST_PID" || true
+	kill_nclust
 	for pid in $pids; do
 		is_alive "$pid"
 	done
@@ -655,9 +653,7 @@ asked_more_than() {
 
 @test "nclust is killed while nobody is served: who comes then is not lost" {
 	accepting -n 2 --orphans keep -- "$DIR/tell"
-	kill -KILL "$NCLUST_PID"
-	poll_until 10 is_gone "$NCLUST_PID"
-	wait "$NCLUST_PID" || true
+	kill_nclust
 	hold 2
 	accepting -n 2 --orphans keep -- "$DIR/tell"
 	poll_until 10 file_has "$DIR/held" "2 heard"

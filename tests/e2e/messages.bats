@@ -412,9 +412,7 @@ start_two() {
 	send 0 '["half","1"]'
 	wait_got 0 '["half","1"]'
 	pids=$(cluster '[.workers[].pid] | join(" ")')
-	kill -KILL "$NCLUST_PID"
-	poll_until 10 is_gone "$NCLUST_PID"
-	wait "$NCLUST_PID" 2>/dev/null || true
+	kill_nclust
 	start_talk --orphans keep --relay others
 	[ "$(cluster '[.workers[].pid] | join(" ")')" = "$pids" ]
 	send 0 '["end","2"]'

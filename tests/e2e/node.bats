@@ -261,8 +261,7 @@ lives_on() {
 	serve -n 2 --orphans keep --balance "$1"
 	id=$(visits 10 | wc -l)
 	[ "$id" -ge 1 ]
-	kill -KILL "$NCLUST_PID"
-	poll_until 10 is_gone "$NCLUST_PID"
+	kill_nclust
 	serve -n 2 --orphans keep --balance "$1"
 	wait_until 10 '[ "$(cluster .state)" = running ]'
 	visits 10

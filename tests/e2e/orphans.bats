@@ -15,22 +15,8 @@ setup() {
 
 # The keeper ends by itself, but not before it has waited for the next one.
 teardown() {
-	local pid
-
-	for pid in $(keeper_pids); do
-		kill -KILL "$pid" 2>/dev/null || true
-	done
+	end_keepers
 	nclust_teardown
-}
-
-# The loggers that hold the directory of this test.
-keeper_pids() {
-	local pid
-
-	find /proc/[0-9]*/fd -lname "$PLACE" 2>/dev/null | cut -d/ -f3 |
-		sort -u | while read -r pid; do
-		grep -qsa '^nclust-logger' "/proc/$pid/cmdline" && echo "$pid"
-	done || true
 }
 
 # start_kept [OPTION]... [-- COMMAND...]: all ready, with `orphans = keep`.
@@ -47,12 +33,6 @@ start_kept() {
 }
 
 # kill_nclust: SIGKILL, and it is gone.
-kill_nclust() {
-	kill -KILL "$NCLUST_PID"
-	poll_until 10 is_gone "$NCLUST_PID"
-	wait "$NCLUST_PID" 2>/dev/null || true
-}
-
 worker_pids() {
 	cluster '[.workers[].pid] | sort | join(" ")'
 }

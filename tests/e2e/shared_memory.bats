@@ -19,16 +19,6 @@ teardown() {
 	nclust_teardown
 }
 
-end_keepers() {
-	local pid
-
-	find /proc/[0-9]*/fd -lname "$PLACE" 2>/dev/null | cut -d/ -f3 |
-		sort -u | while read -r pid; do
-		grep -qsa '^nclust-logger' "/proc/$pid/cmdline" &&
-			kill -KILL "$pid" 2>/dev/null
-	done || true
-}
-
 # A worker that does nothing but have the memory.
 IDLE=(sh -c 'exec sleep 1000')
 
@@ -260,12 +250,6 @@ start_config() {
 	nclust restart "$INSTANCE"
 	[ "$(inode_of 1)" = "$before" ]
 	[ "$(read_at 1 0 4)" = kept ]
-}
-
-kill_nclust() {
-	kill -KILL "$NCLUST_PID"
-	poll_until 10 is_gone "$NCLUST_PID"
-	wait "$NCLUST_PID" 2>/dev/null || true
 }
 
 @test "nclust killed: the next one has it from the keeper" {

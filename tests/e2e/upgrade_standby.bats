@@ -34,6 +34,15 @@ is_back() {
 	[[ $(http_get "$PORT") == pid=* ]]
 }
 
+# fall_for BINARY: two workers under load, and that is what they are to be upgraded to.
+fall_for() {
+	serve_two --orphans keep
+	OLD=$(stat -L -c %i "/proc/$NCLUST_PID/exe")
+	were=$(worker_pids)
+	start_open "$PORT" --rate 300
+	put "$1"
+}
+
 # All that an operator does, and an upgrade that goes well.
 goes_on() {
 	put "$ROOT/nclust"
@@ -53,11 +62,7 @@ nobody_stands_by() {
 }
 
 @test "one that crashes as it takes over: the old one serves on, nothing lost" {
-	serve_two --orphans keep
-	OLD=$(stat -L -c %i "/proc/$NCLUST_PID/exe")
-	were=$(worker_pids)
-	start_open "$PORT" --rate 300
-	put "$FIXTURES/nclust-die"
+	fall_for "$FIXTURES/nclust-die"
 
 	run -75 upgrade
 	is_back "$were" "ended before it had taken over"
@@ -68,11 +73,7 @@ nobody_stands_by() {
 }
 
 @test "one that hangs as it takes over is ended, and so too" {
-	serve_two --orphans keep
-	OLD=$(stat -L -c %i "/proc/$NCLUST_PID/exe")
-	were=$(worker_pids)
-	start_open "$PORT" --rate 300
-	put "$FIXTURES/nclust-stall"
+	fall_for "$FIXTURES/nclust-stall"
 
 	run -75 upgrade
 	poll_until 20 is_gone "$NCLUST_PID"
