@@ -143,12 +143,12 @@ kill_nclust() {
 	wait "$NCLUST_PID" 2>/dev/null || true
 }
 
-# The loggers that hold the directory PLACE of an instance.
+# The loggers that hold the directory of this instance.
 keeper_pids() {
 	local pid
 
-	find /proc/[0-9]*/fd -lname "$PLACE" 2>/dev/null | cut -d/ -f3 |
-		sort -u | while read -r pid; do
+	find /proc/[0-9]*/fd -lname "$NCLUST_RUNTIME_DIR/$INSTANCE" \
+		2>/dev/null | cut -d/ -f3 | sort -u | while read -r pid; do
 		grep -qsa '^nclust-logger' "/proc/$pid/cmdline" && echo "$pid"
 	done || true
 }

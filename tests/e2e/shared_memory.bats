@@ -11,7 +11,6 @@ EXAMPLE=$ROOT/etc/examples/shared-memory
 
 setup() {
 	nclust_setup
-	PLACE=$NCLUST_RUNTIME_DIR/$INSTANCE
 }
 
 teardown() {
