@@ -274,7 +274,7 @@ static const struct plain_row node_worker_rows[] = {
 	PLAIN(7, node_worker, signal_at, SIGNED),
 	PLAIN(8, node_worker, hold_until, SIGNED),
 	PLAIN(9, node_worker, taken, UNSIGNED),
-	PLAIN(10, node_worker, drain_until, SIGNED),
+	/* 10 was the time until which it drained */
 };
 
 static const struct plain_row node_use_rows[] = {

@@ -34,6 +34,8 @@
 #define STOPS_IN_VAIN 3
 /* The last part of the time, in which the best of bad moments is taken. */
 #define LAST_PART_MOST (2 * SECOND)
+/* Until it has closed what was ended. */
+#define NOTICE_PATIENCE (1 * SECOND)
 /* Until the stopped processes of one that has its stop signal go on. */
 #define LEAVE_PATIENCE (30 * MSEC)
 
@@ -116,9 +118,14 @@ static void again_in(struct drain *d, enum drain_state state, nsec_t wait)
 
 static void look_later(struct drain *d)
 {
-	nsec_t least = d->view.took * LOOKS_SHARE * (nsec_t)drains_of(d)->count;
+	/* one alone may be long as others had the CPU */
+	nsec_t took = d->took_before != 0 && d->took_before < d->view.took
+		? d->took_before
+		: d->view.took;
+	nsec_t least = took * LOOKS_SHARE * (nsec_t)drains_of(d)->count;
 	nsec_t wait = d->wait;
 
+	d->took_before = d->view.took;
 	if (d->freezes > FREEZES_AT_EASE)
 		wait = WAIT_TIRED;
 	if (wait < least)
@@ -219,12 +226,18 @@ static bool is_away(const struct drain *d)
  */
 static bool must_take_waiting(const struct drain *d, nsec_t now)
 {
-	if (now - d->began > (d->until - d->began) / 2 ||
-		node_is_away(d->child)) /* it has closed its listeners */
+	if (now - d->began > (d->until - d->began) / 2)
+		return false;
+	if (node_is_given(d->child))
+		return true;
+	if (node_is_away(d->child) || /* it has no listeners */
+		(d->turned_away && d->child->withdrawn &&
+			!steer_is_away(d->child)))
 		return false;
 	if (d->view.waiting == 0)
 		return !steer_may_stop(d->child);
-	return d->catches || steer_is_away(d->child) ||
+	return d->catches || node_lives_on(d->child) ||
+		steer_is_away(d->child) ||
 		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
 }
 
@@ -261,6 +274,28 @@ static void thaw_and_wait(struct drain *d)
 	look_later(d);
 }
 
+/* Nobody can see whether it is quiet. */
+static void finish_blind(struct drain *d)
+{
+	if (node_drain_unseen(d->child))
+		drain_free(d);
+	else
+		finish(d, false);
+}
+
+/* Who does not end now has to see first that its connections are over: else it may
+ * close them in its own way. */
+static bool is_to_notice(struct drain *d, nsec_t now)
+{
+	if (d->view.open == 0 || !node_lives_on(d->child))
+		return false;
+	if (d->quiet_at == 0) {
+		d->quiet_at = now;
+		d->wait = WAIT_FIRST;
+	}
+	return now - d->quiet_at < NOTICE_PATIENCE;
+}
+
 /* All of it stands still. */
 static void on_frozen(struct drain *d)
 {
@@ -275,14 +310,14 @@ static void on_frozen(struct drain *d)
 		return;
 	}
 	if (d->view.blind) {
-		finish(d, false);
+		finish_blind(d);
 		return;
 	}
 	if (is_quiet(d, now)) {
 		/* it may take its time to end: who hears of it at once asks
 		 * somebody else */
 		(void)drain_end(d, 0, &late);
-		if (late > 0)
+		if (late > 0 || is_to_notice(d, now))
 			thaw_and_wait(d);
 		else
 			finish(d, false);
@@ -328,6 +363,20 @@ static void freeze(struct drain *d)
 	await_stop(d);
 }
 
+/*
+ * Who does not end at the quiet moment would take the next connections yet, and
+ * keep them: they are kept away before.
+ */
+static bool turn_away_first(struct drain *d, nsec_t now)
+{
+	if (d->turned_away || !node_lives_on(d->child))
+		return false;
+	d->turned_away = true;
+	steer_press(d->child);
+	drain_withdraw(d, now);
+	return true;
+}
+
 static void look(struct drain *d)
 {
 	nsec_t now;
@@ -343,7 +392,11 @@ static void look(struct drain *d)
 		return;
 	}
 	if (d->view.blind) {
-		finish(d, false);
+		finish_blind(d);
+		return;
+	}
+	if (turn_away_first(d, now)) {
+		look_later(d);
 		return;
 	}
 	if (is_quiet(d, now) || is_best(d, now)) {

@@ -81,9 +81,12 @@ struct drain {
 	size_t memory_room;
 	nsec_t looked_at; /* 0: not yet */
 	struct drain_view view;
-	unsigned least; /* busy ones at a look, so far */
+	nsec_t took_before; /* the look before it; or 0 */
+	unsigned least;     /* busy ones at a look, so far */
 	unsigned most;
 	unsigned ended;     /* connections, one by one */
+	nsec_t quiet_at;    /* all were, for the first time; or 0 */
+	bool turned_away;   /* that was seen to at once */
 	nsec_t withdraw_at; /* when to see next that it accepts no more */
 
 	struct drain_flight flights[DRAIN_FLIGHTS];
@@ -123,8 +126,9 @@ void drain_thaw(struct drain *d);
 struct drain_process *drain_process_of(struct drain *d, pid_t pid);
 
 /* drain_withdraw.c */
-/* It is given time to become quiet; then, and now and then, this: have it wait for
- * no connection any more, where others do.  child->withdrawn: so it is. */
+/* It is given time to become quiet, unless it is turned_away; then, and now and
+ * then, this: have it wait for no connection any more, where others do.
+ * child->withdrawn: so it is. */
 void drain_withdraw(struct drain *d, nsec_t now);
 /* Is there anything that this would do? */
 bool drain_can_withdraw(struct drain *d);

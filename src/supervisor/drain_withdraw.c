@@ -33,24 +33,27 @@ struct held {
 
 struct search {
 	struct child *child;
+	bool among_lane; /* also what its lane alone has */
 	int epolls[EPOLLS_MOST];
 	size_t epoll_count;
 	struct held held[HELD_MOST];
 	size_t held_count;
 };
 
-/* Is it that of all others, too? */
-static bool is_common(const struct listener *l)
+/* Is it that of others, too, who take what it does not? */
+static bool is_common(const struct search *s, const struct listener *l)
 {
 	return l->facts.type == SOCK_STREAM && l->facts.listening &&
-		!l->own_group && steer_sockets(l) == 1;
+		!l->own_group &&
+		(steer_sockets(l) == 1 ||
+			(s->among_lane && steer_has_mates(s->child, l)));
 }
 
 static const struct listener *find(
-	const struct listener_set *set, uint64_t inode)
+	const struct search *s, const struct listener_set *set, uint64_t inode)
 {
 	for (size_t i = 0; i < set->count; i++)
-		if (is_common(set->list[i]) &&
+		if (is_common(s, set->list[i]) &&
 			steer_has_inode(set->list[i], inode))
 			return set->list[i];
 	return NULL;
@@ -68,22 +71,11 @@ static void look_at_fd(void *context, int fd, const char *target)
 			s->epolls[s->epoll_count++] = fd;
 		return;
 	}
-	l = find(&service->listeners, inode);
+	l = find(s, &service->listeners, inode);
 	if (l == NULL)
-		l = find(&service->learned, inode);
+		l = find(s, &service->learned, inode);
 	if (l != NULL && s->held_count < HELD_MOST)
 		s->held[s->held_count++] = (struct held){fd, l};
-}
-
-/* The kernel may have woken this one, and nobody else, for a connection that it
- * will not take now. */
-static void wake_another(const struct listener *l)
-{
-	struct queue_facts queue;
-
-	sockdiag_queue(l->fd, &queue);
-	if (queue.depth > 0 && l->has_key)
-		reuseport_knock(l->fd);
 }
 
 static void withdraw_from(struct search *s, struct drain_process *p, int epoll)
@@ -96,11 +88,15 @@ static void withdraw_from(struct search *s, struct drain_process *p, int epoll)
 		return;
 	for (size_t i = 0; i < s->held_count; i++) {
 		const struct listener *l = s->held[i].listener;
+		const struct child *c = s->child;
 
-		if (remote_epoll_remove(set, l->fd, s->held[i].fd) == -1)
+		if (remote_epoll_remove(
+			    set, steer_fd(l, c->lane), s->held[i].fd) == -1)
 			continue;
 		s->child->withdrawn = true;
-		wake_another(l);
+		/* the kernel may have woken this one, and nobody else, for a
+		 * connection that it will not take now */
+		steer_wake_others(c->service, c->lane);
 	}
 }
 
@@ -143,7 +139,7 @@ static bool is_spared(const struct drain *d)
 
 void drain_withdraw(struct drain *d, nsec_t now)
 {
-	nsec_t after = (d->until - d->began) / 8;
+	nsec_t after = d->turned_away ? 0 : (d->until - d->began) / 8;
 	nsec_t took;
 
 	if (after > WITHDRAW_AFTER)
@@ -152,7 +148,8 @@ void drain_withdraw(struct drain *d, nsec_t now)
 		return;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
-		struct search s = {.child = d->child};
+		struct search s = {
+			.child = d->child, .among_lane = d->turned_away};
 
 		if (remote_each_fd(&p->remote, CONNECTIONS_DESCRIPTORS,
 			    look_at_fd, &s) == -1 ||

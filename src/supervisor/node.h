@@ -31,13 +31,21 @@ bool node_is_worker(const struct child *child);
 /* Of one that shares nothing by us but what it asks for (Bun binds by itself). */
 bool node_is_exclusive(const struct child *child);
 
-/* Stop it as Node's primary does: it closes its servers, ends when their
- * connections have, and is helped by its stop signal after that.  False: it has
- * no servers, is at it already, or shall be stopped in another way. */
-bool node_drain(struct child *child, nsec_t span); /* ACTION_DRAIN */
-bool node_stop(struct child *child, int signal);   /* ACTION_SIGNAL */
-/* Told to disconnect: no new connections come to it. */
+/* Stop it as Node's primary does: once it is emptied (drain.h) it is told to close
+ * its servers and to end, and helped by its stop signal after that. */
+void node_drain(struct child *child, nsec_t span); /* ACTION_DRAIN */
+/* ACTION_SIGNAL.  False: it has no servers, is at it already, or shall be stopped
+ * in another way. */
+bool node_stop(struct child *child, int signal);
+/* It goes on for a while when it is drained. */
+bool node_lives_on(const struct child *child);
+/* No new connections come to it: it was told, or gets them from us alone. */
 bool node_is_away(const struct child *child);
+/* But some are on their way to it. */
+bool node_is_given(const struct child *child);
+/* Its connections cannot be seen from outside: have it drain by itself, and
+ * EVENT_DRAINED follow.  False: it cannot be told. */
+bool node_drain_unseen(struct child *child);
 
 /* For `status`; each once. */
 void node_each_server(const struct child *child,

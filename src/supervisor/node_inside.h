@@ -73,10 +73,10 @@ struct node_flight {
 
 enum node_stopping {
 	NODE_RUNS,
-	NODE_DRAINS, /* told to disconnect; the core hears when it has */
-	NODE_STOPS,  /* so too, in place of its stop signal */
+	NODE_DRAINS, /* it is emptied from outside, and does not know of it */
+	NODE_STOPS,  /* told to disconnect, in place of its stop signal */
 	NODE_SIGNALLED,
-	NODE_PRESSED, /* as DRAINS, and it is drained from outside */
+	NODE_PRESSED, /* told to disconnect while it is emptied */
 };
 
 /* The cluster's half of a worker's channel. */
@@ -88,11 +88,10 @@ struct node_worker {
 	bool told_full;
 	enum node_stopping stopping;
 	int signal;       /* NODE_STOPS: the one that was due */
-	nsec_t signal_at; /* the signal, or the word that it is drained, comes
-			     then; or 0 */
+	nsec_t signal_at; /* the signal, the word that it is drained, or that
+			     to disconnect comes then; or 0 */
 	struct node_use *uses;
 	size_t use_count;
-	nsec_t drain_until; /* NODE_DRAINS: the core's patience */
 	struct node_flight *flights;
 	size_t flight_count;
 	size_t flight_room;

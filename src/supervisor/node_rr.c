@@ -56,7 +56,8 @@ static bool has_room(const struct node_server *s, const struct node_worker *w,
 {
 	const struct node_use *use = node_use_of(w, s);
 
-	return w->connections < window && !w->leaving && w->hold_until == 0 &&
+	return w->connections < window && !w->leaving &&
+		w->stopping == NODE_RUNS && w->hold_until == 0 &&
 		use->refused_until <= now && w->child->channel != NULL &&
 		w->child->channel->io.fd != -1;
 }

@@ -10,12 +10,15 @@
 #include <string.h>
 
 /*
- * A worker that is told to disconnect closes its servers, waits for their
- * connections, closes the channel and ends.  One that has more to do than that
- * (a timer, a database, a server of its own) does not end: it gets its stop
- * signal a moment after the channel is closed.  And one whose clients do not
- * leave (keep-alive under load, WebSockets) is drained from outside, as any
- * program: by now no new ones come to it.
+ * A worker that is told to disconnect closes its servers, and with them the
+ * connections that are idle: who asks by one of these at that moment has to ask
+ * again.  So it is emptied from outside first, as any event loop: no new
+ * connections come to it, and those that it has are ended when they are quiet.
+ * Then it is told.  It closes its servers, waits for what is left, closes the
+ * channel and ends.  One that has more to do than that (a timer, a database, a
+ * server of its own) does not end: it gets its stop signal a moment after the
+ * channel is closed.  One whose clients do not leave (WebSockets) is told when
+ * half of the time is over, so that it can see to them.
  */
 #define AFTER_END (500 * MSEC)
 #define BY_ITSELF (500 * MSEC)
@@ -28,11 +31,14 @@ static bool is_reachable(const struct node_worker *w)
 		w->child->channel != NULL && w->child->channel->io.fd != -1;
 }
 
-static bool disconnect(struct node_worker *w)
+/* Once: it may be at it by itself. */
+static bool tell_to_leave(struct node_worker *w)
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
 
+	if (w->leaving)
+		return true;
 	nodeipc_put_disconnect(&to, node_next_seq(w));
 	if (node_send(w, &line, -1) == -1)
 		return false;
@@ -46,22 +52,53 @@ static void be_due(struct node_worker *w, nsec_t wait)
 	node_arm(w->child->service->node, w->signal_at);
 }
 
-bool node_is_away(const struct child *child)
+static bool has_only_rr(const struct node_worker *w)
 {
-	return child->node != NULL &&
-		(child->node->stopping == NODE_DRAINS ||
-			child->node->stopping == NODE_PRESSED);
+	for (size_t i = 0; i < w->use_count; i++)
+		if (!w->uses[i].server->rr)
+			return false;
+	return w->use_count > 0;
 }
 
-bool node_drain(struct child *child, nsec_t span)
+bool node_lives_on(const struct child *child)
+{
+	return child->node != NULL && child->node->stopping == NODE_DRAINS;
+}
+
+bool node_is_away(const struct child *child)
+{
+	const struct node_worker *w = child->node;
+
+	return w != NULL &&
+		(w->stopping == NODE_PRESSED ||
+			(w->stopping == NODE_DRAINS && has_only_rr(w)));
+}
+
+bool node_is_given(const struct child *child)
+{
+	return child->node != NULL && child->node->connections > 0;
+}
+
+void node_drain(struct child *child, nsec_t span)
 {
 	struct node_worker *w = child->node;
 
-	if (!is_reachable(w) || w->stopping != NODE_RUNS || !disconnect(w))
-		return false;
+	if (!is_reachable(w) || w->stopping != NODE_RUNS)
+		return;
 	w->stopping = NODE_DRAINS;
-	w->drain_until = nsec_add(clock_now(), span);
-	be_due(w, BY_ITSELF);
+	be_due(w, span / 2);
+}
+
+bool node_drain_unseen(struct child *child)
+{
+	struct node_worker *w = child->node;
+
+	if (!is_reachable(w) ||
+		(!node_lives_on(child) && !node_is_away(child)) ||
+		!tell_to_leave(w))
+		return false;
+	w->stopping = NODE_PRESSED;
+	w->signal_at = 0;
 	return true;
 }
 
@@ -81,13 +118,13 @@ bool node_stop(struct child *child, int signal)
 
 	if (w == NULL)
 		return false;
-	if (w->stopping != NODE_RUNS || !is_reachable(w) ||
-		!begins_stop(child, signal) || !disconnect(w)) {
+	if ((w->stopping != NODE_RUNS && w->stopping != NODE_DRAINS) ||
+		!is_reachable(w) || !begins_stop(child, signal) ||
+		!tell_to_leave(w)) {
 		w->stopping = NODE_SIGNALLED;
 		w->signal_at = 0;
 		return false;
 	}
-	/* it is known to answer what is in flight after that signal */
 	w->stopping = NODE_STOPS;
 	w->signal = signal;
 	be_due(w, BY_ITSELF);
@@ -96,7 +133,7 @@ bool node_stop(struct child *child, int signal)
 
 void node_stop_ended(struct node_worker *w)
 {
-	if (w->stopping != NODE_RUNS && w->stopping != NODE_SIGNALLED)
+	if (w->stopping == NODE_STOPS || w->stopping == NODE_PRESSED)
 		be_due(w, AFTER_END);
 }
 
@@ -123,10 +160,9 @@ void node_stop_due(struct node_worker *w, nsec_t now)
 		return;
 	}
 	w->signal_at = 0;
-	if (w->stopping == NODE_DRAINS && !ended) {
-		w->stopping = NODE_PRESSED;
-		if (w->child->drain == NULL) /* since an upgrade */
-			drain_begin(w->child, w->drain_until - now);
+	if (w->stopping == NODE_DRAINS) {
+		if (!ended && tell_to_leave(w))
+			w->stopping = NODE_PRESSED;
 	} else if (w->stopping == NODE_STOPS) {
 		w->stopping = NODE_SIGNALLED;
 		drain_stop(w->child, w->signal);

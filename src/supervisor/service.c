@@ -143,6 +143,12 @@ static void stop(struct child *child, int signal)
 		drain_stop(child, signal);
 }
 
+static void drain(struct child *child, nsec_t span)
+{
+	node_drain(child, span);
+	drain_begin(child, span);
+}
+
 static void carry_out(struct service *service, const struct actions *actions)
 {
 	struct event answers[ACTIONS_MAX] untouched;
@@ -165,8 +171,8 @@ static void carry_out(struct service *service, const struct actions *actions)
 				child_kill_group(c, SIGKILL);
 			break;
 		case ACTION_DRAIN:
-			if (c != NULL && !node_drain(c, a->span))
-				drain_begin(c, a->span);
+			if (c != NULL)
+				drain(c, a->span);
 			break;
 		case ACTION_REPORT:
 			on_report(service, &a->report);

@@ -368,6 +368,36 @@ bool steer_is_away(const struct child *child)
 	return steered;
 }
 
+static bool is_mate(const struct child *child, const struct child *other,
+	const struct listener_socket *socket, const struct listener *l)
+{
+	return other != NULL && other != child && other->in_lane &&
+		other->takes && steer_socket_of(l, other->lane) == socket;
+}
+
+bool steer_has_mates(const struct child *child, const struct listener *l)
+{
+	const struct service *service = child->service;
+	const struct listener_socket *socket = steer_socket_of(l, child->lane);
+
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		if (is_mate(child, service->children[i][0], socket, l) ||
+			is_mate(child, service->children[i][1], socket, l))
+			return true;
+	return false;
+}
+
+void steer_press(struct child *child)
+{
+	struct steer *s = child->service->steer;
+
+	if (s == NULL || !child->in_lane || s->press_at_once ||
+		steer_find_lane(s, child->lane)->ready > 0)
+		return;
+	s->press_at_once = true;
+	look_soon(s);
+}
+
 struct last_orders {
 	const struct child *child;
 	bool wait;
@@ -392,16 +422,32 @@ static void look_if_last(struct steer *s, struct listener *l, void *context)
 	orders->wait = !steer_is_dry(l, mine);
 }
 
+static bool may_take(const struct child *child, const struct child *other)
+{
+	return other != NULL && other != child && other->in_lane &&
+		other->lane == child->lane && !other->withdrawn;
+}
+
+/* In its lane, that is. */
+static bool has_other_takers(const struct child *child)
+{
+	const struct service *service = child->service;
+
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		if (may_take(child, service->children[i][0]) ||
+			may_take(child, service->children[i][1]))
+			return true;
+	return false;
+}
+
 bool steer_may_stop(const struct child *child)
 {
 	struct steer *s = child->service->steer;
 	struct last_orders orders = {.child = child};
-	const struct lane *lane;
 
 	if (s == NULL || !child->in_lane)
 		return true;
-	lane = steer_find_lane(s, child->lane);
-	if (lane->workers == 1)
+	if (!has_other_takers(child))
 		steer_visit_all(s, look_if_last, &orders);
 	return !orders.wait;
 }

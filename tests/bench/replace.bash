@@ -4,6 +4,7 @@
 # What replacing workers costs those who ask them, for scripts/bench: under
 # open-loop load (build/fixtures/openload) and beside those who can do as much.
 # REPLACE="p99 quiet" takes but these of: lost p99 quiet beside.
+# REPLACE_LOST="node unix" takes but these of what `lost` restarts.
 
 . tests/servers.bash
 OPENLOAD=$ROOT/build/fixtures/openload
@@ -103,20 +104,26 @@ forget_helpers() {
 }
 
 replace_lost() {
-	local begun_before=${#started[@]}
+	local begun_before=${#started[@]} name words
 
-	lost blocking "C, blocking"
-	lost events "C, event loop, 10 % slow"
-	lost stream "C, streams"
-	lost chat "C, idle two-way"
-	lost python "python3 -m http.server"
-	lost node "Node"
-	lost gunicorn "gunicorn"
-	lost nginx "nginx"
-	lost compiled "Go or Java"
-	lost inherited "inherited socket: C, event loop"
-	lost unix "unix socket: C, event loop"
-	lost unix_kept "unix socket: C, event loop, none slow"
+	while IFS=: read -r name words; do
+		case " ${REPLACE_LOST:-$name} " in
+		*" $name "*) lost "$name" "$words" ;;
+		esac
+	done <<-END
+		blocking:C, blocking
+		events:C, event loop, 10 % slow
+		stream:C, streams
+		chat:C, idle two-way
+		python:python3 -m http.server
+		node:Node
+		gunicorn:gunicorn
+		nginx:nginx
+		compiled:Go or Java
+		inherited:inherited socket: C, event loop
+		unix:unix socket: C, event loop
+		unix_kept:unix socket: C, event loop, none slow
+	END
 }
 
 # --- Times -------------------------------------------------------------------------

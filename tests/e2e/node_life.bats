@@ -86,10 +86,14 @@ all_who_came() {
 		$(ss -Htn state established "( sport = :$PORT )" | wc -l)))
 }
 
-# Node closes idle connections when it stops (from 19 on), and who asks by one
-# in that moment has to ask again: the fixture counts that as a race.
 @test "replaced under requests on kept connections: none is lost" {
-	start_node -- plain.js "$PORT"
+	start_node -- leave.js "$PORT"
+	on_kept_connections
+	start_node --balance rr -- leave.js "$PORT"
+	on_kept_connections
+}
+
+on_kept_connections() {
 	start_open "$PORT" --rate 100 --mode keep --connections 16 \
 		--path "/:9" --path "/?ms=100:1" --patience 10000
 	nclust restart "$INSTANCE"
@@ -97,12 +101,51 @@ all_who_came() {
 	end_open
 	[ "$LOST" -eq 0 ]
 	[ "$(jq .late <<<"$REPORT")" -eq 0 ]
+	stop_cleanly
+	# those that are idle Node would close as it is told, also where a
+	# request is on its way
+	logged "told with 0 connections" 6
+	run ! grep "told with [1-9]" "$LOG"
+}
+
+# streams COUNT: so many are open.
+streams() {
+	[ "$(cat "$DIR"/stream.* | grep -c "^begun")" -eq "$1" ]
+}
+
+@test "what stays open is left to the worker when half of the time is over" {
+	local i streaming=()
+
+	start_node --drain-timeout 4s -- leave.js "$PORT"
+	for i in 1 2 3; do
+		ask /stream -N >"$DIR/stream.$i" 2>&1 3>&- &
+		streaming+=("$!")
+	done
+	poll_until 10 streams 3
+	stop_cleanly
+	wait "${streaming[@]}"
+	[ "$(cat "$DIR"/stream.* | grep -c "^ended by the worker")" -eq 3 ]
+	run ! logged "by force"
+}
+
+@test "where nobody can look in, a worker answers what it was asked" {
+	need_root
+	nclust_under "$FIXTURES/confine" docker --
+	for how in auto rr; do
+		start_node --user nobody --balance "$how" -- leave.js "$PORT"
+		with_requests_under_way
+	done
 }
 
 @test "stopped with requests under way: all are answered" {
+	start_node -- plain.js "$PORT"
+	with_requests_under_way
+}
+
+with_requests_under_way() {
 	local i asking=()
 
-	start_node -- plain.js "$PORT"
+	rm -f "$DIR/answers"
 	for ((i = 0; i < 10; i++)); do
 		ask "/?ms=1500" >>"$DIR/answers" 2>&1 3>&- &
 		asking+=("$!")
