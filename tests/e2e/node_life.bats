@@ -131,9 +131,15 @@ streams() {
 @test "where nobody can look in, a worker answers what it was asked" {
 	need_root
 	nclust_under "$FIXTURES/confine" docker --
+	cp "$(readlink -f "$(command -v "$NODE")")" "$DIR/node"
+	chmod 711 "$DIR/node" # execve(2) makes such a process unreadable
+	NODE=$DIR/node
 	for how in auto rr; do
 		start_node --user nobody --balance "$how" -- leave.js "$PORT"
 		with_requests_under_way
+		logged "told with "
+		run ! grep "told with 0" "$LOG"
+		run ! logged "they get their stop signal at once"
 	done
 }
 
