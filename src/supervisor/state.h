@@ -352,6 +352,7 @@ struct supervisor {
 	bool has_past; /* somebody else's workers may live: nothing of theirs is
 			  removed, should we fail to take them over */
 	int keeper_socket; /* where the next one calls, or -1 */
+	int thawer;        /* pidfd of who waits for our end (thaw.h), or -1 */
 
 	ev_io logger_watcher; /* its fd: the channel, or -1 */
 	pid_t logger_pid;

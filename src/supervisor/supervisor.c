@@ -35,6 +35,7 @@
 #include "supervisor/signals.h"
 #include "supervisor/standby.h"
 #include "supervisor/state.h"
+#include "supervisor/thaw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -465,6 +466,7 @@ static void finish(struct supervisor *sup)
 		hooks_fini(sup);
 		helpers_free(sup);
 		logger_fini(sup);
+		thaw_fini(sup);
 		manager_fini(sup);
 		reap_fini(sup);
 		news_fini(sup);
@@ -501,6 +503,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.oom_fd = -1,
 		.logger_pidfd = -1,
 		.keeper_socket = -1,
+		.thawer = -1,
 		.statefile = {.fd = -1},
 		.daemon_pipe = -1,
 	};

@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
 #define THAW_MOST 256 /* processes of a worker */
+#define LAST_WAIT_MS 1000
 
 /* The descriptors of the process that waits. */
 enum { TOLD = 3, DIR };
@@ -97,4 +99,20 @@ void thaw_stand_by(struct supervisor *sup, int *fd)
 	}
 	fd_close(&ends[0]);
 	*fd = ends[1];
+	fd_close(&sup->thawer); /* one of before, which is ending */
+	if (pid > 0)
+		sup->thawer = pidfd_of(pid);
+}
+
+void thaw_fini(struct supervisor *sup)
+{
+	struct pollfd wait = {.fd = sup->thawer, .events = POLLIN};
+	struct pidfd_end end;
+
+	if (sup->thawer == -1)
+		return;
+	if (poll(&wait, 1, LAST_WAIT_MS) != 1)
+		(void)pidfd_signal(sup->thawer, SIGKILL);
+	(void)pidfd_reap(sup->thawer, &end);
+	fd_close(&sup->thawer);
 }

@@ -14,6 +14,7 @@
 
 /* It is there from now on, until `*fd` is closed; if it is not yet there. */
 void thaw_stand_by(struct supervisor *sup, int *fd);
+void thaw_fini(struct supervisor *sup); /* and gone */
 /* Continue a process and all below it. */
 void thaw_tree(pid_t pid, int pidfd);
 

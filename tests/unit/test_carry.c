@@ -77,6 +77,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, heritage), /* of the start */
 	NOT(supervisor, has_past),
 	NOT(supervisor, drains),  /* begun anew */
+	NOT(supervisor, thawer),  /* the exec is the end that it waits for */
 	NOT(supervisor, helpers), /* parts of those they run for */
 	NOT(supervisor, hooks),
 	NOT(supervisor, stopping), /* no upgrade then */
