@@ -45,7 +45,7 @@ static void show_output(struct doctor *d)
 
 	if (is_json(d))
 		return;
-	trial_settle(&d->trial);
+	trial_output_drain(&d->trial.output);
 	buffer_init(&lines, 0);
 	trial_last_lines(&d->trial, LAST_LINES, &lines);
 	if (lines.len > 0) {

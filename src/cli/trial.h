@@ -118,8 +118,8 @@ bool trial_logged(
 	const struct trial *t, const char *words, char *to, size_t size);
 /* The workers' last `most` lines. */
 void trial_last_lines(const struct trial *t, size_t most, struct buffer *out);
-/* Until no more comes, within a second. */
-void trial_settle(struct trial *t);
+/* The worker there has ended: until no more of it comes, within a few seconds. */
+void trial_settle(struct trial *t, unsigned slot);
 
 /* trial_output.c: the end for the instance, or -1; take what is there. */
 int trial_output_open(struct trial_output *o);

@@ -40,7 +40,7 @@ static void note_end(struct exam *e, const struct trial_life *second)
 {
 	e->second_after = second->exited - second->started;
 	(void)text_copy(e->second_exit, sizeof(e->second_exit), second->exit);
-	trial_settle(e->trial);
+	trial_settle(e->trial, (unsigned)second->slot);
 	(void)text_copy(e->second_last, sizeof(e->second_last),
 		e->trial->output.last[second->slot]);
 	(void)trial_logged(

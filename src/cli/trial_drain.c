@@ -21,8 +21,10 @@
 #define END_MOST (8 * SECOND)   /* more than TRIAL_STOP_TIMEOUT */
 #define OTHER_MOST (3 * SECOND) /* another signal need not */
 #define ANSWER_MOST (3 * SECOND)
-/* Who answers or closes at all does so in less. */
+/* Who answers or closes at all does so in less, if it gets a CPU; else it is waited
+ * for, so often. */
 #define MOMENT_MS 150
+#define MOMENTS_MOST 20
 
 /* Some answer as soon as they have the first line. */
 static const char *const halves[][2] = {
@@ -67,6 +69,23 @@ static void visitor_wait(struct visitor *v, int ms)
 	if (v->fd != -1 && !v->closed)
 		(void)poll(&p, 1, ms);
 	visitor_read(v);
+}
+
+static bool is_at_work(const struct trial_life *life)
+{
+	struct held held untouched;
+
+	held_look(&held, life->pid);
+	return held.running > 0;
+}
+
+static void visitor_await(struct visitor *v, const struct trial_life *life)
+{
+	for (int i = 0; i < MOMENTS_MOST; i++) {
+		visitor_wait(v, MOMENT_MS);
+		if (v->got || v->closed || !is_at_work(life))
+			return;
+	}
 }
 
 static void visitor_say(struct visitor *v, const char *text)
@@ -120,7 +139,8 @@ static int come(struct exam *e, struct visitor *v, const struct exam_place *p,
 
 /* Say the first half.  0, with what came of it so far in `stop`. */
 static int begin_visit(struct exam *e, struct visitor *v,
-	struct exam_stop *stop, struct error *err)
+	const struct trial_life *life, struct exam_stop *stop,
+	struct error *err)
 {
 	const struct exam_place *p = place_to_visit(e);
 
@@ -137,7 +157,7 @@ static int begin_visit(struct exam *e, struct visitor *v,
 		if (got == 0)
 			return 0;
 		visitor_say(v, halves[way][0]);
-		visitor_wait(v, MOMENT_MS);
+		visitor_await(v, life);
 		stop->request = REQUEST_FORGOTTEN;
 		if (!v->got && !v->closed)
 			return 0;
@@ -203,7 +223,7 @@ static int end_worker(struct exam *e, int slot, int signal, bool visit,
 		return 0;
 	stop->signal = signal;
 	if (visit)
-		got = begin_visit(e, &v, stop, err);
+		got = begin_visit(e, &v, life, stop, err);
 	asked = clock_wall();
 	until = nsec_add(
 		clock_now(), signal == SIGTERM ? END_MOST : OTHER_MOST);

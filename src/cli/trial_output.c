@@ -12,8 +12,9 @@
 
 #define KEPT_MAX ((size_t)16 * 1024)
 #define LONGEST_LINE ((size_t)4 * 1024) /* a longer one is cut */
-#define SETTLED_MS 100
+#define SETTLED_MS 250
 #define SETTLED_MOST 10
+#define FIRST_MS 1000 /* who reads it has other things to do */
 
 int trial_output_open(struct trial_output *o)
 {
@@ -140,12 +141,23 @@ void trial_last_lines(const struct trial *t, size_t most, struct buffer *out)
 		(void)buffer_append(out, text->data + from, text->len - from);
 }
 
-void trial_settle(struct trial *t)
+static bool more_comes(struct trial *t, int wait)
 {
 	struct pollfd p = {.fd = t->output.fd, .events = POLLIN};
 
-	for (int i = 0; i < SETTLED_MOST && poll(&p, 1, SETTLED_MS) == 1 &&
-		(p.revents & POLLIN) != 0;
-		i++)
-		trial_output_drain(&t->output);
+	if (poll(&p, 1, wait) != 1 || (p.revents & POLLIN) == 0)
+		return false;
+	trial_output_drain(&t->output);
+	return true;
+}
+
+void trial_settle(struct trial *t, unsigned slot)
+{
+	trial_output_drain(&t->output);
+	for (int i = 0; t->output.last[slot][0] == '\0'; i++)
+		if (i == SETTLED_MOST || !more_comes(t, FIRST_MS))
+			return;
+	for (int i = 0; i < SETTLED_MOST; i++)
+		if (!more_comes(t, SETTLED_MS))
+			return;
 }

@@ -186,6 +186,7 @@ struct watch {
 	nsec_t cpu;
 	nsec_t look_again; /* not before */
 	unsigned running;  /* threads, at the last look */
+	unsigned processes;
 	size_t places;
 	enum exam_sign sign;
 	double sign_at;
@@ -241,6 +242,7 @@ static void look_at_worker(
 	if (held.cpu != w->cpu)
 		w->worked = now;
 	w->cpu = held.cpu;
+	w->processes = held.processes;
 	if (held.processes > e->processes)
 		e->processes = held.processes;
 	note_threads(e, w, &held);
@@ -278,7 +280,7 @@ static void conclude(struct exam *e, const struct watch *w)
 	const struct trial_life *life = trial_life(e->trial, e->first);
 
 	if (life->exited != 0)
-		trial_settle(e->trial);
+		trial_settle(e->trial, (unsigned)life->slot);
 	(void)text_copy(
 		e->last, sizeof(e->last), e->trial->output.last[life->slot]);
 	(void)trial_logged(
@@ -293,6 +295,7 @@ static void conclude(struct exam *e, const struct watch *w)
 		(void)text_copy(e->exit, sizeof(e->exit), life->exit);
 		return;
 	}
+	e->processes = w->processes; /* others have come and gone */
 	e->life = w->served != 0 ? LIFE_SERVING : LIFE_WAITING;
 	e->waited = nsec_seconds(clock_now() - w->began);
 	e->sign = w->sign;

@@ -304,6 +304,11 @@ port_is_free() {
 	the_line nclust -n auto -- sleep 1000
 }
 
+@test "trial: what has come and gone is no reason to try another way" {
+	try 0 -- sh -c 'echo >>"$0"; sleep 0.5; exec sleep 1000' "$DIR/starts"
+	[ "$(wc -l <"$DIR/starts")" -eq 2 ]
+}
+
 @test "trial: one that ends, and what it has printed" {
 	try 1 -- false
 	[[ $(fact start) == "bad it ends with exit 1"* ]]
