@@ -323,6 +323,7 @@ static void on_frozen(struct drain *d)
 			finish(d, false);
 		return;
 	}
+	d->quiet_at = 0;
 	if (is_best(d, now)) {
 		finish(d, true);
 		return;
@@ -403,6 +404,7 @@ static void look(struct drain *d)
 		freeze(d);
 		return;
 	}
+	d->quiet_at = 0;
 	drain_withdraw(d, now);
 	if (is_away(d) && d->view.ripe > 0) {
 		freeze(d);

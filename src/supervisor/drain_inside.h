@@ -85,7 +85,7 @@ struct drain {
 	unsigned least;     /* busy ones at a look, so far */
 	unsigned most;
 	unsigned ended;     /* connections, one by one */
-	nsec_t quiet_at;    /* all were, for the first time; or 0 */
+	nsec_t quiet_at;    /* since then, one look after the other; or 0 */
 	bool turned_away;   /* that was seen to at once */
 	nsec_t withdraw_at; /* when to see next that it accepts no more */
 
