@@ -35,7 +35,7 @@
 /* The last part of the time, in which the best of bad moments is taken. */
 #define LAST_PART_MOST (2 * SECOND)
 /* Until it has closed what was ended. */
-#define NOTICE_PATIENCE (1 * SECOND)
+#define NOTICE_PATIENCE (2 * SECOND)
 /* Until the stopped processes of one that has its stop signal go on. */
 #define LEAVE_PATIENCE (30 * MSEC)
 

@@ -108,24 +108,25 @@ on_kept_connections() {
 	run ! grep "told with [1-9]" "$LOG"
 }
 
-# streams COUNT: so many are open.
-streams() {
-	[ "$(cat "$DIR"/stream.* | grep -c "^begun")" -eq "$1" ]
-}
-
 @test "what stays open is left to the worker when half of the time is over" {
-	local i streaming=()
+	local i asking=()
 
 	start_node --drain-timeout 4s -- leave.js "$PORT"
 	for i in 1 2 3; do
-		ask /stream -N >"$DIR/stream.$i" 2>&1 3>&- &
-		streaming+=("$!")
+		ask /poll >>"$DIR/answers" 2>&1 3>&- &
+		asking+=("$!")
 	done
-	poll_until 10 streams 3
+	wait_until 10 'requests_in 3'
 	stop_cleanly
-	wait "${streaming[@]}"
-	[ "$(cat "$DIR"/stream.* | grep -c "^ended by the worker")" -eq 3 ]
+	wait "${asking[@]}"
+	[ "$(grep -c "^nothing more" "$DIR/answers")" -eq 3 ]
 	run ! logged "by force"
+}
+
+# requests_in COUNT: so many are with the workers.
+requests_in() {
+	[ "$(ss -Htn state established "( sport = :$PORT )" | wc -l)" -eq "$1" ] &&
+		[ "$(queued)" -eq 0 ]
 }
 
 @test "where nobody can look in, a worker answers what it was asked" {
@@ -156,8 +157,7 @@ with_requests_under_way() {
 		ask "/?ms=1500" >>"$DIR/answers" 2>&1 3>&- &
 		asking+=("$!")
 	done
-	wait_until 10 '[ "$(ss -Htn state established "( sport = :$PORT )" |
-		wc -l)" -eq 10 ] && [ "$(queued)" -eq 0 ]'
+	wait_until 10 'requests_in 10'
 	stop_cleanly
 	wait "${asking[@]}"
 	cat "$DIR/answers"
