@@ -236,8 +236,7 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 		return false;
 	if (d->view.waiting == 0)
 		return !steer_may_stop(d->child);
-	return d->catches || node_lives_on(d->child) ||
-		steer_is_away(d->child) ||
+	return d->goes_on || steer_is_away(d->child) ||
 		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
 }
 
@@ -479,8 +478,9 @@ static struct drain *start(struct child *child, nsec_t span)
 		return NULL;
 	note_ports(d, &service->listeners);
 	note_ports(d, &service->learned);
-	d->catches = process_status(child->pid, "SigCgt:", 16, &caught) == 0 &&
-		(caught >> (first - 1) & 1) != 0;
+	d->goes_on = node_lives_on(child) ||
+		(process_status(child->pid, "SigCgt:", 16, &caught) == 0 &&
+			(caught >> (first - 1) & 1) != 0);
 	return d;
 }
 

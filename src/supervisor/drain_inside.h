@@ -74,7 +74,7 @@ struct drain {
 
 	uint16_t ports[DRAIN_PORTS]; /* where the service listens */
 	size_t port_count;
-	bool catches;   /* it has a handler for its stop signal */
+	bool goes_on;   /* it has a handler for its stop signal, or gets none */
 	bool in_pieces; /* so it answers: all must be still for a while */
 	struct quiet_memory *memory;
 	size_t memory_count;

@@ -314,23 +314,41 @@ void steer_left(struct child *child)
 	look_soon(s);
 }
 
-static bool is_there(const struct listener *l, const struct child *child,
-	const struct listener_socket *socket)
+/* Who is looked for among the workers, on behalf of `child` or of nobody. */
+struct wanted {
+	const struct child *child;
+	const struct listener_socket *socket; /* NULL: there is but one */
+	const struct listener *listener;
+};
+
+typedef bool wanted_is(const struct wanted *w, const struct child *other);
+
+static bool anybody(
+	const struct service *service, wanted_is *is, const struct wanted *w)
 {
-	return child != NULL && steer_socket_of(l, child->lane) == socket;
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		for (unsigned k = 0; k < COUNT_OF(service->children[i]); k++) {
+			const struct child *other = service->children[i][k];
+
+			if (other != NULL && other != w->child && is(w, other))
+				return true;
+		}
+	return false;
 }
 
-/* Does anybody else have what the workers of that lane have? */
-static bool has_others(
+static bool has_socket(const struct wanted *w, const struct child *other)
+{
+	return steer_socket_of(w->listener, other->lane) == w->socket;
+}
+
+/* Does anybody have what the workers of that lane have? */
+static bool is_had(
 	const struct service *service, const struct listener *l, unsigned lane)
 {
-	const struct listener_socket *socket = steer_socket_of(l, lane);
+	const struct wanted w = {
+		.socket = steer_socket_of(l, lane), .listener = l};
 
-	for (uint32_t i = 0; i < service->child_slots; i++)
-		if (is_there(l, service->children[i][0], socket) ||
-			is_there(l, service->children[i][1], socket))
-			return true;
-	return false;
+	return anybody(service, has_socket, &w);
 }
 
 void steer_wake_others(const struct service *service, unsigned lane)
@@ -342,7 +360,7 @@ void steer_wake_others(const struct service *service, unsigned lane)
 		return;
 	for (size_t i = 0; i < COUNT_OF(sets); i++)
 		for (size_t k = 0; k < sets[i]->count; k++)
-			if (has_others(service, sets[i]->list[k], lane))
+			if (is_had(service, sets[i]->list[k], lane))
 				steer_wake(sets[i]->list[k], lane);
 }
 
@@ -368,23 +386,20 @@ bool steer_is_away(const struct child *child)
 	return steered;
 }
 
-static bool is_mate(const struct child *child, const struct child *other,
-	const struct listener_socket *socket, const struct listener *l)
+static bool is_mate(const struct wanted *w, const struct child *other)
 {
-	return other != NULL && other != child && other->in_lane &&
-		other->takes && steer_socket_of(l, other->lane) == socket;
+	return other->in_lane && other->takes && has_socket(w, other);
 }
 
 bool steer_has_mates(const struct child *child, const struct listener *l)
 {
-	const struct service *service = child->service;
-	const struct listener_socket *socket = steer_socket_of(l, child->lane);
+	const struct wanted w = {
+		.child = child,
+		.socket = steer_socket_of(l, child->lane),
+		.listener = l,
+	};
 
-	for (uint32_t i = 0; i < service->child_slots; i++)
-		if (is_mate(child, service->children[i][0], socket, l) ||
-			is_mate(child, service->children[i][1], socket, l))
-			return true;
-	return false;
+	return anybody(child->service, is_mate, &w);
 }
 
 void steer_press(struct child *child)
@@ -422,32 +437,22 @@ static void look_if_last(struct steer *s, struct listener *l, void *context)
 	orders->wait = !steer_is_dry(l, mine);
 }
 
-static bool may_take(const struct child *child, const struct child *other)
-{
-	return other != NULL && other != child && other->in_lane &&
-		other->lane == child->lane && !other->withdrawn;
-}
-
 /* In its lane, that is. */
-static bool has_other_takers(const struct child *child)
+static bool may_take(const struct wanted *w, const struct child *other)
 {
-	const struct service *service = child->service;
-
-	for (uint32_t i = 0; i < service->child_slots; i++)
-		if (may_take(child, service->children[i][0]) ||
-			may_take(child, service->children[i][1]))
-			return true;
-	return false;
+	return other->in_lane && other->lane == w->child->lane &&
+		!other->withdrawn;
 }
 
 bool steer_may_stop(const struct child *child)
 {
 	struct steer *s = child->service->steer;
 	struct last_orders orders = {.child = child};
+	const struct wanted w = {.child = child};
 
 	if (s == NULL || !child->in_lane)
 		return true;
-	if (!has_other_takers(child))
+	if (!anybody(child->service, may_take, &w))
 		steer_visit_all(s, look_if_last, &orders);
 	return !orders.wait;
 }
