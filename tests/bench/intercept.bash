@@ -8,15 +8,14 @@ ANSWER_NODE=(node tests/e2e/servers/plain.js)
 
 # Whoever answers at a port, when somebody does.
 answerer() {
-	local pid i
+	local pid
 
-	for ((i = 0; i < 500; i++)); do
-		pid=$(curl -s --max-time 2 "http://127.0.0.1:$1/") &&
-			echo "${pid#pid=}" && return
-		sleep 0.02
-	done
-	echo "bench: nobody answers at $1" >&2
-	return 1
+	until_holds 10 "nobody answers at $1" who_answers "$1" &&
+		echo "${pid#pid=}"
+}
+
+who_answers() {
+	pid=$(curl -s --max-time 2 "http://127.0.0.1:$1/")
 }
 
 # Until two have answered.
