@@ -14,7 +14,8 @@
  *
  * What cannot be seen: an answer that comes in pieces with gaps longer than
  * QUIET_GAP_MS; that one of several requests sent at once is answered (HTTP/2,
- * pipelining); work that goes on behind the answer.
+ * pipelining); work that goes on behind the answer.  Where a process has no other
+ * connection, what it does tells (drain_look.c).
  */
 
 /* Times are in ms since then, as tcp_info has them: of the resolution of a

@@ -421,13 +421,14 @@ static bool is_pause(long call)
 		call == SYS_futex;
 }
 
-static enum activity of_call(long call, bool alone)
+static enum activity of_call(long call)
 {
-	if (is_wait(call) || (!alone && is_pause(call)))
+	if (is_wait(call))
 		return ACTIVITY_WAITS;
-	if (call == -2 || call == SYS_restart_syscall)
-		return alone ? ACTIVITY_UNKNOWN : ACTIVITY_WAITS;
-	return ACTIVITY_RUNS;
+	if (is_pause(call))
+		return ACTIVITY_SLEEPS;
+	return call == -2 || call == SYS_restart_syscall ? ACTIVITY_UNKNOWN
+							 : ACTIVITY_RUNS;
 }
 
 static enum activity of_threads(const struct remote *r)
@@ -450,17 +451,25 @@ static enum activity of_threads(const struct remote *r)
 		if (thread.tid <= 0)
 			continue;
 		count++;
-		found = of_call(remote_call(&thread), false);
+		if (of_call(remote_call(&thread)) == ACTIVITY_RUNS)
+			found = ACTIVITY_RUNS;
 	}
 	(void)closedir(dir);
 	return found;
 }
 
-enum activity connections_activity(struct remote *r)
+enum activity connections_activity(struct remote *r, enum activity stopped_in)
 {
+	enum activity found;
 	uint64_t threads = 1;
 
 	if (process_status(r->tid, "Threads:", 10, &threads) == -1)
 		return ACTIVITY_UNKNOWN;
-	return threads > 1 ? of_threads(r) : of_call(remote_call(r), true);
+	if (threads > 1)
+		return of_threads(r);
+	found = of_call(remote_call(r));
+	/* nothing that runs is gone on with */
+	return found == ACTIVITY_UNKNOWN && stopped_in != ACTIVITY_RUNS
+		? stopped_in
+		: found;
 }

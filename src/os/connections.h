@@ -90,13 +90,14 @@ unsigned connections_tick(void);
 
 /* What a process is seen to do, running or stopped. */
 enum activity {
-	ACTIVITY_WAITS, /* for a descriptor, a signal, a child; one of several
-			   threads for whatever else */
-	ACTIVITY_RUNS,  /* or writes, connects, sleeps, waits on a futex … */
-	/* cannot be told: it sleeps or waits, and was stopped in the midst of it
-	 * before (restart_syscall(2)) */
 	ACTIVITY_UNKNOWN,
+	ACTIVITY_WAITS,  /* for a descriptor, a signal, a child; one of several
+			    threads for whatever else */
+	ACTIVITY_SLEEPS, /* for a time, or waits on a futex */
+	ACTIVITY_RUNS,   /* or writes, connects … */
 };
-enum activity connections_activity(struct remote *r);
+/* `stopped_in`: what it was seen to do when it was stopped last.  If it is at that
+ * still, the kernel does not say what it is (restart_syscall(2)). */
+enum activity connections_activity(struct remote *r, enum activity stopped_in);
 
 #endif

@@ -226,7 +226,7 @@ static bool is_away(const struct drain *d)
  */
 static bool must_take_waiting(const struct drain *d, nsec_t now)
 {
-	if (now - d->began > (d->until - d->began) / 2)
+	if (drain_is_half_over(d, now))
 		return false;
 	if (node_is_given(d->child))
 		return true;
@@ -350,6 +350,8 @@ static void await_stop(struct drain *d)
 		return;
 	}
 	d->unstoppable++;
+	for (size_t i = 0; i < d->process_count; i++)
+		d->processes[i].stopped_in = ACTIVITY_UNKNOWN;
 	thaw_and_wait(d);
 }
 

@@ -29,8 +29,8 @@ static int begin_list(struct drain *d)
 
 	if (first == NULL)
 		return -1;
-	first->pid = d->child->pid;
-	first->pidfd = d->child->pidfd;
+	*first = (struct drain_process){
+		.pid = d->child->pid, .pidfd = d->child->pidfd};
 	remote_of(&first->remote, first->pid);
 	d->processes = first;
 	d->process_count = 1;

@@ -22,6 +22,9 @@ struct drain_process {
 	pid_t pid;
 	int pidfd; /* of the first: the child's */
 	struct remote remote;
+	unsigned alive; /* connections, at the last look */
+	enum activity does;
+	enum activity stopped_in; /* when it was frozen last */
 };
 #define DRAIN_PROCESSES_MOST 256
 
@@ -113,6 +116,9 @@ unsigned drain_end(struct drain *d, uint32_t idle, unsigned *late);
 /* Those that were busy at the last look, for people: "127.0.0.1:4711 (3.2 s,
  * 1.2 MB sent), …".  Returned. */
 const char *drain_busy_text(struct drain *d, char *to, size_t size);
+
+/* Half of the time is over. */
+bool drain_is_half_over(const struct drain *d, nsec_t now);
 
 /* drain_freeze.c */
 /* Find those that are new: how many. */

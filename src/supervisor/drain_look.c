@@ -119,9 +119,10 @@ static void judge(struct drain *d, struct drains *all, nsec_t now)
 			    since, all->tick, fresh))
 			v->busy++;
 		else if (d->in_pieces && is_open(c) &&
-			quiet_idle_ms(&facts, fresh) < QUIET_GAP_MS)
+			quiet_idle_ms(&facts, fresh) < QUIET_GAP_MS) {
+			fresh->quiet = false;
 			v->busy++;
-		else if (is_alive(c))
+		} else if (is_alive(c))
 			v->ripe += quiet_idle_ms(&facts, fresh) >= QUIET_GAP_MS;
 	}
 	for (size_t i = 0; i < all->seen.count; i++)
@@ -134,38 +135,78 @@ static void judge(struct drain *d, struct drains *all, nsec_t now)
 	d->looked_at = now;
 }
 
-static bool has_connections(const struct drain *d, pid_t pid)
+/* ---- what it is at ---- */
+
+bool drain_is_half_over(const struct drain *d, nsec_t now)
+{
+	return now - d->began > (d->until - d->began) / 2;
+}
+
+static bool is_its(const struct drain *d, const struct drain_process *p,
+	const struct connection *c)
+{
+	return c->pid == p->pid && drain_is_incoming(d, c) && is_alive(c);
+}
+
+static void look_at_process(struct drain *d, struct drain_process *p)
 {
 	const struct connections *seen = &d->child->service->sup->drains->seen;
 
+	p->alive = 0;
 	for (size_t i = 0; i < seen->count; i++)
-		if (seen->list[i].pid == pid &&
-			drain_is_incoming(d, &seen->list[i]) &&
-			is_alive(&seen->list[i]))
-			return true;
-	return false;
+		p->alive += is_its(d, p, &seen->list[i]);
+	p->does = p->alive > 0 ? connections_activity(&p->remote, p->stopped_in)
+			       : ACTIVITY_WAITS;
+	if (d->frozen)
+		p->stopped_in = p->alive > 0 ? p->does : ACTIVITY_UNKNOWN;
+	/* where that is not known nothing may have moved for a while */
+	if (p->does == ACTIVITY_UNKNOWN)
+		d->view.works |= d->view.ripe < d->view.alive;
+	else
+		d->view.works |= p->does != ACTIVITY_WAITS;
+}
+
+/* Not for ever: some wait for whatever comes by naps, or without any pause. */
+static bool is_in_midst(
+	const struct drain *d, const struct drain_process *p, uint32_t idle)
+{
+	if (p->does == ACTIVITY_SLEEPS)
+		return idle < QUIET_STILL_MS;
+	return p->does == ACTIVITY_RUNS && !drain_is_half_over(d, d->looked_at);
+}
+
+/* Whoever is at work, and has but one connection, is at work for that: between two
+ * pieces of its answer, however long the pause is. */
+static void hold_the_only_one(struct drain *d, const struct drain_process *p)
+{
+	const struct connections *seen = &d->child->service->sup->drains->seen;
+	struct quiet_memory *m;
+	uint32_t idle;
+	size_t i = 0;
+
+	if (p->alive != 1 || !d->view.works)
+		return;
+	while (!is_its(d, p, &seen->list[i]))
+		i++;
+	m = &d->memory[i];
+	const struct quiet_facts facts = facts_of(&seen->list[i]);
+	idle = quiet_idle_ms(&facts, m);
+	if (!m->quiet || !is_in_midst(d, p, idle))
+		return;
+	m->quiet = false;
+	d->view.busy++;
+	d->view.ripe -= idle >= QUIET_GAP_MS;
 }
 
 static void look_at_processes(struct drain *d)
 {
-	for (size_t i = 0; i < d->process_count && !d->view.works; i++) {
-		struct drain_process *p = &d->processes[i];
-
-		if (!has_connections(d, p->pid))
-			continue;
-		switch (connections_activity(&p->remote)) {
-		case ACTIVITY_RUNS:
-			d->view.works = true;
-			break;
-		case ACTIVITY_UNKNOWN:
-			/* so nothing may have moved for a while */
-			d->view.works = d->view.ripe < d->view.alive;
-			break;
-		case ACTIVITY_WAITS:
-			break;
-		}
-	}
+	for (size_t i = 0; i < d->process_count; i++)
+		look_at_process(d, &d->processes[i]);
+	for (size_t i = 0; i < d->process_count; i++)
+		hold_the_only_one(d, &d->processes[i]);
 }
+
+/* ---- all of it ---- */
 
 static bool has_ended(const struct drain_process *p)
 {

@@ -45,9 +45,9 @@ all_quiet() {
 	[ "$(drained .took_ms | wc -l)" -eq "$1" ]
 }
 
-# ask PATH: a request in the background, which is being answered.
+# ask PATH [CURL-OPTION...]: a request in the background, which is being answered.
 ask() {
-	curl -sS --max-time $((30 * PATIENCE)) -o "$DIR/answer" \
+	curl -sS --max-time $((30 * PATIENCE)) -o "$DIR/answer" "${@:2}" \
 		"http://127.0.0.1:$PORT$1" 2>"$DIR/curl" 3>&- &
 	ASKED=$!
 	STARTED+=("$ASKED")
@@ -122,6 +122,35 @@ holder() {
 	all_quiet 4
 	end_open
 	[ "$LOST" -eq 0 ]
+}
+
+# Each pause is one in which a connection of an event loop may be ended: who sleeps
+# with the only one it has is in the midst of something.
+@test "a blocking server that pauses for long in its stream is waited for" {
+	start_rude --drain quiet -- --blocking --chunks 8 --gap 220
+	ask /stream
+	restarts 1
+	wait "$ASKED"
+	[ "$(grep -c chunk "$DIR/answer")" -eq 8 ]
+	all_quiet 2
+}
+
+# The one that is idle is ended while both stand still: what the other one is at then
+# the kernel does not tell any more.
+@test "a process of it that pauses in its stream, beside one that is idle" {
+	start_cluster -n 1 -l "127.0.0.1:$PORT" --drain quiet \
+		--log-level debug -- \
+		"$FIXTURES/rude" --blocking --fork --work 20 --chunks 5 --gap 400
+	ask /stream --no-buffer
+	poll_until 10 grep -q chunk "$DIR/answer"
+	exec {IDLE}<>"/dev/tcp/127.0.0.1/$PORT"
+	printf 'GET / HTTP/1.1\r\n\r\n' >&"$IDLE"
+	read -r -t $((10 * PATIENCE)) <&"$IDLE"
+	restarts 1
+	wait "$ASKED"
+	[ "$(grep -c chunk "$DIR/answer")" -eq 5 ]
+	all_quiet 1
+	[ "$(drained .ended)" = 1 ]
 }
 
 @test "python3 -m http.server, which knows nothing" {

@@ -414,7 +414,8 @@ START_TEST(a_process_that_is_gone_is_told)
 	(void)waitpid(other, NULL, 0);
 	ck_assert_int_eq(connections_add(&all, &r, pidfd), -1);
 	ck_assert(errno == ESRCH || errno == ENOENT);
-	ck_assert_int_eq(connections_activity(&r), ACTIVITY_UNKNOWN);
+	ck_assert_int_eq(
+		connections_activity(&r, ACTIVITY_UNKNOWN), ACTIVITY_UNKNOWN);
 }
 END_TEST
 
@@ -422,7 +423,7 @@ END_TEST
 static bool soon(enum activity wanted)
 {
 	for (int i = 0; i < 5000; i++) {
-		if (connections_activity(&r) == wanted)
+		if (connections_activity(&r, ACTIVITY_UNKNOWN) == wanted)
 			return true;
 		(void)poll(NULL, 0, 1);
 	}
@@ -438,7 +439,43 @@ END_TEST
 START_TEST(who_sleeps_is_at_work)
 {
 	order(SLEEP);
-	ck_assert(soon(ACTIVITY_RUNS));
+	ck_assert(soon(ACTIVITY_SLEEPS));
+}
+END_TEST
+
+static void stop_it(void)
+{
+	ck_assert_int_eq(pidfd_is_stopped(pidfd), 0);
+	ck_assert_int_eq(pidfd_signal(pidfd, SIGSTOP), 0);
+	while (pidfd_is_stopped(pidfd) == 0)
+		(void)poll(NULL, 0, 1);
+	ck_assert(process_is_stopped(other));
+}
+
+static void continue_it(void)
+{
+	ck_assert_int_eq(pidfd_signal(pidfd, SIGCONT), 0);
+	while (pidfd_is_stopped(pidfd) == 1)
+		(void)poll(NULL, 0, 1);
+	ck_assert(!process_is_stopped(other));
+}
+
+START_TEST(who_was_stopped_in_its_sleep_is_known_by_that)
+{
+	order(SLEEP);
+	ck_assert(soon(ACTIVITY_SLEEPS));
+	stop_it();
+	ck_assert_int_eq(
+		connections_activity(&r, ACTIVITY_UNKNOWN), ACTIVITY_SLEEPS);
+	continue_it();
+	ck_assert(soon(ACTIVITY_UNKNOWN));
+	ck_assert_int_eq(
+		connections_activity(&r, ACTIVITY_SLEEPS), ACTIVITY_SLEEPS);
+	ck_assert_int_eq(
+		connections_activity(&r, ACTIVITY_WAITS), ACTIVITY_WAITS);
+	/* who ran was not in the midst of it */
+	ck_assert_int_eq(
+		connections_activity(&r, ACTIVITY_RUNS), ACTIVITY_UNKNOWN);
 }
 END_TEST
 
@@ -446,17 +483,11 @@ START_TEST(who_runs_is_at_work_also_when_stopped)
 {
 	order(SPIN);
 	ck_assert(soon(ACTIVITY_RUNS));
-	ck_assert_int_eq(pidfd_is_stopped(pidfd), 0);
-	ck_assert_int_eq(pidfd_signal(pidfd, SIGSTOP), 0);
-	while (pidfd_is_stopped(pidfd) == 0)
-		(void)poll(NULL, 0, 1);
-	ck_assert(process_is_stopped(other));
-	ck_assert_int_eq(connections_activity(&r), ACTIVITY_RUNS);
+	stop_it();
+	ck_assert_int_eq(
+		connections_activity(&r, ACTIVITY_UNKNOWN), ACTIVITY_RUNS);
 	ck_assert_int_eq(pidfd_is_stopped(pidfd), 1); /* not taken away */
-	ck_assert_int_eq(pidfd_signal(pidfd, SIGCONT), 0);
-	while (pidfd_is_stopped(pidfd) == 1)
-		(void)poll(NULL, 0, 1);
-	ck_assert(!process_is_stopped(other));
+	continue_it();
 }
 END_TEST
 
@@ -572,6 +603,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, a_process_that_is_gone_is_told);
 	tcase_add_test(tc, who_waits_for_a_byte_waits);
 	tcase_add_test(tc, who_sleeps_is_at_work);
+	tcase_add_test(tc, who_was_stopped_in_its_sleep_is_known_by_that);
 	tcase_add_test(tc, who_runs_is_at_work_also_when_stopped);
 	tcase_add_test(tc, a_thread_of_a_pool_may_wait_on_a_futex);
 	tcase_add_test(tc, it_is_looked_at_by_a_child_that_has_the_rights);
