@@ -103,9 +103,9 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
-	bench-programs check unit sim e2e replace wild lint asan valgrind fuzz torture \
-	cover mutate format bench man install uninstall dist deb static clean \
-	help FORCE
+	bench-programs check unit sim e2e faults replace wild lint asan \
+	valgrind fuzz sequences torture cover mutate format bench man install \
+	uninstall dist deb static clean help FORCE
 
 # --- Building --------------------------------------------------------------
 
@@ -123,15 +123,15 @@ EACH_TURN := main base/buffer base/error base/log base/text core/canary \
 	core/cluster core/heap os/clock os/memory \
 	$(addprefix supervisor/,supervisor service lifecycle bequest clients reap)
 SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
-	core/deploy% os/connections% os/otherend% os/peer% os/reuseport% os/rundir% \
+	core/deploy% os/awaits% os/connections% os/otherend% os/peer% os/reuseport% os/rundir% \
 	os/sealed% os/sharedmem% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
 	os/affinity% os/cgroup% os/spawn_explain% os/seccomp% os/quiet% protocol/estate% \
 	protocol/handover% protocol/httpstatus% protocol/jsonvalue% \
 	protocol/lineup% protocol/nodeipc% os/socket_as% $(addprefix \
-	supervisor/,accepting% adopt% aim% budget% carry% \
-	channel% check% daemon% drain% helper% hooks% messages% node% prove% \
+	supervisor/,accepting% adopt% aim% away% budget% carry% \
+	channel% check% daemon% drain% hang% helper% hooks% messages% node% prove% \
 	putover% queue% recipe% recycle% reexec% reload% remains% resume% \
-	roles% segment% stall% standby% store% takeover% thaw% variant% visits% \
+	roles% segment% sight% stall% standby% store% takeover% thaw% variant% visits% \
 	volley%)
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 FIRST := $(EACH_TURN:%=$(B)/src/%.o)
@@ -234,6 +234,9 @@ sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 	$(if $(SEED),$(B)/sim/sim --seed $(SEED),$(B)/sim/sim $(if \
 		$(SEEDS),--seeds $(SEEDS)))
 
+faults: all fixtures ## each system call of a start, take-over, upgrade fails once
+	FAULTS=all FILE_TIMEOUT=3600 scripts/run-e2e faults
+
 e2e: all fixtures ## the end-to-end tests with real programs (TESTS=respawn)
 	scripts/run-e2e $(TESTS)
 
@@ -265,8 +268,14 @@ cover: ## line coverage of the unit tests and the simulation
 	$(MAKE) V=cover HARDEN= CFLAGS='-O0 -g --coverage' unit sim
 	scripts/cover build/cover
 
-mutate: ## break the core in known ways; the simulation must notice each
+mutate: all fixtures ## break core and shell in known ways; a test must notice
 	scripts/mutate
+
+sequences: all fixtures ## orders of verbs, under load: all, or N=12 by SEED=N
+	tests/sequences/sequences.py --nclust ./nclust \
+		--fixtures build/fixtures $(if $(SEED),--seed $(SEED)) \
+		$(if $(N),--chains $(N)) $(if $(KIND),--kind $(KIND)) \
+		$(if $(VERBS),--verbs '$(VERBS)')
 
 torture: fixtures ## random operations for SECONDS=60 (SEED=N)
 	$(MAKE) V=asanR CC=clang HARDEN= SAN=address,undefined \

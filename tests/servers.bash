@@ -51,10 +51,29 @@ server_unix() {
 	AT=$DIR/socket MODES=short RATE=100 MIX=("${SOME_SLOW[@]}")
 }
 
+# It catches its stop signal, and goes on as before until it ends.
+server_lingering() {
+	SERVER=(-l "127.0.0.1:$PORT" -- "$RUDE" --late 200 --slow 15)
+	AT=$PORT MODES=short RATE=150 MIX=(--path /slow)
+}
+
+# So does this one, which waits in accept(2).
+server_lingering_accept() {
+	SERVER=(-l "127.0.0.1:$PORT" -- "$RUDE" --blocking --late 100 --slow 8)
+	AT=$PORT MODES=short RATE=80 MIX=(--path /slow)
+}
+
+server_unix_slow() {
+	SERVER=(-l "unix:$DIR/socket" -- "$RUDE" --slow 400)
+	AT=$DIR/socket MODES=short RATE=40 MIX=(--path / --path /slow)
+}
+
 # The kernel does not tell when bytes came and went on a unix socket: that a
-# kept connection waits for a slow answer cannot be seen, so none is slow.
+# kept connection waits for a slow answer cannot be seen, so none is slow: each that
+# is used all the time is a doubt for half of drain-timeout.
 server_unix_kept() {
 	server_unix
+	SERVER=(--drain-timeout 3s "${SERVER[@]}")
 	MODES=keep MIX=()
 }
 
@@ -62,6 +81,18 @@ server_unix_kept() {
 server_stream() {
 	SERVER=(-- "$RUDE" "$PORT" --chunks "${CHUNKS:-10}")
 	AT=$PORT MODES=stream RATE=20 MIX=(--path /stream)
+}
+
+# Each answer's header is sent at once, its body 60 ms later.
+server_late() {
+	SERVER=(-- "$RUDE" "$PORT" --chunks 1 --gap 60)
+	AT=$PORT MODES=stream RATE=50 MIX=(--path /stream)
+}
+
+# A process for each connection, which has those of all others, too.
+server_copies() {
+	SERVER=(-- "$RUDE" "$PORT" --blocking --fork --keep --chunks 4 --gap 150)
+	AT=$PORT MODES=stream RATE=10 MIX=(--path /stream)
 }
 
 server_chat() {

@@ -4,7 +4,8 @@ _nclust_instances()
 	local path
 
 	for path in "${NCLUST_RUNTIME_DIR:-/run/nclust}"/*/control \
-		"${XDG_RUNTIME_DIR:-/run}"/nclust/*/control; do
+		"${XDG_RUNTIME_DIR:-/run}"/nclust/*/control \
+		/tmp/nclust-"$UID"/*/control; do
 		[[ -S $path ]] || continue
 		path=${path%/control}
 		echo "${path##*/}"
@@ -74,6 +75,8 @@ _nclust()
 		--check-failures
 		--watchdog
 		--stall
+		--request-timeout
+		--hang-signal
 		--max-memory
 		--max-age
 		--stop-signal
@@ -99,6 +102,7 @@ _nclust()
 		--on-rollout
 		--on-scale
 		--on-stop
+		--on-hang
 		--log
 		--orphans
 		--ipc
@@ -160,6 +164,10 @@ _nclust()
 		mapfile -t COMPREPLY < <(compgen -W 'none spread' -- "$word")
 		return
 		;;
+	--hang-signal)
+		mapfile -t COMPREPLY < <(compgen -W 'off QUIT ABRT USR1 USR2' -- "$word")
+		return
+		;;
 	--restart)
 		mapfile -t COMPREPLY < <(compgen -W 'always on-failure never' -- "$word")
 		return
@@ -188,11 +196,11 @@ _nclust()
 		words=$(_nclust_instances)
 		;;
 	restart)
-		options='--json --no-wait --canary --bake --runtime-directory --help'
+		options='--json --no-wait --canary --drop-ports --bake --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	reload)
-		options='--json --no-wait --runtime-directory --help'
+		options='--json --no-wait --drop-ports --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	scale)

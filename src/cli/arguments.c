@@ -26,8 +26,11 @@ static const struct option_row rows[] = {
 	{OPTION_CHECK, 0, "check", NULL, "only look for mistakes"},
 	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask nobody"},
 	{OPTION_LISTEN, 'l', "listen", "ADDRESS", "try it with this address"},
-	{OPTION_CANARY, 0, "canary", "N", "replace so many first, …"},
-	{OPTION_BAKE, 0, "bake", "TIME", "… and watch them for so long"},
+	{OPTION_CANARY, 0, "canary", "N", "replace so many first"},
+	{OPTION_DROP_PORTS, 0, "drop-ports", NULL,
+		"let new workers listen on less than the old ones"},
+	{OPTION_BAKE, 0, "bake", "TIME",
+		"watch the first new ones for so long"},
 	{OPTION_RUNTIME, 0, "runtime-directory", "DIR",
 		"where the instances are"},
 	{OPTION_HELP, 'h', "help", NULL, "show this"},
@@ -131,6 +134,10 @@ static int take_value(struct arguments *a, const struct option_row *row,
 		(void)error_wrap(err, "--bake");
 		return usage(err);
 	case OPTION_FILE:
+		if (a->file != NULL) {
+			(void)error_set(err, 0, "--config: is given twice");
+			return usage(err);
+		}
 		a->file = value;
 		break;
 	case OPTION_RUNTIME:
@@ -371,10 +378,6 @@ int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 	}
 	if (arguments_has(a, OPTION_HELP))
 		return 0;
-	if (arguments_has(a, OPTION_BAKE) && !arguments_has(a, OPTION_CANARY)) {
-		(void)error_set(err, 0, "--bake: say how many with --canary");
-		return usage(err);
-	}
 	if (takes_command(verb))
 		return take_command(a, argv + argc, err);
 	return take_words(a, words, count, err);

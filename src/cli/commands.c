@@ -20,7 +20,10 @@ const struct verb verbs[] = {
 		.help = "show the state of every worker",
 		.manual =
 			"Shows clusters, listeners and workers of one instance "
-			"or, without a target, of all that run. Exits 0 if all "
+			"or, without a target, of all that run, and says why "
+			"what does not run has failed. LAST EXIT tells only of "
+			"ends that nobody asked for. MEM and CPU% are of all "
+			"processes of a worker. Exits 0 if all "
 			"wanted workers are ready, 1 if some are, 2 if none "
 			"is, 3 if there is no such instance.",
 		.options = OPTIONS_ASK | OPTION_WATCH,
@@ -33,11 +36,15 @@ const struct verb verbs[] = {
 		.help = "replace the workers one by one",
 		.manual = "Starts each new worker first and stops the old one "
 			  "only when the new one is ready. Ends at the first "
-			  "failure, with the old workers still serving. With "
-			  "--canary the first N go ahead, beside the old ones; "
-			  "if one of them fails within the --bake time, all "
-			  "is as before.",
-		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE,
+			  "failure, with the old workers still serving. The "
+			  "first new one, or the first N with --canary, is "
+			  "watched for the --bake time beside the old ones; "
+			  "if it fails meanwhile, all is as before. "
+			  "--bake 0 is for who is in a hurry. A release "
+			  "that listens on fewer ports than the one before "
+			  "it needs --drop-ports.",
+		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE |
+			OPTION_DROP_PORTS,
 		.words = WORDS_TARGET,
 		.run = verb_restart,
 	},
@@ -49,7 +56,7 @@ const struct verb verbs[] = {
 			"Checks all of the file first. If it has mistakes they "
 			"are told with their lines, nothing is changed, and "
 			"the exit status is 78.",
-		.options = OPTIONS_CHANGE,
+		.options = OPTIONS_CHANGE | OPTION_DROP_PORTS,
 		.words = WORDS_TARGET,
 		.run = verb_reload,
 	},
@@ -58,8 +65,9 @@ const struct verb verbs[] = {
 		.words_text = "[TARGET] N|+N|-N",
 		.help = "run more or fewer workers",
 		.manual = "Sets the number of workers, or changes it by N; the "
-			  "others are not touched. 0 parks a cluster. Holds "
-			  "until a reload in which the workers key changed.",
+			  "others are not touched. 0 parks a cluster; less "
+			  "than 0 is refused. Holds until a reload in which "
+			  "the workers key changed.",
 		.options = OPTIONS_CHANGE,
 		.words = WORDS_COUNT,
 		.run = verb_scale,
@@ -150,7 +158,10 @@ const struct verb verbs[] = {
 			"runs it for some seconds, alone and as two copies: "
 			"tells how it takes its socket, when it is ready, what "
 			"it does on SIGTERM, with a request as well, and the "
-			"command line to use. Exits 0 if copies of it will "
+			"command line to use. Looks on for 2 s after the first "
+			"socket, as another may come later, and warns of "
+			"programs that keep their state in themselves. Exits 0 "
+			"if copies of it will "
 			"work together, 1 if not, 127 if it is not found, 126 "
 			"if it cannot be run.",
 		.options = OPTIONS_ASK | OPTION_LISTEN,

@@ -135,7 +135,8 @@ static void put_sockets(const struct exam *e, struct json_writer *w)
 		[SHARE_SAME] = "same",
 		[SHARE_SPREAD] = "one each",
 		[SHARE_STOLEN] = "stolen",
-		[SHARE_OTHER] = "none"};
+		[SHARE_OTHER] = "none",
+		[SHARE_PRIVATE] = "private"};
 
 	json_key(w, "sockets");
 	json_open_array(w);

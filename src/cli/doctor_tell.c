@@ -155,6 +155,21 @@ static void tell_ready(const struct exam *e, struct facts *f)
 	}
 }
 
+/* Copies of it do not know of each other's data. */
+static void tell_store(const struct exam *e, struct facts *f)
+{
+	if (e->store[0] == '/')
+		facts_add(f, FACT_WARN, "state",
+			"each copy opens it by itself: they are separate "
+			"stores, unless the program is made to share it",
+			"it keeps its state in the file %s", e->store);
+	else if (e->store[0] != '\0')
+		facts_add(f, FACT_WARN, "state",
+			"copies are separate stores: run one worker, and more "
+			"only as replicas that it knows of",
+			"%s keeps its state in itself", e->store);
+}
+
 /* With a copy for each CPU there are as many times as many threads. */
 static void tell_threads(const struct exam *e, struct facts *f)
 {
@@ -184,6 +199,7 @@ void doctor_tell_start(const struct exam *e, struct facts *f)
 	}
 	tell_sockets(e, f);
 	tell_ready(e, f);
+	tell_store(e, f);
 	tell_threads(e, f);
 }
 
@@ -235,6 +251,12 @@ static void tell_share(const struct exam_place *p, struct facts *f, bool works)
 		facts_add(f, mark, "not shared",
 			"at port 0 each has one of its own: give it a number",
 			"%s, where the second one does not listen", p->text);
+		break;
+	case SHARE_PRIVATE:
+		facts_add(f, FACT_OK, "private",
+			"each copy has one of its own, which is as it should "
+			"be",
+			"%s", p->text);
 		break;
 	case SHARE_UNKNOWN:
 		break;

@@ -2,12 +2,14 @@
 #include "cli/facts.h"
 
 #include "base/scope.h"
-#include "os/rundir.h"
+#include "base/text.h"
+#include "os/rundir_place.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 static void look_at_pid(struct facts *f)
 {
@@ -22,58 +24,63 @@ static void look_at_pid(struct facts *f)
 			"no");
 }
 
-/* Where it is not there yet: could it be made? */
-static void look_above(struct facts *f, const char *path)
+/* Where it is not there yet: could it be made?  0, or why not. */
+static int could_be_made(const char *path)
 {
 	scoped_str above = strdup(path);
 	char *slash = above != NULL ? strrchr(above, '/') : NULL;
 
 	if (slash == NULL)
-		return;
+		return ENOMEM;
 	*slash = '\0';
-	if (access(slash == above ? "/" : above, W_OK | X_OK) == 0)
-		facts_add(f, FACT_OK, "runtime directory",
-			"is made when needed", "%s", path);
-	else
-		facts_add(f, FACT_BAD, "runtime directory",
-			"set NCLUST_RUNTIME_DIR or runtime-directory to one "
-			"that is yours",
-			"%s cannot be made: %s", path, strerror(errno));
+	return access(slash == above ? "/" : above, W_OK | X_OK) == 0 ? 0
+								      : errno;
+}
+
+/* Is this the place that an instance would get?  Else `err`. */
+static bool look_at_place(struct facts *f, const char *path, struct error *err)
+{
+	scoped_fd fd = rundir_open_place(path, false, err);
+	int why;
+
+	if (fd == -1 && err->sys != ENOENT)
+		return false;
+	if (fd == -1) {
+		why = could_be_made(path);
+		if (why == 0)
+			facts_add(f, FACT_OK, "runtime directory",
+				"is made when needed", "%s", path);
+		else
+			(void)error_set(err, why, "%s cannot be made", path);
+		return why == 0;
+	}
+	if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == -1) {
+		(void)error_set(err, errno, "%s", path);
+		return false;
+	}
+	facts_add(f, FACT_OK, "runtime directory", "", "%s", path);
+	return true;
 }
 
 static void look_at_directory(struct facts *f, const char *wanted)
 {
 	struct error err;
-	struct stat st;
 	char path[4096];
-	char **names = NULL;
-	long count;
+	char why[sizeof(err.text)] = "";
+	int got;
 
-	if (rundir_path(wanted, path, sizeof(path), &err) == -1) {
-		facts_add(f, FACT_BAD, "runtime directory", "", "%s", err.text);
-		return;
+	for (unsigned n = 0; (got = rundir_place(wanted, false, n, path,
+				      sizeof(path), &err)) == 1;
+		n++) {
+		if (look_at_place(f, path, &err))
+			return;
+		if (*why == '\0')
+			(void)text_copy(why, sizeof(why), err.text);
 	}
-	if (lstat(path, &st) == -1 && errno == ENOENT) {
-		look_above(f, path);
-		return;
-	}
-	count = rundir_list(wanted, &names, &err);
-	if (count == -1) {
-		facts_add(f, FACT_BAD, "runtime directory", "", "%s", err.text);
-		return;
-	}
-	for (long i = 0; i < count; i++)
-		free(names[i]);
-	free(names);
-	if (access(path, W_OK | X_OK) == -1)
-		facts_add(f, FACT_BAD, "runtime directory",
-			"set NCLUST_RUNTIME_DIR or runtime-directory to one "
-			"that is yours",
-			"%s: %s", path, strerror(errno));
-	else
-		facts_add(f, FACT_OK, "runtime directory", "",
-			"%s, %ld instance%s in it", path, count,
-			count == 1 ? "" : "s");
+	facts_add(f, FACT_BAD, "runtime directory",
+		"set NCLUST_RUNTIME_DIR or runtime-directory to one that is "
+		"yours; without one there is no control socket",
+		"%s", got == -1 ? err.text : why);
 }
 
 static void look_at_manager(struct facts *f)

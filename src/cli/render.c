@@ -223,6 +223,8 @@ static const struct {
 	[COLUMN_LAST] = {"LAST EXIT", false},
 };
 
+#define CAUSE_MAX 1400
+
 struct row {
 	char cell[COLUMNS][32];
 	char last[640]; /* the last column, which may be long */
@@ -273,27 +275,40 @@ static void add_checks(char *to, size_t size, const json_t *checks)
 		text[0] != '\0' ? ", the last one: " : "", text);
 }
 
-/* How the last one ended, when the next is tried, what this one says. */
+/* The last end that nobody asked for, or NULL.  A cluster that accepts by itself
+ * does not tell them apart. */
+static const json_t *last_failure(const json_t *worker)
+{
+	const json_t *failure = json_object_get(worker, "last_failure");
+	const json_t *last = json_object_get(worker, "last_exit");
+
+	if (failure != NULL)
+		return failure;
+	return json_is_true(json_object_get(last, "asked")) ? NULL : last;
+}
+
+/* How the last one failed, when the next is tried, what this one says. */
 static void format_last(char *to, size_t size, const json_t *worker)
 {
-	const json_t *last = json_object_get(worker, "last_exit");
+	const json_t *last = last_failure(worker);
 	const json_t *after = json_object_get(last, "after");
+	const json_t *ago = json_object_get(last, "ago");
 	const json_t *next = json_object_get(worker, "next_try");
 	char text[256];
 	char age[16];
 
 	to[0] = '\0';
 	(void)text_of(last, "text", text, sizeof(text), "");
-	if (text[0] != '\0' && json_is_number(after))
+	if (text[0] != '\0' && json_number_value(after) > 0)
 		add_part(to, size, "%s after %s", text,
 			text_age(age, seconds_of(after)));
 	else if (text[0] != '\0')
 		add_part(to, size, "%s", text);
-	if (json_is_true(json_object_get(last, "asked")))
-		add_part(to, size, "as asked");
 	if (json_is_number(next))
 		add_part(to, size, "next try in %s",
 			text_age(age, seconds_of(next)));
+	else if (json_is_number(ago))
+		add_part(to, size, "%s ago", text_age(age, seconds_of(ago)));
 	(void)text_of(worker, "peer", text, sizeof(text), "");
 	if (text[0] != '\0')
 		add_part(to, size, "serves %s", text);
@@ -315,7 +330,7 @@ static void format_row(struct row *row, const json_t *worker)
 		{COLUMN_RESTARTS, "restarts"}};
 	const json_t *up = json_object_get(worker, "uptime");
 	const json_t *cpu = json_object_get(worker, "cpu_percent");
-	const json_t *rss = json_object_get(worker, "rss_bytes");
+	const json_t *memory = json_object_get(worker, "memory_bytes");
 	size_t size = sizeof(row->cell[0]);
 
 	for (size_t i = 0; i < COLUMNS; i++)
@@ -332,9 +347,9 @@ static void format_row(struct row *row, const json_t *worker)
 	if (json_is_number(cpu))
 		(void)snprintf(row->cell[COLUMN_CPU], size, "%.1f",
 			json_number_value(cpu));
-	if (json_is_number(rss))
-		format_memory(
-			row->cell[COLUMN_MEMORY], size, json_number_value(rss));
+	if (json_is_number(memory))
+		format_memory(row->cell[COLUMN_MEMORY], size,
+			json_number_value(memory));
 	format_last(row->last, sizeof(row->last), worker);
 }
 
@@ -368,6 +383,29 @@ static void put_row(
 						  : PLAIN);
 	put(r, PLAIN, "  ");
 	put(r, PLAIN, row->last);
+	end_line(r);
+}
+
+/* Why the slot has no worker that is ready, unless that stands above. */
+static void put_cause(struct render *r, const struct layout *layout,
+	const json_t *worker, char shown[CAUSE_MAX])
+{
+	const json_t *last = last_failure(worker);
+	const char *state = json_string_value(json_object_get(worker, "state"));
+	char text[CAUSE_MAX];
+	bool known;
+
+	if (state == NULL || strcmp(state, "ready") == 0)
+		return;
+	known = json_is_string(json_object_get(last, "cause"));
+	(void)text_of(
+		last, known ? "cause" : "last_output", text, sizeof(text), "");
+	if (text[0] == '\0' || strstr(shown, text) != NULL)
+		return;
+	(void)text_copy(shown, CAUSE_MAX, text);
+	putf(r, PLAIN, "%*s", (int)layout->width[COLUMN_SLOT] + 4, "");
+	put(r, RED, known ? "" : "last output: ");
+	put(r, RED, text);
 	end_line(r);
 }
 
@@ -409,8 +447,12 @@ static void put_workers(
 	struct layout layout = {.shown = {false}};
 	struct row row;
 	const json_t *worker;
+	char shown[CAUSE_MAX];
 	size_t count = 0;
 	size_t i;
+
+	(void)text_of(json_object_get(cluster, "trouble"), "text", shown,
+		sizeof(shown), "");
 
 	for (i = 0; i < COLUMNS; i++) {
 		layout.width[i] = strlen(heads[i].title);
@@ -436,6 +478,7 @@ static void put_workers(
 			continue;
 		format_row(&row, worker);
 		put_row(r, &layout, &row);
+		put_cause(r, &layout, worker, shown);
 	}
 }
 
@@ -488,6 +531,23 @@ static void put_progress(struct render *r, const json_t *cluster)
 	putf(r, PLAIN, ", generation %lld", number_of(cluster, "generation"));
 }
 
+/* Why nobody is ready, and what made the last restart fail. */
+static void put_troubles(struct render *r, const json_t *cluster)
+{
+	static const char *const keys[] = {"trouble", "failed_restart"};
+	char text[CAUSE_MAX];
+
+	for (size_t i = 0; i < COUNT_OF(keys); i++) {
+		const json_t *trouble = json_object_get(cluster, keys[i]);
+
+		if (!json_is_object(trouble))
+			continue;
+		put(r, RED, "  ");
+		put(r, RED, text_of(trouble, "text", text, sizeof(text), "?"));
+		end_line(r);
+	}
+}
+
 static void put_cluster(
 	struct render *r, const json_t *cluster, const char *target, bool slot)
 {
@@ -507,6 +567,7 @@ static void put_cluster(
 	if (strcmp(balance, "share") != 0)
 		putf(r, PLAIN, ", balance %s", balance);
 	end_line(r);
+	put_troubles(r, cluster);
 	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)
 		put_listener(r, listener);
 	put_accept(r, json_object_get(cluster, "accept"));

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/output.h"
 #include "os/rundir.h"
+#include "os/rundir_place.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -143,9 +144,11 @@ static void say_where(const struct arguments *a, struct error *err)
 	char path[4096];
 	struct error ignored;
 
-	if (rundir_path(a->runtime_directory, path, sizeof(path), &ignored) ==
-		0)
-		(void)error_hint(err, "looked in '%s'", path);
+	for (unsigned n = 0; rundir_place(a->runtime_directory, true, n, path,
+				     sizeof(path), &ignored) == 1;
+		n++)
+		(void)error_hint(
+			err, n == 0 ? "looked in '%s'" : "in '%s'", path);
 	(void)error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/rundir.h"
+#include "os/rundir_place.h"
 #include "os/rundir_walk.h"
 #include "os/spawn.h"
 
@@ -33,7 +34,7 @@ extern char **environ;
 static int make_directory(struct trial *t, const char *base, const char *name)
 {
 	struct error err;
-	scoped_fd fd = rundir_walk(base, false, &err);
+	scoped_fd fd = rundir_walk(base, 0, &err);
 	int n = snprintf(
 		t->directory, sizeof(t->directory), "%s/%s", base, name);
 
@@ -51,7 +52,7 @@ static int open_directory(
 {
 	char base[PATH_MAX];
 
-	if (rundir_path(wanted, base, sizeof(base), err) == 0 &&
+	if (rundir_place(wanted, false, 0, base, sizeof(base), err) == 1 &&
 		make_directory(t, base, ".doctor-XXXXXX") == 0)
 		return 0;
 	/* the nclust will look at what is above it */

@@ -12,13 +12,16 @@
 #define SECOND_MOST (12 * SECOND) /* until it is ready … */
 #define SOCKETS_MOST (3 * SECOND) /* … and has all that the first has */
 
-static enum exam_share share_of(
+static enum exam_share share_of(const struct exam *e,
 	const struct exam_place *p, const struct held *held)
 {
 	if (held_by_inode(held, p->socket.inode) != NULL)
 		return SHARE_SAME;
 	if (held_alike(held, &p->socket) == NULL)
-		return SHARE_OTHER;
+		return held_is_private(&p->socket) ||
+				held_has_own(&e->first_held, held, &p->socket)
+			? SHARE_PRIVATE
+			: SHARE_OTHER;
 	return p->socket.kind == HELD_UNIX ? SHARE_STOLEN : SHARE_SPREAD;
 }
 
@@ -30,7 +33,7 @@ static bool compare(struct exam *e, const struct trial_life *second)
 
 	held_look(&held, second->pid);
 	for (size_t i = 0; i < e->place_count; i++) {
-		e->places[i].share = share_of(&e->places[i], &held);
+		e->places[i].share = share_of(e, &e->places[i], &held);
 		all &= e->places[i].share != SHARE_OTHER;
 	}
 	return all || held.count >= e->held;
@@ -98,11 +101,15 @@ int exam_copy(struct exam *e, struct error *err)
 
 bool exam_copies_work(const struct exam *e)
 {
+	size_t own = 0;
+
 	if (!e->second_ready || e->first_gone)
 		return false;
-	for (size_t i = 0; i < e->place_count; i++)
+	for (size_t i = 0; i < e->place_count; i++) {
 		if (e->places[i].share == SHARE_SAME ||
 			e->places[i].share == SHARE_SPREAD)
 			return true;
-	return e->place_count == 0; /* then there is nothing to share */
+		own += e->places[i].share == SHARE_PRIVATE;
+	}
+	return e->place_count == own; /* then there is nothing to share */
 }

@@ -32,11 +32,12 @@ enum exam_how {
 /* What a second copy makes of it. */
 enum exam_share {
 	SHARE_UNKNOWN,
-	SHARE_SAME,   /* it has the same socket */
-	SHARE_SPREAD, /* one of its own at the same address: the kernel
+	SHARE_SAME,    /* it has the same socket */
+	SHARE_SPREAD,  /* one of its own at the same address: the kernel
 			 spreads what comes */
-	SHARE_STOLEN, /* it has taken the path away from the first */
-	SHARE_OTHER,  /* it has another address, or none */
+	SHARE_STOLEN,  /* it has taken the path away from the first */
+	SHARE_OTHER,   /* it has another address, or none */
+	SHARE_PRIVATE, /* a path that differs from copy to copy */
 };
 
 #define OWN_MAX 4
@@ -89,18 +90,20 @@ struct exam {
 	double waited;     /* until it was given up on */
 	bool takes_passed; /* it has accepted from a socket of ours */
 	unsigned passed_count;
-	unsigned processes; /* at most at a time */
-	unsigned threads;   /* at most in one process … */
-	unsigned computing; /* … of which so many went on computing */
-	unsigned cpus;      /* that there are for all copies */
-	uint64_t caught;    /* signals that it handles, bit n-1 for n */
-	char exit[64];      /* LIFE_ENDED */
-	char last[256];     /* its last output */
-	char in_use[256];   /* "cannot bind …", as nclust has told it */
-	char refused[256];  /* why nothing can be taken over */
+	unsigned processes;    /* at most at a time */
+	unsigned threads;      /* at most in one process … */
+	unsigned computing;    /* … of which so many went on computing */
+	unsigned cpus;         /* that there are for all copies */
+	uint64_t caught;       /* signals that it handles, bit n-1 for n */
+	char exit[64];         /* LIFE_ENDED */
+	char last[256];        /* its last output */
+	char in_use[256];      /* "cannot bind …", as nclust has told it */
+	char refused[256];     /* why nothing can be taken over */
+	char store[HELD_TEXT]; /* what keeps its state in itself, or "" */
 	struct exam_place places[HELD_MAX];
 	size_t place_count;
-	size_t held; /* these, and those that it was given */
+	size_t held;            /* these, and those that it was given */
+	struct held first_held; /* all that it has */
 
 	char own[OWN_MAX][HELD_TEXT]; /* what it binds if it is told of none */
 	size_t own_count;

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef IPPROTO_MPTCP
@@ -55,10 +56,78 @@ static const struct owned *find(const struct look *look, uint64_t inode)
 	return NULL;
 }
 
+/* ---- what keeps its state in itself ---- */
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text);
+	size_t n = strlen(end);
+
+	return len >= n && strcmp(text + len - n, end) == 0;
+}
+
+static bool is_sqlite(pid_t pid, int number)
+{
+	static const char magic[] = "SQLite format 3";
+	char path[48];
+	char head[sizeof(magic)];
+	struct stat st;
+	bool is;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, number);
+	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode))
+		return false;
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd == -1)
+		return false;
+	is = pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+		memcmp(head, magic, sizeof(magic)) == 0;
+	(void)close(fd);
+	return is;
+}
+
+static void note_file(struct look *look, int fd, const char *target)
+{
+	/* SQLite's journals, LMDB, LevelDB and RocksDB, Berkeley DB, redis */
+	static const char *const ends[] = {"-wal", "-journal", "/data.mdb",
+		"/CURRENT", "/MANIFEST-000001", ".sqlite", ".sqlite3", ".bdb",
+		".rdb", ".aof"};
+	bool known = false;
+
+	if (look->held->store[0] != '\0' || target[0] != '/' ||
+		strncmp(target, "/dev/", 5) == 0 ||
+		strncmp(target, "/proc/", 6) == 0)
+		return;
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		known |= ends_with(target, ends[i]);
+	if (known || is_sqlite(look->pid, fd))
+		(void)text_copy(
+			look->held->store, sizeof(look->held->store), target);
+}
+
+static void note_name(struct look *look)
+{
+	static const char *const names[] = {"redis-server", "valkey-server",
+		"keydb-server", "memcached", "mongod", "postgres", "mysqld",
+		"mariadbd", "etcd", "influxd", "clickhouse-serv", "nats-server",
+		"beam.smp"};
+	char name[PROCESS_NAME];
+
+	(void)process_name(look->pid, name);
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			(void)text_copy(look->held->store,
+				sizeof(look->held->store), name);
+}
+
 static void note_descriptor(void *context, int fd, const char *target)
 {
 	struct look *look = context;
 	uint64_t inode = remote_socket_inode(target);
+
+	if (inode == 0)
+		note_file(look, fd, target);
 
 	if (inode == 0 || look->count == INODES_MAX ||
 		find(look, inode) != NULL)
@@ -106,6 +175,7 @@ static void look_at_process(struct look *look, pid_t pid, pid_t leader)
 	look->held->processes++;
 	look->held->cpu += facts.cpu;
 	look_at_threads(look->held, pid);
+	note_name(look);
 	remote_of(&r, pid);
 	(void)remote_each_fd(&r, DESCRIPTORS_MAX, note_descriptor, look);
 }
@@ -306,6 +376,51 @@ const struct held_socket *held_alike(
 			strcmp(held->list[i].text, socket->text) == 0)
 			return &held->list[i];
 	return NULL;
+}
+
+/* ---- private paths ---- */
+
+bool held_is_private(const struct held_socket *socket)
+{
+	char number[16];
+	const char *at;
+	size_t n;
+
+	if (socket->kind != HELD_UNIX)
+		return false;
+	n = (size_t)snprintf(number, sizeof(number), "%d", (int)socket->pid);
+	for (at = strstr(socket->text, number); at != NULL;
+		at = strstr(at + 1, number))
+		if ((at[-1] < '0' || at[-1] > '9') &&
+			(at[n] < '0' || at[n] > '9'))
+			return true;
+	return false;
+}
+
+/* The same directory, or the same name in another one. */
+static bool is_akin(const char *a, const char *b)
+{
+	const char *slash_a = strrchr(a, '/');
+	const char *slash_b = strrchr(b, '/');
+
+	if (slash_a == NULL || slash_b == NULL)
+		return slash_a == slash_b;
+	return strcmp(slash_a, slash_b) == 0 ||
+		(slash_a - a == slash_b - b &&
+			strncmp(a, b, (size_t)(slash_a - a)) == 0);
+}
+
+bool held_has_own(const struct held *held, const struct held *other,
+	const struct held_socket *socket)
+{
+	if (socket->kind != HELD_UNIX)
+		return false;
+	for (size_t i = 0; i < other->count; i++)
+		if (other->list[i].kind == HELD_UNIX &&
+			held_alike(held, &other->list[i]) == NULL &&
+			is_akin(other->list[i].text, socket->text))
+			return true;
+	return false;
 }
 
 /* ---- options ---- */

@@ -43,6 +43,9 @@ struct held {
 	unsigned threads; /* of the one that has the most … */
 	unsigned running; /* … and of the one of which the most compute */
 	nsec_t cpu;       /* that they have used, all together */
+	/* What keeps its state in itself: "redis-server", or the path of a
+	 * database file that is open; "": nothing that is known. */
+	char store[HELD_TEXT];
 };
 
 void held_look(struct held *held, pid_t leader);
@@ -57,6 +60,13 @@ const struct held_socket *held_alike(
  * cannot be looked at.  Returned. */
 const char *held_options(
 	const struct held_socket *socket, char *to, size_t size);
+
+/* Has the path the number of its process in it: no other has that one. */
+bool held_is_private(const struct held_socket *socket);
+/* Has the other worker one of its own in its place: a path that differs from copy
+ * to copy? */
+bool held_has_own(const struct held *held, const struct held *other,
+	const struct held_socket *socket);
 
 /* Connect to it, from this machine: nonblocking, and done at once or refused.
  * The descriptor, or -1 and errno. */

@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What opens one socket may open another: so long without a new one. */
+/* What opens one socket may open another: so long after the first, and so long
+ * without a new one; who says READY=1 by itself has opened all. */
+#define LOOK_ON (2 * SECOND)
 #define SETTLED (300 * MSEC)
-#define SETTLED_MOST (3 * SECOND)
+#define SETTLED_MOST (4 * SECOND)
 /* Who has used no CPU for so long waits for something else than we can give;
  * and who is busy is given up on, too. */
 #define IDLE (2 * SECOND)
@@ -192,6 +194,14 @@ struct watch {
 	double sign_at;
 };
 
+static bool has_public_place(const struct exam *e)
+{
+	for (size_t i = 0; i < e->place_count; i++)
+		if (!held_is_private(&e->places[i].socket))
+			return true;
+	return false;
+}
+
 static void note_changes(struct exam *e, struct watch *w, nsec_t now)
 {
 	enum exam_sign sign = sign_of(e);
@@ -202,14 +212,16 @@ static void note_changes(struct exam *e, struct watch *w, nsec_t now)
 		w->sign_at = clock_wall();
 	w->sign = sign;
 	w->places = e->place_count;
-	if (w->served == 0 && (sign == SIGN_NOTIFY || e->place_count > 0))
+	if (w->served == 0 && (sign == SIGN_NOTIFY || has_public_place(e)))
 		w->served = now;
 }
 
 static bool is_settled(const struct watch *w, nsec_t now)
 {
 	if (w->served != 0)
-		return now - w->changed >= SETTLED ||
+		return (now - w->changed >= SETTLED &&
+			       (w->sign == SIGN_NOTIFY ||
+				       now - w->served >= LOOK_ON)) ||
 			now - w->served >= SETTLED_MOST;
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
 }
@@ -246,6 +258,9 @@ static void look_at_worker(
 	if (held.processes > e->processes)
 		e->processes = held.processes;
 	note_threads(e, w, &held);
+	if (held.store[0] != '\0')
+		(void)text_copy(e->store, sizeof(e->store), held.store);
+	e->first_held = held;
 	find_places(e, &w->visitors, &held);
 	note_changes(e, w, now);
 }

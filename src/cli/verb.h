@@ -30,6 +30,7 @@ enum verb_option {
 	OPTION_LISTEN = 1 << 11,
 	OPTION_CANARY = 1 << 12,
 	OPTION_BAKE = 1 << 13,
+	OPTION_DROP_PORTS = 1 << 14,
 };
 
 /* The words that are no options. */

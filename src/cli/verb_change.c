@@ -18,12 +18,16 @@ int verb_restart(const struct arguments *a)
 		(struct control_request){.method = METHOD_RESTART,
 			.has_canary = arguments_has(a, OPTION_CANARY),
 			.canary = a->canary,
-			.bake = a->bake});
+			.has_bake = arguments_has(a, OPTION_BAKE),
+			.bake = a->bake,
+			.drop_ports = arguments_has(a, OPTION_DROP_PORTS)});
 }
 
 int verb_reload(const struct arguments *a)
 {
-	return change(a, (struct control_request){.method = METHOD_RELOAD});
+	return change(a,
+		(struct control_request){.method = METHOD_RELOAD,
+			.drop_ports = arguments_has(a, OPTION_DROP_PORTS)});
 }
 
 int verb_upgrade(const struct arguments *a)

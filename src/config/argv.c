@@ -64,6 +64,10 @@ static void keep(struct words *w, const struct given *g)
 	struct given *list;
 
 	if (is_row(g->row, "config")) {
+		if (w->config != NULL)
+			usage(w, "config",
+				"is given twice; one nclust runs the "
+				"clusters of one file");
 		w->config = g->value;
 		return;
 	}
@@ -214,6 +218,26 @@ static const char *nearest_verb(const struct words *w, const char *word)
 	return text_nearest(word, w->verbs, count);
 }
 
+/* "--listen-pid no": that option's value stands after a '='. */
+static bool is_value_of(struct words *w, const char *option, const char *word)
+{
+	const struct option_row *row = NULL;
+	char text[80];
+	bool value;
+	int member;
+
+	if (strncmp(option, "--", 2) == 0)
+		row = option_find(NULL, option + 2, &member);
+	if (row == NULL || row->type != OPT_BOOL ||
+		value_bool(&value, word, &(struct error){0}) == -1)
+		return false;
+	(void)snprintf(text, sizeof(text),
+		"wanted its value after '=': --%s=%s", row->name, word);
+	usage(w, row->name, text);
+	w->stopped = true;
+	return true;
+}
+
 /* A word that is neither option nor verb: show what was probably meant. */
 static void lost_word(struct words *w, int index)
 {
@@ -264,7 +288,7 @@ static void split(struct words *w)
 			take_long(w, word + 2);
 		else if (word[0] == '-' && word[1] != '\0')
 			take_short(w, word + 1);
-		else
+		else if (!is_value_of(w, w->argv[w->next - 2], word))
 			lost_word(w, w->next - 1);
 	}
 }

@@ -269,15 +269,16 @@ static void check_lasting(const struct check *k)
 {
 	static const char *const keys[] = {"ready", "start-timeout", "check",
 		"check-interval", "check-timeout", "check-failures", "watchdog",
-		"stall", "max-memory", "max-age", "backoff-min", "backoff-max",
-		"backoff-jitter", "stable-after", "restart", "give-up", "drain",
-		"surge", "max-unavailable", "canary", "bake", "old-generations",
-		"pass", "listen-pid", "balance"};
+		"stall", "request-timeout", "hang-signal", "max-memory",
+		"max-age", "backoff-min", "backoff-max", "backoff-jitter",
+		"stable-after", "restart", "give-up", "drain", "surge",
+		"max-unavailable", "canary", "bake", "old-generations", "pass",
+		"listen-pid", "balance"};
 	static const struct {
 		enum hook_event event;
 		const char *key;
 	} hooks[] = {{HOOK_READY, "on-ready"}, {HOOK_EXIT, "on-exit"},
-		{HOOK_CRASH, "on-crash"}};
+		{HOOK_CRASH, "on-crash"}, {HOOK_HANG, "on-hang"}};
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		if (settings_origin(k->s, k->at, row_named("cluster", keys[i]))
@@ -337,10 +338,6 @@ static void check_numbers(const struct check *k)
 		fault(k, given_of(k, "surge", "max-unavailable"),
 			"'surge' and 'max-unavailable' are both 0: no worker "
 			"could ever be replaced");
-	if (c->bake > 0 && c->canary == 0 && !is_bad(k, "canary"))
-		fault(k, "bake",
-			"needs a 'canary': without one there is no worker to "
-			"watch");
 	if (c->backoff_min > c->backoff_max)
 		fault(k, given_of(k, "backoff-min", "backoff-max"),
 			"'backoff-min', %s, is more than 'backoff-max', %s",

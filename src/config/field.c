@@ -233,12 +233,17 @@ bad:
 
 /* ---- numbers, one value of which may have a name ---- */
 
+static bool is_size(const struct option_row *row)
+{
+	return row->type == OPT_SIZE || row->type == OPT_MEMORY_LIMIT;
+}
+
 static void store_number(
 	const struct option_row *row, void *field, long long value)
 {
 	if (row->type == OPT_COUNT)
 		*(unsigned *)field = (unsigned)value;
-	else if (row->type == OPT_SIZE)
+	else if (is_size(row))
 		*(uint64_t *)field = (uint64_t)value;
 	else
 		*(nsec_t *)field = value;
@@ -248,7 +253,7 @@ static long long number_in(const struct option_row *row, const void *field)
 {
 	if (row->type == OPT_COUNT)
 		return *(const unsigned *)field;
-	if (row->type == OPT_SIZE)
+	if (is_size(row))
 		return (long long)*(const uint64_t *)field;
 	return *(const nsec_t *)field;
 }
@@ -265,7 +270,7 @@ static int parse_number(const struct option_row *row, long long *value,
 			    (unsigned)row->most, err) == -1)
 			return -1;
 		*value = count;
-	} else if (row->type == OPT_SIZE) {
+	} else if (is_size(row)) {
 		if (value_size(&size, text, (uint64_t)row->most, err) == -1)
 			return -1;
 		if (size < (uint64_t)row->least)
@@ -315,6 +320,30 @@ static int set_number(const struct option_row *row, void *field,
 		return -1;
 	(void)text_copy(rest, sizeof(rest), err->text + strlen(wanted));
 	return error_set(err, 0, "%s'%s' or %s", wanted, row->word, rest);
+}
+
+/* "500M", or "500M for 30s". */
+static int set_memory_limit(const struct option_row *row,
+	struct memory_limit *limit, const char *text, struct error *err)
+{
+	static const char between[] = " for ";
+	const char *at = strstr(text, between);
+	struct memory_limit given = {0};
+	char size[32];
+
+	(void)text_copy(size, sizeof(size), text);
+	if (at != NULL && (size_t)(at - text) < sizeof(size))
+		size[at - text] = '\0';
+	if (set_number(row, &given.bytes, size, err) == -1)
+		return -1;
+	if (at != NULL && given.bytes == 0)
+		return value_wanted(err, text, "'off' alone");
+	if (at != NULL &&
+		value_duration(&given.span, at + strlen(between), SECOND,
+			24 * HOUR, err) == -1)
+		return -1;
+	*limit = given;
+	return 0;
 }
 
 /* What no rule can be made for: cannot be caught, is nclust's own business, or
@@ -429,6 +458,8 @@ int field_set(const struct option_row *row, void *base, int member,
 	case OPT_DURATION:
 	case OPT_SIZE:
 		return set_number(row, field, text, err);
+	case OPT_MEMORY_LIMIT:
+		return set_memory_limit(row, field, text, err);
 	case OPT_PERCENT:
 		return value_percent(field, text, err);
 	case OPT_CHOICE:
@@ -590,9 +621,18 @@ static int format_number(
 		return buffer_string(out, row->word);
 	if (row->type == OPT_COUNT)
 		return buffer_printf(out, "%lld", value);
-	if (row->type == OPT_SIZE)
+	if (is_size(row))
 		return value_format_size(out, (uint64_t)value);
 	return format_duration(out, value);
+}
+
+static int format_memory_limit(const struct option_row *row,
+	const struct memory_limit *limit, struct buffer *out)
+{
+	if (format_number(row, &limit->bytes, out) == -1 || limit->span == 0)
+		return out->failed ? -1 : 0;
+	(void)buffer_string(out, " for ");
+	return format_duration(out, limit->span);
 }
 
 static int format_stop(struct buffer *out, const struct cluster_settings *c)
@@ -693,6 +733,8 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 	case OPT_DURATION:
 	case OPT_SIZE:
 		return format_number(row, field, out);
+	case OPT_MEMORY_LIMIT:
+		return format_memory_limit(row, field, out);
 	case OPT_PERCENT:
 		return buffer_printf(out, "%u%%", *(const unsigned *)field);
 	case OPT_CHOICE:

@@ -24,6 +24,7 @@ enum option_type {
 	OPT_PERCENT,
 	OPT_DURATION,
 	OPT_SIZE,
+	OPT_MEMORY_LIMIT, /* a size "for" a time */
 	OPT_CHOICE,
 	OPT_COMMAND,
 	OPT_WORKERS,
@@ -56,7 +57,8 @@ struct option_row {
 	enum option_type type;
 	size_t offset;         /* in settings or cluster_settings */
 	long long least, most; /* OPT_COUNT; nsec for OPT_DURATION,
-				       bytes for OPT_SIZE */
+				       bytes for OPT_SIZE and
+				       OPT_MEMORY_LIMIT */
 	const char *word;      /* of these three: stands for one value,
 				       which need not be in between; or NULL */
 	long long word_value;

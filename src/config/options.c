@@ -16,6 +16,15 @@
 /* enum log_level, enum log_mode, ...: the index is the value */
 static const char *const log_levels[] = {
 	"error", "warn", "note", "info", "debug", NULL};
+static const char *const hang_signals[] = {
+	[HANG_OFF] = "off",
+	[HANG_QUIT] = "QUIT",
+	[HANG_ABRT] = "ABRT",
+	[HANG_USR1] = "USR1",
+	[HANG_USR2] = "USR2",
+	[HANG_SIGNALS] = NULL,
+};
+
 static const char *const log_modes[] = {
 	"auto", "inherit", "prefix", "off", NULL};
 static const char *const balances[] = {"auto", "share", "rr", NULL};
@@ -35,6 +44,7 @@ static const char *const hooks[] = {
 	[HOOK_ROLLOUT] = "on-rollout",
 	[HOOK_SCALE] = "on-scale",
 	[HOOK_STOP] = "on-stop",
+	[HOOK_HANG] = "on-hang",
 };
 _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 
@@ -112,7 +122,8 @@ const struct option_row option_rows[] = {
 			".Pa /run/nclust\n"
 			"for root and\n"
 			".Pa $XDG_RUNTIME_DIR/nclust\n"
-			"for others.\n"
+			"for others; where that cannot be had,\n"
+			".Pa /tmp/nclust-UID .\n"
 			"It is best in memory (tmpfs):\n"
 			"each start of a worker makes a file in it."),
 	},
@@ -159,6 +170,13 @@ const struct option_row option_rows[] = {
 			".Ql {fd}\n"
 			"and\n"
 			".Ql {fd:NAME} .\n"
+			".Ql {fd}\n"
+			"is the descriptor of the only listener and\n"
+			".Ql {port}\n"
+			"the port of the only TCP or UDP one: with none or "
+			"several the command is refused.\n"
+			".Ql {fd:NAME}\n"
+			"chooses one by its name.\n"
 			"In the file a\n"
 			".Ql ;\\&\n"
 			"behind a blank is refused here, as it would begin a "
@@ -531,7 +549,8 @@ const struct option_row option_rows[] = {
 			"when it calls\n"
 			".Xr listen 2\n"
 			".Pq Cm listen ,\n"
-			"see\n"
+			"one that replaces another on all that this one "
+			"listens on, see\n"
 			".Xr nclust-intercept 7 ,\n"
 			"once it has been alive for a time\n"
 			".Pq Cm alive:1s ,\n"
@@ -553,7 +572,10 @@ const struct option_row option_rows[] = {
 			"it;\n"
 			"else the second if one was ever seen to listen;\n"
 			"else listening, or\n"
-			".Cm alive:1s ."),
+			".Cm alive:1s .\n"
+			"Where only some workers of a cluster listen, write\n"
+			".Cm alive:1s ,\n"
+			"or make the others a cluster of their own."),
 	},
 	{
 		IN_CLUSTER(start_timeout), .name = "start-timeout",
@@ -580,6 +602,7 @@ const struct option_row option_rows[] = {
 			"Where workers share a socket, the one that is free "
 			"takes the connection; what becomes of it counts for "
 			"that worker.\n"
+			"One that takes none is looked at from outside.\n"
 			"In the file a\n"
 			".Ql ;\\&\n"
 			"behind a blank is refused here."),
@@ -640,8 +663,35 @@ const struct option_row option_rows[] = {
 			"take."),
 	},
 	{
+		IN_CLUSTER(request_timeout), .name = "request-timeout",
+		.type = OPT_DURATION, .least = SECOND, .most = 24 * HOUR,
+		.word = "off", .fallback = "off", .argument = "time",
+		.change = CHANGE_LIVE,
+		.help = "a worker that owes an answer for so long is replaced",
+		.manual = MANUAL("A worker that has not begun to answer a request for "
+			"this long hangs: its successor is started first, and "
+			"then it is ended.\n"
+			"It needs nothing from the program, and reports what "
+			"the worker did; see\n"
+			".Xr nclust-health 7 .\n"
+			"Choose more than the longest time that an answer may "
+			"take."),
+	},
+	{
+		IN_CLUSTER(hang_signal), .name = "hang-signal",
+		.type = OPT_CHOICE, .choices = hang_signals, .fallback = "off",
+		.argument = "signal", .change = CHANGE_LIVE,
+		.help = "sent to one that hangs, 2 s before its stop signal",
+		.manual = MANUAL("A worker that is ended by\n"
+			".Cm request-timeout\n"
+			"gets this signal first, and two seconds to write down "
+			"what it was doing: on\n"
+			".Cm QUIT\n"
+			"Java and Go print the stacks of their threads."),
+	},
+	{
 		IN_CLUSTER(max_memory), .name = "max-memory",
-		.type = OPT_SIZE, .least = 1 << 20, .most = 1LL << 60,
+		.type = OPT_MEMORY_LIMIT, .least = 1 << 20, .most = 1LL << 60,
 		.word = "off", .fallback = "off", .argument = "size",
 		.change = CHANGE_LIVE,
 		.help = "replace a worker whose memory is above this",
@@ -649,7 +699,12 @@ const struct option_row option_rows[] = {
 			"as\n"
 			".Ql 512M ,\n"
 			"is replaced as in a rolling restart, the new one "
-			"first; one worker at a time."),
+			"first; one worker at a time.\n"
+			"With\n"
+			".Ql 512M for 30s\n"
+			"only a worker whose memory was above it at each look "
+			"for that long is replaced, so that a short peak is "
+			"no reason."),
 	},
 	{
 		IN_CLUSTER(max_age), .name = "max-age", .type = OPT_DURATION,
@@ -681,8 +736,15 @@ const struct option_row option_rows[] = {
 		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
 		.common = true,
 		.help = "grace between the stop signal and SIGKILL",
-		.manual = MANUAL("How long to wait behind a stop signal that has no "
-			"time of its own."),
+		.manual = MANUAL("How long to wait after a stop signal that has no "
+			"time of its own.\n"
+			"In a container grant nclust at least this and\n"
+			".Cm drain-timeout :\n"
+			"container runtimes kill it after 10 s unless\n"
+			".Ql docker stop -t\n"
+			"or\n"
+			".Ql terminationGracePeriodSeconds\n"
+			"says otherwise."),
 	},
 	{
 		IN_CLUSTER(backoff_min), .name = "backoff-min",
@@ -690,9 +752,14 @@ const struct option_row option_rows[] = {
 		.fallback = "100ms", .argument = "time",
 		.change = CHANGE_LIVE,
 		.help = "wait before a worker that died is started again",
-		.manual = MANUAL("How long a slot waits after the first death that "
-			"is not replaced at once; doubled at each further "
-			"one."),
+		.manual = MANUAL("A worker that was ready and dies is replaced at "
+			"once, so that a request that kills does not take "
+			"the service down.\n"
+			"After each further death, however long each worker "
+			"lived, the slot waits: this long, then twice as "
+			"long each time, until a worker has been ready for "
+			"a minute.\n"
+			"After one that was never ready it always waits."),
 	},
 	{
 		IN_CLUSTER(backoff_max), .name = "backoff-max",
@@ -713,9 +780,11 @@ const struct option_row option_rows[] = {
 		IN_CLUSTER(stable_after), .name = "stable-after",
 		.type = OPT_DURATION, .least = 0, .most = 24 * HOUR,
 		.fallback = "1s", .argument = "time", .change = CHANGE_LIVE,
-		.help = "a death this long after ready is replaced at once",
-		.manual = MANUAL("A worker that dies so long after it was ready is "
-			"replaced at once, and the waits begin anew.\n"
+		.help = "ready for this long and a minute: deaths are forgotten",
+		.manual = MANUAL("A slot forgets earlier deaths when a worker was "
+			"ready for this long, and for at least a minute: the "
+			"next death is replaced at once, and the waits begin "
+			"anew.\n"
 			"One that the kernel killed for memory is replaced "
 			"50 ms later, when its memory is free."),
 	},
@@ -831,13 +900,24 @@ const struct option_row option_rows[] = {
 	},
 	{
 		IN_CLUSTER(bake), .name = "bake", .type = OPT_DURATION,
-		.least = 0, .most = 24 * HOUR, .fallback = "0s",
+		.least = 0, .most = 24 * HOUR, .word = "auto",
+		.word_value = BAKE_AUTO, .fallback = "auto",
 		.argument = "time", .change = CHANGE_LIVE,
-		.help = "how long the canaries are watched",
-		.manual = MANUAL("How long the workers of\n"
-			".Cm canary\n"
-			"are watched before the others follow; with 0s, these "
-			"follow once the canaries are ready."),
+		.help = "how long the first new workers are watched",
+		.manual = MANUAL("How long a rolling restart watches the first new "
+			"workers (\n"
+			".Cm canary ,\n"
+			"at least one) beside the old ones, which go on "
+			"serving, before the others follow.\n"
+			"With\n"
+			".Cm auto\n"
+			"it is the time of\n"
+			".Cm stable-after\n"
+			"where it is guessed that a worker is ready (\n"
+			".Cm listen , alive , tcp ) ,\n"
+			"and nothing where the program says it (\n"
+			".Cm notify , http , exec ) .\n"
+			"With 0s the others follow once the first are ready."),
 	},
 	{
 		IN_CLUSTER(old_generations), .name = "old-generations",
@@ -868,7 +948,14 @@ const struct option_row option_rows[] = {
 			"it.\n"
 			".Ql signal-TERM = TERM->QUIT\n"
 			"gives the workers another signal than the one "
-			"received."),
+			"received.\n"
+			"Every signal can have a rule but\n"
+			".Dv KILL , STOP , CHLD , PIPE , WINCH ,\n"
+			"and\n"
+			".Dv SEGV , BUS , ILL , FPE , TRAP , ABRT\n"
+			"and\n"
+			".Dv SYS ,\n"
+			"which a crash of nclust itself would raise."),
 	},
 	{
 		IN_CLUSTER(hooks), .name = "on-EVENT", .type = OPT_HOOK,
@@ -892,7 +979,11 @@ const struct option_row option_rows[] = {
 			".Cm on-scale ,\n"
 			"another number of workers is wanted;\n"
 			".Cm on-stop ,\n"
-			"the cluster begins to stop.\n"
+			"the cluster begins to stop;\n"
+			".Cm on-hang ,\n"
+			"a worker exceeds\n"
+			".Cm request-timeout ,\n"
+			"and lives yet.\n"
 			"In the file a\n"
 			".Ql ;\\&\n"
 			"behind a blank is refused here."),
@@ -913,7 +1004,11 @@ const struct option_row option_rows[] = {
 			"is\n"
 			".Cm prefix\n"
 			"on a terminal, else\n"
-			".Cm inherit ."),
+			".Cm inherit .\n"
+			"Output that is left alone is not read either: when a\n"
+			"worker fails,\n"
+			".Cm status\n"
+			"then says how it ended, and not what it said last."),
 	},
 	{
 		IN_CLUSTER(orphans), .name = "orphans", .type = OPT_CHOICE,

@@ -83,12 +83,28 @@ enum drain_mode {
 	DRAIN_OFF,    /* at once, and nobody looks at its connections */
 };
 
+/* Above `bytes` for `span` (0: at a single look) is too much. */
+struct memory_limit {
+	uint64_t bytes; /* 0: off */
+	nsec_t span;
+};
+
 /* A question to a worker whose answer says if it is well. */
 enum probe_kind { PROBE_NONE, PROBE_TCP, PROBE_HTTP, PROBE_EXEC };
 struct probe {
 	enum probe_kind kind;
 	char *text; /* PROBE_HTTP: the path, "/x"; PROBE_EXEC: as written */
 	struct strings command; /* PROBE_EXEC: argv */
+};
+
+/* Sent to one that hangs before its stop signal (core/worker.c). */
+enum hang_signal {
+	HANG_OFF,
+	HANG_QUIT,
+	HANG_ABRT,
+	HANG_USR1,
+	HANG_USR2,
+	HANG_SIGNALS,
 };
 
 /* `on-EVENT`: what it is run on. */
@@ -99,6 +115,7 @@ enum hook_event {
 	HOOK_ROLLOUT, /* a rollout began, is done, failed, was superseded */
 	HOOK_SCALE,   /* another number of workers is wanted */
 	HOOK_STOP,    /* the cluster begins to stop */
+	HOOK_HANG,    /* a request is not answered: it lives yet */
 	HOOK_EVENTS,
 };
 struct hook {
@@ -196,8 +213,10 @@ struct cluster_settings {
 	unsigned check_failures; /* in a row; at least 1 */
 	nsec_t watchdog;         /* 0: off */
 	nsec_t stall;            /* 0: off */
-	uint64_t max_memory;     /* bytes of one worker; 0: off */
-	nsec_t max_age;          /* 0: off; +-10 % at random */
+	nsec_t request_timeout;  /* 0: off */
+	enum hang_signal hang_signal;
+	struct memory_limit max_memory; /* of one worker */
+	nsec_t max_age;                 /* 0: off; +-10 % at random */
 
 	struct stop_step stop[STOP_STEPS_MAX];
 	unsigned stop_count; /* at least 1 */
@@ -219,7 +238,7 @@ struct cluster_settings {
 	unsigned surge; /* WORKERS_MAX ("all"): all new ones, then the old go */
 	unsigned max_unavailable;
 	unsigned canary; /* 0: none */
-	nsec_t bake;
+	nsec_t bake;     /* or BAKE_AUTO */
 	unsigned old_generations;
 
 	struct signal_rule *signals;
@@ -232,6 +251,8 @@ struct cluster_settings {
 };
 #define GIVE_UP_MAX 1000
 #define WORKERS_MAX 10000
+/* stable-after where readiness is guessed, else 0 */
+#define BAKE_AUTO NSEC_NEVER
 #define ACCEPT_AUTO 32 /* connections at once with `workers = auto` */
 
 /* Where a value came from, for `nclust config` and messages. */

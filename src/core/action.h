@@ -46,7 +46,9 @@ enum report_kind {
 	REPORT_ROLLOUT_STARTED, /* rollout, generation, count = of */
 	REPORT_ROLLOUT_STEP,    /* rollout, slot, count = done */
 	REPORT_ROLLOUT_DONE,    /* rollout */
-	REPORT_ROLLOUT_FAILED,  /* rollout, slot, worker, ending, why, age */
+	REPORT_ROLLOUT_FAILED,  /* rollout, slot (SLOT_ALL: none), worker,
+				   ending, why, age; count = its workers that
+				   are ready, others = those of before */
 	REPORT_ROLLOUT_SUPERSEDED, /* rollout: a newer one took its place */
 	REPORT_STATE,              /* state: the cluster's state changed */
 	REPORT_SURPRISE,           /* worker, an event that its state does not
@@ -71,6 +73,7 @@ struct report {
 	unsigned generation;
 	unsigned rollout;
 	unsigned count;
+	unsigned others;
 	int signal;
 	nsec_t age;       /* of the worker, since its start */
 	nsec_t ready_for; /* since it was ready; NSEC_NEVER: never was */

@@ -6,6 +6,9 @@
 /* A backoff-min of 0 must not become a busy loop. */
 #define LEAST_DELAY MSEC
 
+/* A life of so long ends a loop of deaths. */
+#define FORGET_AFTER MINUTE
+
 static nsec_t with_jitter(nsec_t delay, unsigned per_cent, uint64_t *random)
 {
 	nsec_t spread = delay / 100 * (nsec_t)per_cent;
@@ -31,10 +34,9 @@ static nsec_t longer(nsec_t delay, const struct cluster_settings *settings)
 nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings,
 	bool was_ready, nsec_t ready_for, uint64_t *random)
 {
-	if (was_ready && ready_for >= settings->stable_after) {
+	if (was_ready && ready_for >= FORGET_AFTER &&
+		ready_for >= settings->stable_after)
 		backoff_reset(b);
-		return 0;
-	}
 	if (was_ready && !b->forgiven) {
 		b->delay = 0;
 		b->forgiven = true;

@@ -10,14 +10,14 @@
 
 /*
  * How long a slot stays empty after a death.  A worker that had served is
- * replaced at once, so that requests that kill do not take the service down;
- * one that cannot start, or that dies again and again soon after it was
- * ready, waits longer each time.  All zero is a fresh start.
+ * replaced at once, so that a request that kills does not take the service
+ * down.  After one that cannot start, and after each further death of a loop,
+ * however slow, the slot waits longer each time.  A worker that was ready for
+ * a minute, and for stable-after, ends the loop.  All zero is a fresh start.
  */
 struct backoff {
 	nsec_t delay;  /* of the last wait, without its jitter; 0: none yet */
-	bool forgiven; /* one early death of a ready worker is, until the
-			  next life that was long enough */
+	bool forgiven; /* one death of a ready worker is, in each loop */
 };
 
 /*

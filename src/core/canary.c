@@ -3,6 +3,32 @@
 
 #include "core/inside.h"
 
+/* Is it but a guess that a worker of it is ready? */
+static bool is_guessed(const struct generation *g)
+{
+	const struct cluster_settings *settings = g->settings;
+
+	switch (settings->ready) {
+	case READY_NOTIFY:
+		return false;
+	case READY_PROBE:
+		return settings->ready_probe.kind == PROBE_TCP;
+	case READY_AUTO:
+		return !g->says_ready;
+	default:
+		return true;
+	}
+}
+
+static nsec_t bake_time(const struct cluster *c)
+{
+	const struct generation *g = cluster_find_generation(c, c->rollout.to);
+
+	if (c->rollout.bake != BAKE_AUTO)
+		return c->rollout.bake;
+	return is_guessed(g) ? g->settings->stable_after : 0;
+}
+
 void canary_begin(struct cluster *c, const struct rollout_request *request)
 {
 	struct rollout *r = &c->rollout;
@@ -10,24 +36,39 @@ void canary_begin(struct cluster *c, const struct rollout_request *request)
 		cluster_find_generation(c, r->to)->settings;
 
 	r->bake_until = NSEC_NEVER;
-	if (r->scope != SLOT_ALL)
-		return;
-	r->fleet = settings->surge >= WORKERS_MAX;
-	r->canary = settings->canary;
-	r->bake = settings->bake;
-	if (request->has_canary) {
-		r->canary = request->canary;
-		r->bake = request->bake;
+	r->bake = request->has_bake ? request->bake : settings->bake;
+	if (r->scope != SLOT_ALL) {
+		/* a time of the settings is for their canaries */
+		if (!request->has_bake && r->bake != BAKE_AUTO)
+			r->bake = 0;
+	} else {
+		r->fleet = settings->surge >= WORKERS_MAX;
+		r->canary = request->has_canary ? request->canary
+						: settings->canary;
+	}
+	if (r->canary == 0 && bake_time(c) > 0) {
+		r->canary = 1;
+		r->unasked = true;
 	}
 	r->wave = r->canary;
 	r->of_canaries = r->canary > 0;
+}
+
+bool canary_is_alone(const struct cluster *c)
+{
+	const struct rollout *r = &c->rollout;
+	const struct cluster_settings *settings =
+		cluster_find_generation(c, r->to)->settings;
+
+	return r->unasked && settings->surge == 0 &&
+		settings->max_unavailable > 0;
 }
 
 nsec_t canary_due(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;
 
-	if (!r->under_way || r->wave == 0 || r->bake_until == NSEC_NEVER)
+	if (!r->under_way || r->bake_until == NSEC_NEVER)
 		return NSEC_NEVER;
 	return nsec_add(r->bake_until, c->lost);
 }
@@ -63,8 +104,10 @@ void canary_look(struct cluster *c, struct slot *s)
 {
 	const struct worker *one =
 		s->other.state != WORKER_NONE ? &s->other : &s->main;
-	bool proven = s->step == STEP_HELD && one->state == WORKER_READY &&
-		one->generation == c->rollout.to;
+	bool is_ready =
+		one->state == WORKER_READY && one->generation == c->rollout.to;
+	bool has_ended = one->state == WORKER_NONE && s->ended != SLOT_GOES_ON;
+	bool proven = s->step == STEP_HELD && (is_ready || has_ended);
 
 	c->rollout.proven += (unsigned)proven - (unsigned)s->proven;
 	s->proven = proven;
@@ -92,12 +135,12 @@ static void begin_to_bake(struct cluster *c)
 	struct rollout *r = &c->rollout;
 	struct report *report;
 
-	r->bake_until = nsec_add(c->now - c->lost, r->bake);
+	r->bake_until = nsec_add(c->now - c->lost, bake_time(c));
 	report = actions_report(c->out, REPORT_BAKING, 0, 0);
 	report->rollout = r->id;
 	report->generation = r->to;
-	report->count = r->proven;
-	report->span = r->bake;
+	report->count = r->fresh ? c->ready : r->proven;
+	report->span = bake_time(c);
 }
 
 /* The old ones go now: each slot sees to its own. */
@@ -121,6 +164,24 @@ static void release(struct cluster *c)
 	rollout_wake(c);
 }
 
+/* Has its time come?  False: it is watched yet. */
+static bool is_baked(const struct cluster *c)
+{
+	return c->rollout.bake_until == NSEC_NEVER || canary_due(c) <= c->now;
+}
+
+bool canary_advance_fresh(struct cluster *c, bool all_there)
+{
+	struct rollout *r = &c->rollout;
+
+	if (!all_there)
+		r->bake_until = NSEC_NEVER;
+	else if (r->bake_until == NSEC_NEVER && c->ready > 0 &&
+		bake_time(c) > 0)
+		begin_to_bake(c);
+	return all_there && is_baked(c);
+}
+
 bool canary_advance(struct cluster *c)
 {
 	struct rollout *r = &c->rollout;
@@ -136,10 +197,10 @@ bool canary_advance(struct cluster *c)
 		r->bake_until = NSEC_NEVER;
 		return false;
 	}
-	if (r->of_canaries && r->bake > 0 && r->held > 0 &&
-		r->bake_until == NSEC_NEVER)
+	if (r->of_canaries && r->held > 0 && r->bake_until == NSEC_NEVER &&
+		bake_time(c) > 0)
 		begin_to_bake(c);
-	if (r->bake_until != NSEC_NEVER && canary_due(c) > c->now)
+	if (!is_baked(c))
 		return false;
 	release(c);
 	return true;

@@ -26,6 +26,14 @@ void canary_begin(struct cluster *c, const struct rollout_request *request);
 /* Look if a wave is over; true if it was, and there is more to do. */
 bool canary_advance(struct cluster *c);
 
+/* The same of a rollout where nothing ran: all are watched, once all of them
+ * are there; true when that is over. */
+bool canary_advance_fresh(struct cluster *c, bool all_there);
+
+/* Does a canary take the place of its predecessor at once?  One that nobody asked
+ * for does where the settings, which may change meanwhile, allow no worker more. */
+bool canary_is_alone(const struct cluster *c);
+
 /* Are new workers still to be held, but no more of them for now? */
 bool canary_is_full(const struct cluster *c);
 

@@ -222,6 +222,10 @@ static void on_worker(struct cluster *c, const struct event *e)
 		generations_learn(
 			&c->generations, w->generation, LESSON_GRACEFUL);
 		break;
+	case EVENT_BUSY:
+		c->slots[e->slot].busy =
+			e->held && w == &c->slots[e->slot].main;
+		return;
 	case EVENT_EXITED:
 		slot_bury(c, e->slot, w, ON_EXIT, &e->ending);
 		break;
@@ -268,6 +272,7 @@ static void apply(struct cluster *c, const struct event *e)
 	case EVENT_OUTGROWN:
 	case EVENT_DRAINED:
 	case EVENT_GRACEFUL:
+	case EVENT_BUSY:
 		on_worker(c, e);
 		break;
 	}

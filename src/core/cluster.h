@@ -76,11 +76,12 @@ struct rollout_view {
 	unsigned to; /* generation */
 	unsigned done;
 	unsigned of;
-	uint32_t slot;   /* waited for; SLOT_ALL: none */
-	nsec_t since;    /* point in time of its start */
-	bool going_back; /* undoing a failed one */
-	unsigned canary; /* so many first */
-	nsec_t baking;   /* point in time until which they are watched; or 0 */
+	uint32_t slot;    /* waited for; SLOT_ALL: none */
+	nsec_t since;     /* point in time of its start */
+	bool going_back;  /* undoing a failed one */
+	bool drops_ports; /* its workers may listen on less than before */
+	unsigned canary;  /* so many first */
+	nsec_t baking;    /* point in time until which they are watched; or 0 */
 	const struct cluster_settings *settings; /* it goes to */
 };
 
@@ -102,6 +103,7 @@ struct worker_view {
 	enum slot_state state;
 	nsec_t born;
 	nsec_t ready_at; /* NSEC_NEVER: not ready yet */
+	nsec_t due;      /* what it is given time for is over; NSEC_NEVER */
 };
 
 struct slot_view {

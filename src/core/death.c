@@ -146,7 +146,7 @@ static nsec_t age_of(const struct cluster *c, const struct worker *w)
 /* What a death means beyond its slot.  That of a worker beside another one
  * that has the place is no reason to give up. */
 static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
-	const struct ending *ending, nsec_t wait, bool beside)
+	const struct ending *ending, bool beside)
 {
 	const struct slot *s = &c->slots[i];
 	nsec_t age = age_of(c, dead);
@@ -159,12 +159,7 @@ static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 		cluster_give_up(c, ending->exit_status);
 		return;
 	}
-	if (canary_is_one(c, s, dead) ||
-		(new_one && s->ended != SLOT_ENDED_WELL &&
-			(!worker_was_ready(dead) ||
-				canary_is_on_trial(c, s, dead) ||
-				(wait > 0 && wait != NSEC_NEVER &&
-					s->backoff.delay > 0))))
+	if (new_one && s->ended != SLOT_ENDED_WELL)
 		rollout_fail(c, i, dead, ending, dead->why, age);
 	if (s->ended == SLOT_GOES_ON && !beside)
 		count_death(c);
@@ -210,5 +205,5 @@ void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
 		(void)actions_report(c->out, REPORT_SLOT_ENDED, i, 0);
 	if (c->rollout.at_end || !rollout_has_turned(c, s))
 		rollout_wake(c);
-	mourn(c, i, &dead, ending, wait, beside);
+	mourn(c, i, &dead, ending, beside);
 }

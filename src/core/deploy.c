@@ -47,9 +47,11 @@ static void wait_for_turn(struct cluster *c, const struct event *e, unsigned id)
 	w->there = true;
 	w->id = id;
 	w->command_changed |= e->command_changed;
+	w->drops_ports |= e->drops_ports;
 	if (e->slot == SLOT_ALL) {
 		w->has_canary = e->has_canary;
 		w->canary = e->count;
+		w->has_bake = e->has_bake;
 		w->bake = e->span;
 	}
 	if (e->settings == NULL)
@@ -79,6 +81,7 @@ static void begin_afresh(struct cluster *c, struct rollout_request *request)
 	rollout_begin(c, request, c->generation);
 	c->rollout.fresh = true;
 	c->rollout.canary = c->rollout.wave = 0;
+	c->rollout.of_canaries = false;
 	c->generation = c->rollout.to;
 }
 
@@ -88,17 +91,18 @@ void rollout_request(struct cluster *c, const struct event *e)
 		.id = ++c->last_rollout,
 		.scope = e->slot,
 		.command_changed = e->command_changed,
+		.drops_ports = e->drops_ports,
 		.settings = e->settings,
 		.has_canary = e->has_canary,
 		.canary = e->count,
+		.has_bake = e->has_bake,
 		.bake = e->span,
 	};
 	unsigned like = c->rollout.under_way ? c->rollout.to : c->generation;
 
 	c->asked_rollout = request.id;
 	if (c->stopping && !c->told_end) {
-		rollout_report(c, REPORT_ROLLOUT_FAILED, request.id)->why =
-			WHY_STOP;
+		rollout_refuse(c, request.id, SLOT_ALL);
 		if (e->settings != NULL)
 			cluster_settings_unref(e->settings);
 		return;

@@ -48,6 +48,7 @@ enum why {
 	WHY_MEMORY,        /* max-memory */
 	WHY_AGE,           /* max-age */
 	WHY_QUEUE,         /* its successor gets a socket that nobody has */
+	WHY_REQUEST,       /* it owes an answer: request-timeout */
 };
 
 enum event_kind {
@@ -63,13 +64,17 @@ enum event_kind {
 	EVENT_WATCHDOG,     /* slot, worker, span: WATCHDOG_USEC=; by its own
 			       wish another one is expected of it */
 	EVENT_UNWELL,       /* slot, worker, why: WHY_WATCHDOG (it said
-			       WATCHDOG=trigger), WHY_STALL, WHY_CHECK */
+			       WATCHDOG=trigger), WHY_STALL, WHY_CHECK,
+			       WHY_REQUEST */
 	EVENT_OUTGROWN,     /* slot, worker, why: WHY_MEMORY, WHY_QUEUE: replace
 			       it, when its turn comes */
 	EVENT_DRAINED,      /* slot, worker: answer to ACTION_DRAIN: now is the
 			       moment for the stop signal */
 	EVENT_GRACEFUL,     /* slot, worker: it answered what was in flight
 			       after its stop signal */
+	EVENT_BUSY,         /* slot, worker: `held`: it is answering, and would
+			       take time to drain: a rollout comes to the others
+			       first */
 	EVENT_EXITED,       /* slot, worker, ending */
 	EVENT_STOP,         /* stop the cluster; `at_once`: KILL now */
 	EVENT_SCALE,        /* count; memory must be there: cluster_reserve() */
@@ -77,7 +82,8 @@ enum event_kind {
 			       SLOT_ALL, by a new generation made from
 			       `settings` (its reference is handed over; NULL:
 			       the settings in force).  `has_canary`: `count`
-			       and `span` in place of canary and bake */
+			       in place of canary, `has_bake`: `span` in place
+			       of bake */
 	EVENT_SETTINGS,     /* new settings without a roll; reference handed
 			       over */
 	EVENT_LATE,         /* nclust itself stood still for `span` (SIGSTOP,
@@ -97,8 +103,10 @@ struct event {
 	nsec_t span;
 	unsigned count;
 	bool at_once;
-	bool held;       /* HOLD */
-	bool has_canary; /* ROLL */
+	bool held;        /* HOLD, BUSY */
+	bool has_canary;  /* ROLL */
+	bool has_bake;    /* ROLL */
+	bool drops_ports; /* ROLL: it may listen on less than before */
 	enum why why;
 	bool command_changed; /* ROLL, SETTINGS: forget what was learned */
 	struct ending ending;

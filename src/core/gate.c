@@ -5,7 +5,8 @@
 
 static enum gate gate_for(enum why why)
 {
-	return why == WHY_CHECK ? GATE_UNWELL : GATE_OUTGROWN;
+	return why == WHY_CHECK || why == WHY_REQUEST ? GATE_UNWELL
+						      : GATE_OUTGROWN;
 }
 
 void gate_wake(struct cluster *c)
@@ -72,15 +73,6 @@ static bool is_due(const struct cluster *c, const struct slot *s)
 		is_free(c, gate_for(s->main.unfit));
 }
 
-/* No successor came of it: whoever wants one asks again, if it is still so. */
-static void forget_wish(struct cluster *c, struct worker *w)
-{
-	if (w->state != WORKER_READY || w->unfit != WHY_QUEUE)
-		return;
-	w->unfit = WHY_ITSELF;
-	c->unfit--;
-}
-
 void gate_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
@@ -89,7 +81,6 @@ void gate_settle(struct cluster *c, uint32_t i)
 		if (s->main.state == WORKER_READY &&
 			s->main.unfit == WHY_ITSELF)
 			backoff_reset(&s->backoff);
-		forget_wish(c, &s->main);
 		shut(c, s);
 	}
 	if (is_due(c, s) && c->gates_to_look == 0)

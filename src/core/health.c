@@ -42,27 +42,28 @@ static void hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 		fail_canary(c, i, w, why);
 }
 
-static void fails_checks(struct cluster *c, uint32_t i, struct worker *w)
+static void fails(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	bool held = canary_is_one(c, &c->slots[i], w);
 
 	if (worker_is_going(w))
 		return;
 	if (canary_is_on_trial(c, &c->slots[i], w))
-		fail_canary(c, i, w, WHY_CHECK);
+		fail_canary(c, i, w, why);
 	if (held) /* it goes with the rollout */
 		return;
-	if (w->state != WORKER_READY || w->unfit == WHY_CHECK)
+	if (w->state != WORKER_READY || w->unfit == WHY_CHECK ||
+		w->unfit == WHY_REQUEST)
 		return;
-	mark(c, w, WHY_CHECK);
-	report_unfit(c, i, w, REPORT_UNWELL, WHY_CHECK);
+	mark(c, w, why);
+	report_unfit(c, i, w, REPORT_UNWELL, why);
 }
 
 void health_unwell(
 	struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
-	if (why == WHY_CHECK)
-		fails_checks(c, i, w);
+	if (why == WHY_CHECK || why == WHY_REQUEST)
+		fails(c, i, w, why);
 	else
 		hung(c, i, w, why);
 }

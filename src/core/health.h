@@ -9,7 +9,7 @@
 /*
  * Workers that live, and are not well.  One that hangs (watchdog, stall) is
  * aborted, and that counts as a death of its own.  One that fails its checks,
- * or has grown too large or too old, still serves: it is marked unfit, and
+ * owes an answer, or has grown too large or too old, still serves: it is marked unfit, and
  * replaced through its slot's gate (gate.h).
  */
 struct cluster;

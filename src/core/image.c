@@ -30,12 +30,13 @@ static const struct plain_row worker_rows[] = {
 	PLAIN(7, worker, generation, UNSIGNED),
 	PLAIN(8, worker, stop_step, UNSIGNED),
 	PLAIN_ENUM(9, worker, state, WORKER_STATES - 1),
-	PLAIN_ENUM(10, worker, why, WHY_QUEUE),
+	PLAIN_ENUM(10, worker, why, WHY_REQUEST),
 	PLAIN(12, worker, interval, SIGNED),
 	PLAIN(13, worker, serves_since, SIGNED),
 	PLAIN(14, worker, retire_at, WHEN),
 	PLAIN(15, worker, age_share, SIGNED),
-	PLAIN_ENUM(16, worker, unfit, WHY_QUEUE),
+	PLAIN_ENUM(16, worker, unfit, WHY_REQUEST),
+	PLAIN(17, worker, tells, BOOL),
 };
 static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
 
@@ -53,14 +54,14 @@ static const struct plain_row slot_rows[] = {
 	PLAIN(4, slot, retry, SIGNED),
 	PLAIN(5, slot, last_age, SIGNED),
 	PLAIN_IN(6, slot, last, &ending_table),
-	PLAIN_ENUM(7, slot, last_why, WHY_QUEUE),
+	PLAIN_ENUM(7, slot, last_why, WHY_REQUEST),
 	PLAIN(8, slot, restarts, UNSIGNED),
 	PLAIN(9, slot, life, UNSIGNED),
 	PLAIN(10, slot, turn, UNSIGNED),
 	PLAIN_ENUM(11, slot, step, STEP_HELD),
 	PLAIN_ENUM(12, slot, ended, SLOT_ENDED_BADLY),
 	PLAIN(13, slot, mend_at, SIGNED),
-	PLAIN(14, slot, proven, BOOL),
+	PLAIN(14, slot, proven, BOOL), PLAIN(16, slot, busy, BOOL),
 	PLAIN_ENUM(15, slot, gate, GATES - 1),
 };
 
@@ -71,7 +72,7 @@ static const struct plain_row generation_rows[] = {
 	PLAIN(4, generation, command, UNSIGNED),
 	PLAIN(5, generation, says_ready, BOOL),
 	PLAIN(6, generation, listens, BOOL),
-	PLAIN_ENUM(7, generation, rejected, WHY_QUEUE),
+	PLAIN_ENUM(7, generation, rejected, WHY_REQUEST),
 	PLAIN(8, generation, graceful, BOOL),
 	PLAIN(9, generation, beside, UNSIGNED),
 };
@@ -100,6 +101,9 @@ static const struct plain_row rollout_rows[] = {
 	PLAIN(21, rollout, fleet, BOOL),
 	PLAIN(22, rollout, bake, SIGNED),
 	PLAIN(23, rollout, bake_until, WHEN),
+	PLAIN(24, rollout, unasked, BOOL),
+	PLAIN(25, rollout, busy_too, BOOL),
+	PLAIN(26, rollout, drops_ports, BOOL),
 };
 static const struct plain_table rollout_table =
 	PLAIN_TABLE(rollout_rows, rollout);
@@ -112,6 +116,8 @@ static const struct plain_row request_rows[] = {
 	PLAIN(5, rollout_request, has_canary, BOOL),
 	PLAIN(6, rollout_request, canary, UNSIGNED),
 	PLAIN(7, rollout_request, bake, SIGNED),
+	PLAIN(8, rollout_request, has_bake, BOOL),
+	PLAIN(9, rollout_request, drops_ports, BOOL),
 };
 static const struct plain_table request_table =
 	PLAIN_TABLE(request_rows, rollout_request);
@@ -171,9 +177,10 @@ static const struct plain_row report_rows[] = {
 	PLAIN(11, report, wait, WHEN),
 	PLAIN(12, report, span, WHEN),
 	PLAIN(13, report, was_ready, BOOL),
-	PLAIN_ENUM(14, report, why, WHY_QUEUE),
+	PLAIN_ENUM(14, report, why, WHY_REQUEST),
 	PLAIN_ENUM(15, report, state, CLUSTER_FAILED),
 	PLAIN_IN(16, report, ending, &ending_table),
+	PLAIN(17, report, others, UNSIGNED),
 };
 /* clang-format on */
 

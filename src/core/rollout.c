@@ -33,6 +33,7 @@ unsigned rollout_slots(const struct cluster *c)
 void rollout_wake(struct cluster *c)
 {
 	c->rollout.pass = 0;
+	c->rollout.busy_too = false;
 	c->rollout.cursor = 0;
 	c->rollout.at_end = false;
 }
@@ -55,12 +56,15 @@ void rollout_begin(
 	if (request->command_changed) {
 		added->command = ++c->last_command;
 		generation_forget_lessons(added);
+		/* whatever the command, what listens has to go on with it */
+		added->listens = from->listens && !request->drops_ports;
 	}
 	c->rollout = (struct rollout){
 		.under_way = true,
 		.id = request->id,
 		.to = number,
 		.scope = request->scope,
+		.drops_ports = request->drops_ports,
 		.since = c->now,
 		.last = SLOT_ALL,
 	};
@@ -129,10 +133,20 @@ static void go_back(struct cluster *c)
 		.scope = SLOT_ALL,
 		.settings = cluster_settings_ref(cluster_in_force(c)->settings),
 		.has_canary = true, /* none: they have served before */
+		.has_bake = true,
 	};
 
 	rollout_begin(c, &request, c->generation);
 	c->rollout.going_back = true;
+}
+
+/* Who serves now, but for those that go as they are beside an old one. */
+static void count_ready(const struct cluster *c, struct report *report)
+{
+	const struct generation *to = cluster_find_generation(c, c->rollout.to);
+
+	report->count = to->serving - to->beside;
+	report->others = c->ready > to->serving ? c->ready - to->serving : 0;
 }
 
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
@@ -150,6 +164,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	report->why = why;
 	report->age = age;
 	report->was_ready = worker_was_ready(w);
+	count_ready(c, report);
 	r->under_way = false;
 	cluster_sweep(c);
 	if (r->fresh)
@@ -165,9 +180,13 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 		begin_waiting(c, r->to);
 }
 
-static void report_refused(struct cluster *c, unsigned id)
+/* The cluster stops: at that slot, or before it came to any. */
+void rollout_refuse(struct cluster *c, unsigned id, uint32_t slot)
 {
-	rollout_report(c, REPORT_ROLLOUT_FAILED, id)->why = WHY_STOP;
+	struct report *report = rollout_report(c, REPORT_ROLLOUT_FAILED, id);
+
+	report->why = WHY_STOP;
+	report->slot = slot;
 }
 
 static void drop_waiting(struct cluster *c)
@@ -180,10 +199,11 @@ static void drop_waiting(struct cluster *c)
 void rollout_cancel(struct cluster *c)
 {
 	if (c->rollout.under_way)
-		report_refused(c, c->rollout.id);
+		rollout_refuse(c, c->rollout.id,
+			c->rollout.fresh ? SLOT_ALL : c->rollout.last);
 	c->rollout.under_way = false;
 	if (c->waiting.there)
-		report_refused(c, c->waiting.id);
+		rollout_refuse(c, c->waiting.id, SLOT_ALL);
 	drop_waiting(c);
 }
 
@@ -247,16 +267,18 @@ static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 	unsigned fewer = settings->max_unavailable;
 	unsigned extra = settings->surge;
 	bool is_empty = s->main.state == WORKER_NONE;
+	bool may_go = s->main.state != WORKER_READY ||
+		c->ready + c->ended + fewer > c->wanted;
 
 	if (r->wave > 0)
-		return canary_is_full(c) ? STEP_NONE : STEP_HELD;
+		return canary_is_full(c) || (canary_is_alone(c) && !may_go)
+			? STEP_NONE
+			: STEP_HELD;
 	if (extra == 0 && fewer == 0)
 		extra = 1;
 	if (r->extra < extra && (is_empty || c->alive < c->wanted + extra))
 		return STEP_EXTRA;
-	if (r->fewer < fewer &&
-		(s->main.state != WORKER_READY ||
-			c->ready + c->ended + fewer > c->wanted))
+	if (r->fewer < fewer && may_go)
 		return STEP_FEWER;
 	return STEP_NONE;
 }
@@ -299,6 +321,7 @@ void rollout_offer(struct cluster *c, uint32_t i)
 
 	if (r->under_way && !r->fresh &&
 		(r->scope == SLOT_ALL || r->scope == i) &&
+		c->slots[i].other.state == WORKER_NONE &&
 		!rollout_has_turned(c, &c->slots[i]))
 		(void)turn(c, i);
 }
@@ -318,20 +341,26 @@ static bool is_candidate(const struct cluster *c, const struct slot *s)
 
 	if (rollout_has_turned(c, s))
 		return false;
+	if (s->other.state != WORKER_NONE)
+		return false;
 	if (s->main.state == WORKER_NONE)
 		return r->pass == 0;
-	if (s->other.state != WORKER_NONE || worker_is_going(&s->main))
+	if (worker_is_going(&s->main))
 		return false;
-	return r->pass == 0 ? s->main.state != WORKER_READY
-			    : s->main.generation == r->pass;
+	if (r->pass == 0)
+		return s->main.state != WORKER_READY;
+	return s->main.generation == r->pass && (r->busy_too || !s->busy);
 }
 
-/* The cursor has seen all slots: those of the next generation. */
+/* The cursor has seen all slots: those that are busy, or of the next generation. */
 static bool next_pass(struct cluster *c)
 {
 	struct rollout *r = &c->rollout;
 
 	r->cursor = 0;
+	r->busy_too = r->pass != 0 && !r->busy_too;
+	if (r->busy_too)
+		return true;
 	r->pass = generations_next(&c->generations, r->pass);
 	r->at_end = r->pass == 0;
 	return !r->at_end;
@@ -355,6 +384,12 @@ static bool advance_one_slot(struct cluster *c)
 	return turn_and_settle(c, c->rollout.scope);
 }
 
+/* All are ready that will be. */
+static bool is_there(const struct cluster *c)
+{
+	return cluster_is_all_ready(c) || c->ended >= c->wanted;
+}
+
 bool rollout_advance(struct cluster *c)
 {
 	struct rollout *r = &c->rollout;
@@ -363,7 +398,7 @@ bool rollout_advance(struct cluster *c)
 	if (!r->under_way)
 		return false;
 	if (r->fresh) {
-		if (!cluster_is_all_ready(c) && c->ended < c->wanted)
+		if (!canary_advance_fresh(c, is_there(c)))
 			return false;
 		finish(c);
 		return true;
@@ -371,7 +406,8 @@ bool rollout_advance(struct cluster *c)
 	if (canary_advance(c))
 		return true;
 	if (r->turned >= rollout_slots(c) &&
-		r->extra + r->fewer + r->held == 0) {
+		r->extra + r->fewer + r->held == 0 &&
+		(r->scope != SLOT_ALL || is_there(c))) {
 		finish(c);
 		return true;
 	}

@@ -20,6 +20,7 @@ struct rollout {
 	bool under_way;
 	bool fresh; /* nothing ran: all slots start at once, it only watches */
 	bool going_back;
+	bool drops_ports;
 	unsigned id;
 	unsigned to;    /* generation */
 	uint32_t scope; /* one slot, or SLOT_ALL */
@@ -31,18 +32,20 @@ struct rollout {
 	unsigned fewer;
 
 	/* Waves (canary.h) */
-	unsigned wave;    /* so many are to be held; 0: nobody is */
-	unsigned held;    /* steps of that kind under way */
-	unsigned proven;  /* of these: their new worker is ready */
-	unsigned canary;  /* slots of the first wave; 0: there is none */
-	bool of_canaries; /* it is the first one's turn */
-	bool fleet;       /* all the others are held, too, and were not yet */
-	nsec_t bake;
+	unsigned wave;     /* so many are to be held; 0: nobody is */
+	unsigned held;     /* steps of that kind under way */
+	unsigned proven;   /* of these: their new worker is ready */
+	unsigned canary;   /* slots of the first wave; 0: there is none */
+	bool of_canaries;  /* it is the first one's turn */
+	bool fleet;        /* all the others are held, too, and were not yet */
+	bool unasked;      /* the canary is there only to be watched */
+	nsec_t bake;       /* or BAKE_AUTO */
 	nsec_t bake_until; /* patient clock; NSEC_NEVER: not baking */
 
 	/* The search for the next one: first the slots where nobody is ready,
 	 * then one generation after the other. */
 	unsigned pass; /* generation; 0: those without a ready one */
+	bool busy_too; /* … first those that are idle, then all of them */
 	uint32_t cursor;
 	bool at_end;   /* nothing was left to do: woken by a death */
 	uint32_t last; /* that it came to */
@@ -54,9 +57,11 @@ struct rollout_request {
 	unsigned id;
 	uint32_t scope;
 	bool command_changed;
+	bool drops_ports; /* its workers may listen on less than before */
 	struct cluster_settings *settings; /* owned; NULL: those in force */
-	bool has_canary;                   /* these in place of the settings' */
+	bool has_canary; /* this in place of the settings' … */
 	unsigned canary;
+	bool has_bake; /* … and this */
 	nsec_t bake;
 };
 
@@ -76,6 +81,9 @@ unsigned rollout_slots(const struct cluster *c);
 /* How it ended. */
 struct report *rollout_report(
 	struct cluster *c, enum report_kind kind, unsigned id);
+
+/* It failed as the cluster stops, at that slot or SLOT_ALL. */
+void rollout_refuse(struct cluster *c, unsigned id, uint32_t slot);
 
 /* Look for the next step; false if there is nothing to do for now. */
 bool rollout_advance(struct cluster *c);

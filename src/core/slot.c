@@ -242,6 +242,7 @@ static void promote(struct cluster *c, uint32_t i)
 	count_worker(c, i, &s->main, -1);
 	s->main = s->other;
 	s->other = old;
+	s->busy = false;
 	count_worker(c, i, &s->other, 1);
 	count_worker(c, i, &s->main, 1);
 	s->mend_at = 0;
@@ -267,7 +268,8 @@ static bool replace(struct cluster *c, uint32_t i)
 		s->main.state == WORKER_NONE || worker_is_going(&s->main) ||
 		!rollout_replaces(c, &s->main))
 		return true;
-	if (s->step != STEP_FEWER)
+	if (s->step != STEP_FEWER &&
+		!(s->step == STEP_HELD && canary_is_alone(c)))
 		return slot_spawn(c, i, &s->other, c->rollout.to);
 	slot_stop(c, i, &s->main, WHY_ROLL);
 	return true;

@@ -54,6 +54,7 @@ struct slot {
 	enum slot_step step;
 	bool proven; /* STEP_HELD: its new worker is ready */
 	enum gate gate;
+	bool busy;           /* its worker was when that was said last */
 	enum slot_end ended; /* not started again */
 };
 

@@ -109,7 +109,8 @@ static enum slot_state state_of_empty(
 	return SLOT_EMPTY;
 }
 
-static void add_worker(struct slot_view *view, const struct worker *w)
+static void add_worker(
+	struct slot_view *view, const struct worker *w, nsec_t lost)
 {
 	if (w->state == WORKER_NONE)
 		return;
@@ -120,6 +121,7 @@ static void add_worker(struct slot_view *view, const struct worker *w)
 		.state = state_of_worker(w),
 		.born = w->born,
 		.ready_at = w->ready_at,
+		.due = worker_due(w, lost),
 	};
 }
 
@@ -132,8 +134,8 @@ void cluster_view_slot(
 	if (slot >= c->count)
 		return;
 	s = &c->slots[slot];
-	add_worker(view, &s->main);
-	add_worker(view, &s->other);
+	add_worker(view, &s->main, c->lost);
+	add_worker(view, &s->other, c->lost);
 	view->state = view->workers > 0 ? view->worker[0].state
 					: state_of_empty(c, slot, s);
 	if (view->state == SLOT_BACKOFF)
@@ -177,6 +179,7 @@ void cluster_view_rollout(const struct cluster *c, struct rollout_view *view)
 		.slot = waited_for(c),
 		.since = r->since,
 		.going_back = r->going_back,
+		.drops_ports = r->drops_ports,
 		.canary = r->canary < c->wanted ? r->canary : c->wanted,
 		.baking = r->bake_until != NSEC_NEVER ? canary_due(c) : 0,
 		.settings = cluster_find_generation(c, r->to)->settings,

@@ -85,8 +85,23 @@ static void send_stop_signal(struct worker *w, const struct moment *at)
 	w->deadline = nsec_add(at->now - at->lost, step->wait);
 }
 
+static void send_hang_signal(
+	struct worker *w, const struct moment *at, int signal)
+{
+	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = signal;
+	w->tells = true;
+	w->deadline = nsec_add(at->now - at->lost, HANG_MOMENT);
+}
+
 static void begin_stop(struct worker *w, const struct moment *at)
 {
+	static const int signals[HANG_SIGNALS] = {
+		[HANG_QUIT] = SIGQUIT,
+		[HANG_ABRT] = SIGABRT,
+		[HANG_USR1] = SIGUSR1,
+		[HANG_USR2] = SIGUSR2,
+	};
+	int hang = signals[at->settings->hang_signal];
 	struct report *report;
 
 	w->stop_step = 0;
@@ -94,7 +109,10 @@ static void begin_stop(struct worker *w, const struct moment *at)
 	report->pid = w->pid;
 	report->signal = at->settings->stop[0].signal;
 	report->why = w->why;
-	send_stop_signal(w, at);
+	if (w->why == WHY_REQUEST && hang != 0)
+		send_hang_signal(w, at, hang);
+	else
+		send_stop_signal(w, at);
 }
 
 /* One that drains by itself, after its stop signal, has more time for it. */
@@ -102,7 +120,8 @@ static void ask_to_stop(struct worker *w, const struct moment *at)
 {
 	note_why(w, at);
 	begin_stop(w, at);
-	extend(w, at);
+	if (!w->tells)
+		extend(w, at);
 }
 
 static void begin_drain(struct worker *w, const struct moment *at)
@@ -164,6 +183,11 @@ static void report_stop_timeout(
 
 static void escalate(struct worker *w, const struct moment *at)
 {
+	if (w->tells) {
+		w->tells = false;
+		send_stop_signal(w, at);
+		return;
+	}
 	w->stop_step++;
 	report_stop_timeout(w, at, at->settings->stop[w->stop_step].signal);
 	send_stop_signal(w, at);
@@ -343,7 +367,7 @@ enum worker_event worker_due_event(
 {
 	if (w->state == WORKER_STARTING && w->proven_at <= w->deadline)
 		return ON_PROVEN;
-	if (w->state == WORKER_STOPPING &&
+	if (w->state == WORKER_STOPPING && !w->tells &&
 		w->stop_step + 1 >= settings->stop_count)
 		return ON_GRACE_OVER;
 	if (w->state == WORKER_READY)

@@ -66,6 +66,8 @@ struct worker {
 	nsec_t retire_at;    /* READY: too old then (health.c) */
 	int age_share;       /* of max-age, per mille more or less */
 	unsigned stop_step;  /* of settings->stop */
+	bool tells;          /* STOPPING: it has its hang signal, and is to have
+				its stop signal next */
 	enum worker_state state;
 	enum why why;   /* it was asked to go */
 	enum why unfit; /* READY: a successor is wanted; WHY_ITSELF: none */
@@ -73,6 +75,8 @@ struct worker {
 
 /* How long a worker may outlive SIGKILL before it is told and forgotten. */
 #define KILL_GRACE (10 * SECOND)
+/* How long it may write what it did, after its hang signal. */
+#define HANG_MOMENT (2 * SECOND)
 
 /* What a worker is not told by the event's name. */
 struct moment {

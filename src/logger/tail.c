@@ -13,11 +13,13 @@ void tail_init(struct tail *tail)
 {
 	*tail = (struct tail){0};
 	buffer_init(&tail->lines, TAIL_TEXT);
+	buffer_init(&tail->why, 2 * TAIL_TEXT);
 }
 
 void tail_fini(struct tail *tail)
 {
 	buffer_fini(&tail->lines);
+	buffer_fini(&tail->why);
 }
 
 /* The length of the escape sequence at the start (ECMA-48), at least 1. */
@@ -92,6 +94,91 @@ static void forget_oldest(struct buffer *lines)
 		end != NULL ? (size_t)(end - lines->data) + 1 : lines->len);
 }
 
+/* ---- the line that explains ---- */
+
+static bool is_indented(const char *line, size_t len)
+{
+	while (len > 0 && *line == '\x1b') {
+		size_t n = sequence_length(line, len);
+
+		line += n;
+		len -= n;
+	}
+	return len > 0 && is_blank(*line);
+}
+
+/* "Error:", "error[E0308]:", "Error [ERR_REQUIRE_ESM]:" */
+static bool is_label(const char *behind)
+{
+	const char *end = behind;
+
+	if (*end == ' ' && end[1] == '[')
+		end++;
+	if (*end == '[') {
+		end = strchr(end, ']');
+		if (end == NULL)
+			return false;
+		end++;
+	}
+	return *end == ':';
+}
+
+enum worth { SAYS_NOTHING, SAYS_SOMETHING, SAYS_IT };
+
+static enum worth worth_of(const char *text)
+{
+	static const struct {
+		const char *word;
+		bool labels;
+	} words[] = {{"error", true}, {"exception", true}, {"panic", true},
+		{"fatal", true}, {"refused", false}, {"denied", false},
+		{"cannot", false}, {"failed", false}, {"in use", false}};
+	enum worth worth = SAYS_NOTHING;
+
+	for (const char *at = text; *at != '\0'; at++) {
+		if (strchr("eEpPfFrRdDcCiI", *at) == NULL)
+			continue;
+		for (size_t i = 0; i < COUNT_OF(words); i++) {
+			size_t n = strlen(words[i].word);
+
+			if (strncasecmp(at, words[i].word, n) != 0)
+				continue;
+			if (words[i].labels && is_label(at + n))
+				return SAYS_IT;
+			worth = SAYS_SOMETHING;
+		}
+	}
+	return worth;
+}
+
+static bool is_near(const struct tail *tail, uint64_t at)
+{
+	return at > 0 && tail->seen - at <= TAIL_NEAR;
+}
+
+/* `text` is the line, cleaned. */
+static void explain(
+	struct tail *tail, const char *text, size_t len, bool indented)
+{
+	enum worth worth = indented ? SAYS_NOTHING : worth_of(text);
+
+	if (worth == SAYS_IT ||
+		(worth == SAYS_SOMETHING &&
+			(!tail->why_strong || !is_near(tail, tail->why_at)))) {
+		buffer_clear(&tail->why);
+		(void)buffer_append(&tail->why, text, len);
+		tail->why_at = tail->seen;
+		tail->why_strong = worth == SAYS_IT;
+		tail->why_open = text[len - 1] == ':';
+		return;
+	}
+	if (!tail->why_open)
+		return;
+	tail->why_open = false;
+	(void)buffer_append(&tail->why, joint, sizeof(joint) - 1);
+	(void)buffer_append(&tail->why, text, len);
+}
+
 static void remember(struct tail *tail, const char *line, size_t len)
 {
 	char text[TAIL_TEXT];
@@ -100,6 +187,7 @@ static void remember(struct tail *tail, const char *line, size_t len)
 
 	if (n == 0)
 		return;
+	explain(tail, text, n, is_indented(line, len));
 	while (tail->lines.len > 0 &&
 		(text_length(tail, &count) + sizeof(joint) - 1 + n >=
 				TAIL_TEXT ||
@@ -150,6 +238,13 @@ void tail_text(const struct tail *tail, char to[TAIL_TEXT])
 {
 	size_t used = 0;
 
+	if (tail->why.len > 0 && is_near(tail, tail->why_at)) {
+		used = tail->why.len < TAIL_TEXT ? tail->why.len
+						 : TAIL_TEXT - 1;
+		(void)memcpy(to, tail->why.data, used);
+		to[used] = '\0';
+		return;
+	}
 	for (size_t i = 0; i < tail->lines.len; i++) {
 		bool joins = tail->lines.data[i] == '\n';
 		size_t n = joins ? sizeof(joint) - 1 : 1;

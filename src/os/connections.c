@@ -66,7 +66,6 @@ static void take_tcp(struct connection *c, const struct tcp_info *info)
 	c->sent_ago = info->tcpi_last_data_sent;
 	c->received_ago = info->tcpi_last_data_recv;
 	c->ack_ago = info->tcpi_last_ack_recv;
-	c->min_rtt = info->tcpi_min_rtt;
 	c->segments_in = info->tcpi_data_segs_in;
 	c->segments_out = info->tcpi_data_segs_out;
 	c->acks_out = info->tcpi_segs_out - info->tcpi_data_segs_out;
@@ -96,9 +95,14 @@ static bool look_at(int fd, struct connection *c)
 	struct sockaddr_storage at = {0};
 	socklen_t size = sizeof(info);
 	int bytes = 0;
+	int quick = 1;
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
 		take_tcp(c, &info);
+		size = sizeof(quick);
+		c->prompt = getsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &quick,
+				    &size) == 0 &&
+			quick == 0;
 	} else if (is_unix_stream(fd)) {
 		c->kind = CONNECTION_UNIX;
 		if (ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0)
@@ -266,6 +270,20 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 	if (g.refused)
 		ask_kernel(all, count);
 	return 0;
+}
+
+static int by_cookie(const void *a, const void *b)
+{
+	const struct connection *one = a;
+	const struct connection *two = b;
+
+	return one->cookie < two->cookie ? -1 : one->cookie > two->cookie;
+}
+
+void connections_sort(struct connections *all)
+{
+	if (all->count > 1)
+		qsort(all->list, all->count, sizeof(*all->list), by_cookie);
 }
 
 /* ---- one of them ---- */

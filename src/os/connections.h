@@ -38,7 +38,6 @@ struct connection {
 	uint32_t sent_ago; /* data; since the birth where nothing was */
 	uint32_t received_ago;
 	uint32_t ack_ago;
-	uint32_t min_rtt;     /* us */
 	uint32_t segments_in; /* with data */
 	uint32_t segments_out;
 	uint32_t acks_out; /* segments without data */
@@ -47,6 +46,7 @@ struct connection {
 	uint8_t kind;      /* enum connection_kind */
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
 	bool marked;       /* by who looks: connections_end() */
+	bool prompt; /* TCP_QUICKACK is off: its last answer carried the ACK */
 	bool has_name; /* CONNECTION_UNIX: as those that were accepted have */
 };
 
@@ -71,6 +71,9 @@ void connections_free(struct connections *all);
  * errno: it is gone (ESRCH, ENOENT), or nothing of it can be seen (EACCES …).
  */
 int connections_add(struct connections *all, struct remote *r, int pidfd);
+
+/* By cookie: those of the same socket follow each other. */
+void connections_sort(struct connections *all);
 
 /* shutdown(2), in both directions, of those of a process that are marked; not of
  * one whose descriptor is another's by now.  How many.  *late (added to): those

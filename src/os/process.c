@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* /proc/PID/FILE.  By hand: status does it 5,000 times in a row. */
@@ -68,6 +69,8 @@ static int parse_stat(const char *text, struct process_facts *facts)
 	facts->session = (pid_t)field[6];
 	facts->cpu = (nsec_t)(field[14] + field[15]) *
 		(SECOND / (tick > 0 ? tick : 100));
+	facts->reaped = (nsec_t)(field[16] + field[17]) *
+		(SECOND / (tick > 0 ? tick : 100));
 	facts->rss = (size_t)field[24] * (size_t)sysconf(_SC_PAGESIZE);
 	facts->start = field[22];
 	facts->exit_code = (int)field[52];
@@ -90,6 +93,21 @@ int process_look(pid_t pid, struct process_facts *facts)
 	}
 	text[n] = '\0';
 	return parse_stat(text, facts);
+}
+
+const char *process_name(pid_t pid, char to[PROCESS_NAME])
+{
+	scoped_fd fd = open_of(pid, "comm");
+	char name[32];
+	ssize_t n = fd != -1 ? read(fd, name, sizeof(name)) : -1;
+
+	while (n > 0 && name[n - 1] == '\n')
+		n--;
+	if (n > 0)
+		(void)text_escape(to, PROCESS_NAME, name, (size_t)n);
+	else
+		(void)text_copy(to, PROCESS_NAME, "a process");
+	return to;
 }
 
 static bool is_still(pid_t tid)
@@ -124,20 +142,37 @@ bool process_is_stopped(pid_t pid)
 	return still;
 }
 
-/* A line may be longer than we have room for (of very many groups): then its
- * beginning is what counts. */
-static int number_of(
-	pid_t pid, const char *file, const char *key, int base, uint64_t *value)
+/* The number behind one of the keys; NULL: the line has none of them. */
+static const char *value_in(
+	const char *line, const char *const *keys, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t len = strlen(keys[i]);
+
+		if (strncmp(line, keys[i], len) == 0)
+			return line + len;
+	}
+	return NULL;
+}
+
+/* The sum of the numbers behind the keys; how many of them were there.  A line
+ * may be longer than we have room for (of very many groups): then its beginning
+ * is what counts. */
+static size_t add_numbers(pid_t pid, const char *file, const char *const *keys,
+	size_t count, int base, uint64_t *sum)
 {
 	scoped_fd fd = open_of(pid, file);
-	size_t len = strlen(key);
 	char line[128];
-	char block[512];
+	char block[2048];
 	size_t used = 0;
+	size_t found = 0;
 	ssize_t got;
 
+	*sum = 0;
 	while (fd != -1 && (got = read(fd, block, sizeof(block))) > 0)
 		for (ssize_t i = 0; i < got; i++) {
+			const char *value;
+
 			if (block[i] != '\n') {
 				if (used < sizeof(line) - 1)
 					line[used++] = block[i];
@@ -145,31 +180,33 @@ static int number_of(
 			}
 			line[used] = '\0';
 			used = 0;
-			if (strncmp(line, key, len) != 0)
+			value = value_in(line, keys, count);
+			if (value == NULL)
 				continue;
-			*value = strtoull(line + len, NULL, base);
-			return 0;
+			*sum += strtoull(value, NULL, base);
+			if (++found == count)
+				return found;
 		}
-	return -1;
+	return found;
 }
 
 int process_status(pid_t pid, const char *key, int base, uint64_t *value)
 {
-	return number_of(pid, "status", key, base, value);
+	uint64_t sum;
+
+	if (add_numbers(pid, "status", &key, 1, base, &sum) == 0)
+		return -1;
+	*value = sum;
+	return 0;
 }
 
 /* Lines "KEY:   123 kB". */
 static uint64_t sum_of(pid_t pid, const char *file, const char *const keys[2])
 {
-	uint64_t sum = 0;
+	uint64_t sum;
 
-	for (int i = 0; i < 2; i++) {
-		uint64_t n;
-
-		if (number_of(pid, file, keys[i], 10, &n) == 0)
-			sum += n * 1024;
-	}
-	return sum;
+	(void)add_numbers(pid, file, keys, 2, 10, &sum);
+	return sum * 1024;
 }
 
 uint64_t process_memory(pid_t pid)
@@ -221,6 +258,28 @@ long process_children(pid_t *list, size_t most)
 	return (long)count;
 }
 
+/* Nearly all have one thread, and then no directory is to be read: the links of
+ * it are two more than there are threads.  False: it may have more. */
+static bool append_only_thread(
+	pid_t pid, pid_t *list, size_t most, size_t *count)
+{
+	char path[64];
+	struct stat st;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	if (stat(path, &st) == -1 || st.st_nlink != 3)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children",
+		(int)pid, (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return false;
+	(void)append_children(fd, list, most, count);
+	(void)close(fd);
+	return true;
+}
+
 /* Each thread has children of its own. */
 static void append_threads(pid_t pid, pid_t *list, size_t most, size_t *count)
 {
@@ -252,6 +311,7 @@ size_t process_tree(pid_t pid, pid_t *list, size_t most)
 		return 0;
 	list[0] = pid;
 	for (size_t i = 0; i < count && i < most; i++)
-		append_threads(list[i], list, most, &count);
+		if (!append_only_thread(list[i], list, most, &count))
+			append_threads(list[i], list, most, &count);
 	return count < most ? count : most;
 }

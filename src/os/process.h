@@ -15,11 +15,17 @@ struct process_facts {
 	pid_t parent;
 	pid_t session;
 	nsec_t cpu;     /* user and system time used */
+	nsec_t reaped;  /* that of its children which it has waited for */
 	size_t rss;     /* bytes */
 	uint64_t start; /* clock ticks since boot: with the pid, its identity */
 	int exit_code;  /* of a zombie, as wait(2) has it; 0: or not told */
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
+
+/* Its name as ps(1) shows it, harmless on a terminal; "a process" where it cannot
+ * be read.  Returned. */
+#define PROCESS_NAME 48
+const char *process_name(pid_t pid, char to[PROCESS_NAME]);
 
 /* Are all of its threads stopped, or has it ended? */
 bool process_is_stopped(pid_t pid);

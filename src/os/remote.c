@@ -2,6 +2,7 @@
 #include "os/remote.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
@@ -351,6 +352,45 @@ int remote_protocol(struct remote *r, int fd, char *to, size_t size)
 	return look_at_text(r, read_protocol, name, to, size);
 }
 
+/* A line: number, six words, the inode, the path (unix_seq_show()). */
+static const char *unix_path(char *line, uint64_t inode)
+{
+	unsigned long found;
+	int at = 0;
+
+	if (sscanf(line, "%*s %*s %*s %*s %*s %*s %lu %n", &found, &at) != 1 ||
+		found != inode || at == 0)
+		return NULL;
+	line[strcspn(line, "\n")] = '\0';
+	return line[at] != '\0' ? line + at : NULL;
+}
+
+int remote_unix_path(
+	const struct remote *r, uint64_t inode, char *to, size_t size)
+{
+	char name[40];
+	char *line = NULL;
+	size_t room = 0;
+	int got = -1;
+	FILE *file;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/net/unix", (int)r->tid);
+	file = fopen(name, "re");
+	if (file == NULL)
+		return -1;
+	while (got == -1 && getline(&line, &room, file) != -1) {
+		const char *path = unix_path(line, inode);
+
+		if (path != NULL && strlen(path) < size) {
+			(void)text_copy(to, size, path);
+			got = 0;
+		}
+	}
+	free(line);
+	(void)fclose(file);
+	return got;
+}
+
 static int read_info(struct remote *r, int fd, char *to, size_t size)
 {
 	char name[24];
@@ -531,32 +571,46 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 
 /* ---- what it does, and may ---- */
 
-int remote_accepts(struct remote *r)
+long remote_call_on(struct remote *r, int *fd)
 {
 	char text[256];
-	unsigned long fd;
-	long call;
-
-	if (look_at_text(r, read_text, "syscall", text, sizeof(text)) == -1 ||
-		sscanf(text, "%ld %lx", &call, &fd) != 2)
-		return -1;
-#ifdef SYS_accept
-	if (call == SYS_accept)
-		return (int)fd;
-#endif
-	return call == SYS_accept4 ? (int)fd : -1;
-}
-
-long remote_call(struct remote *r)
-{
-	char text[256];
+	unsigned long first = 0;
 	long call;
 
 	if (look_at_text(r, read_text, "syscall", text, sizeof(text)) == -1)
 		return -2;
 	if (strncmp(text, "running", 7) == 0)
 		return -1;
-	return sscanf(text, "%ld", &call) == 1 ? call : -2;
+	if (sscanf(text, "%ld %lx", &call, &first) < 1) {
+		errno = EPROTO;
+		return -2;
+	}
+	*fd = (int)first;
+	return call;
+}
+
+long remote_call(struct remote *r)
+{
+	int fd;
+
+	return remote_call_on(r, &fd);
+}
+
+int remote_accepts(struct remote *r)
+{
+	int fd = -1;
+	long call = remote_call_on(r, &fd);
+
+#ifdef SYS_accept
+	if (call == SYS_accept)
+		return fd;
+#endif
+	return call == SYS_accept4 ? fd : -1;
+}
+
+int remote_sleeps_in(struct remote *r, char *to, size_t size)
+{
+	return look_at_text(r, read_text, "wchan", to, size);
 }
 
 bool remote_shares(struct remote *r, const char *kind)

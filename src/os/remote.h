@@ -91,8 +91,14 @@ int remote_epoll_remove(int epoll, int ours, int fd);
 int remote_accepts(struct remote *r);
 
 /* The system call in which the thread is, or was stopped; -1: in none, it runs;
- * -2: cannot be told. */
+ * -2 and errno: cannot be told. */
 long remote_call(struct remote *r);
+/* The same, and its first argument, where it is a descriptor. */
+long remote_call_on(struct remote *r, int *fd);
+
+/* The function of the kernel in which the thread sleeps ("futex_do_wait"); "0":
+ * in none, or it is kept secret.  -1 and errno. */
+int remote_sleeps_in(struct remote *r, char *to, size_t size);
 
 /* Has the thread the capability (CAP_...), in our user namespace? */
 bool remote_may(struct remote *r, int capability);
@@ -103,5 +109,10 @@ bool remote_shares(struct remote *r, const char *kind);
 /* "TCP", "TCPv6", "UDP" …: what a socket of it is, where the descriptor itself
  * cannot be had (system.sockprotoname).  -1 and errno. */
 int remote_protocol(struct remote *r, int fd, char *to, size_t size);
+
+/* The path of the unix socket with that inode, in the thread's network: "/run/x",
+ * "@abstract".  -1: it has none, or it does not fit. */
+int remote_unix_path(
+	const struct remote *r, uint64_t inode, char *to, size_t size);
 
 #endif

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #ifndef IPV6_MINHOPCOUNT
@@ -189,6 +190,7 @@ void reuseport_knock(int fd)
 		struct sockaddr any;
 		struct sockaddr_in v4;
 		struct sockaddr_in6 v6;
+		struct sockaddr_un un;
 	} at = {0};
 	socklen_t size = sizeof(at);
 	scoped_fd own = -1;

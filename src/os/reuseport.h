@@ -40,7 +40,7 @@ void reuseport_unshare(int fd);
  * CAP_BPF, where no seccomp filter forbids it; -1 and errno. */
 int reuseport_migrate(int fd);
 
-/* Connect to its address and go away: whoever waits there is woken.  Never
+/* Of any stream socket: connect to its address and go away: whoever waits there is woken.  Never
  * blocks; nothing is told, as there may be no way from here to there. */
 void reuseport_knock(int fd);
 

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/rundir_place.h"
 #include "os/rundir_walk.h"
 
 #include <dirent.h>
@@ -23,54 +24,6 @@
 
 static const char what_to_set[] =
 	"set 'runtime-directory' or NCLUST_RUNTIME_DIR to a directory of yours";
-
-static int put_path(char *path, size_t size, const char *base, const char *rest,
-	struct error *err)
-{
-	int n = snprintf(path, size, "%s%s", base, rest);
-
-	if (n < 0 || (size_t)n >= size)
-		return error_set(err, ENAMETOOLONG,
-			"cannot use runtime directory '%s%s'", base, rest);
-	if (path[0] != '/')
-		return error_set(err, 0,
-			"runtime directory '%s' is not an absolute path", path);
-	return 0;
-}
-
-int rundir_path(const char *wanted, char *path, size_t size, struct error *err)
-{
-	const char *told =
-		wanted ? wanted : secure_getenv("NCLUST_RUNTIME_DIR");
-	char home[40];
-	struct stat st;
-
-	if (told && told[0] != '\0')
-		return put_path(path, size, told, "", err);
-	if (geteuid() == 0)
-		return put_path(path, size, "/run/nclust", "", err);
-	told = secure_getenv("XDG_RUNTIME_DIR");
-	if (told && told[0] != '\0')
-		return put_path(path, size, told, "/nclust", err);
-	(void)snprintf(home, sizeof(home), "/run/user/%u", (unsigned)geteuid());
-	if (stat(home, &st) == 0)
-		return put_path(path, size, home, "/nclust", err);
-	(void)error_set(err, errno, "no runtime directory: '%s'", home);
-	return error_hint(err, "%s", what_to_set);
-}
-
-static int open_base(const char *wanted, bool make, char *path, size_t size,
-	struct error *err)
-{
-	int fd;
-
-	if (rundir_path(wanted, path, size, err) == -1)
-		return -1;
-	fd = rundir_walk(path, make, err);
-	if (fd == -1 && make)
-		(void)error_hint(err, "%s", what_to_set);
-	return fd;
-}
 
 static long read_holder(int lock)
 {
@@ -216,21 +169,34 @@ static void let_go(struct rundir *r)
 	fd_close(&r->lock);
 }
 
+bool rundir_has_state(const struct rundir *r)
+{
+	struct stat st;
+
+	return fstatat(r->dir, "state", &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+		errno != ENOENT;
+}
+
 int rundir_open(struct rundir *r, const char *wanted, const char *name,
 	long group, struct error *err)
 {
 	scoped_fd base = -1;
 	char notify[sizeof(r->path) + 8];
 	size_t used;
+	bool none;
 
 	(void)group; /* 0711 lets everybody pass; the socket bears the group */
 	r->dir = r->notify_dir = r->lock = -1;
 	if (!text_is_name(name))
 		return error_set(
 			err, 0, "'%s' is not a name for an instance", name);
-	base = open_base(wanted, true, r->path, sizeof(r->path) - 66, err);
-	if (base == -1)
-		return -1;
+	base = rundir_choose(
+		wanted, name, r->path, sizeof(r->path) - 66, &none, err);
+	if (base == -1) {
+		r->path[0] = '\0';
+		(void)error_hint(err, "%s", what_to_set);
+		return none ? 1 : -1;
+	}
 	used = strlen(r->path);
 	(void)snprintf(r->path + used, sizeof(r->path) - used, "/%s", name);
 	if (take(r, base, name, err) == -1) {
@@ -244,7 +210,7 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name,
 		return -1;
 	}
 	/* those of workers that live may be wanted (supervisor/adopt.h) */
-	if (faccessat(r->dir, "state", F_OK, AT_SYMLINK_NOFOLLOW) == -1)
+	if (!rundir_has_state(r))
 		rundir_empty_notify(r, NULL, NULL);
 	return 0;
 }
@@ -278,7 +244,7 @@ int rundir_renew(struct rundir *r, struct error *err)
 	(void)text_copy(fresh.path, sizeof(fresh.path), r->path);
 	(void)snprintf(notify, sizeof(notify), "%s/notify", r->path);
 	*slash = '\0';
-	base = rundir_walk(r->path, true, err);
+	base = rundir_open_place(r->path, true, err);
 	*slash = '/';
 	if (base == -1)
 		return -1;
@@ -330,7 +296,7 @@ void rundir_close(struct rundir *r)
 	/* the lock last, and while it is held: see try_lock() */
 	(void)unlinkat(r->dir, "lock", 0);
 	*slash = '\0';
-	base = rundir_walk(r->path, false, &err);
+	base = rundir_open_place(r->path, false, &err);
 	if (base != -1 && fstat(r->dir, &st) == 0 &&
 		is_still(base, slash + 1, &st))
 		(void)unlinkat(base, slash + 1, AT_REMOVEDIR);
@@ -338,25 +304,45 @@ void rundir_close(struct rundir *r)
 	let_go(r);
 }
 
+/* The first failure but that nothing is there: news where nothing is found. */
+static void keep_refusal(struct error *refusal, const struct error *err)
+{
+	if (refusal->text[0] == '\0' && err->sys != ENOENT)
+		*refusal = *err;
+}
+
 int rundir_find(const char *wanted, const char *name, struct error *err)
 {
+	struct error refusal = {0};
 	char path[PATH_MAX];
 	char whole[PATH_MAX + 80];
-	scoped_fd base = -1;
-	int fd;
+	int got;
 
 	if (!text_is_name(name))
 		return error_set(
 			err, 0, "'%s' is not a name for an instance", name);
-	base = open_base(wanted, false, path, sizeof(path), err);
-	(void)snprintf(whole, sizeof(whole), "%s/%s", path, name);
-	fd = base == -1 ? -1 : rundir_enter(base, name, false, 0, whole, err);
-	if (fd == -1 && err->sys == ENOENT) {
-		(void)error_set(err, 0, "no instance '%s' is running", name);
-		err->sys = ENOENT;
-		(void)error_status(err, EX_UNAVAILABLE);
+	for (unsigned n = 0; (got = rundir_place(wanted, true, n, path,
+				      sizeof(path), err)) == 1;
+		n++) {
+		scoped_fd base = rundir_open_place(path, false, err);
+		int fd = -1;
+
+		(void)snprintf(whole, sizeof(whole), "%s/%s", path, name);
+		if (base != -1)
+			fd = rundir_enter(base, name, false, 0, whole, err);
+		if (fd != -1)
+			return fd;
+		keep_refusal(&refusal, err);
 	}
-	return fd;
+	if (got == -1)
+		return -1;
+	if (refusal.text[0] != '\0') {
+		*err = refusal;
+		return -1;
+	}
+	(void)error_set(err, 0, "no instance '%s' is running", name);
+	err->sys = ENOENT;
+	return error_status(err, EX_UNAVAILABLE);
 }
 
 static bool is_instance(int base, const char *name)
@@ -378,7 +364,15 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Add a copy; false: out of memory, and all is given back. */
+static bool has_name(char *const *names, long count, const char *name)
+{
+	for (long i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Add a copy; false: out of memory. */
 static bool add_name(char ***names, long *count, const char *name)
 {
 	char *copy = strdup(name);
@@ -391,25 +385,20 @@ static bool add_name(char ***names, long *count, const char *name)
 		return true;
 	}
 	free(copy);
-	while (*count > 0)
-		free((*names)[--*count]);
-	free(*names);
-	*names = NULL;
 	return false;
 }
 
-long rundir_list(const char *wanted, char ***names, struct error *err)
+static int list_place(
+	const char *path, char ***names, long *count, struct error *err)
 {
-	char path[PATH_MAX];
-	scoped_fd base = open_base(wanted, false, path, sizeof(path), err);
+	scoped_fd base = rundir_open_place(path, false, err);
 	struct dirent *entry;
-	long count = 0;
+	int got = 0;
 	DIR *dir;
 	int fd;
 
-	*names = NULL;
 	if (base == -1)
-		return err->sys == ENOENT ? 0 : -1;
+		return -1;
 	fd = openat(base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	dir = fd == -1 ? NULL : fdopendir(fd);
 	if (!dir) {
@@ -417,15 +406,36 @@ long rundir_list(const char *wanted, char ***names, struct error *err)
 		fd_close(&fd);
 		return -1;
 	}
-	while ((entry = readdir(dir)) != NULL) {
-		if (!is_instance(base, entry->d_name))
-			continue;
-		if (!add_name(names, &count, entry->d_name)) {
-			(void)closedir(dir);
-			return error_set(err, ENOMEM, "cannot list '%s'", path);
-		}
-	}
+	while (got == 0 && (entry = readdir(dir)) != NULL)
+		if (!has_name(*names, *count, entry->d_name) &&
+			is_instance(base, entry->d_name) &&
+			!add_name(names, count, entry->d_name))
+			got = error_set(err, ENOMEM, "cannot list '%s'", path);
 	(void)closedir(dir);
+	return got;
+}
+
+long rundir_list(const char *wanted, char ***names, struct error *err)
+{
+	struct error refusal = {0};
+	char path[PATH_MAX];
+	long count = 0;
+	int got;
+
+	*names = NULL;
+	for (unsigned n = 0; (got = rundir_place(wanted, true, n, path,
+				      sizeof(path), err)) == 1;
+		n++)
+		if (list_place(path, names, &count, err) == -1)
+			keep_refusal(&refusal, err);
+	if (got == -1)
+		return -1;
+	if (count == 0 && refusal.text[0] != '\0') {
+		free(*names);
+		*names = NULL;
+		*err = refusal;
+		return -1;
+	}
 	if (count > 1)
 		qsort(*names, (size_t)count, sizeof(**names), by_name);
 	return count;

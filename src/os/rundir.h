@@ -13,13 +13,8 @@
  * ours.  Checked by descriptor: owner root or us, nobody else may write, no
  * symlink; everything below is reached by *at() calls.
  *
- * Which: `wanted` (runtime-directory), else $NCLUST_RUNTIME_DIR (not under
- * AT_SECURE), else /run/nclust for root, else $XDG_RUNTIME_DIR/nclust, else
- * /run/user/UID/nclust; never a shared temporary directory.
+ * Where it may be: os/rundir_place.h.
  */
-
-/* Its path into `path`; -1 and `err` that says what to set. */
-int rundir_path(const char *wanted, char *path, size_t size, struct error *err);
 
 /* An instance's place, held while it runs. */
 struct rundir {
@@ -33,6 +28,7 @@ struct rundir {
  * Make and check the directories (0755, NAME 0711, notify 0711) and take the
  * lock, retried for 1 s.  Somebody else has it: err->status EX_UNAVAILABLE-like
  * 75, and the sentence says which pid.  `group` (-1: none): the control group.
+ * 0; -1 and `err`; 1 and `err`: there is no place for one, and `r` has none.
  */
 int rundir_open(struct rundir *r, const char *wanted, const char *name,
 	long group, struct error *err);
@@ -46,6 +42,9 @@ int rundir_renew(struct rundir *r, struct error *err);
 void rundir_empty_notify(const struct rundir *r,
 	bool (*is_used)(const char *name, const void *context),
 	const void *context);
+/* Has an earlier instance of this name left a state (os/statefile.h)?  If that
+ * cannot be told, yes. */
+bool rundir_has_state(const struct rundir *r);
 /* Remove what we made (notify/, control, state, lock, NAME) and let go. */
 void rundir_close(struct rundir *r);
 /* Let go, and leave all as it is. */

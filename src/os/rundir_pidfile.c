@@ -30,7 +30,7 @@ static int open_parent(const char *path, const char **name, struct error *err)
 	(void)memcpy(dir, path, len);
 	dir[len] = '\0';
 	*name = slash + 1;
-	return rundir_walk(len == 0 ? "/" : dir, false, err);
+	return rundir_walk(len == 0 ? "/" : dir, 0, err);
 }
 
 static int write_as(int dir, const char *name, pid_t pid)

@@ -101,7 +101,7 @@ static int step(
 	return fd_release(&fd);
 }
 
-int rundir_walk(const char *path, bool make, struct error *err)
+int rundir_walk(const char *path, mode_t mode, struct error *err)
 {
 	char done[PATH_MAX];
 	char *at = done;
@@ -128,7 +128,7 @@ int rundir_walk(const char *path, bool make, struct error *err)
 		if (*name == '\0')
 			break; /* it was "/" */
 		*end = '\0';   /* so that `done` is how far we are */
-		next = last ? rundir_enter(fd, name, make, 0755, done, err)
+		next = last ? rundir_enter(fd, name, mode != 0, mode, done, err)
 			    : step(fd, name, done, err);
 		if (next == -1)
 			return -1;

@@ -16,10 +16,10 @@
  * Open an absolute path, component by component.  None may belong to
  * somebody else or be writable by others (a sticky one may, but not the
  * last); symbolic links are followed only where root or we made them, and
- * never as the last.  With `make`, a missing last component is made, 0755.
+ * never as the last.  With a `mode`, a missing last component is made so.
  * -1 and `err`; err->sys is ENOENT where something is missing.
  */
-int rundir_walk(const char *path, bool make, struct error *err);
+int rundir_walk(const char *path, mode_t mode, struct error *err);
 
 /*
  * A directory below: made with `mode` if `make`, opened without following a

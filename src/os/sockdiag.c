@@ -164,28 +164,36 @@ struct inet_request {
 	struct inet_diag_req_v2 body;
 };
 
-/* All of its port that are in that state. */
-static int ask_port(int netlink, int fd, int family, unsigned state)
+/* All of that port (in network order) that are in one of those states. */
+static int ask_number(
+	int netlink, int family, int protocol, uint16_t port, uint32_t states)
 {
 	struct inet_request request = {
 		.header = {.nlmsg_len = sizeof(request),
 			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
 		.body = {.sdiag_family = (uint8_t)family,
-			.sdiag_protocol = IPPROTO_TCP,
-			.idiag_states = 1U << state},
+			.sdiag_protocol = (uint8_t)protocol,
+			.idiag_states = states,
+			.id.idiag_sport = port},
 	};
+
+	return send(netlink, &request, sizeof(request), 0) ==
+			(ssize_t)sizeof(request)
+		? 0
+		: -1;
+}
+
+static int ask_port(int netlink, int fd, int family, unsigned state)
+{
 	/* the port is where that of IPv4 is */
 	struct sockaddr_in6 at = {.sin6_family = AF_INET6};
 	socklen_t size = sizeof(at);
 
 	if (getsockname(fd, (struct sockaddr *)&at, &size) == -1)
 		return -1;
-	request.body.id.idiag_sport = at.sin6_port;
-	return send(netlink, &request, sizeof(request), 0) ==
-			(ssize_t)sizeof(request)
-		? 0
-		: -1;
+	return ask_number(
+		netlink, family, IPPROTO_TCP, at.sin6_port, 1U << state);
 }
 
 typedef bool visit_socket(const struct nlmsghdr *header, void *context);
@@ -440,4 +448,52 @@ long sockdiag_listeners(int fd)
 		return -1;
 	return count_port(netlink, fd, option(fd, SO_DOMAIN), STATE_LISTEN,
 		is_there, &place);
+}
+
+/* ---- who has a port ---- */
+
+/* TCP_BOUND_INACTIVE, of linux 6.8; others ignore it. */
+#define STATE_BOUND 13
+
+struct port_search {
+	struct port_socket *list;
+	size_t count;
+	size_t most;
+	uint16_t port;
+};
+
+static bool note_socket(const struct nlmsghdr *header, void *context)
+{
+	const struct inet_diag_msg *body = NLMSG_DATA(header);
+	struct port_search *s = context;
+
+	if (body->id.idiag_sport == s->port && body->idiag_inode != 0)
+		s->list[s->count++] = (struct port_socket){
+			.inode = body->idiag_inode,
+			.uid = body->idiag_uid,
+		};
+	return s->count == s->most;
+}
+
+size_t sockdiag_port(
+	int type, uint16_t port, struct port_socket *list, size_t most)
+{
+	static const int families[] = {AF_INET6, AF_INET};
+	bool udp = type == SOCK_DGRAM;
+	struct port_search s = {
+		.list = list, .most = most, .port = htons(port)};
+
+	for (size_t i = 0; i < COUNT_OF(families) && s.count < most; i++) {
+		scoped_fd netlink = socket(
+			AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+		if (netlink != -1 &&
+			ask_number(netlink, families[i],
+				udp ? IPPROTO_UDP : IPPROTO_TCP, s.port,
+				udp ? ~0U
+				    : 1U << STATE_LISTEN | 1U << STATE_BOUND) ==
+				0)
+			(void)walk_answer(netlink, note_socket, &s);
+	}
+	return s.count;
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Accept queue of a listening socket, read from its descriptor, unprivileged:
@@ -47,5 +48,15 @@ long sockdiag_half_open(int fd, unsigned retries);
 /* How many sockets, this one among them, listen at the address of this TCP
  * listener, whoever has them (SO_REUSEPORT); -1: nobody can tell. */
 long sockdiag_listeners(int fd);
+
+/* Who has a port of our network namespace: TCP sockets that listen there or are
+ * bound, or UDP sockets.  Returns how many were put into `list`, at most `most`;
+ * 0 also where nobody can tell. */
+struct port_socket {
+	uint64_t inode;
+	unsigned uid;
+};
+size_t sockdiag_port(
+	int type, uint16_t port, struct port_socket *list, size_t most);
 
 #endif

@@ -75,6 +75,11 @@ int socket_set_nonblock(int fd, bool on);
  */
 int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 	long gid, struct error *err);
+/* The same where there is no directory: of datagrams, and with an abstract name
+ * that the kernel chooses. */
+int socket_open_nowhere(struct error *err);
+/* Its name as sd_notify(3) wants it, "@…"; -1: it has none. */
+int socket_own_name(int fd, char *text, size_t size);
 /* Connect to `name` in a directory (stream, blocking, CLOEXEC).  EAGAIN when
  * it, or later a send(2), has not gone on for 10 s. */
 int socket_connect_at(int dirfd, const char *name, struct error *err);

@@ -323,6 +323,35 @@ int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 	return fd_release(&fd);
 }
 
+int socket_open_nowhere(struct error *err)
+{
+	const struct sockaddr_un any = {.sun_family = AF_UNIX};
+	scoped_fd fd =
+		socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	/* nothing but the family: unix(7), "Autobind feature" */
+	if (fd == -1 || set_passcred(fd, SOCK_DGRAM) == -1 ||
+		bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) ==
+			-1)
+		return error_set(err, errno, "cannot make a socket");
+	return fd_release(&fd);
+}
+
+int socket_own_name(int fd, char *text, size_t size)
+{
+	struct sockaddr_un own = {.sun_family = AF_UNSPEC};
+	socklen_t used = sizeof(own);
+	const size_t before = offsetof(struct sockaddr_un, sun_path) + 1;
+
+	if (getsockname(fd, (struct sockaddr *)&own, &used) == -1 ||
+		own.sun_family != AF_UNIX || used <= before ||
+		own.sun_path[0] != '\0')
+		return -1;
+	(void)snprintf(
+		text, size, "@%.*s", (int)(used - before), own.sun_path + 1);
+	return 0;
+}
+
 static int connect_at(int dirfd, const char *name, int type, struct error *err)
 {
 	scoped_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);

@@ -33,29 +33,33 @@ static size_t size_for(unsigned entries)
 
 /* ---- where and when ---- */
 
-static uint64_t space_of(const char *path)
+int state_header_here(struct state_header *h, struct error *err)
 {
+	static const char *const spaces[] = {
+		"/proc/self/ns/pid", "/proc/self/ns/net", "/proc/self/ns/mnt"};
+	static const char boot[] = "/proc/sys/kernel/random/boot_id";
+	scoped_fd fd = open(boot, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-
-	return stat(path, &st) == 0 ? st.st_ino : 0;
-}
-
-void state_header_here(struct state_header *h)
-{
-	scoped_fd fd =
-		open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 
 	*h = (struct state_header){
 		.version = VERSION,
 		.entry_size = sizeof(struct state_entry),
-		.spaces = {space_of("/proc/self/ns/pid"),
-			space_of("/proc/self/ns/net"),
-			space_of("/proc/self/ns/mnt")},
 		.pid = getpid(),
 	};
 	(void)memcpy(h->magic, magic, sizeof(h->magic));
-	if (fd == -1 || read(fd, h->boot, 36) != 36)
-		(void)memset(h->boot, 0, sizeof(h->boot));
+	/* where there is none it is nothing each time; one that was not read
+	 * once would make workers that live those of an earlier boot */
+	if (fd == -1 ? errno != ENOENT && errno != EACCES
+		     : read(fd, h->boot, 36) != 36)
+		return error_set(err, errno, "cannot read '%s'", boot);
+	for (size_t i = 0; i < COUNT_OF(spaces); i++) {
+		if (stat(spaces[i], &st) == 0)
+			h->spaces[i] = st.st_ino;
+		else if (errno != ENOENT)
+			return error_set(
+				err, errno, "cannot look at '%s'", spaces[i]);
+	}
+	return 0;
 }
 
 /* 1: of here and now; 0: of an earlier boot; -1 and `err`. */
@@ -69,7 +73,8 @@ static int check_header(const struct state_header *h, struct error *err)
 		h->entry_size != sizeof(struct state_entry))
 		return error_set(err, 0, "it is of another version (%u)",
 			(unsigned)h->version);
-	state_header_here(&here);
+	if (state_header_here(&here, err) == -1)
+		return -1;
 	if (memcmp(h->boot, here.boot, sizeof(h->boot)) != 0)
 		return 0;
 	if (h->spaces[0] != here.spaces[0])
@@ -167,7 +172,7 @@ static void *read_all(int dirfd, const char *which, size_t most, size_t *size,
 	struct stat st;
 	scoped_fd fd = open_ours(dirfd, which, O_RDONLY, most, &st, err);
 	char *data;
-	ssize_t got;
+	ssize_t got = 0;
 
 	*size = 0;
 	if (fd == -1)
@@ -180,6 +185,11 @@ static void *read_all(int dirfd, const char *which, size_t most, size_t *size,
 	while (*size < (size_t)st.st_size &&
 		(got = read(fd, data + *size, (size_t)st.st_size - *size)) > 0)
 		*size += (size_t)got;
+	if (got == -1) {
+		(void)error_set(err, errno, "cannot read it");
+		free(data);
+		return NULL;
+	}
 	return data;
 }
 
@@ -286,12 +296,14 @@ static int open_old(struct statefile *f, int dirfd, struct error *err)
 int statefile_open(
 	struct statefile *f, int dirfd, bool go_on, struct error *err)
 {
-	int got;
+	struct state_header here;
+	int got = state_header_here(&here, err);
 
 	*f = (struct statefile){.fd = -1};
-	got = go_on ? open_old(f, dirfd, err) : make(f, dirfd, err);
 	if (got == 0)
-		state_header_here(f->map);
+		got = go_on ? open_old(f, dirfd, err) : make(f, dirfd, err);
+	if (got == 0)
+		*(struct state_header *)f->map = here;
 	if (got == 0 && !go_on)
 		got = put_in_place(dirfd, err);
 	if (got == -1)

@@ -99,8 +99,8 @@ struct state_past {
  */
 int statefile_read(int dirfd, struct state_past *past, struct error *err);
 void state_past_fini(struct state_past *past);
-/* What a state of here and now begins with. */
-void state_header_here(struct state_header *h);
+/* What a state of here and now begins with.  -1 and `err`: it cannot be told. */
+int state_header_here(struct state_header *h, struct error *err);
 /* The same of bytes: 1, 0; -1 and `err`. */
 int state_past_parse(struct state_past *past, const void *data, size_t size,
 	struct error *err);

@@ -29,6 +29,7 @@ enum field {
 	FIELD_LAST = 1 << 8,
 	FIELD_CANARY = 1 << 9,
 	FIELD_BAKE = 1 << 10,
+	FIELD_DROP_PORTS = 1 << 12,
 	FIELD_MESSAGE = 1 << 11,
 };
 
@@ -39,8 +40,10 @@ static const struct {
 } methods[METHODS] = {
 	[METHOD_STATUS] = {"status", false, FIELD_TARGET},
 	[METHOD_RESTART] = {"restart", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_CANARY | FIELD_BAKE},
-	[METHOD_RELOAD] = {"reload", true, FIELD_TARGET | FIELD_NO_WAIT},
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_CANARY | FIELD_BAKE |
+			FIELD_DROP_PORTS},
+	[METHOD_RELOAD] = {"reload", true,
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_DROP_PORTS},
 	[METHOD_SCALE] = {"scale", true,
 		FIELD_TARGET | FIELD_NO_WAIT | FIELD_COUNT | FIELD_BY},
 	[METHOD_STOP] = {"stop", true,
@@ -208,6 +211,7 @@ static const struct {
 	{"last", FIELD_LAST},
 	{"canary", FIELD_CANARY},
 	{"bake", FIELD_BAKE},
+	{"drop_ports", FIELD_DROP_PORTS},
 	{"message", FIELD_MESSAGE},
 };
 
@@ -237,7 +241,10 @@ static int take_field(struct control_request *r, enum field field,
 		r->has_canary = true;
 		return take_int(&r->canary, value, 0, SCALE_MOST, err);
 	case FIELD_BAKE:
+		r->has_bake = true;
 		return take_seconds(&r->bake, value, err);
+	case FIELD_DROP_PORTS:
+		return take_bool(&r->drop_ports, value, err);
 	case FIELD_MESSAGE:
 		return take_message(r, value, err);
 	}
@@ -278,8 +285,6 @@ static int take_params(
 	if (r->method == METHOD_SCALE &&
 		((seen & FIELD_COUNT) != 0) == ((seen & FIELD_BY) != 0))
 		return error_set(err, 0, "'scale' wants either count or by");
-	if ((seen & FIELD_BAKE) != 0 && (seen & FIELD_CANARY) == 0)
-		return error_set(err, 0, "'bake' goes with 'canary'");
 	if (r->method == METHOD_SIGNAL && (seen & FIELD_SIGNAL) == 0)
 		return error_set(err, 0, "'signal' wants a signal");
 	if (r->method == METHOD_SEND && (seen & FIELD_MESSAGE) == 0)
@@ -448,10 +453,12 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 		json_put_bool(w, "follow", true);
 	if (r->last != -1 && (has & FIELD_LAST) != 0)
 		json_put_int(w, "last", r->last);
-	if (r->has_canary && (has & FIELD_CANARY) != 0) {
+	if (r->has_canary && (has & FIELD_CANARY) != 0)
 		json_put_int(w, "canary", r->canary);
+	if (r->has_bake && (has & FIELD_BAKE) != 0)
 		json_put_real(w, "bake", nsec_seconds(r->bake), 3);
-	}
+	if (r->drop_ports && (has & FIELD_DROP_PORTS) != 0)
+		json_put_bool(w, "drop_ports", true);
 	if (r->message != NULL && (has & FIELD_MESSAGE) != 0)
 		json_put_text(w, "message", r->message);
 	json_close_object(w);

@@ -69,7 +69,9 @@ struct control_request {
 	int last;        /* events: {"last":N}, -1: all that are kept */
 	bool has_canary; /* restart; else as the settings say */
 	int canary;      /* {"canary":N} */
-	nsec_t bake;     /* restart, with canary: {"bake":SECONDS} */
+	bool has_bake;   /* so too */
+	bool drop_ports; /* restart, reload */
+	nsec_t bake;     /* {"bake":SECONDS} */
 	/* send: {"message":TEXT}, the text of a value.  Decoded: heap, the
 	 * caller's to free; encoded: borrowed. */
 	char *message;

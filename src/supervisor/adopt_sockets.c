@@ -7,6 +7,7 @@
 #include "supervisor/heal.h"
 #include "supervisor/heritage.h"
 #include "supervisor/learned.h"
+#include "supervisor/listens.h"
 #include "supervisor/listener.h"
 #include "supervisor/steer_socket.h"
 
@@ -137,8 +138,10 @@ static const struct estate_listener *find(
 	return NULL;
 }
 
-static void fill(struct listener *l, const struct estate_listener *from, int fd)
+static void fill(struct supervisor *sup, struct listener *l,
+	const struct estate_listener *from, int fd)
 {
+	l->sup = sup;
 	l->fd = fd;
 	l->made = from->made;
 	l->file.dev = (dev_t)from->file_dev;
@@ -213,7 +216,7 @@ int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 		return 0;
 	if (fd == -1)
 		return cannot_have_back(sup, from, err);
-	fill(l, from, fd);
+	fill(sup, l, from, fd);
 	if (socket_look(fd, &l->facts, err) == -1)
 		return -1;
 	if (l->facts.listening)
@@ -248,7 +251,7 @@ static int take_learned(struct service *service,
 		fd_close(&fd);
 		return -1;
 	}
-	fill(l, from, fd);
+	fill(service->sup, l, from, fd);
 	l->made = l->address.kind == ADDRESS_UNIX;
 	l->bit = from->bit;
 	l->address.backlog = from->backlog <= INT_MAX ? (int)from->backlog : -1;
@@ -287,4 +290,5 @@ void adopt_uses(struct child *child)
 	}
 	child->uses &= known;
 	child->listens &= known;
+	listens_recall(child);
 }

@@ -79,14 +79,6 @@ static int by_age(const void *a, const void *b)
 	return (*x)->entry->serial < (*y)->entry->serial ? -1 : 1;
 }
 
-/* nclust may have died while it was frozen for a look (drain_freeze.c): all of
- * it or, once it had its stop signal, those below it alone. */
-static void thaw(const struct child *c)
-{
-	(void)child_signal_group(c, SIGCONT);
-	thaw_tree(c->pid, c->pidfd);
-}
-
 static void fill(struct child *c, struct inmate *in)
 {
 	struct supervisor *sup = c->service->sup;
@@ -109,7 +101,7 @@ static void fill(struct child *c, struct inmate *in)
 	if (c->entry != NULL && c->entry->phase == STATE_CLAIMED)
 		c->entry->phase = STATE_STARTING;
 	if (e->phase == STATE_STOPPING)
-		thaw(c);
+		thaw_tree(c->pid, c->pidfd); /* it may be frozen */
 	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
 	if (c->service->accepting == NULL)
 		take_notify(sup, c, given);

@@ -4,6 +4,7 @@
 #include "base/text.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,11 +67,14 @@ static void set_inet(struct aim *aim, int fd)
 int aim_at(struct aim *aim, const struct service *s, struct error *err)
 {
 	const struct listener *l = first_of(&s->listeners);
+	int seconds = 0;
+	socklen_t size = sizeof(seconds);
 
 	if (l == NULL)
 		l = first_of(&s->learned);
 	aim->listener = l;
 	aim->size = sizeof(aim->address);
+	aim->deferred = false;
 	if (l == NULL || getsockname(l->fd, &aim->address.any, &aim->size))
 		return error_set(
 			err, 0, "it has no listener that could be asked (yet)");
@@ -80,6 +84,9 @@ int aim_at(struct aim *aim, const struct service *s, struct error *err)
 				err, 0, "the path of its listener is too long");
 		return 0;
 	}
+	aim->deferred = getsockopt(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+				&seconds, &size) == 0 &&
+		seconds > 0;
 	set_inet(aim, l->fd);
 	return 0;
 }

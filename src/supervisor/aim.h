@@ -22,7 +22,8 @@ struct aim {
 	} address;
 	socklen_t size;
 	const struct listener *listener; /* until others are in force */
-	char host[80];                   /* for "Host:" */
+	bool deferred; /* nobody accepts one before something was sent */
+	char host[80]; /* for "Host:" */
 };
 
 /* -1 and `err`: there is nowhere (yet). */

@@ -59,6 +59,8 @@ static void put_listener(struct writing *w, struct listener *l)
 	l->sup = w->sup;
 	keeper_hold_listener(w->sup, l);
 	store_put(w->sup, l);
+	if (cookie == 0)
+		w->failed = true; /* nobody would find it again */
 	if (is_there(w->estate, cookie))
 		return;
 	e = text != NULL ? estate_add_listener(w->estate, text) : NULL;
@@ -192,9 +194,12 @@ void bequest_look(struct supervisor *sup)
 		if (sup->keeper_socket == -1)
 			keeper_greet(sup, true);
 	}
-	if (write_all(sup) == -1)
+	/* tried again at the next turn, as all would be lost with us */
+	sup->estate_due = write_all(sup) == -1;
+	if (sup->estate_due && !sup->estate_failed)
 		log_syserr("what the next nclust needs to know cannot be "
 			   "written");
+	sup->estate_failed = sup->estate_due;
 }
 
 /* ---- workers ---- */
@@ -348,8 +353,11 @@ void bequest_resume(struct supervisor *sup)
 {
 	struct state_past past;
 	struct error err;
-	int got = statefile_read(sup->rundir.dir, &past, &err);
+	int got;
 
+	if (!sup->has_rundir)
+		return;
+	got = statefile_read(sup->rundir.dir, &past, &err);
 	if (statefile_open(&sup->statefile, sup->rundir.dir, got == 1, &err) ==
 		-1)
 		log_warn("%s", err.text);

@@ -303,8 +303,8 @@ int carry_load(struct carry_reader *r, struct supervisor *sup, const void *data,
 		get_all(r, err) == -1)
 		return -1;
 	if (sup->settings == NULL || sup->clients == NULL ||
-		sup->history == NULL || !sup->has_rundir ||
-		r->binary.pid == 0 || sup->null_fd == -1)
+		sup->history == NULL || r->binary.pid == 0 ||
+		sup->null_fd == -1)
 		return error_set(err, 0, "the state lacks what nclust needs");
 	return 0;
 }

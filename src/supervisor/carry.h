@@ -77,6 +77,8 @@ enum carry_tag {
 	CARRY_NODE_FLIGHT,
 	CARRY_NODE_WAIT,
 	CARRY_DATA,
+	CARRY_TROUBLE,
+	CARRY_PORTS,
 
 	/* nobody knows it: for tests of what is not known */
 	CARRY_UNKNOWN = 8000,

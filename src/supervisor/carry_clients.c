@@ -75,7 +75,9 @@ int carry_get_clients(struct carry_reader *r, const struct handover_field *f,
 	while (handover_next(&in, &m))
 		if (carry_take(PLAIN_CLIENTS, all, &m, err) == -1)
 			return -1;
-	return all->listen.fd != -1 ? 0 : carry_bad(err, "the control socket");
+	if (r->sup->has_rundir == (all->listen.fd != -1))
+		return 0;
+	return carry_bad(err, "the control socket");
 }
 
 static int service_at(struct carry_reader *r, const struct handover_field *f,

@@ -5,8 +5,10 @@
 #include "supervisor/accepting.h"
 #include "supervisor/child.h"
 #include "supervisor/health.h"
+#include "supervisor/ports.h"
 #include "supervisor/recipe.h"
 #include "supervisor/service.h"
+#include "supervisor/trouble.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -85,6 +87,8 @@ static void put_service(struct carry_writer *c, const struct service *s)
 	carry_put(c, PLAIN_SERVICE, s);
 	handover_put_text(&c->w, CARRY_TEXT, s->name);
 	handover_put_text(&c->w, CARRY_OUTCOME, s->outcome);
+	trouble_save(s, &c->w, CARRY_TROUBLE);
+	ports_save(s, &c->w, CARRY_PORTS);
 	handover_put_bytes(&c->w, CARRY_EARLY, s->early_deaths, s->child_slots);
 	carry_put_core(c, s->core);
 	carry_put_set(c, CARRY_SET, &s->listeners);
@@ -329,6 +333,11 @@ static int take_part(struct carry_reader *r, struct service *s,
 		if (s->outcome == NULL)
 			s->outcome = handover_text(m);
 		return 0;
+	case CARRY_TROUBLE:
+		return trouble_load(s, m) == -1 ? carry_bad(err, "a cluster")
+						: 0;
+	case CARRY_PORTS:
+		return ports_load(s, m) == -1 ? carry_bad(err, "a cluster") : 0;
 	case CARRY_EARLY:
 		if (reserve(s) == -1 || take_early(s, m) == -1)
 			return carry_bad(err, "a cluster");

@@ -177,6 +177,10 @@ static const struct plain_row child_rows[] = {
 	PLAIN(33, child, start, UNSIGNED),
 	PLAIN(34, child, withdrawn, BOOL),
 	PLAIN(35, child, lane, UNSIGNED),
+	PLAIN(36, child, ports, UNSIGNED),
+	PLAIN(37, child, missing_told, BOOL),
+	PLAIN(38, child, expected, UNSIGNED),
+	PLAIN(39, child, expected_of, UNSIGNED),
 };
 
 static const struct plain_row socket_rows[] = {
@@ -192,6 +196,9 @@ static const struct plain_row health_rows[] = {
 	PLAIN(3, health, failed, UNSIGNED),
 	PLAIN(4, health, last, TEXT),
 	PLAIN(5, health, proving, BOOL),
+	PLAIN(6, health, asked, UNSIGNED),
+	PLAIN(7, health, hang, TEXT),
+	PLAIN(8, health, above_since, SIGNED),
 };
 
 static const struct plain_row helper_rows[] = {
@@ -336,6 +343,7 @@ static const struct plain_row expectation_rows[] = {
 	PLAIN(1, expectation, rollout, UNSIGNED),
 	PLAIN(2, expectation, settled, BOOL),
 	PLAIN(3, expectation, ended, BOOL),
+	PLAIN(4, expectation, since, SIGNED),
 };
 
 static const struct plain_row news_rows[] = {

@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/awaits.h"
 #include "os/clock.h"
+#include "supervisor/away.h"
 #include "supervisor/child.h"
 #include "supervisor/health.h"
 #include "supervisor/news.h"
@@ -12,6 +14,7 @@
 #include "supervisor/volley.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +24,10 @@
 #define WAIT_LEAST (1 * MSEC)
 #define WAIT_PAUSED (1 * SECOND)
 #define LATE (500 * MSEC)
+/* A busy machine may give a healthy worker no CPU for some of that time. */
+#define AWAY_LEAST (1 * SECOND)
+/* Looking at those who take nothing: so long a turn. */
+#define SLICE (2 * MSEC)
 
 struct checker {
 	struct volley volley;
@@ -95,6 +102,25 @@ static void note_failure(struct child *child, const char *why)
 	unwell(child);
 }
 
+/* It has not waited for a connection, at any look. */
+static void note_away(struct child *child, nsec_t time)
+{
+	struct health *h = child->health;
+	char age[16];
+	char threads[512];
+
+	h->failed++;
+	h->failures = 0;
+	(void)snprintf(h->last, sizeof(h->last),
+		"took no connection, and did nothing else, for %s",
+		text_age(age, time));
+	news_say(child->service->sup, LOG_WARN, "check-failed",
+		"%s.%" PRIu32 ": worker %d %s: %s", child->service->name,
+		child->slot, (int)child->pid, h->last,
+		awaits_threads_text(child->pid, threads, sizeof(threads)));
+	unwell(child);
+}
+
 static void answered(struct child *child, bool well, const char *why)
 {
 	struct checker *c = child->service->checker;
@@ -125,6 +151,9 @@ struct look {
 	nsec_t interval;   /* the shortest */
 	nsec_t patience;   /* the shortest time in which a worker fails */
 	nsec_t timeout;
+	bool suspects; /* one may be away */
+	struct aim aim;
+	nsec_t until; /* the end of this turn's time for looking at workers */
 };
 
 static void look_at(struct child *child, void *context)
@@ -148,6 +177,7 @@ static void look_at(struct child *child, void *context)
 	if (is_answered(child))
 		return;
 	look->left++;
+	look->suspects |= away_is_suspect(child);
 	first = probe->kind == PROBE_EXEC ? &look->exec : &look->ask;
 	if (*first == NULL &&
 		(child->health == NULL || child->health->helper == NULL))
@@ -209,6 +239,50 @@ static void judge_silence(
 	health_each(service, fail_one, text);
 }
 
+/* One that has not answered in this round. */
+static void look_if_away(struct child *child, void *context)
+{
+	struct look *look = context;
+	struct checker *c = look->checker;
+	const struct probe *probe = probe_of(child);
+	const struct cluster_settings *s;
+	nsec_t patience;
+
+	if (probe == NULL || probe->kind == PROBE_EXEC || is_answered(child) ||
+		volley_asks(&c->volley, child)) {
+		away_forget(child);
+		return;
+	}
+	if (health_of(child) == NULL || child->health->seen == c->round ||
+		clock_now() > look->until)
+		return;
+	s = child_settings(child);
+	patience = (nsec_t)s->check_failures * s->check_interval;
+	if (patience < AWAY_LEAST)
+		patience = AWAY_LEAST;
+	if (away_look(child, look->aim.listener, patience))
+		note_away(child, patience);
+	else if (!away_is_suspect(child))
+		child->health->seen = c->round;
+}
+
+static void look_for_away(struct checker *c, struct look *look)
+{
+	struct service *service = c->volley.service;
+	struct error err;
+
+	if (aim_at(&look->aim, service, &err) == -1)
+		return;
+	look->until = clock_now() + SLICE;
+	health_each(service, look_if_away, look);
+}
+
+static void forget_away(struct child *child, void *unused)
+{
+	(void)unused;
+	away_forget(child);
+}
+
 static void run(struct checker *c, struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
@@ -249,6 +323,8 @@ static nsec_t gap(const struct look *look)
 		: TRIES + look->checked / WORKERS_A_TRY + 1;
 	nsec_t time = look->interval / steps;
 
+	if (look->suspects)
+		time = nsec_min(time, look->patience / AWAY_LOOKS);
 	return time > WAIT_LEAST ? time : WAIT_LEAST;
 }
 
@@ -272,8 +348,10 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (now > c->due + LATE) /* nclust itself stood still */
+	if (now > c->due + LATE) { /* nclust itself stood still */
 		volley_stop(&c->volley);
+		health_each(c->volley.service, forget_away, NULL);
+	}
 	look_at_all(c, &look);
 	judge_silence(c, &look, now);
 	if (!volley_waits(&c->volley) &&
@@ -281,6 +359,8 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 		c->round++;
 		c->round_at = now;
 		c->tries = 0;
+	} else { /* they have had a chance in this round */
+		look_for_away(c, &look);
 	}
 	look_at_all(c, &look); /* some may be gone, all are to be asked anew */
 	if (look.checked == 0) {

@@ -16,6 +16,7 @@
 #include "supervisor/environment.h"
 #include "supervisor/health.h"
 #include "supervisor/intercept.h"
+#include "supervisor/listens.h"
 #include "supervisor/keeper.h"
 #include "supervisor/news.h"
 #include "supervisor/node.h"
@@ -207,7 +208,8 @@ static void child_release(struct supervisor *sup, struct child *c)
 	fd_close(&c->output[0]);
 	fd_close(&c->output[1]);
 	free(c->status);
-	c->status = NULL;
+	free(c->cause);
+	c->status = c->cause = NULL;
 	c->service = NULL;
 	c->next = sup->free_children;
 	sup->free_children = c;
@@ -338,6 +340,7 @@ static void begin(struct child *c, struct child **at)
 	logger_add(service, c);
 	keeper_hold_child(c);
 	*at = c;
+	listens_born(c);
 	pids_add(&sup->pids, c);
 	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
 	ev_io_start(sup->loop, &c->exit_watcher);
@@ -391,6 +394,7 @@ void child_spawn(struct service *service, const struct action *action,
 		.serial = ++sup->next_serial,
 		.workers = cluster_wanted(service->core),
 		.output = {-1, -1},
+		.notify = -1,
 		.channel = -1,
 	};
 	struct child **at = place_in_slot(service, action->slot);
@@ -436,6 +440,7 @@ void child_spawn(struct service *service, const struct action *action,
 		child_release(sup, c);
 		return;
 	}
+	place.notify = c->notify_watcher.fd;
 	logger_open_output(service, c, place.output);
 	got = run(service, c, r, &place, answer);
 	logger_close_output(sup, place.output);
@@ -592,6 +597,8 @@ void child_ended(struct child *child)
 		.worker = child->worker,
 	};
 	struct pidfd_end end = {0};
+	uint64_t serial = child->serial;
+	bool is_left;
 	int ended = child->adopted
 		? pidfd_look(child->pidfd, child->pid, child->start, &end)
 		: pidfd_peek(child->pidfd, &end);
@@ -611,12 +618,12 @@ void child_ended(struct child *child)
 	describe_end(child, &end, &event.ending);
 	if (ended == -1 && child->adopted)
 		event.ending = (struct ending){.kind = ENDING_UNKNOWN};
+	is_left = reap_is_left(child, &event.ending);
 	(void)child_signal_group(child, SIGKILL); /* what is left of it */
 	if (ended == 1 && !child->adopted)
 		(void)pidfd_reap(child->pidfd, &end);
 	if (service->accepting == NULL)
 		news_expect_last_output(sup, child);
-	reap_look_for_strays(sup, child, &event.ending);
 	pids_remove(&sup->pids, child);
 	for (int i = 0; i < 2; i++)
 		if (service->children[child->slot][i] == child)
@@ -628,6 +635,8 @@ void child_ended(struct child *child)
 	child_release(sup, child); /* before the core hears: it may spawn */
 	if (service->accepting != NULL)
 		accepting_ended(service, event.slot, &event.ending);
+	else if (is_left)
+		reap_tell_later(service, &event, serial);
 	else
 		service_tell(service, &event);
 }

@@ -6,7 +6,6 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket.h"
-#include "supervisor/lifecycle.h"
 #include "supervisor/requests.h"
 #include "supervisor/service.h"
 
@@ -478,12 +477,8 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)loop;
 	if ((revents & EV_ERROR) != 0) { /* epoll_ctl(2) failed: deaf */
-		static const char why[] = "cannot watch the control socket";
-
-		if (all->sup->ready_once)
-			log_error("%s", why);
-		else
-			lifecycle_fail(all->sup, 1, why);
+		log_error("cannot watch the control socket, trying again");
+		arm_bounds(all);
 		return;
 	}
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
@@ -525,7 +520,7 @@ void clients_on_news(struct supervisor *sup, const char *cluster,
 	struct service *service =
 		cluster != NULL ? service_named(sup, cluster) : NULL;
 
-	if (service != NULL)
+	if (service != NULL && report != NULL)
 		service_told(service, report, sentence);
 	if (sup->clients == NULL)
 		return;
@@ -630,7 +625,8 @@ void clients_resume(struct supervisor *sup)
 	struct clients *all = sup->clients;
 
 	ev_io_set(&all->listen, all->listen.fd, EV_READ);
-	ev_io_start(sup->loop, &all->listen);
+	if (all->listen.fd != -1)
+		ev_io_start(sup->loop, &all->listen);
 	for (struct client *c = all->first; c != NULL; c = c->next) {
 		/* not watched, for whatever it was */
 		ev_io_set(&c->io, c->io.fd, 0);
@@ -658,6 +654,8 @@ int clients_init(struct supervisor *sup, struct error *err)
 
 	if (all == NULL)
 		return error_set(err, ENOMEM, "control socket");
+	if (!sup->has_rundir)
+		return 0;
 	fd = bind_control(sup, &all->file, err);
 	if (fd == -1) {
 		free(all);
@@ -686,7 +684,8 @@ void clients_fini(struct supervisor *sup)
 	if (all == NULL)
 		return;
 	ev_io_stop(sup->loop, &all->listen);
-	(void)close(all->listen.fd);
+	if (all->listen.fd != -1)
+		(void)close(all->listen.fd);
 	ev_timer_stop(sup->loop, &all->bounds);
 	while (all->first != NULL) {
 		struct client *c = all->first;

@@ -31,6 +31,7 @@ struct expectation {
 	struct service *service;
 	unsigned rollout; /* this one or a later one; 0: no rollout */
 	bool settled;     /* scale: all wanted are ready, no more are alive */
+	nsec_t since;     /* when that was asked for */
 	bool ended;       /* stop */
 };
 

@@ -12,6 +12,7 @@
 #include "supervisor/node.h"
 #include "supervisor/service.h"
 #include "supervisor/steer.h"
+#include "supervisor/thaw.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -26,12 +27,17 @@
 #define WAIT_TIRED (250 * MSEC)
 /* Looks may take no more than a tenth of the time, all drains together. */
 #define LOOKS_SHARE 10
+/* And so long at a time, when there are many. */
+#define TURN_FOR_LOOKS (5 * MSEC)
+#define TURN (15 * MSEC)
 /* So long for all of it to stop, of that at most so long without the loop. */
 #define STOP_PATIENCE (50 * MSEC)
 #define STOP_AT_ONCE (1 * MSEC)
 #define STOP_POLL (20 * USEC)
 /* After so many in vain (a debugger has it) nobody tries any more. */
 #define STOPS_IN_VAIN 3
+/* So long it has to close those that it can. */
+#define UNSEEN_PATIENCE (2 * SECOND)
 /* The last part of the time, in which the best of bad moments is taken. */
 #define LAST_PART_MOST (2 * SECOND)
 /* Until it has closed what was ended. */
@@ -230,9 +236,8 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 		return false;
 	if (node_is_given(d->child))
 		return true;
-	if (node_is_away(d->child) || /* it has no listeners */
-		(d->turned_away && d->child->withdrawn &&
-			!steer_is_away(d->child)))
+	/* it cannot take them any more */
+	if (d->child->withdrawn || node_is_away(d->child))
 		return false;
 	if (d->view.waiting == 0)
 		return !steer_may_stop(d->child);
@@ -240,9 +245,13 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
 }
 
+/* Connections of which nobody can see if an answer is to come are left to a worker
+ * that catches its stop signal, most likely in order to finish them. */
 static bool is_quiet(const struct drain *d, nsec_t now)
 {
-	return d->view.busy == 0 && !d->view.works &&
+	bool leaves_some = d->goes_on && now - d->began > UNSEEN_PATIENCE;
+
+	return d->view.busy <= (leaves_some ? d->view.unseen : 0) &&
 		!must_take_waiting(d, now);
 }
 
@@ -274,12 +283,13 @@ static void thaw_and_wait(struct drain *d)
 }
 
 /* Nobody can see whether it is quiet. */
-static void finish_blind(struct drain *d)
+static bool leaves_by_itself(struct drain *d)
 {
-	if (node_drain_unseen(d->child))
-		drain_free(d);
-	else
-		finish(d, false);
+	if ((!d->view.blind && d->view.unseen == 0) ||
+		!node_drain_unseen(d->child))
+		return false;
+	drain_free(d);
+	return true;
 }
 
 /* Who does not end now has to see first that its connections are over: else it may
@@ -308,14 +318,16 @@ static void on_frozen(struct drain *d)
 		thaw_and_wait(d);
 		return;
 	}
+	if (leaves_by_itself(d))
+		return;
 	if (d->view.blind) {
-		finish_blind(d);
+		finish(d, false);
 		return;
 	}
 	if (is_quiet(d, now)) {
 		/* it may take its time to end: who hears of it at once asks
 		 * somebody else */
-		(void)drain_end(d, 0, &late);
+		(void)drain_end(d, &late);
 		if (late > 0 || is_to_notice(d, now))
 			thaw_and_wait(d);
 		else
@@ -329,7 +341,7 @@ static void on_frozen(struct drain *d)
 	}
 	note_busy(d);
 	if (is_away(d))
-		d->ended += drain_end(d, QUIET_GAP_MS, &late);
+		d->ended += drain_end(d, &late);
 	thaw_and_wait(d);
 }
 
@@ -366,16 +378,17 @@ static void freeze(struct drain *d)
 }
 
 /*
- * Who does not end at the quiet moment would take the next connections yet, and
- * keep them: they are kept away before.
+ * A worker that does not end by its stop signal alone would take the next
+ * connections yet, and end with them: they are kept away before.
  */
 static bool turn_away_first(struct drain *d, nsec_t now)
 {
-	if (d->turned_away || !node_lives_on(d->child))
+	if (d->turned_away || !d->goes_on)
 		return false;
 	d->turned_away = true;
-	steer_press(d->child);
 	drain_withdraw(d, now);
+	if (!d->child->withdrawn)
+		steer_press(d->child);
 	return true;
 }
 
@@ -393,8 +406,10 @@ static void look(struct drain *d)
 		look_later(d);
 		return;
 	}
+	if (leaves_by_itself(d))
+		return;
 	if (d->view.blind) {
-		finish_blind(d);
+		finish(d, false);
 		return;
 	}
 	if (turn_away_first(d, now)) {
@@ -427,6 +442,25 @@ static void learn(struct drain *d)
 	again_in(d, DRAIN_LEARNS, 5 * MSEC);
 }
 
+/* Looks take turns with all else: when their time is used up they wait. */
+static void look_in_turn(struct drain *d)
+{
+	struct supervisor *sup = d->child->service->sup;
+	nsec_t began = clock_now();
+
+	if (began >= sup->drains->turn_ends) {
+		sup->drains->turn_ends = began + TURN;
+		sup->drains->turn_left = TURN_FOR_LOOKS;
+	}
+	if (sup->drains->turn_left <= 0) {
+		again_in(d, DRAIN_LOOKS, sup->drains->turn_ends - began);
+		return;
+	}
+	look(d);
+	if (sup->drains != NULL) /* it was not that of the last drain */
+		sup->drains->turn_left -= clock_now() - began;
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct drain *d = timer->data;
@@ -435,7 +469,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	switch (d->state) {
 	case DRAIN_LOOKS:
-		look(d);
+		look_in_turn(d);
 		break;
 	case DRAIN_STOPS:
 		await_stop(d);
@@ -500,11 +534,11 @@ void drain_begin(struct child *child, nsec_t span)
 	}
 	/* who was stopped by somebody answers nothing, and is asked to end */
 	if (!child->paused && drain_is_stopped(child))
-		child_kill_group(child, SIGCONT);
+		thaw_tree(child->pid, child->pidfd);
 	again_in(d, DRAIN_LOOKS, 0);
 }
 
-bool drain_is_stubborn(struct child *child)
+bool drain_is_stubborn(struct child *child, unsigned least)
 {
 	struct drain *d = child->drain == NULL ? start(child, 0) : NULL;
 	bool stubborn;
@@ -512,10 +546,24 @@ bool drain_is_stubborn(struct child *child)
 	if (d == NULL)
 		return false;
 	drain_look(d);
-	stubborn = !d->view.blind && !d->view.gone && d->view.alive > 1 &&
+	stubborn = !d->view.blind && !d->view.gone &&
+		(d->view.alive >= least || d->goes_on) &&
 		!drain_can_withdraw(d);
 	drain_free(d);
 	return stubborn;
+}
+
+bool drain_is_busy(struct child *child)
+{
+	struct drain *d = start(child, 0);
+	bool busy;
+
+	if (d == NULL)
+		return false;
+	drain_look(d);
+	busy = d->view.busy > 0;
+	drain_free(d);
+	return busy;
 }
 
 /* It gets its stop signal now, quiet or not. */
@@ -561,6 +609,11 @@ void drain_stop(struct child *child, int signal)
 		again_in(d, DRAIN_LEARNS, MSEC);
 	else
 		drain_free(d);
+}
+
+unsigned drain_busy(const struct child *child)
+{
+	return child->drain != NULL ? child->drain->view.busy : 0;
 }
 
 void drain_ended(struct child *child)

@@ -11,9 +11,9 @@
  * hears EVENT_DRAINED and sends the stop signal.  Else it goes on, for a while.
  * The rules are those of core/quiet.h.
  *
- * So that it becomes quiet it gets no new connections: by steering (steer.h), or,
- * where others of its cluster have the very sockets that it has, by taking these
- * out of the epoll sets that it waits in (epoll(7)).
+ * So that it becomes quiet it gets no new connections: the sockets that others of
+ * its cluster have, too, are taken out of the epoll sets that it waits in (epoll(7)).
+ * Where it waits in another way its successors get a socket of their own (steer.h).
  *
  * A drain belongs to its child and ends with it, or with its stop signal.  Nothing
  * stays stopped that was stopped here.
@@ -22,14 +22,22 @@
 /* ACTION_DRAIN: within that time. */
 void drain_begin(struct child *child, nsec_t span);
 
-/* For who can still give its successor a socket of its own: would it otherwise get
- * new connections to the end, and several at a time, so that there may be no quiet
- * moment? */
-bool drain_is_stubborn(struct child *child);
+/* For who can still give its successor a socket of its own: would it get new
+ * connections to the end otherwise, as it cannot be taken off the one it has?  Of one
+ * that dies of its stop signal that matters if it has `least` connections right now,
+ * so that there may be no quiet moment. */
+bool drain_is_stubborn(struct child *child, unsigned least);
+
+/* Before a rollout comes to its next slot: tell the core which of those before the
+ * first idle one are busy, as these would take longer. */
+void drain_tell_busy(struct service *service);
 
 /* ACTION_SIGNAL: send it, and let it go on with it.  A drain is over by that, and
  * what it could not wait for is told. */
 void drain_stop(struct child *child, int signal);
+
+/* How many of its connections were busy when it was looked at last. */
+unsigned drain_busy(const struct child *child);
 
 /* It has ended; before it is released. */
 void drain_ended(struct child *child);

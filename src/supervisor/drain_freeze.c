@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* ---- who belongs to it ---- */
@@ -47,14 +48,14 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid)
 
 /* Whoever had the number when it was listed may be gone, and it be a stranger's:
  * so its parent is looked at once we have the pidfd. */
-static bool is_below(
-	const struct drain_process *p, const pid_t *pids, size_t count)
+static bool is_below(struct drain_process *p, const pid_t *pids, size_t count)
 {
 	struct process_facts facts;
 	struct pollfd end = {.fd = p->pidfd, .events = POLLIN};
 
 	if (process_look(p->pid, &facts) == -1 || poll(&end, 1, 0) != 0)
 		return false; /* it has ended */
+	p->parent = facts.parent;
 	for (size_t i = 0; i < count; i++)
 		if (pids[i] == facts.parent)
 			return true;
@@ -90,7 +91,7 @@ static size_t list_tree(const struct drain *d, pid_t *pids)
 	return c->adopted && poll(&end, 1, 0) != 0 ? 0 : count;
 }
 
-/* Those that are not below it any more. */
+/* Those that are not below it any more; parents stay before their children. */
 static void drop_gone(struct drain *d, const pid_t *pids, size_t count)
 {
 	for (size_t i = d->process_count - 1; i > 0; i--) {
@@ -104,7 +105,9 @@ static void drop_gone(struct drain *d, const pid_t *pids, size_t count)
 		if (d->frozen)
 			continue;
 		fd_close(&d->processes[i].pidfd);
-		d->processes[i] = d->processes[--d->process_count];
+		d->process_count--;
+		(void)memmove(&d->processes[i], &d->processes[i + 1],
+			(d->process_count - i) * sizeof(*d->processes));
 	}
 }
 
@@ -126,14 +129,6 @@ size_t drain_list_processes(struct drain *d)
 }
 
 /* ---- stop and go on ---- */
-
-static void signal_all(const struct drain *d, int signal)
-{
-	/* ESRCH: it has ended, and its pidfd is about to say so */
-	(void)child_signal_group(d->child, signal);
-	for (size_t i = 1; i < d->process_count; i++)
-		(void)pidfd_signal(d->processes[i].pidfd, signal);
-}
 
 /* Should we be killed meanwhile, it is to be continued. */
 static void note_frozen(const struct drain *d, bool frozen)
@@ -157,7 +152,8 @@ void drain_freeze(struct drain *d)
 	d->frozen = true;
 	d->frozen_at = clock_now();
 	d->freezes++;
-	signal_all(d, SIGSTOP);
+	for (size_t i = 0; i < d->process_count; i++)
+		d->processes[i].asked = false;
 }
 
 bool drain_is_stopped(const struct child *child)
@@ -167,21 +163,33 @@ bool drain_is_stopped(const struct child *child)
 			      : pidfd_is_stopped(child->pidfd) == 1;
 }
 
+static bool stands_still(struct drain *d, size_t i)
+{
+	return i == 0 ? drain_is_stopped(d->child)
+		      : process_is_stopped(d->processes[i].pid);
+}
+
+/* Parents first: one with job control would take its stopped child for one that
+ * somebody has suspended (WUNTRACED). */
 bool drain_is_frozen(struct drain *d)
 {
-	size_t before = d->process_count;
+	bool all = true;
 
-	if (!drain_is_stopped(d->child))
-		return false;
-	for (size_t i = 1; i < d->process_count; i++)
-		if (!process_is_stopped(d->processes[i].pid))
-			return false;
-	if (drain_list_processes(d) == 0)
-		return true;
-	/* born before its parent stopped */
-	for (size_t i = before; i < d->process_count; i++)
-		(void)pidfd_signal(d->processes[i].pidfd, SIGSTOP);
-	return false;
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+		const struct drain_process *parent =
+			drain_process_of(d, p->parent);
+
+		if (!p->asked && (i == 0 || parent == NULL || parent->still)) {
+			p->asked = true;
+			/* ESRCH: its pidfd is about to say so */
+			(void)pidfd_signal(p->pidfd, SIGSTOP);
+		}
+		p->still = p->asked && stands_still(d, i);
+		all &= p->still;
+	}
+	/* one may be born before its parent has stopped */
+	return all && drain_list_processes(d) == 0;
 }
 
 void drain_thaw(struct drain *d)
@@ -190,7 +198,8 @@ void drain_thaw(struct drain *d)
 
 	if (!d->frozen)
 		return;
-	signal_all(d, SIGCONT);
+	for (size_t i = d->process_count; i > 0; i--) /* children first */
+		(void)pidfd_signal(d->processes[i - 1].pidfd, SIGCONT);
 	note_frozen(d, false);
 	d->frozen = false;
 	took = clock_now() - d->frozen_at;

@@ -20,10 +20,12 @@ enum drain_state {
 /* One process of the worker; the first is the worker's own. */
 struct drain_process {
 	pid_t pid;
+	pid_t parent;
 	int pidfd; /* of the first: the child's */
 	struct remote remote;
-	unsigned alive; /* connections, at the last look */
-	enum activity does;
+	bool asked;         /* SIGSTOP is sent … */
+	bool still;         /* … and it has stopped */
+	enum activity does; /* at the last look; WAITS where it has none */
 	enum activity stopped_in; /* when it was frozen last */
 };
 #define DRAIN_PROCESSES_MOST 256
@@ -32,11 +34,10 @@ struct drain_process {
 struct drain_view {
 	unsigned open;    /* connections to it */
 	unsigned alive;   /* of them: not closed on either side */
-	unsigned busy;    /* of them: not quiet */
-	unsigned ripe;    /* of them: quiet, and for QUIET_GAP_MS */
+	unsigned busy;    /* not quiet */
+	unsigned unseen;  /* of them: only for what the kernel does not tell */
+	unsigned ripe;    /* alive, and quiet */
 	unsigned waiting; /* not accepted yet, where it listens */
-	bool works;       /* a process with connections is in the midst of
-			     something */
 	bool blind;       /* its connections cannot be seen */
 	bool gone;        /* it has ended */
 	nsec_t took;
@@ -77,8 +78,7 @@ struct drain {
 
 	uint16_t ports[DRAIN_PORTS]; /* where the service listens */
 	size_t port_count;
-	bool goes_on;   /* it has a handler for its stop signal, or gets none */
-	bool in_pieces; /* so it answers: all must be still for a while */
+	bool goes_on; /* it has a handler for its stop signal, or gets none */
 	struct quiet_memory *memory;
 	size_t memory_count;
 	size_t memory_room;
@@ -100,6 +100,8 @@ struct drain {
 struct drains {
 	struct drain *list;
 	size_t count;
+	nsec_t turn_ends;
+	nsec_t turn_left; /* for looks */
 	unsigned tick;
 	struct connections seen; /* of the last look */
 	struct quiet_memory *fresh;
@@ -110,9 +112,9 @@ struct drains {
 /* drain_look.c */
 void drain_look(struct drain *d); /* into d->view, and drains->seen */
 bool drain_is_incoming(const struct drain *d, const struct connection *c);
-/* Of the connections seen, end those that are quiet, and over which nothing went
- * for so long (ms).  How many; *late: so many were asked meanwhile, and stay. */
-unsigned drain_end(struct drain *d, uint32_t idle, unsigned *late);
+/* Of the connections seen, end those that are quiet.  How many; *late: so many
+ * were asked meanwhile, and stay. */
+unsigned drain_end(struct drain *d, unsigned *late);
 /* Those that were busy at the last look, for people: "127.0.0.1:4711 (3.2 s,
  * 1.2 MB sent), …".  Returned. */
 const char *drain_busy_text(struct drain *d, char *to, size_t size);
@@ -120,23 +122,27 @@ const char *drain_busy_text(struct drain *d, char *to, size_t size);
 /* Half of the time is over. */
 bool drain_is_half_over(const struct drain *d, nsec_t now);
 
+/* drain.c */
+/* Has it connections that are not quiet, at this one look? */
+bool drain_is_busy(struct child *child);
+
 /* drain_freeze.c */
 /* Find those that are new: how many. */
 size_t drain_list_processes(struct drain *d);
 void drain_forget_processes(struct drain *d);
-void drain_freeze(struct drain *d);
+void drain_freeze(struct drain *d); /* to be gone on with by: */
+/* Does all of it stand still, right now?  Those whose parent does are asked to. */
+bool drain_is_frozen(struct drain *d);
 bool drain_is_stopped(const struct child *child);
-bool drain_is_frozen(struct drain *d); /* all of it, right now */
 void drain_thaw(struct drain *d);
 
 struct drain_process *drain_process_of(struct drain *d, pid_t pid);
 
 /* drain_withdraw.c */
-/* It is given time to become quiet, unless it is turned_away; then, and now and
- * then, this: have it wait for no connection any more, where others do.
- * child->withdrawn: so it is. */
+/* Have it wait for no connection any more, where others do, or the cluster stops;
+ * again and again, as it may go back to it.  child->withdrawn: so it is. */
 void drain_withdraw(struct drain *d, nsec_t now);
-/* Is there anything that this would do? */
+/* Would it: does it wait for all of them by epoll(7)? */
 bool drain_can_withdraw(struct drain *d);
 
 /* drain_learn.c */

@@ -4,6 +4,7 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "supervisor/drain_inside.h"
+#include "supervisor/health.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -22,9 +23,11 @@ static bool has_port(const struct drain *d, uint16_t port)
 }
 
 /* One that was accepted and is not over (reset by its peer), not one that the worker has made itself: to a database,
- * whose last word is an answer that nothing follows. */
+ * whose last word is an answer that nothing follows; nor one that nobody waits for. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
 {
+	if (health_gives_up(d->child, c))
+		return false;
 	if (c->kind == CONNECTION_UNIX)
 		return c->has_name;
 	return c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
@@ -65,11 +68,11 @@ static struct quiet_facts facts_of(const struct connection *c)
 		.sent_ago = c->sent_ago,
 		.received_ago = c->received_ago,
 		.ack_ago = c->ack_ago,
-		.min_rtt = c->min_rtt,
 		.segments_in = c->segments_in,
 		.segments_out = c->segments_out,
 		.acks_out = c->acks_out,
 		.rtt = c->rtt,
+		.prompt = c->prompt,
 	};
 }
 
@@ -90,51 +93,6 @@ static int make_room(struct drains *all)
 	return 0;
 }
 
-static void judge(struct drain *d, struct drains *all, nsec_t now)
-{
-	uint32_t since =
-		d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
-	struct drain_view *v = &d->view;
-	struct quiet_memory *old = d->memory;
-	size_t old_room = d->memory_room;
-	size_t cursor = 0;
-
-	for (size_t i = 0; i < all->seen.count; i++) {
-		const struct connection *c = &all->seen.list[i];
-		struct quiet_facts facts = facts_of(c);
-		struct quiet_memory *fresh = &all->fresh[i];
-
-		if (c->kind == CONNECTION_LISTENER)
-			v->waiting += c->queue;
-		if (!drain_is_incoming(d, c)) {
-			*fresh = (struct quiet_memory){
-				.cookie = c->cookie, .quiet = true};
-			continue;
-		}
-		v->open++;
-		v->alive += is_alive(c);
-		if (!quiet_connection(&facts,
-			    quiet_find(d->memory, d->memory_count, &cursor,
-				    c->cookie),
-			    since, all->tick, fresh))
-			v->busy++;
-		else if (d->in_pieces && is_open(c) &&
-			quiet_idle_ms(&facts, fresh) < QUIET_GAP_MS) {
-			fresh->quiet = false;
-			v->busy++;
-		} else if (is_alive(c))
-			v->ripe += quiet_idle_ms(&facts, fresh) >= QUIET_GAP_MS;
-	}
-	for (size_t i = 0; i < all->seen.count; i++)
-		d->in_pieces |= all->fresh[i].in_pieces;
-	d->memory = all->fresh;
-	d->memory_room = all->fresh_room;
-	d->memory_count = all->seen.count;
-	all->fresh = old;
-	all->fresh_room = old_room;
-	d->looked_at = now;
-}
-
 /* ---- what it is at ---- */
 
 bool drain_is_half_over(const struct drain *d, nsec_t now)
@@ -142,68 +100,97 @@ bool drain_is_half_over(const struct drain *d, nsec_t now)
 	return now - d->began > (d->until - d->began) / 2;
 }
 
-static bool is_its(const struct drain *d, const struct drain_process *p,
-	const struct connection *c)
-{
-	return c->pid == p->pid && drain_is_incoming(d, c) && is_alive(c);
-}
-
 static void look_at_process(struct drain *d, struct drain_process *p)
 {
 	const struct connections *seen = &d->child->service->sup->drains->seen;
+	bool has = false;
 
-	p->alive = 0;
-	for (size_t i = 0; i < seen->count; i++)
-		p->alive += is_its(d, p, &seen->list[i]);
-	p->does = p->alive > 0 ? connections_activity(&p->remote, p->stopped_in)
-			       : ACTIVITY_WAITS;
+	for (size_t i = 0; i < seen->count && !has; i++)
+		has = seen->list[i].pid == p->pid &&
+			drain_is_incoming(d, &seen->list[i]) &&
+			is_alive(&seen->list[i]);
+	p->does = has ? connections_activity(&p->remote, p->stopped_in)
+		      : ACTIVITY_WAITS;
 	if (d->frozen)
-		p->stopped_in = p->alive > 0 ? p->does : ACTIVITY_UNKNOWN;
-	/* where that is not known nothing may have moved for a while */
-	if (p->does == ACTIVITY_UNKNOWN)
-		d->view.works |= d->view.ripe < d->view.alive;
-	else
-		d->view.works |= p->does != ACTIVITY_WAITS;
+		p->stopped_in = has ? p->does : ACTIVITY_UNKNOWN;
 }
 
-/* Not for ever: some wait for whatever comes by naps, or without any pause. */
-static bool is_in_midst(
-	const struct drain *d, const struct drain_process *p, uint32_t idle)
+/* Is the one that has it in the midst of something, as between two pieces of an
+ * answer?  One that waits for the CPU is. */
+static bool is_at_work(struct drain *d, const struct connection *c)
 {
-	if (p->does == ACTIVITY_SLEEPS)
-		return idle < QUIET_STILL_MS;
-	return p->does == ACTIVITY_RUNS && !drain_is_half_over(d, d->looked_at);
+	const struct drain_process *p = drain_process_of(d, c->pid);
+
+	return is_alive(c) && p != NULL &&
+		(p->does == ACTIVITY_RUNS || p->does == ACTIVITY_SLEEPS);
 }
 
-/* Whoever is at work, and has but one connection, is at work for that: between two
- * pieces of its answer, however long the pause is. */
-static void hold_the_only_one(struct drain *d, const struct drain_process *p)
-{
-	const struct connections *seen = &d->child->service->sup->drains->seen;
-	struct quiet_memory *m;
-	uint32_t idle;
-	size_t i = 0;
+/* ---- what is quiet ---- */
 
-	if (p->alive != 1 || !d->view.works)
-		return;
-	while (!is_its(d, p, &seen->list[i]))
-		i++;
-	m = &d->memory[i];
-	const struct quiet_facts facts = facts_of(&seen->list[i]);
-	idle = quiet_idle_ms(&facts, m);
-	if (!m->quiet || !is_in_midst(d, p, idle))
-		return;
-	m->quiet = false;
-	d->view.busy++;
-	d->view.ripe -= idle >= QUIET_GAP_MS;
+static void judge(struct drain *d, struct drains *all, bool late, nsec_t now)
+{
+	uint32_t since =
+		d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
+	size_t at = 0;
+
+	for (size_t i = 0; i < all->seen.count; i++) {
+		const struct connection *c = &all->seen.list[i];
+		struct quiet_facts facts = facts_of(c);
+		struct quiet_memory *fresh = &all->fresh[i];
+
+		if (!drain_is_incoming(d, c)) {
+			*fresh = (struct quiet_memory){
+				.cookie = c->cookie, .quiet = true};
+			continue;
+		}
+		(void)quiet_connection(&facts,
+			quiet_find(d->memory, d->memory_count, &at, c->cookie),
+			since, all->tick, late, fresh);
+		if (!late && is_at_work(d, c))
+			fresh->quiet = false;
+	}
 }
 
-static void look_at_processes(struct drain *d)
+/* Several processes may have the same socket: it is quiet where it is for all. */
+static void count(struct drain *d, struct drains *all)
 {
-	for (size_t i = 0; i < d->process_count; i++)
-		look_at_process(d, &d->processes[i]);
-	for (size_t i = 0; i < d->process_count; i++)
-		hold_the_only_one(d, &d->processes[i]);
+	struct drain_view *v = &d->view;
+
+	for (size_t i = 0, end; i < all->seen.count; i = end) {
+		const struct connection *c = &all->seen.list[i];
+		bool quiet = true;
+
+		for (end = i; end < all->seen.count &&
+			all->fresh[end].cookie == c->cookie;
+			end++)
+			quiet &= all->fresh[end].quiet;
+		for (size_t k = i; k < end; k++)
+			all->fresh[k].quiet = quiet;
+		if (c->kind == CONNECTION_LISTENER)
+			v->waiting += c->queue;
+		if (!drain_is_incoming(d, c))
+			continue;
+		v->open++;
+		v->alive += is_alive(c);
+		v->busy += !quiet;
+		v->unseen += !quiet && c->kind == CONNECTION_UNIX &&
+			c->queue == 0 && c->unsent == 0;
+		v->ripe += quiet && is_alive(c);
+	}
+}
+
+/* What was found is what the next look remembers. */
+static void keep(struct drain *d, struct drains *all, nsec_t now)
+{
+	struct quiet_memory *old = d->memory;
+	size_t old_room = d->memory_room;
+
+	d->memory = all->fresh;
+	d->memory_room = all->fresh_room;
+	d->memory_count = all->seen.count;
+	all->fresh = old;
+	all->fresh_room = old_room;
+	d->looked_at = now;
 }
 
 /* ---- all of it ---- */
@@ -240,30 +227,32 @@ void drain_look(struct drain *d)
 		else if (i == 0)
 			d->view.gone = true;
 	}
+	connections_sort(&all->seen);
 	d->view.blind |=
 		all->seen.refused || all->seen.too_many || make_room(all) == -1;
 	if (!d->view.blind) {
 		learn_ports(d, &all->seen);
-		judge(d, all, began);
-		look_at_processes(d);
+		for (size_t i = 0; i < d->process_count; i++)
+			look_at_process(d, &d->processes[i]);
+		judge(d, all, drain_is_half_over(d, began), began);
+		count(d, all);
+		keep(d, all, began);
 	}
 	d->view.took = clock_now() - began;
 }
 
 /* ---- one by one ---- */
 
-unsigned drain_end(struct drain *d, uint32_t idle, unsigned *late)
+unsigned drain_end(struct drain *d, unsigned *late)
 {
 	struct connections *seen = &d->child->service->sup->drains->seen;
 	unsigned ended = 0;
 
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		struct connection *c = &seen->list[i];
-		const struct quiet_facts facts = facts_of(c);
 
 		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
-			d->memory[i].quiet &&
-			quiet_idle_ms(&facts, &d->memory[i]) >= idle;
+			d->memory[i].quiet;
 	}
 	for (size_t i = 0; i < d->process_count; i++)
 		ended += connections_end(&d->processes[i].remote,
@@ -312,7 +301,8 @@ const char *drain_busy_text(struct drain *d, char *to, size_t size)
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		const struct connection *c = &seen->list[i];
 
-		if (!drain_is_incoming(d, c) || d->memory[i].quiet)
+		if (!drain_is_incoming(d, c) || d->memory[i].quiet ||
+			(i > 0 && c->cookie == seen->list[i - 1].cookie))
 			continue;
 		if (told == TOLD_MOST) {
 			(void)snprintf(to + used, size - used, ", …");

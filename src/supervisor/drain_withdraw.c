@@ -4,6 +4,7 @@
 #include "os/reuseport.h"
 #include "os/sockdiag.h"
 #include "supervisor/drain_inside.h"
+#include "supervisor/learned.h"
 #include "supervisor/steer.h"
 
 #include <poll.h>
@@ -19,7 +20,6 @@
  * Who waits in accept(2), poll(2) or select(2) cannot be helped that way.
  */
 
-#define WITHDRAW_AFTER (300 * MSEC)
 /* It may have been put back, by a server that stops accepting for a while. */
 #define WITHDRAW_AGAIN (250 * MSEC)
 #define WITHDRAW_SHARE 20
@@ -33,20 +33,41 @@ struct held {
 
 struct search {
 	struct child *child;
-	bool among_lane; /* also what its lane alone has */
 	int epolls[EPOLLS_MOST];
 	size_t epoll_count;
 	struct held held[HELD_MOST];
 	size_t held_count;
 };
 
+/* Is the cluster to have no workers any more?  Then what waits in the queue is reset
+ * when the socket is closed, or waits for the next ones: nobody has read it. */
+static bool is_end(const struct child *child)
+{
+	const struct cluster *core = child->service->core;
+	enum cluster_state state = cluster_state(core);
+
+	return state == CLUSTER_STOPPING || state == CLUSTER_FAILED ||
+		cluster_wanted(core) == 0;
+}
+
+/* The slot is not wanted any more, and no other worker has opened this port: what
+ * comes to it is served as long as the worker lives. */
+static bool is_last(const struct child *child, const struct listener *l)
+{
+	return l->learned &&
+		child->slot >= cluster_wanted(child->service->core) &&
+		!learned_is_used(l, child);
+}
+
 /* Is it that of others, too, who take what it does not? */
 static bool is_common(const struct search *s, const struct listener *l)
 {
+	if (is_last(s->child, l) && !is_end(s->child))
+		return false;
 	return l->facts.type == SOCK_STREAM && l->facts.listening &&
 		!l->own_group &&
-		(steer_sockets(l) == 1 ||
-			(s->among_lane && steer_has_mates(s->child, l)));
+		(steer_sockets(l) == 1 || steer_has_mates(s->child, l) ||
+			is_end(s->child));
 }
 
 static const struct listener *find(
@@ -100,56 +121,71 @@ static void withdraw_from(struct search *s, struct drain_process *p, int epoll)
 	}
 }
 
-static bool waits_by_epoll(struct search *s, struct drain_process *p)
+static bool waits_for(struct search *s, struct drain_process *p, int held)
 {
-	for (size_t i = 0; i < s->epoll_count; i++)
-		for (size_t k = 0; k < s->held_count; k++) {
-			scoped_fd set = remote_fd(&p->remote, s->epolls[i]);
+	for (size_t i = 0; i < s->epoll_count; i++) {
+		scoped_fd set = remote_fd(&p->remote, s->epolls[i]);
 
-			if (set != -1 &&
-				remote_epoll_has(&p->remote, s->epolls[i],
-					s->held[k].fd))
-				return true;
-		}
-	return false;
-}
-
-bool drain_can_withdraw(struct drain *d)
-{
-	for (size_t i = 0; i < d->process_count; i++) {
-		struct drain_process *p = &d->processes[i];
-		struct search s = {.child = d->child};
-
-		if (remote_each_fd(&p->remote, CONNECTIONS_DESCRIPTORS,
-			    look_at_fd, &s) == 0 &&
-			waits_by_epoll(&s, p))
+		if (set != -1 &&
+			remote_epoll_has(&p->remote, s->epolls[i], held))
 			return true;
 	}
 	return false;
 }
 
-/* Are there others who take what it does not? */
-static bool is_spared(const struct drain *d)
-{
-	const struct cluster *core = d->child->service->core;
+/* A listener of the worker: one of its processes, at least, waits for it so. */
+struct door {
+	const struct listener *listener;
+	bool by_epoll;
+};
 
-	return cluster_state(core) != CLUSTER_STOPPING &&
-		cluster_ready(core) > 0;
+static void note_door(struct door *doors, size_t *count,
+	const struct listener *listener, bool by_epoll)
+{
+	size_t i = 0;
+
+	while (i < *count && doors[i].listener != listener)
+		i++;
+	if (i == *count && i < HELD_MOST)
+		doors[(*count)++] = (struct door){.listener = listener};
+	if (i < HELD_MOST)
+		doors[i].by_epoll |= by_epoll;
+}
+
+bool drain_can_withdraw(struct drain *d)
+{
+	struct door doors[HELD_MOST];
+	size_t count = 0;
+	size_t by_epoll = 0;
+
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+		struct search s = {.child = d->child};
+
+		if (remote_each_fd(&p->remote, CONNECTIONS_DESCRIPTORS,
+			    look_at_fd, &s) == -1)
+			continue;
+		for (size_t k = 0; k < s.held_count; k++)
+			note_door(doors, &count, s.held[k].listener,
+				waits_for(&s, p, s.held[k].fd));
+	}
+	for (size_t i = 0; i < count; i++)
+		by_epoll += doors[i].by_epoll;
+	return count > 0 && by_epoll == count;
 }
 
 void drain_withdraw(struct drain *d, nsec_t now)
 {
-	nsec_t after = d->turned_away ? 0 : (d->until - d->began) / 8;
 	nsec_t took;
 
-	if (after > WITHDRAW_AFTER)
-		after = WITHDRAW_AFTER;
-	if (now < d->began + after || now < d->withdraw_at || !is_spared(d))
+	if (now < d->withdraw_at)
+		return;
+	/* until another one is there it alone can serve */
+	if (cluster_ready(d->child->service->core) == 0 && !is_end(d->child))
 		return;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
-		struct search s = {
-			.child = d->child, .among_lane = d->turned_away};
+		struct search s = {.child = d->child};
 
 		if (remote_each_fd(&p->remote, CONNECTIONS_DESCRIPTORS,
 			    look_at_fd, &s) == -1 ||

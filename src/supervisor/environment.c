@@ -242,24 +242,37 @@ static void put_segment(struct writer *w)
 	put_number(w, "NCLUST_SHM_SIZE=", s->facts.size, 10);
 }
 
+/* Where there is no directory the socket has a name all the same. */
+static void put_notify(struct writer *w, const struct supervisor *sup)
+{
+	char name[16];
+
+	if (sup->has_rundir) {
+		(void)buffer_string(w->out, "NOTIFY_SOCKET=");
+		(void)buffer_string(w->out, sup->rundir.path);
+		put_number(w, "/notify/", w->place->serial, 16);
+	} else if (socket_own_name(w->place->notify, name, sizeof(name)) == 0) {
+		put_text(w, "NOTIFY_SOCKET=", name);
+	}
+}
+
 /* No formats here: this is much of what a spawn costs us. */
 static void put_own(struct writer *w, struct supervisor *sup)
 {
 	const struct worker_place *p = w->place;
 	const struct cluster_settings *s = p->recipe->settings;
 
-	if (p->peer == NULL) {
-		(void)buffer_string(w->out, "NOTIFY_SOCKET=");
-		(void)buffer_string(w->out, sup->rundir.path);
-		put_number(w, "/notify/", p->serial, 16);
-	}
+	if (p->peer == NULL)
+		put_notify(w, sup);
 	put_text(w, "NCLUST_NAME=", sup->settings->name);
 	put_text(w, "NCLUST_CLUSTER=", s->name);
 	put_number(w, "NCLUST_SLOT=", p->slot, 10);
 	put_number(w, "NCLUST_WORKERS=", p->workers, 10);
 	put_number(w, "NCLUST_GENERATION=", p->recipe->generation, 10);
-	(void)buffer_string(w->out, "NCLUST_SOCKET=");
-	put_text(w, sup->rundir.path, "/control");
+	if (sup->has_rundir) {
+		(void)buffer_string(w->out, "NCLUST_SOCKET=");
+		put_text(w, sup->rundir.path, "/control");
+	}
 	put_number(w, "NCLUST_WORKER=", p->serial, 16);
 	put_number(w, "NODE_APP_INSTANCE=", p->slot, 10);
 	if (s->watchdog == 0)

@@ -20,6 +20,7 @@ struct worker_place {
 	unsigned lane;          /* steer.h */
 	unsigned workers;       /* wanted in all */
 	int output[2];          /* write ends for stdout and stderr, or -1 */
+	int notify;             /* where it says that it is ready, or -1 */
 	int channel;            /* its end of the message channel, or -1 … */
 	enum channel_kind kind; /* … of this kind */
 

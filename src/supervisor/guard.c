@@ -146,7 +146,7 @@ void guard_resume(struct supervisor *sup, bool soon)
 
 void guard_init(struct supervisor *sup)
 {
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int fd = sup->has_rundir ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
 
 	guard_carried(sup);
 	ev_io_set(&sup->guard_watcher, fd, EV_READ);

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "supervisor/check.h"
 #include "supervisor/child.h"
+#include "supervisor/hang.h"
 #include "supervisor/helper.h"
 #include "supervisor/prove.h"
 #include "supervisor/recipe.h"
@@ -48,6 +49,15 @@ bool health_is_ready(const struct child *child)
 		if (view.worker[i].id == child->worker)
 			return view.worker[i].state == SLOT_READY;
 	return false;
+}
+
+bool health_gives_up(const struct child *child, const struct connection *c)
+{
+	const struct health *h = child->health;
+
+	return h != NULL &&
+		((c->inode != 0 && h->asked == c->inode) ||
+			(*h->hang != '\0' && hang_exceeds(child, c)));
 }
 
 /* ---- probes ---- */

@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_HEALTH_H
 #define SUPERVISOR_HEALTH_H
 
+#include "os/connections.h"
 #include "supervisor/state.h"
 
 /*
@@ -23,7 +24,16 @@ struct health {
 	nsec_t moved_at;      /* stall: it was seen to move then, or 0; … */
 	nsec_t moved_cpu;     /* … it had used so much … */
 	uint64_t moved_print; /* … and its connections were like that */
-	bool outgrown;        /* max-memory: it was told */
+	uint64_t asked;       /* its end (inode) of our last question, or 0 */
+	unsigned seen;     /* check: in that round it waited for connections */
+	nsec_t away_since; /* it has not since, at any look; or 0 … */
+	uint64_t away_print;  /* … and its connections were like that */
+	bool away_found;      /* for so long that it has been reported */
+	nsec_t hang_looked;   /* request-timeout: the last look */
+	uint64_t hang_cookie; /* at which an answer was long in coming, or 0 */
+	char hang[96];        /* what it owes, once it exceeds it; or "" */
+	nsec_t above_since;   /* max-memory: at each look; or 0 */
+	bool outgrown;        /* … and it was told */
 };
 
 /* It has been started; is told of by the core; is gone. */
@@ -45,6 +55,10 @@ void health_each(struct service *service,
 /* Is this worker ready, and wanted to be? */
 bool health_is_ready(const struct child *child);
 bool health_same_probe(const struct probe *a, const struct probe *b);
+
+/* Is this connection of it one that no drain waits for: our own check, which it
+ * may never read, or a request that exceeds request-timeout? */
+bool health_gives_up(const struct child *child, const struct connection *c);
 
 #define HEALTH_EXEC_AT_ONCE 16
 /* Run the command of `probe`: its worker's helper.  `over` gets the child; of

@@ -232,6 +232,8 @@ void helper_facts(struct buffer *facts, const struct service *service)
 
 	helper_fact(facts, "NCLUST_NAME", sup->settings->name);
 	helper_fact(facts, "NCLUST_CLUSTER", service->name);
+	if (!sup->has_rundir)
+		return;
 	(void)buffer_string(facts, "NCLUST_SOCKET=");
 	(void)buffer_string(facts, sup->rundir.path);
 	(void)buffer_append(facts, "/control", sizeof("/control"));

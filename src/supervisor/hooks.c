@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "supervisor/child.h"
+#include "supervisor/hang.h"
 #include "supervisor/helper.h"
 #include "supervisor/news.h"
 #include "supervisor/recipe.h"
@@ -26,6 +28,7 @@ static const char *const names[HOOK_EVENTS] = {
 	[HOOK_ROLLOUT] = "rollout",
 	[HOOK_SCALE] = "scale",
 	[HOOK_STOP] = "stop",
+	[HOOK_HANG] = "hang",
 };
 
 static void start_some(struct supervisor *sup);
@@ -247,11 +250,11 @@ static void put_facts(struct hook_run *run, const struct report *r)
 	const struct service *service = run->service;
 	struct buffer *facts = &run->facts;
 	bool worker = run->event == HOOK_READY || run->event == HOOK_EXIT ||
-		run->event == HOOK_CRASH;
+		run->event == HOOK_CRASH || run->event == HOOK_HANG;
 
 	helper_fact(facts, "NCLUST_EVENT", names[run->event]);
 	helper_facts(facts, service);
-	if (worker || r->kind == REPORT_ROLLOUT_FAILED)
+	if (worker || (r->kind == REPORT_ROLLOUT_FAILED && r->slot != SLOT_ALL))
 		helper_number(facts, "NCLUST_SLOT", r->slot);
 	if (worker && r->pid != 0)
 		helper_number(facts, "NCLUST_WORKER_PID", (uint64_t)r->pid);
@@ -264,6 +267,9 @@ static void put_facts(struct hook_run *run, const struct report *r)
 		helper_fact(facts, "NCLUST_OUTCOME", outcome_of(r->kind));
 	}
 	put_ending(facts, r);
+	if (run->event == HOOK_HANG)
+		helper_fact(facts, "NCLUST_REASON",
+			hang_text(child_find(service, r->slot, r->worker)));
 	helper_number(facts, "NCLUST_WANTED", service_workers(service));
 	helper_number(facts, "NCLUST_READY", service_ready(service));
 	if (run->event == HOOK_SCALE || r->kind == REPORT_ROLLOUT_STARTED)
@@ -326,6 +332,7 @@ static bool is_crash(const struct service *service, const struct report *r)
 	case WHY_WATCHDOG:
 	case WHY_STALL:
 	case WHY_CHECK:
+	case WHY_REQUEST:
 		return true;
 	default:
 		return false;
@@ -337,6 +344,10 @@ void hooks_on_report(struct service *service, const struct report *r)
 	switch (r->kind) {
 	case REPORT_READY:
 		enqueue(service, HOOK_READY, r);
+		break;
+	case REPORT_UNWELL:
+		if (r->why == WHY_REQUEST)
+			enqueue(service, HOOK_HANG, r);
 		break;
 	case REPORT_EXITED:
 		enqueue(service, HOOK_EXIT, r);

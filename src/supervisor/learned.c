@@ -20,6 +20,8 @@
 
 /* After its last user so long, in case that one comes back. */
 #define UNUSED_MAX (10 * SECOND)
+/* Where that one is not to come back, until the others are settled. */
+#define LOOK_AGAIN (200 * MSEC)
 
 /* ---- finding ---- */
 
@@ -397,12 +399,26 @@ bool learned_make_way(struct service *service, const struct socket_key *key)
 	return made;
 }
 
-static void arm(struct supervisor *sup)
+static void arm(struct supervisor *sup, nsec_t wait)
 {
-	if (ev_is_active(&sup->intercept.trim))
+	ev_timer *timer = &sup->intercept.trim;
+
+	if (ev_is_active(timer) &&
+		ev_timer_remaining(sup->loop, timer) <= nsec_seconds(wait))
 		return;
-	ev_timer_set(&sup->intercept.trim, nsec_seconds(UNUSED_MAX), 0.);
-	ev_timer_start(sup->loop, &sup->intercept.trim);
+	ev_timer_stop(sup->loop, timer);
+	ev_timer_set(timer, nsec_seconds(wait), 0.);
+	ev_timer_start(sup->loop, timer);
+}
+
+/* Nobody accepts from it any more.  What connects to it waits for nothing where
+ * the slot of its last worker was scaled away. */
+static void note_unused(struct child *child, struct listener *l)
+{
+	bool for_good = child->slot >= cluster_wanted(child->service->core);
+
+	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
+	arm(child->service->sup, for_good ? 0 : UNUSED_MAX);
 }
 
 bool learned_unuse(struct child *child, struct listener *l)
@@ -414,8 +430,7 @@ bool learned_unuse(struct child *child, struct listener *l)
 	bequest_child(child);
 	if (--l->workers > 0)
 		return false;
-	l->unused_since = clock_now();
-	arm(child->service->sup);
+	note_unused(child, l);
 	return true;
 }
 
@@ -425,38 +440,40 @@ void learned_close(struct service *service, struct listener *l)
 	let_go(service, l);
 }
 
-/* Returns whether some are left to be looked at again. */
-static bool trim(struct service *service, nsec_t now)
+/* Returns when to look again; NSEC_NEVER: all are in use. */
+static nsec_t trim(struct service *service, nsec_t now)
 {
 	bool settled = cluster_is_settled(service->core);
-	bool more = false;
+	nsec_t again = NSEC_NEVER;
 
 	for (size_t i = service->learned.count; i-- > 0;) {
 		struct listener *l = service->learned.list[i];
+		nsec_t left = l->unused_since + UNUSED_MAX - now;
 
 		if (l->unused_since == 0)
 			continue;
-		if (!settled || now - l->unused_since < UNUSED_MAX) {
-			more = true;
-			continue;
-		}
-		tell_closed(service, l);
-		learned_drop(service, l);
+		if (!settled || left > 0)
+			again = nsec_min(
+				again, left > LOOK_AGAIN ? left : LOOK_AGAIN);
+		else if (learned_only(l))
+			learned_close(service, l);
+		else
+			learned_drop(service, l);
 	}
-	return more;
+	return again;
 }
 
 static void on_trim(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
-	bool more = false;
+	nsec_t again = NSEC_NEVER;
 
 	(void)loop;
 	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++)
-		more |= trim(sup->services[i], clock_now());
-	if (more)
-		arm(sup);
+		again = nsec_min(again, trim(sup->services[i], clock_now()));
+	if (again != NSEC_NEVER)
+		arm(sup, again);
 }
 
 void learned_on_end(struct child *child)
@@ -470,8 +487,7 @@ void learned_on_end(struct child *child)
 
 		if (!has(child, l) || --l->workers > 0)
 			continue;
-		l->unused_since = clock_now();
-		arm(service->sup);
+		note_unused(child, l);
 	}
 	child->uses = 0;
 }
@@ -480,7 +496,7 @@ void learned_resume(struct service *service)
 {
 	for (size_t i = 0; i < service->learned.count; i++)
 		if (service->learned.list[i]->unused_since != 0)
-			arm(service->sup);
+			arm(service->sup, LOOK_AGAIN);
 }
 
 void learned_init(struct supervisor *sup)

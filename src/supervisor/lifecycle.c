@@ -12,6 +12,7 @@
 #include "supervisor/news.h"
 #include "supervisor/reap.h"
 #include "supervisor/service.h"
+#include "supervisor/stopwait.h"
 
 #include <stdlib.h>
 
@@ -35,6 +36,7 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 		manager_stopping(sup);
 	}
 	sup->stopping = true;
+	stopwait_begin(sup);
 	sup->stop_at_once |= at_once;
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (!sup->services[i]->ended)
@@ -222,6 +224,7 @@ void lifecycle_look(struct supervisor *sup)
 		!strays_are_gone(sup) || news_pending(sup))
 		return;
 	ev_timer_stop(sup->loop, &sup->last_orders);
+	stopwait_end(sup);
 	sup->over = true;
 	ev_break(sup->loop, EVBREAK_ALL);
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/holder.h"
 #include "os/remote.h"
 #include "supervisor/adopt.h"
 #include "supervisor/bequest.h"
@@ -199,6 +200,17 @@ static int open_inherited(
 		passed);
 }
 
+/* Say who has the port, where that can be known. */
+static int refuse_taken(const struct socket_plan *plan, struct error *err)
+{
+	char who[HOLDER_TEXT];
+
+	if (err->sys != EADDRINUSE || plan->port == 0 ||
+		*holder_of_port(who, plan->type, plan->port) == '\0')
+		return -1;
+	return error_hint(err, "in use by %s", who);
+}
+
 static int open_made(struct listener *l, struct error *err)
 {
 	const struct address *a = &l->address;
@@ -225,7 +237,7 @@ static int open_made(struct listener *l, struct error *err)
 	(void)memcpy(plan.ip, a->ip, sizeof(plan.ip));
 	l->fd = socket_open(&plan, &l->file, err);
 	if (l->fd == -1)
-		return -1;
+		return refuse_taken(&plan, err);
 	l->made = true;
 	return socket_look(l->fd, &l->facts, err);
 }
@@ -235,7 +247,9 @@ void listener_release(struct listener *l)
 	if (--l->users > 0)
 		return;
 	node_forget_listener(l);
-	if (l->made && l->address.kind == ADDRESS_UNIX)
+	/* while it is taken over it is still its workers' */
+	if (l->made && l->address.kind == ADDRESS_UNIX &&
+		(l->sup == NULL || !l->sup->has_past))
 		socket_unlink(l->address.path, &l->file);
 	steer_forget(l);
 	heal_forget(l);

@@ -9,8 +9,9 @@
  * A worker's listen(2), trapped (intercept.h): done by nclust on the kept socket,
  * and the sign that a server is ready that knows no protocol.
  *
- * Ready is a worker that listens wherever the others of its cluster do; one of a
- * release that opens fewer, a second after its first.
+ * A worker that replaces one of an older generation is ready when it listens on
+ * all that the other one does (ports.h).  Any other is when it listens on all that
+ * its cluster does, or a second after its first.
  */
 /* Another way told that it listens on this one of ours, as listen(2) would have;
  * NULL: on one of its own. */
@@ -23,6 +24,17 @@ void listens_call(struct child *child, const struct seccomp_notice *notice);
  * for connections, in accept(2) or by epoll.
  */
 void listens_bound(struct child *child, pid_t thread);
+
+/* It begins. */
+void listens_born(struct child *child);
+
+/* Of a child whose listens were written down: on which addresses they were. */
+void listens_recall(struct child *child);
+/* Why a new worker was not ready in time, where it is that it does not listen. */
+void listens_explain(const struct service *service, const struct report *r,
+	char *to, size_t size);
+/* It is ready, and the next one in its slot is compared with it. */
+void listens_on_ready(const struct service *service, const struct report *r);
 
 /* Of a child that was carried. */
 void listens_resume(struct child *child);

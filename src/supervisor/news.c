@@ -8,8 +8,11 @@
 #include "protocol/json.h"
 #include "supervisor/clients.h"
 #include "supervisor/intercept.h"
+#include "supervisor/listens.h"
+#include "supervisor/reap.h"
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
+#include "supervisor/trouble.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,11 +25,8 @@ struct history {
 	char *lines; /* HISTORY_SIZE bytes, touched at start: no growth later */
 	size_t used;
 	struct buffer scratch;
-	char explain[256];     /* of the spawn that has just failed */
-	uint64_t expect;       /* serial of the child that has just ended */
-	char last_cluster[65]; /* whose last output was told last … */
-	uint64_t last_worker;
-	char last[NEWS_LAST_MAX];
+	char explain[256]; /* of the end that is told next */
+	uint64_t expect;   /* serial of the child that has just ended */
 };
 
 /* ---- words ---- */
@@ -87,17 +87,16 @@ static const struct {
 	[REPORT_SURPRISE] = {"surprise", LOG_ERROR},
 };
 
-/* An end that somebody has to look into, and not one that was asked for. */
-static bool is_failure(const struct report *r)
+bool news_is_failure(const struct report *r)
 {
 	return r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT ||
 		r->why == WHY_WATCHDOG || r->why == WHY_STALL ||
-		r->why == WHY_CHECK;
+		r->why == WHY_CHECK || r->why == WHY_REQUEST;
 }
 
 static enum log_level level_of(const struct report *r)
 {
-	if (r->kind == REPORT_EXITED && !is_failure(r))
+	if (r->kind == REPORT_EXITED && !news_is_failure(r))
 		return LOG_INFO;
 	return kinds[r->kind].level;
 }
@@ -133,6 +132,8 @@ static const char *unwell(enum why why)
 		return "makes no progress (stall)";
 	case WHY_CHECK:
 		return "fails its checks";
+	case WHY_REQUEST:
+		return "exceeds 'request-timeout'";
 	case WHY_MEMORY:
 		return "takes more than 'max-memory'";
 	case WHY_AGE:
@@ -158,6 +159,7 @@ static void say_exited(struct buffer *out, const struct news *n)
 		[WHY_MEMORY] = ", as it took too much memory",
 		[WHY_AGE] = ", as it was old",
 		[WHY_QUEUE] = ", as connections waited for another one",
+		[WHY_REQUEST] = ", as a request hung",
 	};
 	const struct report *r = &n->report;
 	char text[64];
@@ -174,7 +176,11 @@ static void say_exited(struct buffer *out, const struct news *n)
 			news_ending_text(text, &r->ending),
 			text_age(age, r->age), why[r->why]);
 	say_next_try(out, r);
-	if (is_failure(r))
+	if (r->ending.kind != ENDING_SPAWN &&
+		(r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT) &&
+		*n->explain != '\0')
+		(void)buffer_printf(out, "; %s", n->explain);
+	if (news_is_failure(r))
 		say_last(out, n);
 	if (n->bind_hint)
 		(void)buffer_string(out,
@@ -183,30 +189,78 @@ static void say_exited(struct buffer *out, const struct news *n)
 			"port ('intercept')");
 }
 
-static void say_rollout_failed(struct buffer *out, const struct news *n)
+/* Where and why: "web.0: exit 1 after 0.3 s; last output: …". */
+static void say_rollout_cause(struct buffer *out, const struct news *n)
 {
 	const struct report *r = &n->report;
 	char text[64];
 	char age[16];
 
-	(void)buffer_printf(out, "rollout %u failed at %s.%" PRIu32 ": ",
-		r->rollout, n->cluster, r->slot);
-	if (r->why == WHY_START_TIMEOUT)
+	if (r->slot != SLOT_ALL)
 		(void)buffer_printf(
-			out, "not ready after %s", text_age(age, r->age));
-	else if (r->ending.kind == ENDING_SPAWN && *n->explain != '\0')
+			out, "%s.%" PRIu32 ": ", n->cluster, r->slot);
+	if (r->why == WHY_START_TIMEOUT) {
+		(void)buffer_printf(out, "%s%snot ready after %s", n->explain,
+			*n->explain != '\0' ? ", " : "", text_age(age, r->age));
+		say_last(out, n);
+		return;
+	}
+	if (r->ending.kind == ENDING_SPAWN && *n->explain != '\0')
 		(void)buffer_string(out, n->explain);
 	else if (r->worker != 0 && r->ending.kind == ENDING_NONE)
 		(void)buffer_printf(out, "its new worker %d %s", (int)r->pid,
 			unwell(r->why));
 	else if (r->ending.kind == ENDING_NONE)
-		(void)buffer_string(out, "stopped");
+		(void)buffer_string(out, "interrupted, the cluster stops");
 	else
 		(void)buffer_printf(out, "%s after %s",
 			news_ending_text(text, &r->ending),
 			text_age(age, r->age));
+	if (r->ending.kind != ENDING_SPAWN && *n->explain != '\0')
+		(void)buffer_printf(out, "; %s", n->explain);
 	say_last(out, n);
-	(void)buffer_string(out, "; the old workers go on");
+}
+
+/* Who serves after a failure. */
+static void say_who_serves(struct buffer *out, const struct report *r)
+{
+	if (r->others > 0 && r->count > 0)
+		(void)buffer_printf(out,
+			"; ready are %u old and %u new workers", r->others,
+			r->count);
+	else if (r->others > 0)
+		(void)buffer_string(out, "; the old workers go on");
+	else if (r->count > 0)
+		(void)buffer_printf(
+			out, "; ready are %u new workers", r->count);
+	else
+		(void)buffer_string(out, "; no worker is ready");
+}
+
+static void say_rollout_failed(struct buffer *out, const struct news *n)
+{
+	const struct report *r = &n->report;
+
+	(void)buffer_printf(out, "rollout %u failed%s%s", r->rollout,
+		r->slot != SLOT_ALL ? " at " : ": ", n->explain);
+	if (r->why != WHY_STOP)
+		say_who_serves(out, r);
+}
+
+static void say_baking(struct buffer *out, const struct report *r)
+{
+	char text[24];
+
+	if (r->count == 1)
+		(void)buffer_printf(out,
+			"rollout %u: the first new worker is ready, watching "
+			"it for %s",
+			r->rollout, text_duration(text, r->span));
+	else
+		(void)buffer_printf(out,
+			"rollout %u: the first %u new workers are ready, "
+			"watching them for %s",
+			r->rollout, r->count, text_duration(text, r->span));
 }
 
 /* The sentence, without "web.2: ". */
@@ -243,14 +297,12 @@ static void say(struct buffer *out, const struct news *n)
 			(int)r->pid, unwell(r->why));
 		break;
 	case REPORT_BAKING:
-		(void)buffer_printf(out,
-			"rollout %u: %u canaries ready, watching them for %s",
-			r->rollout, r->count, text_duration(text, r->span));
+		say_baking(out, r);
 		break;
 	case REPORT_BAKED:
 		(void)buffer_printf(out,
-			"rollout %u: the canaries are well, the others follow",
-			r->rollout);
+			"rollout %u: the first %s well, the others follow",
+			r->rollout, r->count == 1 ? "is" : "are");
 		break;
 	case REPORT_STOPPING:
 		(void)buffer_printf(out, "stopping worker %d", (int)r->pid);
@@ -369,8 +421,8 @@ static void put_fields(struct json_writer *w, const struct news *n)
 	char text[64];
 
 	json_put_text(w, "cluster", n->cluster);
-	if (is_about_slot(r) || r->kind == REPORT_ROLLOUT_FAILED ||
-		r->kind == REPORT_ROLLOUT_STEP)
+	if (is_about_slot(r) || r->kind == REPORT_ROLLOUT_STEP ||
+		(r->kind == REPORT_ROLLOUT_FAILED && r->slot != SLOT_ALL))
 		json_put_int(w, "slot", r->slot);
 	if (is_about_slot(r) && r->worker != 0) {
 		json_put_int(w, "worker", (int64_t)r->worker);
@@ -394,6 +446,8 @@ static void put_fields(struct json_writer *w, const struct news *n)
 		else
 			json_decimal(w, nsec_seconds(r->wait), 3);
 	}
+	if (*n->explain != '\0')
+		json_put_text(w, "cause", n->explain);
 	if (*n->last != '\0')
 		json_put_text(w, "last_output", n->last);
 	if (r->kind == REPORT_STATE)
@@ -434,8 +488,43 @@ static void hand_out(struct supervisor *sup, struct buffer *out,
 	clients_on_news(sup, cluster, report, line, sentence);
 }
 
+/* The worker that has failed was told before, and how it ended is kept. */
+static void explain_rollout(const struct service *service, struct news *n)
+{
+	const struct report *r = &n->report;
+	const struct trouble_end *end = trouble_of(service, r->slot, r->worker);
+	struct buffer text;
+	const char *said;
+
+	if (end != NULL && end->cause != NULL && *n->explain == '\0')
+		(void)text_copy(n->explain, sizeof(n->explain), end->cause);
+	if (end != NULL && end->output != NULL)
+		(void)text_copy(n->last, sizeof(n->last), end->output);
+	buffer_init(&text, 2048);
+	say_rollout_cause(&text, n);
+	said = buffer_text(&text);
+	(void)text_copy(
+		n->explain, sizeof(n->explain), said != NULL ? said : "?");
+	buffer_fini(&text);
+}
+
+static void explain(const struct service *service, struct news *n)
+{
+	const struct report *r = &n->report;
+
+	if (r->kind == REPORT_ROLLOUT_FAILED)
+		explain_rollout(service, n);
+	else if (r->kind == REPORT_EXITED && *n->explain == '\0' &&
+		r->why != WHY_ITSELF && news_is_failure(r))
+		(void)text_copy(n->explain, sizeof(n->explain),
+			r->why == WHY_START_TIMEOUT
+				? "was not ready in time (start-timeout)"
+				: unwell(r->why));
+}
+
 static void publish(struct supervisor *sup, struct news *n)
 {
+	struct service *service = service_named(sup, n->cluster);
 	struct history *h = sup->history;
 	const struct report *r = &n->report;
 	enum log_level level = level_of(r);
@@ -443,16 +532,8 @@ static void publish(struct supervisor *sup, struct news *n)
 	struct buffer text;
 	const char *sentence;
 
-	if (r->kind == REPORT_EXITED && *n->last != '\0') {
-		(void)text_copy(
-			h->last_cluster, sizeof(h->last_cluster), n->cluster);
-		(void)text_copy(h->last, sizeof(h->last), n->last);
-		h->last_worker = r->worker;
-	} else if (r->kind == REPORT_ROLLOUT_FAILED &&
-		r->worker == h->last_worker &&
-		strcmp(n->cluster, h->last_cluster) == 0) {
-		(void)text_copy(n->last, sizeof(n->last), h->last);
-	}
+	if (service != NULL)
+		explain(service, n);
 	buffer_init(&text, 4096);
 	(void)buffer_string(&text, n->cluster);
 	if (is_about_slot(r)) {
@@ -472,6 +553,8 @@ static void publish(struct supervisor *sup, struct news *n)
 		hand_out(sup, &h->scratch, n->cluster, r, sentence);
 	}
 	buffer_fini(&text);
+	if (service != NULL)
+		trouble_on_news(service, n);
 }
 
 static void flush_told(struct supervisor *sup)
@@ -542,7 +625,9 @@ void news_report(struct service *service, const struct report *report)
 	/* the start is given up at once */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;
-	if (report->ending.kind == ENDING_SPAWN)
+	if (report->kind == REPORT_ROLLOUT_FAILED)
+		listens_explain(service, report, n.explain, sizeof(n.explain));
+	if (report->kind == REPORT_EXITED)
 		(void)text_copy(n.explain, sizeof(n.explain), h->explain);
 	if (report->kind == REPORT_EXITED && h->expect != 0) {
 		n.serial = h->expect;
@@ -586,6 +671,26 @@ void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	end_saying(sup, &w, text);
 }
 
+void news_say_of(struct service *service, enum log_level level,
+	const char *event, const char *format, ...)
+{
+	struct supervisor *sup = service->sup;
+	struct json_writer w;
+	char text[1200];
+	va_list args;
+	int used;
+
+	used = snprintf(text, sizeof(text), "%s: ", service->name);
+	va_start(args, format);
+	(void)vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
+	va_end(args);
+	begin_saying(&w, sup->history, level, event, text);
+	json_put_text(&w, "cluster", service->name);
+	json_put_text(&w, "text", text);
+	json_close_object(&w);
+	hand_out(sup, &sup->history->scratch, service->name, NULL, text);
+}
+
 void news_say_numbers(const struct child *child, enum log_level level,
 	const char *event, const struct news_number *numbers, size_t count,
 	const char *format, ...)
@@ -620,9 +725,38 @@ void news_explain_spawn(
 
 void news_expect_last_output(struct supervisor *sup, const struct child *child)
 {
-	sup->history->expect = 0;
+	struct history *h = sup->history;
+
+	(void)text_copy(h->explain, sizeof(h->explain),
+		child->cause != NULL ? child->cause : "");
+	h->expect = 0;
 	if (child->output[0] != -1 && logger_ask_last(child))
-		sup->history->expect = child->serial;
+		h->expect = child->serial;
+}
+
+void news_take_words(struct supervisor *sup, struct news_words *to)
+{
+	struct history *h = sup->history;
+
+	to->explain = *h->explain != '\0' ? strdup(h->explain) : NULL;
+	to->expect = h->expect;
+	*h->explain = '\0';
+	h->expect = 0;
+}
+
+void news_give_words(struct supervisor *sup, const struct news_words *words)
+{
+	struct history *h = sup->history;
+
+	(void)text_copy(h->explain, sizeof(h->explain),
+		words->explain != NULL ? words->explain : "");
+	h->expect = words->expect;
+}
+
+void news_words_fini(struct news_words *words)
+{
+	free(words->explain);
+	free(words->last);
 }
 
 /* A worker that never was ready and complained of the address: it does not
@@ -631,7 +765,8 @@ static bool wants_bind_hint(const struct supervisor *sup, const struct news *n)
 {
 	const struct service *service = service_named(sup, n->cluster);
 
-	return service != NULL && !intercept_gives_named(service) &&
+	return service != NULL && service->listeners.count > 0 &&
+		!intercept_gives_named(service) &&
 		n->report.kind == REPORT_EXITED && !n->report.was_ready &&
 		n->report.why == WHY_ITSELF;
 }
@@ -639,11 +774,23 @@ static bool wants_bind_hint(const struct supervisor *sup, const struct news *n)
 void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	bool address_in_use)
 {
+	struct news_words *later = reap_words_of(sup, serial);
+
+	if (later != NULL) {
+		free(later->last);
+		later->last = *text != '\0' ? strdup(text) : NULL;
+		later->answered = true;
+		later->address_in_use = address_in_use;
+		return;
+	}
 	for (struct news *n = sup->news_head; n != NULL; n = n->next) {
 		if (n->serial != serial)
 			continue;
 		(void)text_escape(n->last, sizeof(n->last), text, strlen(text));
 		n->bind_hint = address_in_use && wants_bind_hint(sup, n);
+		if (address_in_use && !n->bind_hint && *n->explain == '\0')
+			trouble_guess_in_use(
+				sup, n->explain, sizeof(n->explain), n->last);
 		n->serial = 0;
 		break;
 	}
@@ -703,7 +850,7 @@ int news_init(struct supervisor *sup, struct error *err)
 }
 
 /* Numbers in the group of the history. */
-enum { HISTORY_LINES = 1, HISTORY_CLUSTER, HISTORY_WORKER, HISTORY_LAST };
+enum { HISTORY_LINES = 1 };
 
 void news_save(
 	const struct supervisor *sup, struct handover_writer *w, unsigned tag)
@@ -712,18 +859,7 @@ void news_save(
 
 	handover_open(w, tag);
 	handover_put_bytes(w, HISTORY_LINES, h->lines, h->used);
-	handover_put_text(w, HISTORY_CLUSTER, h->last_cluster);
-	handover_put_u64(w, HISTORY_WORKER, h->last_worker);
-	handover_put_text(w, HISTORY_LAST, h->last);
 	handover_close(w);
-}
-
-static void load_text(char *to, size_t size, const struct handover_field *f)
-{
-	size_t len = f->len < size ? f->len : size - 1;
-
-	(void)memcpy(to, f->data, len);
-	to[len] = '\0';
 }
 
 int news_load(struct supervisor *sup, const struct handover_field *group,
@@ -743,12 +879,7 @@ int news_load(struct supervisor *sup, const struct handover_field *group,
 			f.data[f.len - 1] == '\n') {
 			(void)memcpy(h->lines, f.data, f.len);
 			h->used = f.len;
-		} else if (f.tag == HISTORY_CLUSTER && f.type == HANDOVER_TEXT)
-			load_text(h->last_cluster, sizeof(h->last_cluster), &f);
-		else if (f.tag == HISTORY_WORKER)
-			h->last_worker = f.u;
-		else if (f.tag == HISTORY_LAST && f.type == HANDOVER_TEXT)
-			load_text(h->last, sizeof(h->last), &f);
+		}
 	}
 	return 0;
 }

@@ -23,7 +23,8 @@ struct news {
 	uint64_t serial; /* whose last output is waited for; 0: nobody's */
 	nsec_t patience; /* until when */
 	char last[NEWS_LAST_MAX];
-	char explain[256]; /* why a spawn failed */
+	char explain[640]; /* EXITED: the cause, where it is known;
+				    ROLLOUT_FAILED: where and why */
 	bool bind_hint;
 };
 
@@ -47,6 +48,11 @@ void news_report(struct service *service, const struct report *report);
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* The same of a cluster: its name stands before the sentence. */
+void news_say_of(struct service *service, enum log_level level,
+	const char *event, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* An event that is made elsewhere begins so: the object is open. */
 struct json_writer;
 void news_begin(struct json_writer *w, struct buffer *out, const char *event);
@@ -60,11 +66,24 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	const char *event, const struct news_number *numbers, size_t count,
 	const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-/* The sentence for the next report of a spawn that failed. */
+/* The cause for the next EXITED report of a spawn that failed. */
 void news_explain_spawn(
 	struct service *service, uint32_t slot, const char *text);
-/* The next EXITED report is this child's: ask for its last output. */
+/* The next EXITED report is this child's: ask for its last output, and keep the
+ * cause that it has. */
 void news_expect_last_output(struct supervisor *sup, const struct child *child);
+/* What is known of an end whose report comes later than others (reap.h): taken
+ * away, and given back right before it. */
+struct news_words {
+	char *explain;   /* heap; NULL: nothing */
+	uint64_t expect; /* the serial whose last output was asked for; or 0 */
+	bool answered;   /* … and has come: */
+	bool address_in_use;
+	char *last; /* heap; NULL: none */
+};
+void news_take_words(struct supervisor *sup, struct news_words *to);
+void news_give_words(struct supervisor *sup, const struct news_words *words);
+void news_words_fini(struct news_words *words);
 void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	bool address_in_use);
 /* Nobody will answer any more (the logger has died). */
@@ -73,6 +92,9 @@ bool news_pending(const struct supervisor *sup);
 
 void news_worker_errno(const struct child *child, int error);
 void news_worker_reloading(const struct child *child);
+
+/* Is this end one that somebody has to look into? */
+bool news_is_failure(const struct report *report);
 
 /* "killed by SIGSEGV", "exit 1", "SIGKILL, out of memory".  Returned. */
 const char *news_ending_text(char to[64], const struct ending *ending);

@@ -11,6 +11,7 @@
 #include "supervisor/news.h"
 #include "supervisor/recipe.h"
 #include "supervisor/takeover.h"
+#include "supervisor/trouble.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,18 +31,6 @@ static void tell_bound(const struct node_worker *w, const struct listener *l)
 	news_say(c->service->sup, LOG_NOTE, "listening",
 		"%s: listening on %s, as %s.%" PRIu32 " asked for",
 		c->service->name, listener_text(l), c->service->name, c->slot);
-}
-
-static void tell_failed(
-	const struct node_worker *w, const char *what, int error)
-{
-	struct child *c = w->child;
-
-	if (c->bind_told) /* it may try for ever */
-		return;
-	c->bind_told = true;
-	log_note("%s.%" PRIu32 ": cannot bind %s for it: %s", c->service->name,
-		c->slot, what, strerror(error));
 }
 
 /* libuv waits with poll and would hang in accept(2). */
@@ -184,7 +173,8 @@ static struct listener *bind_new(struct node_worker *w, struct socket_key *key,
 	*error = errno;
 	if (place->has_address || key->family != AF_INET6 ||
 		*error == EADDRINUSE || *error == EACCES) {
-		tell_failed(w, socket_key_text(key, text), *error);
+		trouble_cannot_bind(w->child, key->type, key->port,
+			socket_key_text(key, text), *error, NULL);
 		return NULL;
 	}
 	/* no IPv6 here: as net.js does */
@@ -271,7 +261,8 @@ static struct listener *bind_unix(struct node_worker *w,
 	fd = open_unix(w, place, path, &made);
 	if (fd == -1) {
 		*error = errno;
-		tell_failed(w, path, *error);
+		trouble_cannot_bind(
+			w->child, SOCK_STREAM, 0, path, *error, NULL);
 		return NULL;
 	}
 	l = learned_add_unix(service, path, fd, &made, &err);

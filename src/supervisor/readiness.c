@@ -52,6 +52,8 @@ static int bind_notify(struct supervisor *sup, const struct child *child,
 {
 	char name[24];
 
+	if (!sup->has_rundir)
+		return socket_open_nowhere(err);
 	name_of(child, name);
 	return socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600,
 		settings->uid, settings->gid, err);
@@ -81,6 +83,8 @@ void readiness_close(struct supervisor *sup, struct child *child)
 	ev_io_stop(sup->loop, &child->notify_watcher);
 	ev_io_set(&child->notify_watcher, -1, 0);
 	(void)close(fd);
+	if (!sup->has_rundir)
+		return;
 	name_of(child, name);
 	/* it may be gone already: somebody cleaned up */
 	(void)unlinkat(sup->rundir.notify_dir, name, 0);

@@ -16,9 +16,18 @@ void reap_fini(struct supervisor *sup);
 
 /* SIGCHLD came; `pid` is whose (others may have been merged into it). */
 void reap_on_sigchld(struct supervisor *sup, pid_t pid);
-/* A worker has ended: did it go to the background?  What it left is ended. */
-void reap_look_for_strays(struct supervisor *sup, const struct child *child,
-	const struct ending *ending);
+/* A worker has ended: did it go to the background?  What it left is being ended.
+ * True: there is something, or there may be. */
+bool reap_is_left(struct child *child, const struct ending *ending);
+/* Tell the core of that end when nothing is left of the worker of that serial: a
+ * slot gets no successor before. */
+void reap_tell_later(
+	struct service *service, struct event *event, uint64_t serial);
+/* What is to be said of an end that waits; NULL: none of that serial does. */
+struct news_words;
+struct news_words *reap_words_of(struct supervisor *sup, uint64_t serial);
+/* Tell it now of all that wait. */
+void reap_tell_all(struct supervisor *sup);
 /* Signal every child that is neither worker nor role; how many there are. */
 unsigned reap_signal_strays(struct supervisor *sup, int signal);
 

@@ -2,6 +2,7 @@
 #include "supervisor/recycle.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "supervisor/child.h"
@@ -26,17 +27,16 @@ struct recycler {
 	bool near;
 };
 
-static uint64_t limit_of(const struct child *child)
+static struct memory_limit limit_of(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	return s != NULL ? s->max_memory : 0;
+	return s != NULL ? s->max_memory : (struct memory_limit){0};
 }
 
-static uint64_t memory_of(const struct child *child, uint64_t limit)
+/* Of the processes of a worker. */
+static uint64_t memory_of(const pid_t *tree, size_t count, uint64_t limit)
 {
-	pid_t tree[TREE_MAX];
-	size_t count = process_tree(child->pid, tree, TREE_MAX);
 	uint64_t sum = 0;
 	uint64_t shares = 0;
 
@@ -49,7 +49,47 @@ static uint64_t memory_of(const struct child *child, uint64_t limit)
 	return shares != 0 ? shares : sum;
 }
 
-static void judge(struct recycler *r, struct child *child, uint64_t limit)
+bool recycle_look(const struct child *child, struct tree_use *use)
+{
+	pid_t tree[TREE_MAX];
+	struct process_facts facts;
+	uint64_t limit = limit_of(child).bytes;
+	size_t count;
+
+	if (process_look(child->pid, &facts) == -1)
+		return false;
+	count = process_tree(child->pid, tree, TREE_MAX);
+	*use = (struct tree_use){
+		.processes = (unsigned)count,
+		.cpu = facts.cpu + facts.reaped,
+		.memory =
+			memory_of(tree, count, limit != 0 ? limit : UINT64_MAX),
+		.rss = facts.rss,
+		.stopped = facts.state == 'T' || facts.state == 't',
+	};
+	for (size_t i = 1; i < count; i++)
+		if (process_look(tree[i], &facts) == 0)
+			use->cpu += facts.cpu + facts.reaped;
+	return true;
+}
+
+/* Is it above the limit, and has been for as long as it may be? */
+static bool is_too_much(
+	struct health *h, const struct memory_limit *limit, uint64_t memory)
+{
+	nsec_t now = clock_now();
+
+	if (memory <= limit->bytes) {
+		h->above_since = 0;
+		return false;
+	}
+	if (h->above_since == 0)
+		h->above_since = now;
+	return now - h->above_since >= limit->span;
+}
+
+static void judge(struct recycler *r, struct child *child,
+	const struct memory_limit *limit)
 {
 	struct event event = {
 		.kind = EVENT_OUTGROWN,
@@ -58,20 +98,25 @@ static void judge(struct recycler *r, struct child *child, uint64_t limit)
 		.worker = child->worker,
 	};
 	struct health *h = health_of(child);
+	pid_t tree[TREE_MAX];
+	char span[24] = "";
 	uint64_t memory;
 
 	if (h == NULL || h->outgrown || !health_is_ready(child))
 		return;
-	memory = memory_of(child, limit);
-	r->near |= memory > limit / 2;
-	if (memory <= limit)
+	memory = memory_of(
+		tree, process_tree(child->pid, tree, TREE_MAX), limit->bytes);
+	r->near |= memory > limit->bytes / 2;
+	if (!is_too_much(h, limit, memory))
 		return;
 	h->outgrown = true;
 	news_say(child->service->sup, LOG_NOTE, "memory",
 		"%s.%" PRIu32 ": worker %d takes %" PRIu64 " MiB, and "
-		"'max-memory' is %" PRIu64 " MiB",
+		"'max-memory' is %" PRIu64 " MiB%s%s",
 		child->service->name, child->slot, (int)child->pid,
-		memory / MIB, limit / MIB);
+		memory / MIB, limit->bytes / MIB,
+		limit->span > 0 ? " for " : "",
+		limit->span > 0 ? text_duration(span, limit->span) : "");
 	service_tell(child->service, &event);
 }
 
@@ -98,12 +143,14 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		for (int k = 0; k < 2; k++) {
 			struct child *child =
 				r->service->children[r->cursor][k];
-			uint64_t limit = child != NULL ? limit_of(child) : 0;
+			struct memory_limit limit = {0};
 
-			if (limit == 0)
+			if (child != NULL)
+				limit = limit_of(child);
+			if (limit.bytes == 0)
 				continue;
 			r->any = true;
-			judge(r, child, limit);
+			judge(r, child, &limit);
 		}
 		r->cursor++;
 		if (clock_now() > until) {
@@ -120,7 +167,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void note_wanted(struct child *child, void *context)
 {
-	*(bool *)context |= limit_of(child) != 0;
+	*(bool *)context |= limit_of(child).bytes != 0;
 }
 
 void recycle_begin(struct service *service)

@@ -13,6 +13,16 @@
  * their shares (Pss of smaps_rollup, which is dear).  Every 5 s, every second
  * once it is half way there.
  */
+struct tree_use {
+	unsigned processes;
+	nsec_t cpu; /* used so far, also by those that have ended */
+	uint64_t memory;
+	uint64_t rss; /* of the worker's own process, with pages of files */
+	bool stopped; /* that process is, by a signal */
+};
+/* The same of any worker, for `status`; false: it is gone. */
+bool recycle_look(const struct child *child, struct tree_use *use);
+
 void recycle_begin(struct service *service); /* somebody may have to be */
 void recycle_free(struct service *service);
 

@@ -16,6 +16,7 @@
 #include "supervisor/intercept.h"
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
+#include "supervisor/reap.h"
 #include "supervisor/requests.h"
 #include "supervisor/standby.h"
 #include "supervisor/steer.h"
@@ -218,6 +219,7 @@ static int write_state(struct supervisor *sup, struct carry_writer *c,
 		.standby = sup->reexec->standby,
 	};
 
+	reap_tell_all(sup);
 	(void)text_copy(
 		binary.version, sizeof(binary.version), carry_variant.program);
 	(void)text_copy(binary.path, sizeof(binary.path), sup->exe_path);

@@ -8,6 +8,7 @@
 #include "supervisor/accepting.h"
 #include "supervisor/lifecycle.h"
 #include "supervisor/health.h"
+#include "supervisor/keeper.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
@@ -27,6 +28,7 @@ struct plan {
 	struct diff diff;
 	struct listener_set *sets; /* by index in diff.clusters */
 	struct segment **segments; /* so too */
+	bool drops_ports;          /* new workers may listen on less */
 };
 
 /* ---- looking ---- */
@@ -86,7 +88,8 @@ static int check(
 
 		if (c->new == NULL)
 			continue;
-		if (recipe_check(c->new, err) == -1)
+		if (recipe_check(c->new, err) == -1 ||
+			keeper_check(sup, c->new, err) == -1)
 			return -1;
 		if (c->old != NULL && c->old->accept != c->new->accept)
 			return error_set(err, 0,
@@ -203,7 +206,7 @@ static void take_opened(
 	*segment = NULL;
 }
 
-static void apply(struct supervisor *sup, struct service *s,
+static void apply(const struct plan *plan, struct service *s,
 	const struct diff_cluster *c, bool restart)
 {
 	struct event event = {
@@ -213,11 +216,12 @@ static void apply(struct supervisor *sup, struct service *s,
 	struct roll roll = {
 		.slot = SLOT_ALL,
 		.command_changed = c->command_changed,
+		.drops_ports = plan->drops_ports,
 	};
 	bool rolls = c->change >= CHANGE_ROLL || restart;
 	struct error err;
 
-	scale(sup, s, c);
+	scale(s->sup, s, c);
 	listeners_adopt(&s->listeners, c->new);
 	if (c->change == CHANGE_NONE && !restart)
 		return;
@@ -261,7 +265,7 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 			continue;
 		}
 		take_opened(s, &plan->sets[i], &plan->segments[i]);
-		apply(sup, s, c, restart);
+		apply(plan, s, c, restart);
 	}
 	settings_free(sup->settings);
 	sup->settings = plan->settings;
@@ -269,10 +273,10 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 	log_set_level((enum log_level)sup->settings->log_level);
 }
 
-int reload_run(
-	struct supervisor *sup, bool restart, struct reload_result *result)
+int reload_run(struct supervisor *sup, bool restart, bool drops_ports,
+	struct reload_result *result)
 {
-	struct plan plan = {0};
+	struct plan plan = {.drops_ports = drops_ports};
 	struct faults faults;
 	struct error err;
 	int got = -1;
@@ -345,7 +349,7 @@ void reload_and_restart(struct supervisor *sup)
 		restart_all(sup);
 		return;
 	}
-	(void)reload_run(sup, true, &result);
+	(void)reload_run(sup, true, false, &result);
 	reload_result_fini(&result);
 }
 
@@ -355,6 +359,6 @@ void reload_from_signal(struct supervisor *sup)
 
 	if (sup->stopping)
 		return;
-	(void)reload_run(sup, false, &result);
+	(void)reload_run(sup, false, false, &result);
 	reload_result_fini(&result);
 }

@@ -15,9 +15,10 @@ struct reload_result {
 	bool bad_config;    /* the file has mistakes */
 };
 
-/* 0, or -1 with the text.  `restart`: also roll what has not changed. */
-int reload_run(
-	struct supervisor *sup, bool restart, struct reload_result *result);
+/* 0, or -1 with the text.  `restart`: also roll what has not changed;
+ * `drops_ports`: the new workers may listen on less than the old ones. */
+int reload_run(struct supervisor *sup, bool restart, bool drops_ports,
+	struct reload_result *result);
 void reload_result_fini(struct reload_result *result);
 
 void reload_and_restart(struct supervisor *sup); /* HUP */

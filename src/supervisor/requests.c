@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "os/clock.h"
 #include "supervisor/requests.h"
 
 #include "base/scope.h"
@@ -10,6 +11,7 @@
 #include "supervisor/reexec.h"
 #include "supervisor/reload.h"
 #include "supervisor/service.h"
+#include "supervisor/stopwait.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -147,9 +149,11 @@ static bool is_scale_failed(const struct expectation *e, const struct report *r)
 {
 	if (!e->settled)
 		return false;
-	return r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP ||
-		(r->kind == REPORT_EXITED && !r->was_ready &&
-			r->why == WHY_ITSELF);
+	if (r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP)
+		return true;
+	/* an old worker may end, but none that was started for it */
+	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
+		(!r->was_ready || clock_now() - r->age >= e->since);
 }
 
 static bool is_stopped_instead(
@@ -241,6 +245,8 @@ static int roll(struct client *c, struct service *service, uint32_t slot,
 		.slot = slot,
 		.has_canary = r->has_canary,
 		.canary = (unsigned)r->canary,
+		.has_bake = r->has_bake,
+		.drops_ports = r->drop_ports,
 		.bake = r->bake,
 	};
 	struct expectation *e;
@@ -292,10 +298,12 @@ static void scale(struct client *c, const struct target *t)
 	}
 	if (c->request.scale_kind == SCALE_BY)
 		count += (long)service_workers(s);
-	if (count < 0)
-		count = 0;
-	if (count > WORKERS_MAX) {
-		client_error(c, CONTROL_PARAMS, "wanted 0 to 10000 workers");
+	if (count < 0 || count > WORKERS_MAX) {
+		(void)error_set(&err, 0,
+			"'%s' has %u workers, and %ld is not a number from 0 "
+			"to %d: nothing was changed",
+			s->name, service_workers(s), count, WORKERS_MAX);
+		client_error(c, CONTROL_PARAMS, err.text);
 		return;
 	}
 	e = expect(c, s);
@@ -305,6 +313,7 @@ static void scale(struct client *c, const struct target *t)
 		return;
 	}
 	e->settled = true;
+	e->since = clock_now();
 	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers",
 		s->name, count);
 	wait_or_finish(c);
@@ -336,8 +345,10 @@ static void stop(struct client *c, const struct target *t)
 	e->ended = true;
 	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
 		t->service->name);
-	if (!t->service->ended)
+	if (!t->service->ended) {
 		service_stop(t->service, c->request.now);
+		stopwait_begin(c->sup);
+	}
 	wait_or_finish(c);
 }
 
@@ -428,13 +439,14 @@ static void await_reload(struct client *c, struct service *s)
 	if (s->awaited == AWAITED_ROLLOUT)
 		e->rollout = cluster_last_rollout(s->core);
 	e->settled = s->awaited == AWAITED_SETTLED;
+	e->since = clock_now();
 	e->ended = s->awaited == AWAITED_END;
 }
 
 static void reload(struct client *c)
 {
 	struct reload_result result;
-	int got = reload_run(c->sup, false, &result);
+	int got = reload_run(c->sup, false, c->request.drop_ports, &result);
 	const char *text = buffer_text(&result.text);
 
 	if (text == NULL)

@@ -15,17 +15,21 @@
 #include "supervisor/learned.h"
 #include "supervisor/lifecycle.h"
 #include "supervisor/listener.h"
+#include "supervisor/listens.h"
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
 #include "supervisor/node.h"
+#include "supervisor/ports.h"
 #include "supervisor/recipe.h"
 #include "supervisor/roles.h"
 #include "supervisor/segment.h"
 #include "supervisor/steer.h"
+#include "supervisor/trouble.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -60,6 +64,54 @@ static void on_exited(struct service *service, const struct report *r)
 		service->early_deaths[r->slot]++;
 }
 
+/* What failed on the way there is not why it will end. */
+static void on_ready(struct service *service, const struct report *r)
+{
+	struct child *child = child_find(service, r->slot, r->worker);
+
+	if (child == NULL)
+		return;
+	free(child->cause);
+	child->cause = NULL;
+}
+
+/* A slot whose worker has listened, or NULL. */
+static const struct child *first_listening(const struct service *service)
+{
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		for (int k = 0; k < 2; k++) {
+			const struct child *c = service->children[i][k];
+
+			if (c != NULL && c->listening_told)
+				return c;
+		}
+	return NULL;
+}
+
+/* With `ready = auto` what one worker of a command does is expected of all. */
+static void on_start_timeout(struct service *service, const struct report *r)
+{
+	struct child *child = child_find(service, r->slot, r->worker);
+	const struct cluster *core = service->core;
+	const struct child *other = first_listening(service);
+	char as[80] = "others of its command do";
+
+	if (child == NULL || child->cause != NULL ||
+		cluster_settings(core)->ready != READY_AUTO ||
+		child->generation != cluster_generation(core) ||
+		child->listening_told ||
+		(!cluster_knows_notify(core) && !cluster_knows_listen(core)))
+		return;
+	if (!cluster_knows_notify(core) && other != NULL)
+		(void)snprintf(as, sizeof(as), "%s.%" PRIu32 " does",
+			service->name, other->slot);
+	trouble_set_cause(child,
+		"it did not %s, as %s, and 'ready = auto' expects that of "
+		"every worker: write 'ready = alive:1s', or make it a cluster "
+		"of its own",
+		cluster_knows_notify(core) ? "send READY=1" : "listen", as);
+}
+
 /* The generation in force is the core's to say: after a failed rollout it is
  * the old one again, and so are the listeners. */
 static void follow_settings(struct service *service)
@@ -86,6 +138,13 @@ static void on_report(struct service *service, const struct report *r)
 	switch (r->kind) {
 	case REPORT_EXITED:
 		on_exited(service, r);
+		break;
+	case REPORT_READY:
+		listens_on_ready(service, r);
+		on_ready(service, r);
+		break;
+	case REPORT_START_TIMEOUT:
+		on_start_timeout(service, r);
 		break;
 	case REPORT_ALL_READY:
 		service->started_once = true;
@@ -153,6 +212,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 {
 	struct event answers[ACTIONS_MAX] untouched;
 	unsigned count = 0;
+	bool drains = false;
 
 	for (unsigned i = 0; i < actions->count; i++) {
 		const struct action *a = &actions->list[i];
@@ -173,6 +233,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 		case ACTION_DRAIN:
 			if (c != NULL)
 				drain(c, a->span);
+			drains = true;
 			break;
 		case ACTION_REPORT:
 			on_report(service, &a->report);
@@ -187,6 +248,8 @@ static void carry_out(struct service *service, const struct actions *actions)
 	}
 	for (unsigned i = 0; i < count; i++)
 		service_tell(service, &answers[i]);
+	if (drains)
+		drain_tell_busy(service);
 }
 
 void service_tell(struct service *service, struct event *event)
@@ -316,12 +379,14 @@ void service_free(struct service *s)
 	segment_drop(s);
 	listeners_release(&s->listeners);
 	learned_drop_all(s);
+	ports_free(s);
 	node_free(s);
 	if (s->core != NULL)
 		cluster_free(s->core);
 	free(s->children);
 	free(s->early_deaths);
 	free(s->outcome);
+	trouble_free(s);
 	free(s->name);
 	free(s);
 }
@@ -454,6 +519,17 @@ static int refuse_part(const struct service *service, const struct roll *roll,
 		service->name);
 }
 
+/* Can it be seen what a worker listens on? */
+static bool sees_listens(const struct service *service, const struct roll *roll)
+{
+	const struct cluster_settings *s = roll->settings != NULL
+		? roll->settings
+		: cluster_next_settings(service->core);
+
+	return s->intercept != INTERCEPT_OFF &&
+		service->sup->intercept.way != WAY_NONE;
+}
+
 int service_roll(
 	struct service *service, const struct roll *roll, struct error *err)
 {
@@ -462,8 +538,11 @@ int service_roll(
 		.slot = roll->slot,
 		.settings = roll->settings,
 		.command_changed = roll->command_changed,
+		.drops_ports =
+			roll->drops_ports || !sees_listens(service, roll),
 		.has_canary = roll->has_canary,
 		.count = roll->canary,
+		.has_bake = roll->has_bake,
 		.span = roll->bake,
 	};
 
@@ -472,6 +551,8 @@ int service_roll(
 		cluster_settings_unref(roll->settings);
 		return -1;
 	}
+	if (roll->slot == SLOT_ALL)
+		drain_tell_busy(service);
 	change(service, &event);
 	return 0;
 }

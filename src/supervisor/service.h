@@ -51,8 +51,10 @@ struct roll {
 	uint32_t slot;                     /* or SLOT_ALL */
 	struct cluster_settings *settings; /* handed over; NULL: as they are */
 	bool command_changed;
-	bool has_canary; /* in place of what the settings say */
+	bool drops_ports; /* it need not listen on all that is listened on */
+	bool has_canary;  /* in place of what the settings say */
 	unsigned canary;
+	bool has_bake; /* so too */
 	nsec_t bake;
 };
 int service_roll(

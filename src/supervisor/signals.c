@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -233,6 +234,16 @@ static void on_signal(struct supervisor *sup, int signal)
 		reload_from_signal(sup);
 }
 
+/* Memory may have been short for a moment. */
+static bool can_be_watched(int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	scoped_fd poller = epoll_create1(EPOLL_CLOEXEC);
+
+	return poller != -1 &&
+		epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
@@ -241,10 +252,14 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	char name[16];
 	bool hup = false;
 
-	(void)loop;
 	/* it is watched from the first turn on: then, or never */
-	if ((revents & EV_ERROR) != 0)
+	if ((revents & EV_ERROR) != 0 && can_be_watched(watcher->fd)) {
+		/* set anew, or libev takes it for one that it watches */
+		ev_io_set(watcher, watcher->fd, EV_READ);
+		ev_io_start(loop, watcher);
+	} else if ((revents & EV_ERROR) != 0) {
 		lifecycle_fail(sup, 1, "cannot watch for signals");
+	}
 	for (ssize_t i = 0; i < got / (ssize_t)sizeof(infos[0]); i++) {
 		int signal = (int)infos[i].ssi_signo;
 

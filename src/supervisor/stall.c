@@ -2,19 +2,16 @@
 #include "supervisor/stall.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/connections.h"
-#include "os/pidfd.h"
-#include "os/process.h"
 #include "supervisor/child.h"
+#include "supervisor/hang.h"
 #include "supervisor/health.h"
 #include "supervisor/news.h"
 #include "supervisor/service.h"
+#include "supervisor/sight.h"
 
 #include <inttypes.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 
 #define LOOKS 4 /* in the time after which it is hung */
@@ -26,7 +23,6 @@
 /* Looks take so long a turn. */
 #define SLICE (2 * MSEC)
 #define LATE (500 * MSEC)
-#define TREE_MAX 256
 
 struct staller {
 	struct service *service;
@@ -42,101 +38,6 @@ static nsec_t stall_of(const struct child *child)
 	const struct cluster_settings *s = child_settings(child);
 
 	return s != NULL ? s->stall : 0;
-}
-
-/* ---- what a worker does ---- */
-
-struct sight {
-	struct connections all;
-	nsec_t cpu;
-	pid_t tree[TREE_MAX];
-	size_t tree_count;
-	bool traced;
-};
-
-static void look_at_processes(struct sight *sight, const struct child *child)
-{
-	sight->tree_count = process_tree(child->pid, sight->tree, TREE_MAX);
-	for (size_t i = 0; i < sight->tree_count; i++) {
-		struct process_facts facts;
-
-		if (process_look(sight->tree[i], &facts) == -1)
-			continue;
-		sight->cpu += facts.cpu;
-		sight->traced |= facts.state == 't'; /* by a debugger */
-	}
-}
-
-static void look_at_connections(struct sight *sight, const struct child *child)
-{
-	for (size_t i = 0; i < sight->tree_count; i++) {
-		struct remote r;
-
-		remote_of(&r, sight->tree[i]);
-		if (i == 0) {
-			(void)connections_add(&sight->all, &r, child->pidfd);
-			continue;
-		}
-		scoped_fd pidfd = pidfd_of(sight->tree[i]);
-		if (pidfd != -1) /* else it is gone */
-			(void)connections_add(&sight->all, &r, pidfd);
-	}
-}
-
-/* Is it the port of a listener that the worker has?  Its connections to others,
- * which answer it, are no requests. */
-static bool is_served(const struct sight *sight, uint16_t port)
-{
-	for (size_t i = 0; i < sight->all.count; i++)
-		if (sight->all.list[i].kind == CONNECTION_LISTENER &&
-			sight->all.list[i].port == port)
-			return true;
-	return false;
-}
-
-static bool is_waiting(const struct sight *sight, const struct connection *c)
-{
-	/* the end of what the other says counts as a byte */
-	uint32_t unread = c->queue -
-		(c->queue > 0 && c->kind == CONNECTION_TCP &&
-			c->state == TCP_CLOSE_WAIT);
-
-	if (c->kind == CONNECTION_UNIX)
-		return c->has_name && unread > 0;
-	if (c->kind != CONNECTION_TCP || !is_served(sight, c->port))
-		return false;
-	/* who asked may have gone by now: then it is left open, too */
-	return unread > 0 ||
-		((c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) &&
-			c->segments_in > 0 &&
-			(c->bytes_out == 0 || c->received_ago < c->sent_ago));
-}
-
-/* What changes when a byte moves; a queue that only grows is none of its. */
-static uint64_t print_of(const struct sight *sight)
-{
-	uint64_t print = sight->all.count + 1;
-
-	for (size_t i = 0; i < sight->all.count; i++) {
-		const struct connection *c = &sight->all.list[i];
-		uint64_t one = c->cookie ^ c->bytes_out << 20;
-
-		if (c->kind == CONNECTION_LISTENER)
-			continue;
-		/* what has been read */
-		one ^= (c->bytes_in - c->queue) << 42;
-		one *= 0x9e3779b97f4a7c15;
-		print += one ^ one >> 29; /* in whatever order */
-	}
-	return print;
-}
-
-static bool any_waits(const struct sight *sight)
-{
-	for (size_t i = 0; i < sight->all.count; i++)
-		if (is_waiting(sight, &sight->all.list[i]))
-			return true;
-	return false;
 }
 
 /* ---- judging it ---- */
@@ -193,19 +94,19 @@ static void judge(struct staller *st, struct child *child, nsec_t now)
 		h->moved_at = 0;
 		return;
 	}
-	look_at_processes(&sight, child);
+	sight_processes(&sight, child);
 	if (h->moved_at == 0 || sight.traced ||
 		sight.cpu > h->moved_cpu + CPU_UNIT +
 				(now - h->moved_at) / HOUSEKEEPING) {
 		moved(h, &sight, 0, now);
 		return;
 	}
-	look_at_connections(&sight, child);
-	print = print_of(&sight);
-	waits = any_waits(&sight);
+	sight_connections(&sight, child);
+	print = sight_print(&sight);
+	waits = sight_any_waits(&sight);
 	if (sight.all.refused)
 		tell_refused(st);
-	connections_free(&sight.all);
+	sight_free(&sight);
 	if (!waits || print != h->moved_print)
 		moved(h, &sight, print, now);
 	else if (now - h->moved_at >= stall_of(child))
@@ -217,8 +118,10 @@ static void judge(struct staller *st, struct child *child, nsec_t now)
 static void forget_one(struct child *child, void *context)
 {
 	(void)context;
-	if (child->health != NULL)
-		child->health->moved_at = 0;
+	if (child->health == NULL)
+		return;
+	child->health->moved_at = 0;
+	child->health->hang_cookie = 0;
 }
 
 static void arm(struct staller *st, nsec_t wait)
@@ -240,12 +143,19 @@ static bool look_at_slot(struct staller *st, uint32_t slot, nsec_t now)
 	for (int k = 0; k < 2; k++) {
 		struct child *child = st->service->children[slot][k];
 		nsec_t stall = child != NULL ? stall_of(child) : 0;
+		nsec_t patience = child != NULL ? hang_patience(child) : 0;
 
-		if (stall == 0)
-			continue;
-		any = true;
-		st->wait = nsec_min(st->wait, stall / LOOKS);
-		judge(st, child, now);
+		any |= stall != 0 || patience != 0;
+		if (patience != 0) {
+			st->wait = nsec_min(st->wait, patience / HANG_LOOKS);
+			hang_look(child, now);
+			/* the core may have let it go */
+			child = st->service->children[slot][k];
+		}
+		if (stall != 0 && child != NULL) {
+			st->wait = nsec_min(st->wait, stall / LOOKS);
+			judge(st, child, now);
+		}
 	}
 	return any;
 }
@@ -279,7 +189,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void note_wanted(struct child *child, void *context)
 {
-	*(bool *)context |= stall_of(child) != 0;
+	*(bool *)context |= stall_of(child) != 0 || hang_patience(child) != 0;
 }
 
 void stall_begin(struct service *service)

@@ -7,6 +7,7 @@
 #include "base/nsec.h"
 #include "config/config.h"
 #include "core/cluster.h"
+#include "os/holder.h"
 #include "os/rundir.h"
 #include "os/sharedmem.h"
 #include "os/seccomp.h"
@@ -154,16 +155,21 @@ struct child {
 	ev_io exit_watcher;
 	ev_io notify_watcher; /* its fd: the notify socket, or -1 */
 	char *status;         /* STATUS=, heap, or NULL */
+	char *cause;          /* why it will end, heap (trouble.h); or NULL */
 	nsec_t cpu_then;      /* CPU time at the last look */
 	nsec_t looked_at;
 	bool killed_by_us;
-	nsec_t said_at;     /* ERRNO= and RELOADING=1 that were told … */
-	unsigned said;      /* … in the second from then */
-	bool stranger_told; /* a refused notify message was logged */
-	bool paused;        /* we sent SIGSTOP (job control) */
-	ev_io trap_watcher; /* its fd: where its trapped calls come, or -1 */
-	uint64_t uses;      /* learned listeners that it has bound, … */
-	uint64_t listens;   /* … and called listen(2) on */
+	nsec_t said_at;       /* ERRNO= and RELOADING=1 that were told … */
+	unsigned said;        /* … in the second from then */
+	bool stranger_told;   /* a refused notify message was logged */
+	bool paused;          /* we sent SIGSTOP (job control) */
+	ev_io trap_watcher;   /* its fd: where its trapped calls come, or -1 */
+	uint64_t uses;        /* learned listeners that it has bound, … */
+	uint64_t listens;     /* … and called listen(2) on */
+	uint64_t ports;       /* addresses that it listens on (ports.h) */
+	uint64_t expected;    /* so do those before it, … */
+	unsigned expected_of; /* … of that generation */
+	bool missing_told;    /* that it does not on one of them */
 	bool listening_told;
 	unsigned looks;      /* whether it waits without a listen(2) */
 	pid_t bound_by;      /* the thread that did, last */
@@ -220,6 +226,7 @@ struct service {
 	struct steer *steer; /* NULL: never needed */
 	struct listener_set learned; /* room for LEARNED_MAX; none is named,
 					  unless a reload has named it since */
+	struct ports *ports;         /* heap (ports.h); NULL: nobody listens */
 	bool trap_told; /* why a worker's port was not taken over */
 	struct child *(*children)[2]; /* by slot */
 	unsigned char *early_deaths;  /* by slot, before any was ready */
@@ -241,6 +248,7 @@ struct service {
 	char *outcome;       /* heap: what was told of … */
 	unsigned outcome_of; /* … the last rollout that is over */
 	bool outcome_failed;
+	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
 
 	struct node_cluster *node; /* heap; NULL: nobody asked (node.h) */
 
@@ -265,6 +273,7 @@ struct history;
 struct clients;
 struct news;
 struct helper;
+struct remains;
 struct hooks;
 struct health;
 struct prover;
@@ -272,6 +281,7 @@ struct checker;
 struct reexec;
 struct staller;
 struct recycler;
+struct trouble;
 
 /* What we know of trapping workers' calls here (intercept.h). */
 enum intercept_way {
@@ -287,10 +297,14 @@ struct intercept {
 	bool own_filter_told;
 	struct child *heard; /* in the order of their calls */
 	struct child **heard_end;
-	ev_timer obey;   /* never set: fed when somebody was heard */
-	ev_timer resume; /* for those that were paused */
-	ev_timer trim;   /* learned listeners that nobody uses */
-	ev_timer ready;  /* the earliest listening_by */
+	ev_timer obey;             /* never set: fed when somebody was heard */
+	ev_timer resume;           /* for those that were paused */
+	ev_timer trim;             /* learned listeners that nobody uses */
+	ev_timer ready;            /* the earliest listening_by */
+	char held_by[HOLDER_TEXT]; /* who had … */
+	unsigned held_port;        /* … that port … */
+	int held_type;
+	nsec_t held_at; /* … then (trouble.h) */
 };
 
 struct supervisor {
@@ -322,6 +336,10 @@ struct supervisor {
 	ev_timer sweep;       /* orphans and strays */
 	bool sweep_due;
 	nsec_t last_sweep;
+	struct remains *remains; /* dead workers, of which something may live */
+	ev_timer look;           /* for it, again */
+	nsec_t look_took;
+	nsec_t daemon_told_at;
 
 	ev_io heal; /* its fd: an epoll set, see heal.h */
 	ev_io signal_watcher;
@@ -347,6 +365,7 @@ struct supervisor {
 
 	struct statefile statefile;
 	bool estate_due;           /* what is beside it has changed */
+	bool estate_failed;        /* to be written, and it was told */
 	uint32_t last_number;      /* of a service */
 	struct heritage *heritage; /* what an earlier one has left; or NULL */
 	bool has_past; /* somebody else's workers may live: nothing of theirs is
@@ -388,6 +407,8 @@ struct supervisor {
 	char *exe_path;        /* that we were started by; NULL: not known */
 	struct reexec *reexec; /* an upgrade under way, or NULL */
 	ev_timer last_orders;  /* strays are being ended */
+	ev_timer stop_waits;   /* a stop is told of (stopwait.h) … */
+	nsec_t stop_since;     /* … that began then */
 	unsigned last_orders_step;
 	pid_t *first_children; /* that we had before we began: not ours */
 	size_t first_children_count;

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/accepting.h"
 #include "supervisor/channel.h"
@@ -14,8 +13,10 @@
 #include "supervisor/listener.h"
 #include "supervisor/news.h"
 #include "supervisor/node.h"
+#include "supervisor/recycle.h"
 #include "supervisor/service.h"
 #include "supervisor/steer.h"
+#include "supervisor/trouble.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -93,32 +94,36 @@ static void put_ending(struct json_writer *w, const struct slot_view *view)
 	json_close_object(w);
 }
 
-/* CPU since the last look, or since the start. */
+/* Of all its processes.  CPU since the last look, or since the start. */
 static void put_usage(struct json_writer *w, struct child *child,
 	const struct worker_view *worker, nsec_t now)
 {
-	struct process_facts facts;
+	struct tree_use use;
+	nsec_t used;
 	nsec_t span;
 
-	if (child == NULL || process_look(child->pid, &facts) == -1) {
+	if (child == NULL || !recycle_look(child, &use)) {
 		json_put_null(w, "cpu_percent");
+		json_put_null(w, "memory_bytes");
 		json_put_null(w, "rss_bytes");
 		return;
 	}
+	/* who ends without being waited for takes its time along */
+	used = use.cpu > child->cpu_then ? use.cpu - child->cpu_then : 0;
 	span = now - (child->looked_at != 0 ? child->looked_at : worker->born);
 	if (span > 0)
 		json_put_real(w, "cpu_percent",
-			100. * (double)(facts.cpu - child->cpu_then) /
-				(double)span,
-			1);
+			100. * (double)used / (double)span, 1);
 	else
 		json_put_null(w, "cpu_percent");
-	json_put_int(w, "rss_bytes", (int64_t)facts.rss);
-	if (facts.state == 'T' || facts.state == 't')
+	json_put_int(w, "memory_bytes", (int64_t)use.memory);
+	json_put_int(w, "processes", use.processes);
+	json_put_int(w, "rss_bytes", (int64_t)use.rss);
+	if (use.stopped)
 		json_put_bool(w, "stopped", true); /* by SIGSTOP */
 	/* clock ticks are coarse: too short a span says nothing */
 	if (span > 100 * MSEC || child->looked_at == 0) {
-		child->cpu_then = facts.cpu;
+		child->cpu_then = use.cpu;
 		child->looked_at = now;
 	}
 }
@@ -216,6 +221,7 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	if (child != NULL && child->node != NULL && node_is_worker(child))
 		put_node(w, child);
 	put_ending(w, view);
+	trouble_put_slot(w, s, slot, now);
 	json_close_object(w);
 }
 
@@ -245,7 +251,8 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 	}
 	if (view.baking > now)
 		(void)snprintf(step, sizeof(step),
-			"watching %u canaries for %s more", view.canary,
+			"watching the first %u for %s more",
+			view.canary > 0 ? view.canary : view.of,
 			text_age(age, view.baking - now));
 	else if (view.slot != SLOT_ALL)
 		(void)snprintf(step, sizeof(step), "waiting for %s.%u", s->name,
@@ -313,6 +320,7 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));
 	if (s->accepting != NULL)
 		accepting_status(w, s);
+	trouble_put(w, s, now);
 	put_rollout(w, s, now);
 	put_segment(w, s->segment);
 	json_key(w, "listeners");

@@ -145,7 +145,7 @@ static void close_old(struct steer *s, struct listener *l, void *waiting)
 		if (!steer_is_among_us(s, l))
 			*(bool *)waiting = true;
 		else if (steer_is_dry(l, k) || now - k->away >= ORPHAN_MAX)
-			steer_close(l, k);
+			steer_close(l, k, false);
 		else if (!steer_move_queue(l, k))
 			*(bool *)waiting = true;
 	}
@@ -224,7 +224,7 @@ void steer_drop_lanes(struct steer *s)
 void steer_look(struct steer *s)
 {
 	struct supervisor *sup = s->service->sup;
-	bool waiting = s->waiting;
+	bool waiting = false;
 
 	press(s);
 	move_home(s);
@@ -234,7 +234,6 @@ void steer_look(struct steer *s)
 	waiting |= anybody_drains(s);
 	if (!waiting) {
 		s->pace = LOOK_FIRST;
-		s->rescued = 0;
 	} else if (!ev_is_active(&s->timer)) {
 		ev_now_update(sup->loop);
 		ev_timer_set(&s->timer, nsec_seconds(s->pace), 0.);
@@ -254,22 +253,10 @@ static void look_soon(struct steer *s)
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct steer *s = timer->data;
-	const struct service *service = s->service;
-	nsec_t now = clock_now();
-	bool waiting;
 
 	(void)loop;
 	(void)revents;
 	steer_visit_all(s, knock, NULL);
-	if (s->rescued == 0) {
-		s->rescued = now; /* not at the first sight of a queue */
-	} else if (now - s->rescued >= LOOK_EVERY) {
-		s->rescued = now;
-		waiting = steer_rescue(s);
-		if (service->steer != s) /* it was told to end */
-			return;
-		s->waiting = waiting;
-	}
 	s->pace = s->pace < LOOK_EVERY / 2 ? s->pace * 2 : LOOK_EVERY;
 	steer_look(s);
 }
@@ -406,8 +393,7 @@ void steer_press(struct child *child)
 {
 	struct steer *s = child->service->steer;
 
-	if (s == NULL || !child->in_lane || s->press_at_once ||
-		steer_find_lane(s, child->lane)->ready > 0)
+	if (s == NULL || !child->in_lane || s->press_at_once)
 		return;
 	s->press_at_once = true;
 	look_soon(s);

@@ -38,7 +38,7 @@ void steer_wake_others(const struct service *service, unsigned lane);
 /* For who stops workers.  Do new connections go elsewhere?  May it end: is nothing
  * left in a queue that it alone is there for? */
 bool steer_is_away(const struct child *child);
-/* See to that now, where nobody else takes what comes to its sockets. */
+/* See to that now, where its lane has sockets of its own. */
 void steer_press(struct child *child);
 /* Are there others that take new connections from the very socket? */
 bool steer_has_mates(const struct child *child, const struct listener *l);

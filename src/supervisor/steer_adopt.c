@@ -9,11 +9,16 @@
 
 static void add_lane(struct steer *s, unsigned id)
 {
-	if (steer_find_lane(s, id) != NULL || s->count >= LANES_MAX)
-		return;
-	s->lanes[s->count++] = (struct lane){.id = id};
 	if (s->last < id)
 		s->last = id;
+	if (steer_find_lane(s, id) == NULL && s->count < LANES_MAX)
+		s->lanes[s->count++] = (struct lane){.id = id};
+}
+
+static void add_childs_lane(struct child *child, int unused)
+{
+	(void)unused;
+	add_lane(child->service->steer, child->lane);
 }
 
 static void add_lanes(struct steer *s, struct listener *l, void *context)
@@ -25,57 +30,49 @@ static void add_lanes(struct steer *s, struct listener *l, void *context)
 	}
 }
 
-static void clear_lane(struct child *child, int unused)
-{
-	(void)unused;
-	child->lane = 0;
-	if (child->entry != NULL)
-		child->entry->lane = 0;
-}
-
 /* Which lane has the generation? */
 static void map_child(struct child *child, int generation)
 {
 	struct steer *s = child->service->steer;
 
-	if (child->generation != (unsigned)generation ||
-		steer_find_lane(s, child->lane) == NULL)
+	if (child->generation != (unsigned)generation)
 		return;
 	if (s->from_count == 0 ||
-		s->from[s->from_count - 1].lane != child->lane)
+		(s->from[s->from_count - 1].generation != child->generation &&
+			s->from[s->from_count - 1].lane != child->lane))
 		steer_map(s, child->generation, child->lane);
 }
 
-static void drop_unknown_lane(struct child *child, int unused)
-{
-	struct steer *s = child->service->steer;
-
-	(void)unused;
-	if (steer_find_lane(s, child->lane) == NULL)
-		child->lane = s->from[0].lane;
-}
-
-void steer_adopt(struct service *service)
+struct steer *steer_begin_anew(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 	unsigned generation = cluster_generation(service->core);
 	unsigned first = generation > 64 ? generation - 64 : 0;
-	struct steer *s;
+	struct steer *s = steer_new(service);
 
-	if (!steer_is_busy(service)) {
-		children_each(sup, service, clear_lane, 0);
-		return;
-	}
-	s = steer_new(service);
 	if (s == NULL)
-		return;
+		return NULL;
+	children_each(sup, service, add_childs_lane, 0);
 	steer_visit_all(s, add_lanes, NULL);
+	if (s->count == 0)
+		add_lane(s, 0);
 	for (unsigned g = first; g <= generation; g++)
 		children_each(sup, service, map_child, (int)g);
 	if (s->from_count == 0)
-		steer_map(s, 0, s->lanes[0].id);
-	children_each(sup, service, drop_unknown_lane, 0);
+		steer_map(s, 0, s->last);
 	steer_count(s);
+	return s;
+}
+
+void steer_adopt(struct service *service)
+{
+	struct steer *s;
+
+	if (!steer_is_busy(service))
+		return;
+	s = steer_begin_anew(service);
+	if (s == NULL)
+		return;
 	steer_visit_all(s, steer_share_out, s);
 	steer_look(s);
 }

@@ -27,8 +27,7 @@ struct from {
 struct steer {
 	struct service *service;
 	ev_timer timer;
-	nsec_t pace;    /* of its looks, right now */
-	nsec_t rescued; /* tried last */
+	nsec_t pace; /* of its looks, right now */
 	struct lane lanes[LANES_MAX];
 	unsigned count;
 	unsigned last; /* id */
@@ -36,12 +35,6 @@ struct steer {
 	unsigned from_count;
 	bool press_at_once; /* one of this rollout had to be helped */
 	bool stranger_told;
-	bool waiting; /* for a worker, or to see that it is not needed */
-	enum {
-		HELP_NONE,
-		HELP_MAY_COME, /* a worker may be replaced for who waits */
-		HELP_CAME,     /* and is to be among the others again */
-	} help;
 };
 
 struct lane *steer_find_lane(struct steer *s, unsigned id);
@@ -58,6 +51,8 @@ void steer_visit_set(struct steer *s, const struct listener_set *set,
 /* With no lanes yet: they are counted by steer_count(). */
 struct steer *steer_new(struct service *service);
 void steer_count(struct steer *s);
+/* With the lanes that workers and sockets have: an id is never given twice. */
+struct steer *steer_begin_anew(struct service *service);
 void steer_map(struct steer *s, unsigned generation, unsigned lane);
 /* Those that nobody has and will have. */
 void steer_drop_lanes(struct steer *s);
@@ -82,8 +77,5 @@ bool steer_is_orphaned(struct steer *s, const struct lane *lane);
 /* Whatever waits in a socket that has no workers goes to another one; false:
  * not that way. */
 bool steer_move_queue(struct listener *l, struct listener_socket *k);
-/* See to it that a worker comes for those who wait, and that all have the same
- * socket in the end.  True: look again. */
-bool steer_rescue(struct steer *s);
 
 #endif

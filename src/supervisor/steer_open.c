@@ -15,9 +15,9 @@
 #include <string.h>
 
 /*
- * Who gets a socket of its own: the new generation of a rollout; and the successor
- * of a single worker that gets new connections as long as others of its cluster
- * take them from the same socket.
+ * A socket of its own is for successors of workers that cannot be taken off the one
+ * that they have (drain.h): for the new generation of a rollout, or for the successor
+ * of a single worker.
  */
 
 /* ---- another socket ---- */
@@ -139,19 +139,6 @@ static unsigned open_lane(struct steer *s)
 	return opening.lane;
 }
 
-/* With all that are there in the first lane. */
-static struct steer *begin_steering(struct service *service)
-{
-	struct steer *s = steer_new(service);
-
-	if (s == NULL)
-		return NULL;
-	s->count = 1;
-	s->from_count = 1;
-	steer_count(s);
-	return s;
-}
-
 /* ---- rollouts ---- */
 
 static bool drains_by_looking(const struct service *service)
@@ -169,13 +156,26 @@ static bool is_for_all(
 	return rollout->of == cluster_wanted(service->core);
 }
 
+/* One stands for all, as they have one command. */
+static bool is_stubborn(const struct service *service)
+{
+	for (uint32_t i = 0; i < service->child_slots; i++) {
+		struct child *child = service->children[i][0];
+
+		if (child == NULL)
+			child = service->children[i][1];
+		if (child != NULL && child->drain == NULL)
+			return drain_is_stubborn(child, 0);
+	}
+	return false;
+}
+
 /* Would old workers of this rollout need it? */
 static bool is_wanted(
 	const struct service *service, const struct rollout_view *rollout)
 {
 	return drains_by_looking(service) && !rollout->going_back &&
-		is_for_all(service, rollout) &&
-		cluster_alive(service->core) > 0;
+		is_for_all(service, rollout) && is_stubborn(service);
 }
 
 void steer_begin(struct service *service, unsigned generation)
@@ -184,20 +184,18 @@ void steer_begin(struct service *service, unsigned generation)
 	struct rollout_view rollout;
 	unsigned opened = 0;
 	unsigned now;
+	bool wanted;
 
 	cluster_view_rollout(service->core, &rollout);
-	if (s == NULL && is_wanted(service, &rollout))
-		s = begin_steering(service);
+	wanted = is_wanted(service, &rollout);
+	if (s == NULL && wanted)
+		s = steer_begin_anew(service);
 	if (s == NULL)
 		return;
 	s->press_at_once = s->stranger_told = false;
-	if (!rollout.going_back)
-		s->help = rollout.settings != cluster_settings(service->core)
-			? HELP_MAY_COME
-			: HELP_NONE;
 	now = steer_lane_of(s, cluster_generation(service->core));
 	steer_drop_lanes(s);
-	if (is_wanted(service, &rollout))
+	if (wanted)
 		opened = open_lane(s);
 	steer_map(s, generation, opened != 0 ? opened : now);
 }
@@ -224,7 +222,7 @@ static struct child *find_stubborn(const struct service *service, uint32_t slot)
 		!drains_by_looking(service) ||
 		(rollout.under_way && is_for_all(service, &rollout)))
 		return NULL;
-	return drain_is_stubborn(old) ? old : NULL;
+	return drain_is_stubborn(old, 2) ? old : NULL;
 }
 
 /* A lane that is not its own. */
@@ -249,7 +247,7 @@ unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
 	struct steer *s = service->steer;
 
 	if (s == NULL && old != NULL)
-		s = begin_steering(service);
+		s = steer_begin_anew(service);
 	if (s == NULL)
 		return 0;
 	/* whoever comes next is for those who wait */

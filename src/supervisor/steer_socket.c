@@ -220,10 +220,11 @@ static void promote(struct listener *l, const struct listener_socket *s)
  * that place is still the old one's, which drops what it gets in between.  Of
  * two, the other one gets all that points into the void.
  */
-void steer_close(struct listener *l, struct listener_socket *s)
+void steer_close(struct listener *l, struct listener_socket *s, bool moves)
 {
 	struct listener_socket **at = &l->sockets;
-	bool few = steer_sockets(l) <= 2;
+	/* there is one program, and no other moves a queue */
+	bool few = moves || steer_sockets(l) <= 2;
 
 	if (!few)
 		reuseport_deafen(s->fd);
@@ -392,8 +393,7 @@ void steer_wake(struct listener *l, unsigned lane)
 	struct listener_socket *k = steer_socket_of(l, lane);
 	struct queue_facts queue;
 
-	if (!l->facts.listening || l->own_group ||
-		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
+	if (!l->facts.listening || l->own_group)
 		return;
 	sockdiag_queue(k != NULL ? k->fd : l->fd, &queue);
 	if (queue.depth <= 0)

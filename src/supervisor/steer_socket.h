@@ -14,8 +14,9 @@ struct listener_socket *steer_socket_of(
 	const struct listener *l, unsigned lane);
 /* It has just got the last place of the group.  NULL: out of memory. */
 struct listener_socket *steer_add(struct listener *l, int fd, unsigned lane);
-/* One of several. */
-void steer_close(struct listener *l, struct listener_socket *s);
+/* One of several; `moves`: the kernel has been told to move its queue to the
+ * others. */
+void steer_close(struct listener *l, struct listener_socket *s, bool moves);
 
 /* Does somebody else listen there, too?  The kernel knows the sockets of a group
  * by their place in it, and gives the place of one that leaves to the last: with

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/affinity.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
@@ -21,6 +22,7 @@
 #include "supervisor/drain.h"
 #include "supervisor/guard.h"
 #include "supervisor/intercept.h"
+#include "supervisor/keeper.h"
 #include "supervisor/learned.h"
 #include "supervisor/lifecycle.h"
 #include "supervisor/listener.h"
@@ -309,7 +311,8 @@ static int start_services(struct supervisor *sup, struct error *err)
 		struct listener_set set;
 		struct segment *segment;
 
-		if (recipe_check(c, err) == -1)
+		if (recipe_check(c, err) == -1 ||
+			keeper_check(sup, c, err) == -1)
 			return err->status != 0 ? -1
 						: error_status(err, EX_CONFIG);
 		if (listeners_open(sup, &set, c, NULL, err) == -1)
@@ -342,6 +345,45 @@ static void tell_addresses(const struct supervisor *sup)
 	}
 }
 
+/* Docker's default; Kubernetes grants 30 s, in which the drain is, too. */
+#define CONTAINER_GRACE (10 * SECOND)
+
+/* From the first stop signal to SIGKILL. */
+static nsec_t stop_takes(const struct cluster_settings *s)
+{
+	nsec_t sum = 0;
+
+	for (unsigned i = 0; i < s->stop_count; i++)
+		sum += s->stop[i].wait;
+	return sum;
+}
+
+/* In a container the runtime ends PID 1, and with it all workers, without waiting
+ * for their stop. */
+static void tell_grace(const struct supervisor *sup)
+{
+	const struct settings *settings = sup->settings;
+	const struct cluster_settings *slowest = NULL;
+	long long needed;
+	char span[24];
+
+	if (getpid() != 1)
+		return;
+	for (size_t i = 0; i < settings->cluster_count; i++)
+		if (slowest == NULL ||
+			stop_takes(settings->clusters[i]) > stop_takes(slowest))
+			slowest = settings->clusters[i];
+	if (slowest == NULL || stop_takes(slowest) <= CONTAINER_GRACE)
+		return;
+	needed = (stop_takes(slowest) + slowest->drain_timeout) / SECOND + 5;
+	log_note("%s: 'stop-timeout' is %s, but container runtimes kill PID 1 "
+		 "after 10s: grant more ('docker stop -t %lld', "
+		 "'terminationGracePeriodSeconds: %lld'), or set a shorter "
+		 "'stop-timeout'",
+		slowest->name, text_duration(span, stop_takes(slowest)), needed,
+		needed);
+}
+
 /* We reach our own sockets by descriptor, but a worker has only the path. */
 static int check_notify_path(const struct supervisor *sup, struct error *err)
 {
@@ -366,16 +408,31 @@ static int check_notify_path(const struct supervisor *sup, struct error *err)
 	return 0;
 }
 
+/* A read-only root without /tmp, for instance: the service matters more. */
+static int open_rundir(struct supervisor *sup, struct error *err)
+{
+	int got = rundir_open(&sup->rundir, sup->settings->runtime_directory,
+		sup->settings->name, sup->settings->control_gid, err);
+
+	sup->has_rundir = got == 0;
+	/* until adopt_begin() knows better */
+	sup->has_past = got == 0 && rundir_has_state(&sup->rundir);
+	if (got != 1)
+		return got;
+	log_warn("there is no control socket, so that 'nclust status' and the "
+		 "other verbs do not find this instance: %s",
+		err->text);
+	return 0;
+}
+
 static int start(struct supervisor *sup, struct error *err)
 {
 	struct settings *settings = sup->settings;
 
 	if (open_basics(sup, err) == -1 || supervisor_loop_init(sup, err) == -1)
 		return -1;
-	if (rundir_open(&sup->rundir, settings->runtime_directory,
-		    settings->name, settings->control_gid, err) == -1)
+	if (open_rundir(sup, err) == -1)
 		return -1;
-	sup->has_rundir = true;
 	logger_init(sup);
 	if (check_notify_path(sup, err) == -1)
 		return -1;
@@ -398,6 +455,7 @@ static int start(struct supervisor *sup, struct error *err)
 	standby_tell(sup);
 	unblock_log(sup);
 	tell_addresses(sup);
+	tell_grace(sup);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "supervisor/node.h"
 #include "supervisor/putover.h"
 #include "supervisor/steer.h"
+#include "supervisor/trouble.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include <linux/capability.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,23 +88,20 @@ static const struct listener *own_holder(
 	return NULL;
 }
 
-static void tell_in_use(const struct takeover *t, const char *text)
+/* Is it one of ours that is in its way? */
+static void describe_own(const struct takeover *t, char *to, size_t size)
 {
 	const struct service *whose;
 	const struct listener *l = own_holder(t, &whose);
 
+	*to = '\0';
 	if (l == NULL)
-		log_warn("%s.%" PRIu32 ": cannot bind %s: in use by another "
-			 "process (see: ss -ltnp 'sport = :%u')",
-			t->service->name, t->child->slot, text, t->key.port);
-	else if (whose != t->service)
-		log_warn("%s.%" PRIu32 ": cannot bind %s: in use by cluster "
-			 "'%s' of this nclust",
-			t->service->name, t->child->slot, text, whose->name);
+		return;
+	if (whose != t->service)
+		(void)snprintf(to, size,
+			"in use by cluster '%s' of this nclust", whose->name);
 	else
-		log_warn("%s.%" PRIu32 ": cannot bind %s: this cluster has %s "
-			 "already%s",
-			t->service->name, t->child->slot, text,
+		(void)snprintf(to, size, "this cluster has %s already%s",
 			listener_text(l),
 			learned_only(l) ? ""
 					: "; 'listen' should name the one "
@@ -113,16 +112,11 @@ static void tell_in_use(const struct takeover *t, const char *text)
 static void tell_failed(const struct takeover *t, int error)
 {
 	char text[SOCKET_KEY_TEXT];
+	char own[256];
 
-	if (t->child->bind_told) /* it may try for ever */
-		return;
-	t->child->bind_told = true;
-	(void)socket_key_text(&t->key, text);
-	if (error == EADDRINUSE)
-		tell_in_use(t, text);
-	else
-		log_note("%s.%" PRIu32 ": cannot bind %s: %s", t->service->name,
-			t->child->slot, text, strerror(error));
+	describe_own(t, own, sizeof(own));
+	trouble_cannot_bind(t->child, t->key.type, t->key.port,
+		socket_key_text(&t->key, text), error, own);
 }
 
 static int set_reuseaddr(int fd)

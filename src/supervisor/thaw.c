@@ -21,21 +21,21 @@ enum { TOLD = 3, DIR };
 void thaw_tree(pid_t pid, int pidfd)
 {
 	pid_t tree[THAW_MOST] untouched;
-	size_t count = process_tree(pid, tree, THAW_MOST);
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
 
-	(void)pidfd_signal(pidfd, SIGCONT);
-	for (size_t i = 1; i < count; i++) {
-		scoped_fd fd = pidfd_of(tree[i]);
+	for (size_t i = process_tree(pid, tree, THAW_MOST); i > 1; i--) {
+		scoped_fd fd = pidfd_of(tree[i - 1]);
 
 		if (fd != -1)
 			(void)pidfd_signal(fd, SIGCONT);
 	}
+	if (poll(&end, 1, 0) == 0) /* else the number may be a stranger's */
+		(void)pidfd_signal_group(pidfd, pid, SIGCONT);
 }
 
 /* ---- in the process that waits ---- */
 
-/* What is looked at after the pidfd was opened is what the pidfd is of.  It leads
- * its group, and one that is stopped does not end by itself meanwhile. */
+/* What is looked at after the pidfd was opened is what the pidfd is of. */
 static void thaw(const struct state_entry *e)
 {
 	scoped_fd fd = pidfd_of(e->birth.pid);
@@ -44,7 +44,6 @@ static void thaw(const struct state_entry *e)
 	if (fd == -1 || process_look(e->birth.pid, &facts) == -1 ||
 		facts.start != e->birth.start)
 		return;
-	(void)pidfd_signal_group(fd, e->birth.pid, SIGCONT);
 	thaw_tree(e->birth.pid, fd);
 }
 

@@ -76,6 +76,8 @@ static void conclude(struct asking *a, bool well, const char *why)
 	bool late = a->state == ASKING_LATE;
 
 	close_asking(a);
+	if (child != NULL && child->health != NULL)
+		child->health->asked = 0;
 	if (child != NULL && (!late || v->wants(child)))
 		v->answered(child, well, why);
 }
@@ -151,7 +153,7 @@ static void judge_time(struct asking *a, nsec_t now)
 
 /* ---- who has it ---- */
 
-static bool is_asked(const struct volley *v, const struct child *child)
+bool volley_asks(const struct volley *v, const struct child *child)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		if (v->asks[i].state >= ASKING_TAKEN &&
@@ -159,6 +161,24 @@ static bool is_asked(const struct volley *v, const struct child *child)
 			v->asks[i].slot == child->slot)
 			return true;
 	return false;
+}
+
+/* Send what was not sent yet, but for so many bytes.  -1: it does not go. */
+static int send_request(struct asking *a, size_t kept)
+{
+	const struct volley *v = a->volley;
+	char request[HTTPREQUEST_MAX];
+	size_t len = httpstatus_request(
+		request, sizeof(request), v->probe->text, v->aim.host);
+
+	if (len <= a->sent + kept)
+		return -1;
+	len -= a->sent + kept;
+	if (send(a->io.fd, request + a->sent, len,
+		    MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+		return -1;
+	a->sent += len;
+	return 0;
 }
 
 /* The child has it: ask on, if its word is wanted. */
@@ -170,7 +190,7 @@ static void take(struct asking *a, struct child *child, bool closed)
 	if (a->state != ASKING_WAITS)
 		return;
 	v->quiet_since = clock_now();
-	if (!v->wants(child) || is_asked(v, child)) {
+	if (!v->wants(child) || volley_asks(v, child)) {
 		close_asking(a);
 		return;
 	}
@@ -180,10 +200,11 @@ static void take(struct asking *a, struct child *child, bool closed)
 		conclude(a, true, "");
 		return;
 	}
+	if (health_of(child) != NULL)
+		child->health->asked = a->inode;
 	a->state = ASKING_TAKEN;
 	a->since = clock_now();
-	if (closed ||
-		send(a->io.fd, "\r\n", 2, MSG_NOSIGNAL | MSG_DONTWAIT) != 2) {
+	if (closed || send_request(a, 0) == -1) {
 		conclude(a, false, "closed the connection without an answer");
 		return;
 	}
@@ -322,10 +343,8 @@ static bool find_owners(struct volley *v)
 static void begin(struct asking *a)
 {
 	struct volley *v = a->volley;
-	char request[HTTPREQUEST_MAX];
 	struct sockaddr_storage peer;
 	socklen_t size = sizeof(peer);
-	size_t len;
 
 	if (getpeername(a->io.fd, (struct sockaddr *)&peer, &size) == -1) {
 		int error = 0;
@@ -339,13 +358,9 @@ static void begin(struct asking *a)
 	}
 	a->state = ASKING_WAITS;
 	v->blind |= !otherend_works(a->io.fd);
-	if (v->probe->kind != PROBE_HTTP)
-		return;
-	len = httpstatus_request(
-		request, sizeof(request), v->probe->text, v->aim.host);
-	if (len == 0 ||
-		send(a->io.fd, request, len - 2, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-			(ssize_t)len - 2)
+	/* the end that is left makes it a request */
+	if (v->aim.deferred && v->probe->kind == PROBE_HTTP &&
+		send_request(a, 2) == -1)
 		close_asking(a);
 }
 
@@ -479,6 +494,7 @@ static void ask(struct volley *v, struct asking *a)
 	}
 	a->state = ASKING_CONNECTS;
 	a->inode = 0;
+	a->sent = 0;
 	a->got = 0;
 	a->since = v->quiet_since;
 	ev_io_set(&a->io, fd, EV_READ);
@@ -528,8 +544,9 @@ void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		struct asking *a = &v->asks[i];
 
-		if (a->state >= ASKING_TAKEN && a->slot == slot &&
-			a->worker == worker)
+		/* what nobody has taken may be in a queue that it alone has */
+		if (a->state < ASKING_TAKEN ||
+			(a->slot == slot && a->worker == worker))
 			close_asking(a);
 	}
 	look_if_over(v);

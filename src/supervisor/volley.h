@@ -9,9 +9,9 @@
 /*
  * Some questions at once to the workers of a cluster, each a connection to its
  * listener.  Whoever is free takes it, so one worker cannot be chosen: but before
- * the last bytes of the request are sent, nclust finds out who has it
- * (os/otherend.h), and asks on only those who shall answer.  What they say, or
- * that they say nothing, is theirs.  Who does not answer is told of again each
+ * the request is sent (its last bytes, where nobody accepts a connection without
+ * any), nclust finds out who has it (os/otherend.h), and asks only those who shall
+ * answer.  What they say, or that they say nothing, is theirs.  Who does not answer is told of again each
  * `check-interval`, without being asked again: it would not take a connection.
  * One that nobody takes stays in the queue, and is nobody's fault.
  */
@@ -33,6 +33,7 @@ struct asking {
 	uint32_t slot;
 	uint64_t worker;
 	nsec_t since; /* TAKEN; LATE: since it was told last */
+	size_t sent;  /* of the request */
 	size_t got;
 	char answer[HTTPSTATUS_MAX];
 };
@@ -69,10 +70,13 @@ void volley_init(struct volley *v, struct service *service);
 /* Does one wait to be taken?  Or for an answer that may yet come in time? */
 bool volley_waits(const struct volley *v);
 bool volley_is_busy(const struct volley *v);
+/* Has this worker been asked, and not answered? */
+bool volley_asks(const struct volley *v, const struct child *child);
 /* Ask `count` times, where it is not busy.  -1 and `err`: there is no address to ask at. */
 int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err);
-/* It is on its way out: what it has taken is not asked any more. */
+/* It is on its way out: what it has taken, or may be the only one to take, is not
+ * asked any more. */
 void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker);
 /* Nobody is told of what is still open. */
 void volley_stop(struct volley *v);

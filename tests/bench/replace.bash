@@ -3,7 +3,7 @@
 #
 # What replacing workers costs those who ask them, for scripts/bench: under
 # open-loop load (build/fixtures/openload) and beside those who can do as much.
-# REPLACE="p99 quiet" takes but these of: lost p99 quiet beside.
+# REPLACE="p99 quiet" takes but these of: lost p99 quiet doubt many beside.
 # REPLACE_LOST="node unix" takes but these of what `lost` restarts.
 
 . tests/servers.bash
@@ -114,6 +114,8 @@ replace_lost() {
 		blocking:C, blocking
 		events:C, event loop, 10 % slow
 		stream:C, streams
+		late:C, header at once, body later
+		copies:C, processes with each other's sockets
 		chat:C, idle two-way
 		python:python3 -m http.server
 		node:Node
@@ -121,7 +123,10 @@ replace_lost() {
 		nginx:nginx
 		compiled:Go or Java
 		inherited:inherited socket: C, event loop
+		lingering:C, event loop, ends late
+		lingering_accept:C, blocking, ends late
 		unix:unix socket: C, event loop
+		unix_slow:unix socket: C, half of 400 ms
 		unix_kept:unix socket: C, event loop, none slow
 	END
 }
@@ -318,6 +323,136 @@ replace_quiet() {
 		-- "$RUDE" --blocking --work 1 --slow 100 --close
 }
 
+# --- In doubt, busy --------------------------------------------------------------------
+
+# Clients from 40 ms away, who have the server's last word but one in a handshake.
+doubt_tls() {
+	local pid end answered lost
+
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 \
+		-nodes -subj /CN=localhost -keyout "$BENCH_DIR/key" \
+		-out "$BENCH_DIR/cert" 2>>"$BENCH_DIR/err" || return
+	PORT=$(free_port)
+	begin ./nclust -n 2 --name roll --log off -- "$PYTHON" \
+		"$SERVERS_DIR/tls.py" "$PORT" "$BENCH_DIR/cert" "$BENCH_DIR/key"
+	wait_ready roll || { stop_last && return 1; }
+	mkfifo "$BENCH_DIR/end"
+	"$PYTHON" tests/e2e/handshakes.py "$PORT" 12 40 <"$BENCH_DIR/end" \
+		>"$BENCH_DIR/asked" 2>>"$BENCH_DIR/err" &
+	pid=$!
+	exec {end}>"$BENCH_DIR/end"
+	await_word "$BENCH_DIR/asked" ready
+	roll 60
+	exec {end}>&-
+	wait "$pid"
+	IFS='= ' read -r _ answered _ lost < <(tail -n 1 "$BENCH_DIR/asked")
+	most "TLS handshakes over 40 ms: lost of $((answered + lost))" \
+		"$lost" 0 ""
+	note "$ROLLED restarts of 2, $((EACH / 1000)) ms each"
+	./nclust stop roll >/dev/null 2>&1
+	stop_last
+}
+
+# poll_on PORT FILE: two requests over one connection, the second at once after the
+# first answer and worked on for long, until $BENCH_DIR/polled is there; a line for
+# each pair: 1 if one worker has answered both.
+poll_on() {
+	until [ -e "$BENCH_DIR/polled" ]; do
+		curl -sS "http://127.0.0.1:$1/" "http://127.0.0.1:$1/slow" \
+			2>>"$BENCH_DIR/err" |
+			awk '{ n[$1]++ } END { print n[$1] == 2 }'
+	done >>"$2"
+}
+
+# Each restart takes as long as the longest of them: in several clusters at a time.
+doubt_poll() {
+	local i k port pids=() restarts=()
+
+	for i in 1 2 3 4 5; do
+		port=$(free_port)
+		begin ./nclust -n 2 --name "roll$i" --log off \
+			-l "127.0.0.1:$port" -- "$RUDE" --slow 6000
+		wait_ready "roll$i" || return 1
+		for k in 1 2 3 4; do
+			poll_on "$port" "$BENCH_DIR/polls$i.$k" &
+			pids+=("$!")
+		done
+		for ((k = 0; k < RESTARTS; k += 5)); do
+			timeout 60 ./nclust restart "roll$i" >/dev/null \
+				2>>"$BENCH_DIR/err"
+		done &
+		restarts+=("$!")
+	done
+	wait "${restarts[@]}"
+	: >"$BENCH_DIR/polled"
+	wait "${pids[@]}"
+	most "asked again at once, 6 s: lost of $(cat "$BENCH_DIR"/polls* |
+		wc -l)" "$(cat "$BENCH_DIR"/polls* | grep -c 0)" 0 ""
+	forget_helpers
+}
+
+# A parent that would see its child stopped, as its connections are ended one by one.
+doubt_jobs() {
+	local begun_before=${#started[@]} follower
+
+	PORT=$(free_port)
+	begin ./nclust -n 2 --name roll --log off -l "127.0.0.1:$PORT" -- \
+		"$PYTHON" "$SERVERS_DIR/jobs.py" "$BENCH_DIR/stopped" "$RUDE"
+	wait_ready roll || { stop_last && return 1; }
+	./nclust events roll -f --json >"$BENCH_DIR/events" 2>/dev/null &
+	follower=$!
+	open_load chat "$PORT" --mode chat --connections 64 --rate 100
+	roll 60
+	end_load chat
+	kill "$follower"
+	wait "$follower" 2>/dev/null
+	: >>"$BENCH_DIR/stopped"
+	most "a parent sees its child stopped, of $(jq -s \
+		'[.[] | select(.event == "drained") | .freezes] | add' \
+		"$BENCH_DIR/events")" "$(wc -l <"$BENCH_DIR/stopped")" 0 ""
+	most "    lost of $(told .sent)" "$(told .lost)" 0 ""
+	forget_helpers
+}
+
+replace_doubt() {
+	local begun_before=${#started[@]}
+
+	doubt_tls
+	doubt_poll
+	doubt_jobs
+}
+
+# Most of very many workers go at once.
+replace_many() {
+	local scaling began times=() alone=()
+
+	PORT=$(free_port)
+	begin ./nclust -n 1600 --name many --log off -l "127.0.0.1:$PORT" \
+		-- "$RUDE" --mute
+	wait_ready many || { stop_last && return 1; }
+	sleep 1
+	while [ "${#alone[@]}" -lt 10 ]; do
+		began=${EPOCHREALTIME/./}
+		./nclust status many --json >/dev/null
+		alone+=("$((${EPOCHREALTIME/./} - began))")
+	done
+	./nclust scale many 10 >/dev/null 2>>"$BENCH_DIR/err" &
+	scaling=$!
+	while [ -e "/proc/$scaling/exe" ]; do
+		began=${EPOCHREALTIME/./}
+		./nclust status many --json >/dev/null
+		times+=("$((${EPOCHREALTIME/./} - began))")
+	done
+	wait "$scaling"
+	most "status while 1,600 workers are drained" \
+		"$(($(highest "${times[@]}") / 1000))" 50 ms
+	note "${#times[@]} times, median $(printf '%s\n' "${times[@]}" |
+		sort -n | awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] }')" \
+		"µs; alone $(best "${alone[@]}") to $(highest "${alone[@]}") µs"
+	./nclust stop many --now >/dev/null 2>&1
+	stop_last
+}
+
 # --- Neighbours ----------------------------------------------------------------------
 
 # neighbour WHO ADDRESS MODES RELOAD...: five reloads of its own.
@@ -394,7 +529,7 @@ replace() {
 	local NCLUST_RUNTIME_DIR=$BENCH_DIR/roll part
 
 	mkdir -m 755 "$NCLUST_RUNTIME_DIR"
-	for part in ${REPLACE:-lost p99 quiet beside}; do
+	for part in ${REPLACE:-lost p99 quiet doubt many beside}; do
 		"replace_$part"
 	done
 	for part in "${parts[@]}"; do

@@ -120,7 +120,7 @@ launch_file() {
 	refused_line 'drain = slowly' "'auto', 'quiet', 'signal' or 'off'"
 	refused_line 'on-exti = true' "unknown key; did you mean 'on-exit'?"
 	refused_line 'on-exit =' "wanted a command"
-	refused_line 'bake = 1s' "needs a 'canary'"
+	refused_line 'bake = soon' "a time from 0s to 24h"
 	refused_line 'orphans = adopt' "'stop' or 'keep'"
 	run -64 "$NCLUST" --on-redy true -- true
 	[[ $output == *"--on-redy"*"'--on-ready'"* ]]

@@ -494,3 +494,66 @@ interrupt() {
 	try 0 -- sh -c 'yes "$(printf %0200d 1)" & exec "$@"' - \
 		"$FIXTURES/plain" "$PORT" --loopback
 }
+
+# late PORT PORT PATH: listens on a private path, then on the one, then, 1.2 s
+# later, on the other.
+late() {
+	python3 -c '
+import os, socket, sys, time
+own = socket.socket(socket.AF_UNIX)
+own.bind(sys.argv[3] % os.getpid())
+own.listen()
+time.sleep(0.7)
+kept = []
+for port in sys.argv[1:3]:
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", int(port)))
+    s.listen()
+    kept.append(s)
+    time.sleep(1.2)
+while True:
+    time.sleep(100)' "$@"
+}
+
+@test "trial: a late port, and a path that each copy has for itself" {
+	free_port
+	first=$PORT
+	free_port
+	try 0 -- bash -c "$(declare -f late); late $first $PORT $DIR/%d.pipe"
+	[[ $(fact socket) == *"tcp:127.0.0.1:$first"*"tcp:127.0.0.1:$PORT"* ]]
+	[[ $(fact private) == "ok unix:$DIR/"*".pipe; each copy has one"* ]]
+	[ -z "$(fact "not shared")" ]
+}
+
+@test "trial: a path that differs only by chance is private as well" {
+	try 0 -- python3 -c '
+import socket, sys, tempfile, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(tempfile.mkdtemp(dir=sys.argv[1]) + "/ipc")
+s.listen()
+time.sleep(1000)' "$DIR"
+	[[ $(fact private) == "ok unix:$DIR/"*"/ipc; "* ]]
+	[ -z "$(fact "not shared")" ]
+}
+
+@test "trial: a program that keeps its state in itself" {
+	need sqlite3
+	free_port
+	sqlite3 "$DIR/app.data" 'create table t (a)'
+	run nclust doctor --json -- python3 -c '
+import socket, sqlite3, sys, time
+db = sqlite3.connect(sys.argv[2])
+db.execute("select * from t").fetchall()
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(1000)' "$PORT" "$DIR/app.data"
+	[[ $(fact state) == "warn it keeps its state in the file $DIR/app.data; "*"separate stores"* ]]
+
+	# by its name
+	cp "$FIXTURES/plain" "$DIR/redis-server"
+	run nclust doctor --json -- "$DIR/redis-server" "$PORT" --loopback
+	[[ $(fact state) == "warn redis-server keeps its state in itself; copies are separate stores"* ]]
+
+	run nclust doctor --json -- "$FIXTURES/plain" "$PORT" --loopback
+	[ -z "$(fact state)" ]
+}

@@ -153,6 +153,72 @@ holder() {
 	[ "$(drained .ended)" = 1 ]
 }
 
+# Each has its own copy of all connections that are there when it is born, too.
+@test "a server whose processes all have the socket" {
+	start_cluster -n 2 -l "127.0.0.1:$PORT" --drain quiet \
+		--log-level debug -- "$FIXTURES/rude" --blocking --fork --keep \
+		--chunks 5 --gap 150
+	start_open "$PORT" --mode stream --rate 8 --path /stream
+	restarts 2
+	all_quiet 4
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+# The answer and the next request fall within one tick of the kernel's clock.  Where
+# such a connection ends curl asks again over another one: then it is the successor
+# that answers.
+@test "a client that asks again at once, and waits for long" {
+	local n asked=()
+
+	start_rude -n 1 --drain quiet -- --slow 7000
+	for n in 1 2 3 4 5 6; do
+		curl -sS --max-time $((30 * PATIENCE)) --no-buffer \
+			"http://127.0.0.1:$PORT/" "http://127.0.0.1:$PORT/slow" \
+			>"$DIR/answer.$n" 2>>"$DIR/curl" 3>&- &
+		asked+=("$!")
+	done
+	STARTED+=("${asked[@]}")
+	wait_until 10 '[ "$(cat "$DIR"/answer.* | grep -c pid=)" -eq 6 ]'
+	restarts 1
+	wait "${asked[@]}"
+	[ "$(cat "$DIR"/answer.* | grep -c generation=1)" -eq 12 ]
+	all_quiet 1
+}
+
+@test "a header that is sent at once, and a body some time later" {
+	start_rude --drain quiet -- --chunks 1 --gap 60
+	start_open "$PORT" --mode stream --rate 100 --path /stream
+	restarts 4
+	all_quiet 8
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "TLS handshakes over 40 ms" {
+	local pid
+
+	need openssl
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 \
+		-nodes -subj /CN=localhost -keyout "$DIR/key" -out "$DIR/cert" \
+		2>"$DIR/openssl"
+	start_cluster -n 2 --drain quiet --log-level debug -- python3 \
+		"$ROOT/tests/e2e/servers/tls.py" "$PORT" "$DIR/cert" "$DIR/key"
+	mkfifo "$DIR/end"
+	python3 "$ROOT/tests/e2e/handshakes.py" "$PORT" 12 40 <"$DIR/end" \
+		>"$DIR/asked" 2>"$DIR/failed" 3>&- &
+	pid=$!
+	STARTED+=("$pid")
+	exec {END}>"$DIR/end"
+	poll_until 20 file_has "$DIR/asked" ready
+	restarts 3
+	all_quiet 6
+	exec {END}>&-
+	wait "$pid"
+	cat "$DIR/asked" "$DIR/failed"
+	file_has "$DIR/asked" lost=0
+}
+
 @test "python3 -m http.server, which knows nothing" {
 	mkdir "$DIR/www"
 	head -c 20000 /dev/zero >"$DIR/www/file"
@@ -187,6 +253,34 @@ holder() {
 	[ "$LOST" -eq 0 ]
 }
 
+# They are stopped and continued again and again, as their connections are ended one
+# by one.
+@test "a parent with job control does not see its child stopped" {
+	start_cluster -n 2 -l "127.0.0.1:$PORT" --drain quiet \
+		--log-level debug -- python3 "$ROOT/tests/e2e/servers/jobs.py" \
+		"$DIR/seen" "$FIXTURES/rude"
+	start_open "$PORT" --mode chat --connections 48 --rate 60
+	restarts 2
+	all_quiet 4
+	[ "$(drained .freezes | awk '{ n += $1 } END { print n }')" -gt 8 ]
+	end_open
+	[ "$LOST" -eq 0 ]
+	[ ! -e "$DIR/seen" ]
+}
+
+@test "a shell with job control waits for its server" {
+	start_cluster -n 2 -l "127.0.0.1:$PORT" --drain quiet \
+		--log-level debug -- bash -c \
+		'set -m; "$1" exec -- "$2" & wait; echo "$?" >"$0"' \
+		"$DIR/seen" "$NCLUST" "$FIXTURES/rude"
+	start_open "$PORT" --mode chat --connections 48 --rate 60
+	restarts 1
+	all_quiet 2
+	end_open
+	[ "$LOST" -eq 0 ]
+	[ ! -e "$DIR/seen" ]
+}
+
 @test "workers of another user" {
 	need_root
 	start_rude --user nobody --drain quiet -- --slow 50
@@ -211,6 +305,112 @@ holder() {
 	kill -KILL "$(worker_pid "$(<"$DIR/dozes")")"
 	wait "$ASKED"
 	grep "slot=$((1 - $(<"$DIR/dozes")))" "$DIR/answer"
+}
+
+# Each of them is stopped and looked at; what is asked meanwhile is answered.
+@test "status answers again and again while many are drained" {
+	local scaling left=300 seen=()
+
+	start_cluster -n 300 -l "127.0.0.1:$PORT" --drain quiet --log off -- \
+		"$FIXTURES/rude" --mute
+	nclust scale "$INSTANCE" 2 3>&- &
+	scaling=$!
+	STARTED+=("$scaling")
+	while is_alive "$scaling" && [ "$left" -gt 2 ]; do
+		left=$(cluster '[.workers[] | select(.state == "draining")] |
+			length')
+		seen+=("$left")
+	done
+	wait "$scaling"
+	echo "draining: ${seen[*]}"
+	[ "$(printf '%s\n' "${seen[@]}" | awk '$1 > 0' | sort -u | wc -l)" -ge 3 ]
+}
+
+# Nobody but it takes the connection that it was woken for, and it has no time: it
+# answers the one that it has.
+@test "who is emptied and was woken for a connection: another one takes it at once" {
+	local i
+
+	start_cluster -n 2 -l "127.0.0.1:$PORT" --surge 0 --max-unavailable 1 \
+		--drain quiet --drain-timeout 10m -- \
+		"$FIXTURES/rude" --slow 600000 --doze "$DIR/dozes" --doze-busy
+	ask /slow
+	for ((i = 0; i < 20; i++)); do
+		curl -sS --max-time $((60 * PATIENCE)) -o "$DIR/late" \
+			"http://127.0.0.1:$PORT/" 3>&- &
+		late=$!
+		STARTED+=("$late")
+		poll_until 10 holds '[ -s "$1" ] || is_gone "$2"' \
+			"$DIR/dozes" "$late"
+		[ ! -s "$DIR/dozes" ] || break
+	done
+	[ -s "$DIR/dozes" ] || skip "the kernel wakes only the idle one"
+	slot=$(<"$DIR/dozes")
+	busy=$(worker_pid "$slot")
+	nclust restart --no-wait "$INSTANCE.$slot"
+	poll_until 20 is_gone "$late"
+	grep "slot=$((1 - slot))" "$DIR/late"
+	is_alive "$busy"
+}
+
+# A request comes when all has been looked at: nclust is slow, between its look and
+# its deed.
+@test "a request that comes while its worker stands still is answered" {
+	local slow=$((1000000 * PATIENCE))
+
+	start_cluster -n 1 -l "127.0.0.1:$PORT" --drain quiet -- \
+		"$FIXTURES/rude"
+	old=$(worker_pid 0)
+	python3 - "$PORT" "$old" "$PATIENCE" >"$DIR/client" 2>&1 3>&- <<-'EOF' &
+		import socket, sys, time
+		port, pid, slow = (int(word) for word in sys.argv[1:])
+		s = socket.create_connection(('127.0.0.1', port))
+		ask = b'GET / HTTP/1.1\r\nHost: it\r\n\r\n'
+		s.sendall(ask)
+		print(s.recv(4096), flush=True)
+		while True:
+		    with open('/proc/%d/stat' % pid) as f:
+		        if f.read().rsplit(') ', 1)[1][0] == 'T':
+		            break
+		    time.sleep(0.001)
+		time.sleep(1.5 * slow)
+		s.sendall(ask)
+		print('second:', s.recv(4096), flush=True)
+	EOF
+	client=$!
+	STARTED+=("$client")
+	poll_until 10 file_has "$DIR/client" 200
+	strace -qq -o "$DIR/trace" -p "$NCLUST_PID" -e trace=waitid \
+		-e inject=waitid:delay_enter=$slow 3>&- 2>"$DIR/strace" &
+	tracer=$!
+	STARTED+=("$tracer")
+	poll_until 10 holds 'grep -q "TracerPid:.*[1-9]" \
+		"/proc/$NCLUST_PID/status"' || skip "strace cannot attach"
+	nclust restart --no-wait "$INSTANCE"
+	poll_until 30 is_gone "$client"
+	kill -TERM "$tracer"
+	cat "$DIR/client"
+	grep "second: .*pid=$old" "$DIR/client"
+}
+
+@test "a worker that a debugger holds is not waited for" {
+	start_rude --drain quiet --drain-timeout 10m --stop-timeout 200ms --
+	python3 - "$(worker_pid 0)" >"$DIR/debugger" 2>&1 3>&- <<-'EOF' &
+		import ctypes, os, sys
+		libc = ctypes.CDLL(None)
+		pid = int(sys.argv[1])
+		if libc.ptrace(16, pid, ctypes.c_void_p(), ctypes.c_void_p()) == 0:
+		    os.waitpid(pid, 0x40000000)
+		    print('attached', flush=True)
+		    os.waitpid(pid, 0x40000000)
+	EOF
+	debugger=$!
+	STARTED+=("$debugger")
+	poll_until 10 holds 'file_has "$1" attached || is_gone "$2"' \
+		"$DIR/debugger" "$debugger"
+	file_has "$DIR/debugger" attached || skip "needs ptrace(2)"
+	timeout $((60 * PATIENCE)) "$NCLUST" restart "$INSTANCE" 3>&-
+	[ "$(cluster .ready)" -eq 2 ]
 }
 
 @test "a worker without connections is stopped at once" {
@@ -316,7 +516,7 @@ holder() {
 	logged "drained by force" 2
 }
 
-@test "a unix socket: not before it was still for a while" {
+@test "a unix socket: not before it was closed, or still for long" {
 	start_cluster -n 2 -l "unix:$DIR/socket" --drain quiet \
 		--log-level debug -- "$FIXTURES/rude" --slow 50
 	start_open "$DIR/socket" --rate 5 --path /fast --path /slow

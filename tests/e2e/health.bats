@@ -195,12 +195,15 @@ start_checked() {
 @test "when nobody takes a connection, all have failed" {
 	start_cluster -n 1 -l "127.0.0.1:$PORT" --ready tcp --check tcp \
 		--check-interval 100ms --check-timeout 200ms \
-		--check-failures 2 --log-level info -- "$UNWELL"
+		--check-failures 2 --drain-timeout 2s --log-level info \
+		-- "$UNWELL"
 	pid=$(worker_pid 0)
 	kill -HUP "$pid"
 	wait_logged 'all have failed'
 	wait_until 20 'replaced 0 "$1"' "$pid"
 	[[ $(worker 0 '.last_exit.text') == "exit 0" ]]
+	# those that it never took are not its successor's fault
+	[ "$(grep -c 'fails its checks' "$LOG")" -eq 1 ]
 }
 
 @test "one that is only busy has not failed" {

@@ -74,8 +74,8 @@ two_serve() {
 	[ "$(grep -c 'protocol=' "$LOG")" -eq 2 ]
 	logged "it: listening on tcp:0.0.0.0:$PORT, taken over from it."
 	nclust restart "$INSTANCE"
-	# the socket of the new generation is one of several
-	wait_logged "${line/reuseport=0/reuseport=1}" 2
+	# who waits by epoll is taken off the socket, and it stays one
+	wait_logged "$line" 4
 	both_answer
 	[ "$(learned)" = "tcp:0.0.0.0:$PORT" ]
 }
@@ -166,7 +166,7 @@ two_serve() {
 }
 
 @test "port 0, UDP and unix paths are the worker's own" {
-	start_cluster -n 2 --ready listen -- "$BINDER" tcp4 bind=127.0.0.1:0 \
+	start_cluster -n 2 -- "$BINDER" tcp4 bind=127.0.0.1:0 \
 		listen=5 tell udp4 "bind=127.0.0.1:$PORT" tell unix \
 		"bind=$DIR/s{slot}" listen=5 pause
 	[ -z "$(learned)" ]
@@ -345,7 +345,7 @@ two_serve() {
 	start_nclust -n 1 -- "$BINDER" tcp4 "bind=127.0.0.1:$PORT" \
 		fail=EADDRINUSE say=taken pause
 	wait_logged taken
-	[ "$(grep -c "it.0: cannot bind tcp:127.0.0.1:$PORT: in use by another" \
+	[ "$(grep -c "it.0: cannot bind tcp:127.0.0.1:$PORT: in use by binder" \
 		"$LOG")" -eq 1 ]
 	[ -z "$(learned)" ]
 }
@@ -433,11 +433,57 @@ two_serve() {
 		"bind=127.0.0.1:$(cat "$2/port")" listen=5 serve' - \
 		"$BINDER" "$DIR"
 	echo "$PORT" >"$DIR/port"
-	nclust restart "$INSTANCE"
+	nclust restart --drop-ports "$INSTANCE"
 	both_answer
 	wait_logged "it: tcp:127.0.0.1:$old closed: no worker uses it" 1 40
 	[ "$(learned)" = "tcp:127.0.0.1:$PORT" ]
 	timeout 10 "$BINDER" tcp4 reuseaddr "bind=127.0.0.1:$old" listen=5
+}
+
+# two_ports: slot 1 alone listens on $SECOND.
+two_ports() {
+	local first=$PORT
+
+	free_port
+	SECOND=$PORT
+	start_cluster -n 2 --drain-timeout 1m -- \
+		python3 "$ROOT/tests/e2e/servers/two-ports.py" "$first" "$SECOND" \
+		"$DIR/go"
+	wait_until 10 '[ "$(http_get "$1")" = slot=1 ]' "$SECOND"
+}
+
+@test "a port that only a scaled-away slot served is refused, and served again" {
+	two_ports
+
+	nclust scale "$INSTANCE" 1
+	wait_until 5 '! curl -sS --max-time 1 "http://127.0.0.1:$1/"' "$SECOND"
+	# 28 would be a client that waits for nobody
+	run curl -sS --max-time "$((5 * PATIENCE))" "http://127.0.0.1:$SECOND/"
+	[ "$status" -eq 7 ]
+
+	nclust scale "$INSTANCE" 2
+	wait_until 10 '[ "$(http_get "$1")" = slot=1 ]' "$SECOND"
+}
+
+@test "its clients are served while the slot that leaves is drained" {
+	two_ports
+	curl -sS "http://127.0.0.1:$SECOND/hold" >"$DIR/held" &
+	held=$!
+	STARTED+=("$held")
+	wait_until 10 '[ -n "$(ss -Htn state established "sport = :$1")" ]' \
+		"$SECOND"
+
+	nclust scale "$INSTANCE" 1 --no-wait
+	wait_until 10 '[ "$(worker_state 1)" = draining ]'
+	for _ in 1 2 3; do
+		[ "$(http_get "$SECOND")" = slot=1 ]
+	done
+	touch "$DIR/go"
+	wait "$held"
+	[ "$(cat "$DIR/held")" = slot=1 ]
+	wait_logged "it: tcp:127.0.0.1:$SECOND closed"
+	run curl -sS --max-time "$((5 * PATIENCE))" "http://127.0.0.1:$SECOND/"
+	[ "$status" -ne 28 ]
 }
 
 @test "a port that nobody uses any more makes way for the next command" {

@@ -611,57 +611,6 @@ d[e(1)+8:e(1)+16] = bytes(8)"
 	poll_until 20 no_keeper
 }
 
-# --- A system call that fails -------------------------------------------------------------
-
-# launch_failing CALL ERROR N: the N-th such call of the next nclust fails.
-launch_failing() {
-	strace -qq -o /dev/null -e "trace=$1" \
-		-e "inject=$1:error=$2:when=$3" \
-		"$NCLUST" --name "$INSTANCE" -n 3 -l "127.0.0.1:$PORT" \
-		--orphans keep --ready notify --intercept off \
-		-- "$FIXTURES/serve" --notify >"$DIR/failing" 2>&1 \
-		</dev/null 3>&- &
-	NCLUST_PID=$!
-	STARTED+=("$NCLUST_PID")
-}
-
-# The pid in the greeting of the control socket, behind strace.
-end_failing() {
-	local pid
-
-	pid=$(status_json 2>/dev/null | jq -r ".pid // \"\"")
-	[ -z "$pid" ] || kill -KILL "$pid"
-	kill -KILL "$NCLUST_PID" 2>/dev/null || true
-	[ -z "$pid" ] || poll_until 10 is_gone "$pid"
-	wait "$NCLUST_PID" 2>/dev/null || true
-}
-
-# takes_over_or_ends CALL ERROR N: the same workers, or a sentence, but never
-# others and no harm.
-takes_over_or_ends() {
-	launch_failing "$@"
-	poll_until 10 answers_or_ended "$NCLUST_PID" || return 1
-	if is_alive "$NCLUST_PID"; then
-		[ "$(worker_pids)" = "${pids[*]}" ] || {
-			echo "$*: other workers"
-			nclust status "$INSTANCE"
-			return 1
-		}
-	else
-		[ -s "$DIR/failing" ] || {
-			echo "$*: ended without a word"
-			return 1
-		}
-	fi
-	end_failing
-	all_alive "${pids[@]}" || {
-		echo "$*: workers were ended"
-		cat "$DIR/failing"
-		return 1
-	}
-	[ "$(fixtures_alive)" -eq 3 ]
-}
-
 fixtures_alive() {
 	local pid n=0
 
@@ -670,35 +619,6 @@ fixtures_alive() {
 			is_gone "$pid" || n=$((n + 1))
 	done
 	echo "$n"
-}
-
-@test "whatever call fails while it takes over, nobody is harmed or born twice" {
-	need strace
-	start_kept --intercept off
-	read -ra pids < <(worker_pids)
-	kill_nclust
-	start_openload
-	for each in "connect ECONNREFUSED 1" "recvmsg EIO 1" "recvmsg ENOMEM 3" \
-		"pidfd_open EMFILE 1" "pidfd_open EPERM 2" "flock EINTR 1" \
-		"accept4 EMFILE 1" "poll ENOMEM 1" "bind EADDRINUSE 1" \
-		"sendmsg EAGAIN 1" "sendmsg EPIPE 2" "unlinkat EPERM 1" \
-		"renameat ENOSPC 1" "fcntl EMFILE 2" "getsockopt EINVAL 2" \
-		"getsockopt EINVAL 5" "fallocate ENOSPC 1" "ioctl EINVAL 2"; do
-		# shellcheck disable=SC2086
-		takes_over_or_ends $each
-	done
-	for n in 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24; do
-		takes_over_or_ends openat EMFILE "$n"
-	done
-	for n in 20 22 24 26 28 30; do
-		takes_over_or_ends mmap ENOMEM "$n"
-	done
-	for n in 8 12 16 20; do
-		takes_over_or_ends read EIO "$n"
-	done
-	start_kept --intercept off
-	[ "$(worker_pids)" = "${pids[*]}" ]
-	end_openload
 }
 
 # --- With the rest of nclust -----------------------------------------------------------
@@ -859,4 +779,39 @@ start_as_nobody() {
 	poll_until 10 test -s "$DIR/out/leak"
 	jq -c .fds "$DIR/out/leak"
 	[ "$(jq '.fds | length' "$DIR/out/leak")" -eq 3 ]
+}
+
+@test "a directory that was removed and made anew is all that the next one needs" {
+	start_kept
+	were=$(worker_pids)
+	rm -r "$PLACE"
+	poll_until 10 test -S "$PLACE/control"
+	[ "$(worker_pids)" = "$were" ]
+	kill_nclust
+	start_kept
+	[ "$(worker_pids)" = "$were" ]
+}
+
+# It hands out the sockets, and is the logger from then on.
+@test "a keeper that is another user's is not believed" {
+	need_root
+	start_kept
+	mapfile -t keepers < <(keeper_pids)
+	kill_nclust
+	kill -KILL "${keepers[@]}"
+	poll_until 10 no_keeper
+	rm -f "$PLACE/keeper"
+	python3 - "$PLACE/keeper" 3>&- <<-'EOF' &
+		import os, socket, sys, time
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		s.bind(sys.argv[1])
+		os.setresuid(12345, 12345, 12345)
+		s.listen()
+		s.accept()
+		time.sleep(60)
+	EOF
+	STARTED+=("$!")
+	poll_until 10 test -S "$PLACE/keeper"
+	start_kept
+	logged 'the keeper has not given all: Operation not permitted'
 }

@@ -230,6 +230,30 @@ notify_socket_of() {
 	[ "$(worker 0 .last_exit.text)" = "exit 2" ]
 }
 
+@test "auto, where only slot 0 listens: why the others are stopped, and what to write" {
+	local why="it did not listen, as it.0 does, and 'ready = auto' expects"
+
+	free_port
+	# slot 1 begins when it is known that slot 0 listens
+	set -- -n 2 --start-timeout 2s -- sh -c '
+		[ "$NCLUST_SLOT" -ne 0 ] || exec "$0" "$1"
+		[ -e "$2" ] || { : >"$2"; sleep 0.5; exit 1; }
+		exec sleep 1000' "$FIXTURES/plain" "$PORT" "$DIR/again"
+	start_nclust "$@"
+	wait_logged "; $why" 1 20
+	logged "stopped as it was not ready"
+	logged "write 'ready = alive:1s'"
+	[[ $(worker 1 .last_failure.cause) == "$why"* ]]
+	nclust events "$INSTANCE" --json | jq -r '.cause // ""' |
+		grep -qF "$why"
+	nclust stop "$INSTANCE"
+	wait_exit
+
+	rm "$DIR/again"
+	start_cluster --ready alive:1s "$@"
+	[ "$(cluster .ready)" -eq 2 ]
+}
+
 @test "auto: alive for a second, and once READY=1 came, only by that" {
 	mkfifo "$DIR/go"
 	start_nclust -n 1 --log-level info -- sh -c '

@@ -73,6 +73,41 @@ time.sleep(1000)'
 	run ! grep -F max-memory "$LOG"
 }
 
+# eats_memory PLAN: a worker that holds 40 MiB, and 60 more when PLAN (Python)
+# says eat() and until it says leave().
+eats_memory() {
+	start_cluster -n 1 --ready notify --max-memory "64M for 5s" \
+		--log-level info -- python3 -c '
+import os, socket, sys, time
+held = [os.urandom(40 << 20)]
+def eat(): held.append(os.urandom(60 << 20))
+def leave(): held.pop()
+to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+to.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+exec(sys.argv[1])
+open(sys.argv[2], "w").close()
+time.sleep(1000)' "$1" "$DIR/over"
+}
+
+@test "one that takes too much for a moment stays, and the moments do not add up" {
+	eats_memory 'for i in range(2):
+    eat(); time.sleep(2.2); leave(); time.sleep(2.2)'
+	pid=$(worker_pid 0)
+	wait_until 30 '[ -e "$DIR/over" ]'
+	[ "$(worker_pid 0)" = "$pid" ]
+	run ! grep -F max-memory "$LOG"
+}
+
+@test "one that takes too much for that long is replaced, and not before" {
+	since=${EPOCHREALTIME/[.,]/}
+	eats_memory 'eat()'
+	pid=$(worker_pid 0)
+	wait_logged "worker $pid takes 10"
+	[ "$((${EPOCHREALTIME/[.,]/} - since))" -ge 5000000 ]
+	logged "and 'max-memory' is 64 MiB for 5s"
+	wait_until 20 'is_gone "$1"' "$pid"
+}
+
 @test "those that are old go one at a time" {
 	start_cluster -n 2 -l "127.0.0.1:$PORT" --ready tcp --max-age 2s \
 		--log-level info -- "$FIXTURES/unwell"

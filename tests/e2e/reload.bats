@@ -346,3 +346,16 @@ config_has() {
 	nclust reload "$INSTANCE"
 	CLUSTER=web wait_until 10 '[ "$(cluster .ready)" -eq 2 ]'
 }
+
+@test "the log level changes with a reload" {
+	write_ini
+	start_file
+	{
+		printf '%s\n' '[nclust]' 'log-level = debug'
+		cat "$DIR/it.ini"
+	} >"$DIR/it.ini.new"
+	mv "$DIR/it.ini.new" "$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	kill -WINCH "$NCLUST_PID"
+	wait_logged 'received SIGWINCH'
+}

@@ -380,3 +380,18 @@ nobody_left_but() {
 	[ "$(process_state "$NCLUST_PID")" != T ]
 	nclust stop "$INSTANCE"
 }
+
+@test "SIGHUP while it stops: nothing is reloaded, and nobody is started" {
+	printf '%s\n' '[cluster:web]' "command = $FIXTURES/deaf --notify" \
+		'workers = 1' 'ready = notify' 'stop-timeout = 1h' >"$DIR/it.ini"
+	start_cluster -c "$DIR/it.ini" --log-level debug
+	old=$(worker_pid 0)
+	kill -TERM "$NCLUST_PID"
+	wait_logged 'it: stopping'
+	echo 'env = A=1' >>"$DIR/it.ini"
+	kill -HUP "$NCLUST_PID"
+	wait_logged 'received SIGHUP'
+	kill -KILL "$old"
+	wait_exit
+	run ! grep -E 'reload|rollout' "$LOG"
+}

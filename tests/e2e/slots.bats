@@ -106,7 +106,6 @@ until_replaced() {
 	restart_each --rate 120
 }
 
-# A connection of which only the queues are known counts as quiet after 100 ms.
 @test "a unix socket, which cannot be steered at all" {
 	AT=$DIR/sock
 	start_cluster -n 2 -l "unix:$AT" -- "$FIXTURES/rude" --slow 60
@@ -195,4 +194,23 @@ until_replaced() {
 	timeout $((40 * PATIENCE)) "$NCLUST" upgrade "$INSTANCE" 3>&-
 	wait_until 40 '[ "$(cluster .generation)" -eq 2 ]'
 	end_well
+}
+
+# --- In which order -----------------------------------------------------------------
+
+# Only slot 0 takes connections, and so is the one that is busy.
+@test "a rolling restart comes to those that are idle first" {
+	MARKS=$DIR/read start_cluster -n 3 -l "$AT" -- sh -c '
+		[ "$NCLUST_SLOT" = 0 ] || set -- --deaf
+		exec "$0" --slow 60000 --mark "$MARKS" "$@"' "$FIXTURES/rude"
+	curl -sS --max-time 60 "http://$AT/slow?1" 2>/dev/null 3>&- &
+	STARTED+=("$!")
+	poll_until 10 test -s "$DIR/read"
+	nclust restart "$INSTANCE" --no-wait
+	wait_until 10 '[ "$(worker 1 .generation)" = 2 ] &&
+		[ "$(worker 2 .generation)" = 2 ]'
+	[ "$(cluster '[.workers[] | select(.slot == 0 and .generation == 1)] |
+		length')" -eq 1 ]
+	nclust stop "$INSTANCE" --now
+	wait_exit
 }

@@ -20,7 +20,7 @@ start_rude() {
 		options+=("$1")
 		shift
 	done
-	start_cluster -n 2 "${options[@]}" -- "$FIXTURES/rude" "${@:2}"
+	start_cluster -n 2 "${options[@]}" -- "$FIXTURES/rude" --poll "${@:2}"
 }
 
 restart_within() {
@@ -199,7 +199,7 @@ each_answers() {
 	cat >"$DIR/server" <<-EOF
 		#!/bin/sh
 		[ ! -e "$DIR/bad" ] || [ "\$NCLUST_SLOT" = 0 ] || exit 3
-		exec "$FIXTURES/rude"
+		exec "$FIXTURES/rude" --poll
 	EOF
 	chmod +x "$DIR/server"
 	start_cluster -n 2 -l "$AT" -- "$DIR/server"
@@ -221,6 +221,69 @@ each_answers() {
 	one_is_left
 }
 
+@test "an upgrade between two restarts: the old workers go on accepting" {
+	local i
+
+	AT=127.0.0.1:$PORT
+	cat >"$DIR/server" <<-EOF
+		#!/bin/sh
+		[ ! -p "$DIR/gate" ] || read -r line <"$DIR/gate"
+		exec "$FIXTURES/rude" --poll
+	EOF
+	chmod +x "$DIR/server"
+	start_cluster -n 2 -l "$AT" --bake 0 -- "$DIR/server"
+	restart_within 30
+	one_is_left
+	timeout $((30 * PATIENCE)) "$NCLUST" upgrade "$INSTANCE" 3>&-
+	mkfifo "$DIR/gate"
+	restart_within 60 >"$DIR/restart" 2>&1 &
+	RESTART=$!
+	STARTED+=("$RESTART")
+	wait_until 10 '[ "$(status_json | jq "[.clusters[0].workers[] |
+		select(.pid != null)] | length")" -eq 3 ]'
+	for ((i = 0; i < 5; i++)); do
+		[[ $(http_get "$PORT") == *generation=2* ]]
+	done
+	# it is gone before the next worker may look for it
+	exec 7<>"$DIR/gate"
+	rm "$DIR/gate"
+	echo go >&7
+	exec 7>&-
+	wait "$RESTART"
+	one_is_left
+}
+
+# The kernel has answered its SYN, and shows it to nobody before it says something.
+@test "the last worker of before is kept for a client that is about to speak" {
+	AT=127.0.0.1:$PORT
+	start_cluster -n 1 -l "$AT,defer-accept=60s" --drain quiet --bake 0 -- \
+		"$FIXTURES/rude" --blocking
+	old=$(worker_pid 0)
+	mkfifo "$DIR/speak"
+	python3 - "$PORT" "$DIR/speak" >"$DIR/client" 2>&1 3>&- <<-'EOF' &
+		import socket, sys
+		s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+		print('connected', flush=True)
+		open(sys.argv[2]).read()
+		s.sendall(b'GET / HTTP/1.1\r\nHost: it\r\n\r\n')
+		print(s.recv(4096), flush=True)
+	EOF
+	client=$!
+	STARTED+=("$client")
+	poll_until 10 file_has "$DIR/client" connected
+	restart_within 60 >"$DIR/restart" 2>&1 &
+	RESTART=$!
+	STARTED+=("$RESTART")
+	wait_until 10 '[ "$(cluster "[.workers[] |
+		select(.generation == 2 and .state == \"ready\")] | length")" -eq 1 ]'
+	run poll_until 1 is_gone "$old"
+	[ "$status" -ne 0 ]
+	release "$DIR/speak"
+	poll_until 10 is_gone "$client"
+	grep "pid=$old" "$DIR/client"
+	wait "$RESTART"
+}
+
 # A canary that takes nothing of what is sent to it, and dies.
 plan() {
 	printf '%s\n' '[cluster:web]' "command = $FIXTURES/rude $1" \
@@ -230,10 +293,10 @@ plan() {
 
 dies_unheard() {
 	AT=127.0.0.1:$PORT
-	plan "" "$@"
+	plan "$WAITS" "$@"
 	start_cluster -c "$DIR/it.ini"
 	start_open "$AT" --rate 100 --path /slow
-	plan "--deaf --die 200" "$@"
+	plan "$WAITS --deaf --die 200" "$@"
 	run timeout $((30 * PATIENCE)) "$NCLUST" reload "$INSTANCE" 3>&-
 	[ "$status" -eq 1 ]
 	[[ $output == *"exit 3"* ]]
@@ -245,18 +308,39 @@ dies_unheard() {
 }
 
 @test "a canary that dies: what waited for it is answered by others" {
-	dies_unheard
+	WAITS=--poll dies_unheard
 }
 
-@test "so it is where the kernel moves nothing: a worker is replaced for them" {
+@test "so it is when it comes in the midst of another rollout" {
+	AT=127.0.0.1:$PORT
+	cat >"$DIR/server" <<-EOF
+		#!/bin/sh
+		[ ! -e "$DIR/bad" ] || exec "$FIXTURES/rude" --deaf --die 200
+		exec "$FIXTURES/rude" --poll
+	EOF
+	chmod +x "$DIR/server"
+	start_cluster -n 2 -l "$AT" -- "$DIR/server"
+	start_open "$AT" --rate 100 --mode stream --path /stream
+	restart_within 60 >"$DIR/restart" 2>&1 &
+	RESTART=$!
+	STARTED+=("$RESTART")
+	wait_until 10 '[ "$(told_sockets)" -eq 2 ]'
+	touch "$DIR/bad"
+	run restart_within 60 --canary 1 --bake 5s
+	[ "$status" -eq 1 ]
+	wait "$RESTART" || true
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+@test "so it is where the kernel moves nothing: an event loop shares its socket" {
 	without -sys_admin,-net_admin,-net_raw,-bpf
-	dies_unheard
-	grep -q 'gives way' "$LOG"
+	WAITS='' dies_unheard
 }
 
 @test "so it is with a single worker" {
 	without -sys_admin,-net_admin,-net_raw,-bpf
-	dies_unheard 1
+	WAITS='' dies_unheard 1
 }
 
 @test "a canary like which all others would die: no worker is risked for it" {
@@ -264,8 +348,8 @@ dies_unheard() {
 	without -sys_admin,-net_admin,-net_raw,-bpf
 	cat >"$DIR/server" <<-EOF
 		#!/bin/sh
-		[ ! -e "$DIR/bad" ] || exec "$FIXTURES/rude" --deaf --die 200
-		exec "$FIXTURES/rude"
+		[ ! -e "$DIR/bad" ] || exec "$FIXTURES/rude" --poll --deaf --die 200
+		exec "$FIXTURES/rude" --poll
 	EOF
 	chmod +x "$DIR/server"
 	start_cluster -n 2 -l "$AT" -- "$DIR/server"
@@ -285,8 +369,8 @@ dies_unheard() {
 	AT=127.0.0.1:$PORT
 	cat >"$DIR/server" <<-EOF
 		#!/bin/sh
-		[ ! -e "$DIR/bad" ] || exec "$FIXTURES/rude" --mute
-		exec "$FIXTURES/rude"
+		[ ! -e "$DIR/bad" ] || exec "$FIXTURES/rude" --poll --mute
+		exec "$FIXTURES/rude" --poll
 	EOF
 	chmod +x "$DIR/server"
 	start_cluster -n 2 -l "$AT" --ready notify --start-timeout 500ms -- \
@@ -319,17 +403,31 @@ dies_unheard() {
 		"$before"
 }
 
-@test "nobody joins the port before it is steered" {
-	AT=127.0.0.1:$PORT
-	start_rude -l "$AT" --
-	run python3 - "$PORT" <<-'EOF'
+# joins: another socket of the same address, as the kernel lets any process of the user
+# have where SO_REUSEPORT is set.
+joins() {
+	python3 - "$PORT" <<-'EOF'
 		import socket, sys
 		s = socket.socket()
 		s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 		s.bind(('127.0.0.1', int(sys.argv[1])))
 	EOF
+}
+
+@test "nobody joins the port before it is steered" {
+	AT=127.0.0.1:$PORT
+	start_rude -l "$AT" --
+	run joins
 	[ "$status" -ne 0 ]
 	[[ $output == *"Address already in use"* ]]
+}
+
+@test "an event loop is not steered: it is taken off the socket that all have" {
+	AT=127.0.0.1:$PORT
+	start_cluster -n 2 -l "$AT" -- "$FIXTURES/rude"
+	busy_restarts 2 --rate 100 --path /slow
+	run ! joins
+	[ "$(told_sockets)" -eq 1 ]
 }
 
 @test "who joins the port meanwhile gets nothing, and is told of" {

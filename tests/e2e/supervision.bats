@@ -129,13 +129,17 @@ all_restarts() {
 	[ "$(wc -l <"$DIR/lives")" -eq 2 ]
 }
 
-@test "a death after a good run is replaced at once, whatever was before" {
+@test "a loop of crashes slower than stable-after waits longer each time" {
 	start_nclust -n 1 --ready notify --stable-after 50ms \
-		--backoff-min 1h --backoff-max 1h \
-		-- "$FIXTURES/die" --notify --after 200
+		--backoff-jitter 0% --log-level info \
+		-- "$FIXTURES/die" --notify --after 200 --exit 5
 
-	wait_until 20 '[ "$(restarts 0)" -ge 4 ]'
-	run ! grep -F 'next try' "$LOG"
+	wait_logged 'exit 5' 4
+	grep -F 'exit 5' "$LOG" | head -n 4 >"$DIR/deaths"
+	[[ $(sed -n 1p "$DIR/deaths") == *"replaced at once"* ]]
+	[[ $(sed -n 2p "$DIR/deaths") == *"next try in 0.1 s"* ]]
+	[[ $(sed -n 3p "$DIR/deaths") == *"next try in 0.2 s"* ]]
+	[[ $(sed -n 4p "$DIR/deaths") == *"next try in 0.4 s"* ]]
 }
 
 @test "the first early death of a ready worker is forgiven, the second waits" {
@@ -326,7 +330,7 @@ all_restarts() {
 	start_nclust -n 1 --backoff-min 20ms --backoff-max 20ms \
 		-- "$FIXTURES/fork-away" --pidfile "$DIR/left"
 
-	wait_logged 'the main process left'
+	wait_logged 'went to the background'
 	wait_until 10 '[ "$(restarts 0)" -ge 5 ]'
 	# no doubling of daemons: at most those of the last second
 	first=$(sed -n 's/^left //p' "$DIR/left" | head -n 1)
@@ -334,6 +338,39 @@ all_restarts() {
 	wait_exit
 	nobody_left
 	[ -z "$first" ] || is_gone "$first"
+}
+
+@test "a slot gets no successor while something of its predecessor lives" {
+	# each daemon is looked for by the next worker of its slot
+	start_nclust -n 8 --backoff-min 10ms --backoff-max 20ms -- sh -c '
+		left=$2/$NCLUST_SLOT
+		if [ -s "$left" ] &&
+			grep -qs "^State:[[:space:]]*[^ZX]" \
+				"/proc/$(cat "$left")/status"; then
+			echo "slot $NCLUST_SLOT" >>"$2/doubled"
+		fi
+		echo "slot $NCLUST_SLOT" >>"$2/born"
+		exec "$1/fork-away" --pidfile "$left"' sh "$FIXTURES" "$DIR"
+
+	wait_until 20 '[ "$(wc -l <"$1/born")" -ge 80 ]' "$DIR"
+	wait_logged 'went to the background'
+	nclust stop "$INSTANCE"
+	wait_exit
+	nobody_left
+	cat "$DIR/doubled" || true
+	[ ! -e "$DIR/doubled" ]
+}
+
+@test "a death that is reported later has its own last words" {
+	start_nclust -n 4 --log prefix --backoff-min 1m --backoff-max 1m -- \
+		sh -c 'echo "words of $NCLUST_SLOT"
+			"$0/fork-away" >/dev/null 2>&1
+			exit 3' "$FIXTURES"
+
+	for slot in 0 1 2 3; do
+		wait_until 10 '[ "$(worker "$1" .last_failure.last_output)" = \
+			"words of $1" ]' "$slot"
+	done
 }
 
 @test "slots keep their numbers, and successors take them" {
@@ -495,6 +532,27 @@ zombies_below() {
 	kill -TERM "$INIT"
 	wait_exit
 	[ "$status" -eq 0 ]
+}
+
+@test "as PID 1 it says once that a stop may take longer than a container's" {
+	start_as_init -n 2 --ready notify -- "$FIXTURES/hear" --notify
+	wait_ready
+	logged "container runtimes kill PID 1 after 10s: grant more"
+	logged "'docker stop -t 65', 'terminationGracePeriodSeconds: 65'"
+	nclust restart "$INSTANCE"
+	[ "$(grep -c 'container runtimes' "$LOG")" -eq 1 ]
+	nclust stop "$INSTANCE"
+	wait_exit
+
+	: >"$LOG"
+	start_as_init -n 1 --stop-timeout 10s -- "$FIXTURES/hear"
+	wait_ready
+	run ! logged 'container runtimes'
+}
+
+@test "where it is not PID 1 nothing is said of containers" {
+	start_cluster -n 1 --ready notify -- "$FIXTURES/hear" --notify
+	run ! logged 'container runtimes'
 }
 
 @test "as PID 1 it ends, with the worker's status, when that has ended" {

@@ -513,6 +513,15 @@ setup() {
 	works
 }
 
+@test "a control socket that is removed just before an upgrade is made anew" {
+	serve_two --signal-USR2 upgrade
+	rm "$NCLUST_RUNTIME_DIR/$INSTANCE/control"
+	kill -USR2 "$NCLUST_PID"
+	wait_logged 'upgraded from'
+	wait_until 5 '[ -S "$NCLUST_RUNTIME_DIR/$INSTANCE/control" ]'
+	still_the_same 1
+}
+
 @test "a listener that a worker has shut down is healed, also after an upgrade" {
 	serve_two
 	upgrade

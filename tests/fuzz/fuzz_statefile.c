@@ -26,7 +26,7 @@ static void take_table(const uint8_t *data, size_t size)
 	char *bytes = malloc(whole);
 
 	require(bytes != NULL);
-	state_header_here(&here);
+	require(state_header_here(&here, &err) == 0);
 	(void)memcpy(bytes, &here, sizeof(here));
 	if (size > 0)
 		(void)memcpy(bytes + sizeof(here), data, size);

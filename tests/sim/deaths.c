@@ -27,7 +27,8 @@ static void note_unasked_death(struct world *w, const struct report *r)
 	w->gave_up |= before && after;
 }
 
-static void check_early_wait(
+/* Each wait of a loop is twice as long as the one before it. */
+static void check_growth(
 	struct world *w, struct place *place, const struct report *r)
 {
 	const struct process *p = witness_process(w, r->worker);
@@ -51,30 +52,32 @@ static void check_wait(
 {
 	const struct process *p = witness_process(w, r->worker);
 	const struct cluster_settings *s = p->settings;
-	bool long_enough = r->was_ready && r->ready_for >= s->stable_after;
-	bool first = r->was_ready && !place->forgiven;
+	bool ends_loop = r->was_ready && r->ready_for >= MINUTE &&
+		r->ready_for >= s->stable_after;
+	bool first = ends_loop || (r->was_ready && !place->forgiven);
 
-	if (r->was_ready)
-		place->failures = 0;
-	if (long_enough)
-		place->vague = false;
-	if (place->vague && r->was_ready && !long_enough) {
+	if (place->vague && r->was_ready && !ends_loop) {
 		place->vague = false;
 		place->forgiven = true;
+		place->failures = 0;
 		return;
 	}
-	if (long_enough || first) {
+	if (ends_loop)
+		place->vague = false;
+	if (first) {
 		if (r->wait != (r->ending.out_of_memory ? 50 * MSEC : 0))
 			world_complain(w, "it should be replaced at once");
-		place->forgiven = !long_enough;
+		place->forgiven = true;
+		place->failures = 0;
+		w->forgotten += ends_loop;
 		return;
 	}
 	if (r->wait > s->backoff_max + s->backoff_max / 100 * s->backoff_jitter)
 		world_complain(w, "the backoff is too long");
 	if (r->was_ready && r->wait == 0)
 		world_complain(w, "it dies again and again without a wait");
-	if (!r->was_ready)
-		check_early_wait(w, place, r);
+	check_growth(w, place, r);
+	w->slow_waits += r->was_ready && r->ready_for >= s->stable_after;
 }
 
 static bool was_asked(const struct report *r)
@@ -151,6 +154,18 @@ static void check_policy(
 		world_complain(w, "a slot goes on that should end");
 }
 
+/* The restart policy wants nobody in its place, but the rollout does. */
+static void note_let_go(const struct world *w, struct place *place,
+	const struct process *p, const struct report *r)
+{
+	const struct cluster_settings *s = p->settings;
+	bool well = r->why == WHY_ITSELF && is_success(s, r->ending);
+
+	if (place->alive > 0 && s->restart != RESTART_ALWAYS &&
+		(well || s->restart == RESTART_NEVER))
+		place->let_go = w->rollout;
+}
+
 /* What has to happen within the same call. */
 static void note_failures(struct world *w, const struct report *r)
 {
@@ -162,10 +177,8 @@ static void note_failures(struct world *w, const struct report *r)
 		!w->lived && p->generation == w->in_force.generation)
 		w->must_give_up = true;
 	if (w->rollout != 0 && p->generation == w->rollout_to &&
-		!r->was_ready && !is_success(p->settings, r->ending))
-		w->must_fail = w->rollout;
-	if (w->rollout != 0 && p->generation == w->rollout_to &&
-		p->settings->restart == RESTART_ALWAYS && trials_go_on(w))
+		(p->settings->restart == RESTART_ALWAYS ||
+			!is_success(p->settings, r->ending)))
 		w->must_fail = w->rollout;
 }
 
@@ -203,12 +216,23 @@ void deaths_note_exit(
 	note_failures(w, r);
 	if (ends)
 		return;
+	if (!was_asked(r))
+		note_let_go(w, place, p, r);
 	if (place->staying == 0)
 		expect_refill(w, place, r);
 	else
 		expect_old_one(w, place, r);
 	if (!was_asked(r))
 		note_unasked_death(w, r);
+}
+
+/* Does an older one have the place? */
+static bool is_beside(const struct world *w, const struct process *p)
+{
+	const struct process *mate =
+		witness_mate(w, (uint64_t)(p - w->processes));
+
+	return mate != NULL && mate < p && (!p->ready || !mate->going);
 }
 
 void deaths_note_unkillable(
@@ -219,13 +243,15 @@ void deaths_note_unkillable(
 
 	if (!p->killed || world_patient(w) < p->gone_by)
 		world_complain(w, "it had its ten seconds not yet");
+	w->was_beside = is_beside(w, p);
 	witness_bury(w, r->worker);
 	if (ends_slot(next))
 		return;
-	if (p->timed_out)
+	if (!was_asked(r))
 		note_unasked_death(w, r);
 	place->unsure = place->staying == 0;
 	if (place->alive == 0 && place->refill_by == NSEC_NEVER)
 		place->refill_by = w->now + p->settings->backoff_max * 2;
+	place->vague = true;
 	place->failures = 0;
 }

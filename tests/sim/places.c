@@ -22,7 +22,9 @@ static void check_process(struct world *w, uint64_t id)
 		return;
 	if (now >= p->ready_by)
 		world_complain(w, "worker %" PRIu64 " starts too long", id);
+	/* another command than the first may have to listen as that did */
 	if (now >= p->proven_at && !p->other_mode &&
+		(p->mode == READY_ALIVE || p->command == 0) &&
 		!witness_has_to_listen(w, p))
 		world_complain(w, "worker %" PRIu64 " is proven", id);
 }
@@ -92,6 +94,10 @@ static void check_rollout(struct world *w)
 		return;
 	most = view.settings->surge + view.settings->max_unavailable;
 	most += trials_canaries(w); /* whose old ones still go */
+	/* and those whose old one has ended for good by itself */
+	if (view.settings->restart != RESTART_ALWAYS ||
+		w->in_force.settings->restart != RESTART_ALWAYS)
+		most = trials_canaries(w) > 0 ? w->wanted : most;
 	for (uint32_t i = 0; i < w->wanted; i++)
 		in_step += is_in_step(w, i, &view);
 	if (in_step > (most > 0 ? most : 1))

@@ -48,10 +48,11 @@ static void draw_settings(struct world *w, struct cluster_settings *s)
 	s->drain_timeout = some_of(w, 3 * SECOND);
 	if (world_chance(w, 200))
 		s->surge = WORKERS_MAX;
-	if (world_chance(w, 300)) {
+	if (world_chance(w, 300))
 		s->canary = 1 + (unsigned)world_random(w, 4);
-		s->bake = some_of(w, 4 * SECOND);
-	}
+	s->bake = world_chance(w, 500) ? BAKE_AUTO : some_of(w, 4 * SECOND);
+	if (s->ready == READY_PROBE)
+		s->ready_probe.kind = (enum probe_kind)(1 + world_random(w, 3));
 	if (world_chance(w, 250))
 		s->watchdog = world_span(w, 200 * MSEC, 3 * SECOND);
 	if (world_chance(w, 200))
@@ -95,6 +96,10 @@ static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
 	h->life = world_span(w, MSEC, 20 * SECOND);
 	h->exits_well = per_mille(w, 1000);
 	h->dies_later = per_mille(w, 1000);
+	if (world_chance(w, 100)) { /* slowly, again and again */
+		h->life = world_span(w, 2 * SECOND, 100 * SECOND);
+		h->dies_later = 1000;
+	}
 	h->says_twice = per_mille(w, 500);
 	h->spawn_fails = per_mille(w, how_bad / 2);
 	h->fails_for_good = per_mille(w, 300);
@@ -155,8 +160,12 @@ static void roll(struct world *w, enum kind kind)
 	if (world_chance(w, 150)) {
 		e.has_canary = true;
 		e.count = (unsigned)world_random(w, 4);
+	}
+	if (world_chance(w, 150)) {
+		e.has_bake = true;
 		e.span = some_of(w, 4 * SECOND);
 	}
+	e.drops_ports = world_chance(w, 300);
 	if (w->rollout != 0 || e.settings == NULL)
 		w->disturbed = true;
 	/* reports of it may come within this call */
@@ -172,7 +181,7 @@ static void roll(struct world *w, enum kind kind)
 		return;
 	w->asked_canary[id % 64].there = true;
 	w->asked_canary[id % 64].count = e.has_canary ? e.count : UINT32_MAX;
-	w->asked_canary[id % 64].span = e.span;
+	w->asked_canary[id % 64].span = e.has_bake ? e.span : -1;
 }
 
 static void scale(struct world *w, unsigned most)
@@ -256,6 +265,8 @@ static void run_wild(struct world *w, enum kind kind, unsigned most)
 			command(w, kind, most);
 	}
 	run_until(w, w->now + world_span(w, 0, 10 * SECOND));
+	if (world_chance(w, 50)) /* a loop may end by itself */
+		run_until(w, w->now + 4 * MINUTE);
 }
 
 static bool is_well(const struct world *w)
@@ -266,6 +277,7 @@ static bool is_well(const struct world *w)
 		if (w->processes[id].life == LIFE_ALIVE &&
 			!w->processes[id].going &&
 			(w->processes[id].unfit == WHY_CHECK ||
+				w->processes[id].unfit == WHY_REQUEST ||
 				w->processes[id].unfit == WHY_MEMORY))
 			return false; /* its successor is to come */
 	return w->ended || (state == CLUSTER_RUNNING && w->rollout == 0);

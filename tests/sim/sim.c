@@ -16,6 +16,8 @@ struct totals {
 	uint64_t events;
 	uint64_t reports[REPORT_SURPRISE + 1];
 	uint64_t signs[SIGNS];
+	uint64_t slow_waits;
+	uint64_t forgotten;
 };
 
 static void run_world(uint64_t seed, bool verbose, struct totals *totals)
@@ -31,6 +33,8 @@ static void run_world(uint64_t seed, bool verbose, struct totals *totals)
 		totals->reports[i] += world.reports[i];
 	for (int i = 0; i < SIGNS; i++)
 		totals->signs[i] += world.signs[i];
+	totals->slow_waits += world.slow_waits;
+	totals->forgotten += world.forgotten;
 }
 
 static int usage(void)
@@ -74,5 +78,8 @@ int main(int argc, char **argv)
 	       " proved, %" PRIu64 " lived\n",
 		totals.signs[SIGN_SAID], totals.signs[SIGN_LISTENS],
 		totals.signs[SIGN_PROVED], totals.signs[SIGN_LIVES]);
+	printf("  loops: %" PRIu64 " waits after a stable worker, %" PRIu64
+	       " forgotten\n",
+		totals.slow_waits, totals.forgotten);
 	return 0;
 }

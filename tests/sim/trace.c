@@ -23,6 +23,7 @@ static const char *const event_names[] = {
 	[EVENT_OUTGROWN] = "outgrown",
 	[EVENT_DRAINED] = "drained",
 	[EVENT_GRACEFUL] = "graceful",
+	[EVENT_BUSY] = "busy",
 	[EVENT_EXITED] = "exited",
 	[EVENT_STOP] = "stop",
 	[EVENT_SCALE] = "scale",

@@ -5,6 +5,30 @@
 
 /* ---- canaries ---- */
 
+/* Nothing but a guess says that its workers are ready. */
+static bool is_guessed(
+	const struct world *w, const struct cluster_settings *settings)
+{
+	const struct plan *plan = world_plan_of(w, settings);
+
+	if (settings->ready == READY_AUTO)
+		return !w->known[plan->command].says_ready;
+	if (settings->ready == READY_PROBE)
+		return settings->ready_probe.kind == PROBE_TCP;
+	return settings->ready != READY_NOTIFY;
+}
+
+static nsec_t bake_of(const struct world *w, const struct rollout_view *view)
+{
+	nsec_t bake = w->asked_canary[view->id % 64].span;
+
+	if (bake == -1)
+		bake = view->settings->bake;
+	if (bake != BAKE_AUTO)
+		return bake;
+	return is_guessed(w, view->settings) ? view->settings->stable_after : 0;
+}
+
 unsigned trials_canaries(const struct world *w)
 {
 	struct rollout_view view;
@@ -20,7 +44,22 @@ unsigned trials_canaries(const struct world *w)
 	count = w->asked_canary[view.id % 64].count;
 	if (count == UINT32_MAX)
 		count = view.settings->canary;
+	if (count == 0 && bake_of(w, &view) > 0)
+		count = 1;
 	return count < w->wanted ? count : w->wanted;
+}
+
+/* The first one takes the place of an old one, as nobody may be beside it. */
+static bool is_alone(const struct world *w)
+{
+	struct rollout_view view;
+	unsigned asked;
+
+	cluster_view_rollout(w->cluster, &view);
+	asked = w->asked_canary[view.id % 64].count;
+	if (asked == UINT32_MAX)
+		asked = view.settings->canary;
+	return asked == 0 && view.settings->surge == 0;
 }
 
 bool trials_go_on(const struct world *w)
@@ -29,13 +68,7 @@ bool trials_go_on(const struct world *w)
 		trials_canaries(w) > 0;
 }
 
-static nsec_t bake_of(const struct world *w, const struct rollout_view *view)
-{
-	if (w->asked_canary[view->id % 64].count == UINT32_MAX)
-		return view->settings->bake;
-	return w->asked_canary[view->id % 64].span;
-}
-
+/* Ready, or ended as it should. */
 static unsigned ready_of(const struct world *w, unsigned generation)
 {
 	unsigned count = 0;
@@ -46,6 +79,19 @@ static unsigned ready_of(const struct world *w, unsigned generation)
 		count += p->life == LIFE_ALIVE && p->ready && !p->leaving &&
 			!p->going && p->generation == generation;
 	}
+	for (uint32_t i = 0; i < w->wanted; i++)
+		count += w->places[i].ended;
+	return count;
+}
+
+/* Slots whose old worker ended for good do not wait for the others. */
+static unsigned let_go(const struct world *w)
+{
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < w->wanted; i++)
+		count += w->places[i].stepped == w->rollout ||
+			w->places[i].let_go == w->rollout;
 	return count;
 }
 
@@ -57,7 +103,7 @@ void trials_note_baking(struct world *w, const struct report *r)
 	if (r->rollout != w->rollout)
 		world_complain(w, "canaries of no rollout");
 	if (!w->shuffled && view.id == r->rollout &&
-		(r->count < trials_canaries(w) ||
+		(r->count + let_go(w) < trials_canaries(w) ||
 			ready_of(w, r->generation) < r->count))
 		world_complain(w, "not all canaries are ready");
 	if (r->kind == REPORT_BAKED) {
@@ -102,6 +148,12 @@ static unsigned count_beside(const struct world *w)
 	return count;
 }
 
+/* It serves yet, and its successor comes first. */
+static bool is_unwell(enum why why)
+{
+	return why == WHY_CHECK || why == WHY_REQUEST;
+}
+
 static enum errand errand_of(const struct world *w, const struct process *p,
 	const struct process *mate)
 {
@@ -113,7 +165,7 @@ static enum errand errand_of(const struct world *w, const struct process *p,
 		mate->generation != w->rollout_to &&
 		(!view.going_back || p->settings != mate->settings))
 		return ERRAND_ROLL;
-	if (mate->unfit == WHY_CHECK && mate->ready)
+	if (is_unwell(mate->unfit) && mate->ready)
 		return ERRAND_MEND;
 	if (mate->unfit != WHY_ITSELF && mate->ready)
 		return ERRAND_RECYCLE;
@@ -208,7 +260,7 @@ void trials_note_unfit(
 
 	if (p->life != LIFE_ALIVE || p->going)
 		world_complain(w, "who is not well is not there");
-	if (p->unfit == r->why || p->unfit == WHY_CHECK)
+	if (p->unfit == r->why || is_unwell(p->unfit))
 		if (r->why != WHY_WATCHDOG && r->why != WHY_STALL)
 			world_complain(w, "that was told before");
 	if (r->why == WHY_WATCHDOG && !told && world_patient(w) < p->beat_by)
@@ -234,12 +286,13 @@ void trials_note_goes(struct world *w, const struct report *r)
 
 	if (!p->ready)
 		return;
-	if ((r->why == WHY_CHECK || r->why == WHY_MEMORY ||
-		    r->why == WHY_AGE) &&
+	if ((is_unwell(r->why) || r->why == WHY_MEMORY || r->why == WHY_AGE) &&
 		(!serves(mate) || p->unfit != r->why))
 		world_complain(w, "it is replaced by nobody");
 	if (r->why != WHY_ROLL || !trials_go_on(w) || p->leaving ||
 		has_failed(w, p))
+		return;
+	if (is_alone(w))
 		return;
 	if (!serves(mate) || mate->generation == w->rollout_to)
 		world_complain(w, "an old one goes before the canaries baked");

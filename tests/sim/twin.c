@@ -174,8 +174,8 @@ static bool same_rollout(const struct world *w)
 	return a.under_way == b.under_way && a.id == b.id && a.to == b.to &&
 		a.done == b.done && a.of == b.of && a.slot == b.slot &&
 		a.since == b.since && a.going_back == b.going_back &&
-		a.canary == b.canary && a.baking == b.baking &&
-		a.settings == b.settings;
+		a.drops_ports == b.drops_ports && a.canary == b.canary &&
+		a.baking == b.baking && a.settings == b.settings;
 }
 
 static bool looks_the_same(struct world *w)

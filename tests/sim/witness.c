@@ -185,6 +185,8 @@ static void note_of_worker(struct world *w, const struct event *e)
 		if (p->draining)
 			p->gone_by = world_patient(w);
 		break;
+	case EVENT_BUSY: /* that is but an order */
+		break;
 	case EVENT_GRACEFUL:
 		w->known[p->command].graceful = true;
 		break;
@@ -404,7 +406,10 @@ static void note_start_timeout(struct world *w, const struct report *r)
 	struct process *p = witness_process(w, r->worker);
 
 	p->timed_out = true;
-	if (world_patient(w) < p->ready_by)
+	/* one of another command may have to listen, and has the time of that */
+	if (world_patient(w) < p->ready_by &&
+		(p->mode != READY_AUTO || p->command == 0 ||
+			p->ready_by != p->proven_at))
 		world_complain(w, "it had time to start yet");
 	if (p->mode == READY_ALIVE && !p->other_mode)
 		world_complain(w, "it has lived for long enough");

@@ -187,12 +187,27 @@ static void schedule_why(struct world *w, uint64_t worker, nsec_t after,
 	world_schedule(w, w->now + after, &e);
 }
 
+/* It has much to do, and now and then nothing. */
+static void live_busy(struct world *w, uint64_t worker)
+{
+	struct event e = {
+		.kind = EVENT_BUSY,
+		.slot = w->processes[worker].slot,
+		.worker = worker,
+	};
+
+	for (int i = 0; i < 3; i++) {
+		e.held = world_chance(w, 500);
+		world_schedule(w, w->now + world_span(w, 0, 20 * SECOND), &e);
+	}
+}
+
 /* What it says to its watchdog, and what is found out about it. */
 static void live_watched(
 	struct world *w, uint64_t worker, const struct habits *h)
 {
 	static const enum why whys[] = {
-		WHY_CHECK, WHY_CHECK, WHY_STALL, WHY_WATCHDOG};
+		WHY_CHECK, WHY_REQUEST, WHY_STALL, WHY_WATCHDOG};
 
 	w->processes[worker].beats = !world_chance(w, h->silent);
 	schedule(w, worker, world_span(w, 0, 100 * MSEC), EVENT_ALIVE, 0);
@@ -234,6 +249,7 @@ static void live(struct world *w, uint64_t worker, const struct habits *h)
 		tell(w, worker, h, world_span(w, 0, h->proves_after),
 			EVENT_PROVED);
 	live_watched(w, worker, h);
+	live_busy(w, worker);
 	if (world_chance(w, h->extends))
 		schedule(w, worker, when, EVENT_EXTEND,
 			world_span(w, MSEC, 3 * SECOND));

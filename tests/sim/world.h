@@ -97,15 +97,16 @@ struct process {
 
 struct place { /* what is known of a slot */
 	bool ended;
-	bool forgiven;
+	bool forgiven;      /* a death was, in this loop */
 	bool unsure;        /* whose place the abandoned one had */
 	enum errand errand; /* of the new one, until either is gone */
 	bool vague;         /* if a death was forgiven cannot be told */
-	unsigned failures;  /* never ready, in a row */
+	unsigned failures;  /* since, each with a wait */
 	const struct cluster_settings *failed_by;
 	nsec_t refill_by; /* NSEC_NEVER: not known */
 	bool exact;       /* and not before */
 	unsigned stepped; /* rollout that has told of it */
+	unsigned let_go;  /* rollout in which its old worker ended for good */
 	unsigned alive;
 	unsigned staying; /* of these: not asked to go */
 	uint64_t workers[2];
@@ -207,6 +208,8 @@ struct world {
 	uint64_t events;
 	uint64_t reports[REPORT_SURPRISE + 1]; /* by kind */
 	uint64_t signs[SIGNS];                 /* of being ready */
+	uint64_t slow_waits; /* after a worker that was stable */
+	uint64_t forgotten;  /* loops that ended with a long life */
 };
 
 /* world.c */

@@ -40,7 +40,7 @@ START_TEST(deaths_before_ready_wait_longer_each_time)
 }
 END_TEST
 
-START_TEST(the_first_early_death_of_a_ready_worker_is_forgiven)
+START_TEST(the_first_death_of_a_ready_worker_is_forgiven)
 {
 	struct backoff b = {0};
 
@@ -61,16 +61,42 @@ START_TEST(forgiving_forgets_the_waits_of_failed_starts)
 }
 END_TEST
 
-START_TEST(a_long_life_resets_everything)
+START_TEST(a_loop_slower_than_stable_after_waits_longer_each_time)
+{
+	struct backoff b = {0};
+
+	ck_assert_int_eq(ready_for(&b, 2300 * MSEC), 0);
+	ck_assert_int_eq(ready_for(&b, 2300 * MSEC), 100 * MSEC);
+	ck_assert_int_eq(ready_for(&b, 50 * SECOND), 200 * MSEC);
+	ck_assert_int_eq(never_ready(&b), 400 * MSEC);
+	ck_assert_int_eq(ready_for(&b, MINUTE - 1), 800 * MSEC);
+	for (int i = 0; i < 100; i++)
+		(void)ready_for(&b, 2300 * MSEC);
+	ck_assert_int_eq(ready_for(&b, 2300 * MSEC), 30 * SECOND);
+}
+END_TEST
+
+START_TEST(a_minute_of_life_forgets_everything)
 {
 	struct backoff b = {0};
 
 	(void)ready_for(&b, MSEC);
 	(void)ready_for(&b, MSEC);
 	(void)ready_for(&b, MSEC);
-	ck_assert_int_eq(ready_for(&b, SECOND), 0);
-	ck_assert_int_eq(ready_for(&b, SECOND - 1), 0);
-	ck_assert_int_eq(ready_for(&b, SECOND - 1), 100 * MSEC);
+	ck_assert_int_eq(ready_for(&b, MINUTE), 0);
+	ck_assert_int_eq(ready_for(&b, MINUTE), 0);
+	ck_assert_int_eq(ready_for(&b, SECOND), 100 * MSEC);
+}
+END_TEST
+
+START_TEST(a_stable_after_of_more_than_a_minute_counts)
+{
+	struct backoff b = {0};
+
+	settings.stable_after = 10 * MINUTE;
+	(void)ready_for(&b, MSEC);
+	ck_assert_int_eq(ready_for(&b, 9 * MINUTE), 100 * MSEC);
+	ck_assert_int_eq(ready_for(&b, 10 * MINUTE), 0);
 }
 END_TEST
 
@@ -147,9 +173,12 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, deaths_before_ready_wait_longer_each_time);
-	tcase_add_test(tc, the_first_early_death_of_a_ready_worker_is_forgiven);
+	tcase_add_test(tc, the_first_death_of_a_ready_worker_is_forgiven);
 	tcase_add_test(tc, forgiving_forgets_the_waits_of_failed_starts);
-	tcase_add_test(tc, a_long_life_resets_everything);
+	tcase_add_test(
+		tc, a_loop_slower_than_stable_after_waits_longer_each_time);
+	tcase_add_test(tc, a_minute_of_life_forgets_everything);
+	tcase_add_test(tc, a_stable_after_of_more_than_a_minute_counts);
 	tcase_add_test(tc, jitter_stays_within_its_per_cent_and_spreads);
 	tcase_add_test(tc, the_same_seed_gives_the_same_waits);
 	tcase_add_test(tc, a_backoff_min_of_zero_is_no_busy_loop);

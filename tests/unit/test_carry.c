@@ -67,9 +67,14 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, armed_at), /* of a moment */
 	NOT(supervisor, armed_for),
 	NOT(supervisor, sweep_due),
+	NOT(supervisor, remains), /* told before */
+	NOT(supervisor, look),
+	NOT(supervisor, look_took),
+	NOT(supervisor, daemon_told_at),
 	NOT(supervisor, dirty),
 	NOT(supervisor, channel_retry),
 	NOT(supervisor, estate_due),
+	NOT(supervisor, estate_failed),
 	NOT(supervisor, scratch),
 	NOT(supervisor, scratch_list),
 	NOT(supervisor, scratch_size),
@@ -84,6 +89,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, stop_at_once),
 	NOT(supervisor, failed),
 	NOT(supervisor, over),
+	NOT(supervisor, stop_waits),
+	NOT(supervisor, stop_since),
 	NOT(supervisor, last_orders),
 	NOT(supervisor, last_orders_step),
 };
@@ -110,7 +117,9 @@ static const struct gap service_gaps[] = {
 	NOT(service, learned),
 	NOT(service, children),
 	NOT(service, early_deaths),
+	NOT(service, ports), /* ports_save() */
 	NOT(service, outcome),
+	NOT(service, trouble),
 	NOT(service, prover), /* made anew */
 	NOT(service, checker),
 	NOT(service, staller),
@@ -129,6 +138,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, notify_watcher),
 	NOT(child, trap_watcher),
 	NOT(child, status), /* beside */
+	NOT(child, cause),  /* of a moment */
 	NOT(child, health),
 	NOT(child, drain),  /* begun anew */
 	NOT(child, notice), /* answered before */
@@ -165,6 +175,8 @@ static const struct gap client_gaps[] = {
 	NOT(client, request.scale_kind), /* done with */
 	NOT(client, request.has_canary),
 	NOT(client, request.canary),
+	NOT(client, request.has_bake),
+	NOT(client, request.drop_ports),
 	NOT(client, request.bake),
 	NOT(client, request.message),
 };

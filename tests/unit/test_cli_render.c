@@ -15,11 +15,12 @@ static const char shop[] =
 	"\"workers\":["
 	"{\"slot\":0,\"id\":9,\"pid\":81,\"state\":\"ready\",\"generation\":3,"
 	"\"uptime\":11.9,\"restarts\":1,\"cpu_percent\":3.14,"
-	"\"rss_bytes\":9437184,\"next_try\":null,\"last_exit\":{\"kind\":"
+	"\"memory_bytes\":9437184,\"next_try\":null,\"last_exit\":{\"kind\":"
 	"\"signal\",\"code\":11,\"text\":\"killed by SIGSEGV\",\"after\":4.2}},"
 	"{\"slot\":1,\"id\":10,\"pid\":null,\"state\":\"backoff\","
 	"\"generation\":3,\"uptime\":null,\"restarts\":12,\"cpu_percent\":null,"
-	"\"rss_bytes\":null,\"next_try\":0.4,\"last_exit\":{\"kind\":\"exit\","
+	"\"memory_bytes\":null,\"next_try\":0.4,\"last_exit\":{\"kind\":"
+	"\"exit\","
 	"\"code\":1,\"text\":\"exit 1\",\"after\":0.3},"
 	"\"checks\":{\"ok\":38,\"failed\":2,\"last\":\"status 500\"}}],"
 	"\"rollout\":null},"
@@ -30,10 +31,10 @@ static const char shop[] =
 	"\"workers\":["
 	"{\"slot\":0,\"pid\":100001,\"state\":\"ready\",\"generation\":2,"
 	"\"uptime\":0.2,\"restarts\":0,\"cpu_percent\":100,"
-	"\"rss_bytes\":524288,\"next_try\":null,\"last_exit\":null},"
+	"\"memory_bytes\":524288,\"next_try\":null,\"last_exit\":null},"
 	"{\"slot\":0,\"pid\":90,\"state\":\"draining\",\"generation\":1,"
 	"\"uptime\":100000,\"restarts\":0,\"cpu_percent\":0,"
-	"\"rss_bytes\":2147483648,\"next_try\":null,\"last_exit\":null}],"
+	"\"memory_bytes\":2147483648,\"next_try\":null,\"last_exit\":null}],"
 	"\"rollout\":{\"id\":12,\"to\":2,\"done\":1,\"of\":2,"
 	"\"step\":\"waiting for thumbs.1\",\"since\":0.8}}]}";
 
@@ -118,20 +119,65 @@ START_TEST(a_slot_is_shown_alone)
 }
 END_TEST
 
+START_TEST(an_end_that_was_asked_for_is_not_shown)
+{
+	const char *text =
+		show("{\"clusters\":[{\"name\":\"w\",\"workers\":[{\"slot\":0,"
+		     "\"state\":\"ready\",\"last_exit\":{\"text\":\"exit 0\","
+		     "\"asked\":true}},{\"slot\":1,\"state\":\"ready\","
+		     "\"last_exit\":{\"text\":\"exit 0\",\"asked\":true},"
+		     "\"last_failure\":null}]}]}",
+			"", false);
+
+	ck_assert_ptr_null(strstr(text, "exit 0"));
+}
+END_TEST
+
+START_TEST(the_cause_stands_once)
+{
+	const char *text =
+		show("{\"clusters\":[{\"name\":\"w\","
+		     "\"trouble\":{\"tries\":9,\"text\":\"not once ready in 9 "
+		     "tries; exit 1; no port\"},"
+		     "\"failed_restart\":{\"text\":\"last restart failed\"},"
+		     "\"workers\":[{\"slot\":0,\"state\":\"backoff\","
+		     "\"last_failure\":{\"text\":\"exit 1\",\"after\":0.1,"
+		     "\"ago\":2,\"cause\":\"no port\"}},"
+		     "{\"slot\":1,\"state\":\"backoff\","
+		     "\"last_failure\":{\"text\":\"exit 2\",\"after\":0.1,"
+		     "\"ago\":2,\"last_output\":\"no \\u001bdisk\"}}]}]}",
+			"", false);
+
+	ck_assert_ptr_nonnull(strstr(text,
+		"\n  not once ready in 9 tries; exit 1; no port\n"
+		"  last restart failed\n  SLOT"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "exit 1 after 0.1 s, 2.0 s ago\n     1"));
+	ck_assert_ptr_nonnull(strstr(text,
+		"exit 2 after 0.1 s, 2.0 s ago\n"
+		"        last output: no \\x1bdisk\n"));
+}
+END_TEST
+
 START_TEST(what_else_is_known_of_a_worker_is_shown)
 {
 	const char *text =
 		show("{\"clusters\":[{\"name\":\"w\",\"generation\":2,"
 		     "\"workers\":[{\"slot\":0,\"state\":\"ready\","
 		     "\"generation\":2,\"stopped\":true,\"status\":\"warm\","
-		     "\"last_exit\":{\"text\":\"exit 0\",\"asked\":true}},"
+		     "\"last_exit\":{\"text\":\"exit 0\",\"asked\":true},"
+		     "\"last_failure\":{\"text\":\"exit 7\",\"after\":0.5,"
+		     "\"ago\":61,\"cause\":\"no disk\"}},"
 		     "{\"slot\":1,\"state\":\"failed\",\"generation\":null}],"
 		     "\"rollout\":{\"to\":3,\"done\":1,\"of\":2,"
 		     "\"going_back\":true}}]}",
 			"", false);
 
 	ck_assert_ptr_nonnull(strstr(text, "ready, stopped"));
-	ck_assert_ptr_nonnull(strstr(text, "exit 0, as asked, says 'warm'\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "exit 7 after 0.5 s, 61 s ago, says 'warm'\n"));
+	/* it is ready: its predecessor's trouble is over */
+	ck_assert_ptr_null(strstr(text, "no disk"));
 	ck_assert_ptr_nonnull(strstr(text, "rolling back from generation 3"));
 	/* a slot without a worker is of no other generation */
 	ck_assert_ptr_null(strstr(text, "GEN"));
@@ -196,7 +242,7 @@ START_TEST(missing_and_strange_fields_are_dashes)
 		"{\"clusters\":[{\"workers\":[7,{}],\"listeners\":[7,{}]}]}",
 		"{\"name\":7,\"pid\":\"x\",\"uptime\":-1e300}",
 		("{\"clusters\":[{\"workers\":[{\"slot\":-1e300,\"uptime\":"
-		 "1e300,\"rss_bytes\":1e300,\"next_try\":-5}]}]}")};
+		 "1e300,\"memory_bytes\":1e300,\"next_try\":-5}]}]}")};
 
 	for (size_t i = 0; i < COUNT_OF(strange); i++) {
 		ck_assert_ptr_nonnull(show(strange[i], "", false));
@@ -259,6 +305,8 @@ int main(void)
 	tcase_add_test(tcase, a_status_is_a_table);
 	tcase_add_test(tcase, a_cluster_is_shown_alone);
 	tcase_add_test(tcase, a_slot_is_shown_alone);
+	tcase_add_test(tcase, an_end_that_was_asked_for_is_not_shown);
+	tcase_add_test(tcase, the_cause_stands_once);
 	tcase_add_test(tcase, what_else_is_known_of_a_worker_is_shown);
 	tcase_add_test(tcase, colours_wrap_words_and_no_padding);
 	tcase_add_test(tcase, lines_are_cut_at_the_width);

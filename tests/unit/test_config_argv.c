@@ -96,9 +96,6 @@ static const struct {
 		"--fallback: unknown option; see nclust --help\n"},
 	{{"--on-redy", "x", "--", "x"},
 		"--on-redy: unknown option; did you mean '--on-ready'?\n"},
-	{{"--bake=1s", "--", "x"},
-		"--bake: needs a 'canary': without one there is no worker to "
-		"watch\n"},
 	{{"--signal-USR3", "stop", "--", "x"},
 		"--signal-USR3: unknown signal\n"},
 	{{"--signal-HUP=nxet", "--", "x"},
@@ -126,6 +123,14 @@ static const struct {
 	{{"-c", "/x.ini", "--", "x"},
 		"--config: wanted either a file or '-- COMMAND', found "
 		"both\n"},
+	{{"-c", "/x.ini", "--config=/y.ini"},
+		"--config: is given twice; one nclust runs the clusters "
+		"of one file\n"
+		"/y.ini: cannot open: No such file or directory\n"},
+	{{"--listen-pid", "no", "--", "x"},
+		"--listen-pid: wanted its value after '=': --listen-pid=no\n"},
+	{{"--clear-env", "maybe", "--", "x"},
+		"to run 'maybe': nclust --clear-env -- maybe -- x\n"},
 	{{NULL},
 		"nothing to run: nclust -n auto -- COMMAND [ARG]..., or "
 		"nclust -c FILE; see nclust --help\n"},

@@ -204,9 +204,6 @@ static const struct {
 	{WEB "chroot = /srv\nready = notify\n",
 		"shop.ini:4: cluster:web.ready: 'notify' does not go with "
 		"'chroot': the socket cannot be seen inside\n"},
-	{WEB "bake = 1s\n",
-		"shop.ini:3: cluster:web.bake: needs a 'canary': without one "
-		"there is no worker to watch\n"},
 	{WEB "canary = x\nbake = 1s\n",
 		"shop.ini:3: cluster:web.canary: wanted a whole number from 0 "
 		"to 10000, found 'x'\n"},

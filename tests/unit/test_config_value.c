@@ -97,6 +97,8 @@ static const struct {
 	{"max-memory", "512M", NULL},
 	{"max-memory", "1048577", NULL},
 	{"max-memory", "2048k", "2M"},
+	{"max-memory", "500M for 30s", NULL},
+	{"max-memory", "2048k for 60s", "2M for 1m"},
 	{"max-age", "off", NULL},
 	{"max-age", "8760h", NULL},
 	{"start-timeout", "1500ms", NULL},
@@ -124,6 +126,7 @@ static const struct {
 	{"drain-timeout", "0", "0s"},
 	{"canary", "3", NULL},
 	{"bake", "5m", NULL},
+	{"bake", "auto", NULL},
 	{"on-ready", "a", NULL},
 	{"on-exit", "tell \"it's\" now", NULL},
 	{"on-crash", "sh -c 'a ; b'", "sh -c 'a '\\;' b'"},
@@ -324,6 +327,15 @@ static const struct {
 	{"max-memory", "512k",
 		"wanted 'off' or a size of at least 1048576 bytes, such as "
 		"64M, found '512k'"},
+	{"max-memory", "512k for 1s",
+		"wanted 'off' or a size of at least 1048576 bytes, such as "
+		"64M, found '512k'"},
+	{"max-memory", "off for 1s", "wanted 'off' alone, found 'off for 1s'"},
+	{"max-memory", "64M for 0s", TIMES("1s", "24h") "'0s'"},
+	{"max-memory", "64M for ever", TIMES("1s", "24h") "'ever'"},
+	{"max-memory", "64M for",
+		"wanted 'off' or a size such as 4096, 64k, 10M or 1G, found "
+		"'64M for'"},
 	{"max-memory", "1P",
 		"wanted 'off' or a size such as 4096, 64k, 10M or 1G, found "
 		"'1P'"},
@@ -381,7 +393,7 @@ static const struct {
 		"wanted 'all' or a whole number from 0 to 10000, found "
 		"'10001'"},
 	{"canary", "all", "wanted a whole number from 0 to 10000, found 'all'"},
-	{"bake", "off", TIMES("0s", "24h") "'off'"},
+	{"bake", "off", "wanted 'auto' or " A_TIME("0s", "24h") "'off'"},
 	{"drain", "yes",
 		"wanted 'auto', 'quiet', 'signal' or 'off', found 'yes'"},
 	{"on-exit", "", "wanted a command, found ''"},
@@ -602,6 +614,7 @@ START_TEST(each_event_has_a_command_of_its_own)
 		[HOOK_ROLLOUT] = "on-rollout",
 		[HOOK_SCALE] = "on-scale",
 		[HOOK_STOP] = "on-stop",
+		[HOOK_HANG] = "on-hang",
 	};
 	struct settings *s = settings_new();
 	const struct option_row *row = NULL;
@@ -613,7 +626,7 @@ START_TEST(each_event_has_a_command_of_its_own)
 	ck_assert_uint_eq(
 		settings_add_cluster(s, "web", (struct origin){0}), 0);
 	c = s->clusters[0];
-	for (int i = HOOK_EVENTS - 1; i >= 0; i -= 2) {
+	for (int i = HOOK_STOP; i >= 0; i -= 2) {
 		row = option_find("cluster", keys[i], &member);
 		ck_assert_int_eq(member, i);
 		ck_assert_int_eq(field_set(row, c, i, keys[i], &err), 0);
@@ -722,7 +735,7 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	ck_assert_uint_eq(c->max_unavailable, 0);
 	ck_assert_uint_eq(c->old_generations, 2);
 	ck_assert_uint_eq(c->canary, 0);
-	ck_assert_int_eq(c->bake, 0);
+	ck_assert_int_eq(c->bake, BAKE_AUTO);
 	ck_assert_int_eq(c->drain, DRAIN_AUTO);
 	ck_assert_int_eq(c->drain_timeout, 30 * SECOND);
 	ck_assert_int_eq(c->check.kind, PROBE_NONE);
@@ -731,7 +744,7 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	ck_assert_uint_eq(c->check_failures, 3);
 	ck_assert_int_eq(c->watchdog, 0);
 	ck_assert_int_eq(c->stall, 0);
-	ck_assert_uint_eq(c->max_memory, 0);
+	ck_assert_uint_eq(c->max_memory.bytes, 0);
 	ck_assert_int_eq(c->max_age, 0);
 	ck_assert_int_eq(c->orphans, ORPHANS_STOP);
 	ck_assert_uint_eq(c->threads, THREADS_OFF);

@@ -217,6 +217,7 @@ START_TEST(a_request_may_have_canaries_of_its_own)
 			.slot = SLOT_ALL,
 			.has_canary = true,
 			.count = 1,
+			.has_bake = true,
 			.span = 5 * SECOND,
 		});
 	bench_ready(&b, 0);
@@ -235,6 +236,7 @@ START_TEST(a_request_may_do_without_the_canaries_of_the_settings)
 			.kind = EVENT_ROLL,
 			.slot = SLOT_ALL,
 			.has_canary = true,
+			.has_bake = true,
 		});
 	bench_ready(&b, 0);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
@@ -265,6 +267,199 @@ START_TEST(one_slots_restart_needs_no_canary)
 	bench_ready(&b, 1);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	ck_assert_uint_eq(bench_rollout(&b).canary, 0);
+	end();
+}
+END_TEST
+
+/* ---- where nobody has asked for any ---- */
+
+static struct cluster_settings *guessing(enum ready_mode ready)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->ready = ready;
+	s->bake = BAKE_AUTO;
+	return s;
+}
+
+/* Two slots, and the first new worker listens. */
+static void bake_a_guess(struct cluster_settings *s)
+{
+	bench_start(&b, s, 2);
+	bench_listens(&b, 0);
+	bench_listens(&b, 1);
+	bench_forget(&b);
+	restart();
+	bench_tell(&b, EVENT_LISTENING, 0, of_generation(0, 2));
+}
+
+START_TEST(where_readiness_is_guessed_the_first_one_is_watched_for_stable_after)
+{
+	bake_a_guess(guessing(READY_LISTEN));
+	ck_assert_uint_eq(bench_last(&b, REPORT_BAKING)->count, 1);
+	ck_assert_int_eq(bench_last(&b, REPORT_BAKING)->span, SECOND);
+	bench_pass(&b, SECOND - 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	ck_assert_uint_eq(cluster_ready(b.c), 3);
+	bench_pass(&b, 1);
+	old_one_goes(0);
+	bench_tell(&b, EVENT_LISTENING, 1, of_generation(1, 2));
+	old_one_goes(1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_dies_while_it_is_watched_leaves_the_old_ones_alone)
+{
+	bake_a_guess(guessing(READY_LISTEN));
+	bench_pass(&b, 400 * MSEC);
+	dies(0, of_generation(0, 2));
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
+	bench_pass(&b, 10 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	ck_assert_uint_eq(cluster_ready(b.c), 2);
+	end();
+}
+END_TEST
+
+START_TEST(who_says_that_it_is_ready_is_not_watched)
+{
+	struct cluster_settings *s = guessing(READY_AUTO);
+
+	start_as(s, 2);
+	restart();
+	ck_assert_uint_eq(bench_rollout(&b).canary, 0);
+	step_through(0);
+	step_through(1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_new_command_that_says_it_is_not_watched_either)
+{
+	start_as(guessing(READY_AUTO), 2);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.command_changed = true,
+		});
+	ck_assert_uint_eq(bench_rollout(&b).canary, 1);
+	bench_ready(&b, 0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 0);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	end();
+}
+END_TEST
+
+START_TEST(only_a_probe_of_the_port_is_a_guess)
+{
+	static const struct {
+		enum probe_kind kind;
+		unsigned canary;
+	} probes[] = {{PROBE_TCP, 1}, {PROBE_HTTP, 0}, {PROBE_EXEC, 0}};
+	struct cluster_settings *s = guessing(READY_PROBE);
+
+	s->ready_probe.kind = probes[_i].kind;
+	bench_start(&b, s, 1);
+	bench_tell(&b, EVENT_PROVED, 0, bench_worker(&b, 0, SLOT_STARTING));
+	restart();
+	ck_assert_uint_eq(bench_rollout(&b).canary, probes[_i].canary);
+	end();
+}
+END_TEST
+
+START_TEST(who_is_in_a_hurry_has_nobody_watched)
+{
+	bench_start(&b, guessing(READY_LISTEN), 1);
+	bench_listens(&b, 0);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.has_bake = true,
+		});
+	bench_tell(&b, EVENT_LISTENING, 0, of_generation(0, 2));
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 0);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	end();
+}
+END_TEST
+
+START_TEST(where_nobody_may_be_beside_it_is_watched_in_the_place)
+{
+	struct cluster_settings *s = guessing(READY_LISTEN);
+
+	s->surge = 0;
+	s->max_unavailable = 1;
+	bench_start(&b, s, 2);
+	bench_listens(&b, 0);
+	bench_listens(&b, 1);
+	bench_forget(&b);
+	restart();
+	ck_assert_uint_eq(cluster_alive(b.c), 2);
+	old_one_goes(0);
+	bench_listens(&b, 0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 1);
+	bench_pass(&b, SECOND - 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	bench_pass(&b, 1);
+	old_one_goes(1);
+	bench_listens(&b, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+}
+END_TEST
+
+START_TEST(one_slots_restart_is_watched_where_it_is_guessed)
+{
+	bench_start(&b, guessing(READY_LISTEN), 2);
+	bench_listens(&b, 0);
+	bench_listens(&b, 1);
+	bench_do(&b, (struct event){.kind = EVENT_ROLL, .slot = 1});
+	bench_tell(&b, EVENT_LISTENING, 1, of_generation(1, 2));
+	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 1);
+	bench_pass(&b, SECOND);
+	old_one_goes(1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+}
+END_TEST
+
+START_TEST(a_restart_where_nothing_ran_is_done_when_all_have_been_watched)
+{
+	bench_start(&b, guessing(READY_LISTEN), 2);
+	bench_do(&b, (struct event){.kind = EVENT_STOP});
+	old_one_goes(0);
+	old_one_goes(1);
+	restart();
+	bench_listens(&b, 0);
+	bench_listens(&b, 1);
+	bench_pass(&b, SECOND - 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 0);
+	bench_pass(&b, 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+}
+END_TEST
+
+/* As one that daemonises: it listens, and its first process ends. */
+START_TEST(a_restart_where_nothing_ran_fails_with_the_first_that_ends)
+{
+	bench_start(&b, guessing(READY_LISTEN), 2);
+	bench_do(&b, (struct event){.kind = EVENT_STOP});
+	old_one_goes(0);
+	old_one_goes(1);
+	restart();
+	bench_listens(&b, 0);
+	bench_listens(&b, 1);
+	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 0);
 	end();
 }
 END_TEST
@@ -608,6 +803,7 @@ START_TEST(a_restart_that_waits_keeps_its_canaries)
 			.slot = SLOT_ALL,
 			.has_canary = true,
 			.count = 1,
+			.has_bake = true,
 			.span = SECOND,
 		});
 	step_through(1);
@@ -784,6 +980,25 @@ static void add_fleet(TCase *tc)
 	tcase_add_test(tc, slots_that_come_while_the_fleet_starts_belong_to_it);
 }
 
+static void add_guesses(TCase *tc)
+{
+	tcase_add_test(tc,
+		where_readiness_is_guessed_the_first_one_is_watched_for_stable_after);
+	tcase_add_test(tc,
+		one_that_dies_while_it_is_watched_leaves_the_old_ones_alone);
+	tcase_add_test(tc, who_says_that_it_is_ready_is_not_watched);
+	tcase_add_test(tc, a_new_command_that_says_it_is_not_watched_either);
+	tcase_add_loop_test(tc, only_a_probe_of_the_port_is_a_guess, 0, 3);
+	tcase_add_test(tc, who_is_in_a_hurry_has_nobody_watched);
+	tcase_add_test(
+		tc, where_nobody_may_be_beside_it_is_watched_in_the_place);
+	tcase_add_test(tc, one_slots_restart_is_watched_where_it_is_guessed);
+	tcase_add_test(tc,
+		a_restart_where_nothing_ran_is_done_when_all_have_been_watched);
+	tcase_add_test(
+		tc, a_restart_where_nothing_ran_fails_with_the_first_that_ends);
+}
+
 int main(void)
 {
 	Suite *suite = suite_create("canary");
@@ -796,6 +1011,7 @@ int main(void)
 	add_failures(tc);
 	add_requests(tc);
 	add_fleet(tc);
+	add_guesses(tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

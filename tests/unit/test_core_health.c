@@ -213,18 +213,21 @@ END_TEST
 
 /* ---- failed checks ---- */
 
+/* Or owes an answer. */
 START_TEST(one_that_fails_its_checks_serves_until_its_successor_is_ready)
 {
+	enum why why = _i == 0 ? WHY_CHECK : WHY_REQUEST;
+
 	start_ready(2);
-	is_unwell(1, WHY_CHECK);
-	ck_assert_int_eq(bench_last(&b, REPORT_UNWELL)->why, WHY_CHECK);
+	is_unwell(1, why);
+	ck_assert_int_eq(bench_last(&b, REPORT_UNWELL)->why, why);
 	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
 	is_unwell(1, WHY_CHECK); /* still; told once */
 	ck_assert_uint_eq(bench_reports(&b, REPORT_UNWELL), 1);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
 	bench_ready(&b, 1);
-	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_CHECK);
+	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, why);
 	ck_assert_uint_eq(bench_last(&b, REPORT_STOPPING)->worker, 2);
 	ck_assert_uint_eq(cluster_ready(b.c), 2);
 	old_one_goes(1);
@@ -409,29 +412,6 @@ END_TEST
 
 /* ---- recycling ---- */
 
-/* It was asked for the sake of others, who may be helped by now. */
-START_TEST(who_only_makes_room_is_asked_again_where_its_successor_dies)
-{
-	struct cluster_settings *s = bench_settings();
-
-	start_as(s, 2);
-	tell_why(EVENT_OUTGROWN, 0, WHY_QUEUE);
-	ck_assert_uint_eq(cluster_alive(b.c), 3);
-	starting_one_dies(0);
-	bench_pass(&b, 60 * SECOND);
-	ck_assert_uint_eq(cluster_alive(b.c), 2);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_OUTGROWN), 1);
-	tell_why(EVENT_OUTGROWN, 0, WHY_QUEUE);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_OUTGROWN), 2);
-	ck_assert_uint_eq(cluster_alive(b.c), 3);
-	bench_ready(&b, 0);
-	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_QUEUE);
-	old_one_goes(0);
-	ck_assert_uint_eq(cluster_alive(b.c), 2);
-	end();
-}
-END_TEST
-
 START_TEST(those_that_have_grown_too_large_are_replaced_one_by_one)
 {
 	struct cluster_settings *s = bench_settings();
@@ -571,8 +551,9 @@ static void add_watchdog(TCase *tc)
 
 static void add_checks(TCase *tc)
 {
-	tcase_add_test(tc,
-		one_that_fails_its_checks_serves_until_its_successor_is_ready);
+	tcase_add_loop_test(tc,
+		one_that_fails_its_checks_serves_until_its_successor_is_ready,
+		0, 2);
 	tcase_add_test(tc, an_unwell_one_is_drained);
 	tcase_add_test(
 		tc, a_successor_takes_the_place_of_an_unwell_one_that_dies);
@@ -593,8 +574,6 @@ static void add_checks(TCase *tc)
 
 static void add_recycling(TCase *tc)
 {
-	tcase_add_test(tc,
-		who_only_makes_room_is_asked_again_where_its_successor_dies);
 	tcase_add_test(
 		tc, those_that_have_grown_too_large_are_replaced_one_by_one);
 	tcase_add_test(tc, recycling_waits_for_a_rollout_and_goes_on_after_it);

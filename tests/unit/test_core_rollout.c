@@ -200,6 +200,39 @@ START_TEST(the_oldest_generation_comes_next)
 }
 END_TEST
 
+static void be_busy(uint32_t slot, bool busy)
+{
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_BUSY,
+			.slot = slot,
+			.worker = bench_worker(&b, slot, SLOT_READY),
+			.held = busy,
+		});
+}
+
+START_TEST(those_that_are_idle_come_first)
+{
+	start_ready(bench_settings(), 4);
+	be_busy(0, true);
+	be_busy(1, true);
+	be_busy(3, true);
+	be_busy(3, false);
+	restart();
+	ck_assert_uint_eq(bench_slot(&b, 2).workers, 2);
+	step_through(2);
+	ck_assert_uint_eq(bench_slot(&b, 3).workers, 2);
+	step_through(3);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	be_busy(1, false); /* its turn has come all the same */
+	step_through(0);
+	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
+	step_through(1);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
+	end();
+}
+END_TEST
+
 START_TEST(ended_slots_are_not_waited_for)
 {
 	struct cluster_settings *s = bench_settings();
@@ -293,23 +326,22 @@ START_TEST(a_failed_spawn_stops_it_too)
 }
 END_TEST
 
-START_TEST(a_new_one_that_dies_again_and_again_has_failed)
+START_TEST(a_new_one_that_dies_after_its_step_has_failed)
 {
-	start_ready(bench_settings(), 1);
+	start_ready(bench_settings(), 3);
 	restart();
-	bench_ready(&b, 0);
-	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 0);
-	bench_ready(&b, 0);
-	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
+	step_through(0);
+	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 0);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->slot, 0);
+	ck_assert_uint_eq(generation_of(2), 1);
 	end();
 }
 END_TEST
 
-START_TEST(the_moment_after_a_death_for_memory_is_no_failure)
+START_TEST(a_death_for_memory_is_a_failure_and_then_there_is_a_moment)
 {
-	start_ready(bench_settings(), 1);
+	start_ready(bench_settings(), 2);
 	restart();
 	bench_ready(&b, 0);
 	bench_do(&b,
@@ -321,7 +353,7 @@ START_TEST(the_moment_after_a_death_for_memory_is_no_failure)
 				.out_of_memory = true},
 		});
 	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 50 * MSEC);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 0);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
 	bench_pass(&b, 50 * MSEC);
 	bench_ready(&b, 0);
 	end();
@@ -440,13 +472,19 @@ START_TEST(a_slot_before_its_turn_is_filled_as_before)
 }
 END_TEST
 
-START_TEST(a_slot_after_its_turn_is_filled_anew)
+START_TEST(who_is_not_well_after_its_turn_is_replaced_by_a_new_one)
 {
 	start_ready(bench_settings(), 2);
 	deploy();
 	step_through(0);
-	bench_exit(&b, 0, SLOT_READY, ENDING_SIGNAL, SIGKILL);
-	ck_assert_uint_eq(generation_of(0), 2);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_UNWELL,
+			.worker = bench_worker(&b, 0, SLOT_READY),
+			.why = WHY_CHECK,
+		});
+	ck_assert_ptr_eq(bench_last_action(&b, ACTION_SPAWN)->settings, fresh);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 0);
 	end();
 	cluster_settings_unref(fresh);
 }
@@ -709,10 +747,34 @@ START_TEST(a_new_one_that_lives_but_does_not_listen_has_failed)
 }
 END_TEST
 
-START_TEST(another_command_need_not_listen)
+START_TEST(another_command_has_to_listen_as_the_old_one_does)
 {
 	start_listening(1);
 	deploy_auto(true);
+	bench_pass(&b, 4 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	bench_pass(&b, SECOND);
+	ck_assert_int_eq(
+		bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_START_TIMEOUT);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->others, 1);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(another_command_that_drops_its_ports_need_not_listen)
+{
+	start_listening(1);
+	fresh = auto_settings();
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.settings = cluster_settings_ref(fresh),
+			.command_changed = true,
+			.drops_ports = true,
+		});
+	ck_assert(bench_rollout(&b).drops_ports);
 	bench_pass(&b, SECOND);
 	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL);
 	old_one_goes(0);
@@ -760,11 +822,11 @@ END_TEST
 START_TEST(a_restart_during_a_deployment_keeps_its_command)
 {
 	start_listening(1);
-	deploy_auto(true); /* of a command that listens nowhere */
+	deploy_auto(true);
 	restart();
 	old_one_goes(0); /* of the rollout that was superseded */
 	ck_assert_uint_eq(bench_slot(&b, 0).worker[1].generation, 3);
-	bench_pass(&b, SECOND);
+	bench_tell(&b, EVENT_LISTENING, 0, bench_slot(&b, 0).worker[1].id);
 	ck_assert_uint_eq(bench_slot(&b, 0).worker[0].generation, 3);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
 	old_one_goes(0);
@@ -799,12 +861,14 @@ static void add_good(TCase *tc)
 		no_more_are_missing_than_allowed_even_if_one_died_by_itself);
 	tcase_add_test(tc, an_empty_slot_comes_first_and_needs_no_wait);
 	tcase_add_test(tc, the_oldest_generation_comes_next);
+	tcase_add_test(tc, those_that_are_idle_come_first);
 	tcase_add_test(tc, ended_slots_are_not_waited_for);
 	tcase_add_test(tc, among_many_slots_the_search_goes_on_by_itself);
 	tcase_add_test(tc, one_slot_can_be_rolled_alone);
 	tcase_add_test(tc, a_successor_takes_the_place_of_an_old_one_that_dies);
 	tcase_add_test(tc, a_slot_before_its_turn_is_filled_as_before);
-	tcase_add_test(tc, a_slot_after_its_turn_is_filled_anew);
+	tcase_add_test(
+		tc, who_is_not_well_after_its_turn_is_replaced_by_a_new_one);
 }
 
 static void add_failures(TCase *tc)
@@ -813,8 +877,9 @@ static void add_failures(TCase *tc)
 		tc, the_first_failure_stops_it_and_the_old_ones_serve_on);
 	tcase_add_test(tc, a_new_one_that_is_not_ready_in_time_has_failed);
 	tcase_add_test(tc, a_failed_spawn_stops_it_too);
-	tcase_add_test(tc, a_new_one_that_dies_again_and_again_has_failed);
-	tcase_add_test(tc, the_moment_after_a_death_for_memory_is_no_failure);
+	tcase_add_test(tc, a_new_one_that_dies_after_its_step_has_failed);
+	tcase_add_test(
+		tc, a_death_for_memory_is_a_failure_and_then_there_is_a_moment);
 	tcase_add_test(
 		tc, after_a_failure_with_the_same_settings_the_new_ones_stay);
 	tcase_add_test(tc, after_a_failure_with_new_settings_all_goes_back);
@@ -843,7 +908,9 @@ static void add_listening(TCase *tc)
 {
 	tcase_add_test(tc, the_old_one_is_kept_until_the_new_one_listens);
 	tcase_add_test(tc, a_new_one_that_lives_but_does_not_listen_has_failed);
-	tcase_add_test(tc, another_command_need_not_listen);
+	tcase_add_test(tc, another_command_has_to_listen_as_the_old_one_does);
+	tcase_add_test(
+		tc, another_command_that_drops_its_ports_need_not_listen);
 	tcase_add_test(tc, another_command_does_not_learn_from_the_old_one);
 	tcase_add_test(tc, settings_with_another_command_do_not_learn_either);
 	tcase_add_test(tc, a_restart_during_a_deployment_keeps_its_command);

@@ -239,6 +239,76 @@ START_TEST(last_words_are_cleaned)
 }
 END_TEST
 
+/* What is told of lines that the program wrote last. */
+static const struct {
+	const char *lines[9];
+	const char *told;
+} endings[] = {
+	/* Node */
+	{{"starting", "node:events:502",
+		 "      throw er; // Unhandled 'error' event", "",
+		 "Error: bind EADDRINUSE null:80", "    at listen (node:net:1)",
+		 "Emitted 'error' event on Server instance at:", "}",
+		 "Node.js v20.20.2"},
+		"Error: bind EADDRINUSE null:80"},
+	/* Python */
+	{{"Traceback (most recent call last):", "  File \"a.py\", line 1",
+		 "    raise ValueError('error: no')",
+		 "OSError: [Errno 98] Address already in use"},
+		"OSError: [Errno 98] Address already in use"},
+	/* Java: the last cause is the first one */
+	{{"Exception in thread \"main\" java.lang.RuntimeException: x",
+		 "\tat Main.main(Main.java:3)",
+		 "Caused by: java.net.BindException: in use", "\t... 1 more"},
+		"Caused by: java.net.BindException: in use"},
+	/* Go */
+	{{"panic: no database", "", "goroutine 1 [running]:", "main.main()",
+		 "\t/a.go:3 +0x1d"},
+		"panic: no database"},
+	/* Rust says what it is on the next line */
+	{{"thread 'main' panicked at src/main.rs:2:5:", "no database",
+		 "note: run with `RUST_BACKTRACE=1`"},
+		"thread 'main' panicked at src/main.rs:2:5: / no database"},
+	{{"db1: Connection refused", "bye"}, "db1: Connection refused"},
+	{{"Permission denied", "Access denied", "bye"}, "Access denied"},
+	{{"error[E0308]: types", "2 tasks failed"}, "error[E0308]: types"},
+	{{"all is well", "bye"}, "all is well / bye"},
+	{{"\x1b[31m  indented error: no\x1b[0m", "bye"},
+		"indented error: no / bye"},
+};
+
+START_TEST(the_line_that_explains_is_told)
+{
+	tail_init(&tail);
+	for (size_t i = 0; i < COUNT_OF(endings[_i].lines); i++)
+		if (endings[_i].lines[i] != NULL)
+			note(endings[_i].lines[i]);
+	ck_assert_str_eq(told(), endings[_i].told);
+	tail_fini(&tail);
+}
+END_TEST
+
+START_TEST(what_explained_long_ago_explains_nothing)
+{
+	char line[100];
+
+	tail_init(&tail);
+	note("Error: a bad request");
+	(void)memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\0';
+	for (size_t i = 0; i < TAIL_NEAR / sizeof(line) - 1; i++)
+		note(line);
+	ck_assert_str_eq(told(), "Error: a bad request");
+	note(line);
+	note(line);
+	note("bye");
+	ck_assert_ptr_nonnull(strstr(told(), "bye"));
+	note("it failed");
+	ck_assert_str_eq(told(), "it failed");
+	tail_fini(&tail);
+}
+END_TEST
+
 START_TEST(pieces_of_a_line_are_no_lines)
 {
 	tail_init(&tail);
@@ -453,6 +523,9 @@ static TCase *tests_of_parts(void)
 	tcase_add_test(tc, the_last_five_lines_are_kept);
 	tcase_add_test(tc, long_lines_push_older_ones_out);
 	tcase_add_loop_test(tc, last_words_are_cleaned, 0, COUNT_OF(words));
+	tcase_add_loop_test(
+		tc, the_line_that_explains_is_told, 0, COUNT_OF(endings));
+	tcase_add_test(tc, what_explained_long_ago_explains_nothing);
 	tcase_add_test(tc, pieces_of_a_line_are_no_lines);
 	tcase_add_test(tc, sources_are_found_by_worker_and_cluster);
 	return tc;

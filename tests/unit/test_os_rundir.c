@@ -3,6 +3,7 @@
 
 #include "os/clock.h"
 #include "os/rundir.h"
+#include "os/rundir_place.h"
 #include "os/socket.h"
 
 #include <errno.h>
@@ -422,36 +423,58 @@ START_TEST(without_a_runtime_directory_there_is_nothing_to_list)
 }
 END_TEST
 
+static const char *place(const char *wanted, bool seek, unsigned n)
+{
+	static char path[512];
+
+	switch (rundir_place(wanted, seek, n, path, sizeof(path), &err)) {
+	case 1:
+		return path;
+	case 0:
+		return "none";
+	default:
+		return "error";
+	}
+}
+
 START_TEST(where_it_is)
 {
-	char path[512];
 	char small[8];
 
 	(void)setenv("NCLUST_RUNTIME_DIR", "/env", 1);
-	(void)setenv("XDG_RUNTIME_DIR", "/xdg", 1);
-	ck_assert_int_eq(rundir_path("/told", path, sizeof(path), &err), 0);
-	ck_assert_str_eq(path, "/told");
-	ck_assert_int_eq(rundir_path(NULL, path, sizeof(path), &err), 0);
-	ck_assert_str_eq(path, "/env");
-	ck_assert_int_eq(rundir_path("here", path, sizeof(path), &err), -1);
+	(void)setenv("NCLUST_SOCKET", "/there/shop/control", 1);
+	ck_assert_str_eq(place("/told", true, 0), "/told");
+	ck_assert_str_eq(place("/told", true, 1), "none");
+	ck_assert_str_eq(place(NULL, true, 0), "/env");
+	ck_assert_str_eq(place(NULL, true, 1), "none");
+	ck_assert_str_eq(place("here", false, 0), "error");
 	ck_assert_ptr_nonnull(strstr(err.text, "not an absolute path"));
-	ck_assert_int_eq(
-		rundir_path("/longer-than-that", small, sizeof(small), &err),
+	ck_assert_int_eq(rundir_place("/longer-than-that", false, 0, small,
+				 sizeof(small), &err),
 		-1);
 	(void)unsetenv("NCLUST_RUNTIME_DIR");
+	ck_assert_str_eq(place(NULL, true, 0), "/there");
+	ck_assert_str_ne(place(NULL, false, 0), "/there");
+	(void)setenv("NCLUST_SOCKET", "/control", 1);
+	ck_assert_str_ne(place(NULL, true, 0), "/");
+	(void)unsetenv("NCLUST_SOCKET");
 	if (geteuid() == 0) {
-		ck_assert_int_eq(
-			rundir_path(NULL, path, sizeof(path), &err), 0);
-		ck_assert_str_eq(path, "/run/nclust");
-		ck_assert_int_eq(setresuid(4242, 4242, 4242), 0);
+		ck_assert_str_eq(place(NULL, true, 0), "/run/nclust");
+		ck_assert_str_eq(place(NULL, true, 1), "/tmp/nclust-0");
+		ck_assert_str_eq(place(NULL, true, 2), "none");
+		ck_assert_int_eq(chown(os_path(""), 1204242, 1204242), 0);
+		ck_assert_int_eq(setresuid(1204242, 1204242, 1204242), 0);
+		ck_assert_str_eq(place(NULL, false, 0), "/tmp/nclust-1204242");
+		ck_assert_str_eq(place(NULL, false, 1), "none");
 	}
-	ck_assert_int_eq(rundir_path(NULL, path, sizeof(path), &err), 0);
-	ck_assert_str_eq(path, "/xdg/nclust");
-	(void)unsetenv("XDG_RUNTIME_DIR");
-	if (rundir_path(NULL, path, sizeof(path), &err) == -1)
-		ck_assert_ptr_nonnull(strstr(err.text, "NCLUST_RUNTIME_DIR"));
-	else
-		ck_assert_int_eq(strncmp(path, "/run/user/", 10), 0);
+	/* what is there and ours counts, what is somebody else's does not */
+	(void)setenv("XDG_RUNTIME_DIR", "/", 1);
+	ck_assert_str_ne(place(NULL, false, 0), "//nclust");
+	(void)setenv("XDG_RUNTIME_DIR", os_path(""), 1);
+	ck_assert_ptr_nonnull(strstr(place(NULL, false, 0), "/nclust"));
+	ck_assert_int_eq(strncmp(place(NULL, false, 0), os_path(""),
+				 strlen(os_path("")) - 1),
+		0);
 }
 END_TEST
 

@@ -153,8 +153,10 @@ static int parse(size_t size, struct error *err)
 
 static void make_sample(void)
 {
+	struct error err;
+
 	(void)memset(&sample, 0, sizeof(sample));
-	state_header_here(&sample.header);
+	ck_assert_int_eq(state_header_here(&sample.header, &err), 0);
 	fill(&sample.entries[0], 1, 100);
 	fill(&sample.entries[2], 2, 101);
 }

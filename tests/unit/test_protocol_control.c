@@ -140,7 +140,7 @@ static const struct {
 	{CONTROL_NO_METHOD, "1", HEAD "\"\"}"},
 	{CONTROL_NO_METHOD, "1", HEAD "\"a.b.c\"}"},
 	{CONTROL_NO_METHOD, "1", HEAD "\"STATUS\"}"},
-	{CONTROL_PARAMS, "1", HEAD "\"restart\",\"params\":{\"bake\":5}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"restart\",\"params\":{\"bake\":true}}"},
 	{CONTROL_PARAMS, "1",
 		HEAD "\"restart\",\"params\":{\"canary\":1,\"bake\":-5}}"},
 	{CONTROL_PARAMS, "1", HEAD "\"status\",\"params\":[]}"},
@@ -271,8 +271,11 @@ static const struct control_request trips[] = {
 		.method = METHOD_RESTART,
 		.has_canary = true,
 		.canary = 2,
+		.has_bake = true,
 		.bake = 1500 * MSEC},
 	{.id = "1", .method = METHOD_RESTART, .has_canary = true},
+	{.id = "1", .method = METHOD_RESTART, .has_bake = true},
+	{.id = "1", .method = METHOD_RELOAD, .drop_ports = true},
 	{.id = "1", .method = METHOD_RELOAD},
 	{.id = "1", .method = METHOD_SCALE, .count = 10000},
 	{.id = "1",
@@ -320,6 +323,8 @@ START_TEST(what_is_encoded_decodes_to_the_same)
 	ck_assert_int_eq(r.last, trips[_i].last);
 	ck_assert_int_eq(r.has_canary, trips[_i].has_canary);
 	ck_assert_int_eq(r.canary, trips[_i].canary);
+	ck_assert_int_eq(r.has_bake, trips[_i].has_bake);
+	ck_assert_int_eq(r.drop_ports, trips[_i].drop_ports);
 	ck_assert_int_eq(r.bake, trips[_i].bake);
 	if (trips[_i].message != NULL)
 		ck_assert_str_eq(r.message, trips[_i].message);

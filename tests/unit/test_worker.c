@@ -293,6 +293,36 @@ START_TEST(a_kill_keeps_the_reason_of_the_stop_before)
 }
 END_TEST
 
+START_TEST(one_whose_request_hangs_gets_its_hang_signal_first)
+{
+	settings.hang_signal = HANG_USR1;
+	settings.stop_count = 1;
+	at.why = WHY_REQUEST;
+	be(WORKER_READY);
+	(void)worker_handle(&w, ON_STOP, &at);
+	ck_assert_int_eq(out.list[0].report.why, WHY_REQUEST);
+	ck_assert_int_eq(out.list[1].signal, SIGUSR1);
+	ck_assert_int_eq(worker_due(&w, 0), at.now + HANG_MOMENT);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_DEADLINE);
+
+	at.now += HANG_MOMENT;
+	(void)worker_handle(&w, ON_DEADLINE, &at);
+	ck_assert_uint_eq(out.count, 3); /* that was no step of its stop */
+	ck_assert_int_eq(out.list[2].signal, SIGQUIT);
+	ck_assert_int_eq(worker_due(&w, 0), at.now + 10 * SECOND);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_GRACE_OVER);
+}
+END_TEST
+
+START_TEST(no_other_gets_the_hang_signal)
+{
+	settings.hang_signal = HANG_USR1;
+	be(WORKER_READY);
+	(void)worker_handle(&w, ON_STOP, &at);
+	ck_assert_int_eq(out.list[1].signal, SIGQUIT);
+}
+END_TEST
+
 /* ---- draining ---- */
 
 START_TEST(a_drain_asks_for_a_quiet_moment_and_sends_no_signal)
@@ -470,6 +500,8 @@ int main(void)
 	tcase_add_test(tc, a_ready_worker_has_to_send_watchdog_in_time);
 	tcase_add_test(tc, a_worker_chooses_its_own_interval);
 	tcase_add_test(tc, one_that_hangs_is_aborted_and_then_killed);
+	tcase_add_test(tc, one_whose_request_hangs_gets_its_hang_signal_first);
+	tcase_add_test(tc, no_other_gets_the_hang_signal);
 	tcase_add_test(
 		tc, the_heap_gives_the_earliest_first_and_of_equals_the_lowest);
 	tcase_add_test(tc, the_heap_grows_and_keeps_what_it_has);

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016,SC2030,SC2031
+#
+# A broken release does not get past the first worker: the old ones serve on,
+# and the exit status says so.
+
+bats_require_minimum_version 1.5.0
+load ../lib
+
+# deploy TEXT: what the Node workers are from now on.
+deploy() {
+	printf '%s\n' "const http = require('http');" \
+		"const answer = (req, res) => res.end('$1');" "${@:2}" \
+		>"$DIR/app.js.new"
+	mv "$DIR/app.js.new" "$DIR/app.js"
+}
+
+answers() {
+	curl -sS --max-time 5 "http://127.0.0.1:${1:-$PORT}/"
+}
+
+# All of $1 workers are ready, and serve what the first release does.
+all_as_before() {
+	[ "$(cluster '"\(.ready) \(.wanted) \(.generation)"')" = "$1 $1 1" ]
+	[ "$(answers)" = old ]
+	[ "$(answers)" = old ]
+}
+
+# --- What happens after a worker was taken as ready ---------------------------
+
+@test "Node that listens and exits soon after: the old ones serve on" {
+	free_port
+	deploy old "http.createServer(answer).listen($PORT, '127.0.0.1');"
+	start_cluster -n 4 --stable-after 20s -- node "$DIR/app.js"
+	before=$(cluster '[.workers[].pid]')
+
+	deploy new "http.createServer(answer).listen($PORT, '127.0.0.1');" \
+		"setTimeout(() => { console.error('no database');" \
+		"process.exit(1); }, 400);"
+	run -1 nclust restart "$INSTANCE"
+
+	[[ $output == *"failed at $INSTANCE.0: exit 1 after "* ]]
+	[[ $output == *"the old workers go on"* ]]
+	all_as_before 4
+	[ "$(cluster '[.workers[].pid]')" = "$before" ]
+}
+
+@test "who is in a hurry is not made to wait" {
+	free_port
+	deploy old "http.createServer(answer).listen($PORT, '127.0.0.1');"
+	start_cluster -n 2 -- node "$DIR/app.js"
+	nclust restart "$INSTANCE"
+	grep -F "the first new worker is ready, watching it for 1s" "$LOG"
+	nclust restart "$INSTANCE" --bake 0
+	[ "$(grep -cF "watching it for" "$LOG")" -eq 1 ]
+	[ "$(cluster .generation)" -eq 3 ]
+}
+
+@test "a program that says itself that it is ready is not watched" {
+	free_port
+	start_cluster -n 2 -l "127.0.0.1:$PORT" --ready notify \
+		-- "$FIXTURES/serve" --notify
+	nclust restart "$INSTANCE"
+	run ! grep -F "watching it for" "$LOG"
+}
+
+# --- Where the old ones listen ------------------------------------------------
+
+# As tsx does: it listens on a path of its own first, and on its port when the
+# file "$DIR/go" is there.
+private_path_first() {
+	cat >"$DIR/app.js.new" <<-EOF
+		const http = require('http'), net = require('net');
+		const fs = require('fs');
+		net.createServer().listen('$DIR/' + process.pid + '.pipe');
+		const timer = setInterval(() => {
+			if (!fs.existsSync('$DIR/go')) return;
+			clearInterval(timer);
+			http.createServer((req, res) => res.end('$1'))
+				.listen($PORT, '127.0.0.1');
+		}, 20);
+	EOF
+	mv "$DIR/app.js.new" "$DIR/app.js"
+}
+
+private_path_holds_back() {
+	free_port
+	touch "$DIR/go"
+	private_path_first old
+	start_cluster -n 2 --start-timeout 5s "$@" -- node "$DIR/app.js"
+	before=$(cluster '[.workers[].pid]')
+
+	rm "$DIR/go"
+	private_path_first new
+	run -1 nclust restart "$INSTANCE"
+	[[ $output == *"$INSTANCE.0: does not listen on tcp:127.0.0.1:$PORT, \
+as generation 1 does ('restart --drop-ports' permits that), \
+not ready after 5"* ]]
+	[[ $output == *"the old workers go on"* ]]
+	grep "worker [0-9]* does not listen on tcp:127.0.0.1:$PORT yet" "$LOG"
+	all_as_before 2
+	[ "$(cluster '[.workers[].pid]')" = "$before" ]
+
+	nclust restart --no-wait "$INSTANCE"
+	wait_until 10 '[ "$(cluster ".workers | length")" -eq 3 ]'
+	touch "$DIR/go"
+	wait_until 10 '[ "$(cluster .generation)" -eq 3 ]'
+	[ "$(answers)" = new ]
+}
+
+@test "a private unix path makes nobody ready (ready = auto)" {
+	private_path_holds_back
+}
+
+@test "a private unix path makes nobody ready (ready = listen, no channel)" {
+	private_path_holds_back --ready listen --ipc off
+}
+
+# two_ports TEXT SECOND: metrics at once, and the application a little later.
+two_ports() {
+	cat >"$DIR/app.py.new" <<-EOF
+		import http.server, sys, threading, time
+		class Answer(http.server.BaseHTTPRequestHandler):
+		    def do_GET(self):
+		        self.send_response(200)
+		        self.end_headers()
+		        self.wfile.write(b"$1")
+		    def log_message(self, *args):
+		        pass
+		def serve(port):
+		    http.server.ThreadingHTTPServer(("127.0.0.1", port),
+		        Answer).serve_forever()
+		threading.Thread(target=serve, args=($METRICS,),
+		    daemon=True).start()
+		time.sleep(1.5)
+		$2
+		serve($PORT)
+	EOF
+	mv "$DIR/app.py.new" "$DIR/app.py"
+}
+
+@test "a release that ends between its two ports changes nothing" {
+	free_port
+	METRICS=$PORT
+	free_port
+	two_ports old
+	start_cluster -n 2 --start-timeout 5s -- python3 "$DIR/app.py"
+	wait_until 10 'answers && answers "$METRICS"'
+	wait_until 10 'logged "listening on tcp:127.0.0.1:$PORT"'
+
+	two_ports new 'sys.exit("no database")'
+	run -1 nclust restart "$INSTANCE"
+	[[ $output == *"failed at $INSTANCE.0: exit 1 after "* ]]
+	all_as_before 2
+
+	two_ports new 'threading.Event().wait()'
+	run -1 nclust restart "$INSTANCE"
+	[[ $output == *"does not listen on tcp:127.0.0.1:$PORT, as generation "* ]]
+	all_as_before 2
+
+	nclust restart --drop-ports "$INSTANCE"
+	[ "$(cluster '"\(.ready) \(.wanted)"')" = "2 2" ]
+	[ "$(answers "$METRICS")" = new ]
+	# what was dropped is not waited for any more
+	nclust restart "$INSTANCE"
+}
+
+@test "a port that the file does not name any more need not be listened on" {
+	free_port
+	METRICS=$PORT
+	free_port
+	two_ports old
+	printf '%s\n' '[cluster:it]' "command = python3 $DIR/app.py" \
+		"workers = 1" "listen = 127.0.0.1:$PORT" \
+		"listen = 127.0.0.1:$METRICS" "start-timeout = 5s" \
+		>"$DIR/it.ini"
+	start_cluster -c "$DIR/it.ini"
+	wait_until 10 '[ "$(answers)" = old ]'
+
+	two_ports new 'threading.Event().wait()'
+	sed -i "/127.0.0.1:$PORT/d" "$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	[ "$(answers "$METRICS")" = new ]
+}
+
+# --- What is said of it -------------------------------------------------------
+
+# Workers that listen, which makes them ready, and end a little later.
+listens_and_ends() {
+	deploy old "http.createServer(answer).listen($PORT, '127.0.0.1');" \
+		"setTimeout(() => { console.error('no database');" \
+		"process.exit(1); }, 300);"
+}
+
+@test "a restart where nothing can serve is not done, and claims nobody" {
+	free_port
+	listens_and_ends
+	start_nclust -n 2 --stable-after 20s --backoff-min 60s \
+		--backoff-max 60s --log prefix -- node "$DIR/app.js"
+	wait_until 20 '[ "$(status_json | jq "[.clusters[0].workers[] |
+		select(.state == \"backoff\")] | length")" -eq 2 ]'
+
+	run -1 nclust restart "$INSTANCE"
+	[[ $output == *": exit 1 after "*"no database"* ]]
+	[[ $output != *"the old workers go on"* ]]
+}
+
+# Slot 2 never listens, so that never all are ready.
+@test "more of what cannot start: scale fails with the first that ends" {
+	free_port
+	deploy old "if (process.env.NCLUST_SLOT === '2')" \
+		"setInterval(() => {}, 1000); else {" \
+		"http.createServer(answer).listen($PORT, '127.0.0.1');" \
+		"setTimeout(() => { console.error('no database');" \
+		"process.exit(1); }, 300); }"
+	start_nclust -n 1 --log prefix -- node "$DIR/app.js"
+	wait_until 20 'logged "next try in"'
+
+	run -1 timeout 20 "$NCLUST" scale "$INSTANCE" 3
+	[[ $output == *"ended with exit 1"*"no database"* ]]
+}
+
+@test "a rollout that a stop interrupts names the slot, and claims nobody" {
+	start_cluster -n 2 --ready notify -- sh -c \
+		'[ -e "$2/hold" ] || exec "$1" --notify; sleep 60' - \
+		"$FIXTURES/hear" "$DIR"
+	touch "$DIR/hold"
+	nclust restart "$INSTANCE" >"$DIR/said" 2>&1 &
+	restarting=$!
+	wait_until 10 '[ "$(cluster ".workers | length")" -eq 3 ]'
+	nclust stop "$INSTANCE"
+	if wait "$restarting"; then false; fi
+	grep -F "failed at $INSTANCE.0: interrupted, the cluster stops" \
+		"$DIR/said" "$LOG"
+	run ! grep -F "the old workers go on" "$DIR/said" "$LOG"
+}
+
+@test "a unix socket that nclust passes counts, also after a take-over" {
+	local words=(-n 2 --orphans keep --ipc off --stop-timeout 1s
+		--start-timeout 10s --listen "unix:$DIR/socket" --
+		node "$ROOT/tests/e2e/servers/listen-fd.js")
+
+	start_nclust "${words[@]}"
+	wait_until 10 '[ "$(status_json | jq ".clusters[0].ready")" -eq 2 ]'
+	kill_nclust
+	start_nclust "${words[@]}"
+	timeout $((15 * PATIENCE)) "$NCLUST" restart --bake 0 \
+		"$INSTANCE.0"
+	[ "$(status_json | jq '.clusters[0].ready')" -eq 2 ]
+}

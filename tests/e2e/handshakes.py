@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Clients that ask an HTTPS server from afar, again and again.
+
+handshakes.py PORT AT_ONCE MS    until standard input ends; each answer of the
+                                 server is read that long after it has come.
+                                 "ready" at the first one; at the end one line:
+                                 answered=… lost=…
+"""
+
+import socket
+import ssl
+import sys
+import threading
+import time
+
+port, at_once, delay = (int(argument) for argument in sys.argv[1:])
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+over = threading.Event()
+counts = {"answered": 0, "lost": 0}
+lock = threading.Lock()
+
+
+class Afar:
+    def __init__(self):
+        self.socket = socket.create_connection(("127.0.0.1", port), 20)
+        self.came, self.left = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.came, self.left)
+
+    def run(self, step, *arguments):
+        """One step of TLS, with as many ways there and back as it takes."""
+        while True:
+            done = True
+            try:
+                result = step(*arguments)
+            except ssl.SSLWantReadError:
+                done = False
+            if self.left.pending:
+                self.socket.sendall(self.left.read())
+            if done:
+                return result
+            data = self.socket.recv(65536)
+            if not data:
+                raise ConnectionError("closed")
+            time.sleep(delay / 1000)
+            self.came.write(data)
+
+
+def ask():
+    client = Afar()
+    try:
+        client.run(client.tls.do_handshake)
+        client.run(client.tls.write, b"GET / HTTP/1.0\r\n\r\n")
+        return b"200 OK" in client.run(client.tls.read, 4096)
+    finally:
+        client.socket.close()
+
+
+def go_on():
+    while not over.is_set():
+        try:
+            kind = "answered" if ask() else "lost"
+        except OSError as error:
+            print(error, file=sys.stderr)
+            kind = "lost"
+        with lock:
+            counts[kind] += 1
+            if counts == {"answered": 1, "lost": 0}:
+                print("ready", flush=True)
+
+
+threads = [threading.Thread(target=go_on) for _ in range(at_once)]
+for thread in threads:
+    thread.start()
+sys.stdin.read()
+over.set()
+for thread in threads:
+    thread.join()
+print(" ".join(f"{kind}={count}" for kind, count in counts.items()))

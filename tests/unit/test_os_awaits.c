@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/awaits.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Another process that has a listening socket, and does one thing for ever. */
+static int listener;
+static pid_t other;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *accept_for_ever(void *fd)
+{
+	(void)accept(*(int *)fd, NULL, NULL);
+	return NULL;
+}
+
+static void *epoll_for_ever(void *set)
+{
+	struct epoll_event event;
+
+	(void)epoll_wait(*(int *)set, &event, 1, -1);
+	return NULL;
+}
+
+static void *lock_for_ever(void *unused)
+{
+	(void)pthread_mutex_lock(&lock);
+	(void)pthread_mutex_lock(&lock);
+	return unused;
+}
+
+static void *loop_for_ever(void *unused)
+{
+	for (volatile bool more = true; more;)
+		;
+	return unused;
+}
+
+static int set_with(int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int set = epoll_create1(EPOLL_CLOEXEC);
+
+	if (set == -1 ||
+		(fd != -1 && epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == -1))
+		_exit(9);
+	return set;
+}
+
+static void begin(void *(*deed)(void *), void *argument)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, deed, argument) != 0)
+		_exit(9);
+}
+
+static void start(void (*deed)(void))
+{
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ne(listener, -1);
+	ck_assert_int_eq(listen(listener, 8), 0);
+	other = fork();
+	ck_assert_int_ne(other, -1);
+	if (other == 0) {
+		(void)alarm(60);
+		deed();
+		_exit(9);
+	}
+}
+
+static void end(void)
+{
+	ck_assert_int_eq(kill(other, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(other, NULL, 0), other);
+	(void)close(listener);
+}
+
+static bool is_listener(const void *context, uint64_t inode)
+{
+	return *(const uint64_t *)context == inode;
+}
+
+static enum awaits look_for(uint64_t inode)
+{
+	struct remote r;
+	bool denied = false;
+	enum awaits found;
+
+	remote_of(&r, other);
+	found = awaits_look(&r, is_listener, &inode, &denied);
+	ck_assert(!denied);
+	return found;
+}
+
+static enum awaits look(void)
+{
+	return look_for(remote_own_inode(listener));
+}
+
+/* Until all is as wanted: it is on its way there. */
+static void becomes(enum awaits wanted)
+{
+	for (int i = 0; i < 2000 && look() != wanted; i++)
+		(void)usleep(1000);
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(look(), wanted);
+}
+
+static void accepts(void)
+{
+	(void)accept_for_ever(&listener);
+}
+
+START_TEST(one_in_accept_waits_for_a_connection)
+{
+	start(accepts);
+	becomes(AWAITS_CONNECTION);
+	end();
+}
+END_TEST
+
+static void polls(void)
+{
+	int set = set_with(listener);
+
+	(void)epoll_for_ever(&set);
+}
+
+START_TEST(one_in_epoll_wait_does)
+{
+	start(polls);
+	becomes(AWAITS_CONNECTION);
+	end();
+}
+END_TEST
+
+static void polls_nested(void)
+{
+	int inner = set_with(listener);
+	int outer = set_with(inner);
+
+	(void)epoll_for_ever(&outer);
+}
+
+START_TEST(one_whose_set_has_a_set_with_the_listener_does)
+{
+	start(polls_nested);
+	becomes(AWAITS_CONNECTION);
+	end();
+}
+END_TEST
+
+static void polls_something(void)
+{
+	int set = set_with(-1);
+
+	(void)epoll_for_ever(&set);
+}
+
+START_TEST(one_whose_set_is_the_only_one_may)
+{
+	start(polls_something);
+	becomes(AWAITS_CONNECTION);
+	end();
+}
+END_TEST
+
+static void loops_beside_others(void)
+{
+	static int unrelated;
+
+	(void)set_with(listener);
+	unrelated = set_with(-1);
+	begin(epoll_for_ever, &unrelated);
+	begin(lock_for_ever, NULL);
+	(void)loop_for_ever(NULL);
+}
+
+START_TEST(one_that_loops_does_not_and_no_other_set_counts)
+{
+	start(loops_beside_others);
+	becomes(AWAITS_NOTHING);
+	end();
+}
+END_TEST
+
+static void locked(void)
+{
+	begin(lock_for_ever, NULL);
+	begin(lock_for_ever, NULL);
+	(void)lock_for_ever(NULL);
+}
+
+START_TEST(one_whose_threads_are_locked_does_not)
+{
+	char text[400] = "";
+
+	start(locked);
+	/* one that has not come that far awaits nothing, too */
+	for (int i = 0; i < 2000 && strstr(text, ": S in futex") == NULL; i++) {
+		(void)usleep(1000);
+		(void)awaits_threads_text(other, text, sizeof(text));
+	}
+	ck_assert_ptr_nonnull(strstr(text, ": S in futex"));
+	becomes(AWAITS_NOTHING);
+	end();
+}
+END_TEST
+
+static void locked_but_one(void)
+{
+	begin(accept_for_ever, &listener);
+	locked();
+}
+
+START_TEST(one_thread_is_enough)
+{
+	start(locked_but_one);
+	becomes(AWAITS_CONNECTION);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_is_stopped_does_not_until_it_goes_on)
+{
+	start(polls);
+	becomes(AWAITS_CONNECTION);
+	ck_assert_int_eq(kill(other, SIGSTOP), 0);
+	becomes(AWAITS_NOTHING);
+	ck_assert_int_eq(kill(other, SIGCONT), 0);
+	end();
+}
+END_TEST
+
+START_TEST(of_one_without_the_listener_nothing_is_said)
+{
+	start(locked);
+	becomes(AWAITS_NOTHING);
+	ck_assert_int_eq(look_for(1), AWAITS_UNKNOWN);
+	end();
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc;
+
+	os_main(argc, argv);
+	tc = tcase_create("awaits");
+	tcase_add_test(tc, one_in_accept_waits_for_a_connection);
+	tcase_add_test(tc, one_in_epoll_wait_does);
+	tcase_add_test(tc, one_whose_set_has_a_set_with_the_listener_does);
+	tcase_add_test(tc, one_whose_set_is_the_only_one_may);
+	tcase_add_test(tc, one_that_loops_does_not_and_no_other_set_counts);
+	tcase_add_test(tc, one_whose_threads_are_locked_does_not);
+	tcase_add_test(tc, one_thread_is_enough);
+	tcase_add_test(tc, one_that_is_stopped_does_not_until_it_goes_on);
+	tcase_add_test(tc, of_one_without_the_listener_nothing_is_said);
+	return os_suite("awaits", tc);
+}
