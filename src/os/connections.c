@@ -93,6 +93,7 @@ static bool look_at(int fd, struct connection *c)
 {
 	struct tcp_info info = {0};
 	struct sockaddr_storage at = {0};
+	struct ucred peer = {0};
 	socklen_t size = sizeof(info);
 	int bytes = 0;
 	int quick = 1;
@@ -105,6 +106,9 @@ static bool look_at(int fd, struct connection *c)
 			quick == 0;
 	} else if (is_unix_stream(fd)) {
 		c->kind = CONNECTION_UNIX;
+		size = sizeof(peer);
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+			c->peer = peer.pid;
 		if (ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0)
 			c->unsent = (uint32_t)bytes;
 	} else {

@@ -32,6 +32,7 @@ struct connection {
 	uint64_t bytes_in;  /* received, also those in the queue */
 	pid_t pid;          /* whose … */
 	int fd;             /* … descriptor; -1: not by its descriptor */
+	pid_t peer; /* CONNECTION_UNIX: who connected (SO_PEERCRED); 0: not known */
 	uint32_t queue;    /* bytes received, not read; connections that wait */
 	uint32_t unsent;   /* bytes written, not sent yet */
 	uint32_t unacked;  /* segments */
@@ -46,6 +47,7 @@ struct connection {
 	uint8_t kind;      /* enum connection_kind */
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
 	bool marked;       /* by who looks: connections_end() */
+	bool is_inner; /* by who looks: the peer is a process of the worker */
 	bool prompt; /* TCP_QUICKACK is off: its last answer carried the ACK */
 	bool has_name; /* CONNECTION_UNIX: as those that were accepted have */
 };

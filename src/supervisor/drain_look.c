@@ -22,23 +22,26 @@ static bool has_port(const struct drain *d, uint16_t port)
 	return false;
 }
 
-/* One that was accepted and is not over (reset by its peer), not one that the worker has made itself: to a database,
- * whose last word is an answer that nothing follows; nor one that nobody waits for. */
+/* One that was accepted and is not over (reset by its peer); not one that the worker
+ * has made itself: to a database, whose last word is an answer that nothing follows;
+ * nor one that nobody waits for, or that its own processes have with each other. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
 {
 	if (health_gives_up(d->child, c))
 		return false;
 	if (c->kind == CONNECTION_UNIX)
-		return c->has_name;
+		return c->has_name && !c->is_inner;
 	return c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
 		(d->port_count == 0 || has_port(d, c->port));
 }
 
-static void learn_ports(struct drain *d, const struct connections *seen)
+/* What cannot be known of each one alone. */
+static void learn(struct drain *d, struct connections *seen)
 {
 	for (size_t i = 0; i < seen->count; i++) {
-		const struct connection *c = &seen->list[i];
+		struct connection *c = &seen->list[i];
 
+		c->is_inner = c->peer != 0 && drain_process_of(d, c->peer);
 		if (c->kind == CONNECTION_LISTENER &&
 			d->port_count < DRAIN_PORTS && !has_port(d, c->port))
 			d->ports[d->port_count++] = c->port;
@@ -231,7 +234,7 @@ void drain_look(struct drain *d)
 	d->view.blind |=
 		all->seen.refused || all->seen.too_many || make_room(all) == -1;
 	if (!d->view.blind) {
-		learn_ports(d, &all->seen);
+		learn(d, &all->seen);
 		for (size_t i = 0; i < d->process_count; i++)
 			look_at_process(d, &d->processes[i]);
 		judge(d, all, drain_is_half_over(d, began), began);

@@ -525,6 +525,14 @@ holder() {
 	[ "$LOST" -eq 0 ]
 }
 
+@test "a connection between processes of one worker is nobody's request" {
+	start_cluster -n 2 -l "127.0.0.1:$PORT" --drain quiet \
+		--drain-timeout 10s --log-level debug -- python3 \
+		"$ROOT/tests/e2e/servers/inner.py" "$DIR/inner"
+	restarts 1
+	all_quiet 2
+}
+
 @test "where no descriptor of a worker can be had, the kernel is asked" {
 	nclust_under "$FIXTURES/confine" docker --
 	start_rude --drain quiet -- --slow 50
