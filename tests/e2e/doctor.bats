@@ -521,7 +521,9 @@ while True:
 	first=$PORT
 	free_port
 	try 0 -- bash -c "$(declare -f late); late $first $PORT $DIR/%d.pipe"
-	[[ $(fact socket) == *"tcp:127.0.0.1:$first"*"tcp:127.0.0.1:$PORT"* ]]
+	sockets=$(fact socket) # in no order
+	[[ $sockets == *"tcp:127.0.0.1:$first,"* ]]
+	[[ $sockets == *"tcp:127.0.0.1:$PORT,"* ]]
 	[[ $(fact private) == "ok unix:$DIR/"*".pipe; each copy has one"* ]]
 	[ -z "$(fact "not shared")" ]
 }
