@@ -204,11 +204,18 @@ static struct held_socket *add(
 	struct look *look, uint64_t inode, enum held_kind kind)
 {
 	const struct owned *owned = find(look, inode);
+	struct held *held = look->held;
+	size_t at = held->count;
 	struct held_socket *s;
 
-	if (owned == NULL || look->held->count == HELD_MAX)
+	if (owned == NULL || at == HELD_MAX)
 		return NULL;
-	s = &look->held->list[look->held->count++];
+	/* in the order of their numbers; the kernel's is that of a hash */
+	while (at > 0 && held->list[at - 1].kind == kind &&
+		find(look, held->list[at - 1].inode) > owned)
+		at--;
+	s = &held->list[at];
+	(void)memmove(s + 1, s, (held->count++ - at) * sizeof(*s));
 	*s = (struct held_socket){
 		.kind = kind,
 		.inode = inode,

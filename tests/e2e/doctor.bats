@@ -495,35 +495,37 @@ interrupt() {
 		"$FIXTURES/plain" "$PORT" --loopback
 }
 
-# late PORT PORT PATH: listens on a private path, then on the one, then, 1.2 s
-# later, on the other.
+# late PATH PORT... PORT: listens on a private path, then on the ports, and 1.2 s
+# later on the last.
 late() {
 	python3 -c '
 import os, socket, sys, time
 own = socket.socket(socket.AF_UNIX)
-own.bind(sys.argv[3] % os.getpid())
+own.bind(sys.argv[1] % os.getpid())
 own.listen()
 time.sleep(0.7)
 kept = []
-for port in sys.argv[1:3]:
+for port in sys.argv[2:]:
+    if port == sys.argv[-1]:
+        time.sleep(1.2)
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind(("127.0.0.1", int(port)))
     s.listen()
     kept.append(s)
-    time.sleep(1.2)
 while True:
     time.sleep(100)' "$@"
 }
 
 @test "trial: a late port, and a path that each copy has for itself" {
-	free_port
-	first=$PORT
-	free_port
-	try 0 -- bash -c "$(declare -f late); late $first $PORT $DIR/%d.pipe"
-	sockets=$(fact socket) # in no order
-	[[ $sockets == *"tcp:127.0.0.1:$first,"* ]]
-	[[ $sockets == *"tcp:127.0.0.1:$PORT,"* ]]
+	for _ in 1 2 3 4 5; do
+		free_port
+	done
+	try 0 -- bash -c "$(declare -f late); late $DIR/%d.pipe ${PORTS[*]}"
+	# told in the order in which it has opened them
+	[ "$(told '[.sockets[].address | select(startswith("tcp:"))]
+		| join(" ")')" = "$(printf 'tcp:127.0.0.1:%s\n' "${PORTS[@]}" |
+		paste -sd ' ')" ]
 	[[ $(fact private) == "ok unix:$DIR/"*".pipe; each copy has one"* ]]
 	[ -z "$(fact "not shared")" ]
 }
