@@ -430,7 +430,8 @@ START_TEST(one_slots_restart_is_watched_where_it_is_guessed)
 }
 END_TEST
 
-START_TEST(a_restart_where_nothing_ran_is_done_when_all_have_been_watched)
+/* All were stopped; the new ones listen. */
+static void restart_stopped(void)
 {
 	bench_start(&b, guessing(READY_LISTEN), 2);
 	bench_do(&b, (struct event){.kind = EVENT_STOP});
@@ -439,6 +440,11 @@ START_TEST(a_restart_where_nothing_ran_is_done_when_all_have_been_watched)
 	restart();
 	bench_listens(&b, 0);
 	bench_listens(&b, 1);
+}
+
+START_TEST(a_restart_where_nothing_ran_is_done_when_all_have_been_watched)
+{
+	restart_stopped();
 	bench_pass(&b, SECOND - 1);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 0);
 	bench_pass(&b, 1);
@@ -450,13 +456,7 @@ END_TEST
 /* As one that daemonises: it listens, and its first process ends. */
 START_TEST(a_restart_where_nothing_ran_fails_with_the_first_that_ends)
 {
-	bench_start(&b, guessing(READY_LISTEN), 2);
-	bench_do(&b, (struct event){.kind = EVENT_STOP});
-	old_one_goes(0);
-	old_one_goes(1);
-	restart();
-	bench_listens(&b, 0);
-	bench_listens(&b, 1);
+	restart_stopped();
 	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 0);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 0);

@@ -702,7 +702,7 @@ static void start_listening(unsigned slots)
 	bench_forget(&b);
 }
 
-static void deploy_auto(bool command_changed)
+static void deploy_auto(bool command_changed, bool drops_ports)
 {
 	fresh = auto_settings();
 	bench_do(&b,
@@ -711,6 +711,7 @@ static void deploy_auto(bool command_changed)
 			.slot = SLOT_ALL,
 			.settings = cluster_settings_ref(fresh),
 			.command_changed = command_changed,
+			.drops_ports = drops_ports,
 		});
 }
 
@@ -735,7 +736,7 @@ END_TEST
 START_TEST(a_new_one_that_lives_but_does_not_listen_has_failed)
 {
 	start_listening(2);
-	deploy_auto(false);
+	deploy_auto(false, false);
 	bench_pass(&b, 5 * SECOND);
 	ck_assert_int_eq(
 		bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_START_TIMEOUT);
@@ -750,7 +751,7 @@ END_TEST
 START_TEST(another_command_has_to_listen_as_the_old_one_does)
 {
 	start_listening(1);
-	deploy_auto(true);
+	deploy_auto(true, false);
 	bench_pass(&b, 4 * SECOND);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
 	bench_pass(&b, SECOND);
@@ -765,15 +766,7 @@ END_TEST
 START_TEST(another_command_that_drops_its_ports_need_not_listen)
 {
 	start_listening(1);
-	fresh = auto_settings();
-	bench_do(&b,
-		(struct event){
-			.kind = EVENT_ROLL,
-			.slot = SLOT_ALL,
-			.settings = cluster_settings_ref(fresh),
-			.command_changed = true,
-			.drops_ports = true,
-		});
+	deploy_auto(true, true);
 	ck_assert(bench_rollout(&b).drops_ports);
 	bench_pass(&b, SECOND);
 	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL);
@@ -788,7 +781,7 @@ START_TEST(another_command_does_not_learn_from_the_old_one)
 {
 	bench_start(&b, auto_settings(), 1);
 	bench_pass(&b, SECOND);
-	deploy_auto(true);
+	deploy_auto(true, false);
 	bench_tell(&b, EVENT_READY, 0, bench_worker(&b, 0, SLOT_READY));
 	bench_tell(&b, EVENT_LISTENING, 0, bench_worker(&b, 0, SLOT_READY));
 	bench_pass(&b, SECOND);
@@ -803,7 +796,7 @@ START_TEST(settings_with_another_command_do_not_learn_either)
 {
 	bench_start(&b, auto_settings(), 1);
 	bench_pass(&b, SECOND);
-	deploy_auto(false);
+	deploy_auto(false, false);
 	bench_do(&b,
 		(struct event){
 			.kind = EVENT_SETTINGS,
@@ -822,7 +815,7 @@ END_TEST
 START_TEST(a_restart_during_a_deployment_keeps_its_command)
 {
 	start_listening(1);
-	deploy_auto(true);
+	deploy_auto(true, false);
 	restart();
 	old_one_goes(0); /* of the rollout that was superseded */
 	ck_assert_uint_eq(bench_slot(&b, 0).worker[1].generation, 3);
