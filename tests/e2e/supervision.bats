@@ -85,16 +85,23 @@ all_restarts() {
 	done
 }
 
+# deaths_say HOW WORDS...: what is logged of each such death, one after the other.
+deaths_say() {
+	local n=0 words
+
+	wait_logged "$1" $(($# - 1))
+	for words in "${@:2}"; do
+		n=$((n + 1))
+		[[ $(grep -F "$1" "$LOG" | sed -n "${n}p") == *"$words"* ]]
+	done
+}
+
 @test "a crash loop waits longer each time, and status tells the next try" {
 	start_nclust -n 1 --backoff-min 100ms --backoff-max 60s \
 		--backoff-jitter 0% -- "$FIXTURES/die" --exit 3
 
-	wait_logged 'exit 3' 4
-	grep -F 'exit 3' "$LOG" | head -n 4 >"$DIR/deaths"
-	[[ $(sed -n 1p "$DIR/deaths") == *"next try in 0.1 s"* ]]
-	[[ $(sed -n 2p "$DIR/deaths") == *"next try in 0.2 s"* ]]
-	[[ $(sed -n 3p "$DIR/deaths") == *"next try in 0.4 s"* ]]
-	[[ $(sed -n 4p "$DIR/deaths") == *"next try in 0.8 s"* ]]
+	deaths_say 'exit 3' "next try in 0.1 s" "next try in 0.2 s" \
+		"next try in 0.4 s" "next try in 0.8 s"
 
 	wait_until 10 '[ "$(worker_state 0)" = backoff ]'
 	run nclust status "$INSTANCE" --json
@@ -106,7 +113,7 @@ all_restarts() {
 	run nclust status "$INSTANCE"
 	[[ $output == *backoff*"exit 3"* ]]
 	# one line a death
-	[ "$(grep -c "exit 3" "$LOG")" -eq "$(restarts 0)" ]
+	wait_until 10 '[ "$(grep -c "exit 3" "$LOG")" -eq "$(restarts 0)" ]'
 }
 
 @test "the backoff has a cap" {
@@ -134,12 +141,8 @@ all_restarts() {
 		--backoff-jitter 0% --log-level info \
 		-- "$FIXTURES/die" --notify --after 200 --exit 5
 
-	wait_logged 'exit 5' 4
-	grep -F 'exit 5' "$LOG" | head -n 4 >"$DIR/deaths"
-	[[ $(sed -n 1p "$DIR/deaths") == *"replaced at once"* ]]
-	[[ $(sed -n 2p "$DIR/deaths") == *"next try in 0.1 s"* ]]
-	[[ $(sed -n 3p "$DIR/deaths") == *"next try in 0.2 s"* ]]
-	[[ $(sed -n 4p "$DIR/deaths") == *"next try in 0.4 s"* ]]
+	deaths_say 'exit 5' "replaced at once" "next try in 0.1 s" \
+		"next try in 0.2 s" "next try in 0.4 s"
 }
 
 @test "the first early death of a ready worker is forgiven, the second waits" {
