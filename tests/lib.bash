@@ -145,6 +145,17 @@ is_gone() {
 	! is_alive "$1"
 }
 
+# How many workers there are that run the fixture `serve`, whoever knows them.
+fixtures_alive() {
+	local pid n=0
+
+	for pid in $(ours); do
+		[ "$(readlink "/proc/$pid/exe")" != "$FIXTURES/serve" ] ||
+			is_gone "$pid" || n=$((n + 1))
+	done
+	echo "$n"
+}
+
 # stop_process PID SECONDS: SIGTERM, and after that time SIGKILL.
 stop_process() {
 	is_alive "$1" || return 0
@@ -318,7 +329,7 @@ port_is_taken() {
 	grep -qF "$hex" /proc/net/tcp /proc/net/tcp6 /proc/net/udp 2>/dev/null
 }
 
-# free_port: sets PORT.  Below the ephemeral ports, so that nobody's client
+# free_port: sets PORT, and AT, where it listens.  Below the ephemeral ports, so that nobody's client
 # gets it meanwhile; a directory keeps other tests from taking it.
 free_port() {
 	local try
@@ -328,6 +339,7 @@ free_port() {
 		port_is_taken "$PORT" && continue
 		mkdir "$(port_mark "$PORT")" 2>/dev/null || continue
 		PORTS+=("$PORT")
+		AT=127.0.0.1:$PORT
 		return 0
 	done
 	echo "no free port"
@@ -337,6 +349,17 @@ free_port() {
 # http_get PORT [PATH]: the body.
 http_get() {
 	curl -sS --max-time "$((5 * PATIENCE))" "http://127.0.0.1:$1${2:-/}"
+}
+
+# idle_and_dripping COUNT: until the fixture `unwell` has sent an answer in COUNT
+# pieces, beside a connection that says nothing.
+idle_and_dripping() {
+	exec 4<>"/dev/tcp/127.0.0.1/$PORT"
+	curl -s --max-time 60 "http://127.0.0.1:$PORT/drip/$1" \
+		>"$DIR/drip" 3>&- 4>&- &
+	STARTED+=("$!")
+	wait_until 30 '[ "$(grep -o x "$DIR/drip" | wc -l)" -ge "$1" ]' "$1"
+	exec 4>&-
 }
 
 # seen_slots PORT COUNT: the slots that answered COUNT requests, once each.

@@ -116,17 +116,6 @@ worker_pids() {
 	cluster '[.workers[].pid] | sort | join(" ")'
 }
 
-# How many workers there are, whoever knows them.
-fixtures_alive() {
-	local pid n=0
-
-	for pid in $(ours); do
-		[ "$(readlink "/proc/$pid/exe")" != "$FIXTURES/serve" ] ||
-			is_gone "$pid" || n=$((n + 1))
-	done
-	echo "$n"
-}
-
 same_workers() {
 	[ "$(worker_pids)" = "$pids" ] && [ -S "$DIR/socket" ] && return 0
 	echo "not workers $pids and the socket any more"

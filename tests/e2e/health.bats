@@ -378,13 +378,7 @@ start_stalling() {
 @test "stall: idle, streaming and waiting workers are left alone" {
 	start_stalling -- "$UNWELL"
 	before=$(pids)
-	# an idle connection that has said nothing, and two that take their time
-	exec 4<>"/dev/tcp/127.0.0.1/$PORT"
-	curl -s --max-time 20 "http://127.0.0.1:$PORT/drip/60" \
-		>"$DIR/drip" 3>&- 4>&- &
-	STARTED+=("$!")
-	wait_until 20 '[ "$(grep -o x "$DIR/drip" | wc -l)" -ge 60 ]'
-	exec 4>&-
+	idle_and_dripping 60
 	http_get "$PORT" /sleep/700
 	[ "$(pids)" = "$before" ]
 	run ! grep -F 'no progress' "$LOG"

@@ -611,16 +611,6 @@ d[e(1)+8:e(1)+16] = bytes(8)"
 	poll_until 20 no_keeper
 }
 
-fixtures_alive() {
-	local pid n=0
-
-	for pid in $(ours); do
-		[ "$(readlink "/proc/$pid/exe")" != "$FIXTURES/serve" ] ||
-			is_gone "$pid" || n=$((n + 1))
-	done
-	echo "$n"
-}
-
 # --- With the rest of nclust -----------------------------------------------------------
 
 @test "killed in the midst of a rolling restart: one worker a slot in the end" {

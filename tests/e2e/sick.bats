@@ -203,13 +203,7 @@ hang() {
 	start_cluster -n 2 -l "127.0.0.1:$PORT" --ready tcp \
 		--request-timeout 2s --log-level info -- "$FIXTURES/unwell"
 	before=$(pids)
-	# one that has said nothing, and one whose answer comes in pieces
-	exec 4<>"/dev/tcp/127.0.0.1/$PORT"
-	curl -s --max-time 60 "http://127.0.0.1:$PORT/drip/80" \
-		>"$DIR/drip" 3>&- 4>&- &
-	STARTED+=("$!")
-	wait_until 30 '[ "$(grep -o x "$DIR/drip" | wc -l)" -ge 80 ]'
-	exec 4>&-
+	idle_and_dripping 80
 	[ "$(pids)" = "$before" ]
 	run ! grep -F 'hangs' "$LOG"
 }

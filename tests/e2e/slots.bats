@@ -11,7 +11,6 @@ bats_require_minimum_version 1.5.0
 setup() {
 	nclust_setup
 	free_port
-	AT=127.0.0.1:$PORT
 }
 
 restart_slot() {

@@ -65,21 +65,18 @@ busy_restarts() {
 # --- Servers that are never quiet ----------------------------------------------
 
 @test "slow requests in flight at all times: none is lost" {
-	AT=127.0.0.1:$PORT
 	start_rude -l "$AT" --
 	busy_restarts 2 --rate 100 --path /slow
 	one_is_left
 }
 
 @test "streams that overlap: none is cut" {
-	AT=127.0.0.1:$PORT
 	start_rude -l "$AT" -- --chunks 20
 	busy_restarts 1 --rate 10 --mode stream --path /stream
 	one_is_left
 }
 
 @test "so it is with a server that binds for itself" {
-	AT=127.0.0.1:$PORT
 	start_rude -- "$PORT"
 	busy_restarts 2 --rate 100 --path /slow
 	one_is_left
@@ -87,7 +84,6 @@ busy_restarts() {
 }
 
 @test "so it is with Node" {
-	AT=127.0.0.1:$PORT
 	cat >"$DIR/slow.js" <<-EOF
 		require('http').createServer((q, s) =>
 			setTimeout(() => s.end('pid=' + process.pid), 150)
@@ -99,7 +95,6 @@ busy_restarts() {
 }
 
 @test "so it is with python3 -m http.server, which has slow clients" {
-	AT=127.0.0.1:$PORT
 	mkdir "$DIR/files"
 	head -c 100000 /dev/zero >"$DIR/files/file"
 	start_cluster -n 2 -- python3 -m http.server --bind 127.0.0.1 \
@@ -120,7 +115,6 @@ busy_restarts() {
 }
 
 @test "connections that are used again and never all quiet" {
-	AT=127.0.0.1:$PORT
 	start_rude -l "$AT" --
 	start_open "$AT" --rate 60 --mode keep --connections 24 --path /slow
 	restart_within 30
@@ -139,7 +133,6 @@ without() {
 }
 
 @test "so it is where nclust may do nothing that others may not" {
-	AT=127.0.0.1:$PORT
 	without -sys_admin,-net_admin,-net_raw,-bpf
 	start_rude -l "$AT" --
 	busy_restarts 2 --rate 100 --path /slow
@@ -160,7 +153,6 @@ hold_restart() {
 }
 
 @test "a second restart while the first is steered: both are told, nothing is lost" {
-	AT=127.0.0.1:$PORT
 	start_rude -l "$AT" --
 	hold_restart
 	restart_within 60
@@ -172,7 +164,6 @@ hold_restart() {
 }
 
 @test "an old worker that crashes while it is emptied is no reason to stop" {
-	AT=127.0.0.1:$PORT
 	start_rude -l "$AT" --
 	hold_restart
 	old=$(status_json | jq '[.clusters[0].workers[] |
@@ -195,7 +186,6 @@ each_answers() {
 }
 
 @test "a release that fails midway: what went to it is answered, and so is the rest" {
-	AT=127.0.0.1:$PORT
 	cat >"$DIR/server" <<-EOF
 		#!/bin/sh
 		[ ! -e "$DIR/bad" ] || [ "\$NCLUST_SLOT" = 0 ] || exit 3
@@ -224,7 +214,6 @@ each_answers() {
 @test "an upgrade between two restarts: the old workers go on accepting" {
 	local i
 
-	AT=127.0.0.1:$PORT
 	cat >"$DIR/server" <<-EOF
 		#!/bin/sh
 		[ ! -p "$DIR/gate" ] || read -r line <"$DIR/gate"
@@ -255,7 +244,6 @@ each_answers() {
 
 # The kernel has answered its SYN, and shows it to nobody before it says something.
 @test "the last worker of before is kept for a client that is about to speak" {
-	AT=127.0.0.1:$PORT
 	start_cluster -n 1 -l "$AT,defer-accept=60s" --drain quiet --bake 0 -- \
 		"$FIXTURES/rude" --blocking
 	old=$(worker_pid 0)
@@ -292,7 +280,6 @@ plan() {
 }
 
 dies_unheard() {
-	AT=127.0.0.1:$PORT
 	plan "$WAITS" "$@"
 	start_cluster -c "$DIR/it.ini"
 	start_open "$AT" --rate 100 --path /slow
@@ -312,7 +299,6 @@ dies_unheard() {
 }
 
 @test "so it is when it comes in the midst of another rollout" {
-	AT=127.0.0.1:$PORT
 	cat >"$DIR/server" <<-EOF
 		#!/bin/sh
 		[ ! -e "$DIR/bad" ] || exec "$FIXTURES/rude" --deaf --die 200
@@ -344,7 +330,6 @@ dies_unheard() {
 }
 
 @test "a canary like which all others would die: no worker is risked for it" {
-	AT=127.0.0.1:$PORT
 	without -sys_admin,-net_admin,-net_raw,-bpf
 	cat >"$DIR/server" <<-EOF
 		#!/bin/sh
@@ -366,7 +351,6 @@ dies_unheard() {
 }
 
 @test "a release that never gets ready gets nothing" {
-	AT=127.0.0.1:$PORT
 	cat >"$DIR/server" <<-EOF
 		#!/bin/sh
 		[ ! -e "$DIR/bad" ] || exec "$FIXTURES/rude" --poll --mute
@@ -387,7 +371,6 @@ dies_unheard() {
 # --- What is left ------------------------------------------------------------------
 
 @test "twenty restarts leave one socket and no descriptor behind" {
-	AT=127.0.0.1:$PORT
 	start_rude -l "$AT" --
 	start_open "$AT" --rate 50
 	restart_within 30
@@ -415,7 +398,6 @@ joins() {
 }
 
 @test "nobody joins the port before it is steered" {
-	AT=127.0.0.1:$PORT
 	start_rude -l "$AT" --
 	run joins
 	[ "$status" -ne 0 ]
@@ -423,7 +405,6 @@ joins() {
 }
 
 @test "an event loop is not steered: it is taken off the socket that all have" {
-	AT=127.0.0.1:$PORT
 	start_cluster -n 2 -l "$AT" -- "$FIXTURES/rude"
 	busy_restarts 2 --rate 100 --path /slow
 	run ! joins
@@ -431,7 +412,6 @@ joins() {
 }
 
 @test "who joins the port meanwhile gets nothing, and is told of" {
-	AT=127.0.0.1:$PORT
 	start_rude -l "$AT" -- --start 200
 	python3 -u - "$PORT" >"$DIR/stranger" 3>&- <<-'EOF' &
 		import socket, sys, time
@@ -470,7 +450,6 @@ joins() {
 # --- Not steered -------------------------------------------------------------------
 
 @test "one slot, a graceful server and a unix socket are not steered" {
-	AT=127.0.0.1:$PORT
 	start_rude -l "$AT" -l "unix:$DIR/sock" --
 	timeout $((30 * PATIENCE)) "$NCLUST" restart "$INSTANCE.0"
 	one_socket
