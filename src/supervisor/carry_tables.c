@@ -129,7 +129,6 @@ static const struct plain_row service_rows[] = {
 	PLAIN(8, service, hooks_told, UNSIGNED),
 	PLAIN(9, service, status, SIGNED),
 	PLAIN(10, service, scaled, BOOL),
-	PLAIN_ENUM(11, service, awaited, AWAITED_END),
 	PLAIN(12, service, outcome_of, UNSIGNED),
 	PLAIN(13, service, outcome_failed, BOOL),
 	PLAIN(14, service, checks_denied_told, BOOL),
@@ -344,6 +343,7 @@ static const struct plain_row expectation_rows[] = {
 	PLAIN(2, expectation, settled, BOOL),
 	PLAIN(3, expectation, ended, BOOL),
 	PLAIN(4, expectation, since, SIGNED),
+	PLAIN(5, expectation, fewer, BOOL),
 };
 
 static const struct plain_row news_rows[] = {

@@ -32,6 +32,7 @@ struct expectation {
 	unsigned rollout; /* this one or a later one; 0: no rollout */
 	bool settled;     /* scale: all wanted are ready, no more are alive */
 	nsec_t since;     /* when that was asked for */
+	bool fewer;       /* so too: none is left in a slot that goes */
 	bool ended;       /* stop */
 };
 

@@ -182,6 +182,7 @@ static void scale(
 	struct supervisor *sup, struct service *s, const struct diff_cluster *c)
 {
 	unsigned wanted = service_wanted(sup, c->new);
+	bool fewer = wanted < service_workers(s);
 	struct error err;
 
 	if (s->scaled && !c->workers_changed)
@@ -190,7 +191,7 @@ static void scale(
 		if (service_scale(s, wanted, &err) == -1)
 			log_error("%s: %s", s->name, err.text);
 		else
-			s->awaited = AWAITED_SETTLED;
+			s->awaited = fewer ? AWAITED_FEWER : AWAITED_SETTLED;
 	}
 	s->scaled = false;
 }

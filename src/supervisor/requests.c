@@ -195,6 +195,9 @@ static bool has_come_true(const struct expectation *e)
 
 	if (e->ended)
 		return e->service->ended;
+	/* those that stay may be as unready as they were */
+	if (e->fewer)
+		return cluster_slots(core) <= cluster_wanted(core);
 	return e->settled && cluster_is_settled(core);
 }
 
@@ -290,6 +293,7 @@ static void scale(struct client *c, const struct target *t)
 	struct service *s = only_service(c, t, &err);
 	struct expectation *e;
 	long count = c->request.count;
+	bool fewer;
 
 	if (s == NULL || t->slot != SLOT_ALL) {
 		client_error(c, CONTROL_PARAMS,
@@ -306,13 +310,15 @@ static void scale(struct client *c, const struct target *t)
 		client_error(c, CONTROL_PARAMS, err.text);
 		return;
 	}
+	fewer = count < (long)service_workers(s);
 	e = expect(c, s);
 	if (e == NULL || service_scale(s, (unsigned)count, &err) == -1) {
 		client_error(c, CONTROL_FAILED,
 			e == NULL ? "out of memory" : err.text);
 		return;
 	}
-	e->settled = true;
+	e->fewer = fewer;
+	e->settled = !fewer;
 	e->since = clock_now();
 	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers",
 		s->name, count);
@@ -439,6 +445,7 @@ static void await_reload(struct client *c, struct service *s)
 	if (s->awaited == AWAITED_ROLLOUT)
 		e->rollout = cluster_last_rollout(s->core);
 	e->settled = s->awaited == AWAITED_SETTLED;
+	e->fewer = s->awaited == AWAITED_FEWER;
 	e->since = clock_now();
 	e->ended = s->awaited == AWAITED_END;
 }

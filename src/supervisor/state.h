@@ -207,6 +207,7 @@ enum awaited {
 	AWAITED_NOTHING,
 	AWAITED_ROLLOUT,
 	AWAITED_SETTLED, /* as many workers as wanted, all ready */
+	AWAITED_FEWER,   /* no worker beyond those wanted */
 	AWAITED_END,
 };
 

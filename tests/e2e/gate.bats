@@ -220,6 +220,24 @@ listens_and_ends() {
 	[[ $output == *"ended with exit 1"*"no database"* ]]
 }
 
+# The next death is a minute away: only what was asked for is waited for.
+@test "fewer of what cannot start: done at once, by scale and by reload" {
+	printf '%s\n' '[cluster:web]' 'workers = 4' 'backoff-min = 1m' \
+		'backoff-max = 1m' "command = $FIXTURES/die --exit 3" \
+		>"$DIR/it.ini"
+	start_nclust -c "$DIR/it.ini"
+	wait_until 10 '[ "$(cluster "[.workers[].state] | unique |
+		join(\" \")")" = backoff ]'
+
+	run -0 timeout $((10 * PATIENCE)) "$NCLUST" scale "$INSTANCE" 3
+	[ "$output" = 'web: 3 workers' ]
+	[ "$(cluster '"\(.wanted) \(.workers | length)"')" = "3 3" ]
+	sed -i 's/^workers.*/workers = 1/' "$DIR/it.ini"
+	run -0 timeout $((10 * PATIENCE)) "$NCLUST" reload "$INSTANCE"
+	[ "$(cluster '.workers | length')" -eq 1 ]
+	[ "$(cluster '[.workers[].restarts] | add')" -eq 1 ]
+}
+
 @test "a rollout that a stop interrupts names the slot, and claims nobody" {
 	start_cluster -n 2 --ready notify -- sh -c \
 		'[ -e "$2/hold" ] || exec "$1" --notify; sleep 60' - \

@@ -658,6 +658,18 @@ START_TEST(fewer_takes_the_highest_and_leaves_the_rest_alone)
 }
 END_TEST
 
+START_TEST(fewer_of_those_that_wait_for_their_next_start_is_done_at_once)
+{
+	bench_start(&b, bench_settings(), 4);
+	for (uint32_t i = 0; i < 4; i++)
+		bench_exit(&b, i, SLOT_STARTING, ENDING_EXIT, 1);
+	scale(1);
+	ck_assert_uint_eq(cluster_slots(b.c), 1);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
+	ck_assert(!cluster_is_settled(b.c));
+}
+END_TEST
+
 START_TEST(a_slot_wanted_again_is_filled_when_its_leaver_is_gone)
 {
 	start_ready(2);
@@ -790,6 +802,8 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, lost_time_is_no_grace_that_has_passed);
 	tcase_add_test(tc, an_extension_holds_the_kill_back);
 	tcase_add_test(tc, fewer_takes_the_highest_and_leaves_the_rest_alone);
+	tcase_add_test(tc,
+		fewer_of_those_that_wait_for_their_next_start_is_done_at_once);
 	tcase_add_test(
 		tc, a_slot_wanted_again_is_filled_when_its_leaver_is_gone);
 	tcase_add_test(tc, a_stopped_cluster_can_be_started_by_scaling_it);
