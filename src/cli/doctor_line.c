@@ -74,7 +74,7 @@ static void make(const struct exam *e, struct words *w)
 	if (e->sign == SIGN_NOTIFY) {
 		add(w, "--ready");
 		add(w, "notify");
-	} else if (e->sign == SIGN_LISTEN && e->ready_after > 1.) {
+	} else if (e->sign == SIGN_LISTEN && e->slow) {
 		add(w, "--ready");
 		add(w, "listen");
 	}

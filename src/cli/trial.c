@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "os/rundir.h"
 #include "os/rundir_place.h"
 #include "os/rundir_walk.h"
@@ -26,6 +27,11 @@
 #define PAUSE_MS 20
 /* From SIGTERM to SIGQUIT, and from there to SIGKILL. */
 #define STOP_PATIENCE_MS 1000
+/* One round takes less; of what is more, or is spent in waiting for a CPU, so much
+ * counts all the same: there has to be an end. */
+#define ROUND_MOST (100 * MSEC)
+#define LAG_SHARE 4
+#define PROCESSES_MAX 256
 
 extern char **environ;
 
@@ -103,11 +109,21 @@ static int watch(int epoll, int fd)
 	return fd == -1 ? -1 : epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+static int set_end(struct trial *t)
+{
+	nsec_t end = nsec_add(t->end, t->lag);
+	const struct itimerspec once = {
+		.it_value.tv_sec = end / SECOND,
+		.it_value.tv_nsec = end % SECOND,
+	};
+
+	return timerfd_settime(t->timer, TFD_TIMER_ABSTIME, &once, NULL);
+}
+
 static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 static int open_stop(struct trial *t, struct error *err)
 {
-	const struct itimerspec once = {.it_value.tv_sec = TRIAL_TIME / SECOND};
 	sigset_t set;
 
 	(void)sigemptyset(&set);
@@ -120,8 +136,7 @@ static int open_stop(struct trial *t, struct error *err)
 	t->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	t->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (t->stop == -1 || watch(t->stop, t->signals) == -1 ||
-		watch(t->stop, t->timer) == -1 ||
-		timerfd_settime(t->timer, 0, &once, NULL) == -1)
+		watch(t->stop, t->timer) == -1 || set_end(t) == -1)
 		return error_set(err, errno, "cannot wait for signals");
 	return 0;
 }
@@ -240,6 +255,56 @@ static bool has_ended(struct trial *t)
 	return true;
 }
 
+/* Of all that the instance runs: what they have used, and does one want more? */
+static bool wants_cpu(const struct trial *t, nsec_t *cpu)
+{
+	pid_t tree[PROCESSES_MAX];
+	size_t count = process_tree(t->pid, tree, COUNT_OF(tree));
+	bool wants = false;
+
+	*cpu = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct process_facts facts;
+
+		if (process_look(tree[i], &facts) == -1)
+			continue;
+		*cpu += facts.cpu;
+		wants |= facts.state == 'R';
+	}
+	return wants;
+}
+
+nsec_t trial_lag(nsec_t passed, bool wants, nsec_t used)
+{
+	nsec_t counts = passed < ROUND_MOST ? passed : ROUND_MOST;
+
+	/* who has used all of it has not waited */
+	if (wants && used < counts)
+		counts = used;
+	if (counts < passed / LAG_SHARE)
+		counts = passed / LAG_SHARE;
+	return passed - counts;
+}
+
+static void pass_time(struct trial *t)
+{
+	nsec_t now = clock_now();
+	nsec_t cpu;
+	bool wants = wants_cpu(t, &cpu);
+	nsec_t lag = trial_lag(now - t->paused, wants, cpu - t->cpu);
+
+	t->paused = now;
+	t->cpu = cpu;
+	t->lag += lag;
+	if (lag > 0)
+		(void)set_end(t);
+}
+
+nsec_t trial_clock(const struct trial *t)
+{
+	return clock_now() - t->lag;
+}
+
 /* 0: something has come, or the time is over; -1 and `err`. */
 static int pause_for(struct trial *t, int ms, struct error *err)
 {
@@ -248,6 +313,7 @@ static int pause_for(struct trial *t, int ms, struct error *err)
 
 	(void)poll(fds, COUNT_OF(fds), ms);
 	trial_output_drain(&t->output);
+	pass_time(t);
 	if (is_readable(t->stop))
 		return error_set(err, ECANCELED, "ended");
 	return has_ended(t) ? tell_ended(t, err) : 0;
@@ -392,10 +458,12 @@ int trial_begin(
 	struct trial *t, const char *runtime_directory, struct error *err)
 {
 	*t = (struct trial){.pidfd = -1,
+		.paused = clock_now(),
 		.stop = -1,
 		.signals = -1,
 		.timer = -1,
 		.output.fd = -1};
+	t->end = nsec_add(t->paused, TRIAL_TIME);
 	client_init(&t->client);
 	buffer_init(&t->output.part, 0);
 	buffer_init(&t->output.own, 0);

@@ -65,6 +65,10 @@ struct trial {
 	int stop;             /* readable: no more waiting (signals, timer) */
 	int signals;
 	int timer;
+	nsec_t end;    /* what the timer is set to */
+	nsec_t lag;    /* what trial_clock() leaves out … */
+	nsec_t paused; /* … as of then … */
+	nsec_t cpu;    /* … when so much had been used */
 
 	/* one start of the instance */
 	int pidfd; /* -1: it does not run */
@@ -105,6 +109,14 @@ int trial_wait(struct trial *t, struct error *err);
 /* Ask for a change; returns at once. */
 int trial_ask(
 	struct trial *t, struct control_request *request, struct error *err);
+
+/* The time for all bounds: it goes on only slowly while the instance, what it
+ * runs, or we ourselves wait for a CPU, so that a busy machine changes nothing in
+ * what is found. */
+nsec_t trial_clock(const struct trial *t);
+/* How much of the time that has passed is left out of it: `wants`: one of them
+ * could run and does not, or does; `used`: the CPU time that all have got. */
+nsec_t trial_lag(nsec_t passed, bool wants, nsec_t used);
 
 /* The signal that wants us to end; 0: none (then the time is over). */
 int trial_interrupted(void);

@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/clock.h"
 
 #include <string.h>
 
@@ -53,13 +52,13 @@ static void note_end(struct exam *e, const struct trial_life *second)
 /* It is ready: see where it listens. */
 static int see_sockets(struct exam *e, uint64_t worker, struct error *err)
 {
-	nsec_t until = nsec_add(clock_now(), SOCKETS_MOST);
+	nsec_t until = nsec_add(trial_clock(e->trial), SOCKETS_MOST);
 	const struct trial_life *second = trial_life(e->trial, worker);
 
 	e->second_ready = true;
 	e->second_after = second->ready - second->started;
 	while (second->exited == 0 && !compare(e, second) &&
-		clock_now() < until) {
+		trial_clock(e->trial) < until) {
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
 		second = trial_life(e->trial, worker);
@@ -75,12 +74,12 @@ int exam_copy(struct exam *e, struct error *err)
 {
 	struct control_request two = {
 		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = 2};
-	nsec_t until = nsec_add(clock_now(), SECOND_MOST);
+	nsec_t until = nsec_add(trial_clock(e->trial), SECOND_MOST);
 
 	e->second_tried = true;
 	if (trial_ask(e->trial, &two, err) == -1)
 		return -1;
-	while (clock_now() < until) {
+	while (trial_clock(e->trial) < until) {
 		const struct trial_life *second = trial_latest(e->trial, 1);
 
 		if (second != NULL && second->exited != 0) {

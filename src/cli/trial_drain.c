@@ -125,7 +125,7 @@ static const struct exam_place *place_to_visit(const struct exam *e)
 static int come(struct exam *e, struct visitor *v, const struct exam_place *p,
 	struct error *err)
 {
-	nsec_t until = nsec_add(clock_now(), ACCEPT_MOST);
+	nsec_t until = nsec_add(trial_clock(e->trial), ACCEPT_MOST);
 
 	v->fd = held_visit(&p->socket);
 	if (v->fd == -1)
@@ -133,7 +133,8 @@ static int come(struct exam *e, struct visitor *v, const struct exam_place *p,
 	do
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
-	while (queue_of(e, p->socket.inode) > 0 && clock_now() < until);
+	while (queue_of(e, p->socket.inode) > 0 &&
+		trial_clock(e->trial) < until);
 	return queue_of(e, p->socket.inode) > 0 ? 0 : 1;
 }
 
@@ -169,17 +170,18 @@ static int begin_visit(struct exam *e, struct visitor *v,
 }
 
 /* The signal is on its way. */
-static int end_visit(struct exam *e, struct visitor *v, struct exam_stop *stop,
+static int end_visit(struct exam *e, struct visitor *v,
+	const struct trial_life *life, struct exam_stop *stop,
 	struct error *err)
 {
-	nsec_t until = nsec_add(clock_now(), ANSWER_MOST);
+	nsec_t until = nsec_add(trial_clock(e->trial), ANSWER_MOST);
 
 	if (stop->request != REQUEST_FORGOTTEN)
 		return 0;
-	visitor_wait(v, MOMENT_MS);
+	visitor_await(v, life);
 	if (!v->closed)
 		visitor_say(v, halves[v->way][1]);
-	while (!v->closed && clock_now() < until) {
+	while (!v->closed && trial_clock(e->trial) < until) {
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
 		visitor_read(v);
@@ -225,17 +227,17 @@ static int end_worker(struct exam *e, int slot, int signal, bool visit,
 	if (visit)
 		got = begin_visit(e, &v, life, stop, err);
 	asked = clock_wall();
-	until = nsec_add(
-		clock_now(), signal == SIGTERM ? END_MOST : OTHER_MOST);
+	until = nsec_add(trial_clock(e->trial),
+		signal == SIGTERM ? END_MOST : OTHER_MOST);
 	if (got == 0)
 		got = ask_to_end(e, life, signal, err);
 	while (got == 0 && signal == SIGTERM && life->stopping == 0 &&
-		life->exited == 0 && clock_now() < until)
+		life->exited == 0 && trial_clock(e->trial) < until)
 		got = trial_wait(e->trial, err);
 	if (got == 0 && visit)
-		got = end_visit(e, &v, stop, err);
+		got = end_visit(e, &v, life, stop, err);
 	fd_close(&v.fd);
-	while (got == 0 && life->exited == 0 && clock_now() < until)
+	while (got == 0 && life->exited == 0 && trial_clock(e->trial) < until)
 		got = trial_wait(e->trial, err);
 	if (got == -1)
 		return -1;
@@ -254,7 +256,7 @@ static int start_another(struct exam *e, struct error *err)
 {
 	struct control_request one = {
 		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = 1};
-	nsec_t until = nsec_add(clock_now(), END_MOST);
+	nsec_t until = nsec_add(trial_clock(e->trial), END_MOST);
 	const struct trial_life *life;
 
 	if (trial_ask(e->trial, &one, err) == -1)
@@ -265,7 +267,7 @@ static int start_another(struct exam *e, struct error *err)
 		life = trial_latest(e->trial, 0);
 		if (life->exited == 0 && life->ready != 0)
 			return 1;
-	} while (clock_now() < until);
+	} while (trial_clock(e->trial) < until);
 	return 0;
 }
 

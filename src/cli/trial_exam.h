@@ -87,6 +87,7 @@ struct exam {
 	enum exam_sign sign;
 	uint64_t first; /* the worker's id */
 	double ready_after;
+	bool slow;         /* it needs more than 1 s, waits for a CPU apart */
 	double waited;     /* until it was given up on */
 	bool takes_passed; /* it has accepted from a socket of ours */
 	unsigned passed_count;

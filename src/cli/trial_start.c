@@ -192,6 +192,7 @@ struct watch {
 	size_t places;
 	enum exam_sign sign;
 	double sign_at;
+	nsec_t signed_at;
 };
 
 static bool has_public_place(const struct exam *e)
@@ -208,8 +209,10 @@ static void note_changes(struct exam *e, struct watch *w, nsec_t now)
 
 	if (sign != w->sign || e->place_count != w->places)
 		w->changed = now;
-	if (sign != w->sign)
+	if (sign != w->sign) {
 		w->sign_at = clock_wall();
+		w->signed_at = now;
+	}
 	w->sign = sign;
 	w->places = e->place_count;
 	if (w->served == 0 && (sign == SIGN_NOTIFY || has_public_place(e)))
@@ -244,14 +247,15 @@ static void look_at_worker(
 	struct exam *e, struct watch *w, const struct trial_life *life)
 {
 	struct held held untouched;
-	nsec_t now = clock_now();
+	nsec_t looked = clock_now();
+	nsec_t now = trial_clock(e->trial);
 
-	if (now < w->look_again)
+	if (looked < w->look_again)
 		return;
 	held_look(&held, life->pid);
 	/* where there are very many processes it takes its time */
-	w->look_again = now + LOOK_SHARE * (clock_now() - now);
-	if (held.cpu != w->cpu)
+	w->look_again = looked + LOOK_SHARE * (clock_now() - looked);
+	if (held.cpu != w->cpu || held.running > 0)
 		w->worked = now;
 	w->cpu = held.cpu;
 	w->processes = held.processes;
@@ -275,13 +279,13 @@ static int wait_for_it(struct exam *e, struct watch *w, struct error *err)
 		life = trial_latest(e->trial, 0);
 	}
 	e->first = life->worker;
-	w->began = w->worked = clock_now();
+	w->began = w->worked = trial_clock(e->trial);
 	for (;;) {
 		life = trial_life(e->trial, e->first);
 		if (life->exited != 0)
 			return 0;
 		look_at_worker(e, w, life);
-		if (is_settled(w, clock_now()))
+		if (is_settled(w, trial_clock(e->trial)))
 			return 0;
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
@@ -312,9 +316,10 @@ static void conclude(struct exam *e, const struct watch *w)
 	}
 	e->processes = w->processes; /* others have come and gone */
 	e->life = w->served != 0 ? LIFE_SERVING : LIFE_WAITING;
-	e->waited = nsec_seconds(clock_now() - w->began);
+	e->waited = nsec_seconds(trial_clock(e->trial) - w->began);
 	e->sign = w->sign;
 	e->ready_after = w->sign_at - life->started;
+	e->slow = w->signed_at - w->began > SECOND;
 	if (life->ready != 0 && life->ready - w->sign_at < SAME_MOMENT &&
 		w->sign_at - life->ready < SAME_MOMENT)
 		e->ready_after = life->ready - life->started;

@@ -298,6 +298,23 @@ END_TEST
 
 static char *command[] = {"./server", "it's", NULL};
 
+START_TEST(time_stands_nearly_still_while_one_waits_for_a_cpu)
+{
+	/* all is asleep, or has all that there is */
+	ck_assert_int_eq(trial_lag(20 * MSEC, false, 0), 0);
+	ck_assert_int_eq(trial_lag(20 * MSEC, true, 20 * MSEC), 0);
+	ck_assert_int_eq(trial_lag(20 * MSEC, true, 40 * MSEC), 0);
+	/* it has had half of it, or very little; what one has used is gone
+	 * with it */
+	ck_assert_int_eq(trial_lag(20 * MSEC, true, 10 * MSEC), 10 * MSEC);
+	ck_assert_int_eq(trial_lag(20 * MSEC, true, 0), 15 * MSEC);
+	ck_assert_int_eq(trial_lag(20 * MSEC, true, -SECOND), 15 * MSEC);
+	/* we have had none ourselves */
+	ck_assert_int_eq(trial_lag(300 * MSEC, false, 0), 200 * MSEC);
+	ck_assert_int_eq(trial_lag(SECOND, false, 0), 750 * MSEC);
+}
+END_TEST
+
 static struct exam_place *place(enum exam_how how, enum exam_share share)
 {
 	struct exam_place *p = &exam.places[exam.place_count++];
@@ -324,7 +341,7 @@ START_TEST(one_that_binds_needs_nothing)
 	(void)place(HOW_BOUND, SHARE_SAME);
 	ck_assert(exam_copies_work(&exam));
 	ck_assert_str_eq(line(), "nclust -n auto -- ./server 'it'\\''s'\n");
-	exam.ready_after = 3;
+	exam.slow = true;
 	ck_assert_str_eq(line(),
 		"nclust -n auto --ready listen -- ./server 'it'\\''s'\n");
 	exam.other = (struct exam_stop){.tried = true,
@@ -462,6 +479,8 @@ int main(void)
 	tcase_add_test(tcase, control_bytes_of_a_worker_are_escaped);
 	tcase_add_test(tcase, sockets_that_listen_are_found);
 	tcase_add_test(tcase, unix_sockets_are_found_by_their_path);
+	tcase_add_test(
+		tcase, time_stands_nearly_still_while_one_waits_for_a_cpu);
 	tcase_add_test(tcase, one_that_binds_needs_nothing);
 	tcase_add_test(tcase, one_that_is_given_its_socket_needs_an_address);
 	tcase_add_test(tcase, copies_that_share_nothing_are_one);
