@@ -47,7 +47,7 @@ enum why {
 	WHY_CHECK,         /* its checks failed */
 	WHY_MEMORY,        /* max-memory */
 	WHY_AGE,           /* max-age */
-	WHY_QUEUE,         /* its successor gets a socket that nobody has */
+	WHY_QUEUE,         /* reserved: older versions carried it on */
 	WHY_REQUEST,       /* it owes an answer: request-timeout */
 };
 
@@ -66,8 +66,8 @@ enum event_kind {
 	EVENT_UNWELL,       /* slot, worker, why: WHY_WATCHDOG (it said
 			       WATCHDOG=trigger), WHY_STALL, WHY_CHECK,
 			       WHY_REQUEST */
-	EVENT_OUTGROWN,     /* slot, worker, why: WHY_MEMORY, WHY_QUEUE: replace
-			       it, when its turn comes */
+	EVENT_OUTGROWN,     /* slot, worker, why: WHY_MEMORY: replace it, when
+			       its turn comes */
 	EVENT_DRAINED,      /* slot, worker: answer to ACTION_DRAIN: now is the
 			       moment for the stop signal */
 	EVENT_GRACEFUL,     /* slot, worker: it answered what was in flight

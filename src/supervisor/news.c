@@ -138,8 +138,6 @@ static const char *unwell(enum why why)
 		return "takes more than 'max-memory'";
 	case WHY_AGE:
 		return "is older than 'max-age'";
-	case WHY_QUEUE:
-		return "gives way to one that takes what others left waiting";
 	default:
 		return "is not well";
 	}
@@ -158,7 +156,7 @@ static void say_exited(struct buffer *out, const struct news *n)
 		[WHY_CHECK] = ", as its checks failed",
 		[WHY_MEMORY] = ", as it took too much memory",
 		[WHY_AGE] = ", as it was old",
-		[WHY_QUEUE] = ", as connections waited for another one",
+		[WHY_QUEUE] = "",
 		[WHY_REQUEST] = ", as a request hung",
 	};
 	const struct report *r = &n->report;
