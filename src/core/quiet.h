@@ -12,9 +12,9 @@
  * busy.  Who is ended at such a moment loses nothing.  Pure functions over plain
  * facts of the kernel.
  *
- * What cannot be seen: an answer that comes in pieces with gaps longer than that;
- * that one of several requests sent at once is answered (HTTP/2, pipelining); work
- * that goes on after the answer.
+ * Three things cannot be seen.  An answer may come in pieces with longer gaps.  Of
+ * several requests that were sent at once (HTTP/2, pipelining) some may not be
+ * answered yet.  A worker may go on with its work after the answer.
  */
 
 /* Times are in ms since then, as tcp_info has them: of the resolution of a

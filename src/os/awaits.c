@@ -111,10 +111,10 @@ static bool may_await(struct remote *thread, struct remote *process,
 	}
 }
 
-/* Call `deed` for each thread until it says that it has seen enough.  How many
- * there were so far. */
+/* Call `look` for each thread until it returns true: that is enough.  Returns how
+ * many it has looked at. */
 static unsigned each_thread(
-	pid_t pid, bool (*deed)(void *context, pid_t tid), void *context)
+	pid_t pid, bool (*look)(void *context, pid_t tid), void *context)
 {
 	char path[32];
 	struct dirent *entry;
@@ -131,7 +131,7 @@ static unsigned each_thread(
 		if (tid <= 0)
 			continue;
 		count++;
-		if (deed(context, tid))
+		if (look(context, tid))
 			break;
 	}
 	(void)closedir(dir);

@@ -11,9 +11,10 @@
  * hears EVENT_DRAINED and sends the stop signal.  Else it goes on, for a while.
  * The rules are those of core/quiet.h.
  *
- * So that it becomes quiet it gets no new connections: the sockets that others of
- * its cluster have, too, are taken out of the epoll sets that it waits in (epoll(7)).
- * Where it waits in another way its successors get a socket of their own (steer.h).
+ * Meanwhile it gets no new connections.  A socket that it shares with other workers
+ * is taken out of its epoll sets (epoll(7)).  A worker that waits in another way, in
+ * accept(2) or poll(2), keeps the socket, and its successors get one of their own
+ * (steer.h).
  *
  * A drain belongs to its child and ends with it, or with its stop signal.  Nothing
  * stays stopped that was stopped here.

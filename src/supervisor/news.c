@@ -25,7 +25,7 @@ struct history {
 	char *lines; /* HISTORY_SIZE bytes, touched at start: no growth later */
 	size_t used;
 	struct buffer scratch;
-	char explain[256]; /* of the end that is told next */
+	char explain[256]; /* the cause of the next exit that is reported */
 	uint64_t expect;   /* serial of the child that has just ended */
 };
 

@@ -8,9 +8,9 @@
 /*
  * Everything worth telling goes through here once: one record, rendered as a
  * sentence for the log and as a JSON object for `events`, the history and the
- * clients that wait for an outcome.  Records are told in order.  The one of a
- * death waits a moment (NEWS_PATIENCE) for the worker's last output where that
- * is captured, and what follows waits behind it.
+ * clients that wait for an outcome.  Records are published in order.  Where a
+ * worker's output is captured, the record of its exit waits a moment
+ * (NEWS_PATIENCE) for the last lines; the records after it wait, too.
  */
 #define NEWS_PATIENCE (300 * MSEC)
 #define NEWS_LAST_MAX 512
@@ -23,7 +23,7 @@ struct news {
 	uint64_t serial; /* whose last output is waited for; 0: nobody's */
 	nsec_t patience; /* until when */
 	char last[NEWS_LAST_MAX];
-	char explain[640]; /* EXITED: the cause, where it is known;
+	char explain[640]; /* EXITED: the cause of the exit, or "";
 				    ROLLOUT_FAILED: where and why */
 	bool bind_hint;
 };
@@ -72,8 +72,8 @@ void news_explain_spawn(
 /* The next EXITED report is this child's: ask for its last output, and keep the
  * cause that it has. */
 void news_expect_last_output(struct supervisor *sup, const struct child *child);
-/* What is known of an end whose report comes later than others (reap.h): taken
- * away, and given back right before it. */
+/* What is known of an exit whose report has to wait (reap.h): taken away from the
+ * history, and given back right before that report. */
 struct news_words {
 	char *explain;   /* heap; NULL: nothing */
 	uint64_t expect; /* the serial whose last output was asked for; or 0 */

@@ -6,16 +6,17 @@
 #include "supervisor/state.h"
 
 /*
- * Keeping new connections away from workers that are to be emptied.
+ * Keeping new connections away from workers that are to be drained and that cannot
+ * be taken off their socket from outside (drain.h).  All other workers, old and new,
+ * share one socket.
  *
- * While a rollout replaces workers that do not drain by themselves, each TCP
- * listener has two sockets of its address: workers of the new generation get
- * another one than the old.  A lane is what workers have that share sockets.
- * Each socket is given new connections in proportion to the ready workers behind
- * it, so that nobody waits for a generation that is only half there; one whose
- * worker does not become quiet in time gets none until that one is gone, and the
- * last of a lane gets none at all.  At the end the old sockets are closed, once
- * their queues have been empty for a while.
+ * Each TCP listener of such a worker gets a second socket at its address, for the new
+ * generation of a rollout or for the successor of that one worker.  Workers that
+ * share sockets are in one lane.  Each socket gets new connections in proportion to
+ * the ready workers that have it, so that no client waits for a generation that is
+ * only half there.  A lane with a worker that does not become quiet in time gets none
+ * until that worker is gone; the last workers of a lane get none at all.  An old
+ * socket is closed after its last worker, when its queue has been empty for a while.
  *
  * Unix and UDP sockets, those that came from outside, and those of several
  * clusters stay shared by all.
