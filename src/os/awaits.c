@@ -13,35 +13,16 @@
 
 #define THREADS_MOST 1024
 #define DESCRIPTORS_MOST 32768
-#define EPOLLS_MOST 64
-#define LISTENERS_MOST 16
 
 /* ---- what it has ---- */
 
 struct table {
-	awaits_listener *is_listener;
+	remote_wanted *is_listener;
 	const void *context;
 	bool read;
 	int error;
-	int epolls[EPOLLS_MOST];
-	size_t epoll_count;
-	int listeners[LISTENERS_MOST];
-	size_t listener_count;
+	struct remote_table has; /* listeners, that is */
 };
-
-static void note_fd(void *context, int fd, const char *target)
-{
-	struct table *t = context;
-	uint64_t inode = remote_socket_inode(target);
-
-	if (inode != 0) {
-		if (t->listener_count < LISTENERS_MOST &&
-			t->is_listener(t->context, inode))
-			t->listeners[t->listener_count++] = fd;
-	} else if (t->epoll_count < EPOLLS_MOST && remote_is_epoll(target)) {
-		t->epolls[t->epoll_count++] = fd;
-	}
-}
 
 /* Once a look, and only where it matters: there may be thousands. */
 static void read_table(struct remote *r, struct table *t)
@@ -49,14 +30,16 @@ static void read_table(struct remote *r, struct table *t)
 	if (t->read)
 		return;
 	t->read = true;
-	if (remote_each_fd(r, DESCRIPTORS_MOST, note_fd, t) == -1)
+	if (remote_read_table(r, DESCRIPTORS_MOST, t->is_listener, t->context,
+		    &t->has) == -1)
 		t->error = errno;
 }
 
-static bool has_listener(struct remote *r, const struct table *t, int epoll)
+static bool has_listener(
+	struct remote *r, const struct remote_table *has, int epoll)
 {
-	for (size_t i = 0; i < t->listener_count; i++)
-		if (remote_epoll_has(r, epoll, t->listeners[i]))
+	for (size_t i = 0; i < has->socket_count; i++)
+		if (remote_epoll_has(r, epoll, has->sockets[i]))
 			return true;
 	return false;
 }
@@ -64,12 +47,15 @@ static bool has_listener(struct remote *r, const struct table *t, int epoll)
 /* It waits for something else where another set has the listener. */
 static bool may_bring_one(struct remote *r, struct table *t, int epoll)
 {
+	const struct remote_table *has = &t->has;
+
 	read_table(r, t);
-	if (has_listener(r, t, epoll))
+	if (has_listener(r, has, epoll))
 		return true;
-	for (size_t i = 0; i < t->epoll_count; i++)
-		if (t->epolls[i] != epoll && has_listener(r, t, t->epolls[i]) &&
-			!remote_epoll_has(r, epoll, t->epolls[i]))
+	for (size_t i = 0; i < has->epoll_count; i++)
+		if (has->epolls[i] != epoll &&
+			has_listener(r, has, has->epolls[i]) &&
+			!remote_epoll_has(r, epoll, has->epolls[i]))
 			return false;
 	return true;
 }
@@ -155,7 +141,7 @@ static bool look_at_thread(void *context, pid_t tid)
 	return s->found;
 }
 
-enum awaits awaits_look(struct remote *process, awaits_listener *is_listener,
+enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
 	const void *context, bool *denied)
 {
 	struct search s = {
@@ -175,7 +161,7 @@ enum awaits awaits_look(struct remote *process, awaits_listener *is_listener,
 		return AWAITS_CONNECTION;
 	read_table(process, &s.table);
 	*denied |= s.table.error == EACCES || s.table.error == EPERM;
-	return s.table.listener_count > 0 ? AWAITS_NOTHING : AWAITS_UNKNOWN;
+	return s.table.has.socket_count > 0 ? AWAITS_NOTHING : AWAITS_UNKNOWN;
 }
 
 /* ---- in words ---- */

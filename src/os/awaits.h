@@ -21,16 +21,13 @@ enum awaits {
 	AWAITS_UNKNOWN, /* it has no such listener, or cannot be looked at */
 };
 
-/* Which sockets count: by inode. */
-typedef bool awaits_listener(const void *context, uint64_t inode);
-
 /*
  * In doubt it waits: a thread in poll(2) or io_uring_enter(2) may wait for
  * whatever; one in epoll_wait(2) waits for a connection unless the listener is in
  * another epoll set of the process.  *denied: it may not be looked at (else
  * untouched).
  */
-enum awaits awaits_look(struct remote *process, awaits_listener *is_listener,
+enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
 	const void *context, bool *denied);
 
 /* State, system call and function of the kernel of its threads: "thread 41: R;

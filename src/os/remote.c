@@ -473,6 +473,47 @@ bool remote_epoll_has(struct remote *r, int epoll, int fd)
 	return look(r, find_item, &l) == 0 && l.found;
 }
 
+struct table_look {
+	struct remote_table *table;
+	remote_wanted *wanted;
+	const void *context;
+};
+
+static void note_fd(void *context, int fd, const char *target)
+{
+	const struct table_look *l = context;
+	struct remote_table *t = l->table;
+	uint64_t inode = remote_socket_inode(target);
+
+	if (inode == 0) {
+		if (t->epoll_count < REMOTE_TABLE_MOST &&
+			remote_is_epoll(target))
+			t->epolls[t->epoll_count++] = fd;
+	} else if (t->socket_count < REMOTE_TABLE_MOST &&
+		l->wanted(l->context, inode)) {
+		t->inodes[t->socket_count] = inode;
+		t->sockets[t->socket_count++] = fd;
+	}
+}
+
+int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted,
+	const void *context, struct remote_table *table)
+{
+	struct table_look l = {table, wanted, context};
+
+	*table = (struct remote_table){.epoll_count = 0};
+	return remote_each_fd(r, most, note_fd, &l);
+}
+
+bool remote_table_waits(
+	struct remote *r, const struct remote_table *table, int socket)
+{
+	for (size_t i = 0; i < table->epoll_count; i++)
+		if (remote_epoll_has(r, table->epolls[i], socket))
+			return true;
+	return false;
+}
+
 struct change {
 	int what; /* EPOLL_CTL_... */
 	int epoll;

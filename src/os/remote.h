@@ -64,6 +64,25 @@ uint64_t remote_inode(struct remote *r, int fd);
 uint64_t remote_own_inode(int fd);
 bool remote_is_epoll(const char *target);
 
+/* What a process may wait for connections with: its epoll sets, and those of its
+ * sockets that are wanted. */
+#define REMOTE_TABLE_MOST 64
+struct remote_table {
+	int epolls[REMOTE_TABLE_MOST];
+	size_t epoll_count;
+	int sockets[REMOTE_TABLE_MOST];
+	uint64_t inodes[REMOTE_TABLE_MOST]; /* of the sockets */
+	size_t socket_count;
+};
+/* Is it wanted?  It may run in such a child, too. */
+typedef bool remote_wanted(const void *context, uint64_t inode);
+/* Of the first `most` descriptors.  -1 and errno: some may be missing. */
+int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted,
+	const void *context, struct remote_table *table);
+/* Is the socket (its descriptor) in one of these epoll sets? */
+bool remote_table_waits(
+	struct remote *r, const struct remote_table *table, int socket);
+
 /* O_NONBLOCK, O_CLOEXEC and the rest of its descriptor; -1 and errno. */
 int remote_fd_flags(struct remote *r, int fd);
 

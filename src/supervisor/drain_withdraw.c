@@ -23,21 +23,6 @@
 /* It may have been put back, by a server that stops accepting for a while. */
 #define WITHDRAW_AGAIN (250 * MSEC)
 #define WITHDRAW_SHARE 20
-#define EPOLLS_MOST 64
-#define HELD_MOST 16
-
-struct held {
-	int fd; /* the worker's number */
-	const struct listener *listener;
-};
-
-struct search {
-	struct child *child;
-	int epolls[EPOLLS_MOST];
-	size_t epoll_count;
-	struct held held[HELD_MOST];
-	size_t held_count;
-};
 
 /* Is the cluster to have no workers any more?  Then what waits in the queue is reset
  * when the socket is closed, or waits for the next ones: nobody has read it. */
@@ -60,118 +45,101 @@ static bool is_last(const struct child *child, const struct listener *l)
 }
 
 /* Is it that of others, too, who take what it does not? */
-static bool is_common(const struct search *s, const struct listener *l)
+static bool is_common(const struct child *child, const struct listener *l)
 {
-	if (is_last(s->child, l) && !is_end(s->child))
+	if (is_last(child, l) && !is_end(child))
 		return false;
 	return l->facts.type == SOCK_STREAM && l->facts.listening &&
 		!l->own_group &&
-		(steer_sockets(l) == 1 || steer_has_mates(s->child, l) ||
-			is_end(s->child));
+		(steer_sockets(l) == 1 || steer_has_mates(child, l) ||
+			is_end(child));
 }
 
+/* `bit`: of its own, for the first 64 of the service. */
 static const struct listener *find(
-	const struct search *s, const struct listener_set *set, uint64_t inode)
+	const struct child *child, uint64_t inode, uint64_t *bit)
 {
-	for (size_t i = 0; i < set->count; i++)
-		if (is_common(s, set->list[i]) &&
-			steer_has_inode(set->list[i], inode))
-			return set->list[i];
+	const struct listener_set *sets[] = {
+		&child->service->listeners, &child->service->learned};
+
+	*bit = 1;
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++, *bit <<= 1)
+			if (is_common(child, sets[i]->list[k]) &&
+				steer_has_inode(sets[i]->list[k], inode))
+				return sets[i]->list[k];
 	return NULL;
 }
 
-static void look_at_fd(void *context, int fd, const char *target)
+static bool is_door(const void *child, uint64_t inode)
 {
-	struct search *s = context;
-	const struct service *service = s->child->service;
-	uint64_t inode = remote_socket_inode(target);
-	const struct listener *l;
+	uint64_t bit;
 
-	if (inode == 0) {
-		if (s->epoll_count < EPOLLS_MOST && remote_is_epoll(target))
-			s->epolls[s->epoll_count++] = fd;
-		return;
-	}
-	l = find(s, &service->listeners, inode);
-	if (l == NULL)
-		l = find(s, &service->learned, inode);
-	if (l != NULL && s->held_count < HELD_MOST)
-		s->held[s->held_count++] = (struct held){fd, l};
+	return find(child, inode, &bit) != NULL;
 }
 
-static void withdraw_from(struct search *s, struct drain_process *p, int epoll)
+static int read_doors(
+	struct drain *d, struct drain_process *p, struct remote_table *has)
+{
+	return remote_read_table(
+		&p->remote, CONNECTIONS_DESCRIPTORS, is_door, d->child, has);
+}
+
+static void withdraw_from(struct child *child, struct drain_process *p,
+	const struct remote_table *has, int epoll)
 {
 	struct pollfd end = {.fd = p->pidfd, .events = POLLIN};
 	scoped_fd set = remote_fd(&p->remote, epoll);
+	uint64_t bit;
 
 	/* else the number may be a stranger's, and so may the set */
 	if (set == -1 || poll(&end, 1, 0) != 0)
 		return;
-	for (size_t i = 0; i < s->held_count; i++) {
-		const struct listener *l = s->held[i].listener;
-		const struct child *c = s->child;
+	for (size_t i = 0; i < has->socket_count; i++) {
+		const struct listener *l = find(child, has->inodes[i], &bit);
 
-		if (remote_epoll_remove(
-			    set, steer_fd(l, c->lane), s->held[i].fd) == -1)
+		if (remote_epoll_remove(set, steer_fd(l, child->lane),
+			    has->sockets[i]) == -1)
 			continue;
-		s->child->withdrawn = true;
+		child->withdrawn = true;
 		/* the kernel may have woken this one, and nobody else, for a
 		 * connection that it will not take now */
-		steer_wake_others(c->service, c->lane);
+		steer_wake_others(child->service, child->lane);
 	}
 }
 
-static bool waits_for(struct search *s, struct drain_process *p, int held)
+static bool can_be_had(struct drain_process *p, const struct remote_table *has)
 {
-	for (size_t i = 0; i < s->epoll_count; i++) {
-		scoped_fd set = remote_fd(&p->remote, s->epolls[i]);
+	scoped_fd set = has->epoll_count > 0
+		? remote_fd(&p->remote, has->epolls[0])
+		: -1;
 
-		if (set != -1 &&
-			remote_epoll_has(&p->remote, s->epolls[i], held))
-			return true;
-	}
-	return false;
+	return set != -1;
 }
 
-/* A listener of the worker: one of its processes, at least, waits for it so. */
-struct door {
-	const struct listener *listener;
-	bool by_epoll;
-};
-
-static void note_door(struct door *doors, size_t *count,
-	const struct listener *listener, bool by_epoll)
-{
-	size_t i = 0;
-
-	while (i < *count && doors[i].listener != listener)
-		i++;
-	if (i == *count && i < HELD_MOST)
-		doors[(*count)++] = (struct door){.listener = listener};
-	if (i < HELD_MOST)
-		doors[i].by_epoll |= by_epoll;
-}
-
+/* Does one process at least, of those that have a listener, wait for it so? */
 bool drain_can_withdraw(struct drain *d)
 {
-	struct door doors[HELD_MOST];
-	size_t count = 0;
-	size_t by_epoll = 0;
+	uint64_t held = 0;
+	uint64_t by_epoll = 0;
+	uint64_t bit;
 
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
-		struct search s = {.child = d->child};
+		struct remote_table has;
 
-		if (remote_each_fd(&p->remote, CONNECTIONS_DESCRIPTORS,
-			    look_at_fd, &s) == -1)
+		if (read_doors(d, p, &has) == -1)
 			continue;
-		for (size_t k = 0; k < s.held_count; k++)
-			note_door(doors, &count, s.held[k].listener,
-				waits_for(&s, p, s.held[k].fd));
+		for (size_t k = 0; k < has.socket_count; k++) {
+			(void)find(d->child, has.inodes[k], &bit);
+			held |= bit;
+			if (remote_table_waits(
+				    &p->remote, &has, has.sockets[k]) &&
+				can_be_had(p, &has))
+				by_epoll |= bit;
+		}
 	}
-	for (size_t i = 0; i < count; i++)
-		by_epoll += doors[i].by_epoll;
-	return count > 0 && by_epoll == count;
+	return held != 0 && by_epoll == held;
 }
 
 void drain_withdraw(struct drain *d, nsec_t now)
@@ -185,17 +153,14 @@ void drain_withdraw(struct drain *d, nsec_t now)
 		return;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
-		struct search s = {.child = d->child};
+		struct remote_table has;
 
-		if (remote_each_fd(&p->remote, CONNECTIONS_DESCRIPTORS,
-			    look_at_fd, &s) == -1 ||
-			s.held_count == 0)
+		if (read_doors(d, p, &has) == -1)
 			continue;
-		for (size_t k = 0; k < s.epoll_count; k++)
-			withdraw_from(&s, p, s.epolls[k]);
+		for (size_t k = 0; k < has.epoll_count; k++)
+			withdraw_from(d->child, p, &has, has.epolls[k]);
 	}
-	took = clock_now() - now;
-	d->withdraw_at = clock_now() +
-		(took * WITHDRAW_SHARE > WITHDRAW_AGAIN ? took * WITHDRAW_SHARE
-							: WITHDRAW_AGAIN);
+	took = (clock_now() - now) * WITHDRAW_SHARE;
+	d->withdraw_at =
+		clock_now() + (took > WITHDRAW_AGAIN ? took : WITHDRAW_AGAIN);
 }

@@ -31,7 +31,6 @@
 #define LOOK_WAIT (50 * MSEC)
 /* Looks at a worker that does not listen; it is late by then in any case. */
 #define LOOKS_MAX 100
-#define ITEMS_MAX 64
 
 /* ---- readiness ---- */
 
@@ -76,43 +75,12 @@ static bool lacks_one(const struct child *child)
 
 /* ---- served without a listen ---- */
 
-struct waiter {
-	const struct service *service;
-	struct remote remote;
-	int listeners[LEARNED_MAX];
-	const struct listener *which[LEARNED_MAX];
-	bool waits[LEARNED_MAX]; /* for connections to it */
-	unsigned count;
-	int epolls[EPOLLS_MAX];
-	unsigned epoll_count;
-};
-
-static void note_fd(void *context, int fd, const char *target)
+/* One that a worker has made listen. */
+static bool is_learned(const void *service, uint64_t inode)
 {
-	struct waiter *w = context;
-	uint64_t inode = remote_socket_inode(target);
-	const struct listener *l;
+	const struct listener *l = learned_by_inode(service, inode);
 
-	if (inode == 0) {
-		if (w->epoll_count < EPOLLS_MAX && remote_is_epoll(target))
-			w->epolls[w->epoll_count++] = fd;
-		return;
-	}
-	l = learned_by_inode(w->service, inode);
-	if (l == NULL || !l->facts.listening || w->count == LEARNED_MAX)
-		return;
-	w->which[w->count] = l;
-	w->listeners[w->count++] = fd;
-}
-
-static void note_epoll(struct waiter *w, int epoll)
-{
-	struct remote_epoll_item items[ITEMS_MAX];
-	size_t n = remote_epoll_items(&w->remote, epoll, items, ITEMS_MAX);
-
-	for (size_t i = 0; i < n; i++)
-		for (unsigned k = 0; k < w->count; k++)
-			w->waits[k] |= items[i].fd == w->listeners[k];
+	return l != NULL && l->facts.listening;
 }
 
 static void note_port(struct child *child, const struct listener *l)
@@ -124,20 +92,20 @@ static void note_port(struct child *child, const struct listener *l)
 
 static void look_at_process(struct child *child, pid_t tid)
 {
-	struct waiter w = {.service = child->service};
+	const struct service *service = child->service;
+	struct remote_table has;
+	struct remote r;
 	int accepts;
 
-	remote_of(&w.remote, tid);
-	accepts = remote_accepts(&w.remote);
-	(void)remote_each_fd(&w.remote, LOOK_MAX, note_fd, &w);
-	for (unsigned i = 0; i < w.count; i++)
-		w.waits[i] = w.listeners[i] == accepts;
-	for (unsigned i = 0; i < w.epoll_count; i++)
-		note_epoll(&w, w.epolls[i]);
-	for (unsigned i = 0; i < w.count; i++)
-		if (w.waits[i])
-			note_port(child, w.which[i]);
-	intercept_judge(child, &w.remote);
+	remote_of(&r, tid);
+	accepts = remote_accepts(&r);
+	(void)remote_read_table(&r, LOOK_MAX, is_learned, service, &has);
+	for (size_t i = 0; i < has.socket_count; i++)
+		if (has.sockets[i] == accepts ||
+			remote_table_waits(&r, &has, has.sockets[i]))
+			note_port(child,
+				learned_by_inode(service, has.inodes[i]));
+	intercept_judge(child, &r);
 }
 
 /* Whether it waits for connections.  A number that means somebody else by now
