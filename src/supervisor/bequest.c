@@ -329,10 +329,22 @@ static void find_entry(struct supervisor *sup, const struct state_past *past)
 	}
 }
 
+static void note_life(struct state_entry *e, const struct worker_view *w)
+{
+	e->born = w->born;
+	e->ready_at = w->ready_at;
+	if (w->state == SLOT_READY)
+		e->phase = STATE_READY;
+	else if (w->state == SLOT_DRAINING || w->state == SLOT_STOPPING)
+		e->phase = STATE_STOPPING;
+}
+
+/* One that is lost is made anew, of what we know. */
 static void make_entry(struct child *child, int unused)
 {
 	const struct cluster_settings *settings = child_settings(child);
 	struct process_facts facts;
+	struct slot_view view;
 
 	(void)unused;
 	if (child->entry != NULL)
@@ -346,6 +358,10 @@ static void make_entry(struct child *child, int unused)
 	if (process_look(child->pid, &facts) == 0)
 		child->entry->birth.start = facts.start;
 	child->entry->phase = STATE_STARTING;
+	service_view_slot(child->service, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker)
+			note_life(child->entry, &view.worker[i]);
 	bequest_child(child);
 }
 

@@ -200,6 +200,8 @@ upgrade_under() {
 	poll_until 10 is_traced "$NCLUST_PID" || return 1
 	timeout $((20 * PATIENCE)) "$NCLUST" upgrade "$INSTANCE" \
 		>>"$FAILING" 2>&1 || true
+	# where it ended the verb may be told before that can be seen
+	poll_until 10 answers_or_ended "$NCLUST_PID" || return 1
 	if is_alive "$NCLUST_PID"; then
 		kill "$strace"
 		wait "$strace" || true
@@ -217,6 +219,10 @@ fault_in_upgrade() {
 	pids=$(worker_pids)
 	kill_nclust
 	upgrade_under -o "$TRACE"
+	# who is ready is known without the file that says so
+	fault_in_upgrade openat EMFILE "$(awk -F'(' '
+		$1 == "openat" { n++ } /"state", O_RDONLY/ { print n; exit }
+		' "$TRACE")"
 	each_fault fault_in_upgrade < <(calls all <"$TRACE")
 	[ "$(fixtures_alive)" -eq 3 ]
 }
