@@ -90,7 +90,7 @@ PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
 	x86_64,$(shell uname -m)),build/fixtures/plain-32)
 # nclust as another version of itself, or with a fault: for tests of `upgrade`.
 VARIANTS := $(addprefix build/fixtures/nclust-,next alien crash hang fail \
-	die stall before)
+	die)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
 EXAMPLES := $(wildcard etc/examples/*/*)
@@ -131,7 +131,7 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	supervisor/,accepting% adopt% aim% away% budget% carry% \
 	channel% check% daemon% drain% hang% helper% hooks% messages% node% prove% \
 	putover% queue% recipe% recycle% reexec% reload% remains% resume% \
-	roles% segment% sight% stall% standby% store% takeover% thaw% variant% visits% \
+	roles% segment% sight% stall% store% takeover% thaw% variant% visits% \
 	volley%)
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 FIRST := $(EACH_TURN:%=$(B)/src/%.o)
@@ -197,9 +197,7 @@ VARIANT_alien = -DVARIANT_ALIEN
 VARIANT_crash = -DVARIANT_FAULT=FAULT_CHECK_CRASHES
 VARIANT_hang = -DVARIANT_FAULT=FAULT_CHECK_HANGS
 VARIANT_fail = -DVARIANT_FAULT=FAULT_RESTORE_FAILS
-VARIANT_before = -DVARIANT_BEFORE
 VARIANT_die = -DVARIANT_FAULT=FAULT_TAKEOVER_CRASHES
-VARIANT_stall = -DVARIANT_FAULT=FAULT_TAKEOVER_HANGS
 $(VARIANTS): build/fixtures/nclust-%: $(ORDERED)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) $(VARIANT_$*) -c -o $@.o \

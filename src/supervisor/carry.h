@@ -98,8 +98,6 @@ enum carry_fault {
 	FAULT_CHECK_HANGS,
 	FAULT_RESTORE_FAILS,    /* after the exec */
 	FAULT_TAKEOVER_CRASHES, /* and when there is no way back */
-	FAULT_TAKEOVER_HANGS,
-	FAULT_NO_STANDBY, /* none: it is of before there was one */
 };
 extern const struct carry_variant carry_variant;
 
@@ -112,7 +110,7 @@ struct carry_binary {
 	nsec_t written;
 	nsec_t asked; /* when the upgrade was */
 	uint64_t capabilities;
-	int standby;     /* who stands by is told here; or -1 */
+	int standby;     /* -1, or as resume.c has it */
 	bool going_back; /* set by the one that does */
 };
 

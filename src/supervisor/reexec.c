@@ -18,7 +18,6 @@
 #include "supervisor/news.h"
 #include "supervisor/reap.h"
 #include "supervisor/requests.h"
-#include "supervisor/standby.h"
 #include "supervisor/steer.h"
 
 #include <errno.h>
@@ -38,8 +37,6 @@
 #define BUSY_PATIENCE (1 * SECOND)
 #define BUSY_PAUSE (50 * MSEC)
 #define SAID_MAX 4096
-/* The minor version of the state from which on it is dismissed (standby.h). */
-#define STANDBY_SINCE 1
 
 extern char **environ;
 
@@ -63,8 +60,6 @@ struct reexec {
 	ev_timer patience;
 	bool late;
 	struct buffer said;
-	bool knows_standby;
-	int standby; /* who stands by is told here; or -1 */
 };
 
 /* ---- which binary ---- */
@@ -86,10 +81,6 @@ void reexec_find_path(struct supervisor *sup)
 	struct stat st;
 	ssize_t len;
 
-	if (standby_path() != NULL) {
-		sup->exe_path = strdup(standby_path());
-		return;
-	}
 	if (sup->self_exe == -1 || fstat(sup->self_exe, &st) == -1)
 		return;
 	if (called != NULL && *called != '/') {
@@ -178,7 +169,6 @@ void reexec_fini(struct supervisor *sup)
 	if (u == NULL)
 		return;
 	stop_check(u);
-	standby_dismiss(&u->standby);
 	fd_close(&u->binary);
 	free(u);
 	sup->reexec = NULL;
@@ -216,7 +206,7 @@ static int write_state(struct supervisor *sup, struct carry_writer *c,
 		.written = clock_now(),
 		.asked = sup->reexec->asked,
 		.capabilities = our_capabilities(),
-		.standby = sup->reexec->standby,
+		.standby = -1,
 	};
 
 	reap_tell_all(sup);
@@ -275,23 +265,12 @@ static void on_output(struct ev_loop *loop, ev_io *watcher, int revents)
 		ev_io_stop(loop, watcher); /* its end tells the rest */
 }
 
-/* It would not dismiss who stands by, and be ended for that. */
-static bool knows_standby(const char *version)
-{
-	const char *dot = strchr(version, '.');
-
-	return dot != NULL && strtoul(dot + 1, NULL, 10) >= STANDBY_SINCE;
-}
-
 static bool has_passed(struct reexec *u, const struct pidfd_end *end)
 {
 	const char *said = buffer_text(&u->said);
-	const char *found = said != NULL ? strstr(said, REEXEC_CHECKED) : NULL;
 
-	if (end->signalled || end->code != 0 || found == NULL)
-		return false;
-	u->knows_standby = knows_standby(found + strlen(REEXEC_CHECKED));
-	return true;
+	return !end->signalled && end->code == 0 && said != NULL &&
+		strstr(said, REEXEC_CHECKED) != NULL;
 }
 
 void reexec_ended(struct supervisor *sup)
@@ -526,8 +505,6 @@ static void go(struct supervisor *sup)
 	drain_thaw_all(sup);
 	intercept_answer(sup);
 	clients_settle(sup);
-	if (u->knows_standby)
-		u->standby = standby_begin(sup);
 	scoped_fd state = write_state(sup, &c, true, &err);
 	if (state != -1) {
 		reexec_into(u->binary, state, c.descriptors.data,
@@ -589,7 +566,7 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 		return error_set(err, ENOMEM, "upgrade");
 	u->sup = sup;
 	u->asked = u->busy_since = clock_now();
-	u->binary = u->pidfd = u->standby = -1;
+	u->binary = u->pidfd = -1;
 	buffer_init(&u->said, SAID_MAX + 512);
 	ev_init(&u->exit, on_checked);
 	ev_init(&u->output, on_output);

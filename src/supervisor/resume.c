@@ -31,7 +31,6 @@
 #include "supervisor/roles.h"
 #include "supervisor/service.h"
 #include "supervisor/signals.h"
-#include "supervisor/standby.h"
 #include "supervisor/steer.h"
 
 #include <errno.h>
@@ -138,6 +137,15 @@ static void resume_child(struct child *child, int unused)
 		drain_begin(child, left);
 }
 
+/* An nclust of before forked somebody who kills us and starts it again if he is
+ * not told in time that we have taken over. */
+static void dismiss(int *standby)
+{
+	if (*standby != -1)
+		(void)!write(*standby, "", 1); /* EPIPE: he has ended */
+	fd_close(standby);
+}
+
 /* From here on there is no way back, and no need for one. */
 static void take_over(struct supervisor *sup, struct inheritance *in)
 {
@@ -146,8 +154,6 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 
 	if (carry_variant.fault == FAULT_TAKEOVER_CRASHES)
 		(void)raise(SIGSEGV);
-	while (carry_variant.fault == FAULT_TAKEOVER_HANGS)
-		(void)pause();
 	for (size_t i = 0; i < r->listener_count; i++)
 		heal_watch(sup, r->listeners[i]);
 	carry_release(r);
@@ -172,8 +178,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	reap_resume(sup);
 	news_resume(sup);
 	clients_resume(sup);
-	if (carry_variant.fault != FAULT_NO_STANDBY)
-		standby_dismiss(&r->binary.standby);
+	dismiss(&r->binary.standby);
 	fd_close(&r->binary.image);
 	(void)munmap((void *)(uintptr_t)in->data, in->len);
 	fd_close(&in->state);

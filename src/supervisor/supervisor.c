@@ -35,7 +35,6 @@
 #include "supervisor/segment.h"
 #include "supervisor/service.h"
 #include "supervisor/signals.h"
-#include "supervisor/standby.h"
 #include "supervisor/state.h"
 #include "supervisor/thaw.h"
 
@@ -452,7 +451,6 @@ static int start(struct supervisor *sup, struct error *err)
 	if (manager_init(sup, err) == -1)
 		return -1;
 	adopt_finish(sup);
-	standby_tell(sup);
 	unblock_log(sup);
 	tell_addresses(sup);
 	tell_grace(sup);

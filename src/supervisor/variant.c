@@ -3,7 +3,7 @@
 
 /*
  * The version of the state, and what tests build in its place: an nclust of
- * another version (VARIANT_NEXT, VARIANT_BEFORE), of one that cannot read ours
+ * another version (VARIANT_NEXT), of one that cannot read ours
  * (VARIANT_ALIEN), and such as fail at the worst moment (VARIANT_FAULT).
  */
 #ifndef NCLUST_VERSION
@@ -17,10 +17,6 @@ const struct carry_variant carry_variant = {
 #if defined(VARIANT_ALIEN)
 	.version = {STATE_MAJOR + 1, 0},
 	.program = NCLUST_VERSION "+alien",
-#elif defined(VARIANT_BEFORE)
-	.version = {STATE_MAJOR, 0},
-	.program = NCLUST_VERSION "+before",
-	.fault = FAULT_NO_STANDBY,
 #elif defined(VARIANT_NEXT)
 	.version = {STATE_MAJOR, STATE_MINOR + 1},
 	.program = NCLUST_VERSION "+next",

@@ -548,6 +548,39 @@ setup() {
 	[[ $(http_get "$PORT") == pid=* ]]
 }
 
+# --- It crashes when there is no way back --------------------------------------------
+
+worker_pids() {
+	status_json | jq -c '[.clusters[].workers[].pid] | sort'
+}
+
+@test "a new one that crashes as it takes over: the next start has the workers" {
+	serve_two --orphans keep
+	were=$(worker_pids)
+	start_open "$PORT" --rate 300
+	put "$FIXTURES/nclust-die"
+	run -75 upgrade
+	poll_until 10 is_gone "$NCLUST_PID"
+
+	put "$ROOT/nclust"
+	start_cluster -n 2 --listen "127.0.0.1:$PORT" --ready notify \
+		--orphans keep -- "$FIXTURES/serve" --notify
+	[ "$(worker_pids)" = "$were" ]
+	end_open
+	[ "$LOST" -eq 0 ]
+	works
+}
+
+@test "without orphans = keep its workers end with it" {
+	serve_two
+	pid=$(worker_pid 0)
+	put "$FIXTURES/nclust-die"
+	run -75 upgrade
+	poll_until 10 is_gone "$NCLUST_PID"
+	poll_until 10 is_gone "$pid"
+	run -3 client status "$INSTANCE"
+}
+
 # --- Any one system call fails ---------------------------------------------------------
 
 @test "any one call fails while it replaces itself: all goes on" {
