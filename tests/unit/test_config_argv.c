@@ -204,7 +204,7 @@ END_TEST
 
 /* ---- with a file ---- */
 
-static char dir[] = "/tmp/test_config_argv.XXXXXX";
+static char dir[32];
 
 static void write_file(const char *text)
 {
@@ -218,6 +218,7 @@ static void write_file(const char *text)
 
 static void setup(void)
 {
+	(void)strcpy(dir, "/tmp/test_config_argv.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(chdir(dir), 0);
 	write_file("[nclust]\nname = a\n"

@@ -605,11 +605,12 @@ END_TEST
 
 /* ---- files ---- */
 
-static char dir[] = "/tmp/test_config_ini.XXXXXX";
+static char dir[32];
 static char file[sizeof(dir) + 10];
 
 static void setup(void)
 {
+	(void)strcpy(dir, "/tmp/test_config_ini.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	(void)snprintf(file, sizeof(file), "%s/a.ini", dir);
 }
