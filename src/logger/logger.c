@@ -217,8 +217,7 @@ static void drain(struct logger *logger, struct source *source)
 
 static void take_ended(struct logger *logger, const struct logwire_packet *p)
 {
-	struct source *source =
-		source_find(&logger->sources, p->worker, p->cluster);
+	struct source *source = source_find(&logger->sources, p->worker);
 
 	/* one that said nothing, or was never told of: it gets its answer */
 	if (source == NULL)
@@ -279,7 +278,7 @@ static void take_pipe(
 			p->cluster, p->slot, logger->held, logger->pipes);
 		return;
 	}
-	source = source_find(&logger->sources, p->worker, p->cluster);
+	source = source_find(&logger->sources, p->worker);
 	if (source == NULL)
 		source = source_new(
 			&logger->sources, p->worker, p->slot, p->cluster);
@@ -381,7 +380,7 @@ static void pipes_of(
 {
 	struct logger *logger = context;
 	const struct source *source =
-		source_find(&logger->sources, worker->worker, worker->cluster);
+		source_find(&logger->sources, worker->worker);
 
 	for (int i = 0; i < 2; i++)
 		fds[i] = source != NULL ? source->pipes[i].fd : -1;

@@ -14,8 +14,8 @@
  * A line is "web.2 | line"; what is over 8 KiB of it follows as "web.2 + rest".
  * Until LOGWIRE_SINK says otherwise, lines are only kept for LOGWIRE_LAST.  The
  * pipes become non-blocking for all who hold their read ends, the supervisor
- * too.  A worker is known by its id and its cluster: both must be in
- * LOGWIRE_ENDED, which is answered once, also for one that never was added.
+ * too.  A worker is known by its id alone, as its cluster may have got another
+ * name.  LOGWIRE_ENDED is answered once, also for one that never was added.
  */
 int logger_main(int channel);
 

@@ -28,16 +28,13 @@ static struct source **bucket(const struct source_table *table, uint64_t worker)
 	return &table->buckets[worker & (table->size - 1)];
 }
 
-struct source *source_find(
-	const struct source_table *table, uint64_t worker, const char *cluster)
+struct source *source_find(const struct source_table *table, uint64_t worker)
 {
 	struct source *source = NULL;
 
 	if (table->size > 0)
 		source = *bucket(table, worker);
-	while (source != NULL &&
-		(source->worker != worker ||
-			strcmp(source->cluster, cluster) != 0))
+	while (source != NULL && source->worker != worker)
 		source = source->next;
 	return source;
 }

@@ -34,7 +34,7 @@ struct source {
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };
 
-/* All of them, by worker and cluster. */
+/* All of them, by worker. */
 struct source_table {
 	struct source **buckets;
 	size_t size; /* a power of two, or 0 */
@@ -43,8 +43,7 @@ struct source_table {
 
 void source_table_init(struct source_table *table);
 void source_table_fini(struct source_table *table); /* it must be empty */
-struct source *source_find(
-	const struct source_table *table, uint64_t worker, const char *cluster);
+struct source *source_find(const struct source_table *table, uint64_t worker);
 /* NULL: out of memory. */
 struct source *source_new(struct source_table *table, uint64_t worker,
 	uint32_t slot, const char *cluster);

@@ -116,17 +116,20 @@ static void put_set(struct writing *w, const struct listener_set *set)
 
 /* ---- clusters ---- */
 
-/* Those whose settings are known; a worker of another one is replaced. */
+/* Those whose settings are known; a worker of another one is replaced, and so is
+ * one that knows its cluster by an earlier name. */
 static void put_generation(struct estate_cluster *c, unsigned number,
 	const struct cluster_settings *settings)
 {
+	bool renamed = strcmp(settings->name, c->name) != 0;
+
 	for (uint32_t i = 0; i < c->generation_count; i++)
 		if (c->generations[i].number == number)
 			return;
 	if (c->generation_count < ESTATE_GENERATIONS_MAX)
 		c->generations[c->generation_count++] =
 			(struct estate_generation){
-				number, config_digest(settings)};
+				number, renamed ? 0 : config_digest(settings)};
 }
 
 static void put_service(struct writing *w, struct service *s)

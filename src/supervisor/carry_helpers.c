@@ -27,14 +27,14 @@ static void put_hook(struct carry_writer *c, const struct hook_run *run)
 	carry_put(c, PLAIN_HOOK, run);
 	handover_put_u64(
 		&c->w, CARRY_INDEX, carry_add(&c->settings, run->settings));
-	if (run->helper != NULL) {
-		carry_put_helper(c, run->helper);
-	} else {
+	if (run->service != NULL)
 		handover_put_u64(
 			&c->w, CARRY_SERVICE_INDEX, run->service->index);
+	if (run->helper != NULL)
+		carry_put_helper(c, run->helper);
+	else
 		handover_put_bytes(
 			&c->w, CARRY_FACTS, run->facts.data, run->facts.len);
-	}
 	handover_close(&c->w);
 }
 

@@ -46,7 +46,7 @@ void hook_run_free(struct hook_run *run)
  * runs goes well. */
 static void tell_failure(const struct hook_run *run, const char *how)
 {
-	struct service *service = service_named(run->sup, run->settings->name);
+	struct service *service = run->service;
 	unsigned bit = 1U << run->event;
 
 	if (service != NULL && (service->hooks_told & bit) != 0)
@@ -54,7 +54,8 @@ static void tell_failure(const struct hook_run *run, const char *how)
 	if (service != NULL)
 		service->hooks_told |= bit;
 	news_say(run->sup, LOG_WARN, "hook-failed",
-		"%s: the hook on-%s ('%s') failed: %s", run->settings->name,
+		"%s: the hook on-%s ('%s') failed: %s",
+		service != NULL ? service->name : run->settings->name,
 		names[run->event], run->settings->hooks[run->event].text, how);
 }
 
@@ -72,7 +73,6 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct hook_run *run = owner;
 	struct supervisor *sup = run->sup;
-	struct service *service;
 	char how[64];
 	char name[16];
 
@@ -91,10 +91,8 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 		(void)snprintf(how, sizeof(how), "exit %d", end->code);
 	if (late || end->signalled || end->code != 0) {
 		tell_failure(run, how);
-	} else {
-		service = service_named(sup, run->settings->name);
-		if (service != NULL)
-			service->hooks_told &= ~(1U << run->event);
+	} else if (run->service != NULL) {
+		run->service->hooks_told &= ~(1U << run->event);
 	}
 	hook_run_free(run);
 	start_some(sup);
@@ -405,6 +403,16 @@ bool hooks_wait_for(const struct service *service)
 		if (run->service == service)
 			return true;
 	return false;
+}
+
+void hooks_forget_service(const struct service *service)
+{
+	struct hooks *hooks = service->sup->hooks;
+
+	for (struct hook_run *run = hooks != NULL ? hooks->runs : NULL;
+		run != NULL; run = run->next)
+		if (run->service == service)
+			run->service = NULL;
 }
 
 bool hooks_are_over(struct supervisor *sup)

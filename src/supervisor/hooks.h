@@ -18,7 +18,7 @@
 /* One command on its way. */
 struct hook_run {
 	struct hook_run *next;
-	struct service *service; /* while it waits */
+	struct service *service; /* NULL: it is gone, while this ran */
 	struct supervisor *sup;
 	struct cluster_settings *settings; /* a reference */
 	enum hook_event event;
@@ -51,6 +51,8 @@ void hooks_resume(struct supervisor *sup);
 
 /* Does one of its hooks wait for its turn?  Then it may not be freed. */
 bool hooks_wait_for(const struct service *service);
+/* It is about to be freed. */
+void hooks_forget_service(const struct service *service);
 
 /* All is over but the hooks: true when they are too, or have had their
  * moment. */

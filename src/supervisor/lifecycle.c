@@ -188,6 +188,7 @@ static void drop_left(struct supervisor *sup)
 		if (s->leaving && s->ended && !has_children(s) &&
 			!hooks_wait_for(s)) {
 			clients_forget_service(sup, s);
+			hooks_forget_service(s);
 			service_free(s);
 			continue;
 		}

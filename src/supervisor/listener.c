@@ -297,7 +297,7 @@ static struct listener *listener_open(struct supervisor *sup,
 	return l;
 }
 
-static struct listener *find_in(
+struct listener *listeners_find(
 	const struct listener_set *set, const struct address *address)
 {
 	for (size_t i = 0; set != NULL && i < set->count; i++)
@@ -309,18 +309,18 @@ static struct listener *find_in(
 static struct listener *find_known(struct supervisor *sup,
 	const struct listener_set *known, const struct address *address)
 {
-	struct listener *l = find_in(known, address);
+	struct listener *l = listeners_find(known, address);
 
 	for (size_t i = 0; l == NULL && i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
-		l = find_in(&s->listeners, address);
+		l = listeners_find(&s->listeners, address);
 		if (l == NULL && known == &s->listeners)
-			l = find_in(&s->learned, address);
+			l = listeners_find(&s->learned, address);
 		/* during a rollout: those it comes from */
 		for (const struct recipe *r = s->recipes;
 			l == NULL && r != NULL; r = r->next)
-			l = find_in(&r->listeners, address);
+			l = listeners_find(&r->listeners, address);
 	}
 	return l;
 }
@@ -404,11 +404,12 @@ int listeners_pick(struct listener_set *to,
 		return -1;
 	for (size_t i = 0; i < settings->listen_count; i++) {
 		const struct address *address = &settings->listen[i];
-		struct listener *l = find_in(&service->listeners, address);
+		struct listener *l =
+			listeners_find(&service->listeners, address);
 		const struct recipe *r = service->recipes;
 
 		for (; l == NULL && r != NULL; r = r->next)
-			l = find_in(&r->listeners, address);
+			l = listeners_find(&r->listeners, address);
 		if (l == NULL) {
 			listeners_release(to);
 			errno = ENOENT;

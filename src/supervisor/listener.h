@@ -27,6 +27,9 @@ int listeners_open(struct supervisor *sup, struct listener_set *set,
  * become those of the settings it was opened for. */
 void listeners_adopt(const struct listener_set *set,
 	const struct cluster_settings *settings);
+/* Of that place; NULL: there is none (nor a set). */
+struct listener *listeners_find(
+	const struct listener_set *set, const struct address *address);
 /* The listeners of these settings, in their order, among those that the
  * service and its recipes hold.  -1 and errno: out of memory, or one is not
  * there any more. */

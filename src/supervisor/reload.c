@@ -13,11 +13,13 @@
 #include "supervisor/manager.h"
 #include "supervisor/news.h"
 #include "supervisor/recipe.h"
+#include "supervisor/rename.h"
 #include "supervisor/segment.h"
 #include "supervisor/service.h"
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +27,8 @@
 struct plan {
 	struct settings *settings; /* the new ones */
 	struct settings old;       /* a view of those in force */
+	struct cluster_settings *views;
+	struct renamings renamed; /* in place, until it fails */
 	struct diff diff;
 	struct listener_set *sets; /* by index in diff.clusters */
 	struct segment **segments; /* so too */
@@ -40,23 +44,52 @@ struct plan {
  */
 static int look_at_old(struct supervisor *sup, struct plan *plan)
 {
+	struct cluster_settings *views =
+		calloc(sup->service_count + 1, sizeof(*views));
 	size_t count = 0;
 
+	plan->views = views;
 	plan->old = *sup->settings;
 	plan->old.clusters =
 		calloc(sup->service_count + 1, sizeof(*plan->old.clusters));
-	if (plan->old.clusters == NULL)
+	if (views == NULL || plan->old.clusters == NULL ||
+		rename_find(&plan->renamed, sup, plan->settings) == -1)
 		return -1;
+	rename_swap(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct cluster_settings *s =
-			cluster_next_settings(sup->services[i]->core);
+		const struct service *s = sup->services[i];
 
-		if (!sup->services[i]->leaving)
-			plan->old.clusters[count++] =
-				(struct cluster_settings *)(uintptr_t)s;
+		if (s->leaving)
+			continue;
+		views[count] = *cluster_next_settings(s->core);
+		views[count].name = s->name;
+		plan->old.clusters[count] = &views[count];
+		count++;
 	}
 	plan->old.cluster_count = count;
 	return diff_settings(&plan->diff, &plan->old, plan->settings);
+}
+
+/* Workers are told the name of their cluster when they are born. */
+static void look_at_names(const struct supervisor *sup, struct diff *diff)
+{
+	for (size_t i = 0; i < diff->count; i++) {
+		struct diff_cluster *c = &diff->clusters[i];
+		size_t used = strlen(c->keys);
+		const char *was;
+
+		if (c->old == NULL || c->new == NULL)
+			continue;
+		was = cluster_next_settings(
+			service_named(sup, c->new->name)->core)
+			      ->name;
+		if (strcmp(was, c->new->name) == 0)
+			continue;
+		(void)snprintf(c->keys + used, sizeof(c->keys) - used,
+			"%sname (was %s)", used > 0 ? ", " : "", was);
+		if (c->change < CHANGE_ROLL)
+			c->change = CHANGE_ROLL;
+	}
 }
 
 static void plan_fini(struct plan *plan)
@@ -69,8 +102,12 @@ static void plan_fini(struct plan *plan)
 	free(plan->segments);
 	diff_fini(&plan->diff);
 	free(plan->old.clusters);
-	if (plan->settings != NULL)
+	free(plan->views);
+	if (plan->settings != NULL) {
+		rename_swap(&plan->renamed);
 		settings_free(plan->settings);
+	}
+	rename_fini(&plan->renamed);
 }
 
 static int check(
@@ -249,6 +286,8 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 	struct diff *d = &plan->diff;
 
 	sup->cpus = supervisor_cpus();
+	look_at_names(sup, d);
+	rename_tell(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++)
 		sup->services[i]->awaited = AWAITED_NOTHING;
 	for (size_t i = 0; i < d->count; i++) {

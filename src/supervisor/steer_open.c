@@ -40,14 +40,28 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 	return false;
 }
 
+static bool is_in(const struct listener_set *set, const struct listener *l)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i] == l)
+			return true;
+	return false;
+}
+
+/* A reload may have given it to this one, and workers of another have it yet. */
 static bool is_shared(const struct supervisor *sup, const struct service *own,
 	const struct listener *l)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
-		for (size_t k = 0; k < s->listeners.count; k++)
-			if (s != own && s->listeners.list[k] == l)
+		if (s == own)
+			continue;
+		if (is_in(&s->listeners, l))
+			return true;
+		for (const struct recipe *r = s->recipes; r != NULL;
+			r = r->next)
+			if (is_in(&r->listeners, l))
 				return true;
 	}
 	return false;
