@@ -31,7 +31,7 @@ static bool is_without_acks(
 	const struct quiet_facts *f, const struct quiet_memory *now)
 {
 	return f->acks_out == 0 || (f->acks_out == 1 && f->segments_in > 1) ||
-		(now->saw_before && now->acks_before == f->acks_out);
+		now->acks_before == f->acks_out;
 }
 
 /* Each segment that comes is acknowledged in time, if not by one without data
@@ -99,13 +99,13 @@ static bool is_tcp_quiet(const struct quiet_facts *f,
 		(late && f->segments_in > 0 && f->received_ago < QUIET_GAP_MS);
 }
 
-static void remember_acks(const struct quiet_facts *f,
-	const struct quiet_memory *before, struct quiet_memory *now)
+static uint32_t acks_before(
+	const struct quiet_facts *f, const struct quiet_memory *before)
 {
-	bool more = before->segments_in != f->segments_in;
-
-	now->saw_before = more || before->saw_before;
-	now->acks_before = more ? before->acks_out : before->acks_before;
+	if (before == NULL)
+		return QUIET_UNKNOWN;
+	return before->segments_in != f->segments_in ? before->acks_out
+						     : before->acks_before;
 }
 
 bool quiet_connection(const struct quiet_facts *f,
@@ -119,9 +119,8 @@ bool quiet_connection(const struct quiet_facts *f,
 		.segments_in = f->segments_in,
 		.segments_out = f->segments_out,
 		.acks_out = f->acks_out,
+		.acks_before = acks_before(f, before),
 	};
-	if (before != NULL)
-		remember_acks(f, before, now);
 	if (!f->is_tcp) {
 		/* whether there is an answer to come, nobody can see */
 		if (still && before != NULL)

@@ -42,10 +42,11 @@ struct quiet_memory {
 	uint32_t segments_in;
 	uint32_t segments_out;
 	uint32_t acks_out;
-	uint32_t acks_before; /* as many before the last segment came … */
-	bool saw_before;      /* … if there was a look then */
-	bool answered;        /* all that had come in by then */
-	bool quiet;           /* it was, at that look */
+	uint32_t
+		acks_before; /* at the look before the last segment came, or … */
+#define QUIET_UNKNOWN UINT32_MAX
+	bool answered;   /* all that had come in by then */
+	bool quiet;      /* it was, at that look */
 	uint32_t for_ms; /* sockets other than TCP: so long, at that look */
 };
 

@@ -17,7 +17,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #define WAIT_FIRST (2 * MSEC)
@@ -47,11 +46,6 @@
 
 /* ---- life ---- */
 
-static struct drains *drains_of(const struct drain *d)
-{
-	return d->child->service->sup->drains;
-}
-
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents);
 
 static struct drain *drain_new(struct child *child, nsec_t span)
@@ -71,6 +65,7 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 		return NULL;
 	}
 	d->child = child;
+	d->all = sup->drains;
 	d->began = clock_now();
 	d->until = nsec_add(d->began, span);
 	d->wait = WAIT_FIRST;
@@ -87,7 +82,6 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 static void drains_free(struct supervisor *sup)
 {
 	connections_free(&sup->drains->seen);
-	free(sup->drains->fresh);
 	fd_close(&sup->drains->thawer);
 	free(sup->drains);
 	sup->drains = NULL;
@@ -112,25 +106,26 @@ static void drain_free(struct drain *d)
 		drains_free(sup);
 }
 
-static void again_in(struct drain *d, enum drain_state state, nsec_t wait)
+static void again_in(struct drain *d, nsec_t wait)
 {
 	struct ev_loop *loop = d->child->service->sup->loop;
 
-	d->state = state;
 	ev_timer_stop(loop, &d->timer);
 	ev_timer_set(&d->timer, nsec_seconds(wait), 0.);
 	ev_timer_start(loop, &d->timer);
 }
 
+/* It goes on until then. */
 static void look_later(struct drain *d)
 {
 	/* one alone may be long as others had the CPU */
 	nsec_t took = d->took_before != 0 && d->took_before < d->view.took
 		? d->took_before
 		: d->view.took;
-	nsec_t least = took * LOOKS_SHARE * (nsec_t)drains_of(d)->count;
+	nsec_t least = took * LOOKS_SHARE * (nsec_t)d->all->count;
 	nsec_t wait = d->wait;
 
+	drain_thaw(d);
 	d->took_before = d->view.took;
 	if (d->freezes > FREEZES_AT_EASE)
 		wait = WAIT_TIRED;
@@ -138,7 +133,7 @@ static void look_later(struct drain *d)
 		wait = least;
 	if (d->wait < WAIT_LAST)
 		d->wait *= 2;
-	again_in(d, DRAIN_LOOKS, wait);
+	again_in(d, wait);
 }
 
 /* ---- what is told ---- */
@@ -150,7 +145,7 @@ static void tell(struct drain *d, bool forced)
 	const struct news_number numbers[] = {
 		{"took_ms", took},
 		{"freezes", d->freezes},
-		{"frozen_ms", nsec_seconds(d->frozen_longest) * 1e3},
+		{"frozen_ms", nsec_seconds(drain_frozen_longest(d)) * 1e3},
 		{"ended", d->ended},
 		{"busy", d->view.busy},
 		{"forced", forced},
@@ -194,11 +189,6 @@ static void finish(struct drain *d, bool forced)
 	};
 	struct child *c;
 
-	if (d->frozen) /* until now; its thaw comes with the signal */
-		d->frozen_longest =
-			clock_now() - d->frozen_at > d->frozen_longest
-			? clock_now() - d->frozen_at
-			: d->frozen_longest;
 	tell(d, forced);
 	if (d->view.blind)
 		tell_blind(d);
@@ -268,18 +258,10 @@ static bool is_best(const struct drain *d, nsec_t now)
 
 static void note_busy(struct drain *d)
 {
-	unsigned busy = d->view.busy;
-
-	if (d->least > busy)
-		d->least = busy;
-	if (d->most < busy)
-		d->most = busy;
-}
-
-static void thaw_and_wait(struct drain *d)
-{
-	drain_thaw(d);
-	look_later(d);
+	if (d->least > d->view.busy)
+		d->least = d->view.busy;
+	if (d->most < d->view.busy)
+		d->most = d->view.busy;
 }
 
 /* Nobody can see whether it is quiet. */
@@ -305,6 +287,23 @@ static bool is_to_notice(struct drain *d, nsec_t now)
 	return now - d->quiet_at < NOTICE_PATIENCE;
 }
 
+/* A look.  True: there is no more to it now. */
+static bool looked_is_all(struct drain *d)
+{
+	drain_look(d);
+	if (d->view.gone || (d->frozen && !drain_is_frozen(d))) {
+		/* its pidfd is about to say so; somebody else continued it */
+		look_later(d);
+		return true;
+	}
+	if (leaves_by_itself(d))
+		return true;
+	if (!d->view.blind)
+		return false;
+	finish(d, false);
+	return true;
+}
+
 /* All of it stands still. */
 static void on_frozen(struct drain *d)
 {
@@ -312,24 +311,15 @@ static void on_frozen(struct drain *d)
 	nsec_t now;
 
 	d->unstoppable = 0;
-	drain_look(d);
+	if (looked_is_all(d))
+		return;
 	now = clock_now();
-	if (!drain_is_frozen(d)) { /* somebody else has continued it */
-		thaw_and_wait(d);
-		return;
-	}
-	if (leaves_by_itself(d))
-		return;
-	if (d->view.blind) {
-		finish(d, false);
-		return;
-	}
 	if (is_quiet(d, now)) {
 		/* it may take its time to end: who hears of it at once asks
 		 * somebody else */
 		(void)drain_end(d, &late);
 		if (late > 0 || is_to_notice(d, now))
-			thaw_and_wait(d);
+			look_later(d);
 		else
 			finish(d, false);
 		return;
@@ -342,7 +332,7 @@ static void on_frozen(struct drain *d)
 	note_busy(d);
 	if (is_away(d))
 		d->ended += drain_end(d, &late);
-	thaw_and_wait(d);
+	look_later(d);
 }
 
 static void await_stop(struct drain *d)
@@ -358,13 +348,13 @@ static void await_stop(struct drain *d)
 		(void)nanosleep(&pause, NULL);
 	} while (clock_now() < until);
 	if (clock_now() - d->frozen_at < STOP_PATIENCE) {
-		again_in(d, DRAIN_STOPS, MSEC);
+		again_in(d, MSEC);
 		return;
 	}
 	d->unstoppable++;
 	for (size_t i = 0; i < d->process_count; i++)
 		d->processes[i].stopped_in = ACTIVITY_UNKNOWN;
-	thaw_and_wait(d);
+	look_later(d);
 }
 
 static void freeze(struct drain *d)
@@ -400,18 +390,9 @@ static void look(struct drain *d)
 		look_later(d);
 		return;
 	}
-	drain_look(d);
+	if (looked_is_all(d))
+		return;
 	now = clock_now();
-	if (d->view.gone) { /* and its pidfd is about to say so */
-		look_later(d);
-		return;
-	}
-	if (leaves_by_itself(d))
-		return;
-	if (d->view.blind) {
-		finish(d, false);
-		return;
-	}
 	if (turn_away_first(d, now)) {
 		look_later(d);
 		return;
@@ -434,12 +415,13 @@ static void look(struct drain *d)
 
 static void learn(struct drain *d)
 {
+	drain_thaw(d);
 	if (d->flight_count == 0 || drain_look_at_flights(d)) {
 		drain_judge(d);
 		drain_free(d);
 		return;
 	}
-	again_in(d, DRAIN_LEARNS, 5 * MSEC);
+	again_in(d, 5 * MSEC);
 }
 
 /* Looks take turns with all else: when their time is used up they wait. */
@@ -453,7 +435,7 @@ static void look_in_turn(struct drain *d)
 		sup->drains->turn_left = TURN_FOR_LOOKS;
 	}
 	if (sup->drains->turn_left <= 0) {
-		again_in(d, DRAIN_LOOKS, sup->drains->turn_ends - began);
+		again_in(d, sup->drains->turn_ends - began);
 		return;
 	}
 	look(d);
@@ -467,21 +449,12 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	switch (d->state) {
-	case DRAIN_LOOKS:
-		look_in_turn(d);
-		break;
-	case DRAIN_STOPS:
+	if (d->signalled)
+		learn(d);
+	else if (d->frozen)
 		await_stop(d);
-		break;
-	case DRAIN_LEAVES:
-		drain_thaw(d);
-		learn(d);
-		break;
-	case DRAIN_LEARNS:
-		learn(d);
-		break;
-	}
+	else
+		look_in_turn(d);
 }
 
 /* ---- from outside ---- */
@@ -489,17 +462,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 static void note_ports(struct drain *d, const struct listener_set *set)
 {
 	for (size_t i = 0; i < set->count; i++) {
-		struct sockaddr_storage at = {0};
-		socklen_t size = sizeof(at);
-		uint16_t port;
+		const struct listener *l = set->list[i];
 
-		if (d->port_count == DRAIN_PORTS ||
-			getsockname(set->list[i]->fd, (struct sockaddr *)&at,
-				&size) == -1)
-			continue;
-		port = connections_port(&at);
-		if (port != 0)
-			d->ports[d->port_count++] = port;
+		if (d->port_count < DRAIN_PORTS && l->has_key)
+			d->ports[d->port_count++] = l->key.port;
 	}
 }
 
@@ -535,48 +501,50 @@ void drain_begin(struct child *child, nsec_t span)
 	/* who was stopped by somebody answers nothing, and is asked to end */
 	if (!child->paused && drain_is_stopped(child))
 		thaw_tree(child->pid, child->pidfd);
-	again_in(d, DRAIN_LOOKS, 0);
+	again_in(d, 0);
+}
+
+/* One look at it, whoever else looks; the caller frees what it gets. */
+static struct drain *glance(struct child *child)
+{
+	struct drain *d = child->drain == NULL ? start(child, 0) : NULL;
+
+	if (d != NULL)
+		drain_look(d);
+	return d;
 }
 
 bool drain_is_stubborn(struct child *child, unsigned least)
 {
-	struct drain *d = child->drain == NULL ? start(child, 0) : NULL;
-	bool stubborn;
-
-	if (d == NULL)
-		return false;
-	drain_look(d);
-	stubborn = !d->view.blind && !d->view.gone &&
+	struct drain *d = glance(child);
+	bool stubborn = d != NULL && !d->view.blind && !d->view.gone &&
 		(d->view.alive >= least || d->goes_on) &&
 		!drain_can_withdraw(d);
-	drain_free(d);
+
+	if (d != NULL)
+		drain_free(d);
 	return stubborn;
 }
 
 bool drain_is_busy(struct child *child)
 {
-	struct drain *d = start(child, 0);
-	bool busy;
+	struct drain *d = glance(child);
+	bool busy = d != NULL && d->view.busy > 0;
 
-	if (d == NULL)
-		return false;
-	drain_look(d);
-	busy = d->view.busy > 0;
-	drain_free(d);
+	if (d != NULL)
+		drain_free(d);
 	return busy;
 }
 
 /* It gets its stop signal now, quiet or not. */
 static void before_signal(struct drain *d)
 {
-	bool by_core = !d->told && d->until > d->began;
-
 	if (d->told)
 		return;
 	drain_look(d);
 	if (d->view.blind || d->view.busy == 0)
 		return;
-	if (by_core)
+	if (d->until > d->began) /* the core did not wait for it any longer */
 		tell(d, true);
 	drain_hold_flights(d);
 }
@@ -603,10 +571,8 @@ void drain_stop(struct child *child, int signal)
 	d->signalled = true;
 	if (d->process_count <= 1)
 		drain_thaw(d);
-	if (d->frozen)
-		again_in(d, DRAIN_LEAVES, LEAVE_PATIENCE);
-	else if (d->flight_count > 0)
-		again_in(d, DRAIN_LEARNS, MSEC);
+	if (d->frozen || d->flight_count > 0)
+		again_in(d, d->frozen ? LEAVE_PATIENCE : MSEC);
 	else
 		drain_free(d);
 }
@@ -637,8 +603,7 @@ void drain_thaw_all(struct supervisor *sup)
 	for (struct drain *d = sup->drains->list; d != NULL; d = d->next)
 		if (d->frozen) {
 			drain_thaw(d);
-			again_in(d, d->signalled ? DRAIN_LEARNS : DRAIN_LOOKS,
-				WAIT_LAST);
+			again_in(d, WAIT_LAST);
 		}
 }
 

@@ -163,12 +163,6 @@ bool drain_is_stopped(const struct child *child)
 			      : pidfd_is_stopped(child->pidfd) == 1;
 }
 
-static bool stands_still(struct drain *d, size_t i)
-{
-	return i == 0 ? drain_is_stopped(d->child)
-		      : process_is_stopped(d->processes[i].pid);
-}
-
 /* Parents first: one with job control would take its stopped child for one that
  * somebody has suspended (WUNTRACED). */
 bool drain_is_frozen(struct drain *d)
@@ -185,25 +179,29 @@ bool drain_is_frozen(struct drain *d)
 			/* ESRCH: its pidfd is about to say so */
 			(void)pidfd_signal(p->pidfd, SIGSTOP);
 		}
-		p->still = p->asked && stands_still(d, i);
+		p->still = p->asked &&
+			(i == 0 ? drain_is_stopped(d->child)
+				: process_is_stopped(p->pid));
 		all &= p->still;
 	}
 	/* one may be born before its parent has stopped */
 	return all && drain_list_processes(d) == 0;
 }
 
+nsec_t drain_frozen_longest(const struct drain *d)
+{
+	nsec_t now = d->frozen ? clock_now() - d->frozen_at : 0;
+
+	return now > d->frozen_longest ? now : d->frozen_longest;
+}
+
 void drain_thaw(struct drain *d)
 {
-	nsec_t took;
-
 	if (!d->frozen)
 		return;
 	for (size_t i = d->process_count; i > 0; i--) /* children first */
 		(void)pidfd_signal(d->processes[i - 1].pidfd, SIGCONT);
 	note_frozen(d, false);
+	d->frozen_longest = drain_frozen_longest(d);
 	d->frozen = false;
-	took = clock_now() - d->frozen_at;
-	d->frozen_for += took;
-	if (d->frozen_longest < took)
-		d->frozen_longest = took;
 }

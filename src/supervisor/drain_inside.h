@@ -8,15 +8,6 @@
 
 /* What the files drain*.c share, and nobody else sees. */
 
-enum drain_state {
-	DRAIN_LOOKS,  /* at it, again and again */
-	DRAIN_STOPS,  /* SIGSTOP is sent; not all of it has stopped yet */
-	DRAIN_LEAVES, /* the process has its stop signal; those below it are
-			 still stopped */
-	DRAIN_LEARNS, /* it has its stop signal: does it answer what was asked
-			 before? */
-};
-
 /* One process of the worker; the first is the worker's own. */
 struct drain_process {
 	pid_t pid;
@@ -57,31 +48,30 @@ struct drain_flight {
 
 struct drain {
 	struct drain *next; /* of all drains under way */
+	struct drains *all;
 	struct child *child;
-	ev_timer timer;
-	enum drain_state state;
+	ev_timer timer; /* to look at it again */
 	nsec_t began;
 	nsec_t until;
-	nsec_t wait; /* before the next look */
-	bool told;   /* EVENT_DRAINED */
-	bool signalled;
+	nsec_t wait;    /* before the next look */
+	bool told;      /* EVENT_DRAINED */
+	bool signalled; /* it has its stop signal: does it answer what was asked
+			   before? */
 
 	struct drain_process *processes;
 	size_t process_count;
 	bool too_many; /* there are more */
 	bool frozen;   /* SIGSTOP is sent, and no SIGCONT since */
 	nsec_t frozen_at;
-	nsec_t frozen_for; /* altogether */
-	nsec_t frozen_longest;
+	nsec_t frozen_longest; /* up to the last thaw */
 	unsigned freezes;
 	unsigned unstoppable; /* freezes in vain, in a row */
 
 	uint16_t ports[DRAIN_PORTS]; /* where the service listens */
 	size_t port_count;
 	bool goes_on; /* it has a handler for its stop signal, or gets none */
-	struct quiet_memory *memory;
+	struct quiet_memory *memory; /* of those seen at the last look */
 	size_t memory_count;
-	size_t memory_room;
 	nsec_t looked_at; /* 0: not yet */
 	struct drain_view view;
 	nsec_t took_before; /* the look before it; or 0 */
@@ -104,8 +94,6 @@ struct drains {
 	nsec_t turn_left; /* for looks */
 	unsigned tick;
 	struct connections seen; /* of the last look */
-	struct quiet_memory *fresh;
-	size_t fresh_room;
 	int thawer; /* who waits for our end has the other end (thaw.h); or -1 */
 };
 
@@ -135,6 +123,8 @@ void drain_freeze(struct drain *d); /* to be gone on with by: */
 bool drain_is_frozen(struct drain *d);
 bool drain_is_stopped(const struct child *child);
 void drain_thaw(struct drain *d);
+/* For how long it has stood still at most. */
+nsec_t drain_frozen_longest(const struct drain *d);
 
 struct drain_process *drain_process_of(struct drain *d, pid_t pid);
 

@@ -14,17 +14,9 @@
  * flight at its stop signal are kept until it closes them, or ends.
  */
 
-static bool look_at(int fd, struct tcp_info *info)
-{
-	socklen_t size = sizeof(*info);
-
-	*info = (struct tcp_info){0};
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
-}
-
 void drain_hold_flights(struct drain *d)
 {
-	struct connections *seen = &d->child->service->sup->drains->seen;
+	struct connections *seen = &d->all->seen;
 
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		const struct connection *c = &seen->list[i];
@@ -47,15 +39,17 @@ void drain_hold_flights(struct drain *d)
 /* It had something to say after its stop signal. */
 static void note(struct drain_flight *f)
 {
-	struct tcp_info info;
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
 
-	if (look_at(f->fd, &info) && info.tcpi_data_segs_out > f->segments_out)
+	if (getsockopt(f->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+		info.tcpi_data_segs_out > f->segments_out)
 		f->answered = true;
 }
 
 static bool still_has(const struct drain *d, uint64_t cookie)
 {
-	const struct connections *seen = &d->child->service->sup->drains->seen;
+	const struct connections *seen = &d->all->seen;
 
 	for (size_t i = 0; i < seen->count; i++)
 		if (seen->list[i].cookie == cookie)
@@ -93,8 +87,7 @@ void drain_judge(struct drain *d)
 	bool graceful = d->flight_count > 0;
 
 	for (size_t i = 0; i < d->flight_count; i++) {
-		if (d->flights[i].fd != -1)
-			note(&d->flights[i]);
+		note(&d->flights[i]);
 		graceful &= d->flights[i].answered;
 	}
 	drain_drop_flights(d);

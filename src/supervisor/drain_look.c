@@ -79,23 +79,6 @@ static struct quiet_facts facts_of(const struct connection *c)
 	};
 }
 
-/* ---- a look ---- */
-
-/* Room for what is to be remembered of all that was seen. */
-static int make_room(struct drains *all)
-{
-	struct quiet_memory *fresh;
-
-	if (all->fresh_room >= all->seen.count)
-		return 0;
-	fresh = realloc(all->fresh, all->seen.room * sizeof(*fresh));
-	if (fresh == NULL)
-		return -1;
-	all->fresh = fresh;
-	all->fresh_room = all->seen.room;
-	return 0;
-}
-
 /* ---- what it is at ---- */
 
 bool drain_is_half_over(const struct drain *d, nsec_t now)
@@ -105,7 +88,7 @@ bool drain_is_half_over(const struct drain *d, nsec_t now)
 
 static void look_at_process(struct drain *d, struct drain_process *p)
 {
-	const struct connections *seen = &d->child->service->sup->drains->seen;
+	const struct connections *seen = &d->all->seen;
 	bool has = false;
 
 	for (size_t i = 0; i < seen->count && !has; i++)
@@ -130,45 +113,52 @@ static bool is_at_work(struct drain *d, const struct connection *c)
 
 /* ---- what is quiet ---- */
 
-static void judge(struct drain *d, struct drains *all, bool late, nsec_t now)
+/* What was found is what the next look remembers. */
+static void judge(struct drain *d, const struct connections *seen, nsec_t now,
+	struct quiet_memory *fresh)
 {
 	uint32_t since =
 		d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
+	unsigned tick = d->all->tick;
+	bool late = drain_is_half_over(d, now);
 	size_t at = 0;
 
-	for (size_t i = 0; i < all->seen.count; i++) {
-		const struct connection *c = &all->seen.list[i];
+	for (size_t i = 0; i < seen->count; i++) {
+		const struct connection *c = &seen->list[i];
 		struct quiet_facts facts = facts_of(c);
-		struct quiet_memory *fresh = &all->fresh[i];
 
 		if (!drain_is_incoming(d, c)) {
-			*fresh = (struct quiet_memory){
+			fresh[i] = (struct quiet_memory){
 				.cookie = c->cookie, .quiet = true};
 			continue;
 		}
 		(void)quiet_connection(&facts,
 			quiet_find(d->memory, d->memory_count, &at, c->cookie),
-			since, all->tick, late, fresh);
+			since, tick, late, &fresh[i]);
 		if (!late && is_at_work(d, c))
-			fresh->quiet = false;
+			fresh[i].quiet = false;
 	}
+	free(d->memory);
+	d->memory = fresh;
+	d->memory_count = seen->count;
+	d->looked_at = now;
 }
 
 /* Several processes may have the same socket: it is quiet where it is for all. */
-static void count(struct drain *d, struct drains *all)
+static void count(struct drain *d, const struct connections *seen)
 {
 	struct drain_view *v = &d->view;
 
-	for (size_t i = 0, end; i < all->seen.count; i = end) {
-		const struct connection *c = &all->seen.list[i];
+	for (size_t i = 0, end; i < seen->count; i = end) {
+		const struct connection *c = &seen->list[i];
 		bool quiet = true;
 
-		for (end = i; end < all->seen.count &&
-			all->fresh[end].cookie == c->cookie;
+		for (end = i;
+			end < seen->count && d->memory[end].cookie == c->cookie;
 			end++)
-			quiet &= all->fresh[end].quiet;
+			quiet &= d->memory[end].quiet;
 		for (size_t k = i; k < end; k++)
-			all->fresh[k].quiet = quiet;
+			d->memory[k].quiet = quiet;
 		if (c->kind == CONNECTION_LISTENER)
 			v->waiting += c->queue;
 		if (!drain_is_incoming(d, c))
@@ -182,20 +172,6 @@ static void count(struct drain *d, struct drains *all)
 	}
 }
 
-/* What was found is what the next look remembers. */
-static void keep(struct drain *d, struct drains *all, nsec_t now)
-{
-	struct quiet_memory *old = d->memory;
-	size_t old_room = d->memory_room;
-
-	d->memory = all->fresh;
-	d->memory_room = all->fresh_room;
-	d->memory_count = all->seen.count;
-	all->fresh = old;
-	all->fresh_room = old_room;
-	d->looked_at = now;
-}
-
 /* ---- all of it ---- */
 
 static bool has_ended(const struct drain_process *p)
@@ -206,41 +182,47 @@ static bool has_ended(const struct drain_process *p)
 		strchr("ZX", facts.state) != NULL;
 }
 
-void drain_look(struct drain *d)
+static void gather(struct drain *d, struct connections *seen)
 {
-	struct drains *all = d->child->service->sup->drains;
-	nsec_t began = clock_now();
+	struct drain_view *v = &d->view;
 
-	d->view = (struct drain_view){0};
-	all->seen.count = 0;
-	all->seen.descriptors = 0;
-	all->seen.too_many = false;
-	all->seen.refused = false;
-	if (!d->frozen)
-		(void)drain_list_processes(d);
-	d->view.blind = d->process_count == 0 || d->too_many;
+	*seen = (struct connections){.list = seen->list, .room = seen->room};
+	v->blind = d->process_count == 0 || d->too_many;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
 
-		if (connections_add(&all->seen, &p->remote, p->pidfd) == 0)
+		if (connections_add(seen, &p->remote, p->pidfd) == 0)
 			continue;
 		/* also one that is about to end has none any more */
 		if (errno != ESRCH && errno != ENOENT && !has_ended(p))
-			d->view.blind = true;
+			v->blind = true;
 		else if (i == 0)
-			d->view.gone = true;
+			v->gone = true;
 	}
-	connections_sort(&all->seen);
-	d->view.blind |=
-		all->seen.refused || all->seen.too_many || make_room(all) == -1;
-	if (!d->view.blind) {
-		learn(d, &all->seen);
+	v->blind |= seen->refused || seen->too_many;
+	connections_sort(seen);
+}
+
+void drain_look(struct drain *d)
+{
+	struct connections *seen = &d->all->seen;
+	struct quiet_memory *fresh = NULL;
+	nsec_t began = clock_now();
+
+	d->view = (struct drain_view){0};
+	if (!d->frozen)
+		(void)drain_list_processes(d);
+	gather(d, seen);
+	if (!d->view.blind)
+		fresh = calloc(seen->count + 1, sizeof(*fresh));
+	if (fresh != NULL) {
+		learn(d, seen);
 		for (size_t i = 0; i < d->process_count; i++)
 			look_at_process(d, &d->processes[i]);
-		judge(d, all, drain_is_half_over(d, began), began);
-		count(d, all);
-		keep(d, all, began);
+		judge(d, seen, began, fresh);
+		count(d, seen);
 	}
+	d->view.blind = fresh == NULL;
 	d->view.took = clock_now() - began;
 }
 
@@ -248,7 +230,7 @@ void drain_look(struct drain *d)
 
 unsigned drain_end(struct drain *d, unsigned *late)
 {
-	struct connections *seen = &d->child->service->sup->drains->seen;
+	struct connections *seen = &d->all->seen;
 	unsigned ended = 0;
 
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
@@ -296,7 +278,7 @@ static void say_one(struct drain *d, const struct connection *c, char *to,
 
 const char *drain_busy_text(struct drain *d, char *to, size_t size)
 {
-	struct connections *seen = &d->child->service->sup->drains->seen;
+	struct connections *seen = &d->all->seen;
 	unsigned told = 0;
 	size_t used = 0;
 
