@@ -171,14 +171,16 @@ microseconds() {
 	echo "${EPOCHREALTIME/[.,]/}"
 }
 
-# poll_until SECONDS COMMAND...: 0 as soon as it succeeds, 1 when it never did.
+# poll_until SECONDS COMMAND...: 0 as soon as it succeeds, 1 when it never did.  On
+# a machine that lets us look less than ten times a second it is not yet over then.
 poll_until() {
-	local end
+	local end looks=$(($1 * 10))
 
 	end=$(($(microseconds) + $1 * 1000000 * PATIENCE))
 	shift
 	until "$@"; do
-		[ "$(microseconds)" -lt "$end" ] || return 1
+		[ $((looks--)) -gt 0 ] || [ "$(microseconds)" -lt "$end" ] ||
+			return 1
 		sleep 0.02
 	done
 }
@@ -401,8 +403,25 @@ file_has() {
 
 # --- Load ----------------------------------------------------------------------
 
+# is_listened ADDRESS: PORT, HOST:PORT, /PATH or @ABSTRACT.
+is_listened() {
+	case $1 in
+	/* | @*) grep -qF " $1" /proc/net/unix ;;
+	*) [ -n "$(ss -Hltn "sport = :${1##*:}")" ] ;;
+	esac
+}
+
+# wait_listened ADDRESS: a worker that starts slowly is taken for ready before it
+# listens, unless another has been seen to do so (ready = auto).
+wait_listened() {
+	poll_until 20 is_listened "$1" && return 0
+	echo "nobody listens at $1"
+	return 1
+}
+
 # start_load PORT [OPTION]...: the fixture `load` in the background, serving.
 start_load() {
+	wait_listened "$1"
 	: >"$DIR/load"
 	"$FIXTURES/load" "$@" >"$DIR/load" 3>&- &
 	LOAD_PID=$!
@@ -424,6 +443,7 @@ end_load() {
 # start_open ADDRESS --rate N [OPTION]...: the fixture `openload` in the
 # background, and its first answer has come.
 start_open() {
+	wait_listened "$1"
 	: >"$DIR/open"
 	"$FIXTURES/openload" "$@" >"$DIR/open" 3>&- &
 	OPEN_PID=$!

@@ -184,6 +184,7 @@ both_answer() {
 	local pid
 
 	[ "$(cluster .ready)" -eq 2 ]
+	wait_listened "$PORT"
 	for pid in $(worker_pids); do
 		answers_alone "$pid"
 	done

@@ -313,8 +313,9 @@ start_quick() {
 }
 
 @test "who does not take his answers is closed after 10 s, and nobody waits" {
-	start_cluster -n 300 --ready alive:10ms --stop-signal KILL \
+	start_nclust -n 300 --ready alive:10ms --stop-signal KILL \
 		-- sleep 1000
+	wait_ready 60
 
 	py "$NCLUST_PID" <<-'E'
 	import sys, time

@@ -22,7 +22,7 @@ setup() {
 }
 
 serve() {
-	start_cluster "$@" -- node "$SERVERS/cluster.js" "$PORT"
+	start_cluster "$@" --ready listen -- node "$SERVERS/cluster.js" "$PORT"
 }
 
 visit() {

@@ -55,6 +55,7 @@ all_gone() {
 
 # start_openload [OPTION]...: open-loop load in the background, answered once.
 start_openload() {
+	wait_listened "$PORT"
 	: >"$DIR/open"
 	"$FIXTURES/openload" "$PORT" --rate 300 "$@" >"$DIR/open" 3>&- &
 	OPEN_PID=$!

@@ -39,6 +39,7 @@ start_loads() {
 	local mode
 
 	LOADS=()
+	wait_listened "$AT"
 	for mode in $MODES; do
 		"$FIXTURES/openload" "$AT" --rate "$RATE" --mode "$mode" \
 			--connections 16 --jitter --patience 10000 "${MIX[@]}" \
