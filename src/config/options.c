@@ -994,8 +994,6 @@ const struct option_row option_rows[] = {
 		.argument = "where", .change = CHANGE_ROLL, .common = true,
 		.help = "the workers' output: auto, inherit, prefix, off",
 		.manual = MANUAL("Where the workers' output goes:\n"
-			".Cm inherit\n"
-			"leaves it alone,\n"
 			".Cm prefix\n"
 			"puts cluster and slot before each line,\n"
 			".Cm off\n"
@@ -1003,10 +1001,19 @@ const struct option_row option_rows[] = {
 			".Cm auto\n"
 			"is\n"
 			".Cm prefix\n"
-			"on a terminal, else\n"
-			".Cm inherit .\n"
-			"Output that is left alone is not read either: when a\n"
-			"worker fails,\n"
+			"on a terminal; elsewhere it passes on every byte as\n"
+			"it is, and reads it on the way, so that\n"
+			".Cm status\n"
+			"can say what a worker said last.\n"
+			"A worker waits if the reader does, as ever.\n"
+			".Cm inherit\n"
+			"gives the workers the standard output and error of\n"
+			".Nm nclust\n"
+			"itself: for a program that seeks in it, or to have\n"
+			"the worker's own\n"
+			".Li _PID\n"
+			"in the journal.\n"
+			"Such output is not read: when a worker fails,\n"
 			".Cm status\n"
 			"then says how it ended, and not what it said last."),
 	},

@@ -131,7 +131,7 @@ static bool give(struct keep *k, int to, const struct held *h)
  * All stays held here too: who has called may be killed as well. */
 static bool give_all(struct keep *k, int to)
 {
-	struct logwire_packet p = {.kind = LOGWIRE_HELLO};
+	struct logwire_packet p = {.kind = LOGWIRE_HELLO, .sink = LOGWIRE_COPY};
 
 	if (!send_patiently(to, &p, &k->socket, 1))
 		return false;

@@ -6,6 +6,7 @@
 #include "logger/keep.h"
 #include "logger/sink.h"
 #include "logger/source.h"
+#include "os/descriptors.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "protocol/logwire.h"
@@ -32,11 +33,22 @@
 
 enum stage { RUNNING, DRAINING, FLUSHING };
 
+/* By what their pipes wait for: nothing, or until the sink of the stream that
+ * they are copied to takes more. */
+enum set { SET_ALWAYS, SET_STDOUT, SET_STDERR, SETS };
+
 struct logger {
 	struct ev_loop *loop;
 	struct ev_io channel;
-	struct ev_io answers;  /* the channel again, while it takes no more */
-	struct ev_io readable; /* `poll`: some pipes are */
+	struct ev_io answers; /* the channel again, while it takes no more */
+	/*
+	 * Pipes that have something, by epoll sets of our own.  The supervisor
+	 * has them open too, so that closing ours does not take them out of a
+	 * set, and libev relies on that: a closed one would go on being
+	 * reported, and libev would build its set anew each time.
+	 */
+	struct ev_io readable[SETS];
+	int peek[2]; /* a pipe, for what is in another and stays there */
 	struct ev_prepare turn;
 	struct ev_periodic far;
 	struct ev_timer deadline;
@@ -46,13 +58,6 @@ struct logger {
 	struct sink sinks[2];
 	struct sink *by_stream[2]; /* the same one twice for `2>&1` */
 	struct source_table sources;
-	/*
-	 * The pipes are in an epoll set of our own.  The supervisor has them
-	 * open too, so that closing ours does not take them out of a set, and
-	 * libev relies on that: a closed one would go on being reported, and
-	 * libev would build its set anew each time.
-	 */
-	int poll;
 	unsigned pipes; /* open */
 	unsigned held;  /* of these, by something a dead worker left behind */
 	struct source *due;
@@ -65,19 +70,42 @@ struct logger {
 
 /* --- Lines --- */
 
+static struct sink *sink_of(
+	const struct logger *logger, const struct source_pipe *pipe)
+{
+	return logger->by_stream[pipe - pipe->source->pipes];
+}
+
+static int set_of(const struct logger *logger, const struct source_pipe *pipe)
+{
+	const struct source *source = pipe->source;
+	long set = source->copied ? SET_STDOUT + (pipe - source->pipes)
+				  : SET_ALWAYS;
+
+	return logger->readable[set].fd;
+}
+
+/* A terminal gets lines: what it shows must not be what a worker wills. */
+static bool is_copied(
+	const struct logger *logger, const struct source_pipe *pipe)
+{
+	return pipe->source->copied && !sink_of(logger, pipe)->is_terminal;
+}
+
 static void take_line(void *context, const struct line *line)
 {
 	struct logger *logger = context;
 	struct source_pipe *pipe = logger->reading;
 	struct source *source = pipe->source;
-	struct sink *sink = logger->by_stream[pipe - source->pipes];
+	struct sink *sink = sink_of(logger, pipe);
 	char prefix[SOURCE_PREFIX];
 	size_t n;
 
 	if (!source->ended || source->due)
 		tail_note(&source->tail, line->text, line->len, line->goes_on,
 			line->behind);
-	if (logger->sink != LOGWIRE_PREFIX || source->quiet)
+	if (logger->sink != LOGWIRE_PREFIX || source->quiet ||
+		is_copied(logger, pipe))
 		return;
 	n = source_prefix(source, prefix, line->goes_on,
 		logger->colour && sink->is_terminal);
@@ -95,21 +123,58 @@ static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 {
 	logger->reading = pipe;
 	lines_end(&pipe->lines, take_line, logger);
-	(void)epoll_ctl(logger->poll, EPOLL_CTL_DEL, pipe->fd, NULL);
+	(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
 	fd_close(&pipe->fd);
 	logger->pipes--;
 	if (pipe->source->ended)
 		logger->held--;
 }
 
+/* What is in the pipe, and stays there. */
+static ssize_t peek(struct logger *logger, int pipe)
+{
+	ssize_t n = tee(pipe, logger->peek[1], TURN_MAX, SPLICE_F_NONBLOCK);
+
+	return n > 0 ? read(logger->peek[0], logger->data, (size_t)n) : n;
+}
+
+/* As read(), but only what is written. */
+static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
+{
+	struct sink *sink = sink_of(logger, pipe);
+	ssize_t n = -1;
+
+	errno = EAGAIN;
+	if (!sink_is_ready(sink))
+		return -1;
+	if (sink->is_pipe)
+		n = sink_copy(sink, pipe->fd, TURN_MAX);
+	/* no other pipe, or nobody reads it */
+	if (n == -1 && (!sink->is_pipe || errno != EAGAIN)) {
+		n = peek(logger, pipe->fd);
+		if (n > 0)
+			n = (ssize_t)sink_write(sink, logger->data, (size_t)n);
+		else
+			return n;
+		errno = EAGAIN;
+		if (n == 0)
+			return -1;
+	}
+	return n > 0 ? read(pipe->fd, logger->data, (size_t)n) : n;
+}
+
 /* One turn's share.  false: nothing more is there now, or ever. */
 static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 {
+	bool copied = is_copied(logger, pipe);
 	ssize_t n;
 
 	do {
-		n = read(pipe->fd, logger->data, sizeof(logger->data));
+		n = copied ? copy(logger, pipe)
+			   : read(pipe->fd, logger->data, TURN_MAX);
 	} while (n == -1 && errno == EINTR);
+	if (n > 0 && copied && pipe->source->ended)
+		return true; /* its last words were told */
 	if (n > 0) {
 		logger->reading = pipe;
 		lines_split(&pipe->lines, &logger->spare, logger->data,
@@ -140,6 +205,18 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 }
 
 /* --- Last words --- */
+
+/* What the sink does not take yet stays in the pipe; it may be what tells most.
+ */
+static void note_what_waits(struct logger *logger, struct source_pipe *pipe)
+{
+	ssize_t n = peek(logger, pipe->fd);
+
+	logger->reading = pipe;
+	if (n > 0)
+		lines_split(&pipe->lines, &logger->spare, logger->data,
+			(size_t)n, take_line, logger);
+}
 
 /* A line that nothing has ended yet may be the one that tells most. */
 static void note_partial_lines(struct source *source)
@@ -212,6 +289,8 @@ static void drain(struct logger *logger, struct source *source)
 		while (pipe->fd != -1 && turns-- > 0)
 			if (!read_pipe(logger, pipe))
 				break;
+		if (pipe->fd != -1 && is_copied(logger, pipe))
+			note_what_waits(logger, pipe);
 	}
 }
 
@@ -256,7 +335,8 @@ static int watch_pipe(
 	 * writes to the other end */
 	if (pipe->fd != -1 || flags == -1 ||
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
-		epoll_ctl(logger->poll, EPOLL_CTL_ADD, fd, &event) == -1)
+		epoll_ctl(set_of(logger, pipe), EPOLL_CTL_ADD, fd, &event) ==
+			-1)
 		return -1;
 	pipe->fd = fd;
 	logger->pipes++;
@@ -282,6 +362,8 @@ static void take_pipe(
 	if (source == NULL)
 		source = source_new(
 			&logger->sources, p->worker, p->slot, p->cluster);
+	if (source != NULL && !source_is_open(source))
+		source->copied = p->sink == LOGWIRE_COPY;
 	if (source == NULL ||
 		watch_pipe(logger, source, p->stream, *fd) == -1) {
 		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster,
@@ -435,6 +517,19 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 		ev_break(loop, EVBREAK_ALL);
 }
 
+/* Who is copied waits when the sink does. */
+static void read_or_wait(struct logger *logger, int stream)
+{
+	const struct sink *sink = logger->by_stream[stream];
+
+	if (sink->full && !sink->is_terminal)
+		ev_io_stop(
+			logger->loop, &logger->readable[SET_STDOUT + stream]);
+	else
+		ev_io_start(
+			logger->loop, &logger->readable[SET_STDOUT + stream]);
+}
+
 /* Each time before the loop waits. */
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
@@ -445,6 +540,8 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	if (logger->stage == DRAINING && logger->pipes == 0)
 		begin_flushing(logger);
 	flush_sinks(logger);
+	for (int i = 0; i < 2; i++)
+		read_or_wait(logger, i);
 	if (logger->stage == FLUSHING && sink_is_empty(logger->by_stream[0]) &&
 		sink_is_empty(logger->by_stream[1]))
 		ev_break(loop, EVBREAK_ALL);
@@ -464,7 +561,7 @@ static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
 static void ignore_signals(void)
 {
 	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2,
-		SIGPIPE, SIGALRM, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
+		SIGPIPE, SIGALRM, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ};
 	sigset_t set;
 
 	for (size_t i = 0; i < COUNT_OF(signals); i++)
@@ -494,7 +591,7 @@ static void open_sinks(struct logger *logger)
 	logger->by_stream[0] = &logger->sinks[0];
 	logger->by_stream[1] = &logger->sinks[1];
 	/* two queues before one pipe would tear each other's lines */
-	if (sink_is_same(&logger->sinks[0], &logger->sinks[1]))
+	if (descriptors_same(STDOUT_FILENO, STDERR_FILENO))
 		logger->by_stream[1] = &logger->sinks[0];
 	log_to(logger->by_stream[1]->fd, "nclust: ", log_level());
 }
@@ -505,8 +602,8 @@ static void watch(struct logger *logger, int channel)
 	ev_set_priority(&logger->channel, EV_MAXPRI);
 	ev_io_start(logger->loop, &logger->channel);
 	ev_io_init(&logger->answers, on_answerable, channel, EV_WRITE);
-	ev_io_init(&logger->readable, on_readable, logger->poll, EV_READ);
-	ev_io_start(logger->loop, &logger->readable);
+	for (int i = 0; i < SETS; i++)
+		ev_io_start(logger->loop, &logger->readable[i]);
 	ev_init(&logger->deadline, on_deadline);
 	ev_prepare_init(&logger->turn, on_turn);
 	ev_prepare_start(logger->loop, &logger->turn);
@@ -519,7 +616,8 @@ static void watch(struct logger *logger, int channel)
 
 static void run(struct logger *logger, int channel)
 {
-	struct logwire_packet hello = {.kind = LOGWIRE_HELLO};
+	struct logwire_packet hello = {
+		.kind = LOGWIRE_HELLO, .sink = LOGWIRE_COPY};
 
 	watch(logger, channel);
 	keep_init(&logger->keep, logger->loop, logger);
@@ -535,16 +633,20 @@ static void run(struct logger *logger, int channel)
 	buffer_fini(&logger->spare);
 }
 
+/* What it fails with it leaves to its end. */
 static int open_loop(struct logger *logger)
 {
-	logger->poll = epoll_create1(EPOLL_CLOEXEC);
-	if (logger->poll == -1)
+	for (int i = 0; i < SETS; i++) {
+		int set = epoll_create1(EPOLL_CLOEXEC);
+
+		if (set == -1)
+			return -1;
+		ev_io_init(&logger->readable[i], on_readable, set, EV_READ);
+	}
+	if (pipe2(logger->peek, O_CLOEXEC | O_NONBLOCK) == -1)
 		return -1;
 	logger->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
-	if (logger->loop != NULL)
-		return 0;
-	fd_close(&logger->poll);
-	return -1;
+	return logger->loop != NULL ? 0 : -1;
 }
 
 int logger_main(int channel)
@@ -572,7 +674,10 @@ int logger_main(int channel)
 	sink_close(&logger->sinks[0]);
 	sink_close(&logger->sinks[1]);
 	ev_loop_destroy(logger->loop);
-	fd_close(&logger->poll);
+	for (int i = 0; i < SETS; i++)
+		(void)close(logger->readable[i].fd);
+	(void)close(logger->peek[0]);
+	(void)close(logger->peek[1]);
 	free(logger);
 	return 0;
 }

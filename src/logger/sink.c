@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "logger/sink.h"
 
+#include "base/log.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -53,6 +54,7 @@ void sink_open(struct sink *sink, struct ev_loop *loop, int original)
 	if (fd != -1)
 		sink->fd = fd;
 	sink->is_socket = S_ISSOCK(st.st_mode);
+	sink->is_pipe = S_ISFIFO(st.st_mode);
 	sink->is_terminal = isatty(sink->fd) == 1;
 	sink->can_block =
 		!sink->is_ours && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode));
@@ -70,15 +72,6 @@ void sink_close(struct sink *sink)
 	if (sink->is_ours)
 		(void)close(sink->fd);
 	buffer_fini(&sink->queue);
-}
-
-bool sink_is_same(const struct sink *a, const struct sink *b)
-{
-	struct stat x;
-	struct stat y;
-
-	return fstat(a->fd, &x) == 0 && fstat(b->fd, &y) == 0 &&
-		x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 bool sink_is_empty(const struct sink *sink)
@@ -204,10 +197,8 @@ void sink_put(struct sink *sink, const char *before, size_t before_len,
 }
 
 /* Whole lines up to the batch's size; a longer one alone. */
-static size_t next_batch(const struct sink *sink)
+static size_t next_batch(const struct sink *sink, const char *start, size_t len)
 {
-	const char *start = sink->queue.data + sink->head;
-	size_t len = sink->queue.len - sink->head;
 	const char *end;
 
 	if (len <= sink->batch)
@@ -244,51 +235,76 @@ static void empty(struct sink *sink)
 		buffer_fini(&sink->queue);
 }
 
-static unsigned long count_lines(
-	const struct sink *sink, size_t from, size_t to)
+static unsigned long count_lines(const char *data, size_t len)
 {
 	unsigned long count = 0;
 
-	for (size_t i = from; i < to; i++)
-		count += sink->queue.data[i] == '\n';
+	for (size_t i = 0; i < len; i++)
+		count += data[i] == '\n';
 	return count;
+}
+
+static void note_loss(struct sink *sink, int why)
+{
+	sink->sys = why;
+	sink->torn = sink->mid_line;
+	sink->mid_line = false;
+	if (why == EPIPE && !sink->is_dead)
+		log_warn("nobody reads the workers' output: it is dropped");
+	sink->is_dead |= why == EPIPE;
 }
 
 /* The sink does not take this, now or later: what waits is lost. */
 static void lose_queue(struct sink *sink, int why)
 {
-	size_t end = sink->queue.len;
+	const char *data = sink->queue.data;
 
 	if (sink->head < sink->notice_end) {
 		sink->dropped += sink->telling;
 		if (sink->head < sink->notice)
-			sink->dropped +=
-				count_lines(sink, sink->head, sink->notice);
+			sink->dropped += count_lines(
+				data + sink->head, sink->notice - sink->head);
 		sink->head = sink->notice_end;
 	}
-	sink->dropped += count_lines(sink, sink->head, end);
+	sink->dropped +=
+		count_lines(data + sink->head, sink->queue.len - sink->head);
 	sink->dropping = false;
-	sink->sys = why;
-	sink->torn = sink->mid_line;
-	sink->mid_line = false;
+	note_loss(sink, why);
 	empty(sink);
+}
+
+static void wait_for_room(struct sink *sink)
+{
+	sink->full = true;
+	ev_io_start(sink->loop, &sink->writable);
+}
+
+/* How much of it was written, perhaps nothing now; -1 and errno. */
+static ssize_t write_batch(struct sink *sink, const char *data, size_t len)
+{
+	ssize_t n = write_some(sink, data, next_batch(sink, data, len));
+
+	if (n > 0) {
+		sink->mid_line = data[n - 1] != '\n';
+		return n;
+	}
+	if (n == 0)
+		errno = EIO;
+	else if (errno == EAGAIN)
+		wait_for_room(sink);
+	return n == 0 || (errno != EAGAIN && errno != EINTR) ? -1 : 0;
 }
 
 static void write_queue(struct sink *sink)
 {
 	while (!sink_is_empty(sink) && !sink->full) {
-		const char *data = sink->queue.data + sink->head;
-		ssize_t n = write_some(sink, data, next_batch(sink));
+		ssize_t n = write_batch(sink, sink->queue.data + sink->head,
+			sink->queue.len - sink->head);
 
-		if (n > 0) {
+		if (n == -1)
+			lose_queue(sink, errno);
+		else
 			sink->head += (size_t)n;
-			sink->mid_line = data[n - 1] != '\n';
-		} else if (n == -1 && errno == EAGAIN) {
-			sink->full = true;
-			ev_io_start(sink->loop, &sink->writable);
-		} else if (n == 0 || errno != EINTR) {
-			lose_queue(sink, n == 0 ? EIO : errno);
-		}
 	}
 	if (sink_is_empty(sink))
 		empty(sink);
@@ -302,4 +318,45 @@ void sink_flush(struct sink *sink)
 	sink->dropping = false;
 	tell(sink);
 	write_queue(sink);
+}
+
+bool sink_is_ready(struct sink *sink)
+{
+	if (!sink->dropping && sink->dropped > 0)
+		tell(sink);
+	sink_flush(sink);
+	return sink_is_empty(sink) && !sink->full;
+}
+
+size_t sink_write(struct sink *sink, const char *data, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len && !sink->full) {
+		ssize_t n = write_batch(sink, data + done, len - done);
+
+		if (n == -1) {
+			note_loss(sink, errno);
+			/* at least what was begun is one */
+			sink->dropped +=
+				count_lines(data + done, len - done - 1) + 1;
+			return len;
+		}
+		done += (size_t)n;
+	}
+	return done;
+}
+
+ssize_t sink_copy(struct sink *sink, int pipe, size_t len)
+{
+	struct pollfd at = {.fd = sink->fd, .events = POLLOUT};
+	/* unlike a write it waits for nobody, whatever the flags are */
+	ssize_t n = tee(pipe, sink->fd, len, SPLICE_F_NONBLOCK);
+
+	if (n != -1 || errno != EAGAIN)
+		return n;
+	if (poll(&at, 1, 0) == 0)
+		wait_for_room(sink);
+	errno = EAGAIN;
+	return -1;
 }

@@ -7,6 +7,7 @@
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
  * Where lines go: stdout or stderr.  Writing never blocks and never fails for
@@ -14,6 +15,9 @@
  * that is full, lines are dropped and counted until it has nearly run empty,
  * and then the count is told, as a line among the others.  So it is when a
  * write fails (a full disk), with the reason.
+ *
+ * Bytes that are copied (sink_copy(), sink_write()) are never queued: what the
+ * sink does not take stays with the caller, who waits until it is ready.
  *
  * A sink watches its descriptor only while it is full.  It must not move in
  * memory.
@@ -26,12 +30,14 @@ struct sink {
 	int fd;
 	bool is_ours; /* a descriptor of its own, to be closed */
 	bool is_socket;
+	bool is_pipe;
 	bool is_terminal; /* control bytes are escaped */
 	bool can_block;   /* it could not be opened anew */
 	bool full;        /* it took no more; wait until it is writable */
 	bool dropping;
 	bool mid_line; /* what was written last is a line without its end */
 	bool torn;     /* … and the rest of it was lost */
+	bool is_dead;  /* nobody will ever read it, and it was told */
 	int sys;       /* why the last lines were dropped; 0: slow */
 	size_t batch;  /* so much is written at once */
 	size_t head;   /* written already of the queue */
@@ -46,12 +52,20 @@ struct sink {
  * own where that can be had, so that nobody else's becomes non-blocking. */
 void sink_open(struct sink *sink, struct ev_loop *loop, int original);
 void sink_close(struct sink *sink);
-/* Are both the same file? */
-bool sink_is_same(const struct sink *a, const struct sink *b);
 /* One line, `before` in front of it; it leaves with sink_flush(), or earlier
  * when much has come together. */
 void sink_put(struct sink *sink, const char *before, size_t before_len,
 	const char *text, size_t len);
+/* Would it take something now?  What waits in the queue goes first. */
+bool sink_is_ready(struct sink *sink);
+/* Bytes as they are; the number that was written, or was dropped because the
+ * write failed. */
+size_t sink_write(struct sink *sink, const char *data, size_t len);
+/* What is in a pipe, up to `len` bytes, to a sink that is one too; it stays in
+ * the pipe.  What was written there in one piece is not torn.  The number of
+ * bytes, 0 at the pipe's end, or -1 and errno (EAGAIN: one of them is to be
+ * waited for). */
+ssize_t sink_copy(struct sink *sink, int pipe, size_t len);
 void sink_flush(struct sink *sink);
 bool sink_is_empty(const struct sink *sink);
 

@@ -29,7 +29,8 @@ struct source {
 	char cluster[65];
 	bool ended;
 	bool due;
-	bool quiet; /* only its last lines are kept */
+	bool quiet;  /* only its last lines are kept */
+	bool copied; /* it goes on as it is, but to a terminal */
 	struct tail tail;
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };

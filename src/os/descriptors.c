@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef CLOSE_RANGE_CLOEXEC
@@ -88,4 +89,13 @@ int descriptors_cloexec(unsigned first, unsigned last)
 	if (syscall(SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC) == 0)
 		return 0;
 	return descriptors_cloexec_by_proc(first, last);
+}
+
+bool descriptors_same(int a, int b)
+{
+	struct stat x;
+	struct stat y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+		x.st_ino == y.st_ino;
 }

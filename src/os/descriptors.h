@@ -2,6 +2,8 @@
 #ifndef OS_DESCRIPTORS_H
 #define OS_DESCRIPTORS_H
 
+#include <stdbool.h>
+
 /*
  * Mark whole ranges of descriptors close-on-exec.  Safe between clone and
  * exec: no allocation, no lock.  The first uses close_range(2) (the flag is
@@ -10,5 +12,8 @@
  */
 int descriptors_cloexec(unsigned first, unsigned last);
 int descriptors_cloexec_by_proc(unsigned first, unsigned last);
+
+/* Are both open, and the same file? */
+bool descriptors_same(int a, int b);
 
 #endif

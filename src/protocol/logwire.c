@@ -37,6 +37,7 @@ bool logwire_check(const struct logwire_packet *p, size_t len)
 	switch (p->kind) {
 	case LOGWIRE_ADD:
 		return (p->stream == 1 || p->stream == 2) && p->quiet <= 1 &&
+			(p->sink == 0 || p->sink == LOGWIRE_COPY) &&
 			text_is_name(p->cluster);
 	case LOGWIRE_SINK:
 		return p->sink <= LOGWIRE_PREFIX && p->colour <= 1;

@@ -56,6 +56,8 @@ enum logwire_which {
 enum logwire_sink {
 	LOGWIRE_DISCARD, /* keep only the last lines */
 	LOGWIRE_PREFIX,  /* "web.2 | line" to stdout and stderr */
+	LOGWIRE_COPY,    /* LOGWIRE_ADD: its bytes go there as they are;
+			    LOGWIRE_HELLO: this logger can do that */
 };
 
 struct logwire_packet {

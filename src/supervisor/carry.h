@@ -89,7 +89,8 @@ struct carry_variant {
 	struct handover_version version; /* that is written */
 	const char *program;             /* NCLUST_VERSION, or so */
 	bool more; /* writes fields that nobody knows … */
-	bool less; /* … and leaves out some that all know */
+	bool less; /* … and leaves out some that all know, nor may its logger
+		      copy output */
 	int fault; /* enum carry_fault */
 };
 enum carry_fault {

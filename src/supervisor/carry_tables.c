@@ -55,6 +55,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(35, supervisor, guard_timer.active, SIGNED),
 	PLAIN(36, supervisor, keeper_socket, FD),
 	PLAIN(37, supervisor, last_number, UNSIGNED),
+	PLAIN(38, supervisor, logger_copies, BOOL),
 };
 
 static const struct plain_row binary_rows[] = {

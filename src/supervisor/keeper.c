@@ -314,6 +314,7 @@ static int receive(struct givens *g, nsec_t until)
 	} else if (p.kind == LOGWIRE_HELLO && m.fd_count == 1) {
 		fd_close(&g->socket);
 		g->socket = fd_release(&m.fds[0]);
+		g->copies = p.sink == LOGWIRE_COPY;
 	} else if (p.kind == LOGWIRE_HOLD) {
 		got = take(g, &p, &m);
 	} else if (p.kind == LOGWIRE_GIVEN) {

@@ -42,6 +42,7 @@ struct givens {
 	size_t count;
 	int channel; /* to the keeper, which is a logger from now on; or -1 */
 	pid_t pid;   /* its */
+	bool copies; /* it knows LOGWIRE_COPY */
 	int socket;  /* where it was called */
 };
 /* Call the keeper of an earlier nclust.  0, or -1 and `err`; err->sys ENOENT or

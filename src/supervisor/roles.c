@@ -5,12 +5,14 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "os/remote.h"
 #include "os/privilege.h"
 #include "os/spawn.h"
 #include "protocol/logwire.h"
+#include "supervisor/carry.h"
 #include "supervisor/child.h"
 #include "supervisor/daemon.h"
 #include "supervisor/keeper.h"
@@ -46,6 +48,22 @@ static bool is_quiet(const struct service *service)
 		service->sup->settings->daemon;
 }
 
+/*
+ * Copied as it is: nobody sees a difference, and its last output is known.  An
+ * earlier nclust's logger cannot do that; as long as it lives output is left
+ * alone.  So it is where each connection has a process, which would cost it a
+ * pipe, and none of which is ever waited for to be ready.
+ */
+static bool is_copied(const struct service *service)
+{
+	const struct supervisor *sup = service->sup;
+
+	return cluster_settings(service->core)->log == LOG_AUTO &&
+		!sup->settings->daemon && !sup->stdout_is_terminal &&
+		service->accepting == NULL &&
+		(sup->logger_pid == 0 || sup->logger_copies);
+}
+
 bool logger_wanted(const struct service *service)
 {
 	const struct supervisor *sup = service->sup;
@@ -56,7 +74,7 @@ bool logger_wanted(const struct service *service)
 	case LOG_AUTO:
 		if (sup->settings->daemon)
 			return !sup->ready_once;
-		return sup->stdout_is_terminal;
+		return sup->stdout_is_terminal || is_copied(service);
 	case LOG_INHERIT:
 	case LOG_OFF:
 		break;
@@ -109,12 +127,30 @@ void logger_reopen_output(struct child *child)
 	for (int i = 0; i < 2; i++)
 		if (child->output[i] == -1)
 			child->output[i] = reopen(&r, i + 1);
+	if (descriptors_same(child->output[0], child->output[1]))
+		fd_close(&child->output[1]);
+}
+
+/* Its read end is the caller's; -1 and errno. */
+static int open_pipe(const struct service *service, int *write_end)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		return -1;
+	if (cluster_settings(service->core)->orphans == ORPHANS_KEEP)
+		open_both_ways(&ends[1]);
+	/* another user's worker opens /dev/stderr */
+	(void)fchmod(ends[1], 0622);
+	*write_end = ends[1];
+	return ends[0];
 }
 
 void logger_open_output(
 	struct service *service, struct child *child, int output[2])
 {
 	struct supervisor *sup = service->sup;
+	bool copied = is_copied(service);
 
 	output[0] = output[1] = -1;
 	if (!logger_wanted(service) || start(sup) == -1) {
@@ -124,23 +160,27 @@ void logger_open_output(
 	}
 	/* what a connection's process writes is its answer */
 	for (int i = service->accepting != NULL; i < 2; i++) {
-		int ends[2];
-
+		/* one pipe keeps the order of what goes to one place; a
+		 * terminal stays what the worker sees */
+		if (i == 1 && copied &&
+			descriptors_same(STDOUT_FILENO, STDERR_FILENO))
+			output[1] = output[0];
+		if (i == 1 && copied && (output[1] != -1 || isatty(2) == 1))
+			return;
+		child->output[i] = open_pipe(service, &output[i]);
 		/* without a pipe the worker writes where we write */
-		if (pipe2(ends, O_CLOEXEC) == -1) {
+		if (child->output[i] == -1) {
 			log_syserr("cannot capture the output of '%s'",
 				service->name);
 			return;
 		}
-		if (cluster_settings(service->core)->orphans == ORPHANS_KEEP)
-			open_both_ways(&ends[1]);
-		child->output[i] = ends[0];
-		output[i] = ends[1];
 	}
 }
 
 void logger_close_output(struct supervisor *sup, int output[2])
 {
+	if (output[1] == output[0])
+		output[1] = -1;
 	for (int i = 0; i < 2; i++)
 		if (output[i] != sup->null_fd)
 			fd_close(&output[i]);
@@ -186,6 +226,7 @@ void logger_add(struct service *service, const struct child *child)
 		.slot = child->slot,
 		.worker = child->serial,
 		.quiet = is_quiet(service),
+		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
 	};
 
 	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
@@ -386,6 +427,7 @@ static int start(struct supervisor *sup)
 		return -1;
 	}
 	(void)close(pair[1]);
+	sup->logger_copies = !carry_variant.less;
 	begin(sup, pair[0]);
 	set_sink(sup);
 	children_each(sup, NULL, add_again, 0);

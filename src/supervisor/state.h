@@ -376,7 +376,8 @@ struct supervisor {
 
 	ev_io logger_watcher; /* its fd: the channel, or -1 */
 	pid_t logger_pid;
-	bool logger_taken; /* it writes still where an earlier one did */
+	bool logger_taken;  /* it writes still where an earlier one did */
+	bool logger_copies; /* it knows LOGWIRE_COPY */
 	int logger_pidfd;
 	ev_io logger_exit;
 	ev_timer logger_restart;

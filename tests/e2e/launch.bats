@@ -256,7 +256,7 @@ os.execv(sys.argv[1], sys.argv[1:])'
 @test "standard descriptors closed by the caller are /dev/null" {
 	free_port
 	"$NCLUST" --name "$INSTANCE" -n 1 -l "127.0.0.1:$PORT" --ready notify \
-		-- "$FIXTURES/leak" --notify --to "$DIR/dump.{slot}" \
+		--log inherit -- "$FIXTURES/leak" --notify --to "$DIR/dump.{slot}" \
 		<&- >&- 2>&- 3>&- &
 	NCLUST_PID=$!
 	STARTED+=("$NCLUST_PID")
@@ -273,6 +273,7 @@ os.execv(sys.argv[1], sys.argv[1:])'
 		command = $FIXTURES/leak --notify --to $DIR/dump.{slot}
 		workers = 1
 		ready = notify
+		log = inherit
 	END
 	"$NCLUST" -c "$DIR/$INSTANCE.ini" <&- >&- 2>&- 3>&- &
 	NCLUST_PID=$!

@@ -135,25 +135,186 @@ time.sleep(600)'
 
 # --- Not on a terminal -------------------------------------------------------------
 
-@test "elsewhere the workers have nclust's own output, untouched" {
+@test "log = inherit: the workers have nclust's own output" {
 	mkdir "$DIR/out"
 	with_output "$DIR/text" -n 1 --ready notify --stop-signal KILL \
-		-- "$FIXTURES/leak" --to "$DIR/out/leak" --notify
+		--log inherit -- "$FIXTURES/leak" --to "$DIR/out/leak" --notify
 	wait_ready
 	jq -e --arg log "$DIR/text" '[.fds[] | select(.fd == 1 or .fd == 2)
 		| .target] == [$log, $log]' "$DIR/out/leak"
 	# no logger runs then
 	run ! logger_pid
-	nclust stop it
+}
 
-	with_output "$DIR/text" -n 1 --restart never --ready alive:1ms \
-		-- "$FIXTURES/log-flood" --binary 70000 --partial
-	wait_exit
-	python3 - "$DIR/text" <<-'E'
-	import sys
-	wanted = bytes(i & 255 for i in range(70000)) + b"no end"
-	assert wanted in open(sys.argv[1], "rb").read()
+# says HOW: a worker that writes 3 MB of bytes of every kind to stdout ("out"), or
+# to stdout and stderr by turns ("both").
+says() {
+	cat >"$DIR/says" <<-'E'
+	import os, sys
+	def bytes_of(n):
+	    return bytes((i * 7 + i // 251 + n) & 255 for i in range(3000000))
+	def put(fd, data):
+	    data = memoryview(data)
+	    while data:
+	        data = data[os.write(fd, data[:5000]):]
+	if sys.argv[1] == "wanted":
+	    sys.stdout.buffer.write(bytes_of(int(sys.argv[2])))
+	elif sys.argv[1] == "out":
+	    put(1, bytes_of(1))
+	else:
+	    out, err = bytes_of(1), bytes_of(2)
+	    for i in range(0, 3000000, 5000):
+	        put(1, out[i:i + 5000])
+	        put(2, err[i:i + 5000])
 	E
+	SAYS=(-n 1 --restart never --ready alive:1ms --log-level error
+		-- python3 "$DIR/says" "$1")
+}
+
+@test "elsewhere every byte passes as it is, from both pipes" {
+	says both
+	"$NCLUST" --name it "${SAYS[@]}" >"$DIR/1" 2>"$DIR/2" </dev/null 3>&- &
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+	wait_exit 30
+	cmp "$DIR/1" <(python3 "$DIR/says" wanted 1)
+	cmp "$DIR/2" <(python3 "$DIR/says" wanted 2)
+}
+
+@test "elsewhere what goes to one place keeps its order" {
+	with_output "$DIR/text" -n 1 --restart never --ready alive:1ms \
+		--log-level error -- python3 -c '
+import os
+for i in range(3000):
+    os.write(1 + i % 2, b"%d " % i)'
+	wait_exit
+	[ "$(cat "$DIR/text")" = "$(seq 0 2999 | tr '\n' ' ')" ]
+}
+
+# A reader of $DIR/fifo that takes nothing until $DIR/go says so, and then
+# writes it to $DIR/got.
+lazy_reader() {
+	mkfifo "$DIR/fifo" "$DIR/go"
+	python3 - "$DIR/fifo" "$DIR/go" "$DIR/got" 3>&- <<-'E' &
+	import os, sys
+	fifo = os.open(sys.argv[1], os.O_RDONLY)
+	out = open(sys.argv[3], "wb", buffering=0)
+	open(sys.argv[2]).readline()
+	while data := os.read(fifo, 5000):
+	    out.write(data)
+	E
+	READER=$!
+	STARTED+=("$READER")
+}
+
+@test "elsewhere a worker waits for the reader, and nothing is lost meanwhile" {
+	lazy_reader
+	says out
+	"$NCLUST" --name it "${SAYS[@]}" >"$DIR/fifo" 2>>"$LOG" </dev/null 3>&- &
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+	poll_until 10 answers
+	pid=$(worker_pid 0)
+	# as much as the two pipes hold
+	wait_until 20 '[ "$(awk "/^wchar/ { print \$2 }" "/proc/$1/io")" \
+		-gt 100000 ]' "$pid"
+	# whoever comes and goes between them
+	old=$(logger_pid)
+	kill -KILL "$old"
+	another() {
+		new=$(logger_pid) && [ "$new" != "$old" ]
+	}
+	poll_until 5 another
+	nclust upgrade it
+	[ "$(worker_pid 0)" = "$pid" ]
+	[ "$(worker_state 0)" = ready ]
+
+	release "$DIR/go"
+	wait_exit 30
+	poll_until 10 is_gone "$READER"
+	cmp "$DIR/got" <(python3 "$DIR/says" wanted 1)
+}
+
+@test "elsewhere a reader that has gone stops nobody" {
+	mkfifo "$DIR/fifo"
+	head -c 1 "$DIR/fifo" >/dev/null 3>&- &
+	local reader=$!
+	"$NCLUST" --name it -n 1 --ready notify --stop-signal KILL \
+		-- "$FIXTURES/log-flood" --notify --lines 100000 --stay \
+		>"$DIR/fifo" 2>>"$LOG" </dev/null 3>&- &
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+	wait "$reader"
+	wait_ready
+	wait_logged "nobody reads the workers' output: it is dropped"
+	kill -KILL "$(worker_pid 0)"
+	wait_until 5 '[ "$(worker 0 .restarts)" -eq 1 ]'
+	wait_ready
+}
+
+@test "elsewhere a terminal on stderr stays one" {
+	poll_until 10 script -qec "'$NCLUST' --name it -n 1 --restart never \
+		--ready alive:1ms -- sh -c 'test -t 2 && ! test -t 1 &&
+		echo yes' >'$DIR/text'" /dev/null
+	[ "$(cat "$DIR/text")" = yes ]
+}
+
+@test "elsewhere a worker of another user may open /dev/stderr" {
+	need_root
+	with_output "$DIR/text" -n 1 --user nobody --restart never \
+		--ready alive:1ms -- sh -c 'echo opened >/dev/stderr'
+	wait_exit
+	grep -qx opened "$DIR/text"
+}
+
+# fd_of SLOT CLUSTER: what its stdout is.
+stdout_of() {
+	local CLUSTER=$1
+
+	readlink "/proc/$(worker_pid 0)/fd/1"
+}
+
+# replace CLUSTER: its worker is another one.
+replace() {
+	local CLUSTER=$1 pid
+
+	pid=$(worker_pid 0)
+	kill -KILL "$pid"
+	wait_until 10 '[ "$(worker_state 0)" = ready ] &&
+		[ "$(worker_pid 0)" != "$1" ]' "$pid"
+}
+
+@test "elsewhere: the logger of an earlier nclust is asked for nothing new" {
+	cp "$FIXTURES/nclust-next" "$DIR/nclust"
+	NCLUST=$DIR/nclust
+	cat >"$DIR/it.ini" <<-END
+	[cluster:a]
+	log = prefix
+	command = sleep 1000
+	workers = 1
+	ready = alive:10ms
+	[cluster:b]
+	command = sleep 1000
+	workers = 1
+	ready = alive:10ms
+	END
+	with_output "$DIR/text" -c "$DIR/it.ini"
+	wait_ready
+	[ "$(stdout_of b)" = "$DIR/text" ]
+	NCLUST=$ROOT/nclust
+	cp "$NCLUST" "$DIR/.new"
+	mv -f "$DIR/.new" "$DIR/nclust"
+	nclust upgrade it
+	replace b
+	[ "$(stdout_of b)" = "$DIR/text" ]
+	old=$(logger_pid)
+	kill -KILL "$old"
+	another() {
+		new=$(logger_pid) && [ "$new" != "$old" ]
+	}
+	poll_until 5 another
+	replace b
+	[[ $(stdout_of b) == pipe:* ]]
 }
 
 @test "log = inherit on a terminal, and off anywhere" {

@@ -51,7 +51,7 @@ named_everywhere() {
 
 @test "a port that is taken, seen by nobody: by the program's words" {
 	hold_port
-	start_nclust -n 1 --intercept off --log prefix -- sh -c "
+	start_nclust -n 1 --intercept off -- sh -c "
 		echo 'listen tcp :$PORT: bind: address already in use' >&2
 		exit 1"
 	poll_until 20 named_everywhere "port $PORT is in use by python3 (pid $HOLDER)"
@@ -64,12 +64,59 @@ named_everywhere() {
 }
 
 @test "the last output is the line that explains" {
-	start_nclust -n 1 --restart never --log prefix -- node -e '
+	start_nclust -n 1 --restart never -- node -e '
 		console.log("starting")
 		require("net").connect(1, "127.0.0.1")'
 	wait_exit
 	grep -q "exit 1 .*last output: Error: connect ECONNREFUSED 127.0.0.1:1\$" \
 		"$LOG"
+}
+
+# with_stdout file|pipe|socket ARG...: as start_nclust, its output there.
+with_stdout() {
+	local kind=$1
+
+	shift
+	set -- --name "$INSTANCE" "$@"
+	case $kind in
+	file) "$NCLUST" "$@" >"$DIR/file" 2>&1 </dev/null 3>&- & ;;
+	pipe) "$NCLUST" "$@" > >(cat >"$DIR/pipe") 2>&1 </dev/null 3>&- & ;;
+	socket)
+		python3 -c '
+import os, socket, subprocess, sys
+a, b = socket.socketpair()
+p = subprocess.Popen(sys.argv[2:], stdin=0, stdout=b, stderr=b)
+b.close()
+out = open(sys.argv[1], "wb", buffering=0)
+while data := a.recv(65536):
+    out.write(data)
+sys.exit(p.wait())' "$DIR/socket" "$NCLUST" "$@" </dev/null 3>&- &
+		;;
+	esac
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+	poll_until 10 answers_or_ended "$NCLUST_PID"
+}
+
+# said_everywhere TEXT: it was the last output of worker 0, in all three places.
+said_everywhere() {
+	[ "$(worker 0 .last_failure.last_output)" = "$1" ] &&
+		[[ $(nclust status "$INSTANCE") == *"; last output: $1"* ]] &&
+		nclust events "$INSTANCE" --json | jq -es --arg text "$1" '
+			any(.event == "exited" and .last_output == $text)' &&
+		[[ $(nclust events "$INSTANCE") == *"; last output: $1"* ]]
+}
+
+@test "so it is wherever the output goes, for one that never comes up" {
+	for kind in file pipe socket; do
+		with_stdout "$kind" -n 1 --backoff-max 100ms -- sh -c '
+			printf "starting\nError: no database" >&2; exit 4'
+		poll_until 20 said_everywhere "Error: no database"
+		nclust stop "$INSTANCE" --now
+		wait_exit
+		# and it has passed
+		grep -q "^Error: no database" "$DIR/$kind"
+	done
 }
 
 @test "memory and CPU are those of all processes of a worker" {
@@ -104,7 +151,7 @@ time.sleep(1000)" & wait'
 }
 
 @test "a start that never comes up is told with the count of its tries" {
-	start_nclust -n 1 --backoff-min 50ms --backoff-max 100ms --log prefix \
+	start_nclust -n 1 --backoff-min 50ms --backoff-max 100ms \
 		-- sh -c 'echo no database; exit 4'
 	wait_logged 'it: not once ready in 8 tries; exit 4 after '
 	nclust events "$INSTANCE" --json | jq -es '
@@ -113,7 +160,7 @@ time.sleep(1000)" & wait'
 
 @test "a failed restart stands in status until one succeeds" {
 	echo 'exec sleep 1000' >"$DIR/app"
-	start_cluster -n 2 --log prefix -- sh "$DIR/app"
+	start_cluster -n 2 -- sh "$DIR/app"
 	echo 'echo "db1: Connection refused"; exit 3' >"$DIR/app"
 
 	run -1 nclust restart "$INSTANCE"

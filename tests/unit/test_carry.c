@@ -66,6 +66,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, statefile),
 	NOT(supervisor, armed_at), /* of a moment */
 	NOT(supervisor, armed_for),
+	NOT(supervisor, logger_taken),
 	NOT(supervisor, sweep_due),
 	NOT(supervisor, remains), /* told before */
 	NOT(supervisor, look),

@@ -135,19 +135,38 @@ static void choose_sink(enum logwire_sink sink, bool colour)
 	send_packet(&packet, NULL);
 }
 
-/* A pipe whose lines are worker 7's, in slot 2 of "web"; its write end. */
-static int add(uint32_t stream)
+/* A pipe whose lines are worker 7's, in slot 2 of "web". */
+static void add_pipe(uint32_t stream, enum logwire_sink sink, int read_end)
 {
 	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
 		.slot = 2,
 		.worker = 7,
 		.stream = stream,
+		.sink = sink,
 		.cluster = "web"};
+
+	send_packet(&packet, &read_end);
+}
+
+/* One more of them; its write end. */
+static int add(uint32_t stream)
+{
 	int fds[2];
 
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-	send_packet(&packet, &fds[0]);
+	add_pipe(stream, 0, fds[0]);
 	(void)close(fds[0]);
+	return fds[1];
+}
+
+/* One that is copied.  Its read end stays ours too, as the supervisor's does. */
+static int add_copied(uint32_t stream, int *read_end)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	add_pipe(stream, LOGWIRE_COPY, fds[0]);
+	*read_end = fds[0];
 	return fds[1];
 }
 
@@ -584,6 +603,223 @@ START_TEST(one_that_floods_does_not_keep_others_waiting)
 }
 END_TEST
 
+/* --- Copied --- */
+
+/* The n-th byte of those that a copied worker writes. */
+static char byte_at(size_t n)
+{
+	return (char)((n * 7 + n / 251) & 0xff);
+}
+
+/* Write until nothing more is taken for a while that would be enough. */
+static size_t fill(int fd, size_t from)
+{
+	struct pollfd at = {.fd = fd, .events = POLLOUT};
+	char block[1000];
+	ssize_t n = 0;
+
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	while (n != -1 || poll(&at, 1, 200) == 1) {
+		for (size_t i = 0; i < sizeof(block); i++)
+			block[i] = byte_at(from + i);
+		n = write(fd, block, sizeof(block));
+		from += n > 0 ? (size_t)n : 0;
+	}
+	return from;
+}
+
+static void expect_bytes(int fd, struct buffer *got, size_t len)
+{
+	while (got->len < len)
+		ck_assert(read_more(fd, got));
+	ck_assert_uint_eq(got->len, len);
+	for (size_t i = 0; i < len; i++)
+		ck_assert_int_eq(got->data[i], byte_at(i));
+}
+
+START_TEST(what_is_copied_passes_at_once_and_as_it_is)
+{
+	int o;
+	int e;
+	int ends[2];
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add_copied(1, &ends[0]);
+	e = add_copied(2, &ends[1]);
+	say(o, "no newline");
+	expect(out, "no newline");
+	say(e, "\xff\x1b[2Jcut\r");
+	expect(err, "\xff\x1b[2Jcut\r");
+	say(o, " yet\n\n");
+	expect(out, " yet\n\n");
+}
+END_TEST
+
+/* Whatever it is copied to: a pipe, a socket. */
+static void check_waiting(bool killed)
+{
+	struct logwire_packet last;
+	size_t written;
+	int kept;
+	int o;
+
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add_copied(1, &kept);
+	written = fill(o, 0); /* the writer waits: it is not read */
+	ck_assert_uint_ge(written, 60000);
+	ck_assert_uint_lt(written, 1000000);
+	if (killed) {
+		char path[64];
+		int its_out;
+
+		(void)kill(logger, SIGKILL);
+		ck_assert_int_eq(waitpid(logger, NULL, 0), logger);
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", out);
+		its_out = open(path, O_WRONLY | O_CLOEXEC);
+		start_on(its_out, its_out);
+		choose_sink(LOGWIRE_PREFIX, false);
+		add_pipe(1, LOGWIRE_COPY, kept);
+	} else {
+		end_worker();
+		/* its end is told at once, with what nobody has read yet */
+		last = receive();
+		ck_assert_uint_eq(last.kind, LOGWIRE_LAST);
+		ck_assert_str_ne(last.text, "");
+	}
+	(void)close(o);
+	(void)close(kept);
+	expect_bytes(out, &said[0], written);
+	(void)close(channel);
+	ck_assert_int_eq(status_at_end(), 0);
+}
+
+START_TEST(who_is_copied_waits_for_the_reader_and_loses_nothing)
+{
+	start();
+	check_waiting(false);
+}
+END_TEST
+
+START_TEST(so_it_is_with_a_socket)
+{
+	int pair[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	start_on(pair[1], pair[1]);
+	(void)close(pair[1]);
+	out = pair[0];
+	check_waiting(false);
+}
+END_TEST
+
+START_TEST(a_logger_that_is_killed_has_taken_nothing_with_it)
+{
+	start();
+	check_waiting(true);
+}
+END_TEST
+
+START_TEST(what_waits_in_the_pipe_is_among_the_last_words)
+{
+	size_t written;
+	int kept;
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add_copied(1, &kept);
+	written = fill(o, 0);
+	/* room for one line more in the pipe, and not yet in the sink */
+	ck_assert_int_eq(fcntl(o, F_SETPIPE_SZ, 1 << 18), 1 << 18);
+	say(o, "\nError: it was this\n");
+	end_worker();
+	ck_assert_str_eq(receive().text, "Error: it was this");
+	(void)close(o);
+	(void)close(kept);
+	while (!ends_with(&said[0], "this\n"))
+		ck_assert(read_more(out, &said[0]));
+	ck_assert_uint_eq(said[0].len, written + 20);
+}
+END_TEST
+
+START_TEST(others_go_on_while_one_that_is_copied_waits)
+{
+	int kept[2];
+	int o;
+	int e;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add_copied(1, &kept[0]);
+	e = add_copied(2, &kept[1]);
+	(void)fill(o, 0);
+	for (int i = 0; i < 50; i++) {
+		say(e, "other\n");
+		expect(err, "other\n");
+	}
+}
+END_TEST
+
+START_TEST(a_full_disk_stops_nobody)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	int kept;
+	int o;
+
+	ck_assert_int_ne(full, -1);
+	start_on(full, full);
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add_copied(1, &kept);
+	flood(o, 5000);
+	say(o, "last\n");
+	end_worker();
+	ck_assert_msg(strstr(receive().text, "last") != NULL, "no last words");
+}
+END_TEST
+
+START_TEST(a_reader_that_is_gone_stops_nobody_who_is_copied)
+{
+	int kept;
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add_copied(1, &kept);
+	say(o, "first\n");
+	expect(out, "first\n");
+	(void)close(out);
+	flood(o, 5000);
+	say(o, "last\n");
+	end_worker();
+	ck_assert_msg(strstr(receive().text, "last") != NULL, "no last words");
+	/* it is said where somebody reads, and once */
+	expect(err,
+		"nclust: nobody reads the workers' output: it is "
+		"dropped\n");
+}
+END_TEST
+
+START_TEST(a_terminal_gets_lines_all_the_same)
+{
+	int terminal;
+	int kept;
+	int o;
+
+	out = open_terminal(&terminal);
+	start_on(terminal, terminal);
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add_copied(1, &kept);
+	say(o, "\x1b]0;title\a\n");
+	while (!ends_with(&said[0], "\n"))
+		ck_assert(read_more(out, &said[0]));
+	ck_assert_str_eq(
+		buffer_text(&said[0]), "web.2 | \\x1b]0;title\\x07\r\n");
+	(void)close(terminal);
+}
+END_TEST
+
 /* --- Last words --- */
 
 START_TEST(the_last_lines_of_a_dead_worker_are_told)
@@ -950,6 +1186,16 @@ int main(void)
 	tcase_add_loop_test(
 		tc, a_complaint_in_the_middle_of_much_is_forgotten, 0, 4);
 	tcase_add_test(tc, what_was_left_behind_may_go_on_speaking);
+	tcase_add_test(tc, what_is_copied_passes_at_once_and_as_it_is);
+	tcase_add_test(
+		tc, who_is_copied_waits_for_the_reader_and_loses_nothing);
+	tcase_add_test(tc, so_it_is_with_a_socket);
+	tcase_add_test(tc, a_logger_that_is_killed_has_taken_nothing_with_it);
+	tcase_add_test(tc, what_waits_in_the_pipe_is_among_the_last_words);
+	tcase_add_test(tc, others_go_on_while_one_that_is_copied_waits);
+	tcase_add_test(tc, a_full_disk_stops_nobody);
+	tcase_add_test(tc, a_reader_that_is_gone_stops_nobody_who_is_copied);
+	tcase_add_test(tc, a_terminal_gets_lines_all_the_same);
 	tcase_add_test(tc, a_crowd_of_deaths_gets_all_its_answers);
 	tcase_add_test(tc, it_ends_with_its_channel_even_if_a_pipe_stays_open);
 	tcase_add_test(tc, it_ends_although_nobody_reads_its_output);

@@ -94,6 +94,11 @@ START_TEST(fields_out_of_range_are_refused)
 	p = packet(LOGWIRE_ADD);
 	p.cluster[0] = '\x1b';
 	ck_assert(!logwire_check(&p, sizeof(p)));
+	p = packet(LOGWIRE_ADD);
+	p.sink = LOGWIRE_COPY;
+	ck_assert(logwire_check(&p, sizeof(p)));
+	p.sink = LOGWIRE_PREFIX;
+	ck_assert(!logwire_check(&p, sizeof(p)));
 	p = packet(LOGWIRE_SINK);
 	p.sink = LOGWIRE_PREFIX + 1;
 	ck_assert(!logwire_check(&p, sizeof(p)));
