@@ -157,7 +157,7 @@ void sockdiag_queue(int fd, struct queue_facts *facts)
 /* ---- is it shut? ---- */
 
 /* of netinet/tcp.h, which does not go with linux/tcp.h */
-enum { STATE_SYN_RECV = 3, STATE_LISTEN = 10 };
+enum { STATE_ESTABLISHED = 1, STATE_SYN_RECV = 3, STATE_LISTEN = 10 };
 
 struct inet_request {
 	struct nlmsghdr header;
@@ -392,6 +392,43 @@ long sockdiag_half_open(int fd, unsigned retries)
 	v6 = count_port(
 		netlink, fd, AF_INET6, STATE_SYN_RECV, is_as_old, &retries);
 	return v4 == -1 || v6 == -1 ? -1 : v4 + v6;
+}
+
+struct own_ports {
+	const uint16_t *list;
+	size_t count;
+};
+
+static bool is_waiting(const struct inet_diag_msg *body, const void *context)
+{
+	const struct own_ports *own = context;
+	const struct inet_diag_sockid *id = &body->id;
+
+	if (body->idiag_inode != 0)
+		return false; /* it has been accepted */
+	for (size_t i = 0; i < own->count; i++)
+		if (own->list[i] == ntohs(id->idiag_dport) &&
+			memcmp(id->idiag_src, id->idiag_dst,
+				body->idiag_family == AF_INET ? 4 : 16) == 0)
+			return false;
+	return true;
+}
+
+long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)
+{
+	scoped_fd netlink =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	const struct own_ports ports = {own, own_count};
+	struct counting c = {.counts = is_waiting, .context = &ports};
+	const int families[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < COUNT_OF(families); i++)
+		if (netlink == -1 ||
+			ask_number(netlink, families[i], IPPROTO_TCP,
+				htons(port), 1U << STATE_ESTABLISHED) == -1 ||
+			walk_answer(netlink, count_one, &c) != WALK_OVER)
+			return -1;
+	return c.count;
 }
 
 /* ---- how many listen there ---- */

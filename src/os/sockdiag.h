@@ -45,6 +45,13 @@ int sockdiag_each_tcp(sockdiag_each *each, void *context);
  */
 long sockdiag_half_open(int fd, unsigned retries);
 
+/*
+ * How many connections to that TCP port nobody has accepted yet, without those that
+ * the other end has closed, and those from this machine that come from one of the
+ * ports `own`; -1: nobody can tell.  It walks through all of them, too.
+ */
+long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count);
+
 /* How many sockets, this one among them, listen at the address of this TCP
  * listener, whoever has them (SO_REUSEPORT); -1: nobody can tell. */
 long sockdiag_listeners(int fd);

@@ -11,7 +11,6 @@
 #include "supervisor/health.h"
 #include "supervisor/news.h"
 #include "supervisor/service.h"
-#include "supervisor/volley.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -434,6 +433,13 @@ void check_let_go(struct service *service, uint32_t slot, uint64_t worker)
 {
 	if (service->checker != NULL)
 		volley_let_go(&service->checker->volley, slot, worker);
+}
+
+size_t check_ports(const struct service *service, uint16_t ports[VOLLEY_MAX])
+{
+	return service->checker != NULL
+		? volley_ports(&service->checker->volley, ports)
+		: 0;
 }
 
 void check_free(struct service *service)

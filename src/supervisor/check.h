@@ -3,6 +3,7 @@
 #define SUPERVISOR_CHECK_H
 
 #include "supervisor/state.h"
+#include "supervisor/volley.h"
 
 /*
  * `check`: every ready worker is asked once in a round of `check-interval`.
@@ -18,6 +19,8 @@ void check_begin(struct service *service);
 void check_carried(struct child *child);
 /* It is on its way out. */
 void check_let_go(struct service *service, uint32_t slot, uint64_t worker);
+/* The ports from which it has asked what nobody has taken yet: how many. */
+size_t check_ports(const struct service *service, uint16_t ports[VOLLEY_MAX]);
 void check_free(struct service *service);
 
 #endif

@@ -3,6 +3,8 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "os/sockdiag.h"
+#include "supervisor/check.h"
 #include "supervisor/drain_inside.h"
 #include "supervisor/health.h"
 
@@ -144,6 +146,19 @@ static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 	d->looked_at = now;
 }
 
+/* In the queue of a listener, without our own checks, which stay in that of a worker
+ * that does not accept, even after they have been given up. */
+static unsigned waiting_of(const struct drain *d, const struct connection *c)
+{
+	uint16_t own[VOLLEY_MAX];
+	long left = -1;
+
+	if (c->queue > 0 && d->child->health != NULL)
+		left = sockdiag_waiting(
+			c->port, own, check_ports(d->child->service, own));
+	return left >= 0 && left < (long)c->queue ? (unsigned)left : c->queue;
+}
+
 /* Several processes may have the same socket: it is quiet where it is for all. */
 static void count(struct drain *d, const struct connections *seen)
 {
@@ -160,7 +175,7 @@ static void count(struct drain *d, const struct connections *seen)
 		for (size_t k = i; k < end; k++)
 			d->memory[k].quiet = quiet;
 		if (c->kind == CONNECTION_LISTENER)
-			v->waiting += c->queue;
+			v->waiting += waiting_of(d, c);
 		if (!drain_is_incoming(d, c))
 			continue;
 		v->open++;

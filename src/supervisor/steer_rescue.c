@@ -33,7 +33,7 @@ static void look_for_queue(struct steer *s, struct listener *l, void *context)
 	const struct listener_socket *k = steer_socket_of(l, o->lane);
 
 	if (!o->waits && steer_sockets(l) > 1 && !steer_has_workers(s, l, k))
-		o->waits = steer_has_queue(k);
+		o->waits = steer_has_queue(l, k);
 }
 
 bool steer_is_orphaned(struct steer *s, const struct lane *lane)

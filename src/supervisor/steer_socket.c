@@ -301,12 +301,14 @@ bool steer_weigh(struct listener_socket *socket, unsigned weight)
 
 /* ---- old sockets ---- */
 
-bool steer_has_queue(const struct listener_socket *socket)
+/* One that has given up stays in the queue, as our own checks do. */
+bool steer_has_queue(
+	const struct listener *l, const struct listener_socket *socket)
 {
 	struct queue_facts queue;
 
 	sockdiag_queue(socket->fd, &queue);
-	return queue.depth > 0;
+	return queue.depth > 0 && sockdiag_waiting(l->key.port, NULL, 0) != 0;
 }
 
 /* What was half open when it got its last connection has had its SYN-ACK sent
@@ -340,7 +342,7 @@ bool steer_is_dry(const struct listener *l, struct listener_socket *k)
 {
 	nsec_t span = clock_now() - k->away;
 
-	if (steer_has_queue(k) || span < AWAY_LEAST)
+	if (steer_has_queue(l, k) || span < AWAY_LEAST)
 		return false;
 	if (k->settled || span >= HALF_OPEN_MAX)
 		return true;
@@ -370,7 +372,7 @@ void steer_knock(struct listener *l, struct listener_socket *k)
 {
 	nsec_t now = clock_now();
 
-	if (!steer_has_queue(k)) {
+	if (!steer_has_queue(l, k)) {
 		k->waited = false;
 		k->knocks = 0;
 		return;

@@ -28,7 +28,9 @@ bool steer_weigh(struct listener_socket *socket, unsigned weight);
 /* Tell the kernel what was noted. */
 void steer_apply(struct listener *l);
 
-bool steer_has_queue(const struct listener_socket *socket);
+/* Does a client wait there? */
+bool steer_has_queue(
+	const struct listener *l, const struct listener_socket *socket);
 /* Of one that gets none: can nothing come out of it any more that a worker would
  * have to take? */
 bool steer_is_dry(const struct listener *l, struct listener_socket *k);

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* From look to look whether somebody has taken a connection: who has waits for
@@ -537,6 +538,22 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	}
 	arm(v);
 	return 0;
+}
+
+size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX])
+{
+	struct sockaddr_storage at;
+	size_t count = 0;
+
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		socklen_t size = sizeof(at);
+
+		if ((WAITING >> v->asks[i].state & 1) != 0 &&
+			getsockname(v->asks[i].io.fd, (struct sockaddr *)&at,
+				&size) == 0)
+			ports[count++] = connections_port(&at);
+	}
+	return count;
 }
 
 void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)

@@ -70,6 +70,8 @@ void volley_init(struct volley *v, struct service *service);
 /* Does one wait to be taken?  Or for an answer that may yet come in time? */
 bool volley_waits(const struct volley *v);
 bool volley_is_busy(const struct volley *v);
+/* The ports of our ends of those that wait to be taken: how many. */
+size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX]);
 /* Has this worker been asked, and not answered? */
 bool volley_asks(const struct volley *v, const struct child *child);
 /* Ask `count` times, where it is not busy.  -1 and `err`: there is no address to ask at. */

@@ -148,6 +148,15 @@ others_live() {
 	run ! grep -F 'still busy' "$LOG"
 }
 
+# Half of drain-timeout is when it would not wait for its queue any more.
+@test "those that accept nothing are drained at once: checks wait in their queue" {
+	start_cluster -n 2 -l "$AT" --check tcp --check-interval 200ms \
+		--check-failures 2 --check-timeout 200ms --drain quiet \
+		--drain-timeout 200s --stop-timeout 200ms --log-level debug \
+		-- "$FIXTURES/rude" --poll --graceful --deaf
+	wait_logged 'it.0: drained in' 1 60
+}
+
 # --- request-timeout -----------------------------------------------------------
 
 # start_timed ARG... -- MODE: two workers that owe no answer for longer than 1 s.

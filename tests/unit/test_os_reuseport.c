@@ -364,6 +364,40 @@ START_TEST(a_handshake_that_does_not_end_is_seen)
 }
 END_TEST
 
+/* In host order, of either family. */
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_in6 own;
+	socklen_t size = sizeof(own);
+
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&own, &size), 0);
+	return ntohs(own.sin6_port);
+}
+
+START_TEST(only_clients_that_still_wait_are_counted)
+{
+	int first = first_of(families[_i]);
+	uint16_t port = port_of(first);
+	int client = ask();
+	int other = ask();
+	uint16_t own = port_of(other);
+	int gone = ask();
+	int taken;
+
+	ck_assert_int_eq(sockdiag_waiting(port, NULL, 0), 3);
+	ck_assert_int_eq(sockdiag_waiting(port, &own, 1), 2);
+	(void)close(gone); /* it stays in the queue */
+	ck_assert_int_eq(sockdiag_waiting(port, NULL, 0), 2);
+	taken = accept(first, NULL, NULL);
+	ck_assert_int_ne(taken, -1);
+	ck_assert_int_eq(sockdiag_waiting(port, NULL, 0), 1);
+	(void)close(client);
+	(void)close(other);
+	(void)close(taken);
+	reuseport_leave(first);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("reuseport");
@@ -381,5 +415,6 @@ int main(void)
 	tcase_add_test(tc, deaf_ones_still_answer_who_has_begun);
 	tcase_add_test(tc, no_share_at_all_is_refused);
 	tcase_add_loop_test(tc, a_handshake_that_does_not_end_is_seen, 0, 2);
+	tcase_add_loop_test(tc, only_clients_that_still_wait_are_counted, 0, 2);
 	return os_suite("reuseport", tc);
 }
