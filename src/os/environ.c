@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,5 +37,7 @@ int environ_value(pid_t pid, const char *key, char *to, size_t size)
 		(void)text_copy(to, size, data + i + len + 1);
 		return 0;
 	}
+	if (got != -1)
+		errno = ENOENT;
 	return -1;
 }

@@ -35,19 +35,29 @@ static bool has_ended(int pidfd)
 	return poll(&one, 1, 0) == 1;
 }
 
-/* One that was on its way when nclust died has not told its start time. */
-static bool is_by_name(struct supervisor *sup, const struct state_entry *e)
+/* There is no such process, or none of whom we may know. */
+static bool is_nobody(int error)
+{
+	return error == ENOENT || error == ESRCH || error == EACCES ||
+		error == EPERM;
+}
+
+/* One that was on its way when nclust died has not told its start time.
+ * -1 and errno: it cannot be told. */
+static int is_by_name(struct supervisor *sup, const struct state_entry *e)
 {
 	char value[sizeof(sup->rundir.path) + 16] untouched;
 	char wanted[24];
 
 	(void)snprintf(wanted, sizeof(wanted), "%" PRIx64, e->serial);
-	if (environ_value(e->birth.pid, "NCLUST_WORKER", value,
-		    sizeof(value)) == -1 ||
-		strcmp(value, wanted) != 0 ||
-		environ_value(e->birth.pid, "NCLUST_SOCKET", value,
-			sizeof(value)) == -1)
-		return false;
+	if (environ_value(
+		    e->birth.pid, "NCLUST_WORKER", value, sizeof(value)) == -1)
+		return is_nobody(errno) ? 0 : -1;
+	if (strcmp(value, wanted) != 0)
+		return 0;
+	if (environ_value(
+		    e->birth.pid, "NCLUST_SOCKET", value, sizeof(value)) == -1)
+		return is_nobody(errno) ? 0 : -1;
 	return strncmp(value, sup->rundir.path, strlen(sup->rundir.path)) ==
 		0 &&
 		strcmp(value + strlen(sup->rundir.path), "/control") == 0;

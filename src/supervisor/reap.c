@@ -169,7 +169,7 @@ static struct remains *remains_of(const struct supervisor *sup, uint64_t serial)
 }
 
 /* End what workers left behind that are no more; returns how many of
- * `serial` (0: any). */
+ * `serial` (0: any).  One whose worker cannot be read is left to a later look. */
 static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 {
 	size_t count;

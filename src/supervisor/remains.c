@@ -72,7 +72,8 @@ static size_t list_above(pid_t *above, size_t most)
 	return count;
 }
 
-/* Its NCLUST_WORKER, if it was born below an nclust of our name; or 0.  What
+/* Its NCLUST_WORKER, if it was born below an nclust of our name; or 0, also where
+ * that cannot be read: who may be anybody's is not ended.  What
  * runs in a container has an nclust of its own, maybe of the same name and at
  * the same place there. */
 static uint64_t serial_of(struct supervisor *sup, pid_t pid)

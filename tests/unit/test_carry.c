@@ -120,6 +120,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, early_deaths),
 	NOT(service, ports), /* ports_save() */
 	NOT(service, outcome),
+	NOT(service, awaited), /* of a moment */
 	NOT(service, trouble),
 	NOT(service, prover), /* made anew */
 	NOT(service, checker),

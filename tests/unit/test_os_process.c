@@ -3,6 +3,7 @@
 
 #include "os/affinity.h"
 #include "os/clock.h"
+#include "os/environ.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -93,6 +94,37 @@ START_TEST(a_name_full_of_traps_does_not_confuse)
 	end(pid);
 	ck_assert_int_eq(process_look(pid, &facts), -1);
 	ck_assert_int_eq(errno, ENOENT);
+}
+END_TEST
+
+START_TEST(a_variable_that_is_not_there_is_not_one_that_cannot_be_read)
+{
+	char value[64];
+	pid_t pid = sleeper("here");
+	int status;
+
+	ck_assert_int_eq(environ_value(pid, "PATH", value, sizeof(value)), 0);
+	ck_assert_int_ne(value[0], '\0');
+	ck_assert_int_eq(
+		environ_value(pid, "NONE_SUCH", value, sizeof(value)), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	end(pid);
+	ck_assert_int_eq(environ_value(pid, "PATH", value, sizeof(value)), -1);
+	ck_assert_int_eq(errno, ENOENT);
+
+	if (geteuid() != 0)
+		return;
+	pid = fork(); /* whom we may know nothing of */
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		if (setuid(65534) == -1 ||
+			environ_value(
+				getppid(), "PATH", value, sizeof(value)) != -1)
+			_exit(1);
+		_exit(errno == EACCES ? 0 : 2);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
 }
 END_TEST
 
@@ -235,6 +267,8 @@ int main(int argc, char **argv)
 	tc = tcase_create("process");
 	tcase_add_test(tc, the_time_used_grows);
 	tcase_add_test(tc, a_name_full_of_traps_does_not_confuse);
+	tcase_add_test(tc,
+		a_variable_that_is_not_there_is_not_one_that_cannot_be_read);
 	tcase_add_test(tc, states_are_told);
 	tcase_add_test(tc, the_clock_does_not_go_back);
 	tcase_add_test(tc, cpus_are_counted_and_chosen_by_turn);
