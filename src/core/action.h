@@ -45,10 +45,12 @@ enum report_kind {
 	REPORT_GAVE_UP,         /* count deaths in span */
 	REPORT_ROLLOUT_STARTED, /* rollout, generation, count = of */
 	REPORT_ROLLOUT_STEP,    /* rollout, slot, count = done */
-	REPORT_ROLLOUT_DONE,    /* rollout */
+	REPORT_ROLLOUT_DONE,    /* rollout; back: it has undone a failed one */
 	REPORT_ROLLOUT_FAILED,  /* rollout, slot (SLOT_ALL: none), worker,
 				   ending, why, age; count = its workers that
-				   are ready, others = those of before */
+				   are ready, others = those of before; span:
+				   it was told as done for so long (or
+				   NSEC_NEVER), back: and is undone now */
 	REPORT_ROLLOUT_SUPERSEDED, /* rollout: a newer one took its place */
 	REPORT_STATE,              /* state: the cluster's state changed */
 	REPORT_SURPRISE,           /* worker, an event that its state does not
@@ -80,6 +82,7 @@ struct report {
 	nsec_t wait;
 	nsec_t span;
 	bool was_ready;
+	bool back;
 	enum why why;
 	enum cluster_state state;
 	struct ending ending;

@@ -29,6 +29,14 @@ static nsec_t bake_time(const struct cluster *c)
 	return is_guessed(g) ? g->settings->stable_after : 0;
 }
 
+nsec_t canary_watch(const struct cluster *c)
+{
+	const struct generation *g = cluster_find_generation(c, c->rollout.to);
+
+	return c->rollout.bake != 0 && is_guessed(g) ? g->settings->stable_after
+						     : 0;
+}
+
 void canary_begin(struct cluster *c, const struct rollout_request *request)
 {
 	struct rollout *r = &c->rollout;

@@ -30,6 +30,10 @@ bool canary_advance(struct cluster *c);
  * are there; true when that is over. */
 bool canary_advance_fresh(struct cluster *c, bool all_there);
 
+/* How long each worker of the rollout that ends is watched, from the moment when it
+ * became ready: where that is a guess, and its user is in no hurry. */
+nsec_t canary_watch(const struct cluster *c);
+
 /* Does a canary take the place of its predecessor at once?  One that nobody asked
  * for does where the settings, which may change meanwhile, allow no worker more. */
 bool canary_is_alone(const struct cluster *c);

@@ -409,8 +409,7 @@ void cluster_handle(
 	apply(c, event);
 	settle(c);
 	conclude(c);
-	generations_forget(&c->generations, c->generation,
-		c->rollout.under_way ? c->rollout.to : c->generation);
+	generations_forget(&c->generations, c->generation, rollout_keeps(c));
 	c->out = NULL;
 }
 

@@ -150,8 +150,6 @@ static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 {
 	const struct slot *s = &c->slots[i];
 	nsec_t age = age_of(c, dead);
-	bool new_one =
-		c->rollout.under_way && dead->generation == c->rollout.to;
 
 	if (why_is_asked(dead->why) || !cluster_wants(c, i))
 		return;
@@ -159,7 +157,7 @@ static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 		cluster_give_up(c, ending->exit_status);
 		return;
 	}
-	if (new_one && s->ended != SLOT_ENDED_WELL)
+	if (rollout_watches(c, dead) && s->ended != SLOT_ENDED_WELL)
 		rollout_fail(c, i, dead, ending, dead->why, age);
 	if (s->ended == SLOT_GOES_ON && !beside)
 		count_death(c);

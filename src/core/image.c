@@ -104,6 +104,9 @@ static const struct plain_row rollout_rows[] = {
 	PLAIN(24, rollout, unasked, BOOL),
 	PLAIN(25, rollout, busy_too, BOOL),
 	PLAIN(26, rollout, drops_ports, BOOL),
+	PLAIN(27, rollout, watch, SIGNED),
+	PLAIN(28, rollout, done_at, SIGNED),
+	PLAIN(29, rollout, from, UNSIGNED),
 };
 static const struct plain_table rollout_table =
 	PLAIN_TABLE(rollout_rows, rollout);
@@ -181,6 +184,7 @@ static const struct plain_row report_rows[] = {
 	PLAIN_ENUM(15, report, state, CLUSTER_FAILED),
 	PLAIN_IN(16, report, ending, &ending_table),
 	PLAIN(17, report, others, UNSIGNED),
+	PLAIN(18, report, back, BOOL),
 };
 /* clang-format on */
 
@@ -331,6 +335,9 @@ static const char *check_generations(const struct cluster *c)
 	if (c->rollout.under_way &&
 		cluster_find_generation(c, c->rollout.to) == NULL)
 		return "the generation of the rollout is missing";
+	if (c->rollout.watch > 0 &&
+		cluster_find_generation(c, c->rollout.from) == NULL)
+		return "the generation before the rollout is missing";
 	return NULL;
 }
 

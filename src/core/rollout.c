@@ -104,6 +104,10 @@ static void finish(struct cluster *c)
 
 	report->generation = c->rollout.to;
 	report->count = c->rollout.done;
+	report->back = c->rollout.going_back;
+	c->rollout.from = c->generation;
+	c->rollout.done_at = c->now - c->lost;
+	c->rollout.watch = canary_watch(c);
 	c->generation = c->rollout.to;
 	c->rollout.under_way = false;
 	gate_wake(c); /* they have waited for this */
@@ -140,6 +144,28 @@ static void go_back(struct cluster *c)
 	c->rollout.going_back = true;
 }
 
+bool rollout_watches(const struct cluster *c, const struct worker *w)
+{
+	const struct rollout *r = &c->rollout;
+
+	if (w->generation != r->to)
+		return false;
+	return r->under_way ||
+		(worker_was_ready(w) && w->serves_since <= r->done_at &&
+			c->now - c->lost - w->serves_since < r->watch);
+}
+
+unsigned rollout_keeps(struct cluster *c)
+{
+	struct rollout *r = &c->rollout;
+
+	if (r->under_way)
+		return r->to;
+	if (c->now - c->lost - r->done_at >= r->watch)
+		r->watch = 0;
+	return r->watch > 0 ? r->from : c->generation;
+}
+
 /* Who serves now, but for those that go as they are beside an old one. */
 static void count_ready(const struct cluster *c, struct report *report)
 {
@@ -154,8 +180,17 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 {
 	struct rollout *r = &c->rollout;
 	struct report *report = rollout_report(c, REPORT_ROLLOUT_FAILED, r->id);
-	bool changed_settings;
+	bool late = !r->under_way;
+	bool changed_settings = cluster_find_generation(c, r->to)->settings !=
+		cluster_find_generation(c, late ? r->from : c->generation)
+			->settings;
 
+	if (late) {
+		report->span = c->now - c->lost - r->done_at;
+		report->back = changed_settings;
+	}
+	if (late && changed_settings)
+		c->generation = r->from;
 	report->slot = i;
 	report->worker = w->id;
 	report->pid = w->pid;
@@ -166,12 +201,11 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	report->was_ready = worker_was_ready(w);
 	count_ready(c, report);
 	r->under_way = false;
+	r->watch = 0;
 	cluster_sweep(c);
-	if (r->fresh)
+	if (c->generation == r->to) /* there is no way back */
 		return;
 	cluster_find_generation(c, r->to)->rejected = WHY_ROLL_FAILED;
-	changed_settings = cluster_find_generation(c, r->to)->settings !=
-		cluster_in_force(c)->settings;
 	if (c->waiting.there && c->waiting.scope == SLOT_ALL)
 		begin_waiting(c, r->to);
 	else if (changed_settings && !r->going_back && must_go_back(c))

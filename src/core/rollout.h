@@ -14,7 +14,8 @@
  * new generation.  It comes to a few slots at a time (`surge`,
  * `max-unavailable`); a slot's step is over when its new worker is ready and
  * its old one gone.  The first failure of a new worker ends it, and what it
- * had changed goes back to the settings of before the same way.
+ * had changed goes back to the settings of before the same way.  So it does when
+ * one that was but guessed to be ready ends soon after, though the rollout is done.
  */
 struct rollout {
 	bool under_way;
@@ -49,6 +50,12 @@ struct rollout {
 	uint32_t cursor;
 	bool at_end;   /* nothing was left to do: woken by a death */
 	uint32_t last; /* that it came to */
+
+	/* Done: each of its workers is watched yet, for `watch` from the moment
+	 * when it became ready. */
+	nsec_t watch;   /* 0: not done, or over */
+	nsec_t done_at; /* patient clock */
+	unsigned from;  /* generation in force before, kept until it is over */
 };
 
 /* A rollout that is wanted; it may have to wait for the one under way. */
@@ -105,6 +112,13 @@ void rollout_drop_slot(struct cluster *c, uint32_t i);
 
 /* A slot became free, or there is one more: look again. */
 void rollout_wake(struct cluster *c);
+
+/* Would the end of this worker, unasked, fail the rollout: the one under way, or the
+ * one that is done? */
+bool rollout_watches(const struct cluster *c, const struct worker *w);
+
+/* The generation that has to be known beside the one in force; or that one. */
+unsigned rollout_keeps(struct cluster *c);
 
 /* A worker of the new generation has failed. */
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,

@@ -345,6 +345,7 @@ static const struct plain_row expectation_rows[] = {
 	PLAIN(3, expectation, ended, BOOL),
 	PLAIN(4, expectation, since, SIGNED),
 	PLAIN(5, expectation, fewer, BOOL),
+	PLAIN(6, expectation, met, BOOL),
 };
 
 static const struct plain_row news_rows[] = {

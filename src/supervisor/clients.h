@@ -34,6 +34,7 @@ struct expectation {
 	nsec_t since;     /* when that was asked for */
 	bool fewer;       /* so too: none is left in a slot that goes */
 	bool ended;       /* stop */
+	bool met;         /* the rollout is done, which may be taken back */
 };
 
 struct client {

@@ -238,7 +238,17 @@ static void say_who_serves(struct buffer *out, const struct report *r)
 static void say_rollout_failed(struct buffer *out, const struct news *n)
 {
 	const struct report *r = &n->report;
+	char age[16];
 
+	if (r->span != NSEC_NEVER) {
+		(void)buffer_printf(out,
+			"rollout %u failed %s after it was done, at %s; %s",
+			r->rollout, text_age(age, r->span), n->explain,
+			r->back ? "going back to the settings of before"
+				: "the settings had not changed, so there is "
+				  "nothing to go back to");
+		return;
+	}
 	(void)buffer_printf(out, "rollout %u failed%s%s", r->rollout,
 		r->slot != SLOT_ALL ? " at " : ": ", n->explain);
 	if (r->why != WHY_STOP)

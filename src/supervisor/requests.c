@@ -96,7 +96,10 @@ void request_finish(struct client *c)
 
 static bool is_fulfilled(const struct client *c)
 {
-	return c->expected_count == 0 && !c->expects_end && !c->expects_upgrade;
+	for (size_t i = 0; i < c->expected_count; i++)
+		if (!c->expected[i].met)
+			return false;
+	return !c->expects_end && !c->expects_upgrade;
 }
 
 static void wait_or_finish(struct client *c)
@@ -139,6 +142,9 @@ static struct expectation *expect(struct client *c, struct service *service)
 
 static bool is_rollout_over(const struct expectation *e, const struct report *r)
 {
+	if (e->met)
+		return r->kind == REPORT_ROLLOUT_FAILED &&
+			r->rollout == e->rollout;
 	return e->rollout != 0 && r->rollout >= e->rollout &&
 		(r->kind == REPORT_ROLLOUT_DONE ||
 			r->kind == REPORT_ROLLOUT_FAILED);
@@ -159,7 +165,7 @@ static bool is_scale_failed(const struct expectation *e, const struct report *r)
 static bool is_stopped_instead(
 	const struct expectation *e, const struct report *r)
 {
-	return !e->ended && r->kind == REPORT_STATE &&
+	return !e->ended && !e->met && r->kind == REPORT_STATE &&
 		(r->state == CLUSTER_STOPPING || r->state == CLUSTER_STOPPED ||
 			r->state == CLUSTER_FAILED);
 }
@@ -170,14 +176,18 @@ void request_on_report(struct client *c, const struct service *service,
 	if (report == NULL)
 		return;
 	for (size_t i = 0; i < c->expected_count; i++) {
-		const struct expectation *e = &c->expected[i];
+		struct expectation *e = &c->expected[i];
 
 		if (e->service != service)
 			continue;
-		if (is_rollout_over(e, report))
+		if (is_rollout_over(e, report)) {
 			settle_outcome(c, sentence,
 				report->kind == REPORT_ROLLOUT_FAILED);
-		else if (is_scale_failed(e, report) ||
+			e->met = report->kind == REPORT_ROLLOUT_DONE;
+			e->rollout = report->rollout;
+			if (e->met) /* others are waited for yet */
+				break;
+		} else if (is_scale_failed(e, report) ||
 			is_stopped_instead(e, report))
 			settle_outcome(c, sentence, true);
 		else
@@ -204,7 +214,8 @@ static bool has_come_true(const struct expectation *e)
 /* It may have been over before the client began to wait for it. */
 static bool is_rollout_told(const struct expectation *e)
 {
-	return e->rollout != 0 && e->service->outcome_of >= e->rollout;
+	return e->rollout != 0 && !e->met &&
+		e->service->outcome_of >= e->rollout;
 }
 
 void request_look(struct client *c)

@@ -147,11 +147,16 @@ void segment_settle(struct service *service, bool failed)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 
-	if (service->former == NULL && service->segment == NULL)
+	if (service->former == NULL && service->segment == NULL &&
+		s->shared_memory.size == 0)
 		return;
 	if (failed && !is_wanted(service->segment, s)) {
-		struct segment *back = use(find(service, s));
+		struct segment *back;
+		struct error err;
 
+		/* once the rollout was done it is gone: a new one */
+		if (segment_open(service->sup, &back, s, service, &err) == -1)
+			log_error("%s: %s", service->name, err.text);
 		segment_release(service->segment);
 		service->segment = back;
 	}

@@ -113,21 +113,27 @@ static void on_start_timeout(struct service *service, const struct report *r)
 }
 
 /* The generation in force is the core's to say: after a failed rollout it is
- * the old one again, and so are the listeners. */
+ * the old one again, and so are the listeners.  Those that only it had are open
+ * no more if the rollout had been done. */
 static void follow_settings(struct service *service)
 {
-	unsigned in_force = cluster_generation(service->core);
+	const struct cluster_settings *s = cluster_settings(service->core);
+	const struct recipe *r =
+		recipe_of(service, cluster_generation(service->core));
 	struct listener_set set;
+	struct error err;
+	int got;
 
-	for (const struct recipe *r = service->recipes; r != NULL;
-		r = r->next) {
-		if (r->generation != in_force)
-			continue;
-		if (listeners_share(&set, &r->listeners) == -1)
-			return;
+	if (r != NULL)
+		got = listeners_share(&set, &r->listeners);
+	else
+		got = listeners_open(
+			service->sup, &set, s, &service->listeners, &err);
+	if (got == 0) {
 		listeners_release(&service->listeners);
 		service->listeners = set;
-		return;
+	} else if (r == NULL) {
+		log_error("%s: %s", service->name, err.text);
 	}
 }
 

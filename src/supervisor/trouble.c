@@ -197,7 +197,7 @@ void trouble_on_news(struct service *service, const struct news *n)
 			t->tries = 0;
 		break;
 	case REPORT_ROLLOUT_DONE:
-		if (t == NULL)
+		if (t == NULL || n->report.back)
 			break;
 		free(t->restart);
 		t->restart = NULL;

@@ -183,6 +183,171 @@ two_ports() {
 	[ "$(answers "$METRICS")" = new ]
 }
 
+# --- One that ends soon after the rollout was done ----------------------------
+
+# Workers that live until the file "$DIR/die" is there, and then the one in slot 1
+# ends, if it is of a command that is not well.  Alive is ready, so that is a guess:
+# each is watched for stable-after, which is long here, as no test is to hurry; and
+# the first one before the second is replaced, for a moment (`bake`).
+write_app() {
+	cat >"$DIR/app" <<-'EOF'
+		while [ "$1$NCLUST_SLOT" != bad1 ] || [ ! -e "$2/die" ]; do
+			sleep 0.05
+		done
+		echo 'no database'
+		exit 1
+	EOF
+	printf '%s\n' '[cluster:it]' "command = sh $DIR/app $1 $DIR" \
+		'workers = 2' 'ready = alive:50ms' 'bake = 100ms' \
+		'stable-after = 300s' 'log = prefix' \
+		"on-rollout = $DIR/tell" "${@:2}" \
+		>"$DIR/it.ini"
+}
+
+# What the hook was told, in order.
+write_hook() {
+	printf '%s\n' '#!/bin/sh' "echo \$NCLUST_OUTCOME >>$DIR/told" >"$DIR/tell"
+	chmod +x "$DIR/tell"
+}
+
+failed_late() {
+	logged "it: rollout $1 failed " &&
+		grep -q "rollout $1 failed .* s after it was done, at it.1: \
+exit 1 after .*; last output: no database; $2" "$LOG"
+}
+
+# Both serve by the command $1, and nothing is under way.
+both_are() {
+	local pid
+
+	[ "$(cluster '"\(.ready) \(.rollout)"')" = "2 null" ] || return 1
+	for pid in $(cluster '.workers[].pid'); do
+		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q "app $1 " ||
+			return 1
+	done
+}
+
+@test "a reload whose second worker ends soon after it was done goes back" {
+	write_hook
+	write_app good
+	start_cluster -c "$DIR/it.ini"
+	write_app bad
+	nclust reload "$INSTANCE"
+	both_are bad
+	touch "$DIR/die"
+
+	wait_until 20 'failed_late 1 "going back to the settings of before"'
+	wait_until 20 'both_are good'
+	wait_until 20 'logged "rollout 2 done"'
+	# one after the other, first the slot that was empty
+	nclust events "$INSTANCE" --json | jq -es '[.[] | select(.rollout == 2
+		and .event == "rollout-step") | .slot] == [1, 0]'
+	wait_until 10 '[ "$(tr "\n" " " <"$DIR/told")" = \
+		"started done failed started done " ]'
+
+	# that it has gone back is no success
+	[[ $(cluster .failed_restart.text) == "last restart failed "*" ago at \
+it.1: exit 1 after "*"no database; generation 3 serves on" ]]
+	[ "$(cluster .failed_restart.rollout)" -eq 1 ]
+	run nclust status "$INSTANCE"
+	[ "$status" -eq 0 ]
+	[[ $output == *"last restart failed "* ]]
+
+	rm "$DIR/die"
+	nclust reload "$INSTANCE"
+	both_are bad
+	[ "$(cluster .failed_restart)" = null ]
+}
+
+@test "a restart has nothing to go back to, and says so" {
+	write_hook
+	write_app bad
+	start_cluster -c "$DIR/it.ini"
+	nclust restart "$INSTANCE"
+	touch "$DIR/die"
+
+	wait_until 20 'failed_late 1 "the settings had not changed, so there is \
+nothing to go back to"'
+	rm "$DIR/die"
+	wait_until 20 'both_are bad'
+	[ "$(cluster .generation)" -eq 2 ]
+	[ "$(cluster .failed_restart.rollout)" -eq 1 ]
+	run ! grep -q "rollout 2" "$LOG"
+	nclust events "$INSTANCE" --json | jq -es '[.[] | select(.rollout == 1)
+		| .event] | index("rollout-done") < index("rollout-failed")'
+
+	# who ends later, or is in a hurry, has not failed a restart
+	nclust restart --bake 0 "$INSTANCE"
+	[ "$(cluster .failed_restart)" = null ]
+	kill -KILL "$(worker_pid 1)"
+	wait_until 20 'both_are bad'
+	[ "$(cluster .failed_restart)" = null ]
+}
+
+@test "an upgrade meanwhile does not forget what is watched" {
+	write_hook
+	write_app good
+	start_cluster -c "$DIR/it.ini"
+	write_app bad
+	nclust reload "$INSTANCE"
+	nclust upgrade "$INSTANCE"
+	touch "$DIR/die"
+	wait_until 20 'failed_late 1 "going back to the settings of before"'
+	wait_until 20 'both_are good'
+}
+
+@test "a verb that waits for another cluster yet has failed" {
+	write_hook
+	write_app bad '[cluster:slow]' 'ready = notify' \
+		"command = sh -c '[ -e \"\$1/hold\" ] || exec \"\$0\" --notify; \
+while [ -e \"\$1/hold\" ]; do sleep 0.05; done; exec \"\$0\" --notify' \
+$FIXTURES/hear $DIR"
+	start_cluster -c "$DIR/it.ini"
+	touch "$DIR/hold"
+	nclust restart "$INSTANCE" >"$DIR/said" 2>&1 &
+	restarting=$!
+	wait_until 20 'logged "it: rollout 1 done"'
+	touch "$DIR/die"
+	wait_until 20 'logged "it: rollout 1 failed "'
+	[ "$(CLUSTER=slow cluster .rollout.id)" -eq 1 ]
+	rm "$DIR/hold"
+	code=0
+	wait "$restarting" || code=$?
+	[ "$code" -eq 1 ]
+	grep "it: rollout 1 failed .* s after it was done, at it.1" "$DIR/said"
+}
+
+@test "going back opens again what only the settings of before listen on" {
+	free_port
+	METRICS=$PORT
+	free_port
+	two_ports old
+	cp "$DIR/app.py" "$DIR/old.py"
+	two_ports new 'import os
+while os.environ["NCLUST_SLOT"] != "1" or not os.path.exists(sys.argv[1]):
+    time.sleep(0.02)
+sys.exit("no database")'
+	printf '%s\n' '[cluster:it]' "command = python3 $DIR/old.py" \
+		'workers = 2' "listen = 127.0.0.1:$PORT" 'bake = 100ms' \
+		"listen = 127.0.0.1:$METRICS" 'stable-after = 300s' \
+		>"$DIR/it.ini"
+	start_cluster -c "$DIR/it.ini"
+	wait_until 10 '[ "$(answers)" = old ]'
+
+	sed -i -e "/127.0.0.1:$PORT/d" \
+		-e "s|^command.*|command = python3 $DIR/app.py $DIR/die|" \
+		"$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	run ! answers
+	[ "$(answers "$METRICS")" = new ]
+	touch "$DIR/die"
+	wait_until 30 'logged "rollout 2 done"'
+	wait_until 10 '[ "$(answers)" = old ]'
+	[ "$(answers "$METRICS")" = old ]
+	nclust status "$INSTANCE" --json | jq -e ".clusters[0].listeners |
+		map(select(.address | endswith(\":$PORT\"))) | length == 1"
+}
+
 # --- What is said of it -------------------------------------------------------
 
 # Workers that listen, which makes them ready, and end a little later.

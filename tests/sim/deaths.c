@@ -180,6 +180,9 @@ static void note_failures(struct world *w, const struct report *r)
 		(p->settings->restart == RESTART_ALWAYS ||
 			!is_success(p->settings, r->ending)))
 		w->must_fail = w->rollout;
+	if (p->settings->restart == RESTART_ALWAYS ||
+		!is_success(p->settings, r->ending))
+		late_note_death(w, r);
 }
 
 void deaths_check(struct world *w)
@@ -192,6 +195,8 @@ void deaths_check(struct world *w)
 		world_complain(w, "it cannot be run, and it goes on");
 	if (w->must_fail != 0 && w->must_fail == w->rollout)
 		world_complain(w, "the rollout goes on after a failure");
+	if (w->must_fail != 0 && w->must_fail == w->late.rollout)
+		world_complain(w, "the rollout stays done after a failure");
 	w->must_give_up = false;
 	w->must_fail = 0;
 }

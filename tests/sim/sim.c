@@ -18,6 +18,8 @@ struct totals {
 	uint64_t signs[SIGNS];
 	uint64_t slow_waits;
 	uint64_t forgotten;
+	uint64_t taken_back;
+	uint64_t no_way_back;
 };
 
 static void run_world(uint64_t seed, bool verbose, struct totals *totals)
@@ -35,6 +37,8 @@ static void run_world(uint64_t seed, bool verbose, struct totals *totals)
 		totals->signs[i] += world.signs[i];
 	totals->slow_waits += world.slow_waits;
 	totals->forgotten += world.forgotten;
+	totals->taken_back += world.taken_back;
+	totals->no_way_back += world.no_way_back;
 }
 
 static int usage(void)
@@ -81,5 +85,8 @@ int main(int argc, char **argv)
 	printf("  loops: %" PRIu64 " waits after a stable worker, %" PRIu64
 	       " forgotten\n",
 		totals.slow_waits, totals.forgotten);
+	printf("  done, and failed: %" PRIu64 " gone back, %" PRIu64
+	       " had nothing to go back to\n",
+		totals.taken_back, totals.no_way_back);
 	return 0;
 }

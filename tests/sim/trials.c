@@ -5,8 +5,7 @@
 
 /* ---- canaries ---- */
 
-/* Nothing but a guess says that its workers are ready. */
-static bool is_guessed(
+bool trials_is_guessed(
 	const struct world *w, const struct cluster_settings *settings)
 {
 	const struct plan *plan = world_plan_of(w, settings);
@@ -26,7 +25,9 @@ static nsec_t bake_of(const struct world *w, const struct rollout_view *view)
 		bake = view->settings->bake;
 	if (bake != BAKE_AUTO)
 		return bake;
-	return is_guessed(w, view->settings) ? view->settings->stable_after : 0;
+	return trials_is_guessed(w, view->settings)
+		? view->settings->stable_after
+		: 0;
 }
 
 unsigned trials_canaries(const struct world *w)

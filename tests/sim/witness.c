@@ -260,6 +260,7 @@ void witness_event(struct world *w, const struct event *e)
 		break;
 	case EVENT_SETTINGS:
 		w->shuffled = w->disturbed = true;
+		w->late.rollout = 0;
 		break;
 	case EVENT_LATE:
 		w->lost += e->span;
@@ -380,6 +381,7 @@ static void note_rollout(struct world *w, const struct report *r)
 			world_complain(w, "two rollouts at a time");
 		w->rollout = r->rollout;
 		w->rollout_to = r->generation;
+		w->late.rollout = 0;
 		break;
 	case REPORT_ROLLOUT_STEP:
 		note_step(w, r);
@@ -387,9 +389,13 @@ static void note_rollout(struct world *w, const struct report *r)
 	case REPORT_ROLLOUT_DONE:
 		w->outcome[r->rollout % 64] = r->rollout;
 		w->rollout = 0;
+		late_note_done(w, r);
 		w->done = r->rollout;
 		break;
 	default:
+		if (r->kind == REPORT_ROLLOUT_FAILED && r->worker != 0 &&
+			w->rollout != r->rollout)
+			late_note_failed(w, r);
 		w->outcome[r->rollout % 64] = r->rollout;
 		w->disturbed = true;
 		if (r->kind == REPORT_ROLLOUT_FAILED && w->rollout != 0 &&
@@ -607,6 +613,7 @@ void witness_after(
 	if (w->has_to_be != 0 && !w->processes[w->has_to_be].ready)
 		world_complain(w, "it has shown that it is ready, in vain");
 	deaths_check(w);
+	late_check(w);
 	set_stop_bound(w);
 	forget_slots(w);
 	check_counters(w);

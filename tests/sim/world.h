@@ -175,11 +175,22 @@ struct world {
 	bool disturbed; /* more may be alive than a rollout alone explains */
 	bool shuffled;  /* what is in force cannot be told from outside */
 	bool went_back_badly;
-	unsigned rollout;    /* under way; 0: none */
-	unsigned rollout_to; /* generation */
-	unsigned must_fail;  /* a rollout, before this call is over */
-	bool must_give_up;   /* so too */
-	unsigned done;       /* the latest that was; 0: none */
+	unsigned rollout;         /* under way; 0: none */
+	unsigned rollout_to;      /* generation */
+	unsigned must_fail;       /* a rollout, before this call is over */
+	bool must_give_up;        /* so too */
+	unsigned done;            /* the latest that was; 0: none */
+	struct {                  /* it is watched yet (late.c) */
+		unsigned rollout; /* 0: none */
+		unsigned generation;
+		const struct cluster_settings *from;
+		const struct cluster_settings *to;
+		nsec_t done_at; /* patient clock */
+		nsec_t watch;
+		bool vague;
+	} late;
+	unsigned done_in_call;
+	bool must_go_back;
 	const struct cluster_settings *asked_settings[64]; /* by rollout % 64 */
 	unsigned outcome[64]; /* ids of rollouts whose end was told */
 	nsec_t deaths[GIVE_UP_MAX];
@@ -210,6 +221,8 @@ struct world {
 	uint64_t signs[SIGNS];                 /* of being ready */
 	uint64_t slow_waits; /* after a worker that was stable */
 	uint64_t forgotten;  /* loops that ended with a long life */
+	uint64_t taken_back; /* rollouts that were done */
+	uint64_t no_way_back;
 };
 
 /* world.c */
@@ -255,7 +268,16 @@ void stops_note_signal(
 	struct world *w, const struct action *a, const struct event *cause);
 void stops_note_kill(struct world *w, const struct action *a);
 
+/* late.c: rollouts that fail after they were done. */
+void late_note_done(struct world *w, const struct report *r);
+void late_note_death(struct world *w, const struct report *r);
+void late_note_failed(struct world *w, const struct report *r);
+void late_check(struct world *w);
+
 /* trials.c: canaries, and who is replaced as it is not well. */
+/* Nothing but a guess says that workers by these settings are ready. */
+bool trials_is_guessed(
+	const struct world *w, const struct cluster_settings *settings);
 /* So many canaries the rollout under way has to have. */
 unsigned trials_canaries(const struct world *w);
 /* Its old workers may not be touched yet. */
