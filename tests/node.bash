@@ -69,6 +69,7 @@ part() {
 each_is_worker() {
 	local pid answer
 
+	wait_listened "$PORT"
 	for pid in $(worker_pids); do
 		answer=$(ask_worker "$pid")
 		[[ $answer == "pid=$pid worker="[0-9]*" slot="[0-9]* ]] || {

@@ -30,8 +30,11 @@ all_as_before() {
 
 @test "Node that listens and exits soon after: the old ones serve on" {
 	free_port
-	deploy old "http.createServer(answer).listen($PORT, '127.0.0.1');"
+	deploy old "http.createServer(answer).listen($PORT, '127.0.0.1');" \
+		"require('fs').writeFileSync('$DIR/old.' + process.pid, '');"
 	start_cluster -n 4 --stable-after 20s -- node "$DIR/app.js"
+	# none comes so late that it reads the new release
+	wait_until 20 '[ "$(find "$DIR" -name "old.*" | wc -l)" -eq 4 ]'
 	before=$(cluster '[.workers[].pid]')
 
 	deploy new "http.createServer(answer).listen($PORT, '127.0.0.1');" \
@@ -49,6 +52,7 @@ all_as_before() {
 	free_port
 	deploy old "http.createServer(answer).listen($PORT, '127.0.0.1');"
 	start_cluster -n 2 -- node "$DIR/app.js"
+	wait_listened "$PORT"
 	nclust restart "$INSTANCE"
 	grep -F "the first new worker is ready, watching it for 1s" "$LOG"
 	nclust restart "$INSTANCE" --bake 0

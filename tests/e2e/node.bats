@@ -170,7 +170,7 @@ hostile() {
 	process.on('SIGUSR2', () => server.close());
 	process.on('SIGHUP', () => server.listen(process.argv[2]));
 	END
-	start_cluster -n 1 -- node "$DIR/close.js" "$PORT"
+	start_cluster -n 1 --ready listen -- node "$DIR/close.js" "$PORT"
 	[ "$(cluster '.listeners | length')" -eq 1 ]
 	nclust signal "$INSTANCE" USR2
 	wait_until 5 '[ "$(cluster ".listeners | length")" -eq 0 ]'
@@ -186,7 +186,7 @@ hostile() {
 	process.on('SIGTERM', () => { console.log('asked'); process.exit(0); });
 	setInterval(() => {}, 1000);
 	END
-	start_cluster -n 1 -- node "$DIR/more.js" "$PORT"
+	start_cluster -n 1 --ready listen -- node "$DIR/more.js" "$PORT"
 	nclust stop "$INSTANCE"
 	wait_exit
 	[ "$status" -eq 0 ]

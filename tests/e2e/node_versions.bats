@@ -82,7 +82,7 @@ basic_matrix() {
 @test "Deno" {
 	NODE=$(echo "$NODE_MODULES"/@deno/linux-*/deno)
 	[ -x "$NODE" ] || skip "no Deno here (scripts/setup test)"
-	start_cluster -n 2 --env "DENO_DIR=$DIR/deno" -- "$NODE" run -A \
+	start_cluster -n 2 --ready listen --env "DENO_DIR=$DIR/deno" -- "$NODE" run -A \
 		"$SCRIPTS/plain.js" "$PORT"
 	[ "$(who_answer 10 | wc -l)" -eq 2 ]
 	nclust restart "$INSTANCE"

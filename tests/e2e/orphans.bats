@@ -184,9 +184,9 @@ refuses() {
 	start_kept --intercept off
 	were=$(worker_pids)
 	start_openload
+	kill -STOP "$NCLUST_PID" # so that it starts no other one
 	kill_keeper
 	kill_nclust
-	kill_keeper
 	start_kept --intercept off
 	[ "$(worker_pids)" = "$were" ]
 	end_openload
@@ -197,7 +197,7 @@ refuses() {
 	start_bound
 	read -ra pids < <(worker_pids)
 	start_openload
-	kill "-STOP" "$NCLUST_PID" # so that it starts no other one
+	kill -STOP "$NCLUST_PID" # so that it starts no other one
 	kill_keeper
 	kill_nclust
 	start_bound
