@@ -18,6 +18,7 @@ setup() {
 	nclust_setup
 	need strace
 	free_port
+	export FIXTURE_LIFE=3600 # all faults of one kind take long
 	TRACE=$DIR/trace
 	FAILING=$DIR/failing
 	SERVER=(--name "$INSTANCE" -n 3 -l "127.0.0.1:$PORT"
