@@ -195,6 +195,49 @@ holder() {
 	[ "$LOST" -eq 0 ]
 }
 
+# Who runs, or waits for a CPU that others have, is at work: it is silent for longer
+# than 100 ms here, in the midst of its answer.
+@test "an event loop that is starved of CPU in the midst of an answer" {
+	cat >"$DIR/starved.py" <<-EOF
+		import os, select, socket, time
+		os.nice(5)
+		os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+		s = socket.socket(fileno=3)
+		loop = select.epoll()
+		loop.register(s, select.EPOLLIN)
+		while loop.poll():
+		    c, _ = s.accept()
+		    c.recv(9999)
+		    c.sendall(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nbegin\n')
+		    while not os.path.exists('$DIR/drains'):
+		        pass
+		    end = time.process_time() + 0.3
+		    while time.process_time() < end:
+		        pass
+		    c.sendall(b'end\n')
+		    c.close()
+	EOF
+	python3 -c 'import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+while True: pass' 3>&- &
+	STARTED+=("$!")
+	start_cluster -n 1 -l "127.0.0.1:$PORT" --drain quiet \
+		--drain-timeout 100s --ready alive:50ms --log-level debug \
+		-- python3 "$DIR/starved.py"
+	curl -sN --max-time $((60 * PATIENCE)) "http://127.0.0.1:$PORT/" \
+		>"$DIR/answer" 3>&- &
+	ASKED=$!
+	STARTED+=("$ASKED")
+	poll_until 20 file_has "$DIR/answer" begin
+	nclust restart "$INSTANCE" --no-wait
+	wait_logged "draining worker" 1 20
+	touch "$DIR/drains"
+	wait "$ASKED"
+	file_has "$DIR/answer" end
+	wait_logged "rollout 1 done" 1 20
+	all_quiet 1
+}
+
 @test "TLS handshakes over 40 ms" {
 	local pid
 

@@ -68,6 +68,16 @@ all_as_before() {
 	run ! grep -F "watching it for" "$LOG"
 }
 
+@test "the restart of a program that daemonises fails: none is ready" {
+	start_nclust -n 2 --backoff-min 20ms --backoff-max 50ms \
+		-- "$FIXTURES/fork-away"
+	wait_until 10 '[ "$(cluster .trouble.tries)" -ge 4 ]'
+	run -1 nclust restart "$INSTANCE"
+	[[ $output == *" failed"* ]]
+	[[ $output != *" done"* ]]
+	[ "$(cluster .ready)" -eq 0 ]
+}
+
 # --- Where the old ones listen ------------------------------------------------
 
 # As tsx does: it listens on a path of its own first, and on its port when the

@@ -311,6 +311,20 @@ nobody_left_but() {
 	poll_until 10 screen_has 'status=0'
 }
 
+@test "^C: a stop that takes long says what it waits for, and how to end it" {
+	on_terminal "$(nclust_line -n 1 --ready notify --stop-timeout 1h \
+		-- "$FIXTURES/hear" --notify --to "$DIR/heard" \
+		--end-on never); echo \"status=\$?\""
+	wait_ready
+	worker=$(worker_pid 0)
+	printf '\003' >&7
+	poll_until 10 screen_has "$INSTANCE: still stopping after "
+	screen_has "$INSTANCE.0 (worker $worker) has got SIGTERM, SIGKILL follows in"
+	screen_has "to end it now: nclust stop --now $INSTANCE, or Ctrl-C"
+	printf '\003' >&7
+	poll_until 10 screen_has 'status=0'
+}
+
 @test "^Z stops nclust and its workers, fg resumes them" {
 	on_terminal "exec bash --norc --noprofile -i"
 	printf '%s\n' "$(nclust_line -n 1 --ready notify -- "$FIXTURES/hear" \
