@@ -173,8 +173,6 @@ static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 		n = copied ? copy(logger, pipe)
 			   : read(pipe->fd, logger->data, TURN_MAX);
 	} while (n == -1 && errno == EINTR);
-	if (n > 0 && copied && pipe->source->ended)
-		return true; /* its last words were told */
 	if (n > 0) {
 		logger->reading = pipe;
 		lines_split(&pipe->lines, &logger->spare, logger->data,

@@ -136,11 +136,12 @@ static enum worth worth_of(const char *text)
 	enum worth worth = SAYS_NOTHING;
 
 	for (const char *at = text; *at != '\0'; at++) {
-		if (strchr("eEpPfFrRdDcCiI", *at) == NULL)
-			continue;
 		for (size_t i = 0; i < COUNT_OF(words); i++) {
-			size_t n = strlen(words[i].word);
+			size_t n;
 
+			if ((*at | 0x20) != *words[i].word)
+				continue;
+			n = strlen(words[i].word);
 			if (strncasecmp(at, words[i].word, n) != 0)
 				continue;
 			if (words[i].labels && is_label(at + n))
