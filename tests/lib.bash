@@ -82,7 +82,7 @@ nclust_teardown() {
 		show_log
 	fi
 	for pid in "${STARTED[@]}"; do
-		stop_process "$pid" 3
+		! is_ours "$pid" || stop_process "$pid" 3
 	done
 	# Whoever of ours is left knows our directory from its environment.
 	for pid in $(ours); do
@@ -92,6 +92,12 @@ nclust_teardown() {
 		rmdir "$(port_mark "$port")" 2>/dev/null || true
 	done
 	rm -rf "$DIR"
+}
+
+# is_ours PID: the number of one that has ended may be somebody else's by now.
+is_ours() {
+	grep -qsaF "$DIR/" "/proc/$1/environ" ||
+		grep -qsx "PPid:[[:space:]]*$BASHPID" "/proc/$1/status"
 }
 
 # The pids of all living processes that belong to this test.

@@ -29,7 +29,7 @@ accepting() {
 
 # once [from=HOST] ADDRESS [TEXT]
 client() {
-	timeout 30 python3 "$ROOT/tests/e2e/accept.py" "$@"
+	timeout 60 python3 "$ROOT/tests/e2e/accept.py" "$@"
 }
 
 once() {
@@ -45,7 +45,7 @@ hold() {
 	HELD=$!
 	STARTED+=("$HELD")
 	exec {HOLDING}>"$DIR/hold.$1"
-	poll_until 10 file_has "$DIR/held" connected
+	poll_until 30 file_has "$DIR/held" connected
 }
 
 let_go() {
@@ -60,7 +60,7 @@ load_with() {
 	LOADER=$!
 	STARTED+=("$LOADER")
 	exec {LOADING}>"$DIR/loading"
-	poll_until 10 file_has "$DIR/load" started
+	poll_until 30 file_has "$DIR/load" started
 }
 
 end_asking() {

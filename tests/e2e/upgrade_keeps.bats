@@ -93,7 +93,7 @@ setup() {
 @test "a worker that is being drained is drained on, and loses nothing" {
 	free_port
 	start_cluster -n 1 --listen "127.0.0.1:$PORT" --ready notify \
-		--drain quiet -- "$FIXTURES/rude" --slow 1500
+		--drain quiet -- "$FIXTURES/rude" --slow 4000
 	curl -sS "http://127.0.0.1:$PORT/slow" >"$DIR/answer" 3>&- &
 	asker=$!
 	wait_until 5 '[ "$(ss -Htn state established "sport = :$1" | wc -l)" \
@@ -412,7 +412,7 @@ setup() {
 
 @test "who waits for a daemon to be ready hears of it from the new one" {
 	"$NCLUST" -d --name "$INSTANCE" -n 1 --pidfile "$DIR/pid" \
-		--ready notify -- "$FIXTURES/slow-ready" 1500 >>"$LOG" 2>&1 3>&- &
+		--ready notify -- "$FIXTURES/slow-ready" 4000 >>"$LOG" 2>&1 3>&- &
 	starter=$!
 	wait_until 5 '[ "$(worker_state 0)" = starting ]'
 	STARTED+=("$(cat "$DIR/pid")")
