@@ -15,6 +15,31 @@ static bool is_vague(const struct world *w, unsigned rollout)
 		w->done_in_call > 0;
 }
 
+static unsigned ended(const struct world *w)
+{
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < w->wanted; i++)
+		count += w->places[i].ended;
+	return count;
+}
+
+/* That would be rare: one of them ends while it is watched, or a little later. */
+static void end_one(struct world *w)
+{
+	struct event e = {
+		.kind = EVENT_EXITED,
+		.worker = w->last_worker,
+		.ending = {.kind = ENDING_EXIT, .code = 3},
+	};
+
+	while (e.worker > 1 &&
+		w->processes[e.worker].generation != w->late.generation)
+		e.worker--;
+	e.slot = w->processes[e.worker].slot;
+	world_schedule(w, w->now + world_span(w, 0, 3 * w->late.watch / 2), &e);
+}
+
 void late_note_done(struct world *w, const struct report *r)
 {
 	const struct cluster_settings *now = cluster_settings(w->cluster);
@@ -23,6 +48,8 @@ void late_note_done(struct world *w, const struct report *r)
 	if (bake == -1)
 		bake = now->bake;
 	w->late.vague = is_vague(w, r->rollout);
+	if (!w->late.vague && w->ready + ended(w) < w->wanted)
+		world_complain(w, "it is done, and too few are ready");
 	w->late.rollout = r->rollout;
 	w->late.generation = r->generation;
 	w->late.from = w->in_force.settings;
@@ -31,6 +58,8 @@ void late_note_done(struct world *w, const struct report *r)
 	w->late.watch =
 		bake != 0 && trials_is_guessed(w, now) ? now->stable_after : 0;
 	w->done_in_call++;
+	if (w->late.watch > 0 && !w->calm && world_chance(w, 200))
+		end_one(w);
 }
 
 /* Was it one of those, and is its time not over? */

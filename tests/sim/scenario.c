@@ -93,7 +93,8 @@ static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
 	draw_signs(w, h, how_bad);
 	h->ready_after = some_of(w, SECOND);
 	h->stop_after = some_of(w, 2 * SECOND);
-	h->life = world_span(w, MSEC, 20 * SECOND);
+	h->life = world_span(
+		w, MSEC, world_chance(w, 300) ? 2 * SECOND : 20 * SECOND);
 	h->exits_well = per_mille(w, 1000);
 	h->dies_later = per_mille(w, 1000);
 	if (world_chance(w, 100)) { /* slowly, again and again */
@@ -142,20 +143,50 @@ static struct plan *draw_plan(struct world *w, enum kind kind)
 
 /* ---- what users ask for ---- */
 
+/* Its id. */
+static unsigned request(struct world *w, struct event *e)
+{
+	unsigned id = cluster_last_rollout(w->cluster);
+
+	if (w->rollout != 0 || e->settings == NULL)
+		w->disturbed = true;
+	/* reports of it may come within this call */
+	for (unsigned i = 1; i < 4; i++) {
+		w->asked_settings[(id + i) % 64] = NULL;
+		w->asked_canary[(id + i) % 64].there = false;
+	}
+	world_deliver(w, e);
+	id = cluster_last_rollout(w->cluster);
+	w->asked_settings[id % 64] = e->settings;
+	if (e->slot != SLOT_ALL)
+		return id;
+	w->asked_canary[id % 64].there = true;
+	w->asked_canary[id % 64].count = e->has_canary ? e->count : UINT32_MAX;
+	w->asked_canary[id % 64].span = e->has_bake ? e->span : -1;
+	return id;
+}
+
+static void new_settings(struct world *w, enum kind kind, struct event *e)
+{
+	struct plan *plan = draw_plan(w, kind);
+
+	e->settings = cluster_settings_ref(plan->settings);
+	e->command_changed = world_chance(w, 300);
+	if (e->command_changed)
+		plan->command = ++w->last_command;
+}
+
 static void roll(struct world *w, enum kind kind)
 {
 	struct event e = {.kind = EVENT_ROLL, .slot = SLOT_ALL};
-	unsigned id;
+	enum verb verb = VERB_RESTART;
 
-	if (world_chance(w, 150) && w->wanted > 0)
+	if (world_chance(w, 250) && w->wanted > 0) {
 		e.slot = (uint32_t)world_random(w, w->wanted);
-	else if (world_chance(w, 500) && w->plan_count < PLANS_MAX) {
-		struct plan *plan = draw_plan(w, kind);
-
-		e.settings = cluster_settings_ref(plan->settings);
-		e.command_changed = world_chance(w, 300);
-		if (e.command_changed)
-			plan->command = ++w->last_command;
+		verb = VERB_RESTART_SLOT;
+	} else if (world_chance(w, 500) && w->plan_count < PLANS_MAX) {
+		new_settings(w, kind, &e);
+		verb = VERB_RELOAD;
 	}
 	if (world_chance(w, 150)) {
 		e.has_canary = true;
@@ -166,29 +197,73 @@ static void roll(struct world *w, enum kind kind)
 		e.span = some_of(w, 4 * SECOND);
 	}
 	e.drops_ports = world_chance(w, 300);
-	if (w->rollout != 0 || e.settings == NULL)
-		w->disturbed = true;
-	/* reports of it may come within this call */
-	id = cluster_last_rollout(w->cluster);
-	for (unsigned i = 1; i < 4; i++) {
-		w->asked_settings[(id + i) % 64] = NULL;
-		w->asked_canary[(id + i) % 64].there = false;
-	}
-	world_deliver(w, &e);
-	id = cluster_last_rollout(w->cluster);
-	w->asked_settings[id % 64] = e.settings;
-	if (e.slot != SLOT_ALL)
+	orders_note(w, verb);
+	(void)request(w, &e);
+}
+
+static void run_until(struct world *w, nsec_t until)
+{
+	while (world_go_on(w, until))
+		;
+}
+
+/* A worker of the rollout that lives, and was not asked to go; 0: none. */
+static uint64_t new_one(const struct world *w)
+{
+	for (uint64_t id = w->last_worker; id > 0; id--)
+		if (w->processes[id].life == LIFE_ALIVE &&
+			!w->processes[id].going &&
+			w->processes[id].generation == w->rollout_to)
+			return id;
+	return 0;
+}
+
+/* New settings, on one slot for some time, and who is tried there ends. */
+static void canary_fails(struct world *w, enum kind kind)
+{
+	struct event e = {
+		.kind = EVENT_ROLL,
+		.slot = SLOT_ALL,
+		.has_canary = true,
+		.count = 1,
+		.has_bake = true,
+		.span = 4 * SECOND,
+	};
+	struct event end = {
+		.kind = EVENT_EXITED,
+		.ending = {.kind = ENDING_EXIT, .code = 3},
+	};
+	unsigned id;
+
+	if (w->plan_count == PLANS_MAX)
 		return;
-	w->asked_canary[id % 64].there = true;
-	w->asked_canary[id % 64].count = e.has_canary ? e.count : UINT32_MAX;
-	w->asked_canary[id % 64].span = e.has_bake ? e.span : -1;
+	new_settings(w, kind, &e);
+	id = request(w, &e);
+	for (int i = 0; i < 4 && w->rollout == id && end.worker == 0; i++) {
+		run_until(w, w->now + world_span(w, 0, 500 * MSEC));
+		if (w->rollout == id)
+			end.worker = new_one(w);
+	}
+	if (end.worker != 0) {
+		end.slot = w->processes[end.worker].slot;
+		world_deliver(w, &end);
+	}
+	orders_note(w, w->failed_last == id ? VERB_CANARY_FAILS : VERB_RELOAD);
 }
 
 static void scale(struct world *w, unsigned most)
 {
 	struct event e = {.kind = EVENT_SCALE};
 
-	e.count = (unsigned)world_random(w, most + 1);
+	if (world_chance(w, 500))
+		e.count = (unsigned)world_random(w, most + 1);
+	else if (world_chance(w, 500))
+		e.count = w->wanted < most ? w->wanted + 1 : most;
+	else
+		e.count = w->wanted > 0 ? w->wanted - 1 : 0;
+	if (e.count != w->wanted)
+		orders_note(w,
+			e.count > w->wanted ? VERB_SCALE_UP : VERB_SCALE_DOWN);
 	if (cluster_reserve(w->cluster, e.count) == -1)
 		world_complain(w, "out of memory");
 	twin_reserve(w, e.count);
@@ -223,18 +298,36 @@ static void stop(struct world *w)
 	world_deliver(w, &e);
 }
 
+/* nclust goes, and the next one takes over: told all, or nothing. */
+static void exchange(struct world *w)
+{
+	bool killed = world_chance(w, 500);
+
+	if (killed && (w->stopping || w->ended))
+		return;
+	orders_note(w, killed ? VERB_KILL : VERB_UPGRADE);
+	if (killed)
+		kill_and_adopt(w);
+	else
+		twin_upgrade(w);
+}
+
 static void command(struct world *w, enum kind kind, unsigned most)
 {
 	struct event e = {.kind = EVENT_TICK};
 	uint64_t which = world_random(w, 100);
 
-	if (which < 40)
+	if (which < 32)
 		roll(w, kind);
-	else if (which < 60)
+	else if (which < 40)
+		canary_fails(w, kind);
+	else if (which < 56)
 		scale(w, most);
-	else if (which < 70)
+	else if (which < 66)
+		exchange(w);
+	else if (which < 73)
 		stand_still(w);
-	else if (which < 76)
+	else if (which < 78)
 		change_settings(w, kind);
 	else if (which < 84)
 		stop(w);
@@ -243,12 +336,6 @@ static void command(struct world *w, enum kind kind, unsigned most)
 }
 
 /* ---- the course of the world ---- */
-
-static void run_until(struct world *w, nsec_t until)
-{
-	while (world_go_on(w, until))
-		;
-}
 
 /* While anything can go wrong. */
 static void run_wild(struct world *w, enum kind kind, unsigned most)

@@ -10,8 +10,11 @@
  * The core in a fake world: sim [--seed N] [--seeds N] [--verbose].  Each
  * seed is a world of its own; the first that breaks a rule is told with the
  * last that happened in it, and the status is 1.  At the end stands how often
- * the core told what, so that a world that became too tame is noticed.
+ * the core told what, so that a world that became too tame is noticed; and with many
+ * seeds verbs have to have come in each order.
  */
+#define MANY 5000 /* in so many worlds verbs have to come in each order */
+
 struct totals {
 	uint64_t events;
 	uint64_t reports[REPORT_SURPRISE + 1];
@@ -20,6 +23,7 @@ struct totals {
 	uint64_t forgotten;
 	uint64_t taken_back;
 	uint64_t no_way_back;
+	struct orders orders;
 };
 
 static void run_world(uint64_t seed, bool verbose, struct totals *totals)
@@ -39,6 +43,7 @@ static void run_world(uint64_t seed, bool verbose, struct totals *totals)
 	totals->forgotten += world.forgotten;
 	totals->taken_back += world.taken_back;
 	totals->no_way_back += world.no_way_back;
+	orders_add(&totals->orders, &world.orders);
 }
 
 static int usage(void)
@@ -88,5 +93,7 @@ int main(int argc, char **argv)
 	printf("  done, and failed: %" PRIu64 " gone back, %" PRIu64
 	       " had nothing to go back to\n",
 		totals.taken_back, totals.no_way_back);
+	if (!orders_print(&totals.orders, count >= MANY) && count >= MANY)
+		return 1;
 	return 0;
 }

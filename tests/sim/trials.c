@@ -304,7 +304,8 @@ void trials_note_end(struct world *w, uint64_t worker)
 {
 	const struct process *mate = witness_mate(w, worker);
 	struct place *place = &w->places[w->processes[worker].slot];
-	bool through = mate != NULL && place->errand != ERRAND_NONE;
+	bool through = mate != NULL && place->errand != ERRAND_NONE &&
+		place->errand != ERRAND_FOUND;
 
 	if (mate == NULL || !mate->going)
 		place->errand = ERRAND_NONE;

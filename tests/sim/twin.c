@@ -246,6 +246,14 @@ void twin_look(struct world *w)
 	w->twin = carry(w);
 }
 
+void twin_upgrade(struct world *w)
+{
+	struct cluster *to = carry(w);
+
+	cluster_free(w->cluster);
+	w->cluster = to;
+}
+
 void twin_reserve(struct world *w, unsigned count)
 {
 	if (w->twin != NULL && cluster_reserve(w->twin, count) == -1)

@@ -96,13 +96,11 @@ bool witness_has_to_listen(const struct world *w, const struct process *p)
 	return p->mode == READY_AUTO && w->known[p->command].listens;
 }
 
-static void note_spawned(struct world *w, struct process *p)
+void witness_starts(const struct world *w, struct process *p)
 {
 	const struct cluster_settings *s = p->settings;
 	const struct known *known = &w->known[p->command];
 
-	p->life = LIFE_ALIVE;
-	p->born = w->now;
 	p->mode = s->ready;
 	p->ready_by = world_patient(w) + s->start_timeout;
 	if (s->ready == READY_ALIVE ||
@@ -111,6 +109,13 @@ static void note_spawned(struct world *w, struct process *p)
 		p->proven_at = world_patient(w) + s->ready_alive;
 	if (p->proven_at != NSEC_NEVER && p->ready_by < p->proven_at)
 		p->ready_by = p->proven_at;
+}
+
+static void note_spawned(const struct world *w, struct process *p)
+{
+	p->life = LIFE_ALIVE;
+	p->born = w->now;
+	witness_starts(w, p);
 }
 
 static void note_extend(
@@ -393,6 +398,8 @@ static void note_rollout(struct world *w, const struct report *r)
 		w->done = r->rollout;
 		break;
 	default:
+		if (r->kind == REPORT_ROLLOUT_FAILED)
+			w->failed_last = r->rollout;
 		if (r->kind == REPORT_ROLLOUT_FAILED && r->worker != 0 &&
 			w->rollout != r->rollout)
 			late_note_failed(w, r);

@@ -60,7 +60,13 @@ struct known {
 
 /* A worker as the world, and an observer of the core's actions, knows it. */
 /* Why a worker was born beside another one. */
-enum errand { ERRAND_NONE, ERRAND_ROLL, ERRAND_MEND, ERRAND_RECYCLE };
+enum errand {
+	ERRAND_NONE,
+	ERRAND_ROLL,
+	ERRAND_MEND,
+	ERRAND_RECYCLE,
+	ERRAND_FOUND /* both were, by the next nclust */
+};
 
 enum life { LIFE_ASKED, LIFE_ALIVE, LIFE_OVER };
 
@@ -110,6 +116,24 @@ struct place { /* what is known of a slot */
 	unsigned alive;
 	unsigned staying; /* of these: not asked to go */
 	uint64_t workers[2];
+};
+
+/* What users ask for, and what comes over nclust: in any order (orders.c). */
+enum verb {
+	VERB_RESTART,
+	VERB_RESTART_SLOT,
+	VERB_RELOAD,
+	VERB_SCALE_UP,
+	VERB_SCALE_DOWN,
+	VERB_CANARY_FAILS,
+	VERB_UPGRADE,
+	VERB_KILL, /* with SIGKILL; the next one takes the workers over */
+	VERBS
+};
+
+struct orders {
+	unsigned of_two[VERBS][VERBS];
+	unsigned of_three[VERBS][VERBS][VERBS];
 };
 
 /* Why a worker is taken as ready. */
@@ -190,6 +214,7 @@ struct world {
 		bool vague;
 	} late;
 	unsigned done_in_call;
+	unsigned failed_last; /* the latest rollout that did */
 	bool must_go_back;
 	const struct cluster_settings *asked_settings[64]; /* by rollout % 64 */
 	unsigned outcome[64]; /* ids of rollouts whose end was told */
@@ -223,6 +248,9 @@ struct world {
 	uint64_t forgotten;  /* loops that ended with a long life */
 	uint64_t taken_back; /* rollouts that were done */
 	uint64_t no_way_back;
+	enum verb verbs[2]; /* the latest, that one last */
+	unsigned verb_count;
+	struct orders orders;
 };
 
 /* world.c */
@@ -261,6 +289,9 @@ void witness_goes(struct world *w, struct process *p); /* as asked */
 void witness_bury(struct world *w, uint64_t worker);
 /* Others of its command listen: that it lives is no sign. */
 bool witness_has_to_listen(const struct world *w, const struct process *p);
+
+/* It was born; by that its times are known. */
+void witness_starts(const struct world *w, struct process *p);
 
 /* stops.c: what may be asked for to end a worker, and when. */
 void stops_note_drain(struct world *w, const struct action *a);
@@ -315,6 +346,18 @@ void twin_look(struct world *w);
 void twin_reserve(struct world *w, unsigned count);
 void twin_next_in_turn(struct world *w, bool first, uint32_t slot);
 void twin_end(struct world *w);
+/* The one that is carried takes its place at once. */
+void twin_upgrade(struct world *w);
+
+/* kill.c: nclust gets SIGKILL, and the next one adopts its workers; between two
+ * events, with no spawn under way. */
+void kill_and_adopt(struct world *w);
+
+/* orders.c: a verb comes, to a cluster that runs. */
+void orders_note(struct world *w, enum verb verb);
+void orders_add(struct orders *to, const struct orders *from);
+/* False: not all came. */
+bool orders_print(const struct orders *o, bool say_never);
 
 /* scenario.c */
 void scenario_run(struct world *w);
