@@ -777,6 +777,24 @@ START_TEST(another_command_that_drops_its_ports_need_not_listen)
 }
 END_TEST
 
+START_TEST(one_that_has_to_wait_drops_its_ports_when_it_begins)
+{
+	start_ready(bench_settings(), 2);
+	roll_slot(0, NULL);
+	roll_slot(1, NULL);
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_ROLL,
+			.slot = SLOT_ALL,
+			.drops_ports = true,
+		});
+	ck_assert(!bench_rollout(&b).drops_ports);
+	step_through(0);
+	ck_assert(bench_rollout(&b).drops_ports);
+	end();
+}
+END_TEST
+
 START_TEST(another_command_does_not_learn_from_the_old_one)
 {
 	bench_start(&b, auto_settings(), 1);
@@ -904,6 +922,7 @@ static void add_listening(TCase *tc)
 	tcase_add_test(tc, another_command_has_to_listen_as_the_old_one_does);
 	tcase_add_test(
 		tc, another_command_that_drops_its_ports_need_not_listen);
+	tcase_add_test(tc, one_that_has_to_wait_drops_its_ports_when_it_begins);
 	tcase_add_test(tc, another_command_does_not_learn_from_the_old_one);
 	tcase_add_test(tc, settings_with_another_command_do_not_learn_either);
 	tcase_add_test(tc, a_restart_during_a_deployment_keeps_its_command);
