@@ -387,3 +387,60 @@ there_and_back() {
 	end_open
 	[ "$LOST $(jq .refused <<<"$REPORT")" = "0 0" ]
 }
+
+@test "one that has a process for each connection" {
+	printf '%s\n' '#!/bin/sh' \
+		'while read -r line && [ "${#line}" -gt 1 ]; do :; done' \
+		'printf "HTTP/1.0 200 OK\r\n\r\n%s" "$NCLUST_CLUSTER"' \
+		>"$DIR/tell"
+	chmod 755 "$DIR/tell"
+	printf '%s\n' '[cluster:web]' 'accept = yes' 'workers = 6' \
+		"listen = 127.0.0.1:$PORT" "command = $DIR/tell" >"$DIR/it.ini"
+	start_file
+	[ "$(http_get "$PORT")" = web ]
+	rename web site
+	run -0 nclust reload "$INSTANCE"
+	[[ $output == *"site: name (was web): rolling restart"* ]]
+	[ "$(http_get "$PORT")" = site ]
+	[ "$(names)" = site ]
+}
+
+@test "one that cannot start, or was stopped, starts under its new name" {
+	write web "listen = 127.0.0.1:$PORT" "command = $FIXTURES/die --exit 3" \
+		'backoff-min = 1m' 'backoff-max = 1m'
+	start_nclust -c "$DIR/it.ini"
+	wait_logged 'next try in' 2
+	sed -i "s,^command.*,command = $FIXTURES/serve --notify," "$DIR/it.ini"
+	rename web site
+	run -0 nclust reload "$INSTANCE"
+	is_now site web
+	write other "command = $FIXTURES/hear --notify"
+	run -0 nclust reload "$INSTANCE"
+	nclust stop "$INSTANCE/site"
+	rename site web
+	run -0 nclust reload "$INSTANCE"
+	has_name web
+	[[ $(http_get "$PORT") == pid=* ]]
+}
+
+# Its rollout is told under the new name, and who waits for it gets an answer.
+@test "while it is restarted: who waits hears of the end, and of one rollout" {
+	write web "listen = 127.0.0.1:$PORT" \
+		"command = sh -c 'test ! -p $DIR/hold || read go <$DIR/hold; \
+		exec $FIXTURES/serve --notify'"
+	start_file
+	mkfifo "$DIR/hold"
+	nclust restart "$INSTANCE/web" >"$DIR/said" 2>&1 3>&- &
+	restarting=$!
+	STARTED+=("$restarting")
+	wait_until 10 '[ "$(cluster .state)" = rolling ]'
+	rename web site
+	nclust reload --no-wait "$INSTANCE"
+	wait_logged 'rollout 1 superseded'
+	exec 4<>"$DIR/hold"
+	rm "$DIR/hold"
+	exec 4>&-
+	wait "$restarting"
+	grep -F 'site: rollout 2 done' "$DIR/said"
+	is_now site web
+}

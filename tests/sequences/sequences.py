@@ -20,6 +20,8 @@ in turn; without it all are run.  After each verb:
   workers;
 - nclust has no descriptors but those that so many workers need.
 
+Every other reload gives the cluster another name, and changes nothing else.
+
 A verb with "~" behind it is followed by the next one at once, without waiting
 for rest, and looked at together with that one.  One with "!" is held: the worker
 that it starts first does not come up until each of the old ones has been seen to
@@ -270,7 +272,7 @@ class Chain:
         self.done = []
         self.wanted = 2
         self.sockets = 1
-        self.round = 0
+        self.round = 0  # of the reloads
         self.dir = tempfile.mkdtemp(prefix="nclust-sequences.")
         os.chmod(self.dir, 0o755)
         os.mkdir(self.dir + "/run")
@@ -290,6 +292,9 @@ class Chain:
         self.each = collections.Counter()
         self.base = collections.Counter()
 
+    def name(self):
+        return "web%d" % ((self.round + 1) // 2)
+
     # ---- files ----
 
     def write(self):
@@ -306,9 +311,10 @@ class Chain:
                            " ".join(self.kind.command(self))))
         os.chmod(self.dir + "/server.new", 0o755)
         os.rename(self.dir + "/server.new", self.dir + "/server")
-        lines = ["[cluster:it]", "command = %s/server" % self.dir,
+        lines = ["[cluster:%s]" % self.name(),
+                 "command = %s/server" % self.dir,
                  "workers = %d" % self.wanted, "orphans = keep", "bake = 0",
-                 "env = ROUND=%d" % self.round] + self.kind.listen(self)
+                 "env = ROUND=%d" % (self.round // 2)] + self.kind.listen(self)
         with open(self.ini + ".new", "w") as file:
             file.write("\n".join(lines) + "\n")
         os.rename(self.ini + ".new", self.ini)
@@ -370,7 +376,7 @@ class Chain:
         elif verb == "slot":
             if not self.kind.waits_by_epoll() and not self.kind.is_unix():
                 self.sockets = 2
-            self.expect(0, "restart", "it.0")
+            self.expect(0, "restart", "it/%s.0" % self.name())
         elif verb == "upgrade":
             self.expect(0, "upgrade", "it")
         elif verb == "reload":
