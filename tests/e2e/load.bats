@@ -21,7 +21,7 @@ ask() {
 		"${@:3}" | tail -n 1)
 	echo "$REPORT"
 	[ "$(jq '[.answered, .late, .refused, .reset, .unanswered, .wrong,
-		.races, .own] | add == 10' <<<"$REPORT")" = true ]
+		.races, .own, .away] | add == 10' <<<"$REPORT")" = true ]
 }
 
 # counted NAME N
