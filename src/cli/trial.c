@@ -30,7 +30,7 @@
 /* One round takes less; of what is more, or is spent in waiting for a CPU, so much
  * counts all the same: there has to be an end. */
 #define ROUND_MOST (100 * MSEC)
-#define LAG_SHARE 4
+#define LAG_SHARE 10
 #define PROCESSES_MAX 256
 
 extern char **environ;

@@ -307,11 +307,11 @@ START_TEST(time_stands_nearly_still_while_one_waits_for_a_cpu)
 	/* it has had half of it, or very little; what one has used is gone
 	 * with it */
 	ck_assert_int_eq(trial_lag(20 * MSEC, true, 10 * MSEC), 10 * MSEC);
-	ck_assert_int_eq(trial_lag(20 * MSEC, true, 0), 15 * MSEC);
-	ck_assert_int_eq(trial_lag(20 * MSEC, true, -SECOND), 15 * MSEC);
+	ck_assert_int_eq(trial_lag(20 * MSEC, true, 0), 18 * MSEC);
+	ck_assert_int_eq(trial_lag(20 * MSEC, true, -SECOND), 18 * MSEC);
 	/* we have had none ourselves */
 	ck_assert_int_eq(trial_lag(300 * MSEC, false, 0), 200 * MSEC);
-	ck_assert_int_eq(trial_lag(SECOND, false, 0), 750 * MSEC);
+	ck_assert_int_eq(trial_lag(2 * SECOND, false, 0), 1800 * MSEC);
 }
 END_TEST
 
