@@ -362,6 +362,25 @@ sys.exit("no database")'
 		map(select(.address | endswith(\":$PORT\"))) | length == 1"
 }
 
+@test "going back makes again the memory that only the settings of before share" {
+	write_hook
+	write_app good 'shared-memory = 64k'
+	start_cluster -c "$DIR/it.ini"
+	write_app bad
+	nclust reload "$INSTANCE"
+	[ "$(cluster .shared_memory)" = null ]
+	touch "$DIR/die"
+	wait_until 20 'logged "rollout 2 done"'
+	[ "$(cluster .shared_memory.size)" -eq 65536 ]
+	tr '\0' '\n' <"/proc/$(worker_pid 1)/environ" |
+		grep -x NCLUST_SHM_SIZE=65536
+	# that is what the next ones get, too
+	inode=$(cluster .shared_memory.inode)
+	[ "$(stat -L -c %i "/proc/$(worker_pid 0)/fd/$(tr '\0' '\n' \
+		<"/proc/$(worker_pid 0)/environ" |
+		sed -n 's/^NCLUST_SHM_FD=//p')")" = "$inode" ]
+}
+
 # --- What is said of it -------------------------------------------------------
 
 # Workers that listen, which makes them ready, and end a little later.
