@@ -8,7 +8,6 @@
 #include "supervisor/steer_socket.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* A worker that has not become quiet by itself in that time is helped. */
 #define PRESS_AFTER (300 * MSEC)
@@ -21,39 +20,18 @@
 
 /* ---- lanes ---- */
 
-struct lane *steer_find_lane(struct steer *s, unsigned id)
+static unsigned in_force(const struct steer *s)
 {
-	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].id == id)
-			return &s->lanes[i];
-	return NULL;
+	return cluster_generation(s->service->core);
 }
 
-unsigned steer_lane_of(const struct steer *s, unsigned generation)
+/* What a rollout goes to, if one is under way. */
+static unsigned next(const struct steer *s)
 {
-	unsigned lane = s->from[0].lane;
-
-	for (unsigned i = 1; i < s->from_count; i++)
-		if (s->from[i].generation <= generation)
-			lane = s->from[i].lane;
-	return lane;
-}
-
-/* May workers still be started there? */
-static bool is_open(const struct steer *s, unsigned lane)
-{
-	const struct cluster *core = s->service->core;
 	struct rollout_view rollout;
 
-	if (lane == steer_lane_of(s, cluster_generation(core)))
-		return true;
-	cluster_view_rollout(core, &rollout);
-	return rollout.under_way && lane == steer_lane_of(s, rollout.to);
-}
-
-static bool is_live(const struct steer *s, const struct lane *lane)
-{
-	return lane->workers > 0 || is_open(s, lane->id);
+	cluster_view_rollout(s->service->core, &rollout);
+	return rollout.under_way ? rollout.to : in_force(s);
 }
 
 /* ---- each listener once ---- */
@@ -105,9 +83,7 @@ void steer_share_out(struct steer *s, struct listener *l, void *force)
 	bool nobody = pressed && sum_of(s, l, true) == 0;
 	const struct listener_socket *home = l->sockets == NULL
 		? NULL
-		: steer_socket_of(l,
-			  steer_lane_of(
-				  s, cluster_generation(s->service->core)));
+		: steer_socket_of(l, steer_lane_of(s, in_force(s)));
 	bool changed = force != NULL;
 
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
@@ -120,27 +96,46 @@ void steer_share_out(struct steer *s, struct listener *l, void *force)
 
 /* ---- old sockets ---- */
 
-static bool is_needed(const struct steer *s, const struct listener *l,
-	const struct listener_socket *socket)
+/*
+ * Connections wait in a socket whose workers have all died: those of a new
+ * release, mostly.  Nobody but a process that has this socket can take them, as the
+ * next worker that is started does; the kernel moves them to another one only for
+ * who may load eBPF.
+ */
+struct orphanage {
+	unsigned lane;
+	bool waits; /* somebody does, in a queue of that lane */
+};
+
+static void look_for_queue(struct steer *s, struct listener *l, void *context)
 {
-	for (unsigned i = 0; i < s->count; i++)
-		if (is_live(s, &s->lanes[i]) &&
-			steer_socket_of(l, s->lanes[i].id) == socket)
-			return true;
-	return false;
+	struct orphanage *o = context;
+	const struct listener_socket *k = steer_socket_of(l, o->lane);
+
+	if (!o->waits && steer_sockets(l) > 1 && !steer_has_workers(s, l, k))
+		o->waits = steer_has_queue(l, k);
+}
+
+bool steer_is_orphaned(struct steer *s, const struct lane *lane)
+{
+	struct orphanage o = {.lane = lane->id};
+
+	if (lane->workers == 0)
+		steer_visit_all(s, look_for_queue, &o);
+	return o.waits;
 }
 
 /* One that no worker has or will have is for nobody: its last worker was kept
  * until it was empty.  Where that was not possible it waits for another one. */
 static void close_old(struct steer *s, struct listener *l, void *waiting)
 {
-	struct listener_socket *next = NULL;
+	struct listener_socket *after = NULL;
 	nsec_t now = clock_now();
 
-	for (struct listener_socket *k = l->sockets; k != NULL; k = next) {
-		next = k->next;
+	for (struct listener_socket *k = l->sockets; k != NULL; k = after) {
+		after = k->next;
 		if (k->weight > 0 || steer_sockets(l) == 1 ||
-			is_needed(s, l, k))
+			steer_is_needed(s, l, k, in_force(s), next(s)))
 			continue;
 		if (!steer_is_among_us(s, l))
 			*(bool *)waiting = true;
@@ -177,25 +172,6 @@ static void press(struct steer *s)
 	}
 }
 
-/* Replaced one by one, all may have left the lane of those who are started. */
-static void move_home(struct steer *s)
-{
-	unsigned home = steer_lane_of(s, cluster_generation(s->service->core));
-	const struct lane *lane = steer_find_lane(s, home);
-	struct rollout_view rollout;
-	const struct lane *other = NULL;
-
-	cluster_view_rollout(s->service->core, &rollout);
-	if (rollout.under_way || (lane != NULL && lane->workers > 0))
-		return;
-	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].ready > 0)
-			other = &s->lanes[i];
-	for (unsigned i = 0; other != NULL && i < s->from_count; i++)
-		if (s->from[i].lane == home)
-			s->from[i].lane = other->id;
-}
-
 static bool anybody_drains(const struct steer *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
@@ -206,16 +182,11 @@ static bool anybody_drains(const struct steer *s)
 
 void steer_drop_lanes(struct steer *s)
 {
-	unsigned in_force = cluster_generation(s->service->core);
 	unsigned kept = 0;
 
-	while (s->from_count > 1 && s->from[1].generation <= in_force) {
-		s->from_count--;
-		(void)memmove(&s->from[0], &s->from[1],
-			s->from_count * sizeof(s->from[0]));
-	}
+	steer_forget_before(s, in_force(s));
 	for (unsigned i = 0; i < s->count; i++)
-		if (is_live(s, &s->lanes[i]) ||
+		if (steer_is_live(s, &s->lanes[i], in_force(s), next(s)) ||
 			steer_is_orphaned(s, &s->lanes[i]))
 			s->lanes[kept++] = s->lanes[i];
 	s->count = kept;
@@ -227,7 +198,8 @@ void steer_look(struct steer *s)
 	bool waiting = false;
 
 	press(s);
-	move_home(s);
+	if (next(s) == in_force(s))
+		steer_move_home(s, steer_lane_of(s, in_force(s)));
 	steer_drop_lanes(s);
 	steer_visit_all(s, steer_share_out, NULL);
 	steer_visit_all(s, close_old, &waiting);
@@ -479,12 +451,6 @@ struct steer *steer_new(struct service *service)
 	s->timer.data = s;
 	service->steer = s;
 	return s;
-}
-
-void steer_map(struct steer *s, unsigned generation, unsigned lane)
-{
-	if (s->from_count < FROMS_MAX)
-		s->from[s->from_count++] = (struct from){generation, lane};
 }
 
 static void note(struct service *service, const struct report *r)

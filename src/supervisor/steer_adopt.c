@@ -7,18 +7,10 @@
 
 /* ---- taken over ---- */
 
-static void add_lane(struct steer *s, unsigned id)
-{
-	if (s->last < id)
-		s->last = id;
-	if (steer_find_lane(s, id) == NULL && s->count < LANES_MAX)
-		s->lanes[s->count++] = (struct lane){.id = id};
-}
-
 static void add_childs_lane(struct child *child, int unused)
 {
 	(void)unused;
-	add_lane(child->service->steer, child->lane);
+	steer_add_lane(child->service->steer, child->lane);
 }
 
 static void add_lanes(struct steer *s, struct listener *l, void *context)
@@ -26,21 +18,16 @@ static void add_lanes(struct steer *s, struct listener *l, void *context)
 	(void)context;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
 		k->served = true;
-		add_lane(s, k->lane);
+		steer_add_lane(s, k->lane);
 	}
 }
 
 /* Which lane has the generation? */
 static void map_child(struct child *child, int generation)
 {
-	struct steer *s = child->service->steer;
-
-	if (child->generation != (unsigned)generation)
-		return;
-	if (s->from_count == 0 ||
-		(s->from[s->from_count - 1].generation != child->generation &&
-			s->from[s->from_count - 1].lane != child->lane))
-		steer_map(s, child->generation, child->lane);
+	if (child->generation == (unsigned)generation)
+		steer_map_found(
+			child->service->steer, child->generation, child->lane);
 }
 
 struct steer *steer_begin_anew(struct service *service)
@@ -55,7 +42,7 @@ struct steer *steer_begin_anew(struct service *service)
 	children_each(sup, service, add_childs_lane, 0);
 	steer_visit_all(s, add_lanes, NULL);
 	if (s->count == 0)
-		add_lane(s, 0);
+		steer_add_lane(s, 0);
 	for (unsigned g = first; g <= generation; g++)
 		children_each(sup, service, map_child, (int)g);
 	if (s->from_count == 0)

@@ -135,9 +135,9 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 static unsigned open_lane(struct steer *s)
 {
 	const struct service *service = s->service;
-	struct opening opening = {.lane = s->last + 1};
+	struct opening opening = {.lane = steer_new_lane(s)};
 
-	if (s->count == LANES_MAX || s->from_count == FROMS_MAX)
+	if (opening.lane == 0)
 		return 0;
 	steer_visit_set(s, &service->listeners, open_socket, &opening);
 	for (size_t i = 0; i < service->learned.count; i++)
@@ -145,8 +145,7 @@ static unsigned open_lane(struct steer *s)
 			open_socket(s, service->learned.list[i], &opening);
 	if (opening.opened == 0)
 		return 0;
-	s->last = opening.lane;
-	s->lanes[s->count++] = (struct lane){.id = opening.lane};
+	steer_add_lane(s, opening.lane);
 	/* before a worker has them */
 	bequest_due(service->sup);
 	bequest_look(service->sup);

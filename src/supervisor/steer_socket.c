@@ -247,6 +247,17 @@ void steer_close(struct listener *l, struct listener_socket *s, bool moves)
 	free(s);
 }
 
+bool steer_move_queue(struct listener *l, struct listener_socket *k)
+{
+	if (l->own_group || reuseport_migrate(k->fd) == -1)
+		return false;
+	steer_close(l, k, true);
+	/* nobody was woken for what has moved */
+	for (k = l->sockets; k != NULL; k = k->next)
+		steer_wake(l, k->lane);
+	return true;
+}
+
 void steer_forget(struct listener *l)
 {
 	while (l->sockets != NULL) {

@@ -18,6 +18,9 @@ struct listener_socket *steer_add(struct listener *l, int fd, unsigned lane);
  * others. */
 void steer_close(struct listener *l, struct listener_socket *s, bool moves);
 
+/* One that no worker has: what waits there goes to the others.  False: it cannot. */
+bool steer_move_queue(struct listener *l, struct listener_socket *k);
+
 /* Does somebody else listen there, too?  The kernel knows the sockets of a group
  * by their place in it, and gives the place of one that leaves to the last: with
  * a stranger's at the end none of ours may leave. */
