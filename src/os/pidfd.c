@@ -147,12 +147,18 @@ static int ask_kernel(int pidfd, struct pidfd_end *end)
 	return describe(info.exit_code, end);
 }
 
-int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end)
+bool pidfd_has_ended(int pidfd)
 {
 	struct pollfd one = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&one, 1, 0) == 1;
+}
+
+int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end)
+{
 	struct process_facts facts;
 
-	if (poll(&one, 1, 0) != 1)
+	if (!pidfd_has_ended(pidfd))
 		return 0;
 	if (ask_kernel(pidfd, end) == 1)
 		return 1;

@@ -24,7 +24,9 @@ int pidfd_signal(int pidfd, int signal); /* -1 and errno */
  */
 int pidfd_signal_group(int pidfd, pid_t pid, int signal);
 
-/* Has it ended?  1: yes, and *end is filled; 0: no; -1: errno.  Does not
+/* Has it ended, whosever child it is?  In doubt it lives. */
+bool pidfd_has_ended(int pidfd);
+/* The same of our child.  1: yes, and *end is filled; 0: no; -1: errno.  Does not
  * reap (WNOWAIT): its group may still be signalled. */
 int pidfd_peek(int pidfd, struct pidfd_end *end);
 /* The same, and reap it. */

@@ -19,21 +19,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
 /* ---- who lives ---- */
-
-/* In doubt it lives: its end is heard of later. */
-static bool has_ended(int pidfd)
-{
-	struct pollfd one = {.fd = pidfd, .events = POLLIN};
-
-	return poll(&one, 1, 0) == 1;
-}
 
 /* There is no such process, or none of whom we may know. */
 static bool is_nobody(int error)
@@ -100,7 +91,7 @@ static int look_by_number(
 	}
 	if (itself == -1)
 		return cannot_tell(e, err);
-	if (itself == 0 || has_ended(fd))
+	if (itself == 0 || pidfd_has_ended(fd))
 		return 0;
 	in->pidfd = fd_release(&fd);
 	in->lives = true;
@@ -119,7 +110,7 @@ static bool look_by_keeper(struct heritage *h, struct inmate *in)
 		return false;
 	}
 	in->pidfd = fd;
-	in->lives = !has_ended(fd);
+	in->lives = !pidfd_has_ended(fd);
 	return true;
 }
 

@@ -16,6 +16,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -151,19 +152,18 @@ static void tell(struct drain *d, bool forced)
 		{"forced", forced},
 	};
 	char busy[600];
+	char text[700];
 
-	if (!forced) {
-		news_say_numbers(c, LOG_DEBUG, "drained", numbers,
-			COUNT_OF(numbers), "%s.%" PRIu32 ": drained in %.1f ms",
-			c->service->name, c->slot, took);
-		return;
-	}
-	news_say_numbers(c, LOG_WARN, "drained", numbers, COUNT_OF(numbers),
-		"%s.%" PRIu32 ": drained by force: %u connection%s still "
-		"busy: %s",
-		c->service->name, c->slot, d->view.busy,
-		d->view.busy == 1 ? "" : "s",
-		drain_busy_text(d, busy, sizeof(busy)));
+	if (forced)
+		(void)snprintf(text, sizeof(text),
+			"by force: %u connection%s still busy: %s",
+			d->view.busy, d->view.busy == 1 ? "" : "s",
+			drain_busy_text(d, busy, sizeof(busy)));
+	else
+		(void)snprintf(text, sizeof(text), "in %.1f ms", took);
+	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers,
+		COUNT_OF(numbers), "%s.%" PRIu32 ": drained %s",
+		c->service->name, c->slot, text);
 }
 
 static void tell_blind(const struct drain *d)
@@ -379,6 +379,7 @@ static bool turn_away_first(struct drain *d, nsec_t now)
 	drain_withdraw(d, now);
 	if (!d->child->withdrawn)
 		steer_press(d->child);
+	look_later(d);
 	return true;
 }
 
@@ -393,10 +394,8 @@ static void look(struct drain *d)
 	if (looked_is_all(d))
 		return;
 	now = clock_now();
-	if (turn_away_first(d, now)) {
-		look_later(d);
+	if (turn_away_first(d, now))
 		return;
-	}
 	if (is_quiet(d, now) || is_best(d, now)) {
 		freeze(d);
 		return;
@@ -552,10 +551,9 @@ static void before_signal(struct drain *d)
 void drain_stop(struct child *child, int signal)
 {
 	struct drain *d = child->drain;
-	const struct cluster_settings *s =
-		cluster_settings(child->service->core);
 
-	if (d == NULL && s->drain == DRAIN_SIGNAL)
+	if (d == NULL &&
+		cluster_settings(child->service->core)->drain == DRAIN_SIGNAL)
 		d = start(child, 0);
 	if (d != NULL && !d->signalled)
 		before_signal(d);

@@ -7,7 +7,6 @@
 #include "supervisor/drain_inside.h"
 #include "supervisor/thaw.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,17 +23,16 @@ void drain_forget_processes(struct drain *d)
 	d->process_count = 0;
 }
 
-static int begin_list(struct drain *d)
+static int push(struct drain *d, struct drain_process p)
 {
-	struct drain_process *first = malloc(sizeof(*first));
+	struct drain_process *list =
+		realloc(d->processes, (d->process_count + 1) * sizeof(*list));
 
-	if (first == NULL)
+	if (list == NULL)
 		return -1;
-	*first = (struct drain_process){
-		.pid = d->child->pid, .pidfd = d->child->pidfd};
-	remote_of(&first->remote, first->pid);
-	d->processes = first;
-	d->process_count = 1;
+	remote_of(&p.remote, p.pid);
+	list[d->process_count++] = p;
+	d->processes = list;
 	return 0;
 }
 
@@ -51,10 +49,9 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid)
 static bool is_below(struct drain_process *p, const pid_t *pids, size_t count)
 {
 	struct process_facts facts;
-	struct pollfd end = {.fd = p->pidfd, .events = POLLIN};
 
-	if (process_look(p->pid, &facts) == -1 || poll(&end, 1, 0) != 0)
-		return false; /* it has ended */
+	if (process_look(p->pid, &facts) == -1 || pidfd_has_ended(p->pidfd))
+		return false;
 	p->parent = facts.parent;
 	for (size_t i = 0; i < count; i++)
 		if (pids[i] == facts.parent)
@@ -62,33 +59,23 @@ static bool is_below(struct drain_process *p, const pid_t *pids, size_t count)
 	return false;
 }
 
-static int add(struct drain *d, pid_t pid, const pid_t *pids, size_t count)
+static bool add(struct drain *d, pid_t pid, const pid_t *pids, size_t count)
 {
-	struct drain_process *list =
-		realloc(d->processes, (d->process_count + 1) * sizeof(*list));
-	struct drain_process p = {.pid = pid};
+	struct drain_process p = {.pid = pid, .pidfd = pidfd_of(pid)};
 
-	if (list == NULL)
-		return -1;
-	d->processes = list;
-	p.pidfd = pidfd_of(pid);
-	if (p.pidfd == -1 || !is_below(&p, pids, count)) {
-		fd_close(&p.pidfd);
-		return 0;
-	}
-	remote_of(&p.remote, pid);
-	list[d->process_count++] = p;
-	return 1;
+	if (p.pidfd != -1 && is_below(&p, pids, count) && push(d, p) == 0)
+		return true;
+	fd_close(&p.pidfd);
+	return false;
 }
 
 /* Of one that is not our child the number may be a stranger's by now. */
 static size_t list_tree(const struct drain *d, pid_t *pids)
 {
 	const struct child *c = d->child;
-	struct pollfd end = {.fd = c->pidfd, .events = POLLIN};
 	size_t count = process_tree(c->pid, pids, DRAIN_PROCESSES_MOST);
 
-	return c->adopted && poll(&end, 1, 0) != 0 ? 0 : count;
+	return c->adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
 }
 
 /* Those that are not below it any more; parents stay before their children. */
@@ -117,14 +104,17 @@ size_t drain_list_processes(struct drain *d)
 	size_t added = 0;
 	size_t count;
 
-	if (d->processes == NULL && begin_list(d) == -1)
+	if (d->process_count == 0 &&
+		push(d,
+			(struct drain_process){.pid = d->child->pid,
+				.pidfd = d->child->pidfd}) == -1)
 		return 0;
 	count = list_tree(d, pids);
 	d->too_many = count == DRAIN_PROCESSES_MOST;
 	drop_gone(d, pids, count);
 	for (size_t i = 0; i < count; i++)
 		if (drain_process_of(d, pids[i]) == NULL)
-			added += add(d, pids[i], pids, count) == 1;
+			added += add(d, pids[i], pids, count);
 	return added;
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
 #include "os/clock.h"
+#include "os/pidfd.h"
 #include "os/reuseport.h"
 #include "os/sockdiag.h"
 #include "supervisor/drain_inside.h"
 #include "supervisor/learned.h"
 #include "supervisor/steer.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 /*
@@ -88,12 +88,11 @@ static int read_doors(
 static void withdraw_from(struct child *child, struct drain_process *p,
 	const struct remote_table *has, int epoll)
 {
-	struct pollfd end = {.fd = p->pidfd, .events = POLLIN};
 	scoped_fd set = remote_fd(&p->remote, epoll);
 	uint64_t bit;
 
 	/* else the number may be a stranger's, and so may the set */
-	if (set == -1 || poll(&end, 1, 0) != 0)
+	if (set == -1 || pidfd_has_ended(p->pidfd))
 		return;
 	for (size_t i = 0; i < has->socket_count; i++) {
 		const struct listener *l = find(child, has->inodes[i], &bit);

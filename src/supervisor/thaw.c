@@ -21,7 +21,6 @@ enum { TOLD = 3, DIR };
 void thaw_tree(pid_t pid, int pidfd)
 {
 	pid_t tree[THAW_MOST] untouched;
-	struct pollfd end = {.fd = pidfd, .events = POLLIN};
 
 	for (size_t i = process_tree(pid, tree, THAW_MOST); i > 1; i--) {
 		scoped_fd fd = pidfd_of(tree[i - 1]);
@@ -29,7 +28,7 @@ void thaw_tree(pid_t pid, int pidfd)
 		if (fd != -1)
 			(void)pidfd_signal(fd, SIGCONT);
 	}
-	if (poll(&end, 1, 0) == 0) /* else the number may be a stranger's */
+	if (!pidfd_has_ended(pidfd)) /* else the number may be a stranger's */
 		(void)pidfd_signal_group(pidfd, pid, SIGCONT);
 }
 
