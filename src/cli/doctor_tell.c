@@ -226,41 +226,41 @@ static void tell_second(const struct exam *e, struct facts *f)
 			"ended when the second one came");
 }
 
+/* How each place is shared; what is bad is but a warning where copies work. */
 static void tell_share(const struct exam_place *p, struct facts *f, bool works)
 {
-	enum fact_mark mark = works ? FACT_WARN : FACT_BAD;
-
-	switch (p->share) {
-	case SHARE_SAME:
-		facts_add(f, FACT_OK, "shared", "", "%s, one socket", p->text);
-		break;
-	case SHARE_SPREAD:
-		facts_add(f, FACT_OK, "shared",
+	static const struct {
+		enum fact_mark mark;
+		const char *name;
+		const char *hint;
+		const char *how;
+	} kinds[] = {
+		[SHARE_SAME] = {FACT_OK, "shared", "", ", one socket"},
+		[SHARE_SPREAD] = {FACT_OK, "shared",
 			"the kernel spreads what comes, and what waits for a "
 			"copy that dies is lost",
-			"%s, a socket each", p->text);
-		break;
-	case SHARE_STOLEN:
-		facts_add(f, mark, "not shared",
+			", a socket each"},
+		[SHARE_STOLEN] = {FACT_BAD, "not shared",
 			"a server that takes passed sockets can share it: "
 			"-l unix:PATH",
-			"%s, which each copy takes from the one before",
-			p->text);
-		break;
-	case SHARE_OTHER:
-		facts_add(f, mark, "not shared",
+			", which each copy takes from the one before"},
+		[SHARE_OTHER] = {FACT_BAD, "not shared",
 			"at port 0 each has one of its own: give it a number",
-			"%s, where the second one does not listen", p->text);
-		break;
-	case SHARE_PRIVATE:
-		facts_add(f, FACT_OK, "private",
+			", where the second one does not listen"},
+		[SHARE_PRIVATE] = {FACT_OK, "private",
 			"each copy has one of its own, which is as it should "
 			"be",
-			"%s", p->text);
-		break;
-	case SHARE_UNKNOWN:
-		break;
-	}
+			""},
+	};
+
+	if (p->share == SHARE_UNKNOWN)
+		return;
+	facts_add(f,
+		kinds[p->share].mark == FACT_BAD && works
+			? FACT_WARN
+			: kinds[p->share].mark,
+		kinds[p->share].name, kinds[p->share].hint, "%s%s", p->text,
+		kinds[p->share].how);
 }
 
 void doctor_tell_copy(const struct exam *e, struct facts *f)
