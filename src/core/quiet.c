@@ -103,7 +103,7 @@ static uint32_t acks_before(
 	const struct quiet_facts *f, const struct quiet_memory *before)
 {
 	if (before == NULL)
-		return QUIET_UNKNOWN;
+		return UINT32_MAX;
 	return before->segments_in != f->segments_in ? before->acks_out
 						     : before->acks_before;
 }

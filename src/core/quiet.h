@@ -42,11 +42,9 @@ struct quiet_memory {
 	uint32_t segments_in;
 	uint32_t segments_out;
 	uint32_t acks_out;
-	uint32_t
-		acks_before; /* at the look before the last segment came, or … */
-#define QUIET_UNKNOWN UINT32_MAX
-	bool answered;   /* all that had come in by then */
-	bool quiet;      /* it was, at that look */
+	uint32_t acks_before; /* before the last segment; UINT32_MAX: unknown */
+	bool answered;        /* all that had come in by then */
+	bool quiet;           /* it was, at that look */
 	uint32_t for_ms; /* sockets other than TCP: so long, at that look */
 };
 

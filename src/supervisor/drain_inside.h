@@ -106,7 +106,6 @@ unsigned drain_end(struct drain *d, unsigned *late);
 /* Those that were busy at the last look, for people: "127.0.0.1:4711 (3.2 s,
  * 1.2 MB sent), …".  Returned. */
 const char *drain_busy_text(struct drain *d, char *to, size_t size);
-
 /* Half of the time is over. */
 bool drain_is_half_over(const struct drain *d, nsec_t now);
 
