@@ -138,6 +138,17 @@ static ssize_t peek(struct logger *logger, int pipe)
 	return n > 0 ? read(logger->peek[0], logger->data, (size_t)n) : n;
 }
 
+/* Where a sandbox forbids tee(2). */
+static ssize_t copy_through_queue(
+	struct logger *logger, struct sink *sink, int pipe)
+{
+	ssize_t n = read(pipe, logger->data, TURN_MAX);
+
+	if (n > 0)
+		sink_queue(sink, logger->data, (size_t)n);
+	return n;
+}
+
 /* As read(), but only what is written. */
 static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
 {
@@ -152,10 +163,11 @@ static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
 	/* no other pipe, or nobody reads it */
 	if (n == -1 && (!sink->is_pipe || errno != EAGAIN)) {
 		n = peek(logger, pipe->fd);
-		if (n > 0)
-			n = (ssize_t)sink_write(sink, logger->data, (size_t)n);
-		else
+		if (n == -1 && errno != EAGAIN)
+			return copy_through_queue(logger, sink, pipe->fd);
+		if (n <= 0)
 			return n;
+		n = (ssize_t)sink_write(sink, logger->data, (size_t)n);
 		errno = EAGAIN;
 		if (n == 0)
 			return -1;

@@ -347,6 +347,14 @@ size_t sink_write(struct sink *sink, const char *data, size_t len)
 	return done;
 }
 
+void sink_queue(struct sink *sink, const char *data, size_t len)
+{
+	size_t done = sink_write(sink, data, len);
+
+	/* it is empty, so there is room */
+	(void)buffer_append(&sink->queue, data + done, len - done);
+}
+
 ssize_t sink_copy(struct sink *sink, int pipe, size_t len)
 {
 	struct pollfd at = {.fd = sink->fd, .events = POLLOUT};

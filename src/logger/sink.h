@@ -16,7 +16,7 @@
  * and then the count is told, as a line among the others.  So it is when a
  * write fails (a full disk), with the reason.
  *
- * Bytes that are copied (sink_copy(), sink_write()) are never queued: what the
+ * Bytes that are copied (sink_copy(), sink_write()) are not queued: what the
  * sink does not take stays with the caller, who waits until it is ready.
  *
  * A sink watches its descriptor only while it is full.  It must not move in
@@ -61,6 +61,8 @@ bool sink_is_ready(struct sink *sink);
 /* Bytes as they are; the number that was written, or was dropped because the
  * write failed. */
 size_t sink_write(struct sink *sink, const char *data, size_t len);
+/* All of it, and no more until the sink is ready again. */
+void sink_queue(struct sink *sink, const char *data, size_t len);
 /* What is in a pipe, up to `len` bytes, to a sink that is one too; it stays in
  * the pipe.  What was written there in one piece is not torn.  The number of
  * bytes, 0 at the pipe's end, or -1 and errno (EAGAIN: one of them is to be

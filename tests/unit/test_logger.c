@@ -11,14 +11,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +48,25 @@ static struct buffer said[2]; /* what came on them so far */
 
 /* --- A logger of our own --- */
 
+static bool without_tee;
+
+/* As in a sandbox that knows few calls. */
+static void forbid_tee(void)
+{
+	struct sock_filter rules[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_tee, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = COUNT_OF(rules), .filter = rules};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)
+		_exit(99);
+}
+
 static void start_on(int its_out, int its_err)
 {
 	int pair[2];
@@ -59,6 +82,8 @@ static void start_on(int its_out, int its_err)
 		(void)dup2(pair[1], 3);
 		for (int fd = 4; fd < 1024; fd++)
 			(void)close(fd);
+		if (without_tee)
+			forbid_tee();
 		_exit(logger_main(3));
 	}
 	channel = pair[0];
@@ -714,6 +739,14 @@ START_TEST(so_it_is_with_a_socket)
 }
 END_TEST
 
+START_TEST(so_it_is_where_tee_is_forbidden)
+{
+	without_tee = true;
+	start();
+	check_waiting(false);
+}
+END_TEST
+
 START_TEST(a_logger_that_is_killed_has_taken_nothing_with_it)
 {
 	start();
@@ -1190,6 +1223,7 @@ int main(void)
 	tcase_add_test(
 		tc, who_is_copied_waits_for_the_reader_and_loses_nothing);
 	tcase_add_test(tc, so_it_is_with_a_socket);
+	tcase_add_test(tc, so_it_is_where_tee_is_forbidden);
 	tcase_add_test(tc, a_logger_that_is_killed_has_taken_nothing_with_it);
 	tcase_add_test(tc, what_waits_in_the_pipe_is_among_the_last_words);
 	tcase_add_test(tc, others_go_on_while_one_that_is_copied_waits);
