@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2016
+# shellcheck shell=bash disable=SC2016,SC2034
 #
 # Where the workers' output goes, and that neither they nor nclust wait for
 # who reads it.
@@ -46,6 +46,11 @@ nclust_pid() {
 
 logger_pid() {
 	pgrep -P "${1:-$NCLUST_PID}" -f -- '--role logger'
+}
+
+# another_logger OLD: sets `new`.
+another_logger() {
+	new=$(logger_pid) && [ "$new" != "$1" ]
 }
 
 # with_output FILE ARG...: as launch_nclust, stdout and stderr in this file.
@@ -150,13 +155,13 @@ time.sleep(600)'
 # to stdout and stderr by turns ("both").
 says() {
 	cat >"$DIR/says" <<-'E'
-	import os, sys
+	import os, random, sys
 	def bytes_of(n):
-	    return bytes((i * 7 + i // 251 + n) & 255 for i in range(3000000))
+	    return random.Random(n).randbytes(3000000)
 	def put(fd, data):
 	    data = memoryview(data)
 	    while data:
-	        data = data[os.write(fd, data[:5000]):]
+	        data = data[os.write(fd, data[:4096]):]
 	if sys.argv[1] == "wanted":
 	    sys.stdout.buffer.write(bytes_of(int(sys.argv[2])))
 	elif sys.argv[1] == "out":
@@ -176,7 +181,7 @@ says() {
 	"$NCLUST" --name it "${SAYS[@]}" >"$DIR/1" 2>"$DIR/2" </dev/null 3>&- &
 	NCLUST_PID=$!
 	STARTED+=("$NCLUST_PID")
-	wait_exit 30
+	wait_exit 60
 	cmp "$DIR/1" <(python3 "$DIR/says" wanted 1)
 	cmp "$DIR/2" <(python3 "$DIR/says" wanted 2)
 }
@@ -215,16 +220,13 @@ lazy_reader() {
 	STARTED+=("$NCLUST_PID")
 	poll_until 10 answers
 	pid=$(worker_pid 0)
-	# as much as the two pipes hold
-	wait_until 20 '[ "$(awk "/^wchar/ { print \$2 }" "/proc/$1/io")" \
-		-gt 100000 ]' "$pid"
+	# as much as one of the two pipes holds
+	wait_until 60 '[ "$(awk "/^wchar/ { print \$2 }" "/proc/$1/io")" \
+		-gt 60000 ]' "$pid"
 	# whoever comes and goes between them
 	old=$(logger_pid)
 	kill -KILL "$old"
-	another() {
-		new=$(logger_pid) && [ "$new" != "$old" ]
-	}
-	poll_until 5 another
+	poll_until 5 another_logger "$old"
 	nclust upgrade it
 	[ "$(worker_pid 0)" = "$pid" ]
 	[ "$(worker_state 0)" = ready ]
@@ -237,7 +239,7 @@ lazy_reader() {
 	done
 
 	release "$DIR/go"
-	wait_exit 30
+	wait_exit 60
 	poll_until 10 is_gone "$READER"
 	cmp "$DIR/got" <(python3 "$DIR/says" wanted 1)
 }
@@ -274,7 +276,7 @@ lazy_reader() {
 	grep -qx opened "$DIR/text"
 }
 
-# fd_of SLOT CLUSTER: what its stdout is.
+# stdout_of CLUSTER: what the stdout of its worker is.
 stdout_of() {
 	local CLUSTER=$1
 
@@ -287,8 +289,13 @@ replace() {
 
 	pid=$(worker_pid 0)
 	kill -KILL "$pid"
-	wait_until 10 '[ "$(worker_state 0)" = ready ] &&
-		[ "$(worker_pid 0)" != "$1" ]' "$pid"
+	another_is_ready() {
+		local new
+
+		new=$(worker 0 'select(.state == "ready") | .pid')
+		[ -n "$new" ] && [ "$new" != "$1" ]
+	}
+	poll_until 10 another_is_ready "$pid"
 }
 
 @test "elsewhere: the logger of an earlier nclust is asked for nothing new" {
@@ -316,10 +323,7 @@ replace() {
 	[ "$(stdout_of b)" = "$DIR/text" ]
 	old=$(logger_pid)
 	kill -KILL "$old"
-	another() {
-		new=$(logger_pid) && [ "$new" != "$old" ]
-	}
-	poll_until 5 another
+	poll_until 5 another_logger "$old"
 	replace b
 	[[ $(stdout_of b) == pipe:* ]]
 }
@@ -480,10 +484,7 @@ replace() {
 		poll_until 10 file_has "$DIR/text" "line ${i}00"
 		old=$(logger_pid)
 		kill -KILL "$old"
-		another() {
-			new=$(logger_pid) && [ "$new" != "$old" ]
-		}
-		poll_until 5 another
+		poll_until 5 another_logger "$old"
 	done
 	poll_until 20 file_has "$DIR/text" "line 1499"
 	[ "$(grep -c '^it.0 | line' "$DIR/text")" -eq 1500 ]
