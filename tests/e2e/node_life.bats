@@ -6,6 +6,7 @@
 #
 # shellcheck disable=SC2034 # what the loaded files read
 
+# takes long
 load ../lib
 load ../life
 load ../node

@@ -6,6 +6,7 @@
 # two copies answer on the one port, a queue outlives them both, one is killed
 # under requests, both are replaced, there are three and one, and all are gone.
 
+# takes long
 load ../lib
 load ../life
 bats_require_minimum_version 1.5.0

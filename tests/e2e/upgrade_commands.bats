@@ -6,6 +6,7 @@
 # are watched on, and heard.
 
 bats_require_minimum_version 1.5.0
+# takes long
 load ../lib
 load ../upgrade
 
