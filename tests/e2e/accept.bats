@@ -179,6 +179,14 @@ asked_more_than() {
 	cmp "$DIR/much" "$DIR/back"
 }
 
+@test "elsewhere than on a terminal stderr is nclust's own" {
+	script where <<-'END'
+		readlink "/proc/$$/fd/2"
+	END
+	accepting -- "$DIR/where"
+	[ "$(once)" = "$LOG" ]
+}
+
 @test "what is written to stderr is captured by slot, and what is left ends" {
 	script leave <<-'END'
 		echo "of slot $NCLUST_SLOT" >&2
