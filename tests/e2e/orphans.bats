@@ -57,7 +57,7 @@ all_gone() {
 start_openload() {
 	wait_listened "$PORT"
 	: >"$DIR/open"
-	"$FIXTURES/openload" "$PORT" --rate 300 "$@" >"$DIR/open" 3>&- &
+	"$FIXTURES/openload" "$PORT" --rate 100 "$@" >"$DIR/open" 3>&- &
 	OPEN_PID=$!
 	STARTED+=("$OPEN_PID")
 	poll_until 10 file_has "$DIR/open" ready
