@@ -12,7 +12,7 @@
  * worker's output is captured, the record of its exit waits a moment
  * (NEWS_PATIENCE) for the last lines; the records after it wait, too.
  */
-#define NEWS_PATIENCE (300 * MSEC)
+#define NEWS_PATIENCE (1 * SECOND) /* a busy machine needs some */
 #define NEWS_LAST_MAX 512
 #define HISTORY_SIZE (20U * 1024)
 

@@ -153,6 +153,11 @@ two_ports() {
 	mv "$DIR/app.py.new" "$DIR/app.py"
 }
 
+# both_have PORT: so have all three, nclust and two workers.
+both_have() {
+	[ "$(ss -Hltnp "sport = :$1" | grep -o pid= | wc -l)" -eq 3 ]
+}
+
 @test "a release that ends between its two ports changes nothing" {
 	free_port
 	METRICS=$PORT
@@ -160,7 +165,7 @@ two_ports() {
 	two_ports old
 	start_cluster -n 2 --start-timeout 5s -- python3 "$DIR/app.py"
 	wait_until 10 'answers && answers "$METRICS"'
-	wait_until 10 'logged "listening on tcp:127.0.0.1:$PORT"'
+	wait_until 10 'both_have "$PORT"'
 
 	two_ports new 'sys.exit("no database")'
 	run -1 nclust restart "$INSTANCE"

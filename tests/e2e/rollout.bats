@@ -126,7 +126,7 @@ exited1 started1 ready1 " ]
 	mv "$DIR/bad" "$DIR/server"
 	run nclust restart "$INSTANCE"
 	[ "$status" -eq 1 ]
-	[[ $output == *"failed at it.0: exit 3 after "*"no database"* ]]
+	[[ $output == *"failed at it."[01]": exit 3 after "*"no database"* ]]
 	[ "$(pids)" = "$before" ]
 	[ "$(cluster '"\(.generation) \(.ready) \(.state)"')" = "1 2 running" ]
 
