@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // As plain.js, and it says how many connections it has when it is told to leave;
 // who asks for /poll is answered then: node leave.js LISTEN
+const fs = require("fs");
 const http = require("http");
 const who = require("./who");
 
 const polls = [];
-let connections = 0;
+const connections = new Set();
 
 const server = http.createServer((request, response) => {
   const url = new URL(request.url, "http://x");
@@ -18,13 +19,31 @@ const server = http.createServer((request, response) => {
 });
 
 server.on("connection", (socket) => {
-  connections++;
-  socket.on("close", () => connections--);
+  const ports = `${socket.localPort} ${socket.remotePort}`;
+
+  connections.add(ports);
+  socket.on("close", () => connections.delete(ports));
 });
 
-process.on("internalMessage", (message) => {
+// As the kernel has it: of those that ended just before, Node may not know yet.
+function established() {
+  let count = 0;
+
+  for (const name of ["tcp", "tcp6"])
+    for (const line of fs.readFileSync(`/proc/net/${name}`, "utf8").split("\n")) {
+      const [, local, remote, state] = line.trim().split(/\s+/);
+      const port = (address) => parseInt(address.split(":")[1], 16);
+
+      if (state === "01" && connections.has(`${port(local)} ${port(remote)}`))
+        count++;
+    }
+  return count;
+}
+
+// before Node itself ends those that are idle
+process.prependListener("internalMessage", (message) => {
   if (message.act !== "disconnect") return;
-  console.log(`told with ${connections} connections`);
+  console.log(`told with ${established()} connections`);
   for (const response of polls) response.end("nothing more\n");
 });
 
