@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Clients wait that long in the listeners' queues for the next supervisor. */
@@ -229,13 +230,31 @@ static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	give_up(timer->data);
 }
 
+/* Where the next one calls; its time, as a number may be given again. */
+static int look_at_place(const struct keep *k, struct stat *st)
+{
+	return fstatat(k->dir, LOGWIRE_KEEPER, st, AT_SYMLINK_NOFOLLOW);
+}
+
+/* One that could not call us has made another keeper. */
+static bool is_anothers(const struct keep *k)
+{
+	struct stat st;
+
+	return look_at_place(k, &st) == 0 &&
+		(st.st_ino != k->place.st_ino ||
+			st.st_mtim.tv_sec != k->place.st_mtim.tv_sec ||
+			st.st_mtim.tv_nsec != k->place.st_mtim.tv_nsec);
+}
+
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct keep *k = timer->data;
 
 	(void)loop;
 	(void)revents;
-	if (faccessat(k->dir, "state", F_OK, 0) == -1 && errno == ENOENT)
+	if (is_anothers(k) ||
+		(faccessat(k->dir, "state", F_OK, 0) == -1 && errno == ENOENT))
 		give_up(k);
 }
 
@@ -280,6 +299,8 @@ static void begin(struct keep *k, struct fdpass_message *m)
 	k->dir = fd_release(&m->fds[1]);
 	/* so that SO_PEERCRED tells of us to who calls */
 	(void)listen(k->socket, 8);
+	if (look_at_place(k, &k->place) == -1)
+		k->place = (struct stat){0};
 	k->on = true;
 }
 

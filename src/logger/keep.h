@@ -8,6 +8,7 @@
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 
 /*
  * The keeper's part of the logger: it holds what must outlive the supervisor
@@ -27,11 +28,12 @@ struct keep {
 	bool told;    /* that not all can be held */
 	int socket;
 	int dir;
-	int ends; /* epoll: the workers' pidfds */
+	struct stat place; /* our socket's */
+	int ends;          /* epoll: the workers' pidfds */
 	struct ev_io callers;
 	struct ev_io deaths;
 	struct ev_timer grace; /* no worker lives */
-	struct ev_timer look;  /* is our place still there? */
+	struct ev_timer look;  /* is our place still there, and ours? */
 	struct held *list;
 	size_t count;
 	size_t cap;

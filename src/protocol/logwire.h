@@ -51,6 +51,7 @@ enum logwire_which {
 	LOGWIRE_CHANNEL = 64, /* of messages */
 	LOGWIRE_MEMORY = 128, /* of a segment */
 };
+#define LOGWIRE_KEEPER "keeper" /* its socket, in the runtime directory */
 #define LOGWIRE_FDS_MAX 7
 
 enum logwire_sink {

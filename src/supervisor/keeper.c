@@ -23,7 +23,7 @@
 #define PATIENCE (3 * SECOND)
 #define GIVENS_MAX 131072U
 
-static const char name[] = "keeper";
+static const char name[] = LOGWIRE_KEEPER;
 
 bool keeper_wanted(const struct supervisor *sup)
 {

@@ -603,6 +603,20 @@ d[e(1)+8:e(1)+16] = bytes(8)"
 	[ "$(worker_pids)" = "${pids[*]}" ]
 }
 
+@test "a keeper whose place another one has got ends" {
+	start_kept --intercept off
+	pids=$(worker_pids)
+	kill_nclust
+	[ -n "$(keeper_pids)" ]
+	rm "$PLACE/keeper"
+	python3 -c 'import socket as s, sys; s.socket(s.AF_UNIX).bind(sys.argv[1])' \
+		"$PLACE/keeper"
+	poll_until 20 no_keeper
+
+	start_kept --intercept off
+	[ "$(worker_pids)" = "$pids" ]
+}
+
 @test "the keeper ends with the last worker, or with its place" {
 	start_kept --intercept off
 	read -ra pids < <(worker_pids)
