@@ -155,6 +155,15 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	}
 }
 
+/* libev learns in the last moment that a descriptor cannot be watched: epoll_ctl(2)
+ * failed.  It waits all the same, and would tell when something else happens: a
+ * signal to ourselves is something. */
+static void before_wait(struct ev_loop *loop)
+{
+	if (ev_pending_count(loop) > 0)
+		(void)raise(SIGCHLD);
+}
+
 /* Nothing to do: what is due is done before the loop waits again. */
 static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -175,6 +184,7 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
+	ev_set_loop_release_cb(sup->loop, before_wait, NULL);
 	ev_prepare_init(&sup->prepare, on_prepare);
 	sup->prepare.data = sup;
 	ev_prepare_start(sup->loop, &sup->prepare);

@@ -143,6 +143,35 @@ inject() {
 	printf '%s\n' -e "trace=$1" -e "inject=$1:error=$2:when=$3"
 }
 
+# --- While nothing else happens -----------------------------------------------
+
+wakes() {
+	grep voluntary "/proc/$NCLUST_PID/status"
+}
+
+# For a second it had nothing to do.
+is_idle() {
+	local before
+
+	before=$(wakes)
+	sleep 1
+	[ "$(wakes)" = "$before" ]
+}
+
+@test "a client that cannot be watched is not left waiting" {
+	start_clean
+	poll_until 20 is_idle
+	strace -qq -o "$TRACE" -p "$NCLUST_PID" -e trace=epoll_ctl \
+		-e inject=epoll_ctl:error=ENOMEM:when=1 \
+		</dev/null 3>&- 2>/dev/null &
+	STARTED+=("$!")
+	poll_until 10 is_traced "$NCLUST_PID"
+	run timeout $((20 * PATIENCE)) "$NCLUST" status "$INSTANCE"
+	[ "$status" -ne 124 ]
+	grep -q INJECTED "$TRACE"
+	nclust status "$INSTANCE"
+}
+
 # --- Taking over --------------------------------------------------------------
 
 fault_in_take_over() {

@@ -605,7 +605,7 @@ d[e(1)+8:e(1)+16] = bytes(8)"
 
 @test "a keeper whose place another one has got ends" {
 	start_kept --intercept off
-	pids=$(worker_pids)
+	were=$(worker_pids)
 	kill_nclust
 	[ -n "$(keeper_pids)" ]
 	rm "$PLACE/keeper"
@@ -614,7 +614,7 @@ d[e(1)+8:e(1)+16] = bytes(8)"
 	poll_until 20 no_keeper
 
 	start_kept --intercept off
-	[ "$(worker_pids)" = "$pids" ]
+	[ "$(worker_pids)" = "$were" ]
 }
 
 @test "the keeper ends with the last worker, or with its place" {
