@@ -23,10 +23,11 @@ node_setup() {
 		NODE_UNIQUE_ID NODE_CHANNEL_SERIALIZATION_MODE
 }
 
-# start_node [OPTION]... -- SCRIPT [ARG]...: two workers, ready.
+# start_node [OPTION]... -- SCRIPT [ARG]...: two workers, which listen; `ready =
+# auto` takes one that is slow to begin for ready after a second.
 start_node() {
 	node_command "$@"
-	start_cluster -n 2 "${COMMAND[@]}"
+	start_cluster -n 2 --ready listen "${COMMAND[@]}"
 }
 
 # Sets COMMAND: nclust's options, and Node with that script of ours.
@@ -69,7 +70,6 @@ part() {
 each_is_worker() {
 	local pid answer
 
-	wait_listened "$PORT"
 	for pid in $(worker_pids); do
 		answer=$(ask_worker "$pid")
 		[[ $answer == "pid=$pid worker="[0-9]*" slot="[0-9]* ]] || {

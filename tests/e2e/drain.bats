@@ -228,7 +228,7 @@ while True: pass' 3>&- &
 		>"$DIR/answer" 3>&- &
 	ASKED=$!
 	STARTED+=("$ASKED")
-	poll_until 20 file_has "$DIR/answer" begin
+	poll_until 60 file_has "$DIR/answer" begin
 	nclust restart "$INSTANCE" --no-wait
 	wait_logged "draining worker" 1 20
 	touch "$DIR/drains"

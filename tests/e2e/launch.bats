@@ -126,7 +126,7 @@ dump() {
 	mv "$DIR/serve" "$DIR/away"
 	kill -KILL "$(worker_pid 0)"
 	wait_until 5 '[ "$(worker_state 0)" = backoff ]'
-	grep -F "cannot execute '$DIR/serve': No such file" "$LOG"
+	wait_logged "cannot execute '$DIR/serve': No such file"
 	is_alive "$NCLUST_PID"
 
 	mv "$DIR/away" "$DIR/serve"

@@ -180,7 +180,9 @@ sys.stdin.read()' "$1" 3>&-; }
 	start_cluster -n 1 -l "udp:127.0.0.1:$PORT" --ready notify -- \
 		"$FIXTURES/serve" --udp --notify
 	[[ $(udp_ask "$PORT") == pid=* ]]
-	kill -KILL "$(worker_pid 0)"
+	pid=$(worker_pid 0)
+	kill -KILL "$pid"
+	poll_until 10 is_gone "$pid" # it may yet take one with it
 	# sent to nobody, answered by the successor
 	[[ $(udp_ask "$PORT") == pid=* ]]
 }

@@ -181,7 +181,9 @@ answers_datagram() {
 }
 
 @test "exclusive: one has the port, the other is told so" {
-	start_node -- web.js '{"port":'"$PORT"',"exclusive":true}'
+	node_command -- web.js '{"port":'"$PORT"',"exclusive":true}'
+	start_cluster -n 2 "${COMMAND[@]}"
+	wait_logged "listening at"
 	wait_logged "cannot listen: EADDRINUSE"
 	[[ $(ask) == "pid="*" worker="[0-9]* ]]
 	[ "$(grep -c "^listening at" "$LOG")" -eq 1 ]
@@ -360,7 +362,8 @@ answers_datagram() {
 }
 
 @test "a worker that never listens is as any other program" {
-	start_node -- queue.js
+	node_command -- queue.js
+	start_cluster -n 2 "${COMMAND[@]}"
 	[ "$(cluster .ready)" -eq 2 ]
 	nclust restart "$INSTANCE"
 	stop_cleanly
@@ -369,7 +372,7 @@ answers_datagram() {
 # --- How it is started --------------------------------------------------------------
 
 @test "a script that names node in its first line, and is a module" {
-	start_cluster -n 2 -- "$NODE_SCRIPTS/module.mjs" "$PORT"
+	start_cluster -n 2 --ready listen -- "$NODE_SCRIPTS/module.mjs" "$PORT"
 	each_is_worker
 }
 

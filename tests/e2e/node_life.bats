@@ -288,6 +288,7 @@ hostile() {
 }
 
 good_is_well() {
+	wait_listened "$PORT"
 	each_is_worker
 	restart_good
 	[ "$(worker 0 .restarts) $(worker 1 .restarts)" = "0 0" ]
