@@ -13,6 +13,7 @@ ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 NCLUST=${NCLUST:-$ROOT/nclust}
 PATIENCE=${PATIENCE:-1}
 FIXTURES=$ROOT/build/fixtures
+SCRIPTS=$ROOT/tests/e2e # servers, node
 
 # is_closed DIRECTORY: may other users not get to what is in it?
 is_closed() {
@@ -40,10 +41,15 @@ bring_to_others() {
 			cp -r "$FIXTURES" "$place/fixtures.new"
 		cp "$NCLUST" "$place/nclust"
 		chmod -R go=rX "$place/fixtures.new"
+		mkdir "$place/scripts"
+		cp -r "$SCRIPTS/servers" "$SCRIPTS/node" "$place/scripts"
+		chmod -R go=rX "$place/scripts"
 		mv "$place/fixtures.new" "$place/fixtures"
 	fi
 	FIXTURES=$place/fixtures
+	SCRIPTS=$place/scripts
 	case $NCLUST in
+	"$ROOT"/tests/*) ;; # runs another one, from where it stands
 	"$ROOT"/*) NCLUST=$place/nclust ;;
 	esac
 }

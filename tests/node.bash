@@ -6,7 +6,7 @@
 # answers says "pid=PID worker=ID slot=SLOT", with "worker=no" where Node's
 # cluster module does not take it for a worker.
 
-NODE_SCRIPTS=$ROOT/tests/e2e/node
+NODE_SCRIPTS=$SCRIPTS/node
 # What scripts/setup has got by npm: node16 …, express, Bun and Deno.
 NODE_MODULES=${XDG_CACHE_HOME:-$HOME/.cache}/nclust/node/node_modules
 

@@ -9,7 +9,7 @@ load ../lib
 load ../life
 load ../trial
 
-SERVERS=$ROOT/tests/e2e/servers
+SERVERS=$SCRIPTS/servers
 
 @test "doctor tells of kernel, CPUs, limits, privileges and directory" {
 	run -0 nclust doctor

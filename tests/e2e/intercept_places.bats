@@ -9,7 +9,7 @@ load ../lib
 load ../life
 bats_require_minimum_version 1.5.0
 
-SERVERS=$ROOT/tests/e2e/servers
+SERVERS=$SCRIPTS/servers
 PYTHON=/usr/bin/python3
 [ -x "$PYTHON" ] || PYTHON=python3
 

@@ -6,7 +6,7 @@
 load ../lib
 bats_require_minimum_version 1.5.0
 
-SERVERS=$ROOT/tests/e2e/servers
+SERVERS=$SCRIPTS/servers
 
 # serve_on ARG...: a cluster of one worker of the fixture serve.
 serve_on() {

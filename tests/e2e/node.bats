@@ -6,7 +6,7 @@
 load ../lib
 bats_require_minimum_version 1.5.0
 
-SERVERS=$ROOT/tests/e2e/servers
+SERVERS=$SCRIPTS/servers
 
 # Not a version manager's script, which goes by its name.
 PYTHON=/usr/bin/python3

@@ -13,7 +13,6 @@ load ../node
 load ../upgrade
 bats_require_minimum_version 1.5.0
 
-SCRIPTS=$ROOT/tests/e2e/node
 
 setup() {
 	node_setup
@@ -275,11 +274,11 @@ cpu_ticks() {
 hostile() {
 	cat >"$DIR/$INSTANCE.ini" <<-END
 		[cluster:bad]
-		command = node $SCRIPTS/hostile.js $1
+		command = node $NODE_SCRIPTS/hostile.js $1
 		workers = 1
 		backoff-min = 1s
 		[cluster:good]
-		command = node $SCRIPTS/plain.js $PORT
+		command = node $NODE_SCRIPTS/plain.js $PORT
 		workers = 2
 	END
 	start_nclust -c "$DIR/$INSTANCE.ini"

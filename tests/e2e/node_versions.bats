@@ -11,7 +11,6 @@ load ../life
 load ../node
 bats_require_minimum_version 1.5.0
 
-SCRIPTS=$ROOT/tests/e2e/node
 
 setup() {
 	node_setup
@@ -83,7 +82,7 @@ basic_matrix() {
 	NODE=$(echo "$NODE_MODULES"/@deno/linux-*/deno)
 	[ -x "$NODE" ] || skip "no Deno here (scripts/setup test)"
 	start_cluster -n 2 --ready listen --env "DENO_DIR=$DIR/deno" -- "$NODE" run -A \
-		"$SCRIPTS/plain.js" "$PORT"
+		"$NODE_SCRIPTS/plain.js" "$PORT"
 	[ "$(who_answer 10 | wc -l)" -eq 2 ]
 	nclust restart "$INSTANCE"
 	[ "$(who_answer 10 | wc -l)" -eq 2 ]

@@ -7,7 +7,7 @@
 load ../lib
 bats_require_minimum_version 1.5.0
 
-SERVERS=$ROOT/tests/e2e/servers
+SERVERS=$SCRIPTS/servers
 
 setup() {
 	nclust_setup

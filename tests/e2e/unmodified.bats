@@ -11,7 +11,7 @@ load ../lib
 load ../life
 bats_require_minimum_version 1.5.0
 
-SERVERS=$ROOT/tests/e2e/servers
+SERVERS=$SCRIPTS/servers
 
 # Not a version manager's script, which takes longer than the server.
 PYTHON=/usr/bin/python3
