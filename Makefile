@@ -70,8 +70,8 @@ CHECK_LIBS = -lcheck -lsubunit -lrt -lm -lpthread
 
 # --- What there is ---------------------------------------------------------
 
-SOURCES := $(wildcard src/*.c src/*/*.c)
-HEADERS := $(wildcard src/*/*.h)
+SOURCES := $(wildcard src/*.c src/*/*.c src/*/*/*.c)
+HEADERS := $(wildcard src/*/*.h src/*/*/*.h)
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_COMMON := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c))
 SIM_SOURCES := $(wildcard tests/sim/*.c)
@@ -121,18 +121,26 @@ nclust: $(B)/nclust
 # that what a turn without events runs comes first, and what the logger shares.
 EACH_TURN := main base/buffer base/error base/log base/text core/canary \
 	core/cluster core/heap os/clock os/memory \
-	$(addprefix supervisor/,supervisor service lifecycle bequest clients reap)
+	$(addprefix supervisor/,supervisor workers/service instance/lifecycle \
+	orphans/bequest control/clients workers/reap)
 SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
-	core/deploy% os/awaits% os/connections% os/otherend% os/peer% os/reuseport% os/rundir% \
-	os/sealed% os/sharedmem% os/privilege% os/socket_birth% os/socket_unix% os/remote% \
-	os/affinity% os/cgroup% os/spawn_explain% os/seccomp% os/quiet% protocol/estate% \
-	protocol/handover% protocol/httpstatus% protocol/jsonvalue% \
-	protocol/lineup% protocol/nodeipc% os/socket_as% $(addprefix \
-	supervisor/,accepting% adopt% aim% away% budget% carry% \
-	channel% check% daemon% drain% hang% helper% hooks% messages% node% prove% \
-	putover% queue% recipe% recycle% reexec% reload% remains% resume% \
-	roles% segment% sight% stall% store% takeover% thaw% variant% visits% \
-	volley%)
+	core/deploy% protocol/estate% protocol/handover% protocol/httpstatus% \
+	protocol/jsonvalue% protocol/lineup% protocol/nodeipc% \
+	$(addprefix os/,affinity% cgroup% privilege% sealed% \
+	look/awaits% look/connections% look/otherend% look/remote% \
+	place/rundir% place/sharedmem% \
+	socket/peer% socket/reuseport% socket/socket_as% socket/socket_birth% \
+	socket/socket_unix% spawn/seccomp% spawn/spawn_explain%) \
+	$(addprefix supervisor/,resume% accept/% messages/% hooks/% node/% \
+	upgrade/% common/daemon% drain/drain% drain/thaw% \
+	health/aim% health/away% health/check% health/hang% health/prove% \
+	health/recycle% health/sight% health/stall% health/volley% \
+	instance/reload% instance/rename% intercept/putover% intercept/takeover% \
+	orphans/adopt% orphans/remains% orphans/store% sockets/segment% \
+	workers/budget% workers/nodecommand% workers/recipe% workers/roles%)
+# A file that has moved would be ordered as if nobody had thought of it.
+$(foreach p,$(EACH_TURN) $(SELDOM),$(if $(filter $(p),$(SOURCES:src/%.c=%)),,\
+	$(error nothing in src is called '$(p)': mend EACH_TURN or SELDOM)))
 APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 FIRST := $(EACH_TURN:%=$(B)/src/%.o)
 ORDERED := $(FIRST) $(filter-out $(FIRST) $(APART),$(OBJECTS)) $(APART)
@@ -201,7 +209,7 @@ VARIANT_die = -DVARIANT_FAULT=FAULT_TAKEOVER_CRASHES
 $(VARIANTS): build/fixtures/nclust-%: $(ORDERED)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) $(VARIANT_$*) -c -o $@.o \
-		src/supervisor/variant.c
+		src/supervisor/upgrade/variant.c
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $@.o \
 		$(filter-out %/variant.o,$(ORDERED)) $(LIBS)
 

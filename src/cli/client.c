@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/socket.h"
+#include "os/socket/socket.h"
 
 #include <errno.h>
 #include <limits.h>

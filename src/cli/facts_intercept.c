@@ -3,8 +3,8 @@
 
 #include "base/scope.h"
 #include "os/privilege.h"
-#include "os/remote.h"
-#include "os/seccomp.h"
+#include "os/look/remote.h"
+#include "os/spawn/seccomp.h"
 #include "os/vfork.h"
 
 #include <errno.h>

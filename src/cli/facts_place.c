@@ -3,7 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/rundir_place.h"
+#include "os/place/rundir_place.h"
 
 #include <errno.h>
 #include <fcntl.h>

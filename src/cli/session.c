@@ -5,8 +5,8 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/output.h"
-#include "os/rundir.h"
-#include "os/rundir_place.h"
+#include "os/place/rundir.h"
+#include "os/place/rundir_place.h"
 
 #include <errno.h>
 #include <stdlib.h>

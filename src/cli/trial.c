@@ -5,10 +5,10 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "os/rundir.h"
-#include "os/rundir_place.h"
-#include "os/rundir_walk.h"
-#include "os/spawn.h"
+#include "os/place/rundir.h"
+#include "os/place/rundir_place.h"
+#include "os/place/rundir_walk.h"
+#include "os/spawn/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,9 +4,9 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/process.h"
-#include "os/remote.h"
-#include "os/sockdiag.h"
-#include "os/socket_options.h"
+#include "os/look/remote.h"
+#include "os/socket/sockdiag.h"
+#include "os/socket/socket_options.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

@@ -27,7 +27,7 @@ enum ending_kind {
 struct ending {
 	enum ending_kind kind;
 	int code;
-	int step;        /* ENDING_SPAWN: enum spawn_step of os/spawn.h,
+	int step;        /* ENDING_SPAWN: enum spawn_step of os/spawn/spawn.h,
 				   carried, not understood, by the core */
 	bool permanent;  /* ENDING_SPAWN: trying again is of no use */
 	int exit_status; /* ENDING_SPAWN, permanent: 126 or 127 */

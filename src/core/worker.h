@@ -13,7 +13,7 @@
  * A worker is one life of one process: it is born into a slot, may become
  * ready, is asked to stop, and ends.  It never comes back; the slot bears the
  * next one.  A worker holds no descriptor and makes no system call: its pidfd
- * and pipes belong to the `struct child` of the same id (supervisor/child.h).
+ * and pipes belong to the `struct child` of the same id (supervisor/workers/child.h).
  *
  * Owned by its slot, stored by value.  No pointer to a worker outlives a call
  * of cluster_handle(); keep the id instead.

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "os/socket.h"
+#include "os/socket/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /*
- * What an nclust leaves to its heir beside its workers (os/statefile.h): the
+ * What an nclust leaves to its heir beside its workers (os/place/statefile.h): the
  * clusters and the listeners, in the form of protocol/handover.h.
  */
 struct estate_generation {

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_BEGIN_H
 #define SUPERVISOR_BEGIN_H
 
-#include "supervisor/state.h"
+#include "supervisor/common/state.h"
 
 /*
  * What the two ways to begin have in common: a start (supervisor.c), and going

@@ -4,14 +4,14 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "supervisor/child.h"
-#include "supervisor/drain.h"
-#include "supervisor/lifecycle.h"
-#include "supervisor/news.h"
-#include "supervisor/reap.h"
-#include "supervisor/reexec.h"
-#include "supervisor/reload.h"
-#include "supervisor/service.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/instance/lifecycle.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/upgrade/reexec.h"
+#include "supervisor/instance/reload.h"
+#include "supervisor/workers/service.h"
 
 #include <errno.h>
 #include <fcntl.h>

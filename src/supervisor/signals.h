@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_SIGNALS_H
 #define SUPERVISOR_SIGNALS_H
 
-#include "supervisor/state.h"
+#include "supervisor/common/state.h"
 
 /*
  * Signals come in by our own signalfd, with all of them blocked: no handler

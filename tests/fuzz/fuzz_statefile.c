@@ -2,7 +2,7 @@
 /* What an earlier nclust has left, in both files: what is taken of it is safe
  * to use, and comes back the same. */
 #include "base/text.h"
-#include "os/statefile.h"
+#include "os/place/statefile.h"
 #include "protocol/estate.h"
 
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/scope.h"
 #include "os/pidfd.h"
-#include "os/spawn.h"
+#include "os/spawn/spawn.h"
 
 #include <check.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/budget.h"
+#include "supervisor/workers/budget.h"
 
 #include <check.h>
 #include <stdlib.h>

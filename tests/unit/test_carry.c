@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/carry.h"
+#include "supervisor/upgrade/carry.h"
 
 #include "core/image.h"
-#include "supervisor/channel.h"
-#include "supervisor/accepting.h"
-#include "supervisor/clients.h"
-#include "supervisor/health.h"
-#include "supervisor/hooks.h"
-#include "supervisor/news.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/accept/accepting.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/health/health.h"
+#include "supervisor/hooks/hooks.h"
+#include "supervisor/common/news.h"
 
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * Whoever adds a member to a struct of supervisor/state.h decides whether an
- * upgrade carries it: by a row in supervisor/carry_tables.c, or by a line here
+ * Whoever adds a member to a struct of supervisor/common/state.h decides whether an
+ * upgrade carries it: by a row in supervisor/upgrade/carry_tables.c, or by a line here
  * that says why not.
  */
 struct gap {

@@ -4,7 +4,7 @@
 #include "cli/trial.h"
 #include "cli/trial_exam.h"
 #include "cli/trial_socket.h"
-#include "os/remote.h"
+#include "os/look/remote.h"
 
 #include <arpa/inet.h>
 #include <check.h>

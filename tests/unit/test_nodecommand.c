@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/nodecommand.h"
+#include "supervisor/workers/nodecommand.h"
 
 #include "base/scope.h"
 

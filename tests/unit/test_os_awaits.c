@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/awaits.h"
+#include "os/look/awaits.h"
 #include "os/process.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #include "os_lib.h"
 
 #include "os/fdpass.h"
-#include "os/socket.h"
+#include "os/socket/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>

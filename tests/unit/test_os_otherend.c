@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/otherend.h"
+#include "os/look/otherend.h"
 
 #include "os/process.h"
 #include "os_lib.h"

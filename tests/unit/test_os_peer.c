@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/peer.h"
+#include "os/socket/peer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -4,7 +4,7 @@
 #include "os/capset.h"
 #include "os/clock.h"
 #include "os/privilege.h"
-#include "os/remote.h"
+#include "os/look/remote.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/reuseport.h"
-#include "os/sockdiag.h"
-#include "os/socket_options.h"
+#include "os/socket/reuseport.h"
+#include "os/socket/sockdiag.h"
+#include "os/socket/socket_options.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,9 +2,9 @@
 #include "os_lib.h"
 
 #include "os/clock.h"
-#include "os/rundir.h"
-#include "os/rundir_place.h"
-#include "os/socket.h"
+#include "os/place/rundir.h"
+#include "os/place/rundir_place.h"
+#include "os/socket/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/sharedmem.h"
+#include "os/place/sharedmem.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 #include "os_lib.h"
 
 #include "os/clock.h"
-#include "os/sockdiag.h"
-#include "os/socket.h"
+#include "os/socket/sockdiag.h"
+#include "os/socket/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/socket_options.h"
+#include "os/socket/socket_options.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/sockdiag.h"
-#include "os/socket.h"
+#include "os/socket/sockdiag.h"
+#include "os/socket/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #include "os_lib.h"
 
 #include "os/privilege.h"
-#include "os/seccomp.h"
+#include "os/spawn/seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>

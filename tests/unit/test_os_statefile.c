@@ -2,7 +2,7 @@
 #include "os_lib.h"
 
 #include "os/process.h"
-#include "os/statefile.h"
+#include "os/place/statefile.h"
 
 #include <errno.h>
 #include <fcntl.h>

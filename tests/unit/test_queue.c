@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/queue.h"
+#include "supervisor/messages/queue.h"
 
 #include <check.h>
 #include <errno.h>

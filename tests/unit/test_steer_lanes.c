@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/steer_lanes.h"
-#include "supervisor/steer_socket.h"
+#include "supervisor/drain/steer_lanes.h"
+#include "supervisor/sockets/steer_socket.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/look/awaits.h"
+
+#include "base/scope.h"
+#include "os/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define THREADS_MOST 1024
+#define DESCRIPTORS_MOST 32768
+
+/* ---- what it has ---- */
+
+struct table {
+	remote_wanted *is_listener;
+	const void *context;
+	bool read;
+	int error;
+	struct remote_table has; /* listeners, that is */
+};
+
+/* Once a look, and only where it matters: there may be thousands. */
+static void read_table(struct remote *r, struct table *t)
+{
+	if (t->read)
+		return;
+	t->read = true;
+	if (remote_read_table(r, DESCRIPTORS_MOST, t->is_listener, t->context,
+		    &t->has) == -1)
+		t->error = errno;
+}
+
+static bool has_listener(
+	struct remote *r, const struct remote_table *has, int epoll)
+{
+	for (size_t i = 0; i < has->socket_count; i++)
+		if (remote_epoll_has(r, epoll, has->sockets[i]))
+			return true;
+	return false;
+}
+
+/* It waits for something else where another set has the listener. */
+static bool may_bring_one(struct remote *r, struct table *t, int epoll)
+{
+	const struct remote_table *has = &t->has;
+
+	read_table(r, t);
+	if (has_listener(r, has, epoll))
+		return true;
+	for (size_t i = 0; i < has->epoll_count; i++)
+		if (has->epolls[i] != epoll &&
+			has_listener(r, has, has->epolls[i]) &&
+			!remote_epoll_has(r, epoll, has->epolls[i]))
+			return false;
+	return true;
+}
+
+/* ---- what its threads do ---- */
+
+static bool may_await(struct remote *thread, struct remote *process,
+	struct table *t, bool *denied)
+{
+	int fd = -1;
+
+	switch (remote_call_on(thread, &fd)) {
+	case -2:
+		*denied |= errno == EACCES || errno == EPERM;
+		return false;
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+#ifdef SYS_epoll_wait
+	case SYS_epoll_wait:
+#endif
+		return may_bring_one(process, t, fd);
+	case SYS_accept4:
+	case SYS_ppoll:
+	case SYS_pselect6:
+	case SYS_io_getevents:
+	case SYS_io_pgetevents:
+	case SYS_io_uring_enter:
+	case SYS_restart_syscall: /* of which it was is not said */
+#ifdef SYS_accept
+	case SYS_accept:
+#endif
+#ifdef SYS_poll
+	case SYS_poll:
+	case SYS_select:
+#endif
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Call `look` for each thread until it returns true: that is enough.  Returns how
+ * many it has looked at. */
+static unsigned each_thread(
+	pid_t pid, bool (*look)(void *context, pid_t tid), void *context)
+{
+	char path[32];
+	struct dirent *entry;
+	unsigned count = 0;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (dir == NULL)
+		return 0;
+	while (count < THREADS_MOST && (entry = readdir(dir)) != NULL) {
+		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (tid <= 0)
+			continue;
+		count++;
+		if (look(context, tid))
+			break;
+	}
+	(void)closedir(dir);
+	return count;
+}
+
+struct search {
+	struct remote *process;
+	struct table table;
+	bool *denied;
+	bool found;
+};
+
+static bool look_at_thread(void *context, pid_t tid)
+{
+	struct search *s = context;
+	struct remote thread = *s->process;
+
+	thread.tid = tid;
+	s->found = may_await(&thread, s->process, &s->table, s->denied);
+	return s->found;
+}
+
+enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
+	const void *context, bool *denied)
+{
+	struct search s = {
+		.process = process,
+		.table = {.is_listener = is_listener, .context = context},
+		.denied = denied,
+	};
+	struct process_facts facts;
+
+	if (process_look(process->tid, &facts) == -1)
+		return AWAITS_UNKNOWN;
+	/* a stopped one is in the call that it was in */
+	if (facts.state != 'T' &&
+		each_thread(process->tid, look_at_thread, &s) == THREADS_MOST)
+		return AWAITS_UNKNOWN;
+	if (s.found)
+		return AWAITS_CONNECTION;
+	read_table(process, &s.table);
+	*denied |= s.table.error == EACCES || s.table.error == EPERM;
+	return s.table.has.socket_count > 0 ? AWAITS_NOTHING : AWAITS_UNKNOWN;
+}
+
+/* ---- in words ---- */
+
+#define TOLD_MOST 4
+
+static const char *call_name(char to[40], long call)
+{
+	static const struct {
+		long call;
+		const char *name;
+	} known[] = {
+		{SYS_futex, "futex"},
+		{SYS_read, "read"},
+		{SYS_write, "write"},
+		{SYS_recvfrom, "recvfrom"},
+		{SYS_recvmsg, "recvmsg"},
+		{SYS_sendto, "sendto"},
+		{SYS_connect, "connect"},
+		{SYS_accept4, "accept4"},
+		{SYS_wait4, "wait4"},
+		{SYS_flock, "flock"},
+		{SYS_fcntl, "fcntl"},
+		{SYS_fsync, "fsync"},
+		{SYS_clock_nanosleep, "clock_nanosleep"},
+		{SYS_epoll_pwait, "epoll_pwait"},
+		{SYS_ppoll, "ppoll"},
+#ifdef SYS_epoll_wait
+		{SYS_epoll_wait, "epoll_wait"},
+		{SYS_poll, "poll"},
+		{SYS_select, "select"},
+		{SYS_pause, "pause"},
+#endif
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i].call == call)
+			return known[i].name;
+	(void)snprintf(to, 40, "system call %ld", call);
+	return to;
+}
+
+struct words {
+	char *to;
+	size_t size;
+	size_t used;
+	unsigned told;
+	unsigned more;
+};
+
+static void add(struct words *w, const char *text)
+{
+	int n = snprintf(w->to + w->used, w->size - w->used, "%s", text);
+
+	if (n > 0)
+		w->used += (size_t)n < w->size - w->used
+			? (size_t)n
+			: w->size - w->used - 1;
+}
+
+static bool say_thread(void *context, pid_t tid)
+{
+	struct words *w = context;
+	struct process_facts facts;
+	struct remote r;
+	char function[64] = "0";
+	char name[40];
+	char text[160];
+	long call;
+
+	if (w->told == TOLD_MOST) {
+		w->more++;
+		return false;
+	}
+	if (process_look(tid, &facts) == -1)
+		return false;
+	remote_of(&r, tid);
+	call = remote_call(&r);
+	(void)remote_sleeps_in(&r, function, sizeof(function));
+	(void)snprintf(text, sizeof(text), "%sthread %d: %c",
+		w->told++ > 0 ? "; " : "", (int)tid, facts.state);
+	add(w, text);
+	if (call < 0)
+		return false;
+	(void)snprintf(text, sizeof(text), " in %s%s%s%s",
+		call_name(name, call), *function != '0' ? " (" : "",
+		*function != '0' ? function : "", *function != '0' ? ")" : "");
+	add(w, text);
+	return false;
+}
+
+const char *awaits_threads_text(pid_t pid, char *to, size_t size)
+{
+	struct words w = {.to = to, .size = size};
+	char text[32];
+
+	*to = '\0';
+	(void)each_thread(pid, say_thread, &w);
+	if (w.more > 0) {
+		(void)snprintf(text, sizeof(text), "; and %u more", w.more);
+		add(&w, text);
+	}
+	return to;
+}

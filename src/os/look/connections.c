@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/look/connections.h"
+
+#include "base/scope.h"
+#include "os/process.h"
+#include "os/socket/sockdiag.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* As in remote.c: what runs for remote_each_fd() may run in a child on our
+ * memory, and takes no lock and no memory. */
+
+#define ROOM_AT_FIRST 32
+#define THREADS_MOST 64 /* more are not looked at */
+
+enum { STATE_CLOSE_WAIT = 8, STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
+
+void connections_free(struct connections *all)
+{
+	free(all->list);
+	*all = (struct connections){0};
+}
+
+/* ---- one socket ---- */
+
+uint16_t connections_port(const struct sockaddr_storage *at)
+{
+	/* the port of IPv6 is where that of IPv4 is */
+	return at->ss_family == AF_INET || at->ss_family == AF_INET6
+		? ntohs(((const struct sockaddr_in *)at)->sin_port)
+		: 0;
+}
+
+static uint32_t queue_of(int fd)
+{
+	int bytes = 0;
+
+	return ioctl(fd, SIOCINQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes
+							    : 0;
+}
+
+static void take_tcp(struct connection *c, const struct tcp_info *info)
+{
+	c->kind = info->tcpi_state == STATE_LISTEN ? CONNECTION_LISTENER
+						   : CONNECTION_TCP;
+	c->state = info->tcpi_state;
+	c->bytes_out = info->tcpi_bytes_sent;
+	c->bytes_in = info->tcpi_bytes_received;
+	c->unsent = info->tcpi_notsent_bytes;
+	c->unacked = info->tcpi_unacked;
+	c->sent_ago = info->tcpi_last_data_sent;
+	c->received_ago = info->tcpi_last_data_recv;
+	c->ack_ago = info->tcpi_last_ack_recv;
+	c->segments_in = info->tcpi_data_segs_in;
+	c->segments_out = info->tcpi_data_segs_out;
+	c->acks_out = info->tcpi_segs_out - info->tcpi_data_segs_out;
+	c->rtt = info->tcpi_rtt;
+}
+
+static bool is_unix_stream(int fd)
+{
+	int domain = 0;
+	int type = 0;
+	int listens = 0;
+	socklen_t size = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+		domain == AF_UNIX &&
+		getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+		(type == SOCK_STREAM || type == SOCK_SEQPACKET) &&
+		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) ==
+		0 &&
+		listens == 0;
+}
+
+/* False: it is none of those that matter. */
+static bool look_at(int fd, struct connection *c)
+{
+	struct tcp_info info = {0};
+	struct sockaddr_storage at = {0};
+	struct ucred peer = {0};
+	socklen_t size = sizeof(info);
+	int bytes = 0;
+	int quick = 1;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
+		take_tcp(c, &info);
+		size = sizeof(quick);
+		c->prompt = getsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &quick,
+				    &size) == 0 &&
+			quick == 0;
+	} else if (is_unix_stream(fd)) {
+		c->kind = CONNECTION_UNIX;
+		size = sizeof(peer);
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+			c->peer = peer.pid;
+		if (ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0)
+			c->unsent = (uint32_t)bytes;
+	} else {
+		return false;
+	}
+	c->queue = c->kind == CONNECTION_LISTENER ? info.tcpi_unacked
+						  : queue_of(fd);
+	size = sizeof(c->cookie);
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &c->cookie, &size) == -1)
+		return false;
+	size = sizeof(at);
+	if (getsockname(fd, (struct sockaddr *)&at, &size) == 0) {
+		c->port = connections_port(&at);
+		c->has_name = at.ss_family == AF_UNIX &&
+			size > offsetof(struct sockaddr_un, sun_path);
+	}
+	return true;
+}
+
+/* ---- all of a process ---- */
+
+struct gathering {
+	struct connections *all;
+	pid_t pid;
+	int pidfd;
+	bool full;
+	bool refused; /* no descriptor can be had: inodes are all there is */
+	int error;    /* of the first that could not be had */
+};
+
+static void gather(void *context, int number, const char *target)
+{
+	struct gathering *g = context;
+	struct connections *all = g->all;
+	uint64_t inode = remote_socket_inode(target);
+	struct connection *c;
+	int fd;
+
+	all->descriptors++;
+	if (inode == 0 || g->full || g->error != 0)
+		return;
+	if (all->count == all->room) {
+		g->full = true;
+		return;
+	}
+	c = &all->list[all->count];
+	*c = (struct connection){.inode = inode, .pid = g->pid, .fd = number};
+	fd = g->refused ? -1
+			: (int)syscall(SYS_pidfd_getfd, g->pidfd, number, 0U);
+	if (fd == -1) {
+		g->refused |= errno == EPERM || errno == ENOSYS;
+		if (g->refused)
+			all->count++;    /* to be asked for otherwise */
+		else if (errno != EBADF) /* else it has just been closed */
+			g->error = errno;
+		return;
+	}
+	if (look_at(fd, c))
+		all->count++;
+	(void)close(fd);
+}
+
+/* ---- where no descriptor can be had ---- */
+
+static int by_inode(const void *a, const void *b)
+{
+	const struct connection *one = a;
+	const struct connection *two = b;
+
+	return one->inode < two->inode ? -1 : one->inode > two->inode;
+}
+
+struct matching {
+	struct connection *list;
+	size_t count;
+};
+
+static void match(void *context, const struct inet_diag_msg *msg,
+	const void *info, size_t size)
+{
+	const struct matching *m = context;
+	const struct connection key = {.inode = msg->idiag_inode};
+	struct connection *c =
+		bsearch(&key, m->list, m->count, sizeof(key), by_inode);
+
+	if (c == NULL || msg->idiag_inode == 0 || size == 0)
+		return;
+	take_tcp(c, info);
+	c->cookie = (uint64_t)msg->id.idiag_cookie[1] << 32 |
+		msg->id.idiag_cookie[0];
+	c->port = ntohs(msg->id.idiag_sport);
+	c->queue = msg->idiag_rqueue;
+	/* here a FIN counts */
+	if (c->state == STATE_CLOSE_WAIT && c->queue > 0)
+		c->queue--;
+}
+
+/* What is known of some by their inodes only. */
+static void ask_kernel(struct connections *all, size_t first)
+{
+	struct matching m = {all->list + first, all->count - first};
+	size_t known = first;
+
+	qsort(m.list, m.count, sizeof(*m.list), by_inode);
+	if (sockdiag_each_tcp(match, &m) == -1)
+		all->refused = true;
+	for (size_t i = first; i < all->count; i++) {
+		if (all->list[i].cookie == 0)
+			continue;
+		all->list[i].fd = -1;
+		all->list[known++] = all->list[i];
+	}
+	all->count = known;
+}
+
+static int make_room(struct connections *all)
+{
+	size_t room = all->room != 0 ? 2 * all->room : ROOM_AT_FIRST;
+	struct connection *list;
+
+	if (room > CONNECTIONS_MOST) {
+		errno = EOVERFLOW;
+		return -1;
+	}
+	list = realloc(all->list, room * sizeof(*list));
+	if (list == NULL)
+		return -1;
+	all->list = list;
+	all->room = room;
+	return 0;
+}
+
+int connections_add(struct connections *all, struct remote *r, int pidfd)
+{
+	struct gathering g = {.all = all, .pid = r->tid, .pidfd = pidfd};
+	const size_t count = all->count;
+	const unsigned descriptors = all->descriptors;
+	unsigned left = descriptors < CONNECTIONS_DESCRIPTORS
+		? CONNECTIONS_DESCRIPTORS - descriptors
+		: 0;
+
+	if (all->room == 0 && make_room(all) == -1)
+		return -1;
+	for (;;) {
+		if (remote_each_fd(r, left, gather, &g) == -1)
+			return -1;
+		if (!g.full)
+			break;
+		if (make_room(all) == -1) {
+			all->too_many = true;
+			return 0;
+		}
+		g.full = false;
+		all->count = count;
+		all->descriptors = descriptors;
+	}
+	all->too_many |= all->descriptors - descriptors >= left;
+	if (g.error == ESRCH) {
+		errno = ESRCH;
+		return -1;
+	}
+	all->refused |= g.error != 0;
+	if (g.refused)
+		ask_kernel(all, count);
+	return 0;
+}
+
+static int by_cookie(const void *a, const void *b)
+{
+	const struct connection *one = a;
+	const struct connection *two = b;
+
+	return one->cookie < two->cookie ? -1 : one->cookie > two->cookie;
+}
+
+void connections_sort(struct connections *all)
+{
+	if (all->count > 1)
+		qsort(all->list, all->count, sizeof(*all->list), by_cookie);
+}
+
+/* ---- one of them ---- */
+
+struct ending {
+	pid_t pid;
+	int pidfd;
+	const struct connections *all;
+	unsigned ended;
+	unsigned late;
+};
+
+/* Of the one that is meant; -1 and errno. */
+static int have(int pidfd, const struct connection *c)
+{
+	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, c->fd, 0U);
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	if (fd == -1)
+		return -1;
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 &&
+		cookie == c->cookie)
+		return fd;
+	(void)close(fd);
+	errno = EBADF;
+	return -1;
+}
+
+/* Its worker would read what has come since, and its answer would go nowhere. */
+static bool is_late(int fd, const struct connection *c)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	if (queue_of(fd) != c->queue)
+		return true;
+	return c->kind == CONNECTION_TCP &&
+		getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+		info.tcpi_data_segs_in != c->segments_in;
+}
+
+static void end(void *argument)
+{
+	struct ending *e = argument;
+
+	for (size_t i = 0; i < e->all->count; i++) {
+		const struct connection *c = &e->all->list[i];
+
+		if (!c->marked || c->pid != e->pid)
+			continue;
+		scoped_fd fd = have(e->pidfd, c);
+		if (fd == -1)
+			continue;
+		if (is_late(fd, c))
+			e->late++;
+		else if (shutdown(fd, SHUT_RDWR) == 0)
+			e->ended++;
+	}
+}
+
+unsigned connections_end(struct remote *r, int pidfd,
+	const struct connections *all, unsigned *late)
+{
+	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
+
+	if (remote_run(r, end, &e) == -1)
+		return 0;
+	*late += e.late;
+	return e.ended;
+}
+
+const char *connections_peer(
+	struct remote *r, const struct connection *c, char *to, size_t size)
+{
+	scoped_fd fd = c->fd != -1 ? remote_fd(r, c->fd) : -1;
+	struct sockaddr_storage at = {0};
+	socklen_t len = sizeof(at);
+	char host[INET6_ADDRSTRLEN];
+	const struct sockaddr_in6 *six = (const void *)&at;
+	const struct sockaddr_in *four = (const void *)&at;
+
+	(void)snprintf(to, size, "a peer");
+	if (fd == -1 || getpeername(fd, (struct sockaddr *)&at, &len) == -1)
+		return to;
+	if (at.ss_family == AF_UNIX)
+		(void)snprintf(to, size, "a local peer");
+	else if (at.ss_family == AF_INET &&
+		inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)) != NULL)
+		(void)snprintf(to, size, "%s:%u", host, ntohs(four->sin_port));
+	else if (at.ss_family == AF_INET6 &&
+		inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)) !=
+			NULL)
+		(void)snprintf(
+			to, size, "[%s]:%u", host, ntohs(six->sin6_port));
+	return to;
+}
+
+/* CLOCK_MONOTONIC_COARSE moves with the jiffies. */
+unsigned connections_tick(void)
+{
+	struct timespec tick;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) == -1)
+		return 10000;
+	return (unsigned)(tick.tv_sec * 1000000 + tick.tv_nsec / 1000);
+}
+
+/* ---- what it does ---- */
+
+/* All others are over in no time, or do something: whoever was stopped at the end
+ * of one of those ran. */
+static bool is_wait(long call)
+{
+	switch (call) {
+	case SYS_read:
+	case SYS_readv:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_accept4:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_ppoll:
+	case SYS_pselect6:
+	case SYS_wait4:
+	case SYS_waitid:
+	case SYS_rt_sigsuspend:
+	case SYS_rt_sigtimedwait:
+	case SYS_io_getevents:
+	case SYS_io_uring_enter:
+	case SYS_msgrcv:
+#ifdef SYS_accept
+	case SYS_accept:
+#endif
+#ifdef SYS_epoll_wait
+	case SYS_epoll_wait:
+	case SYS_poll:
+	case SYS_select:
+	case SYS_pause:
+#endif
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Those of a pool that have nothing to do; where it is the only thread, it is
+ * about to do something. */
+static bool is_pause(long call)
+{
+	return call == SYS_nanosleep || call == SYS_clock_nanosleep ||
+		call == SYS_futex;
+}
+
+static enum activity of_call(long call)
+{
+	if (is_wait(call))
+		return ACTIVITY_WAITS;
+	if (is_pause(call))
+		return ACTIVITY_SLEEPS;
+	return call == -2 || call == SYS_restart_syscall ? ACTIVITY_UNKNOWN
+							 : ACTIVITY_RUNS;
+}
+
+static enum activity of_threads(const struct remote *r)
+{
+	char path[64];
+	enum activity found = ACTIVITY_WAITS;
+	unsigned count = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)r->tid);
+	dir = opendir(path);
+	if (dir == NULL)
+		return ACTIVITY_UNKNOWN;
+	while (found == ACTIVITY_WAITS && count < THREADS_MOST &&
+		(entry = readdir(dir)) != NULL) {
+		struct remote thread = *r;
+
+		thread.tid = (pid_t)strtol(entry->d_name, NULL, 10);
+		if (thread.tid <= 0)
+			continue;
+		count++;
+		if (of_call(remote_call(&thread)) == ACTIVITY_RUNS)
+			found = ACTIVITY_RUNS;
+	}
+	(void)closedir(dir);
+	return found;
+}
+
+enum activity connections_activity(struct remote *r, enum activity stopped_in)
+{
+	enum activity found;
+	uint64_t threads = 1;
+
+	if (process_status(r->tid, "Threads:", 10, &threads) == -1)
+		return ACTIVITY_UNKNOWN;
+	if (threads > 1)
+		return of_threads(r);
+	found = of_call(remote_call(r));
+	/* nothing that runs is gone on with */
+	return found == ACTIVITY_UNKNOWN && stopped_in != ACTIVITY_RUNS
+		? stopped_in
+		: found;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_CONNECTIONS_H
+#define OS_CONNECTIONS_H
+
+#include "os/look/remote.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/*
+ * The sockets of another process, seen from outside: each is had for a moment
+ * by pidfd_getfd(2), asked, and given back at once: as long as we have it, the
+ * other's close(2) sends no FIN.  5 to 8 us each.  What it takes is told in
+ * remote.h; where no descriptor can be had (Docker's default profile refuses
+ * the call) the kernel is asked by inodes, for TCP: slower, and enough to look.
+ */
+
+enum connection_kind {
+	CONNECTION_TCP,      /* TCP, MPTCP */
+	CONNECTION_UNIX,     /* a stream or sequenced packets */
+	CONNECTION_LISTENER, /* TCP: one that listens */
+};
+
+/* Times are in ms since then, of a resolution of connections_tick(). */
+struct connection {
+	uint64_t cookie; /* SO_COOKIE: of no other one, ever */
+	uint64_t inode;
+	uint64_t bytes_out; /* sent, retransmissions too */
+	uint64_t bytes_in;  /* received, also those in the queue */
+	pid_t pid;          /* whose … */
+	int fd;             /* … descriptor; -1: not by its descriptor */
+	pid_t peer; /* CONNECTION_UNIX: who connected (SO_PEERCRED); 0: not known */
+	uint32_t queue;    /* bytes received, not read; connections that wait */
+	uint32_t unsent;   /* bytes written, not sent yet */
+	uint32_t unacked;  /* segments */
+	uint32_t sent_ago; /* data; since the birth where nothing was */
+	uint32_t received_ago;
+	uint32_t ack_ago;
+	uint32_t segments_in; /* with data */
+	uint32_t segments_out;
+	uint32_t acks_out; /* segments without data */
+	uint32_t rtt;      /* us, smoothed */
+	uint16_t port;     /* our side's */
+	uint8_t kind;      /* enum connection_kind */
+	uint8_t state;     /* TCP_... of netinet/tcp.h */
+	bool marked;       /* by who looks: connections_end() */
+	bool is_inner; /* by who looks: the peer is a process of the worker */
+	bool prompt; /* TCP_QUICKACK is off: its last answer carried the ACK */
+	bool has_name; /* CONNECTION_UNIX: as those that were accepted have */
+};
+
+/* More than that many of one worker are not looked at. */
+#define CONNECTIONS_MOST 16384
+/* Nor are more descriptors, whatever they are of: that many take 0.1 s. */
+#define CONNECTIONS_DESCRIPTORS 32768
+
+/* Zeroed by whoever owns it; the list is heap. */
+struct connections {
+	struct connection *list;
+	size_t count;
+	size_t room;
+	unsigned descriptors; /* that were seen, of any kind */
+	bool too_many;        /* there are more */
+	bool refused;         /* they are there, and cannot be looked at */
+};
+void connections_free(struct connections *all);
+
+/*
+ * Add those of a process (`r` was made of it, `pidfd` is its own).  0, or -1 and
+ * errno: it is gone (ESRCH, ENOENT), or nothing of it can be seen (EACCES …).
+ */
+int connections_add(struct connections *all, struct remote *r, int pidfd);
+
+/* By cookie: those of the same socket follow each other. */
+void connections_sort(struct connections *all);
+
+/* shutdown(2), in both directions, of those of a process that are marked; not of
+ * one whose descriptor is another's by now.  How many.  *late (added to): those
+ * over which something has come since they were looked at, and which stay. */
+unsigned connections_end(struct remote *r, int pidfd,
+	const struct connections *all, unsigned *late);
+
+/* "127.0.0.1:4711"; "a peer" where it cannot be told. */
+const char *connections_peer(
+	struct remote *r, const struct connection *c, char *to, size_t size);
+
+/* Of an address: 0 where it has none. */
+uint16_t connections_port(const struct sockaddr_storage *at);
+
+/* The resolution of the kernel's times (a jiffy), us. */
+unsigned connections_tick(void);
+
+/* What a process is seen to do, running or stopped. */
+enum activity {
+	ACTIVITY_UNKNOWN,
+	ACTIVITY_WAITS,  /* for a descriptor, a signal, a child; one of several
+			    threads for whatever else */
+	ACTIVITY_SLEEPS, /* for a time, or waits on a futex */
+	ACTIVITY_RUNS,   /* or writes, connects … */
+};
+/* `stopped_in`: what it was seen to do when it was stopped last.  If it is at that
+ * still, the kernel does not say what it is (restart_syscall(2)). */
+enum activity connections_activity(struct remote *r, enum activity stopped_in);
+
+#endif

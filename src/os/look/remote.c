@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/look/remote.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/fdpass.h"
+#include "os/privilege.h"
+#include "os/process.h"
+#include "os/vfork.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* linux/pidfd.h, 6.9 */
+#endif
+
+/* Looks take microseconds; their owner may stop the child that looks. */
+#define LOOK_PATIENCE (100 * MSEC)
+#define EPOLL_PATIENCE (200 * MSEC)
+
+/*
+ * Everything here that may run in a child on our memory (look()) takes no lock
+ * and no memory: it may be ended in the midst of it.
+ */
+
+/* ---- files of /proc ---- */
+
+static int open_proc(pid_t tid, const char *name, int flags)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, name);
+	return open(path, O_RDONLY | O_CLOEXEC | flags);
+}
+
+/* The beginning of one, as a string.  -1 and errno. */
+static int read_proc(pid_t tid, const char *name, char *to, size_t size)
+{
+	scoped_fd fd = open_proc(tid, name, 0);
+	size_t used = 0;
+	ssize_t got = -1;
+
+	while (fd != -1 && used < size - 1) {
+		got = read(fd, to + used, size - 1 - used);
+		if (got <= 0)
+			break;
+		used += (size_t)got;
+	}
+	to[used] = '\0';
+	return fd == -1 || got == -1 ? -1 : 0;
+}
+
+/* What stands behind "KEY:" at the beginning of a line, or NULL. */
+static const char *field(const char *text, const char *key)
+{
+	size_t len = strlen(key);
+
+	while (text != NULL && strncmp(text, key, len) != 0) {
+		text = strchr(text, '\n');
+		if (text != NULL)
+			text++;
+	}
+	return text != NULL ? text + len : NULL;
+}
+
+/* ---- with whose rights ---- */
+
+void remote_of(struct remote *r, pid_t tid)
+{
+	uint64_t uid;
+	uint64_t gid;
+
+	*r = (struct remote){.tid = tid};
+	if (privilege_has(CAP_SYS_PTRACE)) {
+		r->patience = LOOK_PATIENCE;
+		return;
+	}
+	if (!privilege_has(CAP_SETUID) || !privilege_has(CAP_SETGID) ||
+		process_status(tid, "Uid:", 10, &uid) == -1 ||
+		process_status(tid, "Gid:", 10, &gid) == -1)
+		return;
+	r->uid = (uid_t)uid;
+	r->gid = (gid_t)gid;
+	r->as_user = r->uid != geteuid() || r->gid != getegid();
+}
+
+static int note_late(struct remote *r, int got)
+{
+	r->late |= got == -1 && errno == ETIMEDOUT;
+	return got;
+}
+
+static int look(struct remote *r, void (*deed)(void *), void *argument)
+{
+	if (r->late) {
+		errno = ETIMEDOUT;
+		return -1;
+	}
+	if (r->as_user)
+		return note_late(r,
+			vfork_run_as(
+				deed, argument, LOOK_PATIENCE, r->uid, r->gid));
+	deed(argument);
+	return 0;
+}
+
+int remote_run(struct remote *r, void (*deed)(void *), void *argument)
+{
+	return look(r, deed, argument);
+}
+
+/* ---- its descriptors ---- */
+
+struct fd_look {
+	struct remote *r;
+	int fd;
+	int channel; /* where it goes, from a table that is not ours; or -1 */
+	int got;
+	int error;
+};
+
+/* The process that a thread is of. */
+static pid_t process_of(pid_t tid)
+{
+	uint64_t group;
+
+	return process_status(tid, "Tgid:", 10, &group) == 0 ? (pid_t)group
+							     : -1;
+}
+
+static void take_fd(void *argument)
+{
+	struct fd_look *l = argument;
+	pid_t tid = l->r->tid;
+	scoped_fd pidfd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+
+	/* before 6.9 a process has one, a thread of it has not */
+	if (pidfd == -1 && errno == EINVAL)
+		pidfd = (int)syscall(SYS_pidfd_open, tid, 0U);
+	if (pidfd == -1 && (errno == EINVAL || errno == ENOENT))
+		pidfd = (int)syscall(SYS_pidfd_open, process_of(tid), 0U);
+	l->got = -1;
+	if (pidfd != -1)
+		l->got = (int)syscall(SYS_pidfd_getfd, pidfd, l->fd, 0U);
+	l->error = errno;
+	if (l->got != -1 && l->channel != -1 &&
+		fdpass_send(l->channel, "", 1, &l->got, 1) == -1) {
+		l->error = errno;
+		l->got = -1;
+	}
+}
+
+static int fd_as_user(struct remote *r, struct fd_look *l)
+{
+	struct fdpass_message m;
+	int ends[2];
+	char byte;
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == -1)
+		return -1;
+	l->channel = ends[1];
+	if (look(r, take_fd, l) == -1)
+		l->error = errno;
+	l->got = -1; /* a number of the child's */
+	if (fdpass_receive(ends[0], &byte, sizeof(byte), &m) == 1 &&
+		m.fd_count == 1)
+		l->got = m.fds[0];
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	errno = l->error;
+	return l->got;
+}
+
+int remote_fd(struct remote *r, int fd)
+{
+	struct fd_look l = {.r = r, .fd = fd, .channel = -1, .got = -1};
+
+	if (r->as_user)
+		return fd_as_user(r, &l);
+	take_fd(&l);
+	errno = l.error;
+	return l.got;
+}
+
+struct walk {
+	struct remote *r;
+	unsigned most;
+	void (*look)(void *context, int fd, const char *target);
+	void *context;
+	int got;
+	int error;
+};
+
+static void look_at(const struct walk *w, int dir, const char *name)
+{
+	char target[64];
+	ssize_t len = readlinkat(dir, name, target, sizeof(target) - 1);
+
+	if (len <= 0)
+		return;
+	target[len] = '\0';
+	w->look(w->context, (int)strtol(name, NULL, 10), target);
+}
+
+static void walk(void *argument)
+{
+	struct walk *w = argument;
+	scoped_fd dir = open_proc(w->r->tid, "fd", O_DIRECTORY);
+	_Alignas(struct dirent64) char room[2048];
+	ssize_t got = -1;
+
+	while (dir != -1 && w->most > 0 &&
+		(got = getdents64(dir, room, sizeof(room))) > 0) {
+		for (ssize_t at = 0; at < got && w->most > 0;) {
+			const struct dirent64 *entry = (const void *)&room[at];
+
+			at += entry->d_reclen;
+			if (*entry->d_name == '.')
+				continue;
+			w->most--;
+			look_at(w, dir, entry->d_name);
+		}
+	}
+	w->got = got == -1 ? -1 : 0;
+	w->error = errno;
+}
+
+int remote_each_fd(struct remote *r, unsigned most,
+	void (*each)(void *context, int fd, const char *target), void *context)
+{
+	struct walk w = {
+		.r = r,
+		.most = most,
+		.look = each,
+		.context = context,
+	};
+
+	if (most == 0)
+		return 0;
+	if (look(r, walk, &w) == -1)
+		return -1;
+	errno = w.error;
+	return w.got;
+}
+
+uint64_t remote_socket_inode(const char *target)
+{
+	return strncmp(target, "socket:[", 8) == 0
+		? strtoull(target + 8, NULL, 10)
+		: 0;
+}
+
+bool remote_is_epoll(const char *target)
+{
+	return strcmp(target, "anon_inode:[eventpoll]") == 0;
+}
+
+struct text_look {
+	struct remote *r;
+	const char *name; /* below /proc/TID */
+	char *to;
+	size_t size;
+	int got; /* 0, or -1 and … */
+	int error;
+};
+
+static void read_text(void *argument)
+{
+	struct text_look *l = argument;
+
+	l->got = read_proc(l->r->tid, l->name, l->to, l->size);
+	l->error = errno;
+}
+
+static void read_path(struct text_look *l,
+	ssize_t (*get)(const char *path, char *to, size_t size))
+{
+	char path[64];
+	ssize_t len;
+
+	(void)snprintf(
+		path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
+	len = get(path, l->to, l->size - 1);
+	l->error = errno;
+	l->got = len == -1 ? -1 : 0;
+	l->to[len > 0 ? len : 0] = '\0';
+}
+
+static void read_link(void *argument)
+{
+	read_path(argument, readlink);
+}
+
+static ssize_t get_protocol(const char *path, char *to, size_t size)
+{
+	return getxattr(path, "system.sockprotoname", to, size);
+}
+
+static void read_protocol(void *argument)
+{
+	read_path(argument, get_protocol);
+}
+
+static int look_at_text(struct remote *r, void (*deed)(void *),
+	const char *name, char *to, size_t size)
+{
+	struct text_look l = {.r = r, .name = name, .to = to, .size = size};
+
+	to[0] = '\0';
+	if (look(r, deed, &l) == -1)
+		return -1;
+	errno = l.error;
+	return l.got;
+}
+
+uint64_t remote_inode(struct remote *r, int fd)
+{
+	char name[24];
+	char target[64];
+
+	(void)snprintf(name, sizeof(name), "fd/%d", fd);
+	if (look_at_text(r, read_link, name, target, sizeof(target)) == -1)
+		return 0;
+	return remote_socket_inode(target);
+}
+
+uint64_t remote_own_inode(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+int remote_protocol(struct remote *r, int fd, char *to, size_t size)
+{
+	char name[24];
+
+	(void)snprintf(name, sizeof(name), "fd/%d", fd);
+	return look_at_text(r, read_protocol, name, to, size);
+}
+
+/* A line: number, six words, the inode, the path (unix_seq_show()). */
+static const char *unix_path(char *line, uint64_t inode)
+{
+	unsigned long found;
+	int at = 0;
+
+	if (sscanf(line, "%*s %*s %*s %*s %*s %*s %lu %n", &found, &at) != 1 ||
+		found != inode || at == 0)
+		return NULL;
+	line[strcspn(line, "\n")] = '\0';
+	return line[at] != '\0' ? line + at : NULL;
+}
+
+int remote_unix_path(
+	const struct remote *r, uint64_t inode, char *to, size_t size)
+{
+	char name[40];
+	char *line = NULL;
+	size_t room = 0;
+	int got = -1;
+	FILE *file;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/net/unix", (int)r->tid);
+	file = fopen(name, "re");
+	if (file == NULL)
+		return -1;
+	while (got == -1 && getline(&line, &room, file) != -1) {
+		const char *path = unix_path(line, inode);
+
+		if (path != NULL && strlen(path) < size) {
+			(void)text_copy(to, size, path);
+			got = 0;
+		}
+	}
+	free(line);
+	(void)fclose(file);
+	return got;
+}
+
+static int read_info(struct remote *r, int fd, char *to, size_t size)
+{
+	char name[24];
+
+	(void)snprintf(name, sizeof(name), "fdinfo/%d", fd);
+	return look_at_text(r, read_text, name, to, size);
+}
+
+int remote_fd_flags(struct remote *r, int fd)
+{
+	char info[256];
+	const char *flags;
+
+	if (read_info(r, fd, info, sizeof(info)) == -1)
+		return -1;
+	flags = field(info, "flags:");
+	return flags != NULL ? (int)strtol(flags, NULL, 8) : -1;
+}
+
+size_t remote_epoll_items(struct remote *r, int epoll,
+	struct remote_epoll_item *items, size_t most)
+{
+	char info[8192];
+	const char *line = info;
+	size_t count = 0;
+
+	if (read_info(r, epoll, info, sizeof(info)) == -1)
+		return 0;
+	while (count < most && line != NULL) {
+		struct remote_epoll_item *item = &items[count];
+
+		if (sscanf(line, "tfd: %d events: %" SCNx32 " data: %" SCNx64,
+			    &item->fd, &item->events, &item->data) == 3)
+			count++;
+		line = strchr(line, '\n');
+		if (line != NULL)
+			line++;
+	}
+	return count;
+}
+
+/* ---- epoll ---- */
+
+struct item_look {
+	const struct remote *r;
+	int epoll;
+	char line[32]; /* how it begins (ep_show_fdinfo(), fs/eventpoll.c) */
+	bool found;
+};
+
+/* There may be thousands. */
+static void find_item(void *argument)
+{
+	struct item_look *l = argument;
+	char text[4096 + sizeof(l->line)];
+	char name[24];
+	size_t kept = 0;
+	size_t used;
+	ssize_t got;
+
+	(void)snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
+	scoped_fd fd = open_proc(l->r->tid, name, 0);
+	while (fd != -1 && !l->found) {
+		got = read(fd, text + kept, sizeof(text) - 1 - kept);
+		if (got <= 0)
+			return;
+		used = kept + (size_t)got;
+		text[used] = '\0';
+		l->found = strstr(text, l->line) != NULL;
+		kept = used < sizeof(l->line) ? used : sizeof(l->line);
+		(void)memmove(text, text + used - kept, kept);
+	}
+}
+
+bool remote_epoll_has(struct remote *r, int epoll, int fd)
+{
+	struct item_look l = {.r = r, .epoll = epoll};
+
+	(void)snprintf(l.line, sizeof(l.line), "tfd: %8d ", fd);
+	return look(r, find_item, &l) == 0 && l.found;
+}
+
+struct table_look {
+	struct remote_table *table;
+	remote_wanted *wanted;
+	const void *context;
+};
+
+static void note_fd(void *context, int fd, const char *target)
+{
+	const struct table_look *l = context;
+	struct remote_table *t = l->table;
+	uint64_t inode = remote_socket_inode(target);
+
+	if (inode == 0) {
+		if (t->epoll_count < REMOTE_TABLE_MOST &&
+			remote_is_epoll(target))
+			t->epolls[t->epoll_count++] = fd;
+	} else if (t->socket_count < REMOTE_TABLE_MOST &&
+		l->wanted(l->context, inode)) {
+		t->inodes[t->socket_count] = inode;
+		t->sockets[t->socket_count++] = fd;
+	}
+}
+
+int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted,
+	const void *context, struct remote_table *table)
+{
+	struct table_look l = {table, wanted, context};
+
+	*table = (struct remote_table){.epoll_count = 0};
+	return remote_each_fd(r, most, note_fd, &l);
+}
+
+bool remote_table_waits(
+	struct remote *r, const struct remote_table *table, int socket)
+{
+	for (size_t i = 0; i < table->epoll_count; i++)
+		if (remote_epoll_has(r, table->epolls[i], socket))
+			return true;
+	return false;
+}
+
+struct change {
+	int what; /* EPOLL_CTL_... */
+	int epoll;
+	int ours;
+	struct remote_epoll_item item;
+	int error;
+};
+
+/* In a table of its own, as it overwrites a number. */
+static void change_item(void *argument)
+{
+	struct change *c = argument;
+	const struct remote_epoll_item *item = &c->item;
+	struct epoll_event event = {
+		.events = item->events,
+		.data.u64 = item->data,
+	};
+	int epoll = c->epoll;
+
+	if (epoll == item->fd)
+		epoll = fcntl(epoll, F_DUPFD_CLOEXEC, item->fd + 1);
+	if (epoll == -1 ||
+		(c->ours != item->fd &&
+			dup3(c->ours, item->fd, O_CLOEXEC) == -1) ||
+		epoll_ctl(epoll, c->what, item->fd, &event) == -1)
+		c->error = errno;
+}
+
+static int change(struct change c)
+{
+	if (c.item.fd < 0) {
+		errno = EBADF;
+		return -1;
+	}
+	if (vfork_run_apart(change_item, &c, EPOLL_PATIENCE) == -1)
+		return -1;
+	errno = c.error;
+	return c.error == 0 ? 0 : -1;
+}
+
+int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item)
+{
+	return change((struct change){.what = EPOLL_CTL_ADD,
+		.epoll = epoll,
+		.ours = ours,
+		.item = *item});
+}
+
+int remote_epoll_remove(int epoll, int ours, int fd)
+{
+	return change((struct change){.what = EPOLL_CTL_DEL,
+		.epoll = epoll,
+		.ours = ours,
+		.item = {.fd = fd}});
+}
+
+/* ---- its memory ---- */
+
+struct reading {
+	pid_t tid;
+	struct iovec ours;
+	struct iovec theirs;
+	ssize_t got;
+	int error;
+};
+
+static void read_memory(void *argument)
+{
+	struct reading *r = argument;
+
+	r->got = process_vm_readv(r->tid, &r->ours, 1, &r->theirs, 1, 0);
+	r->error = errno;
+}
+
+int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
+{
+	struct reading it = {
+		.tid = r->tid,
+		.ours = {to, size},
+		.theirs = {(void *)(uintptr_t)at, size},
+		.got = -1,
+	};
+	int done;
+
+	if (r->patience > 0 && !r->late)
+		done = note_late(r, vfork_run(read_memory, &it, r->patience));
+	else
+		done = look(r, read_memory, &it);
+	if (done == -1)
+		return -1;
+	if (it.got == (ssize_t)size)
+		return 0;
+	errno = it.got == -1 ? it.error : EFAULT;
+	return -1;
+}
+
+/* ---- what it does, and may ---- */
+
+long remote_call_on(struct remote *r, int *fd)
+{
+	char text[256];
+	unsigned long first = 0;
+	long call;
+
+	if (look_at_text(r, read_text, "syscall", text, sizeof(text)) == -1)
+		return -2;
+	if (strncmp(text, "running", 7) == 0)
+		return -1;
+	if (sscanf(text, "%ld %lx", &call, &first) < 1) {
+		errno = EPROTO;
+		return -2;
+	}
+	*fd = (int)first;
+	return call;
+}
+
+long remote_call(struct remote *r)
+{
+	int fd;
+
+	return remote_call_on(r, &fd);
+}
+
+int remote_accepts(struct remote *r)
+{
+	int fd = -1;
+	long call = remote_call_on(r, &fd);
+
+#ifdef SYS_accept
+	if (call == SYS_accept)
+		return fd;
+#endif
+	return call == SYS_accept4 ? fd : -1;
+}
+
+int remote_sleeps_in(struct remote *r, char *to, size_t size)
+{
+	return look_at_text(r, read_text, "wchan", to, size);
+}
+
+bool remote_shares(struct remote *r, const char *kind)
+{
+	char name[24];
+	char path[40];
+	char own[64];
+	char its[64];
+	ssize_t len;
+
+	(void)snprintf(name, sizeof(name), "ns/%s", kind);
+	(void)snprintf(path, sizeof(path), "/proc/self/%s", name);
+	len = readlink(path, own, sizeof(own) - 1);
+	if (len <= 0)
+		return false;
+	own[len] = '\0';
+	return look_at_text(r, read_link, name, its, sizeof(its)) == 0 &&
+		strcmp(own, its) == 0;
+}
+
+bool remote_may(struct remote *r, int capability)
+{
+	uint64_t set;
+
+	return process_status(r->tid, "CapEff:", 16, &set) == 0 &&
+		(set >> capability & 1) != 0 && remote_shares(r, "user");
+}

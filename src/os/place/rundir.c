@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/place/rundir.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/place/rundir_place.h"
+#include "os/place/rundir_walk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long a second start waits for the first to be gone. */
+#define LOCK_PATIENCE (1 * SECOND)
+
+static const char what_to_set[] =
+	"set 'runtime-directory' or NCLUST_RUNTIME_DIR to a directory of yours";
+
+static long read_holder(int lock)
+{
+	char text[24];
+	ssize_t n = pread(lock, text, sizeof(text) - 1, 0);
+	long pid;
+
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	pid = strtol(text, NULL, 10);
+	return pid > 0 ? pid : 0;
+}
+
+/* Is the file still what its name leads to? */
+static bool is_still(int dirfd, const char *name, const struct stat *st)
+{
+	struct stat now;
+
+	return fstatat(dirfd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+		now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+static int open_lock(int dirfd, const char *path, struct error *err)
+{
+	scoped_fd fd = openat(dirfd, "lock",
+		O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY |
+			O_NONBLOCK,
+		0600);
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return error_set(err, errno, "cannot open '%s/lock'", path);
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink > 1 ||
+		(st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		return error_set(err, 0,
+			"'%s/lock' is not safe: it is not a plain file of ours",
+			path);
+	return fd_release(&fd);
+}
+
+/* 1: taken; 0: somebody has it, or it has just been removed; -1 and `err`. */
+static int try_lock(struct rundir *r, long *holder, struct error *err)
+{
+	scoped_fd fd = open_lock(r->dir, r->path, err);
+	char text[24];
+	struct stat st;
+	int n;
+
+	if (fd == -1)
+		return err->sys == ENOENT ? 0 : -1; /* NAME/ was removed */
+	if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if (errno != EWOULDBLOCK)
+			return error_set(
+				err, errno, "cannot lock '%s/lock'", r->path);
+		*holder = read_holder(fd);
+		return 0;
+	}
+	if (fstat(fd, &st) == -1 || !is_still(r->dir, "lock", &st))
+		return 0; /* its holder took it away while we waited */
+	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	if (ftruncate(fd, 0) == -1 || pwrite(fd, text, (size_t)n, 0) != n)
+		return error_set(err, errno, "cannot write '%s/lock'", r->path);
+	r->lock = fd_release(&fd);
+	return 1;
+}
+
+static int enter_instance(
+	struct rundir *r, int base, const char *name, struct error *err)
+{
+	struct stat st;
+
+	r->dir = rundir_enter(base, name, true, 0711, r->path, err);
+	if (r->dir == -1)
+		return -1;
+	if (fstat(r->dir, &st) == -1)
+		return error_set(err, errno, "cannot look at '%s'", r->path);
+	if (st.st_uid == geteuid())
+		return 0;
+	return error_set(err, 0, "'%s' is not ours: it belongs to uid %u",
+		r->path, (unsigned)st.st_uid);
+}
+
+static int take(struct rundir *r, int base, const char *name, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = 10 * MSEC};
+	nsec_t deadline = nsec_add(clock_now(), LOCK_PATIENCE);
+	long holder = 0;
+
+	for (;;) {
+		int got;
+
+		/* anew each time: the holder removes it when it ends */
+		if (enter_instance(r, base, name, err) == -1) {
+			if (err->sys != ENOENT)
+				return -1;
+			got = 0;
+		} else {
+			got = try_lock(r, &holder, err);
+		}
+		if (got != 0)
+			return got == 1 ? 0 : -1;
+		fd_close(&r->dir);
+		if (clock_now() >= deadline)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	if (holder > 0)
+		(void)error_set(err, 0,
+			"instance '%s' is already running (pid %ld)", name,
+			holder);
+	else
+		(void)error_set(
+			err, 0, "instance '%s' is already running", name);
+	return error_status(err, EX_TEMPFAIL);
+}
+
+/* Remove the sockets in notify/: those of workers that are no more. */
+void rundir_empty_notify(const struct rundir *r,
+	bool (*is_used)(const char *name, const void *context),
+	const void *context)
+{
+	int fd = openat(r->notify_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *entry;
+	DIR *dir;
+
+	dir = fd == -1 ? NULL : fdopendir(fd);
+	if (!dir) {
+		fd_close(&fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.' &&
+			(is_used == NULL || !is_used(entry->d_name, context)))
+			(void)unlinkat(r->notify_dir, entry->d_name, 0);
+	(void)closedir(dir);
+}
+
+static void let_go(struct rundir *r)
+{
+	fd_close(&r->notify_dir);
+	fd_close(&r->dir);
+	fd_close(&r->lock);
+}
+
+bool rundir_has_state(const struct rundir *r)
+{
+	struct stat st;
+
+	return fstatat(r->dir, "state", &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+		errno != ENOENT;
+}
+
+int rundir_open(struct rundir *r, const char *wanted, const char *name,
+	long group, struct error *err)
+{
+	scoped_fd base = -1;
+	char notify[sizeof(r->path) + 8];
+	size_t used;
+	bool none;
+
+	(void)group; /* 0711 lets everybody pass; the socket bears the group */
+	r->dir = r->notify_dir = r->lock = -1;
+	if (!text_is_name(name))
+		return error_set(
+			err, 0, "'%s' is not a name for an instance", name);
+	base = rundir_choose(
+		wanted, name, r->path, sizeof(r->path) - 66, &none, err);
+	if (base == -1) {
+		r->path[0] = '\0';
+		(void)error_hint(err, "%s", what_to_set);
+		return none ? 1 : -1;
+	}
+	used = strlen(r->path);
+	(void)snprintf(r->path + used, sizeof(r->path) - used, "/%s", name);
+	if (take(r, base, name, err) == -1) {
+		let_go(r);
+		return -1;
+	}
+	(void)snprintf(notify, sizeof(notify), "%s/notify", r->path);
+	r->notify_dir = rundir_enter(r->dir, "notify", true, 0711, notify, err);
+	if (r->notify_dir == -1) {
+		let_go(r);
+		return -1;
+	}
+	/* those of workers that live may be wanted (supervisor/orphans/adopt.h) */
+	if (!rundir_has_state(r))
+		rundir_empty_notify(r, NULL, NULL);
+	return 0;
+}
+
+/* The lock that we hold, if its name still leads to it; else a new one. */
+static int renew_lock(struct rundir *r, struct rundir *fresh, struct error *err)
+{
+	long holder = 0;
+	struct stat st;
+	int got;
+
+	if (fstat(r->lock, &st) == 0 && is_still(fresh->dir, "lock", &st)) {
+		fresh->lock = fd_release(&r->lock);
+		return 0;
+	}
+	got = try_lock(fresh, &holder, err);
+	if (got == 0)
+		return error_set(err, 0,
+			"the name was taken by another instance (pid %ld)",
+			holder);
+	return got == 1 ? 0 : -1;
+}
+
+int rundir_renew(struct rundir *r, struct error *err)
+{
+	struct rundir fresh = {.dir = -1, .notify_dir = -1, .lock = -1};
+	char notify[sizeof(r->path) + 8];
+	char *slash = strrchr(r->path, '/');
+	scoped_fd base = -1;
+
+	(void)text_copy(fresh.path, sizeof(fresh.path), r->path);
+	(void)snprintf(notify, sizeof(notify), "%s/notify", r->path);
+	*slash = '\0';
+	base = rundir_open_place(r->path, true, err);
+	*slash = '/';
+	if (base == -1)
+		return -1;
+	if (enter_instance(&fresh, base, slash + 1, err) == 0)
+		fresh.notify_dir = rundir_enter(
+			fresh.dir, "notify", true, 0711, notify, err);
+	if (fresh.notify_dir == -1 || renew_lock(r, &fresh, err) == -1) {
+		let_go(&fresh);
+		return -1;
+	}
+	let_go(r);
+	*r = fresh;
+	return 0;
+}
+
+/* Did somebody take it away, and another instance its place? */
+static bool is_ours_still(const struct rundir *r)
+{
+	struct stat st;
+
+	return fstat(r->lock, &st) == 0 && is_still(r->dir, "lock", &st);
+}
+
+void rundir_leave(struct rundir *r)
+{
+	let_go(r);
+}
+
+void rundir_close(struct rundir *r)
+{
+	static const char *const files[] = {
+		"keeper", "estate", "estate.new", "state", "state.new"};
+	char *slash = strrchr(r->path, '/');
+	scoped_fd base = -1;
+	struct error err;
+	struct stat st;
+
+	if (r->dir == -1 || !slash)
+		return;
+	if (!is_ours_still(r)) {
+		let_go(r);
+		return;
+	}
+	rundir_empty_notify(r, NULL, NULL);
+	(void)unlinkat(r->dir, "notify", AT_REMOVEDIR);
+	for (size_t i = 0; i < COUNT_OF(files); i++)
+		(void)unlinkat(r->dir, files[i], 0);
+	(void)unlinkat(r->dir, "control", 0);
+	/* the lock last, and while it is held: see try_lock() */
+	(void)unlinkat(r->dir, "lock", 0);
+	*slash = '\0';
+	base = rundir_open_place(r->path, false, &err);
+	if (base != -1 && fstat(r->dir, &st) == 0 &&
+		is_still(base, slash + 1, &st))
+		(void)unlinkat(base, slash + 1, AT_REMOVEDIR);
+	*slash = '/';
+	let_go(r);
+}
+
+/* The first failure but that nothing is there: news where nothing is found. */
+static void keep_refusal(struct error *refusal, const struct error *err)
+{
+	if (refusal->text[0] == '\0' && err->sys != ENOENT)
+		*refusal = *err;
+}
+
+int rundir_find(const char *wanted, const char *name, struct error *err)
+{
+	struct error refusal = {0};
+	char path[PATH_MAX];
+	char whole[PATH_MAX + 80];
+	int got;
+
+	if (!text_is_name(name))
+		return error_set(
+			err, 0, "'%s' is not a name for an instance", name);
+	for (unsigned n = 0; (got = rundir_place(wanted, true, n, path,
+				      sizeof(path), err)) == 1;
+		n++) {
+		scoped_fd base = rundir_open_place(path, false, err);
+		int fd = -1;
+
+		(void)snprintf(whole, sizeof(whole), "%s/%s", path, name);
+		if (base != -1)
+			fd = rundir_enter(base, name, false, 0, whole, err);
+		if (fd != -1)
+			return fd;
+		keep_refusal(&refusal, err);
+	}
+	if (got == -1)
+		return -1;
+	if (refusal.text[0] != '\0') {
+		*err = refusal;
+		return -1;
+	}
+	(void)error_set(err, 0, "no instance '%s' is running", name);
+	err->sys = ENOENT;
+	return error_status(err, EX_UNAVAILABLE);
+}
+
+static bool is_instance(int base, const char *name)
+{
+	scoped_fd dir = -1;
+	struct error err;
+	struct stat st;
+
+	if (!text_is_name(name))
+		return false;
+	dir = rundir_enter(base, name, false, 0, name, &err);
+	return dir != -1 &&
+		fstatat(dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISSOCK(st.st_mode);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool has_name(char *const *names, long count, const char *name)
+{
+	for (long i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Add a copy; false: out of memory. */
+static bool add_name(char ***names, long *count, const char *name)
+{
+	char *copy = strdup(name);
+	char **list = realloc(*names, ((size_t)*count + 1) * sizeof(*list));
+
+	if (list)
+		*names = list;
+	if (copy && list) {
+		list[(*count)++] = copy;
+		return true;
+	}
+	free(copy);
+	return false;
+}
+
+static int list_place(
+	const char *path, char ***names, long *count, struct error *err)
+{
+	scoped_fd base = rundir_open_place(path, false, err);
+	struct dirent *entry;
+	int got = 0;
+	DIR *dir;
+	int fd;
+
+	if (base == -1)
+		return -1;
+	fd = openat(base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd == -1 ? NULL : fdopendir(fd);
+	if (!dir) {
+		(void)error_set(err, errno, "cannot read '%s'", path);
+		fd_close(&fd);
+		return -1;
+	}
+	while (got == 0 && (entry = readdir(dir)) != NULL)
+		if (!has_name(*names, *count, entry->d_name) &&
+			is_instance(base, entry->d_name) &&
+			!add_name(names, count, entry->d_name))
+			got = error_set(err, ENOMEM, "cannot list '%s'", path);
+	(void)closedir(dir);
+	return got;
+}
+
+long rundir_list(const char *wanted, char ***names, struct error *err)
+{
+	struct error refusal = {0};
+	char path[PATH_MAX];
+	long count = 0;
+	int got;
+
+	*names = NULL;
+	for (unsigned n = 0; (got = rundir_place(wanted, true, n, path,
+				      sizeof(path), err)) == 1;
+		n++)
+		if (list_place(path, names, &count, err) == -1)
+			keep_refusal(&refusal, err);
+	if (got == -1)
+		return -1;
+	if (count == 0 && refusal.text[0] != '\0') {
+		free(*names);
+		*names = NULL;
+		*err = refusal;
+		return -1;
+	}
+	if (count > 1)
+		qsort(*names, (size_t)count, sizeof(**names), by_name);
+	return count;
+}

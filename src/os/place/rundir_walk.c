@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/place/rundir_walk.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	AS_DIRECTORY = O_PATH | O_DIRECTORY | O_CLOEXEC,
+	AS_IT_IS = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+};
+
+static bool is_trusted(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
+static int refuse_owner(const char *path, uid_t uid, struct error *err)
+{
+	return error_set(err, 0,
+		"'%s' is not safe: it belongs to uid %u, neither to root nor "
+		"to us",
+		path, (unsigned)uid);
+}
+
+static int check(
+	int fd, const char *path, bool sticky_will_do, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return error_set(err, errno, "cannot look at '%s'", path);
+	if (!S_ISDIR(st.st_mode))
+		return error_set(err, ENOTDIR, "cannot use '%s'", path);
+	if (!is_trusted(st.st_uid))
+		return refuse_owner(path, st.st_uid, err);
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+		return 0;
+	if (sticky_will_do && (st.st_mode & S_ISVTX))
+		return 0;
+	return error_set(err, 0,
+		"'%s' is not safe: others may write to it (mode %04o)", path,
+		(unsigned)(st.st_mode & 07777));
+}
+
+/* The umask is the process's; the mode must not depend on it. */
+static int make_directory(int dirfd, const char *name, mode_t mode)
+{
+	mode_t before = umask(0);
+	int done = mkdirat(dirfd, name, mode);
+	int saved = errno;
+
+	(void)umask(before);
+	errno = saved;
+	return done == -1 && errno != EEXIST ? -1 : 0;
+}
+
+int rundir_enter(int dirfd, const char *name, bool make, mode_t mode,
+	const char *path, struct error *err)
+{
+	scoped_fd fd = -1;
+	struct stat st;
+
+	if (make && make_directory(dirfd, name, mode) == -1)
+		return error_set(err, errno, "cannot make '%s'", path);
+	fd = openat(dirfd, name, AS_IT_IS);
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return error_set(err, errno, "cannot open '%s'", path);
+	if (S_ISLNK(st.st_mode))
+		return error_set(err, 0,
+			"'%s' is not safe: it is a symbolic link", path);
+	if (check(fd, path, false, err) == -1)
+		return -1;
+	return fd_release(&fd);
+}
+
+/* One component on the way.  A link leads wherever its maker wants. */
+static int step(
+	int dirfd, const char *name, const char *path, struct error *err)
+{
+	scoped_fd fd = openat(dirfd, name, AS_IT_IS);
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return error_set(err, errno, "cannot open '%s'", path);
+	if (S_ISLNK(st.st_mode)) {
+		if (!is_trusted(st.st_uid))
+			return refuse_owner(path, st.st_uid, err);
+		(void)close(fd);
+		fd = openat(dirfd, name, AS_DIRECTORY);
+		if (fd == -1)
+			return error_set(err, errno, "cannot open '%s'", path);
+	}
+	if (check(fd, path, true, err) == -1)
+		return -1;
+	return fd_release(&fd);
+}
+
+int rundir_walk(const char *path, mode_t mode, struct error *err)
+{
+	char done[PATH_MAX];
+	char *at = done;
+	scoped_fd fd = -1;
+	size_t len = strlen(path);
+
+	if (path[0] != '/')
+		return error_set(err, 0, "'%s' is not an absolute path", path);
+	if (len >= sizeof(done))
+		return error_set(err, ENAMETOOLONG, "cannot open '%s'", path);
+	(void)memcpy(done, path, len + 1);
+	while (len > 1 && done[len - 1] == '/')
+		done[--len] = '\0';
+	fd = open("/", AS_DIRECTORY);
+	if (fd == -1)
+		return error_set(err, errno, "cannot open '/'");
+	for (;;) {
+		char *name = at + strspn(at, "/");
+		char *end = name + strcspn(name, "/");
+		bool last = *end == '\0';
+		char kept = *end;
+		int next;
+
+		if (*name == '\0')
+			break; /* it was "/" */
+		*end = '\0';   /* so that `done` is how far we are */
+		next = last ? rundir_enter(fd, name, mode != 0, mode, done, err)
+			    : step(fd, name, done, err);
+		if (next == -1)
+			return -1;
+		(void)close(fd);
+		fd = next;
+		*end = kept;
+		if (last)
+			return fd_release(&fd);
+		at = end;
+	}
+	if (check(fd, "/", false, err) == -1)
+		return -1;
+	return fd_release(&fd);
+}

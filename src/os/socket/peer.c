@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/socket/peer.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ---- who it is ---- */
+
+union end {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un un;
+};
+
+/* Returns the family, AF_INET for what is only mapped into IPv6. */
+static int take_ip(const union end *end, uint8_t ip[16], uint16_t *port)
+{
+	if (end->any.sa_family == AF_INET) {
+		(void)memcpy(ip, &end->v4.sin_addr, 4);
+		*port = ntohs(end->v4.sin_port);
+		return AF_INET;
+	}
+	*port = ntohs(end->v6.sin6_port);
+	if (!IN6_IS_ADDR_V4MAPPED(&end->v6.sin6_addr)) {
+		(void)memcpy(ip, &end->v6.sin6_addr, 16);
+		return AF_INET6;
+	}
+	(void)memcpy(ip, (const uint8_t *)&end->v6.sin6_addr + 12, 4);
+	return AF_INET;
+}
+
+static void look_inet(int fd, const union end *far, struct peer *peer)
+{
+	union end near = {.any = {.sa_family = AF_UNSPEC}};
+	socklen_t size = sizeof(near);
+
+	peer->family = take_ip(far, peer->ip, &peer->port);
+	if (far->any.sa_family == AF_INET6)
+		peer->scope = far->v6.sin6_scope_id;
+	if (getsockname(fd, &near.any, &size) == 0 &&
+		(near.any.sa_family == AF_INET ||
+			near.any.sa_family == AF_INET6))
+		(void)take_ip(&near, peer->local_ip, &peer->local_port);
+}
+
+static void look_unix(int fd, struct peer *peer)
+{
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+
+	peer->family = AF_UNIX;
+	peer->uid = (uid_t)-1;
+	peer->gid = (gid_t)-1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == -1)
+		return;
+	peer->pid = cred.pid;
+	peer->uid = cred.uid;
+	peer->gid = cred.gid;
+}
+
+int peer_accept(int listener, struct peer *peer)
+{
+	union end far;
+	socklen_t size = sizeof(far);
+	int fd;
+
+	*peer = (struct peer){0};
+	far.any.sa_family = AF_UNSPEC;
+	fd = accept4(listener, &far.any, &size, SOCK_CLOEXEC);
+	if (fd == -1)
+		return -1;
+	if (far.any.sa_family == AF_INET || far.any.sa_family == AF_INET6)
+		look_inet(fd, &far, peer);
+	else /* one without a name may come without a family, too */
+		look_unix(fd, peer);
+	return fd;
+}
+
+bool peer_is_same(const struct peer *a, const struct peer *b)
+{
+	return a->family == b->family &&
+		(a->family == AF_INET || a->family == AF_INET6) &&
+		memcmp(a->ip, b->ip, a->family == AF_INET ? 4 : 16) == 0;
+}
+
+/* ---- for people ---- */
+
+const char *peer_text(char to[PEER_TEXT_MAX], const struct peer *peer)
+{
+	char ip[INET6_ADDRSTRLEN] = "?";
+
+	if (peer->family == AF_UNIX) {
+		(void)snprintf(to, PEER_TEXT_MAX, "pid %d, uid %u",
+			(int)peer->pid, peer->uid);
+		return to;
+	}
+	if (peer->family != 0)
+		(void)inet_ntop(peer->family, peer->ip, ip, sizeof(ip));
+	(void)snprintf(to, PEER_TEXT_MAX,
+		peer->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, peer->port);
+	return to;
+}
+
+/* ---- for programs ---- */
+
+static size_t put_text(struct buffer *out, const char *key, const char *text)
+{
+	(void)buffer_string(out, key);
+	(void)buffer_append(out, text, strlen(text) + 1);
+	return 1;
+}
+
+static size_t put_number(struct buffer *out, const char *key, uint64_t n)
+{
+	(void)buffer_string(out, key);
+	(void)buffer_number(out, n, 10);
+	(void)buffer_append(out, "", 1);
+	return 1;
+}
+
+static size_t put_inet(
+	struct buffer *out, const struct peer *peer, unsigned same)
+{
+	char far[INET6_ADDRSTRLEN] = "";
+	char near[INET6_ADDRSTRLEN] = "";
+	char interface[IF_NAMESIZE];
+	bool six = peer->family == AF_INET6;
+	size_t n = 0;
+
+	(void)inet_ntop(peer->family, peer->ip, far, sizeof(far));
+	(void)inet_ntop(peer->family, peer->local_ip, near, sizeof(near));
+	n += put_text(out, "PROTO=", six ? "TCP6" : "TCP");
+	n += put_text(out, "TCPREMOTEIP=", far);
+	n += put_number(out, "TCPREMOTEPORT=", peer->port);
+	n += put_text(out, "TCPLOCALIP=", near);
+	n += put_number(out, "TCPLOCALPORT=", peer->local_port);
+	n += put_text(out, "REMOTE_ADDR=", far);
+	n += put_number(out, "REMOTE_PORT=", peer->port);
+	if (same > 0)
+		n += put_number(out, "TCPCONNNUM=", same);
+	if (!six)
+		return n;
+	n += put_text(out, "TCP6REMOTEIP=", far);
+	n += put_number(out, "TCP6REMOTEPORT=", peer->port);
+	n += put_text(out, "TCP6LOCALIP=", near);
+	n += put_number(out, "TCP6LOCALPORT=", peer->local_port);
+	if (peer->scope != 0 && if_indextoname(peer->scope, interface) != NULL)
+		n += put_text(out, "TCP6INTERFACE=", interface);
+	return n;
+}
+
+static size_t put_unix(
+	struct buffer *out, const struct peer *peer, const char *path)
+{
+	size_t n = put_text(out, "PROTO=", "UNIX");
+
+	if (path != NULL) {
+		n += put_text(out, "UNIXLOCALPATH=", path);
+		n += put_text(out, "IPCLOCALPATH=", path);
+	}
+	if (peer->pid > 0)
+		n += put_number(out, "UNIXREMOTEPID=", (uint64_t)peer->pid);
+	if (peer->uid == (uid_t)-1)
+		return n;
+	n += put_number(out, "UNIXREMOTEEUID=", peer->uid);
+	n += put_number(out, "UNIXREMOTEEGID=", peer->gid);
+	n += put_number(out, "IPCREMOTEEUID=", peer->uid);
+	n += put_number(out, "IPCREMOTEEGID=", peer->gid);
+	return n;
+}
+
+size_t peer_environment(struct buffer *out, const struct peer *peer,
+	const char *path, unsigned same)
+{
+	return peer->family == AF_UNIX ? put_unix(out, peer, path)
+				       : put_inet(out, peer, same);
+}
+
+bool peer_is_variable(const char *entry)
+{
+	static const char *const names[] = {"PROTO=", "REMOTE_ADDR=",
+		"REMOTE_PORT=", "REMOTE_HOST=", "TCPREMOTE", "TCPLOCAL",
+		"TCPCONNNUM=", "TCP6", "UNIXREMOTE", "UNIXLOCAL", "IPCREMOTE",
+		"IPCLOCAL", "IPCCONNNUM="};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (strncmp(entry, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
+/* ---- nobody ---- */
+
+void peer_dismiss(int fd)
+{
+	char unread[4096];
+
+	/* what lies unread at the close makes a reset of it */
+	(void)shutdown(fd, SHUT_WR);
+	for (int i = 0; i < 16; i++)
+		if (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) <= 0)
+			break;
+	(void)close(fd);
+}

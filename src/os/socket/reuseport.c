@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/socket/reuseport.h"
+
+#include "base/scope.h"
+#include "os/socket/sockdiag.h"
+#include "os/socket/socket.h"
+#include "os/socket/socket_options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#ifndef IPV6_MINHOPCOUNT
+#define IPV6_MINHOPCOUNT 73
+#endif
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
+
+/* ---- a socket like another ---- */
+
+/* What must be the same before the bind, and is 0 on most sockets. */
+static const struct {
+	int level;
+	int name;
+} born_with[] = {
+	{IPPROTO_IPV6, IPV6_V6ONLY},
+	{IPPROTO_IP, IP_FREEBIND},
+	{IPPROTO_IPV6, IPV6_FREEBIND},
+	{IPPROTO_IP, IP_TRANSPARENT},
+	{IPPROTO_IPV6, IPV6_TRANSPARENT},
+};
+
+static int copy_one(int to, int from, int level, int name)
+{
+	int want = 0;
+	int have = 0;
+	socklen_t size = sizeof(want);
+
+	if (getsockopt(from, level, name, &want, &size) == -1 ||
+		getsockopt(to, level, name, &have, &size) == -1 || want == have)
+		return 0; /* not of this family */
+	return setsockopt(to, level, name, &want, sizeof(want));
+}
+
+static int copy_device(int to, int from)
+{
+	char name[IF_NAMESIZE];
+	socklen_t size = sizeof(name);
+
+	if (getsockopt(from, SOL_SOCKET, SO_BINDTODEVICE, name, &size) == -1 ||
+		size == 0)
+		return 0;
+	return setsockopt(to, SOL_SOCKET, SO_BINDTODEVICE, name, size);
+}
+
+static int copy_options(int to, int from)
+{
+	struct socket_options plain;
+	struct socket_options asked;
+	int on = 1;
+
+	for (size_t i = 0; i < COUNT_OF(born_with); i++)
+		if (copy_one(to, from, born_with[i].level, born_with[i].name) ==
+			-1)
+			return -1;
+	if (copy_device(to, from) == -1 ||
+		setsockopt(to, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
+		return -1;
+	socket_options_read(&plain, to);
+	socket_options_read(&asked, from);
+	socket_options_follow(to, &plain, &asked);
+	return socket_set_reuseport(to, true);
+}
+
+/* All of a group belong to one user; setfsuid(2) tells failure only to who asks
+ * again. */
+static int open_as(uid_t uid, int family)
+{
+	uid_t before = (uid_t)setfsuid(uid);
+	int fd = -1;
+	int saved = EPERM;
+
+	if ((uid_t)setfsuid((uid_t)-1) == uid) {
+		fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		saved = errno;
+	}
+	(void)setfsuid(before);
+	errno = saved;
+	return fd;
+}
+
+static int bind_beside(int to, int from)
+{
+	struct sockaddr_storage at;
+	socklen_t size = sizeof(at);
+
+	if (getsockname(from, (struct sockaddr *)&at, &size) == -1)
+		return -1;
+	return bind(to, (struct sockaddr *)&at, size);
+}
+
+static int set_filter(int fd, int name, struct sock_filter *list, size_t count)
+{
+	struct sock_fprog program = {(unsigned short)count, list};
+
+	return setsockopt(fd, SOL_SOCKET, name, &program, sizeof(program));
+}
+
+/*
+ * A SYN that has passed a router, or was sent with less than 255 hops to go as
+ * nearly all are, is dropped.  A filter would do it, too (SO_ATTACH_FILTER), but
+ * newer kernels want CAP_NET_ADMIN for it at TCP sockets (measured on 6.18), and
+ * it also drops the ACK that ends a handshake.
+ */
+static const struct {
+	int level;
+	int name;
+} hops[] = {{IPPROTO_IP, IP_MINTTL}, {IPPROTO_IPV6, IPV6_MINHOPCOUNT}};
+#define HOPS_MOST 255
+
+/* Before it listens, so that nothing is ever in its queue that was not meant
+ * for it.  Where it fails some wait for the first who has the socket. */
+void reuseport_deafen(int fd)
+{
+	const int most = HOPS_MOST;
+
+	for (size_t i = 0; i < COUNT_OF(hops); i++)
+		(void)setsockopt(
+			fd, hops[i].level, hops[i].name, &most, sizeof(most));
+}
+
+int reuseport_join(int fd)
+{
+	struct queue_facts queue;
+	struct stat st;
+	int family = AF_UNSPEC;
+	socklen_t size = sizeof(family);
+	bool had = socket_has_reuseport(fd);
+	scoped_fd new = -1;
+	int saved;
+
+	sockdiag_queue(fd, &queue);
+	if (fstat(fd, &st) == -1 ||
+		getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == -1)
+		return -1;
+	new = open_as(st.st_uid, family);
+	if (new == -1 || copy_options(new, fd) == -1)
+		return -1;
+	reuseport_deafen(new);
+	if (!had && socket_set_reuseport(fd, true) == -1)
+		return -1;
+	if (bind_beside(new, fd) == 0 &&
+		socket_backlog(
+			new, queue.limit > 0 ? (int)queue.limit : INT_MAX) == 0)
+		return fd_release(&new);
+	saved = errno;
+	if (!had)
+		(void)socket_set_reuseport(fd, false);
+	errno = saved;
+	return -1;
+}
+
+int reuseport_hear(int fd, int like)
+{
+	for (size_t i = 0; i < COUNT_OF(hops); i++)
+		if (copy_one(fd, like, hops[i].level, hops[i].name) == -1)
+			return -1;
+	return 0;
+}
+
+void reuseport_knock(int fd)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+		struct sockaddr_un un;
+	} at = {0};
+	socklen_t size = sizeof(at);
+	scoped_fd own = -1;
+
+	/* all addresses mean this machine to who connects */
+	if (getsockname(fd, &at.any, &size) == -1)
+		return;
+	own = socket(at.any.sa_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (own != -1 && copy_device(own, fd) == 0)
+		(void)connect(own, &at.any, size);
+}
+
+/*
+ * A program that chooses nobody, and so leaves it to the hash: that it is there,
+ * of that kind, makes the kernel move connections (reuseport_migrate_sock() in
+ * net/core/sock_reuseport.c, 5.14).
+ */
+int reuseport_migrate(int fd)
+{
+	const struct bpf_insn nobody[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K,
+						  .dst_reg = BPF_REG_0,
+						  .imm = SK_PASS},
+		{.code = BPF_JMP | BPF_EXIT}};
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_SK_REUSEPORT,
+		.expected_attach_type = BPF_SK_REUSEPORT_SELECT_OR_MIGRATE,
+		.insns = (uintptr_t)nobody,
+		.insn_cnt = COUNT_OF(nobody),
+		.license = (uintptr_t) "",
+	};
+	scoped_fd program =
+		(int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+
+	if (program == -1)
+		return -1;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
+		sizeof(program));
+}
+
+void reuseport_leave(int fd)
+{
+	(void)shutdown(fd, SHUT_RD);
+	(void)close(fd);
+}
+
+/* ---- who gets new connections ---- */
+
+/* Of an IPv6 packet: its kind, four words of its source, its port. */
+#define AIM_MAX (6 * 2 + 1)
+
+struct program {
+	struct sock_filter list[AIM_MAX + 2 + 2 * REUSEPORT_MAX];
+	size_t n;
+};
+
+static void put(struct program *p, struct sock_filter one)
+{
+	p->list[p->n++] = one;
+}
+
+static void put_load(struct program *p, unsigned size, int at)
+{
+	put(p,
+		(struct sock_filter)BPF_STMT(
+			(unsigned short)(BPF_LD | size | BPF_ABS),
+			(unsigned)at));
+}
+
+/* Go on if it is that value, else to the instruction `end`. */
+static void put_match(struct program *p, uint32_t value, size_t end)
+{
+	put(p,
+		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value,
+			0, (unsigned char)(end - p->n - 1)));
+}
+
+union source {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* What comes from there goes to `place`.  Packets with options before their TCP
+ * header are none of ours. */
+static void put_aim(struct program *p, const union source *from, unsigned place)
+{
+	bool v6 = from->any.sa_family == AF_INET6;
+	int words = v6 ? 4 : 1;
+	size_t end = p->n + 2 * (2 + (size_t)words) + 1;
+	uint32_t ip[4] = {from->in.sin_addr.s_addr};
+
+	if (v6)
+		(void)memcpy(ip, &from->in6.sin6_addr, sizeof(ip));
+	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_PROTOCOL);
+	put_match(p, v6 ? ETH_P_IPV6 : ETH_P_IP, end);
+	for (int i = 0; i < words; i++) {
+		put_load(p, BPF_W, SKF_NET_OFF + (v6 ? 8 : 12) + 4 * i);
+		put_match(p, ntohl(ip[i]), end);
+	}
+	put_load(p, BPF_H, SKF_NET_OFF + (v6 ? 40 : 20));
+	put_match(p, ntohs(from->in.sin_port), end); /* where v6 has it, too */
+	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, place));
+}
+
+/* A = random % sum; if (A < what the first i weigh together) return i.  -1:
+ * nobody is to have any. */
+static int put_shares(
+	struct program *p, const unsigned *weights, unsigned count)
+{
+	unsigned sum = 0;
+	unsigned before = 0;
+
+	for (unsigned i = 0; i < count && i < REUSEPORT_MAX; i++)
+		sum += weights[i];
+	if (sum == 0 || count > REUSEPORT_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_RANDOM);
+	put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, sum));
+	for (unsigned i = 0; i < count; i++) {
+		if (weights[i] == 0)
+			continue;
+		before += weights[i];
+		if (before < sum)
+			put(p,
+				(struct sock_filter)BPF_JUMP(
+					BPF_JMP | BPF_JGE | BPF_K, before, 1,
+					0));
+		put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, i));
+	}
+	return 0;
+}
+
+int reuseport_share(int fd, const unsigned *weights, unsigned count)
+{
+	struct program p = {.n = 0};
+
+	if (put_shares(&p, weights, count) == -1)
+		return -1;
+	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
+}
+
+int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
+	unsigned place)
+{
+	struct program p = {.n = 0};
+	union source from = {.any = {0}};
+	socklen_t size = sizeof(from);
+
+	if (getsockname(client, &from.any, &size) == -1)
+		return -1;
+	put_aim(&p, &from, place);
+	if (put_shares(&p, weights, count) == -1)
+		return -1;
+	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
+}
+
+void reuseport_unshare(int fd)
+{
+	int unused = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused,
+		sizeof(unused));
+}

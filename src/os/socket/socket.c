@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/socket/socket.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/socket/sockdiag.h"
+#include "os/socket/socket_unix.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
+
+/* An internet address of either family. */
+union inet_address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_storage room;
+};
+
+static int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+static socklen_t inet_fill(
+	union inet_address *to, int family, const struct socket_plan *plan)
+{
+	(void)memset(to, 0, sizeof(*to));
+	if (family == AF_INET) {
+		to->v4.sin_family = AF_INET;
+		to->v4.sin_port = htons(plan->port);
+		if (plan->family == AF_INET)
+			(void)memcpy(&to->v4.sin_addr, plan->ip, 4);
+		return sizeof(to->v4);
+	}
+	to->v6.sin6_family = AF_INET6;
+	to->v6.sin6_port = htons(plan->port);
+	if (plan->family == AF_INET6) {
+		(void)memcpy(&to->v6.sin6_addr, plan->ip, 16);
+		to->v6.sin6_scope_id = plan->scope_id;
+	}
+	return sizeof(to->v6);
+}
+
+/* What must be set before the bind.  *what names the option that failed. */
+static int set_before(
+	int fd, int family, const struct socket_plan *plan, const char **what)
+{
+	int v6only = plan->v6only == -1 && plan->family == AF_UNSPEC
+		? 0
+		: plan->v6only;
+
+	/* leftovers in TIME_WAIT must not keep the port; for UDP the option
+	 * would let strangers share it */
+	*what = "SO_REUSEADDR";
+	if (plan->type == SOCK_STREAM &&
+		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
+		return -1;
+	*what = "v6only";
+	if (family == AF_INET6 && v6only != -1 &&
+		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only) == -1)
+		return -1;
+	*what = "interface";
+	if (plan->interface &&
+		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, plan->interface,
+			(socklen_t)strlen(plan->interface) + 1) == -1)
+		return -1;
+	*what = "freebind";
+	if (plan->freebind &&
+		(family == AF_INET6
+				? set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1)
+				: set_int(fd, IPPROTO_IP, IP_FREEBIND, 1)) ==
+			-1)
+		return -1;
+	*what = "rcvbuf";
+	if (plan->rcvbuf != -1 &&
+		set_int(fd, SOL_SOCKET, SO_RCVBUF, plan->rcvbuf) == -1)
+		return -1;
+	*what = "sndbuf";
+	if (plan->sndbuf != -1 &&
+		set_int(fd, SOL_SOCKET, SO_SNDBUF, plan->sndbuf) == -1)
+		return -1;
+	*what = "defer-accept";
+	if (plan->defer_accept != -1 && plan->type == SOCK_STREAM &&
+		set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+			plan->defer_accept) == -1)
+		return -1;
+	return 0;
+}
+
+static int cannot_listen(
+	const struct socket_plan *plan, int error, struct error *err)
+{
+	(void)error_set(err, error, "cannot listen on '%s'", plan->text);
+	if (error == EACCES && plan->port != 0 && plan->port < 1024)
+		(void)error_hint(err,
+			"a port below 1024 needs a socket unit, "
+			"AmbientCapabilities=CAP_NET_BIND_SERVICE, or sysctl "
+			"net.ipv4.ip_unprivileged_port_start=%u",
+			plan->port);
+	else if (error == EADDRNOTAVAIL && !plan->freebind)
+		(void)error_hint(err,
+			"no interface has this address; the "
+			"option 'freebind' does not wait for one");
+	return -1;
+}
+
+static int inet_open(
+	int family, const struct socket_plan *plan, struct error *err)
+{
+	int type = plan->type | SOCK_CLOEXEC |
+		(plan->nonblock ? SOCK_NONBLOCK : 0);
+	scoped_fd fd = socket(family, type, 0);
+	union inet_address address;
+	socklen_t size = inet_fill(&address, family, plan);
+	const char *what = "";
+
+	if (fd == -1)
+		return cannot_listen(plan, errno, err);
+	if (set_before(fd, family, plan, &what) == -1)
+		return error_set(
+			err, errno, "cannot set %s of '%s'", what, plan->text);
+	if (bind(fd, &address.any, size) == -1 ||
+		(plan->type == SOCK_STREAM &&
+			socket_backlog(fd, plan->backlog) == -1))
+		return cannot_listen(plan, errno, err);
+	return fd_release(&fd);
+}
+
+int socket_open(const struct socket_plan *plan, struct socket_file *made,
+	struct error *err)
+{
+	int fd;
+
+	made->dev = 0;
+	made->ino = 0;
+	if (plan->family == AF_UNIX)
+		return socket_unix_open(plan, made, err);
+	if (plan->family != AF_UNSPEC)
+		return inet_open(plan->family, plan, err);
+	fd = inet_open(AF_INET6, plan, err);
+	/* no IPv6 in this kernel (EAFNOSUPPORT), or in this namespace */
+	if (fd == -1 && plan->v6only != 1 &&
+		(err->sys == EAFNOSUPPORT || err->sys == EADDRNOTAVAIL))
+		fd = inet_open(AF_INET, plan, err);
+	return fd;
+}
+
+int socket_backlog(int fd, int backlog)
+{
+	/* the kernel lowers it to net.core.somaxconn */
+	return listen(fd, backlog < 0 ? INT_MAX : backlog);
+}
+
+int socket_revive(int fd, int backlog)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	union inet_address at;
+	socklen_t size = sizeof(at);
+	bool known = getsockname(fd, &at.any, &size) == 0;
+
+	/* a second shutdown(2), of another worker, may fall between the two */
+	for (int i = 0; i < 4; i++) {
+		/* tcp_disconnect(): what was shut is open, the port stays */
+		(void)connect(fd, &none, sizeof(none));
+		/* but one that the kernel chose it has given back; EINVAL: it
+		 * has not */
+		if (known)
+			(void)bind(fd, &at.any, size);
+		if (socket_backlog(fd, backlog) == -1)
+			return -1;
+		if (!sockdiag_is_shut(fd))
+			return 0;
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+int socket_set_nonblock(int fd, bool on)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags == -1)
+		return -1;
+	return fcntl(
+		fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
+}
+
+static void tell_inet(
+	const union inet_address *address, struct socket_facts *facts)
+{
+	const char *kind = facts->type == SOCK_DGRAM ? "udp" : "tcp";
+	char ip[INET6_ADDRSTRLEN] = "?";
+
+	if (facts->family == AF_INET) {
+		facts->port = ntohs(address->v4.sin_port);
+		(void)inet_ntop(AF_INET, &address->v4.sin_addr, ip, sizeof(ip));
+		(void)snprintf(facts->text, sizeof(facts->text), "%s:%s:%u",
+			kind, ip, facts->port);
+		return;
+	}
+	facts->port = ntohs(address->v6.sin6_port);
+	(void)inet_ntop(AF_INET6, &address->v6.sin6_addr, ip, sizeof(ip));
+	(void)snprintf(facts->text, sizeof(facts->text), "%s:[%s]:%u", kind, ip,
+		facts->port);
+}
+
+static void tell_unix(const struct sockaddr_un *address, socklen_t size,
+	struct socket_facts *facts)
+{
+	size_t len = size > offsetof(struct sockaddr_un, sun_path)
+		? size - offsetof(struct sockaddr_un, sun_path)
+		: 0;
+	char name[sizeof(address->sun_path)];
+	size_t used;
+
+	(void)memcpy(name, address->sun_path, len);
+	if (len > 0 && name[0] == '\0')
+		name[0] = '@';
+	else
+		len = strnlen(name, len);
+	used = text_copy(facts->text, sizeof(facts->text), "unix:");
+	(void)text_escape(
+		facts->text + used, sizeof(facts->text) - used, name, len);
+}
+
+static int get_int(int fd, int option, int *value)
+{
+	socklen_t size = sizeof(*value);
+
+	return getsockopt(fd, SOL_SOCKET, option, value, &size);
+}
+
+int socket_look(int fd, struct socket_facts *facts, struct error *err)
+{
+	union {
+		union inet_address inet;
+		struct sockaddr_un local;
+	} address;
+	socklen_t size = sizeof(address);
+	int listening;
+
+	(void)memset(facts, 0, sizeof(*facts));
+	(void)memset(&address, 0, sizeof(address));
+	if (get_int(fd, SO_DOMAIN, &facts->family) == -1 ||
+		get_int(fd, SO_TYPE, &facts->type) == -1 ||
+		get_int(fd, SO_ACCEPTCONN, &listening) == -1 ||
+		getsockname(fd, &address.inet.any, &size) == -1)
+		return error_set(err, errno, "cannot use descriptor %d", fd);
+	facts->listening = listening != 0;
+	if (facts->family == AF_UNIX)
+		tell_unix(&address.local, size, facts);
+	else if (facts->family == AF_INET || facts->family == AF_INET6)
+		tell_inet(&address.inet, facts);
+	else
+		(void)snprintf(facts->text, sizeof(facts->text), "family %d",
+			facts->family);
+	return 0;
+}
+
+int socket_peer(int fd, struct ucred *cred)
+{
+	socklen_t size = sizeof(*cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cred, &size);
+}
+
+bool socket_peer_in_group(int fd, gid_t gid)
+{
+	struct ucred cred;
+	gid_t few[64];
+	gid_t *groups = few;
+	socklen_t size = sizeof(few);
+	bool found;
+
+	if (socket_peer(fd, &cred) == 0 && cred.gid == gid)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == -1) {
+		if (errno != ERANGE) /* then `size` is what it takes */
+			return false;
+		groups = malloc(size);
+		if (!groups ||
+			getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups,
+				&size) == -1)
+			size = 0;
+	}
+	found = false;
+	for (size_t i = 0; i < size / sizeof(gid_t); i++)
+		found = found || groups[i] == gid;
+	if (groups != few)
+		free(groups);
+	return found;
+}
+
+bool socket_is_loopback(int fd)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} at = {.any = {0}};
+	socklen_t size = sizeof(at);
+
+	if (getsockname(fd, &at.any, &size) == -1)
+		return false;
+	if (at.any.sa_family == AF_INET)
+		return ntohl(at.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return at.any.sa_family == AF_INET6 &&
+		IN6_IS_ADDR_LOOPBACK(&at.in6.sin6_addr);
+}
+
+uint64_t socket_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == -1)
+		return 0;
+	return cookie;
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/socket/socket_key.h"
+
+#include "base/scope.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* asm-generic/socket.h, 5.14 */
+#endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+union any_address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	char room[SOCKET_ADDRESS_MAX];
+};
+
+static int get(int fd, int level, int option, int *value)
+{
+	socklen_t size = sizeof(*value);
+
+	*value = 0;
+	return getsockopt(fd, level, option, value, &size);
+}
+
+/* ---- from an address ---- */
+
+static int take_address(struct socket_key *key, const void *any, socklen_t size)
+{
+	union any_address a;
+
+	if (size > sizeof(a) || size < sizeof(a.any.sa_family))
+		return -1;
+	(void)memset(&a, 0, sizeof(a));
+	(void)memcpy(&a, any, size);
+	if (a.any.sa_family != key->family)
+		return -1;
+	if (key->family == AF_INET && size >= sizeof(a.v4)) {
+		key->port = ntohs(a.v4.sin_port);
+		(void)memcpy(key->ip, &a.v4.sin_addr, 4);
+		return 0;
+	}
+	/* SIN6_LEN_RFC2133: without the scope */
+	if (key->family != AF_INET6 ||
+		size < offsetof(struct sockaddr_in6, sin6_scope_id))
+		return -1;
+	key->port = ntohs(a.v6.sin6_port);
+	(void)memcpy(key->ip, &a.v6.sin6_addr, 16);
+	if (IN6_IS_ADDR_LINKLOCAL(&a.v6.sin6_addr))
+		key->scope = a.v6.sin6_scope_id;
+	/* bind(2) of one address sets IPV6_V6ONLY (inet6_bind() in the kernel's
+	 * net/ipv6/af_inet6.c) */
+	if (!IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr))
+		key->v6only = !IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr);
+	return 0;
+}
+
+/* A socket of ours tells which network namespace is ours. */
+static bool is_in_our_namespace(int fd)
+{
+	static uint64_t own;
+	uint64_t its;
+	socklen_t size = sizeof(its);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &its, &size) == -1)
+		return true; /* before 5.14 nobody can tell */
+	if (own == 0) {
+		scoped_fd ours = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		size = sizeof(own);
+		if (ours == -1 ||
+			getsockopt(ours, SOL_SOCKET, SO_NETNS_COOKIE, &own,
+				&size) == -1)
+			return true;
+	}
+	return own == its;
+}
+
+int socket_key_of(
+	struct socket_key *key, int fd, const void *any, socklen_t size)
+{
+	int v6only = 0;
+	int device;
+
+	(void)memset(key, 0, sizeof(*key));
+	if (get(fd, SOL_SOCKET, SO_DOMAIN, &key->family) == -1 ||
+		(key->family != AF_INET && key->family != AF_INET6) ||
+		get(fd, SOL_SOCKET, SO_TYPE, &key->type) == -1 ||
+		get(fd, SOL_SOCKET, SO_PROTOCOL, &key->protocol) == -1 ||
+		!is_in_our_namespace(fd))
+		return -1;
+	if (key->family == AF_INET6 &&
+		get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only) == -1)
+		return -1;
+	key->v6only = v6only != 0;
+	if (get(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device) == 0)
+		key->device = (uint32_t)device;
+	return take_address(key, any, size);
+}
+
+int socket_key_bound(struct socket_key *key, int fd)
+{
+	union any_address a;
+	socklen_t size = sizeof(a);
+
+	if (getsockname(fd, &a.any, &size) == -1)
+		return -1;
+	return socket_key_of(key, fd, &a, size);
+}
+
+/* net.ipv6.bindv6only, as a new socket has it. */
+static bool default_v6only(void)
+{
+	scoped_fd fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int value;
+
+	return fd != -1 && get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value) == 0 &&
+		value != 0;
+}
+
+int socket_key_guess(struct socket_key *key, const char *protocol,
+	const void *any, socklen_t size, int v6only)
+{
+	(void)memset(key, 0, sizeof(*key));
+	if (strcmp(protocol, "TCP") == 0 || strcmp(protocol, "TCPv6") == 0)
+		key->protocol = IPPROTO_TCP;
+	else if (strcmp(protocol, "MPTCP") == 0 ||
+		strcmp(protocol, "MPTCPv6") == 0)
+		key->protocol = IPPROTO_MPTCP;
+	else
+		return -1;
+	key->type = SOCK_STREAM;
+	key->family =
+		protocol[strlen(protocol) - 1] == '6' ? AF_INET6 : AF_INET;
+	if (key->family == AF_INET6)
+		key->v6only = v6only == -1 ? default_v6only() : v6only != 0;
+	return take_address(key, any, size);
+}
+
+/* ---- comparing and telling ---- */
+
+bool socket_key_equal(const struct socket_key *a, const struct socket_key *b)
+{
+	return a->protocol == b->protocol && socket_key_like(a, b);
+}
+
+bool socket_key_like(const struct socket_key *a, const struct socket_key *b)
+{
+	return a->family == b->family && a->type == b->type &&
+		a->port == b->port && a->scope == b->scope &&
+		a->device == b->device && a->v6only == b->v6only &&
+		memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
+bool socket_key_is_any(const struct socket_key *key)
+{
+	static const uint8_t none[16];
+
+	return memcmp(key->ip, none, sizeof(none)) == 0;
+}
+
+bool socket_key_is_tcp(const struct socket_key *key)
+{
+	return key->type == SOCK_STREAM &&
+		(key->protocol == IPPROTO_TCP ||
+			key->protocol == IPPROTO_MPTCP);
+}
+
+bool socket_key_unmap(struct socket_key *key)
+{
+	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (key->family != AF_INET6 ||
+		memcmp(key->ip, prefix, sizeof(prefix)) != 0)
+		return false;
+	key->family = AF_INET;
+	(void)memmove(key->ip, key->ip + 12, 4);
+	(void)memset(key->ip + 4, 0, 12);
+	return true;
+}
+
+const char *socket_key_text(
+	const struct socket_key *key, char to[SOCKET_KEY_TEXT])
+{
+	const char *kind = key->type == SOCK_DGRAM ? "udp" : "tcp";
+	char ip[INET6_ADDRSTRLEN] = "?";
+
+	(void)inet_ntop(key->family, key->ip, ip, sizeof(ip));
+	if (key->family == AF_INET)
+		(void)snprintf(
+			to, SOCKET_KEY_TEXT, "%s:%s:%u", kind, ip, key->port);
+	else if (socket_key_is_any(key) && !key->v6only)
+		(void)snprintf(to, SOCKET_KEY_TEXT, "%s:*:%u", kind, key->port);
+	else
+		(void)snprintf(
+			to, SOCKET_KEY_TEXT, "%s:[%s]:%u", kind, ip, key->port);
+	return to;
+}
+
+/* ---- binding ---- */
+
+int socket_key_bind(const struct socket_key *key, int fd)
+{
+	union any_address a;
+	socklen_t size = sizeof(a.v4);
+
+	(void)memset(&a, 0, sizeof(a));
+	a.any.sa_family = (sa_family_t)key->family;
+	if (key->family == AF_INET) {
+		a.v4.sin_port = htons(key->port);
+		(void)memcpy(&a.v4.sin_addr, key->ip, 4);
+	} else {
+		a.v6.sin6_port = htons(key->port);
+		(void)memcpy(&a.v6.sin6_addr, key->ip, 16);
+		a.v6.sin6_scope_id = key->scope;
+		size = sizeof(a.v6);
+	}
+	return bind(fd, &a.any, size);
+}
+
+int socket_key_open_as(const struct socket_key *key, bool again, bool join)
+{
+	scoped_fd fd =
+		socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
+	int on = 1;
+	int v6only = key->v6only ? 1 : 0;
+
+	if (fd == -1 ||
+		(again &&
+			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+				sizeof(on)) == -1) ||
+		(join &&
+			setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
+				sizeof(on)) == -1) ||
+		(key->family == AF_INET6 &&
+			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only,
+				sizeof(v6only)) == -1) ||
+		socket_key_bind(key, fd) == -1)
+		return -1;
+	return fd_release(&fd);
+}
+
+int socket_key_open(const struct socket_key *key, bool join)
+{
+	return socket_key_open_as(key, true, join);
+}

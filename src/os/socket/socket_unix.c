@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/socket/socket_unix.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/socket/socket_birth.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CONNECT_PATIENCE 10 /* seconds */
+
+/* A path, cut at its last slash; the directory is held open. */
+struct place {
+	int dir; /* O_DIRECTORY, readable where that is allowed, else O_PATH */
+	const char *name;
+};
+
+int socket_unix_address(
+	const char *path, struct sockaddr_un *address, socklen_t *size)
+{
+	size_t len = strlen(path);
+
+	(void)memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	if (len == 0 || len >= sizeof(address->sun_path)) {
+		errno = len == 0 ? EINVAL : ENAMETOOLONG;
+		return -1;
+	}
+	(void)memcpy(address->sun_path, path, len);
+	*size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+	if (path[0] == '@') {
+		address->sun_path[0] = '\0';
+		(*size)--; /* every byte counts in an abstract name */
+	}
+	return 0;
+}
+
+/* An address for a name in a directory that is always short enough. */
+static int address_at(int dirfd, const char *name, struct sockaddr_un *address,
+	socklen_t *size)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
+	return socket_unix_address(path, address, size);
+}
+
+static int place_open(struct place *place, const char *path, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	size_t len;
+
+	place->name = slash ? slash + 1 : path;
+	len = slash ? (size_t)(slash - path) : 0;
+	if (len >= sizeof(dir))
+		return error_set(
+			err, ENAMETOOLONG, "cannot listen on '%s'", path);
+	(void)memcpy(dir, path, len);
+	dir[len] = '\0';
+	if (!slash)
+		(void)text_copy(dir, sizeof(dir), ".");
+	else if (len == 0)
+		(void)text_copy(dir, sizeof(dir), "/");
+	if (place->name[0] == '\0')
+		return error_set(err, EISDIR, "cannot listen on '%s'", path);
+	place->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (place->dir == -1 && errno == EACCES)
+		place->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (place->dir == -1)
+		return error_set(err, errno, "cannot open directory '%s'", dir);
+	return 0;
+}
+
+/*
+ * Two that find the same stale socket at the same time must not both replace
+ * it: a lock on the directory lets one look, remove and bind before the other
+ * looks.  It is advice among nclusts; who holds it for long (it takes no
+ * right to do so) is not waited for.
+ */
+static void place_lock(const struct place *place)
+{
+	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+
+	for (int i = 0; i < 30; i++) {
+		if (flock(place->dir, LOCK_EX | LOCK_NB) == 0 ||
+			errno != EWOULDBLOCK)
+			return;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+/*
+ * Is nobody bound to this file?  Asked with a datagram socket, because that
+ * leaves no connection in a living server's queue: a stream socket answers
+ * EPROTOTYPE, also one that does not listen yet; only where no socket is left
+ * is it ECONNREFUSED.  `file` is the very inode, not a name.
+ */
+static bool is_dead(int file, int *why)
+{
+	scoped_fd probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address;
+	socklen_t size;
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	if (probe == -1 || socket_unix_address(path, &address, &size) == -1) {
+		*why = errno;
+		return false;
+	}
+	*why = EADDRINUSE;
+	if (connect(probe, (const struct sockaddr *)&address, size) == 0)
+		return false;
+	if (errno == ECONNREFUSED)
+		return true;
+	if (errno != EPROTOTYPE && errno != EPERM)
+		*why = errno; /* EACCES and its like: it cannot be told */
+	return false;
+}
+
+/* Make the name free, if what is there is a dead socket. */
+static int remove_stale(const struct place *place,
+	const struct socket_plan *plan, struct error *err)
+{
+	scoped_fd file = openat(
+		place->dir, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	int why;
+
+	if (file == -1 && errno == ENOENT)
+		return 0;
+	if (file == -1 || fstat(file, &st) == -1)
+		return error_set(
+			err, errno, "cannot listen on '%s'", plan->text);
+	if (!S_ISSOCK(st.st_mode))
+		return error_set(err, 0,
+			"cannot listen on '%s': what is there is no socket, "
+			"and is left alone",
+			plan->text);
+	if (!is_dead(file, &why))
+		return error_set(err, why, "cannot listen on '%s'", plan->text);
+	if (unlinkat(place->dir, place->name, 0) == -1 && errno != ENOENT)
+		return error_set(err, errno,
+			"cannot remove the stale socket '%s'", plan->path);
+	return 0;
+}
+
+/* Under its own path where that fits, so that getsockname(2) tells it. */
+static int bind_path(int fd, const struct place *place,
+	const struct socket_plan *plan, struct socket_file *made)
+{
+	struct sockaddr_un address;
+	socklen_t size;
+	struct stat st;
+
+	if (socket_unix_address(plan->path, &address, &size) == -1 &&
+		address_at(place->dir, place->name, &address, &size) == -1)
+		return -1;
+	if (socket_birth(fd, (const struct sockaddr *)&address, size,
+		    place->dir, place->name, plan->mode, plan->owner,
+		    plan->group) == -1)
+		return -1;
+	if (fstatat(place->dir, place->name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return -1;
+	made->dev = st.st_dev;
+	made->ino = st.st_ino;
+	return 0;
+}
+
+static int cannot_listen(
+	const struct socket_plan *plan, int error, struct error *err)
+{
+	(void)error_set(err, error, "cannot listen on '%s'", plan->text);
+	if (error == EPERM && (plan->owner != -1 || plan->group != -1))
+		(void)error_hint(err,
+			"to give the socket to another owner or "
+			"group takes root");
+	return -1;
+}
+
+static int open_file(int fd, const struct socket_plan *plan,
+	struct socket_file *made, struct error *err)
+{
+	struct place place = {.dir = -1};
+	scoped_fd dir = -1;
+	int saved;
+
+	if (place_open(&place, plan->path, err) == -1)
+		return -1;
+	dir = place.dir; /* closing it drops the lock */
+	place_lock(&place);
+	if (remove_stale(&place, plan, err) == -1)
+		return -1;
+	if (bind_path(fd, &place, plan, made) == -1)
+		return cannot_listen(plan, errno, err);
+	if (plan->type == SOCK_DGRAM || socket_backlog(fd, plan->backlog) == 0)
+		return 0;
+	saved = errno;
+	(void)unlinkat(place.dir, place.name, 0);
+	made->ino = 0;
+	return cannot_listen(plan, saved, err);
+}
+
+static int open_abstract(
+	int fd, const struct socket_plan *plan, struct error *err)
+{
+	struct sockaddr_un address;
+	socklen_t size;
+
+	if (socket_unix_address(plan->path, &address, &size) == -1 ||
+		bind(fd, (const struct sockaddr *)&address, size) == -1 ||
+		(plan->type != SOCK_DGRAM &&
+			socket_backlog(fd, plan->backlog) == -1))
+		return cannot_listen(plan, errno, err);
+	return 0;
+}
+
+int socket_unix_open(const struct socket_plan *plan, struct socket_file *made,
+	struct error *err)
+{
+	int type = plan->type | SOCK_CLOEXEC |
+		(plan->nonblock ? SOCK_NONBLOCK : 0);
+	scoped_fd fd = socket(AF_UNIX, type, 0);
+	int done;
+
+	if (fd == -1)
+		return error_set(
+			err, errno, "cannot listen on '%s'", plan->text);
+	if ((plan->rcvbuf != -1 &&
+		    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &plan->rcvbuf,
+			    sizeof(plan->rcvbuf)) == -1) ||
+		(plan->sndbuf != -1 &&
+			setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &plan->sndbuf,
+				sizeof(plan->sndbuf)) == -1))
+		return error_set(err, errno, "cannot set the buffers of '%s'",
+			plan->text);
+	done = plan->path[0] == '@' ? open_abstract(fd, plan, err)
+				    : open_file(fd, plan, made, err);
+	return done == -1 ? -1 : fd_release(&fd);
+}
+
+void socket_unlink(const char *path, const struct socket_file *made)
+{
+	struct place place = {.dir = -1};
+	struct error err;
+	struct stat st;
+
+	if (made->ino == 0 || place_open(&place, path, &err) == -1)
+		return; /* nothing of ours can be there */
+	if (fstatat(place.dir, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISSOCK(st.st_mode) && st.st_dev == made->dev &&
+		st.st_ino == made->ino)
+		(void)unlinkat(place.dir, place.name, 0);
+	(void)close(place.dir);
+}
+
+/* Replaced whatever it is but a directory: the place is ours. */
+static int remove_old(int dirfd, const char *name)
+{
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	return -1;
+}
+
+static int set_passcred(int fd, int type)
+{
+	int on = 1;
+
+	if (type != SOCK_DGRAM)
+		return 0;
+	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+}
+
+/* An old file is the exception: it is looked for only when it is in the way. */
+static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size,
+	int dirfd, const char *name, mode_t mode, long uid, long gid)
+{
+	const struct sockaddr *plain = (const struct sockaddr *)address;
+
+	if (socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid) ==
+		0)
+		return 0;
+	if (errno != EADDRINUSE || remove_old(dirfd, name) == -1)
+		return -1;
+	return socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid);
+}
+
+/* The directory is reached by its descriptor, and that by /proc. */
+static int cannot_make(const char *name, int error, struct error *err)
+{
+	(void)error_set(err, error, "cannot make socket '%s'", name);
+	if (error == ENOENT && access("/proc/self/fd", F_OK) == -1)
+		(void)error_hint(err, "mount /proc: nclust needs it");
+	return -1;
+}
+
+int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
+	long gid, struct error *err)
+{
+	scoped_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address;
+	socklen_t size;
+
+	if (fd == -1 || set_passcred(fd, type) == -1 ||
+		address_at(dirfd, name, &address, &size) == -1 ||
+		birth_at(fd, &address, size, dirfd, name, mode, uid, gid) == -1)
+		return cannot_make(name, errno, err);
+	if (type != SOCK_DGRAM && socket_backlog(fd, -1) == -1) {
+		(void)error_set(err, errno, "cannot listen on '%s'", name);
+		(void)unlinkat(dirfd, name, 0);
+		return -1;
+	}
+	return fd_release(&fd);
+}
+
+int socket_open_nowhere(struct error *err)
+{
+	const struct sockaddr_un any = {.sun_family = AF_UNIX};
+	scoped_fd fd =
+		socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	/* nothing but the family: unix(7), "Autobind feature" */
+	if (fd == -1 || set_passcred(fd, SOCK_DGRAM) == -1 ||
+		bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) ==
+			-1)
+		return error_set(err, errno, "cannot make a socket");
+	return fd_release(&fd);
+}
+
+int socket_own_name(int fd, char *text, size_t size)
+{
+	struct sockaddr_un own = {.sun_family = AF_UNSPEC};
+	socklen_t used = sizeof(own);
+	const size_t before = offsetof(struct sockaddr_un, sun_path) + 1;
+
+	if (getsockname(fd, (struct sockaddr *)&own, &used) == -1 ||
+		own.sun_family != AF_UNIX || used <= before ||
+		own.sun_path[0] != '\0')
+		return -1;
+	(void)snprintf(
+		text, size, "@%.*s", (int)(used - before), own.sun_path + 1);
+	return 0;
+}
+
+static int connect_at(int dirfd, const char *name, int type, struct error *err)
+{
+	scoped_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	scoped_fd file = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	/* it bounds connect(2) as well: the backlog of one that is stopped
+	 * fills up, and who came then would wait for ever */
+	const struct timeval patience = {.tv_sec = CONNECT_PATIENCE};
+	struct sockaddr_un address;
+	socklen_t size;
+	char path[40];
+
+	if (fd == -1 || file == -1 ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
+			sizeof(patience)) == -1)
+		return error_set(err, errno, "cannot connect to '%s'", name);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	if (socket_unix_address(path, &address, &size) == -1 ||
+		connect(fd, (const struct sockaddr *)&address, size) == -1)
+		return error_set(err, errno, "cannot connect to '%s'", name);
+	return fd_release(&fd);
+}
+
+int socket_connect_at(int dirfd, const char *name, struct error *err)
+{
+	return connect_at(dirfd, name, SOCK_STREAM, err);
+}
+
+int socket_connect_packets_at(int dirfd, const char *name, struct error *err)
+{
+	return connect_at(dirfd, name, SOCK_SEQPACKET, err);
+}

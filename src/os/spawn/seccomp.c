@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/spawn/seccomp.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5) /* 5.19 */
+#endif
+
+/* net.h: the numbers of socketcall(2) */
+enum { CALL_BIND = 2, CALL_LISTEN = 4 };
+
+enum { LEVEL_IPV6 = 41, OPTION_V6ONLY = 26 }; /* linux/in6.h */
+
+/* How one kind of system call is numbered; 0: it has no such call. */
+struct calls {
+	uint32_t arch;
+	uint32_t mask; /* of the number; x32 is x86-64 with a bit set */
+	uint32_t bind;
+	uint32_t listen;
+	uint32_t setsockopt[2];
+	uint32_t socketcall;
+};
+
+static const struct calls kinds[] = {
+#if defined(__x86_64__)
+	{AUDIT_ARCH_X86_64, 0xbfffffff, 49, 50, {54, 541}, 0},
+	{AUDIT_ARCH_I386, ~0U, 361, 363, {366, 0}, 102},
+#elif defined(__i386__)
+	{AUDIT_ARCH_I386, ~0U, 361, 363, {366, 0}, 102},
+#elif defined(__aarch64__)
+	{AUDIT_ARCH_AARCH64, ~0U, 200, 201, {208, 0}, 0},
+	{AUDIT_ARCH_ARM, ~0U, 282, 284, {294, 0}, 0},
+#elif defined(__riscv) && __riscv_xlen == 64
+	{AUDIT_ARCH_RISCV64, ~0U, 200, 201, {208, 0}, 0},
+#else
+	{0, 0, 0, 0, {0, 0}, 0}, /* nothing has this arch: not here */
+#endif
+};
+
+/* ---- the filter ---- */
+
+struct program {
+	struct sock_filter code[80];
+	unsigned short count;
+};
+
+static void put(
+	struct program *p, uint16_t code, uint32_t k, unsigned yes, unsigned no)
+{
+	p->code[p->count++] =
+		(struct sock_filter){code, (uint8_t)yes, (uint8_t)no, k};
+}
+
+static void load(struct program *p, size_t offset)
+{
+	put(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+}
+
+/* The lower half: what these calls take are ints. */
+static size_t argument(unsigned n)
+{
+	size_t at = offsetof(struct seccomp_data, args) + n * sizeof(uint64_t);
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	at += sizeof(uint32_t);
+#endif
+	return at;
+}
+
+static void give(struct program *p, uint32_t verdict)
+{
+	put(p, BPF_RET | BPF_K, verdict, 0, 0);
+}
+
+/* If what is loaded is `k`: to the verdict behind it. */
+static void trap_if(struct program *p, uint32_t k)
+{
+	put(p, BPF_JMP | BPF_JEQ | BPF_K, k, 0, 1);
+	give(p, SECCOMP_RET_USER_NOTIF);
+}
+
+static void trap_socketcall(struct program *p, uint32_t number)
+{
+	put(p, BPF_JMP | BPF_JEQ | BPF_K, number, 0, 5);
+	load(p, argument(0));
+	trap_if(p, CALL_BIND);
+	trap_if(p, CALL_LISTEN);
+}
+
+static void trap_v6only(struct program *p, uint32_t number)
+{
+	put(p, BPF_JMP | BPF_JEQ | BPF_K, number, 0, 6);
+	load(p, argument(1));
+	put(p, BPF_JMP | BPF_JEQ | BPF_K, LEVEL_IPV6, 0, 3);
+	load(p, argument(2));
+	trap_if(p, OPTION_V6ONLY);
+	give(p, SECCOMP_RET_ALLOW);
+}
+
+static void add_kind(struct program *p, const struct calls *c, bool v6only_too)
+{
+	unsigned short begin = p->count;
+
+	load(p, offsetof(struct seccomp_data, arch));
+	put(p, BPF_JMP | BPF_JEQ | BPF_K, c->arch, 0, 0);
+	load(p, offsetof(struct seccomp_data, nr));
+	if (c->mask != ~0U)
+		put(p, BPF_ALU | BPF_AND | BPF_K, c->mask, 0, 0);
+	trap_if(p, c->bind);
+	trap_if(p, c->listen);
+	for (int i = 0; v6only_too && i < 2; i++)
+		if (c->setsockopt[i] != 0)
+			trap_v6only(p, c->setsockopt[i]);
+	if (c->socketcall != 0)
+		trap_socketcall(p, c->socketcall);
+	give(p, SECCOMP_RET_ALLOW);
+	p->code[begin + 1].jf = (uint8_t)(p->count - begin - 2);
+}
+
+static void make(struct program *p, bool v6only_too)
+{
+	p->count = 0;
+	for (size_t i = 0; i < COUNT_OF(kinds); i++)
+		add_kind(p, &kinds[i], v6only_too);
+	give(p, SECCOMP_RET_ALLOW);
+}
+
+/* Learnt at the first install. */
+static bool comes_again;
+
+bool seccomp_comes_again(void)
+{
+	return comes_again;
+}
+
+int seccomp_install(bool v6only_too)
+{
+	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER |
+		SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+	struct program program;
+	struct sock_fprog prog;
+	long fd;
+
+	if (kinds[0].arch == 0) {
+		errno = ENOSYS;
+		return -1;
+	}
+	make(&program, v6only_too);
+	prog = (struct sock_fprog){program.count, program.code};
+	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
+	if (fd != -1 || errno != EINVAL)
+		return (int)fd;
+	comes_again = true;
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+}
+
+/* ---- the calls ---- */
+
+/* Kernels to come may tell more than the header knows: the rest is room. */
+union message {
+	struct seccomp_notif notif;
+	struct seccomp_notif_resp resp;
+	char room[512];
+};
+
+static bool fits(void)
+{
+	static int known; /* 0: not asked yet; 1: yes; -1: no */
+	struct seccomp_notif_sizes sizes;
+
+	if (known == 0) {
+		known = 1;
+		if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) ==
+				0 &&
+			(sizes.seccomp_notif > sizeof(union message) ||
+				sizes.seccomp_notif_resp >
+					sizeof(union message)))
+			known = -1;
+	}
+	return known == 1;
+}
+
+static const struct calls *kind_of(uint32_t arch)
+{
+	for (size_t i = 0; i < COUNT_OF(kinds); i++)
+		if (kinds[i].arch == arch)
+			return &kinds[i];
+	return NULL;
+}
+
+static void decode(struct seccomp_notice *n, const struct seccomp_data *data)
+{
+	const struct calls *c = kind_of(data->arch);
+	uint32_t number = (uint32_t)data->nr & (c != NULL ? c->mask : ~0U);
+
+	n->fd = (int)data->args[0];
+	n->at = data->args[1];
+	n->size = (uint32_t)data->args[2];
+	n->backlog = (int)data->args[1];
+	n->call = SECCOMP_LISTEN;
+	if (c == NULL)
+		return;
+	if (number == c->bind)
+		n->call = SECCOMP_BIND;
+	if (number == c->setsockopt[0] || number == c->setsockopt[1]) {
+		n->call = SECCOMP_V6ONLY;
+		n->at = data->args[3];
+		n->size = (uint32_t)data->args[4];
+	}
+	if (c->socketcall != 0 && number == c->socketcall) {
+		n->call = SECCOMP_ARGUMENTS;
+		n->backlog = (int)data->args[0]; /* which */
+		n->size = SECCOMP_ARGUMENTS_MAX * sizeof(uint32_t);
+		if (data->args[0] == CALL_BIND)
+			n->size = 3 * sizeof(uint32_t);
+		else if (data->args[0] == CALL_LISTEN)
+			n->size = 2 * sizeof(uint32_t);
+	}
+}
+
+void seccomp_arguments(struct seccomp_notice *notice,
+	const uint32_t words[SECCOMP_ARGUMENTS_MAX])
+{
+	notice->call =
+		notice->backlog == CALL_BIND ? SECCOMP_BIND : SECCOMP_LISTEN;
+	notice->fd = (int)words[0];
+	notice->at = words[1];
+	notice->size = words[2];
+	notice->backlog = (int)words[1];
+}
+
+int seccomp_receive(int fd, struct seccomp_notice *notice)
+{
+	union message m;
+
+	if (!fits()) {
+		errno = EOVERFLOW;
+		return -1;
+	}
+	(void)memset(&m, 0, sizeof(m)); /* the kernel wants it so */
+	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &m.notif) == -1)
+		return errno == ENOENT || errno == EINTR || errno == EAGAIN
+			? 0
+			: -1;
+	notice->id = m.notif.id;
+	notice->tid = (pid_t)m.notif.pid;
+	decode(notice, &m.notif.data);
+	return 1;
+}
+
+bool seccomp_waits(int fd, uint64_t id)
+{
+	return ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+static void respond(int fd, uint64_t id, int error, uint32_t flags)
+{
+	union message m;
+
+	(void)memset(&m, 0, sizeof(m));
+	m.resp.id = id;
+	m.resp.error = -error;
+	m.resp.flags = flags;
+	/* ENOENT: the caller has gone; EINPROGRESS, EINVAL: cannot be */
+	(void)ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &m.resp);
+}
+
+void seccomp_answer(int fd, uint64_t id, int error)
+{
+	respond(fd, id, error, 0);
+}
+
+void seccomp_continue(int fd, uint64_t id)
+{
+	respond(fd, id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+}
+
+int seccomp_put(int fd, uint64_t id, int ours, int theirs, bool cloexec)
+{
+	struct seccomp_notif_addfd add = {
+		.id = id,
+		.flags = SECCOMP_ADDFD_FLAG_SETFD,
+		.srcfd = (uint32_t)ours,
+		.newfd = (uint32_t)theirs,
+		.newfd_flags = cloexec ? O_CLOEXEC : 0,
+	};
+
+	return ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) == -1 ? -1 : 0;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/spawn/spawn.h"
+
+#include "base/scope.h"
+#include "os/fdpass.h"
+#include "os/spawn/spawn_child.h"
+#include "os/vfork.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x00001000
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+static pid_t start_with(
+	struct spawn_child *child, char *stack, int flags, int *pidfd)
+{
+	return clone(spawn_child_run, stack,
+		flags | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child,
+		pidfd);
+}
+
+/* All signals are blocked, so that no handler or default action of ours runs
+ * in the child before it has reset them. */
+static pid_t start(struct spawn_child *child, char *stack, int *pidfd)
+{
+	bool shared = child->table.first_other != 0;
+	sigset_t all;
+	sigset_t before;
+	pid_t pid;
+	int saved;
+
+	(void)sigfillset(&all);
+	if (sigprocmask(SIG_SETMASK, &all, &before) == -1)
+		return -1;
+	pid = start_with(child, stack, shared ? CLONE_FILES : 0, pidfd);
+	if (pid == -1 && errno == EINVAL && shared) { /* an emulation */
+		spawn_table_unshared(&child->table);
+		pid = start_with(child, stack, 0, pidfd);
+	}
+	saved = errno;
+	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
+	errno = saved;
+	return pid;
+}
+
+static ssize_t read_report(int fd, struct spawn_failure *failure)
+{
+	ssize_t n;
+
+	do {
+		n = read(fd, failure, sizeof(*failure));
+	} while (n == -1 && errno == EINTR);
+	return n;
+}
+
+static void bury(int pidfd)
+{
+	siginfo_t info;
+
+	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) == -1)
+		if (errno != EINTR)
+			return;
+}
+
+static int cannot_clone(struct spawn_failure *failure)
+{
+	failure->step = SPAWN_CLONE;
+	failure->error = errno;
+	failure->what[0] = '\0';
+	return -1;
+}
+
+/*
+ * How the child tells of a failure: by the memory that it shares with us, or,
+ * before that is known to be so, and where it is not (valgrind makes a fork of
+ * it), by a pipe that exec closes.  The pipe costs a tenth of a spawn.
+ */
+static bool is_memory_shared(const struct spawn_child *child)
+{
+	static bool known;
+
+	if (child != NULL && child->ran)
+		known = true;
+	return known;
+}
+
+static int open_report(int *reader, int *writer)
+{
+	int ends[2];
+
+	if (is_memory_shared(NULL))
+		return 0;
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		return -1;
+	*reader = ends[0];
+	*writer = ends[1];
+	return 0;
+}
+
+/* The end of file says that exec closed the pipe; or that the child was killed
+ * before, which its pidfd tells like any other death. */
+static bool has_failed(struct spawn_child *child, int reader)
+{
+	if (reader == -1)
+		return child->failed;
+	return read_report(reader, &child->failure) ==
+		(ssize_t)sizeof(child->failure);
+}
+
+/* What the child has sent of its trap; each sends one message, or none where it
+ * did not get so far. */
+static void take_trap(struct spawn_trap *trap)
+{
+	struct fdpass_message m;
+	int error;
+
+	trap->fd = -1;
+	trap->error = EPROTO;
+	while (fdpass_receive(trap->channel[0], &error, sizeof(error), &m) ==
+		1) {
+		if (m.len != (ssize_t)sizeof(error))
+			continue;
+		fd_close(&trap->fd);
+		trap->error = error;
+		if (m.fd_count == 1)
+			trap->fd = m.fds[0];
+	}
+}
+
+int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
+	struct spawn_failure *failure)
+{
+	struct spawn_child child = {.plan = plan, .parent = getpid()};
+	char *stack = vfork_stack_top();
+	scoped_fd reader = -1;
+	scoped_fd writer = -1;
+	int handle = -1;
+
+	if (!stack || open_report(&reader, &writer) == -1 ||
+		spawn_table_lend(&child.table, plan, writer) == -1)
+		return cannot_clone(failure);
+	*pid = start(&child, stack, &handle);
+	if (*pid == -1)
+		(void)cannot_clone(failure);
+	spawn_table_return(&child.table);
+	if (*pid == -1)
+		return -1;
+	spawn_table_note(handle);
+	if (plan->trap)
+		take_trap(plan->trap);
+	fd_close(&writer);
+	if (has_failed(&child, reader)) {
+		*failure = child.failure;
+		if (plan->trap)
+			fd_close(&plan->trap->fd);
+		bury(handle);
+		fd_close(&handle);
+		return -1;
+	}
+	(void)is_memory_shared(&child);
+	*pidfd = handle;
+	return 0;
+}

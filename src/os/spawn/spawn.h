@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_SPAWN_H
+#define OS_SPAWN_H
+
+#include "base/error.h"
+#include "base/nsec.h"
+#include "os/place/statefile.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+/*
+ * Starting a process: clone(2) with CLONE_VM | CLONE_VFORK | CLONE_PIDFD on a
+ * stack of its own, so that the cost does not grow with our memory.  Between
+ * clone and exec nothing allocates or takes a lock, and all signals are
+ * blocked.  The child tells which step failed and why (spawn.c).
+ *
+ * Everything is decided beforehand and stands in the plan, as plain data.
+ * The order of the steps is that of FAULTS.md, section 3, rule 9.
+ */
+enum spawn_step {
+	SPAWN_CLONE, /* pipe2, clone: transient (EAGAIN, ENOMEM, EMFILE) */
+	SPAWN_TRAP,  /* bind and listen cannot be trapped */
+	SPAWN_SESSION,
+	SPAWN_SIGNALS,
+	SPAWN_LIMIT,
+	SPAWN_NICE,
+	SPAWN_OOM_SCORE,
+	SPAWN_AFFINITY,
+	SPAWN_DESCRIPTORS,
+	SPAWN_CHROOT,
+	SPAWN_GROUPS,
+	SPAWN_USER,
+	SPAWN_REGAIN, /* privilege could be regained: refused */
+	SPAWN_DIRECTORY,
+	SPAWN_PARENT, /* PDEATHSIG, or nclust is gone already */
+	SPAWN_CAPABILITIES,
+	SPAWN_NO_NEW_PRIVS,
+	SPAWN_INTERPRETER, /* exec: the script is there, its #! is not */
+	SPAWN_EXEC,
+};
+
+struct spawn_fd {
+	int from;
+	int to;
+};
+
+#define SPAWN_FDS_MAX 68
+
+/*
+ * Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The notify
+ * descriptor is made in the child, and comes to us by a socket.
+ */
+struct spawn_trap {
+	int channel[2];  /* both ends of a pair of datagram sockets, which
+				serves all spawns; the caller's */
+	bool privileged; /* CAP_SYS_ADMIN; else no_new_privs is set */
+	bool v6only_too; /* trap setsockopt(IPV6_V6ONLY) as well */
+	bool must;       /* where it fails, so does the spawn */
+	int fd;          /* what came: the caller's, or -1, and then … */
+	int error;       /* … why */
+};
+
+struct spawn_plan {
+	/* What.  Either `candidates`, tried in order as execvp(3) does (ENOENT
+	 * and ENOTDIR go on, EACCES goes on and is remembered) but without a
+	 * fall-back to a shell, or `exec_fd` for execveat(AT_EMPTY_PATH). */
+	const char *const *candidates; /* NULL-terminated */
+	int exec_fd;                   /* -1: candidates */
+	char *const *argv;
+	char *const *envp;
+	/* Where the child writes its pid, or NULL: decimal digits and a NUL,
+	 * left-aligned, no leading zeros (sd_listen_fds(3) would read them as
+	 * octal): the end of LISTEN_PID= and WATCHDOG_PID= strings inside
+	 * envp, with room for `pid_width` bytes.  Shared memory, so the
+	 * parent sees the change. */
+	char *pid_slots[2];
+	size_t pid_width;
+
+	/* Descriptors: exactly these and none else reach the program.  0-2
+	 * missing: /dev/null, for which `null_fd` must be open. */
+	struct spawn_fd fds[SPAWN_FDS_MAX];
+	size_t fd_count;
+	int null_fd;
+
+	/* Which signals we ignore, bit n-1 for signal n, if that is known: only
+	 * these must be reset then, as exec(2) itself resets handlers.  Else
+	 * all are, at 62 system calls a spawn. */
+	bool ignored_known;
+	uint64_t ignored;
+	bool new_session; /* setsid(): own session and process group */
+	const struct rlimit *limits; /* pairs with limit_resources */
+	const int *limit_resources;
+	size_t limit_count;
+	int nice;                  /* absolute; INT_MIN: inherited */
+	const char *oom_score_adj; /* text to write, or NULL */
+	const cpu_set_t *affinity; /* or NULL */
+	size_t affinity_size;
+	int umask;             /* -1: inherited */
+	const char *chroot;    /* or NULL */
+	const char *directory; /* or NULL */
+	long uid;              /* -1: inherited; then groups are too */
+	long gid;
+	const gid_t *groups; /* supplementary, with uid >= 0 */
+	size_t group_count;
+	int death_signal; /* PR_SET_PDEATHSIG; 0: none */
+	bool capabilities_given;
+	uint64_t capabilities; /* kept, also ambient; others leave all sets */
+	bool no_new_privs;
+	struct spawn_trap *trap; /* or NULL */
+	/* Where the child tells of itself before all else, or NULL: in memory
+	 * that outlives us, so that nobody is born unknown. */
+	struct state_birth *birth;
+	/* The exec is waited for: a child that is stopped or waits for a dead
+	 * file server before it gets there is killed then.  0: never. */
+	nsec_t patience;
+};
+
+struct spawn_failure {
+	enum spawn_step step;
+	int error;      /* errno */
+	char what[128]; /* the path that failed, cut; may be "" */
+};
+
+/*
+ * Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with
+ * *failure; then nothing is left of the child.  Blocks until the exec.
+ */
+int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
+	struct spawn_failure *failure);
+
+/* "cannot execute 'x': No such file or directory" and its like, one line. */
+void spawn_explain(
+	const struct spawn_failure *f, const char *name, struct error *err);
+/* 127: not found; 126: found but cannot be run; 0: transient, try again. */
+int spawn_exit_status(const struct spawn_failure *f);
+
+#endif

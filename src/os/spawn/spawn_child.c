@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/spawn/spawn_child.h"
+
+#include "base/text.h"
+#include "os/disposition.h"
+#include "os/fdpass.h"
+#include "os/spawn/seccomp.h"
+#include "os/vfork.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int fail(struct spawn_failure *f, enum spawn_step step, const char *what)
+{
+	f->step = step;
+	f->error = errno;
+	(void)text_copy(f->what, sizeof(f->what), what);
+	return -1;
+}
+
+static int write_oom_score(const char *text)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+	int saved;
+
+	if (fd == -1)
+		return -1;
+	n = write(fd, text, strlen(text));
+	saved = errno;
+	(void)close(fd);
+	errno = saved;
+	return n == -1 ? -1 : 0;
+}
+
+/* RLIMIT_NOFILE waits until the descriptors are in place: the way there may
+ * need numbers above it. */
+static int set_limits(const struct spawn_plan *plan, bool descriptors)
+{
+	for (size_t i = 0; i < plan->limit_count; i++) {
+		int resource = plan->limit_resources[i];
+
+		if ((resource == RLIMIT_NOFILE) == descriptors &&
+			setrlimit((__rlimit_resource_t)resource,
+				&plan->limits[i]) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int set_process(const struct spawn_plan *plan, struct spawn_failure *f)
+{
+	if (plan->new_session && setsid() == -1)
+		return fail(f, SPAWN_SESSION, "");
+	if (disposition_reset(plan->ignored_known ? plan->ignored
+						  : DISPOSITION_ALL) == -1)
+		return fail(f, SPAWN_SIGNALS, "");
+	if (set_limits(plan, false) == -1)
+		return fail(f, SPAWN_LIMIT, "");
+	if (plan->nice != INT_MIN &&
+		setpriority(PRIO_PROCESS, 0, plan->nice) == -1)
+		return fail(f, SPAWN_NICE, "");
+	if (plan->oom_score_adj && write_oom_score(plan->oom_score_adj) == -1)
+		return fail(f, SPAWN_OOM_SCORE, plan->oom_score_adj);
+	if (plan->affinity &&
+		sched_setaffinity(0, plan->affinity_size, plan->affinity) == -1)
+		return fail(f, SPAWN_AFFINITY, "");
+	if (plan->umask != -1)
+		(void)umask((mode_t)plan->umask);
+	return 0;
+}
+
+static int set_place(const struct spawn_plan *plan, struct spawn_failure *f)
+{
+	if (plan->chroot && (chroot(plan->chroot) == -1 || chdir("/") == -1))
+		return fail(f, SPAWN_CHROOT, plan->chroot);
+	if (spawn_credentials(plan, f) == -1)
+		return -1;
+	if (plan->directory && chdir(plan->directory) == -1)
+		return fail(f, SPAWN_DIRECTORY, plan->directory);
+	return 0;
+}
+
+/* The signal is set after the credentials have changed (the change clears
+ * it), and the parent looked at after that: it may have died before. */
+static int follow_parent(const struct spawn_child *child)
+{
+	if (child->plan->death_signal == 0)
+		return 0;
+	if (prctl(PR_SET_PDEATHSIG, child->plan->death_signal, 0, 0, 0) == -1)
+		return -1;
+	if (getppid() == child->parent)
+		return 0;
+	errno = ESRCH;
+	return -1;
+}
+
+/* Digits and a NUL; the slot ends the string that it stands in. */
+static void write_pid(const struct spawn_plan *plan)
+{
+	char digits[16];
+	size_t n = sizeof(digits);
+
+	for (pid_t pid = getpid(); pid > 0 && n > 0; pid /= 10)
+		digits[--n] = (char)('0' + pid % 10);
+	if (sizeof(digits) - n >= plan->pid_width)
+		return;
+	for (int i = 0; i < 2; i++) {
+		if (!plan->pid_slots[i])
+			continue;
+		(void)memset(plan->pid_slots[i], 0, plan->pid_width);
+		(void)memcpy(
+			plan->pid_slots[i], digits + n, sizeof(digits) - n);
+	}
+}
+
+/*
+ * ENOENT for a file that exists means that its interpreter does not, and
+ * EACCES for one that is executable often that its interpreter is not.  Who
+ * that is goes to `what`; "" for the dynamic loader of a binary.
+ */
+static bool blame_interpreter(const char *path, int error, char *what)
+{
+	char line[128];
+	struct stat st;
+	ssize_t n = -1;
+	size_t end;
+	int fd = -1;
+
+	what[0] = '\0';
+	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode) ||
+		faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == -1)
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd != -1) {
+		n = read(fd, line, sizeof(line) - 1);
+		(void)close(fd);
+	}
+	if (n < 3 || line[0] != '#' || line[1] != '!')
+		return error == ENOENT;
+	line[n] = '\0';
+	end = 2 + strspn(line + 2, " \t");
+	line[end + strcspn(line + end, " \t\n")] = '\0';
+	if (error == EACCES &&
+		faccessat(AT_FDCWD, line + end, X_OK, AT_EACCESS) == 0)
+		return false;
+	(void)text_copy(what, sizeof(line), line + end);
+	return true;
+}
+
+/* As execvp(3): what is not there or may not be run is passed over, any other
+ * failure ends the search. */
+static bool goes_on(int error)
+{
+	switch (error) {
+	case EACCES:
+	case ENOENT:
+	case ENOTDIR:
+	case ESTALE:
+	case ENODEV:
+	case ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Say why this candidate failed, unless an earlier one has told more. */
+static void note(struct spawn_failure *f, const char *path, int error)
+{
+	char what[sizeof(f->what)];
+	struct stat st;
+
+	if (f->step == SPAWN_INTERPRETER)
+		return;
+	if ((error == ENOENT || error == EACCES) &&
+		blame_interpreter(path, error, what)) {
+		f->step = SPAWN_INTERPRETER;
+	} else {
+		bool absent = error == ENOENT || error == ENOTDIR;
+
+		if (absent && f->error != 0 && f->error != ENOENT &&
+			f->error != ENOTDIR)
+			return;
+		if (error == EACCES && stat(path, &st) == 0 &&
+			S_ISDIR(st.st_mode))
+			error = EISDIR;
+		(void)text_copy(what, sizeof(what), path);
+	}
+	f->error = error;
+	(void)text_copy(f->what, sizeof(f->what), what);
+}
+
+static void execute(
+	const struct spawn_plan *plan, int exec_fd, struct spawn_failure *f)
+{
+	f->step = SPAWN_EXEC;
+	f->error = 0;
+	f->what[0] = '\0';
+	if (exec_fd != -1) {
+		(void)syscall(SYS_execveat, exec_fd, "", plan->argv, plan->envp,
+			AT_EMPTY_PATH);
+		f->error = errno;
+		return;
+	}
+	for (const char *const *path = plan->candidates; *path; path++) {
+		(void)execve(*path, plan->argv, plan->envp);
+		note(f, *path, errno);
+		if (!goes_on(f->error) && f->error != EISDIR)
+			return;
+	}
+	if (f->error == 0)
+		f->error = ENOENT; /* no candidate at all */
+	/* of several that are not there none is worth naming */
+	if (f->step == SPAWN_EXEC && f->error == ENOENT &&
+		plan->candidates[0] && plan->candidates[1])
+		f->what[0] = '\0';
+}
+
+/*
+ * Before the ids are changed, as CAP_SYS_ADMIN goes with them; without it
+ * no_new_privs has to come first.  What comes behind binds nothing.
+ */
+static int set_trap(const struct spawn_child *child)
+{
+	const struct spawn_trap *trap = child->plan->trap;
+	int error;
+	int fd;
+
+	if (!trap->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return -1;
+	fd = seccomp_install(trap->v6only_too);
+	error = fd == -1 ? errno : 0;
+	/* it is told in any case, so that each spawn has one message; a filter
+	 * whose listener nobody has would make each bind fail */
+	if (fdpass_send(child->table.channel, &error, sizeof(error), &fd,
+		    fd != -1 ? 1 : 0) == -1)
+		return -1;
+	errno = error;
+	return trap->must && fd == -1 ? -1 : 0;
+}
+
+static int set_up(struct spawn_child *child, struct spawn_failure *f)
+{
+	const struct spawn_plan *plan = child->plan;
+	sigset_t none;
+
+	if (plan->trap != NULL && set_trap(child) == -1)
+		return fail(f, SPAWN_TRAP, "");
+	if (set_limits(plan, true) == -1)
+		return fail(f, SPAWN_LIMIT, "");
+	if (set_place(plan, f) == -1)
+		return -1;
+	if (follow_parent(child) == -1)
+		return fail(f, SPAWN_PARENT, "");
+	if (plan->capabilities_given && spawn_capabilities(plan) == -1)
+		return fail(f, SPAWN_CAPABILITIES, "");
+	if (plan->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return fail(f, SPAWN_NO_NEW_PRIVS, "");
+	write_pid(plan);
+	(void)sigemptyset(&none);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) == -1)
+		return fail(f, SPAWN_SIGNALS, "");
+	return 0;
+}
+
+static int set_descriptors(struct spawn_child *child, struct spawn_failure *f)
+{
+	int bad;
+
+	if (spawn_table_take(&child->table, child->plan, &bad) == 0)
+		return 0;
+	(void)fail(f, SPAWN_DESCRIPTORS, "");
+	if (bad != -1)
+		(void)snprintf(f->what, sizeof(f->what), "%d", bad);
+	return -1;
+}
+
+/* Field 22 of our own stat, see proc(5).  By system calls alone and without a
+ * sanitizer: what an earlier child has left of the stack's shadow, as an exec
+ * does not return, is not that of this one. */
+__attribute__((no_sanitize("address"))) static uint64_t own_start(void)
+{
+	char text[1024];
+	uint64_t start = 0;
+	unsigned field = 2;
+	long at = 0;
+	long n;
+	long fd = syscall(SYS_openat, AT_FDCWD, "/proc/self/stat",
+		O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd == -1)
+		return 0;
+	n = syscall(SYS_read, fd, text, sizeof(text));
+	(void)syscall(SYS_close, fd);
+	/* the name in field 2 may hold anything, also ')' */
+	for (long i = 0; i < n; i++)
+		if (text[i] == ')')
+			at = i + 1;
+	for (; at < n && field <= 22; at++) {
+		if (text[at] == ' ')
+			field++;
+		else if (field == 22)
+			start = start * 10 + (uint64_t)(text[at] - '0');
+	}
+	return start;
+}
+
+static void note_birth(const struct spawn_plan *plan)
+{
+	if (plan->birth == NULL)
+		return;
+	plan->birth->start = own_start();
+	plan->birth->pid = getpid();
+}
+
+int spawn_child_run(void *argument)
+{
+	struct spawn_child *child = argument;
+	struct spawn_failure *failure = &child->failure;
+
+	/* who may signal the new user could stop us on the way, and with us
+	 * nclust, which sleeps until then: so this comes before all else */
+	vfork_bound_time(child->plan->patience);
+	child->ran = true;
+	note_birth(child->plan);
+	if (set_process(child->plan, failure) == 0 &&
+		set_descriptors(child, failure) == 0 &&
+		set_up(child, failure) == 0)
+		execute(child->plan, child->table.exec_fd, failure);
+	child->failed = true;
+	/* SIGPIPE is at its default now, but the reader lives: it is our
+	 * parent, and waits.  Returning, glibc's clone() calls _exit(2). */
+	if (child->table.report != -1 &&
+		write(child->table.report, failure, sizeof(*failure)) !=
+			(ssize_t)sizeof(*failure))
+		return 125;
+	return 126;
+}

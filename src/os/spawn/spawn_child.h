@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_SPAWN_CHILD_H
+#define OS_SPAWN_CHILD_H
+
+#include "os/spawn/spawn.h"
+#include "os/spawn/spawn_table.h"
+
+/*
+ * The child's half of spawn(): what runs between clone and exec, on the
+ * parent's memory while the parent stands still.  Async-signal-safe calls
+ * only; what glibc would spread over threads (setresuid and its like) goes to
+ * the kernel directly.  Private to spawn.c.
+ */
+struct spawn_child {
+	const struct spawn_plan *plan;
+	struct spawn_table table; /* its `report`, if there is one, takes the
+				     failure too */
+	pid_t parent;             /* to see whether it is gone already */
+	/* Written by the child.  The parent sees it only where clone(2) gave
+	 * them one memory. */
+	bool ran;
+	bool failed;
+	struct spawn_failure failure;
+};
+
+/* The function for clone(2); `argument` is a struct spawn_child. */
+int spawn_child_run(void *argument);
+
+/* The steps that have a file of their own.  0, or -1 and errno. */
+
+/* Groups and user, proved; with failure->step set where it fails. */
+int spawn_credentials(
+	const struct spawn_plan *plan, struct spawn_failure *failure);
+/* The capabilities asked for, in all sets. */
+int spawn_capabilities(const struct spawn_plan *plan);
+
+#endif

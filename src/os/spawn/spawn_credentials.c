@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/capset.h"
+#include "os/spawn/spawn_child.h"
+
+#include <errno.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/*
+ * glibc's wrappers change the ids of every thread, by signals; we are a
+ * process of our own that only borrows the memory.  The 32-bit calls have
+ * 16-bit namesakes on old machines.
+ */
+#ifdef SYS_setresuid32
+#define RAW_SETRESUID SYS_setresuid32
+#define RAW_SETRESGID SYS_setresgid32
+#define RAW_SETGROUPS SYS_setgroups32
+#else
+#define RAW_SETRESUID SYS_setresuid
+#define RAW_SETRESGID SYS_setresgid
+#define RAW_SETGROUPS SYS_setgroups
+#endif
+
+static bool lists(const gid_t *list, size_t count, gid_t gid)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i] == gid)
+			return true;
+	return false;
+}
+
+/* Are they what we have already?  Then an ordinary user may ask for them. */
+static bool has_groups(const struct spawn_plan *plan)
+{
+	gid_t now[256];
+	int n = getgroups(256, now);
+
+	if (n == -1)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (!lists(plan->groups, plan->group_count, now[i]))
+			return false;
+	for (size_t i = 0; i < plan->group_count; i++)
+		if (!lists(now, (size_t)n, plan->groups[i]))
+			return false;
+	return true;
+}
+
+static int set_groups(const struct spawn_plan *plan)
+{
+	gid_t real;
+	gid_t effective;
+	gid_t saved;
+	gid_t gid = (gid_t)plan->gid;
+
+	if (plan->uid >= 0 &&
+		syscall(RAW_SETGROUPS, plan->group_count, plan->groups) == -1 &&
+		(errno != EPERM || !has_groups(plan)))
+		return -1;
+	if (plan->gid < 0)
+		return 0;
+	if (syscall(RAW_SETRESGID, gid, gid, gid) == -1 ||
+		getresgid(&real, &effective, &saved) == -1)
+		return -1;
+	if (real == gid && effective == gid && saved == gid)
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+/*
+ * What the bounding set lacks nobody below can gain.  To shrink it takes a
+ * right that an ordinary user has not; then no_new_privs must do the same.
+ */
+static int bound(const struct spawn_plan *plan)
+{
+	if (capset_bound(plan->capabilities) == 0)
+		return 0;
+	return errno == EPERM && plan->no_new_privs ? 0 : -1;
+}
+
+/* Between the ids and spawn_capabilities() nothing is effective: what comes
+ * there is done, and the proof given, with the rights of the user alone. */
+static int reduce(const struct spawn_plan *plan)
+{
+	const struct capset asleep = {
+		.permitted = plan->capabilities_given ? plan->capabilities : 0,
+		.inheritable =
+			plan->capabilities_given ? plan->capabilities : 0,
+	};
+
+	return capset_put(&asleep);
+}
+
+static int set_user(const struct spawn_plan *plan)
+{
+	uid_t uid = (uid_t)plan->uid;
+	uid_t real;
+	uid_t effective;
+	uid_t saved;
+
+	if (syscall(RAW_SETRESUID, uid, uid, uid) == -1 ||
+		getresuid(&real, &effective, &saved) == -1)
+		return -1;
+	if (real == uid && effective == uid && saved == uid)
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+static int at(struct spawn_failure *f, enum spawn_step step)
+{
+	f->step = step;
+	f->error = errno;
+	f->what[0] = '\0';
+	return -1;
+}
+
+int spawn_credentials(
+	const struct spawn_plan *plan, struct spawn_failure *failure)
+{
+	if (plan->capabilities_given && bound(plan) == -1)
+		return at(failure, SPAWN_CAPABILITIES);
+	if (set_groups(plan) == -1)
+		return at(failure, SPAWN_GROUPS);
+	if (plan->uid < 0)
+		return 0;
+	if (plan->capabilities_given && plan->capabilities != 0 &&
+		prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1)
+		return at(failure, SPAWN_CAPABILITIES);
+	if (set_user(plan) == -1)
+		return at(failure, SPAWN_USER);
+	if (plan->uid == 0)
+		return 0;
+	if (reduce(plan) == -1)
+		return at(failure, SPAWN_CAPABILITIES);
+	if (syscall(RAW_SETRESUID, 0, 0, 0) == -1)
+		return 0; /* as it must be; exec clears PR_SET_KEEPCAPS */
+	errno = EPERM;
+	return at(failure, SPAWN_REGAIN);
+}
+
+int spawn_capabilities(const struct spawn_plan *plan)
+{
+	const struct capset exact = {
+		.effective = plan->capabilities,
+		.permitted = plan->capabilities,
+		.inheritable = plan->capabilities,
+	};
+
+	if (capset_put(&exact) == -1)
+		return -1;
+	return capset_ambient(plan->capabilities);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_SPAWN_TABLE_H
+#define OS_SPAWN_TABLE_H
+
+#include "os/spawn/spawn.h"
+
+/*
+ * The descriptors of a child to be.  Private to spawn.c.
+ *
+ * A supervisor of thousands holds tens of thousands of descriptors; to copy
+ * them all at clone and close them at exec would cost a millisecond and more
+ * for each child.  So the child shares the table at first (CLONE_FILES), and
+ * takes a copy of its low numbers only (CLOSE_RANGE_UNSHARE).  What it needs
+ * and is not low is put, for that time, on one of a few low numbers kept for
+ * this.  (Not before it is worth it: valgrind ends at those flags.)
+ */
+struct spawn_table {
+	int from[SPAWN_FDS_MAX]; /* of the plan's fds */
+	int null_fd;
+	int exec_fd; /* or -1 */
+	int report;
+	int channel;          /* of plan->trap: the child's end, or -1 */
+	unsigned first_other; /* the child needs none from here on; 0: it does
+				 not share the table */
+	unsigned lent;        /* of the low numbers kept */
+};
+
+/* In the parent: before the clone, and after it.  `report` (-1: none) stays the
+ * caller's.  A descriptor that was just made shows how many there are. */
+void spawn_table_note(int fd);
+int spawn_table_lend(
+	struct spawn_table *t, const struct spawn_plan *plan, int report);
+void spawn_table_return(struct spawn_table *t);
+/* clone(2) refuses CLONE_FILES here: do without. */
+void spawn_table_unshared(struct spawn_table *t);
+
+/*
+ * In the child: a table of its own, and there exactly what the plan says;
+ * moves t->report, t->channel and t->exec_fd out of the way.  *bad: the number that
+ * failed, or -1.
+ */
+int spawn_table_take(
+	struct spawn_table *t, const struct spawn_plan *plan, int *bad);
+
+#endif

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/accept/accepting.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/socket/socket.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/environment.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Births a turn: clients and signals wait meanwhile. */
+#define TURN_BUDGET (3 * MSEC)
+/* Neither a descriptor nor a process: asked for again after that, or when one of
+ * ours has ended. */
+#define PAUSE (100 * MSEC)
+#define TOLD (10 * SECOND)
+/* So long at least, and twice that at most. */
+#define LEAVE (500 * MSEC)
+/* Left for clients, files, the pidfd and the pipe of a process. */
+#define SPARE_DESCRIPTORS 12
+
+/* ---- trouble ---- */
+
+/* Not more often than each ten seconds. */
+static bool may_tell(struct accepting *a, enum accepting_trouble which)
+{
+	nsec_t now = clock_now();
+
+	if (a->told_at[which] != 0 && now - a->told_at[which] < TOLD) {
+		a->untold[which]++;
+		return false;
+	}
+	a->told_at[which] = now;
+	return true;
+}
+
+static void pause_intake(struct accepting *a, const char *why)
+{
+	struct ev_loop *loop = a->service->sup->loop;
+
+	if (may_tell(a, TROUBLE_LACK))
+		log_warn("%s: no more connections for the moment: %s",
+			a->service->name, why);
+	if (ev_is_active(&a->pause))
+		return;
+	ev_now_update(loop);
+	ev_timer_set(&a->pause, nsec_seconds(PAUSE), 0.);
+	ev_timer_start(loop, &a->pause);
+}
+
+void accepting_explain(struct service *service, const char *text)
+{
+	struct accepting *a = service->accepting;
+
+	if (!may_tell(a, TROUBLE_COMMAND))
+		return;
+	if (a->untold[TROUBLE_COMMAND] > 0)
+		news_say(service->sup, LOG_ERROR, "not-started",
+			"%s: %s (and so for %u connections before)",
+			service->name, text, a->untold[TROUBLE_COMMAND]);
+	else
+		news_say(service->sup, LOG_ERROR, "not-started", "%s: %s",
+			service->name, text);
+	a->untold[TROUBLE_COMMAND] = 0;
+}
+
+/* ---- who is refused ---- */
+
+static void let_leave(struct accepting *a)
+{
+	peer_dismiss(a->leaving[a->leaving_first]);
+	a->leaving_first = (a->leaving_first + 1) % LEAVING_MAX;
+	a->leaving_count--;
+	if (a->leaving_old > 0)
+		a->leaving_old--;
+}
+
+static void arm_leave(struct accepting *a)
+{
+	struct ev_loop *loop = a->service->sup->loop;
+
+	if (a->leaving_count == 0 || ev_is_active(&a->leave))
+		return;
+	ev_now_update(loop);
+	ev_timer_set(&a->leave, nsec_seconds(LEAVE), 0.);
+	ev_timer_start(loop, &a->leave);
+}
+
+static void on_leave(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct accepting *a = timer->data;
+
+	(void)loop;
+	(void)revents;
+	while (a->leaving_old > 0)
+		let_leave(a);
+	a->leaving_old = a->leaving_count;
+	arm_leave(a);
+}
+
+static void refuse(struct accepting *a, int fd)
+{
+	unsigned at;
+
+	(void)shutdown(fd, SHUT_WR);
+	if (a->leaving_count == LEAVING_MAX)
+		let_leave(a);
+	at = (a->leaving_first + a->leaving_count) % LEAVING_MAX;
+	a->leaving[at] = fd;
+	a->leaving_count++;
+	arm_leave(a);
+}
+
+/* ---- a connection ---- */
+
+static const char *path_of(const struct accepting *a, size_t index)
+{
+	if (index >= a->listeners.count ||
+		a->listeners.list[index]->facts.family != AF_UNIX)
+		return NULL;
+	return a->listeners.list[index]->address.path;
+}
+
+static bool is_transient(int error)
+{
+	return error == EAGAIN || error == ENOMEM || error == EMFILE ||
+		error == ENFILE || error == ENOBUFS || error == EINTR;
+}
+
+/* Start the command for it.  False: not now, and the descriptor is still the
+ * caller's. */
+static bool start(struct accepting *a, int fd, const struct peer *peer,
+	size_t index, uint32_t slot, unsigned same)
+{
+	struct service *s = a->service;
+	struct worker_place place = {
+		.slot = slot,
+		.workers = a->limit,
+		.output = {-1, -1},
+		.channel = -1,
+		.connection = fd,
+		.peer = peer,
+		.path = path_of(a, index),
+		.same = same,
+	};
+	struct ending ending = {.kind = ENDING_NONE};
+	struct visit *v;
+
+	if ((rlim_t)fd + SPARE_DESCRIPTORS >= s->sup->descriptors) {
+		pause_intake(a, strerror(EMFILE));
+		return false;
+	}
+	if (child_serve(s, &place, &ending) == NULL) {
+		if (!ending.permanent && is_transient(ending.code)) {
+			pause_intake(a, strerror(ending.code));
+			return false;
+		}
+		a->not_started++;
+		refuse(a, fd);
+		return true;
+	}
+	(void)close(fd);
+	a->served++;
+	v = visit_begin(a, slot);
+	v->peer = *peer;
+	return true;
+}
+
+/* One that waits for a process for it keeps its place. */
+static void serve(
+	struct accepting *a, int fd, const struct peer *peer, size_t index)
+{
+	unsigned most = cluster_settings(a->service->core)->accept_per_address;
+	unsigned same = most > 0 ? visit_count(a, peer) + 1 : 0;
+	uint32_t slot = visit_slot(a);
+
+	if (most > 0 && same > most) {
+		a->refused++;
+		refuse(a, fd);
+		return;
+	}
+	if (slot != SLOT_ALL && start(a, fd, peer, index, slot, same))
+		return;
+	a->kept = fd;
+	a->kept_peer = *peer;
+	a->kept_index = index;
+}
+
+/* ---- taking them ---- */
+
+static bool has_room(struct accepting *a)
+{
+	return a->open && a->kept == -1 && !ev_is_active(&a->pause) &&
+		visit_slot(a) != SLOT_ALL;
+}
+
+/* One that waits in the queue.  False: nobody does. */
+static bool take_one(struct accepting *a, size_t index)
+{
+	struct peer peer;
+	int fd = peer_accept(a->listeners.list[index]->fd, &peer);
+
+	if (fd != -1) {
+		serve(a, fd, &peer, index);
+		return true;
+	}
+	switch (errno) {
+	case EAGAIN:
+		return false;
+	case ECONNABORTED:
+	case EINTR:
+	case EPROTO:
+		return true;
+	default: /* it would be told again at once, and for ever */
+		pause_intake(a, strerror(errno));
+		return false;
+	}
+}
+
+static void take(struct accepting *a, size_t index)
+{
+	nsec_t until = clock_now() + TURN_BUDGET;
+
+	while (has_room(a) && take_one(a, index))
+		if (clock_now() > until)
+			break;
+}
+
+static void watch(struct accepting *a, bool on)
+{
+	struct ev_loop *loop = a->service->sup->loop;
+
+	a->waits = !on;
+	for (size_t i = 0; i < a->listeners.count; i++) {
+		if (on)
+			ev_io_start(loop, &a->intakes[i].io);
+		else
+			ev_io_stop(loop, &a->intakes[i].io);
+	}
+}
+
+static void on_intake(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct intake *intake = watcher->data;
+
+	(void)loop;
+	(void)revents;
+	take(intake->accepting, intake->index);
+	if (!has_room(intake->accepting))
+		watch(intake->accepting, false);
+}
+
+static void retry_kept(struct accepting *a)
+{
+	int fd = a->kept;
+	struct peer peer = a->kept_peer;
+
+	if (fd == -1 || ev_is_active(&a->pause))
+		return;
+	a->kept = -1;
+	serve(a, fd, &peer, a->kept_index);
+}
+
+/* A slot has become free: most likely somebody waits for it, and then nothing
+ * needs to be watched. */
+void accepting_look(struct accepting *a)
+{
+	if (a->stopping && a->running == 0) {
+		struct event event = {.kind = EVENT_HOLD};
+
+		a->stopping = false;
+		service_tell(a->service, &event);
+		return;
+	}
+	if (!a->open || !a->waits)
+		return;
+	ev_timer_stop(a->service->sup->loop, &a->pause);
+	retry_kept(a);
+	for (size_t i = 0; i < a->listeners.count && has_room(a); i++)
+		take(a, i);
+	if (has_room(a))
+		watch(a, true);
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	accepting_look(timer->data);
+}
+
+/* ---- opening and closing ---- */
+
+static void let_go(struct accepting *a)
+{
+	if (a->listeners.count > 0)
+		watch(a, false);
+	listeners_release(&a->listeners);
+	free(a->intakes);
+	a->intakes = NULL;
+	a->waits = true;
+}
+
+static int follow_listeners(struct accepting *a)
+{
+	struct listener_set set;
+	struct intake *intakes =
+		calloc(a->service->listeners.count + 1, sizeof(*intakes));
+
+	if (intakes == NULL ||
+		listeners_share(&set, &a->service->listeners) == -1) {
+		free(intakes);
+		return -1;
+	}
+	let_go(a);
+	a->listeners = set;
+	a->intakes = intakes;
+	for (size_t i = 0; i < set.count; i++) {
+		ev_io_init(&intakes[i].io, on_intake, set.list[i]->fd, EV_READ);
+		intakes[i].io.data = &intakes[i];
+		intakes[i].accepting = a;
+		intakes[i].index = i;
+		if (socket_set_nonblock(set.list[i]->fd, true) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static void open_up(struct accepting *a)
+{
+	if (follow_listeners(a) == -1) {
+		log_syserr("%s: cannot accept", a->service->name);
+		return;
+	}
+	a->open = true;
+	bequest_anchor(a->service);
+	accepting_look(a);
+}
+
+void accepting_on_settings(struct service *service)
+{
+	struct accepting *a = service->accepting;
+
+	if (a->open)
+		open_up(a);
+}
+
+void accepting_on_report(struct service *service, const struct report *r)
+{
+	struct accepting *a = service->accepting;
+
+	if (r->kind == REPORT_ALL_READY) {
+		open_up(a);
+		news_say(service->sup, LOG_NOTE, "all-ready",
+			"%s: accepting, at most %u connection%s at once",
+			service->name, a->limit, a->limit == 1 ? "" : "s");
+	} else if (r->kind == REPORT_ROLLOUT_DONE && a->open) {
+		open_up(a);
+		visits_hurry(a, r->generation,
+			cluster_settings(service->core)->drain_timeout);
+	}
+}
+
+void accepting_scale(struct service *service, unsigned limit)
+{
+	struct accepting *a = service->accepting;
+
+	a->limit = limit;
+	accepting_look(a);
+}
+
+void accepting_stop(struct service *service, bool at_once)
+{
+	struct accepting *a = service->accepting;
+	struct event event = {.kind = EVENT_HOLD, .held = true};
+
+	if (a->open && a->listeners.count > 0)
+		watch(a, false);
+	a->open = false;
+	ev_timer_stop(service->sup->loop, &a->pause);
+	if (a->kept != -1)
+		peer_dismiss(a->kept);
+	a->kept = -1;
+	if (a->running == 0)
+		return;
+	if (at_once || a->stopping)
+		visits_kill(a);
+	else
+		visits_hurry(a, UINT_MAX,
+			cluster_settings(service->core)->stop_timeout);
+	a->stopping = true;
+	service_tell(service, &event);
+}
+
+/* ---- life ---- */
+
+int accepting_check(const struct cluster_settings *settings,
+	const struct listener_set *set, struct error *err)
+{
+	for (size_t i = 0; settings->accept && i < set->count; i++) {
+		const struct listener *l = set->list[i];
+
+		if (l->facts.type == SOCK_STREAM && l->facts.listening)
+			continue;
+		return error_set(err, 0,
+			"'%s' does not go with 'accept': it is no socket that "
+			"listens for connections",
+			listener_text(l));
+	}
+	return 0;
+}
+
+static void init(struct accepting *a, struct service *service)
+{
+	a->service = service;
+	a->kept = -1;
+	a->waits = true;
+	visits_init(a);
+	ev_init(&a->pause, on_pause_over);
+	a->pause.data = a;
+	ev_init(&a->leave, on_leave);
+	a->leave.data = a;
+	service->accepting = a;
+}
+
+int accepting_new(struct service *service, unsigned limit)
+{
+	struct accepting *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return -1;
+	init(a, service);
+	a->limit = limit;
+	return visits_reserve(a);
+}
+
+void accepting_close(struct service *service)
+{
+	struct accepting *a = service->accepting;
+
+	if (a == NULL)
+		return;
+	let_go(a);
+	statefile_free(&service->sup->statefile, a->anchor);
+	a->anchor = NULL;
+	ev_timer_stop(service->sup->loop, &a->due);
+	ev_timer_stop(service->sup->loop, &a->pause);
+	ev_timer_stop(service->sup->loop, &a->leave);
+	while (a->leaving_count > 0)
+		let_leave(a);
+	fd_close(&a->kept);
+}
+
+void accepting_free(struct service *service)
+{
+	accepting_close(service);
+	if (service->accepting != NULL)
+		free(service->accepting->visits);
+	free(service->accepting);
+	service->accepting = NULL;
+}
+
+struct accepting *accepting_carried(struct service *service)
+{
+	struct accepting *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	init(a, service);
+	if (visits_reserve(a) == 0)
+		return a;
+	return NULL; /* the service has it, and is forgotten as a whole */
+}
+
+void accepting_resume(struct service *service)
+{
+	struct accepting *a = service->accepting;
+
+	a->due_at = clock_now(); /* which is found out then */
+	ev_timer_set(&a->due, 0., 0.);
+	ev_timer_start(service->sup->loop, &a->due);
+	if (a->open)
+		open_up(a);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/accept/accepting.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "core/worker.h"
+#include "os/clock.h"
+#include "protocol/json.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The stop signals of a connection's process follow each other no later: nobody
+ * waits for a script that does not hear them. */
+#define STEP_MOST (5 * SECOND)
+#define CRASH_TOLD (1 * SECOND)
+
+/* ---- slots ---- */
+
+static struct child *child_at(const struct accepting *a, uint32_t slot)
+{
+	return a->service->children[slot][0];
+}
+
+uint32_t visit_slot(struct accepting *a)
+{
+	uint32_t end = a->limit < a->visit_slots ? a->limit : a->visit_slots;
+
+	if (a->running >= a->limit)
+		return SLOT_ALL;
+	while (a->low < end && a->visits[a->low].phase != VISIT_NONE)
+		a->low++;
+	return a->low < end ? a->low : SLOT_ALL;
+}
+
+unsigned visit_count(const struct accepting *a, const struct peer *peer)
+{
+	unsigned count = 0;
+	unsigned seen = 0;
+
+	for (uint32_t i = 0; i < a->visit_slots && seen < a->running; i++) {
+		if (a->visits[i].phase == VISIT_NONE)
+			continue;
+		seen++;
+		count += peer_is_same(&a->visits[i].peer, peer);
+	}
+	return count;
+}
+
+int visits_reserve(struct accepting *a)
+{
+	uint32_t slots = a->service->child_slots;
+	struct visit *list;
+
+	if (slots <= a->visit_slots)
+		return 0;
+	list = realloc(a->visits, slots * sizeof(*list));
+	if (list == NULL)
+		return -1;
+	(void)memset(list + a->visit_slots, 0,
+		(slots - a->visit_slots) * sizeof(*list));
+	a->visits = list;
+	a->visit_slots = slots;
+	return 0;
+}
+
+/* ---- deadlines ---- */
+
+static void arm(struct accepting *a, nsec_t deadline)
+{
+	struct ev_loop *loop = a->service->sup->loop;
+	nsec_t now;
+
+	if (deadline >= a->due_at)
+		return;
+	now = clock_now();
+	a->due_at = deadline;
+	ev_timer_stop(loop, &a->due);
+	ev_now_update(loop);
+	ev_timer_set(&a->due,
+		deadline > now ? nsec_seconds(deadline - now) : 0., 0.);
+	ev_timer_start(loop, &a->due);
+}
+
+struct visit *visit_begin(struct accepting *a, uint32_t slot)
+{
+	struct visit *v = &a->visits[slot];
+	nsec_t time = cluster_settings(a->service->core)->accept_timeout;
+
+	*v = (struct visit){
+		.phase = VISIT_SERVED,
+		.born = clock_now(),
+		.deadline = NSEC_NEVER,
+	};
+	a->running++;
+	if (time > 0) {
+		v->deadline = nsec_add(v->born, time);
+		arm(a, v->deadline);
+	}
+	return v;
+}
+
+static void kill_visit(struct accepting *a, uint32_t slot, nsec_t now)
+{
+	struct visit *v = &a->visits[slot];
+
+	child_kill_group(child_at(a, slot), SIGKILL);
+	v->phase = VISIT_KILLED;
+	v->deadline = nsec_add(now, KILL_GRACE);
+}
+
+/* The next of the stop signals, or the end of it. */
+static void send_step(struct accepting *a, uint32_t slot, nsec_t now)
+{
+	const struct service *s = a->service;
+	const struct cluster_settings *settings = cluster_settings(s->core);
+	struct visit *v = &a->visits[slot];
+	int signal;
+
+	if (v->step >= settings->stop_count) {
+		kill_visit(a, slot, now);
+		return;
+	}
+	signal = settings->stop[v->step].signal;
+	if (v->step == 0 && s->stop_signal != 0)
+		signal = s->stop_signal;
+	child_signal(child_at(a, slot), signal);
+	v->phase = VISIT_STOPPING;
+	v->deadline = nsec_add(
+		now, nsec_min(settings->stop[v->step].wait, STEP_MOST));
+	v->step++;
+}
+
+static void tell_late(struct accepting *a, uint32_t slot)
+{
+	struct visit *v = &a->visits[slot];
+	char who[PEER_TEXT_MAX];
+	char age[16];
+
+	log_info("%s.%" PRIu32 ": %s: stopping worker %d after %s",
+		a->service->name, slot, peer_text(who, &v->peer),
+		(int)child_at(a, slot)->pid,
+		text_age(age, clock_now() - v->born));
+}
+
+static void on_deadline_of(struct accepting *a, uint32_t slot, nsec_t now)
+{
+	nsec_t time = cluster_settings(a->service->core)->accept_timeout;
+	struct visit *v = &a->visits[slot];
+
+	switch (v->phase) {
+	case VISIT_SERVED:
+		if (time > 0 && now - v->born >= time) {
+			v->late = true;
+			a->timed_out++;
+		}
+		tell_late(a, slot);
+		send_step(a, slot, now);
+		break;
+	case VISIT_STOPPING:
+		send_step(a, slot, now);
+		break;
+	case VISIT_KILLED:
+		log_error("%s.%" PRIu32 ": worker %d is still there after "
+			  "SIGKILL",
+			a->service->name, slot, (int)child_at(a, slot)->pid);
+		v->deadline = NSEC_NEVER;
+		break;
+	case VISIT_NONE:
+		break;
+	}
+}
+
+static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct accepting *a = timer->data;
+	nsec_t now = clock_now();
+	nsec_t next = NSEC_NEVER;
+
+	(void)loop;
+	(void)revents;
+	a->due_at = NSEC_NEVER;
+	for (uint32_t i = 0; i < a->visit_slots; i++) {
+		struct visit *v = &a->visits[i];
+
+		if (v->phase == VISIT_NONE)
+			continue;
+		if (v->deadline <= now)
+			on_deadline_of(a, i, now);
+		next = nsec_min(next, v->deadline);
+	}
+	arm(a, next);
+}
+
+void visits_init(struct accepting *a)
+{
+	ev_init(&a->due, on_due);
+	a->due.data = a;
+	a->due_at = NSEC_NEVER;
+}
+
+void visits_hurry(struct accepting *a, unsigned generation, nsec_t time)
+{
+	nsec_t until = nsec_add(clock_now(), time);
+
+	for (uint32_t i = 0; i < a->visit_slots; i++) {
+		struct visit *v = &a->visits[i];
+
+		if (v->phase != VISIT_SERVED ||
+			child_at(a, i)->generation >= generation)
+			continue;
+		v->deadline = nsec_min(v->deadline, until);
+		arm(a, v->deadline);
+	}
+}
+
+void visits_kill(struct accepting *a)
+{
+	nsec_t now = clock_now();
+
+	for (uint32_t i = 0; i < a->visit_slots; i++) {
+		if (a->visits[i].phase == VISIT_NONE)
+			continue;
+		kill_visit(a, i, now);
+		arm(a, a->visits[i].deadline);
+	}
+}
+
+/* ---- the end of one ---- */
+
+/* Only what points to a fault of the command, and not all of it: an exit status
+ * is what the command has to say, and is counted. */
+static void tell_end(struct accepting *a, uint32_t slot, const struct visit *v,
+	const struct ending *ending)
+{
+	/* who wrote to a client that has gone away has done nothing wrong */
+	bool crash = ending->kind == ENDING_SIGNAL && ending->code != SIGPIPE &&
+		v->phase == VISIT_SERVED;
+	nsec_t now = clock_now();
+	char who[PEER_TEXT_MAX];
+	char name[16];
+	char age[16];
+
+	if (crash && now - a->told_at[TROUBLE_CRASH] < CRASH_TOLD &&
+		a->told_at[TROUBLE_CRASH] != 0) {
+		a->untold[TROUBLE_CRASH]++;
+		return;
+	}
+	if (!crash && log_level() < LOG_DEBUG)
+		return;
+	(void)peer_text(who, &v->peer);
+	(void)text_age(age, now - v->born);
+	if (ending->kind != ENDING_SIGNAL) {
+		log_debug("%s.%" PRIu32 ": %s: exit %d after %s",
+			a->service->name, slot, who, ending->code, age);
+		return;
+	}
+	(void)text_signal_name(name, ending->code);
+	if (!crash) {
+		log_debug("%s.%" PRIu32 ": %s: killed by %s after %s",
+			a->service->name, slot, who, name, age);
+		return;
+	}
+	log_warn("%s.%" PRIu32 ": %s: killed by %s%s after %s",
+		a->service->name, slot, who, name,
+		ending->out_of_memory ? ", out of memory," : "", age);
+	if (a->untold[TROUBLE_CRASH] > 0)
+		log_warn("%s: %u more were killed since the last that was told",
+			a->service->name, a->untold[TROUBLE_CRASH]);
+	a->told_at[TROUBLE_CRASH] = now;
+	a->untold[TROUBLE_CRASH] = 0;
+}
+
+void accepting_ended(
+	struct service *service, uint32_t slot, const struct ending *ending)
+{
+	struct accepting *a = service->accepting;
+	struct visit *v = &a->visits[slot];
+
+	tell_end(a, slot, v, ending);
+	if (ending->kind == ENDING_EXIT)
+		a->exits[ending->code & 255]++;
+	else if (ending->kind == ENDING_SIGNAL && ending->code < 65)
+		a->signals[ending->code]++;
+	else
+		a->unknown++;
+	v->phase = VISIT_NONE;
+	a->running--;
+	if (slot < a->low)
+		a->low = slot;
+	accepting_look(a);
+}
+
+/* ---- for others ---- */
+
+void accepting_view_slot(
+	const struct service *service, uint32_t slot, struct slot_view *view)
+{
+	const struct accepting *a = service->accepting;
+	const struct visit *v = &a->visits[slot];
+	const struct child *child = child_at(a, slot);
+
+	*view = (struct slot_view){.next_try = NSEC_NEVER};
+	if (v->phase == VISIT_NONE || child == NULL)
+		return;
+	view->state = v->phase == VISIT_SERVED ? SLOT_READY : SLOT_STOPPING;
+	view->workers = 1;
+	view->worker[0] = (struct worker_view){
+		.id = child->worker,
+		.pid = child->pid,
+		.generation = child->generation,
+		.state = view->state,
+		.born = v->born,
+		.ready_at = v->born,
+	};
+}
+
+uint32_t accepting_next_in_turn(struct service *service, bool first)
+{
+	struct accepting *a = service->accepting;
+
+	for (uint32_t n = 0; n < a->visit_slots; n++) {
+		uint32_t slot = (first ? n : a->turn + n) % a->visit_slots;
+
+		if (a->visits[slot].phase != VISIT_SERVED)
+			continue;
+		if (!first)
+			a->turn = (slot + 1) % a->visit_slots;
+		return slot;
+	}
+	return SLOT_ALL;
+}
+
+void accepting_adopt(struct child *child, nsec_t born)
+{
+	struct accepting *a = child->service->accepting;
+	struct visit *v = visit_begin(a, child->slot);
+
+	v->born = born;
+	if (v->deadline != NSEC_NEVER)
+		v->deadline = nsec_add(born,
+			cluster_settings(child->service->core)->accept_timeout);
+	arm(a, v->deadline);
+}
+
+/* ---- figures ---- */
+
+static void put_counts(struct json_writer *w, const struct accepting *a)
+{
+	char key[16];
+
+	json_key(w, "exits");
+	json_open_object(w);
+	for (int i = 0; i < 256; i++) {
+		(void)snprintf(key, sizeof(key), "%d", i);
+		if (a->exits[i] > 0)
+			json_put_int(w, key, (int64_t)a->exits[i]);
+	}
+	for (int i = 1; i < 65; i++)
+		if (a->signals[i] > 0)
+			json_put_int(w, text_signal_name(key, i),
+				(int64_t)a->signals[i]);
+	if (a->unknown > 0)
+		json_put_int(w, "unknown", (int64_t)a->unknown);
+	json_close_object(w);
+}
+
+void accepting_status(struct json_writer *w, const struct service *service)
+{
+	const struct accepting *a = service->accepting;
+
+	json_key(w, "accept");
+	json_open_object(w);
+	json_put_int(w, "limit", a->limit);
+	json_put_int(w, "running", a->running);
+	json_put_int(w, "served", (int64_t)a->served);
+	json_put_int(w, "refused", (int64_t)a->refused);
+	json_put_int(w, "timed_out", (int64_t)a->timed_out);
+	json_put_int(w, "not_started", (int64_t)a->not_started);
+	json_put_bool(w, "paused", a->kept != -1 || ev_is_active(&a->pause));
+	put_counts(w, a);
+	json_close_object(w);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/common/daemon.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int wait_for_outcome(int fd, pid_t pid)
+{
+	unsigned char status;
+	ssize_t got;
+	int how;
+
+	do
+		got = read(fd, &status, 1);
+	while (got == -1 && errno == EINTR);
+	if (got == 1)
+		return status;
+	/* it died without a word */
+	if (waitpid(pid, &how, 0) == pid && WIFEXITED(how))
+		return WEXITSTATUS(how) != 0 ? WEXITSTATUS(how) : 1;
+	return 1;
+}
+
+int daemon_detach(int *pipe, int *status, struct error *err)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		return error_set(err, errno, "cannot go to the background");
+	pid = fork();
+	if (pid == -1) {
+		(void)close(ends[0]);
+		(void)close(ends[1]);
+		return error_set(err, errno, "cannot go to the background");
+	}
+	if (pid > 0) {
+		(void)close(ends[1]);
+		*status = wait_for_outcome(ends[0], pid);
+		(void)close(ends[0]);
+		return 1;
+	}
+	(void)close(ends[0]);
+	(void)setsid(); /* a fresh child leads no group: it cannot fail */
+	*pipe = ends[1];
+	return 0;
+}
+
+static void replace(int from, int to)
+{
+	if (dup2(from, to) == -1)
+		log_syserr("cannot detach descriptor %d", to);
+}
+
+/* A terminal or a pipe must not be held open by a daemon (`x=$(nclust -d …)`
+ * would never return); a file was given to be written to. */
+static bool is_kept(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool is_output_wanted(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->settings->cluster_count; i++) {
+		enum log_mode mode = sup->settings->clusters[i]->log;
+
+		if (mode == LOG_PREFIX || mode == LOG_INHERIT)
+			return true;
+	}
+	return false;
+}
+
+bool daemon_lets_go(const struct supervisor *sup, int fd)
+{
+	return sup->settings->daemon && !is_output_wanted(sup) && !is_kept(fd);
+}
+
+void daemon_release(struct supervisor *sup)
+{
+	unsigned char ok = 0;
+
+	if (sup->daemon_pipe == -1)
+		return;
+	replace(sup->null_fd, STDIN_FILENO);
+	if (daemon_lets_go(sup, STDOUT_FILENO))
+		replace(sup->null_fd, STDOUT_FILENO);
+	if (daemon_lets_go(sup, STDERR_FILENO)) {
+		replace(sup->null_fd, STDERR_FILENO);
+		log_to(STDERR_FILENO, "nclust: ", log_level());
+		fd_close(&sup->log_fd); /* it was the same once more */
+	}
+	/* who waited may be gone already */
+	if (write(sup->daemon_pipe, &ok, 1) == -1)
+		log_debug("nobody waited for the start");
+	fd_close(&sup->daemon_pipe);
+}
+
+void daemon_failed(int *pipe, int status)
+{
+	unsigned char byte = (unsigned char)(status != 0 ? status : 1);
+
+	if (*pipe == -1)
+		return;
+	if (write(*pipe, &byte, 1) == -1)
+		log_debug("nobody waited for the start");
+	fd_close(pipe);
+}

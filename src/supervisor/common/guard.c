@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/common/guard.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/readiness.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+/* Who removes a tree is given the time to finish. */
+#define SETTLE 0.2
+/* Between attempts where it cannot be mended now. */
+#define RETRY 10.0
+
+/* The directory may be another one now; the same one twice is one watch. */
+static void watch(struct supervisor *sup)
+{
+	int fd = sup->guard_watcher.fd;
+	char path[40];
+	int watch;
+
+	if (fd == -1)
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", sup->rundir.dir);
+	watch = inotify_add_watch(fd, path,
+		IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_ONLYDIR);
+	if (watch == -1)
+		log_debug("the runtime directory is not watched");
+	else if (sup->guard_watch != -1 && sup->guard_watch != watch)
+		/* it fails where the kernel has dropped it already */
+		(void)inotify_rm_watch(fd, sup->guard_watch);
+	sup->guard_watch = watch;
+}
+
+static void mend_child(struct child *child, int unused)
+{
+	(void)unused;
+	readiness_renew(child->service->sup, child);
+}
+
+static int mend(struct supervisor *sup, struct error *err)
+{
+	int made;
+
+	if (rundir_renew(&sup->rundir, err) == -1)
+		return -1;
+	made = clients_renew(sup, err);
+	if (made == -1)
+		return -1;
+	children_each(sup, NULL, mend_child, 0);
+	bequest_renew(sup);
+	watch(sup);
+	sup->guard_failed = false;
+	if (made == 1)
+		news_say(sup, LOG_WARN, "control-renewed",
+			"%s: the control socket had been removed from '%s' and "
+			"was made anew; the workers are not affected",
+			sup->settings->name, sup->rundir.path);
+	return 0;
+}
+
+static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct error err;
+
+	(void)revents;
+	if (mend(sup, &err) == 0)
+		return;
+	if (!sup->guard_failed)
+		log_error("the control socket has been removed and cannot be "
+			  "made anew: %s; the workers go on, and it is tried "
+			  "again",
+			err.text);
+	sup->guard_failed = true;
+	ev_timer_set(timer, RETRY, 0.);
+	ev_timer_start(loop, timer);
+}
+
+static void mend_soon(struct supervisor *sup)
+{
+	if (ev_is_active(&sup->guard_timer))
+		return;
+	ev_timer_set(&sup->guard_timer, SETTLE, 0.);
+	ev_timer_start(sup->loop, &sup->guard_timer);
+}
+
+int guard_make_place(struct supervisor *sup, struct error *err)
+{
+	if (rundir_renew(&sup->rundir, err) == -1)
+		return -1;
+	mend_soon(sup);
+	return 0;
+}
+
+/* What is renamed to take the place of another file (os/place/statefile.h). */
+static bool is_our_doing(const char *name)
+{
+	return strcmp(name, "estate.new") == 0 ||
+		strcmp(name, "state.new") == 0;
+}
+
+static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	char events[4096] __attribute__((aligned(8))) untouched;
+	ssize_t got = read(watcher->fd, events, sizeof(events));
+	ssize_t at = 0;
+
+	(void)loop;
+	(void)revents;
+	while (at < got) {
+		const struct inotify_event *event = (const void *)(events + at);
+
+		/* whatever else it was: mend() looks for itself */
+		if (event->len == 0 || !is_our_doing(event->name))
+			mend_soon(watcher->data);
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
+}
+
+void guard_carried(struct supervisor *sup)
+{
+	int fd = sup->guard_watcher.fd;
+
+	ev_init(&sup->guard_timer, on_settled);
+	sup->guard_timer.data = sup;
+	ev_io_init(&sup->guard_watcher, on_removed, fd, EV_READ);
+	sup->guard_watcher.data = sup;
+}
+
+void guard_resume(struct supervisor *sup, bool soon)
+{
+	if (sup->guard_watcher.fd == -1)
+		return;
+	ev_io_start(sup->loop, &sup->guard_watcher);
+	if (soon)
+		mend_soon(sup);
+}
+
+void guard_init(struct supervisor *sup)
+{
+	int fd = sup->has_rundir ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
+
+	guard_carried(sup);
+	ev_io_set(&sup->guard_watcher, fd, EV_READ);
+	sup->guard_watch = -1;
+	if (fd == -1) {
+		/* a user may have so many only */
+		log_debug(
+			"no inotify: a removed control socket is not noticed");
+		return;
+	}
+	ev_io_start(sup->loop, &sup->guard_watcher);
+	watch(sup);
+}
+
+void guard_fini(struct supervisor *sup)
+{
+	int fd = sup->guard_watcher.fd;
+
+	ev_timer_stop(sup->loop, &sup->guard_timer);
+	if (!ev_is_active(&sup->guard_watcher))
+		return;
+	ev_io_stop(sup->loop, &sup->guard_watcher);
+	(void)close(fd);
+}

@@ -1,0 +1,910 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/common/news.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "protocol/handover.h"
+#include "protocol/json.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/workers/roles.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/common/trouble.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct history {
+	char *lines; /* HISTORY_SIZE bytes, touched at start: no growth later */
+	size_t used;
+	struct buffer scratch;
+	char explain[256]; /* the cause of the next exit that is reported */
+	uint64_t expect;   /* serial of the child that has just ended */
+};
+
+/* ---- words ---- */
+
+const char *news_ending_text(char to[64], const struct ending *e)
+{
+	char name[16];
+
+	switch (e->kind) {
+	case ENDING_EXIT:
+		(void)snprintf(to, 64, "exit %d", e->code);
+		break;
+	case ENDING_SIGNAL:
+		(void)text_signal_name(name, e->code);
+		if (e->out_of_memory)
+			(void)snprintf(to, 64, "%s, out of memory", name);
+		else
+			(void)snprintf(to, 64, "killed by %s%s", name,
+				e->core_dumped ? " (core dumped)" : "");
+		break;
+	case ENDING_SPAWN:
+		(void)snprintf(to, 64, "could not be started");
+		break;
+	case ENDING_UNKNOWN:
+	case ENDING_NONE:
+		(void)snprintf(to, 64, "unknown");
+		break;
+	}
+	return to;
+}
+
+static const struct {
+	const char *name;
+	enum log_level level;
+} kinds[] = {
+	[REPORT_STARTED] = {"started", LOG_INFO},
+	[REPORT_READY] = {"ready", LOG_INFO},
+	[REPORT_EXITED] = {"exited", LOG_WARN},
+	[REPORT_DRAINING] = {"draining", LOG_INFO},
+	[REPORT_UNWELL] = {"unwell", LOG_WARN},
+	[REPORT_OUTGROWN] = {"outgrown", LOG_NOTE},
+	[REPORT_BAKING] = {"baking", LOG_NOTE},
+	[REPORT_BAKED] = {"baked", LOG_NOTE},
+	[REPORT_STOPPING] = {"stopping", LOG_DEBUG},
+	[REPORT_STOP_TIMEOUT] = {"stop-timeout", LOG_WARN},
+	[REPORT_UNKILLABLE] = {"unkillable", LOG_ERROR},
+	[REPORT_START_TIMEOUT] = {"start-timeout", LOG_ERROR},
+	[REPORT_SLOT_ENDED] = {"slot-ended", LOG_NOTE},
+	[REPORT_ALL_READY] = {"all-ready", LOG_NOTE},
+	[REPORT_SCALED] = {"scaled", LOG_NOTE},
+	[REPORT_GAVE_UP] = {"gave-up", LOG_ERROR},
+	[REPORT_ROLLOUT_STARTED] = {"rollout-started", LOG_NOTE},
+	[REPORT_ROLLOUT_STEP] = {"rollout-step", LOG_INFO},
+	[REPORT_ROLLOUT_DONE] = {"rollout-done", LOG_NOTE},
+	[REPORT_ROLLOUT_FAILED] = {"rollout-failed", LOG_ERROR},
+	[REPORT_ROLLOUT_SUPERSEDED] = {"rollout-superseded", LOG_NOTE},
+	[REPORT_STATE] = {"state", LOG_DEBUG},
+	[REPORT_SURPRISE] = {"surprise", LOG_ERROR},
+};
+
+bool news_is_failure(const struct report *r)
+{
+	return r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT ||
+		r->why == WHY_WATCHDOG || r->why == WHY_STALL ||
+		r->why == WHY_CHECK || r->why == WHY_REQUEST;
+}
+
+static enum log_level level_of(const struct report *r)
+{
+	if (r->kind == REPORT_EXITED && !news_is_failure(r))
+		return LOG_INFO;
+	return kinds[r->kind].level;
+}
+
+static void say_next_try(struct buffer *out, const struct report *r)
+{
+	char age[16];
+
+	if (r->wait == NSEC_NEVER &&
+		(r->why != WHY_ITSELF || r->ending.permanent))
+		return;
+	if (r->wait == NSEC_NEVER)
+		(void)buffer_string(out, ", not started again");
+	else if (r->wait == 0)
+		(void)buffer_string(out, ", replaced at once");
+	else
+		(void)buffer_printf(
+			out, ", next try in %s", text_age(age, r->wait));
+}
+
+static void say_last(struct buffer *out, const struct news *n)
+{
+	if (*n->last != '\0')
+		(void)buffer_printf(out, "; last output: %s", n->last);
+}
+
+static const char *unwell(enum why why)
+{
+	switch (why) {
+	case WHY_WATCHDOG:
+		return "sent no WATCHDOG=1 in time";
+	case WHY_STALL:
+		return "makes no progress (stall)";
+	case WHY_CHECK:
+		return "fails its checks";
+	case WHY_REQUEST:
+		return "exceeds 'request-timeout'";
+	case WHY_MEMORY:
+		return "takes more than 'max-memory'";
+	case WHY_AGE:
+		return "is older than 'max-age'";
+	default:
+		return "is not well";
+	}
+}
+
+static void say_exited(struct buffer *out, const struct news *n)
+{
+	static const char *const why[] = {
+		[WHY_ITSELF] = "",
+		[WHY_STOP] = ", as asked",
+		[WHY_ROLL] = ", as replaced",
+		[WHY_START_TIMEOUT] = ", stopped as it was not ready",
+		[WHY_ROLL_FAILED] = ", as the rollout failed",
+		[WHY_WATCHDOG] = ", as it sent no WATCHDOG=1",
+		[WHY_STALL] = ", as it made no progress",
+		[WHY_CHECK] = ", as its checks failed",
+		[WHY_MEMORY] = ", as it took too much memory",
+		[WHY_AGE] = ", as it was old",
+		[WHY_QUEUE] = "",
+		[WHY_REQUEST] = ", as a request hung",
+	};
+	const struct report *r = &n->report;
+	char text[64];
+	char age[16];
+
+	if (r->ending.kind == ENDING_SPAWN)
+		(void)buffer_string(out,
+			*n->explain != '\0' ? n->explain
+					    : "could not be started");
+	else
+		(void)buffer_printf(out, "worker %d %s%s after %s%s",
+			(int)r->pid,
+			r->ending.kind == ENDING_EXIT ? "ended with " : "",
+			news_ending_text(text, &r->ending),
+			text_age(age, r->age), why[r->why]);
+	say_next_try(out, r);
+	if (r->ending.kind != ENDING_SPAWN &&
+		(r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT) &&
+		*n->explain != '\0')
+		(void)buffer_printf(out, "; %s", n->explain);
+	if (news_is_failure(r))
+		say_last(out, n);
+	if (n->bind_hint)
+		(void)buffer_string(out,
+			"; it binds the port itself, which nclust holds: let "
+			"it take its socket from LISTEN_FDS, or take over its "
+			"port ('intercept')");
+}
+
+/* Where and why: "web.0: exit 1 after 0.3 s; last output: …". */
+static void say_rollout_cause(struct buffer *out, const struct news *n)
+{
+	const struct report *r = &n->report;
+	char text[64];
+	char age[16];
+
+	if (r->slot != SLOT_ALL)
+		(void)buffer_printf(
+			out, "%s.%" PRIu32 ": ", n->cluster, r->slot);
+	if (r->why == WHY_START_TIMEOUT) {
+		(void)buffer_printf(out, "%s%snot ready after %s", n->explain,
+			*n->explain != '\0' ? ", " : "", text_age(age, r->age));
+		say_last(out, n);
+		return;
+	}
+	if (r->ending.kind == ENDING_SPAWN && *n->explain != '\0')
+		(void)buffer_string(out, n->explain);
+	else if (r->worker != 0 && r->ending.kind == ENDING_NONE)
+		(void)buffer_printf(out, "its new worker %d %s", (int)r->pid,
+			unwell(r->why));
+	else if (r->ending.kind == ENDING_NONE)
+		(void)buffer_string(out, "interrupted, the cluster stops");
+	else
+		(void)buffer_printf(out, "%s after %s",
+			news_ending_text(text, &r->ending),
+			text_age(age, r->age));
+	if (r->ending.kind != ENDING_SPAWN && *n->explain != '\0')
+		(void)buffer_printf(out, "; %s", n->explain);
+	say_last(out, n);
+}
+
+/* Who serves after a failure. */
+static void say_who_serves(struct buffer *out, const struct report *r)
+{
+	if (r->others > 0 && r->count > 0)
+		(void)buffer_printf(out,
+			"; ready are %u old and %u new workers", r->others,
+			r->count);
+	else if (r->others > 0)
+		(void)buffer_string(out, "; the old workers go on");
+	else if (r->count > 0)
+		(void)buffer_printf(
+			out, "; ready are %u new workers", r->count);
+	else
+		(void)buffer_string(out, "; no worker is ready");
+}
+
+static void say_rollout_failed(struct buffer *out, const struct news *n)
+{
+	const struct report *r = &n->report;
+	char age[16];
+
+	if (r->span != NSEC_NEVER) {
+		(void)buffer_printf(out,
+			"rollout %u failed %s after it was done, at %s; %s",
+			r->rollout, text_age(age, r->span), n->explain,
+			r->back ? "going back to the settings of before"
+				: "the settings had not changed, so there is "
+				  "nothing to go back to");
+		return;
+	}
+	(void)buffer_printf(out, "rollout %u failed%s%s", r->rollout,
+		r->slot != SLOT_ALL ? " at " : ": ", n->explain);
+	if (r->why != WHY_STOP)
+		say_who_serves(out, r);
+}
+
+static void say_baking(struct buffer *out, const struct report *r)
+{
+	char text[24];
+
+	if (r->count == 1)
+		(void)buffer_printf(out,
+			"rollout %u: the first new worker is ready, watching "
+			"it for %s",
+			r->rollout, text_duration(text, r->span));
+	else
+		(void)buffer_printf(out,
+			"rollout %u: the first %u new workers are ready, "
+			"watching them for %s",
+			r->rollout, r->count, text_duration(text, r->span));
+}
+
+/* The sentence, without "web.2: ". */
+static void say(struct buffer *out, const struct news *n)
+{
+	const struct report *r = &n->report;
+	char age[16];
+	char text[24];
+
+	switch (r->kind) {
+	case REPORT_STARTED:
+		(void)buffer_string(out, "started worker ");
+		(void)buffer_number(out, (uint64_t)r->pid, 10);
+		(void)buffer_string(out, " (generation ");
+		(void)buffer_number(out, r->generation, 10);
+		(void)buffer_string(out, ")");
+		break;
+	case REPORT_READY:
+		(void)buffer_string(out, "worker ");
+		(void)buffer_number(out, (uint64_t)r->pid, 10);
+		(void)buffer_string(out, " ready after ");
+		(void)buffer_string(out, text_age(age, r->age));
+		break;
+	case REPORT_EXITED:
+		say_exited(out, n);
+		break;
+	case REPORT_DRAINING:
+		(void)buffer_printf(out, "draining worker %d for at most %s",
+			(int)r->pid, text_duration(text, r->span));
+		break;
+	case REPORT_UNWELL:
+	case REPORT_OUTGROWN:
+		(void)buffer_printf(out, "worker %d %s: replacing it",
+			(int)r->pid, unwell(r->why));
+		break;
+	case REPORT_BAKING:
+		say_baking(out, r);
+		break;
+	case REPORT_BAKED:
+		(void)buffer_printf(out,
+			"rollout %u: the first %s well, the others follow",
+			r->rollout, r->count == 1 ? "is" : "are");
+		break;
+	case REPORT_STOPPING:
+		(void)buffer_printf(out, "stopping worker %d", (int)r->pid);
+		break;
+	case REPORT_STOP_TIMEOUT:
+		(void)buffer_printf(out,
+			"worker %d did not end in time, sending %s",
+			(int)r->pid, text_signal_name(age, r->signal));
+		break;
+	case REPORT_UNKILLABLE:
+		(void)buffer_printf(out,
+			"worker %d is still there after SIGKILL: unkillable, "
+			"as it waits in the kernel (see /proc/%d/stack), or "
+			"as it is another user's",
+			(int)r->pid, (int)r->pid);
+		break;
+	case REPORT_START_TIMEOUT:
+		(void)buffer_printf(out,
+			"worker %d was not ready after %s (start-timeout), "
+			"stopping it",
+			(int)r->pid, text_age(age, r->age));
+		break;
+	case REPORT_SLOT_ENDED:
+		(void)buffer_string(out, "has ended for good");
+		break;
+	case REPORT_ALL_READY:
+		(void)buffer_printf(
+			out, "%u of %u workers ready", r->count, r->count);
+		break;
+	case REPORT_SCALED:
+		(void)buffer_printf(out, "scaled to %u workers", r->count);
+		break;
+	case REPORT_GAVE_UP:
+		(void)buffer_printf(out, "gave up after %u deaths within %s",
+			r->count, text_duration(text, r->span));
+		break;
+	case REPORT_ROLLOUT_STARTED:
+		(void)buffer_printf(out,
+			"rollout %u to generation %u: replacing %u workers",
+			r->rollout, r->generation, r->count);
+		break;
+	case REPORT_ROLLOUT_STEP:
+		(void)buffer_printf(
+			out, "rollout %u: %u replaced", r->rollout, r->count);
+		break;
+	case REPORT_ROLLOUT_DONE:
+		(void)buffer_printf(out, "rollout %u done", r->rollout);
+		break;
+	case REPORT_ROLLOUT_FAILED:
+		say_rollout_failed(out, n);
+		break;
+	case REPORT_ROLLOUT_SUPERSEDED:
+		(void)buffer_printf(out, "rollout %u superseded by a newer one",
+			r->rollout);
+		break;
+	case REPORT_STATE:
+		(void)buffer_printf(out, "is %s", cluster_state_name(r->state));
+		break;
+	case REPORT_SURPRISE:
+		(void)buffer_printf(out,
+			"unexpected event for worker %" PRIu64
+			" in its state: please report this",
+			r->worker);
+		break;
+	}
+}
+
+static bool is_about_slot(const struct report *r)
+{
+	switch (r->kind) {
+	case REPORT_STARTED:
+	case REPORT_READY:
+	case REPORT_EXITED:
+	case REPORT_DRAINING:
+	case REPORT_UNWELL:
+	case REPORT_OUTGROWN:
+	case REPORT_STOPPING:
+	case REPORT_STOP_TIMEOUT:
+	case REPORT_UNKILLABLE:
+	case REPORT_START_TIMEOUT:
+	case REPORT_SLOT_ENDED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* ---- the same facts as fields ---- */
+
+static const char *const level_names[] = {
+	[LOG_ERROR] = "error",
+	[LOG_WARN] = "warn",
+	[LOG_NOTE] = "note",
+	[LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
+};
+
+static void begin_record(struct json_writer *w, struct buffer *out,
+	const char *event, enum log_level level)
+{
+	json_begin(w, out);
+	json_open_object(w);
+	json_put_real(w, "time", clock_wall(), 3);
+	json_put_text(w, "event", event);
+	json_put_text(w, "level", level_names[level]);
+}
+
+void news_begin(struct json_writer *w, struct buffer *out, const char *event)
+{
+	begin_record(w, out, event, LOG_INFO);
+}
+
+static void put_fields(struct json_writer *w, const struct news *n)
+{
+	const struct report *r = &n->report;
+	char text[64];
+
+	json_put_text(w, "cluster", n->cluster);
+	if (is_about_slot(r) || r->kind == REPORT_ROLLOUT_STEP ||
+		(r->kind == REPORT_ROLLOUT_FAILED && r->slot != SLOT_ALL))
+		json_put_int(w, "slot", r->slot);
+	if (is_about_slot(r) && r->worker != 0) {
+		json_put_int(w, "worker", (int64_t)r->worker);
+		json_put_int(w, "pid", r->pid);
+	}
+	if (r->generation != 0)
+		json_put_int(w, "generation", r->generation);
+	if (r->rollout != 0)
+		json_put_int(w, "rollout", r->rollout);
+	if (r->count != 0)
+		json_put_int(w, "count", r->count);
+	if (r->ending.kind != ENDING_NONE) {
+		json_put_text(w, "exit", news_ending_text(text, &r->ending));
+		json_put_int(w, "code", r->ending.code);
+		json_put_real(w, "after", nsec_seconds(r->age), 3);
+	}
+	if (r->kind == REPORT_EXITED) {
+		json_key(w, "next_try");
+		if (r->wait == NSEC_NEVER)
+			json_nil(w);
+		else
+			json_decimal(w, nsec_seconds(r->wait), 3);
+	}
+	if (*n->explain != '\0')
+		json_put_text(w, "cause", n->explain);
+	if (*n->last != '\0')
+		json_put_text(w, "last_output", n->last);
+	if (r->kind == REPORT_STATE)
+		json_put_text(w, "state", cluster_state_name(r->state));
+}
+
+/* ---- telling ---- */
+
+static void remember(struct history *h, const char *line, size_t len)
+{
+	if (len + 1 > HISTORY_SIZE)
+		return;
+	/* drop the older half at once, not a line at a time */
+	if (h->used + len + 1 > HISTORY_SIZE) {
+		size_t from =
+			h->used > HISTORY_SIZE / 2 ? h->used / 2 : h->used;
+		const char *cut = memchr(h->lines + from, '\n', h->used - from);
+
+		from = cut != NULL ? (size_t)(cut - h->lines) + 1 : h->used;
+		h->used -= from;
+		(void)memmove(h->lines, h->lines + from, h->used);
+	}
+	if (h->used + len + 1 > HISTORY_SIZE)
+		h->used = 0;
+	(void)memcpy(h->lines + h->used, line, len);
+	h->used += len;
+	h->lines[h->used++] = '\n';
+}
+
+static void hand_out(struct supervisor *sup, struct buffer *out,
+	const char *cluster, const struct report *report, const char *sentence)
+{
+	const char *line = buffer_text(out);
+
+	if (line == NULL || out->failed)
+		return;
+	remember(sup->history, line, out->len);
+	clients_on_news(sup, cluster, report, line, sentence);
+}
+
+/* The worker that has failed was told before, and how it ended is kept. */
+static void explain_rollout(const struct service *service, struct news *n)
+{
+	const struct report *r = &n->report;
+	const struct trouble_end *end = trouble_of(service, r->slot, r->worker);
+	struct buffer text;
+	const char *said;
+
+	if (end != NULL && end->cause != NULL && *n->explain == '\0')
+		(void)text_copy(n->explain, sizeof(n->explain), end->cause);
+	if (end != NULL && end->output != NULL)
+		(void)text_copy(n->last, sizeof(n->last), end->output);
+	buffer_init(&text, 2048);
+	say_rollout_cause(&text, n);
+	said = buffer_text(&text);
+	(void)text_copy(
+		n->explain, sizeof(n->explain), said != NULL ? said : "?");
+	buffer_fini(&text);
+}
+
+static void explain(const struct service *service, struct news *n)
+{
+	const struct report *r = &n->report;
+
+	if (r->kind == REPORT_ROLLOUT_FAILED)
+		explain_rollout(service, n);
+	else if (r->kind == REPORT_EXITED && *n->explain == '\0' &&
+		r->why != WHY_ITSELF && news_is_failure(r))
+		(void)text_copy(n->explain, sizeof(n->explain),
+			r->why == WHY_START_TIMEOUT
+				? "was not ready in time (start-timeout)"
+				: unwell(r->why));
+}
+
+static void publish(struct supervisor *sup, struct news *n)
+{
+	struct service *service = service_named(sup, n->cluster);
+	struct history *h = sup->history;
+	const struct report *r = &n->report;
+	enum log_level level = level_of(r);
+	struct json_writer w;
+	struct buffer text;
+	const char *sentence;
+
+	if (service != NULL)
+		explain(service, n);
+	buffer_init(&text, 4096);
+	(void)buffer_string(&text, n->cluster);
+	if (is_about_slot(r)) {
+		(void)buffer_string(&text, ".");
+		(void)buffer_number(&text, r->slot, 10);
+	}
+	(void)buffer_string(&text, ": ");
+	say(&text, n);
+	sentence = buffer_text(&text);
+	if (sentence != NULL) {
+		log_line(level, "%s", sentence);
+		buffer_clear(&h->scratch);
+		begin_record(&w, &h->scratch, kinds[r->kind].name, level);
+		put_fields(&w, n);
+		json_put_text(&w, "text", sentence);
+		json_close_object(&w);
+		hand_out(sup, &h->scratch, n->cluster, r, sentence);
+	}
+	buffer_fini(&text);
+	if (service != NULL)
+		trouble_on_news(service, n);
+}
+
+static void flush_told(struct supervisor *sup)
+{
+	while (sup->news_head != NULL && sup->news_head->serial == 0) {
+		struct news *n = sup->news_head;
+
+		sup->news_head = n->next;
+		if (sup->news_head == NULL)
+			sup->news_tail = NULL;
+		publish(sup, n);
+		free(n);
+	}
+	ev_timer_stop(sup->loop, &sup->news_timer);
+	if (sup->news_head != NULL) {
+		nsec_t left = sup->news_head->patience - clock_now();
+
+		ev_timer_set(&sup->news_timer,
+			left > 0 ? nsec_seconds(left) : 0., 0.);
+		ev_timer_start(sup->loop, &sup->news_timer);
+	}
+}
+
+static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (sup->news_head != NULL)
+		sup->news_head->serial = 0;
+	flush_told(sup);
+}
+
+int news_carried(struct supervisor *sup, const struct news *n)
+{
+	struct news *copy = malloc(sizeof(*copy));
+
+	if (copy == NULL)
+		return -1;
+	*copy = *n;
+	copy->next = NULL;
+	if (sup->news_tail != NULL)
+		sup->news_tail->next = copy;
+	else
+		sup->news_head = copy;
+	sup->news_tail = copy;
+	return 0;
+}
+
+static void enqueue(struct supervisor *sup, const struct news *n)
+{
+	if (news_carried(sup, n) ==
+		-1) { /* rather late and without last output than never */
+		log_warn("out of memory: an event is not told");
+		return;
+	}
+	flush_told(sup);
+}
+
+void news_report(struct service *service, const struct report *report)
+{
+	struct supervisor *sup = service->sup;
+	struct history *h = sup->history;
+	struct news n = {.report = *report};
+
+	(void)text_copy(n.cluster, sizeof(n.cluster), service->name);
+	/* the start is given up at once */
+	if (report->ending.permanent && !cluster_ever_ready(service->core))
+		n.report.wait = NSEC_NEVER;
+	if (report->kind == REPORT_ROLLOUT_FAILED)
+		listens_explain(service, report, n.explain, sizeof(n.explain));
+	if (report->kind == REPORT_EXITED)
+		(void)text_copy(n.explain, sizeof(n.explain), h->explain);
+	if (report->kind == REPORT_EXITED && h->expect != 0) {
+		n.serial = h->expect;
+		n.patience = nsec_add(clock_now(), NEWS_PATIENCE);
+		h->expect = 0;
+	}
+	if (n.serial == 0 && sup->news_head == NULL)
+		publish(sup, &n);
+	else
+		enqueue(sup, &n);
+}
+
+/* Log it, and begin its record; what is particular to it comes next. */
+static void begin_saying(struct json_writer *w, struct history *h,
+	enum log_level level, const char *event, const char *text)
+{
+	log_line(level, "%s", text);
+	buffer_clear(&h->scratch);
+	begin_record(w, &h->scratch, event, level);
+}
+
+static void end_saying(
+	struct supervisor *sup, struct json_writer *w, const char *text)
+{
+	json_put_text(w, "text", text);
+	json_close_object(w);
+	hand_out(sup, &sup->history->scratch, NULL, NULL, text);
+}
+
+void news_say(struct supervisor *sup, enum log_level level, const char *event,
+	const char *format, ...)
+{
+	struct json_writer w;
+	char text[600];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	begin_saying(&w, sup->history, level, event, text);
+	end_saying(sup, &w, text);
+}
+
+void news_say_of(struct service *service, enum log_level level,
+	const char *event, const char *format, ...)
+{
+	struct supervisor *sup = service->sup;
+	struct json_writer w;
+	char text[1200];
+	va_list args;
+	int used;
+
+	used = snprintf(text, sizeof(text), "%s: ", service->name);
+	va_start(args, format);
+	(void)vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
+	va_end(args);
+	begin_saying(&w, sup->history, level, event, text);
+	json_put_text(&w, "cluster", service->name);
+	json_put_text(&w, "text", text);
+	json_close_object(&w);
+	hand_out(sup, &sup->history->scratch, service->name, NULL, text);
+}
+
+void news_say_numbers(const struct child *child, enum log_level level,
+	const char *event, const struct news_number *numbers, size_t count,
+	const char *format, ...)
+{
+	struct supervisor *sup = child->service->sup;
+	struct json_writer w;
+	char text[1000];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	begin_saying(&w, sup->history, level, event, text);
+	json_put_text(&w, "cluster", child->service->name);
+	json_put_int(&w, "slot", child->slot);
+	json_put_int(&w, "worker", (int64_t)child->worker);
+	for (size_t i = 0; i < count; i++)
+		json_put_real(&w, numbers[i].name, numbers[i].value, 3);
+	end_saying(sup, &w, text);
+}
+
+/* ---- last words ---- */
+
+void news_explain_spawn(
+	struct service *service, uint32_t slot, const char *text)
+{
+	struct history *h = service->sup->history;
+
+	(void)slot;
+	(void)text_copy(h->explain, sizeof(h->explain), text);
+}
+
+void news_expect_last_output(struct supervisor *sup, const struct child *child)
+{
+	struct history *h = sup->history;
+
+	(void)text_copy(h->explain, sizeof(h->explain),
+		child->cause != NULL ? child->cause : "");
+	h->expect = 0;
+	if (child->output[0] != -1 && logger_ask_last(child))
+		h->expect = child->serial;
+}
+
+void news_take_words(struct supervisor *sup, struct news_words *to)
+{
+	struct history *h = sup->history;
+
+	to->explain = *h->explain != '\0' ? strdup(h->explain) : NULL;
+	to->expect = h->expect;
+	*h->explain = '\0';
+	h->expect = 0;
+}
+
+void news_give_words(struct supervisor *sup, const struct news_words *words)
+{
+	struct history *h = sup->history;
+
+	(void)text_copy(h->explain, sizeof(h->explain),
+		words->explain != NULL ? words->explain : "");
+	h->expect = words->expect;
+}
+
+void news_words_fini(struct news_words *words)
+{
+	free(words->explain);
+	free(words->last);
+}
+
+/* A worker that never was ready and complained of the address: it does not
+ * know that nclust holds the port. */
+static bool wants_bind_hint(const struct supervisor *sup, const struct news *n)
+{
+	const struct service *service = service_named(sup, n->cluster);
+
+	return service != NULL && service->listeners.count > 0 &&
+		!intercept_gives_named(service) &&
+		n->report.kind == REPORT_EXITED && !n->report.was_ready &&
+		n->report.why == WHY_ITSELF;
+}
+
+void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
+	bool address_in_use)
+{
+	struct news_words *later = reap_words_of(sup, serial);
+
+	if (later != NULL) {
+		free(later->last);
+		later->last = *text != '\0' ? strdup(text) : NULL;
+		later->answered = true;
+		later->address_in_use = address_in_use;
+		return;
+	}
+	for (struct news *n = sup->news_head; n != NULL; n = n->next) {
+		if (n->serial != serial)
+			continue;
+		(void)text_escape(n->last, sizeof(n->last), text, strlen(text));
+		n->bind_hint = address_in_use && wants_bind_hint(sup, n);
+		if (address_in_use && !n->bind_hint && *n->explain == '\0')
+			trouble_guess_in_use(
+				sup, n->explain, sizeof(n->explain), n->last);
+		n->serial = 0;
+		break;
+	}
+	flush_told(sup);
+}
+
+void news_stop_waiting(struct supervisor *sup)
+{
+	for (struct news *n = sup->news_head; n != NULL; n = n->next)
+		n->serial = 0;
+	flush_told(sup);
+}
+
+bool news_pending(const struct supervisor *sup)
+{
+	return sup->news_head != NULL;
+}
+
+void news_worker_errno(const struct child *child, int error)
+{
+	news_say(child->service->sup, LOG_WARN, "worker-errno",
+		"%s.%" PRIu32 ": worker %d says: %s", child->service->name,
+		child->slot, (int)child->pid, strerror(error));
+}
+
+void news_worker_reloading(const struct child *child)
+{
+	news_say(child->service->sup, LOG_INFO, "worker-reloading",
+		"%s.%" PRIu32 ": worker %d is reloading its configuration",
+		child->service->name, child->slot, (int)child->pid);
+}
+
+/* ---- life ---- */
+
+const char *news_history(const struct supervisor *sup, size_t *len)
+{
+	*len = sup->history->used;
+	return sup->history->lines;
+}
+
+int news_init(struct supervisor *sup, struct error *err)
+{
+	struct history *h = calloc(1, sizeof(*h));
+
+	if (h != NULL)
+		h->lines = malloc(HISTORY_SIZE);
+	if (h == NULL || h->lines == NULL) {
+		free(h);
+		return error_set(err, ENOMEM, "event history");
+	}
+	(void)memset(h->lines, '\n', HISTORY_SIZE);
+	buffer_init(&h->scratch, 8192);
+	sup->history = h;
+	ev_init(&sup->news_timer, on_patience_over);
+	sup->news_timer.data = sup;
+	return 0;
+}
+
+/* Numbers in the group of the history. */
+enum { HISTORY_LINES = 1 };
+
+void news_save(
+	const struct supervisor *sup, struct handover_writer *w, unsigned tag)
+{
+	const struct history *h = sup->history;
+
+	handover_open(w, tag);
+	handover_put_bytes(w, HISTORY_LINES, h->lines, h->used);
+	handover_close(w);
+}
+
+int news_load(struct supervisor *sup, const struct handover_field *group,
+	struct error *err)
+{
+	struct handover_reader r;
+	struct handover_field f;
+	struct history *h;
+
+	if (sup->history == NULL && news_init(sup, err) == -1)
+		return -1;
+	h = sup->history;
+	handover_enter(&r, group);
+	while (handover_next(&r, &f)) {
+		if (f.tag == HISTORY_LINES && f.type == HANDOVER_BYTES &&
+			f.len <= HISTORY_SIZE && f.len > 0 &&
+			f.data[f.len - 1] == '\n') {
+			(void)memcpy(h->lines, f.data, f.len);
+			h->used = f.len;
+		}
+	}
+	return 0;
+}
+
+void news_resume(struct supervisor *sup)
+{
+	flush_told(sup);
+}
+
+void news_fini(struct supervisor *sup)
+{
+	if (sup->history == NULL)
+		return;
+	news_stop_waiting(sup);
+	ev_timer_stop(sup->loop, &sup->news_timer);
+	free(sup->history->lines);
+	buffer_fini(&sup->history->scratch);
+	free(sup->history);
+	sup->history = NULL;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_NEWS_H
+#define SUPERVISOR_NEWS_H
+
+#include "base/log.h"
+#include "supervisor/common/state.h"
+
+/*
+ * Everything worth telling goes through here once: one record, rendered as a
+ * sentence for the log and as a JSON object for `events`, the history and the
+ * clients that wait for an outcome.  Records are published in order.  Where a
+ * worker's output is captured, the record of its exit waits a moment
+ * (NEWS_PATIENCE) for the last lines; the records after it wait, too.
+ */
+#define NEWS_PATIENCE (1 * SECOND) /* a busy machine needs some */
+#define NEWS_LAST_MAX 512
+#define HISTORY_SIZE (20U * 1024)
+
+struct news {
+	struct news *next;
+	char cluster[65];
+	struct report report;
+	uint64_t serial; /* whose last output is waited for; 0: nobody's */
+	nsec_t patience; /* until when */
+	char last[NEWS_LAST_MAX];
+	char explain[640]; /* EXITED: the cause of the exit, or "";
+				    ROLLOUT_FAILED: where and why */
+	bool bind_hint;
+};
+
+struct handover_writer;
+struct handover_field;
+/* The history, as one group; and back (it makes it, as news_init() does). */
+void news_save(
+	const struct supervisor *sup, struct handover_writer *w, unsigned tag);
+int news_load(struct supervisor *sup, const struct handover_field *group,
+	struct error *err);
+/* One that was waiting to be told; -1: no memory. */
+int news_carried(struct supervisor *sup, const struct news *n);
+void news_resume(struct supervisor *sup);
+int news_init(struct supervisor *sup, struct error *err);
+void news_fini(struct supervisor *sup);
+
+/* From the core. */
+void news_report(struct service *service, const struct report *report);
+
+/* Of nclust itself: event name for machines, sentence for people. */
+void news_say(struct supervisor *sup, enum log_level level, const char *event,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The same of a cluster: its name stands before the sentence. */
+void news_say_of(struct service *service, enum log_level level,
+	const char *event, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* An event that is made elsewhere begins so: the object is open. */
+struct json_writer;
+void news_begin(struct json_writer *w, struct buffer *out, const char *event);
+
+/* The same of a worker, with figures for machines. */
+struct news_number {
+	const char *name;
+	double value;
+};
+void news_say_numbers(const struct child *child, enum log_level level,
+	const char *event, const struct news_number *numbers, size_t count,
+	const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/* The cause for the next EXITED report of a spawn that failed. */
+void news_explain_spawn(
+	struct service *service, uint32_t slot, const char *text);
+/* The next EXITED report is this child's: ask for its last output, and keep the
+ * cause that it has. */
+void news_expect_last_output(struct supervisor *sup, const struct child *child);
+/* What is known of an exit whose report has to wait (reap.h): taken away from the
+ * history, and given back right before that report. */
+struct news_words {
+	char *explain;   /* heap; NULL: nothing */
+	uint64_t expect; /* the serial whose last output was asked for; or 0 */
+	bool answered;   /* … and has come: */
+	bool address_in_use;
+	char *last; /* heap; NULL: none */
+};
+void news_take_words(struct supervisor *sup, struct news_words *to);
+void news_give_words(struct supervisor *sup, const struct news_words *words);
+void news_words_fini(struct news_words *words);
+void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
+	bool address_in_use);
+/* Nobody will answer any more (the logger has died). */
+void news_stop_waiting(struct supervisor *sup);
+bool news_pending(const struct supervisor *sup);
+
+void news_worker_errno(const struct child *child, int error);
+void news_worker_reloading(const struct child *child);
+
+/* Is this end one that somebody has to look into? */
+bool news_is_failure(const struct report *report);
+
+/* "killed by SIGSEGV", "exit 1", "SIGKILL, out of memory".  Returned. */
+const char *news_ending_text(char to[64], const struct ending *ending);
+
+/* The history: JSON objects, one a line, oldest first. */
+const char *news_history(const struct supervisor *sup, size_t *len);
+
+#endif

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_STATE_H
+#define SUPERVISOR_STATE_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/nsec.h"
+#include "config/config.h"
+#include "core/cluster.h"
+#include "os/look/holder.h"
+#include "os/place/rundir.h"
+#include "os/place/sharedmem.h"
+#include "os/spawn/seccomp.h"
+#include "os/socket/socket.h"
+#include "os/socket/socket_key.h"
+#include "os/socket/socket_options.h"
+#include "os/spawn/spawn.h"
+#include "os/place/statefile.h"
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+/*
+ * The supervisor's own structures, shared by the files of this directory and
+ * by nobody else.  Ownership is a tree: supervisor -> services -> children and
+ * listeners; supervisor -> clients.  Everything below points up.
+ */
+
+struct node_cluster;
+struct node_server;
+struct node_worker;
+
+/* One of several sockets of a listener (steer.h). */
+struct listener_socket {
+	struct listener_socket *next;
+	int fd;
+	uint64_t inode;
+	unsigned lane;   /* workers from that one on get it */
+	unsigned place;  /* in the kernel's group */
+	unsigned weight; /* of new connections */
+	bool served;     /* it ever had any */
+	nsec_t away;     /* since when it has none; or 0 */
+	bool settled;    /* nothing was half open since then */
+	nsec_t ask_at;   /* whether that is so; not before */
+	bool waited;     /* somebody waited in its queue at the last look */
+	unsigned knocks; /* since its queue was empty */
+	nsec_t knock_at; /* the next, not before */
+	uint64_t held;   /* by the keeper, by this cookie; or 0 */
+};
+
+/* A listening socket that nclust holds; workers come and go. */
+struct listener {
+	struct address address; /* a copy */
+	int fd;
+	bool made; /* we bound it (else it came from outside) */
+	struct socket_file file;
+	struct socket_facts facts;
+	nsec_t healed_at; /* told last */
+	int heal;         /* the epoll set it is in (heal.h), or -1 */
+	unsigned users;   /* services' sets that hold it */
+	struct listener_socket *sockets; /* NULL: there is but `fd` */
+	bool own_group; /* a server has joined them by itself: not steered */
+
+	/* A worker that binds by itself gets it where the key is the same. */
+	bool has_key; /* TCP or UDP */
+	struct socket_key key;
+	uint64_t inode;
+	struct socket_options *asked; /* heap: what the last worker that got it
+					 had set before its bind, or NULL */
+	bool learned;                 /* of a worker's bind, not of a setting */
+	unsigned bit;                 /* learned: in child->uses */
+	unsigned workers;             /* learned: so many have it … */
+	nsec_t unused_since;          /* … since when none; or 0 */
+	bool limit_told;
+	pid_t binder; /* the thread that bound it last: whose it may be */
+	struct node_server *servers; /* Node's, that have it (node.h) */
+	struct supervisor *sup;
+	uint64_t held;   /* by the keeper, by this cookie; or 0 */
+	uint64_t stored; /* and by the service manager, so too */
+};
+
+/* Memory that workers share (segment.h). */
+struct segment {
+	int fd;
+	uint64_t wanted; /* by the settings; with … */
+	enum huge_pages huge;
+	struct sharedmem_facts facts;
+	unsigned users;
+	struct supervisor *sup;
+	bool held; /* by the keeper, by its inode */
+};
+
+/* The listeners of one settings version, in their order. */
+struct listener_set {
+	struct listener **list; /* each counted in `users` */
+	size_t count;
+};
+
+/* What a command runs that can be a worker of Node's cluster (nodecommand.h). */
+enum node_runtime {
+	NODE_NONE,
+	NODE_NODE,
+	NODE_BUN,
+	NODE_DENO,
+};
+
+/*
+ * What all workers of one generation have in common, made once: where the
+ * program is looked for, the environment that does not differ by worker, ids
+ * and limits, and the listeners.
+ */
+struct recipe {
+	unsigned generation;
+	struct cluster_settings *settings; /* a reference */
+	char **candidates;
+	char **environment;
+	size_t environment_count;
+	bool has_port;
+	gid_t *groups;
+	size_t group_count;
+	struct rlimit limits[LIMITS_MAX + 1];
+	int limit_resources[LIMITS_MAX + 1];
+	size_t limit_count;
+	struct listener_set listeners;
+	struct segment *segment;   /* NULL: no shared memory */
+	enum node_runtime runtime; /* NODE_NONE also where it is not asked for,
+				      or was seen to take no channel */
+	struct recipe *next;
+};
+
+/* Room for learned listeners: a bit each in child->uses. */
+#define LEARNED_MAX 64
+
+struct channel;
+struct accepting;
+struct drain;
+struct drains;
+
+/* The system's half of a worker of the same id. */
+struct child {
+	struct service *service; /* NULL: on the free list */
+	struct child *next;      /* in the pid table, or on the free list */
+	uint64_t worker;
+	uint64_t serial; /* unique in this instance: the name of its
+				    notify socket, NCLUST_WORKER */
+	uint32_t slot;
+	unsigned generation;
+	pid_t pid;
+	int pidfd;
+	int output[2]; /* read ends of its pipes, or -1 */
+	ev_io exit_watcher;
+	ev_io notify_watcher; /* its fd: the notify socket, or -1 */
+	char *status;         /* STATUS=, heap, or NULL */
+	char *cause;          /* why it will end, heap (trouble.h); or NULL */
+	nsec_t cpu_then;      /* CPU time at the last look */
+	nsec_t looked_at;
+	bool killed_by_us;
+	nsec_t said_at;       /* ERRNO= and RELOADING=1 that were told … */
+	unsigned said;        /* … in the second from then */
+	bool stranger_told;   /* a refused notify message was logged */
+	bool paused;          /* we sent SIGSTOP (job control) */
+	ev_io trap_watcher;   /* its fd: where its trapped calls come, or -1 */
+	uint64_t uses;        /* learned listeners that it has bound, … */
+	uint64_t listens;     /* … and called listen(2) on */
+	uint64_t ports;       /* addresses that it listens on (ports.h) */
+	uint64_t expected;    /* so do those before it, … */
+	unsigned expected_of; /* … of that generation */
+	bool missing_told;    /* that it does not on one of them */
+	bool listening_told;
+	unsigned looks;      /* whether it waits without a listen(2) */
+	pid_t bound_by;      /* the thread that did, last */
+	nsec_t listening_by; /* it will be taken as ready then, or when it
+				listens on all that others do; or 0 */
+	struct seccomp_notice notice; /* a call that was heard … */
+	bool heard;
+	struct child *next_heard; /* … and waits its turn */
+	nsec_t trapped_at;        /* of its calls in the second from then … */
+	unsigned trapped;         /* … so many */
+	bool bind_told;           /* that it could not */
+	bool trap_paused;         /* they were too many */
+	bool trap_hostile;        /* it held us up: its calls are its own */
+	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets
+			       cannot be had … */
+	bool v6only;
+	int v6only_fd;             /* … on this descriptor */
+	struct health *health;     /* NULL: it was never asked how it is */
+	struct node_worker *node;  /* heap; NULL: it speaks not so (node.h) */
+	struct drain *drain;       /* heap, under way (drain.h); or NULL */
+	struct state_entry *entry; /* in the state file, or NULL */
+	bool held;                 /* by the keeper */
+	bool adopted;              /* not our child: an earlier nclust's */
+	uint64_t start;            /* adopted: with its pid, its identity */
+	unsigned lane;             /* whose sockets it has (steer.h) */
+	bool in_lane;              /* and is counted there … */
+	bool takes;                /* … as one that takes connections */
+	bool drains;               /* … or that is to be emptied */
+	struct channel *channel;   /* heap (channel.h); NULL: it has none */
+	bool withdrawn; /* it waits for no connection any more (drain.h) */
+};
+
+/* What the last reload has set going in a cluster. */
+enum awaited {
+	AWAITED_NOTHING,
+	AWAITED_ROLLOUT,
+	AWAITED_SETTLED, /* as many workers as wanted, all ready */
+	AWAITED_FEWER,   /* no worker beyond those wanted */
+	AWAITED_END,
+};
+
+/* The system's half of a cluster. */
+struct service {
+	struct supervisor *sup;
+	uint32_t number; /* never used twice: in the state file */
+	struct cluster *core;
+	char *name;
+	size_t index;                  /* in sup->services */
+	struct recipe *recipes;        /* newest first */
+	struct listener_set listeners; /* in force, and for new recipes */
+	struct segment *segment;       /* so too; NULL: none is wanted */
+	struct segment
+		*former;     /* of the settings that a rollout may go back to;
+				   or NULL */
+	struct steer *steer; /* NULL: never needed */
+	struct listener_set learned; /* room for LEARNED_MAX; none is named,
+					  unless a reload has named it since */
+	struct ports *ports;         /* heap (ports.h); NULL: nobody listens */
+	bool trap_told; /* why a worker's port was not taken over */
+	struct child *(*children)[2]; /* by slot */
+	unsigned char *early_deaths;  /* by slot, before any was ready */
+	uint32_t child_slots;
+	bool leaving;    /* dropped by a reload: free when ended */
+	int stop_signal; /* in place of the first one; or 0 */
+	bool ended;
+	bool started_once; /* all wanted were ready */
+	bool bind_hint_told;
+	bool blind_told;     /* that connections cannot be seen */
+	unsigned hooks_told; /* enum hook_event, or-ed: they failed */
+	int status;          /* of ACTION_ENDED */
+	bool knows_notify;   /* as it was written down (bequest.h) */
+	bool knows_listen;
+	bool adopted_roll;     /* what was taken over is to be replaced */
+	uint32_t message_turn; /* the slot whose turn it is to get one */
+	bool scaled;           /* by the operator: a reload keeps the number */
+	enum awaited awaited;
+	char *outcome;       /* heap: what was told of … */
+	unsigned outcome_of; /* … the last rollout that is over */
+	bool outcome_failed;
+	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
+
+	struct node_cluster *node; /* heap; NULL: nobody asked (node.h) */
+
+	struct prover *prover;   /* asks if workers are ready; or NULL */
+	struct checker *checker; /* and if they are well; or NULL */
+	bool checks_denied_told;
+	struct staller *staller;
+	struct recycler *recycler;
+
+	struct accepting *accepting; /* a process per connection; or NULL */
+};
+
+#define PID_BUCKETS_MIN 64
+
+struct pid_table {
+	struct child **buckets;
+	size_t size; /* a power of two */
+	size_t used;
+};
+
+struct history;
+struct clients;
+struct news;
+struct helper;
+struct remains;
+struct hooks;
+struct health;
+struct prover;
+struct checker;
+struct reexec;
+struct staller;
+struct recycler;
+struct trouble;
+
+/* What we know of trapping workers' calls here (intercept.h). */
+enum intercept_way {
+	WAY_UNKNOWN,
+	WAY_ADOPT,   /* workers' own sockets can be had */
+	WAY_REPLACE, /* they cannot: ours are put in their place */
+	WAY_NONE,    /* no calls can be trapped */
+};
+
+struct intercept {
+	enum intercept_way way;
+	struct spawn_trap trap; /* of the spawn under way */
+	bool own_filter_told;
+	struct child *heard; /* in the order of their calls */
+	struct child **heard_end;
+	ev_timer obey;             /* never set: fed when somebody was heard */
+	ev_timer resume;           /* for those that were paused */
+	ev_timer trim;             /* learned listeners that nobody uses */
+	ev_timer ready;            /* the earliest listening_by */
+	char held_by[HOLDER_TEXT]; /* who had … */
+	unsigned held_port;        /* … that port … */
+	int held_type;
+	nsec_t held_at; /* … then (trouble.h) */
+};
+
+struct supervisor {
+	struct ev_loop *loop;
+	struct settings *settings;
+	int argc;
+	char **argv;
+	nsec_t started;
+	unsigned cpus;
+
+	struct rundir rundir;
+	bool has_rundir;
+	struct service **services;
+	size_t service_count;
+	struct listener **inherited; /* open at start: of our own LISTEN_FDS,
+					or named by an `fd:N` */
+	size_t inherited_count;
+
+	struct pid_table pids;
+	struct child *free_children;
+	uint64_t next_serial;
+
+	ev_check wake;
+	ev_prepare prepare;
+	ev_timer deadline;
+	nsec_t armed_at; /* when the deadline was armed, and for when */
+	nsec_t armed_for;
+	ev_periodic far_away; /* keeps libev's housekeeping asleep */
+	ev_timer sweep;       /* orphans and strays */
+	bool sweep_due;
+	nsec_t last_sweep;
+	struct remains *remains; /* dead workers, of which something may live */
+	ev_timer look;           /* for it, again */
+	nsec_t look_took;
+	nsec_t daemon_told_at;
+
+	ev_io heal; /* its fd: an epoll set, see heal.h */
+	ev_io signal_watcher;
+	bool hup_ignored;
+	bool had_terminal;
+
+	struct intercept intercept;
+	struct drains *drains;   /* NULL: none is under way */
+	struct channel *dirty;   /* channels that have something to send */
+	ev_timer channel_retry;  /* those that could pass no descriptor */
+	struct manager *manager; /* NULL: we are under none */
+	struct clients *clients;
+	ev_io guard_watcher; /* its fd: inotify, or -1 */
+	int guard_watch;
+	ev_timer guard_timer;
+	bool guard_failed;      /* and it was told */
+	struct helper *helpers; /* that run now */
+	struct hooks *hooks;    /* NULL: none was ever run */
+	struct history *history;
+	struct news *news_head; /* told in order */
+	struct news *news_tail;
+	ev_timer news_timer;
+
+	struct statefile statefile;
+	bool estate_due;           /* what is beside it has changed */
+	bool estate_failed;        /* to be written, and it was told */
+	uint32_t last_number;      /* of a service */
+	struct heritage *heritage; /* what an earlier one has left; or NULL */
+	bool has_past; /* somebody else's workers may live: nothing of theirs is
+			  removed, should we fail to take them over */
+	int keeper_socket; /* where the next one calls, or -1 */
+	int thawer;        /* pidfd of who waits for our end (thaw.h), or -1 */
+
+	ev_io logger_watcher; /* its fd: the channel, or -1 */
+	pid_t logger_pid;
+	bool logger_taken;  /* it writes still where an earlier one did */
+	bool logger_copies; /* it knows LOGWIRE_COPY */
+	int logger_pidfd;
+	ev_io logger_exit;
+	ev_timer logger_restart;
+	nsec_t logger_started;
+	bool stdout_is_terminal;
+	int self_exe; /* O_PATH of our own binary */
+
+	int log_fd; /* our own nonblocking stderr, or -1 */
+	bool pidfile_written;
+	int null_fd;
+	int reserve_fd;         /* given up to accept and refuse at EMFILE */
+	rlim_t descriptors;     /* that we may have */
+	struct rlimit nofile;   /* as we found it; workers get it back */
+	char oom_score_adj[16]; /* of workers; "": as ours */
+	int oom_fd;             /* where the kernel counts them */
+	long oom_kills;         /* seen so far; -1: cannot be told */
+	struct buffer scratch;  /* argv and environment of one spawn */
+	char **scratch_list;
+	size_t scratch_size;
+
+	bool stopping; /* the whole instance */
+	bool stop_at_once;
+	bool failed; /* the start */
+	bool over;
+	int status;
+	int daemon_pipe;       /* -d: tell the one who waits; or -1 */
+	bool ready_once;       /* every cluster was ready as a whole */
+	unsigned upgrades;     /* of nclust itself, so far */
+	char *exe_path;        /* that we were started by; NULL: not known */
+	struct reexec *reexec; /* an upgrade under way, or NULL */
+	ev_timer last_orders;  /* strays are being ended */
+	ev_timer stop_waits;   /* a stop is told of (stopwait.h) … */
+	nsec_t stop_since;     /* … that began then */
+	unsigned last_orders_step;
+	pid_t *first_children; /* that we had before we began: not ours */
+	size_t first_children_count;
+};
+
+#endif

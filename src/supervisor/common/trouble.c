@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/common/trouble.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/look/holder.h"
+#include "protocol/handover.h"
+#include "protocol/json.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* A start in vain is told as such when so many workers were tried, and each time
+ * that there are twice as many. */
+#define TRIES_TOLD 8
+/* Workers that fail together ask who has the port once. */
+#define HOLDER_FRESH (1 * SECOND)
+/* So many numbers of a worker's output are looked at for the port. */
+#define GUESSES 8
+
+/* ---- what is kept ---- */
+
+static struct trouble *trouble_get(struct service *service)
+{
+	if (service->trouble == NULL)
+		service->trouble = calloc(1, sizeof(struct trouble));
+	return service->trouble;
+}
+
+static struct trouble_end *end_at(struct trouble *t, uint32_t slot)
+{
+	struct trouble_end *ends;
+
+	if (slot < t->slots)
+		return &t->ends[slot];
+	ends = realloc(t->ends, (slot + 1) * sizeof(*ends));
+	if (ends == NULL)
+		return NULL;
+	(void)memset(ends + t->slots, 0, (slot + 1 - t->slots) * sizeof(*ends));
+	t->ends = ends;
+	t->slots = slot + 1;
+	return &ends[slot];
+}
+
+static void end_clear(struct trouble_end *end)
+{
+	free(end->text);
+	free(end->cause);
+	free(end->output);
+	*end = (struct trouble_end){0};
+}
+
+static const struct trouble_end *end_of(
+	const struct service *service, uint32_t slot)
+{
+	const struct trouble *t = service->trouble;
+
+	if (t == NULL || slot >= t->slots || t->ends[slot].worker == 0 ||
+		t->ends[slot].text == NULL)
+		return NULL;
+	return &t->ends[slot];
+}
+
+const struct trouble_end *trouble_of(
+	const struct service *service, uint32_t slot, uint64_t worker)
+{
+	const struct trouble_end *end = end_of(service, slot);
+
+	return end != NULL && end->worker == worker ? end : NULL;
+}
+
+/* A slot that fails in the same way again and again allocates nothing. */
+static void keep_text(char **at, const char *text)
+{
+	if (*at != NULL && strcmp(*at, text) == 0)
+		return;
+	free(*at);
+	*at = *text != '\0' ? strdup(text) : NULL;
+}
+
+static void note_end(struct trouble *t, const struct news *n)
+{
+	const struct report *r = &n->report;
+	struct trouble_end *end = end_at(t, r->slot);
+	char text[64];
+
+	if (end == NULL)
+		return;
+	end->worker = r->worker;
+	end->at = clock_now();
+	end->age = r->age;
+	keep_text(&end->text, news_ending_text(text, &r->ending));
+	keep_text(&end->cause, n->explain);
+	keep_text(&end->output, n->last);
+	t->last = r->slot;
+}
+
+/* ---- in words ---- */
+
+/* "exit 1 after 0.1 s; last output: …", or the cause where that is known. */
+static void say_end(struct buffer *out, const struct trouble_end *end)
+{
+	char age[16];
+
+	if (end->age > 0)
+		(void)buffer_printf(
+			out, "%s after %s", end->text, text_age(age, end->age));
+	if (end->cause != NULL)
+		(void)buffer_printf(
+			out, "%s%s", end->age > 0 ? "; " : "", end->cause);
+	else if (end->output != NULL)
+		(void)buffer_printf(out, "; last output: %s", end->output);
+}
+
+static void say_tries(struct buffer *out, const struct service *service)
+{
+	const struct trouble *t = service->trouble;
+	const struct trouble_end *end = end_of(service, t->last);
+
+	(void)buffer_printf(out,
+		cluster_ever_ready(service->core)
+			? "none ready in the last %u tries"
+			: "not once ready in %u tries",
+		t->tries);
+	if (end == NULL)
+		return;
+	(void)buffer_string(out, "; ");
+	say_end(out, end);
+}
+
+static void tell_tries(struct service *service)
+{
+	struct buffer text;
+	const char *sentence;
+
+	buffer_init(&text, 2048);
+	say_tries(&text, service);
+	sentence = buffer_text(&text);
+	if (sentence != NULL)
+		news_say_of(service, LOG_ERROR, "not-ready", "%s", sentence);
+	buffer_fini(&text);
+}
+
+/* ---- taken from the news ---- */
+
+static void on_exited(struct service *service, const struct news *n)
+{
+	const struct report *r = &n->report;
+	struct trouble *t;
+
+	if (!news_is_failure(r))
+		return;
+	t = trouble_get(service);
+	if (t == NULL)
+		return;
+	note_end(t, n);
+	if (r->was_ready || service->sup->stopping)
+		return;
+	t->tries++;
+	if (t->tries >= TRIES_TOLD && (t->tries & (t->tries - 1)) == 0 &&
+		cluster_ready(service->core) == 0)
+		tell_tries(service);
+}
+
+static void on_rollout_failed(struct service *service, const struct news *n)
+{
+	struct trouble *t = trouble_get(service);
+
+	if (t == NULL)
+		return;
+	keep_text(&t->restart, n->explain);
+	t->restart_at = clock_now();
+	t->restart_id = n->report.rollout;
+}
+
+void trouble_on_news(struct service *service, const struct news *n)
+{
+	struct trouble *t = service->trouble;
+
+	switch (n->report.kind) {
+	case REPORT_EXITED:
+		on_exited(service, n);
+		break;
+	case REPORT_ROLLOUT_FAILED:
+		on_rollout_failed(service, n);
+		break;
+	case REPORT_READY:
+		if (t != NULL)
+			t->tries = 0;
+		break;
+	case REPORT_ROLLOUT_DONE:
+		if (t == NULL || n->report.back)
+			break;
+		free(t->restart);
+		t->restart = NULL;
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- for a status ---- */
+
+static void put_text_of(struct json_writer *w, struct buffer *text)
+{
+	const char *s = buffer_text(text);
+
+	json_put_text(w, "text", s != NULL ? s : "");
+	buffer_fini(text);
+}
+
+static void put_tries(struct json_writer *w, const struct service *service)
+{
+	const struct trouble *t = service->trouble;
+	struct buffer text;
+
+	json_key(w, "trouble");
+	if (t == NULL || t->tries == 0 || cluster_ready(service->core) > 0 ||
+		cluster_wanted(service->core) == 0) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_int(w, "tries", t->tries);
+	buffer_init(&text, 2048);
+	say_tries(&text, service);
+	put_text_of(w, &text);
+	json_close_object(w);
+}
+
+static void put_restart(
+	struct json_writer *w, const struct service *service, nsec_t now)
+{
+	const struct trouble *t = service->trouble;
+	unsigned ready = cluster_ready(service->core);
+	struct buffer text;
+	char age[16];
+
+	json_key(w, "failed_restart");
+	if (t == NULL || t->restart == NULL) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_int(w, "rollout", t->restart_id);
+	json_put_real(w, "ago", nsec_seconds(now - t->restart_at), 3);
+	json_put_text(w, "cause", t->restart);
+	buffer_init(&text, 2048);
+	(void)buffer_printf(&text, "last restart failed %s ago at %s",
+		text_age(age, now - t->restart_at), t->restart);
+	if (ready > 0)
+		(void)buffer_printf(&text, "; generation %u serves on",
+			cluster_generation(service->core));
+	put_text_of(w, &text);
+	json_close_object(w);
+}
+
+void trouble_put(
+	struct json_writer *w, const struct service *service, nsec_t now)
+{
+	if (service->accepting != NULL)
+		return;
+	put_tries(w, service);
+	put_restart(w, service, now);
+}
+
+void trouble_put_slot(struct json_writer *w, const struct service *service,
+	uint32_t slot, nsec_t now)
+{
+	const struct trouble_end *end = end_of(service, slot);
+
+	if (service->accepting != NULL)
+		return;
+	json_key(w, "last_failure");
+	if (end == NULL) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_text(w, "text", end->text);
+	json_put_real(w, "after", nsec_seconds(end->age), 3);
+	json_put_real(w, "ago", nsec_seconds(now - end->at), 3);
+	if (end->cause != NULL)
+		json_put_text(w, "cause", end->cause);
+	if (end->output != NULL)
+		json_put_text(w, "last_output", end->output);
+	json_close_object(w);
+}
+
+/* ---- causes ---- */
+
+void trouble_set_cause(struct child *child, const char *format, ...)
+{
+	va_list args;
+
+	free(child->cause);
+	va_start(args, format);
+	if (vasprintf(&child->cause, format, args) == -1)
+		child->cause = NULL;
+	va_end(args);
+}
+
+/* Who has it, asked at most once a second for the same port. */
+static const char *holder(struct supervisor *sup, int type, unsigned port)
+{
+	struct intercept *i = &sup->intercept;
+	nsec_t now = clock_now();
+
+	if (i->held_port == port && i->held_type == type &&
+		now - i->held_at < HOLDER_FRESH)
+		return i->held_by;
+	(void)holder_of_port(i->held_by, type, (uint16_t)port);
+	i->held_port = port;
+	i->held_type = type;
+	i->held_at = now;
+	return i->held_by;
+}
+
+void trouble_cannot_bind(struct child *child, int type, unsigned port,
+	const char *what, int error, const char *hint)
+{
+	const char *who = NULL;
+
+	if (child->bind_told) /* it may try for ever */
+		return;
+	child->bind_told = true;
+	if (error == EADDRINUSE && (hint == NULL || *hint == '\0') && port != 0)
+		who = holder(child->service->sup, type, port);
+	if (error != EADDRINUSE)
+		trouble_set_cause(
+			child, "cannot bind %s: %s", what, strerror(error));
+	else if (hint != NULL && *hint != '\0')
+		trouble_set_cause(child, "cannot bind %s: %s", what, hint);
+	else if (who != NULL && *who != '\0')
+		trouble_set_cause(
+			child, "cannot bind %s: in use by %s", what, who);
+	else
+		trouble_set_cause(child,
+			"cannot bind %s: in use by another process (see: ss "
+			"-lntup 'sport = :%u')",
+			what, port);
+	if (child->cause != NULL)
+		log_line(error == EADDRINUSE ? LOG_WARN : LOG_NOTE,
+			"%s.%" PRIu32 ": %s", child->service->name, child->slot,
+			child->cause);
+}
+
+/* The number behind a colon, or behind "port "; 0: there is none. */
+static unsigned port_at(const char *text, const char *at)
+{
+	unsigned long n;
+	char *end;
+
+	if (*at < '1' || *at > '9' || at == text ||
+		(at[-1] != ':' &&
+			(at - text < 5 ||
+				strncasecmp(at - 5, "port ", 5) != 0)))
+		return 0;
+	n = strtoul(at, &end, 10);
+	return n <= 65535 && *end != '.' ? (unsigned)n : 0;
+}
+
+void trouble_guess_in_use(
+	struct supervisor *sup, char *to, size_t size, const char *output)
+{
+	int guesses = GUESSES;
+
+	for (const char *at = output; *at != '\0' && guesses > 0; at++) {
+		unsigned port = port_at(output, at);
+		const char *who;
+
+		if (port == 0)
+			continue;
+		guesses--;
+		who = holder(sup, SOCK_STREAM, port);
+		if (*who == '\0')
+			continue;
+		(void)snprintf(to, size, "port %u is in use by %s", port, who);
+		return;
+	}
+	(void)text_copy(to, size, "its address is in use by another process");
+}
+
+/* ---- carried ---- */
+
+enum {
+	TROUBLE_TRIES = 1,
+	TROUBLE_LAST,
+	TROUBLE_RESTART,
+	TROUBLE_RESTART_AT,
+	TROUBLE_RESTART_ID,
+	TROUBLE_END,
+};
+
+enum {
+	END_SLOT = 1,
+	END_WORKER,
+	END_AT,
+	END_AGE,
+	END_TEXT,
+	END_CAUSE,
+	END_OUTPUT,
+};
+
+void trouble_save(
+	const struct service *service, struct handover_writer *w, unsigned tag)
+{
+	const struct trouble *t = service->trouble;
+
+	if (t == NULL)
+		return;
+	handover_open(w, tag);
+	handover_put_u64(w, TROUBLE_TRIES, t->tries);
+	handover_put_u64(w, TROUBLE_LAST, t->last);
+	handover_put_text(w, TROUBLE_RESTART, t->restart);
+	handover_put_i64(w, TROUBLE_RESTART_AT, t->restart_at);
+	handover_put_u64(w, TROUBLE_RESTART_ID, t->restart_id);
+	for (uint32_t i = 0; i < t->slots; i++) {
+		const struct trouble_end *end = &t->ends[i];
+
+		if (end->worker == 0)
+			continue;
+		handover_open(w, TROUBLE_END);
+		handover_put_u64(w, END_SLOT, i);
+		handover_put_u64(w, END_WORKER, end->worker);
+		handover_put_i64(w, END_AT, end->at);
+		handover_put_i64(w, END_AGE, end->age);
+		handover_put_text(w, END_TEXT, end->text);
+		handover_put_text(w, END_CAUSE, end->cause);
+		handover_put_text(w, END_OUTPUT, end->output);
+		handover_close(w);
+	}
+	handover_close(w);
+}
+
+static void take_text(char **to, const struct handover_field *f)
+{
+	if (*to == NULL)
+		*to = handover_text(f);
+}
+
+static int load_end(struct trouble *t, const struct handover_field *group)
+{
+	struct trouble_end end = {0};
+	struct trouble_end *place;
+	struct handover_reader r;
+	struct handover_field f;
+	uint64_t slot = UINT64_MAX;
+
+	handover_enter(&r, group);
+	while (handover_next(&r, &f)) {
+		if (f.tag == END_SLOT)
+			slot = f.u;
+		else if (f.tag == END_WORKER)
+			end.worker = f.u;
+		else if (f.tag == END_AT)
+			end.at = f.i;
+		else if (f.tag == END_AGE)
+			end.age = f.i;
+		else if (f.tag == END_TEXT)
+			take_text(&end.text, &f);
+		else if (f.tag == END_CAUSE)
+			take_text(&end.cause, &f);
+		else if (f.tag == END_OUTPUT)
+			take_text(&end.output, &f);
+	}
+	place = slot < 2 * WORKERS_MAX ? end_at(t, (uint32_t)slot) : NULL;
+	if (place == NULL || place->worker != 0) {
+		end_clear(&end);
+		return -1;
+	}
+	*place = end;
+	return 0;
+}
+
+int trouble_load(struct service *service, const struct handover_field *group)
+{
+	struct trouble *t = trouble_get(service);
+	struct handover_reader r;
+	struct handover_field f;
+
+	if (t == NULL || group->type != HANDOVER_GROUP)
+		return -1;
+	handover_enter(&r, group);
+	while (handover_next(&r, &f)) {
+		if (f.tag == TROUBLE_TRIES)
+			t->tries = (unsigned)f.u;
+		else if (f.tag == TROUBLE_LAST)
+			t->last = (uint32_t)f.u;
+		else if (f.tag == TROUBLE_RESTART)
+			take_text(&t->restart, &f);
+		else if (f.tag == TROUBLE_RESTART_AT)
+			t->restart_at = f.i;
+		else if (f.tag == TROUBLE_RESTART_ID)
+			t->restart_id = (unsigned)f.u;
+		else if (f.tag == TROUBLE_END && f.type == HANDOVER_GROUP &&
+			load_end(t, &f) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+void trouble_free(struct service *service)
+{
+	struct trouble *t = service->trouble;
+
+	if (t == NULL)
+		return;
+	for (uint32_t i = 0; i < t->slots; i++)
+		end_clear(&t->ends[i]);
+	free(t->ends);
+	free(t->restart);
+	free(t);
+	service->trouble = NULL;
+}

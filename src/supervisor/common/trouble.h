@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_TROUBLE_H
+#define SUPERVISOR_TROUBLE_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * Why a cluster does not run as it should, kept for `status`: how the last
+ * worker of each slot ended that nobody had asked to, how often the start was
+ * tried in vain, and what made the last restart fail.  All of it is taken from
+ * the news (news.h) and carried over an upgrade.  A cluster that never had
+ * trouble has none of it.
+ */
+
+/* How a worker ended that nobody had asked to.  The texts are heap. */
+struct trouble_end {
+	uint64_t worker; /* 0: none ended so */
+	nsec_t at;       /* when; and its age then */
+	nsec_t age;
+	char *text;   /* "exit 1" */
+	char *cause;  /* why, as nclust knows it; or NULL */
+	char *output; /* the last output that it left; or NULL */
+};
+
+struct trouble {
+	struct trouble_end *ends; /* by slot; NULL: nobody ended so */
+	uint32_t slots;
+	uint32_t last;  /* the slot that ended last */
+	unsigned tries; /* workers that were never ready, since one was */
+	char *restart;  /* heap: "web.0: exit 1 …", of the last restart, if
+			    that failed; or NULL */
+	nsec_t restart_at;
+	unsigned restart_id;
+};
+
+struct news;
+struct json_writer;
+struct handover_writer;
+struct handover_field;
+
+/* It is being told.  The last output is known, if there is any. */
+void trouble_on_news(struct service *service, const struct news *n);
+
+/* How that worker ended; NULL: it did not, or was asked to. */
+const struct trouble_end *trouble_of(
+	const struct service *service, uint32_t slot, uint64_t worker);
+
+/* The members of a status: "trouble" and "failed_restart" of a cluster,
+ * "last_failure" of a slot. */
+void trouble_put(
+	struct json_writer *w, const struct service *service, nsec_t now);
+void trouble_put_slot(struct json_writer *w, const struct service *service,
+	uint32_t slot, nsec_t now);
+
+/* The worker could not have the port: log it, once, and keep it as the cause of
+ * its end.  `hint` is what a user can do about it, or who has it ("" or NULL: look
+ * for that). */
+void trouble_cannot_bind(struct child *child, int type, unsigned port,
+	const char *what, int error, const char *hint);
+
+/* A worker said that an address is in use, and which it was nobody saw: the cause,
+ * from the port that its last output names. */
+void trouble_guess_in_use(
+	struct supervisor *sup, char *to, size_t size, const char *output);
+
+/* Why its end, if that is soon, in place of what is there; NULL: nothing. */
+void trouble_set_cause(struct child *child, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+void trouble_save(
+	const struct service *service, struct handover_writer *w, unsigned tag);
+int trouble_load(struct service *service, const struct handover_field *group);
+void trouble_free(struct service *service);
+
+#endif

@@ -1,0 +1,700 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/control/clients.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "os/socket/socket.h"
+#include "supervisor/control/requests.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef NCLUST_VERSION
+#define NCLUST_VERSION "unknown"
+#endif
+
+#define ACCEPTS_A_TURN 16
+#define READ_SIZE 8192
+#define LINES_A_TURN 16
+/* While more than this is unsent, no slice of a status is made. */
+#define SLICE_LOW (64U * 1024)
+
+static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
+
+/* ---- closing ---- */
+
+static void keep_reserve(struct supervisor *sup)
+{
+	if (sup->reserve_fd == -1)
+		sup->reserve_fd = fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
+}
+
+static void client_free(struct client *c)
+{
+	struct clients *all = c->sup->clients;
+	struct client **at = &all->first;
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	all->count--;
+	ev_io_stop(c->sup->loop, &c->io);
+	(void)close(c->io.fd);
+	keep_reserve(c->sup);
+	buffer_fini(&c->in);
+	buffer_fini(&c->out);
+	free(c->expected);
+	free(c);
+}
+
+/* ---- writing ---- */
+
+/* It may run now, or as soon as what is queued has left. */
+static bool has_request(const struct client *c)
+{
+	return c->state == CLIENT_IDLE && c->in.len > 0 &&
+		memchr(c->in.data, '\n', c->in.len) != NULL;
+}
+
+static bool is_finished(const struct client *c)
+{
+	if (c->out.len > 0)
+		return false;
+	return c->state == CLIENT_CLOSING ||
+		(c->half_closed && c->state == CLIENT_IDLE && !has_request(c));
+}
+
+static void arm_bounds(struct clients *all)
+{
+	if (ev_is_active(&all->bounds))
+		return;
+	ev_timer_set(&all->bounds, 1., 1.);
+	ev_timer_start(all->sup->loop, &all->bounds);
+}
+
+/* A full socket is not writable even when all that was made is sent. */
+static void await_reader(struct client *c, bool waits)
+{
+	if (!waits) {
+		c->stuck_since = NSEC_NEVER;
+	} else if (c->stuck_since == NSEC_NEVER) {
+		c->stuck_since = clock_now();
+		arm_bounds(c->sup->clients);
+	}
+}
+
+/*
+ * What the client is watched for follows from its state.  EV_WRITE is also how
+ * it asks for its next turn: others get theirs first.  (An event that was fed
+ * would be forgotten by ev_io_stop().)
+ */
+static void watch(struct client *c)
+{
+	int events = 0;
+
+	if (c->out.len > 0 || c->state == CLIENT_STATUS || has_request(c) ||
+		is_finished(c) || c->missed > 0)
+		events |= EV_WRITE;
+	/* one request at a time; while it waits, what the client sends stays
+	 * in the socket once our buffer is full */
+	if (c->state != CLIENT_CLOSING && c->state != CLIENT_STATUS &&
+		!c->half_closed && c->in.len < CONTROL_LINE_MAX)
+		events |= EV_READ;
+	await_reader(c, (events & EV_WRITE) != 0);
+	if (c->io.events == events && ev_is_active(&c->io))
+		return;
+	ev_io_stop(c->sup->loop, &c->io);
+	ev_io_set(&c->io, c->io.fd, events);
+	if (events != 0)
+		ev_io_start(c->sup->loop, &c->io);
+}
+
+/* -1: the client is gone (and freed by the caller of on_io). */
+static int flush(struct client *c)
+{
+	ssize_t sent = 0;
+
+	while (c->out.len > 0) {
+		sent = send(c->io.fd, c->out.data, c->out.len,
+			MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent <= 0)
+			break;
+		buffer_consume(&c->out, (size_t)sent);
+	}
+	if (c->out.len > 0 && sent == -1 && errno != EAGAIN && errno != EINTR)
+		return -1;
+	if (c->out.len == 0 && c->out.cap > READ_SIZE &&
+		c->state != CLIENT_STATUS)
+		buffer_fini(&c->out);
+	return 0;
+}
+
+/*
+ * Never frees: it is called in the midst of things.  A client that is gone or
+ * done with is freed by its own watcher.
+ */
+void client_write(struct client *c)
+{
+	if (c->out.failed && c->state != CLIENT_CLOSING) {
+		buffer_clear(&c->out);
+		c->state = CLIENT_CLOSING;
+		(void)control_put_error(&c->out, "null", CONTROL_BUSY,
+			"too slow: more than 1 MiB of output is unread");
+	}
+	if (flush(c) == -1) {
+		buffer_clear(&c->out);
+		c->state = CLIENT_CLOSING;
+		(void)shutdown(c->io.fd, SHUT_RDWR);
+	}
+	watch(c);
+}
+
+void client_later(struct client *c)
+{
+	watch(c);
+}
+
+void client_tell_missed(struct client *c)
+{
+	char json[160];
+
+	if (c->missed == 0)
+		return;
+	(void)snprintf(json, sizeof(json),
+		"{\"time\":%.3f,\"event\":\"messages-missed\",\"level\":"
+		"\"warn\",\"count\":%" PRIu64 ",\"text\":\"%" PRIu64
+		" messages are not shown: too many to read\"}",
+		clock_wall(), c->missed, c->missed);
+	c->missed = 0;
+	(void)control_put_event(&c->out, c->request.id, json);
+}
+
+void client_done(struct client *c)
+{
+	free(c->expected);
+	c->expected = NULL;
+	c->expected_count = 0;
+	c->expects_end = false;
+	/* a part of the next line may have come meanwhile */
+	if (c->state == CLIENT_WAITING && c->in.len > 0) {
+		c->line_since = clock_now();
+		arm_bounds(c->sup->clients);
+	}
+	if (c->state != CLIENT_CLOSING)
+		c->state = CLIENT_IDLE;
+	c->idle_since = clock_now();
+	client_write(c);
+}
+
+void client_error(struct client *c, int code, const char *message)
+{
+	(void)control_put_error(&c->out, c->request.id, code, message);
+	client_done(c);
+}
+
+static void refuse_and_close(struct client *c, int code, const char *message)
+{
+	(void)control_put_error(&c->out, "null", code, message);
+	c->state = CLIENT_CLOSING;
+	client_write(c);
+}
+
+/* ---- reading ---- */
+
+static void await_line(struct client *c)
+{
+	if (c->in.len >= CONTROL_LINE_MAX)
+		refuse_and_close(
+			c, CONTROL_INVALID, "a request line is at most 64 KiB");
+	else if (c->line_since == NSEC_NEVER)
+		c->line_since = clock_now();
+	arm_bounds(c->sup->clients);
+}
+
+/* While the answers are taken: who asks for more than it reads waits. */
+static void run_lines(struct client *c)
+{
+	for (int i = 0; i < LINES_A_TURN && c->state == CLIENT_IDLE &&
+		c->in.len > 0 && c->out.len < SLICE_LOW;
+		i++) {
+		char *end = memchr(c->in.data, '\n', c->in.len);
+		size_t len;
+
+		if (end == NULL) {
+			await_line(c);
+			return;
+		}
+		len = (size_t)(end - c->in.data);
+		c->line_since = NSEC_NEVER;
+		request_run(c, c->in.data, len);
+		buffer_consume(&c->in, len + 1);
+	}
+	if (c->in.len == 0)
+		buffer_fini(&c->in);
+}
+
+/* `echo '{…}' | socat - …` shuts down its side and waits for the answer; who
+ * has closed altogether shows as a hang-up. */
+static bool has_hung_up(const struct client *c)
+{
+	struct pollfd look = {.fd = c->io.fd};
+
+	return poll(&look, 1, 0) == 1 && (look.revents & POLLHUP) != 0;
+}
+
+/* 0: go on; -1: the peer is gone. */
+static int take_in(struct client *c)
+{
+	char data[READ_SIZE] untouched;
+	ssize_t got = 1;
+
+	while (c->in.len < CONTROL_LINE_MAX) {
+		size_t room = CONTROL_LINE_MAX - c->in.len;
+
+		got = recv(c->io.fd, data, room < READ_SIZE ? room : READ_SIZE,
+			MSG_DONTWAIT);
+		if (got <= 0)
+			break;
+		/* plain recv(2): descriptors that came along are dropped by
+		 * the kernel */
+		if (buffer_append(&c->in, data, (size_t)got) == -1)
+			return -1;
+	}
+	if (got == -1 && errno != EAGAIN && errno != EINTR)
+		return -1;
+	if (got == 0) {
+		c->half_closed = true;
+		return has_hung_up(c) ? -1 : 0;
+	}
+	return 0;
+}
+
+static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct client *c = watcher->data;
+	/* epoll_ctl(2) failed: it would never be heard again */
+	bool gone = (revents & EV_ERROR) != 0;
+
+	(void)loop;
+	if (!gone && (revents & EV_READ) != 0)
+		gone = take_in(c) == -1;
+	if ((revents & EV_WRITE) != 0)
+		c->stuck_since = NSEC_NEVER;
+	if (!gone && (revents & EV_WRITE) != 0 && flush(c) == -1)
+		gone = true;
+	if (!gone && c->out.len == 0)
+		client_tell_missed(c);
+	if (!gone && c->state == CLIENT_STATUS && c->out.len < SLICE_LOW)
+		status_slice(c);
+	if (!gone)
+		run_lines(c);
+	if (!gone)
+		client_write(c);
+	if (gone || is_finished(c))
+		client_free(c);
+}
+
+/* ---- bounds ---- */
+
+static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct clients *all = timer->data;
+	nsec_t now = clock_now();
+	bool needed = false;
+	struct client *next;
+
+	(void)revents;
+	for (struct client *c = all->first; c != NULL; c = next) {
+		next = c->next;
+		if (c->stuck_since != NSEC_NEVER &&
+			now - c->stuck_since > CLIENT_PATIENCE) {
+			client_free(c); /* it reads nothing, also no error */
+			continue;
+		}
+		if (c->line_since != NSEC_NEVER && c->state == CLIENT_IDLE &&
+			now - c->line_since > CLIENT_PATIENCE) {
+			c->line_since = NSEC_NEVER;
+			refuse_and_close(c, CONTROL_TIMED_OUT,
+				"the request line was not completed in 10 s");
+		}
+		needed |= c->stuck_since != NSEC_NEVER ||
+			c->line_since != NSEC_NEVER;
+	}
+	if (!needed)
+		ev_timer_stop(loop, timer);
+	ev_io_start(loop, &all->listen); /* see relieve() */
+}
+
+/* ---- accepting ---- */
+
+static struct client *oldest_idle(struct clients *all)
+{
+	struct client *oldest = NULL;
+
+	for (struct client *c = all->first; c != NULL; c = c->next)
+		if (c->state == CLIENT_IDLE && c->in.len == 0 &&
+			(oldest == NULL || c->idle_since <= oldest->idle_since))
+			oldest = c;
+	return oldest;
+}
+
+static void say_hello(struct client *c)
+{
+	struct supervisor *sup = c->sup;
+	const char **names = calloc(sup->service_count + 1, sizeof(*names));
+
+	if (names == NULL)
+		return;
+	for (size_t i = 0; i < sup->service_count; i++)
+		names[i] = sup->services[i]->name;
+	(void)control_put_hello(&c->out, sup->settings->name, (int)getpid(),
+		NCLUST_VERSION, names, sup->service_count);
+	free(names);
+}
+
+/* 0: no access at all; 1: may read; 2: may do everything. */
+static int rights_of(const struct supervisor *sup, int fd)
+{
+	struct ucred peer;
+
+	if (socket_peer(fd, &peer) == -1)
+		return 0;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return 2;
+	return sup->settings->control_gid >= 0 &&
+		socket_peer_in_group(fd, (gid_t)sup->settings->control_gid);
+}
+
+struct client *client_carried(struct clients *all)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->sup = all->sup;
+	buffer_init(&c->in, CONTROL_LINE_MAX);
+	buffer_init(&c->out, CLIENT_OUT_MAX);
+	ev_init(&c->io, on_io);
+	c->io.data = c;
+	c->next = all->first;
+	all->first = c;
+	all->count++;
+	return c;
+}
+
+static void welcome(struct clients *all, int fd)
+{
+	static const char not_permitted[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32002,"
+		"\"message\":\"not permitted\"}}\n";
+	int rights = rights_of(all->sup, fd);
+	struct client *c = NULL;
+
+	if (rights > 0)
+		c = client_carried(all);
+	if (c == NULL) {
+		(void)send(fd, not_permitted, sizeof(not_permitted) - 1,
+			MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)close(fd);
+		return;
+	}
+	c->may_write = rights == 2;
+	c->line_since = c->stuck_since = NSEC_NEVER;
+	c->idle_since = clock_now();
+	ev_io_set(&c->io, fd, EV_READ);
+	say_hello(c);
+	client_write(c);
+}
+
+static void turn_away(int fd, const char *why)
+{
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	if (control_put_error(&out, "null", CONTROL_BUSY, why) == 0)
+		(void)send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	buffer_fini(&out);
+	(void)close(fd);
+}
+
+/* All take part of the whole: who may change things does not have to wait for
+ * those who only look on. */
+static struct client *who_makes_room(struct clients *all, int fd)
+{
+	struct client *found = oldest_idle(all);
+
+	if (found != NULL || rights_of(all->sup, fd) < 2)
+		return found;
+	for (struct client *c = all->first; c != NULL; c = c->next)
+		if (!c->may_write)
+			found = c; /* the last is the oldest */
+	return found;
+}
+
+/*
+ * No descriptor left: an idle client pays; else the one in reserve is used,
+ * so that the connection can be taken off the queue and refused.  If there is
+ * no client at all it is kept: somebody must be able to scale down.  Where not
+ * even that works the socket is left alone for a second, rather than spun on.
+ */
+static void relieve(struct clients *all)
+{
+	struct supervisor *sup = all->sup;
+	struct client *idle = oldest_idle(all);
+	int fd;
+
+	if (idle != NULL) {
+		client_free(idle);
+		return;
+	}
+	fd_close(&sup->reserve_fd);
+	fd = accept4(all->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd == -1) {
+		ev_io_stop(sup->loop, &all->listen);
+		arm_bounds(all);
+	} else if (all->count == 0) {
+		welcome(all, fd);
+	} else {
+		turn_away(fd, "nclust has no descriptor left");
+	}
+	keep_reserve(sup);
+}
+
+static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct clients *all = watcher->data;
+
+	(void)loop;
+	if ((revents & EV_ERROR) != 0) { /* epoll_ctl(2) failed: deaf */
+		log_error("cannot watch the control socket, trying again");
+		arm_bounds(all);
+		return;
+	}
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		int fd = accept4(
+			watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd == -1) {
+			if (errno == EMFILE || errno == ENFILE)
+				relieve(all);
+			return;
+		}
+		if (all->count >= CLIENTS_MAX) {
+			struct client *out = who_makes_room(all, fd);
+
+			if (out == NULL) {
+				turn_away(fd,
+					"64 clients have requests under way");
+				continue;
+			}
+			client_free(out);
+		}
+		welcome(all, fd);
+	}
+}
+
+/* ---- news ---- */
+
+static bool is_expecting(const struct client *c, const struct service *service)
+{
+	for (size_t i = 0; i < c->expected_count; i++)
+		if (c->expected[i].service == service)
+			return true;
+	return c->expects_end;
+}
+
+void clients_on_news(struct supervisor *sup, const char *cluster,
+	const struct report *report, const char *json, const char *sentence)
+{
+	struct service *service =
+		cluster != NULL ? service_named(sup, cluster) : NULL;
+
+	if (service != NULL && report != NULL)
+		service_told(service, report, sentence);
+	if (sup->clients == NULL)
+		return;
+	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+		if (c->state == CLIENT_FOLLOWING &&
+			request_wants_event(c, json, strlen(json))) {
+			(void)control_put_event(&c->out, c->request.id, json);
+			client_write(c);
+		} else if (c->state == CLIENT_WAITING && service != NULL &&
+			is_expecting(c, service)) {
+			(void)control_put_event(&c->out, c->request.id, json);
+			request_on_report(c, service, report, sentence);
+			client_write(c);
+		} else if (c->state == CLIENT_WAITING && c->expects_upgrade &&
+			service == NULL) {
+			(void)control_put_event(&c->out, c->request.id, json);
+			client_write(c);
+		}
+	}
+}
+
+void clients_look(struct supervisor *sup)
+{
+	if (sup->clients == NULL)
+		return;
+	for (struct client *c = sup->clients->first; c != NULL; c = c->next)
+		if (c->state == CLIENT_WAITING)
+			request_look(c);
+}
+
+void clients_forget_service(struct supervisor *sup, struct service *service)
+{
+	if (sup->clients == NULL)
+		return;
+	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+		for (size_t i = 0; i < c->expected_count; i++)
+			if (c->expected[i].service == service)
+				c->expected[i--] =
+					c->expected[--c->expected_count];
+		if (c->state == CLIENT_STATUS)
+			status_forget(c, service);
+	}
+}
+
+/* ---- life ---- */
+
+static int bind_control(
+	struct supervisor *sup, struct socket_file *file, struct error *err)
+{
+	long group = sup->settings->control_gid;
+	int fd = socket_open_at(sup->rundir.dir, "control", SOCK_STREAM,
+		group >= 0 ? 0660 : 0600, -1, group, err);
+	struct stat st;
+
+	if (fd == -1)
+		return error_wrap(err, "control socket");
+	*file = (struct socket_file){0};
+	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		*file = (struct socket_file){st.st_dev, st.st_ino};
+	return fd;
+}
+
+int clients_renew(struct supervisor *sup, struct error *err)
+{
+	struct clients *all = sup->clients;
+	int old = all->listen.fd;
+	struct stat st;
+	int fd;
+
+	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) ==
+			0 &&
+		st.st_dev == all->file.dev && st.st_ino == all->file.ino)
+		return 0;
+	fd = bind_control(sup, &all->file, err);
+	if (fd == -1)
+		return -1;
+	ev_io_stop(sup->loop, &all->listen);
+	ev_io_set(&all->listen, fd, EV_READ);
+	ev_io_start(sup->loop, &all->listen);
+	(void)close(old);
+	return 1;
+}
+
+struct clients *clients_carried(struct supervisor *sup)
+{
+	struct clients *all = calloc(1, sizeof(*all));
+
+	if (all == NULL)
+		return NULL;
+	all->sup = sup;
+	ev_init(&all->bounds, on_bounds);
+	all->bounds.data = all;
+	ev_init(&all->listen, on_connect);
+	ev_io_set(&all->listen, -1, EV_READ);
+	all->listen.data = all;
+	sup->clients = all;
+	return all;
+}
+
+void clients_resume(struct supervisor *sup)
+{
+	struct clients *all = sup->clients;
+
+	ev_io_set(&all->listen, all->listen.fd, EV_READ);
+	if (all->listen.fd != -1)
+		ev_io_start(sup->loop, &all->listen);
+	for (struct client *c = all->first; c != NULL; c = c->next) {
+		/* not watched, for whatever it was */
+		ev_io_set(&c->io, c->io.fd, 0);
+		client_write(c);
+	}
+	arm_bounds(all); /* stops by itself */
+}
+
+/* Another version may tell it in other words: from here, so far as it has
+ * room. */
+void clients_settle(struct supervisor *sup)
+{
+	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+		while (c->state == CLIENT_STATUS &&
+			c->out.len < CLIENT_OUT_MAX / 2)
+			status_slice(c);
+		(void)flush(c);
+	}
+}
+
+int clients_init(struct supervisor *sup, struct error *err)
+{
+	struct clients *all = clients_carried(sup);
+	int fd;
+
+	if (all == NULL)
+		return error_set(err, ENOMEM, "control socket");
+	if (!sup->has_rundir)
+		return 0;
+	fd = bind_control(sup, &all->file, err);
+	if (fd == -1) {
+		free(all);
+		sup->clients = NULL;
+		return -1;
+	}
+	ev_io_set(&all->listen, fd, EV_READ);
+	ev_io_start(sup->loop, &all->listen);
+	return 0;
+}
+
+/* At the very end the clients get a second to take their answers. */
+static void flush_last(struct client *c, nsec_t until)
+{
+	struct pollfd wait = {.fd = c->io.fd, .events = POLLOUT};
+
+	while (flush(c) == 0 && c->out.len > 0 && clock_now() < until)
+		(void)poll(&wait, 1, 100);
+}
+
+void clients_fini(struct supervisor *sup)
+{
+	struct clients *all = sup->clients;
+	nsec_t until = clock_now() + SECOND;
+
+	if (all == NULL)
+		return;
+	ev_io_stop(sup->loop, &all->listen);
+	if (all->listen.fd != -1)
+		(void)close(all->listen.fd);
+	ev_timer_stop(sup->loop, &all->bounds);
+	while (all->first != NULL) {
+		struct client *c = all->first;
+
+		if (c->state == CLIENT_WAITING)
+			request_finish(c);
+		flush_last(c, until);
+		client_free(c);
+	}
+	sup->clients = NULL;
+	free(all);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CLIENTS_H
+#define SUPERVISOR_CLIENTS_H
+
+#include "protocol/control.h"
+#include "protocol/json.h"
+#include "supervisor/common/state.h"
+
+/*
+ * The control socket and its clients.  Everything that a client can grow is
+ * bounded: a request line (64 KiB, 10 s), unread output (1 MiB, 10 s without
+ * progress), their number (64; the next one evicts the oldest that has no
+ * request under way).  Who exceeds a bound is told and closed, and nobody else
+ * notices.  A client has one request under way at a time; what it sends
+ * meanwhile waits in the socket.
+ */
+#define CLIENTS_MAX 64
+#define CLIENT_PATIENCE (10 * SECOND)
+#define CLIENT_OUT_MAX (1024U * 1024)
+
+enum client_state {
+	CLIENT_IDLE,
+	CLIENT_WAITING,   /* for the outcome of a change */
+	CLIENT_STATUS,    /* a status is being made in slices */
+	CLIENT_FOLLOWING, /* events -f */
+	CLIENT_CLOSING,   /* after what is queued is sent */
+};
+
+/* What a change must still see of a cluster. */
+struct expectation {
+	struct service *service;
+	unsigned rollout; /* this one or a later one; 0: no rollout */
+	bool settled;     /* scale: all wanted are ready, no more are alive */
+	nsec_t since;     /* when that was asked for */
+	bool fewer;       /* so too: none is left in a slot that goes */
+	bool ended;       /* stop */
+	bool met;         /* the rollout is done, which may be taken back */
+};
+
+struct client {
+	struct supervisor *sup;
+	ev_io io;
+	struct client *next; /* newest first */
+	bool may_write;
+	bool half_closed; /* it will send no more */
+	enum client_state state;
+	struct buffer in;
+	struct buffer out;
+	nsec_t line_since;  /* an unfinished line is waited for; or NEVER */
+	nsec_t stuck_since; /* output makes no progress; or NEVER */
+	nsec_t idle_since;
+	struct control_request request;
+	struct expectation *expected;
+	size_t expected_count;
+	bool expects_end; /* of the whole instance */
+	bool expects_upgrade;
+	bool failed;
+	char outcome[600]; /* the sentence of the result or error */
+	/* CLIENT_STATUS: where the next slice begins */
+	size_t at_service;
+	uint32_t at_slot;
+	unsigned at_part;
+	struct json_writer writer;
+	uint64_t missed;                /* messages of workers not shown */
+	uint32_t only_slot;             /* of a status, or of events */
+	bool status_only;               /* only … */
+	struct service *status_service; /* … this one */
+};
+
+struct clients {
+	struct supervisor *sup;
+	ev_io listen;
+	ev_timer bounds;
+	struct socket_file file; /* the one of `listen` */
+	struct client *first;
+	unsigned count;
+};
+
+/* Carried ones (carry.h): empty, to be filled; NULL: no memory.  Then all are
+ * watched again. */
+struct clients *clients_carried(struct supervisor *sup);
+struct client *client_carried(struct clients *all);
+void clients_resume(struct supervisor *sup);
+/* Before nclust becomes another: what is half told is told to its end. */
+void clients_settle(struct supervisor *sup);
+int clients_init(struct supervisor *sup, struct error *err);
+/* Bind it anew if its file is gone: 1; 0: it is there; -1 and `err`. */
+int clients_renew(struct supervisor *sup, struct error *err);
+/* Say the last word to who waits for the end, flush (bounded), close. */
+void clients_fini(struct supervisor *sup);
+
+/* Something was told (news.h): to followers, and to who waits.  `cluster` and
+ * `report` are NULL for nclust's own news. */
+void clients_on_news(struct supervisor *sup, const char *cluster,
+	const struct report *report, const char *json, const char *sentence);
+/* After events: has an expectation come true? */
+void clients_look(struct supervisor *sup);
+void clients_forget_service(struct supervisor *sup, struct service *service);
+
+/* For requests.c and status.c. */
+void client_write(
+	struct client *c); /* send what is queued, as far as it goes */
+void client_later(struct client *c); /* in a turn of its own */
+void client_error(struct client *c, int code, const char *message);
+void client_done(struct client *c); /* the request is answered */
+/* Messages that it was not shown, as it had too much to read. */
+void client_tell_missed(struct client *c);
+
+#endif

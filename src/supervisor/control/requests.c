@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/clock.h"
+#include "supervisor/control/requests.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "protocol/json.h"
+#include "supervisor/instance/lifecycle.h"
+#include "supervisor/messages/messages.h"
+#include "supervisor/common/news.h"
+#include "supervisor/upgrade/reexec.h"
+#include "supervisor/instance/reload.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/instance/stopwait.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- whom it is about ---- */
+
+struct target {
+	struct service *service; /* NULL: the whole instance */
+	uint32_t slot;           /* or SLOT_ALL */
+};
+
+static int find_target(
+	const struct client *c, struct target *t, struct error *err)
+{
+	const struct supervisor *sup = c->sup;
+	struct control_target parsed;
+
+	*t = (struct target){NULL, SLOT_ALL};
+	if (*c->request.target == '\0')
+		return 0;
+	if (control_parse_target(&parsed, c->request.target, err) == -1)
+		return -1;
+	t->service = service_named(sup, parsed.whole);
+	if (t->service != NULL)
+		return 0;
+	if (parsed.slot >= 0)
+		t->service = service_named(sup, parsed.cluster);
+	if (t->service == NULL)
+		return error_set(err, 0, "there is no cluster '%s' in '%s'",
+			parsed.whole, sup->settings->name);
+	if (parsed.slot >= (long)service_slots(t->service))
+		return error_set(err, 0, "'%s' has no slot %ld, as it has %u",
+			parsed.cluster, parsed.slot, service_slots(t->service));
+	t->slot = (uint32_t)parsed.slot;
+	return 0;
+}
+
+/* The one cluster that is meant, where only one can be. */
+static struct service *only_service(
+	const struct client *c, const struct target *t, struct error *err)
+{
+	if (t->service != NULL)
+		return t->service;
+	if (c->sup->service_count == 1)
+		return c->sup->services[0];
+	(void)error_set(err, 0, "'%s' has %zu clusters: say which",
+		c->sup->settings->name, c->sup->service_count);
+	return NULL;
+}
+
+/* ---- answers ---- */
+
+static void answer(struct client *c, const char *json)
+{
+	(void)control_begin_result(&c->out, c->request.id);
+	(void)buffer_string(&c->out, json);
+	(void)control_end_result(&c->out);
+	client_done(c);
+}
+
+void request_finish(struct client *c)
+{
+	struct json_writer w;
+
+	if (c->failed) {
+		client_error(c, CONTROL_FAILED, c->outcome);
+		return;
+	}
+	(void)control_begin_result(&c->out, c->request.id);
+	json_begin(&w, &c->out);
+	json_open_object(&w);
+	json_put_bool(&w, "ok", true);
+	if (*c->outcome != '\0')
+		json_put_text(&w, "text", c->outcome);
+	json_close_object(&w);
+	(void)control_end_result(&c->out);
+	client_done(c);
+}
+
+static bool is_fulfilled(const struct client *c)
+{
+	for (size_t i = 0; i < c->expected_count; i++)
+		if (!c->expected[i].met)
+			return false;
+	return !c->expects_end && !c->expects_upgrade;
+}
+
+static void wait_or_finish(struct client *c)
+{
+	if (c->request.no_wait || is_fulfilled(c)) {
+		request_finish(c);
+		return;
+	}
+	c->state = CLIENT_WAITING;
+	request_look(c);
+}
+
+static void settle_outcome(struct client *c, const char *sentence, bool failed)
+{
+	if (!failed && *c->outcome != '\0')
+		return; /* a failure is the outcome, and so is what a reload
+			   changes */
+	c->failed |= failed;
+	(void)text_copy(c->outcome, sizeof(c->outcome), sentence);
+}
+
+static void drop_expectation(struct client *c, size_t i)
+{
+	c->expected[i] = c->expected[--c->expected_count];
+}
+
+static struct expectation *expect(struct client *c, struct service *service)
+{
+	struct expectation *list =
+		realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
+
+	if (list == NULL)
+		return NULL;
+	c->expected = list;
+	list[c->expected_count] = (struct expectation){.service = service};
+	return &list[c->expected_count++];
+}
+
+/* ---- expectations come true ---- */
+
+static bool is_rollout_over(const struct expectation *e, const struct report *r)
+{
+	if (e->met)
+		return r->kind == REPORT_ROLLOUT_FAILED &&
+			r->rollout == e->rollout;
+	return e->rollout != 0 && r->rollout >= e->rollout &&
+		(r->kind == REPORT_ROLLOUT_DONE ||
+			r->kind == REPORT_ROLLOUT_FAILED);
+}
+
+/* A scale waits for workers that will not come. */
+static bool is_scale_failed(const struct expectation *e, const struct report *r)
+{
+	if (!e->settled)
+		return false;
+	if (r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP)
+		return true;
+	/* an old worker may end, but none that was started for it */
+	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
+		(!r->was_ready || clock_now() - r->age >= e->since);
+}
+
+static bool is_stopped_instead(
+	const struct expectation *e, const struct report *r)
+{
+	return !e->ended && !e->met && r->kind == REPORT_STATE &&
+		(r->state == CLUSTER_STOPPING || r->state == CLUSTER_STOPPED ||
+			r->state == CLUSTER_FAILED);
+}
+
+void request_on_report(struct client *c, const struct service *service,
+	const struct report *report, const char *sentence)
+{
+	if (report == NULL)
+		return;
+	for (size_t i = 0; i < c->expected_count; i++) {
+		struct expectation *e = &c->expected[i];
+
+		if (e->service != service)
+			continue;
+		if (is_rollout_over(e, report)) {
+			settle_outcome(c, sentence,
+				report->kind == REPORT_ROLLOUT_FAILED);
+			e->met = report->kind == REPORT_ROLLOUT_DONE;
+			e->rollout = report->rollout;
+			if (e->met) /* others are waited for yet */
+				break;
+		} else if (is_scale_failed(e, report) ||
+			is_stopped_instead(e, report))
+			settle_outcome(c, sentence, true);
+		else
+			continue;
+		drop_expectation(c, i);
+		break;
+	}
+	if (is_fulfilled(c))
+		request_finish(c);
+}
+
+static bool has_come_true(const struct expectation *e)
+{
+	const struct cluster *core = e->service->core;
+
+	if (e->ended)
+		return e->service->ended;
+	/* those that stay may be as unready as they were */
+	if (e->fewer)
+		return cluster_slots(core) <= cluster_wanted(core);
+	return e->settled && cluster_is_settled(core);
+}
+
+/* It may have been over before the client began to wait for it. */
+static bool is_rollout_told(const struct expectation *e)
+{
+	return e->rollout != 0 && !e->met &&
+		e->service->outcome_of >= e->rollout;
+}
+
+void request_look(struct client *c)
+{
+	for (size_t i = 0; i < c->expected_count;) {
+		const struct expectation *e = &c->expected[i];
+		const struct service *s = e->service;
+
+		if (is_rollout_told(e))
+			settle_outcome(c, s->outcome != NULL ? s->outcome : "",
+				s->outcome_failed);
+		else if (!has_come_true(e)) {
+			i++;
+			continue;
+		}
+		drop_expectation(c, i);
+	}
+	if (is_fulfilled(c))
+		request_finish(c);
+}
+
+void requests_on_upgrade(struct supervisor *sup, const char *text, bool failed)
+{
+	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+		if (!c->expects_upgrade)
+			continue;
+		c->expects_upgrade = false;
+		settle_outcome(c, text, failed);
+		if (c->state == CLIENT_WAITING && is_fulfilled(c))
+			request_finish(c);
+	}
+}
+
+/* ---- the methods ---- */
+
+static int roll(struct client *c, struct service *service, uint32_t slot,
+	struct error *err)
+{
+	const struct control_request *r = &c->request;
+	const struct roll roll = {
+		.slot = slot,
+		.has_canary = r->has_canary,
+		.canary = (unsigned)r->canary,
+		.has_bake = r->has_bake,
+		.drops_ports = r->drop_ports,
+		.bake = r->bake,
+	};
+	struct expectation *e;
+
+	if (service_roll(service, &roll, err) == -1)
+		return -1;
+	e = expect(c, service);
+	if (e == NULL)
+		return error_set(err, ENOMEM, "restart");
+	/* a newer one that supersedes it fulfils the wish as well */
+	e->rollout = cluster_last_rollout(service->core);
+	return 0;
+}
+
+static void restart(struct client *c, const struct target *t)
+{
+	struct supervisor *sup = c->sup;
+	struct error err;
+
+	if (t->slot != SLOT_ALL && c->request.canary > 0) {
+		client_error(
+			c, CONTROL_PARAMS, "a slot by itself has no canaries");
+		return;
+	}
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if ((t->service != NULL && s != t->service) || s->leaving)
+			continue;
+		if (roll(c, s, t->slot, &err) == -1) {
+			client_error(c, CONTROL_BUSY, err.text);
+			return;
+		}
+	}
+	wait_or_finish(c);
+}
+
+static void scale(struct client *c, const struct target *t)
+{
+	struct error err;
+	struct service *s = only_service(c, t, &err);
+	struct expectation *e;
+	long count = c->request.count;
+	bool fewer;
+
+	if (s == NULL || t->slot != SLOT_ALL) {
+		client_error(c, CONTROL_PARAMS,
+			s == NULL ? err.text : "a slot cannot be scaled");
+		return;
+	}
+	if (c->request.scale_kind == SCALE_BY)
+		count += (long)service_workers(s);
+	if (count < 0 || count > WORKERS_MAX) {
+		(void)error_set(&err, 0,
+			"'%s' has %u workers, and %ld is not a number from 0 "
+			"to %d: nothing was changed",
+			s->name, service_workers(s), count, WORKERS_MAX);
+		client_error(c, CONTROL_PARAMS, err.text);
+		return;
+	}
+	fewer = count < (long)service_workers(s);
+	e = expect(c, s);
+	if (e == NULL || service_scale(s, (unsigned)count, &err) == -1) {
+		client_error(c, CONTROL_FAILED,
+			e == NULL ? "out of memory" : err.text);
+		return;
+	}
+	e->fewer = fewer;
+	e->settled = !fewer;
+	e->since = clock_now();
+	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers",
+		s->name, count);
+	wait_or_finish(c);
+}
+
+static void stop(struct client *c, const struct target *t)
+{
+	struct expectation *e;
+
+	if (t->slot != SLOT_ALL) {
+		client_error(c, CONTROL_PARAMS,
+			"a slot cannot be stopped by itself: scale the "
+			"cluster, or restart the slot");
+		return;
+	}
+	if (t->service == NULL) {
+		c->expects_end = true;
+		(void)snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
+			c->sup->settings->name);
+		lifecycle_stop(c->sup, c->request.now);
+		wait_or_finish(c);
+		return;
+	}
+	e = expect(c, t->service);
+	if (e == NULL) {
+		client_error(c, CONTROL_FAILED, "out of memory");
+		return;
+	}
+	e->ended = true;
+	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
+		t->service->name);
+	if (!t->service->ended) {
+		service_stop(t->service, c->request.now);
+		stopwait_begin(c->sup);
+	}
+	wait_or_finish(c);
+}
+
+static unsigned send_signal(
+	const struct client *c, const struct target *t, struct service *s)
+{
+	int signal = c->request.signal;
+
+	if (t->slot != SLOT_ALL)
+		return service_signal_slot(s, t->slot, signal);
+	if (c->request.all)
+		return service_signal_all(s, signal);
+	return service_signal_next(s, signal, false);
+}
+
+static void signal_workers(struct client *c, const struct target *t)
+{
+	struct supervisor *sup = c->sup;
+	unsigned reached = 0;
+	char name[16];
+	char json[128];
+
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (t->service == NULL || sup->services[i] == t->service)
+			reached += send_signal(c, t, sup->services[i]);
+	if (reached == 0) {
+		client_error(c, CONTROL_FAILED, "no worker to signal");
+		return;
+	}
+	(void)snprintf(json, sizeof(json),
+		"{\"reached\":%u,\"text\":\"%s sent to %u worker%s\"}", reached,
+		text_signal_name(name, c->request.signal), reached,
+		reached == 1 ? "" : "s");
+	answer(c, json);
+}
+
+static void answer_send(struct client *c, const struct service *s,
+	unsigned reached, unsigned asked)
+{
+	char json[200];
+
+	if (reached < asked || asked == 0) {
+		const char *why = !messages_possible(s)
+			? "none of its workers has a message channel (see "
+			  "'ipc')"
+			: asked > 1 || c->request.all
+			? "the others do not read their messages"
+			: "nobody who could get it is ready and reads";
+
+		(void)snprintf(c->outcome, sizeof(c->outcome),
+			"%s: sent to %u worker%s: %s", s->name, reached,
+			reached == 1 ? "" : "s", why);
+		client_error(c, CONTROL_FAILED, c->outcome);
+		return;
+	}
+	(void)snprintf(json, sizeof(json),
+		"{\"reached\":%u,\"text\":\"sent to %u worker%s\"}", reached,
+		reached, reached == 1 ? "" : "s");
+	answer(c, json);
+}
+
+static void send_message(struct client *c, const struct target *t)
+{
+	const char *line = c->request.message;
+	struct error err;
+	struct service *s = only_service(c, t, &err);
+	unsigned reached;
+	unsigned asked;
+
+	if (s == NULL) {
+		client_error(c, CONTROL_PARAMS, err.text);
+		return;
+	}
+	reached = messages_send(
+		s, t->slot, c->request.all, line, strlen(line), &asked);
+	answer_send(c, s, reached, asked);
+}
+
+static void await_reload(struct client *c, struct service *s)
+{
+	struct expectation *e;
+
+	if (s->awaited == AWAITED_NOTHING)
+		return;
+	e = expect(c, s);
+	if (e == NULL)
+		return; /* the answer comes early */
+	if (s->awaited == AWAITED_ROLLOUT)
+		e->rollout = cluster_last_rollout(s->core);
+	e->settled = s->awaited == AWAITED_SETTLED;
+	e->fewer = s->awaited == AWAITED_FEWER;
+	e->since = clock_now();
+	e->ended = s->awaited == AWAITED_END;
+}
+
+static void reload(struct client *c)
+{
+	struct reload_result result;
+	int got = reload_run(c->sup, false, c->request.drop_ports, &result);
+	const char *text = buffer_text(&result.text);
+
+	if (text == NULL)
+		text = "out of memory";
+	if (got == -1) {
+		client_error(c,
+			result.bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED,
+			text);
+		reload_result_fini(&result);
+		return;
+	}
+	(void)text_copy(c->outcome, sizeof(c->outcome), text);
+	for (size_t i = 0; i < c->sup->service_count; i++)
+		await_reload(c, c->sup->services[i]);
+	reload_result_fini(&result);
+	wait_or_finish(c);
+}
+
+static void upgrade(struct client *c, const struct target *t)
+{
+	struct error err;
+
+	if (t->service != NULL) {
+		client_error(c, CONTROL_PARAMS,
+			"nclust is upgraded as a whole, not a cluster of it");
+		return;
+	}
+	if (reexec_begin(c->sup, &err) == -1) {
+		client_error(c,
+			err.sys == EBUSY ? CONTROL_BUSY : CONTROL_FAILED,
+			err.text);
+		return;
+	}
+	if (!c->request.no_wait)
+		c->expects_upgrade = true;
+	wait_or_finish(c);
+}
+
+static bool contains(const char *json, size_t len, const char *part)
+{
+	return memmem(json, len, part, strlen(part)) != NULL;
+}
+
+/* Quotes inside of a value are escaped, so that only a field can match. */
+bool request_wants_event(const struct client *c, const char *json, size_t len)
+{
+	char field[200];
+
+	if (*c->request.target == '\0')
+		return true;
+	(void)snprintf(
+		field, sizeof(field), "\"cluster\":\"%s\"", c->request.target);
+	if (!contains(json, len, field))
+		return false;
+	if (c->only_slot == SLOT_ALL)
+		return true;
+	(void)snprintf(
+		field, sizeof(field), "\"slot\":%" PRIu32 ",", c->only_slot);
+	return contains(json, len, field);
+}
+
+/* Hand out what is wanted but for the first `skip`; how many are wanted. */
+static long walk_history(struct client *c, long skip, bool hand_out)
+{
+	size_t len;
+	const char *lines = news_history(c->sup, &len);
+	long wanted = 0;
+
+	while (len > 0) {
+		size_t n = (size_t)((const char *)memchr(lines, '\n', len) -
+			lines);
+
+		if (request_wants_event(c, lines, n) && wanted++ >= skip &&
+			hand_out) {
+			char *line = strndup(lines, n);
+
+			if (line != NULL)
+				(void)control_put_event(
+					&c->out, c->request.id, line);
+			free(line);
+		}
+		lines += n + 1;
+		len -= n + 1;
+	}
+	return wanted;
+}
+
+static void events(struct client *c, const struct target *t)
+{
+	long skip = 0;
+
+	/* from here on the target is a cluster, and perhaps a slot of it */
+	c->only_slot = t->slot;
+	if (t->service != NULL)
+		(void)text_copy(c->request.target, sizeof(c->request.target),
+			t->service->name);
+	if (c->request.last >= 0)
+		skip = walk_history(c, 0, false) - c->request.last;
+	(void)walk_history(c, skip, true);
+	if (!c->request.follow) {
+		answer(c, "{\"ok\":true}");
+		return;
+	}
+	c->state = CLIENT_FOLLOWING;
+	client_write(c);
+}
+
+static void config(struct client *c)
+{
+	struct buffer ini;
+	struct json_writer w;
+	const char *text;
+
+	buffer_init(&ini, CLIENT_OUT_MAX / 4);
+	if (describe_settings(&ini, c->sup->settings, false) == -1 ||
+		(text = buffer_text(&ini)) == NULL) {
+		buffer_fini(&ini);
+		client_error(c, CONTROL_INTERNAL, "out of memory");
+		return;
+	}
+	(void)control_begin_result(&c->out, c->request.id);
+	json_begin(&w, &c->out);
+	json_open_object(&w);
+	json_put_text(&w, "ini", text);
+	json_key(&w, "settings");
+	buffer_clear(&ini);
+	if (describe_settings(&ini, c->sup->settings, true) == 0 &&
+		(text = buffer_text(&ini)) != NULL)
+		json_raw(&w, text);
+	else
+		json_nil(&w);
+	json_close_object(&w);
+	(void)control_end_result(&c->out);
+	buffer_fini(&ini);
+	client_done(c);
+}
+
+static void run(struct client *c, const struct target *t)
+{
+	switch (c->request.method) {
+	case METHOD_STATUS:
+		status_begin(c, t->service, t->slot);
+		break;
+	case METHOD_RESTART:
+		restart(c, t);
+		break;
+	case METHOD_RELOAD:
+		reload(c);
+		break;
+	case METHOD_SCALE:
+		scale(c, t);
+		break;
+	case METHOD_STOP:
+		stop(c, t);
+		break;
+	case METHOD_SIGNAL:
+		signal_workers(c, t);
+		break;
+	case METHOD_EVENTS:
+		events(c, t);
+		break;
+	case METHOD_CONFIG:
+		config(c);
+		break;
+	case METHOD_UPGRADE:
+		upgrade(c, t);
+		break;
+	case METHOD_SEND:
+		send_message(c, t);
+		break;
+	case METHODS:
+		client_error(c, CONTROL_INTERNAL, "no such method");
+		break;
+	}
+}
+
+static void obey(struct client *c)
+{
+	struct target target;
+	struct error err;
+
+	if (control_method_writes(c->request.method) && !c->may_write) {
+		client_error(c, CONTROL_NOT_PERMITTED,
+			"members of control-group may look, not change");
+		return;
+	}
+	if (control_method_writes(c->request.method) && c->sup->stopping &&
+		c->request.method != METHOD_STOP) {
+		client_error(c, CONTROL_BUSY, "nclust is stopping");
+		return;
+	}
+	if (find_target(c, &target, &err) == -1) {
+		client_error(c, CONTROL_NOT_FOUND, err.text);
+		return;
+	}
+	run(c, &target);
+}
+
+void request_run(struct client *c, const char *line, size_t len)
+{
+	struct error err;
+	int code;
+
+	if (len > 0 && line[len - 1] == '\r')
+		len--;
+	if (len == 0)
+		return;
+	c->failed = false;
+	*c->outcome = '\0';
+	if (control_decode(&c->request, line, len, &code, &err) == -1) {
+		client_error(c, code, err.text);
+		return;
+	}
+	obey(c);
+	free(c->request.message);
+	c->request.message = NULL;
+}

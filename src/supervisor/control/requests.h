@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_REQUESTS_H
+#define SUPERVISOR_REQUESTS_H
+
+#include "supervisor/control/clients.h"
+
+/* Carry out one request line: decode, check the right to it, do it; the
+ * answer is queued now, or the client waits for an outcome. */
+void request_run(struct client *c, const char *line, size_t len);
+
+/* Is an event, as JSON, about what `events` was asked for? */
+bool request_wants_event(const struct client *c, const char *json, size_t len);
+
+/* An expectation of a waiting client may have come true or failed. */
+void request_on_report(struct client *c, const struct service *service,
+	const struct report *report, const char *sentence);
+void request_look(struct client *c);
+/* An upgrade is over: those who wait for it are told. */
+void requests_on_upgrade(struct supervisor *sup, const char *text, bool failed);
+/* Answer with c->outcome. */
+void request_finish(struct client *c);
+
+/* status.c: queue the next slice of a status; the client is idle again when
+ * the last one is queued. */
+void status_begin(struct client *c, struct service *only, uint32_t slot);
+void status_slice(struct client *c);
+void status_forget(struct client *c, const struct service *service);
+
+#endif

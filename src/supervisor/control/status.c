@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/control/requests.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "protocol/json.h"
+#include "supervisor/accept/accepting.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/health/health.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/common/news.h"
+#include "supervisor/node/node.h"
+#include "supervisor/health/recycle.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/common/trouble.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * A status of 5,000 workers is over a megabyte and thousands of reads in
+ * /proc: it is made in slices of so many nanoseconds, a slice whenever the
+ * client has taken most of the last one.  Workers may come and go meanwhile:
+ * each slot is whole in itself.
+ */
+#define SLICE (1500 * USEC)
+#define SLICE_HIGH (128U * 1024)
+
+enum part { PART_HEAD, PART_CLUSTER, PART_WORKERS };
+
+#ifndef NCLUST_VERSION
+#define NCLUST_VERSION "unknown"
+#endif
+
+/* ---- pieces ---- */
+
+static void put_count(struct json_writer *w, const char *key, long n)
+{
+	if (n < 0)
+		json_put_null(w, key);
+	else
+		json_put_int(w, key, n);
+}
+
+static void put_listener(struct json_writer *w, const struct listener *l)
+{
+	struct queue_facts queue;
+
+	steer_queue(l, &queue);
+	json_open_object(w);
+	json_put_text(w, "name", l->address.name);
+	json_put_text(w, "address", listener_text(l));
+	json_put_bool(w, "learned", learned_only(l));
+	json_put_bool(w, "bound", l->learned || l->asked != NULL);
+	json_put_int(w, "inode", (int64_t)l->inode);
+	if (steer_sockets(l) > 1)
+		json_put_int(w, "sockets", steer_sockets(l));
+	put_count(w, "queue", queue.depth);
+	put_count(w, "queue_limit", queue.limit);
+	put_count(w, "dropped", queue.drops);
+	json_close_object(w);
+}
+
+static void put_ending(struct json_writer *w, const struct slot_view *view)
+{
+	static const char *const kinds[] = {
+		[ENDING_NONE] = "none",
+		[ENDING_EXIT] = "exit",
+		[ENDING_SIGNAL] = "signal",
+		[ENDING_SPAWN] = "spawn",
+		[ENDING_UNKNOWN] = "unknown",
+	};
+	char text[64];
+
+	json_key(w, "last_exit");
+	if (view->last.kind == ENDING_NONE) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_text(w, "kind", kinds[view->last.kind]);
+	json_put_int(w, "code", view->last.code);
+	if (view->last.kind == ENDING_SPAWN && view->last.code != 0)
+		json_put_text(w, "text", strerror(view->last.code));
+	else
+		json_put_text(w, "text", news_ending_text(text, &view->last));
+	json_put_real(w, "after", nsec_seconds(view->last_age), 3);
+	json_put_bool(w, "asked", view->last_why != WHY_ITSELF);
+	json_close_object(w);
+}
+
+/* Of all its processes.  CPU since the last look, or since the start. */
+static void put_usage(struct json_writer *w, struct child *child,
+	const struct worker_view *worker, nsec_t now)
+{
+	struct tree_use use;
+	nsec_t used;
+	nsec_t span;
+
+	if (child == NULL || !recycle_look(child, &use)) {
+		json_put_null(w, "cpu_percent");
+		json_put_null(w, "memory_bytes");
+		json_put_null(w, "rss_bytes");
+		return;
+	}
+	/* who ends without being waited for takes its time along */
+	used = use.cpu > child->cpu_then ? use.cpu - child->cpu_then : 0;
+	span = now - (child->looked_at != 0 ? child->looked_at : worker->born);
+	if (span > 0)
+		json_put_real(w, "cpu_percent",
+			100. * (double)used / (double)span, 1);
+	else
+		json_put_null(w, "cpu_percent");
+	json_put_int(w, "memory_bytes", (int64_t)use.memory);
+	json_put_int(w, "processes", use.processes);
+	json_put_int(w, "rss_bytes", (int64_t)use.rss);
+	if (use.stopped)
+		json_put_bool(w, "stopped", true); /* by SIGSTOP */
+	/* clock ticks are coarse: too short a span says nothing */
+	if (span > 100 * MSEC || child->looked_at == 0) {
+		child->cpu_then = use.cpu;
+		child->looked_at = now;
+	}
+}
+
+static void put_checks(struct json_writer *w, const struct health *h)
+{
+	json_key(w, "checks");
+	json_open_object(w);
+	json_put_int(w, "ok", (int64_t)h->ok);
+	json_put_int(w, "failed", (int64_t)h->failed);
+	if (*h->last != '\0')
+		json_put_text(w, "last", h->last);
+	else
+		json_put_null(w, "last");
+	json_close_object(w);
+}
+
+static void put_messages(struct json_writer *w, const struct channel *c)
+{
+	json_key(w, "messages");
+	json_open_object(w);
+	json_put_int(w, "sent", (int64_t)c->sent); /* to it */
+	json_put_int(w, "received", (int64_t)c->received);
+	json_put_int(w, "dropped", (int64_t)c->dropped);
+	json_put_int(w, "invalid", (int64_t)(c->invalid + c->skipped));
+	json_put_int(w, "queued", (int64_t)queue_len(&c->out));
+	json_put_bool(w, "open", c->io.fd != -1);
+	json_close_object(w);
+}
+
+static void put_server(void *context, const struct listener *l, bool rr)
+{
+	struct json_writer *w = context;
+
+	(void)rr;
+	json_text(w, listener_text(l));
+}
+
+/* It is a worker of Node's cluster: its id there, and what it has asked for. */
+static void put_node(struct json_writer *w, const struct child *child)
+{
+	json_key(w, "node");
+	json_open_object(w);
+	json_put_int(w, "id", (int64_t)child->serial);
+	json_key(w, "servers");
+	json_open_array(w);
+	node_each_server(child, put_server, w);
+	json_close_array(w);
+	json_close_object(w);
+}
+
+static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
+	const struct slot_view *view, const struct worker_view *worker,
+	nsec_t now)
+{
+	struct child *child =
+		worker != NULL ? child_find(s, slot, worker->id) : NULL;
+	char peer[PEER_TEXT_MAX];
+
+	json_open_object(w);
+	json_put_int(w, "slot", slot);
+	if (worker != NULL) {
+		json_put_int(w, "id", (int64_t)worker->id);
+		json_put_int(w, "pid", worker->pid);
+		json_put_text(w, "state", slot_state_name(worker->state));
+		json_put_int(w, "generation", worker->generation);
+		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
+	} else {
+		json_put_null(w, "id");
+		json_put_null(w, "pid");
+		json_put_text(w, "state", slot_state_name(view->state));
+		json_put_null(w, "generation");
+		json_put_null(w, "uptime");
+	}
+	if (s->accepting != NULL)
+		json_put_text(w, "peer",
+			peer_text(peer, &s->accepting->visits[slot].peer));
+	json_put_int(w, "restarts", view->restarts);
+	put_usage(w, child, worker, now);
+	json_key(w, "next_try");
+	if (view->next_try == NSEC_NEVER || worker != NULL)
+		json_nil(w);
+	else
+		json_decimal(w,
+			view->next_try > now
+				? nsec_seconds(view->next_try - now)
+				: 0.,
+			3);
+	if (child != NULL && child->status != NULL)
+		json_put_text(w, "status", child->status);
+	if (child != NULL && child->health != NULL)
+		put_checks(w, child->health);
+	if (child != NULL && child->channel != NULL)
+		put_messages(w, child->channel);
+	if (child != NULL && child->node != NULL && node_is_worker(child))
+		put_node(w, child);
+	put_ending(w, view);
+	trouble_put_slot(w, s, slot, now);
+	json_close_object(w);
+}
+
+static void put_slot(
+	struct json_writer *w, struct service *s, uint32_t slot, nsec_t now)
+{
+	struct slot_view view;
+
+	service_view_slot(s, slot, &view);
+	if (view.workers == 0 && s->accepting == NULL)
+		put_worker(w, s, slot, &view, NULL, now);
+	for (unsigned i = 0; i < view.workers; i++)
+		put_worker(w, s, slot, &view, &view.worker[i], now);
+}
+
+static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
+{
+	struct rollout_view view;
+	char step[100];
+	char age[16];
+
+	json_key(w, "rollout");
+	cluster_view_rollout(s->core, &view);
+	if (!view.under_way) {
+		json_nil(w);
+		return;
+	}
+	if (view.baking > now)
+		(void)snprintf(step, sizeof(step),
+			"watching the first %u for %s more",
+			view.canary > 0 ? view.canary : view.of,
+			text_age(age, view.baking - now));
+	else if (view.slot != SLOT_ALL)
+		(void)snprintf(step, sizeof(step), "waiting for %s.%u", s->name,
+			view.slot);
+	else
+		(void)snprintf(step, sizeof(step), "starting");
+	json_open_object(w);
+	json_put_int(w, "id", view.id);
+	json_put_int(w, "to", view.to);
+	json_put_int(w, "done", view.done);
+	json_put_int(w, "of", view.of);
+	json_put_text(w, "step", step);
+	json_put_real(w, "since", nsec_seconds(now - view.since), 3);
+	json_put_bool(w, "going_back", view.going_back);
+	json_put_int(w, "canary", view.canary);
+	json_close_object(w);
+}
+
+static void put_head(struct client *c, struct json_writer *w, nsec_t now)
+{
+	struct supervisor *sup = c->sup;
+
+	json_put_text(w, "name", sup->settings->name);
+	json_put_int(w, "pid", getpid());
+	json_put_text(w, "version", NCLUST_VERSION);
+	json_put_real(w, "uptime", nsec_seconds(now - sup->started), 3);
+	json_put_int(w, "upgrades", sup->upgrades);
+	json_key(w, "clusters");
+	json_open_array(w);
+}
+
+static void put_segment(struct json_writer *w, const struct segment *s)
+{
+	struct sharedmem_facts facts;
+
+	json_key(w, "shared_memory");
+	if (s == NULL || sharedmem_look(s->fd, &facts) == -1) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_int(w, "size", (int64_t)facts.size);
+	json_put_int(w, "used", (int64_t)facts.used);
+	json_put_int(w, "page_size", (int64_t)facts.page);
+	json_put_int(w, "inode", (int64_t)facts.ino);
+	json_close_object(w);
+}
+
+static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
+{
+	const struct cluster_settings *settings = cluster_settings(s->core);
+
+	json_put_text(w, "name", s->name);
+	json_key(w, "command");
+	json_open_array(w);
+	for (size_t i = 0; i < settings->command.count; i++)
+		json_text(w, settings->command.list[i]);
+	json_close_array(w);
+	json_put_int(w, "wanted", service_workers(s));
+	json_put_int(w, "ready", service_ready(s));
+	json_put_int(w, "generation", cluster_generation(s->core));
+	json_put_text(w, "balance", node_balance(s));
+	json_put_bool(w, "notify_seen", cluster_knows_notify(s->core));
+	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
+	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));
+	if (s->accepting != NULL)
+		accepting_status(w, s);
+	trouble_put(w, s, now);
+	put_rollout(w, s, now);
+	put_segment(w, s->segment);
+	json_key(w, "listeners");
+	json_open_array(w);
+	for (size_t i = 0; i < s->listeners.count; i++)
+		put_listener(w, s->listeners.list[i]);
+	for (size_t i = 0; i < s->learned.count; i++)
+		if (learned_only(s->learned.list[i]))
+			put_listener(w, s->learned.list[i]);
+	json_close_array(w);
+	json_key(w, "workers");
+	json_open_array(w);
+}
+
+/* ---- slices ---- */
+
+static struct service *service_at(const struct client *c)
+{
+	if (c->at_service >= c->sup->service_count)
+		return NULL;
+	return c->sup->services[c->at_service];
+}
+
+/* The writer's place between slices is the client's, in `w`. */
+static bool put_some_workers(
+	struct client *c, struct service *s, nsec_t now, nsec_t until)
+{
+	uint32_t end = service_slots(s);
+
+	if (c->only_slot != SLOT_ALL) {
+		if (c->only_slot < end)
+			put_slot(&c->writer, s, c->only_slot, now);
+		return true;
+	}
+	while (c->at_slot < end) {
+		put_slot(&c->writer, s, c->at_slot++, now);
+		if (c->out.len > SLICE_HIGH || clock_now() > until)
+			return c->at_slot >= end;
+	}
+	return true;
+}
+
+static void close_cluster(struct client *c)
+{
+	json_close_array(&c->writer);
+	json_close_object(&c->writer);
+	c->at_part = PART_CLUSTER;
+}
+
+static void finish(struct client *c)
+{
+	json_close_array(&c->writer);
+	json_close_object(&c->writer);
+	(void)control_end_result(&c->out);
+	c->status_service = NULL;
+	client_done(c);
+}
+
+void status_slice(struct client *c)
+{
+	struct json_writer *w = &c->writer;
+	nsec_t now = clock_now();
+	nsec_t until = now + SLICE;
+
+	while (clock_now() <= until && c->out.len <= SLICE_HIGH) {
+		struct service *s = service_at(c);
+
+		if (c->at_part == PART_HEAD) {
+			(void)control_begin_result(&c->out, c->request.id);
+			json_begin(w, &c->out);
+			json_open_object(w);
+			put_head(c, w, now);
+			c->at_part = PART_CLUSTER;
+			continue;
+		}
+		if (s == NULL) {
+			finish(c);
+			return;
+		}
+		if (c->status_only && s != c->status_service) {
+			c->at_service++;
+			continue;
+		}
+		if (c->at_part == PART_CLUSTER) {
+			json_open_object(w);
+			put_cluster(w, s, now);
+			c->at_part = PART_WORKERS;
+			c->at_slot = 0;
+		}
+		if (!put_some_workers(c, s, now, until))
+			return;
+		close_cluster(c);
+		c->at_service++;
+	}
+}
+
+/* It is about to leave sup->services: those behind it move up. */
+void status_forget(struct client *c, const struct service *service)
+{
+	if (c->status_service == service)
+		c->status_service = NULL;
+	if (c->at_service > service->index)
+		c->at_service--;
+	else if (c->at_service == service->index && c->at_part == PART_WORKERS)
+		close_cluster(c);
+}
+
+void status_begin(struct client *c, struct service *only, uint32_t slot)
+{
+	c->state = CLIENT_STATUS;
+	c->status_service = only;
+	c->status_only = only != NULL;
+	c->only_slot = slot;
+	c->at_service = 0;
+	c->at_slot = 0;
+	c->at_part = PART_HEAD;
+	status_slice(c);
+	client_write(c);
+}

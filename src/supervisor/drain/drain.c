@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/drain.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/drain/drain_inside.h"
+#include "supervisor/common/news.h"
+#include "supervisor/node/node.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/drain/thaw.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define WAIT_FIRST (2 * MSEC)
+#define WAIT_LAST (16 * MSEC)
+/* Each freeze interrupts what it waits in: after so many of them, fewer. */
+#define FREEZES_AT_EASE 100
+#define WAIT_TIRED (250 * MSEC)
+/* Looks may take no more than a tenth of the time, all drains together. */
+#define LOOKS_SHARE 10
+/* And so long at a time, when there are many. */
+#define TURN_FOR_LOOKS (5 * MSEC)
+#define TURN (15 * MSEC)
+/* So long for all of it to stop, of that at most so long without the loop. */
+#define STOP_PATIENCE (50 * MSEC)
+#define STOP_AT_ONCE (1 * MSEC)
+#define STOP_POLL (20 * USEC)
+/* After so many in vain (a debugger has it) nobody tries any more. */
+#define STOPS_IN_VAIN 3
+/* So long it has to close those that it can. */
+#define UNSEEN_PATIENCE (2 * SECOND)
+/* The last part of the time, in which the best of bad moments is taken. */
+#define LAST_PART_MOST (2 * SECOND)
+/* Until it has closed what was ended. */
+#define NOTICE_PATIENCE (2 * SECOND)
+/* Until the stopped processes of one that has its stop signal go on. */
+#define LEAVE_PATIENCE (30 * MSEC)
+
+/* ---- life ---- */
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents);
+
+static struct drain *drain_new(struct child *child, nsec_t span)
+{
+	struct supervisor *sup = child->service->sup;
+	struct drain *d = calloc(1, sizeof(*d));
+
+	if (d != NULL && sup->drains == NULL) {
+		sup->drains = calloc(1, sizeof(*sup->drains));
+		if (sup->drains != NULL) {
+			sup->drains->tick = connections_tick();
+			sup->drains->thawer = -1;
+		}
+	}
+	if (d == NULL || sup->drains == NULL) {
+		free(d);
+		return NULL;
+	}
+	d->child = child;
+	d->all = sup->drains;
+	d->began = clock_now();
+	d->until = nsec_add(d->began, span);
+	d->wait = WAIT_FIRST;
+	d->least = UINT32_MAX;
+	ev_init(&d->timer, on_timer);
+	d->timer.data = d;
+	d->next = sup->drains->list;
+	sup->drains->list = d;
+	sup->drains->count++;
+	child->drain = d;
+	return d;
+}
+
+static void drains_free(struct supervisor *sup)
+{
+	connections_free(&sup->drains->seen);
+	fd_close(&sup->drains->thawer);
+	free(sup->drains);
+	sup->drains = NULL;
+}
+
+static void drain_free(struct drain *d)
+{
+	struct supervisor *sup = d->child->service->sup;
+	struct drain **at = &sup->drains->list;
+
+	drain_thaw(d);
+	ev_timer_stop(sup->loop, &d->timer);
+	drain_drop_flights(d);
+	drain_forget_processes(d);
+	free(d->memory);
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+	d->child->drain = NULL;
+	free(d);
+	if (--sup->drains->count == 0)
+		drains_free(sup);
+}
+
+static void again_in(struct drain *d, nsec_t wait)
+{
+	struct ev_loop *loop = d->child->service->sup->loop;
+
+	ev_timer_stop(loop, &d->timer);
+	ev_timer_set(&d->timer, nsec_seconds(wait), 0.);
+	ev_timer_start(loop, &d->timer);
+}
+
+/* It goes on until then. */
+static void look_later(struct drain *d)
+{
+	/* one alone may be long as others had the CPU */
+	nsec_t took = d->took_before != 0 && d->took_before < d->view.took
+		? d->took_before
+		: d->view.took;
+	nsec_t least = took * LOOKS_SHARE * (nsec_t)d->all->count;
+	nsec_t wait = d->wait;
+
+	drain_thaw(d);
+	d->took_before = d->view.took;
+	if (d->freezes > FREEZES_AT_EASE)
+		wait = WAIT_TIRED;
+	if (wait < least)
+		wait = least;
+	if (d->wait < WAIT_LAST)
+		d->wait *= 2;
+	again_in(d, wait);
+}
+
+/* ---- what is told ---- */
+
+static void tell(struct drain *d, bool forced)
+{
+	const struct child *c = d->child;
+	const double took = nsec_seconds(clock_now() - d->began) * 1e3;
+	const struct news_number numbers[] = {
+		{"took_ms", took},
+		{"freezes", d->freezes},
+		{"frozen_ms", nsec_seconds(drain_frozen_longest(d)) * 1e3},
+		{"ended", d->ended},
+		{"busy", d->view.busy},
+		{"forced", forced},
+	};
+	char busy[600];
+	char text[700];
+
+	if (forced)
+		(void)snprintf(text, sizeof(text),
+			"by force: %u connection%s still busy: %s",
+			d->view.busy, d->view.busy == 1 ? "" : "s",
+			drain_busy_text(d, busy, sizeof(busy)));
+	else
+		(void)snprintf(text, sizeof(text), "in %.1f ms", took);
+	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers,
+		COUNT_OF(numbers), "%s.%" PRIu32 ": drained %s",
+		c->service->name, c->slot, text);
+}
+
+static void tell_blind(const struct drain *d)
+{
+	struct service *service = d->child->service;
+
+	if (service->blind_told)
+		return;
+	service->blind_told = true;
+	log_note("%s: the connections of its workers cannot be seen from "
+		 "here: they get their stop signal at once",
+		service->name);
+}
+
+/* The moment has come: the core answers by the stop signal. */
+static void finish(struct drain *d, bool forced)
+{
+	struct service *service = d->child->service;
+	struct event event = {
+		.kind = EVENT_DRAINED,
+		.slot = d->child->slot,
+		.worker = d->child->worker,
+	};
+	struct child *c;
+
+	tell(d, forced);
+	if (d->view.blind)
+		tell_blind(d);
+	if (forced)
+		drain_hold_flights(d);
+	d->told = true;
+	service_tell(service, &event);
+	c = child_find(service, event.slot, event.worker);
+	/* the core did not want it any more */
+	if (c != NULL && c->drain != NULL && !c->drain->signalled)
+		drain_free(c->drain);
+}
+
+/* ---- at it ---- */
+
+/* Are new connections kept away from it, so that the old ones may be ended one by
+ * one? */
+static bool is_away(const struct drain *d)
+{
+	return d->child->withdrawn || steer_is_away(d->child) ||
+		node_is_away(d->child);
+}
+
+/*
+ * It may have been stopped between epoll_wait(2) and accept(2).  Where it catches
+ * the stop signal it may go on and accept before it heeds it; and where nobody
+ * else takes from the queue, those who wait there are lost.  Not for ever: a
+ * cluster with more to do than it can has a queue that is never empty.  Where
+ * others take from it they are woken when this one has ended, as the kernel may
+ * have woken it alone (steer_wake_others()).
+ */
+static bool must_take_waiting(const struct drain *d, nsec_t now)
+{
+	if (drain_is_half_over(d, now))
+		return false;
+	if (node_is_given(d->child))
+		return true;
+	/* it cannot take them any more */
+	if (d->child->withdrawn || node_is_away(d->child))
+		return false;
+	if (d->view.waiting == 0)
+		return !steer_may_stop(d->child);
+	return d->goes_on || steer_is_away(d->child) ||
+		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
+}
+
+/* Connections of which nobody can see if an answer is to come are left to a worker
+ * that catches its stop signal, most likely in order to finish them. */
+static bool is_quiet(const struct drain *d, nsec_t now)
+{
+	bool leaves_some = d->goes_on && now - d->began > UNSEEN_PATIENCE;
+
+	return d->view.busy <= (leaves_some ? d->view.unseen : 0) &&
+		!must_take_waiting(d, now);
+}
+
+/* It will not be quiet in time: is this as good as it gets? */
+static bool is_best(const struct drain *d, nsec_t now)
+{
+	nsec_t part = (d->until - d->began) / 4;
+
+	if (part > LAST_PART_MOST)
+		part = LAST_PART_MOST;
+	return now > d->until - part && d->least < d->most &&
+		d->view.busy <= d->least;
+}
+
+static void note_busy(struct drain *d)
+{
+	if (d->least > d->view.busy)
+		d->least = d->view.busy;
+	if (d->most < d->view.busy)
+		d->most = d->view.busy;
+}
+
+/* Nobody can see whether it is quiet. */
+static bool leaves_by_itself(struct drain *d)
+{
+	if ((!d->view.blind && d->view.unseen == 0) ||
+		!node_drain_unseen(d->child))
+		return false;
+	drain_free(d);
+	return true;
+}
+
+/* Who does not end now has to see first that its connections are over: else it may
+ * close them in its own way. */
+static bool is_to_notice(struct drain *d, nsec_t now)
+{
+	if (d->view.open == 0 || !node_lives_on(d->child))
+		return false;
+	if (d->quiet_at == 0) {
+		d->quiet_at = now;
+		d->wait = WAIT_FIRST;
+	}
+	return now - d->quiet_at < NOTICE_PATIENCE;
+}
+
+/* A look.  True: there is no more to it now. */
+static bool looked_is_all(struct drain *d)
+{
+	drain_look(d);
+	if (d->view.gone || (d->frozen && !drain_is_frozen(d))) {
+		/* its pidfd is about to say so; somebody else continued it */
+		look_later(d);
+		return true;
+	}
+	if (leaves_by_itself(d))
+		return true;
+	if (!d->view.blind)
+		return false;
+	finish(d, false);
+	return true;
+}
+
+/* All of it stands still. */
+static void on_frozen(struct drain *d)
+{
+	unsigned late = 0;
+	nsec_t now;
+
+	d->unstoppable = 0;
+	if (looked_is_all(d))
+		return;
+	now = clock_now();
+	if (is_quiet(d, now)) {
+		/* it may take its time to end: who hears of it at once asks
+		 * somebody else */
+		(void)drain_end(d, &late);
+		if (late > 0 || is_to_notice(d, now))
+			look_later(d);
+		else
+			finish(d, false);
+		return;
+	}
+	d->quiet_at = 0;
+	if (is_best(d, now)) {
+		finish(d, true);
+		return;
+	}
+	note_busy(d);
+	if (is_away(d))
+		d->ended += drain_end(d, &late);
+	look_later(d);
+}
+
+static void await_stop(struct drain *d)
+{
+	const struct timespec pause = {.tv_nsec = STOP_POLL};
+	nsec_t until = clock_now() + STOP_AT_ONCE;
+
+	do {
+		if (drain_is_frozen(d)) {
+			on_frozen(d);
+			return;
+		}
+		(void)nanosleep(&pause, NULL);
+	} while (clock_now() < until);
+	if (clock_now() - d->frozen_at < STOP_PATIENCE) {
+		again_in(d, MSEC);
+		return;
+	}
+	d->unstoppable++;
+	for (size_t i = 0; i < d->process_count; i++)
+		d->processes[i].stopped_in = ACTIVITY_UNKNOWN;
+	look_later(d);
+}
+
+static void freeze(struct drain *d)
+{
+	if (d->unstoppable >= STOPS_IN_VAIN) {
+		finish(d, false); /* a debugger has it: as good as it gets */
+		return;
+	}
+	drain_freeze(d);
+	await_stop(d);
+}
+
+/*
+ * A worker that does not end by its stop signal alone would take the next
+ * connections yet, and end with them: they are kept away before.
+ */
+static bool turn_away_first(struct drain *d, nsec_t now)
+{
+	if (d->turned_away || !d->goes_on)
+		return false;
+	d->turned_away = true;
+	drain_withdraw(d, now);
+	if (!d->child->withdrawn)
+		steer_press(d->child);
+	look_later(d);
+	return true;
+}
+
+static void look(struct drain *d)
+{
+	nsec_t now;
+
+	if (d->child->killed_by_us || d->child->paused) {
+		look_later(d);
+		return;
+	}
+	if (looked_is_all(d))
+		return;
+	now = clock_now();
+	if (turn_away_first(d, now))
+		return;
+	if (is_quiet(d, now) || is_best(d, now)) {
+		freeze(d);
+		return;
+	}
+	d->quiet_at = 0;
+	drain_withdraw(d, now);
+	if (is_away(d) && d->view.ripe > 0) {
+		freeze(d);
+		return;
+	}
+	note_busy(d);
+	look_later(d);
+}
+
+/* ---- after the signal ---- */
+
+static void learn(struct drain *d)
+{
+	drain_thaw(d);
+	if (d->flight_count == 0 || drain_look_at_flights(d)) {
+		drain_judge(d);
+		drain_free(d);
+		return;
+	}
+	again_in(d, 5 * MSEC);
+}
+
+/* Looks take turns with all else: when their time is used up they wait. */
+static void look_in_turn(struct drain *d)
+{
+	struct supervisor *sup = d->child->service->sup;
+	nsec_t began = clock_now();
+
+	if (began >= sup->drains->turn_ends) {
+		sup->drains->turn_ends = began + TURN;
+		sup->drains->turn_left = TURN_FOR_LOOKS;
+	}
+	if (sup->drains->turn_left <= 0) {
+		again_in(d, sup->drains->turn_ends - began);
+		return;
+	}
+	look(d);
+	if (sup->drains != NULL) /* it was not that of the last drain */
+		sup->drains->turn_left -= clock_now() - began;
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct drain *d = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (d->signalled)
+		learn(d);
+	else if (d->frozen)
+		await_stop(d);
+	else
+		look_in_turn(d);
+}
+
+/* ---- from outside ---- */
+
+static void note_ports(struct drain *d, const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		const struct listener *l = set->list[i];
+
+		if (d->port_count < DRAIN_PORTS && l->has_key)
+			d->ports[d->port_count++] = l->key.port;
+	}
+}
+
+static struct drain *start(struct child *child, nsec_t span)
+{
+	struct drain *d = drain_new(child, span);
+	const struct service *service = child->service;
+	int first = cluster_settings(service->core)->stop[0].signal;
+	uint64_t caught;
+
+	if (d == NULL)
+		return NULL;
+	note_ports(d, &service->listeners);
+	note_ports(d, &service->learned);
+	d->goes_on = node_lives_on(child) ||
+		(process_status(child->pid, "SigCgt:", 16, &caught) == 0 &&
+			(caught >> (first - 1) & 1) != 0);
+	return d;
+}
+
+void drain_begin(struct child *child, nsec_t span)
+{
+	struct drain *d = child->drain;
+
+	if (d != NULL)
+		return;
+	d = start(child, span);
+	if (d == NULL) { /* no memory: the core's deadline ends it */
+		log_warn("%s.%" PRIu32 ": out of memory: not drained",
+			child->service->name, child->slot);
+		return;
+	}
+	/* who was stopped by somebody answers nothing, and is asked to end */
+	if (!child->paused && drain_is_stopped(child))
+		thaw_tree(child->pid, child->pidfd);
+	again_in(d, 0);
+}
+
+/* One look at it, whoever else looks; the caller frees what it gets. */
+static struct drain *glance(struct child *child)
+{
+	struct drain *d = child->drain == NULL ? start(child, 0) : NULL;
+
+	if (d != NULL)
+		drain_look(d);
+	return d;
+}
+
+bool drain_is_stubborn(struct child *child, unsigned least)
+{
+	struct drain *d = glance(child);
+	bool stubborn = d != NULL && !d->view.blind && !d->view.gone &&
+		(d->view.alive >= least || d->goes_on) &&
+		!drain_can_withdraw(d);
+
+	if (d != NULL)
+		drain_free(d);
+	return stubborn;
+}
+
+bool drain_is_busy(struct child *child)
+{
+	struct drain *d = glance(child);
+	bool busy = d != NULL && d->view.busy > 0;
+
+	if (d != NULL)
+		drain_free(d);
+	return busy;
+}
+
+/* It gets its stop signal now, quiet or not. */
+static void before_signal(struct drain *d)
+{
+	if (d->told)
+		return;
+	drain_look(d);
+	if (d->view.blind || d->view.busy == 0)
+		return;
+	if (d->until > d->began) /* the core did not wait for it any longer */
+		tell(d, true);
+	drain_hold_flights(d);
+}
+
+void drain_stop(struct child *child, int signal)
+{
+	struct drain *d = child->drain;
+
+	if (d == NULL &&
+		cluster_settings(child->service->core)->drain == DRAIN_SIGNAL)
+		d = start(child, 0);
+	if (d != NULL && !d->signalled)
+		before_signal(d);
+	/* a master may hand it on by other ways than a signal: those below it
+	 * would read what has come meanwhile before they hear of it */
+	for (size_t i = 1; d != NULL && d->frozen && i < d->process_count; i++)
+		(void)pidfd_signal(d->processes[i].pidfd, signal);
+	child_signal(child, signal);
+	/* a stopped process would sleep through it */
+	child_signal(child, SIGCONT);
+	if (d == NULL || d->signalled)
+		return;
+	d->signalled = true;
+	if (d->process_count <= 1)
+		drain_thaw(d);
+	if (d->frozen || d->flight_count > 0)
+		again_in(d, d->frozen ? LEAVE_PATIENCE : MSEC);
+	else
+		drain_free(d);
+}
+
+unsigned drain_busy(const struct child *child)
+{
+	return child->drain != NULL ? child->drain->view.busy : 0;
+}
+
+void drain_ended(struct child *child)
+{
+	struct drain *d = child->drain;
+
+	if (d == NULL)
+		return;
+	for (size_t i = 1; d->frozen && i < d->process_count; i++)
+		(void)pidfd_signal(d->processes[i].pidfd, SIGKILL);
+	d->frozen = false;
+	if (d->signalled)
+		drain_judge(d);
+	drain_free(d);
+}
+
+void drain_thaw_all(struct supervisor *sup)
+{
+	if (sup->drains == NULL)
+		return;
+	for (struct drain *d = sup->drains->list; d != NULL; d = d->next)
+		if (d->frozen) {
+			drain_thaw(d);
+			again_in(d, WAIT_LAST);
+		}
+}
+
+void drain_fini(struct supervisor *sup)
+{
+	while (sup->drains != NULL)
+		drain_free(sup->drains->list);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/drain/drain_inside.h"
+#include "supervisor/drain/thaw.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- who belongs to it ---- */
+
+void drain_forget_processes(struct drain *d)
+{
+	for (size_t i = 1; i < d->process_count; i++)
+		fd_close(&d->processes[i].pidfd);
+	free(d->processes);
+	d->processes = NULL;
+	d->process_count = 0;
+}
+
+static int push(struct drain *d, struct drain_process p)
+{
+	struct drain_process *list =
+		realloc(d->processes, (d->process_count + 1) * sizeof(*list));
+
+	if (list == NULL)
+		return -1;
+	remote_of(&p.remote, p.pid);
+	list[d->process_count++] = p;
+	d->processes = list;
+	return 0;
+}
+
+struct drain_process *drain_process_of(struct drain *d, pid_t pid)
+{
+	for (size_t i = 0; i < d->process_count; i++)
+		if (d->processes[i].pid == pid)
+			return &d->processes[i];
+	return NULL;
+}
+
+/* Whoever had the number when it was listed may be gone, and it be a stranger's:
+ * so its parent is looked at once we have the pidfd. */
+static bool is_below(struct drain_process *p, const pid_t *pids, size_t count)
+{
+	struct process_facts facts;
+
+	if (process_look(p->pid, &facts) == -1 || pidfd_has_ended(p->pidfd))
+		return false;
+	p->parent = facts.parent;
+	for (size_t i = 0; i < count; i++)
+		if (pids[i] == facts.parent)
+			return true;
+	return false;
+}
+
+static bool add(struct drain *d, pid_t pid, const pid_t *pids, size_t count)
+{
+	struct drain_process p = {.pid = pid, .pidfd = pidfd_of(pid)};
+
+	if (p.pidfd != -1 && is_below(&p, pids, count) && push(d, p) == 0)
+		return true;
+	fd_close(&p.pidfd);
+	return false;
+}
+
+/* Of one that is not our child the number may be a stranger's by now. */
+static size_t list_tree(const struct drain *d, pid_t *pids)
+{
+	const struct child *c = d->child;
+	size_t count = process_tree(c->pid, pids, DRAIN_PROCESSES_MOST);
+
+	return c->adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
+}
+
+/* Those that are not below it any more; parents stay before their children. */
+static void drop_gone(struct drain *d, const pid_t *pids, size_t count)
+{
+	for (size_t i = d->process_count - 1; i > 0; i--) {
+		size_t k = 0;
+
+		while (k < count && pids[k] != d->processes[i].pid)
+			k++;
+		if (k < count)
+			continue;
+		/* it lost its parent: still ours to continue */
+		if (d->frozen)
+			continue;
+		fd_close(&d->processes[i].pidfd);
+		d->process_count--;
+		(void)memmove(&d->processes[i], &d->processes[i + 1],
+			(d->process_count - i) * sizeof(*d->processes));
+	}
+}
+
+size_t drain_list_processes(struct drain *d)
+{
+	pid_t pids[DRAIN_PROCESSES_MOST] untouched;
+	size_t added = 0;
+	size_t count;
+
+	if (d->process_count == 0 &&
+		push(d,
+			(struct drain_process){.pid = d->child->pid,
+				.pidfd = d->child->pidfd}) == -1)
+		return 0;
+	count = list_tree(d, pids);
+	d->too_many = count == DRAIN_PROCESSES_MOST;
+	drop_gone(d, pids, count);
+	for (size_t i = 0; i < count; i++)
+		if (drain_process_of(d, pids[i]) == NULL)
+			added += add(d, pids[i], pids, count);
+	return added;
+}
+
+/* ---- stop and go on ---- */
+
+/* Should we be killed meanwhile, it is to be continued. */
+static void note_frozen(const struct drain *d, bool frozen)
+{
+	struct supervisor *sup = d->child->service->sup;
+	struct state_entry *e = d->child->entry;
+
+	if (e == NULL || (e->flags & STATE_KEEP) == 0)
+		return;
+	if (frozen) {
+		thaw_stand_by(sup, &sup->drains->thawer);
+		e->flags |= STATE_FROZEN;
+	} else {
+		e->flags &= ~(uint32_t)STATE_FROZEN;
+	}
+}
+
+void drain_freeze(struct drain *d)
+{
+	note_frozen(d, true);
+	d->frozen = true;
+	d->frozen_at = clock_now();
+	d->freezes++;
+	for (size_t i = 0; i < d->process_count; i++)
+		d->processes[i].asked = false;
+}
+
+bool drain_is_stopped(const struct child *child)
+{
+	/* nobody waits for who is not his child */
+	return child->adopted ? process_is_stopped(child->pid)
+			      : pidfd_is_stopped(child->pidfd) == 1;
+}
+
+/* Parents first: one with job control would take its stopped child for one that
+ * somebody has suspended (WUNTRACED). */
+bool drain_is_frozen(struct drain *d)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+		const struct drain_process *parent =
+			drain_process_of(d, p->parent);
+
+		if (!p->asked && (i == 0 || parent == NULL || parent->still)) {
+			p->asked = true;
+			/* ESRCH: its pidfd is about to say so */
+			(void)pidfd_signal(p->pidfd, SIGSTOP);
+		}
+		p->still = p->asked &&
+			(i == 0 ? drain_is_stopped(d->child)
+				: process_is_stopped(p->pid));
+		all &= p->still;
+	}
+	/* one may be born before its parent has stopped */
+	return all && drain_list_processes(d) == 0;
+}
+
+nsec_t drain_frozen_longest(const struct drain *d)
+{
+	nsec_t now = d->frozen ? clock_now() - d->frozen_at : 0;
+
+	return now > d->frozen_longest ? now : d->frozen_longest;
+}
+
+void drain_thaw(struct drain *d)
+{
+	if (!d->frozen)
+		return;
+	for (size_t i = d->process_count; i > 0; i--) /* children first */
+		(void)pidfd_signal(d->processes[i - 1].pidfd, SIGCONT);
+	note_frozen(d, false);
+	d->frozen_longest = drain_frozen_longest(d);
+	d->frozen = false;
+}

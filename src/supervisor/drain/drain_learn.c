@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/drain/drain_inside.h"
+#include "supervisor/workers/service.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+/*
+ * Does a worker that is asked to end answer what it was asked before?  That it
+ * catches the signal proves nothing.  So a few of the connections that were in
+ * flight at its stop signal are kept until it closes them, or ends.
+ */
+
+void drain_hold_flights(struct drain *d)
+{
+	struct connections *seen = &d->all->seen;
+
+	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
+		const struct connection *c = &seen->list[i];
+		struct drain_flight *f = &d->flights[d->flight_count];
+		struct drain_process *p = drain_process_of(d, c->pid);
+
+		if (d->flight_count == DRAIN_FLIGHTS)
+			return;
+		if (c->kind != CONNECTION_TCP || !drain_is_incoming(d, c) ||
+			d->memory[i].quiet || c->segments_in == 0 || p == NULL)
+			continue;
+		*f = (struct drain_flight){
+			.cookie = c->cookie, .segments_out = c->segments_out};
+		f->fd = remote_fd(&p->remote, c->fd);
+		if (f->fd != -1)
+			d->flight_count++;
+	}
+}
+
+/* It had something to say after its stop signal. */
+static void note(struct drain_flight *f)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(f->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+		info.tcpi_data_segs_out > f->segments_out)
+		f->answered = true;
+}
+
+static bool still_has(const struct drain *d, uint64_t cookie)
+{
+	const struct connections *seen = &d->all->seen;
+
+	for (size_t i = 0; i < seen->count; i++)
+		if (seen->list[i].cookie == cookie)
+			return true;
+	return false;
+}
+
+bool drain_look_at_flights(struct drain *d)
+{
+	bool over = true;
+
+	drain_look(d);
+	for (size_t i = 0; i < d->flight_count; i++) {
+		struct drain_flight *f = &d->flights[i];
+
+		if (f->fd == -1)
+			continue;
+		if (still_has(d, f->cookie)) {
+			over = false;
+			continue;
+		}
+		note(f);
+		fd_close(&f->fd); /* and now its client hears of the end */
+	}
+	return over;
+}
+
+void drain_judge(struct drain *d)
+{
+	struct event event = {
+		.kind = EVENT_GRACEFUL,
+		.slot = d->child->slot,
+		.worker = d->child->worker,
+	};
+	bool graceful = d->flight_count > 0;
+
+	for (size_t i = 0; i < d->flight_count; i++) {
+		note(&d->flights[i]);
+		graceful &= d->flights[i].answered;
+	}
+	drain_drop_flights(d);
+	if (graceful)
+		service_tell(d->child->service, &event);
+}
+
+void drain_drop_flights(struct drain *d)
+{
+	for (size_t i = 0; i < d->flight_count; i++)
+		fd_close(&d->flights[i].fd);
+	d->flight_count = 0;
+}

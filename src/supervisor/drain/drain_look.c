@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "os/socket/sockdiag.h"
+#include "supervisor/health/check.h"
+#include "supervisor/drain/drain_inside.h"
+#include "supervisor/health/health.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what counts ---- */
+
+static bool has_port(const struct drain *d, uint16_t port)
+{
+	for (size_t i = 0; i < d->port_count; i++)
+		if (d->ports[i] == port)
+			return true;
+	return false;
+}
+
+/* One that was accepted and is not over (reset by its peer); not one that the worker
+ * has made itself: to a database, whose last word is an answer that nothing follows;
+ * nor one that nobody waits for, or that its own processes have with each other. */
+bool drain_is_incoming(const struct drain *d, const struct connection *c)
+{
+	if (health_gives_up(d->child, c))
+		return false;
+	if (c->kind == CONNECTION_UNIX)
+		return c->has_name && !c->is_inner;
+	return c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
+		(d->port_count == 0 || has_port(d, c->port));
+}
+
+/* What cannot be known of each one alone. */
+static void learn(struct drain *d, struct connections *seen)
+{
+	for (size_t i = 0; i < seen->count; i++) {
+		struct connection *c = &seen->list[i];
+
+		c->is_inner = c->peer != 0 && drain_process_of(d, c->peer);
+		if (c->kind == CONNECTION_LISTENER &&
+			d->port_count < DRAIN_PORTS && !has_port(d, c->port))
+			d->ports[d->port_count++] = c->port;
+	}
+}
+
+static bool is_open(const struct connection *c)
+{
+	return c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT;
+}
+
+/* A request may come by it. */
+static bool is_alive(const struct connection *c)
+{
+	return c->kind == CONNECTION_UNIX || is_open(c);
+}
+
+static struct quiet_facts facts_of(const struct connection *c)
+{
+	return (struct quiet_facts){
+		.cookie = c->cookie,
+		.is_tcp = c->kind == CONNECTION_TCP,
+		.is_open = is_open(c),
+		.unread = c->queue,
+		.unsent = c->unsent,
+		.unacked = c->unacked,
+		.sent_ago = c->sent_ago,
+		.received_ago = c->received_ago,
+		.ack_ago = c->ack_ago,
+		.segments_in = c->segments_in,
+		.segments_out = c->segments_out,
+		.acks_out = c->acks_out,
+		.rtt = c->rtt,
+		.prompt = c->prompt,
+	};
+}
+
+/* ---- what it is at ---- */
+
+bool drain_is_half_over(const struct drain *d, nsec_t now)
+{
+	return now - d->began > (d->until - d->began) / 2;
+}
+
+static void look_at_process(struct drain *d, struct drain_process *p)
+{
+	const struct connections *seen = &d->all->seen;
+	bool has = false;
+
+	for (size_t i = 0; i < seen->count && !has; i++)
+		has = seen->list[i].pid == p->pid &&
+			drain_is_incoming(d, &seen->list[i]) &&
+			is_alive(&seen->list[i]);
+	p->does = has ? connections_activity(&p->remote, p->stopped_in)
+		      : ACTIVITY_WAITS;
+	if (d->frozen)
+		p->stopped_in = has ? p->does : ACTIVITY_UNKNOWN;
+}
+
+/* Is the one that has it in the midst of something, as between two pieces of an
+ * answer?  One that waits for the CPU is. */
+static bool is_at_work(struct drain *d, const struct connection *c)
+{
+	const struct drain_process *p = drain_process_of(d, c->pid);
+
+	return is_alive(c) && p != NULL &&
+		(p->does == ACTIVITY_RUNS || p->does == ACTIVITY_SLEEPS);
+}
+
+/* ---- what is quiet ---- */
+
+/* What was found is what the next look remembers. */
+static void judge(struct drain *d, const struct connections *seen, nsec_t now,
+	struct quiet_memory *fresh)
+{
+	uint32_t since =
+		d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
+	unsigned tick = d->all->tick;
+	bool late = drain_is_half_over(d, now);
+	size_t at = 0;
+
+	for (size_t i = 0; i < seen->count; i++) {
+		const struct connection *c = &seen->list[i];
+		struct quiet_facts facts = facts_of(c);
+
+		if (!drain_is_incoming(d, c)) {
+			fresh[i] = (struct quiet_memory){
+				.cookie = c->cookie, .quiet = true};
+			continue;
+		}
+		(void)quiet_connection(&facts,
+			quiet_find(d->memory, d->memory_count, &at, c->cookie),
+			since, tick, late, &fresh[i]);
+		if (!late && is_at_work(d, c))
+			fresh[i].quiet = false;
+	}
+	free(d->memory);
+	d->memory = fresh;
+	d->memory_count = seen->count;
+	d->looked_at = now;
+}
+
+/* In the queue of a listener, without our own checks, which stay in that of a worker
+ * that does not accept, even after they have been given up. */
+static unsigned waiting_of(const struct drain *d, const struct connection *c)
+{
+	uint16_t own[VOLLEY_MAX];
+	long left = -1;
+
+	if (c->queue > 0 && d->child->health != NULL)
+		left = sockdiag_waiting(
+			c->port, own, check_ports(d->child->service, own));
+	return left >= 0 && left < (long)c->queue ? (unsigned)left : c->queue;
+}
+
+/* Several processes may have the same socket: it is quiet where it is for all. */
+static void count(struct drain *d, const struct connections *seen)
+{
+	struct drain_view *v = &d->view;
+
+	for (size_t i = 0, end; i < seen->count; i = end) {
+		const struct connection *c = &seen->list[i];
+		bool quiet = true;
+
+		for (end = i;
+			end < seen->count && d->memory[end].cookie == c->cookie;
+			end++)
+			quiet &= d->memory[end].quiet;
+		for (size_t k = i; k < end; k++)
+			d->memory[k].quiet = quiet;
+		if (c->kind == CONNECTION_LISTENER)
+			v->waiting += waiting_of(d, c);
+		if (!drain_is_incoming(d, c))
+			continue;
+		v->open++;
+		v->alive += is_alive(c);
+		v->busy += !quiet;
+		v->unseen += !quiet && c->kind == CONNECTION_UNIX &&
+			c->queue == 0 && c->unsent == 0;
+		v->ripe += quiet && is_alive(c);
+	}
+}
+
+/* ---- all of it ---- */
+
+static bool has_ended(const struct drain_process *p)
+{
+	struct process_facts facts;
+
+	return process_look(p->pid, &facts) == -1 ||
+		strchr("ZX", facts.state) != NULL;
+}
+
+static void gather(struct drain *d, struct connections *seen)
+{
+	struct drain_view *v = &d->view;
+
+	*seen = (struct connections){.list = seen->list, .room = seen->room};
+	v->blind = d->process_count == 0 || d->too_many;
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+
+		if (connections_add(seen, &p->remote, p->pidfd) == 0)
+			continue;
+		/* also one that is about to end has none any more */
+		if (errno != ESRCH && errno != ENOENT && !has_ended(p))
+			v->blind = true;
+		else if (i == 0)
+			v->gone = true;
+	}
+	v->blind |= seen->refused || seen->too_many;
+	connections_sort(seen);
+}
+
+void drain_look(struct drain *d)
+{
+	struct connections *seen = &d->all->seen;
+	struct quiet_memory *fresh = NULL;
+	nsec_t began = clock_now();
+
+	d->view = (struct drain_view){0};
+	if (!d->frozen)
+		(void)drain_list_processes(d);
+	gather(d, seen);
+	if (!d->view.blind)
+		fresh = calloc(seen->count + 1, sizeof(*fresh));
+	if (fresh != NULL) {
+		learn(d, seen);
+		for (size_t i = 0; i < d->process_count; i++)
+			look_at_process(d, &d->processes[i]);
+		judge(d, seen, began, fresh);
+		count(d, seen);
+	}
+	d->view.blind = fresh == NULL;
+	d->view.took = clock_now() - began;
+}
+
+/* ---- one by one ---- */
+
+unsigned drain_end(struct drain *d, unsigned *late)
+{
+	struct connections *seen = &d->all->seen;
+	unsigned ended = 0;
+
+	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
+		struct connection *c = &seen->list[i];
+
+		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
+			d->memory[i].quiet;
+	}
+	for (size_t i = 0; i < d->process_count; i++)
+		ended += connections_end(&d->processes[i].remote,
+			d->processes[i].pidfd, seen, late);
+	return ended;
+}
+
+/* ---- in words ---- */
+
+#define TOLD_MOST 5
+
+/* "812 bytes", "1.2 MB". */
+static const char *bytes_text(char to[24], uint64_t bytes)
+{
+	if (bytes < 10000)
+		(void)snprintf(to, 24, "%u bytes", (unsigned)bytes);
+	else if (bytes < 1000000)
+		(void)snprintf(to, 24, "%.1f kB", (double)bytes / 1e3);
+	else
+		(void)snprintf(to, 24, "%.1f MB", (double)bytes / 1e6);
+	return to;
+}
+
+static void say_one(struct drain *d, const struct connection *c, char *to,
+	size_t size, const char *between)
+{
+	struct drain_process *p = drain_process_of(d, c->pid);
+	char peer[80] = "a peer";
+	char age[16];
+	char bytes[24];
+
+	if (p != NULL)
+		(void)connections_peer(&p->remote, c, peer, sizeof(peer));
+	(void)snprintf(to, size, "%s%s (%s, %s sent)", between, peer,
+		text_age(age, (nsec_t)c->received_ago * MSEC),
+		bytes_text(bytes, c->bytes_out));
+}
+
+const char *drain_busy_text(struct drain *d, char *to, size_t size)
+{
+	struct connections *seen = &d->all->seen;
+	unsigned told = 0;
+	size_t used = 0;
+
+	to[0] = '\0';
+	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
+		const struct connection *c = &seen->list[i];
+
+		if (!drain_is_incoming(d, c) || d->memory[i].quiet ||
+			(i > 0 && c->cookie == seen->list[i - 1].cookie))
+			continue;
+		if (told == TOLD_MOST) {
+			(void)snprintf(to + used, size - used, ", …");
+			break;
+		}
+		say_one(d, c, to + used, size - used, told > 0 ? ", " : "");
+		used += strlen(to + used);
+		told++;
+	}
+	return to;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/clock.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/drain/drain_inside.h"
+#include "supervisor/workers/service.h"
+
+/* A look at a worker takes 50 us and more; clients wait meanwhile. */
+#define ORDER_BUDGET (2 * MSEC)
+
+static struct child *alone_in(const struct service *service, uint32_t slot)
+{
+	struct child *const *in = service->children[slot];
+
+	if (in[0] != NULL && in[1] != NULL)
+		return NULL;
+	return in[0] != NULL ? in[0] : in[1];
+}
+
+/* Is there something to be ordered, and will its workers be drained? */
+static bool is_wanted(
+	const struct service *service, const struct rollout_view *rollout)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+
+	return service->accepting == NULL && cluster_ready(service->core) > 1 &&
+		s->drain_timeout > 0 &&
+		(s->drain == DRAIN_QUIET || s->drain == DRAIN_AUTO) &&
+		(!rollout->under_way ||
+			rollout->of == cluster_wanted(service->core));
+}
+
+void drain_tell_busy(struct service *service)
+{
+	nsec_t until = clock_now() + ORDER_BUDGET;
+	struct rollout_view rollout;
+	bool busy = true;
+
+	cluster_view_rollout(service->core, &rollout);
+	if (!is_wanted(service, &rollout))
+		return;
+	for (uint32_t i = 0;
+		busy && i < service->child_slots && clock_now() < until; i++) {
+		struct child *child = alone_in(service, i);
+		struct event event = {.kind = EVENT_BUSY, .slot = i};
+
+		if (child == NULL || child->drain != NULL ||
+			(rollout.under_way && child->generation == rollout.to))
+			continue;
+		busy = drain_is_busy(child);
+		event.worker = child->worker;
+		event.held = busy;
+		service_tell(service, &event);
+	}
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/socket/reuseport.h"
+#include "os/socket/sockdiag.h"
+#include "supervisor/drain/drain_inside.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/drain/steer.h"
+
+#include <sys/socket.h>
+
+/*
+ * One of several workers that have the same socket is to be emptied, and the
+ * others serve on: the kernel offers each new connection to all of them.  Who
+ * waits by epoll(7) can be had out of this, from outside: a duplicate of its epoll
+ * descriptor is the same set, and the socket is ours as well.  The worker goes on
+ * with the connections that it has, and does not notice.
+ *
+ * Who waits in accept(2), poll(2) or select(2) cannot be helped that way.
+ */
+
+/* It may have been put back, by a server that stops accepting for a while. */
+#define WITHDRAW_AGAIN (250 * MSEC)
+#define WITHDRAW_SHARE 20
+
+/* Is the cluster to have no workers any more?  Then what waits in the queue is reset
+ * when the socket is closed, or waits for the next ones: nobody has read it. */
+static bool is_end(const struct child *child)
+{
+	const struct cluster *core = child->service->core;
+	enum cluster_state state = cluster_state(core);
+
+	return state == CLUSTER_STOPPING || state == CLUSTER_FAILED ||
+		cluster_wanted(core) == 0;
+}
+
+/* The slot is not wanted any more, and no other worker has opened this port: what
+ * comes to it is served as long as the worker lives. */
+static bool is_last(const struct child *child, const struct listener *l)
+{
+	return l->learned &&
+		child->slot >= cluster_wanted(child->service->core) &&
+		!learned_is_used(l, child);
+}
+
+/* Is it that of others, too, who take what it does not? */
+static bool is_common(const struct child *child, const struct listener *l)
+{
+	if (is_last(child, l) && !is_end(child))
+		return false;
+	return l->facts.type == SOCK_STREAM && l->facts.listening &&
+		!l->own_group &&
+		(steer_sockets(l) == 1 || steer_has_mates(child, l) ||
+			is_end(child));
+}
+
+/* `bit`: of its own, for the first 64 of the service. */
+static const struct listener *find(
+	const struct child *child, uint64_t inode, uint64_t *bit)
+{
+	const struct listener_set *sets[] = {
+		&child->service->listeners, &child->service->learned};
+
+	*bit = 1;
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++, *bit <<= 1)
+			if (is_common(child, sets[i]->list[k]) &&
+				steer_has_inode(sets[i]->list[k], inode))
+				return sets[i]->list[k];
+	return NULL;
+}
+
+static bool is_door(const void *child, uint64_t inode)
+{
+	uint64_t bit;
+
+	return find(child, inode, &bit) != NULL;
+}
+
+static int read_doors(
+	struct drain *d, struct drain_process *p, struct remote_table *has)
+{
+	return remote_read_table(
+		&p->remote, CONNECTIONS_DESCRIPTORS, is_door, d->child, has);
+}
+
+static void withdraw_from(struct child *child, struct drain_process *p,
+	const struct remote_table *has, int epoll)
+{
+	scoped_fd set = remote_fd(&p->remote, epoll);
+	uint64_t bit;
+
+	/* else the number may be a stranger's, and so may the set */
+	if (set == -1 || pidfd_has_ended(p->pidfd))
+		return;
+	for (size_t i = 0; i < has->socket_count; i++) {
+		const struct listener *l = find(child, has->inodes[i], &bit);
+
+		if (remote_epoll_remove(set, steer_fd(l, child->lane),
+			    has->sockets[i]) == -1)
+			continue;
+		child->withdrawn = true;
+		/* the kernel may have woken this one, and nobody else, for a
+		 * connection that it will not take now */
+		steer_wake_others(child->service, child->lane);
+	}
+}
+
+static bool can_be_had(struct drain_process *p, const struct remote_table *has)
+{
+	scoped_fd set = has->epoll_count > 0
+		? remote_fd(&p->remote, has->epolls[0])
+		: -1;
+
+	return set != -1;
+}
+
+/* Does one process at least, of those that have a listener, wait for it so? */
+bool drain_can_withdraw(struct drain *d)
+{
+	uint64_t held = 0;
+	uint64_t by_epoll = 0;
+	uint64_t bit;
+
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+		struct remote_table has;
+
+		if (read_doors(d, p, &has) == -1)
+			continue;
+		for (size_t k = 0; k < has.socket_count; k++) {
+			(void)find(d->child, has.inodes[k], &bit);
+			held |= bit;
+			if (remote_table_waits(
+				    &p->remote, &has, has.sockets[k]) &&
+				can_be_had(p, &has))
+				by_epoll |= bit;
+		}
+	}
+	return held != 0 && by_epoll == held;
+}
+
+void drain_withdraw(struct drain *d, nsec_t now)
+{
+	nsec_t took;
+
+	if (now < d->withdraw_at)
+		return;
+	/* until another one is there it alone can serve */
+	if (cluster_ready(d->child->service->core) == 0 && !is_end(d->child))
+		return;
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+		struct remote_table has;
+
+		if (read_doors(d, p, &has) == -1)
+			continue;
+		for (size_t k = 0; k < has.epoll_count; k++)
+			withdraw_from(d->child, p, &has, has.epolls[k]);
+	}
+	took = (clock_now() - now) * WITHDRAW_SHARE;
+	d->withdraw_at =
+		clock_now() + (took > WITHDRAW_AGAIN ? took : WITHDRAW_AGAIN);
+}

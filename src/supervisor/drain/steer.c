@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/steer.h"
+
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/drain/steer_lanes.h"
+#include "supervisor/sockets/steer_socket.h"
+
+#include <stdlib.h>
+
+/* A worker that has not become quiet by itself in that time is helped. */
+#define PRESS_AFTER (300 * MSEC)
+/* A queue that nobody takes from is reset after that: its clients may try again,
+ * which they could not as long as they wait. */
+#define ORPHAN_MAX (10 * SECOND)
+#define LOOK_EVERY (100 * MSEC)
+/* But soon at first: somebody may wait for a worker to be woken. */
+#define LOOK_FIRST (2 * MSEC)
+
+/* ---- lanes ---- */
+
+static unsigned in_force(const struct steer *s)
+{
+	return cluster_generation(s->service->core);
+}
+
+/* What a rollout goes to, if one is under way. */
+static unsigned next(const struct steer *s)
+{
+	struct rollout_view rollout;
+
+	cluster_view_rollout(s->service->core, &rollout);
+	return rollout.under_way ? rollout.to : in_force(s);
+}
+
+/* ---- each listener once ---- */
+
+void steer_visit_set(struct steer *s, const struct listener_set *set,
+	steer_visit *visit, void *context)
+{
+	for (size_t i = 0; i < set->count; i++)
+		visit(s, set->list[i], context);
+}
+
+void steer_visit_all(struct steer *s, steer_visit *visit, void *context)
+{
+	steer_visit_set(s, &s->service->listeners, visit, context);
+	steer_visit_set(s, &s->service->learned, visit, context);
+	for (const struct recipe *r = s->service->recipes; r != NULL;
+		r = r->next)
+		steer_visit_set(s, &r->listeners, visit, context);
+}
+
+/* ---- who gets how much ---- */
+
+static unsigned weight_of(const struct steer *s, const struct listener *l,
+	const struct listener_socket *socket, bool pressed)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < s->count; i++)
+		if ((pressed || !s->lanes[i].pressed) &&
+			steer_socket_of(l, s->lanes[i].id) == socket)
+			sum += s->lanes[i].ready;
+	return sum;
+}
+
+static unsigned sum_of(
+	const struct steer *s, const struct listener *l, bool pressed)
+{
+	unsigned sum = 0;
+
+	for (const struct listener_socket *k = l->sockets; k != NULL;
+		k = k->next)
+		sum += weight_of(s, l, k, pressed);
+	return sum;
+}
+
+void steer_share_out(struct steer *s, struct listener *l, void *force)
+{
+	bool pressed = sum_of(s, l, false) == 0; /* nobody else is there */
+	bool nobody = pressed && sum_of(s, l, true) == 0;
+	const struct listener_socket *home = l->sockets == NULL
+		? NULL
+		: steer_socket_of(l, steer_lane_of(s, in_force(s)));
+	bool changed = force != NULL;
+
+	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+		changed |= steer_weigh(k,
+			nobody ? (k == home ? 1 : 0)
+			       : weight_of(s, l, k, pressed));
+	if (changed && l->sockets != NULL)
+		steer_apply(l);
+}
+
+/* ---- old sockets ---- */
+
+/*
+ * Connections wait in a socket whose workers have all died: those of a new
+ * release, mostly.  Nobody but a process that has this socket can take them, as the
+ * next worker that is started does; the kernel moves them to another one only for
+ * who may load eBPF.
+ */
+struct orphanage {
+	unsigned lane;
+	bool waits; /* somebody does, in a queue of that lane */
+};
+
+static void look_for_queue(struct steer *s, struct listener *l, void *context)
+{
+	struct orphanage *o = context;
+	const struct listener_socket *k = steer_socket_of(l, o->lane);
+
+	if (!o->waits && steer_sockets(l) > 1 && !steer_has_workers(s, l, k))
+		o->waits = steer_has_queue(l, k);
+}
+
+bool steer_is_orphaned(struct steer *s, const struct lane *lane)
+{
+	struct orphanage o = {.lane = lane->id};
+
+	if (lane->workers == 0)
+		steer_visit_all(s, look_for_queue, &o);
+	return o.waits;
+}
+
+/* One that no worker has or will have is for nobody: its last worker was kept
+ * until it was empty.  Where that was not possible it waits for another one. */
+static void close_old(struct steer *s, struct listener *l, void *waiting)
+{
+	struct listener_socket *after = NULL;
+	nsec_t now = clock_now();
+
+	for (struct listener_socket *k = l->sockets; k != NULL; k = after) {
+		after = k->next;
+		if (k->weight > 0 || steer_sockets(l) == 1 ||
+			steer_is_needed(s, l, k, in_force(s), next(s)))
+			continue;
+		if (!steer_is_among_us(s, l))
+			*(bool *)waiting = true;
+		else if (steer_is_dry(l, k) || now - k->away >= ORPHAN_MAX)
+			steer_close(l, k, false);
+		else if (!steer_move_queue(l, k))
+			*(bool *)waiting = true;
+	}
+}
+
+static void knock(struct steer *s, struct listener *l, void *context)
+{
+	(void)context;
+	if (steer_sockets(l) == 1 || l->own_group)
+		return;
+	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+		if (k->weight == 0 && k->served && steer_has_workers(s, l, k))
+			steer_knock(l, k);
+}
+
+/* ---- looking again ---- */
+
+static void press(struct steer *s)
+{
+	nsec_t now = clock_now();
+
+	for (unsigned i = 0; i < s->count; i++) {
+		struct lane *lane = &s->lanes[i];
+
+		lane->pressed = lane->draining > 0 &&
+			(s->press_at_once || lane->pressed ||
+				now - lane->since >= PRESS_AFTER);
+		s->press_at_once |= lane->pressed;
+	}
+}
+
+static bool anybody_drains(const struct steer *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].draining > 0)
+			return true;
+	return false;
+}
+
+void steer_drop_lanes(struct steer *s)
+{
+	unsigned kept = 0;
+
+	steer_forget_before(s, in_force(s));
+	for (unsigned i = 0; i < s->count; i++)
+		if (steer_is_live(s, &s->lanes[i], in_force(s), next(s)) ||
+			steer_is_orphaned(s, &s->lanes[i]))
+			s->lanes[kept++] = s->lanes[i];
+	s->count = kept;
+}
+
+void steer_look(struct steer *s)
+{
+	struct supervisor *sup = s->service->sup;
+	bool waiting = false;
+
+	press(s);
+	if (next(s) == in_force(s))
+		steer_move_home(s, steer_lane_of(s, in_force(s)));
+	steer_drop_lanes(s);
+	steer_visit_all(s, steer_share_out, NULL);
+	steer_visit_all(s, close_old, &waiting);
+	waiting |= anybody_drains(s);
+	if (!waiting) {
+		s->pace = LOOK_FIRST;
+	} else if (!ev_is_active(&s->timer)) {
+		ev_now_update(sup->loop);
+		ev_timer_set(&s->timer, nsec_seconds(s->pace), 0.);
+		ev_timer_start(sup->loop, &s->timer);
+	}
+}
+
+/* Something has changed: look closely for a while. */
+static void look_soon(struct steer *s)
+{
+	s->pace = LOOK_FIRST;
+	if (ev_is_active(&s->timer))
+		ev_timer_stop(s->service->sup->loop, &s->timer);
+	steer_look(s);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct steer *s = timer->data;
+
+	(void)loop;
+	(void)revents;
+	steer_visit_all(s, knock, NULL);
+	s->pace = s->pace < LOOK_EVERY / 2 ? s->pace * 2 : LOOK_EVERY;
+	steer_look(s);
+}
+
+/* ---- workers ---- */
+
+static void set_state(
+	struct steer *s, struct child *child, bool takes, bool drains)
+{
+	struct lane *lane = steer_find_lane(s, child->lane);
+
+	if (lane == NULL)
+		return;
+	lane->ready += (takes ? 1U : 0U) - (child->takes ? 1U : 0U);
+	if (drains && lane->draining == 0)
+		lane->since = clock_now();
+	lane->draining += (drains ? 1U : 0U) - (child->drains ? 1U : 0U);
+	child->takes = takes;
+	child->drains = drains;
+}
+
+void steer_joined(struct child *child)
+{
+	struct steer *s = child->service->steer;
+	struct lane *lane = s != NULL ? steer_find_lane(s, child->lane) : NULL;
+
+	if (lane == NULL)
+		return;
+	child->in_lane = true;
+	lane->workers++;
+}
+
+void steer_left(struct child *child)
+{
+	struct steer *s = child->service->steer;
+
+	if (s == NULL || !child->in_lane)
+		return;
+	set_state(s, child, false, false);
+	steer_find_lane(s, child->lane)->workers--;
+	child->in_lane = false;
+	look_soon(s);
+}
+
+/* Who is looked for among the workers, on behalf of `child` or of nobody. */
+struct wanted {
+	const struct child *child;
+	const struct listener_socket *socket; /* NULL: there is but one */
+	const struct listener *listener;
+};
+
+typedef bool wanted_is(const struct wanted *w, const struct child *other);
+
+static bool anybody(
+	const struct service *service, wanted_is *is, const struct wanted *w)
+{
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		for (unsigned k = 0; k < COUNT_OF(service->children[i]); k++) {
+			const struct child *other = service->children[i][k];
+
+			if (other != NULL && other != w->child && is(w, other))
+				return true;
+		}
+	return false;
+}
+
+static bool has_socket(const struct wanted *w, const struct child *other)
+{
+	return steer_socket_of(w->listener, other->lane) == w->socket;
+}
+
+/* Does anybody have what the workers of that lane have? */
+static bool is_had(
+	const struct service *service, const struct listener *l, unsigned lane)
+{
+	const struct wanted w = {
+		.socket = steer_socket_of(l, lane), .listener = l};
+
+	return anybody(service, has_socket, &w);
+}
+
+void steer_wake_others(const struct service *service, unsigned lane)
+{
+	const struct listener_set *sets[] = {
+		&service->listeners, &service->learned};
+
+	if (cluster_state(service->core) == CLUSTER_STOPPING)
+		return;
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++)
+			if (is_had(service, sets[i]->list[k], lane))
+				steer_wake(sets[i]->list[k], lane);
+}
+
+bool steer_is_away(const struct child *child)
+{
+	const struct service *service = child->service;
+	const struct listener_set *sets[] = {
+		&service->listeners, &service->learned};
+	bool steered = false;
+
+	if (service->steer == NULL || !child->in_lane)
+		return false;
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++) {
+			const struct listener *l = sets[i]->list[k];
+
+			if (steer_sockets(l) == 1 || l->own_group)
+				continue;
+			if (steer_socket_of(l, child->lane)->weight > 0)
+				return false;
+			steered = true;
+		}
+	return steered;
+}
+
+static bool is_mate(const struct wanted *w, const struct child *other)
+{
+	return other->in_lane && other->takes && has_socket(w, other);
+}
+
+bool steer_has_mates(const struct child *child, const struct listener *l)
+{
+	const struct wanted w = {
+		.child = child,
+		.socket = steer_socket_of(l, child->lane),
+		.listener = l,
+	};
+
+	return anybody(child->service, is_mate, &w);
+}
+
+void steer_press(struct child *child)
+{
+	struct steer *s = child->service->steer;
+
+	if (s == NULL || !child->in_lane || s->press_at_once)
+		return;
+	s->press_at_once = true;
+	look_soon(s);
+}
+
+struct last_orders {
+	const struct child *child;
+	bool wait;
+};
+
+/* It is the only one who could take what is left there. */
+static void look_if_last(struct steer *s, struct listener *l, void *context)
+{
+	struct last_orders *orders = context;
+	struct listener_socket *mine;
+
+	if (orders->wait || steer_sockets(l) == 1)
+		return;
+	mine = steer_socket_of(l, orders->child->lane);
+	if (mine->weight > 0)
+		return; /* others will come */
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].id != orders->child->lane &&
+			s->lanes[i].workers > 0 &&
+			steer_socket_of(l, s->lanes[i].id) == mine)
+			return;
+	orders->wait = !steer_is_dry(l, mine);
+}
+
+/* In its lane, that is. */
+static bool may_take(const struct wanted *w, const struct child *other)
+{
+	return other->in_lane && other->lane == w->child->lane &&
+		!other->withdrawn;
+}
+
+bool steer_may_stop(const struct child *child)
+{
+	struct steer *s = child->service->steer;
+	struct last_orders orders = {.child = child};
+	const struct wanted w = {.child = child};
+
+	if (s == NULL || !child->in_lane)
+		return true;
+	if (!anybody(child->service, may_take, &w))
+		steer_visit_all(s, look_if_last, &orders);
+	return !orders.wait;
+}
+
+/* ---- rollouts ---- */
+
+/* Workers of before. */
+static void count_one(struct child *child, int argument)
+{
+	struct slot_view view;
+
+	(void)argument;
+	if (child->in_lane)
+		return;
+	steer_joined(child);
+	cluster_view_slot(child->service->core, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker)
+			set_state(child->service->steer, child,
+				view.worker[i].state == SLOT_READY,
+				view.worker[i].state == SLOT_DRAINING);
+}
+
+void steer_count(struct steer *s)
+{
+	children_each(s->service->sup, s->service, count_one, 0);
+}
+
+struct steer *steer_new(struct service *service)
+{
+	struct steer *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->service = service;
+	s->pace = LOOK_FIRST;
+	ev_init(&s->timer, on_timer);
+	s->timer.data = s;
+	service->steer = s;
+	return s;
+}
+
+static void note(struct service *service, const struct report *r)
+{
+	struct steer *s = service->steer;
+	struct child *child = child_find(service, r->slot, r->worker);
+
+	if (s == NULL || child == NULL || !child->in_lane)
+		return;
+	set_state(s, child, r->kind == REPORT_READY,
+		r->kind == REPORT_DRAINING ||
+			(r->kind == REPORT_STOPPING && child->drains));
+	look_soon(s);
+}
+
+void steer_on_report(struct service *service, const struct report *r)
+{
+	switch (r->kind) {
+	case REPORT_ROLLOUT_STARTED:
+		steer_begin(service, r->generation);
+		break;
+	case REPORT_READY:
+	case REPORT_DRAINING:
+	case REPORT_STOPPING:
+		note(service, r);
+		break;
+	case REPORT_ROLLOUT_DONE:
+	case REPORT_ROLLOUT_FAILED:
+	case REPORT_ROLLOUT_SUPERSEDED:
+		if (service->steer != NULL)
+			steer_look(service->steer);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- what is known of it ---- */
+
+bool steer_is_busy(const struct service *service)
+{
+	const struct listener_set *sets[] = {
+		&service->listeners, &service->learned};
+
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++)
+			if (steer_sockets(sets[i]->list[k]) > 1)
+				return true;
+	return false;
+}
+
+bool steer_is_split(const struct service *service)
+{
+	const struct steer *s = service->steer;
+	struct rollout_view rollout;
+
+	cluster_view_rollout(service->core, &rollout);
+	return s != NULL && !rollout.under_way &&
+		cluster_is_settled(service->core) && !ev_is_active(&s->timer) &&
+		steer_is_busy(service);
+}
+
+void steer_free(struct service *service)
+{
+	if (service->steer == NULL)
+		return;
+	ev_timer_stop(service->sup->loop, &service->steer->timer);
+	free(service->steer);
+	service->steer = NULL;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_STEER_H
+#define SUPERVISOR_STEER_H
+
+#include "os/socket/sockdiag.h"
+#include "supervisor/common/state.h"
+
+/*
+ * Keeping new connections away from workers that are to be drained and that cannot
+ * be taken off their socket from outside (drain.h).  All other workers, old and new,
+ * share one socket.
+ *
+ * Each TCP listener of such a worker gets a second socket at its address, for the new
+ * generation of a rollout or for the successor of that one worker.  Workers that
+ * share sockets are in one lane.  Each socket gets new connections in proportion to
+ * the ready workers that have it, so that no client waits for a generation that is
+ * only half there.  A lane with a worker that does not become quiet in time gets none
+ * until that worker is gone; the last workers of a lane get none at all.  An old
+ * socket is closed after its last worker, when its queue has been empty for a while.
+ *
+ * Unix and UDP sockets, those that came from outside, and those of several
+ * clusters stay shared by all.
+ */
+#define LANES_MAX 6
+
+void steer_on_report(struct service *service, const struct report *r);
+void steer_free(struct service *service);
+
+/* The lane of a worker of that generation that is about to be started there. */
+unsigned steer_lane(
+	struct service *service, unsigned generation, uint32_t slot);
+void steer_joined(struct child *child); /* it was started */
+void steer_left(struct child *child);   /* it is gone */
+
+/* One that had this lane has ended, and was perhaps woken for a connection that it
+ * never took; the kernel wakes nobody else for that one. */
+void steer_wake_others(const struct service *service, unsigned lane);
+
+/* For who stops workers.  Do new connections go elsewhere?  May it end: is nothing
+ * left in a queue that it alone is there for? */
+bool steer_is_away(const struct child *child);
+/* See to that now, where its lane has sockets of its own. */
+void steer_press(struct child *child);
+/* Are there others that take new connections from the very socket? */
+bool steer_has_mates(const struct child *child, const struct listener *l);
+bool steer_may_stop(const struct child *child);
+
+/* Its listeners and workers have been taken over, with the lanes that they had. */
+void steer_adopt(struct service *service);
+
+/* Has a listener of it several sockets? */
+bool steer_is_busy(const struct service *service);
+/* So, and until another rollout: one has failed midway. */
+bool steer_is_split(const struct service *service);
+
+/* ---- a listener's sockets, of which l->fd is one ---- */
+
+/* What workers of that lane get. */
+int steer_fd(const struct listener *l, unsigned lane);
+/*
+ * connect(2) to what workers of that lane have, also while that gets nothing: they
+ * are to be asked if they are ready.  `to` is an address of this machine, the
+ * client nonblocking.  -1 and errno: EAGAIN: not at once, another time.
+ */
+int steer_connect(const struct listener *l, unsigned lane, int client,
+	const struct sockaddr *to, socklen_t size);
+bool steer_has_inode(const struct listener *l, uint64_t inode);
+unsigned steer_sockets(const struct listener *l);
+/* Of all together; the limit is of one. */
+void steer_queue(const struct listener *l, struct queue_facts *facts);
+void steer_set_backlog(const struct listener *l, int backlog);
+/* Revived after a shutdown: it is the last of its group now. */
+void steer_revived(struct listener *l, int fd);
+/* A server makes such sockets itself: they get what the kernel's hash says. */
+void steer_give_up(struct listener *l);
+/* Close all but l->fd, for good: its address is used in another way. */
+void steer_forget(struct listener *l);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/child.h"
+#include "supervisor/drain/steer_lanes.h"
+#include "supervisor/sockets/steer_socket.h"
+
+#include <stdlib.h>
+
+/* ---- taken over ---- */
+
+static void add_childs_lane(struct child *child, int unused)
+{
+	(void)unused;
+	steer_add_lane(child->service->steer, child->lane);
+}
+
+static void add_lanes(struct steer *s, struct listener *l, void *context)
+{
+	(void)context;
+	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
+		k->served = true;
+		steer_add_lane(s, k->lane);
+	}
+}
+
+/* Which lane has the generation? */
+static void map_child(struct child *child, int generation)
+{
+	if (child->generation == (unsigned)generation)
+		steer_map_found(
+			child->service->steer, child->generation, child->lane);
+}
+
+struct steer *steer_begin_anew(struct service *service)
+{
+	struct supervisor *sup = service->sup;
+	unsigned generation = cluster_generation(service->core);
+	unsigned first = generation > 64 ? generation - 64 : 0;
+	struct steer *s = steer_new(service);
+
+	if (s == NULL)
+		return NULL;
+	children_each(sup, service, add_childs_lane, 0);
+	steer_visit_all(s, add_lanes, NULL);
+	if (s->count == 0)
+		steer_add_lane(s, 0);
+	for (unsigned g = first; g <= generation; g++)
+		children_each(sup, service, map_child, (int)g);
+	if (s->from_count == 0)
+		steer_map(s, 0, s->last);
+	steer_count(s);
+	return s;
+}
+
+void steer_adopt(struct service *service)
+{
+	struct steer *s;
+
+	if (!steer_is_busy(service))
+		return;
+	s = steer_begin_anew(service);
+	if (s == NULL)
+		return;
+	steer_visit_all(s, steer_share_out, s);
+	steer_look(s);
+}

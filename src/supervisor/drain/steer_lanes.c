@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/steer_lanes.h"
+
+#include "supervisor/sockets/steer_socket.h"
+
+#include <string.h>
+
+struct lane *steer_find_lane(struct steer *s, unsigned id)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].id == id)
+			return &s->lanes[i];
+	return NULL;
+}
+
+void steer_add_lane(struct steer *s, unsigned id)
+{
+	if (s->last < id)
+		s->last = id;
+	if (steer_find_lane(s, id) == NULL && s->count < LANES_MAX)
+		s->lanes[s->count++] = (struct lane){.id = id};
+}
+
+unsigned steer_new_lane(const struct steer *s)
+{
+	return s->count < LANES_MAX && s->from_count < FROMS_MAX ? s->last + 1
+								 : 0;
+}
+
+unsigned steer_lane_of(const struct steer *s, unsigned generation)
+{
+	unsigned lane = s->from[0].lane;
+
+	for (unsigned i = 1; i < s->from_count; i++)
+		if (s->from[i].generation <= generation)
+			lane = s->from[i].lane;
+	return lane;
+}
+
+void steer_map(struct steer *s, unsigned generation, unsigned lane)
+{
+	if (s->from_count < FROMS_MAX)
+		s->from[s->from_count++] = (struct from){generation, lane};
+}
+
+void steer_map_found(struct steer *s, unsigned generation, unsigned lane)
+{
+	const struct from *last =
+		s->from_count > 0 ? &s->from[s->from_count - 1] : NULL;
+
+	if (last == NULL ||
+		(last->generation != generation && last->lane != lane))
+		steer_map(s, generation, lane);
+}
+
+void steer_move_home(struct steer *s, unsigned home)
+{
+	const struct lane *lane = steer_find_lane(s, home);
+	const struct lane *other = NULL;
+
+	if (lane != NULL && lane->workers > 0)
+		return;
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].ready > 0)
+			other = &s->lanes[i];
+	for (unsigned i = 0; other != NULL && i < s->from_count; i++)
+		if (s->from[i].lane == home)
+			s->from[i].lane = other->id;
+}
+
+void steer_forget_before(struct steer *s, unsigned in_force)
+{
+	while (s->from_count > 1 && s->from[1].generation <= in_force) {
+		s->from_count--;
+		(void)memmove(&s->from[0], &s->from[1],
+			s->from_count * sizeof(s->from[0]));
+	}
+}
+
+bool steer_is_live(const struct steer *s, const struct lane *lane,
+	unsigned in_force, unsigned next)
+{
+	return lane->workers > 0 || lane->id == steer_lane_of(s, in_force) ||
+		lane->id == steer_lane_of(s, next);
+}
+
+bool steer_is_needed(const struct steer *s, const struct listener *l,
+	const struct listener_socket *socket, unsigned in_force, unsigned next)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (steer_is_live(s, &s->lanes[i], in_force, next) &&
+			steer_socket_of(l, s->lanes[i].id) == socket)
+			return true;
+	return false;
+}
+
+bool steer_has_workers(const struct steer *s, const struct listener *l,
+	const struct listener_socket *socket)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].workers > 0 &&
+			steer_socket_of(l, s->lanes[i].id) == socket)
+			return true;
+	return false;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/socket/reuseport.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/common/news.h"
+#include "supervisor/node/node.h"
+#include "supervisor/drain/steer_lanes.h"
+#include "supervisor/sockets/steer_socket.h"
+
+#include <errno.h>
+#include <string.h>
+
+/*
+ * A socket of its own is for successors of workers that cannot be taken off the one
+ * that they have (drain.h): for the new generation of a rollout, or for the successor
+ * of a single worker.
+ */
+
+/* ---- another socket ---- */
+
+bool steer_is_among_us(struct steer *s, const struct listener *l)
+{
+	scoped_str text = NULL;
+
+	if (!steer_has_stranger(l))
+		return true;
+	if (s->stranger_told)
+		return false;
+	s->stranger_told = true;
+	text = address_format(&l->address);
+	news_say(s->service->sup, LOG_WARN, "stranger-listens",
+		"%s: another process listens at %s as well (SO_REUSEPORT, the "
+		"same user): as long as it does the sockets there stay as they "
+		"are",
+		s->service->name, text != NULL ? text : l->address.name);
+	return false;
+}
+
+static bool is_in(const struct listener_set *set, const struct listener *l)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i] == l)
+			return true;
+	return false;
+}
+
+/* A reload may have given it to this one, and workers of another have it yet. */
+static bool is_shared(const struct supervisor *sup, const struct service *own,
+	const struct listener *l)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		if (s == own)
+			continue;
+		if (is_in(&s->listeners, l))
+			return true;
+		for (const struct recipe *r = s->recipes; r != NULL;
+			r = r->next)
+			if (is_in(&r->listeners, l))
+				return true;
+	}
+	return false;
+}
+
+/* A server's own SO_REUSEPORT group is its own business. */
+static bool has_twin(const struct service *service, const struct listener *l)
+{
+	const struct listener_set *sets[] = {
+		&service->listeners, &service->learned};
+
+	for (size_t i = 0; i < COUNT_OF(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++)
+			if (sets[i]->list[k] != l &&
+				sets[i]->list[k]->has_key &&
+				socket_key_like(
+					&sets[i]->list[k]->key, &l->key))
+				return true;
+	return false;
+}
+
+static bool can_steer(const struct steer *s, const struct listener *l)
+{
+	return (l->made || l->learned) && l->has_key && l->facts.listening &&
+		!node_accepts(l) && l->facts.type == SOCK_STREAM &&
+		socket_key_is_tcp(&l->key) && steer_sockets(l) < LANES_MAX &&
+		!l->own_group && !is_shared(s->service->sup, s->service, l) &&
+		!has_twin(s->service, l);
+}
+
+struct opening {
+	unsigned lane;
+	unsigned opened;
+};
+
+static void open_socket(struct steer *s, struct listener *l, void *context)
+{
+	struct opening *opening = context;
+	struct listener_socket *new = NULL;
+	int fd;
+
+	if (!can_steer(s, l) || !steer_is_among_us(s, l))
+		return;
+	if (l->sockets == NULL) {
+		new = steer_add(l, l->fd, 0);
+		if (new == NULL)
+			return;
+		new->weight = 1;
+		new->served = true;
+	}
+	fd = reuseport_join(l->fd);
+	if (fd != -1)
+		new = steer_add(l, fd, opening->lane);
+	if (fd == -1 || new == NULL) {
+		log_info("listener '%s': old and new workers share it during "
+			 "this rollout: %s",
+			l->address.name, strerror(errno));
+		if (fd != -1)
+			reuseport_leave(fd);
+		if (steer_sockets(l) == 1)
+			steer_forget(l);
+		return;
+	}
+	steer_share_out(s, l, s);
+	(void)reuseport_hear(fd, l->fd);
+	heal_watch_also(l, fd);
+	opening->opened++;
+}
+
+/* A lane with sockets of its own; 0: none could be opened. */
+static unsigned open_lane(struct steer *s)
+{
+	const struct service *service = s->service;
+	struct opening opening = {.lane = steer_new_lane(s)};
+
+	if (opening.lane == 0)
+		return 0;
+	steer_visit_set(s, &service->listeners, open_socket, &opening);
+	for (size_t i = 0; i < service->learned.count; i++)
+		if (service->learned.list[i]->users == 1)
+			open_socket(s, service->learned.list[i], &opening);
+	if (opening.opened == 0)
+		return 0;
+	steer_add_lane(s, opening.lane);
+	/* before a worker has them */
+	bequest_due(service->sup);
+	bequest_look(service->sup);
+	return opening.lane;
+}
+
+/* ---- rollouts ---- */
+
+static bool drains_by_looking(const struct service *service)
+{
+	enum drain_mode drain = cluster_settings(service->core)->drain;
+
+	/* workers of Node's cluster close their own */
+	return (drain == DRAIN_QUIET || drain == DRAIN_AUTO) &&
+		!node_serves(service);
+}
+
+static bool is_for_all(
+	const struct service *service, const struct rollout_view *rollout)
+{
+	return rollout->of == cluster_wanted(service->core);
+}
+
+/* One stands for all, as they have one command. */
+static bool is_stubborn(const struct service *service)
+{
+	for (uint32_t i = 0; i < service->child_slots; i++) {
+		struct child *child = service->children[i][0];
+
+		if (child == NULL)
+			child = service->children[i][1];
+		if (child != NULL && child->drain == NULL)
+			return drain_is_stubborn(child, 0);
+	}
+	return false;
+}
+
+/* Would old workers of this rollout need it? */
+static bool is_wanted(
+	const struct service *service, const struct rollout_view *rollout)
+{
+	return drains_by_looking(service) && !rollout->going_back &&
+		is_for_all(service, rollout) && is_stubborn(service);
+}
+
+void steer_begin(struct service *service, unsigned generation)
+{
+	struct steer *s = service->steer;
+	struct rollout_view rollout;
+	unsigned opened = 0;
+	unsigned now;
+	bool wanted;
+
+	cluster_view_rollout(service->core, &rollout);
+	wanted = is_wanted(service, &rollout);
+	if (s == NULL && wanted)
+		s = steer_begin_anew(service);
+	if (s == NULL)
+		return;
+	s->press_at_once = s->stranger_told = false;
+	now = steer_lane_of(s, cluster_generation(service->core));
+	steer_drop_lanes(s);
+	if (wanted)
+		opened = open_lane(s);
+	steer_map(s, generation, opened != 0 ? opened : now);
+}
+
+/* ---- a single one ---- */
+
+static struct child *find_old(const struct service *service, uint32_t slot)
+{
+	if (slot >= service->child_slots)
+		return NULL;
+	return service->children[slot][0] != NULL ? service->children[slot][0]
+						  : service->children[slot][1];
+}
+
+/* Is there a worker that is to be emptied once the new one of its slot is ready,
+ * and would not be, while the others go on? */
+static struct child *find_stubborn(const struct service *service, uint32_t slot)
+{
+	struct child *old = find_old(service, slot);
+	struct rollout_view rollout;
+
+	cluster_view_rollout(service->core, &rollout);
+	if (old == NULL || cluster_alive(service->core) < 2 ||
+		!drains_by_looking(service) ||
+		(rollout.under_way && is_for_all(service, &rollout)))
+		return NULL;
+	return drain_is_stubborn(old, 2) ? old : NULL;
+}
+
+/* A lane that is not its own. */
+static unsigned lane_beside(
+	struct steer *s, const struct child *old, unsigned home)
+{
+	unsigned opened;
+
+	if (!old->in_lane || home != old->lane)
+		return home;
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].id != old->lane && s->lanes[i].workers > 0)
+			return s->lanes[i].id;
+	steer_drop_lanes(s);
+	opened = open_lane(s);
+	return opened != 0 ? opened : home;
+}
+
+unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
+{
+	const struct child *old = find_stubborn(service, slot);
+	struct steer *s = service->steer;
+
+	if (s == NULL && old != NULL)
+		s = steer_begin_anew(service);
+	if (s == NULL)
+		return 0;
+	/* whoever comes next is for those who wait */
+	for (unsigned i = 0; i < s->count; i++)
+		if (steer_is_orphaned(s, &s->lanes[i]))
+			return s->lanes[i].id;
+	return old != NULL ? lane_beside(s, old, steer_lane_of(s, generation))
+			   : steer_lane_of(s, generation);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/thaw.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define THAW_MOST 256 /* processes of a worker */
+#define LAST_WAIT_MS 1000
+
+/* The descriptors of the process that waits. */
+enum { TOLD = 3, DIR };
+
+void thaw_tree(pid_t pid, int pidfd)
+{
+	pid_t tree[THAW_MOST] untouched;
+
+	for (size_t i = process_tree(pid, tree, THAW_MOST); i > 1; i--) {
+		scoped_fd fd = pidfd_of(tree[i - 1]);
+
+		if (fd != -1)
+			(void)pidfd_signal(fd, SIGCONT);
+	}
+	if (!pidfd_has_ended(pidfd)) /* else the number may be a stranger's */
+		(void)pidfd_signal_group(pidfd, pid, SIGCONT);
+}
+
+/* ---- in the process that waits ---- */
+
+/* What is looked at after the pidfd was opened is what the pidfd is of. */
+static void thaw(const struct state_entry *e)
+{
+	scoped_fd fd = pidfd_of(e->birth.pid);
+	struct process_facts facts;
+
+	if (fd == -1 || process_look(e->birth.pid, &facts) == -1 ||
+		facts.start != e->birth.start)
+		return;
+	thaw_tree(e->birth.pid, fd);
+}
+
+/* Only these are held: not the lock, so that the next nclust may begin. */
+static int hold(int told, int dir)
+{
+	int kept = dup(dir);
+
+	if (kept == -1 || dup2(told, TOLD) == -1 || dup2(kept, DIR) == -1)
+		return -1;
+	return close_range(DIR + 1, ~0U, 0);
+}
+
+static void wait_and_thaw(void)
+{
+	struct state_past past;
+	struct error err;
+	char byte;
+
+	while (read(TOLD, &byte, 1) == -1 && errno == EINTR)
+		;
+	if (statefile_read(DIR, &past, &err) != 1)
+		return;
+	for (size_t i = 0; i < past.count; i++)
+		if ((past.entries[i].flags & STATE_FROZEN) != 0 &&
+			past.entries[i].birth.pid > 0)
+			thaw(&past.entries[i]);
+	state_past_fini(&past);
+}
+
+/* ---- in nclust ---- */
+
+void thaw_stand_by(struct supervisor *sup, int *fd)
+{
+	int ends[2] = {-1, -1};
+	pid_t pid = -1;
+
+	if (*fd != -1 || sup->statefile.map == NULL)
+		return;
+	if (pipe2(ends, O_CLOEXEC) == 0)
+		pid = fork();
+	if (pid == 0) {
+		(void)close(ends[1]);
+		if (hold(ends[0], sup->rundir.dir) == 0)
+			wait_and_thaw();
+		_exit(0);
+	}
+	if (pid == -1) {
+		log_debug("nobody would thaw frozen workers, should nclust be "
+			  "killed");
+		fd_close(&ends[1]);
+	}
+	fd_close(&ends[0]);
+	*fd = ends[1];
+	fd_close(&sup->thawer); /* one of before, which is ending */
+	if (pid > 0)
+		sup->thawer = pidfd_of(pid);
+}
+
+void thaw_fini(struct supervisor *sup)
+{
+	struct pollfd wait = {.fd = sup->thawer, .events = POLLIN};
+	struct pidfd_end end;
+
+	if (sup->thawer == -1)
+		return;
+	if (poll(&wait, 1, LAST_WAIT_MS) != 1)
+		(void)pidfd_signal(sup->thawer, SIGKILL);
+	(void)pidfd_reap(sup->thawer, &end);
+	fd_close(&sup->thawer);
+}

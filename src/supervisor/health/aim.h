@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_AIM_H
+#define SUPERVISOR_AIM_H
+
+#include "supervisor/common/state.h"
+
+#include <netinet/in.h>
+#include <sys/un.h>
+
+/*
+ * Where the workers of a cluster can be asked: its first stream listener, else
+ * the first that was learned of them; by the machine's own address where it
+ * listens on all.
+ */
+struct aim {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+		struct sockaddr_un un;
+		struct sockaddr_storage room;
+	} address;
+	socklen_t size;
+	const struct listener *listener; /* until others are in force */
+	bool deferred; /* nobody accepts one before something was sent */
+	char host[80]; /* for "Host:" */
+};
+
+/* -1 and `err`: there is nowhere (yet). */
+int aim_at(struct aim *aim, const struct service *service, struct error *err);
+
+#endif

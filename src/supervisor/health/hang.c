@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/health/hang.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/look/awaits.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/health/health.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/health/sight.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+nsec_t hang_patience(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	return s != NULL ? s->request_timeout : 0;
+}
+
+static nsec_t age_of(const struct connection *c)
+{
+	return (nsec_t)c->received_ago * MSEC;
+}
+
+bool hang_exceeds(const struct child *child, const struct connection *c)
+{
+	nsec_t patience = hang_patience(child);
+
+	return patience != 0 && sight_owes(c) && age_of(c) >= patience;
+}
+
+const char *hang_text(const struct child *child)
+{
+	return child != NULL && child->health != NULL ? child->health->hang
+						      : "";
+}
+
+static void tell(struct child *child, const struct sight *sight,
+	const struct connection *c)
+{
+	struct health *h = child->health;
+	const struct news_number numbers[] = {
+		{"age", nsec_seconds(age_of(c))},
+		{"cpu", nsec_seconds(sight->cpu)},
+	};
+	struct event event = {
+		.kind = EVENT_UNWELL,
+		.why = WHY_REQUEST,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+	struct remote r;
+	char peer[64];
+	char age[16];
+	char threads[512];
+
+	remote_of(&r, c->pid);
+	(void)snprintf(h->hang, sizeof(h->hang), "no answer to %s for %s",
+		connections_peer(&r, c, peer, sizeof(peer)),
+		text_age(age, age_of(c)));
+	news_say_numbers(child, LOG_WARN, "hang", numbers, COUNT_OF(numbers),
+		"%s.%" PRIu32 ": worker %d hangs: %s; it has used %.1f s of "
+		"CPU; %s",
+		child->service->name, child->slot, (int)child->pid, h->hang,
+		nsec_seconds(sight->cpu),
+		awaits_threads_text(c->pid, threads, sizeof(threads)));
+	service_tell(child->service, &event);
+}
+
+void hang_look(struct child *child, nsec_t now)
+{
+	nsec_t patience = hang_patience(child);
+	struct health *h = health_of(child);
+	const struct connection *oldest;
+	struct sight sight = {.cpu = 0};
+
+	if (h == NULL || *h->hang != '\0' ||
+		now < h->hang_looked + patience / HANG_LOOKS)
+		return;
+	h->hang_looked = now;
+	if (!health_is_ready(child))
+		return;
+	sight_processes(&sight, child);
+	if (sight.traced)
+		return;
+	sight_connections(&sight, child);
+	oldest = sight_oldest(&sight, child);
+	/* at two looks: it may have stood still with all of the machine */
+	if (oldest == NULL || age_of(oldest) < patience / 2)
+		h->hang_cookie = 0;
+	else if (age_of(oldest) < patience || h->hang_cookie != oldest->cookie)
+		h->hang_cookie = oldest->cookie;
+	else
+		tell(child, &sight, oldest);
+	sight_free(&sight);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/health/health.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "supervisor/health/check.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/health/hang.h"
+#include "supervisor/hooks/helper.h"
+#include "supervisor/health/prove.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/health/recycle.h"
+#include "supervisor/health/stall.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- workers ---- */
+
+struct health *health_of(struct child *child)
+{
+	if (child->health == NULL)
+		child->health = calloc(1, sizeof(*child->health));
+	return child->health;
+}
+
+void health_each(struct service *service,
+	void (*deed)(struct child *child, void *context), void *context)
+{
+	for (uint32_t slot = 0; slot < service->child_slots; slot++)
+		for (int k = 0; k < 2; k++) {
+			struct child *child = service->children[slot][k];
+
+			if (child != NULL)
+				deed(child, context);
+		}
+}
+
+bool health_is_ready(const struct child *child)
+{
+	struct slot_view view;
+
+	if (child->paused)
+		return false;
+	cluster_view_slot(child->service->core, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker)
+			return view.worker[i].state == SLOT_READY;
+	return false;
+}
+
+bool health_gives_up(const struct child *child, const struct connection *c)
+{
+	const struct health *h = child->health;
+
+	return h != NULL &&
+		((c->inode != 0 && h->asked == c->inode) ||
+			(*h->hang != '\0' && hang_exceeds(child, c)));
+}
+
+/* ---- probes ---- */
+
+bool health_same_probe(const struct probe *a, const struct probe *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	return a == b || a->kind == PROBE_TCP || a->kind == PROBE_NONE ||
+		strcmp(a->text, b->text) == 0;
+}
+
+const char *health_probe_text(char to[96], const struct probe *probe)
+{
+	if (probe->kind == PROBE_TCP)
+		(void)text_copy(to, 96, "a connection");
+	else if (probe->kind == PROBE_HTTP)
+		(void)snprintf(to, 96, "GET %.80s", probe->text);
+	else
+		(void)snprintf(to, 96, "'%.80s'", probe->text);
+	return to;
+}
+
+/* ---- exec ---- */
+
+static void on_over(void *owner, const struct pidfd_end *end, bool late)
+{
+	struct child *child = owner;
+	struct health *h = child->health;
+	char why[64];
+	char name[16];
+
+	h->helper = NULL;
+	(*h->running)--;
+	if (late)
+		(void)snprintf(why, sizeof(why), "no answer in time");
+	else if (end->signalled)
+		(void)snprintf(why, sizeof(why), "killed by %s",
+			text_signal_name(name, end->code));
+	else
+		(void)snprintf(why, sizeof(why), "exit %d", end->code);
+	h->over(child, !late && !end->signalled && end->code == 0, why);
+}
+
+static void put_facts(struct buffer *facts, const struct child *child)
+{
+	helper_facts(facts, child->service);
+	helper_number(facts, "NCLUST_CHECK_PID", (uint64_t)child->pid);
+	helper_number(facts, "NCLUST_SLOT", child->slot);
+	helper_number(facts, "NCLUST_GENERATION", child->generation);
+	(void)buffer_string(facts, "NCLUST_WORKER=");
+	(void)buffer_number(facts, child->serial, 16);
+	(void)buffer_append(facts, "", 1);
+}
+
+int health_exec(struct child *child, const struct probe *probe, nsec_t patience,
+	unsigned *running,
+	void (*over)(struct child *child, bool well, const char *why),
+	struct error *err)
+{
+	struct health *h = health_of(child);
+	struct buffer facts;
+	struct helper_plan plan = {
+		.service = child->service,
+		.recipe = recipe_of(child->service, child->generation),
+		.command = &probe->command,
+		.facts = &facts,
+		.silent = true,
+		.patience = patience,
+		.over = on_over,
+		.owner = child,
+	};
+
+	if (h == NULL || plan.recipe == NULL)
+		return error_set(err, 0, "it is on its way out");
+	buffer_init(&facts, 0);
+	put_facts(&facts, child);
+	h->helper = helper_start(&plan, err);
+	buffer_fini(&facts);
+	if (h->helper == NULL)
+		return -1;
+	h->running = running;
+	h->over = over;
+	(*running)++;
+	return 0;
+}
+
+void health_exec_carried(struct child *child, unsigned *running,
+	void (*over)(struct child *child, bool well, const char *why))
+{
+	struct health *h = child->health;
+
+	h->running = running;
+	h->over = over;
+	(*running)++;
+	helper_claim(h->helper, on_over, child);
+}
+
+/* ---- life ---- */
+
+void health_on_birth(struct child *child)
+{
+	prove_on_birth(child);
+}
+
+void health_on_report(struct service *service, const struct report *r)
+{
+	const struct child *child;
+
+	switch (r->kind) {
+	case REPORT_READY:
+		check_begin(service);
+		stall_begin(service);
+		recycle_begin(service);
+		break;
+	case REPORT_DRAINING:
+	case REPORT_STOPPING:
+		prove_let_go(service, r->slot, r->worker);
+		check_let_go(service, r->slot, r->worker);
+		break;
+	case REPORT_START_TIMEOUT:
+		child = child_find(service, r->slot, r->worker);
+		if (child != NULL && child->health != NULL &&
+			*child->health->last != '\0')
+			log_note("%s.%" PRIu32 ": its last answer to 'ready': "
+				 "%s",
+				service->name, r->slot, child->health->last);
+		break;
+	default:
+		break;
+	}
+}
+
+static void ask_again(struct child *child, void *unused)
+{
+	const struct health *h = child->health;
+	struct slot_view view;
+
+	(void)unused;
+	if (h != NULL && h->helper != NULL && h->helper->over == NULL)
+		(h->proving ? prove_carried : check_carried)(child);
+	cluster_view_slot(child->service->core, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker &&
+			view.worker[i].state == SLOT_STARTING)
+			prove_on_birth(child);
+}
+
+void health_resume(struct service *service)
+{
+	health_each(service, ask_again, NULL);
+	health_on_settings(service);
+}
+
+void health_on_settings(struct service *service)
+{
+	prove_begin(service);
+	check_begin(service);
+	stall_begin(service);
+	recycle_begin(service);
+}
+
+void health_forget(struct child *child)
+{
+	struct health *h = child->health;
+
+	if (h == NULL)
+		return;
+	if (h->helper != NULL) {
+		helper_forget(h->helper);
+		(*h->running)--;
+	}
+	free(h);
+	child->health = NULL;
+}
+
+void health_free(struct service *service)
+{
+	prove_free(service);
+	check_free(service);
+	stall_free(service);
+	recycle_free(service);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/health/sight.h"
+
+#include "base/scope.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "supervisor/health/health.h"
+
+#include <netinet/tcp.h>
+
+void sight_processes(struct sight *sight, const struct child *child)
+{
+	sight->tree_count =
+		process_tree(child->pid, sight->tree, SIGHT_PROCESSES);
+	for (size_t i = 0; i < sight->tree_count; i++) {
+		struct process_facts facts;
+
+		if (process_look(sight->tree[i], &facts) == -1)
+			continue;
+		sight->cpu += facts.cpu;
+		sight->traced |= facts.state == 't'; /* by a debugger */
+	}
+}
+
+void sight_connections(struct sight *sight, const struct child *child)
+{
+	for (size_t i = 0; i < sight->tree_count; i++) {
+		struct remote r;
+
+		remote_of(&r, sight->tree[i]);
+		if (i == 0) {
+			(void)connections_add(&sight->all, &r, child->pidfd);
+			continue;
+		}
+		scoped_fd pidfd = pidfd_of(sight->tree[i]);
+		if (pidfd != -1) /* else it is gone */
+			(void)connections_add(&sight->all, &r, pidfd);
+	}
+}
+
+/* Is it the port of a listener that the worker has?  Its connections to others,
+ * which answer it, are no requests. */
+static bool is_served(const struct sight *sight, uint16_t port)
+{
+	for (size_t i = 0; i < sight->all.count; i++)
+		if (sight->all.list[i].kind == CONNECTION_LISTENER &&
+			sight->all.list[i].port == port)
+			return true;
+	return false;
+}
+
+bool sight_owes(const struct connection *c)
+{
+	/* who asked may have gone by now: then it is left open, too */
+	return c->kind == CONNECTION_TCP &&
+		(c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) &&
+		c->segments_in > 0 &&
+		(c->bytes_out == 0 || c->received_ago < c->sent_ago);
+}
+
+static bool is_waiting(const struct sight *sight, const struct connection *c)
+{
+	/* the end of what the other says counts as a byte */
+	uint32_t unread = c->queue -
+		(c->queue > 0 && c->kind == CONNECTION_TCP &&
+			c->state == TCP_CLOSE_WAIT);
+
+	if (c->kind == CONNECTION_UNIX)
+		return c->has_name && unread > 0;
+	if (c->kind != CONNECTION_TCP || !is_served(sight, c->port))
+		return false;
+	return unread > 0 || sight_owes(c);
+}
+
+/* Bytes that it has read of one. */
+static uint64_t read_of(const struct connection *c)
+{
+	/* the end of what the other says counts as one that was received */
+	bool is_ended = c->kind == CONNECTION_TCP &&
+		(c->state == TCP_CLOSE_WAIT || c->state == TCP_LAST_ACK ||
+			c->state == TCP_CLOSING);
+
+	return c->bytes_in - c->queue - is_ended;
+}
+
+uint64_t sight_print(const struct sight *sight)
+{
+	uint64_t print = sight->all.count + 1;
+
+	for (size_t i = 0; i < sight->all.count; i++) {
+		const struct connection *c = &sight->all.list[i];
+		uint64_t one = c->cookie ^ c->bytes_out << 20;
+
+		if (c->kind == CONNECTION_LISTENER)
+			continue;
+		one ^= read_of(c) << 42;
+		one *= 0x9e3779b97f4a7c15;
+		print += one ^ one >> 29; /* in whatever order */
+	}
+	return print;
+}
+
+bool sight_any_waits(const struct sight *sight)
+{
+	for (size_t i = 0; i < sight->all.count; i++)
+		if (is_waiting(sight, &sight->all.list[i]))
+			return true;
+	return false;
+}
+
+const struct connection *sight_oldest(
+	const struct sight *sight, const struct child *child)
+{
+	const struct connection *oldest = NULL;
+
+	for (size_t i = 0; i < sight->all.count; i++) {
+		const struct connection *c = &sight->all.list[i];
+
+		if (sight_owes(c) && is_served(sight, c->port) &&
+			!health_gives_up(child, c) &&
+			(oldest == NULL ||
+				c->received_ago > oldest->received_ago))
+			oldest = c;
+	}
+	return oldest;
+}
+
+void sight_free(struct sight *sight)
+{
+	connections_free(&sight->all);
+}

@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/health/volley.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/look/otherend.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/health/health.h"
+#include "supervisor/common/news.h"
+#include "supervisor/drain/steer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* From look to look whether somebody has taken a connection: who has waits for
+ * the rest of the request meanwhile, and may be one that does nothing else. */
+#define STEP_FIRST (1 * MSEC)
+#define STEP_MOST (16 * MSEC)
+/* Looking for who it was: so long a turn. */
+#define SLICE (2 * MSEC)
+/* Woken so much later than asked: nclust itself stood still. */
+#define LATE (500 * MSEC)
+
+static void arm(struct volley *v);
+
+/* ---- the end of one ---- */
+
+static void close_asking(struct asking *a)
+{
+	struct volley *v = a->volley;
+	int fd = a->io.fd;
+
+	if (a->state == ASKING_OVER)
+		return;
+	ev_io_stop(v->service->sup->loop, &a->io);
+	ev_io_set(&a->io, -1, 0);
+	if (fd != -1)
+		(void)close(fd);
+	a->state = ASKING_OVER;
+	v->open--;
+}
+
+static void look_if_over(struct volley *v)
+{
+	if (v->open == 0)
+		volley_stop(v);
+}
+
+static bool has_state(const struct volley *v, unsigned states)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		if ((states >> v->asks[i].state & 1) != 0)
+			return true;
+	return false;
+}
+
+#define WAITING (1U << ASKING_CONNECTS | 1U << ASKING_WAITS)
+
+bool volley_waits(const struct volley *v)
+{
+	return has_state(v, WAITING);
+}
+
+bool volley_is_busy(const struct volley *v)
+{
+	return has_state(v, WAITING | 1U << ASKING_TAKEN);
+}
+
+static void conclude(struct asking *a, bool well, const char *why)
+{
+	struct volley *v = a->volley;
+	struct child *child = child_find(v->service, a->slot, a->worker);
+	bool late = a->state == ASKING_LATE;
+
+	close_asking(a);
+	if (child != NULL && child->health != NULL)
+		child->health->asked = 0;
+	if (child != NULL && (!late || v->wants(child)))
+		v->answered(child, well, why);
+}
+
+/* ---- the answer ---- */
+
+static void read_answer(struct asking *a)
+{
+	ssize_t n = recv(a->io.fd, a->answer + a->got,
+		sizeof(a->answer) - a->got, MSG_DONTWAIT);
+	unsigned code;
+	char why[40];
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		conclude(a, false, "closed the connection without an answer");
+		return;
+	}
+	a->got += (size_t)n;
+	switch (httpstatus_parse(a->answer, a->got, &code)) {
+	case HTTPSTATUS_MORE:
+		if (a->got < sizeof(a->answer))
+			return;
+		conclude(a, false, "its answer is too long");
+		return;
+	case HTTPSTATUS_NONE:
+		conclude(a, false, "its answer is not HTTP/1");
+		return;
+	case HTTPSTATUS_CODE:
+		break;
+	}
+	(void)snprintf(why, sizeof(why), "answered %u", code);
+	conclude(a, httpstatus_is_well(code), why);
+}
+
+static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct asking *a = watcher->data;
+
+	(void)loop;
+	(void)revents;
+	read_answer(a);
+	look_if_over(a->volley);
+}
+
+static void judge_time(struct asking *a, nsec_t now)
+{
+	struct volley *v = a->volley;
+	const struct cluster_settings *s = v->settings;
+	bool late = a->state == ASKING_LATE;
+	struct child *child;
+	char time[24];
+	char why[64];
+
+	if (now - a->since < (late ? s->check_interval : s->check_timeout))
+		return;
+	read_answer(a); /* it may have come while we were late */
+	if (a->state == ASKING_OVER)
+		return;
+	child = child_find(v->service, a->slot, a->worker);
+	if (child == NULL) {
+		close_asking(a);
+		return;
+	}
+	a->state = ASKING_LATE;
+	a->since = now;
+	(void)snprintf(why, sizeof(why), "no answer within %s",
+		text_duration(time, s->check_timeout));
+	if (!late || v->wants(child))
+		v->answered(child, false, why);
+}
+
+/* ---- who has it ---- */
+
+bool volley_asks(const struct volley *v, const struct child *child)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		if (v->asks[i].state >= ASKING_TAKEN &&
+			v->asks[i].worker == child->worker &&
+			v->asks[i].slot == child->slot)
+			return true;
+	return false;
+}
+
+/* Send what was not sent yet, but for so many bytes.  -1: it does not go. */
+static int send_request(struct asking *a, size_t kept)
+{
+	const struct volley *v = a->volley;
+	char request[HTTPREQUEST_MAX];
+	size_t len = httpstatus_request(
+		request, sizeof(request), v->probe->text, v->aim.host);
+
+	if (len <= a->sent + kept)
+		return -1;
+	len -= a->sent + kept;
+	if (send(a->io.fd, request + a->sent, len,
+		    MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+		return -1;
+	a->sent += len;
+	return 0;
+}
+
+/* The child has it: ask on, if its word is wanted. */
+static void take(struct asking *a, struct child *child, bool closed)
+{
+	struct volley *v = a->volley;
+	bool is_http = v->probe->kind == PROBE_HTTP;
+
+	if (a->state != ASKING_WAITS)
+		return;
+	v->quiet_since = clock_now();
+	if (!v->wants(child) || volley_asks(v, child)) {
+		close_asking(a);
+		return;
+	}
+	a->slot = child->slot;
+	a->worker = child->worker;
+	if (!is_http) {
+		conclude(a, true, "");
+		return;
+	}
+	if (health_of(child) != NULL)
+		child->health->asked = a->inode;
+	a->state = ASKING_TAKEN;
+	a->since = clock_now();
+	if (closed || send_request(a, 0) == -1) {
+		conclude(a, false, "closed the connection without an answer");
+		return;
+	}
+	ev_io_start(v->service->sup->loop, &a->io);
+}
+
+/* The only one that there is, or NULL. */
+static struct child *only_child(const struct service *s)
+{
+	struct child *only = NULL;
+
+	for (uint32_t slot = 0; slot < s->child_slots; slot++)
+		for (int k = 0; k < 2; k++) {
+			struct child *c = s->children[slot][k];
+
+			if (c == NULL)
+				continue;
+			if (only != NULL)
+				return NULL;
+			only = c;
+		}
+	return only;
+}
+
+static void tell_denied(struct volley *v)
+{
+	struct service *s = v->service;
+
+	if ((!v->denied && !v->blind) || s->checks_denied_told)
+		return;
+	s->checks_denied_told = true;
+	news_say(s->sup, LOG_WARN, "check-denied",
+		"%s: %s, so it cannot tell which worker has got a question: "
+		"use "
+		"exec:",
+		s->name,
+		v->blind ? "the kernel does not tell nclust of sockets "
+			   "(sock_diag)"
+			 : "nclust may not look at its workers' descriptors");
+}
+
+/* Those that somebody has taken, as inodes by their place. */
+static unsigned gather(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		const struct asking *a = &v->asks[i];
+
+		inodes[i] = a->state == ASKING_WAITS ? a->inode : 0;
+		count += inodes[i] != 0;
+	}
+	return count;
+}
+
+static void ask_child(struct volley *v, struct child *child, bool deep,
+	const uint64_t inodes[VOLLEY_MAX])
+{
+	uint32_t held =
+		otherend_held(child->pid, deep, inodes, VOLLEY_MAX, &v->denied);
+	uint32_t slot = child->slot;
+	uint64_t worker = child->worker;
+
+	if (held != 0)
+		v->deep = deep;
+	for (size_t i = 0; i < VOLLEY_MAX && child != NULL; i++) {
+		if ((held >> i & 1) == 0)
+			continue;
+		take(&v->asks[i], child, false);
+		child = child_find(v->service, slot, worker);
+	}
+}
+
+/* Who is alone has them all. */
+static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
+{
+	bool given = false;
+
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		struct child *only = only_child(v->service);
+
+		if (only == NULL || inodes[i] == 0)
+			continue; /* what it said may have been its end */
+		take(&v->asks[i], only, false);
+		given = true;
+	}
+	return given;
+}
+
+static void look_at_slot(struct volley *v, uint32_t slot)
+{
+	const struct service *s = v->service;
+	/* first where they were found last, then the other way */
+	bool deep = v->deep_first == (v->looked < s->child_slots);
+	uint64_t inodes[VOLLEY_MAX];
+
+	for (int k = 0; k < 2; k++)
+		if (s->children[slot][k] != NULL && gather(v, inodes) > 0)
+			ask_child(v, s->children[slot][k], deep, inodes);
+}
+
+/* Look for whose they are, a slice at a time; true: there is more to look at. */
+static bool find_owners(struct volley *v)
+{
+	const struct service *s = v->service;
+	nsec_t until = clock_now() + SLICE;
+	uint64_t inodes[VOLLEY_MAX];
+
+	if (gather(v, inodes) == 0 || give_to_only(v, inodes))
+		return false;
+	if (v->looked == 0)
+		v->deep_first = v->deep;
+	for (; v->looked < 2 * s->child_slots; v->looked++) {
+		if (clock_now() > until)
+			return true;
+		if (v->cursor >= s->child_slots)
+			v->cursor = 0;
+		look_at_slot(v, v->cursor);
+		if (gather(v, inodes) == 0) {
+			v->looked = 0;
+			return false;
+		}
+		v->cursor++;
+	}
+	v->looked = 0;
+	/* a stranger has it, or it has gone on to somebody else meanwhile */
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		if (v->asks[i].state == ASKING_WAITS && v->asks[i].inode != 0)
+			close_asking(&v->asks[i]);
+	tell_denied(v);
+	return false;
+}
+
+/* ---- looking ---- */
+
+static void begin(struct asking *a)
+{
+	struct volley *v = a->volley;
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(peer);
+
+	if (getpeername(a->io.fd, (struct sockaddr *)&peer, &size) == -1) {
+		int error = 0;
+
+		size = sizeof(error);
+		if (getsockopt(a->io.fd, SOL_SOCKET, SO_ERROR, &error, &size) ==
+				-1 ||
+			error != 0)
+			close_asking(a);
+		return;
+	}
+	a->state = ASKING_WAITS;
+	v->blind |= !otherend_works(a->io.fd);
+	/* the end that is left makes it a request */
+	if (v->aim.deferred && v->probe->kind == PROBE_HTTP &&
+		send_request(a, 2) == -1)
+		close_asking(a);
+}
+
+static void take_blindly(struct asking *a)
+{
+	struct child *only = only_child(a->volley->service);
+
+	if (only != NULL) {
+		take(a, only, false);
+		return;
+	}
+	close_asking(a);
+	tell_denied(a->volley);
+}
+
+/* Closed before it was known by whom: then nobody can tell, but of one who is
+ * alone. */
+static void look_if_taken(struct asking *a)
+{
+	struct child *only;
+	char byte;
+	ssize_t n;
+
+	if (a->volley->blind) {
+		take_blindly(a);
+		return;
+	}
+	if (a->inode == 0)
+		a->inode = otherend_inode(a->io.fd);
+	if (a->inode != 0)
+		return;
+	n = recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n == 1 || (n == -1 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	only = only_child(a->volley->service);
+	if (only != NULL)
+		take(a, only, true);
+	else
+		close_asking(a);
+}
+
+/* When that began is not known, but not before we went to sleep: all since then
+ * is granted. */
+static void forgive_lateness(struct volley *v, nsec_t now)
+{
+	nsec_t slept = now - v->armed;
+
+	if (now < v->due + LATE)
+		return;
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		v->asks[i].since += slept;
+	v->quiet_since += slept;
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct volley *v = timer->data;
+	nsec_t now = clock_now();
+
+	(void)loop;
+	(void)revents;
+	forgive_lateness(v, now);
+	for (size_t i = 0; i < VOLLEY_MAX && v->settings != NULL; i++) {
+		struct asking *a = &v->asks[i];
+
+		if (a->state == ASKING_CONNECTS)
+			begin(a);
+		if (a->state == ASKING_WAITS)
+			look_if_taken(a);
+		else if (a->state >= ASKING_TAKEN)
+			judge_time(a, now);
+	}
+	if (v->settings == NULL)
+		return; /* an answer had it stopped */
+	if (find_owners(v))
+		v->step = 0;
+	else
+		v->step = v->step == 0 ? STEP_FIRST
+				       : nsec_min(2 * v->step, STEP_MOST);
+	if (v->open > 0)
+		arm(v);
+	look_if_over(v);
+}
+
+static void arm(struct volley *v)
+{
+	nsec_t now = clock_now();
+	nsec_t next = NSEC_NEVER;
+
+	if (v->settings == NULL)
+		return;
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		const struct asking *a = &v->asks[i];
+
+		if (a->state == ASKING_CONNECTS || a->state == ASKING_WAITS)
+			next = nsec_min(next, now + v->step);
+		else if (a->state == ASKING_TAKEN)
+			next = nsec_min(next,
+				nsec_add(a->since, v->settings->check_timeout));
+		else if (a->state == ASKING_LATE)
+			next = nsec_min(next,
+				nsec_add(
+					a->since, v->settings->check_interval));
+	}
+	if (next == NSEC_NEVER)
+		return;
+	v->armed = now;
+	v->due = next > now ? next : now;
+	ev_now_update(v->service->sup->loop);
+	ev_timer_stop(v->service->sup->loop, &v->look);
+	ev_timer_set(&v->look, nsec_seconds(v->due - now), 0.);
+	ev_timer_start(v->service->sup->loop, &v->look);
+}
+
+/* ---- life ---- */
+
+static void ask(struct volley *v, struct asking *a)
+{
+	int fd = socket(v->aim.address.any.sa_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd == -1)
+		return;
+	if ((v->in_lane ? steer_connect(v->aim.listener, v->lane, fd,
+				  &v->aim.address.any, v->aim.size)
+			: connect(fd, &v->aim.address.any, v->aim.size)) ==
+			-1 &&
+		errno != EINPROGRESS) {
+		(void)close(fd);
+		return;
+	}
+	a->state = ASKING_CONNECTS;
+	a->inode = 0;
+	a->sent = 0;
+	a->got = 0;
+	a->since = v->quiet_since;
+	ev_io_set(&a->io, fd, EV_READ);
+	v->open++;
+}
+
+int volley_fire(struct volley *v, const struct cluster_settings *settings,
+	const struct probe *probe, unsigned count, struct error *err)
+{
+	if (aim_at(&v->aim, v->service, err) == -1)
+		return -1;
+	if (v->settings != NULL && !health_same_probe(v->probe, probe))
+		volley_stop(v);
+	if (v->settings != NULL)
+		cluster_settings_unref(v->settings);
+	v->settings = cluster_settings_ref(
+		(struct cluster_settings *)(uintptr_t)settings);
+	v->probe = probe;
+	v->quiet_since = clock_now();
+	v->denied = false;
+	v->blind = false;
+	v->looked = 0;
+	v->step = STEP_FIRST;
+	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
+		if (v->asks[i].state != ASKING_OVER)
+			continue;
+		ask(v, &v->asks[i]);
+		count--;
+	}
+	if (v->open == 0) {
+		volley_stop(v);
+		return error_set(err, errno, "cannot connect to its listener");
+	}
+	for (unsigned i = 0; i < VOLLEY_MAX; i++)
+		if (v->asks[i].state == ASKING_CONNECTS)
+			begin(&v->asks[i]);
+	if (v->open == 0) {
+		volley_stop(v);
+		return error_set(err, 0, "nobody listens");
+	}
+	arm(v);
+	return 0;
+}
+
+size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX])
+{
+	struct sockaddr_storage at;
+	size_t count = 0;
+
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		socklen_t size = sizeof(at);
+
+		if ((WAITING >> v->asks[i].state & 1) != 0 &&
+			getsockname(v->asks[i].io.fd, (struct sockaddr *)&at,
+				&size) == 0)
+			ports[count++] = connections_port(&at);
+	}
+	return count;
+}
+
+void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		struct asking *a = &v->asks[i];
+
+		/* what nobody has taken may be in a queue that it alone has */
+		if (a->state < ASKING_TAKEN ||
+			(a->slot == slot && a->worker == worker))
+			close_asking(a);
+	}
+	look_if_over(v);
+}
+
+void volley_stop(struct volley *v)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		close_asking(&v->asks[i]);
+	ev_timer_stop(v->service->sup->loop, &v->look);
+	if (v->settings != NULL)
+		cluster_settings_unref(v->settings);
+	v->settings = NULL;
+}
+
+void volley_init(struct volley *v, struct service *service)
+{
+	*v = (struct volley){.service = service};
+	ev_init(&v->look, on_look);
+	v->look.data = v;
+	for (size_t i = 0; i < VOLLEY_MAX; i++) {
+		struct asking *a = &v->asks[i];
+
+		a->volley = v;
+		ev_init(&a->io, on_answer);
+		ev_io_set(&a->io, -1, 0);
+		a->io.data = a;
+	}
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/hooks/helper.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/common/daemon.h"
+#include "supervisor/workers/recipe.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid)
+{
+	struct helper *h = sup->helpers;
+
+	while (h != NULL && h->pid != pid)
+		h = h->next;
+	return h;
+}
+
+/* It is not reaped: its pid, and so its group's, is still its own. */
+static void kill_group(struct helper *h)
+{
+	if (pidfd_signal_group(h->pidfd, h->pid, SIGKILL) == -1 &&
+		errno != ESRCH)
+		log_debug("cannot kill helper %d: %s", (int)h->pid,
+			strerror(errno));
+}
+
+static void release(struct helper *h)
+{
+	struct helper **at = &h->sup->helpers;
+
+	while (*at != h)
+		at = &(*at)->next;
+	*at = h->next;
+	ev_io_stop(h->sup->loop, &h->exit);
+	ev_timer_stop(h->sup->loop, &h->patience);
+	(void)close(h->pidfd);
+	free(h);
+}
+
+void helper_ended(struct helper *h)
+{
+	helper_over *over = h->over;
+	void *owner = h->owner;
+	bool late = h->late;
+	struct pidfd_end end;
+
+	if (pidfd_peek(h->pidfd, &end) != 1)
+		return;
+	kill_group(h); /* what it has left behind */
+	(void)pidfd_reap(h->pidfd, &end);
+	release(h);
+	if (over != NULL)
+		over(owner, &end, late);
+}
+
+static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	helper_ended(watcher->data);
+}
+
+static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct helper *h = timer->data;
+
+	(void)loop;
+	(void)revents;
+	h->late = true;
+	kill_group(h);
+}
+
+void helper_forget(struct helper *h)
+{
+	h->over = NULL;
+	kill_group(h);
+}
+
+/* ---- birth ---- */
+
+static char **make_environment(const struct helper_plan *p)
+{
+	const struct recipe *r = p->recipe;
+	const char *at = p->facts->data;
+	const char *end = at + p->facts->len;
+	size_t n = r->environment_count + 1;
+	char **list;
+
+	for (size_t i = 0; i < p->facts->len; i++)
+		n += at[i] == '\0';
+	list = malloc(n * sizeof(*list));
+	if (list == NULL)
+		return NULL;
+	n = 0;
+	for (; at < end; at += strlen(at) + 1)
+		list[n++] = (char *)(uintptr_t)at;
+	for (size_t i = 0; i < r->environment_count; i++)
+		list[n++] = r->environment[i];
+	list[n] = NULL;
+	return list;
+}
+
+static int output_of(const struct supervisor *sup, int fd)
+{
+	return daemon_lets_go(sup, fd) ? sup->null_fd : fd;
+}
+
+static int run(struct helper *h, const struct helper_plan *p,
+	char *const *environment, struct error *err)
+{
+	struct supervisor *sup = h->sup;
+	char **candidates =
+		recipe_candidates(p->recipe, p->command->list[0], err);
+	struct spawn_failure failure;
+	struct spawn_plan plan;
+	int got;
+
+	if (candidates == NULL)
+		return -1;
+	child_plan(sup, &plan, p->recipe);
+	plan.candidates = (const char *const *)candidates;
+	plan.argv = p->command->list;
+	plan.envp = environment;
+	plan.death_signal = SIGKILL;
+	for (int i = 1; i <= 2; i++)
+		plan.fds[plan.fd_count++] = (struct spawn_fd){
+			p->silent ? sup->null_fd : output_of(sup, i), i};
+	got = spawn(&plan, &h->pid, &h->pidfd, &failure);
+	if (got == -1)
+		spawn_explain(&failure, p->command->list[0], err);
+	recipe_candidates_free(candidates);
+	return got;
+}
+
+static void watch(struct helper *h)
+{
+	struct supervisor *sup = h->sup;
+	nsec_t left = h->due - clock_now();
+
+	ev_io_init(&h->exit, on_exit_readable, h->pidfd, EV_READ);
+	h->exit.data = h;
+	ev_io_start(sup->loop, &h->exit);
+	ev_now_update(sup->loop);
+	ev_timer_init(&h->patience, on_patience_over,
+		left > 0 ? nsec_seconds(left) : 0., 0.);
+	h->patience.data = h;
+	ev_timer_start(sup->loop, &h->patience);
+}
+
+struct helper *helper_start(const struct helper_plan *p, struct error *err)
+{
+	struct helper *h = calloc(1, sizeof(*h));
+	char **environment = h != NULL ? make_environment(p) : NULL;
+	int got = -1;
+
+	if (environment == NULL) {
+		(void)error_set(err, ENOMEM, "'%s'", p->command->list[0]);
+	} else {
+		h->sup = p->service->sup;
+		h->over = p->over;
+		h->owner = p->owner;
+		got = run(h, p, environment, err);
+	}
+	free(environment);
+	if (got == -1) {
+		free(h);
+		return NULL;
+	}
+	h->due = nsec_add(clock_now(), p->patience);
+	h->next = h->sup->helpers;
+	h->sup->helpers = h;
+	watch(h);
+	return h;
+}
+
+/* ---- after an upgrade ---- */
+
+struct helper *helper_carried(struct supervisor *sup)
+{
+	struct helper *h = calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	h->pidfd = -1;
+	h->sup = sup;
+	h->next = sup->helpers;
+	sup->helpers = h;
+	return h;
+}
+
+void helper_claim(struct helper *h, helper_over *over, void *owner)
+{
+	h->over = over;
+	h->owner = owner;
+}
+
+void helpers_resume(struct supervisor *sup)
+{
+	for (struct helper *h = sup->helpers; h != NULL; h = h->next)
+		watch(h);
+}
+
+/* ---- what they are told ---- */
+
+void helper_fact(struct buffer *facts, const char *key, const char *value)
+{
+	(void)buffer_string(facts, key);
+	(void)buffer_string(facts, "=");
+	(void)buffer_string(facts, value);
+	(void)buffer_append(facts, "", 1);
+}
+
+void helper_number(struct buffer *facts, const char *key, uint64_t n)
+{
+	(void)buffer_string(facts, key);
+	(void)buffer_string(facts, "=");
+	(void)buffer_number(facts, n, 10);
+	(void)buffer_append(facts, "", 1);
+}
+
+void helper_facts(struct buffer *facts, const struct service *service)
+{
+	const struct supervisor *sup = service->sup;
+
+	helper_fact(facts, "NCLUST_NAME", sup->settings->name);
+	helper_fact(facts, "NCLUST_CLUSTER", service->name);
+	if (!sup->has_rundir)
+		return;
+	(void)buffer_string(facts, "NCLUST_SOCKET=");
+	(void)buffer_string(facts, sup->rundir.path);
+	(void)buffer_append(facts, "/control", sizeof("/control"));
+}
+
+/* ---- the end ---- */
+
+void helpers_free(struct supervisor *sup)
+{
+	while (sup->helpers != NULL) {
+		struct helper *h = sup->helpers;
+		helper_over *over = h->over;
+		void *owner = h->owner;
+		struct pidfd_end end = {.signalled = true, .code = SIGKILL};
+
+		kill_group(h);
+		/* one that is not dead yet is init's to reap */
+		(void)pidfd_reap(h->pidfd, &end);
+		release(h);
+		if (over != NULL)
+			over(owner, &end, true);
+	}
+}

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/hooks/hooks.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/health/hang.h"
+#include "supervisor/hooks/helper.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Each start costs as much as that of a worker, and clients wait meanwhile. */
+#define STARTED_A_TURN 4
+/* When nothing else is left, hooks still have so long. */
+#define LAST_MOMENT (2 * SECOND)
+
+static const char *const names[HOOK_EVENTS] = {
+	[HOOK_READY] = "ready",
+	[HOOK_EXIT] = "exit",
+	[HOOK_CRASH] = "crash",
+	[HOOK_ROLLOUT] = "rollout",
+	[HOOK_SCALE] = "scale",
+	[HOOK_STOP] = "stop",
+	[HOOK_HANG] = "hang",
+};
+
+static void start_some(struct supervisor *sup);
+
+void hook_run_free(struct hook_run *run)
+{
+	cluster_settings_unref(run->settings);
+	buffer_fini(&run->facts);
+	free(run);
+}
+
+/* ---- how they end ---- */
+
+/* A hook that fails always would say so at each event: once, until one of its
+ * runs goes well. */
+static void tell_failure(const struct hook_run *run, const char *how)
+{
+	struct service *service = run->service;
+	unsigned bit = 1U << run->event;
+
+	if (service != NULL && (service->hooks_told & bit) != 0)
+		return;
+	if (service != NULL)
+		service->hooks_told |= bit;
+	news_say(run->sup, LOG_WARN, "hook-failed",
+		"%s: the hook on-%s ('%s') failed: %s",
+		service != NULL ? service->name : run->settings->name,
+		names[run->event], run->settings->hooks[run->event].text, how);
+}
+
+static void forget_running(struct hooks *hooks, struct hook_run *run)
+{
+	struct hook_run **at = &hooks->runs;
+
+	while (*at != run)
+		at = &(*at)->next;
+	*at = run->next;
+	hooks->running--;
+}
+
+static void on_over(void *owner, const struct pidfd_end *end, bool late)
+{
+	struct hook_run *run = owner;
+	struct supervisor *sup = run->sup;
+	char how[64];
+	char name[16];
+
+	forget_running(sup->hooks, run);
+	if (sup->hooks->over) {
+		hook_run_free(run);
+		return;
+	}
+	if (late)
+		(void)snprintf(how, sizeof(how),
+			"killed, as it ran for longer than a minute");
+	else if (end->signalled)
+		(void)snprintf(how, sizeof(how), "killed by %s",
+			text_signal_name(name, end->code));
+	else
+		(void)snprintf(how, sizeof(how), "exit %d", end->code);
+	if (late || end->signalled || end->code != 0) {
+		tell_failure(run, how);
+	} else if (run->service != NULL) {
+		run->service->hooks_told &= ~(1U << run->event);
+	}
+	hook_run_free(run);
+	start_some(sup);
+}
+
+/* ---- how they begin ---- */
+
+static void start_soon(struct supervisor *sup)
+{
+	struct hooks *hooks = sup->hooks;
+
+	if (ev_is_active(&hooks->start))
+		return;
+	ev_timer_set(&hooks->start, 0., 0.);
+	ev_timer_start(sup->loop, &hooks->start);
+}
+
+static int start_one(struct hook_run *run)
+{
+	struct service *service = run->service;
+	struct helper_plan plan = {
+		.service = service,
+		.command = &run->settings->hooks[run->event].command,
+		.facts = &run->facts,
+		.patience = HOOK_PATIENCE,
+		.over = on_over,
+		.owner = run,
+	};
+	struct error err;
+
+	/* as whom workers are started now */
+	plan.recipe = recipe_get(service, cluster_generation(service->core),
+		(struct cluster_settings *)(uintptr_t)cluster_settings(
+			service->core),
+		&err);
+	if (plan.recipe != NULL)
+		run->helper = helper_start(&plan, &err);
+	if (run->helper != NULL)
+		return 0;
+	tell_failure(run, err.text);
+	return -1;
+}
+
+static void tell_dropped(struct supervisor *sup)
+{
+	struct hooks *hooks = sup->hooks;
+
+	if (hooks->dropped == 0 || hooks->queued > 0)
+		return;
+	news_say(sup, LOG_WARN, "hooks-dropped",
+		"%lu hooks were not run, as %d ran and %d waited",
+		hooks->dropped, HOOKS_AT_ONCE, HOOKS_QUEUED);
+	hooks->dropped = 0;
+}
+
+static void add_running(struct hooks *hooks, struct hook_run *run)
+{
+	run->next = hooks->runs;
+	hooks->runs = run;
+	hooks->running++;
+}
+
+static void start_some(struct supervisor *sup)
+{
+	struct hooks *hooks = sup->hooks;
+
+	for (int i = 0; i < STARTED_A_TURN && hooks->head != NULL &&
+		hooks->running < HOOKS_AT_ONCE;
+		i++) {
+		struct hook_run *run = hooks->head;
+
+		hooks->head = run->next;
+		if (hooks->head == NULL)
+			hooks->tail = &hooks->head;
+		hooks->queued--;
+		if (start_one(run) == 0)
+			add_running(hooks, run);
+		else
+			hook_run_free(run);
+	}
+	tell_dropped(sup);
+	if (hooks->head != NULL && hooks->running < HOOKS_AT_ONCE)
+		start_soon(sup);
+}
+
+static void on_start(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	start_some(timer->data);
+}
+
+static void on_last_moment(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+
+	(void)loop;
+	(void)revents;
+	sup->hooks->over = true;
+}
+
+struct hooks *hooks_of(struct supervisor *sup)
+{
+	struct hooks *hooks = sup->hooks;
+
+	if (hooks != NULL)
+		return hooks;
+	hooks = calloc(1, sizeof(*hooks));
+	if (hooks == NULL)
+		return NULL;
+	hooks->tail = &hooks->head;
+	ev_init(&hooks->start, on_start);
+	hooks->start.data = sup;
+	ev_init(&hooks->last_moment, on_last_moment);
+	hooks->last_moment.data = sup;
+	sup->hooks = hooks;
+	return hooks;
+}
+
+/* ---- what they are told ---- */
+
+static const char *outcome_of(enum report_kind kind)
+{
+	switch (kind) {
+	case REPORT_ROLLOUT_STARTED:
+		return "started";
+	case REPORT_ROLLOUT_DONE:
+		return "done";
+	case REPORT_ROLLOUT_FAILED:
+		return "failed";
+	default:
+		return "superseded";
+	}
+}
+
+static void put_ending(struct buffer *facts, const struct report *r)
+{
+	char text[64];
+
+	if (r->ending.kind == ENDING_NONE)
+		return;
+	helper_fact(facts, "NCLUST_REASON", news_ending_text(text, &r->ending));
+	if (r->ending.kind == ENDING_EXIT)
+		helper_number(
+			facts, "NCLUST_EXIT_CODE", (uint64_t)r->ending.code);
+	if (r->ending.kind == ENDING_SIGNAL)
+		helper_fact(facts, "NCLUST_EXIT_SIGNAL",
+			text_signal_name(text, r->ending.code));
+}
+
+static void put_facts(struct hook_run *run, const struct report *r)
+{
+	const struct service *service = run->service;
+	struct buffer *facts = &run->facts;
+	bool worker = run->event == HOOK_READY || run->event == HOOK_EXIT ||
+		run->event == HOOK_CRASH || run->event == HOOK_HANG;
+
+	helper_fact(facts, "NCLUST_EVENT", names[run->event]);
+	helper_facts(facts, service);
+	if (worker || (r->kind == REPORT_ROLLOUT_FAILED && r->slot != SLOT_ALL))
+		helper_number(facts, "NCLUST_SLOT", r->slot);
+	if (worker && r->pid != 0)
+		helper_number(facts, "NCLUST_WORKER_PID", (uint64_t)r->pid);
+	if (r->generation != 0)
+		helper_number(facts, "NCLUST_GENERATION", r->generation);
+	if (worker && r->age != NSEC_NEVER)
+		helper_number(facts, "NCLUST_AGE", (uint64_t)(r->age / SECOND));
+	if (run->event == HOOK_ROLLOUT) {
+		helper_number(facts, "NCLUST_ROLLOUT", r->rollout);
+		helper_fact(facts, "NCLUST_OUTCOME", outcome_of(r->kind));
+	}
+	put_ending(facts, r);
+	if (run->event == HOOK_HANG)
+		helper_fact(facts, "NCLUST_REASON",
+			hang_text(child_find(service, r->slot, r->worker)));
+	helper_number(facts, "NCLUST_WANTED", service_workers(service));
+	helper_number(facts, "NCLUST_READY", service_ready(service));
+	if (run->event == HOOK_SCALE || r->kind == REPORT_ROLLOUT_STARTED)
+		helper_number(facts, "NCLUST_COUNT", r->count);
+}
+
+/* ---- when ---- */
+
+static void add_waiting(struct hooks *hooks, struct hook_run *run)
+{
+	*hooks->tail = run;
+	hooks->tail = &run->next;
+	hooks->queued++;
+}
+
+static void enqueue(struct service *service, enum hook_event event,
+	const struct report *report)
+{
+	struct supervisor *sup = service->sup;
+	const struct cluster_settings *settings =
+		cluster_settings(service->core);
+	struct hooks *hooks;
+	struct hook_run *run;
+
+	if (settings->hooks[event].command.count == 0)
+		return;
+	hooks = hooks_of(sup);
+	if (hooks == NULL || hooks->over)
+		return;
+	run = hooks->queued < HOOKS_QUEUED ? calloc(1, sizeof(*run)) : NULL;
+	if (run == NULL) {
+		hooks->dropped++;
+		return;
+	}
+	run->service = service;
+	run->sup = sup;
+	run->settings = cluster_settings_ref(
+		(struct cluster_settings *)(uintptr_t)settings);
+	run->event = event;
+	buffer_init(&run->facts, 0);
+	put_facts(run, report);
+	if (run->facts.failed) {
+		hooks->dropped++;
+		hook_run_free(run);
+		return;
+	}
+	add_waiting(hooks, run);
+	start_soon(sup); /* not from here: the core has more to say */
+}
+
+/* Nobody has asked for it: by itself, or as nclust found it unwell. */
+static bool is_crash(const struct service *service, const struct report *r)
+{
+	switch (r->why) {
+	case WHY_ITSELF:
+		return r->ending.kind != ENDING_EXIT ||
+			!cluster_is_success(cluster_settings(service->core),
+				(unsigned)r->ending.code);
+	case WHY_START_TIMEOUT:
+	case WHY_WATCHDOG:
+	case WHY_STALL:
+	case WHY_CHECK:
+	case WHY_REQUEST:
+		return true;
+	default:
+		return false;
+	}
+}
+
+void hooks_on_report(struct service *service, const struct report *r)
+{
+	switch (r->kind) {
+	case REPORT_READY:
+		enqueue(service, HOOK_READY, r);
+		break;
+	case REPORT_UNWELL:
+		if (r->why == WHY_REQUEST)
+			enqueue(service, HOOK_HANG, r);
+		break;
+	case REPORT_EXITED:
+		enqueue(service, HOOK_EXIT, r);
+		if (is_crash(service, r))
+			enqueue(service, HOOK_CRASH, r);
+		break;
+	case REPORT_ROLLOUT_STARTED:
+	case REPORT_ROLLOUT_DONE:
+	case REPORT_ROLLOUT_FAILED:
+	case REPORT_ROLLOUT_SUPERSEDED:
+		enqueue(service, HOOK_ROLLOUT, r);
+		break;
+	case REPORT_SCALED:
+		enqueue(service, HOOK_SCALE, r);
+		break;
+	case REPORT_STATE:
+		if (r->state == CLUSTER_STOPPING)
+			enqueue(service, HOOK_STOP, r);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- after an upgrade ---- */
+
+void hooks_carried(struct hooks *hooks, struct hook_run *run)
+{
+	if (run->helper != NULL)
+		add_running(hooks, run);
+	else
+		add_waiting(hooks, run);
+}
+
+void hooks_resume(struct supervisor *sup)
+{
+	struct hooks *hooks = sup->hooks;
+
+	if (hooks == NULL)
+		return;
+	for (struct hook_run *run = hooks->runs; run != NULL; run = run->next)
+		helper_claim(run->helper, on_over, run);
+	if (hooks->queued > 0 || hooks->dropped > 0)
+		start_soon(sup);
+}
+
+/* ---- the end ---- */
+
+bool hooks_wait_for(const struct service *service)
+{
+	const struct hooks *hooks = service->sup->hooks;
+
+	for (const struct hook_run *run = hooks != NULL ? hooks->head : NULL;
+		run != NULL; run = run->next)
+		if (run->service == service)
+			return true;
+	return false;
+}
+
+void hooks_forget_service(const struct service *service)
+{
+	struct hooks *hooks = service->sup->hooks;
+
+	for (struct hook_run *run = hooks != NULL ? hooks->runs : NULL;
+		run != NULL; run = run->next)
+		if (run->service == service)
+			run->service = NULL;
+}
+
+bool hooks_are_over(struct supervisor *sup)
+{
+	struct hooks *hooks = sup->hooks;
+
+	if (hooks == NULL || hooks->over ||
+		(hooks->queued == 0 && hooks->running == 0))
+		return true;
+	if (!ev_is_active(&hooks->last_moment)) {
+		ev_timer_set(&hooks->last_moment,
+			sup->stop_at_once ? 0. : nsec_seconds(LAST_MOMENT), 0.);
+		ev_timer_start(sup->loop, &hooks->last_moment);
+	}
+	return false;
+}
+
+void hooks_fini(struct supervisor *sup)
+{
+	struct hooks *hooks = sup->hooks;
+	unsigned left;
+
+	if (hooks == NULL)
+		return;
+	hooks->over = true;
+	left = hooks->queued + hooks->running;
+	if (left > 0)
+		log_warn("%u hook%s did not end in time: killed", left,
+			left == 1 ? "" : "s");
+	while (hooks->head != NULL) {
+		struct hook_run *run = hooks->head;
+
+		hooks->head = run->next;
+		hook_run_free(run);
+	}
+	helpers_free(sup);
+	ev_timer_stop(sup->loop, &hooks->start);
+	ev_timer_stop(sup->loop, &hooks->last_moment);
+	free(hooks);
+	sup->hooks = NULL;
+}

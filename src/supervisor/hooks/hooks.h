@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_HOOKS_H
+#define SUPERVISOR_HOOKS_H
+
+#include "supervisor/hooks/helper.h"
+
+/*
+ * `on-EVENT`: commands that are run when something happens to a cluster, with
+ * the facts in their environment.  They never hold nclust up: they wait in a
+ * queue of HOOKS_QUEUED for one of HOOKS_AT_ONCE places, what does not fit is
+ * counted and dropped, and one that runs for longer than HOOK_PATIENCE is killed
+ * with its group.  Each runs as the workers of its cluster do (helper.h).
+ */
+#define HOOKS_AT_ONCE 16
+#define HOOKS_QUEUED 128
+#define HOOK_PATIENCE (1 * MINUTE)
+
+/* One command on its way. */
+struct hook_run {
+	struct hook_run *next;
+	struct service *service; /* NULL: it is gone, while this ran */
+	struct supervisor *sup;
+	struct cluster_settings *settings; /* a reference */
+	enum hook_event event;
+	struct buffer facts;
+	struct helper *helper; /* NULL: it waits */
+};
+
+struct hooks {
+	struct hook_run *head; /* those that wait */
+	struct hook_run **tail;
+	struct hook_run *runs; /* those that run */
+	unsigned queued;
+	unsigned running;
+	unsigned long dropped;
+	ev_timer start;
+	ev_timer last_moment;
+	bool over;
+};
+
+/* Something was told by the core: run what the settings say. */
+void hooks_on_report(struct service *service, const struct report *report);
+
+/* For carry_helpers.c: there is room for them; one that was carried takes its
+ * place, as its `helper` says.  NULL: out of memory. */
+struct hooks *hooks_of(struct supervisor *sup);
+void hooks_carried(struct hooks *hooks, struct hook_run *run);
+void hook_run_free(struct hook_run *run);
+/* Those that were carried run on, those that wait have their turn. */
+void hooks_resume(struct supervisor *sup);
+
+/* Does one of its hooks wait for its turn?  Then it may not be freed. */
+bool hooks_wait_for(const struct service *service);
+/* It is about to be freed. */
+void hooks_forget_service(const struct service *service);
+
+/* All is over but the hooks: true when they are too, or have had their
+ * moment. */
+bool hooks_are_over(struct supervisor *sup);
+void hooks_fini(struct supervisor *sup);
+
+#endif

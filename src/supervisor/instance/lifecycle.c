@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/instance/lifecycle.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/memory.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/common/daemon.h"
+#include "supervisor/hooks/hooks.h"
+#include "supervisor/instance/manager.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/instance/stopwait.h"
+
+#include <stdlib.h>
+
+/* A slot that dies so often before any worker was ready fails the start of a
+ * daemon (INTERFACE.md, section 1). */
+#define EARLY_DEATHS_MAX 3
+
+/* What daemonised below us gets this long after SIGTERM, then SIGKILL. */
+#define STRAYS_GRACE (2 * SECOND)
+#define STRAYS_KILL (1 * SECOND)
+
+static void begin_stop(struct supervisor *sup, bool at_once)
+{
+	if (sup->over || (sup->stopping && !at_once))
+		return;
+	if (!sup->stopping) {
+		/* after a start that failed the reason has been told */
+		news_say(sup, sup->failed ? LOG_INFO : LOG_NOTE, "stopping",
+			"%s: stopping%s", sup->settings->name,
+			at_once ? " at once" : "");
+		manager_stopping(sup);
+	}
+	sup->stopping = true;
+	stopwait_begin(sup);
+	sup->stop_at_once |= at_once;
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (!sup->services[i]->ended)
+			service_stop(sup->services[i], at_once);
+}
+
+/* A cluster that has given up is told by the status also of a stop that was
+ * asked for; what one of an earlier life ended with is not. */
+static int status_so_far(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (cluster_state(sup->services[i]->core) == CLUSTER_FAILED)
+			return 1;
+	return 0;
+}
+
+void lifecycle_stop(struct supervisor *sup, bool at_once)
+{
+	if (!sup->stopping)
+		sup->status = status_so_far(sup);
+	begin_stop(sup, at_once);
+}
+
+void lifecycle_fail(struct supervisor *sup, int status, const char *why)
+{
+	if (sup->stopping)
+		return;
+	sup->status = status;
+	sup->failed = true;
+	if (why != NULL)
+		log_error("%s", why);
+	begin_stop(sup, false);
+}
+
+/* -d: who started us waits for the outcome, and nobody reads a log yet. */
+static void look_at_daemon_start(
+	struct supervisor *sup, struct service *service, const struct report *r)
+{
+	if (!sup->settings->daemon || sup->ready_once || sup->stopping ||
+		service->started_once)
+		return;
+	if (r->kind == REPORT_START_TIMEOUT)
+		lifecycle_fail(sup, 1,
+			"the start failed: not ready within start-timeout");
+	else if (r->kind == REPORT_EXITED && r->slot < service->child_slots &&
+		service->early_deaths[r->slot] >= EARLY_DEATHS_MAX)
+		lifecycle_fail(sup, 1,
+			"the start failed: a worker died three times in a row "
+			"before any was ready");
+}
+
+void lifecycle_on_report(struct supervisor *sup, struct service *service,
+	const struct report *report)
+{
+	look_at_daemon_start(sup, service, report);
+	switch (report->kind) {
+	case REPORT_READY:
+	case REPORT_EXITED:
+	case REPORT_SCALED:
+	case REPORT_ALL_READY:
+	case REPORT_STATE:
+		manager_status(sup);
+		break;
+	default:
+		break;
+	}
+}
+
+void lifecycle_on_ended(struct supervisor *sup, struct service *service)
+{
+	if (sup->stopping)
+		return;
+	/* its command cannot be run at all: nothing was ever started */
+	if (!sup->ready_once && service->status >= 126 &&
+		service->status <= 127 && !cluster_ever_ready(service->core)) {
+		lifecycle_fail(sup, service->status, NULL);
+		return;
+	}
+	if (sup->status == 0)
+		sup->status = service->status;
+}
+
+/* ---- the end ---- */
+
+static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+
+	(void)revents;
+	if (sup->last_orders_step++ == 0) {
+		unsigned left = reap_signal_strays(sup, SIGKILL);
+
+		if (left > 0)
+			log_warn("%u background process%s did not end after "
+				 "SIGTERM: killed",
+				left, left == 1 ? "" : "es");
+		ev_timer_set(timer, nsec_seconds(STRAYS_KILL), 0.);
+		ev_timer_start(loop, timer);
+		return;
+	}
+	sup->last_orders_step = 99; /* it was long enough */
+}
+
+/* True when nothing that ran below us is left (or it cannot be helped). */
+static bool strays_are_gone(struct supervisor *sup)
+{
+	unsigned left;
+
+	if (sup->last_orders_step >= 99)
+		return true;
+	if (ev_is_active(&sup->last_orders))
+		return reap_signal_strays(sup, 0) == 0;
+	left = reap_signal_strays(sup, sup->stop_at_once ? SIGKILL : SIGTERM);
+	if (left == 0)
+		return true;
+	log_info("ending %u background process%s", left, left == 1 ? "" : "es");
+	ev_init(&sup->last_orders, on_last_orders);
+	sup->last_orders.data = sup;
+	ev_timer_set(&sup->last_orders, nsec_seconds(STRAYS_GRACE), 0.);
+	ev_timer_start(sup->loop, &sup->last_orders);
+	return false;
+}
+
+static bool is_all_ended(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (!sup->services[i]->ended)
+			return false;
+	return true;
+}
+
+/* One that could not be killed may still end, and tell its service. */
+static bool has_children(const struct service *s)
+{
+	for (uint32_t i = 0; i < s->child_slots; i++)
+		if (s->children[i][0] != NULL || s->children[i][1] != NULL)
+			return true;
+	return false;
+}
+
+static void drop_left(struct supervisor *sup)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		s->index = kept;
+		if (s->leaving && s->ended && !has_children(s) &&
+			!hooks_wait_for(s)) {
+			clients_forget_service(sup, s);
+			hooks_forget_service(s);
+			service_free(s);
+			continue;
+		}
+		sup->services[kept++] = s;
+	}
+	sup->service_count = kept;
+}
+
+static void look_if_ready(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		if (!s->started_once && !s->ended &&
+			cluster_wanted(s->core) > 0)
+			return;
+	}
+	if (is_all_ended(sup))
+		return;
+	sup->ready_once = true;
+	manager_ready(sup);
+	daemon_release(sup);
+	memory_settle();
+}
+
+void lifecycle_look(struct supervisor *sup)
+{
+	if (sup->over)
+		return;
+	drop_left(sup);
+	if (!sup->ready_once && !sup->stopping)
+		look_if_ready(sup);
+	if (!is_all_ended(sup) || !hooks_are_over(sup) ||
+		!strays_are_gone(sup) || news_pending(sup))
+		return;
+	ev_timer_stop(sup->loop, &sup->last_orders);
+	stopwait_end(sup);
+	sup->over = true;
+	ev_break(sup->loop, EVBREAK_ALL);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/instance/manager.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "protocol/handover.h"
+#include "protocol/notify.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* So many messages wait for a manager that is behind; the oldest leave. */
+#define WAITING_MAX 8
+#define STATUS_PAUSE (100 * MSEC)
+
+struct manager {
+	char *path; /* NOTIFY_SOCKET that we were given */
+	ev_timer watchdog;
+	bool ready; /* READY=1 was sent */
+
+	/* What tells of a change of state must arrive, in order, also when the
+	 * manager's queue is full just now. */
+	ev_io behind; /* its fd: connected to a full queue, or -1 */
+	char *waiting[WAITING_MAX];
+	unsigned waiting_count;
+	bool ping_waits; /* WATCHDOG=1 */
+
+	/* What tells the newest only. */
+	ev_timer pause;
+	bool changed;
+	char status[256]; /* as it was told */
+};
+
+static bool is_behind(const struct manager *m)
+{
+	return m->behind.fd != -1;
+}
+
+/* False: the manager does not read just now, and we wait until it does.  One
+ * that is gone is not waited for. */
+static bool send_now(struct supervisor *sup, const char *text, size_t len)
+{
+	struct manager *m = sup->manager;
+	scoped_fd fd = fdpass_open_to(m->path);
+
+	if (fd == -1 || fdpass_send(fd, text, len, NULL, 0) == 0 ||
+		(errno != EAGAIN && errno != EWOULDBLOCK))
+		return true;
+	ev_io_set(&m->behind, fd_release(&fd), EV_WRITE);
+	ev_io_start(sup->loop, &m->behind);
+	return false;
+}
+
+static void stop_waiting(struct supervisor *sup)
+{
+	struct manager *m = sup->manager;
+	int fd = m->behind.fd;
+
+	ev_io_stop(sup->loop, &m->behind);
+	ev_io_set(&m->behind, -1, 0);
+	fd_close(&fd);
+}
+
+static void drop_first(struct manager *m)
+{
+	free(m->waiting[0]);
+	m->waiting_count--;
+	(void)memmove(&m->waiting[0], &m->waiting[1],
+		m->waiting_count * sizeof(*m->waiting));
+}
+
+static void keep(struct manager *m, const char *text, size_t len)
+{
+	char *copy = strndup(text, len);
+
+	if (copy == NULL)
+		return;
+	if (m->waiting_count == WAITING_MAX)
+		drop_first(m);
+	m->waiting[m->waiting_count++] = copy;
+}
+
+/* False: not sent; it waits, if it is one to be kept. */
+static bool send_message(struct supervisor *sup,
+	const struct notify_message *message, bool must_arrive)
+{
+	struct manager *m = sup->manager;
+	char text[NOTIFY_MAX];
+	size_t len = notify_encode(text, sizeof(text), message, clock_now());
+
+	if (len == 0 || (!is_behind(m) && send_now(sup, text, len)))
+		return true;
+	if (must_arrive)
+		keep(m, text, len);
+	return false;
+}
+
+static void tell(struct supervisor *sup, const struct notify_message *message)
+{
+	if (sup->manager != NULL)
+		(void)send_message(sup, message, true);
+}
+
+static void ping(struct supervisor *sup)
+{
+	const struct notify_message message = {.watchdog = true};
+
+	sup->manager->ping_waits = !send_message(sup, &message, false);
+}
+
+static void fill_status(struct supervisor *sup, struct notify_message *m)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+		int n = snprintf(m->status + used, sizeof(m->status) - used,
+			"%s%s: %u of %u ready", i > 0 ? ", " : "", s->name,
+			service_ready(s), service_workers(s));
+
+		if (n < 0 || (size_t)n >= sizeof(m->status) - used)
+			break;
+		used += (size_t)n;
+	}
+	m->has_status = true;
+}
+
+/* What the status is now, if the manager reads and the last is not too new. */
+static void tell_status(struct supervisor *sup)
+{
+	struct manager *m = sup->manager;
+	struct notify_message message = {0};
+
+	if (!m->changed || is_behind(m) || ev_is_active(&m->pause))
+		return;
+	m->changed = false;
+	fill_status(sup, &message);
+	if (strcmp(m->status, message.status) == 0)
+		return;
+	m->changed = !send_message(sup, &message, false);
+	if (m->changed)
+		return;
+	(void)text_copy(m->status, sizeof(m->status), message.status);
+	ev_now_update(sup->loop);
+	ev_timer_set(&m->pause, nsec_seconds(STATUS_PAUSE), 0.);
+	ev_timer_start(sup->loop, &m->pause);
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	tell_status(timer->data);
+}
+
+static void on_reads_again(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+	struct manager *m = sup->manager;
+
+	(void)loop;
+	(void)revents;
+	stop_waiting(sup);
+	while (m->waiting_count > 0) {
+		if (!send_now(sup, m->waiting[0], strlen(m->waiting[0])))
+			return;
+		drop_first(m);
+	}
+	if (m->ping_waits)
+		ping(sup);
+	tell_status(sup);
+}
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	ping(timer->data);
+}
+
+/* Half the time that the manager gives us (sd_watchdog_enabled(3)). */
+static double watchdog_interval(void)
+{
+	const char *usec = secure_getenv("WATCHDOG_USEC");
+	const char *pid = secure_getenv("WATCHDOG_PID");
+	double t;
+
+	if (usec == NULL || (pid != NULL && strtol(pid, NULL, 10) != getpid()))
+		return 0;
+	t = strtod(usec, NULL) / 2e6;
+	return t >= 0.001 && t < 1e7 ? t : 0;
+}
+
+int manager_init(struct supervisor *sup, struct error *err)
+{
+	const char *path = secure_getenv("NOTIFY_SOCKET");
+	double interval = watchdog_interval();
+	struct manager *m;
+
+	if (path == NULL || (*path != '/' && *path != '@'))
+		return 0;
+	m = calloc(1, sizeof(*m));
+	if (m != NULL)
+		m->path = strdup(path);
+	if (m == NULL || m->path == NULL) {
+		free(m);
+		return error_set(err, ENOMEM, "service manager");
+	}
+	sup->manager = m;
+	ev_init(&m->watchdog, on_watchdog);
+	ev_init(&m->pause, on_pause_over);
+	ev_init(&m->behind, on_reads_again);
+	ev_io_set(&m->behind, -1, 0);
+	m->watchdog.data = m->pause.data = m->behind.data = sup;
+	if (interval > 0)
+		ev_timer_set(&m->watchdog, interval, interval);
+	if (interval > 0 && sup->loop != NULL)
+		ev_timer_start(sup->loop, &m->watchdog);
+	return 0;
+}
+
+/* Numbers in the group of what the manager knows. */
+enum { MANAGER_READY = 1, MANAGER_WAITING };
+
+void manager_save(
+	const struct supervisor *sup, struct handover_writer *w, unsigned tag)
+{
+	const struct manager *m = sup->manager;
+
+	if (m == NULL)
+		return;
+	handover_open(w, tag);
+	handover_put_u64(w, MANAGER_READY, m->ready);
+	for (unsigned i = 0; i < m->waiting_count; i++)
+		handover_put_text(w, MANAGER_WAITING, m->waiting[i]);
+	handover_close(w);
+}
+
+/* Where it is stands in our environment, as ever. */
+int manager_load(struct supervisor *sup, const struct handover_field *group,
+	struct error *err)
+{
+	struct handover_reader r;
+	struct handover_field f;
+
+	if (sup->manager != NULL || manager_init(sup, err) == -1)
+		return -1;
+	if (sup->manager == NULL)
+		return 0;
+	handover_enter(&r, group);
+	while (handover_next(&r, &f)) {
+		if (f.tag == MANAGER_READY)
+			sup->manager->ready = f.u != 0;
+		else if (f.tag == MANAGER_WAITING && f.type == HANDOVER_TEXT)
+			keep(sup->manager, f.data, f.len);
+	}
+	return 0;
+}
+
+void manager_resume(struct supervisor *sup)
+{
+	struct manager *m = sup->manager;
+
+	if (m == NULL)
+		return;
+	if (m->watchdog.repeat > 0.) {
+		ev_timer_start(sup->loop, &m->watchdog);
+		ping(sup); /* when the last one was is not known */
+	}
+	while (m->waiting_count > 0 && !is_behind(m)) {
+		if (!send_now(sup, m->waiting[0], strlen(m->waiting[0])))
+			return;
+		drop_first(m);
+	}
+}
+
+void manager_fini(struct supervisor *sup)
+{
+	struct manager *m = sup->manager;
+
+	if (m == NULL)
+		return;
+	stop_waiting(sup);
+	ev_timer_stop(sup->loop, &m->watchdog);
+	ev_timer_stop(sup->loop, &m->pause);
+	while (m->waiting_count > 0)
+		drop_first(m);
+	free(m->path);
+	free(m);
+	sup->manager = NULL;
+}
+
+void manager_ready(struct supervisor *sup)
+{
+	struct notify_message m = {.ready = true};
+
+	if (sup->manager == NULL)
+		return;
+	sup->manager->ready = true;
+	fill_status(sup, &m);
+	(void)text_copy(
+		sup->manager->status, sizeof(sup->manager->status), m.status);
+	tell(sup, &m);
+}
+
+void manager_reloading(struct supervisor *sup)
+{
+	const struct notify_message m = {.reloading = true};
+
+	if (sup->manager != NULL && sup->manager->ready)
+		tell(sup, &m);
+}
+
+void manager_stopping(struct supervisor *sup)
+{
+	const struct notify_message m = {.stopping = true};
+
+	tell(sup, &m);
+}
+
+void manager_status(struct supervisor *sup)
+{
+	if (sup->manager == NULL)
+		return;
+	sup->manager->changed = true;
+	tell_status(sup);
+}
+
+bool manager_send_fd(struct supervisor *sup, const char *text, int fd)
+{
+	scoped_fd to = -1;
+
+	if (sup->manager == NULL)
+		return false;
+	to = fdpass_open_to(sup->manager->path);
+	return to != -1 &&
+		fdpass_send(to, text, strlen(text), &fd, fd != -1) == 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_MANAGER_H
+#define SUPERVISOR_MANAGER_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * nclust under a service manager: sd_notify(3), with our own NOTIFY_SOCKET and
+ * WATCHDOG_USEC, which no worker ever sees.  Without them all is silent.
+ */
+int manager_init(struct supervisor *sup, struct error *err);
+struct handover_writer;
+struct handover_field;
+/* What it was told, and is to be told; as one group. */
+void manager_save(
+	const struct supervisor *sup, struct handover_writer *w, unsigned tag);
+int manager_load(struct supervisor *sup, const struct handover_field *group,
+	struct error *err);
+void manager_resume(struct supervisor *sup);
+void manager_fini(struct supervisor *sup);
+void manager_ready(struct supervisor *sup);
+void manager_reloading(struct supervisor *sup); /* READY=1 ends it */
+void manager_stopping(struct supervisor *sup);
+/* "web: 2 of 2 ready" has changed: sent soon, and not more often than ten times
+ * a second. */
+void manager_status(struct supervisor *sup);
+
+/* A message with a descriptor (-1: none), now or not at all.  false: there is no
+ * manager, or it does not read just now. */
+bool manager_send_fd(struct supervisor *sup, const char *text, int fd);
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/instance/reload.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/affinity.h"
+#include "os/cgroup.h"
+#include "supervisor/accept/accepting.h"
+#include "supervisor/instance/lifecycle.h"
+#include "supervisor/health/health.h"
+#include "supervisor/orphans/keeper.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/instance/manager.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/instance/rename.h"
+#include "supervisor/sockets/segment.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Everything that is prepared before anything changes. */
+struct plan {
+	struct settings *settings; /* the new ones */
+	struct settings old;       /* a view of those in force */
+	struct cluster_settings *views;
+	struct renamings renamed; /* in place, until it fails */
+	struct diff diff;
+	struct listener_set *sets; /* by index in diff.clusters */
+	struct segment **segments; /* so too */
+	bool drops_ports;          /* new workers may listen on less */
+};
+
+/* ---- looking ---- */
+
+/*
+ * What is in force, or will be: after a failed rollout the core is back at
+ * settings that no file holds any more, and during one it is on the way to
+ * others.  So each cluster is asked for its own.
+ */
+static int look_at_old(struct supervisor *sup, struct plan *plan)
+{
+	struct cluster_settings *views =
+		calloc(sup->service_count + 1, sizeof(*views));
+	size_t count = 0;
+
+	plan->views = views;
+	plan->old = *sup->settings;
+	plan->old.clusters =
+		calloc(sup->service_count + 1, sizeof(*plan->old.clusters));
+	if (views == NULL || plan->old.clusters == NULL ||
+		rename_find(&plan->renamed, sup, plan->settings) == -1)
+		return -1;
+	rename_swap(&plan->renamed);
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		if (s->leaving)
+			continue;
+		views[count] = *cluster_next_settings(s->core);
+		views[count].name = s->name;
+		plan->old.clusters[count] = &views[count];
+		count++;
+	}
+	plan->old.cluster_count = count;
+	return diff_settings(&plan->diff, &plan->old, plan->settings);
+}
+
+/* Workers are told the name of their cluster when they are born. */
+static void look_at_names(const struct supervisor *sup, struct diff *diff)
+{
+	for (size_t i = 0; i < diff->count; i++) {
+		struct diff_cluster *c = &diff->clusters[i];
+		size_t used = strlen(c->keys);
+		const char *was;
+
+		if (c->old == NULL || c->new == NULL)
+			continue;
+		was = cluster_next_settings(
+			service_named(sup, c->new->name)->core)
+			      ->name;
+		if (strcmp(was, c->new->name) == 0)
+			continue;
+		(void)snprintf(c->keys + used, sizeof(c->keys) - used,
+			"%sname (was %s)", used > 0 ? ", " : "", was);
+		if (c->change < CHANGE_ROLL)
+			c->change = CHANGE_ROLL;
+	}
+}
+
+static void plan_fini(struct plan *plan)
+{
+	for (size_t i = 0; plan->sets != NULL && i < plan->diff.count; i++)
+		listeners_release(&plan->sets[i]);
+	free(plan->sets);
+	for (size_t i = 0; plan->segments != NULL && i < plan->diff.count; i++)
+		segment_release(plan->segments[i]);
+	free(plan->segments);
+	diff_fini(&plan->diff);
+	free(plan->old.clusters);
+	free(plan->views);
+	if (plan->settings != NULL) {
+		rename_swap(&plan->renamed);
+		settings_free(plan->settings);
+	}
+	rename_fini(&plan->renamed);
+}
+
+static int check(
+	struct supervisor *sup, const struct plan *plan, struct error *err)
+{
+	const struct diff *d = &plan->diff;
+
+	if (d->instance == CHANGE_RESTART)
+		return error_set(err, 0,
+			"nclust.%s can only change with a restart of nclust",
+			d->instance_keys);
+	for (size_t i = 0; i < d->count; i++) {
+		const struct diff_cluster *c = &d->clusters[i];
+		const struct service *leaving;
+
+		if (c->new == NULL)
+			continue;
+		if (recipe_check(c->new, err) == -1 ||
+			keeper_check(sup, c->new, err) == -1)
+			return -1;
+		if (c->old != NULL && c->old->accept != c->new->accept)
+			return error_set(err, 0,
+				"cluster '%s': 'accept' can only change with a "
+				"restart of nclust",
+				c->new->name);
+		leaving = service_named(sup, c->new->name);
+		if (c->old == NULL && leaving != NULL)
+			return error_set(err, 0,
+				"cluster '%s' is still stopping: try again",
+				c->new->name);
+	}
+	return 0;
+}
+
+/* Two phases: whatever is new is opened here; a failure changes nothing. */
+static int open_new(
+	struct supervisor *sup, struct plan *plan, struct error *err)
+{
+	const struct diff *d = &plan->diff;
+
+	plan->sets = calloc(d->count + 1, sizeof(*plan->sets));
+	plan->segments = calloc(d->count + 1, sizeof(*plan->segments));
+	if (plan->sets == NULL || plan->segments == NULL)
+		return error_set(err, ENOMEM, "listeners");
+	for (size_t i = 0; i < d->count; i++) {
+		const struct diff_cluster *c = &d->clusters[i];
+		struct service *s;
+
+		if (c->new == NULL)
+			continue;
+		s = service_named(sup, c->new->name);
+		if (listeners_open(sup, &plan->sets[i], c->new,
+			    s != NULL ? &s->listeners : NULL, err) == -1 ||
+			accepting_check(c->new, &plan->sets[i], err) == -1 ||
+			segment_open(sup, &plan->segments[i], c->new, s, err) ==
+				-1)
+			return error_wrap(err, "cluster '%s'", c->new->name);
+	}
+	return 0;
+}
+
+/* ---- doing ---- */
+
+static void describe(struct buffer *out, const struct diff_cluster *c)
+{
+	static const char *const how[] = {
+		[CHANGE_NONE] = "no change",
+		[CHANGE_LIVE] = "applied",
+		[CHANGE_ROLL] = "rolling restart",
+		[CHANGE_RESTART] = "rolling restart",
+	};
+	const char *name = c->new != NULL ? c->new->name : c->old->name;
+
+	if (out->len > 0)
+		(void)buffer_string(out, "; ");
+	if (c->old == NULL)
+		(void)buffer_printf(out, "%s: new", name);
+	else if (c->new == NULL)
+		(void)buffer_printf(out, "%s: removed", name);
+	else if (c->change == CHANGE_NONE)
+		(void)buffer_printf(out, "%s: no change", name);
+	else
+		(void)buffer_printf(
+			out, "%s: %s: %s", name, c->keys, how[c->change]);
+}
+
+static void add(struct supervisor *sup, struct diff_cluster *c,
+	struct listener_set *set, struct segment **segment)
+{
+	struct service *s = service_new(sup, c->new, set, *segment);
+
+	if (s == NULL) {
+		log_error("%s: out of memory: not started", c->new->name);
+		return;
+	}
+	*segment = NULL;
+	s->awaited = AWAITED_SETTLED;
+}
+
+static void remove_service(struct service *s)
+{
+	s->leaving = true;
+	s->awaited = AWAITED_END;
+	if (!s->ended)
+		service_stop(s, false);
+}
+
+static void scale(
+	struct supervisor *sup, struct service *s, const struct diff_cluster *c)
+{
+	unsigned wanted = service_wanted(sup, c->new);
+	bool fewer = wanted < service_workers(s);
+	struct error err;
+
+	if (s->scaled && !c->workers_changed)
+		return; /* what the operator asked for holds */
+	if (wanted != service_workers(s)) {
+		if (service_scale(s, wanted, &err) == -1)
+			log_error("%s: %s", s->name, err.text);
+		else
+			s->awaited = fewer ? AWAITED_FEWER : AWAITED_SETTLED;
+	}
+	s->scaled = false;
+}
+
+/* What was opened for it is in its place from now on. */
+static void take_opened(
+	struct service *s, struct listener_set *set, struct segment **segment)
+{
+	listeners_release(&s->listeners);
+	s->listeners = *set;
+	*set = (struct listener_set){0};
+	segment_change(s, *segment);
+	*segment = NULL;
+}
+
+static void apply(const struct plan *plan, struct service *s,
+	const struct diff_cluster *c, bool restart)
+{
+	struct event event = {
+		.kind = EVENT_SETTINGS,
+		.command_changed = c->command_changed,
+	};
+	struct roll roll = {
+		.slot = SLOT_ALL,
+		.command_changed = c->command_changed,
+		.drops_ports = plan->drops_ports,
+	};
+	bool rolls = c->change >= CHANGE_ROLL || restart;
+	struct error err;
+
+	scale(s->sup, s, c);
+	listeners_adopt(&s->listeners, c->new);
+	if (c->change == CHANGE_NONE && !restart)
+		return;
+	if (!rolls) {
+		event.settings = cluster_settings_ref(c->new);
+		service_tell(s, &event);
+		health_on_settings(s);
+		if (s->accepting != NULL)
+			accepting_on_settings(s);
+		return;
+	}
+	if (c->change != CHANGE_NONE)
+		roll.settings = cluster_settings_ref(c->new);
+	if (service_roll(s, &roll, &err) == -1) {
+		log_warn("%s: %s", s->name, err.text);
+		return;
+	}
+	s->awaited = AWAITED_ROLLOUT;
+}
+
+static void commit(struct supervisor *sup, struct plan *plan, bool restart,
+	struct reload_result *result)
+{
+	struct diff *d = &plan->diff;
+
+	sup->cpus = supervisor_cpus();
+	look_at_names(sup, d);
+	rename_tell(&plan->renamed);
+	for (size_t i = 0; i < sup->service_count; i++)
+		sup->services[i]->awaited = AWAITED_NOTHING;
+	for (size_t i = 0; i < d->count; i++) {
+		struct diff_cluster *c = &d->clusters[i];
+		struct service *s;
+
+		describe(&result->text, c);
+		if (c->old == NULL) {
+			add(sup, c, &plan->sets[i], &plan->segments[i]);
+			continue;
+		}
+		s = service_named(sup, c->old->name);
+		if (c->new == NULL) {
+			remove_service(s);
+			continue;
+		}
+		take_opened(s, &plan->sets[i], &plan->segments[i]);
+		apply(plan, s, c, restart);
+	}
+	settings_free(sup->settings);
+	sup->settings = plan->settings;
+	plan->settings = NULL;
+	log_set_level((enum log_level)sup->settings->log_level);
+}
+
+int reload_run(struct supervisor *sup, bool restart, bool drops_ports,
+	struct reload_result *result)
+{
+	struct plan plan = {.drops_ports = drops_ports};
+	struct faults faults;
+	struct error err;
+	int got = -1;
+
+	*result = (struct reload_result){0};
+	buffer_init(&result->text, 60000);
+	if (sup->settings->config_file == NULL) {
+		(void)buffer_string(&result->text,
+			"there is no configuration file to read again: nclust "
+			"was started with a command line");
+		return -1;
+	}
+	manager_reloading(sup);
+	faults_init(&faults);
+	if (config_reread(&plan.settings, sup->argc, sup->argv, &faults) ==
+		-1) {
+		plan.settings = NULL;
+		result->bad_config = true;
+		(void)buffer_append(
+			&result->text, faults.text.data, faults.text.len);
+		if (result->text.len > 0)
+			result->text.len--; /* the last newline */
+	} else if (look_at_old(sup, &plan) == -1) {
+		(void)buffer_string(&result->text, "out of memory");
+	} else if (check(sup, &plan, &err) == -1 ||
+		open_new(sup, &plan, &err) == -1) {
+		(void)buffer_string(&result->text, err.text);
+	} else {
+		commit(sup, &plan, restart, result);
+		got = 0;
+	}
+	faults_fini(&faults);
+	plan_fini(&plan);
+	if (sup->ready_once)
+		manager_ready(sup);
+	if (got == 0)
+		news_say(sup, LOG_NOTE, "reloaded", "reloaded: %s",
+			buffer_text(&result->text));
+	else
+		news_say(sup, LOG_ERROR, "reload-failed",
+			"reload failed, nothing was changed: %s",
+			buffer_text(&result->text));
+	return got;
+}
+
+void reload_result_fini(struct reload_result *result)
+{
+	buffer_fini(&result->text);
+}
+
+/* Without a file HUP is the rolling restart alone. */
+static void restart_all(struct supervisor *sup)
+{
+	const struct roll roll = {.slot = SLOT_ALL};
+	struct error err;
+
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (!sup->services[i]->leaving &&
+			service_roll(sup->services[i], &roll, &err) == -1)
+			log_warn("%s: %s", sup->services[i]->name, err.text);
+}
+
+void reload_and_restart(struct supervisor *sup)
+{
+	struct reload_result result;
+
+	if (sup->stopping)
+		return;
+	if (sup->settings->config_file == NULL) {
+		restart_all(sup);
+		return;
+	}
+	(void)reload_run(sup, true, false, &result);
+	reload_result_fini(&result);
+}
+
+void reload_from_signal(struct supervisor *sup)
+{
+	struct reload_result result;
+
+	if (sup->stopping)
+		return;
+	(void)reload_run(sup, false, false, &result);
+	reload_result_fini(&result);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_RELOAD_H
+#define SUPERVISOR_RELOAD_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * Reload: read and check everything first, open what is new, and only then
+ * change anything.  What cannot be had leaves all as it was.  What it has set
+ * going is in each service's `awaited`.
+ */
+struct reload_result {
+	struct buffer text; /* on failure: the mistakes, one a line; else a
+				sentence on what changes */
+	bool bad_config;    /* the file has mistakes */
+};
+
+/* 0, or -1 with the text.  `restart`: also roll what has not changed;
+ * `drops_ports`: the new workers may listen on less than the old ones. */
+int reload_run(struct supervisor *sup, bool restart, bool drops_ports,
+	struct reload_result *result);
+void reload_result_fini(struct reload_result *result);
+
+void reload_and_restart(struct supervisor *sup); /* HUP */
+void reload_from_signal(struct supervisor *sup); /* signal-X = reload */
+
+#endif

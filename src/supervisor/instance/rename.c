@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/instance/rename.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "config/config.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- who may be whom ---- */
+
+struct side {
+	struct service *service; /* NULL: one that is new */
+	const struct cluster_settings *settings;
+	uint64_t digest;
+};
+
+struct match {
+	struct side *gone;
+	size_t gone_count;
+	struct side *fresh;
+	size_t fresh_count;
+};
+
+/* One that stops has no next life under any name. */
+static bool is_gone(const struct service *s, const struct settings *new)
+{
+	for (size_t i = 0; i < new->cluster_count; i++)
+		if (strcmp(new->clusters[i]->name, s->name) == 0)
+			return false;
+	return !s->leaving && cluster_state(s->core) != CLUSTER_STOPPING;
+}
+
+static void add(struct side *list, size_t *count, struct service *service,
+	const struct cluster_settings *settings)
+{
+	list[(*count)++] = (struct side){
+		service,
+		settings,
+		config_digest(settings),
+	};
+}
+
+static int collect(struct match *m, const struct supervisor *sup,
+	const struct settings *new)
+{
+	m->gone = calloc(sup->service_count + 1, sizeof(*m->gone));
+	m->fresh = calloc(new->cluster_count + 1, sizeof(*m->fresh));
+	if (m->gone == NULL || m->fresh == NULL)
+		return -1;
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if (is_gone(s, new))
+			add(m->gone, &m->gone_count, s,
+				cluster_next_settings(s->core));
+	}
+	for (size_t i = 0; m->gone_count > 0 && i < new->cluster_count; i++)
+		if (service_named(sup, new->clusters[i]->name) == NULL)
+			add(m->fresh, &m->fresh_count, NULL, new->clusters[i]);
+	return 0;
+}
+
+static bool shares_address(
+	const struct service *s, const struct cluster_settings *new)
+{
+	for (size_t i = 0; i < new->listen_count; i++)
+		if (listeners_find(&s->listeners, &new->listen[i]) != NULL ||
+			listeners_find(&s->learned, &new->listen[i]) != NULL)
+			return true;
+	return false;
+}
+
+static unsigned likeness(const struct side *gone, const struct side *fresh)
+{
+	bool same = gone->digest == fresh->digest && gone->digest != 0;
+
+	if (gone->settings->accept != fresh->settings->accept)
+		return 0;
+	return (shares_address(gone->service, fresh->settings) ? 2U : 0U) +
+		same;
+}
+
+/* More alike than either is to any other. */
+static bool is_renamed(const struct match *m, const struct side *gone,
+	const struct side *fresh)
+{
+	unsigned like = likeness(gone, fresh);
+
+	for (size_t i = 0; like > 0 && i < m->gone_count; i++)
+		if (&m->gone[i] != gone && likeness(&m->gone[i], fresh) >= like)
+			return false;
+	for (size_t i = 0; like > 0 && i < m->fresh_count; i++)
+		if (&m->fresh[i] != fresh &&
+			likeness(gone, &m->fresh[i]) >= like)
+			return false;
+	return like > 0;
+}
+
+static int pair(struct renamings *r, const struct match *m)
+{
+	r->list = calloc(m->gone_count + 1, sizeof(*r->list));
+	if (r->list == NULL)
+		return -1;
+	for (size_t g = 0; g < m->gone_count; g++)
+		for (size_t f = 0; f < m->fresh_count; f++) {
+			struct renaming *to = &r->list[r->count];
+
+			if (!is_renamed(m, &m->gone[g], &m->fresh[f]))
+				continue;
+			to->service = m->gone[g].service;
+			to->name = strdup(m->fresh[f].settings->name);
+			if (to->name == NULL)
+				return -1;
+			r->count++;
+		}
+	return 0;
+}
+
+int rename_find(struct renamings *r, const struct supervisor *sup,
+	const struct settings *new)
+{
+	struct match m = {0};
+	int got = collect(&m, sup, new);
+
+	if (got == 0)
+		got = pair(r, &m);
+	if (got == -1)
+		rename_fini(r);
+	free(m.gone);
+	free(m.fresh);
+	return got;
+}
+
+/* ---- the names ---- */
+
+void rename_swap(const struct renamings *r)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		struct renaming *to = &r->list[i];
+		char *name = to->service->name;
+
+		to->service->name = to->name;
+		to->name = name;
+	}
+}
+
+static void tell(struct service *s, const char *old)
+{
+	struct supervisor *sup = s->sup;
+
+	for (struct news *n = sup->news_head; n != NULL; n = n->next)
+		if (strcmp(n->cluster, old) == 0)
+			(void)text_copy(
+				n->cluster, sizeof(n->cluster), s->name);
+	for (struct client *c = sup->clients->first; c != NULL; c = c->next)
+		if (c->state == CLIENT_FOLLOWING &&
+			strcmp(c->request.target, old) == 0)
+			(void)text_copy(c->request.target,
+				sizeof(c->request.target), s->name);
+	bequest_due(sup);
+	news_say_of(s, LOG_NOTE, "renamed", "this is what was '%s'", old);
+}
+
+void rename_tell(const struct renamings *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		tell(r->list[i].service, r->list[i].name);
+}
+
+void rename_fini(struct renamings *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		free(r->list[i].name);
+	free(r->list);
+	*r = (struct renamings){0};
+}

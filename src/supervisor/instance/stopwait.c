@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/instance/stopwait.h"
+
+#include "base/text.h"
+#include "os/clock.h"
+#include "supervisor/accept/accepting.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/service.h"
+
+#include <inttypes.h>
+
+#define FIRST (1 * SECOND)
+#define AGAIN (10 * SECOND)
+#define NAMED 3 /* workers that are told of, and the others are counted */
+
+static void say_worker(struct buffer *out, const struct service *s,
+	uint32_t slot, const struct worker_view *w, nsec_t now)
+{
+	const struct child *child = child_find(s, slot, w->id);
+	const struct cluster_settings *settings =
+		child != NULL ? child_settings(child) : NULL;
+	bool drains = w->state == SLOT_DRAINING;
+	unsigned busy = child != NULL && drains ? drain_busy(child) : 0;
+	char name[16];
+	char age[16];
+
+	(void)buffer_printf(
+		out, "%s.%" PRIu32 " (worker %d) ", s->name, slot, (int)w->pid);
+	if (drains)
+		(void)buffer_string(out, "is being drained");
+	else if (settings != NULL && settings->stop_count > 0)
+		(void)buffer_printf(out, "has got %s",
+			text_signal_name(name, settings->stop[0].signal));
+	else
+		(void)buffer_string(out, "is to end");
+	if (busy > 0)
+		(void)buffer_printf(out, ", %u busy connection%s", busy,
+			busy == 1 ? "" : "s");
+	if (w->due == NSEC_NEVER || w->due <= now)
+		return;
+	(void)buffer_printf(out,
+		drains ? ", for %s at most"
+			: settings != NULL && settings->stop_count == 1
+			? ", SIGKILL follows in %s"
+			: ", the next signal follows in %s",
+		text_age(age, w->due - now));
+}
+
+/* Which workers; how many. */
+static unsigned say_workers(
+	struct buffer *out, const struct service *s, nsec_t now)
+{
+	unsigned count = 0;
+
+	for (uint32_t slot = 0; slot < service_slots(s); slot++) {
+		struct slot_view view;
+
+		service_view_slot(s, slot, &view);
+		for (unsigned i = 0; i < view.workers; i++) {
+			if (count++ >= NAMED)
+				continue;
+			(void)buffer_string(out, count > 1 ? "; " : "");
+			say_worker(out, s, slot, &view.worker[i], now);
+		}
+	}
+	if (count > NAMED)
+		(void)buffer_printf(out, "; and %u more", count - NAMED);
+	return count;
+}
+
+static bool tell(struct service *s, nsec_t now)
+{
+	struct supervisor *sup = s->sup;
+	struct buffer text;
+	const char *said;
+	char age[16];
+	unsigned count;
+
+	if (s->ended || cluster_state(s->core) != CLUSTER_STOPPING)
+		return false;
+	buffer_init(&text, 2048);
+	count = say_workers(&text, s, now);
+	said = buffer_text(&text);
+	if (count > 0 && said != NULL)
+		news_say_of(s, LOG_NOTE, "stop-waits",
+			"still stopping after %s: %s; to end it now: nclust "
+			"stop --now %s%s%s%s",
+			text_age(age, now - sup->stop_since), said,
+			sup->settings->name, sup->stopping ? "" : "/",
+			sup->stopping ? "" : s->name,
+			sup->stopping && sup->had_terminal ? ", or Ctrl-C"
+							   : "");
+	buffer_fini(&text);
+	return true;
+}
+
+static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	nsec_t now = clock_now();
+	bool any = false;
+
+	(void)revents;
+	for (size_t i = 0; i < sup->service_count; i++)
+		any |= tell(sup->services[i], now);
+	if (!any)
+		return;
+	ev_timer_set(timer, nsec_seconds(AGAIN), 0.);
+	ev_timer_start(loop, timer);
+}
+
+void stopwait_begin(struct supervisor *sup)
+{
+	if (ev_is_active(&sup->stop_waits))
+		return;
+	sup->stop_since = clock_now();
+	ev_now_update(sup->loop);
+	ev_init(&sup->stop_waits, on_time);
+	sup->stop_waits.data = sup;
+	ev_timer_set(&sup->stop_waits, nsec_seconds(FIRST), 0.);
+	ev_timer_start(sup->loop, &sup->stop_waits);
+}
+
+void stopwait_end(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->stop_waits);
+}

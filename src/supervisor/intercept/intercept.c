@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/intercept/intercept.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/privilege.h"
+#include "os/look/remote.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/intercept/takeover.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Calls of one worker in a second; the next ones wait until it is over. */
+#define TRAPS_A_SECOND 200
+
+/* ---- what can be done here ---- */
+
+/* Our own descriptor is ours to have, unless the call itself is refused. */
+static enum intercept_way find_way(void)
+{
+	struct remote ourselves = {.tid = getpid()};
+	scoped_fd fd = remote_fd(&ourselves, STDERR_FILENO);
+
+	return fd != -1 || errno == EBADF ? WAY_ADOPT : WAY_REPLACE;
+}
+
+static void tell_own_filter(struct supervisor *sup)
+{
+	if (sup->intercept.own_filter_told)
+		return;
+	sup->intercept.own_filter_told = true;
+	if (!sup->intercept.trap.privileged &&
+		prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		log_note("workers run with no_new_privs, as taking over their "
+			 "ports takes it or CAP_SYS_ADMIN: set-user-ID "
+			 "programs gain nothing in them ('intercept = off' "
+			 "leaves it out)");
+	if (sup->intercept.way == WAY_REPLACE)
+		log_note("pidfd_getfd is refused here (a container's seccomp "
+			 "profile?): workers get sockets made by nclust in the "
+			 "place of their own, without the options that they "
+			 "set before bind (CAP_SYS_PTRACE would do)");
+}
+
+static int open_channel(struct supervisor *sup)
+{
+	int *channel = sup->intercept.trap.channel;
+
+	if (channel[0] != -1)
+		return 0;
+	return socketpair(
+		AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, channel);
+}
+
+static bool must(const struct cluster_settings *settings)
+{
+	return settings->intercept == INTERCEPT_ON ||
+		settings->ready == READY_LISTEN;
+}
+
+struct spawn_trap *intercept_plan(
+	struct service *service, const struct cluster_settings *settings)
+{
+	struct supervisor *sup = service->sup;
+	struct intercept *in = &sup->intercept;
+
+	if (settings->intercept == INTERCEPT_OFF || settings->accept ||
+		(in->way == WAY_NONE && !must(settings)))
+		return NULL;
+	if (in->way == WAY_UNKNOWN)
+		in->way = find_way();
+	if (open_channel(sup) == -1) {
+		log_syserr("%s: ports cannot be taken over", service->name);
+		return NULL;
+	}
+	in->trap.privileged = privilege_has(CAP_SYS_ADMIN);
+	in->trap.v6only_too = in->way == WAY_REPLACE;
+	in->trap.must = must(settings);
+	in->trap.fd = -1;
+	in->trap.error = 0;
+	return &in->trap;
+}
+
+bool intercept_gives_named(const struct service *service)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+
+	for (size_t i = 0; i < service->listeners.count; i++)
+		if (!service->listeners.list[i]->has_key)
+			return false;
+	return s->intercept != INTERCEPT_OFF &&
+		service->sup->intercept.way != WAY_NONE;
+}
+
+/* Of the machine, and not of the moment: it will be so for each worker. */
+static bool is_for_good(int error)
+{
+	return error == EBUSY || error == EINVAL || error == ENOSYS ||
+		error == EPERM || error == EACCES;
+}
+
+static void tell_impossible(struct supervisor *sup, int error)
+{
+	const char *why = strerror(error);
+
+	if (error == EBUSY)
+		why = "another supervisor above this one does so already "
+		      "(nclust in nclust, a container manager)";
+	else if (error == EINVAL || error == ENOSYS)
+		why = "the kernel, or a sandbox in its place, has no seccomp "
+		      "notifications";
+	else if (error == EPERM || error == EACCES)
+		why = "seccomp is refused here";
+	log_warn("ports that workers bind by themselves cannot be taken over: "
+		 "%s; workers that take their socket from LISTEN_FDS are not "
+		 "concerned",
+		why);
+	sup->intercept.way = WAY_NONE;
+}
+
+void intercept_tell_refused(struct child *child, int error)
+{
+	struct service *service = child->service;
+
+	if (service->trap_told)
+		return;
+	service->trap_told = true;
+	log_warn("%s.%" PRIu32 ": the port that it binds cannot be taken over, "
+		 "it stays its own: %s (another user's or an unreadable "
+		 "program, or Yama; nclust would need CAP_SYS_PTRACE)",
+		service->name, child->slot, strerror(error));
+}
+
+/* ---- hearing ---- */
+
+int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
+	size_t size)
+{
+	if (remote_read(r, at, to, size) == 0)
+		return 0;
+	if (errno == EPERM)
+		intercept_tell_refused(child, errno);
+	return -1;
+}
+
+void intercept_judge(struct child *child, const struct remote *r)
+{
+	if (!r->late || child->trap_hostile)
+		return;
+	child->trap_hostile = true;
+	log_warn("%s.%" PRIu32 ": process %d cannot be looked at in time: its "
+		 "calls are left alone from now on",
+		child->service->name, child->slot, (int)r->tid);
+}
+
+static void note_v6only(
+	struct child *child, const struct seccomp_notice *notice)
+{
+	struct remote r;
+	int on;
+
+	remote_of(&r, notice->tid);
+	child->v6only_known = notice->size >= sizeof(on) &&
+		intercept_read(child, &r, notice->at, &on, sizeof(on)) == 0;
+	child->v6only = child->v6only_known && on != 0;
+	child->v6only_fd = notice->fd;
+	intercept_judge(child, &r);
+	seccomp_continue(child->trap_watcher.fd, notice->id);
+}
+
+static void read_arguments(struct child *child, struct seccomp_notice *notice)
+{
+	uint32_t words[SECCOMP_ARGUMENTS_MAX] = {0};
+	struct remote r;
+
+	remote_of(&r, notice->tid);
+	if (intercept_read(child, &r, notice->at, words, notice->size) == 0)
+		seccomp_arguments(notice, words);
+	intercept_judge(child, &r);
+}
+
+static void obey(struct child *child, struct seccomp_notice *notice)
+{
+	int trap = child->trap_watcher.fd;
+
+	if (notice->call == SECCOMP_ARGUMENTS && notice->tid != 0 &&
+		!child->trap_hostile)
+		read_arguments(child, notice);
+	/* thread 0: of a pid namespace that we cannot see */
+	if (child->trap_hostile || notice->tid == 0 ||
+		notice->call == SECCOMP_ARGUMENTS ||
+		!seccomp_waits(trap, notice->id))
+		seccomp_continue(trap, notice->id);
+	else if (notice->call == SECCOMP_BIND)
+		takeover_bind(child, notice);
+	else if (notice->call == SECCOMP_LISTEN)
+		listens_call(child, notice);
+	else
+		note_v6only(child, notice);
+}
+
+/* ---- in turn ---- */
+
+static void forget_heard(struct child *child)
+{
+	struct intercept *in = &child->service->sup->intercept;
+	struct child **at = &in->heard;
+
+	if (!child->heard)
+		return;
+	while (*at != child)
+		at = &(*at)->next_heard;
+	*at = child->next_heard;
+	if (in->heard_end == &child->next_heard)
+		in->heard_end = at;
+	child->heard = false;
+}
+
+static void resume(struct child *child, int argument)
+{
+	struct supervisor *sup = child->service->sup;
+
+	(void)argument;
+	if (!child->trap_paused)
+		return;
+	child->trap_paused = false;
+	ev_io_start(sup->loop, &child->trap_watcher);
+}
+
+static void on_resume(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	children_each(timer->data, NULL, resume, 0);
+}
+
+static void resume_later(struct supervisor *sup)
+{
+	if (ev_is_active(&sup->intercept.resume))
+		return;
+	ev_timer_set(&sup->intercept.resume, 1., 0.);
+	ev_timer_start(sup->loop, &sup->intercept.resume);
+}
+
+/* One that binds without end must not keep us from the others. */
+static bool is_too_fast(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+	nsec_t now = clock_now();
+
+	if (now - child->trapped_at >= SECOND) {
+		child->trapped_at = now;
+		child->trapped = 0;
+	}
+	if (child->trapped++ < TRAPS_A_SECOND)
+		return false;
+	child->trap_paused = true;
+	ev_io_stop(sup->loop, &child->trap_watcher);
+	resume_later(sup);
+	return true;
+}
+
+/* All that have called in a turn are heard before any is answered: until then a
+ * signal interrupts the call, and no program expects that of bind(2). */
+void intercept_answer(struct supervisor *sup)
+{
+	struct intercept *in = &sup->intercept;
+
+	while (in->heard != NULL) {
+		struct child *child = in->heard;
+
+		forget_heard(child);
+		obey(child, &child->notice);
+	}
+}
+
+static void on_obey(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	intercept_answer(timer->data);
+}
+
+/* A call that libev has seen may be gone by now, and then we would wait for the
+ * next one: so ask again. */
+static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct child *child = watcher->data;
+	struct intercept *in = &child->service->sup->intercept;
+	struct pollfd ready = {.fd = watcher->fd, .events = POLLIN};
+	int got;
+
+	(void)revents;
+	if (child->heard || poll(&ready, 1, 0) != 1)
+		return;
+	if ((ready.revents & POLLIN) == 0) { /* no process is left to call */
+		ev_io_stop(loop, watcher);
+		return;
+	}
+	if (is_too_fast(child))
+		return;
+	got = seccomp_receive(watcher->fd, &child->notice);
+	if (got == -1)
+		log_syserr("%s.%" PRIu32 ": cannot hear its calls",
+			child->service->name, child->slot);
+	if (got != 1)
+		return;
+	child->heard = true;
+	child->next_heard = NULL;
+	*in->heard_end = child;
+	in->heard_end = &child->next_heard;
+	ev_feed_event(loop, &in->obey, EV_CUSTOM);
+}
+
+/* ---- life ---- */
+
+void intercept_init_child(struct child *child)
+{
+	ev_init(&child->trap_watcher, on_trap);
+	ev_io_set(&child->trap_watcher, -1, 0);
+	child->trap_watcher.data = child;
+}
+
+void intercept_watch(struct child *child, struct spawn_trap *trap)
+{
+	struct supervisor *sup = child->service->sup;
+
+	if (trap == NULL)
+		return;
+	if (trap->fd == -1) {
+		if (is_for_good(trap->error))
+			tell_impossible(sup, trap->error);
+		else if (trap->error != EPROTO) /* killed before it got there */
+			log_warn("%s.%" PRIu32 ": its port cannot be taken "
+				 "over: %s",
+				child->service->name, child->slot,
+				strerror(trap->error));
+		return;
+	}
+	tell_own_filter(sup);
+	ev_io_set(&child->trap_watcher, fd_release(&trap->fd), EV_READ);
+	ev_io_start(sup->loop, &child->trap_watcher);
+}
+
+void intercept_resume(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+
+	if (child->trap_paused)
+		resume_later(sup);
+	else if (child->trap_watcher.fd != -1)
+		ev_io_start(sup->loop, &child->trap_watcher);
+	listens_resume(child);
+}
+
+void intercept_forget(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+
+	learned_on_end(child);
+	if (child->trap_watcher.fd == -1)
+		return;
+	forget_heard(child);
+	ev_io_stop(sup->loop, &child->trap_watcher);
+	(void)close(child->trap_watcher.fd);
+	ev_io_set(&child->trap_watcher, -1, 0);
+}
+
+void intercept_init(struct supervisor *sup)
+{
+	ev_init(&sup->intercept.resume, on_resume);
+	sup->intercept.resume.data = sup;
+	ev_init(&sup->intercept.obey, on_obey);
+	sup->intercept.obey.data = sup;
+	ev_set_priority(&sup->intercept.obey, EV_MINPRI);
+	sup->intercept.heard_end = &sup->intercept.heard;
+	learned_init(sup);
+	listens_init(sup);
+}
+
+void intercept_fini(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->intercept.resume);
+	ev_timer_stop(sup->loop, &sup->intercept.obey);
+	learned_fini(sup);
+	listens_fini(sup);
+	fd_close(&sup->intercept.trap.channel[0]);
+	fd_close(&sup->intercept.trap.channel[1]);
+}

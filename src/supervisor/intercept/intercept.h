@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_INTERCEPT_H
+#define SUPERVISOR_INTERCEPT_H
+
+#include "os/look/remote.h"
+#include "supervisor/common/state.h"
+
+/*
+ * Taking over the port of a server that binds by itself: bind(2) and listen(2)
+ * of each worker and of all that it starts wait here for an answer.  This file
+ * hears them, bounds what they may cost, and says where it is not possible;
+ * takeover.c knows the answers.
+ */
+
+/* For a spawn: what its plan needs, or NULL where calls are not trapped. */
+struct spawn_trap *intercept_plan(
+	struct service *service, const struct cluster_settings *settings);
+/* The spawn has succeeded: hear the child, or say why that cannot be. */
+void intercept_watch(struct child *child, struct spawn_trap *trap);
+void intercept_init_child(struct child *child);
+void intercept_forget(struct child *child);
+
+/* Would a worker that binds what was named get it, as far as is known?  Unix paths
+ * it would not. */
+bool intercept_gives_named(const struct service *service);
+
+/* Its memory, into `to`, with a bound.  -1: it cannot be read. */
+int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
+	size_t size);
+/* After the looks at one of its threads: did it hold us up?  Then that was the
+ * last time. */
+void intercept_judge(struct child *child, const struct remote *r);
+/* Its socket cannot be had: say so, once. */
+void intercept_tell_refused(struct child *child, int error);
+
+/* Answer all calls that were heard. */
+void intercept_answer(struct supervisor *sup);
+/* Of a child that was carried: hear it again. */
+void intercept_resume(struct child *child);
+void intercept_init(struct supervisor *sup);
+void intercept_fini(struct supervisor *sup);
+
+#endif

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/intercept/listens.h"
+
+#include "base/scope.h"
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/look/remote.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/ports.h"
+#include "supervisor/intercept/putover.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/drain/steer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Between two listens of one server. */
+#define LISTEN_PATIENCE (1 * SECOND)
+/* From the birth of a worker until what it does not listen on yet is reported. */
+#define MISSING_PATIENCE (3 * SECOND)
+/* Between two looks at one that has not called it, doubled up to that. */
+#define LOOK_WAIT (50 * MSEC)
+/* Looks at a worker that does not listen; it is late by then in any case. */
+#define LOOKS_MAX 100
+
+/* ---- readiness ---- */
+
+/* Would its listening make it ready? */
+static enum ready_mode mode_of(const struct child *child)
+{
+	return cluster_settings(child->service->core)->ready;
+}
+
+static bool is_asked(const struct child *child)
+{
+	return mode_of(child) == READY_AUTO || mode_of(child) == READY_LISTEN;
+}
+
+static void tell_listening(struct child *child)
+{
+	struct event event = {
+		.kind = EVENT_LISTENING,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+
+	child->listening_by = 0;
+	child->listening_told = true;
+	bequest_child(child);
+	service_tell(child->service, &event);
+}
+
+/* Does it still lack one that another worker listens on? */
+static bool lacks_one(const struct child *child)
+{
+	const struct listener_set *set = &child->service->learned;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i]->facts.listening &&
+			set->list[i]->address.kind != ADDRESS_UNIX &&
+			(child->listens >> set->list[i]->bit & 1) == 0 &&
+			learned_is_used(set->list[i], child))
+			return true;
+	return false;
+}
+
+/* ---- served without a listen ---- */
+
+/* One that a worker has made listen. */
+static bool is_learned(const void *service, uint64_t inode)
+{
+	const struct listener *l = learned_by_inode(service, inode);
+
+	return l != NULL && l->facts.listening;
+}
+
+static void note_port(struct child *child, const struct listener *l)
+{
+	bool named = !learned_only(l);
+
+	ports_note(child, listener_text(l), named, named);
+}
+
+static void look_at_process(struct child *child, pid_t tid)
+{
+	const struct service *service = child->service;
+	struct remote_table has;
+	struct remote r;
+	int accepts;
+
+	remote_of(&r, tid);
+	accepts = remote_accepts(&r);
+	(void)remote_read_table(&r, LOOK_MAX, is_learned, service, &has);
+	for (size_t i = 0; i < has.socket_count; i++)
+		if (has.sockets[i] == accepts ||
+			remote_table_waits(&r, &has, has.sockets[i]))
+			note_port(child,
+				learned_by_inode(service, has.inodes[i]));
+	intercept_judge(child, &r);
+}
+
+/* Whether it waits for connections.  A number that means somebody else by now
+ * has none of our sockets. */
+static void look_at_waiting(struct child *child)
+{
+	look_at_process(child, child->bound_by);
+	if (child->pid != child->bound_by)
+		look_at_process(child, child->pid);
+}
+
+/* The timer is for the earliest. */
+static void arm(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+	ev_timer *timer = &sup->intercept.ready;
+	double wait = nsec_seconds(child->listening_by - clock_now());
+
+	if (ev_is_active(timer) && ev_timer_remaining(sup->loop, timer) <= wait)
+		return;
+	ev_timer_stop(sup->loop, timer);
+	ev_now_update(sup->loop);
+	ev_timer_set(timer, wait > 0. ? wait : 0., 0.);
+	ev_timer_start(sup->loop, timer);
+}
+
+static nsec_t look_wait(unsigned looks)
+{
+	return looks < 5 ? LOOK_WAIT << looks : LISTEN_PATIENCE;
+}
+
+/* Once: a release that has lost a port would else be waited for in silence. */
+static void tell_missing(struct child *child, nsec_t now)
+{
+	struct slot_view view;
+	const char *text = ports_missing(child);
+
+	if (child->missing_told || text == NULL)
+		return;
+	cluster_view_slot(child->service->core, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker &&
+			now - view.worker[i].born < MISSING_PATIENCE)
+			return;
+	child->missing_told = true;
+	news_say(child->service->sup, LOG_WARN, "not-listening",
+		"%s.%" PRIu32 ": worker %d does not listen on %s yet, as "
+		"generation %u does: waiting for it ('restart --drop-ports' "
+		"does not)",
+		child->service->name, child->slot, (int)child->pid, text,
+		child->expected_of);
+}
+
+/* It has listened on something, and had the time for more. */
+static bool is_ready(const struct child *child)
+{
+	return ports_any(child, mode_of(child) == READY_LISTEN) &&
+		ports_missing(child) == NULL;
+}
+
+static void look_if_ready(struct child *child, int argument)
+{
+	nsec_t now = clock_now();
+
+	(void)argument;
+	if (child->listening_by == 0)
+		return;
+	if (child->listening_by <= now) {
+		if (child->bound_by != 0 && !is_ready(child))
+			look_at_waiting(child);
+		if (is_ready(child)) {
+			tell_listening(child);
+			return;
+		}
+		tell_missing(child, now);
+		if (child->looks++ >= LOOKS_MAX && !ports_expects(child)) {
+			child->listening_by = 0;
+			return;
+		}
+		child->listening_by = nsec_add(now, look_wait(child->looks));
+	}
+	arm(child);
+}
+
+static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	children_each(timer->data, NULL, look_if_ready, 0);
+}
+
+/* Look at it after that time, if not before. */
+static void look_after(struct child *child, nsec_t wait)
+{
+	nsec_t by = nsec_add(clock_now(), wait);
+
+	if (child->listening_told || !is_asked(child) ||
+		(child->listening_by != 0 && child->listening_by <= by))
+		return;
+	child->listening_by = by;
+	arm(child);
+}
+
+void listens_born(struct child *child)
+{
+	if (child->trap_watcher.fd == -1)
+		return;
+	ports_expect(child);
+	if (ports_expects(child))
+		look_after(child, MISSING_PATIENCE);
+}
+
+void listens_bound(struct child *child, pid_t thread)
+{
+	child->bound_by = thread;
+	look_after(child, look_wait(0));
+}
+
+/* It listens on one that counts.  Where nothing is known of a generation before
+ * it, more may come within a moment. */
+static void consider(struct child *child)
+{
+	if (ports_expects(child) ? is_ready(child) : !lacks_one(child))
+		tell_listening(child);
+	else
+		look_after(child, LISTEN_PATIENCE);
+}
+
+/* Is it named after the process? */
+static bool is_private(const struct child *child, const char *text, pid_t tid)
+{
+	char number[16];
+
+	(void)snprintf(number, sizeof(number), "%d", (int)child->pid);
+	if (strstr(text, number) != NULL)
+		return true;
+	(void)snprintf(number, sizeof(number), "%d", (int)tid);
+	return strstr(text, number) != NULL;
+}
+
+/* One that another copy listened on before is everybody's: so for that one,
+ * too, it was the sign that it is ready. */
+static void reconsider(struct child *child, int argument)
+{
+	(void)argument;
+	if (!child->listening_told && ports_any(child, false))
+		consider(child);
+}
+
+/* Is the path a word of the command, or in one?  Then all copies have it. */
+static bool is_given(const struct child *child, const char *path)
+{
+	const struct strings *command =
+		&cluster_settings(child->service->core)->command;
+
+	for (size_t i = 0; i < command->count; i++)
+		if (strstr(command->list[i], path) != NULL)
+			return true;
+	return false;
+}
+
+static void note_unix(struct child *child, const char *text, pid_t tid)
+{
+	bool given = is_given(child, text + strlen("unix:"));
+
+	if (!given && is_private(child, text, tid))
+		return;
+	ports_note(child, text, false, given);
+	if (ports_any(child, false))
+		children_each(
+			child->service->sup, child->service, reconsider, 0);
+	else if (mode_of(child) == READY_LISTEN)
+		look_after(child, LISTEN_PATIENCE);
+}
+
+static void note_listening(struct child *child, struct listener *l, pid_t tid)
+{
+	if (l->learned)
+		child->listens |= UINT64_C(1) << l->bit;
+	bequest_child(child);
+	if (l->address.kind == ADDRESS_UNIX && learned_only(l)) {
+		note_unix(child, listener_text(l), tid);
+		return;
+	}
+	note_port(child, l);
+	consider(child);
+}
+
+void listens_told(struct child *child, struct listener *l)
+{
+	if (l != NULL) {
+		note_listening(child, l, child->pid);
+		return;
+	}
+	ports_note_own(child);
+	consider(child);
+}
+
+/* ---- the call ---- */
+
+/* What each worker would have had by itself, all together; the kernel takes
+ * no more than net.core.somaxconn. */
+static int backlog_for(
+	const struct child *child, const struct listener *l, int asked)
+{
+	unsigned workers = cluster_wanted(child->service->core);
+
+	if (!learned_only(l))
+		return l->address.backlog;
+	if (asked < 0 || workers == 0)
+		return asked < 0 ? INT_MAX : asked;
+	return asked <= INT_MAX / (int)workers ? asked * (int)workers : INT_MAX;
+}
+
+/* The unix socket that a setting names, and nclust has passed. */
+static const struct listener *named_unix(
+	const struct service *service, uint64_t inode)
+{
+	const struct listener_set *set = &service->listeners;
+
+	for (size_t i = 0; inode != 0 && i < set->count; i++)
+		if (set->list[i]->address.kind == ADDRESS_UNIX &&
+			steer_has_inode(set->list[i], inode))
+			return set->list[i];
+	return NULL;
+}
+
+/* It is for the kernel to do. */
+static void leave(struct child *child, const struct seccomp_notice *notice,
+	struct remote *r)
+{
+	int trap = child->trap_watcher.fd;
+	uint64_t inode = remote_inode(r, notice->fd);
+	const struct listener *named = named_unix(child->service, inode);
+	char text[160] = "unix:";
+	char protocol[32];
+	bool known = remote_protocol(
+			     r, notice->fd, protocol, sizeof(protocol)) == 0 &&
+		strncmp(protocol, "UNIX", 4) == 0 &&
+		(named != NULL ||
+			remote_unix_path(
+				r, inode, text + 5, sizeof(text) - 5) == 0) &&
+		seccomp_waits(trap, notice->id);
+
+	seccomp_continue(trap, notice->id);
+	intercept_judge(child, r);
+	if (known && named != NULL) {
+		note_port(child, named);
+		consider(child);
+	} else if (known) {
+		note_unix(child, text, notice->tid);
+	}
+}
+
+void listens_call(struct child *child, const struct seccomp_notice *notice)
+{
+	int trap = child->trap_watcher.fd;
+	struct remote r;
+	struct listener *l;
+	int backlog;
+
+	remote_of(&r, notice->tid);
+	l = learned_by_inode(child->service, remote_inode(&r, notice->fd));
+	if (l == NULL || !seccomp_waits(trap, notice->id)) {
+		leave(child, notice, &r);
+		return;
+	}
+	/* by ourselves: it listens before anybody is told that it does */
+	backlog = backlog_for(child, l, notice->backlog);
+	steer_set_backlog(l, backlog);
+	if (socket_backlog(l->fd, backlog) == -1) {
+		int error = errno;
+
+		seccomp_answer(trap, notice->id, error);
+		return;
+	}
+	if (!l->facts.listening) {
+		l->facts.listening = true;
+		if (l->heal == -1)
+			heal_watch(child->service->sup, l);
+		bequest_due(child->service->sup);
+	}
+	l->address.backlog = backlog; /* to heal it by */
+	learned_use(child, l, notice->tid);
+	seccomp_answer(trap, notice->id, 0);
+	note_listening(child, l, notice->tid);
+}
+
+/* ---- life ---- */
+
+void listens_recall(struct child *child)
+{
+	const struct listener_set *set = &child->service->learned;
+
+	if (child->ports != 0)
+		return;
+	for (size_t i = 0; i < set->count; i++)
+		if ((child->listens >> set->list[i]->bit & 1) != 0)
+			note_port(child, set->list[i]);
+}
+
+void listens_explain(const struct service *service, const struct report *r,
+	char *to, size_t size)
+{
+	const struct child *child = child_find(service, r->slot, r->worker);
+	const char *text;
+
+	if (r->why != WHY_START_TIMEOUT || child == NULL || !is_asked(child))
+		return;
+	text = ports_missing(child);
+	if (text != NULL)
+		(void)snprintf(to, size,
+			"does not listen on %s, as generation %u does "
+			"('restart --drop-ports' permits that)",
+			text, child->expected_of);
+}
+
+void listens_on_ready(const struct service *service, const struct report *r)
+{
+	const struct child *child = child_find(service, r->slot, r->worker);
+
+	if (child != NULL)
+		ports_on_ready(child);
+}
+
+void listens_resume(struct child *child)
+{
+	if (child->listens != 0)
+		listens_recall(child); /* of one that kept no addresses */
+	if (child->listening_by != 0)
+		arm(child);
+}
+
+void listens_init(struct supervisor *sup)
+{
+	ev_init(&sup->intercept.ready, on_ready);
+	sup->intercept.ready.data = sup;
+}
+
+void listens_fini(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->intercept.ready);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/intercept/putover.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/look/remote.h"
+#include "os/vfork.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/drain/steer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ITEMS_MAX 64
+#define PUT_PATIENCE (1 * SECOND)
+
+/* ---- looking ---- */
+
+static void look_at_fd(void *context, int fd, const char *target)
+{
+	struct takeover *t = context;
+	uint64_t inode = remote_socket_inode(target);
+
+	if (inode == 0) {
+		if (t->epoll_count < EPOLLS_MAX && remote_is_epoll(target))
+			t->epolls[t->epoll_count++] = fd;
+		return;
+	}
+	if (inode == t->inode && fd != t->notice->fd &&
+		t->same_count < SAME_MAX)
+		t->same[t->same_count++] = fd;
+	for (size_t i = 0; i < t->found_count; i++)
+		if (steer_has_inode(t->found[i], inode))
+			t->held[i]++;
+}
+
+void putover_look(struct takeover *t)
+{
+	t->inode = t->sock != -1 ? remote_own_inode(t->sock)
+				 : remote_inode(&t->remote, t->notice->fd);
+	t->same[0] = t->notice->fd;
+	t->same_count = 1;
+	t->epoll_count = 0;
+	(void)memset(t->held, 0, sizeof(t->held));
+	(void)remote_each_fd(&t->remote, LOOK_MAX, look_at_fd, t);
+}
+
+void putover_look_also(struct takeover *t, pid_t pid)
+{
+	unsigned same = t->same_count;
+	unsigned epolls = t->epoll_count;
+
+	struct remote other;
+
+	remote_of(&other, pid);
+	(void)remote_each_fd(&other, LOOK_MAX, look_at_fd, t);
+	t->same_count = same; /* those are another table's numbers */
+	t->epoll_count = epolls;
+}
+
+/* ---- putting a kept socket in the place of the worker's ---- */
+
+struct putting {
+	const struct takeover *t;
+	int ours;
+	bool cloexec[SAME_MAX];
+	int error;
+};
+
+static void put_all(void *argument)
+{
+	struct putting *p = argument;
+	const struct takeover *t = p->t;
+
+	for (unsigned i = 0; i < t->same_count; i++)
+		if (seccomp_put(t->trap, t->notice->id, p->ours, t->same[i],
+			    p->cloexec[i]) == -1) {
+			p->error = errno;
+			return;
+		}
+}
+
+static bool is_same(const struct takeover *t, int fd)
+{
+	for (unsigned i = 0; i < t->same_count; i++)
+		if (t->same[i] == fd)
+			return true;
+	return false;
+}
+
+/* What waited for the worker's own socket is to wait for this one.  The items
+ * were read before it was replaced: with it they are gone. */
+struct waiting {
+	int epoll; /* theirs */
+	struct remote_epoll_item item;
+};
+
+static unsigned read_waiting(
+	struct takeover *t, struct waiting *list, unsigned most)
+{
+	struct remote_epoll_item items[ITEMS_MAX];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < t->epoll_count; i++) {
+		size_t n = remote_epoll_items(
+			&t->remote, t->epolls[i], items, ITEMS_MAX);
+
+		for (size_t k = 0; k < n && count < most; k++)
+			if (is_same(t, items[k].fd))
+				list[count++] = (struct waiting){
+					t->epolls[i], items[k]};
+	}
+	return count;
+}
+
+static void add_waiting(struct takeover *t, const struct listener *l,
+	const struct waiting *list, unsigned count)
+{
+	for (unsigned i = 0; i < count && !t->remote.late; i++) {
+		scoped_fd epoll = remote_fd(&t->remote, list[i].epoll);
+
+		if (epoll != -1 && takeover_waits(t) &&
+			remote_epoll_add(epoll, steer_fd(l, t->child->lane),
+				&list[i].item) == 0)
+			continue;
+		t->remote.late |= errno == ETIMEDOUT;
+		log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
+			t->service->name, t->child->slot, listener_text(l));
+	}
+}
+
+/* How a socket is that nobody has set anything on. */
+static struct socket_options *plain_options(const struct socket_key *key)
+{
+	struct socket_options *options = calloc(1, sizeof(*options));
+	scoped_fd fd =
+		socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
+
+	if (options != NULL && fd != -1)
+		socket_options_read(options, fd);
+	return options;
+}
+
+static void follow_options(struct takeover *t, struct listener *l)
+{
+	if (l->asked == NULL)
+		l->asked = plain_options(&t->key);
+	if (l->asked == NULL)
+		return;
+	if (t->sock == -1) { /* only this can be seen */
+		bool nonblock = t->asked.nonblock;
+
+		t->asked = *l->asked;
+		t->asked.nonblock = nonblock;
+	}
+	socket_options_follow(steer_fd(l, t->child->lane), l->asked, &t->asked);
+	*l->asked = t->asked;
+}
+
+void putover(struct takeover *t, struct listener *l)
+{
+	struct putting p = {.t = t, .ours = steer_fd(l, t->child->lane)};
+	struct waiting waiting[ITEMS_MAX];
+	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
+
+	for (unsigned i = 0; i < t->same_count; i++) {
+		int flags = remote_fd_flags(&t->remote, t->same[i]);
+
+		p.cloexec[i] = flags != -1 && (flags & O_CLOEXEC) != 0;
+		if (i == 0 && t->sock == -1)
+			t->asked.nonblock =
+				flags != -1 && (flags & O_NONBLOCK) != 0;
+	}
+	if (!takeover_waits(t))
+		return;
+	follow_options(t, l);
+	/* it waits until the worker has them, which may be kept from running */
+	if (vfork_run(put_all, &p, PUT_PATIENCE) == -1) {
+		t->remote.late |= errno == ETIMEDOUT;
+		takeover_answer(t, EAGAIN);
+		return;
+	}
+	if (p.error != 0) {
+		takeover_answer(t, p.error);
+		return;
+	}
+	add_waiting(t, l, waiting, count);
+	learned_use(t->child, l, t->notice->tid);
+	if (t->key.type == SOCK_STREAM)
+		listens_bound(t->child, t->notice->tid);
+	takeover_answer(t, 0);
+}

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/intercept/takeover.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/privilege.h"
+#include "os/process.h"
+#include "os/look/remote.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/common/news.h"
+#include "supervisor/node/node.h"
+#include "supervisor/intercept/putover.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/common/trouble.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* More learned listeners than this: look whether they are in use at all. */
+#define LEARNED_FEW 16
+
+static void let_kernel(const struct takeover *t)
+{
+	seccomp_continue(t->trap, t->notice->id);
+}
+
+/* ---- binding ---- */
+
+static unsigned first_free_port(void)
+{
+	char text[16];
+	scoped_fd fd = open("/proc/sys/net/ipv4/ip_unprivileged_port_start",
+		O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd != -1 ? read(fd, text, sizeof(text) - 1) : -1;
+
+	if (len <= 0)
+		return 1024;
+	text[len] = '\0';
+	return (unsigned)strtoul(text, NULL, 10);
+}
+
+/* Our right to bind low ports is not the worker's. */
+bool takeover_may(const struct service *service, const struct socket_key *key,
+	struct remote *worker)
+{
+	return key->port >= first_free_port() ||
+		learned_is_named(service, key) ||
+		!privilege_has(CAP_NET_BIND_SERVICE) ||
+		remote_may(worker, CAP_NET_BIND_SERVICE);
+}
+
+static bool may_bind(struct takeover *t)
+{
+	return takeover_may(t->service, &t->key, &t->remote);
+}
+
+/* Which listener of ours holds the port, and of which cluster? */
+static const struct listener *own_holder(
+	const struct takeover *t, const struct service **whose)
+{
+	const struct supervisor *sup = t->service->sup;
+
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+		const struct listener_set *sets[] = {
+			&s->listeners, &s->learned};
+
+		*whose = s;
+		for (size_t k = 0; k < COUNT_OF(sets); k++)
+			for (size_t n = 0; n < sets[k]->count; n++)
+				if (sets[k]->list[n]->has_key &&
+					sets[k]->list[n]->key.port ==
+						t->key.port)
+					return sets[k]->list[n];
+	}
+	return NULL;
+}
+
+/* Is it one of ours that is in its way? */
+static void describe_own(const struct takeover *t, char *to, size_t size)
+{
+	const struct service *whose;
+	const struct listener *l = own_holder(t, &whose);
+
+	*to = '\0';
+	if (l == NULL)
+		return;
+	if (whose != t->service)
+		(void)snprintf(to, size,
+			"in use by cluster '%s' of this nclust", whose->name);
+	else
+		(void)snprintf(to, size, "this cluster has %s already%s",
+			listener_text(l),
+			learned_only(l) ? ""
+					: "; 'listen' should name the one "
+					  "that the server binds, or "
+					  "none");
+}
+
+static void tell_failed(const struct takeover *t, int error)
+{
+	char text[SOCKET_KEY_TEXT];
+	char own[256];
+
+	describe_own(t, own, sizeof(own));
+	trouble_cannot_bind(t->child, t->key.type, t->key.port,
+		socket_key_text(&t->key, text), error, own);
+}
+
+static int set_reuseaddr(int fd)
+{
+	int on = 1;
+
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+}
+
+/*
+ * The worker's own socket.  The first of an address is bound without
+ * SO_REUSEPORT, or a stranger's would go unnoticed; later ones join it.
+ */
+static int bind_own(const struct takeover *t, bool first)
+{
+	int got;
+	int saved;
+
+	/* what TIME_WAIT has left must not keep the port */
+	(void)set_reuseaddr(t->sock);
+	if (first && t->reuseport)
+		(void)socket_set_reuseport(t->sock, false);
+	got = socket_key_bind(&t->key, t->sock);
+	saved = errno;
+	if (first && t->reuseport)
+		(void)socket_set_reuseport(t->sock, true);
+	errno = saved;
+	return got;
+}
+
+/* One of ours, where the worker's cannot be had. */
+static int bind_new(struct takeover *t, bool first)
+{
+	int fd = socket_key_open(&t->key, !first);
+
+	/* nobody can see if the worker has said IPV6_V6ONLY, but a program that
+	 * asks for both families by two sockets has */
+	if (fd == -1 && errno == EADDRINUSE && t->key.family == AF_INET6 &&
+		socket_key_is_any(&t->key) && !t->key.v6only) {
+		t->key.v6only = true;
+		fd = socket_key_open(&t->key, !first);
+	}
+	if (fd != -1)
+		(void)socket_set_reuseport(fd, true);
+	return fd;
+}
+
+static int bind_once(struct takeover *t, bool first)
+{
+	return t->sock != -1 ? bind_own(t, first) : bind_new(t, first);
+}
+
+/* -1, or not; then it is the descriptor, if the socket is one of ours. */
+static int bind_either(struct takeover *t, bool first)
+{
+	const struct socket_key key = t->key;
+	int got = bind_once(t, first);
+
+	if (got != -1 || errno != EADDRINUSE || !first)
+		return got;
+	if (!learned_make_way(t->service, &key)) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	t->key = key;
+	return bind_once(t, first);
+}
+
+static void tell_taken(const struct takeover *t, const struct listener *l)
+{
+	news_say(t->service->sup, LOG_NOTE, "listening",
+		"%s: listening on %s, taken over from %s.%" PRIu32,
+		t->service->name, listener_text(l), t->service->name,
+		t->child->slot);
+}
+
+static void keep_options(struct listener *l, const struct takeover *t)
+{
+	if (t->sock == -1)
+		return;
+	l->asked = malloc(sizeof(*l->asked));
+	if (l->asked != NULL)
+		*l->asked = t->asked;
+}
+
+/* The worker's own socket is the kept one; or it gets that in its place. */
+static void hand_out(struct takeover *t, struct listener *l)
+{
+	if (t->sock == -1) {
+		putover(t, l);
+		return;
+	}
+	learned_use(t->child, l, t->notice->tid);
+	listens_bound(t->child, t->notice->tid);
+	takeover_answer(t, 0);
+}
+
+static void learn(struct takeover *t, bool first)
+{
+	bool own = t->sock != -1;
+	struct listener *l;
+	struct error err;
+	int fd = -1;
+	int got;
+
+	if (!may_bind(t) || !takeover_waits(t)) {
+		let_kernel(t);
+		return;
+	}
+	if (own)
+		fd = fcntl(t->sock, F_DUPFD_CLOEXEC, 3);
+	if (fd == -1 && own) { /* none left to keep it by */
+		let_kernel(t);
+		return;
+	}
+	got = bind_either(t, first);
+	if (!own)
+		fd = got;
+	if (got == -1) {
+		int error = errno;
+
+		fd_close(&fd);
+		tell_failed(t, error);
+		takeover_answer(t, error);
+		return;
+	}
+	for (size_t i = 0; !first && i < t->found_count; i++)
+		steer_give_up(t->found[i]);
+	l = learned_add(t->service, &t->key, fd, &err);
+	if (l == NULL) {
+		fd_close(&fd);
+		log_warn("%s: a port cannot be taken over: %s",
+			t->service->name, err.text);
+		if (own)
+			takeover_answer(
+				t, 0); /* it is bound, as the worker wished */
+		else
+			let_kernel(t);
+		return;
+	}
+	keep_options(l, t);
+	tell_taken(t, l);
+	if (learned_any_named(t->service) &&
+		!learned_is_named(t->service, &t->key))
+		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
+			 "name",
+			t->service->name, t->child->slot, listener_text(l));
+	hand_out(t, l);
+}
+
+/*
+ * The user has named a bare port, for which nclust has made a socket of IPv6 that
+ * serves both families; the worker wants one for IPv4 alone, or one for each.
+ * Ours has served nobody, so the worker's takes its place.
+ */
+static bool supersedes(const struct takeover *t, const struct listener *l)
+{
+	return l->made && !l->learned && l->asked == NULL &&
+		l->address.kind == ADDRESS_TCP &&
+		l->address.family == AF_UNSPEC && l->key.family == AF_INET6 &&
+		!l->key.v6only && l->key.port == t->key.port &&
+		socket_key_is_any(&t->key) &&
+		(t->key.family == AF_INET || t->key.v6only);
+}
+
+static struct listener *superseded(const struct takeover *t)
+{
+	const struct listener_set *set = &t->service->listeners;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i]->has_key && supersedes(t, set->list[i]))
+			return set->list[i];
+	return NULL;
+}
+
+static void supersede(struct takeover *t, struct listener *l)
+{
+	struct error err;
+	scoped_fd made = -1;
+
+	steer_forget(l);
+	heal_forget(l);
+	(void)shutdown(l->fd, SHUT_RD);
+	if (t->sock == -1)
+		made = bind_new(t, true);
+	if ((t->sock != -1 ? bind_own(t, true) : made) == -1 ||
+		dup3(t->sock != -1 ? t->sock : made, l->fd, O_CLOEXEC) == -1) {
+		int error = errno;
+
+		if (socket_backlog(l->fd, l->address.backlog) == -1)
+			log_syserr("listener '%s'", l->address.name);
+		heal_watch(t->service->sup, l);
+		tell_failed(t, error);
+		takeover_answer(t, error);
+		return;
+	}
+	l->key = t->key;
+	l->inode = remote_own_inode(l->fd);
+	if (socket_look(l->fd, &l->facts, &err) == -1)
+		log_warn("%s", err.text);
+	keep_options(l, t);
+	tell_taken(t, l);
+	hand_out(t, l);
+}
+
+/* ---- deciding ---- */
+
+/* Has the process bound it?  A named one it was born with, once. */
+static bool has_bound(const struct takeover *t, size_t i)
+{
+	return t->held[i] > (learned_only(t->found[i]) ? 0U : 1U);
+}
+
+static void limit(struct takeover *t, struct listener *l)
+{
+	char text[SOCKET_KEY_TEXT];
+
+	if (!l->limit_told)
+		log_note("%s.%" PRIu32 ": binds %s; it gets %s, as 'listen' "
+			 "says",
+			t->service->name, t->child->slot,
+			socket_key_text(&t->key, text), listener_text(l));
+	l->limit_told = true;
+	putover(t, l);
+}
+
+static void bind_anew(struct takeover *t)
+{
+	struct listener *l = superseded(t);
+
+	if (t->sock == -1)
+		putover_look(t);
+	if (l != NULL) {
+		supersede(t, l);
+		return;
+	}
+	l = learned_cover(t->service, &t->key);
+	if (l == NULL) {
+		learn(t, true);
+		return;
+	}
+	t->found[0] = l;
+	t->found_count = 1;
+	putover_look(t);
+	if (has_bound(t, 0)) /* and another one besides */
+		learn(t, true);
+	else
+		limit(t, l);
+}
+
+/* The n-th bind of an address by one process gets the n-th socket; one that it
+ * has closed again (a probe) is free. */
+static void bind_known(struct takeover *t)
+{
+	putover_look(t);
+	for (size_t i = 0; i < t->found_count; i++) {
+		if (steer_has_inode(t->found[i], t->inode)) {
+			takeover_answer(t, 0); /* the same call once more */
+			return;
+		}
+		if (!has_bound(t, i)) {
+			putover(t, t->found[i]);
+			return;
+		}
+	}
+	if (t->reuseport)
+		learn(t, false);
+	else
+		takeover_answer(t, EADDRINUSE);
+}
+
+/* What was bound and closed again without a listen(2), or is one of very many,
+ * is let go once it is seen to be in nobody's hands. */
+static void forget_probes(struct takeover *t)
+{
+	struct service *s = t->service;
+
+	t->found_count = 0;
+	for (size_t i = 0; i < s->learned.count && t->found_count < FOUND_MAX;
+		i++) {
+		struct listener *l = s->learned.list[i];
+
+		if ((!l->facts.listening || s->learned.count > LEARNED_FEW) &&
+			l->servers == NULL && !learned_is_used(l, t->child) &&
+			!socket_key_equal(&l->key, &t->key))
+			t->found[t->found_count++] = l;
+	}
+	if (t->found_count == 0)
+		return;
+	putover_look(t);
+	if (t->child->pid != t->notice->tid)
+		putover_look_also(t, t->child->pid);
+	for (size_t i = 0; i < t->found_count; i++)
+		if (t->held[i] == 0 && t->found[i]->binder != t->notice->tid &&
+			t->found[i]->binder != t->child->pid)
+			putover_look_also(t, t->found[i]->binder);
+	for (size_t i = 0; i < t->found_count; i++)
+		if (t->held[i] == 0)
+			learned_drop(s, t->found[i]);
+}
+
+static void decide(struct takeover *t)
+{
+	forget_probes(t);
+	t->found_count = learned_find(t->service, &t->key, t->found, FOUND_MAX);
+	if (t->found_count > 0)
+		bind_known(t);
+	else
+		bind_anew(t);
+}
+
+/* ---- reading the call ---- */
+
+/* One that the user has named is for all workers together. */
+static bool give_named(struct takeover *t)
+{
+	struct listener *l;
+
+	t->found_count = learned_find(t->service, &t->key, t->found, FOUND_MAX);
+	if (t->found_count == 0) {
+		l = learned_cover(t->service, &t->key);
+		if (l == NULL)
+			return false;
+		t->found[0] = l;
+		t->found_count = 1;
+	}
+	putover_look(t);
+	if (has_bound(t, 0))
+		return false;
+	socket_options_read(&t->asked, t->sock);
+	putover(t, t->found[0]);
+	return true;
+}
+
+/* Of others, flows are spread over the workers' own sockets by the kernel. */
+static void bind_udp(struct takeover *t)
+{
+	bool udp = t->sock != -1 && t->key.type == SOCK_DGRAM &&
+		t->key.protocol == IPPROTO_UDP;
+
+	if (udp && give_named(t))
+		return;
+	if (udp)
+		(void)socket_set_reuseport(t->sock, true);
+	let_kernel(t);
+}
+
+/* A socket that is neither bound nor connected polls as hung up (tcp_poll(): the
+ * state is CLOSE).  Others are the kernel's business. */
+static bool is_fresh(const struct takeover *t)
+{
+	struct pollfd state = {.fd = t->sock, .events = POLLOUT};
+	struct socket_key bound;
+
+	if (t->sock == -1)
+		return true;
+	if (poll(&state, 1, 0) != 1 || (state.revents & POLLHUP) == 0)
+		return false;
+	return socket_key_bound(&bound, t->sock) == -1 || bound.port == 0;
+}
+
+/* A signal has interrupted the call behind our answer, and it comes again: its
+ * socket is ours by now. */
+static bool is_answered(const struct takeover *t)
+{
+	return seccomp_comes_again() && t->sock != -1 &&
+		learned_by_inode(t->service, remote_own_inode(t->sock)) != NULL;
+}
+
+/* A worker of Node's cluster asks for what it shares; what it binds by itself is
+ * to be its own (`exclusive: true`, worker threads).  What it has started knows
+ * nothing of that. */
+static bool is_exclusive(const struct takeover *t)
+{
+	uint64_t process;
+
+	return node_is_exclusive(t->child) &&
+		!(t->sock != -1 && socket_has_reuseport(t->sock)) &&
+		process_status(t->notice->tid, "Tgid:", 10, &process) == 0 &&
+		process == (uint64_t)t->child->pid;
+}
+
+/* Is it one that could be taken over?  Most are not, and cost no more. */
+static bool look_at_socket(struct takeover *t, const void *address)
+{
+	char protocol[32];
+	int v6only = -1;
+
+	if (t->sock != -1)
+		return socket_key_of(
+			       &t->key, t->sock, address, t->notice->size) == 0;
+	if (t->child->v6only_known && t->child->v6only_fd == t->notice->fd)
+		v6only = t->child->v6only ? 1 : 0;
+	return remote_protocol(&t->remote, t->notice->fd, protocol,
+		       sizeof(protocol)) == 0 &&
+		remote_shares(&t->remote, "net") && takeover_waits(t) &&
+		socket_key_guess(&t->key, protocol, address, t->notice->size,
+			v6only) == 0;
+}
+
+void takeover_bind(struct child *child, const struct seccomp_notice *notice)
+{
+	struct supervisor *sup = child->service->sup;
+	struct takeover t = {
+		.child = child,
+		.service = child->service,
+		.notice = notice,
+		.trap = child->trap_watcher.fd,
+		.sock = -1,
+	};
+	char address[SOCKET_ADDRESS_MAX];
+
+	if (notice->size < sizeof(sa_family_t) ||
+		notice->size > sizeof(address)) {
+		let_kernel(&t);
+		return;
+	}
+	remote_of(&t.remote, notice->tid);
+	if (sup->intercept.way == WAY_ADOPT)
+		t.sock = remote_fd(&t.remote, notice->fd);
+	if (sup->intercept.way == WAY_ADOPT && t.sock == -1) {
+		if (errno == EPERM)
+			intercept_tell_refused(child, errno);
+		let_kernel(&t);
+		intercept_judge(child, &t.remote);
+		return;
+	}
+	if (intercept_read(child, &t.remote, notice->at, address,
+		    notice->size) == -1 ||
+		!takeover_waits(&t) || !look_at_socket(&t, address) ||
+		t.key.port == 0) {
+		let_kernel(&t);
+	} else if (!socket_key_is_tcp(&t.key)) {
+		bind_udp(&t);
+	} else if (is_answered(&t)) {
+		takeover_answer(&t, 0);
+	} else if (!is_fresh(&t) || is_exclusive(&t)) {
+		let_kernel(&t);
+	} else {
+		if (t.sock != -1) {
+			socket_options_read(&t.asked, t.sock);
+			t.reuseport = socket_has_reuseport(t.sock);
+		} else {
+			t.reuseport = true; /* nobody can see it */
+		}
+		decide(&t);
+	}
+	fd_close(&t.sock);
+	intercept_judge(child, &t.remote);
+}

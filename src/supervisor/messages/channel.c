@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/messages/channel.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "supervisor/messages/messages.h"
+#include "supervisor/common/news.h"
+#include "supervisor/node/node.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* In a turn of the loop each has its own so much, and no more. */
+#define READ_SIZE (64U * 1024)
+#define READ_LEAST 2048U
+#define FANOUT_FREE 8U
+/* What a dead worker can have left in its socket is less than that. */
+#define LAST_READS 64
+/* Too many descriptors are on their way somewhere: not to be tried at once. */
+#define RETRY (20 * MSEC)
+/* That a worker loses messages is told so often at most. */
+#define TELL_EACH (10 * SECOND)
+
+static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
+
+static const struct channel_speaker speakers[CHANNEL_KINDS] = {
+	[CHANNEL_PLAIN] = {messages_on_line, messages_on_end, NULL},
+	[CHANNEL_NODE] = {node_on_line, node_on_end, NULL},
+};
+
+enum channel_kind channel_kind_of(const struct recipe *r)
+{
+	enum ipc_mode ipc = r->settings->ipc;
+
+	if (ipc == IPC_OFF)
+		return CHANNEL_NONE;
+	if (r->runtime != NODE_NONE)
+		return CHANNEL_NODE;
+	return ipc == IPC_ON ? CHANNEL_PLAIN : CHANNEL_NONE;
+}
+
+static struct supervisor *sup_of(const struct channel *c)
+{
+	return c->child->service->sup;
+}
+
+/* Into the state file, for who comes after us if we are killed right now. */
+static void note(const struct channel *c, uint32_t flag, bool on)
+{
+	struct state_entry *e = c->child->entry;
+
+	if (e == NULL)
+		return;
+	if (on)
+		e->flags |= flag;
+	else
+		e->flags &= ~flag;
+}
+
+/* ---- watching ---- */
+
+static void watch(struct channel *c, int events)
+{
+	struct ev_loop *loop = sup_of(c)->loop;
+
+	if (c->io.fd == -1 ||
+		(ev_is_active(&c->io) &&
+			(c->io.events & (EV_READ | EV_WRITE)) == events))
+		return;
+	ev_io_stop(loop, &c->io);
+	ev_io_set(&c->io, c->io.fd, events);
+	ev_io_start(loop, &c->io);
+}
+
+static void make_dirty(struct channel *c)
+{
+	struct supervisor *sup = sup_of(c);
+
+	if (c->dirty)
+		return;
+	c->dirty = true;
+	c->next_dirty = sup->dirty;
+	sup->dirty = c;
+}
+
+static void forget_dirty(struct channel *c)
+{
+	struct channel **at = &sup_of(c)->dirty;
+
+	if (!c->dirty)
+		return;
+	while (*at != c)
+		at = &(*at)->next_dirty;
+	*at = c->next_dirty;
+	c->dirty = false;
+}
+
+/* ---- its end ---- */
+
+static void lose_queue(struct channel *c)
+{
+	size_t lines = queue_lines(&c->out);
+
+	if (lines > 0)
+		log_info("%s.%" PRIu32 ": %zu message%s not read by its end",
+			c->child->service->name, c->child->slot, lines,
+			lines == 1 ? " was" : "s were");
+	queue_clear(&c->out);
+}
+
+static void close_it(struct channel *c)
+{
+	if (c->io.fd == -1)
+		return;
+	ev_io_stop(sup_of(c)->loop, &c->io);
+	(void)shutdown(c->io.fd, SHUT_RDWR); /* the keeper may hold it, too */
+	(void)close(c->io.fd);
+	ev_io_set(&c->io, -1, 0);
+	fd_close(&c->passed);
+	lose_queue(c);
+}
+
+static void end(struct channel *c)
+{
+	if (c->io.fd == -1)
+		return;
+	close_it(c);
+	lineup_fini(&c->in);
+	speakers[c->kind].on_end(c);
+}
+
+void channel_shut(struct channel *c)
+{
+	close_it(c); /* a line that is just being heard stays where it is */
+}
+
+/* ---- reading ---- */
+
+int channel_take_passed(struct channel *c, bool *lost)
+{
+	*lost = c->passed_lost;
+	c->passed_lost = false;
+	return fd_release(&c->passed);
+}
+
+static void take_passed(struct channel *c, int fd, bool lost)
+{
+	if (c->kind != CHANNEL_NODE) {
+		fd_close(&fd); /* nobody would take it */
+		return;
+	}
+	if (fd == -1 && !lost)
+		return;
+	/* the line of the one before never came */
+	fd_close(&c->passed);
+	c->passed = fd;
+	c->passed_lost = lost;
+}
+
+static void tell_overlong(struct channel *c)
+{
+	bool told = c->overlong_told;
+
+	c->overlong_told = true;
+	log_line(told ? LOG_DEBUG : LOG_WARN,
+		"%s.%" PRIu32
+		": a message of more than 1 MiB: what is longer is skipped",
+		c->child->service->name, c->child->slot);
+}
+
+static void hear(struct channel *c, const char *data, size_t len)
+{
+	const char *line;
+	size_t n;
+
+	lineup_begin(&c->in, data, len);
+	while (c->io.fd != -1 && lineup_next(&c->in, &line, &n))
+		speakers[c->kind].on_line(c, line, n);
+	if (c->in.skipped != c->skipped) {
+		c->skipped = c->in.skipped;
+		tell_overlong(c);
+	}
+}
+
+/* What many get is many times the work: less of it a turn. */
+static size_t turn_of(const struct channel *c)
+{
+	size_t size = READ_SIZE;
+
+	if (c->fanout > FANOUT_FREE)
+		size = READ_SIZE / (c->fanout / FANOUT_FREE);
+	return size > READ_LEAST ? size : READ_LEAST;
+}
+
+/* 1: something came; 0: nothing is there; -1: it is closed. */
+static int read_some(struct channel *c)
+{
+	char data[READ_SIZE] untouched;
+	ssize_t got;
+	bool lost;
+	int fd;
+
+	note(c, STATE_IN_LINE, true);
+	got = fdpass_read(c->io.fd, data, turn_of(c), &fd, &lost);
+	if (got > 0) {
+		take_passed(c, fd, lost);
+		hear(c, data, (size_t)got);
+	}
+	note(c, STATE_IN_LINE, !lineup_at_start(&c->in));
+	if (got > 0)
+		return 1;
+	return got == -1 && errno == EAGAIN ? 0 : -1;
+}
+
+/* ---- writing ---- */
+
+static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)timer; /* the turn's end does it */
+	(void)revents;
+}
+
+/* A descriptor cannot be sent now. */
+static void hold(struct channel *c)
+{
+	struct supervisor *sup = sup_of(c);
+
+	c->hold_until = nsec_add(clock_now(), RETRY);
+	make_dirty(c);
+	if (ev_is_active(&sup->channel_retry))
+		return;
+	ev_timer_set(&sup->channel_retry, nsec_seconds(RETRY), 0.);
+	ev_timer_start(sup->loop, &sup->channel_retry);
+}
+
+static void tell_recovery(struct channel *c)
+{
+	if (!c->stuck)
+		return;
+	c->stuck = false;
+	if (!c->stuck_told)
+		return;
+	c->stuck_told = false;
+	news_say(sup_of(c), LOG_WARN, "messages-dropped",
+		"%s.%" PRIu32 ": reads its messages again; %" PRIu64
+		" were dropped",
+		c->child->service->name, c->child->slot,
+		c->dropped - c->dropped_told);
+	c->dropped_told = c->dropped;
+}
+
+/* 1: all is sent; 0: its socket is full; -1: it is closed, or has to wait. */
+static int send_some(struct channel *c)
+{
+	const char *data;
+	size_t len;
+	int fd;
+
+	while ((len = queue_piece(&c->out, &data, &fd)) > 0) {
+		ssize_t sent;
+
+		note(c, STATE_OUT_LINE, true);
+		sent = fdpass_write(c->io.fd, data, len, fd);
+		if (sent > 0)
+			queue_sent(&c->out, (size_t)sent);
+		note(c, STATE_OUT_LINE, c->out.in_line);
+		if (sent > 0)
+			continue;
+		if (sent == -1 && errno == EAGAIN)
+			return 0;
+		if (sent == -1 &&
+			(errno == ETOOMANYREFS || errno == ENOBUFS ||
+				errno == ENOMEM))
+			hold(c);
+		else
+			lose_queue(c); /* what is to be read says the end */
+		return -1;
+	}
+	return 1;
+}
+
+static void flush(struct channel *c)
+{
+	int got;
+
+	if (c->io.fd == -1 || queue_len(&c->out) == 0)
+		return;
+	got = send_some(c);
+	watch(c, got == 0 ? EV_READ | EV_WRITE : EV_READ);
+	if (got != 1)
+		return;
+	tell_recovery(c);
+	if (speakers[c->kind].on_sent != NULL)
+		speakers[c->kind].on_sent(c);
+}
+
+void channels_flush(struct supervisor *sup)
+{
+	struct channel *c = sup->dirty;
+	nsec_t now = 0;
+
+	sup->dirty = NULL;
+	while (c != NULL) {
+		struct channel *next = c->next_dirty;
+
+		c->dirty = false;
+		if (c->hold_until != 0 && now == 0)
+			now = clock_now();
+		if (c->hold_until > now) {
+			make_dirty(c);
+		} else {
+			c->hold_until = 0;
+			flush(c);
+		}
+		c = next;
+	}
+	if (sup->dirty != NULL && !ev_is_active(&sup->channel_retry)) {
+		ev_timer_set(&sup->channel_retry, nsec_seconds(RETRY), 0.);
+		ev_timer_start(sup->loop, &sup->channel_retry);
+	}
+}
+
+void channels_init(struct supervisor *sup)
+{
+	ev_init(&sup->channel_retry, on_retry);
+}
+
+/* ---- queueing ---- */
+
+static void tell_stuck(struct channel *c)
+{
+	nsec_t now = clock_now();
+
+	c->stuck = true;
+	if (c->told_at != 0 && now - c->told_at < TELL_EACH)
+		return; /* it reads, but too slowly: told often enough */
+	c->told_at = now;
+	c->stuck_told = true;
+	news_say(sup_of(c), LOG_WARN, "messages-stuck",
+		"%s.%" PRIu32
+		": does not read its messages: what is for it is dropped",
+		c->child->service->name, c->child->slot);
+}
+
+static void refuse(struct channel *c, bool must)
+{
+	int error = errno;
+
+	if (must)
+		return;
+	c->dropped++;
+	if (!c->stuck && error == ENOBUFS)
+		tell_stuck(c);
+	errno = error;
+}
+
+/* One line always has room, also with what was put around it. */
+static size_t limit_of(const struct channel *c, bool must)
+{
+	return must || queue_len(&c->out) == 0 ? CHANNEL_QUEUE_MUST
+					       : CHANNEL_QUEUE_MAX;
+}
+
+static void queued(struct channel *c)
+{
+	/* one whose socket is full is waited for */
+	if ((c->io.events & EV_WRITE) == 0)
+		make_dirty(c);
+}
+
+int channel_send(
+	struct channel *c, const char *line, size_t len, int fd, bool must)
+{
+	if (c->io.fd == -1) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (queue_put(&c->out, line, len, fd, limit_of(c, must)) == -1) {
+		refuse(c, must);
+		return -1;
+	}
+	c->sent += !must;
+	queued(c);
+	return 0;
+}
+
+int channel_send_parts(
+	struct channel *c, const struct channel_part *parts, size_t count)
+{
+	size_t len = 1;
+	char *to;
+
+	if (c->io.fd == -1) {
+		errno = EPIPE;
+		return -1;
+	}
+	for (size_t i = 0; i < count; i++)
+		len += parts[i].len;
+	to = queue_room(&c->out, len, limit_of(c, false));
+	if (to == NULL) {
+		refuse(c, false);
+		return -1;
+	}
+	for (size_t i = 0; i < count; i++) {
+		(void)memcpy(to, parts[i].data, parts[i].len);
+		to += parts[i].len;
+	}
+	*to = '\n';
+	queue_added(&c->out, len);
+	c->sent++;
+	queued(c);
+	return 0;
+}
+
+/* ---- life ---- */
+
+static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct channel *c = watcher->data;
+
+	(void)loop;
+	if ((revents & EV_WRITE) != 0)
+		flush(c);
+	if (c->io.fd != -1 && (revents & (EV_READ | EV_ERROR)) != 0 &&
+		read_some(c) == -1)
+		end(c);
+}
+
+static struct channel *channel_new(struct child *child, enum channel_kind kind)
+{
+	struct channel *c = malloc(sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	*c = (struct channel){.child = child, .kind = kind, .passed = -1};
+	lineup_init(&c->in, CHANNEL_LINE_MAX);
+	ev_init(&c->io, on_io);
+	ev_io_set(&c->io, -1, 0);
+	c->io.data = c;
+	child->channel = c;
+	return c;
+}
+
+int channel_open(struct child *child, enum channel_kind kind, int *theirs,
+	struct error *err)
+{
+	struct channel *c;
+	int ours;
+
+	*theirs = -1;
+	if (kind == CHANNEL_NONE)
+		return 0;
+	c = channel_new(child, kind);
+	if (c == NULL)
+		return error_set(err, ENOMEM, "message channel");
+	if (fdpass_pair(&ours, theirs) == -1)
+		return error_set(err, errno, "message channel");
+	ev_io_set(&c->io, ours, EV_READ);
+	return 0;
+}
+
+void channel_start(struct child *child)
+{
+	struct channel *c = child->channel;
+
+	note(c, STATE_NODE, c->kind == CHANNEL_NODE);
+	watch(c, EV_READ);
+}
+
+void channel_drain(struct child *child)
+{
+	struct channel *c = child->channel;
+
+	for (int i = 0; i < LAST_READS && c->io.fd != -1; i++)
+		if (read_some(c) != 1)
+			break;
+	end(c);
+}
+
+void channel_free(struct child *child)
+{
+	struct channel *c = child->channel;
+
+	child->channel = NULL;
+	if (child->service != NULL)
+		forget_dirty(c);
+	if (c->io.fd != -1) {
+		ev_io_stop(sup_of(c)->loop, &c->io);
+		(void)close(c->io.fd);
+	}
+	fd_close(&c->passed);
+	queue_clear(&c->out);
+	lineup_fini(&c->in);
+	free(c);
+}
+
+/* ---- of another nclust ---- */
+
+struct channel *channel_carried(struct child *child)
+{
+	return channel_new(child, CHANNEL_PLAIN);
+}
+
+void channel_resume(struct child *child)
+{
+	struct channel *c = child->channel;
+
+	if (c->io.fd == -1)
+		return;
+	watch(c, EV_READ);
+	if (queue_len(&c->out) > 0)
+		make_dirty(c);
+}
+
+void channel_adopt(struct child *child, enum channel_kind kind, int fd)
+{
+	const struct state_entry *e = child->entry;
+	struct channel *c = channel_new(child, kind);
+
+	if (c == NULL) {
+		(void)close(fd);
+		return;
+	}
+	ev_io_set(&c->io, fd, EV_READ);
+	if (e != NULL && (e->flags & STATE_IN_LINE) != 0)
+		c->in.skipping = true; /* its beginning is lost */
+	if (e != NULL && (e->flags & STATE_OUT_LINE) != 0)
+		(void)channel_send(c, "", 0, -1, true); /* end it somehow */
+	watch(c, EV_READ);
+}

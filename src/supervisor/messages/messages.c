@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/messages/messages.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "protocol/jsonvalue.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static bool is_open(const struct child *child)
+{
+	return child != NULL && child->channel != NULL &&
+		child->channel->io.fd != -1;
+}
+
+/* ---- relaying ---- */
+
+/* `{"from":{"cluster":"web","slot":1},"message":`; names need no escapes. */
+static size_t put_origin(char *to, size_t size, const struct child *from)
+{
+	struct buffer b = {.data = to, .cap = size, .limit = size};
+
+	(void)buffer_string(&b, "{\"from\":{\"cluster\":\"");
+	(void)buffer_string(&b, from->service->name);
+	(void)buffer_string(&b, "\",\"slot\":");
+	(void)buffer_number(&b, from->slot, 10);
+	(void)buffer_string(&b, "},\"message\":");
+	return b.len;
+}
+
+/* To how many. */
+static unsigned relay_to(const struct service *to, const struct child *from,
+	const struct channel_part *parts, size_t count)
+{
+	unsigned reached = 0;
+
+	for (uint32_t slot = 0; slot < to->child_slots; slot++)
+		for (int i = 0; i < 2; i++) {
+			const struct child *child = to->children[slot][i];
+
+			if (child == from || !is_open(child))
+				continue;
+			reached++;
+			(void)channel_send_parts(child->channel, parts, count);
+		}
+	return reached;
+}
+
+static void relay(struct channel *c, const char *line, size_t len)
+{
+	const struct service *service = c->child->service;
+	const char *whither = cluster_settings(service->core)->relay;
+	char origin[160] untouched;
+	const struct channel_part parts[] = {
+		{origin, 0},
+		{line, len},
+		{"}", 1},
+	};
+	struct channel_part list[COUNT_OF(parts)];
+
+	if (whither == NULL)
+		return;
+	if (strcmp(whither, "others") != 0)
+		service = service_named(service->sup, whither);
+	if (service == NULL)
+		return; /* it has just been taken out of the file */
+	(void)memcpy(list, parts, sizeof(parts));
+	list[0].len = put_origin(origin, sizeof(origin), c->child);
+	c->fanout = relay_to(service, c->child, list, COUNT_OF(list));
+}
+
+/* ---- what workers send ---- */
+
+static void tell_invalid(struct channel *c)
+{
+	if (c->invalid++ > 0)
+		return;
+	log_warn("%s.%" PRIu32 ": a message that is not one value of JSON is "
+		 "not relayed",
+		c->child->service->name, c->child->slot);
+}
+
+void messages_from(struct channel *c, const char *line, size_t len)
+{
+	bool valid;
+
+	line = jsonvalue_trim(line, &len);
+	if (len == 0)
+		return;
+	c->received++;
+	valid = jsonvalue_check(line, len);
+	if (valid)
+		relay(c, line, len);
+	else
+		tell_invalid(c);
+	messages_show(c, line, len, valid);
+}
+
+void messages_on_line(struct channel *c, const char *line, size_t len)
+{
+	messages_from(c, line, len);
+}
+
+void messages_on_end(struct channel *c)
+{
+	log_debug("%s.%" PRIu32 ": its message channel is closed",
+		c->child->service->name, c->child->slot);
+}
+
+/* ---- messages from outside ---- */
+
+bool messages_possible(const struct service *service)
+{
+	for (uint32_t slot = 0; slot < service->child_slots; slot++)
+		for (int i = 0; i < 2; i++)
+			if (is_open(service->children[slot][i]))
+				return true;
+	return false;
+}
+
+/* Who has the place: a slot's successor only once it is ready. */
+static struct child *holder(
+	const struct service *service, uint32_t slot, bool ready_only)
+{
+	struct slot_view view;
+	struct child *child;
+
+	cluster_view_slot(service->core, slot, &view);
+	if (view.workers == 0 || (ready_only && view.state != SLOT_READY))
+		return NULL;
+	child = child_find(service, slot, view.worker[0].id);
+	return is_open(child) ? child : NULL;
+}
+
+static unsigned send_next(struct service *service, const char *line, size_t len)
+{
+	uint32_t slots = cluster_slots(service->core);
+
+	for (uint32_t i = 0; i < slots; i++) {
+		uint32_t slot = (service->message_turn + i) % slots;
+		const struct child *child = holder(service, slot, true);
+
+		if (child == NULL ||
+			channel_send(child->channel, line, len, -1, false) ==
+				-1)
+			continue; /* the next one then */
+		service->message_turn = slot + 1;
+		return 1;
+	}
+	return 0;
+}
+
+unsigned messages_send(struct service *service, uint32_t slot, bool all,
+	const char *line, size_t len, unsigned *asked)
+{
+	uint32_t slots = cluster_slots(service->core);
+	unsigned reached = 0;
+
+	*asked = 1;
+	if (slot == SLOT_ALL && !all)
+		return send_next(service, line, len);
+	*asked = 0;
+	for (uint32_t i = 0; i < slots; i++) {
+		const struct child *child;
+
+		if (slot != SLOT_ALL && i != slot)
+			continue;
+		child = holder(service, i, false);
+		if (child == NULL)
+			continue;
+		++*asked;
+		reached +=
+			channel_send(child->channel, line, len, -1, false) == 0;
+	}
+	return reached;
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/node/node.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/messages/messages.h"
+#include "supervisor/node/node_inside.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- life ---- */
+
+static void do_later(struct node_worker *w, nsec_t now)
+{
+	node_flights_again(w, now);
+	node_stop_due(w, now);
+}
+
+void node_each_worker(struct node_cluster *n,
+	void (*deed)(struct node_worker *w, nsec_t now), nsec_t now)
+{
+	struct service *s = n->service;
+
+	for (uint32_t slot = 0; slot < s->child_slots; slot++)
+		for (int k = 0; k < 2; k++) {
+			struct child *c = s->children[slot][k];
+
+			if (c != NULL && c->node != NULL)
+				deed(c->node, now);
+		}
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct node_cluster *n = timer->data;
+	nsec_t now = clock_now();
+
+	(void)loop;
+	(void)revents;
+	node_each_worker(n, do_later, now);
+	for (struct node_server *s = n->servers; s != NULL; s = s->next)
+		node_rr_timer(s, now);
+}
+
+void node_arm(struct node_cluster *n, nsec_t at)
+{
+	struct ev_loop *loop = n->service->sup->loop;
+	double wait = nsec_seconds(at - clock_now());
+
+	if (wait < 0.)
+		wait = 0.;
+	if (ev_is_active(&n->timer) &&
+		ev_timer_remaining(loop, &n->timer) <= wait)
+		return;
+	ev_timer_stop(loop, &n->timer);
+	ev_now_update(loop);
+	ev_timer_set(&n->timer, wait, 0.);
+	ev_timer_start(loop, &n->timer);
+}
+
+struct node_cluster *node_cluster_of(struct service *service)
+{
+	struct node_cluster *n = service->node;
+
+	if (n != NULL)
+		return n;
+	n = calloc(1, sizeof(*n));
+	if (n == NULL)
+		return NULL;
+	n->service = service;
+	/* an adopted worker has keys, and may yet answer, of its time before */
+	n->last_number = (uint64_t)(clock_now() / MSEC);
+	n->last_seq = clock_now() / MSEC;
+	ev_init(&n->timer, on_timer);
+	n->timer.data = n;
+	service->node = n;
+	return n;
+}
+
+void node_free(struct service *service)
+{
+	struct node_cluster *n = service->node;
+
+	if (n == NULL)
+		return;
+	while (n->servers != NULL)
+		node_server_free(n->servers);
+	ev_timer_stop(service->sup->loop, &n->timer);
+	free(n);
+	service->node = NULL;
+}
+
+struct node_worker *node_worker_of(struct child *child)
+{
+	struct node_worker *w = child->node;
+
+	if (w != NULL)
+		return w;
+	if (node_cluster_of(child->service) == NULL)
+		return NULL;
+	w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return NULL;
+	w->child = child;
+	child->node = w;
+	return w;
+}
+
+void node_forget_child(struct child *child)
+{
+	struct node_worker *w = child->node;
+
+	if (w == NULL)
+		return;
+	while (w->use_count > 0)
+		node_use_drop(w, w->use_count - 1, false);
+	node_flights_drop(w);
+	free(w->uses);
+	free(w->flights);
+	free(w);
+	child->node = NULL;
+}
+
+/* ---- sending ---- */
+
+struct nodeipc_writer node_writer(
+	const struct node_worker *w, struct buffer *out)
+{
+	buffer_init(out, 0);
+	return (struct nodeipc_writer){out, w->bun};
+}
+
+int node_send(struct node_worker *w, struct buffer *line, int fd)
+{
+	struct channel *c = w->child->channel;
+	int got = -1;
+
+	if (c != NULL && !line->failed)
+		got = channel_send(c, line->data, line->len, fd, true);
+	if (got == -1)
+		fd_close(&fd);
+	buffer_fini(line);
+	return got;
+}
+
+int64_t node_next_seq(struct node_worker *w)
+{
+	return w->child->service->node->last_seq++;
+}
+
+/* ---- what a worker says ---- */
+
+/* It waits for an answer that it would never hear: there is no script that could
+ * be a worker (node -e, a script on stdin). */
+static void start_without(struct child *child)
+{
+	struct recipe *r = recipe_of(child->service, child->generation);
+
+	if (child->killed_by_us)
+		return;
+	log_note("%s.%" PRIu32 ": no script of it can be a worker of Node's "
+		 "cluster ('node -e'?): started again without the message "
+		 "channel",
+		child->service->name, child->slot);
+	if (r != NULL)
+		r->runtime = NODE_NONE;
+	child_kill_group(child, SIGKILL);
+}
+
+static void leave(struct node_worker *w, int64_t query)
+{
+	struct buffer line;
+	struct nodeipc_writer to = node_writer(w, &line);
+	struct child *child = w->child;
+	struct event event = {
+		.kind = EVENT_LEAVING,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+
+	/* it disconnects on that */
+	nodeipc_put_ack(&to, query, node_next_seq(w));
+	(void)node_send(w, &line, -1);
+	if (w->leaving)
+		return;
+	w->leaving = true;
+	service_tell(child->service, &event);
+}
+
+static void take_handle(struct node_worker *w, struct channel *c,
+	const struct nodeipc_message *m)
+{
+	struct buffer line;
+	struct nodeipc_writer to = node_writer(w, &line);
+	bool lost;
+	int fd = channel_take_passed(c, &lost);
+
+	fd_close(&fd); /* nobody here has a use for it */
+	nodeipc_put_handle_ack(&to);
+	(void)node_send(w, &line, -1);
+	if (m->body_len > 0)
+		messages_from(c, m->body, m->body_len);
+}
+
+static void hear_user(struct channel *c, const struct nodeipc_message *m)
+{
+	struct child *child = c->child;
+	struct event event = {
+		.kind = EVENT_READY,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+
+	messages_from(c, m->body, m->body_len);
+	if (nodeipc_is_ready(m))
+		service_tell(child->service, &event);
+}
+
+static void hear_own(
+	struct node_worker *w, struct channel *c, struct nodeipc_message *m)
+{
+	w->bun |= m->bun;
+	switch (m->kind) {
+	case NODEIPC_ONLINE:
+		w->online = true;
+		break;
+	case NODEIPC_QUERY:
+		if (w->online)
+			node_query(w, m);
+		else
+			start_without(w->child);
+		break;
+	case NODEIPC_BROKEN:
+		if (m->seq >= 0)
+			node_answer_error(w, m->seq, EINVAL);
+		break;
+	case NODEIPC_LISTENING:
+		node_listening(w, &m->place);
+		break;
+	case NODEIPC_CLOSE:
+		node_close(w, m->key);
+		break;
+	case NODEIPC_LEAVING:
+		leave(w, m->seq);
+		break;
+	case NODEIPC_TAKEN:
+		node_flight_taken(w, m->ack, m->accepted);
+		break;
+	case NODEIPC_HANDLE:
+		take_handle(w, c, m);
+		break;
+	case NODEIPC_HANDLE_ACK:
+		node_flight_acked(w);
+		break;
+	case NODEIPC_HANDLE_NACK:
+		node_flight_nacked(w);
+		break;
+	case NODEIPC_USER:
+	case NODEIPC_UNKNOWN:
+		break;
+	}
+}
+
+void node_on_line(struct channel *c, const char *line, size_t len)
+{
+	struct nodeipc_message m;
+	struct node_worker *w;
+
+	nodeipc_decode(&m, line, len);
+	if (m.kind == NODEIPC_USER) {
+		hear_user(c, &m);
+		return;
+	}
+	w = node_worker_of(c->child);
+	if (w != NULL)
+		hear_own(w, c, &m);
+	nodeipc_forget(&m);
+}
+
+void node_on_end(struct channel *c)
+{
+	struct node_worker *w = c->child->node;
+
+	messages_on_end(c);
+	if (w == NULL)
+		return;
+	node_flights_drop(w);
+	node_stop_ended(w);
+}
+
+/* ---- questions ---- */
+
+bool node_is_worker(const struct child *child)
+{
+	return child->node != NULL && child->node->online;
+}
+
+bool node_is_exclusive(const struct child *child)
+{
+	return node_is_worker(child) && !child->node->bun;
+}
+
+static bool has_adopted(const struct service *service)
+{
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		for (int k = 0; k < 2; k++) {
+			const struct child *c = service->children[i][k];
+
+			if (c != NULL && c->adopted && node_is_worker(c) &&
+				c->uses != 0)
+				return true;
+		}
+	return false;
+}
+
+bool node_serves(const struct service *service)
+{
+	const struct node_server *s;
+
+	if (service->node == NULL)
+		return false;
+	s = service->node->servers;
+	while (s != NULL && s->user_count == 0)
+		s = s->next;
+	return s != NULL || has_adopted(service);
+}
+
+bool node_accepts(const struct listener *l)
+{
+	const struct node_server *s = l->servers;
+
+	while (s != NULL && !s->rr)
+		s = s->next_of_listener;
+	return s != NULL;
+}
+
+const char *node_balance(const struct service *service)
+{
+	const struct node_server *s =
+		service->node != NULL ? service->node->servers : NULL;
+
+	while (s != NULL && !s->rr)
+		s = s->next;
+	return s != NULL ? "rr" : "share";
+}
+
+void node_each_server(const struct child *child,
+	void (*tell)(void *context, const struct listener *l, bool rr),
+	void *context)
+{
+	const struct node_worker *w = child->node;
+
+	for (size_t i = 0; w != NULL && i < w->use_count; i++)
+		tell(context, w->uses[i].server->listener,
+			w->uses[i].server->rr);
+}
+
+void node_adopt(struct child *child)
+{
+	struct node_worker *w;
+
+	if (child->channel == NULL || child->channel->kind != CHANNEL_NODE)
+		return;
+	w = node_worker_of(child);
+	if (w != NULL)
+		w->online = true;
+}
+
+/* As recipe_wants_rr(), before there are any recipes. */
+static bool may_be_rr(const struct cluster_settings *s)
+{
+	if (s->balance != BALANCE_AUTO)
+		return s->balance == BALANCE_RR;
+	for (size_t i = 0; i < s->env.count; i++)
+		if (strcmp(s->env.list[i], "NODE_CLUSTER_SCHED_POLICY=rr") == 0)
+			return true;
+	return s->sticky != STICKY_OFF;
+}
+
+bool node_must_roll(const struct service *service)
+{
+	return service->node != NULL &&
+		may_be_rr(cluster_settings(service->core));
+}
+
+void node_forget_listener(struct listener *l)
+{
+	while (l->servers != NULL)
+		node_server_free(l->servers);
+}
+
+void node_resume(struct service *service)
+{
+	if (service->node != NULL)
+		node_arm(service->node, clock_now());
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_NODE_H
+#define SUPERVISOR_NODE_H
+
+#include "supervisor/messages/channel.h"
+#include "supervisor/common/state.h"
+
+/*
+ * The primary of Node's cluster: what an unmodified program that calls
+ * server.listen() in a cluster worker asks of it.  Each place that workers ask
+ * for is a server here: one socket that all of them share (what else would be
+ * bound by nclust for no worker's own), or whose connections nclust accepts and
+ * hands over (balance = rr).  Sockets that nclust holds already, by `listen` or
+ * since an earlier worker, come first; those that it binds are kept like those
+ * that were learned (learned.h).
+ *
+ * Workers are not trusted: what one may have is bounded, and it gets no port
+ * that it could not have bound by itself.
+ */
+
+/* The speaker of CHANNEL_NODE. */
+void node_on_line(struct channel *c, const char *line, size_t len);
+void node_on_end(struct channel *c);
+
+/* Has any living worker a server here? */
+bool node_serves(const struct service *service);
+/* Are its connections accepted here, by that one descriptor (rr)? */
+bool node_accepts(const struct listener *l);
+/* Has it such a channel, and has it said so? */
+bool node_is_worker(const struct child *child);
+/* Of one that shares nothing by us but what it asks for (Bun binds by itself). */
+bool node_is_exclusive(const struct child *child);
+
+/* Stop it as Node's primary does: once it is emptied (drain.h) it is told to close
+ * its servers and to end, and helped by its stop signal after that. */
+void node_drain(struct child *child, nsec_t span); /* ACTION_DRAIN */
+/* ACTION_SIGNAL.  False: it has no servers, is at it already, or shall be stopped
+ * in another way. */
+bool node_stop(struct child *child, int signal);
+/* It goes on for a while when it is drained. */
+bool node_lives_on(const struct child *child);
+/* No new connections come to it: it was told, or gets them from us alone. */
+bool node_is_away(const struct child *child);
+/* But some are on their way to it. */
+bool node_is_given(const struct child *child);
+/* Its connections cannot be seen from outside: have it drain by itself, and
+ * EVENT_DRAINED follow.  False: it cannot be told. */
+bool node_drain_unseen(struct child *child);
+
+/* For `status`; each once. */
+void node_each_server(const struct child *child,
+	void (*tell)(void *context, const struct listener *l, bool rr),
+	void *context);
+/* How its connections are spread: "rr" or "share". */
+const char *node_balance(const struct service *service);
+
+/* One of an earlier nclust, whose channel the keeper had: it speaks so, and has
+ * servers by the sockets that it uses, but nobody knows under which keys. */
+void node_adopt(struct child *child);
+/* Are workers there that were adopted, and get connections from nobody (rr)? */
+bool node_must_roll(const struct service *service);
+
+void node_forget_child(struct child *child);
+/* Its descriptor is about to be closed. */
+void node_forget_listener(struct listener *l);
+void node_free(struct service *service);
+
+/* Carried: they go on. */
+void node_resume(struct service *service);
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/node/node_inside.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/drain/steer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * Round robin: nclust accepts, and gives each connection to the next worker in
+ * turn that has room.  Connections that no worker has confirmed yet are bounded,
+ * and nothing is accepted while nobody has room: the rest waits in the kernel's
+ * queue, where it costs no descriptor and survives an upgrade.
+ */
+#define WINDOW 8
+/* Of a client that is to stay with its worker; beyond that it goes elsewhere. */
+#define WINDOW_STICKY 128
+/* In a turn of the loop, so that a flood delays nobody for long. */
+#define ACCEPTS_A_TURN 64
+/* No descriptor is left, or no memory. */
+#define PAUSE (100 * MSEC)
+
+bool node_rr_wanted(const struct child *child)
+{
+	const struct recipe *r = recipe_of(child->service, child->generation);
+
+	return r != NULL && recipe_wants_rr(r);
+}
+
+/* ---- who is next ---- */
+
+static unsigned window_of(const struct node_server *s)
+{
+	const struct cluster_settings *settings =
+		cluster_settings(s->cluster->service->core);
+
+	return settings->sticky == STICKY_CLIENT_ADDRESS ? WINDOW_STICKY
+							 : WINDOW;
+}
+
+static bool has_room(const struct node_server *s, const struct node_worker *w,
+	unsigned window, nsec_t now)
+{
+	const struct node_use *use = node_use_of(w, s);
+
+	return w->connections < window && !w->leaving &&
+		w->stopping == NODE_RUNS && w->hold_until == 0 &&
+		use->refused_until <= now && w->child->channel != NULL &&
+		w->child->channel->io.fd != -1;
+}
+
+static struct node_worker *next_in_turn(
+	struct node_server *s, unsigned window, nsec_t now)
+{
+	for (size_t i = 0; i < s->user_count; i++) {
+		size_t at = (s->turn + i) % s->user_count;
+
+		if (has_room(s, s->users[at], window, now)) {
+			s->turn = at + 1;
+			return s->users[at];
+		}
+	}
+	return NULL;
+}
+
+/* FNV-1a over the peer's address without its port; 0: it has none. */
+static uint64_t hash_of(const struct sockaddr_storage *peer)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	const unsigned char *at = NULL;
+	size_t len = 0;
+
+	if (peer->ss_family == AF_INET) {
+		at = (const void *)&((const struct sockaddr_in *)peer)
+			     ->sin_addr;
+		len = 4;
+	} else if (peer->ss_family == AF_INET6) {
+		at = (const void *)&((const struct sockaddr_in6 *)peer)
+			     ->sin6_addr;
+		len = 16;
+	}
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+	hash ^= hash >> 32; /* its low bits choose */
+	return len > 0 ? hash : 0;
+}
+
+static struct node_worker *in_slot(
+	const struct node_server *s, uint32_t slot, unsigned window, nsec_t now)
+{
+	/* the newest: during a rollout there are two */
+	for (size_t i = s->user_count; i-- > 0;)
+		if (s->users[i]->child->slot == slot &&
+			has_room(s, s->users[i], window, now))
+			return s->users[i];
+	return NULL;
+}
+
+/* A client's slot, while a worker lives there; else the one behind it. */
+static struct node_worker *by_address(struct node_server *s,
+	const struct sockaddr_storage *peer, unsigned window, nsec_t now)
+{
+	uint32_t slots = cluster_wanted(s->cluster->service->core);
+	uint64_t hash = hash_of(peer);
+
+	for (uint32_t i = 0; hash != 0 && i < slots; i++) {
+		struct node_worker *w =
+			in_slot(s, (uint32_t)((hash + i) % slots), window, now);
+
+		if (w != NULL)
+			return w;
+	}
+	return next_in_turn(s, window, now);
+}
+
+static struct node_worker *choose(struct node_server *s, int fd, nsec_t now)
+{
+	const struct cluster_settings *settings =
+		cluster_settings(s->cluster->service->core);
+	struct sockaddr_storage peer = {0};
+	socklen_t size = sizeof(peer);
+
+	if (settings->sticky != STICKY_CLIENT_ADDRESS)
+		return next_in_turn(s, WINDOW, now);
+	if (getpeername(fd, (struct sockaddr *)&peer, &size) == -1)
+		peer.ss_family = AF_UNSPEC; /* it is gone again */
+	return by_address(s, &peer, WINDOW_STICKY, now);
+}
+
+/* ---- giving ---- */
+
+int node_rr_send(
+	struct node_worker *w, struct node_server *s, int fd, unsigned lost)
+{
+	struct node_flight f = {
+		.kind = NODE_FLIGHT_CONNECTION,
+		.server = s->number,
+		.seq = node_next_seq(w),
+		.fd = fd,
+		.lost = lost,
+	};
+	struct buffer line;
+	struct nodeipc_writer to = node_writer(w, &line);
+	char key[NODEIPC_KEY_MAX];
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (copy == -1 || node_flight_add(w, &f) == -1) {
+		fd_close(&copy);
+		return -1;
+	}
+	(void)snprintf(key, sizeof(key), "%" PRIu64, s->number);
+	nodeipc_put_connection(&to, key, f.seq);
+	if (node_send(w, &line, copy) == 0)
+		return 0;
+	w->flight_count--;
+	w->connections--;
+	return -1;
+}
+
+static void keep_waiting(struct node_server *s, int fd)
+{
+	struct node_wait *wait = malloc(sizeof(*wait));
+	struct node_wait **at = &s->waiting;
+
+	if (wait == NULL) {
+		(void)close(fd);
+		return;
+	}
+	*wait = (struct node_wait){.fd = fd};
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = wait;
+}
+
+/* 0: it is on its way; -1: nobody has room. */
+static int give(struct node_server *s, int fd, nsec_t now)
+{
+	struct node_worker *w = choose(s, fd, now);
+
+	return w != NULL ? node_rr_send(w, s, fd, 0) : -1;
+}
+
+/* Those that were refused before come first.  False: some are left. */
+static bool give_waiting(struct node_server *s, nsec_t now)
+{
+	while (s->waiting != NULL) {
+		struct node_wait *wait = s->waiting;
+
+		if (give(s, wait->fd, now) == -1)
+			return false;
+		s->waiting = wait->next;
+		free(wait);
+	}
+	return true;
+}
+
+/* ---- accepting ---- */
+
+static bool anybody(struct node_server *s, nsec_t now)
+{
+	unsigned window = window_of(s);
+
+	for (size_t i = 0; i < s->user_count; i++)
+		if (has_room(s, s->users[i], window, now))
+			return true;
+	return false;
+}
+
+static void pause_accept(struct node_server *s)
+{
+	ev_io_stop(s->cluster->service->sup->loop, &s->accept);
+}
+
+static bool is_passing(int error)
+{
+	return error == ECONNABORTED || error == EINTR || error == EPROTO ||
+		error == EPERM || error == ENETDOWN || error == EHOSTDOWN ||
+		error == EHOSTUNREACH || error == ENETUNREACH ||
+		error == ENOPROTOOPT;
+}
+
+/* Until nobody waits or nobody has room.  1: more may wait; 0: none; -1: nobody
+ * has room, or there are no descriptors. */
+static int accept_some(struct node_server *s)
+{
+	nsec_t now = clock_now();
+
+	if (!give_waiting(s, now))
+		return -1;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		int fd;
+
+		if (!anybody(s, now))
+			return -1;
+		fd = accept4(s->listener->fd, NULL, NULL,
+			SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd == -1 && is_passing(errno))
+			continue;
+		if (fd == -1 && (errno == EAGAIN || errno == EINVAL))
+			return 0;
+		if (fd == -1) {
+			node_arm(s->cluster, nsec_add(now, PAUSE));
+			return -1;
+		}
+		if (give(s, fd, now) == -1) {
+			keep_waiting(s, fd);
+			node_arm(s->cluster, nsec_add(now, PAUSE));
+			return -1;
+		}
+	}
+	return 1;
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct node_server *s = watcher->data;
+
+	(void)loop;
+	(void)revents;
+	if (accept_some(s) == -1)
+		pause_accept(s);
+}
+
+/* While all were busy nothing was watched, and it is not for each connection.
+ * But what waits came from those who ended, and watching goes on meanwhile. */
+void node_rr_room(struct node_server *s)
+{
+	struct ev_loop *loop = s->cluster->service->sup->loop;
+
+	if (s->user_count == 0 ||
+		(s->waiting == NULL && ev_is_active(&s->accept)))
+		return;
+	if (accept_some(s) == -1) {
+		pause_accept(s);
+		return;
+	}
+	if (ev_is_active(&s->accept))
+		return;
+	ev_io_set(&s->accept, s->listener->fd, EV_READ);
+	ev_io_start(loop, &s->accept);
+}
+
+void node_rr_room_of(struct node_worker *w)
+{
+	for (size_t i = 0; i < w->use_count; i++)
+		if (w->uses[i].server->rr)
+			node_rr_room(w->uses[i].server);
+}
+
+void node_rr_again(struct node_server *s, int fd)
+{
+	nsec_t now = clock_now();
+
+	if (!s->rr) {
+		(void)close(fd);
+		return;
+	}
+	if (s->waiting != NULL || give(s, fd, now) == -1)
+		keep_waiting(s, fd);
+	if (s->user_count == 0)
+		pause_accept(s);
+}
+
+void node_rr_timer(struct node_server *s, nsec_t now)
+{
+	if (!s->rr)
+		return;
+	for (size_t i = 0; i < s->user_count; i++) {
+		nsec_t until = node_use_of(s->users[i], s)->refused_until;
+
+		if (until > now)
+			node_arm(s->cluster, until);
+	}
+	node_rr_room(s);
+}
+
+/* ---- life ---- */
+
+int node_rr_begin(struct node_server *s, int backlog)
+{
+	struct listener *l = s->listener;
+
+	if (!l->facts.listening &&
+		(l->facts.type != SOCK_STREAM || listen(l->fd, backlog) == -1))
+		return -1;
+	if (!l->facts.listening) {
+		l->facts.listening = true;
+		l->address.backlog = backlog; /* to heal it by */
+		heal_watch(s->cluster->service->sup, l);
+	}
+	/* one socket, and no other in its place while it is watched */
+	steer_forget(l);
+	node_rr_watch(s);
+	return 0;
+}
+
+void node_rr_watch(struct node_server *s)
+{
+	s->rr = true;
+	ev_io_init(&s->accept, on_accept, s->listener->fd, EV_READ);
+	s->accept.data = s;
+}
+
+void node_rr_end(struct node_server *s)
+{
+	pause_accept(s);
+	while (s->waiting != NULL) {
+		struct node_wait *wait = s->waiting;
+
+		s->waiting = wait->next;
+		(void)close(wait->fd);
+		free(wait);
+	}
+	s->rr = false;
+}

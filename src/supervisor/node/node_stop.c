@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/node/node_inside.h"
+
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/workers/service.h"
+
+#include <string.h>
+
+/*
+ * A worker that is told to disconnect closes its servers, and with them the
+ * connections that are idle: who asks by one of these at that moment has to ask
+ * again.  So it is emptied from outside first, as any event loop: no new
+ * connections come to it, and those that it has are ended when they are quiet.
+ * Then it is told.  It closes its servers, waits for what is left, closes the
+ * channel and ends.  One that has more to do than that (a timer, a database, a
+ * server of its own) does not end: it gets its stop signal a moment after the
+ * channel is closed.  One whose clients do not leave (WebSockets) is told when
+ * half of the time is over, so that it can see to them.
+ */
+#define AFTER_END (500 * MSEC)
+#define BY_ITSELF (500 * MSEC)
+
+static bool is_reachable(const struct node_worker *w)
+{
+	return w != NULL && w->online &&
+		(w->use_count > 0 ||
+			(w->child->adopted && w->child->uses != 0)) &&
+		w->child->channel != NULL && w->child->channel->io.fd != -1;
+}
+
+/* Once: it may be at it by itself. */
+static bool tell_to_leave(struct node_worker *w)
+{
+	struct buffer line;
+	struct nodeipc_writer to = node_writer(w, &line);
+
+	if (w->leaving)
+		return true;
+	nodeipc_put_disconnect(&to, node_next_seq(w));
+	if (node_send(w, &line, -1) == -1)
+		return false;
+	w->leaving = true;
+	return true;
+}
+
+static void be_due(struct node_worker *w, nsec_t wait)
+{
+	w->signal_at = nsec_add(clock_now(), wait);
+	node_arm(w->child->service->node, w->signal_at);
+}
+
+static bool has_only_rr(const struct node_worker *w)
+{
+	for (size_t i = 0; i < w->use_count; i++)
+		if (!w->uses[i].server->rr)
+			return false;
+	return w->use_count > 0;
+}
+
+bool node_lives_on(const struct child *child)
+{
+	return child->node != NULL && child->node->stopping == NODE_DRAINS;
+}
+
+bool node_is_away(const struct child *child)
+{
+	const struct node_worker *w = child->node;
+
+	return w != NULL &&
+		(w->stopping == NODE_PRESSED ||
+			(w->stopping == NODE_DRAINS && has_only_rr(w)));
+}
+
+bool node_is_given(const struct child *child)
+{
+	return child->node != NULL && child->node->connections > 0;
+}
+
+void node_drain(struct child *child, nsec_t span)
+{
+	struct node_worker *w = child->node;
+
+	if (!is_reachable(w) || w->stopping != NODE_RUNS)
+		return;
+	w->stopping = NODE_DRAINS;
+	be_due(w, span / 2);
+}
+
+bool node_drain_unseen(struct child *child)
+{
+	struct node_worker *w = child->node;
+
+	if (!is_reachable(w) ||
+		(!node_lives_on(child) && !node_is_away(child)) ||
+		!tell_to_leave(w))
+		return false;
+	w->stopping = NODE_PRESSED;
+	w->signal_at = 0;
+	return true;
+}
+
+/* Is it the one by which a stop begins, and may it take its time? */
+static bool begins_stop(const struct child *child, int signal)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	return s != NULL && signal == s->stop[0].signal &&
+		s->drain_timeout > 0 &&
+		(s->drain == DRAIN_AUTO || s->drain == DRAIN_QUIET);
+}
+
+bool node_stop(struct child *child, int signal)
+{
+	struct node_worker *w = child->node;
+
+	if (w == NULL)
+		return false;
+	if ((w->stopping != NODE_RUNS && w->stopping != NODE_DRAINS) ||
+		!is_reachable(w) || !begins_stop(child, signal) ||
+		!tell_to_leave(w)) {
+		w->stopping = NODE_SIGNALLED;
+		w->signal_at = 0;
+		return false;
+	}
+	w->stopping = NODE_STOPS;
+	w->signal = signal;
+	be_due(w, BY_ITSELF);
+	return true;
+}
+
+void node_stop_ended(struct node_worker *w)
+{
+	if (w->stopping == NODE_STOPS || w->stopping == NODE_PRESSED)
+		be_due(w, AFTER_END);
+}
+
+static void tell_drained(struct child *child)
+{
+	struct event event = {
+		.kind = EVENT_DRAINED,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+
+	service_tell(child->service, &event);
+}
+
+void node_stop_due(struct node_worker *w, nsec_t now)
+{
+	const struct channel *c = w->child->channel;
+	bool ended = c == NULL || c->io.fd == -1;
+
+	if (w->signal_at == 0)
+		return;
+	if (w->signal_at > now) {
+		node_arm(w->child->service->node, w->signal_at);
+		return;
+	}
+	w->signal_at = 0;
+	if (w->stopping == NODE_DRAINS) {
+		if (!ended && tell_to_leave(w))
+			w->stopping = NODE_PRESSED;
+	} else if (w->stopping == NODE_STOPS) {
+		w->stopping = NODE_SIGNALLED;
+		drain_stop(w->child, w->signal);
+	} else {
+		w->stopping = NODE_SIGNALLED;
+		tell_drained(w->child); /* the core asks for the signal */
+	}
+}

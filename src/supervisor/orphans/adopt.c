@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/orphans/adopt.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/environ.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "os/place/rundir.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/health/health.h"
+#include "supervisor/orphans/heritage.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/roles.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/orphans/store.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+/* ---- who lives ---- */
+
+/* There is no such process, or none of whom we may know. */
+static bool is_nobody(int error)
+{
+	return error == ENOENT || error == ESRCH || error == EACCES ||
+		error == EPERM;
+}
+
+/* One that was on its way when nclust died has not told its start time.
+ * -1 and errno: it cannot be told. */
+static int is_by_name(struct supervisor *sup, const struct state_entry *e)
+{
+	char value[sizeof(sup->rundir.path) + 16] untouched;
+	char wanted[24];
+
+	(void)snprintf(wanted, sizeof(wanted), "%" PRIx64, e->serial);
+	if (environ_value(
+		    e->birth.pid, "NCLUST_WORKER", value, sizeof(value)) == -1)
+		return is_nobody(errno) ? 0 : -1;
+	if (strcmp(value, wanted) != 0)
+		return 0;
+	if (environ_value(
+		    e->birth.pid, "NCLUST_SOCKET", value, sizeof(value)) == -1)
+		return is_nobody(errno) ? 0 : -1;
+	return strncmp(value, sup->rundir.path, strlen(sup->rundir.path)) ==
+		0 &&
+		strcmp(value + strlen(sup->rundir.path), "/control") == 0;
+}
+
+/* 1, 0; -1 and errno: it cannot be told. */
+static int is_itself(struct supervisor *sup, const struct state_entry *e)
+{
+	struct process_facts facts;
+
+	if (process_look(e->birth.pid, &facts) == -1)
+		return errno == ENOENT || errno == ESRCH ? 0 : -1;
+	return e->birth.start != 0 ? facts.start == e->birth.start
+				   : is_by_name(sup, e);
+}
+
+static int cannot_tell(const struct state_entry *e, struct error *err)
+{
+	return error_set(err, errno,
+		"worker %d of an earlier nclust cannot be taken over",
+		(int)e->birth.pid);
+}
+
+/* The order matters: what is looked at after the pidfd was opened, and lives
+ * after that, is what the pidfd is of. */
+static int look_by_number(
+	struct supervisor *sup, struct inmate *in, struct error *err)
+{
+	const struct state_entry *e = in->entry;
+	scoped_fd fd = pidfd_of(e->birth.pid);
+	int error = errno;
+	int itself;
+
+	if (fd == -1 && error == ESRCH)
+		return 0;
+	itself = is_itself(sup, e);
+	if (itself == 1 && fd == -1) {
+		errno = error;
+		itself = -1;
+	}
+	if (itself == -1)
+		return cannot_tell(e, err);
+	if (itself == 0 || pidfd_has_ended(fd))
+		return 0;
+	in->pidfd = fd_release(&fd);
+	in->lives = true;
+	return 0;
+}
+
+/* The pidfd of the keeper has been the worker's since it was born. */
+static bool look_by_keeper(struct heritage *h, struct inmate *in)
+{
+	struct given *given =
+		givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
+	int fd = given != NULL ? given_take(given, LOGWIRE_PIDFD) : -1;
+
+	if (fd == -1 || pidfd_pid(fd) != in->entry->birth.pid) {
+		fd_close(&fd);
+		return false;
+	}
+	in->pidfd = fd;
+	in->lives = !pidfd_has_ended(fd);
+	return true;
+}
+
+static void tell_end(struct supervisor *sup, const struct inmate *in)
+{
+	const struct state_entry *e = in->entry;
+	struct pidfd_end end = {0};
+	struct ending ending = {.kind = ENDING_UNKNOWN};
+	char text[64];
+
+	if (in->pidfd != -1 &&
+		pidfd_look(in->pidfd, e->birth.pid, e->birth.start, &end) == 1)
+		ending = (struct ending){
+			.kind = end.signalled ? ENDING_SIGNAL : ENDING_EXIT,
+			.code = end.code,
+		};
+	if (in->cluster != NULL)
+		news_say(sup, LOG_NOTE, "ended-meanwhile",
+			"%s.%" PRIu32 ": worker %d ended while no nclust was "
+			"there (%s)",
+			in->cluster->name, e->slot, (int)e->birth.pid,
+			news_ending_text(text, &ending));
+}
+
+static const struct estate_cluster *cluster_of(
+	const struct heritage *h, uint32_t number)
+{
+	for (size_t i = 0; i < h->estate.cluster_count; i++)
+		if (h->estate.clusters[i].number == number)
+			return &h->estate.clusters[i];
+	return NULL;
+}
+
+static bool is_wanted(
+	const struct supervisor *sup, const struct estate_cluster *c)
+{
+	for (size_t i = 0; c != NULL && i < sup->settings->cluster_count; i++) {
+		const struct cluster_settings *s = sup->settings->clusters[i];
+
+		if (strcmp(s->name, c->name) == 0)
+			return s->orphans == ORPHANS_KEEP;
+	}
+	return false;
+}
+
+static int look_who_lives(
+	struct supervisor *sup, struct heritage *h, struct error *err)
+{
+	h->inmates = calloc(h->past.count + 1, sizeof(*h->inmates));
+	if (h->inmates == NULL)
+		return error_set(err, ENOMEM, "the workers");
+	for (size_t i = 0; i < h->past.count; i++) {
+		struct inmate *in = &h->inmates[i];
+
+		in->entry = &h->past.entries[i];
+		in->place = h->past.at[i];
+		in->pidfd = -1;
+	}
+	for (size_t i = 0; i < h->past.count; i++) {
+		struct inmate *in = &h->inmates[i];
+		const struct state_entry *e = in->entry;
+
+		in->cluster = cluster_of(h, e->cluster);
+		if (sup->next_serial < e->serial)
+			sup->next_serial = e->serial;
+		if (e->birth.pid == 0 ||
+			(!look_by_keeper(h, in) &&
+				look_by_number(sup, in, err) == -1)) {
+			if (e->birth.pid != 0)
+				return -1;
+			continue;
+		}
+		in->ours = in->lives && (e->flags & STATE_KEEP) != 0 &&
+			is_wanted(sup, in->cluster);
+	}
+	return 0;
+}
+
+/* ---- reading ---- */
+
+static const struct inmate *first_kept(const struct heritage *h)
+{
+	for (size_t i = 0; i < h->past.count; i++)
+		if (h->inmates[i].lives &&
+			(h->inmates[i].entry->flags & STATE_KEEP) != 0)
+			return &h->inmates[i];
+	return NULL;
+}
+
+static int read_estate(
+	struct supervisor *sup, struct heritage *h, struct error *err)
+{
+	size_t size;
+	void *data = estatefile_read(sup->rundir.dir, &size, err);
+	int got;
+
+	if (data == NULL)
+		return -1;
+	got = estate_decode(&h->estate, data, size, err);
+	free(data);
+	if (got == -1)
+		return -1;
+	for (size_t i = 0; i < h->estate.cluster_count; i++)
+		if (sup->last_number < h->estate.clusters[i].number)
+			sup->last_number = h->estate.clusters[i].number;
+	return 0;
+}
+
+static bool had_keep(const struct heritage *h)
+{
+	for (size_t i = 0; i < h->past.count; i++)
+		if ((h->past.entries[i].flags & STATE_KEEP) != 0)
+			return true;
+	return false;
+}
+
+static int stop_for_the_living(
+	struct supervisor *sup, pid_t pid, const char *why, struct error *err)
+{
+	(void)error_set(err, 0,
+		"workers of an earlier '%s' run still (pid %d), and cannot be "
+		"taken over: %s",
+		sup->settings->name, (int)pid, why);
+	(void)error_hint(err, "end them first");
+	return error_status(err, EX_TEMPFAIL);
+}
+
+static void call_keeper(struct supervisor *sup, struct heritage *h)
+{
+	struct error err;
+
+	if (keeper_call(sup, &h->givens, &err) == -1) {
+		if (err.sys != ENOENT && err.sys != ECONNREFUSED)
+			log_warn("%s", err.text);
+		return;
+	}
+	if (logger_take_over(sup, h->givens.channel, h->givens.pid) == -1) {
+		log_syserr("cannot go on with the logger");
+		return;
+	}
+	h->givens.channel = -1;
+	sup->logger_copies = h->givens.copies;
+	sup->keeper_socket = fd_release(&h->givens.socket);
+}
+
+static int take_past(
+	struct supervisor *sup, struct heritage *h, struct error *err)
+{
+	struct error why = {0};
+	int told = 0;
+
+	if (had_keep(h)) {
+		told = read_estate(sup, h, &why);
+		call_keeper(sup, h);
+	}
+	if (look_who_lives(sup, h, err) == -1)
+		return -1;
+	if (told == -1 && first_kept(h) != NULL)
+		return stop_for_the_living(
+			sup, first_kept(h)->entry->birth.pid, why.text, err);
+	(void)remains_end(sup, h);
+	return 0;
+}
+
+static int refuse_past(
+	struct supervisor *sup, const struct error *why, struct error *err)
+{
+	pid_t pid = remains_find(sup);
+
+	if (pid != 0)
+		return stop_for_the_living(sup, pid, why->text, err);
+	keeper_dismiss(sup);
+	log_warn("the state of an earlier '%s' cannot be used: %s; nothing of "
+		 "it runs",
+		sup->settings->name, why->text);
+	return 0;
+}
+
+static bool any_ours(const struct heritage *h)
+{
+	for (size_t i = 0; i < h->past.count; i++)
+		if (h->inmates[i].ours)
+			return true;
+	return false;
+}
+
+/* What is taken over goes on in the file where it stands: should we be killed
+ * now, the next one finds it. */
+static int open_own(
+	struct supervisor *sup, const struct heritage *h, struct error *err)
+{
+	bool go_on = any_ours(h);
+	struct error why;
+
+	if (statefile_open(&sup->statefile, sup->rundir.dir, go_on, &why) ==
+		0) {
+		for (size_t i = 0; go_on && i < h->past.count; i++)
+			if (!h->inmates[i].ours)
+				statefile_free(&sup->statefile,
+					statefile_at(&sup->statefile,
+						h->inmates[i].place));
+		return 0;
+	}
+	if (go_on || keeper_wanted(sup)) {
+		*err = why;
+		return -1;
+	}
+	log_warn("%s: should nclust be killed, the next one will not know what "
+		 "it has left",
+		why.text);
+	return 0;
+}
+
+int adopt_begin(struct supervisor *sup, struct error *err)
+{
+	struct heritage *h = calloc(1, sizeof(*h));
+	struct error why;
+	int got;
+
+	if (h == NULL)
+		return error_set(
+			err, ENOMEM, "what an earlier nclust has left");
+	h->givens.channel = h->givens.socket = -1;
+	h->began = clock_now();
+	sup->heritage = h;
+	if (!sup->has_rundir)
+		return 0; /* no nclust leaves anything without one */
+	got = statefile_read(sup->rundir.dir, &h->past, &why);
+	sup->has_past = got == -1 || had_keep(h);
+	if (got == -1)
+		got = refuse_past(sup, &why, err);
+	else if (got == 1)
+		got = take_past(sup, h, err);
+	return got == -1 ? -1 : open_own(sup, h, err);
+}
+
+/* ---- the end ---- */
+
+static void roll(struct service *service)
+{
+	const struct roll all = {.slot = SLOT_ALL};
+	struct error err;
+
+	if (service_roll(service, &all, &err) == -1)
+		log_warn("%s: %s", service->name, err.text);
+}
+
+/* Notify sockets are named by their workers' serials. */
+static bool has_notify(const char *name, const void *context)
+{
+	const struct supervisor *sup = context;
+
+	return child_by_serial(sup, strtoull(name, NULL, 16)) != NULL;
+}
+
+void adopt_finish(struct supervisor *sup)
+{
+	struct heritage *h = sup->heritage;
+
+	for (size_t i = 0; i < h->past.count; i++)
+		if (!h->inmates[i].lives && h->inmates[i].entry->birth.pid != 0)
+			tell_end(sup, &h->inmates[i]);
+	if (h->adopted > 0)
+		news_say(sup, LOG_NOTE, "adopted",
+			"%s: took over %u worker%s of nclust %d, which is "
+			"gone, in %.1f ms",
+			sup->settings->name, h->adopted,
+			h->adopted == 1 ? "" : "s", (int)h->past.header.pid,
+			nsec_seconds(clock_now() - h->began) * 1000);
+	if (h->past.count > 0)
+		rundir_empty_notify(&sup->rundir, has_notify, sup);
+	logger_redirect(sup);
+	store_sort_out(sup);
+	if (keeper_wanted(sup)) {
+		logger_begin(sup);
+		bequest_due(sup);
+		bequest_look(sup);
+		keeper_greet(sup, false);
+	} else {
+		keeper_leave(sup);
+	}
+	for (size_t i = 0; i < sup->service_count; i++) {
+		if (h->adopted > 0)
+			health_resume(sup->services[i]);
+		if (sup->services[i]->adopted_roll)
+			roll(sup->services[i]);
+	}
+	adopt_fini(sup);
+	sup->has_past = false;
+}
+
+void adopt_fini(struct supervisor *sup)
+{
+	struct heritage *h = sup->heritage;
+
+	if (h == NULL)
+		return;
+	for (size_t i = 0; h->inmates != NULL && i < h->past.count; i++)
+		fd_close(&h->inmates[i].pidfd);
+	free(h->inmates);
+	givens_fini(&h->givens);
+	estate_fini(&h->estate);
+	state_past_fini(&h->past);
+	free(h);
+	sup->heritage = NULL;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/orphans/adopt.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/accept/accepting.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/orphans/heritage.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/node/node.h"
+#include "supervisor/workers/readiness.h"
+#include "supervisor/workers/roles.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/drain/thaw.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool was_born_so(
+	const struct estate_cluster *c, unsigned generation, uint64_t digest)
+{
+	for (uint32_t i = 0; i < c->generation_count; i++)
+		if (c->generations[i].number == generation)
+			return c->generations[i].digest == digest &&
+				digest != 0;
+	return false;
+}
+
+static void take_notify(
+	struct supervisor *sup, struct child *c, struct given *given)
+{
+	int fd = given != NULL ? given_take(given, LOGWIRE_NOTIFY) : -1;
+
+	readiness_adopt(sup, c, fd);
+}
+
+static void take_trap(struct child *c, struct given *given)
+{
+	struct spawn_trap trap = {
+		.fd = given != NULL ? given_take(given, LOGWIRE_TRAP) : -1,
+	};
+
+	if (trap.fd == -1)
+		return;
+	if (c->service->sup->intercept.way == WAY_UNKNOWN)
+		(void)intercept_plan(
+			c->service, cluster_settings(c->service->core));
+	intercept_watch(c, &trap);
+}
+
+static void take_channel(struct child *c, struct given *given, uint32_t flags)
+{
+	int fd = given != NULL ? given_take(given, LOGWIRE_CHANNEL) : -1;
+
+	if (fd != -1)
+		channel_adopt(c,
+			(flags & STATE_NODE) != 0 ? CHANNEL_NODE
+						  : CHANNEL_PLAIN,
+			fd);
+}
+
+/* The older of two in a slot first. */
+static int by_age(const void *a, const void *b)
+{
+	const struct inmate *const *x = a;
+	const struct inmate *const *y = b;
+
+	if ((*x)->entry->serial == (*y)->entry->serial)
+		return 0;
+	return (*x)->entry->serial < (*y)->entry->serial ? -1 : 1;
+}
+
+static void fill(struct child *c, struct inmate *in)
+{
+	struct supervisor *sup = c->service->sup;
+	const struct state_entry *e = in->entry;
+	struct given *given = givens_find(
+		&sup->heritage->givens, LOGWIRE_A_WORKER, e->serial);
+	struct process_facts facts;
+
+	c->serial = e->serial;
+	c->generation = e->generation;
+	c->start = e->birth.start;
+	if (c->start == 0 && process_look(c->pid, &facts) == 0)
+		c->start = facts.start; /* it was known by its name */
+	c->uses = e->uses;
+	c->listens = e->listens;
+	c->bound_by = e->bound_by;
+	c->lane = e->lane;
+	c->listening_told = (e->flags & STATE_LISTENING) != 0;
+	c->entry = statefile_at(&sup->statefile, in->place);
+	if (c->entry != NULL && c->entry->phase == STATE_CLAIMED)
+		c->entry->phase = STATE_STARTING;
+	if (e->phase == STATE_STOPPING)
+		thaw_tree(c->pid, c->pidfd); /* it may be frozen */
+	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
+	if (c->service->accepting == NULL)
+		take_notify(sup, c, given);
+	take_trap(c, given);
+	take_channel(c, given, e->flags);
+	if (given != NULL) {
+		c->output[0] = given_take(given, LOGWIRE_STDOUT);
+		c->output[1] = given_take(given, LOGWIRE_STDERR);
+	} else {
+		logger_reopen_output(c);
+	}
+	adopt_uses(c);
+	node_adopt(c);
+}
+
+/* The same of one that serves a connection: nobody but nclust knew it. */
+static int take_visitor(struct service *service, struct inmate *in)
+{
+	const struct state_entry *e = in->entry;
+	struct child *c;
+
+	if (e->slot >= WORKERS_MAX ||
+		service_reserve(service, e->slot + 1) == -1)
+		return -1;
+	c = child_adopt(service, e->slot, e->serial, e->birth.pid, in->pidfd);
+	if (c == NULL)
+		return 0;
+	in->pidfd = -1;
+	fill(c, in);
+	accepting_adopt(c, nsec_min(e->born, clock_now()));
+	return 1;
+}
+
+/* 1: it is ours; 0: there is no place for it; -1: out of memory. */
+static int take_worker(
+	struct service *service, struct inmate *in, unsigned generation)
+{
+	const struct state_entry *e = in->entry;
+	nsec_t now = clock_now();
+	struct adoption a = {
+		.slot = e->slot,
+		.generation =
+			e->generation < generation ? e->generation : generation,
+		.pid = e->birth.pid,
+		.restarts = e->restarts,
+		.now = now,
+		.born = nsec_min(e->born, now),
+		.ready_at =
+			e->phase == STATE_READY || e->phase == STATE_STOPPING
+			? nsec_min(e->ready_at, now)
+			: NSEC_NEVER,
+	};
+	uint64_t worker;
+	struct child *c;
+
+	if (e->slot >= WORKERS_MAX ||
+		service_reserve(service, e->slot + 1) == -1)
+		return -1;
+	a.generation = a.generation > 0 ? a.generation : 1;
+	worker = cluster_adopt(service->core, &a);
+	if (worker == 0)
+		return 0;
+	c = child_adopt(service, e->slot, worker, e->birth.pid, in->pidfd);
+	if (c == NULL)
+		return -1;
+	in->pidfd = -1;
+	fill(c, in);
+	return 1;
+}
+
+static size_t list_of(struct heritage *h, const struct estate_cluster *cluster,
+	struct inmate **list)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < h->past.count; i++)
+		if (h->inmates[i].ours && h->inmates[i].cluster == cluster)
+			list[count++] = &h->inmates[i];
+	if (count > 1)
+		qsort(list, count, sizeof(struct inmate *), by_age);
+	return count;
+}
+
+/* What is known of a worker whose calls were trapped, when nobody hears them
+ * any more: the next one fails. */
+static bool is_deaf(struct heritage *h, const struct inmate *in)
+{
+	const struct given *given =
+		givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
+
+	if ((in->entry->flags & STATE_TRAPPED) == 0)
+		return false;
+	return given == NULL || (given->which & LOGWIRE_TRAP) == 0;
+}
+
+static int take_workers(struct service *service, const struct estate_cluster *c,
+	struct error *err)
+{
+	struct heritage *h = service->sup->heritage;
+	const struct cluster_settings *settings =
+		cluster_settings(service->core);
+	uint64_t digest = config_digest(settings);
+	struct inmate **list = calloc(h->past.count + 1, sizeof(*list));
+	unsigned generation = c->generation > 0 ? c->generation : 1;
+	bool same = true;
+	bool deaf = false;
+	size_t count;
+
+	if (list == NULL)
+		return error_set(err, ENOMEM, "workers of '%s'", service->name);
+	count = list_of(h, c, list);
+	for (size_t i = 0; i < count; i++) {
+		same &= was_born_so(c, list[i]->entry->generation, digest);
+		deaf |= is_deaf(h, list[i]);
+		if (generation < list[i]->entry->generation)
+			generation = list[i]->entry->generation;
+	}
+	/* those of other settings are of generations of before */
+	if (!same)
+		generation++;
+	if (cluster_adopt_begin(
+		    service->core, generation, c->says_ready, c->listens) == -1)
+		count = 0;
+	for (size_t i = 0; i < count; i++) {
+		int got = service->accepting != NULL
+			? take_visitor(service, list[i])
+			: take_worker(service, list[i], generation);
+
+		if (got == -1) {
+			free(list);
+			return error_set(
+				err, ENOMEM, "workers of '%s'", service->name);
+		}
+		h->adopted += got == 1;
+		if (got == 0)
+			log_warn("%s.%" PRIu32 ": worker %d is left alone: "
+				 "there is no place for it",
+				service->name, list[i]->entry->slot,
+				(int)list[i]->entry->birth.pid);
+	}
+	if (service->accepting == NULL) {
+		steer_adopt(service);
+		service->adopted_roll =
+			count > 0 && (!same || deaf || node_must_roll(service));
+	}
+	free(list);
+	return 0;
+}
+
+/* ---- clusters ---- */
+
+static const struct estate_cluster *named(
+	const struct heritage *h, const char *name)
+{
+	for (size_t i = 0; i < h->estate.cluster_count; i++)
+		if (strcmp(h->estate.clusters[i].name, name) == 0)
+			return &h->estate.clusters[i];
+	return NULL;
+}
+
+/* What the operator has said holds while the setting is what it was. */
+static void follow_scale(
+	struct service *service, const struct estate_cluster *c)
+{
+	struct error err;
+
+	if (c->scaled &&
+		c->workers ==
+			config_digest_workers(
+				cluster_settings(service->core)) &&
+		service_scale(service, c->wanted, &err) == -1)
+		log_warn("%s: %s", service->name, err.text);
+}
+
+int adopt_cluster(struct service *service, struct error *err)
+{
+	struct supervisor *sup = service->sup;
+	const struct estate_cluster *c = NULL;
+
+	if (sup->heritage != NULL &&
+		cluster_settings(service->core)->orphans == ORPHANS_KEEP)
+		c = named(sup->heritage, service->name);
+	if (c == NULL) {
+		service->number = ++sup->last_number;
+		bequest_anchor(service);
+		return 0;
+	}
+	service->number = c->number;
+	bequest_anchor(service);
+	follow_scale(service, c);
+	if (adopt_learned(service, err) == -1)
+		return -1;
+	return take_workers(service, c, err);
+}

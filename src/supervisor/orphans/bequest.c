@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/orphans/bequest.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "protocol/estate.h"
+#include "supervisor/accept/accepting.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/orphans/keeper.h"
+#include "supervisor/workers/roles.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/orphans/store.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- listeners ---- */
+
+struct writing {
+	struct supervisor *sup;
+	struct estate *estate;
+	const struct service *service;
+	bool failed;
+};
+
+static bool is_there(const struct estate *e, uint64_t cookie)
+{
+	for (size_t i = 0; i < e->listener_count; i++)
+		if (e->listeners[i].cookie == cookie)
+			return true;
+	return false;
+}
+
+static void put_sockets(struct estate_listener *e, const struct listener *l)
+{
+	unsigned count = l->sockets != NULL ? steer_sockets(l) : 0;
+
+	if (count < 2 || count > ESTATE_SOCKETS_MAX)
+		return;
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		e->sockets[s->place] = (struct estate_socket){
+			.cookie = socket_cookie(s->fd),
+			.inode = s->inode,
+			.lane = s->lane,
+		};
+	e->socket_count = count;
+}
+
+static void put_listener(struct writing *w, struct listener *l)
+{
+	scoped_str text = address_format(&l->address);
+	uint64_t cookie = socket_cookie(l->fd);
+	struct estate_listener *e;
+
+	l->sup = w->sup;
+	keeper_hold_listener(w->sup, l);
+	store_put(w->sup, l);
+	if (cookie == 0)
+		w->failed = true; /* nobody would find it again */
+	if (is_there(w->estate, cookie))
+		return;
+	e = text != NULL ? estate_add_listener(w->estate, text) : NULL;
+	if (e == NULL) {
+		w->failed = true;
+		return;
+	}
+	e->cluster = w->service->number;
+	e->cookie = cookie;
+	e->inode = l->inode;
+	e->file_dev = l->file.dev;
+	e->file_ino = l->file.ino;
+	e->made = l->made;
+	e->learned = l->learned;
+	put_sockets(e, l);
+	e->listening = l->facts.listening;
+	e->given = l->asked != NULL;
+	e->bit = l->bit;
+	e->backlog = (uint32_t)l->address.backlog;
+}
+
+static void put_segment(struct writing *w, struct segment *s)
+{
+	struct estate_segment *e;
+
+	if (s == NULL)
+		return;
+	keeper_hold_segment(w->sup, s);
+	for (size_t i = 0; i < w->estate->segment_count; i++)
+		if (w->estate->segments[i].ino == s->facts.ino &&
+			w->estate->segments[i].dev == s->facts.dev)
+			return;
+	e = estate_add_segment(w->estate);
+	if (e == NULL) {
+		w->failed = true;
+		return;
+	}
+	*e = (struct estate_segment){
+		.cluster = w->service->number,
+		.wanted = s->wanted,
+		.huge = (uint32_t)s->huge,
+		.dev = s->facts.dev,
+		.ino = s->facts.ino,
+		.size = s->facts.size,
+	};
+}
+
+static void put_set(struct writing *w, const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		put_listener(w, set->list[i]);
+}
+
+/* ---- clusters ---- */
+
+/* Those whose settings are known; a worker of another one is replaced, and so is
+ * one that knows its cluster by an earlier name. */
+static void put_generation(struct estate_cluster *c, unsigned number,
+	const struct cluster_settings *settings)
+{
+	bool renamed = strcmp(settings->name, c->name) != 0;
+
+	for (uint32_t i = 0; i < c->generation_count; i++)
+		if (c->generations[i].number == number)
+			return;
+	if (c->generation_count < ESTATE_GENERATIONS_MAX)
+		c->generations[c->generation_count++] =
+			(struct estate_generation){
+				number, renamed ? 0 : config_digest(settings)};
+}
+
+static void put_service(struct writing *w, struct service *s)
+{
+	struct estate_cluster *c = estate_add_cluster(w->estate, s->name);
+	const struct cluster_settings *settings = cluster_settings(s->core);
+
+	w->service = s;
+	if (c == NULL) {
+		w->failed = true;
+		return;
+	}
+	c->number = s->number;
+	c->generation = cluster_generation(s->core);
+	c->wanted = service_workers(s);
+	c->scaled = s->scaled;
+	c->workers = config_digest_workers(settings);
+	c->says_ready = s->knows_notify = cluster_knows_notify(s->core);
+	c->listens = s->knows_listen = cluster_knows_listen(s->core);
+	put_generation(c, c->generation, settings);
+	put_set(w, &s->listeners);
+	put_segment(w, s->segment);
+	put_segment(w, s->former);
+	for (const struct recipe *r = s->recipes; r != NULL; r = r->next) {
+		put_generation(c, r->generation, r->settings);
+		put_set(w, &r->listeners);
+		put_segment(w, r->segment);
+	}
+	put_set(w, &s->learned);
+}
+
+static int write_all(struct supervisor *sup)
+{
+	struct estate estate = {.serial = sup->next_serial};
+	struct writing w = {.sup = sup, .estate = &estate};
+	struct buffer bytes;
+	int got = -1;
+
+	for (size_t i = 0; i < sup->service_count; i++)
+		put_service(&w, sup->services[i]);
+	buffer_init(&bytes, 0);
+	errno = ENOMEM;
+	if (!w.failed && estate_encode(&bytes, &estate) == 0)
+		got = estatefile_write(sup->rundir.dir, bytes.data, bytes.len);
+	buffer_fini(&bytes);
+	estate_fini(&estate);
+	return got;
+}
+
+void bequest_due(struct supervisor *sup)
+{
+	sup->estate_due = true;
+}
+
+void bequest_look(struct supervisor *sup)
+{
+	if (!sup->estate_due || sup->heritage != NULL || sup->over)
+		return;
+	sup->estate_due = false;
+	if (!keeper_wanted(sup))
+		return;
+	/* a reload may have asked for it */
+	if (sup->keeper_socket == -1) {
+		logger_begin(sup);
+		if (sup->keeper_socket == -1)
+			keeper_greet(sup, true);
+	}
+	/* tried again at the next turn, as all would be lost with us */
+	sup->estate_due = write_all(sup) == -1;
+	if (sup->estate_due && !sup->estate_failed)
+		log_syserr("what the next nclust needs to know cannot be "
+			   "written");
+	sup->estate_failed = sup->estate_due;
+}
+
+/* ---- workers ---- */
+
+struct state_entry *bequest_claim(const struct child *child,
+	const struct cluster_settings *settings, unsigned generation)
+{
+	const struct service *service = child->service;
+	struct state_entry *e = statefile_claim(&service->sup->statefile);
+	struct slot_view view;
+
+	if (e == NULL)
+		return NULL;
+	service_view_slot(service, child->slot, &view);
+	e->flags = settings->orphans == ORPHANS_KEEP ? STATE_KEEP : 0;
+	e->serial = child->serial;
+	e->cluster = service->number;
+	e->slot = child->slot;
+	e->lane = child->lane;
+	e->generation = generation;
+	e->restarts = view.restarts;
+	e->ready_at = NSEC_NEVER;
+	e->born = clock_now();
+	return e;
+}
+
+void bequest_child(const struct child *child)
+{
+	struct state_entry *e = child->entry;
+
+	if (e == NULL)
+		return;
+	e->uses = child->uses;
+	e->listens = child->listens;
+	e->bound_by = child->bound_by;
+	if (child->listening_told)
+		e->flags |= STATE_LISTENING;
+}
+
+static void note_phase(
+	struct service *service, const struct report *r, enum state_phase phase)
+{
+	struct child *c = child_find(service, r->slot, r->worker);
+
+	if (c == NULL || c->entry == NULL)
+		return;
+	if (phase == STATE_READY)
+		c->entry->ready_at = clock_now();
+	c->entry->phase = phase;
+}
+
+void bequest_report(struct service *service, const struct report *r)
+{
+	switch (r->kind) {
+	case REPORT_READY:
+		note_phase(service, r, STATE_READY);
+		if (cluster_knows_notify(service->core) !=
+				service->knows_notify ||
+			cluster_knows_listen(service->core) !=
+				service->knows_listen)
+			bequest_due(service->sup);
+		break;
+	case REPORT_DRAINING:
+	case REPORT_STOPPING:
+		note_phase(service, r, STATE_STOPPING);
+		break;
+	case REPORT_SCALED:
+	case REPORT_ROLLOUT_STARTED:
+	case REPORT_ROLLOUT_DONE:
+	case REPORT_ROLLOUT_FAILED:
+	case REPORT_ROLLOUT_SUPERSEDED:
+		bequest_due(service->sup);
+		break;
+	default:
+		break;
+	}
+}
+
+void bequest_anchor(struct service *service)
+{
+	struct accepting *a = service->accepting;
+	struct statefile *file = &service->sup->statefile;
+	bool keep = cluster_settings(service->core)->orphans == ORPHANS_KEEP;
+
+	if (a == NULL || keep == (a->anchor != NULL))
+		return;
+	if (!keep) {
+		statefile_free(file, a->anchor);
+		a->anchor = NULL;
+		return;
+	}
+	a->anchor = statefile_claim(file);
+	if (a->anchor == NULL)
+		return;
+	a->anchor->flags = STATE_KEEP;
+	a->anchor->serial = ++service->sup->next_serial; /* nobody's */
+	a->anchor->cluster = service->number;
+	a->anchor->ready_at = NSEC_NEVER;
+}
+
+/* ---- again ---- */
+
+void bequest_renew(struct supervisor *sup)
+{
+	struct error err;
+
+	if (statefile_renew(&sup->statefile, sup->rundir.dir, &err) == -1)
+		log_warn("%s", err.text);
+	bequest_due(sup);
+	if (sup->keeper_socket == -1)
+		return;
+	fd_close(&sup->keeper_socket); /* its name is gone, too */
+	keeper_greet(sup, false);
+}
+
+static void find_entry(struct supervisor *sup, const struct state_past *past)
+{
+	for (size_t i = 0; i < past->count; i++) {
+		struct child *c = child_by_serial(sup, past->entries[i].serial);
+		struct state_entry *e =
+			statefile_at(&sup->statefile, past->at[i]);
+
+		if (c != NULL && c->pid == past->entries[i].birth.pid)
+			c->entry = e;
+		else
+			statefile_free(&sup->statefile, e);
+	}
+}
+
+static void note_life(struct state_entry *e, const struct worker_view *w)
+{
+	e->born = w->born;
+	e->ready_at = w->ready_at;
+	if (w->state == SLOT_READY)
+		e->phase = STATE_READY;
+	else if (w->state == SLOT_DRAINING || w->state == SLOT_STOPPING)
+		e->phase = STATE_STOPPING;
+}
+
+/* One that is lost is made anew, of what we know. */
+static void make_entry(struct child *child, int unused)
+{
+	const struct cluster_settings *settings = child_settings(child);
+	struct process_facts facts;
+	struct slot_view view;
+
+	(void)unused;
+	if (child->entry != NULL)
+		return;
+	if (settings == NULL)
+		settings = cluster_settings(child->service->core);
+	child->entry = bequest_claim(child, settings, child->generation);
+	if (child->entry == NULL)
+		return;
+	child->entry->birth.pid = child->pid;
+	if (process_look(child->pid, &facts) == 0)
+		child->entry->birth.start = facts.start;
+	child->entry->phase = STATE_STARTING;
+	service_view_slot(child->service, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker)
+			note_life(child->entry, &view.worker[i]);
+	bequest_child(child);
+}
+
+void bequest_resume(struct supervisor *sup)
+{
+	struct state_past past;
+	struct error err;
+	int got;
+
+	if (!sup->has_rundir)
+		return;
+	got = statefile_read(sup->rundir.dir, &past, &err);
+	if (statefile_open(&sup->statefile, sup->rundir.dir, got == 1, &err) ==
+		-1)
+		log_warn("%s", err.text);
+	find_entry(sup, &past);
+	children_each(sup, NULL, make_entry, 0);
+	for (size_t i = 0; i < sup->service_count; i++)
+		bequest_anchor(sup->services[i]);
+	state_past_fini(&past);
+	bequest_due(sup);
+	keeper_greet(sup, true);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_BEQUEST_H
+#define SUPERVISOR_BEQUEST_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * What we leave to the next nclust, should we be killed: written down while we
+ * live (`orphans = keep`), beside the table of workers, whenever it changes.
+ */
+void bequest_due(struct supervisor *sup);  /* it has changed */
+void bequest_look(struct supervisor *sup); /* write it now, if it has */
+
+/* The files were removed by somebody: make them anew. */
+void bequest_renew(struct supervisor *sup);
+/* We go on in the place of another nclust: with its files. */
+void bequest_resume(struct supervisor *sup);
+
+/* A worker's entry, before it is born.  NULL: there is no state file. */
+struct state_entry *bequest_claim(const struct child *child,
+	const struct cluster_settings *settings, unsigned generation);
+/* A worker's own entry follows what is known of it. */
+void bequest_child(const struct child *child);
+void bequest_report(struct service *service, const struct report *report);
+
+/* Of a cluster that may have no process at the moment (`accept`): what says that
+ * its listeners are to outlive us, where they are.  To be called again when its
+ * settings have changed. */
+void bequest_anchor(struct service *service);
+
+#endif

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/orphans/keeper.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "os/pidfd.h"
+#include "os/privilege.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/roles.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The keeper answers at once; one that does not is hung. */
+#define PATIENCE (3 * SECOND)
+#define GIVENS_MAX 131072U
+
+static const char name[] = LOGWIRE_KEEPER;
+
+bool keeper_wanted(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->settings->cluster_count; i++)
+		if (sup->settings->clusters[i]->orphans == ORPHANS_KEEP)
+			return true;
+	return false;
+}
+
+int keeper_check(const struct supervisor *sup,
+	const struct cluster_settings *settings, struct error *err)
+{
+	if (sup->has_rundir || settings->orphans != ORPHANS_KEEP)
+		return 0;
+	(void)error_set(err, 0,
+		"cluster '%s': 'orphans = keep' needs a runtime directory, and "
+		"there is none",
+		settings->name);
+	return error_hint(err, "set 'runtime-directory' or NCLUST_RUNTIME_DIR");
+}
+
+static bool is_kept(const struct service *service)
+{
+	return cluster_next_settings(service->core)->orphans == ORPHANS_KEEP;
+}
+
+/* ---- holding ---- */
+
+void keeper_hold_child(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+	struct logwire_packet p = {
+		.kind = LOGWIRE_HOLD,
+		.what = LOGWIRE_A_WORKER,
+		.which = LOGWIRE_PIDFD,
+		.worker = child->serial,
+		.slot = child->slot,
+	};
+	int fds[LOGWIRE_FDS_MAX] = {child->pidfd};
+	size_t count = 1;
+
+	if (sup->keeper_socket == -1 || child->entry == NULL ||
+		(child->entry->flags & STATE_KEEP) == 0)
+		return;
+	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
+	if (child->notify_watcher.fd != -1) {
+		p.which |= LOGWIRE_NOTIFY;
+		fds[count++] = child->notify_watcher.fd;
+	}
+	if (child->trap_watcher.fd != -1) {
+		p.which |= LOGWIRE_TRAP;
+		fds[count++] = child->trap_watcher.fd;
+	}
+	if (child->channel != NULL && child->channel->io.fd != -1) {
+		p.which |= LOGWIRE_CHANNEL;
+		fds[count++] = child->channel->io.fd;
+	}
+	child->held = logger_send(sup, &p, fds, count);
+}
+
+static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
+{
+	const struct logwire_packet p = {
+		.kind = LOGWIRE_DROP,
+		.what = what,
+		.worker = id,
+	};
+
+	if (sup->keeper_socket != -1)
+		(void)logger_send(sup, &p, NULL, 0);
+}
+
+void keeper_drop_child(const struct child *child)
+{
+	if (child->entry != NULL && (child->entry->flags & STATE_KEEP) != 0)
+		drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
+}
+
+void keeper_drop_socket(struct supervisor *sup, uint64_t *held)
+{
+	if (*held != 0)
+		drop(sup, LOGWIRE_A_LISTENER, *held);
+	*held = 0;
+}
+
+void keeper_hold_socket(struct supervisor *sup, int fd, uint64_t *held)
+{
+	struct logwire_packet p = {
+		.kind = LOGWIRE_HOLD,
+		.what = LOGWIRE_A_LISTENER,
+		.which = LOGWIRE_SOCKET,
+		.worker = socket_cookie(fd),
+	};
+
+	if (sup->keeper_socket == -1 || *held == p.worker)
+		return;
+	keeper_drop_socket(sup, held); /* another one has its place */
+	if (logger_send(sup, &p, &fd, 1))
+		*held = p.worker;
+}
+
+void keeper_hold_listener(struct supervisor *sup, struct listener *l)
+{
+	l->sup = sup;
+	keeper_hold_socket(sup, l->fd, &l->held);
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		if (s->fd != l->fd)
+			keeper_hold_socket(sup, s->fd, &s->held);
+}
+
+void keeper_drop_listener(struct supervisor *sup, struct listener *l)
+{
+	keeper_drop_socket(sup, &l->held);
+}
+
+void keeper_hold_segment(struct supervisor *sup, struct segment *s)
+{
+	const struct logwire_packet p = {
+		.kind = LOGWIRE_HOLD,
+		.what = LOGWIRE_A_SEGMENT,
+		.which = LOGWIRE_MEMORY,
+		.worker = sharedmem_id(s->facts.dev, s->facts.ino),
+	};
+
+	s->sup = sup;
+	if (sup->keeper_socket != -1 && !s->held)
+		s->held = logger_send(sup, &p, &s->fd, 1);
+}
+
+void keeper_drop_segment(struct supervisor *sup, struct segment *s)
+{
+	if (s->held)
+		drop(sup, LOGWIRE_A_SEGMENT,
+			sharedmem_id(s->facts.dev, s->facts.ino));
+	s->held = false;
+}
+
+static void hold_segment(struct supervisor *sup, struct segment *s, bool fresh)
+{
+	if (s == NULL)
+		return;
+	s->held &= !fresh;
+	keeper_hold_segment(sup, s);
+}
+
+static void hold_child(struct child *child, int fresh)
+{
+	if (fresh || !child->held)
+		keeper_hold_child(child);
+}
+
+static void forget_held(struct listener *l)
+{
+	l->held = 0;
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		s->held = 0;
+}
+
+static void hold_set(
+	struct supervisor *sup, const struct listener_set *set, bool fresh)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		if (fresh)
+			forget_held(set->list[i]);
+		keeper_hold_listener(sup, set->list[i]);
+	}
+}
+
+static void hold_all(struct supervisor *sup, bool fresh)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		if (!is_kept(s))
+			continue;
+		hold_set(sup, &s->listeners, fresh);
+		hold_set(sup, &s->learned, fresh);
+		hold_segment(sup, s->segment, fresh);
+		hold_segment(sup, s->former, fresh);
+		for (const struct recipe *r = s->recipes; r != NULL;
+			r = r->next) {
+			hold_set(sup, &r->listeners, fresh);
+			hold_segment(sup, r->segment, fresh);
+		}
+	}
+	children_each(sup, NULL, hold_child, fresh);
+}
+
+void keeper_greet(struct supervisor *sup, bool fresh)
+{
+	const struct logwire_packet p = {.kind = LOGWIRE_KEEP};
+	struct error err;
+	int fds[2];
+
+	if (!keeper_wanted(sup))
+		return;
+	if (sup->keeper_socket == -1)
+		sup->keeper_socket = socket_open_at(sup->rundir.dir, name,
+			SOCK_SEQPACKET, 0600, -1, -1, &err);
+	if (sup->keeper_socket == -1) {
+		log_warn("nothing is kept should nclust be killed: %s",
+			err.text);
+		return;
+	}
+	fds[0] = sup->keeper_socket;
+	fds[1] = sup->rundir.dir;
+	if (logger_send(sup, &p, fds, 2))
+		hold_all(sup, fresh);
+}
+
+void keeper_leave(struct supervisor *sup)
+{
+	const struct logwire_packet p = {.kind = LOGWIRE_LEAVE};
+
+	if (sup->keeper_socket == -1)
+		return;
+	(void)logger_send(sup, &p, NULL, 0);
+	fd_close(&sup->keeper_socket);
+}
+
+/* ---- calling the one of before ---- */
+
+static struct given *add(struct givens *g)
+{
+	struct given *list = g->list;
+
+	/* powers of two */
+	if ((g->count & (g->count - 1)) == 0) {
+		if (g->count >= GIVENS_MAX)
+			return NULL;
+		list = realloc(list,
+			(g->count == 0 ? 1 : 2 * g->count) * sizeof(*list));
+		if (list == NULL)
+			return NULL;
+		g->list = list;
+	}
+	list = &list[g->count++];
+	for (size_t i = 0; i < COUNT_OF(list->fds); i++)
+		list->fds[i] = -1;
+	return list;
+}
+
+static void close_all(struct fdpass_message *m)
+{
+	for (size_t i = 0; i < m->fd_count; i++)
+		fd_close(&m->fds[i]);
+}
+
+static int take(struct givens *g, const struct logwire_packet *p,
+	struct fdpass_message *m)
+{
+	struct given *given;
+
+	if (m->fd_count != logwire_count(p->which)) {
+		errno = EMFILE; /* they did not fit in */
+		return -1;
+	}
+	given = add(g);
+	if (given == NULL)
+		return -1;
+	given->what = (enum logwire_what)p->what;
+	given->which = p->which;
+	given->id = p->worker;
+	for (size_t i = 0; i < m->fd_count; i++)
+		given->fds[i] = fd_release(&m->fds[i]);
+	return 0;
+}
+
+/* 1: that was all; 0: go on; -1 and errno. */
+static int receive(struct givens *g, nsec_t until)
+{
+	struct pollfd one = {.fd = g->channel, .events = POLLIN};
+	nsec_t now = clock_now();
+	struct logwire_packet p;
+	struct fdpass_message m;
+	int got = 0;
+
+	if (now >= until ||
+		poll(&one, 1, (int)((until - now) / MSEC) + 1) < 1) {
+		errno = ETIMEDOUT;
+		return -1;
+	}
+	if (fdpass_receive(g->channel, &p, sizeof(p), &m) != 1)
+		return -1;
+	if (m.len == 0 || m.cut || !logwire_check(&p, (size_t)m.len)) {
+		errno = m.len == 0 ? EPIPE : EPROTO;
+		got = -1;
+	} else if (p.kind == LOGWIRE_HELLO && m.fd_count == 1) {
+		fd_close(&g->socket);
+		g->socket = fd_release(&m.fds[0]);
+		g->copies = p.sink == LOGWIRE_COPY;
+	} else if (p.kind == LOGWIRE_HOLD) {
+		got = take(g, &p, &m);
+	} else if (p.kind == LOGWIRE_GIVEN) {
+		got = 1;
+	}
+	close_all(&m);
+	return got;
+}
+
+/* Root's has given up what it was (privilege_shed()); the socket is in a
+ * directory where nobody else can put one. */
+static int is_ours(struct givens *g)
+{
+	struct ucred peer;
+
+	if (socket_peer(g->channel, &peer) == -1)
+		return -1;
+	g->pid = peer.pid;
+	if (peer.uid == geteuid() || (geteuid() == 0 && peer.uid == NOBODY))
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct given *x = a;
+	const struct given *y = b;
+
+	if (x->what != y->what)
+		return x->what < y->what ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+int keeper_call(
+	struct supervisor *sup, struct givens *givens, struct error *err)
+{
+	nsec_t until = nsec_add(clock_now(), PATIENCE);
+	int got;
+
+	*givens = (struct givens){.channel = -1, .socket = -1};
+	givens->channel = socket_connect_packets_at(sup->rundir.dir, name, err);
+	if (givens->channel == -1)
+		return -1;
+	got = is_ours(givens);
+	while (got == 0)
+		got = receive(givens, until);
+	if (got == 1) {
+		if (givens->count > 1)
+			qsort(givens->list, givens->count,
+				sizeof(*givens->list), by_name);
+		return 0;
+	}
+	(void)error_set(err, errno, "the keeper has not given all");
+	givens_fini(givens);
+	return -1;
+}
+
+void keeper_dismiss(struct supervisor *sup)
+{
+	const struct logwire_packet p = {.kind = LOGWIRE_LEAVE};
+	struct pollfd ended = {.events = POLLIN};
+	struct givens givens;
+	struct error err;
+
+	if (keeper_call(sup, &givens, &err) == -1)
+		return;
+	ended.fd = pidfd_of(givens.pid);
+	(void)fdpass_send(givens.channel, &p, sizeof(p), NULL, 0);
+	givens_fini(&givens);
+	(void)poll(&ended, ended.fd != -1, (int)(PATIENCE / MSEC));
+	fd_close(&ended.fd);
+}
+
+void givens_fini(struct givens *givens)
+{
+	for (size_t i = 0; i < givens->count; i++)
+		for (size_t k = 0; k < COUNT_OF(givens->list[i].fds); k++)
+			fd_close(&givens->list[i].fds[k]);
+	free(givens->list);
+	fd_close(&givens->channel);
+	fd_close(&givens->socket);
+	*givens = (struct givens){.channel = -1, .socket = -1};
+}
+
+int given_take(struct given *given, enum logwire_which which)
+{
+	unsigned at = logwire_count(given->which & (which - 1U));
+
+	if ((given->which & which) == 0 || at >= LOGWIRE_FDS_MAX)
+		return -1;
+	return fd_release(&given->fds[at]);
+}
+
+struct given *givens_find(
+	struct givens *givens, enum logwire_what what, uint64_t id)
+{
+	const struct given key = {.what = what, .id = id};
+
+	if (givens->count == 0)
+		return NULL;
+	return bsearch(&key, givens->list, givens->count, sizeof(key), by_name);
+}

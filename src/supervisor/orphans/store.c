@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/orphans/store.h"
+
+#include "supervisor/instance/manager.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PREFIX "nclust-"
+
+/* Not polled: a listener that a worker shuts down is healed, not dropped. */
+void store_put(struct supervisor *sup, struct listener *l)
+{
+	char text[120];
+	uint64_t cookie = socket_cookie(l->fd);
+
+	if (l->stored == cookie || cookie == 0)
+		return;
+	store_remove(sup, l);
+	(void)snprintf(text, sizeof(text),
+		"FDSTORE=1\nFDPOLL=0\nFDNAME=" PREFIX "%" PRIx64, cookie);
+	if (manager_send_fd(sup, text, l->fd))
+		l->stored = cookie;
+}
+
+static void forget(struct supervisor *sup, uint64_t cookie)
+{
+	char text[80];
+
+	(void)snprintf(text, sizeof(text),
+		"FDSTOREREMOVE=1\nFDNAME=" PREFIX "%" PRIx64, cookie);
+	(void)manager_send_fd(sup, text, -1);
+}
+
+void store_remove(struct supervisor *sup, struct listener *l)
+{
+	if (l->stored != 0)
+		forget(sup, l->stored);
+	l->stored = 0;
+}
+
+/* ---- what came back ---- */
+
+static struct listener *find_in(const struct listener_set *set, uint64_t cookie)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (socket_cookie(set->list[i]->fd) == cookie)
+			return set->list[i];
+	return NULL;
+}
+
+static struct listener *find(const struct supervisor *sup, uint64_t cookie)
+{
+	struct listener *l = NULL;
+
+	for (size_t i = 0; l == NULL && i < sup->service_count; i++) {
+		l = find_in(&sup->services[i]->listeners, cookie);
+		if (l == NULL)
+			l = find_in(&sup->services[i]->learned, cookie);
+	}
+	return l;
+}
+
+void store_sort_out(struct supervisor *sup)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < sup->inherited_count; i++) {
+		struct listener *given = sup->inherited[i];
+		struct listener *l;
+		uint64_t cookie;
+
+		if (given->address.kind != ADDRESS_INHERIT ||
+			strncmp(given->address.name, PREFIX, strlen(PREFIX)) !=
+				0) {
+			sup->inherited[kept++] = given;
+			continue;
+		}
+		cookie = strtoull(
+			given->address.name + strlen(PREFIX), NULL, 16);
+		l = find(sup, cookie);
+		if (l != NULL)
+			l->stored = cookie;
+		else
+			forget(sup, cookie);
+		/* what is in use has one of its own */
+		(void)close(given->fd);
+		address_fini(&given->address);
+		free(given);
+	}
+	sup->inherited_count = kept;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/heal.h"
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/socket/socket.h"
+#include "supervisor/drain/steer.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define LISTENERS_A_TURN 8
+
+/* A worker may do it again and again: the log need not grow with that. */
+static void tell(struct listener *l)
+{
+	nsec_t now = clock_now();
+
+	if (l->healed_at != 0 && now - l->healed_at < MINUTE)
+		return;
+	l->healed_at = now;
+	log_warn("listener '%s': a worker has shut it down for all; listening "
+		 "again",
+		l->address.name);
+}
+
+/* It can only be one that has hung up: reviving resets what is queued. */
+static int revive(struct listener *l, int fd)
+{
+	struct pollfd look = {.fd = fd};
+
+	if (poll(&look, 1, 0) != 1 || (look.revents & POLLHUP) == 0)
+		return 0;
+	if (socket_revive(fd, l->address.backlog) == -1)
+		return -1;
+	steer_revived(l, fd);
+	return 1;
+}
+
+/* -1: one cannot be revived. */
+static int revive_all(struct listener *l)
+{
+	int got = revive(l, l->fd);
+
+	for (struct listener_socket *s = l->sockets; s != NULL && got != -1;
+		s = s->next)
+		if (revive(l, s->fd) == -1)
+			got = -1;
+	return got;
+}
+
+static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct epoll_event events[LISTENERS_A_TURN];
+	int count = epoll_wait(watcher->fd, events, LISTENERS_A_TURN, 0);
+
+	(void)loop;
+	(void)revents;
+	for (int i = 0; i < count; i++) {
+		struct listener *l = events[i].data.ptr;
+
+		if (revive_all(l) != -1) {
+			tell(l);
+			continue;
+		}
+		log_syserr("listener '%s': a worker has shut it down",
+			l->address.name);
+		heal_forget(l); /* else it would be reported for ever */
+	}
+}
+
+void heal_init(struct supervisor *sup)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	ev_init(&sup->heal, on_hang_up);
+	/* until then clients are refused */
+	ev_set_priority(&sup->heal, EV_MAXPRI);
+	ev_io_set(&sup->heal, fd, EV_READ);
+	if (fd == -1)
+		log_syserr("cannot watch over the listeners");
+	else
+		ev_io_start(sup->loop, &sup->heal);
+}
+
+void heal_fini(struct supervisor *sup)
+{
+	if (!ev_is_active(&sup->heal))
+		return;
+	ev_io_stop(sup->loop, &sup->heal);
+	(void)close(sup->heal.fd);
+}
+
+/* One that was taken over may have several sockets. */
+static void watch_others(const struct listener *l)
+{
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		if (s->fd != l->fd)
+			heal_watch_also(l, s->fd);
+}
+
+void heal_watch(struct supervisor *sup, struct listener *l)
+{
+	struct epoll_event event = {.events = 0, .data.ptr = l};
+
+	l->heal = -1;
+	if (!ev_is_active(&sup->heal) || !l->facts.listening ||
+		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
+		return;
+	if (epoll_ctl(sup->heal.fd, EPOLL_CTL_ADD, l->fd, &event) == 0) {
+		l->heal = sup->heal.fd;
+		watch_others(l);
+	} else {
+		log_syserr(
+			"listener '%s': cannot watch over it", l->address.name);
+	}
+}
+
+/* Workers hold the socket too, so closing ours would not take it out. */
+void heal_forget(struct listener *l)
+{
+	if (l->heal == -1)
+		return;
+	(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, l->fd, NULL);
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, s->fd, NULL);
+	l->heal = -1;
+}
+
+void heal_watch_also(const struct listener *l, int fd)
+{
+	struct epoll_event event = {.events = 0};
+
+	event.data.ptr = (void *)(uintptr_t)l;
+	if (l->heal != -1 &&
+		epoll_ctl(l->heal, EPOLL_CTL_ADD, fd, &event) == -1)
+		log_syserr(
+			"listener '%s': cannot watch over it", l->address.name);
+}
+
+void heal_forget_also(const struct listener *l, int fd)
+{
+	if (l->heal != -1)
+		(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, fd, NULL);
+}

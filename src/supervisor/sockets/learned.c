@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/learned.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/look/remote.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/drain/steer.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* After its last user so long, in case that one comes back. */
+#define UNUSED_MAX (10 * SECOND)
+/* Where that one is not to come back, until the others are settled. */
+#define LOOK_AGAIN (200 * MSEC)
+
+/* ---- finding ---- */
+
+typedef bool fits_fn(const struct listener *l, const void *what);
+
+static struct listener *first_in(
+	const struct listener_set *set, fits_fn *fits, const void *what)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (fits(set->list[i], what))
+			return set->list[i];
+	return NULL;
+}
+
+static struct listener *first_named(
+	const struct service *service, fits_fn *fits, const void *what)
+{
+	struct listener *l = first_in(&service->listeners, fits, what);
+
+	/* during a rollout: of the one generation and the other */
+	for (const struct recipe *r = service->recipes; l == NULL && r != NULL;
+		r = r->next)
+		l = first_in(&r->listeners, fits, what);
+	return l;
+}
+
+/* Those of one set that are not there yet: a listener may be in several. */
+struct finding {
+	struct listener **found;
+	size_t count;
+	size_t most;
+	const struct socket_key *key;
+	bool (*same)(const struct socket_key *, const struct socket_key *);
+};
+
+static bool is_found(const struct finding *f, const struct listener *l)
+{
+	for (size_t i = 0; i < f->count; i++)
+		if (f->found[i] == l)
+			return true;
+	return false;
+}
+
+static void find_in(struct finding *f, const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count && f->count < f->most; i++) {
+		struct listener *l = set->list[i];
+
+		if (l->has_key && f->same(&l->key, f->key) && !is_found(f, l))
+			f->found[f->count++] = l;
+	}
+}
+
+static void find_all(struct finding *f, const struct service *service)
+{
+	find_in(f, &service->listeners);
+	for (const struct recipe *r = service->recipes; r != NULL; r = r->next)
+		find_in(f, &r->listeners);
+	find_in(f, &service->learned);
+}
+
+size_t learned_find(const struct service *service, const struct socket_key *key,
+	struct listener **found, size_t most)
+{
+	struct finding f = {found, 0, most, key, socket_key_equal};
+
+	find_all(&f, service);
+	if (f.count == 0) {
+		f.same = socket_key_like;
+		find_all(&f, service);
+	}
+	return f.count;
+}
+
+/* Can who asked for all addresses be given this one in their place?  A program
+ * that knows IPv4 alone could not read an IPv6 peer's address. */
+static bool stands_for(const struct socket_key *l, const struct socket_key *key)
+{
+	struct socket_key plain = *key;
+
+	/* as Java binds 127.0.0.1, by a socket for both */
+	if (socket_key_unmap(&plain) && socket_key_like(l, &plain))
+		return true;
+	if (l->type != key->type || l->port != key->port ||
+		!socket_key_is_any(key))
+		return false;
+	if (l->family == key->family)
+		return !socket_key_is_any(l) || key->family == AF_INET6;
+	return l->family == AF_INET && !key->v6only;
+}
+
+static bool covers(const struct listener *l, const void *key)
+{
+	return l->has_key && stands_for(&l->key, key);
+}
+
+struct listener *learned_cover(
+	const struct service *service, const struct socket_key *key)
+{
+	return first_named(service, covers, key);
+}
+
+static bool names(const struct listener *l, const void *what)
+{
+	const struct socket_key *key = what;
+
+	if (!l->has_key)
+		return false;
+	return socket_key_equal(&l->key, key) ||
+		(l->address.kind == ADDRESS_TCP &&
+			l->address.family == AF_UNSPEC &&
+			l->key.port == key->port);
+}
+
+struct listener *learned_named(
+	const struct service *service, const struct socket_key *key)
+{
+	return first_named(service, names, key);
+}
+
+bool learned_is_named(
+	const struct service *service, const struct socket_key *key)
+{
+	return learned_named(service, key) != NULL;
+}
+
+static bool is_any(const struct listener *l, const void *what)
+{
+	(void)what;
+	return l->has_key;
+}
+
+bool learned_any_named(const struct service *service)
+{
+	return first_named(service, is_any, NULL) != NULL;
+}
+
+static bool has_inode(const struct listener *l, const void *what)
+{
+	const uint64_t *inode = what;
+
+	return l->has_key && steer_has_inode(l, *inode);
+}
+
+struct listener *learned_by_inode(const struct service *service, uint64_t inode)
+{
+	struct listener *l = NULL;
+
+	if (inode != 0)
+		l = first_named(service, has_inode, &inode);
+	if (inode != 0 && l == NULL)
+		l = first_in(&service->learned, has_inode, &inode);
+	return l;
+}
+
+/* ---- keeping ---- */
+
+/* As a user would have written it, so that a reload that names it finds it. */
+static int make_address(struct address *address, const struct socket_key *key,
+	struct error *err)
+{
+	char place[SOCKET_KEY_TEXT];
+	char text[SOCKET_KEY_TEXT + 16];
+
+	if (key->family == AF_INET6 && socket_key_is_any(key) && !key->v6only)
+		(void)snprintf(text, sizeof(text), "tcp:%u", key->port);
+	else
+		(void)snprintf(text, sizeof(text), "%s%s",
+			socket_key_text(key, place),
+			key->family == AF_INET6 && socket_key_is_any(key)
+				? ", v6only=yes"
+				: "");
+	return address_parse(address, text, err);
+}
+
+static unsigned free_bit(const struct service *service)
+{
+	uint64_t taken = 0;
+	unsigned bit = 0;
+
+	for (size_t i = 0; i < service->learned.count; i++)
+		taken |= UINT64_C(1) << service->learned.list[i]->bit;
+	while (bit < LEARNED_MAX && (taken >> bit & 1) != 0)
+		bit++;
+	return bit;
+}
+
+static struct listener *learn(struct service *service,
+	const struct listener *model, struct error *err)
+{
+	struct listener_set *set = &service->learned;
+	unsigned bit = free_bit(service);
+	struct listener *l;
+
+	if (bit >= LEARNED_MAX) {
+		(void)error_set(
+			err, 0, "%d listeners are the most", LEARNED_MAX);
+		return NULL;
+	}
+	if (set->list == NULL)
+		set->list = calloc(LEARNED_MAX, sizeof(*set->list));
+	l = set->list != NULL ? malloc(sizeof(*l)) : NULL;
+	if (l == NULL) {
+		(void)error_set(err, ENOMEM, "a listener");
+		return NULL;
+	}
+	*l = *model;
+	l->heal = -1;
+	l->users = 1;
+	l->learned = true;
+	l->bit = bit;
+	l->inode = remote_own_inode(l->fd);
+	set->list[set->count++] = l;
+	/* before the worker has it, so that nobody has one that is not known */
+	bequest_due(service->sup);
+	bequest_look(service->sup);
+	return l;
+}
+
+struct listener *learned_add(struct service *service,
+	const struct socket_key *key, int fd, struct error *err)
+{
+	struct listener model = {
+		.fd = fd,
+		.has_key = true,
+		.key = *key,
+		.facts =
+			{
+				.family = key->family,
+				.type = key->type,
+				.port = key->port,
+			},
+	};
+	struct listener *l;
+
+	(void)socket_key_text(key, model.facts.text);
+	if (make_address(&model.address, key, err) == -1)
+		return NULL;
+	l = learn(service, &model, err);
+	if (l == NULL)
+		address_fini(&model.address);
+	return l;
+}
+
+static bool is_path(const struct listener *l, const void *path)
+{
+	return l->address.kind == ADDRESS_UNIX && l->address.path != NULL &&
+		strcmp(l->address.path, path) == 0;
+}
+
+struct listener *learned_find_unix(
+	const struct service *service, const char *path)
+{
+	struct listener *l = first_named(service, is_path, path);
+
+	return l != NULL ? l : first_in(&service->learned, is_path, path);
+}
+
+struct listener *learned_add_unix(struct service *service, const char *path,
+	int fd, const struct socket_file *made, struct error *err)
+{
+	struct listener model = {.fd = fd, .made = true, .file = *made};
+	scoped_str text = NULL;
+	struct listener *l;
+
+	if (asprintf(&text, "unix:%s", path) == -1) {
+		text = NULL;
+		(void)error_set(err, ENOMEM, "a listener");
+		return NULL;
+	}
+	if (address_parse(&model.address, text, err) == -1)
+		return NULL;
+	/* a comma begins an option: nobody could name it */
+	if (!is_path(&model, path) ||
+		socket_look(fd, &model.facts, err) == -1) {
+		address_fini(&model.address);
+		return NULL;
+	}
+	l = learn(service, &model, err);
+	if (l == NULL)
+		address_fini(&model.address);
+	return l;
+}
+
+static bool has(const struct child *child, const struct listener *l)
+{
+	return (child->uses >> l->bit & 1) != 0;
+}
+
+void learned_use(struct child *child, struct listener *l, pid_t thread)
+{
+	l->binder = thread;
+	if (!l->learned || has(child, l))
+		return;
+	child->uses |= UINT64_C(1) << l->bit;
+	l->workers++;
+	l->unused_since = 0;
+	bequest_child(child);
+}
+
+bool learned_is_used(const struct listener *l, const struct child *not_this)
+{
+	return l->workers > (not_this != NULL && has(not_this, l) ? 1U : 0U);
+}
+
+static void forget(struct child *child, const struct listener *l)
+{
+	if (child == NULL)
+		return;
+	child->uses &= ~(UINT64_C(1) << l->bit);
+	child->listens &= ~(UINT64_C(1) << l->bit);
+	bequest_child(child);
+}
+
+void learned_drop(struct service *service, struct listener *l)
+{
+	struct listener_set *set = &service->learned;
+
+	for (size_t i = 0; i < set->count; i++) {
+		if (set->list[i] != l)
+			continue;
+		set->count--;
+		(void)memmove(&set->list[i], &set->list[i + 1],
+			(set->count - i) * sizeof(*set->list));
+		break;
+	}
+	/* its bit may be another's from now on */
+	for (uint32_t slot = 0; slot < service->child_slots; slot++)
+		for (int i = 0; i < 2; i++)
+			forget(service->children[slot][i], l);
+	bequest_due(service->sup);
+	l->learned = false; /* should a reload have named it */
+	listener_release(l);
+}
+
+void learned_drop_all(struct service *service)
+{
+	while (service->learned.count > 0)
+		learned_drop(service, service->learned.list[0]);
+	free(service->learned.list);
+	service->learned = (struct listener_set){0};
+}
+
+/* ---- those that nobody uses any more ---- */
+
+static void tell_closed(const struct service *service, const struct listener *l)
+{
+	log_note("%s: %s closed: no worker uses it any more", service->name,
+		listener_text(l));
+}
+
+/* The keeper may have it for a moment yet; one that does not listen is in nobody's
+ * way (inet_csk_bind_conflict()). */
+static void let_go(struct service *service, struct listener *l)
+{
+	steer_forget(l);
+	heal_forget(l);
+	(void)shutdown(l->fd, SHUT_RD);
+	learned_drop(service, l);
+}
+
+bool learned_make_way(struct service *service, const struct socket_key *key)
+{
+	bool made = false;
+
+	for (size_t i = service->learned.count; i-- > 0;) {
+		struct listener *l = service->learned.list[i];
+
+		if (l->key.port != key->port || l->key.type != key->type ||
+			!learned_only(l) || learned_is_used(l, NULL))
+			continue;
+		learned_close(service, l);
+		made = true;
+	}
+	return made;
+}
+
+static void arm(struct supervisor *sup, nsec_t wait)
+{
+	ev_timer *timer = &sup->intercept.trim;
+
+	if (ev_is_active(timer) &&
+		ev_timer_remaining(sup->loop, timer) <= nsec_seconds(wait))
+		return;
+	ev_timer_stop(sup->loop, timer);
+	ev_timer_set(timer, nsec_seconds(wait), 0.);
+	ev_timer_start(sup->loop, timer);
+}
+
+/* Nobody accepts from it any more.  What connects to it waits for nothing where
+ * the slot of its last worker was scaled away. */
+static void note_unused(struct child *child, struct listener *l)
+{
+	bool for_good = child->slot >= cluster_wanted(child->service->core);
+
+	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
+	arm(child->service->sup, for_good ? 0 : UNUSED_MAX);
+}
+
+bool learned_unuse(struct child *child, struct listener *l)
+{
+	if (!l->learned || !has(child, l))
+		return false;
+	child->uses &= ~(UINT64_C(1) << l->bit);
+	child->listens &= ~(UINT64_C(1) << l->bit);
+	bequest_child(child);
+	if (--l->workers > 0)
+		return false;
+	note_unused(child, l);
+	return true;
+}
+
+void learned_close(struct service *service, struct listener *l)
+{
+	tell_closed(service, l);
+	let_go(service, l);
+}
+
+/* Returns when to look again; NSEC_NEVER: all are in use. */
+static nsec_t trim(struct service *service, nsec_t now)
+{
+	bool settled = cluster_is_settled(service->core);
+	nsec_t again = NSEC_NEVER;
+
+	for (size_t i = service->learned.count; i-- > 0;) {
+		struct listener *l = service->learned.list[i];
+		nsec_t left = l->unused_since + UNUSED_MAX - now;
+
+		if (l->unused_since == 0)
+			continue;
+		if (!settled || left > 0)
+			again = nsec_min(
+				again, left > LOOK_AGAIN ? left : LOOK_AGAIN);
+		else if (learned_only(l))
+			learned_close(service, l);
+		else
+			learned_drop(service, l);
+	}
+	return again;
+}
+
+static void on_trim(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	nsec_t again = NSEC_NEVER;
+
+	(void)loop;
+	(void)revents;
+	for (size_t i = 0; i < sup->service_count; i++)
+		again = nsec_min(again, trim(sup->services[i], clock_now()));
+	if (again != NSEC_NEVER)
+		arm(sup, again);
+}
+
+void learned_on_end(struct child *child)
+{
+	struct service *service = child->service;
+
+	if (child->uses == 0)
+		return;
+	for (size_t i = 0; i < service->learned.count; i++) {
+		struct listener *l = service->learned.list[i];
+
+		if (!has(child, l) || --l->workers > 0)
+			continue;
+		note_unused(child, l);
+	}
+	child->uses = 0;
+}
+
+void learned_resume(struct service *service)
+{
+	for (size_t i = 0; i < service->learned.count; i++)
+		if (service->learned.list[i]->unused_since != 0)
+			arm(service->sup, LOOK_AGAIN);
+}
+
+void learned_init(struct supervisor *sup)
+{
+	ev_init(&sup->intercept.trim, on_trim);
+	sup->intercept.trim.data = sup;
+}
+
+void learned_fini(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->intercept.trim);
+}

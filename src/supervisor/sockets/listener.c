@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/listener.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/look/holder.h"
+#include "os/look/remote.h"
+#include "supervisor/orphans/adopt.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/orphans/keeper.h"
+#include "supervisor/node/node.h"
+#include "supervisor/orphans/store.h"
+#include "supervisor/drain/steer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define FIRST_INHERITED 3 /* SD_LISTEN_FDS_START, sd_listen_fds(3) */
+#define INHERITED_MAX 256
+
+static void listener_free(struct listener *l)
+{
+	address_fini(&l->address);
+	free(l->asked);
+	free(l);
+}
+
+/* ---- what we were started with ---- */
+
+static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd,
+	const char *name)
+{
+	struct listener **list = realloc(
+		sup->inherited, (sup->inherited_count + 1) * sizeof(*list));
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (list != NULL)
+		sup->inherited = list;
+	if (list == NULL || l == NULL) {
+		free(l);
+		return -1;
+	}
+	l->address.kind = kind;
+	l->address.name = strdup(name);
+	l->fd = fd;
+	l->users = 1; /* ours, until the end: a reload may name it */
+	if (l->address.name == NULL) {
+		listener_free(l);
+		return -1;
+	}
+	sup->inherited[sup->inherited_count++] = l;
+	return 0;
+}
+
+static int listen_fds_count(void)
+{
+	const char *pid = secure_getenv("LISTEN_PID");
+	const char *fds = secure_getenv("LISTEN_FDS");
+	long count;
+
+	if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid())
+		return 0;
+	count = strtol(fds, NULL, 10);
+	return count > 0 && count <= INHERITED_MAX ? (int)count : 0;
+}
+
+static bool is_named(const struct settings *settings, int fd)
+{
+	for (size_t i = 0; i < settings->cluster_count; i++) {
+		const struct cluster_settings *c = settings->clusters[i];
+
+		for (size_t j = 0; j < c->listen_count; j++)
+			if (c->listen[j].kind == ADDRESS_FD &&
+				c->listen[j].fd == fd)
+				return true;
+	}
+	return false;
+}
+
+/* Close what nobody named, so that a leak of our caller is not ours. */
+static void close_strangers(const struct settings *settings, int from)
+{
+	for (int fd = from; fd < 4096; fd++) {
+		int end = fd;
+
+		if (is_named(settings, fd))
+			continue;
+		while (end < 4096 && !is_named(settings, end))
+			end++;
+		/* before Linux 5.9 they stay open, but CLOEXEC */
+		(void)close_range(
+			(unsigned)fd, end == 4096 ? ~0U : (unsigned)end - 1, 0);
+		fd = end;
+	}
+}
+
+/* What `fd:N` names is known by now: later the number may be one of ours. */
+static int inherit_named(struct supervisor *sup)
+{
+	const struct settings *settings = sup->settings;
+
+	for (size_t i = 0; i < settings->cluster_count; i++) {
+		const struct cluster_settings *c = settings->clusters[i];
+
+		for (size_t j = 0; j < c->listen_count; j++)
+			if (c->listen[j].kind == ADDRESS_FD &&
+				fcntl(c->listen[j].fd, F_GETFD) != -1 &&
+				inherit_one(sup, ADDRESS_FD, c->listen[j].fd,
+					"") == -1)
+				return -1;
+	}
+	return 0;
+}
+
+int listeners_inherit(struct supervisor *sup, struct error *err)
+{
+	int count = listen_fds_count();
+	const char *value = secure_getenv("LISTEN_FDNAMES");
+	scoped_str names = strdup(count > 0 && value != NULL ? value : "");
+	char *rest = names;
+
+	close_strangers(sup->settings, FIRST_INHERITED + count);
+	if (names == NULL || inherit_named(sup) == -1)
+		return error_set(err, ENOMEM, "cannot take over descriptors");
+	for (int i = 0; i < count; i++) {
+		const char *name = rest != NULL ? strsep(&rest, ":") : NULL;
+
+		if (name == NULL || *name == '\0')
+			name = "unknown";
+		if (inherit_one(sup, ADDRESS_INHERIT, FIRST_INHERITED + i,
+			    name) == -1)
+			return error_set(
+				err, ENOMEM, "cannot take over LISTEN_FDS");
+	}
+	return 0;
+}
+
+/* ---- opening ---- */
+
+static bool is_given(const struct supervisor *sup, int fd)
+{
+	for (size_t i = 0; i < sup->inherited_count; i++)
+		if (sup->inherited[i]->fd == fd)
+			return fcntl(fd, F_GETFD) != -1;
+	return false;
+}
+
+static int open_given(const struct supervisor *sup, struct listener *l, int fd,
+	struct error *err)
+{
+	if (!is_given(sup, fd))
+		return error_set(err, 0,
+			"descriptor %d is not open; start nclust with it", fd);
+	if (socket_look(fd, &l->facts, err) == -1)
+		return -1;
+	l->fd = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_INHERITED);
+	if (l->fd == -1)
+		return error_set(err, errno, "cannot duplicate %d", fd);
+	if (l->address.nonblock && socket_set_nonblock(l->fd, true) == -1)
+		return error_set(err, errno, "cannot make %d nonblocking", fd);
+	return 0;
+}
+
+static int open_inherited(
+	struct supervisor *sup, struct listener *l, struct error *err)
+{
+	unsigned passed = 0;
+	unsigned found = 0;
+	int fd = -1;
+
+	for (size_t i = 0; i < sup->inherited_count; i++) {
+		const struct listener *given = sup->inherited[i];
+
+		if (given->address.kind != ADDRESS_INHERIT)
+			continue;
+		passed++;
+		if (strcmp(given->address.name, l->address.path) != 0)
+			continue;
+		fd = given->fd;
+		found++;
+	}
+	if (found == 1)
+		return open_given(sup, l, fd, err);
+	/* two ListenStream= of one systemd.socket(5) share a name */
+	if (found > 1)
+		return error_set(err, 0,
+			"%u descriptors of that name were passed to nclust; "
+			"say which by fd:N, or name them apart",
+			found);
+	return error_set(err, 0,
+		"no descriptor of that name was passed to nclust (%u in "
+		"LISTEN_FDS); see FileDescriptorName= in systemd.socket(5)",
+		passed);
+}
+
+/* Say who has the port, where that can be known. */
+static int refuse_taken(const struct socket_plan *plan, struct error *err)
+{
+	char who[HOLDER_TEXT];
+
+	if (err->sys != EADDRINUSE || plan->port == 0 ||
+		*holder_of_port(who, plan->type, plan->port) == '\0')
+		return -1;
+	return error_hint(err, "in use by %s", who);
+}
+
+static int open_made(struct listener *l, struct error *err)
+{
+	const struct address *a = &l->address;
+	struct socket_plan plan = {
+		.family = a->family,
+		.type = a->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM,
+		.scope_id = a->scope_id,
+		.port = a->port,
+		.path = a->path,
+		.backlog = a->backlog,
+		.mode = a->mode,
+		.owner = a->owner,
+		.group = a->group,
+		.v6only = a->v6only,
+		.interface = a->interface,
+		.freebind = a->freebind,
+		.defer_accept = a->defer_accept,
+		.nonblock = a->nonblock,
+		.rcvbuf = a->rcvbuf,
+		.sndbuf = a->sndbuf,
+		.text = a->text,
+	};
+
+	(void)memcpy(plan.ip, a->ip, sizeof(plan.ip));
+	l->fd = socket_open(&plan, &l->file, err);
+	if (l->fd == -1)
+		return refuse_taken(&plan, err);
+	l->made = true;
+	return socket_look(l->fd, &l->facts, err);
+}
+
+void listener_release(struct listener *l)
+{
+	if (--l->users > 0)
+		return;
+	node_forget_listener(l);
+	/* while it is taken over it is still its workers' */
+	if (l->made && l->address.kind == ADDRESS_UNIX &&
+		(l->sup == NULL || !l->sup->has_past))
+		socket_unlink(l->address.path, &l->file);
+	steer_forget(l);
+	heal_forget(l);
+	if (l->held != 0)
+		keeper_drop_listener(l->sup, l);
+	if (l->stored != 0)
+		store_remove(l->sup, l);
+	fd_close(&l->fd);
+	listener_free(l);
+}
+
+static struct listener *listener_open(struct supervisor *sup,
+	const struct address *address, struct error *err)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	int got;
+
+	if (l == NULL || address_copy(&l->address, address) == -1) {
+		free(l);
+		(void)error_set(err, ENOMEM, "listener '%s'", address->text);
+		return NULL;
+	}
+	l->fd = -1;
+	l->heal = -1;
+	l->users = 1;
+	got = adopt_socket(sup, l, err);
+	if (got != 0)
+		got = got == 1 ? 0 : -1;
+	else if (address->kind == ADDRESS_FD)
+		got = open_given(sup, l, address->fd, err);
+	else if (address->kind == ADDRESS_INHERIT)
+		got = open_inherited(sup, l, err);
+	else
+		got = open_made(l, err);
+	if (got == -1) {
+		(void)error_wrap(err, "listener '%s'", l->address.name);
+		listener_release(l);
+		return NULL;
+	}
+	/* a worker that binds there by itself is to get this one */
+	l->has_key = socket_key_bound(&l->key, l->fd) == 0;
+	l->inode = remote_own_inode(l->fd);
+	heal_watch(sup, l);
+	bequest_due(sup);
+	return l;
+}
+
+struct listener *listeners_find(
+	const struct listener_set *set, const struct address *address)
+{
+	for (size_t i = 0; set != NULL && i < set->count; i++)
+		if (address_same_place(&set->list[i]->address, address))
+			return set->list[i];
+	return NULL;
+}
+
+static struct listener *find_known(struct supervisor *sup,
+	const struct listener_set *known, const struct address *address)
+{
+	struct listener *l = listeners_find(known, address);
+
+	for (size_t i = 0; l == NULL && i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		l = listeners_find(&s->listeners, address);
+		if (l == NULL && known == &s->listeners)
+			l = listeners_find(&s->learned, address);
+		/* during a rollout: those it comes from */
+		for (const struct recipe *r = s->recipes;
+			l == NULL && r != NULL; r = r->next)
+			l = listeners_find(&r->listeners, address);
+	}
+	return l;
+}
+
+/* Options of a socket that is in use: the backlog can change, the rest only
+ * with a new socket, which the old one stands in the way of. */
+static int check_kept(const struct listener *l, const struct address *address,
+	struct error *err)
+{
+	struct address want = *address;
+
+	want.backlog = l->address.backlog;
+	want.name = l->address.name;
+	if (address_equal(&l->address, &want))
+		return 0;
+	return error_set(err, 0,
+		"listener '%s': of a socket in use only name and backlog can "
+		"change; stop and start nclust",
+		address->name);
+}
+
+int listeners_open(struct supervisor *sup, struct listener_set *set,
+	const struct cluster_settings *settings,
+	const struct listener_set *known, struct error *err)
+{
+	*set = (struct listener_set){0};
+	if (settings->listen_count == 0)
+		return 0;
+	set->list = calloc(settings->listen_count, sizeof(*set->list));
+	if (set->list == NULL)
+		return error_set(err, ENOMEM, "listeners");
+	for (size_t i = 0; i < settings->listen_count; i++) {
+		const struct address *address = &settings->listen[i];
+		struct listener *l = find_known(sup, known, address);
+
+		if (l != NULL) {
+			if (check_kept(l, address, err) == -1)
+				goto fail;
+			l->users++;
+		} else {
+			l = listener_open(sup, address, err);
+			if (l == NULL)
+				goto fail;
+		}
+		set->list[set->count++] = l;
+	}
+	return 0;
+fail:
+	listeners_release(set);
+	return -1;
+}
+
+void listeners_adopt(
+	const struct listener_set *set, const struct cluster_settings *settings)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *l = set->list[i];
+		struct address fresh;
+
+		if (address_equal(&l->address, &settings->listen[i]) ||
+			address_copy(&fresh, &settings->listen[i]) == -1)
+			continue;
+		address_fini(&l->address);
+		l->address = fresh;
+		if (l->facts.listening)
+			steer_set_backlog(l, l->address.backlog);
+		if (l->facts.listening &&
+			socket_backlog(l->fd, l->address.backlog) == -1)
+			log_syserr("listener '%s': backlog", l->address.name);
+	}
+}
+
+int listeners_pick(struct listener_set *to,
+	const struct cluster_settings *settings, const struct service *service)
+{
+	*to = (struct listener_set){0};
+	if (settings->listen_count == 0)
+		return 0;
+	to->list = calloc(settings->listen_count, sizeof(*to->list));
+	if (to->list == NULL)
+		return -1;
+	for (size_t i = 0; i < settings->listen_count; i++) {
+		const struct address *address = &settings->listen[i];
+		struct listener *l =
+			listeners_find(&service->listeners, address);
+		const struct recipe *r = service->recipes;
+
+		for (; l == NULL && r != NULL; r = r->next)
+			l = listeners_find(&r->listeners, address);
+		if (l == NULL) {
+			listeners_release(to);
+			errno = ENOENT;
+			return -1;
+		}
+		l->users++;
+		to->list[to->count++] = l;
+	}
+	return 0;
+}
+
+void listeners_release(struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i] != NULL)
+			listener_release(set->list[i]);
+	free(set->list);
+	*set = (struct listener_set){0};
+}
+
+int listeners_share(struct listener_set *to, const struct listener_set *from)
+{
+	*to = (struct listener_set){0};
+	if (from->count == 0)
+		return 0;
+	to->list = calloc(from->count, sizeof(*to->list));
+	if (to->list == NULL)
+		return -1;
+	for (size_t i = 0; i < from->count; i++) {
+		to->list[i] = from->list[i];
+		to->list[i]->users++;
+	}
+	to->count = from->count;
+	return 0;
+}
+
+const char *listener_text(const struct listener *l)
+{
+	return l->made && l->address.kind == ADDRESS_UNIX ? l->address.text
+							  : l->facts.text;
+}
+
+static bool is_type(const struct listener *l, int type)
+{
+	return l->facts.type == type &&
+		(l->facts.family == AF_INET || l->facts.family == AF_INET6);
+}
+
+uint16_t listeners_port(const struct listener_set *set)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+
+	for (size_t t = 0; t < COUNT_OF(types); t++) {
+		unsigned found = 0;
+		uint16_t port = 0;
+
+		for (size_t i = 0; i < set->count; i++) {
+			if (!is_type(set->list[i], types[t]))
+				continue;
+			found++;
+			port = set->list[i]->facts.port;
+		}
+		if (found > 0)
+			return found == 1 ? port : 0;
+	}
+	return 0;
+}

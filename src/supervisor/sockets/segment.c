@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/segment.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "supervisor/orphans/adopt.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/orphans/keeper.h"
+#include "supervisor/common/news.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+void segment_release(struct segment *segment)
+{
+	if (segment == NULL || --segment->users > 0)
+		return;
+	if (segment->sup != NULL)
+		keeper_drop_segment(segment->sup, segment);
+	fd_close(&segment->fd);
+	free(segment);
+}
+
+static struct segment *use(struct segment *segment)
+{
+	if (segment != NULL)
+		segment->users++;
+	return segment;
+}
+
+/* ---- which one ---- */
+
+static bool is_wanted(
+	const struct segment *segment, const struct cluster_settings *settings)
+{
+	return segment != NULL &&
+		segment->wanted == settings->shared_memory.size &&
+		segment->huge == settings->shared_memory.huge;
+}
+
+static struct segment *find(
+	const struct service *service, const struct cluster_settings *settings)
+{
+	if (service == NULL)
+		return NULL;
+	if (is_wanted(service->segment, settings))
+		return service->segment;
+	if (is_wanted(service->former, settings))
+		return service->former;
+	for (const struct recipe *r = service->recipes; r != NULL; r = r->next)
+		if (is_wanted(r->segment, settings))
+			return r->segment;
+	return NULL;
+}
+
+static int make(struct segment *s, const struct cluster_settings *settings,
+	struct error *err)
+{
+	struct error why;
+
+	s->fd = -1;
+	if (s->huge != HUGE_NO) {
+		s->fd = sharedmem_make(settings->name, s->wanted, true, &why);
+		if (s->fd == -1 && s->huge == HUGE_YES) {
+			*err = why;
+			return -1;
+		}
+		if (s->fd == -1)
+			log_warn("%s: ordinary pages are used: %s",
+				settings->name, why.text);
+	}
+	if (s->fd == -1)
+		s->fd = sharedmem_make(settings->name, s->wanted, false, err);
+	return s->fd != -1 ? 0 : -1;
+}
+
+int segment_open(struct supervisor *sup, struct segment **segment,
+	const struct cluster_settings *settings, const struct service *known,
+	struct error *err)
+{
+	struct segment *s = use(find(known, settings));
+	int got;
+
+	*segment = s;
+	if (s != NULL || settings->shared_memory.size == 0)
+		return 0;
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return error_set(err, ENOMEM, "shared memory");
+	s->users = 1;
+	s->sup = sup;
+	s->wanted = settings->shared_memory.size;
+	s->huge = settings->shared_memory.huge;
+	got = adopt_segment(s, settings, err);
+	if (got == 0)
+		got = make(s, settings, err) == 0 ? 1 : -1;
+	if (got == -1 || sharedmem_look(s->fd, &s->facts) == -1) {
+		if (got != -1)
+			(void)error_set(err, errno, "shared memory");
+		segment_release(s);
+		return -1;
+	}
+	*segment = s;
+	bequest_due(sup);
+	return 0;
+}
+
+/* ---- the cluster's ---- */
+
+static void tell_change(struct service *service)
+{
+	const struct segment *s = service->segment;
+
+	if (s == NULL)
+		news_say(service->sup, LOG_NOTE, "shared-memory",
+			"%s: no shared memory any more, but for the workers of "
+			"before",
+			service->name);
+	else
+		news_say(service->sup, LOG_NOTE, "shared-memory",
+			"%s: the workers to come share %" PRIu64 "k of memory "
+			"of their own, which is %s",
+			service->name, s->facts.size / 1024,
+			s->facts.used == 0 ? "empty" : "as others left it");
+}
+
+void segment_change(struct service *service, struct segment *segment)
+{
+	if (segment == service->segment) {
+		segment_release(segment);
+		return;
+	}
+	/* two reloads, one after the other: what is in force counts */
+	if (is_wanted(service->former, cluster_settings(service->core))) {
+		segment_release(service->segment);
+	} else {
+		segment_release(service->former);
+		service->former = service->segment;
+	}
+	service->segment = segment;
+	bequest_due(service->sup);
+	tell_change(service);
+}
+
+void segment_settle(struct service *service, bool failed)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+
+	if (service->former == NULL && service->segment == NULL &&
+		s->shared_memory.size == 0)
+		return;
+	if (failed && !is_wanted(service->segment, s)) {
+		struct segment *back;
+		struct error err;
+
+		/* once the rollout was done it is gone: a new one */
+		if (segment_open(service->sup, &back, s, service, &err) == -1)
+			log_error("%s: %s", service->name, err.text);
+		segment_release(service->segment);
+		service->segment = back;
+	}
+	segment_release(service->former);
+	service->former = NULL;
+	bequest_due(service->sup);
+}
+
+void segment_drop(struct service *service)
+{
+	segment_release(service->segment);
+	segment_release(service->former);
+	service->segment = service->former = NULL;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/steer_socket.h"
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/look/remote.h"
+#include "os/socket/reuseport.h"
+#include "os/socket/sockdiag.h"
+#include "os/socket/socket.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/orphans/keeper.h"
+#include "supervisor/drain/steer.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* A SYN may be on its way through the kernel when a socket gets none any more. */
+#define AWAY_LEAST (3 * MSEC)
+/* A handshake within this machine is over in microseconds, if the machine comes to
+ * it. */
+#define HANDSHAKE_MOST (5 * MSEC)
+/* The kernel walks through all connections of the machine for the answer: that may
+ * take so much of the time at most. */
+#define ASKING_SHARE 20
+/* It waits in the queue as well, and some programs never accept from a socket that
+ * they have. */
+#define KNOCKS_MOST 64
+/* Nothing is half open after that: the kernel has given up, 1 + 2 + 4 + … + 32 s
+ * after the SYN (tcp_synack_retries). */
+#define HALF_OPEN_MAX (64 * SECOND)
+
+/* ---- sockets ---- */
+
+struct listener_socket *steer_socket_of(const struct listener *l, unsigned lane)
+{
+	struct listener_socket *best = NULL;
+	struct listener_socket *oldest = l->sockets;
+
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
+		if (s->lane <= lane && (best == NULL || s->lane > best->lane))
+			best = s;
+		if (s->lane < oldest->lane)
+			oldest = s;
+	}
+	return best != NULL ? best : oldest;
+}
+
+int steer_fd(const struct listener *l, unsigned lane)
+{
+	return l->sockets != NULL ? steer_socket_of(l, lane)->fd : l->fd;
+}
+
+bool steer_has_inode(const struct listener *l, uint64_t inode)
+{
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		if (s->inode == inode)
+			return true;
+	return l->inode == inode;
+}
+
+unsigned steer_sockets(const struct listener *l)
+{
+	unsigned count = 0;
+
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		count++;
+	return count > 0 ? count : 1;
+}
+
+void steer_queue(const struct listener *l, struct queue_facts *facts)
+{
+	sockdiag_queue(l->fd, facts);
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next) {
+		struct queue_facts more;
+
+		if (s->fd == l->fd)
+			continue;
+		sockdiag_queue(s->fd, &more);
+		if (facts->depth >= 0 && more.depth > 0)
+			facts->depth += more.depth;
+		if (facts->drops >= 0 && more.drops > 0)
+			facts->drops += more.drops;
+	}
+}
+
+void steer_set_backlog(const struct listener *l, int backlog)
+{
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		(void)socket_backlog(s->fd, backlog);
+}
+
+void steer_apply(struct listener *l)
+{
+	unsigned weights[REUSEPORT_MAX] = {0};
+	unsigned count = 0;
+
+	if (l->own_group)
+		return;
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next) {
+		weights[s->place] = s->weight;
+		count++;
+	}
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		if (reuseport_share(s->fd, weights, count) == 0)
+			return;
+	log_syserr("listener '%s': cannot choose among its sockets",
+		l->address.name);
+}
+
+bool steer_has_stranger(const struct listener *l)
+{
+	return sockdiag_listeners(l->fd) > (long)steer_sockets(l);
+}
+
+/* The client's own address is that of the server, with a port for it alone. */
+static int bind_client(int client, const struct sockaddr *to, socklen_t size)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} from = {.any = {0}};
+
+	if (size > sizeof(from)) {
+		errno = EINVAL;
+		return -1;
+	}
+	(void)memcpy(&from, to, size);
+	from.in.sin_port = 0; /* where that of version 6 is */
+	return bind(client, &from.any, size);
+}
+
+int steer_connect(const struct listener *l, unsigned lane, int client,
+	const struct sockaddr *to, socklen_t size)
+{
+	const struct listener_socket *k = steer_socket_of(l, lane);
+	unsigned weights[REUSEPORT_MAX] = {0};
+	struct sockaddr_storage peer;
+	socklen_t room = sizeof(peer);
+	int got;
+	int error;
+
+	if (k == NULL || steer_sockets(l) == 1 || l->own_group ||
+		steer_sockets(l) > REUSEPORT_MAX)
+		return connect(client, to, size);
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		weights[s->place] = s->weight;
+	if (bind_client(client, to, size) == -1 ||
+		reuseport_aim(k->fd, weights, steer_sockets(l), client,
+			k->place) == -1)
+		return -1;
+	got = connect(client, to, size);
+	error = errno;
+	/* within this machine it is there at once */
+	if (got == -1 && error == EINPROGRESS)
+		error = EAGAIN;
+	if (got == -1 && error == EAGAIN &&
+		getpeername(client, (struct sockaddr *)&peer, &room) == 0)
+		got = 0;
+	if (reuseport_share(k->fd, weights, steer_sockets(l)) == -1)
+		log_syserr("listener '%s': cannot choose among its sockets",
+			l->address.name);
+	errno = error;
+	return got;
+}
+
+/* Its place is the last one's from now on. */
+static void take_place(struct listener *l, unsigned place)
+{
+	unsigned last = steer_sockets(l) - 1;
+
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		if (s->place == last)
+			s->place = place;
+}
+
+struct listener_socket *steer_add(struct listener *l, int fd, unsigned lane)
+{
+	struct listener_socket *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->fd = fd;
+	s->inode = remote_own_inode(fd);
+	s->lane = lane;
+	s->place = l->sockets != NULL ? steer_sockets(l) : 0;
+	s->next = l->sockets;
+	l->sockets = s;
+	return s;
+}
+
+/* It is the one that outlives us from now on. */
+static void promote(struct listener *l, const struct listener_socket *s)
+{
+	bool kept = l->held != 0; /* then l->sup is known */
+
+	if (kept)
+		keeper_drop_listener(l->sup, l);
+	l->fd = s->fd;
+	l->inode = s->inode;
+	if (!kept)
+		return;
+	keeper_hold_listener(l->sup, l);
+	bequest_due(l->sup);
+}
+
+/*
+ * The last of three or more takes its place: the kernel is told before, while
+ * that place is still the old one's, which drops what it gets in between.  Of
+ * two, the other one gets all that points into the void.
+ */
+void steer_close(struct listener *l, struct listener_socket *s, bool moves)
+{
+	struct listener_socket **at = &l->sockets;
+	/* there is one program, and no other moves a queue */
+	bool few = moves || steer_sockets(l) <= 2;
+
+	if (!few)
+		reuseport_deafen(s->fd);
+	take_place(l, s->place);
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	if (s->held != 0)
+		keeper_drop_socket(l->sup, &s->held);
+	if (l->fd == s->fd)
+		promote(l, l->sockets);
+	if (l->sup != NULL)
+		bequest_due(l->sup);
+	heal_forget_also(l, s->fd);
+	if (!few)
+		steer_apply(l);
+	reuseport_leave(s->fd);
+	if (few)
+		steer_apply(l);
+	free(s);
+}
+
+bool steer_move_queue(struct listener *l, struct listener_socket *k)
+{
+	if (l->own_group || reuseport_migrate(k->fd) == -1)
+		return false;
+	steer_close(l, k, true);
+	/* nobody was woken for what has moved */
+	for (k = l->sockets; k != NULL; k = k->next)
+		steer_wake(l, k->lane);
+	return true;
+}
+
+void steer_forget(struct listener *l)
+{
+	while (l->sockets != NULL) {
+		struct listener_socket *s = l->sockets;
+
+		l->sockets = s->next;
+		if (s->held != 0)
+			keeper_drop_socket(l->sup, &s->held);
+		if (s->fd != l->fd) {
+			heal_forget_also(l, s->fd);
+			reuseport_leave(s->fd);
+		}
+		free(s);
+	}
+	if (l->fd != -1)
+		reuseport_unshare(l->fd);
+}
+
+void steer_give_up(struct listener *l)
+{
+	l->own_group = true;
+	if (l->sockets != NULL)
+		reuseport_unshare(l->sockets->fd);
+}
+
+void steer_revived(struct listener *l, int fd)
+{
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
+		if (s->fd != fd)
+			continue;
+		take_place(l, s->place);
+		s->place = steer_sockets(l) - 1;
+		steer_apply(l);
+		return;
+	}
+}
+
+bool steer_weigh(struct listener_socket *socket, unsigned weight)
+{
+	bool changed = socket->weight != weight;
+
+	if (weight > 0) {
+		socket->served = true;
+		socket->away = 0;
+		socket->settled = false;
+	} else if (socket->away == 0) {
+		socket->away = clock_now();
+	}
+	socket->weight = weight;
+	return changed;
+}
+
+/* ---- old sockets ---- */
+
+/* One that has given up stays in the queue, as our own checks do. */
+bool steer_has_queue(
+	const struct listener *l, const struct listener_socket *socket)
+{
+	struct queue_facts queue;
+
+	sockdiag_queue(socket->fd, &queue);
+	return queue.depth > 0 && sockdiag_waiting(l->key.port, NULL, 0) != 0;
+}
+
+/* What was half open when it got its last connection has had its SYN-ACK sent
+ * again so often by now: after 1, 3, 7 … s; timers may be late by an eighth. */
+static unsigned retries_since(nsec_t span)
+{
+	unsigned retries = 0;
+
+	while (span >= (nsec_t)(((2ULL << retries) - 1) * 5 / 4 * SECOND) &&
+		retries < 5)
+		retries++;
+	return retries;
+}
+
+static bool ask_half_open(
+	const struct listener *l, struct listener_socket *k, nsec_t span)
+{
+	/* deferred ones are not sent again */
+	unsigned retries =
+		l->address.defer_accept > 0 ? 0 : retries_since(span);
+	nsec_t began = clock_now();
+	long count = sockdiag_half_open(k->fd, retries);
+	nsec_t now = clock_now();
+
+	k->ask_at = now + (now - began) * ASKING_SHARE;
+	return count <= 0;
+}
+
+/* Can nothing come out of it any more that a worker would have to take? */
+bool steer_is_dry(const struct listener *l, struct listener_socket *k)
+{
+	nsec_t span = clock_now() - k->away;
+
+	if (steer_has_queue(l, k) || span < AWAY_LEAST)
+		return false;
+	if (k->settled || span >= HALF_OPEN_MAX)
+		return true;
+	if (l->address.defer_accept == 0 && socket_is_loopback(k->fd))
+		k->settled = span >= HANDSHAKE_MOST;
+	else if (clock_now() >= k->ask_at)
+		k->settled = ask_half_open(l, k, span);
+	return k->settled;
+}
+
+/*
+ * Who is stopped or killed has perhaps been woken for a connection that it never
+ * took, and the kernel wakes but one (EPOLLEXCLUSIVE, accept(2)).  Where others
+ * come the next of them wakes another; here none does, so we come ourselves.
+ */
+static void knock_at(struct listener *l, struct listener_socket *k)
+{
+	unsigned weights[REUSEPORT_MAX] = {0};
+
+	weights[k->place] = 1;
+	if (reuseport_share(k->fd, weights, steer_sockets(l)) == 0)
+		reuseport_knock(k->fd);
+	steer_apply(l);
+}
+
+void steer_knock(struct listener *l, struct listener_socket *k)
+{
+	nsec_t now = clock_now();
+
+	if (!steer_has_queue(l, k)) {
+		k->waited = false;
+		k->knocks = 0;
+		return;
+	}
+	if (!k->waited) { /* it may be about to be taken */
+		k->waited = true;
+		return;
+	}
+	if (k->knocks >= KNOCKS_MOST || (k->knocks > 0 && now < k->knock_at))
+		return;
+	knock_at(l, k);
+	k->knock_at = now + (k->knocks < 10 ? MSEC << k->knocks : SECOND);
+	k->knocks++;
+	k->away = now;
+	k->settled = false;
+}
+
+void steer_wake(struct listener *l, unsigned lane)
+{
+	struct listener_socket *k = steer_socket_of(l, lane);
+	struct queue_facts queue;
+
+	if (!l->facts.listening || l->own_group)
+		return;
+	sockdiag_queue(k != NULL ? k->fd : l->fd, &queue);
+	if (queue.depth <= 0)
+		return;
+	if (k == NULL || steer_sockets(l) == 1)
+		reuseport_knock(l->fd);
+	else
+		knock_at(l, k);
+}

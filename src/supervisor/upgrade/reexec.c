@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/upgrade/reexec.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/descriptors.h"
+#include "os/pidfd.h"
+#include "os/privilege.h"
+#include "os/process.h"
+#include "os/sealed.h"
+#include "os/spawn/spawn.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/instance/manager.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/control/requests.h"
+#include "supervisor/drain/steer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHECK_PATIENCE (5 * SECOND)
+/* A binary that is still being written (ETXTBSY) is tried again. */
+#define BUSY_PATIENCE (1 * SECOND)
+#define BUSY_PAUSE (50 * MSEC)
+#define SAID_MAX 4096
+
+extern char **environ;
+
+enum reexec_step {
+	REEXEC_WAITS,  /* for a rollout to end */
+	REEXEC_BUSY,   /* the binary is being written */
+	REEXEC_CHECKS, /* it runs beside us */
+	REEXEC_GOES,   /* in this turn, unless another rollout has begun */
+};
+
+struct reexec {
+	struct supervisor *sup;
+	enum reexec_step step;
+	nsec_t asked;
+	nsec_t busy_since;
+	int binary; /* O_PATH of the new one */
+	pid_t pid;  /* of the check */
+	int pidfd;
+	ev_io exit;
+	ev_io output; /* its fd: what it says, or -1 */
+	ev_timer patience;
+	bool late;
+	struct buffer said;
+};
+
+/* ---- which binary ---- */
+
+static bool is_same_file(const char *path, const struct stat *st)
+{
+	struct stat found;
+
+	return stat(path, &found) == 0 && found.st_dev == st->st_dev &&
+		found.st_ino == st->st_ino;
+}
+
+/* As it was called, so that a link is followed anew each time; else as it is. */
+void reexec_find_path(struct supervisor *sup)
+{
+	const char *called =
+		(const char *)(uintptr_t)getauxval(AT_EXECFN); /* NOLINT */
+	char path[PATH_MAX];
+	struct stat st;
+	ssize_t len;
+
+	if (sup->self_exe == -1 || fstat(sup->self_exe, &st) == -1)
+		return;
+	if (called != NULL && *called != '/') {
+		scoped_str cwd = getcwd(NULL, 0);
+
+		if (cwd != NULL &&
+			snprintf(path, sizeof(path), "%s/%s", cwd, called) <
+				(int)sizeof(path) &&
+			is_same_file(path, &st)) {
+			sup->exe_path = strdup(path);
+			return;
+		}
+	} else if (called != NULL && is_same_file(called, &st)) {
+		sup->exe_path = strdup(called);
+		return;
+	}
+	len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	if (len <= 0)
+		return;
+	path[len] = '\0';
+	if (is_same_file(path, &st))
+		sup->exe_path = strdup(path);
+}
+
+/* Who may write to it becomes us: only we, root, and whose the running one is
+ * already. */
+static int check_owner(
+	const struct supervisor *sup, const struct stat *st, struct error *err)
+{
+	mode_t others = geteuid() == 0 ? S_IWGRP | S_IWOTH : S_IWOTH;
+	struct stat ours;
+
+	if ((st->st_mode & others) != 0)
+		return error_set(err, 0,
+			"'%s' can be written to by others (mode %03o)",
+			sup->exe_path, (unsigned)st->st_mode & 0777);
+	if (st->st_uid == 0 || st->st_uid == geteuid() ||
+		(fstat(sup->self_exe, &ours) == 0 && ours.st_uid == st->st_uid))
+		return 0;
+	return error_set(err, 0, "'%s' belongs to another user (uid %u)",
+		sup->exe_path, (unsigned)st->st_uid);
+}
+
+static int open_binary(const struct supervisor *sup, struct error *err)
+{
+	scoped_fd fd = open(sup->exe_path, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return error_set(err, errno, "cannot open '%s'", sup->exe_path);
+	if (!S_ISREG(st.st_mode))
+		return error_set(
+			err, 0, "'%s' is not a plain file", sup->exe_path);
+	if (check_owner(sup, &st, err) == -1)
+		return -1;
+	return fd_release(&fd);
+}
+
+/* ---- the end ---- */
+
+static void stop_check(struct reexec *u)
+{
+	struct ev_loop *loop = u->sup->loop;
+	struct pidfd_end end;
+	int pipe = u->output.fd;
+
+	ev_timer_stop(loop, &u->patience);
+	ev_io_stop(loop, &u->exit);
+	ev_io_stop(loop, &u->output);
+	ev_io_set(&u->output, -1, EV_READ);
+	fd_close(&pipe);
+	if (u->pidfd != -1) {
+		(void)pidfd_signal_group(u->pidfd, u->pid, SIGKILL);
+		(void)pidfd_signal(u->pidfd, SIGKILL);
+		/* one that is not dead yet is reaped as a stranger */
+		(void)pidfd_reap(u->pidfd, &end);
+	}
+	fd_close(&u->pidfd);
+	buffer_fini(&u->said);
+}
+
+void reexec_fini(struct supervisor *sup)
+{
+	struct reexec *u = sup->reexec;
+
+	if (u == NULL)
+		return;
+	stop_check(u);
+	fd_close(&u->binary);
+	free(u);
+	sup->reexec = NULL;
+}
+
+static void fail(struct supervisor *sup, const char *why)
+{
+	char text[600];
+
+	reexec_fini(sup);
+	(void)snprintf(text, sizeof(text),
+		"%s: upgrade failed, nothing was changed: %s",
+		sup->settings->name, why);
+	news_say(sup, LOG_ERROR, "upgrade-failed", "%s", text);
+	requests_on_upgrade(sup, text, true);
+}
+
+/* ---- the check ---- */
+
+static uint64_t our_capabilities(void)
+{
+	uint64_t set = 0;
+
+	(void)process_status(getpid(), "CapEff:", 16, &set);
+	return set;
+}
+
+/* The state in a descriptor; *c is to be freed in either case. */
+static int write_state(struct supervisor *sup, struct carry_writer *c,
+	bool lasting, struct error *err)
+{
+	struct carry_binary binary = {
+		.image = sup->self_exe,
+		.pid = getpid(),
+		.written = clock_now(),
+		.asked = sup->reexec->asked,
+		.capabilities = our_capabilities(),
+		.standby = -1,
+	};
+
+	reap_tell_all(sup);
+	(void)text_copy(
+		binary.version, sizeof(binary.version), carry_variant.program);
+	(void)text_copy(binary.path, sizeof(binary.path), sup->exe_path);
+	if (carry_save(c, sup, lasting, &binary, err) == -1)
+		return -1;
+	return sealed_make("nclust-state", c->out.data, c->out.len, err);
+}
+
+static int save_for_check(struct supervisor *sup, struct error *err)
+{
+	struct carry_writer c;
+	int fd = write_state(sup, &c, false, err);
+
+	carry_fini(&c);
+	return fd;
+}
+
+/* Its last line, or all it said in one. */
+static const char *last_words(struct reexec *u, char *to, size_t size)
+{
+	size_t len = u->said.len;
+
+	while (len > 0 && u->said.data[len - 1] == '\n')
+		len--;
+	for (size_t i = 0; i < len; i++)
+		if (u->said.data[i] == '\n')
+			u->said.data[i] = ' ';
+	(void)text_escape(to, size, u->said.data, len);
+	return to;
+}
+
+/* False: no more will come, or no more is wanted. */
+static bool read_output(struct reexec *u)
+{
+	char data[512];
+	ssize_t got;
+
+	while (u->output.fd != -1 && u->said.len < SAID_MAX) {
+		got = read(u->output.fd, data, sizeof(data));
+		if (got <= 0)
+			return got == -1 && (errno == EAGAIN || errno == EINTR);
+		(void)buffer_append(&u->said, data, (size_t)got);
+	}
+	return false;
+}
+
+static void on_output(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct reexec *u = watcher->data;
+
+	(void)revents;
+	if (!read_output(u))
+		ev_io_stop(loop, watcher); /* its end tells the rest */
+}
+
+static bool has_passed(struct reexec *u, const struct pidfd_end *end)
+{
+	const char *said = buffer_text(&u->said);
+
+	return !end->signalled && end->code == 0 && said != NULL &&
+		strstr(said, REEXEC_CHECKED) != NULL;
+}
+
+void reexec_ended(struct supervisor *sup)
+{
+	struct reexec *u = sup->reexec;
+	struct pidfd_end end;
+	char said[360];
+	char why[500];
+	char name[16];
+
+	if (pidfd_peek(u->pidfd, &end) != 1)
+		return;
+	(void)read_output(u);
+	if (has_passed(u, &end)) {
+		stop_check(u);
+		u->step = REEXEC_GOES;
+		return;
+	}
+	(void)last_words(u, said, sizeof(said));
+	if (u->late)
+		(void)snprintf(why, sizeof(why),
+			"the new nclust did not answer within 5 s");
+	else if (end.signalled)
+		(void)snprintf(why, sizeof(why),
+			"the new nclust was killed by %s while it looked at "
+			"our state",
+			text_signal_name(name, end.code));
+	else if (*said != '\0' && end.code != 0)
+		(void)snprintf(
+			why, sizeof(why), "the new nclust says: %s", said);
+	else
+		(void)snprintf(why, sizeof(why),
+			"'%s' is no nclust that can take over (exit %d)",
+			sup->exe_path, end.code);
+	fail(sup, why);
+}
+
+static void on_checked(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct reexec *u = watcher->data;
+
+	(void)loop;
+	(void)revents;
+	reexec_ended(u->sup);
+}
+
+bool reexec_is(const struct supervisor *sup, pid_t pid)
+{
+	return sup->reexec != NULL && sup->reexec->pidfd != -1 &&
+		sup->reexec->pid == pid;
+}
+
+static int run_check(
+	struct reexec *u, int state, int output, struct spawn_failure *failure)
+{
+	static char *const argv[] = {"nclust", "--check-state", "3", NULL};
+	struct spawn_plan plan = {
+		.exec_fd = u->binary,
+		.argv = argv,
+		.envp = environ,
+		.fds = {{output, 1}, {output, 2}, {state, 3}},
+		.fd_count = 3,
+		.null_fd = u->sup->null_fd,
+		.ignored_known = true,
+		.ignored = PRIVILEGE_IGNORED,
+		.new_session = true,
+		.nice = INT_MIN,
+		.umask = -1,
+		.uid = -1,
+		.gid = -1,
+		.death_signal = SIGKILL,
+		.patience = CHECK_PATIENCE,
+	};
+
+	return spawn(&plan, &u->pid, &u->pidfd, failure);
+}
+
+static void wait_for_writer(struct reexec *u)
+{
+	if (u->step != REEXEC_BUSY)
+		news_say(u->sup, LOG_INFO, "upgrade-waits",
+			"%s: '%s' is being written to, waiting",
+			u->sup->settings->name, u->sup->exe_path);
+	u->step = REEXEC_BUSY;
+	ev_timer_set(&u->patience, nsec_seconds(BUSY_PAUSE), 0.);
+	ev_timer_start(u->sup->loop, &u->patience);
+}
+
+static void start_check(struct supervisor *sup);
+
+static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct reexec *u = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (u->step == REEXEC_BUSY) {
+		start_check(u->sup);
+		return;
+	}
+	u->late = true; /* its end is told as soon as it is there */
+	(void)pidfd_signal_group(u->pidfd, u->pid, SIGKILL);
+	(void)pidfd_signal(u->pidfd, SIGKILL);
+}
+
+static void watch_check(struct reexec *u, int output)
+{
+	struct ev_loop *loop = u->sup->loop;
+
+	u->step = REEXEC_CHECKS;
+	ev_io_set(&u->output, output, EV_READ);
+	ev_io_start(loop, &u->output);
+	ev_io_set(&u->exit, u->pidfd, EV_READ);
+	ev_io_start(loop, &u->exit);
+	ev_now_update(loop);
+	ev_timer_set(&u->patience, nsec_seconds(CHECK_PATIENCE), 0.);
+	ev_timer_start(loop, &u->patience);
+}
+
+static void start_check(struct supervisor *sup)
+{
+	struct reexec *u = sup->reexec;
+	struct spawn_failure failure;
+	struct error err;
+	int ends[2] = {-1, -1};
+	int got;
+
+	/* anew each time: it may have been replaced meanwhile */
+	fd_close(&u->binary);
+	u->binary = open_binary(sup, &err);
+	if (u->binary == -1) {
+		fail(sup, err.text);
+		return;
+	}
+	scoped_fd state = save_for_check(sup, &err);
+	if (state == -1) {
+		fail(sup, err.text);
+		return;
+	}
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1) {
+		(void)error_set(&err, errno, "cannot check the new nclust");
+		fail(sup, err.text);
+		return;
+	}
+	got = run_check(u, state, ends[1], &failure);
+	(void)close(ends[1]);
+	if (got == 0) {
+		watch_check(u, ends[0]);
+		return;
+	}
+	(void)close(ends[0]);
+	if (u->step != REEXEC_BUSY)
+		u->busy_since = clock_now();
+	if (failure.error == ETXTBSY &&
+		clock_now() - u->busy_since < BUSY_PATIENCE) {
+		wait_for_writer(u);
+		return;
+	}
+	spawn_explain(&failure, sup->exe_path, &err);
+	fail(sup, err.text);
+}
+
+/* ---- the change ---- */
+
+static char **with_variable(const char *value)
+{
+	size_t count = 0;
+	char **list;
+
+	while (environ[count] != NULL)
+		count++;
+	list = malloc((count + 2) * sizeof(*list));
+	if (list == NULL)
+		return NULL;
+	(void)memcpy(list, environ, count * sizeof(*list));
+	list[count] = (char *)(uintptr_t)value;
+	list[count + 1] = NULL;
+	return list;
+}
+
+/* Of a state that cannot be read: all that is open came from who we replace. */
+static int keep_all(void)
+{
+	struct rlimit limit;
+	int most = 1 << 20;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+		limit.rlim_cur < (rlim_t)most)
+		most = (int)limit.rlim_cur;
+	for (int fd = STDERR_FILENO + 1; fd < most; fd++)
+		(void)fcntl(fd, F_SETFD, 0);
+	return 0;
+}
+
+static int keep(const char *descriptors, size_t count)
+{
+	if (descriptors == NULL)
+		return keep_all();
+	/* what stays behind is closed by the exec */
+	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
+		return -1;
+	return carry_keep_descriptors(descriptors, count, true);
+}
+
+void reexec_into(int image, int state, const char *descriptors, size_t count,
+	char **argv, int image_back, const char *why)
+{
+	char variable[700];
+	char **envp;
+	int error;
+
+	(void)snprintf(variable, sizeof(variable), REEXEC_VARIABLE "=%d:%d:%s",
+		state, image_back, why);
+	envp = with_variable(variable);
+	if (envp == NULL)
+		return;
+	if (keep(descriptors, count) == 0 && fcntl(state, F_SETFD, 0) == 0)
+		(void)execveat(image, "", argv, envp, AT_EMPTY_PATH);
+	error = errno;
+	(void)descriptors_cloexec(STDERR_FILENO + 1, ~0U);
+	free(envp);
+	errno = error;
+}
+
+static void go(struct supervisor *sup)
+{
+	struct reexec *u = sup->reexec;
+	struct carry_writer c;
+	struct error err;
+
+	manager_reloading(sup);
+	drain_thaw_all(sup);
+	intercept_answer(sup);
+	clients_settle(sup);
+	scoped_fd state = write_state(sup, &c, true, &err);
+	if (state != -1) {
+		reexec_into(u->binary, state, c.descriptors.data,
+			c.descriptors.len / CARRY_DESCRIPTOR_SIZE, sup->argv,
+			sup->self_exe, "");
+		(void)error_set(
+			&err, errno, "cannot execute '%s'", sup->exe_path);
+	}
+	carry_fini(&c);
+	fail(sup, err.text);
+	if (sup->ready_once)
+		manager_ready(sup);
+}
+
+static const struct service *who_rolls(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct rollout_view view;
+
+		cluster_view_rollout(sup->services[i]->core, &view);
+		if (view.under_way ||
+			(steer_is_busy(sup->services[i]) &&
+				!steer_is_split(sup->services[i])))
+			return sup->services[i];
+	}
+	return NULL;
+}
+
+void reexec_look(struct supervisor *sup)
+{
+	const struct reexec *u = sup->reexec;
+
+	if (sup->stopping) {
+		fail(sup, "nclust is stopping");
+		return;
+	}
+	if (who_rolls(sup) != NULL)
+		return;
+	if (u->step == REEXEC_WAITS)
+		start_check(sup);
+	else if (u->step == REEXEC_GOES)
+		go(sup);
+}
+
+int reexec_begin(struct supervisor *sup, struct error *err)
+{
+	const struct service *rolls = who_rolls(sup);
+	struct reexec *u;
+
+	if (sup->reexec != NULL)
+		return error_set(err, EBUSY, "an upgrade is under way");
+	if (sup->stopping)
+		return error_set(err, EBUSY, "nclust is stopping");
+	if (sup->exe_path == NULL)
+		return error_set(err, 0,
+			"the file that nclust was started from is not known");
+	u = calloc(1, sizeof(*u));
+	if (u == NULL)
+		return error_set(err, ENOMEM, "upgrade");
+	u->sup = sup;
+	u->asked = u->busy_since = clock_now();
+	u->binary = u->pidfd = -1;
+	buffer_init(&u->said, SAID_MAX + 512);
+	ev_init(&u->exit, on_checked);
+	ev_init(&u->output, on_output);
+	ev_io_set(&u->output, -1, EV_READ);
+	ev_init(&u->patience, on_patience_over);
+	u->exit.data = u->output.data = u->patience.data = u;
+	sup->reexec = u;
+	if (rolls != NULL)
+		news_say(sup, LOG_NOTE, "upgrade-waits",
+			"%s: the upgrade waits until the rollout of '%s' is "
+			"over",
+			sup->settings->name, rolls->name);
+	return 0;
+}

@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/child.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/privilege.h"
+#include "os/process.h"
+#include "os/spawn/spawn.h"
+#include "supervisor/accept/accepting.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/workers/budget.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/workers/environment.h"
+#include "supervisor/health/health.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/orphans/keeper.h"
+#include "supervisor/common/news.h"
+#include "supervisor/node/node.h"
+#include "supervisor/workers/readiness.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/roles.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/drain/steer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* nclust waits for an exec, and so does everybody else. */
+#define SPAWN_PATIENCE (5 * SECOND)
+
+#define SPARE_DESCRIPTORS 6
+
+/* ---- the table of pids ---- */
+
+static struct child **bucket_of(const struct pid_table *t, pid_t pid)
+{
+	/* pids are dense: their low bits spread well */
+	return &t->buckets[(size_t)pid & (t->size - 1)];
+}
+
+static int pids_grow(struct pid_table *t)
+{
+	struct pid_table bigger = {
+		.size = t->size != 0 ? 2 * t->size : PID_BUCKETS_MIN,
+		.used = t->used,
+	};
+
+	if (t->used < t->size)
+		return 0;
+	bigger.buckets = calloc(bigger.size, sizeof(*bigger.buckets));
+	if (bigger.buckets == NULL)
+		return t->size != 0 ? 0 : -1; /* a fuller table still works */
+	for (size_t i = 0; i < t->size; i++) {
+		while (t->buckets[i] != NULL) {
+			struct child *c = t->buckets[i];
+			struct child **to = bucket_of(&bigger, c->pid);
+
+			t->buckets[i] = c->next;
+			c->next = *to;
+			*to = c;
+		}
+	}
+	free(t->buckets);
+	*t = bigger;
+	return 0;
+}
+
+static void pids_add(struct pid_table *t, struct child *child)
+{
+	struct child **at = bucket_of(t, child->pid);
+
+	child->next = *at;
+	*at = child;
+	t->used++;
+}
+
+static void pids_remove(struct pid_table *t, struct child *child)
+{
+	struct child **at = bucket_of(t, child->pid);
+
+	while (*at != child)
+		at = &(*at)->next;
+	*at = child->next;
+	t->used--;
+}
+
+struct child *child_by_pid(const struct supervisor *sup, pid_t pid)
+{
+	struct child *c;
+
+	if (sup->pids.size == 0)
+		return NULL;
+	for (c = *bucket_of(&sup->pids, pid); c != NULL; c = c->next)
+		if (c->pid == pid)
+			return c;
+	return NULL;
+}
+
+/* ---- by slot ---- */
+
+struct child *child_find(
+	const struct service *service, uint32_t slot, uint64_t worker)
+{
+	if (slot >= service->child_slots)
+		return NULL;
+	for (int i = 0; i < 2; i++) {
+		struct child *c = service->children[slot][i];
+
+		if (c != NULL && c->worker == worker)
+			return c;
+	}
+	return NULL;
+}
+
+static struct child **place_in_slot(struct service *service, uint32_t slot)
+{
+	if (slot >= service->child_slots)
+		return NULL;
+	for (int i = 0; i < 2; i++)
+		if (service->children[slot][i] == NULL)
+			return &service->children[slot][i];
+	return NULL;
+}
+
+struct child *child_by_serial(const struct supervisor *sup, uint64_t serial)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		for (uint32_t slot = 0; slot < s->child_slots; slot++)
+			for (int k = 0; k < 2; k++)
+				if (s->children[slot][k] != NULL &&
+					s->children[slot][k]->serial == serial)
+					return s->children[slot][k];
+	}
+	return NULL;
+}
+
+void children_each(struct supervisor *sup, const struct service *only,
+	void (*deed)(struct child *child, int argument), int argument)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if (only != NULL && s != only)
+			continue;
+		for (uint32_t slot = 0; slot < s->child_slots; slot++)
+			for (int k = 0; k < 2; k++)
+				if (s->children[slot][k] != NULL)
+					deed(s->children[slot][k], argument);
+	}
+}
+
+/* ---- birth ---- */
+
+static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	child_ended(watcher->data);
+}
+
+static struct child *child_new(struct supervisor *sup)
+{
+	struct child *c = sup->free_children;
+
+	if (c != NULL)
+		sup->free_children = c->next;
+	else
+		c = malloc(sizeof(*c));
+	if (c == NULL)
+		return NULL;
+	*c = (struct child){.pidfd = -1, .output = {-1, -1}};
+	ev_init(&c->exit_watcher, on_exit_readable);
+	ev_io_set(&c->exit_watcher, -1, 0);
+	c->exit_watcher.data = c;
+	readiness_init(c);
+	intercept_init_child(c);
+	return c;
+}
+
+/* Close and forget all; the struct goes back to the free list. */
+static void child_release(struct supervisor *sup, struct child *c)
+{
+	ev_io_stop(sup->loop, &c->exit_watcher);
+	readiness_close(sup, c);
+	if (c->service != NULL) {
+		if (c->node != NULL)
+			node_forget_child(c);
+		intercept_forget(c);
+		keeper_drop_child(c);
+	}
+	health_forget(c);
+	if (c->channel != NULL)
+		channel_free(c);
+	statefile_free(&sup->statefile, c->entry);
+	fd_close(&c->pidfd);
+	fd_close(&c->output[0]);
+	fd_close(&c->output[1]);
+	free(c->status);
+	free(c->cause);
+	c->status = c->cause = NULL;
+	c->service = NULL;
+	c->next = sup->free_children;
+	sup->free_children = c;
+}
+
+void child_plan(
+	struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r)
+{
+	const struct cluster_settings *s = r->settings;
+
+	*plan = (struct spawn_plan){
+		.candidates = (const char *const *)r->candidates,
+		.exec_fd = -1,
+		.null_fd = sup->null_fd,
+		.ignored_known = true,
+		.ignored = PRIVILEGE_IGNORED,
+		.new_session = true,
+		.limits = r->limits,
+		.limit_resources = r->limit_resources,
+		.limit_count = r->limit_count,
+		.nice = s->nice,
+		.oom_score_adj =
+			*sup->oom_score_adj != '\0' ? sup->oom_score_adj : NULL,
+		.umask = s->umask,
+		.chroot = s->chroot,
+		.directory = s->directory,
+		.uid = s->uid,
+		.gid = s->gid,
+		.groups = r->groups,
+		.group_count = r->group_count,
+		.death_signal = s->orphans == ORPHANS_KEEP ? 0 : SIGKILL,
+		.patience = SPAWN_PATIENCE,
+		.capabilities_given = s->capabilities_given,
+		.capabilities = s->capabilities,
+		.no_new_privs = s->no_new_privs,
+	};
+}
+
+static void fail(struct event *answer, int error, int step)
+{
+	answer->kind = EVENT_SPAWN_FAILED;
+	answer->ending = (struct ending){
+		.kind = ENDING_SPAWN,
+		.code = error,
+		.step = step,
+	};
+}
+
+/* Tell why, as the core carries only numbers. */
+static void fail_spawn(struct service *service, struct event *answer,
+	const struct recipe *r, const struct spawn_failure *failure)
+{
+	struct error err;
+
+	fail(answer, failure->error, (int)failure->step);
+	answer->ending.exit_status = spawn_exit_status(failure);
+	answer->ending.permanent = answer->ending.exit_status != 0;
+	spawn_explain(failure, r->settings->command.list[0], &err);
+	if (service->accepting == NULL)
+		news_explain_spawn(service, answer->slot, err.text);
+	else if (answer->ending.permanent)
+		accepting_explain(service, err.text);
+}
+
+static void note_alive(struct child *c)
+{
+	if (c->entry == NULL)
+		return;
+	c->entry->phase = STATE_STARTING;
+	if (c->trap_watcher.fd != -1)
+		c->entry->flags |= STATE_TRAPPED;
+}
+
+static int run(struct service *service, struct child *c, const struct recipe *r,
+	const struct worker_place *place, struct event *answer)
+{
+	struct supervisor *sup = service->sup;
+	struct spawn_failure failure;
+	struct spawn_plan plan;
+	cpu_set_t *affinity;
+	nsec_t began;
+	int got;
+
+	child_plan(sup, &plan, r);
+	plan.trap = intercept_plan(service, r->settings);
+	c->entry = bequest_claim(c, r->settings, r->generation);
+	if (c->entry != NULL)
+		plan.birth = &c->entry->birth;
+	if (environment_fill(sup, place, &plan) == -1) {
+		fail(answer, ENOMEM, SPAWN_CLONE);
+		return -1;
+	}
+	affinity = budget_cpus(place, &plan.affinity_size);
+	plan.affinity = affinity;
+	began = clock_now();
+	got = spawn(&plan, &c->pid, &c->pidfd, &failure);
+	if (clock_now() - began >= SPAWN_PATIENCE)
+		log_warn("%s.%" PRIu32 ": held up for 5 s before it was "
+			 "executed, and nclust with it: killed",
+			service->name, c->slot);
+	if (affinity != NULL)
+		CPU_FREE(affinity);
+	if (got == -1)
+		fail_spawn(service, answer, r, &failure);
+	else
+		intercept_watch(c, plan.trap);
+	return got;
+}
+
+/* Workers may not take the last descriptors: clients and files need some, or
+ * nobody could ask what is wrong.  A new number is the lowest that is free. */
+static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
+{
+	if ((rlim_t)fd + SPARE_DESCRIPTORS < sup->descriptors)
+		return 0;
+	(void)error_set(err, EMFILE, "another worker");
+	return error_hint(err, "raise RLIMIT_NOFILE, it is %llu",
+		(unsigned long long)sup->descriptors);
+}
+
+/* It runs: the logger, the keeper and the loop have it. */
+static void begin(struct child *c, struct child **at)
+{
+	struct service *service = c->service;
+	struct supervisor *sup = service->sup;
+
+	note_alive(c);
+	logger_add(service, c);
+	keeper_hold_child(c);
+	*at = c;
+	listens_born(c);
+	pids_add(&sup->pids, c);
+	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
+	ev_io_start(sup->loop, &c->exit_watcher);
+}
+
+struct child *child_serve(
+	struct service *service, struct worker_place *place, struct ending *why)
+{
+	struct supervisor *sup = service->sup;
+	struct event answer = {.slot = place->slot};
+	struct child **at = place_in_slot(service, place->slot);
+	struct child *c = at != NULL ? child_new(sup) : NULL;
+	struct error err;
+	int got = -1;
+
+	fail(&answer, ENOMEM, SPAWN_CLONE);
+	if (c == NULL || pids_grow(&sup->pids) == -1)
+		goto failed;
+	c->service = service;
+	c->slot = place->slot;
+	c->generation = cluster_generation(service->core);
+	c->worker = c->serial = place->serial = ++sup->next_serial;
+	place->recipe = recipe_get(service, c->generation,
+		(struct cluster_settings *)(uintptr_t)cluster_settings(
+			service->core),
+		&err);
+	if (place->recipe == NULL) {
+		accepting_explain(service, err.text);
+		goto failed;
+	}
+	logger_open_output(service, c, place->output);
+	got = run(service, c, place->recipe, place, &answer);
+	logger_close_output(sup, place->output);
+	if (got == 0) {
+		begin(c, at);
+		return c;
+	}
+failed:
+	*why = answer.ending;
+	if (c != NULL)
+		child_release(sup, c);
+	return NULL;
+}
+
+void child_spawn(struct service *service, const struct action *action,
+	struct event *answer)
+{
+	struct supervisor *sup = service->sup;
+	struct worker_place place = {
+		.slot = action->slot,
+		.serial = ++sup->next_serial,
+		.workers = cluster_wanted(service->core),
+		.output = {-1, -1},
+		.notify = -1,
+		.channel = -1,
+	};
+	struct child **at = place_in_slot(service, action->slot);
+	struct recipe *r;
+	struct child *c;
+	struct error err;
+	int got;
+
+	*answer = (struct event){
+		.slot = action->slot,
+		.worker = action->worker,
+	};
+	c = child_new(sup);
+	if (at == NULL || c == NULL || pids_grow(&sup->pids) == -1) {
+		fail(answer, ENOMEM, SPAWN_CLONE);
+		if (c != NULL)
+			child_release(sup, c);
+		return;
+	}
+	c->service = service;
+	c->worker = action->worker;
+	c->generation = action->generation;
+	c->slot = action->slot;
+	c->serial = place.serial;
+	r = recipe_get(service, action->generation, action->settings, &err);
+	if (r == NULL) {
+		fail(answer, err.sys, -1);
+		news_explain_spawn(service, action->slot, err.text);
+		child_release(sup, c);
+		return;
+	}
+	place.recipe = r;
+	c->lane = place.lane =
+		steer_lane(service, action->generation, action->slot);
+	place.kind = channel_kind_of(r);
+	if (readiness_open(sup, c, r->settings, &err) == -1 ||
+		channel_open(c, place.kind, &place.channel, &err) == -1 ||
+		leave_spare(sup, c->notify_watcher.fd, &err) == -1 ||
+		leave_spare(sup, place.channel, &err) == -1) {
+		fd_close(&place.channel);
+		fail(answer, err.sys, SPAWN_CLONE);
+		news_explain_spawn(service, action->slot, err.text);
+		child_release(sup, c);
+		return;
+	}
+	place.notify = c->notify_watcher.fd;
+	logger_open_output(service, c, place.output);
+	got = run(service, c, r, &place, answer);
+	logger_close_output(sup, place.output);
+	fd_close(&place.channel);
+	if (got == -1) {
+		child_release(sup, c);
+		return;
+	}
+	if (c->channel != NULL)
+		channel_start(c);
+	begin(c, at);
+	steer_joined(c);
+	health_on_birth(c);
+	answer->kind = EVENT_SPAWNED;
+	answer->pid = c->pid;
+}
+
+const struct cluster_settings *child_settings(const struct child *child)
+{
+	const struct service *s = child->service;
+	const struct recipe *r;
+
+	if (child->generation == cluster_generation(s->core))
+		return cluster_settings(s->core);
+	r = recipe_of(s, child->generation);
+	return r != NULL ? r->settings : NULL;
+}
+
+/* ---- carried ---- */
+
+struct child *child_carried(struct supervisor *sup)
+{
+	return pids_grow(&sup->pids) == 0 ? child_new(sup) : NULL;
+}
+
+int child_settle(struct service *service, struct child *child)
+{
+	struct child **at = place_in_slot(service, child->slot);
+
+	if (at == NULL || child_by_pid(service->sup, child->pid) != NULL)
+		return -1;
+	child->service = service;
+	*at = child;
+	pids_add(&service->sup->pids, child);
+	ev_io_set(&child->exit_watcher, child->pidfd, EV_READ);
+	ev_io_set(&child->notify_watcher, child->notify_watcher.fd, EV_READ);
+	ev_io_set(&child->trap_watcher, child->trap_watcher.fd, EV_READ);
+	return 0;
+}
+
+void child_resume(struct child *child)
+{
+	struct ev_loop *loop = child->service->sup->loop;
+
+	ev_io_start(loop, &child->exit_watcher);
+	if (child->notify_watcher.fd != -1)
+		ev_io_start(loop, &child->notify_watcher);
+	intercept_resume(child);
+	if (child->channel != NULL)
+		channel_resume(child);
+}
+
+/* ---- adopted ---- */
+
+struct child *child_adopt(struct service *service, uint32_t slot,
+	uint64_t worker, pid_t pid, int pidfd)
+{
+	struct supervisor *sup = service->sup;
+	struct child **at = place_in_slot(service, slot);
+	struct child *c = at != NULL ? child_new(sup) : NULL;
+
+	if (c == NULL)
+		return NULL;
+	if (pids_grow(&sup->pids) == -1) {
+		child_release(sup, c);
+		return NULL;
+	}
+	c->service = service;
+	c->worker = worker;
+	c->slot = slot;
+	c->pid = pid;
+	c->pidfd = pidfd;
+	c->adopted = true;
+	*at = c;
+	pids_add(&sup->pids, c);
+	ev_io_set(&c->exit_watcher, pidfd, EV_READ);
+	ev_io_start(sup->loop, &c->exit_watcher);
+	return c;
+}
+
+/* ---- signals ---- */
+
+void child_signal(struct child *child, int signal)
+{
+	if (signal == SIGKILL)
+		child->killed_by_us = true;
+	/* ESRCH: it has ended, and its pidfd is about to say so */
+	if (pidfd_signal(child->pidfd, signal) == -1 && errno != ESRCH)
+		log_syserr("%s.%" PRIu32 ": cannot signal worker %d",
+			child->service->name, child->slot, (int)child->pid);
+}
+
+/* Of our own child, which is not reaped, the number is its own.  Of another's
+ * it may have come to mean somebody else: as long as nobody has it, what is left
+ * of its group keeps it from being given out again. */
+static pid_t group_of(const struct child *child)
+{
+	struct process_facts facts;
+
+	if (!child->adopted)
+		return child->pid;
+	if (process_look(child->pid, &facts) == -1)
+		return errno == ENOENT || errno == ESRCH ? child->pid : 0;
+	return facts.start == child->start ? child->pid : 0;
+}
+
+int child_signal_group(const struct child *child, int signal)
+{
+	if (pidfd_signal_group(child->pidfd, group_of(child), signal) == 0)
+		return 0;
+	return pidfd_signal(child->pidfd, signal);
+}
+
+void child_kill_group(struct child *child, int signal)
+{
+	if (signal == SIGKILL)
+		child->killed_by_us = true;
+	if (child_signal_group(child, signal) == -1 && errno != ESRCH)
+		log_syserr("%s.%" PRIu32 ": cannot signal group %d",
+			child->service->name, child->slot, (int)child->pid);
+}
+
+/* ---- death ---- */
+
+static void describe_end(
+	struct child *c, const struct pidfd_end *end, struct ending *ending)
+{
+	*ending = (struct ending){
+		.kind = end->signalled ? ENDING_SIGNAL : ENDING_EXIT,
+		.code = end->code,
+		.core_dumped = end->core_dumped,
+	};
+	if (end->signalled && end->code == SIGKILL && !c->killed_by_us)
+		ending->out_of_memory = reap_was_out_of_memory(c->service->sup);
+}
+
+void child_ended(struct child *child)
+{
+	struct service *service = child->service;
+	struct supervisor *sup = service->sup;
+	struct event event = {
+		.kind = EVENT_EXITED,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+	struct pidfd_end end = {0};
+	uint64_t serial = child->serial;
+	bool is_left;
+	int ended = child->adopted
+		? pidfd_look(child->pidfd, child->pid, child->start, &end)
+		: pidfd_peek(child->pidfd, &end);
+
+	if (ended == 0)
+		return;
+	if (ended == -1 && !child->adopted) {
+		log_syserr("%s.%" PRIu32 ": cannot wait for worker %d",
+			service->name, child->slot, (int)child->pid);
+		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
+	}
+	if (service->accepting == NULL)
+		drain_ended(child);
+	readiness_drain(child); /* what it said before it died counts */
+	if (child->channel != NULL)
+		channel_drain(child);
+	describe_end(child, &end, &event.ending);
+	if (ended == -1 && child->adopted)
+		event.ending = (struct ending){.kind = ENDING_UNKNOWN};
+	is_left = reap_is_left(child, &event.ending);
+	(void)child_signal_group(child, SIGKILL); /* what is left of it */
+	if (ended == 1 && !child->adopted)
+		(void)pidfd_reap(child->pidfd, &end);
+	if (service->accepting == NULL)
+		news_expect_last_output(sup, child);
+	pids_remove(&sup->pids, child);
+	for (int i = 0; i < 2; i++)
+		if (service->children[child->slot][i] == child)
+			service->children[child->slot][i] = NULL;
+	if (service->accepting == NULL) {
+		steer_left(child);
+		steer_wake_others(service, child->lane);
+	}
+	child_release(sup, child); /* before the core hears: it may spawn */
+	if (service->accepting != NULL)
+		accepting_ended(service, event.slot, &event.ending);
+	else if (is_left)
+		reap_tell_later(service, &event, serial);
+	else
+		service_tell(service, &event);
+}
+
+void children_free(struct supervisor *sup)
+{
+	while (sup->free_children != NULL) {
+		struct child *c = sup->free_children;
+
+		sup->free_children = c->next;
+		free(c);
+	}
+	free(sup->pids.buckets);
+	sup->pids = (struct pid_table){0};
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CHILD_H
+#define SUPERVISOR_CHILD_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * A child is the system's half of a worker: its pidfd, pipes, notify socket
+ * and watchers.  Born by child_spawn(), gone when its process is reaped; the
+ * core hears of its end after it is gone, as it may spawn at once.
+ */
+
+/* Start the worker that the core asked for; *answer is the event for the
+ * core: SPAWNED or SPAWN_FAILED. */
+void child_spawn(struct service *service, const struct action *action,
+	struct event *answer);
+
+/* accept: start a process for the connection of that place, which has its slot;
+ * the recipe and the serial are filled in.  NULL: there is none, as `why` says,
+ * and accepting_explain() was told. */
+struct worker_place;
+struct child *child_serve(struct service *service, struct worker_place *place,
+	struct ending *why);
+
+/* As whom, where and within which limits the workers of a recipe run; what is
+ * run, and its descriptors, are left open. */
+void child_plan(struct supervisor *sup, struct spawn_plan *plan,
+	const struct recipe *r);
+
+/* The settings that a worker is to be held to: those in force, if it is of that
+ * generation, else those that it was started by.  NULL: nobody's any more, it
+ * is on its way out. */
+const struct cluster_settings *child_settings(const struct child *child);
+/* One that lives already, of an earlier nclust; its pidfd is taken over.  NULL:
+ * out of memory, or no place. */
+struct child *child_adopt(struct service *service, uint32_t slot,
+	uint64_t worker, pid_t pid, int pidfd);
+
+void child_signal(struct child *child, int signal);     /* the process */
+void child_kill_group(struct child *child, int signal); /* its group */
+/* The same, and nothing is noted or said; where its group cannot be had, itself.
+ * -1 and errno. */
+int child_signal_group(const struct child *child, int signal);
+
+/* The child of a worker, or NULL. */
+struct child *child_find(
+	const struct service *service, uint32_t slot, uint64_t worker);
+struct child *child_by_serial(const struct supervisor *sup, uint64_t serial);
+struct child *child_by_pid(const struct supervisor *sup, pid_t pid);
+
+/* It has ended: end its group, reap it, tell the core. */
+void child_ended(struct child *child);
+
+/* Call `deed` for each child of the instance (of one service, if given). */
+void children_each(struct supervisor *sup, const struct service *only,
+	void (*deed)(struct child *child, int argument), int argument);
+
+/* One that was carried (carry.h): an empty one, and, once its members are there,
+ * its place in its service.  -1: it has none.  Nothing is watched yet. */
+struct child *child_carried(struct supervisor *sup);
+int child_settle(struct service *service, struct child *child);
+void child_resume(struct child *child);
+
+void children_free(struct supervisor *sup); /* none may be alive */
+
+#endif

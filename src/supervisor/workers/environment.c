@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/environment.h"
+
+#include "base/scope.h"
+#include "supervisor/workers/budget.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/drain/steer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIRST_FD 3
+#define PID_WIDTH 12
+#define PID_SPACE "            " /* PID_WIDTH, overwritten by the child */
+
+/*
+ * All strings go into one buffer, each with its NUL.  As the buffer moves
+ * while it grows, the lists are made at the end.
+ */
+struct writer {
+	struct buffer *out;
+	const struct worker_place *place;
+	const struct listener_set *listeners;
+	size_t strings;
+	size_t pid_at[2]; /* offsets of pid digits; 0: none (argv is first) */
+	unsigned pids;
+	const char *replaced; /* of the recipe's environment; or NULL */
+};
+
+static void end_string(struct writer *w)
+{
+	(void)buffer_append(w->out, "", 1);
+	w->strings++;
+}
+
+#define put(w, ...) \
+	do { \
+		(void)buffer_printf((w)->out, __VA_ARGS__); \
+		end_string(w); \
+	} while (0)
+
+static void put_pid(struct writer *w, const char *key)
+{
+	(void)buffer_string(w->out, key);
+	w->pid_at[w->pids++] = w->out->len;
+	(void)buffer_string(w->out, PID_SPACE);
+	end_string(w);
+}
+
+/* ---- templates ---- */
+
+/* Names are the generation's own: a reload may have given others. */
+static int fd_named(const struct writer *w, const char *name, size_t len)
+{
+	const struct cluster_settings *s = w->place->recipe->settings;
+
+	for (size_t i = 0; i < w->listeners->count; i++) {
+		const char *have = s->listen[i].name;
+
+		if (strlen(have) == len && strncmp(have, name, len) == 0)
+			return FIRST_FD + (int)i;
+	}
+	return -1;
+}
+
+/* Replace one "{word}"; false: it is none of ours and stays as it is. */
+static bool put_template(struct writer *w, const char *word, size_t len)
+{
+	struct buffer *out = w->out;
+	uint16_t port = listeners_port(w->listeners);
+	int fd;
+
+	if (len == 4 && strncmp(word, "slot", len) == 0)
+		return (void)buffer_printf(out, "%" PRIu32, w->place->slot),
+		       true;
+	if (len == 4 && strncmp(word, "name", len) == 0)
+		return (void)buffer_string(
+			       out, w->place->recipe->settings->name),
+		       true;
+	if (len == 4 && strncmp(word, "port", len) == 0 && port != 0)
+		return (void)buffer_printf(out, "%u", port), true;
+	if (len == 2 && strncmp(word, "fd", len) == 0 &&
+		w->listeners->count == 1)
+		return (void)buffer_printf(out, "%d", FIRST_FD), true;
+	if (len > 3 && strncmp(word, "fd:", 3) == 0) {
+		fd = fd_named(w, word + 3, len - 3);
+		if (fd != -1)
+			return (void)buffer_printf(out, "%d", fd), true;
+	}
+	return false;
+}
+
+static void put_argument(struct writer *w, const char *text)
+{
+	while (*text != '\0') {
+		size_t plain = strcspn(text, "{");
+		const char *end;
+
+		(void)buffer_append(w->out, text, plain);
+		text += plain;
+		if (*text == '\0')
+			break;
+		end = strchr(text, '}');
+		if (end != NULL &&
+			put_template(w, text + 1, (size_t)(end - text) - 1)) {
+			text = end + 1;
+		} else {
+			(void)buffer_append(w->out, text, 1);
+			text++;
+		}
+	}
+	end_string(w);
+}
+
+/* ---- the dialects ---- */
+
+static void put_systemd(struct writer *w)
+{
+	const struct listener_set *set = w->listeners;
+
+	put(w, "LISTEN_FDS=%zu", set->count);
+	if (w->place->recipe->settings->listen_pid)
+		put_pid(w, "LISTEN_PID=");
+	(void)buffer_string(w->out, "LISTEN_FDNAMES=");
+	for (size_t i = 0; i < set->count; i++)
+		(void)buffer_printf(w->out, "%s%s", i > 0 ? ":" : "",
+			w->place->recipe->settings->listen[i].name);
+	end_string(w);
+}
+
+/* Server::Starter's "host:port=fd;path=fd"; a bare port without its host. */
+static void put_server_starter(struct writer *w)
+{
+	const struct listener_set *set = w->listeners;
+	bool first = true;
+
+	(void)buffer_string(w->out, "SERVER_STARTER_PORT=");
+	for (size_t i = 0; i < set->count; i++) {
+		const struct listener *l = set->list[i];
+		const char *where = strchr(listener_text(l), ':');
+
+		if (l->facts.type != SOCK_STREAM || where == NULL)
+			continue;
+		(void)buffer_string(w->out, first ? "" : ";");
+		if (l->address.kind == ADDRESS_TCP &&
+			l->address.family == AF_UNSPEC)
+			(void)buffer_printf(w->out, "%u", l->facts.port);
+		else
+			(void)buffer_string(w->out, where + 1);
+		(void)buffer_printf(w->out, "=%d", FIRST_FD + (int)i);
+		first = false;
+	}
+	end_string(w);
+	put(w, "SERVER_STARTER_GENERATION=%u", w->place->recipe->generation);
+}
+
+static void put_einhorn(struct writer *w)
+{
+	const struct listener_set *set = w->listeners;
+
+	put(w, "EINHORN_FD_COUNT=%zu", set->count);
+	for (size_t i = 0; i < set->count; i++)
+		put(w, "EINHORN_FD_%zu=%d", i, FIRST_FD + (int)i);
+	put(w, "EINHORN_MASTER_PID=%d", (int)getpid());
+	put(w, "EINHORN_CHILD_INDEX=%" PRIu32, w->place->slot);
+}
+
+static void put_port(struct writer *w)
+{
+	const struct listener_set *set = w->listeners;
+	unsigned found = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i]->facts.type == SOCK_STREAM &&
+			set->list[i]->facts.port != 0)
+			found++;
+	if (found == 1 && !w->place->recipe->has_port)
+		put(w, "PORT=%u", listeners_port(set));
+}
+
+static void put_text(struct writer *w, const char *key, const char *text)
+{
+	(void)buffer_string(w->out, key);
+	(void)buffer_string(w->out, text);
+	end_string(w);
+}
+
+static void put_number(
+	struct writer *w, const char *key, uint64_t n, unsigned base)
+{
+	(void)buffer_string(w->out, key);
+	(void)buffer_number(w->out, n, base);
+	end_string(w);
+}
+
+/* Are descriptors passed by their numbers?  Not to one that has its only one on
+ * stdin, as an inetd-wait server has it. */
+static bool are_numbered(const struct recipe *r)
+{
+	const unsigned numbered =
+		PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN;
+
+	return (r->settings->pass & PASS_STDIN) == 0 ||
+		(r->settings->pass & numbered) != 0;
+}
+
+static int channel_number(const struct recipe *r)
+{
+	return FIRST_FD + (are_numbered(r) ? (int)r->listeners.count : 0);
+}
+
+static void put_channel(struct writer *w)
+{
+	const struct worker_place *p = w->place;
+	uint64_t number = (uint64_t)channel_number(p->recipe);
+
+	if (p->channel == -1)
+		return;
+	if (p->kind == CHANNEL_NODE) {
+		put_number(w, "NODE_CHANNEL_FD=", number, 10);
+		put_number(w, "NODE_UNIQUE_ID=", p->serial, 10);
+	} else {
+		put_number(w, "NCLUST_CHANNEL_FD=", number, 10);
+	}
+}
+
+/* The first that is free. */
+static int segment_number(const struct worker_place *p)
+{
+	return channel_number(p->recipe) + (p->channel != -1);
+}
+
+static void put_segment(struct writer *w)
+{
+	const struct segment *s = w->place->recipe->segment;
+
+	if (s == NULL)
+		return;
+	put_number(w, "NCLUST_SHM_FD=", (uint64_t)segment_number(w->place), 10);
+	put_number(w, "NCLUST_SHM_SIZE=", s->facts.size, 10);
+}
+
+/* Where there is no directory the socket has a name all the same. */
+static void put_notify(struct writer *w, const struct supervisor *sup)
+{
+	char name[16];
+
+	if (sup->has_rundir) {
+		(void)buffer_string(w->out, "NOTIFY_SOCKET=");
+		(void)buffer_string(w->out, sup->rundir.path);
+		put_number(w, "/notify/", w->place->serial, 16);
+	} else if (socket_own_name(w->place->notify, name, sizeof(name)) == 0) {
+		put_text(w, "NOTIFY_SOCKET=", name);
+	}
+}
+
+/* No formats here: this is much of what a spawn costs us. */
+static void put_own(struct writer *w, struct supervisor *sup)
+{
+	const struct worker_place *p = w->place;
+	const struct cluster_settings *s = p->recipe->settings;
+
+	if (p->peer == NULL)
+		put_notify(w, sup);
+	put_text(w, "NCLUST_NAME=", sup->settings->name);
+	put_text(w, "NCLUST_CLUSTER=", s->name);
+	put_number(w, "NCLUST_SLOT=", p->slot, 10);
+	put_number(w, "NCLUST_WORKERS=", p->workers, 10);
+	put_number(w, "NCLUST_GENERATION=", p->recipe->generation, 10);
+	if (sup->has_rundir) {
+		(void)buffer_string(w->out, "NCLUST_SOCKET=");
+		put_text(w, sup->rundir.path, "/control");
+	}
+	put_number(w, "NCLUST_WORKER=", p->serial, 16);
+	put_number(w, "NODE_APP_INSTANCE=", p->slot, 10);
+	if (s->watchdog == 0)
+		return;
+	if (s->listen_pid)
+		put_pid(w, "WATCHDOG_PID=");
+	put_number(w, "WATCHDOG_USEC=", (uint64_t)(s->watchdog / USEC), 10);
+}
+
+/* ---- the thread budget ---- */
+
+/* The recipe's "KEY=…", or NULL. */
+static const char *entry_of(const struct recipe *r, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (size_t i = 0; i < r->environment_count; i++)
+		if (strncmp(r->environment[i], key, len) == 0)
+			return r->environment[i];
+	return NULL;
+}
+
+/* The JVM knows no variable but that of its options. */
+static void put_java(struct writer *w, unsigned threads)
+{
+	static const char key[] = "JAVA_TOOL_OPTIONS=";
+	static const char flag[] = "-XX:ActiveProcessorCount=";
+	const char *given = entry_of(w->place->recipe, key);
+
+	if (given != NULL && strstr(given, flag) != NULL)
+		return;
+	w->replaced = given;
+	(void)buffer_string(w->out, given != NULL ? given : key);
+	if (given != NULL && given[strlen(key)] != '\0')
+		(void)buffer_string(w->out, " ");
+	put_number(w, flag, threads, 10);
+}
+
+/* What the user has said himself is left alone. */
+static void put_threads(struct writer *w, unsigned threads)
+{
+	static const char *const keys[] = {"UV_THREADPOOL_SIZE=", "GOMAXPROCS=",
+		"OMP_NUM_THREADS=", "OPENBLAS_NUM_THREADS=", "MKL_NUM_THREADS=",
+		"RAYON_NUM_THREADS="};
+
+	if (threads == 0)
+		return;
+	put_number(w, "NCLUST_THREADS=", threads, 10);
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (entry_of(w->place->recipe, keys[i]) == NULL)
+			put_number(w, keys[i], threads, 10);
+	put_java(w, threads);
+}
+
+/* ---- putting it together ---- */
+
+static int make_lists(struct supervisor *sup, const struct writer *w,
+	size_t arguments, struct spawn_plan *plan)
+{
+	const struct recipe *r = w->place->recipe;
+	size_t need = w->strings + r->environment_count + 2;
+	char *at = w->out->data;
+	char **list = sup->scratch_list;
+	size_t n = 0;
+
+	if (need > sup->scratch_size) {
+		list = realloc(list, need * sizeof(*list));
+		if (list == NULL)
+			return -1;
+		sup->scratch_list = list;
+		sup->scratch_size = need;
+	}
+	for (size_t i = 0; i < w->strings; i++) {
+		if (i == arguments)
+			list[n++] = NULL;
+		list[n++] = at;
+		at += strlen(at) + 1;
+	}
+	for (size_t i = 0; i < r->environment_count; i++)
+		if (r->environment[i] != w->replaced)
+			list[n++] = r->environment[i];
+	list[n] = NULL;
+	plan->argv = list;
+	plan->envp = list + arguments + 1;
+	for (unsigned i = 0; i < w->pids; i++)
+		plan->pid_slots[i] = w->out->data + w->pid_at[i];
+	plan->pid_width = PID_WIDTH;
+	return 0;
+}
+
+static void fill_connection(
+	const struct worker_place *place, struct spawn_plan *plan)
+{
+	int errors = place->output[1] != -1 ? place->output[1] : STDERR_FILENO;
+
+	plan->fds[plan->fd_count++] = (struct spawn_fd){place->connection, 0};
+	plan->fds[plan->fd_count++] = (struct spawn_fd){place->connection, 1};
+	plan->fds[plan->fd_count++] = (struct spawn_fd){errors, 2};
+}
+
+static void fill_descriptors(
+	const struct worker_place *place, struct spawn_plan *plan)
+{
+	const struct recipe *r = place->recipe;
+	const struct listener_set *set = &r->listeners;
+	const unsigned pass = r->settings->pass;
+
+	if (place->peer != NULL) {
+		fill_connection(place, plan);
+		return;
+	}
+	if ((pass & PASS_STDIN) != 0 && set->count > 0)
+		plan->fds[plan->fd_count++] = (struct spawn_fd){
+			steer_fd(set->list[0], place->lane), 0};
+	for (int i = 0; i < 2; i++)
+		plan->fds[plan->fd_count++] = (struct spawn_fd){
+			place->output[i] != -1 ? place->output[i] : i + 1,
+			i + 1};
+	if (place->channel != -1)
+		plan->fds[plan->fd_count++] =
+			(struct spawn_fd){place->channel, channel_number(r)};
+	if (r->segment != NULL)
+		plan->fds[plan->fd_count++] = (struct spawn_fd){
+			r->segment->fd, segment_number(place)};
+	if (!are_numbered(r))
+		return;
+	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX;
+		i++)
+		plan->fds[plan->fd_count++] = (struct spawn_fd){
+			steer_fd(set->list[i], place->lane), FIRST_FD + (int)i};
+}
+
+int environment_fill(struct supervisor *sup, const struct worker_place *place,
+	struct spawn_plan *plan)
+{
+	const struct cluster_settings *s = place->recipe->settings;
+	struct writer w = {
+		.out = &sup->scratch,
+		.place = place,
+		.listeners = &place->recipe->listeners,
+	};
+	size_t arguments;
+
+	buffer_clear(w.out);
+	for (size_t i = 0; i < s->command.count; i++)
+		put_argument(&w, s->command.list[i]);
+	arguments = w.strings;
+	if (place->peer != NULL) {
+		w.strings += peer_environment(
+			w.out, place->peer, place->path, place->same);
+	} else if (w.listeners->count > 0) {
+		if ((s->pass & PASS_SYSTEMD) != 0)
+			put_systemd(&w);
+		if ((s->pass & PASS_SERVER_STARTER) != 0)
+			put_server_starter(&w);
+		if ((s->pass & PASS_EINHORN) != 0)
+			put_einhorn(&w);
+		if ((s->pass & PASS_PORT) != 0)
+			put_port(&w);
+	}
+	put_own(&w, sup);
+	put_channel(&w);
+	put_segment(&w);
+	put_threads(&w, budget_threads(sup, place));
+	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)
+		return -1;
+	fill_descriptors(place, plan);
+	return 0;
+}

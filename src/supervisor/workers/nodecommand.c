@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/nodecommand.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FIRST_LINE_MAX 256
+#define SHEBANG_WORDS 16
+
+/* ---- names ---- */
+
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+static bool is_one_of(const char *name, const char *const *list)
+{
+	for (; *list != NULL; list++)
+		if (strcmp(*list, name) == 0)
+			return true;
+	return false;
+}
+
+/* "node", "nodejs", and as some distributions have it: "node20", "node-20". */
+static bool is_node(const char *name)
+{
+	if (strncmp(name, "nodejs", 6) == 0)
+		name += 6;
+	else if (strncmp(name, "node", 4) == 0)
+		name += 4;
+	else
+		return false;
+	if (*name == '-' && name[1] != '\0')
+		name++;
+	return name[strspn(name, "0123456789.")] == '\0';
+}
+
+static enum node_runtime runtime_named(const char *path)
+{
+	const char *name = base_of(path);
+
+	if (is_node(name))
+		return NODE_NODE;
+	if (strcmp(name, "bun") == 0)
+		return NODE_BUN;
+	if (strcmp(name, "deno") == 0)
+		return NODE_DENO;
+	return NODE_NONE;
+}
+
+/* They run others: "npm", also as "npm-cli.js" behind its link. */
+static bool is_launcher(const char *path)
+{
+	static const char *const launchers[] = {"npm", "npx", "yarn", "yarnpkg",
+		"pnpm", "pnpx", "corepack", "tsx", "nodemon", "pm2",
+		"pm2-runtime", "pm2-dev", "forever", "bunx", "turbo", "nx",
+		"lerna", "concurrently", "cross-env", "dotenv", NULL};
+	static const char *const ends[] = {
+		".js", ".cjs", ".mjs", "-cli", "-runner"};
+	char name[64];
+	size_t len = text_copy(name, sizeof(name), base_of(path));
+
+	if (len >= sizeof(name))
+		return false;
+	for (size_t i = 0; i < COUNT_OF(ends); i++) {
+		size_t end = strlen(ends[i]);
+
+		if (len > end && strcmp(name + len - end, ends[i]) == 0) {
+			len -= end;
+			name[len] = '\0';
+		}
+	}
+	return is_one_of(name, launchers);
+}
+
+/* ---- options ---- */
+
+static bool is_option(const char *word, const char *const *list)
+{
+	size_t len = strcspn(word, "=");
+
+	for (; *list != NULL; list++)
+		if (strlen(*list) == len && strncmp(*list, word, len) == 0)
+			return true;
+	return false;
+}
+
+/* The script among the words behind the program; NULL: there is none, or another
+ * thing than to run it is asked for. */
+static char *const *find_script(char *const *words, const char *const *refused,
+	const char *const *with_value)
+{
+	for (; *words != NULL; words++) {
+		const char *word = *words;
+
+		if (strcmp(word, "--") == 0)
+			return words[1] != NULL ? words + 1 : NULL;
+		if (*word != '-')
+			return words;
+		if (word[1] == '\0' || is_option(word, refused))
+			return NULL; /* "-": what stdin says */
+		if (strchr(word, '=') == NULL && is_option(word, with_value)) {
+			if (words[1] == NULL)
+				return NULL;
+			words++;
+		}
+	}
+	return NULL;
+}
+
+static bool runs_node(char *const *words)
+{
+	static const char *const refused[] = {"-e", "-p", "-pe", "-ep", "-i",
+		"-c", "-h", "-v", "--eval", "--print", "--interactive",
+		"--check", "--test", "--watch", "--watch-path", "--run",
+		"--help", "--version", "--v8-options", "--prof-process",
+		"--completion-bash", "--build-snapshot", NULL};
+	static const char *const with_value[] = {"-r", "--require", "--import",
+		"--loader", "--experimental-loader", "-C", "--conditions",
+		"--title", "--env-file", "--env-file-if-exists", "--input-type",
+		"--inspect-port", "--openssl-config", "--redirect-warnings",
+		"--diagnostic-dir", "--icu-data-dir", "--dns-result-order",
+		"--unhandled-rejections", "--disable-warning",
+		"--max-http-header-size", "--trace-event-categories",
+		"--report-dir", "--report-directory", "--report-filename",
+		"--report-signal", "--heapsnapshot-signal", "--tls-cipher-list",
+		"--localstorage-file", NULL};
+	char *const *script = find_script(words, refused, with_value);
+
+	return script != NULL && strcmp(*script, "inspect") != 0 &&
+		!is_launcher(*script);
+}
+
+/* "bun run start" may be a script of package.json, which has a child. */
+static bool is_file(const char *word)
+{
+	return strchr(word, '/') != NULL || strchr(word, '.') != NULL;
+}
+
+static bool runs_bun(char *const *words)
+{
+	static const char *const refused[] = {"-e", "-p", "--eval", "--print",
+		"--watch", "-h", "--help", "-v", "--version", "--revision",
+		"--filter", "-F", "--parallel", "--sequential", NULL};
+	static const char *const with_value[] = {"-r", "--preload", "--require",
+		"--import", "--cwd", "-c", "--config", "--env-file",
+		"--inspect-port", "-d", "--define", "-l", "--loader",
+		"--tsconfig-override", "--conditions", NULL};
+	char *const *script = find_script(words, refused, with_value);
+
+	if (script != NULL && strcmp(*script, "run") == 0)
+		script = find_script(script + 1, refused, with_value);
+	return script != NULL && is_file(*script) && !is_launcher(*script);
+}
+
+static bool runs_deno(char *const *words)
+{
+	static const char *const refused[] = {"--watch", "--watch-hmr", "-h",
+		"--help", "-V", "--version", "--parallel", NULL};
+	static const char *const with_value[] = {"-c", "--config",
+		"--import-map", "--preload", "--location", "--cert", "-L",
+		"--log-level", NULL};
+	char *const *script = find_script(words, refused, with_value);
+
+	if (script != NULL && strcmp(*script, "run") == 0)
+		script = find_script(script + 1, refused, with_value);
+	return script != NULL && is_file(*script) && !is_launcher(*script);
+}
+
+static enum node_runtime judge(enum node_runtime runtime, char *const *words)
+{
+	bool runs = false;
+
+	if (runtime == NODE_NODE)
+		runs = runs_node(words);
+	else if (runtime == NODE_BUN)
+		runs = runs_bun(words);
+	else if (runtime == NODE_DENO)
+		runs = runs_deno(words);
+	return runs ? runtime : NODE_NONE;
+}
+
+/* ---- scripts ---- */
+
+/* "#!/usr/bin/env -S A=1 node --flag" in words from "node" on. */
+static size_t split_first(char *first, char **words, size_t most)
+{
+	bool env = false;
+	size_t n = 0;
+	char *word;
+
+	if (strncmp(first, "#!", 2) != 0)
+		return 0;
+	first += 2;
+	while (n + 1 < most && (word = strsep(&first, " \t\r\n")) != NULL) {
+		if (*word == '\0')
+			continue;
+		if (n == 0 && !env && strcmp(base_of(word), "env") == 0)
+			env = true;
+		else if (n > 0 || !env ||
+			(*word != '-' && strchr(word, '=') == NULL))
+			words[n++] = word;
+	}
+	words[n] = NULL;
+	return n;
+}
+
+static enum node_runtime of_script(const char *program, const char *first)
+{
+	char line[FIRST_LINE_MAX];
+	char *words[SHEBANG_WORDS + 1];
+	size_t n;
+
+	(void)text_copy(line, sizeof(line), first);
+	line[strcspn(line, "\n")] = '\0';
+	n = split_first(line, words, SHEBANG_WORDS);
+	if (n == 0)
+		return NODE_NONE;
+	/* the kernel, or env, puts the script behind */
+	words[n] = (char *)(uintptr_t)program;
+	words[n + 1] = NULL;
+	return judge(runtime_named(words[0]), words + 1);
+}
+
+enum node_runtime nodecommand_of(
+	const char *program, const char *first, char *const *argv)
+{
+	enum node_runtime runtime = runtime_named(argv[0]);
+
+	if (is_launcher(argv[0]) || is_launcher(program))
+		return NODE_NONE;
+	if (runtime == NODE_NONE)
+		runtime = runtime_named(program);
+	if (runtime != NODE_NONE)
+		return judge(runtime, argv + 1);
+	return first != NULL ? of_script(program, first) : NODE_NONE;
+}
+
+/* ---- shells ---- */
+
+enum node_runtime nodecommand_in_shell(char *const *argv)
+{
+	static const char *const shells[] = {
+		"sh", "bash", "dash", "ash", "zsh", "ksh", NULL};
+	scoped_str line = NULL;
+	char *rest;
+	char *word;
+
+	if (!is_one_of(base_of(argv[0]), shells))
+		return NODE_NONE;
+	for (argv++; *argv != NULL && strcmp(*argv, "-c") != 0; argv++)
+		;
+	if (*argv == NULL || argv[1] == NULL)
+		return NODE_NONE;
+	line = strdup(argv[1]);
+	rest = line;
+	while (rest != NULL) {
+		word = strsep(&rest, " \t\n;&|(){}");
+		if (runtime_named(word) != NODE_NONE)
+			return runtime_named(word);
+	}
+	return NODE_NONE;
+}
+
+/* ---- files ---- */
+
+static size_t read_first(const char *path, char *to, size_t size)
+{
+	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	ssize_t got = -1;
+
+	if (fd != -1 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		got = read(fd, to, size - 1);
+	to[got > 0 ? got : 0] = '\0';
+	return got > 0 ? (size_t)got : 0;
+}
+
+/* Where the kernel will look for it: in the directory and below the root of the
+ * worker. */
+static void path_for(
+	const struct recipe *r, const char *candidate, char to[PATH_MAX])
+{
+	const struct cluster_settings *s = r->settings;
+	const char *root = s->chroot != NULL ? s->chroot : "";
+	const char *at = "";
+
+	if (*candidate != '/' && s->directory != NULL)
+		at = s->directory;
+	(void)snprintf(to, PATH_MAX, "%s%s%s%s",
+		*candidate == '/' || *at != '\0' ? root : "", at,
+		*at != '\0' ? "/" : "", candidate);
+}
+
+enum node_runtime nodecommand_look(const struct recipe *r)
+{
+	char *const *argv = r->settings->command.list;
+	char path[PATH_MAX] = "";
+	char first[FIRST_LINE_MAX];
+	scoped_str real = NULL;
+
+	for (char **c = r->candidates; *c != NULL; c++) {
+		path_for(r, *c, path);
+		if (access(path, X_OK) == 0)
+			break;
+		path[0] = '\0';
+	}
+	if (path[0] == '\0')
+		return NODE_NONE;
+	real = realpath(path, NULL);
+	if (read_first(path, first, sizeof(first)) < 2 ||
+		strncmp(first, "#!", 2) != 0)
+		first[0] = '\0';
+	return nodecommand_of(real != NULL ? real : path,
+		first[0] != '\0' ? first : NULL, argv);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_NODECOMMAND_H
+#define SUPERVISOR_NODECOMMAND_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * Does a command run a script that can be a worker of Node's cluster?  Judged by
+ * its words, by the name of its program behind links, and by the first line of
+ * that, as a wrong yes would break a program that works without.
+ *
+ * No: what takes code from elsewhere than a script (-e, -p, -i, a debugger), runs
+ * others as its children (--test, --watch, --run) or only looks (-c); and
+ * launchers (npm, nodemon, pm2 …), which would swallow the channel.
+ */
+
+/* By words alone.  `program`: the file that is run, without links; `first`: its
+ * first line, if it is a script, else NULL. */
+enum node_runtime nodecommand_of(
+	const char *program, const char *first, char *const *argv);
+
+/* A shell's command line (sh -c '…') that runs Node somewhere: for who has asked
+ * for a channel by himself. */
+enum node_runtime nodecommand_in_shell(char *const *argv);
+
+/* The same of the command of a recipe; looks at its file. */
+enum node_runtime nodecommand_look(const struct recipe *r);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/ports.h"
+
+#include "base/scope.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct port {
+	char *text;      /* "": an unknown one of the worker's own */
+	uint64_t worker; /* the first that listened on it */
+	bool shared;     /* so did another one since */
+	bool named;      /* by a setting */
+};
+
+/* The last worker of a slot that was ready. */
+struct former {
+	uint64_t generation;
+	uint64_t ports;
+};
+
+struct ports {
+	struct port list[PORTS_MAX]; /* `text` is NULL where one is free */
+	struct former *formers;      /* by slot */
+	uint32_t slots;
+};
+
+/* ---- the list ---- */
+
+static bool is_unix(const struct port *p)
+{
+	return strncmp(p->text, "unix:", 5) == 0;
+}
+
+/* All that somebody listens on, or did. */
+static uint64_t in_use(const struct service *service)
+{
+	const struct ports *ports = service->ports;
+	uint64_t used = 0;
+
+	for (uint32_t i = 0; i < ports->slots; i++)
+		used |= ports->formers[i].ports;
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		for (int k = 0; k < 2; k++)
+			if (service->children[i][k] != NULL)
+				used |= service->children[i][k]->ports |
+					service->children[i][k]->expected;
+	return used;
+}
+
+static struct port *free_one(struct service *service)
+{
+	struct ports *ports = service->ports;
+	uint64_t used = in_use(service);
+
+	for (int pass = 0; pass < 2; pass++)
+		for (unsigned i = 0; i < PORTS_MAX; i++) {
+			struct port *p = &ports->list[i];
+
+			if (pass == 1 && (used >> i & 1) == 0) {
+				free(p->text);
+				*p = (struct port){0};
+			}
+			if (p->text == NULL)
+				return p;
+		}
+	return NULL;
+}
+
+static struct port *find(struct service *service, const char *text)
+{
+	struct port *p;
+
+	if (service->ports == NULL)
+		service->ports = calloc(1, sizeof(*service->ports));
+	if (service->ports == NULL)
+		return NULL;
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		p = &service->ports->list[i];
+		if (p->text != NULL && strcmp(p->text, text) == 0)
+			return p;
+	}
+	p = free_one(service);
+	if (p != NULL)
+		p->text = strdup(text);
+	return p != NULL && p->text != NULL ? p : NULL;
+}
+
+/* The last of too many is not compared. */
+void ports_note(struct child *child, const char *text, bool named, bool shared)
+{
+	struct ports *ports;
+	struct port *p = find(child->service, text);
+
+	if (p == NULL)
+		return;
+	ports = child->service->ports;
+	if (p->worker == 0)
+		p->worker = child->worker;
+	p->shared |= shared || p->worker != child->worker;
+	p->named = named;
+	child->ports |= UINT64_C(1) << (p - ports->list);
+	if (child->slot < ports->slots &&
+		ports->formers[child->slot].generation == child->generation)
+		ports->formers[child->slot].ports |= child->ports;
+}
+
+void ports_note_own(struct child *child)
+{
+	ports_note(child, "", false, false);
+}
+
+/* Do the others have one of their own in its place? */
+static bool differs(const struct ports *ports, const struct port *p)
+{
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		const struct port *o = &ports->list[i];
+
+		if (o != p && o->text != NULL && is_unix(o) && !o->shared &&
+			o->worker != p->worker)
+			return true;
+	}
+	return false;
+}
+
+bool ports_any(const struct child *child, bool guess)
+{
+	const struct ports *ports = child->service->ports;
+
+	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++) {
+		const struct port *p = &ports->list[i];
+
+		if ((child->ports >> i & 1) == 0)
+			continue;
+		if (!is_unix(p) || p->shared || (guess && !differs(ports, p)))
+			return true;
+	}
+	return false;
+}
+
+/* ---- comparing ---- */
+
+/* Of the slot's two: the other one, if it is older. */
+static const struct child *predecessor(const struct child *child)
+{
+	struct child *const *both = child->service->children[child->slot];
+
+	for (int k = 0; k < 2; k++)
+		if (both[k] != NULL && both[k]->generation < child->generation)
+			return both[k];
+	return NULL;
+}
+
+void ports_expect(struct child *child)
+{
+	const struct service *service = child->service;
+	const struct ports *ports = service->ports;
+	const struct child *old = predecessor(child);
+	struct former former = {0};
+	struct rollout_view rollout;
+
+	cluster_view_rollout(service->core, &rollout);
+	if (ports == NULL || !rollout.under_way || rollout.going_back ||
+		rollout.drops_ports || rollout.to != child->generation ||
+		cluster_state(service->core) != CLUSTER_ROLLING)
+		return;
+	if (old != NULL)
+		former = (struct former){old->generation, old->ports};
+	else if (child->slot < ports->slots)
+		former = ports->formers[child->slot];
+	if (former.generation >= child->generation)
+		return;
+	child->expected = former.ports;
+	child->expected_of = (unsigned)former.generation;
+}
+
+static bool is_named_still(const struct service *service, const struct port *p)
+{
+	for (size_t i = 0; i < service->listeners.count; i++)
+		if (strcmp(listener_text(service->listeners.list[i]),
+			    p->text) == 0)
+			return true;
+	return false;
+}
+
+/* Has the next generation to have it as well? */
+static bool has_to_stay(const struct service *service, const struct port *p)
+{
+	if (*p->text == '\0')
+		return false;
+	if (p->named) /* else the settings have dropped it */
+		return is_named_still(service, p);
+	return !is_unix(p) || p->shared;
+}
+
+/* The first of these that have to stay. */
+static const struct port *first_of(
+	const struct service *service, uint64_t ports)
+{
+	for (unsigned i = 0; i < PORTS_MAX; i++)
+		if ((ports >> i & 1) != 0 &&
+			has_to_stay(service, &service->ports->list[i]))
+			return &service->ports->list[i];
+	return NULL;
+}
+
+bool ports_expects(const struct child *child)
+{
+	return first_of(child->service, child->expected) != NULL;
+}
+
+const char *ports_missing(const struct child *child)
+{
+	const struct port *p =
+		first_of(child->service, child->expected & ~child->ports);
+
+	return p != NULL ? p->text : NULL;
+}
+
+void ports_on_ready(const struct child *child)
+{
+	struct service *service = child->service;
+	struct ports *ports = service->ports;
+	uint32_t count = service->child_slots;
+	struct former *more;
+
+	if (ports == NULL)
+		return;
+	if (ports->slots < count) {
+		more = realloc(ports->formers, count * sizeof(*more));
+		if (more == NULL)
+			return;
+		(void)memset(more + ports->slots, 0,
+			(count - ports->slots) * sizeof(*more));
+		ports->formers = more;
+		ports->slots = count;
+	}
+	ports->formers[child->slot] =
+		(struct former){child->generation, child->ports};
+}
+
+/* ---- life ---- */
+
+enum { PORTS_INDEX = 1, PORTS_WORKER, PORTS_FLAGS, PORTS_TEXT, PORTS_FORMERS };
+enum { FLAG_SHARED = 1, FLAG_NAMED = 2 };
+
+void ports_save(
+	const struct service *service, struct handover_writer *w, unsigned tag)
+{
+	const struct ports *ports = service->ports;
+
+	if (ports == NULL)
+		return;
+	handover_open(w, tag);
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		const struct port *p = &ports->list[i];
+
+		if (p->text == NULL)
+			continue;
+		handover_put_u64(w, PORTS_INDEX, i);
+		handover_put_u64(w, PORTS_WORKER, p->worker);
+		handover_put_u64(w, PORTS_FLAGS,
+			(p->shared ? FLAG_SHARED : 0U) |
+				(p->named ? FLAG_NAMED : 0U));
+		handover_put_text(w, PORTS_TEXT, p->text);
+	}
+	handover_put_bytes(w, PORTS_FORMERS, ports->formers,
+		ports->slots * sizeof(*ports->formers));
+	handover_close(w);
+}
+
+static int load_formers(struct ports *ports, const struct handover_field *f)
+{
+	size_t size = sizeof(*ports->formers);
+
+	if (f->type != HANDOVER_BYTES || f->len % size != 0 ||
+		ports->formers != NULL)
+		return -1;
+	if (f->len == 0)
+		return 0;
+	ports->formers = malloc(f->len);
+	if (ports->formers == NULL)
+		return -1;
+	(void)memcpy(ports->formers, f->data, f->len);
+	ports->slots = (uint32_t)(f->len / size);
+	return 0;
+}
+
+int ports_load(struct service *service, const struct handover_field *group)
+{
+	struct ports *ports = calloc(1, sizeof(*ports));
+	struct handover_reader r;
+	struct handover_field f;
+	unsigned at = 0;
+	int got = 0;
+
+	if (ports == NULL || service->ports != NULL) {
+		free(ports);
+		return -1;
+	}
+	service->ports = ports;
+	handover_enter(&r, group);
+	while (got == 0 && handover_next(&r, &f)) {
+		struct port *p = &ports->list[at % PORTS_MAX];
+
+		if (f.tag == PORTS_INDEX)
+			at = (unsigned)f.u % PORTS_MAX;
+		else if (f.tag == PORTS_WORKER)
+			p->worker = f.u;
+		else if (f.tag == PORTS_FLAGS) {
+			p->shared = (f.u & FLAG_SHARED) != 0;
+			p->named = (f.u & FLAG_NAMED) != 0;
+		} else if (f.tag == PORTS_TEXT && p->text == NULL) {
+			p->text = handover_text(&f);
+			got = p->text != NULL ? 0 : -1;
+		} else if (f.tag == PORTS_FORMERS)
+			got = load_formers(ports, &f);
+	}
+	return got;
+}
+
+void ports_free(struct service *service)
+{
+	struct ports *ports = service->ports;
+
+	if (ports == NULL)
+		return;
+	for (unsigned i = 0; i < PORTS_MAX; i++)
+		free(ports->list[i].text);
+	free(ports->formers);
+	free(ports);
+	service->ports = NULL;
+}

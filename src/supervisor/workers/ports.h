@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_PORTS_H
+#define SUPERVISOR_PORTS_H
+
+#include "protocol/handover.h"
+#include "supervisor/common/state.h"
+
+/*
+ * The addresses that the workers of a cluster listen on.  A worker that takes
+ * the place of one of an older generation is ready by `listen` once it listens
+ * on all that the other one does.
+ *
+ * A unix path counts only when two workers have listened on it.  One that
+ * differs from copy to copy is private to its worker.
+ */
+#define PORTS_MAX 64 /* a bit each in child->ports */
+
+/* The worker listens on that address.  `named`: a setting says so; `shared`: a
+ * unix path is no secret of this worker. */
+void ports_note(struct child *child, const char *text, bool named, bool shared);
+/* It listens on an address of its own, which is not known. */
+void ports_note_own(struct child *child);
+
+/* Does it listen on anything that counts?  `guess`: a unix path does, of which
+ * it is not known yet whether it is private. */
+bool ports_any(const struct child *child, bool guess);
+
+/* It begins: which ones the worker in whose place it comes listens on. */
+void ports_expect(struct child *child);
+/* Is there any? */
+bool ports_expects(const struct child *child);
+/* The first of them that it does not listen on yet; NULL: it does on all. */
+const char *ports_missing(const struct child *child);
+
+/* The worker of that slot is ready: the next one is compared with it. */
+void ports_on_ready(const struct child *child);
+
+void ports_save(
+	const struct service *service, struct handover_writer *w, unsigned tag);
+int ports_load(struct service *service, const struct handover_field *group);
+void ports_free(struct service *service);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/readiness.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "os/process.h"
+#include "protocol/notify.h"
+#include "supervisor/common/guard.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* So many datagrams a turn: a worker that floods delays only itself. */
+#define MESSAGES_A_TURN 16
+#define SAID_A_SECOND 8
+/* No worker may put its end off for longer at a time. */
+#define EXTEND_MAX (1 * HOUR)
+#define WATCHDOG_MAX (24 * HOUR)
+
+static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	readiness_drain(watcher->data);
+}
+
+void readiness_init(struct child *child)
+{
+	ev_init(&child->notify_watcher, on_notify);
+	ev_io_set(&child->notify_watcher, -1, 0);
+	child->notify_watcher.data = child;
+}
+
+static void name_of(const struct child *child, char name[24])
+{
+	(void)snprintf(name, 24, "%" PRIx64, child->serial);
+}
+
+static int bind_notify(struct supervisor *sup, const struct child *child,
+	const struct cluster_settings *settings, struct error *err)
+{
+	char name[24];
+
+	if (!sup->has_rundir)
+		return socket_open_nowhere(err);
+	name_of(child, name);
+	return socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600,
+		settings->uid, settings->gid, err);
+}
+
+int readiness_open(struct supervisor *sup, struct child *child,
+	const struct cluster_settings *settings, struct error *err)
+{
+	int fd = bind_notify(sup, child, settings, err);
+
+	if (fd == -1 && err->sys == ENOENT && guard_make_place(sup, err) == 0)
+		fd = bind_notify(sup, child, settings, err);
+	if (fd == -1)
+		return error_wrap(err, "notify socket");
+	ev_io_set(&child->notify_watcher, fd, EV_READ);
+	ev_io_start(sup->loop, &child->notify_watcher);
+	return 0;
+}
+
+void readiness_close(struct supervisor *sup, struct child *child)
+{
+	int fd = child->notify_watcher.fd;
+	char name[24];
+
+	if (fd == -1)
+		return;
+	ev_io_stop(sup->loop, &child->notify_watcher);
+	ev_io_set(&child->notify_watcher, -1, 0);
+	(void)close(fd);
+	if (!sup->has_rundir)
+		return;
+	name_of(child, name);
+	/* it may be gone already: somebody cleaned up */
+	(void)unlinkat(sup->rundir.notify_dir, name, 0);
+}
+
+void readiness_adopt(struct supervisor *sup, struct child *child, int fd)
+{
+	struct error err;
+
+	if (fd == -1) {
+		if (readiness_open(sup, child,
+			    cluster_settings(child->service->core), &err) == -1)
+			log_warn("%s.%" PRIu32 ": %s", child->service->name,
+				child->slot, err.text);
+		return;
+	}
+	ev_io_set(&child->notify_watcher, fd, EV_READ);
+	ev_io_start(sup->loop, &child->notify_watcher);
+	readiness_renew(sup, child); /* somebody may have cleaned up */
+}
+
+void readiness_renew(struct supervisor *sup, struct child *child)
+{
+	struct error err;
+	struct stat st;
+	char name[24];
+	int fd;
+
+	name_of(child, name);
+	if (child->notify_watcher.fd == -1 ||
+		fstatat(sup->rundir.notify_dir, name, &st,
+			AT_SYMLINK_NOFOLLOW) == 0)
+		return;
+	readiness_drain(child);
+	fd = bind_notify(
+		sup, child, cluster_settings(child->service->core), &err);
+	if (fd == -1) {
+		log_warn("%s.%" PRIu32 ": %s", child->service->name,
+			child->slot, err.text);
+		return;
+	}
+	ev_io_stop(sup->loop, &child->notify_watcher);
+	(void)close(child->notify_watcher.fd);
+	ev_io_set(&child->notify_watcher, fd, EV_READ);
+	ev_io_start(sup->loop, &child->notify_watcher);
+}
+
+/*
+ * The worker itself, or a process of its session (a shell's `systemd-notify`,
+ * a master's child).  Sessions are named by their leader's pid, and the
+ * worker is not reaped, so the number cannot belong to another session.
+ */
+static bool is_from_worker(
+	const struct child *child, const struct fdpass_message *m)
+{
+	struct process_facts facts;
+
+	if (!m->has_cred)
+		return false;
+	if (m->cred.pid == child->pid)
+		return true;
+	return m->cred.pid > 0 && process_look(m->cred.pid, &facts) == 0 &&
+		facts.session == child->pid;
+}
+
+static void set_status(struct child *child, const char *status)
+{
+	char clean[sizeof(((struct notify_message *)NULL)->status) * 4];
+
+	(void)text_escape(clean, sizeof(clean), status, strlen(status));
+	free(child->status);
+	child->status = *clean != '\0' ? strdup(clean) : NULL;
+}
+
+static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
+{
+	struct event event = {
+		.kind = kind,
+		.slot = child->slot,
+		.worker = child->worker,
+		.span = span,
+		.why = WHY_WATCHDOG, /* UNWELL: of nothing else it can tell */
+	};
+
+	service_tell(child->service, &event);
+}
+
+/* What a worker says of itself is told so often a second at most: it must not
+ * fill the log, nor push the events of others out of the history. */
+static void pass_on(struct child *child, const struct notify_message *m)
+{
+	nsec_t now = clock_now();
+
+	if (!m->has_errno && !m->reloading)
+		return;
+	if (now - child->said_at >= SECOND) {
+		child->said_at = now;
+		child->said = 0;
+	}
+	if (child->said++ >= SAID_A_SECOND)
+		return;
+	if (m->has_errno)
+		news_worker_errno(child, m->error);
+	if (m->reloading)
+		news_worker_reloading(child);
+}
+
+static void obey(struct child *child, const struct notify_message *m)
+{
+	if (m->has_status)
+		set_status(child, m->status);
+	pass_on(child, m);
+	if (m->has_extend)
+		tell_core(child, EVENT_EXTEND, nsec_min(m->extend, EXTEND_MAX));
+	if (m->ready)
+		tell_core(child, EVENT_READY, 0);
+	if (m->has_watchdog_time)
+		tell_core(child, EVENT_WATCHDOG,
+			nsec_min(m->watchdog_time, WATCHDOG_MAX));
+	if (m->watchdog)
+		tell_core(child, EVENT_ALIVE, 0);
+	if (m->trigger)
+		tell_core(child, EVENT_UNWELL, 0);
+	if (m->stopping)
+		tell_core(child, EVENT_LEAVING, 0);
+}
+
+static void refuse(struct child *child, const struct fdpass_message *m)
+{
+	struct process_facts facts;
+
+	if (child->stranger_told)
+		return;
+	child->stranger_told = true;
+	log_warn("%s.%" PRIu32 ": refused a notify message from process %d "
+		 "(uid %d): %s worker %d",
+		child->service->name, child->slot, (int)m->cred.pid,
+		(int)m->cred.uid,
+		process_look(m->cred.pid, &facts) == 0
+			? "not of"
+			: "it ended before it was heard (it should wait for a "
+			  "BARRIER=1), so nobody knows if it was of",
+		(int)child->pid);
+}
+
+void readiness_drain(struct child *child)
+{
+	char data[NOTIFY_MAX + 1];
+	struct notify_message message;
+	struct fdpass_message m;
+
+	for (int i = 0; i < MESSAGES_A_TURN; i++) {
+		int fd = child->notify_watcher.fd;
+		bool whole;
+
+		if (fd == -1 || fdpass_receive(fd, data, sizeof(data), &m) != 1)
+			return;
+		whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
+			notify_decode(&message, data, (size_t)m.len) == 0;
+		if (whole && is_from_worker(child, &m))
+			obey(child, &message);
+		else if (whole)
+			refuse(child, &m);
+		/* closing them is what a BARRIER=1 waits for: all that was
+		 * sent before it has been obeyed */
+		for (size_t k = 0; k < m.fd_count; k++)
+			(void)close(m.fds[k]);
+	}
+}

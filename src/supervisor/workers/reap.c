@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/reap.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/cgroup.h"
+#include "os/clock.h"
+#include "os/environ.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/hooks/helper.h"
+#include "supervisor/common/news.h"
+#include "supervisor/upgrade/reexec.h"
+#include "supervisor/workers/roles.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/common/trouble.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define REAPED_A_TURN 64
+#define SWEEP_INTERVAL (1 * SECOND)
+#define CHILDREN_MAX 65536
+
+/* Between two looks for what dead workers left behind: as long as SIGKILL takes,
+ * and so much longer than a look that looks take no more than 5 % of the time. */
+#define LOOK_AGAIN (4 * MSEC)
+#define LOOK_SHARE 20
+/* What does not end for so long does not keep its slot empty. */
+#define LEFT_PATIENCE (5 * SECOND)
+
+/* A death that the core does not know of yet: the slot stays empty until
+ * nothing is left of the worker. */
+struct remains {
+	struct remains *next;
+	struct service *service;
+	struct event event;
+	uint64_t serial;
+	nsec_t since;
+	unsigned found; /* of its processes, at the last look */
+	struct news_words words;
+};
+
+/* ---- the dead ---- */
+
+/* Reap what is no worker's; true: there may be more. */
+static bool reap_some(struct supervisor *sup)
+{
+	for (int i = 0; i < REAPED_A_TURN; i++) {
+		pid_t pid = child_peek_any();
+		struct child *child;
+		struct helper *helper;
+
+		if (pid <= 0)
+			return false;
+		child = child_by_pid(sup, pid);
+		if (child != NULL) {
+			child_ended(child); /* the same as its pidfd says */
+			continue;
+		}
+		if (logger_is(sup, pid)) {
+			logger_ended(sup);
+			continue;
+		}
+		helper = helper_by_pid(sup, pid);
+		if (helper != NULL) {
+			helper_ended(helper);
+			continue;
+		}
+		if (reexec_is(sup, pid)) {
+			reexec_ended(sup);
+			continue;
+		}
+		if (child_reap(pid) == -1)
+			return false;
+		log_debug("reaped process %d", (int)pid);
+	}
+	return true;
+}
+
+/* ---- the living ---- */
+
+static bool is_first(const struct supervisor *sup, pid_t pid)
+{
+	for (size_t i = 0; i < sup->first_children_count; i++)
+		if (sup->first_children[i] == pid)
+			return true;
+	return false;
+}
+
+#define LIST_SIZE (CHILDREN_MAX * sizeof(pid_t))
+
+/* A mapping of its own: what many deaths need for a moment does not stay in the
+ * heap. */
+static pid_t *list_children(size_t *count)
+{
+	pid_t *list = mmap(NULL, LIST_SIZE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long n;
+
+	*count = 0;
+	if (list == MAP_FAILED)
+		return NULL;
+	n = process_children(list, CHILDREN_MAX);
+	if (n > 0)
+		*count = n < CHILDREN_MAX ? (size_t)n : CHILDREN_MAX;
+	return list;
+}
+
+static void drop_list(pid_t *list)
+{
+	if (list != NULL)
+		(void)munmap(list, LIST_SIZE);
+}
+
+static bool is_stray(const struct supervisor *sup, pid_t pid)
+{
+	return child_by_pid(sup, pid) == NULL && !logger_is(sup, pid) &&
+		helper_by_pid(sup, pid) == NULL && !reexec_is(sup, pid) &&
+		!is_first(sup, pid);
+}
+
+/*
+ * It is our child and we have not reaped it since the list was read, so the
+ * number is still its own; the pidfd makes it so for the signal too.
+ */
+static void signal_stray(pid_t pid, int signal)
+{
+	scoped_fd fd = pidfd_of(pid);
+
+	if (fd != -1)
+		(void)pidfd_signal(fd, signal); /* EPERM, ESRCH: let it be */
+}
+
+unsigned reap_signal_strays(struct supervisor *sup, int signal)
+{
+	size_t count;
+	pid_t *list = list_children(&count);
+	unsigned found = 0;
+
+	for (size_t i = 0; list != NULL && i < count; i++) {
+		struct process_facts facts;
+
+		if (!is_stray(sup, list[i]) ||
+			process_look(list[i], &facts) == -1 ||
+			facts.state == 'Z')
+			continue;
+		found++;
+		if (signal != 0)
+			signal_stray(list[i], signal);
+	}
+	drop_list(list);
+	return found;
+}
+
+static struct remains *remains_of(const struct supervisor *sup, uint64_t serial)
+{
+	struct remains *r = sup->remains;
+
+	while (r != NULL && r->serial != serial)
+		r = r->next;
+	return r;
+}
+
+/* End what workers left behind that are no more; returns how many of
+ * `serial` (0: any).  One whose worker cannot be read is left to a later look. */
+static unsigned end_strays(struct supervisor *sup, uint64_t serial)
+{
+	size_t count;
+	pid_t *list = list_children(&count);
+	char value[24];
+	unsigned found = 0;
+
+	sup->last_sweep = clock_now();
+	for (size_t i = 0; list != NULL && i < count; i++) {
+		struct remains *r;
+		uint64_t whose;
+
+		if (!is_stray(sup, list[i]) ||
+			environ_value(list[i], "NCLUST_WORKER", value,
+				sizeof(value)) == -1)
+			continue;
+		whose = strtoull(value, NULL, 16);
+		if (whose != serial && child_by_serial(sup, whose) != NULL)
+			continue;
+		if (serial == 0 || whose == serial)
+			found++;
+		r = remains_of(sup, whose);
+		if (r != NULL)
+			r->found++;
+		signal_stray(list[i], SIGKILL);
+	}
+	drop_list(list);
+	sup->look_took = clock_now() - sup->last_sweep;
+	return found;
+}
+
+static void arm_sweep(struct supervisor *sup, nsec_t wait)
+{
+	if (ev_is_active(&sup->sweep))
+		return;
+	ev_timer_set(&sup->sweep, nsec_seconds(wait), 0.);
+	ev_timer_start(sup->loop, &sup->sweep);
+}
+
+/*
+ * Once after a row of deaths, at most once a second: SIGCHLDs merge, so a
+ * dead orphan may have gone unnoticed, and what a worker left behind becomes
+ * our child only when its parents are dead.  Both cost a walk over all
+ * children, which no single death should pay.
+ */
+static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (reap_some(sup)) {
+		arm_sweep(sup, 0);
+		return;
+	}
+	if (sup->sweep_due) {
+		sup->sweep_due = false;
+		if (end_strays(sup, 0) > 0)
+			arm_sweep(sup, SWEEP_INTERVAL);
+	}
+}
+
+void reap_on_sigchld(struct supervisor *sup, pid_t pid)
+{
+	if (child_by_pid(sup, pid) != NULL || logger_is(sup, pid) ||
+		helper_by_pid(sup, pid) != NULL || reexec_is(sup, pid)) {
+		arm_sweep(sup, SWEEP_INTERVAL);
+		return;
+	}
+	if (reap_some(sup)) {
+		ev_timer_stop(sup->loop, &sup->sweep);
+		arm_sweep(sup, 0);
+	}
+}
+
+/* Was it asked to go? */
+static bool is_asked(const struct child *child)
+{
+	struct slot_view view;
+
+	service_view_slot(child->service, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker)
+			return view.worker[i].state != SLOT_STARTING &&
+				view.worker[i].state != SLOT_READY;
+	return false;
+}
+
+/* Exit 0 without being asked: a daemon that went to the background? */
+static bool may_be_daemon(
+	const struct child *child, const struct ending *ending)
+{
+	return ending->kind == ENDING_EXIT && ending->code == 0 &&
+		!child->killed_by_us && !is_asked(child);
+}
+
+static void tell_daemon(struct child *child, unsigned left)
+{
+	struct supervisor *sup = child->service->sup;
+	nsec_t now = clock_now();
+
+	trouble_set_cause(child,
+		"the command went to the background (daemonised): turn its "
+		"daemon mode off");
+	if (sup->daemon_told_at != 0 &&
+		now - sup->daemon_told_at < SWEEP_INTERVAL)
+		return;
+	sup->daemon_told_at = now;
+	news_say(sup, LOG_WARN, "daemonised",
+		"%s.%" PRIu32 ": the command went to the background "
+		"(daemonised); %u leftover process%s ended; turn its daemon "
+		"mode off",
+		child->service->name, child->slot, left,
+		left == 1 ? " was" : "es were");
+}
+
+static bool may_look(const struct supervisor *sup)
+{
+	return clock_now() - sup->last_sweep >= sup->look_took * LOOK_SHARE;
+}
+
+bool reap_is_left(struct child *child, const struct ending *ending)
+{
+	struct service *service = child->service;
+	struct supervisor *sup = service->sup;
+	bool daemon = may_be_daemon(child, ending);
+	unsigned found;
+
+	sup->sweep_due = true;
+	arm_sweep(sup, SWEEP_INTERVAL);
+	if (sup->stopping || service->accepting != NULL)
+		return false;
+	/* what keeps a start from coming up is to be known of each try */
+	if (!may_look(sup) &&
+		(!daemon || cluster_ever_ready(service->core) ||
+			cluster_settings(service->core)->restart !=
+				RESTART_ALWAYS))
+		return true;
+	found = end_strays(sup, child->serial);
+	if (found > 0 && daemon)
+		tell_daemon(child, found);
+	return found > 0;
+}
+
+/* ---- deaths that the core hears of later ---- */
+
+/* Those of whom nothing is left; or all. */
+static void tell_deaths(struct supervisor *sup, bool all)
+{
+	struct remains **at = &sup->remains;
+	nsec_t now = clock_now();
+
+	while (*at != NULL) {
+		struct remains *r = *at;
+
+		if (!all && r->found > 0 && now - r->since < LEFT_PATIENCE) {
+			at = &r->next;
+			continue;
+		}
+		*at = r->next;
+		news_give_words(sup, &r->words);
+		service_tell(r->service, &r->event);
+		if (r->words.answered)
+			news_last_output(sup, r->words.expect,
+				r->words.last != NULL ? r->words.last : "",
+				r->words.address_in_use);
+		news_words_fini(&r->words);
+		free(r);
+	}
+}
+
+struct news_words *reap_words_of(struct supervisor *sup, uint64_t serial)
+{
+	struct remains *r = remains_of(sup, serial);
+
+	return r != NULL ? &r->words : NULL;
+}
+
+/* One look does for all that have died since the last. */
+static void arm_look(struct supervisor *sup)
+{
+	nsec_t wait = sup->look_took * LOOK_SHARE;
+
+	if (sup->remains == NULL || ev_is_active(&sup->look))
+		return;
+	ev_timer_set(&sup->look,
+		nsec_seconds(wait > LOOK_AGAIN ? wait : LOOK_AGAIN), 0.);
+	ev_timer_start(sup->loop, &sup->look);
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+
+	(void)loop;
+	(void)revents;
+	for (struct remains *r = sup->remains; r != NULL; r = r->next)
+		r->found = 0;
+	if (!sup->stopping)
+		(void)end_strays(sup, 0);
+	tell_deaths(sup, sup->stopping);
+	arm_look(sup);
+}
+
+void reap_tell_later(
+	struct service *service, struct event *event, uint64_t serial)
+{
+	struct supervisor *sup = service->sup;
+	struct remains **end = &sup->remains;
+	struct remains *r = malloc(sizeof(*r));
+
+	if (r == NULL) {
+		service_tell(service, event);
+		return;
+	}
+	*r = (struct remains){
+		.service = service,
+		.event = *event,
+		.serial = serial,
+		.since = clock_now(),
+	};
+	news_take_words(sup, &r->words);
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = r;
+	arm_look(sup);
+}
+
+void reap_tell_all(struct supervisor *sup)
+{
+	tell_deaths(sup, true);
+	ev_timer_stop(sup->loop, &sup->look);
+}
+
+/* ---- who killed it ---- */
+
+bool reap_was_out_of_memory(struct supervisor *sup)
+{
+	long now;
+
+	if (sup->oom_kills == -1)
+		return false;
+	now = cgroup_oom_read(sup->oom_fd);
+	if (now <= sup->oom_kills)
+		return false;
+	sup->oom_kills++; /* one each, when several died at once */
+	return true;
+}
+
+/* ---- life ---- */
+
+static int keep_first_children(struct supervisor *sup, struct error *err)
+{
+	size_t count;
+	pid_t *list = list_children(&count);
+
+	if (list != NULL && count > 0) {
+		sup->first_children = malloc(count * sizeof(*list));
+		if (sup->first_children != NULL)
+			(void)memcpy(sup->first_children, list,
+				count * sizeof(*list));
+	}
+	drop_list(list);
+	if (list == NULL || (count > 0 && sup->first_children == NULL))
+		return error_set(err, ENOMEM, "list of children");
+	sup->first_children_count = count;
+	return 0;
+}
+
+int reap_init(struct supervisor *sup, struct error *err)
+{
+	ev_init(&sup->sweep, on_sweep);
+	ev_init(&sup->look, on_look);
+	sup->sweep.data = sup->look.data = sup;
+	/* kept: looked for anew with no descriptor left, another file with
+	 * another count would be found */
+	sup->oom_fd = cgroup_oom_open("");
+	sup->oom_kills = sup->oom_fd != -1 ? cgroup_oom_read(sup->oom_fd) : -1;
+	return keep_first_children(sup, err);
+}
+
+void reap_resume(struct supervisor *sup)
+{
+	ev_init(&sup->sweep, on_sweep);
+	ev_init(&sup->look, on_look);
+	sup->sweep.data = sup->look.data = sup;
+	sup->sweep_due = true;
+	arm_sweep(sup, 0);
+}
+
+void reap_fini(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->sweep);
+	ev_timer_stop(sup->loop, &sup->look);
+	while (sup->remains != NULL) {
+		struct remains *r = sup->remains;
+
+		sup->remains = r->next;
+		news_words_fini(&r->words);
+		free(r);
+	}
+	fd_close(&sup->oom_fd);
+	free(sup->first_children);
+	sup->first_children = NULL;
+}

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/recipe.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/place/open_for.h"
+#include "os/socket/peer.h"
+#include "os/privilege.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/segment.h"
+#include "supervisor/workers/nodecommand.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define DEFAULT_PATH \
+	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define ENV_FILE_MAX (1024 * 1024)
+
+extern char **environ;
+
+/* ---- the environment that does not differ by worker ---- */
+
+/* What speaks of nclust itself, or is set anew for each worker. */
+static bool is_private(const char *entry)
+{
+	static const char *const names[] = {"LISTEN_",
+		"NOTIFY_SOCKET=", "WATCHDOG_", "NCLUST_", "SERVER_STARTER_",
+		"EINHORN_", "INVOCATION_ID=", "SYSTEMD_EXEC_PID=", "FDSTORE=",
+		"NODE_APP_INSTANCE=", "NODE_CHANNEL_FD=",
+		"NODE_CHANNEL_SERIALIZATION_MODE=", "NODE_UNIQUE_ID="};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (strncmp(entry, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
+static size_t key_length(const char *entry)
+{
+	const char *equals = strchr(entry, '=');
+
+	return equals != NULL ? (size_t)(equals - entry) + 1 : 0;
+}
+
+static const char *recipe_env(const struct recipe *r, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (size_t i = 0; i < r->environment_count; i++)
+		if (strncmp(r->environment[i], key, len) == 0 &&
+			r->environment[i][len] == '=')
+			return r->environment[i] + len + 1;
+	return NULL;
+}
+
+/* Add "K=V", or replace what has the same key. */
+static int put_env(struct recipe *r, const char *entry)
+{
+	size_t key = key_length(entry);
+	char *copy;
+	char **list;
+
+	if (key < 2)
+		return 0; /* nothing that a program could ask for */
+	copy = strdup(entry);
+	if (copy == NULL)
+		return -1;
+	for (size_t i = 0; i < r->environment_count; i++) {
+		if (strncmp(r->environment[i], entry, key) != 0)
+			continue;
+		free(r->environment[i]);
+		r->environment[i] = copy;
+		return 0;
+	}
+	/* powers of two, so that an environment of n costs log n moves */
+	if ((r->environment_count & (r->environment_count - 1)) == 0) {
+		size_t cap = r->environment_count == 0
+			? 1
+			: 2 * r->environment_count;
+
+		list = realloc(r->environment, cap * sizeof(*list));
+		if (list == NULL) {
+			free(copy);
+			return -1;
+		}
+		r->environment = list;
+	}
+	r->environment[r->environment_count++] = copy;
+	return 0;
+}
+
+static int put_pair(struct recipe *r, const char *key, const char *value)
+{
+	scoped_str entry = NULL;
+
+	if (asprintf(&entry, "%s=%s", key, value) == -1) {
+		entry = NULL;
+		return -1;
+	}
+	return put_env(r, entry);
+}
+
+static char *read_env_file(long uid, const char *path, struct error *err)
+{
+	scoped_fd fd = open_for(uid, path);
+	scoped_str text = NULL;
+	struct stat st;
+	ssize_t got;
+	size_t used = 0;
+
+	if (fd == -1 || fstat(fd, &st) == -1) {
+		(void)error_set(err, errno, "cannot read env-file '%s'", path);
+		if (err->sys == ELOOP)
+			(void)error_hint(err,
+				"root follows no links to a file for another "
+				"user, unless it is that user's");
+		return NULL;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_size > ENV_FILE_MAX) {
+		(void)error_set(err, 0,
+			"env-file '%s': wanted a regular file of at most 1 MB",
+			path);
+		return NULL;
+	}
+	text = malloc((size_t)st.st_size + 1);
+	while (text != NULL && used < (size_t)st.st_size) {
+		got = read(fd, text + used, (size_t)st.st_size - used);
+		if (got <= 0)
+			break;
+		used += (size_t)got;
+	}
+	if (text == NULL) {
+		(void)error_set(err, ENOMEM, "env-file '%s'", path);
+		return NULL;
+	}
+	text[used] = '\0';
+	return str_release(&text);
+}
+
+/* "K=V", quotes around V taken off; '#' and ';' begin a comment line. */
+static int put_env_line(struct recipe *r, char *line, const char *path,
+	unsigned number, struct error *err)
+{
+	char *value;
+	size_t len;
+
+	line += strspn(line, " \t");
+	len = strlen(line);
+	while (len > 0 && strchr(" \t\r", line[len - 1]) != NULL)
+		line[--len] = '\0';
+	if (*line == '\0' || *line == '#' || *line == ';')
+		return 0;
+	if (key_length(line) < 2)
+		return error_set(
+			err, 0, "%s:%u: wanted KEY=VALUE", path, number);
+	value = line + key_length(line);
+	len = strlen(value);
+	if (len >= 2 && (*value == '"' || *value == '\'') &&
+		value[len - 1] == *value) {
+		value[len - 1] = '\0';
+		(void)memmove(value, value + 1, len - 1);
+	}
+	if (put_env(r, line) == -1)
+		return error_set(err, ENOMEM, "env-file '%s'", path);
+	return 0;
+}
+
+static int put_env_file(struct recipe *r, const char *path, struct error *err)
+{
+	scoped_str text = read_env_file(r->settings->uid, path, err);
+	char *rest = text;
+	unsigned number = 0;
+
+	if (text == NULL)
+		return -1;
+	while (rest != NULL)
+		if (put_env_line(r, strsep(&rest, "\n"), path, ++number, err) ==
+			-1)
+			return -1;
+	return 0;
+}
+
+/* A program that runs as somebody else must not find our HOME. */
+static int put_home(struct recipe *r, long uid)
+{
+	const struct passwd *pw = getpwuid((uid_t)uid);
+
+	if (pw == NULL)
+		return 0;
+	if (put_pair(r, "HOME", pw->pw_dir) == -1 ||
+		put_pair(r, "USER", pw->pw_name) == -1 ||
+		put_pair(r, "LOGNAME", pw->pw_name) == -1)
+		return -1;
+	return 0;
+}
+
+static int make_environment(struct recipe *r, struct error *err)
+{
+	const struct cluster_settings *s = r->settings;
+
+	for (char **e = environ; !s->clear_env && *e != NULL; e++)
+		if (!is_private(*e) && !(s->accept && peer_is_variable(*e)) &&
+			put_env(r, *e) == -1)
+			goto memory;
+	if (s->user != NULL && s->uid >= 0 && put_home(r, s->uid) == -1)
+		goto memory;
+	for (size_t i = 0; i < s->env_file.count; i++)
+		if (put_env_file(r, s->env_file.list[i], err) == -1)
+			return -1;
+	for (size_t i = 0; i < s->env.count; i++)
+		if (put_env(r, s->env.list[i]) == -1)
+			goto memory;
+	r->has_port = recipe_env(r, "PORT") != NULL;
+	return 0;
+memory:
+	return error_set(err, ENOMEM, "environment");
+}
+
+/* ---- where the program may be ---- */
+
+static int put_candidate(char ***at, size_t *count, char *path)
+{
+	char **list = realloc(*at, (*count + 2) * sizeof(*list));
+
+	if (list != NULL) {
+		list[*count] = NULL;
+		*at = list;
+	}
+	if (path == NULL || list == NULL) {
+		free(path);
+		return -1;
+	}
+	list[(*count)++] = path;
+	list[*count] = NULL;
+	return 0;
+}
+
+void recipe_candidates_free(char **list)
+{
+	for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+		free(list[i]);
+	free(list);
+}
+
+char **recipe_candidates(
+	const struct recipe *r, const char *name, struct error *err)
+{
+	const char *path = recipe_env(r, "PATH");
+	scoped_str dirs = strdup(path != NULL ? path : DEFAULT_PATH);
+	char *rest = strchr(name, '/') == NULL ? dirs : NULL;
+	char **list = NULL;
+	size_t count = 0;
+
+	while (rest != NULL) {
+		const char *dir = strsep(&rest, ":");
+		char *full = NULL;
+
+		/* a relative entry would be searched where the worker runs */
+		if (*dir != '/')
+			continue;
+		if (asprintf(&full, "%s/%s", dir, name) == -1)
+			full = NULL;
+		if (put_candidate(&list, &count, full) == -1)
+			goto memory;
+	}
+	if (dirs != NULL &&
+		(count > 0 || put_candidate(&list, &count, strdup(name)) == 0))
+		return list;
+memory:
+	recipe_candidates_free(list);
+	(void)error_set(err, ENOMEM, "PATH");
+	return NULL;
+}
+
+/* ---- limits, ids ---- */
+
+void recipe_limits(struct recipe *r, const struct rlimit *nofile)
+{
+	bool has_nofile = false;
+
+	for (size_t i = 0; i < LIMITS_MAX; i++) {
+		const struct limit *l = &r->settings->limits[i];
+
+		if (!l->given)
+			continue;
+		has_nofile |= l->resource == RLIMIT_NOFILE;
+		r->limit_resources[r->limit_count] = l->resource;
+		r->limits[r->limit_count++] = l->value;
+	}
+	if (!has_nofile) { /* ours was raised; select(2) fears over 1024 */
+		r->limit_resources[r->limit_count] = RLIMIT_NOFILE;
+		r->limits[r->limit_count++] = *nofile;
+	}
+}
+
+static int make_groups(struct recipe *r, struct error *err)
+{
+	const struct cluster_settings *s = r->settings;
+
+	if (s->uid < 0)
+		return 0;
+	r->groups = privilege_groups(s->uid, s->gid, &r->group_count);
+	if (r->groups == NULL)
+		return error_set(err, ENOMEM, "groups of '%s'", s->user);
+	return 0;
+}
+
+static void recipe_free(struct recipe *r)
+{
+	for (size_t i = 0; i < r->environment_count; i++)
+		free(r->environment[i]);
+	free(r->environment);
+	recipe_candidates_free(r->candidates);
+	free(r->groups);
+	listeners_release(&r->listeners);
+	segment_release(r->segment);
+	cluster_settings_unref(r->settings);
+	free(r);
+}
+
+static struct recipe *recipe_new(struct cluster_settings *settings,
+	const struct rlimit *nofile, struct error *err)
+{
+	struct recipe *r = calloc(1, sizeof(*r));
+
+	if (r == NULL) {
+		(void)error_set(err, ENOMEM, "cluster '%s'", settings->name);
+		return NULL;
+	}
+	r->settings = cluster_settings_ref(settings);
+	recipe_limits(r, nofile);
+	if (make_environment(r, err) == -1 || make_groups(r, err) == -1 ||
+		(r->candidates = recipe_candidates(
+			 r, settings->command.list[0], err)) == NULL) {
+		recipe_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+/*
+ * accept: what is never started at the start is looked for there, so that a
+ * wrong name is told at once and not to the first client.  Who is another user, or
+ * somewhere else, will see for himself.
+ */
+static int check_program(const struct recipe *r, struct error *err)
+{
+	const struct cluster_settings *s = r->settings;
+	int error = ENOENT;
+
+	if (!s->accept || s->chroot != NULL || s->directory != NULL)
+		return 0;
+	for (char **path = r->candidates; *path != NULL; path++) {
+		struct stat st;
+
+		if (stat(*path, &st) == -1)
+			continue;
+		error = EISDIR;
+		if (!S_ISDIR(st.st_mode) &&
+			(s->uid >= 0 ||
+				faccessat(AT_FDCWD, *path, X_OK, AT_EACCESS) ==
+					0))
+			return 0;
+		if (!S_ISDIR(st.st_mode))
+			error = EACCES;
+	}
+	(void)error_set(err, error, "cannot execute '%s'", s->command.list[0]);
+	return error_status(err, error == ENOENT ? 127 : 126);
+}
+
+/* What no worker would ever be allowed is told before the first. */
+static int check_rights(const struct cluster_settings *s, struct error *err)
+{
+	const char *what = NULL;
+
+	if (s->uid >= 0 && (uid_t)s->uid != geteuid() &&
+		!privilege_has(CAP_SETUID))
+		what = "user";
+	else if (s->gid >= 0 && (gid_t)s->gid != getegid() &&
+		!privilege_has(CAP_SETGID))
+		what = "group";
+	else if (s->chroot != NULL && !privilege_has(CAP_SYS_CHROOT))
+		what = "chroot";
+	if (what == NULL)
+		return 0;
+	(void)error_set(err, EPERM, "'%s' takes privileges of root", what);
+	return error_status(err, EX_NOPERM);
+}
+
+int recipe_check(const struct cluster_settings *settings, struct error *err)
+{
+	struct rlimit none = {0, 0};
+	/* counted for the time of the check only */
+	struct recipe *r = recipe_new(
+		(struct cluster_settings *)(uintptr_t)settings, &none, err);
+	bool bad = r == NULL || check_program(r, err) == -1;
+
+	if (r != NULL)
+		recipe_free(r);
+	if (bad || check_rights(settings, err) == -1)
+		return error_wrap(err, "cluster '%s'", settings->name);
+	return 0;
+}
+
+static enum node_runtime find_runtime(const struct recipe *r)
+{
+	enum node_runtime runtime;
+
+	if (r->settings->ipc == IPC_OFF)
+		return NODE_NONE;
+	runtime = nodecommand_look(r);
+	if (runtime == NODE_NONE && r->settings->ipc == IPC_ON)
+		runtime = nodecommand_in_shell(r->settings->command.list);
+	return runtime;
+}
+
+static void tell_no_rr(const struct service *service, const struct recipe *r)
+{
+	if (r->runtime == NODE_NONE && r->settings->balance == BALANCE_RR)
+		log_warn("%s: 'balance = rr' is for Node programs with their "
+			 "message channel alone: all workers share one socket",
+			service->name);
+}
+
+bool recipe_wants_rr(const struct recipe *r)
+{
+	const struct cluster_settings *s = r->settings;
+	const char *policy;
+
+	if (s->balance != BALANCE_AUTO)
+		return s->balance == BALANCE_RR;
+	policy = recipe_env(r, "NODE_CLUSTER_SCHED_POLICY");
+	return s->sticky != STICKY_OFF || r->runtime == NODE_DENO ||
+		(policy != NULL && strcmp(policy, "rr") == 0);
+}
+
+struct recipe *recipe_of(const struct service *service, unsigned generation)
+{
+	struct recipe *r = service->recipes;
+
+	while (r != NULL && r->generation != generation)
+		r = r->next;
+	return r;
+}
+
+struct recipe *recipe_get(struct service *service, unsigned generation,
+	struct cluster_settings *settings, struct error *err)
+{
+	struct recipe *r = recipe_of(service, generation);
+
+	if (r != NULL)
+		return r;
+	r = recipe_new(settings, &service->sup->nofile, err);
+	if (r == NULL)
+		return NULL;
+	r->generation = generation;
+	r->runtime = find_runtime(r);
+	tell_no_rr(service, r);
+	if (listeners_pick(&r->listeners, settings, service) == -1) {
+		(void)error_set(
+			err, errno, "listeners of generation %u", generation);
+		recipe_free(r);
+		return NULL;
+	}
+	if (segment_open(service->sup, &r->segment, settings, service, err) ==
+		-1) {
+		recipe_free(r);
+		return NULL;
+	}
+	r->next = service->recipes;
+	service->recipes = r;
+	return r;
+}
+
+void recipes_trim(struct service *service)
+{
+	unsigned in_force = cluster_generation(service->core);
+	struct recipe **at = &service->recipes;
+	struct rollout_view rollout;
+
+	cluster_view_rollout(service->core, &rollout);
+	while (*at != NULL) {
+		struct recipe *r = *at;
+
+		if (r->generation == in_force ||
+			(rollout.under_way && r->generation == rollout.to)) {
+			at = &r->next;
+			continue;
+		}
+		*at = r->next;
+		recipe_free(r);
+	}
+}
+
+void recipes_free(struct service *service)
+{
+	while (service->recipes != NULL) {
+		struct recipe *r = service->recipes;
+
+		service->recipes = r->next;
+		recipe_free(r);
+	}
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/roles.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/descriptors.h"
+#include "os/fdpass.h"
+#include "os/pidfd.h"
+#include "os/look/remote.h"
+#include "os/privilege.h"
+#include "os/spawn/spawn.h"
+#include "protocol/logwire.h"
+#include "supervisor/upgrade/carry.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/common/daemon.h"
+#include "supervisor/orphans/keeper.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A logger that does not take a packet for so long is hung: replaced. */
+#define LOGGER_PATIENCE_MS 100
+#define LOGGER_RESTART (1 * SECOND)
+#define PACKETS_A_TURN 64
+
+static int start(struct supervisor *sup);
+
+/* ---- which output goes where ---- */
+
+/* -d: captured only for the last output, until all is ready. */
+static bool is_quiet(const struct service *service)
+{
+	return cluster_settings(service->core)->log == LOG_AUTO &&
+		service->sup->settings->daemon;
+}
+
+/*
+ * Copied as it is: nobody sees a difference, and its last output is known.  An
+ * earlier nclust's logger cannot do that; as long as it lives output is left
+ * alone.  So it is where each connection has a process, which would cost it a
+ * pipe, and none of which is ever waited for to be ready.
+ */
+static bool is_copied(const struct service *service)
+{
+	const struct supervisor *sup = service->sup;
+
+	return cluster_settings(service->core)->log == LOG_AUTO &&
+		!sup->settings->daemon && !sup->stdout_is_terminal &&
+		service->accepting == NULL &&
+		(sup->logger_pid == 0 || sup->logger_copies);
+}
+
+bool logger_wanted(const struct service *service)
+{
+	const struct supervisor *sup = service->sup;
+
+	switch (cluster_settings(service->core)->log) {
+	case LOG_PREFIX:
+		return true;
+	case LOG_AUTO:
+		if (sup->settings->daemon)
+			return !sup->ready_once;
+		return sup->stdout_is_terminal || is_copied(service);
+	case LOG_INHERIT:
+	case LOG_OFF:
+		break;
+	}
+	return false;
+}
+
+static bool is_silent(const struct service *service)
+{
+	enum log_mode mode = cluster_settings(service->core)->log;
+
+	return mode == LOG_OFF ||
+		(mode == LOG_AUTO && service->sup->settings->daemon);
+}
+
+/* Who reads from it as well is not killed by SIGPIPE when all other readers
+ * are: he waits for the next one. */
+static void open_both_ways(int *end)
+{
+	char path[40];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", *end);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd == -1)
+		return;
+	(void)close(*end);
+	*end = fd;
+}
+
+/* An end that the worker has both ways; we are to see when it is gone. */
+static int reopen(struct remote *r, int number)
+{
+	scoped_fd both = remote_fd(r, number);
+	char path[40];
+	struct stat st;
+
+	if (both == -1 || fstat(both, &st) == -1 || !S_ISFIFO(st.st_mode) ||
+		(fcntl(both, F_GETFL) & O_ACCMODE) != O_RDWR)
+		return -1;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", both);
+	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+void logger_reopen_output(struct child *child)
+{
+	struct remote r;
+
+	remote_of(&r, child->pid);
+	for (int i = 0; i < 2; i++)
+		if (child->output[i] == -1)
+			child->output[i] = reopen(&r, i + 1);
+	if (descriptors_same(child->output[0], child->output[1]))
+		fd_close(&child->output[1]);
+}
+
+/* Its read end is the caller's; -1 and errno. */
+static int open_pipe(const struct service *service, int *write_end)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		return -1;
+	if (cluster_settings(service->core)->orphans == ORPHANS_KEEP)
+		open_both_ways(&ends[1]);
+	/* another user's worker opens /dev/stderr */
+	(void)fchmod(ends[1], 0622);
+	*write_end = ends[1];
+	return ends[0];
+}
+
+void logger_open_output(
+	struct service *service, struct child *child, int output[2])
+{
+	struct supervisor *sup = service->sup;
+	bool copied = is_copied(service);
+
+	output[0] = output[1] = -1;
+	if (!logger_wanted(service) || start(sup) == -1) {
+		if (is_silent(service))
+			output[0] = output[1] = sup->null_fd;
+		return;
+	}
+	/* what a connection's process writes is its answer */
+	for (int i = service->accepting != NULL; i < 2; i++) {
+		/* one pipe keeps the order of what goes to one place; a
+		 * terminal stays what the worker sees */
+		if (i == 1 && copied &&
+			descriptors_same(STDOUT_FILENO, STDERR_FILENO))
+			output[1] = output[0];
+		if (i == 1 && copied && (output[1] != -1 || isatty(2) == 1))
+			return;
+		child->output[i] = open_pipe(service, &output[i]);
+		/* without a pipe the worker writes where we write */
+		if (child->output[i] == -1) {
+			log_syserr("cannot capture the output of '%s'",
+				service->name);
+			return;
+		}
+	}
+}
+
+void logger_close_output(struct supervisor *sup, int output[2])
+{
+	if (output[1] == output[0])
+		output[1] = -1;
+	for (int i = 0; i < 2; i++)
+		if (output[i] != sup->null_fd)
+			fd_close(&output[i]);
+}
+
+/* ---- the channel ---- */
+
+static void give_up_on_it(struct supervisor *sup)
+{
+	log_warn("the logger does not answer: replacing it");
+	(void)pidfd_signal(sup->logger_pidfd, SIGKILL);
+}
+
+bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
+	const int *fds, size_t count)
+{
+	int channel = sup->logger_watcher.fd;
+	struct pollfd wait = {.fd = channel, .events = POLLOUT};
+
+	if (channel == -1)
+		return false;
+	if (fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
+		return true;
+	if ((errno == EAGAIN || errno == ENOBUFS) &&
+		poll(&wait, 1, LOGGER_PATIENCE_MS) == 1 &&
+		fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
+		return true;
+	if (errno != EPIPE && errno != ECONNRESET)
+		give_up_on_it(sup);
+	return false;
+}
+
+static bool send_packet(
+	struct supervisor *sup, const struct logwire_packet *p, int fd)
+{
+	return logger_send(sup, p, &fd, fd != -1);
+}
+
+void logger_add(struct service *service, const struct child *child)
+{
+	struct logwire_packet p = {
+		.kind = LOGWIRE_ADD,
+		.slot = child->slot,
+		.worker = child->serial,
+		.quiet = is_quiet(service),
+		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
+	};
+
+	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
+	for (int i = 0; i < 2; i++) {
+		if (child->output[i] == -1)
+			continue;
+		p.stream = (uint32_t)i + 1;
+		if (!send_packet(service->sup, &p, child->output[i]))
+			return; /* the next logger gets it */
+	}
+}
+
+bool logger_ask_last(const struct child *child)
+{
+	struct logwire_packet p = {
+		.kind = LOGWIRE_ENDED,
+		.slot = child->slot,
+		.worker = child->serial,
+	};
+
+	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
+	return send_packet(child->service->sup, &p, -1);
+}
+
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+	struct logwire_packet p;
+	struct fdpass_message m;
+
+	(void)revents;
+	for (int i = 0; i < PACKETS_A_TURN && watcher->fd != -1; i++) {
+		if (fdpass_receive(watcher->fd, &p, sizeof(p), &m) != 1)
+			return;
+		for (size_t k = 0; k < m.fd_count; k++)
+			(void)close(m.fds[k]); /* none is expected */
+		if (m.len == 0) { /* closed: its pidfd tells the rest */
+			ev_io_stop(loop, watcher);
+			return;
+		}
+		if (m.cut || !logwire_check(&p, (size_t)m.len))
+			continue;
+		if (p.kind == LOGWIRE_LAST)
+			news_last_output(
+				sup, p.worker, p.text, p.address_in_use != 0);
+	}
+}
+
+/* ---- its life ---- */
+
+static void on_logger_exit(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	logger_ended(watcher->data);
+}
+
+/* Workers wait for it once their pipes are full: it is tried until it runs. */
+static void start_later(struct supervisor *sup)
+{
+	ev_timer_set(&sup->logger_restart, nsec_seconds(LOGGER_RESTART), 0.);
+	ev_timer_start(sup->loop, &sup->logger_restart);
+}
+
+static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	if (start(timer->data) == -1)
+		start_later(timer->data);
+}
+
+void logger_init(struct supervisor *sup)
+{
+	sup->logger_pidfd = -1;
+	sup->logger_watcher.fd = -1;
+	logger_carried(sup);
+}
+
+void logger_carried(struct supervisor *sup)
+{
+	int channel = sup->logger_watcher.fd;
+
+	ev_init(&sup->logger_watcher, on_channel);
+	ev_io_set(&sup->logger_watcher, channel, EV_READ);
+	sup->logger_watcher.data = sup;
+	ev_init(&sup->logger_exit, on_logger_exit);
+	sup->logger_exit.data = sup;
+	ev_init(&sup->logger_restart, on_restart);
+	sup->logger_restart.data = sup;
+}
+
+static void note_captured(struct child *child, int unused)
+{
+	(void)unused;
+	if (child->output[0] != -1 || child->output[1] != -1)
+		start_later(child->service->sup);
+}
+
+void logger_resume(struct supervisor *sup)
+{
+	if (sup->logger_pid == 0) {
+		children_each(sup, NULL, note_captured, 0);
+		return;
+	}
+	if (sup->logger_watcher.fd != -1)
+		ev_io_start(sup->loop, &sup->logger_watcher);
+	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
+	ev_io_start(sup->loop, &sup->logger_exit);
+}
+
+static int output_of(const struct supervisor *sup, int fd)
+{
+	return daemon_lets_go(sup, fd) ? sup->null_fd : fd;
+}
+
+static int run(struct supervisor *sup, int channel)
+{
+	static char *const argv[] = {"nclust-logger", "--role", "logger", NULL};
+	static char *const envp[] = {NULL};
+	const int resource = RLIMIT_NOFILE;
+	struct rlimit limit;
+	struct spawn_failure failure;
+	struct error err;
+	struct spawn_plan plan = {
+		.exec_fd = sup->self_exe,
+		.argv = argv,
+		.envp = envp,
+		.fds = {{output_of(sup, STDOUT_FILENO), 1},
+			{output_of(sup, STDERR_FILENO), 2}, {channel, 3}},
+		.fd_count = 3,
+		.null_fd = sup->null_fd,
+		.ignored_known = true,
+		.ignored = PRIVILEGE_IGNORED,
+		.new_session = true,
+		.limit_resources = &resource,
+		.limits = &limit,
+		.limit_count = 1,
+		.nice = INT_MIN,
+		.umask = -1,
+		.uid = -1,
+		.gid = -1,
+		.no_new_privs = true,
+	};
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		plan.limit_count = 0;
+	if (spawn(&plan, &sup->logger_pid, &sup->logger_pidfd, &failure) == 0)
+		return 0;
+	spawn_explain(&failure, "logger", &err);
+	log_error("%s; output goes on uncaptured", err.text);
+	sup->logger_pid = 0;
+	return -1;
+}
+
+static void set_sink(struct supervisor *sup)
+{
+	const struct logwire_packet p = {
+		.kind = LOGWIRE_SINK,
+		.sink = LOGWIRE_PREFIX,
+		.colour = sup->stdout_is_terminal && getenv("NO_COLOR") == NULL,
+	};
+
+	(void)send_packet(sup, &p, -1);
+}
+
+static void add_again(struct child *child, int unused)
+{
+	(void)unused;
+	logger_add(child->service, child);
+}
+
+static void begin(struct supervisor *sup, int channel)
+{
+	sup->logger_started = clock_now();
+	ev_io_set(&sup->logger_watcher, channel, EV_READ);
+	ev_io_start(sup->loop, &sup->logger_watcher);
+	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
+	ev_io_start(sup->loop, &sup->logger_exit);
+}
+
+static int start(struct supervisor *sup)
+{
+	int pair[2];
+
+	if (sup->logger_pid != 0)
+		return 0;
+	if (ev_is_active(&sup->logger_restart) || sup->over)
+		return sup->over ? -1 : 0; /* its pipes are kept for it */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		    0, pair) == -1) {
+		log_syserr("cannot start the logger");
+		return -1;
+	}
+	if (run(sup, pair[1]) == -1) {
+		(void)close(pair[0]);
+		(void)close(pair[1]);
+		return -1;
+	}
+	(void)close(pair[1]);
+	sup->logger_copies = !carry_variant.less;
+	begin(sup, pair[0]);
+	set_sink(sup);
+	children_each(sup, NULL, add_again, 0);
+	keeper_greet(sup, true);
+	return 0;
+}
+
+void logger_begin(struct supervisor *sup)
+{
+	if (start(sup) == -1)
+		start_later(sup);
+}
+
+int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
+{
+	int pidfd = pidfd_of(pid);
+
+	/* it has just answered, so the number is its own; should it have ended
+	 * since, the channel says so */
+	if (pidfd == -1)
+		return -1;
+	sup->logger_pid = pid;
+	sup->logger_pidfd = pidfd;
+	sup->logger_taken = true;
+	begin(sup, channel);
+	return 0;
+}
+
+void logger_redirect(struct supervisor *sup)
+{
+	const struct logwire_packet p = {.kind = LOGWIRE_OUTPUT};
+	const int fds[] = {
+		output_of(sup, STDOUT_FILENO), output_of(sup, STDERR_FILENO)};
+
+	if (!sup->logger_taken)
+		return;
+	sup->logger_taken = false;
+	set_sink(sup);
+	(void)logger_send(sup, &p, fds, COUNT_OF(fds));
+}
+
+bool logger_is(const struct supervisor *sup, pid_t pid)
+{
+	return sup->logger_pid != 0 && sup->logger_pid == pid;
+}
+
+static void close_channel(struct supervisor *sup)
+{
+	int channel = sup->logger_watcher.fd;
+
+	if (channel == -1)
+		return;
+	ev_io_stop(sup->loop, &sup->logger_watcher);
+	ev_io_set(&sup->logger_watcher, -1, 0);
+	(void)close(channel);
+}
+
+void logger_ended(struct supervisor *sup)
+{
+	struct pidfd_end end = {0};
+	bool known = true;
+	nsec_t age = clock_now() - sup->logger_started;
+
+	switch (pidfd_reap(sup->logger_pidfd, &end)) {
+	case 0:
+		return;
+	case -1: /* it was another's child */
+		known = false;
+		if (pidfd_look(sup->logger_pidfd, 0, 0, &end) == 0)
+			return;
+		break;
+	default:
+		break;
+	}
+	ev_io_stop(sup->loop, &sup->logger_exit);
+	on_channel(sup->loop, &sup->logger_watcher, EV_READ);
+	close_channel(sup);
+	fd_close(&sup->logger_pidfd);
+	sup->logger_pid = 0;
+	news_stop_waiting(sup);
+	if (sup->over)
+		return;
+	if (known)
+		log_warn("the logger ended (%s %d), starting it again",
+			end.signalled ? "signal" : "exit", end.code);
+	else
+		log_warn("the logger ended, starting it again");
+	if (age < LOGGER_RESTART || start(sup) == -1)
+		start_later(sup);
+}
+
+void logger_fini(struct supervisor *sup)
+{
+	struct pollfd wait = {.fd = sup->logger_pidfd, .events = POLLIN};
+	struct pidfd_end end;
+
+	ev_timer_stop(sup->loop, &sup->logger_restart);
+	if (!sup->has_past)
+		keeper_leave(sup);
+	close_channel(sup);
+	if (sup->logger_pid == 0 || sup->has_past)
+		return; /* it goes on waiting for one that can */
+	/* it drains what is in the pipes, and bounds that itself */
+	if (poll(&wait, 1, 5000) != 1)
+		(void)pidfd_signal(sup->logger_pidfd, SIGKILL);
+	(void)pidfd_reap(sup->logger_pidfd, &end);
+	ev_io_stop(sup->loop, &sup->logger_exit);
+	fd_close(&sup->logger_pidfd);
+	sup->logger_pid = 0;
+}

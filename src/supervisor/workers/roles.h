@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_ROLES_H
+#define SUPERVISOR_ROLES_H
+
+#include "protocol/logwire.h"
+#include "supervisor/common/state.h"
+
+/*
+ * The logger, a process of its own (logger/logger.h): started when the first
+ * worker's output is to be captured, started again when it dies.  The read
+ * ends of the workers' pipes are kept here too, so its death loses no line.
+ */
+void logger_init(struct supervisor *sup);
+/* Carried: who is there goes on; who was not is started. */
+void logger_carried(struct supervisor *sup);
+void logger_resume(struct supervisor *sup);
+void logger_fini(struct supervisor *sup); /* lets it drain and end */
+
+/* Is the output of this service's next worker captured? */
+bool logger_wanted(const struct service *service);
+/* Where stdout and stderr of a new worker go: pipes (the read ends stay in
+ * `child`), /dev/null, or -1 for ours. */
+void logger_open_output(
+	struct service *service, struct child *child, int output[2]);
+/* Those of one that was taken over, when no keeper has given them. */
+void logger_reopen_output(struct child *child);
+void logger_close_output(struct supervisor *sup, int output[2]);
+/* Hand the read ends to the logger. */
+void logger_add(struct service *service, const struct child *child);
+/* Ask for the last output of a dead worker; false: nobody will answer. */
+bool logger_ask_last(const struct child *child);
+
+/* A packet to it, with descriptors; false: there is none, or it is hung. */
+bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
+	const int *fds, size_t count);
+/* Start it now, if it does not run: as keeper. */
+void logger_begin(struct supervisor *sup);
+/* One that runs already, of an earlier nclust; the channel is taken over.  -1
+ * and errno: it is gone. */
+int logger_take_over(struct supervisor *sup, int channel, pid_t pid);
+/* From now on it writes where we do. */
+void logger_redirect(struct supervisor *sup);
+
+bool logger_is(const struct supervisor *sup, pid_t pid);
+void logger_ended(struct supervisor *sup);
+
+#endif

@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/service.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/accept/accepting.h"
+#include "supervisor/orphans/bequest.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/health/health.h"
+#include "supervisor/hooks/hooks.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/instance/lifecycle.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/instance/manager.h"
+#include "supervisor/common/news.h"
+#include "supervisor/node/node.h"
+#include "supervisor/workers/ports.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/roles.h"
+#include "supervisor/sockets/segment.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/common/trouble.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* ---- what the core tells ---- */
+
+/* Without the worker's output nclust cannot know; say what to look for. */
+static void hint_at_bind(struct service *service, const struct report *r)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+
+	if (service->bind_hint_told || r->was_ready || r->why != WHY_ITSELF ||
+		r->ending.kind != ENDING_EXIT || r->ending.code == 0 ||
+		s->listen_count == 0 || intercept_gives_named(service) ||
+		logger_wanted(service))
+		return;
+	service->bind_hint_told = true;
+	log_note("%s: if it says 'address already in use', it binds the port "
+		 "itself, which nclust holds: let it take its socket from "
+		 "LISTEN_FDS, or take over its port ('intercept')",
+		service->name);
+}
+
+static void on_exited(struct service *service, const struct report *r)
+{
+	if (r->why == WHY_ITSELF)
+		hint_at_bind(service, r);
+	if (!cluster_ever_ready(service->core) && r->why != WHY_STOP &&
+		r->slot < service->child_slots &&
+		service->early_deaths[r->slot] < 255)
+		service->early_deaths[r->slot]++;
+}
+
+/* What failed on the way there is not why it will end. */
+static void on_ready(struct service *service, const struct report *r)
+{
+	struct child *child = child_find(service, r->slot, r->worker);
+
+	if (child == NULL)
+		return;
+	free(child->cause);
+	child->cause = NULL;
+}
+
+/* A slot whose worker has listened, or NULL. */
+static const struct child *first_listening(const struct service *service)
+{
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		for (int k = 0; k < 2; k++) {
+			const struct child *c = service->children[i][k];
+
+			if (c != NULL && c->listening_told)
+				return c;
+		}
+	return NULL;
+}
+
+/* With `ready = auto` what one worker of a command does is expected of all. */
+static void on_start_timeout(struct service *service, const struct report *r)
+{
+	struct child *child = child_find(service, r->slot, r->worker);
+	const struct cluster *core = service->core;
+	const struct child *other = first_listening(service);
+	char as[80] = "others of its command do";
+
+	if (child == NULL || child->cause != NULL ||
+		cluster_settings(core)->ready != READY_AUTO ||
+		child->generation != cluster_generation(core) ||
+		child->listening_told ||
+		(!cluster_knows_notify(core) && !cluster_knows_listen(core)))
+		return;
+	if (!cluster_knows_notify(core) && other != NULL)
+		(void)snprintf(as, sizeof(as), "%s.%" PRIu32 " does",
+			service->name, other->slot);
+	trouble_set_cause(child,
+		"it did not %s, as %s, and 'ready = auto' expects that of "
+		"every worker: write 'ready = alive:1s', or make it a cluster "
+		"of its own",
+		cluster_knows_notify(core) ? "send READY=1" : "listen", as);
+}
+
+/* The generation in force is the core's to say: after a failed rollout it is
+ * the old one again, and so are the listeners.  Those that only it had are open
+ * no more if the rollout had been done. */
+static void follow_settings(struct service *service)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+	const struct recipe *r =
+		recipe_of(service, cluster_generation(service->core));
+	struct listener_set set;
+	struct error err;
+	int got;
+
+	if (r != NULL)
+		got = listeners_share(&set, &r->listeners);
+	else
+		got = listeners_open(
+			service->sup, &set, s, &service->listeners, &err);
+	if (got == 0) {
+		listeners_release(&service->listeners);
+		service->listeners = set;
+	} else if (r == NULL) {
+		log_error("%s: %s", service->name, err.text);
+	}
+}
+
+static void on_report(struct service *service, const struct report *r)
+{
+	struct supervisor *sup = service->sup;
+
+	switch (r->kind) {
+	case REPORT_EXITED:
+		on_exited(service, r);
+		break;
+	case REPORT_READY:
+		listens_on_ready(service, r);
+		on_ready(service, r);
+		break;
+	case REPORT_START_TIMEOUT:
+		on_start_timeout(service, r);
+		break;
+	case REPORT_ALL_READY:
+		service->started_once = true;
+		break;
+	case REPORT_ROLLOUT_FAILED:
+		follow_settings(service);
+		segment_settle(service, true);
+		recipes_trim(service);
+		break;
+	case REPORT_ROLLOUT_DONE:
+		segment_settle(service, false);
+		recipes_trim(service);
+		break;
+	default:
+		break;
+	}
+	bequest_report(service, r);
+	if (service->accepting != NULL)
+		accepting_on_report(service, r);
+	else
+		steer_on_report(service, r);
+	if (service->accepting == NULL || r->kind != REPORT_ALL_READY)
+		news_report(service, r);
+	lifecycle_on_report(sup, service, r);
+	hooks_on_report(service, r);
+	health_on_report(service, r);
+}
+
+void service_told(struct service *service, const struct report *report,
+	const char *sentence)
+{
+	if (report->kind != REPORT_ROLLOUT_DONE &&
+		report->kind != REPORT_ROLLOUT_FAILED)
+		return;
+	free(service->outcome);
+	service->outcome = strdup(sentence);
+	service->outcome_of = report->rollout;
+	service->outcome_failed = report->kind == REPORT_ROLLOUT_FAILED;
+}
+
+/* ---- what the core asks for ---- */
+
+static int stop_signal(const struct service *service, int signal)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+
+	if (service->stop_signal != 0 && signal == s->stop[0].signal)
+		return service->stop_signal;
+	return signal;
+}
+
+static void stop(struct child *child, int signal)
+{
+	if (!node_stop(child, signal))
+		drain_stop(child, signal);
+}
+
+static void drain(struct child *child, nsec_t span)
+{
+	node_drain(child, span);
+	drain_begin(child, span);
+}
+
+static void carry_out(struct service *service, const struct actions *actions)
+{
+	struct event answers[ACTIONS_MAX] untouched;
+	unsigned count = 0;
+	bool drains = false;
+
+	for (unsigned i = 0; i < actions->count; i++) {
+		const struct action *a = &actions->list[i];
+		struct child *c = child_find(service, a->slot, a->worker);
+
+		switch (a->kind) {
+		case ACTION_SPAWN:
+			child_spawn(service, a, &answers[count++]);
+			break;
+		case ACTION_SIGNAL:
+			if (c != NULL)
+				stop(c, stop_signal(service, a->signal));
+			break;
+		case ACTION_KILL:
+			if (c != NULL)
+				child_kill_group(c, SIGKILL);
+			break;
+		case ACTION_DRAIN:
+			if (c != NULL)
+				drain(c, a->span);
+			drains = true;
+			break;
+		case ACTION_REPORT:
+			on_report(service, &a->report);
+			break;
+		case ACTION_ENDED:
+			service->ended = true;
+			service->status = a->status;
+			learned_drop_all(service);
+			lifecycle_on_ended(service->sup, service);
+			break;
+		}
+	}
+	for (unsigned i = 0; i < count; i++)
+		service_tell(service, &answers[i]);
+	if (drains)
+		drain_tell_busy(service);
+}
+
+void service_tell(struct service *service, struct event *event)
+{
+	struct actions actions untouched;
+
+	actions.count = 0;
+	event->now = clock_now();
+	cluster_handle(service->core, event, &actions);
+	if (actions.count > 0)
+		carry_out(service, &actions);
+}
+
+void service_tick(struct service *service)
+{
+	struct event event = {.kind = EVENT_TICK};
+
+	service_tell(service, &event);
+}
+
+nsec_t service_deadline(const struct service *service)
+{
+	/* with no slot of its own, nothing is ever due that would begin it */
+	if (service->accepting != NULL &&
+		cluster_state(service->core) == CLUSTER_STARTING)
+		return 0;
+	return cluster_next_deadline(service->core);
+}
+
+/* ---- life ---- */
+
+unsigned service_wanted(
+	const struct supervisor *sup, const struct cluster_settings *settings)
+{
+	return cluster_workers(settings, sup->cpus);
+}
+
+/* Room for the children of `slots` slots; never shrinks. */
+static int reserve_children(struct service *service, unsigned slots)
+{
+	struct child *(*children)[2];
+	unsigned char *early;
+
+	if (slots <= service->child_slots)
+		return 0;
+	children = realloc(service->children, slots * sizeof(*children));
+	if (children == NULL)
+		return -1;
+	service->children = children;
+	early = realloc(service->early_deaths, slots);
+	if (early == NULL)
+		return -1;
+	service->early_deaths = early;
+	(void)memset(children + service->child_slots, 0,
+		(slots - service->child_slots) * sizeof(*children));
+	(void)memset(
+		early + service->child_slots, 0, slots - service->child_slots);
+	service->child_slots = slots;
+	return 0;
+}
+
+static uint64_t random_seed(void)
+{
+	uint64_t seed;
+
+	/* early at boot there may be none: the jitter can live with time */
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+		seed = (uint64_t)clock_now() ^ (uint64_t)getpid() << 32;
+	return seed;
+}
+
+struct service *service_new(struct supervisor *sup,
+	struct cluster_settings *settings, struct listener_set *listeners,
+	struct segment *segment)
+{
+	struct service *s = calloc(1, sizeof(*s));
+	struct service **list;
+	unsigned wanted = service_wanted(sup, settings);
+	unsigned workers = settings->accept ? 0 : wanted;
+
+	if (s == NULL)
+		return NULL;
+	s->sup = sup;
+	s->name = strdup(settings->name);
+	s->core = cluster_new(settings, workers, random_seed());
+	list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
+	if (list != NULL)
+		sup->services = list;
+	if (s->name == NULL || s->core == NULL || list == NULL ||
+		reserve_children(s, wanted) == -1 ||
+		(settings->accept && accepting_new(s, wanted) == -1)) {
+		service_free(s);
+		return NULL;
+	}
+	s->listeners = *listeners;
+	*listeners = (struct listener_set){0};
+	s->segment = segment;
+	s->index = sup->service_count;
+	sup->services[sup->service_count++] = s;
+	return s;
+}
+
+struct service *service_carried(struct supervisor *sup)
+{
+	struct service **list = realloc(
+		sup->services, (sup->service_count + 1) * sizeof(*list));
+	struct service *s = calloc(1, sizeof(*s));
+
+	if (list != NULL)
+		sup->services = list;
+	if (list == NULL || s == NULL) {
+		free(s);
+		return NULL;
+	}
+	s->sup = sup;
+	s->index = sup->service_count;
+	list[sup->service_count++] = s;
+	return s;
+}
+
+void service_free(struct service *s)
+{
+	accepting_free(s);
+	health_free(s);
+	steer_free(s);
+	recipes_free(s);
+	segment_drop(s);
+	listeners_release(&s->listeners);
+	learned_drop_all(s);
+	ports_free(s);
+	node_free(s);
+	if (s->core != NULL)
+		cluster_free(s->core);
+	free(s->children);
+	free(s->early_deaths);
+	free(s->outcome);
+	trouble_free(s);
+	free(s->name);
+	free(s);
+}
+
+struct service *service_named(const struct supervisor *sup, const char *name)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (strcmp(sup->services[i]->name, name) == 0)
+			return sup->services[i];
+	return NULL;
+}
+
+unsigned service_workers(const struct service *service)
+{
+	return service->accepting != NULL ? service->accepting->limit
+					  : cluster_wanted(service->core);
+}
+
+unsigned service_ready(const struct service *service)
+{
+	if (service->accepting == NULL)
+		return cluster_ready(service->core);
+	return service->accepting->open ? service->accepting->limit : 0;
+}
+
+unsigned service_alive(const struct service *service)
+{
+	return service->accepting != NULL ? service->accepting->running
+					  : cluster_alive(service->core);
+}
+
+uint32_t service_slots(const struct service *service)
+{
+	return service->accepting != NULL ? service->child_slots
+					  : cluster_slots(service->core);
+}
+
+void service_view_slot(
+	const struct service *service, uint32_t slot, struct slot_view *view)
+{
+	if (service->accepting != NULL && slot < service->child_slots)
+		accepting_view_slot(service, slot, view);
+	else
+		cluster_view_slot(service->core, slot, view);
+}
+
+/* ---- commands ---- */
+
+/* Nothing of it runs, and nothing will. */
+static bool is_over(const struct service *service)
+{
+	enum cluster_state state = cluster_state(service->core);
+
+	return state == CLUSTER_STOPPED ||
+		(state == CLUSTER_FAILED && cluster_alive(service->core) == 0);
+}
+
+static int refuse_if_stopping(const struct service *service, struct error *err)
+{
+	enum cluster_state state = cluster_state(service->core);
+
+	if (!service->sup->stopping && !service->leaving &&
+		state != CLUSTER_STOPPING &&
+		(state != CLUSTER_FAILED || is_over(service)))
+		return 0;
+	return error_set(err, 0, "'%s' is stopping", service->name);
+}
+
+/* It may begin a new life by this, or end at once. */
+static void change(struct service *service, struct event *event)
+{
+	service->ended = false;
+	service_tell(service, event);
+	service->ended = is_over(service);
+}
+
+int service_reserve(struct service *service, unsigned slots)
+{
+	if (reserve_children(service, slots) == -1)
+		return -1;
+	return service->accepting != NULL
+		? visits_reserve(service->accepting)
+		: cluster_reserve(service->core, slots);
+}
+
+/* None of its slots is the core's, which tells nothing of it. */
+static void scale_accepting(struct service *service, unsigned count)
+{
+	struct event again = {.kind = EVENT_ROLL, .slot = SLOT_ALL};
+	const struct report report = {
+		.kind = REPORT_SCALED,
+		.count = count,
+	};
+
+	if (is_over(service) && count > 0)
+		change(service, &again);
+	accepting_scale(service, count);
+	on_report(service, &report);
+}
+
+int service_scale(struct service *service, unsigned count, struct error *err)
+{
+	struct event event = {.kind = EVENT_SCALE, .count = count};
+
+	if (refuse_if_stopping(service, err) == -1)
+		return -1;
+	if (count > WORKERS_MAX)
+		return error_set(err, 0, "wanted 0 to %d workers, found %u",
+			WORKERS_MAX, count);
+	if (service_reserve(service, count) == -1)
+		return error_set(err, ENOMEM, "%u workers", count);
+	service->scaled = true;
+	if (service->accepting != NULL)
+		scale_accepting(service, count);
+	else
+		change(service, &event);
+	return 0;
+}
+
+static int refuse_part(const struct service *service, const struct roll *roll,
+	struct error *err)
+{
+	if (service->accepting == NULL ||
+		(roll->slot == SLOT_ALL &&
+			(!roll->has_canary || roll->canary == 0)))
+		return 0;
+	return error_set(err, 0,
+		"'%s' has a process for each connection: it is restarted as a "
+		"whole",
+		service->name);
+}
+
+/* Can it be seen what a worker listens on? */
+static bool sees_listens(const struct service *service, const struct roll *roll)
+{
+	const struct cluster_settings *s = roll->settings != NULL
+		? roll->settings
+		: cluster_next_settings(service->core);
+
+	return s->intercept != INTERCEPT_OFF &&
+		service->sup->intercept.way != WAY_NONE;
+}
+
+int service_roll(
+	struct service *service, const struct roll *roll, struct error *err)
+{
+	struct event event = {
+		.kind = EVENT_ROLL,
+		.slot = roll->slot,
+		.settings = roll->settings,
+		.command_changed = roll->command_changed,
+		.drops_ports =
+			roll->drops_ports || !sees_listens(service, roll),
+		.has_canary = roll->has_canary,
+		.count = roll->canary,
+		.has_bake = roll->has_bake,
+		.span = roll->bake,
+	};
+
+	if (refuse_if_stopping(service, err) == -1 ||
+		refuse_part(service, roll, err) == -1) {
+		cluster_settings_unref(roll->settings);
+		return -1;
+	}
+	if (roll->slot == SLOT_ALL)
+		drain_tell_busy(service);
+	change(service, &event);
+	return 0;
+}
+
+void service_stop(struct service *service, bool at_once)
+{
+	struct event event = {.kind = EVENT_STOP, .at_once = at_once};
+
+	if (service->accepting != NULL)
+		accepting_stop(service, at_once);
+	service_tell(service, &event);
+}
+
+unsigned service_signal_slot(struct service *service, uint32_t slot, int signal)
+{
+	struct slot_view view;
+	struct child *c;
+
+	service_view_slot(service, slot, &view);
+	if (view.workers == 0)
+		return 0;
+	c = child_find(service, slot, view.worker[0].id);
+	if (c == NULL)
+		return 0;
+	child_signal(c, signal);
+	return 1;
+}
+
+unsigned service_signal_all(struct service *service, int signal)
+{
+	unsigned reached = 0;
+
+	for (uint32_t i = 0; i < service_slots(service); i++)
+		reached += service_signal_slot(service, i, signal);
+	return reached;
+}
+
+unsigned service_signal_next(struct service *service, int signal, bool first)
+{
+	uint32_t slot = service->accepting != NULL
+		? accepting_next_in_turn(service, first)
+		: cluster_next_in_turn(service->core, first);
+
+	return slot != SLOT_ALL ? service_signal_slot(service, slot, signal)
+				: 0;
+}
