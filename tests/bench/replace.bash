@@ -345,7 +345,7 @@ doubt_tls() {
 	roll 60
 	exec {end}>&-
 	wait "$pid"
-	IFS='= ' read -r _ answered _ lost < <(tail -n 1 "$BENCH_DIR/asked")
+	IFS='= ' read -r _ answered _ lost _ < <(tail -n 1 "$BENCH_DIR/asked")
 	most "TLS handshakes over 40 ms: lost of $((answered + lost))" \
 		"$lost" 0 ""
 	note "$ROLLED restarts of 2, $((EACH / 1000)) ms each"
