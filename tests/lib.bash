@@ -197,6 +197,33 @@ poll_until() {
 	done
 }
 
+all_stopped() {
+	local states
+
+	for pid in "$@"; do
+		states=$(ps -L -o state= -s "$pid") || return 1
+		[[ ! $states =~ [^TZ[:space:]] ]] || return 1
+	done
+}
+
+# freeze PID...: stop these workers with all that is theirs.
+freeze() {
+	local pid
+
+	for pid in "$@"; do
+		kill -STOP -- "-$pid"
+	done
+	poll_until 10 all_stopped "$@"
+}
+
+thaw() {
+	local pid
+
+	for pid in "$@"; do
+		kill -CONT -- "-$pid"
+	done
+}
+
 # As a crash does; nobody is told.
 kill_nclust() {
 	kill -KILL "$NCLUST_PID"

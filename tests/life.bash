@@ -72,33 +72,6 @@ all_of() {
 	ps -o pid= -s "$1" 2>/dev/null || true
 }
 
-all_stopped() {
-	local states
-
-	for pid in "$@"; do
-		states=$(ps -L -o state= -s "$pid") || return 1
-		[[ ! $states =~ [^TZ[:space:]] ]] || return 1
-	done
-}
-
-# freeze PID...: stop these workers with all that is theirs.
-freeze() {
-	local pid
-
-	for pid in "$@"; do
-		kill -STOP -- "-$pid"
-	done
-	poll_until 10 all_stopped "$@"
-}
-
-thaw() {
-	local pid
-
-	for pid in "$@"; do
-		kill -CONT -- "-$pid"
-	done
-}
-
 worker_pids() {
 	cluster '[.workers[].pid] | join(" ")'
 }

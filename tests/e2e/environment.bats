@@ -387,6 +387,7 @@ setup() {
 		-- true
 	[ "$status" -eq 126 ]
 	[[ $output == *"$DIR/absent"* ]]
+	echo "$output"
 	[ "${#lines[@]}" -eq 1 ]
 }
 

@@ -211,7 +211,7 @@ refuses() {
 @test "when all workers die as well, who waits in the queue is answered" {
 	start_kept
 	read -ra pids < <(worker_pids)
-	kill -STOP "${pids[@]}"
+	freeze "${pids[@]}"
 	for i in 1 2 3; do
 		curl -sS --max-time 20 "http://127.0.0.1:$PORT/" \
 			>"$DIR/answer.$i" 3>&- &
@@ -221,6 +221,7 @@ refuses() {
 		awk "{ print \$2 }")" -eq 3 ]'
 	kill_nclust
 	kill -KILL "${pids[@]}"
+	poll_until 10 all_gone "${pids[@]}"
 	start_kept
 	for i in 1 2 3; do
 		poll_until 10 file_has "$DIR/answer.$i" pid=
@@ -250,7 +251,7 @@ refuses() {
 	read -ra pids < <(worker_pids)
 	NCLUST_PID=$(cat "$DIR/pid")
 	# all at once: nobody but the manager has the socket
-	kill -STOP "${pids[@]}"
+	freeze "${pids[@]}"
 	curl -sS --max-time 20 "http://127.0.0.1:$PORT/" >"$DIR/answer" 3>&- &
 	STARTED+=("$!")
 	wait_until 10 '[ "$(ss -Hltn "sport = :$PORT" |

@@ -29,6 +29,7 @@ server.on("connection", (socket) => {
 function established() {
   let count = 0;
 
+  if (connections.size === 0) return 0;
   for (const name of ["tcp", "tcp6"])
     for (const line of fs.readFileSync(`/proc/net/${name}`, "utf8").split("\n")) {
       const [, local, remote, state] = line.trim().split(/\s+/);
