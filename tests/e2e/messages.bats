@@ -451,7 +451,7 @@ all_accounted() {
 	client scale "$INSTANCE" 4
 	kill -CONT "$FOLLOWER"
 	poll_until 10 file_has "$DIR/slow" '"event":"scaled"'
-	file_has "$DIR/slow" '"event":"messages-missed"'
+	poll_until 10 file_has "$DIR/slow" '"event":"messages-missed"'
 	is_alive "$FOLLOWER"
 	poll_until 10 all_accounted "$DIR/slow" 20000
 }
