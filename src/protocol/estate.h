@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 /*
- * What an nclust leaves to its heir beside its workers (os/place/statefile.h): the
- * clusters and the listeners, in the form of protocol/handover.h.
+ * What the next nclust has to know when this one was killed: the clusters and the
+ * listeners, in the form of protocol/handover.h.  The workers are in another file
+ * (os/place/statefile.h).
  */
 struct estate_generation {
 	uint32_t number;

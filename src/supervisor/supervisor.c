@@ -40,6 +40,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,9 +156,9 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	}
 }
 
-/* libev learns in the last moment that a descriptor cannot be watched: epoll_ctl(2)
- * failed.  It waits all the same, and would tell when something else happens: a
- * signal to ourselves is something. */
+/* epoll_ctl(2) may fail just before the loop waits.  libev then has a pending event
+ * for that descriptor, but waits first, for as long as nothing else happens.  A
+ * signal to ourselves ends that wait. */
 static void before_wait(struct ev_loop *loop)
 {
 	if (ev_pending_count(loop) > 0)

@@ -13,7 +13,6 @@ load ../node
 load ../upgrade
 bats_require_minimum_version 1.5.0
 
-
 setup() {
 	node_setup
 }

@@ -204,6 +204,15 @@ to_two() {
 	[[ $output == *"one: new; two: new; web: removed"* ]]
 }
 
+# Two clusters, each with a port: $first and $PORT.
+start_one_and_two() {
+	first=$PORT
+	free_port
+	write one "listen = 127.0.0.1:$first" "command = $FIXTURES/serve --notify"
+	write two "listen = 127.0.0.1:$PORT" "command = $FIXTURES/serve --notify"
+	start_file
+}
+
 @test "one that could be either is neither: both are new, and it goes" {
 	first=$PORT
 	free_port
@@ -217,11 +226,7 @@ to_two() {
 }
 
 @test "several at once are each known by their own" {
-	first=$PORT
-	free_port
-	write one "listen = 127.0.0.1:$first" "command = $FIXTURES/serve --notify"
-	write two "listen = 127.0.0.1:$PORT" "command = $FIXTURES/serve --notify"
-	start_file
+	start_one_and_two
 	rename one blue
 	rename two green
 	run -0 nclust reload "$INSTANCE"
@@ -234,11 +239,7 @@ to_two() {
 
 # No name is gone, so none is renamed: each gets the other's settings.
 @test "two that swap their names swap their ports, where the file names them" {
-	first=$PORT
-	free_port
-	write one "listen = 127.0.0.1:$first" "command = $FIXTURES/serve --notify"
-	write two "listen = 127.0.0.1:$PORT" "command = $FIXTURES/serve --notify"
-	start_file
+	start_one_and_two
 	nclust restart "$INSTANCE"
 	nclust restart "$INSTANCE"
 	rename one three
@@ -274,11 +275,7 @@ to_two() {
 # The name in the middle stays, with other settings: the first one leaves, the
 # last one is new.
 @test "a chain of names loses nothing either, where the file names the ports" {
-	first=$PORT
-	free_port
-	write one "listen = 127.0.0.1:$first" "command = $FIXTURES/serve --notify"
-	write two "listen = 127.0.0.1:$PORT" "command = $FIXTURES/serve --notify"
-	start_file
+	start_one_and_two
 	nclust restart "$INSTANCE"
 	nclust restart "$INSTANCE"
 	rename two three

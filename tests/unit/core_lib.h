@@ -127,6 +127,18 @@ static inline struct slot_view bench_slot(struct bench *b, uint32_t slot)
 	return view;
 }
 
+/* The id of the slot's worker of that generation; 0: there is none. */
+static inline uint64_t bench_of_generation(
+	struct bench *b, uint32_t slot, unsigned generation)
+{
+	struct slot_view view = bench_slot(b, slot);
+
+	for (unsigned k = 0; k < view.workers; k++)
+		if (view.worker[k].generation == generation)
+			return view.worker[k].id;
+	return 0;
+}
+
 static inline struct rollout_view bench_rollout(struct bench *b)
 {
 	struct rollout_view view;

@@ -55,17 +55,6 @@ static void step_through(uint32_t slot)
 	old_one_goes(slot);
 }
 
-/* The id of the slot's worker of that generation. */
-static uint64_t of_generation(uint32_t slot, unsigned generation)
-{
-	struct slot_view view = bench_slot(&b, slot);
-
-	for (unsigned k = 0; k < view.workers; k++)
-		if (view.worker[k].generation == generation)
-			return view.worker[k].id;
-	return 0;
-}
-
 static void dies(uint32_t slot, uint64_t worker)
 {
 	bench_do(&b,
@@ -290,7 +279,7 @@ static void bake_a_guess(struct cluster_settings *s)
 	bench_listens(&b, 1);
 	bench_forget(&b);
 	restart();
-	bench_tell(&b, EVENT_LISTENING, 0, of_generation(0, 2));
+	bench_tell(&b, EVENT_LISTENING, 0, bench_of_generation(&b, 0, 2));
 }
 
 START_TEST(where_readiness_is_guessed_the_first_one_is_watched_for_stable_after)
@@ -303,7 +292,7 @@ START_TEST(where_readiness_is_guessed_the_first_one_is_watched_for_stable_after)
 	ck_assert_uint_eq(cluster_ready(b.c), 3);
 	bench_pass(&b, 1);
 	old_one_goes(0);
-	bench_tell(&b, EVENT_LISTENING, 1, of_generation(1, 2));
+	bench_tell(&b, EVENT_LISTENING, 1, bench_of_generation(&b, 1, 2));
 	old_one_goes(1);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 1);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
@@ -315,7 +304,7 @@ START_TEST(one_that_dies_while_it_is_watched_leaves_the_old_ones_alone)
 {
 	bake_a_guess(guessing(READY_LISTEN));
 	bench_pass(&b, 400 * MSEC);
-	dies(0, of_generation(0, 2));
+	dies(0, bench_of_generation(&b, 0, 2));
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
 	bench_pass(&b, 10 * SECOND);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
@@ -383,7 +372,7 @@ START_TEST(who_is_in_a_hurry_has_nobody_watched)
 			.slot = SLOT_ALL,
 			.has_bake = true,
 		});
-	bench_tell(&b, EVENT_LISTENING, 0, of_generation(0, 2));
+	bench_tell(&b, EVENT_LISTENING, 0, bench_of_generation(&b, 0, 2));
 	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 0);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
@@ -421,7 +410,7 @@ START_TEST(one_slots_restart_is_watched_where_it_is_guessed)
 	bench_listens(&b, 0);
 	bench_listens(&b, 1);
 	bench_do(&b, (struct event){.kind = EVENT_ROLL, .slot = 1});
-	bench_tell(&b, EVENT_LISTENING, 1, of_generation(1, 2));
+	bench_tell(&b, EVENT_LISTENING, 1, bench_of_generation(&b, 1, 2));
 	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKING), 1);
 	bench_pass(&b, SECOND);
 	old_one_goes(1);
@@ -486,7 +475,7 @@ START_TEST(a_canary_that_dies_while_it_bakes_ends_the_rollout)
 {
 	bake_two();
 	bench_pass(&b, 59 * SECOND);
-	dies(1, of_generation(1, 2));
+	dies(1, bench_of_generation(&b, 1, 2));
 	check_all_as_before(4);
 	ck_assert_int_eq(
 		bench_last(&b, REPORT_ROLLOUT_FAILED)->ending.code, SIGSEGV);
@@ -506,7 +495,7 @@ START_TEST(new_settings_that_fail_as_canaries_need_no_way_back)
 	deploy(2, 60 * SECOND);
 	bench_ready(&b, 0);
 	bench_ready(&b, 1);
-	dies(0, of_generation(0, 2));
+	dies(0, bench_of_generation(&b, 0, 2));
 	check_all_as_before(3);
 	ck_assert_ptr_eq(cluster_settings(b.c), b.s);
 	old_one_goes(1);
@@ -521,7 +510,7 @@ START_TEST(a_canary_that_does_not_start_ends_the_rollout)
 	restart();
 	bench_ready(&b, 0);
 	if (_i == 0)
-		dies(1, of_generation(1, 2));
+		dies(1, bench_of_generation(&b, 1, 2));
 	else
 		bench_pass(&b, 60 * SECOND);
 	check_all_as_before(3);
@@ -536,7 +525,7 @@ START_TEST(a_canary_that_is_not_well_ends_the_rollout)
 	static const enum why whys[] = {WHY_CHECK, WHY_STALL, WHY_WATCHDOG};
 
 	bake_two();
-	is_unwell(0, of_generation(0, 2), whys[_i]);
+	is_unwell(0, bench_of_generation(&b, 0, 2), whys[_i]);
 	check_all_as_before(4);
 	ck_assert_int_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->why, whys[_i]);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 2);
@@ -574,7 +563,7 @@ START_TEST(failed_canaries_are_drained_as_any_other)
 	restart();
 	bench_ready(&b, 0);
 	bench_ready(&b, 1);
-	dies(0, of_generation(0, 2));
+	dies(0, bench_of_generation(&b, 0, 2));
 	ck_assert_uint_eq(bench_actions(&b, ACTION_DRAIN), 1);
 	ck_assert_int_eq(bench_last(&b, REPORT_DRAINING)->why, WHY_ROLL_FAILED);
 	end();
@@ -591,7 +580,7 @@ START_TEST(deaths_of_canaries_are_no_reason_to_give_up)
 	for (unsigned generation = 2; generation < 6; generation++) {
 		restart();
 		bench_ready(&b, 0);
-		dies(0, of_generation(0, generation));
+		dies(0, bench_of_generation(&b, 0, generation));
 	}
 	ck_assert_uint_eq(bench_reports(&b, REPORT_GAVE_UP), 0);
 	end();
@@ -604,7 +593,7 @@ START_TEST(a_canary_that_is_ready_takes_the_place_of_an_old_one_that_dies)
 {
 	bake_two();
 	bench_forget(&b);
-	dies(0, of_generation(0, 1));
+	dies(0, bench_of_generation(&b, 0, 1));
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 0);
 	ck_assert_uint_eq(bench_slot(&b, 0).workers, 1);
 	ck_assert_uint_eq(cluster_ready(b.c), 5);
@@ -620,15 +609,15 @@ START_TEST(an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was)
 {
 	start_as(canary_settings(1, 60 * SECOND), 2);
 	restart();
-	dies(0, of_generation(0, 1));
+	dies(0, bench_of_generation(&b, 0, 1));
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 2);
 	ck_assert_uint_eq(bench_slot(&b, 0).worker[0].generation, 1);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	bench_tell(&b, EVENT_READY, 0, of_generation(0, 2));
+	bench_tell(&b, EVENT_READY, 0, bench_of_generation(&b, 0, 2));
 	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
-	bench_tell(&b, EVENT_READY, 0, of_generation(0, 1));
+	bench_tell(&b, EVENT_READY, 0, bench_of_generation(&b, 0, 1));
 	ck_assert_uint_eq(bench_slot(&b, 0).worker[0].generation, 1);
-	dies(0, of_generation(0, 2));
+	dies(0, bench_of_generation(&b, 0, 2));
 	check_all_as_before(2);
 	end();
 }
@@ -638,14 +627,14 @@ START_TEST(a_canary_that_failed_serves_until_the_old_one_is_back)
 {
 	start_as(canary_settings(2, 60 * SECOND), 2);
 	restart();
-	dies(0, of_generation(0, 1));
-	bench_tell(&b, EVENT_READY, 0, of_generation(0, 2));
-	dies(1, of_generation(1, 2));
+	dies(0, bench_of_generation(&b, 0, 1));
+	bench_tell(&b, EVENT_READY, 0, bench_of_generation(&b, 0, 2));
+	dies(1, bench_of_generation(&b, 1, 2));
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
 	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
 	ck_assert_uint_eq(bench_slot(&b, 0).worker[0].generation, 1);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
-	bench_tell(&b, EVENT_READY, 0, of_generation(0, 1));
+	bench_tell(&b, EVENT_READY, 0, bench_of_generation(&b, 0, 1));
 	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL_FAILED);
 	check_all_as_before(2);
 	end();
@@ -682,7 +671,7 @@ START_TEST(a_slot_without_a_worker_is_a_good_place_for_a_canary)
 	ck_assert_uint_eq(bench_slot(&b, 0).workers, 1);
 	bench_ready(&b, 1);
 	ck_assert(bench_rollout(&b).baking > 0);
-	dies(1, of_generation(1, 2));
+	dies(1, bench_of_generation(&b, 1, 2));
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
 	bench_pass(&b, SECOND);
 	ck_assert_uint_eq(bench_slot(&b, 1).worker[0].generation, 1);

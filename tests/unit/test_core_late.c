@@ -18,20 +18,10 @@ static struct cluster_settings *guessing(enum ready_mode ready)
 	return s;
 }
 
-/* The id of the slot's worker of that generation. */
-static uint64_t of_generation(uint32_t slot, unsigned generation)
-{
-	struct slot_view view = bench_slot(&b, slot);
-
-	for (unsigned k = 0; k < view.workers; k++)
-		if (view.worker[k].generation == generation)
-			return view.worker[k].id;
-	return 0;
-}
-
 static void listens(uint32_t slot, unsigned generation)
 {
-	bench_tell(&b, EVENT_LISTENING, slot, of_generation(slot, generation));
+	bench_tell(&b, EVENT_LISTENING, slot,
+		bench_of_generation(&b, slot, generation));
 }
 
 static void old_one_goes(uint32_t slot)
@@ -45,7 +35,7 @@ static void dies(uint32_t slot, unsigned generation)
 		(struct event){
 			.kind = EVENT_EXITED,
 			.slot = slot,
-			.worker = of_generation(slot, generation),
+			.worker = bench_of_generation(&b, slot, generation),
 			.ending = {.kind = ENDING_EXIT, .code = 1},
 		});
 }
@@ -195,7 +185,7 @@ START_TEST(who_says_that_it_is_ready_is_not_watched_either)
 	fresh = guessing(READY_NOTIFY);
 	roll(cluster_settings_ref(fresh));
 	for (uint32_t i = 0; i < 2; i++) {
-		bench_tell(&b, EVENT_READY, i, of_generation(i, 2));
+		bench_tell(&b, EVENT_READY, i, bench_of_generation(&b, i, 2));
 		old_one_goes(i);
 	}
 	dies(1, 2);

@@ -18,8 +18,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* A start in vain is told as such when so many workers were tried, and each time
- * that there are twice as many. */
+/* That a cluster never becomes ready is reported when so many workers were tried,
+ * and again each time that number has doubled. */
 #define TRIES_TOLD 8
 /* Workers that fail together ask who has the port once. */
 #define HOLDER_FRESH (1 * SECOND)

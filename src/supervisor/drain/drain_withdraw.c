@@ -17,7 +17,7 @@
  * descriptor is the same set, and the socket is ours as well.  The worker goes on
  * with the connections that it has, and does not notice.
  *
- * Who waits in accept(2), poll(2) or select(2) cannot be helped that way.
+ * A worker that waits in accept(2), poll(2) or select(2) has no such set.
  */
 
 /* It may have been put back, by a server that stops accepting for a while. */

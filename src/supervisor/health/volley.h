@@ -11,8 +11,9 @@
  * listener.  Whoever is free takes it, so one worker cannot be chosen: but before
  * the request is sent (its last bytes, where nobody accepts a connection without
  * any), nclust finds out who has it (os/look/otherend.h), and asks only those who shall
- * answer.  What they say, or that they say nothing, is theirs.  Who does not answer is told of again each
- * `check-interval`, without being asked again: it would not take a connection.
+ * answer.  What such a worker says, or that it says nothing, counts for it alone.
+ * One that does not answer is reported again each `check-interval`, without being
+ * asked again: it would not take a connection.
  * One that nobody takes stays in the queue, and is nobody's fault.
  */
 #define VOLLEY_MAX 16
