@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/drain/steer_lanes.h"
-#include "supervisor/sockets/steer_socket.h"
+#include "supervisor/sockets/group.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static const char *story;
 
 static struct listener_socket *socket_for(unsigned lane)
 {
-	return l.sockets != NULL ? steer_socket_of(&l, lane) : &sockets[0];
+	return l.sockets != NULL ? group_socket(&l, lane) : &sockets[0];
 }
 
 static unsigned open_sockets(void)

@@ -15,7 +15,7 @@
 #include "supervisor/node/node.h"
 #include "supervisor/health/recycle.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
 
 #include <stdio.h>
@@ -51,15 +51,15 @@ static void put_listener(struct json_writer *w, const struct listener *l)
 {
 	struct queue_facts queue;
 
-	steer_queue(l, &queue);
+	group_queue(l, &queue);
 	json_open_object(w);
 	json_put_text(w, "name", l->address.name);
 	json_put_text(w, "address", listener_text(l));
 	json_put_bool(w, "learned", learned_only(l));
 	json_put_bool(w, "bound", l->learned || l->asked != NULL);
 	json_put_int(w, "inode", (int64_t)l->inode);
-	if (steer_sockets(l) > 1)
-		json_put_int(w, "sockets", steer_sockets(l));
+	if (group_size(l) > 1)
+		json_put_int(w, "sockets", group_size(l));
 	put_count(w, "queue", queue.depth);
 	put_count(w, "queue_limit", queue.limit);
 	put_count(w, "dropped", queue.drops);

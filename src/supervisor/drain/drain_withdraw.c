@@ -7,6 +7,7 @@
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <sys/socket.h>
 
@@ -51,7 +52,7 @@ static bool is_common(const struct child *child, const struct listener *l)
 		return false;
 	return l->facts.type == SOCK_STREAM && l->facts.listening &&
 		!l->own_group &&
-		(steer_sockets(l) == 1 || steer_has_mates(child, l) ||
+		(group_size(l) == 1 || steer_has_mates(child, l) ||
 			is_end(child));
 }
 
@@ -66,7 +67,7 @@ static const struct listener *find(
 	for (size_t i = 0; i < COUNT_OF(sets); i++)
 		for (size_t k = 0; k < sets[i]->count; k++, *bit <<= 1)
 			if (is_common(child, sets[i]->list[k]) &&
-				steer_has_inode(sets[i]->list[k], inode))
+				group_has_inode(sets[i]->list[k], inode))
 				return sets[i]->list[k];
 	return NULL;
 }
@@ -97,7 +98,7 @@ static void withdraw_from(struct child *child, struct drain_process *p,
 	for (size_t i = 0; i < has->socket_count; i++) {
 		const struct listener *l = find(child, has->inodes[i], &bit);
 
-		if (remote_epoll_remove(set, steer_fd(l, child->lane),
+		if (remote_epoll_remove(set, group_fd(l, child->lane),
 			    has->sockets[i]) == -1)
 			continue;
 		child->withdrawn = true;

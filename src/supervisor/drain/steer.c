@@ -5,7 +5,7 @@
 #include "os/clock.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/steer_lanes.h"
-#include "supervisor/sockets/steer_socket.h"
+#include "supervisor/sockets/group.h"
 
 #include <stdlib.h>
 
@@ -61,7 +61,7 @@ static unsigned weight_of(const struct steer *s, const struct listener *l,
 
 	for (unsigned i = 0; i < s->count; i++)
 		if ((pressed || !s->lanes[i].pressed) &&
-			steer_socket_of(l, s->lanes[i].id) == socket)
+			group_socket(l, s->lanes[i].id) == socket)
 			sum += s->lanes[i].ready;
 	return sum;
 }
@@ -83,15 +83,15 @@ void steer_share_out(struct steer *s, struct listener *l, void *force)
 	bool nobody = pressed && sum_of(s, l, true) == 0;
 	const struct listener_socket *home = l->sockets == NULL
 		? NULL
-		: steer_socket_of(l, steer_lane_of(s, in_force(s)));
+		: group_socket(l, steer_lane_of(s, in_force(s)));
 	bool changed = force != NULL;
 
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		changed |= steer_weigh(k,
+		changed |= group_weigh(k,
 			nobody ? (k == home ? 1 : 0)
 			       : weight_of(s, l, k, pressed));
 	if (changed && l->sockets != NULL)
-		steer_apply(l);
+		group_apply(l);
 }
 
 /* ---- old sockets ---- */
@@ -110,10 +110,10 @@ struct orphanage {
 static void look_for_queue(struct steer *s, struct listener *l, void *context)
 {
 	struct orphanage *o = context;
-	const struct listener_socket *k = steer_socket_of(l, o->lane);
+	const struct listener_socket *k = group_socket(l, o->lane);
 
-	if (!o->waits && steer_sockets(l) > 1 && !steer_has_workers(s, l, k))
-		o->waits = steer_has_queue(l, k);
+	if (!o->waits && group_size(l) > 1 && !steer_has_workers(s, l, k))
+		o->waits = group_has_queue(l, k);
 }
 
 bool steer_is_orphaned(struct steer *s, const struct lane *lane)
@@ -134,14 +134,14 @@ static void close_old(struct steer *s, struct listener *l, void *waiting)
 
 	for (struct listener_socket *k = l->sockets; k != NULL; k = after) {
 		after = k->next;
-		if (k->weight > 0 || steer_sockets(l) == 1 ||
+		if (k->weight > 0 || group_size(l) == 1 ||
 			steer_is_needed(s, l, k, in_force(s), next(s)))
 			continue;
 		if (!steer_is_among_us(s, l))
 			*(bool *)waiting = true;
-		else if (steer_is_dry(l, k) || now - k->away >= ORPHAN_MAX)
-			steer_close(l, k, false);
-		else if (!steer_move_queue(l, k))
+		else if (group_is_dry(l, k) || now - k->away >= ORPHAN_MAX)
+			group_close(l, k, false);
+		else if (!group_move_queue(l, k))
 			*(bool *)waiting = true;
 	}
 }
@@ -149,11 +149,11 @@ static void close_old(struct steer *s, struct listener *l, void *waiting)
 static void knock(struct steer *s, struct listener *l, void *context)
 {
 	(void)context;
-	if (steer_sockets(l) == 1 || l->own_group)
+	if (group_size(l) == 1 || l->own_group)
 		return;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		if (k->weight == 0 && k->served && steer_has_workers(s, l, k))
-			steer_knock(l, k);
+			group_knock(l, k);
 }
 
 /* ---- looking again ---- */
@@ -297,7 +297,7 @@ static bool anybody(
 
 static bool has_socket(const struct wanted *w, const struct child *other)
 {
-	return steer_socket_of(w->listener, other->lane) == w->socket;
+	return group_socket(w->listener, other->lane) == w->socket;
 }
 
 /* Does anybody have what the workers of that lane have? */
@@ -305,7 +305,7 @@ static bool is_had(
 	const struct service *service, const struct listener *l, unsigned lane)
 {
 	const struct wanted w = {
-		.socket = steer_socket_of(l, lane), .listener = l};
+		.socket = group_socket(l, lane), .listener = l};
 
 	return anybody(service, has_socket, &w);
 }
@@ -320,7 +320,7 @@ void steer_wake_others(const struct service *service, unsigned lane)
 	for (size_t i = 0; i < COUNT_OF(sets); i++)
 		for (size_t k = 0; k < sets[i]->count; k++)
 			if (is_had(service, sets[i]->list[k], lane))
-				steer_wake(sets[i]->list[k], lane);
+				group_wake(sets[i]->list[k], lane);
 }
 
 bool steer_is_away(const struct child *child)
@@ -336,9 +336,9 @@ bool steer_is_away(const struct child *child)
 		for (size_t k = 0; k < sets[i]->count; k++) {
 			const struct listener *l = sets[i]->list[k];
 
-			if (steer_sockets(l) == 1 || l->own_group)
+			if (group_size(l) == 1 || l->own_group)
 				continue;
-			if (steer_socket_of(l, child->lane)->weight > 0)
+			if (group_socket(l, child->lane)->weight > 0)
 				return false;
 			steered = true;
 		}
@@ -354,7 +354,7 @@ bool steer_has_mates(const struct child *child, const struct listener *l)
 {
 	const struct wanted w = {
 		.child = child,
-		.socket = steer_socket_of(l, child->lane),
+		.socket = group_socket(l, child->lane),
 		.listener = l,
 	};
 
@@ -382,17 +382,17 @@ static void look_if_last(struct steer *s, struct listener *l, void *context)
 	struct last_orders *orders = context;
 	struct listener_socket *mine;
 
-	if (orders->wait || steer_sockets(l) == 1)
+	if (orders->wait || group_size(l) == 1)
 		return;
-	mine = steer_socket_of(l, orders->child->lane);
+	mine = group_socket(l, orders->child->lane);
 	if (mine->weight > 0)
 		return; /* others will come */
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->lanes[i].id != orders->child->lane &&
 			s->lanes[i].workers > 0 &&
-			steer_socket_of(l, s->lanes[i].id) == mine)
+			group_socket(l, s->lanes[i].id) == mine)
 			return;
-	orders->wait = !steer_is_dry(l, mine);
+	orders->wait = !group_is_dry(l, mine);
 }
 
 /* In its lane, that is. */
@@ -497,7 +497,7 @@ bool steer_is_busy(const struct service *service)
 
 	for (size_t i = 0; i < COUNT_OF(sets); i++)
 		for (size_t k = 0; k < sets[i]->count; k++)
-			if (steer_sockets(sets[i]->list[k]) > 1)
+			if (group_size(sets[i]->list[k]) > 1)
 				return true;
 	return false;
 }

@@ -2,7 +2,6 @@
 #ifndef SUPERVISOR_STEER_H
 #define SUPERVISOR_STEER_H
 
-#include "os/socket/sockdiag.h"
 #include "supervisor/common/state.h"
 
 /*
@@ -21,8 +20,6 @@
  * Unix and UDP sockets, those that came from outside, and those of several
  * clusters stay shared by all.
  */
-#define LANES_MAX 6
-
 void steer_on_report(struct service *service, const struct report *r);
 void steer_free(struct service *service);
 
@@ -52,28 +49,5 @@ void steer_adopt(struct service *service);
 bool steer_is_busy(const struct service *service);
 /* So, and until another rollout: one has failed midway. */
 bool steer_is_split(const struct service *service);
-
-/* ---- a listener's sockets, of which l->fd is one ---- */
-
-/* What workers of that lane get. */
-int steer_fd(const struct listener *l, unsigned lane);
-/*
- * connect(2) to what workers of that lane have, also while that gets nothing: they
- * are to be asked if they are ready.  `to` is an address of this machine, the
- * client nonblocking.  -1 and errno: EAGAIN: not at once, another time.
- */
-int steer_connect(const struct listener *l, unsigned lane, int client,
-	const struct sockaddr *to, socklen_t size);
-bool steer_has_inode(const struct listener *l, uint64_t inode);
-unsigned steer_sockets(const struct listener *l);
-/* Of all together; the limit is of one. */
-void steer_queue(const struct listener *l, struct queue_facts *facts);
-void steer_set_backlog(const struct listener *l, int backlog);
-/* Revived after a shutdown: it is the last of its group now. */
-void steer_revived(struct listener *l, int fd);
-/* A server makes such sockets itself: they get what the kernel's hash says. */
-void steer_give_up(struct listener *l);
-/* Close all but l->fd, for good: its address is used in another way. */
-void steer_forget(struct listener *l);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/steer_lanes.h"
-#include "supervisor/sockets/steer_socket.h"
+#include "supervisor/sockets/group.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/drain/steer_lanes.h"
 
-#include "supervisor/sockets/steer_socket.h"
+#include "supervisor/sockets/group.h"
 
 #include <string.h>
 
@@ -89,7 +89,7 @@ bool steer_is_needed(const struct steer *s, const struct listener *l,
 {
 	for (unsigned i = 0; i < s->count; i++)
 		if (steer_is_live(s, &s->lanes[i], in_force, next) &&
-			steer_socket_of(l, s->lanes[i].id) == socket)
+			group_socket(l, s->lanes[i].id) == socket)
 			return true;
 	return false;
 }
@@ -99,7 +99,7 @@ bool steer_has_workers(const struct steer *s, const struct listener *l,
 {
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->lanes[i].workers > 0 &&
-			steer_socket_of(l, s->lanes[i].id) == socket)
+			group_socket(l, s->lanes[i].id) == socket)
 			return true;
 	return false;
 }

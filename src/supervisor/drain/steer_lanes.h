@@ -3,6 +3,7 @@
 #define SUPERVISOR_STEER_LANES_H
 
 #include "supervisor/common/state.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/drain/steer.h"
 
 #include <ev.h>
@@ -42,7 +43,7 @@ struct steer {
  *
  * Which socket has which worker: plain arithmetic.  A worker has a lane, and so has
  * a socket; workers have the socket of the greatest lane that is not greater than
- * theirs (steer_socket_of()).  So no lane may be given twice as long as anybody has
+ * theirs (group_socket()).  So no lane may be given twice as long as anybody has
  * it, whoever has made it.
  */
 struct lane *steer_find_lane(struct steer *s, unsigned id);

@@ -9,7 +9,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/node/node.h"
 #include "supervisor/drain/steer_lanes.h"
-#include "supervisor/sockets/steer_socket.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <string.h>
@@ -26,7 +26,7 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 {
 	scoped_str text = NULL;
 
-	if (!steer_has_stranger(l))
+	if (!group_has_stranger(l))
 		return true;
 	if (s->stranger_told)
 		return false;
@@ -87,7 +87,7 @@ static bool can_steer(const struct steer *s, const struct listener *l)
 {
 	return (l->made || l->learned) && l->has_key && l->facts.listening &&
 		!node_accepts(l) && l->facts.type == SOCK_STREAM &&
-		socket_key_is_tcp(&l->key) && steer_sockets(l) < LANES_MAX &&
+		socket_key_is_tcp(&l->key) && group_size(l) < LANES_MAX &&
 		!l->own_group && !is_shared(s->service->sup, s->service, l) &&
 		!has_twin(s->service, l);
 }
@@ -106,7 +106,7 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 	if (!can_steer(s, l) || !steer_is_among_us(s, l))
 		return;
 	if (l->sockets == NULL) {
-		new = steer_add(l, l->fd, 0);
+		new = group_add(l, l->fd, 0);
 		if (new == NULL)
 			return;
 		new->weight = 1;
@@ -114,15 +114,15 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 	}
 	fd = reuseport_join(l->fd);
 	if (fd != -1)
-		new = steer_add(l, fd, opening->lane);
+		new = group_add(l, fd, opening->lane);
 	if (fd == -1 || new == NULL) {
 		log_info("listener '%s': old and new workers share it during "
 			 "this rollout: %s",
 			l->address.name, strerror(errno));
 		if (fd != -1)
 			reuseport_leave(fd);
-		if (steer_sockets(l) == 1)
-			steer_forget(l);
+		if (group_size(l) == 1)
+			group_forget(l);
 		return;
 	}
 	steer_share_out(s, l, s);

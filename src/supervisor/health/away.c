@@ -5,11 +5,11 @@
 #include "os/clock.h"
 #include "supervisor/health/health.h"
 #include "supervisor/health/sight.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 static bool is_listener(const void *context, uint64_t inode)
 {
-	return steer_has_inode(context, inode);
+	return group_has_inode(context, inode);
 }
 
 /* Does nobody of it wait for connections, and one that should? */

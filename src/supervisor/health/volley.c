@@ -8,7 +8,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -485,7 +485,7 @@ static void ask(struct volley *v, struct asking *a)
 
 	if (fd == -1)
 		return;
-	if ((v->in_lane ? steer_connect(v->aim.listener, v->lane, fd,
+	if ((v->in_lane ? group_connect(v->aim.listener, v->lane, fd,
 				  &v->aim.address.any, v->aim.size)
 			: connect(fd, &v->aim.address.any, v->aim.size)) ==
 			-1 &&

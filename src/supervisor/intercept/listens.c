@@ -15,7 +15,7 @@
 #include "supervisor/workers/ports.h"
 #include "supervisor/intercept/putover.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -328,7 +328,7 @@ static const struct listener *named_unix(
 
 	for (size_t i = 0; inode != 0 && i < set->count; i++)
 		if (set->list[i]->address.kind == ADDRESS_UNIX &&
-			steer_has_inode(set->list[i], inode))
+			group_has_inode(set->list[i], inode))
 			return set->list[i];
 	return NULL;
 }
@@ -375,7 +375,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice)
 	}
 	/* by ourselves: it listens before anybody is told that it does */
 	backlog = backlog_for(child, l, notice->backlog);
-	steer_set_backlog(l, backlog);
+	group_set_backlog(l, backlog);
 	if (socket_backlog(l->fd, backlog) == -1) {
 		int error = errno;
 

@@ -8,7 +8,7 @@
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/intercept/listens.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ static void look_at_fd(void *context, int fd, const char *target)
 		t->same_count < SAME_MAX)
 		t->same[t->same_count++] = fd;
 	for (size_t i = 0; i < t->found_count; i++)
-		if (steer_has_inode(t->found[i], inode))
+		if (group_has_inode(t->found[i], inode))
 			t->held[i]++;
 }
 
@@ -127,7 +127,7 @@ static void add_waiting(struct takeover *t, const struct listener *l,
 		scoped_fd epoll = remote_fd(&t->remote, list[i].epoll);
 
 		if (epoll != -1 && takeover_waits(t) &&
-			remote_epoll_add(epoll, steer_fd(l, t->child->lane),
+			remote_epoll_add(epoll, group_fd(l, t->child->lane),
 				&list[i].item) == 0)
 			continue;
 		t->remote.late |= errno == ETIMEDOUT;
@@ -160,13 +160,13 @@ static void follow_options(struct takeover *t, struct listener *l)
 		t->asked = *l->asked;
 		t->asked.nonblock = nonblock;
 	}
-	socket_options_follow(steer_fd(l, t->child->lane), l->asked, &t->asked);
+	socket_options_follow(group_fd(l, t->child->lane), l->asked, &t->asked);
 	*l->asked = t->asked;
 }
 
 void putover(struct takeover *t, struct listener *l)
 {
-	struct putting p = {.t = t, .ours = steer_fd(l, t->child->lane)};
+	struct putting p = {.t = t, .ours = group_fd(l, t->child->lane)};
 	struct waiting waiting[ITEMS_MAX];
 	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
 

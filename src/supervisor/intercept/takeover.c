@@ -14,7 +14,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/node/node.h"
 #include "supervisor/intercept/putover.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
 
 #include <errno.h>
@@ -244,7 +244,7 @@ static void learn(struct takeover *t, bool first)
 		return;
 	}
 	for (size_t i = 0; !first && i < t->found_count; i++)
-		steer_give_up(t->found[i]);
+		group_give_up(t->found[i]);
 	l = learned_add(t->service, &t->key, fd, &err);
 	if (l == NULL) {
 		fd_close(&fd);
@@ -297,7 +297,7 @@ static void supersede(struct takeover *t, struct listener *l)
 	struct error err;
 	scoped_fd made = -1;
 
-	steer_forget(l);
+	group_forget(l);
 	heal_forget(l);
 	(void)shutdown(l->fd, SHUT_RD);
 	if (t->sock == -1)
@@ -373,7 +373,7 @@ static void bind_known(struct takeover *t)
 {
 	putover_look(t);
 	for (size_t i = 0; i < t->found_count; i++) {
-		if (steer_has_inode(t->found[i], t->inode)) {
+		if (group_has_inode(t->found[i], t->inode)) {
 			takeover_answer(t, 0); /* the same call once more */
 			return;
 		}

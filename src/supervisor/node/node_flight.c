@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -220,7 +220,7 @@ void node_answer_shared(struct node_worker *w, struct node_server *s,
 		.lost = lost,
 	};
 	int fd = fcntl(
-		steer_fd(s->listener, w->child->lane), F_DUPFD_CLOEXEC, 3);
+		group_fd(s->listener, w->child->lane), F_DUPFD_CLOEXEC, 3);
 
 	(void)snprintf(key, sizeof(key), "%" PRIu64, s->number);
 	if (fd == -1 || node_flight_add(w, &f) == -1) {

@@ -7,7 +7,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -342,7 +342,7 @@ int node_rr_begin(struct node_server *s, int backlog)
 		heal_watch(s->cluster->service->sup, l);
 	}
 	/* one socket, and no other in its place while it is watched */
-	steer_forget(l);
+	group_forget(l);
 	node_rr_watch(s);
 	return 0;
 }

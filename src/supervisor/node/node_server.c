@@ -9,7 +9,6 @@
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/intercept/listens.h"
-#include "supervisor/drain/steer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

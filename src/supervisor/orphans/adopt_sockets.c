@@ -9,7 +9,7 @@
 #include "supervisor/sockets/learned.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/sockets/listener.h"
-#include "supervisor/sockets/steer_socket.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -182,7 +182,7 @@ static void take_group(struct supervisor *sup, struct listener *l,
 		lanes[i] = lanes[count];
 	}
 	for (uint32_t i = 0; count > 1 && i < count; i++) {
-		if (steer_add(l, fds[i], lanes[i]) == NULL)
+		if (group_add(l, fds[i], lanes[i]) == NULL)
 			return;
 	}
 }

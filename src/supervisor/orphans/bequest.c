@@ -11,7 +11,7 @@
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/workers/roles.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/orphans/store.h"
 
 #include <errno.h>
@@ -36,7 +36,7 @@ static bool is_there(const struct estate *e, uint64_t cookie)
 
 static void put_sockets(struct estate_listener *e, const struct listener *l)
 {
-	unsigned count = l->sockets != NULL ? steer_sockets(l) : 0;
+	unsigned count = l->sockets != NULL ? group_size(l) : 0;
 
 	if (count < 2 || count > ESTATE_SOCKETS_MAX)
 		return;

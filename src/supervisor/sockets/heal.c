@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -35,7 +35,7 @@ static int revive(struct listener *l, int fd)
 		return 0;
 	if (socket_revive(fd, l->address.backlog) == -1)
 		return -1;
-	steer_revived(l, fd);
+	group_revived(l, fd);
 	return 1;
 }
 

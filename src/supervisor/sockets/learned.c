@@ -10,7 +10,7 @@
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -163,7 +163,7 @@ static bool has_inode(const struct listener *l, const void *what)
 {
 	const uint64_t *inode = what;
 
-	return l->has_key && steer_has_inode(l, *inode);
+	return l->has_key && group_has_inode(l, *inode);
 }
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
@@ -377,7 +377,7 @@ static void tell_closed(const struct service *service, const struct listener *l)
  * way (inet_csk_bind_conflict()). */
 static void let_go(struct service *service, struct listener *l)
 {
-	steer_forget(l);
+	group_forget(l);
 	heal_forget(l);
 	(void)shutdown(l->fd, SHUT_RD);
 	learned_drop(service, l);

@@ -12,7 +12,7 @@
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/node/node.h"
 #include "supervisor/orphans/store.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -251,7 +251,7 @@ void listener_release(struct listener *l)
 	if (l->made && l->address.kind == ADDRESS_UNIX &&
 		(l->sup == NULL || !l->sup->has_past))
 		socket_unlink(l->address.path, &l->file);
-	steer_forget(l);
+	group_forget(l);
 	heal_forget(l);
 	if (l->held != 0)
 		keeper_drop_listener(l->sup, l);
@@ -386,7 +386,7 @@ void listeners_adopt(
 		address_fini(&l->address);
 		l->address = fresh;
 		if (l->facts.listening)
-			steer_set_backlog(l, l->address.backlog);
+			group_set_backlog(l, l->address.backlog);
 		if (l->facts.listening &&
 			socket_backlog(l->fd, l->address.backlog) == -1)
 			log_syserr("listener '%s': backlog", l->address.name);

@@ -8,8 +8,8 @@
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/common/news.h"
-#include "supervisor/drain/steer.h"
 #include "supervisor/node/node_inside.h"
+#include "supervisor/sockets/group.h"
 
 /*
  * What is carried of each struct.  What stands in none of these, and why, says

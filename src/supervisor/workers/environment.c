@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "supervisor/workers/budget.h"
 #include "supervisor/sockets/listener.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -386,7 +386,7 @@ static void fill_descriptors(
 	}
 	if ((pass & PASS_STDIN) != 0 && set->count > 0)
 		plan->fds[plan->fd_count++] = (struct spawn_fd){
-			steer_fd(set->list[0], place->lane), 0};
+			group_fd(set->list[0], place->lane), 0};
 	for (int i = 0; i < 2; i++)
 		plan->fds[plan->fd_count++] = (struct spawn_fd){
 			place->output[i] != -1 ? place->output[i] : i + 1,
@@ -402,7 +402,7 @@ static void fill_descriptors(
 	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX;
 		i++)
 		plan->fds[plan->fd_count++] = (struct spawn_fd){
-			steer_fd(set->list[i], place->lane), FIRST_FD + (int)i};
+			group_fd(set->list[i], place->lane), FIRST_FD + (int)i};
 }
 
 int environment_fill(struct supervisor *sup, const struct worker_place *place,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/steer_socket.h"
+#include "supervisor/sockets/group.h"
 
 #include "base/log.h"
 #include "os/clock.h"
@@ -10,7 +10,6 @@
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/orphans/keeper.h"
-#include "supervisor/drain/steer.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -35,7 +34,7 @@
 
 /* ---- sockets ---- */
 
-struct listener_socket *steer_socket_of(const struct listener *l, unsigned lane)
+struct listener_socket *group_socket(const struct listener *l, unsigned lane)
 {
 	struct listener_socket *best = NULL;
 	struct listener_socket *oldest = l->sockets;
@@ -49,12 +48,12 @@ struct listener_socket *steer_socket_of(const struct listener *l, unsigned lane)
 	return best != NULL ? best : oldest;
 }
 
-int steer_fd(const struct listener *l, unsigned lane)
+int group_fd(const struct listener *l, unsigned lane)
 {
-	return l->sockets != NULL ? steer_socket_of(l, lane)->fd : l->fd;
+	return l->sockets != NULL ? group_socket(l, lane)->fd : l->fd;
 }
 
-bool steer_has_inode(const struct listener *l, uint64_t inode)
+bool group_has_inode(const struct listener *l, uint64_t inode)
 {
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next)
@@ -63,7 +62,7 @@ bool steer_has_inode(const struct listener *l, uint64_t inode)
 	return l->inode == inode;
 }
 
-unsigned steer_sockets(const struct listener *l)
+unsigned group_size(const struct listener *l)
 {
 	unsigned count = 0;
 
@@ -73,7 +72,7 @@ unsigned steer_sockets(const struct listener *l)
 	return count > 0 ? count : 1;
 }
 
-void steer_queue(const struct listener *l, struct queue_facts *facts)
+void group_queue(const struct listener *l, struct queue_facts *facts)
 {
 	sockdiag_queue(l->fd, facts);
 	for (const struct listener_socket *s = l->sockets; s != NULL;
@@ -90,14 +89,14 @@ void steer_queue(const struct listener *l, struct queue_facts *facts)
 	}
 }
 
-void steer_set_backlog(const struct listener *l, int backlog)
+void group_set_backlog(const struct listener *l, int backlog)
 {
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next)
 		(void)socket_backlog(s->fd, backlog);
 }
 
-void steer_apply(struct listener *l)
+void group_apply(struct listener *l)
 {
 	unsigned weights[REUSEPORT_MAX] = {0};
 	unsigned count = 0;
@@ -117,9 +116,9 @@ void steer_apply(struct listener *l)
 		l->address.name);
 }
 
-bool steer_has_stranger(const struct listener *l)
+bool group_has_stranger(const struct listener *l)
 {
-	return sockdiag_listeners(l->fd) > (long)steer_sockets(l);
+	return sockdiag_listeners(l->fd) > (long)group_size(l);
 }
 
 /* The client's own address is that of the server, with a port for it alone. */
@@ -140,25 +139,25 @@ static int bind_client(int client, const struct sockaddr *to, socklen_t size)
 	return bind(client, &from.any, size);
 }
 
-int steer_connect(const struct listener *l, unsigned lane, int client,
+int group_connect(const struct listener *l, unsigned lane, int client,
 	const struct sockaddr *to, socklen_t size)
 {
-	const struct listener_socket *k = steer_socket_of(l, lane);
+	const struct listener_socket *k = group_socket(l, lane);
 	unsigned weights[REUSEPORT_MAX] = {0};
 	struct sockaddr_storage peer;
 	socklen_t room = sizeof(peer);
 	int got;
 	int error;
 
-	if (k == NULL || steer_sockets(l) == 1 || l->own_group ||
-		steer_sockets(l) > REUSEPORT_MAX)
+	if (k == NULL || group_size(l) == 1 || l->own_group ||
+		group_size(l) > REUSEPORT_MAX)
 		return connect(client, to, size);
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next)
 		weights[s->place] = s->weight;
 	if (bind_client(client, to, size) == -1 ||
-		reuseport_aim(k->fd, weights, steer_sockets(l), client,
-			k->place) == -1)
+		reuseport_aim(
+			k->fd, weights, group_size(l), client, k->place) == -1)
 		return -1;
 	got = connect(client, to, size);
 	error = errno;
@@ -168,7 +167,7 @@ int steer_connect(const struct listener *l, unsigned lane, int client,
 	if (got == -1 && error == EAGAIN &&
 		getpeername(client, (struct sockaddr *)&peer, &room) == 0)
 		got = 0;
-	if (reuseport_share(k->fd, weights, steer_sockets(l)) == -1)
+	if (reuseport_share(k->fd, weights, group_size(l)) == -1)
 		log_syserr("listener '%s': cannot choose among its sockets",
 			l->address.name);
 	errno = error;
@@ -178,14 +177,14 @@ int steer_connect(const struct listener *l, unsigned lane, int client,
 /* Its place is the last one's from now on. */
 static void take_place(struct listener *l, unsigned place)
 {
-	unsigned last = steer_sockets(l) - 1;
+	unsigned last = group_size(l) - 1;
 
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		if (s->place == last)
 			s->place = place;
 }
 
-struct listener_socket *steer_add(struct listener *l, int fd, unsigned lane)
+struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
 {
 	struct listener_socket *s = calloc(1, sizeof(*s));
 
@@ -194,7 +193,7 @@ struct listener_socket *steer_add(struct listener *l, int fd, unsigned lane)
 	s->fd = fd;
 	s->inode = remote_own_inode(fd);
 	s->lane = lane;
-	s->place = l->sockets != NULL ? steer_sockets(l) : 0;
+	s->place = l->sockets != NULL ? group_size(l) : 0;
 	s->next = l->sockets;
 	l->sockets = s;
 	return s;
@@ -220,11 +219,11 @@ static void promote(struct listener *l, const struct listener_socket *s)
  * that place is still the old one's, which drops what it gets in between.  Of
  * two, the other one gets all that points into the void.
  */
-void steer_close(struct listener *l, struct listener_socket *s, bool moves)
+void group_close(struct listener *l, struct listener_socket *s, bool moves)
 {
 	struct listener_socket **at = &l->sockets;
 	/* there is one program, and no other moves a queue */
-	bool few = moves || steer_sockets(l) <= 2;
+	bool few = moves || group_size(l) <= 2;
 
 	if (!few)
 		reuseport_deafen(s->fd);
@@ -240,25 +239,25 @@ void steer_close(struct listener *l, struct listener_socket *s, bool moves)
 		bequest_due(l->sup);
 	heal_forget_also(l, s->fd);
 	if (!few)
-		steer_apply(l);
+		group_apply(l);
 	reuseport_leave(s->fd);
 	if (few)
-		steer_apply(l);
+		group_apply(l);
 	free(s);
 }
 
-bool steer_move_queue(struct listener *l, struct listener_socket *k)
+bool group_move_queue(struct listener *l, struct listener_socket *k)
 {
 	if (l->own_group || reuseport_migrate(k->fd) == -1)
 		return false;
-	steer_close(l, k, true);
+	group_close(l, k, true);
 	/* nobody was woken for what has moved */
 	for (k = l->sockets; k != NULL; k = k->next)
-		steer_wake(l, k->lane);
+		group_wake(l, k->lane);
 	return true;
 }
 
-void steer_forget(struct listener *l)
+void group_forget(struct listener *l)
 {
 	while (l->sockets != NULL) {
 		struct listener_socket *s = l->sockets;
@@ -276,26 +275,26 @@ void steer_forget(struct listener *l)
 		reuseport_unshare(l->fd);
 }
 
-void steer_give_up(struct listener *l)
+void group_give_up(struct listener *l)
 {
 	l->own_group = true;
 	if (l->sockets != NULL)
 		reuseport_unshare(l->sockets->fd);
 }
 
-void steer_revived(struct listener *l, int fd)
+void group_revived(struct listener *l, int fd)
 {
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		if (s->fd != fd)
 			continue;
 		take_place(l, s->place);
-		s->place = steer_sockets(l) - 1;
-		steer_apply(l);
+		s->place = group_size(l) - 1;
+		group_apply(l);
 		return;
 	}
 }
 
-bool steer_weigh(struct listener_socket *socket, unsigned weight)
+bool group_weigh(struct listener_socket *socket, unsigned weight)
 {
 	bool changed = socket->weight != weight;
 
@@ -313,7 +312,7 @@ bool steer_weigh(struct listener_socket *socket, unsigned weight)
 /* ---- old sockets ---- */
 
 /* One that has given up stays in the queue, as our own checks do. */
-bool steer_has_queue(
+bool group_has_queue(
 	const struct listener *l, const struct listener_socket *socket)
 {
 	struct queue_facts queue;
@@ -349,11 +348,11 @@ static bool ask_half_open(
 }
 
 /* Can nothing come out of it any more that a worker would have to take? */
-bool steer_is_dry(const struct listener *l, struct listener_socket *k)
+bool group_is_dry(const struct listener *l, struct listener_socket *k)
 {
 	nsec_t span = clock_now() - k->away;
 
-	if (steer_has_queue(l, k) || span < AWAY_LEAST)
+	if (group_has_queue(l, k) || span < AWAY_LEAST)
 		return false;
 	if (k->settled || span >= HALF_OPEN_MAX)
 		return true;
@@ -374,16 +373,16 @@ static void knock_at(struct listener *l, struct listener_socket *k)
 	unsigned weights[REUSEPORT_MAX] = {0};
 
 	weights[k->place] = 1;
-	if (reuseport_share(k->fd, weights, steer_sockets(l)) == 0)
+	if (reuseport_share(k->fd, weights, group_size(l)) == 0)
 		reuseport_knock(k->fd);
-	steer_apply(l);
+	group_apply(l);
 }
 
-void steer_knock(struct listener *l, struct listener_socket *k)
+void group_knock(struct listener *l, struct listener_socket *k)
 {
 	nsec_t now = clock_now();
 
-	if (!steer_has_queue(l, k)) {
+	if (!group_has_queue(l, k)) {
 		k->waited = false;
 		k->knocks = 0;
 		return;
@@ -401,9 +400,9 @@ void steer_knock(struct listener *l, struct listener_socket *k)
 	k->settled = false;
 }
 
-void steer_wake(struct listener *l, unsigned lane)
+void group_wake(struct listener *l, unsigned lane)
 {
-	struct listener_socket *k = steer_socket_of(l, lane);
+	struct listener_socket *k = group_socket(l, lane);
 	struct queue_facts queue;
 
 	if (!l->facts.listening || l->own_group)
@@ -411,7 +410,7 @@ void steer_wake(struct listener *l, unsigned lane)
 	sockdiag_queue(k != NULL ? k->fd : l->fd, &queue);
 	if (queue.depth <= 0)
 		return;
-	if (k == NULL || steer_sockets(l) == 1)
+	if (k == NULL || group_size(l) == 1)
 		reuseport_knock(l->fd);
 	else
 		knock_at(l, k);
