@@ -72,17 +72,20 @@ CHECK_LIBS = -lcheck -lsubunit -lrt -lm -lpthread
 
 SOURCES := $(wildcard src/*.c src/*/*.c src/*/*/*.c)
 HEADERS := $(wildcard src/*/*.h src/*/*/*.h)
-UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
-UNIT_COMMON := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c))
+UNIT_SOURCES := $(wildcard tests/unit/*/test_*.c)
+UNIT_COMMON := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c \
+	tests/unit/*/*.c))
 SIM_SOURCES := $(wildcard tests/sim/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FIXTURE_SOURCES := $(wildcard tests/fixtures/*.c)
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
-C_FILES := $(SOURCES) $(HEADERS) $(wildcard tests/*/*.c tests/*/*.h)
+C_FILES := $(SOURCES) $(HEADERS) $(wildcard tests/*/*.c tests/*/*.h \
+	tests/unit/*/*.c tests/unit/*/*.h)
 
 OBJECTS := $(SOURCES:%.c=$(B)/%.o)
 MAIN := $(B)/src/main.o
 ARCHIVE := $(B)/libnclust.a
+UNIT_ARCHIVE := $(B)/libunit.a
 UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(B)/unit/%)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(B)/fuzz/%)
 FIXTURES := $(FIXTURE_SOURCES:tests/fixtures/%.c=build/fixtures/%)
@@ -176,7 +179,12 @@ $(B)/%.o: %.c $(B)/flags
 
 # --- Test programs ---------------------------------------------------------
 
-$(B)/unit/%: $(B)/tests/unit/%.o $(UNIT_COMMON:%.c=$(B)/%.o) $(ARCHIVE)
+# What unit tests share; a test has of it, and of nclust, what it asks for.
+$(UNIT_ARCHIVE): $(UNIT_COMMON:%.c=$(B)/%.o)
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
+
+$(B)/unit/%: $(B)/tests/unit/%.o $(UNIT_ARCHIVE) $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(CHECK_LIBS)
 
@@ -233,8 +241,14 @@ bench-programs: $(BENCHES) $(FIXTURES)
 check: ## everything that must hold before a change is offered
 	scripts/check
 
-unit: unit-programs ## the unit tests (TESTS="cluster ini" for some)
-	@scripts/run-unit $(if $(TESTS),$(TESTS:%=$(B)/unit/test_%),$(UNIT_TESTS))
+# The tests of a name in any folder, or a folder's.
+named_units = $(or $(filter %/test_$(1) $(B)/unit/$(subst /,/test_,$(1)),\
+	$(UNIT_TESTS)),$(filter $(B)/unit/$(1:%/=%)/%,$(UNIT_TESTS)),\
+	$(error nothing in tests/unit is called '$(1)'))
+
+unit: unit-programs ## the unit tests (TESTS="cluster ini" for some, cli/ for cli's)
+	@scripts/run-unit $(if $(TESTS),$(foreach t,$(TESTS),$(call \
+		named_units,$(t))),$(UNIT_TESTS))
 
 sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 	$(if $(SEED),$(B)/sim/sim --seed $(SEED),$(B)/sim/sim $(if \
@@ -243,7 +257,7 @@ sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 faults: all fixtures ## each system call of a start, take-over, upgrade fails once
 	FAULTS=all FILE_TIMEOUT=3600 scripts/run-e2e faults
 
-e2e: all fixtures ## the end-to-end tests with real programs (TESTS=respawn)
+e2e: all fixtures ## the tests with real programs (TESTS="why health/" for some)
 	scripts/run-e2e $(TESTS)
 
 replace: all fixtures ## 20 rolling restarts of each server, under load
@@ -352,4 +366,5 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
 
--include $(OBJECTS:.o=.d) $(FULL:.o=.d) $(wildcard $(B)/tests/*/*.d build/plain/tests/*/*.d)
+-include $(OBJECTS:.o=.d) $(FULL:.o=.d) $(wildcard $(B)/tests/*/*.d \
+	$(B)/tests/unit/*/*.d build/plain/tests/*/*.d)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2016,SC2034,SC2119,SC2120
 #
-# What the end-to-end tests share.  `load ../lib` is all a file needs: every
+# What the end-to-end tests share.  `load ../../lib` is all a file needs: every
 # test then has a directory, a runtime directory, an instance name and a log of
 # its own, may run beside any other, and leaves nothing behind.  The log is
 # printed only when the test fails.
@@ -13,7 +13,7 @@ ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 NCLUST=${NCLUST:-$ROOT/nclust}
 PATIENCE=${PATIENCE:-1}
 FIXTURES=$ROOT/build/fixtures
-SCRIPTS=$ROOT/tests/e2e # servers, node
+SCRIPTS=$ROOT/tests/e2e # servers, and those of node
 
 # is_closed DIRECTORY: may other users not get to what is in it?
 is_closed() {

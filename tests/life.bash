@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
 # The life of two workers that share a port though each binds it for itself.
-# `load ../lib` and `load ../life` in a file; then, in a test,
+# `load ../../lib` and `load ../../life` in a file; then, in a test,
 #
 #	start_cluster -n 2 -- SERVER... "$PORT"
 #	lead_a_life

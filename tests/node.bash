@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
-# What the tests with Node share: `load ../lib`, `load ../life`, `load ../node`
-# in a file, node_setup in its setup().  The scripts are in tests/e2e/node; who
-# answers says "pid=PID worker=ID slot=SLOT", with "worker=no" where Node's
+# What the tests with Node share: `load ../../lib`, `load ../../life` and
+# `load ../../node` in a file, node_setup in its setup().  The scripts are in
+# tests/e2e/node; who answers says "pid=PID worker=ID slot=SLOT", with "worker=no" where Node's
 # cluster module does not take it for a worker.
 
 NODE_SCRIPTS=$SCRIPTS/node

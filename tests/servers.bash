@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2034 # who reads it uses them
 #
-# Servers to be replaced under load, for tests/e2e/replace.bats and
+# Servers to be replaced under load, for tests/e2e/drain/replace.bats and
 # tests/bench/replace.bash.  None does anything to help but what it does by
 # itself: most die at once on SIGTERM.
 #

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154
 #
-# What the tests of `nclust upgrade` share: `load ../lib` and
-# `load ../upgrade` in a file, upgrade_setup in its setup().
+# What the tests of `nclust upgrade` share: `load ../../lib` and
+# `load ../../upgrade` in a file, upgrade_setup in its setup().
 
 upgrade_setup() {
 	nclust_setup

@@ -337,7 +337,7 @@ doubt_tls() {
 		"$SERVERS_DIR/tls.py" "$PORT" "$BENCH_DIR/cert" "$BENCH_DIR/key"
 	wait_ready roll || { stop_last && return 1; }
 	mkfifo "$BENCH_DIR/end"
-	"$PYTHON" tests/e2e/handshakes.py "$PORT" 12 40 <"$BENCH_DIR/end" \
+	"$PYTHON" tests/e2e/drain/handshakes.py "$PORT" 12 40 <"$BENCH_DIR/end" \
 		>"$BENCH_DIR/asked" 2>>"$BENCH_DIR/err" &
 	pid=$!
 	exec {end}>"$BENCH_DIR/end"

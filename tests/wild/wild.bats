@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2034 # what life.bash reads
 #
-# tests/e2e/unmodified.bats for servers whose compilers and runtimes are too
+# tests/e2e/intercept/unmodified.bats for servers whose compilers and runtimes are too
 # large for every check; run by scripts/wild, which builds them.
 
 load ../lib

@@ -13,7 +13,7 @@
 
 /*
  * What is carried of each struct.  What stands in none of these, and why, says
- * tests/unit/test_carry.c, which knows each member.
+ * tests/unit/upgrade/test_carry.c, which knows each member.
  */
 
 /* clang-format off */

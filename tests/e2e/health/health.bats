@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016,SC2030,SC2031
+#
+# Whether a worker is ready, and whether it is well: by probes, by its watchdog,
+# and by looking at what it does.
+
+bats_require_minimum_version 1.5.0
+load ../../lib
+
+UNWELL=$FIXTURES/unwell
+
+setup() {
+	nclust_setup
+	free_port
+	mkfifo "$DIR/go"
+}
+
+restarts() {
+	worker "$1" .restarts
+}
+
+pids() {
+	cluster '[.workers[] | select(.state == "ready") | .pid] | join(" ")'
+}
+
+checks() {
+	worker "$1" ".checks.$2 // 0"
+}
+
+# The worker of a slot is another one, and ready.
+replaced() {
+	[ "$(worker "$1" 'select(.state == "ready") | .pid')" != "$2" ] &&
+		[ "$(cluster .ready)" -eq "$(cluster .wanted)" ] &&
+		[ "$(cluster '.workers | length')" -eq "$(cluster .wanted)" ]
+}
+
+# --- Readiness ---------------------------------------------------------------
+
+# ready_once_it_answers MODE ARG...: it is kept back until it is released.
+ready_once_it_answers() {
+	local mode=$1
+
+	shift
+	start_nclust -n 1 -l "127.0.0.1:$PORT" --ready "$mode" "$@" -- sh -c '
+		read -r _ <"$1"; exec "$0"' "$UNWELL" "$DIR/go"
+	wait_until 10 '[ "$(worker_state 0)" = starting ]'
+	[ "$(cluster .ready)" -eq 0 ]
+	release "$DIR/go"
+	wait_ready
+	[ "$(restarts 0)" -eq 0 ]
+}
+
+@test "ready = tcp: not before it has taken a connection" {
+	ready_once_it_answers tcp
+}
+
+@test "ready = http: not before it has answered" {
+	ready_once_it_answers http:/health
+}
+
+@test "ready = exec: not before the command succeeds" {
+	cat >"$DIR/probe" <<-'END'
+		#!/bin/sh
+		env | grep ^NCLUST_ >"${0%/*}/facts"
+		[ "$(cat /proc/"$NCLUST_CHECK_PID"/comm)" = unwell ]
+	END
+	chmod 755 "$DIR/probe"
+	ready_once_it_answers "exec:$DIR/probe"
+	grep -qx "NCLUST_CHECK_PID=$(worker_pid 0)" "$DIR/facts"
+	grep -qx NCLUST_SLOT=0 "$DIR/facts"
+	grep -qx "NCLUST_CLUSTER=$INSTANCE" "$DIR/facts"
+	grep -q '^NCLUST_WORKER=.' "$DIR/facts"
+}
+
+# never_ready TEXT MODE WORKER...: it fails in time, and the log has the reason.
+never_ready() {
+	local text=$1 mode=$2
+
+	shift 2
+	start_nclust -n 1 -l "127.0.0.1:$PORT" --ready "$mode" \
+		--start-timeout 500ms --check-timeout 100ms --backoff-min 1h \
+		--backoff-max 1h --log-level info -- "$@"
+	wait_logged 'was not ready after'
+	[ "$(cluster .ready)" -eq 0 ]
+	logged "$text"
+}
+
+@test "ready = tcp: one that takes no connection never is" {
+	never_ready 'was not ready after' tcp sleep 1000
+	run ! grep "worker [0-9]* ready after" "$LOG"
+}
+
+@test "ready = http: one that answers 503 never is" {
+	never_ready "its last answer to 'ready': answered 503" \
+		http:/health "$UNWELL" --status 503
+}
+
+@test "ready = http: one that answers nothing never is" {
+	never_ready "its last answer to 'ready': no answer within 100ms" \
+		http:/health "$UNWELL" --silent
+}
+
+@test "ready = http: one that speaks something else never is" {
+	never_ready "its last answer to 'ready': its answer is not HTTP/1" \
+		http:/health "$UNWELL" --garbage
+}
+
+@test "ready = exec: without success it never is, and what hangs is killed" {
+	never_ready "its last answer to 'ready': no answer in time" \
+		"exec:sleep 1000.125" "$UNWELL"
+	wait_until 10 '[ -z "$(pgrep -f "^sleep 1000.125")" ]'
+}
+
+@test "beside others that answer, each new worker answers for itself" {
+	start_cluster -n 3 -l "127.0.0.1:$PORT" --ready http:/health \
+		--start-timeout 2s --log-level info -- sh -c '
+			[ ! -e "$0" ] || exec "$1" --status 500
+			exec "$1"' "$DIR/broken" "$UNWELL"
+	before=$(pids)
+	nclust restart "$INSTANCE"
+	[ "$(cluster .generation)" -eq 2 ]
+	after=$(pids)
+	for pid in $before; do
+		[[ " $after " != *" $pid "* ]]
+	done
+
+	touch "$DIR/broken"
+	run ! nclust restart "$INSTANCE"
+	wait_until 10 '[ "$(pids)" = "$1" ]' "$after"
+	logged 'answered 500'
+}
+
+@test "a process below the worker may answer for it, by a unix socket too" {
+	start_cluster -n 2 -l "unix:$DIR/s" --ready http:/health \
+		-- "$UNWELL" --fork
+	[ "$(cluster .ready)" -eq 2 ]
+	start=$(pids)
+	nclust restart "$INSTANCE"
+	[ "$(pids)" != "$start" ]
+}
+
+@test "one that binds for itself is asked at its own port" {
+	start_cluster -n 2 --intercept on --ready http:/health \
+		-- "$UNWELL" --port "$PORT"
+	[[ $(http_get "$PORT") == pid=* ]]
+}
+
+# --- Checks --------------------------------------------------------------------
+
+# start_checked ARG...: three workers, checked often.
+start_checked() {
+	start_cluster -n 3 -l "127.0.0.1:$PORT" --ready tcp \
+		--check http:/health --check-interval 100ms \
+		--check-timeout 400ms --check-failures 2 --log-level info "$@"
+}
+
+@test "all workers behind one port are checked, and what they say is shown" {
+	start_checked -- "$UNWELL"
+	for slot in 0 1 2; do
+		wait_until 20 '[ "$(checks "$1" ok)" -ge 2 ]' "$slot"
+		[ "$(checks "$slot" failed)" -eq 0 ]
+	done
+	[ "$(worker 0 '.checks.last')" = null ]
+}
+
+@test "of three, one that fails is replaced alone, and no request is lost" {
+	start_checked -- "$UNWELL"
+	read -r first second third <<<"$(pids)"
+	start_load "$PORT"
+	kill -USR1 "$second"
+
+	wait_until 20 'replaced 1 "$1"' "$second"
+	end_load
+	[ "$REFUSED" -eq 0 ] && [ "$LOST" -eq 0 ] && [ "$ANSWERED" -gt 0 ]
+	[ "$(worker_pid 0)" = "$first" ]
+	[ "$(worker_pid 2)" = "$third" ]
+	wait_logged "worker $second failed 2 checks in a row, GET /health: answered 500"
+	logged ', as its checks failed'
+	# its successor was there before it went
+	ready=$(grep -n "it.1: worker $(worker_pid 1) ready" "$LOG" | cut -d: -f1)
+	ended=$(grep -n "it.1: worker $second ended" "$LOG" | cut -d: -f1)
+	[ "$ready" -lt "$ended" ]
+}
+
+@test "one that takes connections and answers none is replaced" {
+	start_checked --stop-timeout 200ms --drain off -- "$UNWELL"
+	pid=$(worker_pid 0)
+	kill -USR2 "$pid"
+	wait_until 20 'replaced 0 "$1"' "$pid"
+	wait_logged "worker $pid failed 2 checks in a row, GET /health: no answer within 400ms"
+	[ "$(restarts 1)" -eq 0 ]
+	[ "$(restarts 2)" -eq 0 ]
+}
+
+@test "when nobody takes a connection, all have failed" {
+	start_cluster -n 1 -l "127.0.0.1:$PORT" --ready tcp --check tcp \
+		--check-interval 100ms --check-timeout 200ms \
+		--check-failures 2 --drain-timeout 2s --log-level info \
+		-- "$UNWELL"
+	pid=$(worker_pid 0)
+	kill -HUP "$pid"
+	wait_logged 'all have failed'
+	wait_until 20 'replaced 0 "$1"' "$pid"
+	[[ $(worker 0 '.last_exit.text') == "exit 0" ]]
+	# those that it never took are not its successor's fault
+	[ "$(grep -c 'fails its checks' "$LOG")" -eq 1 ]
+}
+
+@test "one that is only busy has not failed" {
+	start_cluster -n 1 -l "127.0.0.1:$PORT" --ready tcp --check tcp \
+		--check-interval 100ms --check-timeout 200ms \
+		--check-failures 100 --log-level info -- "$UNWELL"
+	pid=$(worker_pid 0)
+	wait_until 10 '[ "$(checks 0 ok)" -ge 1 ]'
+	curl -s --max-time 30 "http://127.0.0.1:$PORT/sleep/1500" >"$DIR/answer" \
+		3>&- &
+	STARTED+=("$!")
+	wait_logged 'all are busy, or hung'
+	wait_until 20 '[ -s "$DIR/answer" ]'
+	before=$(checks 0 ok)
+	wait_until 10 '[ "$(checks 0 ok)" -gt "$1" ]' "$before"
+	[ "$(checks 0 failed)" -eq 0 ]
+	[ "$(worker_pid 0)" = "$pid" ]
+}
+
+@test "check = exec: the worker that it fails for is replaced" {
+	cat >"$DIR/probe" <<-'END'
+		#!/bin/sh
+		[ ! -e "${0%/*}/ill.$NCLUST_CHECK_PID" ]
+	END
+	chmod 755 "$DIR/probe"
+	start_cluster -n 2 --ready alive:10ms --check "exec:$DIR/probe" \
+		--check-interval 100ms --check-failures 2 -- "$FIXTURES/hear"
+	pid=$(worker_pid 1)
+	wait_until 20 '[ "$(checks 0 ok)" -ge 2 ] && [ "$(checks 1 ok)" -ge 2 ]'
+	touch "$DIR/ill.$pid"
+	wait_until 20 'replaced 1 "$1"' "$pid"
+	wait_logged "worker $pid failed 2 checks in a row, '$DIR/probe': exit 1"
+	[ "$(restarts 0)" -eq 0 ]
+}
+
+@test "a check that hangs is killed with all that it has started" {
+	start_cluster -n 1 --ready alive:10ms \
+		--check "exec:sh -c 'sleep 1000.375 & sleep 1000.375'" \
+		--check-interval 100ms --check-timeout 200ms \
+		--check-failures 1000 -- "$FIXTURES/hear"
+	wait_until 20 '[ "$(checks 0 failed)" -ge 2 ]'
+	[ "$(worker 0 .checks.last)" = "no answer in time" ]
+	[ "$(pgrep -fc '^sleep 1000.375')" -le 2 ]
+	nclust stop "$INSTANCE"
+	wait_exit
+	[ -z "$(pgrep -f '^sleep 1000.375')" ]
+}
+
+@test "checks can be switched on and off by a reload" {
+	cat >"$DIR/it.ini" <<-END
+		[cluster:web]
+		command = $UNWELL
+		workers = 1
+		listen = 127.0.0.1:$PORT
+		ready = tcp
+	END
+	start_cluster -c "$DIR/it.ini"
+	pid=$(worker_pid 0)
+	printf '%s\n' 'check = http:/health' 'check-interval = 50ms' \
+		>>"$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	wait_until 10 '[ "$(checks 0 ok)" -ge 2 ]'
+
+	sed -i '/^check/d' "$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	before=$(checks 0 ok)
+	nclust restart --no-wait "$INSTANCE/web.0"
+	wait_until 10 'replaced 0 "$1"' "$pid"
+	[ "$(checks 0 ok)" -eq 0 ]
+	[ "$before" -ge 2 ]
+}
+
+# stand_still SECONDS: nclust and its workers, as when the machine stalls.
+stand_still() {
+	local pid pids
+
+	pids=$(pids)
+	kill -STOP "$NCLUST_PID"
+	for pid in $pids; do
+		kill -STOP -- "-$pid"
+	done
+	pass "$1"
+	kill -CONT "$NCLUST_PID" # it may be the first to run again
+	for pid in $pids; do
+		kill -CONT -- "-$pid"
+	done
+}
+
+# pass SECONDS: that many, up to one more.
+pass() {
+	poll_until 20 holds '[ "$(cut -d. -f1 /proc/uptime)" -gt "$1" ]' \
+		$(($(cut -d. -f1 /proc/uptime) + $1))
+}
+
+@test "nclust and its workers having stood still is nobody's failure" {
+	start_cluster -n 2 -l "127.0.0.1:$PORT" --ready tcp \
+		--check http:/sleep/300 --check-interval 10ms \
+		--check-timeout 2s --check-failures 1 -- "$UNWELL"
+	before=$(pids)
+	wait_until 20 '[ "$(checks 0 ok)" -ge 1 ] && [ "$(checks 1 ok)" -ge 1 ]'
+	for _ in 1 2 3; do
+		stand_still 3
+		ok=$(checks 0 ok)
+		wait_until 20 '[ "$(checks 0 ok)" -gt "$1" ]' "$ok"
+	done
+	[ "$(pids)" = "$before" ]
+	for slot in 0 1; do
+		[ "$(checks "$slot" failed)" -eq 0 ]
+	done
+}
+
+# --- The watchdog -----------------------------------------------------------------
+
+@test "watchdog: one that falls silent gets SIGABRT, and is replaced" {
+	start_cluster -n 1 --ready notify --watchdog 300ms --log-level info \
+		-- sh -c '
+			[ -e "$1" ] || { : >"$1"; exec "$0" READY=1 WATCHDOG=1; }
+			exec "$0" READY=1 --sleep 100 WATCHDOG=1 --sleep 100 \
+				WATCHDOG=1 --sleep 100 WATCHDOG=1 --sleep 100 \
+				WATCHDOG=1 WATCHDOG_USEC=3600000000' \
+		"$FIXTURES/notify" "$DIR/once"
+	wait_until 20 '[ "$(restarts 0)" -eq 1 ]'
+	wait_logged 'killed by SIGABRT'
+	logged ', as it sent no WATCHDOG=1'
+	[[ $(worker 0 .last_exit.text) == "killed by SIGABRT"* ]]
+}
+
+@test "watchdog: WATCHDOG=trigger is taken for silence" {
+	mkfifo "$DIR/pipe"
+	start_cluster -n 1 --ready notify --watchdog 1h --log-level info \
+		-- sh -c '
+			[ -e "$1/once" ] && exec "$0" READY=1
+			: >"$1/once"
+			"$0" READY=1 --barrier --exit 0; read -r _ <"$1/go"
+			exec "$0" WATCHDOG=trigger' "$FIXTURES/notify" "$DIR"
+	release "$DIR/go"
+	wait_until 20 '[ "$(restarts 0)" -eq 1 ]'
+	[[ $(worker 0 .last_exit.text) == "killed by SIGABRT"* ]]
+}
+
+@test "watchdog: the worker is told how often, and that it is meant" {
+	start_cluster -n 1 --ready alive:10ms --watchdog 1h -- sh -c '
+		env | grep ^WATCHDOG >"$0"; echo "pid=$$" >>"$0"
+		exec sleep 1000' "$DIR/env"
+	wait_until 10 'file_has "$DIR/env" pid='
+	grep -qx WATCHDOG_USEC=3600000000 "$DIR/env"
+	[ "$(sed -n 's/^WATCHDOG_PID=//p' "$DIR/env")" = \
+		"$(sed -n 's/^pid=//p' "$DIR/env")" ]
+}
+
+# --- Stall ------------------------------------------------------------------------
+
+# start_stalling ARG...: two workers that bind for themselves or are given the
+# port.
+start_stalling() {
+	start_cluster -n 2 -l "127.0.0.1:$PORT" --ready tcp --stall 1s \
+		--log-level info --stop-timeout 200ms --drain off "$@"
+}
+
+@test "stall: one that has a request and does nothing is replaced" {
+	start_stalling -- "$UNWELL"
+	pid=$(worker_pid 0)
+	kill -USR2 "$pid"
+	# until it has taken one, which is never answered
+	poll_until 10 holds '! curl -s --max-time 0.5 "http://127.0.0.1:$PORT/"'
+	wait_until 20 'replaced 0 "$1"' "$pid"
+	wait_logged "worker $pid has requests waiting and has made no progress"
+	logged ', as it made no progress'
+	[ "$(restarts 1)" -eq 0 ]
+}
+
+@test "stall: idle, streaming and waiting workers are left alone" {
+	start_stalling -- "$UNWELL"
+	before=$(pids)
+	idle_and_dripping 60
+	http_get "$PORT" /sleep/700
+	[ "$(pids)" = "$before" ]
+	run ! grep -F 'no progress' "$LOG"
+}
+
+@test "stall: nclust and its workers having stood still is none" {
+	start_cluster -n 1 -l "127.0.0.1:$PORT" --ready tcp --stall 4s \
+		-- "$UNWELL"
+	before=$(pids)
+	curl -s --max-time 30 "http://127.0.0.1:$PORT/sleep/9500" \
+		>"$DIR/answer" 3>&- &
+	STARTED+=("$!")
+	pass 1 # it has been looked at by then
+	stand_still 5
+	wait_until 20 '[ -s "$DIR/answer" ]'
+	[ "$(pids)" = "$before" ]
+	run ! grep -F 'no progress' "$LOG"
+}
