@@ -4,18 +4,17 @@
 #include "base/scope.h"
 #include "os/process.h"
 #include "os/look/remote.h"
+#include "os/socket/sockdiag.h"
 
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #define DESCRIPTORS_MAX 65536
 #define TREE_MAX 256
@@ -23,27 +22,6 @@
 enum { STATE_LISTEN = 10 }; /* TCP_LISTEN of netinet/tcp.h */
 
 /* ---- which socket ---- */
-
-/* Ask, and take the one answer: the kernel gives it within send(2).  Its body
- * is of at least that size; its whole length is returned, or 0. */
-static size_t ask(const void *request, size_t size, void *answer, size_t room,
-	size_t body)
-{
-	scoped_fd netlink =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	const struct nlmsghdr *header = answer;
-	ssize_t n;
-
-	if (netlink == -1 || send(netlink, request, size, 0) != (ssize_t)size)
-		return 0;
-	n = recv(netlink, answer, room, MSG_DONTWAIT);
-	if (n < (ssize_t)NLMSG_LENGTH(body) ||
-		header->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
-		header->nlmsg_len > (size_t)n ||
-		header->nlmsg_len < NLMSG_LENGTH(body))
-		return 0; /* NLMSG_ERROR: there is none */
-	return header->nlmsg_len;
-}
 
 struct inet_request {
 	struct nlmsghdr header;
@@ -89,7 +67,7 @@ static uint64_t inode_inet(
 		&request.body.id.idiag_sport);
 	put_address(
 		ours, request.body.id.idiag_dst, &request.body.id.idiag_dport);
-	if (ask(&request, sizeof(request), answer, sizeof(answer),
+	if (sockdiag_ask(&request, sizeof(request), answer, sizeof(answer),
 		    sizeof(*body)) == 0)
 		return 0;
 	/* without a connection the kernel tells of the listener */
@@ -99,44 +77,15 @@ static uint64_t inode_inet(
 	return body->idiag_inode;
 }
 
-struct unix_request {
-	struct nlmsghdr header;
-	struct unix_diag_req body;
-};
-
 static uint64_t inode_unix(int fd, bool other)
 {
-	struct unix_request request = {
-		.header = {.nlmsg_len = sizeof(request),
-			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = NLM_F_REQUEST},
-		.body = {.sdiag_family = AF_UNIX,
-			.udiag_states = ~0U,
-			.udiag_show = UDIAG_SHOW_PEER,
-			.udiag_cookie = {~0U, ~0U}},
-	};
-	const size_t body = sizeof(struct unix_diag_msg);
-	uint32_t answer[256];
-	const struct rtattr *field;
-	struct stat st;
-	size_t len;
-	uint32_t peer;
+	uint32_t peer = 0;
+	int got = sockdiag_unix(
+		fd, UDIAG_SHOW_PEER, UNIX_DIAG_PEER, &peer, sizeof(peer));
 
-	if (fstat(fd, &st) == -1)
-		return 0;
-	request.body.udiag_ino = (uint32_t)st.st_ino;
-	len = ask(&request, sizeof(request), answer, sizeof(answer), body);
-	if (!other)
-		return len != 0 ? st.st_ino : 0;
-	field = (const void *)((const char *)answer + NLMSG_LENGTH(body));
-	len = len > NLMSG_LENGTH(body) ? len - NLMSG_LENGTH(body) : 0;
-	for (; RTA_OK(field, len); field = RTA_NEXT(field, len))
-		if (field->rta_type == UNIX_DIAG_PEER &&
-			field->rta_len >= RTA_LENGTH(sizeof(peer))) {
-			(void)memcpy(&peer, RTA_DATA(field), sizeof(peer));
-			return peer;
-		}
-	return 0;
+	if (other)
+		return peer;
+	return got != -1 ? remote_own_inode(fd) : 0;
 }
 
 /* Both ends, seen from the one (`other`) or from ours. */

@@ -41,92 +41,90 @@ static void look_tcp(int fd, struct queue_facts *facts)
 	facts->drops = drops(fd);
 }
 
-struct request {
-	struct nlmsghdr header;
-	struct unix_diag_req body;
-};
+/* ---- one socket, asked for by what it is ---- */
 
-/* Ask for one socket by its inode. */
-static int ask(int netlink, ino_t ino)
+static int open_netlink(void)
 {
-	struct request request = {
+	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+}
+
+size_t sockdiag_ask(const void *request, size_t size, void *answer, size_t room,
+	size_t body)
+{
+	scoped_fd netlink = open_netlink();
+	const struct nlmsghdr *header = answer;
+	ssize_t n;
+
+	if (netlink == -1 || send(netlink, request, size, 0) != (ssize_t)size)
+		return 0;
+	/* the kernel answers within send(2): there is nothing to wait for */
+	n = recv(netlink, answer, room, MSG_DONTWAIT);
+	if (n < (ssize_t)NLMSG_LENGTH(body) ||
+		header->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+		header->nlmsg_len > (size_t)n ||
+		header->nlmsg_len < NLMSG_LENGTH(body))
+		return 0; /* NLMSG_ERROR: there is none, or it cannot be told */
+	return header->nlmsg_len;
+}
+
+/* The attribute of that type, and of at least that size, that follows the body
+ * of an answer; NULL: it has none. */
+static const struct rtattr *find_field(const struct nlmsghdr *header,
+	size_t body, unsigned short type, size_t least)
+{
+	const struct rtattr *field =
+		(const void *)((const char *)header + NLMSG_LENGTH(body));
+	size_t left = header->nlmsg_len - NLMSG_LENGTH(body);
+
+	for (; RTA_OK(field, left); field = RTA_NEXT(field, left))
+		if (field->rta_type == type &&
+			field->rta_len >= RTA_LENGTH(least))
+			return field;
+	return NULL;
+}
+
+int sockdiag_unix(
+	int fd, uint32_t show, unsigned short type, void *to, size_t size)
+{
+	struct {
+		struct nlmsghdr header;
+		struct unix_diag_req body;
+	} request = {
 		.header = {.nlmsg_len = sizeof(request),
 			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 			.nlmsg_flags = NLM_F_REQUEST},
 		.body = {.sdiag_family = AF_UNIX,
 			.udiag_states = ~0U,
-			.udiag_ino = (uint32_t)ino,
-			.udiag_show = UDIAG_SHOW_RQLEN,
+			.udiag_show = show,
 			.udiag_cookie = {~0U, ~0U}},
 	};
-
-	return send(netlink, &request, sizeof(request), 0) ==
-			(ssize_t)sizeof(request)
-		? 0
-		: -1;
-}
-
-/* What of one answer stands behind its body, of that type and of at least that
- * size; NULL: nothing. */
-static const void *find_field(const struct nlmsghdr *header, size_t body,
-	unsigned short type, size_t least)
-{
-	const char *at = (const char *)header + NLMSG_LENGTH(body);
-	size_t left = header->nlmsg_len - NLMSG_LENGTH(body);
-
-	for (;;) {
-		const struct rtattr *field = (const void *)at;
-		size_t step;
-
-		if (left < sizeof(*field) || field->rta_len < sizeof(*field) ||
-			field->rta_len > left)
-			return NULL;
-		if (field->rta_type == type &&
-			field->rta_len >= RTA_LENGTH(least))
-			return field + 1;
-		step = RTA_ALIGN(field->rta_len);
-		if (step > left)
-			return NULL;
-		left -= step;
-		at += step;
-	}
-}
-
-static void take_lengths(
-	const void *answer, size_t len, struct queue_facts *facts)
-{
-	const struct nlmsghdr *header = answer;
 	const size_t body = sizeof(struct unix_diag_msg);
-	struct unix_diag_rqlen lengths;
-	const void *field;
+	const struct rtattr *field;
+	uint32_t answer[256];
+	struct stat st;
 
-	if (len < NLMSG_LENGTH(body) ||
-		header->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
-		header->nlmsg_len > len ||
-		header->nlmsg_len < NLMSG_LENGTH(body))
-		return; /* NLMSG_ERROR: the kernel cannot tell */
-	field = find_field(header, body, UNIX_DIAG_RQLEN, sizeof(lengths));
+	if (fstat(fd, &st) == -1)
+		return -1;
+	request.body.udiag_ino = (uint32_t)st.st_ino;
+	if (sockdiag_ask(&request, sizeof(request), answer, sizeof(answer),
+		    body) == 0)
+		return -1;
+	field = find_field((const void *)answer, body, type, size);
 	if (field == NULL)
-		return;
-	(void)memcpy(&lengths, field, sizeof(lengths));
-	facts->depth = (long)lengths.udiag_rqueue;
-	facts->limit = (long)lengths.udiag_wqueue;
+		return 0;
+	(void)memcpy(to, RTA_DATA(field), size);
+	return 1;
 }
 
 static void look_unix(int fd, struct queue_facts *facts)
 {
-	scoped_fd netlink =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	uint32_t answer[256];
-	struct stat st;
-	ssize_t n;
+	struct unix_diag_rqlen lengths;
 
-	if (netlink == -1 || fstat(fd, &st) == -1 || ask(netlink, st.st_ino))
+	if (sockdiag_unix(fd, UDIAG_SHOW_RQLEN, UNIX_DIAG_RQLEN, &lengths,
+		    sizeof(lengths)) != 1)
 		return;
-	/* the kernel answers within send(2): there is nothing to wait for */
-	n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
-	if (n > 0)
-		take_lengths(answer, (size_t)n, facts);
+	facts->depth = (long)lengths.udiag_rqueue;
+	facts->limit = (long)lengths.udiag_wqueue;
 }
 
 static int option(int fd, int name)
@@ -154,48 +152,21 @@ void sockdiag_queue(int fd, struct queue_facts *facts)
 		facts->drops = drops(fd);
 }
 
-/* ---- is it shut? ---- */
+/* ---- lists of internet sockets ---- */
 
 /* of netinet/tcp.h, which does not go with linux/tcp.h */
 enum { STATE_ESTABLISHED = 1, STATE_SYN_RECV = 3, STATE_LISTEN = 10 };
 
-struct inet_request {
-	struct nlmsghdr header;
-	struct inet_diag_req_v2 body;
+/* Which sockets the kernel is to list. */
+struct question {
+	int family;
+	int protocol;
+	uint16_t port; /* in network order; 0: all */
+	uint32_t states;
+	uint8_t fields; /* INET_DIAG_... that are wanted too, bit n-1 for n */
 };
 
-/* All of that port (in network order) that are in one of those states. */
-static int ask_number(
-	int netlink, int family, int protocol, uint16_t port, uint32_t states)
-{
-	struct inet_request request = {
-		.header = {.nlmsg_len = sizeof(request),
-			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.body = {.sdiag_family = (uint8_t)family,
-			.sdiag_protocol = (uint8_t)protocol,
-			.idiag_states = states,
-			.id.idiag_sport = port},
-	};
-
-	return send(netlink, &request, sizeof(request), 0) ==
-			(ssize_t)sizeof(request)
-		? 0
-		: -1;
-}
-
-static int ask_port(int netlink, int fd, int family, unsigned state)
-{
-	/* the port is where that of IPv4 is */
-	struct sockaddr_in6 at = {.sin6_family = AF_INET6};
-	socklen_t size = sizeof(at);
-
-	if (getsockname(fd, (struct sockaddr *)&at, &size) == -1)
-		return -1;
-	return ask_number(
-		netlink, family, IPPROTO_TCP, at.sin6_port, 1U << state);
-}
-
+/* True: that was enough. */
 typedef bool visit_socket(const struct nlmsghdr *header, void *context);
 
 enum { WALK_FAILED = -1, WALK_OVER, WALK_ON, WALK_FOUND };
@@ -220,14 +191,32 @@ static int walk_packet(
 }
 
 /*
- * Each socket that the kernel answers with, until a visitor says true
+ * Visit each socket that the kernel lists, until a visitor says true
  * (WALK_FOUND) or the list ends (WALK_OVER).  WALK_FAILED: nobody can tell.
  */
-static int walk_answer(int netlink, visit_socket *visit, void *context)
+static int walk(const struct question *q, visit_socket *visit, void *context)
 {
+	struct {
+		struct nlmsghdr header;
+		struct inet_diag_req_v2 body;
+	} request = {
+		.header = {.nlmsg_len = sizeof(request),
+			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		.body = {.sdiag_family = (uint8_t)q->family,
+			.sdiag_protocol = (uint8_t)q->protocol,
+			.idiag_ext = q->fields,
+			.idiag_states = q->states,
+			.id.idiag_sport = q->port},
+	};
+	scoped_fd netlink = open_netlink();
 	uint32_t answer[8192];
 	int step;
 
+	if (netlink == -1 ||
+		send(netlink, &request, sizeof(request), 0) !=
+			(ssize_t)sizeof(request))
+		return WALK_FAILED;
 	do {
 		/* the kernel goes on with its list within recv(2) */
 		ssize_t n = recv(netlink, answer, sizeof(answer), MSG_DONTWAIT);
@@ -239,6 +228,23 @@ static int walk_answer(int netlink, visit_socket *visit, void *context)
 	return step;
 }
 
+/* The same for the TCP sockets of one state at the port of `fd`. */
+static int walk_port(
+	int fd, int family, unsigned state, visit_socket *visit, void *context)
+{
+	/* the port is where that of IPv4 is */
+	struct sockaddr_in6 at = {.sin6_family = AF_INET6};
+	socklen_t size = sizeof(at);
+
+	if (getsockname(fd, (struct sockaddr *)&at, &size) == -1)
+		return WALK_FAILED;
+	return walk(&(struct question){family, IPPROTO_TCP, at.sin6_port,
+			    1U << state, 0},
+		visit, context);
+}
+
+/* ---- is it shut? ---- */
+
 struct shut_question {
 	uint32_t inode;
 	bool is_shut;
@@ -248,29 +254,27 @@ static bool is_the_one(const struct nlmsghdr *header, void *context)
 {
 	const struct inet_diag_msg *body = NLMSG_DATA(header);
 	struct shut_question *q = context;
-	const uint8_t *how;
+	const struct rtattr *how;
 
 	if (body->idiag_inode != q->inode)
 		return false;
 	how = find_field(
-		header, sizeof(*body), INET_DIAG_SHUTDOWN, sizeof(*how));
-	q->is_shut = how != NULL && *how != 0;
+		header, sizeof(*body), INET_DIAG_SHUTDOWN, sizeof(uint8_t));
+	q->is_shut = how != NULL && *(const uint8_t *)RTA_DATA(how) != 0;
 	return true;
 }
 
 bool sockdiag_is_shut(int fd)
 {
-	scoped_fd netlink =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	struct shut_question q = {.is_shut = false};
 	struct stat st;
 
-	if (netlink == -1 || fstat(fd, &st) == -1 ||
-		ask_port(netlink, fd, option(fd, SO_DOMAIN), STATE_LISTEN) ==
-			-1)
+	if (fstat(fd, &st) == -1)
 		return false;
 	q.inode = (uint32_t)st.st_ino;
-	return walk_answer(netlink, is_the_one, &q) == WALK_FOUND && q.is_shut;
+	return walk_port(fd, option(fd, SO_DOMAIN), STATE_LISTEN, is_the_one,
+		       &q) == WALK_FOUND &&
+		q.is_shut;
 }
 
 /* ---- all of them ---- */
@@ -286,149 +290,97 @@ struct telling {
 static bool tell_one(const struct nlmsghdr *header, void *context)
 {
 	const struct telling *t = context;
+	const struct rtattr *field =
+		find_field(header, sizeof(struct inet_diag_msg), INET_DIAG_INFO,
+			offsetof(struct tcp_info, tcpi_bytes_sent));
 	struct tcp_info info;
-	const void *field;
-	size_t size = 0;
+	size_t size = field != NULL ? RTA_PAYLOAD(field) : 0;
 
 	(void)memset(&info, 0, sizeof(info));
-	field = find_field(header, sizeof(struct inet_diag_msg), INET_DIAG_INFO,
-		offsetof(struct tcp_info, tcpi_bytes_sent));
-	if (field != NULL) {
-		const struct rtattr *attr =
-			(const void *)((const char *)field - RTA_LENGTH(0));
-
-		size = RTA_PAYLOAD(attr);
-		if (size > sizeof(info))
-			size = sizeof(info);
-		(void)memcpy(&info, field, size);
-	}
+	if (size > sizeof(info))
+		size = sizeof(info);
+	if (size > 0)
+		(void)memcpy(&info, RTA_DATA(field), size);
 	t->each(t->context, NLMSG_DATA(header), &info, size);
 	return false;
 }
 
-static int each_of_family(
-	int netlink, uint8_t family, sockdiag_each *each, void *context)
-{
-	struct inet_request request = {
-		.header = {.nlmsg_len = sizeof(request),
-			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.body = {.sdiag_family = family,
-			.sdiag_protocol = IPPROTO_TCP,
-			.idiag_ext = 1U << (INET_DIAG_INFO - 1),
-			.idiag_states = STATES_HELD},
-	};
-	struct telling t = {.each = each, .context = context};
-
-	if (send(netlink, &request, sizeof(request), 0) !=
-		(ssize_t)sizeof(request))
-		return -1;
-	return walk_answer(netlink, tell_one, &t) == WALK_OVER ? 0 : -1;
-}
-
 int sockdiag_each_tcp(sockdiag_each *each, void *context)
 {
-	scoped_fd netlink =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	struct question q = {AF_INET, IPPROTO_TCP, 0, STATES_HELD,
+		1U << (INET_DIAG_INFO - 1)};
+	struct telling t = {.each = each, .context = context};
 
-	if (netlink == -1 ||
-		each_of_family(netlink, AF_INET, each, context) == -1)
+	if (walk(&q, tell_one, &t) != WALK_OVER)
 		return -1;
 	/* there may be no IPv6 */
-	(void)each_of_family(netlink, AF_INET6, each, context);
+	q.family = AF_INET6;
+	(void)walk(&q, tell_one, &t);
 	return 0;
 }
 
 /* ---- those of a port that are counted ---- */
 
-typedef bool counts_socket(
-	const struct inet_diag_msg *body, const void *context);
-
-struct counting {
-	counts_socket *counts;
-	const void *context;
+struct half_open {
+	unsigned retries;
 	long count;
 };
 
-static bool count_one(const struct nlmsghdr *header, void *context)
+static bool count_half_open(const struct nlmsghdr *header, void *context)
 {
-	struct counting *c = context;
+	const struct inet_diag_msg *body = NLMSG_DATA(header);
+	struct half_open *h = context;
 
-	if (c->counts(NLMSG_DATA(header), c->context))
-		c->count++;
+	h->count += body->idiag_retrans >= h->retries;
 	return false;
-}
-
-/* How many of that state at the port of `fd`; -1: nobody can tell. */
-static long count_port(int netlink, int fd, int family, unsigned state,
-	counts_socket *counts, const void *context)
-{
-	struct counting c = {.counts = counts, .context = context};
-
-	if (ask_port(netlink, fd, family, state) == -1 ||
-		walk_answer(netlink, count_one, &c) != WALK_OVER)
-		return -1;
-	return c.count;
-}
-
-static bool is_as_old(const struct inet_diag_msg *body, const void *retries)
-{
-	return body->idiag_retrans >= *(const unsigned *)retries;
 }
 
 long sockdiag_half_open(int fd, unsigned retries)
 {
-	scoped_fd netlink =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	long v4;
-	long v6;
+	struct half_open h = {.retries = retries};
 
-	if (netlink == -1)
+	if (walk_port(fd, AF_INET, STATE_SYN_RECV, count_half_open, &h) !=
+			WALK_OVER ||
+		(option(fd, SO_DOMAIN) == AF_INET6 &&
+			walk_port(fd, AF_INET6, STATE_SYN_RECV, count_half_open,
+				&h) != WALK_OVER))
 		return -1;
-	v4 = count_port(
-		netlink, fd, AF_INET, STATE_SYN_RECV, is_as_old, &retries);
-	if (option(fd, SO_DOMAIN) != AF_INET6)
-		return v4;
-	v6 = count_port(
-		netlink, fd, AF_INET6, STATE_SYN_RECV, is_as_old, &retries);
-	return v4 == -1 || v6 == -1 ? -1 : v4 + v6;
+	return h.count;
 }
 
-struct own_ports {
-	const uint16_t *list;
-	size_t count;
+struct waiting {
+	const uint16_t *own; /* ports that do not count */
+	size_t own_count;
+	long count;
 };
 
-static bool is_waiting(const struct inet_diag_msg *body, const void *context)
+static bool count_waiting(const struct nlmsghdr *header, void *context)
 {
-	const struct own_ports *own = context;
+	const struct inet_diag_msg *body = NLMSG_DATA(header);
 	const struct inet_diag_sockid *id = &body->id;
+	struct waiting *w = context;
 
 	if (body->idiag_inode != 0)
 		return false; /* it has been accepted */
-	for (size_t i = 0; i < own->count; i++)
-		if (own->list[i] == ntohs(id->idiag_dport) &&
+	for (size_t i = 0; i < w->own_count; i++)
+		if (w->own[i] == ntohs(id->idiag_dport) &&
 			memcmp(id->idiag_src, id->idiag_dst,
 				body->idiag_family == AF_INET ? 4 : 16) == 0)
 			return false;
-	return true;
+	w->count++;
+	return false;
 }
 
 long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)
 {
-	scoped_fd netlink =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	const struct own_ports ports = {own, own_count};
-	struct counting c = {.counts = is_waiting, .context = &ports};
-	const int families[] = {AF_INET, AF_INET6};
+	struct waiting w = {.own = own, .own_count = own_count};
+	struct question q = {
+		AF_INET, IPPROTO_TCP, htons(port), 1U << STATE_ESTABLISHED, 0};
 
-	for (size_t i = 0; i < COUNT_OF(families); i++)
-		if (netlink == -1 ||
-			ask_number(netlink, families[i], IPPROTO_TCP,
-				htons(port), 1U << STATE_ESTABLISHED) == -1 ||
-			walk_answer(netlink, count_one, &c) != WALK_OVER)
-			return -1;
-	return c.count;
+	if (walk(&q, count_waiting, &w) != WALK_OVER)
+		return -1;
+	q.family = AF_INET6;
+	return walk(&q, count_waiting, &w) == WALK_OVER ? w.count : -1;
 }
 
 /* ---- how many listen there ---- */
@@ -439,8 +391,8 @@ long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)
 
 struct place {
 	uint32_t ip[4];
-	uint16_t port;
 	uint32_t device;
+	long count;
 };
 
 static int place_of(struct place *place, int fd)
@@ -455,9 +407,7 @@ static int place_of(struct place *place, int fd)
 	if (getsockname(fd, &at.any, &size) == -1)
 		return -1;
 	*place = (struct place){
-		.device = (uint32_t)option(fd, SO_BINDTOIFINDEX),
-		.port = at.in.sin_port, /* where that of version 6 is */
-	};
+		.device = (uint32_t)option(fd, SO_BINDTOIFINDEX)};
 	if (at.any.sa_family == AF_INET)
 		place->ip[0] = at.in.sin_addr.s_addr;
 	else
@@ -465,26 +415,26 @@ static int place_of(struct place *place, int fd)
 	return 0;
 }
 
-static bool is_there(const struct inet_diag_msg *body, const void *context)
+static bool count_there(const struct nlmsghdr *header, void *context)
 {
-	const struct place *place = context;
+	const struct inet_diag_msg *body = NLMSG_DATA(header);
+	struct place *place = context;
 
-	return body->id.idiag_sport == place->port &&
-		body->id.idiag_if == place->device &&
+	place->count += body->id.idiag_if == place->device &&
 		memcmp(body->id.idiag_src, place->ip,
 			body->idiag_family == AF_INET ? 4 : 16) == 0;
+	return false;
 }
 
 long sockdiag_listeners(int fd)
 {
-	scoped_fd netlink =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	struct place place;
 
-	if (netlink == -1 || place_of(&place, fd) == -1)
+	if (place_of(&place, fd) == -1 ||
+		walk_port(fd, option(fd, SO_DOMAIN), STATE_LISTEN, count_there,
+			&place) != WALK_OVER)
 		return -1;
-	return count_port(netlink, fd, option(fd, SO_DOMAIN), STATE_LISTEN,
-		is_there, &place);
+	return place.count;
 }
 
 /* ---- who has a port ---- */
@@ -520,17 +470,12 @@ size_t sockdiag_port(
 	struct port_search s = {
 		.list = list, .most = most, .port = htons(port)};
 
-	for (size_t i = 0; i < COUNT_OF(families) && s.count < most; i++) {
-		scoped_fd netlink = socket(
-			AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-
-		if (netlink != -1 &&
-			ask_number(netlink, families[i],
-				udp ? IPPROTO_UDP : IPPROTO_TCP, s.port,
-				udp ? ~0U
-				    : 1U << STATE_LISTEN | 1U << STATE_BOUND) ==
-				0)
-			(void)walk_answer(netlink, note_socket, &s);
-	}
+	for (size_t i = 0; i < COUNT_OF(families) && s.count < most; i++)
+		(void)walk(&(struct question){families[i],
+				   udp ? IPPROTO_UDP : IPPROTO_TCP, s.port,
+				   udp ? ~0U
+				       : 1U << STATE_LISTEN | 1U << STATE_BOUND,
+				   0},
+			note_socket, &s);
 	return s.count;
 }

@@ -22,6 +22,21 @@ struct queue_facts {
 void sockdiag_queue(int fd, struct queue_facts *facts);
 
 /*
+ * Send one request of sock_diag(7) for one socket, and receive its answer: its
+ * length, whose body has at least `body` bytes; 0: there is no such socket, or it
+ * cannot be told.
+ */
+size_t sockdiag_ask(const void *request, size_t size, void *answer, size_t room,
+	size_t body);
+/*
+ * What the kernel tells of a unix socket of ours: the attribute `type`
+ * (UNIX_DIAG_...), which comes where `show` (UDIAG_SHOW_...) asks for it, into `to`.
+ * 1; 0: it has no such attribute; -1: it cannot be told.
+ */
+int sockdiag_unix(
+	int fd, uint32_t show, unsigned short type, void *to, size_t size);
+
+/*
  * Does a TCP socket listen with its receiving half shut down?  shutdown(2) on one
  * that does not listen fails and marks it all the same (inet_shutdown() in the
  * kernel's net/ipv4/af_inet.c); should it listen then, each connection that it
