@@ -79,8 +79,10 @@ SIM_SOURCES := $(wildcard tests/sim/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FIXTURE_SOURCES := $(wildcard tests/fixtures/*.c)
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
+# What writes the lists of the manual, the sample file and the completions.
+TOOL_SOURCES := $(wildcard tools/*.c)
 C_FILES := $(SOURCES) $(HEADERS) $(wildcard tests/*/*.c tests/*/*.h \
-	tests/unit/*/*.c tests/unit/*/*.h)
+	tests/unit/*/*.c tests/unit/*/*.h tools/*.[ch])
 
 OBJECTS := $(SOURCES:%.c=$(B)/%.o)
 MAIN := $(B)/src/main.o
@@ -158,10 +160,11 @@ $(FULL): src/config/options.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) -DWITH_MANUAL \
 		-MMD -MP -c -o $@ $<
-$(B)/describe: $(call with_manual,$(ORDERED))
+$(B)/describe: $(B)/tools/describe.o $(ARCHIVE)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(ARCHIVE): $(call with_manual,$(filter-out $(MAIN),$(OBJECTS)))
+$(ARCHIVE): $(call with_manual,$(filter-out $(MAIN),$(OBJECTS))) \
+		$(filter-out $(B)/tools/describe.o,$(TOOL_SOURCES:%.c=$(B)/%.o))
 	@rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
 
@@ -366,5 +369,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
 
--include $(OBJECTS:.o=.d) $(FULL:.o=.d) $(wildcard $(B)/tests/*/*.d \
-	$(B)/tests/unit/*/*.d build/plain/tests/*/*.d)
+# What writes the lists of the manual, the sample file and the completions.
+TOOL_SOURCES := $(wildcard tools/*.c)
+C_FILES := $(SOURCES) $(HEADERS) $(wildcard tests/*/*.c tests/*/*.h \
+	tests/unit/*/*.c tests/unit/*/*.h tools/*.[ch])

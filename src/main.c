@@ -19,56 +19,20 @@
 
 #define LOGGER_CHANNEL 3
 
-/* Print what `make` of it says; an unwritable stdout is a failure. */
-static int print(struct buffer *text)
-{
-	int status = 0;
-
-	if (text->failed)
-		status = EX_OSERR;
-	else if (fwrite(text->data, 1, text->len, stdout) != text->len ||
-		fflush(stdout) != 0)
-		status = EX_IOERR;
-	buffer_fini(text);
-	return status;
-}
-
+/* An unwritable stdout is a failure. */
 static int print_help(void)
 {
 	struct buffer text;
+	int status = 0;
 
 	buffer_init(&text, 0);
-	(void)describe_help(&text);
-	return print(&text);
-}
-
-/* The generated pieces of the manual, for the Makefile. */
-static int describe(const char *word)
-{
-	static const struct {
-		const char *word;
-		int (*make)(struct buffer *out);
-	} pieces[] = {
-		{"help", describe_help},
-		{"mdoc-options", describe_mdoc_options},
-		{"mdoc-keys", describe_mdoc_keys},
-		{"mdoc-verbs", cli_describe_mdoc},
-		{"verbs", cli_describe_help},
-		{"sample-ini", describe_sample_ini},
-		{"bash", cli_completion_bash},
-		{"zsh", cli_completion_zsh},
-	};
-	struct buffer text;
-
-	buffer_init(&text, 0);
-	for (size_t i = 0; i < COUNT_OF(pieces); i++) {
-		if (strcmp(word, pieces[i].word) != 0)
-			continue;
-		(void)pieces[i].make(&text);
-		return print(&text);
-	}
-	log_error("'%s' cannot be described", word);
-	return EX_USAGE;
+	if (describe_help(&text) == -1)
+		status = EX_OSERR;
+	else if (fwrite(text.data, 1, text.len, stdout) != text.len ||
+		fflush(stdout) != 0)
+		status = EX_IOERR;
+	buffer_fini(&text);
+	return status;
 }
 
 static int run(const struct invocation *what, int argc, char **argv)
@@ -82,8 +46,6 @@ static int run(const struct invocation *what, int argc, char **argv)
 		return print_help();
 	case INVOKE_VERSION:
 		return printf("nclust %s\n", NCLUST_VERSION) < 0 ? EX_IOERR : 0;
-	case INVOKE_DESCRIBE:
-		return describe(what->describe);
 	}
 	return EX_SOFTWARE;
 }

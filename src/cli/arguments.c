@@ -14,7 +14,7 @@
 #define COUNT_MAX 10000
 #define LINES_MAX 1000000
 
-static const struct option_row rows[] = {
+static const struct verb_option_row rows[] = {
 	{OPTION_JSON, 0, "json", NULL, "print the result as one line of JSON"},
 	{OPTION_WATCH, 'w', "watch", NULL, "show it anew each second"},
 	{OPTION_NO_WAIT, 0, "no-wait", NULL,
@@ -36,7 +36,7 @@ static const struct option_row rows[] = {
 	{OPTION_HELP, 'h', "help", NULL, "show this"},
 };
 
-const struct option_row *option_row(size_t n)
+const struct verb_option_row *verb_option_row(size_t n)
 {
 	return n < COUNT_OF(rows) ? &rows[n] : NULL;
 }
@@ -46,7 +46,7 @@ static int usage(struct error *err)
 	return error_status(err, EX_USAGE);
 }
 
-static const struct option_row *find_long(const char *name, size_t len)
+static const struct verb_option_row *find_long(const char *name, size_t len)
 {
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		if (strlen(rows[i].name) == len &&
@@ -55,7 +55,7 @@ static const struct option_row *find_long(const char *name, size_t len)
 	return NULL;
 }
 
-static const struct option_row *find_letter(char letter)
+static const struct verb_option_row *find_letter(char letter)
 {
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		if (rows[i].letter != 0 && rows[i].letter == letter)
@@ -110,7 +110,7 @@ static int unknown_option(
 	return usage(err);
 }
 
-static int take_value(struct arguments *a, const struct option_row *row,
+static int take_value(struct arguments *a, const struct verb_option_row *row,
 	const char *value, struct error *err)
 {
 	switch ((enum verb_option)row->option) {
@@ -163,7 +163,7 @@ static int take_value(struct arguments *a, const struct option_row *row,
 
 /* One option, given as `row` with `value` behind a '=' or letter, or NULL;
  * then the next word is taken where one is needed. */
-static int take_option(struct arguments *a, const struct option_row *row,
+static int take_option(struct arguments *a, const struct verb_option_row *row,
 	const char *value, int argc, char **argv, int *at, struct error *err)
 {
 	a->options |= row->option;
@@ -189,7 +189,7 @@ static int take_long(
 {
 	const char *name = argv[*at] + 2;
 	size_t len = strcspn(name, "=");
-	const struct option_row *row = find_long(name, len);
+	const struct verb_option_row *row = find_long(name, len);
 
 	if (row == NULL || (a->verb->options & row->option) == 0)
 		return unknown_option(a->verb, argv[*at], err);
@@ -204,7 +204,7 @@ static int take_letters(
 	const char *word = argv[*at];
 
 	for (const char *p = word + 1; *p != '\0'; p++) {
-		const struct option_row *row = find_letter(*p);
+		const struct verb_option_row *row = find_letter(*p);
 		const char *rest = NULL;
 
 		if (row == NULL || (a->verb->options & row->option) == 0)

@@ -15,11 +15,7 @@ const char *const *cli_verbs(void);
 /* Run one.  argv[0] is the verb.  Returns the exit status. */
 int cli_main(int argc, char **argv);
 
-/* The list of verbs with a line each, for `nclust --help` and the manual. */
+/* The list of verbs with a line each, for `nclust help` and the manual. */
 int cli_describe_help(struct buffer *out);
-int cli_describe_mdoc(struct buffer *out);
-/* The shells' completions, with the options of running as well. */
-int cli_completion_bash(struct buffer *out);
-int cli_completion_zsh(struct buffer *out);
 
 #endif

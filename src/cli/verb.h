@@ -94,14 +94,14 @@ static inline bool arguments_has(
 }
 
 /* An option's row, for help texts: NULL behind the last. */
-struct option_row {
+struct verb_option_row {
 	unsigned option;
 	char letter; /* 0: none */
 	const char *name;
 	const char *argument; /* NULL: takes none */
 	const char *help;
 };
-const struct option_row *option_row(size_t n);
+const struct verb_option_row *verb_option_row(size_t n);
 
 /* What runs a verb. */
 int verb_status(const struct arguments *a);

@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "cli/output.h"
 #include "cli/verb.h"
@@ -10,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #define HELP_WIDTH 78
 #define HELP_COLUMN 26
@@ -28,78 +28,7 @@ int cli_describe_help(struct buffer *out)
 	return out->failed ? -1 : 0;
 }
 
-static void put_option_mdoc(struct buffer *out, const struct option_row *row)
-{
-	(void)buffer_string(out, " Oo ");
-	if (row->letter != 0)
-		(void)buffer_printf(out, "Fl %c | ", row->letter);
-	(void)buffer_printf(out, "Fl \\-%s", row->name);
-	if (row->argument != NULL)
-		(void)buffer_printf(out, " Ar %s", row->argument);
-	(void)buffer_string(out, " Oc");
-}
-
-static void put_words_mdoc(struct buffer *out, enum verb_words words)
-{
-	static const char *const texts[] = {[WORDS_NONE] = "",
-		[WORDS_TARGET] = " Oo Ar TARGET Oc",
-		[WORDS_COUNT] = " Oo Ar TARGET Oc Ar N | +N | \\-N",
-		[WORDS_SIGNAL] = " Oo Ar TARGET Oc Ar SIGNAL",
-		[WORDS_MESSAGE] = " Oo Ar TARGET Oc Ar JSON",
-		[WORDS_VERB] = " Oo Ar VERB Oc",
-		[WORDS_COMMAND] = " Oo Fl \\- Oc Ar COMMAND Oo Ar ARG ... Oc",
-		[WORDS_TRIAL] = " Oo Fl \\- Ar COMMAND Oo Ar ARG ... Oc Oc"};
-
-	(void)buffer_string(out, texts[words]);
-}
-
-/* roff reads '-' as a hyphen; each sentence begins a line, so that the
- * spacing behind the one before is right. */
-static void put_text_mdoc(struct buffer *out, const char *text)
-{
-	struct buffer sentence;
-	const char *whole;
-
-	buffer_init(&sentence, 0);
-	for (; *text != '\0'; text++) {
-		if (*text == '-')
-			(void)buffer_string(&sentence, "\\-");
-		else
-			(void)buffer_append(&sentence, text, 1);
-		if (text[0] != '.' || (text[1] != ' ' && text[1] != '\0'))
-			continue;
-		whole = buffer_text(&sentence);
-		if (whole == NULL)
-			break;
-		output_fill(out, whole, 0, 0, HELP_WIDTH);
-		buffer_clear(&sentence);
-		text += text[1] == ' ';
-	}
-	out->failed |= sentence.failed;
-	buffer_fini(&sentence);
-}
-
-int cli_describe_mdoc(struct buffer *out)
-{
-	for (const struct verb *v = verbs; v->name != NULL; v++) {
-		(void)buffer_printf(out, ".It Cm %s", v->name);
-		/* a command is the last there is, options go before it */
-		if (v->words != WORDS_TRIAL)
-			put_words_mdoc(out, v->words);
-		for (size_t i = 0; option_row(i) != NULL; i++)
-			if ((v->options & option_row(i)->option &
-				    ~(unsigned)(OPTION_HELP |
-					    OPTION_RUNTIME)) != 0)
-				put_option_mdoc(out, option_row(i));
-		if (v->words == WORDS_TRIAL)
-			put_words_mdoc(out, v->words);
-		(void)buffer_append(out, "\n", 1);
-		put_text_mdoc(out, v->manual);
-	}
-	return out->failed ? -1 : 0;
-}
-
-static void put_option(struct buffer *out, const struct option_row *row)
+static void put_option(struct buffer *out, const struct verb_option_row *row)
 {
 	char letter[8] = "";
 	char text[64];
@@ -120,9 +49,9 @@ static void put_verb(struct buffer *out, const struct verb *v)
 		*v->words_text != '\0' ? " " : "", v->words_text);
 	output_fill(out, v->manual, 0, 0, HELP_WIDTH);
 	(void)buffer_append(out, "\n", 1);
-	for (size_t i = 0; option_row(i) != NULL; i++)
-		if ((v->options & option_row(i)->option) != 0)
-			put_option(out, option_row(i));
+	for (size_t i = 0; verb_option_row(i) != NULL; i++)
+		if ((v->options & verb_option_row(i)->option) != 0)
+			put_option(out, verb_option_row(i));
 	if (v->words != WORDS_TARGET && v->words != WORDS_COUNT &&
 		v->words != WORDS_SIGNAL && v->words != WORDS_MESSAGE)
 		return;

@@ -38,7 +38,6 @@ struct words {
 	int command_argc;
 	bool stopped; /* nothing further is of interest */
 	enum invocation_kind kind;
-	const char *describe;
 };
 
 static void usage(struct words *w, const char *name, const char *text)
@@ -90,17 +89,6 @@ static void take_flag(struct words *w, const struct option_row *row)
 	w->stopped = true;
 }
 
-/* --describe WORD is for the build, and stands in no list. */
-static bool take_describe(struct words *w, const char *name)
-{
-	if (strcmp(name, "describe") != 0 || w->next >= w->argc)
-		return false;
-	w->kind = INVOKE_DESCRIBE;
-	w->describe = w->argv[w->next++];
-	w->stopped = true;
-	return true;
-}
-
 static void unknown_option(struct words *w, const char *name)
 {
 	const char *near = option_nearest(NULL, name);
@@ -136,8 +124,6 @@ static void take_long(struct words *w, const char *word)
 	}
 	if (g.value != NULL)
 		g.value++;
-	else if (take_describe(w, name))
-		return;
 	g.row = option_find(NULL, name, &g.member);
 	g.name = word;
 	if (g.row == NULL) {
@@ -469,7 +455,6 @@ int config_read(struct invocation *out, int argc, char **argv,
 	w.kind = INVOKE_RUN;
 	split(&w);
 	out->kind = w.kind;
-	out->describe = w.describe;
 	/* a word that nobody knows makes all behind it doubtful */
 	if (w.kind == INVOKE_RUN && !w.stopped)
 		out->settings = build(&w);

@@ -25,11 +25,10 @@ void faults_add(struct faults *f, int status, const char *format, ...)
 
 /* What a command line asks for. */
 enum invocation_kind {
-	INVOKE_RUN,      /* `settings` is filled */
-	INVOKE_VERB,     /* `verb` and the words behind it, for cli/ */
-	INVOKE_HELP,     /* --help: print config_describe_help() */
-	INVOKE_VERSION,  /* --version */
-	INVOKE_DESCRIBE, /* --describe WORD: print that piece of the manual */
+	INVOKE_RUN,     /* `settings` is filled */
+	INVOKE_VERB,    /* `verb` and the words behind it, for cli/ */
+	INVOKE_HELP,    /* --help: print describe_help() */
+	INVOKE_VERSION, /* --version */
 };
 
 struct invocation {
@@ -37,9 +36,6 @@ struct invocation {
 	struct settings *settings; /* INVOKE_RUN; owned by the caller */
 	int verb_argc;             /* INVOKE_VERB: the verb is verb_argv[0] */
 	char **verb_argv;          /* points into argv */
-	const char *describe;      /* INVOKE_DESCRIBE; points into argv: one
-				      of help mdoc-options mdoc-keys sample-ini
-				      bash zsh */
 };
 
 /*
@@ -57,18 +53,9 @@ int config_read(struct invocation *out, int argc, char **argv,
  */
 int config_reread(
 	struct settings **out, int argc, char **argv, struct faults *faults);
-/* The rows of the option table, for people and programs. */
-int describe_help(struct buffer *out);         /* --help */
-int describe_mdoc_options(struct buffer *out); /* man/nclust.1 */
-int describe_mdoc_keys(struct buffer *out);    /* man/nclust.ini.5 */
-int describe_sample_ini(struct buffer *out);   /* etc/nclust.ini */
-/* For the shells' completions: the long options as words, the arms of a `case`
- * that complete their values, and the same as specs for zsh's _arguments. */
-int describe_bash_words(struct buffer *out);
-int describe_bash_values(struct buffer *out);
-int describe_zsh_options(struct buffer *out);
-/* With what _arguments would take for its own syntax escaped, for '...'. */
-void describe_zsh_text(struct buffer *out, const char *text);
+
+/* What --help shows: the common options, with a line each. */
+int describe_help(struct buffer *out);
 
 /* The effective settings and where each came from, as an INI file with
  * comments, or as JSON: {"nclust":{"name":{"value":…,"origin":…}},…}. */

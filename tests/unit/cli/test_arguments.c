@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../../../tools/describe.h"
 #include "base/scope.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
@@ -326,7 +327,7 @@ START_TEST(the_manual_has_every_option)
 	const char *text;
 
 	buffer_init(&out, 0);
-	ck_assert_int_eq(cli_describe_mdoc(&out), 0);
+	ck_assert_int_eq(describe_mdoc_verbs(&out), 0);
 	text = buffer_text(&out);
 	ck_assert_ptr_nonnull(strstr(text, ".It Cm stop Oo Ar TARGET Oc"));
 	ck_assert_ptr_nonnull(strstr(text, "Oo Fl \\-now Oc"));

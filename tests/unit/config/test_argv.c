@@ -2,6 +2,7 @@
 #include "config/config.h"
 
 #include "base/scope.h"
+#include "../../../tools/describe.h"
 #include "config_lib.h"
 
 #include <fcntl.h>
@@ -174,7 +175,6 @@ START_TEST(a_verb_and_help_are_seen)
 		{{"-h"}, INVOKE_HELP},
 		{{"-n", "x", "--help"}, INVOKE_HELP},
 		{{"--version"}, INVOKE_VERSION},
-		{{"--describe", "bash"}, INVOKE_DESCRIBE},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -193,8 +193,6 @@ START_TEST(a_verb_and_help_are_seen)
 			ck_assert_int_eq(inv.verb_argc, 3);
 			ck_assert_ptr_eq(inv.verb_argv, argv + 1);
 		}
-		if (inv.kind == INVOKE_DESCRIBE)
-			ck_assert_str_eq(inv.describe, "bash");
 		faults_fini(&faults);
 		while (argc > 1)
 			free(argv[--argc]);
@@ -458,8 +456,8 @@ START_TEST(every_setting_is_in_the_manual_and_the_completion)
 	buffer_init(&bash, 0);
 	buffer_init(&zsh, 0);
 	ck_assert_int_eq(describe_mdoc_keys(&keys), 0);
-	ck_assert_int_eq(describe_bash_words(&bash), 0);
-	ck_assert_int_eq(describe_zsh_options(&zsh), 0);
+	ck_assert_int_eq(describe_bash(&bash), 0);
+	ck_assert_int_eq(describe_zsh(&zsh), 0);
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
 

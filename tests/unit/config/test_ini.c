@@ -2,6 +2,7 @@
 #include "config/config.h"
 
 #include "base/scope.h"
+#include "../../../tools/describe.h"
 #include "config_lib.h"
 
 #include <fcntl.h>

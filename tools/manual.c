@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/config.h"
+#include "describe.h"
 
-#include "base/scope.h"
+#include "cli/output.h"
+#include "cli/verb.h"
+#include "config/config.h"
 #include "config/option.h"
 
 #include <stdio.h>
@@ -9,7 +11,7 @@
 
 #define LINE_MAX_LENGTH 78
 
-/* The manual's lists, as mdoc(7), and the sample file. */
+/* The lists in the manual pages, as mdoc(7), and the sample file. */
 
 static bool is_cluster(const struct option_row *row)
 {
@@ -128,6 +130,82 @@ int describe_mdoc_keys(struct buffer *out)
 	put_keys(out, true);
 	return out->failed ? -1 : 0;
 }
+
+/* ---- the verbs ---- */
+
+static void put_verb_option(
+	struct buffer *out, const struct verb_option_row *row)
+{
+	(void)buffer_string(out, " Oo ");
+	if (row->letter != 0)
+		(void)buffer_printf(out, "Fl %c | ", row->letter);
+	(void)buffer_printf(out, "Fl \\-%s", row->name);
+	if (row->argument != NULL)
+		(void)buffer_printf(out, " Ar %s", row->argument);
+	(void)buffer_string(out, " Oc");
+}
+
+static void put_words_mdoc(struct buffer *out, enum verb_words words)
+{
+	static const char *const texts[] = {[WORDS_NONE] = "",
+		[WORDS_TARGET] = " Oo Ar TARGET Oc",
+		[WORDS_COUNT] = " Oo Ar TARGET Oc Ar N | +N | \\-N",
+		[WORDS_SIGNAL] = " Oo Ar TARGET Oc Ar SIGNAL",
+		[WORDS_MESSAGE] = " Oo Ar TARGET Oc Ar JSON",
+		[WORDS_VERB] = " Oo Ar VERB Oc",
+		[WORDS_COMMAND] = " Oo Fl \\- Oc Ar COMMAND Oo Ar ARG ... Oc",
+		[WORDS_TRIAL] = " Oo Fl \\- Ar COMMAND Oo Ar ARG ... Oc Oc"};
+
+	(void)buffer_string(out, texts[words]);
+}
+
+/* roff reads '-' as a hyphen; each sentence begins a line, so that the
+ * spacing behind the one before is right. */
+static void put_text_mdoc(struct buffer *out, const char *text)
+{
+	struct buffer sentence;
+	const char *whole;
+
+	buffer_init(&sentence, 0);
+	for (; *text != '\0'; text++) {
+		if (*text == '-')
+			(void)buffer_string(&sentence, "\\-");
+		else
+			(void)buffer_append(&sentence, text, 1);
+		if (text[0] != '.' || (text[1] != ' ' && text[1] != '\0'))
+			continue;
+		whole = buffer_text(&sentence);
+		if (whole == NULL)
+			break;
+		output_fill(out, whole, 0, 0, LINE_MAX_LENGTH);
+		buffer_clear(&sentence);
+		text += text[1] == ' ';
+	}
+	out->failed |= sentence.failed;
+	buffer_fini(&sentence);
+}
+
+int describe_mdoc_verbs(struct buffer *out)
+{
+	for (const struct verb *v = verbs; v->name != NULL; v++) {
+		(void)buffer_printf(out, ".It Cm %s", v->name);
+		/* a command is the last there is, options go before it */
+		if (v->words != WORDS_TRIAL)
+			put_words_mdoc(out, v->words);
+		for (size_t i = 0; verb_option_row(i) != NULL; i++)
+			if ((v->options & verb_option_row(i)->option &
+				    ~(unsigned)(OPTION_HELP |
+					    OPTION_RUNTIME)) != 0)
+				put_verb_option(out, verb_option_row(i));
+		if (v->words == WORDS_TRIAL)
+			put_words_mdoc(out, v->words);
+		(void)buffer_append(out, "\n", 1);
+		put_text_mdoc(out, v->manual);
+	}
+	return out->failed ? -1 : 0;
+}
+
+/* ---- the sample file ---- */
 
 /* ";key = value" is a setting, "# text" a remark: take the ';' away and the
  * file still can be read. */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/cli.h"
+#include "describe.h"
 
 #include "cli/verb.h"
 #include "config/config.h"
+#include "config/option.h"
+
+#include <string.h>
 
 /* The completions of the shells: etc/completion/. */
 
@@ -23,13 +26,50 @@ static void put_verbs(struct buffer *out)
 
 /* ---- bash ---- */
 
+static void put_bash_words(struct buffer *out)
+{
+	const char *gap = "--";
+	const char *key;
+
+	for (size_t i = 0; i < option_count; i++) {
+		for (size_t n = 0;
+			(key = option_key(&option_rows[i], n)) != NULL; n++) {
+			(void)buffer_string(out, gap);
+			(void)buffer_string(out, key);
+			gap = "\n\t\t--";
+		}
+	}
+}
+
+/* One `name)` of the case that completes a value. */
+static void put_bash_values(struct buffer *out, const struct option_row *row)
+{
+	if (row->type == OPT_PATH || row->type == OPT_PATHS) {
+		(void)buffer_printf(out, "\t--%s", row->name);
+		if (row->letter != 0)
+			(void)buffer_printf(out, " | -%c", row->letter);
+		(void)buffer_string(out,
+			")\n\t\tmapfile -t COMPREPLY < <(compgen -f -- "
+			"\"$word\")\n\t\treturn\n\t\t;;\n");
+	} else if (row->type == OPT_CHOICE) {
+		(void)buffer_printf(out,
+			"\t--%s)\n\t\tmapfile -t COMPREPLY < <(compgen -W '",
+			row->name);
+		for (size_t i = 0; row->choices[i] != NULL; i++)
+			(void)buffer_printf(
+				out, "%s%s", i > 0 ? " " : "", row->choices[i]);
+		(void)buffer_string(
+			out, "' -- \"$word\")\n\t\treturn\n\t\t;;\n");
+	}
+}
+
 static void put_bash_verb(struct buffer *out, const struct verb *verb)
 {
-	const struct option_row *row;
+	const struct verb_option_row *row;
 	const char *space = "";
 
 	(void)buffer_printf(out, "\t%s)\n\t\toptions='", verb->name);
-	for (size_t n = 0; (row = option_row(n)) != NULL; n++) {
+	for (size_t n = 0; (row = verb_option_row(n)) != NULL; n++) {
 		if ((verb->options & row->option) == 0)
 			continue;
 		(void)buffer_printf(out, "%s--%s", space, row->name);
@@ -48,7 +88,7 @@ static void put_bash_verb(struct buffer *out, const struct verb *verb)
 	(void)buffer_string(out, "\t\t;;\n");
 }
 
-int cli_completion_bash(struct buffer *out)
+int describe_bash(struct buffer *out)
 {
 	(void)buffer_string(out,
 		"# bash completion for nclust; generated from its option "
@@ -71,7 +111,7 @@ int cli_completion_bash(struct buffer *out)
 		"\tlocal verbs='");
 	put_verbs(out);
 	(void)buffer_string(out, "'\n\tlocal options='");
-	(void)describe_bash_words(out);
+	put_bash_words(out);
 	(void)buffer_string(out,
 		"'\n\tlocal words= i\n\n"
 		"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
@@ -87,7 +127,8 @@ int cli_completion_bash(struct buffer *out)
 		"\t\tfi\n"
 		"\tdone\n"
 		"\tcase $before in\n");
-	(void)describe_bash_values(out);
+	for (size_t i = 0; i < option_count; i++)
+		put_bash_values(out, &option_rows[i]);
 	(void)buffer_string(out,
 		"\tesac\n"
 		"\t((COMP_CWORD > 1)) || words=$verbs\n"
@@ -105,7 +146,73 @@ int cli_completion_bash(struct buffer *out)
 
 /* ---- zsh ---- */
 
-static void put_zsh_option(struct buffer *out, const struct option_row *row)
+static void put_zsh_text(struct buffer *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == '\'')
+			(void)buffer_string(out, "'\\''");
+		else if (strchr("[]:\\", *text) != NULL)
+			(void)buffer_printf(out, "\\%c", *text);
+		else
+			(void)buffer_append(out, text, 1);
+	}
+}
+
+static void put_zsh_action(struct buffer *out, const struct option_row *row)
+{
+	if (row->type == OPT_FLAG || row->argument == NULL)
+		return;
+	(void)buffer_string(out, ":");
+	put_zsh_text(out, row->argument);
+	(void)buffer_string(out, ":");
+	if (row->type == OPT_PATH || row->type == OPT_PATHS) {
+		(void)buffer_string(out, "_files");
+	} else if (row->type == OPT_CHOICE) {
+		for (size_t i = 0; row->choices[i] != NULL; i++)
+			(void)buffer_printf(out, "%s%s", i > 0 ? " " : "(",
+				row->choices[i]);
+		(void)buffer_string(out, ")");
+	} else if (row->type == OPT_USER) {
+		(void)buffer_string(out, "_users");
+	} else if (row->type == OPT_GROUP || row->type == OPT_CONTROL_GROUP) {
+		(void)buffer_string(out, "_groups");
+	}
+}
+
+static void put_zsh_setting(
+	struct buffer *out, const struct option_row *row, const char *key)
+{
+	const char *star = row->repeatable ? "*" : "";
+	bool value = row->type != OPT_FLAG && row->type != OPT_BOOL;
+
+	if (row->letter != 0) {
+		(void)buffer_printf(out, "\t\t'%s-%c[", star, row->letter);
+		put_zsh_text(out, row->help);
+		(void)buffer_string(out, "]");
+		put_zsh_action(out, row);
+		(void)buffer_string(out, "' \\\n");
+	}
+	(void)buffer_printf(out, "\t\t'%s--", star);
+	(void)buffer_string(out, key);
+	(void)buffer_string(out, value ? "=[" : "[");
+	put_zsh_text(out, row->help);
+	(void)buffer_string(out, "]");
+	put_zsh_action(out, row);
+	(void)buffer_string(out, "' \\\n");
+}
+
+static void put_zsh_options(struct buffer *out)
+{
+	const char *key;
+
+	for (size_t i = 0; i < option_count; i++)
+		for (size_t n = 0;
+			(key = option_key(&option_rows[i], n)) != NULL; n++)
+			put_zsh_setting(out, &option_rows[i], key);
+}
+
+static void put_zsh_option(
+	struct buffer *out, const struct verb_option_row *row)
 {
 	(void)buffer_string(out, " \\\n\t\t\t");
 	if (row->letter != 0)
@@ -115,7 +222,7 @@ static void put_zsh_option(struct buffer *out, const struct option_row *row)
 	else
 		(void)buffer_printf(out, "'--%s%s[", row->name,
 			row->argument != NULL ? "=" : "");
-	describe_zsh_text(out, row->help);
+	put_zsh_text(out, row->help);
 	(void)buffer_string(out, "]");
 	if (row->argument != NULL)
 		(void)buffer_printf(out, ":%s:%s", row->argument,
@@ -145,7 +252,7 @@ static const char *zsh_words(const struct verb *verb)
 static void put_zsh_verb(struct buffer *out, const struct verb *verb)
 {
 	const char *words = zsh_words(verb);
-	const struct option_row *row;
+	const struct verb_option_row *row;
 
 	if (verb->words == WORDS_COMMAND) {
 		(void)buffer_printf(out,
@@ -164,7 +271,7 @@ static void put_zsh_verb(struct buffer *out, const struct verb *verb)
 		"\t\t((CURRENT -= 1))\n"
 		"\t\t_arguments",
 		verb->name);
-	for (size_t n = 0; (row = option_row(n)) != NULL; n++)
+	for (size_t n = 0; (row = verb_option_row(n)) != NULL; n++)
 		if ((verb->options & row->option) != 0)
 			put_zsh_option(out, row);
 	if (words != NULL)
@@ -177,7 +284,7 @@ static void put_zsh_verb_list(struct buffer *out)
 	(void)buffer_string(out, "_nclust_verbs() {\n\tlocal -a verbs=(\n");
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
 		(void)buffer_printf(out, "\t\t'%s:", v->name);
-		describe_zsh_text(out, v->help);
+		put_zsh_text(out, v->help);
 		(void)buffer_string(out, "'\n");
 	}
 	(void)buffer_string(out,
@@ -186,7 +293,7 @@ static void put_zsh_verb_list(struct buffer *out)
 		"}\n\n");
 }
 
-int cli_completion_zsh(struct buffer *out)
+int describe_zsh(struct buffer *out)
 {
 	(void)buffer_string(out,
 		"#compdef nclust\n"
@@ -219,7 +326,7 @@ int cli_completion_zsh(struct buffer *out)
 	for (const struct verb *v = verbs; v->name != NULL; v++)
 		put_zsh_verb(out, v);
 	(void)buffer_string(out, "\tesac\n\t_arguments \\\n");
-	(void)describe_zsh_options(out);
+	put_zsh_options(out);
 	return buffer_string(out,
 		"\t\t'1: :_nclust_verbs'\n"
 		"}\n"
