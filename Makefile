@@ -182,14 +182,16 @@ $(B)/%.o: %.c $(B)/flags
 
 # --- Test programs ---------------------------------------------------------
 
-# What unit tests share; a test has of it, and of nclust, what it asks for.
+# What unit tests share; a test has of it, and of nclust, what it asks for.  What
+# it defines itself stands in place of nclust's of the same name (muldefs).
 $(UNIT_ARCHIVE): $(UNIT_COMMON:%.c=$(B)/%.o)
 	@rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
 
 $(B)/unit/%: $(B)/tests/unit/%.o $(UNIT_ARCHIVE) $(ARCHIVE)
 	@mkdir -p $(@D)
-	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(CHECK_LIBS)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,-z,muldefs -o $@ $^ \
+		$(LIBS) $(CHECK_LIBS)
 
 $(B)/sim/sim: $(SIM_SOURCES:%.c=$(B)/%.o) $(ARCHIVE)
 	@mkdir -p $(@D)

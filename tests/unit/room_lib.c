@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "room_lib.h"
+
+#include "base/log.h"
+#include "config/config_lib.h"
+#include "os/pidfd.h"
+#include "supervisor/begin.h"
+#include "supervisor/common/news.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/segment.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+struct supervisor room;
+
+/* ---- time ---- */
+
+static nsec_t now;
+
+/* libev, too, has its time from here. */
+int clock_gettime(clockid_t which, struct timespec *to)
+{
+	(void)which;
+	to->tv_sec = now / SECOND;
+	to->tv_nsec = now % SECOND;
+	return 0;
+}
+
+/* ---- processes ---- */
+
+/* No process of the machine has such a number (PID_MAX_LIMIT). */
+#define FIRST_PID ((1 << 22) + 1)
+#define PROCESSES_MAX 1024
+
+static struct process {
+	int pidfd;
+	bool ended;
+	struct pidfd_end end;
+	bool group_killed;
+	unsigned char got[65];
+} processes[PROCESSES_MAX];
+static unsigned process_count;
+static int spawn_error;
+
+static struct process *of_pidfd(int pidfd)
+{
+	for (unsigned i = process_count; i-- > 0;)
+		if (processes[i].pidfd == pidfd)
+			return &processes[i];
+	return NULL;
+}
+
+int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
+	struct spawn_failure *failure)
+{
+	struct process *p = &processes[process_count];
+
+	(void)plan;
+	if (spawn_error != 0) {
+		*failure = (struct spawn_failure){
+			.step = SPAWN_EXEC,
+			.error = spawn_error,
+		};
+		return -1;
+	}
+	ck_assert_uint_lt(process_count, PROCESSES_MAX);
+	*p = (struct process){.pidfd = eventfd(0, EFD_CLOEXEC)};
+	ck_assert_int_ne(p->pidfd, -1);
+	*pid = FIRST_PID + (pid_t)process_count++;
+	*pidfd = p->pidfd;
+	return 0;
+}
+
+int pidfd_signal(int pidfd, int signal)
+{
+	struct process *p = of_pidfd(pidfd);
+
+	if (p == NULL || p->ended) {
+		errno = ESRCH;
+		return -1;
+	}
+	p->got[signal]++;
+	return 0;
+}
+
+int pidfd_signal_group(int pidfd, pid_t pid, int signal)
+{
+	struct process *p = of_pidfd(pidfd);
+
+	(void)pid;
+	if (p != NULL && signal == SIGKILL)
+		p->group_killed = true;
+	return pidfd_signal(pidfd, signal);
+}
+
+int pidfd_peek(int pidfd, struct pidfd_end *end)
+{
+	const struct process *p = of_pidfd(pidfd);
+
+	ck_assert_ptr_nonnull(p);
+	*end = p->end;
+	return p->ended;
+}
+
+int pidfd_reap(int pidfd, struct pidfd_end *end)
+{
+	return pidfd_peek(pidfd, end);
+}
+
+int pidfd_is_stopped(int pidfd)
+{
+	const struct process *p = of_pidfd(pidfd);
+
+	return p != NULL && p->got[SIGSTOP] > p->got[SIGCONT];
+}
+
+unsigned room_signalled(pid_t pid, int signal)
+{
+	ck_assert_int_ge(pid, FIRST_PID);
+	ck_assert_uint_lt((unsigned)(pid - FIRST_PID), process_count);
+	return processes[pid - FIRST_PID].got[signal];
+}
+
+bool room_group_killed(pid_t pid)
+{
+	ck_assert_int_ge(pid, FIRST_PID);
+	return processes[pid - FIRST_PID].group_killed;
+}
+
+unsigned room_spawned(void)
+{
+	return process_count;
+}
+
+void room_fail_spawns(int error)
+{
+	spawn_error = error;
+}
+
+/* ---- the log ---- */
+
+static int log_fd = -1;
+static char log_text[64 * 1024];
+
+const char *room_log(void)
+{
+	ssize_t got = pread(log_fd, log_text, sizeof(log_text) - 1, 0);
+
+	ck_assert_int_ge(got, 0);
+	log_text[got] = '\0';
+	return log_text;
+}
+
+bool room_logged(const char *piece)
+{
+	return strstr(room_log(), piece) != NULL;
+}
+
+/* ---- the instance ---- */
+
+static void open_cluster(struct cluster_settings *s)
+{
+	struct listener_set set;
+	struct segment *segment;
+	struct error err = {0};
+
+	s->log = LOG_INHERIT; /* there is no logger */
+	ck_assert_msg(listeners_open(&room, &set, s, NULL, &err) == 0, "%s",
+		err.text);
+	ck_assert_int_eq(segment_open(&room, &segment, s, NULL, &err), 0);
+	ck_assert_ptr_nonnull(service_new(&room, s, &set, segment));
+}
+
+void room_begin(const char *ini)
+{
+	struct reading r = read_text(ini);
+	struct error err;
+
+	ck_assert_msg(r.faults.count == 0, "%.*s", (int)r.faults.text.len,
+		r.faults.text.data);
+	faults_fini(&r.faults);
+	now = 1000 * SECOND;
+	process_count = 0;
+	spawn_error = 0;
+	log_fd = memfd_create("log", MFD_CLOEXEC);
+	ck_assert_int_ne(log_fd, -1);
+	log_to(log_fd, "", LOG_DEBUG);
+	supervisor_blank(&room, 0, NULL);
+	room.settings = r.s;
+	room.cpus = 2;
+	room.descriptors = 1024;
+	room.started = now;
+	room.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	room.loop = ev_loop_new(EVFLAG_NOENV);
+	ck_assert_ptr_nonnull(room.loop);
+	heal_init(&room);
+	intercept_init(&room);
+	channels_init(&room);
+	ck_assert_int_eq(news_init(&room, &err), 0);
+	ck_assert_int_eq(reap_init(&room, &err), 0);
+	for (size_t i = 0; i < r.s->cluster_count; i++)
+		open_cluster(r.s->clusters[i]);
+}
+
+static void end_cluster(struct service *service)
+{
+	for (uint32_t i = 0; i < service->child_slots; i++)
+		for (int k = 0; k < 2; k++)
+			if (service->children[i][k] != NULL)
+				room_killed(service->children[i][k], SIGKILL);
+}
+
+void room_end(void)
+{
+	room.stopping = true; /* nobody is looked for, nobody is born */
+	spawn_error = EAGAIN;
+	for (size_t i = 0; i < room.service_count; i++) {
+		service_stop(room.services[i], true);
+		end_cluster(room.services[i]);
+		service_free(room.services[i]);
+	}
+	free(room.services);
+	news_fini(&room);
+	reap_fini(&room);
+	heal_fini(&room);
+	intercept_fini(&room);
+	children_free(&room);
+	ev_loop_destroy(room.loop);
+	settings_free(room.settings);
+	buffer_fini(&room.scratch);
+	free(room.scratch_list);
+	(void)close(room.null_fd);
+	log_to(STDERR_FILENO, "", LOG_NOTE);
+	(void)close(log_fd);
+}
+
+struct service *room_cluster(const char *name)
+{
+	struct service *s = service_named(&room, name);
+
+	ck_assert_ptr_nonnull(s);
+	return s;
+}
+
+void room_tick(struct service *service)
+{
+	for (int i = 0; service_deadline(service) <= now; i++) {
+		ck_assert_int_lt(i, 100);
+		service_tick(service);
+	}
+}
+
+void room_pass(nsec_t span)
+{
+	now += span;
+	(void)ev_run(room.loop, EVRUN_NOWAIT);
+	for (size_t i = 0; i < room.service_count; i++)
+		room_tick(room.services[i]);
+}
+
+struct child *room_child(struct service *service, uint32_t slot)
+{
+	struct slot_view view;
+	struct child *found = NULL;
+
+	service_view_slot(service, slot, &view);
+	for (unsigned i = 0; i < view.workers; i++) {
+		struct child *c = child_find(service, slot, view.worker[i].id);
+
+		if (c != NULL && (found == NULL || c->serial > found->serial))
+			found = c;
+	}
+	ck_assert_ptr_nonnull(found);
+	return found;
+}
+
+void room_tell(const struct child *child, enum event_kind kind)
+{
+	struct event event = {
+		.kind = kind,
+		.slot = child->slot,
+		.worker = child->worker,
+	};
+
+	service_tell(child->service, &event);
+}
+
+static void end_so(struct child *child, struct pidfd_end end)
+{
+	struct process *p = of_pidfd(child->pidfd);
+
+	ck_assert_ptr_nonnull(p);
+	p->ended = true;
+	p->end = end;
+	child_ended(child);
+	p->pidfd = -1;
+}
+
+void room_exits(struct child *child, int status)
+{
+	end_so(child, (struct pidfd_end){.code = status});
+}
+
+void room_killed(struct child *child, int signal)
+{
+	end_so(child, (struct pidfd_end){.signalled = true, .code = signal});
+}
+
+int room_run(const char *name, void (*add)(TCase *all))
+{
+	Suite *s = suite_create(name);
+	TCase *all = tcase_create(name);
+	SRunner *runner = srunner_create(s);
+	int failed;
+
+	add(all);
+	suite_add_tcase(s, all);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

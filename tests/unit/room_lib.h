@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_ROOM_LIB_H
+#define TESTS_ROOM_LIB_H
+
+#include "supervisor/common/state.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * An instance on a bench, for the tests of the rooms of src/supervisor: clusters
+ * and workers as nclust has them, but no process is started, and time passes only
+ * when a test says so.
+ *
+ * What a test program defines itself stands in place of nclust's function of the
+ * same name, and so does what room_lib.c defines: the clock, and what starts,
+ * signals and awaits a process.  A test says by a list of `parts` of its own which
+ * rooms hear of what happens.
+ */
+extern struct supervisor room;
+
+/* With the clusters of that text, which is an INI file; no worker is born. */
+void room_begin(const char *ini);
+void room_end(void);
+
+/* That cluster; it must be there. */
+struct service *room_cluster(const char *name);
+/* Its workers are born, as far as they may be; time stands. */
+void room_tick(struct service *service);
+/* So much time passes: what becomes due is done. */
+void room_pass(nsec_t span);
+
+/* The worker of that slot, the latest one of two; it must be there. */
+struct child *room_child(struct service *service, uint32_t slot);
+/* What the core hears of a worker: EVENT_READY and its like. */
+void room_tell(const struct child *child, enum event_kind kind);
+/* It exits; or is killed by that signal. */
+void room_exits(struct child *child, int status);
+void room_killed(struct child *child, int signal);
+
+/* How often that process has got that signal, alone or with its group. */
+unsigned room_signalled(pid_t pid, int signal);
+/* Was SIGKILL sent to the group that it leads? */
+bool room_group_killed(pid_t pid);
+/* How many were started so far. */
+unsigned room_spawned(void);
+/* The next ones cannot be started, by that errno; 0: they can. */
+void room_fail_spawns(int error);
+
+/* All that was logged so far, as lines; and: does it have this piece? */
+const char *room_log(void);
+bool room_logged(const char *piece);
+
+/* Run the tests that `add` puts into a case: what a main() returns. */
+int room_run(const char *name, void (*add)(TCase *all));
+
+#endif
