@@ -3,8 +3,8 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "protocol/json.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
 #include <string.h>
@@ -359,129 +359,69 @@ bool nodeipc_is_ready(const struct nodeipc_message *m)
 
 /* ---- writing ---- */
 
-static void begin(const struct nodeipc_writer *w, struct json_writer *json)
-{
-	if (w->bun)
-		(void)buffer_append(w->out, "\x02", 1);
-	json_begin(json, w->out);
-	json_open_object(json);
-}
+/* Keys are numbers, addresses are inet_ntop(3)'s, and data is JSON as it came:
+ * nothing of it is to be escaped. */
+#define PUT(w, format, ...) \
+	((void)buffer_printf( \
+		(w)->out, "%s" format, (w)->bun ? "\x02" : "", __VA_ARGS__))
 
-/* The envelope of a descriptor: the message is its last member. */
-static void open_handle(struct json_writer *json, const char *type)
-{
-	json_put_text(json, "cmd", "NODE_HANDLE");
-	json_put_text(json, "type", type);
-	json_key(json, "msg");
-	json_open_object(json);
-}
-
-static void put_data(struct json_writer *json, const char *data)
-{
-	json_key(json, "data");
-	if (data != NULL)
-		json_raw(json, data);
-	else
-		json_nil(json);
-}
-
-static void put_answer(struct json_writer *json, const struct nodeipc_answer *a)
-{
-	json_put_text(json, "key", a->key);
-	json_put_int(json, "ack", a->ack);
-	put_data(json, a->data);
-	json_put_int(json, "seq", a->seq);
-}
+/* The last members of an answer, and what they are filled with. */
+#define ANSWER "\"ack\":%" PRId64 ",\"data\":%s,\"seq\":%" PRId64
+#define ANSWER_OF(a) (a)->ack, (a)->data != NULL ? (a)->data : "null", (a)->seq
+#define KEY "\"key\":\"%" PRIu64 "\","
 
 void nodeipc_put_shared(const struct nodeipc_writer *w,
 	const struct nodeipc_answer *a, bool udp)
 {
-	struct json_writer json;
-
-	begin(w, &json);
-	open_handle(&json, udp ? "dgram.Native" : "net.Native");
-	json_put_text(&json, "cmd", "NODE_CLUSTER");
-	json_put_int(&json, "errno", 0);
-	put_answer(&json, a);
-	json_close_object(&json);
-	json_close_object(&json);
+	PUT(w,
+		HANDLE "\"type\":\"%s\",\"msg\":" CLUSTER
+		       "\"errno\":0," KEY ANSWER "}}",
+		udp ? "dgram.Native" : "net.Native", a->key, ANSWER_OF(a));
 }
 
 void nodeipc_put_faux(const struct nodeipc_writer *w,
 	const struct nodeipc_answer *a, const char *address, bool v6,
 	uint16_t port)
 {
-	struct json_writer json;
-
-	begin(w, &json);
-	json_put_text(&json, "cmd", "NODE_CLUSTER");
-	json_put_null(&json, "errno");
-	if (address != NULL) {
-		json_key(&json, "sockname");
-		json_open_object(&json);
-		json_put_text(&json, "address", address);
-		json_put_text(&json, "family", v6 ? "IPv6" : "IPv4");
-		json_put_int(&json, "port", port);
-		json_close_object(&json);
-	}
-	put_answer(&json, a);
-	json_close_object(&json);
+	if (address == NULL)
+		PUT(w, CLUSTER "\"errno\":null," KEY ANSWER "}", a->key,
+			ANSWER_OF(a));
+	else
+		PUT(w,
+			CLUSTER
+			"\"errno\":null,\"sockname\":{\"address\":"
+			"\"%s\",\"family\":\"%s\",\"port\":%u}," KEY ANSWER "}",
+			address, v6 ? "IPv6" : "IPv4", port, a->key,
+			ANSWER_OF(a));
 }
 
 void nodeipc_put_error(const struct nodeipc_writer *w,
 	const struct nodeipc_answer *a, int error)
 {
-	struct json_writer json;
-
-	begin(w, &json);
-	json_put_text(&json, "cmd", "NODE_CLUSTER");
-	json_put_int(&json, "errno", -error);
-	put_answer(&json, a);
-	json_close_object(&json);
+	PUT(w, CLUSTER "\"errno\":%d,\"key\":\"\"," ANSWER "}", -error,
+		ANSWER_OF(a));
 }
 
 void nodeipc_put_connection(
-	const struct nodeipc_writer *w, const char *key, int64_t seq)
+	const struct nodeipc_writer *w, uint64_t key, int64_t seq)
 {
-	struct json_writer json;
-
-	begin(w, &json);
-	open_handle(&json, "net.Native");
-	json_put_text(&json, "cmd", "NODE_CLUSTER");
-	json_put_text(&json, "act", "newconn");
-	json_put_text(&json, "key", key);
-	json_put_int(&json, "seq", seq);
-	json_close_object(&json);
-	json_close_object(&json);
+	PUT(w,
+		HANDLE "\"type\":\"net.Native\",\"msg\":" CLUSTER
+		       "\"act\":\"newconn\"," KEY SEQ "%" PRId64 "}}",
+		key, seq);
 }
 
 void nodeipc_put_disconnect(const struct nodeipc_writer *w, int64_t seq)
 {
-	struct json_writer json;
-
-	begin(w, &json);
-	json_put_text(&json, "cmd", "NODE_CLUSTER");
-	json_put_text(&json, "act", "disconnect");
-	json_put_int(&json, "seq", seq);
-	json_close_object(&json);
+	PUT(w, CLUSTER "\"act\":\"disconnect\"," SEQ "%" PRId64 "}", seq);
 }
 
 void nodeipc_put_ack(const struct nodeipc_writer *w, int64_t ack, int64_t seq)
 {
-	struct json_writer json;
-
-	begin(w, &json);
-	json_put_text(&json, "cmd", "NODE_CLUSTER");
-	json_put_int(&json, "ack", ack);
-	json_put_int(&json, "seq", seq);
-	json_close_object(&json);
+	PUT(w, CLUSTER "\"ack\":%" PRId64 "," SEQ "%" PRId64 "}", ack, seq);
 }
 
 void nodeipc_put_handle_ack(const struct nodeipc_writer *w)
 {
-	struct json_writer json;
-
-	begin(w, &json);
-	json_put_text(&json, "cmd", "NODE_HANDLE_ACK");
-	json_close_object(&json);
+	PUT(w, "%s", OWN "HANDLE_ACK\"}");
 }

@@ -101,7 +101,7 @@ struct nodeipc_writer {
 /* Answers to a query; `data` is that of the first worker, JSON, or NULL.  The
  * shared one goes with the descriptor of the socket. */
 struct nodeipc_answer {
-	const char *key;
+	uint64_t key; /* number of the server; an error tells of none */
 	int64_t ack;
 	int64_t seq;
 	const char *data;
@@ -117,7 +117,7 @@ void nodeipc_put_error(const struct nodeipc_writer *w,
 	const struct nodeipc_answer *a, int error);
 /* With the descriptor of a connection; answered by TAKEN of that seq. */
 void nodeipc_put_connection(
-	const struct nodeipc_writer *w, const char *key, int64_t seq);
+	const struct nodeipc_writer *w, uint64_t key, int64_t seq);
 /* Close all servers, wait for their connections, and leave. */
 void nodeipc_put_disconnect(const struct nodeipc_writer *w, int64_t seq);
 void nodeipc_put_ack(const struct nodeipc_writer *w, int64_t ack, int64_t seq);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,9 +187,7 @@ void node_answer_error(struct node_worker *w, int64_t ack, int error)
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
-	/* no worker has a server by that key */
 	const struct nodeipc_answer a = {
-		.key = "",
 		.ack = ack,
 		.seq = node_next_seq(w),
 	};
@@ -204,9 +201,8 @@ void node_answer_shared(struct node_worker *w, struct node_server *s,
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
-	char key[NODEIPC_KEY_MAX];
 	struct nodeipc_answer a = {
-		.key = key,
+		.key = s->number,
 		.ack = ack,
 		.seq = node_next_seq(w),
 		.data = s->data,
@@ -222,7 +218,6 @@ void node_answer_shared(struct node_worker *w, struct node_server *s,
 	int fd = fcntl(
 		group_fd(s->listener, w->child->lane), F_DUPFD_CLOEXEC, 3);
 
-	(void)snprintf(key, sizeof(key), "%" PRIu64, s->number);
 	if (fd == -1 || node_flight_add(w, &f) == -1) {
 		fd_close(&fd);
 		buffer_fini(&line);

@@ -11,9 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -154,15 +152,13 @@ int node_rr_send(
 	};
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
-	char key[NODEIPC_KEY_MAX];
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
 	if (copy == -1 || node_flight_add(w, &f) == -1) {
 		fd_close(&copy);
 		return -1;
 	}
-	(void)snprintf(key, sizeof(key), "%" PRIu64, s->number);
-	nodeipc_put_connection(&to, key, f.seq);
+	nodeipc_put_connection(&to, s->number, f.seq);
 	if (node_send(w, &line, copy) == 0)
 		return 0;
 	w->flight_count--;

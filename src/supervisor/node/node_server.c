@@ -265,15 +265,13 @@ static void answer_faux(
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
 	char text[INET6_ADDRSTRLEN] = "";
-	char number[NODEIPC_KEY_MAX];
 	const struct nodeipc_answer a = {
-		.key = number,
+		.key = s->number,
 		.ack = ack,
 		.seq = node_next_seq(w),
 		.data = s->data,
 	};
 
-	(void)snprintf(number, sizeof(number), "%" PRIu64, s->number);
 	if (s->listener->has_key)
 		(void)inet_ntop(key->family, key->ip, text, sizeof(text));
 	nodeipc_put_faux(&to, &a, s->listener->has_key ? text : NULL,
