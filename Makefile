@@ -371,7 +371,5 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
 
-# What writes the lists of the manual, the sample file and the completions.
-TOOL_SOURCES := $(wildcard tools/*.c)
-C_FILES := $(SOURCES) $(HEADERS) $(wildcard tests/*/*.c tests/*/*.h \
-	tests/unit/*/*.c tests/unit/*/*.h tools/*.[ch])
+-include $(OBJECTS:.o=.d) $(FULL:.o=.d) $(wildcard $(B)/tests/*/*.d \
+	$(B)/tests/unit/*/*.d $(B)/tools/*.d build/plain/tests/*/*.d)
