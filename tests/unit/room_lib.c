@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "config/config_lib.h"
 #include "os/pidfd.h"
+#include "os/process.h"
 #include "supervisor/begin.h"
 #include "supervisor/common/news.h"
 #include "supervisor/intercept/intercept.h"
@@ -37,17 +38,28 @@ int clock_gettime(clockid_t which, struct timespec *to)
 	return 0;
 }
 
+int nanosleep(const struct timespec *span, struct timespec *left)
+{
+	(void)left;
+	now += (nsec_t)span->tv_sec * SECOND + span->tv_nsec;
+	return 0;
+}
+
 /* ---- processes ---- */
 
 /* No process of the machine has such a number (PID_MAX_LIMIT). */
 #define FIRST_PID ((1 << 22) + 1)
 #define PROCESSES_MAX 1024
 
+/* Time passes in pieces: what a timer sets going may arm another one. */
+#define ROOM_STEP (2 * MSEC)
+
 static struct process {
 	int pidfd;
 	bool ended;
 	struct pidfd_end end;
 	bool group_killed;
+	bool never_stops;
 	unsigned char got[65];
 } processes[PROCESSES_MAX];
 static unsigned process_count;
@@ -59,6 +71,13 @@ static struct process *of_pidfd(int pidfd)
 		if (processes[i].pidfd == pidfd)
 			return &processes[i];
 	return NULL;
+}
+
+static struct process *of_pid(pid_t pid)
+{
+	ck_assert_int_ge(pid, FIRST_PID);
+	ck_assert_uint_lt((unsigned)(pid - FIRST_PID), process_count);
+	return &processes[pid - FIRST_PID];
 }
 
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
@@ -122,20 +141,33 @@ int pidfd_is_stopped(int pidfd)
 {
 	const struct process *p = of_pidfd(pidfd);
 
-	return p != NULL && p->got[SIGSTOP] > p->got[SIGCONT];
+	return p != NULL && !p->never_stops &&
+		p->got[SIGSTOP] > p->got[SIGCONT];
+}
+
+int process_look(pid_t pid, struct process_facts *facts)
+{
+	if (pid < FIRST_PID || of_pid(pid)->ended) {
+		errno = ENOENT;
+		return -1;
+	}
+	*facts = (struct process_facts){.state = 'S', .parent = getpid()};
+	return 0;
 }
 
 unsigned room_signalled(pid_t pid, int signal)
 {
-	ck_assert_int_ge(pid, FIRST_PID);
-	ck_assert_uint_lt((unsigned)(pid - FIRST_PID), process_count);
-	return processes[pid - FIRST_PID].got[signal];
+	return of_pid(pid)->got[signal];
 }
 
 bool room_group_killed(pid_t pid)
 {
-	ck_assert_int_ge(pid, FIRST_PID);
-	return processes[pid - FIRST_PID].group_killed;
+	return of_pid(pid)->group_killed;
+}
+
+void room_never_stops(pid_t pid)
+{
+	of_pid(pid)->never_stops = true;
 }
 
 unsigned room_spawned(void)
@@ -261,12 +293,21 @@ void room_tick(struct service *service)
 	}
 }
 
-void room_pass(nsec_t span)
+static void step(nsec_t span)
 {
 	now += span;
 	(void)ev_run(room.loop, EVRUN_NOWAIT);
 	for (size_t i = 0; i < room.service_count; i++)
 		room_tick(room.services[i]);
+}
+
+void room_pass(nsec_t span)
+{
+	nsec_t until = now + span;
+
+	while (until - now > ROOM_STEP)
+		step(ROOM_STEP);
+	step(until - now);
 }
 
 struct child *room_child(struct service *service, uint32_t slot)

@@ -44,6 +44,8 @@ void room_killed(struct child *child, int signal);
 unsigned room_signalled(pid_t pid, int signal);
 /* Was SIGKILL sent to the group that it leads? */
 bool room_group_killed(pid_t pid);
+/* It does not stop by SIGSTOP, as a debugger holds it. */
+void room_never_stops(pid_t pid);
 /* How many were started so far. */
 unsigned room_spawned(void);
 /* The next ones cannot be started, by that errno; 0: they can. */

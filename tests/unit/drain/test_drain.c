@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "os/look/connections.h"
+#include "os/process.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+
+/*
+ * When a worker that is to go gets its stop signal.  Its connections are what a test
+ * says they are; so is what the worker does when nclust looks.
+ */
+#define WEB \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 1\nready = notify\n" \
+	"drain = quiet\ndrain-timeout = 10s\n"
+
+static struct connection has[4];
+static size_t has_count;
+static unsigned ended;
+static unsigned asked_late;
+static bool refused;
+static enum activity does;
+
+int connections_add(struct connections *all, struct remote *r, int pidfd)
+{
+	(void)pidfd;
+	if (refused) {
+		errno = EACCES;
+		return -1;
+	}
+	all->list = realloc(all->list, sizeof(has));
+	ck_assert_ptr_nonnull(all->list);
+	(void)memcpy(all->list, has, sizeof(has));
+	for (size_t i = 0; i < has_count; i++)
+		all->list[i].pid = r->tid;
+	all->count = has_count;
+	return 0;
+}
+
+unsigned connections_end(struct remote *r, int pidfd,
+	const struct connections *all, unsigned *late)
+{
+	(void)r;
+	(void)pidfd;
+	*late += asked_late;
+	for (size_t i = 0; i < all->count; i++)
+		ended += all->list[i].marked;
+	return 0;
+}
+
+enum activity connections_activity(struct remote *r, enum activity stopped_in)
+{
+	(void)r;
+	(void)stopped_in;
+	return does;
+}
+
+size_t process_tree(pid_t pid, pid_t *list, size_t most)
+{
+	(void)most;
+	list[0] = pid;
+	return 1;
+}
+
+int process_status(pid_t pid, const char *key, int base, uint64_t *value)
+{
+	(void)pid;
+	(void)base;
+	if (strcmp(key, "SigCgt:") != 0)
+		return -1;
+	*value = 0; /* it catches no signal */
+	return 0;
+}
+
+static struct service *web;
+static pid_t pid;
+
+static void begin(void)
+{
+	has_count = 0;
+	ended = asked_late = 0;
+	refused = false;
+	does = ACTIVITY_WAITS;
+	room_begin(WEB);
+	web = room_cluster("web");
+	room_tick(web);
+	room_tell(room_child(web, 0), EVENT_READY);
+	pid = room_child(web, 0)->pid;
+}
+
+/* A connection whose last word was the worker's, that long ago. */
+static struct connection *connect_quiet(uint32_t ago)
+{
+	struct connection *c = &has[has_count++];
+
+	*c = (struct connection){
+		.cookie = has_count,
+		.fd = (int)has_count + 4,
+		.kind = CONNECTION_TCP,
+		.state = TCP_ESTABLISHED,
+		.port = 80,
+		.sent_ago = ago,
+		.received_ago = ago + 20,
+		.ack_ago = ago,
+		.segments_in = 1,
+		.segments_out = 1,
+		.bytes_in = 100,
+		.bytes_out = 100,
+		.prompt = true,
+	};
+	return c;
+}
+
+/* One with a request that was not answered. */
+static struct connection *connect_busy(void)
+{
+	struct connection *c = connect_quiet(5000);
+
+	c->received_ago = 10;
+	c->segments_in = 2;
+	return c;
+}
+
+static bool is_asked(void)
+{
+	return room_signalled(pid, SIGTERM) > 0;
+}
+
+START_TEST(without_connections_it_is_asked_at_once)
+{
+	service_stop(web, false);
+	room_pass(100 * MSEC);
+	ck_assert(is_asked());
+	ck_assert_uint_eq(ended, 0);
+}
+END_TEST
+
+START_TEST(a_quiet_connection_is_ended_and_then_it_is_asked)
+{
+	(void)connect_quiet(5000);
+	service_stop(web, false);
+	room_pass(100 * MSEC);
+	ck_assert_uint_ge(ended, 1);
+	ck_assert(is_asked());
+}
+END_TEST
+
+START_TEST(a_request_under_way_is_waited_for)
+{
+	struct connection *c = connect_busy();
+
+	service_stop(web, false);
+	room_pass(4 * SECOND);
+	ck_assert(!is_asked());
+	ck_assert_uint_eq(ended, 0);
+	*c = *connect_quiet(200); /* it was answered */
+	has_count = 1;
+	c->cookie = 1;
+	room_pass(200 * MSEC);
+	ck_assert(is_asked());
+}
+END_TEST
+
+START_TEST(one_that_is_at_work_is_waited_for)
+{
+	(void)connect_quiet(5000);
+	does = ACTIVITY_RUNS;
+	service_stop(web, false);
+	room_pass(4 * SECOND);
+	ck_assert(!is_asked());
+	does = ACTIVITY_WAITS;
+	room_pass(200 * MSEC);
+	ck_assert(is_asked());
+}
+END_TEST
+
+START_TEST(what_is_not_answered_in_time_is_told)
+{
+	(void)connect_busy();
+	service_stop(web, false);
+	room_pass(9900 * MSEC);
+	ck_assert(!is_asked());
+	room_pass(200 * MSEC);
+	ck_assert(is_asked());
+	ck_assert(room_logged("web.0: drained by force: 1 connection still "
+			      "busy"));
+}
+END_TEST
+
+START_TEST(what_cannot_be_seen_is_not_waited_for)
+{
+	refused = true;
+	service_stop(web, false);
+	room_pass(100 * MSEC);
+	ck_assert(is_asked());
+	ck_assert(room_logged("cannot be seen from here"));
+}
+END_TEST
+
+START_TEST(a_request_that_comes_while_it_stands_still_is_answered)
+{
+	(void)connect_quiet(5000);
+	asked_late = 1; /* seen only when its connection is to be ended */
+	service_stop(web, false);
+	room_pass(SECOND);
+	ck_assert(!is_asked());
+	ck_assert_uint_ge(room_signalled(pid, SIGSTOP), 1);
+	ck_assert_uint_eq(
+		room_signalled(pid, SIGCONT), room_signalled(pid, SIGSTOP));
+	asked_late = 0;
+	room_pass(SECOND);
+	ck_assert(is_asked());
+}
+END_TEST
+
+START_TEST(who_is_held_by_a_debugger_is_asked_all_the_same)
+{
+	room_never_stops(pid);
+	service_stop(web, false);
+	room_pass(2 * SECOND);
+	ck_assert(is_asked());
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, room_end);
+	tcase_add_test(all, without_connections_it_is_asked_at_once);
+	tcase_add_test(all, a_quiet_connection_is_ended_and_then_it_is_asked);
+	tcase_add_test(all, a_request_under_way_is_waited_for);
+	tcase_add_test(all, one_that_is_at_work_is_waited_for);
+	tcase_add_test(all, what_is_not_answered_in_time_is_told);
+	tcase_add_test(all, what_cannot_be_seen_is_not_waited_for);
+	tcase_add_test(
+		all, a_request_that_comes_while_it_stands_still_is_answered);
+	tcase_add_test(all, who_is_held_by_a_debugger_is_asked_all_the_same);
+}
+
+int main(void)
+{
+	return room_run("drain/drain", add);
+}
