@@ -9,12 +9,41 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 
 #define REQUEST_ID "1" /* one connection has one request under way */
+
+static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+int client_cancel_open(struct error *err)
+{
+	sigset_t set;
+	int fd = -1;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGALRM);
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		(void)sigaddset(&set, ends[i]);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
+		fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd != -1 ? fd : error_set(err, errno, "cannot wait for signals");
+}
+
+int client_cancel_signal(void)
+{
+	sigset_t set;
+
+	(void)sigpending(&set);
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		if (sigismember(&set, ends[i]) == 1)
+			return ends[i];
+	return 0;
+}
 
 void client_init(struct client *c)
 {

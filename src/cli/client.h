@@ -35,6 +35,14 @@ struct client {
 	size_t cluster_count;
 };
 
+/*
+ * A descriptor for `cancel`: from now on the signals that end a program, and
+ * SIGALRM, are blocked, and make it readable.  -1 and `err`.
+ */
+int client_cancel_open(struct error *err);
+/* Which of them has come; 0: none, or SIGALRM alone. */
+int client_cancel_signal(void);
+
 void client_init(struct client *c);
 void client_fini(struct client *c);
 

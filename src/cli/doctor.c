@@ -155,7 +155,7 @@ static int show_end(struct doctor *d)
 /* The trial is over before its time. */
 static int tell_over(struct doctor *d, const struct error *err)
 {
-	int signal = trial_interrupted();
+	int signal = client_cancel_signal();
 
 	if (signal != 0)
 		return 128 + signal;

@@ -12,15 +12,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <sys/timerfd.h>
+#include <sys/time.h>
 #include <sysexits.h>
 
 #define NAME "doctor"
@@ -32,8 +31,6 @@
 #define ROUND_MOST (100 * MSEC)
 #define LAG_SHARE 10
 #define PROCESSES_MAX 256
-
-extern char **environ;
 
 /* ---- the directory ---- */
 
@@ -70,75 +67,41 @@ static int open_directory(
 	return error_set(err, errno, "cannot make a directory for the trial");
 }
 
-/* An nclust that was killed has left these. */
-static void remove_left(int dir)
+static int remove_one(
+	const char *path, const struct stat *st, int kind, struct FTW *place)
 {
-	static const char *const names[] = {
-		NAME "/control", NAME "/lock", NULL};
-	char path[80];
-
-	for (size_t i = 0; names[i] != NULL; i++)
-		(void)unlinkat(dir, names[i], 0);
-	for (unsigned i = 1; i < TRIAL_LIVES; i++) {
-		(void)snprintf(path, sizeof(path), NAME "/notify/%x", i);
-		(void)unlinkat(dir, path, 0);
-	}
-	(void)unlinkat(dir, NAME "/notify", AT_REMOVEDIR);
-	(void)unlinkat(dir, NAME, AT_REMOVEDIR);
+	(void)st;
+	(void)kind;
+	(void)place;
+	(void)remove(path);
+	return 0;
 }
 
+/* With what an nclust that was killed has left in it. */
 static void remove_directory(struct trial *t)
 {
-	scoped_fd dir = -1;
-
-	if (t->directory[0] == '\0')
-		return;
-	dir = open(t->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir != -1)
-		remove_left(dir);
-	(void)rmdir(t->directory);
+	if (t->directory[0] != '\0')
+		(void)nftw(t->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	t->directory[0] = '\0';
 }
 
 /* ---- what ends a wait ---- */
 
-static int watch(int epoll, int fd)
+/* SIGALRM is among the signals that end one (client_cancel_open()). */
+static void set_end(const struct trial *t)
 {
-	struct epoll_event event = {.events = EPOLLIN};
+	nsec_t left = nsec_add(t->end, t->lag) - clock_now();
+	struct itimerval once = {.it_value.tv_usec = 1};
+	const struct timespec at_once = {0};
+	sigset_t alarm;
 
-	return fd == -1 ? -1 : epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-}
-
-static int set_end(struct trial *t)
-{
-	nsec_t end = nsec_add(t->end, t->lag);
-	const struct itimerspec once = {
-		.it_value.tv_sec = end / SECOND,
-		.it_value.tv_nsec = end % SECOND,
-	};
-
-	return timerfd_settime(t->timer, TFD_TIMER_ABSTIME, &once, NULL);
-}
-
-static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-
-static int open_stop(struct trial *t, struct error *err)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	for (size_t i = 0; i < COUNT_OF(ends); i++)
-		(void)sigaddset(&set, ends[i]);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	/* who reads us may go: we still have to clean up */
-	(void)signal(SIGPIPE, SIG_IGN);
-	t->stop = epoll_create1(EPOLL_CLOEXEC);
-	t->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	t->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (t->stop == -1 || watch(t->stop, t->signals) == -1 ||
-		watch(t->stop, t->timer) == -1 || set_end(t) == -1)
-		return error_set(err, errno, "cannot wait for signals");
-	return 0;
+	if (left > USEC)
+		once.it_value =
+			(struct timeval){left / SECOND, left % SECOND / USEC};
+	(void)sigemptyset(&alarm);
+	(void)sigaddset(&alarm, SIGALRM);
+	(void)sigtimedwait(&alarm, NULL, &at_once); /* it came too early */
+	(void)setitimer(ITIMER_REAL, &once, NULL);
 }
 
 static bool is_readable(int fd)
@@ -148,65 +111,55 @@ static bool is_readable(int fd)
 	return poll(&p, 1, 0) == 1;
 }
 
-int trial_interrupted(void)
-{
-	sigset_t set;
-
-	(void)sigpending(&set);
-	for (size_t i = 0; i < COUNT_OF(ends); i++)
-		if (sigismember(&set, ends[i]) == 1)
-			return ends[i];
-	return 0;
-}
-
 /* ---- start ---- */
 
 /* What speaks of us, and not of the one that we start. */
-static bool is_private(const char *entry)
+static void clean_environment(void)
 {
-	return strncmp(entry, "LISTEN_", 7) == 0 ||
-		strncmp(entry, "NOTIFY_SOCKET=", 14) == 0 ||
-		strncmp(entry, "WATCHDOG_", 9) == 0;
+	static const char *const names[] = {"LISTEN_PID", "LISTEN_FDS",
+		"LISTEN_FDNAMES", "LISTEN_PIDFDID", "NOTIFY_SOCKET",
+		"WATCHDOG_PID", "WATCHDOG_USEC"};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		(void)unsetenv(names[i]);
 }
 
-static char **environment(void)
+/* Append the words of a NULL-terminated list, or count them only (`to` NULL). */
+static size_t put_words(const char **to, size_t count, const char *const *words)
 {
-	size_t count = 0;
-	char **list;
-
-	for (char **e = environ; *e != NULL; e++)
-		count++;
-	list = calloc(count + 1, sizeof(*list));
-	count = 0;
-	for (char **e = environ; list != NULL && *e != NULL; e++)
-		if (!is_private(*e))
-			list[count++] = *e;
-	return list;
+	for (; *words != NULL; words++, count++)
+		if (to != NULL)
+			to[count] = *words;
+	return count;
 }
 
-/* The words that all trials have in common, and then `rest`. */
-static char **command_line(const struct trial *t, char *const *rest)
+/* What all trials have in common, the options of this one, and the command.
+ * Heap; the words are not. */
+static const char **command_line(const struct trial *t,
+	const char *const *options, const char *const *command)
 {
-	const char *const first[] = {"nclust", "--name", NAME,
+	const char *const common[] = {"nclust", "--name", NAME,
 		"--runtime-directory", t->directory, "--log", "prefix",
 		"--stop-timeout", TRIAL_STOP_TIMEOUT,
 		/* what it does on its stop signal is to be seen */
 		"--drain", "off",
 		/* who fails to start need not do so again */
-		"--backoff-min", "1m", "--backoff-max", "1m"};
-	size_t count = 0;
-	char **list;
+		"--backoff-min", "1m", "--backoff-max", "1m", NULL};
+	static const char *const end[] = {"--", NULL};
+	const char *const *const lists[] = {common, options, end, command};
+	const char **words = NULL;
 
-	while (rest[count] != NULL)
-		count++;
-	list = calloc(COUNT_OF(first) + count + 1, sizeof(*list));
-	if (list == NULL)
-		return NULL;
-	for (size_t i = 0; i < COUNT_OF(first); i++)
-		list[i] = (char *)(uintptr_t)first[i]; /* only read */
-	for (size_t i = 0; i < count; i++)
-		list[COUNT_OF(first) + i] = rest[i];
-	return list;
+	for (int pass = 0; pass < 2; pass++) {
+		size_t count = 0;
+
+		for (size_t i = 0; i < COUNT_OF(lists); i++)
+			count = put_words(words, count, lists[i]);
+		if (pass == 0)
+			words = calloc(count + 1, sizeof(*words));
+		if (words == NULL)
+			break;
+	}
+	return words;
 }
 
 static int run(struct trial *t, struct spawn_plan *plan, struct error *err)
@@ -297,7 +250,7 @@ static void pass_time(struct trial *t)
 	t->cpu = cpu;
 	t->lag += lag;
 	if (lag > 0)
-		(void)set_end(t);
+		set_end(t);
 }
 
 nsec_t trial_clock(const struct trial *t)
@@ -334,13 +287,13 @@ static int join(struct trial *t, struct error *err)
 	}
 }
 
-int trial_start(struct trial *t, char *const *argv, struct error *err)
+int trial_start(struct trial *t, const char *const *options,
+	const char *const *command, struct error *err)
 {
-	char **words = command_line(t, argv);
-	char **variables = environment();
+	const char **words = command_line(t, options, command);
 	struct spawn_plan plan = {
-		.argv = words,
-		.envp = variables,
+		.argv = (char *const *)(uintptr_t)words, /* only read */
+		.envp = environ,
 		.new_session = true,
 		.nice = INT_MIN,
 		.umask = -1,
@@ -353,12 +306,9 @@ int trial_start(struct trial *t, char *const *argv, struct error *err)
 	(void)memset(t->lives, 0, sizeof(t->lives));
 	t->listener_count = 0;
 	t->says_ready = t->listens = false;
-	if (words == NULL || variables == NULL)
-		got = error_set(err, ENOMEM, "cannot start an nclust");
-	else
-		got = run(t, &plan, err);
+	got = words != NULL ? run(t, &plan, err)
+			    : error_set(err, ENOMEM, "cannot start an nclust");
 	free(words);
-	free(variables);
 	return got == -1 ? -1 : join(t, err);
 }
 
@@ -457,21 +407,21 @@ void trial_stop(struct trial *t)
 int trial_begin(
 	struct trial *t, const char *runtime_directory, struct error *err)
 {
-	*t = (struct trial){.pidfd = -1,
-		.paused = clock_now(),
-		.stop = -1,
-		.signals = -1,
-		.timer = -1,
-		.output.fd = -1};
+	*t = (struct trial){
+		.pidfd = -1, .paused = clock_now(), .output.fd = -1};
 	t->end = nsec_add(t->paused, TRIAL_TIME);
 	client_init(&t->client);
 	buffer_init(&t->output.part, 0);
 	buffer_init(&t->output.own, 0);
 	buffer_init(&t->output.workers, 0);
-	if (open_stop(t, err) == -1 ||
-		open_directory(t, runtime_directory, err) == -1)
+	/* who reads us may go: we still have to clean up */
+	(void)signal(SIGPIPE, SIG_IGN);
+	clean_environment();
+	t->stop = client_cancel_open(err);
+	if (t->stop == -1)
 		return -1;
-	return 0;
+	set_end(t);
+	return open_directory(t, runtime_directory, err);
 }
 
 void trial_end(struct trial *t)
@@ -479,8 +429,6 @@ void trial_end(struct trial *t)
 	trial_stop(t);
 	remove_directory(t);
 	fd_close(&t->stop);
-	fd_close(&t->signals);
-	fd_close(&t->timer);
 	buffer_fini(&t->output.part);
 	buffer_fini(&t->output.own);
 	buffer_fini(&t->output.workers);

@@ -62,9 +62,7 @@ struct trial_output {
 
 struct trial {
 	char directory[4096]; /* "": none was made */
-	int stop;             /* readable: no more waiting (signals, timer) */
-	int signals;
-	int timer;
+	int stop;      /* readable: no more waiting (client_cancel_open()) */
 	nsec_t end;    /* what the timer is set to */
 	nsec_t lag;    /* what trial_clock() leaves out … */
 	nsec_t paused; /* … as of then … */
@@ -93,12 +91,12 @@ int trial_begin(
 void trial_end(struct trial *t);
 
 /*
- * Start the instance: argv as for `nclust`, without its name, its runtime
- * directory and its log; the command is part of it.  Returns when it can be
- * asked.  -1 and `err`: it has ended (status: the one it ended with), or the
- * wait was ended (ECANCELED).
+ * Start the instance, with these options (NULL-terminated) beside those that all
+ * trials have, and the command.  Returns when it can be asked.  -1 and `err`: it
+ * has ended (status: the one it ended with), or the wait was ended (ECANCELED).
  */
-int trial_start(struct trial *t, char *const *argv, struct error *err);
+int trial_start(struct trial *t, const char *const *options,
+	const char *const *command, struct error *err);
 void trial_stop(struct trial *t);
 
 /* Learn what is new: lives, listeners, and what it has learned.  -1 and `err`
@@ -118,8 +116,6 @@ nsec_t trial_clock(const struct trial *t);
  * could run and does not, or does; `used`: the CPU time that all have got. */
 nsec_t trial_lag(nsec_t passed, bool wants, nsec_t used);
 
-/* The signal that wants us to end; 0: none (then the time is over). */
-int trial_interrupted(void);
 /* The worker that was started last in a slot; NULL: none. */
 const struct trial_life *trial_latest(const struct trial *t, int slot);
 const struct trial_life *trial_life(const struct trial *t, uint64_t worker);

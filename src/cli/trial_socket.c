@@ -496,34 +496,16 @@ const char *held_options(
 
 /* ---- visits ---- */
 
-/* Who listens at all addresses listens at ours. */
-static void come_from_here(struct held_socket *s)
+/* Who listens at all addresses is found at them, too: to who connects they mean
+ * this machine. */
+int held_visit(const struct held_socket *s)
 {
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-
-	if (s->at.any.sa_family == AF_INET) {
-		(void)memcpy(&in, &s->at, sizeof(in));
-		if (in.sin_addr.s_addr == htonl(INADDR_ANY))
-			in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		(void)memcpy(&s->at, &in, sizeof(in));
-	} else if (s->at.any.sa_family == AF_INET6) {
-		(void)memcpy(&in6, &s->at, sizeof(in6));
-		if (IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr))
-			in6.sin6_addr = in6addr_loopback;
-		(void)memcpy(&s->at, &in6, sizeof(in6));
-	}
-}
-
-int held_visit(const struct held_socket *socket_)
-{
-	struct held_socket s = *socket_;
-	scoped_fd fd = socket(s.at.any.sa_family,
+	scoped_fd fd = socket(s->at.any.sa_family,
 		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	come_from_here(&s);
 	if (fd == -1 ||
-		(connect(fd, &s.at.any, s.size) == -1 && errno != EINPROGRESS))
+		(connect(fd, &s->at.any, s->size) == -1 &&
+			errno != EINPROGRESS))
 		return -1;
 	return fd_release(&fd);
 }

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/verb.h"
 #include "os/clock.h"
 
 #include <errno.h>
@@ -25,12 +26,12 @@
 
 /* ---- the command line ---- */
 
-static size_t put_way(struct exam *e, const char **to)
+static void put_way(const struct exam *e, const char **to)
 {
 	size_t n = 0;
 
 	if (e->way == WAY_UNTOLD)
-		return 0;
+		return;
 	if (e->way == WAY_NO_PID)
 		to[n++] = "--listen-pid=no";
 	if (e->way == WAY_STDIN) {
@@ -41,39 +42,24 @@ static size_t put_way(struct exam *e, const char **to)
 		to[n++] = "--pass";
 		to[n++] = "systemd server-starter einhorn";
 	}
-	return n;
 }
 
-static int start_instance(struct exam *e, struct error *err)
+static int start_instance(const struct exam *e, struct error *err)
 {
-	const char *own = "127.0.0.1:0";
-	const char *const *listen = e->listen_count > 0 ? e->listen : &own;
-	size_t listen_count = e->listen_count > 0 ? e->listen_count
-		: e->way == WAY_UNTOLD            ? 0
-						  : 1;
-	size_t words = 0;
-	size_t n = 0;
-	const char **argv;
-	int got;
+	const char *options[2 * LISTEN_MAX + 8] = {"-n", "1"};
+	size_t n = 2;
 
-	while (e->command[words] != NULL)
-		words++;
-	argv = calloc(2 * listen_count + words + 8, sizeof(*argv));
-	if (argv == NULL)
-		return error_set(err, ENOMEM, "cannot start the command");
-	argv[n++] = "-n";
-	argv[n++] = "1";
-	for (size_t i = 0; i < listen_count; i++) {
-		argv[n++] = "-l";
-		argv[n++] = listen[i];
+	for (size_t i = 0; i < e->listen_count; i++) {
+		options[n++] = "-l";
+		options[n++] = e->listen[i];
 	}
-	n += put_way(e, argv + n);
-	argv[n++] = "--";
-	for (size_t i = 0; i < words; i++)
-		argv[n++] = e->command[i];
-	got = trial_start(e->trial, (char *const *)(uintptr_t)argv, err);
-	free(argv);
-	return got;
+	if (e->listen_count == 0 && e->way != WAY_UNTOLD) {
+		options[n++] = "-l";
+		options[n++] = "127.0.0.1:0";
+	}
+	put_way(e, options + n);
+	return trial_start(e->trial, options,
+		(const char *const *)(uintptr_t)e->command, err);
 }
 
 /* ---- sockets of ours ---- */
@@ -373,7 +359,7 @@ int exam_untold(struct exam *e, struct error *err)
 	trial_stop(e->trial);
 	/* it may be that it cannot do without, or that there is no time left */
 	if (exam_start(&other, WAY_UNTOLD, err) == -1)
-		return trial_interrupted() != 0 ? -1 : 0;
+		return client_cancel_signal() != 0 ? -1 : 0;
 	if (other.life == LIFE_SERVING)
 		take_addresses(e, &other);
 	return 0;

@@ -187,30 +187,12 @@ static int watch_turn(struct look *look, int cancel)
 	return draw(look, size.ws_row > 0 ? size.ws_row : 24);
 }
 
-static int open_cancel(sigset_t *before, struct error *err)
-{
-	static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-	sigset_t set;
-	int fd;
-
-	(void)sigemptyset(&set);
-	for (size_t i = 0; i < COUNT_OF(ends); i++)
-		(void)sigaddset(&set, ends[i]);
-	if (sigprocmask(SIG_BLOCK, &set, before) == -1)
-		return error_set(err, errno, "cannot block signals");
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd == -1)
-		return error_set(err, errno, "cannot wait for signals");
-	return fd;
-}
-
 static int watch(struct look *look)
 {
 	static const char begin[] = "\033[?25l\033[H\033[2J";
 	static const char end[] = "\r\n\033[?25h";
 	struct error err;
-	sigset_t before;
-	scoped_fd cancel = open_cancel(&before, &err);
+	scoped_fd cancel = client_cancel_open(&err);
 	struct pollfd wait = {.events = POLLIN};
 	int got;
 
