@@ -174,8 +174,38 @@ int session_open(struct session *s, const struct arguments *a, bool all,
 	return got;
 }
 
+int session_ask(const struct arguments *a, struct control_request *request,
+	int reader, client_event *on_event, session_show *show, void *data)
+{
+	struct session s;
+	struct answer answer;
+	struct error err;
+	int status;
+
+	if (session_open(&s, a, false, -1, &err) == -1) {
+		log_error("%s", err.text);
+		return error_exit_status(&err);
+	}
+	(void)text_copy(
+		request->target, sizeof(request->target), s.meant.target);
+	s.client->reader = reader;
+	answer_init(&answer);
+	if (client_call(s.client, request, on_event, data, &answer, &err) ==
+		0) {
+		status = show(&s, request, &answer, data);
+	} else {
+		if (err.sys != ECANCELED)
+			log_error("%s", err.text);
+		status = error_exit_status(&err);
+	}
+	answer_fini(&answer);
+	session_close(&s);
+	return status;
+}
+
 /* Progress, for who watches at a terminal. */
 struct progress {
+	const struct arguments *arguments;
 	bool shown; /* anything at all */
 	char last[1024];
 };
@@ -225,16 +255,16 @@ static int show_refusal(struct answer *answer, const struct progress *progress)
 	return output_refusal(answer);
 }
 
-static int finish(const struct arguments *a, struct session *s,
-	const struct control_request *request, struct answer *answer,
-	const struct progress *progress)
+static int finish(struct session *s, const struct control_request *request,
+	struct answer *answer, void *data)
 {
+	const struct progress *progress = data;
 	struct error err;
 	int got;
 
 	if (answer->code != 0)
 		return show_refusal(answer, progress);
-	if (arguments_has(a, OPTION_JSON))
+	if (arguments_has(progress->arguments, OPTION_JSON))
 		got = output_json(STDOUT_FILENO, answer->result, answer->len);
 	else
 		got = show_result(answer, progress);
@@ -250,29 +280,9 @@ static int finish(const struct arguments *a, struct session *s,
 
 int session_request(const struct arguments *a, struct control_request *request)
 {
-	struct session s;
-	struct answer answer;
-	struct error err;
-	struct progress progress = {.shown = false};
-	client_event *on_event =
-		isatty(STDERR_FILENO) == 1 ? show_progress : NULL;
-	int status;
+	struct progress progress = {.arguments = a};
 
-	if (session_open(&s, a, false, -1, &err) == -1) {
-		log_error("%s", err.text);
-		return error_exit_status(&err);
-	}
-	(void)text_copy(
-		request->target, sizeof(request->target), s.meant.target);
-	answer_init(&answer);
-	if (client_call(s.client, request, on_event, &progress, &answer,
-		    &err) == 0) {
-		status = finish(a, &s, request, &answer, &progress);
-	} else {
-		log_error("%s", err.text);
-		status = error_exit_status(&err);
-	}
-	answer_fini(&answer);
-	session_close(&s);
-	return status;
+	return session_ask(a, request, -1,
+		isatty(STDERR_FILENO) == 1 ? show_progress : NULL, finish,
+		&progress);
 }

@@ -26,8 +26,20 @@ int session_open(struct session *s, const struct arguments *a, bool all,
 	int cancel, struct error *err);
 void session_close(struct session *s);
 
-/* One request to the client that was meant, progress to a terminal; the
- * answer is written as the options say.  Returns the exit status. */
+/* Shows what came of a request, good or bad.  Returns the exit status. */
+typedef int session_show(struct session *s,
+	const struct control_request *request, struct answer *answer,
+	void *data);
+/*
+ * One request of a verb to the client that was meant: open a session, ask, and
+ * show the answer.  What could not be asked is told.  `reader` and `on_event`: see
+ * client.h; `data` is for it and for `show`.  Returns the exit status.
+ */
+int session_ask(const struct arguments *a, struct control_request *request,
+	int reader, client_event *on_event, session_show *show, void *data);
+
+/* The same, with progress for a terminal; the answer is written as the options
+ * say. */
 int session_request(const struct arguments *a, struct control_request *request);
 
 #endif

@@ -88,47 +88,30 @@ static int show_settings(json_t *result)
 	return output_object(STDOUT_FILENO, result);
 }
 
-static int show_remote(const struct arguments *a, const struct answer *answer)
+static int show_remote(struct session *s, const struct control_request *request,
+	struct answer *answer, void *data)
 {
-	json_t *result = json_loadb(answer->result, answer->len, 0, NULL);
-	int got = arguments_has(a, OPTION_JSON) ? show_settings(result)
-						: show_ini(result);
+	const bool *json = data;
+	json_t *result;
+	int got;
 
+	(void)s;
+	(void)request;
+	if (answer->code != 0)
+		return output_refusal(answer);
+	result = json_loadb(answer->result, answer->len, 0, NULL);
+	got = *json ? show_settings(result) : show_ini(result);
 	json_decref(result);
 	if (got == -1)
 		log_error("config: the answer cannot be shown");
 	return got == 0 ? 0 : 1;
 }
 
-static int ask(const struct arguments *a)
-{
-	struct control_request request = {.method = METHOD_CONFIG};
-	struct answer answer;
-	struct session s;
-	struct error err;
-	int status;
-
-	if (session_open(&s, a, false, -1, &err) == -1) {
-		log_error("%s", err.text);
-		return error_exit_status(&err);
-	}
-	(void)text_copy(request.target, sizeof(request.target), s.meant.target);
-	answer_init(&answer);
-	if (client_call(s.client, &request, NULL, NULL, &answer, &err) == -1) {
-		log_error("%s", err.text);
-		status = error_exit_status(&err);
-	} else if (answer.code != 0) {
-		status = output_refusal(&answer);
-	} else {
-		status = show_remote(a, &answer);
-	}
-	answer_fini(&answer);
-	session_close(&s);
-	return status;
-}
-
 int verb_config(const struct arguments *a)
 {
+	struct control_request request = {.method = METHOD_CONFIG};
+	bool json = arguments_has(a, OPTION_JSON);
+
 	if (a->file != NULL && a->target != NULL) {
 		log_error("config: -c reads a file and takes no target");
 		return EX_USAGE;
@@ -139,5 +122,5 @@ int verb_config(const struct arguments *a)
 		log_error("config: --check needs -c FILE");
 		return EX_USAGE;
 	}
-	return ask(a);
+	return session_ask(a, &request, -1, NULL, show_remote, &json);
 }

@@ -92,44 +92,23 @@ static int show_event(json_t *params, void *data)
 	return show_sentence(params);
 }
 
-static int follow(const struct arguments *a, struct session *s)
+static int show_end(struct session *s, const struct control_request *request,
+	struct answer *answer, void *data)
+{
+	(void)s;
+	(void)request;
+	(void)data;
+	return answer->code != 0 ? output_refusal(answer) : 0;
+}
+
+int verb_events(const struct arguments *a)
 {
 	struct control_request request = {.method = METHOD_EVENTS,
 		.follow = arguments_has(a, OPTION_FOLLOW),
 		.last = a->lines};
 	struct arguments copy = *a;
-	struct answer answer;
-	struct error err;
-	int status = 0;
 
-	(void)text_copy(
-		request.target, sizeof(request.target), s->meant.target);
 	/* nobody may read on: as `events -f | head` ends */
-	s->client->reader = STDOUT_FILENO;
-	answer_init(&answer);
-	if (client_call(s->client, &request, show_event, &copy, &answer,
-		    &err) == -1) {
-		if (err.sys != ECANCELED)
-			log_error("%s", err.text);
-		status = error_exit_status(&err);
-	} else if (answer.code != 0) {
-		status = output_refusal(&answer);
-	}
-	answer_fini(&answer);
-	return status;
-}
-
-int verb_events(const struct arguments *a)
-{
-	struct session s;
-	struct error err;
-	int status;
-
-	if (session_open(&s, a, false, -1, &err) == -1) {
-		log_error("%s", err.text);
-		return error_exit_status(&err);
-	}
-	status = follow(a, &s);
-	session_close(&s);
-	return status;
+	return session_ask(
+		a, &request, STDOUT_FILENO, show_event, show_end, &copy);
 }
