@@ -13,11 +13,6 @@
 
 /* The lists in the manual pages, as mdoc(7), and the sample file. */
 
-static bool is_cluster(const struct option_row *row)
-{
-	return row->section != NULL && strcmp(row->section, "cluster") == 0;
-}
-
 /* One line of running text, broken between words. */
 static void put_folded(struct buffer *out, const char *line, size_t len)
 {
@@ -112,12 +107,11 @@ static void put_key(struct buffer *out, const struct option_row *row)
 	(void)buffer_printf(out, "%s\n", effect_of(row->change));
 }
 
-static void put_keys(struct buffer *out, bool cluster)
+static void put_keys(struct buffer *out, const char *section)
 {
 	(void)buffer_string(out, ".Bl -tag -width Ds\n");
 	for (size_t i = 0; i < option_count; i++)
-		if (option_rows[i].section != NULL &&
-			is_cluster(&option_rows[i]) == cluster)
+		if (option_is_of(&option_rows[i], section))
 			put_key(out, &option_rows[i]);
 	(void)buffer_string(out, ".El\n");
 }
@@ -125,9 +119,9 @@ static void put_keys(struct buffer *out, bool cluster)
 int describe_mdoc_keys(struct buffer *out)
 {
 	(void)buffer_string(out, ".Ss Keys of the section nclust\n");
-	put_keys(out, false);
+	put_keys(out, "nclust");
 	(void)buffer_string(out, ".Ss Keys of the sections cluster\n");
-	put_keys(out, true);
+	put_keys(out, "cluster");
 	return out->failed ? -1 : 0;
 }
 
@@ -222,11 +216,10 @@ static void put_sample(struct buffer *out, const struct option_row *row)
 		option_key(row, 0), value);
 }
 
-static void put_samples(struct buffer *out, bool cluster)
+static void put_samples(struct buffer *out, const char *section)
 {
 	for (size_t i = 0; i < option_count; i++)
-		if (option_rows[i].section != NULL &&
-			is_cluster(&option_rows[i]) == cluster)
+		if (option_is_of(&option_rows[i], section))
 			put_sample(out, &option_rows[i]);
 }
 
@@ -238,10 +231,10 @@ int describe_sample_ini(struct buffer *out)
 		"# What is commented out by a ';' shows the default, or an "
 		"example.\n"
 		"\n[nclust]\n");
-	put_samples(out, false);
+	put_samples(out, "nclust");
 	(void)buffer_string(out,
 		"\n# One section for each cluster: copies of one command.\n"
 		"[cluster:web]\n");
-	put_samples(out, true);
+	put_samples(out, "cluster");
 	return out->failed ? -1 : 0;
 }

@@ -46,11 +46,9 @@ static void put_json_string(struct buffer *out, const char *s, size_t len)
 	(void)buffer_string(out, "\"");
 }
 
-static bool is_of(const struct option_row *row, size_t at)
+static const char *section_of(size_t at)
 {
-	return row->section != NULL &&
-		strcmp(row->section, at == INSTANCE ? "nclust" : "cluster") ==
-		0;
+	return at == INSTANCE ? "nclust" : "cluster";
 }
 
 static void put_json_values(struct buffer *out, const struct option_row *row,
@@ -84,7 +82,7 @@ static void put_json_section(struct buffer *out, const struct settings *s,
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
 
-		if (!is_of(row, at))
+		if (!option_is_of(row, section_of(at)))
 			continue;
 		(void)buffer_printf(
 			out, "%s\"%s\":{\"value\":", comma, row->name);
@@ -147,7 +145,7 @@ static void put_ini_section(struct buffer *out, const struct settings *s,
 		const struct option_row *row = &option_rows[i];
 		size_t count;
 
-		if (!is_of(row, at))
+		if (!option_is_of(row, section_of(at)))
 			continue;
 		count = field_count(row, base);
 		if (count == 0)

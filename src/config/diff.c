@@ -7,33 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static int format_all(
-	const struct option_row *row, const void *base, struct buffer *out)
-{
-	size_t count = field_count(row, base);
-	char key[40];
-
-	for (size_t n = 0; n < count; n++) {
-		(void)buffer_printf(out, "%s=", field_key(row, base, n, key));
-		(void)field_format(row, base, n, out);
-		(void)buffer_string(out, "\n");
-	}
-	return out->failed ? -1 : 0;
-}
-
-/* The same name may have become another id. */
-static bool same_ids(const struct option_row *row, const void *a, const void *b)
-{
-	const struct cluster_settings *x = a;
-	const struct cluster_settings *y = b;
-
-	if (row->type == OPT_USER)
-		return x->uid == y->uid && x->user_gid == y->user_gid;
-	if (row->type == OPT_GROUP)
-		return x->group == NULL || x->gid == y->gid;
-	return true;
-}
-
 /* 1: the same, 0: not, -1: out of memory.  What is written the same way is
  * the same, as each value is written in one way only. */
 static int is_same(const struct option_row *row, const void *a, const void *b)
@@ -44,10 +17,11 @@ static int is_same(const struct option_row *row, const void *a, const void *b)
 
 	buffer_init(&x, 0);
 	buffer_init(&y, 0);
-	if (format_all(row, a, &x) == 0 && format_all(row, b, &y) == 0)
+	field_put_all(row, a, &x);
+	field_put_all(row, b, &y);
+	if (!x.failed && !y.failed)
 		same = x.len == y.len &&
-			(x.len == 0 || memcmp(x.data, y.data, x.len) == 0) &&
-			same_ids(row, a, b);
+			(x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
 	buffer_fini(&x);
 	buffer_fini(&y);
 	return same;
@@ -69,7 +43,7 @@ static int compare(const char *section, const void *a, const void *b,
 		const struct option_row *row = &option_rows[i];
 		int same;
 
-		if (row->section == NULL || strcmp(row->section, section) != 0)
+		if (!option_is_of(row, section))
 			continue;
 		same = is_same(row, a, b);
 		if (same == -1)

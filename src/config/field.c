@@ -775,3 +775,24 @@ const char *field_key(
 				row->type == OPT_HOOK ? hook_at(c, n) : 0));
 	return to;
 }
+
+void field_put_all(
+	const struct option_row *row, const void *base, struct buffer *out)
+{
+	const struct cluster_settings *c = base;
+	size_t count = field_count(row, base);
+	char key[40];
+
+	for (size_t n = 0; n < count; n++) {
+		(void)buffer_printf(out, "%s=", field_key(row, base, n, key));
+		(void)field_format(row, base, n, out);
+		(void)buffer_append(out, "", 1);
+	}
+	/* the same name may have become another id */
+	if (row->type == OPT_USER) {
+		(void)buffer_append(out, &c->uid, sizeof(c->uid));
+		(void)buffer_append(out, &c->user_gid, sizeof(c->user_gid));
+	}
+	if (row->type == OPT_GROUP && c->group != NULL)
+		(void)buffer_append(out, &c->gid, sizeof(c->gid));
+}

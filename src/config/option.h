@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /*
  * THE TABLE: one row per setting.  INI reader, command line, checks, --help,
@@ -86,6 +87,13 @@ static inline size_t option_index(const struct option_row *row)
 	return (size_t)(row - option_rows);
 }
 
+/* Is it a key of that section, "nclust" or "cluster"? */
+static inline bool option_is_of(
+	const struct option_row *row, const char *section)
+{
+	return row->section != NULL && strcmp(row->section, section) == 0;
+}
+
 /* A row for several keys, whose names only begin alike. */
 static inline bool option_is_family(const struct option_row *row)
 {
@@ -128,6 +136,10 @@ size_t field_count(const struct option_row *row, const void *base);
 /* The n-th as a user would write it: field_set() of it gives the same. */
 int field_format(const struct option_row *row, const void *base, size_t n,
 	struct buffer *out);
+/* Append all of them, so that what is appended is the same where the values are,
+ * the numbers of users and groups included. */
+void field_put_all(
+	const struct option_row *row, const void *base, struct buffer *out);
 /* The key of the n-th: the row's name, or a family's "signal-USR1".
  * Returned. */
 const char *field_key(

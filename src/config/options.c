@@ -1078,9 +1078,7 @@ const size_t option_count = COUNT_OF(option_rows);
 
 static bool is_in(const struct option_row *row, const char *section)
 {
-	if (section == NULL)
-		return true;
-	return row->section != NULL && strcmp(row->section, section) == 0;
+	return section == NULL || option_is_of(row, section);
 }
 
 const char *option_key(const struct option_row *row, size_t n)

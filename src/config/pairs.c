@@ -10,11 +10,6 @@
 
 /* ---- taking apart ---- */
 
-static bool is_of(const struct option_row *row, const char *section)
-{
-	return row->section != NULL && strcmp(row->section, section) == 0;
-}
-
 static int take_all(
 	const char *section, const void *base, pair_taker *take, void *to)
 {
@@ -24,7 +19,8 @@ static int take_all(
 	buffer_init(&text, 0);
 	for (size_t i = 0; i < option_count && got == 0; i++) {
 		const struct option_row *row = &option_rows[i];
-		size_t count = is_of(row, section) ? field_count(row, base) : 0;
+		size_t count =
+			option_is_of(row, section) ? field_count(row, base) : 0;
 		char key[40];
 
 		for (size_t n = 0; n < count && got == 0; n++) {
@@ -58,7 +54,7 @@ int pairs_of_cluster(
 static void clear_lists(const char *section, void *base)
 {
 	for (size_t i = 0; i < option_count; i++)
-		if (is_of(&option_rows[i], section) &&
+		if (option_is_of(&option_rows[i], section) &&
 			option_rows[i].repeatable)
 			field_clear(&option_rows[i], base);
 }
@@ -155,7 +151,7 @@ void pairs_origins(
 		const struct option_row *row = &option_rows[i];
 		const struct origin *o;
 
-		if (!is_of(row, at == INSTANCE ? "nclust" : "cluster"))
+		if (!option_is_of(row, at == INSTANCE ? "nclust" : "cluster"))
 			continue;
 		o = settings_origin(s, at, row);
 		if (o->kind != ORIGIN_DEFAULT)
@@ -170,7 +166,7 @@ void pairs_set_origin(struct settings *s, size_t at, const char *key,
 
 	/* by the row's name, which for signals is none that can be set */
 	for (size_t i = 0; i < option_count; i++)
-		if (is_of(&option_rows[i], section) &&
+		if (option_is_of(&option_rows[i], section) &&
 			strcmp(option_rows[i].name, key) == 0)
 			*settings_origin(s, at, &option_rows[i]) =
 				(struct origin){.kind = kind, .line = line};

@@ -49,8 +49,7 @@ static void set_defaults(const char *section, void *base)
 		const struct option_row *row = &option_rows[i];
 		struct error err;
 
-		if (row->section == NULL || row->fallback == NULL ||
-			strcmp(row->section, section) != 0)
+		if (row->fallback == NULL || !option_is_of(row, section))
 			continue;
 		if (field_set(row, base, 0, row->fallback, &err) == -1)
 			assert(err.sys == ENOMEM); /* the table is right */
