@@ -50,6 +50,7 @@ int nanosleep(const struct timespec *span, struct timespec *left)
 /* No process of the machine has such a number (PID_MAX_LIMIT). */
 #define FIRST_PID ((1 << 22) + 1)
 #define PROCESSES_MAX 1024
+#define PROCESS_FDS 8
 
 /* Time passes in pieces: what a timer sets going may arm another one. */
 #define ROOM_STEP (2 * MSEC)
@@ -60,6 +61,8 @@ static struct process {
 	struct pidfd_end end;
 	bool group_killed;
 	bool never_stops;
+	struct spawn_fd fds[PROCESS_FDS]; /* `from` is its own */
+	size_t fd_count;
 	unsigned char got[65];
 } processes[PROCESSES_MAX];
 static unsigned process_count;
@@ -85,7 +88,6 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 {
 	struct process *p = &processes[process_count];
 
-	(void)plan;
 	if (spawn_error != 0) {
 		*failure = (struct spawn_failure){
 			.step = SPAWN_EXEC,
@@ -96,6 +98,15 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	ck_assert_uint_lt(process_count, PROCESSES_MAX);
 	*p = (struct process){.pidfd = eventfd(0, EFD_CLOEXEC)};
 	ck_assert_int_ne(p->pidfd, -1);
+	for (size_t i = 0; i < plan->fd_count; i++) {
+		if (plan->fds[i].to <= STDERR_FILENO)
+			continue;
+		ck_assert_uint_lt(p->fd_count, PROCESS_FDS);
+		p->fds[p->fd_count++] = (struct spawn_fd){
+			.from = fcntl(plan->fds[i].from, F_DUPFD_CLOEXEC, 3),
+			.to = plan->fds[i].to,
+		};
+	}
 	*pid = FIRST_PID + (pid_t)process_count++;
 	*pidfd = p->pidfd;
 	return 0;
@@ -160,6 +171,23 @@ unsigned room_signalled(pid_t pid, int signal)
 	return of_pid(pid)->got[signal];
 }
 
+int room_fd(pid_t pid, int number)
+{
+	const struct process *p = of_pid(pid);
+
+	for (size_t i = 0; i < p->fd_count; i++)
+		if (p->fds[i].to == number)
+			return p->fds[i].from;
+	return -1;
+}
+
+static void close_fds(struct process *p)
+{
+	for (size_t i = 0; i < p->fd_count; i++)
+		(void)close(p->fds[i].from);
+	p->fd_count = 0;
+}
+
 bool room_group_killed(pid_t pid)
 {
 	return of_pid(pid)->group_killed;
@@ -208,6 +236,8 @@ static void open_cluster(struct cluster_settings *s)
 	struct error err = {0};
 
 	s->log = LOG_INHERIT; /* there is no logger */
+	if (s->intercept == INTERCEPT_AUTO)
+		s->intercept = INTERCEPT_OFF;
 	ck_assert_msg(listeners_open(&room, &set, s, NULL, &err) == 0, "%s",
 		err.text);
 	ck_assert_int_eq(segment_open(&room, &segment, s, NULL, &err), 0);
@@ -343,6 +373,7 @@ static void end_so(struct child *child, struct pidfd_end end)
 
 	ck_assert_ptr_nonnull(p);
 	p->ended = true;
+	close_fds(p);
 	p->end = end;
 	child_ended(child);
 	p->pidfd = -1;

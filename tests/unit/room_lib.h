@@ -44,6 +44,9 @@ void room_killed(struct child *child, int signal);
 unsigned room_signalled(pid_t pid, int signal);
 /* Was SIGKILL sent to the group that it leads? */
 bool room_group_killed(pid_t pid);
+/* What that process was born with as this descriptor, above 2; it stays the
+ * process's.  -1: nothing. */
+int room_fd(pid_t pid, int number);
 /* It does not stop by SIGSTOP, as a debugger holds it. */
 void room_never_stops(pid_t pid);
 /* How many were started so far. */

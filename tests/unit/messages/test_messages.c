@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/messages/channel.h"
+#include "supervisor/messages/messages.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/* Who gets a message: of those that workers send, and of those from outside. */
+
+#define TWO \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 3\nready = notify\n" \
+	"ipc = on\nrelay = others\n" \
+	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n" \
+	"ipc = on\nrelay = web\n"
+#define CHANNEL 3 /* the worker's end: it has no other descriptor */
+
+static struct service *web;
+static struct service *job;
+static unsigned asked;
+
+static void begin(void)
+{
+	room_begin(TWO);
+	web = room_cluster("web");
+	job = room_cluster("job");
+	room_tick(web);
+	room_tick(job);
+}
+
+static void say(struct service *service, uint32_t slot, const char *text)
+{
+	int fd = room_fd(room_child(service, slot)->pid, CHANNEL);
+
+	ck_assert_int_eq(send(fd, text, strlen(text), 0), (int)strlen(text));
+}
+
+/* What the worker has got by now, which is all that is there. */
+static const char *heard(struct service *service, uint32_t slot)
+{
+	static char text[4096];
+	int fd = room_fd(room_child(service, slot)->pid, CHANNEL);
+	ssize_t got;
+
+	room_pass(0);
+	channels_flush(&room);
+	got = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	text[got > 0 ? got : 0] = '\0';
+	return text;
+}
+
+static unsigned send_to(uint32_t slot, bool all, const char *text)
+{
+	return messages_send(web, slot, all, text, strlen(text), &asked);
+}
+
+START_TEST(the_others_get_it_with_its_origin)
+{
+	static const char got[] = "{\"from\":{\"cluster\":\"web\",\"slot\":1},"
+				  "\"message\":{\"a\":[1, 2]}}\n";
+
+	say(web, 1, "{\"a\":[1, 2]}\n");
+	ck_assert_str_eq(heard(web, 0), got);
+	ck_assert_str_eq(heard(web, 2), got);
+	ck_assert_str_eq(heard(web, 1), "");
+	ck_assert_str_eq(heard(job, 0), "");
+}
+END_TEST
+
+START_TEST(another_cluster_gets_it)
+{
+	say(job, 0, "7\n");
+	for (uint32_t slot = 0; slot < 3; slot++)
+		ck_assert_str_eq(heard(web, slot),
+			"{\"from\":{\"cluster\":\"job\",\"slot\":0},"
+			"\"message\":7}\n");
+	ck_assert_str_eq(heard(job, 0), "");
+}
+END_TEST
+
+START_TEST(what_is_no_json_goes_nowhere_and_is_told_once)
+{
+	const char *first;
+
+	say(web, 0, "{\"a\":\n{]\n");
+	ck_assert_str_eq(heard(web, 1), "");
+	first = strstr(room_log(), "web.0: a message that is not one value");
+	ck_assert_ptr_nonnull(first);
+	ck_assert_ptr_null(strstr(first + 1, "web.0: a message"));
+}
+END_TEST
+
+START_TEST(a_line_counts_once_it_is_whole)
+{
+	say(web, 0, "\"half");
+	ck_assert_str_eq(heard(web, 1), "");
+	say(web, 0, " a line\"\n");
+	ck_assert_str_ne(heard(web, 1), "");
+}
+END_TEST
+
+START_TEST(from_outside_it_goes_to_the_ready_ones_in_turn)
+{
+	room_tell(room_child(web, 0), EVENT_READY);
+	room_tell(room_child(web, 2), EVENT_READY);
+	ck_assert_uint_eq(send_to(SLOT_ALL, false, "1"), 1);
+	ck_assert_uint_eq(send_to(SLOT_ALL, false, "2"), 1);
+	ck_assert_uint_eq(send_to(SLOT_ALL, false, "3"), 1);
+	ck_assert_str_eq(heard(web, 0), "1\n3\n");
+	ck_assert_str_eq(heard(web, 1), "");
+	ck_assert_str_eq(heard(web, 2), "2\n");
+}
+END_TEST
+
+START_TEST(one_slot_or_all_of_them_need_not_be_ready)
+{
+	ck_assert_uint_eq(send_to(1, false, "1"), 1);
+	ck_assert_uint_eq(asked, 1);
+	ck_assert_uint_eq(send_to(SLOT_ALL, true, "2"), 3);
+	ck_assert_uint_eq(asked, 3);
+	ck_assert_str_eq(heard(web, 1), "1\n2\n");
+	ck_assert_str_eq(heard(web, 2), "2\n");
+}
+END_TEST
+
+START_TEST(who_does_not_read_loses_its_own_and_nobody_else_any)
+{
+	static char line[64 * 1024];
+	static char sink[sizeof(line)];
+	unsigned reached = 3;
+	int fds[2];
+
+	(void)memset(line, '1', sizeof(line) - 1);
+	for (unsigned i = 0; i < 2; i++)
+		fds[i] = room_fd(room_child(web, i + 1)->pid, CHANNEL);
+	for (int i = 0; i < 100 && reached == 3; i++) {
+		reached = send_to(SLOT_ALL, true, line);
+		channels_flush(&room);
+		for (unsigned k = 0; k < 2; k++)
+			while (recv(fds[k], sink, sizeof(sink), MSG_DONTWAIT) >
+				0)
+				continue;
+	}
+	ck_assert_uint_eq(reached, 2);
+	ck_assert_uint_eq(asked, 3);
+	ck_assert_uint_eq(send_to(0, false, line), 0);
+	ck_assert_uint_eq(send_to(1, false, "2"), 1);
+	ck_assert_str_eq(heard(web, 1), "2\n");
+}
+END_TEST
+
+START_TEST(what_a_worker_said_before_it_died_counts)
+{
+	say(web, 0, "\"farewell\"\n");
+	room_killed(room_child(web, 0), SIGKILL);
+	ck_assert_ptr_nonnull(strstr(heard(web, 1), "farewell"));
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, room_end);
+	tcase_add_test(all, the_others_get_it_with_its_origin);
+	tcase_add_test(all, another_cluster_gets_it);
+	tcase_add_test(all, what_is_no_json_goes_nowhere_and_is_told_once);
+	tcase_add_test(all, a_line_counts_once_it_is_whole);
+	tcase_add_test(all, from_outside_it_goes_to_the_ready_ones_in_turn);
+	tcase_add_test(all, one_slot_or_all_of_them_need_not_be_ready);
+	tcase_add_test(
+		all, who_does_not_read_loses_its_own_and_nobody_else_any);
+	tcase_add_test(all, what_a_worker_said_before_it_died_counts);
+}
+
+int main(void)
+{
+	return room_run("messages/messages", add);
+}
