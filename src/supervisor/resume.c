@@ -126,15 +126,8 @@ static int prepare(
 
 static void resume_child(struct child *child, int unused)
 {
-	nsec_t left = child->service->accepting != NULL
-		? -1
-		: image_drain_left(child->service->core, child->slot,
-			  child->worker, clock_now());
-
 	(void)unused;
 	child_resume(child);
-	if (left != -1)
-		drain_begin(child, left);
 }
 
 /* An nclust of before forked somebody who kills us and starts it again if he is

@@ -13,6 +13,7 @@
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/begin.h"
 #include "supervisor/messages/channel.h"
+#include "supervisor/common/kind.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/common/daemon.h"
@@ -327,7 +328,7 @@ static int start_services(struct supervisor *sup, struct error *err)
 						: error_status(err, EX_CONFIG);
 		if (listeners_open(sup, &set, c, NULL, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->name);
-		if (accepting_check(c, &set, err) == -1 ||
+		if (kind_check(c, &set, err) == -1 ||
 			segment_open(sup, &segment, c, NULL, err) == -1) {
 			listeners_release(&set);
 			return error_wrap(err, "cluster '%s'", c->name);

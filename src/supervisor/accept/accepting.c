@@ -8,6 +8,7 @@
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
+#include "supervisor/common/kind.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/recipe.h"
@@ -60,11 +61,12 @@ static void pause_intake(struct accepting *a, const char *why)
 	ev_timer_start(loop, &a->pause);
 }
 
-void accepting_explain(struct service *service, const char *text)
+static void accept_explain(
+	struct service *service, const char *text, bool permanent)
 {
 	struct accepting *a = service->accepting;
 
-	if (!may_tell(a, TROUBLE_COMMAND))
+	if (!permanent || !may_tell(a, TROUBLE_COMMAND))
 		return;
 	if (a->untold[TROUBLE_COMMAND] > 0)
 		news_say(service->sup, LOG_ERROR, "not-started",
@@ -349,7 +351,7 @@ static void open_up(struct accepting *a)
 	accepting_look(a);
 }
 
-void accepting_on_settings(struct service *service)
+static void accept_settings(struct service *service)
 {
 	struct accepting *a = service->accepting;
 
@@ -357,10 +359,12 @@ void accepting_on_settings(struct service *service)
 		open_up(a);
 }
 
-void accepting_on_report(struct service *service, const struct report *r)
+static void accept_on_report(struct service *service, const struct report *r)
 {
 	struct accepting *a = service->accepting;
 
+	if (a == NULL)
+		return;
 	if (r->kind == REPORT_ALL_READY) {
 		open_up(a);
 		news_say(service->sup, LOG_NOTE, "all-ready",
@@ -373,15 +377,24 @@ void accepting_on_report(struct service *service, const struct report *r)
 	}
 }
 
-void accepting_scale(struct service *service, unsigned limit)
+/* None of its slots is the core's, which tells nothing of it. */
+static void accept_scale(struct service *service, unsigned limit)
 {
 	struct accepting *a = service->accepting;
+	struct event again = {.kind = EVENT_ROLL, .slot = SLOT_ALL};
+	const struct report report = {
+		.kind = REPORT_SCALED,
+		.count = limit,
+	};
 
+	if (service_is_over(service) && limit > 0)
+		service_change(service, &again);
 	a->limit = limit;
 	accepting_look(a);
+	PARTS(report, service, &report);
 }
 
-void accepting_stop(struct service *service, bool at_once)
+static void accept_stop(struct service *service, bool at_once)
 {
 	struct accepting *a = service->accepting;
 	struct event event = {.kind = EVENT_HOLD, .held = true};
@@ -406,7 +419,7 @@ void accepting_stop(struct service *service, bool at_once)
 
 /* ---- life ---- */
 
-int accepting_check(const struct cluster_settings *settings,
+static int accept_check(const struct cluster_settings *settings,
 	const struct listener_set *set, struct error *err)
 {
 	for (size_t i = 0; settings->accept && i < set->count; i++) {
@@ -435,7 +448,7 @@ static void init(struct accepting *a, struct service *service)
 	service->accepting = a;
 }
 
-int accepting_new(struct service *service, unsigned limit)
+static int accept_begin(struct service *service, unsigned limit)
 {
 	struct accepting *a = calloc(1, sizeof(*a));
 
@@ -463,7 +476,7 @@ void accepting_close(struct service *service)
 	fd_close(&a->kept);
 }
 
-void accepting_free(struct service *service)
+static void accept_on_drop(struct service *service)
 {
 	accepting_close(service);
 	if (service->accepting != NULL)
@@ -472,6 +485,8 @@ void accepting_free(struct service *service)
 	service->accepting = NULL;
 }
 
+static const struct worker_kind accept_kind;
+
 struct accepting *accepting_carried(struct service *service)
 {
 	struct accepting *a = calloc(1, sizeof(*a));
@@ -479,6 +494,7 @@ struct accepting *accepting_carried(struct service *service)
 	if (a == NULL)
 		return NULL;
 	init(a, service);
+	service->kind = &accept_kind;
 	if (visits_reserve(a) == 0)
 		return a;
 	return NULL; /* the service has it, and is forgotten as a whole */
@@ -494,3 +510,55 @@ void accepting_resume(struct service *service)
 	if (a->open)
 		open_up(a);
 }
+
+static int accept_reserve(struct service *service, unsigned slots)
+{
+	(void)slots;
+	return visits_reserve(service->accepting);
+}
+
+static unsigned accept_workers(const struct service *service)
+{
+	return service->accepting->limit;
+}
+
+static unsigned accept_ready(const struct service *service)
+{
+	return service->accepting->open ? service->accepting->limit : 0;
+}
+
+static unsigned accept_alive(const struct service *service)
+{
+	return service->accepting->running;
+}
+
+static uint32_t accept_slots(const struct service *service)
+{
+	return service->child_slots;
+}
+
+static const struct worker_kind accept_kind = {
+	.by_connection = true,
+	.begin = accept_begin,
+	.check = accept_check,
+	.reserve = accept_reserve,
+	.workers = accept_workers,
+	.ready = accept_ready,
+	.alive = accept_alive,
+	.slots = accept_slots,
+	.view_slot = visits_view_slot,
+	.next_in_turn = visits_next_in_turn,
+	.scale = accept_scale,
+	.stop = accept_stop,
+	.settings = accept_settings,
+	.adopt = visits_adopt,
+	.ended = visits_ended,
+	.explain = accept_explain,
+};
+
+const struct part accept_part = {
+	.name = "accept",
+	.report = accept_on_report,
+	.drop = accept_on_drop,
+	.kind = &accept_kind,
+};

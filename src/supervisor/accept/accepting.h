@@ -3,7 +3,9 @@
 #define SUPERVISOR_ACCEPTING_H
 
 #include "os/socket/peer.h"
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+
+extern const struct part accept_part;
 
 /*
  * `accept = yes`: nclust accepts, and starts the command once for each
@@ -91,35 +93,8 @@ struct accepting {
 	uint64_t unknown;     /* of an earlier nclust: nobody can tell */
 };
 
-/* Of a service whose settings say so, with its limit.  -1: out of memory. */
-int accepting_new(struct service *service, unsigned limit);
 /* Nothing is watched any more, and no listener held. */
 void accepting_close(struct service *service);
-void accepting_free(struct service *service);
-/* Are these listeners such as can be accepted from?  -1 and `err`. */
-int accepting_check(const struct cluster_settings *settings,
-	const struct listener_set *set, struct error *err);
-
-/* From the core: it runs, or other settings or listeners are in force. */
-void accepting_on_report(struct service *service, const struct report *report);
-void accepting_on_settings(struct service *service);
-/* So many at once from now on.  Room for them is there. */
-void accepting_scale(struct service *service, unsigned limit);
-/* No more connections; those that are served get their time, unless it is asked
- * for a second time, or at once. */
-void accepting_stop(struct service *service, bool at_once);
-
-/* A process has ended, and its child is gone. */
-void accepting_ended(
-	struct service *service, uint32_t slot, const struct ending *ending);
-/* One could not be started, as `text` says. */
-void accepting_explain(struct service *service, const char *text);
-
-/* As if its slot were the core's. */
-void accepting_view_slot(
-	const struct service *service, uint32_t slot, struct slot_view *view);
-/* The next slot in turn that is served, and the turn moves on; SLOT_ALL. */
-uint32_t accepting_next_in_turn(struct service *service, bool first);
 
 /* Figures, as members of an object; and of one visit. */
 struct json_writer;
@@ -128,8 +103,6 @@ void accepting_status(struct json_writer *w, const struct service *service);
 /* Carried (carry.h): an empty one, room by slot; then go on. */
 struct accepting *accepting_carried(struct service *service);
 void accepting_resume(struct service *service);
-/* A process of an earlier nclust that serves still: its child is there. */
-void accepting_adopt(struct child *child, nsec_t born);
 
 /* ---- between accepting.c and visits.c ---- */
 
@@ -143,6 +116,13 @@ void visits_init(struct accepting *a);
 void visits_hurry(struct accepting *a, unsigned generation, nsec_t time);
 void visits_kill(struct accepting *a);
 int visits_reserve(struct accepting *a);
+/* For `struct worker_kind` (common/kind.h). */
+void visits_view_slot(
+	const struct service *service, uint32_t slot, struct slot_view *view);
+uint32_t visits_next_in_turn(struct service *service, bool first);
+void visits_adopt(struct child *child, nsec_t born);
+void visits_ended(struct service *service, struct event *event, bool later,
+	uint64_t serial);
 /* There may be room again. */
 void accepting_look(struct accepting *a);
 

@@ -276,12 +276,16 @@ static void tell_end(struct accepting *a, uint32_t slot, const struct visit *v,
 	a->untold[TROUBLE_CRASH] = 0;
 }
 
-void accepting_ended(
-	struct service *service, uint32_t slot, const struct ending *ending)
+void visits_ended(struct service *service, struct event *event, bool later,
+	uint64_t serial)
 {
 	struct accepting *a = service->accepting;
+	const struct ending *ending = &event->ending;
+	uint32_t slot = event->slot;
 	struct visit *v = &a->visits[slot];
 
+	(void)later;
+	(void)serial;
 	tell_end(a, slot, v, ending);
 	if (ending->kind == ENDING_EXIT)
 		a->exits[ending->code & 255]++;
@@ -298,7 +302,7 @@ void accepting_ended(
 
 /* ---- for others ---- */
 
-void accepting_view_slot(
+void visits_view_slot(
 	const struct service *service, uint32_t slot, struct slot_view *view)
 {
 	const struct accepting *a = service->accepting;
@@ -320,7 +324,7 @@ void accepting_view_slot(
 	};
 }
 
-uint32_t accepting_next_in_turn(struct service *service, bool first)
+uint32_t visits_next_in_turn(struct service *service, bool first)
 {
 	struct accepting *a = service->accepting;
 
@@ -336,7 +340,7 @@ uint32_t accepting_next_in_turn(struct service *service, bool first)
 	return SLOT_ALL;
 }
 
-void accepting_adopt(struct child *child, nsec_t born)
+void visits_adopt(struct child *child, nsec_t born)
 {
 	struct accepting *a = child->service->accepting;
 	struct visit *v = visit_begin(a, child->slot);

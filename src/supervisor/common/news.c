@@ -13,6 +13,7 @@
 #include "supervisor/workers/roles.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/trouble.h"
+#include "supervisor/common/kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -623,12 +624,15 @@ static void enqueue(struct supervisor *sup, const struct news *n)
 	flush_told(sup);
 }
 
-void news_report(struct service *service, const struct report *report)
+static void news_on_report(struct service *service, const struct report *report)
 {
 	struct supervisor *sup = service->sup;
 	struct history *h = sup->history;
 	struct news n = {.report = *report};
 
+	/* who accepts says that itself */
+	if (service->kind->by_connection && report->kind == REPORT_ALL_READY)
+		return;
 	(void)text_copy(n.cluster, sizeof(n.cluster), service->name);
 	/* the start is given up at once */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
@@ -722,12 +726,10 @@ void news_say_numbers(const struct child *child, enum log_level level,
 
 /* ---- last words ---- */
 
-void news_explain_spawn(
-	struct service *service, uint32_t slot, const char *text)
+void news_explain_spawn(struct service *service, const char *text)
 {
 	struct history *h = service->sup->history;
 
-	(void)slot;
 	(void)text_copy(h->explain, sizeof(h->explain), text);
 }
 
@@ -908,3 +910,8 @@ void news_fini(struct supervisor *sup)
 	free(sup->history);
 	sup->history = NULL;
 }
+
+const struct part news_part = {
+	.name = "news",
+	.report = news_on_report,
+};

@@ -3,7 +3,9 @@
 #define SUPERVISOR_NEWS_H
 
 #include "base/log.h"
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+
+extern const struct part news_part;
 
 /*
  * Everything worth telling goes through here once: one record, rendered as a
@@ -41,9 +43,6 @@ void news_resume(struct supervisor *sup);
 int news_init(struct supervisor *sup, struct error *err);
 void news_fini(struct supervisor *sup);
 
-/* From the core. */
-void news_report(struct service *service, const struct report *report);
-
 /* Of nclust itself: event name for machines, sentence for people. */
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -67,8 +66,7 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /* The cause for the next EXITED report of a spawn that failed. */
-void news_explain_spawn(
-	struct service *service, uint32_t slot, const char *text);
+void news_explain_spawn(struct service *service, const char *text);
 /* The next EXITED report is this child's: ask for its last output, and keep the
  * cause that it has. */
 void news_expect_last_output(struct supervisor *sup, const struct child *child);

@@ -137,6 +137,7 @@ struct recipe {
 
 struct channel;
 struct accepting;
+struct worker_kind;
 struct drain;
 struct drains;
 
@@ -216,6 +217,7 @@ struct service {
 	struct supervisor *sup;
 	uint32_t number; /* never used twice: in the state file */
 	struct cluster *core;
+	const struct worker_kind *kind; /* never NULL */
 	char *name;
 	size_t index;                  /* in sup->services */
 	struct recipe *recipes;        /* newest first */

@@ -9,6 +9,7 @@
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/common/kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -266,7 +267,7 @@ static void put_restart(
 void trouble_put(
 	struct json_writer *w, const struct service *service, nsec_t now)
 {
-	if (service->accepting != NULL)
+	if (service->kind->by_connection)
 		return;
 	put_tries(w, service);
 	put_restart(w, service, now);
@@ -277,7 +278,7 @@ void trouble_put_slot(struct json_writer *w, const struct service *service,
 {
 	const struct trouble_end *end = end_of(service, slot);
 
-	if (service->accepting != NULL)
+	if (service->kind->by_connection)
 		return;
 	json_key(w, "last_failure");
 	if (end == NULL) {

@@ -551,8 +551,10 @@ void clients_look(struct supervisor *sup)
 			request_look(c);
 }
 
-void clients_forget_service(struct supervisor *sup, struct service *service)
+static void control_on_drop(struct service *service)
 {
+	const struct supervisor *sup = service->sup;
+
 	if (sup->clients == NULL)
 		return;
 	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
@@ -698,3 +700,8 @@ void clients_fini(struct supervisor *sup)
 	sup->clients = NULL;
 	free(all);
 }
+
+const struct part control_part = {
+	.name = "control",
+	.drop = control_on_drop,
+};

@@ -4,7 +4,9 @@
 
 #include "protocol/control.h"
 #include "protocol/json.h"
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+
+extern const struct part control_part;
 
 /*
  * The control socket and its clients.  Everything that a client can grow is
@@ -95,7 +97,6 @@ void clients_on_news(struct supervisor *sup, const char *cluster,
 	const struct report *report, const char *json, const char *sentence);
 /* After events: has an expectation come true? */
 void clients_look(struct supervisor *sup);
-void clients_forget_service(struct supervisor *sup, struct service *service);
 
 /* For requests.c and status.c. */
 void client_write(

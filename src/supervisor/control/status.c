@@ -17,6 +17,7 @@
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
+#include "supervisor/common/kind.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +32,7 @@
 #define SLICE (1500 * USEC)
 #define SLICE_HIGH (128U * 1024)
 
-enum part { PART_HEAD, PART_CLUSTER, PART_WORKERS };
+enum status_part { PART_HEAD, PART_CLUSTER, PART_WORKERS };
 
 #ifndef NCLUST_VERSION
 #define NCLUST_VERSION "unknown"
@@ -231,7 +232,7 @@ static void put_slot(
 	struct slot_view view;
 
 	service_view_slot(s, slot, &view);
-	if (view.workers == 0 && s->accepting == NULL)
+	if (view.workers == 0 && !s->kind->by_connection)
 		put_worker(w, s, slot, &view, NULL, now);
 	for (unsigned i = 0; i < view.workers; i++)
 		put_worker(w, s, slot, &view, &view.worker[i], now);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "core/image.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "os/process.h"
@@ -13,6 +14,8 @@
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/steer.h"
 #include "supervisor/drain/thaw.h"
+#include "supervisor/common/kind.h"
+#include "supervisor/workers/environment.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -485,7 +488,7 @@ static struct drain *start(struct child *child, nsec_t span)
 	return d;
 }
 
-void drain_begin(struct child *child, nsec_t span)
+static void drain_on_drain(struct child *child, nsec_t span)
 {
 	struct drain *d = child->drain;
 
@@ -580,7 +583,7 @@ unsigned drain_busy(const struct child *child)
 	return child->drain != NULL ? child->drain->view.busy : 0;
 }
 
-void drain_ended(struct child *child)
+static void drain_on_dying(struct child *child)
 {
 	struct drain *d = child->drain;
 
@@ -610,3 +613,61 @@ void drain_fini(struct supervisor *sup)
 	while (sup->drains != NULL)
 		drain_free(sup->drains->list);
 }
+
+/* The lane that it is in is written down and part of its environment. */
+static int drain_on_prepare(
+	struct child *child, struct birth *birth, struct error *err)
+{
+	(void)err;
+	if (child->service->kind->by_connection)
+		return 0;
+	child->lane =
+		steer_lane(child->service, child->generation, child->slot);
+	birth->place.lane = child->lane;
+	return 0;
+}
+
+static void drain_on_born(struct child *child, struct birth *birth)
+{
+	(void)birth;
+	steer_joined(child);
+}
+
+/* One whose drain was under way is drained on, for the rest of its time. */
+static void drain_on_resumed(struct child *child)
+{
+	nsec_t left = child->service->kind->by_connection
+		? -1
+		: image_drain_left(child->service->core, child->slot,
+			  child->worker, clock_now());
+
+	if (left != -1)
+		drain_on_drain(child, left);
+}
+
+static bool drain_on_stop(struct child *child, int signal)
+{
+	drain_stop(child, signal);
+	return true;
+}
+
+static void drain_on_left(struct child *child)
+{
+	steer_left(child);
+	if (!child->service->kind->by_connection)
+		steer_wake_others(child->service, child->lane);
+}
+
+const struct part drain_part = {
+	.name = "drain",
+	.prepare = drain_on_prepare,
+	.born = drain_on_born,
+	.resumed = drain_on_resumed,
+	.drain = drain_on_drain,
+	.stop = drain_on_stop,
+	.dying = drain_on_dying,
+	.left = drain_on_left,
+	.report = steer_on_report,
+	.choose = drain_on_choose,
+	.drop = steer_on_drop,
+};

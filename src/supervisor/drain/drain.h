@@ -2,7 +2,9 @@
 #ifndef SUPERVISOR_DRAIN_H
 #define SUPERVISOR_DRAIN_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+
+extern const struct part drain_part;
 
 /*
  * Stopping a worker that does not help, without losing a request: its connections
@@ -20,18 +22,11 @@
  * stays stopped that was stopped here.
  */
 
-/* ACTION_DRAIN: within that time. */
-void drain_begin(struct child *child, nsec_t span);
-
 /* For who can still give its successor a socket of its own: would it get new
  * connections to the end otherwise, as it cannot be taken off the one it has?  Of one
  * that dies of its stop signal that matters if it has `least` connections right now,
  * so that there may be no quiet moment. */
 bool drain_is_stubborn(struct child *child, unsigned least);
-
-/* Before a rollout comes to its next slot: tell the core which of those before the
- * first idle one are busy, as these would take longer. */
-void drain_tell_busy(struct service *service);
 
 /* ACTION_SIGNAL: send it, and let it go on with it.  A drain is over by that, and
  * what it could not wait for is told. */
@@ -39,9 +34,6 @@ void drain_stop(struct child *child, int signal);
 
 /* How many of its connections were busy when it was looked at last. */
 unsigned drain_busy(const struct child *child);
-
-/* It has ended; before it is released. */
-void drain_ended(struct child *child);
 
 /* Nobody of theirs is stopped any more; the drains go on later. */
 void drain_thaw_all(struct supervisor *sup);

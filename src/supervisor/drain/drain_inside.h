@@ -141,4 +141,10 @@ bool drain_look_at_flights(struct drain *d);
 void drain_judge(struct drain *d); /* it has ended, or nothing is left */
 void drain_drop_flights(struct drain *d);
 
+/* ---- drain_order.c ---- */
+
+/* Before a rollout comes to its next slot: tell the core which of those before the
+ * first idle one are busy, as these would take longer. */
+void drain_on_choose(struct service *service);
+
 #endif

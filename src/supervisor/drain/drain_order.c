@@ -3,6 +3,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/common/kind.h"
 
 /* A look at a worker takes 50 us and more; clients wait meanwhile. */
 #define ORDER_BUDGET (2 * MSEC)
@@ -22,14 +23,14 @@ static bool is_wanted(
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 
-	return service->accepting == NULL && cluster_ready(service->core) > 1 &&
-		s->drain_timeout > 0 &&
+	return !service->kind->by_connection &&
+		cluster_ready(service->core) > 1 && s->drain_timeout > 0 &&
 		(s->drain == DRAIN_QUIET || s->drain == DRAIN_AUTO) &&
 		(!rollout->under_way ||
 			rollout->of == cluster_wanted(service->core));
 }
 
-void drain_tell_busy(struct service *service)
+void drain_on_choose(struct service *service)
 {
 	nsec_t until = clock_now() + ORDER_BUDGET;
 	struct rollout_view rollout;

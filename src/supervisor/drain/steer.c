@@ -6,6 +6,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/common/kind.h"
 
 #include <stdlib.h>
 
@@ -468,6 +469,8 @@ static void note(struct service *service, const struct report *r)
 
 void steer_on_report(struct service *service, const struct report *r)
 {
+	if (service->kind->by_connection)
+		return; /* it is nclust that accepts */
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
 		steer_begin(service, r->generation);
@@ -513,7 +516,7 @@ bool steer_is_split(const struct service *service)
 		steer_is_busy(service);
 }
 
-void steer_free(struct service *service)
+void steer_on_drop(struct service *service)
 {
 	if (service->steer == NULL)
 		return;

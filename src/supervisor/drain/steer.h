@@ -21,7 +21,7 @@
  * clusters stay shared by all.
  */
 void steer_on_report(struct service *service, const struct report *r);
-void steer_free(struct service *service);
+void steer_on_drop(struct service *service);
 
 /* The lane of a worker of that generation that is about to be started there. */
 unsigned steer_lane(

@@ -11,6 +11,7 @@
 #include "supervisor/workers/recipe.h"
 #include "supervisor/health/recycle.h"
 #include "supervisor/health/stall.h"
+#include "supervisor/common/kind.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -158,12 +159,14 @@ void health_exec_carried(struct child *child, unsigned *running,
 
 /* ---- life ---- */
 
-void health_on_birth(struct child *child)
+static void health_on_born(struct child *child, struct birth *birth)
 {
-	prove_on_birth(child);
+	(void)birth;
+	if (!child->service->kind->by_connection)
+		prove_on_birth(child);
 }
 
-void health_on_report(struct service *service, const struct report *r)
+static void health_on_report(struct service *service, const struct report *r)
 {
 	const struct child *child;
 
@@ -220,7 +223,7 @@ void health_on_settings(struct service *service)
 	recycle_begin(service);
 }
 
-void health_forget(struct child *child)
+static void health_on_gone(struct child *child)
 {
 	struct health *h = child->health;
 
@@ -234,10 +237,18 @@ void health_forget(struct child *child)
 	child->health = NULL;
 }
 
-void health_free(struct service *service)
+static void health_on_drop(struct service *service)
 {
 	prove_free(service);
 	check_free(service);
 	stall_free(service);
 	recycle_free(service);
 }
+
+const struct part health_part = {
+	.name = "health",
+	.born = health_on_born,
+	.gone = health_on_gone,
+	.report = health_on_report,
+	.drop = health_on_drop,
+};

@@ -3,7 +3,9 @@
 #define SUPERVISOR_HEALTH_H
 
 #include "os/look/connections.h"
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+
+extern const struct part health_part;
 
 /*
  * How workers are, as far as nclust has to find out by itself: probes of
@@ -36,15 +38,10 @@ struct health {
 	bool outgrown;        /* … and it was told */
 };
 
-/* It has been started; is told of by the core; is gone. */
-void health_on_birth(struct child *child);
-void health_on_report(struct service *service, const struct report *report);
-void health_forget(struct child *child);
 /* Other settings are in force, without a rollout. */
 void health_on_settings(struct service *service);
 /* Its workers were carried: go on asking. */
 void health_resume(struct service *service);
-void health_free(struct service *service);
 
 /* For prove.c and check.c.  NULL: out of memory. */
 struct health *health_of(struct child *child);

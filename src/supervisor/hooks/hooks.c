@@ -337,7 +337,8 @@ static bool is_crash(const struct service *service, const struct report *r)
 	}
 }
 
-void hooks_on_report(struct service *service, const struct report *r)
+/* Run what the settings say for it. */
+static void hooks_on_report(struct service *service, const struct report *r)
 {
 	switch (r->kind) {
 	case REPORT_READY:
@@ -405,9 +406,9 @@ bool hooks_wait_for(const struct service *service)
 	return false;
 }
 
-void hooks_forget_service(const struct service *service)
+static void hooks_on_drop(struct service *service)
 {
-	struct hooks *hooks = service->sup->hooks;
+	const struct hooks *hooks = service->sup->hooks;
 
 	for (struct hook_run *run = hooks != NULL ? hooks->runs : NULL;
 		run != NULL; run = run->next)
@@ -454,3 +455,21 @@ void hooks_fini(struct supervisor *sup)
 	free(hooks);
 	sup->hooks = NULL;
 }
+
+static bool hooks_on_owns(const struct supervisor *sup, pid_t pid)
+{
+	return helper_by_pid(sup, pid) != NULL;
+}
+
+static void hooks_on_reap(struct supervisor *sup, pid_t pid)
+{
+	helper_ended(helper_by_pid(sup, pid));
+}
+
+const struct part hooks_part = {
+	.name = "hooks",
+	.report = hooks_on_report,
+	.drop = hooks_on_drop,
+	.owns = hooks_on_owns,
+	.reap = hooks_on_reap,
+};

@@ -2,7 +2,10 @@
 #ifndef SUPERVISOR_HOOKS_H
 #define SUPERVISOR_HOOKS_H
 
+#include "supervisor/common/part.h"
 #include "supervisor/hooks/helper.h"
+
+extern const struct part hooks_part;
 
 /*
  * `on-EVENT`: commands that are run when something happens to a cluster, with
@@ -38,9 +41,6 @@ struct hooks {
 	bool over;
 };
 
-/* Something was told by the core: run what the settings say. */
-void hooks_on_report(struct service *service, const struct report *report);
-
 /* For carry_helpers.c: there is room for them; one that was carried takes its
  * place, as its `helper` says.  NULL: out of memory. */
 struct hooks *hooks_of(struct supervisor *sup);
@@ -51,8 +51,6 @@ void hooks_resume(struct supervisor *sup);
 
 /* Does one of its hooks wait for its turn?  Then it may not be freed. */
 bool hooks_wait_for(const struct service *service);
-/* It is about to be freed. */
-void hooks_forget_service(const struct service *service);
 
 /* All is over but the hooks: true when they are too, or have had their
  * moment. */

@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/memory.h"
-#include "supervisor/control/clients.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/manager.h"
@@ -73,8 +72,10 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 
 /* -d: who started us waits for the outcome, and nobody reads a log yet. */
 static void look_at_daemon_start(
-	struct supervisor *sup, struct service *service, const struct report *r)
+	struct service *service, const struct report *r)
 {
+	struct supervisor *sup = service->sup;
+
 	if (!sup->settings->daemon || sup->ready_once || sup->stopping ||
 		service->started_once)
 		return;
@@ -88,25 +89,27 @@ static void look_at_daemon_start(
 			"before any was ready");
 }
 
-void lifecycle_on_report(struct supervisor *sup, struct service *service,
-	const struct report *report)
+static void instance_on_report(
+	struct service *service, const struct report *report)
 {
-	look_at_daemon_start(sup, service, report);
+	look_at_daemon_start(service, report);
 	switch (report->kind) {
 	case REPORT_READY:
 	case REPORT_EXITED:
 	case REPORT_SCALED:
 	case REPORT_ALL_READY:
 	case REPORT_STATE:
-		manager_status(sup);
+		manager_status(service->sup);
 		break;
 	default:
 		break;
 	}
 }
 
-void lifecycle_on_ended(struct supervisor *sup, struct service *service)
+static void instance_on_ended(struct service *service)
 {
+	struct supervisor *sup = service->sup;
+
 	if (sup->stopping)
 		return;
 	/* its command cannot be run at all: nothing was ever started */
@@ -187,8 +190,6 @@ static void drop_left(struct supervisor *sup)
 		s->index = kept;
 		if (s->leaving && s->ended && !has_children(s) &&
 			!hooks_wait_for(s)) {
-			clients_forget_service(sup, s);
-			hooks_forget_service(s);
 			service_free(s);
 			continue;
 		}
@@ -229,3 +230,9 @@ void lifecycle_look(struct supervisor *sup)
 	sup->over = true;
 	ev_break(sup->loop, EVBREAK_ALL);
 }
+
+const struct part instance_part = {
+	.name = "instance",
+	.report = instance_on_report,
+	.ended = instance_on_ended,
+};

@@ -2,7 +2,9 @@
 #ifndef SUPERVISOR_LIFECYCLE_H
 #define SUPERVISOR_LIFECYCLE_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+
+extern const struct part instance_part;
 
 /*
  * The instance as a whole: when it counts as started, how it stops, with what
@@ -14,9 +16,6 @@ void lifecycle_stop(struct supervisor *sup, bool at_once);
 /* The start has failed: say why (told to who waits for -d), stop, end so. */
 void lifecycle_fail(struct supervisor *sup, int status, const char *why);
 
-void lifecycle_on_report(struct supervisor *sup, struct service *service,
-	const struct report *report);
-void lifecycle_on_ended(struct supervisor *sup, struct service *service);
 /* Once a turn: is everything over, or ready? */
 void lifecycle_look(struct supervisor *sup);
 

@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "os/affinity.h"
 #include "os/cgroup.h"
-#include "supervisor/accept/accepting.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/health/health.h"
 #include "supervisor/orphans/keeper.h"
@@ -17,6 +16,7 @@
 #include "supervisor/sockets/segment.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/common/kind.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -161,7 +161,7 @@ static int open_new(
 		s = service_named(sup, c->new->name);
 		if (listeners_open(sup, &plan->sets[i], c->new,
 			    s != NULL ? &s->listeners : NULL, err) == -1 ||
-			accepting_check(c->new, &plan->sets[i], err) == -1 ||
+			kind_check(c->new, &plan->sets[i], err) == -1 ||
 			segment_open(sup, &plan->segments[i], c->new, s, err) ==
 				-1)
 			return error_wrap(err, "cluster '%s'", c->new->name);
@@ -267,8 +267,8 @@ static void apply(const struct plan *plan, struct service *s,
 		event.settings = cluster_settings_ref(c->new);
 		service_tell(s, &event);
 		health_on_settings(s);
-		if (s->accepting != NULL)
-			accepting_on_settings(s);
+		if (s->kind->settings != NULL)
+			s->kind->settings(s);
 		return;
 	}
 	if (c->change != CHANGE_NONE)

@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 #include "os/clock.h"
-#include "supervisor/accept/accepting.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/common/news.h"

@@ -10,6 +10,7 @@
 #include "supervisor/sockets/learned.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/intercept/takeover.h"
+#include "supervisor/workers/environment.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -324,7 +325,7 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- life ---- */
 
-void intercept_init_child(struct child *child)
+static void intercept_on_blank(struct child *child)
 {
 	ev_init(&child->trap_watcher, on_trap);
 	ev_io_set(&child->trap_watcher, -1, 0);
@@ -352,7 +353,7 @@ void intercept_watch(struct child *child, struct spawn_trap *trap)
 	ev_io_start(sup->loop, &child->trap_watcher);
 }
 
-void intercept_resume(struct child *child)
+static void intercept_on_resumed(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 
@@ -363,7 +364,7 @@ void intercept_resume(struct child *child)
 	listens_resume(child);
 }
 
-void intercept_forget(struct child *child)
+static void intercept_on_gone(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 
@@ -374,6 +375,21 @@ void intercept_forget(struct child *child)
 	ev_io_stop(sup->loop, &child->trap_watcher);
 	(void)close(child->trap_watcher.fd);
 	ev_io_set(&child->trap_watcher, -1, 0);
+}
+
+static int intercept_on_prepare(
+	struct child *child, struct birth *birth, struct error *err)
+{
+	(void)err;
+	birth->plan.trap =
+		intercept_plan(child->service, birth->place.recipe->settings);
+	return 0;
+}
+
+static void intercept_on_born(struct child *child, struct birth *birth)
+{
+	intercept_watch(child, birth->plan.trap);
+	listens_born(child);
 }
 
 void intercept_init(struct supervisor *sup)
@@ -397,3 +413,12 @@ void intercept_fini(struct supervisor *sup)
 	fd_close(&sup->intercept.trap.channel[0]);
 	fd_close(&sup->intercept.trap.channel[1]);
 }
+
+const struct part intercept_part = {
+	.name = "intercept",
+	.blank = intercept_on_blank,
+	.prepare = intercept_on_prepare,
+	.born = intercept_on_born,
+	.resumed = intercept_on_resumed,
+	.gone = intercept_on_gone,
+};

@@ -3,7 +3,7 @@
 #define SUPERVISOR_INTERCEPT_H
 
 #include "os/look/remote.h"
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
 
 /*
  * Taking over the port of a server that binds by itself: bind(2) and listen(2)
@@ -12,13 +12,13 @@
  * takeover.c knows the answers.
  */
 
+extern const struct part intercept_part;
+
 /* For a spawn: what its plan needs, or NULL where calls are not trapped. */
 struct spawn_trap *intercept_plan(
 	struct service *service, const struct cluster_settings *settings);
 /* The spawn has succeeded: hear the child, or say why that cannot be. */
 void intercept_watch(struct child *child, struct spawn_trap *trap);
-void intercept_init_child(struct child *child);
-void intercept_forget(struct child *child);
 
 /* Would a worker that binds what was named get it, as far as is known?  Unix paths
  * it would not. */
@@ -35,8 +35,6 @@ void intercept_tell_refused(struct child *child, int error);
 
 /* Answer all calls that were heard. */
 void intercept_answer(struct supervisor *sup);
-/* Of a child that was carried: hear it again. */
-void intercept_resume(struct child *child);
 void intercept_init(struct supervisor *sup);
 void intercept_fini(struct supervisor *sup);
 

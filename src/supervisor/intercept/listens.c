@@ -423,14 +423,6 @@ void listens_explain(const struct service *service, const struct report *r,
 			text, child->expected_of);
 }
 
-void listens_on_ready(const struct service *service, const struct report *r)
-{
-	const struct child *child = child_find(service, r->slot, r->worker);
-
-	if (child != NULL)
-		ports_on_ready(child);
-}
-
 void listens_resume(struct child *child)
 {
 	if (child->listens != 0)

@@ -33,8 +33,6 @@ void listens_recall(struct child *child);
 /* Why a new worker was not ready in time, where it is that it does not listen. */
 void listens_explain(const struct service *service, const struct report *r,
 	char *to, size_t size);
-/* It is ready, and the next one in its slot is compared with it. */
-void listens_on_ready(const struct service *service, const struct report *r);
 
 /* Of a child that was carried. */
 void listens_resume(struct child *child);

@@ -7,7 +7,7 @@
 #include "os/fdpass.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
+#include "supervisor/common/kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,12 +28,20 @@
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
-static const struct channel_speaker speakers[CHANNEL_KINDS] = {
-	[CHANNEL_PLAIN] = {messages_on_line, messages_on_end, NULL},
-	[CHANNEL_NODE] = {node_on_line, node_on_end, NULL},
-};
+static const struct channel_speaker plain_speaker = {
+	CHANNEL_PLAIN, messages_on_line, messages_on_end};
 
-enum channel_kind channel_kind_of(const struct recipe *r)
+static const struct channel_speaker *speaker_of(const struct channel *c)
+{
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->speaker != NULL &&
+			parts[i]->speaker->kind == c->kind)
+			return parts[i]->speaker;
+	return &plain_speaker;
+}
+
+/* The kind that workers of a recipe get. */
+static enum channel_kind channel_kind_of(const struct recipe *r)
 {
 	enum ipc_mode ipc = r->settings->ipc;
 
@@ -131,7 +139,7 @@ static void end(struct channel *c)
 		return;
 	close_it(c);
 	lineup_fini(&c->in);
-	speakers[c->kind].on_end(c);
+	speaker_of(c)->on_end(c);
 }
 
 void channel_shut(struct channel *c)
@@ -180,7 +188,7 @@ static void hear(struct channel *c, const char *data, size_t len)
 
 	lineup_begin(&c->in, data, len);
 	while (c->io.fd != -1 && lineup_next(&c->in, &line, &n))
-		speakers[c->kind].on_line(c, line, n);
+		speaker_of(c)->on_line(c, line, n);
 	if (c->in.skipped != c->skipped) {
 		c->skipped = c->in.skipped;
 		tell_overlong(c);
@@ -296,8 +304,6 @@ static void flush(struct channel *c)
 	if (got != 1)
 		return;
 	tell_recovery(c);
-	if (speakers[c->kind].on_sent != NULL)
-		speakers[c->kind].on_sent(c);
 }
 
 void channels_flush(struct supervisor *sup)
@@ -391,7 +397,7 @@ int channel_send(
 }
 
 int channel_send_parts(
-	struct channel *c, const struct channel_part *parts, size_t count)
+	struct channel *c, const struct channel_part *pieces, size_t count)
 {
 	size_t len = 1;
 	char *to;
@@ -401,15 +407,15 @@ int channel_send_parts(
 		return -1;
 	}
 	for (size_t i = 0; i < count; i++)
-		len += parts[i].len;
+		len += pieces[i].len;
 	to = queue_room(&c->out, len, limit_of(c, false));
 	if (to == NULL) {
 		refuse(c, false);
 		return -1;
 	}
 	for (size_t i = 0; i < count; i++) {
-		(void)memcpy(to, parts[i].data, parts[i].len);
-		to += parts[i].len;
+		(void)memcpy(to, pieces[i].data, pieces[i].len);
+		to += pieces[i].len;
 	}
 	*to = '\n';
 	queue_added(&c->out, len);
@@ -447,49 +453,57 @@ static struct channel *channel_new(struct child *child, enum channel_kind kind)
 	return c;
 }
 
-int channel_open(struct child *child, enum channel_kind kind, int *theirs,
-	struct error *err)
+static int messages_on_prepare(
+	struct child *child, struct birth *birth, struct error *err)
 {
+	enum channel_kind kind = channel_kind_of(birth->place.recipe);
 	struct channel *c;
 	int ours;
 
-	*theirs = -1;
-	if (kind == CHANNEL_NONE)
+	if (kind == CHANNEL_NONE || child->service->kind->by_connection)
 		return 0;
 	c = channel_new(child, kind);
 	if (c == NULL)
 		return error_set(err, ENOMEM, "message channel");
-	if (fdpass_pair(&ours, theirs) == -1)
+	if (fdpass_pair(&ours, &birth->place.channel) == -1)
 		return error_set(err, errno, "message channel");
 	ev_io_set(&c->io, ours, EV_READ);
+	birth->place.kind = kind;
 	return 0;
 }
 
-void channel_start(struct child *child)
+static void messages_on_born(struct child *child, struct birth *birth)
 {
 	struct channel *c = child->channel;
 
+	(void)birth;
+	if (c == NULL)
+		return;
 	note(c, STATE_NODE, c->kind == CHANNEL_NODE);
 	watch(c, EV_READ);
 }
 
-void channel_drain(struct child *child)
+/* Hear what it said last, as far as that is bounded. */
+static void messages_on_dying(struct child *child)
 {
 	struct channel *c = child->channel;
 
+	if (c == NULL)
+		return;
 	for (int i = 0; i < LAST_READS && c->io.fd != -1; i++)
 		if (read_some(c) != 1)
 			break;
 	end(c);
 }
 
-void channel_free(struct child *child)
+static void messages_on_gone(struct child *child)
 {
 	struct channel *c = child->channel;
 
+	if (c == NULL)
+		return;
 	child->channel = NULL;
-	if (child->service != NULL)
-		forget_dirty(c);
+	forget_dirty(c);
 	if (c->io.fd != -1) {
 		ev_io_stop(sup_of(c)->loop, &c->io);
 		(void)close(c->io.fd);
@@ -507,11 +521,11 @@ struct channel *channel_carried(struct child *child)
 	return channel_new(child, CHANNEL_PLAIN);
 }
 
-void channel_resume(struct child *child)
+static void messages_on_resumed(struct child *child)
 {
 	struct channel *c = child->channel;
 
-	if (c->io.fd == -1)
+	if (c == NULL || c->io.fd == -1)
 		return;
 	watch(c, EV_READ);
 	if (queue_len(&c->out) > 0)
@@ -534,3 +548,13 @@ void channel_adopt(struct child *child, enum channel_kind kind, int fd)
 		(void)channel_send(c, "", 0, -1, true); /* end it somehow */
 	watch(c, EV_READ);
 }
+
+const struct part messages_part = {
+	.name = "messages",
+	.prepare = messages_on_prepare,
+	.born = messages_on_born,
+	.resumed = messages_on_resumed,
+	.dying = messages_on_dying,
+	.gone = messages_on_gone,
+	.speaker = &plain_speaker,
+};

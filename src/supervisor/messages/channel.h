@@ -4,7 +4,8 @@
 
 #include "protocol/lineup.h"
 #include "supervisor/messages/queue.h"
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+#include "supervisor/workers/environment.h"
 
 /*
  * The message channel of a worker: a pair of stream sockets, a line a message,
@@ -20,13 +21,6 @@
 #define CHANNEL_QUEUE_MAX (1024U * 1024)
 /* Beyond that, what the protocol itself needs to say. */
 #define CHANNEL_QUEUE_MUST (2U * 1024 * 1024)
-
-enum channel_kind {
-	CHANNEL_NONE,
-	CHANNEL_PLAIN, /* NCLUST_CHANNEL_FD: every line is a message */
-	CHANNEL_NODE,  /* NODE_CHANNEL_FD: so speaks Node's cluster */
-	CHANNEL_KINDS,
-};
 
 struct channel {
 	struct child *child;
@@ -52,31 +46,18 @@ struct channel {
 	nsec_t hold_until;     /* no descriptors are sent before that; or 0 */
 };
 
-/* Who makes sense of the lines of a kind. */
+/* Who makes sense of the lines of a kind: a room says so in its part. */
 struct channel_speaker {
+	enum channel_kind kind;
 	/* A line has come, without its '\n'; the bytes are valid for the call.
 	 * A descriptor that came with it: channel_take_passed(). */
 	void (*on_line)(struct channel *c, const char *line, size_t len);
 	/* The worker has closed it, or is dead: nothing more comes.  All lines
 	 * before that were heard.  c->io.fd is -1. */
 	void (*on_end)(struct channel *c);
-	/* What was queued is sent; or NULL. */
-	void (*on_sent)(struct channel *c);
 };
 
-/* The kind that workers of a recipe get. */
-enum channel_kind channel_kind_of(const struct recipe *r);
-
-/* Before the worker is born: *theirs is its end (CLOEXEC, blocking; the
- * caller's).  0 also where it shall have none, then *theirs is -1.  -1 and
- * `err`. */
-int channel_open(struct child *child, enum channel_kind kind, int *theirs,
-	struct error *err);
-/* The others are for children that have one.  It is born: listen. */
-void channel_start(struct child *child);
-/* It has ended: hear what it said last, as far as that is bounded. */
-void channel_drain(struct child *child);
-void channel_free(struct child *child);
+extern const struct part messages_part;
 
 /*
  * Queue a line (without '\n') for the worker; it is sent at the end of the turn.
@@ -93,7 +74,7 @@ struct channel_part {
 	size_t len;
 };
 int channel_send_parts(
-	struct channel *c, const struct channel_part *parts, size_t count);
+	struct channel *c, const struct channel_part *pieces, size_t count);
 
 /* The descriptor that came last, which is the caller's then; -1: none came (or
  * it was lost: c->passed_lost, which this clears). */
@@ -108,7 +89,6 @@ void channels_flush(struct supervisor *sup);
 
 /* An upgrade: the channel of a child that was carried; NULL: no memory. */
 struct channel *channel_carried(struct child *child);
-void channel_resume(struct child *child);
 /* Of an earlier nclust that was killed; `fd` is taken over. */
 void channel_adopt(struct child *child, enum channel_kind kind, int fd);
 

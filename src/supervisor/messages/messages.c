@@ -33,7 +33,7 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 
 /* To how many. */
 static unsigned relay_to(const struct service *to, const struct child *from,
-	const struct channel_part *parts, size_t count)
+	const struct channel_part *pieces, size_t count)
 {
 	unsigned reached = 0;
 
@@ -44,7 +44,7 @@ static unsigned relay_to(const struct service *to, const struct child *from,
 			if (child == from || !is_open(child))
 				continue;
 			reached++;
-			(void)channel_send_parts(child->channel, parts, count);
+			(void)channel_send_parts(child->channel, pieces, count);
 		}
 	return reached;
 }
@@ -54,12 +54,12 @@ static void relay(struct channel *c, const char *line, size_t len)
 	const struct service *service = c->child->service;
 	const char *whither = cluster_settings(service->core)->relay;
 	char origin[160] untouched;
-	const struct channel_part parts[] = {
+	const struct channel_part pieces[] = {
 		{origin, 0},
 		{line, len},
 		{"}", 1},
 	};
-	struct channel_part list[COUNT_OF(parts)];
+	struct channel_part list[COUNT_OF(pieces)];
 
 	if (whither == NULL)
 		return;
@@ -67,7 +67,7 @@ static void relay(struct channel *c, const char *line, size_t len)
 		service = service_named(service->sup, whither);
 	if (service == NULL)
 		return; /* it has just been taken out of the file */
-	(void)memcpy(list, parts, sizeof(parts));
+	(void)memcpy(list, pieces, sizeof(pieces));
 	list[0].len = put_origin(origin, sizeof(origin), c->child);
 	c->fanout = relay_to(service, c->child, list, COUNT_OF(list));
 }

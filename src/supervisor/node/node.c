@@ -84,7 +84,7 @@ struct node_cluster *node_cluster_of(struct service *service)
 	return n;
 }
 
-void node_free(struct service *service)
+static void node_on_drop(struct service *service)
 {
 	struct node_cluster *n = service->node;
 
@@ -113,7 +113,7 @@ struct node_worker *node_worker_of(struct child *child)
 	return w;
 }
 
-void node_forget_child(struct child *child)
+static void node_on_gone(struct child *child)
 {
 	struct node_worker *w = child->node;
 
@@ -268,7 +268,7 @@ static void hear_own(
 	}
 }
 
-void node_on_line(struct channel *c, const char *line, size_t len)
+static void on_line(struct channel *c, const char *line, size_t len)
 {
 	struct nodeipc_message m;
 	struct node_worker *w;
@@ -284,7 +284,7 @@ void node_on_line(struct channel *c, const char *line, size_t len)
 	nodeipc_forget(&m);
 }
 
-void node_on_end(struct channel *c)
+static void on_end(struct channel *c)
 {
 	struct node_worker *w = c->child->node;
 
@@ -401,3 +401,15 @@ void node_resume(struct service *service)
 	if (service->node != NULL)
 		node_arm(service->node, clock_now());
 }
+
+static const struct channel_speaker node_speaker = {
+	CHANNEL_NODE, on_line, on_end};
+
+const struct part node_part = {
+	.name = "node",
+	.drain = node_on_drain,
+	.stop = node_on_stop,
+	.gone = node_on_gone,
+	.drop = node_on_drop,
+	.speaker = &node_speaker,
+};

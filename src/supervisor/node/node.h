@@ -3,7 +3,6 @@
 #define SUPERVISOR_NODE_H
 
 #include "supervisor/messages/channel.h"
-#include "supervisor/common/state.h"
 
 /*
  * The primary of Node's cluster: what an unmodified program that calls
@@ -18,9 +17,7 @@
  * that it could not have bound by itself.
  */
 
-/* The speaker of CHANNEL_NODE. */
-void node_on_line(struct channel *c, const char *line, size_t len);
-void node_on_end(struct channel *c);
+extern const struct part node_part;
 
 /* Has any living worker a server here? */
 bool node_serves(const struct service *service);
@@ -31,12 +28,9 @@ bool node_is_worker(const struct child *child);
 /* Of one that shares nothing by us but what it asks for (Bun binds by itself). */
 bool node_is_exclusive(const struct child *child);
 
-/* Stop it as Node's primary does: once it is emptied (drain.h) it is told to close
- * its servers and to end, and helped by its stop signal after that. */
-void node_drain(struct child *child, nsec_t span); /* ACTION_DRAIN */
-/* ACTION_SIGNAL.  False: it has no servers, is at it already, or shall be stopped
- * in another way. */
-bool node_stop(struct child *child, int signal);
+/* A worker is stopped as Node's primary does it: once it is emptied (drain.h) it is
+ * told to close its servers and to end, and helped by its stop signal after that. */
+
 /* It goes on for a while when it is drained. */
 bool node_lives_on(const struct child *child);
 /* No new connections come to it: it was told, or gets them from us alone. */
@@ -60,10 +54,8 @@ void node_adopt(struct child *child);
 /* Are workers there that were adopted, and get connections from nobody (rr)? */
 bool node_must_roll(const struct service *service);
 
-void node_forget_child(struct child *child);
 /* Its descriptor is about to be closed. */
 void node_forget_listener(struct listener *l);
-void node_free(struct service *service);
 
 /* Carried: they go on. */
 void node_resume(struct service *service);

@@ -179,6 +179,10 @@ void node_rr_timer(struct node_server *s, nsec_t now);
 
 /* ---- node_stop.c ---- */
 
+void node_on_drain(struct child *child, nsec_t span);
+/* False: it has no servers, is at it already, or shall be stopped in another
+ * way. */
+bool node_on_stop(struct child *child, int signal);
 void node_stop_ended(struct node_worker *w); /* its channel is */
 void node_stop_due(struct node_worker *w, nsec_t now);
 

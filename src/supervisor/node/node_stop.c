@@ -79,7 +79,7 @@ bool node_is_given(const struct child *child)
 	return child->node != NULL && child->node->connections > 0;
 }
 
-void node_drain(struct child *child, nsec_t span)
+void node_on_drain(struct child *child, nsec_t span)
 {
 	struct node_worker *w = child->node;
 
@@ -112,7 +112,7 @@ static bool begins_stop(const struct child *child, int signal)
 		(s->drain == DRAIN_AUTO || s->drain == DRAIN_QUIET);
 }
 
-bool node_stop(struct child *child, int signal)
+bool node_on_stop(struct child *child, int signal)
 {
 	struct node_worker *w = child->node;
 

@@ -7,7 +7,6 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/messages/channel.h"
-#include "supervisor/accept/accepting.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/heritage.h"
@@ -18,6 +17,7 @@
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/steer.h"
 #include "supervisor/drain/thaw.h"
+#include "supervisor/common/kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -103,7 +103,7 @@ static void fill(struct child *c, struct inmate *in)
 	if (e->phase == STATE_STOPPING)
 		thaw_tree(c->pid, c->pidfd); /* it may be frozen */
 	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
-	if (c->service->accepting == NULL)
+	if (!c->service->kind->by_connection)
 		take_notify(sup, c, given);
 	take_trap(c, given);
 	take_channel(c, given, e->flags);
@@ -131,7 +131,7 @@ static int take_visitor(struct service *service, struct inmate *in)
 		return 0;
 	in->pidfd = -1;
 	fill(c, in);
-	accepting_adopt(c, nsec_min(e->born, clock_now()));
+	service->kind->adopt(c, nsec_min(e->born, clock_now()));
 	return 1;
 }
 
@@ -226,7 +226,7 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 		    service->core, generation, c->says_ready, c->listens) == -1)
 		count = 0;
 	for (size_t i = 0; i < count; i++) {
-		int got = service->accepting != NULL
+		int got = service->kind->by_connection
 			? take_visitor(service, list[i])
 			: take_worker(service, list[i], generation);
 
@@ -242,7 +242,7 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 				service->name, list[i]->entry->slot,
 				(int)list[i]->entry->birth.pid);
 	}
-	if (service->accepting == NULL) {
+	if (!service->kind->by_connection) {
 		steer_adopt(service);
 		service->adopted_roll =
 			count > 0 && (!same || deaf || node_must_roll(service));

@@ -13,6 +13,7 @@
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/orphans/store.h"
+#include "supervisor/workers/environment.h"
 
 #include <errno.h>
 #include <string.h>
@@ -207,7 +208,8 @@ void bequest_look(struct supervisor *sup)
 
 /* ---- workers ---- */
 
-struct state_entry *bequest_claim(const struct child *child,
+/* A worker's entry.  NULL: there is no state file. */
+static struct state_entry *bequest_claim(const struct child *child,
 	const struct cluster_settings *settings, unsigned generation)
 {
 	const struct service *service = child->service;
@@ -254,7 +256,7 @@ static void note_phase(
 	c->entry->phase = phase;
 }
 
-void bequest_report(struct service *service, const struct report *r)
+static void orphans_on_report(struct service *service, const struct report *r)
 {
 	switch (r->kind) {
 	case REPORT_READY:
@@ -388,3 +390,44 @@ void bequest_resume(struct supervisor *sup)
 	bequest_due(sup);
 	keeper_greet(sup, true);
 }
+
+/* ---- a worker's life ---- */
+
+/* The process that becomes the worker writes its own number into its entry. */
+static int orphans_on_prepare(
+	struct child *child, struct birth *birth, struct error *err)
+{
+	const struct recipe *r = birth->place.recipe;
+
+	(void)err;
+	child->entry = bequest_claim(child, r->settings, r->generation);
+	if (child->entry != NULL)
+		birth->plan.birth = &child->entry->birth;
+	return 0;
+}
+
+static void orphans_on_born(struct child *child, struct birth *birth)
+{
+	(void)birth;
+	if (child->entry == NULL)
+		return;
+	child->entry->phase = STATE_STARTING;
+	if (child->trap_watcher.fd != -1)
+		child->entry->flags |= STATE_TRAPPED;
+	keeper_hold_child(child);
+}
+
+static void orphans_on_gone(struct child *child)
+{
+	keeper_drop_child(child);
+	statefile_free(&child->service->sup->statefile, child->entry);
+	child->entry = NULL;
+}
+
+const struct part orphans_part = {
+	.name = "orphans",
+	.prepare = orphans_on_prepare,
+	.born = orphans_on_born,
+	.gone = orphans_on_gone,
+	.report = orphans_on_report,
+};

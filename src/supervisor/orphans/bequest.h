@@ -2,7 +2,9 @@
 #ifndef SUPERVISOR_BEQUEST_H
 #define SUPERVISOR_BEQUEST_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+
+extern const struct part orphans_part;
 
 /*
  * What we leave to the next nclust, should we be killed: written down while we
@@ -16,12 +18,8 @@ void bequest_renew(struct supervisor *sup);
 /* We go on in the place of another nclust: with its files. */
 void bequest_resume(struct supervisor *sup);
 
-/* A worker's entry, before it is born.  NULL: there is no state file. */
-struct state_entry *bequest_claim(const struct child *child,
-	const struct cluster_settings *settings, unsigned generation);
 /* A worker's own entry follows what is known of it. */
 void bequest_child(const struct child *child);
-void bequest_report(struct service *service, const struct report *report);
 
 /* Of a cluster that may have no process at the moment (`accept`): what says that
  * its listeners are to outlive us, where they are.  To be called again when its

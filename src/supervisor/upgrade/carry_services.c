@@ -222,7 +222,7 @@ static int get_health(struct carry_reader *r, struct child *child,
 static int get_child(struct carry_reader *r, struct service *s,
 	const struct handover_field *f, struct error *err)
 {
-	struct child *child = child_carried(r->sup);
+	struct child *child = child_carried(s);
 	struct handover_reader in;
 	struct handover_field m;
 

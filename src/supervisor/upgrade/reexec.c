@@ -273,7 +273,7 @@ static bool has_passed(struct reexec *u, const struct pidfd_end *end)
 		strstr(said, REEXEC_CHECKED) != NULL;
 }
 
-void reexec_ended(struct supervisor *sup)
+static void check_ended(struct supervisor *sup)
 {
 	struct reexec *u = sup->reexec;
 	struct pidfd_end end;
@@ -314,10 +314,10 @@ static void on_checked(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)loop;
 	(void)revents;
-	reexec_ended(u->sup);
+	check_ended(u->sup);
 }
 
-bool reexec_is(const struct supervisor *sup, pid_t pid)
+static bool upgrade_on_owns(const struct supervisor *sup, pid_t pid)
 {
 	return sup->reexec != NULL && sup->reexec->pidfd != -1 &&
 		sup->reexec->pid == pid;
@@ -581,3 +581,15 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 			sup->settings->name, rolls->name);
 	return 0;
 }
+
+static void upgrade_on_reap(struct supervisor *sup, pid_t pid)
+{
+	(void)pid;
+	check_ended(sup);
+}
+
+const struct part upgrade_part = {
+	.name = "upgrade",
+	.owns = upgrade_on_owns,
+	.reap = upgrade_on_reap,
+};

@@ -3,7 +3,9 @@
 #define SUPERVISOR_REEXEC_H
 
 #include "supervisor/upgrade/carry.h"
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+
+extern const struct part upgrade_part;
 
 /*
  * nclust replaces itself by the binary on disk: the same process, with the same
@@ -25,8 +27,6 @@ int reexec_begin(struct supervisor *sup, struct error *err);
  * May not return. */
 void reexec_look(struct supervisor *sup);
 /* The process that checks, and: it has ended. */
-bool reexec_is(const struct supervisor *sup, pid_t pid);
-void reexec_ended(struct supervisor *sup);
 void reexec_fini(struct supervisor *sup);
 
 /*

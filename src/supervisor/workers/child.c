@@ -8,24 +8,16 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
-#include "supervisor/accept/accepting.h"
-#include "supervisor/orphans/bequest.h"
-#include "supervisor/workers/budget.h"
-#include "supervisor/messages/channel.h"
-#include "supervisor/drain/drain.h"
-#include "supervisor/workers/environment.h"
-#include "supervisor/health/health.h"
-#include "supervisor/intercept/intercept.h"
-#include "supervisor/intercept/listens.h"
-#include "supervisor/orphans/keeper.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
+#include "supervisor/common/part.h"
+#include "supervisor/workers/budget.h"
+#include "supervisor/workers/environment.h"
+#include "supervisor/common/kind.h"
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/roles.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -170,8 +162,9 @@ static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	child_ended(watcher->data);
 }
 
-static struct child *child_new(struct supervisor *sup)
+static struct child *child_new(struct service *service)
 {
+	struct supervisor *sup = service->sup;
 	struct child *c = sup->free_children;
 
 	if (c != NULL)
@@ -180,30 +173,24 @@ static struct child *child_new(struct supervisor *sup)
 		c = malloc(sizeof(*c));
 	if (c == NULL)
 		return NULL;
-	*c = (struct child){.pidfd = -1, .output = {-1, -1}};
+	*c = (struct child){
+		.service = service, .pidfd = -1, .output = {-1, -1}};
 	ev_init(&c->exit_watcher, on_exit_readable);
 	ev_io_set(&c->exit_watcher, -1, 0);
 	c->exit_watcher.data = c;
 	readiness_init(c);
-	intercept_init_child(c);
+	PARTS(blank, c);
 	return c;
 }
 
 /* Close and forget all; the struct goes back to the free list. */
-static void child_release(struct supervisor *sup, struct child *c)
+static void child_release(struct child *c)
 {
+	struct supervisor *sup = c->service->sup;
+
 	ev_io_stop(sup->loop, &c->exit_watcher);
+	PARTS_BACKWARDS(gone, c);
 	readiness_close(sup, c);
-	if (c->service != NULL) {
-		if (c->node != NULL)
-			node_forget_child(c);
-		intercept_forget(c);
-		keeper_drop_child(c);
-	}
-	health_forget(c);
-	if (c->channel != NULL)
-		channel_free(c);
-	statefile_free(&sup->statefile, c->entry);
 	fd_close(&c->pidfd);
 	fd_close(&c->output[0]);
 	fd_close(&c->output[1]);
@@ -248,7 +235,10 @@ void child_plan(
 	};
 }
 
-static void fail(struct event *answer, int error, int step)
+/* It could not be started, in that step of spawn(); -1: before, as it will be each
+ * time.  The core carries only numbers: `text`, or NULL, is told beside. */
+static void fail(struct service *service, struct event *answer, int error,
+	int step, const char *text)
 {
 	answer->kind = EVENT_SPAWN_FAILED;
 	answer->ending = (struct ending){
@@ -256,67 +246,21 @@ static void fail(struct event *answer, int error, int step)
 		.code = error,
 		.step = step,
 	};
+	if (text != NULL)
+		service->kind->explain(service, text, step == -1);
 }
 
-/* Tell why, as the core carries only numbers. */
 static void fail_spawn(struct service *service, struct event *answer,
 	const struct recipe *r, const struct spawn_failure *failure)
 {
 	struct error err;
+	bool permanent = spawn_exit_status(failure) != 0;
 
-	fail(answer, failure->error, (int)failure->step);
+	fail(service, answer, failure->error, (int)failure->step, NULL);
 	answer->ending.exit_status = spawn_exit_status(failure);
-	answer->ending.permanent = answer->ending.exit_status != 0;
+	answer->ending.permanent = permanent;
 	spawn_explain(failure, r->settings->command.list[0], &err);
-	if (service->accepting == NULL)
-		news_explain_spawn(service, answer->slot, err.text);
-	else if (answer->ending.permanent)
-		accepting_explain(service, err.text);
-}
-
-static void note_alive(struct child *c)
-{
-	if (c->entry == NULL)
-		return;
-	c->entry->phase = STATE_STARTING;
-	if (c->trap_watcher.fd != -1)
-		c->entry->flags |= STATE_TRAPPED;
-}
-
-static int run(struct service *service, struct child *c, const struct recipe *r,
-	const struct worker_place *place, struct event *answer)
-{
-	struct supervisor *sup = service->sup;
-	struct spawn_failure failure;
-	struct spawn_plan plan;
-	cpu_set_t *affinity;
-	nsec_t began;
-	int got;
-
-	child_plan(sup, &plan, r);
-	plan.trap = intercept_plan(service, r->settings);
-	c->entry = bequest_claim(c, r->settings, r->generation);
-	if (c->entry != NULL)
-		plan.birth = &c->entry->birth;
-	if (environment_fill(sup, place, &plan) == -1) {
-		fail(answer, ENOMEM, SPAWN_CLONE);
-		return -1;
-	}
-	affinity = budget_cpus(place, &plan.affinity_size);
-	plan.affinity = affinity;
-	began = clock_now();
-	got = spawn(&plan, &c->pid, &c->pidfd, &failure);
-	if (clock_now() - began >= SPAWN_PATIENCE)
-		log_warn("%s.%" PRIu32 ": held up for 5 s before it was "
-			 "executed, and nclust with it: killed",
-			service->name, c->slot);
-	if (affinity != NULL)
-		CPU_FREE(affinity);
-	if (got == -1)
-		fail_spawn(service, answer, r, &failure);
-	else
-		intercept_watch(c, plan.trap);
-	return got;
+	service->kind->explain(service, err.text, permanent);
 }
 
 /* Workers may not take the last descriptors: clients and files need some, or
@@ -330,130 +274,153 @@ static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
 		(unsigned long long)sup->descriptors);
 }
 
-/* It runs: the logger, the keeper and the loop have it. */
-static void begin(struct child *c, struct child **at)
+/* What it is to have, from all who have something for it. */
+static int prepare(struct child *c, struct birth *birth, struct error *err)
+{
+	const struct supervisor *sup = c->service->sup;
+
+	if (!c->service->kind->by_connection) {
+		if (readiness_open(c->service->sup, c,
+			    birth->place.recipe->settings, err) == -1)
+			return -1;
+		birth->place.notify = c->notify_watcher.fd;
+	}
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->prepare != NULL &&
+			parts[i]->prepare(c, birth, err) == -1)
+			return -1;
+	if (leave_spare(sup, c->notify_watcher.fd, err) == -1)
+		return -1;
+	return leave_spare(sup, birth->place.channel, err);
+}
+
+static int run(struct child *c, struct birth *birth, struct event *answer)
+{
+	struct service *service = c->service;
+	struct supervisor *sup = service->sup;
+	struct spawn_plan *plan = &birth->plan;
+	struct spawn_failure failure;
+	cpu_set_t *affinity;
+	nsec_t began;
+	int got;
+
+	logger_open_output(service, c, birth->place.output);
+	if (environment_fill(sup, &birth->place, plan) == -1) {
+		fail(service, answer, ENOMEM, SPAWN_CLONE, NULL);
+		logger_close_output(sup, birth->place.output);
+		return -1;
+	}
+	affinity = budget_cpus(&birth->place, &plan->affinity_size);
+	plan->affinity = affinity;
+	began = clock_now();
+	got = spawn(plan, &c->pid, &c->pidfd, &failure);
+	if (clock_now() - began >= SPAWN_PATIENCE)
+		log_warn("%s.%" PRIu32 ": held up for 5 s before it was "
+			 "executed, and nclust with it: killed",
+			service->name, c->slot);
+	if (affinity != NULL)
+		CPU_FREE(affinity);
+	logger_close_output(sup, birth->place.output);
+	if (got == -1)
+		fail_spawn(service, answer, birth->place.recipe, &failure);
+	return got;
+}
+
+/* It runs: the loop, the logger and all rooms have it. */
+static void begin(struct child *c, struct child **at, struct birth *birth)
 {
 	struct service *service = c->service;
 	struct supervisor *sup = service->sup;
 
-	note_alive(c);
-	logger_add(service, c);
-	keeper_hold_child(c);
 	*at = c;
-	listens_born(c);
 	pids_add(&sup->pids, c);
 	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
 	ev_io_start(sup->loop, &c->exit_watcher);
+	logger_add(service, c);
+	PARTS(born, c, birth);
 }
 
-struct child *child_serve(
-	struct service *service, struct worker_place *place, struct ending *why)
+/* Start a worker at that place, of a recipe that is found; NULL: `answer` says
+ * why there is none. */
+static struct child *start(struct service *service, struct birth *birth,
+	uint64_t worker, unsigned generation, struct cluster_settings *settings,
+	struct event *answer)
 {
 	struct supervisor *sup = service->sup;
-	struct event answer = {.slot = place->slot};
+	struct worker_place *place = &birth->place;
 	struct child **at = place_in_slot(service, place->slot);
-	struct child *c = at != NULL ? child_new(sup) : NULL;
+	struct child *c = at != NULL ? child_new(service) : NULL;
 	struct error err;
 	int got = -1;
 
-	fail(&answer, ENOMEM, SPAWN_CLONE);
-	if (c == NULL || pids_grow(&sup->pids) == -1)
-		goto failed;
-	c->service = service;
-	c->slot = place->slot;
-	c->generation = cluster_generation(service->core);
-	c->worker = c->serial = place->serial = ++sup->next_serial;
-	place->recipe = recipe_get(service, c->generation,
-		(struct cluster_settings *)(uintptr_t)cluster_settings(
-			service->core),
-		&err);
-	if (place->recipe == NULL) {
-		accepting_explain(service, err.text);
+	place->serial = ++sup->next_serial;
+	if (c == NULL || pids_grow(&sup->pids) == -1) {
+		fail(service, answer, ENOMEM, SPAWN_CLONE, NULL);
 		goto failed;
 	}
-	logger_open_output(service, c, place->output);
-	got = run(service, c, place->recipe, place, &answer);
-	logger_close_output(sup, place->output);
+	c->worker = worker != 0 ? worker : place->serial;
+	c->serial = place->serial;
+	c->generation = generation;
+	c->slot = place->slot;
+	place->recipe = recipe_get(service, generation, settings, &err);
+	if (place->recipe == NULL) {
+		fail(service, answer, err.sys, -1, err.text);
+		goto failed;
+	}
+	child_plan(sup, &birth->plan, place->recipe);
+	if (prepare(c, birth, &err) == -1)
+		fail(service, answer, err.sys, SPAWN_CLONE, err.text);
+	else
+		got = run(c, birth, answer);
+	fd_close(&place->channel);
 	if (got == 0) {
-		begin(c, at);
+		begin(c, at, birth);
 		return c;
 	}
 failed:
-	*why = answer.ending;
 	if (c != NULL)
-		child_release(sup, c);
+		child_release(c);
 	return NULL;
+}
+
+struct child *child_serve(struct service *service,
+	const struct worker_place *place, struct ending *why)
+{
+	const struct cluster_settings *settings =
+		cluster_settings(service->core);
+	struct birth birth = {.place = *place};
+	struct event answer = {.slot = place->slot};
+	struct child *c = start(service, &birth, 0,
+		cluster_generation(service->core),
+		(struct cluster_settings *)(uintptr_t)settings, &answer);
+
+	*why = answer.ending;
+	return c;
 }
 
 void child_spawn(struct service *service, const struct action *action,
 	struct event *answer)
 {
-	struct supervisor *sup = service->sup;
-	struct worker_place place = {
-		.slot = action->slot,
-		.serial = ++sup->next_serial,
-		.workers = cluster_wanted(service->core),
-		.output = {-1, -1},
-		.notify = -1,
-		.channel = -1,
+	struct birth birth = {
+		.place =
+			{
+				.slot = action->slot,
+				.workers = cluster_wanted(service->core),
+				.output = {-1, -1},
+				.notify = -1,
+				.channel = -1,
+			},
 	};
-	struct child **at = place_in_slot(service, action->slot);
-	struct recipe *r;
-	struct child *c;
-	struct error err;
-	int got;
+	const struct child *c;
 
 	*answer = (struct event){
 		.slot = action->slot,
 		.worker = action->worker,
 	};
-	c = child_new(sup);
-	if (at == NULL || c == NULL || pids_grow(&sup->pids) == -1) {
-		fail(answer, ENOMEM, SPAWN_CLONE);
-		if (c != NULL)
-			child_release(sup, c);
+	c = start(service, &birth, action->worker, action->generation,
+		action->settings, answer);
+	if (c == NULL)
 		return;
-	}
-	c->service = service;
-	c->worker = action->worker;
-	c->generation = action->generation;
-	c->slot = action->slot;
-	c->serial = place.serial;
-	r = recipe_get(service, action->generation, action->settings, &err);
-	if (r == NULL) {
-		fail(answer, err.sys, -1);
-		news_explain_spawn(service, action->slot, err.text);
-		child_release(sup, c);
-		return;
-	}
-	place.recipe = r;
-	c->lane = place.lane =
-		steer_lane(service, action->generation, action->slot);
-	place.kind = channel_kind_of(r);
-	if (readiness_open(sup, c, r->settings, &err) == -1 ||
-		channel_open(c, place.kind, &place.channel, &err) == -1 ||
-		leave_spare(sup, c->notify_watcher.fd, &err) == -1 ||
-		leave_spare(sup, place.channel, &err) == -1) {
-		fd_close(&place.channel);
-		fail(answer, err.sys, SPAWN_CLONE);
-		news_explain_spawn(service, action->slot, err.text);
-		child_release(sup, c);
-		return;
-	}
-	place.notify = c->notify_watcher.fd;
-	logger_open_output(service, c, place.output);
-	got = run(service, c, r, &place, answer);
-	logger_close_output(sup, place.output);
-	fd_close(&place.channel);
-	if (got == -1) {
-		child_release(sup, c);
-		return;
-	}
-	if (c->channel != NULL)
-		channel_start(c);
-	begin(c, at);
-	steer_joined(c);
-	health_on_birth(c);
 	answer->kind = EVENT_SPAWNED;
 	answer->pid = c->pid;
 }
@@ -471,9 +438,9 @@ const struct cluster_settings *child_settings(const struct child *child)
 
 /* ---- carried ---- */
 
-struct child *child_carried(struct supervisor *sup)
+struct child *child_carried(struct service *service)
 {
-	return pids_grow(&sup->pids) == 0 ? child_new(sup) : NULL;
+	return pids_grow(&service->sup->pids) == 0 ? child_new(service) : NULL;
 }
 
 int child_settle(struct service *service, struct child *child)
@@ -498,9 +465,7 @@ void child_resume(struct child *child)
 	ev_io_start(loop, &child->exit_watcher);
 	if (child->notify_watcher.fd != -1)
 		ev_io_start(loop, &child->notify_watcher);
-	intercept_resume(child);
-	if (child->channel != NULL)
-		channel_resume(child);
+	PARTS(resumed, child);
 }
 
 /* ---- adopted ---- */
@@ -510,15 +475,14 @@ struct child *child_adopt(struct service *service, uint32_t slot,
 {
 	struct supervisor *sup = service->sup;
 	struct child **at = place_in_slot(service, slot);
-	struct child *c = at != NULL ? child_new(sup) : NULL;
+	struct child *c = at != NULL ? child_new(service) : NULL;
 
 	if (c == NULL)
 		return NULL;
 	if (pids_grow(&sup->pids) == -1) {
-		child_release(sup, c);
+		child_release(c);
 		return NULL;
 	}
-	c->service = service;
 	c->worker = worker;
 	c->slot = slot;
 	c->pid = pid;
@@ -610,11 +574,8 @@ void child_ended(struct child *child)
 			service->name, child->slot, (int)child->pid);
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	}
-	if (service->accepting == NULL)
-		drain_ended(child);
 	readiness_drain(child); /* what it said before it died counts */
-	if (child->channel != NULL)
-		channel_drain(child);
+	PARTS(dying, child);
 	describe_end(child, &end, &event.ending);
 	if (ended == -1 && child->adopted)
 		event.ending = (struct ending){.kind = ENDING_UNKNOWN};
@@ -622,23 +583,15 @@ void child_ended(struct child *child)
 	(void)child_signal_group(child, SIGKILL); /* what is left of it */
 	if (ended == 1 && !child->adopted)
 		(void)pidfd_reap(child->pidfd, &end);
-	if (service->accepting == NULL)
+	if (!service->kind->by_connection)
 		news_expect_last_output(sup, child);
 	pids_remove(&sup->pids, child);
 	for (int i = 0; i < 2; i++)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;
-	if (service->accepting == NULL) {
-		steer_left(child);
-		steer_wake_others(service, child->lane);
-	}
-	child_release(sup, child); /* before the core hears: it may spawn */
-	if (service->accepting != NULL)
-		accepting_ended(service, event.slot, &event.ending);
-	else if (is_left)
-		reap_tell_later(service, &event, serial);
-	else
-		service_tell(service, &event);
+	PARTS(left, child);
+	child_release(child); /* before the core hears: it may spawn */
+	service->kind->ended(service, &event, is_left, serial);
 }
 
 void children_free(struct supervisor *sup)

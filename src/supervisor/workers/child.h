@@ -16,11 +16,11 @@ void child_spawn(struct service *service, const struct action *action,
 	struct event *answer);
 
 /* accept: start a process for the connection of that place, which has its slot;
- * the recipe and the serial are filled in.  NULL: there is none, as `why` says,
- * and accepting_explain() was told. */
+ * its recipe and serial are found here.  NULL: there is none, as `why` says, and
+ * the service's kind was told. */
 struct worker_place;
-struct child *child_serve(struct service *service, struct worker_place *place,
-	struct ending *why);
+struct child *child_serve(struct service *service,
+	const struct worker_place *place, struct ending *why);
 
 /* As whom, where and within which limits the workers of a recipe run; what is
  * run, and its descriptors, are left open. */
@@ -57,7 +57,7 @@ void children_each(struct supervisor *sup, const struct service *only,
 
 /* One that was carried (carry.h): an empty one, and, once its members are there,
  * its place in its service.  -1: it has none.  Nothing is watched yet. */
-struct child *child_carried(struct supervisor *sup);
+struct child *child_carried(struct service *service);
 int child_settle(struct service *service, struct child *child);
 void child_resume(struct child *child);
 

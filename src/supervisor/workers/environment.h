@@ -4,8 +4,15 @@
 
 #include "os/socket/peer.h"
 #include "os/spawn/spawn.h"
-#include "supervisor/messages/channel.h"
 #include "supervisor/common/state.h"
+
+/* What goes through a worker's message channel (messages/channel.h). */
+enum channel_kind {
+	CHANNEL_NONE,
+	CHANNEL_PLAIN, /* NCLUST_CHANNEL_FD: every line is a message */
+	CHANNEL_NODE,  /* NODE_CHANNEL_FD: so speaks Node's cluster */
+	CHANNEL_KINDS,
+};
 
 /*
  * Fill the parts of a spawn plan that differ by worker: argv (templates
@@ -29,6 +36,13 @@ struct worker_place {
 	int connection;
 	const char *path; /* of a unix listener, or NULL */
 	unsigned same;    /* connections of that address; 0: not counted */
+};
+
+/* What a worker that is about to be started gets: its place, and the plan of its
+ * spawn as far as rooms have to do with it (common/part.h). */
+struct birth {
+	struct worker_place place;
+	struct spawn_plan plan;
 };
 
 int environment_fill(struct supervisor *sup, const struct worker_place *place,

@@ -9,12 +9,12 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/hooks/helper.h"
 #include "supervisor/common/news.h"
-#include "supervisor/upgrade/reexec.h"
+#include "supervisor/common/part.h"
 #include "supervisor/workers/roles.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/trouble.h"
+#include "supervisor/common/kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -49,37 +49,45 @@ struct remains {
 
 /* ---- the dead ---- */
 
+/* Whose process, that is no worker, is it?  NULL: nobody's. */
+static const struct part *owner_of(const struct supervisor *sup, pid_t pid)
+{
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->owns != NULL && parts[i]->owns(sup, pid))
+			return parts[i];
+	return NULL;
+}
+
+/* Is it one that nclust started: a worker, the logger, or a room's? */
+static bool is_known(const struct supervisor *sup, pid_t pid)
+{
+	return child_by_pid(sup, pid) != NULL || logger_is(sup, pid) ||
+		owner_of(sup, pid) != NULL;
+}
+
 /* Reap what is no worker's; true: there may be more. */
 static bool reap_some(struct supervisor *sup)
 {
 	for (int i = 0; i < REAPED_A_TURN; i++) {
 		pid_t pid = child_peek_any();
+		const struct part *owner;
 		struct child *child;
-		struct helper *helper;
 
 		if (pid <= 0)
 			return false;
 		child = child_by_pid(sup, pid);
+		owner = owner_of(sup, pid);
 		if (child != NULL) {
 			child_ended(child); /* the same as its pidfd says */
-			continue;
-		}
-		if (logger_is(sup, pid)) {
+		} else if (logger_is(sup, pid)) {
 			logger_ended(sup);
-			continue;
+		} else if (owner != NULL) {
+			owner->reap(sup, pid);
+		} else {
+			if (child_reap(pid) == -1)
+				return false;
+			log_debug("reaped process %d", (int)pid);
 		}
-		helper = helper_by_pid(sup, pid);
-		if (helper != NULL) {
-			helper_ended(helper);
-			continue;
-		}
-		if (reexec_is(sup, pid)) {
-			reexec_ended(sup);
-			continue;
-		}
-		if (child_reap(pid) == -1)
-			return false;
-		log_debug("reaped process %d", (int)pid);
 	}
 	return true;
 }
@@ -121,9 +129,7 @@ static void drop_list(pid_t *list)
 
 static bool is_stray(const struct supervisor *sup, pid_t pid)
 {
-	return child_by_pid(sup, pid) == NULL && !logger_is(sup, pid) &&
-		helper_by_pid(sup, pid) == NULL && !reexec_is(sup, pid) &&
-		!is_first(sup, pid);
+	return !is_known(sup, pid) && !is_first(sup, pid);
 }
 
 /*
@@ -234,8 +240,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 {
-	if (child_by_pid(sup, pid) != NULL || logger_is(sup, pid) ||
-		helper_by_pid(sup, pid) != NULL || reexec_is(sup, pid)) {
+	if (is_known(sup, pid)) {
 		arm_sweep(sup, SWEEP_INTERVAL);
 		return;
 	}
@@ -300,7 +305,7 @@ bool reap_is_left(struct child *child, const struct ending *ending)
 
 	sup->sweep_due = true;
 	arm_sweep(sup, SWEEP_INTERVAL);
-	if (sup->stopping || service->accepting != NULL)
+	if (sup->stopping || service->kind->by_connection)
 		return false;
 	/* what keeps a start from coming up is to be known of each try */
 	if (!may_look(sup) &&

@@ -18,6 +18,7 @@
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/common/kind.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +61,7 @@ static bool is_copied(const struct service *service)
 
 	return cluster_settings(service->core)->log == LOG_AUTO &&
 		!sup->settings->daemon && !sup->stdout_is_terminal &&
-		service->accepting == NULL &&
+		!service->kind->by_connection &&
 		(sup->logger_pid == 0 || sup->logger_copies);
 }
 
@@ -159,7 +160,7 @@ void logger_open_output(
 		return;
 	}
 	/* what a connection's process writes is its answer */
-	for (int i = service->accepting != NULL; i < 2; i++) {
+	for (int i = service->kind->by_connection; i < 2; i++) {
 		/* one pipe keeps the order of what goes to one place; a
 		 * terminal stays what the worker sees */
 		if (i == 1 && copied &&

@@ -4,26 +4,17 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "supervisor/accept/accepting.h"
-#include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/control/clients.h"
-#include "supervisor/drain/drain.h"
-#include "supervisor/health/health.h"
-#include "supervisor/hooks/hooks.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/learned.h"
-#include "supervisor/instance/lifecycle.h"
 #include "supervisor/sockets/listener.h"
-#include "supervisor/intercept/listens.h"
-#include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
+#include "supervisor/common/part.h"
+#include "supervisor/common/kind.h"
 #include "supervisor/workers/ports.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/roles.h"
 #include "supervisor/sockets/segment.h"
-#include "supervisor/drain/steer.h"
 #include "supervisor/common/trouble.h"
 
 #include <errno.h>
@@ -73,6 +64,7 @@ static void on_ready(struct service *service, const struct report *r)
 		return;
 	free(child->cause);
 	child->cause = NULL;
+	ports_on_ready(child);
 }
 
 /* A slot whose worker has listened, or NULL. */
@@ -139,14 +131,11 @@ static void follow_settings(struct service *service)
 
 static void on_report(struct service *service, const struct report *r)
 {
-	struct supervisor *sup = service->sup;
-
 	switch (r->kind) {
 	case REPORT_EXITED:
 		on_exited(service, r);
 		break;
 	case REPORT_READY:
-		listens_on_ready(service, r);
 		on_ready(service, r);
 		break;
 	case REPORT_START_TIMEOUT:
@@ -167,16 +156,7 @@ static void on_report(struct service *service, const struct report *r)
 	default:
 		break;
 	}
-	bequest_report(service, r);
-	if (service->accepting != NULL)
-		accepting_on_report(service, r);
-	else
-		steer_on_report(service, r);
-	if (service->accepting == NULL || r->kind != REPORT_ALL_READY)
-		news_report(service, r);
-	lifecycle_on_report(sup, service, r);
-	hooks_on_report(service, r);
-	health_on_report(service, r);
+	PARTS(report, service, r);
 }
 
 void service_told(struct service *service, const struct report *report,
@@ -204,14 +184,9 @@ static int stop_signal(const struct service *service, int signal)
 
 static void stop(struct child *child, int signal)
 {
-	if (!node_stop(child, signal))
-		drain_stop(child, signal);
-}
-
-static void drain(struct child *child, nsec_t span)
-{
-	node_drain(child, span);
-	drain_begin(child, span);
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->stop != NULL && parts[i]->stop(child, signal))
+			return;
 }
 
 static void carry_out(struct service *service, const struct actions *actions)
@@ -238,7 +213,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 			break;
 		case ACTION_DRAIN:
 			if (c != NULL)
-				drain(c, a->span);
+				PARTS(drain, c, a->span);
 			drains = true;
 			break;
 		case ACTION_REPORT:
@@ -248,14 +223,14 @@ static void carry_out(struct service *service, const struct actions *actions)
 			service->ended = true;
 			service->status = a->status;
 			learned_drop_all(service);
-			lifecycle_on_ended(service->sup, service);
+			PARTS(ended, service);
 			break;
 		}
 	}
 	for (unsigned i = 0; i < count; i++)
 		service_tell(service, &answers[i]);
 	if (drains)
-		drain_tell_busy(service);
+		PARTS(choose, service);
 }
 
 void service_tell(struct service *service, struct event *event)
@@ -279,7 +254,7 @@ void service_tick(struct service *service)
 nsec_t service_deadline(const struct service *service)
 {
 	/* with no slot of its own, nothing is ever due that would begin it */
-	if (service->accepting != NULL &&
+	if (service->kind->by_connection &&
 		cluster_state(service->core) == CLUSTER_STARTING)
 		return 0;
 	return cluster_next_deadline(service->core);
@@ -339,6 +314,7 @@ struct service *service_new(struct supervisor *sup,
 	if (s == NULL)
 		return NULL;
 	s->sup = sup;
+	s->kind = kind_of(settings);
 	s->name = strdup(settings->name);
 	s->core = cluster_new(settings, workers, random_seed());
 	list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
@@ -346,7 +322,7 @@ struct service *service_new(struct supervisor *sup,
 		sup->services = list;
 	if (s->name == NULL || s->core == NULL || list == NULL ||
 		reserve_children(s, wanted) == -1 ||
-		(settings->accept && accepting_new(s, wanted) == -1)) {
+		(s->kind->begin != NULL && s->kind->begin(s, wanted) == -1)) {
 		service_free(s);
 		return NULL;
 	}
@@ -371,6 +347,7 @@ struct service *service_carried(struct supervisor *sup)
 		return NULL;
 	}
 	s->sup = sup;
+	s->kind = &slots_kind;
 	s->index = sup->service_count;
 	list[sup->service_count++] = s;
 	return s;
@@ -378,15 +355,12 @@ struct service *service_carried(struct supervisor *sup)
 
 void service_free(struct service *s)
 {
-	accepting_free(s);
-	health_free(s);
-	steer_free(s);
+	PARTS_BACKWARDS(drop, s);
 	recipes_free(s);
 	segment_drop(s);
 	listeners_release(&s->listeners);
 	learned_drop_all(s);
 	ports_free(s);
-	node_free(s);
 	if (s->core != NULL)
 		cluster_free(s->core);
 	free(s->children);
@@ -407,42 +381,33 @@ struct service *service_named(const struct supervisor *sup, const char *name)
 
 unsigned service_workers(const struct service *service)
 {
-	return service->accepting != NULL ? service->accepting->limit
-					  : cluster_wanted(service->core);
+	return service->kind->workers(service);
 }
 
 unsigned service_ready(const struct service *service)
 {
-	if (service->accepting == NULL)
-		return cluster_ready(service->core);
-	return service->accepting->open ? service->accepting->limit : 0;
+	return service->kind->ready(service);
 }
 
 unsigned service_alive(const struct service *service)
 {
-	return service->accepting != NULL ? service->accepting->running
-					  : cluster_alive(service->core);
+	return service->kind->alive(service);
 }
 
 uint32_t service_slots(const struct service *service)
 {
-	return service->accepting != NULL ? service->child_slots
-					  : cluster_slots(service->core);
+	return service->kind->slots(service);
 }
 
 void service_view_slot(
 	const struct service *service, uint32_t slot, struct slot_view *view)
 {
-	if (service->accepting != NULL && slot < service->child_slots)
-		accepting_view_slot(service, slot, view);
-	else
-		cluster_view_slot(service->core, slot, view);
+	service->kind->view_slot(service, slot, view);
 }
 
 /* ---- commands ---- */
 
-/* Nothing of it runs, and nothing will. */
-static bool is_over(const struct service *service)
+bool service_is_over(const struct service *service)
 {
 	enum cluster_state state = cluster_state(service->core);
 
@@ -456,47 +421,27 @@ static int refuse_if_stopping(const struct service *service, struct error *err)
 
 	if (!service->sup->stopping && !service->leaving &&
 		state != CLUSTER_STOPPING &&
-		(state != CLUSTER_FAILED || is_over(service)))
+		(state != CLUSTER_FAILED || service_is_over(service)))
 		return 0;
 	return error_set(err, 0, "'%s' is stopping", service->name);
 }
 
-/* It may begin a new life by this, or end at once. */
-static void change(struct service *service, struct event *event)
+void service_change(struct service *service, struct event *event)
 {
 	service->ended = false;
 	service_tell(service, event);
-	service->ended = is_over(service);
+	service->ended = service_is_over(service);
 }
 
 int service_reserve(struct service *service, unsigned slots)
 {
 	if (reserve_children(service, slots) == -1)
 		return -1;
-	return service->accepting != NULL
-		? visits_reserve(service->accepting)
-		: cluster_reserve(service->core, slots);
-}
-
-/* None of its slots is the core's, which tells nothing of it. */
-static void scale_accepting(struct service *service, unsigned count)
-{
-	struct event again = {.kind = EVENT_ROLL, .slot = SLOT_ALL};
-	const struct report report = {
-		.kind = REPORT_SCALED,
-		.count = count,
-	};
-
-	if (is_over(service) && count > 0)
-		change(service, &again);
-	accepting_scale(service, count);
-	on_report(service, &report);
+	return service->kind->reserve(service, slots);
 }
 
 int service_scale(struct service *service, unsigned count, struct error *err)
 {
-	struct event event = {.kind = EVENT_SCALE, .count = count};
-
 	if (refuse_if_stopping(service, err) == -1)
 		return -1;
 	if (count > WORKERS_MAX)
@@ -505,17 +450,14 @@ int service_scale(struct service *service, unsigned count, struct error *err)
 	if (service_reserve(service, count) == -1)
 		return error_set(err, ENOMEM, "%u workers", count);
 	service->scaled = true;
-	if (service->accepting != NULL)
-		scale_accepting(service, count);
-	else
-		change(service, &event);
+	service->kind->scale(service, count);
 	return 0;
 }
 
 static int refuse_part(const struct service *service, const struct roll *roll,
 	struct error *err)
 {
-	if (service->accepting == NULL ||
+	if (!service->kind->by_connection ||
 		(roll->slot == SLOT_ALL &&
 			(!roll->has_canary || roll->canary == 0)))
 		return 0;
@@ -558,8 +500,8 @@ int service_roll(
 		return -1;
 	}
 	if (roll->slot == SLOT_ALL)
-		drain_tell_busy(service);
-	change(service, &event);
+		PARTS(choose, service);
+	service_change(service, &event);
 	return 0;
 }
 
@@ -567,8 +509,8 @@ void service_stop(struct service *service, bool at_once)
 {
 	struct event event = {.kind = EVENT_STOP, .at_once = at_once};
 
-	if (service->accepting != NULL)
-		accepting_stop(service, at_once);
+	if (service->kind->stop != NULL)
+		service->kind->stop(service, at_once);
 	service_tell(service, &event);
 }
 
@@ -598,9 +540,7 @@ unsigned service_signal_all(struct service *service, int signal)
 
 unsigned service_signal_next(struct service *service, int signal, bool first)
 {
-	uint32_t slot = service->accepting != NULL
-		? accepting_next_in_turn(service, first)
-		: cluster_next_in_turn(service->core, first);
+	uint32_t slot = service->kind->next_in_turn(service, first);
 
 	return slot != SLOT_ALL ? service_signal_slot(service, slot, signal)
 				: 0;

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_SERVICE_H
 #define SUPERVISOR_SERVICE_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/common/kind.h"
 
 /*
  * A service is the system's half of a cluster: it hands events to the core and
@@ -45,6 +45,11 @@ uint32_t service_slots(const struct service *service);
 void service_view_slot(
 	const struct service *service, uint32_t slot, struct slot_view *view);
 
+/* Nothing of it runs, and nothing will. */
+bool service_is_over(const struct service *service);
+/* Give the core a command by which it may begin a new life, or end at once. */
+void service_change(struct service *service, struct event *event);
+
 /* Commands, from clients and signals.  -1 and `err`: refused. */
 int service_scale(struct service *service, unsigned count, struct error *err);
 struct roll {
@@ -66,6 +71,17 @@ unsigned service_signal_all(struct service *service, int signal);
 unsigned service_signal_slot(
 	struct service *service, uint32_t slot, int signal);
 unsigned service_signal_next(struct service *service, int signal, bool first);
+
+/* ---- kinds (common/kind.h) ---- */
+
+/* The slots are the core's. */
+extern const struct worker_kind slots_kind;
+
+/* The kind of a cluster with these settings. */
+const struct worker_kind *kind_of(const struct cluster_settings *settings);
+/* Can it have these listeners?  -1 and `err`. */
+int kind_check(const struct cluster_settings *settings,
+	const struct listener_set *set, struct error *err);
 
 struct service *service_named(const struct supervisor *sup, const char *name);
 

@@ -126,6 +126,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, checker),
 	NOT(service, staller),
 	NOT(service, recycler),
+	NOT(service, kind), /* as the settings say */
 	NOT(service, steer),
 	NOT(service, accepting), /* a part of its own */
 	NOT(service, segment),

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_PART_H
+#define SUPERVISOR_PART_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * What a room does when something happens to a worker, to a cluster or to the
+ * instance.  Who it happens to (workers/child.c, workers/service.c, ...) knows no
+ * room above the ground: it calls what is in the one list of parts.c, in its order.
+ * A NULL is no business of that room's.
+ *
+ * The functions behind are named ROOM_on_DEED, so that a search for the deed finds
+ * all that takes part in it.
+ */
+struct birth;
+struct channel_speaker;
+struct worker_kind;
+
+struct part {
+	const char *name;
+
+	/* ---- a worker's life, in this order ---- */
+
+	/* Its struct was made: nothing is open. */
+	void (*blank)(struct child *child);
+	/* It is about to be started: what it is to get is put into `birth`.  -1 and
+	 * `err`: it cannot be; `gone` follows, in all rooms. */
+	int (*prepare)(
+		struct child *child, struct birth *birth, struct error *err);
+	/* It runs, and is in its slot. */
+	void (*born)(struct child *child, struct birth *birth);
+	/* An upgrade: its nclust is another one now, and goes on with it. */
+	void (*resumed)(struct child *child);
+	/* It is to be emptied within that time: ACTION_DRAIN. */
+	void (*drain)(struct child *child, nsec_t span);
+	/* It gets that stop signal, ACTION_SIGNAL.  True: this room sees to it, and
+	 * nobody else is asked. */
+	bool (*stop)(struct child *child, int signal);
+	/* It is dead and not reaped yet, so its number is still its own. */
+	void (*dying)(struct child *child);
+	/* It is out of its slot and of the table of pids. */
+	void (*left)(struct child *child);
+	/* Give back all that it had.  Backwards; the core hears after that. */
+	void (*gone)(struct child *child);
+
+	/* ---- a cluster ---- */
+
+	/* The core tells what has happened in it. */
+	void (*report)(struct service *service, const struct report *report);
+	/* The core is about to choose whom it drains next. */
+	void (*choose)(struct service *service);
+	/* All of it has ended, for good or until the next restart. */
+	void (*ended)(struct service *service);
+	/* It is about to be freed.  Backwards. */
+	void (*drop)(struct service *service);
+
+	/* ---- processes that are no workers ---- */
+
+	/* Is that one its own? */
+	bool (*owns)(const struct supervisor *sup, pid_t pid);
+	/* One that it owns has ended. */
+	void (*reap)(struct supervisor *sup, pid_t pid);
+
+	/* ---- what there is one of ---- */
+
+	/* It makes sense of the lines of one kind of channel (messages/channel.h). */
+	const struct channel_speaker *speaker;
+	/* It has clusters whose workers are not the core's (common/kind.h). */
+	const struct worker_kind *kind;
+};
+
+/* All of them, in the order that counts (parts.c); NULL ends it. */
+extern const struct part *const parts[];
+extern const unsigned part_count;
+
+/* Call a deed of each part that has one. */
+#define PARTS(deed, ...) \
+	do { \
+		for (const struct part *const *part_ = parts; *part_ != NULL; \
+			part_++) \
+			if ((*part_)->deed != NULL) \
+				(*part_)->deed(__VA_ARGS__); \
+	} while (0)
+
+/* The same from the last to the first. */
+#define PARTS_BACKWARDS(deed, ...) \
+	do { \
+		for (unsigned part_ = part_count; part_-- > 0;) \
+			if (parts[part_]->deed != NULL) \
+				parts[part_]->deed(__VA_ARGS__); \
+	} while (0)
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/common/news.h"
+#include "supervisor/common/part.h"
+#include "supervisor/common/kind.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/workers/service.h"
+
+/* The kind of nearly all clusters: what the core says of its slots. */
+
+static int slots_reserve(struct service *service, unsigned slots)
+{
+	return cluster_reserve(service->core, slots);
+}
+
+static unsigned slots_workers(const struct service *service)
+{
+	return cluster_wanted(service->core);
+}
+
+static unsigned slots_ready(const struct service *service)
+{
+	return cluster_ready(service->core);
+}
+
+static unsigned slots_alive(const struct service *service)
+{
+	return cluster_alive(service->core);
+}
+
+static uint32_t slots_count(const struct service *service)
+{
+	return cluster_slots(service->core);
+}
+
+static void slots_view(
+	const struct service *service, uint32_t slot, struct slot_view *view)
+{
+	cluster_view_slot(service->core, slot, view);
+}
+
+static uint32_t slots_next(struct service *service, bool first)
+{
+	return cluster_next_in_turn(service->core, first);
+}
+
+static void slots_scale(struct service *service, unsigned count)
+{
+	struct event event = {.kind = EVENT_SCALE, .count = count};
+
+	service_change(service, &event);
+}
+
+static void slots_ended(struct service *service, struct event *event,
+	bool later, uint64_t serial)
+{
+	if (later)
+		reap_tell_later(service, event, serial);
+	else
+		service_tell(service, event);
+}
+
+static void slots_explain(
+	struct service *service, const char *text, bool permanent)
+{
+	(void)permanent;
+	news_explain_spawn(service, text);
+}
+
+const struct worker_kind slots_kind = {
+	.reserve = slots_reserve,
+	.workers = slots_workers,
+	.ready = slots_ready,
+	.alive = slots_alive,
+	.slots = slots_count,
+	.view_slot = slots_view,
+	.next_in_turn = slots_next,
+	.scale = slots_scale,
+	.ended = slots_ended,
+	.explain = slots_explain,
+};
+
+const struct worker_kind *kind_of(const struct cluster_settings *settings)
+{
+	for (unsigned i = 0; settings->accept && i < part_count; i++)
+		if (parts[i]->kind != NULL)
+			return parts[i]->kind;
+	return &slots_kind;
+}
+
+int kind_check(const struct cluster_settings *settings,
+	const struct listener_set *set, struct error *err)
+{
+	const struct worker_kind *kind = kind_of(settings);
+
+	return kind->check != NULL ? kind->check(settings, set, err) : 0;
+}
