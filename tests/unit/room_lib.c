@@ -229,15 +229,23 @@ bool room_logged(const char *piece)
 
 /* ---- the instance ---- */
 
+void room_simplify(struct settings *settings)
+{
+	for (size_t i = 0; i < settings->cluster_count; i++) {
+		struct cluster_settings *s = settings->clusters[i];
+
+		s->log = LOG_INHERIT;
+		if (s->intercept == INTERCEPT_AUTO)
+			s->intercept = INTERCEPT_OFF;
+	}
+}
+
 static void open_cluster(struct cluster_settings *s)
 {
 	struct listener_set set;
 	struct segment *segment;
 	struct error err = {0};
 
-	s->log = LOG_INHERIT; /* there is no logger */
-	if (s->intercept == INTERCEPT_AUTO)
-		s->intercept = INTERCEPT_OFF;
 	ck_assert_msg(listeners_open(&room, &set, s, NULL, &err) == 0, "%s",
 		err.text);
 	ck_assert_int_eq(segment_open(&room, &segment, s, NULL, &err), 0);
@@ -259,6 +267,7 @@ void room_begin(const char *ini)
 	ck_assert_int_ne(log_fd, -1);
 	log_to(log_fd, "", LOG_DEBUG);
 	supervisor_blank(&room, 0, NULL);
+	room_simplify(r.s);
 	room.settings = r.s;
 	room.cpus = 2;
 	room.descriptors = 1024;
@@ -290,8 +299,9 @@ void room_end(void)
 	for (size_t i = 0; i < room.service_count; i++) {
 		service_stop(room.services[i], true);
 		end_cluster(room.services[i]);
-		service_free(room.services[i]);
 	}
+	for (size_t i = 0; i < room.service_count; i++)
+		service_free(room.services[i]);
 	free(room.services);
 	news_fini(&room);
 	reap_fini(&room);

@@ -24,6 +24,9 @@ extern struct supervisor room;
 /* With the clusters of that text, which is an INI file; no worker is born. */
 void room_begin(const char *ini);
 void room_end(void);
+/* What room_begin() does to settings: there is no logger, and no port is taken over
+ * unless the text says `intercept = on`. */
+void room_simplify(struct settings *settings);
 
 /* That cluster; it must be there. */
 struct service *room_cluster(const char *name);

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* `accept = yes`: which connections get a process, which wait, which are refused. */
+
+#define ECHO_SERVICE(more) \
+	"[cluster:echo]\ncommand = /bin/cat\naccept = yes\n" \
+	"listen = 127.0.0.1:0\nworkers = 2\nstop-timeout = 5s\n" more
+
+static struct service *echo;
+static int clients[16];
+static unsigned client_count;
+
+static void begin_with(const char *ini)
+{
+	client_count = 0;
+	room_begin(ini);
+	echo = room_cluster("echo");
+	room_tick(echo);
+}
+
+static void begin(void)
+{
+	begin_with(ECHO_SERVICE(""));
+}
+
+static void begin_per_address(void)
+{
+	begin_with(ECHO_SERVICE("accept-per-address = 1\n"));
+}
+
+static void begin_timeout(void)
+{
+	begin_with(ECHO_SERVICE("accept-timeout = 60s\n"));
+}
+
+static void end(void)
+{
+	while (client_count > 0)
+		(void)close(clients[--client_count]);
+	room_end();
+}
+
+/* A client of that address: its descriptor. */
+static int connect_from(const char *address)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct sockaddr_in from = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	to.sin_port = htons(echo->listeners.list[0]->facts.port);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(inet_pton(AF_INET, address, &from.sin_addr), 1);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	clients[client_count++] = fd;
+	room_pass(0);
+	return fd;
+}
+
+static int connect_one(void)
+{
+	return connect_from("127.0.0.1");
+}
+
+/* nclust has said that nothing will come. */
+static bool is_refused(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+START_TEST(each_connection_gets_a_process)
+{
+	ck_assert_uint_eq(room_spawned(), 0);
+	(void)connect_one();
+	(void)connect_one();
+	ck_assert_uint_eq(room_spawned(), 2);
+	ck_assert_uint_eq(service_alive(echo), 2);
+}
+END_TEST
+
+START_TEST(beyond_the_limit_they_wait)
+{
+	int third;
+
+	(void)connect_one();
+	(void)connect_one();
+	third = connect_one();
+	ck_assert_uint_eq(room_spawned(), 2);
+	ck_assert(!is_refused(third));
+	room_exits(room_child(echo, 0), 0);
+	room_pass(0);
+	ck_assert_uint_eq(room_spawned(), 3);
+}
+END_TEST
+
+START_TEST(a_higher_limit_lets_in_who_waits)
+{
+	struct error err;
+
+	for (int i = 0; i < 4; i++)
+		(void)connect_one();
+	ck_assert_int_eq(service_scale(echo, 3, &err), 0);
+	room_pass(0);
+	ck_assert_uint_eq(room_spawned(), 3);
+	ck_assert_int_eq(service_scale(echo, 1, &err), 0);
+	room_exits(room_child(echo, 0), 0);
+	room_exits(room_child(echo, 1), 0);
+	room_pass(0);
+	ck_assert_uint_eq(room_spawned(), 3); /* one is left: the limit */
+	room_exits(room_child(echo, 2), 0);
+	room_pass(0);
+	ck_assert_uint_eq(room_spawned(), 4);
+}
+END_TEST
+
+START_TEST(one_address_may_have_so_many_and_others_theirs)
+{
+	int second;
+
+	(void)connect_one();
+	second = connect_one();
+	ck_assert_uint_eq(room_spawned(), 1);
+	ck_assert(is_refused(second));
+	(void)connect_from("127.0.0.2");
+	ck_assert_uint_eq(room_spawned(), 2);
+	room_exits(room_child(echo, 0), 0);
+	(void)connect_one();
+	ck_assert_uint_eq(room_spawned(), 3);
+}
+END_TEST
+
+START_TEST(who_cannot_have_a_process_now_has_one_later)
+{
+	int fd;
+
+	room_fail_spawns(EAGAIN);
+	fd = connect_one();
+	room_pass(10 * SECOND);
+	ck_assert(!is_refused(fd));
+	ck_assert(room_logged("no more connections for the moment"));
+	room_fail_spawns(0);
+	room_pass(10 * SECOND);
+	ck_assert_uint_eq(room_spawned(), 1);
+}
+END_TEST
+
+START_TEST(a_command_that_cannot_be_executed_is_told_once)
+{
+	const char *first;
+
+	room_fail_spawns(ENOENT);
+	ck_assert(is_refused(connect_one()));
+	ck_assert(is_refused(connect_one()));
+	first = strstr(room_log(), "cannot execute");
+	ck_assert_ptr_nonnull(first);
+	ck_assert_ptr_null(strstr(first + 1, "cannot execute"));
+}
+END_TEST
+
+START_TEST(a_stop_ends_who_is_served_and_takes_nobody_more)
+{
+	pid_t pid;
+
+	(void)connect_one();
+	pid = room_child(echo, 0)->pid;
+	service_stop(echo, false);
+	(void)connect_one();
+	ck_assert_uint_eq(room_spawned(), 1);
+	ck_assert(!echo->ended);
+	room_pass(20 * SECOND);
+	ck_assert_uint_ge(room_signalled(pid, SIGTERM), 1);
+	ck_assert_uint_ge(room_signalled(pid, SIGKILL), 1);
+	room_killed(room_child(echo, 0), SIGKILL);
+	ck_assert(echo->ended);
+}
+END_TEST
+
+START_TEST(who_takes_too_long_is_ended)
+{
+	pid_t pid;
+
+	(void)connect_one();
+	pid = room_child(echo, 0)->pid;
+	room_pass(59 * SECOND);
+	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 0);
+	room_pass(3 * SECOND);
+	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 1);
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, end);
+	tcase_add_test(all, each_connection_gets_a_process);
+	tcase_add_test(all, beyond_the_limit_they_wait);
+	tcase_add_test(all, a_higher_limit_lets_in_who_waits);
+	tcase_add_test(all, who_cannot_have_a_process_now_has_one_later);
+	tcase_add_test(all, a_command_that_cannot_be_executed_is_told_once);
+	tcase_add_test(all, a_stop_ends_who_is_served_and_takes_nobody_more);
+}
+
+static void add_per_address(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin_per_address, end);
+	tcase_add_test(all, one_address_may_have_so_many_and_others_theirs);
+}
+
+static void add_timeout(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin_timeout, end);
+	tcase_add_test(all, who_takes_too_long_is_ended);
+}
+
+int main(void)
+{
+	return room_run("accept: limit", add) |
+		room_run("accept: of one address", add_per_address) |
+		room_run("accept: time", add_timeout);
+}

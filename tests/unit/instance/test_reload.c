@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "../config/config_lib.h"
+#include "supervisor/instance/reload.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
+
+#include <signal.h>
+
+/* What a reload changes, by the difference between two files. */
+
+#define WEB \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
+	"drain = off\n"
+#define JOB \
+	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = " \
+	"notify\ndrain = off\n"
+
+static const char *file; /* as it is now */
+static struct reload_result result;
+static struct service *web;
+
+int config_reread(
+	struct settings **out, int argc, char **argv, struct faults *faults)
+{
+	struct reading r = read_text(file);
+	unsigned count = r.faults.count;
+
+	(void)argc;
+	(void)argv;
+	if (count > 0)
+		faults_add(faults, 78, "%.*s", (int)r.faults.text.len - 1,
+			r.faults.text.data);
+	faults_fini(&r.faults);
+	room_simplify(r.s);
+	*out = r.s;
+	if (count == 0)
+		return 0;
+	settings_free(r.s);
+	return -1;
+}
+
+static void begin_with(const char *ini)
+{
+	room_begin(ini);
+	for (size_t i = 0; i < room.service_count; i++) {
+		room_tick(room.services[i]);
+		for (uint32_t k = 0;
+			k < service_wanted(&room,
+				    cluster_settings(room.services[i]->core));
+			k++) {
+			room_tell(room_child(room.services[i], k), EVENT_READY);
+			room_tick(room.services[i]);
+		}
+	}
+	web = room_cluster("web");
+}
+
+static void begin(void)
+{
+	begin_with(WEB JOB);
+}
+
+static void end(void)
+{
+	reload_result_fini(&result);
+	room_end();
+}
+
+static int reload(const char *now)
+{
+	int got;
+
+	file = now;
+	reload_result_fini(&result);
+	got = reload_run(&room, false, false, &result);
+	for (size_t i = 0; i < room.service_count; i++)
+		room_tick(room.services[i]);
+	return got;
+}
+
+static const char *said(void)
+{
+	return buffer_text(&result.text);
+}
+
+START_TEST(the_same_file_changes_nothing)
+{
+	unsigned spawned = room_spawned();
+
+	ck_assert_int_eq(reload(WEB JOB), 0);
+	ck_assert_str_eq(said(), "web: no change; job: no change");
+	room_pass(10 * SECOND);
+	ck_assert_uint_eq(room_spawned(), spawned);
+}
+END_TEST
+
+START_TEST(another_command_replaces_the_workers_of_that_cluster_alone)
+{
+	unsigned spawned = room_spawned();
+	struct child *job = room_child(room_cluster("job"), 0);
+
+	ck_assert_int_eq(
+		reload("[cluster:web]\ncommand = /bin/web2\n"
+		       "workers = 2\nready = notify\ndrain = off\n" JOB),
+		0);
+	ck_assert_str_eq(
+		said(), "web: command: rolling restart; job: no change");
+	ck_assert_uint_eq(room_spawned(), spawned + 1); /* one at a time */
+	ck_assert_uint_eq(room_child(web, 0)->generation, 2);
+	ck_assert_ptr_eq(room_child(room_cluster("job"), 0), job);
+}
+END_TEST
+
+START_TEST(a_setting_that_is_looked_up_each_time_replaces_nobody)
+{
+	unsigned spawned = room_spawned();
+
+	ck_assert_int_eq(reload("[cluster:web]\ncommand = /bin/web\n"
+				"workers = 2\nready = notify\ndrain = off\n"
+				"stop-timeout = 3s\n" JOB),
+		0);
+	ck_assert_str_eq(said(), "web: stop-timeout: applied; job: no change");
+	room_pass(10 * SECOND);
+	ck_assert_uint_eq(room_spawned(), spawned);
+	ck_assert_int_eq(cluster_settings(web->core)->stop[0].wait, 3 * SECOND);
+}
+END_TEST
+
+START_TEST(more_workers_are_born_and_fewer_stop)
+{
+	unsigned spawned = room_spawned();
+	pid_t second = room_child(web, 1)->pid;
+
+	ck_assert_int_eq(
+		reload("[cluster:web]\ncommand = /bin/web\n"
+		       "workers = 3\nready = notify\ndrain = off\n" JOB),
+		0);
+	ck_assert_uint_eq(room_spawned(), spawned + 1);
+	ck_assert_int_eq(
+		reload("[cluster:web]\ncommand = /bin/web\n"
+		       "workers = 1\nready = notify\ndrain = off\n" JOB),
+		0);
+	ck_assert_uint_eq(room_signalled(second, SIGTERM), 1);
+	ck_assert_uint_eq(room_signalled(room_child(web, 0)->pid, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(what_the_operator_has_scaled_stays)
+{
+	struct error err;
+
+	ck_assert_int_eq(service_scale(web, 4, &err), 0);
+	ck_assert_int_eq(reload(WEB JOB), 0);
+	ck_assert_uint_eq(service_workers(web), 4);
+	ck_assert_int_eq(
+		reload("[cluster:web]\ncommand = /bin/web\n"
+		       "workers = 1\nready = notify\ndrain = off\n" JOB),
+		0);
+	ck_assert_uint_eq(service_workers(web), 1);
+}
+END_TEST
+
+START_TEST(a_new_cluster_is_started)
+{
+	unsigned spawned = room_spawned();
+
+	ck_assert_int_eq(
+		reload(WEB JOB
+			"[cluster:new]\ncommand = /bin/new\nworkers = 1\n"),
+		0);
+	ck_assert_str_eq(said(), "web: no change; job: no change; new: new");
+	ck_assert_uint_eq(room_spawned(), spawned + 1);
+	ck_assert_uint_eq(service_alive(room_cluster("new")), 1);
+}
+END_TEST
+
+START_TEST(one_that_is_gone_stops_and_leaves)
+{
+	struct service *job = room_cluster("job");
+	pid_t pid = room_child(job, 0)->pid;
+
+	ck_assert_int_eq(reload(WEB), 0);
+	ck_assert_str_eq(said(), "web: no change; job: removed");
+	ck_assert(job->leaving);
+	room_pass(SECOND);
+	ck_assert_uint_ge(room_signalled(pid, SIGTERM), 1);
+	/* until it has, its name is taken */
+	ck_assert_int_eq(reload(WEB JOB), -1);
+	ck_assert_str_eq(said(), "cluster 'job' is still stopping: try again");
+}
+END_TEST
+
+START_TEST(a_mistake_changes_nothing_at_all)
+{
+	const struct settings *before = room.settings;
+	unsigned spawned = room_spawned();
+
+	ck_assert_int_eq(reload("[cluster:web]\ncommand = /bin/web3\n"
+				"workers = many\n"),
+		-1);
+	ck_assert(result.bad_config);
+	ck_assert_ptr_nonnull(strstr(said(), "workers: wanted"));
+	ck_assert_ptr_eq(room.settings, before);
+	room_pass(10 * SECOND);
+	ck_assert_uint_eq(room_spawned(), spawned);
+	ck_assert_uint_eq(service_alive(room_cluster("job")), 1);
+}
+END_TEST
+
+START_TEST(an_address_that_cannot_be_had_changes_nothing_at_all)
+{
+	unsigned spawned = room_spawned();
+
+	/* 192.0.2.0/24 is nobody's (RFC 5737) */
+	ck_assert_int_eq(
+		reload("[cluster:web]\ncommand = /bin/web4\n"
+		       "workers = 5\nlisten = 127.0.0.1:0\n"
+		       "[cluster:new]\ncommand = /bin/new\nworkers = 1\n"
+		       "listen = 192.0.2.1:0\n"),
+		-1);
+	ck_assert(!result.bad_config);
+	ck_assert_ptr_nonnull(strstr(said(), "cluster 'new'"));
+	room_pass(10 * SECOND);
+	ck_assert_uint_eq(room_spawned(), spawned);
+	ck_assert_uint_eq(web->listeners.count, 0);
+	ck_assert_uint_eq(service_workers(web), 2);
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, end);
+	tcase_add_test(all, the_same_file_changes_nothing);
+	tcase_add_test(all,
+		another_command_replaces_the_workers_of_that_cluster_alone);
+	tcase_add_test(
+		all, a_setting_that_is_looked_up_each_time_replaces_nobody);
+	tcase_add_test(all, more_workers_are_born_and_fewer_stop);
+	tcase_add_test(all, what_the_operator_has_scaled_stays);
+	tcase_add_test(all, a_new_cluster_is_started);
+	tcase_add_test(all, one_that_is_gone_stops_and_leaves);
+	tcase_add_test(all, a_mistake_changes_nothing_at_all);
+	tcase_add_test(
+		all, an_address_that_cannot_be_had_changes_nothing_at_all);
+}
+
+int main(void)
+{
+	return room_run("instance/reload", add);
+}
