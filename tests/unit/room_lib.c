@@ -284,6 +284,17 @@ void room_begin(const char *ini)
 		open_cluster(r.s->clusters[i]);
 }
 
+static bool plain_on_stop(struct child *child, int signal)
+{
+	child_signal(child, signal);
+	return true;
+}
+
+const struct part plain_part = {
+	.name = "plain",
+	.stop = plain_on_stop,
+};
+
 static void end_cluster(struct service *service)
 {
 	for (uint32_t i = 0; i < service->child_slots; i++)

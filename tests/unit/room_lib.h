@@ -2,7 +2,7 @@
 #ifndef TESTS_ROOM_LIB_H
 #define TESTS_ROOM_LIB_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
 
 #include <check.h>
 #include <signal.h>
@@ -16,10 +16,17 @@
  *
  * What a test program defines itself stands in place of nclust's function of the
  * same name, and so does what room_lib.c defines: the clock, and what starts,
- * signals and awaits a process.  A test says by a list of `parts` of its own which
- * rooms hear of what happens.
+ * signals and awaits a process.
  */
 extern struct supervisor room;
+
+/* The rooms that hear of what happens, in place of the list of parts.c. */
+#define ROOM_PARTS(...) \
+	const struct part *const parts[] = {__VA_ARGS__, NULL}; \
+	const unsigned part_count = sizeof(parts) / sizeof(*parts) - 1
+
+/* One that sends a worker its stop signal: the last of those that are asked. */
+extern const struct part plain_part;
 
 /* With the clusters of that text, which is an INI file; no worker is born. */
 void room_begin(const char *ini);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "supervisor/accept/accepting.h"
+#include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
@@ -15,6 +17,8 @@
 #define ECHO_SERVICE(more) \
 	"[cluster:echo]\ncommand = /bin/cat\naccept = yes\n" \
 	"listen = 127.0.0.1:0\nworkers = 2\nstop-timeout = 5s\n" more
+
+ROOM_PARTS(&accept_part, &news_part);
 
 static struct service *echo;
 static int clients[16];

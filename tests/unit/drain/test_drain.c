@@ -3,6 +3,8 @@
 
 #include "os/look/connections.h"
 #include "os/process.h"
+#include "supervisor/common/news.h"
+#include "supervisor/drain/drain.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -15,6 +17,8 @@
 #define WEB \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 1\nready = notify\n" \
 	"drain = quiet\ndrain-timeout = 10s\n"
+
+ROOM_PARTS(&drain_part, &news_part);
 
 static struct connection has[4];
 static size_t has_count;

@@ -2,6 +2,8 @@
 #include "../room_lib.h"
 
 #include "../config/config_lib.h"
+#include "supervisor/common/news.h"
+#include "supervisor/instance/lifecycle.h"
 #include "supervisor/instance/reload.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/workers/child.h"
@@ -17,6 +19,8 @@
 #define JOB \
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = " \
 	"notify\ndrain = off\n"
+
+ROOM_PARTS(&news_part, &instance_part, &plain_part);
 
 static const char *file; /* as it is now */
 static struct reload_result result;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "supervisor/common/news.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/workers/service.h"
@@ -16,6 +17,8 @@
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n" \
 	"ipc = on\nrelay = web\n"
 #define CHANNEL 3 /* the worker's end: it has no other descriptor */
+
+ROOM_PARTS(&messages_part, &news_part);
 
 static struct service *web;
 static struct service *job;

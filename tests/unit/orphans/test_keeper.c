@@ -3,6 +3,9 @@
 
 #include "os/fdpass.h"
 #include "protocol/logwire.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/orphans/bequest.h"
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/workers/child.h"
@@ -21,6 +24,8 @@
 #define WEB \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"ipc = on\norphans = keep\nlisten = 127.0.0.1:0\n"
+
+ROOM_PARTS(&intercept_part, &messages_part, &orphans_part);
 
 static struct logwire_packet told[64];
 static size_t told_fds[64];

@@ -1,24 +1,137 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "base/error.h"
+#include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
+#include <stdio.h>
 
-/* A worker's life: births, deaths and signals. */
-
+/*
+ * A worker's life: births, deaths and signals, and which rooms hear of them, when,
+ * and in which order.
+ */
 #define WEB \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"stop-timeout = 5s\ndrain = off\n"
+
+/* ---- two rooms that note what they hear ---- */
+
+static char heard[4096];
+static bool refuses;  /* the second one, that a worker is born */
+static bool takes_it; /* the first one, that a worker is to be stopped */
+static struct child *last;
+static unsigned alive_when_gone;
+
+static void note(const char *room_name, const char *deed)
+{
+	size_t used = strlen(heard);
+
+	(void)snprintf(heard + used, sizeof(heard) - used, "%s%s%s",
+		used > 0 ? " " : "", room_name, deed);
+}
+
+static void a_on_blank(struct child *child)
+{
+	ck_assert_int_eq(child->pidfd, -1);
+	note("a", ".blank");
+}
+
+static int a_on_prepare(
+	struct child *child, struct birth *birth, struct error *err)
+{
+	(void)child;
+	(void)birth;
+	(void)err;
+	note("a", ".prepare");
+	return 0;
+}
+
+static int b_on_prepare(
+	struct child *child, struct birth *birth, struct error *err)
+{
+	(void)child;
+	(void)birth;
+	note("b", ".prepare");
+	return refuses ? error_set(err, ENOSPC, "no room") : 0;
+}
+
+static void a_on_born(struct child *child, struct birth *birth)
+{
+	(void)birth;
+	ck_assert_ptr_eq(child_by_pid(&room, child->pid), child);
+	last = child;
+	note("a", ".born");
+}
+
+static bool a_on_stop(struct child *child, int signal)
+{
+	(void)child;
+	(void)signal;
+	note("a", ".stop");
+	return takes_it;
+}
+
+/* Its number is still its own, and it is where it was. */
+static void a_on_dying(struct child *child)
+{
+	ck_assert_ptr_eq(child_by_pid(&room, child->pid), child);
+	ck_assert(room.stopping || !room_group_killed(child->pid));
+	note("a", ".dying");
+}
+
+static void b_on_left(struct child *child)
+{
+	ck_assert_ptr_null(child_by_pid(&room, child->pid));
+	ck_assert_ptr_null(
+		child_find(child->service, child->slot, child->worker));
+	note("b", ".left");
+}
+
+/* The core has not heard yet. */
+static void a_on_gone(struct child *child)
+{
+	alive_when_gone = service_alive(child->service);
+	note("a", ".gone");
+}
+
+static void b_on_gone(struct child *child)
+{
+	(void)child;
+	note("b", ".gone");
+}
+
+static const struct part a_part = {
+	.name = "a",
+	.blank = a_on_blank,
+	.prepare = a_on_prepare,
+	.born = a_on_born,
+	.stop = a_on_stop,
+	.dying = a_on_dying,
+	.gone = a_on_gone,
+};
+static const struct part b_part = {
+	.name = "b",
+	.prepare = b_on_prepare,
+	.left = b_on_left,
+	.gone = b_on_gone,
+};
+
+ROOM_PARTS(&a_part, &b_part, &news_part, &plain_part);
+
+/* ---- */
 
 static struct service *web;
 
 static void begin(void)
 {
+	refuses = takes_it = false;
 	room_begin(WEB);
 	web = room_cluster("web");
 	room_tick(web);
+	heard[0] = '\0';
 }
 
 START_TEST(each_slot_gets_a_worker)
@@ -49,12 +162,57 @@ START_TEST(who_dies_is_replaced_in_its_slot)
 }
 END_TEST
 
+START_TEST(a_death_is_told_in_order_and_given_back_backwards)
+{
+	room_exits(room_child(web, 0), 1);
+	ck_assert_str_eq(heard, "a.dying b.left b.gone a.gone");
+	ck_assert_uint_eq(alive_when_gone, 2);
+	ck_assert_uint_eq(service_alive(web), 1);
+}
+END_TEST
+
+START_TEST(a_birth_is_told_in_order)
+{
+	room_exits(room_child(web, 0), 1);
+	heard[0] = '\0';
+	room_pass(SECOND);
+	ck_assert_str_eq(heard, "a.blank a.prepare b.prepare a.born");
+	ck_assert_ptr_eq(last, room_child(web, 0));
+}
+END_TEST
+
+START_TEST(a_room_that_refuses_a_birth_is_the_reason_that_is_told)
+{
+	refuses = true;
+	room_exits(room_child(web, 0), 1);
+	heard[0] = '\0';
+	room_pass(150 * MSEC);
+	ck_assert_str_eq(heard, "a.blank a.prepare b.prepare b.gone a.gone");
+	ck_assert_uint_eq(room_spawned(), 2);
+	ck_assert(room_logged("no room: No space left on device"));
+	refuses = false;
+	room_pass(60 * SECOND);
+	ck_assert_uint_eq(service_alive(web), 2);
+}
+END_TEST
+
+START_TEST(the_first_room_that_takes_a_stop_has_it_alone)
+{
+	pid_t pid = room_child(web, 0)->pid;
+
+	takes_it = true;
+	room_tell(room_child(web, 0), EVENT_READY);
+	service_stop(web, false);
+	ck_assert_ptr_nonnull(strstr(heard, "a.stop"));
+	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 0);
+}
+END_TEST
+
 START_TEST(what_is_left_of_its_group_is_killed_with_it)
 {
 	pid_t pid = room_child(web, 0)->pid;
 
 	room_exits(room_child(web, 0), 1);
-	/* by the group: its own process had ended, and was not signalled */
 	ck_assert(room_group_killed(pid));
 }
 END_TEST
@@ -94,6 +252,11 @@ static void add(TCase *all)
 	tcase_add_checked_fixture(all, begin, room_end);
 	tcase_add_test(all, each_slot_gets_a_worker);
 	tcase_add_test(all, who_dies_is_replaced_in_its_slot);
+	tcase_add_test(all, a_death_is_told_in_order_and_given_back_backwards);
+	tcase_add_test(all, a_birth_is_told_in_order);
+	tcase_add_test(
+		all, a_room_that_refuses_a_birth_is_the_reason_that_is_told);
+	tcase_add_test(all, the_first_room_that_takes_a_stop_has_it_alone);
 	tcase_add_test(all, what_is_left_of_its_group_is_killed_with_it);
 	tcase_add_test(all, who_stops_gets_the_stop_signal_and_then_kill);
 	tcase_add_test(all, what_cannot_be_executed_leaves_nothing_behind);
