@@ -124,7 +124,7 @@ static int prepare(
 	return 0;
 }
 
-static void resume_child(struct child *child, int unused)
+static void resume_child(struct child *child, void *unused)
 {
 	(void)unused;
 	child_resume(child);
@@ -152,7 +152,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	carry_release(r);
 	for (size_t i = 0; i < sup->service_count; i++)
 		steer_adopt(sup->services[i]);
-	children_each(sup, NULL, resume_child, 0);
+	children_each(sup, NULL, resume_child, NULL);
 	helpers_resume(sup);
 	hooks_resume(sup);
 	for (size_t i = 0; i < sup->service_count; i++) {

@@ -150,14 +150,14 @@ static void scale_by(struct supervisor *sup, int by)
 		log_warn("%s: %s", s->name, err.text);
 }
 
-static void pause_child(struct child *child, int unused)
+static void pause_child(struct child *child, void *unused)
 {
 	(void)unused;
 	child_kill_group(child, SIGSTOP);
 	child->paused = true;
 }
 
-static void resume_child(struct child *child, int unused)
+static void resume_child(struct child *child, void *unused)
 {
 	(void)unused;
 	if (!child->paused)
@@ -171,10 +171,10 @@ static void resume_child(struct child *child, int unused)
 static void on_tstp(struct supervisor *sup)
 {
 	drain_thaw_all(sup); /* who is paused is not to be continued */
-	children_each(sup, NULL, pause_child, 0);
+	children_each(sup, NULL, pause_child, NULL);
 	(void)raise(SIGSTOP);
 	/* PID 1 cannot be stopped, and nobody would continue it */
-	children_each(sup, NULL, resume_child, 0);
+	children_each(sup, NULL, resume_child, NULL);
 }
 
 static void built_in(
@@ -205,7 +205,7 @@ static void built_in(
 		on_tstp(sup);
 		break;
 	case SIGCONT:
-		children_each(sup, NULL, resume_child, 0);
+		children_each(sup, NULL, resume_child, NULL);
 		break;
 	default:
 		break;

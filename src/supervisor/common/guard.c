@@ -39,7 +39,7 @@ static void watch(struct supervisor *sup)
 	sup->guard_watch = watch;
 }
 
-static void mend_child(struct child *child, int unused)
+static void mend_child(struct child *child, void *unused)
 {
 	(void)unused;
 	readiness_renew(child->service->sup, child);
@@ -54,7 +54,7 @@ static int mend(struct supervisor *sup, struct error *err)
 	made = clients_renew(sup, err);
 	if (made == -1)
 		return -1;
-	children_each(sup, NULL, mend_child, 0);
+	children_each(sup, NULL, mend_child, NULL);
 	bequest_renew(sup);
 	watch(sup);
 	sup->guard_failed = false;

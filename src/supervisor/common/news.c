@@ -11,7 +11,7 @@
 #include "supervisor/intercept/listens.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/roles.h"
-#include "supervisor/workers/service.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/common/kind.h"
 

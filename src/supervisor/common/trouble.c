@@ -8,7 +8,6 @@
 #include "protocol/handover.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
-#include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
 
 #include <errno.h>

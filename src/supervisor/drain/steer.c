@@ -419,11 +419,11 @@ bool steer_may_stop(const struct child *child)
 /* ---- rollouts ---- */
 
 /* Workers of before. */
-static void count_one(struct child *child, int argument)
+static void count_one(struct child *child, void *unused)
 {
 	struct slot_view view;
 
-	(void)argument;
+	(void)unused;
 	if (child->in_lane)
 		return;
 	steer_joined(child);
@@ -437,7 +437,7 @@ static void count_one(struct child *child, int argument)
 
 void steer_count(struct steer *s)
 {
-	children_each(s->service->sup, s->service, count_one, 0);
+	children_each(s->service->sup, s->service, count_one, NULL);
 }
 
 struct steer *steer_new(struct service *service)

@@ -7,7 +7,7 @@
 
 /* ---- taken over ---- */
 
-static void add_childs_lane(struct child *child, int unused)
+static void add_childs_lane(struct child *child, void *unused)
 {
 	(void)unused;
 	steer_add_lane(child->service->steer, child->lane);
@@ -23,9 +23,9 @@ static void add_lanes(struct steer *s, struct listener *l, void *context)
 }
 
 /* Which lane has the generation? */
-static void map_child(struct child *child, int generation)
+static void map_child(struct child *child, void *generation)
 {
-	if (child->generation == (unsigned)generation)
+	if (child->generation == *(const unsigned *)generation)
 		steer_map_found(
 			child->service->steer, child->generation, child->lane);
 }
@@ -39,12 +39,12 @@ struct steer *steer_begin_anew(struct service *service)
 
 	if (s == NULL)
 		return NULL;
-	children_each(sup, service, add_childs_lane, 0);
+	children_each(sup, service, add_childs_lane, NULL);
 	steer_visit_all(s, add_lanes, NULL);
 	if (s->count == 0)
 		steer_add_lane(s, 0);
 	for (unsigned g = first; g <= generation; g++)
-		children_each(sup, service, map_child, (int)g);
+		children_each(sup, service, map_child, &g);
 	if (s->from_count == 0)
 		steer_map(s, 0, s->last);
 	steer_count(s);

@@ -227,11 +227,11 @@ static void forget_heard(struct child *child)
 	child->heard = false;
 }
 
-static void resume(struct child *child, int argument)
+static void resume(struct child *child, void *unused)
 {
 	struct supervisor *sup = child->service->sup;
 
-	(void)argument;
+	(void)unused;
 	if (!child->trap_paused)
 		return;
 	child->trap_paused = false;
@@ -242,7 +242,7 @@ static void on_resume(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	children_each(timer->data, NULL, resume, 0);
+	children_each(timer->data, NULL, resume, NULL);
 }
 
 static void resume_later(struct supervisor *sup)

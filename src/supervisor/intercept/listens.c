@@ -166,11 +166,11 @@ static bool is_ready(const struct child *child)
 		ports_missing(child) == NULL;
 }
 
-static void look_if_ready(struct child *child, int argument)
+static void look_if_ready(struct child *child, void *unused)
 {
 	nsec_t now = clock_now();
 
-	(void)argument;
+	(void)unused;
 	if (child->listening_by == 0)
 		return;
 	if (child->listening_by <= now) {
@@ -194,7 +194,7 @@ static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	children_each(timer->data, NULL, look_if_ready, 0);
+	children_each(timer->data, NULL, look_if_ready, NULL);
 }
 
 /* Look at it after that time, if not before. */
@@ -248,9 +248,9 @@ static bool is_private(const struct child *child, const char *text, pid_t tid)
 
 /* One that another copy listened on before is everybody's: so for that one,
  * too, it was the sign that it is ready. */
-static void reconsider(struct child *child, int argument)
+static void reconsider(struct child *child, void *unused)
 {
-	(void)argument;
+	(void)unused;
 	if (!child->listening_told && ports_any(child, false))
 		consider(child);
 }
@@ -276,7 +276,7 @@ static void note_unix(struct child *child, const char *text, pid_t tid)
 	ports_note(child, text, false, given);
 	if (ports_any(child, false))
 		children_each(
-			child->service->sup, child->service, reconsider, 0);
+			child->service->sup, child->service, reconsider, NULL);
 	else if (mode_of(child) == READY_LISTEN)
 		look_after(child, LISTEN_PATIENCE);
 }

@@ -345,7 +345,7 @@ static void note_life(struct state_entry *e, const struct worker_view *w)
 }
 
 /* One that is lost is made anew, of what we know. */
-static void make_entry(struct child *child, int unused)
+static void make_entry(struct child *child, void *unused)
 {
 	const struct cluster_settings *settings = child_settings(child);
 	struct process_facts facts;
@@ -383,7 +383,7 @@ void bequest_resume(struct supervisor *sup)
 		-1)
 		log_warn("%s", err.text);
 	find_entry(sup, &past);
-	children_each(sup, NULL, make_entry, 0);
+	children_each(sup, NULL, make_entry, NULL);
 	for (size_t i = 0; i < sup->service_count; i++)
 		bequest_anchor(sup->services[i]);
 	state_past_fini(&past);

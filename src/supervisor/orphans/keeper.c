@@ -169,9 +169,9 @@ static void hold_segment(struct supervisor *sup, struct segment *s, bool fresh)
 	keeper_hold_segment(sup, s);
 }
 
-static void hold_child(struct child *child, int fresh)
+static void hold_child(struct child *child, void *fresh)
 {
-	if (fresh || !child->held)
+	if (*(const bool *)fresh || !child->held)
 		keeper_hold_child(child);
 }
 
@@ -209,7 +209,7 @@ static void hold_all(struct supervisor *sup, bool fresh)
 			hold_segment(sup, r->segment, fresh);
 		}
 	}
-	children_each(sup, NULL, hold_child, fresh);
+	children_each(sup, NULL, hold_child, &fresh);
 }
 
 void keeper_greet(struct supervisor *sup, bool fresh)

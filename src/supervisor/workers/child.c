@@ -10,6 +10,7 @@
 #include "os/spawn/spawn.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/workers/budget.h"
 #include "supervisor/workers/environment.h"
 #include "supervisor/common/kind.h"
@@ -32,87 +33,7 @@
 
 #define SPARE_DESCRIPTORS 6
 
-/* ---- the table of pids ---- */
-
-static struct child **bucket_of(const struct pid_table *t, pid_t pid)
-{
-	/* pids are dense: their low bits spread well */
-	return &t->buckets[(size_t)pid & (t->size - 1)];
-}
-
-static int pids_grow(struct pid_table *t)
-{
-	struct pid_table bigger = {
-		.size = t->size != 0 ? 2 * t->size : PID_BUCKETS_MIN,
-		.used = t->used,
-	};
-
-	if (t->used < t->size)
-		return 0;
-	bigger.buckets = calloc(bigger.size, sizeof(*bigger.buckets));
-	if (bigger.buckets == NULL)
-		return t->size != 0 ? 0 : -1; /* a fuller table still works */
-	for (size_t i = 0; i < t->size; i++) {
-		while (t->buckets[i] != NULL) {
-			struct child *c = t->buckets[i];
-			struct child **to = bucket_of(&bigger, c->pid);
-
-			t->buckets[i] = c->next;
-			c->next = *to;
-			*to = c;
-		}
-	}
-	free(t->buckets);
-	*t = bigger;
-	return 0;
-}
-
-static void pids_add(struct pid_table *t, struct child *child)
-{
-	struct child **at = bucket_of(t, child->pid);
-
-	child->next = *at;
-	*at = child;
-	t->used++;
-}
-
-static void pids_remove(struct pid_table *t, struct child *child)
-{
-	struct child **at = bucket_of(t, child->pid);
-
-	while (*at != child)
-		at = &(*at)->next;
-	*at = child->next;
-	t->used--;
-}
-
-struct child *child_by_pid(const struct supervisor *sup, pid_t pid)
-{
-	struct child *c;
-
-	if (sup->pids.size == 0)
-		return NULL;
-	for (c = *bucket_of(&sup->pids, pid); c != NULL; c = c->next)
-		if (c->pid == pid)
-			return c;
-	return NULL;
-}
-
-/* ---- by slot ---- */
-
-struct child *child_find(
-	const struct service *service, uint32_t slot, uint64_t worker)
-{
-	if (slot >= service->child_slots)
-		return NULL;
-	for (int i = 0; i < 2; i++) {
-		struct child *c = service->children[slot][i];
-
-		if (c != NULL && c->worker == worker)
-			return c;
-	}
-	return NULL;
-}
+/* ---- birth ---- */
 
 static struct child **place_in_slot(struct service *service, uint32_t slot)
 {
@@ -123,37 +44,6 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 			return &service->children[slot][i];
 	return NULL;
 }
-
-struct child *child_by_serial(const struct supervisor *sup, uint64_t serial)
-{
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-
-		for (uint32_t slot = 0; slot < s->child_slots; slot++)
-			for (int k = 0; k < 2; k++)
-				if (s->children[slot][k] != NULL &&
-					s->children[slot][k]->serial == serial)
-					return s->children[slot][k];
-	}
-	return NULL;
-}
-
-void children_each(struct supervisor *sup, const struct service *only,
-	void (*deed)(struct child *child, int argument), int argument)
-{
-	for (size_t i = 0; i < sup->service_count; i++) {
-		struct service *s = sup->services[i];
-
-		if (only != NULL && s != only)
-			continue;
-		for (uint32_t slot = 0; slot < s->child_slots; slot++)
-			for (int k = 0; k < 2; k++)
-				if (s->children[slot][k] != NULL)
-					deed(s->children[slot][k], argument);
-	}
-}
-
-/* ---- birth ---- */
 
 static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {

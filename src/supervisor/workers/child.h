@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_CHILD_H
 #define SUPERVISOR_CHILD_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/common/registry.h"
 
 /*
  * A child is the system's half of a worker: its pidfd, pipes, notify socket
@@ -42,18 +42,8 @@ void child_kill_group(struct child *child, int signal); /* its group */
  * -1 and errno. */
 int child_signal_group(const struct child *child, int signal);
 
-/* The child of a worker, or NULL. */
-struct child *child_find(
-	const struct service *service, uint32_t slot, uint64_t worker);
-struct child *child_by_serial(const struct supervisor *sup, uint64_t serial);
-struct child *child_by_pid(const struct supervisor *sup, pid_t pid);
-
 /* It has ended: end its group, reap it, tell the core. */
 void child_ended(struct child *child);
-
-/* Call `deed` for each child of the instance (of one service, if given). */
-void children_each(struct supervisor *sup, const struct service *only,
-	void (*deed)(struct child *child, int argument), int argument);
 
 /* One that was carried (carry.h): an empty one, and, once its members are there,
  * its place in its service.  -1: it has none.  Nothing is watched yet. */

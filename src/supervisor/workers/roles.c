@@ -320,7 +320,7 @@ void logger_carried(struct supervisor *sup)
 	sup->logger_restart.data = sup;
 }
 
-static void note_captured(struct child *child, int unused)
+static void note_captured(struct child *child, void *unused)
 {
 	(void)unused;
 	if (child->output[0] != -1 || child->output[1] != -1)
@@ -330,7 +330,7 @@ static void note_captured(struct child *child, int unused)
 void logger_resume(struct supervisor *sup)
 {
 	if (sup->logger_pid == 0) {
-		children_each(sup, NULL, note_captured, 0);
+		children_each(sup, NULL, note_captured, NULL);
 		return;
 	}
 	if (sup->logger_watcher.fd != -1)
@@ -394,7 +394,7 @@ static void set_sink(struct supervisor *sup)
 	(void)send_packet(sup, &p, -1);
 }
 
-static void add_again(struct child *child, int unused)
+static void add_again(struct child *child, void *unused)
 {
 	(void)unused;
 	logger_add(child->service, child);
@@ -431,7 +431,7 @@ static int start(struct supervisor *sup)
 	sup->logger_copies = !carry_variant.less;
 	begin(sup, pair[0]);
 	set_sink(sup);
-	children_each(sup, NULL, add_again, 0);
+	children_each(sup, NULL, add_again, NULL);
 	keeper_greet(sup, true);
 	return 0;
 }

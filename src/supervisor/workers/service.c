@@ -371,14 +371,6 @@ void service_free(struct service *s)
 	free(s);
 }
 
-struct service *service_named(const struct supervisor *sup, const char *name)
-{
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (strcmp(sup->services[i]->name, name) == 0)
-			return sup->services[i];
-	return NULL;
-}
-
 unsigned service_workers(const struct service *service)
 {
 	return service->kind->workers(service);

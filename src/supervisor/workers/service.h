@@ -3,6 +3,7 @@
 #define SUPERVISOR_SERVICE_H
 
 #include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 
 /*
  * A service is the system's half of a cluster: it hands events to the core and
@@ -82,7 +83,5 @@ const struct worker_kind *kind_of(const struct cluster_settings *settings);
 /* Can it have these listeners?  -1 and `err`. */
 int kind_check(const struct cluster_settings *settings,
 	const struct listener_set *set, struct error *err);
-
-struct service *service_named(const struct supervisor *sup, const char *name);
 
 #endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_REGISTRY_H
+#define SUPERVISOR_REGISTRY_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * Which clusters and which workers there are: how every room finds one, or walks
+ * over all.  workers/child.c enters and removes them.
+ */
+
+/* NULL: no cluster has that name. */
+struct service *service_named(const struct supervisor *sup, const char *name);
+
+/* The child of a worker, or NULL. */
+struct child *child_find(
+	const struct service *service, uint32_t slot, uint64_t worker);
+struct child *child_by_serial(const struct supervisor *sup, uint64_t serial);
+struct child *child_by_pid(const struct supervisor *sup, pid_t pid);
+
+/* Call `deed` for each child of the instance (of one service, if given). */
+void children_each(struct supervisor *sup, const struct service *only,
+	void (*deed)(struct child *child, void *context), void *context);
+
+/* The table behind child_by_pid().  Room for one more; -1: no memory. */
+int pids_grow(struct pid_table *t);
+void pids_add(struct pid_table *t, struct child *child);
+void pids_remove(struct pid_table *t, struct child *child);
+
+#endif
