@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/common/news.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/workers/service.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * During a rolling restart of workers that cannot be taken off their socket: which
+ * socket gets which share of the new connections.  The sockets are real, nobody
+ * accepts.
+ */
+#define WEB \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 3\nready = notify\n" \
+	"listen = 127.0.0.1:0\ndrain = quiet\ndrain-timeout = 60s\n"
+
+static bool stubborn;
+
+/* Does a worker wait in a way that keeps it on its socket? */
+bool drain_is_stubborn(struct child *child, unsigned least)
+{
+	(void)child;
+	(void)least;
+	return stubborn;
+}
+
+/* A worker that is to be emptied is so when a test says it. */
+static int shares_on_prepare(
+	struct child *child, struct birth *birth, struct error *err)
+{
+	(void)birth;
+	(void)err;
+	child->lane =
+		steer_lane(child->service, child->generation, child->slot);
+	return 0;
+}
+
+static void shares_on_born(struct child *child, struct birth *birth)
+{
+	(void)birth;
+	steer_joined(child);
+}
+
+static const struct part shares_part = {
+	.name = "shares",
+	.prepare = shares_on_prepare,
+	.born = shares_on_born,
+	.left = steer_left,
+	.report = steer_on_report,
+	.drop = steer_on_drop,
+};
+
+ROOM_PARTS(&shares_part, &news_part, &plain_part);
+
+static struct service *web;
+static struct listener *l;
+
+static void begin(void)
+{
+	stubborn = true;
+	room_begin(WEB);
+	web = room_cluster("web");
+	l = web->listeners.list[0];
+	for (uint32_t slot = 0; slot < 3; slot++) {
+		room_tick(web);
+		room_tell(room_child(web, slot), EVENT_READY);
+	}
+}
+
+static void restart(void)
+{
+	const struct roll roll = {.slot = SLOT_ALL};
+	struct error err;
+
+	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
+	room_tick(web);
+}
+
+/* The share of what the old, or the new workers have. */
+static unsigned share(unsigned generation)
+{
+	for (uint32_t slot = 0; slot < web->child_slots; slot++)
+		for (int k = 0; k < 2; k++) {
+			const struct child *c = web->children[slot][k];
+
+			if (c != NULL && c->generation == generation)
+				return group_socket(l, c->lane)->weight;
+		}
+	ck_abort_msg("nobody is of generation %u", generation);
+	return 0;
+}
+
+/* The successor in that slot is ready, so that the old one is to be emptied. */
+static void replace(uint32_t slot)
+{
+	room_tell(room_child(web, slot), EVENT_READY);
+}
+
+/* … and it is, and goes. */
+static void leave(uint32_t slot)
+{
+	for (int k = 0; k < 2; k++) {
+		struct child *c = web->children[slot][k];
+
+		if (c == NULL || c->generation != 1)
+			continue;
+		room_tell(c, EVENT_DRAINED);
+		room_exits(c, 0);
+	}
+	room_tick(web);
+}
+
+START_TEST(one_socket_is_enough_as_long_as_nobody_leaves)
+{
+	ck_assert_uint_eq(group_size(l), 1);
+}
+END_TEST
+
+START_TEST(who_can_be_taken_off_it_needs_no_second_one)
+{
+	stubborn = false;
+	restart();
+	ck_assert_uint_eq(group_size(l), 1);
+}
+END_TEST
+
+START_TEST(the_share_follows_who_is_ready)
+{
+	restart();
+	ck_assert_uint_eq(group_size(l), 2);
+	/* the first of the new ones is not ready: nobody waits for it */
+	ck_assert_uint_eq(share(1), 3);
+	ck_assert_uint_eq(share(2), 0);
+	replace(0);
+	ck_assert_uint_eq(share(1), 2);
+	ck_assert_uint_eq(share(2), 1);
+	leave(0);
+	replace(1);
+	ck_assert_uint_eq(share(1), 1);
+	ck_assert_uint_eq(share(2), 2);
+}
+END_TEST
+
+START_TEST(the_last_of_the_old_ones_get_nothing_more)
+{
+	restart();
+	for (uint32_t slot = 0; slot < 2; slot++) {
+		replace(slot);
+		leave(slot);
+	}
+	replace(2);
+	ck_assert_uint_eq(share(1), 0);
+	ck_assert_uint_eq(share(2), 3);
+	ck_assert(steer_is_away(web->children[2][0]) !=
+		steer_is_away(web->children[2][1]));
+}
+END_TEST
+
+START_TEST(one_that_does_not_become_quiet_is_helped)
+{
+	restart();
+	replace(0);
+	ck_assert_uint_eq(share(1), 2);
+	room_pass(SECOND); /* it is not quiet yet: its lane gets none */
+	ck_assert_uint_eq(share(1), 0);
+	ck_assert_uint_gt(share(2), 0);
+}
+END_TEST
+
+START_TEST(the_old_socket_is_closed_after_its_last_worker)
+{
+	restart();
+	for (uint32_t slot = 0; slot < 3; slot++) {
+		replace(slot);
+		leave(slot);
+	}
+	room_pass(SECOND);
+	ck_assert_uint_eq(group_size(l), 1);
+	ck_assert(!steer_is_busy(web));
+}
+END_TEST
+
+/* What the kernel makes of it: so many of these connections came to that socket. */
+static unsigned arrived(unsigned lane)
+{
+	unsigned count = 0;
+	int fd;
+
+	while ((fd = accept4(group_fd(l, lane), NULL, NULL, SOCK_CLOEXEC)) !=
+		-1) {
+		(void)close(fd);
+		count++;
+	}
+	return count;
+}
+
+START_TEST(a_client_comes_to_those_who_have_a_share)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET};
+	unsigned old_lane = room_child(web, 2)->lane;
+	int fds[40];
+
+	restart();
+	for (uint32_t slot = 0; slot < 2; slot++) {
+		replace(slot);
+		leave(slot);
+	}
+	replace(2);
+	to.sin_port = htons(l->facts.port);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (int i = 0; i < 40; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		ck_assert_int_eq(
+			connect(fds[i], (struct sockaddr *)&to, sizeof(to)), 0);
+	}
+	for (unsigned lane = 0; lane < 2; lane++)
+		ck_assert_int_eq(
+			socket_set_nonblock(group_fd(l, lane), true), 0);
+	ck_assert_uint_eq(arrived(old_lane), 0);
+	ck_assert_uint_eq(arrived(room_child(web, 0)->lane), 40);
+	for (int i = 0; i < 40; i++)
+		(void)close(fds[i]);
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, room_end);
+	tcase_add_test(all, one_socket_is_enough_as_long_as_nobody_leaves);
+	tcase_add_test(all, who_can_be_taken_off_it_needs_no_second_one);
+	tcase_add_test(all, the_share_follows_who_is_ready);
+	tcase_add_test(all, the_last_of_the_old_ones_get_nothing_more);
+	tcase_add_test(all, one_that_does_not_become_quiet_is_helped);
+	tcase_add_test(all, the_old_socket_is_closed_after_its_last_worker);
+	tcase_add_test(all, a_client_comes_to_those_who_have_a_share);
+}
+
+int main(void)
+{
+	return room_run("drain/shares", add);
+}

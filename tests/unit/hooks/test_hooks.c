@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "os/pidfd.h"
+#include "supervisor/common/news.h"
+#include "supervisor/hooks/helper.h"
+#include "supervisor/hooks/hooks.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/*
+ * Which hook is run for what, with which facts, how many at a time, and what is told
+ * of those that fail.  None is run.
+ */
+#define WEB \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
+	"drain = off\non-ready = ready\non-exit = exit\non-crash = crash\n" \
+	"on-rollout = rollout\non-scale = scale\non-stop = stop\n"
+
+ROOM_PARTS(&news_part, &hooks_part, &plain_part);
+
+/* ---- the commands ---- */
+
+#define RUNS_MAX 512
+
+static struct run {
+	char command[32];
+	char facts[1024]; /* a line each */
+	helper_over *over;
+	void *owner;
+} runs[RUNS_MAX];
+static unsigned run_count;
+static int cannot_start;
+
+struct helper *helper_start(const struct helper_plan *plan, struct error *err)
+{
+	struct run *run = &runs[run_count];
+
+	if (cannot_start != 0) {
+		(void)error_set(err, cannot_start, "cannot execute 'it'");
+		return NULL;
+	}
+	ck_assert_uint_lt(run_count, RUNS_MAX);
+	(void)snprintf(run->command, sizeof(run->command), "%s",
+		plan->command->list[0]);
+	ck_assert_uint_lt(plan->facts->len, sizeof(run->facts));
+	for (size_t i = 0; i < plan->facts->len; i++)
+		run->facts[i] = plan->facts->data[i] == '\0'
+			? '\n'
+			: plan->facts->data[i];
+	run->facts[plan->facts->len] = '\0';
+	run->over = plan->over;
+	run->owner = plan->owner;
+	return (struct helper *)&runs[run_count++];
+}
+
+void helper_forget(struct helper *h)
+{
+	(void)h;
+}
+
+void helpers_free(struct supervisor *sup)
+{
+	(void)sup;
+}
+
+static void over(unsigned at, int status)
+{
+	const struct pidfd_end end = {.code = status};
+
+	runs[at].over(runs[at].owner, &end, false);
+}
+
+/* So many of that name were run so far. */
+static unsigned count(const char *command)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < run_count; i++)
+		found += strcmp(runs[i].command, command) == 0;
+	return found;
+}
+
+/* The last one of that name has this fact. */
+static bool has(const char *command, const char *fact)
+{
+	char line[128];
+
+	(void)snprintf(line, sizeof(line), "%s\n", fact);
+	for (unsigned i = run_count; i-- > 0;)
+		if (strcmp(runs[i].command, command) == 0)
+			return strstr(runs[i].facts, line) != NULL;
+	return false;
+}
+
+/* ---- */
+
+static struct service *web;
+
+static void begin(void)
+{
+	run_count = 0;
+	cannot_start = 0;
+	room_begin(WEB);
+	web = room_cluster("web");
+	room_tick(web);
+}
+
+static void end(void)
+{
+	hooks_fini(&room);
+	room_end();
+}
+
+START_TEST(ready_is_told_with_who_it_is)
+{
+	char fact[64];
+
+	room_tell(room_child(web, 1), EVENT_READY);
+	ck_assert_uint_eq(run_count, 0); /* not while the core speaks */
+	room_pass(MSEC);
+	ck_assert_uint_eq(count("ready"), 1);
+	ck_assert(has("ready", "NCLUST_EVENT=ready"));
+	ck_assert(has("ready", "NCLUST_CLUSTER=web"));
+	ck_assert(has("ready", "NCLUST_SLOT=1"));
+	ck_assert(has("ready", "NCLUST_WANTED=2"));
+	ck_assert(has("ready", "NCLUST_READY=1"));
+	(void)snprintf(fact, sizeof(fact), "NCLUST_WORKER_PID=%d",
+		(int)room_child(web, 1)->pid);
+	ck_assert(has("ready", fact));
+}
+END_TEST
+
+START_TEST(an_end_that_nobody_asked_for_is_a_crash_as_well)
+{
+	room_killed(room_child(web, 0), SIGSEGV);
+	room_pass(MSEC);
+	ck_assert_uint_eq(count("exit"), 1);
+	ck_assert_uint_eq(count("crash"), 1);
+	ck_assert(has("crash", "NCLUST_REASON=killed by SIGSEGV"));
+	ck_assert(has("crash", "NCLUST_EXIT_SIGNAL=SIGSEGV"));
+}
+END_TEST
+
+START_TEST(an_end_that_was_asked_for_is_none)
+{
+	room_tell(room_child(web, 0), EVENT_READY);
+	room_tell(room_child(web, 1), EVENT_READY);
+	service_stop(web, false);
+	room_exits(room_child(web, 0), 0);
+	room_pass(MSEC);
+	ck_assert_uint_eq(count("exit"), 1);
+	ck_assert(has("exit", "NCLUST_EXIT_CODE=0"));
+	ck_assert_uint_eq(count("crash"), 0);
+	ck_assert_uint_eq(count("stop"), 1);
+}
+END_TEST
+
+START_TEST(a_scale_is_told_with_its_number)
+{
+	struct error err;
+
+	ck_assert_int_eq(service_scale(web, 5, &err), 0);
+	room_pass(MSEC);
+	ck_assert_uint_eq(count("scale"), 1);
+	ck_assert(has("scale", "NCLUST_COUNT=5"));
+}
+END_TEST
+
+START_TEST(a_rollout_is_told_at_its_begin_and_at_its_end)
+{
+	const struct roll roll = {.slot = 0};
+	struct error err;
+
+	room_tell(room_child(web, 0), EVENT_READY);
+	room_tell(room_child(web, 1), EVENT_READY);
+	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
+	room_pass(MSEC);
+	ck_assert(has("rollout", "NCLUST_OUTCOME=started"));
+	room_tell(room_child(web, 0), EVENT_READY);
+	room_exits(web->children[0][0], 0);
+	room_pass(MSEC);
+	ck_assert(has("rollout", "NCLUST_OUTCOME=done"));
+}
+END_TEST
+
+/* So many events of one worker. */
+static void tell_scales(unsigned count)
+{
+	struct error err;
+
+	for (unsigned i = 0; i < count; i++)
+		ck_assert_int_eq(service_scale(web, 2 + i % 2, &err), 0);
+	for (int i = 0; i < 100; i++)
+		room_pass(2 * MSEC);
+}
+
+START_TEST(so_many_run_at_once_and_the_others_wait)
+{
+	tell_scales(HOOKS_AT_ONCE + 3);
+	ck_assert_uint_eq(run_count, HOOKS_AT_ONCE);
+	over(0, 0);
+	ck_assert_uint_eq(run_count, HOOKS_AT_ONCE + 1);
+	ck_assert(hooks_wait_for(web));
+	over(1, 0);
+	over(2, 0);
+	ck_assert(!hooks_wait_for(web));
+	ck_assert_uint_eq(run_count, HOOKS_AT_ONCE + 3);
+}
+END_TEST
+
+START_TEST(too_many_are_dropped_and_that_is_told)
+{
+	tell_scales(HOOKS_AT_ONCE + HOOKS_QUEUED + 10);
+	for (unsigned i = 0; i < run_count; i++)
+		over(i, 0);
+	ck_assert(room_logged("hooks were not run"));
+	ck_assert_uint_lt(run_count, HOOKS_AT_ONCE + HOOKS_QUEUED + 10);
+	ck_assert_uint_ge(run_count, HOOKS_QUEUED);
+}
+END_TEST
+
+START_TEST(a_failure_is_told_once_until_it_goes_well)
+{
+	const char *first;
+
+	tell_scales(4);
+	over(0, 1);
+	over(1, 1);
+	first = strstr(
+		room_log(), "web: the hook on-scale ('scale') failed: exit 1");
+	ck_assert_ptr_nonnull(first);
+	ck_assert_ptr_null(strstr(first + 1, "web: the hook on-scale"));
+	over(2, 0);
+	over(3, 7);
+	ck_assert(room_logged("failed: exit 7"));
+}
+END_TEST
+
+START_TEST(one_that_cannot_be_started_holds_nothing_up)
+{
+	cannot_start = ENOENT;
+	tell_scales(3);
+	ck_assert(room_logged("the hook on-scale ('scale') failed: cannot "
+			      "execute 'it': No such file or directory"));
+	ck_assert(hooks_are_over(&room));
+}
+END_TEST
+
+START_TEST(the_end_waits_for_a_moment_and_no_longer)
+{
+	tell_scales(1);
+	ck_assert(!hooks_are_over(&room));
+	room_pass(SECOND);
+	ck_assert(!hooks_are_over(&room));
+	room_pass(2 * SECOND);
+	ck_assert(hooks_are_over(&room));
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, end);
+	tcase_add_test(all, ready_is_told_with_who_it_is);
+	tcase_add_test(all, an_end_that_nobody_asked_for_is_a_crash_as_well);
+	tcase_add_test(all, an_end_that_was_asked_for_is_none);
+	tcase_add_test(all, a_scale_is_told_with_its_number);
+	tcase_add_test(all, a_rollout_is_told_at_its_begin_and_at_its_end);
+	tcase_add_test(all, so_many_run_at_once_and_the_others_wait);
+	tcase_add_test(all, too_many_are_dropped_and_that_is_told);
+	tcase_add_test(all, a_failure_is_told_once_until_it_goes_well);
+	tcase_add_test(all, one_that_cannot_be_started_holds_nothing_up);
+	tcase_add_test(all, the_end_waits_for_a_moment_and_no_longer);
+}
+
+int main(void)
+{
+	return room_run("hooks/hooks", add);
+}
