@@ -9,7 +9,6 @@
 #include "os/socket/socket_options.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -45,7 +44,8 @@ struct look {
 	struct held *held;
 	struct owned list[INODES_MAX];
 	size_t count;
-	pid_t pid; /* looked at just now */
+	pid_t leader; /* of the session */
+	pid_t pid;    /* looked at just now */
 };
 
 static const struct owned *find(const struct look *look, uint64_t inode)
@@ -135,67 +135,44 @@ static void note_descriptor(void *context, int fd, const char *target)
 	look->list[look->count++] = (struct owned){inode, look->pid, fd};
 }
 
-static void look_at_threads(struct held *held, pid_t pid)
+struct threads {
+	unsigned count;
+	unsigned running;
+};
+
+static bool count_thread(void *context, pid_t tid)
 {
-	char path[40];
-	unsigned threads = 0;
-	unsigned running = 0;
-	const struct dirent *entry;
-	DIR *dir;
+	struct threads *t = context;
+	struct process_facts facts;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
-		struct process_facts facts;
-
-		if (tid <= 0)
-			continue;
-		threads++;
-		if (process_look(tid, &facts) == 0 && facts.state == 'R')
-			running++;
-	}
-	if (dir != NULL)
-		(void)closedir(dir);
-	if (threads > held->threads)
-		held->threads = threads;
-	if (running > held->running)
-		held->running = running;
+	t->count++;
+	t->running += process_look(tid, &facts) == 0 && facts.state == 'R';
+	return false;
 }
 
-static void look_at_process(struct look *look, pid_t pid, pid_t leader)
+static bool look_at_process(void *context, pid_t pid)
 {
+	struct look *look = context;
+	struct held *held = look->held;
 	struct process_facts facts;
+	struct threads threads = {0};
 	struct remote r;
 
-	if (process_look(pid, &facts) == -1 || facts.session != leader ||
+	if (process_look(pid, &facts) == -1 || facts.session != look->leader ||
 		facts.state == 'Z')
-		return;
+		return false;
 	look->pid = pid;
-	look->held->processes++;
-	look->held->cpu += facts.cpu;
-	look_at_threads(look->held, pid);
+	held->processes++;
+	held->cpu += facts.cpu;
+	(void)process_each(pid, count_thread, &threads);
+	if (threads.count > held->threads)
+		held->threads = threads.count;
+	if (threads.running > held->running)
+		held->running = threads.running;
 	note_name(look);
 	remote_of(&r, pid);
 	(void)remote_each_fd(&r, DESCRIPTORS_MAX, note_descriptor, look);
-}
-
-static void look_at_session(struct look *look, pid_t leader)
-{
-	DIR *dir = opendir("/proc");
-	const struct dirent *entry;
-
-	if (dir == NULL) {
-		look_at_process(look, leader, leader);
-		return;
-	}
-	while ((entry = readdir(dir)) != NULL) {
-		long pid = strtol(entry->d_name, NULL, 10);
-
-		if (pid > 0)
-			look_at_process(look, (pid_t)pid, leader);
-	}
-	(void)closedir(dir);
+	return false;
 }
 
 /* ---- what they are ---- */
@@ -357,7 +334,9 @@ void held_look(struct held *held, pid_t leader)
 	(void)memset(held, 0, sizeof(*held));
 	look.held = held;
 	look.count = 0;
-	look_at_session(&look, leader);
+	look.leader = leader;
+	if (process_each(0, look_at_process, &look) == -1)
+		(void)look_at_process(&look, leader);
 	if (look.count == 0)
 		return;
 	look_at_table(&look, leader, "tcp", HELD_TCP);

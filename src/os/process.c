@@ -110,6 +110,31 @@ const char *process_name(pid_t pid, char to[PROCESS_NAME])
 	return to;
 }
 
+long process_each(pid_t pid, process_visit *look, void *context)
+{
+	char path[40] = "/proc";
+	const struct dirent *entry;
+	long count = 0;
+	DIR *dir;
+
+	if (pid != 0)
+		(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (dir == NULL)
+		return -1;
+	while ((entry = readdir(dir)) != NULL) {
+		pid_t id = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (id <= 0)
+			continue;
+		count++;
+		if (look(context, id))
+			break;
+	}
+	(void)closedir(dir);
+	return count;
+}
+
 static bool is_still(pid_t tid)
 {
 	struct process_facts facts;
@@ -118,28 +143,24 @@ static bool is_still(pid_t tid)
 		strchr("TtZX", facts.state) != NULL;
 }
 
+static bool is_moving(void *moves, pid_t tid)
+{
+	*(bool *)moves = !is_still(tid);
+	return *(bool *)moves;
+}
+
 bool process_is_stopped(pid_t pid)
 {
 	uint64_t threads = 1;
-	char path[64];
-	bool still = true;
-	struct dirent *entry;
-	DIR *dir;
+	bool moves = false;
 
 	if (!is_still(pid))
 		return false;
 	if (process_status(pid, "Threads:", 10, &threads) == -1 || threads < 2)
 		return true;
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	if (dir == NULL)
+	if (process_each(pid, is_moving, &moves) == -1)
 		return errno == ENOENT;
-	while (still && (entry = readdir(dir)) != NULL)
-		if (*entry->d_name != '.')
-			still = is_still(
-				(pid_t)strtol(entry->d_name, NULL, 10));
-	(void)closedir(dir);
-	return still;
+	return !moves;
 }
 
 /* The number behind one of the keys; NULL: the line has none of them. */

@@ -27,6 +27,14 @@ int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
 #define PROCESS_NAME 48
 const char *process_name(pid_t pid, char to[PROCESS_NAME]);
 
+/*
+ * Visit the threads of a process by their numbers, or, where `pid` is 0, all
+ * processes that /proc has, until `look` returns true.  Returns how many were
+ * visited, or -1 and errno.
+ */
+typedef bool process_visit(void *context, pid_t id);
+long process_each(pid_t pid, process_visit *look, void *context);
+
 /* Are all of its threads stopped, or has it ended? */
 bool process_is_stopped(pid_t pid);
 

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "os/process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,38 +96,12 @@ static bool may_await(struct remote *thread, struct remote *process,
 	}
 }
 
-/* Call `look` for each thread until it returns true: that is enough.  Returns how
- * many it has looked at. */
-static unsigned each_thread(
-	pid_t pid, bool (*look)(void *context, pid_t tid), void *context)
-{
-	char path[32];
-	struct dirent *entry;
-	unsigned count = 0;
-	DIR *dir;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	if (dir == NULL)
-		return 0;
-	while (count < THREADS_MOST && (entry = readdir(dir)) != NULL) {
-		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
-
-		if (tid <= 0)
-			continue;
-		count++;
-		if (look(context, tid))
-			break;
-	}
-	(void)closedir(dir);
-	return count;
-}
-
 struct search {
 	struct remote *process;
 	struct table table;
 	bool *denied;
 	bool found;
+	unsigned threads; /* looked at */
 };
 
 static bool look_at_thread(void *context, pid_t tid)
@@ -138,7 +111,7 @@ static bool look_at_thread(void *context, pid_t tid)
 
 	thread.tid = tid;
 	s->found = may_await(&thread, s->process, &s->table, s->denied);
-	return s->found;
+	return ++s->threads == THREADS_MOST || s->found;
 }
 
 enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
@@ -154,8 +127,9 @@ enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
 	if (process_look(process->tid, &facts) == -1)
 		return AWAITS_UNKNOWN;
 	/* a stopped one is in the call that it was in */
-	if (facts.state != 'T' &&
-		each_thread(process->tid, look_at_thread, &s) == THREADS_MOST)
+	if (facts.state != 'T')
+		(void)process_each(process->tid, look_at_thread, &s);
+	if (s.threads == THREADS_MOST)
 		return AWAITS_UNKNOWN;
 	if (s.found)
 		return AWAITS_CONNECTION;
@@ -259,7 +233,7 @@ const char *awaits_threads_text(pid_t pid, char *to, size_t size)
 	char text[32];
 
 	*to = '\0';
-	(void)each_thread(pid, say_thread, &w);
+	(void)process_each(pid, say_thread, &w);
 	if (w.more > 0) {
 		(void)snprintf(text, sizeof(text), "; and %u more", w.more);
 		add(&w, text);

@@ -6,7 +6,6 @@
 #include "os/socket/sockdiag.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/sockios.h>
@@ -453,31 +452,30 @@ static enum activity of_call(long call)
 							 : ACTIVITY_RUNS;
 }
 
+struct threads {
+	const struct remote *process;
+	enum activity found;
+	unsigned count;
+};
+
+static bool look_at_thread(void *context, pid_t tid)
+{
+	struct threads *t = context;
+	struct remote thread = *t->process;
+
+	thread.tid = tid;
+	if (of_call(remote_call(&thread)) == ACTIVITY_RUNS)
+		t->found = ACTIVITY_RUNS;
+	return t->found == ACTIVITY_RUNS || ++t->count == THREADS_MOST;
+}
+
 static enum activity of_threads(const struct remote *r)
 {
-	char path[64];
-	enum activity found = ACTIVITY_WAITS;
-	unsigned count = 0;
-	struct dirent *entry;
-	DIR *dir;
+	struct threads t = {.process = r, .found = ACTIVITY_WAITS};
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)r->tid);
-	dir = opendir(path);
-	if (dir == NULL)
-		return ACTIVITY_UNKNOWN;
-	while (found == ACTIVITY_WAITS && count < THREADS_MOST &&
-		(entry = readdir(dir)) != NULL) {
-		struct remote thread = *r;
-
-		thread.tid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (thread.tid <= 0)
-			continue;
-		count++;
-		if (of_call(remote_call(&thread)) == ACTIVITY_RUNS)
-			found = ACTIVITY_RUNS;
-	}
-	(void)closedir(dir);
-	return found;
+	return process_each(r->tid, look_at_thread, &t) != -1
+		? t.found
+		: ACTIVITY_UNKNOWN;
 }
 
 enum activity connections_activity(struct remote *r, enum activity stopped_in)

@@ -51,71 +51,66 @@ static bool is_one_of(
 	return false;
 }
 
+struct search {
+	const struct port_socket *list;
+	size_t count;
+	struct bound bound;
+	pid_t found; /* 0: nobody yet */
+};
+
 /* Has the process one of the sockets? */
-static bool has_one(int proc, const char *pid, const struct port_socket *list,
-	size_t count, const struct bound *bound)
+static bool has_one(pid_t pid, const struct search *s)
 {
 	char path[32];
 	char target[64];
 	struct dirent *entry;
 	bool found = false;
 	DIR *dir;
-	int fd;
 
-	(void)snprintf(path, sizeof(path), "%.10s/fd", pid);
-	fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd != -1 ? fdopendir(fd) : NULL;
-	if (dir == NULL) {
-		fd_close(&fd);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (dir == NULL)
 		return false;
-	}
-	while (!found && !is_over(bound) && (entry = readdir(dir)) != NULL) {
+	while (!found && !is_over(&s->bound) &&
+		(entry = readdir(dir)) != NULL) {
 		ssize_t n = readlinkat(
 			dirfd(dir), entry->d_name, target, sizeof(target) - 1);
 
 		if (n <= 0)
 			continue;
 		target[n] = '\0';
-		found = is_one_of(list, count, remote_socket_inode(target));
+		found = is_one_of(
+			s->list, s->count, remote_socket_inode(target));
 	}
 	(void)closedir(dir);
 	return found;
 }
 
-static long find_process(const struct port_socket *list, size_t count)
+static bool look_at_process(void *context, pid_t pid)
 {
-	const struct bound bound = {clock_now() + PATIENCE, cpu_time() + WORK};
-	DIR *dir = opendir("/proc");
-	struct dirent *entry;
-	long found = 0;
+	struct search *s = context;
 
-	while (dir != NULL && found == 0 && !is_over(&bound) &&
-		(entry = readdir(dir)) != NULL) {
-		long pid = strtol(entry->d_name, NULL, 10);
-
-		if (pid > 0 &&
-			has_one(dirfd(dir), entry->d_name, list, count, &bound))
-			found = pid;
-	}
-	if (dir != NULL)
-		(void)closedir(dir);
-	return found;
+	if (has_one(pid, s))
+		s->found = pid;
+	return s->found != 0 || is_over(&s->bound);
 }
 
 const char *holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 {
 	struct port_socket list[SOCKETS_MAX];
 	size_t count = sockdiag_port(type, port, list, SOCKETS_MAX);
+	struct search s = {.list = list,
+		.count = count,
+		.bound = {clock_now() + PATIENCE, cpu_time() + WORK}};
 	char name[PROCESS_NAME];
-	long pid;
 
 	to[0] = '\0';
 	if (count == 0)
 		return to;
-	pid = find_process(list, count);
-	if (pid > 0)
-		(void)snprintf(to, HOLDER_TEXT, "%s (pid %ld)",
-			process_name((pid_t)pid, name), pid);
+	(void)process_each(0, look_at_process, &s);
+	if (s.found > 0)
+		(void)snprintf(to, HOLDER_TEXT, "%s (pid %d)",
+			process_name(s.found, name), (int)s.found);
 	else
 		(void)snprintf(
 			to, HOLDER_TEXT, "a process of uid %u", list[0].uid);
