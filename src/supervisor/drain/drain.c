@@ -6,7 +6,6 @@
 #include "core/image.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
-#include "os/process.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/common/news.h"
@@ -475,16 +474,11 @@ static struct drain *start(struct child *child, nsec_t span)
 {
 	struct drain *d = drain_new(child, span);
 	const struct service *service = child->service;
-	int first = cluster_settings(service->core)->stop[0].signal;
-	uint64_t caught;
 
 	if (d == NULL)
 		return NULL;
 	note_ports(d, &service->listeners);
 	note_ports(d, &service->learned);
-	d->goes_on = node_lives_on(child) ||
-		(process_status(child->pid, "SigCgt:", 16, &caught) == 0 &&
-			(caught >> (first - 1) & 1) != 0);
 	return d;
 }
 

@@ -7,6 +7,7 @@
 #include "supervisor/health/check.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/health/health.h"
+#include "supervisor/node/node.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -218,6 +219,17 @@ static void gather(struct drain *d, struct connections *seen)
 	connections_sort(seen);
 }
 
+/* Has it a handler for its stop signal, or does it get none? */
+static bool goes_on(const struct child *child)
+{
+	int first = cluster_settings(child->service->core)->stop[0].signal;
+	uint64_t caught;
+
+	return node_lives_on(child) ||
+		(process_status(child->pid, "SigCgt:", 16, &caught) == 0 &&
+			(caught >> (first - 1) & 1) != 0);
+}
+
 void drain_look(struct drain *d)
 {
 	struct connections *seen = &d->all->seen;
@@ -225,6 +237,8 @@ void drain_look(struct drain *d)
 	nsec_t began = clock_now();
 
 	d->view = (struct drain_view){0};
+	if (d->process_count == 0)
+		d->goes_on = goes_on(d->child);
 	if (!d->frozen)
 		(void)drain_list_processes(d);
 	gather(d, seen);
