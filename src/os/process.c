@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* /proc/PID/FILE.  By hand: status does it 5,000 times in a row. */
@@ -93,6 +94,17 @@ int process_look(pid_t pid, struct process_facts *facts)
 	}
 	text[n] = '\0';
 	return parse_stat(text, facts);
+}
+
+nsec_t process_ran(pid_t pid)
+{
+	struct timespec ran;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 ||
+		clock_gettime(clock, &ran) == -1)
+		return 0;
+	return ran.tv_sec * SECOND + ran.tv_nsec;
 }
 
 const char *process_name(pid_t pid, char to[PROCESS_NAME])

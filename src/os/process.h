@@ -22,6 +22,11 @@ struct process_facts {
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
 
+/* The CPU time that its threads have used so far, to the nanosecond: who has the
+ * same as before has not run meanwhile.  A fraction of what process_look() takes.
+ * 0: cannot be told. */
+nsec_t process_ran(pid_t pid);
+
 /* Its name as ps(1) shows it, harmless on a terminal; "a process" where it cannot
  * be read.  Returned. */
 #define PROCESS_NAME 48

@@ -19,6 +19,15 @@
 #define TREE_MAX 256
 #define MIB (1024U * 1024)
 
+/* The kernel may take memory from one that does not run. */
+#define LOOK_HOLDS (10 * SECOND)
+
+struct last_look {
+	struct tree_use use;
+	nsec_t ran; /* before it */
+	nsec_t at;
+};
+
 struct recycler {
 	struct service *service;
 	ev_timer look;
@@ -49,7 +58,8 @@ static uint64_t memory_of(const pid_t *tree, size_t count, uint64_t limit)
 	return shares != 0 ? shares : sum;
 }
 
-bool recycle_look(const struct child *child, struct tree_use *use)
+/* What a look at /proc tells, of all its processes. */
+static bool look_at(const struct child *child, struct tree_use *use)
 {
 	pid_t tree[TREE_MAX];
 	struct process_facts facts;
@@ -70,6 +80,31 @@ bool recycle_look(const struct child *child, struct tree_use *use)
 	for (size_t i = 1; i < count; i++)
 		if (process_look(tree[i], &facts) == 0)
 			use->cpu += facts.cpu + facts.reaped;
+	return true;
+}
+
+/* One process that has not run has not asked for memory, nor begun another. */
+static bool is_as_it_was(const struct last_look *last, nsec_t ran)
+{
+	return last != NULL && ran != 0 && ran == last->ran &&
+		last->use.processes == 1 && clock_now() - last->at < LOOK_HOLDS;
+}
+
+bool recycle_look(struct child *child, struct tree_use *use)
+{
+	nsec_t ran = process_ran(child->pid);
+
+	if (is_as_it_was(child->last_look, ran)) {
+		*use = child->last_look->use;
+		return true;
+	}
+	if (!look_at(child, use))
+		return false;
+	if (child->last_look == NULL)
+		child->last_look = malloc(sizeof(*child->last_look));
+	if (child->last_look != NULL)
+		*child->last_look = (struct last_look){
+			.use = *use, .ran = ran, .at = clock_now()};
 	return true;
 }
 

@@ -20,8 +20,9 @@ struct tree_use {
 	uint64_t rss; /* of the worker's own process, with pages of files */
 	bool stopped; /* that process is, by a signal */
 };
-/* The same of any worker, for `status`; false: it is gone. */
-bool recycle_look(const struct child *child, struct tree_use *use);
+/* The same of any worker, for `status`; false: it is gone.  One that has not run
+ * since the last look is not looked at again for some seconds. */
+bool recycle_look(struct child *child, struct tree_use *use);
 
 void recycle_begin(struct service *service); /* somebody may have to be */
 void recycle_free(struct service *service);

@@ -86,6 +86,8 @@ static void child_release(struct child *c)
 	fd_close(&c->output[1]);
 	free(c->status);
 	free(c->cause);
+	free(c->last_look);
+	c->last_look = NULL;
 	c->status = c->cause = NULL;
 	c->service = NULL;
 	c->next = sup->free_children;

@@ -137,6 +137,25 @@ time.sleep(1000)" & wait'
 	[[ $output =~ \ [67][0-9]M\  ]]
 }
 
+@test "what a worker does after a status is in the next one" {
+	start_cluster -n 1 --ready alive:100ms -- python3 -c '
+import signal, subprocess, time
+def eat(*_):
+    global eaten
+    eaten = b"x" * (64 << 20)
+signal.signal(signal.SIGUSR1, eat)
+signal.signal(signal.SIGUSR2, lambda *_: subprocess.Popen(["sleep", "1000"]))
+while True: time.sleep(1000)'
+	wait_until 10 '[ "$(worker 0 .memory_bytes)" -gt 1048576 ]'
+	sleep 1
+	[ "$(worker 0 .memory_bytes)" -lt 67108864 ]
+	[ "$(worker 0 .processes)" -eq 1 ]
+	kill -USR1 "$(worker_pid 0)"
+	wait_until 5 '[ "$(worker 0 .memory_bytes)" -gt 67108864 ]'
+	kill -USR2 "$(worker_pid 0)"
+	wait_until 5 '[ "$(worker 0 .processes)" -eq 2 ]'
+}
+
 @test "a program that goes to the background" {
 	start_nclust -n 2 --backoff-min 20ms --backoff-max 50ms \
 		-- sh -c 'setsid sleep 60 & exit 0'

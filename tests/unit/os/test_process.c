@@ -83,6 +83,29 @@ START_TEST(the_time_used_grows)
 }
 END_TEST
 
+START_TEST(who_has_not_run_has_the_same_time)
+{
+	pid_t pid = sleeper("s");
+	siginfo_t info;
+	nsec_t ran;
+
+	ck_assert_int_gt(process_ran(getpid()), 0);
+	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WSTOPPED), 0);
+	ran = process_ran(pid);
+	ck_assert_int_gt(ran, 0);
+	(void)usleep(20000);
+	ck_assert_int_eq(process_ran(pid), ran);
+	ck_assert_int_eq(kill(pid, SIGCONT), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WCONTINUED), 0);
+	for (int i = 0; i < 500 && process_ran(pid) == ran; i++)
+		(void)usleep(10000);
+	ck_assert_int_gt(process_ran(pid), ran);
+	end(pid);
+	ck_assert_int_eq(process_ran(pid), 0);
+}
+END_TEST
+
 START_TEST(a_name_full_of_traps_does_not_confuse)
 {
 	struct process_facts facts;
@@ -266,6 +289,7 @@ int main(int argc, char **argv)
 	os_main(argc, argv);
 	tc = tcase_create("process");
 	tcase_add_test(tc, the_time_used_grows);
+	tcase_add_test(tc, who_has_not_run_has_the_same_time);
 	tcase_add_test(tc, a_name_full_of_traps_does_not_confuse);
 	tcase_add_test(tc,
 		a_variable_that_is_not_there_is_not_one_that_cannot_be_read);

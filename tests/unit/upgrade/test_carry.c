@@ -147,10 +147,11 @@ static const struct gap child_gaps[] = {
 	NOT(child, notice), /* answered before */
 	NOT(child, heard),
 	NOT(child, next_heard),
-	NOT(child, entry),   /* found again */
-	NOT(child, held),    /* told anew */
-	NOT(child, in_lane), /* counted anew */
-	NOT(child, channel), /* beside */
+	NOT(child, entry),     /* found again */
+	NOT(child, held),      /* told anew */
+	NOT(child, in_lane),   /* counted anew */
+	NOT(child, last_look), /* looked at anew */
+	NOT(child, channel),   /* beside */
 	NOT(child, node),
 };
 
