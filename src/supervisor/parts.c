@@ -11,11 +11,13 @@
 #include "supervisor/node/node.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/upgrade/reexec.h"
+#include "supervisor/workers/child.h"
 
 /*
  * The one list of all rooms that are told, and the order in which they are.  The
  * order counts where this says so; `gone` and `drop` go from the last to the first.
  *
+ * - workers first: what the ground does is done when the rooms above hear of it.
  * - intercept before messages before orphans: the keeper of orphans is sent a new
  *   worker's descriptors in that order, which is its protocol's.
  * - messages before node, and `gone` the other way: what node gives back it may say
@@ -30,6 +32,7 @@
  * - health last of those who hear a report: it may end workers.
  */
 const struct part *const parts[] = {
+	&workers_part,
 	&intercept_part,
 	&messages_part,
 	&node_part,

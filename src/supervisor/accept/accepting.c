@@ -351,11 +351,11 @@ static void open_up(struct accepting *a)
 	accepting_look(a);
 }
 
-static void accept_settings(struct service *service)
+static void accept_on_settings(struct service *service)
 {
 	struct accepting *a = service->accepting;
 
-	if (a->open)
+	if (a != NULL && a->open)
 		open_up(a);
 }
 
@@ -550,7 +550,6 @@ static const struct worker_kind accept_kind = {
 	.next_in_turn = visits_next_in_turn,
 	.scale = accept_scale,
 	.stop = accept_stop,
-	.settings = accept_settings,
 	.adopt = visits_adopt,
 	.ended = visits_ended,
 	.explain = accept_explain,
@@ -559,6 +558,7 @@ static const struct worker_kind accept_kind = {
 const struct part accept_part = {
 	.name = "accept",
 	.report = accept_on_report,
+	.settings = accept_on_settings,
 	.drop = accept_on_drop,
 	.kind = &accept_kind,
 };

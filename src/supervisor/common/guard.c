@@ -3,11 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "supervisor/orphans/bequest.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/control/clients.h"
-#include "supervisor/common/news.h"
-#include "supervisor/workers/readiness.h"
+#include "supervisor/common/part.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,30 +35,15 @@ static void watch(struct supervisor *sup)
 	sup->guard_watch = watch;
 }
 
-static void mend_child(struct child *child, void *unused)
-{
-	(void)unused;
-	readiness_renew(child->service->sup, child);
-}
-
 static int mend(struct supervisor *sup, struct error *err)
 {
-	int made;
-
 	if (rundir_renew(&sup->rundir, err) == -1)
 		return -1;
-	made = clients_renew(sup, err);
-	if (made == -1)
-		return -1;
-	children_each(sup, NULL, mend_child, NULL);
-	bequest_renew(sup);
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->renew != NULL && parts[i]->renew(sup, err) == -1)
+			return -1;
 	watch(sup);
 	sup->guard_failed = false;
-	if (made == 1)
-		news_say(sup, LOG_WARN, "control-renewed",
-			"%s: the control socket had been removed from '%s' and "
-			"was made anew; the workers are not affected",
-			sup->settings->name, sup->rundir.path);
 	return 0;
 }
 

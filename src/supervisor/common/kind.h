@@ -10,7 +10,7 @@
  * connection, and who fills a slot is decided by the room accept: the core has no
  * worker then, and only knows whether the cluster runs.
  *
- * `begin`, `check`, `settings`, `stop` and `adopt` may be NULL: nothing is to be done.
+ * `begin`, `check`, `stop` and `adopt` may be NULL: nothing is to be done.
  */
 struct worker_kind {
 	/* One worker for each connection: nobody waits until it is ready, is to be
@@ -38,8 +38,6 @@ struct worker_kind {
 	void (*scale)(struct service *service, unsigned count);
 	/* A stop is about to be told to the core. */
 	void (*stop)(struct service *service, bool at_once);
-	/* Settings that need no rollout are in force. */
-	void (*settings)(struct service *service);
 	/* One of an earlier nclust serves on; its child is there, born then. */
 	void (*adopt)(struct child *child, nsec_t born);
 	/* A worker has ended, and its child is gone.  `later`: something of it, of

@@ -6,7 +6,6 @@
 #include "os/clock.h"
 #include "protocol/handover.h"
 #include "protocol/json.h"
-#include "supervisor/control/clients.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/workers/reap.h"
@@ -487,14 +486,15 @@ static void remember(struct history *h, const char *line, size_t len)
 }
 
 static void hand_out(struct supervisor *sup, struct buffer *out,
-	const char *cluster, const struct report *report, const char *sentence)
+	struct service *service, const struct report *report,
+	const char *sentence)
 {
 	const char *line = buffer_text(out);
 
 	if (line == NULL || out->failed)
 		return;
 	remember(sup->history, line, out->len);
-	clients_on_news(sup, cluster, report, line, sentence);
+	PARTS(told, sup, service, report, line, sentence);
 }
 
 /* The worker that has failed was told before, and how it ended is kept. */
@@ -559,7 +559,7 @@ static void publish(struct supervisor *sup, struct news *n)
 		put_fields(&w, n);
 		json_put_text(&w, "text", sentence);
 		json_close_object(&w);
-		hand_out(sup, &h->scratch, n->cluster, r, sentence);
+		hand_out(sup, &h->scratch, service, r, sentence);
 	}
 	buffer_fini(&text);
 	if (service != NULL)
@@ -700,7 +700,7 @@ void news_say_of(struct service *service, enum log_level level,
 	json_put_text(&w, "cluster", service->name);
 	json_put_text(&w, "text", text);
 	json_close_object(&w);
-	hand_out(sup, &sup->history->scratch, service->name, NULL, text);
+	hand_out(sup, &sup->history->scratch, service, NULL, text);
 }
 
 void news_say_numbers(const struct child *child, enum log_level level,
@@ -911,7 +911,17 @@ void news_fini(struct supervisor *sup)
 	sup->history = NULL;
 }
 
+/* What waits to be told is told of it under its new name. */
+static void news_on_renamed(struct service *service, const char *old)
+{
+	for (struct news *n = service->sup->news_head; n != NULL; n = n->next)
+		if (strcmp(n->cluster, old) == 0)
+			(void)text_copy(
+				n->cluster, sizeof(n->cluster), service->name);
+}
+
 const struct part news_part = {
 	.name = "news",
 	.report = news_on_report,
+	.renamed = news_on_renamed,
 };

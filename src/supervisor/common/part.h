@@ -52,8 +52,26 @@ struct part {
 	void (*choose)(struct service *service);
 	/* All of it has ended, for good or until the next restart. */
 	void (*ended)(struct service *service);
+	/* Settings that need no rollout are in force. */
+	void (*settings)(struct service *service);
+	/* A reload has given it another name. */
+	void (*renamed)(struct service *service, const char *old);
 	/* It is about to be freed.  Backwards. */
 	void (*drop)(struct service *service);
+
+	/* ---- the instance ---- */
+
+	/* Is something under way for which the end of that cluster has to wait, or,
+	 * with NULL, that of the instance? */
+	bool (*busy)(struct supervisor *sup, const struct service *service);
+	/* Something was told (news.h), as a JSON object and as a sentence.  Of which
+	 * cluster and by which report, or NULL. */
+	void (*told)(struct supervisor *sup, struct service *service,
+		const struct report *report, const char *json,
+		const char *sentence);
+	/* Files were removed from the runtime directory, which is there again: make
+	 * your own anew.  -1 and `err`: that is tried again later. */
+	int (*renew)(struct supervisor *sup, struct error *err);
 
 	/* ---- processes that are no workers ---- */
 

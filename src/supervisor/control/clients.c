@@ -3,11 +3,12 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket/socket.h"
+#include "supervisor/common/news.h"
 #include "supervisor/control/requests.h"
-#include "supervisor/workers/service.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -514,14 +515,24 @@ static bool is_expecting(const struct client *c, const struct service *service)
 	return c->expects_end;
 }
 
-void clients_on_news(struct supervisor *sup, const char *cluster,
+/* The end of a rollout is kept for a client that begins to wait only then. */
+static void keep_outcome(struct service *service, const struct report *report,
+	const char *sentence)
+{
+	if (report->kind != REPORT_ROLLOUT_DONE &&
+		report->kind != REPORT_ROLLOUT_FAILED)
+		return;
+	free(service->outcome);
+	service->outcome = strdup(sentence);
+	service->outcome_of = report->rollout;
+	service->outcome_failed = report->kind == REPORT_ROLLOUT_FAILED;
+}
+
+static void control_on_told(struct supervisor *sup, struct service *service,
 	const struct report *report, const char *json, const char *sentence)
 {
-	struct service *service =
-		cluster != NULL ? service_named(sup, cluster) : NULL;
-
 	if (service != NULL && report != NULL)
-		service_told(service, report, sentence);
+		keep_outcome(service, report, sentence);
 	if (sup->clients == NULL)
 		return;
 	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
@@ -549,6 +560,18 @@ void clients_look(struct supervisor *sup)
 	for (struct client *c = sup->clients->first; c != NULL; c = c->next)
 		if (c->state == CLIENT_WAITING)
 			request_look(c);
+}
+
+/* Who follows it follows it under its new name. */
+static void control_on_renamed(struct service *service, const char *old)
+{
+	struct clients *all = service->sup->clients;
+
+	for (struct client *c = all->first; c != NULL; c = c->next)
+		if (c->state == CLIENT_FOLLOWING &&
+			strcmp(c->request.target, old) == 0)
+			(void)text_copy(c->request.target,
+				sizeof(c->request.target), service->name);
 }
 
 static void control_on_drop(struct service *service)
@@ -585,7 +608,7 @@ static int bind_control(
 	return fd;
 }
 
-int clients_renew(struct supervisor *sup, struct error *err)
+static int control_on_renew(struct supervisor *sup, struct error *err)
 {
 	struct clients *all = sup->clients;
 	int old = all->listen.fd;
@@ -603,7 +626,12 @@ int clients_renew(struct supervisor *sup, struct error *err)
 	ev_io_set(&all->listen, fd, EV_READ);
 	ev_io_start(sup->loop, &all->listen);
 	(void)close(old);
-	return 1;
+	news_say(sup, LOG_WARN, "control-renewed",
+		"%s: the control socket had been removed from '%s' and was "
+		"made "
+		"anew; the workers are not affected",
+		sup->settings->name, sup->rundir.path);
+	return 0;
 }
 
 struct clients *clients_carried(struct supervisor *sup)
@@ -703,5 +731,8 @@ void clients_fini(struct supervisor *sup)
 
 const struct part control_part = {
 	.name = "control",
+	.renamed = control_on_renamed,
 	.drop = control_on_drop,
+	.told = control_on_told,
+	.renew = control_on_renew,
 };

@@ -86,15 +86,9 @@ void clients_resume(struct supervisor *sup);
 /* Before nclust becomes another: what is half told is told to its end. */
 void clients_settle(struct supervisor *sup);
 int clients_init(struct supervisor *sup, struct error *err);
-/* Bind it anew if its file is gone: 1; 0: it is there; -1 and `err`. */
-int clients_renew(struct supervisor *sup, struct error *err);
 /* Say the last word to who waits for the end, flush (bounded), close. */
 void clients_fini(struct supervisor *sup);
 
-/* Something was told (news.h): to followers, and to who waits.  `cluster` and
- * `report` are NULL for nclust's own news. */
-void clients_on_news(struct supervisor *sup, const char *cluster,
-	const struct report *report, const char *json, const char *sentence);
 /* After events: has an expectation come true? */
 void clients_look(struct supervisor *sup);
 

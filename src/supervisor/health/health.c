@@ -209,18 +209,18 @@ static void ask_again(struct child *child, void *unused)
 			prove_on_birth(child);
 }
 
-void health_resume(struct service *service)
-{
-	health_each(service, ask_again, NULL);
-	health_on_settings(service);
-}
-
-void health_on_settings(struct service *service)
+static void health_on_settings(struct service *service)
 {
 	prove_begin(service);
 	check_begin(service);
 	stall_begin(service);
 	recycle_begin(service);
+}
+
+void health_resume(struct service *service)
+{
+	health_each(service, ask_again, NULL);
+	health_on_settings(service);
 }
 
 static void health_on_gone(struct child *child)
@@ -250,5 +250,6 @@ const struct part health_part = {
 	.born = health_on_born,
 	.gone = health_on_gone,
 	.report = health_on_report,
+	.settings = health_on_settings,
 	.drop = health_on_drop,
 };

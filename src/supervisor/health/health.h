@@ -38,8 +38,6 @@ struct health {
 	bool outgrown;        /* … and it was told */
 };
 
-/* Other settings are in force, without a rollout. */
-void health_on_settings(struct service *service);
 /* Its workers were carried: go on asking. */
 void health_resume(struct service *service);
 

@@ -395,7 +395,8 @@ void hooks_resume(struct supervisor *sup)
 
 /* ---- the end ---- */
 
-bool hooks_wait_for(const struct service *service)
+/* Does one of its hooks wait for its turn?  Then it may not be freed. */
+static bool wait_for(const struct service *service)
 {
 	const struct hooks *hooks = service->sup->hooks;
 
@@ -416,7 +417,8 @@ static void hooks_on_drop(struct service *service)
 			run->service = NULL;
 }
 
-bool hooks_are_over(struct supervisor *sup)
+/* All is over but the hooks: true when they are too, or have had their moment. */
+static bool are_over(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->hooks;
 
@@ -429,6 +431,11 @@ bool hooks_are_over(struct supervisor *sup)
 		ev_timer_start(sup->loop, &hooks->last_moment);
 	}
 	return false;
+}
+
+static bool hooks_on_busy(struct supervisor *sup, const struct service *service)
+{
+	return service != NULL ? wait_for(service) : !are_over(sup);
 }
 
 void hooks_fini(struct supervisor *sup)
@@ -470,6 +477,7 @@ const struct part hooks_part = {
 	.name = "hooks",
 	.report = hooks_on_report,
 	.drop = hooks_on_drop,
+	.busy = hooks_on_busy,
 	.owns = hooks_on_owns,
 	.reap = hooks_on_reap,
 };

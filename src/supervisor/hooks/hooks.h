@@ -49,12 +49,6 @@ void hook_run_free(struct hook_run *run);
 /* Those that were carried run on, those that wait have their turn. */
 void hooks_resume(struct supervisor *sup);
 
-/* Does one of its hooks wait for its turn?  Then it may not be freed. */
-bool hooks_wait_for(const struct service *service);
-
-/* All is over but the hooks: true when they are too, or have had their
- * moment. */
-bool hooks_are_over(struct supervisor *sup);
 void hooks_fini(struct supervisor *sup);
 
 #endif

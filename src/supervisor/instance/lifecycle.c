@@ -6,7 +6,6 @@
 #include "os/clock.h"
 #include "os/memory.h"
 #include "supervisor/common/daemon.h"
-#include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
@@ -180,6 +179,14 @@ static bool has_children(const struct service *s)
 	return false;
 }
 
+static bool is_busy(struct supervisor *sup, const struct service *service)
+{
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->busy != NULL && parts[i]->busy(sup, service))
+			return true;
+	return false;
+}
+
 static void drop_left(struct supervisor *sup)
 {
 	size_t kept = 0;
@@ -189,7 +196,7 @@ static void drop_left(struct supervisor *sup)
 
 		s->index = kept;
 		if (s->leaving && s->ended && !has_children(s) &&
-			!hooks_wait_for(s)) {
+			!is_busy(sup, s)) {
 			service_free(s);
 			continue;
 		}
@@ -222,8 +229,8 @@ void lifecycle_look(struct supervisor *sup)
 	drop_left(sup);
 	if (!sup->ready_once && !sup->stopping)
 		look_if_ready(sup);
-	if (!is_all_ended(sup) || !hooks_are_over(sup) ||
-		!strays_are_gone(sup) || news_pending(sup))
+	if (!is_all_ended(sup) || is_busy(sup, NULL) || !strays_are_gone(sup) ||
+		news_pending(sup))
 		return;
 	ev_timer_stop(sup->loop, &sup->last_orders);
 	stopwait_end(sup);

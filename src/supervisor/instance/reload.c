@@ -6,11 +6,11 @@
 #include "os/affinity.h"
 #include "os/cgroup.h"
 #include "supervisor/instance/lifecycle.h"
-#include "supervisor/health/health.h"
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/part.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/instance/rename.h"
 #include "supervisor/sockets/segment.h"
@@ -266,9 +266,7 @@ static void apply(const struct plan *plan, struct service *s,
 	if (!rolls) {
 		event.settings = cluster_settings_ref(c->new);
 		service_tell(s, &event);
-		health_on_settings(s);
-		if (s->kind->settings != NULL)
-			s->kind->settings(s);
+		PARTS(settings, s);
 		return;
 	}
 	if (c->change != CHANGE_NONE)

@@ -5,9 +5,9 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "supervisor/orphans/bequest.h"
-#include "supervisor/control/clients.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/part.h"
 #include "supervisor/workers/service.h"
 
 #include <stdlib.h>
@@ -153,18 +153,8 @@ void rename_swap(const struct renamings *r)
 
 static void tell(struct service *s, const char *old)
 {
-	struct supervisor *sup = s->sup;
-
-	for (struct news *n = sup->news_head; n != NULL; n = n->next)
-		if (strcmp(n->cluster, old) == 0)
-			(void)text_copy(
-				n->cluster, sizeof(n->cluster), s->name);
-	for (struct client *c = sup->clients->first; c != NULL; c = c->next)
-		if (c->state == CLIENT_FOLLOWING &&
-			strcmp(c->request.target, old) == 0)
-			(void)text_copy(c->request.target,
-				sizeof(c->request.target), s->name);
-	bequest_due(sup);
+	PARTS(renamed, s, old);
+	bequest_due(s->sup);
 	news_say_of(s, LOG_NOTE, "renamed", "this is what was '%s'", old);
 }
 

@@ -307,17 +307,16 @@ void bequest_anchor(struct service *service)
 
 /* ---- again ---- */
 
-void bequest_renew(struct supervisor *sup)
+static int orphans_on_renew(struct supervisor *sup, struct error *err)
 {
-	struct error err;
-
-	if (statefile_renew(&sup->statefile, sup->rundir.dir, &err) == -1)
-		log_warn("%s", err.text);
+	if (statefile_renew(&sup->statefile, sup->rundir.dir, err) == -1)
+		log_warn("%s", err->text);
 	bequest_due(sup);
 	if (sup->keeper_socket == -1)
-		return;
+		return 0;
 	fd_close(&sup->keeper_socket); /* its name is gone, too */
 	keeper_greet(sup, false);
+	return 0;
 }
 
 static void find_entry(struct supervisor *sup, const struct state_past *past)
@@ -430,4 +429,5 @@ const struct part orphans_part = {
 	.born = orphans_on_born,
 	.gone = orphans_on_gone,
 	.report = orphans_on_report,
+	.renew = orphans_on_renew,
 };

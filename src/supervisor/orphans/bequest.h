@@ -13,8 +13,6 @@ extern const struct part orphans_part;
 void bequest_due(struct supervisor *sup);  /* it has changed */
 void bequest_look(struct supervisor *sup); /* write it now, if it has */
 
-/* The files were removed by somebody: make them anew. */
-void bequest_renew(struct supervisor *sup);
 /* We go on in the place of another nclust: with its files. */
 void bequest_resume(struct supervisor *sup);
 

@@ -497,3 +497,21 @@ void children_free(struct supervisor *sup)
 	free(sup->pids.buckets);
 	sup->pids = (struct pid_table){0};
 }
+
+static void renew_child(struct child *child, void *unused)
+{
+	(void)unused;
+	readiness_renew(child->service->sup, child);
+}
+
+static int workers_on_renew(struct supervisor *sup, struct error *err)
+{
+	(void)err;
+	children_each(sup, NULL, renew_child, NULL);
+	return 0;
+}
+
+const struct part workers_part = {
+	.name = "workers",
+	.renew = workers_on_renew,
+};

@@ -2,7 +2,10 @@
 #ifndef SUPERVISOR_CHILD_H
 #define SUPERVISOR_CHILD_H
 
+#include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
+
+extern const struct part workers_part;
 
 /*
  * A child is the system's half of a worker: its pidfd, pipes, notify socket

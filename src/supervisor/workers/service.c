@@ -159,18 +159,6 @@ static void on_report(struct service *service, const struct report *r)
 	PARTS(report, service, r);
 }
 
-void service_told(struct service *service, const struct report *report,
-	const char *sentence)
-{
-	if (report->kind != REPORT_ROLLOUT_DONE &&
-		report->kind != REPORT_ROLLOUT_FAILED)
-		return;
-	free(service->outcome);
-	service->outcome = strdup(sentence);
-	service->outcome_of = report->rollout;
-	service->outcome_failed = report->kind == REPORT_ROLLOUT_FAILED;
-}
-
 /* ---- what the core asks for ---- */
 
 static int stop_signal(const struct service *service, int signal)

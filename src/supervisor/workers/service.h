@@ -29,10 +29,6 @@ nsec_t service_deadline(const struct service *service);
 /* Room for so many slots; never shrinks.  0, or -1: out of memory. */
 int service_reserve(struct service *service, unsigned slots);
 
-/* The end of a rollout was told: kept for who begins to wait only then. */
-void service_told(struct service *service, const struct report *report,
-	const char *sentence);
-
 /* How many workers its settings want, given the CPUs. */
 unsigned service_wanted(
 	const struct supervisor *sup, const struct cluster_settings *settings);
