@@ -303,7 +303,30 @@ static void end_cluster(struct service *service)
 				room_killed(service->children[i][k], SIGKILL);
 }
 
-void room_end(void)
+/* ---- a runtime directory ---- */
+
+static char place[] = "/tmp/test_room.XXXXXX";
+
+void room_open_rundir(void)
+{
+	struct error err = {0};
+
+	(void)strcpy(place, "/tmp/test_room.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(place));
+	ck_assert_msg(rundir_open(&room.rundir, place, "it", -1, &err) == 0,
+		"%s", err.text);
+	room.has_rundir = true;
+}
+
+static void close_rundir(void)
+{
+	if (!room.has_rundir)
+		return;
+	rundir_close(&room.rundir);
+	ck_assert_int_eq(rmdir(place), 0);
+}
+
+void room_stop(void)
 {
 	room.stopping = true; /* nobody is looked for, nobody is born */
 	spawn_error = EAGAIN;
@@ -314,6 +337,13 @@ void room_end(void)
 	for (size_t i = 0; i < room.service_count; i++)
 		service_free(room.services[i]);
 	free(room.services);
+	room.services = NULL;
+	room.service_count = 0;
+}
+
+void room_end(void)
+{
+	room_stop();
 	news_fini(&room);
 	reap_fini(&room);
 	heal_fini(&room);
@@ -323,6 +353,7 @@ void room_end(void)
 	settings_free(room.settings);
 	buffer_fini(&room.scratch);
 	free(room.scratch_list);
+	close_rundir();
 	(void)close(room.null_fd);
 	log_to(STDERR_FILENO, "", LOG_NOTE);
 	(void)close(log_fd);

@@ -31,9 +31,14 @@ extern const struct part plain_part;
 /* With the clusters of that text, which is an INI file; no worker is born. */
 void room_begin(const char *ini);
 void room_end(void);
+/* The first half of that: no cluster is left. */
+void room_stop(void);
 /* What room_begin() does to settings: there is no logger, and no port is taken over
  * unless the text says `intercept = on`. */
 void room_simplify(struct settings *settings);
+
+/* It has a runtime directory from now on, which room_end() removes. */
+void room_open_rundir(void);
 
 /* That cluster; it must be there. */
 struct service *room_cluster(const char *name);

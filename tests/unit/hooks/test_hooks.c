@@ -30,6 +30,7 @@ static struct run {
 	char facts[1024]; /* a line each */
 	helper_over *over;
 	void *owner;
+	bool is_over;
 } runs[RUNS_MAX];
 static unsigned run_count;
 static int cannot_start;
@@ -53,6 +54,7 @@ struct helper *helper_start(const struct helper_plan *plan, struct error *err)
 	run->facts[plan->facts->len] = '\0';
 	run->over = plan->over;
 	run->owner = plan->owner;
+	run->is_over = false;
 	return (struct helper *)&runs[run_count++];
 }
 
@@ -61,16 +63,20 @@ void helper_forget(struct helper *h)
 	(void)h;
 }
 
-void helpers_free(struct supervisor *sup)
-{
-	(void)sup;
-}
-
 static void over(unsigned at, int status)
 {
 	const struct pidfd_end end = {.code = status};
 
+	runs[at].is_over = true;
 	runs[at].over(runs[at].owner, &end, false);
+}
+
+void helpers_free(struct supervisor *sup)
+{
+	(void)sup;
+	for (unsigned i = 0; i < run_count; i++)
+		if (!runs[i].is_over)
+			over(i, 0);
 }
 
 /* So many of that name were run so far. */
@@ -110,6 +116,7 @@ static void begin(void)
 
 static void end(void)
 {
+	room_stop();
 	hooks_fini(&room);
 	room_end();
 }

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/common/news.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/workers/service.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/*
+ * Clients of the control socket: what they are answered, and that who asks for a
+ * change hears of it when it is done, or has failed.
+ */
+#define TWO \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
+	"drain = off\nsurge = 1\n" \
+	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n"
+
+ROOM_PARTS(&news_part, &control_part, &plain_part);
+
+static struct service *web;
+static char text[64 * 1024];
+
+/* What is due at the end of a turn. */
+static void turn(void)
+{
+	room_pass(0);
+	clients_look(&room);
+	room_pass(0);
+}
+
+static int connect_one(void)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/control",
+		room.rundir.path);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	turn();
+	return fd;
+}
+
+/* What has come by now. */
+static const char *heard(int fd)
+{
+	ssize_t got;
+
+	turn();
+	got = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	text[got > 0 ? got : 0] = '\0';
+	return text;
+}
+
+static bool has(int fd, const char *piece)
+{
+	return strstr(heard(fd), piece) != NULL;
+}
+
+/* Has the change that it waits for been done? */
+static bool is_answered(int fd)
+{
+	return has(fd, "\"ok\":true");
+}
+
+static void say(int fd, const char *line)
+{
+	ck_assert_int_eq(
+		send(fd, line, strlen(line), MSG_NOSIGNAL), (int)strlen(line));
+	turn();
+}
+
+static void ask(int fd, const char *method, const char *params)
+{
+	char line[512];
+
+	(void)snprintf(line, sizeof(line),
+		"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"%s\","
+		"\"params\":{%s}}\n",
+		method, params);
+	say(fd, line);
+}
+
+static int peer;
+
+static void begin(void)
+{
+	struct error err = {0};
+
+	room_begin(TWO);
+	room_open_rundir();
+	ck_assert_msg(clients_init(&room, &err) == 0, "%s", err.text);
+	web = room_cluster("web");
+	room_tick(web);
+	room_tick(room_cluster("job"));
+	for (uint32_t slot = 0; slot < 2; slot++)
+		room_tell(room_child(web, slot), EVENT_READY);
+	peer = connect_one();
+	(void)heard(peer); /* the greeting */
+}
+
+static void end(void)
+{
+	(void)close(peer);
+	room_stop();
+	clients_fini(&room);
+	room_end();
+}
+
+START_TEST(it_greets)
+{
+	int fd = connect_one();
+
+	ck_assert(has(fd, "\"hello\""));
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(a_status_has_each_cluster_and_worker)
+{
+	ask(peer, "status", "");
+	(void)heard(peer);
+	ck_assert_ptr_nonnull(strstr(text, "\"id\":7"));
+	ck_assert_ptr_nonnull(strstr(text, "\"name\":\"web\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"name\":\"job\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"state\":\"ready\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"state\":\"starting\""));
+}
+END_TEST
+
+START_TEST(what_is_not_understood_is_said_and_the_next_is_answered)
+{
+	say(peer, "nonsense\n");
+	ck_assert(has(peer, "-32700"));
+	ask(peer, "dance", "");
+	ck_assert(has(peer, "-32601"));
+	ask(peer, "restart", "\"target\":\"nobody\"");
+	ck_assert(has(peer, "there is no cluster 'nobody'"));
+	ask(peer, "status", "\"target\":\"web\"");
+	ck_assert(has(peer, "\"name\":\"web\""));
+}
+END_TEST
+
+START_TEST(a_request_may_come_in_pieces)
+{
+	say(peer, "{\"jsonrpc\":\"2.0\",\"id\":1,");
+	ck_assert_str_eq(heard(peer), "");
+	say(peer, "\"method\":\"status\"}\n");
+	ck_assert(has(peer, "\"name\":\"web\""));
+}
+END_TEST
+
+/* The worker of that slot is replaced, its successor is ready. */
+static void replace(uint32_t slot)
+{
+	struct child *old = web->children[slot][0];
+
+	room_tick(web);
+	room_tell(room_child(web, slot), EVENT_READY);
+	room_exits(old, 0);
+	room_tick(web);
+}
+
+START_TEST(a_restart_is_answered_when_it_is_done)
+{
+	ask(peer, "restart", "\"target\":\"web\"");
+	replace(0);
+	ck_assert(!is_answered(peer));
+	replace(1);
+	ck_assert(is_answered(peer));
+}
+END_TEST
+
+START_TEST(who_does_not_wait_is_answered_at_once)
+{
+	ask(peer, "restart", "\"target\":\"web\",\"no_wait\":true");
+	ck_assert(is_answered(peer));
+}
+END_TEST
+
+START_TEST(a_restart_that_fails_is_an_error_with_its_reason)
+{
+	ask(peer, "restart", "\"target\":\"web\"");
+	room_tick(web);
+	for (int i = 0; i < 10 && cluster_alive(web->core) > 2; i++) {
+		room_exits(room_child(web, 0), 3);
+		room_pass(60 * SECOND);
+	}
+	(void)heard(peer);
+	ck_assert_ptr_nonnull(strstr(text, "\"error\""));
+	ck_assert_ptr_nonnull(strstr(text, "exit 3"));
+}
+END_TEST
+
+START_TEST(a_scale_waits_for_the_new_ones)
+{
+	ask(peer, "scale", "\"target\":\"web\",\"count\":3");
+	ck_assert(!is_answered(peer));
+	room_tick(web);
+	room_tell(room_child(web, 2), EVENT_READY);
+	ck_assert(is_answered(peer));
+}
+END_TEST
+
+START_TEST(a_stop_is_answered_when_the_last_is_gone)
+{
+	ask(peer, "stop", "\"target\":\"web\"");
+	ck_assert_uint_eq(room_signalled(room_child(web, 0)->pid, SIGTERM), 1);
+	room_exits(room_child(web, 0), 0);
+	ck_assert(!is_answered(peer));
+	room_exits(room_child(web, 1), 0);
+	ck_assert(is_answered(peer));
+}
+END_TEST
+
+START_TEST(who_waits_for_a_cluster_that_goes_is_answered)
+{
+	ask(peer, "restart", "\"target\":\"web\"");
+	service_stop(web, false);
+	ck_assert(has(peer, "\"error\""));
+}
+END_TEST
+
+START_TEST(one_who_follows_sees_what_happens)
+{
+	int fd = connect_one();
+
+	ask(fd, "events", "\"follow\":true");
+	(void)heard(fd);
+	room_killed(room_child(web, 0), SIGSEGV);
+	ck_assert(has(fd, "killed by SIGSEGV"));
+	ck_assert_str_eq(heard(peer), "");
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(a_line_without_an_end_is_not_waited_for)
+{
+	say(peer, "{\"jsonrpc\"");
+	room_pass(CLIENT_PATIENCE + 2 * SECOND);
+	(void)heard(peer);
+	ck_assert_int_eq(recv(peer, text, 1, MSG_DONTWAIT), 0);
+}
+END_TEST
+
+START_TEST(the_one_too_many_takes_the_place_of_the_idlest)
+{
+	int fds[CLIENTS_MAX];
+
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		room_pass(10 * MSEC);
+		fds[i] = connect_one();
+		(void)heard(fds[i]);
+	}
+	ck_assert_int_eq(recv(peer, text, 1, MSG_DONTWAIT), 0);
+	ask(fds[CLIENTS_MAX - 1], "status", "");
+	ck_assert(has(fds[CLIENTS_MAX - 1], "\"name\":\"web\""));
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		(void)close(fds[i]);
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, end);
+	tcase_add_test(all, it_greets);
+	tcase_add_test(all, a_status_has_each_cluster_and_worker);
+	tcase_add_test(
+		all, what_is_not_understood_is_said_and_the_next_is_answered);
+	tcase_add_test(all, a_request_may_come_in_pieces);
+	tcase_add_test(all, a_restart_is_answered_when_it_is_done);
+	tcase_add_test(all, who_does_not_wait_is_answered_at_once);
+	tcase_add_test(all, a_restart_that_fails_is_an_error_with_its_reason);
+	tcase_add_test(all, a_scale_waits_for_the_new_ones);
+	tcase_add_test(all, a_stop_is_answered_when_the_last_is_gone);
+	tcase_add_test(all, who_waits_for_a_cluster_that_goes_is_answered);
+	tcase_add_test(all, one_who_follows_sees_what_happens);
+	tcase_add_test(all, a_line_without_an_end_is_not_waited_for);
+	tcase_add_test(all, the_one_too_many_takes_the_place_of_the_idlest);
+}
+
+int main(void)
+{
+	return room_run("control/requests", add);
+}

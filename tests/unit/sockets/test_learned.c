@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/common/news.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/service.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* What is learned of the binds of workers: who gets which socket, and how long it is
+ * held. */
+#define WEB \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
+	"listen = 127.0.0.1:0\n"
+
+ROOM_PARTS(&news_part, &plain_part);
+
+static struct service *web;
+static struct error err;
+
+static void begin(void)
+{
+	room_begin(WEB);
+	web = room_cluster("web");
+	for (uint32_t slot = 0; slot < 2; slot++) {
+		room_tick(web);
+		room_tell(room_child(web, slot), EVENT_READY);
+	}
+}
+
+/* What a worker would ask for. */
+static struct socket_key key_of(const char *ip, uint16_t port)
+{
+	struct socket_key key = {
+		.family = AF_INET,
+		.type = SOCK_STREAM,
+		.protocol = IPPROTO_TCP,
+		.port = port,
+	};
+
+	ck_assert_int_eq(inet_pton(AF_INET, ip, key.ip), 1);
+	return key;
+}
+
+/* Bound for the first worker that asked. */
+static struct listener *learn(const char *ip)
+{
+	struct socket_key key = key_of(ip, 0);
+	int fd = socket_key_open(&key, false);
+	struct listener *l;
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(socket_key_bound(&key, fd), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	l = learned_add(web, &key, fd, &err);
+	ck_assert_msg(l != NULL, "%s", err.text);
+	return l;
+}
+
+static bool is_free(const struct socket_key *key)
+{
+	int fd = socket_key_open(key, false);
+
+	if (fd != -1)
+		(void)close(fd);
+	return fd != -1;
+}
+
+START_TEST(who_asks_for_the_same_gets_the_same)
+{
+	struct listener *l = learn("127.0.0.1");
+	struct listener *found[4];
+
+	ck_assert_uint_eq(learned_find(web, &l->key, found, 4), 1);
+	ck_assert_ptr_eq(found[0], l);
+	ck_assert_ptr_eq(learned_by_inode(web, l->inode), l);
+}
+END_TEST
+
+START_TEST(another_address_or_port_is_another_one)
+{
+	const struct listener *l = learn("127.0.0.1");
+	struct socket_key other = key_of("127.0.0.2", l->key.port);
+	struct listener *found[4];
+
+	ck_assert_uint_eq(learned_find(web, &other, found, 4), 0);
+	other = key_of("127.0.0.1", (uint16_t)(l->key.port ^ 1));
+	ck_assert_uint_eq(learned_find(web, &other, found, 4), 0);
+}
+END_TEST
+
+START_TEST(a_named_one_stands_for_all_addresses_of_its_port)
+{
+	struct listener *named = web->listeners.list[0];
+	struct socket_key any = key_of("0.0.0.0", named->key.port);
+	struct socket_key other = key_of("127.0.0.2", named->key.port);
+
+	ck_assert_ptr_eq(learned_cover(web, &any), named);
+	ck_assert_ptr_null(learned_cover(web, &other));
+	ck_assert(learned_any_named(web));
+	ck_assert(learned_is_named(web, &named->key));
+	ck_assert(!learned_is_named(web, &other));
+}
+END_TEST
+
+START_TEST(it_is_held_as_long_as_a_worker_has_it)
+{
+	struct listener *l = learn("127.0.0.1");
+	struct child *a = room_child(web, 0);
+	struct child *b = room_child(web, 1);
+	struct socket_key key = l->key;
+
+	learned_use(a, l, a->pid);
+	learned_use(a, l, a->pid); /* it counts once */
+	learned_use(b, l, b->pid);
+	ck_assert(!learned_unuse(a, l));
+	ck_assert(learned_is_used(l, NULL));
+	ck_assert(!learned_is_used(l, b));
+	room_pass(60 * SECOND);
+	ck_assert_uint_eq(web->learned.count, 1);
+	ck_assert(learned_unuse(b, l));
+	ck_assert(!is_free(&key));
+}
+END_TEST
+
+START_TEST(it_is_kept_for_a_while_in_case_its_user_comes_back)
+{
+	struct listener *l = learn("127.0.0.1");
+	struct child *c = room_child(web, 0);
+	struct socket_key key = l->key;
+
+	learned_use(c, l, c->pid);
+	(void)learned_unuse(c, l);
+	room_pass(9 * SECOND);
+	ck_assert_uint_eq(web->learned.count, 1);
+	room_pass(2 * SECOND);
+	ck_assert_uint_eq(web->learned.count, 0);
+	ck_assert(is_free(&key));
+	ck_assert(room_logged("closed: no worker uses it any more"));
+}
+END_TEST
+
+START_TEST(it_is_not_closed_while_workers_are_missing)
+{
+	struct listener *l = learn("127.0.0.1");
+	struct child *c = room_child(web, 0);
+
+	learned_use(c, l, c->pid);
+	learned_on_end(c);
+	room_fail_spawns(EAGAIN);
+	room_killed(c, SIGKILL);
+	room_pass(30 * SECOND);
+	ck_assert_uint_eq(web->learned.count, 1);
+	c = room_child(web, 1);
+	learned_use(c, l, c->pid); /* who comes back has it */
+	room_pass(30 * SECOND);
+	ck_assert_uint_eq(web->learned.count, 1);
+	room_fail_spawns(0);
+}
+END_TEST
+
+START_TEST(unused_ones_make_way_for_another_bind_of_the_port)
+{
+	struct listener *l = learn("127.0.0.1");
+	struct child *c = room_child(web, 0);
+	struct socket_key any = key_of("0.0.0.0", l->key.port);
+
+	learned_use(c, l, c->pid);
+	ck_assert(!learned_make_way(web, &any));
+	(void)learned_unuse(c, l);
+	ck_assert(learned_make_way(web, &any));
+	ck_assert_uint_eq(web->learned.count, 0);
+	ck_assert(!learned_make_way(web, &any));
+}
+END_TEST
+
+START_TEST(so_many_may_be_learned_and_a_place_is_given_out_again)
+{
+	struct socket_key key = key_of("127.0.0.1", 0);
+	struct listener *first = learn("127.0.0.1");
+	unsigned bit = first->bit;
+	int fd;
+
+	while (web->learned.count < LEARNED_MAX)
+		(void)learn("127.0.0.1");
+	fd = socket_key_open(&key, false);
+	ck_assert_int_eq(socket_key_bound(&key, fd), 0);
+	ck_assert_ptr_null(learned_add(web, &key, fd, &err));
+	ck_assert_str_eq(err.text, "64 listeners are the most");
+	learned_drop(web, first);
+	ck_assert_uint_eq(learn("127.0.0.1")->bit, bit);
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(who_had_one_that_is_dropped_has_not_the_next_of_its_place)
+{
+	struct listener *l = learn("127.0.0.1");
+	struct child *c = room_child(web, 0);
+
+	learned_use(c, l, c->pid);
+	learned_drop(web, l);
+	l = learn("127.0.0.1");
+	ck_assert(!learned_is_used(l, NULL));
+	ck_assert(!learned_unuse(c, l));
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, room_end);
+	tcase_add_test(all, who_asks_for_the_same_gets_the_same);
+	tcase_add_test(all, another_address_or_port_is_another_one);
+	tcase_add_test(all, a_named_one_stands_for_all_addresses_of_its_port);
+	tcase_add_test(all, it_is_held_as_long_as_a_worker_has_it);
+	tcase_add_test(all, it_is_kept_for_a_while_in_case_its_user_comes_back);
+	tcase_add_test(all, it_is_not_closed_while_workers_are_missing);
+	tcase_add_test(all, unused_ones_make_way_for_another_bind_of_the_port);
+	tcase_add_test(
+		all, so_many_may_be_learned_and_a_place_is_given_out_again);
+	tcase_add_test(
+		all, who_had_one_that_is_dropped_has_not_the_next_of_its_place);
+}
+
+int main(void)
+{
+	return room_run("sockets/learned", add);
+}
