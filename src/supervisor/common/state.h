@@ -369,7 +369,8 @@ struct supervisor {
 	ev_timer news_timer;
 
 	struct statefile statefile;
-	bool estate_due;           /* what is beside it has changed */
+	bool changed;              /* what the next one must know: to be
+				      written when this turn ends */
 	bool estate_failed;        /* to be written, and it was told */
 	uint32_t last_number;      /* of a service */
 	struct heritage *heritage; /* what an earlier one has left; or NULL */

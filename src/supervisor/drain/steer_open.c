@@ -2,7 +2,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/socket/reuseport.h"
-#include "supervisor/orphans/bequest.h"
+#include "supervisor/common/part.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/listener.h"
@@ -147,8 +147,7 @@ static unsigned open_lane(struct steer *s)
 		return 0;
 	steer_add_lane(s, opening.lane);
 	/* before a worker has them */
-	bequest_due(service->sup);
-	bequest_look(service->sup);
+	PARTS(write_down, service->sup);
 	return opening.lane;
 }
 

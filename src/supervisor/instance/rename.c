@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "config/config.h"
-#include "supervisor/orphans/bequest.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
@@ -154,7 +153,7 @@ void rename_swap(const struct renamings *r)
 static void tell(struct service *s, const char *old)
 {
 	PARTS(renamed, s, old);
-	bequest_due(s->sup);
+	s->sup->changed = true;
 	news_say_of(s, LOG_NOTE, "renamed", "this is what was '%s'", old);
 }
 

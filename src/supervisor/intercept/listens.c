@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
-#include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/intercept/intercept.h"
@@ -55,7 +54,7 @@ static void tell_listening(struct child *child)
 
 	child->listening_by = 0;
 	child->listening_told = true;
-	bequest_child(child);
+	learned_note(child);
 	service_tell(child->service, &event);
 }
 
@@ -285,7 +284,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 {
 	if (l->learned)
 		child->listens |= UINT64_C(1) << l->bit;
-	bequest_child(child);
+	learned_note(child);
 	if (l->address.kind == ADDRESS_UNIX && learned_only(l)) {
 		note_unix(child, listener_text(l), tid);
 		return;
@@ -386,7 +385,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice)
 		l->facts.listening = true;
 		if (l->heal == -1)
 			heal_watch(child->service->sup, l);
-		bequest_due(child->service->sup);
+		child->service->sup->changed = true;
 	}
 	l->address.backlog = backlog; /* to heal it by */
 	learned_use(child, l, notice->tid);

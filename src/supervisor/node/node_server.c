@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "supervisor/orphans/bequest.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
@@ -361,7 +360,7 @@ static void note_kernel(struct service *service, struct listener *l)
 	l->facts.listening = true;
 	if (l->heal == -1)
 		heal_watch(service->sup, l);
-	bequest_due(service->sup);
+	service->sup->changed = true;
 }
 
 void node_listening(struct node_worker *w, const struct nodeipc_place *place)

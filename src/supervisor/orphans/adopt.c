@@ -386,7 +386,7 @@ void adopt_finish(struct supervisor *sup)
 	store_sort_out(sup);
 	if (keeper_wanted(sup)) {
 		logger_begin(sup);
-		bequest_due(sup);
+		sup->changed = true;
 		bequest_look(sup);
 		keeper_greet(sup, false);
 	} else {

@@ -12,6 +12,7 @@
 #include "supervisor/workers/roles.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/learned.h"
 #include "supervisor/orphans/store.h"
 #include "supervisor/workers/environment.h"
 
@@ -180,16 +181,11 @@ static int write_all(struct supervisor *sup)
 	return got;
 }
 
-void bequest_due(struct supervisor *sup)
-{
-	sup->estate_due = true;
-}
-
 void bequest_look(struct supervisor *sup)
 {
-	if (!sup->estate_due || sup->heritage != NULL || sup->over)
+	if (!sup->changed || sup->heritage != NULL || sup->over)
 		return;
-	sup->estate_due = false;
+	sup->changed = false;
 	if (!keeper_wanted(sup))
 		return;
 	/* a reload may have asked for it */
@@ -199,11 +195,17 @@ void bequest_look(struct supervisor *sup)
 			keeper_greet(sup, true);
 	}
 	/* tried again at the next turn, as all would be lost with us */
-	sup->estate_due = write_all(sup) == -1;
-	if (sup->estate_due && !sup->estate_failed)
+	sup->changed = write_all(sup) == -1;
+	if (sup->changed && !sup->estate_failed)
 		log_syserr("what the next nclust needs to know cannot be "
 			   "written");
-	sup->estate_failed = sup->estate_due;
+	sup->estate_failed = sup->changed;
+}
+
+static void orphans_on_write_down(struct supervisor *sup)
+{
+	sup->changed = true;
+	bequest_look(sup);
 }
 
 /* ---- workers ---- */
@@ -231,19 +233,6 @@ static struct state_entry *bequest_claim(const struct child *child,
 	return e;
 }
 
-void bequest_child(const struct child *child)
-{
-	struct state_entry *e = child->entry;
-
-	if (e == NULL)
-		return;
-	e->uses = child->uses;
-	e->listens = child->listens;
-	e->bound_by = child->bound_by;
-	if (child->listening_told)
-		e->flags |= STATE_LISTENING;
-}
-
 static void note_phase(
 	struct service *service, const struct report *r, enum state_phase phase)
 {
@@ -265,7 +254,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 				service->knows_notify ||
 			cluster_knows_listen(service->core) !=
 				service->knows_listen)
-			bequest_due(service->sup);
+			service->sup->changed = true;
 		break;
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
@@ -276,7 +265,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 	case REPORT_ROLLOUT_DONE:
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
-		bequest_due(service->sup);
+		service->sup->changed = true;
 		break;
 	default:
 		break;
@@ -311,7 +300,7 @@ static int orphans_on_renew(struct supervisor *sup, struct error *err)
 {
 	if (statefile_renew(&sup->statefile, sup->rundir.dir, err) == -1)
 		log_warn("%s", err->text);
-	bequest_due(sup);
+	sup->changed = true;
 	if (sup->keeper_socket == -1)
 		return 0;
 	fd_close(&sup->keeper_socket); /* its name is gone, too */
@@ -366,7 +355,7 @@ static void make_entry(struct child *child, void *unused)
 	for (unsigned i = 0; i < view.workers; i++)
 		if (view.worker[i].id == child->worker)
 			note_life(child->entry, &view.worker[i]);
-	bequest_child(child);
+	learned_note(child);
 }
 
 void bequest_resume(struct supervisor *sup)
@@ -386,7 +375,7 @@ void bequest_resume(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++)
 		bequest_anchor(sup->services[i]);
 	state_past_fini(&past);
-	bequest_due(sup);
+	sup->changed = true;
 	keeper_greet(sup, true);
 }
 
@@ -430,4 +419,5 @@ const struct part orphans_part = {
 	.gone = orphans_on_gone,
 	.report = orphans_on_report,
 	.renew = orphans_on_renew,
+	.write_down = orphans_on_write_down,
 };

@@ -211,7 +211,7 @@ static void promote(struct listener *l, const struct listener_socket *s)
 	if (!kept)
 		return;
 	keeper_hold_listener(l->sup, l);
-	bequest_due(l->sup);
+	l->sup->changed = true;
 }
 
 /*
@@ -236,7 +236,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	if (l->fd == s->fd)
 		promote(l, l->sockets);
 	if (l->sup != NULL)
-		bequest_due(l->sup);
+		l->sup->changed = true;
 	heal_forget_also(l, s->fd);
 	if (!few)
 		group_apply(l);

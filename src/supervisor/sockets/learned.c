@@ -5,11 +5,9 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
-#include "supervisor/orphans/bequest.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/common/part.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/listener.h"
-#include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
 
 #include <errno.h>
@@ -236,8 +234,7 @@ static struct listener *learn(struct service *service,
 	l->inode = remote_own_inode(l->fd);
 	set->list[set->count++] = l;
 	/* before the worker has it, so that nobody has one that is not known */
-	bequest_due(service->sup);
-	bequest_look(service->sup);
+	PARTS(write_down, service->sup);
 	return l;
 }
 
@@ -311,6 +308,19 @@ static bool has(const struct child *child, const struct listener *l)
 	return (child->uses >> l->bit & 1) != 0;
 }
 
+void learned_note(const struct child *child)
+{
+	struct state_entry *e = child->entry;
+
+	if (e == NULL)
+		return;
+	e->uses = child->uses;
+	e->listens = child->listens;
+	e->bound_by = child->bound_by;
+	if (child->listening_told)
+		e->flags |= STATE_LISTENING;
+}
+
 void learned_use(struct child *child, struct listener *l, pid_t thread)
 {
 	l->binder = thread;
@@ -319,7 +329,7 @@ void learned_use(struct child *child, struct listener *l, pid_t thread)
 	child->uses |= UINT64_C(1) << l->bit;
 	l->workers++;
 	l->unused_since = 0;
-	bequest_child(child);
+	learned_note(child);
 }
 
 bool learned_is_used(const struct listener *l, const struct child *not_this)
@@ -333,7 +343,7 @@ static void forget(struct child *child, const struct listener *l)
 		return;
 	child->uses &= ~(UINT64_C(1) << l->bit);
 	child->listens &= ~(UINT64_C(1) << l->bit);
-	bequest_child(child);
+	learned_note(child);
 }
 
 void learned_drop(struct service *service, struct listener *l)
@@ -352,7 +362,7 @@ void learned_drop(struct service *service, struct listener *l)
 	for (uint32_t slot = 0; slot < service->child_slots; slot++)
 		for (int i = 0; i < 2; i++)
 			forget(service->children[slot][i], l);
-	bequest_due(service->sup);
+	service->sup->changed = true;
 	l->learned = false; /* should a reload have named it */
 	listener_release(l);
 }
@@ -427,7 +437,7 @@ bool learned_unuse(struct child *child, struct listener *l)
 		return false;
 	child->uses &= ~(UINT64_C(1) << l->bit);
 	child->listens &= ~(UINT64_C(1) << l->bit);
-	bequest_child(child);
+	learned_note(child);
 	if (--l->workers > 0)
 		return false;
 	note_unused(child, l);

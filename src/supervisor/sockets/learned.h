@@ -46,6 +46,8 @@ static inline bool learned_only(const struct listener *l)
 	return l->learned && l->users == 1;
 }
 
+/* What is known of the worker, into its entry of the state file. */
+void learned_note(const struct child *child);
 /* A worker has it, bound by that thread; only learned ones are counted. */
 void learned_use(struct child *child, struct listener *l, pid_t thread);
 /* It has it no more.  True: nobody has. */

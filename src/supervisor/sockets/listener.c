@@ -293,7 +293,7 @@ static struct listener *listener_open(struct supervisor *sup,
 	l->has_key = socket_key_bound(&l->key, l->fd) == 0;
 	l->inode = remote_own_inode(l->fd);
 	heal_watch(sup, l);
-	bequest_due(sup);
+	sup->changed = true;
 	return l;
 }
 

@@ -102,7 +102,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 		return -1;
 	}
 	*segment = s;
-	bequest_due(sup);
+	sup->changed = true;
 	return 0;
 }
 
@@ -139,7 +139,7 @@ void segment_change(struct service *service, struct segment *segment)
 		service->former = service->segment;
 	}
 	service->segment = segment;
-	bequest_due(service->sup);
+	service->sup->changed = true;
 	tell_change(service);
 }
 
@@ -162,7 +162,7 @@ void segment_settle(struct service *service, bool failed)
 	}
 	segment_release(service->former);
 	service->former = NULL;
-	bequest_due(service->sup);
+	service->sup->changed = true;
 }
 
 void segment_drop(struct service *service)

@@ -74,7 +74,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, daemon_told_at),
 	NOT(supervisor, dirty),
 	NOT(supervisor, channel_retry),
-	NOT(supervisor, estate_due),
+	NOT(supervisor, changed),
 	NOT(supervisor, estate_failed),
 	NOT(supervisor, scratch),
 	NOT(supervisor, scratch_list),
