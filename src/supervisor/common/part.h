@@ -15,6 +15,7 @@
  */
 struct birth;
 struct channel_speaker;
+struct holding;
 struct worker_kind;
 
 struct part {
@@ -58,6 +59,14 @@ struct part {
 	void (*renamed)(struct service *service, const char *old);
 	/* It is about to be freed.  Backwards. */
 	void (*drop)(struct service *service);
+
+	/* ---- what is held for workers (sockets/holding.h) ---- */
+
+	/* It is about to be opened.  1: what an earlier nclust had in its place is in
+	 * it; 0: there is none, or nobody needs it any more; -1 and `err`. */
+	int (*left_over)(struct holding *holding, struct error *err);
+	/* It is about to be closed. */
+	void (*let_go)(struct holding *holding);
 
 	/* ---- the instance ---- */
 

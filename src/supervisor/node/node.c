@@ -8,6 +8,7 @@
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node_inside.h"
 #include "supervisor/workers/recipe.h"
+#include "supervisor/sockets/holding.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -390,9 +391,11 @@ bool node_must_roll(const struct service *service)
 		may_be_rr(cluster_settings(service->core));
 }
 
-void node_forget_listener(struct listener *l)
+static void node_on_let_go(struct holding *h)
 {
-	while (l->servers != NULL)
+	struct listener *l = h->socket == NULL ? h->listener : NULL;
+
+	while (l != NULL && l->servers != NULL)
 		node_server_free(l->servers);
 }
 
@@ -411,5 +414,6 @@ const struct part node_part = {
 	.stop = node_on_stop,
 	.gone = node_on_gone,
 	.drop = node_on_drop,
+	.let_go = node_on_let_go,
 	.speaker = &node_speaker,
 };

@@ -54,9 +54,6 @@ void node_adopt(struct child *child);
 /* Are workers there that were adopted, and get connections from nobody (rr)? */
 bool node_must_roll(const struct service *service);
 
-/* Its descriptor is about to be closed. */
-void node_forget_listener(struct listener *l);
-
 /* Carried: they go on. */
 void node_resume(struct service *service);
 

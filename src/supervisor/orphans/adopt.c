@@ -347,6 +347,16 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 	return got == -1 ? -1 : open_own(sup, h, err);
 }
 
+int orphans_on_left_over(struct holding *h, struct error *err)
+{
+	const struct listener *l = h->listener;
+
+	if ((l != NULL ? l->sup : h->segment->sup)->heritage == NULL)
+		return 0;
+	return l != NULL ? adopt_socket(l->sup, h->listener, err)
+			 : adopt_segment(h->segment, h->settings, err);
+}
+
 /* ---- the end ---- */
 
 static void roll(struct service *service)

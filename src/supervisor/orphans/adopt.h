@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_ADOPT_H
 #define SUPERVISOR_ADOPT_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/sockets/holding.h"
 
 /*
  * After the death of an nclust: the next one of that name takes over what lives
@@ -17,13 +17,8 @@
 
 /* See what is there; end what is to be ended; open our own state file. */
 int adopt_begin(struct supervisor *sup, struct error *err);
-/* The socket of a listener that an earlier one had: 1: it is in l->fd; 0: there
- * was none, or nobody needs it any more; -1 and `err`. */
-int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err);
-/* Likewise the shared memory of a cluster: s->fd, of the size that s->wanted and
- * s->huge say. */
-int adopt_segment(struct segment *s, const struct cluster_settings *settings,
-	struct error *err);
+/* What is about to be opened, if an earlier one had it. */
+int orphans_on_left_over(struct holding *holding, struct error *err);
 /* What a service that has just been made takes over: listeners that its workers
  * have bound, and workers. */
 int adopt_cluster(struct service *service, struct error *err);

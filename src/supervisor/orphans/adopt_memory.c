@@ -90,8 +90,7 @@ int adopt_segment(struct segment *s, const struct cluster_settings *settings,
 	const struct estate_segment *from = NULL;
 	const struct inmate *holder = NULL;
 
-	s->fd = -1;
-	if (h != NULL && settings->orphans == ORPHANS_KEEP)
+	if (settings->orphans == ORPHANS_KEEP)
 		from = find(h, settings->name, s);
 	if (from == NULL)
 		return 0;

@@ -138,10 +138,8 @@ static const struct estate_listener *find(
 	return NULL;
 }
 
-static void fill(struct supervisor *sup, struct listener *l,
-	const struct estate_listener *from, int fd)
+static void fill(struct listener *l, const struct estate_listener *from, int fd)
 {
-	l->sup = sup;
 	l->fd = fd;
 	l->made = from->made;
 	l->file.dev = (dev_t)from->file_dev;
@@ -202,12 +200,11 @@ static int main_socket(struct supervisor *sup, struct estate_listener *l)
 
 int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 {
-	const struct estate_listener *from = NULL;
+	const struct estate_listener *from;
 	struct estate_listener own;
 	int fd;
 
-	if (sup->heritage != NULL)
-		from = find(sup->heritage, &l->address);
+	from = find(sup->heritage, &l->address);
 	if (from == NULL)
 		return 0;
 	own = *from;
@@ -216,7 +213,7 @@ int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 		return 0;
 	if (fd == -1)
 		return cannot_have_back(sup, from, err);
-	fill(sup, l, from, fd);
+	fill(l, from, fd);
 	if (socket_look(fd, &l->facts, err) == -1)
 		return -1;
 	if (l->facts.listening)
@@ -251,7 +248,7 @@ static int take_learned(struct service *service,
 		fd_close(&fd);
 		return -1;
 	}
-	fill(service->sup, l, from, fd);
+	fill(l, from, fd);
 	l->made = l->address.kind == ADDRESS_UNIX;
 	l->bit = from->bit;
 	l->address.backlog = from->backlog <= INT_MAX ? (int)from->backlog : -1;

@@ -8,6 +8,7 @@
 #include "protocol/estate.h"
 #include "supervisor/accept/accepting.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/orphans/adopt.h"
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/workers/roles.h"
 #include "supervisor/workers/service.h"
@@ -58,7 +59,6 @@ static void put_listener(struct writing *w, struct listener *l)
 	uint64_t cookie = socket_cookie(l->fd);
 	struct estate_listener *e;
 
-	l->sup = w->sup;
 	keeper_hold_listener(w->sup, l);
 	store_put(w->sup, l);
 	if (cookie == 0)
@@ -412,12 +412,26 @@ static void orphans_on_gone(struct child *child)
 	child->entry = NULL;
 }
 
+static void orphans_on_let_go(struct holding *h)
+{
+	if (h->segment != NULL)
+		keeper_drop_segment(h->segment->sup, h->segment);
+	else if (h->socket != NULL)
+		keeper_drop_socket(h->listener->sup, &h->socket->held);
+	else {
+		keeper_drop_socket(h->listener->sup, &h->listener->held);
+		store_remove(h->listener->sup, h->listener);
+	}
+}
+
 const struct part orphans_part = {
 	.name = "orphans",
 	.prepare = orphans_on_prepare,
 	.born = orphans_on_born,
 	.gone = orphans_on_gone,
 	.report = orphans_on_report,
+	.left_over = orphans_on_left_over,
+	.let_go = orphans_on_let_go,
 	.renew = orphans_on_renew,
 	.write_down = orphans_on_write_down,
 };

@@ -36,6 +36,13 @@ pid_t remains_find(struct supervisor *sup);
 /* The socket of a listener: from the service manager, the keeper, or a worker.
  * -1: nobody has it. */
 int heritage_socket(struct supervisor *sup, const struct estate_listener *l);
+/* The socket of a listener that an earlier one had: 1: it is in l->fd; 0: there
+ * was none, or nobody needs it any more; -1 and `err`. */
+int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err);
+/* Likewise the shared memory of a cluster: s->fd, of the size that s->wanted and
+ * s->huge say. */
+int adopt_segment(struct segment *s, const struct cluster_settings *settings,
+	struct error *err);
 /* Somebody alive of its cluster is to be taken over. */
 const struct inmate *heritage_holder(
 	const struct heritage *h, const struct estate_listener *l);

@@ -127,16 +127,10 @@ void keeper_hold_socket(struct supervisor *sup, int fd, uint64_t *held)
 
 void keeper_hold_listener(struct supervisor *sup, struct listener *l)
 {
-	l->sup = sup;
 	keeper_hold_socket(sup, l->fd, &l->held);
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		if (s->fd != l->fd)
 			keeper_hold_socket(sup, s->fd, &s->held);
-}
-
-void keeper_drop_listener(struct supervisor *sup, struct listener *l)
-{
-	keeper_drop_socket(sup, &l->held);
 }
 
 void keeper_hold_segment(struct supervisor *sup, struct segment *s)
@@ -148,7 +142,6 @@ void keeper_hold_segment(struct supervisor *sup, struct segment *s)
 		.worker = sharedmem_id(s->facts.dev, s->facts.ino),
 	};
 
-	s->sup = sup;
 	if (sup->keeper_socket != -1 && !s->held)
 		s->held = logger_send(sup, &p, &s->fd, 1);
 }

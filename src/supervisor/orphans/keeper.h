@@ -22,7 +22,6 @@ void keeper_leave(struct supervisor *sup);
 void keeper_hold_child(struct child *child);
 void keeper_drop_child(const struct child *child);
 void keeper_hold_listener(struct supervisor *sup, struct listener *l);
-void keeper_drop_listener(struct supervisor *sup, struct listener *l);
 /* The same of any socket; *held is the cookie that it is held by. */
 void keeper_hold_socket(struct supervisor *sup, int fd, uint64_t *held);
 void keeper_drop_socket(struct supervisor *sup, uint64_t *held);

@@ -7,9 +7,8 @@
 #include "os/socket/reuseport.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
-#include "supervisor/orphans/bequest.h"
 #include "supervisor/sockets/heal.h"
-#include "supervisor/orphans/keeper.h"
+#include "supervisor/sockets/holding.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -202,16 +201,8 @@ struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
 /* It is the one that outlives us from now on. */
 static void promote(struct listener *l, const struct listener_socket *s)
 {
-	bool kept = l->held != 0; /* then l->sup is known */
-
-	if (kept)
-		keeper_drop_listener(l->sup, l);
 	l->fd = s->fd;
 	l->inode = s->inode;
-	if (!kept)
-		return;
-	keeper_hold_listener(l->sup, l);
-	l->sup->changed = true;
 }
 
 /*
@@ -221,6 +212,7 @@ static void promote(struct listener *l, const struct listener_socket *s)
  */
 void group_close(struct listener *l, struct listener_socket *s, bool moves)
 {
+	struct holding holding = {.listener = l, .socket = s};
 	struct listener_socket **at = &l->sockets;
 	/* there is one program, and no other moves a queue */
 	bool few = moves || group_size(l) <= 2;
@@ -231,12 +223,10 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
-	if (s->held != 0)
-		keeper_drop_socket(l->sup, &s->held);
+	PARTS(let_go, &holding);
 	if (l->fd == s->fd)
 		promote(l, l->sockets);
-	if (l->sup != NULL)
-		l->sup->changed = true;
+	l->sup->changed = true;
 	heal_forget_also(l, s->fd);
 	if (!few)
 		group_apply(l);
@@ -261,10 +251,10 @@ void group_forget(struct listener *l)
 {
 	while (l->sockets != NULL) {
 		struct listener_socket *s = l->sockets;
+		struct holding holding = {.listener = l, .socket = s};
 
+		PARTS(let_go, &holding);
 		l->sockets = s->next;
-		if (s->held != 0)
-			keeper_drop_socket(l->sup, &s->held);
 		if (s->fd != l->fd) {
 			heal_forget_also(l, s->fd);
 			reuseport_leave(s->fd);

@@ -5,8 +5,8 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
-#include "supervisor/common/part.h"
 #include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/holding.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/sockets/group.h"
 
@@ -25,25 +25,21 @@
 
 typedef bool fits_fn(const struct listener *l, const void *what);
 
-static struct listener *first_in(
-	const struct listener_set *set, fits_fn *fits, const void *what)
+static struct listener *first(const struct service *service,
+	enum listener_sets sets, fits_fn *fits, const void *what)
 {
-	for (size_t i = 0; i < set->count; i++)
-		if (fits(set->list[i], what))
-			return set->list[i];
-	return NULL;
+	struct listener_walk walk = listeners_of(service, sets);
+	struct listener *l = listener_next(&walk);
+
+	while (l != NULL && !fits(l, what))
+		l = listener_next(&walk);
+	return l;
 }
 
 static struct listener *first_named(
 	const struct service *service, fits_fn *fits, const void *what)
 {
-	struct listener *l = first_in(&service->listeners, fits, what);
-
-	/* during a rollout: of the one generation and the other */
-	for (const struct recipe *r = service->recipes; l == NULL && r != NULL;
-		r = r->next)
-		l = first_in(&r->listeners, fits, what);
-	return l;
+	return first(service, LISTENERS_NAMED, fits, what);
 }
 
 /* Those of one set that are not there yet: a listener may be in several. */
@@ -63,22 +59,14 @@ static bool is_found(const struct finding *f, const struct listener *l)
 	return false;
 }
 
-static void find_in(struct finding *f, const struct listener_set *set)
-{
-	for (size_t i = 0; i < set->count && f->count < f->most; i++) {
-		struct listener *l = set->list[i];
-
-		if (l->has_key && f->same(&l->key, f->key) && !is_found(f, l))
-			f->found[f->count++] = l;
-	}
-}
-
 static void find_all(struct finding *f, const struct service *service)
 {
-	find_in(f, &service->listeners);
-	for (const struct recipe *r = service->recipes; r != NULL; r = r->next)
-		find_in(f, &r->listeners);
-	find_in(f, &service->learned);
+	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
+	struct listener *l;
+
+	while (f->count < f->most && (l = listener_next(&walk)) != NULL)
+		if (l->has_key && f->same(&l->key, f->key) && !is_found(f, l))
+			f->found[f->count++] = l;
 }
 
 size_t learned_find(const struct service *service, const struct socket_key *key,
@@ -166,13 +154,8 @@ static bool has_inode(const struct listener *l, const void *what)
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 {
-	struct listener *l = NULL;
-
-	if (inode != 0)
-		l = first_named(service, has_inode, &inode);
-	if (inode != 0 && l == NULL)
-		l = first_in(&service->learned, has_inode, &inode);
-	return l;
+	return inode != 0 ? first(service, LISTENERS_ALL, has_inode, &inode)
+			  : NULL;
 }
 
 /* ---- keeping ---- */
@@ -228,6 +211,7 @@ static struct listener *learn(struct service *service,
 	}
 	*l = *model;
 	l->heal = -1;
+	l->sup = service->sup;
 	l->users = 1;
 	l->learned = true;
 	l->bit = bit;
@@ -272,9 +256,7 @@ static bool is_path(const struct listener *l, const void *path)
 struct listener *learned_find_unix(
 	const struct service *service, const char *path)
 {
-	struct listener *l = first_named(service, is_path, path);
-
-	return l != NULL ? l : first_in(&service->learned, is_path, path);
+	return first(service, LISTENERS_ALL, is_path, path);
 }
 
 struct listener *learned_add_unix(struct service *service, const char *path,

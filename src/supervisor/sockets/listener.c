@@ -6,13 +6,9 @@
 #include "base/text.h"
 #include "os/look/holder.h"
 #include "os/look/remote.h"
-#include "supervisor/orphans/adopt.h"
-#include "supervisor/orphans/bequest.h"
 #include "supervisor/sockets/heal.h"
-#include "supervisor/orphans/keeper.h"
-#include "supervisor/node/node.h"
-#include "supervisor/orphans/store.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -244,19 +240,16 @@ static int open_made(struct listener *l, struct error *err)
 
 void listener_release(struct listener *l)
 {
+	struct holding holding = {.listener = l};
+
 	if (--l->users > 0)
 		return;
-	node_forget_listener(l);
+	PARTS(let_go, &holding);
 	/* while it is taken over it is still its workers' */
-	if (l->made && l->address.kind == ADDRESS_UNIX &&
-		(l->sup == NULL || !l->sup->has_past))
+	if (l->made && l->address.kind == ADDRESS_UNIX && !l->sup->has_past)
 		socket_unlink(l->address.path, &l->file);
 	group_forget(l);
 	heal_forget(l);
-	if (l->held != 0)
-		keeper_drop_listener(l->sup, l);
-	if (l->stored != 0)
-		store_remove(l->sup, l);
 	fd_close(&l->fd);
 	listener_free(l);
 }
@@ -265,6 +258,7 @@ static struct listener *listener_open(struct supervisor *sup,
 	const struct address *address, struct error *err)
 {
 	struct listener *l = calloc(1, sizeof(*l));
+	struct holding holding = {.listener = l};
 	int got;
 
 	if (l == NULL || address_copy(&l->address, address) == -1) {
@@ -275,7 +269,8 @@ static struct listener *listener_open(struct supervisor *sup,
 	l->fd = -1;
 	l->heal = -1;
 	l->users = 1;
-	got = adopt_socket(sup, l, err);
+	l->sup = sup;
+	got = holding_left_over(&holding, err);
 	if (got != 0)
 		got = got == 1 ? 0 : -1;
 	else if (address->kind == ADDRESS_FD)
@@ -306,6 +301,16 @@ struct listener *listeners_find(
 	return NULL;
 }
 
+static struct listener *find_next(
+	struct listener_walk *walk, const struct address *address)
+{
+	struct listener *l = listener_next(walk);
+
+	while (l != NULL && !address_same_place(&l->address, address))
+		l = listener_next(walk);
+	return l;
+}
+
 static struct listener *find_known(struct supervisor *sup,
 	const struct listener_set *known, const struct address *address)
 {
@@ -313,14 +318,12 @@ static struct listener *find_known(struct supervisor *sup,
 
 	for (size_t i = 0; l == NULL && i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
+		/* during a rollout: those it comes from, too */
+		struct listener_walk walk = listeners_of(s,
+			known == &s->listeners ? LISTENERS_ALL
+					       : LISTENERS_NAMED);
 
-		l = listeners_find(&s->listeners, address);
-		if (l == NULL && known == &s->listeners)
-			l = listeners_find(&s->learned, address);
-		/* during a rollout: those it comes from */
-		for (const struct recipe *r = s->recipes;
-			l == NULL && r != NULL; r = r->next)
-			l = listeners_find(&r->listeners, address);
+		l = find_next(&walk, address);
 	}
 	return l;
 }
@@ -404,12 +407,10 @@ int listeners_pick(struct listener_set *to,
 		return -1;
 	for (size_t i = 0; i < settings->listen_count; i++) {
 		const struct address *address = &settings->listen[i];
-		struct listener *l =
-			listeners_find(&service->listeners, address);
-		const struct recipe *r = service->recipes;
+		struct listener_walk walk =
+			listeners_of(service, LISTENERS_NAMED);
+		struct listener *l = find_next(&walk, address);
 
-		for (; l == NULL && r != NULL; r = r->next)
-			l = listeners_find(&r->listeners, address);
 		if (l == NULL) {
 			listeners_release(to);
 			errno = ENOENT;

@@ -3,10 +3,8 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "supervisor/orphans/adopt.h"
-#include "supervisor/orphans/bequest.h"
-#include "supervisor/orphans/keeper.h"
 #include "supervisor/common/news.h"
+#include "supervisor/sockets/holding.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,10 +12,11 @@
 
 void segment_release(struct segment *segment)
 {
+	struct holding holding = {.segment = segment};
+
 	if (segment == NULL || --segment->users > 0)
 		return;
-	if (segment->sup != NULL)
-		keeper_drop_segment(segment->sup, segment);
+	PARTS(let_go, &holding);
 	fd_close(&segment->fd);
 	free(segment);
 }
@@ -80,6 +79,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 	struct error *err)
 {
 	struct segment *s = use(find(known, settings));
+	struct holding holding = {.settings = settings};
 	int got;
 
 	*segment = s;
@@ -92,7 +92,9 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 	s->sup = sup;
 	s->wanted = settings->shared_memory.size;
 	s->huge = settings->shared_memory.huge;
-	got = adopt_segment(s, settings, err);
+	s->fd = -1;
+	holding.segment = s;
+	got = holding_left_over(&holding, err);
 	if (got == 0)
 		got = make(s, settings, err) == 0 ? 1 : -1;
 	if (got == -1 || sharedmem_look(s->fd, &s->facts) == -1) {
