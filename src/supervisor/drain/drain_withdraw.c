@@ -8,6 +8,7 @@
 #include "supervisor/sockets/learned.h"
 #include "supervisor/drain/steer.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
 
 #include <sys/socket.h>
 
@@ -60,15 +61,13 @@ static bool is_common(const struct child *child, const struct listener *l)
 static const struct listener *find(
 	const struct child *child, uint64_t inode, uint64_t *bit)
 {
-	const struct listener_set *sets[] = {
-		&child->service->listeners, &child->service->learned};
+	struct listener_walk walk =
+		listeners_of(child->service, LISTENERS_IN_FORCE);
+	const struct listener *l;
 
-	*bit = 1;
-	for (size_t i = 0; i < COUNT_OF(sets); i++)
-		for (size_t k = 0; k < sets[i]->count; k++, *bit <<= 1)
-			if (is_common(child, sets[i]->list[k]) &&
-				group_has_inode(sets[i]->list[k], inode))
-				return sets[i]->list[k];
+	for (*bit = 1; (l = listener_next(&walk)) != NULL; *bit <<= 1)
+		if (is_common(child, l) && group_has_inode(l, inode))
+			return l;
 	return NULL;
 }
 

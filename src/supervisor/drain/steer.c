@@ -7,6 +7,7 @@
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/kind.h"
+#include "supervisor/sockets/holding.h"
 
 #include <stdlib.h>
 
@@ -37,20 +38,13 @@ static unsigned next(const struct steer *s)
 
 /* ---- each listener once ---- */
 
-void steer_visit_set(struct steer *s, const struct listener_set *set,
-	steer_visit *visit, void *context)
-{
-	for (size_t i = 0; i < set->count; i++)
-		visit(s, set->list[i], context);
-}
-
 void steer_visit_all(struct steer *s, steer_visit *visit, void *context)
 {
-	steer_visit_set(s, &s->service->listeners, visit, context);
-	steer_visit_set(s, &s->service->learned, visit, context);
-	for (const struct recipe *r = s->service->recipes; r != NULL;
-		r = r->next)
-		steer_visit_set(s, &r->listeners, visit, context);
+	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
+	struct listener *l;
+
+	while ((l = listener_next(&walk)) != NULL)
+		visit(s, l, context);
 }
 
 /* ---- who gets how much ---- */
@@ -313,36 +307,32 @@ static bool is_had(
 
 void steer_wake_others(const struct service *service, unsigned lane)
 {
-	const struct listener_set *sets[] = {
-		&service->listeners, &service->learned};
+	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
+	struct listener *l;
 
 	if (cluster_state(service->core) == CLUSTER_STOPPING)
 		return;
-	for (size_t i = 0; i < COUNT_OF(sets); i++)
-		for (size_t k = 0; k < sets[i]->count; k++)
-			if (is_had(service, sets[i]->list[k], lane))
-				group_wake(sets[i]->list[k], lane);
+	while ((l = listener_next(&walk)) != NULL)
+		if (is_had(service, l, lane))
+			group_wake(l, lane);
 }
 
 bool steer_is_away(const struct child *child)
 {
 	const struct service *service = child->service;
-	const struct listener_set *sets[] = {
-		&service->listeners, &service->learned};
+	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
+	const struct listener *l;
 	bool steered = false;
 
 	if (service->steer == NULL || !child->in_lane)
 		return false;
-	for (size_t i = 0; i < COUNT_OF(sets); i++)
-		for (size_t k = 0; k < sets[i]->count; k++) {
-			const struct listener *l = sets[i]->list[k];
-
-			if (group_size(l) == 1 || l->own_group)
-				continue;
-			if (group_socket(l, child->lane)->weight > 0)
-				return false;
-			steered = true;
-		}
+	while ((l = listener_next(&walk)) != NULL) {
+		if (group_size(l) == 1 || l->own_group)
+			continue;
+		if (group_socket(l, child->lane)->weight > 0)
+			return false;
+		steered = true;
+	}
 	return steered;
 }
 
@@ -495,14 +485,12 @@ void steer_on_report(struct service *service, const struct report *r)
 
 bool steer_is_busy(const struct service *service)
 {
-	const struct listener_set *sets[] = {
-		&service->listeners, &service->learned};
+	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
+	const struct listener *l = listener_next(&walk);
 
-	for (size_t i = 0; i < COUNT_OF(sets); i++)
-		for (size_t k = 0; k < sets[i]->count; k++)
-			if (group_size(sets[i]->list[k]) > 1)
-				return true;
-	return false;
+	while (l != NULL && group_size(l) == 1)
+		l = listener_next(&walk);
+	return l != NULL;
 }
 
 bool steer_is_split(const struct service *service)

@@ -78,9 +78,6 @@ bool steer_has_workers(const struct steer *s, const struct listener *l,
 typedef void steer_visit(struct steer *s, struct listener *l, void *context);
 void steer_visit_all(struct steer *s, steer_visit *visit, void *context);
 
-void steer_visit_set(struct steer *s, const struct listener_set *set,
-	steer_visit *visit, void *context);
-
 /* With no lanes yet: they are counted by steer_count(). */
 struct steer *steer_new(struct service *service);
 void steer_count(struct steer *s);

@@ -10,6 +10,7 @@
 #include "supervisor/node/node.h"
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
 
 #include <errno.h>
 #include <string.h>
@@ -40,28 +41,18 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 	return false;
 }
 
-static bool is_in(const struct listener_set *set, const struct listener *l)
-{
-	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i] == l)
-			return true;
-	return false;
-}
-
 /* A reload may have given it to this one, and workers of another have it yet. */
 static bool is_shared(const struct supervisor *sup, const struct service *own,
 	const struct listener *l)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
+		struct listener_walk walk =
+			listeners_of(sup->services[i], LISTENERS_NAMED);
+		const struct listener *other;
 
-		if (s == own)
-			continue;
-		if (is_in(&s->listeners, l))
-			return true;
-		for (const struct recipe *r = s->recipes; r != NULL;
-			r = r->next)
-			if (is_in(&r->listeners, l))
+		while (sup->services[i] != own &&
+			(other = listener_next(&walk)) != NULL)
+			if (other == l)
 				return true;
 	}
 	return false;
@@ -70,16 +61,13 @@ static bool is_shared(const struct supervisor *sup, const struct service *own,
 /* A server's own SO_REUSEPORT group is its own business. */
 static bool has_twin(const struct service *service, const struct listener *l)
 {
-	const struct listener_set *sets[] = {
-		&service->listeners, &service->learned};
+	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
+	const struct listener *other;
 
-	for (size_t i = 0; i < COUNT_OF(sets); i++)
-		for (size_t k = 0; k < sets[i]->count; k++)
-			if (sets[i]->list[k] != l &&
-				sets[i]->list[k]->has_key &&
-				socket_key_like(
-					&sets[i]->list[k]->key, &l->key))
-				return true;
+	while ((other = listener_next(&walk)) != NULL)
+		if (other != l && other->has_key &&
+			socket_key_like(&other->key, &l->key))
+			return true;
 	return false;
 }
 
@@ -135,14 +123,15 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 static unsigned open_lane(struct steer *s)
 {
 	const struct service *service = s->service;
+	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
 	struct opening opening = {.lane = steer_new_lane(s)};
+	struct listener *l;
 
 	if (opening.lane == 0)
 		return 0;
-	steer_visit_set(s, &service->listeners, open_socket, &opening);
-	for (size_t i = 0; i < service->learned.count; i++)
-		if (service->learned.list[i]->users == 1)
-			open_socket(s, service->learned.list[i], &opening);
+	while ((l = listener_next(&walk)) != NULL)
+		if (walk.set != &service->learned || l->users == 1)
+			open_socket(s, l, &opening);
 	if (opening.opened == 0)
 		return 0;
 	steer_add_lane(s, opening.lane);

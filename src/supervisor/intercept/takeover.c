@@ -16,6 +16,7 @@
 #include "supervisor/intercept/putover.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
+#include "supervisor/sockets/holding.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,16 +75,13 @@ static const struct listener *own_holder(
 
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
-		const struct listener_set *sets[] = {
-			&s->listeners, &s->learned};
+		struct listener_walk walk = listeners_of(s, LISTENERS_IN_FORCE);
+		const struct listener *l;
 
 		*whose = s;
-		for (size_t k = 0; k < COUNT_OF(sets); k++)
-			for (size_t n = 0; n < sets[k]->count; n++)
-				if (sets[k]->list[n]->has_key &&
-					sets[k]->list[n]->key.port ==
-						t->key.port)
-					return sets[k]->list[n];
+		while ((l = listener_next(&walk)) != NULL)
+			if (l->has_key && l->key.port == t->key.port)
+				return l;
 	}
 	return NULL;
 }

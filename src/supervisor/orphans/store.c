@@ -2,6 +2,7 @@
 #include "supervisor/orphans/store.h"
 
 #include "supervisor/instance/manager.h"
+#include "supervisor/sockets/holding.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -44,24 +45,18 @@ void store_remove(struct supervisor *sup, struct listener *l)
 
 /* ---- what came back ---- */
 
-static struct listener *find_in(const struct listener_set *set, uint64_t cookie)
-{
-	for (size_t i = 0; i < set->count; i++)
-		if (socket_cookie(set->list[i]->fd) == cookie)
-			return set->list[i];
-	return NULL;
-}
-
 static struct listener *find(const struct supervisor *sup, uint64_t cookie)
 {
-	struct listener *l = NULL;
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct listener_walk walk =
+			listeners_of(sup->services[i], LISTENERS_ALL);
+		struct listener *l;
 
-	for (size_t i = 0; l == NULL && i < sup->service_count; i++) {
-		l = find_in(&sup->services[i]->listeners, cookie);
-		if (l == NULL)
-			l = find_in(&sup->services[i]->learned, cookie);
+		while ((l = listener_next(&walk)) != NULL)
+			if (socket_cookie(l->fd) == cookie)
+				return l;
 	}
-	return l;
+	return NULL;
 }
 
 void store_sort_out(struct supervisor *sup)
