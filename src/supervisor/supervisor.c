@@ -322,8 +322,7 @@ static int start_services(struct supervisor *sup, struct error *err)
 		struct listener_set set;
 		struct segment *segment;
 
-		if (recipe_check(c, err) == -1 ||
-			keeper_check(sup, c, err) == -1)
+		if (recipe_check(sup, c, err) == -1)
 			return err->status != 0 ? -1
 						: error_status(err, EX_CONFIG);
 		if (listeners_open(sup, &set, c, NULL, err) == -1)
@@ -533,6 +532,8 @@ static void finish(struct supervisor *sup)
 		clients_fini(sup);
 		hooks_fini(sup);
 		helpers_free(sup);
+		if (!sup->has_past)
+			keeper_leave(sup);
 		logger_fini(sup);
 		thaw_fini(sup);
 		manager_fini(sup);

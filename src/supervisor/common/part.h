@@ -82,6 +82,8 @@ struct part {
 	 * your own anew.  -1 and `err`: that is tried again later. */
 	int (*renew)(struct supervisor *sup, struct error *err);
 
+	/* A logger was started, and has heard of the workers' output. */
+	void (*logger_up)(struct supervisor *sup);
 	/* A worker is about to get what the next nclust must know of, should this one
 	 * be killed: sup->changed is not to wait until the turn ends. */
 	void (*write_down)(struct supervisor *sup);

@@ -6,7 +6,6 @@
 #include "os/affinity.h"
 #include "os/cgroup.h"
 #include "supervisor/instance/lifecycle.h"
-#include "supervisor/orphans/keeper.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
@@ -125,8 +124,7 @@ static int check(
 
 		if (c->new == NULL)
 			continue;
-		if (recipe_check(c->new, err) == -1 ||
-			keeper_check(sup, c->new, err) == -1)
+		if (recipe_check(sup, c->new, err) == -1)
 			return -1;
 		if (c->old != NULL && c->old->accept != c->new->accept)
 			return error_set(err, 0,

@@ -202,6 +202,11 @@ void bequest_look(struct supervisor *sup)
 	sup->estate_failed = sup->changed;
 }
 
+static void orphans_on_logger_up(struct supervisor *sup)
+{
+	keeper_greet(sup, true);
+}
+
 static void orphans_on_write_down(struct supervisor *sup)
 {
 	sup->changed = true;
@@ -433,5 +438,6 @@ const struct part orphans_part = {
 	.left_over = orphans_on_left_over,
 	.let_go = orphans_on_let_go,
 	.renew = orphans_on_renew,
+	.logger_up = orphans_on_logger_up,
 	.write_down = orphans_on_write_down,
 };

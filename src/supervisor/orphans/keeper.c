@@ -33,18 +33,6 @@ bool keeper_wanted(const struct supervisor *sup)
 	return false;
 }
 
-int keeper_check(const struct supervisor *sup,
-	const struct cluster_settings *settings, struct error *err)
-{
-	if (sup->has_rundir || settings->orphans != ORPHANS_KEEP)
-		return 0;
-	(void)error_set(err, 0,
-		"cluster '%s': 'orphans = keep' needs a runtime directory, and "
-		"there is none",
-		settings->name);
-	return error_hint(err, "set 'runtime-directory' or NCLUST_RUNTIME_DIR");
-}
-
 static bool is_kept(const struct service *service)
 {
 	return cluster_next_settings(service->core)->orphans == ORPHANS_KEEP;

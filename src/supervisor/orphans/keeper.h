@@ -10,9 +10,6 @@
  * is told of all that must outlive us.
  */
 bool keeper_wanted(const struct supervisor *sup);
-/* Could a cluster be kept?  Not without a runtime directory; -1 and `err`. */
-int keeper_check(const struct supervisor *sup,
-	const struct cluster_settings *settings, struct error *err);
 /* The logger is one: it gets all that is to be held, and if it is a `fresh` one
  * that which another had, too. */
 void keeper_greet(struct supervisor *sup, bool fresh);

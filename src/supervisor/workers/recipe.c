@@ -396,7 +396,20 @@ static int check_rights(const struct cluster_settings *s, struct error *err)
 	return error_status(err, EX_NOPERM);
 }
 
-int recipe_check(const struct cluster_settings *settings, struct error *err)
+static int check_orphans(const struct supervisor *sup,
+	const struct cluster_settings *settings, struct error *err)
+{
+	if (sup->has_rundir || settings->orphans != ORPHANS_KEEP)
+		return 0;
+	(void)error_set(err, 0,
+		"cluster '%s': 'orphans = keep' needs a runtime directory, and "
+		"there is none",
+		settings->name);
+	return error_hint(err, "set 'runtime-directory' or NCLUST_RUNTIME_DIR");
+}
+
+int recipe_check(const struct supervisor *sup,
+	const struct cluster_settings *settings, struct error *err)
 {
 	struct rlimit none = {0, 0};
 	/* counted for the time of the check only */
@@ -408,7 +421,7 @@ int recipe_check(const struct cluster_settings *settings, struct error *err)
 		recipe_free(r);
 	if (bad || check_rights(settings, err) == -1)
 		return error_wrap(err, "cluster '%s'", settings->name);
-	return 0;
+	return check_orphans(sup, settings, err);
 }
 
 static enum node_runtime find_runtime(const struct recipe *r)

@@ -31,8 +31,9 @@ char **recipe_candidates(
 	const struct recipe *r, const char *name, struct error *err);
 void recipe_candidates_free(char **list);
 
-/* Can a recipe be made of these settings (env-file readable …)?  For checks
- * before a reload. */
-int recipe_check(const struct cluster_settings *settings, struct error *err);
+/* Can a recipe be made of these settings (env-file readable …), and what they ask
+ * for be had here?  For checks before a reload. */
+int recipe_check(const struct supervisor *sup,
+	const struct cluster_settings *settings, struct error *err);
 
 #endif

@@ -15,7 +15,6 @@
 #include "supervisor/upgrade/carry.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/common/daemon.h"
-#include "supervisor/orphans/keeper.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
@@ -432,7 +431,7 @@ static int start(struct supervisor *sup)
 	begin(sup, pair[0]);
 	set_sink(sup);
 	children_each(sup, NULL, add_again, NULL);
-	keeper_greet(sup, true);
+	PARTS(logger_up, sup);
 	return 0;
 }
 
@@ -526,8 +525,6 @@ void logger_fini(struct supervisor *sup)
 	struct pidfd_end end;
 
 	ev_timer_stop(sup->loop, &sup->logger_restart);
-	if (!sup->has_past)
-		keeper_leave(sup);
 	close_channel(sup);
 	if (sup->logger_pid == 0 || sup->has_past)
 		return; /* it goes on waiting for one that can */
