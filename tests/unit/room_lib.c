@@ -107,6 +107,8 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 			.to = plan->fds[i].to,
 		};
 	}
+	if (plan->trap != NULL)
+		plan->trap->fd = eventfd(0, EFD_CLOEXEC);
 	*pid = FIRST_PID + (pid_t)process_count++;
 	*pidfd = p->pidfd;
 	return 0;

@@ -190,7 +190,7 @@ START_TEST(a_restart_that_fails_is_an_error_with_its_reason)
 		room_pass(60 * SECOND);
 	}
 	(void)heard(peer);
-	ck_assert_ptr_nonnull(strstr(text, "\"error\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"id\":7,\"error\""));
 	ck_assert_ptr_nonnull(strstr(text, "exit 3"));
 }
 END_TEST
@@ -220,7 +220,7 @@ START_TEST(who_waits_for_a_cluster_that_goes_is_answered)
 {
 	ask(peer, "restart", "\"target\":\"web\"");
 	service_stop(web, false);
-	ck_assert(has(peer, "\"error\""));
+	ck_assert(has(peer, "\"id\":7,\"error\""));
 }
 END_TEST
 

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/common/news.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/workers/service.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * When a worker that opens its ports by itself is ready: by what it and the others
+ * were seen to listen on.
+ */
+#define WEB \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nintercept = on\n" \
+	"drain = off\nstart-timeout = 60s\nready = auto\nlisten = " \
+	"127.0.0.1:0\n"
+
+ROOM_PARTS(&intercept_part, &news_part, &plain_part);
+
+static struct service *web;
+static struct listener *ports[3]; /* that workers have opened */
+
+static void learn(unsigned i)
+{
+	struct socket_key key = {
+		.family = AF_INET,
+		.type = SOCK_STREAM,
+		.protocol = IPPROTO_TCP,
+		.ip = {127, 0, 0, 1},
+	};
+	int fd = socket_key_open(&key, false);
+	struct error err;
+
+	ck_assert_int_eq(socket_key_bound(&key, fd), 0);
+	ports[i] = learned_add(web, &key, fd, &err);
+	ck_assert_ptr_nonnull(ports[i]);
+}
+
+static void begin(void)
+{
+	room_begin(WEB);
+	room.intercept.way = WAY_ADOPT;
+	web = room_cluster("web");
+	room_tick(web);
+	for (unsigned i = 0; i < 3; i++)
+		learn(i);
+}
+
+/* The worker calls listen(2) on a port of its own. */
+static void open_port(struct child *child, unsigned i)
+{
+	ports[i]->facts.listening = true;
+	learned_use(child, ports[i], child->pid);
+	listens_told(child, ports[i]);
+}
+
+static bool is_ready(const struct child *child)
+{
+	struct slot_view view;
+
+	service_view_slot(web, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker)
+			return view.worker[i].state == SLOT_READY;
+	return false;
+}
+
+START_TEST(who_listens_is_ready)
+{
+	struct child *c = room_child(web, 0);
+
+	room_pass(500 * MSEC);
+	ck_assert(!is_ready(c));
+	open_port(c, 0);
+	ck_assert(is_ready(c));
+	ck_assert(!is_ready(room_child(web, 1)));
+}
+END_TEST
+
+START_TEST(one_that_lacks_a_port_of_another_is_waited_for_a_moment)
+{
+	struct child *a = room_child(web, 0);
+	struct child *b = room_child(web, 1);
+
+	open_port(a, 0);
+	open_port(a, 1);
+	open_port(b, 0);
+	ck_assert(!is_ready(b));
+	room_pass(900 * MSEC);
+	ck_assert(!is_ready(b));
+	room_pass(200 * MSEC);
+	ck_assert(is_ready(b)); /* it may be meant so */
+}
+END_TEST
+
+START_TEST(with_the_last_of_them_it_is_ready_at_once)
+{
+	struct child *a = room_child(web, 0);
+	struct child *b = room_child(web, 1);
+
+	open_port(a, 0);
+	open_port(a, 1);
+	open_port(b, 1);
+	ck_assert(!is_ready(b));
+	open_port(b, 0);
+	ck_assert(is_ready(b));
+}
+END_TEST
+
+/* Both listen on two ports, and the first one is to be replaced. */
+static struct child *replace_first(bool drops_ports)
+{
+	const struct roll roll = {.slot = SLOT_ALL, .drops_ports = drops_ports};
+	struct error err;
+
+	for (uint32_t slot = 0; slot < 2; slot++)
+		for (unsigned i = 0; i < 2; i++)
+			open_port(room_child(web, slot), i);
+	room_pass(2 * SECOND);
+	ck_assert(is_ready(room_child(web, 0)));
+	ck_assert(is_ready(room_child(web, 1)));
+	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
+	room_tick(web);
+	ck_assert_uint_eq(room_child(web, 0)->generation, 2);
+	return room_child(web, 0);
+}
+
+START_TEST(a_new_release_listens_on_all_that_the_old_one_does)
+{
+	struct child *c = replace_first(false);
+
+	open_port(c, 0);
+	room_pass(2 * SECOND);
+	ck_assert(!is_ready(c));
+	open_port(c, 1);
+	ck_assert(is_ready(c));
+}
+END_TEST
+
+START_TEST(what_a_setting_names_counts_for_the_release_too)
+{
+	struct listener *named = web->listeners.list[0];
+	struct child *c;
+
+	for (uint32_t slot = 0; slot < 2; slot++)
+		listens_told(room_child(web, slot), named);
+	c = replace_first(false);
+	open_port(c, 0);
+	open_port(c, 1);
+	ck_assert(!is_ready(c));
+	listens_told(c, named);
+	ck_assert(is_ready(c));
+}
+END_TEST
+
+START_TEST(a_port_that_a_new_release_has_lost_is_told)
+{
+	struct child *c = replace_first(false);
+
+	open_port(c, 1);
+	open_port(c, 2); /* one more is no replacement */
+	room_pass(5 * SECOND);
+	ck_assert(!is_ready(c));
+	ck_assert(room_logged("does not listen on tcp:127.0.0.1:"));
+	ck_assert(room_logged("as generation 1 does: waiting for it"));
+}
+END_TEST
+
+START_TEST(one_that_answers_to_no_address_that_is_known_is_ready_as_well)
+{
+	struct child *c = room_child(web, 0);
+
+	listens_told(c, NULL); /* a socket of its own */
+	ck_assert(is_ready(c));
+}
+END_TEST
+
+START_TEST(what_a_worker_had_is_not_in_use_when_it_has_ended)
+{
+	open_port(room_child(web, 0), 0);
+	room_killed(room_child(web, 0), SIGKILL);
+	ck_assert(!learned_is_used(ports[0], NULL));
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, room_end);
+	tcase_add_test(all, who_listens_is_ready);
+	tcase_add_test(
+		all, one_that_lacks_a_port_of_another_is_waited_for_a_moment);
+	tcase_add_test(all, with_the_last_of_them_it_is_ready_at_once);
+	tcase_add_test(all, a_new_release_listens_on_all_that_the_old_one_does);
+	tcase_add_test(all, what_a_setting_names_counts_for_the_release_too);
+	tcase_add_test(all, a_port_that_a_new_release_has_lost_is_told);
+	tcase_add_test(all,
+		one_that_answers_to_no_address_that_is_known_is_ready_as_well);
+	tcase_add_test(all, what_a_worker_had_is_not_in_use_when_it_has_ended);
+}
+
+int main(void)
+{
+	return room_run("intercept/listens", add);
+}
