@@ -108,9 +108,9 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
-	bench-programs check unit sim e2e faults replace wild lint asan \
-	valgrind fuzz sequences torture cover mutate format bench man install \
-	uninstall dist deb static clean help FORCE
+	bench-programs check unit sim e2e faults replace upgrade-from wild \
+	lint asan valgrind fuzz sequences torture cover mutate format bench \
+	man install uninstall dist deb static clean help FORCE
 
 # --- Building --------------------------------------------------------------
 
@@ -137,12 +137,14 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	socket/peer% socket/reuseport% socket/socket_as% socket/socket_birth% \
 	socket/socket_unix% spawn/seccomp% spawn/spawn_explain%) \
 	$(addprefix supervisor/,resume% accept/% messages/% hooks/% node/% \
-	upgrade/% common/daemon% drain/drain% drain/thaw% \
-	health/aim% health/away% health/check% health/hang% health/prove% \
+	upgrade/% common/carr% common/daemon% common/variant% \
+	control/carry% drain/drain% drain/thaw% health/aim% health/away% \
+	health/carry% health/check% health/hang% health/prove% \
 	health/recycle% health/sight% health/stall% health/volley% \
 	instance/reload% instance/rename% intercept/putover% intercept/takeover% \
-	orphans/adopt% orphans/remains% orphans/store% sockets/segment% \
-	workers/budget% workers/nodecommand% workers/recipe% workers/roles%)
+	orphans/adopt% orphans/remains% orphans/store% sockets/carry% \
+	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
+	workers/recipe% workers/roles%)
 # A file that has moved would be ordered as if nobody had thought of it.
 $(foreach p,$(EACH_TURN) $(SELDOM),$(if $(filter $(p),$(SOURCES:src/%.c=%)),,\
 	$(error nothing in src is called '$(p)': mend EACH_TURN or SELDOM)))
@@ -227,7 +229,7 @@ VARIANT_die = -DVARIANT_FAULT=FAULT_TAKEOVER_CRASHES
 $(VARIANTS): build/fixtures/nclust-%: $(ORDERED)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) $(VARIANT_$*) -c -o $@.o \
-		src/supervisor/upgrade/variant.c
+		src/supervisor/common/variant.c
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $@.o \
 		$(filter-out %/variant.o,$(ORDERED)) $(LIBS)
 
@@ -273,6 +275,9 @@ e2e: all fixtures ## the tests with real programs (TESTS="why health/" for some)
 replace: all fixtures ## 20 rolling restarts of each server, under load
 	RESTARTS=$(or $(RESTARTS),20) FILE_TIMEOUT=1200 \
 		scripts/run-e2e replace
+
+upgrade-from: all fixtures ## `upgrade` from an earlier nclust and back (REV=COMMIT)
+	scripts/upgrade-from $(REV)
 
 wild: all fixtures ## more servers that bind for themselves: Go, Java, Ruby
 	scripts/wild

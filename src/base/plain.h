@@ -12,7 +12,7 @@
  *
  * A tag is for ever: a member that is gone takes its number along, one that
  * is new gets the next.  What a reader does not find is 0, false, "" or, of a
- * PLAIN_WHEN, NSEC_NEVER, of a PLAIN_FD -1.
+ * PLAIN_WHEN, NSEC_NEVER, of a PLAIN_FD or PLAIN_PIDFD -1.
  */
 enum plain_kind {
 	PLAIN_BOOL,
@@ -20,6 +20,7 @@ enum plain_kind {
 	PLAIN_SIGNED,   /* of 4 or 8 bytes */
 	PLAIN_WHEN,     /* nsec_t that is NSEC_NEVER more often than not */
 	PLAIN_FD,       /* int: a descriptor of ours, or -1 */
+	PLAIN_PIDFD,    /* the same of a process */
 	PLAIN_TEXT,     /* char [N], with a NUL inside */
 	PLAIN_WORDS,    /* uint64_t [N] or nsec_t [N] */
 	PLAIN_STRUCT,   /* a struct by value, with a table of its own */

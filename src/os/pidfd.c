@@ -117,6 +117,16 @@ static int looks_stopped(int pidfd)
 	return pid > 0 ? process_is_stopped(pid) : -1;
 }
 
+bool pidfd_is_child(int pidfd, pid_t pid)
+{
+	siginfo_t info = {0};
+
+	errno = 0;
+	return waitid(P_PIDFD, (id_t)pidfd, &info,
+		       WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		(info.si_pid == 0 || info.si_pid == pid);
+}
+
 int pidfd_is_stopped(int pidfd)
 {
 	siginfo_t info;

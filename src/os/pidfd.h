@@ -32,6 +32,9 @@ int pidfd_peek(int pidfd, struct pidfd_end *end);
 /* The same, and reap it. */
 int pidfd_reap(int pidfd, struct pidfd_end *end);
 
+/* Is it of our child `pid`, which may have ended?  No: errno, or 0. */
+bool pidfd_is_child(int pidfd, pid_t pid);
+
 /* Is our child stopped right now, with all of its threads?  1, 0, or -1 and
  * errno.  Takes nothing of the state away (WNOWAIT). */
 int pidfd_is_stopped(int pidfd);

@@ -108,7 +108,8 @@ static int prepare(
 		return -1;
 	if (in->reader.binary.pid != getpid())
 		return error_set(err, 0, "the state is another process's");
-	if (carry_verify(&in->reader, err) == -1)
+	if (carry_verify(&in->reader, err) == -1 ||
+		helpers_verify(sup, err) == -1)
 		return -1;
 	if (carry_variant.fault == FAULT_RESTORE_FAILS)
 		return error_set(err, 0, "this one is built to fail");
@@ -143,12 +144,13 @@ static void dismiss(int *standby)
 static void take_over(struct supervisor *sup, struct inheritance *in)
 {
 	struct carry_reader *r = &in->reader;
+	const struct carry_list *listeners = &r->lists[CARRY_OF_LISTENERS];
 	bool mend = sup->guard_timer.active != 0; /* as it was carried */
 
 	if (carry_variant.fault == FAULT_TAKEOVER_CRASHES)
 		(void)raise(SIGSEGV);
-	for (size_t i = 0; i < r->listener_count; i++)
-		heal_watch(sup, r->listeners[i]);
+	for (size_t i = 0; i < listeners->count; i++)
+		heal_watch(sup, listeners->list[i]);
 	carry_release(r);
 	for (size_t i = 0; i < sup->service_count; i++)
 		steer_adopt(sup->services[i]);

@@ -3,6 +3,7 @@
 #define SUPERVISOR_ACCEPTING_H
 
 #include "os/socket/peer.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/part.h"
 
 extern const struct part accept_part;
@@ -100,7 +101,10 @@ void accepting_close(struct service *service);
 struct json_writer;
 void accepting_status(struct json_writer *w, const struct service *service);
 
-/* Carried (carry.h): an empty one, room by slot; then go on. */
+/* How they go through an upgrade, and one connection. */
+extern const struct carried carried_accepting;
+extern const struct carried carried_visit;
+/* Carried: an empty one, room by slot; then go on. */
 struct accepting *accepting_carried(struct service *service);
 void accepting_resume(struct service *service);
 

@@ -4,8 +4,8 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "protocol/handover.h"
 #include "protocol/json.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/workers/reap.h"
@@ -862,37 +862,35 @@ int news_init(struct supervisor *sup, struct error *err)
 /* Numbers in the group of the history. */
 enum { HISTORY_LINES = 1 };
 
-void news_save(
-	const struct supervisor *sup, struct handover_writer *w, unsigned tag)
+static void put_history(struct carry_writer *c, const void *of)
 {
-	const struct history *h = sup->history;
+	const struct history *h = ((const struct supervisor *)of)->history;
 
-	handover_open(w, tag);
-	handover_put_bytes(w, HISTORY_LINES, h->lines, h->used);
-	handover_close(w);
+	handover_put_bytes(&c->w, HISTORY_LINES, h->lines, h->used);
 }
 
-int news_load(struct supervisor *sup, const struct handover_field *group,
-	struct error *err)
+static int take_history(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct handover_reader r;
-	struct handover_field f;
-	struct history *h;
+	struct supervisor *sup = to;
 
-	if (sup->history == NULL && news_init(sup, err) == -1)
+	if (sup->history == NULL && news_init(sup, r->err) == -1)
 		return -1;
-	h = sup->history;
-	handover_enter(&r, group);
-	while (handover_next(&r, &f)) {
-		if (f.tag == HISTORY_LINES && f.type == HANDOVER_BYTES &&
-			f.len <= HISTORY_SIZE && f.len > 0 &&
-			f.data[f.len - 1] == '\n') {
-			(void)memcpy(h->lines, f.data, f.len);
-			h->used = f.len;
-		}
+	if (f->tag == HISTORY_LINES && f->type == HANDOVER_BYTES &&
+		f->len <= HISTORY_SIZE && f->len > 0 &&
+		f->data[f->len - 1] == '\n') {
+		(void)memcpy(sup->history->lines, f->data, f->len);
+		sup->history->used = f->len;
 	}
-	return 0;
+	return 1;
 }
+
+const struct carried carried_history = {
+	.tag = CARRY_HISTORY,
+	.called = "the history",
+	.put = put_history,
+	.take = take_history,
+};
 
 void news_resume(struct supervisor *sup)
 {

@@ -7,6 +7,8 @@
 
 extern const struct part news_part;
 
+struct carried;
+
 /*
  * Everything worth telling goes through here once: one record, rendered as a
  * sentence for the log and as a JSON object for `events`, the history and the
@@ -30,13 +32,10 @@ struct news {
 	bool bind_hint;
 };
 
-struct handover_writer;
-struct handover_field;
-/* The history, as one group; and back (it makes it, as news_init() does). */
-void news_save(
-	const struct supervisor *sup, struct handover_writer *w, unsigned tag);
-int news_load(struct supervisor *sup, const struct handover_field *group,
-	struct error *err);
+/* How it goes through an upgrade (carried.h): all, the history, an event. */
+extern const struct carried carried_news;
+extern const struct carried carried_history;
+extern const struct carried carried_event;
 /* One that was waiting to be told; -1: no memory. */
 int news_carried(struct supervisor *sup, const struct news *n);
 void news_resume(struct supervisor *sup);

@@ -5,8 +5,8 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/look/holder.h"
-#include "protocol/handover.h"
 #include "protocol/json.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/kind.h"
 
@@ -410,103 +410,125 @@ enum {
 	END_OUTPUT,
 };
 
-void trouble_save(
-	const struct service *service, struct handover_writer *w, unsigned tag)
+static void put_end(
+	struct carry_writer *c, const struct trouble_end *end, uint32_t slot)
 {
-	const struct trouble *t = service->trouble;
-
-	if (t == NULL)
-		return;
-	handover_open(w, tag);
-	handover_put_u64(w, TROUBLE_TRIES, t->tries);
-	handover_put_u64(w, TROUBLE_LAST, t->last);
-	handover_put_text(w, TROUBLE_RESTART, t->restart);
-	handover_put_i64(w, TROUBLE_RESTART_AT, t->restart_at);
-	handover_put_u64(w, TROUBLE_RESTART_ID, t->restart_id);
-	for (uint32_t i = 0; i < t->slots; i++) {
-		const struct trouble_end *end = &t->ends[i];
-
-		if (end->worker == 0)
-			continue;
-		handover_open(w, TROUBLE_END);
-		handover_put_u64(w, END_SLOT, i);
-		handover_put_u64(w, END_WORKER, end->worker);
-		handover_put_i64(w, END_AT, end->at);
-		handover_put_i64(w, END_AGE, end->age);
-		handover_put_text(w, END_TEXT, end->text);
-		handover_put_text(w, END_CAUSE, end->cause);
-		handover_put_text(w, END_OUTPUT, end->output);
-		handover_close(w);
-	}
-	handover_close(w);
+	handover_open(&c->w, TROUBLE_END);
+	handover_put_u64(&c->w, END_SLOT, slot);
+	handover_put_u64(&c->w, END_WORKER, end->worker);
+	handover_put_i64(&c->w, END_AT, end->at);
+	handover_put_i64(&c->w, END_AGE, end->age);
+	handover_put_text(&c->w, END_TEXT, end->text);
+	handover_put_text(&c->w, END_CAUSE, end->cause);
+	handover_put_text(&c->w, END_OUTPUT, end->output);
+	handover_close(&c->w);
 }
 
-static void take_text(char **to, const struct handover_field *f)
+static void put_trouble(struct carry_writer *c, const void *of)
 {
-	if (*to == NULL)
-		*to = handover_text(f);
+	const struct trouble *t = of;
+
+	handover_put_u64(&c->w, TROUBLE_TRIES, t->tries);
+	handover_put_u64(&c->w, TROUBLE_LAST, t->last);
+	handover_put_text(&c->w, TROUBLE_RESTART, t->restart);
+	handover_put_i64(&c->w, TROUBLE_RESTART_AT, t->restart_at);
+	handover_put_u64(&c->w, TROUBLE_RESTART_ID, t->restart_id);
+	for (uint32_t i = 0; i < t->slots; i++)
+		if (t->ends[i].worker != 0)
+			put_end(c, &t->ends[i], i);
 }
 
-static int load_end(struct trouble *t, const struct handover_field *group)
-{
-	struct trouble_end end = {0};
-	struct trouble_end *place;
-	struct handover_reader r;
-	struct handover_field f;
-	uint64_t slot = UINT64_MAX;
+/* An end, with the slot that its group says. */
+struct end_in_slot {
+	struct trouble_end end;
+	uint64_t slot;
+};
 
-	handover_enter(&r, group);
-	while (handover_next(&r, &f)) {
-		if (f.tag == END_SLOT)
-			slot = f.u;
-		else if (f.tag == END_WORKER)
-			end.worker = f.u;
-		else if (f.tag == END_AT)
-			end.at = f.i;
-		else if (f.tag == END_AGE)
-			end.age = f.i;
-		else if (f.tag == END_TEXT)
-			take_text(&end.text, &f);
-		else if (f.tag == END_CAUSE)
-			take_text(&end.cause, &f);
-		else if (f.tag == END_OUTPUT)
-			take_text(&end.output, &f);
+static const struct plain_row end_rows[] = {
+	PLAIN(END_SLOT, end_in_slot, slot, UNSIGNED),
+	PLAIN(END_WORKER, end_in_slot, end.worker, UNSIGNED),
+	PLAIN(END_AT, end_in_slot, end.at, SIGNED),
+	PLAIN(END_AGE, end_in_slot, end.age, SIGNED),
+};
+static const struct plain_table end_table = PLAIN_TABLE(end_rows, end_in_slot);
+
+static int take_of_end(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct end_in_slot *in = to;
+
+	(void)r;
+	switch (f->tag) {
+	case END_TEXT:
+		return carry_take_text(&in->end.text, f);
+	case END_CAUSE:
+		return carry_take_text(&in->end.cause, f);
+	case END_OUTPUT:
+		return carry_take_text(&in->end.output, f);
+	default:
+		return handover_take_plain(&end_table, in, f);
 	}
-	place = slot < 2 * WORKERS_MAX ? end_at(t, (uint32_t)slot) : NULL;
+}
+
+static const struct carried carried_end = {
+	.called = "a cluster",
+	.take = take_of_end,
+};
+
+static int get_end(struct carry_reader *r, struct trouble *t,
+	const struct handover_field *f)
+{
+	struct end_in_slot in = {.slot = UINT64_MAX};
+	struct trouble_end *place = NULL;
+
+	if (carry_get_one(r, &carried_end, &in, f) == 1 &&
+		in.slot < 2 * WORKERS_MAX)
+		place = end_at(t, (uint32_t)in.slot);
 	if (place == NULL || place->worker != 0) {
-		end_clear(&end);
+		end_clear(&in.end);
 		return -1;
 	}
-	*place = end;
-	return 0;
+	*place = in.end;
+	return 1;
 }
 
-int trouble_load(struct service *service, const struct handover_field *group)
+static const struct plain_row trouble_rows[] = {
+	PLAIN(TROUBLE_TRIES, trouble, tries, UNSIGNED),
+	PLAIN(TROUBLE_LAST, trouble, last, UNSIGNED),
+	PLAIN(TROUBLE_RESTART_AT, trouble, restart_at, SIGNED),
+	PLAIN(TROUBLE_RESTART_ID, trouble, restart_id, UNSIGNED),
+};
+static const struct plain_table trouble_table =
+	PLAIN_TABLE(trouble_rows, trouble);
+
+static int take_trouble(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct trouble *t = trouble_get(service);
-	struct handover_reader r;
-	struct handover_field f;
+	struct trouble *t = to;
 
-	if (t == NULL || group->type != HANDOVER_GROUP)
-		return -1;
-	handover_enter(&r, group);
-	while (handover_next(&r, &f)) {
-		if (f.tag == TROUBLE_TRIES)
-			t->tries = (unsigned)f.u;
-		else if (f.tag == TROUBLE_LAST)
-			t->last = (uint32_t)f.u;
-		else if (f.tag == TROUBLE_RESTART)
-			take_text(&t->restart, &f);
-		else if (f.tag == TROUBLE_RESTART_AT)
-			t->restart_at = f.i;
-		else if (f.tag == TROUBLE_RESTART_ID)
-			t->restart_id = (unsigned)f.u;
-		else if (f.tag == TROUBLE_END && f.type == HANDOVER_GROUP &&
-			load_end(t, &f) == -1)
-			return -1;
+	switch (f->tag) {
+	case TROUBLE_RESTART:
+		return carry_take_text(&t->restart, f);
+	case TROUBLE_END:
+		return get_end(r, t, f);
+	default:
+		return handover_take_plain(&trouble_table, t, f);
 	}
-	return 0;
 }
+
+static void *make(void *owner)
+{
+	return trouble_get(owner);
+}
+
+const struct carried carried_trouble = {
+	.tag = CARRY_TROUBLE,
+	.at = offsetof(struct service, trouble),
+	.called = "a cluster",
+	.make = make,
+	.put = put_trouble,
+	.take = take_trouble,
+};
 
 void trouble_free(struct service *service)
 {

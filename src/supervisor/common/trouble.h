@@ -35,8 +35,7 @@ struct trouble {
 
 struct news;
 struct json_writer;
-struct handover_writer;
-struct handover_field;
+struct carried;
 
 /* It is being told.  The last output is known, if there is any. */
 void trouble_on_news(struct service *service, const struct news *n);
@@ -67,9 +66,7 @@ void trouble_guess_in_use(
 void trouble_set_cause(struct child *child, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-void trouble_save(
-	const struct service *service, struct handover_writer *w, unsigned tag);
-int trouble_load(struct service *service, const struct handover_field *group);
+extern const struct carried carried_trouble; /* of a cluster */
 void trouble_free(struct service *service);
 
 #endif

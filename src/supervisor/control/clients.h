@@ -4,6 +4,7 @@
 
 #include "protocol/control.h"
 #include "protocol/json.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/part.h"
 
 extern const struct part control_part;
@@ -78,8 +79,14 @@ struct clients {
 	unsigned count;
 };
 
-/* Carried ones (carry.h): empty, to be filled; NULL: no memory.  Then all are
- * watched again. */
+/* How they go through an upgrade: the control socket, its clients, one of them,
+ * what it waits for. */
+extern const struct carried carried_clients;
+extern const struct carried carried_client_list;
+extern const struct carried carried_client;
+extern const struct carried carried_expectation;
+/* Carried ones: empty, to be filled; NULL: no memory.  Then all are watched
+ * again. */
 struct clients *clients_carried(struct supervisor *sup);
 struct client *client_carried(struct clients *all);
 void clients_resume(struct supervisor *sup);

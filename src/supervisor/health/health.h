@@ -3,6 +3,7 @@
 #define SUPERVISOR_HEALTH_H
 
 #include "os/look/connections.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/part.h"
 
 extern const struct part health_part;
@@ -40,6 +41,9 @@ struct health {
 
 /* Its workers were carried: go on asking. */
 void health_resume(struct service *service);
+
+/* How what is known of a worker goes through an upgrade. */
+extern const struct carried carried_health;
 
 /* For prove.c and check.c.  NULL: out of memory. */
 struct health *health_of(struct child *child);

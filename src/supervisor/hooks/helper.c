@@ -196,6 +196,16 @@ struct helper *helper_carried(struct supervisor *sup)
 	return h;
 }
 
+int helpers_verify(const struct supervisor *sup, struct error *err)
+{
+	for (const struct helper *h = sup->helpers; h != NULL; h = h->next)
+		if (!pidfd_is_child(h->pidfd, h->pid))
+			return error_set(err, errno,
+				"command %d is not a child of ours",
+				(int)h->pid);
+	return 0;
+}
+
 void helper_claim(struct helper *h, helper_over *over, void *owner)
 {
 	h->over = over;

@@ -3,7 +3,7 @@
 #define SUPERVISOR_HELPER_H
 
 #include "os/pidfd.h"
-#include "supervisor/common/state.h"
+#include "supervisor/common/carried.h"
 
 /*
  * A helper is a short-lived process that runs beside the workers of a cluster:
@@ -47,8 +47,16 @@ struct helper *helper_start(const struct helper_plan *plan, struct error *err);
 /* Its owner is about to go: it is killed, and nobody will be told. */
 void helper_forget(struct helper *h);
 
-/* One that was carried (carry_helpers.c), to be filled; NULL: out of memory. */
+/* How it goes through an upgrade: those that nobody waits for any more, one in
+ * the group of its owner; and that back, into *to, where there is none yet.  1; or -1 and r->err. */
+extern const struct carried carried_ending;
+extern const struct carried carried_helper;
+int carry_get_helper(struct carry_reader *r, struct helper **to,
+	const struct handover_field *f);
+/* One that was carried, to be filled; NULL: out of memory. */
 struct helper *helper_carried(struct supervisor *sup);
+/* Is each a child of ours?  -1 and `err`. */
+int helpers_verify(const struct supervisor *sup, struct error *err);
 /* It has an owner again, who is told. */
 void helper_claim(struct helper *h, helper_over *over, void *owner);
 /* All that were carried are watched from now on. */

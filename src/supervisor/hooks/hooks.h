@@ -41,7 +41,11 @@ struct hooks {
 	bool over;
 };
 
-/* For carry_helpers.c: there is room for them; one that was carried takes its
+/* How they go through an upgrade, and one of them. */
+extern const struct carried carried_hooks;
+carry_collect carry_collect_hooks; /* their settings */
+extern const struct carried carried_hook;
+/* For carry_hooks.c: there is room for them; one that was carried takes its
  * place, as its `helper` says.  NULL: out of memory. */
 struct hooks *hooks_of(struct supervisor *sup);
 void hooks_carried(struct hooks *hooks, struct hook_run *run);

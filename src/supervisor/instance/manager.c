@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "protocol/handover.h"
 #include "protocol/notify.h"
 #include "supervisor/workers/service.h"
 
@@ -228,40 +227,60 @@ int manager_init(struct supervisor *sup, struct error *err)
 /* Numbers in the group of what the manager knows. */
 enum { MANAGER_READY = 1, MANAGER_WAITING };
 
-void manager_save(
-	const struct supervisor *sup, struct handover_writer *w, unsigned tag)
+static void put_manager(struct carry_writer *c, const void *of)
 {
-	const struct manager *m = sup->manager;
+	const struct manager *m = of;
 
-	if (m == NULL)
-		return;
-	handover_open(w, tag);
-	handover_put_u64(w, MANAGER_READY, m->ready);
+	handover_put_u64(&c->w, MANAGER_READY, m->ready);
 	for (unsigned i = 0; i < m->waiting_count; i++)
-		handover_put_text(w, MANAGER_WAITING, m->waiting[i]);
-	handover_close(w);
+		handover_put_text(&c->w, MANAGER_WAITING, m->waiting[i]);
+}
+
+static int take_manager(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct manager *m = to;
+
+	(void)r;
+	if (f->tag == MANAGER_READY)
+		m->ready = f->u != 0;
+	else if (f->tag == MANAGER_WAITING && f->type == HANDOVER_TEXT)
+		keep(m, f->data, f->len);
+	return 1;
+}
+
+static const struct carried carried_state = {
+	.tag = CARRY_MANAGER,
+	.called = "the service manager",
+	.put = put_manager,
+	.take = take_manager,
+};
+
+static void put_of_instance(struct carry_writer *c, const void *of)
+{
+	carry_put_one(
+		c, &carried_state, ((const struct supervisor *)of)->manager);
 }
 
 /* Where it is stands in our environment, as ever. */
-int manager_load(struct supervisor *sup, const struct handover_field *group,
-	struct error *err)
+static int take_of_instance(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct handover_reader r;
-	struct handover_field f;
+	struct supervisor *sup = to;
 
-	if (sup->manager != NULL || manager_init(sup, err) == -1)
-		return -1;
-	if (sup->manager == NULL)
+	if (f->tag != CARRY_MANAGER)
 		return 0;
-	handover_enter(&r, group);
-	while (handover_next(&r, &f)) {
-		if (f.tag == MANAGER_READY)
-			sup->manager->ready = f.u != 0;
-		else if (f.tag == MANAGER_WAITING && f.type == HANDOVER_TEXT)
-			keep(sup->manager, f.data, f.len);
-	}
-	return 0;
+	if (sup->manager != NULL || manager_init(sup, r->err) == -1)
+		return -1;
+	return sup->manager == NULL
+		? 1
+		: carry_get_one(r, &carried_state, sup->manager, f);
 }
+
+const struct carried carried_manager = {
+	.put = put_of_instance,
+	.take = take_of_instance,
+};
 
 void manager_resume(struct supervisor *sup)
 {

@@ -2,20 +2,15 @@
 #ifndef SUPERVISOR_MANAGER_H
 #define SUPERVISOR_MANAGER_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/common/carried.h"
 
 /*
  * nclust under a service manager: sd_notify(3), with our own NOTIFY_SOCKET and
  * WATCHDOG_USEC, which no worker ever sees.  Without them all is silent.
  */
 int manager_init(struct supervisor *sup, struct error *err);
-struct handover_writer;
-struct handover_field;
-/* What it was told, and is to be told; as one group. */
-void manager_save(
-	const struct supervisor *sup, struct handover_writer *w, unsigned tag);
-int manager_load(struct supervisor *sup, const struct handover_field *group,
-	struct error *err);
+/* How it goes through an upgrade: what it was told, and is to be told. */
+extern const struct carried carried_manager;
 void manager_resume(struct supervisor *sup);
 void manager_fini(struct supervisor *sup);
 void manager_ready(struct supervisor *sup);

@@ -4,6 +4,7 @@
 
 #include "protocol/lineup.h"
 #include "supervisor/messages/queue.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/part.h"
 #include "supervisor/workers/environment.h"
 
@@ -87,6 +88,9 @@ void channels_init(struct supervisor *sup);
 /* Once a turn: send what was queued. */
 void channels_flush(struct supervisor *sup);
 
+/* How it goes through an upgrade, and a descriptor in its queue. */
+extern const struct carried carried_channel;
+extern const struct carried carried_mark;
 /* An upgrade: the channel of a child that was carried; NULL: no memory. */
 struct channel *channel_carried(struct child *child);
 /* Of an earlier nclust that was killed; `fd` is taken over. */

@@ -3,6 +3,7 @@
 #define SUPERVISOR_NODE_H
 
 #include "supervisor/messages/channel.h"
+#include "supervisor/common/carried.h"
 
 /*
  * The primary of Node's cluster: what an unmodified program that calls
@@ -18,6 +19,11 @@
  */
 
 extern const struct part node_part;
+
+/* How servers and workers go through an upgrade: the servers before the workers,
+ * which refer to them. */
+extern const struct carried carried_node_cluster;
+extern const struct carried carried_node_worker;
 
 /* Has any living worker a server here? */
 bool node_serves(const struct service *service);

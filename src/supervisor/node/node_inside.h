@@ -177,6 +177,13 @@ int node_rr_send(
 	struct node_worker *w, struct node_server *s, int fd, unsigned lost);
 void node_rr_timer(struct node_server *s, nsec_t now);
 
+/* ---- carry_node.c ---- */
+
+extern const struct carried carried_node_server;
+extern const struct carried carried_node_wait;
+extern const struct carried carried_node_use;
+extern const struct carried carried_node_flight;
+
 /* ---- node_stop.c ---- */
 
 void node_on_drain(struct child *child, nsec_t span);

@@ -1,155 +1,166 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/upgrade/carry.h"
 
-#include "base/scope.h"
-#include "os/clock.h"
-#include "supervisor/hooks/helper.h"
 #include "supervisor/sockets/listener.h"
-#include "supervisor/instance/manager.h"
 #include "supervisor/sockets/segment.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-/* ---- structs ---- */
+/* clang-format off */
+static const struct plain_row supervisor_rows[] = {
+	PLAIN(1, supervisor, started, SIGNED),
+	PLAIN(2, supervisor, cpus, UNSIGNED),
+	PLAIN(3, supervisor, rundir.path, TEXT),
+	PLAIN(4, supervisor, rundir.dir, FD),
+	PLAIN(5, supervisor, rundir.notify_dir, FD),
+	PLAIN(6, supervisor, rundir.lock, FD),
+	PLAIN(7, supervisor, has_rundir, BOOL),
+	PLAIN(8, supervisor, next_serial, UNSIGNED),
+	PLAIN(9, supervisor, last_sweep, SIGNED),
+	PLAIN(10, supervisor, hup_ignored, BOOL),
+	PLAIN(11, supervisor, had_terminal, BOOL),
+	PLAIN_ENUM(12, supervisor, intercept.way, WAY_NONE),
+	PLAIN(13, supervisor, intercept.own_filter_told, BOOL),
+	PLAIN(14, supervisor, guard_watcher.fd, FD),
+	PLAIN(15, supervisor, guard_watch, SIGNED),
+	PLAIN(16, supervisor, guard_failed, BOOL),
+	PLAIN(17, supervisor, logger_pid, SIGNED),
+	PLAIN(18, supervisor, logger_pidfd, FD),
+	PLAIN(19, supervisor, logger_watcher.fd, FD),
+	PLAIN(20, supervisor, logger_started, SIGNED),
+	PLAIN(21, supervisor, stdout_is_terminal, BOOL),
+	PLAIN(22, supervisor, log_fd, FD),
+	PLAIN(23, supervisor, pidfile_written, BOOL),
+	PLAIN(24, supervisor, null_fd, FD),
+	PLAIN(25, supervisor, reserve_fd, FD),
+	PLAIN(26, supervisor, nofile.rlim_cur, UNSIGNED),
+	PLAIN(27, supervisor, nofile.rlim_max, UNSIGNED),
+	PLAIN(28, supervisor, oom_score_adj, TEXT),
+	PLAIN(29, supervisor, oom_fd, FD),
+	PLAIN(30, supervisor, oom_kills, SIGNED),
+	PLAIN(31, supervisor, status, SIGNED),
+	PLAIN(32, supervisor, daemon_pipe, FD),
+	PLAIN(33, supervisor, ready_once, BOOL),
+	PLAIN(34, supervisor, upgrades, UNSIGNED),
+	PLAIN(35, supervisor, guard_timer.active, SIGNED),
+	PLAIN(36, supervisor, keeper_socket, FD),
+	PLAIN(37, supervisor, last_number, UNSIGNED),
+	PLAIN(38, supervisor, logger_copies, BOOL),
+};
 
-static void note_descriptor(struct carry_writer *c, int fd, bool look)
+static const struct plain_row binary_rows[] = {
+	PLAIN(1, carry_binary, version, TEXT),
+	PLAIN(2, carry_binary, path, TEXT),
+	PLAIN(3, carry_binary, image, FD),
+	PLAIN(4, carry_binary, pid, SIGNED),
+	PLAIN(5, carry_binary, written, SIGNED),
+	PLAIN(6, carry_binary, asked, SIGNED),
+	PLAIN(7, carry_binary, capabilities, UNSIGNED),
+	PLAIN(8, carry_binary, standby, FD),
+};
+/* clang-format on */
+
+/* ---- who wrote it ---- */
+
+static void put_binary(struct carry_writer *c, const void *of)
 {
-	uint64_t words[3] = {(uint64_t)(unsigned)fd};
-	struct stat st;
-
-	if (fd < 0)
-		return;
-	/* one that is not open is found to be missing by who reads */
-	if (look && fstat(fd, &st) == 0) {
-		words[0] |= (uint64_t)(st.st_mode & S_IFMT) << 32;
-		words[1] = (uint64_t)st.st_dev;
-		words[2] = (uint64_t)st.st_ino;
-	}
-	(void)buffer_append(&c->descriptors, words, sizeof(words));
-}
-
-/* A pidfd is looked at by waiting for it: see carry_verify(). */
-static bool is_pidfd(enum carry_struct which, const void *of, int fd)
-{
-	return (which == PLAIN_CHILD &&
-		       fd == ((const struct child *)of)->pidfd) ||
-		(which == PLAIN_HELPER &&
-			fd == ((const struct helper *)of)->pidfd);
-}
-
-void carry_put(struct carry_writer *c, enum carry_struct which, const void *of)
-{
-	const struct plain_table *table = &carry_tables[which];
-
-	handover_put_plain(&c->w, table, of);
-	for (uint32_t i = 0; i < table->count; i++) {
-		int fd;
-
-		if (table->rows[i].kind != PLAIN_FD)
-			continue;
-		(void)memcpy(&fd, (const char *)of + table->rows[i].offset,
-			sizeof(fd));
-		note_descriptor(c, fd, c->lasting && !is_pidfd(which, of, fd));
-	}
-}
-
-int carry_bad(struct error *err, const char *what)
-{
-	return error_set(err, 0, "the state of %s is not understood", what);
-}
-
-int carry_take(enum carry_struct which, void *to,
-	const struct handover_field *f, struct error *err)
-{
-	static const char *const names[CARRY_STRUCTS] = {
-		[PLAIN_SUPERVISOR] = "the supervisor",
-		[PLAIN_BINARY] = "the binary",
-		[PLAIN_CLUSTER_SETTINGS] = "the settings",
-		[PLAIN_INSTANCE] = "the instance",
-		[PLAIN_LISTENER] = "a listener",
-		[PLAIN_SERVICE] = "a cluster",
-		[PLAIN_CHILD] = "a worker",
-		[PLAIN_CLIENT] = "a client",
-		[PLAIN_CLIENTS] = "the control socket",
-		[PLAIN_EXPECTATION] = "a client's wish",
-		[PLAIN_NEWS] = "an event",
-		[PLAIN_RECIPE] = "a generation",
-		[PLAIN_SOCKET] = "a listener",
-		[PLAIN_HEALTH] = "a worker's health",
-		[PLAIN_CHANNEL] = "a worker's channel",
-		[PLAIN_MARK] = "a worker's channel",
-		[PLAIN_HELPER] = "a command",
-		[PLAIN_HOOKS] = "the hooks",
-		[PLAIN_HOOK] = "a hook",
-		[PLAIN_ACCEPTING] = "the connections",
-		[PLAIN_VISIT] = "a connection",
-		[PLAIN_SEGMENT] = "shared memory",
-		[PLAIN_NODE_CLUSTER] = "Node's servers",
-		[PLAIN_NODE_SERVER] = "Node's servers",
-		[PLAIN_NODE_WAIT] = "Node's servers",
-		[PLAIN_NODE_WORKER] = "a worker of Node",
-		[PLAIN_NODE_USE] = "a worker of Node",
-		[PLAIN_NODE_FLIGHT] = "a worker of Node",
-	};
-	int got = handover_take_plain(&carry_tables[which], to, f);
-
-	return got == -1 ? carry_bad(err, names[which]) : got;
-}
-
-void carry_clear(enum carry_struct which, void *to)
-{
-	handover_clear_plain(&carry_tables[which], to);
-}
-
-/* A list so short that it is searched. */
-size_t carry_add(struct carry_list *list, const void *item)
-{
-	const void **more;
-
-	for (size_t i = 0; i < list->count; i++)
-		if (list->list[i] == item)
-			return i;
-	if (list->count == list->cap) {
-		size_t cap = list->cap != 0 ? 2 * list->cap : 16;
-
-		more = realloc(list->list, cap * sizeof(*more));
-		if (more == NULL)
-			return SIZE_MAX; /* no index: who reads refuses it */
-		list->list = more;
-		list->cap = cap;
-	}
-	list->list[list->count] = item;
-	return list->count++;
-}
-
-/* ---- saving ---- */
-
-static void put_binary(
-	struct carry_writer *c, const struct carry_binary *binary)
-{
-	handover_open(&c->w, CARRY_BINARY);
-	carry_put(c, PLAIN_BINARY, binary);
+	(void)of;
 	if (carry_variant.more)
 		handover_put_text(&c->w, CARRY_UNKNOWN, "of a later version");
-	handover_close(&c->w);
 }
 
-static void put_supervisor(struct carry_writer *c)
-{
-	const struct supervisor *sup = c->sup;
+const struct carried carried_binary = {
+	.tag = CARRY_BINARY,
+	.called = "the binary",
+	CARRIED_ROWS(binary_rows, carry_binary),
+	.put = put_binary,
+};
 
-	handover_open(&c->w, CARRY_SUPERVISOR);
-	carry_put(c, PLAIN_SUPERVISOR, sup);
+/* ---- the supervisor ---- */
+
+static void put_children(struct carry_writer *c, const void *of)
+{
+	const struct supervisor *sup = of;
+
 	if (sup->first_children_count > 0)
 		handover_put_bytes(&c->w, CARRY_CHILDREN, sup->first_children,
 			sup->first_children_count *
 				sizeof(*sup->first_children));
-	handover_close(&c->w);
 }
+
+static int take_children(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct supervisor *sup = to;
+	pid_t *list;
+
+	if (f->tag != CARRY_CHILDREN)
+		return 0;
+	if (f->type != HANDOVER_BYTES || f->len % sizeof(*list) != 0)
+		return -1;
+	list = malloc(f->len + 1);
+	if (list == NULL)
+		return carry_no_memory(r, "list of children");
+	(void)memcpy(list, f->data, f->len);
+	free(sup->first_children);
+	sup->first_children = list;
+	sup->first_children_count = f->len / sizeof(*list);
+	return 1;
+}
+
+const struct carried carried_supervisor = {
+	.tag = CARRY_SUPERVISOR,
+	.called = "the supervisor",
+	CARRIED_ROWS(supervisor_rows, supervisor),
+	.put = put_children,
+	.take = take_children,
+};
+
+/* ---- all of it ---- */
+
+static int take_whole(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	switch (f->tag) {
+	case CARRY_BINARY:
+		return carry_get_one(r, &carried_binary, &r->binary, f);
+	case CARRY_SUPERVISOR:
+		return carry_get_one(r, &carried_supervisor, to, f);
+	case CARRY_DESCRIPTORS:
+		if (f->type != HANDOVER_BYTES ||
+			f->len % CARRY_DESCRIPTOR_SIZE != 0)
+			return error_set(r->err, 0,
+				"the state of the descriptors is not "
+				"understood");
+		r->descriptors = f->data;
+		r->descriptor_count = f->len / CARRY_DESCRIPTOR_SIZE;
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static int whole_done(struct carry_reader *r, void *to)
+{
+	const struct supervisor *sup = to;
+
+	if (sup->settings == NULL || sup->clients == NULL ||
+		sup->history == NULL || r->binary.pid == 0 ||
+		sup->null_fd == -1)
+		return error_set(
+			r->err, 0, "the state lacks what nclust needs");
+	return 0;
+}
+
+/* What is referred to comes before who refers to it. */
+static const struct carried whole = {
+	.called = "nclust",
+	.take = take_whole,
+	.done = whole_done,
+	.more = carried_of_instance,
+};
 
 int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	const struct carry_binary *binary, struct error *err)
@@ -158,18 +169,11 @@ int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	buffer_init(&c->out, HANDOVER_SIZE_MAX);
 	buffer_init(&c->descriptors, 0);
 	handover_begin(&c->w, &c->out);
-	put_binary(c, binary);
-	put_supervisor(c);
-	/* what is referred to comes before who refers to it */
-	carry_put_settings(c);
-	carry_put_instance(c);
-	carry_put_listeners(c);
-	carry_put_segments(c);
-	carry_put_services(c);
-	carry_put_hooks(c);
-	carry_put_clients(c);
-	carry_put_news(c);
-	manager_save(sup, &c->w, CARRY_MANAGER);
+	carry_put_one(c, &carried_binary, binary);
+	carry_put_one(c, &carried_supervisor, sup);
+	for (size_t i = 0; carry_collectors[i] != NULL; i++)
+		carry_collectors[i](c, sup);
+	carry_put_all(c, &whole, sup);
 	handover_put_bytes(&c->w, CARRY_DESCRIPTORS, c->descriptors.data,
 		c->descriptors.len);
 	if (carry_variant.more) {
@@ -183,145 +187,33 @@ int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	return 0;
 }
 
-void carry_fini(struct carry_writer *c)
-{
-	buffer_fini(&c->out);
-	buffer_fini(&c->descriptors);
-	free(c->settings.list);
-	free(c->listeners.list);
-	free(c->segments.list);
-}
-
-/* ---- loading ---- */
-
-static int get_binary(struct carry_reader *r, const struct handover_field *f,
-	struct error *err)
-{
-	struct handover_reader in;
-	struct handover_field m;
-
-	carry_clear(PLAIN_BINARY, &r->binary);
-	handover_enter(&in, f);
-	while (handover_next(&in, &m))
-		if (carry_take(PLAIN_BINARY, &r->binary, &m, err) == -1)
-			return -1;
-	return 0;
-}
-
-static int get_children(struct supervisor *sup, const struct handover_field *f,
-	struct error *err)
-{
-	pid_t *list;
-
-	if (f->type != HANDOVER_BYTES || f->len % sizeof(*list) != 0)
-		return carry_bad(err, "the supervisor");
-	list = malloc(f->len + 1);
-	if (list == NULL)
-		return error_set(err, ENOMEM, "list of children");
-	(void)memcpy(list, f->data, f->len);
-	free(sup->first_children);
-	sup->first_children = list;
-	sup->first_children_count = f->len / sizeof(*list);
-	return 0;
-}
-
-static int get_supervisor(struct carry_reader *r,
-	const struct handover_field *f, struct error *err)
-{
-	struct handover_reader in;
-	struct handover_field m;
-
-	carry_clear(PLAIN_SUPERVISOR, r->sup);
-	handover_enter(&in, f);
-	while (handover_next(&in, &m)) {
-		int got = m.tag == CARRY_CHILDREN
-			? get_children(r->sup, &m, err)
-			: carry_take(PLAIN_SUPERVISOR, r->sup, &m, err);
-
-		if (got == -1)
-			return -1;
-	}
-	return 0;
-}
-
-static int get_descriptors(struct carry_reader *r,
-	const struct handover_field *f, struct error *err)
-{
-	if (f->type != HANDOVER_BYTES || f->len % CARRY_DESCRIPTOR_SIZE != 0)
-		return carry_bad(err, "the descriptors");
-	r->descriptors = f->data;
-	r->descriptor_count = f->len / CARRY_DESCRIPTOR_SIZE;
-	return 0;
-}
-
-static int get_manager(struct carry_reader *r, const struct handover_field *f,
-	struct error *err)
-{
-	return manager_load(r->sup, f, err);
-}
-
-typedef int get_part(struct carry_reader *r, const struct handover_field *f,
-	struct error *err);
-
-static int get_all(struct carry_reader *r, struct error *err)
-{
-	static get_part *const parts[] = {
-		[CARRY_BINARY] = get_binary,
-		[CARRY_SUPERVISOR] = get_supervisor,
-		[CARRY_SETTINGS] = carry_get_settings,
-		[CARRY_INSTANCE] = carry_get_instance,
-		[CARRY_LISTENER] = carry_get_listener,
-		[CARRY_INHERITED] = carry_get_inherited,
-		[CARRY_SERVICE] = carry_get_service,
-		[CARRY_CLIENT] = carry_get_client,
-		[CARRY_CLIENTS] = carry_get_clients,
-		[CARRY_HISTORY] = carry_get_news,
-		[CARRY_NEWS] = carry_get_news,
-		[CARRY_MANAGER] = get_manager,
-		[CARRY_DESCRIPTORS] = get_descriptors,
-		[CARRY_HOOKS] = carry_get_hooks,
-		[CARRY_ENDING] = carry_get_ending,
-		[CARRY_SEGMENT] = carry_get_segment,
-	};
-	struct handover_field f;
-
-	while (handover_next(&r->all, &f)) {
-		if (f.tag >= COUNT_OF(parts) || parts[f.tag] == NULL)
-			continue;
-		if (parts[f.tag](r, &f, err) == -1)
-			return -1;
-	}
-	return 0;
-}
-
 int carry_load(struct carry_reader *r, struct supervisor *sup, const void *data,
 	size_t len, struct error *err)
 {
-	*r = (struct carry_reader){.sup = sup};
-	if (handover_open_for_reading(&r->all, data, len,
-		    carry_variant.version.major, &r->version, err) == -1 ||
-		get_all(r, err) == -1)
+	struct handover_reader in;
+
+	*r = (struct carry_reader){.sup = sup, .err = err};
+	*err->text = '\0';
+	if (handover_open_for_reading(&in, data, len,
+		    carry_variant.version.major, &r->version, err) == -1)
 		return -1;
-	if (sup->settings == NULL || sup->clients == NULL ||
-		sup->history == NULL || r->binary.pid == 0 ||
-		sup->null_fd == -1)
-		return error_set(err, 0, "the state lacks what nclust needs");
-	return 0;
+	return carry_get_all(r, &whole, sup, &in) == 1 ? 0 : -1;
 }
 
 void carry_release(struct carry_reader *r)
 {
-	for (size_t i = 0; i < r->settings_count; i++)
-		cluster_settings_unref(r->settings[i]);
-	for (size_t i = 0; i < r->listener_count; i++)
-		listener_release(r->listeners[i]);
-	for (size_t i = 0; i < r->segment_count; i++)
-		segment_release(r->segments[i]);
-	free(r->settings);
-	free(r->listeners);
-	free(r->segments);
-	r->settings = NULL;
-	r->listeners = NULL;
-	r->segments = NULL;
-	r->settings_count = r->listener_count = r->segment_count = 0;
+	const struct carry_list *settings = &r->lists[CARRY_OF_SETTINGS];
+	const struct carry_list *listeners = &r->lists[CARRY_OF_LISTENERS];
+	const struct carry_list *segments = &r->lists[CARRY_OF_SEGMENTS];
+
+	for (size_t i = 0; i < settings->count; i++)
+		cluster_settings_unref(settings->list[i]);
+	for (size_t i = 0; i < listeners->count; i++)
+		listener_release(listeners->list[i]);
+	for (size_t i = 0; i < segments->count; i++)
+		segment_release(segments->list[i]);
+	for (int i = 0; i < CARRY_KINDS; i++) {
+		free(r->lists[i].list);
+		r->lists[i] = (struct carry_list){0};
+	}
 }

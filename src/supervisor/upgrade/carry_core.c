@@ -3,8 +3,6 @@
 
 #include "core/image.h"
 
-#include <errno.h>
-
 /* A cluster's core, part by part (core/image.h). */
 
 static const unsigned tags[IMAGE_PARTS] = {
@@ -16,21 +14,20 @@ static const unsigned tags[IMAGE_PARTS] = {
 static void put_part(struct carry_writer *c, const struct cluster *core,
 	enum image_part part, uint32_t n)
 {
-	const struct cluster_settings *settings = image_settings(core, part, n);
-
 	handover_open(&c->w, tags[part]);
 	handover_put_plain(
 		&c->w, &image_tables[part], image_part(core, part, n));
-	if (settings != NULL)
-		handover_put_u64(
-			&c->w, CARRY_INDEX, carry_add(&c->settings, settings));
+	carry_put_index(c, CARRY_INDEX, CARRY_OF_SETTINGS,
+		image_settings(core, part, n));
 	if (part == IMAGE_SLOT && image_due(core, n) != NSEC_NEVER)
 		handover_put_i64(&c->w, CARRY_DUE, image_due(core, n));
 	handover_close(&c->w);
 }
 
-void carry_put_core(struct carry_writer *c, const struct cluster *core)
+static void put_core(struct carry_writer *c, const void *of)
 {
+	const struct cluster *core = ((const struct service *)of)->core;
+
 	handover_open(&c->w, CARRY_CORE);
 	handover_put_u64(&c->w, CARRY_SLOTS, image_count(core, IMAGE_SLOT));
 	handover_put_u64(
@@ -41,6 +38,8 @@ void carry_put_core(struct carry_writer *c, const struct cluster *core)
 			put_part(c, core, (enum image_part)part, n);
 	handover_close(&c->w);
 }
+
+/* ---- loading ---- */
 
 static int get_part(struct carry_reader *r, struct cluster *core,
 	enum image_part part, const struct handover_field *f)
@@ -56,10 +55,13 @@ static int get_part(struct carry_reader *r, struct cluster *core,
 	handover_enter(&in, f);
 	while (handover_next(&in, &m)) {
 		if (m.tag == CARRY_INDEX && part != IMAGE_SLOT) {
-			if (m.type != HANDOVER_U64 || m.u >= r->settings_count)
+			struct cluster_settings *settings =
+				carry_at(r, CARRY_OF_SETTINGS, &m);
+
+			if (settings == NULL)
 				return -1;
-			image_set_settings(core, part,
-				cluster_settings_ref(r->settings[m.u]));
+			image_set_settings(
+				core, part, cluster_settings_ref(settings));
 		} else if (m.tag == CARRY_DUE && part == IMAGE_SLOT) {
 			image_set_due(core, last, m.i);
 		} else if (handover_take_plain(&image_tables[part], to, &m) ==
@@ -70,34 +72,42 @@ static int get_part(struct carry_reader *r, struct cluster *core,
 	return 0;
 }
 
-static int fill(struct carry_reader *r, struct cluster *core,
-	const struct handover_field *f, struct error *err)
+static int take_part(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct handover_reader in;
-	struct handover_field m;
-	const char *wrong;
-
-	handover_enter(&in, f);
-	while (handover_next(&in, &m))
-		for (int part = 0; part < IMAGE_PARTS; part++)
-			if (m.tag == tags[part] &&
-				get_part(r, core, (enum image_part)part, &m) ==
-					-1)
-				return carry_bad(err, "a cluster's core");
-	wrong = image_finish(core);
-	return wrong == NULL
-		? 0
-		: error_set(err, 0, "the state does not add up: %s", wrong);
+	for (int part = 0; part < IMAGE_PARTS; part++)
+		if (f->tag == tags[part])
+			return get_part(r, to, (enum image_part)part, f);
+	return 0;
 }
 
-int carry_get_core(struct carry_reader *r, const struct handover_field *f,
-	struct cluster **core, struct error *err)
+static int core_done(struct carry_reader *r, void *to)
 {
+	const char *wrong = image_finish(to);
+
+	return wrong == NULL
+		? 0
+		: error_set(r->err, 0, "the state does not add up: %s", wrong);
+}
+
+static const struct carried parts = {
+	.called = "a cluster's core",
+	.take = take_part,
+	.done = core_done,
+};
+
+/* It is made with its size, which its group says. */
+static int take_core(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct service *s = to;
 	struct handover_reader in;
 	struct handover_field m;
 	uint64_t slots = 0;
 	uint64_t generations = 0;
 
+	if (f->tag != CARRY_CORE)
+		return 0;
 	handover_enter(&in, f);
 	while (handover_next(&in, &m)) {
 		if (m.tag == CARRY_SLOTS)
@@ -105,10 +115,13 @@ int carry_get_core(struct carry_reader *r, const struct handover_field *f,
 		else if (m.tag == CARRY_GENERATIONS)
 			generations = m.u;
 	}
-	if (*core != NULL || slots > UINT32_MAX || generations > UINT32_MAX)
-		return carry_bad(err, "a cluster's core");
-	*core = image_new((uint32_t)slots, (uint32_t)generations);
-	if (*core == NULL)
-		return error_set(err, ENOMEM, "a cluster");
-	return fill(r, *core, f, err);
+	if (s->core != NULL || slots > UINT32_MAX || generations > UINT32_MAX)
+		return -1;
+	s->core = image_new((uint32_t)slots, (uint32_t)generations);
+	return carry_get_one(r, &parts, s->core, f);
 }
+
+const struct carried carried_core = {
+	.put = put_core,
+	.take = take_core,
+};

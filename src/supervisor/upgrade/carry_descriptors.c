@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/upgrade/carry.h"
 
-#include "base/scope.h"
-#include "supervisor/hooks/helper.h"
+#include "os/pidfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* Those that the state names: may they pass, and are they what it says? */
@@ -51,28 +49,14 @@ int carry_keep_descriptors(const char *descriptors, size_t count, bool keep)
 	return 0;
 }
 
-static bool is_child(int pidfd, pid_t pid)
-{
-	siginfo_t info = {0};
-
-	return waitid(P_PIDFD, (id_t)pidfd, &info,
-		       WEXITED | WNOHANG | WNOWAIT) == 0 &&
-		(info.si_pid == 0 || info.si_pid == pid);
-}
-
 static int verify_children(const struct supervisor *sup, struct error *err)
 {
-	for (const struct helper *h = sup->helpers; h != NULL; h = h->next)
-		if (!is_child(h->pidfd, h->pid))
-			return error_set(err, errno,
-				"command %d is not a child of ours",
-				(int)h->pid);
 	for (size_t i = 0; i < sup->pids.size; i++) {
 		const struct child *c = sup->pids.buckets[i];
 
 		for (; c != NULL; c = c->next) {
 			/* one that is adopted is no child of ours */
-			if (!c->adopted && !is_child(c->pidfd, c->pid))
+			if (!c->adopted && !pidfd_is_child(c->pidfd, c->pid))
 				return error_set(err, errno,
 					"worker %d is not a child of ours",
 					(int)c->pid);

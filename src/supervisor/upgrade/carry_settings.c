@@ -4,69 +4,43 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/pairs.h"
-#include "core/image.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* ---- saving ---- */
+/* The settings of clusters and of the instance, as pairs of key and text. */
+
+/* What the option table's words do not say. */
+static const struct plain_row settings_rows[] = {
+	PLAIN(1, cluster_settings, uid, SIGNED),
+	PLAIN(2, cluster_settings, gid, SIGNED),
+	PLAIN(3, cluster_settings, user_gid, SIGNED),
+};
+
+static const struct plain_row instance_rows[] = {
+	PLAIN(1, settings, control_gid, SIGNED),
+	PLAIN(2, settings, daemon, BOOL),
+};
+
+/* ---- a pair, and where a setting came from ---- */
+
+struct pair {
+	char *key;
+	char *text;
+	uint64_t kind; /* enum origin_kind */
+	uint64_t line;
+};
+
+enum { PAIR_KEY = 1, PAIR_TEXT };
+enum { ORIGIN_KEY = 1, ORIGIN_KIND, ORIGIN_LINE };
 
 static void put_pair(void *to, const char *key, const char *text)
 {
 	struct carry_writer *c = to;
 
 	handover_open(&c->w, CARRY_PAIR);
-	handover_put_text(&c->w, 1, key);
-	handover_put_text(&c->w, 2, text);
+	handover_put_text(&c->w, PAIR_KEY, key);
+	handover_put_text(&c->w, PAIR_TEXT, text);
 	handover_close(&c->w);
-}
-
-static void put_cluster(
-	struct carry_writer *c, const struct cluster_settings *s)
-{
-	handover_open(&c->w, CARRY_SETTINGS);
-	carry_put(c, PLAIN_CLUSTER_SETTINGS, s);
-	handover_put_text(&c->w, CARRY_TEXT, s->name);
-	if (pairs_of_cluster(s, put_pair, c) == -1)
-		c->out.failed = true;
-	if (carry_variant.more)
-		put_pair(c, "of-a-later-version", "yes");
-	for (size_t i = 0; i < s->command.count; i++)
-		handover_put_text(&c->w, CARRY_WORD, s->command.list[i]);
-	handover_close(&c->w);
-}
-
-/* All that anybody refers to, each once. */
-static void collect(struct carry_writer *c)
-{
-	const struct supervisor *sup = c->sup;
-
-	for (size_t i = 0; i < sup->settings->cluster_count; i++)
-		(void)carry_add(&c->settings, sup->settings->clusters[i]);
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-		const struct cluster_settings *waiting =
-			image_settings(s->core, IMAGE_CLUSTER, 0);
-
-		for (uint32_t g = 0; g < image_count(s->core, IMAGE_GENERATION);
-			g++)
-			(void)carry_add(&c->settings,
-				image_settings(s->core, IMAGE_GENERATION, g));
-		if (waiting != NULL)
-			(void)carry_add(&c->settings, waiting);
-		for (const struct recipe *r = s->recipes; r != NULL;
-			r = r->next)
-			(void)carry_add(&c->settings, r->settings);
-	}
-	carry_collect_hooks(c);
-}
-
-void carry_put_settings(struct carry_writer *c)
-{
-	collect(c);
-	for (size_t i = 0; i < c->settings.count; i++)
-		put_cluster(c, c->settings.list[i]);
 }
 
 static void put_origin(
@@ -75,65 +49,67 @@ static void put_origin(
 	struct carry_writer *c = to;
 
 	handover_open(&c->w, CARRY_ORIGIN);
-	handover_put_text(&c->w, 1, key);
-	handover_put_u64(&c->w, 2, (uint64_t)kind);
-	handover_put_u64(&c->w, 3, line);
+	handover_put_text(&c->w, ORIGIN_KEY, key);
+	handover_put_u64(&c->w, ORIGIN_KIND, (uint64_t)kind);
+	handover_put_u64(&c->w, ORIGIN_LINE, line);
 	handover_close(&c->w);
 }
 
-void carry_put_instance(struct carry_writer *c)
+static int take_of_pair(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	const struct settings *s = c->sup->settings;
+	struct pair *p = to;
 
-	handover_open(&c->w, CARRY_INSTANCE);
-	carry_put(c, PLAIN_INSTANCE, s);
-	handover_put_text(&c->w, CARRY_TEXT, s->config_file);
-	handover_put_text(&c->w, CARRY_WORD, pairs_file(s));
-	if (pairs_of_instance(s, put_pair, c) == -1)
-		c->out.failed = true;
-	pairs_origins(s, PAIRS_INSTANCE, put_origin, c);
-	for (size_t i = 0; i < s->cluster_count; i++) {
-		handover_open(&c->w, CARRY_CLUSTER);
-		handover_put_u64(&c->w, CARRY_INDEX,
-			carry_add(&c->settings, s->clusters[i]));
-		pairs_origins(s, i, put_origin, c);
-		handover_close(&c->w);
-	}
-	handover_close(&c->w);
+	(void)r;
+	if (f->tag == PAIR_KEY)
+		return carry_take_text(&p->key, f);
+	return f->tag == PAIR_TEXT ? carry_take_text(&p->text, f) : 0;
 }
 
-/* ---- loading ---- */
+static int pair_done(struct carry_reader *r, void *to)
+{
+	const struct pair *p = to;
 
-struct pair {
-	char *key;
-	char *text;
+	(void)r;
+	return p->key != NULL && p->text != NULL ? 0 : -1;
+}
+
+static const struct carried carried_pair = {
+	.called = "a setting",
+	.take = take_of_pair,
+	.done = pair_done,
 };
 
-static void pair_fini(struct pair *p)
+static int take_of_origin(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	free(p->key);
-	free(p->text);
+	struct pair *p = to;
+
+	(void)r;
+	if (f->tag == ORIGIN_KEY)
+		return carry_take_text(&p->key, f);
+	if (f->tag == ORIGIN_KIND)
+		p->kind = f->u;
+	else if (f->tag == ORIGIN_LINE)
+		p->line = f->u;
+	return 1;
 }
 
-/* -1: it is none, or there is no memory. */
-static int get_pair(struct pair *p, const struct handover_field *f)
+static int origin_done(struct carry_reader *r, void *to)
 {
-	struct handover_reader in;
-	struct handover_field m;
+	const struct pair *p = to;
 
-	*p = (struct pair){0};
-	handover_enter(&in, f);
-	while (handover_next(&in, &m)) {
-		if (m.tag == 1 && p->key == NULL)
-			p->key = handover_text(&m);
-		else if (m.tag == 2 && p->text == NULL)
-			p->text = handover_text(&m);
-	}
-	if (p->key != NULL && p->text != NULL)
-		return 0;
-	pair_fini(p);
-	return -1;
+	(void)r;
+	return p->key != NULL && p->kind <= ORIGIN_ARGV && p->line <= INT32_MAX
+		? 0
+		: -1;
 }
+
+static const struct carried carried_origin = {
+	.called = "an origin",
+	.take = take_of_origin,
+	.done = origin_done,
+};
 
 /* Who knows more keys than we is a later version; its users are told. */
 static void note_skipped(struct carry_reader *r, const char *key)
@@ -142,201 +118,267 @@ static void note_skipped(struct carry_reader *r, const char *key)
 	(void)text_copy(r->skipped_key, sizeof(r->skipped_key), key);
 }
 
-static int take_pair(struct carry_reader *r, const struct handover_field *f,
-	struct settings *instance, struct cluster_settings *cluster,
-	struct error *err)
+static int get_pair(struct carry_reader *r, const struct handover_field *f,
+	struct settings *instance, struct cluster_settings *cluster)
 {
-	struct pair p;
-	int got;
+	struct pair p = {0};
+	int got = carry_get_one(r, &carried_pair, &p, f);
 
-	if (get_pair(&p, f) == -1)
-		return carry_bad(err, "a setting");
-	got = cluster != NULL
-		? pairs_put_cluster(cluster, p.key, p.text, err)
-		: pairs_put_instance(instance, p.key, p.text, err);
+	if (got == 1) {
+		got = cluster != NULL
+			? pairs_put_cluster(cluster, p.key, p.text, r->err)
+			: pairs_put_instance(instance, p.key, p.text, r->err);
+		if (got == 1)
+			note_skipped(r, p.key);
+		if (got == -1)
+			(void)error_wrap(r->err, "setting '%s'", p.key);
+	}
+	free(p.key);
+	free(p.text);
+	return got == -1 ? -1 : 1;
+}
+
+static int get_origin(struct carry_reader *r, struct settings *s, size_t at,
+	const struct handover_field *f)
+{
+	struct pair p = {.kind = ORIGIN_DEFAULT};
+	int got = carry_get_one(r, &carried_origin, &p, f);
+
 	if (got == 1)
-		note_skipped(r, p.key);
-	if (got == -1)
-		(void)error_wrap(err, "setting '%s'", p.key);
-	pair_fini(&p);
-	return got == -1 ? -1 : 0;
+		pairs_set_origin(s, at, p.key, (enum origin_kind)p.kind,
+			(unsigned)p.line);
+	free(p.key);
+	return got;
 }
 
-static int add_word(struct strings *list, const struct handover_field *f)
+/* ---- a cluster's ---- */
+
+static void put_cluster(struct carry_writer *c, const void *of)
 {
-	char **more = realloc(list->list, (list->count + 2) * sizeof(*more));
+	const struct cluster_settings *s = of;
 
-	if (more == NULL)
-		return -1;
-	list->list = more;
-	more[list->count] = handover_text(f);
-	if (more[list->count] == NULL)
-		return -1;
-	more[++list->count] = NULL;
-	return 0;
+	handover_put_text(&c->w, CARRY_TEXT, s->name);
+	if (pairs_of_cluster(s, put_pair, c) == -1)
+		c->out.failed = true;
+	if (carry_variant.more)
+		put_pair(c, "of-a-later-version", "yes");
+	for (size_t i = 0; i < s->command.count; i++)
+		handover_put_text(&c->w, CARRY_WORD, s->command.list[i]);
 }
 
-static void words_free(struct strings *words)
+static int take_of_cluster(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	for (size_t i = 0; i < words->count; i++)
-		free(words->list[i]);
-	free(words->list);
-	*words = (struct strings){0};
+	struct cluster_settings *s = to;
+
+	if (f->tag == CARRY_PAIR)
+		return get_pair(r, f, NULL, s);
+	return f->tag == CARRY_TEXT ? carry_take_text(&s->name, f) : 0;
 }
 
-/* As they are run, and not as a text is split. */
-static void take_words(struct cluster_settings *s, struct strings *words)
+static int cluster_done(struct carry_reader *r, void *to)
 {
-	struct strings was = s->command;
-
-	if (words->count == 0)
-		return;
-	s->command = *words;
-	*words = was;
+	(void)r;
+	return ((struct cluster_settings *)to)->name != NULL ? 0 : -1;
 }
 
-static int fill_cluster(struct carry_reader *r, struct cluster_settings *s,
-	const struct handover_field *f, struct error *err)
+const struct carried carried_cluster = {
+	.tag = CARRY_SETTINGS,
+	.called = "the settings",
+	CARRIED_ROWS(settings_rows, cluster_settings),
+	.put = put_cluster,
+	.take = take_of_cluster,
+	.done = cluster_done,
+};
+
+/* Its command, as it is run, and not as a text is split. */
+static int take_word(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct strings *words = to;
+
+	(void)r;
+	return f->tag == CARRY_WORD
+		? carry_take_word(&words->list, &words->count, f)
+		: 1;
+}
+
+static const struct carried carried_command = {
+	.called = "a command",
+	.take = take_word,
+};
+
+static int get_command(struct carry_reader *r, struct cluster_settings *s,
+	const struct handover_field *f)
 {
 	struct strings words = {0};
-	struct handover_reader in;
-	struct handover_field m;
-	int got = 0;
+	int got = carry_get_one(r, &carried_command, &words, f);
 
-	handover_enter(&in, f);
-	while (got != -1 && handover_next(&in, &m)) {
-		if (m.tag == CARRY_PAIR)
-			got = take_pair(r, &m, NULL, s, err);
-		else if (m.tag == CARRY_TEXT && s->name == NULL)
-			s->name = handover_text(&m);
-		else if (m.tag == CARRY_WORD)
-			got = add_word(&words, &m) == -1
-				? carry_bad(err, "a command")
-				: 0;
-		else
-			got = carry_take(PLAIN_CLUSTER_SETTINGS, s, &m, err);
+	if (words.count > 0) {
+		struct strings was = s->command;
+
+		s->command = words;
+		words = was;
 	}
-	take_words(s, &words);
-	words_free(&words);
-	pairs_finish_cluster(s);
-	if (got != -1 && (s->name == NULL || s->command.count == 0))
-		got = carry_bad(err, "the settings");
-	return got == -1 ? -1 : 0;
+	for (size_t i = 0; i < words.count; i++)
+		free(words.list[i]);
+	free(words.list);
+	if (got == 1 && s->command.count == 0)
+		return error_set(r->err, 0,
+			"the state of the settings is not understood");
+	return got;
 }
 
-int carry_get_settings(struct carry_reader *r, const struct handover_field *f,
-	struct error *err)
+static int get_cluster(struct carry_reader *r, const struct handover_field *f)
 {
 	struct cluster_settings *s = pairs_new_cluster();
-	struct cluster_settings **list =
-		realloc(r->settings, (r->settings_count + 1) * sizeof(*list));
+	int got;
 
-	if (list != NULL)
-		r->settings = list;
-	if (s == NULL || list == NULL) {
+	if (s == NULL ||
+		carry_add(&r->lists[CARRY_OF_SETTINGS], s) == SIZE_MAX) {
 		cluster_settings_unref(s);
-		return error_set(err, ENOMEM, "settings");
+		return carry_no_memory(r, "settings");
 	}
-	list[r->settings_count++] = s;
-	carry_clear(PLAIN_CLUSTER_SETTINGS, s);
-	return fill_cluster(r, s, f, err);
+	got = carry_get_one(r, &carried_cluster, s, f);
+	if (got == 1)
+		got = get_command(r, s, f);
+	pairs_finish_cluster(s);
+	return got;
 }
 
-static int get_origin(struct settings *s, size_t at,
-	const struct handover_field *f, struct error *err)
-{
-	struct handover_reader in;
-	struct handover_field m;
-	scoped_str key = NULL;
-	uint64_t kind = ORIGIN_DEFAULT;
-	uint64_t line = 0;
+/* ---- the instance's ---- */
 
-	handover_enter(&in, f);
-	while (handover_next(&in, &m)) {
-		if (m.tag == 1 && key == NULL)
-			key = handover_text(&m);
-		else if (m.tag == 2)
-			kind = m.u;
-		else if (m.tag == 3)
-			line = m.u;
+static void put_instance(struct carry_writer *c, const void *of)
+{
+	const struct settings *s = of;
+
+	handover_put_text(&c->w, CARRY_TEXT, s->config_file);
+	handover_put_text(&c->w, CARRY_WORD, pairs_file(s));
+	if (pairs_of_instance(s, put_pair, c) == -1)
+		c->out.failed = true;
+	pairs_origins(s, PAIRS_INSTANCE, put_origin, c);
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		handover_open(&c->w, CARRY_CLUSTER);
+		carry_put_index(
+			c, CARRY_INDEX, CARRY_OF_SETTINGS, s->clusters[i]);
+		pairs_origins(s, i, put_origin, c);
+		handover_close(&c->w);
 	}
-	if (key == NULL || kind > ORIGIN_ARGV || line > INT32_MAX)
-		return carry_bad(err, "an origin");
-	pairs_set_origin(s, at, key, (enum origin_kind)kind, (unsigned)line);
-	return 0;
 }
 
-static int get_cluster(struct carry_reader *r, struct settings *s,
-	const struct handover_field *f, struct error *err)
+/* One of its clusters, which stands last in its list then. */
+static int take_member(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct handover_reader in;
-	struct handover_field m;
-	bool found = false;
+	struct settings *s = to;
+	struct cluster_settings *cluster;
 
-	handover_enter(&in, f);
-	while (handover_next(&in, &m)) {
-		if (m.tag == CARRY_INDEX && !found) {
-			found = m.u < r->settings_count;
-			if (!found ||
-				pairs_add_cluster(s,
-					cluster_settings_ref(
-						r->settings[m.u])) == -1)
-				return carry_bad(err, "the instance");
-		} else if (m.tag == CARRY_ORIGIN && found &&
-			get_origin(s, s->cluster_count - 1, &m, err) == -1) {
-			return -1;
-		}
-	}
-	return found ? 0 : carry_bad(err, "the instance");
+	if (f->tag == CARRY_ORIGIN)
+		return get_origin(r, s, s->cluster_count - 1, f);
+	if (f->tag != CARRY_INDEX)
+		return 0;
+	cluster = carry_at(r, CARRY_OF_SETTINGS, f);
+	return cluster != NULL &&
+			pairs_add_cluster(s, cluster_settings_ref(cluster)) == 0
+		? 1
+		: -1;
+}
+
+static const struct carried carried_member = {
+	.called = "the instance",
+	.take = take_member,
+};
+
+static int get_member(struct carry_reader *r, struct settings *s,
+	const struct handover_field *f)
+{
+	size_t before = s->cluster_count;
+
+	if (carry_get_one(r, &carried_member, s, f) == -1)
+		return -1;
+	return s->cluster_count == before + 1 ? 1 : -1;
 }
 
 static int take_file(struct settings *s, const struct handover_field *f)
 {
 	scoped_str file = handover_text(f);
 
-	return file != NULL ? pairs_set_file(s, file) : -1;
+	return file != NULL && pairs_set_file(s, file) == 0 ? 1 : -1;
 }
 
-static int fill_instance(struct carry_reader *r, struct settings *s,
-	const struct handover_field *f, struct error *err)
+static int take_of_instance(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct handover_reader in;
-	struct handover_field m;
-	int got = 0;
+	struct settings *s = to;
 
-	handover_enter(&in, f);
-	while (got != -1 && handover_next(&in, &m)) {
-		if (m.tag == CARRY_PAIR)
-			got = take_pair(r, &m, s, NULL, err);
-		else if (m.tag == CARRY_ORIGIN)
-			got = get_origin(s, PAIRS_INSTANCE, &m, err);
-		else if (m.tag == CARRY_CLUSTER)
-			got = get_cluster(r, s, &m, err);
-		else if (m.tag == CARRY_TEXT && s->config_file == NULL)
-			s->config_file = handover_text(&m);
-		else if (m.tag == CARRY_WORD)
-			got = take_file(s, &m) == -1
-				? carry_bad(err, "the instance")
-				: 0;
-		else
-			got = carry_take(PLAIN_INSTANCE, s, &m, err);
+	switch (f->tag) {
+	case CARRY_PAIR:
+		return get_pair(r, f, s, NULL);
+	case CARRY_ORIGIN:
+		return get_origin(r, s, PAIRS_INSTANCE, f);
+	case CARRY_CLUSTER:
+		return get_member(r, s, f);
+	case CARRY_TEXT:
+		return carry_take_text(&s->config_file, f);
+	case CARRY_WORD:
+		return take_file(s, f);
+	default:
+		return 0;
 	}
-	if (got != -1 && s->name == NULL)
-		got = carry_bad(err, "the instance");
-	return got == -1 ? -1 : 0;
 }
 
-int carry_get_instance(struct carry_reader *r, const struct handover_field *f,
-	struct error *err)
+static int instance_done(struct carry_reader *r, void *to)
 {
-	struct settings *s = pairs_new_instance();
-
-	if (s == NULL || r->sup->settings != NULL) {
-		settings_free(s);
-		return s == NULL ? error_set(err, ENOMEM, "settings")
-				 : carry_bad(err, "the instance");
-	}
-	carry_clear(PLAIN_INSTANCE, s);
-	r->sup->settings = s;
-	return fill_instance(r, s, f, err);
+	(void)r;
+	return ((struct settings *)to)->name != NULL ? 0 : -1;
 }
+
+const struct carried carried_instance = {
+	.tag = CARRY_INSTANCE,
+	.called = "the instance",
+	CARRIED_ROWS(instance_rows, settings),
+	.put = put_instance,
+	.take = take_of_instance,
+	.done = instance_done,
+};
+
+/* ---- all of them ---- */
+
+void carry_collect_settings(
+	struct carry_writer *c, const struct supervisor *sup)
+{
+	const struct settings *s = sup->settings;
+
+	for (size_t i = 0; i < s->cluster_count; i++)
+		(void)carry_add(&c->lists[CARRY_OF_SETTINGS], s->clusters[i]);
+}
+
+static void put_settings(struct carry_writer *c, const void *of)
+{
+	const struct carry_list *all = &c->lists[CARRY_OF_SETTINGS];
+
+	for (size_t i = 0; i < all->count; i++)
+		carry_put_one(c, &carried_cluster, all->list[i]);
+	carry_put_one(c, &carried_instance,
+		((const struct supervisor *)of)->settings);
+}
+
+static int take_settings(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct supervisor *sup = to;
+
+	if (f->tag == CARRY_SETTINGS)
+		return get_cluster(r, f);
+	if (f->tag != CARRY_INSTANCE)
+		return 0;
+	if (sup->settings != NULL)
+		return -1;
+	sup->settings = pairs_new_instance();
+	return carry_get_one(r, &carried_instance, sup->settings, f);
+}
+
+const struct carried carried_settings = {
+	.put = put_settings,
+	.take = take_settings,
+};

@@ -48,7 +48,7 @@ int child_signal_group(const struct child *child, int signal);
 /* It has ended: end its group, reap it, tell the core. */
 void child_ended(struct child *child);
 
-/* One that was carried (carry.h): an empty one, and, once its members are there,
+/* One that was carried (carried.h): an empty one, and, once its members are there,
  * its place in its service.  -1: it has none.  Nothing is watched yet. */
 struct child *child_carried(struct service *service);
 int child_settle(struct service *service, struct child *child);

@@ -246,29 +246,24 @@ void ports_on_ready(const struct child *child)
 enum { PORTS_INDEX = 1, PORTS_WORKER, PORTS_FLAGS, PORTS_TEXT, PORTS_FORMERS };
 enum { FLAG_SHARED = 1, FLAG_NAMED = 2 };
 
-void ports_save(
-	const struct service *service, struct handover_writer *w, unsigned tag)
+static void put_ports(struct carry_writer *c, const void *of)
 {
-	const struct ports *ports = service->ports;
+	const struct ports *ports = of;
 
-	if (ports == NULL)
-		return;
-	handover_open(w, tag);
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
 		const struct port *p = &ports->list[i];
 
 		if (p->text == NULL)
 			continue;
-		handover_put_u64(w, PORTS_INDEX, i);
-		handover_put_u64(w, PORTS_WORKER, p->worker);
-		handover_put_u64(w, PORTS_FLAGS,
+		handover_put_u64(&c->w, PORTS_INDEX, i);
+		handover_put_u64(&c->w, PORTS_WORKER, p->worker);
+		handover_put_u64(&c->w, PORTS_FLAGS,
 			(p->shared ? FLAG_SHARED : 0U) |
 				(p->named ? FLAG_NAMED : 0U));
-		handover_put_text(w, PORTS_TEXT, p->text);
+		handover_put_text(&c->w, PORTS_TEXT, p->text);
 	}
-	handover_put_bytes(w, PORTS_FORMERS, ports->formers,
+	handover_put_bytes(&c->w, PORTS_FORMERS, ports->formers,
 		ports->slots * sizeof(*ports->formers));
-	handover_close(w);
 }
 
 static int load_formers(struct ports *ports, const struct handover_field *f)
@@ -279,47 +274,81 @@ static int load_formers(struct ports *ports, const struct handover_field *f)
 		ports->formers != NULL)
 		return -1;
 	if (f->len == 0)
-		return 0;
+		return 1;
 	ports->formers = malloc(f->len);
 	if (ports->formers == NULL)
 		return -1;
 	(void)memcpy(ports->formers, f->data, f->len);
 	ports->slots = (uint32_t)(f->len / size);
-	return 0;
+	return 1;
 }
 
-int ports_load(struct service *service, const struct handover_field *group)
+/* With the port that the fields are of, since its index came. */
+struct at_port {
+	struct ports *ports;
+	struct port *p;
+};
+
+static int take_ports(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct ports *ports = calloc(1, sizeof(*ports));
-	struct handover_reader r;
-	struct handover_field f;
-	unsigned at = 0;
-	int got = 0;
+	struct at_port *at = to;
 
-	if (ports == NULL || service->ports != NULL) {
-		free(ports);
-		return -1;
+	(void)r;
+	switch (f->tag) {
+	case PORTS_INDEX:
+		at->p = &at->ports->list[f->u % PORTS_MAX];
+		return 1;
+	case PORTS_WORKER:
+		at->p->worker = f->u;
+		return 1;
+	case PORTS_FLAGS:
+		at->p->shared = (f->u & FLAG_SHARED) != 0;
+		at->p->named = (f->u & FLAG_NAMED) != 0;
+		return 1;
+	case PORTS_TEXT:
+		(void)carry_take_text(&at->p->text, f);
+		return at->p->text != NULL ? 1 : -1;
+	case PORTS_FORMERS:
+		return load_formers(at->ports, f);
+	default:
+		return 0;
 	}
-	service->ports = ports;
-	handover_enter(&r, group);
-	while (got == 0 && handover_next(&r, &f)) {
-		struct port *p = &ports->list[at % PORTS_MAX];
-
-		if (f.tag == PORTS_INDEX)
-			at = (unsigned)f.u % PORTS_MAX;
-		else if (f.tag == PORTS_WORKER)
-			p->worker = f.u;
-		else if (f.tag == PORTS_FLAGS) {
-			p->shared = (f.u & FLAG_SHARED) != 0;
-			p->named = (f.u & FLAG_NAMED) != 0;
-		} else if (f.tag == PORTS_TEXT && p->text == NULL) {
-			p->text = handover_text(&f);
-			got = p->text != NULL ? 0 : -1;
-		} else if (f.tag == PORTS_FORMERS)
-			got = load_formers(ports, &f);
-	}
-	return got;
 }
+
+static const struct carried carried_list = {
+	.tag = CARRY_PORTS,
+	.called = "a cluster",
+	.put = put_ports,
+	.take = take_ports,
+};
+
+static void put_of_cluster(struct carry_writer *c, const void *of)
+{
+	carry_put_one(c, &carried_list, ((const struct service *)of)->ports);
+}
+
+static int take_of_cluster(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct service *service = to;
+	struct at_port at;
+
+	if (f->tag != CARRY_PORTS)
+		return 0;
+	if (service->ports != NULL)
+		return -1;
+	service->ports = calloc(1, sizeof(*service->ports));
+	if (service->ports == NULL)
+		return carry_no_memory(r, "a cluster");
+	at = (struct at_port){service->ports, service->ports->list};
+	return carry_get_one(r, &carried_list, &at, f);
+}
+
+const struct carried carried_ports = {
+	.put = put_of_cluster,
+	.take = take_of_cluster,
+};
 
 void ports_free(struct service *service)
 {

@@ -2,8 +2,7 @@
 #ifndef SUPERVISOR_PORTS_H
 #define SUPERVISOR_PORTS_H
 
-#include "protocol/handover.h"
-#include "supervisor/common/state.h"
+#include "supervisor/common/carried.h"
 
 /*
  * The addresses that the workers of a cluster listen on.  A worker that takes
@@ -35,9 +34,8 @@ const char *ports_missing(const struct child *child);
 /* The worker of that slot is ready: the next one is compared with it. */
 void ports_on_ready(const struct child *child);
 
-void ports_save(
-	const struct service *service, struct handover_writer *w, unsigned tag);
-int ports_load(struct service *service, const struct handover_field *group);
+/* How they go through an upgrade, in the group of their cluster. */
+extern const struct carried carried_ports;
 void ports_free(struct service *service);
 
 #endif

@@ -12,7 +12,7 @@
 #include "os/privilege.h"
 #include "os/spawn/spawn.h"
 #include "protocol/logwire.h"
-#include "supervisor/upgrade/carry.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"

@@ -15,7 +15,7 @@
 struct service *service_new(struct supervisor *sup,
 	struct cluster_settings *settings, struct listener_set *listeners,
 	struct segment *segment);
-/* An empty one in its place, to be filled (carry.h); NULL: no memory. */
+/* An empty one in its place, to be filled (carried.h); NULL: no memory. */
 struct service *service_carried(struct supervisor *sup);
 /* No worker may be alive. */
 void service_free(struct service *service);

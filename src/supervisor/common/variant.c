@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/upgrade/carry.h"
+#include "supervisor/common/carried.h"
 
 /*
  * The version of the state, and what tests build in its place: an nclust of

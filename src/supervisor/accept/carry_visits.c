@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/accept/accepting.h"
+
+/* How connections that are being served go through an upgrade.  Their processes
+ * stand before them in the state, as other workers do. */
+
+/* clang-format off */
+static const struct plain_row peer_rows[] = {
+	PLAIN(1, peer, family, SIGNED),
+	PLAIN(2, peer, ip, WORDS),
+	PLAIN(3, peer, local_ip, WORDS),
+	PLAIN(4, peer, port, UNSIGNED),
+	PLAIN(5, peer, local_port, UNSIGNED),
+	PLAIN(6, peer, scope, UNSIGNED),
+	PLAIN(7, peer, pid, SIGNED),
+	PLAIN(8, peer, uid, UNSIGNED),
+	PLAIN(9, peer, gid, UNSIGNED),
+};
+static const struct plain_table peer_table = PLAIN_TABLE(peer_rows, peer);
+
+static const struct plain_row visit_rows[] = {
+	PLAIN_IN(1, visit, peer, &peer_table),
+	PLAIN_ENUM(2, visit, phase, VISIT_KILLED),
+	PLAIN(3, visit, step, UNSIGNED),
+	PLAIN(4, visit, born, SIGNED),
+	PLAIN(5, visit, deadline, WHEN),
+	PLAIN(6, visit, late, BOOL),
+};
+
+static const struct plain_row accepting_rows[] = {
+	PLAIN_ENUM(1, accepting, limit, WORKERS_MAX),
+	PLAIN(2, accepting, turn, UNSIGNED),
+	PLAIN(3, accepting, open, BOOL),
+	PLAIN(4, accepting, stopping, BOOL),
+	PLAIN(5, accepting, kept, FD),
+	PLAIN_IN(6, accepting, kept_peer, &peer_table),
+	PLAIN(7, accepting, kept_index, UNSIGNED),
+	PLAIN(8, accepting, served, UNSIGNED),
+	PLAIN(9, accepting, refused, UNSIGNED),
+	PLAIN(10, accepting, timed_out, UNSIGNED),
+	PLAIN(11, accepting, not_started, UNSIGNED),
+	PLAIN(12, accepting, exits, WORDS),
+	PLAIN(13, accepting, signals, WORDS),
+	PLAIN(14, accepting, unknown, UNSIGNED),
+};
+/* clang-format on */
+
+/* One, with the slot that its group says. */
+struct in_slot {
+	struct visit visit;
+	uint64_t slot;
+};
+
+static int take_slot(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	(void)r;
+	if (f->tag != CARRY_INDEX)
+		return 0;
+	((struct in_slot *)to)->slot = f->u;
+	return 1;
+}
+
+const struct carried carried_visit = {
+	.tag = CARRY_VISIT,
+	.called = "a connection",
+	CARRIED_ROWS(visit_rows, visit),
+	.take = take_slot,
+};
+
+static void put_visits(struct carry_writer *c, const void *of)
+{
+	const struct accepting *a = of;
+
+	for (uint32_t i = 0; i < a->visit_slots; i++) {
+		if (a->visits[i].phase == VISIT_NONE)
+			continue;
+		handover_open(&c->w, CARRY_VISIT);
+		handover_put_u64(&c->w, CARRY_INDEX, i);
+		carry_put_all(c, &carried_visit, &a->visits[i]);
+		handover_close(&c->w);
+	}
+}
+
+static int take_visit(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct accepting *a = to;
+	struct in_slot in = {.slot = UINT64_MAX};
+
+	if (f->tag != CARRY_VISIT)
+		return 0;
+	if (carry_get_one(r, &carried_visit, &in, f) == -1)
+		return -1;
+	if (in.slot >= a->visit_slots || in.visit.phase == VISIT_NONE ||
+		a->service->children[in.slot][0] == NULL ||
+		a->visits[in.slot].phase != VISIT_NONE)
+		return -1;
+	a->visits[in.slot] = in.visit;
+	a->running++;
+	return 1;
+}
+
+static void *make(void *owner)
+{
+	return accepting_carried(owner);
+}
+
+const struct carried carried_accepting = {
+	.tag = CARRY_ACCEPTING,
+	.at = offsetof(struct service, accepting),
+	.called = "the connections",
+	CARRIED_ROWS(accepting_rows, accepting),
+	.make = make,
+	.put = put_visits,
+	.take = take_visit,
+};

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CARRIED_H
+#define SUPERVISOR_CARRIED_H
+
+#include "protocol/handover.h"
+#include "supervisor/common/state.h"
+
+/*
+ * What an upgrade carries.  nclust executes its successor in its own process,
+ * and what it knows goes along as fields with a number, in groups
+ * (protocol/handover.h).  A room that wants something carried writes a `struct
+ * carried` for the struct that it is in, and names it in supervisor/carries.c or
+ * in the one above it.  The functions here make a group of fields of a struct,
+ * and a struct of such a group.  Descriptors keep their numbers.
+ *
+ * Nothing is opened, watched or changed while a state is read, because who
+ * reads it may only want to know whether it could.  That comes when nclust goes
+ * on (supervisor/resume.c).
+ */
+
+/* The numbers of fields at the top, and of those in groups that no table of
+ * plain members has.  They are for ever. */
+enum carry_tag {
+	CARRY_BINARY = 1,
+	CARRY_SUPERVISOR,
+	CARRY_SETTINGS, /* of clusters; others refer to them by their order */
+	CARRY_INSTANCE,
+	CARRY_LISTENER, /* so too */
+	CARRY_INHERITED,
+	CARRY_SERVICE, /* so too */
+	CARRY_CLIENT,
+	CARRY_CLIENTS, /* the control socket */
+	CARRY_HISTORY,
+	CARRY_NEWS,
+	CARRY_MANAGER,
+	CARRY_DESCRIPTORS,
+	CARRY_HOOKS,
+	CARRY_ENDING,  /* helpers that nobody waits for any more */
+	CARRY_SEGMENT, /* as listeners */
+
+	/* in a group, after the numbers of its plain members */
+	CARRY_TEXT = 100,
+	CARRY_PAIR, /* key and value, with a NUL between: bytes */
+	CARRY_WORD,
+	CARRY_ORIGIN,
+	CARRY_CLUSTER, /* index in an instance: which of the settings */
+	CARRY_INDEX,
+	CARRY_OPTIONS,
+	CARRY_CORE,
+	CARRY_SLOT,
+	CARRY_GENERATION,
+	CARRY_DUE,
+	CARRY_CHILD,
+	CARRY_RECIPE,
+	CARRY_SET,
+	CARRY_LEARNED,
+	CARRY_EARLY,
+	CARRY_IN,
+	CARRY_OUT,
+	CARRY_EXPECTATION,
+	CARRY_SERVICE_INDEX,
+	CARRY_SLOTS,
+	CARRY_GENERATIONS,
+	CARRY_OUTCOME,
+	CARRY_CANDIDATE,
+	CARRY_GROUPS,
+	CARRY_CHILDREN,
+	CARRY_HEALTH,
+	CARRY_CHANNEL,
+	CARRY_MARK, /* of a queue: where a descriptor goes, after CARRY_OUT */
+	CARRY_HELPER,
+	CARRY_HOOK,
+	CARRY_FACTS,
+	CARRY_SOCKET, /* of several of a listener */
+	CARRY_ACCEPTING,
+	CARRY_VISIT,
+	CARRY_MEMORY, /* index of a segment */
+	CARRY_FORMER, /* so too */
+	CARRY_NODE,   /* of a cluster, and of a worker: node.h */
+	CARRY_NODE_SERVER,
+	CARRY_NODE_USE,
+	CARRY_NODE_FLIGHT,
+	CARRY_NODE_WAIT,
+	CARRY_DATA,
+	CARRY_TROUBLE,
+	CARRY_PORTS,
+
+	/* nobody knows it: for tests of what is not known */
+	CARRY_UNKNOWN = 8000,
+};
+
+/* What differs between builds that tests take for versions (variant.c). */
+struct carry_variant {
+	struct handover_version version; /* that is written */
+	const char *program;             /* NCLUST_VERSION, or so */
+	bool more; /* writes fields that nobody knows … */
+	bool less; /* … and leaves out some that all know, nor may its logger
+		      copy output */
+	int fault; /* enum carry_fault */
+};
+enum carry_fault {
+	FAULT_NONE,
+	FAULT_CHECK_CRASHES,
+	FAULT_CHECK_HANGS,
+	FAULT_RESTORE_FAILS,    /* after the exec */
+	FAULT_TAKEOVER_CRASHES, /* and when there is no way back */
+};
+extern const struct carry_variant carry_variant;
+
+/* What the state says of the program that wrote it. */
+struct carry_binary {
+	char version[64];
+	char path[4096]; /* it was started by; what an upgrade executes */
+	int image;       /* O_PATH of it: to go back to */
+	pid_t pid;
+	nsec_t written;
+	nsec_t asked; /* when the upgrade was */
+	uint64_t capabilities;
+	int standby;     /* -1, or as resume.c has it */
+	bool going_back; /* set by the one that does */
+};
+
+/* What several refer to: written once, and referred to by its index. */
+enum carry_kind {
+	CARRY_OF_SETTINGS,
+	CARRY_OF_LISTENERS,
+	CARRY_OF_SEGMENTS,
+	CARRY_KINDS,
+};
+struct carry_list {
+	void **list;
+	size_t count;
+	size_t cap;
+};
+
+struct carry_writer {
+	struct supervisor *sup;
+	struct handover_writer w;
+	struct buffer out;
+	struct carry_list lists[CARRY_KINDS];
+	struct buffer descriptors; /* three words each */
+	size_t queued;             /* bytes of the channels' queues */
+	bool lasting;
+};
+
+struct carry_reader {
+	struct supervisor *sup;
+	struct error *err;
+	struct handover_version version;
+	struct carry_binary binary;
+	struct carry_list lists[CARRY_KINDS]; /* a reference or use each */
+	const char *descriptors; /* inside the state; three words each */
+	size_t descriptor_count;
+	unsigned skipped; /* settings that are not known here */
+	char skipped_key[40];
+};
+
+/* How a struct is carried, as a group of fields. */
+struct carried {
+	uint16_t tag;       /* of the group; 0: it is the owner's, see `more` */
+	uint16_t at;        /* in `more`, with a tag: where its owner's struct
+			       has the pointer to this one (`make`) */
+	uint16_t row_count; /* CARRIED_ROWS() */
+	uint16_t size;
+	const struct plain_row *rows;
+	const char *called; /* "the state of … is not understood" */
+
+	/* Each of these functions may be NULL.  Fields beside the plain members:
+	 * texts, lists, references. */
+	void (*put)(struct carry_writer *c, const void *of);
+	/* Is it one of those?  1: yes, and it is stored; 0: no; -1: it cannot
+	 * be so (or r->err says more). */
+	int (*take)(struct carry_reader *r, void *to,
+		const struct handover_field *f);
+	/* All fields of the group were there.  -1: it cannot be so, as above. */
+	int (*done)(struct carry_reader *r, void *to);
+	/* Put an empty one at its place in the owner.  NULL: no memory. */
+	void *(*make)(void *owner);
+
+	/* What others put into this group, in the order in which it is written;
+	 * ends with NULL.  Each has a group of its own in it, of another struct
+	 * (by `tag`, `at` and `make`), or fields beside ours of the same struct
+	 * (no `tag`). */
+	const struct carried *const *more;
+};
+#define CARRIED_ROWS(list, type) \
+	.rows = (list), .row_count = sizeof(list) / sizeof((list)[0]), \
+	.size = sizeof(struct type)
+
+/* ---- writing ---- */
+
+/* The fields of a group, without its head. */
+void carry_put_all(
+	struct carry_writer *c, const struct carried *what, const void *of);
+/* A group; NULL: none. */
+void carry_put_one(
+	struct carry_writer *c, const struct carried *what, const void *of);
+/* Its index in the list of its kind, in which it is then.  SIZE_MAX: no
+ * memory; who reads such an index refuses it. */
+size_t carry_add(struct carry_list *list, const void *item);
+/* Those that the writer's clusters, hooks and so on refer to, before anything is
+ * written. */
+typedef void carry_collect(
+	struct carry_writer *c, const struct supervisor *sup);
+/* The same as a field; NULL: none. */
+void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind,
+	const void *item);
+void carry_fini(struct carry_writer *c);
+
+/* ---- reading ---- */
+
+/* Fill *to with the fields of a group.  1; or -1 and r->err.  NULL: there was
+ * no memory for it, and that is what r->err says. */
+int carry_get_one(struct carry_reader *r, const struct carried *what, void *to,
+	const struct handover_field *f);
+/* The same without the group's head. */
+int carry_get_all(struct carry_reader *r, const struct carried *what, void *to,
+	struct handover_reader *in);
+/* What an index refers to, or NULL. */
+void *carry_at(const struct carry_reader *r, enum carry_kind kind,
+	const struct handover_field *f);
+struct service *carry_service_at(
+	const struct carry_reader *r, const struct handover_field *f);
+/* A text, unless it is there already.  Returns 1. */
+int carry_take_text(char **to, const struct handover_field *f);
+/* One more text at the end of a list, with a NULL after it.  1; -1: it is none,
+ * or there is no memory. */
+int carry_take_word(
+	char ***list, size_t *count, const struct handover_field *f);
+/* Say that there is no memory for it.  Returns -1. */
+int carry_no_memory(struct carry_reader *r, const char *what);
+
+/* ---- who puts what into the groups of others: supervisor/carries.c ---- */
+
+extern carry_collect *const carry_collectors[];
+extern const struct carried *const carried_of_instance[];
+extern const struct carried *const carried_of_cluster[];
+extern const struct carried *const carried_of_worker[];
+
+#endif

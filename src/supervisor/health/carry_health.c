@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/health/health.h"
+#include "supervisor/hooks/helper.h"
+
+/* How what is known of a worker's health goes through an upgrade, with a probe
+ * that runs. */
+
+/* clang-format off */
+static const struct plain_row health_rows[] = {
+	PLAIN(1, health, failures, UNSIGNED),
+	PLAIN(2, health, ok, UNSIGNED),
+	PLAIN(3, health, failed, UNSIGNED),
+	PLAIN(4, health, last, TEXT),
+	PLAIN(5, health, proving, BOOL),
+	PLAIN(6, health, asked, UNSIGNED),
+	PLAIN(7, health, hang, TEXT),
+	PLAIN(8, health, above_since, SIGNED),
+};
+/* clang-format on */
+
+static void put_helper(struct carry_writer *c, const void *of)
+{
+	carry_put_one(c, &carried_helper, ((const struct health *)of)->helper);
+}
+
+static int take_helper(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct health *h = to;
+
+	if (f->tag != CARRY_HELPER)
+		return 0;
+	return h->helper == NULL ? carry_get_helper(r, &h->helper, f) : -1;
+}
+
+static void *make(void *owner)
+{
+	return health_of(owner);
+}
+
+const struct carried carried_health = {
+	.tag = CARRY_HEALTH,
+	.at = offsetof(struct child, health),
+	.called = "a worker's health",
+	CARRIED_ROWS(health_rows, health),
+	.make = make,
+	.put = put_helper,
+	.take = take_helper,
+};

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/messages/channel.h"
+
+#include <string.h>
+
+/* How a worker's channel goes through an upgrade, with what waits in it. */
+
+/* The state is bounded.  What waits for workers that do not read is so only
+ * each for itself: beyond this, it is lost by an upgrade. */
+#define QUEUED_MOST (32U * 1024 * 1024)
+
+/* clang-format off */
+static const struct plain_row channel_rows[] = {
+	PLAIN_ENUM(1, channel, kind, CHANNEL_KINDS - 1),
+	PLAIN(2, channel, io.fd, FD),
+	PLAIN(3, channel, passed, FD),
+	PLAIN(4, channel, passed_lost, BOOL),
+	PLAIN(5, channel, stuck, BOOL),
+	PLAIN(6, channel, overlong_told, BOOL),
+	PLAIN(7, channel, received, UNSIGNED),
+	PLAIN(8, channel, sent, UNSIGNED),
+	PLAIN(9, channel, dropped, UNSIGNED),
+	PLAIN(10, channel, dropped_told, UNSIGNED),
+	PLAIN(11, channel, skipped, UNSIGNED),
+	PLAIN(12, channel, in.skipping, BOOL),
+	PLAIN(13, channel, in.skipped, UNSIGNED),
+	PLAIN(14, channel, out.in_line, BOOL),
+	PLAIN(15, channel, invalid, UNSIGNED),
+	PLAIN(16, channel, stuck_told, BOOL),
+	PLAIN(17, channel, told_at, SIGNED),
+};
+
+static const struct plain_row mark_rows[] = {
+	PLAIN(1, queue_mark, at, UNSIGNED),
+	PLAIN(2, queue_mark, fd, FD),
+};
+/* clang-format on */
+
+const struct carried carried_mark = {
+	.tag = CARRY_MARK,
+	.called = "a worker's channel",
+	CARRIED_ROWS(mark_rows, queue_mark),
+};
+
+/* A line that was sent in part is carried to its end all the same. */
+static size_t rest_of_line(const struct queue *q)
+{
+	const char *from;
+	const char *end;
+
+	if (!q->in_line || queue_len(q) == 0)
+		return 0;
+	from = q->data + q->from;
+	end = memchr(from, '\n', queue_len(q));
+	return end != NULL ? (size_t)(end - from) + 1 : 0;
+}
+
+static void put_queue(struct carry_writer *c, const struct queue *q, size_t len)
+{
+	if (len == 0)
+		return;
+	c->queued += len;
+	handover_put_bytes(&c->w, CARRY_OUT, q->data + q->from, len);
+	for (size_t i = 0; i < q->mark_count && q->marks[i].at < len; i++)
+		carry_put_one(c, &carried_mark, &q->marks[i]);
+}
+
+/* Nothing, in place of too much: the line is skipped. */
+static void put_half(struct carry_writer *c, const struct buffer *in)
+{
+	size_t len = c->queued + in->len <= QUEUED_MOST ? in->len : 0;
+
+	c->queued += len;
+	handover_put_bytes(&c->w, CARRY_IN, in->data, len);
+}
+
+static void put_channel(struct carry_writer *c, const void *of)
+{
+	const struct channel *channel = of;
+	size_t len = queue_len(&channel->out);
+
+	if (c->queued + len > QUEUED_MOST)
+		len = rest_of_line(&channel->out);
+	if (channel->in.part.len > 0)
+		put_half(c, &channel->in.part);
+	put_queue(c, &channel->out, len);
+}
+
+static int take_in(struct lineup *l, const struct handover_field *f)
+{
+	l->skipping |= f->len == 0;
+	return buffer_append(&l->part, f->data, f->len) == 0 ? 1 : -1;
+}
+
+static int take_out(struct queue *q, const struct handover_field *f)
+{
+	char *to = queue_room(q, f->len, CHANNEL_QUEUE_MUST);
+
+	if (to == NULL)
+		return -1;
+	(void)memcpy(to, f->data, f->len);
+	queue_added(q, f->len);
+	return 1;
+}
+
+static int take_mark(
+	struct carry_reader *r, struct queue *q, const struct handover_field *f)
+{
+	struct queue_mark mark;
+
+	if (carry_get_one(r, &carried_mark, &mark, f) == -1)
+		return -1;
+	return mark.fd != -1 && queue_mark(q, mark.at, mark.fd) == 0 ? 1 : -1;
+}
+
+static int take_of_channel(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct channel *c = to;
+
+	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
+		return take_in(&c->in, f);
+	if (f->tag == CARRY_OUT && f->type == HANDOVER_BYTES)
+		return take_out(&c->out, f);
+	return f->tag == CARRY_MARK ? take_mark(r, &c->out, f) : 0;
+}
+
+static int channel_done(struct carry_reader *r, void *to)
+{
+	(void)r;
+	return ((struct channel *)to)->kind != CHANNEL_NONE ? 0 : -1;
+}
+
+static void *make(void *owner)
+{
+	return channel_carried(owner);
+}
+
+const struct carried carried_channel = {
+	.tag = CARRY_CHANNEL,
+	.at = offsetof(struct child, channel),
+	.called = "a worker's channel",
+	CARRIED_ROWS(channel_rows, channel),
+	.make = make,
+	.put = put_channel,
+	.take = take_of_channel,
+	.done = channel_done,
+};

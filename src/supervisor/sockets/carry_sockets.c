@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/carry_sockets.h"
+
+#include "base/scope.h"
+#include "supervisor/sockets/group.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+static const struct plain_row listener_rows[] = {
+	PLAIN(1, listener, fd, FD),
+	PLAIN(2, listener, made, BOOL),
+	PLAIN(3, listener, file.dev, UNSIGNED),
+	PLAIN(4, listener, file.ino, UNSIGNED),
+	PLAIN(5, listener, facts.family, SIGNED),
+	PLAIN(6, listener, facts.type, SIGNED),
+	PLAIN(7, listener, facts.listening, BOOL),
+	PLAIN(8, listener, facts.port, UNSIGNED),
+	PLAIN(9, listener, facts.text, TEXT),
+	PLAIN(10, listener, healed_at, SIGNED),
+	PLAIN(11, listener, has_key, BOOL),
+	PLAIN(12, listener, key.family, SIGNED),
+	PLAIN(13, listener, key.type, SIGNED),
+	PLAIN(14, listener, key.protocol, SIGNED),
+	PLAIN(15, listener, key.ip, WORDS),
+	PLAIN(16, listener, key.scope, UNSIGNED),
+	PLAIN(17, listener, key.device, UNSIGNED),
+	PLAIN(18, listener, key.port, UNSIGNED),
+	PLAIN(19, listener, key.v6only, BOOL),
+	PLAIN(20, listener, inode, UNSIGNED),
+	PLAIN(21, listener, learned, BOOL),
+	PLAIN_ENUM(22, listener, bit, LEARNED_MAX - 1),
+	PLAIN(23, listener, workers, UNSIGNED),
+	PLAIN(24, listener, unused_since, SIGNED),
+	PLAIN(25, listener, limit_told, BOOL),
+	PLAIN(26, listener, binder, SIGNED),
+	PLAIN(29, listener, own_group, BOOL),
+	PLAIN(27, listener, address.backlog, SIGNED),
+	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
+};
+
+static const struct plain_row socket_rows[] = {
+	PLAIN(1, listener_socket, fd, FD),
+	PLAIN(2, listener_socket, inode, UNSIGNED),
+	PLAIN(3, listener_socket, lane, UNSIGNED),
+	PLAIN_ENUM(4, listener_socket, place, LANES_MAX - 1),
+};
+
+static const struct plain_row segment_rows[] = {
+	PLAIN(1, segment, fd, FD),
+	PLAIN(2, segment, wanted, UNSIGNED),
+	PLAIN_ENUM(3, segment, huge, HUGE_YES),
+	PLAIN(4, segment, facts.size, UNSIGNED),
+	PLAIN(5, segment, facts.page, UNSIGNED),
+	PLAIN(6, segment, facts.dev, UNSIGNED),
+	PLAIN(7, segment, facts.ino, UNSIGNED),
+};
+/* clang-format on */
+
+/* ---- listeners ---- */
+
+const struct carried carried_socket = {
+	.tag = CARRY_SOCKET,
+	.called = "a listener",
+	CARRIED_ROWS(socket_rows, listener_socket),
+};
+
+static void put_listener(struct carry_writer *c, const void *of)
+{
+	const struct listener *l = of;
+	scoped_str address = address_format(&l->address);
+
+	if (address == NULL)
+		c->out.failed = true;
+	handover_put_text(&c->w, CARRY_TEXT, address);
+	if (l->asked != NULL)
+		handover_put_bytes(
+			&c->w, CARRY_OPTIONS, l->asked, sizeof(*l->asked));
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next)
+		carry_put_one(c, &carried_socket, s);
+}
+
+static int take_address(struct carry_reader *r, struct listener *l,
+	const struct handover_field *f)
+{
+	scoped_str text = handover_text(f);
+	int backlog = l->address.backlog;
+
+	if (text == NULL || l->address.name != NULL ||
+		address_parse(&l->address, text, r->err) == -1)
+		return -1;
+	l->address.backlog = backlog;
+	return 1;
+}
+
+static int take_options(struct listener *l, const struct handover_field *f)
+{
+	/* of a version that knows others: as if nobody had asked yet */
+	if (f->type != HANDOVER_BYTES || f->len != sizeof(*l->asked) ||
+		l->asked != NULL)
+		return 1;
+	l->asked = malloc(sizeof(*l->asked));
+	if (l->asked == NULL)
+		return -1;
+	(void)memcpy(l->asked, f->data, f->len);
+	return 1;
+}
+
+static int take_socket(struct carry_reader *r, struct listener *l,
+	const struct handover_field *f)
+{
+	struct listener_socket *s = calloc(1, sizeof(*s));
+
+	if (s != NULL) {
+		s->next = l->sockets;
+		l->sockets = s;
+	}
+	return carry_get_one(r, &carried_socket, s, f);
+}
+
+static int take_listener(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	switch (f->tag) {
+	case CARRY_TEXT:
+		return take_address(r, to, f);
+	case CARRY_OPTIONS:
+		return take_options(to, f);
+	case CARRY_SOCKET:
+		return take_socket(r, to, f);
+	default:
+		return 0;
+	}
+}
+
+/* Each socket has a place of its own, and one of them is the listener's. */
+static int listener_done(struct carry_reader *r, void *to)
+{
+	const struct listener *l = to;
+	unsigned places = 0;
+	unsigned count = 0;
+	bool has_own = l->sockets == NULL;
+
+	(void)r;
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next) {
+		places |= 1U << s->place;
+		has_own |= s->fd == l->fd;
+		count++;
+	}
+	return has_own && places == (1U << count) - 1 && l->address.name != NULL
+		? 0
+		: -1;
+}
+
+const struct carried carried_listener = {
+	.tag = CARRY_LISTENER,
+	.called = "a listener",
+	CARRIED_ROWS(listener_rows, listener),
+	.put = put_listener,
+	.take = take_listener,
+	.done = listener_done,
+};
+
+/* ---- those that nclust was started with ---- */
+
+/* Their names are no addresses: a kind, a number and a name. */
+static void put_name(struct carry_writer *c, const void *of)
+{
+	handover_put_text(
+		&c->w, CARRY_TEXT, ((const struct listener *)of)->address.name);
+}
+
+static int take_name(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	(void)r;
+	return f->tag == CARRY_TEXT
+		? carry_take_text(&((struct listener *)to)->address.name, f)
+		: 0;
+}
+
+static int inherited_done(struct carry_reader *r, void *to)
+{
+	struct listener *l = to;
+
+	(void)r;
+	if (l->address.kind == ADDRESS_FD)
+		l->address.fd = l->fd;
+	return l->address.name != NULL ? 0 : -1;
+}
+
+static const struct carried carried_inherited = {
+	.tag = CARRY_INHERITED,
+	.called = "a descriptor",
+	CARRIED_ROWS(listener_rows, listener),
+	.put = put_name,
+	.take = take_name,
+	.done = inherited_done,
+};
+
+/* ---- shared memory ---- */
+
+static int segment_done(struct carry_reader *r, void *to)
+{
+	(void)r;
+	return ((struct segment *)to)->fd != -1 ? 0 : -1;
+}
+
+const struct carried carried_segment = {
+	.tag = CARRY_SEGMENT,
+	.called = "shared memory",
+	CARRIED_ROWS(segment_rows, segment),
+	.done = segment_done,
+};
+
+/* ---- all of them ---- */
+
+static void collect_set(struct carry_writer *c, const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		(void)carry_add(&c->lists[CARRY_OF_LISTENERS], set->list[i]);
+}
+
+static void collect_segment(
+	struct carry_writer *c, const struct segment *segment)
+{
+	if (segment != NULL)
+		(void)carry_add(&c->lists[CARRY_OF_SEGMENTS], segment);
+}
+
+void carry_collect_sockets(struct carry_writer *c, const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		collect_set(c, &s->listeners);
+		collect_segment(c, s->segment);
+		collect_segment(c, s->former);
+		for (const struct recipe *r = s->recipes; r != NULL;
+			r = r->next) {
+			collect_set(c, &r->listeners);
+			collect_segment(c, r->segment);
+		}
+		collect_set(c, &s->learned);
+	}
+}
+
+static void put_sockets(struct carry_writer *c, const void *of)
+{
+	const struct supervisor *sup = of;
+	const struct carry_list *listeners = &c->lists[CARRY_OF_LISTENERS];
+	const struct carry_list *segments = &c->lists[CARRY_OF_SEGMENTS];
+
+	for (size_t i = 0; i < listeners->count; i++)
+		carry_put_one(c, &carried_listener, listeners->list[i]);
+	for (size_t i = 0; i < sup->inherited_count; i++)
+		carry_put_one(c, &carried_inherited, sup->inherited[i]);
+	for (size_t i = 0; i < segments->count; i++)
+		carry_put_one(c, &carried_segment, segments->list[i]);
+}
+
+static struct listener *listener_new(struct supervisor *sup)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	l->fd = -1;
+	l->heal = -1;
+	l->users = 1;
+	l->sup = sup;
+	return l;
+}
+
+/* It is put into the list also if it is not whole: it is forgotten with it. */
+static int get_listener(struct carry_reader *r, const struct handover_field *f)
+{
+	struct listener *l = listener_new(r->sup);
+
+	if (l == NULL ||
+		carry_add(&r->lists[CARRY_OF_LISTENERS], l) == SIZE_MAX) {
+		free(l);
+		l = NULL;
+	}
+	return carry_get_one(r, &carried_listener, l, f);
+}
+
+static int get_inherited(struct carry_reader *r, struct supervisor *sup,
+	const struct handover_field *f)
+{
+	struct listener **more = realloc(
+		sup->inherited, (sup->inherited_count + 1) * sizeof(*more));
+	struct listener *l = more != NULL ? listener_new(sup) : NULL;
+
+	if (more != NULL)
+		sup->inherited = more;
+	if (l != NULL)
+		more[sup->inherited_count++] = l;
+	return carry_get_one(r, &carried_inherited, l, f);
+}
+
+static int get_segment(struct carry_reader *r, const struct handover_field *f)
+{
+	struct segment *s = calloc(1, sizeof(*s));
+
+	if (s == NULL ||
+		carry_add(&r->lists[CARRY_OF_SEGMENTS], s) == SIZE_MAX) {
+		free(s);
+		return carry_no_memory(r, "shared memory");
+	}
+	s->users = 1;
+	s->sup = r->sup;
+	return carry_get_one(r, &carried_segment, s, f);
+}
+
+static int take_sockets(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	switch (f->tag) {
+	case CARRY_LISTENER:
+		return get_listener(r, f);
+	case CARRY_INHERITED:
+		return get_inherited(r, to, f);
+	case CARRY_SEGMENT:
+		return get_segment(r, f);
+	default:
+		return 0;
+	}
+}
+
+const struct carried carried_sockets = {
+	.put = put_sockets,
+	.take = take_sockets,
+};
+
+/* ---- references to them ---- */
+
+void carry_put_set(
+	struct carry_writer *c, unsigned tag, const struct listener_set *set)
+{
+	handover_open(&c->w, tag);
+	for (size_t i = 0; i < set->count; i++)
+		carry_put_index(
+			c, CARRY_INDEX, CARRY_OF_LISTENERS, set->list[i]);
+	handover_close(&c->w);
+}
+
+static int take_index(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct listener_set *set = to;
+	struct listener *l = carry_at(r, CARRY_OF_LISTENERS, f);
+
+	if (f->tag != CARRY_INDEX)
+		return 0;
+	if (l == NULL)
+		return -1;
+	set->list[set->count++] = l;
+	l->users++;
+	return 1;
+}
+
+static const struct carried carried_set = {
+	.called = "a cluster",
+	.take = take_index,
+};
+
+int carry_get_set(struct carry_reader *r, const struct handover_field *f,
+	struct listener_set *set, size_t room)
+{
+	struct handover_reader in;
+	struct handover_field m;
+	size_t count = 0;
+
+	if (set->list != NULL)
+		return -1;
+	handover_enter(&in, f);
+	while (handover_next(&in, &m))
+		count += m.tag == CARRY_INDEX;
+	if (count == 0)
+		return 1;
+	if (room != 0 && count > room)
+		return -1;
+	set->list = calloc(room != 0 ? room : count, sizeof(*set->list));
+	if (set->list == NULL)
+		return carry_no_memory(r, "listeners");
+	return carry_get_one(r, &carried_set, set, f);
+}
+
+int carry_get_memory(struct carry_reader *r, const struct handover_field *f,
+	struct segment **segment)
+{
+	struct segment *found = carry_at(r, CARRY_OF_SEGMENTS, f);
+
+	if (found == NULL || *segment != NULL)
+		return -1;
+	*segment = found;
+	found->users++;
+	return 1;
+}
