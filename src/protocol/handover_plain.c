@@ -10,74 +10,42 @@
 
 /* ---- members ---- */
 
-static uint64_t get_unsigned(const void *at, size_t size)
+/* Where the bytes of a number of that size are within one of 64 bits. */
+static char *low_bytes(uint64_t *n, size_t size)
 {
-	uint8_t one;
-	uint16_t two;
-	uint32_t four;
-	uint64_t eight;
+	bool big = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 
-	switch (size) {
-	case 1:
-		(void)memcpy(&one, at, 1);
-		return one;
-	case 2:
-		(void)memcpy(&two, at, 2);
-		return two;
-	case 4:
-		(void)memcpy(&four, at, 4);
-		return four;
-	default:
-		(void)memcpy(&eight, at, 8);
-		return eight;
-	}
+	return (char *)n + (big ? sizeof(*n) - size : 0);
 }
 
+static uint64_t get_unsigned(const void *at, size_t size)
+{
+	uint64_t n = 0;
+
+	(void)memcpy(low_bytes(&n, size), at, size);
+	return n;
+}
+
+/* False: it does not fit. */
 static bool set_unsigned(void *at, size_t size, uint64_t n)
 {
-	uint8_t one = (uint8_t)n;
-	uint16_t two = (uint16_t)n;
-	uint32_t four = (uint32_t)n;
-
-	switch (size) {
-	case 1:
-		(void)memcpy(at, &one, 1);
-		return n <= UINT8_MAX;
-	case 2:
-		(void)memcpy(at, &two, 2);
-		return n <= UINT16_MAX;
-	case 4:
-		(void)memcpy(at, &four, 4);
-		return n <= UINT32_MAX;
-	default:
-		(void)memcpy(at, &n, 8);
-		return true;
-	}
+	(void)memcpy(at, low_bytes(&n, size), size);
+	return get_unsigned(at, size) == n;
 }
 
 static int64_t get_signed(const void *at, size_t size)
 {
-	int32_t four;
-	int64_t eight;
+	uint64_t n = get_unsigned(at, size);
 
-	if (size == 4) {
-		(void)memcpy(&four, at, 4);
-		return four;
-	}
-	(void)memcpy(&eight, at, 8);
-	return eight;
+	return size == 4 ? (int32_t)(uint32_t)n : (int64_t)n;
 }
 
 static bool set_signed(void *at, size_t size, int64_t n)
 {
-	int32_t four = (int32_t)n;
+	uint64_t bits = (uint64_t)n;
 
-	if (size == 4) {
-		(void)memcpy(at, &four, 4);
-		return four == n;
-	}
-	(void)memcpy(at, &n, 8);
-	return true;
+	(void)memcpy(at, low_bytes(&bits, size), size);
+	return get_signed(at, size) == n;
 }
 
 /* ---- writing ---- */
