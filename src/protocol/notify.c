@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <string.h>
 
 #define ERRNO_MAX 4095 /* the kernel's MAX_ERRNO */
@@ -43,6 +44,7 @@ static bool parse_number(uint64_t *n, struct piece p, uint64_t most)
 	return true;
 }
 
+/* "1", "0"; another value leaves it as it was. */
 static void parse_flag(bool *flag, struct piece value)
 {
 	if (piece_is(value, "1"))
@@ -51,32 +53,20 @@ static void parse_flag(bool *flag, struct piece value)
 		*flag = false;
 }
 
-static void take_ready(struct notify_message *m, struct piece value)
-{
-	parse_flag(&m->ready, value);
-}
+static const struct {
+	const char *key;
+	size_t offset; /* of a bool */
+} flags[] = {
+	{"READY", offsetof(struct notify_message, ready)},
+	{"RELOADING", offsetof(struct notify_message, reloading)},
+	{"STOPPING", offsetof(struct notify_message, stopping)},
+	{"WATCHDOG", offsetof(struct notify_message, watchdog)},
+	{"BARRIER", offsetof(struct notify_message, barrier)},
+};
 
-static void take_reloading(struct notify_message *m, struct piece value)
+static void take_trigger(struct notify_message *m, struct piece value)
 {
-	parse_flag(&m->reloading, value);
-}
-
-static void take_stopping(struct notify_message *m, struct piece value)
-{
-	parse_flag(&m->stopping, value);
-}
-
-static void take_watchdog(struct notify_message *m, struct piece value)
-{
-	if (piece_is(value, "trigger"))
-		m->trigger = true;
-	else
-		parse_flag(&m->watchdog, value);
-}
-
-static void take_barrier(struct notify_message *m, struct piece value)
-{
-	parse_flag(&m->barrier, value);
+	m->trigger |= piece_is(value, "trigger");
 }
 
 static void take_status(struct notify_message *m, struct piece value)
@@ -135,12 +125,8 @@ static const struct {
 	const char *key;
 	void (*take)(struct notify_message *m, struct piece value);
 } keys[] = {
-	{"READY", take_ready},
-	{"RELOADING", take_reloading},
-	{"STOPPING", take_stopping},
-	{"WATCHDOG", take_watchdog},
+	{"WATCHDOG", take_trigger},
 	{"WATCHDOG_USEC", take_watchdog_time},
-	{"BARRIER", take_barrier},
 	{"STATUS", take_status},
 	{"ERRNO", take_errno},
 	{"EXTEND_TIMEOUT_USEC", take_extend},
@@ -157,6 +143,10 @@ static void take_line(struct notify_message *m, struct piece line)
 		return;
 	key = (struct piece){line.at, (size_t)(equals - line.at)};
 	value = (struct piece){equals + 1, line.len - key.len - 1};
+	for (size_t i = 0; i < COUNT_OF(flags); i++)
+		if (piece_is(key, flags[i].key))
+			parse_flag(
+				(bool *)((char *)m + flags[i].offset), value);
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		if (piece_is(key, keys[i].key))
 			keys[i].take(m, value);
