@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,21 +36,6 @@ static unsigned number(const char *name)
 	return *name == '\0' ? n : UINT_MAX;
 }
 
-static int mark_all(unsigned first, unsigned last)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return -1;
-	/* descriptors above a limit that was lowered since are not seen */
-	if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > 1U << 20)
-		limit.rlim_cur = 1U << 20;
-	for (unsigned fd = first; fd < limit.rlim_cur && fd <= last; fd++)
-		if (mark(fd) == -1)
-			return -1;
-	return 0;
-}
-
 /* linux/dirent.h is not for programs: offsets of struct linux_dirent64. */
 enum { DIRENT_LENGTH = 16, DIRENT_NAME = 19 };
 
@@ -62,7 +46,7 @@ int descriptors_cloexec_by_proc(unsigned first, unsigned last)
 	int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (dir == -1)
-		return mark_all(first, last);
+		return -1;
 	while ((n = syscall(SYS_getdents64, dir, block, sizeof(block))) > 0) {
 		for (size_t at = 0; at < (size_t)n;) {
 			unsigned fd = number(block + at + DIRENT_NAME);

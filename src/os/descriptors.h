@@ -7,8 +7,8 @@
 /*
  * Mark whole ranges of descriptors close-on-exec.  Safe between clone and
  * exec: no allocation, no lock.  The first uses close_range(2) (the flag is
- * of Linux 5.11) and falls back on the second, which walks /proc/self/fd, or,
- * without a /proc, all numbers up to the limit.  -1 and errno.
+ * of Linux 5.11) and falls back on the second, which walks /proc/self/fd.  -1 and
+ * errno.
  */
 int descriptors_cloexec(unsigned first, unsigned last);
 int descriptors_cloexec_by_proc(unsigned first, unsigned last);

@@ -17,83 +17,35 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* "nobody" and "nogroup", by number: there need not be such names. */
-
-/* The login name of a uid (heap) and its primary group; NULL: there is none,
- * or (errno ENOMEM) no memory. */
-static char *look_up(uid_t uid, gid_t *gid)
-{
-	struct passwd entry;
-	struct passwd *found = NULL;
-	size_t size = 1024;
-	char *room = NULL;
-	int error;
-
-	do {
-		char *more = realloc(room, size *= 2);
-
-		if (!more) {
-			free(room);
-			errno = ENOMEM;
-			return NULL;
-		}
-		room = more;
-		error = getpwuid_r(uid, &entry, room, size, &found);
-	} while (error == ERANGE && size < 1 << 20);
-	if (!found) {
-		free(room);
-		errno = ENOENT;
-		return NULL;
-	}
-	*gid = entry.pw_gid;
-	for (size_t i = 0;; i++) { /* the name to the front of its block */
-		room[i] = entry.pw_name[i];
-		if (room[i] == '\0')
-			return room;
-	}
-}
-
-static gid_t *only(gid_t gid, size_t *count)
-{
-	gid_t *list = malloc(sizeof(*list));
-
-	if (list)
-		*list = gid;
-	*count = list ? 1 : 0;
-	return list;
-}
-
 gid_t *privilege_groups(long uid, long gid, size_t *count)
 {
-	gid_t primary = 0;
-	char *name = look_up((uid_t)uid, &primary);
+	const struct passwd *entry = getpwuid((uid_t)uid);
+	/* a uid without a name or a group has nobody's */
+	gid_t primary = gid >= 0 ? (gid_t)gid
+		: entry != NULL  ? entry->pw_gid
+				 : NOBODY;
 	gid_t *list = NULL;
 	int room = 32;
 	int n;
 
 	*count = 0;
-	if (!name && errno == ENOMEM)
-		return NULL;
-	if (gid >= 0)
-		primary = (gid_t)gid;
-	else if (!name)
-		primary = NOBODY; /* a uid without a name or a group */
-	if (!name)
-		return only(primary, count);
 	do {
 		gid_t *more = reallocarray(list, (size_t)room, sizeof(*list));
 
-		n = room;
 		if (!more) {
 			free(list);
-			free(name);
 			return NULL;
 		}
 		list = more;
+		n = room;
 		room *= 2;
-	} while (
-		getgrouplist(name, primary, list, &n) == -1 && room <= 1 << 18);
-	free(name);
+		if (entry == NULL) {
+			*list = primary;
+			n = 1;
+			break;
+		}
+	} while (getgrouplist(entry->pw_name, primary, list, &n) == -1 &&
+		room <= 1 << 18);
 	*count = (size_t)n;
 	return list;
 }

@@ -11,15 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The 32-bit calls have 16-bit namesakes on old machines. */
-#ifdef SYS_setresuid32
-#define RAW_SETRESUID SYS_setresuid32
-#define RAW_SETRESGID SYS_setresgid32
-#else
-#define RAW_SETRESUID SYS_setresuid
-#define RAW_SETRESGID SYS_setresgid
-#endif
-
 enum { STACK_SIZE = 64 * 1024 };
 
 /*
@@ -77,11 +68,10 @@ struct run {
 	volatile int error; /* why not */
 };
 
-/* glibc's wrappers would change the ids of every thread. */
 static int take_ids(const struct run *run)
 {
-	if (syscall(RAW_SETRESGID, run->gid, run->gid, run->gid) == -1 ||
-		syscall(RAW_SETRESUID, run->uid, run->uid, run->uid) == -1)
+	if (syscall(VFORK_SETRESGID, run->gid, run->gid, run->gid) == -1 ||
+		syscall(VFORK_SETRESUID, run->uid, run->uid, run->uid) == -1)
 		return -1;
 	return 0;
 }

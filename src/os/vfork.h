@@ -12,6 +12,18 @@
  * (CLONE_VM | CLONE_VFORK).  Only one of them at a time.
  */
 
+/* glibc's wrappers would change the ids of every thread.  The 32-bit calls have
+ * 16-bit namesakes on old machines. */
+#ifdef SYS_setresuid32
+#define VFORK_SETRESUID SYS_setresuid32
+#define VFORK_SETRESGID SYS_setresgid32
+#define VFORK_SETGROUPS SYS_setgroups32
+#else
+#define VFORK_SETRESUID SYS_setresuid
+#define VFORK_SETRESGID SYS_setresgid
+#define VFORK_SETGROUPS SYS_setgroups
+#endif
+
 /* The stack for such a child: its upper end, for clone(2).  NULL: no memory. */
 char *vfork_stack_top(void);
 

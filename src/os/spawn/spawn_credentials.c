@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/capset.h"
+#include "os/vfork.h"
 #include "os/spawn/spawn_child.h"
 
 #include <errno.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-/*
- * glibc's wrappers change the ids of every thread, by signals; we are a
- * process of our own that only borrows the memory.  The 32-bit calls have
- * 16-bit namesakes on old machines.
- */
-#ifdef SYS_setresuid32
-#define RAW_SETRESUID SYS_setresuid32
-#define RAW_SETRESGID SYS_setresgid32
-#define RAW_SETGROUPS SYS_setgroups32
-#else
-#define RAW_SETRESUID SYS_setresuid
-#define RAW_SETRESGID SYS_setresgid
-#define RAW_SETGROUPS SYS_setgroups
-#endif
 
 static bool lists(const gid_t *list, size_t count, gid_t gid)
 {
@@ -55,12 +41,13 @@ static int set_groups(const struct spawn_plan *plan)
 	gid_t gid = (gid_t)plan->gid;
 
 	if (plan->uid >= 0 &&
-		syscall(RAW_SETGROUPS, plan->group_count, plan->groups) == -1 &&
+		syscall(VFORK_SETGROUPS, plan->group_count, plan->groups) ==
+			-1 &&
 		(errno != EPERM || !has_groups(plan)))
 		return -1;
 	if (plan->gid < 0)
 		return 0;
-	if (syscall(RAW_SETRESGID, gid, gid, gid) == -1 ||
+	if (syscall(VFORK_SETRESGID, gid, gid, gid) == -1 ||
 		getresgid(&real, &effective, &saved) == -1)
 		return -1;
 	if (real == gid && effective == gid && saved == gid)
@@ -100,7 +87,7 @@ static int set_user(const struct spawn_plan *plan)
 	uid_t effective;
 	uid_t saved;
 
-	if (syscall(RAW_SETRESUID, uid, uid, uid) == -1 ||
+	if (syscall(VFORK_SETRESUID, uid, uid, uid) == -1 ||
 		getresuid(&real, &effective, &saved) == -1)
 		return -1;
 	if (real == uid && effective == uid && saved == uid)
@@ -135,7 +122,7 @@ int spawn_credentials(
 		return 0;
 	if (reduce(plan) == -1)
 		return at(failure, SPAWN_CAPABILITIES);
-	if (syscall(RAW_SETRESUID, 0, 0, 0) == -1)
+	if (syscall(VFORK_SETRESUID, 0, 0, 0) == -1)
 		return 0; /* as it must be; exec clears PR_SET_KEEPCAPS */
 	errno = EPERM;
 	return at(failure, SPAWN_REGAIN);
