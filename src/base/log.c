@@ -14,7 +14,6 @@ static struct {
 	int fd;
 	enum log_level level;
 	const char *prefix;
-	unsigned long dropped;
 } sink = {.fd = STDERR_FILENO, .level = LOG_NOTE, .prefix = "nclust: "};
 
 void log_to(int fd, const char *prefix, enum log_level level)
@@ -32,14 +31,6 @@ void log_set_level(enum log_level level)
 enum log_level log_level(void)
 {
 	return sink.level;
-}
-
-unsigned long log_take_dropped(void)
-{
-	unsigned long dropped = sink.dropped;
-
-	sink.dropped = 0;
-	return dropped;
 }
 
 /* A service manager's stderr is a stream socket, shared with the workers, so
@@ -64,8 +55,7 @@ static void emit(const char *text)
 		n = (int)sizeof(line) - 2;
 	line[n] = '\n';
 	/* EAGAIN, EPIPE, EIO: the reader is slow or gone; go on */
-	if (put(line, (size_t)n + 1) != n + 1)
-		sink.dropped++;
+	(void)put(line, (size_t)n + 1);
 }
 
 static void __attribute__((format(printf, 1, 0)))

@@ -8,8 +8,8 @@
  * nclust's own messages: one event, one line, one sentence with the noun
  * first, to one descriptor.  Level and descriptor are the one piece of
  * process-wide state in the program: a line must be able to leave from
- * anywhere.  A line that cannot be written at once is dropped and counted;
- * logging never blocks and never fails.  Control bytes are escaped.
+ * anywhere.  A line that cannot be written at once is dropped; logging never
+ * blocks and never fails.  Control bytes are escaped.
  */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_NOTE, LOG_INFO, LOG_DEBUG };
 
@@ -19,9 +19,6 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_NOTE, LOG_INFO, LOG_DEBUG };
 void log_to(int fd, const char *prefix, enum log_level level);
 void log_set_level(enum log_level level);
 enum log_level log_level(void);
-
-/* Lines that could not be written since the last call; tells and clears. */
-unsigned long log_take_dropped(void);
 
 void log_line(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

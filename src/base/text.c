@@ -58,19 +58,6 @@ size_t text_utf8(const char *s, size_t len)
 	return need;
 }
 
-bool text_is_utf8(const char *s, size_t len)
-{
-	while (len > 0) {
-		size_t n = *s == '\0' ? 0 : text_utf8(s, len);
-
-		if (n == 0)
-			return false;
-		s += n;
-		len -= n;
-	}
-	return true;
-}
-
 static bool is_harmless(const char *s, size_t n)
 {
 	unsigned char c = (unsigned char)s[0];

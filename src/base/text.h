@@ -22,7 +22,6 @@ size_t text_escape(char *to, size_t size, const char *from, size_t len);
  * where there is none (RFC 3629: no surrogates, no overlong forms).
  */
 size_t text_utf8(const char *s, size_t len);
-bool text_is_utf8(const char *s, size_t len); /* all of it; NUL is refused */
 
 /* [A-Za-z0-9._-]{1,64}, not starting with '.' or '-'. */
 bool text_is_name(const char *s);

@@ -110,7 +110,9 @@ static bool is_drained(const struct cluster *c, uint32_t i,
 			(settings->drain == DRAIN_AUTO && !g->graceful));
 }
 
-void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why)
+/* Ask a worker of the slot to stop, for that reason, unless it was asked. */
+static void slot_stop(
+	struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	const struct generation *g;
 	struct moment at = {.why = why};

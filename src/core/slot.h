@@ -70,9 +70,6 @@ struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id);
 bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	enum worker_event event, const struct moment *more);
 
-/* Ask a worker of the slot to stop, for that reason, unless it was asked. */
-void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why);
-
 /* Ask for a worker; false if there were enough in this call. */
 bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,
 	unsigned generation);

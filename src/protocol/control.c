@@ -58,11 +58,6 @@ static const struct {
 		FIELD_TARGET | FIELD_NO_WAIT | FIELD_MESSAGE | FIELD_ALL},
 };
 
-const char *control_method_name(enum control_method method)
-{
-	return methods[method].name;
-}
-
 bool control_method_writes(enum control_method method)
 {
 	return methods[method].writes;

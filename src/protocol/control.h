@@ -33,7 +33,6 @@ enum control_method {
 	METHOD_SEND,
 	METHODS,
 };
-const char *control_method_name(enum control_method method);
 bool control_method_writes(enum control_method method);
 
 enum control_error {

@@ -218,11 +218,6 @@ void json_decimal(struct json_writer *w, double d, int decimals)
 	literal(w, text);
 }
 
-void json_bool(struct json_writer *w, bool b)
-{
-	literal(w, b ? "true" : "false");
-}
-
 void json_nil(struct json_writer *w)
 {
 	literal(w, "null");
@@ -255,7 +250,7 @@ void json_put_real(
 void json_put_bool(struct json_writer *w, const char *key, bool b)
 {
 	json_key(w, key);
-	json_bool(w, b);
+	literal(w, b ? "true" : "false");
 }
 
 void json_put_null(struct json_writer *w, const char *key)

@@ -37,7 +37,6 @@ void json_text(struct json_writer *w, const char *text); /* NULL: null */
 void json_bytes(struct json_writer *w, const char *text, size_t len);
 void json_int(struct json_writer *w, int64_t n);
 void json_decimal(struct json_writer *w, double d, int decimals);
-void json_bool(struct json_writer *w, bool b);
 void json_nil(struct json_writer *w);
 void json_raw(struct json_writer *w, const char *json); /* a whole value */
 

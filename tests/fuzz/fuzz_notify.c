@@ -21,7 +21,8 @@ static void is_sound(const struct notify_message *m)
 	size_t len = strnlen(m->status, sizeof(m->status));
 
 	require(len < sizeof(m->status));
-	require(text_is_utf8(m->status, len));
+	for (size_t i = 0; i < len; i += text_utf8(m->status + i, len - i))
+		require(text_utf8(m->status + i, len - i) > 0);
 	for (size_t i = 0; i < len; i++)
 		require((unsigned char)m->status[i] >= 0x20 &&
 			m->status[i] != 0x7f);

@@ -22,7 +22,7 @@ START_TEST(a_line_is_written_whole)
 END_TEST
 
 /* As a service manager gives it; the test is killed if this blocks. */
-START_TEST(a_full_socket_drops_lines_and_counts_them)
+START_TEST(a_full_socket_drops_lines)
 {
 	char line[64] = "";
 	int ends[2];
@@ -32,7 +32,6 @@ START_TEST(a_full_socket_drops_lines_and_counts_them)
 	log_to(ends[1], "nclust: ", LOG_NOTE);
 	for (int i = 0; i < 100000; i++)
 		log_note("much");
-	ck_assert_uint_gt(log_take_dropped(), 0);
 	ck_assert_int_eq(read(ends[0], line, 13), 13);
 	ck_assert_str_eq(line, "nclust: much\n");
 }
@@ -46,7 +45,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, a_line_is_written_whole);
-	tcase_add_test(tc, a_full_socket_drops_lines_and_counts_them);
+	tcase_add_test(tc, a_full_socket_drops_lines);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
