@@ -6,6 +6,7 @@
 #include "os/process.h"
 #include "os/look/remote.h"
 #include "os/socket/sockdiag.h"
+#include "os/socket/socket.h"
 #include "os/socket/socket_options.h"
 
 #include <arpa/inet.h>
@@ -413,10 +414,9 @@ bool held_has_own(const struct held *held, const struct held *other,
 
 static bool is_on(int fd, int level, int name)
 {
-	int on = 0;
-	socklen_t size = sizeof(on);
+	int on;
 
-	return getsockopt(fd, level, name, &on, &size) == 0 && on != 0;
+	return socket_get(fd, level, name, &on) == 0 && on != 0;
 }
 
 static void put(char *to, size_t size, const char *text)
@@ -444,8 +444,7 @@ const char *held_options(
 {
 	struct remote r;
 	scoped_fd fd = -1;
-	int protocol = 0;
-	socklen_t length = sizeof(protocol);
+	int protocol;
 
 	to[0] = '\0';
 	remote_of(&r, socket->pid);
@@ -462,7 +461,7 @@ const char *held_options(
 	if (socket->at.any.sa_family == AF_INET6 &&
 		is_on(fd, IPPROTO_IPV6, IPV6_V6ONLY))
 		put(to, size, "IPv6 only");
-	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+	if (socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) == 0 &&
 		protocol == IPPROTO_MPTCP)
 		put(to, size, "multipath TCP");
 	if (socket->kind == HELD_TCP &&

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
+#include "os/socket/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -73,17 +74,15 @@ static void take_tcp(struct connection *c, const struct tcp_info *info)
 
 static bool is_unix_stream(int fd)
 {
-	int domain = 0;
-	int type = 0;
-	int listens = 0;
-	socklen_t size = sizeof(int);
+	int domain;
+	int type;
+	int listens;
 
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+	return socket_get(fd, SOL_SOCKET, SO_DOMAIN, &domain) == 0 &&
 		domain == AF_UNIX &&
-		getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+		socket_get(fd, SOL_SOCKET, SO_TYPE, &type) == 0 &&
 		(type == SOCK_STREAM || type == SOCK_SEQPACKET) &&
-		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) ==
-		0 &&
+		socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens) == 0 &&
 		listens == 0;
 }
 
@@ -92,21 +91,19 @@ static bool look_at(int fd, struct connection *c)
 {
 	struct tcp_info info = {0};
 	struct sockaddr_storage at = {0};
-	struct ucred peer = {0};
+	struct ucred peer;
 	socklen_t size = sizeof(info);
 	int bytes = 0;
-	int quick = 1;
+	int quick;
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
 		take_tcp(c, &info);
-		size = sizeof(quick);
-		c->prompt = getsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &quick,
-				    &size) == 0 &&
+		c->prompt = socket_get(fd, IPPROTO_TCP, TCP_QUICKACK, &quick) ==
+				0 &&
 			quick == 0;
 	} else if (is_unix_stream(fd)) {
 		c->kind = CONNECTION_UNIX;
-		size = sizeof(peer);
-		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+		if (socket_peer(fd, &peer) == 0)
 			c->peer = peer.pid;
 		if (ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0)
 			c->unsent = (uint32_t)bytes;
@@ -115,8 +112,8 @@ static bool look_at(int fd, struct connection *c)
 	}
 	c->queue = c->kind == CONNECTION_LISTENER ? info.tcpi_unacked
 						  : queue_of(fd);
-	size = sizeof(c->cookie);
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &c->cookie, &size) == -1)
+	c->cookie = socket_cookie(fd);
+	if (c->cookie == 0)
 		return false;
 	size = sizeof(at);
 	if (getsockname(fd, (struct sockaddr *)&at, &size) == 0) {
@@ -303,13 +300,10 @@ struct ending {
 static int have(int pidfd, const struct connection *c)
 {
 	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, c->fd, 0U);
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
 
 	if (fd == -1)
 		return -1;
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 &&
-		cookie == c->cookie)
+	if (socket_cookie(fd) == c->cookie)
 		return fd;
 	(void)close(fd);
 	errno = EBADF;

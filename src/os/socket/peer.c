@@ -2,7 +2,7 @@
 #include "os/socket/peer.h"
 
 #include "base/scope.h"
-#include "base/text.h"
+#include "os/socket/socket.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -56,12 +56,11 @@ static void look_inet(int fd, const union end *far, struct peer *peer)
 static void look_unix(int fd, struct peer *peer)
 {
 	struct ucred cred;
-	socklen_t size = sizeof(cred);
 
 	peer->family = AF_UNIX;
 	peer->uid = (uid_t)-1;
 	peer->gid = (gid_t)-1;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == -1)
+	if (socket_peer(fd, &cred) == -1)
 		return;
 	peer->pid = cred.pid;
 	peer->uid = cred.uid;
@@ -113,77 +112,68 @@ const char *peer_text(char to[PEER_TEXT_MAX], const struct peer *peer)
 
 /* ---- for programs ---- */
 
-static size_t put_text(struct buffer *out, const char *key, const char *text)
-{
-	(void)buffer_string(out, key);
-	(void)buffer_append(out, text, strlen(text) + 1);
-	return 1;
-}
+/* One variable, with the NUL that ends it. */
+#define PUT(out, ...) \
+	((void)buffer_printf(out, __VA_ARGS__), (void)buffer_append(out, "", 1))
 
-static size_t put_number(struct buffer *out, const char *key, uint64_t n)
-{
-	(void)buffer_string(out, key);
-	(void)buffer_number(out, n, 10);
-	(void)buffer_append(out, "", 1);
-	return 1;
-}
-
-static size_t put_inet(
-	struct buffer *out, const struct peer *peer, unsigned same)
+static void put_inet(struct buffer *out, const struct peer *peer, unsigned same)
 {
 	char far[INET6_ADDRSTRLEN] = "";
 	char near[INET6_ADDRSTRLEN] = "";
 	char interface[IF_NAMESIZE];
 	bool six = peer->family == AF_INET6;
-	size_t n = 0;
 
 	(void)inet_ntop(peer->family, peer->ip, far, sizeof(far));
 	(void)inet_ntop(peer->family, peer->local_ip, near, sizeof(near));
-	n += put_text(out, "PROTO=", six ? "TCP6" : "TCP");
-	n += put_text(out, "TCPREMOTEIP=", far);
-	n += put_number(out, "TCPREMOTEPORT=", peer->port);
-	n += put_text(out, "TCPLOCALIP=", near);
-	n += put_number(out, "TCPLOCALPORT=", peer->local_port);
-	n += put_text(out, "REMOTE_ADDR=", far);
-	n += put_number(out, "REMOTE_PORT=", peer->port);
+	PUT(out, "PROTO=%s", six ? "TCP6" : "TCP");
+	PUT(out, "REMOTE_ADDR=%s", far);
+	PUT(out, "REMOTE_PORT=%u", peer->port);
+	for (int i = 0; i < (six ? 2 : 1); i++) {
+		const char *prefix = i == 0 ? "TCP" : "TCP6";
+
+		PUT(out, "%sREMOTEIP=%s", prefix, far);
+		PUT(out, "%sREMOTEPORT=%u", prefix, peer->port);
+		PUT(out, "%sLOCALIP=%s", prefix, near);
+		PUT(out, "%sLOCALPORT=%u", prefix, peer->local_port);
+	}
 	if (same > 0)
-		n += put_number(out, "TCPCONNNUM=", same);
-	if (!six)
-		return n;
-	n += put_text(out, "TCP6REMOTEIP=", far);
-	n += put_number(out, "TCP6REMOTEPORT=", peer->port);
-	n += put_text(out, "TCP6LOCALIP=", near);
-	n += put_number(out, "TCP6LOCALPORT=", peer->local_port);
-	if (peer->scope != 0 && if_indextoname(peer->scope, interface) != NULL)
-		n += put_text(out, "TCP6INTERFACE=", interface);
-	return n;
+		PUT(out, "TCPCONNNUM=%u", same);
+	if (six && peer->scope != 0 &&
+		if_indextoname(peer->scope, interface) != NULL)
+		PUT(out, "TCP6INTERFACE=%s", interface);
 }
 
-static size_t put_unix(
+static void put_unix(
 	struct buffer *out, const struct peer *peer, const char *path)
 {
-	size_t n = put_text(out, "PROTO=", "UNIX");
+	static const char *const prefixes[] = {"UNIX", "IPC"};
 
-	if (path != NULL) {
-		n += put_text(out, "UNIXLOCALPATH=", path);
-		n += put_text(out, "IPCLOCALPATH=", path);
-	}
+	PUT(out, "PROTO=UNIX");
 	if (peer->pid > 0)
-		n += put_number(out, "UNIXREMOTEPID=", (uint64_t)peer->pid);
-	if (peer->uid == (uid_t)-1)
-		return n;
-	n += put_number(out, "UNIXREMOTEEUID=", peer->uid);
-	n += put_number(out, "UNIXREMOTEEGID=", peer->gid);
-	n += put_number(out, "IPCREMOTEEUID=", peer->uid);
-	n += put_number(out, "IPCREMOTEEGID=", peer->gid);
-	return n;
+		PUT(out, "UNIXREMOTEPID=%d", (int)peer->pid);
+	for (size_t i = 0; i < COUNT_OF(prefixes); i++) {
+		if (path != NULL)
+			PUT(out, "%sLOCALPATH=%s", prefixes[i], path);
+		if (peer->uid == (uid_t)-1)
+			continue;
+		PUT(out, "%sREMOTEEUID=%u", prefixes[i], peer->uid);
+		PUT(out, "%sREMOTEEGID=%u", prefixes[i], peer->gid);
+	}
 }
 
 size_t peer_environment(struct buffer *out, const struct peer *peer,
 	const char *path, unsigned same)
 {
-	return peer->family == AF_UNIX ? put_unix(out, peer, path)
-				       : put_inet(out, peer, same);
+	size_t before = out->len;
+	size_t count = 0;
+
+	if (peer->family == AF_UNIX)
+		put_unix(out, peer, path);
+	else
+		put_inet(out, peer, same);
+	for (size_t i = before; i < out->len; i++)
+		count += out->data[i] == '\0';
+	return count;
 }
 
 bool peer_is_variable(const char *entry)

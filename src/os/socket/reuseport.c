@@ -48,14 +48,13 @@ static const struct {
 
 static int copy_one(int to, int from, int level, int name)
 {
-	int want = 0;
-	int have = 0;
-	socklen_t size = sizeof(want);
+	int want;
+	int have;
 
-	if (getsockopt(from, level, name, &want, &size) == -1 ||
-		getsockopt(to, level, name, &have, &size) == -1 || want == have)
+	if (socket_get(from, level, name, &want) == -1 ||
+		socket_get(to, level, name, &have) == -1 || want == have)
 		return 0; /* not of this family */
-	return setsockopt(to, level, name, &want, sizeof(want));
+	return socket_set(to, level, name, want);
 }
 
 static int copy_device(int to, int from)
@@ -73,14 +72,13 @@ static int copy_options(int to, int from)
 {
 	struct socket_options plain;
 	struct socket_options asked;
-	int on = 1;
 
 	for (size_t i = 0; i < COUNT_OF(born_with); i++)
 		if (copy_one(to, from, born_with[i].level, born_with[i].name) ==
 			-1)
 			return -1;
 	if (copy_device(to, from) == -1 ||
-		setsockopt(to, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
+		socket_set(to, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
 		return -1;
 	socket_options_read(&plain, to);
 	socket_options_read(&asked, from);
@@ -138,26 +136,22 @@ static const struct {
  * for it.  Where it fails some wait for the first who has the socket. */
 void reuseport_deafen(int fd)
 {
-	const int most = HOPS_MOST;
-
 	for (size_t i = 0; i < COUNT_OF(hops); i++)
-		(void)setsockopt(
-			fd, hops[i].level, hops[i].name, &most, sizeof(most));
+		(void)socket_set(fd, hops[i].level, hops[i].name, HOPS_MOST);
 }
 
 int reuseport_join(int fd)
 {
 	struct queue_facts queue;
 	struct stat st;
-	int family = AF_UNSPEC;
-	socklen_t size = sizeof(family);
+	int family;
 	bool had = socket_has_reuseport(fd);
 	scoped_fd new = -1;
 	int saved;
 
 	sockdiag_queue(fd, &queue);
 	if (fstat(fd, &st) == -1 ||
-		getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == -1)
+		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &family) == -1)
 		return -1;
 	new = open_as(st.st_uid, family);
 	if (new == -1 || copy_options(new, fd) == -1)
@@ -227,8 +221,7 @@ int reuseport_migrate(int fd)
 
 	if (program == -1)
 		return -1;
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
-		sizeof(program));
+	return socket_set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, program);
 }
 
 void reuseport_leave(int fd)
@@ -352,8 +345,5 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
 
 void reuseport_unshare(int fd)
 {
-	int unused = 0;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused,
-		sizeof(unused));
+	(void)socket_set(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0);
 }

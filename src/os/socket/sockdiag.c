@@ -2,6 +2,7 @@
 #include "os/socket/sockdiag.h"
 
 #include "base/scope.h"
+#include "os/socket/socket.h"
 
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -127,13 +128,13 @@ static void look_unix(int fd, struct queue_facts *facts)
 	facts->limit = (long)lengths.udiag_wqueue;
 }
 
+/* 0 also where there is no such option. */
 static int option(int fd, int name)
 {
-	int value = 0;
-	socklen_t size = sizeof(value);
+	int value;
 
-	return getsockopt(fd, SOL_SOCKET, name, &value, &size) == -1 ? 0
-								     : value;
+	(void)socket_get(fd, SOL_SOCKET, name, &value);
+	return value;
 }
 
 void sockdiag_queue(int fd, struct queue_facts *facts)

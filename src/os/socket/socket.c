@@ -30,7 +30,15 @@ union inet_address {
 	struct sockaddr_storage room;
 };
 
-static int set_int(int fd, int level, int option, int value)
+int socket_get(int fd, int level, int option, int *value)
+{
+	socklen_t size = sizeof(*value);
+
+	*value = 0;
+	return getsockopt(fd, level, option, value, &size);
+}
+
+int socket_set(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value));
 }
@@ -67,11 +75,11 @@ static int set_before(
 	 * would let strangers share it */
 	*what = "SO_REUSEADDR";
 	if (plan->type == SOCK_STREAM &&
-		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
+		socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
 		return -1;
 	*what = "v6only";
 	if (family == AF_INET6 && v6only != -1 &&
-		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only) == -1)
+		socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only) == -1)
 		return -1;
 	*what = "interface";
 	if (plan->interface &&
@@ -81,21 +89,21 @@ static int set_before(
 	*what = "freebind";
 	if (plan->freebind &&
 		(family == AF_INET6
-				? set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1)
-				: set_int(fd, IPPROTO_IP, IP_FREEBIND, 1)) ==
+				? socket_set(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1)
+				: socket_set(fd, IPPROTO_IP, IP_FREEBIND, 1)) ==
 			-1)
 		return -1;
 	*what = "rcvbuf";
 	if (plan->rcvbuf != -1 &&
-		set_int(fd, SOL_SOCKET, SO_RCVBUF, plan->rcvbuf) == -1)
+		socket_set(fd, SOL_SOCKET, SO_RCVBUF, plan->rcvbuf) == -1)
 		return -1;
 	*what = "sndbuf";
 	if (plan->sndbuf != -1 &&
-		set_int(fd, SOL_SOCKET, SO_SNDBUF, plan->sndbuf) == -1)
+		socket_set(fd, SOL_SOCKET, SO_SNDBUF, plan->sndbuf) == -1)
 		return -1;
 	*what = "defer-accept";
 	if (plan->defer_accept != -1 && plan->type == SOCK_STREAM &&
-		set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+		socket_set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
 			plan->defer_accept) == -1)
 		return -1;
 	return 0;
@@ -237,13 +245,6 @@ static void tell_unix(const struct sockaddr_un *address, socklen_t size,
 		facts->text + used, sizeof(facts->text) - used, name, len);
 }
 
-static int get_int(int fd, int option, int *value)
-{
-	socklen_t size = sizeof(*value);
-
-	return getsockopt(fd, SOL_SOCKET, option, value, &size);
-}
-
 int socket_look(int fd, struct socket_facts *facts, struct error *err)
 {
 	union {
@@ -255,9 +256,9 @@ int socket_look(int fd, struct socket_facts *facts, struct error *err)
 
 	(void)memset(facts, 0, sizeof(*facts));
 	(void)memset(&address, 0, sizeof(address));
-	if (get_int(fd, SO_DOMAIN, &facts->family) == -1 ||
-		get_int(fd, SO_TYPE, &facts->type) == -1 ||
-		get_int(fd, SO_ACCEPTCONN, &listening) == -1 ||
+	if (socket_get(fd, SOL_SOCKET, SO_DOMAIN, &facts->family) == -1 ||
+		socket_get(fd, SOL_SOCKET, SO_TYPE, &facts->type) == -1 ||
+		socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) == -1 ||
 		getsockname(fd, &address.inet.any, &size) == -1)
 		return error_set(err, errno, "cannot use descriptor %d", fd);
 	facts->listening = listening != 0;

@@ -60,6 +60,9 @@ struct socket_facts {
 };
 int socket_look(int fd, struct socket_facts *facts, struct error *err);
 
+/* Options that are numbers.  0, or -1 and errno; what cannot be had is 0. */
+int socket_get(int fd, int level, int option, int *value);
+int socket_set(int fd, int level, int option, int value);
 /* Change the backlog of a listening socket. */
 int socket_backlog(int fd, int backlog);
 /* One that was shut down listens again, with nothing of that left.  -1 and

@@ -2,6 +2,8 @@
 #include "os/socket/socket_key.h"
 
 #include "base/scope.h"
+#include "os/socket/socket.h"
+#include "os/socket/socket_options.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,14 +27,6 @@ union any_address {
 	struct sockaddr_in6 v6;
 	char room[SOCKET_ADDRESS_MAX];
 };
-
-static int get(int fd, int level, int option, int *value)
-{
-	socklen_t size = sizeof(*value);
-
-	*value = 0;
-	return getsockopt(fd, level, option, value, &size);
-}
 
 /* ---- from an address ---- */
 
@@ -94,17 +88,17 @@ int socket_key_of(
 	int device;
 
 	(void)memset(key, 0, sizeof(*key));
-	if (get(fd, SOL_SOCKET, SO_DOMAIN, &key->family) == -1 ||
+	if (socket_get(fd, SOL_SOCKET, SO_DOMAIN, &key->family) == -1 ||
 		(key->family != AF_INET && key->family != AF_INET6) ||
-		get(fd, SOL_SOCKET, SO_TYPE, &key->type) == -1 ||
-		get(fd, SOL_SOCKET, SO_PROTOCOL, &key->protocol) == -1 ||
+		socket_get(fd, SOL_SOCKET, SO_TYPE, &key->type) == -1 ||
+		socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &key->protocol) == -1 ||
 		!is_in_our_namespace(fd))
 		return -1;
 	if (key->family == AF_INET6 &&
-		get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only) == -1)
+		socket_get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only) == -1)
 		return -1;
 	key->v6only = v6only != 0;
-	if (get(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device) == 0)
+	if (socket_get(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device) == 0)
 		key->device = (uint32_t)device;
 	return take_address(key, any, size);
 }
@@ -125,7 +119,8 @@ static bool default_v6only(void)
 	scoped_fd fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int value;
 
-	return fd != -1 && get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value) == 0 &&
+	return fd != -1 &&
+		socket_get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value) == 0 &&
 		value != 0;
 }
 
@@ -233,19 +228,13 @@ int socket_key_open_as(const struct socket_key *key, bool again, bool join)
 {
 	scoped_fd fd =
 		socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
-	int on = 1;
-	int v6only = key->v6only ? 1 : 0;
 
 	if (fd == -1 ||
-		(again &&
-			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
-				sizeof(on)) == -1) ||
-		(join &&
-			setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
-				sizeof(on)) == -1) ||
+		(again && socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1) ||
+		(join && socket_set_reuseport(fd, true) == -1) ||
 		(key->family == AF_INET6 &&
-			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only,
-				sizeof(v6only)) == -1) ||
+			socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+				key->v6only) == -1) ||
 		socket_key_bind(key, fd) == -1)
 		return -1;
 	return fd_release(&fd);

@@ -89,16 +89,12 @@ void socket_options_follow(int fd, const struct socket_options *before,
 
 bool socket_has_reuseport(int fd)
 {
-	int on = 0;
-	socklen_t size = sizeof(on);
+	int on;
 
-	return getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, &size) == 0 &&
-		on != 0;
+	return socket_get(fd, SOL_SOCKET, SO_REUSEPORT, &on) == 0 && on != 0;
 }
 
 int socket_set_reuseport(int fd, bool on)
 {
-	int value = on ? 1 : 0;
-
-	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &value, sizeof(value));
+	return socket_set(fd, SOL_SOCKET, SO_REUSEPORT, on);
 }

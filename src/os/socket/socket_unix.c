@@ -237,11 +237,11 @@ int socket_unix_open(const struct socket_plan *plan, struct socket_file *made,
 		return error_set(
 			err, errno, "cannot listen on '%s'", plan->text);
 	if ((plan->rcvbuf != -1 &&
-		    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &plan->rcvbuf,
-			    sizeof(plan->rcvbuf)) == -1) ||
+		    socket_set(fd, SOL_SOCKET, SO_RCVBUF, plan->rcvbuf) ==
+			    -1) ||
 		(plan->sndbuf != -1 &&
-			setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &plan->sndbuf,
-				sizeof(plan->sndbuf)) == -1))
+			socket_set(fd, SOL_SOCKET, SO_SNDBUF, plan->sndbuf) ==
+				-1))
 		return error_set(err, errno, "cannot set the buffers of '%s'",
 			plan->text);
 	done = plan->path[0] == '@' ? open_abstract(fd, plan, err)
@@ -274,11 +274,8 @@ static int remove_old(int dirfd, const char *name)
 
 static int set_passcred(int fd, int type)
 {
-	int on = 1;
-
-	if (type != SOCK_DGRAM)
-		return 0;
-	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	return type == SOCK_DGRAM ? socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1)
+				  : 0;
 }
 
 /* An old file is the exception: it is looked for only when it is in the way. */
