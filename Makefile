@@ -155,17 +155,10 @@ ORDERED := $(FIRST) $(filter-out $(FIRST) $(APART),$(OBJECTS)) $(APART)
 $(B)/nclust: $(ORDERED)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# With the manual's texts, which the program has no use for.
-FULL := $(B)/src/config/options_full.o
-with_manual = $(subst $(B)/src/config/options.o,$(FULL),$(1))
-$(FULL): src/config/options.c $(B)/flags
-	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) -DWITH_MANUAL \
-		-MMD -MP -c -o $@ $<
 $(B)/describe: $(B)/tools/describe.o $(ARCHIVE)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(ARCHIVE): $(call with_manual,$(filter-out $(MAIN),$(OBJECTS))) \
+$(ARCHIVE): $(filter-out $(MAIN),$(OBJECTS)) \
 		$(filter-out $(B)/tools/describe.o,$(TOOL_SOURCES:%.c=$(B)/%.o))
 	@rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
@@ -381,5 +374,5 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
 
--include $(OBJECTS:.o=.d) $(FULL:.o=.d) $(wildcard $(B)/tests/*/*.d \
+-include $(OBJECTS:.o=.d) $(wildcard $(B)/tests/*/*.d \
 	$(B)/tests/unit/*/*.d $(B)/tools/*.d build/plain/tests/*/*.d)

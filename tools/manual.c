@@ -7,40 +7,40 @@
 #include "config/option.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LINE_MAX_LENGTH 78
 
 /* The lists in the manual pages, as mdoc(7), and the sample file. */
 
-/* One line of running text, broken between words. */
-static void put_folded(struct buffer *out, const char *line, size_t len)
-{
-	while (len > LINE_MAX_LENGTH) {
-		size_t n = LINE_MAX_LENGTH;
+#define TEXTS "man/settings.mdoc"
+#define MARK ".\\\" SETTING "
 
-		while (n > 0 && line[n] != ' ')
-			n--;
-		if (n == 0)
-			break;
-		(void)buffer_append(out, line, n);
-		(void)buffer_string(out, "\n");
-		line += n + 1;
-		len -= n + 1;
-	}
-	(void)buffer_append(out, line, len);
-	(void)buffer_string(out, "\n");
-}
-
+/* The lines that TEXTS has after the mark with the row's name. */
 static void put_manual(struct buffer *out, const struct option_row *row)
 {
-	const char *line = row->manual != NULL ? row->manual : "";
+	FILE *file = fopen(TEXTS, "re");
+	char *line = NULL;
+	size_t room = 0;
+	bool found = false;
+	bool ours = false;
 
-	while (*line != '\0') {
-		size_t len = strcspn(line, "\n");
-
-		put_folded(out, line, len);
-		line += len + (line[len] == '\n');
+	while (file != NULL && getline(&line, &room, file) != -1) {
+		if (strncmp(line, MARK, strlen(MARK)) == 0) {
+			line[strcspn(line, "\n")] = '\0';
+			ours = strcmp(line + strlen(MARK), row->name) == 0;
+			found |= ours;
+		} else if (ours) {
+			(void)buffer_string(out, line);
+		}
+	}
+	free(line);
+	if (file != NULL)
+		(void)fclose(file);
+	if (!found) {
+		(void)fprintf(stderr, TEXTS ": nothing of '%s'\n", row->name);
+		out->failed = true;
 	}
 }
 

@@ -13,7 +13,8 @@
 /*
  * THE TABLE: one row per setting.  INI reader, command line, checks, --help,
  * manual, sample file, completion, `nclust config` and the difference at a
- * reload are all made from it; nothing else lists the settings.
+ * reload are all made from it.  Nothing else lists the settings but
+ * man/settings.mdoc, which has the manual's text for each.
  */
 enum option_type {
 	OPT_FLAG, /* command line only, without a value */
@@ -73,10 +74,8 @@ struct option_row {
 	const char *example;        /* for the sample, where no fallback fits */
 	enum change change;         /* what a reload must do */
 	bool repeatable;
-	bool common;        /* shown by --help */
-	const char *help;   /* one line, no capital, no full stop */
-	const char *manual; /* mdoc; lines end in '\n' but for the last; NULL
-			       in the program itself */
+	bool common;      /* shown by --help */
+	const char *help; /* one line, no capital, no full stop */
 };
 
 extern const struct option_row option_rows[];
