@@ -15,7 +15,8 @@
 
 /*
  * The one list of all rooms that are told, and the order in which they are.  The
- * order counts where this says so; `gone` and `drop` go from the last to the first.
+ * order counts where this says so; `gone`, `drop` and `status_worker` go from the
+ * last to the first.
  *
  * - workers first: what the ground does is done when the rooms above hear of it.
  * - intercept before messages before orphans: the keeper of orphans is sent a new
@@ -30,6 +31,7 @@
  * - news before instance and hooks: the line that tells of a report comes before
  *   those of what it leads to.
  * - health last of those who hear a report: it may end workers.
+ * - `status_worker`, backwards: checks, messages (which control puts), Node's.
  */
 const struct part *const parts[] = {
 	&workers_part,

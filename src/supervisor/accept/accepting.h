@@ -97,10 +97,6 @@ struct accepting {
 /* Nothing is watched any more, and no listener held. */
 void accepting_close(struct service *service);
 
-/* Figures, as members of an object; and of one visit. */
-struct json_writer;
-void accepting_status(struct json_writer *w, const struct service *service);
-
 /* How they go through an upgrade, and one connection. */
 extern const struct carried carried_accepting;
 extern const struct carried carried_visit;
@@ -124,6 +120,9 @@ int visits_reserve(struct accepting *a);
 void visits_view_slot(
 	const struct service *service, uint32_t slot, struct slot_view *view);
 uint32_t visits_next_in_turn(struct service *service, bool first);
+void visits_status(struct json_writer *w, const struct service *service);
+void visits_status_slot(
+	struct json_writer *w, const struct service *service, uint32_t slot);
 void visits_adopt(struct child *child, nsec_t born);
 void visits_ended(struct service *service, struct event *event, bool later,
 	uint64_t serial);

@@ -374,7 +374,7 @@ static void put_counts(struct json_writer *w, const struct accepting *a)
 	json_close_object(w);
 }
 
-void accepting_status(struct json_writer *w, const struct service *service)
+void visits_status(struct json_writer *w, const struct service *service)
 {
 	const struct accepting *a = service->accepting;
 
@@ -389,4 +389,13 @@ void accepting_status(struct json_writer *w, const struct service *service)
 	json_put_bool(w, "paused", a->kept != -1 || ev_is_active(&a->pause));
 	put_counts(w, a);
 	json_close_object(w);
+}
+
+void visits_status_slot(
+	struct json_writer *w, const struct service *service, uint32_t slot)
+{
+	char peer[PEER_TEXT_MAX];
+
+	json_put_text(w, "peer",
+		peer_text(peer, &service->accepting->visits[slot].peer));
 }

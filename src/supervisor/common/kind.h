@@ -12,6 +12,8 @@
  *
  * `begin`, `check`, `stop` and `adopt` may be NULL: nothing is to be done.
  */
+struct json_writer;
+
 struct worker_kind {
 	/* One worker for each connection: nobody waits until it is ready, is to be
 	 * drained or is checked. */
@@ -31,6 +33,11 @@ struct worker_kind {
 	uint32_t (*slots)(const struct service *service);
 	void (*view_slot)(const struct service *service, uint32_t slot,
 		struct slot_view *view);
+	/* Members of a status that other kinds do not have: the cluster's, and those
+	 * of a slot with a worker; or NULL. */
+	void (*status)(struct json_writer *w, const struct service *service);
+	void (*status_slot)(struct json_writer *w,
+		const struct service *service, uint32_t slot);
 	/* The next slot in turn that has a worker; SLOT_ALL: none has. */
 	uint32_t (*next_in_turn)(struct service *service, bool first);
 

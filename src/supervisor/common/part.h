@@ -16,6 +16,7 @@
 struct birth;
 struct channel_speaker;
 struct holding;
+struct json_writer;
 struct worker_kind;
 
 struct part {
@@ -57,6 +58,10 @@ struct part {
 	void (*settings)(struct service *service);
 	/* A reload has given it another name. */
 	void (*renamed)(struct service *service, const char *old);
+	/* A status: its members of the cluster's object, and of the worker's.  The
+	 * latter backwards. */
+	void (*status)(struct json_writer *w, const struct service *service);
+	void (*status_worker)(struct json_writer *w, const struct child *child);
 	/* It is about to be freed.  Backwards. */
 	void (*drop)(struct service *service);
 

@@ -160,7 +160,7 @@ struct child {
 	char *cause;          /* why it will end, heap (trouble.h); or NULL */
 	nsec_t cpu_then;      /* CPU time at the last look */
 	nsec_t looked_at;
-	struct last_look *last_look; /* heap (recycle.h), or NULL */
+	struct last_look *last_look; /* heap (use.h), or NULL */
 	bool killed_by_us;
 	nsec_t said_at;       /* ERRNO= and RELOADING=1 that were told … */
 	unsigned said;        /* … in the second from then */

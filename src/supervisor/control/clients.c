@@ -732,6 +732,7 @@ void clients_fini(struct supervisor *sup)
 const struct part control_part = {
 	.name = "control",
 	.renamed = control_on_renamed,
+	.status_worker = control_on_status_worker,
 	.drop = control_on_drop,
 	.told = control_on_told,
 	.renew = control_on_renew,

@@ -26,4 +26,8 @@ void status_begin(struct client *c, struct service *only, uint32_t slot);
 void status_slice(struct client *c);
 void status_forget(struct client *c, const struct service *service);
 
+struct child;
+/* control_part's (clients.c): what it was sent and has sent (messages/). */
+void control_on_status_worker(struct json_writer *w, const struct child *child);
+
 #endif

@@ -5,15 +5,12 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "protocol/json.h"
-#include "supervisor/accept/accepting.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/health/health.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
-#include "supervisor/health/recycle.h"
+#include "supervisor/workers/use.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
@@ -103,7 +100,7 @@ static void put_usage(struct json_writer *w, struct child *child,
 	nsec_t used;
 	nsec_t span;
 
-	if (child == NULL || !recycle_look(child, &use)) {
+	if (child == NULL || !use_look(child, &use)) {
 		json_put_null(w, "cpu_percent");
 		json_put_null(w, "memory_bytes");
 		json_put_null(w, "rss_bytes");
@@ -129,21 +126,13 @@ static void put_usage(struct json_writer *w, struct child *child,
 	}
 }
 
-static void put_checks(struct json_writer *w, const struct health *h)
+/* See parts.c: between what health and what node have to say. */
+void control_on_status_worker(struct json_writer *w, const struct child *child)
 {
-	json_key(w, "checks");
-	json_open_object(w);
-	json_put_int(w, "ok", (int64_t)h->ok);
-	json_put_int(w, "failed", (int64_t)h->failed);
-	if (*h->last != '\0')
-		json_put_text(w, "last", h->last);
-	else
-		json_put_null(w, "last");
-	json_close_object(w);
-}
+	const struct channel *c = child->channel;
 
-static void put_messages(struct json_writer *w, const struct channel *c)
-{
+	if (c == NULL)
+		return;
 	json_key(w, "messages");
 	json_open_object(w);
 	json_put_int(w, "sent", (int64_t)c->sent); /* to it */
@@ -155,34 +144,12 @@ static void put_messages(struct json_writer *w, const struct channel *c)
 	json_close_object(w);
 }
 
-static void put_server(void *context, const struct listener *l, bool rr)
-{
-	struct json_writer *w = context;
-
-	(void)rr;
-	json_text(w, listener_text(l));
-}
-
-/* It is a worker of Node's cluster: its id there, and what it has asked for. */
-static void put_node(struct json_writer *w, const struct child *child)
-{
-	json_key(w, "node");
-	json_open_object(w);
-	json_put_int(w, "id", (int64_t)child->serial);
-	json_key(w, "servers");
-	json_open_array(w);
-	node_each_server(child, put_server, w);
-	json_close_array(w);
-	json_close_object(w);
-}
-
 static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	const struct slot_view *view, const struct worker_view *worker,
 	nsec_t now)
 {
 	struct child *child =
 		worker != NULL ? child_find(s, slot, worker->id) : NULL;
-	char peer[PEER_TEXT_MAX];
 
 	json_open_object(w);
 	json_put_int(w, "slot", slot);
@@ -199,9 +166,8 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 		json_put_null(w, "generation");
 		json_put_null(w, "uptime");
 	}
-	if (s->accepting != NULL)
-		json_put_text(w, "peer",
-			peer_text(peer, &s->accepting->visits[slot].peer));
+	if (s->kind->status_slot != NULL)
+		s->kind->status_slot(w, s, slot);
 	json_put_int(w, "restarts", view->restarts);
 	put_usage(w, child, worker, now);
 	json_key(w, "next_try");
@@ -215,12 +181,8 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 			3);
 	if (child != NULL && child->status != NULL)
 		json_put_text(w, "status", child->status);
-	if (child != NULL && child->health != NULL)
-		put_checks(w, child->health);
-	if (child != NULL && child->channel != NULL)
-		put_messages(w, child->channel);
-	if (child != NULL && child->node != NULL && node_is_worker(child))
-		put_node(w, child);
+	if (child != NULL)
+		PARTS_BACKWARDS(status_worker, w, child);
 	put_ending(w, view);
 	trouble_put_slot(w, s, slot, now);
 	json_close_object(w);
@@ -315,12 +277,12 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_put_int(w, "wanted", service_workers(s));
 	json_put_int(w, "ready", service_ready(s));
 	json_put_int(w, "generation", cluster_generation(s->core));
-	json_put_text(w, "balance", node_balance(s));
+	PARTS(status, w, s);
 	json_put_bool(w, "notify_seen", cluster_knows_notify(s->core));
 	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
 	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));
-	if (s->accepting != NULL)
-		accepting_status(w, s);
+	if (s->kind->status != NULL)
+		s->kind->status(w, s);
 	trouble_put(w, s, now);
 	put_rollout(w, s, now);
 	put_segment(w, s->segment);

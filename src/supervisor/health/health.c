@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "protocol/json.h"
 #include "supervisor/health/check.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/hang.h"
@@ -245,11 +246,30 @@ static void health_on_drop(struct service *service)
 	recycle_free(service);
 }
 
+static void health_on_status_worker(
+	struct json_writer *w, const struct child *child)
+{
+	const struct health *h = child->health;
+
+	if (h == NULL)
+		return;
+	json_key(w, "checks");
+	json_open_object(w);
+	json_put_int(w, "ok", (int64_t)h->ok);
+	json_put_int(w, "failed", (int64_t)h->failed);
+	if (*h->last != '\0')
+		json_put_text(w, "last", h->last);
+	else
+		json_put_null(w, "last");
+	json_close_object(w);
+}
+
 const struct part health_part = {
 	.name = "health",
 	.born = health_on_born,
 	.gone = health_on_gone,
 	.report = health_on_report,
 	.settings = health_on_settings,
+	.status_worker = health_on_status_worker,
 	.drop = health_on_drop,
 };

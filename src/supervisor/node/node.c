@@ -4,9 +4,11 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "protocol/json.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node_inside.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/workers/service.h"
@@ -342,25 +344,34 @@ bool node_accepts(const struct listener *l)
 	return s != NULL;
 }
 
-const char *node_balance(const struct service *service)
+/* How its connections are spread. */
+static void node_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct node_server *s =
 		service->node != NULL ? service->node->servers : NULL;
 
 	while (s != NULL && !s->rr)
 		s = s->next;
-	return s != NULL ? "rr" : "share";
+	json_put_text(w, "balance", s != NULL ? "rr" : "share");
 }
 
-void node_each_server(const struct child *child,
-	void (*tell)(void *context, const struct listener *l, bool rr),
-	void *context)
+/* It is a worker of Node's cluster: its id there, and what it has asked for. */
+static void node_on_status_worker(
+	struct json_writer *w, const struct child *child)
 {
-	const struct node_worker *w = child->node;
+	const struct node_worker *n = child->node;
 
-	for (size_t i = 0; w != NULL && i < w->use_count; i++)
-		tell(context, w->uses[i].server->listener,
-			w->uses[i].server->rr);
+	if (!node_is_worker(child))
+		return;
+	json_key(w, "node");
+	json_open_object(w);
+	json_put_int(w, "id", (int64_t)child->serial);
+	json_key(w, "servers");
+	json_open_array(w);
+	for (size_t i = 0; i < n->use_count; i++)
+		json_text(w, listener_text(n->uses[i].server->listener));
+	json_close_array(w);
+	json_close_object(w);
 }
 
 void node_adopt(struct child *child)
@@ -410,6 +421,8 @@ static const struct channel_speaker node_speaker = {
 
 const struct part node_part = {
 	.name = "node",
+	.status = node_on_status,
+	.status_worker = node_on_status_worker,
 	.drain = node_on_drain,
 	.stop = node_on_stop,
 	.gone = node_on_gone,

@@ -47,13 +47,6 @@ bool node_is_given(const struct child *child);
  * EVENT_DRAINED follow.  False: it cannot be told. */
 bool node_drain_unseen(struct child *child);
 
-/* For `status`; each once. */
-void node_each_server(const struct child *child,
-	void (*tell)(void *context, const struct listener *l, bool rr),
-	void *context);
-/* How its connections are spread: "rr" or "share". */
-const char *node_balance(const struct service *service);
-
 /* One of an earlier nclust, whose channel the keeper had: it speaks so, and has
  * servers by the sockets that it uses, but nobody knows under which keys. */
 void node_adopt(struct child *child);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_USE_H
+#define SUPERVISOR_USE_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * What a worker and all of its processes use: CPU time, and memory that they have
+ * for themselves, anonymous and shared (RssAnon and RssShmem of /proc/PID/status:
+ * cheap, and without the pages of files, which the kernel takes back when it wants).
+ * Processes of one tree share pages since their fork, which this counts each time:
+ * so where there are several, a sum over a limit is counted again by their shares
+ * (Pss of smaps_rollup, which is dear).
+ */
+struct tree_use {
+	unsigned processes;
+	nsec_t cpu; /* used so far, also by those that have ended */
+	uint64_t memory;
+	uint64_t rss; /* of the worker's own process, with pages of files */
+	bool stopped; /* that process is, by a signal */
+};
+
+/* False: it is gone.  One that has not run since the last look is not looked at
+ * again for some seconds. */
+bool use_look(struct child *child, struct tree_use *use);
+
+/* The memory alone, looked at now; a sum over `limit` is counted again. */
+uint64_t use_memory(const struct child *child, uint64_t limit);
+
+#endif
