@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "base/scope.h"
+#include "os/fdpass.h"
+#include "supervisor/common/news.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/node/node.h"
+#include "supervisor/workers/nodecommand.h"
+#include "supervisor/workers/service.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * nclust as the primary of Node's cluster, with `balance = rr`: which worker is given
+ * which connection.  The workers are here, and speak Node's protocol over the channel
+ * that they were born with.
+ */
+#define WEB \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 3\nready = notify\n" \
+	"balance = rr\ndrain = quiet\n"
+#define CHANNEL 3
+
+ROOM_PARTS(&messages_part, &node_part, &news_part, &plain_part);
+
+enum node_runtime nodecommand_look(const struct recipe *r)
+{
+	(void)r;
+	return NODE_NODE;
+}
+
+static struct service *web;
+static int clients[64];
+static unsigned client_count;
+static unsigned answers; /* a worker's number of its next message */
+
+static void turn(void)
+{
+	for (int i = 0; i < 3; i++) {
+		room_pass(MSEC);
+		channels_flush(&room);
+	}
+}
+
+static int channel_of(uint32_t slot)
+{
+	return room_fd(room_child(web, slot)->pid, CHANNEL);
+}
+
+static void say(uint32_t slot, const char *line)
+{
+	ck_assert_int_eq(send(channel_of(slot), line, strlen(line), 0),
+		(int)strlen(line));
+	turn();
+}
+
+/* What the worker is told next, and whether a descriptor came with it. */
+static bool hear(uint32_t slot, char to[2048], bool *has_fd)
+{
+	size_t used = 0;
+	int fd = -1;
+	bool lost;
+
+	turn();
+	*has_fd = false;
+	while (used < 2047) {
+		ssize_t got;
+
+		got = fdpass_read(channel_of(slot), to + used, 1, &fd, &lost);
+		if (got != 1)
+			return false;
+		if (fd != -1) {
+			*has_fd = true;
+			(void)close(fd);
+			fd = -1;
+		}
+		if (to[used] == '\n')
+			break;
+		used++;
+	}
+	to[used] = '\0';
+	return true;
+}
+
+static unsigned number_behind(const char *line, const char *key)
+{
+	const char *at = strstr(line, key);
+
+	ck_assert_msg(at != NULL, "no %s in %s", key, line);
+	return (unsigned)strtoul(at + strlen(key), NULL, 10);
+}
+
+/* The worker takes it, or refuses; whether there was one. */
+static bool take(uint32_t slot, bool accepts)
+{
+	char line[2048];
+	char answer[256];
+	bool has_fd;
+
+	if (!hear(slot, line, &has_fd))
+		return false;
+	ck_assert_msg(strstr(line, "\"act\":\"newconn\"") != NULL, "%s", line);
+	ck_assert(has_fd);
+	(void)snprintf(answer, sizeof(answer),
+		"{\"cmd\":\"NODE_HANDLE_ACK\"}\n{\"cmd\":\"NODE_CLUSTER\","
+		"\"ack\":%u,\"accepted\":%s,\"seq\":%u}\n",
+		number_behind(line, "\"seq\":"), accepts ? "true" : "false",
+		++answers);
+	say(slot, answer);
+	return true;
+}
+
+/* How many has it got so far that it has not answered? */
+static unsigned got(uint32_t slot)
+{
+	char line[2048];
+	unsigned count = 0;
+	bool has_fd;
+
+	while (hear(slot, line, &has_fd))
+		count += has_fd;
+	return count;
+}
+
+static uint16_t port;
+
+/* It asks for a server, and listens. */
+static void ask_for_server(uint32_t slot)
+{
+	char line[2048];
+	char key[80];
+	bool has_fd;
+
+	say(slot, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"online\",\"seq\":0}\n");
+	(void)snprintf(line, sizeof(line),
+		"{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"index\":0,"
+		"\"data\":null,\"address\":\"127.0.0.1\",\"port\":%u,"
+		"\"addressType\":4,\"seq\":1}\n",
+		port);
+	say(slot, line);
+	ck_assert(hear(slot, line, &has_fd));
+	ck_assert_msg(strstr(line, "\"ack\":1") != NULL, "%s", line);
+	ck_assert_uint_eq(number_behind(line, "\"errno\":"), 0);
+	ck_assert(!has_fd);
+	(void)snprintf(key, sizeof(key), "%.40s",
+		strstr(line, "\"key\":\"") + strlen("\"key\":\""));
+	*strchr(key, '"') = '\0';
+	(void)snprintf(line, sizeof(line),
+		"{\"cmd\":\"NODE_CLUSTER\",\"act\":\"listening\",\"index\":0,"
+		"\"data\":null,\"address\":\"127.0.0.1\",\"port\":%u,"
+		"\"addressType\":4,\"key\":\"%s\",\"seq\":2}\n",
+		port, key);
+	say(slot, line);
+}
+
+static uint16_t free_port(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	socklen_t size = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, size), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+	(void)close(fd);
+	return ntohs(at.sin_port);
+}
+
+static void begin(void)
+{
+	client_count = 0;
+	room_begin(WEB);
+	web = room_cluster("web");
+	port = free_port();
+	for (uint32_t slot = 0; slot < 3; slot++) {
+		room_tick(web);
+		ask_for_server(slot);
+		room_tell(room_child(web, slot), EVENT_READY);
+	}
+}
+
+static void end(void)
+{
+	while (client_count > 0)
+		(void)close(clients[--client_count]);
+	room_end();
+}
+
+static void connect_some(unsigned count)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET};
+
+	to.sin_port = htons(port);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (unsigned i = 0; i < count; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		ck_assert_int_eq(
+			connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+		clients[client_count++] = fd;
+	}
+	turn();
+}
+
+START_TEST(each_gets_one_in_turn)
+{
+	for (int round = 0; round < 3; round++) {
+		connect_some(3);
+		for (uint32_t slot = 0; slot < 3; slot++) {
+			ck_assert(take(slot, true));
+			ck_assert(!take(slot, true));
+		}
+	}
+}
+END_TEST
+
+START_TEST(who_does_not_answer_gets_no_more_than_a_few)
+{
+	connect_some(60);
+	ck_assert_uint_eq(got(0), 8);
+	ck_assert_uint_eq(got(1), 8);
+	ck_assert_uint_eq(got(2), 8);
+}
+END_TEST
+
+START_TEST(what_one_refuses_another_one_gets)
+{
+	connect_some(1);
+	ck_assert(take(0, false));
+	ck_assert(take(1, true) || take(2, true));
+	ck_assert(!take(0, true));
+}
+END_TEST
+
+START_TEST(what_a_dead_worker_has_not_taken_goes_to_the_others)
+{
+	connect_some(3);
+	room_killed(room_child(web, 0), SIGKILL);
+	turn();
+	ck_assert_uint_eq(got(1) + got(2), 3);
+}
+END_TEST
+
+START_TEST(who_is_to_go_is_told_to_disconnect_and_gets_none)
+{
+	char line[2048];
+	bool has_fd;
+	pid_t pid = room_child(web, 2)->pid; /* the highest slot goes */
+	struct error err;
+
+	ck_assert_int_eq(service_scale(web, 2, &err), 0);
+	connect_some(4);
+	ck_assert_uint_eq(got(2), 0);
+	ck_assert_uint_eq(got(0) + got(1), 4);
+	room_tell(room_child(web, 2), EVENT_DRAINED);
+	ck_assert(hear(2, line, &has_fd));
+	ck_assert_ptr_nonnull(strstr(line, "\"act\":\"disconnect\""));
+	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(a_message_of_the_program_is_not_taken_for_the_protocol)
+{
+	char line[2048];
+	bool has_fd;
+
+	say(0, "{\"cmd\":\"hello\",\"act\":\"queryServer\"}\n");
+	ck_assert(!hear(0, line, &has_fd));
+	connect_some(3);
+	ck_assert(take(0, true));
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, end);
+	tcase_add_test(all, each_gets_one_in_turn);
+	tcase_add_test(all, who_does_not_answer_gets_no_more_than_a_few);
+	tcase_add_test(all, what_one_refuses_another_one_gets);
+	tcase_add_test(
+		all, what_a_dead_worker_has_not_taken_goes_to_the_others);
+	tcase_add_test(all, who_is_to_go_is_told_to_disconnect_and_gets_none);
+	tcase_add_test(
+		all, a_message_of_the_program_is_not_taken_for_the_protocol);
+}
+
+int main(void)
+{
+	return room_run("node/turns", add);
+}
