@@ -4,8 +4,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/affinity.h"
-#include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "supervisor/accept/accepting.h"
@@ -14,6 +12,7 @@
 #include "supervisor/begin.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/common/kind.h"
+#include "supervisor/workers/budget.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/common/daemon.h"
@@ -206,14 +205,6 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 }
 
 /* ---- ourselves ---- */
-
-unsigned supervisor_cpus(void)
-{
-	unsigned affinity = affinity_count();
-	unsigned quota = cgroup_cpu_quota("");
-
-	return quota > 0 && quota < affinity ? quota : affinity;
-}
 
 /* Descriptors are what a supervisor of many runs out of first. */
 static void raise_nofile(struct supervisor *sup)
@@ -606,7 +597,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 		}
 	}
 	sup.started = clock_now();
-	sup.cpus = supervisor_cpus();
+	sup.cpus = budget_usable();
 	sup.had_terminal = !settings->daemon && signals_has_terminal();
 	sup.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
 	raise_nofile(&sup);

@@ -12,7 +12,4 @@
  */
 int supervisor_main(struct settings *settings, int argc, char **argv);
 
-/* How many CPUs we may use: affinity and cgroup quota, at least 1. */
-unsigned supervisor_cpus(void);
-
 #endif

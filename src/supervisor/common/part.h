@@ -15,6 +15,7 @@
  */
 struct birth;
 struct channel_speaker;
+struct connection;
 struct holding;
 struct json_writer;
 struct worker_kind;
@@ -36,6 +37,10 @@ struct part {
 	void (*resumed)(struct child *child);
 	/* It is to be emptied within that time: ACTION_DRAIN. */
 	void (*drain)(struct child *child, nsec_t span);
+	/* A drain looks at a connection of it: of how many does it not wait for the
+	 * end?  Of a listener those in its queue count, else 0 or 1. */
+	unsigned (*gives_up)(
+		const struct child *child, const struct connection *c);
 	/* It gets that stop signal, ACTION_SIGNAL.  True: this room sees to it, and
 	 * nobody else is asked. */
 	bool (*stop)(struct child *child, int signal);

@@ -189,10 +189,12 @@ struct child {
 	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets
 			       cannot be had … */
 	bool v6only;
-	int v6only_fd;             /* … on this descriptor */
-	struct health *health;     /* NULL: it was never asked how it is */
-	struct node_worker *node;  /* heap; NULL: it speaks not so (node.h) */
-	struct drain *drain;       /* heap, under way (drain.h); or NULL */
+	int v6only_fd;            /* … on this descriptor */
+	struct health *health;    /* NULL: it was never asked how it is */
+	struct node_worker *node; /* heap; NULL: it speaks not so (node.h) */
+	struct drain *drain;      /* heap, under way (drain.h); or NULL */
+	unsigned busy;            /* connections, at the drain's last look */
+	const char *hang; /* what it does not answer (hang.h), or NULL */
 	struct state_entry *entry; /* in the state file, or NULL */
 	bool held;                 /* by the keeper */
 	bool adopted;              /* not our child: an earlier nclust's */

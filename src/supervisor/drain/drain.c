@@ -104,6 +104,7 @@ static void drain_free(struct drain *d)
 		at = &(*at)->next;
 	*at = d->next;
 	d->child->drain = NULL;
+	d->child->busy = 0;
 	free(d);
 	if (--sup->drains->count == 0)
 		drains_free(sup);
@@ -570,11 +571,6 @@ void drain_stop(struct child *child, int signal)
 		again_in(d, d->frozen ? LEAVE_PATIENCE : MSEC);
 	else
 		drain_free(d);
-}
-
-unsigned drain_busy(const struct child *child)
-{
-	return child->drain != NULL ? child->drain->view.busy : 0;
 }
 
 static void drain_on_dying(struct child *child)

@@ -32,9 +32,6 @@ bool drain_is_stubborn(struct child *child, unsigned least);
  * what it could not wait for is told. */
 void drain_stop(struct child *child, int signal);
 
-/* How many of its connections were busy when it was looked at last. */
-unsigned drain_busy(const struct child *child);
-
 /* Nobody of theirs is stopped any more; the drains go on later. */
 void drain_thaw_all(struct supervisor *sup);
 

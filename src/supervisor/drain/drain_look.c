@@ -3,10 +3,8 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "os/socket/sockdiag.h"
-#include "supervisor/health/check.h"
+#include "supervisor/common/part.h"
 #include "supervisor/drain/drain_inside.h"
-#include "supervisor/health/health.h"
 #include "supervisor/node/node.h"
 
 #include <errno.h>
@@ -25,17 +23,28 @@ static bool has_port(const struct drain *d, uint16_t port)
 	return false;
 }
 
+/* How many of a listener's queue, or is it this connection, that nobody waits for? */
+static unsigned given_up(const struct drain *d, const struct connection *c)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->gives_up != NULL)
+			sum += parts[i]->gives_up(d->child, c);
+	return sum;
+}
+
 /* One that was accepted and is not over (reset by its peer); not one that the worker
  * has made itself: to a database, whose last word is an answer that nothing follows;
  * nor one that nobody waits for, or that its own processes have with each other. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
 {
-	if (health_gives_up(d->child, c))
-		return false;
-	if (c->kind == CONNECTION_UNIX)
-		return c->has_name && !c->is_inner;
-	return c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
-		(d->port_count == 0 || has_port(d, c->port));
+	bool comes = c->kind == CONNECTION_UNIX
+		? c->has_name && !c->is_inner
+		: c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
+			(d->port_count == 0 || has_port(d, c->port));
+
+	return comes && given_up(d, c) == 0;
 }
 
 /* What cannot be known of each one alone. */
@@ -147,19 +156,6 @@ static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 	d->looked_at = now;
 }
 
-/* In the queue of a listener, without our own checks, which stay in that of a worker
- * that does not accept, even after they have been given up. */
-static unsigned waiting_of(const struct drain *d, const struct connection *c)
-{
-	uint16_t own[VOLLEY_MAX];
-	long left = -1;
-
-	if (c->queue > 0 && d->child->health != NULL)
-		left = sockdiag_waiting(
-			c->port, own, check_ports(d->child->service, own));
-	return left >= 0 && left < (long)c->queue ? (unsigned)left : c->queue;
-}
-
 /* Several processes may have the same socket: it is quiet where it is for all. */
 static void count(struct drain *d, const struct connections *seen)
 {
@@ -176,7 +172,7 @@ static void count(struct drain *d, const struct connections *seen)
 		for (size_t k = i; k < end; k++)
 			d->memory[k].quiet = quiet;
 		if (c->kind == CONNECTION_LISTENER)
-			v->waiting += waiting_of(d, c);
+			v->waiting += c->queue - given_up(d, c);
 		if (!drain_is_incoming(d, c))
 			continue;
 		v->open++;
@@ -252,6 +248,7 @@ void drain_look(struct drain *d)
 		count(d, seen);
 	}
 	d->view.blind = fresh == NULL;
+	d->child->busy = d->view.busy;
 	d->view.took = clock_now() - began;
 }
 

@@ -191,7 +191,7 @@ static void look_at_all(struct checker *c, struct look *look)
 		.patience = NSEC_NEVER,
 		.timeout = NSEC_NEVER,
 	};
-	health_each(c->volley.service, look_at, look);
+	children_each(c->volley.service->sup, c->volley.service, look_at, look);
 }
 
 static void fail_one(struct child *child, void *text)
@@ -235,7 +235,7 @@ static void judge_silence(
 		"failed",
 		service->name, age);
 	(void)text_copy(text + strlen(text), sizeof(text) - strlen(text), age);
-	health_each(service, fail_one, text);
+	children_each(service->sup, service, fail_one, text);
 }
 
 /* One that has not answered in this round. */
@@ -273,7 +273,7 @@ static void look_for_away(struct checker *c, struct look *look)
 	if (aim_at(&look->aim, service, &err) == -1)
 		return;
 	look->until = clock_now() + SLICE;
-	health_each(service, look_if_away, look);
+	children_each(service->sup, service, look_if_away, look);
 }
 
 static void forget_away(struct child *child, void *unused)
@@ -349,7 +349,8 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (now > c->due + LATE) { /* nclust itself stood still */
 		volley_stop(&c->volley);
-		health_each(c->volley.service, forget_away, NULL);
+		children_each(c->volley.service->sup, c->volley.service,
+			forget_away, NULL);
 	}
 	look_at_all(c, &look);
 	judge_silence(c, &look, now);
@@ -414,7 +415,7 @@ void check_begin(struct service *service)
 	bool wanted = false;
 	struct checker *c;
 
-	health_each(service, note_wanted, &wanted);
+	children_each(service->sup, service, note_wanted, &wanted);
 	c = wanted ? checker_of(service) : service->checker;
 	if (c == NULL)
 		return;

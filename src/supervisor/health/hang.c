@@ -32,12 +32,6 @@ bool hang_exceeds(const struct child *child, const struct connection *c)
 	return patience != 0 && sight_owes(c) && age_of(c) >= patience;
 }
 
-const char *hang_text(const struct child *child)
-{
-	return child != NULL && child->health != NULL ? child->health->hang
-						      : "";
-}
-
 static void tell(struct child *child, const struct sight *sight,
 	const struct connection *c)
 {
@@ -61,6 +55,7 @@ static void tell(struct child *child, const struct sight *sight,
 	(void)snprintf(h->hang, sizeof(h->hang), "no answer to %s for %s",
 		connections_peer(&r, c, peer, sizeof(peer)),
 		text_age(age, age_of(c)));
+	child->hang = h->hang;
 	news_say_numbers(child, LOG_WARN, "hang", numbers, COUNT_OF(numbers),
 		"%s.%" PRIu32 ": worker %d hangs: %s; it has used %.1f s of "
 		"CPU; %s",

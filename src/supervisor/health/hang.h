@@ -18,7 +18,5 @@ nsec_t hang_patience(const struct child *child); /* 0: off */
 /* Look at it, if it is time to. */
 void hang_look(struct child *child, nsec_t now);
 bool hang_exceeds(const struct child *child, const struct connection *c);
-/* What it owes, once that has been found; "". */
-const char *hang_text(const struct child *child);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "os/socket/sockdiag.h"
 #include "protocol/json.h"
 #include "supervisor/health/check.h"
 #include "supervisor/workers/child.h"
@@ -28,18 +29,6 @@ struct health *health_of(struct child *child)
 	return child->health;
 }
 
-void health_each(struct service *service,
-	void (*deed)(struct child *child, void *context), void *context)
-{
-	for (uint32_t slot = 0; slot < service->child_slots; slot++)
-		for (int k = 0; k < 2; k++) {
-			struct child *child = service->children[slot][k];
-
-			if (child != NULL)
-				deed(child, context);
-		}
-}
-
 bool health_is_ready(const struct child *child)
 {
 	struct slot_view view;
@@ -60,6 +49,28 @@ bool health_gives_up(const struct child *child, const struct connection *c)
 	return h != NULL &&
 		((c->inode != 0 && h->asked == c->inode) ||
 			(*h->hang != '\0' && hang_exceeds(child, c)));
+}
+
+/* Our own checks stay in the queue of a worker that does not accept, even after they
+ * have been given up. */
+static unsigned own_checks(
+	const struct child *child, const struct connection *c)
+{
+	uint16_t own[VOLLEY_MAX];
+	long left = -1;
+
+	if (c->queue > 0 && child->health != NULL)
+		left = sockdiag_waiting(
+			c->port, own, check_ports(child->service, own));
+	return left >= 0 && left < (long)c->queue ? c->queue - (unsigned)left
+						  : 0;
+}
+
+static unsigned health_on_gives_up(
+	const struct child *child, const struct connection *c)
+{
+	return c->kind == CONNECTION_LISTENER ? own_checks(child, c)
+					      : health_gives_up(child, c);
 }
 
 /* ---- probes ---- */
@@ -201,6 +212,8 @@ static void ask_again(struct child *child, void *unused)
 	struct slot_view view;
 
 	(void)unused;
+	if (h != NULL && *h->hang != '\0')
+		child->hang = h->hang;
 	if (h != NULL && h->helper != NULL && h->helper->over == NULL)
 		(h->proving ? prove_carried : check_carried)(child);
 	cluster_view_slot(child->service->core, child->slot, &view);
@@ -220,7 +233,7 @@ static void health_on_settings(struct service *service)
 
 void health_resume(struct service *service)
 {
-	health_each(service, ask_again, NULL);
+	children_each(service->sup, service, ask_again, NULL);
 	health_on_settings(service);
 }
 
@@ -236,6 +249,7 @@ static void health_on_gone(struct child *child)
 	}
 	free(h);
 	child->health = NULL;
+	child->hang = NULL;
 }
 
 static void health_on_drop(struct service *service)
@@ -267,6 +281,7 @@ static void health_on_status_worker(
 const struct part health_part = {
 	.name = "health",
 	.born = health_on_born,
+	.gives_up = health_on_gives_up,
 	.gone = health_on_gone,
 	.report = health_on_report,
 	.settings = health_on_settings,

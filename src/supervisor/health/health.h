@@ -48,9 +48,6 @@ extern const struct carried carried_health;
 /* For prove.c and check.c.  NULL: out of memory. */
 struct health *health_of(struct child *child);
 
-/* Call `deed` for each worker of the service that lives; it may end some. */
-void health_each(struct service *service,
-	void (*deed)(struct child *child, void *context), void *context);
 /* Is this worker ready, and wanted to be? */
 bool health_is_ready(const struct child *child);
 bool health_same_probe(const struct probe *a, const struct probe *b);

@@ -135,7 +135,7 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 	if (look.wait < WAIT_LEAST)
 		look.wait = WAIT_LEAST;
 	look.wait = nsec_min(look.wait, WAIT_MOST);
-	health_each(service, look_at, &look);
+	children_each(service->sup, service, look_at, &look);
 	if (look.proving == 0) {
 		volley_stop(&p->volley);
 		return;
@@ -148,7 +148,7 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 	if (look.probe != NULL && !volley_is_busy(&p->volley) &&
 		volley_fire(&p->volley, look.settings, look.probe, look.alive,
 			&err) == -1)
-		health_each(service, note_unasked, err.text);
+		children_each(service->sup, service, note_unasked, err.text);
 	ev_timer_set(timer, nsec_seconds(look.wait), 0.);
 	ev_timer_start(loop, timer);
 }

@@ -133,7 +133,7 @@ void recycle_begin(struct service *service)
 	struct recycler *r = service->recycler;
 	bool wanted = false;
 
-	health_each(service, note_wanted, &wanted);
+	children_each(service->sup, service, note_wanted, &wanted);
 	if (!wanted)
 		return;
 	if (r == NULL) {

@@ -169,7 +169,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	if (now > st->due + LATE) /* nclust itself stood still, and they? */
-		health_each(st->service, forget_one, NULL);
+		children_each(st->service->sup, st->service, forget_one, NULL);
 	if (st->cursor == 0)
 		st->wait = NSEC_NEVER;
 	while (st->cursor < st->service->child_slots) {
@@ -197,7 +197,7 @@ void stall_begin(struct service *service)
 	struct staller *st = service->staller;
 	bool wanted = false;
 
-	health_each(service, note_wanted, &wanted);
+	children_each(service->sup, service, note_wanted, &wanted);
 	if (!wanted)
 		return;
 	if (st == NULL) {

@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/health/hang.h"
 #include "supervisor/hooks/helper.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/recipe.h"
@@ -246,6 +245,7 @@ static void put_ending(struct buffer *facts, const struct report *r)
 static void put_facts(struct hook_run *run, const struct report *r)
 {
 	const struct service *service = run->service;
+	const struct child *child = child_find(service, r->slot, r->worker);
 	struct buffer *facts = &run->facts;
 	bool worker = run->event == HOOK_READY || run->event == HOOK_EXIT ||
 		run->event == HOOK_CRASH || run->event == HOOK_HANG;
@@ -267,7 +267,8 @@ static void put_facts(struct hook_run *run, const struct report *r)
 	put_ending(facts, r);
 	if (run->event == HOOK_HANG)
 		helper_fact(facts, "NCLUST_REASON",
-			hang_text(child_find(service, r->slot, r->worker)));
+			child != NULL && child->hang != NULL ? child->hang
+							     : "");
 	helper_number(facts, "NCLUST_WANTED", service_workers(service));
 	helper_number(facts, "NCLUST_READY", service_ready(service));
 	if (run->event == HOOK_SCALE || r->kind == REPORT_ROLLOUT_STARTED)

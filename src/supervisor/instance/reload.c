@@ -3,18 +3,16 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "os/affinity.h"
-#include "os/cgroup.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
+#include "supervisor/workers/budget.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/instance/rename.h"
 #include "supervisor/sockets/segment.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/supervisor.h"
 #include "supervisor/common/kind.h"
 
 #include <errno.h>
@@ -281,7 +279,7 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 {
 	struct diff *d = &plan->diff;
 
-	sup->cpus = supervisor_cpus();
+	sup->cpus = budget_usable();
 	look_at_names(sup, d);
 	rename_tell(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++)

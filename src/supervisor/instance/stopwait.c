@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/drain/drain.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 
@@ -21,7 +20,7 @@ static void say_worker(struct buffer *out, const struct service *s,
 	const struct cluster_settings *settings =
 		child != NULL ? child_settings(child) : NULL;
 	bool drains = w->state == SLOT_DRAINING;
-	unsigned busy = child != NULL && drains ? drain_busy(child) : 0;
+	unsigned busy = child != NULL && drains ? child->busy : 0;
 	char name[16];
 	char age[16];
 

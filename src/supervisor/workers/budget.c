@@ -2,6 +2,15 @@
 #include "supervisor/workers/budget.h"
 
 #include "os/affinity.h"
+#include "os/cgroup.h"
+
+unsigned budget_usable(void)
+{
+	unsigned affinity = affinity_count();
+	unsigned quota = cgroup_cpu_quota("");
+
+	return quota > 0 && quota < affinity ? quota : affinity;
+}
 
 unsigned budget_threads(
 	const struct supervisor *sup, const struct worker_place *place)

@@ -11,6 +11,9 @@
  * Reckoned at each birth: who was born before a `scale` keeps what it has.
  */
 
+/* How many CPUs we may use: affinity and cgroup quota, at least 1. */
+unsigned budget_usable(void);
+
 /* How many threads the worker shall compute with; 0: it is not told. */
 unsigned budget_threads(
 	const struct supervisor *sup, const struct worker_place *place);

@@ -148,6 +148,8 @@ static const struct gap child_gaps[] = {
 	NOT(child, cause),  /* of a moment */
 	NOT(child, health),
 	NOT(child, drain),  /* begun anew */
+	NOT(child, busy),   /* looked at anew */
+	NOT(child, hang),   /* its health has it */
 	NOT(child, notice), /* answered before */
 	NOT(child, heard),
 	NOT(child, next_heard),
