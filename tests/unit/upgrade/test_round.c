@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/begin.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/hooks/hooks.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/messages/messages.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/upgrade/carry.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+/*
+ * What one nclust writes down, another one reads: all of it is there again, and what
+ * that one would write down is the same to the byte.
+ */
+#define WEB \
+	"[cluster:web]\ncommand = /bin/web --port 80\nworkers = 3\n" \
+	"ready = notify\nlisten = 127.0.0.1:0\nipc = on\nrelay = others\n" \
+	"env = A=1\non-crash = /bin/alarm\ndrain = off\n" \
+	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n"
+
+#define CHANNEL 4 /* the worker's end, behind its listener */
+
+ROOM_PARTS(&messages_part, &news_part, &hooks_part, &plain_part);
+
+/* One for each test: what is read stays, as a process that has been replaced. */
+static struct supervisor nexts[16];
+static struct supervisor *next;
+static struct carry_reader readers[16];
+static unsigned test;
+
+static struct service *web;
+
+static void begin(void)
+{
+	struct error err;
+
+	room_begin(WEB);
+	room_open_rundir();
+	ck_assert_int_eq(clients_init(&room, &err), 0);
+	web = room_cluster("web");
+	room_tick(web);
+	room_tick(room_cluster("job"));
+	next = &nexts[test];
+}
+
+static void end(void)
+{
+	room_stop();
+	hooks_fini(&room);
+	clients_fini(&room);
+	room_end();
+}
+
+static const struct carry_binary binary = {
+	.version = "1",
+	.path = "/bin/nclust",
+	.image = -1,
+	.pid = 1,
+	.standby = -1,
+};
+
+static struct carry_writer write_down(struct supervisor *sup)
+{
+	struct carry_writer c;
+	struct error err = {0};
+
+	ck_assert_msg(
+		carry_save(&c, sup, true, &binary, &err) == 0, "%s", err.text);
+	return c;
+}
+
+/* From one to the next, and it would write down the same. */
+static void pass_on(void)
+{
+	struct carry_writer first = write_down(&room);
+	struct carry_writer second;
+	struct error err = {0};
+
+	supervisor_blank(next, 0, NULL);
+	ck_assert_msg(carry_load(&readers[test++], next, first.out.data,
+			      first.out.len, &err) == 0,
+		"%s", err.text);
+	second = write_down(next);
+	ck_assert_uint_eq(second.out.len, first.out.len);
+	ck_assert_mem_eq(second.out.data, first.out.data, first.out.len);
+	carry_fini(&first);
+	carry_fini(&second);
+}
+
+static const struct service *next_web(void)
+{
+	ck_assert_uint_eq(next->service_count, 2);
+	ck_assert_str_eq(next->services[0]->name, "web");
+	return next->services[0];
+}
+
+static void make_ready(void)
+{
+	for (uint32_t slot = 0; slot < 3; slot++)
+		room_tell(room_child(web, slot), EVENT_READY);
+}
+
+START_TEST(the_workers_are_the_same)
+{
+	make_ready();
+	pass_on();
+	ck_assert_uint_eq(service_alive(next_web()), 3);
+	ck_assert_uint_eq(service_ready(next_web()), 3);
+	for (uint32_t slot = 0; slot < 3; slot++) {
+		const struct child *was = room_child(web, slot);
+		const struct child *is = child_by_pid(next, was->pid);
+
+		ck_assert_ptr_nonnull(is);
+		ck_assert_uint_eq(is->serial, was->serial);
+		ck_assert_uint_eq(is->slot, slot);
+		ck_assert_int_eq(is->pidfd, was->pidfd);
+	}
+}
+END_TEST
+
+START_TEST(who_waits_to_be_started_again_still_waits)
+{
+	struct slot_view was;
+	struct slot_view is;
+
+	room_killed(room_child(web, 1), SIGSEGV);
+	pass_on();
+	service_view_slot(web, 1, &was);
+	service_view_slot(next_web(), 1, &is);
+	ck_assert_int_eq(is.state, SLOT_BACKOFF);
+	ck_assert_int_eq(is.next_try, was.next_try);
+	ck_assert_int_eq(is.last.code, SIGSEGV);
+}
+END_TEST
+
+START_TEST(a_restart_goes_on_where_it_was)
+{
+	const struct roll roll = {.slot = SLOT_ALL};
+	struct rollout_view view;
+	struct error err;
+
+	make_ready();
+	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
+	room_tick(web);
+	ck_assert_uint_eq(room_child(web, 0)->generation, 2);
+	pass_on();
+	cluster_view_rollout(next_web()->core, &view);
+	ck_assert(view.under_way);
+	ck_assert_uint_eq(view.to, 2);
+	ck_assert_uint_eq(service_alive(next_web()), 4);
+}
+END_TEST
+
+START_TEST(sockets_stay_what_they_are_and_whose)
+{
+	struct socket_key key = {
+		.family = AF_INET,
+		.type = SOCK_STREAM,
+		.protocol = IPPROTO_TCP,
+		.ip = {127, 0, 0, 1},
+	};
+	int fd = socket_key_open(&key, false);
+	struct child *c = room_child(web, 2);
+	const struct listener *l;
+	struct error err;
+
+	ck_assert_int_eq(socket_key_bound(&key, fd), 0);
+	learned_use(c, learned_add(web, &key, fd, &err), c->pid);
+	pass_on();
+	ck_assert_uint_eq(next_web()->listeners.count, 1);
+	ck_assert_int_eq(
+		next_web()->listeners.list[0]->fd, web->listeners.list[0]->fd);
+	ck_assert_uint_eq(next_web()->learned.count, 1);
+	l = next_web()->learned.list[0];
+	ck_assert_int_eq(l->fd, fd);
+	ck_assert(socket_key_equal(&l->key, &key));
+	ck_assert(!learned_is_used(l, child_by_pid(next, c->pid)));
+	ck_assert(learned_is_used(l, NULL));
+}
+END_TEST
+
+START_TEST(no_message_is_lost_between_two_of_them)
+{
+	int fd = room_fd(room_child(web, 0)->pid, CHANNEL);
+	unsigned asked;
+
+	/* half a line has come, and one is to be sent */
+	ck_assert_int_eq(send(fd, "\"half", 5, 0), 5);
+	room_pass(0);
+	ck_assert_uint_eq(messages_send(web, 0, false, "42", 2, &asked), 1);
+	pass_on();
+}
+END_TEST
+
+START_TEST(what_was_asked_for_and_what_went_wrong_is_remembered)
+{
+	struct error err;
+	uint64_t worker = room_child(web, 0)->worker;
+	const struct trouble_end *end;
+
+	trouble_set_cause(room_child(web, 0), "it could not bind");
+	room_exits(room_child(web, 0), 1);
+	ck_assert_int_eq(service_scale(web, 5, &err), 0);
+	pass_on();
+	ck_assert_uint_eq(service_workers(next_web()), 5);
+	end = trouble_of(next_web(), 0, worker);
+	ck_assert_ptr_nonnull(end);
+	ck_assert_str_eq(end->cause, "it could not bind");
+}
+END_TEST
+
+START_TEST(hooks_that_wait_have_their_turn_there)
+{
+	room_killed(room_child(web, 0), SIGSEGV);
+	ck_assert(hooks_part.busy(&room, web));
+	pass_on();
+	ck_assert(hooks_part.busy(next, next_web()));
+}
+END_TEST
+
+START_TEST(the_history_goes_on)
+{
+	size_t was;
+	size_t is;
+
+	room_killed(room_child(web, 0), SIGSEGV);
+	pass_on();
+	(void)news_history(&room, &was);
+	(void)news_history(next, &is);
+	ck_assert_uint_gt(is, 0);
+	ck_assert_uint_eq(is, was);
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, end);
+	tcase_add_test(all, the_workers_are_the_same);
+	tcase_add_test(all, who_waits_to_be_started_again_still_waits);
+	tcase_add_test(all, a_restart_goes_on_where_it_was);
+	tcase_add_test(all, sockets_stay_what_they_are_and_whose);
+	tcase_add_test(all, no_message_is_lost_between_two_of_them);
+	tcase_add_test(
+		all, what_was_asked_for_and_what_went_wrong_is_remembered);
+	tcase_add_test(all, hooks_that_wait_have_their_turn_there);
+	tcase_add_test(all, the_history_goes_on);
+}
+
+int main(void)
+{
+	return room_run("upgrade/round", add);
+}
