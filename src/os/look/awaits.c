@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #define THREADS_MOST 1024
 #define DESCRIPTORS_MOST 32768
@@ -65,35 +64,13 @@ static bool may_await(struct remote *thread, struct remote *process,
 	struct table *t, bool *denied)
 {
 	int fd = -1;
+	long call = remote_call_on(thread, &fd);
+	unsigned kind = remote_call_kind(call);
 
-	switch (remote_call_on(thread, &fd)) {
-	case -2:
+	if (call == -2)
 		*denied |= errno == EACCES || errno == EPERM;
-		return false;
-	case SYS_epoll_pwait:
-	case SYS_epoll_pwait2:
-#ifdef SYS_epoll_wait
-	case SYS_epoll_wait:
-#endif
-		return may_bring_one(process, t, fd);
-	case SYS_accept4:
-	case SYS_ppoll:
-	case SYS_pselect6:
-	case SYS_io_getevents:
-	case SYS_io_pgetevents:
-	case SYS_io_uring_enter:
-	case SYS_restart_syscall: /* of which it was is not said */
-#ifdef SYS_accept
-	case SYS_accept:
-#endif
-#ifdef SYS_poll
-	case SYS_poll:
-	case SYS_select:
-#endif
-		return true;
-	default:
-		return false;
-	}
+	return (kind & CALL_AWAITS) != 0 ||
+		((kind & CALL_EPOLL) != 0 && may_bring_one(process, t, fd));
 }
 
 struct search {
@@ -142,42 +119,6 @@ enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
 
 #define TOLD_MOST 4
 
-static const char *call_name(char to[40], long call)
-{
-	static const struct {
-		long call;
-		const char *name;
-	} known[] = {
-		{SYS_futex, "futex"},
-		{SYS_read, "read"},
-		{SYS_write, "write"},
-		{SYS_recvfrom, "recvfrom"},
-		{SYS_recvmsg, "recvmsg"},
-		{SYS_sendto, "sendto"},
-		{SYS_connect, "connect"},
-		{SYS_accept4, "accept4"},
-		{SYS_wait4, "wait4"},
-		{SYS_flock, "flock"},
-		{SYS_fcntl, "fcntl"},
-		{SYS_fsync, "fsync"},
-		{SYS_clock_nanosleep, "clock_nanosleep"},
-		{SYS_epoll_pwait, "epoll_pwait"},
-		{SYS_ppoll, "ppoll"},
-#ifdef SYS_epoll_wait
-		{SYS_epoll_wait, "epoll_wait"},
-		{SYS_poll, "poll"},
-		{SYS_select, "select"},
-		{SYS_pause, "pause"},
-#endif
-	};
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (known[i].call == call)
-			return known[i].name;
-	(void)snprintf(to, 40, "system call %ld", call);
-	return to;
-}
-
 struct words {
 	char *to;
 	size_t size;
@@ -221,7 +162,7 @@ static bool say_thread(void *context, pid_t tid)
 	if (call < 0)
 		return false;
 	(void)snprintf(text, sizeof(text), " in %s%s%s%s",
-		call_name(name, call), *function != '0' ? " (" : "",
+		remote_call_name(name, call), *function != '0' ? " (" : "",
 		*function != '0' ? function : "", *function != '0' ? ")" : "");
 	add(w, text);
 	return false;

@@ -391,59 +391,18 @@ unsigned connections_tick(void)
 
 /* ---- what it does ---- */
 
-/* All others are over in no time, or do something: whoever was stopped at the end
- * of one of those ran. */
-static bool is_wait(long call)
-{
-	switch (call) {
-	case SYS_read:
-	case SYS_readv:
-	case SYS_recvfrom:
-	case SYS_recvmsg:
-	case SYS_recvmmsg:
-	case SYS_accept4:
-	case SYS_epoll_pwait:
-	case SYS_epoll_pwait2:
-	case SYS_ppoll:
-	case SYS_pselect6:
-	case SYS_wait4:
-	case SYS_waitid:
-	case SYS_rt_sigsuspend:
-	case SYS_rt_sigtimedwait:
-	case SYS_io_getevents:
-	case SYS_io_uring_enter:
-	case SYS_msgrcv:
-#ifdef SYS_accept
-	case SYS_accept:
-#endif
-#ifdef SYS_epoll_wait
-	case SYS_epoll_wait:
-	case SYS_poll:
-	case SYS_select:
-	case SYS_pause:
-#endif
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Those of a pool that have nothing to do; where it is the only thread, it is
- * about to do something. */
-static bool is_pause(long call)
-{
-	return call == SYS_nanosleep || call == SYS_clock_nanosleep ||
-		call == SYS_futex;
-}
-
+/* Those that sleep are of a pool that has nothing to do; where it is the only
+ * thread, it is about to do something. */
 static enum activity of_call(long call)
 {
-	if (is_wait(call))
+	unsigned kind = remote_call_kind(call);
+
+	if ((kind & CALL_WAITS) != 0)
 		return ACTIVITY_WAITS;
-	if (is_pause(call))
+	if ((kind & CALL_SLEEPS) != 0)
 		return ACTIVITY_SLEEPS;
-	return call == -2 || call == SYS_restart_syscall ? ACTIVITY_UNKNOWN
-							 : ACTIVITY_RUNS;
+	return call == -2 || (kind & CALL_UNKNOWN) != 0 ? ACTIVITY_UNKNOWN
+							: ACTIVITY_RUNS;
 }
 
 struct threads {

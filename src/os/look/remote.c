@@ -637,6 +637,67 @@ long remote_call(struct remote *r)
 	return remote_call_on(r, &fd);
 }
 
+static const struct {
+	long call;
+	const char *name; /* NULL: it is told by its number */
+	unsigned kind;
+} calls[] = {
+	{SYS_read, "read", CALL_WAITS},
+	{SYS_readv, NULL, CALL_WAITS},
+	{SYS_write, "write", 0},
+	{SYS_recvfrom, "recvfrom", CALL_WAITS},
+	{SYS_recvmsg, "recvmsg", CALL_WAITS},
+	{SYS_recvmmsg, NULL, CALL_WAITS},
+	{SYS_sendto, "sendto", 0},
+	{SYS_connect, "connect", 0},
+	{SYS_accept4, "accept4", CALL_WAITS | CALL_AWAITS},
+	{SYS_epoll_pwait, "epoll_pwait", CALL_WAITS | CALL_EPOLL},
+	{SYS_epoll_pwait2, NULL, CALL_WAITS | CALL_EPOLL},
+	{SYS_ppoll, "ppoll", CALL_WAITS | CALL_AWAITS},
+	{SYS_pselect6, NULL, CALL_WAITS | CALL_AWAITS},
+	{SYS_wait4, "wait4", CALL_WAITS},
+	{SYS_waitid, NULL, CALL_WAITS},
+	{SYS_rt_sigsuspend, NULL, CALL_WAITS},
+	{SYS_rt_sigtimedwait, NULL, CALL_WAITS},
+	{SYS_io_getevents, NULL, CALL_WAITS | CALL_AWAITS},
+	{SYS_io_pgetevents, NULL, CALL_AWAITS},
+	{SYS_io_uring_enter, NULL, CALL_WAITS | CALL_AWAITS},
+	{SYS_msgrcv, NULL, CALL_WAITS},
+	{SYS_futex, "futex", CALL_SLEEPS},
+	{SYS_nanosleep, NULL, CALL_SLEEPS},
+	{SYS_clock_nanosleep, "clock_nanosleep", CALL_SLEEPS},
+	{SYS_restart_syscall, NULL, CALL_AWAITS | CALL_UNKNOWN},
+	{SYS_flock, "flock", 0},
+	{SYS_fcntl, "fcntl", 0},
+	{SYS_fsync, "fsync", 0},
+#ifdef SYS_accept
+	{SYS_accept, NULL, CALL_WAITS | CALL_AWAITS},
+#endif
+#ifdef SYS_epoll_wait
+	{SYS_epoll_wait, "epoll_wait", CALL_WAITS | CALL_EPOLL},
+	{SYS_poll, "poll", CALL_WAITS | CALL_AWAITS},
+	{SYS_select, "select", CALL_WAITS | CALL_AWAITS},
+	{SYS_pause, "pause", CALL_WAITS},
+#endif
+};
+
+unsigned remote_call_kind(long call)
+{
+	for (size_t i = 0; i < COUNT_OF(calls); i++)
+		if (calls[i].call == call)
+			return calls[i].kind;
+	return 0;
+}
+
+const char *remote_call_name(char to[40], long call)
+{
+	for (size_t i = 0; i < COUNT_OF(calls); i++)
+		if (calls[i].call == call && calls[i].name != NULL)
+			return calls[i].name;
+	(void)snprintf(to, 40, "system call %ld", call);
+	return to;
+}
+
 int remote_accepts(struct remote *r)
 {
 	int fd = -1;

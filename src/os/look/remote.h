@@ -115,6 +115,19 @@ long remote_call(struct remote *r);
 /* The same, and its first argument, where it is a descriptor. */
 long remote_call_on(struct remote *r, int *fd);
 
+/* What it means that a thread is in a system call; 0: it does something, or will in
+ * no time. */
+enum remote_call_kind {
+	CALL_WAITS = 1,   /* for a descriptor, a signal, a child */
+	CALL_AWAITS = 2,  /* perhaps for a connection */
+	CALL_EPOLL = 4,   /* for what is in an epoll set, its first argument */
+	CALL_SLEEPS = 8,  /* for a time, or on a futex */
+	CALL_UNKNOWN = 16 /* which one goes on is not said */
+};
+unsigned remote_call_kind(long call);
+/* "futex", "system call 4711".  Returned, or constant. */
+const char *remote_call_name(char to[40], long call);
+
 /* The function of the kernel in which the thread sleeps ("futex_do_wait"); "0":
  * in none, or it is kept secret.  -1 and errno. */
 int remote_sleeps_in(struct remote *r, char *to, size_t size);
