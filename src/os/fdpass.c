@@ -50,22 +50,34 @@ static void take_control(struct fdpass_message *m, struct msghdr *msg)
 	}
 }
 
+/* As recvmsg(2), into room of that size for what comes along. */
+static ssize_t receive(int fd, void *data, size_t size, union control *control,
+	size_t room, int flags, struct msghdr *msg)
+{
+	struct iovec piece = {.iov_base = data, .iov_len = size};
+	ssize_t n;
+
+	*msg = (struct msghdr){
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control->bytes,
+		.msg_controllen = room,
+	};
+	do {
+		n = recvmsg(fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
+	} while (n == -1 && errno == EINTR);
+	msg->msg_iov = NULL;
+	return n;
+}
+
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	union control control;
-	struct iovec piece = {.iov_base = data, .iov_len = size};
-	struct msghdr msg = {
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
+	struct msghdr msg;
 
 	(void)memset(m, 0, sizeof(*m));
-	do {
-		m->len = recvmsg(
-			fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
-	} while (m->len == -1 && errno == EINTR);
+	m->len = receive(fd, data, size, &control, sizeof(control.bytes),
+		MSG_TRUNC, &msg);
 	if (m->len == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	m->cut = (msg.msg_flags & MSG_TRUNC) != 0;
@@ -88,7 +100,7 @@ static void put_descriptors(struct msghdr *msg, union control *control,
 	(void)memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
 }
 
-int fdpass_send(
+static ssize_t transmit(
 	int fd, const void *data, size_t len, const int *fds, size_t fd_count)
 {
 	union control control;
@@ -98,22 +110,28 @@ int fdpass_send(
 	struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
 	ssize_t n;
 
-	if (fd_count > 8) {
-		errno = EINVAL;
-		return -1;
-	}
 	if (fd_count > 0)
 		put_descriptors(&msg, &control, fds, fd_count);
 	do {
 		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n == -1 && errno == EINTR);
-	if (n == -1)
-		return -1;
-	if ((size_t)n != len) {
-		errno = EMSGSIZE; /* a stream took a part; packets never do */
+	return n;
+}
+
+int fdpass_send(
+	int fd, const void *data, size_t len, const int *fds, size_t fd_count)
+{
+	ssize_t n;
+
+	if (fd_count > 8) {
+		errno = EINVAL;
 		return -1;
 	}
-	return 0;
+	n = transmit(fd, data, len, fds, fd_count);
+	if (n == -1 || (size_t)n == len)
+		return n == -1 ? -1 : 0;
+	errno = EMSGSIZE; /* a stream took a part; packets never do */
+	return -1;
 }
 
 static int only_descriptor(struct msghdr *msg, bool *lost)
@@ -138,21 +156,13 @@ static int only_descriptor(struct msghdr *msg, bool *lost)
 ssize_t fdpass_read(int fd, void *data, size_t size, int *passed, bool *lost)
 {
 	union control control;
-	struct iovec piece = {.iov_base = data, .iov_len = size};
-	struct msghdr msg = {
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		/* CMSG_SPACE() would have room for two */
-		.msg_controllen = CMSG_LEN(sizeof(int)),
-	};
-	ssize_t got;
+	struct msghdr msg;
+	/* CMSG_SPACE() would have room for two */
+	ssize_t got = receive(
+		fd, data, size, &control, CMSG_LEN(sizeof(int)), 0, &msg);
 
 	*passed = -1;
 	*lost = false;
-	do {
-		got = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (got == -1 && errno == EINTR);
 	if (got != -1)
 		*passed = only_descriptor(&msg, lost);
 	return got;
@@ -160,18 +170,7 @@ ssize_t fdpass_read(int fd, void *data, size_t size, int *passed, bool *lost)
 
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed)
 {
-	union control control;
-	struct iovec piece = {
-		.iov_base = (void *)(uintptr_t)data, .iov_len = len};
-	struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
-	ssize_t n;
-
-	if (passed != -1)
-		put_descriptors(&msg, &control, &passed, 1);
-	do {
-		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	} while (n == -1 && errno == EINTR);
-	return n;
+	return transmit(fd, data, len, &passed, passed != -1 ? 1 : 0);
 }
 
 int fdpass_pair(int *ours, int *theirs)
