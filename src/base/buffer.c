@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/buffer.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -127,4 +129,77 @@ const char *buffer_text(struct buffer *b)
 		return NULL;
 	b->data[b->len] = '\0';
 	return b->data;
+}
+
+/* ---- JSON ---- */
+
+/* The escaped form of the `n` bytes at `s` (0: one byte of no UTF-8), or NULL
+ * where they may stand as they are. */
+static const char *escaped(char to[8], const char *s, size_t n)
+{
+	unsigned c = (unsigned char)s[0];
+
+	if (n == 0)
+		return "\xef\xbf\xbd"; /* U+FFFD */
+	if (n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0)
+		c = (unsigned char)s[1]; /* a C1 control */
+	else if (n > 1 || (c >= 0x20 && c != 0x7f && c != '"' && c != '\\'))
+		return NULL;
+	switch (c) {
+	case '"':
+		return "\\\"";
+	case '\\':
+		return "\\\\";
+	case '\n':
+		return "\\n";
+	case '\t':
+		return "\\t";
+	default:
+		(void)snprintf(to, 8, "\\u%04x", c);
+		return to;
+	}
+}
+
+/* Nearly every byte of nearly every string: ASCII that stands as it is. */
+static bool is_plain(char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* Copy as much as is plain, into room that is there. */
+static size_t copy_plain(struct buffer *out, const char *text, size_t len)
+{
+	char *to = out->data + out->len;
+	size_t n = 0;
+
+	for (; n < len && is_plain(text[n]); n++)
+		to[n] = text[n];
+	out->len += n;
+	return n;
+}
+
+int buffer_json(struct buffer *out, const char *text, size_t len)
+{
+	char hex[8];
+	size_t i = 0;
+
+	(void)buffer_append(out, "\"", 1);
+	while (i < len && buffer_reserve(out, len - i) == 0) {
+		const char *other;
+		size_t n;
+
+		i += copy_plain(out, text + i, len - i);
+		if (i == len)
+			break;
+		n = text_utf8(text + i, len - i);
+		other = escaped(hex, text + i, n);
+		if (n == 0)
+			n = 1;
+		if (other == NULL)
+			(void)buffer_append(out, text + i, n);
+		else
+			(void)buffer_string(out, other);
+		i += n;
+	}
+	return buffer_append(out, "\"", 1);
 }

@@ -22,30 +22,6 @@ static void put_origin(
 		(void)buffer_printf(out, "%s:%u", s->config_file, o->line);
 }
 
-/* A JSON string; what is no UTF-8 becomes U+FFFD. */
-static void put_json_string(struct buffer *out, const char *s, size_t len)
-{
-	(void)buffer_string(out, "\"");
-	while (len > 0) {
-		size_t n = text_utf8(s, len);
-		unsigned char c = (unsigned char)*s;
-
-		if (n == 0) {
-			(void)buffer_string(out, "\\ufffd");
-			n = 1;
-		} else if (c < 0x20 || c == 0x7f) {
-			(void)buffer_printf(out, "\\u%04x", c);
-		} else {
-			if (c == '"' || c == '\\')
-				(void)buffer_string(out, "\\");
-			(void)buffer_append(out, s, n);
-		}
-		s += n;
-		len -= n;
-	}
-	(void)buffer_string(out, "\"");
-}
-
 static const char *section_of(size_t at)
 {
 	return at == INSTANCE ? "nclust" : "cluster";
@@ -67,7 +43,7 @@ static void put_json_values(struct buffer *out, const struct option_row *row,
 			(void)buffer_printf(
 				value, "%s = ", field_key(row, base, n, key));
 		(void)field_format(row, base, n, value);
-		put_json_string(out, value->data, value->len);
+		(void)buffer_json(out, value->data, value->len);
 		if (row->repeatable && n + 1 == count)
 			(void)buffer_string(out, "]");
 	}
@@ -90,7 +66,7 @@ static void put_json_section(struct buffer *out, const struct settings *s,
 		(void)buffer_string(out, ",\"origin\":");
 		buffer_clear(value);
 		put_origin(value, s, settings_origin(s, at, row));
-		put_json_string(out, value->data, value->len);
+		(void)buffer_json(out, value->data, value->len);
 		(void)buffer_string(out, "}");
 		comma = ",";
 	}

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocol/json.h"
 
-#include "base/text.h"
-
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -70,82 +68,11 @@ void json_close_array(struct json_writer *w)
 	close_level(w, "]");
 }
 
-/* The escaped form of the `n` bytes at `s` (0: one byte of no UTF-8), or NULL
- * where they may stand as they are. */
-static const char *escaped(char to[8], const char *s, size_t n)
-{
-	unsigned c = (unsigned char)s[0];
-
-	if (n == 0)
-		return "\xef\xbf\xbd"; /* U+FFFD */
-	if (n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0)
-		c = (unsigned char)s[1]; /* a C1 control */
-	else if (n > 1 || (c >= 0x20 && c != 0x7f && c != '"' && c != '\\'))
-		return NULL;
-	switch (c) {
-	case '"':
-		return "\\\"";
-	case '\\':
-		return "\\\\";
-	case '\n':
-		return "\\n";
-	case '\t':
-		return "\\t";
-	default:
-		(void)snprintf(to, 8, "\\u%04x", c);
-		return to;
-	}
-}
-
-/* Nearly every byte of nearly every string: ASCII that stands as it is. */
-static bool is_plain(char c)
-{
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
-
-/* Copy as much as is plain, into room that is there. */
-static size_t copy_plain(struct buffer *out, const char *text, size_t len)
-{
-	char *to = out->data + out->len;
-	size_t n = 0;
-
-	for (; n < len && is_plain(text[n]); n++)
-		to[n] = text[n];
-	out->len += n;
-	return n;
-}
-
-static void string(struct buffer *out, const char *text, size_t len)
-{
-	char hex[8];
-	size_t i = 0;
-
-	(void)buffer_append(out, "\"", 1);
-	while (i < len && buffer_reserve(out, len - i) == 0) {
-		const char *other;
-		size_t n;
-
-		i += copy_plain(out, text + i, len - i);
-		if (i == len)
-			break;
-		n = text_utf8(text + i, len - i);
-		other = escaped(hex, text + i, n);
-		if (n == 0)
-			n = 1;
-		if (other == NULL)
-			(void)buffer_append(out, text + i, n);
-		else
-			(void)buffer_string(out, other);
-		i += n;
-	}
-	(void)buffer_append(out, "\"", 1);
-}
-
 void json_key(struct json_writer *w, const char *key)
 {
 	assert(!w->keyed && w->depth > 0);
 	separate(w);
-	string(w->out, key, strlen(key));
+	(void)buffer_json(w->out, key, strlen(key));
 	(void)buffer_append(w->out, ":", 1);
 	w->keyed = true;
 }
@@ -153,7 +80,7 @@ void json_key(struct json_writer *w, const char *key)
 void json_bytes(struct json_writer *w, const char *text, size_t len)
 {
 	separate(w);
-	string(w->out, text, len);
+	(void)buffer_json(w->out, text, len);
 }
 
 void json_text(struct json_writer *w, const char *text)
