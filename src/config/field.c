@@ -204,31 +204,27 @@ static int set_check(struct probe *check, const char *text, struct error *err)
 static int set_give_up(
 	struct cluster_settings *c, const char *text, struct error *err)
 {
-	char count[8];
-	const char *slash = strchr(text, '/');
 	unsigned long long n;
 	nsec_t window;
 	struct error ignored;
+	size_t len;
 
 	if (strcmp(text, "never") == 0) {
 		c->give_up_count = 0;
 		c->give_up_window = 0;
 		return 0;
 	}
-	if (slash == NULL || (size_t)(slash - text) >= sizeof(count))
-		goto bad;
-	(void)text_copy(count, (size_t)(slash - text) + 1, text);
-	if (!value_digits(&n, count, 1, GIVE_UP_MAX) ||
-		value_duration(
-			&window, slash + 1, SECOND, 24 * HOUR, &ignored) == -1)
-		goto bad;
+	len = value_number(&n, text, GIVE_UP_MAX);
+	if (len == 0 || n == 0 || text[len] != '/' ||
+		value_duration(&window, text + len + 1, SECOND, 24 * HOUR,
+			&ignored) == -1)
+		return value_wanted(err, text,
+			"'never', or 1 to %d deaths in 1s to 24h such as "
+			"'5/1m'",
+			GIVE_UP_MAX);
 	c->give_up_count = (unsigned)n;
 	c->give_up_window = window;
 	return 0;
-bad:
-	return value_wanted(err, text,
-		"'never', or 1 to %d deaths in 1s to 24h such as '5/1m'",
-		GIVE_UP_MAX);
 }
 
 /* ---- numbers, one value of which may have a name ---- */

@@ -50,24 +50,30 @@ bool value_next_word(const char **at, char *to, size_t size, bool *cut)
 	return n > 0 && !*cut;
 }
 
+size_t value_number(
+	unsigned long long *out, const char *text, unsigned long long most)
+{
+	unsigned long long n = 0;
+	size_t len = 0;
+
+	for (; isdigit((unsigned char)text[len]); len++) {
+		unsigned digit = (unsigned)(text[len] - '0');
+
+		if (digit > most || n > (most - digit) / 10)
+			return 0;
+		n = n * 10 + digit;
+	}
+	*out = n;
+	return len;
+}
+
 bool value_digits(unsigned long long *out, const char *text,
 	unsigned long long least, unsigned long long most)
 {
-	unsigned long long n = 0;
+	unsigned long long n;
+	size_t len = value_number(&n, text, most);
 
-	if (*text == '\0')
-		return false;
-	for (; *text != '\0'; text++) {
-		unsigned digit;
-
-		if (!isdigit((unsigned char)*text))
-			return false;
-		digit = (unsigned)(*text - '0');
-		if (n > (most - digit) / 10 || digit > most)
-			return false;
-		n = n * 10 + digit;
-	}
-	if (n < least)
+	if (len == 0 || text[len] != '\0' || n < least)
 		return false;
 	*out = n;
 	return true;
@@ -92,15 +98,10 @@ static const struct {
 
 static bool parse_duration(nsec_t *out, const char *text)
 {
-	char digits[24];
 	unsigned long long n;
-	size_t len = strspn(text, "0123456789");
+	size_t len = value_number(&n, text, INT64_MAX);
 
-	if (len == 0 || len >= sizeof(digits))
-		return false;
-	(void)memcpy(digits, text, len);
-	digits[len] = '\0';
-	if (!value_digits(&n, digits, 0, INT64_MAX))
+	if (len == 0)
 		return false;
 	if (text[len] == '\0' && n == 0) {
 		*out = 0;
@@ -137,17 +138,12 @@ int value_size(
 	uint64_t *out, const char *text, uint64_t most, struct error *err)
 {
 	static const char letters[] = "kMGT";
-	char digits[24];
 	unsigned long long n;
 	unsigned shift = 0;
-	size_t len = strspn(text, "0123456789");
+	size_t len = value_number(&n, text, UINT64_MAX);
 	const char *letter;
 
-	if (len == 0 || len >= sizeof(digits))
-		goto bad;
-	(void)memcpy(digits, text, len);
-	digits[len] = '\0';
-	if (!value_digits(&n, digits, 0, UINT64_MAX))
+	if (len == 0)
 		goto bad;
 	if (text[len] != '\0') {
 		letter = strchr(letters, text[len] == 'K' ? 'k' : text[len]);
@@ -209,17 +205,12 @@ int value_octal(int *out, const char *text, struct error *err)
 
 int value_percent(unsigned *out, const char *text, struct error *err)
 {
-	char digits[8];
 	unsigned long long n;
-	size_t len = strspn(text, "0123456789");
+	size_t len = value_number(&n, text, 100);
 
-	if (len < sizeof(digits) && strcmp(text + len, "%") == 0) {
-		(void)memcpy(digits, text, len);
-		digits[len] = '\0';
-		if (value_digits(&n, digits, 0, 100)) {
-			*out = (unsigned)n;
-			return 0;
-		}
+	if (len > 0 && strcmp(text + len, "%") == 0) {
+		*out = (unsigned)n;
+		return 0;
 	}
 	return value_wanted(err, text, "a share from 0%% to 100%%");
 }

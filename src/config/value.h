@@ -20,6 +20,10 @@ int value_wanted(struct error *err, const char *found, const char *format, ...)
  * (too long for `to`, which then holds its beginning) *cut is set. */
 bool value_next_word(const char **at, char *to, size_t size, bool *cut);
 
+/* The decimal number at the beginning: how many bytes it has; 0: there is none, or
+ * it is more than `most`. */
+size_t value_number(
+	unsigned long long *out, const char *text, unsigned long long most);
 /* A decimal number; false without a word if it is none or not in between. */
 bool value_digits(unsigned long long *out, const char *text,
 	unsigned long long least, unsigned long long most);

@@ -21,9 +21,8 @@ int value_workers(
 {
 	struct workers_wanted w = {
 		.kind = WORKERS_AUTO, .multiply = 1, .divide = 1};
-	size_t len = strlen(text);
-	char digits[16];
 	unsigned long long n;
+	size_t len;
 
 	if (value_digits(&n, text, 1, WORKERS_MAX)) {
 		w.kind = WORKERS_FIXED;
@@ -34,10 +33,8 @@ int value_workers(
 	} else if (strncmp(text, "auto/", 5) == 0 &&
 		value_digits(&n, text + 5, 1, 1000)) {
 		w.divide = (unsigned)n;
-	} else if (len > 1 && len < sizeof(digits) && text[len - 1] == 'x') {
-		(void)text_copy(digits, len, text);
-		if (!value_digits(&n, digits, 1, 1000))
-			goto bad;
+	} else if ((len = value_number(&n, text, 1000)) > 0 && n > 0 &&
+		strcmp(text + len, "x") == 0) {
 		w.multiply = (unsigned)n;
 	} else if (strcmp(text, "auto") != 0) {
 		goto bad;
@@ -158,6 +155,57 @@ int value_format_exits(struct buffer *out, const uint64_t bits[4])
 	return out->failed ? -1 : 0;
 }
 
+/* ---- names, each of which is a bit ---- */
+
+struct names {
+	const char *const *list; /* by the number of the bit */
+	size_t count;
+	int (*compare)(const char *a, const char *b);
+	const char *prefix; /* which may stand before each */
+};
+
+/* False: `word` is none of them; "": there is none at all, or a longer one. */
+static bool parse_names(
+	uint64_t *out, const char *text, const struct names *n, char word[40])
+{
+	const char *at = text;
+	uint64_t bits = 0;
+	bool none = strcmp(text, "none") == 0;
+	bool cut = false;
+
+	while (!none && value_next_word(&at, word, 40, &cut)) {
+		size_t skip = strlen(n->prefix);
+		size_t i = 0;
+
+		if (strncasecmp(word, n->prefix, skip) != 0)
+			skip = 0;
+		while (i < n->count && n->compare(n->list[i], word + skip) != 0)
+			i++;
+		if (i == n->count)
+			return false;
+		bits |= UINT64_C(1) << i;
+	}
+	word[0] = '\0';
+	*out = bits;
+	return none || (!cut && bits != 0);
+}
+
+static int format_names(
+	struct buffer *out, uint64_t bits, const struct names *n)
+{
+	const char *gap = "";
+
+	if (bits == 0)
+		return buffer_string(out, "none");
+	for (size_t i = 0; i < n->count; i++) {
+		if ((bits >> i & 1) == 0)
+			continue;
+		(void)buffer_printf(out, "%s%s", gap, n->list[i]);
+		gap = " ";
+	}
+	return out->failed ? -1 : 0;
+}
+
 /* By number, as in linux/capability.h. */
 static const char *const capabilities[] = {
 	"chown",
@@ -203,120 +251,52 @@ static const char *const capabilities[] = {
 	"checkpoint_restore",
 };
 
-static int unknown_capability(struct error *err, const char *word)
-{
-	const char *near =
-		text_nearest(word, capabilities, COUNT_OF(capabilities));
+static const struct names capability_names = {
+	capabilities, COUNT_OF(capabilities), strcasecmp, "cap_"};
 
-	(void)value_wanted(err, word,
+int value_capabilities(uint64_t *out, const char *text, struct error *err)
+{
+	char word[40];
+	const char *near;
+
+	if (parse_names(out, text, &capability_names, word))
+		return 0;
+	near = text_nearest(word, capabilities, COUNT_OF(capabilities));
+	(void)value_wanted(err, word[0] != '\0' ? word : text,
 		"capabilities such as 'net_bind_service', or 'none'");
-	if (near != NULL)
+	if (word[0] != '\0' && near != NULL)
 		(void)error_hint(err, "did you mean '%s'?", near);
 	return -1;
 }
 
-int value_capabilities(uint64_t *out, const char *text, struct error *err)
-{
-	const char *at = text;
-	uint64_t bits = 0;
-	char word[40];
-	bool cut;
-	bool any = false;
-
-	if (strcmp(text, "none") == 0) {
-		*out = 0;
-		return 0;
-	}
-	while (value_next_word(&at, word, sizeof(word), &cut)) {
-		const char *name = word;
-		size_t i = 0;
-
-		if (strncasecmp(name, "cap_", 4) == 0)
-			name += 4;
-		while (i < COUNT_OF(capabilities) &&
-			strcasecmp(capabilities[i], name) != 0)
-			i++;
-		if (i == COUNT_OF(capabilities))
-			return unknown_capability(err, word);
-		bits |= UINT64_C(1) << i;
-		any = true;
-	}
-	if (cut || !any)
-		return unknown_capability(err, text);
-	*out = bits;
-	return 0;
-}
-
 int value_format_capabilities(struct buffer *out, uint64_t bits)
 {
-	const char *gap = "";
-
-	if (bits == 0)
-		return buffer_string(out, "none");
-	for (size_t i = 0; i < COUNT_OF(capabilities); i++) {
-		if ((bits >> i & 1) == 0)
-			continue;
-		(void)buffer_printf(out, "%s%s", gap, capabilities[i]);
-		gap = " ";
-	}
-	return out->failed ? -1 : 0;
+	return format_names(out, bits, &capability_names);
 }
 
-static const struct {
-	const char *name;
-	unsigned bit;
-} dialects[] = {
-	{"systemd", PASS_SYSTEMD},
-	{"server-starter", PASS_SERVER_STARTER},
-	{"einhorn", PASS_EINHORN},
-	{"port", PASS_PORT},
-	{"stdin", PASS_STDIN},
-};
+/* By the bits of enum pass_dialect. */
+static const char *const dialects[] = {
+	"systemd", "server-starter", "einhorn", "port", "stdin"};
+static const struct names dialect_names = {
+	dialects, COUNT_OF(dialects), strcmp, ""};
+_Static_assert(PASS_STDIN == 1U << (COUNT_OF(dialects) - 1), "a bit for each");
 
 int value_pass(unsigned *out, const char *text, struct error *err)
 {
-	const char *at = text;
-	unsigned bits = 0;
-	char word[24];
-	bool cut;
+	uint64_t bits;
+	char word[40];
 
-	if (strcmp(text, "none") == 0) {
-		*out = 0;
-		return 0;
-	}
-	while (value_next_word(&at, word, sizeof(word), &cut)) {
-		size_t i = 0;
-
-		while (i < COUNT_OF(dialects) &&
-			strcmp(dialects[i].name, word) != 0)
-			i++;
-		if (i == COUNT_OF(dialects))
-			goto bad;
-		bits |= dialects[i].bit;
-	}
-	if (cut || bits == 0)
-		goto bad;
-	*out = bits;
+	if (!parse_names(&bits, text, &dialect_names, word))
+		return value_wanted(err, text,
+			"some of 'systemd server-starter einhorn port stdin', "
+			"or 'none'");
+	*out = (unsigned)bits;
 	return 0;
-bad:
-	return value_wanted(err, text,
-		"some of 'systemd server-starter einhorn port stdin', or "
-		"'none'");
 }
 
 int value_format_pass(struct buffer *out, unsigned bits)
 {
-	const char *gap = "";
-
-	if (bits == 0)
-		return buffer_string(out, "none");
-	for (size_t i = 0; i < COUNT_OF(dialects); i++) {
-		if ((bits & dialects[i].bit) == 0)
-			continue;
-		(void)buffer_printf(out, "%s%s", gap, dialects[i].name);
-		gap = " ";
-	}
-	return out->failed ? -1 : 0;
+	return format_names(out, bits, &dialect_names);
 }
 
 static bool parse_rlim(rlim_t *out, const char *text, bool bytes)
