@@ -6,10 +6,7 @@
 #include "os/clock.h"
 #include "protocol/json.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/intercept/intercept.h"
 #include "supervisor/intercept/listens.h"
-#include "supervisor/workers/reap.h"
-#include "supervisor/workers/roles.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/common/kind.h"
@@ -726,84 +723,37 @@ void news_say_numbers(const struct child *child, enum log_level level,
 
 /* ---- last words ---- */
 
-void news_explain_spawn(struct service *service, const char *text)
-{
-	struct history *h = service->sup->history;
-
-	(void)text_copy(h->explain, sizeof(h->explain), text);
-}
-
-void news_expect_last_output(struct supervisor *sup, const struct child *child)
+void news_expect(struct supervisor *sup, const char *cause, uint64_t serial)
 {
 	struct history *h = sup->history;
 
-	(void)text_copy(h->explain, sizeof(h->explain),
-		child->cause != NULL ? child->cause : "");
-	h->expect = 0;
-	if (child->output[0] != -1 && logger_ask_last(child))
-		h->expect = child->serial;
+	(void)text_copy(
+		h->explain, sizeof(h->explain), cause != NULL ? cause : "");
+	h->expect = serial;
 }
 
-void news_take_words(struct supervisor *sup, struct news_words *to)
+char *news_expected(struct supervisor *sup, uint64_t *serial)
 {
 	struct history *h = sup->history;
+	char *cause = *h->explain != '\0' ? strdup(h->explain) : NULL;
 
-	to->explain = *h->explain != '\0' ? strdup(h->explain) : NULL;
-	to->expect = h->expect;
-	*h->explain = '\0';
-	h->expect = 0;
+	*serial = h->expect;
+	news_expect(sup, NULL, 0);
+	return cause;
 }
 
-void news_give_words(struct supervisor *sup, const struct news_words *words)
+struct news *news_awaiting(const struct supervisor *sup, uint64_t serial)
 {
-	struct history *h = sup->history;
+	struct news *n = sup->news_head;
 
-	(void)text_copy(h->explain, sizeof(h->explain),
-		words->explain != NULL ? words->explain : "");
-	h->expect = words->expect;
+	while (n != NULL && n->serial != serial)
+		n = n->next;
+	return n;
 }
 
-void news_words_fini(struct news_words *words)
+void news_answered(struct supervisor *sup, struct news *n)
 {
-	free(words->explain);
-	free(words->last);
-}
-
-/* A worker that never was ready and complained of the address: it does not
- * know that nclust holds the port. */
-static bool wants_bind_hint(const struct supervisor *sup, const struct news *n)
-{
-	const struct service *service = service_named(sup, n->cluster);
-
-	return service != NULL && service->listeners.count > 0 &&
-		!intercept_gives_named(service) &&
-		n->report.kind == REPORT_EXITED && !n->report.was_ready &&
-		n->report.why == WHY_ITSELF;
-}
-
-void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
-	bool address_in_use)
-{
-	struct news_words *later = reap_words_of(sup, serial);
-
-	if (later != NULL) {
-		free(later->last);
-		later->last = *text != '\0' ? strdup(text) : NULL;
-		later->answered = true;
-		later->address_in_use = address_in_use;
-		return;
-	}
-	for (struct news *n = sup->news_head; n != NULL; n = n->next) {
-		if (n->serial != serial)
-			continue;
-		(void)text_escape(n->last, sizeof(n->last), text, strlen(text));
-		n->bind_hint = address_in_use && wants_bind_hint(sup, n);
-		if (address_in_use && !n->bind_hint && *n->explain == '\0')
-			trouble_guess_in_use(
-				sup, n->explain, sizeof(n->explain), n->last);
-		n->serial = 0;
-		break;
-	}
+	n->serial = 0;
 	flush_told(sup);
 }
 
@@ -817,20 +767,6 @@ void news_stop_waiting(struct supervisor *sup)
 bool news_pending(const struct supervisor *sup)
 {
 	return sup->news_head != NULL;
-}
-
-void news_worker_errno(const struct child *child, int error)
-{
-	news_say(child->service->sup, LOG_WARN, "worker-errno",
-		"%s.%" PRIu32 ": worker %d says: %s", child->service->name,
-		child->slot, (int)child->pid, strerror(error));
-}
-
-void news_worker_reloading(const struct child *child)
-{
-	news_say(child->service->sup, LOG_INFO, "worker-reloading",
-		"%s.%" PRIu32 ": worker %d is reloading its configuration",
-		child->service->name, child->slot, (int)child->pid);
 }
 
 /* ---- life ---- */

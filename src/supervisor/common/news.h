@@ -64,31 +64,18 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	const char *event, const struct news_number *numbers, size_t count,
 	const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-/* The cause for the next EXITED report of a spawn that failed. */
-void news_explain_spawn(struct service *service, const char *text);
-/* The next EXITED report is this child's: ask for its last output, and keep the
- * cause that it has. */
-void news_expect_last_output(struct supervisor *sup, const struct child *child);
-/* What is known of an exit whose report has to wait (reap.h): taken away from the
- * history, and given back right before that report. */
-struct news_words {
-	char *explain;   /* heap; NULL: nothing */
-	uint64_t expect; /* the serial whose last output was asked for; or 0 */
-	bool answered;   /* … and has come: */
-	bool address_in_use;
-	char *last; /* heap; NULL: none */
-};
-void news_take_words(struct supervisor *sup, struct news_words *to);
-void news_give_words(struct supervisor *sup, const struct news_words *words);
-void news_words_fini(struct news_words *words);
-void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
-	bool address_in_use);
+/* The next EXITED report: its cause, or NULL, and the serial of the worker whose last
+ * output was asked for, or 0. */
+void news_expect(struct supervisor *sup, const char *cause, uint64_t serial);
+/* The same, taken back because that report has to wait (reap.h); heap. */
+char *news_expected(struct supervisor *sup, uint64_t *serial);
+/* The record that waits for the last output of that worker, or NULL; and it waits no
+ * more. */
+struct news *news_awaiting(const struct supervisor *sup, uint64_t serial);
+void news_answered(struct supervisor *sup, struct news *n);
 /* Nobody will answer any more (the logger has died). */
 void news_stop_waiting(struct supervisor *sup);
 bool news_pending(const struct supervisor *sup);
-
-void news_worker_errno(const struct child *child, int error);
-void news_worker_reloading(const struct child *child);
 
 /* Is this end one that somebody has to look into? */
 bool news_is_failure(const struct report *report);

@@ -92,17 +92,6 @@ struct spawn_trap *intercept_plan(
 	return &in->trap;
 }
 
-bool intercept_gives_named(const struct service *service)
-{
-	const struct cluster_settings *s = cluster_settings(service->core);
-
-	for (size_t i = 0; i < service->listeners.count; i++)
-		if (!service->listeners.list[i]->has_key)
-			return false;
-	return s->intercept != INTERCEPT_OFF &&
-		service->sup->intercept.way != WAY_NONE;
-}
-
 /* Of the machine, and not of the moment: it will be so for each worker. */
 static bool is_for_good(int error)
 {

@@ -20,10 +20,6 @@ struct spawn_trap *intercept_plan(
 /* The spawn has succeeded: hear the child, or say why that cannot be. */
 void intercept_watch(struct child *child, struct spawn_trap *trap);
 
-/* Would a worker that binds what was named get it, as far as is known?  Unix paths
- * it would not. */
-bool intercept_gives_named(const struct service *service);
-
 /* Its memory, into `to`, with a bound.  -1: it cannot be read. */
 int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
 	size_t size);

@@ -476,7 +476,10 @@ void child_ended(struct child *child)
 	if (ended == 1 && !child->adopted)
 		(void)pidfd_reap(child->pidfd, &end);
 	if (!service->kind->by_connection)
-		news_expect_last_output(sup, child);
+		news_expect(sup, child->cause,
+			child->output[0] != -1 && logger_ask_last(child)
+				? child->serial
+				: 0);
 	pids_remove(&sup->pids, child);
 	for (int i = 0; i < 2; i++)
 		if (service->children[child->slot][i] == child)

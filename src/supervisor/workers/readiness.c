@@ -176,6 +176,7 @@ static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
  * fill the log, nor push the events of others out of the history. */
 static void pass_on(struct child *child, const struct notify_message *m)
 {
+	const struct service *s = child->service;
 	nsec_t now = clock_now();
 
 	if (!m->has_errno && !m->reloading)
@@ -187,9 +188,14 @@ static void pass_on(struct child *child, const struct notify_message *m)
 	if (child->said++ >= SAID_A_SECOND)
 		return;
 	if (m->has_errno)
-		news_worker_errno(child, m->error);
+		news_say(s->sup, LOG_WARN, "worker-errno",
+			"%s.%" PRIu32 ": worker %d says: %s", s->name,
+			child->slot, (int)child->pid, strerror(m->error));
 	if (m->reloading)
-		news_worker_reloading(child);
+		news_say(s->sup, LOG_INFO, "worker-reloading",
+			"%s.%" PRIu32
+			": worker %d is reloading its configuration",
+			s->name, child->slot, (int)child->pid);
 }
 
 static void obey(struct child *child, const struct notify_message *m)

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/environ.h"
@@ -44,7 +45,12 @@ struct remains {
 	uint64_t serial;
 	nsec_t since;
 	unsigned found; /* of its processes, at the last look */
-	struct news_words words;
+	char *cause;    /* heap: of its report, or NULL */
+	uint64_t
+		expect; /* its serial, if its last output was asked for; or 0 */
+	bool answered;  /* … and has come: */
+	bool address_in_use;
+	char *last; /* heap */
 };
 
 /* ---- the dead ---- */
@@ -321,6 +327,32 @@ bool reap_is_left(struct child *child, const struct ending *ending)
 
 /* ---- deaths that the core hears of later ---- */
 
+static void remains_free(struct remains *r)
+{
+	free(r->cause);
+	free(r->last);
+	free(r);
+}
+
+/* The report that waits for it is told with it, and with what it says of a port. */
+static void tell_last(struct supervisor *sup, uint64_t serial, const char *text,
+	bool address_in_use)
+{
+	struct news *n = news_awaiting(sup, serial);
+	const struct service *service;
+
+	if (n == NULL)
+		return;
+	service = service_named(sup, n->cluster);
+	(void)text_escape(n->last, sizeof(n->last), text, strlen(text));
+	n->bind_hint = address_in_use && service != NULL &&
+		service_holds_its_port(service, &n->report);
+	if (address_in_use && !n->bind_hint && *n->explain == '\0')
+		trouble_guess_in_use(
+			sup, n->explain, sizeof(n->explain), n->last);
+	news_answered(sup, n);
+}
+
 /* Those of whom nothing is left; or all. */
 static void tell_deaths(struct supervisor *sup, bool all)
 {
@@ -335,22 +367,29 @@ static void tell_deaths(struct supervisor *sup, bool all)
 			continue;
 		}
 		*at = r->next;
-		news_give_words(sup, &r->words);
+		news_expect(sup, r->cause, r->expect);
 		service_tell(r->service, &r->event);
-		if (r->words.answered)
-			news_last_output(sup, r->words.expect,
-				r->words.last != NULL ? r->words.last : "",
-				r->words.address_in_use);
-		news_words_fini(&r->words);
-		free(r);
+		if (r->answered)
+			tell_last(sup, r->expect,
+				r->last != NULL ? r->last : "",
+				r->address_in_use);
+		remains_free(r);
 	}
 }
 
-struct news_words *reap_words_of(struct supervisor *sup, uint64_t serial)
+void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
+	bool address_in_use)
 {
 	struct remains *r = remains_of(sup, serial);
 
-	return r != NULL ? &r->words : NULL;
+	if (r == NULL) {
+		tell_last(sup, serial, text, address_in_use);
+		return;
+	}
+	free(r->last);
+	r->last = strdup(text);
+	r->answered = true;
+	r->address_in_use = address_in_use;
 }
 
 /* One look does for all that have died since the last. */
@@ -396,7 +435,7 @@ void reap_tell_later(
 		.serial = serial,
 		.since = clock_now(),
 	};
-	news_take_words(sup, &r->words);
+	r->cause = news_expected(sup, &r->expect);
 	while (*end != NULL)
 		end = &(*end)->next;
 	*end = r;
@@ -473,8 +512,7 @@ void reap_fini(struct supervisor *sup)
 		struct remains *r = sup->remains;
 
 		sup->remains = r->next;
-		news_words_fini(&r->words);
-		free(r);
+		remains_free(r);
 	}
 	fd_close(&sup->oom_fd);
 	free(sup->first_children);

@@ -23,9 +23,10 @@ bool reap_is_left(struct child *child, const struct ending *ending);
  * slot gets no successor before. */
 void reap_tell_later(
 	struct service *service, struct event *event, uint64_t serial);
-/* What is to be said of an end that waits; NULL: none of that serial does. */
-struct news_words;
-struct news_words *reap_words_of(struct supervisor *sup, uint64_t serial);
+/* The logger has answered what the worker of that serial wrote last: it belongs to the
+ * report of its end. */
+void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
+	bool address_in_use);
 /* Tell it now of all that wait. */
 void reap_tell_all(struct supervisor *sup);
 /* Signal every child that is neither worker nor role; how many there are. */

@@ -16,6 +16,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
+#include "supervisor/workers/reap.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
 
@@ -270,7 +271,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		if (m.cut || !logwire_check(&p, (size_t)m.len))
 			continue;
 		if (p.kind == LOGWIRE_LAST)
-			news_last_output(
+			reap_last_output(
 				sup, p.worker, p.text, p.address_in_use != 0);
 	}
 }

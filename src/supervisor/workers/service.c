@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
@@ -28,14 +27,29 @@
 
 /* ---- what the core tells ---- */
 
+/* Its listeners are given to a worker that binds their addresses by itself. */
+static bool gives_named(const struct service *service)
+{
+	for (size_t i = 0; i < service->listeners.count; i++)
+		if (!service->listeners.list[i]->has_key)
+			return false;
+	return cluster_settings(service->core)->intercept != INTERCEPT_OFF &&
+		service->sup->intercept.way != WAY_NONE;
+}
+
+bool service_holds_its_port(
+	const struct service *service, const struct report *r)
+{
+	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
+		!r->was_ready && service->listeners.count > 0 &&
+		!gives_named(service);
+}
+
 /* Without the worker's output nclust cannot know; say what to look for. */
 static void hint_at_bind(struct service *service, const struct report *r)
 {
-	const struct cluster_settings *s = cluster_settings(service->core);
-
-	if (service->bind_hint_told || r->was_ready || r->why != WHY_ITSELF ||
+	if (service->bind_hint_told || !service_holds_its_port(service, r) ||
 		r->ending.kind != ENDING_EXIT || r->ending.code == 0 ||
-		s->listen_count == 0 || intercept_gives_named(service) ||
 		logger_wanted(service))
 		return;
 	service->bind_hint_told = true;

@@ -47,6 +47,11 @@ bool service_is_over(const struct service *service);
 /* Give the core a command by which it may begin a new life, or end at once. */
 void service_change(struct service *service, struct event *event);
 
+/* A worker that has ended so may have met a port that nclust holds: it binds its port
+ * by itself, and nclust does not give it the one that it has. */
+bool service_holds_its_port(
+	const struct service *service, const struct report *r);
+
 /* Commands, from clients and signals.  -1 and `err`: refused. */
 int service_scale(struct service *service, unsigned count, struct error *err);
 struct roll {

@@ -63,7 +63,7 @@ static void slots_explain(
 	struct service *service, const char *text, bool permanent)
 {
 	(void)permanent;
-	news_explain_spawn(service, text);
+	news_expect(service->sup, text, 0);
 }
 
 const struct worker_kind slots_kind = {
