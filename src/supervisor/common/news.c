@@ -55,47 +55,11 @@ const char *news_ending_text(char to[64], const struct ending *e)
 	return to;
 }
 
-static const struct {
-	const char *name;
-	enum log_level level;
-} kinds[] = {
-	[REPORT_STARTED] = {"started", LOG_INFO},
-	[REPORT_READY] = {"ready", LOG_INFO},
-	[REPORT_EXITED] = {"exited", LOG_WARN},
-	[REPORT_DRAINING] = {"draining", LOG_INFO},
-	[REPORT_UNWELL] = {"unwell", LOG_WARN},
-	[REPORT_OUTGROWN] = {"outgrown", LOG_NOTE},
-	[REPORT_BAKING] = {"baking", LOG_NOTE},
-	[REPORT_BAKED] = {"baked", LOG_NOTE},
-	[REPORT_STOPPING] = {"stopping", LOG_DEBUG},
-	[REPORT_STOP_TIMEOUT] = {"stop-timeout", LOG_WARN},
-	[REPORT_UNKILLABLE] = {"unkillable", LOG_ERROR},
-	[REPORT_START_TIMEOUT] = {"start-timeout", LOG_ERROR},
-	[REPORT_SLOT_ENDED] = {"slot-ended", LOG_NOTE},
-	[REPORT_ALL_READY] = {"all-ready", LOG_NOTE},
-	[REPORT_SCALED] = {"scaled", LOG_NOTE},
-	[REPORT_GAVE_UP] = {"gave-up", LOG_ERROR},
-	[REPORT_ROLLOUT_STARTED] = {"rollout-started", LOG_NOTE},
-	[REPORT_ROLLOUT_STEP] = {"rollout-step", LOG_INFO},
-	[REPORT_ROLLOUT_DONE] = {"rollout-done", LOG_NOTE},
-	[REPORT_ROLLOUT_FAILED] = {"rollout-failed", LOG_ERROR},
-	[REPORT_ROLLOUT_SUPERSEDED] = {"rollout-superseded", LOG_NOTE},
-	[REPORT_STATE] = {"state", LOG_DEBUG},
-	[REPORT_SURPRISE] = {"surprise", LOG_ERROR},
-};
-
 bool news_is_failure(const struct report *r)
 {
 	return r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT ||
 		r->why == WHY_WATCHDOG || r->why == WHY_STALL ||
 		r->why == WHY_CHECK || r->why == WHY_REQUEST;
-}
-
-static enum log_level level_of(const struct report *r)
-{
-	if (r->kind == REPORT_EXITED && !news_is_failure(r))
-		return LOG_INFO;
-	return kinds[r->kind].level;
 }
 
 static void say_next_try(struct buffer *out, const struct report *r)
@@ -252,146 +216,129 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 		say_who_serves(out, r);
 }
 
-static void say_baking(struct buffer *out, const struct report *r)
-{
-	char text[24];
+/* What a report is called, how it is logged, and its sentence, without "web.2: ":
+ * `say`, or else `text`, or `one` where it counts to 1.  In a text stand
+ *   %p its worker's pid      %a its age          %s a span of time
+ *   %c its count             %g the generation   %r the rollout
+ *   %w what is not well      %S the signal       %t the cluster's state
+ *   %i the worker's id */
+static const struct kind {
+	const char *name;
+	enum log_level level;
+	bool slot; /* it is about a slot */
+	const char *text;
+	const char *one;
+	void (*say)(struct buffer *out, const struct news *n);
+} kinds[] = {
+	[REPORT_STARTED] = {"started", LOG_INFO, true,
+		"started worker %p (generation %g)"},
+	[REPORT_READY] = {"ready", LOG_INFO, true, "worker %p ready after %a"},
+	[REPORT_EXITED] = {"exited", LOG_WARN, true, .say = say_exited},
+	[REPORT_DRAINING] = {"draining", LOG_INFO, true,
+		"draining worker %p for at most %s"},
+	[REPORT_UNWELL] = {"unwell", LOG_WARN, true,
+		"worker %p %w: replacing it"},
+	[REPORT_OUTGROWN] = {"outgrown", LOG_NOTE, true,
+		"worker %p %w: replacing it"},
+	[REPORT_BAKING] = {"baking", LOG_NOTE, false,
+		"rollout %r: the first %c new workers are ready, watching them "
+		"for %s",
+		"rollout %r: the first new worker is ready, watching it for "
+		"%s"},
+	[REPORT_BAKED] = {"baked", LOG_NOTE, false,
+		"rollout %r: the first are well, the others follow",
+		"rollout %r: the first is well, the others follow"},
+	[REPORT_STOPPING] = {"stopping", LOG_DEBUG, true, "stopping worker %p"},
+	[REPORT_STOP_TIMEOUT] = {"stop-timeout", LOG_WARN, true,
+		"worker %p did not end in time, sending %S"},
+	[REPORT_UNKILLABLE] = {"unkillable", LOG_ERROR, true,
+		"worker %p is still there after SIGKILL: unkillable, as it "
+		"waits in the kernel (see /proc/%p/stack), or as it is another "
+		"user's"},
+	[REPORT_START_TIMEOUT] = {"start-timeout", LOG_ERROR, true,
+		"worker %p was not ready after %a (start-timeout), stopping "
+		"it"},
+	[REPORT_SLOT_ENDED] = {"slot-ended", LOG_NOTE, true,
+		"has ended for good"},
+	[REPORT_ALL_READY] = {"all-ready", LOG_NOTE, false,
+		"%c of %c workers ready"},
+	[REPORT_SCALED] = {"scaled", LOG_NOTE, false, "scaled to %c workers"},
+	[REPORT_GAVE_UP] = {"gave-up", LOG_ERROR, false,
+		"gave up after %c deaths within %s"},
+	[REPORT_ROLLOUT_STARTED] = {"rollout-started", LOG_NOTE, false,
+		"rollout %r to generation %g: replacing %c workers"},
+	[REPORT_ROLLOUT_STEP] = {"rollout-step", LOG_INFO, false,
+		"rollout %r: %c replaced"},
+	[REPORT_ROLLOUT_DONE] = {"rollout-done", LOG_NOTE, false,
+		"rollout %r done"},
+	[REPORT_ROLLOUT_FAILED] = {"rollout-failed", LOG_ERROR, false,
+		.say = say_rollout_failed},
+	[REPORT_ROLLOUT_SUPERSEDED] = {"rollout-superseded", LOG_NOTE, false,
+		"rollout %r superseded by a newer one"},
+	[REPORT_STATE] = {"state", LOG_DEBUG, false, "is %t"},
+	[REPORT_SURPRISE] = {"surprise", LOG_ERROR, false,
+		"unexpected event for worker %i in its state: please report "
+		"this"},
+};
 
-	if (r->count == 1)
-		(void)buffer_printf(out,
-			"rollout %u: the first new worker is ready, watching "
-			"it for %s",
-			r->rollout, text_duration(text, r->span));
-	else
-		(void)buffer_printf(out,
-			"rollout %u: the first %u new workers are ready, "
-			"watching them for %s",
-			r->rollout, r->count, text_duration(text, r->span));
+static enum log_level level_of(const struct report *r)
+{
+	if (r->kind == REPORT_EXITED && !news_is_failure(r))
+		return LOG_INFO;
+	return kinds[r->kind].level;
 }
 
-/* The sentence, without "web.2: ". */
-static void say(struct buffer *out, const struct news *n)
+static void say_fact(struct buffer *out, const struct report *r, char which)
 {
-	const struct report *r = &n->report;
-	char age[16];
 	char text[24];
 
-	switch (r->kind) {
-	case REPORT_STARTED:
-		(void)buffer_string(out, "started worker ");
-		(void)buffer_number(out, (uint64_t)r->pid, 10);
-		(void)buffer_string(out, " (generation ");
-		(void)buffer_number(out, r->generation, 10);
-		(void)buffer_string(out, ")");
+	switch (which) {
+	case 'a':
+		(void)buffer_string(out, text_age(text, r->age));
 		break;
-	case REPORT_READY:
-		(void)buffer_string(out, "worker ");
-		(void)buffer_number(out, (uint64_t)r->pid, 10);
-		(void)buffer_string(out, " ready after ");
-		(void)buffer_string(out, text_age(age, r->age));
+	case 's':
+		(void)buffer_string(out, text_duration(text, r->span));
 		break;
-	case REPORT_EXITED:
-		say_exited(out, n);
+	case 'S':
+		(void)buffer_string(out, text_signal_name(text, r->signal));
 		break;
-	case REPORT_DRAINING:
-		(void)buffer_printf(out, "draining worker %d for at most %s",
-			(int)r->pid, text_duration(text, r->span));
+	case 't':
+		(void)buffer_string(out, cluster_state_name(r->state));
 		break;
-	case REPORT_UNWELL:
-	case REPORT_OUTGROWN:
-		(void)buffer_printf(out, "worker %d %s: replacing it",
-			(int)r->pid, unwell(r->why));
+	case 'w':
+		(void)buffer_string(out, unwell(r->why));
 		break;
-	case REPORT_BAKING:
-		say_baking(out, r);
-		break;
-	case REPORT_BAKED:
-		(void)buffer_printf(out,
-			"rollout %u: the first %s well, the others follow",
-			r->rollout, r->count == 1 ? "is" : "are");
-		break;
-	case REPORT_STOPPING:
-		(void)buffer_printf(out, "stopping worker %d", (int)r->pid);
-		break;
-	case REPORT_STOP_TIMEOUT:
-		(void)buffer_printf(out,
-			"worker %d did not end in time, sending %s",
-			(int)r->pid, text_signal_name(age, r->signal));
-		break;
-	case REPORT_UNKILLABLE:
-		(void)buffer_printf(out,
-			"worker %d is still there after SIGKILL: unkillable, "
-			"as it waits in the kernel (see /proc/%d/stack), or "
-			"as it is another user's",
-			(int)r->pid, (int)r->pid);
-		break;
-	case REPORT_START_TIMEOUT:
-		(void)buffer_printf(out,
-			"worker %d was not ready after %s (start-timeout), "
-			"stopping it",
-			(int)r->pid, text_age(age, r->age));
-		break;
-	case REPORT_SLOT_ENDED:
-		(void)buffer_string(out, "has ended for good");
-		break;
-	case REPORT_ALL_READY:
-		(void)buffer_printf(
-			out, "%u of %u workers ready", r->count, r->count);
-		break;
-	case REPORT_SCALED:
-		(void)buffer_printf(out, "scaled to %u workers", r->count);
-		break;
-	case REPORT_GAVE_UP:
-		(void)buffer_printf(out, "gave up after %u deaths within %s",
-			r->count, text_duration(text, r->span));
-		break;
-	case REPORT_ROLLOUT_STARTED:
-		(void)buffer_printf(out,
-			"rollout %u to generation %u: replacing %u workers",
-			r->rollout, r->generation, r->count);
-		break;
-	case REPORT_ROLLOUT_STEP:
-		(void)buffer_printf(
-			out, "rollout %u: %u replaced", r->rollout, r->count);
-		break;
-	case REPORT_ROLLOUT_DONE:
-		(void)buffer_printf(out, "rollout %u done", r->rollout);
-		break;
-	case REPORT_ROLLOUT_FAILED:
-		say_rollout_failed(out, n);
-		break;
-	case REPORT_ROLLOUT_SUPERSEDED:
-		(void)buffer_printf(out, "rollout %u superseded by a newer one",
-			r->rollout);
-		break;
-	case REPORT_STATE:
-		(void)buffer_printf(out, "is %s", cluster_state_name(r->state));
-		break;
-	case REPORT_SURPRISE:
-		(void)buffer_printf(out,
-			"unexpected event for worker %" PRIu64
-			" in its state: please report this",
-			r->worker);
+	default:
+		(void)buffer_number(out,
+			which == 'p'           ? (uint64_t)r->pid
+				: which == 'c' ? r->count
+				: which == 'g' ? r->generation
+				: which == 'r' ? r->rollout
+					       : r->worker,
+			10);
 		break;
 	}
 }
 
-static bool is_about_slot(const struct report *r)
+static void say(struct buffer *out, const struct news *n)
 {
-	switch (r->kind) {
-	case REPORT_STARTED:
-	case REPORT_READY:
-	case REPORT_EXITED:
-	case REPORT_DRAINING:
-	case REPORT_UNWELL:
-	case REPORT_OUTGROWN:
-	case REPORT_STOPPING:
-	case REPORT_STOP_TIMEOUT:
-	case REPORT_UNKILLABLE:
-	case REPORT_START_TIMEOUT:
-	case REPORT_SLOT_ENDED:
-		return true;
-	default:
-		return false;
+	const struct report *r = &n->report;
+	const struct kind *k = &kinds[r->kind];
+	const char *at = r->count == 1 && k->one != NULL ? k->one : k->text;
+
+	if (k->say != NULL) {
+		k->say(out, n);
+		return;
+	}
+	while (*at != '\0') {
+		size_t plain = strcspn(at, "%");
+
+		(void)buffer_append(out, at, plain);
+		at += plain;
+		if (*at == '\0')
+			break;
+		say_fact(out, r, at[1]);
+		at += 2;
 	}
 }
 
@@ -426,10 +373,10 @@ static void put_fields(struct json_writer *w, const struct news *n)
 	char text[64];
 
 	json_put_text(w, "cluster", n->cluster);
-	if (is_about_slot(r) || r->kind == REPORT_ROLLOUT_STEP ||
+	if (kinds[r->kind].slot || r->kind == REPORT_ROLLOUT_STEP ||
 		(r->kind == REPORT_ROLLOUT_FAILED && r->slot != SLOT_ALL))
 		json_put_int(w, "slot", r->slot);
-	if (is_about_slot(r) && r->worker != 0) {
+	if (kinds[r->kind].slot && r->worker != 0) {
 		json_put_int(w, "worker", (int64_t)r->worker);
 		json_put_int(w, "pid", r->pid);
 	}
@@ -542,7 +489,7 @@ static void publish(struct supervisor *sup, struct news *n)
 		explain(service, n);
 	buffer_init(&text, 4096);
 	(void)buffer_string(&text, n->cluster);
-	if (is_about_slot(r)) {
+	if (kinds[r->kind].slot) {
 		(void)buffer_string(&text, ".");
 		(void)buffer_number(&text, r->slot, 10);
 	}
