@@ -6,8 +6,8 @@
 #include "os/clock.h"
 #include "protocol/json.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/intercept/listens.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/common/part.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/common/kind.h"
 
@@ -142,10 +142,7 @@ static void say_exited(struct buffer *out, const struct news *n)
 	if (news_is_failure(r))
 		say_last(out, n);
 	if (n->bind_hint)
-		(void)buffer_string(out,
-			"; it binds the port itself, which nclust holds: let "
-			"it take its socket from LISTEN_FDS, or take over its "
-			"port ('intercept')");
+		(void)buffer_string(out, "; " TROUBLE_BINDS_ITSELF);
 }
 
 /* Where and why: "web.0: exit 1 after 0.3 s; last output: …". */
@@ -582,7 +579,7 @@ static void news_on_report(struct service *service, const struct report *report)
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;
 	if (report->kind == REPORT_ROLLOUT_FAILED)
-		listens_explain(service, report, n.explain, sizeof(n.explain));
+		PARTS(explain, service, report, n.explain, sizeof(n.explain));
 	if (report->kind == REPORT_EXITED)
 		(void)text_copy(n.explain, sizeof(n.explain), h->explain);
 	if (report->kind == REPORT_EXITED && h->expect != 0) {

@@ -55,6 +55,10 @@ struct part {
 
 	/* The core tells what has happened in it. */
 	void (*report)(struct service *service, const struct report *report);
+	/* Why a rollout has failed, as that report says, where this room knows more:
+	 * into `to`. */
+	void (*explain)(const struct service *service,
+		const struct report *report, char *to, size_t size);
 	/* The core is about to choose whom it drains next. */
 	void (*choose)(struct service *service);
 	/* All of it has ended, for good or until the next restart. */

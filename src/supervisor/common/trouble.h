@@ -69,4 +69,10 @@ void trouble_set_cause(struct child *child, const char *format, ...)
 extern const struct carried carried_trouble; /* of a cluster */
 void trouble_free(struct service *service);
 
+/* What is said of a worker that binds a port that nclust holds. */
+#define TROUBLE_BINDS_ITSELF \
+	"it binds the port itself, which nclust holds: let it take its " \
+	"socket " \
+	"from LISTEN_FDS, or take over its port ('intercept')"
+
 #endif

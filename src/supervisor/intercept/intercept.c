@@ -410,4 +410,5 @@ const struct part intercept_part = {
 	.born = intercept_on_born,
 	.resumed = intercept_on_resumed,
 	.gone = intercept_on_gone,
+	.explain = intercept_on_explain,
 };

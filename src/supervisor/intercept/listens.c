@@ -406,7 +406,7 @@ void listens_recall(struct child *child)
 			note_port(child, set->list[i]);
 }
 
-void listens_explain(const struct service *service, const struct report *r,
+void intercept_on_explain(const struct service *service, const struct report *r,
 	char *to, size_t size)
 {
 	const struct child *child = child_find(service, r->slot, r->worker);

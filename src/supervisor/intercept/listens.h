@@ -31,7 +31,7 @@ void listens_born(struct child *child);
 /* Of a child whose listens were written down: on which addresses they were. */
 void listens_recall(struct child *child);
 /* Why a new worker was not ready in time, where it is that it does not listen. */
-void listens_explain(const struct service *service, const struct report *r,
+void intercept_on_explain(const struct service *service, const struct report *r,
 	char *to, size_t size);
 
 /* Of a child that was carried. */

@@ -53,16 +53,14 @@ static void hint_at_bind(struct service *service, const struct report *r)
 		logger_wanted(service))
 		return;
 	service->bind_hint_told = true;
-	log_note("%s: if it says 'address already in use', it binds the port "
-		 "itself, which nclust holds: let it take its socket from "
-		 "LISTEN_FDS, or take over its port ('intercept')",
+	log_note("%s: if it says 'address already in "
+		 "use', " TROUBLE_BINDS_ITSELF,
 		service->name);
 }
 
 static void on_exited(struct service *service, const struct report *r)
 {
-	if (r->why == WHY_ITSELF)
-		hint_at_bind(service, r);
+	hint_at_bind(service, r);
 	if (!cluster_ever_ready(service->core) && r->why != WHY_STOP &&
 		r->slot < service->child_slots &&
 		service->early_deaths[r->slot] < 255)
