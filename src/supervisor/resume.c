@@ -153,14 +153,14 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 		heal_watch(sup, listeners->list[i]);
 	carry_release(r);
 	for (size_t i = 0; i < sup->service_count; i++)
-		steer_adopt(sup->services[i]);
+		steer_on_adopted(sup->services[i]);
 	children_each(sup, NULL, resume_child, NULL);
 	helpers_resume(sup);
 	hooks_resume(sup);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		learned_resume(sup->services[i]);
 		node_resume(sup->services[i]);
-		health_resume(sup->services[i]);
+		health_on_adopted(sup->services[i]);
 		if (sup->services[i]->accepting != NULL)
 			accepting_resume(sup->services[i]);
 	}

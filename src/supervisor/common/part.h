@@ -20,6 +20,12 @@ struct holding;
 struct json_writer;
 struct worker_kind;
 
+struct kept {
+	const struct state_entry *entry; /* as it was written down */
+	int trap;                        /* where its calls come; or -1 */
+	int channel;                     /* or -1 */
+};
+
 struct part {
 	const char *name;
 
@@ -50,6 +56,16 @@ struct part {
 	void (*left)(struct child *child);
 	/* Give back all that it had.  Backwards; the core hears after that. */
 	void (*gone)(struct child *child);
+
+	/* ---- a worker that outlives nclust (`orphans = keep`) ---- */
+
+	/* The descriptors of it that the next one will need, into `kept`. */
+	void (*hold)(const struct child *child, struct kept *kept);
+	/* An earlier nclust had it, and was killed: take of `kept` what is this
+	 * room's, by fd_release(). */
+	void (*adopt)(struct child *child, struct kept *kept);
+	/* All such workers of a cluster are there. */
+	void (*adopted)(struct service *service);
 
 	/* ---- a cluster ---- */
 

@@ -648,6 +648,13 @@ static void drain_on_left(struct child *child)
 		steer_wake_others(child->service, child->lane);
 }
 
+/* It may be frozen. */
+static void drain_on_adopt(struct child *child, struct kept *kept)
+{
+	if (kept->entry->phase == STATE_STOPPING)
+		thaw_tree(child->pid, child->pidfd);
+}
+
 const struct part drain_part = {
 	.name = "drain",
 	.prepare = drain_on_prepare,
@@ -657,6 +664,8 @@ const struct part drain_part = {
 	.stop = drain_on_stop,
 	.dying = drain_on_dying,
 	.left = drain_on_left,
+	.adopt = drain_on_adopt,
+	.adopted = steer_on_adopted,
 	.report = steer_on_report,
 	.choose = drain_on_choose,
 	.drop = steer_on_drop,

@@ -43,7 +43,7 @@ bool steer_has_mates(const struct child *child, const struct listener *l);
 bool steer_may_stop(const struct child *child);
 
 /* Its listeners and workers have been taken over, with the lanes that they had. */
-void steer_adopt(struct service *service);
+void steer_on_adopted(struct service *service);
 
 /* Has a listener of it several sockets? */
 bool steer_is_busy(const struct service *service);

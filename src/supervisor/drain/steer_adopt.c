@@ -51,7 +51,7 @@ struct steer *steer_begin_anew(struct service *service)
 	return s;
 }
 
-void steer_adopt(struct service *service)
+void steer_on_adopted(struct service *service)
 {
 	struct steer *s;
 

@@ -231,7 +231,7 @@ static void health_on_settings(struct service *service)
 	recycle_begin(service);
 }
 
-void health_resume(struct service *service)
+void health_on_adopted(struct service *service)
 {
 	children_each(service->sup, service, ask_again, NULL);
 	health_on_settings(service);
@@ -283,6 +283,7 @@ const struct part health_part = {
 	.born = health_on_born,
 	.gives_up = health_on_gives_up,
 	.gone = health_on_gone,
+	.adopted = health_on_adopted,
 	.report = health_on_report,
 	.settings = health_on_settings,
 	.status_worker = health_on_status_worker,

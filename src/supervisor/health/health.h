@@ -39,8 +39,8 @@ struct health {
 	bool outgrown;        /* … and it was told */
 };
 
-/* Its workers were carried: go on asking. */
-void health_resume(struct service *service);
+/* Its workers were an earlier nclust's: go on asking. */
+void health_on_adopted(struct service *service);
 
 /* How what is known of a worker goes through an upgrade. */
 extern const struct carried carried_health;

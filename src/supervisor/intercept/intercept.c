@@ -69,7 +69,8 @@ static bool must(const struct cluster_settings *settings)
 		settings->ready == READY_LISTEN;
 }
 
-struct spawn_trap *intercept_plan(
+/* For a spawn: what its plan needs, or NULL where calls are not trapped. */
+static struct spawn_trap *make_plan(
 	struct service *service, const struct cluster_settings *settings)
 {
 	struct supervisor *sup = service->sup;
@@ -321,7 +322,8 @@ static void intercept_on_blank(struct child *child)
 	child->trap_watcher.data = child;
 }
 
-void intercept_watch(struct child *child, struct spawn_trap *trap)
+/* The spawn has succeeded: hear the child, or say why that cannot be. */
+static void watch(struct child *child, struct spawn_trap *trap)
 {
 	struct supervisor *sup = child->service->sup;
 
@@ -371,13 +373,13 @@ static int intercept_on_prepare(
 {
 	(void)err;
 	birth->plan.trap =
-		intercept_plan(child->service, birth->place.recipe->settings);
+		make_plan(child->service, birth->place.recipe->settings);
 	return 0;
 }
 
 static void intercept_on_born(struct child *child, struct birth *birth)
 {
-	intercept_watch(child, birth->plan.trap);
+	watch(child, birth->plan.trap);
 	listens_born(child);
 }
 
@@ -403,6 +405,23 @@ void intercept_fini(struct supervisor *sup)
 	fd_close(&sup->intercept.trap.channel[1]);
 }
 
+static void intercept_on_hold(const struct child *child, struct kept *kept)
+{
+	kept->trap = child->trap_watcher.fd;
+}
+
+static void intercept_on_adopt(struct child *child, struct kept *kept)
+{
+	struct service *service = child->service;
+	struct spawn_trap trap = {.fd = fd_release(&kept->trap)};
+
+	if (trap.fd != -1 && service->sup->intercept.way == WAY_UNKNOWN)
+		(void)make_plan(service, cluster_settings(service->core));
+	if (trap.fd != -1)
+		watch(child, &trap);
+	listens_recall(child);
+}
+
 const struct part intercept_part = {
 	.name = "intercept",
 	.blank = intercept_on_blank,
@@ -410,5 +429,7 @@ const struct part intercept_part = {
 	.born = intercept_on_born,
 	.resumed = intercept_on_resumed,
 	.gone = intercept_on_gone,
+	.hold = intercept_on_hold,
+	.adopt = intercept_on_adopt,
 	.explain = intercept_on_explain,
 };

@@ -14,12 +14,6 @@
 
 extern const struct part intercept_part;
 
-/* For a spawn: what its plan needs, or NULL where calls are not trapped. */
-struct spawn_trap *intercept_plan(
-	struct service *service, const struct cluster_settings *settings);
-/* The spawn has succeeded: hear the child, or say why that cannot be. */
-void intercept_watch(struct child *child, struct spawn_trap *trap);
-
 /* Its memory, into `to`, with a bound.  -1: it cannot be read. */
 int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
 	size_t size);

@@ -532,19 +532,27 @@ static void messages_on_resumed(struct child *child)
 		make_dirty(c);
 }
 
-void channel_adopt(struct child *child, enum channel_kind kind, int fd)
+static void messages_on_hold(const struct child *child, struct kept *kept)
 {
-	const struct state_entry *e = child->entry;
-	struct channel *c = channel_new(child, kind);
+	if (child->channel != NULL)
+		kept->channel = child->channel->io.fd;
+}
 
-	if (c == NULL) {
-		(void)close(fd);
+static void messages_on_adopt(struct child *child, struct kept *kept)
+{
+	uint32_t flags = kept->entry->flags;
+	struct channel *c;
+
+	if (kept->channel == -1)
 		return;
-	}
-	ev_io_set(&c->io, fd, EV_READ);
-	if (e != NULL && (e->flags & STATE_IN_LINE) != 0)
+	c = channel_new(child,
+		(flags & STATE_NODE) != 0 ? CHANNEL_NODE : CHANNEL_PLAIN);
+	if (c == NULL)
+		return;
+	ev_io_set(&c->io, fd_release(&kept->channel), EV_READ);
+	if ((flags & STATE_IN_LINE) != 0)
 		c->in.skipping = true; /* its beginning is lost */
-	if (e != NULL && (e->flags & STATE_OUT_LINE) != 0)
+	if ((flags & STATE_OUT_LINE) != 0)
 		(void)channel_send(c, "", 0, -1, true); /* end it somehow */
 	watch(c, EV_READ);
 }
@@ -556,5 +564,7 @@ const struct part messages_part = {
 	.resumed = messages_on_resumed,
 	.dying = messages_on_dying,
 	.gone = messages_on_gone,
+	.hold = messages_on_hold,
+	.adopt = messages_on_adopt,
 	.speaker = &plain_speaker,
 };

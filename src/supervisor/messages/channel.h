@@ -93,7 +93,5 @@ extern const struct carried carried_channel;
 extern const struct carried carried_mark;
 /* An upgrade: the channel of a child that was carried; NULL: no memory. */
 struct channel *channel_carried(struct child *child);
-/* Of an earlier nclust that was killed; `fd` is taken over. */
-void channel_adopt(struct child *child, enum channel_kind kind, int fd);
 
 #endif

@@ -374,10 +374,13 @@ static void node_on_status_worker(
 	json_close_object(w);
 }
 
-void node_adopt(struct child *child)
+/* Its channel was kept: it speaks so, and has servers by the sockets that it uses,
+ * but nobody knows under which keys. */
+static void node_on_adopt(struct child *child, struct kept *kept)
 {
 	struct node_worker *w;
 
+	(void)kept;
 	if (child->channel == NULL || child->channel->kind != CHANNEL_NODE)
 		return;
 	w = node_worker_of(child);
@@ -396,10 +399,11 @@ static bool may_be_rr(const struct cluster_settings *s)
 	return s->sticky != STICKY_OFF;
 }
 
-bool node_must_roll(const struct service *service)
+/* Workers that were adopted get connections from nobody with `rr`. */
+static void node_on_adopted(struct service *service)
 {
-	return service->node != NULL &&
-		may_be_rr(cluster_settings(service->core));
+	if (service->node != NULL && may_be_rr(cluster_settings(service->core)))
+		service->adopted_roll = true;
 }
 
 static void node_on_let_go(struct holding *h)
@@ -426,6 +430,8 @@ const struct part node_part = {
 	.drain = node_on_drain,
 	.stop = node_on_stop,
 	.gone = node_on_gone,
+	.adopt = node_on_adopt,
+	.adopted = node_on_adopted,
 	.drop = node_on_drop,
 	.let_go = node_on_let_go,
 	.speaker = &node_speaker,

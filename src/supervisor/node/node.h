@@ -47,12 +47,6 @@ bool node_is_given(const struct child *child);
  * EVENT_DRAINED follow.  False: it cannot be told. */
 bool node_drain_unseen(struct child *child);
 
-/* One of an earlier nclust, whose channel the keeper had: it speaks so, and has
- * servers by the sockets that it uses, but nobody knows under which keys. */
-void node_adopt(struct child *child);
-/* Are workers there that were adopted, and get connections from nobody (rr)? */
-bool node_must_roll(const struct service *service);
-
 /* Carried: they go on. */
 void node_resume(struct service *service);
 

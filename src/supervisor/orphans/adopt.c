@@ -10,7 +10,6 @@
 #include "os/place/rundir.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/health/health.h"
 #include "supervisor/orphans/heritage.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/roles.h"
@@ -402,12 +401,9 @@ void adopt_finish(struct supervisor *sup)
 	} else {
 		keeper_leave(sup);
 	}
-	for (size_t i = 0; i < sup->service_count; i++) {
-		if (h->adopted > 0)
-			health_resume(sup->services[i]);
+	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->adopted_roll)
 			roll(sup->services[i]);
-	}
 	adopt_fini(sup);
 	sup->has_past = false;
 }

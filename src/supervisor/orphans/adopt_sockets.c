@@ -7,7 +7,6 @@
 #include "supervisor/sockets/heal.h"
 #include "supervisor/orphans/heritage.h"
 #include "supervisor/sockets/learned.h"
-#include "supervisor/intercept/listens.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/sockets/group.h"
 
@@ -287,5 +286,4 @@ void adopt_uses(struct child *child)
 	}
 	child->uses &= known;
 	child->listens &= known;
-	listens_recall(child);
 }

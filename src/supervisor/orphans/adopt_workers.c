@@ -6,17 +6,12 @@
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "os/process.h"
-#include "supervisor/messages/channel.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/heritage.h"
-#include "supervisor/intercept/intercept.h"
-#include "supervisor/node/node.h"
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/roles.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/steer.h"
-#include "supervisor/drain/thaw.h"
 #include "supervisor/common/kind.h"
 
 #include <errno.h>
@@ -43,31 +38,6 @@ static void take_notify(
 	readiness_adopt(sup, c, fd);
 }
 
-static void take_trap(struct child *c, struct given *given)
-{
-	struct spawn_trap trap = {
-		.fd = given != NULL ? given_take(given, LOGWIRE_TRAP) : -1,
-	};
-
-	if (trap.fd == -1)
-		return;
-	if (c->service->sup->intercept.way == WAY_UNKNOWN)
-		(void)intercept_plan(
-			c->service, cluster_settings(c->service->core));
-	intercept_watch(c, &trap);
-}
-
-static void take_channel(struct child *c, struct given *given, uint32_t flags)
-{
-	int fd = given != NULL ? given_take(given, LOGWIRE_CHANNEL) : -1;
-
-	if (fd != -1)
-		channel_adopt(c,
-			(flags & STATE_NODE) != 0 ? CHANNEL_NODE
-						  : CHANNEL_PLAIN,
-			fd);
-}
-
 /* The older of two in a slot first. */
 static int by_age(const void *a, const void *b)
 {
@@ -85,6 +55,7 @@ static void fill(struct child *c, struct inmate *in)
 	const struct state_entry *e = in->entry;
 	struct given *given = givens_find(
 		&sup->heritage->givens, LOGWIRE_A_WORKER, e->serial);
+	struct kept kept = {.entry = e, .trap = -1, .channel = -1};
 	struct process_facts facts;
 
 	c->serial = e->serial;
@@ -100,13 +71,9 @@ static void fill(struct child *c, struct inmate *in)
 	c->entry = statefile_at(&sup->statefile, in->place);
 	if (c->entry != NULL && c->entry->phase == STATE_CLAIMED)
 		c->entry->phase = STATE_STARTING;
-	if (e->phase == STATE_STOPPING)
-		thaw_tree(c->pid, c->pidfd); /* it may be frozen */
 	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
 	if (!c->service->kind->by_connection)
 		take_notify(sup, c, given);
-	take_trap(c, given);
-	take_channel(c, given, e->flags);
 	if (given != NULL) {
 		c->output[0] = given_take(given, LOGWIRE_STDOUT);
 		c->output[1] = given_take(given, LOGWIRE_STDERR);
@@ -114,7 +81,13 @@ static void fill(struct child *c, struct inmate *in)
 		logger_reopen_output(c);
 	}
 	adopt_uses(c);
-	node_adopt(c);
+	if (given != NULL) {
+		kept.trap = given_take(given, LOGWIRE_TRAP);
+		kept.channel = given_take(given, LOGWIRE_CHANNEL);
+	}
+	PARTS(adopt, c, &kept);
+	fd_close(&kept.trap);
+	fd_close(&kept.channel);
 }
 
 /* The same of one that serves a connection: nobody but nclust knew it. */
@@ -243,9 +216,8 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 				(int)list[i]->entry->birth.pid);
 	}
 	if (!service->kind->by_connection) {
-		steer_adopt(service);
-		service->adopted_roll =
-			count > 0 && (!same || deaf || node_must_roll(service));
+		service->adopted_roll = count > 0 && (!same || deaf);
+		PARTS(adopted, service);
 	}
 	free(list);
 	return 0;

@@ -8,7 +8,6 @@
 #include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "os/privilege.h"
-#include "supervisor/messages/channel.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/roles.h"
 
@@ -50,6 +49,7 @@ void keeper_hold_child(struct child *child)
 		.worker = child->serial,
 		.slot = child->slot,
 	};
+	struct kept kept = {child->entry, -1, -1};
 	int fds[LOGWIRE_FDS_MAX] = {child->pidfd};
 	size_t count = 1;
 
@@ -61,13 +61,14 @@ void keeper_hold_child(struct child *child)
 		p.which |= LOGWIRE_NOTIFY;
 		fds[count++] = child->notify_watcher.fd;
 	}
-	if (child->trap_watcher.fd != -1) {
+	PARTS(hold, child, &kept);
+	if (kept.trap != -1) {
 		p.which |= LOGWIRE_TRAP;
-		fds[count++] = child->trap_watcher.fd;
+		fds[count++] = kept.trap;
 	}
-	if (child->channel != NULL && child->channel->io.fd != -1) {
+	if (kept.channel != -1) {
 		p.which |= LOGWIRE_CHANNEL;
-		fds[count++] = child->channel->io.fd;
+		fds[count++] = kept.channel;
 	}
 	child->held = logger_send(sup, &p, fds, count);
 }

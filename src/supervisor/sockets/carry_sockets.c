@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -218,12 +219,6 @@ const struct carried carried_segment = {
 
 /* ---- all of them ---- */
 
-static void collect_set(struct carry_writer *c, const struct listener_set *set)
-{
-	for (size_t i = 0; i < set->count; i++)
-		(void)carry_add(&c->lists[CARRY_OF_LISTENERS], set->list[i]);
-}
-
 static void collect_segment(
 	struct carry_writer *c, const struct segment *segment)
 {
@@ -236,15 +231,16 @@ void carry_collect_sockets(struct carry_writer *c, const struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
-		collect_set(c, &s->listeners);
+		struct listener_walk walk = listeners_of(s, LISTENERS_ALL);
+		struct listener *l;
+
+		while ((l = listener_next(&walk)) != NULL)
+			(void)carry_add(&c->lists[CARRY_OF_LISTENERS], l);
 		collect_segment(c, s->segment);
 		collect_segment(c, s->former);
 		for (const struct recipe *r = s->recipes; r != NULL;
-			r = r->next) {
-			collect_set(c, &r->listeners);
+			r = r->next)
 			collect_segment(c, r->segment);
-		}
-		collect_set(c, &s->learned);
 	}
 }
 
