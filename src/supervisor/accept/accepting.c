@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
-#include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
 #include "supervisor/common/kind.h"
@@ -347,7 +346,6 @@ static void open_up(struct accepting *a)
 		return;
 	}
 	a->open = true;
-	bequest_anchor(a->service);
 	accepting_look(a);
 }
 
@@ -466,8 +464,6 @@ void accepting_close(struct service *service)
 	if (a == NULL)
 		return;
 	let_go(a);
-	statefile_free(&service->sup->statefile, a->anchor);
-	a->anchor = NULL;
 	ev_timer_stop(service->sup->loop, &a->due);
 	ev_timer_stop(service->sup->loop, &a->pause);
 	ev_timer_stop(service->sup->loop, &a->leave);

@@ -70,7 +70,6 @@ struct accepting {
 	ev_timer due; /* for the earliest deadline of a visit, or before */
 	nsec_t due_at;
 	ev_timer pause; /* there was no descriptor, or no process to be had */
-	struct state_entry *anchor; /* (bequest.h), or NULL */
 	int kept;                   /* … for this connection; or -1 */
 	struct peer kept_peer;
 	size_t kept_index;        /* of the listener */

@@ -258,11 +258,11 @@ int adopt_cluster(struct service *service, struct error *err)
 		c = named(sup->heritage, service->name);
 	if (c == NULL) {
 		service->number = ++sup->last_number;
-		bequest_anchor(service);
+		orphans_on_settings(service);
 		return 0;
 	}
 	service->number = c->number;
-	bequest_anchor(service);
+	orphans_on_settings(service);
 	follow_scale(service, c);
 	if (adopt_learned(service, err) == -1)
 		return -1;

@@ -6,7 +6,6 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "protocol/estate.h"
-#include "supervisor/accept/accepting.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/adopt.h"
 #include "supervisor/orphans/keeper.h"
@@ -265,9 +264,15 @@ static void orphans_on_report(struct service *service, const struct report *r)
 	case REPORT_STOPPING:
 		note_phase(service, r, STATE_STOPPING);
 		break;
+	case REPORT_ALL_READY:
+		orphans_on_settings(service);
+		break;
+	case REPORT_ROLLOUT_DONE:
+		orphans_on_settings(service);
+		service->sup->changed = true;
+		break;
 	case REPORT_SCALED:
 	case REPORT_ROLLOUT_STARTED:
-	case REPORT_ROLLOUT_DONE:
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
 		service->sup->changed = true;
@@ -277,26 +282,28 @@ static void orphans_on_report(struct service *service, const struct report *r)
 	}
 }
 
-void bequest_anchor(struct service *service)
+void orphans_on_settings(struct service *service)
 {
-	struct accepting *a = service->accepting;
+	struct state_entry *anchor = service->anchor;
 	struct statefile *file = &service->sup->statefile;
 	bool keep = cluster_settings(service->core)->orphans == ORPHANS_KEEP;
 
-	if (a == NULL || keep == (a->anchor != NULL))
+	if (!service->kind->by_connection || keep == (anchor != NULL))
 		return;
-	if (!keep) {
-		statefile_free(file, a->anchor);
-		a->anchor = NULL;
+	if (!keep)
+		statefile_free(file, anchor);
+	service->anchor = anchor = keep ? statefile_claim(file) : NULL;
+	if (anchor == NULL)
 		return;
-	}
-	a->anchor = statefile_claim(file);
-	if (a->anchor == NULL)
-		return;
-	a->anchor->flags = STATE_KEEP;
-	a->anchor->serial = ++service->sup->next_serial; /* nobody's */
-	a->anchor->cluster = service->number;
-	a->anchor->ready_at = NSEC_NEVER;
+	anchor->flags = STATE_KEEP;
+	anchor->serial = ++service->sup->next_serial; /* nobody's */
+	anchor->cluster = service->number;
+	anchor->ready_at = NSEC_NEVER;
+}
+
+static void orphans_on_drop(struct service *service)
+{
+	statefile_free(&service->sup->statefile, service->anchor);
 }
 
 /* ---- again ---- */
@@ -378,7 +385,7 @@ void bequest_resume(struct supervisor *sup)
 	find_entry(sup, &past);
 	children_each(sup, NULL, make_entry, NULL);
 	for (size_t i = 0; i < sup->service_count; i++)
-		bequest_anchor(sup->services[i]);
+		orphans_on_settings(sup->services[i]);
 	state_past_fini(&past);
 	sup->changed = true;
 	keeper_greet(sup, true);
@@ -435,6 +442,8 @@ const struct part orphans_part = {
 	.born = orphans_on_born,
 	.gone = orphans_on_gone,
 	.report = orphans_on_report,
+	.settings = orphans_on_settings,
+	.drop = orphans_on_drop,
 	.left_over = orphans_on_left_over,
 	.let_go = orphans_on_let_go,
 	.renew = orphans_on_renew,

@@ -113,6 +113,7 @@ static const struct gap listener_gaps[] = {
 };
 
 static const struct gap service_gaps[] = {
+	NOT(service, anchor),
 	NOT(service, sup),
 	NOT(service, core), /* parts of their own */
 	NOT(service, name),
@@ -270,7 +271,6 @@ static const struct gap accepting_gaps[] = {
 	NOT(accepting, due),
 	NOT(accepting, due_at),
 	NOT(accepting, pause),
-	NOT(accepting, anchor),
 	NOT(accepting, told_at), /* told once more by the next one */
 	NOT(accepting, untold),
 	NOT(accepting, leaving), /* was told already that it is refused */
