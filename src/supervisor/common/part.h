@@ -41,6 +41,8 @@ struct part {
 	void (*born)(struct child *child, struct birth *birth);
 	/* An upgrade: its nclust is another one now, and goes on with it. */
 	void (*resumed)(struct child *child);
+	/* Is what it binds by itself to be its own, and not taken over? */
+	bool (*keeps_own)(const struct child *child);
 	/* It is to be emptied within that time: ACTION_DRAIN. */
 	void (*drain)(struct child *child, nsec_t span);
 	/* A drain looks at a connection of it: of how many does it not wait for the

@@ -546,7 +546,9 @@ static void before_signal(struct drain *d)
 	drain_hold_flights(d);
 }
 
-void drain_stop(struct child *child, int signal)
+/* Send it, and let it go on with it.  A drain is over by that, and what it could not
+ * wait for is told. */
+static bool drain_on_stop(struct child *child, int signal)
 {
 	struct drain *d = child->drain;
 
@@ -563,7 +565,7 @@ void drain_stop(struct child *child, int signal)
 	/* a stopped process would sleep through it */
 	child_signal(child, SIGCONT);
 	if (d == NULL || d->signalled)
-		return;
+		return true;
 	d->signalled = true;
 	if (d->process_count <= 1)
 		drain_thaw(d);
@@ -571,6 +573,7 @@ void drain_stop(struct child *child, int signal)
 		again_in(d, d->frozen ? LEAVE_PATIENCE : MSEC);
 	else
 		drain_free(d);
+	return true;
 }
 
 static void drain_on_dying(struct child *child)
@@ -633,12 +636,6 @@ static void drain_on_resumed(struct child *child)
 
 	if (left != -1)
 		drain_on_drain(child, left);
-}
-
-static bool drain_on_stop(struct child *child, int signal)
-{
-	drain_stop(child, signal);
-	return true;
 }
 
 static void drain_on_left(struct child *child)

@@ -28,10 +28,6 @@ extern const struct part drain_part;
  * so that there may be no quiet moment. */
 bool drain_is_stubborn(struct child *child, unsigned least);
 
-/* ACTION_SIGNAL: send it, and let it go on with it.  A drain is over by that, and
- * what it could not wait for is told. */
-void drain_stop(struct child *child, int signal);
-
 /* Nobody of theirs is stopped any more; the drains go on later. */
 void drain_thaw_all(struct supervisor *sup);
 

@@ -12,7 +12,6 @@
 #include "supervisor/sockets/listener.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
 #include "supervisor/intercept/putover.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
@@ -484,6 +483,14 @@ static bool is_answered(const struct takeover *t)
 		learned_by_inode(t->service, remote_own_inode(t->sock)) != NULL;
 }
 
+static bool keeps_own(const struct child *child)
+{
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->keeps_own != NULL && parts[i]->keeps_own(child))
+			return true;
+	return false;
+}
+
 /* A worker of Node's cluster asks for what it shares; what it binds by itself is
  * to be its own (`exclusive: true`, worker threads).  What it has started knows
  * nothing of that. */
@@ -491,7 +498,7 @@ static bool is_exclusive(const struct takeover *t)
 {
 	uint64_t process;
 
-	return node_is_exclusive(t->child) &&
+	return keeps_own(t->child) &&
 		!(t->sock != -1 && socket_has_reuseport(t->sock)) &&
 		process_status(t->notice->tid, "Tgid:", 10, &process) == 0 &&
 		process == (uint64_t)t->child->pid;

@@ -31,8 +31,6 @@ bool node_serves(const struct service *service);
 bool node_accepts(const struct listener *l);
 /* Has it such a channel, and has it said so? */
 bool node_is_worker(const struct child *child);
-/* Of one that shares nothing by us but what it asks for (Bun binds by itself). */
-bool node_is_exclusive(const struct child *child);
 
 /* A worker is stopped as Node's primary does it: once it is emptied (drain.h) it is
  * told to close its servers and to end, and helped by its stop signal after that. */

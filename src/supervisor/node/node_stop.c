@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/drain/drain.h"
 #include "supervisor/workers/service.h"
 
 #include <string.h>
@@ -165,7 +164,7 @@ void node_stop_due(struct node_worker *w, nsec_t now)
 			w->stopping = NODE_PRESSED;
 	} else if (w->stopping == NODE_STOPS) {
 		w->stopping = NODE_SIGNALLED;
-		drain_stop(w->child, w->signal);
+		child_stop(w->child, w->signal);
 	} else {
 		w->stopping = NODE_SIGNALLED;
 		tell_drained(w->child); /* the core asks for the signal */

@@ -399,6 +399,13 @@ void child_signal(struct child *child, int signal)
 			child->service->name, child->slot, (int)child->pid);
 }
 
+void child_stop(struct child *child, int signal)
+{
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->stop != NULL && parts[i]->stop(child, signal))
+			return;
+}
+
 /* Of our own child, which is not reaped, the number is its own.  Of another's
  * it may have come to mean somebody else: as long as nobody has it, what is left
  * of its group keeps it from being given out again. */

@@ -39,6 +39,8 @@ const struct cluster_settings *child_settings(const struct child *child);
 struct child *child_adopt(struct service *service, uint32_t slot,
 	uint64_t worker, pid_t pid, int pidfd);
 
+/* Its stop signal, which a room may send in a way of its own (`stop` in part.h). */
+void child_stop(struct child *child, int signal);
 void child_signal(struct child *child, int signal);     /* the process */
 void child_kill_group(struct child *child, int signal); /* its group */
 /* The same, and nothing is noted or said; where its group cannot be had, itself.

@@ -182,13 +182,6 @@ static int stop_signal(const struct service *service, int signal)
 	return signal;
 }
 
-static void stop(struct child *child, int signal)
-{
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->stop != NULL && parts[i]->stop(child, signal))
-			return;
-}
-
 static void carry_out(struct service *service, const struct actions *actions)
 {
 	struct event answers[ACTIONS_MAX] untouched;
@@ -205,7 +198,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 			break;
 		case ACTION_SIGNAL:
 			if (c != NULL)
-				stop(c, stop_signal(service, a->signal));
+				child_stop(c, stop_signal(service, a->signal));
 			break;
 		case ACTION_KILL:
 			if (c != NULL)
