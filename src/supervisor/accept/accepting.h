@@ -70,7 +70,7 @@ struct accepting {
 	ev_timer due; /* for the earliest deadline of a visit, or before */
 	nsec_t due_at;
 	ev_timer pause; /* there was no descriptor, or no process to be had */
-	int kept;                   /* … for this connection; or -1 */
+	int kept;       /* … for this connection; or -1 */
 	struct peer kept_peer;
 	size_t kept_index;        /* of the listener */
 	nsec_t told_at[TROUBLES]; /* the last time that it was … */

@@ -243,12 +243,12 @@ struct service {
 	bool ended;
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;
-	bool blind_told;     /* that connections cannot be seen */
-	unsigned hooks_told; /* enum hook_event, or-ed: they failed */
-	int status;          /* of ACTION_ENDED */
+	bool blind_told;            /* that connections cannot be seen */
+	unsigned hooks_told;        /* enum hook_event, or-ed: they failed */
+	int status;                 /* of ACTION_ENDED */
 	struct state_entry *anchor; /* says that its listeners are to outlive
 					us, by_connection; or NULL */
-	bool knows_notify;   /* as it was written down (bequest.h) */
+	bool knows_notify;          /* as it was written down (bequest.h) */
 	bool knows_listen;
 	bool adopted_roll;     /* what was taken over is to be replaced */
 	uint32_t message_turn; /* the slot whose turn it is to get one */
