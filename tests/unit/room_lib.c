@@ -61,6 +61,7 @@ static struct process {
 	struct pidfd_end end;
 	bool group_killed;
 	bool never_stops;
+	pid_t session;
 	struct spawn_fd fds[PROCESS_FDS]; /* `from` is its own */
 	size_t fd_count;
 	unsigned char got[65];
@@ -109,7 +110,7 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	}
 	if (plan->trap != NULL)
 		plan->trap->fd = eventfd(0, EFD_CLOEXEC);
-	*pid = FIRST_PID + (pid_t)process_count++;
+	*pid = p->session = FIRST_PID + (pid_t)process_count++;
 	*pidfd = p->pidfd;
 	return 0;
 }
@@ -164,7 +165,11 @@ int process_look(pid_t pid, struct process_facts *facts)
 		errno = ENOENT;
 		return -1;
 	}
-	*facts = (struct process_facts){.state = 'S', .parent = getpid()};
+	*facts = (struct process_facts){
+		.state = 'S',
+		.parent = getpid(),
+		.session = of_pid(pid)->session,
+	};
 	return 0;
 }
 
@@ -181,6 +186,11 @@ int room_fd(pid_t pid, int number)
 		if (p->fds[i].to == number)
 			return p->fds[i].from;
 	return -1;
+}
+
+void room_joins_session(pid_t pid, pid_t session)
+{
+	of_pid(pid)->session = session;
 }
 
 static void close_fds(struct process *p)

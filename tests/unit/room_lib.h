@@ -64,6 +64,8 @@ bool room_group_killed(pid_t pid);
 int room_fd(pid_t pid, int number);
 /* It does not stop by SIGSTOP, as a debugger holds it. */
 void room_never_stops(pid_t pid);
+/* It is of another's session from now on. */
+void room_joins_session(pid_t pid, pid_t session);
 /* How many were started so far. */
 unsigned room_spawned(void);
 /* The next ones cannot be started, by that errno; 0: they can. */

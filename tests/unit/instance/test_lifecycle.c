@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/common/news.h"
+#include "supervisor/instance/lifecycle.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+
+/* When the instance is started, when it is over, and with which exit status. */
+#define TWO \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 1\nready = notify\n" \
+	"drain = off\ngive-up = 3/1m\n" \
+	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n" \
+	"drain = off\n"
+
+/* A room that has something under way. */
+static bool is_at_work;
+
+static bool worker_on_busy(
+	struct supervisor *sup, const struct service *service)
+{
+	(void)sup;
+	(void)service;
+	return is_at_work;
+}
+
+static const struct part work_part = {
+	.name = "work",
+	.busy = worker_on_busy,
+};
+
+ROOM_PARTS(&news_part, &instance_part, &work_part, &plain_part);
+
+/* Processes that went to the background, and the last signal to them. */
+static unsigned strays;
+static int stray_signal;
+
+unsigned reap_signal_strays(struct supervisor *sup, int signal)
+{
+	(void)sup;
+	if (signal != 0)
+		stray_signal = signal;
+	return strays;
+}
+
+static struct service *web;
+static struct service *job;
+
+static void begin(void)
+{
+	is_at_work = false;
+	strays = 0;
+	stray_signal = 0;
+	room_begin(TWO);
+	web = room_cluster("web");
+	job = room_cluster("job");
+	room_tick(web);
+	room_tick(job);
+}
+
+static bool is_over(void)
+{
+	lifecycle_look(&room);
+	return room.over;
+}
+
+START_TEST(it_is_started_when_all_clusters_are_ready)
+{
+	room_tell(room_child(web, 0), EVENT_READY);
+	lifecycle_look(&room);
+	ck_assert(!room.ready_once);
+	room_tell(room_child(job, 0), EVENT_READY);
+	lifecycle_look(&room);
+	ck_assert(room.ready_once);
+}
+END_TEST
+
+START_TEST(it_is_over_when_the_last_worker_is)
+{
+	lifecycle_stop(&room, false);
+	ck_assert(!is_over());
+	room_exits(room_child(web, 0), 0);
+	ck_assert(!is_over());
+	room_exits(room_child(job, 0), 0);
+	ck_assert(is_over());
+	ck_assert_int_eq(room.status, 0);
+}
+END_TEST
+
+START_TEST(it_waits_for_a_room_that_is_at_work)
+{
+	is_at_work = true;
+	lifecycle_stop(&room, false);
+	room_exits(room_child(web, 0), 0);
+	room_exits(room_child(job, 0), 0);
+	ck_assert(!is_over());
+	is_at_work = false;
+	ck_assert(is_over());
+}
+END_TEST
+
+START_TEST(what_went_to_the_background_is_asked_and_then_killed)
+{
+	strays = 2;
+	lifecycle_stop(&room, false);
+	room_exits(room_child(web, 0), 0);
+	room_exits(room_child(job, 0), 0);
+	ck_assert(!is_over());
+	ck_assert_int_eq(stray_signal, SIGTERM);
+	room_pass(1900 * MSEC);
+	ck_assert_int_eq(stray_signal, SIGTERM);
+	room_pass(200 * MSEC);
+	ck_assert_int_eq(stray_signal, SIGKILL);
+	strays = 0;
+	ck_assert(is_over());
+}
+END_TEST
+
+START_TEST(who_asks_twice_does_not_want_to_wait)
+{
+	pid_t pid = room_child(web, 0)->pid;
+
+	lifecycle_stop(&room, false);
+	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 1);
+	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 0);
+	lifecycle_stop(&room, true);
+	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 1);
+}
+END_TEST
+
+START_TEST(a_cluster_that_gave_up_is_told_by_the_status)
+{
+	room_tell(room_child(job, 0), EVENT_READY);
+	for (int i = 0; i < 10 && !web->ended; i++) {
+		if (service_alive(web) > 0)
+			room_exits(room_child(web, 0), 3);
+		room_pass(5 * SECOND);
+	}
+	ck_assert_int_eq(cluster_state(web->core), CLUSTER_FAILED);
+	ck_assert(!is_over()); /* the other one goes on */
+	lifecycle_stop(&room, false);
+	room_exits(room_child(job, 0), 0);
+	ck_assert(is_over());
+	ck_assert_int_eq(room.status, 1);
+}
+END_TEST
+
+START_TEST(a_command_that_is_not_there_is_the_end_of_a_start)
+{
+	room_fail_spawns(ENOENT);
+	room_exits(room_child(web, 0), 1);
+	room_pass(10 * SECOND);
+	ck_assert(room.stopping);
+	room_exits(room_child(job, 0), 0);
+	ck_assert(is_over());
+	ck_assert_int_eq(room.status, 127);
+}
+END_TEST
+
+START_TEST(a_daemon_whose_worker_dies_at_once_has_failed_to_start)
+{
+	room.settings->daemon = true;
+	for (int i = 0; i < 3; i++) {
+		ck_assert(!room.stopping);
+		room_exits(room_child(job, 0), 1);
+		room_pass(5 * SECOND);
+	}
+	ck_assert(room.stopping);
+	ck_assert(room_logged("the start failed: a worker died three times"));
+	room_exits(room_child(web, 0), 0);
+	ck_assert(is_over());
+	ck_assert_int_eq(room.status, 1);
+}
+END_TEST
+
+START_TEST(it_does_not_end_before_all_is_told)
+{
+	struct news n = {.serial = 1, .patience = NSEC_NEVER};
+
+	lifecycle_stop(&room, false);
+	room_exits(room_child(web, 0), 0);
+	ck_assert_int_eq(news_carried(&room, &n), 0);
+	room_exits(room_child(job, 0), 0);
+	ck_assert(!is_over());
+	news_stop_waiting(&room);
+	ck_assert(is_over());
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, room_end);
+	tcase_add_test(all, it_is_started_when_all_clusters_are_ready);
+	tcase_add_test(all, it_is_over_when_the_last_worker_is);
+	tcase_add_test(all, it_waits_for_a_room_that_is_at_work);
+	tcase_add_test(
+		all, what_went_to_the_background_is_asked_and_then_killed);
+	tcase_add_test(all, who_asks_twice_does_not_want_to_wait);
+	tcase_add_test(all, a_cluster_that_gave_up_is_told_by_the_status);
+	tcase_add_test(all, a_command_that_is_not_there_is_the_end_of_a_start);
+	tcase_add_test(
+		all, a_daemon_whose_worker_dies_at_once_has_failed_to_start);
+	tcase_add_test(all, it_does_not_end_before_all_is_told);
+}
+
+int main(void)
+{
+	return room_run("instance/lifecycle", add);
+}
