@@ -191,45 +191,40 @@ static int take_message(
 	return r->message != NULL ? 0 : error_set(err, ENOMEM, "message");
 }
 
-static const struct {
+/* What `params` may hold. */
+static const struct field_is {
 	const char *name;
 	enum field field;
+	size_t flag; /* where it is in a request, of one that is yes or no */
 } fields[] = {
-	{"target", FIELD_TARGET},
-	{"no_wait", FIELD_NO_WAIT},
-	{"count", FIELD_COUNT},
-	{"by", FIELD_BY},
-	{"signal", FIELD_SIGNAL},
-	{"all", FIELD_ALL},
-	{"now", FIELD_NOW},
-	{"follow", FIELD_FOLLOW},
-	{"last", FIELD_LAST},
-	{"canary", FIELD_CANARY},
-	{"bake", FIELD_BAKE},
-	{"drop_ports", FIELD_DROP_PORTS},
-	{"message", FIELD_MESSAGE},
+	{"target", FIELD_TARGET, 0},
+	{"no_wait", FIELD_NO_WAIT, offsetof(struct control_request, no_wait)},
+	{"count", FIELD_COUNT, 0},
+	{"by", FIELD_BY, 0},
+	{"signal", FIELD_SIGNAL, 0},
+	{"all", FIELD_ALL, offsetof(struct control_request, all)},
+	{"now", FIELD_NOW, offsetof(struct control_request, now)},
+	{"follow", FIELD_FOLLOW, offsetof(struct control_request, follow)},
+	{"last", FIELD_LAST, 0},
+	{"canary", FIELD_CANARY, 0},
+	{"bake", FIELD_BAKE, 0},
+	{"drop_ports", FIELD_DROP_PORTS,
+		offsetof(struct control_request, drop_ports)},
+	{"message", FIELD_MESSAGE, 0},
 };
 
-static int take_field(struct control_request *r, enum field field,
+static int take_field(struct control_request *r, const struct field_is *is,
 	const json_t *value, struct error *err)
 {
-	switch (field) {
+	switch (is->field) {
 	case FIELD_TARGET:
 		return take_target(r, value, err);
-	case FIELD_NO_WAIT:
-		return take_bool(&r->no_wait, value, err);
 	case FIELD_COUNT:
 		return take_scale(r, value, SCALE_TO, err);
 	case FIELD_BY:
 		return take_scale(r, value, SCALE_BY, err);
 	case FIELD_SIGNAL:
 		return take_signal(r, value, err);
-	case FIELD_ALL:
-		return take_bool(&r->all, value, err);
-	case FIELD_NOW:
-		return take_bool(&r->now, value, err);
-	case FIELD_FOLLOW:
-		return take_bool(&r->follow, value, err);
 	case FIELD_LAST:
 		return take_int(&r->last, value, -1, LAST_MOST, err);
 	case FIELD_CANARY:
@@ -238,22 +233,22 @@ static int take_field(struct control_request *r, enum field field,
 	case FIELD_BAKE:
 		r->has_bake = true;
 		return take_seconds(&r->bake, value, err);
-	case FIELD_DROP_PORTS:
-		return take_bool(&r->drop_ports, value, err);
 	case FIELD_MESSAGE:
 		return take_message(r, value, err);
+	default:
+		return take_bool((bool *)((char *)r + is->flag), value, err);
 	}
-	return error_set(err, 0, "unknown");
 }
 
-/* The field of that name that the method has; 0: none. */
-static unsigned find_field(enum control_method method, const char *name)
+/* The field of that name that the method has; NULL: none. */
+static const struct field_is *find_field(
+	enum control_method method, const char *name)
 {
 	for (size_t i = 0; i < COUNT_OF(fields); i++)
 		if ((methods[method].fields & fields[i].field) != 0 &&
 			strcmp(fields[i].name, name) == 0)
-			return fields[i].field;
-	return 0;
+			return &fields[i];
+	return NULL;
 }
 
 static int take_params(
@@ -268,14 +263,14 @@ static int take_params(
 		return error_set(err, 0, "params: wanted an object");
 	json_object_foreach(params, name, value)
 	{
-		unsigned field = find_field(r->method, name);
+		const struct field_is *is = find_field(r->method, name);
 
-		if (field == 0)
+		if (is == NULL)
 			return error_set(
 				err, 0, "'%s' takes no '%.32s'", method, name);
-		if (take_field(r, (enum field)field, value, err) == -1)
+		if (take_field(r, is, value, err) == -1)
 			return error_wrap(err, "%s", name);
-		seen |= field;
+		seen |= is->field;
 	}
 	if (r->method == METHOD_SCALE &&
 		((seen & FIELD_COUNT) != 0) == ((seen & FIELD_BY) != 0))
@@ -433,27 +428,21 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 	json_open_object(w);
 	if (r->target[0] != '\0')
 		json_put_text(w, "target", r->target);
-	if (r->no_wait && (has & FIELD_NO_WAIT) != 0)
-		json_put_bool(w, "no_wait", true);
+	for (size_t i = 0; i < COUNT_OF(fields); i++)
+		if (fields[i].flag != 0 && (has & fields[i].field) != 0 &&
+			*((const bool *)((const char *)r + fields[i].flag)))
+			json_put_bool(w, fields[i].name, true);
 	if ((has & FIELD_COUNT) != 0)
 		json_put_int(w, r->scale_kind == SCALE_TO ? "count" : "by",
 			r->count);
 	if ((has & FIELD_SIGNAL) != 0)
 		put_signal(w, r->signal);
-	if (r->all && (has & FIELD_ALL) != 0)
-		json_put_bool(w, "all", true);
-	if (r->now && (has & FIELD_NOW) != 0)
-		json_put_bool(w, "now", true);
-	if (r->follow && (has & FIELD_FOLLOW) != 0)
-		json_put_bool(w, "follow", true);
 	if (r->last != -1 && (has & FIELD_LAST) != 0)
 		json_put_int(w, "last", r->last);
 	if (r->has_canary && (has & FIELD_CANARY) != 0)
 		json_put_int(w, "canary", r->canary);
 	if (r->has_bake && (has & FIELD_BAKE) != 0)
 		json_put_real(w, "bake", nsec_seconds(r->bake), 3);
-	if (r->drop_ports && (has & FIELD_DROP_PORTS) != 0)
-		json_put_bool(w, "drop_ports", true);
 	if (r->message != NULL && (has & FIELD_MESSAGE) != 0)
 		json_put_text(w, "message", r->message);
 	json_close_object(w);
