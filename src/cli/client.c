@@ -49,14 +49,14 @@ void client_init(struct client *c)
 {
 	*c = (struct client){.fd = -1, .cancel = -1, .reader = -1};
 	/* a result, and the envelope around it */
-	buffer_init(&c->in, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
+	lineup_init(&c->lines, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
 	buffer_init(&c->spare, 0);
 }
 
 void client_fini(struct client *c)
 {
 	fd_close(&c->fd);
-	buffer_fini(&c->in);
+	lineup_fini(&c->lines);
 	buffer_fini(&c->spare);
 	for (size_t i = 0; i < c->cluster_count; i++)
 		free(c->clusters[i]);
@@ -114,58 +114,27 @@ static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 	return 0;
 }
 
-/* More bytes.  1; 0 at the end; -1 and `err`. */
-static int fill(struct client *c, nsec_t deadline, struct error *err)
-{
-	ssize_t n;
-
-	/* only a part of one line can be left here, so this moves no byte
-	 * twice */
-	buffer_consume(&c->in, c->start);
-	c->scanned -= c->start;
-	c->start = 0;
-	if (buffer_reserve(&c->in, CONTROL_LINE_MAX) == -1)
-		return error_set(
-			err, errno, "the answer of '%s' is too long", c->name);
-	for (;;) {
-		if (wait_readable(c, deadline, err) == -1)
-			return -1;
-		n = recv(c->fd, c->in.data + c->in.len, c->in.cap - c->in.len,
-			MSG_DONTWAIT);
-		if (n > 0)
-			break;
-		if (n == 0 || errno == ECONNRESET)
-			return 0;
-		if (errno != EINTR && errno != EAGAIN)
-			return error_set(
-				err, errno, "cannot read from '%s'", c->name);
-	}
-	c->in.len += (size_t)n;
-	return 1;
-}
-
 int client_line(struct client *c, nsec_t deadline, const char **line,
 	size_t *len, struct error *err)
 {
-	for (;;) {
-		const char *end = NULL;
-		int got;
+	while (!lineup_next(&c->lines, line, len)) {
+		ssize_t n;
 
-		if (c->in.len > c->scanned)
-			end = memchr(c->in.data + c->scanned, '\n',
-				c->in.len - c->scanned);
-		if (end != NULL) {
-			*line = c->in.data + c->start;
-			*len = (size_t)(end - *line);
-			c->start = (size_t)(end - c->in.data) + 1;
-			c->scanned = c->start;
-			return 1;
-		}
-		c->scanned = c->in.len;
-		got = fill(c, deadline, err);
-		if (got <= 0)
-			return got;
+		if (c->lines.skipped > 0)
+			return error_set(err, EMSGSIZE,
+				"the answer of '%s' is too long", c->name);
+		if (wait_readable(c, deadline, err) == -1)
+			return -1;
+		n = recv(c->fd, c->in, sizeof(c->in), MSG_DONTWAIT);
+		if (n > 0)
+			lineup_begin(&c->lines, c->in, (size_t)n);
+		else if (n == 0 || errno == ECONNRESET)
+			return 0;
+		else if (errno != EINTR && errno != EAGAIN)
+			return error_set(
+				err, errno, "cannot read from '%s'", c->name);
 	}
+	return 1;
 }
 
 const char *client_raw_result(

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/nsec.h"
 #include "protocol/control.h"
+#include "protocol/lineup.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -25,9 +26,8 @@ struct client {
 	int cancel; /* readable: the user wants to end; -1: none; borrowed */
 	int reader; /* where answers are shown: a wait ends when nobody reads
 		       them any more; -1: it does not; borrowed */
-	struct buffer in;
-	size_t start;        /* of what no line was made of yet */
-	size_t scanned;      /* no newline before this */
+	char in[CONTROL_LINE_MAX]; /* what was read; the lines are made of it */
+	struct lineup lines;
 	struct buffer spare; /* a result that was written in another way */
 	char name[65];
 	pid_t pid;
