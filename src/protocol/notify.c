@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stddef.h>
@@ -172,56 +171,24 @@ int notify_decode(struct notify_message *m, const char *data, size_t len)
 	return 0;
 }
 
-/* Append to `to` at *used; *used becomes `size` where it does not fit. */
-static void __attribute__((format(printf, 4, 5)))
-put(char *to, size_t size, size_t *used, const char *format, ...)
-{
-	va_list args;
-	int n;
-
-	if (*used >= size)
-		return;
-	va_start(args, format);
-	n = vsnprintf(to + *used, size - *used, format, args);
-	va_end(args);
-	*used = n < 0 || (size_t)n >= size - *used ? size : *used + (size_t)n;
-}
-
 size_t notify_encode(
 	char *to, size_t size, const struct notify_message *m, nsec_t monotonic)
 {
-	char clean[4 * sizeof(m->status)];
-	size_t used = 0;
+	char reloading[64] = "";
+	char status[4 * sizeof(m->status)] = "";
+	int n;
 
-	if (m->ready)
-		put(to, size, &used, "READY=1\n");
 	if (m->reloading)
-		put(to, size, &used,
+		(void)snprintf(reloading, sizeof(reloading),
 			"RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n",
 			monotonic / USEC);
-	if (m->stopping)
-		put(to, size, &used, "STOPPING=1\n");
-	if (m->watchdog)
-		put(to, size, &used, "WATCHDOG=1\n");
-	if (m->trigger)
-		put(to, size, &used, "WATCHDOG=trigger\n");
-	if (m->barrier)
-		put(to, size, &used, "BARRIER=1\n");
-	if (m->has_status) {
-		/* a newline in it would begin another key */
+	if (m->has_status) /* a newline in it would begin another key */
 		(void)text_escape(
-			clean, sizeof(clean), m->status, strlen(m->status));
-		put(to, size, &used, "STATUS=%s\n", clean);
-	}
-	if (m->has_errno)
-		put(to, size, &used, "ERRNO=%d\n", m->error);
-	if (m->has_extend)
-		put(to, size, &used, "EXTEND_TIMEOUT_USEC=%" PRId64 "\n",
-			m->extend / USEC);
-	if (m->has_watchdog_time)
-		put(to, size, &used, "WATCHDOG_USEC=%" PRId64 "\n",
-			m->watchdog_time / USEC);
-	if (m->has_main_pid)
-		put(to, size, &used, "MAINPID=%ld\n", m->main_pid);
-	return used < size ? used : 0;
+			status, sizeof(status), m->status, strlen(m->status));
+	n = snprintf(to, size, "%s%s%s%s%s%s%s", m->ready ? "READY=1\n" : "",
+		reloading, m->stopping ? "STOPPING=1\n" : "",
+		m->watchdog ? "WATCHDOG=1\n" : "",
+		m->has_status ? "STATUS=" : "", status,
+		m->has_status ? "\n" : "");
+	return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }

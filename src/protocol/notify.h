@@ -39,8 +39,10 @@ struct notify_message {
 /* 0; -1: not a message at all (nothing of it counts). */
 int notify_decode(struct notify_message *m, const char *data, size_t len);
 
-/* What nclust itself tells its service manager; into `to`, the length
- * returned (0: did not fit).  monotonic: for RELOADING (MONOTONIC_USEC). */
+/* What nclust itself tells its service manager: READY, RELOADING, STOPPING,
+ * WATCHDOG=1 and STATUS, and nothing else of a message.  Into `to`, the length
+ * returned (0: nothing, or did not fit).  monotonic: for RELOADING
+ * (MONOTONIC_USEC). */
 size_t notify_encode(char *to, size_t size, const struct notify_message *m,
 	nsec_t monotonic);
 
