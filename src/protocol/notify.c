@@ -5,7 +5,6 @@
 #include "base/text.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stddef.h>
@@ -60,7 +59,6 @@ static const struct {
 	{"RELOADING", offsetof(struct notify_message, reloading)},
 	{"STOPPING", offsetof(struct notify_message, stopping)},
 	{"WATCHDOG", offsetof(struct notify_message, watchdog)},
-	{"BARRIER", offsetof(struct notify_message, barrier)},
 };
 
 static void take_trigger(struct notify_message *m, struct piece value)
@@ -110,16 +108,6 @@ static void take_watchdog_time(struct notify_message *m, struct piece value)
 	m->has_watchdog_time = true;
 }
 
-static void take_main_pid(struct notify_message *m, struct piece value)
-{
-	uint64_t pid;
-
-	if (!parse_number(&pid, value, INT_MAX) || pid == 0)
-		return;
-	m->main_pid = (long)pid;
-	m->has_main_pid = true;
-}
-
 static const struct {
 	const char *key;
 	void (*take)(struct notify_message *m, struct piece value);
@@ -129,7 +117,6 @@ static const struct {
 	{"STATUS", take_status},
 	{"ERRNO", take_errno},
 	{"EXTEND_TIMEOUT_USEC", take_extend},
-	{"MAINPID", take_main_pid},
 };
 
 static void take_line(struct notify_message *m, struct piece line)

@@ -12,7 +12,9 @@
  * systemd.exec(5).  Unknown keys are ignored, as there; a datagram with a NUL
  * inside (one at its end is allowed, as there), an empty one, or one over
  * NOTIFY_MAX bytes is refused whole.  Of equal keys the last counts; a value
- * that is none leaves things as they were.
+ * that is none leaves things as they were.  BARRIER=1 needs no word here: its
+ * descriptor is closed as every one is that comes with a message; MAINPID is
+ * not obeyed.
  */
 #define NOTIFY_MAX 4096
 
@@ -22,7 +24,6 @@ struct notify_message {
 	bool stopping;
 	bool watchdog; /* WATCHDOG=1 */
 	bool trigger;  /* WATCHDOG=trigger: take it as if it had been silent */
-	bool barrier;  /* BARRIER=1: close the descriptor that came */
 	bool has_status;
 	char status[256]; /* STATUS=, cut at a UTF-8 boundary, control bytes
 				and invalid UTF-8 escaped; may be "" */
@@ -32,8 +33,6 @@ struct notify_message {
 	nsec_t extend; /* EXTEND_TIMEOUT_USEC= */
 	bool has_watchdog_time;
 	nsec_t watchdog_time; /* WATCHDOG_USEC=; 0 is none */
-	bool has_main_pid;    /* MAINPID=: told, never obeyed */
-	long main_pid;
 };
 
 /* 0; -1: not a message at all (nothing of it counts). */
