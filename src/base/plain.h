@@ -22,19 +22,27 @@ enum plain_kind {
 	PLAIN_FD,       /* int: a descriptor of ours, or -1 */
 	PLAIN_PIDFD,    /* the same of a process */
 	PLAIN_TEXT,     /* char [N], with a NUL inside */
+	PLAIN_HEAP,     /* char *: a text on the heap, or NULL */
+	PLAIN_BUFFER,   /* struct buffer; what comes is appended to it */
 	PLAIN_WORDS,    /* uint64_t [N] or nsec_t [N] */
 	PLAIN_STRUCT,   /* a struct by value, with a table of its own */
 };
 
 struct plain_table;
+struct carried;
 
 struct plain_row {
 	uint8_t tag; /* from 1 on; unique in its table */
-	uint8_t kind;
-	uint16_t most; /* of an UNSIGNED: more is refused; 0: no bound */
+	uint8_t kind : 6;
+	uint8_t must : 1;   /* a struct without it is not whole */
+	uint8_t always : 1; /* it is written also if it is 0 */
+	uint16_t most;      /* of an UNSIGNED: more is refused; 0: no bound */
 	uint16_t offset;
 	uint16_t size;
-	const struct plain_table *inner; /* PLAIN_STRUCT */
+	union {
+		const struct plain_table *inner; /* PLAIN_STRUCT */
+		const struct carried *what; /* supervisor/common/carried.h */
+	};
 };
 
 struct plain_table {
@@ -47,6 +55,20 @@ struct plain_table {
 #define PLAIN(number, type, member_of, how) \
 	{ \
 		.tag = (number), .kind = PLAIN_##how, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of) \
+	}
+/* One that has to be there. */
+#define PLAIN_MUST(number, type, member_of, how) \
+	{ \
+		.tag = (number), .kind = PLAIN_##how, .must = 1, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of) \
+	}
+/* One that is written also if it is 0. */
+#define PLAIN_ALWAYS(number, type, member_of, how) \
+	{ \
+		.tag = (number), .kind = PLAIN_##how, .always = 1, \
 		.offset = offsetof(struct type, member_of), \
 		.size = sizeof(((struct type *)NULL)->member_of) \
 	}

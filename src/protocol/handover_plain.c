@@ -61,17 +61,19 @@ static size_t words_used(const char *at, size_t size)
 static void put_member(
 	struct handover_writer *w, const struct plain_row *row, const char *at)
 {
+	const struct buffer *buffer = (const void *)at;
+	const char *text;
 	size_t used;
 
 	switch ((enum plain_kind)row->kind) {
 	case PLAIN_BOOL:
 	case PLAIN_UNSIGNED:
-		if (get_unsigned(at, row->size) != 0)
+		if (row->always || get_unsigned(at, row->size) != 0)
 			handover_put_u64(
 				w, row->tag, get_unsigned(at, row->size));
 		break;
 	case PLAIN_SIGNED:
-		if (get_signed(at, row->size) != 0)
+		if (row->always || get_signed(at, row->size) != 0)
 			handover_put_i64(
 				w, row->tag, get_signed(at, row->size));
 		break;
@@ -89,6 +91,15 @@ static void put_member(
 	case PLAIN_TEXT:
 		if (*at != '\0')
 			handover_put_text(w, row->tag, at);
+		break;
+	case PLAIN_HEAP:
+		(void)memcpy(&text, at, sizeof(text));
+		handover_put_text(w, row->tag, text);
+		break;
+	case PLAIN_BUFFER:
+		if (buffer->len > 0)
+			handover_put_bytes(
+				w, row->tag, buffer->data, buffer->len);
 		break;
 	case PLAIN_WORDS:
 		used = words_used(at, row->size);
@@ -127,6 +138,18 @@ static bool take_data(const struct plain_row *row, char *at,
 	return true;
 }
 
+/* The first one counts. */
+static bool take_heap(char *at, const struct handover_field *f)
+{
+	char *text;
+
+	(void)memcpy(&text, at, sizeof(text));
+	if (text == NULL)
+		text = handover_text(f);
+	(void)memcpy(at, &text, sizeof(text));
+	return text != NULL;
+}
+
 static bool take_member(
 	const struct plain_row *row, char *at, const struct handover_field *f)
 {
@@ -148,6 +171,11 @@ static bool take_member(
 			set_signed(at, row->size, (int64_t)f->u);
 	case PLAIN_TEXT:
 		return take_data(row, at, f, HANDOVER_TEXT);
+	case PLAIN_HEAP:
+		return take_heap(at, f);
+	case PLAIN_BUFFER:
+		return f->type == HANDOVER_BYTES &&
+			buffer_append((void *)at, f->data, f->len) == 0;
 	case PLAIN_WORDS:
 		return take_data(row, at, f, HANDOVER_BYTES);
 	case PLAIN_STRUCT:
@@ -183,7 +211,7 @@ void handover_clear_plain(const struct plain_table *table, void *to)
 			(void)set_signed(at, row->size, -1);
 		else if (row->kind == PLAIN_STRUCT)
 			handover_clear_plain(row->inner, at);
-		else
+		else if (row->kind != PLAIN_BUFFER)
 			(void)memset(at, 0, row->size);
 	}
 }

@@ -12,15 +12,6 @@
 #include "supervisor/workers/carry_workers.h"
 #include "supervisor/workers/ports.h"
 
-/* Settings, listeners and memory that somebody refers to. */
-carry_collect *const carry_collectors[] = {
-	carry_collect_settings,
-	carry_collect_sockets,
-	carry_collect_workers,
-	carry_collect_hooks,
-	NULL,
-};
-
 /*
  * What each room carries through an upgrade (common/carried.h), in the order in
  * which it is written.  What is referred to comes before who refers to it:
@@ -29,12 +20,14 @@ carry_collect *const carry_collectors[] = {
  */
 const struct carried *const carried_of_instance[] = {
 	&carried_settings,
+	&carried_instance,
 	&carried_sockets,
 	&carried_services,
 	&carried_ending,
 	&carried_hooks,
 	&carried_clients,
 	&carried_client_list,
+	&carried_history,
 	&carried_news,
 	&carried_manager,
 	NULL,

@@ -483,14 +483,15 @@ static void accept_on_drop(struct service *service)
 
 static const struct worker_kind accept_kind;
 
-struct accepting *accepting_carried(struct service *service)
+void *accepting_carried(struct carry_reader *r, void *owner)
 {
 	struct accepting *a = calloc(1, sizeof(*a));
 
+	(void)r;
 	if (a == NULL)
 		return NULL;
-	init(a, service);
-	service->kind = &accept_kind;
+	init(a, owner);
+	((struct service *)owner)->kind = &accept_kind;
 	if (visits_reserve(a) == 0)
 		return a;
 	return NULL; /* the service has it, and is forgotten as a whole */

@@ -100,7 +100,7 @@ void accepting_close(struct service *service);
 extern const struct carried carried_accepting;
 extern const struct carried carried_visit;
 /* Carried: an empty one, room by slot; then go on. */
-struct accepting *accepting_carried(struct service *service);
+void *accepting_carried(struct carry_reader *r, void *owner);
 void accepting_resume(struct service *service);
 
 /* ---- between accepting.c and visits.c ---- */

@@ -18,13 +18,20 @@ static const struct plain_row peer_rows[] = {
 };
 static const struct plain_table peer_table = PLAIN_TABLE(peer_rows, peer);
 
+/* One, with the slot that its group says. */
+struct in_slot {
+	struct visit visit;
+	uint64_t slot;
+};
+
 static const struct plain_row visit_rows[] = {
-	PLAIN_IN(1, visit, peer, &peer_table),
-	PLAIN_ENUM(2, visit, phase, VISIT_KILLED),
-	PLAIN(3, visit, step, UNSIGNED),
-	PLAIN(4, visit, born, SIGNED),
-	PLAIN(5, visit, deadline, WHEN),
-	PLAIN(6, visit, late, BOOL),
+	PLAIN_ALWAYS(CARRY_INDEX, in_slot, slot, UNSIGNED),
+	PLAIN_IN(1, in_slot, visit.peer, &peer_table),
+	PLAIN_ENUM(2, in_slot, visit.phase, VISIT_KILLED),
+	PLAIN(3, in_slot, visit.step, UNSIGNED),
+	PLAIN(4, in_slot, visit.born, SIGNED),
+	PLAIN(5, in_slot, visit.deadline, WHEN),
+	PLAIN(6, in_slot, visit.late, BOOL),
 };
 
 static const struct plain_row accepting_rows[] = {
@@ -45,27 +52,10 @@ static const struct plain_row accepting_rows[] = {
 };
 /* clang-format on */
 
-/* One, with the slot that its group says. */
-struct in_slot {
-	struct visit visit;
-	uint64_t slot;
-};
-
-static int take_slot(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	(void)r;
-	if (f->tag != CARRY_INDEX)
-		return 0;
-	((struct in_slot *)to)->slot = f->u;
-	return 1;
-}
-
 const struct carried carried_visit = {
 	.tag = CARRY_VISIT,
 	.called = "a connection",
-	CARRIED_ROWS(visit_rows, visit),
-	.take = take_slot,
+	CARRIED_ROWS(visit_rows, in_slot),
 };
 
 static void put_visits(struct carry_writer *c, const void *of)
@@ -73,12 +63,10 @@ static void put_visits(struct carry_writer *c, const void *of)
 	const struct accepting *a = of;
 
 	for (uint32_t i = 0; i < a->visit_slots; i++) {
-		if (a->visits[i].phase == VISIT_NONE)
-			continue;
-		handover_open(&c->w, CARRY_VISIT);
-		handover_put_u64(&c->w, CARRY_INDEX, i);
-		carry_put_all(c, &carried_visit, &a->visits[i]);
-		handover_close(&c->w);
+		const struct in_slot in = {a->visits[i], i};
+
+		if (in.visit.phase != VISIT_NONE)
+			carry_put_one(c, &carried_visit, &in);
 	}
 }
 
@@ -86,7 +74,7 @@ static int take_visit(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct accepting *a = to;
-	struct in_slot in = {.slot = UINT64_MAX};
+	struct in_slot in;
 
 	if (f->tag != CARRY_VISIT)
 		return 0;
@@ -101,17 +89,12 @@ static int take_visit(
 	return 1;
 }
 
-static void *make(void *owner)
-{
-	return accepting_carried(owner);
-}
-
 const struct carried carried_accepting = {
 	.tag = CARRY_ACCEPTING,
 	.at = offsetof(struct service, accepting),
 	.called = "the connections",
 	CARRIED_ROWS(accepting_rows, accepting),
-	.make = make,
+	.make = accepting_carried,
 	.put = put_visits,
 	.take = take_visit,
 };

@@ -126,6 +126,7 @@ enum carry_kind {
 	CARRY_OF_LISTENERS,
 	CARRY_OF_SEGMENTS,
 	CARRY_KINDS,
+	CARRY_OF_CLUSTERS = CARRY_KINDS, /* struct service, by its index */
 };
 struct carry_list {
 	void **list;
@@ -151,7 +152,8 @@ struct carry_reader {
 	struct carry_list lists[CARRY_KINDS]; /* a reference or use each */
 	const char *descriptors; /* inside the state; three words each */
 	size_t descriptor_count;
-	unsigned skipped; /* settings that are not known here */
+	const void *with_words; /* settings whose command comes */
+	unsigned skipped;       /* settings that are not known here */
 	char skipped_key[40];
 };
 
@@ -159,23 +161,22 @@ struct carry_reader {
 struct carried {
 	uint16_t tag;       /* of the group; 0: it is the owner's, see `more` */
 	uint16_t at;        /* in `more`, with a tag: where its owner's struct
-			       has the pointer to this one (`make`) */
+			       has the pointer to this one */
 	uint16_t row_count; /* CARRIED_ROWS() */
 	uint16_t size;
-	const struct plain_row *rows;
-	const char *called; /* "the state of … is not understood" */
+	const struct plain_row *rows; /* those below, too */
+	const char *called;           /* "the state of … is not understood" */
 
-	/* Each of these functions may be NULL.  Fields beside the plain members:
-	 * texts, lists, references. */
+	/* Each of these functions may be NULL.  Write what no row says. */
 	void (*put)(struct carry_writer *c, const void *of);
-	/* Is it one of those?  1: yes, and it is stored; 0: no; -1: it cannot
+	/* Is it such a field?  1: yes, and it is stored; 0: no; -1: it cannot
 	 * be so (or r->err says more). */
 	int (*take)(struct carry_reader *r, void *to,
 		const struct handover_field *f);
 	/* All fields of the group were there.  -1: it cannot be so, as above. */
 	int (*done)(struct carry_reader *r, void *to);
-	/* Put an empty one at its place in the owner.  NULL: no memory. */
-	void *(*make)(void *owner);
+	/* An empty one, for that owner.  NULL: no memory. */
+	void *(*make)(struct carry_reader *r, void *owner);
 
 	/* What others put into this group, in the order in which it is written;
 	 * ends with NULL.  Each has a group of its own in it, of another struct
@@ -186,6 +187,59 @@ struct carried {
 #define CARRIED_ROWS(list, type) \
 	.rows = (list), .row_count = sizeof(list) / sizeof((list)[0]), \
 	.size = sizeof(struct type)
+
+/* Rows beside those of base/plain.h. */
+enum carry_row {
+	CARRY_ROW_REFERENCE = 32,
+	CARRY_ROW_LIST,
+	CARRY_ROW_EACH,
+	CARRY_ROW_GROUP,
+	CARRY_ROW_ARRAY,
+	CARRY_ROW_INSIDE,
+};
+/* A pointer to one of several, which gets a reference or use more. */
+#define CARRY_REFERENCE(number, type, member_of, kind_of, need) \
+	{ \
+		.tag = (number), .kind = CARRY_ROW_REFERENCE, .must = (need), \
+		.most = (kind_of), .offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *) \
+	}
+/* A pointer to the first of a list, and where each has the next one.  It is made
+ * by `make`, or put at the list's end. */
+#define CARRY_LIST(number, type, member_of, of, element, next_of) \
+	{ \
+		.tag = (number), .kind = CARRY_ROW_LIST, \
+		.most = offsetof(struct element, next_of), \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), .what = (of) \
+	}
+/* A pointer to several, and how many (a size_t).  Made by `make`. */
+#define CARRY_ARRAY(number, type, member_of, of, count_of) \
+	{ \
+		.tag = (number), .kind = CARRY_ROW_ARRAY, \
+		.most = offsetof(struct type, count_of), \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), .what = (of) \
+	}
+/* A pointer to a struct, or NULL. */
+#define CARRY_GROUP(number, type, member_of, of) \
+	{ \
+		.tag = (number), .kind = CARRY_ROW_GROUP, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), .what = (of) \
+	}
+/* A struct by value. */
+#define CARRY_INSIDE(number, type, member_of, of) \
+	{ \
+		.tag = (number), .kind = CARRY_ROW_INSIDE, \
+		.offset = offsetof(struct type, member_of), .what = (of) \
+	}
+/* Groups that `put` writes.  Each is made by `make`, which puts it where it
+ * belongs. */
+#define CARRY_EACH(number, of) \
+	{ \
+		.tag = (number), .kind = CARRY_ROW_EACH, .what = (of) \
+	}
 
 /* ---- writing ---- */
 
@@ -198,10 +252,6 @@ void carry_put_one(
 /* Its index in the list of its kind, in which it is then.  SIZE_MAX: no
  * memory; who reads such an index refuses it. */
 size_t carry_add(struct carry_list *list, const void *item);
-/* Those that the writer's clusters, hooks and so on refer to, before anything is
- * written. */
-typedef void carry_collect(
-	struct carry_writer *c, const struct supervisor *sup);
 /* The same as a field; NULL: none. */
 void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind,
 	const void *item);
@@ -219,10 +269,6 @@ int carry_get_all(struct carry_reader *r, const struct carried *what, void *to,
 /* What an index refers to, or NULL. */
 void *carry_at(const struct carry_reader *r, enum carry_kind kind,
 	const struct handover_field *f);
-struct service *carry_service_at(
-	const struct carry_reader *r, const struct handover_field *f);
-/* A text, unless it is there already.  Returns 1. */
-int carry_take_text(char **to, const struct handover_field *f);
 /* One more text at the end of a list, with a NULL after it.  1; -1: it is none,
  * or there is no memory. */
 int carry_take_word(
@@ -232,7 +278,6 @@ int carry_no_memory(struct carry_reader *r, const char *what);
 
 /* ---- who puts what into the groups of others: supervisor/carries.c ---- */
 
-extern carry_collect *const carry_collectors[];
 extern const struct carried *const carried_of_instance[];
 extern const struct carried *const carried_of_cluster[];
 extern const struct carried *const carried_of_worker[];

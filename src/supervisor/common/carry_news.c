@@ -16,40 +16,28 @@ static const struct plain_row news_rows[] = {
 	PLAIN(7, news, bind_hint, BOOL),
 };
 
+static void *make(struct carry_reader *r, void *owner)
+{
+	const struct news none = {0};
+
+	(void)r;
+	return news_carried(owner, &none) == 0
+		? ((struct supervisor *)owner)->news_tail
+		: NULL;
+}
+
 const struct carried carried_event = {
 	.tag = CARRY_NEWS,
 	.called = "an event",
 	CARRIED_ROWS(news_rows, news),
+	.make = make,
 };
 
-static void put_news(struct carry_writer *c, const void *of)
-{
-	const struct supervisor *sup = of;
-
-	carry_put_one(c, &carried_history, sup);
-	for (const struct news *n = sup->news_head; n != NULL; n = n->next)
-		carry_put_one(c, &carried_event, n);
-}
-
-static int get_event(struct carry_reader *r, struct supervisor *sup,
-	const struct handover_field *f)
-{
-	struct news n = {0};
-
-	if (carry_get_one(r, &carried_event, &n, f) == -1)
-		return -1;
-	return news_carried(sup, &n) == 0 ? 1 : carry_no_memory(r, "an event");
-}
-
-static int take_news(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	if (f->tag == CARRY_HISTORY)
-		return carry_get_one(r, &carried_history, to, f);
-	return f->tag == CARRY_NEWS ? get_event(r, to, f) : 0;
-}
+static const struct plain_row told_rows[] = {
+	CARRY_LIST(
+		CARRY_NEWS, supervisor, news_head, &carried_event, news, next),
+};
 
 const struct carried carried_news = {
-	.put = put_news,
-	.take = take_news,
+	CARRIED_ROWS(told_rows, supervisor),
 };

@@ -744,7 +744,7 @@ enum { HISTORY_LINES = 1 };
 
 static void put_history(struct carry_writer *c, const void *of)
 {
-	const struct history *h = ((const struct supervisor *)of)->history;
+	const struct history *h = of;
 
 	handover_put_bytes(&c->w, HISTORY_LINES, h->lines, h->used);
 }
@@ -752,22 +752,30 @@ static void put_history(struct carry_writer *c, const void *of)
 static int take_history(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct supervisor *sup = to;
+	struct history *h = to;
 
-	if (sup->history == NULL && news_init(sup, r->err) == -1)
-		return -1;
+	(void)r;
 	if (f->tag == HISTORY_LINES && f->type == HANDOVER_BYTES &&
 		f->len <= HISTORY_SIZE && f->len > 0 &&
 		f->data[f->len - 1] == '\n') {
-		(void)memcpy(sup->history->lines, f->data, f->len);
-		sup->history->used = f->len;
+		(void)memcpy(h->lines, f->data, f->len);
+		h->used = f->len;
 	}
 	return 1;
 }
 
+static void *make_history(struct carry_reader *r, void *owner)
+{
+	struct supervisor *sup = owner;
+
+	return news_init(sup, r->err) == 0 ? sup->history : NULL;
+}
+
 const struct carried carried_history = {
 	.tag = CARRY_HISTORY,
+	.at = offsetof(struct supervisor, history),
 	.called = "the history",
+	.make = make_history,
 	.put = put_history,
 	.take = take_history,
 };

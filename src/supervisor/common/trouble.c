@@ -410,34 +410,6 @@ enum {
 	END_OUTPUT,
 };
 
-static void put_end(
-	struct carry_writer *c, const struct trouble_end *end, uint32_t slot)
-{
-	handover_open(&c->w, TROUBLE_END);
-	handover_put_u64(&c->w, END_SLOT, slot);
-	handover_put_u64(&c->w, END_WORKER, end->worker);
-	handover_put_i64(&c->w, END_AT, end->at);
-	handover_put_i64(&c->w, END_AGE, end->age);
-	handover_put_text(&c->w, END_TEXT, end->text);
-	handover_put_text(&c->w, END_CAUSE, end->cause);
-	handover_put_text(&c->w, END_OUTPUT, end->output);
-	handover_close(&c->w);
-}
-
-static void put_trouble(struct carry_writer *c, const void *of)
-{
-	const struct trouble *t = of;
-
-	handover_put_u64(&c->w, TROUBLE_TRIES, t->tries);
-	handover_put_u64(&c->w, TROUBLE_LAST, t->last);
-	handover_put_text(&c->w, TROUBLE_RESTART, t->restart);
-	handover_put_i64(&c->w, TROUBLE_RESTART_AT, t->restart_at);
-	handover_put_u64(&c->w, TROUBLE_RESTART_ID, t->restart_id);
-	for (uint32_t i = 0; i < t->slots; i++)
-		if (t->ends[i].worker != 0)
-			put_end(c, &t->ends[i], i);
-}
-
 /* An end, with the slot that its group says. */
 struct end_in_slot {
 	struct trouble_end end;
@@ -445,45 +417,44 @@ struct end_in_slot {
 };
 
 static const struct plain_row end_rows[] = {
-	PLAIN(END_SLOT, end_in_slot, slot, UNSIGNED),
-	PLAIN(END_WORKER, end_in_slot, end.worker, UNSIGNED),
-	PLAIN(END_AT, end_in_slot, end.at, SIGNED),
-	PLAIN(END_AGE, end_in_slot, end.age, SIGNED),
+	PLAIN_ALWAYS(END_SLOT, end_in_slot, slot, UNSIGNED),
+	PLAIN_ALWAYS(END_WORKER, end_in_slot, end.worker, UNSIGNED),
+	PLAIN_ALWAYS(END_AT, end_in_slot, end.at, SIGNED),
+	PLAIN_ALWAYS(END_AGE, end_in_slot, end.age, SIGNED),
+	PLAIN(END_TEXT, end_in_slot, end.text, HEAP),
+	PLAIN(END_CAUSE, end_in_slot, end.cause, HEAP),
+	PLAIN(END_OUTPUT, end_in_slot, end.output, HEAP),
 };
-static const struct plain_table end_table = PLAIN_TABLE(end_rows, end_in_slot);
 
-static int take_of_end(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static const struct carried carried_end = {
+	.tag = TROUBLE_END,
+	.called = "a cluster",
+	CARRIED_ROWS(end_rows, end_in_slot),
+};
+
+static void put_ends(struct carry_writer *c, const void *of)
 {
-	struct end_in_slot *in = to;
+	const struct trouble *t = of;
 
-	(void)r;
-	switch (f->tag) {
-	case END_TEXT:
-		return carry_take_text(&in->end.text, f);
-	case END_CAUSE:
-		return carry_take_text(&in->end.cause, f);
-	case END_OUTPUT:
-		return carry_take_text(&in->end.output, f);
-	default:
-		return handover_take_plain(&end_table, in, f);
+	for (uint32_t i = 0; i < t->slots; i++) {
+		const struct end_in_slot in = {t->ends[i], i};
+
+		if (in.end.worker != 0)
+			carry_put_one(c, &carried_end, &in);
 	}
 }
 
-static const struct carried carried_end = {
-	.called = "a cluster",
-	.take = take_of_end,
-};
-
-static int get_end(struct carry_reader *r, struct trouble *t,
-	const struct handover_field *f)
+static int take_end(
+	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct end_in_slot in = {.slot = UINT64_MAX};
+	struct end_in_slot in;
 	struct trouble_end *place = NULL;
 
+	if (f->tag != TROUBLE_END)
+		return 0;
 	if (carry_get_one(r, &carried_end, &in, f) == 1 &&
 		in.slot < 2 * WORKERS_MAX)
-		place = end_at(t, (uint32_t)in.slot);
+		place = end_at(to, (uint32_t)in.slot);
 	if (place == NULL || place->worker != 0) {
 		end_clear(&in.end);
 		return -1;
@@ -493,31 +464,16 @@ static int get_end(struct carry_reader *r, struct trouble *t,
 }
 
 static const struct plain_row trouble_rows[] = {
-	PLAIN(TROUBLE_TRIES, trouble, tries, UNSIGNED),
-	PLAIN(TROUBLE_LAST, trouble, last, UNSIGNED),
-	PLAIN(TROUBLE_RESTART_AT, trouble, restart_at, SIGNED),
-	PLAIN(TROUBLE_RESTART_ID, trouble, restart_id, UNSIGNED),
+	PLAIN_ALWAYS(TROUBLE_TRIES, trouble, tries, UNSIGNED),
+	PLAIN_ALWAYS(TROUBLE_LAST, trouble, last, UNSIGNED),
+	PLAIN(TROUBLE_RESTART, trouble, restart, HEAP),
+	PLAIN_ALWAYS(TROUBLE_RESTART_AT, trouble, restart_at, SIGNED),
+	PLAIN_ALWAYS(TROUBLE_RESTART_ID, trouble, restart_id, UNSIGNED),
 };
-static const struct plain_table trouble_table =
-	PLAIN_TABLE(trouble_rows, trouble);
 
-static int take_trouble(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static void *make(struct carry_reader *r, void *owner)
 {
-	struct trouble *t = to;
-
-	switch (f->tag) {
-	case TROUBLE_RESTART:
-		return carry_take_text(&t->restart, f);
-	case TROUBLE_END:
-		return get_end(r, t, f);
-	default:
-		return handover_take_plain(&trouble_table, t, f);
-	}
-}
-
-static void *make(void *owner)
-{
+	(void)r;
 	return trouble_get(owner);
 }
 
@@ -525,9 +481,10 @@ const struct carried carried_trouble = {
 	.tag = CARRY_TROUBLE,
 	.at = offsetof(struct service, trouble),
 	.called = "a cluster",
+	CARRIED_ROWS(trouble_rows, trouble),
 	.make = make,
-	.put = put_trouble,
-	.take = take_trouble,
+	.put = put_ends,
+	.take = take_end,
 };
 
 void trouble_free(struct service *service)

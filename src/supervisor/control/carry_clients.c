@@ -13,10 +13,46 @@ static const struct plain_row expectation_rows[] = {
 	PLAIN(4, expectation, since, SIGNED),
 	PLAIN(5, expectation, fewer, BOOL),
 	PLAIN(6, expectation, met, BOOL),
+	CARRY_REFERENCE(CARRY_SERVICE_INDEX, expectation, service,
+		CARRY_OF_CLUSTERS, true),
 };
 
+static const struct plain_row clients_rows[] = {
+	PLAIN(1, clients, listen.fd, FD),
+	PLAIN(2, clients, file.dev, UNSIGNED),
+	PLAIN(3, clients, file.ino, UNSIGNED),
+};
+/* clang-format on */
+
+/* ---- what a client waits for ---- */
+
+static void *make_expectation(struct carry_reader *r, void *owner)
+{
+	struct client *client = owner;
+	struct expectation *list = realloc(
+		client->expected, (client->expected_count + 1) * sizeof(*list));
+
+	(void)r;
+	if (list == NULL)
+		return NULL;
+	client->expected = list;
+	list += client->expected_count++;
+	*list = (struct expectation){0};
+	return list;
+}
+
+const struct carried carried_expectation = {
+	.tag = CARRY_EXPECTATION,
+	.called = "a client",
+	CARRIED_ROWS(expectation_rows, expectation),
+	.make = make_expectation,
+};
+
+/* ---- a client ---- */
+
+/* clang-format off */
 static const struct plain_row client_rows[] = {
-	PLAIN(1, client, io.fd, FD),
+	PLAIN_MUST(1, client, io.fd, FD),
 	PLAIN(2, client, may_write, BOOL),
 	PLAIN(3, client, half_closed, BOOL),
 	PLAIN_ENUM(4, client, state, CLIENT_CLOSING),
@@ -46,120 +82,31 @@ static const struct plain_row client_rows[] = {
 	PLAIN(28, client, status_only, BOOL),
 	PLAIN(29, client, expects_upgrade, BOOL),
 	PLAIN(30, client, missed, UNSIGNED),
-};
-
-static const struct plain_row clients_rows[] = {
-	PLAIN(1, clients, listen.fd, FD),
-	PLAIN(2, clients, file.dev, UNSIGNED),
-	PLAIN(3, clients, file.ino, UNSIGNED),
+	PLAIN(CARRY_IN, client, in, BUFFER),
+	PLAIN(CARRY_OUT, client, out, BUFFER),
+	CARRY_ARRAY(CARRY_EXPECTATION, client, expected, &carried_expectation,
+		expected_count),
+	CARRY_REFERENCE(CARRY_SERVICE_INDEX, client, status_service,
+		CARRY_OF_CLUSTERS, false),
 };
 /* clang-format on */
 
-/* ---- what a client waits for ---- */
-
-static void put_service(struct carry_writer *c, const void *of)
+static void *make_client(struct carry_reader *r, void *owner)
 {
-	handover_put_u64(&c->w, CARRY_SERVICE_INDEX,
-		((const struct expectation *)of)->service->index);
-}
-
-static int take_service(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct expectation *e = to;
-
-	if (f->tag != CARRY_SERVICE_INDEX)
-		return 0;
-	e->service = carry_service_at(r, f);
-	return 1;
-}
-
-static int expectation_done(struct carry_reader *r, void *to)
-{
-	(void)r;
-	return ((struct expectation *)to)->service != NULL ? 0 : -1;
-}
-
-const struct carried carried_expectation = {
-	.tag = CARRY_EXPECTATION,
-	.called = "a client",
-	CARRIED_ROWS(expectation_rows, expectation),
-	.put = put_service,
-	.take = take_service,
-	.done = expectation_done,
-};
-
-/* ---- a client ---- */
-
-static void put_client(struct carry_writer *c, const void *of)
-{
-	const struct client *client = of;
-
-	if (client->in.len > 0)
-		handover_put_bytes(
-			&c->w, CARRY_IN, client->in.data, client->in.len);
-	if (client->out.len > 0)
-		handover_put_bytes(
-			&c->w, CARRY_OUT, client->out.data, client->out.len);
-	for (size_t i = 0; i < client->expected_count; i++)
-		carry_put_one(c, &carried_expectation, &client->expected[i]);
-	if (client->status_service != NULL)
-		handover_put_u64(&c->w, CARRY_SERVICE_INDEX,
-			client->status_service->index);
-}
-
-static int get_expectation(struct carry_reader *r, struct client *client,
-	const struct handover_field *f)
-{
-	struct expectation *list = realloc(
-		client->expected, (client->expected_count + 1) * sizeof(*list));
-
-	if (list == NULL)
-		return carry_no_memory(r, "a client");
-	client->expected = list;
-	list += client->expected_count++;
-	*list = (struct expectation){0};
-	return carry_get_one(r, &carried_expectation, list, f);
-}
-
-static int take_client(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct client *client = to;
-
-	switch (f->tag) {
-	case CARRY_IN:
-		return buffer_append(&client->in, f->data, f->len) == 0 ? 1
-									: -1;
-	case CARRY_OUT:
-		return buffer_append(&client->out, f->data, f->len) == 0 ? 1
-									 : -1;
-	case CARRY_SERVICE_INDEX:
-		client->status_service = carry_service_at(r, f);
-		return client->status_service != NULL ? 1 : -1;
-	case CARRY_EXPECTATION:
-		return get_expectation(r, client, f);
-	default:
-		return 0;
-	}
-}
-
-static int client_done_well(struct carry_reader *r, void *to)
-{
-	struct client *client = to;
+	struct clients *all = ((struct supervisor *)owner)->clients;
+	struct client *client = all != NULL ? client_carried(all) : NULL;
 
 	(void)r;
-	client->writer.out = &client->out;
-	return client->io.fd != -1 ? 0 : -1;
+	if (client != NULL)
+		client->writer.out = &client->out;
+	return client;
 }
 
 const struct carried carried_client = {
 	.tag = CARRY_CLIENT,
 	.called = "a client",
 	CARRIED_ROWS(client_rows, client),
-	.put = put_client,
-	.take = take_client,
-	.done = client_done_well,
+	.make = make_client,
 };
 
 /* ---- the control socket ---- */
@@ -171,8 +118,9 @@ static int clients_done(struct carry_reader *r, void *to)
 		: -1;
 }
 
-static void *make(void *owner)
+static void *make(struct carry_reader *r, void *owner)
 {
+	(void)r;
 	return clients_carried(owner);
 }
 
@@ -199,19 +147,11 @@ static void put_all(struct carry_writer *c, const void *of)
 	put_from(c, ((const struct supervisor *)of)->clients->first);
 }
 
-static int take_one(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct supervisor *sup = to;
-
-	if (f->tag != CARRY_CLIENT)
-		return 0;
-	return sup->clients == NULL ? -1
-				    : carry_get_one(r, &carried_client,
-					      client_carried(sup->clients), f);
-}
+static const struct plain_row list_rows[] = {
+	CARRY_EACH(CARRY_CLIENT, &carried_client),
+};
 
 const struct carried carried_client_list = {
+	CARRIED_ROWS(list_rows, supervisor),
 	.put = put_all,
-	.take = take_one,
 };

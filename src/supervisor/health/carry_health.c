@@ -15,26 +15,13 @@ static const struct plain_row health_rows[] = {
 	PLAIN(6, health, asked, UNSIGNED),
 	PLAIN(7, health, hang, TEXT),
 	PLAIN(8, health, above_since, SIGNED),
+	CARRY_GROUP(CARRY_HELPER, health, helper, &carried_helper),
 };
 /* clang-format on */
 
-static void put_helper(struct carry_writer *c, const void *of)
+static void *make(struct carry_reader *r, void *owner)
 {
-	carry_put_one(c, &carried_helper, ((const struct health *)of)->helper);
-}
-
-static int take_helper(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct health *h = to;
-
-	if (f->tag != CARRY_HELPER)
-		return 0;
-	return h->helper == NULL ? carry_get_helper(r, &h->helper, f) : -1;
-}
-
-static void *make(void *owner)
-{
+	(void)r;
 	return health_of(owner);
 }
 
@@ -44,6 +31,4 @@ const struct carried carried_health = {
 	.called = "a worker's health",
 	CARRIED_ROWS(health_rows, health),
 	.make = make,
-	.put = put_helper,
-	.take = take_helper,
 };

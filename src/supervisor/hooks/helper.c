@@ -183,10 +183,12 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 
 /* ---- after an upgrade ---- */
 
-struct helper *helper_carried(struct supervisor *sup)
+void *helper_carried(struct carry_reader *r, void *owner)
 {
+	struct supervisor *sup = r->sup;
 	struct helper *h = calloc(1, sizeof(*h));
 
+	(void)owner;
 	if (h == NULL)
 		return NULL;
 	h->pidfd = -1;

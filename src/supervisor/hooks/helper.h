@@ -47,14 +47,12 @@ struct helper *helper_start(const struct helper_plan *plan, struct error *err);
 /* Its owner is about to go: it is killed, and nobody will be told. */
 void helper_forget(struct helper *h);
 
-/* How it goes through an upgrade: those that nobody waits for any more, one in
- * the group of its owner; and that back, into *to, where there is none yet.  1; or -1 and r->err. */
+/* How it goes through an upgrade: those that nobody waits for any more, and one in
+ * the group of its owner. */
 extern const struct carried carried_ending;
 extern const struct carried carried_helper;
-int carry_get_helper(struct carry_reader *r, struct helper **to,
-	const struct handover_field *f);
 /* One that was carried, to be filled; NULL: out of memory. */
-struct helper *helper_carried(struct supervisor *sup);
+void *helper_carried(struct carry_reader *r, void *owner);
 /* Is each a child of ours?  -1 and `err`. */
 int helpers_verify(const struct supervisor *sup, struct error *err);
 /* It has an owner again, who is told. */

@@ -129,8 +129,10 @@ static int start_one(struct hook_run *run)
 		&err);
 	if (plan.recipe != NULL)
 		run->helper = helper_start(&plan, &err);
-	if (run->helper != NULL)
+	if (run->helper != NULL) {
+		buffer_fini(&run->facts);
 		return 0;
+	}
 	tell_failure(run, err.text);
 	return -1;
 }

@@ -43,7 +43,6 @@ struct hooks {
 
 /* How they go through an upgrade, and one of them. */
 extern const struct carried carried_hooks;
-carry_collect carry_collect_hooks; /* their settings */
 extern const struct carried carried_hook;
 /* For carry_hooks.c: there is room for them; one that was carried takes its
  * place, as its `helper` says.  NULL: out of memory. */

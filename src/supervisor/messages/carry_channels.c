@@ -32,7 +32,7 @@ static const struct plain_row channel_rows[] = {
 
 static const struct plain_row mark_rows[] = {
 	PLAIN(1, queue_mark, at, UNSIGNED),
-	PLAIN(2, queue_mark, fd, FD),
+	PLAIN_MUST(2, queue_mark, fd, FD),
 };
 /* clang-format on */
 
@@ -110,7 +110,7 @@ static int take_mark(
 
 	if (carry_get_one(r, &carried_mark, &mark, f) == -1)
 		return -1;
-	return mark.fd != -1 && queue_mark(q, mark.at, mark.fd) == 0 ? 1 : -1;
+	return queue_mark(q, mark.at, mark.fd) == 0 ? 1 : -1;
 }
 
 static int take_of_channel(
@@ -131,17 +131,12 @@ static int channel_done(struct carry_reader *r, void *to)
 	return ((struct channel *)to)->kind != CHANNEL_NONE ? 0 : -1;
 }
 
-static void *make(void *owner)
-{
-	return channel_carried(owner);
-}
-
 const struct carried carried_channel = {
 	.tag = CARRY_CHANNEL,
 	.at = offsetof(struct child, channel),
 	.called = "a worker's channel",
 	CARRIED_ROWS(channel_rows, channel),
-	.make = make,
+	.make = channel_carried,
 	.put = put_channel,
 	.take = take_of_channel,
 	.done = channel_done,

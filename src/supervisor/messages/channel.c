@@ -516,8 +516,9 @@ static void messages_on_gone(struct child *child)
 
 /* ---- of another nclust ---- */
 
-struct channel *channel_carried(struct child *child)
+void *channel_carried(struct carry_reader *r, void *child)
 {
+	(void)r;
 	return channel_new(child, CHANNEL_PLAIN);
 }
 

@@ -92,6 +92,6 @@ void channels_flush(struct supervisor *sup);
 extern const struct carried carried_channel;
 extern const struct carried carried_mark;
 /* An upgrade: the channel of a child that was carried; NULL: no memory. */
-struct channel *channel_carried(struct child *child);
+void *channel_carried(struct carry_reader *r, void *child);
 
 #endif

@@ -7,23 +7,7 @@
 
 /* clang-format off */
 static const struct plain_row node_wait_rows[] = {
-	PLAIN(1, node_wait, fd, FD),
-};
-
-static const struct plain_row node_server_rows[] = {
-	PLAIN(1, node_server, number, UNSIGNED),
-	PLAIN_ENUM(2, node_server, family, NODEIPC_FD),
-	PLAIN(3, node_server, v6, BOOL),
-	PLAIN(4, node_server, rr, BOOL),
-	PLAIN(5, node_server, port, UNSIGNED),
-	PLAIN(6, node_server, fd, SIGNED), /* the worker's number */
-	PLAIN(7, node_server, flags, UNSIGNED),
-	PLAIN(8, node_server, index, UNSIGNED),
-};
-
-static const struct plain_row node_cluster_rows[] = {
-	PLAIN(1, node_cluster, last_number, UNSIGNED),
-	PLAIN(2, node_cluster, last_seq, SIGNED),
+	PLAIN_MUST(1, node_wait, fd, FD),
 };
 
 static const struct plain_row node_use_rows[] = {
@@ -42,131 +26,76 @@ static const struct plain_row node_flight_rows[] = {
 	PLAIN(8, node_flight, again, SIGNED),
 };
 
-static const struct plain_row node_worker_rows[] = {
-	PLAIN(1, node_worker, online, BOOL),
-	PLAIN(2, node_worker, bun, BOOL),
-	PLAIN(3, node_worker, leaving, BOOL),
-	PLAIN(4, node_worker, told_full, BOOL),
-	PLAIN_ENUM(5, node_worker, stopping, NODE_PRESSED),
-	PLAIN(6, node_worker, signal, SIGNED),
-	PLAIN(7, node_worker, signal_at, SIGNED),
-	PLAIN(8, node_worker, hold_until, SIGNED),
-	PLAIN(9, node_worker, taken, UNSIGNED),
-	/* 10 was the time until which it drained */
-};
-
 /* clang-format on */
 
 /* ---- a server ---- */
-
-static int wait_done(struct carry_reader *r, void *to)
-{
-	(void)r;
-	return ((struct node_wait *)to)->fd != -1 ? 0 : -1;
-}
 
 const struct carried carried_node_wait = {
 	.tag = CARRY_NODE_WAIT,
 	.called = "Node's servers",
 	CARRIED_ROWS(node_wait_rows, node_wait),
-	.done = wait_done,
 };
 
-static void put_server(struct carry_writer *c, const void *of)
-{
-	const struct node_server *s = of;
+/* clang-format off */
+static const struct plain_row node_server_rows[] = {
+	PLAIN_MUST(1, node_server, number, UNSIGNED),
+	PLAIN_ENUM(2, node_server, family, NODEIPC_FD),
+	PLAIN(3, node_server, v6, BOOL),
+	PLAIN(4, node_server, rr, BOOL),
+	PLAIN(5, node_server, port, UNSIGNED),
+	PLAIN(6, node_server, fd, SIGNED), /* the worker's number */
+	PLAIN(7, node_server, flags, UNSIGNED),
+	PLAIN(8, node_server, index, UNSIGNED),
+	CARRY_REFERENCE(CARRY_INDEX, node_server, listener, CARRY_OF_LISTENERS,
+		true),
+	PLAIN(CARRY_TEXT, node_server, address, HEAP),
+	PLAIN(CARRY_DATA, node_server, data, HEAP),
+	CARRY_LIST(CARRY_NODE_WAIT, node_server, waiting, &carried_node_wait,
+		node_wait, next),
+};
+/* clang-format on */
 
-	carry_put_index(c, CARRY_INDEX, CARRY_OF_LISTENERS, s->listener);
-	handover_put_text(&c->w, CARRY_TEXT, s->address);
-	handover_put_text(&c->w, CARRY_DATA, s->data);
-	for (const struct node_wait *wait = s->waiting; wait != NULL;
-		wait = wait->next)
-		carry_put_one(c, &carried_node_wait, wait);
-}
-
-static int take_listener(struct carry_reader *r, struct node_server *s,
-	const struct handover_field *f)
-{
-	struct listener *l = carry_at(r, CARRY_OF_LISTENERS, f);
-
-	if (l == NULL || s->listener != NULL)
-		return -1;
-	node_server_link(s, l);
-	return 1;
-}
-
-static int take_wait(struct carry_reader *r, struct node_server *s,
-	const struct handover_field *f)
-{
-	struct node_wait *wait = calloc(1, sizeof(*wait));
-	struct node_wait **at = &s->waiting;
-
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = wait;
-	return carry_get_one(r, &carried_node_wait, wait, f);
-}
-
-static int take_of_server(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct node_server *s = to;
-
-	switch (f->tag) {
-	case CARRY_INDEX:
-		return take_listener(r, s, f);
-	case CARRY_TEXT:
-		return carry_take_text(&s->address, f);
-	case CARRY_DATA:
-		return carry_take_text(&s->data, f);
-	case CARRY_NODE_WAIT:
-		return take_wait(r, s, f);
-	default:
-		return 0;
-	}
-}
-
+/* It is linked with its listener, and holds no use of it. */
 static int server_done(struct carry_reader *r, void *to)
 {
 	struct node_server *s = to;
 
 	(void)r;
-	if (s->listener == NULL || s->number == 0)
-		return -1;
+	s->listener->users--;
+	node_server_link(s, s->listener);
 	if (s->rr)
 		node_rr_watch(s);
 	return 0;
+}
+
+static void *make_server(struct carry_reader *r, void *owner)
+{
+	(void)r;
+	return node_server_new(owner);
 }
 
 const struct carried carried_node_server = {
 	.tag = CARRY_NODE_SERVER,
 	.called = "Node's servers",
 	CARRIED_ROWS(node_server_rows, node_server),
-	.put = put_server,
-	.take = take_of_server,
 	.done = server_done,
+	.make = make_server,
 };
 
 /* ---- a cluster's servers ---- */
 
-static void put_servers(struct carry_writer *c, const void *of)
-{
-	const struct node_cluster *n = of;
+/* clang-format off */
+static const struct plain_row node_cluster_rows[] = {
+	PLAIN(1, node_cluster, last_number, UNSIGNED),
+	PLAIN(2, node_cluster, last_seq, SIGNED),
+	CARRY_LIST(CARRY_NODE_SERVER, node_cluster, servers,
+		&carried_node_server, node_server, next),
+};
+/* clang-format on */
 
-	for (const struct node_server *s = n->servers; s != NULL; s = s->next)
-		carry_put_one(c, &carried_node_server, s);
-}
-
-static int take_server(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static void *make_cluster(struct carry_reader *r, void *owner)
 {
-	return f->tag == CARRY_NODE_SERVER
-		? carry_get_one(r, &carried_node_server, node_server_new(to), f)
-		: 0;
-}
-
-static void *make_cluster(void *owner)
-{
+	(void)r;
 	return node_cluster_of(owner);
 }
 
@@ -176,8 +105,6 @@ const struct carried carried_node_cluster = {
 	.called = "Node's servers",
 	CARRIED_ROWS(node_cluster_rows, node_cluster),
 	.make = make_cluster,
-	.put = put_servers,
-	.take = take_server,
 };
 
 /* ---- a worker ---- */
@@ -231,16 +158,6 @@ const struct carried carried_node_flight = {
 	.done = flight_done,
 };
 
-static void put_worker(struct carry_writer *c, const void *of)
-{
-	const struct node_worker *w = of;
-
-	for (size_t i = 0; i < w->use_count; i++)
-		carry_put_one(c, &carried_node_use, &w->uses[i]);
-	for (size_t i = 0; i < w->flight_count; i++)
-		carry_put_one(c, &carried_node_flight, &w->flights[i]);
-}
-
 static int get_use(struct carry_reader *r, struct node_worker *w,
 	const struct handover_field *f)
 {
@@ -273,8 +190,28 @@ static int take_of_worker(
 	return f->tag == CARRY_NODE_FLIGHT ? get_flight(r, to, f) : 0;
 }
 
-static void *make_worker(void *owner)
+/* clang-format off */
+static const struct plain_row node_worker_rows[] = {
+	PLAIN(1, node_worker, online, BOOL),
+	PLAIN(2, node_worker, bun, BOOL),
+	PLAIN(3, node_worker, leaving, BOOL),
+	PLAIN(4, node_worker, told_full, BOOL),
+	PLAIN_ENUM(5, node_worker, stopping, NODE_PRESSED),
+	PLAIN(6, node_worker, signal, SIGNED),
+	PLAIN(7, node_worker, signal_at, SIGNED),
+	PLAIN(8, node_worker, hold_until, SIGNED),
+	PLAIN(9, node_worker, taken, UNSIGNED),
+	/* 10 was the time until which it drained */
+	CARRY_ARRAY(CARRY_NODE_USE, node_worker, uses, &carried_node_use,
+		use_count),
+	CARRY_ARRAY(CARRY_NODE_FLIGHT, node_worker, flights,
+		&carried_node_flight, flight_count),
+};
+/* clang-format on */
+
+static void *make_worker(struct carry_reader *r, void *owner)
 {
+	(void)r;
 	return node_worker_of(owner);
 }
 
@@ -284,6 +221,5 @@ const struct carried carried_node_worker = {
 	.called = "a worker of Node",
 	CARRIED_ROWS(node_worker_rows, node_worker),
 	.make = make_worker,
-	.put = put_worker,
 	.take = take_of_worker,
 };

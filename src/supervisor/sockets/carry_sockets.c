@@ -3,10 +3,50 @@
 
 #include "base/scope.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/holding.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* clang-format off */
+static const struct plain_row socket_rows[] = {
+	PLAIN(1, listener_socket, fd, FD),
+	PLAIN(2, listener_socket, inode, UNSIGNED),
+	PLAIN(3, listener_socket, lane, UNSIGNED),
+	PLAIN_ENUM(4, listener_socket, place, LANES_MAX - 1),
+};
+
+static const struct plain_row segment_rows[] = {
+	PLAIN_MUST(1, segment, fd, FD),
+	PLAIN(2, segment, wanted, UNSIGNED),
+	PLAIN_ENUM(3, segment, huge, HUGE_YES),
+	PLAIN(4, segment, facts.size, UNSIGNED),
+	PLAIN(5, segment, facts.page, UNSIGNED),
+	PLAIN(6, segment, facts.dev, UNSIGNED),
+	PLAIN(7, segment, facts.ino, UNSIGNED),
+};
+/* clang-format on */
+
+/* ---- listeners ---- */
+
+static void *make_socket(struct carry_reader *r, void *owner)
+{
+	struct listener *l = owner;
+	struct listener_socket *s = calloc(1, sizeof(*s));
+
+	(void)r;
+	if (s == NULL)
+		return NULL;
+	s->next = l->sockets;
+	l->sockets = s;
+	return s;
+}
+
+const struct carried carried_socket = {
+	.tag = CARRY_SOCKET,
+	.called = "a listener",
+	CARRIED_ROWS(socket_rows, listener_socket),
+	.make = make_socket,
+};
 
 /* clang-format off */
 static const struct plain_row listener_rows[] = {
@@ -39,33 +79,9 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(29, listener, own_group, BOOL),
 	PLAIN(27, listener, address.backlog, SIGNED),
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
-};
-
-static const struct plain_row socket_rows[] = {
-	PLAIN(1, listener_socket, fd, FD),
-	PLAIN(2, listener_socket, inode, UNSIGNED),
-	PLAIN(3, listener_socket, lane, UNSIGNED),
-	PLAIN_ENUM(4, listener_socket, place, LANES_MAX - 1),
-};
-
-static const struct plain_row segment_rows[] = {
-	PLAIN(1, segment, fd, FD),
-	PLAIN(2, segment, wanted, UNSIGNED),
-	PLAIN_ENUM(3, segment, huge, HUGE_YES),
-	PLAIN(4, segment, facts.size, UNSIGNED),
-	PLAIN(5, segment, facts.page, UNSIGNED),
-	PLAIN(6, segment, facts.dev, UNSIGNED),
-	PLAIN(7, segment, facts.ino, UNSIGNED),
+	CARRY_EACH(CARRY_SOCKET, &carried_socket),
 };
 /* clang-format on */
-
-/* ---- listeners ---- */
-
-const struct carried carried_socket = {
-	.tag = CARRY_SOCKET,
-	.called = "a listener",
-	CARRIED_ROWS(socket_rows, listener_socket),
-};
 
 static void put_listener(struct carry_writer *c, const void *of)
 {
@@ -109,18 +125,6 @@ static int take_options(struct listener *l, const struct handover_field *f)
 	return 1;
 }
 
-static int take_socket(struct carry_reader *r, struct listener *l,
-	const struct handover_field *f)
-{
-	struct listener_socket *s = calloc(1, sizeof(*s));
-
-	if (s != NULL) {
-		s->next = l->sockets;
-		l->sockets = s;
-	}
-	return carry_get_one(r, &carried_socket, s, f);
-}
-
 static int take_listener(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
@@ -129,8 +133,6 @@ static int take_listener(
 		return take_address(r, to, f);
 	case CARRY_OPTIONS:
 		return take_options(to, f);
-	case CARRY_SOCKET:
-		return take_socket(r, to, f);
 	default:
 		return 0;
 	}
@@ -156,6 +158,31 @@ static int listener_done(struct carry_reader *r, void *to)
 		: -1;
 }
 
+static struct listener *listener_new(struct supervisor *sup)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	l->fd = -1;
+	l->heal = -1;
+	l->users = 1;
+	l->sup = sup;
+	return l;
+}
+
+/* In its list also if it turns out not to be whole: it is forgotten with it. */
+static void *make_listener(struct carry_reader *r, void *owner)
+{
+	struct listener *l = listener_new(owner);
+
+	if (l != NULL &&
+		carry_add(&r->lists[CARRY_OF_LISTENERS], l) != SIZE_MAX)
+		return l;
+	free(l);
+	return NULL;
+}
+
 const struct carried carried_listener = {
 	.tag = CARRY_LISTENER,
 	.called = "a listener",
@@ -163,6 +190,7 @@ const struct carried carried_listener = {
 	.put = put_listener,
 	.take = take_listener,
 	.done = listener_done,
+	.make = make_listener,
 };
 
 /* ---- those that nclust was started with ---- */
@@ -177,10 +205,13 @@ static void put_name(struct carry_writer *c, const void *of)
 static int take_name(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
+	struct listener *l = to;
+
 	(void)r;
-	return f->tag == CARRY_TEXT
-		? carry_take_text(&((struct listener *)to)->address.name, f)
-		: 0;
+	if (f->tag != CARRY_TEXT || l->address.name != NULL)
+		return 0;
+	l->address.name = handover_text(f);
+	return 1;
 }
 
 static int inherited_done(struct carry_reader *r, void *to)
@@ -193,6 +224,21 @@ static int inherited_done(struct carry_reader *r, void *to)
 	return l->address.name != NULL ? 0 : -1;
 }
 
+static void *make_inherited(struct carry_reader *r, void *owner)
+{
+	struct supervisor *sup = owner;
+	struct listener **more = realloc(
+		sup->inherited, (sup->inherited_count + 1) * sizeof(*more));
+
+	(void)r;
+	if (more == NULL)
+		return NULL;
+	sup->inherited = more;
+	more[sup->inherited_count] = listener_new(sup);
+	return more[sup->inherited_count] != NULL ? more[sup->inherited_count++]
+						  : NULL;
+}
+
 static const struct carried carried_inherited = {
 	.tag = CARRY_INHERITED,
 	.called = "a descriptor",
@@ -200,49 +246,33 @@ static const struct carried carried_inherited = {
 	.put = put_name,
 	.take = take_name,
 	.done = inherited_done,
+	.make = make_inherited,
 };
 
 /* ---- shared memory ---- */
 
-static int segment_done(struct carry_reader *r, void *to)
+static void *make_segment(struct carry_reader *r, void *owner)
 {
-	(void)r;
-	return ((struct segment *)to)->fd != -1 ? 0 : -1;
+	struct segment *s = calloc(1, sizeof(*s));
+
+	if (s == NULL ||
+		carry_add(&r->lists[CARRY_OF_SEGMENTS], s) == SIZE_MAX) {
+		free(s);
+		return NULL;
+	}
+	s->users = 1;
+	s->sup = owner;
+	return s;
 }
 
 const struct carried carried_segment = {
 	.tag = CARRY_SEGMENT,
 	.called = "shared memory",
 	CARRIED_ROWS(segment_rows, segment),
-	.done = segment_done,
+	.make = make_segment,
 };
 
 /* ---- all of them ---- */
-
-static void collect_segment(
-	struct carry_writer *c, const struct segment *segment)
-{
-	if (segment != NULL)
-		(void)carry_add(&c->lists[CARRY_OF_SEGMENTS], segment);
-}
-
-void carry_collect_sockets(struct carry_writer *c, const struct supervisor *sup)
-{
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-
-		struct listener_walk walk = listeners_of(s, LISTENERS_ALL);
-		struct listener *l;
-
-		while ((l = listener_next(&walk)) != NULL)
-			(void)carry_add(&c->lists[CARRY_OF_LISTENERS], l);
-		collect_segment(c, s->segment);
-		collect_segment(c, s->former);
-		for (const struct recipe *r = s->recipes; r != NULL;
-			r = r->next)
-			collect_segment(c, r->segment);
-	}
-}
 
 static void put_sockets(struct carry_writer *c, const void *of)
 {
@@ -258,142 +288,70 @@ static void put_sockets(struct carry_writer *c, const void *of)
 		carry_put_one(c, &carried_segment, segments->list[i]);
 }
 
-static struct listener *listener_new(struct supervisor *sup)
-{
-	struct listener *l = calloc(1, sizeof(*l));
-
-	if (l == NULL)
-		return NULL;
-	l->fd = -1;
-	l->heal = -1;
-	l->users = 1;
-	l->sup = sup;
-	return l;
-}
-
-/* It is put into the list also if it is not whole: it is forgotten with it. */
-static int get_listener(struct carry_reader *r, const struct handover_field *f)
-{
-	struct listener *l = listener_new(r->sup);
-
-	if (l == NULL ||
-		carry_add(&r->lists[CARRY_OF_LISTENERS], l) == SIZE_MAX) {
-		free(l);
-		l = NULL;
-	}
-	return carry_get_one(r, &carried_listener, l, f);
-}
-
-static int get_inherited(struct carry_reader *r, struct supervisor *sup,
-	const struct handover_field *f)
-{
-	struct listener **more = realloc(
-		sup->inherited, (sup->inherited_count + 1) * sizeof(*more));
-	struct listener *l = more != NULL ? listener_new(sup) : NULL;
-
-	if (more != NULL)
-		sup->inherited = more;
-	if (l != NULL)
-		more[sup->inherited_count++] = l;
-	return carry_get_one(r, &carried_inherited, l, f);
-}
-
-static int get_segment(struct carry_reader *r, const struct handover_field *f)
-{
-	struct segment *s = calloc(1, sizeof(*s));
-
-	if (s == NULL ||
-		carry_add(&r->lists[CARRY_OF_SEGMENTS], s) == SIZE_MAX) {
-		free(s);
-		return carry_no_memory(r, "shared memory");
-	}
-	s->users = 1;
-	s->sup = r->sup;
-	return carry_get_one(r, &carried_segment, s, f);
-}
-
-static int take_sockets(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	switch (f->tag) {
-	case CARRY_LISTENER:
-		return get_listener(r, f);
-	case CARRY_INHERITED:
-		return get_inherited(r, to, f);
-	case CARRY_SEGMENT:
-		return get_segment(r, f);
-	default:
-		return 0;
-	}
-}
+static const struct plain_row all_rows[] = {
+	CARRY_EACH(CARRY_LISTENER, &carried_listener),
+	CARRY_EACH(CARRY_INHERITED, &carried_inherited),
+	CARRY_EACH(CARRY_SEGMENT, &carried_segment),
+};
 
 const struct carried carried_sockets = {
+	CARRIED_ROWS(all_rows, supervisor),
 	.put = put_sockets,
-	.take = take_sockets,
 };
 
 /* ---- references to them ---- */
 
-void carry_put_set(
-	struct carry_writer *c, unsigned tag, const struct listener_set *set)
+static void put_set(struct carry_writer *c, const void *of)
 {
-	handover_open(&c->w, tag);
+	const struct listener_set *set = of;
+
 	for (size_t i = 0; i < set->count; i++)
 		carry_put_index(
 			c, CARRY_INDEX, CARRY_OF_LISTENERS, set->list[i]);
-	handover_close(&c->w);
 }
 
-static int take_index(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+/* Room for `room` of them in all. */
+static int take_index(struct carry_reader *r, struct listener_set *set,
+	size_t room, const struct handover_field *f)
 {
-	struct listener_set *set = to;
 	struct listener *l = carry_at(r, CARRY_OF_LISTENERS, f);
+	struct listener **more;
 
 	if (f->tag != CARRY_INDEX)
 		return 0;
-	if (l == NULL)
+	if (l == NULL || set->count == room)
 		return -1;
-	set->list[set->count++] = l;
+	more = realloc(set->list, room * sizeof(struct listener *));
+	if (more == NULL)
+		return carry_no_memory(r, "listeners");
+	set->list = more;
+	more[set->count++] = l;
 	l->users++;
 	return 1;
 }
 
-static const struct carried carried_set = {
+static int take_named(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	return take_index(r, to, ((struct listener_set *)to)->count + 1, f);
+}
+
+static int take_learned(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	return take_index(r, to, LEARNED_MAX, f);
+}
+
+const struct carried carried_set = {
+	.tag = CARRY_SET,
 	.called = "a cluster",
-	.take = take_index,
+	.put = put_set,
+	.take = take_named,
 };
 
-int carry_get_set(struct carry_reader *r, const struct handover_field *f,
-	struct listener_set *set, size_t room)
-{
-	struct handover_reader in;
-	struct handover_field m;
-	size_t count = 0;
-
-	if (set->list != NULL)
-		return -1;
-	handover_enter(&in, f);
-	while (handover_next(&in, &m))
-		count += m.tag == CARRY_INDEX;
-	if (count == 0)
-		return 1;
-	if (room != 0 && count > room)
-		return -1;
-	set->list = calloc(room != 0 ? room : count, sizeof(*set->list));
-	if (set->list == NULL)
-		return carry_no_memory(r, "listeners");
-	return carry_get_one(r, &carried_set, set, f);
-}
-
-int carry_get_memory(struct carry_reader *r, const struct handover_field *f,
-	struct segment **segment)
-{
-	struct segment *found = carry_at(r, CARRY_OF_SEGMENTS, f);
-
-	if (found == NULL || *segment != NULL)
-		return -1;
-	*segment = found;
-	found->users++;
-	return 1;
-}
+const struct carried carried_learned = {
+	.tag = CARRY_LEARNED,
+	.called = "a cluster",
+	.put = put_set,
+	.take = take_learned,
+};

@@ -162,17 +162,26 @@ static const struct carried whole = {
 	.more = carried_of_instance,
 };
 
+static void start_again(struct carry_writer *c, bool lasting)
+{
+	c->out.len = HANDOVER_HEAD;
+	c->descriptors.len = 0;
+	c->queued = 0;
+	c->lasting = lasting;
+}
+
 int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	const struct carry_binary *binary, struct error *err)
 {
-	*c = (struct carry_writer){.sup = sup, .lasting = lasting};
+	*c = (struct carry_writer){.sup = sup};
 	buffer_init(&c->out, HANDOVER_SIZE_MAX);
 	buffer_init(&c->descriptors, 0);
 	handover_begin(&c->w, &c->out);
+	/* what is referred to stands first, and is known once all is written */
+	carry_put_all(c, &whole, sup);
+	start_again(c, lasting);
 	carry_put_one(c, &carried_binary, binary);
 	carry_put_one(c, &carried_supervisor, sup);
-	for (size_t i = 0; carry_collectors[i] != NULL; i++)
-		carry_collectors[i](c, sup);
 	carry_put_all(c, &whole, sup);
 	handover_put_bytes(&c->w, CARRY_DESCRIPTORS, c->descriptors.data,
 		c->descriptors.len);

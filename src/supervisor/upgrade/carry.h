@@ -38,8 +38,7 @@ int carry_descriptor(const char *descriptors, size_t n);
 /* What this folder puts into the state. */
 extern const struct carried carried_supervisor; /* a group of its own */
 extern const struct carried carried_settings;   /* of the instance */
-carry_collect carry_collect_settings;
-extern const struct carried carried_core; /* of a cluster */
+extern const struct carried carried_core;       /* of a cluster */
 extern const struct carried carried_binary;
 extern const struct carried carried_cluster; /* one of the settings */
 extern const struct carried carried_instance;

@@ -14,11 +14,13 @@ static const struct plain_row settings_rows[] = {
 	PLAIN(1, cluster_settings, uid, SIGNED),
 	PLAIN(2, cluster_settings, gid, SIGNED),
 	PLAIN(3, cluster_settings, user_gid, SIGNED),
+	PLAIN_MUST(CARRY_TEXT, cluster_settings, name, HEAP),
 };
 
 static const struct plain_row instance_rows[] = {
 	PLAIN(1, settings, control_gid, SIGNED),
 	PLAIN(2, settings, daemon, BOOL),
+	PLAIN(CARRY_TEXT, settings, config_file, HEAP),
 };
 
 /* ---- a pair, and where a setting came from ---- */
@@ -26,8 +28,8 @@ static const struct plain_row instance_rows[] = {
 struct pair {
 	char *key;
 	char *text;
-	uint64_t kind; /* enum origin_kind */
-	uint64_t line;
+	enum origin_kind kind;
+	unsigned line;
 };
 
 enum { PAIR_KEY = 1, PAIR_TEXT };
@@ -55,60 +57,25 @@ static void put_origin(
 	handover_close(&c->w);
 }
 
-static int take_of_pair(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct pair *p = to;
-
-	(void)r;
-	if (f->tag == PAIR_KEY)
-		return carry_take_text(&p->key, f);
-	return f->tag == PAIR_TEXT ? carry_take_text(&p->text, f) : 0;
-}
-
-static int pair_done(struct carry_reader *r, void *to)
-{
-	const struct pair *p = to;
-
-	(void)r;
-	return p->key != NULL && p->text != NULL ? 0 : -1;
-}
+static const struct plain_row pair_rows[] = {
+	PLAIN_MUST(PAIR_KEY, pair, key, HEAP),
+	PLAIN_MUST(PAIR_TEXT, pair, text, HEAP),
+};
 
 static const struct carried carried_pair = {
 	.called = "a setting",
-	.take = take_of_pair,
-	.done = pair_done,
+	CARRIED_ROWS(pair_rows, pair),
 };
 
-static int take_of_origin(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct pair *p = to;
-
-	(void)r;
-	if (f->tag == ORIGIN_KEY)
-		return carry_take_text(&p->key, f);
-	if (f->tag == ORIGIN_KIND)
-		p->kind = f->u;
-	else if (f->tag == ORIGIN_LINE)
-		p->line = f->u;
-	return 1;
-}
-
-static int origin_done(struct carry_reader *r, void *to)
-{
-	const struct pair *p = to;
-
-	(void)r;
-	return p->key != NULL && p->kind <= ORIGIN_ARGV && p->line <= INT32_MAX
-		? 0
-		: -1;
-}
+static const struct plain_row origin_rows[] = {
+	PLAIN_MUST(ORIGIN_KEY, pair, key, HEAP),
+	PLAIN_ENUM(ORIGIN_KIND, pair, kind, ORIGIN_ARGV),
+	PLAIN(ORIGIN_LINE, pair, line, UNSIGNED),
+};
 
 static const struct carried carried_origin = {
 	.called = "an origin",
-	.take = take_of_origin,
-	.done = origin_done,
+	CARRIED_ROWS(origin_rows, pair),
 };
 
 /* Who knows more keys than we is a later version; its users are told. */
@@ -141,12 +108,11 @@ static int get_pair(struct carry_reader *r, const struct handover_field *f,
 static int get_origin(struct carry_reader *r, struct settings *s, size_t at,
 	const struct handover_field *f)
 {
-	struct pair p = {.kind = ORIGIN_DEFAULT};
+	struct pair p = {0};
 	int got = carry_get_one(r, &carried_origin, &p, f);
 
 	if (got == 1)
-		pairs_set_origin(s, at, p.key, (enum origin_kind)p.kind,
-			(unsigned)p.line);
+		pairs_set_origin(s, at, p.key, p.kind, p.line);
 	free(p.key);
 	return got;
 }
@@ -157,7 +123,6 @@ static void put_cluster(struct carry_writer *c, const void *of)
 {
 	const struct cluster_settings *s = of;
 
-	handover_put_text(&c->w, CARRY_TEXT, s->name);
 	if (pairs_of_cluster(s, put_pair, c) == -1)
 		c->out.failed = true;
 	if (carry_variant.more)
@@ -166,20 +131,46 @@ static void put_cluster(struct carry_writer *c, const void *of)
 		handover_put_text(&c->w, CARRY_WORD, s->command.list[i]);
 }
 
+/* Its command comes once more after the pairs, as it is run, and not as a text is
+ * split. */
+static int take_word(struct carry_reader *r, struct cluster_settings *s,
+	const struct handover_field *f)
+{
+	struct strings *command = &s->command;
+
+	if (r->with_words != s)
+		while (command->count > 0)
+			free(command->list[--command->count]);
+	r->with_words = s;
+	return carry_take_word(&command->list, &command->count, f);
+}
+
 static int take_of_cluster(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct cluster_settings *s = to;
-
 	if (f->tag == CARRY_PAIR)
-		return get_pair(r, f, NULL, s);
-	return f->tag == CARRY_TEXT ? carry_take_text(&s->name, f) : 0;
+		return get_pair(r, f, NULL, to);
+	return f->tag == CARRY_WORD ? take_word(r, to, f) : 0;
 }
 
 static int cluster_done(struct carry_reader *r, void *to)
 {
+	struct cluster_settings *s = to;
+
 	(void)r;
-	return ((struct cluster_settings *)to)->name != NULL ? 0 : -1;
+	pairs_finish_cluster(s);
+	return s->command.count > 0 ? 0 : -1;
+}
+
+static void *make_cluster(struct carry_reader *r, void *owner)
+{
+	struct cluster_settings *s = pairs_new_cluster();
+
+	(void)owner;
+	if (s != NULL && carry_add(&r->lists[CARRY_OF_SETTINGS], s) != SIZE_MAX)
+		return s;
+	cluster_settings_unref(s);
+	return NULL;
 }
 
 const struct carried carried_cluster = {
@@ -189,62 +180,8 @@ const struct carried carried_cluster = {
 	.put = put_cluster,
 	.take = take_of_cluster,
 	.done = cluster_done,
+	.make = make_cluster,
 };
-
-/* Its command, as it is run, and not as a text is split. */
-static int take_word(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct strings *words = to;
-
-	(void)r;
-	return f->tag == CARRY_WORD
-		? carry_take_word(&words->list, &words->count, f)
-		: 1;
-}
-
-static const struct carried carried_command = {
-	.called = "a command",
-	.take = take_word,
-};
-
-static int get_command(struct carry_reader *r, struct cluster_settings *s,
-	const struct handover_field *f)
-{
-	struct strings words = {0};
-	int got = carry_get_one(r, &carried_command, &words, f);
-
-	if (words.count > 0) {
-		struct strings was = s->command;
-
-		s->command = words;
-		words = was;
-	}
-	for (size_t i = 0; i < words.count; i++)
-		free(words.list[i]);
-	free(words.list);
-	if (got == 1 && s->command.count == 0)
-		return error_set(r->err, 0,
-			"the state of the settings is not understood");
-	return got;
-}
-
-static int get_cluster(struct carry_reader *r, const struct handover_field *f)
-{
-	struct cluster_settings *s = pairs_new_cluster();
-	int got;
-
-	if (s == NULL ||
-		carry_add(&r->lists[CARRY_OF_SETTINGS], s) == SIZE_MAX) {
-		cluster_settings_unref(s);
-		return carry_no_memory(r, "settings");
-	}
-	got = carry_get_one(r, &carried_cluster, s, f);
-	if (got == 1)
-		got = get_command(r, s, f);
-	pairs_finish_cluster(s);
-	return got;
-}
 
 /* ---- the instance's ---- */
 
@@ -252,7 +189,6 @@ static void put_instance(struct carry_writer *c, const void *of)
 {
 	const struct settings *s = of;
 
-	handover_put_text(&c->w, CARRY_TEXT, s->config_file);
 	handover_put_text(&c->w, CARRY_WORD, pairs_file(s));
 	if (pairs_of_instance(s, put_pair, c) == -1)
 		c->out.failed = true;
@@ -318,8 +254,6 @@ static int take_of_instance(
 		return get_origin(r, s, PAIRS_INSTANCE, f);
 	case CARRY_CLUSTER:
 		return get_member(r, s, f);
-	case CARRY_TEXT:
-		return carry_take_text(&s->config_file, f);
 	case CARRY_WORD:
 		return take_file(s, f);
 	default:
@@ -333,52 +267,42 @@ static int instance_done(struct carry_reader *r, void *to)
 	return ((struct settings *)to)->name != NULL ? 0 : -1;
 }
 
+static void *make_instance(struct carry_reader *r, void *owner)
+{
+	struct supervisor *sup = owner;
+
+	(void)r;
+	sup->settings = pairs_new_instance();
+	return sup->settings;
+}
+
 const struct carried carried_instance = {
 	.tag = CARRY_INSTANCE,
+	.at = offsetof(struct supervisor, settings),
 	.called = "the instance",
 	CARRIED_ROWS(instance_rows, settings),
 	.put = put_instance,
 	.take = take_of_instance,
+	.make = make_instance,
 	.done = instance_done,
 };
 
-/* ---- all of them ---- */
+/* ---- the clusters' ---- */
 
-void carry_collect_settings(
-	struct carry_writer *c, const struct supervisor *sup)
-{
-	const struct settings *s = sup->settings;
-
-	for (size_t i = 0; i < s->cluster_count; i++)
-		(void)carry_add(&c->lists[CARRY_OF_SETTINGS], s->clusters[i]);
-}
-
-static void put_settings(struct carry_writer *c, const void *of)
+static void put_clusters(struct carry_writer *c, const void *of)
 {
 	const struct carry_list *all = &c->lists[CARRY_OF_SETTINGS];
 
+	(void)of;
 	for (size_t i = 0; i < all->count; i++)
 		carry_put_one(c, &carried_cluster, all->list[i]);
-	carry_put_one(c, &carried_instance,
-		((const struct supervisor *)of)->settings);
 }
 
-static int take_settings(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct supervisor *sup = to;
-
-	if (f->tag == CARRY_SETTINGS)
-		return get_cluster(r, f);
-	if (f->tag != CARRY_INSTANCE)
-		return 0;
-	if (sup->settings != NULL)
-		return -1;
-	sup->settings = pairs_new_instance();
-	return carry_get_one(r, &carried_instance, sup->settings, f);
-}
+static const struct plain_row all_rows[] = {
+	CARRY_EACH(CARRY_SETTINGS, &carried_cluster),
+};
 
 const struct carried carried_settings = {
-	.put = put_settings,
-	.take = take_settings,
+	CARRIED_ROWS(all_rows, supervisor),
+	.put = put_clusters,
 };

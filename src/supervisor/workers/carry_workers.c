@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/carry_workers.h"
 
-#include "core/image.h"
 #include "supervisor/sockets/carry_sockets.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
@@ -15,14 +14,22 @@ static const struct plain_row recipe_rows[] = {
 	PLAIN(1, recipe, generation, UNSIGNED),
 	PLAIN(2, recipe, has_port, BOOL),
 	PLAIN_ENUM(3, recipe, runtime, NODE_DENO),
+	CARRY_REFERENCE(CARRY_INDEX, recipe, settings, CARRY_OF_SETTINGS, true),
+};
+
+/* After the lists of texts. */
+static const struct plain_row last_rows[] = {
+	CARRY_INSIDE(CARRY_SET, recipe, listeners, &carried_set),
+	CARRY_REFERENCE(CARRY_MEMORY, recipe, segment, CARRY_OF_SEGMENTS,
+		false),
 };
 
 static const struct plain_row child_rows[] = {
 	PLAIN(1, child, worker, UNSIGNED),
 	PLAIN(2, child, serial, UNSIGNED),
 	PLAIN(3, child, slot, UNSIGNED),
-	PLAIN(4, child, pid, SIGNED),
-	PLAIN(5, child, pidfd, PIDFD),
+	PLAIN_MUST(4, child, pid, SIGNED),
+	PLAIN_MUST(5, child, pidfd, PIDFD),
 	PLAIN(6, child, output[0], FD),
 	PLAIN(7, child, output[1], FD),
 	PLAIN(8, child, notify_watcher.fd, FD),
@@ -79,6 +86,8 @@ static const struct plain_row service_rows[] = {
 	PLAIN(18, service, adopted_roll, BOOL),
 	PLAIN(19, service, blind_told, BOOL),
 	PLAIN(20, service, message_turn, UNSIGNED),
+	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
+	PLAIN(CARRY_OUTCOME, service, outcome, HEAP),
 };
 /* clang-format on */
 
@@ -88,7 +97,6 @@ static void put_recipe(struct carry_writer *c, const void *of)
 {
 	const struct recipe *r = of;
 
-	carry_put_index(c, CARRY_INDEX, CARRY_OF_SETTINGS, r->settings);
 	for (size_t i = 0; i < r->environment_count; i++)
 		handover_put_text(&c->w, CARRY_WORD, r->environment[i]);
 	for (size_t i = 0; r->candidates[i] != NULL; i++)
@@ -96,19 +104,6 @@ static void put_recipe(struct carry_writer *c, const void *of)
 	if (r->groups != NULL)
 		handover_put_bytes(&c->w, CARRY_GROUPS, r->groups,
 			r->group_count * sizeof(*r->groups));
-	carry_put_set(c, CARRY_SET, &r->listeners);
-	carry_put_index(c, CARRY_MEMORY, CARRY_OF_SEGMENTS, r->segment);
-}
-
-static int take_settings(struct carry_reader *r, struct recipe *to,
-	const struct handover_field *f)
-{
-	struct cluster_settings *settings = carry_at(r, CARRY_OF_SETTINGS, f);
-
-	if (settings == NULL || to->settings != NULL)
-		return -1;
-	to->settings = cluster_settings_ref(settings);
-	return 1;
 }
 
 static int take_candidate(struct recipe *to, const struct handover_field *f)
@@ -140,9 +135,8 @@ static int take_recipe(
 {
 	struct recipe *recipe = to;
 
+	(void)r;
 	switch (f->tag) {
-	case CARRY_INDEX:
-		return take_settings(r, recipe, f);
 	case CARRY_WORD:
 		return carry_take_word(
 			&recipe->environment, &recipe->environment_count, f);
@@ -150,10 +144,6 @@ static int take_recipe(
 		return take_candidate(recipe, f);
 	case CARRY_GROUPS:
 		return take_groups(recipe, f);
-	case CARRY_SET:
-		return carry_get_set(r, f, &recipe->listeners, 0);
-	case CARRY_MEMORY:
-		return carry_get_memory(r, f, &recipe->segment);
 	default:
 		return 0;
 	}
@@ -163,11 +153,16 @@ static int recipe_done(struct carry_reader *r, void *to)
 {
 	struct recipe *recipe = to;
 
-	if (recipe->settings == NULL || recipe->candidates == NULL)
+	if (recipe->candidates == NULL)
 		return -1;
 	recipe_limits(recipe, &r->sup->nofile);
 	return 0;
 }
+
+static const struct carried last = {
+	CARRIED_ROWS(last_rows, recipe),
+};
+static const struct carried *const of_recipe[] = {&last, NULL};
 
 const struct carried carried_recipe = {
 	.tag = CARRY_RECIPE,
@@ -176,20 +171,8 @@ const struct carried carried_recipe = {
 	.put = put_recipe,
 	.take = take_recipe,
 	.done = recipe_done,
+	.more = of_recipe,
 };
-
-/* Newest first in the list, and so they are put: who reads adds at its end. */
-static int get_recipe(struct carry_reader *r, struct service *s,
-	const struct handover_field *f)
-{
-	struct recipe *recipe = calloc(1, sizeof(*recipe));
-	struct recipe **at = &s->recipes;
-
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = recipe;
-	return carry_get_one(r, &carried_recipe, recipe, f);
-}
 
 /* ---- a worker ---- */
 
@@ -205,10 +188,13 @@ static void put_child(struct carry_writer *c, const void *of)
 static int take_child(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
+	struct child *child = to;
+
 	(void)r;
-	return f->tag == CARRY_TEXT
-		? carry_take_text(&((struct child *)to)->status, f)
-		: 0;
+	if (f->tag != CARRY_TEXT || child->status != NULL)
+		return 0;
+	child->status = handover_text(f);
+	return 1;
 }
 
 static int child_done(struct carry_reader *r, void *to)
@@ -216,20 +202,8 @@ static int child_done(struct carry_reader *r, void *to)
 	struct child *child = to;
 
 	(void)r;
-	return child->pid > 0 && child->pidfd != -1
-		? child_settle(child->service, child)
-		: -1;
+	return child_settle(child->service, child);
 }
-
-const struct carried carried_child = {
-	.tag = CARRY_CHILD,
-	.called = "a worker",
-	CARRIED_ROWS(child_rows, child),
-	.put = put_child,
-	.take = take_child,
-	.done = child_done,
-	.more = carried_of_worker,
-};
 
 /* The number of slots stands before all that is by slot. */
 static int reserve(struct service *s)
@@ -241,6 +215,23 @@ static int reserve(struct service *s)
 	return s->children != NULL && s->early_deaths != NULL ? 0 : -1;
 }
 
+static void *make_child(struct carry_reader *r, void *owner)
+{
+	(void)r;
+	return reserve(owner) == 0 ? child_carried(owner) : NULL;
+}
+
+const struct carried carried_child = {
+	.tag = CARRY_CHILD,
+	.called = "a worker",
+	CARRIED_ROWS(child_rows, child),
+	.put = put_child,
+	.take = take_child,
+	.done = child_done,
+	.make = make_child,
+	.more = carried_of_worker,
+};
+
 static void put_children(struct carry_writer *c, const void *of)
 {
 	const struct service *s = of;
@@ -250,47 +241,23 @@ static void put_children(struct carry_writer *c, const void *of)
 			carry_put_one(c, &carried_child, s->children[i][k]);
 }
 
-static int take_children(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct service *s = to;
-
-	if (f->tag != CARRY_CHILD)
-		return 0;
-	return carry_get_one(r, &carried_child,
-		reserve(s) == 0 ? child_carried(s) : NULL, f);
-}
+static const struct plain_row children_rows[] = {
+	CARRY_EACH(CARRY_CHILD, &carried_child),
+};
 
 const struct carried carried_children = {
+	CARRIED_ROWS(children_rows, service),
 	.put = put_children,
-	.take = take_children,
 };
 
 /* ---- a cluster ---- */
 
-static void put_service(struct carry_writer *c, const void *of)
-{
-	const struct service *s = of;
-
-	handover_put_text(&c->w, CARRY_TEXT, s->name);
-	handover_put_text(&c->w, CARRY_OUTCOME, s->outcome);
-}
-
+/* The number of slots cannot change once there is room for those. */
 static int take_service(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct service *s = to;
-
 	(void)r;
-	switch (f->tag) {
-	case CARRY_TEXT:
-		return carry_take_text(&s->name, f);
-	case CARRY_OUTCOME:
-		return carry_take_text(&s->outcome, f);
-	default:
-		/* no number of slots once there is room for those */
-		return s->children != NULL && f->tag < CARRY_TEXT;
-	}
+	return ((struct service *)to)->children != NULL && f->tag < CARRY_TEXT;
 }
 
 static int service_done(struct carry_reader *r, void *to)
@@ -298,7 +265,7 @@ static int service_done(struct carry_reader *r, void *to)
 	struct service *s = to;
 
 	(void)r;
-	return s->name != NULL && s->core != NULL && reserve(s) == 0 &&
+	return s->core != NULL && reserve(s) == 0 &&
 			s->child_slots >= cluster_slots(s->core)
 		? 0
 		: -1;
@@ -308,7 +275,6 @@ const struct carried carried_service = {
 	.tag = CARRY_SERVICE,
 	.called = "a cluster",
 	CARRIED_ROWS(service_rows, service),
-	.put = put_service,
 	.take = take_service,
 	.done = service_done,
 	.more = carried_of_cluster,
@@ -346,66 +312,23 @@ const struct carried carried_early = {
 
 /* ---- what its workers get ---- */
 
-static void put_holdings(struct carry_writer *c, const void *of)
-{
-	const struct service *s = of;
-
-	carry_put_set(c, CARRY_SET, &s->listeners);
-	carry_put_set(c, CARRY_LEARNED, &s->learned);
-	carry_put_index(c, CARRY_MEMORY, CARRY_OF_SEGMENTS, s->segment);
-	carry_put_index(c, CARRY_FORMER, CARRY_OF_SEGMENTS, s->former);
-	for (const struct recipe *r = s->recipes; r != NULL; r = r->next)
-		carry_put_one(c, &carried_recipe, r);
-}
-
-static int take_holdings(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct service *s = to;
-
-	switch (f->tag) {
-	case CARRY_SET:
-		return carry_get_set(r, f, &s->listeners, 0);
-	case CARRY_LEARNED:
-		return carry_get_set(r, f, &s->learned, LEARNED_MAX);
-	case CARRY_MEMORY:
-		return carry_get_memory(r, f, &s->segment);
-	case CARRY_FORMER:
-		return carry_get_memory(r, f, &s->former);
-	case CARRY_RECIPE:
-		return get_recipe(r, s, f);
-	default:
-		return 0;
-	}
-}
+/* Newest first, in the list as in the state. */
+static const struct plain_row holdings_rows[] = {
+	CARRY_INSIDE(CARRY_SET, service, listeners, &carried_set),
+	CARRY_INSIDE(CARRY_LEARNED, service, learned, &carried_learned),
+	CARRY_REFERENCE(
+		CARRY_MEMORY, service, segment, CARRY_OF_SEGMENTS, false),
+	CARRY_REFERENCE(
+		CARRY_FORMER, service, former, CARRY_OF_SEGMENTS, false),
+	CARRY_LIST(
+		CARRY_RECIPE, service, recipes, &carried_recipe, recipe, next),
+};
 
 const struct carried carried_holdings = {
-	.put = put_holdings,
-	.take = take_holdings,
+	CARRIED_ROWS(holdings_rows, service),
 };
 
 /* ---- all of them ---- */
-
-void carry_collect_workers(struct carry_writer *c, const struct supervisor *sup)
-{
-	struct carry_list *all = &c->lists[CARRY_OF_SETTINGS];
-
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-		const struct cluster_settings *waiting =
-			image_settings(s->core, IMAGE_CLUSTER, 0);
-
-		for (uint32_t g = 0; g < image_count(s->core, IMAGE_GENERATION);
-			g++)
-			(void)carry_add(all,
-				image_settings(s->core, IMAGE_GENERATION, g));
-		if (waiting != NULL)
-			(void)carry_add(all, waiting);
-		for (const struct recipe *r = s->recipes; r != NULL;
-			r = r->next)
-			(void)carry_add(all, r->settings);
-	}
-}
 
 static void put_services(struct carry_writer *c, const void *of)
 {

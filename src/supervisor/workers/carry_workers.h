@@ -9,7 +9,6 @@
  * supervisor/carries.c says what is put into a cluster's group.
  */
 extern const struct carried carried_services; /* all, of the instance */
-carry_collect carry_collect_workers;          /* their settings */
 extern const struct carried carried_service;
 extern const struct carried carried_early;    /* of a cluster: by slot */
 extern const struct carried carried_holdings; /* what its workers get */

@@ -307,7 +307,8 @@ static int take_ports(
 		at->p->named = (f->u & FLAG_NAMED) != 0;
 		return 1;
 	case PORTS_TEXT:
-		(void)carry_take_text(&at->p->text, f);
+		if (at->p->text == NULL)
+			at->p->text = handover_text(f);
 		return at->p->text != NULL ? 1 : -1;
 	case PORTS_FORMERS:
 		return load_formers(at->ports, f);
