@@ -16,6 +16,7 @@
 #include "os/socket/socket_options.h"
 #include "os/spawn/spawn.h"
 #include "os/place/statefile.h"
+#include "supervisor/intercept/state.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -166,30 +167,15 @@ struct child {
 	unsigned said;        /* … in the second from then */
 	bool stranger_told;   /* a refused notify message was logged */
 	bool paused;          /* we sent SIGSTOP (job control) */
-	ev_io trap_watcher;   /* its fd: where its trapped calls come, or -1 */
 	uint64_t uses;        /* learned listeners that it has bound, … */
 	uint64_t listens;     /* … and called listen(2) on */
 	uint64_t ports;       /* addresses that it listens on (ports.h) */
 	uint64_t expected;    /* so do those before it, … */
 	unsigned expected_of; /* … of that generation */
-	bool missing_told;    /* that it does not on one of them */
 	bool listening_told;
-	unsigned looks;      /* whether it waits without a listen(2) */
-	pid_t bound_by;      /* the thread that did, last */
-	nsec_t listening_by; /* it will be taken as ready then, or when it
-				listens on all that others do; or 0 */
-	struct seccomp_notice notice; /* a call that was heard … */
-	bool heard;
-	struct child *next_heard; /* … and waits its turn */
-	nsec_t trapped_at;        /* of its calls in the second from then … */
-	unsigned trapped;         /* … so many */
+	pid_t bound_by; /* the thread that did, last */
+	struct trapped trap;
 	bool bind_told;           /* that it could not */
-	bool trap_paused;         /* they were too many */
-	bool trap_hostile;        /* it held us up: its calls are its own */
-	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets
-			       cannot be had … */
-	bool v6only;
-	int v6only_fd;            /* … on this descriptor */
 	struct health *health;    /* NULL: it was never asked how it is */
 	struct node_worker *node; /* heap; NULL: it speaks not so (node.h) */
 	struct drain *drain;      /* heap, under way (drain.h); or NULL */
@@ -292,28 +278,12 @@ struct staller;
 struct recycler;
 struct trouble;
 
-/* What we know of trapping workers' calls here (intercept.h). */
-enum intercept_way {
-	WAY_UNKNOWN,
-	WAY_ADOPT,   /* workers' own sockets can be had */
-	WAY_REPLACE, /* they cannot: ours are put in their place */
-	WAY_NONE,    /* no calls can be trapped */
-};
-
-struct intercept {
-	enum intercept_way way;
-	struct spawn_trap trap; /* of the spawn under way */
-	bool own_filter_told;
-	struct child *heard; /* in the order of their calls */
-	struct child **heard_end;
-	ev_timer obey;             /* never set: fed when somebody was heard */
-	ev_timer resume;           /* for those that were paused */
-	ev_timer trim;             /* learned listeners that nobody uses */
-	ev_timer ready;            /* the earliest listening_by */
-	char held_by[HOLDER_TEXT]; /* who had … */
-	unsigned held_port;        /* … that port … */
-	int held_type;
-	nsec_t held_at; /* … then (trouble.h) */
+/* Who had a port that was asked for last (trouble.h). */
+struct last_holder {
+	char who[HOLDER_TEXT];
+	unsigned port;
+	int type;
+	nsec_t at;
 };
 
 struct supervisor {
@@ -356,6 +326,8 @@ struct supervisor {
 	bool had_terminal;
 
 	struct intercept intercept;
+	ev_timer trim; /* learned listeners that nobody uses (learned.h) */
+	struct last_holder last_holder;
 	struct drains *drains;   /* NULL: none is under way */
 	struct channel *dirty;   /* channels that have something to send */
 	ev_timer channel_retry;  /* those that could pass no descriptor */

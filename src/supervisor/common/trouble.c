@@ -311,17 +311,16 @@ void trouble_set_cause(struct child *child, const char *format, ...)
 /* Who has it, asked at most once a second for the same port. */
 static const char *holder(struct supervisor *sup, int type, unsigned port)
 {
-	struct intercept *i = &sup->intercept;
+	struct last_holder *i = &sup->last_holder;
 	nsec_t now = clock_now();
 
-	if (i->held_port == port && i->held_type == type &&
-		now - i->held_at < HOLDER_FRESH)
-		return i->held_by;
-	(void)holder_of_port(i->held_by, type, (uint16_t)port);
-	i->held_port = port;
-	i->held_type = type;
-	i->held_at = now;
-	return i->held_by;
+	if (i->port == port && i->type == type && now - i->at < HOLDER_FRESH)
+		return i->who;
+	(void)holder_of_port(i->who, type, (uint16_t)port);
+	i->port = port;
+	i->type = type;
+	i->at = now;
+	return i->who;
 }
 
 void trouble_cannot_bind(struct child *child, int type, unsigned port,

@@ -146,9 +146,9 @@ int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
 
 void intercept_judge(struct child *child, const struct remote *r)
 {
-	if (!r->late || child->trap_hostile)
+	if (!r->late || child->trap.hostile)
 		return;
-	child->trap_hostile = true;
+	child->trap.hostile = true;
 	log_warn("%s.%" PRIu32 ": process %d cannot be looked at in time: its "
 		 "calls are left alone from now on",
 		child->service->name, child->slot, (int)r->tid);
@@ -161,12 +161,12 @@ static void note_v6only(
 	int on;
 
 	remote_of(&r, notice->tid);
-	child->v6only_known = notice->size >= sizeof(on) &&
+	child->trap.v6only_known = notice->size >= sizeof(on) &&
 		intercept_read(child, &r, notice->at, &on, sizeof(on)) == 0;
-	child->v6only = child->v6only_known && on != 0;
-	child->v6only_fd = notice->fd;
+	child->trap.v6only = child->trap.v6only_known && on != 0;
+	child->trap.v6only_fd = notice->fd;
 	intercept_judge(child, &r);
-	seccomp_continue(child->trap_watcher.fd, notice->id);
+	seccomp_continue(child->trap.watcher.fd, notice->id);
 }
 
 static void read_arguments(struct child *child, struct seccomp_notice *notice)
@@ -182,13 +182,13 @@ static void read_arguments(struct child *child, struct seccomp_notice *notice)
 
 static void obey(struct child *child, struct seccomp_notice *notice)
 {
-	int trap = child->trap_watcher.fd;
+	int trap = child->trap.watcher.fd;
 
 	if (notice->call == SECCOMP_ARGUMENTS && notice->tid != 0 &&
-		!child->trap_hostile)
+		!child->trap.hostile)
 		read_arguments(child, notice);
 	/* thread 0: of a pid namespace that we cannot see */
-	if (child->trap_hostile || notice->tid == 0 ||
+	if (child->trap.hostile || notice->tid == 0 ||
 		notice->call == SECCOMP_ARGUMENTS ||
 		!seccomp_waits(trap, notice->id))
 		seccomp_continue(trap, notice->id);
@@ -207,14 +207,14 @@ static void forget_heard(struct child *child)
 	struct intercept *in = &child->service->sup->intercept;
 	struct child **at = &in->heard;
 
-	if (!child->heard)
+	if (!child->trap.heard)
 		return;
 	while (*at != child)
-		at = &(*at)->next_heard;
-	*at = child->next_heard;
-	if (in->heard_end == &child->next_heard)
+		at = &(*at)->trap.next_heard;
+	*at = child->trap.next_heard;
+	if (in->heard_end == &child->trap.next_heard)
 		in->heard_end = at;
-	child->heard = false;
+	child->trap.heard = false;
 }
 
 static void resume(struct child *child, void *unused)
@@ -222,10 +222,10 @@ static void resume(struct child *child, void *unused)
 	struct supervisor *sup = child->service->sup;
 
 	(void)unused;
-	if (!child->trap_paused)
+	if (!child->trap.paused)
 		return;
-	child->trap_paused = false;
-	ev_io_start(sup->loop, &child->trap_watcher);
+	child->trap.paused = false;
+	ev_io_start(sup->loop, &child->trap.watcher);
 }
 
 static void on_resume(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -249,14 +249,14 @@ static bool is_too_fast(struct child *child)
 	struct supervisor *sup = child->service->sup;
 	nsec_t now = clock_now();
 
-	if (now - child->trapped_at >= SECOND) {
-		child->trapped_at = now;
-		child->trapped = 0;
+	if (now - child->trap.since >= SECOND) {
+		child->trap.since = now;
+		child->trap.calls = 0;
 	}
-	if (child->trapped++ < TRAPS_A_SECOND)
+	if (child->trap.calls++ < TRAPS_A_SECOND)
 		return false;
-	child->trap_paused = true;
-	ev_io_stop(sup->loop, &child->trap_watcher);
+	child->trap.paused = true;
+	ev_io_stop(sup->loop, &child->trap.watcher);
 	resume_later(sup);
 	return true;
 }
@@ -271,7 +271,7 @@ void intercept_answer(struct supervisor *sup)
 		struct child *child = in->heard;
 
 		forget_heard(child);
-		obey(child, &child->notice);
+		obey(child, &child->trap.notice);
 	}
 }
 
@@ -292,7 +292,7 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 	int got;
 
 	(void)revents;
-	if (child->heard || poll(&ready, 1, 0) != 1)
+	if (child->trap.heard || poll(&ready, 1, 0) != 1)
 		return;
 	if ((ready.revents & POLLIN) == 0) { /* no process is left to call */
 		ev_io_stop(loop, watcher);
@@ -300,16 +300,16 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 	}
 	if (is_too_fast(child))
 		return;
-	got = seccomp_receive(watcher->fd, &child->notice);
+	got = seccomp_receive(watcher->fd, &child->trap.notice);
 	if (got == -1)
 		log_syserr("%s.%" PRIu32 ": cannot hear its calls",
 			child->service->name, child->slot);
 	if (got != 1)
 		return;
-	child->heard = true;
-	child->next_heard = NULL;
+	child->trap.heard = true;
+	child->trap.next_heard = NULL;
 	*in->heard_end = child;
-	in->heard_end = &child->next_heard;
+	in->heard_end = &child->trap.next_heard;
 	ev_feed_event(loop, &in->obey, EV_CUSTOM);
 }
 
@@ -317,9 +317,9 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void intercept_on_blank(struct child *child)
 {
-	ev_init(&child->trap_watcher, on_trap);
-	ev_io_set(&child->trap_watcher, -1, 0);
-	child->trap_watcher.data = child;
+	ev_init(&child->trap.watcher, on_trap);
+	ev_io_set(&child->trap.watcher, -1, 0);
+	child->trap.watcher.data = child;
 }
 
 /* The spawn has succeeded: hear the child, or say why that cannot be. */
@@ -340,18 +340,20 @@ static void watch(struct child *child, struct spawn_trap *trap)
 		return;
 	}
 	tell_own_filter(sup);
-	ev_io_set(&child->trap_watcher, fd_release(&trap->fd), EV_READ);
-	ev_io_start(sup->loop, &child->trap_watcher);
+	ev_io_set(&child->trap.watcher, fd_release(&trap->fd), EV_READ);
+	ev_io_start(sup->loop, &child->trap.watcher);
 }
 
 static void intercept_on_resumed(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
+	ev_io *watcher = &child->trap.watcher;
 
-	if (child->trap_paused)
+	ev_io_set(watcher, watcher->fd, EV_READ);
+	if (child->trap.paused)
 		resume_later(sup);
-	else if (child->trap_watcher.fd != -1)
-		ev_io_start(sup->loop, &child->trap_watcher);
+	else if (watcher->fd != -1)
+		ev_io_start(sup->loop, watcher);
 	listens_resume(child);
 }
 
@@ -360,12 +362,12 @@ static void intercept_on_gone(struct child *child)
 	struct supervisor *sup = child->service->sup;
 
 	learned_on_end(child);
-	if (child->trap_watcher.fd == -1)
+	if (child->trap.watcher.fd == -1)
 		return;
 	forget_heard(child);
-	ev_io_stop(sup->loop, &child->trap_watcher);
-	(void)close(child->trap_watcher.fd);
-	ev_io_set(&child->trap_watcher, -1, 0);
+	ev_io_stop(sup->loop, &child->trap.watcher);
+	(void)close(child->trap.watcher.fd);
+	ev_io_set(&child->trap.watcher, -1, 0);
 }
 
 static int intercept_on_prepare(
@@ -380,6 +382,8 @@ static int intercept_on_prepare(
 static void intercept_on_born(struct child *child, struct birth *birth)
 {
 	watch(child, birth->plan.trap);
+	if (child->entry != NULL && child->trap.watcher.fd != -1)
+		child->entry->flags |= STATE_TRAPPED;
 	listens_born(child);
 }
 
@@ -407,7 +411,7 @@ void intercept_fini(struct supervisor *sup)
 
 static void intercept_on_hold(const struct child *child, struct kept *kept)
 {
-	kept->trap = child->trap_watcher.fd;
+	kept->trap = child->trap.watcher.fd;
 }
 
 static void intercept_on_adopt(struct child *child, struct kept *kept)

@@ -52,7 +52,7 @@ static void tell_listening(struct child *child)
 		.worker = child->worker,
 	};
 
-	child->listening_by = 0;
+	child->trap.listening_by = 0;
 	child->listening_told = true;
 	learned_note(child);
 	service_tell(child->service, &event);
@@ -121,7 +121,7 @@ static void arm(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	ev_timer *timer = &sup->intercept.ready;
-	double wait = nsec_seconds(child->listening_by - clock_now());
+	double wait = nsec_seconds(child->trap.listening_by - clock_now());
 
 	if (ev_is_active(timer) && ev_timer_remaining(sup->loop, timer) <= wait)
 		return;
@@ -142,14 +142,14 @@ static void tell_missing(struct child *child, nsec_t now)
 	struct slot_view view;
 	const char *text = ports_missing(child);
 
-	if (child->missing_told || text == NULL)
+	if (child->trap.missing_told || text == NULL)
 		return;
 	cluster_view_slot(child->service->core, child->slot, &view);
 	for (unsigned i = 0; i < view.workers; i++)
 		if (view.worker[i].id == child->worker &&
 			now - view.worker[i].born < MISSING_PATIENCE)
 			return;
-	child->missing_told = true;
+	child->trap.missing_told = true;
 	news_say(child->service->sup, LOG_WARN, "not-listening",
 		"%s.%" PRIu32 ": worker %d does not listen on %s yet, as "
 		"generation %u does: waiting for it ('restart --drop-ports' "
@@ -170,9 +170,9 @@ static void look_if_ready(struct child *child, void *unused)
 	nsec_t now = clock_now();
 
 	(void)unused;
-	if (child->listening_by == 0)
+	if (child->trap.listening_by == 0)
 		return;
-	if (child->listening_by <= now) {
+	if (child->trap.listening_by <= now) {
 		if (child->bound_by != 0 && !is_ready(child))
 			look_at_waiting(child);
 		if (is_ready(child)) {
@@ -180,11 +180,12 @@ static void look_if_ready(struct child *child, void *unused)
 			return;
 		}
 		tell_missing(child, now);
-		if (child->looks++ >= LOOKS_MAX && !ports_expects(child)) {
-			child->listening_by = 0;
+		if (child->trap.looks++ >= LOOKS_MAX && !ports_expects(child)) {
+			child->trap.listening_by = 0;
 			return;
 		}
-		child->listening_by = nsec_add(now, look_wait(child->looks));
+		child->trap.listening_by =
+			nsec_add(now, look_wait(child->trap.looks));
 	}
 	arm(child);
 }
@@ -202,15 +203,16 @@ static void look_after(struct child *child, nsec_t wait)
 	nsec_t by = nsec_add(clock_now(), wait);
 
 	if (child->listening_told || !is_asked(child) ||
-		(child->listening_by != 0 && child->listening_by <= by))
+		(child->trap.listening_by != 0 &&
+			child->trap.listening_by <= by))
 		return;
-	child->listening_by = by;
+	child->trap.listening_by = by;
 	arm(child);
 }
 
 void listens_born(struct child *child)
 {
-	if (child->trap_watcher.fd == -1)
+	if (child->trap.watcher.fd == -1)
 		return;
 	ports_expect(child);
 	if (ports_expects(child))
@@ -336,7 +338,7 @@ static const struct listener *named_unix(
 static void leave(struct child *child, const struct seccomp_notice *notice,
 	struct remote *r)
 {
-	int trap = child->trap_watcher.fd;
+	int trap = child->trap.watcher.fd;
 	uint64_t inode = remote_inode(r, notice->fd);
 	const struct listener *named = named_unix(child->service, inode);
 	char text[160] = "unix:";
@@ -361,7 +363,7 @@ static void leave(struct child *child, const struct seccomp_notice *notice,
 
 void listens_call(struct child *child, const struct seccomp_notice *notice)
 {
-	int trap = child->trap_watcher.fd;
+	int trap = child->trap.watcher.fd;
 	struct remote r;
 	struct listener *l;
 	int backlog;
@@ -426,7 +428,7 @@ void listens_resume(struct child *child)
 {
 	if (child->listens != 0)
 		listens_recall(child); /* of one that kept no addresses */
-	if (child->listening_by != 0)
+	if (child->trap.listening_by != 0)
 		arm(child);
 }
 

@@ -513,8 +513,9 @@ static bool look_at_socket(struct takeover *t, const void *address)
 	if (t->sock != -1)
 		return socket_key_of(
 			       &t->key, t->sock, address, t->notice->size) == 0;
-	if (t->child->v6only_known && t->child->v6only_fd == t->notice->fd)
-		v6only = t->child->v6only ? 1 : 0;
+	if (t->child->trap.v6only_known &&
+		t->child->trap.v6only_fd == t->notice->fd)
+		v6only = t->child->trap.v6only ? 1 : 0;
 	return remote_protocol(&t->remote, t->notice->fd, protocol,
 		       sizeof(protocol)) == 0 &&
 		remote_shares(&t->remote, "net") && takeover_waits(t) &&
@@ -529,7 +530,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		.child = child,
 		.service = child->service,
 		.notice = notice,
-		.trap = child->trap_watcher.fd,
+		.trap = child->trap.watcher.fd,
 		.sock = -1,
 	};
 	char address[SOCKET_ADDRESS_MAX];

@@ -412,8 +412,6 @@ static void orphans_on_born(struct child *child, struct birth *birth)
 	if (child->entry == NULL)
 		return;
 	child->entry->phase = STATE_STARTING;
-	if (child->trap_watcher.fd != -1)
-		child->entry->flags |= STATE_TRAPPED;
 	keeper_hold_child(child);
 }
 

@@ -393,7 +393,7 @@ bool learned_make_way(struct service *service, const struct socket_key *key)
 
 static void arm(struct supervisor *sup, nsec_t wait)
 {
-	ev_timer *timer = &sup->intercept.trim;
+	ev_timer *timer = &sup->trim;
 
 	if (ev_is_active(timer) &&
 		ev_timer_remaining(sup->loop, timer) <= nsec_seconds(wait))
@@ -493,11 +493,11 @@ void learned_resume(struct service *service)
 
 void learned_init(struct supervisor *sup)
 {
-	ev_init(&sup->intercept.trim, on_trim);
-	sup->intercept.trim.data = sup;
+	ev_init(&sup->trim, on_trim);
+	sup->trim.data = sup;
 }
 
 void learned_fini(struct supervisor *sup)
 {
-	ev_timer_stop(sup->loop, &sup->intercept.trim);
+	ev_timer_stop(sup->loop, &sup->trim);
 }

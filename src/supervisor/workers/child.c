@@ -346,7 +346,6 @@ int child_settle(struct service *service, struct child *child)
 	pids_add(&service->sup->pids, child);
 	ev_io_set(&child->exit_watcher, child->pidfd, EV_READ);
 	ev_io_set(&child->notify_watcher, child->notify_watcher.fd, EV_READ);
-	ev_io_set(&child->trap_watcher, child->trap_watcher.fd, EV_READ);
 	return 0;
 }
 

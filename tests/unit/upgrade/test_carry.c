@@ -62,6 +62,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, logger_watcher),
 	NOT(supervisor, logger_exit),
 	NOT(supervisor, logger_restart),
+	NOT(supervisor, trim),
+	NOT(supervisor, last_holder),
 	NOT(supervisor, intercept),
 	NOT(supervisor, pids),
 	NOT(supervisor, free_children),
@@ -144,16 +146,16 @@ static const struct gap child_gaps[] = {
 	NOT(child, next),
 	NOT(child, exit_watcher), /* made anew */
 	NOT(child, notify_watcher),
-	NOT(child, trap_watcher),
+	NOT(child, trap.watcher),
 	NOT(child, status), /* beside */
 	NOT(child, cause),  /* of a moment */
 	NOT(child, health),
-	NOT(child, drain),  /* begun anew */
-	NOT(child, busy),   /* looked at anew */
-	NOT(child, hang),   /* its health has it */
-	NOT(child, notice), /* answered before */
-	NOT(child, heard),
-	NOT(child, next_heard),
+	NOT(child, drain),       /* begun anew */
+	NOT(child, busy),        /* looked at anew */
+	NOT(child, hang),        /* its health has it */
+	NOT(child, trap.notice), /* answered before */
+	NOT(child, trap.heard),
+	NOT(child, trap.next_heard),
 	NOT(child, entry),     /* found again */
 	NOT(child, held),      /* told anew */
 	NOT(child, in_lane),   /* counted anew */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_INTERCEPT_STATE_H
+#define SUPERVISOR_INTERCEPT_STATE_H
+
+#include "base/nsec.h"
+#include "os/spawn/seccomp.h"
+#include "os/spawn/spawn.h"
+
+#include <ev.h>
+#include <stdbool.h>
+
+/*
+ * What this room alone knows of a worker, and of all: these structs are in those
+ * of common/state.h.
+ */
+struct child;
+
+struct trapped {
+	ev_io watcher;                /* its fd: where its calls come, or -1 */
+	struct seccomp_notice notice; /* a call that was heard … */
+	bool heard;
+	struct child *next_heard; /* … and waits its turn */
+	nsec_t since;             /* of its calls in the second from then … */
+	unsigned calls;           /* … so many */
+	bool paused;              /* they were too many */
+	bool hostile;             /* it held us up: its calls are its own */
+
+	nsec_t listening_by; /* it will be taken as ready then, or when it
+				listens on all that others do; or 0 */
+	unsigned looks;      /* whether it waits without a listen(2) */
+	bool missing_told;   /* that it does not listen on one of them */
+
+	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets
+			      cannot be had … */
+	bool v6only;
+	int v6only_fd; /* … on this descriptor */
+};
+
+/* What we know of trapping workers' calls here (intercept.h). */
+enum intercept_way {
+	WAY_UNKNOWN,
+	WAY_ADOPT,   /* workers' own sockets can be had */
+	WAY_REPLACE, /* they cannot: ours are put in their place */
+	WAY_NONE,    /* no calls can be trapped */
+};
+
+struct intercept {
+	enum intercept_way way;
+	struct spawn_trap trap; /* of the spawn under way */
+	bool own_filter_told;
+	struct child *heard; /* in the order of their calls */
+	struct child **heard_end;
+	ev_timer obey;   /* never set: fed when somebody was heard */
+	ev_timer resume; /* for those that were paused */
+	ev_timer ready;  /* the earliest listening_by */
+};
+
+#endif
