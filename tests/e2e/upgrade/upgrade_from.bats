@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2016,SC2034,SC2154,SC2314
+# shellcheck shell=bash disable=SC2001,SC2016,SC2034,SC2154,SC2314
 #
 # Between another nclust (NCLUST_BEFORE; by default one of a later version of the
 # state) and this one, both ways, with all that is carried under way at once.
