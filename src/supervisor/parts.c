@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/accept/accepting.h"
+#include "supervisor/common/guard.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/drain/drain.h"
@@ -15,8 +16,8 @@
 
 /*
  * The one list of all rooms that are told, and the order in which they are.  The
- * order counts where this says so; `gone`, `drop` and `status_worker` go from the
- * last to the first.
+ * order counts where this says so; `gone`, `drop`, `end` and `status_worker` go from
+ * the last to the first.
  *
  * - workers first: what the ground does is done when the rooms above hear of it.
  * - intercept before messages before orphans: the keeper of orphans is sent a new
@@ -35,6 +36,7 @@
  */
 const struct part *const parts[] = {
 	&workers_part,
+	&guard_part,
 	&intercept_part,
 	&messages_part,
 	&node_part,

@@ -10,25 +10,16 @@
 #include "os/memory.h"
 #include "os/process.h"
 #include "os/sealed.h"
-#include "supervisor/accept/accepting.h"
 #include "supervisor/begin.h"
-#include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/control/clients.h"
-#include "supervisor/drain/drain.h"
-#include "supervisor/common/guard.h"
 #include "supervisor/sockets/heal.h"
-#include "supervisor/health/health.h"
-#include "supervisor/hooks/hooks.h"
+#include "supervisor/hooks/helper.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/sockets/learned.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/common/part.h"
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/control/requests.h"
-#include "supervisor/workers/roles.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/signals.h"
 #include "supervisor/drain/steer.h"
@@ -145,7 +136,6 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 {
 	struct carry_reader *r = &in->reader;
 	const struct carry_list *listeners = &r->lists[CARRY_OF_LISTENERS];
-	bool mend = sup->guard_timer.active != 0; /* as it was carried */
 
 	if (carry_variant.fault == FAULT_TAKEOVER_CRASHES)
 		(void)raise(SIGSEGV);
@@ -155,24 +145,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	for (size_t i = 0; i < sup->service_count; i++)
 		steer_on_adopted(sup->services[i]);
 	children_each(sup, NULL, resume_child, NULL);
-	helpers_resume(sup);
-	hooks_resume(sup);
-	for (size_t i = 0; i < sup->service_count; i++) {
-		learned_resume(sup->services[i]);
-		node_resume(sup->services[i]);
-		health_on_adopted(sup->services[i]);
-		if (sup->services[i]->accepting != NULL)
-			accepting_resume(sup->services[i]);
-	}
-	guard_carried(sup);
-	guard_resume(sup, mend);
-	logger_carried(sup);
-	logger_resume(sup);
-	bequest_resume(sup);
-	manager_resume(sup);
-	reap_resume(sup);
-	news_resume(sup);
-	clients_resume(sup);
+	PARTS(go_on, sup);
 	dismiss(&r->binary.standby);
 	fd_close(&r->binary.image);
 	(void)munmap((void *)(uintptr_t)in->data, in->len);

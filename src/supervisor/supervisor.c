@@ -17,9 +17,6 @@
 #include "supervisor/control/clients.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/sockets/heal.h"
-#include "supervisor/hooks/helper.h"
-#include "supervisor/hooks/hooks.h"
-#include "supervisor/drain/drain.h"
 #include "supervisor/common/guard.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/orphans/keeper.h"
@@ -36,7 +33,6 @@
 #include "supervisor/workers/service.h"
 #include "supervisor/signals.h"
 #include "supervisor/common/state.h"
-#include "supervisor/drain/thaw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -513,23 +509,11 @@ static void finish(struct supervisor *sup)
 	bool begun = sup->loop != NULL && sup->history != NULL;
 
 	sup->over = true;
-	if (begun) {
-		guard_fini(sup);
-		reexec_fini(sup);
-	}
+	if (begun)
+		reexec_fini(sup); /* its check holds our sockets, too */
 	let_go(sup);
 	if (begun) {
-		drain_fini(sup);
-		clients_fini(sup);
-		hooks_fini(sup);
-		helpers_free(sup);
-		if (!sup->has_past)
-			keeper_leave(sup);
-		logger_fini(sup);
-		thaw_fini(sup);
-		manager_fini(sup);
-		reap_fini(sup);
-		news_fini(sup);
+		PARTS_BACKWARDS(end, sup);
 		signals_fini(sup);
 	}
 	log_to(STDERR_FILENO, "nclust: ", log_level());

@@ -356,7 +356,7 @@ void room_stop(void)
 void room_end(void)
 {
 	room_stop();
-	news_fini(&room);
+	news_part.end(&room);
 	reap_fini(&room);
 	heal_fini(&room);
 	intercept_fini(&room);

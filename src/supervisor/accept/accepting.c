@@ -497,7 +497,7 @@ void *accepting_carried(struct carry_reader *r, void *owner)
 	return NULL; /* the service has it, and is forgotten as a whole */
 }
 
-void accepting_resume(struct service *service)
+static void resume(struct service *service)
 {
 	struct accepting *a = service->accepting;
 
@@ -554,10 +554,18 @@ static const struct worker_kind accept_kind = {
 	.explain = accept_explain,
 };
 
+static void accept_on_go_on(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->accepting != NULL)
+			resume(sup->services[i]);
+}
+
 const struct part accept_part = {
 	.name = "accept",
 	.report = accept_on_report,
 	.settings = accept_on_settings,
 	.drop = accept_on_drop,
 	.kind = &accept_kind,
+	.go_on = accept_on_go_on,
 };

@@ -99,9 +99,8 @@ void accepting_close(struct service *service);
 /* How they go through an upgrade, and one connection. */
 extern const struct carried carried_accepting;
 extern const struct carried carried_visit;
-/* Carried: an empty one, room by slot; then go on. */
+/* Carried: an empty one, room by slot. */
 void *accepting_carried(struct carry_reader *r, void *owner);
-void accepting_resume(struct service *service);
 
 /* ---- between accepting.c and visits.c ---- */
 

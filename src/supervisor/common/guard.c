@@ -106,7 +106,7 @@ static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 	}
 }
 
-void guard_carried(struct supervisor *sup)
+static void init_watchers(struct supervisor *sup)
 {
 	int fd = sup->guard_watcher.fd;
 
@@ -116,12 +116,15 @@ void guard_carried(struct supervisor *sup)
 	sup->guard_watcher.data = sup;
 }
 
-void guard_resume(struct supervisor *sup, bool soon)
+static void guard_on_go_on(struct supervisor *sup)
 {
+	bool mend = sup->guard_timer.active != 0; /* as it was carried */
+
+	init_watchers(sup);
 	if (sup->guard_watcher.fd == -1)
 		return;
 	ev_io_start(sup->loop, &sup->guard_watcher);
-	if (soon)
+	if (mend)
 		mend_soon(sup);
 }
 
@@ -129,7 +132,7 @@ void guard_init(struct supervisor *sup)
 {
 	int fd = sup->has_rundir ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
 
-	guard_carried(sup);
+	init_watchers(sup);
 	ev_io_set(&sup->guard_watcher, fd, EV_READ);
 	sup->guard_watch = -1;
 	if (fd == -1) {
@@ -142,7 +145,7 @@ void guard_init(struct supervisor *sup)
 	watch(sup);
 }
 
-void guard_fini(struct supervisor *sup)
+static void guard_on_end(struct supervisor *sup)
 {
 	int fd = sup->guard_watcher.fd;
 
@@ -152,3 +155,9 @@ void guard_fini(struct supervisor *sup)
 	ev_io_stop(sup->loop, &sup->guard_watcher);
 	(void)close(fd);
 }
+
+const struct part guard_part = {
+	.name = "guard",
+	.go_on = guard_on_go_on,
+	.end = guard_on_end,
+};

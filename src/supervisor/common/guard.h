@@ -2,7 +2,9 @@
 #ifndef SUPERVISOR_GUARD_H
 #define SUPERVISOR_GUARD_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
+
+extern const struct part guard_part;
 
 /*
  * Cleaners of temporary files remove runtime directories under running
@@ -11,12 +13,6 @@
  * sockets anew.  The workers do not notice.
  */
 void guard_init(struct supervisor *sup);
-/* Carried: its descriptor and its watch are there.  `soon`: look whether
- * something has to be mended. */
-void guard_carried(struct supervisor *sup);
-void guard_resume(struct supervisor *sup, bool soon);
-void guard_fini(struct supervisor *sup);
-
 /* For who has just missed the directories: they are made at once, the rest
  * soon.  -1: they cannot be made. */
 int guard_make_place(struct supervisor *sup, struct error *err);

@@ -780,12 +780,12 @@ const struct carried carried_history = {
 	.take = take_history,
 };
 
-void news_resume(struct supervisor *sup)
+static void news_on_go_on(struct supervisor *sup)
 {
 	flush_told(sup);
 }
 
-void news_fini(struct supervisor *sup)
+static void news_on_end(struct supervisor *sup)
 {
 	if (sup->history == NULL)
 		return;
@@ -810,4 +810,6 @@ const struct part news_part = {
 	.name = "news",
 	.report = news_on_report,
 	.renamed = news_on_renamed,
+	.go_on = news_on_go_on,
+	.end = news_on_end,
 };

@@ -38,9 +38,7 @@ extern const struct carried carried_history;
 extern const struct carried carried_event;
 /* One that was waiting to be told; -1: no memory. */
 int news_carried(struct supervisor *sup, const struct news *n);
-void news_resume(struct supervisor *sup);
 int news_init(struct supervisor *sup, struct error *err);
-void news_fini(struct supervisor *sup);
 
 /* Of nclust itself: event name for machines, sentence for people. */
 void news_say(struct supervisor *sup, enum log_level level, const char *event,

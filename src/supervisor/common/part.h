@@ -105,6 +105,12 @@ struct part {
 	/* Is something under way for which the end of that cluster has to wait, or,
 	 * with NULL, that of the instance? */
 	bool (*busy)(struct supervisor *sup, const struct service *service);
+	/* An upgrade: it goes on in the place of another nclust, as carried.  All
+	 * workers are `resumed`. */
+	void (*go_on)(struct supervisor *sup);
+	/* It has ended, or its start has failed: give back all.  Backwards; no address
+	 * is held any more, and the name is free. */
+	void (*end)(struct supervisor *sup);
 	/* Something was told (news.h), as a JSON object and as a sentence.  Of which
 	 * cluster and by which report, or NULL. */
 	void (*told)(struct supervisor *sup, struct service *service,

@@ -650,7 +650,7 @@ struct clients *clients_carried(struct supervisor *sup)
 	return all;
 }
 
-void clients_resume(struct supervisor *sup)
+static void control_on_go_on(struct supervisor *sup)
 {
 	struct clients *all = sup->clients;
 
@@ -706,7 +706,8 @@ static void flush_last(struct client *c, nsec_t until)
 		(void)poll(&wait, 1, 100);
 }
 
-void clients_fini(struct supervisor *sup)
+/* Say the last word to who waits for the end, flush (bounded), close. */
+static void control_on_end(struct supervisor *sup)
 {
 	struct clients *all = sup->clients;
 	nsec_t until = clock_now() + SECOND;
@@ -736,4 +737,6 @@ const struct part control_part = {
 	.drop = control_on_drop,
 	.told = control_on_told,
 	.renew = control_on_renew,
+	.go_on = control_on_go_on,
+	.end = control_on_end,
 };

@@ -85,16 +85,13 @@ extern const struct carried carried_clients;
 extern const struct carried carried_client_list;
 extern const struct carried carried_client;
 extern const struct carried carried_expectation;
-/* Carried ones: empty, to be filled; NULL: no memory.  Then all are watched
- * again. */
+/* Carried ones: empty, to be filled; NULL: no memory.  They are watched
+ * when nclust goes on. */
 struct clients *clients_carried(struct supervisor *sup);
 struct client *client_carried(struct clients *all);
-void clients_resume(struct supervisor *sup);
 /* Before nclust becomes another: what is half told is told to its end. */
 void clients_settle(struct supervisor *sup);
 int clients_init(struct supervisor *sup, struct error *err);
-/* Say the last word to who waits for the end, flush (bounded), close. */
-void clients_fini(struct supervisor *sup);
 
 /* After events: has an expectation come true? */
 void clients_look(struct supervisor *sup);

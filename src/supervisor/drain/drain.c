@@ -601,10 +601,11 @@ void drain_thaw_all(struct supervisor *sup)
 		}
 }
 
-void drain_fini(struct supervisor *sup)
+static void drain_on_end(struct supervisor *sup)
 {
 	while (sup->drains != NULL)
 		drain_free(sup->drains->list);
+	thaw_fini(sup);
 }
 
 /* The lane that it is in is written down and part of its environment. */
@@ -666,4 +667,5 @@ const struct part drain_part = {
 	.report = steer_on_report,
 	.choose = drain_on_choose,
 	.drop = steer_on_drop,
+	.end = drain_on_end,
 };

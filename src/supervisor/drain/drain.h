@@ -31,6 +31,4 @@ bool drain_is_stubborn(struct child *child, unsigned least);
 /* Nobody of theirs is stopped any more; the drains go on later. */
 void drain_thaw_all(struct supervisor *sup);
 
-void drain_fini(struct supervisor *sup);
-
 #endif

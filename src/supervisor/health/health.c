@@ -231,7 +231,8 @@ static void health_on_settings(struct service *service)
 	recycle_begin(service);
 }
 
-void health_on_adopted(struct service *service)
+/* Its workers were carried, or an earlier nclust's: go on asking. */
+static void health_on_adopted(struct service *service)
 {
 	children_each(service->sup, service, ask_again, NULL);
 	health_on_settings(service);
@@ -278,6 +279,12 @@ static void health_on_status_worker(
 	json_close_object(w);
 }
 
+static void health_on_go_on(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		health_on_adopted(sup->services[i]);
+}
+
 const struct part health_part = {
 	.name = "health",
 	.born = health_on_born,
@@ -288,4 +295,5 @@ const struct part health_part = {
 	.settings = health_on_settings,
 	.status_worker = health_on_status_worker,
 	.drop = health_on_drop,
+	.go_on = health_on_go_on,
 };

@@ -39,9 +39,6 @@ struct health {
 	bool outgrown;        /* … and it was told */
 };
 
-/* Its workers were an earlier nclust's: go on asking. */
-void health_on_adopted(struct service *service);
-
 /* How what is known of a worker goes through an upgrade. */
 extern const struct carried carried_health;
 

@@ -384,10 +384,12 @@ void hooks_carried(struct hooks *hooks, struct hook_run *run)
 		add_waiting(hooks, run);
 }
 
-void hooks_resume(struct supervisor *sup)
+/* Those that were carried run on, those that wait have their turn. */
+static void hooks_on_go_on(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->hooks;
 
+	helpers_resume(sup);
 	if (hooks == NULL)
 		return;
 	for (struct hook_run *run = hooks->runs; run != NULL; run = run->next)
@@ -441,13 +443,15 @@ static bool hooks_on_busy(struct supervisor *sup, const struct service *service)
 	return service != NULL ? wait_for(service) : !are_over(sup);
 }
 
-void hooks_fini(struct supervisor *sup)
+static void hooks_on_end(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->hooks;
 	unsigned left;
 
-	if (hooks == NULL)
+	if (hooks == NULL) {
+		helpers_free(sup);
 		return;
+	}
 	hooks->over = true;
 	left = hooks->queued + hooks->running;
 	if (left > 0)
@@ -483,4 +487,6 @@ const struct part hooks_part = {
 	.busy = hooks_on_busy,
 	.owns = hooks_on_owns,
 	.reap = hooks_on_reap,
+	.go_on = hooks_on_go_on,
+	.end = hooks_on_end,
 };

@@ -49,9 +49,5 @@ extern const struct carried carried_hook;
 struct hooks *hooks_of(struct supervisor *sup);
 void hooks_carried(struct hooks *hooks, struct hook_run *run);
 void hook_run_free(struct hook_run *run);
-/* Those that were carried run on, those that wait have their turn. */
-void hooks_resume(struct supervisor *sup);
-
-void hooks_fini(struct supervisor *sup);
 
 #endif

@@ -242,4 +242,6 @@ const struct part instance_part = {
 	.name = "instance",
 	.report = instance_on_report,
 	.ended = instance_on_ended,
+	.go_on = instance_on_go_on,
+	.end = instance_on_end,
 };

@@ -282,7 +282,7 @@ const struct carried carried_manager = {
 	.take = take_of_instance,
 };
 
-void manager_resume(struct supervisor *sup)
+void instance_on_go_on(struct supervisor *sup)
 {
 	struct manager *m = sup->manager;
 
@@ -299,7 +299,7 @@ void manager_resume(struct supervisor *sup)
 	}
 }
 
-void manager_fini(struct supervisor *sup)
+void instance_on_end(struct supervisor *sup)
 {
 	struct manager *m = sup->manager;
 

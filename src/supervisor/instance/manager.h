@@ -11,8 +11,8 @@
 int manager_init(struct supervisor *sup, struct error *err);
 /* How it goes through an upgrade: what it was told, and is to be told. */
 extern const struct carried carried_manager;
-void manager_resume(struct supervisor *sup);
-void manager_fini(struct supervisor *sup);
+void instance_on_go_on(struct supervisor *sup);
+void instance_on_end(struct supervisor *sup);
 void manager_ready(struct supervisor *sup);
 void manager_reloading(struct supervisor *sup); /* READY=1 ends it */
 void manager_stopping(struct supervisor *sup);

@@ -426,6 +426,12 @@ static void intercept_on_adopt(struct child *child, struct kept *kept)
 	listens_recall(child);
 }
 
+static void intercept_on_go_on(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		learned_resume(sup->services[i]);
+}
+
 const struct part intercept_part = {
 	.name = "intercept",
 	.blank = intercept_on_blank,
@@ -436,4 +442,5 @@ const struct part intercept_part = {
 	.hold = intercept_on_hold,
 	.adopt = intercept_on_adopt,
 	.explain = intercept_on_explain,
+	.go_on = intercept_on_go_on,
 };

@@ -415,10 +415,11 @@ static void node_on_let_go(struct holding *h)
 		node_server_free(l->servers);
 }
 
-void node_resume(struct service *service)
+static void node_on_go_on(struct supervisor *sup)
 {
-	if (service->node != NULL)
-		node_arm(service->node, clock_now());
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->node != NULL)
+			node_arm(sup->services[i]->node, clock_now());
 }
 
 static const struct channel_speaker node_speaker = {
@@ -437,4 +438,5 @@ const struct part node_part = {
 	.drop = node_on_drop,
 	.let_go = node_on_let_go,
 	.speaker = &node_speaker,
+	.go_on = node_on_go_on,
 };

@@ -45,7 +45,4 @@ bool node_is_given(const struct child *child);
  * EVENT_DRAINED follow.  False: it cannot be told. */
 bool node_drain_unseen(struct child *child);
 
-/* Carried: they go on. */
-void node_resume(struct service *service);
-
 #endif

@@ -370,7 +370,7 @@ static void make_entry(struct child *child, void *unused)
 	learned_note(child);
 }
 
-void bequest_resume(struct supervisor *sup)
+static void orphans_on_go_on(struct supervisor *sup)
 {
 	struct state_past past;
 	struct error err;
@@ -434,6 +434,12 @@ static void orphans_on_let_go(struct holding *h)
 	}
 }
 
+static void orphans_on_end(struct supervisor *sup)
+{
+	if (!sup->has_past)
+		keeper_leave(sup);
+}
+
 const struct part orphans_part = {
 	.name = "orphans",
 	.prepare = orphans_on_prepare,
@@ -447,4 +453,6 @@ const struct part orphans_part = {
 	.renew = orphans_on_renew,
 	.logger_up = orphans_on_logger_up,
 	.write_down = orphans_on_write_down,
+	.go_on = orphans_on_go_on,
+	.end = orphans_on_end,
 };

@@ -12,9 +12,6 @@ extern const struct part orphans_part;
  */
 void bequest_look(struct supervisor *sup); /* write it, if sup->changed */
 
-/* We go on in the place of another nclust: with its files. */
-void bequest_resume(struct supervisor *sup);
-
 /* Of a cluster that may have no process at the moment (`accept`): say in the state
  * file that its listeners are to outlive us, if they are. */
 void orphans_on_settings(struct service *service);

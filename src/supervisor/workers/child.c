@@ -520,7 +520,21 @@ static int workers_on_renew(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
+static void workers_on_go_on(struct supervisor *sup)
+{
+	logger_resume(sup);
+	reap_resume(sup);
+}
+
+static void workers_on_end(struct supervisor *sup)
+{
+	logger_fini(sup);
+	reap_fini(sup);
+}
+
 const struct part workers_part = {
 	.name = "workers",
 	.renew = workers_on_renew,
+	.go_on = workers_on_go_on,
+	.end = workers_on_end,
 };

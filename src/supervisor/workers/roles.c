@@ -300,14 +300,7 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 		start_later(timer->data);
 }
 
-void logger_init(struct supervisor *sup)
-{
-	sup->logger_pidfd = -1;
-	sup->logger_watcher.fd = -1;
-	logger_carried(sup);
-}
-
-void logger_carried(struct supervisor *sup)
+static void init_watchers(struct supervisor *sup)
 {
 	int channel = sup->logger_watcher.fd;
 
@@ -320,6 +313,13 @@ void logger_carried(struct supervisor *sup)
 	sup->logger_restart.data = sup;
 }
 
+void logger_init(struct supervisor *sup)
+{
+	sup->logger_pidfd = -1;
+	sup->logger_watcher.fd = -1;
+	init_watchers(sup);
+}
+
 static void note_captured(struct child *child, void *unused)
 {
 	(void)unused;
@@ -329,6 +329,7 @@ static void note_captured(struct child *child, void *unused)
 
 void logger_resume(struct supervisor *sup)
 {
+	init_watchers(sup);
 	if (sup->logger_pid == 0) {
 		children_each(sup, NULL, note_captured, NULL);
 		return;

@@ -12,7 +12,6 @@
  */
 void logger_init(struct supervisor *sup);
 /* Carried: who is there goes on; who was not is started. */
-void logger_carried(struct supervisor *sup);
 void logger_resume(struct supervisor *sup);
 void logger_fini(struct supervisor *sup); /* lets it drain and end */
 

@@ -106,7 +106,7 @@ static void end(void)
 {
 	(void)close(peer);
 	room_stop();
-	clients_fini(&room);
+	control_part.end(&room);
 	room_end();
 }
 

@@ -117,7 +117,7 @@ static void begin(void)
 static void end(void)
 {
 	room_stop();
-	hooks_fini(&room);
+	hooks_part.end(&room);
 	room_end();
 }
 

@@ -54,8 +54,8 @@ static void begin(void)
 static void end(void)
 {
 	room_stop();
-	hooks_fini(&room);
-	clients_fini(&room);
+	hooks_part.end(&room);
+	control_part.end(&room);
 	room_end();
 }
 
