@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/value.h"
 #include "protocol/json.h"
 
 #include <signal.h>
@@ -28,6 +29,12 @@ static bool is_runnable(const struct exam *e)
 	return e->life != LIFE_ENDED;
 }
 
+static void add_option(struct words *w, const char *name, const char *value)
+{
+	add(w, name);
+	add(w, value);
+}
+
 /* Is an address of the user's of any use to it? */
 static bool takes_named(const struct exam *e)
 {
@@ -40,19 +47,13 @@ static bool takes_named(const struct exam *e)
 static void add_addresses(const struct exam *e, struct words *w)
 {
 	if (e->listen_count > 0 && takes_named(e)) {
-		for (size_t i = 0; i < e->listen_count; i++) {
-			add(w, "-l");
-			add(w, e->listen[i]);
-		}
+		for (size_t i = 0; i < e->listen_count; i++)
+			add_option(w, "-l", e->listen[i]);
 	} else if (exam_needs_address(e)) {
-		for (size_t i = 0; i < e->own_count; i++) {
-			add(w, "-l");
-			add(w, e->own[i]);
-		}
-		if (e->own_count == 0) {
-			add(w, "-l");
-			add(w, ANY_ADDRESS);
-		}
+		for (size_t i = 0; i < e->own_count; i++)
+			add_option(w, "-l", e->own[i]);
+		if (e->own_count == 0)
+			add_option(w, "-l", ANY_ADDRESS);
 	}
 }
 
@@ -61,49 +62,21 @@ static void make(const struct exam *e, struct words *w)
 {
 	w->count = 0;
 	add(w, "nclust");
-	add(w, "-n");
-	add(w, exam_copies_work(e) ? "auto" : "1");
+	add_option(w, "-n", exam_copies_work(e) ? "auto" : "1");
 	add_addresses(e, w);
-	if (e->takes_passed && e->way == WAY_STDIN) {
-		add(w, "--pass");
-		add(w, "stdin");
-	} else if (e->takes_passed && e->way == WAY_NO_PID) {
+	if (e->takes_passed && e->way == WAY_STDIN)
+		add_option(w, "--pass", "stdin");
+	else if (e->takes_passed && e->way == WAY_NO_PID)
 		add(w, "--listen-pid=no");
-	}
 	/* the first of all would be taken as ready too early */
-	if (e->sign == SIGN_NOTIFY) {
-		add(w, "--ready");
-		add(w, "notify");
-	} else if (e->sign == SIGN_LISTEN && e->slow) {
-		add(w, "--ready");
-		add(w, "listen");
-	}
-	if (e->other.ended && e->other.request == REQUEST_ANSWERED) {
-		add(w, "--stop-signal");
-		add(w, e->other.signal == SIGQUIT ? "QUIT" : "INT");
-	}
+	if (e->sign == SIGN_NOTIFY)
+		add_option(w, "--ready", "notify");
+	else if (e->sign == SIGN_LISTEN && e->slow)
+		add_option(w, "--ready", "listen");
+	if (e->other.ended && e->other.request == REQUEST_ANSWERED)
+		add_option(w, "--stop-signal",
+			e->other.signal == SIGQUIT ? "QUIT" : "INT");
 	add(w, "--");
-}
-
-/* So that a shell gives it back. */
-static void put_quoted(struct buffer *out, const char *word)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789_@%+=:,./-{}";
-
-	if (*word != '\0' && word[strspn(word, plain)] == '\0') {
-		(void)buffer_string(out, word);
-		return;
-	}
-	(void)buffer_string(out, "'");
-	for (; *word != '\0'; word++) {
-		if (*word == '\'')
-			(void)buffer_string(out, "'\\''");
-		else
-			(void)buffer_append(out, word, 1);
-	}
-	(void)buffer_string(out, "'");
 }
 
 bool doctor_command_line(const struct exam *e, struct buffer *out)
@@ -114,11 +87,11 @@ bool doctor_command_line(const struct exam *e, struct buffer *out)
 		return false;
 	make(e, &w);
 	for (size_t i = 0; i < w.count; i++) {
-		put_quoted(out, w.list[i]);
+		(void)value_quote_shell(out, w.list[i]);
 		(void)buffer_append(out, " ", 1);
 	}
 	for (char *const *word = e->command; *word != NULL; word++) {
-		put_quoted(out, *word);
+		(void)value_quote_shell(out, *word);
 		(void)buffer_append(out, word[1] != NULL ? " " : "\n", 1);
 	}
 	return true;

@@ -364,22 +364,33 @@ int value_split(struct strings *out, const char *text, struct error *err)
 	return result;
 }
 
-int value_quote(struct buffer *out, const char *word)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789_@%+=:,./-{}#~^!*?[]";
+/* What needs no quotes: in a shell, and where there is none. */
+#define PLAIN \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" \
+	"_@%+=:,./-{}"
 
+/* `bare`: a character that must not stand inside of quotes; '\'' never does. */
+static int quote(
+	struct buffer *out, const char *word, const char *plain, char bare)
+{
 	if (*word != '\0' && word[strspn(word, plain)] == '\0')
 		return buffer_string(out, word);
 	(void)buffer_string(out, "'");
 	for (; *word != '\0'; word++) {
-		if (*word == '\'')
-			(void)buffer_string(out, "'\\''");
-		else if (*word == ';')
-			(void)buffer_string(out, "'\\;'");
+		if (*word == '\'' || *word == bare)
+			(void)buffer_printf(out, "'\\%c'", *word);
 		else
 			(void)buffer_append(out, word, 1);
 	}
 	return buffer_string(out, "'");
+}
+
+int value_quote(struct buffer *out, const char *word)
+{
+	return quote(out, word, PLAIN "#~^!*?[]", ';');
+}
+
+int value_quote_shell(struct buffer *out, const char *word)
+{
+	return quote(out, word, PLAIN, '\'');
 }

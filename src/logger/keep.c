@@ -350,9 +350,6 @@ void keep_init(struct keep *k, struct ev_loop *loop, void *logger)
 void keep_fini(struct keep *k)
 {
 	stop_waiting(k);
-	while (k->count > 0)
-		let_go(&k->list[--k->count]);
+	leave(k);
 	free(k->list);
-	fd_close(&k->socket);
-	fd_close(&k->dir);
 }

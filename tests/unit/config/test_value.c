@@ -531,6 +531,23 @@ START_TEST(a_command_is_split_as_a_shell_would)
 }
 END_TEST
 
+START_TEST(what_is_quoted_for_a_shell_is_left_to_no_expansion)
+{
+	static const char *const words[][2] = {{"", "''"}, {"a-b", "a-b"},
+		{"a ;b", "'a ;b'"}, {"it's", "'it'\\''s'"},
+		{"*.[ch]", "'*.[ch]'"}, {"~", "'~'"}, {"a#", "'a#'"},
+		{"{fd:http}", "{fd:http}"}};
+	struct buffer line;
+
+	for (size_t i = 0; i < COUNT_OF(words); i++) {
+		buffer_init(&line, 0);
+		ck_assert_int_eq(value_quote_shell(&line, words[i][0]), 0);
+		ck_assert_str_eq(buffer_text(&line), words[i][1]);
+		buffer_fini(&line);
+	}
+}
+END_TEST
+
 START_TEST(a_quoted_word_is_split_into_itself)
 {
 	static const char *const words[] = {"", "a", "a b", "it's", "\"", "\\",
@@ -810,6 +827,8 @@ int main(void)
 	tcase_add_test(tcase, threads_are_the_cpus_divided_by_the_workers);
 	tcase_add_test(tcase, a_command_is_split_as_a_shell_would);
 	tcase_add_test(tcase, a_quoted_word_is_split_into_itself);
+	tcase_add_test(
+		tcase, what_is_quoted_for_a_shell_is_left_to_no_expansion);
 	tcase_add_test(tcase, success_exits_are_bits);
 	tcase_add_test(tcase, a_probe_is_one_of_three_questions);
 	tcase_add_test(tcase, each_event_has_a_command_of_its_own);
