@@ -117,6 +117,21 @@ START_TEST(the_drain_is_the_last_that_is_asked_to_stop_a_worker)
 }
 END_TEST
 
+/* Rooms find done what the ground does. */
+START_TEST(the_ground_hears_first)
+{
+	ck_assert_uint_eq(place_of("workers"), 0);
+}
+END_TEST
+
+/* Backwards: programs that read a status know its members in this order. */
+START_TEST(the_members_of_a_worker_stand_in_their_order)
+{
+	IN_ORDER("node", "control", status_worker);
+	IN_ORDER("control", "health", status_worker);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("supervisor/parts");
@@ -135,6 +150,8 @@ int main(void)
 	tcase_add_test(all, health_hears_a_report_last);
 	tcase_add_test(
 		all, the_drain_is_the_last_that_is_asked_to_stop_a_worker);
+	tcase_add_test(all, the_ground_hears_first);
+	tcase_add_test(all, the_members_of_a_worker_stand_in_their_order);
 	suite_add_tcase(s, all);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
