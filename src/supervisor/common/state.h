@@ -17,6 +17,7 @@
 #include "os/spawn/spawn.h"
 #include "os/place/statefile.h"
 #include "supervisor/intercept/state.h"
+#include "supervisor/workers/state.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -268,7 +269,6 @@ struct history;
 struct clients;
 struct news;
 struct helper;
-struct remains;
 struct hooks;
 struct health;
 struct prover;
@@ -312,19 +312,14 @@ struct supervisor {
 	nsec_t armed_at; /* when the deadline was armed, and for when */
 	nsec_t armed_for;
 	ev_periodic far_away; /* keeps libev's housekeeping asleep */
-	ev_timer sweep;       /* orphans and strays */
-	bool sweep_due;
-	nsec_t last_sweep;
-	struct remains *remains; /* dead workers, of which something may live */
-	ev_timer look;           /* for it, again */
-	nsec_t look_took;
-	nsec_t daemon_told_at;
 
 	ev_io heal; /* its fd: an epoll set, see heal.h */
 	ev_io signal_watcher;
 	bool hup_ignored;
 	bool had_terminal;
 
+	struct reaper reaper;
+	struct logger logger;
 	struct intercept intercept;
 	ev_timer trim; /* learned listeners that nobody uses (learned.h) */
 	struct last_holder last_holder;
@@ -355,14 +350,6 @@ struct supervisor {
 	int keeper_socket; /* where the next one calls, or -1 */
 	int thawer;        /* pidfd of who waits for our end (thaw.h), or -1 */
 
-	ev_io logger_watcher; /* its fd: the channel, or -1 */
-	pid_t logger_pid;
-	bool logger_taken;  /* it writes still where an earlier one did */
-	bool logger_copies; /* it knows LOGWIRE_COPY */
-	int logger_pidfd;
-	ev_io logger_exit;
-	ev_timer logger_restart;
-	nsec_t logger_started;
 	bool stdout_is_terminal;
 	int self_exe; /* O_PATH of our own binary */
 
@@ -373,8 +360,6 @@ struct supervisor {
 	rlim_t descriptors;     /* that we may have */
 	struct rlimit nofile;   /* as we found it; workers get it back */
 	char oom_score_adj[16]; /* of workers; "": as ours */
-	int oom_fd;             /* where the kernel counts them */
-	long oom_kills;         /* seen so far; -1: cannot be told */
 	struct buffer scratch;  /* argv and environment of one spawn */
 	char **scratch_list;
 	size_t scratch_size;
@@ -393,8 +378,6 @@ struct supervisor {
 	ev_timer stop_waits;   /* a stop is told of (stopwait.h) … */
 	nsec_t stop_since;     /* … that began then */
 	unsigned last_orders_step;
-	pid_t *first_children; /* that we had before we began: not ours */
-	size_t first_children_count;
 };
 
 #endif

@@ -251,7 +251,7 @@ static void call_keeper(struct supervisor *sup, struct heritage *h)
 		return;
 	}
 	h->givens.channel = -1;
-	sup->logger_copies = h->givens.copies;
+	sup->logger.copies = h->givens.copies;
 	sup->keeper_socket = fd_release(&h->givens.socket);
 }
 

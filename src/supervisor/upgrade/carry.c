@@ -18,7 +18,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(6, supervisor, rundir.lock, FD),
 	PLAIN(7, supervisor, has_rundir, BOOL),
 	PLAIN(8, supervisor, next_serial, UNSIGNED),
-	PLAIN(9, supervisor, last_sweep, SIGNED),
+	PLAIN(9, supervisor, reaper.last_sweep, SIGNED),
 	PLAIN(10, supervisor, hup_ignored, BOOL),
 	PLAIN(11, supervisor, had_terminal, BOOL),
 	PLAIN_ENUM(12, supervisor, intercept.way, WAY_NONE),
@@ -26,10 +26,10 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(14, supervisor, guard_watcher.fd, FD),
 	PLAIN(15, supervisor, guard_watch, SIGNED),
 	PLAIN(16, supervisor, guard_failed, BOOL),
-	PLAIN(17, supervisor, logger_pid, SIGNED),
-	PLAIN(18, supervisor, logger_pidfd, FD),
-	PLAIN(19, supervisor, logger_watcher.fd, FD),
-	PLAIN(20, supervisor, logger_started, SIGNED),
+	PLAIN(17, supervisor, logger.pid, SIGNED),
+	PLAIN(18, supervisor, logger.pidfd, FD),
+	PLAIN(19, supervisor, logger.watcher.fd, FD),
+	PLAIN(20, supervisor, logger.started, SIGNED),
 	PLAIN(21, supervisor, stdout_is_terminal, BOOL),
 	PLAIN(22, supervisor, log_fd, FD),
 	PLAIN(23, supervisor, pidfile_written, BOOL),
@@ -38,8 +38,8 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(26, supervisor, nofile.rlim_cur, UNSIGNED),
 	PLAIN(27, supervisor, nofile.rlim_max, UNSIGNED),
 	PLAIN(28, supervisor, oom_score_adj, TEXT),
-	PLAIN(29, supervisor, oom_fd, FD),
-	PLAIN(30, supervisor, oom_kills, SIGNED),
+	PLAIN(29, supervisor, reaper.oom_fd, FD),
+	PLAIN(30, supervisor, reaper.oom_kills, SIGNED),
 	PLAIN(31, supervisor, status, SIGNED),
 	PLAIN(32, supervisor, daemon_pipe, FD),
 	PLAIN(33, supervisor, ready_once, BOOL),
@@ -47,7 +47,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(35, supervisor, guard_timer.active, SIGNED),
 	PLAIN(36, supervisor, keeper_socket, FD),
 	PLAIN(37, supervisor, last_number, UNSIGNED),
-	PLAIN(38, supervisor, logger_copies, BOOL),
+	PLAIN(38, supervisor, logger.copies, BOOL),
 };
 
 static const struct plain_row binary_rows[] = {
@@ -84,10 +84,11 @@ static void put_children(struct carry_writer *c, const void *of)
 {
 	const struct supervisor *sup = of;
 
-	if (sup->first_children_count > 0)
-		handover_put_bytes(&c->w, CARRY_CHILDREN, sup->first_children,
-			sup->first_children_count *
-				sizeof(*sup->first_children));
+	if (sup->reaper.first_children_count > 0)
+		handover_put_bytes(&c->w, CARRY_CHILDREN,
+			sup->reaper.first_children,
+			sup->reaper.first_children_count *
+				sizeof(*sup->reaper.first_children));
 }
 
 static int take_children(
@@ -104,9 +105,9 @@ static int take_children(
 	if (list == NULL)
 		return carry_no_memory(r, "list of children");
 	(void)memcpy(list, f->data, f->len);
-	free(sup->first_children);
-	sup->first_children = list;
-	sup->first_children_count = f->len / sizeof(*list);
+	free(sup->reaper.first_children);
+	sup->reaper.first_children = list;
+	sup->reaper.first_children_count = f->len / sizeof(*list);
 	return 1;
 }
 

@@ -102,8 +102,8 @@ static bool reap_some(struct supervisor *sup)
 
 static bool is_first(const struct supervisor *sup, pid_t pid)
 {
-	for (size_t i = 0; i < sup->first_children_count; i++)
-		if (sup->first_children[i] == pid)
+	for (size_t i = 0; i < sup->reaper.first_children_count; i++)
+		if (sup->reaper.first_children[i] == pid)
 			return true;
 	return false;
 }
@@ -173,7 +173,7 @@ unsigned reap_signal_strays(struct supervisor *sup, int signal)
 
 static struct remains *remains_of(const struct supervisor *sup, uint64_t serial)
 {
-	struct remains *r = sup->remains;
+	struct remains *r = sup->reaper.remains;
 
 	while (r != NULL && r->serial != serial)
 		r = r->next;
@@ -189,7 +189,7 @@ static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 	char value[24];
 	unsigned found = 0;
 
-	sup->last_sweep = clock_now();
+	sup->reaper.last_sweep = clock_now();
 	for (size_t i = 0; list != NULL && i < count; i++) {
 		struct remains *r;
 		uint64_t whose;
@@ -209,16 +209,16 @@ static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 		signal_stray(list[i], SIGKILL);
 	}
 	drop_list(list);
-	sup->look_took = clock_now() - sup->last_sweep;
+	sup->reaper.look_took = clock_now() - sup->reaper.last_sweep;
 	return found;
 }
 
 static void arm_sweep(struct supervisor *sup, nsec_t wait)
 {
-	if (ev_is_active(&sup->sweep))
+	if (ev_is_active(&sup->reaper.sweep))
 		return;
-	ev_timer_set(&sup->sweep, nsec_seconds(wait), 0.);
-	ev_timer_start(sup->loop, &sup->sweep);
+	ev_timer_set(&sup->reaper.sweep, nsec_seconds(wait), 0.);
+	ev_timer_start(sup->loop, &sup->reaper.sweep);
 }
 
 /*
@@ -237,8 +237,8 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 		arm_sweep(sup, 0);
 		return;
 	}
-	if (sup->sweep_due) {
-		sup->sweep_due = false;
+	if (sup->reaper.sweep_due) {
+		sup->reaper.sweep_due = false;
 		if (end_strays(sup, 0) > 0)
 			arm_sweep(sup, SWEEP_INTERVAL);
 	}
@@ -251,7 +251,7 @@ void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 		return;
 	}
 	if (reap_some(sup)) {
-		ev_timer_stop(sup->loop, &sup->sweep);
+		ev_timer_stop(sup->loop, &sup->reaper.sweep);
 		arm_sweep(sup, 0);
 	}
 }
@@ -285,10 +285,10 @@ static void tell_daemon(struct child *child, unsigned left)
 	trouble_set_cause(child,
 		"the command went to the background (daemonised): turn its "
 		"daemon mode off");
-	if (sup->daemon_told_at != 0 &&
-		now - sup->daemon_told_at < SWEEP_INTERVAL)
+	if (sup->reaper.daemon_told_at != 0 &&
+		now - sup->reaper.daemon_told_at < SWEEP_INTERVAL)
 		return;
-	sup->daemon_told_at = now;
+	sup->reaper.daemon_told_at = now;
 	news_say(sup, LOG_WARN, "daemonised",
 		"%s.%" PRIu32 ": the command went to the background "
 		"(daemonised); %u leftover process%s ended; turn its daemon "
@@ -299,7 +299,8 @@ static void tell_daemon(struct child *child, unsigned left)
 
 static bool may_look(const struct supervisor *sup)
 {
-	return clock_now() - sup->last_sweep >= sup->look_took * LOOK_SHARE;
+	return clock_now() - sup->reaper.last_sweep >=
+		sup->reaper.look_took * LOOK_SHARE;
 }
 
 bool reap_is_left(struct child *child, const struct ending *ending)
@@ -309,7 +310,7 @@ bool reap_is_left(struct child *child, const struct ending *ending)
 	bool daemon = may_be_daemon(child, ending);
 	unsigned found;
 
-	sup->sweep_due = true;
+	sup->reaper.sweep_due = true;
 	arm_sweep(sup, SWEEP_INTERVAL);
 	if (sup->stopping || service->kind->by_connection)
 		return false;
@@ -356,7 +357,7 @@ static void tell_last(struct supervisor *sup, uint64_t serial, const char *text,
 /* Those of whom nothing is left; or all. */
 static void tell_deaths(struct supervisor *sup, bool all)
 {
-	struct remains **at = &sup->remains;
+	struct remains **at = &sup->reaper.remains;
 	nsec_t now = clock_now();
 
 	while (*at != NULL) {
@@ -395,13 +396,13 @@ void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 /* One look does for all that have died since the last. */
 static void arm_look(struct supervisor *sup)
 {
-	nsec_t wait = sup->look_took * LOOK_SHARE;
+	nsec_t wait = sup->reaper.look_took * LOOK_SHARE;
 
-	if (sup->remains == NULL || ev_is_active(&sup->look))
+	if (sup->reaper.remains == NULL || ev_is_active(&sup->reaper.look))
 		return;
-	ev_timer_set(&sup->look,
+	ev_timer_set(&sup->reaper.look,
 		nsec_seconds(wait > LOOK_AGAIN ? wait : LOOK_AGAIN), 0.);
-	ev_timer_start(sup->loop, &sup->look);
+	ev_timer_start(sup->loop, &sup->reaper.look);
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -410,7 +411,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	for (struct remains *r = sup->remains; r != NULL; r = r->next)
+	for (struct remains *r = sup->reaper.remains; r != NULL; r = r->next)
 		r->found = 0;
 	if (!sup->stopping)
 		(void)end_strays(sup, 0);
@@ -422,7 +423,7 @@ void reap_tell_later(
 	struct service *service, struct event *event, uint64_t serial)
 {
 	struct supervisor *sup = service->sup;
-	struct remains **end = &sup->remains;
+	struct remains **end = &sup->reaper.remains;
 	struct remains *r = malloc(sizeof(*r));
 
 	if (r == NULL) {
@@ -445,7 +446,7 @@ void reap_tell_later(
 void reap_tell_all(struct supervisor *sup)
 {
 	tell_deaths(sup, true);
-	ev_timer_stop(sup->loop, &sup->look);
+	ev_timer_stop(sup->loop, &sup->reaper.look);
 }
 
 /* ---- who killed it ---- */
@@ -454,12 +455,12 @@ bool reap_was_out_of_memory(struct supervisor *sup)
 {
 	long now;
 
-	if (sup->oom_kills == -1)
+	if (sup->reaper.oom_kills == -1)
 		return false;
-	now = cgroup_oom_read(sup->oom_fd);
-	if (now <= sup->oom_kills)
+	now = cgroup_oom_read(sup->reaper.oom_fd);
+	if (now <= sup->reaper.oom_kills)
 		return false;
-	sup->oom_kills++; /* one each, when several died at once */
+	sup->reaper.oom_kills++; /* one each, when several died at once */
 	return true;
 }
 
@@ -471,50 +472,52 @@ static int keep_first_children(struct supervisor *sup, struct error *err)
 	pid_t *list = list_children(&count);
 
 	if (list != NULL && count > 0) {
-		sup->first_children = malloc(count * sizeof(*list));
-		if (sup->first_children != NULL)
-			(void)memcpy(sup->first_children, list,
+		sup->reaper.first_children = malloc(count * sizeof(*list));
+		if (sup->reaper.first_children != NULL)
+			(void)memcpy(sup->reaper.first_children, list,
 				count * sizeof(*list));
 	}
 	drop_list(list);
-	if (list == NULL || (count > 0 && sup->first_children == NULL))
+	if (list == NULL || (count > 0 && sup->reaper.first_children == NULL))
 		return error_set(err, ENOMEM, "list of children");
-	sup->first_children_count = count;
+	sup->reaper.first_children_count = count;
 	return 0;
 }
 
 int reap_init(struct supervisor *sup, struct error *err)
 {
-	ev_init(&sup->sweep, on_sweep);
-	ev_init(&sup->look, on_look);
-	sup->sweep.data = sup->look.data = sup;
+	ev_init(&sup->reaper.sweep, on_sweep);
+	ev_init(&sup->reaper.look, on_look);
+	sup->reaper.sweep.data = sup->reaper.look.data = sup;
 	/* kept: looked for anew with no descriptor left, another file with
 	 * another count would be found */
-	sup->oom_fd = cgroup_oom_open("");
-	sup->oom_kills = sup->oom_fd != -1 ? cgroup_oom_read(sup->oom_fd) : -1;
+	sup->reaper.oom_fd = cgroup_oom_open("");
+	sup->reaper.oom_kills = sup->reaper.oom_fd != -1
+		? cgroup_oom_read(sup->reaper.oom_fd)
+		: -1;
 	return keep_first_children(sup, err);
 }
 
 void reap_resume(struct supervisor *sup)
 {
-	ev_init(&sup->sweep, on_sweep);
-	ev_init(&sup->look, on_look);
-	sup->sweep.data = sup->look.data = sup;
-	sup->sweep_due = true;
+	ev_init(&sup->reaper.sweep, on_sweep);
+	ev_init(&sup->reaper.look, on_look);
+	sup->reaper.sweep.data = sup->reaper.look.data = sup;
+	sup->reaper.sweep_due = true;
 	arm_sweep(sup, 0);
 }
 
 void reap_fini(struct supervisor *sup)
 {
-	ev_timer_stop(sup->loop, &sup->sweep);
-	ev_timer_stop(sup->loop, &sup->look);
-	while (sup->remains != NULL) {
-		struct remains *r = sup->remains;
+	ev_timer_stop(sup->loop, &sup->reaper.sweep);
+	ev_timer_stop(sup->loop, &sup->reaper.look);
+	while (sup->reaper.remains != NULL) {
+		struct remains *r = sup->reaper.remains;
 
-		sup->remains = r->next;
+		sup->reaper.remains = r->next;
 		remains_free(r);
 	}
-	fd_close(&sup->oom_fd);
-	free(sup->first_children);
-	sup->first_children = NULL;
+	fd_close(&sup->reaper.oom_fd);
+	free(sup->reaper.first_children);
+	sup->reaper.first_children = NULL;
 }

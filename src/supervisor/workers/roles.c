@@ -62,7 +62,7 @@ static bool is_copied(const struct service *service)
 	return cluster_settings(service->core)->log == LOG_AUTO &&
 		!sup->settings->daemon && !sup->stdout_is_terminal &&
 		!service->kind->by_connection &&
-		(sup->logger_pid == 0 || sup->logger_copies);
+		(sup->logger.pid == 0 || sup->logger.copies);
 }
 
 bool logger_wanted(const struct service *service)
@@ -192,13 +192,13 @@ void logger_close_output(struct supervisor *sup, int output[2])
 static void give_up_on_it(struct supervisor *sup)
 {
 	log_warn("the logger does not answer: replacing it");
-	(void)pidfd_signal(sup->logger_pidfd, SIGKILL);
+	(void)pidfd_signal(sup->logger.pidfd, SIGKILL);
 }
 
 bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
 	const int *fds, size_t count)
 {
-	int channel = sup->logger_watcher.fd;
+	int channel = sup->logger.watcher.fd;
 	struct pollfd wait = {.fd = channel, .events = POLLOUT};
 
 	if (channel == -1)
@@ -288,8 +288,8 @@ static void on_logger_exit(struct ev_loop *loop, ev_io *watcher, int revents)
 /* Workers wait for it once their pipes are full: it is tried until it runs. */
 static void start_later(struct supervisor *sup)
 {
-	ev_timer_set(&sup->logger_restart, nsec_seconds(LOGGER_RESTART), 0.);
-	ev_timer_start(sup->loop, &sup->logger_restart);
+	ev_timer_set(&sup->logger.restart, nsec_seconds(LOGGER_RESTART), 0.);
+	ev_timer_start(sup->loop, &sup->logger.restart);
 }
 
 static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -302,21 +302,21 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void init_watchers(struct supervisor *sup)
 {
-	int channel = sup->logger_watcher.fd;
+	int channel = sup->logger.watcher.fd;
 
-	ev_init(&sup->logger_watcher, on_channel);
-	ev_io_set(&sup->logger_watcher, channel, EV_READ);
-	sup->logger_watcher.data = sup;
-	ev_init(&sup->logger_exit, on_logger_exit);
-	sup->logger_exit.data = sup;
-	ev_init(&sup->logger_restart, on_restart);
-	sup->logger_restart.data = sup;
+	ev_init(&sup->logger.watcher, on_channel);
+	ev_io_set(&sup->logger.watcher, channel, EV_READ);
+	sup->logger.watcher.data = sup;
+	ev_init(&sup->logger.exit, on_logger_exit);
+	sup->logger.exit.data = sup;
+	ev_init(&sup->logger.restart, on_restart);
+	sup->logger.restart.data = sup;
 }
 
 void logger_init(struct supervisor *sup)
 {
-	sup->logger_pidfd = -1;
-	sup->logger_watcher.fd = -1;
+	sup->logger.pidfd = -1;
+	sup->logger.watcher.fd = -1;
 	init_watchers(sup);
 }
 
@@ -330,14 +330,14 @@ static void note_captured(struct child *child, void *unused)
 void logger_resume(struct supervisor *sup)
 {
 	init_watchers(sup);
-	if (sup->logger_pid == 0) {
+	if (sup->logger.pid == 0) {
 		children_each(sup, NULL, note_captured, NULL);
 		return;
 	}
-	if (sup->logger_watcher.fd != -1)
-		ev_io_start(sup->loop, &sup->logger_watcher);
-	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
-	ev_io_start(sup->loop, &sup->logger_exit);
+	if (sup->logger.watcher.fd != -1)
+		ev_io_start(sup->loop, &sup->logger.watcher);
+	ev_io_set(&sup->logger.exit, sup->logger.pidfd, EV_READ);
+	ev_io_start(sup->loop, &sup->logger.exit);
 }
 
 static int output_of(const struct supervisor *sup, int fd)
@@ -376,11 +376,11 @@ static int run(struct supervisor *sup, int channel)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		plan.limit_count = 0;
-	if (spawn(&plan, &sup->logger_pid, &sup->logger_pidfd, &failure) == 0)
+	if (spawn(&plan, &sup->logger.pid, &sup->logger.pidfd, &failure) == 0)
 		return 0;
 	spawn_explain(&failure, "logger", &err);
 	log_error("%s; output goes on uncaptured", err.text);
-	sup->logger_pid = 0;
+	sup->logger.pid = 0;
 	return -1;
 }
 
@@ -403,20 +403,20 @@ static void add_again(struct child *child, void *unused)
 
 static void begin(struct supervisor *sup, int channel)
 {
-	sup->logger_started = clock_now();
-	ev_io_set(&sup->logger_watcher, channel, EV_READ);
-	ev_io_start(sup->loop, &sup->logger_watcher);
-	ev_io_set(&sup->logger_exit, sup->logger_pidfd, EV_READ);
-	ev_io_start(sup->loop, &sup->logger_exit);
+	sup->logger.started = clock_now();
+	ev_io_set(&sup->logger.watcher, channel, EV_READ);
+	ev_io_start(sup->loop, &sup->logger.watcher);
+	ev_io_set(&sup->logger.exit, sup->logger.pidfd, EV_READ);
+	ev_io_start(sup->loop, &sup->logger.exit);
 }
 
 static int start(struct supervisor *sup)
 {
 	int pair[2];
 
-	if (sup->logger_pid != 0)
+	if (sup->logger.pid != 0)
 		return 0;
-	if (ev_is_active(&sup->logger_restart) || sup->over)
+	if (ev_is_active(&sup->logger.restart) || sup->over)
 		return sup->over ? -1 : 0; /* its pipes are kept for it */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		    0, pair) == -1) {
@@ -429,7 +429,7 @@ static int start(struct supervisor *sup)
 		return -1;
 	}
 	(void)close(pair[1]);
-	sup->logger_copies = !carry_variant.less;
+	sup->logger.copies = !carry_variant.less;
 	begin(sup, pair[0]);
 	set_sink(sup);
 	children_each(sup, NULL, add_again, NULL);
@@ -451,9 +451,9 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 	 * since, the channel says so */
 	if (pidfd == -1)
 		return -1;
-	sup->logger_pid = pid;
-	sup->logger_pidfd = pidfd;
-	sup->logger_taken = true;
+	sup->logger.pid = pid;
+	sup->logger.pidfd = pidfd;
+	sup->logger.taken = true;
 	begin(sup, channel);
 	return 0;
 }
@@ -464,26 +464,26 @@ void logger_redirect(struct supervisor *sup)
 	const int fds[] = {
 		output_of(sup, STDOUT_FILENO), output_of(sup, STDERR_FILENO)};
 
-	if (!sup->logger_taken)
+	if (!sup->logger.taken)
 		return;
-	sup->logger_taken = false;
+	sup->logger.taken = false;
 	set_sink(sup);
 	(void)logger_send(sup, &p, fds, COUNT_OF(fds));
 }
 
 bool logger_is(const struct supervisor *sup, pid_t pid)
 {
-	return sup->logger_pid != 0 && sup->logger_pid == pid;
+	return sup->logger.pid != 0 && sup->logger.pid == pid;
 }
 
 static void close_channel(struct supervisor *sup)
 {
-	int channel = sup->logger_watcher.fd;
+	int channel = sup->logger.watcher.fd;
 
 	if (channel == -1)
 		return;
-	ev_io_stop(sup->loop, &sup->logger_watcher);
-	ev_io_set(&sup->logger_watcher, -1, 0);
+	ev_io_stop(sup->loop, &sup->logger.watcher);
+	ev_io_set(&sup->logger.watcher, -1, 0);
 	(void)close(channel);
 }
 
@@ -491,24 +491,24 @@ void logger_ended(struct supervisor *sup)
 {
 	struct pidfd_end end = {0};
 	bool known = true;
-	nsec_t age = clock_now() - sup->logger_started;
+	nsec_t age = clock_now() - sup->logger.started;
 
-	switch (pidfd_reap(sup->logger_pidfd, &end)) {
+	switch (pidfd_reap(sup->logger.pidfd, &end)) {
 	case 0:
 		return;
 	case -1: /* it was another's child */
 		known = false;
-		if (pidfd_look(sup->logger_pidfd, 0, 0, &end) == 0)
+		if (pidfd_look(sup->logger.pidfd, 0, 0, &end) == 0)
 			return;
 		break;
 	default:
 		break;
 	}
-	ev_io_stop(sup->loop, &sup->logger_exit);
-	on_channel(sup->loop, &sup->logger_watcher, EV_READ);
+	ev_io_stop(sup->loop, &sup->logger.exit);
+	on_channel(sup->loop, &sup->logger.watcher, EV_READ);
 	close_channel(sup);
-	fd_close(&sup->logger_pidfd);
-	sup->logger_pid = 0;
+	fd_close(&sup->logger.pidfd);
+	sup->logger.pid = 0;
 	news_stop_waiting(sup);
 	if (sup->over)
 		return;
@@ -523,18 +523,18 @@ void logger_ended(struct supervisor *sup)
 
 void logger_fini(struct supervisor *sup)
 {
-	struct pollfd wait = {.fd = sup->logger_pidfd, .events = POLLIN};
+	struct pollfd wait = {.fd = sup->logger.pidfd, .events = POLLIN};
 	struct pidfd_end end;
 
-	ev_timer_stop(sup->loop, &sup->logger_restart);
+	ev_timer_stop(sup->loop, &sup->logger.restart);
 	close_channel(sup);
-	if (sup->logger_pid == 0 || sup->has_past)
+	if (sup->logger.pid == 0 || sup->has_past)
 		return; /* it goes on waiting for one that can */
 	/* it drains what is in the pipes, and bounds that itself */
 	if (poll(&wait, 1, 5000) != 1)
-		(void)pidfd_signal(sup->logger_pidfd, SIGKILL);
-	(void)pidfd_reap(sup->logger_pidfd, &end);
-	ev_io_stop(sup->loop, &sup->logger_exit);
-	fd_close(&sup->logger_pidfd);
-	sup->logger_pid = 0;
+		(void)pidfd_signal(sup->logger.pidfd, SIGKILL);
+	(void)pidfd_reap(sup->logger.pidfd, &end);
+	ev_io_stop(sup->loop, &sup->logger.exit);
+	fd_close(&sup->logger.pidfd);
+	sup->logger.pid = 0;
 }
