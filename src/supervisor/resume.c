@@ -19,7 +19,6 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/upgrade/reexec.h"
-#include "supervisor/control/requests.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/signals.h"
 #include "supervisor/drain/steer.h"
@@ -179,8 +178,7 @@ static void tell_success(struct supervisor *sup, const struct carry_reader *r)
 		text_duration(
 			took, (clock_now() - r->binary.asked) / MSEC * MSEC),
 		workers, workers == 1 ? "" : "s");
-	news_say(sup, LOG_NOTE, "upgraded", "%s", text);
-	requests_on_upgrade(sup, text, false);
+	reexec_tell(sup, text, false);
 }
 
 static void tell_failure(struct supervisor *sup, const char *why)
@@ -190,8 +188,7 @@ static void tell_failure(struct supervisor *sup, const char *why)
 	(void)snprintf(text, sizeof(text),
 		"%s: upgrade failed, the nclust of before goes on: %s",
 		sup->settings->name, why);
-	news_say(sup, LOG_ERROR, "upgrade-failed", "%s", text);
-	requests_on_upgrade(sup, text, true);
+	reexec_tell(sup, text, true);
 }
 
 static int go_on(struct supervisor *sup, struct inheritance *in)

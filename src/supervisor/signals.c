@@ -170,7 +170,7 @@ static void resume_child(struct child *child, void *unused)
  * not reach them. */
 static void on_tstp(struct supervisor *sup)
 {
-	drain_thaw_all(sup); /* who is paused is not to be continued */
+	drain_on_settle(sup); /* who is paused is not to be continued */
 	children_each(sup, NULL, pause_child, NULL);
 	(void)raise(SIGSTOP);
 	/* PID 1 cannot be stopped, and nobody would continue it */

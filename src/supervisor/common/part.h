@@ -120,6 +120,14 @@ struct part {
 	 * your own anew.  -1 and `err`: that is tried again later. */
 	int (*renew)(struct supervisor *sup, struct error *err);
 
+	/* Another binary is about to take the place of this one: what is half done
+	 * is done to its end. */
+	void (*settle)(struct supervisor *sup);
+	/* It has; or it could not, and the text says why. */
+	void (*upgraded)(struct supervisor *sup, const char *text, bool failed);
+	/* Is that cluster amid something that an upgrade has to wait for? */
+	bool (*rolls)(const struct service *service);
+
 	/* A logger was started, and has heard of the workers' output. */
 	void (*logger_up)(struct supervisor *sup);
 	/* A worker is about to get what the next nclust must know of, should this one

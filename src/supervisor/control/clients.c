@@ -667,7 +667,7 @@ static void control_on_go_on(struct supervisor *sup)
 
 /* Another version may tell it in other words: from here, so far as it has
  * room. */
-void clients_settle(struct supervisor *sup)
+static void control_on_settle(struct supervisor *sup)
 {
 	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
 		while (c->state == CLIENT_STATUS &&
@@ -739,4 +739,6 @@ const struct part control_part = {
 	.renew = control_on_renew,
 	.go_on = control_on_go_on,
 	.end = control_on_end,
+	.settle = control_on_settle,
+	.upgraded = control_on_upgraded,
 };

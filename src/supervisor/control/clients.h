@@ -89,8 +89,6 @@ extern const struct carried carried_expectation;
  * when nclust goes on. */
 struct clients *clients_carried(struct supervisor *sup);
 struct client *client_carried(struct clients *all);
-/* Before nclust becomes another: what is half told is told to its end. */
-void clients_settle(struct supervisor *sup);
 int clients_init(struct supervisor *sup, struct error *err);
 
 /* After events: has an expectation come true? */

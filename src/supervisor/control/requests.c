@@ -237,7 +237,7 @@ void request_look(struct client *c)
 		request_finish(c);
 }
 
-void requests_on_upgrade(struct supervisor *sup, const char *text, bool failed)
+void control_on_upgraded(struct supervisor *sup, const char *text, bool failed)
 {
 	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
 		if (!c->expects_upgrade)

@@ -16,7 +16,7 @@ void request_on_report(struct client *c, const struct service *service,
 	const struct report *report, const char *sentence);
 void request_look(struct client *c);
 /* An upgrade is over: those who wait for it are told. */
-void requests_on_upgrade(struct supervisor *sup, const char *text, bool failed);
+void control_on_upgraded(struct supervisor *sup, const char *text, bool failed);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
 

@@ -590,7 +590,7 @@ static void drain_on_dying(struct child *child)
 	drain_free(d);
 }
 
-void drain_thaw_all(struct supervisor *sup)
+void drain_on_settle(struct supervisor *sup)
 {
 	if (sup->drains == NULL)
 		return;
@@ -666,6 +666,8 @@ const struct part drain_part = {
 	.adopted = steer_on_adopted,
 	.report = steer_on_report,
 	.choose = drain_on_choose,
+	.settle = drain_on_settle,
+	.rolls = steer_on_rolls,
 	.drop = steer_on_drop,
 	.end = drain_on_end,
 };

@@ -29,6 +29,6 @@ extern const struct part drain_part;
 bool drain_is_stubborn(struct child *child, unsigned least);
 
 /* Nobody of theirs is stopped any more; the drains go on later. */
-void drain_thaw_all(struct supervisor *sup);
+void drain_on_settle(struct supervisor *sup);
 
 #endif

@@ -493,15 +493,16 @@ bool steer_is_busy(const struct service *service)
 	return l != NULL;
 }
 
-bool steer_is_split(const struct service *service)
+bool steer_on_rolls(const struct service *service)
 {
 	const struct steer *s = service->steer;
 	struct rollout_view rollout;
 
 	cluster_view_rollout(service->core, &rollout);
-	return s != NULL && !rollout.under_way &&
-		cluster_is_settled(service->core) && !ev_is_active(&s->timer) &&
-		steer_is_busy(service);
+	return steer_is_busy(service) &&
+		(s == NULL || rollout.under_way ||
+			!cluster_is_settled(service->core) ||
+			ev_is_active(&s->timer));
 }
 
 void steer_on_drop(struct service *service)

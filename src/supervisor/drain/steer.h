@@ -47,7 +47,8 @@ void steer_on_adopted(struct service *service);
 
 /* Has a listener of it several sockets? */
 bool steer_is_busy(const struct service *service);
-/* So, and until another rollout: one has failed midway. */
-bool steer_is_split(const struct service *service);
+/* An upgrade has to wait for that, but not where it stays so until another rollout:
+ * one has failed midway. */
+bool steer_on_rolls(const struct service *service);
 
 #endif

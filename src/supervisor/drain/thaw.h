@@ -7,7 +7,7 @@
 /*
  * Who continues a stopped worker.  A drain freezes it for a moment to look at its
  * connections, and continues just what it has stopped (drain_thaw()); so it does when
- * nclust itself stops or replaces itself meanwhile (drain_thaw_all()).
+ * nclust itself stops or replaces itself meanwhile (drain_on_settle()).
  *
  * Should nclust be killed in that moment, the worker is to outlive it (`orphans =
  * keep`) running: while there are drains, a process that was forked by nclust waits

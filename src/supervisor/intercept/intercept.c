@@ -263,7 +263,7 @@ static bool is_too_fast(struct child *child)
 
 /* All that have called in a turn are heard before any is answered: until then a
  * signal interrupts the call, and no program expects that of bind(2). */
-void intercept_answer(struct supervisor *sup)
+static void intercept_on_settle(struct supervisor *sup)
 {
 	struct intercept *in = &sup->intercept;
 
@@ -279,7 +279,7 @@ static void on_obey(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	intercept_answer(timer->data);
+	intercept_on_settle(timer->data);
 }
 
 /* A call that libev has seen may be gone by now, and then we would wait for the
@@ -443,4 +443,5 @@ const struct part intercept_part = {
 	.adopt = intercept_on_adopt,
 	.explain = intercept_on_explain,
 	.go_on = intercept_on_go_on,
+	.settle = intercept_on_settle,
 };

@@ -23,8 +23,6 @@ void intercept_judge(struct child *child, const struct remote *r);
 /* Its socket cannot be had: say so, once. */
 void intercept_tell_refused(struct child *child, int error);
 
-/* Answer all calls that were heard. */
-void intercept_answer(struct supervisor *sup);
 void intercept_init(struct supervisor *sup);
 void intercept_fini(struct supervisor *sup);
 

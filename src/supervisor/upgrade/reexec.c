@@ -11,14 +11,9 @@
 #include "os/process.h"
 #include "os/sealed.h"
 #include "os/spawn/spawn.h"
-#include "supervisor/control/clients.h"
-#include "supervisor/drain/drain.h"
-#include "supervisor/intercept/intercept.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
-#include "supervisor/control/requests.h"
-#include "supervisor/drain/steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -174,6 +169,13 @@ void reexec_fini(struct supervisor *sup)
 	sup->reexec = NULL;
 }
 
+void reexec_tell(struct supervisor *sup, const char *text, bool failed)
+{
+	news_say(sup, failed ? LOG_ERROR : LOG_NOTE,
+		failed ? "upgrade-failed" : "upgraded", "%s", text);
+	PARTS(upgraded, sup, text, failed);
+}
+
 static void fail(struct supervisor *sup, const char *why)
 {
 	char text[600];
@@ -182,8 +184,7 @@ static void fail(struct supervisor *sup, const char *why)
 	(void)snprintf(text, sizeof(text),
 		"%s: upgrade failed, nothing was changed: %s",
 		sup->settings->name, why);
-	news_say(sup, LOG_ERROR, "upgrade-failed", "%s", text);
-	requests_on_upgrade(sup, text, true);
+	reexec_tell(sup, text, true);
 }
 
 /* ---- the check ---- */
@@ -502,9 +503,7 @@ static void go(struct supervisor *sup)
 	struct error err;
 
 	manager_reloading(sup);
-	drain_thaw_all(sup);
-	intercept_answer(sup);
-	clients_settle(sup);
+	PARTS(settle, sup);
 	scoped_fd state = write_state(sup, &c, true, &err);
 	if (state != -1) {
 		reexec_into(u->binary, state, c.descriptors.data,
@@ -519,17 +518,22 @@ static void go(struct supervisor *sup)
 		manager_ready(sup);
 }
 
+static bool rolls(const struct service *service)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(service->core, &view);
+	for (unsigned i = 0; i < part_count && !view.under_way; i++)
+		if (parts[i]->rolls != NULL && parts[i]->rolls(service))
+			return true;
+	return view.under_way;
+}
+
 static const struct service *who_rolls(const struct supervisor *sup)
 {
-	for (size_t i = 0; i < sup->service_count; i++) {
-		struct rollout_view view;
-
-		cluster_view_rollout(sup->services[i]->core, &view);
-		if (view.under_way ||
-			(steer_is_busy(sup->services[i]) &&
-				!steer_is_split(sup->services[i])))
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (rolls(sup->services[i]))
 			return sup->services[i];
-	}
 	return NULL;
 }
 

@@ -20,13 +20,16 @@ extern const struct part upgrade_part;
 /* By which path nclust was started: kept, as it means what it did then. */
 void reexec_find_path(struct supervisor *sup);
 
+/* How one ended: as news, and to all rooms. */
+void reexec_tell(struct supervisor *sup, const char *text, bool failed);
+
 /* Begin; its end is told as news, and to the clients that expect it.  -1 and
  * `err`: refused, and nothing was begun. */
 int reexec_begin(struct supervisor *sup, struct error *err);
 /* Once a turn while an upgrade is under way, with nothing else to do: is it time?
  * May not return. */
 void reexec_look(struct supervisor *sup);
-/* The process that checks, and: it has ended. */
+/* Forget one that has begun. */
 void reexec_fini(struct supervisor *sup);
 
 /*

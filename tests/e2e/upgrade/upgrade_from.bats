@@ -60,7 +60,7 @@ setup() {
 	ipc = on
 	ready = alive:50ms
 	[cluster:slow]
-	command = $FIXTURES/rude --slow 8000
+	command = $FIXTURES/rude --slow 15000
 	workers = 1
 	ready = notify
 	listen = 127.0.0.1:$SLOW
