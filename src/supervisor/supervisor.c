@@ -78,10 +78,11 @@ static void grant_lateness(struct supervisor *sup, nsec_t now)
 {
 	struct event event = {
 		.kind = EVENT_LATE,
-		.span = now - sup->armed_at,
+		.span = now - sup->turn.armed_at,
 	};
 
-	if (sup->armed_for == NSEC_NEVER || now < sup->armed_for + LATE)
+	if (sup->turn.armed_for == NSEC_NEVER ||
+		now < sup->turn.armed_for + LATE)
 		return;
 	for (size_t i = 0; i < sup->service_count; i++)
 		service_tell(sup->services[i], &event);
@@ -110,15 +111,15 @@ static void arm(struct supervisor *sup)
 	nsec_t first = earliest(sup);
 	nsec_t now = clock_now();
 
-	ev_timer_stop(sup->loop, &sup->deadline);
+	ev_timer_stop(sup->loop, &sup->turn.deadline);
 	if (first == NSEC_NEVER)
 		return;
-	sup->armed_at = now;
-	sup->armed_for = first > now ? first : now;
+	sup->turn.armed_at = now;
+	sup->turn.armed_for = first > now ? first : now;
 	ev_now_update(sup->loop);
-	ev_timer_set(&sup->deadline,
+	ev_timer_set(&sup->turn.deadline,
 		first > now ? nsec_seconds(first - now) : 0., 0.);
-	ev_timer_start(sup->loop, &sup->deadline);
+	ev_timer_start(sup->loop, &sup->turn.deadline);
 }
 
 /* First thing after the wait: any event makes the core look at deadlines. */
@@ -129,7 +130,7 @@ static void on_wake(struct ev_loop *loop, ev_check *watcher, int revents)
 	(void)loop;
 	(void)revents;
 	grant_lateness(sup, clock_now());
-	sup->armed_for = NSEC_NEVER;
+	sup->turn.armed_for = NSEC_NEVER;
 }
 
 /* Once a turn, before it waits: what has become due, in one place. */
@@ -182,21 +183,21 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
 	ev_set_loop_release_cb(sup->loop, before_wait, NULL);
-	ev_prepare_init(&sup->prepare, on_prepare);
-	sup->prepare.data = sup;
-	ev_prepare_start(sup->loop, &sup->prepare);
-	ev_check_init(&sup->wake, on_wake);
-	sup->wake.data = sup;
-	ev_set_priority(&sup->wake, EV_MAXPRI);
-	ev_check_start(sup->loop, &sup->wake);
-	ev_init(&sup->deadline, on_deadline);
+	ev_prepare_init(&sup->turn.prepare, on_prepare);
+	sup->turn.prepare.data = sup;
+	ev_prepare_start(sup->loop, &sup->turn.prepare);
+	ev_check_init(&sup->turn.wake, on_wake);
+	sup->turn.wake.data = sup;
+	ev_set_priority(&sup->turn.wake, EV_MAXPRI);
+	ev_check_start(sup->loop, &sup->turn.wake);
+	ev_init(&sup->turn.deadline, on_deadline);
 	/* messages that came in time are heard before time is up */
-	ev_set_priority(&sup->deadline, EV_MINPRI);
+	ev_set_priority(&sup->turn.deadline, EV_MINPRI);
 	channels_init(sup);
 	/* with a periodic libev watches the clock by timerfd, and does not
 	 * wake up each minute to look at it */
-	ev_periodic_init(&sup->far_away, on_far_away, 0., 1e9, NULL);
-	ev_periodic_start(sup->loop, &sup->far_away);
+	ev_periodic_init(&sup->turn.far_away, on_far_away, 0., 1e9, NULL);
+	ev_periodic_start(sup->loop, &sup->turn.far_away);
 	return 0;
 }
 
@@ -478,7 +479,7 @@ static void supervisor_free(struct supervisor *sup)
 	}
 	settings_free(sup->settings);
 	adopt_fini(sup);
-	statefile_close(&sup->statefile);
+	statefile_close(&sup->orphans.file);
 	fd_close(&sup->null_fd);
 	fd_close(&sup->reserve_fd);
 	fd_close(&sup->self_exe);
@@ -538,17 +539,17 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 	*sup = (struct supervisor){
 		.argc = argc,
 		.argv = argv,
-		.armed_for = NSEC_NEVER,
+		.turn.armed_for = NSEC_NEVER,
 		.intercept = {.trap = {.channel = {-1, -1}, .fd = -1}},
 		.null_fd = -1,
 		.reserve_fd = -1,
 		.self_exe = -1,
 		.log_fd = -1,
-		.reaper = {.oom_fd = -1},
-		.logger = {.pidfd = -1},
-		.keeper_socket = -1,
+		.reaper.oom_fd = -1,
+		.logger.pidfd = -1,
+		.orphans.keeper_socket = -1,
 		.thawer = -1,
-		.statefile = {.fd = -1},
+		.orphans.file = {.fd = -1},
 		.daemon_pipe = -1,
 	};
 	buffer_init(&sup->scratch, 0);

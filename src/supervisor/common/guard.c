@@ -18,7 +18,7 @@
 /* The directory may be another one now; the same one twice is one watch. */
 static void watch(struct supervisor *sup)
 {
-	int fd = sup->guard_watcher.fd;
+	int fd = sup->guard.watcher.fd;
 	char path[40];
 	int watch;
 
@@ -29,10 +29,10 @@ static void watch(struct supervisor *sup)
 		IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_ONLYDIR);
 	if (watch == -1)
 		log_debug("the runtime directory is not watched");
-	else if (sup->guard_watch != -1 && sup->guard_watch != watch)
+	else if (sup->guard.watch != -1 && sup->guard.watch != watch)
 		/* it fails where the kernel has dropped it already */
-		(void)inotify_rm_watch(fd, sup->guard_watch);
-	sup->guard_watch = watch;
+		(void)inotify_rm_watch(fd, sup->guard.watch);
+	sup->guard.watch = watch;
 }
 
 static int mend(struct supervisor *sup, struct error *err)
@@ -43,7 +43,7 @@ static int mend(struct supervisor *sup, struct error *err)
 		if (parts[i]->renew != NULL && parts[i]->renew(sup, err) == -1)
 			return -1;
 	watch(sup);
-	sup->guard_failed = false;
+	sup->guard.failed = false;
 	return 0;
 }
 
@@ -55,22 +55,22 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (mend(sup, &err) == 0)
 		return;
-	if (!sup->guard_failed)
+	if (!sup->guard.failed)
 		log_error("the control socket has been removed and cannot be "
 			  "made anew: %s; the workers go on, and it is tried "
 			  "again",
 			err.text);
-	sup->guard_failed = true;
+	sup->guard.failed = true;
 	ev_timer_set(timer, RETRY, 0.);
 	ev_timer_start(loop, timer);
 }
 
 static void mend_soon(struct supervisor *sup)
 {
-	if (ev_is_active(&sup->guard_timer))
+	if (ev_is_active(&sup->guard.timer))
 		return;
-	ev_timer_set(&sup->guard_timer, SETTLE, 0.);
-	ev_timer_start(sup->loop, &sup->guard_timer);
+	ev_timer_set(&sup->guard.timer, SETTLE, 0.);
+	ev_timer_start(sup->loop, &sup->guard.timer);
 }
 
 int guard_make_place(struct supervisor *sup, struct error *err)
@@ -108,22 +108,22 @@ static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void init_watchers(struct supervisor *sup)
 {
-	int fd = sup->guard_watcher.fd;
+	int fd = sup->guard.watcher.fd;
 
-	ev_init(&sup->guard_timer, on_settled);
-	sup->guard_timer.data = sup;
-	ev_io_init(&sup->guard_watcher, on_removed, fd, EV_READ);
-	sup->guard_watcher.data = sup;
+	ev_init(&sup->guard.timer, on_settled);
+	sup->guard.timer.data = sup;
+	ev_io_init(&sup->guard.watcher, on_removed, fd, EV_READ);
+	sup->guard.watcher.data = sup;
 }
 
 static void guard_on_go_on(struct supervisor *sup)
 {
-	bool mend = sup->guard_timer.active != 0; /* as it was carried */
+	bool mend = sup->guard.timer.active != 0; /* as it was carried */
 
 	init_watchers(sup);
-	if (sup->guard_watcher.fd == -1)
+	if (sup->guard.watcher.fd == -1)
 		return;
-	ev_io_start(sup->loop, &sup->guard_watcher);
+	ev_io_start(sup->loop, &sup->guard.watcher);
 	if (mend)
 		mend_soon(sup);
 }
@@ -133,26 +133,26 @@ void guard_init(struct supervisor *sup)
 	int fd = sup->has_rundir ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
 
 	init_watchers(sup);
-	ev_io_set(&sup->guard_watcher, fd, EV_READ);
-	sup->guard_watch = -1;
+	ev_io_set(&sup->guard.watcher, fd, EV_READ);
+	sup->guard.watch = -1;
 	if (fd == -1) {
 		/* a user may have so many only */
 		log_debug(
 			"no inotify: a removed control socket is not noticed");
 		return;
 	}
-	ev_io_start(sup->loop, &sup->guard_watcher);
+	ev_io_start(sup->loop, &sup->guard.watcher);
 	watch(sup);
 }
 
 static void guard_on_end(struct supervisor *sup)
 {
-	int fd = sup->guard_watcher.fd;
+	int fd = sup->guard.watcher.fd;
 
-	ev_timer_stop(sup->loop, &sup->guard_timer);
-	if (!ev_is_active(&sup->guard_watcher))
+	ev_timer_stop(sup->loop, &sup->guard.timer);
+	if (!ev_is_active(&sup->guard.watcher))
 		return;
-	ev_io_stop(sup->loop, &sup->guard_watcher);
+	ev_io_stop(sup->loop, &sup->guard.watcher);
 	(void)close(fd);
 }
 

@@ -17,6 +17,7 @@
 #include "os/spawn/spawn.h"
 #include "os/place/statefile.h"
 #include "supervisor/intercept/state.h"
+#include "supervisor/orphans/state.h"
 #include "supervisor/workers/state.h"
 
 #include <ev.h>
@@ -286,6 +287,24 @@ struct last_holder {
 	nsec_t at;
 };
 
+/* When the loop waits, and until when (supervisor.c). */
+struct turn {
+	ev_check wake;
+	ev_prepare prepare;
+	ev_timer deadline;
+	nsec_t armed_at; /* when the deadline was armed, and for when */
+	nsec_t armed_for;
+	ev_periodic far_away; /* keeps libev's housekeeping asleep */
+};
+
+/* Who watches over the runtime directory (guard.h). */
+struct guard {
+	ev_io watcher; /* its fd: inotify, or -1 */
+	int watch;
+	ev_timer timer;
+	bool failed; /* and it was told */
+};
+
 struct supervisor {
 	struct ev_loop *loop;
 	struct settings *settings;
@@ -302,16 +321,12 @@ struct supervisor {
 					or named by an `fd:N` */
 	size_t inherited_count;
 
+	struct turn turn;
+	struct guard guard;
+	struct orphans orphans;
 	struct pid_table pids;
 	struct child *free_children;
 	uint64_t next_serial;
-
-	ev_check wake;
-	ev_prepare prepare;
-	ev_timer deadline;
-	nsec_t armed_at; /* when the deadline was armed, and for when */
-	nsec_t armed_for;
-	ev_periodic far_away; /* keeps libev's housekeeping asleep */
 
 	ev_io heal; /* its fd: an epoll set, see heal.h */
 	ev_io signal_watcher;
@@ -328,10 +343,6 @@ struct supervisor {
 	ev_timer channel_retry;  /* those that could pass no descriptor */
 	struct manager *manager; /* NULL: we are under none */
 	struct clients *clients;
-	ev_io guard_watcher; /* its fd: inotify, or -1 */
-	int guard_watch;
-	ev_timer guard_timer;
-	bool guard_failed;      /* and it was told */
 	struct helper *helpers; /* that run now */
 	struct hooks *hooks;    /* NULL: none was ever run */
 	struct history *history;
@@ -339,16 +350,11 @@ struct supervisor {
 	struct news *news_tail;
 	ev_timer news_timer;
 
-	struct statefile statefile;
-	bool changed;              /* what the next one must know: to be
+	bool changed;  /* what the next one must know: to be
 				      written when this turn ends */
-	bool estate_failed;        /* to be written, and it was told */
-	uint32_t last_number;      /* of a service */
-	struct heritage *heritage; /* what an earlier one has left; or NULL */
 	bool has_past; /* somebody else's workers may live: nothing of theirs is
 			  removed, should we fail to take them over */
-	int keeper_socket; /* where the next one calls, or -1 */
-	int thawer;        /* pidfd of who waits for our end (thaw.h), or -1 */
+	int thawer;    /* pidfd of who waits for our end (thaw.h), or -1 */
 
 	bool stdout_is_terminal;
 	int self_exe; /* O_PATH of our own binary */

@@ -80,7 +80,7 @@ void thaw_stand_by(struct supervisor *sup, int *fd)
 	int ends[2] = {-1, -1};
 	pid_t pid = -1;
 
-	if (*fd != -1 || sup->statefile.map == NULL)
+	if (*fd != -1 || sup->orphans.file.map == NULL)
 		return;
 	if (pipe2(ends, O_CLOEXEC) == 0)
 		pid = fork();

@@ -213,8 +213,8 @@ static int read_estate(
 	if (got == -1)
 		return -1;
 	for (size_t i = 0; i < h->estate.cluster_count; i++)
-		if (sup->last_number < h->estate.clusters[i].number)
-			sup->last_number = h->estate.clusters[i].number;
+		if (sup->orphans.last_number < h->estate.clusters[i].number)
+			sup->orphans.last_number = h->estate.clusters[i].number;
 	return 0;
 }
 
@@ -252,7 +252,7 @@ static void call_keeper(struct supervisor *sup, struct heritage *h)
 	}
 	h->givens.channel = -1;
 	sup->logger.copies = h->givens.copies;
-	sup->keeper_socket = fd_release(&h->givens.socket);
+	sup->orphans.keeper_socket = fd_release(&h->givens.socket);
 }
 
 static int take_past(
@@ -304,12 +304,12 @@ static int open_own(
 	bool go_on = any_ours(h);
 	struct error why;
 
-	if (statefile_open(&sup->statefile, sup->rundir.dir, go_on, &why) ==
+	if (statefile_open(&sup->orphans.file, sup->rundir.dir, go_on, &why) ==
 		0) {
 		for (size_t i = 0; go_on && i < h->past.count; i++)
 			if (!h->inmates[i].ours)
-				statefile_free(&sup->statefile,
-					statefile_at(&sup->statefile,
+				statefile_free(&sup->orphans.file,
+					statefile_at(&sup->orphans.file,
 						h->inmates[i].place));
 		return 0;
 	}
@@ -334,7 +334,7 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 			err, ENOMEM, "what an earlier nclust has left");
 	h->givens.channel = h->givens.socket = -1;
 	h->began = clock_now();
-	sup->heritage = h;
+	sup->orphans.heritage = h;
 	if (!sup->has_rundir)
 		return 0; /* no nclust leaves anything without one */
 	got = statefile_read(sup->rundir.dir, &h->past, &why);
@@ -350,7 +350,7 @@ int orphans_on_left_over(struct holding *h, struct error *err)
 {
 	const struct listener *l = h->listener;
 
-	if ((l != NULL ? l->sup : h->segment->sup)->heritage == NULL)
+	if ((l != NULL ? l->sup : h->segment->sup)->orphans.heritage == NULL)
 		return 0;
 	return l != NULL ? adopt_socket(l->sup, h->listener, err)
 			 : adopt_segment(h->segment, h->settings, err);
@@ -377,7 +377,7 @@ static bool has_notify(const char *name, const void *context)
 
 void adopt_finish(struct supervisor *sup)
 {
-	struct heritage *h = sup->heritage;
+	struct heritage *h = sup->orphans.heritage;
 
 	for (size_t i = 0; i < h->past.count; i++)
 		if (!h->inmates[i].lives && h->inmates[i].entry->birth.pid != 0)
@@ -410,7 +410,7 @@ void adopt_finish(struct supervisor *sup)
 
 void adopt_fini(struct supervisor *sup)
 {
-	struct heritage *h = sup->heritage;
+	struct heritage *h = sup->orphans.heritage;
 
 	if (h == NULL)
 		return;
@@ -421,5 +421,5 @@ void adopt_fini(struct supervisor *sup)
 	estate_fini(&h->estate);
 	state_past_fini(&h->past);
 	free(h);
-	sup->heritage = NULL;
+	sup->orphans.heritage = NULL;
 }

@@ -86,7 +86,7 @@ static const struct estate_segment *find(const struct heritage *h,
 int adopt_segment(struct segment *s, const struct cluster_settings *settings,
 	struct error *err)
 {
-	struct heritage *h = s->sup->heritage;
+	struct heritage *h = s->sup->orphans.heritage;
 	const struct estate_segment *from = NULL;
 	const struct inmate *holder = NULL;
 

@@ -96,16 +96,16 @@ int heritage_socket(struct supervisor *sup, const struct estate_listener *l)
 		return -1;
 	fd = from_manager(sup, l->cookie);
 	if (fd == -1)
-		fd = from_keeper(sup->heritage, l->cookie);
+		fd = from_keeper(sup->orphans.heritage, l->cookie);
 	if (fd == -1)
-		fd = from_workers(sup->heritage, l);
+		fd = from_workers(sup->orphans.heritage, l);
 	return fd;
 }
 
 static int cannot_have_back(struct supervisor *sup,
 	const struct estate_listener *l, struct error *err)
 {
-	const struct inmate *in = heritage_holder(sup->heritage, l);
+	const struct inmate *in = heritage_holder(sup->orphans.heritage, l);
 
 	(void)error_set(err, 0,
 		"the socket %s cannot be had back from worker %d, which serves "
@@ -203,12 +203,12 @@ int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 	struct estate_listener own;
 	int fd;
 
-	from = find(sup->heritage, &l->address);
+	from = find(sup->orphans.heritage, &l->address);
 	if (from == NULL)
 		return 0;
 	own = *from;
 	fd = main_socket(sup, &own);
-	if (fd == -1 && heritage_holder(sup->heritage, from) == NULL)
+	if (fd == -1 && heritage_holder(sup->orphans.heritage, from) == NULL)
 		return 0;
 	if (fd == -1)
 		return cannot_have_back(sup, from, err);
@@ -232,7 +232,8 @@ static int take_learned(struct service *service,
 	struct socket_key key;
 	struct listener *l;
 
-	if (fd == -1 && heritage_holder(service->sup->heritage, from) == NULL)
+	if (fd == -1 &&
+		heritage_holder(service->sup->orphans.heritage, from) == NULL)
 		return 0;
 	if (fd == -1)
 		return cannot_have_back(service->sup, from, err);
@@ -260,7 +261,7 @@ static int take_learned(struct service *service,
 
 int adopt_learned(struct service *service, struct error *err)
 {
-	struct heritage *h = service->sup->heritage;
+	struct heritage *h = service->sup->orphans.heritage;
 
 	for (size_t i = 0; i < h->estate.listener_count; i++) {
 		const struct estate_listener *l = &h->estate.listeners[i];

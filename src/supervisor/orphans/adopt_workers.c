@@ -54,7 +54,7 @@ static void fill(struct child *c, struct inmate *in)
 	struct supervisor *sup = c->service->sup;
 	const struct state_entry *e = in->entry;
 	struct given *given = givens_find(
-		&sup->heritage->givens, LOGWIRE_A_WORKER, e->serial);
+		&sup->orphans.heritage->givens, LOGWIRE_A_WORKER, e->serial);
 	struct kept kept = {.entry = e, .trap = -1, .channel = -1};
 	struct process_facts facts;
 
@@ -68,7 +68,7 @@ static void fill(struct child *c, struct inmate *in)
 	c->bound_by = e->bound_by;
 	c->lane = e->lane;
 	c->listening_told = (e->flags & STATE_LISTENING) != 0;
-	c->entry = statefile_at(&sup->statefile, in->place);
+	c->entry = statefile_at(&sup->orphans.file, in->place);
 	if (c->entry != NULL && c->entry->phase == STATE_CLAIMED)
 		c->entry->phase = STATE_STARTING;
 	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
@@ -173,7 +173,7 @@ static bool is_deaf(struct heritage *h, const struct inmate *in)
 static int take_workers(struct service *service, const struct estate_cluster *c,
 	struct error *err)
 {
-	struct heritage *h = service->sup->heritage;
+	struct heritage *h = service->sup->orphans.heritage;
 	const struct cluster_settings *settings =
 		cluster_settings(service->core);
 	uint64_t digest = config_digest(settings);
@@ -253,11 +253,11 @@ int adopt_cluster(struct service *service, struct error *err)
 	struct supervisor *sup = service->sup;
 	const struct estate_cluster *c = NULL;
 
-	if (sup->heritage != NULL &&
+	if (sup->orphans.heritage != NULL &&
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP)
-		c = named(sup->heritage, service->name);
+		c = named(sup->orphans.heritage, service->name);
 	if (c == NULL) {
-		service->number = ++sup->last_number;
+		service->number = ++sup->orphans.last_number;
 		orphans_on_settings(service);
 		return 0;
 	}

@@ -182,23 +182,23 @@ static int write_all(struct supervisor *sup)
 
 void bequest_look(struct supervisor *sup)
 {
-	if (!sup->changed || sup->heritage != NULL || sup->over)
+	if (!sup->changed || sup->orphans.heritage != NULL || sup->over)
 		return;
 	sup->changed = false;
 	if (!keeper_wanted(sup))
 		return;
 	/* a reload may have asked for it */
-	if (sup->keeper_socket == -1) {
+	if (sup->orphans.keeper_socket == -1) {
 		logger_begin(sup);
-		if (sup->keeper_socket == -1)
+		if (sup->orphans.keeper_socket == -1)
 			keeper_greet(sup, true);
 	}
 	/* tried again at the next turn, as all would be lost with us */
 	sup->changed = write_all(sup) == -1;
-	if (sup->changed && !sup->estate_failed)
+	if (sup->changed && !sup->orphans.failed)
 		log_syserr("what the next nclust needs to know cannot be "
 			   "written");
-	sup->estate_failed = sup->changed;
+	sup->orphans.failed = sup->changed;
 }
 
 static void orphans_on_logger_up(struct supervisor *sup)
@@ -219,7 +219,7 @@ static struct state_entry *bequest_claim(const struct child *child,
 	const struct cluster_settings *settings, unsigned generation)
 {
 	const struct service *service = child->service;
-	struct state_entry *e = statefile_claim(&service->sup->statefile);
+	struct state_entry *e = statefile_claim(&service->sup->orphans.file);
 	struct slot_view view;
 
 	if (e == NULL)
@@ -285,7 +285,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 void orphans_on_settings(struct service *service)
 {
 	struct state_entry *anchor = service->anchor;
-	struct statefile *file = &service->sup->statefile;
+	struct statefile *file = &service->sup->orphans.file;
 	bool keep = cluster_settings(service->core)->orphans == ORPHANS_KEEP;
 
 	if (!service->kind->by_connection || keep == (anchor != NULL))
@@ -303,19 +303,19 @@ void orphans_on_settings(struct service *service)
 
 static void orphans_on_drop(struct service *service)
 {
-	statefile_free(&service->sup->statefile, service->anchor);
+	statefile_free(&service->sup->orphans.file, service->anchor);
 }
 
 /* ---- again ---- */
 
 static int orphans_on_renew(struct supervisor *sup, struct error *err)
 {
-	if (statefile_renew(&sup->statefile, sup->rundir.dir, err) == -1)
+	if (statefile_renew(&sup->orphans.file, sup->rundir.dir, err) == -1)
 		log_warn("%s", err->text);
 	sup->changed = true;
-	if (sup->keeper_socket == -1)
+	if (sup->orphans.keeper_socket == -1)
 		return 0;
-	fd_close(&sup->keeper_socket); /* its name is gone, too */
+	fd_close(&sup->orphans.keeper_socket); /* its name is gone, too */
 	keeper_greet(sup, false);
 	return 0;
 }
@@ -325,12 +325,12 @@ static void find_entry(struct supervisor *sup, const struct state_past *past)
 	for (size_t i = 0; i < past->count; i++) {
 		struct child *c = child_by_serial(sup, past->entries[i].serial);
 		struct state_entry *e =
-			statefile_at(&sup->statefile, past->at[i]);
+			statefile_at(&sup->orphans.file, past->at[i]);
 
 		if (c != NULL && c->pid == past->entries[i].birth.pid)
 			c->entry = e;
 		else
-			statefile_free(&sup->statefile, e);
+			statefile_free(&sup->orphans.file, e);
 	}
 }
 
@@ -379,8 +379,8 @@ static void orphans_on_go_on(struct supervisor *sup)
 	if (!sup->has_rundir)
 		return;
 	got = statefile_read(sup->rundir.dir, &past, &err);
-	if (statefile_open(&sup->statefile, sup->rundir.dir, got == 1, &err) ==
-		-1)
+	if (statefile_open(
+		    &sup->orphans.file, sup->rundir.dir, got == 1, &err) == -1)
 		log_warn("%s", err.text);
 	find_entry(sup, &past);
 	children_each(sup, NULL, make_entry, NULL);
@@ -418,7 +418,7 @@ static void orphans_on_born(struct child *child, struct birth *birth)
 static void orphans_on_gone(struct child *child)
 {
 	keeper_drop_child(child);
-	statefile_free(&child->service->sup->statefile, child->entry);
+	statefile_free(&child->service->sup->orphans.file, child->entry);
 	child->entry = NULL;
 }
 

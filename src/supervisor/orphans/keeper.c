@@ -53,7 +53,7 @@ void keeper_hold_child(struct child *child)
 	int fds[LOGWIRE_FDS_MAX] = {child->pidfd};
 	size_t count = 1;
 
-	if (sup->keeper_socket == -1 || child->entry == NULL ||
+	if (sup->orphans.keeper_socket == -1 || child->entry == NULL ||
 		(child->entry->flags & STATE_KEEP) == 0)
 		return;
 	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
@@ -81,7 +81,7 @@ static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
 		.worker = id,
 	};
 
-	if (sup->keeper_socket != -1)
+	if (sup->orphans.keeper_socket != -1)
 		(void)logger_send(sup, &p, NULL, 0);
 }
 
@@ -107,7 +107,7 @@ void keeper_hold_socket(struct supervisor *sup, int fd, uint64_t *held)
 		.worker = socket_cookie(fd),
 	};
 
-	if (sup->keeper_socket == -1 || *held == p.worker)
+	if (sup->orphans.keeper_socket == -1 || *held == p.worker)
 		return;
 	keeper_drop_socket(sup, held); /* another one has its place */
 	if (logger_send(sup, &p, &fd, 1))
@@ -131,7 +131,7 @@ void keeper_hold_segment(struct supervisor *sup, struct segment *s)
 		.worker = sharedmem_id(s->facts.dev, s->facts.ino),
 	};
 
-	if (sup->keeper_socket != -1 && !s->held)
+	if (sup->orphans.keeper_socket != -1 && !s->held)
 		s->held = logger_send(sup, &p, &s->fd, 1);
 }
 
@@ -202,15 +202,15 @@ void keeper_greet(struct supervisor *sup, bool fresh)
 
 	if (!keeper_wanted(sup))
 		return;
-	if (sup->keeper_socket == -1)
-		sup->keeper_socket = socket_open_at(sup->rundir.dir, name,
-			SOCK_SEQPACKET, 0600, -1, -1, &err);
-	if (sup->keeper_socket == -1) {
+	if (sup->orphans.keeper_socket == -1)
+		sup->orphans.keeper_socket = socket_open_at(sup->rundir.dir,
+			name, SOCK_SEQPACKET, 0600, -1, -1, &err);
+	if (sup->orphans.keeper_socket == -1) {
 		log_warn("nothing is kept should nclust be killed: %s",
 			err.text);
 		return;
 	}
-	fds[0] = sup->keeper_socket;
+	fds[0] = sup->orphans.keeper_socket;
 	fds[1] = sup->rundir.dir;
 	if (logger_send(sup, &p, fds, 2))
 		hold_all(sup, fresh);
@@ -220,10 +220,10 @@ void keeper_leave(struct supervisor *sup)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_LEAVE};
 
-	if (sup->keeper_socket == -1)
+	if (sup->orphans.keeper_socket == -1)
 		return;
 	(void)logger_send(sup, &p, NULL, 0);
-	fd_close(&sup->keeper_socket);
+	fd_close(&sup->orphans.keeper_socket);
 }
 
 /* ---- calling the one of before ---- */

@@ -73,7 +73,7 @@ static void begin(void)
 	web = room_cluster("web");
 	room_tick(web);
 	told_count = 0;
-	room.keeper_socket = eventfd(0, EFD_CLOEXEC);
+	room.orphans.keeper_socket = eventfd(0, EFD_CLOEXEC);
 	for (uint32_t slot = 0; slot < 2; slot++)
 		room_child(web, slot)->entry = &entry;
 }

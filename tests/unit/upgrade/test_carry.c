@@ -49,15 +49,15 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.first_children_count),
 	NOT(supervisor, exe_path),
 	NOT(supervisor, loop), /* made anew, as all that is watched */
-	NOT(supervisor, wake),
-	NOT(supervisor, prepare),
-	NOT(supervisor, deadline),
-	NOT(supervisor, far_away),
+	NOT(supervisor, turn.wake),
+	NOT(supervisor, turn.prepare),
+	NOT(supervisor, turn.deadline),
+	NOT(supervisor, turn.far_away),
 	NOT(supervisor, reaper.sweep),
 	NOT(supervisor, heal),
 	NOT(supervisor, signal_watcher),
-	NOT(supervisor, guard_watcher),
-	NOT(supervisor, guard_timer),
+	NOT(supervisor, guard.watcher),
+	NOT(supervisor, guard.timer),
 	NOT(supervisor, news_timer),
 	NOT(supervisor, logger.watcher),
 	NOT(supervisor, logger.exit),
@@ -69,9 +69,9 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, free_children),
 	NOT(supervisor, self_exe),
 	NOT(supervisor, descriptors),
-	NOT(supervisor, statefile),
-	NOT(supervisor, armed_at), /* of a moment */
-	NOT(supervisor, armed_for),
+	NOT(supervisor, orphans.file),
+	NOT(supervisor, turn.armed_at), /* of a moment */
+	NOT(supervisor, turn.armed_for),
 	NOT(supervisor, logger.taken),
 	NOT(supervisor, reaper.sweep_due),
 	NOT(supervisor, reaper.remains), /* told before */
@@ -81,12 +81,12 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, dirty),
 	NOT(supervisor, channel_retry),
 	NOT(supervisor, changed),
-	NOT(supervisor, estate_failed),
+	NOT(supervisor, orphans.failed),
 	NOT(supervisor, scratch),
 	NOT(supervisor, scratch_list),
 	NOT(supervisor, scratch_size),
 	NOT(supervisor, reexec),
-	NOT(supervisor, heritage), /* of the start */
+	NOT(supervisor, orphans.heritage), /* of the start */
 	NOT(supervisor, has_past),
 	NOT(supervisor, drains),  /* begun anew */
 	NOT(supervisor, thawer),  /* the exec is the end that it waits for */
