@@ -16,6 +16,8 @@
 #include "os/socket/socket_options.h"
 #include "os/spawn/spawn.h"
 #include "os/place/statefile.h"
+#include "supervisor/health/state.h"
+#include "supervisor/instance/state.h"
 #include "supervisor/intercept/state.h"
 #include "supervisor/orphans/state.h"
 #include "supervisor/workers/state.h"
@@ -249,11 +251,7 @@ struct service {
 
 	struct node_cluster *node; /* heap; NULL: nobody asked (node.h) */
 
-	struct prover *prover;   /* asks if workers are ready; or NULL */
-	struct checker *checker; /* and if they are well; or NULL */
-	bool checks_denied_told;
-	struct staller *staller;
-	struct recycler *recycler;
+	struct asks asks;
 
 	struct accepting *accepting; /* a process per connection; or NULL */
 };
@@ -272,11 +270,7 @@ struct news;
 struct helper;
 struct hooks;
 struct health;
-struct prover;
-struct checker;
 struct reexec;
-struct staller;
-struct recycler;
 struct trouble;
 
 /* Who had a port that was asked for last (trouble.h). */
@@ -372,7 +366,6 @@ struct supervisor {
 
 	bool stopping; /* the whole instance */
 	bool stop_at_once;
-	bool failed; /* the start */
 	bool over;
 	int status;
 	int daemon_pipe;       /* -d: tell the one who waits; or -1 */
@@ -380,10 +373,7 @@ struct supervisor {
 	unsigned upgrades;     /* of nclust itself, so far */
 	char *exe_path;        /* that we were started by; NULL: not known */
 	struct reexec *reexec; /* an upgrade under way, or NULL */
-	ev_timer last_orders;  /* strays are being ended */
-	ev_timer stop_waits;   /* a stop is told of (stopwait.h) … */
-	nsec_t stop_since;     /* … that began then */
-	unsigned last_orders_step;
+	struct stop stop;
 };
 
 #endif

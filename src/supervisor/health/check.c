@@ -53,7 +53,7 @@ static const struct probe *probe_of(const struct child *child)
 static bool is_answered(const struct child *child)
 {
 	return child->health != NULL &&
-		child->health->round == child->service->checker->round;
+		child->health->round == child->service->asks.checker->round;
 }
 
 static bool wants(struct child *child)
@@ -61,7 +61,8 @@ static bool wants(struct child *child)
 	const struct probe *probe = probe_of(child);
 
 	return probe != NULL && !is_answered(child) &&
-		health_same_probe(probe, child->service->checker->volley.probe);
+		health_same_probe(
+			probe, child->service->asks.checker->volley.probe);
 }
 
 /* ---- results ---- */
@@ -122,7 +123,7 @@ static void note_away(struct child *child, nsec_t time)
 
 static void answered(struct child *child, bool well, const char *why)
 {
-	struct checker *c = child->service->checker;
+	struct checker *c = child->service->asks.checker;
 	struct health *h = health_of(child);
 
 	c->nobody_told = false;
@@ -386,7 +387,7 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static struct checker *checker_of(struct service *service)
 {
-	struct checker *c = service->checker;
+	struct checker *c = service->asks.checker;
 
 	if (c != NULL)
 		return c;
@@ -399,7 +400,7 @@ static struct checker *checker_of(struct service *service)
 	c->volley.answered = answered;
 	ev_init(&c->step, on_step);
 	c->step.data = c;
-	service->checker = c;
+	service->asks.checker = c;
 	return c;
 }
 
@@ -416,7 +417,7 @@ void check_begin(struct service *service)
 	struct checker *c;
 
 	children_each(service->sup, service, note_wanted, &wanted);
-	c = wanted ? checker_of(service) : service->checker;
+	c = wanted ? checker_of(service) : service->asks.checker;
 	if (c == NULL)
 		return;
 	arm(c, 0, clock_now());
@@ -432,25 +433,25 @@ void check_carried(struct child *child)
 
 void check_let_go(struct service *service, uint32_t slot, uint64_t worker)
 {
-	if (service->checker != NULL)
-		volley_let_go(&service->checker->volley, slot, worker);
+	if (service->asks.checker != NULL)
+		volley_let_go(&service->asks.checker->volley, slot, worker);
 }
 
 size_t check_ports(const struct service *service, uint16_t ports[VOLLEY_MAX])
 {
-	return service->checker != NULL
-		? volley_ports(&service->checker->volley, ports)
+	return service->asks.checker != NULL
+		? volley_ports(&service->asks.checker->volley, ports)
 		: 0;
 }
 
 void check_free(struct service *service)
 {
-	struct checker *c = service->checker;
+	struct checker *c = service->asks.checker;
 
 	if (c == NULL)
 		return;
 	volley_stop(&c->volley);
 	ev_timer_stop(service->sup->loop, &c->step);
 	free(c);
-	service->checker = NULL;
+	service->asks.checker = NULL;
 }

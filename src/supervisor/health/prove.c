@@ -41,7 +41,8 @@ static bool wants(struct child *child)
 	const struct probe *probe = probe_of(child);
 
 	return probe != NULL && !child->paused &&
-		health_same_probe(probe, child->service->prover->volley.probe);
+		health_same_probe(
+			probe, child->service->asks.prover->volley.probe);
 }
 
 static void answered(struct child *child, bool well, const char *why)
@@ -57,7 +58,7 @@ static void answered(struct child *child, bool well, const char *why)
 		return;
 	if (well) {
 		h->proving = false;
-		child->service->prover->since = clock_now();
+		child->service->asks.prover->since = clock_now();
 		*h->last = '\0';
 		service_tell(child->service, &event);
 		return;
@@ -157,7 +158,7 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static struct prover *prover_of(struct service *service)
 {
-	struct prover *p = service->prover;
+	struct prover *p = service->asks.prover;
 
 	if (p != NULL)
 		return p;
@@ -170,13 +171,13 @@ static struct prover *prover_of(struct service *service)
 	p->volley.answered = answered;
 	ev_init(&p->step, on_step);
 	p->step.data = p;
-	service->prover = p;
+	service->asks.prover = p;
 	return p;
 }
 
 void prove_begin(struct service *service)
 {
-	struct prover *p = service->prover;
+	struct prover *p = service->asks.prover;
 	struct ev_loop *loop = service->sup->loop;
 
 	if (p == NULL)
@@ -214,18 +215,18 @@ void prove_carried(struct child *child)
 
 void prove_let_go(struct service *service, uint32_t slot, uint64_t worker)
 {
-	if (service->prover != NULL)
-		volley_let_go(&service->prover->volley, slot, worker);
+	if (service->asks.prover != NULL)
+		volley_let_go(&service->asks.prover->volley, slot, worker);
 }
 
 void prove_free(struct service *service)
 {
-	struct prover *p = service->prover;
+	struct prover *p = service->asks.prover;
 
 	if (p == NULL)
 		return;
 	volley_stop(&p->volley);
 	ev_timer_stop(service->sup->loop, &p->step);
 	free(p);
-	service->prover = NULL;
+	service->asks.prover = NULL;
 }

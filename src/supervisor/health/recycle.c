@@ -130,7 +130,7 @@ static void note_wanted(struct child *child, void *context)
 
 void recycle_begin(struct service *service)
 {
-	struct recycler *r = service->recycler;
+	struct recycler *r = service->asks.recycler;
 	bool wanted = false;
 
 	children_each(service->sup, service, note_wanted, &wanted);
@@ -143,7 +143,7 @@ void recycle_begin(struct service *service)
 		r->service = service;
 		ev_init(&r->look, on_look);
 		r->look.data = r;
-		service->recycler = r;
+		service->asks.recycler = r;
 	}
 	if (!ev_is_active(&r->look))
 		arm(r, WAIT_NEAR);
@@ -151,11 +151,11 @@ void recycle_begin(struct service *service)
 
 void recycle_free(struct service *service)
 {
-	struct recycler *r = service->recycler;
+	struct recycler *r = service->asks.recycler;
 
 	if (r == NULL)
 		return;
 	ev_timer_stop(service->sup->loop, &r->look);
 	free(r);
-	service->recycler = NULL;
+	service->asks.recycler = NULL;
 }

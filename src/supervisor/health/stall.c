@@ -194,7 +194,7 @@ static void note_wanted(struct child *child, void *context)
 
 void stall_begin(struct service *service)
 {
-	struct staller *st = service->staller;
+	struct staller *st = service->asks.staller;
 	bool wanted = false;
 
 	children_each(service->sup, service, note_wanted, &wanted);
@@ -207,7 +207,7 @@ void stall_begin(struct service *service)
 		st->service = service;
 		ev_init(&st->look, on_look);
 		st->look.data = st;
-		service->staller = st;
+		service->asks.staller = st;
 	}
 	if (!ev_is_active(&st->look))
 		arm(st, WAIT_LEAST);
@@ -215,11 +215,11 @@ void stall_begin(struct service *service)
 
 void stall_free(struct service *service)
 {
-	struct staller *st = service->staller;
+	struct staller *st = service->asks.staller;
 
 	if (st == NULL)
 		return;
 	ev_timer_stop(service->sup->loop, &st->look);
 	free(st);
-	service->staller = NULL;
+	service->asks.staller = NULL;
 }

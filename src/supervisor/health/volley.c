@@ -234,9 +234,9 @@ static void tell_denied(struct volley *v)
 {
 	struct service *s = v->service;
 
-	if ((!v->denied && !v->blind) || s->checks_denied_told)
+	if ((!v->denied && !v->blind) || s->asks.denied_told)
 		return;
-	s->checks_denied_told = true;
+	s->asks.denied_told = true;
 	news_say(s->sup, LOG_WARN, "check-denied",
 		"%s: %s, so it cannot tell which worker has got a question: "
 		"use "

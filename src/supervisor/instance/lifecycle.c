@@ -28,8 +28,8 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 		return;
 	if (!sup->stopping) {
 		/* after a start that failed the reason has been told */
-		news_say(sup, sup->failed ? LOG_INFO : LOG_NOTE, "stopping",
-			"%s: stopping%s", sup->settings->name,
+		news_say(sup, sup->stop.failed ? LOG_INFO : LOG_NOTE,
+			"stopping", "%s: stopping%s", sup->settings->name,
 			at_once ? " at once" : "");
 		manager_stopping(sup);
 	}
@@ -63,7 +63,7 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 	if (sup->stopping)
 		return;
 	sup->status = status;
-	sup->failed = true;
+	sup->stop.failed = true;
 	if (why != NULL)
 		log_error("%s", why);
 	begin_stop(sup, false);
@@ -128,7 +128,7 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct supervisor *sup = timer->data;
 
 	(void)revents;
-	if (sup->last_orders_step++ == 0) {
+	if (sup->stop.last_orders_step++ == 0) {
 		unsigned left = reap_signal_strays(sup, SIGKILL);
 
 		if (left > 0)
@@ -139,7 +139,7 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 		ev_timer_start(loop, timer);
 		return;
 	}
-	sup->last_orders_step = 99; /* it was long enough */
+	sup->stop.last_orders_step = 99; /* it was long enough */
 }
 
 /* True when nothing that ran below us is left (or it cannot be helped). */
@@ -147,18 +147,18 @@ static bool strays_are_gone(struct supervisor *sup)
 {
 	unsigned left;
 
-	if (sup->last_orders_step >= 99)
+	if (sup->stop.last_orders_step >= 99)
 		return true;
-	if (ev_is_active(&sup->last_orders))
+	if (ev_is_active(&sup->stop.last_orders))
 		return reap_signal_strays(sup, 0) == 0;
 	left = reap_signal_strays(sup, sup->stop_at_once ? SIGKILL : SIGTERM);
 	if (left == 0)
 		return true;
 	log_info("ending %u background process%s", left, left == 1 ? "" : "es");
-	ev_init(&sup->last_orders, on_last_orders);
-	sup->last_orders.data = sup;
-	ev_timer_set(&sup->last_orders, nsec_seconds(STRAYS_GRACE), 0.);
-	ev_timer_start(sup->loop, &sup->last_orders);
+	ev_init(&sup->stop.last_orders, on_last_orders);
+	sup->stop.last_orders.data = sup;
+	ev_timer_set(&sup->stop.last_orders, nsec_seconds(STRAYS_GRACE), 0.);
+	ev_timer_start(sup->loop, &sup->stop.last_orders);
 	return false;
 }
 
@@ -232,7 +232,7 @@ void lifecycle_look(struct supervisor *sup)
 	if (!is_all_ended(sup) || is_busy(sup, NULL) || !strays_are_gone(sup) ||
 		news_pending(sup))
 		return;
-	ev_timer_stop(sup->loop, &sup->last_orders);
+	ev_timer_stop(sup->loop, &sup->stop.last_orders);
 	stopwait_end(sup);
 	sup->over = true;
 	ev_break(sup->loop, EVBREAK_ALL);

@@ -85,7 +85,7 @@ static bool tell(struct service *s, nsec_t now)
 		news_say_of(s, LOG_NOTE, "stop-waits",
 			"still stopping after %s: %s; to end it now: nclust "
 			"stop --now %s%s%s%s",
-			text_age(age, now - sup->stop_since), said,
+			text_age(age, now - sup->stop.since), said,
 			sup->settings->name, sup->stopping ? "" : "/",
 			sup->stopping ? "" : s->name,
 			sup->stopping && sup->had_terminal ? ", or Ctrl-C"
@@ -111,17 +111,17 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void stopwait_begin(struct supervisor *sup)
 {
-	if (ev_is_active(&sup->stop_waits))
+	if (ev_is_active(&sup->stop.waits))
 		return;
-	sup->stop_since = clock_now();
+	sup->stop.since = clock_now();
 	ev_now_update(sup->loop);
-	ev_init(&sup->stop_waits, on_time);
-	sup->stop_waits.data = sup;
-	ev_timer_set(&sup->stop_waits, nsec_seconds(FIRST), 0.);
-	ev_timer_start(sup->loop, &sup->stop_waits);
+	ev_init(&sup->stop.waits, on_time);
+	sup->stop.waits.data = sup;
+	ev_timer_set(&sup->stop.waits, nsec_seconds(FIRST), 0.);
+	ev_timer_start(sup->loop, &sup->stop.waits);
 }
 
 void stopwait_end(struct supervisor *sup)
 {
-	ev_timer_stop(sup->loop, &sup->stop_waits);
+	ev_timer_stop(sup->loop, &sup->stop.waits);
 }

@@ -79,7 +79,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(10, service, scaled, BOOL),
 	PLAIN(12, service, outcome_of, UNSIGNED),
 	PLAIN(13, service, outcome_failed, BOOL),
-	PLAIN(14, service, checks_denied_told, BOOL),
+	PLAIN(14, service, asks.denied_told, BOOL),
 	PLAIN(15, service, number, UNSIGNED),
 	PLAIN(16, service, knows_notify, BOOL),
 	PLAIN(17, service, knows_listen, BOOL),

@@ -94,12 +94,12 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, hooks),
 	NOT(supervisor, stopping), /* no upgrade then */
 	NOT(supervisor, stop_at_once),
-	NOT(supervisor, failed),
+	NOT(supervisor, stop.failed),
 	NOT(supervisor, over),
-	NOT(supervisor, stop_waits),
-	NOT(supervisor, stop_since),
-	NOT(supervisor, last_orders),
-	NOT(supervisor, last_orders_step),
+	NOT(supervisor, stop.waits),
+	NOT(supervisor, stop.since),
+	NOT(supervisor, stop.last_orders),
+	NOT(supervisor, stop.last_orders_step),
 };
 
 static const struct gap listener_gaps[] = {
@@ -129,10 +129,10 @@ static const struct gap service_gaps[] = {
 	NOT(service, outcome),
 	NOT(service, awaited), /* of a moment */
 	NOT(service, trouble),
-	NOT(service, prover), /* made anew */
-	NOT(service, checker),
-	NOT(service, staller),
-	NOT(service, recycler),
+	NOT(service, asks.prover), /* made anew */
+	NOT(service, asks.checker),
+	NOT(service, asks.staller),
+	NOT(service, asks.recycler),
 	NOT(service, kind), /* as the settings say */
 	NOT(service, steer),
 	NOT(service, accepting), /* a part of its own */
