@@ -23,7 +23,7 @@
  * - intercept before messages before orphans: the keeper of orphans is sent a new
  *   worker's descriptors in that order, which is its protocol's.
  * - messages before node, and `gone` the other way: what node gives back it may say
- *   over the channel.
+ *   over the channel.  Of `adopt` node looks which channel there is.
  * - node before drain: a Node worker is told to close its servers, and what it then
  *   does of itself the drain has not to do; of `stop` it takes what it can.
  * - drain before orphans: what is written down of a worker that is about to start
