@@ -228,54 +228,63 @@ static const struct kind {
 	void (*say)(struct buffer *out, const struct news *n);
 } kinds[] = {
 	[REPORT_STARTED] = {"started", LOG_INFO, true,
-		"started worker %p (generation %g)"},
-	[REPORT_READY] = {"ready", LOG_INFO, true, "worker %p ready after %a"},
+		.text = "started worker %p (generation %g)"},
+	[REPORT_READY] = {"ready", LOG_INFO, true,
+		.text = "worker %p ready after %a"},
 	[REPORT_EXITED] = {"exited", LOG_WARN, true, .say = say_exited},
 	[REPORT_DRAINING] = {"draining", LOG_INFO, true,
-		"draining worker %p for at most %s"},
+		.text = "draining worker %p for at most %s"},
 	[REPORT_UNWELL] = {"unwell", LOG_WARN, true,
-		"worker %p %w: replacing it"},
+		.text = "worker %p %w: replacing it"},
 	[REPORT_OUTGROWN] = {"outgrown", LOG_NOTE, true,
-		"worker %p %w: replacing it"},
+		.text = "worker %p %w: replacing it"},
 	[REPORT_BAKING] = {"baking", LOG_NOTE, false,
-		"rollout %r: the first %c new workers are ready, watching them "
-		"for %s",
-		"rollout %r: the first new worker is ready, watching it for "
-		"%s"},
+		.text = "rollout %r: the first %c new workers are ready, "
+			"watching them "
+			"for %s",
+		.one = "rollout %r: the first new worker is ready, watching it "
+		       "for "
+		       "%s"},
 	[REPORT_BAKED] = {"baked", LOG_NOTE, false,
-		"rollout %r: the first are well, the others follow",
-		"rollout %r: the first is well, the others follow"},
-	[REPORT_STOPPING] = {"stopping", LOG_DEBUG, true, "stopping worker %p"},
+		.text = "rollout %r: the first are well, the others follow",
+		.one = "rollout %r: the first is well, the others follow"},
+	[REPORT_STOPPING] = {"stopping", LOG_DEBUG, true,
+		.text = "stopping worker %p"},
 	[REPORT_STOP_TIMEOUT] = {"stop-timeout", LOG_WARN, true,
-		"worker %p did not end in time, sending %S"},
+		.text = "worker %p did not end in time, sending %S"},
 	[REPORT_UNKILLABLE] = {"unkillable", LOG_ERROR, true,
-		"worker %p is still there after SIGKILL: unkillable, as it "
-		"waits in the kernel (see /proc/%p/stack), or as it is another "
-		"user's"},
+		.text = "worker %p is still there after SIGKILL: unkillable, "
+			"as it "
+			"waits in the kernel (see /proc/%p/stack), or as it is "
+			"another "
+			"user's"},
 	[REPORT_START_TIMEOUT] = {"start-timeout", LOG_ERROR, true,
-		"worker %p was not ready after %a (start-timeout), stopping "
-		"it"},
+		.text = "worker %p was not ready after %a (start-timeout), "
+			"stopping "
+			"it"},
 	[REPORT_SLOT_ENDED] = {"slot-ended", LOG_NOTE, true,
-		"has ended for good"},
+		.text = "has ended for good"},
 	[REPORT_ALL_READY] = {"all-ready", LOG_NOTE, false,
-		"%c of %c workers ready"},
-	[REPORT_SCALED] = {"scaled", LOG_NOTE, false, "scaled to %c workers"},
+		.text = "%c of %c workers ready"},
+	[REPORT_SCALED] = {"scaled", LOG_NOTE, false,
+		.text = "scaled to %c workers"},
 	[REPORT_GAVE_UP] = {"gave-up", LOG_ERROR, false,
-		"gave up after %c deaths within %s"},
+		.text = "gave up after %c deaths within %s"},
 	[REPORT_ROLLOUT_STARTED] = {"rollout-started", LOG_NOTE, false,
-		"rollout %r to generation %g: replacing %c workers"},
+		.text = "rollout %r to generation %g: replacing %c workers"},
 	[REPORT_ROLLOUT_STEP] = {"rollout-step", LOG_INFO, false,
-		"rollout %r: %c replaced"},
+		.text = "rollout %r: %c replaced"},
 	[REPORT_ROLLOUT_DONE] = {"rollout-done", LOG_NOTE, false,
-		"rollout %r done"},
+		.text = "rollout %r done"},
 	[REPORT_ROLLOUT_FAILED] = {"rollout-failed", LOG_ERROR, false,
 		.say = say_rollout_failed},
 	[REPORT_ROLLOUT_SUPERSEDED] = {"rollout-superseded", LOG_NOTE, false,
-		"rollout %r superseded by a newer one"},
-	[REPORT_STATE] = {"state", LOG_DEBUG, false, "is %t"},
+		.text = "rollout %r superseded by a newer one"},
+	[REPORT_STATE] = {"state", LOG_DEBUG, false, .text = "is %t"},
 	[REPORT_SURPRISE] = {"surprise", LOG_ERROR, false,
-		"unexpected event for worker %i in its state: please report "
-		"this"},
+		.text = "unexpected event for worker %i in its state: please "
+			"report "
+			"this"},
 };
 
 static enum log_level level_of(const struct report *r)
