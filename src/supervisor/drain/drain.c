@@ -24,7 +24,7 @@
 
 #define WAIT_FIRST (2 * MSEC)
 #define WAIT_LAST (16 * MSEC)
-/* Each freeze interrupts what it waits in: after so many of them, fewer. */
+/* Each freeze interrupts the worker's system call: after so many, fewer. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
 /* Looks may take no more than a tenth of the time, all drains together. */
@@ -32,19 +32,19 @@
 /* And so long at a time, when there are many. */
 #define TURN_FOR_LOOKS (5 * MSEC)
 #define TURN (15 * MSEC)
-/* So long for all of it to stop, of that at most so long without the loop. */
+/* Time for all processes to stop; at first we wait without the event loop. */
 #define STOP_PATIENCE (50 * MSEC)
 #define STOP_AT_ONCE (1 * MSEC)
 #define STOP_POLL (20 * USEC)
-/* After so many in vain (a debugger has it) nobody tries any more. */
+/* After so many freezes in vain (a debugger has it) we give up freezing. */
 #define STOPS_IN_VAIN 3
-/* So long it has to close those that it can. */
+/* Time for the worker to close connections that may be quiet ("unseen"). */
 #define UNSEEN_PATIENCE (2 * SECOND)
-/* The last part of the time, in which the best of bad moments is taken. */
+/* In this last part of the drain's time the least bad moment is taken. */
 #define LAST_PART_MOST (2 * SECOND)
-/* Until it has closed what was ended. */
+/* Time for the worker to notice that its connections were ended. */
 #define NOTICE_PATIENCE (2 * SECOND)
-/* Until the stopped processes of one that has its stop signal go on. */
+/* Processes below a worker stay frozen so long after its stop signal. */
 #define LEAVE_PATIENCE (30 * MSEC)
 
 /* ---- life ---- */

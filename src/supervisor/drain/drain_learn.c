@@ -9,9 +9,10 @@
 #include <sys/socket.h>
 
 /*
- * Does a worker that is asked to end answer what it was asked before?  That it
- * catches the signal proves nothing.  So a few of the connections that were in
- * flight at its stop signal are kept until it closes them, or ends.
+ * Does a worker finish its requests after its stop signal?  A handler for the
+ * signal does not prove it.  So nclust keeps a few of the connections that were
+ * in flight until the worker closes them, or exits, and sees if they were
+ * answered.
  */
 
 void drain_hold_flights(struct drain *d)

@@ -13,16 +13,16 @@
 #include <sys/socket.h>
 
 /*
- * One of several workers that have the same socket is to be emptied, and the
- * others serve on: the kernel offers each new connection to all of them.  Who
- * waits by epoll(7) can be had out of this, from outside: a duplicate of its epoll
- * descriptor is the same set, and the socket is ours as well.  The worker goes on
- * with the connections that it has, and does not notice.
+ * The kernel offers each new connection to all workers that share the socket.
+ * A worker that is drained must get none of them.  If it waits by epoll(7),
+ * nclust can do that from outside: a duplicate of its epoll descriptor is the
+ * same set, and nclust has the socket as well.  The worker continues to serve
+ * the connections that it has, and does not notice.
  *
  * A worker that waits in accept(2), poll(2) or select(2) has no such set.
  */
 
-/* It may have been put back, by a server that stops accepting for a while. */
+/* A server that pauses accepting for a while may add its socket again. */
 #define WITHDRAW_AGAIN (250 * MSEC)
 #define WITHDRAW_SHARE 20
 

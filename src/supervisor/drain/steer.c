@@ -13,11 +13,11 @@
 
 /* A worker that has not become quiet by itself in that time is helped. */
 #define PRESS_AFTER (300 * MSEC)
-/* A queue that nobody takes from is reset after that: its clients may try again,
- * which they could not as long as they wait. */
+/* A queue that no worker takes from is reset after that, so that its clients
+ * stop waiting and may try again. */
 #define ORPHAN_MAX (10 * SECOND)
 #define LOOK_EVERY (100 * MSEC)
-/* But soon at first: somebody may wait for a worker to be woken. */
+/* The first look is early: a client may wait for a worker to be woken. */
 #define LOOK_FIRST (2 * MSEC)
 
 /* ---- lanes ---- */

@@ -8,94 +8,97 @@
 
 #include <ev.h>
 
-/* Who steers what: for the files steer*.c alone. */
+/* What the files steer*.c share with each other alone. */
 
 struct lane {
 	unsigned id;
 	unsigned workers;
-	unsigned ready; /* take connections */
+	unsigned ready; /* workers that take connections */
 	unsigned draining;
-	nsec_t since; /* the first of these does */
-	bool pressed; /* it gets no more, for their sake */
+	nsec_t since; /* when the first of these began to drain */
+	bool pressed; /* no new connections, so that these become quiet */
 };
 
 struct from {
-	unsigned generation; /* this and later ones … */
-	unsigned lane;       /* … have this */
+	unsigned generation; /* this generation and later ones … */
+	unsigned lane;       /* … have this lane */
 };
 #define FROMS_MAX 12
 
 struct steer {
 	struct service *service;
 	ev_timer timer;
-	nsec_t pace; /* of its looks, right now */
+	nsec_t pace; /* from one look to the next */
 	struct lane lanes[LANES_MAX];
 	unsigned count;
-	unsigned last; /* id */
+	unsigned last; /* the greatest id given so far */
 	struct from from[FROMS_MAX];
 	unsigned from_count;
-	bool press_at_once; /* one of this rollout had to be helped */
+	bool press_at_once; /* a worker of this rollout had to be helped */
 	bool stranger_told;
 };
 
 /*
  * ---- steer_lanes.c ----
  *
- * Which socket has which worker: plain arithmetic.  A worker has a lane, and so has
- * a socket; workers have the socket of the greatest lane that is not greater than
- * theirs (group_socket()).  So no lane may be given twice as long as anybody has
- * it, whoever has made it.
+ * Which worker has which socket: plain arithmetic.  Workers and sockets have a
+ * lane; a worker has the socket of the greatest lane that is not greater than
+ * its own (group_socket()).  So the id of a lane is not given again while a
+ * worker or a socket has it.
  */
 struct lane *steer_find_lane(struct steer *s, unsigned id);
-/* One that a worker or a socket has, or is about to. */
+/* Add a lane that a worker or a socket has, or is about to have. */
 void steer_add_lane(struct steer *s, unsigned id);
-/* The id for another one; 0: there is no room for it. */
+/* The id for another lane; 0: there is no room for it. */
 unsigned steer_new_lane(const struct steer *s);
-/* Workers of that generation, and of later ones, have it. */
+/* New workers of that generation, and of later ones, get this lane. */
 void steer_map(struct steer *s, unsigned generation, unsigned lane);
-/* A worker of that generation has been found in it; in order of generations. */
+/* The same, from a living worker; call it in the order of generations. */
 void steer_map_found(struct steer *s, unsigned generation, unsigned lane);
-/* Which one workers of that generation have. */
+/* The lane for workers of that generation. */
 unsigned steer_lane_of(const struct steer *s, unsigned generation);
-/* All may have left that lane, one by one: those who are started go elsewhere. */
+/* If lane `home` has no workers left, map its generations to a lane that has.
+ * */
 void steer_move_home(struct steer *s, unsigned home);
-/* Nobody is started of an earlier generation than that. */
+/* Forget the lanes of generations before the one in force: none is started. */
 void steer_forget_before(struct steer *s, unsigned in_force);
-/* Has it workers, or may it get some?  They are of the generation in force, or of
- * that to which a rollout goes (else the same). */
+/* Has the lane workers, or will it get some?  New ones are of the generation in
+ * force, or of `next`, to which a rollout goes (without one: the same). */
 bool steer_is_live(const struct steer *s, const struct lane *lane,
 	unsigned in_force, unsigned next);
-/* Is there such a lane whose workers have that socket? */
+/* Is there a live lane whose workers have that socket? */
 bool steer_is_needed(const struct steer *s, const struct listener *l,
 	const struct listener_socket *socket, unsigned in_force, unsigned next);
-/* One with workers? */
+/* Is there a lane with workers that has that socket? */
 bool steer_has_workers(const struct steer *s, const struct listener *l,
 	const struct listener_socket *socket);
 
 /* ---- steer.c ---- */
 
-/* Each listener; what is visited twice must not mind. */
+/* Visit each listener of the service; some are visited twice. */
 typedef void steer_visit(struct steer *s, struct listener *l, void *context);
 void steer_visit_all(struct steer *s, steer_visit *visit, void *context);
 
-/* With no lanes yet: they are counted by steer_count(). */
-struct steer *steer_new(struct service *service);
+struct steer *steer_new(struct service *service); /* without any lane */
+/* Count the living workers into their lanes. */
 void steer_count(struct steer *s);
-/* With the lanes that workers and sockets have: an id is never given twice. */
+/* steer_new(), with the lanes that living workers and sockets have. */
 struct steer *steer_begin_anew(struct service *service);
-/* Those that nobody has and will have. */
+/* Drop lanes that no worker has or will get. */
 void steer_drop_lanes(struct steer *s);
-/* Its workers have died, with connections waiting that they never took. */
+/* Have the lane's workers died, with connections in a queue of theirs? */
 bool steer_is_orphaned(struct steer *s, const struct lane *lane);
-/* A visit: tell the kernel who gets how much; `force`: in any case. */
+/* A visit: if the sockets' shares of new connections have changed, or `force`
+ * is not NULL, set them in the kernel. */
 void steer_share_out(struct steer *s, struct listener *l, void *force);
-/* Something has changed. */
+/* Something has changed: adjust shares, close old sockets, arm the timer. */
 void steer_look(struct steer *s);
 
 /* ---- steer_open.c ---- */
 
 void steer_begin(struct service *service, unsigned generation);
-/* May one of its sockets be opened or closed? */
+/* May nclust open or close sockets of this listener?  Not while another program
+ * listens at its address (group_has_stranger()). */
 bool steer_is_among_us(struct steer *s, const struct listener *l);
 
 #endif

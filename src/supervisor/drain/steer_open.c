@@ -16,9 +16,9 @@
 #include <string.h>
 
 /*
- * A socket of its own is for successors of workers that cannot be taken off the one
- * that they have (drain.h): for the new generation of a rollout, or for the successor
- * of a single worker.
+ * Opening a second socket at a listener's address, for successors of workers
+ * that cannot be taken off the first (drain.h): the new generation of a
+ * rollout, or the successor of a single worker.
  */
 
 /* ---- another socket ---- */

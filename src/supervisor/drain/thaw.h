@@ -5,25 +5,25 @@
 #include "supervisor/common/state.h"
 
 /*
- * Who continues a stopped worker.  A drain freezes it for a moment to look at its
- * connections, and continues just what it has stopped (drain_thaw()); so it does when
- * nclust itself stops or replaces itself meanwhile (drain_on_settle()).
+ * How frozen workers are continued.  A drain freezes a worker for a moment to
+ * look at its connections, and continues it afterwards (drain_thaw()), also
+ * when nclust itself stops or is upgraded meanwhile (drain_on_settle()).
  *
- * Should nclust be killed in that moment, the worker is to outlive it (`orphans =
- * keep`) running: while there are drains, a process that was forked by nclust waits
- * for its end, and continues those that the state file says are frozen.  The keeper
- * cannot: it has no right to signal them.  The next nclust does the same with all
- * that it takes over, as that process may have been killed, too.
+ * If nclust is killed in that moment, the worker must still run (`orphans =
+ * keep`).  So nclust forks a helper while there are drains.  When nclust dies,
+ * the helper continues the workers that the state file says are frozen.  The
+ * keeper cannot: it has no right to signal them.  The next nclust continues all
+ * workers that it takes over, because the helper may have been killed, too.
  *
- * A worker that somebody else has stopped is continued when it is to be drained, as
- * it would answer nothing.
+ * A worker that somebody else has stopped is continued when its drain begins,
+ * because stopped it would answer nothing.
  */
 
-/* It is there from now on, until `*fd` is closed; if it is not yet there. */
+/* Fork the helper, unless *fd is open already; it exits after *fd is closed. */
 void thaw_stand_by(struct supervisor *sup, int *fd);
-void thaw_fini(struct supervisor *sup); /* and gone */
-/* Continue a process that leads its group, all below it, which go first, and those of
- * its group that have lost their parent. */
+void thaw_fini(struct supervisor *sup); /* wait until it has exited */
+/* Continue a process that leads its group: first all processes below it, then
+ * the rest of its group, also those that have lost their parent. */
 void thaw_tree(pid_t pid, int pidfd);
 
 #endif
