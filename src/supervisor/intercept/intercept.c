@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Calls of one worker in a second; the next ones wait until it is over. */
+/* Calls of one worker in a second; any more wait for the next second. */
 #define TRAPS_A_SECOND 200
 
 /* ---- what can be done here ---- */

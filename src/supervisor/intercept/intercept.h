@@ -6,21 +6,21 @@
 #include "supervisor/common/part.h"
 
 /*
- * Taking over the port of a server that binds by itself: bind(2) and listen(2)
- * of each worker and of all that it starts wait here for an answer.  This file
- * hears them, bounds what they may cost, and says where it is not possible;
- * takeover.c knows the answers.
+ * Taking over the port of a server that binds by itself: seccomp traps bind(2)
+ * and listen(2) of each worker and its descendants until nclust has answered.
+ * This file receives the calls, bounds their cost, and reports where trapping
+ * is not possible; takeover.c and listens.c answer them.
  */
 
 extern const struct part intercept_part;
 
-/* Its memory, into `to`, with a bound.  -1: it cannot be read. */
+/* Copy memory of the worker into `to`, within a bounded time.  -1: failed. */
 int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
 	size_t size);
-/* After the looks at one of its threads: did it hold us up?  Then that was the
- * last time. */
+/* Call it after looking at a thread of the worker: if that held nclust up, the
+ * worker's calls are left to the kernel from now on. */
 void intercept_judge(struct child *child, const struct remote *r);
-/* Its socket cannot be had: say so, once. */
+/* The worker's socket cannot be taken over: warn, once for a service. */
 void intercept_tell_refused(struct child *child, int error);
 
 void intercept_init(struct supervisor *sup);

@@ -22,13 +22,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Between two listens of one server. */
+/* Time for a server to listen on its next address. */
 #define LISTEN_PATIENCE (1 * SECOND)
 /* From the birth of a worker until what it does not listen on yet is reported. */
 #define MISSING_PATIENCE (3 * SECOND)
-/* Between two looks at one that has not called it, doubled up to that. */
+/* The first wait before looking if a worker waits without a listen(2); doubled.
+ * */
 #define LOOK_WAIT (50 * MSEC)
-/* Looks at a worker that does not listen; it is late by then in any case. */
+/* After so many looks at a worker that does not listen, no more are made. */
 #define LOOKS_MAX 100
 
 /* ---- readiness ---- */

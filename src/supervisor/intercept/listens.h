@@ -6,35 +6,34 @@
 #include "supervisor/common/state.h"
 
 /*
- * A worker's listen(2), trapped (intercept.h): done by nclust on the kept socket,
- * and the sign that a server is ready that knows no protocol.
+ * A worker's trapped listen(2) (intercept.h).  nclust calls listen(2) on the
+ * socket that it keeps.  For a server that knows no readiness protocol the call
+ * also means that it is ready.
  *
  * A worker that replaces one of an older generation is ready when it listens on
- * all that the other one does (ports.h).  Any other is when it listens on all that
- * its cluster does, or a second after its first.
+ * all addresses of that one (ports.h); any other when it listens on all
+ * addresses of its cluster, or a second after its first listen.
  */
-/* Another way told that it listens on this one of ours, as listen(2) would have;
- * NULL: on one of its own. */
+/* The worker listens on `l`, as another room has learned; NULL: on a socket
+ * that nclust does not hold. */
 void listens_told(struct child *child, struct listener *l);
 void listens_call(struct child *child, const struct seccomp_notice *notice);
 
-/*
- * It has bound.  If another worker listens there already, or does so just now, not
- * every server calls listen(2) (haproxy asks SO_ACCEPTCONN).  Ready is it as well once it is seen to wait
- * for connections, in accept(2) or by epoll.
- */
+/* The worker has bound.  If the socket listens already, not every server calls
+ * listen(2) (haproxy asks SO_ACCEPTCONN).  So it is also ready when it is seen
+ * to wait for connections, in accept(2) or by epoll. */
 void listens_bound(struct child *child, pid_t thread);
 
-/* It begins. */
+/* A worker was started: note which addresses it has to listen on. */
 void listens_born(struct child *child);
 
-/* Of a child whose listens were written down: on which addresses they were. */
+/* After adoption: turn the worker's recorded listeners into its addresses. */
 void listens_recall(struct child *child);
-/* Why a new worker was not ready in time, where it is that it does not listen. */
+/* A new worker was not ready in time: name an address it does not listen on. */
 void intercept_on_explain(const struct service *service, const struct report *r,
 	char *to, size_t size);
 
-/* Of a child that was carried. */
+/* Resume waiting for a worker that came through an upgrade. */
 void listens_resume(struct child *child);
 void listens_init(struct supervisor *sup);
 void listens_fini(struct supervisor *sup);

@@ -7,14 +7,14 @@
 #include "supervisor/common/state.h"
 
 /*
- * Putting a kept socket in the place of a worker's own, while its bind(2) waits:
- * under all numbers that it has there, with the options and flags that the
- * worker has set, and with what waits for it by epoll.  For takeover.c alone.
+ * Replacing a worker's own socket by a kept one, while its bind(2) waits: under
+ * all descriptor numbers of the socket, with the options and flags that the
+ * worker has set, and in its epoll sets.  For takeover.c alone.
  */
 
-/* Descriptors of a worker that are looked at for others of the same socket. */
+/* So many descriptors of a worker are searched for duplicates of the socket. */
 #define LOOK_MAX 4096
-#define SAME_MAX 16 /* such descriptors; more keep the worker's own socket */
+#define SAME_MAX 16 /* duplicates; more of them keep the worker's own socket */
 #define EPOLLS_MAX 16
 #define FOUND_MAX 16
 
@@ -23,22 +23,22 @@ struct takeover {
 	struct child *child;
 	struct service *service;
 	const struct seccomp_notice *notice;
-	struct remote remote; /* who calls */
+	struct remote remote; /* the calling thread */
 	int trap;
-	int sock; /* of the worker's socket, or -1: it cannot be had */
+	int sock; /* duplicate of the worker's socket; -1: refused */
 	struct socket_key key;
 	struct socket_options asked; /* what the worker has set on it */
 	bool reuseport;
 
-	/* its process: descriptors of the same socket, epoll sets, and which
-	 * of the listeners it holds already */
+	/* its process: duplicates of the socket, epoll sets, and the listeners
+	 * that it holds already */
 	uint64_t inode;
 	int same[SAME_MAX];
 	unsigned same_count;
 	int epolls[EPOLLS_MAX];
 	unsigned epoll_count;
 	struct listener *found[FOUND_MAX];
-	unsigned held[FOUND_MAX]; /* by so many descriptors */
+	unsigned held[FOUND_MAX]; /* its descriptors of each of them */
 	size_t found_count;
 };
 
@@ -52,12 +52,12 @@ static inline void takeover_answer(const struct takeover *t, int error)
 	seccomp_answer(t->trap, t->notice->id, error);
 }
 
-/* Fill in what is seen of its process. */
+/* Look at the caller's process and fill in what was found. */
 void putover_look(struct takeover *t);
-/* Which listeners another of its processes holds, added to that. */
+/* Add to t->held the listeners that another process of the worker holds. */
 void putover_look_also(struct takeover *t, pid_t pid);
 
-/* Do it, and answer the worker.  It has been looked at. */
+/* After putover_look(): replace the socket, and answer the worker. */
 void putover(struct takeover *t, struct listener *l);
 
 #endif

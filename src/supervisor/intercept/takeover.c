@@ -28,7 +28,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* More learned listeners than this: look whether they are in use at all. */
+/* With more learned listeners than this, check if they are still in use. */
 #define LEARNED_FEW 16
 
 static void let_kernel(const struct takeover *t)

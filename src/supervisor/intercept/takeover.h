@@ -7,22 +7,21 @@
 #include "supervisor/common/state.h"
 
 /*
- * What becomes of a worker's bind(2), while it waits for the answer
- * (intercept.h).
+ * The answer to a worker's trapped bind(2) (intercept.h).
  *
- * A bind to a TCP port is nclust's own deed: with a duplicate of the worker's
- * socket, which it keeps, and with its own copy of the address, so that nothing
- * that the worker changes meanwhile matters.  Who comes later with the same
- * address gets the kept socket in the place of his own.  All else is the
- * kernel's to do, as if nobody had looked.
+ * For a TCP port nclust binds in place of the worker: with a duplicate of the
+ * worker's socket, which it keeps, and with its own copy of the address, so
+ * that the worker cannot change either meanwhile.  A worker that later binds
+ * the same address gets the kept socket in place of its own.  All other binds
+ * are left to the kernel, as if they were not trapped.
  *
  * nclust binds only what the user has named, or what the worker could bind
- * itself.  Each look at the worker is followed by the question whether it still
- * waits: else its number may be somebody else's already.
+ * itself.  After each look at the worker it checks that the call still waits;
+ * otherwise its pid may already belong to another process.
  */
 void takeover_bind(struct child *child, const struct seccomp_notice *notice);
 
-/* Has a worker the right to bind this, by itself or as the user has named it? */
+/* May a worker bind this, by its own right or because the user has named it? */
 bool takeover_may(const struct service *service, const struct socket_key *key,
 	struct remote *worker);
 

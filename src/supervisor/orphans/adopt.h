@@ -5,24 +5,24 @@
 #include "supervisor/sockets/holding.h"
 
 /*
- * After the death of an nclust: the next one of that name takes over what lives
- * (`orphans = keep`), and ends what should not (man/nclust-orphans.7).  Nothing
- * that the state says is believed unless the kernel says so too: a process is
- * its pid and its start time, held by a pidfd; a socket is its SO_COOKIE.  In
- * doubt nobody is ended and nothing is started: then nclust ends with a
- * sentence.
+ * When an nclust has died, the next one of the same name takes over its workers
+ * (`orphans = keep`) and ends those that it must not (man/nclust-orphans.7).
+ * It believes the state file only where the kernel agrees: a process is its pid
+ * and start time, held by a pidfd; a socket is its SO_COOKIE.  In doubt nclust
+ * exits with an error; it ends no process and starts none.
  *
- * In this order, under the lock of the name, before the first worker is born.
+ * The functions are called in this order, with the name locked, before the
+ * first worker is started.
  */
 
-/* See what is there; end what is to be ended; open our own state file. */
+/* Find what is left, end the processes to be ended, open our own state file. */
 int adopt_begin(struct supervisor *sup, struct error *err);
-/* What is about to be opened, if an earlier one had it. */
+/* A listener or segment is about to be opened: take it from an earlier nclust.
+ * */
 int orphans_on_left_over(struct holding *holding, struct error *err);
-/* What a service that has just been made takes over: listeners that its workers
- * have bound, and workers. */
+/* Give a new service its workers and the listeners that they have bound. */
 int adopt_cluster(struct service *service, struct error *err);
-/* All services are there. */
+/* All services exist: report the result, tidy up, greet the keeper. */
 void adopt_finish(struct supervisor *sup);
 void adopt_fini(struct supervisor *sup);
 

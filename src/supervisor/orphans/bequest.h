@@ -7,13 +7,14 @@
 extern const struct part orphans_part;
 
 /*
- * What we leave to the next nclust, should we be killed: written down while we
- * live (`orphans = keep`), beside the table of workers, whenever it changes.
+ * What the next nclust must know of clusters and listeners if this one is
+ * killed (`orphans = keep`).  It is written beside the state file's table of
+ * workers whenever it changes.
  */
 void bequest_look(struct supervisor *sup); /* write it, if sup->changed */
 
-/* Of a cluster that may have no process at the moment (`accept`): say in the state
- * file that its listeners are to outlive us, if they are. */
+/* An `accept` cluster may have no process at the moment: keep an entry in the
+ * state file while its listeners are to outlive us. */
 void orphans_on_settings(struct service *service);
 
 #endif

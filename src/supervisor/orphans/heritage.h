@@ -7,12 +7,13 @@
 #include "supervisor/common/state.h"
 
 /*
- * What an earlier nclust has left; for adopt*.c alone, while it is taken over.
+ * What an earlier nclust has left; adopt*.c and remains.c alone see it, until
+ * all is taken over or ended.
  */
 struct inmate {
 	const struct state_entry *entry;
 	unsigned place; /* of the entry in the file */
-	int pidfd;      /* -1: it is gone, or somebody has it */
+	int pidfd;      /* -1: the process is gone, or the pidfd was taken */
 	bool lives;
 	bool ours; /* to be taken over; else to be ended */
 	const struct estate_cluster *cluster; /* NULL: not known */
@@ -27,27 +28,28 @@ struct heritage {
 	nsec_t began;
 };
 
-/* The living that are to be ended, and what all but those taken over have left
- * behind: SIGTERM, then SIGKILL, within three seconds.  Returns how many. */
+/* End workers that are not taken over, and processes that such workers have
+ * left: SIGTERM, then SIGKILL, within three seconds.  Returns their number. */
 unsigned remains_end(struct supervisor *sup, struct heritage *h);
-/* Does any process but us and ours look like a worker of this name? */
+/* The pid of a process that looks like a worker of this name; 0: none does. */
 pid_t remains_find(struct supervisor *sup);
 
 /* The socket of a listener: from the service manager, the keeper, or a worker.
- * -1: nobody has it. */
+ * -1: none of them has it. */
 int heritage_socket(struct supervisor *sup, const struct estate_listener *l);
-/* The socket of a listener that an earlier one had: 1: it is in l->fd; 0: there
- * was none, or nobody needs it any more; -1 and `err`. */
+/* Take over a listener's socket.  1: it is in l->fd; 0: the earlier nclust had
+ * none, or no worker needs it any more; -1 and `err`. */
 int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err);
-/* Likewise the shared memory of a cluster: s->fd, of the size that s->wanted and
- * s->huge say. */
+/* Take over a segment in the same way: into s->fd, if its size is that of
+ * s->wanted and s->huge. */
 int adopt_segment(struct segment *s, const struct cluster_settings *settings,
 	struct error *err);
-/* Somebody alive of its cluster is to be taken over. */
+/* A worker to be taken over of the listener's cluster; NULL: there is none. */
 const struct inmate *heritage_holder(
 	const struct heritage *h, const struct estate_listener *l);
 
-/* What its workers have bound, and which of them has which. */
+/* Take over the listeners that workers of the service have bound; then, for
+ * each worker taken over, count those that it uses. */
 int adopt_learned(struct service *service, struct error *err);
 void adopt_uses(struct child *child);
 

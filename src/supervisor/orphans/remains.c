@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What an earlier nclust has left and nobody takes over. */
+/* Processes that an earlier nclust has left and this one does not take over. */
 
 #define GRACE_TERM (2 * SECOND)
 #define GRACE_KILL (1 * SECOND)

@@ -5,14 +5,15 @@
 #include "supervisor/common/state.h"
 
 /*
- * The descriptor store of a service manager (sd_notify(3), FDSTORE=1): with
- * `orphans = keep` it has the listeners as well, and gives them to the next
- * nclust in its LISTEN_FDS, by names of ours.
+ * The descriptor store of a service manager (sd_notify(3), FDSTORE=1).  With
+ * `orphans = keep` it holds the listeners as well as the keeper, and passes
+ * them to the next nclust in LISTEN_FDS, under names that begin with "nclust-".
  */
 void store_put(struct supervisor *sup, struct listener *l);
 void store_remove(struct supervisor *sup, struct listener *l);
 
-/* What came from it is ours by now, or nobody's any more. */
+/* After adoption: close what came from the store; forget there what no listener
+ * uses. */
 void store_sort_out(struct supervisor *sup);
 
 #endif
