@@ -5,15 +5,15 @@
 #include "supervisor/common/carried.h"
 
 /*
- * How listeners and shared memory go through an upgrade: each once, before the
- * clusters, which refer to them.
+ * How listeners and shared memory go through an upgrade.  Each is written once,
+ * before the clusters, which refer to it.
  */
-extern const struct carried carried_sockets; /* all, of the instance */
+extern const struct carried carried_sockets; /* all of the instance */
 extern const struct carried carried_listener;
 extern const struct carried carried_socket;
 extern const struct carried carried_segment;
 
-/* A set, and one with room for what is learned, as references. */
+/* A set as references; the second with room for learned listeners. */
 extern const struct carried carried_set;
 extern const struct carried carried_learned;
 

@@ -16,19 +16,19 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* A SYN may be on its way through the kernel when a socket gets none any more. */
+/* A SYN may be on its way through the kernel when a socket's share becomes 0.
+ * */
 #define AWAY_LEAST (3 * MSEC)
-/* A handshake within this machine is over in microseconds, if the machine comes to
- * it. */
+/* A handshake within this machine takes microseconds, more under load. */
 #define HANDSHAKE_MOST (5 * MSEC)
-/* The kernel walks through all connections of the machine for the answer: that may
- * take so much of the time at most. */
+/* To find half-open connections the kernel walks through all of the machine:
+ * spend at most this part of the time on it. */
 #define ASKING_SHARE 20
-/* It waits in the queue as well, and some programs never accept from a socket that
- * they have. */
+/* A knock is a connection in the queue, and some programs never accept from a
+ * socket that they hold. */
 #define KNOCKS_MOST 64
-/* Nothing is half open after that: the kernel has given up, 1 + 2 + 4 + … + 32 s
- * after the SYN (tcp_synack_retries). */
+/* No handshake takes longer: the kernel gives up 1 + 2 + 4 + … + 32 s after the
+ * SYN (tcp_synack_retries). */
 #define HALF_OPEN_MAX (64 * SECOND)
 
 /* ---- sockets ---- */

@@ -6,69 +6,71 @@
 #include "supervisor/common/state.h"
 
 /*
- * The sockets of one listener.  Nearly always that is one, l->fd.  While some of
- * its workers are to get no new connections (drain/steer.h) there are several at
- * the same address, in one SO_REUSEPORT group of the kernel (socket(7)).  Workers
- * that have the same socket are in one lane.  This file knows the sockets and what
- * the kernel is told of them; which of them get how much is said by steer.c.
+ * The sockets of one listener: usually only l->fd.  While some of its workers
+ * are to get no new connections (drain/steer.h) there are several at the same
+ * address, in one SO_REUSEPORT group of the kernel (socket(7)).  Workers that
+ * have the same socket are in one lane.  steer.c decides how many of the new
+ * connections each socket gets; this file opens and closes them and tells the
+ * kernel.
  */
 
 /* Lanes that one cluster may have at a time, and so sockets in a group. */
 #define LANES_MAX 6
 
-/* What workers of that lane get. */
+/* The socket that workers of that lane get. */
 int group_fd(const struct listener *l, unsigned lane);
-/*
- * connect(2) to what workers of that lane have, also while that gets nothing: they
- * are to be asked if they are ready.  `to` is an address of this machine, the
- * client nonblocking.  -1 and errno: EAGAIN: not at once, another time.
- */
+/* connect(2) to the socket of that lane, even if it gets no connections at the
+ * moment: a check must reach its workers.  `to` is an address of this machine,
+ * `client` nonblocking.  -1 and errno; EAGAIN: try again later. */
 int group_connect(const struct listener *l, unsigned lane, int client,
 	const struct sockaddr *to, socklen_t size);
 bool group_has_inode(const struct listener *l, uint64_t inode);
 unsigned group_size(const struct listener *l);
-/* The accept queue of all together; the limit is of one. */
+/* The accept queues of all sockets together; the limit is that of one. */
 void group_queue(const struct listener *l, struct queue_facts *facts);
 void group_set_backlog(const struct listener *l, int backlog);
-/* Revived after a shutdown: it is the last of its group now. */
+/* `fd` listens again after a shutdown(2): its place is the last of the group.
+ * */
 void group_revived(struct listener *l, int fd);
-/* A server makes such sockets itself: they get what the kernel's hash says. */
+/* The server opens SO_REUSEPORT sockets itself: the kernel's hash chooses. */
 void group_give_up(struct listener *l);
-/* Close all but l->fd, for good: its address is used in another way. */
+/* Close all sockets but l->fd: there will be no steering at this address. */
 void group_forget(struct listener *l);
 
 /* ---- for steering ---- */
 
 /* The socket that workers of that lane have; NULL: there is but l->fd. */
 struct listener_socket *group_socket(const struct listener *l, unsigned lane);
-/* It has just got the last place of the group.  NULL: out of memory. */
+/* Add a socket that has just joined the group in the kernel, in its last place.
+ * NULL: out of memory. */
 struct listener_socket *group_add(struct listener *l, int fd, unsigned lane);
-/* One of several; `moves`: the kernel has been told to move its queue to the
- * others. */
+/* Close one of several sockets; `moves`: the kernel will move its queue to the
+ * others (group_move_queue()). */
 void group_close(struct listener *l, struct listener_socket *s, bool moves);
 
-/* One that no worker has: what waits there goes to the others.  False: it cannot. */
+/* Close a socket that no worker has, and move its queue to the others.  False:
+ * the kernel does not do that for us, and the socket stays. */
 bool group_move_queue(struct listener *l, struct listener_socket *k);
 
-/* Does somebody else listen there, too?  The kernel knows the sockets of a group
- * by their place in it, and gives the place of one that leaves to the last: with
- * a stranger's at the end none of ours may leave. */
+/* Does another program listen there, too?  The kernel knows a group's sockets
+ * by their place.  If one leaves, the last socket gets its place: while that is
+ * another program's, none of ours may leave. */
 bool group_has_stranger(const struct listener *l);
 
-/* Note how much of the new connections it is to get; true: not as before. */
+/* Set the socket's share of new connections; true: it has changed. */
 bool group_weigh(struct listener_socket *socket, unsigned weight);
-/* Tell the kernel what was noted. */
+/* Tell the kernel all shares. */
 void group_apply(struct listener *l);
 
-/* Does a client wait there? */
+/* Does a client wait in the socket's queue? */
 bool group_has_queue(
 	const struct listener *l, const struct listener_socket *socket);
-/* Of one that gets none: can nothing come out of it any more that a worker would
- * have to take? */
+/* The socket gets no new connections: are its queue and its handshakes over,
+ * too? */
 bool group_is_dry(const struct listener *l, struct listener_socket *k);
-/* Of one that gets none but has workers: wake one of them, if somebody waits. */
+/* The socket gets no new connections: if a client waits, wake a worker. */
 void group_knock(struct listener *l, struct listener_socket *k);
-/* Of any, at once: one of its workers has ended. */
+/* A worker of the lane has ended: wake another one if a client waits. */
 void group_wake(struct listener *l, unsigned lane);
 
 #endif

@@ -13,7 +13,7 @@
 
 #define LISTENERS_A_TURN 8
 
-/* A worker may do it again and again: the log need not grow with that. */
+/* A worker may shut its socket down again and again: do not log each time. */
 static void tell(struct listener *l)
 {
 	nsec_t now = clock_now();

@@ -5,13 +5,13 @@
 #include "supervisor/common/part.h"
 
 /*
- * What nclust holds so that workers may come and go: a listener, or a segment of
+ * What nclust holds while workers come and go: a listener, or a segment of
  * shared memory.  One of the two is NULL.
  */
 struct holding {
 	struct listener *listener;
-	struct listener_socket *socket; /* of `listener`: only that one of its
-					   sockets is meant; or NULL: all */
+	struct listener_socket *socket; /* only this one of the listener's
+					   sockets; NULL: all of them */
 	struct segment *segment;
 	const struct cluster_settings *settings; /* that ask for `segment` */
 };
@@ -19,9 +19,9 @@ struct holding {
 /* Ask all rooms for what an earlier nclust had: see `left_over` in part.h. */
 int holding_left_over(struct holding *holding, struct error *err);
 
-/* The listeners of a service: those in force, those that recipes of generations
- * before or after have, and those that its workers have bound.  One that is in
- * several sets is met several times. */
+/* Walk through the listeners of a service: those in force, those of the recipes
+ * of other generations, and those that its workers have bound.  A listener that
+ * is in several of these sets is visited several times. */
 enum listener_sets {
 	LISTENERS_ALL,
 	LISTENERS_NAMED,    /* by settings: in force, or a recipe's */
@@ -30,8 +30,8 @@ enum listener_sets {
 struct listener_walk {
 	const struct service *service;
 	enum listener_sets sets;
-	const struct listener_set *set; /* that it is in; NULL: it begins */
-	const struct recipe *recipe;    /* whose is the next */
+	const struct listener_set *set; /* current; NULL: at the start */
+	const struct recipe *recipe;    /* whose set is the next */
 	size_t at;
 };
 
@@ -40,7 +40,7 @@ static inline struct listener_walk listeners_of(
 {
 	return (struct listener_walk){.service = service, .sets = sets};
 }
-/* The next one; NULL: that was all. */
+/* The next listener; NULL: there is none. */
 struct listener *listener_next(struct listener_walk *walk);
 
 #endif

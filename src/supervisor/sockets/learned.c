@@ -16,9 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* After its last user so long, in case that one comes back. */
+/* A listener without users is kept so long, because its last user may come
+ * back. */
 #define UNUSED_MAX (10 * SECOND)
-/* Where that one is not to come back, until the others are settled. */
+/* If it will not come back: the wait until the other workers are settled. */
 #define LOOK_AGAIN (200 * MSEC)
 
 /* ---- finding ---- */

@@ -5,14 +5,15 @@
 #include "supervisor/common/state.h"
 
 /*
- * Listeners are owned by nclust: opened before the first worker, held while
- * anything may need them, counted by the sets that name them.  One shared
- * socket each.
+ * nclust owns the listeners: it opens them before it starts the first worker,
+ * and holds them while anything may need them.  The sets that contain a
+ * listener are counted.  Each has one shared socket (more while steering:
+ * group.h).
  */
 
-/* Take what our own LISTEN_FDS says is there (sd_listen_fds(3): only if
- * LISTEN_PID is us), and close every other descriptor that no `fd:N` of the
- * settings names.  Called first, when nothing of ours is open. */
+/* Take the descriptors that LISTEN_FDS passes to nclust (sd_listen_fds(3)), and
+ * close all others but those that the settings name by `fd:N`.  Called first,
+ * before nclust opens a descriptor. */
 int listeners_inherit(struct supervisor *sup, struct error *err);
 
 /*
@@ -23,11 +24,11 @@ int listeners_inherit(struct supervisor *sup, struct error *err);
 int listeners_open(struct supervisor *sup, struct listener_set *set,
 	const struct cluster_settings *settings,
 	const struct listener_set *known, struct error *err);
-/* The set is in force now: names and backlogs of listeners that were kept
- * become those of the settings it was opened for. */
+/* The set is in force now: give listeners that were kept the names and backlogs
+ * of the settings that it was opened for. */
 void listeners_adopt(const struct listener_set *set,
 	const struct cluster_settings *settings);
-/* Of that place; NULL: there is none (nor a set). */
+/* The listener of that address; NULL: there is none (`set` may be NULL). */
 struct listener *listeners_find(
 	const struct listener_set *set, const struct address *address);
 /* The listeners of these settings, in their order, among those that the
@@ -35,14 +36,13 @@ struct listener *listeners_find(
  * there any more. */
 int listeners_pick(struct listener_set *to,
 	const struct cluster_settings *settings, const struct service *service);
-/* Give a set back; a listener that nobody holds any more is closed, and its
- * file removed. */
+/* Release all listeners of a set.  One that is in no other set is closed, and
+ * its file removed. */
 void listeners_release(struct listener_set *set);
-void listener_release(struct listener *l); /* one of a set */
+void listener_release(struct listener *l); /* the same for one of them */
 int listeners_share(struct listener_set *to, const struct listener_set *from);
 
-/* What it listens on, as "tcp:127.0.0.1:80" or "unix:/run/x".  The kernel knows
- * a path too long for a socket address only by another name. */
+/* The listener's address, as "tcp:127.0.0.1:80" or "unix:/run/x". */
 const char *listener_text(const struct listener *l);
 
 /* The port of the one TCP listener (UDP if there is no TCP), or 0. */

@@ -5,29 +5,30 @@
 #include "supervisor/common/state.h"
 
 /*
- * `shared-memory`: a segment is what the workers of a cluster share.  nclust only
- * holds it: while there is one that asks for the same size, it is this one, over
- * deaths, rollouts, reloads, upgrades and adoption.  Another size is another
- * segment, for the workers of the new settings.
+ * `shared-memory`: a segment is memory that the workers of a cluster share.
+ * nclust holds it, over deaths, rollouts, reloads, upgrades and adoption, as
+ * long as the settings ask for the same size.  When the size changes, the
+ * workers of the new settings get a new segment.
  *
- * Counted: by the cluster (that in force, and the one of before while a rollout
- * may still go back to it) and by each recipe.
+ * Uses are counted: of the cluster (the segment in force, and the former one
+ * while a rollout may still go back to it) and of each recipe.
  */
 
-/* One as the settings want it, of those that the service has (NULL: it is new)
- * or that an earlier nclust had, or a new one; a use of it in *segment, NULL where
- * they want none.  -1 and `err`. */
+/* A use of the segment that the settings ask for: one that `known` has (NULL:
+ * the service is new), one of an earlier nclust, or a new one.  *segment is
+ * NULL if they ask for none.  -1 and `err`. */
 int segment_open(struct supervisor *sup, struct segment **segment,
 	const struct cluster_settings *settings, const struct service *known,
 	struct error *err);
 void segment_release(struct segment *segment); /* NULL: nothing */
 
-/* The settings that want this one are to be in force.  It is taken over. */
+/* The settings that ask for this segment come into force; takes over the use.
+ * */
 void segment_change(struct service *service, struct segment *segment);
-/* A rollout is over: settings of before are not needed any more, or are those in
- * force again. */
+/* A rollout is over: release the former segment.  If the rollout has failed,
+ * the former settings, and so the former segment, are in force again. */
 void segment_settle(struct service *service, bool failed);
-/* None is needed any more. */
+/* The service is dropped: release its segments. */
 void segment_drop(struct service *service);
 
 #endif
