@@ -119,8 +119,8 @@ size_t drain_list_processes(struct drain *d);
 void drain_forget_processes(struct drain *d);
 /* Begin a freeze; call drain_is_frozen() until all processes have stopped. */
 void drain_freeze(struct drain *d);
-/* Send SIGSTOP to processes whose parent has stopped.  True: all have stopped.
- * */
+/* Send SIGSTOP to processes whose parent has stopped.  True: all have
+ * stopped. */
 bool drain_is_frozen(struct drain *d);
 bool drain_is_stopped(const struct child *child);
 void drain_thaw(struct drain *d);

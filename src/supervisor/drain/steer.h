@@ -23,8 +23,8 @@
 void steer_on_report(struct service *service, const struct report *r);
 void steer_on_drop(struct service *service);
 
-/* The lane for a worker of that generation that is about to be started there.
- * */
+/* The lane for a worker of that generation that is about to be started
+ * there. */
 unsigned steer_lane(
 	struct service *service, unsigned generation, uint32_t slot);
 void steer_joined(struct child *child); /* the worker was started */
@@ -37,7 +37,7 @@ void steer_wake_others(const struct service *service, unsigned lane);
 
 /* For the drain: do this worker's listeners get no new connections? */
 bool steer_is_away(const struct child *child);
-/* From now on lanes with draining workers get no new connections at once. */
+/* Stop giving new connections to lanes with draining workers, at once. */
 void steer_press(struct child *child);
 /* Does another worker take new connections from the same socket? */
 bool steer_has_mates(const struct child *child, const struct listener *l);

@@ -57,8 +57,8 @@ void steer_map(struct steer *s, unsigned generation, unsigned lane);
 void steer_map_found(struct steer *s, unsigned generation, unsigned lane);
 /* The lane for workers of that generation. */
 unsigned steer_lane_of(const struct steer *s, unsigned generation);
-/* If lane `home` has no workers left, map its generations to a lane that has.
- * */
+/* If lane `home` has no workers left, map its generations to a lane that
+ * has. */
 void steer_move_home(struct steer *s, unsigned home);
 /* Forget the lanes of generations before the one in force: none is started. */
 void steer_forget_before(struct steer *s, unsigned in_force);

@@ -7,11 +7,9 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
-/*
- * Where the workers of a cluster can be asked: its first stream listener, else
- * the first that was learned of them; by the machine's own address where it
- * listens on all.
- */
+/* The address at which the workers of a cluster are checked: that of its first
+ * stream listener, else of its first learned one.  If that listens on all
+ * addresses, the loopback address is used. */
 struct aim {
 	union {
 		struct sockaddr any;
@@ -22,7 +20,7 @@ struct aim {
 	} address;
 	socklen_t size;
 	const struct listener *listener; /* until others are in force */
-	bool deferred; /* nobody accepts one before something was sent */
+	bool deferred; /* a connection is accepted only after it sent data */
 	char host[80]; /* for "Host:" */
 };
 

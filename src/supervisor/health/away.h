@@ -5,17 +5,18 @@
 #include "supervisor/common/state.h"
 
 /*
- * A worker behind a shared port that takes no check's connection: is another one
- * always faster, or is it sick?  An idle worker waits for connections; a busy one
- * reads, writes, accepts or closes some.  Who was seen at neither for a while,
- * however often it was looked at, is sick: it loops, is stopped, or its threads
- * wait for each other.  A single look at which it waits clears it.
+ * A worker on a shared port takes no connection of a check: are others always
+ * faster, or is it hung?  An idle worker waits for connections; a busy one
+ * reads, writes, accepts or closes some.  A worker that does neither for a
+ * while, at any look, is away: it loops, is stopped, or its threads wait for
+ * each other.  A single look that finds it waiting clears it.
  */
-#define AWAY_LOOKS 64 /* that many in the time, if the caller can */
+#define AWAY_LOOKS 64 /* looks within `patience`, if there is time for them */
 
-/* Look at it: true, once: it has been away from this listener for so long. */
+/* Look at the worker.  True, once: it was away from `l` for all of
+ * `patience`. */
 bool away_look(struct child *child, const struct listener *l, nsec_t patience);
-/* It has answered, or cannot be judged now. */
+/* Start anew: the worker has answered, or cannot be judged now. */
 void away_forget(struct child *child);
 bool away_is_suspect(const struct child *child);
 

@@ -17,7 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Volleys of a round, at most, and one more for each so many workers. */
+/* The most volleys of a round: TRIES, and one more per WORKERS_A_TRY
+ * workers. */
 #define TRIES 8
 #define WORKERS_A_TRY 8
 #define WAIT_LEAST (1 * MSEC)
@@ -25,7 +26,7 @@
 #define LATE (500 * MSEC)
 /* A busy machine may give a healthy worker no CPU for some of that time. */
 #define AWAY_LEAST (1 * SECOND)
-/* Looking at those who take nothing: so long a turn. */
+/* The most time in a turn for looking at workers that take nothing. */
 #define SLICE (2 * MSEC)
 
 struct checker {

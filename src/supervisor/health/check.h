@@ -6,20 +6,21 @@
 #include "supervisor/health/volley.h"
 
 /*
- * `check`: every ready worker is asked once in a round of `check-interval`.
- * Commands are run one after the other, spread over the round.  Connections go
- * out as a volley (volley.h), again and again in the round until each worker has
- * had one; who had none for want of luck has not failed.  What nobody at all
- * takes for as long as a worker may fail its checks is the failure of all.
+ * `check`: every ready worker is checked once in a round of `check-interval`.
+ * Commands are run one after the other, spread over the round.  Connections are
+ * made in volleys (volley.h), several in a round, until each worker has taken
+ * one.  A worker that has taken none by chance has not failed.  If no worker
+ * takes any for as long as a worker may fail its checks, all have failed.
  */
 
-/* Somebody may have to be asked. */
+/* Start the rounds if the settings ask for checks. */
 void check_begin(struct service *service);
-/* Its command was carried and runs still: it counts, and is heard. */
+/* After an upgrade: the worker's check command still runs; await its result. */
 void check_carried(struct child *child);
-/* It is on its way out. */
+/* The worker is being stopped: do not check it any more. */
 void check_let_go(struct service *service, uint32_t slot, uint64_t worker);
-/* The ports from which it has asked what nobody has taken yet: how many. */
+/* The local ports of check connections that no worker has taken; their
+ * number. */
 size_t check_ports(const struct service *service, uint16_t ports[VOLLEY_MAX]);
 void check_free(struct service *service);
 

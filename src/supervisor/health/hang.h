@@ -6,17 +6,18 @@
 #include "supervisor/common/state.h"
 
 /*
- * `request-timeout`: a worker that owes an answer for that long, as its TCP
- * connections show from outside: the last word is the client's.  It is reported
- * with what it does, and replaced through its slot's gate; the drain does not
- * wait for that request.  Where a drain in doubt takes a connection for busy, this
- * takes it for answered.
+ * `request-timeout`: a worker hangs if a request waits that long for its
+ * answer.  nclust sees that from outside: the last data on a TCP connection
+ * came from the client.  The worker is reported with what it does, and replaced
+ * through its slot's gate; the drain does not wait for that request.  In doubt
+ * a connection counts as answered here, but as busy in a drain.
  */
-#define HANG_LOOKS 4 /* in that time */
+#define HANG_LOOKS 4 /* within request-timeout */
 
 nsec_t hang_patience(const struct child *child); /* 0: off */
-/* Look at it, if it is time to. */
+/* Look at the worker, if a look is due. */
 void hang_look(struct child *child, nsec_t now);
+/* Has a request waited too long on this connection? */
 bool hang_exceeds(const struct child *child, const struct connection *c);
 
 #endif

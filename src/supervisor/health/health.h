@@ -8,59 +8,57 @@
 
 extern const struct part health_part;
 
-/*
- * How workers are, as far as nclust has to find out by itself: probes of
- * readiness (prove.h), checks (check.h), stall (stall.h), memory (recycle.h).
- * Nothing of it exists, and no timer runs, where no setting asks for it.
- */
+/* The health of workers, as nclust observes it: probes of readiness (prove.h),
+ * checks (check.h), stalls (stall.h), memory (recycle.h).  Where no setting
+ * asks for one there is no struct and no timer. */
 struct health {
-	bool proving;      /* it has to answer to `ready` yet */
-	nsec_t tried_at;   /* exec: the last try of that */
-	unsigned round;    /* of checks: it has answered in this one */
-	unsigned failures; /* in a row */
+	bool proving;      /* the `ready` probe has not succeeded yet */
+	nsec_t tried_at;   /* exec: when it was tried last */
+	unsigned round;    /* the last round of checks with an answer */
+	unsigned failures; /* failed checks in a row */
 	uint64_t ok;
 	uint64_t failed;
-	char last[96];         /* how the last one failed; or "" */
-	struct helper *helper; /* exec: the question under way, or NULL, … */
-	unsigned *running;     /* … where it is counted, … */
+	char last[96];         /* how the last check failed; or "" */
+	struct helper *helper; /* exec: the command that runs, or NULL, … */
+	unsigned *running;     /* … the counter of such commands, … */
 	void (*over)(struct child *child, bool well, const char *why);
-	nsec_t moved_at;      /* stall: it was seen to move then, or 0; … */
-	nsec_t moved_cpu;     /* … it had used so much … */
-	uint64_t moved_print; /* … and its connections were like that */
-	uint64_t asked;       /* its end (inode) of our last question, or 0 */
-	unsigned seen;     /* check: in that round it waited for connections */
-	nsec_t away_since; /* it has not since, at any look; or 0 … */
-	uint64_t away_print;  /* … and its connections were like that */
-	bool away_found;      /* for so long that it has been reported */
-	nsec_t hang_looked;   /* request-timeout: the last look */
-	uint64_t hang_cookie; /* at which an answer was long in coming, or 0 */
-	char hang[96];        /* what it owes, once it exceeds it; or "" */
-	nsec_t above_since;   /* max-memory: at each look; or 0 */
-	bool outgrown;        /* … and it was told */
+	nsec_t moved_at;      /* stall: when it made progress, or 0; … */
+	nsec_t moved_cpu;     /* … its CPU time then … */
+	uint64_t moved_print; /* … and the print of its connections */
+	uint64_t asked;       /* inode of our last check's other end, or 0 */
+	unsigned seen;        /* the round in which it waited for connections */
+	nsec_t away_since; /* since then it was seen away (away.h); or 0 … */
+	uint64_t away_print;  /* … with this print of its connections */
+	bool away_found;      /* that was reported */
+	nsec_t hang_looked;   /* request-timeout: when we looked last */
+	uint64_t hang_cookie; /* the connection with a late answer, or 0 */
+	char hang[96];        /* the request that was too late; or "" */
+	nsec_t above_since;   /* max-memory: it was exceeded since; or 0 */
+	bool outgrown;        /* … and that was reported */
 };
 
-/* How what is known of a worker goes through an upgrade. */
+/* How a worker's health goes through an upgrade. */
 extern const struct carried carried_health;
 
-/* For prove.c and check.c.  NULL: out of memory. */
+/* The worker's health, made on first use.  NULL: out of memory. */
 struct health *health_of(struct child *child);
 
 /* Is this worker ready, and wanted to be? */
 bool health_is_ready(const struct child *child);
 bool health_same_probe(const struct probe *a, const struct probe *b);
 
-/* Is this connection of it one that no drain waits for: our own check, which it
- * may never read, or a request that exceeds request-timeout? */
+/* Must a drain not wait for this connection of the worker: a check of our own,
+ * which it may never read, or a request that exceeds request-timeout? */
 bool health_gives_up(const struct child *child, const struct connection *c);
 
 #define HEALTH_EXEC_AT_ONCE 16
-/* Run the command of `probe`: its worker's helper.  `over` gets the child; of
- * one that is gone nobody hears.  -1 and `err`. */
+/* Run the command of `probe` as a helper of the worker.  `over` is called with
+ * the result, unless the worker is gone by then.  -1 and `err`. */
 int health_exec(struct child *child, const struct probe *probe, nsec_t patience,
 	unsigned *running,
 	void (*over)(struct child *child, bool well, const char *why),
 	struct error *err);
-/* One that was carried goes on. */
+/* After an upgrade: await the command that still runs. */
 void health_exec_carried(struct child *child, unsigned *running,
 	void (*over)(struct child *child, bool well, const char *why));
 /* "GET /health", "exec:…", "tcp". */

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The next try comes after a fifth of the time that it has taken already. */
+/* The next probe comes after a fifth of the time since the worker's start. */
 #define WAIT_LEAST (25 * MSEC)
 #define WAIT_MOST (1 * SECOND)
 #define WAIT_PART 5

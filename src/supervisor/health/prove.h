@@ -4,18 +4,16 @@
 
 #include "supervisor/common/state.h"
 
-/*
- * `ready = tcp`, `http:/path` and `exec:CMD`: from its birth on each worker is
- * asked, often at first and each second in the end, until it has answered well.
- */
+/* `ready = tcp`, `http:/path` and `exec:CMD`: each worker is probed from its
+ * start until a probe succeeds, often at first and every second in the end. */
 
-/* Does it have to? */
+/* A worker was started: probe it, if its settings ask for that. */
 void prove_on_birth(struct child *child);
-/* Its command was carried and runs still: it counts, and is heard. */
+/* After an upgrade: the worker's probe command still runs; await its result. */
 void prove_carried(struct child *child);
-/* Somebody may have to, by other settings. */
+/* Settings have changed: start to probe, if a worker needs it. */
 void prove_begin(struct service *service);
-/* It is on its way out. */
+/* The worker is being stopped: do not probe it any more. */
 void prove_let_go(struct service *service, uint32_t slot, uint64_t worker);
 void prove_free(struct service *service);
 

@@ -4,11 +4,10 @@
 
 #include "supervisor/common/state.h"
 
-/*
- * `max-memory`: a worker that takes more (workers/use.h) is replaced.  Looked at
- * every 5 s, and every second once it is half way there.
- */
-void recycle_begin(struct service *service); /* somebody may have to be */
+/* `max-memory`: a worker that uses more (workers/use.h) is replaced.  Its use
+ * is measured every 5 s, and every second once it has reached half of the
+ * limit. */
+void recycle_begin(struct service *service); /* if a setting asks for it */
 void recycle_free(struct service *service);
 
 #endif

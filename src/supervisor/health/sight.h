@@ -5,11 +5,9 @@
 #include "os/look/connections.h"
 #include "supervisor/common/state.h"
 
-/*
- * What a worker and all processes below it do, seen from outside: for stall.h
- * and check.h.  Zeroed by its owner; the two looks are made in this order, the
- * second where it is needed, as it costs some us for each connection.
- */
+/* What a worker and all processes below it do, seen from outside; for stall.h,
+ * hang.h and away.h.  The owner zeroes the struct and looks at the processes,
+ * then, if needed, at the connections, which costs some us for each. */
 #define SIGHT_PROCESSES 256
 
 struct sight {
@@ -23,16 +21,16 @@ void sight_processes(struct sight *sight, const struct child *child);
 void sight_connections(struct sight *sight, const struct child *child);
 void sight_free(struct sight *sight);
 
-/* What changes when the worker reads or writes a byte, accepts or closes; a
- * queue that only grows changes nothing. */
+/* A number that changes when the worker reads or writes a byte, accepts or
+ * closes.  A queue that only grows does not change it. */
 uint64_t sight_print(const struct sight *sight);
-/* The request that it owes an answer to for longest, or NULL. */
+/* The connection with the oldest unanswered request, or NULL. */
 const struct connection *sight_oldest(
 	const struct sight *sight, const struct child *child);
-/* Of one: has something come since it sent something last?  Unix sockets do not
- * tell.  In doubt, no. */
+/* Has data arrived on this connection since the worker last sent some?  In
+ * doubt, and for unix sockets, which do not tell: no. */
 bool sight_owes(const struct connection *c);
-/* Is there a request that it has not read, or not answered? */
+/* Has the worker a request that it has not read, or not answered? */
 bool sight_any_waits(const struct sight *sight);
 
 #endif

@@ -16,11 +16,11 @@
 
 #define LOOKS 4 /* in the time after which it is hung */
 #define WAIT_LEAST (250 * MSEC)
-/* A timer that ticks in a program is no progress: so much of the time, and one
- * unit of what /proc tells. */
+/* A timer that ticks in a program is no progress: allow it 1/HOUSEKEEPING of
+ * the time, and one unit of /proc's clock. */
 #define HOUSEKEEPING 100
 #define CPU_UNIT (10 * MSEC)
-/* Looks take so long a turn. */
+/* The most time for looks in a turn. */
 #define SLICE (2 * MSEC)
 #define LATE (500 * MSEC)
 

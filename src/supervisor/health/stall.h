@@ -5,13 +5,13 @@
 #include "supervisor/common/state.h"
 
 /*
- * `stall`: a ready worker to whom requests have come that it has not read or not
- * answered, and of whom nothing has moved for that time: no byte of any of its
- * connections, and no more time of the CPU than housekeeping takes.  Looked at
- * from outside, four times in that time, with all of its processes.  The same
- * timer looks for requests that hang (hang.h).
+ * `stall`: a ready worker has stalled if it has requests that it has not read
+ * or not answered, and has made no progress for that time: no byte moved on any
+ * connection, and it used no more CPU time than housekeeping takes.  nclust
+ * looks from outside at all of its processes, four times in that time.  The
+ * same timer looks for requests that hang (hang.h).
  */
-void stall_begin(struct service *service); /* somebody may have to be */
+void stall_begin(struct service *service); /* if a setting asks for it */
 void stall_free(struct service *service);
 
 #endif

@@ -16,13 +16,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* From look to look whether somebody has taken a connection: who has waits for
- * the rest of the request meanwhile, and may be one that does nothing else. */
+/* The wait between two looks for who has taken a connection.  It is short
+ * because that worker waits for the request meanwhile, and may serve one client
+ * at a time. */
 #define STEP_FIRST (1 * MSEC)
 #define STEP_MOST (16 * MSEC)
-/* Looking for who it was: so long a turn. */
+/* The most time in a turn for finding out who has taken a connection. */
 #define SLICE (2 * MSEC)
-/* Woken so much later than asked: nclust itself stood still. */
+/* If the timer comes later than that, nclust itself stood still. */
 #define LATE (500 * MSEC)
 
 static void arm(struct volley *v);

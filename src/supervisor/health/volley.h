@@ -7,23 +7,24 @@
 #include "supervisor/common/state.h"
 
 /*
- * Some questions at once to the workers of a cluster, each a connection to its
- * listener.  Whoever is free takes it, so one worker cannot be chosen: but before
- * the request is sent (its last bytes, where nobody accepts a connection without
- * any), nclust finds out who has it (os/look/otherend.h), and asks only those who shall
- * answer.  What such a worker says, or that it says nothing, counts for it alone.
- * One that does not answer is reported again each `check-interval`, without being
- * asked again: it would not take a connection.
- * One that nobody takes stays in the queue, and is nobody's fault.
+ * A volley checks workers of a cluster by several connections to its listener
+ * at a time.  Any free worker may take one, so nclust cannot choose.  But it
+ * finds out which worker has taken the connection (os/look/otherend.h) before
+ * it sends the request (or its last bytes, if the kernel defers accepting until
+ * there is data), and sends it only to workers that are to be checked.  The
+ * answer, or the lack of one, counts for that worker alone.  A worker that does
+ * not answer is reported again each `check-interval` without another request:
+ * it would take none.  A connection that no worker takes stays in the queue and
+ * counts for none.
  */
 #define VOLLEY_MAX 16
 
 enum asking_state {
 	ASKING_OVER,
 	ASKING_CONNECTS,
-	ASKING_WAITS, /* for somebody to take it, or for who that was */
-	ASKING_TAKEN, /* by `worker`, whose answer is waited for */
-	ASKING_LATE,  /* still: it has failed once by that, and will again */
+	ASKING_WAITS, /* until a worker takes it and nclust knows which */
+	ASKING_TAKEN, /* `worker` has it; nclust waits for the answer */
+	ASKING_LATE,  /* it has failed by that; nclust still waits */
 };
 
 struct asking {
@@ -33,55 +34,56 @@ struct asking {
 	uint64_t inode;
 	uint32_t slot;
 	uint64_t worker;
-	nsec_t since; /* TAKEN; LATE: since it was told last */
-	size_t sent;  /* of the request */
+	nsec_t since; /* TAKEN: then; LATE: when it was last reported */
+	size_t sent;  /* bytes of the request */
 	size_t got;
 	char answer[HTTPSTATUS_MAX];
 };
 
 struct volley {
 	struct service *service;
-	/* Shall this worker be asked?  And: it has answered; `why` not well. */
+	/* Must this worker be checked?  And: its result; `why` it failed. */
 	bool (*wants)(struct child *child);
 	void (*answered)(struct child *child, bool well, const char *why);
 
 	struct cluster_settings *settings; /* a reference, while it runs */
 	const struct probe *probe;         /* of these; tcp or http */
 	struct aim aim;
-	bool in_lane;  /* ask workers … */
-	unsigned lane; /* … of that one, whoever gets connections (steer.h) */
+	bool in_lane;  /* ask only workers of `lane`, … */
+	unsigned lane; /* … even if it gets no connections (steer.h) */
 
 	ev_timer look;
-	nsec_t step;  /* to the next look */
-	nsec_t armed; /* when that was said, and for when */
-	nsec_t due;
-	nsec_t quiet_since; /* nobody has taken any */
-	uint32_t cursor; /* the slot that is looked at next, for whose it is; it
-			     stays: who waits longest is often the next */
-	uint32_t looked; /* slots so far, of two rounds */
-	bool deep;       /* processes below workers had the last … */
-	bool deep_first; /* … so they are looked at first */
-	bool blind;      /* the kernel does not tell who has taken one */
-	bool denied;     /* somebody could not be looked at */
+	nsec_t step;        /* to the next look */
+	nsec_t armed;       /* when the timer was set, … */
+	nsec_t due;         /* … and for when */
+	nsec_t quiet_since; /* since then no worker has taken any */
+	uint32_t cursor;    /* the next slot to search for the one that took it;
+			     kept, since the longest idle is often next */
+	uint32_t looked;    /* slots searched so far, in two rounds */
+	bool deep;          /* processes below workers had the last one … */
+	bool deep_first;    /* … so they are searched first */
+	bool blind;         /* the kernel does not tell who has taken one */
+	bool denied;        /* nclust may not look at some worker */
 	unsigned open;
 	struct asking asks[VOLLEY_MAX];
 };
 
 void volley_init(struct volley *v, struct service *service);
-/* Does one wait to be taken?  Or for an answer that may yet come in time? */
+/* Does a connection wait to be taken? */
 bool volley_waits(const struct volley *v);
+/* … or for an answer that may still come in time? */
 bool volley_is_busy(const struct volley *v);
-/* The ports of our ends of those that wait to be taken: how many. */
+/* Our ports of connections that wait to be taken; returns their number. */
 size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX]);
 /* Has this worker been asked, and not answered? */
 bool volley_asks(const struct volley *v, const struct child *child);
-/* Ask `count` times, where it is not busy.  -1 and `err`: there is no address to ask at. */
+/* Open `count` connections.  -1 and `err`: there is no address to ask at. */
 int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err);
-/* It is on its way out: what it has taken, or may be the only one to take, is not
- * asked any more. */
+/* The worker is being stopped: close connections that it has taken, or that
+ * only it could take. */
 void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker);
-/* Nobody is told of what is still open. */
+/* Close all connections without a result. */
 void volley_stop(struct volley *v);
 
 #endif

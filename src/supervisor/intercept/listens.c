@@ -26,8 +26,8 @@
 #define LISTEN_PATIENCE (1 * SECOND)
 /* From the birth of a worker until what it does not listen on yet is reported. */
 #define MISSING_PATIENCE (3 * SECOND)
-/* The first wait before looking if a worker waits without a listen(2); doubled.
- * */
+/* The first wait before looking if a worker waits without a listen(2);
+ * doubled. */
 #define LOOK_WAIT (50 * MSEC)
 /* After so many looks at a worker that does not listen, no more are made. */
 #define LOOKS_MAX 100

@@ -6,11 +6,9 @@
 #include "os/spawn/seccomp.h"
 #include "supervisor/common/state.h"
 
-/*
- * Replacing a worker's own socket by a kept one, while its bind(2) waits: under
+/* Replacing a worker's own socket by a kept one, while its bind(2) waits: under
  * all descriptor numbers of the socket, with the options and flags that the
- * worker has set, and in its epoll sets.  For takeover.c alone.
- */
+ * worker has set, and in its epoll sets.  For takeover.c alone. */
 
 /* So many descriptors of a worker are searched for duplicates of the socket. */
 #define LOOK_MAX 4096

@@ -6,43 +6,44 @@
 #include "supervisor/common/carried.h"
 
 /*
- * The primary of Node's cluster: what an unmodified program that calls
- * server.listen() in a cluster worker asks of it.  Each place that workers ask
- * for is a server here: one socket that all of them share (what else would be
- * bound by nclust for no worker's own), or whose connections nclust accepts and
- * hands over (balance = rr).  Sockets that nclust holds already, by `listen` or
- * since an earlier worker, come first; those that it binds are kept like those
- * that were learned (learned.h).
+ * nclust plays the primary of Node's cluster for unmodified programs that call
+ * server.listen() in a cluster worker.  Each address that workers ask for is a
+ * server here: either all of them share its socket, or nclust accepts its
+ * connections and hands them to workers in turn (balance = rr).  nclust first
+ * looks for the address among the sockets that it holds; if it must bind a new
+ * one, it keeps that as a learned listener (learned.h).
  *
- * Workers are not trusted: what one may have is bounded, and it gets no port
+ * Workers are not trusted: what one can ask for is bounded, and it gets no port
  * that it could not have bound by itself.
  */
 
 extern const struct part node_part;
 
-/* How servers and workers go through an upgrade: the servers before the workers,
- * which refer to them. */
+/* How servers and workers go through an upgrade; workers refer to servers,
+ * which are written first. */
 extern const struct carried carried_node_cluster;
 extern const struct carried carried_node_worker;
 
-/* Has any living worker a server here? */
+/* Has any living worker of the service a server here? */
 bool node_serves(const struct service *service);
-/* Are its connections accepted here, by that one descriptor (rr)? */
+/* Does nclust accept the connections of this listener (rr)? */
 bool node_accepts(const struct listener *l);
-/* Has it such a channel, and has it said so? */
+/* Has the worker said on its channel that it is one of Node's cluster? */
 bool node_is_worker(const struct child *child);
 
-/* A worker is stopped as Node's primary does it: once it is emptied (drain.h) it is
- * told to close its servers and to end, and helped by its stop signal after that. */
+/* A worker is stopped as Node's primary does it: once it is drained (drain.h)
+ * it is asked to disconnect; if it does not exit then, it gets its stop
+ * signal. */
 
-/* It goes on for a while when it is drained. */
+/* Will the worker run for a while after its drain, to disconnect? */
 bool node_lives_on(const struct child *child);
-/* No new connections come to it: it was told, or gets them from us alone. */
+/* Does it get no new connections, because it was asked to disconnect or gets
+ * all of them from nclust? */
 bool node_is_away(const struct child *child);
-/* But some are on their way to it. */
+/* Has nclust sent it connections that it has not confirmed yet? */
 bool node_is_given(const struct child *child);
-/* Its connections cannot be seen from outside: have it drain by itself, and
- * EVENT_DRAINED follow.  False: it cannot be told. */
+/* Its connections cannot be seen from outside: ask it to disconnect by itself;
+ * EVENT_DRAINED follows.  False: it cannot be asked. */
 bool node_drain_unseen(struct child *child);
 
 #endif

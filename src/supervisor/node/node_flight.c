@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A worker that has no descriptor left answers at once: without a pause it would
- * be asked tens of thousands of times a second. */
+/* A worker without free descriptors refuses at once: without this pause it
+ * would be offered tens of thousands of connections a second. */
 #define HOLD_OFF (20 * MSEC)
 /* As Node's own primary does (child_process.js, MAX_HANDLE_RETRANSMISSIONS). */
 #define LOST_MAX 3

@@ -24,11 +24,12 @@
  * queue, where it costs no descriptor and survives an upgrade.
  */
 #define WINDOW 8
-/* Of a client that is to stay with its worker; beyond that it goes elsewhere. */
+/* The window for sticky clients; when it is full they go to another worker. */
 #define WINDOW_STICKY 128
-/* In a turn of the loop, so that a flood delays nobody for long. */
+/* Accepted in one turn of the loop, so that a flood delays nothing else for
+ * long. */
 #define ACCEPTS_A_TURN 64
-/* No descriptor is left, or no memory. */
+/* The pause after a lack of descriptors or memory. */
 #define PAUSE (100 * MSEC)
 
 bool node_rr_wanted(const struct child *child)

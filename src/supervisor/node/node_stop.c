@@ -9,15 +9,15 @@
 #include <string.h>
 
 /*
- * A worker that is told to disconnect closes its servers, and with them the
- * connections that are idle: who asks by one of these at that moment has to ask
- * again.  So it is emptied from outside first, as any event loop: no new
- * connections come to it, and those that it has are ended when they are quiet.
- * Then it is told.  It closes its servers, waits for what is left, closes the
- * channel and ends.  One that has more to do than that (a timer, a database, a
- * server of its own) does not end: it gets its stop signal a moment after the
- * channel is closed.  One whose clients do not leave (WebSockets) is told when
- * half of the time is over, so that it can see to them.
+ * A worker that is asked to disconnect closes its servers and its idle
+ * connections; a request that arrives on one of these at that moment is lost.
+ * So nclust first drains the worker from outside, like any other: it gets no
+ * new connections, and those that it has are ended when they are quiet.  Then
+ * it is asked.  It closes its servers, finishes its requests, closes the
+ * channel and exits.  A worker that has more to do (a timer, a database, a
+ * server of its own) does not exit: it gets its stop signal a moment after it
+ * has closed the channel.  A worker whose clients stay (WebSockets) is asked
+ * when half of the time is over, so that it can close them.
  */
 #define AFTER_END (500 * MSEC)
 #define BY_ITSELF (500 * MSEC)

@@ -17,8 +17,8 @@
 
 /* Find what is left, end the processes to be ended, open our own state file. */
 int adopt_begin(struct supervisor *sup, struct error *err);
-/* A listener or segment is about to be opened: take it from an earlier nclust.
- * */
+/* A listener or segment is about to be opened: take it from an earlier
+ * nclust. */
 int orphans_on_left_over(struct holding *holding, struct error *err);
 /* Give a new service its workers and the listeners that they have bound. */
 int adopt_cluster(struct service *service, struct error *err);

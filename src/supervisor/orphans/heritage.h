@@ -6,10 +6,8 @@
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/common/state.h"
 
-/*
- * What an earlier nclust has left; adopt*.c and remains.c alone see it, until
- * all is taken over or ended.
- */
+/* What an earlier nclust has left; adopt*.c and remains.c alone see it, until
+ * all is taken over or ended. */
 struct inmate {
 	const struct state_entry *entry;
 	unsigned place; /* of the entry in the file */

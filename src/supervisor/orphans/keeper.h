@@ -5,10 +5,8 @@
 #include "protocol/logwire.h"
 #include "supervisor/common/state.h"
 
-/*
- * With `orphans = keep` the logger is also the keeper (logger/keep.h): it holds
- * duplicates of the descriptors that must outlive nclust.
- */
+/* With `orphans = keep` the logger is also the keeper (logger/keep.h): it holds
+ * duplicates of the descriptors that must outlive nclust. */
 bool keeper_wanted(const struct supervisor *sup);
 /* Make the logger the keeper and send it all descriptors that it does not hold.
  * A `fresh` logger has just been started and holds none. */

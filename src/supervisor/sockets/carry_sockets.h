@@ -4,10 +4,8 @@
 
 #include "supervisor/common/carried.h"
 
-/*
- * How listeners and shared memory go through an upgrade.  Each is written once,
- * before the clusters, which refer to it.
- */
+/* How listeners and shared memory go through an upgrade.  Each is written once,
+ * before the clusters, which refer to it. */
 extern const struct carried carried_sockets; /* all of the instance */
 extern const struct carried carried_listener;
 extern const struct carried carried_socket;

@@ -16,8 +16,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* A SYN may be on its way through the kernel when a socket's share becomes 0.
- * */
+/* A SYN may be on its way through the kernel when a socket's share becomes
+ * 0. */
 #define AWAY_LEAST (3 * MSEC)
 /* A handshake within this machine takes microseconds, more under load. */
 #define HANDSHAKE_MOST (5 * MSEC)

@@ -29,8 +29,8 @@ unsigned group_size(const struct listener *l);
 /* The accept queues of all sockets together; the limit is that of one. */
 void group_queue(const struct listener *l, struct queue_facts *facts);
 void group_set_backlog(const struct listener *l, int backlog);
-/* `fd` listens again after a shutdown(2): its place is the last of the group.
- * */
+/* `fd` listens again after a shutdown(2): its place is the last of the
+ * group. */
 void group_revived(struct listener *l, int fd);
 /* The server opens SO_REUSEPORT sockets itself: the kernel's hash chooses. */
 void group_give_up(struct listener *l);

@@ -4,10 +4,8 @@
 
 #include "supervisor/common/part.h"
 
-/*
- * What nclust holds while workers come and go: a listener, or a segment of
- * shared memory.  One of the two is NULL.
- */
+/* What nclust holds while workers come and go: a listener, or a segment of
+ * shared memory.  One of the two is NULL. */
 struct holding {
 	struct listener *listener;
 	struct listener_socket *socket; /* only this one of the listener's

@@ -4,11 +4,9 @@
 
 #include "supervisor/common/state.h"
 
-/*
- * Learned listeners: no setting names them, but a worker has bound them, and
+/* Learned listeners: no setting names them, but a worker has bound them, and
  * nclust keeps them for the workers after it.  They belong to the service.
- * They are closed when no worker has used them for a while.
- */
+ * They are closed when no worker has used them for a while. */
 
 /* Put all listeners of a service with that key into `found`, each once, named
  * ones first.  Returns their number. */
@@ -47,8 +45,8 @@ static inline bool learned_only(const struct listener *l)
 
 /* Write the listeners that the worker uses into its entry of the state file. */
 void learned_note(const struct child *child);
-/* The worker's `thread` has bound this listener; only learned ones are counted.
- * */
+/* The worker's `thread` has bound this listener; only learned ones are
+ * counted. */
 void learned_use(struct child *child, struct listener *l, pid_t thread);
 /* The worker uses the listener no more.  True: it was the last one. */
 bool learned_unuse(struct child *child, struct listener *l);

@@ -16,11 +16,9 @@
  * before nclust opens a descriptor. */
 int listeners_inherit(struct supervisor *sup, struct error *err);
 
-/*
- * Open what `settings` names into *set.  A listener that `known` or another
+/* Open what `settings` names into *set.  A listener that `known` or another
  * service already holds for the same place is kept.  On failure nothing that
- * was opened here stays open.
- */
+ * was opened here stays open. */
 int listeners_open(struct supervisor *sup, struct listener_set *set,
 	const struct cluster_settings *settings,
 	const struct listener_set *known, struct error *err);

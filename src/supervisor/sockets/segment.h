@@ -22,8 +22,8 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 	struct error *err);
 void segment_release(struct segment *segment); /* NULL: nothing */
 
-/* The settings that ask for this segment come into force; takes over the use.
- * */
+/* The settings that ask for this segment come into force; takes over the
+ * use. */
 void segment_change(struct service *service, struct segment *segment);
 /* A rollout is over: release the former segment.  If the rollout has failed,
  * the former settings, and so the former segment, are in force again. */
