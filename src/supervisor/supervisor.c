@@ -288,8 +288,8 @@ static void unblock_log(struct supervisor *sup)
 static int open_basics(struct supervisor *sup, struct error *err)
 {
 	sup->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	sup->reserve_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (sup->null_fd == -1 || sup->reserve_fd == -1)
+	sup->control.reserve_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (sup->null_fd == -1 || sup->control.reserve_fd == -1)
 		return error_set(err, errno, "cannot open /dev/null");
 	/* the same binary also after a new one has taken its place */
 	sup->self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
@@ -481,7 +481,7 @@ static void supervisor_free(struct supervisor *sup)
 	adopt_fini(sup);
 	statefile_close(&sup->orphans.file);
 	fd_close(&sup->null_fd);
-	fd_close(&sup->reserve_fd);
+	fd_close(&sup->control.reserve_fd);
 	fd_close(&sup->self_exe);
 	fd_close(&sup->log_fd);
 }
@@ -542,7 +542,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.turn.armed_for = NSEC_NEVER,
 		.intercept = {.trap = {.channel = {-1, -1}, .fd = -1}},
 		.null_fd = -1,
-		.reserve_fd = -1,
+		.control.reserve_fd = -1,
 		.self_exe = -1,
 		.log_fd = -1,
 		.reaper.oom_fd = -1,

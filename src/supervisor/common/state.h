@@ -16,6 +16,7 @@
 #include "os/socket/socket_options.h"
 #include "os/spawn/spawn.h"
 #include "os/place/statefile.h"
+#include "supervisor/control/state.h"
 #include "supervisor/health/state.h"
 #include "supervisor/instance/state.h"
 #include "supervisor/intercept/state.h"
@@ -163,8 +164,7 @@ struct child {
 	ev_io notify_watcher; /* its fd: the notify socket, or -1 */
 	char *status;         /* STATUS=, heap, or NULL */
 	char *cause;          /* why it will end, heap (trouble.h); or NULL */
-	nsec_t cpu_then;      /* CPU time at the last look */
-	nsec_t looked_at;
+	struct shown shown;
 	struct last_look *last_look; /* heap (use.h), or NULL */
 	bool killed_by_us;
 	nsec_t said_at;       /* ERRNO= and RELOADING=1 that were told … */
@@ -244,9 +244,7 @@ struct service {
 	uint32_t message_turn; /* the slot whose turn it is to get one */
 	bool scaled;           /* by the operator: a reload keeps the number */
 	enum awaited awaited;
-	char *outcome;       /* heap: what was told of … */
-	unsigned outcome_of; /* … the last rollout that is over */
-	bool outcome_failed;
+	struct outcome outcome;
 	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
 
 	struct node_cluster *node; /* heap; NULL: nobody asked (node.h) */
@@ -265,7 +263,6 @@ struct pid_table {
 };
 
 struct history;
-struct clients;
 struct news;
 struct helper;
 struct hooks;
@@ -336,7 +333,7 @@ struct supervisor {
 	struct channel *dirty;   /* channels that have something to send */
 	ev_timer channel_retry;  /* those that could pass no descriptor */
 	struct manager *manager; /* NULL: we are under none */
-	struct clients *clients;
+	struct control control;
 	struct helper *helpers; /* that run now */
 	struct hooks *hooks;    /* NULL: none was ever run */
 	struct history *history;
@@ -356,7 +353,6 @@ struct supervisor {
 	int log_fd; /* our own nonblocking stderr, or -1 */
 	bool pidfile_written;
 	int null_fd;
-	int reserve_fd;         /* given up to accept and refuse at EMFILE */
 	rlim_t descriptors;     /* that we may have */
 	struct rlimit nofile;   /* as we found it; workers get it back */
 	char oom_score_adj[16]; /* of workers; "": as ours */

@@ -93,7 +93,7 @@ static const struct plain_row client_rows[] = {
 
 static void *make_client(struct carry_reader *r, void *owner)
 {
-	struct clients *all = ((struct supervisor *)owner)->clients;
+	struct clients *all = ((struct supervisor *)owner)->control.clients;
 	struct client *client = all != NULL ? client_carried(all) : NULL;
 
 	(void)r;
@@ -126,7 +126,7 @@ static void *make(struct carry_reader *r, void *owner)
 
 const struct carried carried_clients = {
 	.tag = CARRY_CLIENTS,
-	.at = offsetof(struct supervisor, clients),
+	.at = offsetof(struct supervisor, control.clients),
 	.called = "the control socket",
 	CARRIED_ROWS(clients_rows, clients),
 	.make = make,
@@ -144,7 +144,7 @@ static void put_from(struct carry_writer *c, const struct client *client)
 
 static void put_all(struct carry_writer *c, const void *of)
 {
-	put_from(c, ((const struct supervisor *)of)->clients->first);
+	put_from(c, ((const struct supervisor *)of)->control.clients->first);
 }
 
 static const struct plain_row list_rows[] = {

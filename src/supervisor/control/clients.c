@@ -37,13 +37,14 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
 static void keep_reserve(struct supervisor *sup)
 {
-	if (sup->reserve_fd == -1)
-		sup->reserve_fd = fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
+	if (sup->control.reserve_fd == -1)
+		sup->control.reserve_fd =
+			fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
 }
 
 static void client_free(struct client *c)
 {
-	struct clients *all = c->sup->clients;
+	struct clients *all = c->sup->control.clients;
 	struct client **at = &all->first;
 
 	while (*at != c)
@@ -91,7 +92,7 @@ static void await_reader(struct client *c, bool waits)
 		c->stuck_since = NSEC_NEVER;
 	} else if (c->stuck_since == NSEC_NEVER) {
 		c->stuck_since = clock_now();
-		arm_bounds(c->sup->clients);
+		arm_bounds(c->sup->control.clients);
 	}
 }
 
@@ -190,7 +191,7 @@ void client_done(struct client *c)
 	/* a part of the next line may have come meanwhile */
 	if (c->state == CLIENT_WAITING && c->in.len > 0) {
 		c->line_since = clock_now();
-		arm_bounds(c->sup->clients);
+		arm_bounds(c->sup->control.clients);
 	}
 	if (c->state != CLIENT_CLOSING)
 		c->state = CLIENT_IDLE;
@@ -220,7 +221,7 @@ static void await_line(struct client *c)
 			c, CONTROL_INVALID, "a request line is at most 64 KiB");
 	else if (c->line_since == NSEC_NEVER)
 		c->line_since = clock_now();
-	arm_bounds(c->sup->clients);
+	arm_bounds(c->sup->control.clients);
 }
 
 /* While the answers are taken: who asks for more than it reads waits. */
@@ -459,7 +460,7 @@ static void relieve(struct clients *all)
 		client_free(idle);
 		return;
 	}
-	fd_close(&sup->reserve_fd);
+	fd_close(&sup->control.reserve_fd);
 	fd = accept4(all->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd == -1) {
 		ev_io_stop(sup->loop, &all->listen);
@@ -522,10 +523,10 @@ static void keep_outcome(struct service *service, const struct report *report,
 	if (report->kind != REPORT_ROLLOUT_DONE &&
 		report->kind != REPORT_ROLLOUT_FAILED)
 		return;
-	free(service->outcome);
-	service->outcome = strdup(sentence);
-	service->outcome_of = report->rollout;
-	service->outcome_failed = report->kind == REPORT_ROLLOUT_FAILED;
+	free(service->outcome.text);
+	service->outcome.text = strdup(sentence);
+	service->outcome.of = report->rollout;
+	service->outcome.failed = report->kind == REPORT_ROLLOUT_FAILED;
 }
 
 static void control_on_told(struct supervisor *sup, struct service *service,
@@ -533,9 +534,10 @@ static void control_on_told(struct supervisor *sup, struct service *service,
 {
 	if (service != NULL && report != NULL)
 		keep_outcome(service, report, sentence);
-	if (sup->clients == NULL)
+	if (sup->control.clients == NULL)
 		return;
-	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+	for (struct client *c = sup->control.clients->first; c != NULL;
+		c = c->next) {
 		if (c->state == CLIENT_FOLLOWING &&
 			request_wants_event(c, json, strlen(json))) {
 			(void)control_put_event(&c->out, c->request.id, json);
@@ -555,9 +557,10 @@ static void control_on_told(struct supervisor *sup, struct service *service,
 
 void clients_look(struct supervisor *sup)
 {
-	if (sup->clients == NULL)
+	if (sup->control.clients == NULL)
 		return;
-	for (struct client *c = sup->clients->first; c != NULL; c = c->next)
+	for (struct client *c = sup->control.clients->first; c != NULL;
+		c = c->next)
 		if (c->state == CLIENT_WAITING)
 			request_look(c);
 }
@@ -565,7 +568,7 @@ void clients_look(struct supervisor *sup)
 /* Who follows it follows it under its new name. */
 static void control_on_renamed(struct service *service, const char *old)
 {
-	struct clients *all = service->sup->clients;
+	struct clients *all = service->sup->control.clients;
 
 	for (struct client *c = all->first; c != NULL; c = c->next)
 		if (c->state == CLIENT_FOLLOWING &&
@@ -578,9 +581,10 @@ static void control_on_drop(struct service *service)
 {
 	const struct supervisor *sup = service->sup;
 
-	if (sup->clients == NULL)
+	if (sup->control.clients == NULL)
 		return;
-	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+	for (struct client *c = sup->control.clients->first; c != NULL;
+		c = c->next) {
 		for (size_t i = 0; i < c->expected_count; i++)
 			if (c->expected[i].service == service)
 				c->expected[i--] =
@@ -610,7 +614,7 @@ static int bind_control(
 
 static int control_on_renew(struct supervisor *sup, struct error *err)
 {
-	struct clients *all = sup->clients;
+	struct clients *all = sup->control.clients;
 	int old = all->listen.fd;
 	struct stat st;
 	int fd;
@@ -646,13 +650,13 @@ struct clients *clients_carried(struct supervisor *sup)
 	ev_init(&all->listen, on_connect);
 	ev_io_set(&all->listen, -1, EV_READ);
 	all->listen.data = all;
-	sup->clients = all;
+	sup->control.clients = all;
 	return all;
 }
 
 static void control_on_go_on(struct supervisor *sup)
 {
-	struct clients *all = sup->clients;
+	struct clients *all = sup->control.clients;
 
 	ev_io_set(&all->listen, all->listen.fd, EV_READ);
 	if (all->listen.fd != -1)
@@ -669,7 +673,8 @@ static void control_on_go_on(struct supervisor *sup)
  * room. */
 static void control_on_settle(struct supervisor *sup)
 {
-	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+	for (struct client *c = sup->control.clients->first; c != NULL;
+		c = c->next) {
 		while (c->state == CLIENT_STATUS &&
 			c->out.len < CLIENT_OUT_MAX / 2)
 			status_slice(c);
@@ -689,7 +694,7 @@ int clients_init(struct supervisor *sup, struct error *err)
 	fd = bind_control(sup, &all->file, err);
 	if (fd == -1) {
 		free(all);
-		sup->clients = NULL;
+		sup->control.clients = NULL;
 		return -1;
 	}
 	ev_io_set(&all->listen, fd, EV_READ);
@@ -709,7 +714,7 @@ static void flush_last(struct client *c, nsec_t until)
 /* Say the last word to who waits for the end, flush (bounded), close. */
 static void control_on_end(struct supervisor *sup)
 {
-	struct clients *all = sup->clients;
+	struct clients *all = sup->control.clients;
 	nsec_t until = clock_now() + SECOND;
 
 	if (all == NULL)
@@ -726,7 +731,7 @@ static void control_on_end(struct supervisor *sup)
 		flush_last(c, until);
 		client_free(c);
 	}
-	sup->clients = NULL;
+	sup->control.clients = NULL;
 	free(all);
 }
 

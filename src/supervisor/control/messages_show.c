@@ -80,10 +80,11 @@ void messages_show(
 	struct buffer event;
 	bool made = false;
 
-	if (sup->clients == NULL)
+	if (sup->control.clients == NULL)
 		return;
 	buffer_init(&event, 0);
-	for (struct client *k = sup->clients->first; k != NULL; k = k->next) {
+	for (struct client *k = sup->control.clients->first; k != NULL;
+		k = k->next) {
 		if (!wants(k, c))
 			continue;
 		if (!made && put_event(&event, c, line, len, valid) == -1)

@@ -215,7 +215,7 @@ static bool has_come_true(const struct expectation *e)
 static bool is_rollout_told(const struct expectation *e)
 {
 	return e->rollout != 0 && !e->met &&
-		e->service->outcome_of >= e->rollout;
+		e->service->outcome.of >= e->rollout;
 }
 
 void request_look(struct client *c)
@@ -225,8 +225,9 @@ void request_look(struct client *c)
 		const struct service *s = e->service;
 
 		if (is_rollout_told(e))
-			settle_outcome(c, s->outcome != NULL ? s->outcome : "",
-				s->outcome_failed);
+			settle_outcome(c,
+				s->outcome.text != NULL ? s->outcome.text : "",
+				s->outcome.failed);
 		else if (!has_come_true(e)) {
 			i++;
 			continue;
@@ -239,7 +240,8 @@ void request_look(struct client *c)
 
 void control_on_upgraded(struct supervisor *sup, const char *text, bool failed)
 {
-	for (struct client *c = sup->clients->first; c != NULL; c = c->next) {
+	for (struct client *c = sup->control.clients->first; c != NULL;
+		c = c->next) {
 		if (!c->expects_upgrade)
 			continue;
 		c->expects_upgrade = false;

@@ -107,8 +107,9 @@ static void put_usage(struct json_writer *w, struct child *child,
 		return;
 	}
 	/* who ends without being waited for takes its time along */
-	used = use.cpu > child->cpu_then ? use.cpu - child->cpu_then : 0;
-	span = now - (child->looked_at != 0 ? child->looked_at : worker->born);
+	used = use.cpu > child->shown.cpu_then ? use.cpu - child->shown.cpu_then
+					       : 0;
+	span = now - (child->shown.at != 0 ? child->shown.at : worker->born);
 	if (span > 0)
 		json_put_real(w, "cpu_percent",
 			100. * (double)used / (double)span, 1);
@@ -120,9 +121,9 @@ static void put_usage(struct json_writer *w, struct child *child,
 	if (use.stopped)
 		json_put_bool(w, "stopped", true); /* by SIGSTOP */
 	/* clock ticks are coarse: too short a span says nothing */
-	if (span > 100 * MSEC || child->looked_at == 0) {
-		child->cpu_then = use.cpu;
-		child->looked_at = now;
+	if (span > 100 * MSEC || child->shown.at == 0) {
+		child->shown.cpu_then = use.cpu;
+		child->shown.at = now;
 	}
 }
 

@@ -34,7 +34,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(22, supervisor, log_fd, FD),
 	PLAIN(23, supervisor, pidfile_written, BOOL),
 	PLAIN(24, supervisor, null_fd, FD),
-	PLAIN(25, supervisor, reserve_fd, FD),
+	PLAIN(25, supervisor, control.reserve_fd, FD),
 	PLAIN(26, supervisor, nofile.rlim_cur, UNSIGNED),
 	PLAIN(27, supervisor, nofile.rlim_max, UNSIGNED),
 	PLAIN(28, supervisor, oom_score_adj, TEXT),
@@ -147,7 +147,7 @@ static int whole_done(struct carry_reader *r, void *to)
 {
 	const struct supervisor *sup = to;
 
-	if (sup->settings == NULL || sup->clients == NULL ||
+	if (sup->settings == NULL || sup->control.clients == NULL ||
 		sup->history == NULL || r->binary.pid == 0 ||
 		sup->null_fd == -1)
 		return error_set(

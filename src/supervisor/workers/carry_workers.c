@@ -33,8 +33,8 @@ static const struct plain_row child_rows[] = {
 	PLAIN(6, child, output[0], FD),
 	PLAIN(7, child, output[1], FD),
 	PLAIN(8, child, notify_watcher.fd, FD),
-	PLAIN(9, child, cpu_then, SIGNED),
-	PLAIN(10, child, looked_at, SIGNED),
+	PLAIN(9, child, shown.cpu_then, SIGNED),
+	PLAIN(10, child, shown.at, SIGNED),
 	PLAIN(11, child, killed_by_us, BOOL),
 	PLAIN(12, child, said_at, SIGNED),
 	PLAIN(13, child, said, UNSIGNED),
@@ -77,8 +77,8 @@ static const struct plain_row service_rows[] = {
 	PLAIN(8, service, hooks_told, UNSIGNED),
 	PLAIN(9, service, status, SIGNED),
 	PLAIN(10, service, scaled, BOOL),
-	PLAIN(12, service, outcome_of, UNSIGNED),
-	PLAIN(13, service, outcome_failed, BOOL),
+	PLAIN(12, service, outcome.of, UNSIGNED),
+	PLAIN(13, service, outcome.failed, BOOL),
 	PLAIN(14, service, asks.denied_told, BOOL),
 	PLAIN(15, service, number, UNSIGNED),
 	PLAIN(16, service, knows_notify, BOOL),
@@ -87,7 +87,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(19, service, blind_told, BOOL),
 	PLAIN(20, service, message_turn, UNSIGNED),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
-	PLAIN(CARRY_OUTCOME, service, outcome, HEAP),
+	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
 };
 /* clang-format on */
 

@@ -358,7 +358,7 @@ void service_free(struct service *s)
 		cluster_free(s->core);
 	free(s->children);
 	free(s->early_deaths);
-	free(s->outcome);
+	free(s->outcome.text);
 	trouble_free(s);
 	free(s->name);
 	free(s);

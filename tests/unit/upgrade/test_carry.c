@@ -40,7 +40,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, service_count),
 	NOT(supervisor, inherited),
 	NOT(supervisor, inherited_count),
-	NOT(supervisor, clients),
+	NOT(supervisor, control.clients),
 	NOT(supervisor, manager),
 	NOT(supervisor, history),
 	NOT(supervisor, news_head),
@@ -126,7 +126,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, children),
 	NOT(service, early_deaths),
 	NOT(service, ports), /* ports_save() */
-	NOT(service, outcome),
+	NOT(service, outcome.text),
 	NOT(service, awaited), /* of a moment */
 	NOT(service, trouble),
 	NOT(service, asks.prover), /* made anew */
