@@ -548,7 +548,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.reaper.oom_fd = -1,
 		.logger.pidfd = -1,
 		.orphans.keeper_socket = -1,
-		.thawer = -1,
+		.traffic.thawer = -1,
 		.orphans.file = {.fd = -1},
 		.daemon_pipe = -1,
 	};

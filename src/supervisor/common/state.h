@@ -17,6 +17,7 @@
 #include "os/spawn/spawn.h"
 #include "os/place/statefile.h"
 #include "supervisor/control/state.h"
+#include "supervisor/drain/state.h"
 #include "supervisor/health/state.h"
 #include "supervisor/instance/state.h"
 #include "supervisor/intercept/state.h"
@@ -145,8 +146,6 @@ struct channel;
 struct accepting;
 struct worker_kind;
 struct last_look;
-struct drain;
-struct drains;
 
 /* The system's half of a worker of the same id. */
 struct child {
@@ -182,19 +181,15 @@ struct child {
 	bool bind_told;           /* that it could not */
 	struct health *health;    /* NULL: it was never asked how it is */
 	struct node_worker *node; /* heap; NULL: it speaks not so (node.h) */
-	struct drain *drain;      /* heap, under way (drain.h); or NULL */
-	unsigned busy;            /* connections, at the drain's last look */
+	struct worker_traffic traffic;
+	unsigned busy;    /* connections, at the drain's last look */
 	const char *hang; /* what it does not answer (hang.h), or NULL */
 	struct state_entry *entry; /* in the state file, or NULL */
 	bool held;                 /* by the keeper */
 	bool adopted;              /* not our child: an earlier nclust's */
 	uint64_t start;            /* adopted: with its pid, its identity */
 	unsigned lane;             /* whose sockets it has (steer.h) */
-	bool in_lane;              /* and is counted there … */
-	bool takes;                /* … as one that takes connections */
-	bool drains;               /* … or that is to be emptied */
 	struct channel *channel;   /* heap (channel.h); NULL: it has none */
-	bool withdrawn; /* it waits for no connection any more (drain.h) */
 };
 
 /* What the last reload has set going in a cluster. */
@@ -218,9 +213,9 @@ struct service {
 	struct listener_set listeners; /* in force, and for new recipes */
 	struct segment *segment;       /* so too; NULL: none is wanted */
 	struct segment
-		*former;     /* of the settings that a rollout may go back to;
+		*former; /* of the settings that a rollout may go back to;
 				   or NULL */
-	struct steer *steer; /* NULL: never needed */
+	struct cluster_traffic traffic;
 	struct listener_set learned; /* room for LEARNED_MAX; none is named,
 					  unless a reload has named it since */
 	struct ports *ports;         /* heap (ports.h); NULL: nobody listens */
@@ -233,7 +228,6 @@ struct service {
 	bool ended;
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;
-	bool blind_told;            /* that connections cannot be seen */
 	unsigned hooks_told;        /* enum hook_event, or-ed: they failed */
 	int status;                 /* of ACTION_ENDED */
 	struct state_entry *anchor; /* says that its listeners are to outlive
@@ -329,7 +323,7 @@ struct supervisor {
 	struct intercept intercept;
 	ev_timer trim; /* learned listeners that nobody uses (learned.h) */
 	struct last_holder last_holder;
-	struct drains *drains;   /* NULL: none is under way */
+	struct traffic traffic;
 	struct channel *dirty;   /* channels that have something to send */
 	ev_timer channel_retry;  /* those that could pass no descriptor */
 	struct manager *manager; /* NULL: we are under none */
@@ -345,7 +339,6 @@ struct supervisor {
 				      written when this turn ends */
 	bool has_past; /* somebody else's workers may live: nothing of theirs is
 			  removed, should we fail to take them over */
-	int thawer;    /* pidfd of who waits for our end (thaw.h), or -1 */
 
 	bool stdout_is_terminal;
 	int self_exe; /* O_PATH of our own binary */

@@ -56,44 +56,44 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 	struct supervisor *sup = child->service->sup;
 	struct drain *d = calloc(1, sizeof(*d));
 
-	if (d != NULL && sup->drains == NULL) {
-		sup->drains = calloc(1, sizeof(*sup->drains));
-		if (sup->drains != NULL) {
-			sup->drains->tick = connections_tick();
-			sup->drains->thawer = -1;
+	if (d != NULL && sup->traffic.drains == NULL) {
+		sup->traffic.drains = calloc(1, sizeof(*sup->traffic.drains));
+		if (sup->traffic.drains != NULL) {
+			sup->traffic.drains->tick = connections_tick();
+			sup->traffic.drains->thawer = -1;
 		}
 	}
-	if (d == NULL || sup->drains == NULL) {
+	if (d == NULL || sup->traffic.drains == NULL) {
 		free(d);
 		return NULL;
 	}
 	d->child = child;
-	d->all = sup->drains;
+	d->all = sup->traffic.drains;
 	d->began = clock_now();
 	d->until = nsec_add(d->began, span);
 	d->wait = WAIT_FIRST;
 	d->least = UINT32_MAX;
 	ev_init(&d->timer, on_timer);
 	d->timer.data = d;
-	d->next = sup->drains->list;
-	sup->drains->list = d;
-	sup->drains->count++;
-	child->drain = d;
+	d->next = sup->traffic.drains->list;
+	sup->traffic.drains->list = d;
+	sup->traffic.drains->count++;
+	child->traffic.drain = d;
 	return d;
 }
 
 static void drains_free(struct supervisor *sup)
 {
-	connections_free(&sup->drains->seen);
-	fd_close(&sup->drains->thawer);
-	free(sup->drains);
-	sup->drains = NULL;
+	connections_free(&sup->traffic.drains->seen);
+	fd_close(&sup->traffic.drains->thawer);
+	free(sup->traffic.drains);
+	sup->traffic.drains = NULL;
 }
 
 static void drain_free(struct drain *d)
 {
 	struct supervisor *sup = d->child->service->sup;
-	struct drain **at = &sup->drains->list;
+	struct drain **at = &sup->traffic.drains->list;
 
 	drain_thaw(d);
 	ev_timer_stop(sup->loop, &d->timer);
@@ -103,10 +103,10 @@ static void drain_free(struct drain *d)
 	while (*at != d)
 		at = &(*at)->next;
 	*at = d->next;
-	d->child->drain = NULL;
+	d->child->traffic.drain = NULL;
 	d->child->busy = 0;
 	free(d);
-	if (--sup->drains->count == 0)
+	if (--sup->traffic.drains->count == 0)
 		drains_free(sup);
 }
 
@@ -173,9 +173,9 @@ static void tell_blind(const struct drain *d)
 {
 	struct service *service = d->child->service;
 
-	if (service->blind_told)
+	if (service->traffic.blind_told)
 		return;
-	service->blind_told = true;
+	service->traffic.blind_told = true;
 	log_note("%s: the connections of its workers cannot be seen from "
 		 "here: they get their stop signal at once",
 		service->name);
@@ -201,8 +201,9 @@ static void finish(struct drain *d, bool forced)
 	service_tell(service, &event);
 	c = child_find(service, event.slot, event.worker);
 	/* the core did not want it any more */
-	if (c != NULL && c->drain != NULL && !c->drain->signalled)
-		drain_free(c->drain);
+	if (c != NULL && c->traffic.drain != NULL &&
+		!c->traffic.drain->signalled)
+		drain_free(c->traffic.drain);
 }
 
 /* ---- at it ---- */
@@ -211,7 +212,7 @@ static void finish(struct drain *d, bool forced)
  * one? */
 static bool is_away(const struct drain *d)
 {
-	return d->child->withdrawn || steer_is_away(d->child) ||
+	return d->child->traffic.withdrawn || steer_is_away(d->child) ||
 		node_is_away(d->child);
 }
 
@@ -230,7 +231,7 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 	if (node_is_given(d->child))
 		return true;
 	/* it cannot take them any more */
-	if (d->child->withdrawn || node_is_away(d->child))
+	if (d->child->traffic.withdrawn || node_is_away(d->child))
 		return false;
 	if (d->view.waiting == 0)
 		return !steer_may_stop(d->child);
@@ -380,7 +381,7 @@ static bool turn_away_first(struct drain *d, nsec_t now)
 		return false;
 	d->turned_away = true;
 	drain_withdraw(d, now);
-	if (!d->child->withdrawn)
+	if (!d->child->traffic.withdrawn)
 		steer_press(d->child);
 	look_later(d);
 	return true;
@@ -432,17 +433,17 @@ static void look_in_turn(struct drain *d)
 	struct supervisor *sup = d->child->service->sup;
 	nsec_t began = clock_now();
 
-	if (began >= sup->drains->turn_ends) {
-		sup->drains->turn_ends = began + TURN;
-		sup->drains->turn_left = TURN_FOR_LOOKS;
+	if (began >= sup->traffic.drains->turn_ends) {
+		sup->traffic.drains->turn_ends = began + TURN;
+		sup->traffic.drains->turn_left = TURN_FOR_LOOKS;
 	}
-	if (sup->drains->turn_left <= 0) {
-		again_in(d, sup->drains->turn_ends - began);
+	if (sup->traffic.drains->turn_left <= 0) {
+		again_in(d, sup->traffic.drains->turn_ends - began);
 		return;
 	}
 	look(d);
-	if (sup->drains != NULL) /* it was not that of the last drain */
-		sup->drains->turn_left -= clock_now() - began;
+	if (sup->traffic.drains != NULL) /* it was not that of the last drain */
+		sup->traffic.drains->turn_left -= clock_now() - began;
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -485,7 +486,7 @@ static struct drain *start(struct child *child, nsec_t span)
 
 static void drain_on_drain(struct child *child, nsec_t span)
 {
-	struct drain *d = child->drain;
+	struct drain *d = child->traffic.drain;
 
 	if (d != NULL)
 		return;
@@ -504,7 +505,7 @@ static void drain_on_drain(struct child *child, nsec_t span)
 /* One look at it, whoever else looks; the caller frees what it gets. */
 static struct drain *glance(struct child *child)
 {
-	struct drain *d = child->drain == NULL ? start(child, 0) : NULL;
+	struct drain *d = child->traffic.drain == NULL ? start(child, 0) : NULL;
 
 	if (d != NULL)
 		drain_look(d);
@@ -550,7 +551,7 @@ static void before_signal(struct drain *d)
  * wait for is told. */
 static bool drain_on_stop(struct child *child, int signal)
 {
-	struct drain *d = child->drain;
+	struct drain *d = child->traffic.drain;
 
 	if (d == NULL &&
 		cluster_settings(child->service->core)->drain == DRAIN_SIGNAL)
@@ -578,7 +579,7 @@ static bool drain_on_stop(struct child *child, int signal)
 
 static void drain_on_dying(struct child *child)
 {
-	struct drain *d = child->drain;
+	struct drain *d = child->traffic.drain;
 
 	if (d == NULL)
 		return;
@@ -592,9 +593,10 @@ static void drain_on_dying(struct child *child)
 
 void drain_on_settle(struct supervisor *sup)
 {
-	if (sup->drains == NULL)
+	if (sup->traffic.drains == NULL)
 		return;
-	for (struct drain *d = sup->drains->list; d != NULL; d = d->next)
+	for (struct drain *d = sup->traffic.drains->list; d != NULL;
+		d = d->next)
 		if (d->frozen) {
 			drain_thaw(d);
 			again_in(d, WAIT_LAST);
@@ -603,8 +605,8 @@ void drain_on_settle(struct supervisor *sup)
 
 static void drain_on_end(struct supervisor *sup)
 {
-	while (sup->drains != NULL)
-		drain_free(sup->drains->list);
+	while (sup->traffic.drains != NULL)
+		drain_free(sup->traffic.drains->list);
 	thaw_fini(sup);
 }
 

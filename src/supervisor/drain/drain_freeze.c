@@ -129,7 +129,7 @@ static void note_frozen(const struct drain *d, bool frozen)
 	if (e == NULL || (e->flags & STATE_KEEP) == 0)
 		return;
 	if (frozen) {
-		thaw_stand_by(sup, &sup->drains->thawer);
+		thaw_stand_by(sup, &sup->traffic.drains->thawer);
 		e->flags |= STATE_FROZEN;
 	} else {
 		e->flags &= ~(uint32_t)STATE_FROZEN;

@@ -44,7 +44,7 @@ void drain_on_choose(struct service *service)
 		struct child *child = alone_in(service, i);
 		struct event event = {.kind = EVENT_BUSY, .slot = i};
 
-		if (child == NULL || child->drain != NULL ||
+		if (child == NULL || child->traffic.drain != NULL ||
 			(rollout.under_way && child->generation == rollout.to))
 			continue;
 		busy = drain_is_busy(child);

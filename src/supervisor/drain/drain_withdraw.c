@@ -100,7 +100,7 @@ static void withdraw_from(struct child *child, struct drain_process *p,
 		if (remote_epoll_remove(set, group_fd(l, child->lane),
 			    has->sockets[i]) == -1)
 			continue;
-		child->withdrawn = true;
+		child->traffic.withdrawn = true;
 		/* the kernel may have woken this one, and nobody else, for a
 		 * connection that it will not take now */
 		steer_wake_others(child->service, child->lane);

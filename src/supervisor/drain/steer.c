@@ -237,34 +237,35 @@ static void set_state(
 
 	if (lane == NULL)
 		return;
-	lane->ready += (takes ? 1U : 0U) - (child->takes ? 1U : 0U);
+	lane->ready += (takes ? 1U : 0U) - (child->traffic.takes ? 1U : 0U);
 	if (drains && lane->draining == 0)
 		lane->since = clock_now();
-	lane->draining += (drains ? 1U : 0U) - (child->drains ? 1U : 0U);
-	child->takes = takes;
-	child->drains = drains;
+	lane->draining +=
+		(drains ? 1U : 0U) - (child->traffic.drains ? 1U : 0U);
+	child->traffic.takes = takes;
+	child->traffic.drains = drains;
 }
 
 void steer_joined(struct child *child)
 {
-	struct steer *s = child->service->steer;
+	struct steer *s = child->service->traffic.steer;
 	struct lane *lane = s != NULL ? steer_find_lane(s, child->lane) : NULL;
 
 	if (lane == NULL)
 		return;
-	child->in_lane = true;
+	child->traffic.in_lane = true;
 	lane->workers++;
 }
 
 void steer_left(struct child *child)
 {
-	struct steer *s = child->service->steer;
+	struct steer *s = child->service->traffic.steer;
 
-	if (s == NULL || !child->in_lane)
+	if (s == NULL || !child->traffic.in_lane)
 		return;
 	set_state(s, child, false, false);
 	steer_find_lane(s, child->lane)->workers--;
-	child->in_lane = false;
+	child->traffic.in_lane = false;
 	look_soon(s);
 }
 
@@ -324,7 +325,7 @@ bool steer_is_away(const struct child *child)
 	const struct listener *l;
 	bool steered = false;
 
-	if (service->steer == NULL || !child->in_lane)
+	if (service->traffic.steer == NULL || !child->traffic.in_lane)
 		return false;
 	while ((l = listener_next(&walk)) != NULL) {
 		if (group_size(l) == 1 || l->own_group)
@@ -338,7 +339,8 @@ bool steer_is_away(const struct child *child)
 
 static bool is_mate(const struct wanted *w, const struct child *other)
 {
-	return other->in_lane && other->takes && has_socket(w, other);
+	return other->traffic.in_lane && other->traffic.takes &&
+		has_socket(w, other);
 }
 
 bool steer_has_mates(const struct child *child, const struct listener *l)
@@ -354,9 +356,9 @@ bool steer_has_mates(const struct child *child, const struct listener *l)
 
 void steer_press(struct child *child)
 {
-	struct steer *s = child->service->steer;
+	struct steer *s = child->service->traffic.steer;
 
-	if (s == NULL || !child->in_lane || s->press_at_once)
+	if (s == NULL || !child->traffic.in_lane || s->press_at_once)
 		return;
 	s->press_at_once = true;
 	look_soon(s);
@@ -389,17 +391,17 @@ static void look_if_last(struct steer *s, struct listener *l, void *context)
 /* In its lane, that is. */
 static bool may_take(const struct wanted *w, const struct child *other)
 {
-	return other->in_lane && other->lane == w->child->lane &&
-		!other->withdrawn;
+	return other->traffic.in_lane && other->lane == w->child->lane &&
+		!other->traffic.withdrawn;
 }
 
 bool steer_may_stop(const struct child *child)
 {
-	struct steer *s = child->service->steer;
+	struct steer *s = child->service->traffic.steer;
 	struct last_orders orders = {.child = child};
 	const struct wanted w = {.child = child};
 
-	if (s == NULL || !child->in_lane)
+	if (s == NULL || !child->traffic.in_lane)
 		return true;
 	if (!anybody(child->service, may_take, &w))
 		steer_visit_all(s, look_if_last, &orders);
@@ -414,13 +416,13 @@ static void count_one(struct child *child, void *unused)
 	struct slot_view view;
 
 	(void)unused;
-	if (child->in_lane)
+	if (child->traffic.in_lane)
 		return;
 	steer_joined(child);
 	cluster_view_slot(child->service->core, child->slot, &view);
 	for (unsigned i = 0; i < view.workers; i++)
 		if (view.worker[i].id == child->worker)
-			set_state(child->service->steer, child,
+			set_state(child->service->traffic.steer, child,
 				view.worker[i].state == SLOT_READY,
 				view.worker[i].state == SLOT_DRAINING);
 }
@@ -440,20 +442,20 @@ struct steer *steer_new(struct service *service)
 	s->pace = LOOK_FIRST;
 	ev_init(&s->timer, on_timer);
 	s->timer.data = s;
-	service->steer = s;
+	service->traffic.steer = s;
 	return s;
 }
 
 static void note(struct service *service, const struct report *r)
 {
-	struct steer *s = service->steer;
+	struct steer *s = service->traffic.steer;
 	struct child *child = child_find(service, r->slot, r->worker);
 
-	if (s == NULL || child == NULL || !child->in_lane)
+	if (s == NULL || child == NULL || !child->traffic.in_lane)
 		return;
 	set_state(s, child, r->kind == REPORT_READY,
 		r->kind == REPORT_DRAINING ||
-			(r->kind == REPORT_STOPPING && child->drains));
+			(r->kind == REPORT_STOPPING && child->traffic.drains));
 	look_soon(s);
 }
 
@@ -473,8 +475,8 @@ void steer_on_report(struct service *service, const struct report *r)
 	case REPORT_ROLLOUT_DONE:
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
-		if (service->steer != NULL)
-			steer_look(service->steer);
+		if (service->traffic.steer != NULL)
+			steer_look(service->traffic.steer);
 		break;
 	default:
 		break;
@@ -495,7 +497,7 @@ bool steer_is_busy(const struct service *service)
 
 bool steer_on_rolls(const struct service *service)
 {
-	const struct steer *s = service->steer;
+	const struct steer *s = service->traffic.steer;
 	struct rollout_view rollout;
 
 	cluster_view_rollout(service->core, &rollout);
@@ -507,9 +509,9 @@ bool steer_on_rolls(const struct service *service)
 
 void steer_on_drop(struct service *service)
 {
-	if (service->steer == NULL)
+	if (service->traffic.steer == NULL)
 		return;
-	ev_timer_stop(service->sup->loop, &service->steer->timer);
-	free(service->steer);
-	service->steer = NULL;
+	ev_timer_stop(service->sup->loop, &service->traffic.steer->timer);
+	free(service->traffic.steer);
+	service->traffic.steer = NULL;
 }

@@ -165,7 +165,7 @@ static bool is_stubborn(const struct service *service)
 
 		if (child == NULL)
 			child = service->children[i][1];
-		if (child != NULL && child->drain == NULL)
+		if (child != NULL && child->traffic.drain == NULL)
 			return drain_is_stubborn(child, 0);
 	}
 	return false;
@@ -181,7 +181,7 @@ static bool is_wanted(
 
 void steer_begin(struct service *service, unsigned generation)
 {
-	struct steer *s = service->steer;
+	struct steer *s = service->traffic.steer;
 	struct rollout_view rollout;
 	unsigned opened = 0;
 	unsigned now;
@@ -232,7 +232,7 @@ static unsigned lane_beside(
 {
 	unsigned opened;
 
-	if (!old->in_lane || home != old->lane)
+	if (!old->traffic.in_lane || home != old->lane)
 		return home;
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->lanes[i].id != old->lane && s->lanes[i].workers > 0)
@@ -245,7 +245,7 @@ static unsigned lane_beside(
 unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
 {
 	const struct child *old = find_stubborn(service, slot);
-	struct steer *s = service->steer;
+	struct steer *s = service->traffic.steer;
 
 	if (s == NULL && old != NULL)
 		s = steer_begin_anew(service);

@@ -97,20 +97,20 @@ void thaw_stand_by(struct supervisor *sup, int *fd)
 	}
 	fd_close(&ends[0]);
 	*fd = ends[1];
-	fd_close(&sup->thawer); /* one of before, which is ending */
+	fd_close(&sup->traffic.thawer); /* one of before, which is ending */
 	if (pid > 0)
-		sup->thawer = pidfd_of(pid);
+		sup->traffic.thawer = pidfd_of(pid);
 }
 
 void thaw_fini(struct supervisor *sup)
 {
-	struct pollfd wait = {.fd = sup->thawer, .events = POLLIN};
+	struct pollfd wait = {.fd = sup->traffic.thawer, .events = POLLIN};
 	struct pidfd_end end;
 
-	if (sup->thawer == -1)
+	if (sup->traffic.thawer == -1)
 		return;
 	if (poll(&wait, 1, LAST_WAIT_MS) != 1)
-		(void)pidfd_signal(sup->thawer, SIGKILL);
-	(void)pidfd_reap(sup->thawer, &end);
-	fd_close(&sup->thawer);
+		(void)pidfd_signal(sup->traffic.thawer, SIGKILL);
+	(void)pidfd_reap(sup->traffic.thawer, &end);
+	fd_close(&sup->traffic.thawer);
 }

@@ -88,8 +88,9 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reexec),
 	NOT(supervisor, orphans.heritage), /* of the start */
 	NOT(supervisor, has_past),
-	NOT(supervisor, drains),  /* begun anew */
-	NOT(supervisor, thawer),  /* the exec is the end that it waits for */
+	NOT(supervisor, traffic.drains), /* begun anew */
+	NOT(supervisor,
+		traffic.thawer),  /* the exec is the end that it waits for */
 	NOT(supervisor, helpers), /* parts of those they run for */
 	NOT(supervisor, hooks),
 	NOT(supervisor, stopping), /* no upgrade then */
@@ -134,7 +135,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, asks.staller),
 	NOT(service, asks.recycler),
 	NOT(service, kind), /* as the settings say */
-	NOT(service, steer),
+	NOT(service, traffic.steer),
 	NOT(service, accepting), /* a part of its own */
 	NOT(service, segment),
 	NOT(service, former), /* beside */
@@ -150,17 +151,17 @@ static const struct gap child_gaps[] = {
 	NOT(child, status), /* beside */
 	NOT(child, cause),  /* of a moment */
 	NOT(child, health),
-	NOT(child, drain),       /* begun anew */
-	NOT(child, busy),        /* looked at anew */
-	NOT(child, hang),        /* its health has it */
-	NOT(child, trap.notice), /* answered before */
+	NOT(child, traffic.drain), /* begun anew */
+	NOT(child, busy),          /* looked at anew */
+	NOT(child, hang),          /* its health has it */
+	NOT(child, trap.notice),   /* answered before */
 	NOT(child, trap.heard),
 	NOT(child, trap.next_heard),
-	NOT(child, entry),     /* found again */
-	NOT(child, held),      /* told anew */
-	NOT(child, in_lane),   /* counted anew */
-	NOT(child, last_look), /* looked at anew */
-	NOT(child, channel),   /* beside */
+	NOT(child, entry),           /* found again */
+	NOT(child, held),            /* told anew */
+	NOT(child, traffic.in_lane), /* counted anew */
+	NOT(child, last_look),       /* looked at anew */
+	NOT(child, channel),         /* beside */
 	NOT(child, node),
 };
 
