@@ -86,8 +86,7 @@ struct listener {
 	pid_t binder; /* the thread that bound it last: whose it may be */
 	struct node_server *servers; /* Node's, that have it (node.h) */
 	struct supervisor *sup;
-	uint64_t held;   /* by the keeper, by this cookie; or 0 */
-	uint64_t stored; /* and by the service manager, so too */
+	struct kept_listener kept;
 };
 
 /* Memory that workers share (segment.h). */
@@ -204,7 +203,7 @@ enum awaited {
 /* The system's half of a cluster. */
 struct service {
 	struct supervisor *sup;
-	uint32_t number; /* never used twice: in the state file */
+	struct kept_cluster kept;
 	struct cluster *core;
 	const struct worker_kind *kind; /* never NULL */
 	char *name;
@@ -228,12 +227,8 @@ struct service {
 	bool ended;
 	bool started_once; /* all wanted were ready */
 	bool bind_hint_told;
-	unsigned hooks_told;        /* enum hook_event, or-ed: they failed */
-	int status;                 /* of ACTION_ENDED */
-	struct state_entry *anchor; /* says that its listeners are to outlive
-					us, by_connection; or NULL */
-	bool knows_notify;          /* as it was written down (bequest.h) */
-	bool knows_listen;
+	unsigned hooks_told;   /* enum hook_event, or-ed: they failed */
+	int status;            /* of ACTION_ENDED */
 	bool adopted_roll;     /* what was taken over is to be replaced */
 	uint32_t message_turn; /* the slot whose turn it is to get one */
 	bool scaled;           /* by the operator: a reload keeps the number */

@@ -266,7 +266,7 @@ int adopt_learned(struct service *service, struct error *err)
 	for (size_t i = 0; i < h->estate.listener_count; i++) {
 		const struct estate_listener *l = &h->estate.listeners[i];
 
-		if (l->learned && l->cluster == service->number &&
+		if (l->learned && l->cluster == service->kept.number &&
 			take_learned(service, l, err) == -1)
 			return -1;
 	}

@@ -257,11 +257,11 @@ int adopt_cluster(struct service *service, struct error *err)
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP)
 		c = named(sup->orphans.heritage, service->name);
 	if (c == NULL) {
-		service->number = ++sup->orphans.last_number;
+		service->kept.number = ++sup->orphans.last_number;
 		orphans_on_settings(service);
 		return 0;
 	}
-	service->number = c->number;
+	service->kept.number = c->number;
 	orphans_on_settings(service);
 	follow_scale(service, c);
 	if (adopt_learned(service, err) == -1)

@@ -69,7 +69,7 @@ static void put_listener(struct writing *w, struct listener *l)
 		w->failed = true;
 		return;
 	}
-	e->cluster = w->service->number;
+	e->cluster = w->service->kept.number;
 	e->cookie = cookie;
 	e->inode = l->inode;
 	e->file_dev = l->file.dev;
@@ -100,7 +100,7 @@ static void put_segment(struct writing *w, struct segment *s)
 		return;
 	}
 	*e = (struct estate_segment){
-		.cluster = w->service->number,
+		.cluster = w->service->kept.number,
 		.wanted = s->wanted,
 		.huge = (uint32_t)s->huge,
 		.dev = s->facts.dev,
@@ -143,13 +143,13 @@ static void put_service(struct writing *w, struct service *s)
 		w->failed = true;
 		return;
 	}
-	c->number = s->number;
+	c->number = s->kept.number;
 	c->generation = cluster_generation(s->core);
 	c->wanted = service_workers(s);
 	c->scaled = s->scaled;
 	c->workers = config_digest_workers(settings);
-	c->says_ready = s->knows_notify = cluster_knows_notify(s->core);
-	c->listens = s->knows_listen = cluster_knows_listen(s->core);
+	c->says_ready = s->kept.knows_notify = cluster_knows_notify(s->core);
+	c->listens = s->kept.knows_listen = cluster_knows_listen(s->core);
 	put_generation(c, c->generation, settings);
 	put_set(w, &s->listeners);
 	put_segment(w, s->segment);
@@ -227,7 +227,7 @@ static struct state_entry *bequest_claim(const struct child *child,
 	service_view_slot(service, child->slot, &view);
 	e->flags = settings->orphans == ORPHANS_KEEP ? STATE_KEEP : 0;
 	e->serial = child->serial;
-	e->cluster = service->number;
+	e->cluster = service->kept.number;
 	e->slot = child->slot;
 	e->lane = child->lane;
 	e->generation = generation;
@@ -255,9 +255,9 @@ static void orphans_on_report(struct service *service, const struct report *r)
 	case REPORT_READY:
 		note_phase(service, r, STATE_READY);
 		if (cluster_knows_notify(service->core) !=
-				service->knows_notify ||
+				service->kept.knows_notify ||
 			cluster_knows_listen(service->core) !=
-				service->knows_listen)
+				service->kept.knows_listen)
 			service->sup->changed = true;
 		break;
 	case REPORT_DRAINING:
@@ -284,7 +284,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 
 void orphans_on_settings(struct service *service)
 {
-	struct state_entry *anchor = service->anchor;
+	struct state_entry *anchor = service->kept.anchor;
 	struct statefile *file = &service->sup->orphans.file;
 	bool keep = cluster_settings(service->core)->orphans == ORPHANS_KEEP;
 
@@ -292,18 +292,18 @@ void orphans_on_settings(struct service *service)
 		return;
 	if (!keep)
 		statefile_free(file, anchor);
-	service->anchor = anchor = keep ? statefile_claim(file) : NULL;
+	service->kept.anchor = anchor = keep ? statefile_claim(file) : NULL;
 	if (anchor == NULL)
 		return;
 	anchor->flags = STATE_KEEP;
 	anchor->serial = ++service->sup->next_serial; /* nobody's */
-	anchor->cluster = service->number;
+	anchor->cluster = service->kept.number;
 	anchor->ready_at = NSEC_NEVER;
 }
 
 static void orphans_on_drop(struct service *service)
 {
-	statefile_free(&service->sup->orphans.file, service->anchor);
+	statefile_free(&service->sup->orphans.file, service->kept.anchor);
 }
 
 /* ---- again ---- */
@@ -429,7 +429,7 @@ static void orphans_on_let_go(struct holding *h)
 	else if (h->socket != NULL)
 		keeper_drop_socket(h->listener->sup, &h->socket->held);
 	else {
-		keeper_drop_socket(h->listener->sup, &h->listener->held);
+		keeper_drop_socket(h->listener->sup, &h->listener->kept.held);
 		store_remove(h->listener->sup, h->listener);
 	}
 }

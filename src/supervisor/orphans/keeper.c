@@ -116,7 +116,7 @@ void keeper_hold_socket(struct supervisor *sup, int fd, uint64_t *held)
 
 void keeper_hold_listener(struct supervisor *sup, struct listener *l)
 {
-	keeper_hold_socket(sup, l->fd, &l->held);
+	keeper_hold_socket(sup, l->fd, &l->kept.held);
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		if (s->fd != l->fd)
 			keeper_hold_socket(sup, s->fd, &s->held);
@@ -159,7 +159,7 @@ static void hold_child(struct child *child, void *fresh)
 
 static void forget_held(struct listener *l)
 {
-	l->held = 0;
+	l->kept.held = 0;
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		s->held = 0;
 }

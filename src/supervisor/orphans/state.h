@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * What is left to the next nclust, and what an earlier one has left: in the struct
- * supervisor of common/state.h.
+ * What is left to the next nclust, and what an earlier one has left: these structs
+ * are in struct supervisor, struct service and struct listener of common/state.h.
  */
 struct heritage;
 
@@ -19,6 +19,21 @@ struct orphans {
 	uint32_t last_number; /* of a service */
 	struct heritage *heritage; /* what an earlier one has left; or NULL */
 	int keeper_socket;         /* where the next one calls, or -1 */
+};
+
+/* Of a cluster, as it was written down (bequest.h). */
+struct kept_cluster {
+	uint32_t number; /* never used twice */
+	bool knows_notify;
+	bool knows_listen;
+	struct state_entry *anchor; /* says that its listeners are to outlive
+					us, by_connection; or NULL */
+};
+
+/* Who holds a listener besides us, by this cookie; or 0. */
+struct kept_listener {
+	uint64_t held;   /* the keeper */
+	uint64_t stored; /* the service manager */
 };
 
 #endif

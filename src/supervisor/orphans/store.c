@@ -18,13 +18,13 @@ void store_put(struct supervisor *sup, struct listener *l)
 	char text[120];
 	uint64_t cookie = socket_cookie(l->fd);
 
-	if (l->stored == cookie || cookie == 0)
+	if (l->kept.stored == cookie || cookie == 0)
 		return;
 	store_remove(sup, l);
 	(void)snprintf(text, sizeof(text),
 		"FDSTORE=1\nFDPOLL=0\nFDNAME=" PREFIX "%" PRIx64, cookie);
 	if (manager_send_fd(sup, text, l->fd))
-		l->stored = cookie;
+		l->kept.stored = cookie;
 }
 
 static void forget(struct supervisor *sup, uint64_t cookie)
@@ -38,9 +38,9 @@ static void forget(struct supervisor *sup, uint64_t cookie)
 
 void store_remove(struct supervisor *sup, struct listener *l)
 {
-	if (l->stored != 0)
-		forget(sup, l->stored);
-	l->stored = 0;
+	if (l->kept.stored != 0)
+		forget(sup, l->kept.stored);
+	l->kept.stored = 0;
 }
 
 /* ---- what came back ---- */
@@ -78,7 +78,7 @@ void store_sort_out(struct supervisor *sup)
 			given->address.name + strlen(PREFIX), NULL, 16);
 		l = find(sup, cookie);
 		if (l != NULL)
-			l->stored = cookie;
+			l->kept.stored = cookie;
 		else
 			forget(sup, cookie);
 		/* what is in use has one of its own */

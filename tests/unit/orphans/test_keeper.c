@@ -139,8 +139,8 @@ START_TEST(a_listener_is_told_of_once)
 	keeper_hold_listener(&room, l);
 	keeper_hold_listener(&room, l);
 	ck_assert_uint_eq(count(LOGWIRE_HOLD, LOGWIRE_A_LISTENER), 1);
-	keeper_drop_socket(&room, &l->held);
-	keeper_drop_socket(&room, &l->held);
+	keeper_drop_socket(&room, &l->kept.held);
+	keeper_drop_socket(&room, &l->kept.held);
 	ck_assert_uint_eq(count(LOGWIRE_DROP, LOGWIRE_A_LISTENER), 1);
 	ck_assert_uint_eq(told[0].worker, told[1].worker);
 }

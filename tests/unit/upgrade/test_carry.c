@@ -109,14 +109,14 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, heal),    /* made anew */
 	NOT(listener, users),
 	NOT(listener, sup),
-	NOT(listener, sockets), /* beside */
-	NOT(listener, servers), /* beside */
-	NOT(listener, held),    /* told anew */
-	NOT(listener, stored),
+	NOT(listener, sockets),   /* beside */
+	NOT(listener, servers),   /* beside */
+	NOT(listener, kept.held), /* told anew */
+	NOT(listener, kept.stored),
 };
 
 static const struct gap service_gaps[] = {
-	NOT(service, anchor),
+	NOT(service, kept.anchor),
 	NOT(service, sup),
 	NOT(service, core), /* parts of their own */
 	NOT(service, name),
