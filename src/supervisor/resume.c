@@ -84,7 +84,7 @@ static int open_ourselves(struct supervisor *sup, struct error *err)
 	if (sup->self_exe == -1)
 		return error_set(err, errno, "cannot open /proc/self/exe");
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		limit = sup->nofile;
+		limit = sup->births.nofile;
 	sup->descriptors = limit.rlim_cur;
 	return 0;
 }

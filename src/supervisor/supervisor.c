@@ -208,14 +208,14 @@ static void raise_nofile(struct supervisor *sup)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &sup->nofile) == -1)
-		sup->nofile = (struct rlimit){1024, 1024};
-	limit = sup->nofile;
+	if (getrlimit(RLIMIT_NOFILE, &sup->births.nofile) == -1)
+		sup->births.nofile = (struct rlimit){1024, 1024};
+	limit = sup->births.nofile;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) == -1) {
 		log_debug("descriptor limit stays at %lu",
-			(unsigned long)sup->nofile.rlim_cur);
-		limit = sup->nofile;
+			(unsigned long)sup->births.nofile.rlim_cur);
+		limit = sup->births.nofile;
 	}
 	sup->descriptors = limit.rlim_cur;
 }
@@ -263,7 +263,8 @@ static void part_oom_scores(struct supervisor *sup)
 	theirs = ours;
 	if (lower >= ours || !write_oom_score(path, lower))
 		theirs += OOM_HANDICAP;
-	(void)snprintf(sup->oom_score_adj, sizeof(sup->oom_score_adj), "%d",
+	(void)snprintf(sup->births.oom_score_adj,
+		sizeof(sup->births.oom_score_adj), "%d",
 		theirs < OOM_MOST ? theirs : OOM_MOST);
 }
 
@@ -469,8 +470,8 @@ static void supervisor_free(struct supervisor *sup)
 		free(sup->inherited[i]);
 	}
 	free(sup->inherited);
-	buffer_fini(&sup->scratch);
-	free(sup->scratch_list);
+	buffer_fini(&sup->births.scratch);
+	free(sup->births.scratch_list);
 	free(sup->exe_path);
 	if (sup->loop != NULL) {
 		heal_fini(sup);
@@ -552,7 +553,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.orphans.file = {.fd = -1},
 		.daemon_pipe = -1,
 	};
-	buffer_init(&sup->scratch, 0);
+	buffer_init(&sup->births.scratch, 0);
 }
 
 int supervisor_main(struct settings *settings, int argc, char **argv)
@@ -584,7 +585,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	sup.started = clock_now();
 	sup.cpus = budget_usable();
 	sup.had_terminal = !settings->daemon && signals_has_terminal();
-	sup.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
+	sup.logger.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
 	raise_nofile(&sup);
 	part_oom_scores(&sup);
 	if (start(&sup, &err) == 0)

@@ -363,8 +363,8 @@ void room_end(void)
 	children_free(&room);
 	ev_loop_destroy(room.loop);
 	settings_free(room.settings);
-	buffer_fini(&room.scratch);
-	free(room.scratch_list);
+	buffer_fini(&room.births.scratch);
+	free(room.births.scratch_list);
 	close_rundir();
 	(void)close(room.null_fd);
 	log_to(STDERR_FILENO, "", LOG_NOTE);

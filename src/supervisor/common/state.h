@@ -144,7 +144,6 @@ struct recipe {
 struct channel;
 struct accepting;
 struct worker_kind;
-struct last_look;
 
 /* The system's half of a worker of the same id. */
 struct child {
@@ -158,22 +157,17 @@ struct child {
 	pid_t pid;
 	int pidfd;
 	int output[2]; /* read ends of its pipes, or -1 */
-	ev_io exit_watcher;
+	struct worker_life life;
 	ev_io notify_watcher; /* its fd: the notify socket, or -1 */
 	char *status;         /* STATUS=, heap, or NULL */
 	char *cause;          /* why it will end, heap (trouble.h); or NULL */
 	struct shown shown;
-	struct last_look *last_look; /* heap (use.h), or NULL */
 	bool killed_by_us;
-	nsec_t said_at;       /* ERRNO= and RELOADING=1 that were told … */
-	unsigned said;        /* … in the second from then */
-	bool stranger_told;   /* a refused notify message was logged */
 	bool paused;          /* we sent SIGSTOP (job control) */
 	uint64_t uses;        /* learned listeners that it has bound, … */
 	uint64_t listens;     /* … and called listen(2) on */
 	uint64_t ports;       /* addresses that it listens on (ports.h) */
-	uint64_t expected;    /* so do those before it, … */
-	unsigned expected_of; /* … of that generation */
+	unsigned expected_of; /* so do those before it, of that generation */
 	bool listening_told;
 	pid_t bound_by; /* the thread that did, last */
 	struct trapped trap;
@@ -217,7 +211,7 @@ struct service {
 	struct cluster_traffic traffic;
 	struct listener_set learned; /* room for LEARNED_MAX; none is named,
 					  unless a reload has named it since */
-	struct ports *ports;         /* heap (ports.h); NULL: nobody listens */
+	struct cluster_life life;
 	bool trap_told; /* why a worker's port was not taken over */
 	struct child *(*children)[2]; /* by slot */
 	unsigned char *early_deaths;  /* by slot, before any was ready */
@@ -225,8 +219,7 @@ struct service {
 	bool leaving;    /* dropped by a reload: free when ended */
 	int stop_signal; /* in place of the first one; or 0 */
 	bool ended;
-	bool started_once; /* all wanted were ready */
-	bool bind_hint_told;
+	bool started_once;     /* all wanted were ready */
 	unsigned hooks_told;   /* enum hook_event, or-ed: they failed */
 	int status;            /* of ACTION_ENDED */
 	bool adopted_roll;     /* what was taken over is to be replaced */
@@ -305,7 +298,7 @@ struct supervisor {
 	struct guard guard;
 	struct orphans orphans;
 	struct pid_table pids;
-	struct child *free_children;
+	struct births births;
 	uint64_t next_serial;
 
 	ev_io heal; /* its fd: an epoll set, see heal.h */
@@ -335,18 +328,12 @@ struct supervisor {
 	bool has_past; /* somebody else's workers may live: nothing of theirs is
 			  removed, should we fail to take them over */
 
-	bool stdout_is_terminal;
 	int self_exe; /* O_PATH of our own binary */
 
 	int log_fd; /* our own nonblocking stderr, or -1 */
 	bool pidfile_written;
 	int null_fd;
-	rlim_t descriptors;     /* that we may have */
-	struct rlimit nofile;   /* as we found it; workers get it back */
-	char oom_score_adj[16]; /* of workers; "": as ours */
-	struct buffer scratch;  /* argv and environment of one spawn */
-	char **scratch_list;
-	size_t scratch_size;
+	rlim_t descriptors; /* that we may have */
 
 	bool stopping; /* the whole instance */
 	bool stop_at_once;

@@ -36,9 +36,9 @@ static const struct plain_row child_rows[] = {
 	PLAIN(9, child, shown.cpu_then, SIGNED),
 	PLAIN(10, child, shown.at, SIGNED),
 	PLAIN(11, child, killed_by_us, BOOL),
-	PLAIN(12, child, said_at, SIGNED),
-	PLAIN(13, child, said, UNSIGNED),
-	PLAIN(14, child, stranger_told, BOOL),
+	PLAIN(12, child, life.said_at, SIGNED),
+	PLAIN(13, child, life.said, UNSIGNED),
+	PLAIN(14, child, life.stranger_told, BOOL),
 	PLAIN(15, child, paused, BOOL),
 	PLAIN(16, child, trap.watcher.fd, FD),
 	PLAIN(17, child, uses, UNSIGNED),
@@ -62,7 +62,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(35, child, lane, UNSIGNED),
 	PLAIN(36, child, ports, UNSIGNED),
 	PLAIN(37, child, trap.missing_told, BOOL),
-	PLAIN(38, child, expected, UNSIGNED),
+	PLAIN(38, child, life.expected, UNSIGNED),
 	PLAIN(39, child, expected_of, UNSIGNED),
 };
 
@@ -73,7 +73,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(4, service, stop_signal, SIGNED),
 	PLAIN(5, service, ended, BOOL),
 	PLAIN(6, service, started_once, BOOL),
-	PLAIN(7, service, bind_hint_told, BOOL),
+	PLAIN(7, service, life.bind_hint_told, BOOL),
 	PLAIN(8, service, hooks_told, UNSIGNED),
 	PLAIN(9, service, status, SIGNED),
 	PLAIN(10, service, scaled, BOOL),
@@ -155,7 +155,7 @@ static int recipe_done(struct carry_reader *r, void *to)
 
 	if (recipe->candidates == NULL)
 		return -1;
-	recipe_limits(recipe, &r->sup->nofile);
+	recipe_limits(recipe, &r->sup->births.nofile);
 	return 0;
 }
 

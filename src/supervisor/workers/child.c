@@ -55,19 +55,19 @@ static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 static struct child *child_new(struct service *service)
 {
 	struct supervisor *sup = service->sup;
-	struct child *c = sup->free_children;
+	struct child *c = sup->births.spare;
 
 	if (c != NULL)
-		sup->free_children = c->next;
+		sup->births.spare = c->next;
 	else
 		c = malloc(sizeof(*c));
 	if (c == NULL)
 		return NULL;
 	*c = (struct child){
 		.service = service, .pidfd = -1, .output = {-1, -1}};
-	ev_init(&c->exit_watcher, on_exit_readable);
-	ev_io_set(&c->exit_watcher, -1, 0);
-	c->exit_watcher.data = c;
+	ev_init(&c->life.exit_watcher, on_exit_readable);
+	ev_io_set(&c->life.exit_watcher, -1, 0);
+	c->life.exit_watcher.data = c;
 	readiness_init(c);
 	PARTS(blank, c);
 	return c;
@@ -78,7 +78,7 @@ static void child_release(struct child *c)
 {
 	struct supervisor *sup = c->service->sup;
 
-	ev_io_stop(sup->loop, &c->exit_watcher);
+	ev_io_stop(sup->loop, &c->life.exit_watcher);
 	PARTS_BACKWARDS(gone, c);
 	readiness_close(sup, c);
 	fd_close(&c->pidfd);
@@ -86,12 +86,12 @@ static void child_release(struct child *c)
 	fd_close(&c->output[1]);
 	free(c->status);
 	free(c->cause);
-	free(c->last_look);
-	c->last_look = NULL;
+	free(c->life.last_look);
+	c->life.last_look = NULL;
 	c->status = c->cause = NULL;
 	c->service = NULL;
-	c->next = sup->free_children;
-	sup->free_children = c;
+	c->next = sup->births.spare;
+	sup->births.spare = c;
 }
 
 void child_plan(
@@ -110,8 +110,9 @@ void child_plan(
 		.limit_resources = r->limit_resources,
 		.limit_count = r->limit_count,
 		.nice = s->nice,
-		.oom_score_adj =
-			*sup->oom_score_adj != '\0' ? sup->oom_score_adj : NULL,
+		.oom_score_adj = *sup->births.oom_score_adj != '\0'
+			? sup->births.oom_score_adj
+			: NULL,
 		.umask = s->umask,
 		.chroot = s->chroot,
 		.directory = s->directory,
@@ -226,8 +227,8 @@ static void begin(struct child *c, struct child **at, struct birth *birth)
 
 	*at = c;
 	pids_add(&sup->pids, c);
-	ev_io_set(&c->exit_watcher, c->pidfd, EV_READ);
-	ev_io_start(sup->loop, &c->exit_watcher);
+	ev_io_set(&c->life.exit_watcher, c->pidfd, EV_READ);
+	ev_io_start(sup->loop, &c->life.exit_watcher);
 	logger_add(service, c);
 	PARTS(born, c, birth);
 }
@@ -344,7 +345,7 @@ int child_settle(struct service *service, struct child *child)
 	child->service = service;
 	*at = child;
 	pids_add(&service->sup->pids, child);
-	ev_io_set(&child->exit_watcher, child->pidfd, EV_READ);
+	ev_io_set(&child->life.exit_watcher, child->pidfd, EV_READ);
 	ev_io_set(&child->notify_watcher, child->notify_watcher.fd, EV_READ);
 	return 0;
 }
@@ -353,7 +354,7 @@ void child_resume(struct child *child)
 {
 	struct ev_loop *loop = child->service->sup->loop;
 
-	ev_io_start(loop, &child->exit_watcher);
+	ev_io_start(loop, &child->life.exit_watcher);
 	if (child->notify_watcher.fd != -1)
 		ev_io_start(loop, &child->notify_watcher);
 	PARTS(resumed, child);
@@ -381,8 +382,8 @@ struct child *child_adopt(struct service *service, uint32_t slot,
 	c->adopted = true;
 	*at = c;
 	pids_add(&sup->pids, c);
-	ev_io_set(&c->exit_watcher, pidfd, EV_READ);
-	ev_io_start(sup->loop, &c->exit_watcher);
+	ev_io_set(&c->life.exit_watcher, pidfd, EV_READ);
+	ev_io_start(sup->loop, &c->life.exit_watcher);
 	return c;
 }
 
@@ -497,10 +498,10 @@ void child_ended(struct child *child)
 
 void children_free(struct supervisor *sup)
 {
-	while (sup->free_children != NULL) {
-		struct child *c = sup->free_children;
+	while (sup->births.spare != NULL) {
+		struct child *c = sup->births.spare;
 
-		sup->free_children = c->next;
+		sup->births.spare = c->next;
 		free(c);
 	}
 	free(sup->pids.buckets);

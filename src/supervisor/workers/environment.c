@@ -335,15 +335,15 @@ static int make_lists(struct supervisor *sup, const struct writer *w,
 	const struct recipe *r = w->place->recipe;
 	size_t need = w->strings + r->environment_count + 2;
 	char *at = w->out->data;
-	char **list = sup->scratch_list;
+	char **list = sup->births.scratch_list;
 	size_t n = 0;
 
-	if (need > sup->scratch_size) {
+	if (need > sup->births.scratch_size) {
 		list = realloc(list, need * sizeof(*list));
 		if (list == NULL)
 			return -1;
-		sup->scratch_list = list;
-		sup->scratch_size = need;
+		sup->births.scratch_list = list;
+		sup->births.scratch_size = need;
 	}
 	for (size_t i = 0; i < w->strings; i++) {
 		if (i == arguments)
@@ -410,7 +410,7 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 {
 	const struct cluster_settings *s = place->recipe->settings;
 	struct writer w = {
-		.out = &sup->scratch,
+		.out = &sup->births.scratch,
 		.place = place,
 		.listeners = &place->recipe->listeners,
 	};

@@ -37,7 +37,7 @@ static bool is_unix(const struct port *p)
 /* All that somebody listens on, or did. */
 static uint64_t in_use(const struct service *service)
 {
-	const struct ports *ports = service->ports;
+	const struct ports *ports = service->life.ports;
 	uint64_t used = 0;
 
 	for (uint32_t i = 0; i < ports->slots; i++)
@@ -46,13 +46,13 @@ static uint64_t in_use(const struct service *service)
 		for (int k = 0; k < 2; k++)
 			if (service->children[i][k] != NULL)
 				used |= service->children[i][k]->ports |
-					service->children[i][k]->expected;
+					service->children[i][k]->life.expected;
 	return used;
 }
 
 static struct port *free_one(struct service *service)
 {
-	struct ports *ports = service->ports;
+	struct ports *ports = service->life.ports;
 	uint64_t used = in_use(service);
 
 	for (int pass = 0; pass < 2; pass++)
@@ -73,12 +73,12 @@ static struct port *find(struct service *service, const char *text)
 {
 	struct port *p;
 
-	if (service->ports == NULL)
-		service->ports = calloc(1, sizeof(*service->ports));
-	if (service->ports == NULL)
+	if (service->life.ports == NULL)
+		service->life.ports = calloc(1, sizeof(*service->life.ports));
+	if (service->life.ports == NULL)
 		return NULL;
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		p = &service->ports->list[i];
+		p = &service->life.ports->list[i];
 		if (p->text != NULL && strcmp(p->text, text) == 0)
 			return p;
 	}
@@ -96,7 +96,7 @@ void ports_note(struct child *child, const char *text, bool named, bool shared)
 
 	if (p == NULL)
 		return;
-	ports = child->service->ports;
+	ports = child->service->life.ports;
 	if (p->worker == 0)
 		p->worker = child->worker;
 	p->shared |= shared || p->worker != child->worker;
@@ -127,7 +127,7 @@ static bool differs(const struct ports *ports, const struct port *p)
 
 bool ports_any(const struct child *child, bool guess)
 {
-	const struct ports *ports = child->service->ports;
+	const struct ports *ports = child->service->life.ports;
 
 	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++) {
 		const struct port *p = &ports->list[i];
@@ -156,7 +156,7 @@ static const struct child *predecessor(const struct child *child)
 void ports_expect(struct child *child)
 {
 	const struct service *service = child->service;
-	const struct ports *ports = service->ports;
+	const struct ports *ports = service->life.ports;
 	const struct child *old = predecessor(child);
 	struct former former = {0};
 	struct rollout_view rollout;
@@ -172,7 +172,7 @@ void ports_expect(struct child *child)
 		former = ports->formers[child->slot];
 	if (former.generation >= child->generation)
 		return;
-	child->expected = former.ports;
+	child->life.expected = former.ports;
 	child->expected_of = (unsigned)former.generation;
 }
 
@@ -201,20 +201,20 @@ static const struct port *first_of(
 {
 	for (unsigned i = 0; i < PORTS_MAX; i++)
 		if ((ports >> i & 1) != 0 &&
-			has_to_stay(service, &service->ports->list[i]))
-			return &service->ports->list[i];
+			has_to_stay(service, &service->life.ports->list[i]))
+			return &service->life.ports->list[i];
 	return NULL;
 }
 
 bool ports_expects(const struct child *child)
 {
-	return first_of(child->service, child->expected) != NULL;
+	return first_of(child->service, child->life.expected) != NULL;
 }
 
 const char *ports_missing(const struct child *child)
 {
 	const struct port *p =
-		first_of(child->service, child->expected & ~child->ports);
+		first_of(child->service, child->life.expected & ~child->ports);
 
 	return p != NULL ? p->text : NULL;
 }
@@ -222,7 +222,7 @@ const char *ports_missing(const struct child *child)
 void ports_on_ready(const struct child *child)
 {
 	struct service *service = child->service;
-	struct ports *ports = service->ports;
+	struct ports *ports = service->life.ports;
 	uint32_t count = service->child_slots;
 	struct former *more;
 
@@ -326,7 +326,8 @@ static const struct carried carried_list = {
 
 static void put_of_cluster(struct carry_writer *c, const void *of)
 {
-	carry_put_one(c, &carried_list, ((const struct service *)of)->ports);
+	carry_put_one(
+		c, &carried_list, ((const struct service *)of)->life.ports);
 }
 
 static int take_of_cluster(
@@ -337,12 +338,12 @@ static int take_of_cluster(
 
 	if (f->tag != CARRY_PORTS)
 		return 0;
-	if (service->ports != NULL)
+	if (service->life.ports != NULL)
 		return -1;
-	service->ports = calloc(1, sizeof(*service->ports));
-	if (service->ports == NULL)
+	service->life.ports = calloc(1, sizeof(*service->life.ports));
+	if (service->life.ports == NULL)
 		return carry_no_memory(r, "a cluster");
-	at = (struct at_port){service->ports, service->ports->list};
+	at = (struct at_port){service->life.ports, service->life.ports->list};
 	return carry_get_one(r, &carried_list, &at, f);
 }
 
@@ -353,7 +354,7 @@ const struct carried carried_ports = {
 
 void ports_free(struct service *service)
 {
-	struct ports *ports = service->ports;
+	struct ports *ports = service->life.ports;
 
 	if (ports == NULL)
 		return;
@@ -361,5 +362,5 @@ void ports_free(struct service *service)
 		free(ports->list[i].text);
 	free(ports->formers);
 	free(ports);
-	service->ports = NULL;
+	service->life.ports = NULL;
 }

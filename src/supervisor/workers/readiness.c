@@ -181,11 +181,11 @@ static void pass_on(struct child *child, const struct notify_message *m)
 
 	if (!m->has_errno && !m->reloading)
 		return;
-	if (now - child->said_at >= SECOND) {
-		child->said_at = now;
-		child->said = 0;
+	if (now - child->life.said_at >= SECOND) {
+		child->life.said_at = now;
+		child->life.said = 0;
 	}
-	if (child->said++ >= SAID_A_SECOND)
+	if (child->life.said++ >= SAID_A_SECOND)
 		return;
 	if (m->has_errno)
 		news_say(s->sup, LOG_WARN, "worker-errno",
@@ -222,9 +222,9 @@ static void refuse(struct child *child, const struct fdpass_message *m)
 {
 	struct process_facts facts;
 
-	if (child->stranger_told)
+	if (child->life.stranger_told)
 		return;
-	child->stranger_told = true;
+	child->life.stranger_told = true;
 	log_warn("%s.%" PRIu32 ": refused a notify message from process %d "
 		 "(uid %d): %s worker %d",
 		child->service->name, child->slot, (int)m->cred.pid,

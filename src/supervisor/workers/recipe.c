@@ -472,7 +472,7 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 
 	if (r != NULL)
 		return r;
-	r = recipe_new(settings, &service->sup->nofile, err);
+	r = recipe_new(settings, &service->sup->births.nofile, err);
 	if (r == NULL)
 		return NULL;
 	r->generation = generation;

@@ -60,7 +60,7 @@ static bool is_copied(const struct service *service)
 	const struct supervisor *sup = service->sup;
 
 	return cluster_settings(service->core)->log == LOG_AUTO &&
-		!sup->settings->daemon && !sup->stdout_is_terminal &&
+		!sup->settings->daemon && !sup->logger.stdout_is_terminal &&
 		!service->kind->by_connection &&
 		(sup->logger.pid == 0 || sup->logger.copies);
 }
@@ -75,7 +75,7 @@ bool logger_wanted(const struct service *service)
 	case LOG_AUTO:
 		if (sup->settings->daemon)
 			return !sup->ready_once;
-		return sup->stdout_is_terminal || is_copied(service);
+		return sup->logger.stdout_is_terminal || is_copied(service);
 	case LOG_INHERIT:
 	case LOG_OFF:
 		break;
@@ -389,7 +389,8 @@ static void set_sink(struct supervisor *sup)
 	const struct logwire_packet p = {
 		.kind = LOGWIRE_SINK,
 		.sink = LOGWIRE_PREFIX,
-		.colour = sup->stdout_is_terminal && getenv("NO_COLOR") == NULL,
+		.colour = sup->logger.stdout_is_terminal &&
+			getenv("NO_COLOR") == NULL,
 	};
 
 	(void)send_packet(sup, &p, -1);

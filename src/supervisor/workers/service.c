@@ -48,11 +48,12 @@ bool service_holds_its_port(
 /* Without the worker's output nclust cannot know; say what to look for. */
 static void hint_at_bind(struct service *service, const struct report *r)
 {
-	if (service->bind_hint_told || !service_holds_its_port(service, r) ||
+	if (service->life.bind_hint_told ||
+		!service_holds_its_port(service, r) ||
 		r->ending.kind != ENDING_EXIT || r->ending.code == 0 ||
 		logger_wanted(service))
 		return;
-	service->bind_hint_told = true;
+	service->life.bind_hint_told = true;
 	log_note("%s: if it says 'address already in "
 		 "use', " TROUBLE_BINDS_ITSELF,
 		service->name);

@@ -2,16 +2,22 @@
 #ifndef SUPERVISOR_WORKERS_STATE_H
 #define SUPERVISOR_WORKERS_STATE_H
 
+#include "base/buffer.h"
 #include "base/nsec.h"
 
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /*
  * What this room alone knows: these structs are in those of common/state.h.
  */
+struct child;
+struct last_look;
+struct ports;
 struct remains;
 
 /* Of processes that are no workers (reap.h). */
@@ -31,6 +37,7 @@ struct reaper {
 
 /* Of the one that writes the workers' output (roles.h). */
 struct logger {
+	bool stdout_is_terminal;
 	ev_io watcher; /* its fd: the channel, or -1 */
 	pid_t pid;
 	bool taken;  /* it writes still where an earlier one did */
@@ -39,6 +46,33 @@ struct logger {
 	ev_io exit;
 	ev_timer restart;
 	nsec_t started;
+};
+
+/* What a worker is made with (child.h, environment.h). */
+struct births {
+	struct child *spare;   /* no worker's now */
+	struct buffer scratch; /* argv and environment of one spawn */
+	char **scratch_list;
+	size_t scratch_size;
+	struct rlimit nofile;   /* as we found it; workers get it back */
+	char oom_score_adj[16]; /* of workers; "": as ours */
+};
+
+/* Of a worker. */
+struct worker_life {
+	ev_io exit_watcher;
+	nsec_t said_at;     /* ERRNO= and RELOADING=1 that were told … */
+	unsigned said;      /* … in the second from then */
+	bool stranger_told; /* a refused notify message was logged */
+	struct last_look *last_look; /* heap (use.h), or NULL */
+	uint64_t expected;           /* addresses that those before it listen on
+			      (ports.h) */
+};
+
+/* Of a cluster. */
+struct cluster_life {
+	struct ports *ports; /* heap (ports.h); NULL: nobody listens */
+	bool bind_hint_told; /* that its workers may bind it themselves */
 };
 
 #endif

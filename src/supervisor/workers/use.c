@@ -76,16 +76,16 @@ bool use_look(struct child *child, struct tree_use *use)
 {
 	nsec_t ran = process_ran(child->pid);
 
-	if (is_as_it_was(child->last_look, ran)) {
-		*use = child->last_look->use;
+	if (is_as_it_was(child->life.last_look, ran)) {
+		*use = child->life.last_look->use;
 		return true;
 	}
 	if (!look_at(child, use))
 		return false;
-	if (child->last_look == NULL)
-		child->last_look = malloc(sizeof(*child->last_look));
-	if (child->last_look != NULL)
-		*child->last_look = (struct last_look){
+	if (child->life.last_look == NULL)
+		child->life.last_look = malloc(sizeof(*child->life.last_look));
+	if (child->life.last_look != NULL)
+		*child->life.last_look = (struct last_look){
 			.use = *use, .ran = ran, .at = clock_now()};
 	return true;
 }

@@ -66,7 +66,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, last_holder),
 	NOT(supervisor, intercept),
 	NOT(supervisor, pids),
-	NOT(supervisor, free_children),
+	NOT(supervisor, births.spare),
 	NOT(supervisor, self_exe),
 	NOT(supervisor, descriptors),
 	NOT(supervisor, orphans.file),
@@ -82,9 +82,9 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, channel_retry),
 	NOT(supervisor, changed),
 	NOT(supervisor, orphans.failed),
-	NOT(supervisor, scratch),
-	NOT(supervisor, scratch_list),
-	NOT(supervisor, scratch_size),
+	NOT(supervisor, births.scratch),
+	NOT(supervisor, births.scratch_list),
+	NOT(supervisor, births.scratch_size),
 	NOT(supervisor, reexec),
 	NOT(supervisor, orphans.heritage), /* of the start */
 	NOT(supervisor, has_past),
@@ -126,7 +126,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, learned),
 	NOT(service, children),
 	NOT(service, early_deaths),
-	NOT(service, ports), /* ports_save() */
+	NOT(service, life.ports), /* ports_save() */
 	NOT(service, outcome.text),
 	NOT(service, awaited), /* of a moment */
 	NOT(service, trouble),
@@ -145,7 +145,7 @@ static const struct gap service_gaps[] = {
 static const struct gap child_gaps[] = {
 	NOT(child, service),
 	NOT(child, next),
-	NOT(child, exit_watcher), /* made anew */
+	NOT(child, life.exit_watcher), /* made anew */
 	NOT(child, notify_watcher),
 	NOT(child, trap.watcher),
 	NOT(child, status), /* beside */
@@ -160,7 +160,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, entry),           /* found again */
 	NOT(child, held),            /* told anew */
 	NOT(child, traffic.in_lane), /* counted anew */
-	NOT(child, last_look),       /* looked at anew */
+	NOT(child, life.last_look),  /* looked at anew */
 	NOT(child, channel),         /* beside */
 	NOT(child, node),
 };
