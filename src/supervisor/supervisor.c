@@ -144,7 +144,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	tick(sup);
 	clients_look(sup);
 	lifecycle_look(sup);
-	if (sup->dirty != NULL)
+	if (sup->channels.dirty != NULL)
 		channels_flush(sup);
 	if (!sup->over) {
 		if (sup->reexec != NULL)

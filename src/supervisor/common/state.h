@@ -21,6 +21,7 @@
 #include "supervisor/health/state.h"
 #include "supervisor/instance/state.h"
 #include "supervisor/intercept/state.h"
+#include "supervisor/messages/state.h"
 #include "supervisor/orphans/state.h"
 #include "supervisor/workers/state.h"
 
@@ -141,7 +142,6 @@ struct recipe {
 /* Room for learned listeners: a bit each in child->uses. */
 #define LEARNED_MAX 64
 
-struct channel;
 struct accepting;
 struct worker_kind;
 
@@ -312,8 +312,7 @@ struct supervisor {
 	ev_timer trim; /* learned listeners that nobody uses (learned.h) */
 	struct last_holder last_holder;
 	struct traffic traffic;
-	struct channel *dirty;   /* channels that have something to send */
-	ev_timer channel_retry;  /* those that could pass no descriptor */
+	struct channels channels;
 	struct manager *manager; /* NULL: we are under none */
 	struct control control;
 	struct helper *helpers; /* that run now */

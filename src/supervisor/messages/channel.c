@@ -92,13 +92,13 @@ static void make_dirty(struct channel *c)
 	if (c->dirty)
 		return;
 	c->dirty = true;
-	c->next_dirty = sup->dirty;
-	sup->dirty = c;
+	c->next_dirty = sup->channels.dirty;
+	sup->channels.dirty = c;
 }
 
 static void forget_dirty(struct channel *c)
 {
-	struct channel **at = &sup_of(c)->dirty;
+	struct channel **at = &sup_of(c)->channels.dirty;
 
 	if (!c->dirty)
 		return;
@@ -241,10 +241,10 @@ static void hold(struct channel *c)
 
 	c->hold_until = nsec_add(clock_now(), RETRY);
 	make_dirty(c);
-	if (ev_is_active(&sup->channel_retry))
+	if (ev_is_active(&sup->channels.retry))
 		return;
-	ev_timer_set(&sup->channel_retry, nsec_seconds(RETRY), 0.);
-	ev_timer_start(sup->loop, &sup->channel_retry);
+	ev_timer_set(&sup->channels.retry, nsec_seconds(RETRY), 0.);
+	ev_timer_start(sup->loop, &sup->channels.retry);
 }
 
 static void tell_recovery(struct channel *c)
@@ -308,10 +308,10 @@ static void flush(struct channel *c)
 
 void channels_flush(struct supervisor *sup)
 {
-	struct channel *c = sup->dirty;
+	struct channel *c = sup->channels.dirty;
 	nsec_t now = 0;
 
-	sup->dirty = NULL;
+	sup->channels.dirty = NULL;
 	while (c != NULL) {
 		struct channel *next = c->next_dirty;
 
@@ -326,15 +326,16 @@ void channels_flush(struct supervisor *sup)
 		}
 		c = next;
 	}
-	if (sup->dirty != NULL && !ev_is_active(&sup->channel_retry)) {
-		ev_timer_set(&sup->channel_retry, nsec_seconds(RETRY), 0.);
-		ev_timer_start(sup->loop, &sup->channel_retry);
+	if (sup->channels.dirty != NULL &&
+		!ev_is_active(&sup->channels.retry)) {
+		ev_timer_set(&sup->channels.retry, nsec_seconds(RETRY), 0.);
+		ev_timer_start(sup->loop, &sup->channels.retry);
 	}
 }
 
 void channels_init(struct supervisor *sup)
 {
-	ev_init(&sup->channel_retry, on_retry);
+	ev_init(&sup->channels.retry, on_retry);
 }
 
 /* ---- queueing ---- */

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_MESSAGES_STATE_H
+#define SUPERVISOR_MESSAGES_STATE_H
+
+#include <ev.h>
+
+/* What this room alone knows: it is in struct supervisor of common/state.h. */
+struct channel;
+
+struct channels {
+	struct channel *dirty; /* those that have something to send */
+	ev_timer retry;        /* those that could pass no descriptor */
+};
+
+#endif
