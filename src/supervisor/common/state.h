@@ -19,6 +19,7 @@
 #include "supervisor/control/state.h"
 #include "supervisor/drain/state.h"
 #include "supervisor/health/state.h"
+#include "supervisor/hooks/state.h"
 #include "supervisor/instance/state.h"
 #include "supervisor/intercept/state.h"
 #include "supervisor/messages/state.h"
@@ -246,8 +247,6 @@ struct pid_table {
 
 struct history;
 struct news;
-struct helper;
-struct hooks;
 struct health;
 struct reexec;
 struct trouble;
@@ -315,8 +314,7 @@ struct supervisor {
 	struct channels channels;
 	struct manager *manager; /* NULL: we are under none */
 	struct control control;
-	struct helper *helpers; /* that run now */
-	struct hooks *hooks;    /* NULL: none was ever run */
+	struct commands commands;
 	struct history *history;
 	struct news *news_head; /* told in order */
 	struct news *news_tail;

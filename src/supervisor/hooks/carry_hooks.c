@@ -26,7 +26,8 @@ static void put_helpers(struct carry_writer *c, const void *of)
 {
 	const struct supervisor *sup = of;
 
-	for (const struct helper *h = sup->helpers; h != NULL; h = h->next)
+	for (const struct helper *h = sup->commands.helpers; h != NULL;
+		h = h->next)
 		if (h->over == NULL)
 			carry_put_one(c, &carried_helper, h);
 }
@@ -45,7 +46,7 @@ static const struct carried ending = {
 
 static void put_ending(struct carry_writer *c, const void *of)
 {
-	if (((const struct supervisor *)of)->helpers != NULL)
+	if (((const struct supervisor *)of)->commands.helpers != NULL)
 		carry_put_one(c, &ending, of);
 }
 
@@ -82,7 +83,7 @@ static int hook_done(struct carry_reader *r, void *to)
 	if (run->settings->hooks[run->event].command.count > 0 &&
 		(facts->len == 0 || facts->data[facts->len - 1] == '\0') &&
 		(run->helper != NULL || run->service != NULL)) {
-		hooks_carried(r->sup->hooks, run);
+		hooks_carried(r->sup->commands.hooks, run);
 		return 0;
 	}
 	hook_run_free(run);
@@ -125,7 +126,7 @@ static void *make(struct carry_reader *r, void *owner)
 
 const struct carried carried_hooks = {
 	.tag = CARRY_HOOKS,
-	.at = offsetof(struct supervisor, hooks),
+	.at = offsetof(struct supervisor, commands.hooks),
 	.called = "the hooks",
 	CARRIED_ROWS(hooks_rows, hooks),
 	.make = make,

@@ -16,7 +16,7 @@
 
 struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid)
 {
-	struct helper *h = sup->helpers;
+	struct helper *h = sup->commands.helpers;
 
 	while (h != NULL && h->pid != pid)
 		h = h->next;
@@ -34,7 +34,7 @@ static void kill_group(struct helper *h)
 
 static void release(struct helper *h)
 {
-	struct helper **at = &h->sup->helpers;
+	struct helper **at = &h->sup->commands.helpers;
 
 	while (*at != h)
 		at = &(*at)->next;
@@ -175,8 +175,8 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 		return NULL;
 	}
 	h->due = nsec_add(clock_now(), p->patience);
-	h->next = h->sup->helpers;
-	h->sup->helpers = h;
+	h->next = h->sup->commands.helpers;
+	h->sup->commands.helpers = h;
 	watch(h);
 	return h;
 }
@@ -193,14 +193,15 @@ void *helper_carried(struct carry_reader *r, void *owner)
 		return NULL;
 	h->pidfd = -1;
 	h->sup = sup;
-	h->next = sup->helpers;
-	sup->helpers = h;
+	h->next = sup->commands.helpers;
+	sup->commands.helpers = h;
 	return h;
 }
 
 int helpers_verify(const struct supervisor *sup, struct error *err)
 {
-	for (const struct helper *h = sup->helpers; h != NULL; h = h->next)
+	for (const struct helper *h = sup->commands.helpers; h != NULL;
+		h = h->next)
 		if (!pidfd_is_child(h->pidfd, h->pid))
 			return error_set(err, errno,
 				"command %d is not a child of ours",
@@ -216,7 +217,7 @@ void helper_claim(struct helper *h, helper_over *over, void *owner)
 
 void helpers_resume(struct supervisor *sup)
 {
-	for (struct helper *h = sup->helpers; h != NULL; h = h->next)
+	for (struct helper *h = sup->commands.helpers; h != NULL; h = h->next)
 		watch(h);
 }
 
@@ -255,8 +256,8 @@ void helper_facts(struct buffer *facts, const struct service *service)
 
 void helpers_free(struct supervisor *sup)
 {
-	while (sup->helpers != NULL) {
-		struct helper *h = sup->helpers;
+	while (sup->commands.helpers != NULL) {
+		struct helper *h = sup->commands.helpers;
 		helper_over *over = h->over;
 		void *owner = h->owner;
 		struct pidfd_end end = {.signalled = true, .code = SIGKILL};

@@ -75,8 +75,8 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	char how[64];
 	char name[16];
 
-	forget_running(sup->hooks, run);
-	if (sup->hooks->over) {
+	forget_running(sup->commands.hooks, run);
+	if (sup->commands.hooks->over) {
 		hook_run_free(run);
 		return;
 	}
@@ -101,7 +101,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 
 static void start_soon(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->hooks;
+	struct hooks *hooks = sup->commands.hooks;
 
 	if (ev_is_active(&hooks->start))
 		return;
@@ -139,7 +139,7 @@ static int start_one(struct hook_run *run)
 
 static void tell_dropped(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->hooks;
+	struct hooks *hooks = sup->commands.hooks;
 
 	if (hooks->dropped == 0 || hooks->queued > 0)
 		return;
@@ -158,7 +158,7 @@ static void add_running(struct hooks *hooks, struct hook_run *run)
 
 static void start_some(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->hooks;
+	struct hooks *hooks = sup->commands.hooks;
 
 	for (int i = 0; i < STARTED_A_TURN && hooks->head != NULL &&
 		hooks->running < HOOKS_AT_ONCE;
@@ -192,12 +192,12 @@ static void on_last_moment(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	sup->hooks->over = true;
+	sup->commands.hooks->over = true;
 }
 
 struct hooks *hooks_of(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->hooks;
+	struct hooks *hooks = sup->commands.hooks;
 
 	if (hooks != NULL)
 		return hooks;
@@ -209,7 +209,7 @@ struct hooks *hooks_of(struct supervisor *sup)
 	hooks->start.data = sup;
 	ev_init(&hooks->last_moment, on_last_moment);
 	hooks->last_moment.data = sup;
-	sup->hooks = hooks;
+	sup->commands.hooks = hooks;
 	return hooks;
 }
 
@@ -387,7 +387,7 @@ void hooks_carried(struct hooks *hooks, struct hook_run *run)
 /* Those that were carried run on, those that wait have their turn. */
 static void hooks_on_go_on(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->hooks;
+	struct hooks *hooks = sup->commands.hooks;
 
 	helpers_resume(sup);
 	if (hooks == NULL)
@@ -403,7 +403,7 @@ static void hooks_on_go_on(struct supervisor *sup)
 /* Does one of its hooks wait for its turn?  Then it may not be freed. */
 static bool wait_for(const struct service *service)
 {
-	const struct hooks *hooks = service->sup->hooks;
+	const struct hooks *hooks = service->sup->commands.hooks;
 
 	for (const struct hook_run *run = hooks != NULL ? hooks->head : NULL;
 		run != NULL; run = run->next)
@@ -414,7 +414,7 @@ static bool wait_for(const struct service *service)
 
 static void hooks_on_drop(struct service *service)
 {
-	const struct hooks *hooks = service->sup->hooks;
+	const struct hooks *hooks = service->sup->commands.hooks;
 
 	for (struct hook_run *run = hooks != NULL ? hooks->runs : NULL;
 		run != NULL; run = run->next)
@@ -425,7 +425,7 @@ static void hooks_on_drop(struct service *service)
 /* All is over but the hooks: true when they are too, or have had their moment. */
 static bool are_over(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->hooks;
+	struct hooks *hooks = sup->commands.hooks;
 
 	if (hooks == NULL || hooks->over ||
 		(hooks->queued == 0 && hooks->running == 0))
@@ -445,7 +445,7 @@ static bool hooks_on_busy(struct supervisor *sup, const struct service *service)
 
 static void hooks_on_end(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->hooks;
+	struct hooks *hooks = sup->commands.hooks;
 	unsigned left;
 
 	if (hooks == NULL) {
@@ -467,7 +467,7 @@ static void hooks_on_end(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &hooks->start);
 	ev_timer_stop(sup->loop, &hooks->last_moment);
 	free(hooks);
-	sup->hooks = NULL;
+	sup->commands.hooks = NULL;
 }
 
 static bool hooks_on_owns(const struct supervisor *sup, pid_t pid)

@@ -90,9 +90,9 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, has_past),
 	NOT(supervisor, traffic.drains), /* begun anew */
 	NOT(supervisor,
-		traffic.thawer),  /* the exec is the end that it waits for */
-	NOT(supervisor, helpers), /* parts of those they run for */
-	NOT(supervisor, hooks),
+		traffic.thawer), /* the exec is the end that it waits for */
+	NOT(supervisor, commands.helpers), /* parts of those they run for */
+	NOT(supervisor, commands.hooks),
 	NOT(supervisor, stopping), /* no upgrade then */
 	NOT(supervisor, stop_at_once),
 	NOT(supervisor, stop.failed),
@@ -521,7 +521,8 @@ static int there_and_back(struct both *b, struct error *err)
 
 static void clear(struct supervisor *sup)
 {
-	struct hook_run *lists[2] = {sup->hooks->runs, sup->hooks->head};
+	struct hook_run *lists[2] = {
+		sup->commands.hooks->runs, sup->commands.hooks->head};
 
 	for (int i = 0; i < 2; i++)
 		while (lists[i] != NULL) {
@@ -531,16 +532,16 @@ static void clear(struct supervisor *sup)
 			run->settings = NULL;
 			hook_run_free(run);
 		}
-	free(sup->hooks);
-	sup->hooks = NULL;
+	free(sup->commands.hooks);
+	sup->commands.hooks = NULL;
 }
 
 static void finish(struct both *b)
 {
-	while (b->after.helpers != NULL) {
-		struct helper *h = b->after.helpers;
+	while (b->after.commands.helpers != NULL) {
+		struct helper *h = b->after.commands.helpers;
 
-		b->after.helpers = h->next;
+		b->after.commands.helpers = h->next;
 		free(h);
 	}
 	clear(&b->before);
@@ -557,14 +558,14 @@ START_TEST(hooks_go_on_where_they_were)
 	struct both b;
 
 	prepare(&b);
-	b.before.helpers = &helper;
+	b.before.commands.helpers = &helper;
 	(void)add_run(&b, &helper);
 	(void)add_run(&b, NULL);
-	b.before.hooks->dropped = 3;
+	b.before.commands.hooks->dropped = 3;
 	helper.over = (helper_over *)(uintptr_t)1;
 	ck_assert_int_eq(there_and_back(&b, &err), 1);
 
-	hooks = b.after.hooks;
+	hooks = b.after.commands.hooks;
 	ck_assert_ptr_nonnull(hooks);
 	ck_assert_uint_eq(hooks->running, 1);
 	ck_assert_uint_eq(hooks->queued, 1);
@@ -573,7 +574,7 @@ START_TEST(hooks_go_on_where_they_were)
 	ck_assert_int_eq(hooks->runs->helper->pidfd, 9);
 	ck_assert_int_eq(hooks->runs->helper->due, 5 * SECOND);
 	ck_assert(hooks->runs->helper->late);
-	ck_assert_ptr_null(b.after.helpers->next);
+	ck_assert_ptr_null(b.after.commands.helpers->next);
 	ck_assert_ptr_null(hooks->head->helper);
 	ck_assert_ptr_eq(hooks->head->service, &b.service);
 	ck_assert_ptr_eq(hooks->head->settings, &b.settings);
@@ -593,11 +594,11 @@ START_TEST(a_command_that_is_being_ended_is_watched_on)
 	struct both b;
 
 	prepare(&b);
-	b.before.helpers = &helper;
+	b.before.commands.helpers = &helper;
 	(void)hooks_of(&b.before);
 	ck_assert_int_eq(there_and_back(&b, &err), 1);
-	ck_assert_int_eq(b.after.helpers->pid, 78);
-	ck_assert(b.after.helpers->over == NULL);
+	ck_assert_int_eq(b.after.commands.helpers->pid, 78);
+	ck_assert(b.after.commands.helpers->over == NULL);
 	finish(&b);
 }
 END_TEST
