@@ -103,8 +103,8 @@ static int prepare(
 		return -1;
 	if (carry_variant.fault == FAULT_RESTORE_FAILS)
 		return error_set(err, 0, "this one is built to fail");
-	sup->exe_path = strdup(in->reader.binary.path);
-	if (sup->exe_path == NULL)
+	sup->upgrade.exe_path = strdup(in->reader.binary.path);
+	if (sup->upgrade.exe_path == NULL)
 		return error_set(err, ENOMEM, "upgrade");
 	if (open_ourselves(sup, err) == -1 ||
 		supervisor_loop_init(sup, err) == -1 ||
@@ -154,9 +154,10 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 /* What `ps` shows is the descriptor's number else, as we were executed by it. */
 static void name_ourselves(const struct supervisor *sup)
 {
-	const char *slash = strrchr(sup->exe_path, '/');
+	const char *slash = strrchr(sup->upgrade.exe_path, '/');
 
-	(void)prctl(PR_SET_NAME, slash != NULL ? slash + 1 : sup->exe_path);
+	(void)prctl(
+		PR_SET_NAME, slash != NULL ? slash + 1 : sup->upgrade.exe_path);
 }
 
 static void tell_success(struct supervisor *sup, const struct carry_reader *r)
@@ -199,7 +200,7 @@ static int go_on(struct supervisor *sup, struct inheritance *in)
 		"nclust: ", (enum log_level)sup->settings->log_level);
 	name_ourselves(sup);
 	if (in->image != -1)
-		sup->upgrades++;
+		sup->upgrade.count++;
 	take_over(sup, in);
 	if (in->image != -1)
 		tell_success(sup, r);

@@ -55,7 +55,7 @@ static void upgrade(struct supervisor *sup)
 {
 	struct error err;
 
-	if (sup->reexec == NULL && reexec_begin(sup, &err) == -1)
+	if (sup->upgrade.reexec == NULL && reexec_begin(sup, &err) == -1)
 		log_warn("upgrade refused: %s", err.text);
 }
 

@@ -147,7 +147,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	if (sup->channels.dirty != NULL)
 		channels_flush(sup);
 	if (!sup->over) {
-		if (sup->reexec != NULL)
+		if (sup->upgrade.reexec != NULL)
 			reexec_look(sup);
 		arm(sup);
 	}
@@ -472,7 +472,7 @@ static void supervisor_free(struct supervisor *sup)
 	free(sup->inherited);
 	buffer_fini(&sup->births.scratch);
 	free(sup->births.scratch_list);
-	free(sup->exe_path);
+	free(sup->upgrade.exe_path);
 	if (sup->loop != NULL) {
 		heal_fini(sup);
 		intercept_fini(sup);

@@ -24,6 +24,7 @@
 #include "supervisor/intercept/state.h"
 #include "supervisor/messages/state.h"
 #include "supervisor/orphans/state.h"
+#include "supervisor/upgrade/state.h"
 #include "supervisor/workers/state.h"
 
 #include <ev.h>
@@ -248,7 +249,6 @@ struct pid_table {
 struct history;
 struct news;
 struct health;
-struct reexec;
 struct trouble;
 
 /* Who had a port that was asked for last (trouble.h). */
@@ -336,11 +336,9 @@ struct supervisor {
 	bool stop_at_once;
 	bool over;
 	int status;
-	int daemon_pipe;       /* -d: tell the one who waits; or -1 */
-	bool ready_once;       /* every cluster was ready as a whole */
-	unsigned upgrades;     /* of nclust itself, so far */
-	char *exe_path;        /* that we were started by; NULL: not known */
-	struct reexec *reexec; /* an upgrade under way, or NULL */
+	int daemon_pipe; /* -d: tell the one who waits; or -1 */
+	bool ready_once; /* every cluster was ready as a whole */
+	struct upgrade upgrade;
 	struct stop stop;
 };
 

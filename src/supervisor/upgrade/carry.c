@@ -43,7 +43,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(31, supervisor, status, SIGNED),
 	PLAIN(32, supervisor, daemon_pipe, FD),
 	PLAIN(33, supervisor, ready_once, BOOL),
-	PLAIN(34, supervisor, upgrades, UNSIGNED),
+	PLAIN(34, supervisor, upgrade.count, UNSIGNED),
 	PLAIN(35, supervisor, guard.timer.active, SIGNED),
 	PLAIN(36, supervisor, orphans.keeper_socket, FD),
 	PLAIN(37, supervisor, orphans.last_number, UNSIGNED),

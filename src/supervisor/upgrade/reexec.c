@@ -85,11 +85,11 @@ void reexec_find_path(struct supervisor *sup)
 			snprintf(path, sizeof(path), "%s/%s", cwd, called) <
 				(int)sizeof(path) &&
 			is_same_file(path, &st)) {
-			sup->exe_path = strdup(path);
+			sup->upgrade.exe_path = strdup(path);
 			return;
 		}
 	} else if (called != NULL && is_same_file(called, &st)) {
-		sup->exe_path = strdup(called);
+		sup->upgrade.exe_path = strdup(called);
 		return;
 	}
 	len = readlink("/proc/self/exe", path, sizeof(path) - 1);
@@ -97,7 +97,7 @@ void reexec_find_path(struct supervisor *sup)
 		return;
 	path[len] = '\0';
 	if (is_same_file(path, &st))
-		sup->exe_path = strdup(path);
+		sup->upgrade.exe_path = strdup(path);
 }
 
 /* Who may write to it becomes us: only we, root, and whose the running one is
@@ -111,24 +111,25 @@ static int check_owner(
 	if ((st->st_mode & others) != 0)
 		return error_set(err, 0,
 			"'%s' can be written to by others (mode %03o)",
-			sup->exe_path, (unsigned)st->st_mode & 0777);
+			sup->upgrade.exe_path, (unsigned)st->st_mode & 0777);
 	if (st->st_uid == 0 || st->st_uid == geteuid() ||
 		(fstat(sup->self_exe, &ours) == 0 && ours.st_uid == st->st_uid))
 		return 0;
 	return error_set(err, 0, "'%s' belongs to another user (uid %u)",
-		sup->exe_path, (unsigned)st->st_uid);
+		sup->upgrade.exe_path, (unsigned)st->st_uid);
 }
 
 static int open_binary(const struct supervisor *sup, struct error *err)
 {
-	scoped_fd fd = open(sup->exe_path, O_PATH | O_CLOEXEC);
+	scoped_fd fd = open(sup->upgrade.exe_path, O_PATH | O_CLOEXEC);
 	struct stat st;
 
 	if (fd == -1 || fstat(fd, &st) == -1)
-		return error_set(err, errno, "cannot open '%s'", sup->exe_path);
-	if (!S_ISREG(st.st_mode))
 		return error_set(
-			err, 0, "'%s' is not a plain file", sup->exe_path);
+			err, errno, "cannot open '%s'", sup->upgrade.exe_path);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, 0, "'%s' is not a plain file",
+			sup->upgrade.exe_path);
 	if (check_owner(sup, &st, err) == -1)
 		return -1;
 	return fd_release(&fd);
@@ -159,14 +160,14 @@ static void stop_check(struct reexec *u)
 
 void reexec_fini(struct supervisor *sup)
 {
-	struct reexec *u = sup->reexec;
+	struct reexec *u = sup->upgrade.reexec;
 
 	if (u == NULL)
 		return;
 	stop_check(u);
 	fd_close(&u->binary);
 	free(u);
-	sup->reexec = NULL;
+	sup->upgrade.reexec = NULL;
 }
 
 void reexec_tell(struct supervisor *sup, const char *text, bool failed)
@@ -205,7 +206,7 @@ static int write_state(struct supervisor *sup, struct carry_writer *c,
 		.image = sup->self_exe,
 		.pid = getpid(),
 		.written = clock_now(),
-		.asked = sup->reexec->asked,
+		.asked = sup->upgrade.reexec->asked,
 		.capabilities = our_capabilities(),
 		.standby = -1,
 	};
@@ -213,7 +214,8 @@ static int write_state(struct supervisor *sup, struct carry_writer *c,
 	reap_tell_all(sup);
 	(void)text_copy(
 		binary.version, sizeof(binary.version), carry_variant.program);
-	(void)text_copy(binary.path, sizeof(binary.path), sup->exe_path);
+	(void)text_copy(
+		binary.path, sizeof(binary.path), sup->upgrade.exe_path);
 	if (carry_save(c, sup, lasting, &binary, err) == -1)
 		return -1;
 	return sealed_make("nclust-state", c->out.data, c->out.len, err);
@@ -276,7 +278,7 @@ static bool has_passed(struct reexec *u, const struct pidfd_end *end)
 
 static void check_ended(struct supervisor *sup)
 {
-	struct reexec *u = sup->reexec;
+	struct reexec *u = sup->upgrade.reexec;
 	struct pidfd_end end;
 	char said[360];
 	char why[500];
@@ -305,7 +307,7 @@ static void check_ended(struct supervisor *sup)
 	else
 		(void)snprintf(why, sizeof(why),
 			"'%s' is no nclust that can take over (exit %d)",
-			sup->exe_path, end.code);
+			sup->upgrade.exe_path, end.code);
 	fail(sup, why);
 }
 
@@ -320,8 +322,9 @@ static void on_checked(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static bool upgrade_on_owns(const struct supervisor *sup, pid_t pid)
 {
-	return sup->reexec != NULL && sup->reexec->pidfd != -1 &&
-		sup->reexec->pid == pid;
+	return sup->upgrade.reexec != NULL &&
+		sup->upgrade.reexec->pidfd != -1 &&
+		sup->upgrade.reexec->pid == pid;
 }
 
 static int run_check(
@@ -354,7 +357,7 @@ static void wait_for_writer(struct reexec *u)
 	if (u->step != REEXEC_BUSY)
 		news_say(u->sup, LOG_INFO, "upgrade-waits",
 			"%s: '%s' is being written to, waiting",
-			u->sup->settings->name, u->sup->exe_path);
+			u->sup->settings->name, u->sup->upgrade.exe_path);
 	u->step = REEXEC_BUSY;
 	ev_timer_set(&u->patience, nsec_seconds(BUSY_PAUSE), 0.);
 	ev_timer_start(u->sup->loop, &u->patience);
@@ -393,7 +396,7 @@ static void watch_check(struct reexec *u, int output)
 
 static void start_check(struct supervisor *sup)
 {
-	struct reexec *u = sup->reexec;
+	struct reexec *u = sup->upgrade.reexec;
 	struct spawn_failure failure;
 	struct error err;
 	int ends[2] = {-1, -1};
@@ -430,7 +433,7 @@ static void start_check(struct supervisor *sup)
 		wait_for_writer(u);
 		return;
 	}
-	spawn_explain(&failure, sup->exe_path, &err);
+	spawn_explain(&failure, sup->upgrade.exe_path, &err);
 	fail(sup, err.text);
 }
 
@@ -498,7 +501,7 @@ void reexec_into(int image, int state, const char *descriptors, size_t count,
 
 static void go(struct supervisor *sup)
 {
-	struct reexec *u = sup->reexec;
+	struct reexec *u = sup->upgrade.reexec;
 	struct carry_writer c;
 	struct error err;
 
@@ -509,8 +512,8 @@ static void go(struct supervisor *sup)
 		reexec_into(u->binary, state, c.descriptors.data,
 			c.descriptors.len / CARRY_DESCRIPTOR_SIZE, sup->argv,
 			sup->self_exe, "");
-		(void)error_set(
-			&err, errno, "cannot execute '%s'", sup->exe_path);
+		(void)error_set(&err, errno, "cannot execute '%s'",
+			sup->upgrade.exe_path);
 	}
 	carry_fini(&c);
 	fail(sup, err.text);
@@ -539,7 +542,7 @@ static const struct service *who_rolls(const struct supervisor *sup)
 
 void reexec_look(struct supervisor *sup)
 {
-	const struct reexec *u = sup->reexec;
+	const struct reexec *u = sup->upgrade.reexec;
 
 	if (sup->stopping) {
 		fail(sup, "nclust is stopping");
@@ -558,11 +561,11 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 	const struct service *rolls = who_rolls(sup);
 	struct reexec *u;
 
-	if (sup->reexec != NULL)
+	if (sup->upgrade.reexec != NULL)
 		return error_set(err, EBUSY, "an upgrade is under way");
 	if (sup->stopping)
 		return error_set(err, EBUSY, "nclust is stopping");
-	if (sup->exe_path == NULL)
+	if (sup->upgrade.exe_path == NULL)
 		return error_set(err, 0,
 			"the file that nclust was started from is not known");
 	u = calloc(1, sizeof(*u));
@@ -577,7 +580,7 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 	ev_io_set(&u->output, -1, EV_READ);
 	ev_init(&u->patience, on_patience_over);
 	u->exit.data = u->output.data = u->patience.data = u;
-	sup->reexec = u;
+	sup->upgrade.reexec = u;
 	if (rolls != NULL)
 		news_say(sup, LOG_NOTE, "upgrade-waits",
 			"%s: the upgrade waits until the rollout of '%s' is "

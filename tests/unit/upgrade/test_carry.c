@@ -47,7 +47,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, news_tail),
 	NOT(supervisor, reaper.first_children),
 	NOT(supervisor, reaper.first_children_count),
-	NOT(supervisor, exe_path),
+	NOT(supervisor, upgrade.exe_path),
 	NOT(supervisor, loop), /* made anew, as all that is watched */
 	NOT(supervisor, turn.wake),
 	NOT(supervisor, turn.prepare),
@@ -85,7 +85,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, births.scratch),
 	NOT(supervisor, births.scratch_list),
 	NOT(supervisor, births.scratch_size),
-	NOT(supervisor, reexec),
+	NOT(supervisor, upgrade.reexec),
 	NOT(supervisor, orphans.heritage), /* of the start */
 	NOT(supervisor, has_past),
 	NOT(supervisor, traffic.drains), /* begun anew */
