@@ -24,6 +24,7 @@
 #include "supervisor/intercept/state.h"
 #include "supervisor/messages/state.h"
 #include "supervisor/orphans/state.h"
+#include "supervisor/sockets/state.h"
 #include "supervisor/upgrade/state.h"
 #include "supervisor/workers/state.h"
 
@@ -300,7 +301,7 @@ struct supervisor {
 	struct births births;
 	uint64_t next_serial;
 
-	ev_io heal; /* its fd: an epoll set, see heal.h */
+	struct sockets sockets;
 	ev_io signal_watcher;
 	bool hup_ignored;
 	bool had_terminal;
@@ -308,7 +309,6 @@ struct supervisor {
 	struct reaper reaper;
 	struct logger logger;
 	struct intercept intercept;
-	ev_timer trim; /* learned listeners that nobody uses (learned.h) */
 	struct last_holder last_holder;
 	struct traffic traffic;
 	struct channels channels;

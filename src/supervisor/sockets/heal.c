@@ -75,22 +75,22 @@ void heal_init(struct supervisor *sup)
 {
 	int fd = epoll_create1(EPOLL_CLOEXEC);
 
-	ev_init(&sup->heal, on_hang_up);
+	ev_init(&sup->sockets.heal, on_hang_up);
 	/* until then clients are refused */
-	ev_set_priority(&sup->heal, EV_MAXPRI);
-	ev_io_set(&sup->heal, fd, EV_READ);
+	ev_set_priority(&sup->sockets.heal, EV_MAXPRI);
+	ev_io_set(&sup->sockets.heal, fd, EV_READ);
 	if (fd == -1)
 		log_syserr("cannot watch over the listeners");
 	else
-		ev_io_start(sup->loop, &sup->heal);
+		ev_io_start(sup->loop, &sup->sockets.heal);
 }
 
 void heal_fini(struct supervisor *sup)
 {
-	if (!ev_is_active(&sup->heal))
+	if (!ev_is_active(&sup->sockets.heal))
 		return;
-	ev_io_stop(sup->loop, &sup->heal);
-	(void)close(sup->heal.fd);
+	ev_io_stop(sup->loop, &sup->sockets.heal);
+	(void)close(sup->sockets.heal.fd);
 }
 
 /* One that was taken over may have several sockets. */
@@ -107,11 +107,12 @@ void heal_watch(struct supervisor *sup, struct listener *l)
 	struct epoll_event event = {.events = 0, .data.ptr = l};
 
 	l->heal = -1;
-	if (!ev_is_active(&sup->heal) || !l->facts.listening ||
+	if (!ev_is_active(&sup->sockets.heal) || !l->facts.listening ||
 		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
 		return;
-	if (epoll_ctl(sup->heal.fd, EPOLL_CTL_ADD, l->fd, &event) == 0) {
-		l->heal = sup->heal.fd;
+	if (epoll_ctl(sup->sockets.heal.fd, EPOLL_CTL_ADD, l->fd, &event) ==
+		0) {
+		l->heal = sup->sockets.heal.fd;
 		watch_others(l);
 	} else {
 		log_syserr(

@@ -394,7 +394,7 @@ bool learned_make_way(struct service *service, const struct socket_key *key)
 
 static void arm(struct supervisor *sup, nsec_t wait)
 {
-	ev_timer *timer = &sup->trim;
+	ev_timer *timer = &sup->sockets.trim;
 
 	if (ev_is_active(timer) &&
 		ev_timer_remaining(sup->loop, timer) <= nsec_seconds(wait))
@@ -494,11 +494,11 @@ void learned_resume(struct service *service)
 
 void learned_init(struct supervisor *sup)
 {
-	ev_init(&sup->trim, on_trim);
-	sup->trim.data = sup;
+	ev_init(&sup->sockets.trim, on_trim);
+	sup->sockets.trim.data = sup;
 }
 
 void learned_fini(struct supervisor *sup)
 {
-	ev_timer_stop(sup->loop, &sup->trim);
+	ev_timer_stop(sup->loop, &sup->sockets.trim);
 }
