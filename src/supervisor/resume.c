@@ -196,7 +196,7 @@ static int go_on(struct supervisor *sup, struct inheritance *in)
 {
 	struct carry_reader *r = &in->reader;
 
-	log_to(sup->log_fd != -1 ? sup->log_fd : STDERR_FILENO,
+	log_to(sup->daemon.log_fd != -1 ? sup->daemon.log_fd : STDERR_FILENO,
 		"nclust: ", (enum log_level)sup->settings->log_level);
 	name_ourselves(sup);
 	if (in->image != -1)

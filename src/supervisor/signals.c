@@ -124,7 +124,7 @@ bool signals_has_terminal(void)
 
 static void on_hup(struct supervisor *sup)
 {
-	if (sup->hup_ignored)
+	if (sup->signals.hup_ignored)
 		return;
 	if (sup->had_terminal && !signals_has_terminal()) {
 		log_note("the terminal is gone: stopping");
@@ -303,16 +303,16 @@ int signals_init(struct supervisor *sup, struct error *err)
 	fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd == -1)
 		return error_set(err, errno, "cannot open a signalfd");
-	ev_io_init(&sup->signal_watcher, on_readable, fd, EV_READ);
-	sup->signal_watcher.data = sup;
-	ev_io_start(sup->loop, &sup->signal_watcher);
+	ev_io_init(&sup->signals.watcher, on_readable, fd, EV_READ);
+	sup->signals.watcher.data = sup;
+	ev_io_start(sup->loop, &sup->signals.watcher);
 	return 0;
 }
 
 void signals_fini(struct supervisor *sup)
 {
-	if (!ev_is_active(&sup->signal_watcher))
+	if (!ev_is_active(&sup->signals.watcher))
 		return;
-	ev_io_stop(sup->loop, &sup->signal_watcher);
-	(void)close(sup->signal_watcher.fd);
+	ev_io_stop(sup->loop, &sup->signals.watcher);
+	(void)close(sup->signals.watcher.fd);
 }

@@ -281,7 +281,7 @@ static void unblock_log(struct supervisor *sup)
 		(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
 		fd = open("/proc/self/fd/2",
 			O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	sup->log_fd = fd;
+	sup->daemon.log_fd = fd;
 	log_to(fd != -1 ? fd : STDERR_FILENO,
 		"nclust: ", (enum log_level)sup->settings->log_level);
 }
@@ -484,7 +484,7 @@ static void supervisor_free(struct supervisor *sup)
 	fd_close(&sup->null_fd);
 	fd_close(&sup->control.reserve_fd);
 	fd_close(&sup->self_exe);
-	fd_close(&sup->log_fd);
+	fd_close(&sup->daemon.log_fd);
 }
 
 /* Who waits for our end may start the next one at the last word: by then its
@@ -508,7 +508,7 @@ static void let_go(struct supervisor *sup)
 
 static void finish(struct supervisor *sup)
 {
-	bool begun = sup->loop != NULL && sup->history != NULL;
+	bool begun = sup->loop != NULL && sup->news.history != NULL;
 
 	sup->over = true;
 	if (begun)
@@ -524,7 +524,7 @@ static void finish(struct supervisor *sup)
 static int end(struct supervisor *sup)
 {
 	finish(sup);
-	daemon_failed(&sup->daemon_pipe, sup->status);
+	daemon_failed(&sup->daemon.pipe, sup->status);
 	supervisor_free(sup);
 	return sup->status;
 }
@@ -545,13 +545,13 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.null_fd = -1,
 		.control.reserve_fd = -1,
 		.self_exe = -1,
-		.log_fd = -1,
+		.daemon.log_fd = -1,
 		.reaper.oom_fd = -1,
 		.logger.pidfd = -1,
 		.orphans.keeper_socket = -1,
 		.traffic.thawer = -1,
 		.orphans.file = {.fd = -1},
-		.daemon_pipe = -1,
+		.daemon.pipe = -1,
 	};
 	buffer_init(&sup->births.scratch, 0);
 }
@@ -566,7 +566,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	supervisor_blank(&sup, argc, argv);
 	sup.settings = settings;
 	log_set_level((enum log_level)settings->log_level);
-	sup.hup_ignored = signals_hup_was_ignored();
+	sup.signals.hup_ignored = signals_hup_was_ignored();
 	if (privilege_clean_start(&err) == -1 ||
 		listeners_inherit(&sup, &err) == -1) {
 		log_error("%s", err.text);
@@ -574,7 +574,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 		return error_exit_status(&err);
 	}
 	if (settings->daemon) {
-		parent = daemon_detach(&sup.daemon_pipe, &status, &err);
+		parent = daemon_detach(&sup.daemon.pipe, &status, &err);
 		if (parent != 0) {
 			if (parent == -1)
 				log_error("%s", err.text);

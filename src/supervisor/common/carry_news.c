@@ -22,7 +22,7 @@ static void *make(struct carry_reader *r, void *owner)
 
 	(void)r;
 	return news_carried(owner, &none) == 0
-		? ((struct supervisor *)owner)->news_tail
+		? ((struct supervisor *)owner)->news.tail
 		: NULL;
 }
 
@@ -35,7 +35,7 @@ const struct carried carried_event = {
 
 static const struct plain_row told_rows[] = {
 	CARRY_LIST(
-		CARRY_NEWS, supervisor, news_head, &carried_event, news, next),
+		CARRY_NEWS, supervisor, news.head, &carried_event, news, next),
 };
 
 const struct carried carried_news = {

@@ -87,7 +87,7 @@ void daemon_release(struct supervisor *sup)
 {
 	unsigned char ok = 0;
 
-	if (sup->daemon_pipe == -1)
+	if (sup->daemon.pipe == -1)
 		return;
 	replace(sup->null_fd, STDIN_FILENO);
 	if (daemon_lets_go(sup, STDOUT_FILENO))
@@ -95,12 +95,12 @@ void daemon_release(struct supervisor *sup)
 	if (daemon_lets_go(sup, STDERR_FILENO)) {
 		replace(sup->null_fd, STDERR_FILENO);
 		log_to(STDERR_FILENO, "nclust: ", log_level());
-		fd_close(&sup->log_fd); /* it was the same once more */
+		fd_close(&sup->daemon.log_fd); /* it was the same once more */
 	}
 	/* who waited may be gone already */
-	if (write(sup->daemon_pipe, &ok, 1) == -1)
+	if (write(sup->daemon.pipe, &ok, 1) == -1)
 		log_debug("nobody waited for the start");
-	fd_close(&sup->daemon_pipe);
+	fd_close(&sup->daemon.pipe);
 }
 
 void daemon_failed(int *pipe, int status)

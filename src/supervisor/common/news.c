@@ -443,7 +443,7 @@ static void hand_out(struct supervisor *sup, struct buffer *out,
 
 	if (line == NULL || out->failed)
 		return;
-	remember(sup->history, line, out->len);
+	remember(sup->news.history, line, out->len);
 	PARTS(told, sup, service, report, line, sentence);
 }
 
@@ -484,7 +484,7 @@ static void explain(const struct service *service, struct news *n)
 static void publish(struct supervisor *sup, struct news *n)
 {
 	struct service *service = service_named(sup, n->cluster);
-	struct history *h = sup->history;
+	struct history *h = sup->news.history;
 	const struct report *r = &n->report;
 	enum log_level level = level_of(r);
 	struct json_writer w;
@@ -518,22 +518,22 @@ static void publish(struct supervisor *sup, struct news *n)
 
 static void flush_told(struct supervisor *sup)
 {
-	while (sup->news_head != NULL && sup->news_head->serial == 0) {
-		struct news *n = sup->news_head;
+	while (sup->news.head != NULL && sup->news.head->serial == 0) {
+		struct news *n = sup->news.head;
 
-		sup->news_head = n->next;
-		if (sup->news_head == NULL)
-			sup->news_tail = NULL;
+		sup->news.head = n->next;
+		if (sup->news.head == NULL)
+			sup->news.tail = NULL;
 		publish(sup, n);
 		free(n);
 	}
-	ev_timer_stop(sup->loop, &sup->news_timer);
-	if (sup->news_head != NULL) {
-		nsec_t left = sup->news_head->patience - clock_now();
+	ev_timer_stop(sup->loop, &sup->news.timer);
+	if (sup->news.head != NULL) {
+		nsec_t left = sup->news.head->patience - clock_now();
 
-		ev_timer_set(&sup->news_timer,
+		ev_timer_set(&sup->news.timer,
 			left > 0 ? nsec_seconds(left) : 0., 0.);
-		ev_timer_start(sup->loop, &sup->news_timer);
+		ev_timer_start(sup->loop, &sup->news.timer);
 	}
 }
 
@@ -543,8 +543,8 @@ static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (sup->news_head != NULL)
-		sup->news_head->serial = 0;
+	if (sup->news.head != NULL)
+		sup->news.head->serial = 0;
 	flush_told(sup);
 }
 
@@ -556,11 +556,11 @@ int news_carried(struct supervisor *sup, const struct news *n)
 		return -1;
 	*copy = *n;
 	copy->next = NULL;
-	if (sup->news_tail != NULL)
-		sup->news_tail->next = copy;
+	if (sup->news.tail != NULL)
+		sup->news.tail->next = copy;
 	else
-		sup->news_head = copy;
-	sup->news_tail = copy;
+		sup->news.head = copy;
+	sup->news.tail = copy;
 	return 0;
 }
 
@@ -577,7 +577,7 @@ static void enqueue(struct supervisor *sup, const struct news *n)
 static void news_on_report(struct service *service, const struct report *report)
 {
 	struct supervisor *sup = service->sup;
-	struct history *h = sup->history;
+	struct history *h = sup->news.history;
 	struct news n = {.report = *report};
 
 	/* who accepts says that itself */
@@ -596,7 +596,7 @@ static void news_on_report(struct service *service, const struct report *report)
 		n.patience = nsec_add(clock_now(), NEWS_PATIENCE);
 		h->expect = 0;
 	}
-	if (n.serial == 0 && sup->news_head == NULL)
+	if (n.serial == 0 && sup->news.head == NULL)
 		publish(sup, &n);
 	else
 		enqueue(sup, &n);
@@ -616,7 +616,7 @@ static void end_saying(
 {
 	json_put_text(w, "text", text);
 	json_close_object(w);
-	hand_out(sup, &sup->history->scratch, NULL, NULL, text);
+	hand_out(sup, &sup->news.history->scratch, NULL, NULL, text);
 }
 
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
@@ -629,7 +629,7 @@ void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	begin_saying(&w, sup->history, level, event, text);
+	begin_saying(&w, sup->news.history, level, event, text);
 	end_saying(sup, &w, text);
 }
 
@@ -646,11 +646,11 @@ void news_say_of(struct service *service, enum log_level level,
 	va_start(args, format);
 	(void)vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
 	va_end(args);
-	begin_saying(&w, sup->history, level, event, text);
+	begin_saying(&w, sup->news.history, level, event, text);
 	json_put_text(&w, "cluster", service->name);
 	json_put_text(&w, "text", text);
 	json_close_object(&w);
-	hand_out(sup, &sup->history->scratch, service, NULL, text);
+	hand_out(sup, &sup->news.history->scratch, service, NULL, text);
 }
 
 void news_say_numbers(const struct child *child, enum log_level level,
@@ -665,7 +665,7 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	begin_saying(&w, sup->history, level, event, text);
+	begin_saying(&w, sup->news.history, level, event, text);
 	json_put_text(&w, "cluster", child->service->name);
 	json_put_int(&w, "slot", child->slot);
 	json_put_int(&w, "worker", (int64_t)child->worker);
@@ -678,7 +678,7 @@ void news_say_numbers(const struct child *child, enum log_level level,
 
 void news_expect(struct supervisor *sup, const char *cause, uint64_t serial)
 {
-	struct history *h = sup->history;
+	struct history *h = sup->news.history;
 
 	(void)text_copy(
 		h->explain, sizeof(h->explain), cause != NULL ? cause : "");
@@ -687,7 +687,7 @@ void news_expect(struct supervisor *sup, const char *cause, uint64_t serial)
 
 char *news_expected(struct supervisor *sup, uint64_t *serial)
 {
-	struct history *h = sup->history;
+	struct history *h = sup->news.history;
 	char *cause = *h->explain != '\0' ? strdup(h->explain) : NULL;
 
 	*serial = h->expect;
@@ -697,7 +697,7 @@ char *news_expected(struct supervisor *sup, uint64_t *serial)
 
 struct news *news_awaiting(const struct supervisor *sup, uint64_t serial)
 {
-	struct news *n = sup->news_head;
+	struct news *n = sup->news.head;
 
 	while (n != NULL && n->serial != serial)
 		n = n->next;
@@ -712,22 +712,22 @@ void news_answered(struct supervisor *sup, struct news *n)
 
 void news_stop_waiting(struct supervisor *sup)
 {
-	for (struct news *n = sup->news_head; n != NULL; n = n->next)
+	for (struct news *n = sup->news.head; n != NULL; n = n->next)
 		n->serial = 0;
 	flush_told(sup);
 }
 
 bool news_pending(const struct supervisor *sup)
 {
-	return sup->news_head != NULL;
+	return sup->news.head != NULL;
 }
 
 /* ---- life ---- */
 
 const char *news_history(const struct supervisor *sup, size_t *len)
 {
-	*len = sup->history->used;
-	return sup->history->lines;
+	*len = sup->news.history->used;
+	return sup->news.history->lines;
 }
 
 int news_init(struct supervisor *sup, struct error *err)
@@ -742,9 +742,9 @@ int news_init(struct supervisor *sup, struct error *err)
 	}
 	(void)memset(h->lines, '\n', HISTORY_SIZE);
 	buffer_init(&h->scratch, 8192);
-	sup->history = h;
-	ev_init(&sup->news_timer, on_patience_over);
-	sup->news_timer.data = sup;
+	sup->news.history = h;
+	ev_init(&sup->news.timer, on_patience_over);
+	sup->news.timer.data = sup;
 	return 0;
 }
 
@@ -777,12 +777,12 @@ static void *make_history(struct carry_reader *r, void *owner)
 {
 	struct supervisor *sup = owner;
 
-	return news_init(sup, r->err) == 0 ? sup->history : NULL;
+	return news_init(sup, r->err) == 0 ? sup->news.history : NULL;
 }
 
 const struct carried carried_history = {
 	.tag = CARRY_HISTORY,
-	.at = offsetof(struct supervisor, history),
+	.at = offsetof(struct supervisor, news.history),
 	.called = "the history",
 	.make = make_history,
 	.put = put_history,
@@ -796,20 +796,20 @@ static void news_on_go_on(struct supervisor *sup)
 
 static void news_on_end(struct supervisor *sup)
 {
-	if (sup->history == NULL)
+	if (sup->news.history == NULL)
 		return;
 	news_stop_waiting(sup);
-	ev_timer_stop(sup->loop, &sup->news_timer);
-	free(sup->history->lines);
-	buffer_fini(&sup->history->scratch);
-	free(sup->history);
-	sup->history = NULL;
+	ev_timer_stop(sup->loop, &sup->news.timer);
+	free(sup->news.history->lines);
+	buffer_fini(&sup->news.history->scratch);
+	free(sup->news.history);
+	sup->news.history = NULL;
 }
 
 /* What waits to be told is told of it under its new name. */
 static void news_on_renamed(struct service *service, const char *old)
 {
-	for (struct news *n = service->sup->news_head; n != NULL; n = n->next)
+	for (struct news *n = service->sup->news.head; n != NULL; n = n->next)
 		if (strcmp(n->cluster, old) == 0)
 			(void)text_copy(
 				n->cluster, sizeof(n->cluster), service->name);

@@ -247,8 +247,6 @@ struct pid_table {
 	size_t used;
 };
 
-struct history;
-struct news;
 struct health;
 struct trouble;
 
@@ -268,6 +266,29 @@ struct turn {
 	nsec_t armed_at; /* when the deadline was armed, and for when */
 	nsec_t armed_for;
 	ev_periodic far_away; /* keeps libev's housekeeping asleep */
+};
+
+/* What has happened (news.h). */
+struct history;
+struct news;
+
+struct record {
+	struct history *history;
+	struct news *head; /* told in order */
+	struct news *tail;
+	ev_timer timer;
+};
+
+/* What is left of the start in the background, and of the log (daemon.h). */
+struct daemon {
+	int pipe;   /* -d: tell the one who waits; or -1 */
+	int log_fd; /* our own nonblocking stderr, or -1 */
+};
+
+/* Signals that nclust itself gets (signals.c). */
+struct signals {
+	ev_io watcher;
+	bool hup_ignored;
 };
 
 /* Who watches over the runtime directory (guard.h). */
@@ -302,8 +323,7 @@ struct supervisor {
 	uint64_t next_serial;
 
 	struct sockets sockets;
-	ev_io signal_watcher;
-	bool hup_ignored;
+	struct signals signals;
 	bool had_terminal;
 
 	struct reaper reaper;
@@ -315,10 +335,7 @@ struct supervisor {
 	struct manager *manager; /* NULL: we are under none */
 	struct control control;
 	struct commands commands;
-	struct history *history;
-	struct news *news_head; /* told in order */
-	struct news *news_tail;
-	ev_timer news_timer;
+	struct record news;
 
 	bool changed;  /* what the next one must know: to be
 				      written when this turn ends */
@@ -327,7 +344,7 @@ struct supervisor {
 
 	int self_exe; /* O_PATH of our own binary */
 
-	int log_fd; /* our own nonblocking stderr, or -1 */
+	struct daemon daemon;
 	bool pidfile_written;
 	int null_fd;
 	rlim_t descriptors; /* that we may have */
@@ -336,7 +353,6 @@ struct supervisor {
 	bool stop_at_once;
 	bool over;
 	int status;
-	int daemon_pipe; /* -d: tell the one who waits; or -1 */
 	bool ready_once; /* every cluster was ready as a whole */
 	struct upgrade upgrade;
 	struct stop stop;

@@ -19,7 +19,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(7, supervisor, has_rundir, BOOL),
 	PLAIN(8, supervisor, next_serial, UNSIGNED),
 	PLAIN(9, supervisor, reaper.last_sweep, SIGNED),
-	PLAIN(10, supervisor, hup_ignored, BOOL),
+	PLAIN(10, supervisor, signals.hup_ignored, BOOL),
 	PLAIN(11, supervisor, had_terminal, BOOL),
 	PLAIN_ENUM(12, supervisor, intercept.way, WAY_NONE),
 	PLAIN(13, supervisor, intercept.own_filter_told, BOOL),
@@ -31,7 +31,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(19, supervisor, logger.watcher.fd, FD),
 	PLAIN(20, supervisor, logger.started, SIGNED),
 	PLAIN(21, supervisor, logger.stdout_is_terminal, BOOL),
-	PLAIN(22, supervisor, log_fd, FD),
+	PLAIN(22, supervisor, daemon.log_fd, FD),
 	PLAIN(23, supervisor, pidfile_written, BOOL),
 	PLAIN(24, supervisor, null_fd, FD),
 	PLAIN(25, supervisor, control.reserve_fd, FD),
@@ -41,7 +41,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(29, supervisor, reaper.oom_fd, FD),
 	PLAIN(30, supervisor, reaper.oom_kills, SIGNED),
 	PLAIN(31, supervisor, status, SIGNED),
-	PLAIN(32, supervisor, daemon_pipe, FD),
+	PLAIN(32, supervisor, daemon.pipe, FD),
 	PLAIN(33, supervisor, ready_once, BOOL),
 	PLAIN(34, supervisor, upgrade.count, UNSIGNED),
 	PLAIN(35, supervisor, guard.timer.active, SIGNED),
@@ -148,7 +148,7 @@ static int whole_done(struct carry_reader *r, void *to)
 	const struct supervisor *sup = to;
 
 	if (sup->settings == NULL || sup->control.clients == NULL ||
-		sup->history == NULL || r->binary.pid == 0 ||
+		sup->news.history == NULL || r->binary.pid == 0 ||
 		sup->null_fd == -1)
 		return error_set(
 			r->err, 0, "the state lacks what nclust needs");
