@@ -2,20 +2,11 @@
 #ifndef SUPERVISOR_STATE_H
 #define SUPERVISOR_STATE_H
 
-#include "base/buffer.h"
-#include "base/error.h"
 #include "base/nsec.h"
 #include "config/config.h"
 #include "core/cluster.h"
 #include "os/look/holder.h"
 #include "os/place/rundir.h"
-#include "os/place/sharedmem.h"
-#include "os/spawn/seccomp.h"
-#include "os/socket/socket.h"
-#include "os/socket/socket_key.h"
-#include "os/socket/socket_options.h"
-#include "os/spawn/spawn.h"
-#include "os/place/statefile.h"
 #include "supervisor/control/state.h"
 #include "supervisor/drain/state.h"
 #include "supervisor/health/state.h"
@@ -36,116 +27,16 @@
 #include <sys/types.h>
 
 /*
- * The supervisor's own structures, shared by the files of this directory and
- * by nobody else.  Ownership is a tree: supervisor -> services -> children and
- * listeners; supervisor -> clients.  Everything below points up.
+ * What is common to all rooms of the supervisor.  Ownership is a tree: a
+ * supervisor has services, a service has children and listeners.  Everything
+ * below points up.  What a room alone knows is a struct of its own in these, from
+ * the state.h of that room; listeners and segments are in that of sockets, recipes
+ * in that of workers.
  */
-
-struct node_cluster;
-struct node_server;
-struct node_worker;
-
-/* One of several sockets of a listener (steer.h). */
-struct listener_socket {
-	struct listener_socket *next;
-	int fd;
-	uint64_t inode;
-	unsigned lane;   /* workers from that one on get it */
-	unsigned place;  /* in the kernel's group */
-	unsigned weight; /* of new connections */
-	bool served;     /* it ever had any */
-	nsec_t away;     /* since when it has none; or 0 */
-	bool settled;    /* nothing was half open since then */
-	nsec_t ask_at;   /* whether that is so; not before */
-	bool waited;     /* somebody waited in its queue at the last look */
-	unsigned knocks; /* since its queue was empty */
-	nsec_t knock_at; /* the next, not before */
-	uint64_t held;   /* by the keeper, by this cookie; or 0 */
-};
-
-/* A listening socket that nclust holds; workers come and go. */
-struct listener {
-	struct address address; /* a copy */
-	int fd;
-	bool made; /* we bound it (else it came from outside) */
-	struct socket_file file;
-	struct socket_facts facts;
-	nsec_t healed_at; /* told last */
-	int heal;         /* the epoll set it is in (heal.h), or -1 */
-	unsigned users;   /* services' sets that hold it */
-	struct listener_socket *sockets; /* NULL: there is but `fd` */
-	bool own_group; /* a server has joined them by itself: not steered */
-
-	/* A worker that binds by itself gets it where the key is the same. */
-	bool has_key; /* TCP or UDP */
-	struct socket_key key;
-	uint64_t inode;
-	struct socket_options *asked; /* heap: what the last worker that got it
-					 had set before its bind, or NULL */
-	bool learned;                 /* of a worker's bind, not of a setting */
-	unsigned bit;                 /* learned: in child->uses */
-	unsigned workers;             /* learned: so many have it … */
-	nsec_t unused_since;          /* … since when none; or 0 */
-	bool limit_told;
-	pid_t binder; /* the thread that bound it last: whose it may be */
-	struct node_server *servers; /* Node's, that have it (node.h) */
-	struct supervisor *sup;
-	struct kept_listener kept;
-};
-
-/* Memory that workers share (segment.h). */
-struct segment {
-	int fd;
-	uint64_t wanted; /* by the settings; with … */
-	enum huge_pages huge;
-	struct sharedmem_facts facts;
-	unsigned users;
-	struct supervisor *sup;
-	bool held; /* by the keeper, by its inode */
-};
-
-/* The listeners of one settings version, in their order. */
-struct listener_set {
-	struct listener **list; /* each counted in `users` */
-	size_t count;
-};
-
-/* What a command runs that can be a worker of Node's cluster (nodecommand.h). */
-enum node_runtime {
-	NODE_NONE,
-	NODE_NODE,
-	NODE_BUN,
-	NODE_DENO,
-};
-
-/*
- * What all workers of one generation have in common, made once: where the
- * program is looked for, the environment that does not differ by worker, ids
- * and limits, and the listeners.
- */
-struct recipe {
-	unsigned generation;
-	struct cluster_settings *settings; /* a reference */
-	char **candidates;
-	char **environment;
-	size_t environment_count;
-	bool has_port;
-	gid_t *groups;
-	size_t group_count;
-	struct rlimit limits[LIMITS_MAX + 1];
-	int limit_resources[LIMITS_MAX + 1];
-	size_t limit_count;
-	struct listener_set listeners;
-	struct segment *segment;   /* NULL: no shared memory */
-	enum node_runtime runtime; /* NODE_NONE also where it is not asked for,
-				      or was seen to take no channel */
-	struct recipe *next;
-};
-
-/* Room for learned listeners: a bit each in child->uses. */
-#define LEARNED_MAX 64
 
 struct accepting;
+struct node_cluster;
+struct node_worker;
 struct worker_kind;
 
 /* The system's half of a worker of the same id. */
@@ -208,9 +99,7 @@ struct service {
 	struct recipe *recipes;        /* newest first */
 	struct listener_set listeners; /* in force, and for new recipes */
 	struct segment *segment;       /* so too; NULL: none is wanted */
-	struct segment
-		*former; /* of the settings that a rollout may go back to;
-				   or NULL */
+	struct segment *former; /* what a rollout may go back to; or NULL */
 	struct cluster_traffic traffic;
 	struct listener_set learned; /* room for LEARNED_MAX; none is named,
 					  unless a reload has named it since */

@@ -2,9 +2,93 @@
 #ifndef SUPERVISOR_SOCKETS_STATE_H
 #define SUPERVISOR_SOCKETS_STATE_H
 
-#include <ev.h>
+#include "base/nsec.h"
+#include "config/config.h"
+#include "os/place/sharedmem.h"
+#include "os/socket/socket.h"
+#include "os/socket/socket_key.h"
+#include "os/socket/socket_options.h"
+#include "supervisor/orphans/state.h"
 
-/* What this room alone knows: it is in struct supervisor of common/state.h. */
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What nclust holds for its workers: all rooms see it, this one makes it. */
+struct node_server;
+struct supervisor;
+
+/* One of several sockets of a listener (steer.h). */
+struct listener_socket {
+	struct listener_socket *next;
+	int fd;
+	uint64_t inode;
+	unsigned lane;   /* workers from that one on get it */
+	unsigned place;  /* in the kernel's group */
+	unsigned weight; /* of new connections */
+	bool served;     /* it ever had any */
+	nsec_t away;     /* since when it has none; or 0 */
+	bool settled;    /* nothing was half open since then */
+	nsec_t ask_at;   /* whether that is so; not before */
+	bool waited;     /* somebody waited in its queue at the last look */
+	unsigned knocks; /* since its queue was empty */
+	nsec_t knock_at; /* the next, not before */
+	uint64_t held;   /* by the keeper, by this cookie; or 0 */
+};
+
+/* A listening socket that nclust holds; workers come and go. */
+struct listener {
+	struct address address; /* a copy */
+	int fd;
+	bool made; /* we bound it (else it came from outside) */
+	struct socket_file file;
+	struct socket_facts facts;
+	nsec_t healed_at; /* told last */
+	int heal;         /* the epoll set it is in (heal.h), or -1 */
+	unsigned users;   /* services' sets that hold it */
+	struct listener_socket *sockets; /* NULL: there is but `fd` */
+	bool own_group; /* a server has joined them by itself: not steered */
+
+	/* A worker that binds by itself gets it where the key is the same. */
+	bool has_key; /* TCP or UDP */
+	struct socket_key key;
+	uint64_t inode;
+	struct socket_options *asked; /* heap: what the last worker that got it
+					 had set before its bind, or NULL */
+	bool learned;                 /* of a worker's bind, not of a setting */
+	unsigned bit;                 /* learned: in child->uses */
+	unsigned workers;             /* learned: so many have it … */
+	nsec_t unused_since;          /* … since when none; or 0 */
+	bool limit_told;
+	pid_t binder; /* the thread that bound it last: whose it may be */
+	struct node_server *servers; /* Node's, that have it (node.h) */
+	struct supervisor *sup;
+	struct kept_listener kept;
+};
+
+/* Memory that workers share (segment.h). */
+struct segment {
+	int fd;
+	uint64_t wanted; /* by the settings; with … */
+	enum huge_pages huge;
+	struct sharedmem_facts facts;
+	unsigned users;
+	struct supervisor *sup;
+	bool held; /* by the keeper, by its inode */
+};
+
+/* The listeners of one settings version, in their order. */
+struct listener_set {
+	struct listener **list; /* each counted in `users` */
+	size_t count;
+};
+
+/* Room for learned listeners: a bit each in child->uses. */
+#define LEARNED_MAX 64
+
+/* What this room alone watches: it is in struct supervisor of common/state.h. */
 struct sockets {
 	ev_io heal;    /* its fd: an epoll set, see heal.h */
 	ev_timer trim; /* learned listeners that nobody uses (learned.h) */

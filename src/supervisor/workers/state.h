@@ -4,6 +4,8 @@
 
 #include "base/buffer.h"
 #include "base/nsec.h"
+#include "config/config.h"
+#include "supervisor/sockets/state.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -73,6 +75,38 @@ struct worker_life {
 struct cluster_life {
 	struct ports *ports; /* heap (ports.h); NULL: nobody listens */
 	bool bind_hint_told; /* that its workers may bind it themselves */
+};
+
+/* What a command runs that can be a worker of Node's cluster (nodecommand.h). */
+enum node_runtime {
+	NODE_NONE,
+	NODE_NODE,
+	NODE_BUN,
+	NODE_DENO,
+};
+
+/*
+ * What all workers of one generation have in common, made once: where the
+ * program is looked for, the environment that does not differ by worker, ids
+ * and limits, and the listeners.
+ */
+struct recipe {
+	unsigned generation;
+	struct cluster_settings *settings; /* a reference */
+	char **candidates;
+	char **environment;
+	size_t environment_count;
+	bool has_port;
+	gid_t *groups;
+	size_t group_count;
+	struct rlimit limits[LIMITS_MAX + 1];
+	int limit_resources[LIMITS_MAX + 1];
+	size_t limit_count;
+	struct listener_set listeners;
+	struct segment *segment;   /* NULL: no shared memory */
+	enum node_runtime runtime; /* NODE_NONE also where it is not asked for,
+				      or was seen to take no channel */
+	struct recipe *next;
 };
 
 #endif
