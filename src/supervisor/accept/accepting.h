@@ -9,19 +9,18 @@
 extern const struct part accept_part;
 
 /*
- * `accept = yes`: nclust accepts, and starts the command once for each
- * connection (man/nclust-accept.7).  The core has no worker then: it keeps the
- * generations and settings, and knows whether the cluster runs.  Who serves a
- * connection is a child in a slot of the service (child.h), and a visit here, by
- * the same slot.  A slot that has nobody is free: whom the last process was
- * there for is nobody's business any more.
+ * `accept = yes`: nclust accepts connections, and starts the command once for
+ * each (man/nclust-accept.7).  The core then has no workers: it keeps
+ * generations and settings, and whether the cluster runs.  The process that
+ * serves a connection is a child in a slot of the service (child.h); its visit
+ * here has the same slot.
  *
- * Connections are accepted only while there is a slot for them: the others wait
- * in the kernel's queue, which costs nothing.
+ * Connections are accepted only while there is a free slot.  The others wait in
+ * the kernel's queue, which costs nothing.
  */
 enum visit_phase {
 	VISIT_NONE,
-	VISIT_SERVED,   /* until it is done, or its deadline */
+	VISIT_SERVED,   /* until the process exits, or its deadline */
 	VISIT_STOPPING, /* it has got a stop signal */
 	VISIT_KILLED,
 };
@@ -35,7 +34,7 @@ struct visit {
 	bool late;       /* it was ended by `accept-timeout` */
 };
 
-/* What is told now and then only. */
+/* Kinds of trouble that are reported only now and then. */
 enum accepting_trouble {
 	TROUBLE_LACK,
 	TROUBLE_COMMAND,
@@ -54,34 +53,34 @@ struct intake {
 
 struct accepting {
 	struct service *service;
-	unsigned limit;   /* of those that run at once */
-	unsigned running; /* a scale may have left more than the limit */
+	unsigned limit;   /* of processes that run at once */
+	unsigned running; /* may exceed the limit after a scale */
 	uint32_t low;     /* no slot below is free */
-	uint32_t turn; /* the slot behind the last that got a signal in turn */
+	uint32_t turn; /* the slot after the last that got a signal in turn */
 	struct visit *visits; /* by slot; as many as service->child_slots */
 	uint32_t visit_slots;
 
-	bool open; /* connections are taken; else a stop is under way or over */
+	bool open; /* accepts connections; else a stop is under way or over */
 	bool stopping; /* … and `held` was told to the core */
-	bool waits;    /* nothing is watched: there was no slot */
-	struct listener_set listeners; /* a use each */
-	struct intake *intakes;        /* one each */
+	bool waits;    /* no listener is watched: there was no slot */
+	struct listener_set listeners; /* holds a use of each */
+	struct intake *intakes;        /* one for each listener */
 
 	ev_timer due; /* for the earliest deadline of a visit, or before */
 	nsec_t due_at;
-	ev_timer pause; /* there was no descriptor, or no process to be had */
+	ev_timer pause; /* after a lack of descriptors or processes … */
 	int kept;       /* … for this connection; or -1 */
 	struct peer kept_peer;
-	size_t kept_index;        /* of the listener */
-	nsec_t told_at[TROUBLES]; /* the last time that it was … */
-	unsigned untold[TROUBLES];
+	size_t kept_index;         /* of its listener */
+	nsec_t told_at[TROUBLES];  /* when each was reported last … */
+	unsigned untold[TROUBLES]; /* … and how often it came since */
 
-	/* Refused: held for a moment, so that what they still send is no reset
-	 * of what they were told. */
+	/* Refused connections, kept open for a moment: closed at once, data
+	 * that still arrives would reset them before they read the answer. */
 	int leaving[LEAVING_MAX]; /* a ring */
 	unsigned leaving_first;
 	unsigned leaving_count;
-	unsigned leaving_old; /* of them were there at the last look */
+	unsigned leaving_old; /* so many were there at the last look */
 	ev_timer leave;
 
 	uint64_t served; /* processes that were started */
@@ -90,27 +89,27 @@ struct accepting {
 	uint64_t not_started; /* the command could not be executed */
 	uint64_t exits[256];  /* by exit status */
 	uint64_t signals[65]; /* by the signal that killed it */
-	uint64_t unknown;     /* of an earlier nclust: nobody can tell */
+	uint64_t unknown;     /* taken over: how they ended cannot be told */
 };
 
-/* Nothing is watched any more, and no listener held. */
+/* Stop watching, and release the listeners. */
 void accepting_close(struct service *service);
 
-/* How they go through an upgrade, and one connection. */
+/* How an `accept` cluster and one visit go through an upgrade. */
 extern const struct carried carried_accepting;
 extern const struct carried carried_visit;
-/* Carried: an empty one, room by slot. */
+/* Make an empty one, to be filled by an upgrade. */
 void *accepting_carried(struct carry_reader *r, void *owner);
 
 /* ---- between accepting.c and visits.c ---- */
 
 struct visit *visit_begin(struct accepting *a, uint32_t slot);
-/* A slot that is free, or SLOT_ALL. */
+/* A free slot, or SLOT_ALL. */
 uint32_t visit_slot(struct accepting *a);
-/* How many are served of this address. */
+/* How many connections of this client address are served. */
 unsigned visit_count(const struct accepting *a, const struct peer *peer);
 void visits_init(struct accepting *a);
-/* Those that are served and older than that have `time` left at most. */
+/* Visits of generations before this one must end within `time`. */
 void visits_hurry(struct accepting *a, unsigned generation, nsec_t time);
 void visits_kill(struct accepting *a);
 int visits_reserve(struct accepting *a);
@@ -124,7 +123,7 @@ void visits_status_slot(
 void visits_adopt(struct child *child, nsec_t born);
 void visits_ended(struct service *service, struct event *event, bool later,
 	uint64_t serial);
-/* There may be room again. */
+/* A slot may be free again: accept what waits. */
 void accepting_look(struct accepting *a);
 
 #endif

@@ -5,19 +5,19 @@
 #include "supervisor/common/state.h"
 
 /*
- * -d: the process that the user started waits until the background one says
- * that all is ready (0), or how it failed.
+ * -d: the process that the user started waits until the background process
+ * reports that all is ready (0), or how it failed.
  */
 
-/* Returns in the background process with *pipe the end to tell on; in the one
+/* Returns 0 in the background process, which reports by *pipe.  In the process
  * that the user started it returns 1 when the outcome is known, in *status. */
 int daemon_detach(int *pipe, int *status, struct error *err);
-/* Is this one of our standard descriptors given up once all is ready?  Then
- * nobody who stays may have it. */
+/* Will nclust close this standard descriptor when all is ready?  Then no
+ * process that stays may have it. */
 bool daemon_lets_go(const struct supervisor *sup, int fd);
-/* All is ready: say so, and let go of the terminal. */
+/* Report that all is ready, and let go of the terminal. */
 void daemon_release(struct supervisor *sup);
-/* It ended before it was ready. */
+/* Report that the background process ends before it was ready. */
 void daemon_failed(int *pipe, int status);
 
 #endif

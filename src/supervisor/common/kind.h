@@ -5,21 +5,21 @@
 #include "supervisor/common/state.h"
 
 /*
- * What a cluster's slots are.  Nearly always they are the core's, which keeps a
- * worker alive in each (service.c).  With `accept = yes` a worker is there for one
- * connection, and who fills a slot is decided by the room accept: the core has no
- * worker then, and only knows whether the cluster runs.
+ * The kind of a cluster: who fills its slots.  Usually that is the core, which
+ * keeps a worker alive in each (slots.c).  With `accept = yes` a worker serves
+ * one connection, and the room accept fills the slots: the core then has no
+ * workers, and only knows whether the cluster runs.
  *
  * `begin`, `check`, `stop` and `adopt` may be NULL: nothing is to be done.
  */
 struct json_writer;
 
 struct worker_kind {
-	/* One worker for each connection: nobody waits until it is ready, is to be
-	 * drained or is checked. */
+	/* One worker for each connection: workers are not drained or checked,
+	 * and need not become ready. */
 	bool by_connection;
 
-	/* A cluster of this kind begins, with so many workers.  -1: no memory. */
+	/* Begin a cluster, with so many workers.  -1: no memory. */
 	int (*begin)(struct service *service, unsigned workers);
 	/* See kind_check(). */
 	int (*check)(const struct cluster_settings *settings,
@@ -33,25 +33,26 @@ struct worker_kind {
 	uint32_t (*slots)(const struct service *service);
 	void (*view_slot)(const struct service *service, uint32_t slot,
 		struct slot_view *view);
-	/* Members of a status that other kinds do not have: the cluster's, and those
-	 * of a slot with a worker; or NULL. */
+	/* Write the members of a status that only this kind has: the cluster's,
+	 * and those of a slot with a worker; or NULL. */
 	void (*status)(struct json_writer *w, const struct service *service);
 	void (*status_slot)(struct json_writer *w,
 		const struct service *service, uint32_t slot);
 	/* The next slot in turn that has a worker; SLOT_ALL: none has. */
 	uint32_t (*next_in_turn)(struct service *service, bool first);
 
-	/* So many are wanted; there is room for them. */
+	/* Set how many workers are wanted; `reserve` has made room for them. */
 	void (*scale)(struct service *service, unsigned count);
-	/* A stop is about to be told to the core. */
+	/* The core is about to get a stop. */
 	void (*stop)(struct service *service, bool at_once);
-	/* One of an earlier nclust serves on; its child is there, born then. */
+	/* A worker of an earlier nclust, born then, was taken over. */
 	void (*adopt)(struct child *child, nsec_t born);
-	/* A worker has ended, and its child is gone.  `later`: something of it, of
-	 * that serial, lives still. */
+	/* A worker has ended, and its child is gone.  `later`: processes that
+	 * it left are still alive. */
 	void (*ended)(struct service *service, struct event *event, bool later,
 		uint64_t serial);
-	/* One could not be started, as `text` says; `permanent`: none can. */
+	/* A worker could not be started: `text` says why; `permanent`: none
+	 * can. */
 	void (*explain)(
 		struct service *service, const char *text, bool permanent);
 };

@@ -10,11 +10,11 @@ extern const struct part news_part;
 struct carried;
 
 /*
- * Everything worth telling goes through here once: one record, rendered as a
- * sentence for the log and as a JSON object for `events`, the history and the
- * clients that wait for an outcome.  Records are published in order.  Where a
- * worker's output is captured, the record of its exit waits a moment
- * (NEWS_PATIENCE) for the last lines; the records after it wait, too.
+ * Every event is published here as one record, rendered as a sentence for the
+ * log and as a JSON object for `events`, the history and the clients that wait
+ * for an outcome.  Records are published in order.  If a worker's output is
+ * captured, the record of its exit waits up to NEWS_PATIENCE for the last
+ * lines; the records after it wait, too.
  */
 #define NEWS_PATIENCE (1 * SECOND) /* a busy machine needs some */
 #define NEWS_LAST_MAX 512
@@ -24,36 +24,36 @@ struct news {
 	struct news *next;
 	char cluster[65];
 	struct report report;
-	uint64_t serial; /* whose last output is waited for; 0: nobody's */
-	nsec_t patience; /* until when */
+	uint64_t serial; /* worker whose last output must come first; or 0 */
+	nsec_t patience; /* until when it is waited for */
 	char last[NEWS_LAST_MAX];
 	char explain[640]; /* EXITED: the cause of the exit, or "";
 				    ROLLOUT_FAILED: where and why */
 	bool bind_hint;
 };
 
-/* How it goes through an upgrade (carried.h): all, the history, an event. */
+/* How news go through an upgrade (carried.h): all, the history, one event. */
 extern const struct carried carried_news;
 extern const struct carried carried_history;
 extern const struct carried carried_event;
-/* One that was waiting to be told; -1: no memory. */
+/* Queue a record that waited when the upgrade began; -1: no memory. */
 int news_carried(struct supervisor *sup, const struct news *n);
 int news_init(struct supervisor *sup, struct error *err);
 
-/* Of nclust itself: event name for machines, sentence for people. */
+/* An event of nclust itself: a name for machines, a sentence for people. */
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* The same of a cluster: its name stands before the sentence. */
+/* An event of a cluster: its name is put before the sentence. */
 void news_say_of(struct service *service, enum log_level level,
 	const char *event, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* An event that is made elsewhere begins so: the object is open. */
+/* Begin an event that another room completes: leaves the object open. */
 struct json_writer;
 void news_begin(struct json_writer *w, struct buffer *out, const char *event);
 
-/* The same of a worker, with figures for machines. */
+/* An event of a worker, with figures for machines. */
 struct news_number {
 	const char *name;
 	double value;
@@ -62,20 +62,20 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	const char *event, const struct news_number *numbers, size_t count,
 	const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-/* The next EXITED report: its cause, or NULL, and the serial of the worker whose last
- * output was asked for, or 0. */
+/* Before an EXITED report: set its cause, or NULL, and the serial of the worker
+ * whose last output it waits for, or 0. */
 void news_expect(struct supervisor *sup, const char *cause, uint64_t serial);
-/* The same, taken back because that report has to wait (reap.h); heap. */
+/* Take both back, because the report has to wait (reap.h).  Heap. */
 char *news_expected(struct supervisor *sup, uint64_t *serial);
-/* The record that waits for the last output of that worker, or NULL; and it waits no
- * more. */
+/* Find the record that waits for the last output of that worker, or NULL;
+ * publish it once its output is there. */
 struct news *news_awaiting(const struct supervisor *sup, uint64_t serial);
 void news_answered(struct supervisor *sup, struct news *n);
-/* Nobody will answer any more (the logger has died). */
+/* The logger has died and will not answer: no record waits any more. */
 void news_stop_waiting(struct supervisor *sup);
 bool news_pending(const struct supervisor *sup);
 
-/* Is this end one that somebody has to look into? */
+/* Is this exit a failure, that a user should look into? */
 bool news_is_failure(const struct report *report);
 
 /* "killed by SIGSEGV", "exit 1", "SIGKILL, out of memory".  Returned. */

@@ -5,13 +5,13 @@
 #include "supervisor/common/state.h"
 
 /*
- * What a room does when something happens to a worker, to a cluster or to the
- * instance.  Who it happens to (workers/child.c, workers/service.c, ...) knows no
- * room above the ground: it calls what is in the one list of parts.c, in its order.
- * A NULL is no business of that room's.
+ * A part is a room's table of hooks: functions that are called when something
+ * happens to a worker, to a cluster or to the instance.  The caller
+ * (workers/child.c, workers/service.c, ...) knows no room above the ground: it
+ * calls the hook of each part in the list of parts.c, in that order.  NULL:
+ * nothing.
  *
- * The functions behind are named ROOM_on_DEED, so that a search for the deed finds
- * all that takes part in it.
+ * The functions are named ROOM_on_HOOK, so that a search finds all of a hook.
  */
 struct birth;
 struct channel_speaker;
@@ -21,8 +21,8 @@ struct json_writer;
 struct worker_kind;
 
 struct kept {
-	const struct state_entry *entry; /* as it was written down */
-	int trap;                        /* where its calls come; or -1 */
+	const struct state_entry *entry; /* of the state file */
+	int trap;                        /* its seccomp notify fd; or -1 */
 	int channel;                     /* or -1 */
 };
 
@@ -31,129 +31,130 @@ struct part {
 
 	/* ---- a worker's life, in this order ---- */
 
-	/* Its struct was made: nothing is open. */
+	/* The child's struct was made; no descriptor is open yet. */
 	void (*blank)(struct child *child);
-	/* It is about to be started: what it is to get is put into `birth`.  -1 and
-	 * `err`: it cannot be; `gone` follows, in all rooms. */
+	/* The worker is about to be started: put what it is to get into
+	 * `birth`.  -1 and `err`: it is not started; `gone` follows, in all
+	 * rooms. */
 	int (*prepare)(
 		struct child *child, struct birth *birth, struct error *err);
-	/* It runs, and is in its slot. */
+	/* The worker runs, and is in its slot. */
 	void (*born)(struct child *child, struct birth *birth);
-	/* An upgrade: its nclust is another one now, and goes on with it. */
+	/* After an upgrade: watch the worker again. */
 	void (*resumed)(struct child *child);
-	/* Is what it binds by itself to be its own, and not taken over? */
+	/* Is its bind(2) left alone, so that nclust keeps nothing? */
 	bool (*keeps_own)(const struct child *child);
-	/* It is to be emptied within that time: ACTION_DRAIN. */
+	/* ACTION_DRAIN: drain the worker within that time. */
 	void (*drain)(struct child *child, nsec_t span);
-	/* A drain looks at a connection of it: of how many does it not wait for the
-	 * end?  Of a listener those in its queue count, else 0 or 1. */
+	/* For how many connections must a drain not wait: of a listener, in its
+	 * queue; else 1 if not for this one. */
 	unsigned (*gives_up)(
 		const struct child *child, const struct connection *c);
-	/* It gets that stop signal, ACTION_SIGNAL.  True: this room sees to it, and
-	 * nobody else is asked. */
+	/* ACTION_SIGNAL: send that stop signal.  True: this room does so, and
+	 * the next rooms are not asked. */
 	bool (*stop)(struct child *child, int signal);
-	/* It is dead and not reaped yet, so its number is still its own. */
+	/* The worker is dead but not reaped: its pid is still its own. */
 	void (*dying)(struct child *child);
-	/* It is out of its slot and of the table of pids. */
+	/* It was removed from its slot and from the table of pids. */
 	void (*left)(struct child *child);
-	/* Give back all that it had.  Backwards; the core hears after that. */
+	/* Release all of it.  Backwards; after that the core gets the event. */
 	void (*gone)(struct child *child);
 
 	/* ---- a worker that outlives nclust (`orphans = keep`) ---- */
 
-	/* The descriptors of it that the next one will need, into `kept`. */
+	/* Put the descriptors that the next nclust will need into `kept`. */
 	void (*hold)(const struct child *child, struct kept *kept);
-	/* An earlier nclust had it, and was killed: take of `kept` what is this
-	 * room's, by fd_release(). */
+	/* The worker of an earlier nclust, which was killed: take this room's
+	 * descriptors out of `kept`, by fd_release(). */
 	void (*adopt)(struct child *child, struct kept *kept);
-	/* All such workers of a cluster are there. */
+	/* All such workers of the cluster were taken over. */
 	void (*adopted)(struct service *service);
 
 	/* ---- a cluster ---- */
 
-	/* The core tells what has happened in it. */
+	/* The core reports what has happened in the cluster. */
 	void (*report)(struct service *service, const struct report *report);
-	/* Why a rollout has failed, as that report says, where this room knows more:
-	 * into `to`. */
+	/* `report` says that a rollout has failed: if this room knows more
+	 * about the cause, write it into `to`. */
 	void (*explain)(const struct service *service,
 		const struct report *report, char *to, size_t size);
-	/* The core is about to choose whom it drains next. */
+	/* The core is about to choose which worker it drains next. */
 	void (*choose)(struct service *service);
-	/* All of it has ended, for good or until the next restart. */
+	/* All workers have ended, for good or until the next restart. */
 	void (*ended)(struct service *service);
 	/* Settings that need no rollout are in force. */
 	void (*settings)(struct service *service);
-	/* A reload has given it another name. */
+	/* A reload has given the cluster another name. */
 	void (*renamed)(struct service *service, const char *old);
-	/* A status: its members of the cluster's object, and of the worker's.  The
-	 * latter backwards. */
+	/* Write this room's members of a status: into the cluster's object, and
+	 * into the worker's (that backwards). */
 	void (*status)(struct json_writer *w, const struct service *service);
 	void (*status_worker)(struct json_writer *w, const struct child *child);
-	/* It is about to be freed.  Backwards. */
+	/* The service is about to be freed.  Backwards. */
 	void (*drop)(struct service *service);
 
 	/* ---- what is held for workers (sockets/holding.h) ---- */
 
-	/* It is about to be opened.  1: what an earlier nclust had in its place is in
-	 * it; 0: there is none, or nobody needs it any more; -1 and `err`. */
+	/* It is about to be opened.  1: an earlier nclust had one, which was
+	 * put into `holding`; 0: there is none, or none is needed; -1 and
+	 * `err`. */
 	int (*left_over)(struct holding *holding, struct error *err);
 	/* It is about to be closed. */
 	void (*let_go)(struct holding *holding);
 
 	/* ---- the instance ---- */
 
-	/* Is something under way for which the end of that cluster has to wait, or,
-	 * with NULL, that of the instance? */
+	/* Must the end of that cluster (NULL: of the instance) wait for
+	 * something that is under way? */
 	bool (*busy)(struct supervisor *sup, const struct service *service);
-	/* An upgrade: it goes on in the place of another nclust, as carried.  All
-	 * workers are `resumed`. */
+	/* After an upgrade: resume.  All workers were `resumed` before. */
 	void (*go_on)(struct supervisor *sup);
-	/* It has ended, or its start has failed: give back all.  Backwards; no address
-	 * is held any more, and the name is free. */
+	/* The instance has ended, or could not start: release all.  Backwards;
+	 * no address is held any more, and the name is free. */
 	void (*end)(struct supervisor *sup);
-	/* Something was told (news.h), as a JSON object and as a sentence.  Of which
-	 * cluster and by which report, or NULL. */
+	/* An event was published (news.h), as a JSON object and as a sentence;
+	 * with its cluster and the core's report, or NULL. */
 	void (*told)(struct supervisor *sup, struct service *service,
 		const struct report *report, const char *json,
 		const char *sentence);
-	/* Files were removed from the runtime directory, which is there again: make
-	 * your own anew.  -1 and `err`: that is tried again later. */
+	/* Files were removed from the runtime directory, which exists again:
+	 * make this room's files anew.  -1 and `err`: called again later. */
 	int (*renew)(struct supervisor *sup, struct error *err);
 
-	/* Another binary is about to take the place of this one: what is half done
-	 * is done to its end. */
+	/* Just before an upgrade: complete what is half done. */
 	void (*settle)(struct supervisor *sup);
-	/* It has; or it could not, and the text says why. */
+	/* An upgrade is done, or has failed; `text` says more. */
 	void (*upgraded)(struct supervisor *sup, const char *text, bool failed);
-	/* Is that cluster amid something that an upgrade has to wait for? */
+	/* Must an upgrade wait for something that this cluster does? */
 	bool (*rolls)(const struct service *service);
 
-	/* A logger was started, and has heard of the workers' output. */
+	/* A logger was started, and has the pipes of the workers. */
 	void (*logger_up)(struct supervisor *sup);
-	/* A worker is about to get what the next nclust must know of, should this one
-	 * be killed: sup->changed is not to wait until the turn ends. */
+	/* Write the state for the next nclust now, before a worker gets what is
+	 * new in it, instead of at the end of the turn (sup->changed). */
 	void (*write_down)(struct supervisor *sup);
 
 	/* ---- processes that are no workers ---- */
 
-	/* Is that one its own? */
+	/* Is this process one of the room's own? */
 	bool (*owns)(const struct supervisor *sup, pid_t pid);
-	/* One that it owns has ended. */
+	/* A process that it owns has ended. */
 	void (*reap)(struct supervisor *sup, pid_t pid);
 
-	/* ---- what there is one of ---- */
+	/* ---- what only some rooms have ---- */
 
-	/* It makes sense of the lines of one kind of channel (messages/channel.h). */
+	/* Understands the lines of one kind of channel (messages/channel.h). */
 	const struct channel_speaker *speaker;
-	/* It has clusters whose workers are not the core's (common/kind.h). */
+	/* The kind of clusters whose slots this room fills (common/kind.h). */
 	const struct worker_kind *kind;
 };
 
-/* All of them, in the order that counts (parts.c); NULL ends it. */
+/* All parts, in the order in which hooks are called (parts.c); ends with
+ * NULL. */
 extern const struct part *const parts[];
 extern const unsigned part_count;
 
-/* Call a deed of each part that has one. */
+/* Call a hook of each part that has it. */
 #define PARTS(deed, ...) \
 	do { \
 		for (const struct part *const *part_ = parts; *part_ != NULL; \

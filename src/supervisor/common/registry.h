@@ -4,10 +4,8 @@
 
 #include "supervisor/common/state.h"
 
-/*
- * Which clusters and which workers there are: how every room finds one, or walks
- * over all.  workers/child.c enters and removes them.
- */
+/* The clusters and workers that exist: every room finds them here, or visits
+ * all.  workers/child.c adds and removes workers. */
 
 /* NULL: no cluster has that name. */
 struct service *service_named(const struct supervisor *sup, const char *name);

@@ -6,13 +6,12 @@
 
 /*
  * Why a cluster does not run as it should, kept for `status`: how the last
- * worker of each slot ended that nobody had asked to, how often the start was
- * tried in vain, and what made the last restart fail.  All of it is taken from
- * the news (news.h) and carried over an upgrade.  A cluster that never had
- * trouble has none of it.
+ * worker of each slot ended unexpectedly, how often a start failed, and why the
+ * last restart failed.  All of it comes from the news (news.h) and goes through
+ * an upgrade.  A cluster that never had trouble has no struct.
  */
 
-/* How a worker ended that nobody had asked to.  The texts are heap. */
+/* How a worker ended unexpectedly.  The texts are heap. */
 struct trouble_end {
 	uint64_t worker; /* 0: none ended so */
 	nsec_t at;       /* when; and its age then */
@@ -23,10 +22,10 @@ struct trouble_end {
 };
 
 struct trouble {
-	struct trouble_end *ends; /* by slot; NULL: nobody ended so */
+	struct trouble_end *ends; /* by slot; NULL: no worker ended so */
 	uint32_t slots;
 	uint32_t last;  /* the slot that ended last */
-	unsigned tries; /* workers that were never ready, since one was */
+	unsigned tries; /* workers that never became ready, since one did */
 	char *restart;  /* heap: "web.0: exit 1 …", of the last restart, if
 			    that failed; or NULL */
 	nsec_t restart_at;
@@ -37,10 +36,10 @@ struct news;
 struct json_writer;
 struct carried;
 
-/* It is being told.  The last output is known, if there is any. */
+/* Take what this record says; its last output, if any, is known by now. */
 void trouble_on_news(struct service *service, const struct news *n);
 
-/* How that worker ended; NULL: it did not, or was asked to. */
+/* How that worker ended; NULL: it runs, or ended as it was asked to. */
 const struct trouble_end *trouble_of(
 	const struct service *service, uint32_t slot, uint64_t worker);
 
@@ -51,25 +50,25 @@ void trouble_put(
 void trouble_put_slot(struct json_writer *w, const struct service *service,
 	uint32_t slot, nsec_t now);
 
-/* The worker could not have the port: log it, once, and keep it as the cause of
- * its end.  `hint` is what a user can do about it, or who has it ("" or NULL: look
- * for that). */
+/* The worker could not bind the port: log it, once, and keep it as the cause of
+ * its end.  `hint` says what a user can do, or who has the port ("" or NULL:
+ * look for the process that has it). */
 void trouble_cannot_bind(struct child *child, int type, unsigned port,
 	const char *what, int error, const char *hint);
 
-/* A worker said that an address is in use, and which it was nobody saw: the cause,
- * from the port that its last output names. */
+/* A worker wrote that an address is in use, but nclust has not seen which one:
+ * find the cause from the port in its last output. */
 void trouble_guess_in_use(
 	struct supervisor *sup, char *to, size_t size, const char *output);
 
-/* Why its end, if that is soon, in place of what is there; NULL: nothing. */
+/* Set the cause to report if the worker ends soon; NULL: none. */
 void trouble_set_cause(struct child *child, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 extern const struct carried carried_trouble; /* of a cluster */
 void trouble_free(struct service *service);
 
-/* What is said of a worker that binds a port that nclust holds. */
+/* The cause for a worker that binds a port that nclust holds. */
 #define TROUBLE_BINDS_ITSELF \
 	"it binds the port itself, which nclust holds: let it take its " \
 	"socket " \
