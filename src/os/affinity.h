@@ -7,8 +7,8 @@
 
 /* How many CPUs this process may run on; at least 1. */
 unsigned affinity_count(void);
-/* A set (heap, CPU_ALLOC) of `count` CPUs from the one on that is number `first`
- * of those allowed, modulo their number.  NULL: cannot be told. */
+/* A set (heap, CPU_ALLOC) of `count` of the allowed CPUs, beginning with number
+ * `first`, modulo their number.  NULL: they cannot be found out. */
 cpu_set_t *affinity_some(unsigned first, unsigned count, size_t *size);
 
 #endif

@@ -4,11 +4,9 @@
 
 #include <stdbool.h>
 
-/*
- * What our cgroup allows.  Works with v1, v2, hybrid, and with no /sys or
+/* What our cgroup allows.  Works with v1, v2, hybrid, and with no /sys or
  * /proc at all.  `root` is "" in earnest; tests give a directory with a copy
- * of /proc and /sys beneath it.
- */
+ * of /proc and /sys beneath it. */
 
 /* The smallest CPU quota over all ancestors, in CPUs rounded up; 0: none. */
 unsigned cgroup_cpu_quota(const char *root);
@@ -22,7 +20,7 @@ unsigned long long cgroup_pids_limit(const char *root);
  * memory.events oom_kill, v1: memory.oom_control), else on the whole machine
  * (/proc/vmstat oom_kill); -1: cannot be told. */
 long cgroup_oom_kills(const char *root);
-/* The same in two steps, for who asks at every death: the file stays open and
+/* The same in two steps, for a caller that asks often: the file stays open and
  * is read anew each time.  A descriptor, or -1; the count, or -1. */
 int cgroup_oom_open(const char *root);
 long cgroup_oom_read(int fd);

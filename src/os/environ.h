@@ -6,9 +6,9 @@
 #include <sys/types.h>
 
 /*
- * The value of a variable in the environment that a process was started with
- * (/proc/PID/environ; readable with the rights of ptrace(2) only).  0; -1 and
- * errno: ENOENT: it has none, or is gone; else it cannot be read.
+ * Copy the value of a variable in the environment that a process was started
+ * with (/proc/PID/environ, which requires the rights of ptrace(2)).  0; -1 and
+ * errno: ENOENT: it has no such variable, or is gone; else it cannot be read.
  */
 int environ_value(pid_t pid, const char *key, char *to, size_t size);
 

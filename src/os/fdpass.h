@@ -24,13 +24,13 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m);
  * SIGPIPE; the descriptors stay the caller's.  0, or -1 and errno. */
 int fdpass_send(
 	int fd, const void *data, size_t len, const int *fds, size_t fd_count);
-/* The same on a stream, of at most one descriptor, which comes with the first
- * of the bytes that were sent with it: what is read ends where those of another
- * one begin.  *passed is -1 or the caller's (CLOEXEC); *lost: one came that
- * could not be had (no room for it, or there were more).  As read(2). */
+/* Read from a stream, as read(2), with at most one descriptor, which comes with
+ * the first byte that was sent with it: a read ends before the bytes of the
+ * next descriptor.  *passed is -1 or the caller's (CLOEXEC); *lost: one came
+ * that could not be received (no room for it, or there were more). */
 ssize_t fdpass_read(int fd, void *data, size_t size, int *passed, bool *lost);
-/* As write(2), never blocking, without SIGPIPE; `passed`, if it is not -1, has
- * gone if a byte was, and stays the caller's. */
+/* As write(2), never blocking, without SIGPIPE; `passed` (or -1) was sent if a
+ * byte was, and stays the caller's. */
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed);
 /* A pair of streams: ours, which does not block, and another's; CLOEXEC. */
 int fdpass_pair(int *ours, int *theirs);

@@ -14,42 +14,37 @@ struct pidfd_end {
 };
 
 int pidfd_of(pid_t pid);    /* CLOEXEC; -1 and errno */
-pid_t pidfd_pid(int pidfd); /* of whom it is; -1: of one that is reaped */
+pid_t pidfd_pid(int pidfd); /* the process's pid; -1: it was reaped */
 int pidfd_signal(int pidfd, int signal); /* -1 and errno */
 
-/*
- * Send to the whole process group that the process leads.  With
+/* Send to the whole process group that the process leads.  With
  * PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9) by pidfd; else kill(-pid), which is
- * safe only while the leader is not reaped: the caller guarantees that.
- */
+ * safe only while the leader is not reaped: the caller guarantees that. */
 int pidfd_signal_group(int pidfd, pid_t pid, int signal);
 
-/* Has it ended, whosever child it is?  In doubt it lives. */
+/* Has the process ended, our child or not?  In doubt: no. */
 bool pidfd_has_ended(int pidfd);
-/* The same of our child.  1: yes, and *end is filled; 0: no; -1: errno.  Does not
- * reap (WNOWAIT): its group may still be signalled. */
+/* Has our child ended?  1: yes, and *end is filled; 0: no; -1: errno.  Does not
+ * reap it (WNOWAIT): its group may still be signalled. */
 int pidfd_peek(int pidfd, struct pidfd_end *end);
 /* The same, and reap it. */
 int pidfd_reap(int pidfd, struct pidfd_end *end);
 
-/* Is it of our child `pid`, which may have ended?  No: errno, or 0. */
+/* Does it refer to our child `pid`, which may have ended?  False: errno, or
+ * 0. */
 bool pidfd_is_child(int pidfd, pid_t pid);
 
 /* Is our child stopped right now, with all of its threads?  1, 0, or -1 and
  * errno.  Takes nothing of the state away (WNOWAIT). */
 int pidfd_is_stopped(int pidfd);
 
-/*
- * The same of one that is not our child, and was started then
- * (process_facts.start).  1: it has ended, and `end` is filled; 0: it lives; -1:
- * it has ended, and nobody can tell how (before Linux 6.15, once it is reaped).
- */
+/* How did a process end that is not our child, and was started at `start`
+ * (process_facts.start)?  1: `end` is filled; 0: it lives; -1: it has ended,
+ * but the kernel does not tell how (before Linux 6.15, once it is reaped). */
 int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end);
 
-/*
- * Any ended child, without reaping it: its pid, 0 when there is none, -1 and
- * errno (ECHILD: no children at all).
- */
+/* Any ended child, without reaping it: its pid, 0 when there is none, -1 and
+ * errno (ECHILD: no children at all). */
 pid_t child_peek_any(void);
 int child_reap(pid_t pid); /* one that child_peek_any() told of */
 

@@ -22,9 +22,9 @@ struct process_facts {
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
 
-/* The CPU time that its threads have used so far, to the nanosecond: who has the
- * same as before has not run meanwhile.  A fraction of what process_look() takes.
- * 0: cannot be told. */
+/* The CPU time that its threads have used so far, in nanoseconds: if it has not
+ * changed, the process has not run.  Much cheaper than process_look().  0:
+ * cannot be told. */
 nsec_t process_ran(pid_t pid);
 
 /* Its name as ps(1) shows it, harmless on a terminal; "a process" where it cannot
@@ -32,11 +32,9 @@ nsec_t process_ran(pid_t pid);
 #define PROCESS_NAME 48
 const char *process_name(pid_t pid, char to[PROCESS_NAME]);
 
-/*
- * Visit the threads of a process by their numbers, or, where `pid` is 0, all
+/* Visit the threads of a process by their numbers, or, where `pid` is 0, all
  * processes that /proc has, until `look` returns true.  Returns how many were
- * visited, or -1 and errno.
- */
+ * visited, or -1 and errno. */
 typedef bool process_visit(void *context, pid_t id);
 long process_each(pid_t pid, process_visit *look, void *context);
 
@@ -47,9 +45,9 @@ bool process_is_stopped(pid_t pid);
  * memory and no lock.  0, or -1. */
 int process_status(pid_t pid, const char *key, int base, uint64_t *value);
 
-/* Bytes that it has for itself: anonymous and shared memory that is resident,
- * no files.  And: its share of them, where others have the same pages; the kernel
- * walks through all of them for that.  0: cannot be told. */
+/* Its resident anonymous and shared memory, in bytes, without files.  And: its
+ * share of that, if others have the same pages, for which the kernel walks
+ * through all of them.  0: cannot be told. */
 uint64_t process_memory(pid_t pid);
 uint64_t process_memory_share(pid_t pid);
 
@@ -57,11 +55,9 @@ uint64_t process_memory_share(pid_t pid);
  * are (may be more), or -1 where the kernel has no children file. */
 long process_children(pid_t *list, size_t most);
 
-/*
- * The process and all that came from it and still have their parent below it:
- * pids into `list`, itself first, up to `most`; returns how many.  Only itself
- * where the kernel has no children files.
- */
+/* The process, its children, their children and so on: pids into `list`, itself
+ * first, up to `most`; returns how many.  Only itself if the kernel has no
+ * children files. */
 size_t process_tree(pid_t pid, pid_t *list, size_t most);
 
 #endif

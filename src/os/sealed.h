@@ -12,8 +12,8 @@
 /* CLOEXEC; the caller's.  -1 and `err`. */
 int sealed_make(
 	const char *name, const void *data, size_t len, struct error *err);
-/* What is in one, to be given back to munmap(2).  Refused, if it is none, or if
- * it could be changed.  -1 and `err`. */
+/* Map its content; the caller calls munmap(2).  -1 and `err`: also if it is no
+ * sealed file, or could still be changed. */
 int sealed_map(int fd, const void **data, size_t *len, struct error *err);
 
 #endif

@@ -7,10 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/*
- * What all children have in common that run on our memory while we stand still
- * (CLONE_VM | CLONE_VFORK).  Only one of them at a time.
- */
+/* Children that run on our memory while we are suspended (CLONE_VM |
+ * CLONE_VFORK), one at a time: what they have in common. */
 
 /* glibc's wrappers would change the ids of every thread.  The 32-bit calls have
  * 16-bit namesakes on old machines. */
@@ -27,27 +25,26 @@
 /* The stack for such a child: its upper end, for clone(2).  NULL: no memory. */
 char *vfork_stack_top(void);
 
-/*
- * In the child, before all else: SIGKILL for ourselves after that time (0:
- * never), unless we get to an exec or an end before.  Without a timer
- * (RLIMIT_SIGPENDING) it has to go well.
- */
+/* Called in the child before all else: kill the child by SIGKILL after that
+ * time (0: never), unless it has called exec or exited.  If no timer can be
+ * made (RLIMIT_SIGPENDING) there is no limit. */
 void vfork_bound_time(nsec_t patience);
 
 /*
- * Run `deed` where it cannot hold us up: in such a child, with our descriptors
- * (CLONE_FILES), and no longer than that.  What it may touch is what `argument`
- * points to; it takes no lock and no memory.  0: it has run to its end; -1 and
- * errno (ETIMEDOUT: it was ended in the midst of it).
+ * Run `deed` in such a child, with our descriptors (CLONE_FILES), for no longer
+ * than `patience`.  It may change only what `argument` points to, and must not
+ * lock or allocate.  0: it has returned; -1 and errno (ETIMEDOUT: it was
+ * killed).
  */
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
-/* The same, with a copy of our descriptors: it may do to them what it likes. */
+/* The same, with a copy of our descriptors, which `deed` may change. */
 int vfork_run_apart(
 	void (*deed)(void *argument), void *argument, nsec_t patience);
-/* The same with all ids those; nothing of it without CAP_SETUID and CAP_SETGID
- * (EPERM).  Whose ids they are may end or stop it: its table of descriptors is
- * its own, so that it leaves none behind.  Our memory is not dumpable from then on
- * (the kernel sees to it), so that the user cannot look into it by that child. */
+/* The same with all ids set to `uid` and `gid`, which requires CAP_SETUID and
+ * CAP_SETGID (EPERM).  That user may kill or stop the child: its table of
+ * descriptors is its own, so that it leaves none behind.  From then on the
+ * kernel makes our memory not dumpable, so that the user cannot read it through
+ * the child. */
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	uid_t uid, gid_t gid);
 

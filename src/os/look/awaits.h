@@ -12,8 +12,8 @@
 /*
  * Does a process wait for a connection?  An idle server does, at almost any
  * moment; one that loops, is stopped, or whose threads wait for each other does
- * not.  One look is a sample: who was never seen to wait may have done so in
- * between.  It costs some 10 us for each thread, and only reads.
+ * not.  A look is a sample: a process may wait between two looks.  It costs
+ * some 10 us for each thread, and only reads.
  */
 enum awaits {
 	AWAITS_NOTHING, /* it has the listener, and no thread waits for it */
@@ -22,10 +22,10 @@ enum awaits {
 };
 
 /*
- * In doubt it waits: a thread in poll(2) or io_uring_enter(2) may wait for
- * whatever; one in epoll_wait(2) waits for a connection unless the listener is in
- * another epoll set of the process.  *denied: it may not be looked at (else
- * untouched).
+ * In doubt the process waits: a thread in poll(2) or io_uring_enter(2) may wait
+ * for anything; one in epoll_wait(2) waits for a connection unless the listener
+ * is in another epoll set of the process.  *denied becomes true if we may not
+ * look at it.
  */
 enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
 	const void *context, bool *denied);

@@ -11,11 +11,12 @@
 #include <sys/types.h>
 
 /*
- * The sockets of another process, seen from outside: each is had for a moment
- * by pidfd_getfd(2), asked, and given back at once: as long as we have it, the
- * other's close(2) sends no FIN.  5 to 8 us each.  What it takes is told in
- * remote.h; where no descriptor can be had (Docker's default profile refuses
- * the call) the kernel is asked by inodes, for TCP: slower, and enough to look.
+ * The sockets of another process, seen from outside.  Each is duplicated by
+ * pidfd_getfd(2), asked for its state, and closed at once, because the
+ * process's close(2) sends no FIN while we have it: 5 to 8 us each.  remote.h
+ * says which rights that requires.  If descriptors cannot be duplicated
+ * (Docker's default profile refuses the call) the kernel is asked for TCP
+ * sockets by their inodes: slower, and good for looking only.
  */
 
 enum connection_kind {
@@ -46,8 +47,8 @@ struct connection {
 	uint16_t port;     /* our side's */
 	uint8_t kind;      /* enum connection_kind */
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
-	bool marked;       /* by who looks: connections_end() */
-	bool is_inner; /* by who looks: the peer is a process of the worker */
+	bool marked;       /* set by the caller of connections_end() */
+	bool is_inner;     /* set by callers: the peer is one of the worker's */
 	bool prompt; /* TCP_QUICKACK is off: its last answer carried the ACK */
 	bool has_name; /* CONNECTION_UNIX: as those that were accepted have */
 };
@@ -57,7 +58,7 @@ struct connection {
 /* Nor are more descriptors, whatever they are of: that many take 0.1 s. */
 #define CONNECTIONS_DESCRIPTORS 32768
 
-/* Zeroed by whoever owns it; the list is heap. */
+/* The owner zeroes it; the list is heap. */
 struct connections {
 	struct connection *list;
 	size_t count;
@@ -68,18 +69,18 @@ struct connections {
 };
 void connections_free(struct connections *all);
 
-/*
- * Add those of a process (`r` was made of it, `pidfd` is its own).  0, or -1 and
- * errno: it is gone (ESRCH, ENOENT), or nothing of it can be seen (EACCES …).
- */
+/* Add the sockets of a process (`r` is made from its pid, `pidfd` refers to
+ * it).  0, or -1 and errno: it is gone (ESRCH, ENOENT), or may not be seen
+ * (EACCES …). */
 int connections_add(struct connections *all, struct remote *r, int pidfd);
 
-/* By cookie: those of the same socket follow each other. */
+/* Sort by cookie, so that entries of the same socket follow each other. */
 void connections_sort(struct connections *all);
 
-/* shutdown(2), in both directions, of those of a process that are marked; not of
- * one whose descriptor is another's by now.  How many.  *late (added to): those
- * over which something has come since they were looked at, and which stay. */
+/* Shut down, in both directions, the marked connections of a process, and
+ * return their number.  Connections on which data has come since they were
+ * looked at stay, and are added to *late; a descriptor that is another socket
+ * by now is left alone. */
 unsigned connections_end(struct remote *r, int pidfd,
 	const struct connections *all, unsigned *late);
 
@@ -101,8 +102,8 @@ enum activity {
 	ACTIVITY_SLEEPS, /* for a time, or waits on a futex */
 	ACTIVITY_RUNS,   /* or writes, connects … */
 };
-/* `stopped_in`: what it was seen to do when it was stopped last.  If it is at that
- * still, the kernel does not say what it is (restart_syscall(2)). */
+/* `stopped_in`: the activity at its last stop.  After a stop the kernel hides
+ * which call was restarted (restart_syscall(2)): then that one is returned. */
 enum activity connections_activity(struct remote *r, enum activity stopped_in);
 
 #endif

@@ -8,10 +8,11 @@
 #define HOLDER_TEXT 64
 
 /*
- * Which process of our network namespace has the port: "nginx (pid 77)" where
- * its descriptors may be looked at, else "a process of uid 33"; "" where nobody
- * has it or the kernel does not tell.  `type` is SOCK_STREAM or SOCK_DGRAM.
- * The search through /proc ends after 50 ms of CPU time or 200 ms, whatever it has found.  Returned.
+ * The process of our network namespace that has the port: "nginx (pid 77)" if
+ * we may look at its descriptors, else "a process of uid 33"; "" if none has it
+ * or the kernel does not tell.  `type` is SOCK_STREAM or SOCK_DGRAM.  The
+ * search through /proc ends after 50 ms of CPU time or 200 ms in any case.
+ * Returns `to`.
  */
 const char *holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port);
 

@@ -8,23 +8,21 @@
 #include <sys/types.h>
 
 /*
- * Who has the other end of a connection of ours, on this machine?  Behind a
- * shared listener that is whoever was free.  The kernel is asked for that one
- * socket by its addresses (sock_diag(7), an exact look, not a dump), and its
- * inode is looked for among the descriptors of those who come into question.
+ * Find the process that has the other end of our connection, on this machine.
+ * Behind a shared listener any free worker may have accepted it.  The kernel is
+ * asked for that socket by its addresses (sock_diag(7), an exact look, not a
+ * dump), and its inode is searched among the descriptors of the candidates.
  */
 
-/* The inode of its other end.  0: nobody has accepted it (yet), or it is gone,
- * or it cannot be told. */
+/* The inode of the other end.  0: it is not accepted yet, is gone, or cannot be
+ * found. */
 uint64_t otherend_inode(int fd);
-/* Can it be told at all?  By asking for our own end, which is there. */
+/* Does the kernel answer at all?  Tried with our own end, which exists. */
 bool otherend_works(int fd);
 
-/*
- * Which of `count` inodes (at most 32; 0: none) does this process have, or, with
- * `deep`, another of its tree?  Bit n for inodes[n].  *denied: somebody could not
- * be looked at (else untouched).
- */
+/* Which of `count` inodes (at most 32; 0: none) does this process have, or,
+ * with `deep`, another of its tree?  Bit n for inodes[n].  *denied becomes true
+ * if nclust may not look at one of them. */
 uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes,
 	size_t count, bool *denied);
 

@@ -9,9 +9,9 @@
 #include <sys/types.h>
 
 /*
- * The runtime directory (INTERFACE.md section 6): where it is, and that it is
- * ours.  Checked by descriptor: owner root or us, nobody else may write, no
- * symlink; everything below is reached by *at() calls.
+ * The runtime directory (INTERFACE.md section 6).  It is checked by descriptor:
+ * owned by root or us, not writable by others, no symlink; all below is reached
+ * by *at() calls.
  *
  * Where it may be: os/place/rundir_place.h.
  */
@@ -26,28 +26,26 @@ struct rundir {
 
 /*
  * Make and check the directories (0755, NAME 0711, notify 0711) and take the
- * lock, retried for 1 s.  Somebody else has it: err->status EX_UNAVAILABLE-like
- * 75, and the sentence says which pid.  `group` (-1: none): the control group.
- * 0; -1 and `err`; 1 and `err`: there is no place for one, and `r` has none.
+ * lock, retried for 1 s.  If another process has it, err->status is 75 and the
+ * text says its pid.  `group` (-1: none): the control group.  0; -1 and `err`;
+ * 1 and `err`: there is no place for a runtime directory, and `r` has none.
  */
 int rundir_open(struct rundir *r, const char *wanted, const char *name,
 	long group, struct error *err);
-/*
- * Somebody may have removed parts of it: make, check and lock anew what is
- * missing; what is still there stays.  Somebody else who has taken the name
- * meanwhile is an error; `r` is as it was then.
- */
+/* Parts of it may have been removed: make, check and lock anew what is missing,
+ * and leave the rest.  -1 and `err`, with `r` unchanged: among others, another
+ * nclust has taken the name meanwhile. */
 int rundir_renew(struct rundir *r, struct error *err);
-/* Remove the sockets in notify/ that nobody has; NULL: all. */
+/* Remove the sockets in notify/ that are not used; `is_used` NULL: all. */
 void rundir_empty_notify(const struct rundir *r,
 	bool (*is_used)(const char *name, const void *context),
 	const void *context);
 /* Has an earlier instance of this name left a state (os/place/statefile.h)?  If that
  * cannot be told, yes. */
 bool rundir_has_state(const struct rundir *r);
-/* Remove what we made (notify/, control, state, lock, NAME) and let go. */
+/* Remove what we made (notify/, control, state, lock, NAME) and close `r`. */
 void rundir_close(struct rundir *r);
-/* Let go, and leave all as it is. */
+/* Close `r`, and leave all files as they are. */
 void rundir_leave(struct rundir *r);
 
 /* For clients: the directory of an existing instance, checked the same way

@@ -8,23 +8,24 @@
 #include <stdint.h>
 
 /*
- * Memory for several processes, in a file without a name: memfd_create(2), of a
- * size that nobody can change any more (a mapping of what was cut off would be a
- * SIGBUS), writable by whoever has the descriptor.  Its pages are zero, and are
- * had when they are first written to.
+ * Memory for several processes, in a file without a name (memfd_create(2)).
+ * Its size is sealed, because a mapping of what was cut off would raise SIGBUS;
+ * each process that has the descriptor can write.  Pages are zero, and are
+ * allocated when they are first written to.
  */
 struct sharedmem_facts {
 	uint64_t size; /* whole pages */
-	uint64_t used; /* bytes of them that were had */
+	uint64_t used; /* bytes in pages that are allocated */
 	uint64_t page;
 	uint64_t dev; /* with the inode, its identity as long as … */
-	uint64_t ino; /* … anybody has it */
+	uint64_t ino; /* … a process has it */
 };
 
 /*
- * At least so many bytes.  `huge`: of huge pages of the kernel's usual size, all
- * reserved here, so that no worker dies for want of one.  CLOEXEC; the caller's.
- * -1 and `err`: what there is would never be enough, or not now.
+ * Make a segment of at least `size` bytes.  `huge`: in huge pages of the
+ * kernel's usual size, all reserved here, so that no worker dies for lack of
+ * one.  CLOEXEC; the caller's.  -1 and `err`: there is not enough memory, now
+ * or at all.
  */
 int sharedmem_make(
 	const char *name, uint64_t size, bool huge, struct error *err);
@@ -32,7 +33,7 @@ int sharedmem_make(
 /* -1 and errno; EINVAL: it is none, or its size could be changed. */
 int sharedmem_look(int fd, struct sharedmem_facts *facts);
 
-/* Both in one word, for tables of those that are there. */
+/* Device and inode in one word, as a key of existing segments. */
 static inline uint64_t sharedmem_id(uint64_t dev, uint64_t ino)
 {
 	return dev << 48 ^ ino;

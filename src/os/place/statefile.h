@@ -11,13 +11,12 @@
 #include <sys/types.h>
 
 /*
- * The state file: which processes an instance has, for the one that comes
- * after it when it is killed.  A table in memory that is a file, so that each
- * change is there the moment it is made, also by a child between clone and
- * exec, and nothing is lost with nclust.
+ * The state file: the processes of an instance, for the nclust that follows
+ * when this one is killed.  It is a table in a mapped file, so that each change
+ * is in the file at once, also when a child makes it between clone and exec.
  *
- * Native byte order; read again on the same machine since the same boot only,
- * and never trusted: a pid counts with its start time alone.
+ * Native byte order; it is read only on the same machine and in the same boot,
+ * and never trusted: a pid counts only with its start time.
  */
 #define STATE_ENTRIES_MAX 65536U
 
@@ -42,7 +41,7 @@ enum state_flag {
 	STATE_FROZEN = 64,
 };
 
-/* Written by the new process itself, and by nobody else. */
+/* Written by the new process itself only. */
 struct state_birth {
 	uint64_t start; /* process_facts.start; 0: not known yet */
 	int32_t pid;    /* 0: it was never born */
@@ -53,7 +52,7 @@ struct state_entry {
 	uint32_t flags;
 	struct state_birth birth;
 	uint64_t serial;
-	uint32_t cluster; /* its number in the other file */
+	uint32_t cluster; /* its number in the file `estate` */
 	uint32_t slot;
 	uint32_t generation;
 	uint32_t restarts;
@@ -72,7 +71,7 @@ struct state_header {
 	uint32_t entry_size;
 	char boot[40];      /* the kernel's id of it */
 	uint64_t spaces[3]; /* pid, net, mnt namespace */
-	int32_t pid;        /* of who wrote it */
+	int32_t pid;        /* of the nclust that wrote it */
 	uint32_t spare[11];
 };
 
@@ -92,16 +91,14 @@ struct state_past {
 	size_t count;
 };
 
-/*
- * Read `state` in that directory.  1: something is there; 0: nothing, or
+/* Read `state` in that directory.  1: something is there; 0: nothing, or
  * nothing that could still be alive (of an earlier boot); -1 and `err`: it is
- * there and cannot be used.
- */
+ * there and cannot be used. */
 int statefile_read(int dirfd, struct state_past *past, struct error *err);
 void state_past_fini(struct state_past *past);
-/* What a state of here and now begins with.  -1 and `err`: it cannot be told. */
+/* Fill in the header for this machine and boot.  -1 and `err`: not known. */
 int state_header_here(struct state_header *h, struct error *err);
-/* The same of bytes: 1, 0; -1 and `err`. */
+/* Read a state from memory, as statefile_read() does: 1, 0; -1 and `err`. */
 int state_past_parse(struct state_past *past, const void *data, size_t size,
 	struct error *err);
 
@@ -112,7 +109,7 @@ int state_past_parse(struct state_past *past, const void *data, size_t size,
 int statefile_open(
 	struct statefile *f, int dirfd, bool go_on, struct error *err);
 void statefile_close(struct statefile *f);
-/* Its name was removed: make it anew with what it holds. */
+/* The file's name was removed: write its content to a new file. */
 int statefile_renew(struct statefile *f, int dirfd, struct error *err);
 
 /* A free entry, zeroed but for the phase CLAIMED, or NULL: there is none. */
@@ -121,11 +118,11 @@ struct state_entry *statefile_claim(struct statefile *f);
 struct state_entry *statefile_at(struct statefile *f, unsigned place);
 void statefile_free(struct statefile *f, struct state_entry *entry);
 
-/* ---- the other file, `estate`, whose content is somebody else's ---- */
+/* ---- the other file, `estate`: for its content see protocol/estate.h ---- */
 
-/* In its place as a whole, or not at all.  -1 and errno. */
+/* Replace the file as a whole, or not at all.  -1 and errno. */
 int estatefile_write(int dirfd, const void *data, size_t size);
-/* Heap, with its size; NULL and `err` (err->sys ENOENT: there is none). */
+/* Read it: heap; NULL and `err` (err->sys ENOENT: there is none). */
 void *estatefile_read(int dirfd, size_t *size, struct error *err);
 
 #endif

@@ -9,11 +9,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/*
- * Who is at the other end of a connection that was accepted: plain data, so
- * that it outlives the descriptor.  An IPv4 address behind a dual-stack socket
- * is told as what it is, not as ::ffff:1.2.3.4.
- */
+/* The other end of an accepted connection: plain data, so that it outlives the
+ * descriptor.  An IPv4 client of a dual-stack socket has its IPv4 address, not
+ * ::ffff:1.2.3.4. */
 struct peer {
 	int family; /* AF_INET, AF_INET6, AF_UNIX; 0: nobody */
 	uint8_t ip[16];
@@ -21,18 +19,17 @@ struct peer {
 	uint16_t port;        /* host order */
 	uint16_t local_port;
 	uint32_t scope; /* index of the interface of a link-local address */
-	pid_t pid;      /* AF_UNIX: who connected, or 0: not known here */
+	pid_t pid;      /* AF_UNIX: the client; 0: not in our pid namespace */
 	uid_t uid;
 	gid_t gid;
 };
 
-/*
- * The next connection of a nonblocking listener: a blocking descriptor, CLOEXEC,
- * the caller's.  -1 and errno: EAGAIN: nobody waits.
- */
+/* Accept the next connection of a nonblocking listener: a blocking descriptor,
+ * CLOEXEC, the caller's.  -1 and errno; EAGAIN: no client waits. */
 int peer_accept(int listener, struct peer *peer);
 
-/* The same client host?  Unix: never, as all are this one. */
+/* Are both clients on the same host?  Unix: false, because all are on this
+ * one. */
 bool peer_is_same(const struct peer *a, const struct peer *b);
 
 #define PEER_TEXT_MAX 72
@@ -51,8 +48,8 @@ size_t peer_environment(struct buffer *out, const struct peer *peer,
 /* Does "K=V" have one of these names? */
 bool peer_is_variable(const char *entry);
 
-/* Close a connection that nobody is to serve: who has sent something already
- * gets an end of file rather than a reset.  Takes the descriptor. */
+/* Close a connection that will not be served, so that a client that has already
+ * sent data reads an end of file, not a reset.  Takes the descriptor. */
 void peer_dismiss(int fd);
 
 #endif

@@ -60,13 +60,12 @@ struct socket_facts {
 };
 int socket_look(int fd, struct socket_facts *facts, struct error *err);
 
-/* Options that are numbers.  0, or -1 and errno; what cannot be had is 0. */
+/* Options that are numbers.  0, or -1 and errno; then *value is 0. */
 int socket_get(int fd, int level, int option, int *value);
 int socket_set(int fd, int level, int option, int value);
 /* Change the backlog of a listening socket. */
 int socket_backlog(int fd, int backlog);
-/* One that was shut down listens again, with nothing of that left.  -1 and
- * errno. */
+/* Make a socket listen again after a shutdown(2).  -1 and errno. */
 int socket_revive(int fd, int backlog);
 int socket_set_nonblock(int fd, bool on);
 
@@ -78,10 +77,10 @@ int socket_set_nonblock(int fd, bool on);
  */
 int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 	long gid, struct error *err);
-/* The same where there is no directory: of datagrams, and with an abstract name
- * that the kernel chooses. */
+/* The same without a directory: a datagram socket with an abstract name that
+ * the kernel chooses. */
 int socket_open_nowhere(struct error *err);
-/* Its name as sd_notify(3) wants it, "@…"; -1: it has none. */
+/* The socket's name as sd_notify(3) wants it, "@…"; -1: it has none. */
 int socket_own_name(int fd, char *text, size_t size);
 /* Connect to `name` in a directory (stream, blocking, CLOEXEC).  EAGAIN when
  * it, or later a send(2), has not gone on for 10 s. */

@@ -6,10 +6,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/*
- * What makes two binds want the same socket: the whole of the address, and what
- * decides which packets it gets.
- */
+/* The key of a socket: two binds with the same key want the same socket.  It
+ * has the whole address, and what else decides which packets a socket gets. */
 struct socket_key {
 	int family;   /* AF_INET, AF_INET6 */
 	int type;     /* SOCK_STREAM, SOCK_DGRAM */
@@ -23,27 +21,25 @@ struct socket_key {
 
 #define SOCKET_ADDRESS_MAX 128 /* struct sockaddr_storage */
 
-/*
- * Of this socket, were it bound to this address; `any` holds `size` bytes as
- * bind(2) takes them.  -1: it is no internet socket, of another network
- * namespace, or the address is none that it could be bound to.
- */
+/* The key that this socket would have, bound to this address; `any` holds
+ * `size` bytes as bind(2) takes them.  -1: it is no internet socket, is of
+ * another network namespace, or cannot be bound to that address. */
 int socket_key_of(
 	struct socket_key *key, int fd, const void *any, socklen_t size);
-/* Of one that is bound. */
+/* The key of a bound socket. */
 int socket_key_bound(struct socket_key *key, int fd);
-/* Of a socket that cannot be looked at: what it is by that name ("TCPv6"), and
- * what is known of its IPV6_V6ONLY (-1: nothing, the system's default). */
+/* The key of a socket that nclust cannot look at, from the name of its protocol
+ * ("TCPv6") and its IPV6_V6ONLY (-1: not known, assume the default). */
 int socket_key_guess(struct socket_key *key, const char *protocol,
 	const void *any, socklen_t size, int v6only);
 
 bool socket_key_equal(const struct socket_key *a, const struct socket_key *b);
 bool socket_key_is_any(const struct socket_key *key); /* 0.0.0.0, :: */
 bool socket_key_is_tcp(const struct socket_key *key); /* or MPTCP */
-/* The same whatever the protocol: TCP can stand for MPTCP, which falls back to
- * it, and the other way round. */
+/* Are they equal but for TCP and MPTCP?  Each can replace the other, because
+ * MPTCP falls back to TCP. */
 bool socket_key_like(const struct socket_key *a, const struct socket_key *b);
-/* ::ffff:1.2.3.4 becomes 1.2.3.4, and true. */
+/* Turn ::ffff:1.2.3.4 into 1.2.3.4; true: it was one. */
 bool socket_key_unmap(struct socket_key *key);
 
 /* "tcp:0.0.0.0:80", "tcp:*:80" for both families.  Returned. */
@@ -51,11 +47,11 @@ bool socket_key_unmap(struct socket_key *key);
 const char *socket_key_text(
 	const struct socket_key *key, char to[SOCKET_KEY_TEXT]);
 
-/* A new socket bound to it, CLOEXEC; with SO_REUSEADDR if `again` (always, if not
- * asked), one of several if `join` (SO_REUSEPORT).  -1 and errno. */
+/* Open a socket bound to the key's address, CLOEXEC; with SO_REUSEADDR if
+ * `again` (the second: always), with SO_REUSEPORT if `join`.  -1 and errno. */
 int socket_key_open_as(const struct socket_key *key, bool again, bool join);
 int socket_key_open(const struct socket_key *key, bool join);
-/* Bind this one.  -1 and errno. */
+/* Bind a socket to the key's address.  -1 and errno. */
 int socket_key_bind(const struct socket_key *key, int fd);
 
 #endif

@@ -6,10 +6,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/*
- * What a program has set on a socket before it binds it, and what a socket that
- * takes its place must have too.  What accepted connections inherit is among it.
- */
+/* The options that a program has set on a socket before it binds it.  A socket
+ * that replaces it must have them, too: accepted connections inherit some. */
 enum { SOCKET_OPTIONS = 27 };
 
 struct socket_options {
@@ -22,11 +20,9 @@ struct socket_options {
 
 void socket_options_read(struct socket_options *options, int fd);
 
-/*
- * What differs between `before` and `now` is set on `fd`; what does not is left,
- * as its users may have set it otherwise since.  Limits that only a privileged
- * process could pass are the kernel's business: what it refuses stays.
- */
+/* Set on `fd` the options that differ between `before` and `now`.  The others
+ * are left, because users of `fd` may have changed them since.  An option that
+ * the kernel refuses (it may require privilege) stays as it is. */
 void socket_options_follow(int fd, const struct socket_options *before,
 	const struct socket_options *now);
 

@@ -8,11 +8,11 @@
 #include <sys/types.h>
 
 /*
- * System calls of another process that wait for our word: seccomp(2) with
- * SECCOMP_RET_USER_NOTIF, see seccomp_unotify(2).  bind and listen are trapped,
- * in all the ways that the machine knows (x86-64, x32, i386 and its
- * socketcall(2); AArch64 and ARM), and nothing else, but, where it is asked
- * for, setsockopt(IPV6_V6ONLY).
+ * Trapping system calls of another process, which wait for our answer:
+ * seccomp(2) with SECCOMP_RET_USER_NOTIF, see seccomp_unotify(2).  Only bind
+ * and listen are trapped, in all forms that the machine knows (x86-64, x32,
+ * i386 and its socketcall(2); AArch64 and ARM), and on request
+ * setsockopt(IPV6_V6ONLY).
  */
 enum seccomp_call {
 	SECCOMP_BIND,
@@ -49,17 +49,17 @@ int seccomp_receive(int fd, struct seccomp_notice *notice);
 void seccomp_arguments(struct seccomp_notice *notice,
 	const uint32_t words[SECCOMP_ARGUMENTS_MAX]);
 
-/* Does the caller still wait?  What was seen of it (by its thread id!) before
- * that is true. */
+/* Does the caller still wait?  If so, all that was seen of it (by its thread
+ * id!) before this call was really its own. */
 bool seccomp_waits(int fd, uint64_t id);
 
-/* The answer: 0, or an errno.  To a caller that has gone: no error. */
+/* Answer: 0, or an errno.  That the caller has gone is no error. */
 void seccomp_answer(int fd, uint64_t id, int error);
 /* Let the kernel do what was asked for. */
 void seccomp_continue(int fd, uint64_t id);
 
-/* Put our descriptor in the place of the caller's.  Waits until the caller has
- * taken it.  -1 and errno (ENOENT: it has gone). */
+/* Replace the caller's descriptor `theirs` by ours; waits until the caller has
+ * taken it.  -1 and errno (ENOENT: the caller has gone). */
 int seccomp_put(int fd, uint64_t id, int ours, int theirs, bool cloexec);
 
 /* Could a call that was received come again (a signal interrupts it; before

@@ -52,10 +52,8 @@ struct spawn_fd {
 
 #define SPAWN_FDS_MAX 68
 
-/*
- * Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The notify
- * descriptor is made in the child, and comes to us by a socket.
- */
+/* Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The
+ * notify descriptor is made in the child, and comes to us by a socket. */
 struct spawn_trap {
 	int channel[2];  /* both ends of a pair of datagram sockets, which
 				serves all spawns; the caller's */
@@ -113,11 +111,12 @@ struct spawn_plan {
 	uint64_t capabilities; /* kept, also ambient; others leave all sets */
 	bool no_new_privs;
 	struct spawn_trap *trap; /* or NULL */
-	/* Where the child tells of itself before all else, or NULL: in memory
-	 * that outlives us, so that nobody is born unknown. */
+	/* Where the child first writes its pid and start time, or NULL: in
+	 * memory that outlives us, so that no child is unknown to the next
+	 * nclust. */
 	struct state_birth *birth;
-	/* The exec is waited for: a child that is stopped or waits for a dead
-	 * file server before it gets there is killed then.  0: never. */
+	/* The longest wait for the exec: a child that is stopped, or blocked by
+	 * a dead file server, is killed after that.  0: no limit. */
 	nsec_t patience;
 };
 
@@ -127,10 +126,8 @@ struct spawn_failure {
 	char what[128]; /* the path that failed, cut; may be "" */
 };
 
-/*
- * Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with
- * *failure; then nothing is left of the child.  Blocks until the exec.
- */
+/* Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with
+ * *failure; then nothing is left of the child.  Blocks until the exec. */
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct spawn_failure *failure);
 

@@ -10,9 +10,10 @@
  * A supervisor of thousands holds tens of thousands of descriptors; to copy
  * them all at clone and close them at exec would cost a millisecond and more
  * for each child.  So the child shares the table at first (CLONE_FILES), and
- * takes a copy of its low numbers only (CLOSE_RANGE_UNSHARE).  What it needs
- * and is not low is put, for that time, on one of a few low numbers kept for
- * this.  (Not before it is worth it: valgrind ends at those flags.)
+ * then takes a copy of its low numbers only (CLOSE_RANGE_UNSHARE).  Descriptors
+ * that it needs and that are not low are duplicated to a few reserved low
+ * numbers meanwhile.  (This is done only with many descriptors, as valgrind
+ * does not know those flags.)
  */
 struct spawn_table {
 	int from[SPAWN_FDS_MAX]; /* of the plan's fds */
@@ -34,11 +35,9 @@ void spawn_table_return(struct spawn_table *t);
 /* clone(2) refuses CLONE_FILES here: do without. */
 void spawn_table_unshared(struct spawn_table *t);
 
-/*
- * In the child: a table of its own, and there exactly what the plan says;
+/* In the child: a table of its own, and there exactly what the plan says;
  * moves t->report, t->channel and t->exec_fd out of the way.  *bad: the number that
- * failed, or -1.
- */
+ * failed, or -1. */
 int spawn_table_take(
 	struct spawn_table *t, const struct spawn_plan *plan, int *bad);
 
