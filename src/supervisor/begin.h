@@ -4,15 +4,13 @@
 
 #include "supervisor/common/state.h"
 
-/*
- * What the two ways to begin have in common: a start (supervisor.c), and going
- * on in the place of another nclust (resume.c).
- */
+/* What the two ways to begin have in common: a start (supervisor.c), and going
+ * on in the place of another nclust (resume.c). */
 
-/* Nothing is open, nothing is known. */
+/* Initialise *sup: nothing is open yet. */
 void supervisor_blank(struct supervisor *sup, int argc, char **argv);
 int supervisor_loop_init(struct supervisor *sup, struct error *err);
-/* Until all has ended, and then clean up.  The exit status. */
+/* Run until all has ended, then clean up.  Returns the exit status. */
 int supervisor_run(struct supervisor *sup);
 
 #endif

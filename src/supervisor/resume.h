@@ -4,18 +4,16 @@
 
 #include <stdbool.h>
 
-/*
- * Going on in the place of another nclust, which has just executed us
- * (reexec.h): its state is put together, looked at, and only then anything is
- * touched.  If it cannot be, the other one is executed again.
- */
+/* Resuming in the place of another nclust, which has just executed this binary
+ * (reexec.h): read its state, check it, and only then change anything.  If that
+ * fails, execute the other one again. */
 
-/* Were we executed so?  Then nothing else may be done before. */
+/* Was this process executed by an upgrade?  Ask it before all else. */
 bool supervisor_is_resumed(void);
 int supervisor_resume(int argc, char **argv); /* the exit status */
 
-/* --check-state N: could we take over what is in this descriptor of our
- * parent's?  0 and a line, or a sentence why not. */
+/* --check-state N: could this binary take over the state in that descriptor of
+ * its parent?  Prints a line and returns 0, or prints why not. */
 int supervisor_check(const char *descriptor);
 
 #endif

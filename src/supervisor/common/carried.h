@@ -7,27 +7,26 @@
 
 /*
  * What an upgrade carries.  nclust executes its successor in its own process,
- * and what it knows goes along as fields with a number, in groups
- * (protocol/handover.h).  A room that wants something carried writes a `struct
- * carried` for the struct that it is in, and names it in supervisor/carries.c or
- * in the one above it.  The functions here make a group of fields of a struct,
- * and a struct of such a group.  Descriptors keep their numbers.
+ * and hands its state over as numbered fields, in groups (protocol/handover.h).
+ * A room describes each struct that is to be carried by a `struct carried`, and
+ * names that in supervisor/carries.c or in the one of the struct that contains
+ * it.  The functions here write a struct as a group of fields, and read it
+ * back.  Descriptors keep their numbers.
  *
- * Nothing is opened, watched or changed while a state is read, because who
- * reads it may only want to know whether it could.  That comes when nclust goes
- * on (supervisor/resume.c).
+ * Reading a state opens, watches and changes nothing, because it may be a mere
+ * check whether it could be read.  All that follows in supervisor/resume.c.
  */
 
 /* The numbers of fields at the top, and of those in groups that no table of
- * plain members has.  They are for ever. */
+ * plain members has.  A number is never changed or used again. */
 enum carry_tag {
 	CARRY_BINARY = 1,
 	CARRY_SUPERVISOR,
 	CARRY_SETTINGS, /* of clusters; others refer to them by their order */
 	CARRY_INSTANCE,
-	CARRY_LISTENER, /* so too */
+	CARRY_LISTENER, /* referred to in the same way */
 	CARRY_INHERITED,
-	CARRY_SERVICE, /* so too */
+	CARRY_SERVICE, /* referred to in the same way */
 	CARRY_CLIENT,
 	CARRY_CLIENTS, /* the control socket */
 	CARRY_HISTORY,
@@ -36,7 +35,7 @@ enum carry_tag {
 	CARRY_DESCRIPTORS,
 	CARRY_HOOKS,
 	CARRY_ENDING,  /* helpers that nobody waits for any more */
-	CARRY_SEGMENT, /* as listeners */
+	CARRY_SEGMENT, /* referred to in the same way */
 
 	/* in a group, after the numbers of its plain members */
 	CARRY_TEXT = 100,
@@ -75,7 +74,7 @@ enum carry_tag {
 	CARRY_ACCEPTING,
 	CARRY_VISIT,
 	CARRY_MEMORY, /* index of a segment */
-	CARRY_FORMER, /* so too */
+	CARRY_FORMER, /* index of the former segment */
 	CARRY_NODE,   /* of a cluster, and of a worker: node.h */
 	CARRY_NODE_SERVER,
 	CARRY_NODE_USE,
@@ -85,17 +84,17 @@ enum carry_tag {
 	CARRY_TROUBLE,
 	CARRY_PORTS,
 
-	/* nobody knows it: for tests of what is not known */
+	/* for tests: a field that no reader knows */
 	CARRY_UNKNOWN = 8000,
 };
 
-/* What differs between builds that tests take for versions (variant.c). */
+/* What differs between the builds that tests use as versions (variant.c). */
 struct carry_variant {
-	struct handover_version version; /* that is written */
+	struct handover_version version; /* of the state that it writes */
 	const char *program;             /* NCLUST_VERSION, or so */
-	bool more; /* writes fields that nobody knows … */
-	bool less; /* … and leaves out some that all know, nor may its logger
-		      copy output */
+	bool more; /* writes fields that no reader knows … */
+	bool less; /* … and leaves out known ones; its logger cannot copy
+		      output */
 	int fault; /* enum carry_fault */
 };
 enum carry_fault {
@@ -110,17 +109,18 @@ extern const struct carry_variant carry_variant;
 /* What the state says of the program that wrote it. */
 struct carry_binary {
 	char version[64];
-	char path[4096]; /* it was started by; what an upgrade executes */
-	int image;       /* O_PATH of it: to go back to */
+	char path[4096]; /* by which it was started; an upgrade executes it */
+	int image;       /* O_PATH of the binary, to go back to */
 	pid_t pid;
 	nsec_t written;
-	nsec_t asked; /* when the upgrade was */
+	nsec_t asked; /* when the upgrade was asked for */
 	uint64_t capabilities;
 	int standby;     /* -1, or as resume.c has it */
-	bool going_back; /* set by the one that does */
+	bool going_back; /* set by a binary that goes back to the old one */
 };
 
-/* What several refer to: written once, and referred to by its index. */
+/* What several structs refer to is written once, and referred to by its
+ * index. */
 enum carry_kind {
 	CARRY_OF_SETTINGS,
 	CARRY_OF_LISTENERS,
@@ -167,15 +167,15 @@ struct carried {
 	const struct plain_row *rows; /* those below, too */
 	const char *called;           /* "the state of … is not understood" */
 
-	/* Each of these functions may be NULL.  Write what no row says. */
+	/* These functions may be NULL.  Write fields that have no row. */
 	void (*put)(struct carry_writer *c, const void *of);
-	/* Is it such a field?  1: yes, and it is stored; 0: no; -1: it cannot
-	 * be so (or r->err says more). */
+	/* Read such a field.  1: it was stored; 0: it is none of these; -1: it
+	 * is invalid (r->err may say more). */
 	int (*take)(struct carry_reader *r, void *to,
 		const struct handover_field *f);
-	/* All fields of the group were there.  -1: it cannot be so, as above. */
+	/* All fields of the group were read.  -1: invalid, as above. */
 	int (*done)(struct carry_reader *r, void *to);
-	/* An empty one, for that owner.  NULL: no memory. */
+	/* Make an empty struct for that owner.  NULL: no memory. */
 	void *(*make)(struct carry_reader *r, void *owner);
 
 	/* What others put into this group, in the order in which it is written;
@@ -243,16 +243,16 @@ enum carry_row {
 
 /* ---- writing ---- */
 
-/* The fields of a group, without its head. */
+/* Write the fields of a group, without its head. */
 void carry_put_all(
 	struct carry_writer *c, const struct carried *what, const void *of);
-/* A group; NULL: none. */
+/* Write a group; `of` NULL: nothing. */
 void carry_put_one(
 	struct carry_writer *c, const struct carried *what, const void *of);
-/* Its index in the list of its kind, in which it is then.  SIZE_MAX: no
- * memory; who reads such an index refuses it. */
+/* Add `item` to the list of its kind, unless it is there, and return its index.
+ * SIZE_MAX: no memory; a reader refuses such an index. */
 size_t carry_add(struct carry_list *list, const void *item);
-/* The same as a field; NULL: none. */
+/* Write that index as a field; `item` NULL: nothing. */
 void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind,
 	const void *item);
 void carry_fini(struct carry_writer *c);

@@ -10,12 +10,12 @@
 extern const struct part control_part;
 
 /*
- * The control socket and its clients.  Everything that a client can grow is
+ * The control socket and its clients.  All that a client can make grow is
  * bounded: a request line (64 KiB, 10 s), unread output (1 MiB, 10 s without
- * progress), their number (64; the next one evicts the oldest that has no
- * request under way).  Who exceeds a bound is told and closed, and nobody else
- * notices.  A client has one request under way at a time; what it sends
- * meanwhile waits in the socket.
+ * progress), the number of clients (64; the next one evicts the oldest that has
+ * no request under way).  A client that exceeds a bound gets an error and is
+ * closed; the others do not notice.  A client has one request under way at a
+ * time; what it sends meanwhile waits in the socket.
  */
 #define CLIENTS_MAX 64
 #define CLIENT_PATIENCE (10 * SECOND)
@@ -35,7 +35,7 @@ struct expectation {
 	unsigned rollout; /* this one or a later one; 0: no rollout */
 	bool settled;     /* scale: all wanted are ready, no more are alive */
 	nsec_t since;     /* when that was asked for */
-	bool fewer;       /* so too: none is left in a slot that goes */
+	bool fewer;       /* scale: no worker is left in a removed slot */
 	bool ended;       /* stop */
 	bool met;         /* the rollout is done, which may be taken back */
 };
@@ -79,14 +79,14 @@ struct clients {
 	unsigned count;
 };
 
-/* How they go through an upgrade: the control socket, its clients, one of them,
- * what it waits for. */
+/* How these go through an upgrade: the control socket, its clients, one client,
+ * and what it waits for. */
 extern const struct carried carried_clients;
 extern const struct carried carried_client_list;
 extern const struct carried carried_client;
 extern const struct carried carried_expectation;
-/* Carried ones: empty, to be filled; NULL: no memory.  They are watched
- * when nclust goes on. */
+/* Make empty ones, to be filled by an upgrade; NULL: no memory.  clients are
+ * watched again when nclust resumes. */
 struct clients *clients_carried(struct supervisor *sup);
 struct client *client_carried(struct clients *all);
 int clients_init(struct supervisor *sup, struct error *err);
@@ -100,7 +100,7 @@ void client_write(
 void client_later(struct client *c); /* in a turn of its own */
 void client_error(struct client *c, int code, const char *message);
 void client_done(struct client *c); /* the request is answered */
-/* Messages that it was not shown, as it had too much to read. */
+/* Tell it how many messages it was not shown, because it reads too slowly. */
 void client_tell_missed(struct client *c);
 
 #endif

@@ -7,17 +7,18 @@
 
 /*
  * A helper is a short-lived process that runs beside the workers of a cluster:
- * a hook, or an `exec:` check.  It has what they have and no more (user, group,
- * directory, limits, environment), no listener, a session of its own, and a
- * time after which its whole group is killed; what is left of the group when it
- * ends is killed too.  It dies with nclust, and runs on through an upgrade.
+ * a hook, or an `exec:` check.  It has the user, group, directory, limits and
+ * environment of the workers, but no listener, and a session of its own.  When
+ * its time is over its whole group is killed; when it exits, so is what is left
+ * of the group.  It dies with nclust, and runs on through an upgrade.
  */
 
-/* How it ended; `late`: it was killed, as its time was over. */
+/* Called when a helper has ended; `late`: it was killed because its time was
+ * over. */
 typedef void helper_over(void *owner, const struct pidfd_end *end, bool late);
 
 struct helper {
-	struct helper *next; /* of those that run */
+	struct helper *next; /* in the list of all that run */
 	struct supervisor *sup;
 	pid_t pid;
 	int pidfd;
@@ -25,7 +26,7 @@ struct helper {
 	ev_io exit;
 	ev_timer patience;
 	bool late;
-	helper_over *over; /* NULL: nobody wants to know */
+	helper_over *over; /* NULL: the result is not needed */
 	void *owner;
 };
 
@@ -41,36 +42,37 @@ struct helper_plan {
 	void *owner;
 };
 
-/* NULL and `err`: it could not be started, and nobody is told.  The exec is
- * waited for, as that of a worker. */
+/* Start a helper, and wait for its exec.  NULL and `err`: it could not be
+ * started; `over` is not called. */
 struct helper *helper_start(const struct helper_plan *plan, struct error *err);
-/* Its owner is about to go: it is killed, and nobody will be told. */
+/* The owner is about to go: kill the helper; `over` is not called. */
 void helper_forget(struct helper *h);
 
-/* How it goes through an upgrade: those that nobody waits for any more, and one in
- * the group of its owner. */
+/* How helpers go through an upgrade: those without an owner, and one in the
+ * group of its owner. */
 extern const struct carried carried_ending;
 extern const struct carried carried_helper;
-/* One that was carried, to be filled; NULL: out of memory. */
+/* Make an empty one, to be filled by an upgrade; NULL: out of memory. */
 void *helper_carried(struct carry_reader *r, void *owner);
-/* Is each a child of ours?  -1 and `err`. */
+/* Is each helper a child of ours?  -1 and `err`. */
 int helpers_verify(const struct supervisor *sup, struct error *err);
-/* It has an owner again, who is told. */
+/* After an upgrade: give a helper its owner, and what to call at its end. */
 void helper_claim(struct helper *h, helper_over *over, void *owner);
-/* All that were carried are watched from now on. */
+/* After an upgrade: watch all helpers again. */
 void helpers_resume(struct supervisor *sup);
 
-/* Is it one of those?  And: it has ended. */
+/* The helper with that pid, or NULL; and: it has ended. */
 struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid);
 void helper_ended(struct helper *h);
 
-/* NCLUST_NAME, NCLUST_CLUSTER, NCLUST_SOCKET: what all are told. */
+/* Add the variables of all helpers: NCLUST_NAME, NCLUST_CLUSTER,
+ * NCLUST_SOCKET. */
 void helper_facts(struct buffer *facts, const struct service *service);
-/* One more, each byte as it is. */
+/* Add one more variable; the value is not changed. */
 void helper_fact(struct buffer *facts, const char *key, const char *value);
 void helper_number(struct buffer *facts, const char *key, uint64_t n);
 
-/* nclust ends: kill the rest; their owners are told. */
+/* nclust ends: kill the rest, and call their `over`. */
 void helpers_free(struct supervisor *sup);
 
 #endif

@@ -8,11 +8,11 @@
 extern const struct part hooks_part;
 
 /*
- * `on-EVENT`: commands that are run when something happens to a cluster, with
- * the facts in their environment.  They never hold nclust up: they wait in a
- * queue of HOOKS_QUEUED for one of HOOKS_AT_ONCE places, what does not fit is
- * counted and dropped, and one that runs for longer than HOOK_PATIENCE is killed
- * with its group.  Each runs as the workers of its cluster do (helper.h).
+ * `on-EVENT`: commands that run when something happens to a cluster, with the
+ * facts in their environment.  They never block nclust: HOOKS_AT_ONCE run at a
+ * time, HOOKS_QUEUED wait, more are counted and dropped.  A command that runs
+ * for longer than HOOK_PATIENCE is killed with its group.  Each is a helper
+ * (helper.h).
  */
 #define HOOKS_AT_ONCE 16
 #define HOOKS_QUEUED 128
@@ -21,7 +21,7 @@ extern const struct part hooks_part;
 /* One command on its way. */
 struct hook_run {
 	struct hook_run *next;
-	struct service *service; /* NULL: it is gone, while this ran */
+	struct service *service; /* NULL: dropped while the command ran */
 	struct supervisor *sup;
 	struct cluster_settings *settings; /* a reference */
 	enum hook_event event;
@@ -30,9 +30,9 @@ struct hook_run {
 };
 
 struct hooks {
-	struct hook_run *head; /* those that wait */
+	struct hook_run *head; /* commands that wait */
 	struct hook_run **tail;
-	struct hook_run *runs; /* those that run */
+	struct hook_run *runs; /* commands that run */
 	unsigned queued;
 	unsigned running;
 	unsigned long dropped;
@@ -41,11 +41,11 @@ struct hooks {
 	bool over;
 };
 
-/* How they go through an upgrade, and one of them. */
+/* How all hooks, and one command, go through an upgrade. */
 extern const struct carried carried_hooks;
 extern const struct carried carried_hook;
-/* For carry_hooks.c: there is room for them; one that was carried takes its
- * place, as its `helper` says.  NULL: out of memory. */
+/* For carry_hooks.c: the hooks, made on first use (NULL: out of memory); put a
+ * carried command among those that run or wait. */
 struct hooks *hooks_of(struct supervisor *sup);
 void hooks_carried(struct hooks *hooks, struct hook_run *run);
 void hook_run_free(struct hook_run *run);

@@ -6,14 +6,13 @@
 
 extern const struct part instance_part;
 
-/*
- * The instance as a whole: when it counts as started, how it stops, with what
- * status it ends.
- */
+/* The instance as a whole: when it counts as started, how it stops, with what
+ * status it ends. */
 
 /* Stop everything; a second call, or `at_once`, kills. */
 void lifecycle_stop(struct supervisor *sup, bool at_once);
-/* The start has failed: say why (told to who waits for -d), stop, end so. */
+/* The start has failed: report why, also to the process that waits for -d;
+ * stop, and exit with `status`. */
 void lifecycle_fail(struct supervisor *sup, int status, const char *why);
 
 /* Once a turn: is everything over, or ready? */

@@ -5,23 +5,22 @@
 #include "supervisor/common/carried.h"
 
 /*
- * nclust under a service manager: sd_notify(3), with our own NOTIFY_SOCKET and
- * WATCHDOG_USEC, which no worker ever sees.  Without them all is silent.
+ * nclust under a service manager: sd_notify(3), with nclust's own NOTIFY_SOCKET
+ * and WATCHDOG_USEC, which no worker ever sees.  Without them nothing is sent.
  */
 int manager_init(struct supervisor *sup, struct error *err);
-/* How it goes through an upgrade: what it was told, and is to be told. */
+/* How messages to the manager, sent and queued, go through an upgrade. */
 extern const struct carried carried_manager;
 void instance_on_go_on(struct supervisor *sup);
 void instance_on_end(struct supervisor *sup);
 void manager_ready(struct supervisor *sup);
 void manager_reloading(struct supervisor *sup); /* READY=1 ends it */
 void manager_stopping(struct supervisor *sup);
-/* "web: 2 of 2 ready" has changed: sent soon, and not more often than ten times
- * a second. */
+/* "web: 2 of 2 ready" has changed: send it soon, at most ten times a second. */
 void manager_status(struct supervisor *sup);
 
-/* A message with a descriptor (-1: none), now or not at all.  false: there is no
- * manager, or it does not read just now. */
+/* Send a message with a descriptor (-1: none), now or not at all.  false: there
+ * is no manager, or its queue is full. */
 bool manager_send_fd(struct supervisor *sup, const char *text, int fd);
 
 #endif

@@ -4,11 +4,9 @@
 
 #include "supervisor/common/state.h"
 
-/*
- * Reload: read and check everything first, open what is new, and only then
- * change anything.  What cannot be had leaves all as it was.  What it has set
- * going is in each service's `awaited`.
- */
+/* Reload: first read and check everything and open what is new; only then
+ * change anything.  If a step fails, all stays as it was.  Rollouts that a
+ * reload starts are in each service's `awaited`. */
 struct reload_result {
 	struct buffer text; /* on failure: the mistakes, one a line; else a
 				sentence on what changes */

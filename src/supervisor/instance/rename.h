@@ -5,15 +5,15 @@
 #include "supervisor/common/state.h"
 
 /*
- * A cluster that a reload finds under another name is the same one: it keeps its
- * workers, sockets, slots and numbers.  It is known by an address that both
- * listen on, else by settings that its workers could have been born with; one
- * that is as like to another is none.  The name in its settings stays that of
- * the file they come from: what differs from the cluster's is yet to be rolled.
+ * A cluster that a reload finds under another name keeps its workers, sockets,
+ * slots and numbers.  It is recognised by an address that both listen on, else
+ * by equal settings of workers; a match that is not unique does not count.  Its
+ * settings keep the name of the file that they come from: if that is not the
+ * cluster's name, a rollout to the new name is still to come.
  */
 struct renaming {
 	struct service *service;
-	char *name; /* heap: the one that is not in place */
+	char *name; /* heap: the name that is not in use at the moment */
 };
 
 struct renamings {
@@ -21,13 +21,13 @@ struct renamings {
 	size_t count;
 };
 
-/* Whose name is not among the new settings, and whose it is there.  0, or -1:
- * out of memory. */
+/* Find the clusters that have another name in the new settings.  -1: out of
+ * memory. */
 int rename_find(struct renamings *r, const struct supervisor *sup,
 	const struct settings *new);
-/* Put the other names in place; again: back. */
+/* Swap old and new names; a second call restores the old ones. */
 void rename_swap(const struct renamings *r);
-/* They are in place for good: those who know a cluster by its name are told. */
+/* The new names are final: call the `renamed` hooks. */
 void rename_tell(const struct renamings *r);
 void rename_fini(struct renamings *r);
 

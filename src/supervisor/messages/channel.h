@@ -9,45 +9,46 @@
 #include "supervisor/workers/environment.h"
 
 /*
- * The message channel of a worker: a pair of stream sockets, a line a message,
- * both ways.  One per child, made before it is born and closed when it is
- * reaped.  What the lines mean is their speaker's business (channel_speaker).
+ * The message channel of a worker: a pair of stream sockets, one message a
+ * line, both ways.  Each child has one, made before its start and closed when
+ * it is reaped.  The speaker of the channel's kind understands the lines
+ * (channel_speaker).
  *
- * All that a worker could grow is bounded: a line (1 MiB; the rest of a longer
- * one is skipped), what it does not read (1 MiB; then it loses what is meant for
- * it, and nobody else anything), descriptors in the queue, and bytes a turn.
- * Memory is given back whenever there is nothing to hold.
+ * All that a worker can make grow is bounded: a line (1 MiB; the rest of a
+ * longer one is skipped), unread output (1 MiB; a worker that does not read
+ * loses only its own messages), descriptors in the queue, and bytes a turn.  An
+ * empty channel holds no memory.
  */
 #define CHANNEL_LINE_MAX (1024U * 1024)
 #define CHANNEL_QUEUE_MAX (1024U * 1024)
-/* Beyond that, what the protocol itself needs to say. */
+/* The limit for messages that the protocol itself needs. */
 #define CHANNEL_QUEUE_MUST (2U * 1024 * 1024)
 
 struct channel {
 	struct child *child;
 	enum channel_kind kind;
 	ev_io io;         /* its fd: our end; -1: the worker has closed it */
-	int passed;       /* came, and nobody has taken it yet; or -1 */
-	bool passed_lost; /* one came that we had no room for */
+	int passed;       /* a received descriptor, not taken yet; or -1 */
+	bool passed_lost; /* one came for which there was no room */
 	bool stuck;       /* it does not read, and loses messages */
 	bool stuck_told;
 	nsec_t told_at;
 	bool overlong_told;
-	bool dirty; /* in the list of those that have something to send */
+	bool dirty; /* in the list of channels with something to send */
 	struct channel *next_dirty;
 	struct lineup in;
 	struct queue out;
 	uint64_t received;     /* messages from it */
 	uint64_t sent;         /* messages put into its queue */
-	uint64_t dropped;      /* those that it had no room for, … */
-	uint64_t dropped_told; /* … as was told */
-	uint64_t invalid;      /* those from it that were no JSON */
-	uint64_t skipped;      /* lines of its own that were too long */
-	unsigned fanout;       /* so many got the last message from it */
+	uint64_t dropped;      /* messages for which it had no room … */
+	uint64_t dropped_told; /* … and how many of them were reported */
+	uint64_t invalid;      /* messages from it that were no JSON */
+	uint64_t skipped;      /* lines from it that were too long */
+	unsigned fanout;       /* workers that got its last message */
 	nsec_t hold_until;     /* no descriptors are sent before that; or 0 */
 };
 
-/* Who makes sense of the lines of a kind: a room says so in its part. */
+/* Handles the lines of one kind of channel: a room names it in its part. */
 struct channel_speaker {
 	enum channel_kind kind;
 	/* A line has come, without its '\n'; the bytes are valid for the call.
@@ -69,7 +70,7 @@ extern const struct part messages_part;
  */
 int channel_send(
 	struct channel *c, const char *line, size_t len, int fd, bool must);
-/* The same of a message in parts; no descriptor. */
+/* Queue a message that is in parts; no descriptor. */
 struct channel_part {
 	const char *data;
 	size_t len;
@@ -81,17 +82,17 @@ int channel_send_parts(
  * it was lost: c->passed_lost, which this clears). */
 int channel_take_passed(struct channel *c, bool *lost);
 
-/* End it from our side: the worker hears the end.  on_end() is not called. */
+/* Close the channel: the worker reads its end.  on_end() is not called. */
 void channel_shut(struct channel *c);
 
 void channels_init(struct supervisor *sup);
 /* Once a turn: send what was queued. */
 void channels_flush(struct supervisor *sup);
 
-/* How it goes through an upgrade, and a descriptor in its queue. */
+/* How a channel, and a descriptor in its queue, go through an upgrade. */
 extern const struct carried carried_channel;
 extern const struct carried carried_mark;
-/* An upgrade: the channel of a child that was carried; NULL: no memory. */
+/* Make the channel of a child, to be filled by an upgrade; NULL: no memory. */
 void *channel_carried(struct carry_reader *r, void *child);
 
 #endif

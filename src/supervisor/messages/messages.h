@@ -6,29 +6,29 @@
 
 /*
  * Messages between workers, and to and from them: what a channel carries beside
- * its protocol.  One JSON value a line, which is passed on as the bytes that it
- * is and never taken apart: programs may send what no library here would take.
+ * its protocol.  A message is one JSON value on a line.  Its bytes are passed
+ * on as they are and never parsed into values, because no library here takes
+ * all that programs may send.
  */
 
-/* A worker has sent this line (without its '\n'), whatever its channel's kind:
- * it is counted, shown to who follows events, and relayed as `relay` says. */
+/* A worker has sent this line (without its '\n'), on a channel of any kind:
+ * count it, show it to clients that follow events, and relay it as `relay`
+ * says. */
 void messages_from(struct channel *c, const char *line, size_t len);
 
 /* The plain channel's speaker: each line is a message. */
 void messages_on_line(struct channel *c, const char *line, size_t len);
 void messages_on_end(struct channel *c);
 
-/*
- * A message from outside, which is one JSON value on one line: to the worker of
- * a slot, to the next in turn of those that are ready (SLOT_ALL), or to `all`.
- * How many got it into their queues; *asked: of so many.
- */
+/* Send a message from outside, one JSON value on one line: to the worker of a
+ * slot, to the next ready one in turn (SLOT_ALL), or to `all`.  Returns how
+ * many have it in their queues; *asked: how many it was meant for. */
 unsigned messages_send(struct service *service, uint32_t slot, bool all,
 	const char *line, size_t len, unsigned *asked);
-/* Has any of its workers a channel? */
+/* Has any worker of the service a channel? */
 bool messages_possible(const struct service *service);
 
-/* To who follows events; `valid`: it is JSON. */
+/* Show a message to clients that follow events; `valid`: it is JSON. */
 void messages_show(
 	const struct channel *c, const char *line, size_t len, bool valid);
 

@@ -7,10 +7,10 @@
 #include <stdint.h>
 
 /*
- * Lines that wait to be sent on a stream, each whole or not at all; one may
- * carry a descriptor, which is the queue's from then on and goes with the line's
- * first byte.  Nothing is dropped that is in it: who puts is told that there is
- * no room.  No memory while it is empty.
+ * A queue of lines to be sent on a stream.  A line is queued whole or not at
+ * all; it may carry a descriptor, which the queue then owns and sends with the
+ * line's first byte.  A queued line is never dropped: queue_put() fails if
+ * there is no room.  An empty queue holds no memory.
  */
 struct queue_mark {
 	size_t at; /* where the line begins, from the first unsent byte */
@@ -41,19 +41,19 @@ static inline size_t queue_len(const struct queue *q)
 char *queue_room(struct queue *q, size_t len, size_t limit);
 void queue_added(struct queue *q, size_t len);
 
-/* A descriptor goes with the byte at that place; behind all others that do.  -1:
- * it stays the caller's. */
+/* Send a descriptor with the byte at that place, which is after those of all
+ * others.  -1: it stays the caller's. */
 int queue_mark(struct queue *q, size_t at, int fd);
 
-/* A line (the '\n' is put behind it), with a descriptor or -1.  -1: no room,
- * and the descriptor stays the caller's. */
+/* Append a line and its '\n', with a descriptor or -1.  -1: no room, and the
+ * descriptor stays the caller's. */
 int queue_put(
 	struct queue *q, const char *line, size_t len, int fd, size_t limit);
 
-/* What may be sent in one piece: to its end, or to where the next descriptor
- * goes.  *fd goes with its first byte, or is -1.  0: it is empty. */
+/* The bytes to send in one piece: up to the next descriptor or the end.  *fd is
+ * to be sent with the first of them, or -1.  0: the queue is empty. */
 size_t queue_piece(const struct queue *q, const char **data, int *fd);
-/* So much of the piece was sent, and so its descriptor: it is closed. */
+/* Remove `len` bytes that were sent; closes the descriptor sent with them. */
 void queue_sent(struct queue *q, size_t len);
 
 /* How many lines are in it, counting one that is sent in part. */

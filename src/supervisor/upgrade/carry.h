@@ -5,34 +5,31 @@
 #include "supervisor/common/carried.h"
 
 /*
- * All that a running nclust is, as one state (protocol/handover.h), and back:
- * how it goes on as another binary, in the same process.  What the state says
- * of each struct is written in the room of that struct (common/carried.h); of
- * the settings, the core and the descriptors it is written here.
+ * The state of a running nclust as bytes (protocol/handover.h), and back: an
+ * upgrade continues it in another binary, in the same process.  Each room
+ * describes its own structs (common/carried.h); the settings, the core and the
+ * descriptors are written here.
  */
 
-/* Everything, into c->out.  Changes nothing.  `lasting`: the descriptors shall
- * be known again.  -1 and `err`; to be freed (carry_fini) in either case. */
+/* Write the state into c->out; changes nothing.  `lasting`: note the identity
+ * of descriptors.  -1 and `err`; call carry_fini() in either case. */
 int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	const struct carry_binary *binary, struct error *err);
 
-/*
- * Make *sup of a state, in memory: nothing is opened, watched or changed.
- * -1 and `err`: it cannot be done, and what was made is of no use but to be
- * forgotten by an exec.
- */
+/* Fill *sup from a state, in memory: nothing is opened, watched or changed.  -1
+ * and `err`: it failed; what was made is not freed, an exec or exit follows. */
 int carry_load(struct carry_reader *r, struct supervisor *sup, const void *data,
 	size_t len, struct error *err);
-/* References and uses that the reader holds are given back. */
+/* Release the references and uses that the reader holds. */
 void carry_release(struct carry_reader *r);
 
 /* Is each descriptor of ours, and each worker, what the state says? */
 int carry_verify(const struct carry_reader *r, struct error *err);
-/* In a list of descriptors, for each. */
+/* Bytes for each in a list of descriptors. */
 #define CARRY_DESCRIPTOR_SIZE 24
-/* May they go through an exec?  0, or -1 and errno. */
+/* Clear their CLOEXEC flags (`keep`), or set them.  0, or -1 and errno. */
 int carry_keep_descriptors(const char *descriptors, size_t count, bool keep);
-/* The n-th of them. */
+/* The n-th descriptor of a list. */
 int carry_descriptor(const char *descriptors, size_t n);
 
 /* What this folder puts into the state. */

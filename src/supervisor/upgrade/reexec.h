@@ -8,28 +8,28 @@
 extern const struct part upgrade_part;
 
 /*
- * nclust replaces itself by the binary on disk: the same process, with the same
- * workers, sockets and clients (man/nclust-upgrade.7).
+ * An upgrade: nclust replaces itself by the binary on disk, in the same
+ * process, with the same workers, sockets and clients (man/nclust-upgrade.7).
  *
- * The binary is first run beside us, on our real state, and says whether it
- * could take over; then it is executed in our place, by the descriptor that was
- * checked.  Until that moment nothing has changed; and what finds, after it,
- * that it cannot go on, executes us again.
+ * nclust first runs the new binary beside itself, on its real state, to check
+ * that it can take over.  Then it executes it in its own place, by the
+ * descriptor that was checked.  Until then nothing has changed.  A new binary
+ * that still cannot go on executes the old one again.
  */
 
-/* By which path nclust was started: kept, as it means what it did then. */
+/* Note the path by which nclust was started, as it is resolved now. */
 void reexec_find_path(struct supervisor *sup);
 
-/* How one ended: as news, and to all rooms. */
+/* Report the end of an upgrade: as news, and to all rooms. */
 void reexec_tell(struct supervisor *sup, const char *text, bool failed);
 
-/* Begin; its end is told as news, and to the clients that expect it.  -1 and
- * `err`: refused, and nothing was begun. */
+/* Begin an upgrade; its end is reported as news, and to the clients that wait
+ * for it.  -1 and `err`: refused, and nothing was begun. */
 int reexec_begin(struct supervisor *sup, struct error *err);
-/* Once a turn while an upgrade is under way, with nothing else to do: is it time?
- * May not return. */
+/* Called once a turn during an upgrade: go on with it when nothing else is
+ * under way.  May not return. */
 void reexec_look(struct supervisor *sup);
-/* Forget one that has begun. */
+/* Cancel an upgrade that has begun. */
 void reexec_fini(struct supervisor *sup);
 
 /*
@@ -41,9 +41,9 @@ void reexec_fini(struct supervisor *sup);
 void reexec_into(int image, int state, const char *descriptors, size_t count,
 	char **argv, int image_back, const char *why);
 
-/* The environment variable that says so to the new one: "STATE:IMAGE:WHY". */
+/* The environment variable for the new binary: "STATE:IMAGE:WHY". */
 #define REEXEC_VARIABLE "NCLUST_HANDOVER"
-/* What a checked binary says last, with its versions behind it. */
+/* The last line of a checked binary begins so, followed by its versions. */
 #define REEXEC_CHECKED "nclust-state-ok "
 
 #endif

@@ -6,15 +6,13 @@
 
 #include <sched.h>
 
-/*
- * How the CPUs are divided among the workers of a cluster: `threads` and `cpu`.
- * Reckoned at each birth: who was born before a `scale` keeps what it has.
- */
+/* How the CPUs are divided among the workers of a cluster: `threads` and `cpu`.
+ * Computed at each start: a worker started before a `scale` keeps its share. */
 
 /* How many CPUs we may use: affinity and cgroup quota, at least 1. */
 unsigned budget_usable(void);
 
-/* How many threads the worker shall compute with; 0: it is not told. */
+/* How many threads the worker should use; 0: do not set a number. */
 unsigned budget_threads(
 	const struct supervisor *sup, const struct worker_place *place);
 
@@ -26,8 +24,8 @@ struct budget_range {
 struct budget_range budget_range(const struct cluster_settings *settings,
 	uint32_t slot, unsigned workers, unsigned cpus);
 
-/* The CPUs that it is pinned to (heap, CPU_ALLOC); NULL: none, or it cannot be
- * told. */
+/* The CPUs that the worker is pinned to (heap, CPU_ALLOC); NULL: it is not
+ * pinned, or they cannot be found out. */
 cpu_set_t *budget_cpus(const struct worker_place *place, size_t *size);
 
 #endif

@@ -8,9 +8,9 @@
 extern const struct part workers_part;
 
 /*
- * A child is the system's half of a worker: its pidfd, pipes, notify socket
- * and watchers.  Born by child_spawn(), gone when its process is reaped; the
- * core hears of its end after it is gone, as it may spawn at once.
+ * A child is the system's half of a worker: its pidfd, pipes, notify socket and
+ * watchers.  child_spawn() makes it; it is freed when its process is reaped.
+ * The core gets the event after that, because it may spawn a successor at once.
  */
 
 /* Start the worker that the core asked for; *answer is the event for the
@@ -18,40 +18,40 @@ extern const struct part workers_part;
 void child_spawn(struct service *service, const struct action *action,
 	struct event *answer);
 
-/* accept: start a process for the connection of that place, which has its slot;
- * its recipe and serial are found here.  NULL: there is none, as `why` says, and
- * the service's kind was told. */
+/* accept: start a process in the slot of `place`, for its connection; fills in
+ * recipe and serial.  NULL: it could not be started; `why` says more, and the
+ * kind's `explain` was called. */
 struct worker_place;
 struct child *child_serve(struct service *service,
 	const struct worker_place *place, struct ending *why);
 
-/* As whom, where and within which limits the workers of a recipe run; what is
- * run, and its descriptors, are left open. */
+/* Fill a spawn plan with the user, directory and limits of a recipe's workers;
+ * the caller adds the command and descriptors. */
 void child_plan(struct supervisor *sup, struct spawn_plan *plan,
 	const struct recipe *r);
 
-/* The settings that a worker is to be held to: those in force, if it is of that
- * generation, else those that it was started by.  NULL: nobody's any more, it
- * is on its way out. */
+/* The settings that apply to a worker: those in force, if it is of that
+ * generation, else those that it was started with.  NULL: they are gone,
+ * because the worker is being replaced. */
 const struct cluster_settings *child_settings(const struct child *child);
-/* One that lives already, of an earlier nclust; its pidfd is taken over.  NULL:
- * out of memory, or no place. */
+/* The child of a living worker of an earlier nclust; takes over the pidfd.
+ * NULL: out of memory, or the slot is full. */
 struct child *child_adopt(struct service *service, uint32_t slot,
 	uint64_t worker, pid_t pid, int pidfd);
 
-/* Its stop signal, which a room may send in a way of its own (`stop` in part.h). */
+/* Stop the worker by this signal, or as a room does it (`stop` in part.h). */
 void child_stop(struct child *child, int signal);
 void child_signal(struct child *child, int signal);     /* the process */
 void child_kill_group(struct child *child, int signal); /* its group */
-/* The same, and nothing is noted or said; where its group cannot be had, itself.
- * -1 and errno. */
+/* Signal the group, or the process if it has none of its own, without a record
+ * or a log line.  -1 and errno. */
 int child_signal_group(const struct child *child, int signal);
 
-/* It has ended: end its group, reap it, tell the core. */
+/* The worker has ended: end its group, reap it, tell the core. */
 void child_ended(struct child *child);
 
-/* One that was carried (carried.h): an empty one, and, once its members are there,
- * its place in its service.  -1: it has none.  Nothing is watched yet. */
+/* For an upgrade (carried.h): make an empty child; once it is filled, put it
+ * into its slot (-1: there is none); watch it again. */
 struct child *child_carried(struct service *service);
 int child_settle(struct service *service, struct child *child);
 void child_resume(struct child *child);

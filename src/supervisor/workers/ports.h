@@ -5,9 +5,9 @@
 #include "supervisor/common/carried.h"
 
 /*
- * The addresses that the workers of a cluster listen on.  A worker that takes
- * the place of one of an older generation is ready by `listen` once it listens
- * on all that the other one does.
+ * The addresses that workers of a cluster listen on.  A worker that replaces
+ * one of an older generation is ready, by listening, when it listens on all of
+ * the old one's addresses.
  *
  * A unix path counts only when two workers have listened on it.  One that
  * differs from copy to copy is private to its worker.
@@ -24,17 +24,17 @@ void ports_note_own(struct child *child);
  * it is not known yet whether it is private. */
 bool ports_any(const struct child *child, bool guess);
 
-/* It begins: which ones the worker in whose place it comes listens on. */
+/* A worker was started: note the addresses of the worker that it replaces. */
 void ports_expect(struct child *child);
-/* Is there any? */
+/* Must it listen on such an address? */
 bool ports_expects(const struct child *child);
-/* The first of them that it does not listen on yet; NULL: it does on all. */
+/* The first of them that it does not listen on yet; NULL: it listens on all. */
 const char *ports_missing(const struct child *child);
 
 /* The worker of that slot is ready: the next one is compared with it. */
 void ports_on_ready(const struct child *child);
 
-/* How they go through an upgrade, in the group of their cluster. */
+/* How ports go through an upgrade, in the group of their cluster. */
 extern const struct carried carried_ports;
 void ports_free(struct service *service);
 

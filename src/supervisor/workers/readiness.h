@@ -4,20 +4,18 @@
 
 #include "supervisor/common/state.h"
 
-/*
- * A private NOTIFY_SOCKET per worker.  A message counts if its sender, by
+/* A private NOTIFY_SOCKET per worker.  A message counts if its sender, by
  * SCM_CREDENTIALS, is the worker or belongs to the worker's session; all
- * others are refused, told once.
- */
+ * others are refused, told once. */
 void readiness_init(struct child *child);
 int readiness_open(struct supervisor *sup, struct child *child,
 	const struct cluster_settings *settings, struct error *err);
 /* Bind it anew if its file was removed. */
 void readiness_renew(struct supervisor *sup, struct child *child);
-/* Hear all that is queued; called also before the worker is reaped. */
+/* Receive all queued messages; called also before the worker is reaped. */
 void readiness_drain(struct child *child);
-/* The socket that an earlier nclust had for it, taken over; -1: a new one in its
- * place. */
+/* Take over the socket that an earlier nclust had for the worker; -1: make a
+ * new one in its place. */
 void readiness_adopt(struct supervisor *sup, struct child *child, int fd);
 void readiness_close(struct supervisor *sup, struct child *child);
 

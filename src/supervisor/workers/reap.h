@@ -5,31 +5,33 @@
 #include "supervisor/common/state.h"
 
 /*
- * Processes that are ours without being workers: nclust is a subreaper (or PID
- * 1), so what daemonises below it becomes its child.  The dead are reaped, a
- * bounded number a turn; what a dead worker left behind is ended.
+ * Strays: child processes that are no workers.  nclust is a subreaper (or PID
+ * 1), so what daemonises below it becomes its child.  Strays that exit are
+ * reaped, a bounded number a turn; processes that a dead worker has left are
+ * ended.
  */
 int reap_init(struct supervisor *sup, struct error *err);
-/* Carried: whoever has ended meanwhile is looked for. */
+/* After an upgrade: look for children that have exited meanwhile. */
 void reap_resume(struct supervisor *sup);
 void reap_fini(struct supervisor *sup);
 
-/* SIGCHLD came; `pid` is whose (others may have been merged into it). */
+/* SIGCHLD came from `pid`; those of other children may have been merged into
+ * it. */
 void reap_on_sigchld(struct supervisor *sup, pid_t pid);
-/* A worker has ended: did it go to the background?  What it left is being ended.
- * True: there is something, or there may be. */
+/* A worker has ended: end the processes that it has left, such as a daemon.
+ * True: there are some, or there may be. */
 bool reap_is_left(struct child *child, const struct ending *ending);
-/* Tell the core of that end when nothing is left of the worker of that serial: a
- * slot gets no successor before. */
+/* Give the core this event when all processes of that worker are gone; until
+ * then its slot gets no successor. */
 void reap_tell_later(
 	struct service *service, struct event *event, uint64_t serial);
-/* The logger has answered what the worker of that serial wrote last: it belongs to the
- * report of its end. */
+/* The logger has sent the last output of that worker: add it to the report of
+ * its end. */
 void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	bool address_in_use);
-/* Tell it now of all that wait. */
+/* Give the core all events that wait, now. */
 void reap_tell_all(struct supervisor *sup);
-/* Signal every child that is neither worker nor role; how many there are. */
+/* Signal every child that is neither worker nor role; returns their number. */
 unsigned reap_signal_strays(struct supervisor *sup, int signal);
 
 /* Was the last SIGKILL the kernel's OOM killer's? */

@@ -4,11 +4,9 @@
 
 #include "supervisor/common/state.h"
 
-/*
- * A recipe is what all workers of one generation share.  Made when the
- * generation begins (so env-file, PATH and group membership are read anew by
- * each rolling restart), dropped when no worker may be born from it any more.
- */
+/* A recipe is what all workers of one generation share.  It is made when the
+ * generation begins (so each rolling restart reads env-file, PATH and groups
+ * anew), and dropped when no more workers can be started from it. */
 
 /* The recipe of a generation, made on first use.  NULL and `err`. */
 struct recipe *recipe_get(struct service *service, unsigned generation,
@@ -16,14 +14,14 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 /* Drop all but those of the generation in force and of the rollout under way:
  * a recipe holds listeners, which must not outlive their settings. */
 void recipes_trim(struct service *service);
-/* Of one that was carried: its limits, which follow from its settings. */
+/* After an upgrade: compute the limits from the settings. */
 void recipe_limits(struct recipe *r, const struct rlimit *nofile);
 void recipes_free(struct service *service);
 
-/* Are connections handed to its workers in turn, should they be Node's? */
+/* Does nclust hand connections to its workers in turn, if they are Node's? */
 bool recipe_wants_rr(const struct recipe *r);
 
-/* That of a generation, if there is one now: none is made. */
+/* The recipe of a generation, or NULL; never makes one. */
 struct recipe *recipe_of(const struct service *service, unsigned generation);
 /* Where a program of that name may be, by the PATH of the recipe's environment:
  * NULL-terminated, heap.  NULL and `err`. */
@@ -31,8 +29,8 @@ char **recipe_candidates(
 	const struct recipe *r, const char *name, struct error *err);
 void recipe_candidates_free(char **list);
 
-/* Can a recipe be made of these settings (env-file readable …), and what they ask
- * for be had here?  For checks before a reload. */
+/* Can a recipe be made of these settings (env-file readable …), and does this
+ * system have what they ask for?  For checks before a reload. */
 int recipe_check(const struct supervisor *sup,
 	const struct cluster_settings *settings, struct error *err);
 

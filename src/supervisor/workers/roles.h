@@ -5,15 +5,13 @@
 #include "protocol/logwire.h"
 #include "supervisor/common/state.h"
 
-/*
- * The logger, a process of its own (logger/logger.h): started when the first
+/* The logger, a process of its own (logger/logger.h): started when the first
  * worker's output is to be captured, started again when it dies.  The read
- * ends of the workers' pipes are kept here too, so its death loses no line.
- */
+ * ends of the workers' pipes are kept here too, so its death loses no line. */
 void logger_init(struct supervisor *sup);
-/* Carried: who is there goes on; who was not is started. */
+/* After an upgrade: watch the logger again, or start it if it did not run. */
 void logger_resume(struct supervisor *sup);
-void logger_fini(struct supervisor *sup); /* lets it drain and end */
+void logger_fini(struct supervisor *sup); /* lets it drain and exit */
 
 /* Is the output of this service's next worker captured? */
 bool logger_wanted(const struct service *service);
@@ -21,23 +19,23 @@ bool logger_wanted(const struct service *service);
  * `child`), /dev/null, or -1 for ours. */
 void logger_open_output(
 	struct service *service, struct child *child, int output[2]);
-/* Those of one that was taken over, when no keeper has given them. */
+/* Open the pipes of an adopted worker again, if no keeper has given them. */
 void logger_reopen_output(struct child *child);
 void logger_close_output(struct supervisor *sup, int output[2]);
 /* Hand the read ends to the logger. */
 void logger_add(struct service *service, const struct child *child);
-/* Ask for the last output of a dead worker; false: nobody will answer. */
+/* Ask for the last output of a dead worker; false: no answer will come. */
 bool logger_ask_last(const struct child *child);
 
-/* A packet to it, with descriptors; false: there is none, or it is hung. */
+/* Send the logger a packet with descriptors; false: none runs, or it hangs. */
 bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
 	const int *fds, size_t count);
-/* Start it now, if it does not run: as keeper. */
+/* Start the logger now, if it does not run: it is to be the keeper. */
 void logger_begin(struct supervisor *sup);
-/* One that runs already, of an earlier nclust; the channel is taken over.  -1
- * and errno: it is gone. */
+/* Use the logger of an earlier nclust; takes over the channel.  -1 and errno:
+ * it is gone. */
 int logger_take_over(struct supervisor *sup, int channel, pid_t pid);
-/* From now on it writes where we do. */
+/* Make it write where nclust does. */
 void logger_redirect(struct supervisor *sup);
 
 bool logger_is(const struct supervisor *sup, pid_t pid);

@@ -5,17 +5,15 @@
 #include "supervisor/common/kind.h"
 #include "supervisor/common/registry.h"
 
-/*
- * A service is the system's half of a cluster: it hands events to the core and
- * carries out what the core asks for.
- */
+/* A service is the system's half of a cluster: it hands events to the core and
+ * carries out what the core asks for. */
 
-/* Make one and put it into sup->services; its listeners and its segment (or NULL)
- * are taken over.  NULL: out of memory (then they stay the caller's). */
+/* Make a service and put it into sup->services; takes over `listeners` and
+ * `segment` (or NULL).  NULL: out of memory, and they stay the caller's. */
 struct service *service_new(struct supervisor *sup,
 	struct cluster_settings *settings, struct listener_set *listeners,
 	struct segment *segment);
-/* An empty one in its place, to be filled (carried.h); NULL: no memory. */
+/* Make an empty service, to be filled by an upgrade; NULL: no memory. */
 struct service *service_carried(struct supervisor *sup);
 /* No worker may be alive. */
 void service_free(struct service *service);
@@ -33,22 +31,23 @@ int service_reserve(struct service *service, unsigned slots);
 unsigned service_wanted(
 	const struct supervisor *sup, const struct cluster_settings *settings);
 
-/* The same of one that runs: what is wanted of it now, and how many are. */
+/* Workers of a running service: wanted, ready, alive. */
 unsigned service_workers(const struct service *service);
 unsigned service_ready(const struct service *service);
 unsigned service_alive(const struct service *service);
-/* Slots that it has, and what is in one. */
+/* The number of its slots, and the content of one. */
 uint32_t service_slots(const struct service *service);
 void service_view_slot(
 	const struct service *service, uint32_t slot, struct slot_view *view);
 
-/* Nothing of it runs, and nothing will. */
+/* Has it no workers, and will it start none? */
 bool service_is_over(const struct service *service);
-/* Give the core a command by which it may begin a new life, or end at once. */
+/* Give the core a command that may start the service again, or end it at
+ * once. */
 void service_change(struct service *service, struct event *event);
 
-/* A worker that has ended so may have met a port that nclust holds: it binds its port
- * by itself, and nclust does not give it the one that it has. */
+/* May the worker have failed because it binds its port by itself while nclust
+ * holds that port and does not hand it over? */
 bool service_holds_its_port(
 	const struct service *service, const struct report *r);
 
@@ -58,10 +57,10 @@ struct roll {
 	uint32_t slot;                     /* or SLOT_ALL */
 	struct cluster_settings *settings; /* handed over; NULL: as they are */
 	bool command_changed;
-	bool drops_ports; /* it need not listen on all that is listened on */
-	bool has_canary;  /* in place of what the settings say */
+	bool drops_ports; /* new workers may listen on less than old ones */
+	bool has_canary;  /* in place of the setting */
 	unsigned canary;
-	bool has_bake; /* so too */
+	bool has_bake; /* in place of the setting */
 	nsec_t bake;
 };
 int service_roll(
@@ -76,12 +75,12 @@ unsigned service_signal_next(struct service *service, int signal, bool first);
 
 /* ---- kinds (common/kind.h) ---- */
 
-/* The slots are the core's. */
+/* Clusters whose slots the core fills. */
 extern const struct worker_kind slots_kind;
 
 /* The kind of a cluster with these settings. */
 const struct worker_kind *kind_of(const struct cluster_settings *settings);
-/* Can it have these listeners?  -1 and `err`. */
+/* Can a cluster of this kind have these listeners?  -1 and `err`. */
 int kind_check(const struct cluster_settings *settings,
 	const struct listener_set *set, struct error *err);
 

@@ -20,11 +20,11 @@ struct tree_use {
 	bool stopped; /* that process is, by a signal */
 };
 
-/* False: it is gone.  One that has not run since the last look is not looked at
- * again for some seconds. */
+/* Measure; false: the worker is gone.  If it has not run since the last call,
+ * the old values are returned for some seconds. */
 bool use_look(struct child *child, struct tree_use *use);
 
-/* The memory alone, looked at now; a sum over `limit` is counted again. */
+/* Measure the memory alone, now; a sum over `limit` is counted again by Pss. */
 uint64_t use_memory(const struct child *child, uint64_t limit);
 
 #endif
