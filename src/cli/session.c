@@ -28,20 +28,13 @@ static void free_names(char **names, long count)
 	free(names);
 }
 
-/* Connect to one more instance.  -1 and `err`. */
+/* Connect to one more instance; there is room for it.  -1 and `err`. */
 static int join(struct session *s, const struct arguments *a, const char *name,
 	int cancel, struct error *err)
 {
-	struct client *more =
-		realloc(s->clients, (s->count + 1) * sizeof(*more));
-	struct client *c;
-	scoped_fd dir = -1;
+	struct client *c = &s->clients[s->count];
+	scoped_fd dir = rundir_find(a->runtime_directory, name, err);
 
-	if (more == NULL)
-		return error_set(err, ENOMEM, "cannot connect to '%s'", name);
-	s->clients = more;
-	c = &s->clients[s->count];
-	dir = rundir_find(a->runtime_directory, name, err);
 	if (dir == -1)
 		return -1;
 	client_init(c);
@@ -102,6 +95,10 @@ static int join_meant(struct session *s, const struct arguments *a,
 	struct control_target t;
 	const char *only = named(a->target, &t, names, count);
 
+	/* they stay where they are: their lines point into themselves */
+	s->clients = calloc((size_t)count + 1, sizeof(*s->clients));
+	if (s->clients == NULL)
+		return error_set(err, ENOMEM, "cannot connect");
 	if (only == NULL)
 		return join_all(s, a, names, count, cancel, err);
 	if (join(s, a, only, cancel, err) == 0)

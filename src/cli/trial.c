@@ -81,7 +81,8 @@ static int remove_one(
 static void remove_directory(struct trial *t)
 {
 	if (t->directory[0] != '\0')
-		(void)nftw(t->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+		(void)nftw(t->directory, remove_one, 8,
+			FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	t->directory[0] = '\0';
 }
 
@@ -92,6 +93,7 @@ static void set_end(const struct trial *t)
 {
 	nsec_t left = nsec_add(t->end, t->lag) - clock_now();
 	struct itimerval once = {.it_value.tv_usec = 1};
+	const struct itimerval never = {.it_value.tv_sec = 0};
 	const struct timespec at_once = {0};
 	sigset_t alarm;
 
@@ -100,7 +102,9 @@ static void set_end(const struct trial *t)
 			(struct timeval){left / SECOND, left % SECOND / USEC};
 	(void)sigemptyset(&alarm);
 	(void)sigaddset(&alarm, SIGALRM);
-	(void)sigtimedwait(&alarm, NULL, &at_once); /* it came too early */
+	/* one that came too early, or just now, is not meant any more */
+	(void)setitimer(ITIMER_REAL, &never, NULL);
+	(void)sigtimedwait(&alarm, NULL, &at_once);
 	(void)setitimer(ITIMER_REAL, &once, NULL);
 }
 

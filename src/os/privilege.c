@@ -19,16 +19,21 @@
 
 gid_t *privilege_groups(long uid, long gid, size_t *count)
 {
-	const struct passwd *entry = getpwuid((uid_t)uid);
-	/* a uid without a name or a group has nobody's */
-	gid_t primary = gid >= 0 ? (gid_t)gid
-		: entry != NULL  ? entry->pw_gid
-				 : NOBODY;
+	const struct passwd *entry;
+	gid_t primary = NOBODY; /* of a uid without a name or a group */
 	gid_t *list = NULL;
 	int room = 32;
 	int n;
 
 	*count = 0;
+	errno = 0;
+	entry = getpwuid((uid_t)uid);
+	if (entry == NULL && errno == ENOMEM)
+		return NULL;
+	if (gid >= 0)
+		primary = (gid_t)gid;
+	else if (entry != NULL)
+		primary = entry->pw_gid;
 	do {
 		gid_t *more = reallocarray(list, (size_t)room, sizeof(*list));
 
@@ -138,9 +143,11 @@ int privilege_clean_start(struct error *err)
 {
 	if (fill_standard() == -1)
 		return error_set(err, errno, "cannot open '/dev/null'");
-	if (descriptors_cloexec(3, ~0U) == -1)
-		return error_set(err, errno,
+	if (descriptors_cloexec(3, ~0U) == -1) {
+		(void)error_set(err, errno,
 			"cannot mark the descriptors close-on-exec");
+		return error_hint(err, "mount /proc: nclust needs it");
+	}
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
 		return error_set(err, errno, "cannot become a subreaper");
 	if (reset_signals() == -1)

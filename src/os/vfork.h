@@ -5,6 +5,7 @@
 #include "base/nsec.h"
 
 #include <stddef.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 
 /* Children that run on our memory while we are suspended (CLONE_VM |

@@ -77,10 +77,13 @@ static const struct rtattr *find_field(const struct nlmsghdr *header,
 		(const void *)((const char *)header + NLMSG_LENGTH(body));
 	size_t left = header->nlmsg_len - NLMSG_LENGTH(body);
 
-	for (; RTA_OK(field, left); field = RTA_NEXT(field, left))
+	for (; RTA_OK(field, left); field = RTA_NEXT(field, left)) {
 		if (field->rta_type == type &&
 			field->rta_len >= RTA_LENGTH(least))
 			return field;
+		if (RTA_ALIGN(field->rta_len) >= left)
+			break;
+	}
 	return NULL;
 }
 

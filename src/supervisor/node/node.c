@@ -306,7 +306,7 @@ bool node_is_worker(const struct child *child)
 }
 
 /* It shares nothing by us but what it asks for; Bun binds by itself. */
-static bool node_keeps_own(const struct child *child)
+static bool node_on_keeps_own(const struct child *child)
 {
 	return node_is_worker(child) && !child->node->bun;
 }
@@ -431,7 +431,7 @@ const struct part node_part = {
 	.status_worker = node_on_status_worker,
 	.drain = node_on_drain,
 	.stop = node_on_stop,
-	.keeps_own = node_keeps_own,
+	.keeps_own = node_on_keeps_own,
 	.gone = node_on_gone,
 	.adopt = node_on_adopt,
 	.adopted = node_on_adopted,
