@@ -16,8 +16,8 @@
 
 /*
  * The one list of all rooms that are told, and the order in which they are.  The
- * order counts where this says so; `gone`, `drop`, `end` and `status_worker` go from
- * the last to the first.
+ * order counts where this says so; `gone`, `drop`, `end`, `renew` and `status_worker`
+ * go from the last to the first.
  *
  * - workers first: what the ground does is done when the rooms above hear of it.
  * - intercept before messages before orphans: the keeper of orphans is sent a new

@@ -497,6 +497,7 @@ static void let_go(struct supervisor *sup)
 		segment_drop(sup->services[i]);
 		listeners_release(&sup->services[i]->listeners);
 		learned_drop_all(sup->services[i]);
+		bequest_forget(sup->services[i]);
 	}
 	if (sup->settings->pidfile != NULL && sup->pidfile_written)
 		(void)unlink(sup->settings->pidfile);

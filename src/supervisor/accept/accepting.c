@@ -164,8 +164,13 @@ static bool start(struct accepting *a, int fd, const struct peer *peer,
 		return false;
 	}
 	if (child_serve(s, &place, &ending) == NULL) {
-		if (!ending.permanent && is_transient(ending.code)) {
-			pause_intake(a, strerror(ending.code));
+		/* what is needed before a process begins may be there later */
+		if (!ending.permanent &&
+			(ending.step == -1 || is_transient(ending.code))) {
+			pause_intake(a,
+				ending.code > 0
+					? strerror(ending.code)
+					: "its start cannot be prepared");
 			return false;
 		}
 		a->not_started++;

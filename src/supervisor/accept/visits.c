@@ -306,11 +306,14 @@ void visits_view_slot(
 	const struct service *service, uint32_t slot, struct slot_view *view)
 {
 	const struct accepting *a = service->accepting;
-	const struct visit *v = &a->visits[slot];
 	const struct child *child = child_at(a, slot);
+	const struct visit *v;
 
 	*view = (struct slot_view){.next_try = NSEC_NEVER};
-	if (v->phase == VISIT_NONE || child == NULL)
+	if (slot >= a->visit_slots || child == NULL)
+		return;
+	v = &a->visits[slot];
+	if (v->phase == VISIT_NONE)
 		return;
 	view->state = v->phase == VISIT_SERVED ? SLOT_READY : SLOT_STOPPING;
 	view->workers = 1;

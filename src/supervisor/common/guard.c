@@ -39,7 +39,8 @@ static int mend(struct supervisor *sup, struct error *err)
 {
 	if (rundir_renew(&sup->rundir, err) == -1)
 		return -1;
-	for (unsigned i = 0; i < part_count; i++)
+	/* the control socket first: it says whether anything can be made */
+	for (unsigned i = part_count; i-- > 0;)
 		if (parts[i]->renew != NULL && parts[i]->renew(sup, err) == -1)
 			return -1;
 	watch(sup);

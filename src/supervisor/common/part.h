@@ -118,7 +118,8 @@ struct part {
 		const struct report *report, const char *json,
 		const char *sentence);
 	/* Files were removed from the runtime directory, which exists again:
-	 * make this room's files anew.  -1 and `err`: called again later. */
+	 * make this room's files anew.  Backwards; -1 and `err`: all of them are
+	 * called again later. */
 	int (*renew)(struct supervisor *sup, struct error *err);
 
 	/* Just before an upgrade: complete what is half done. */

@@ -581,7 +581,7 @@ static void control_on_drop(struct service *service)
 {
 	const struct supervisor *sup = service->sup;
 
-	if (sup->control.clients == NULL)
+	if (sup->control.clients == NULL || service->index == SIZE_MAX)
 		return;
 	for (struct client *c = sup->control.clients->first; c != NULL;
 		c = c->next) {

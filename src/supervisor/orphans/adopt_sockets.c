@@ -140,6 +140,7 @@ static const struct estate_listener *find(
 static void fill(struct listener *l, const struct estate_listener *from, int fd)
 {
 	l->fd = fd;
+	l->left_over = true;
 	l->made = from->made;
 	l->file.dev = (dev_t)from->file_dev;
 	l->file.ino = (ino_t)from->file_ino;

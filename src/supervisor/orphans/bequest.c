@@ -301,9 +301,10 @@ void orphans_on_settings(struct service *service)
 	anchor->ready_at = NSEC_NEVER;
 }
 
-static void orphans_on_drop(struct service *service)
+void bequest_forget(struct service *service)
 {
 	statefile_free(&service->sup->orphans.file, service->kept.anchor);
+	service->kept.anchor = NULL;
 }
 
 /* ---- again ---- */
@@ -447,7 +448,7 @@ const struct part orphans_part = {
 	.gone = orphans_on_gone,
 	.report = orphans_on_report,
 	.settings = orphans_on_settings,
-	.drop = orphans_on_drop,
+	.drop = bequest_forget,
 	.left_over = orphans_on_left_over,
 	.let_go = orphans_on_let_go,
 	.renew = orphans_on_renew,

@@ -14,5 +14,7 @@ void bequest_look(struct supervisor *sup); /* write it, if sup->changed */
 /* An `accept` cluster may have no process at the moment: keep an entry in the
  * state file while its listeners are to outlive us. */
 void orphans_on_settings(struct service *service);
+/* That cluster has ended, and its entry is free. */
+void bequest_forget(struct service *service);
 
 #endif

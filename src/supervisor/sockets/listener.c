@@ -245,8 +245,9 @@ void listener_release(struct listener *l)
 	if (--l->users > 0)
 		return;
 	PARTS(let_go, &holding);
-	/* while it is taken over it is still its workers' */
-	if (l->made && l->address.kind == ADDRESS_UNIX && !l->sup->has_past)
+	/* one that is being taken over is still its workers' */
+	if (l->made && l->address.kind == ADDRESS_UNIX &&
+		!(l->left_over && l->sup->has_past))
 		socket_unlink(l->address.path, &l->file);
 	group_forget(l);
 	heal_forget(l);

@@ -42,7 +42,8 @@ struct listener_socket {
 struct listener {
 	struct address address; /* a copy */
 	int fd;
-	bool made; /* we bound it (else it came from outside) */
+	bool left_over; /* an earlier nclust had it, which was killed */
+	bool made;      /* we bound it (else it came from outside) */
 	struct socket_file file;
 	struct socket_facts facts;
 	nsec_t healed_at; /* told last */

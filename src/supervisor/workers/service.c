@@ -309,6 +309,7 @@ struct service *service_new(struct supervisor *sup,
 		return NULL;
 	s->sup = sup;
 	s->kind = kind_of(settings);
+	s->index = SIZE_MAX; /* until it is in the list */
 	s->name = strdup(settings->name);
 	s->core = cluster_new(settings, workers, random_seed());
 	list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));

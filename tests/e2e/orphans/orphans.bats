@@ -549,6 +549,18 @@ only_these() {
 	[ "$(worker_pids)" = "${pids[*]}" ]
 }
 
+@test "a start that fails leaves no new path behind, and those of before alone" {
+	start_kept -l "unix:$DIR/sock"
+	pids=$(worker_pids)
+	kill_nclust
+	refuses "cannot open directory" -l "unix:$DIR/sock" -l "unix:$DIR/new" \
+		-l "unix:$DIR/no/such"
+	[ ! -e "$DIR/new" ]
+	[ -S "$DIR/sock" ]
+	start_kept -l "unix:$DIR/sock"
+	[ "$(worker_pids)" = "$pids" ]
+}
+
 @test "a state of an earlier boot is nobody's" {
 	start_kept
 	read -ra pids < <(worker_pids)

@@ -108,6 +108,7 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, asked),   /* beside */
 	NOT(listener, heal),    /* made anew */
 	NOT(listener, users),
+	NOT(listener, left_over), /* of a start */
 	NOT(listener, sup),
 	NOT(listener, sockets),   /* beside */
 	NOT(listener, servers),   /* beside */
