@@ -20,20 +20,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Births a turn: clients and signals wait meanwhile. */
+/* The most starts in a turn, because clients and signals wait meanwhile. */
 #define TURN_BUDGET (3 * MSEC)
 /* Neither a descriptor nor a process: asked for again after that, or when one of
  * ours has ended. */
 #define PAUSE (100 * MSEC)
 #define TOLD (10 * SECOND)
-/* So long at least, and twice that at most. */
+/* The least time; the most is twice that. */
 #define LEAVE (500 * MSEC)
-/* Left for clients, files, the pidfd and the pipe of a process. */
+/* Descriptors left for clients, files, the pidfd and the pipe of a process. */
 #define SPARE_DESCRIPTORS 12
 
 /* ---- trouble ---- */
 
-/* Not more often than each ten seconds. */
+/* Are ten seconds over since this trouble was reported last? */
 static bool may_tell(struct accepting *a, enum accepting_trouble which)
 {
 	nsec_t now = clock_now();

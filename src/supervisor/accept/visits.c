@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The stop signals of a connection's process follow each other no later: nobody
- * waits for a script that does not hear them. */
+/* The longest wait between two stop signals for a connection's process, so that
+ * a script that ignores them does not delay a stop. */
 #define STEP_MOST (5 * SECOND)
 #define CRASH_TOLD (1 * SECOND)
 

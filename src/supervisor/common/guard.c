@@ -10,9 +10,9 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-/* Who removes a tree is given the time to finish. */
+/* The wait after a removal, so that the program that removes can finish. */
 #define SETTLE 0.2
-/* Between attempts where it cannot be mended now. */
+/* The wait before the next attempt, if the files cannot be made now. */
 #define RETRY 10.0
 
 /* The directory may be another one now; the same one twice is one watch. */

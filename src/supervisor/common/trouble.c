@@ -21,9 +21,9 @@
 /* That a cluster never becomes ready is reported when so many workers were tried,
  * and again each time that number has doubled. */
 #define TRIES_TOLD 8
-/* Workers that fail together ask who has the port once. */
+/* When workers fail together, search only once for the owner of the port. */
 #define HOLDER_FRESH (1 * SECOND)
-/* So many numbers of a worker's output are looked at for the port. */
+/* The most numbers in a worker's output that are tried as the port. */
 #define GUESSES 8
 
 /* ---- what is kept ---- */

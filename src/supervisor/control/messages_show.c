@@ -12,8 +12,8 @@
 #include <string.h>
 
 /*
- * Messages are events that nobody remembers: who follows sees them, as far as he
- * reads, and other events always have room beside them.
+ * Messages are events that the history does not keep.  A client that follows
+ * events gets as many as it reads; other events always have room beside them.
  */
 #define SHOWN_MAX (64U * 1024)
 #define UNREAD_MAX (CLIENT_OUT_MAX / 4)

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* So many messages wait for a manager that is behind; the oldest leave. */
+/* The most messages that wait for a slow manager; then the oldest are
+ * dropped. */
 #define WAITING_MAX 8
 #define STATUS_PAUSE (100 * MSEC)
 

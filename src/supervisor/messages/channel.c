@@ -15,15 +15,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* In a turn of the loop each has its own so much, and no more. */
+/* The most bytes that are read from one channel in a turn of the loop. */
 #define READ_SIZE (64U * 1024)
 #define READ_LEAST 2048U
 #define FANOUT_FREE 8U
 /* What a dead worker can have left in its socket is less than that. */
 #define LAST_READS 64
-/* Too many descriptors are on their way somewhere: not to be tried at once. */
+/* The wait before sending again, when too many descriptors are in flight. */
 #define RETRY (20 * MSEC)
-/* That a worker loses messages is told so often at most. */
+/* The least time between two reports that a worker loses messages. */
 #define TELL_EACH (10 * SECOND)
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);

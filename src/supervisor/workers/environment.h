@@ -27,19 +27,19 @@ struct worker_place {
 	unsigned lane;          /* steer.h */
 	unsigned workers;       /* wanted in all */
 	int output[2];          /* write ends for stdout and stderr, or -1 */
-	int notify;             /* where it says that it is ready, or -1 */
+	int notify;             /* its end of the notify socket, or -1 */
 	int channel;            /* its end of the message channel, or -1 … */
 	enum channel_kind kind; /* … of this kind */
 
-	/* accept: the connection that it is there for, and nothing else */
+	/* accept: the connection that the process serves */
 	const struct peer *peer; /* NULL: none */
 	int connection;
 	const char *path; /* of a unix listener, or NULL */
 	unsigned same;    /* connections of that address; 0: not counted */
 };
 
-/* What a worker that is about to be started gets: its place, and the plan of its
- * spawn as far as rooms have to do with it (common/part.h). */
+/* A worker that is about to be started: its place, and the plan of its spawn,
+ * to which rooms add what they give it (`prepare` in common/part.h). */
 struct birth {
 	struct worker_place place;
 	struct spawn_plan plan;

@@ -19,8 +19,8 @@
 enum node_runtime nodecommand_of(
 	const char *program, const char *first, char *const *argv);
 
-/* A shell's command line (sh -c '…') that runs Node somewhere: for who has asked
- * for a channel by himself. */
+/* Does a shell's command line (sh -c '…') run Node somewhere?  Used if the user
+ * has asked for a channel. */
 enum node_runtime nodecommand_in_shell(char *const *argv);
 
 /* The same of the command of a recipe; looks at its file. */

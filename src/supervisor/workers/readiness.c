@@ -21,10 +21,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* So many datagrams a turn: a worker that floods delays only itself. */
+/* The most datagrams in a turn: a worker that floods delays only itself. */
 #define MESSAGES_A_TURN 16
 #define SAID_A_SECOND 8
-/* No worker may put its end off for longer at a time. */
+/* The longest extension of a deadline that a worker can ask for at a time. */
 #define EXTEND_MAX (1 * HOUR)
 #define WATCHDOG_MAX (24 * HOUR)
 

@@ -33,7 +33,8 @@
  * and so much longer than a look that looks take no more than 5 % of the time. */
 #define LOOK_AGAIN (4 * MSEC)
 #define LOOK_SHARE 20
-/* What does not end for so long does not keep its slot empty. */
+/* A slot stays empty for processes that its last worker left for so long at
+ * most. */
 #define LEFT_PATIENCE (5 * SECOND)
 
 /* A death that the core does not know of yet: the slot stays empty until

@@ -33,7 +33,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A logger that does not take a packet for so long is hung: replaced. */
+/* A logger that takes no packet for so long hangs, and is replaced. */
 #define LOGGER_PATIENCE_MS 100
 #define LOGGER_RESTART (1 * SECOND)
 #define PACKETS_A_TURN 64

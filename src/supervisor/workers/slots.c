@@ -5,7 +5,8 @@
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/service.h"
 
-/* The kind of nearly all clusters: what the core says of its slots. */
+/* The kind of most clusters: the core fills the slots, and tells what is in
+ * them. */
 
 static int slots_reserve(struct service *service, unsigned slots)
 {
