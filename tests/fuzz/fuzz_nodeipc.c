@@ -51,18 +51,20 @@ static void answer(const struct nodeipc_message *m)
 {
 	struct buffer out = {0};
 	struct nodeipc_writer w = {&out, m->bun};
-	struct nodeipc_answer a = {m->key, m->seq, 1, m->data};
+	struct nodeipc_answer a = {m->place.index, m->seq, 1, m->data};
 
 	nodeipc_put_shared(&w, &a, m->place.family == NODEIPC_UDP);
 	is_line(&out);
 	buffer_clear(&out);
-	nodeipc_put_faux(&w, &a, m->place.address, m->place.v6, m->place.port);
+	/* the address is what the kernel says of the socket */
+	nodeipc_put_faux(
+		&w, &a, m->place.v6 ? "::1" : NULL, m->place.v6, m->place.port);
 	is_line(&out);
 	buffer_clear(&out);
 	nodeipc_put_error(&w, &a, m->place.fd);
 	is_line(&out);
 	buffer_clear(&out);
-	nodeipc_put_connection(&w, m->key, m->ack);
+	nodeipc_put_connection(&w, m->place.index, m->ack);
 	is_line(&out);
 	buffer_fini(&out);
 }

@@ -551,14 +551,14 @@ only_these() {
 
 @test "a start that fails leaves no new path behind, and those of before alone" {
 	start_kept -l "unix:$DIR/sock"
-	pids=$(worker_pids)
+	before=$(worker_pids)
 	kill_nclust
 	refuses "cannot open directory" -l "unix:$DIR/sock" -l "unix:$DIR/new" \
 		-l "unix:$DIR/no/such"
 	[ ! -e "$DIR/new" ]
 	[ -S "$DIR/sock" ]
 	start_kept -l "unix:$DIR/sock"
-	[ "$(worker_pids)" = "$pids" ]
+	[ "$(worker_pids)" = "$before" ]
 }
 
 @test "a state of an earlier boot is nobody's" {
