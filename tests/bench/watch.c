@@ -44,6 +44,7 @@ struct watch {
 	int64_t start;
 	pid_t *workers;
 	long count;
+	long turn; /* whose worker is killed next */
 };
 
 static __attribute__((noreturn)) void give_up(
@@ -168,15 +169,17 @@ static void respawn(struct watch *w, long rounds)
 {
 	int64_t *took = calloc((size_t)rounds, sizeof(*took));
 	int64_t began;
+	long at;
 	long i;
 
 	if (!took)
 		bench_die("calloc");
 	for (i = 0; i < rounds; i++) {
 		began = bench_now();
-		if (kill(w->workers[i % w->count], SIGKILL) == -1)
+		at = w->turn++ % w->count;
+		if (kill(w->workers[at], SIGKILL) == -1)
 			give_up(w, "a worker has gone by itself");
-		w->workers[i % w->count] = next_beat(w);
+		w->workers[at] = next_beat(w);
 		took[i] = bench_now() - began;
 	}
 	qsort(took, (size_t)rounds, sizeof(*took), by_size);
