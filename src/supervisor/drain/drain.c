@@ -617,16 +617,9 @@ static int drain_on_prepare(
 	(void)err;
 	if (child->service->kind->by_connection)
 		return 0;
-	child->lane =
+	child->lane = birth->place.lane =
 		steer_lane(child->service, child->generation, child->slot);
-	birth->place.lane = child->lane;
 	return 0;
-}
-
-static void drain_on_born(struct child *child, struct birth *birth)
-{
-	(void)birth;
-	steer_joined(child);
 }
 
 /* One whose drain was under way is drained on, for the rest of its time. */
@@ -658,7 +651,7 @@ static void drain_on_adopt(struct child *child, struct kept *kept)
 const struct part drain_part = {
 	.name = "drain",
 	.prepare = drain_on_prepare,
-	.born = drain_on_born,
+	.born = steer_on_born,
 	.resumed = drain_on_resumed,
 	.drain = drain_on_drain,
 	.stop = drain_on_stop,

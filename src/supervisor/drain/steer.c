@@ -246,11 +246,12 @@ static void set_state(
 	child->traffic.drains = drains;
 }
 
-void steer_joined(struct child *child)
+void steer_on_born(struct child *child, struct birth *birth)
 {
 	struct steer *s = child->service->traffic.steer;
 	struct lane *lane = s != NULL ? steer_find_lane(s, child->lane) : NULL;
 
+	(void)birth;
 	if (lane == NULL)
 		return;
 	child->traffic.in_lane = true;
@@ -418,7 +419,7 @@ static void count_one(struct child *child, void *unused)
 	(void)unused;
 	if (child->traffic.in_lane)
 		return;
-	steer_joined(child);
+	steer_on_born(child, NULL);
 	cluster_view_slot(child->service->core, child->slot, &view);
 	for (unsigned i = 0; i < view.workers; i++)
 		if (view.worker[i].id == child->worker)

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_STEER_H
 #define SUPERVISOR_STEER_H
 
-#include "supervisor/common/state.h"
+#include "supervisor/common/part.h"
 
 /*
  * Steering keeps new connections away from workers that are to be drained and
@@ -23,12 +23,12 @@
 void steer_on_report(struct service *service, const struct report *r);
 void steer_on_drop(struct service *service);
 
-/* The lane for a worker of that generation that is about to be started
- * there. */
+/* The lane for a worker of that generation that is to be started there. */
 unsigned steer_lane(
 	struct service *service, unsigned generation, uint32_t slot);
-void steer_joined(struct child *child); /* the worker was started */
-void steer_left(struct child *child);   /* the worker is gone */
+/* The worker was started; `birth` may be NULL. */
+void steer_on_born(struct child *child, struct birth *birth);
+void steer_left(struct child *child); /* the worker is gone */
 
 /* Wake other workers that share a socket of this lane.  Called when one of it
  * has ended or was withdrawn: the kernel may have woken that one alone for a

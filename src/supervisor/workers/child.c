@@ -128,8 +128,9 @@ void child_plan(
 	};
 }
 
-/* It could not be started, in that step of spawn(); -1: before, as it will be each
- * time.  The core carries only numbers: `text`, or NULL, is told beside. */
+/* The answer to the core: no worker was started.  `step` is the step of spawn()
+ * that failed, or -1: its recipe could not be made.  The core carries only
+ * numbers, so the reason is told to the service's kind; NULL: not here. */
 static void fail(struct service *service, struct event *answer, int error,
 	int step, const char *text)
 {
@@ -167,7 +168,8 @@ static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
 		(unsigned long long)sup->descriptors);
 }
 
-/* What it is to have, from all who have something for it. */
+/* Open what the worker is to get: its notify socket, and what each room has for
+ * it. */
 static int prepare(struct child *c, struct birth *birth, struct error *err)
 {
 	const struct supervisor *sup = c->service->sup;
@@ -219,7 +221,7 @@ static int run(struct child *c, struct birth *birth, struct event *answer)
 	return got;
 }
 
-/* It runs: the loop, the logger and all rooms have it. */
+/* The worker runs: put it into its slot, watch it, and tell all rooms. */
 static void begin(struct child *c, struct child **at, struct birth *birth)
 {
 	struct service *service = c->service;
@@ -233,8 +235,8 @@ static void begin(struct child *c, struct child **at, struct birth *birth)
 	PARTS(born, c, birth);
 }
 
-/* Start a worker at that place, of a recipe that is found; NULL: `answer` says
- * why there is none. */
+/* Start a worker in the slot of birth->place, of that generation; `worker` is its
+ * id for the core, or 0: its serial.  NULL: `answer` says why there is none. */
 static struct child *start(struct service *service, struct birth *birth,
 	uint64_t worker, unsigned generation, struct cluster_settings *settings,
 	struct event *answer)

@@ -46,7 +46,7 @@ static int shares_on_prepare(
 static void shares_on_born(struct child *child, struct birth *birth)
 {
 	(void)birth;
-	steer_joined(child);
+	steer_on_born(child, NULL);
 }
 
 static const struct part shares_part = {
