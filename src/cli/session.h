@@ -31,9 +31,9 @@ typedef int session_show(struct session *s,
 	const struct control_request *request, struct answer *answer,
 	void *data);
 /*
- * One request of a verb to the client that was meant: open a session, ask, and
- * show the answer.  What could not be asked is told.  `reader` and `on_event`: see
- * client.h; `data` is for it and for `show`.  Returns the exit status.
+ * Open a session, send one request to the instance that the arguments mean, and
+ * show its answer.  A failure is written to stderr.  `reader` and `on_event`: see
+ * client.h; on_event() and show() get `data`.  Returns the exit status.
  */
 int session_ask(const struct arguments *a, struct control_request *request,
 	int reader, client_event *on_event, session_show *show, void *data);

@@ -639,7 +639,7 @@ long remote_call(struct remote *r)
 
 static const struct {
 	long call;
-	const char *name; /* NULL: it is told by its number */
+	const char *name; /* NULL: only its number is shown */
 	unsigned kind;
 } calls[] = {
 	{SYS_read, "read", CALL_WAITS},
