@@ -185,12 +185,9 @@ static void tell_blind(const struct drain *d)
 static void finish(struct drain *d, bool forced)
 {
 	struct service *service = d->child->service;
-	struct event event = {
-		.kind = EVENT_DRAINED,
-		.slot = d->child->slot,
-		.worker = d->child->worker,
-	};
-	struct child *c;
+	struct child *c = d->child;
+	uint32_t slot = c->slot;
+	uint64_t worker = c->worker;
 
 	tell(d, forced);
 	if (d->view.blind)
@@ -198,8 +195,8 @@ static void finish(struct drain *d, bool forced)
 	if (forced)
 		drain_hold_flights(d);
 	d->told = true;
-	service_tell(service, &event);
-	c = child_find(service, event.slot, event.worker);
+	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
+	c = child_find(service, slot, worker);
 	/* the core did not want it any more */
 	if (c != NULL && c->traffic.drain != NULL &&
 		!c->traffic.drain->signalled)

@@ -80,11 +80,6 @@ bool drain_look_at_flights(struct drain *d)
 
 void drain_judge(struct drain *d)
 {
-	struct event event = {
-		.kind = EVENT_GRACEFUL,
-		.slot = d->child->slot,
-		.worker = d->child->worker,
-	};
 	bool graceful = d->flight_count > 0;
 
 	for (size_t i = 0; i < d->flight_count; i++) {
@@ -93,7 +88,7 @@ void drain_judge(struct drain *d)
 	}
 	drain_drop_flights(d);
 	if (graceful)
-		service_tell(d->child->service, &event);
+		child_tell(d->child, EVENT_GRACEFUL, WHY_ITSELF);
 }
 
 void drain_drop_flights(struct drain *d)

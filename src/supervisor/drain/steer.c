@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/kind.h"
@@ -414,18 +415,14 @@ bool steer_may_stop(const struct child *child)
 /* Workers of before. */
 static void count_one(struct child *child, void *unused)
 {
-	struct slot_view view;
+	enum slot_state state = child_view(child).state;
 
 	(void)unused;
 	if (child->traffic.in_lane)
 		return;
 	steer_on_born(child, NULL);
-	cluster_view_slot(child->service->core, child->slot, &view);
-	for (unsigned i = 0; i < view.workers; i++)
-		if (view.worker[i].id == child->worker)
-			set_state(child->service->traffic.steer, child,
-				view.worker[i].state == SLOT_READY,
-				view.worker[i].state == SLOT_DRAINING);
+	set_state(child->service->traffic.steer, child, state == SLOT_READY,
+		state == SLOT_DRAINING);
 }
 
 void steer_count(struct steer *s)

@@ -68,18 +68,6 @@ static bool wants(struct child *child)
 
 /* ---- results ---- */
 
-static void unwell(struct child *child)
-{
-	struct event event = {
-		.kind = EVENT_UNWELL,
-		.why = WHY_CHECK,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
-
-	service_tell(child->service, &event);
-}
-
 static void note_failure(struct child *child, const char *why)
 {
 	const struct cluster_settings *s = child_settings(child);
@@ -100,7 +88,7 @@ static void note_failure(struct child *child, const char *why)
 		child->service->name, child->slot, (int)child->pid, h->failures,
 		health_probe_text(text, &s->check), why);
 	h->failures = 0;
-	unwell(child);
+	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
 
 /* It has not waited for a connection, at any look. */
@@ -119,7 +107,7 @@ static void note_away(struct child *child, nsec_t time)
 		"%s.%" PRIu32 ": worker %d %s: %s", child->service->name,
 		child->slot, (int)child->pid, h->last,
 		awaits_threads_text(child->pid, threads, sizeof(threads)));
-	unwell(child);
+	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
 
 static void answered(struct child *child, bool well, const char *why)
@@ -206,7 +194,7 @@ static void fail_one(struct child *child, void *text)
 	h->failed++;
 	h->failures = 0;
 	(void)text_copy(h->last, sizeof(h->last), text);
-	unwell(child);
+	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
 
 /* What was asked is in the queue: they are all at work, or all hung. */

@@ -40,12 +40,6 @@ static void tell(struct child *child, const struct sight *sight,
 		{"age", nsec_seconds(age_of(c))},
 		{"cpu", nsec_seconds(sight->cpu)},
 	};
-	struct event event = {
-		.kind = EVENT_UNWELL,
-		.why = WHY_REQUEST,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
 	struct remote r;
 	char peer[64];
 	char age[16];
@@ -62,7 +56,7 @@ static void tell(struct child *child, const struct sight *sight,
 		child->service->name, child->slot, (int)child->pid, h->hang,
 		nsec_seconds(sight->cpu),
 		awaits_threads_text(c->pid, threads, sizeof(threads)));
-	service_tell(child->service, &event);
+	child_tell(child, EVENT_UNWELL, WHY_REQUEST);
 }
 
 void hang_look(struct child *child, nsec_t now)

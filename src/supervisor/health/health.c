@@ -7,6 +7,7 @@
 #include "protocol/json.h"
 #include "supervisor/health/check.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
 #include "supervisor/health/hang.h"
 #include "supervisor/hooks/helper.h"
 #include "supervisor/health/prove.h"
@@ -31,15 +32,7 @@ struct health *health_of(struct child *child)
 
 bool health_is_ready(const struct child *child)
 {
-	struct slot_view view;
-
-	if (child->paused)
-		return false;
-	cluster_view_slot(child->service->core, child->slot, &view);
-	for (unsigned i = 0; i < view.workers; i++)
-		if (view.worker[i].id == child->worker)
-			return view.worker[i].state == SLOT_READY;
-	return false;
+	return !child->paused && child_view(child).state == SLOT_READY;
 }
 
 bool health_gives_up(const struct child *child, const struct connection *c)
@@ -209,18 +202,14 @@ static void health_on_report(struct service *service, const struct report *r)
 static void ask_again(struct child *child, void *unused)
 {
 	const struct health *h = child->health;
-	struct slot_view view;
 
 	(void)unused;
 	if (h != NULL && *h->hang != '\0')
 		child->hang = h->hang;
 	if (h != NULL && h->helper != NULL && h->helper->over == NULL)
 		(h->proving ? prove_carried : check_carried)(child);
-	cluster_view_slot(child->service->core, child->slot, &view);
-	for (unsigned i = 0; i < view.workers; i++)
-		if (view.worker[i].id == child->worker &&
-			view.worker[i].state == SLOT_STARTING)
-			prove_on_birth(child);
+	if (child_view(child).state == SLOT_STARTING)
+		prove_on_birth(child);
 }
 
 static void health_on_settings(struct service *service)

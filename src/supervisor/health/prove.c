@@ -47,11 +47,6 @@ static bool wants(struct child *child)
 
 static void answered(struct child *child, bool well, const char *why)
 {
-	struct event event = {
-		.kind = EVENT_PROVED,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
 	struct health *h = child->health;
 
 	if (h == NULL || !h->proving)
@@ -60,7 +55,7 @@ static void answered(struct child *child, bool well, const char *why)
 		h->proving = false;
 		child->service->asks.prover->since = clock_now();
 		*h->last = '\0';
-		service_tell(child->service, &event);
+		child_tell(child, EVENT_PROVED, WHY_ITSELF);
 		return;
 	}
 	if (strcmp(h->last, why) == 0)

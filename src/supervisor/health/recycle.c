@@ -51,12 +51,6 @@ static bool is_too_much(
 static void judge(struct recycler *r, struct child *child,
 	const struct memory_limit *limit)
 {
-	struct event event = {
-		.kind = EVENT_OUTGROWN,
-		.why = WHY_MEMORY,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
 	struct health *h = health_of(child);
 	char span[24] = "";
 	uint64_t memory;
@@ -75,7 +69,7 @@ static void judge(struct recycler *r, struct child *child,
 		memory / MIB, limit->bytes / MIB,
 		limit->span > 0 ? " for " : "",
 		limit->span > 0 ? text_duration(span, limit->span) : "");
-	service_tell(child->service, &event);
+	child_tell(child, EVENT_OUTGROWN, WHY_MEMORY);
 }
 
 static void arm(struct recycler *r, nsec_t wait)

@@ -52,12 +52,6 @@ static void moved(
 
 static void unwell(struct child *child, nsec_t time)
 {
-	struct event event = {
-		.kind = EVENT_UNWELL,
-		.why = WHY_STALL,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
 	char age[16];
 
 	child->health->moved_at = 0; /* anew: it may have to stay */
@@ -67,7 +61,7 @@ static void unwell(struct child *child, nsec_t time)
 		"progress for %s",
 		child->service->name, child->slot, (int)child->pid,
 		text_age(age, time));
-	service_tell(child->service, &event);
+	child_tell(child, EVENT_UNWELL, WHY_STALL);
 }
 
 static void tell_refused(struct staller *st)

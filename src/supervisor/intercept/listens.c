@@ -47,16 +47,10 @@ static bool is_asked(const struct child *child)
 
 static void tell_listening(struct child *child)
 {
-	struct event event = {
-		.kind = EVENT_LISTENING,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
-
 	child->trap.listening_by = 0;
 	child->listening_told = true;
 	learned_note(child);
-	service_tell(child->service, &event);
+	child_tell(child, EVENT_LISTENING, WHY_ITSELF);
 }
 
 /* Does it still lack one that another worker listens on? */
@@ -140,16 +134,11 @@ static nsec_t look_wait(unsigned looks)
 /* Once: a release that has lost a port would else be waited for in silence. */
 static void tell_missing(struct child *child, nsec_t now)
 {
-	struct slot_view view;
 	const char *text = ports_missing(child);
 
-	if (child->trap.missing_told || text == NULL)
+	if (child->trap.missing_told || text == NULL ||
+		now - child_view(child).born < MISSING_PATIENCE)
 		return;
-	cluster_view_slot(child->service->core, child->slot, &view);
-	for (unsigned i = 0; i < view.workers; i++)
-		if (view.worker[i].id == child->worker &&
-			now - view.worker[i].born < MISSING_PATIENCE)
-			return;
 	child->trap.missing_told = true;
 	news_say(child->service->sup, LOG_WARN, "not-listening",
 		"%s.%" PRIu32 ": worker %d does not listen on %s yet, as "

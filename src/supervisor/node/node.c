@@ -181,12 +181,6 @@ static void leave(struct node_worker *w, int64_t query)
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
-	struct child *child = w->child;
-	struct event event = {
-		.kind = EVENT_LEAVING,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
 
 	/* it disconnects on that */
 	nodeipc_put_ack(&to, query, node_next_seq(w));
@@ -194,7 +188,7 @@ static void leave(struct node_worker *w, int64_t query)
 	if (w->leaving)
 		return;
 	w->leaving = true;
-	service_tell(child->service, &event);
+	child_tell(w->child, EVENT_LEAVING, WHY_ITSELF);
 }
 
 static void take_handle(struct node_worker *w, struct channel *c,
@@ -214,16 +208,9 @@ static void take_handle(struct node_worker *w, struct channel *c,
 
 static void hear_user(struct channel *c, const struct nodeipc_message *m)
 {
-	struct child *child = c->child;
-	struct event event = {
-		.kind = EVENT_READY,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
-
 	messages_from(c, m->body, m->body_len);
 	if (nodeipc_is_ready(m))
-		service_tell(child->service, &event);
+		child_tell(c->child, EVENT_READY, WHY_ITSELF);
 }
 
 static void hear_own(

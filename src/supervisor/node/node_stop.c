@@ -136,17 +136,6 @@ void node_stop_ended(struct node_worker *w)
 		be_due(w, AFTER_END);
 }
 
-static void tell_drained(struct child *child)
-{
-	struct event event = {
-		.kind = EVENT_DRAINED,
-		.slot = child->slot,
-		.worker = child->worker,
-	};
-
-	service_tell(child->service, &event);
-}
-
 void node_stop_due(struct node_worker *w, nsec_t now)
 {
 	const struct channel *c = w->child->channel;
@@ -167,6 +156,7 @@ void node_stop_due(struct node_worker *w, nsec_t now)
 		child_stop(w->child, w->signal);
 	} else {
 		w->stopping = NODE_SIGNALLED;
-		tell_drained(w->child); /* the core asks for the signal */
+		child_tell(w->child, EVENT_DRAINED,
+			WHY_ITSELF); /* the core asks for the signal */
 	}
 }

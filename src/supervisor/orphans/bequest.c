@@ -350,7 +350,7 @@ static void make_entry(struct child *child, void *unused)
 {
 	const struct cluster_settings *settings = child_settings(child);
 	struct process_facts facts;
-	struct slot_view view;
+	struct worker_view view;
 
 	(void)unused;
 	if (child->entry != NULL)
@@ -364,10 +364,9 @@ static void make_entry(struct child *child, void *unused)
 	if (process_look(child->pid, &facts) == 0)
 		child->entry->birth.start = facts.start;
 	child->entry->phase = STATE_STARTING;
-	service_view_slot(child->service, child->slot, &view);
-	for (unsigned i = 0; i < view.workers; i++)
-		if (view.worker[i].id == child->worker)
-			note_life(child->entry, &view.worker[i]);
+	view = child_view(child);
+	if (view.state != SLOT_EMPTY)
+		note_life(child->entry, &view);
 	learned_note(child);
 }
 

@@ -260,14 +260,9 @@ void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 /* Was it asked to go? */
 static bool is_asked(const struct child *child)
 {
-	struct slot_view view;
+	enum slot_state state = child_view(child).state;
 
-	service_view_slot(child->service, child->slot, &view);
-	for (unsigned i = 0; i < view.workers; i++)
-		if (view.worker[i].id == child->worker)
-			return view.worker[i].state != SLOT_STARTING &&
-				view.worker[i].state != SLOT_READY;
-	return false;
+	return state == SLOT_DRAINING || state == SLOT_STOPPING;
 }
 
 /* Exit 0 without being asked: a daemon that went to the background? */

@@ -238,6 +238,18 @@ void service_tell(struct service *service, struct event *event)
 		carry_out(service, &actions);
 }
 
+void child_tell(struct child *child, enum event_kind kind, enum why why)
+{
+	struct event event = {
+		.kind = kind,
+		.slot = child->slot,
+		.worker = child->worker,
+		.why = why,
+	};
+
+	service_tell(child->service, &event);
+}
+
 void service_tick(struct service *service)
 {
 	struct event event = {.kind = EVENT_TICK};
@@ -390,6 +402,17 @@ void service_view_slot(
 	const struct service *service, uint32_t slot, struct slot_view *view)
 {
 	service->kind->view_slot(service, slot, view);
+}
+
+struct worker_view child_view(const struct child *child)
+{
+	struct slot_view view;
+
+	service_view_slot(child->service, child->slot, &view);
+	for (unsigned i = 0; i < view.workers; i++)
+		if (view.worker[i].id == child->worker)
+			return view.worker[i];
+	return (struct worker_view){.state = SLOT_EMPTY};
 }
 
 /* ---- commands ---- */

@@ -20,6 +20,9 @@ void service_free(struct service *service);
 
 /* Give the core an event (its time is set here), and do what it answers. */
 void service_tell(struct service *service, struct event *event);
+/* The same for an event of one worker; `why` is for UNWELL and OUTGROWN, else
+ * WHY_ITSELF. */
+void child_tell(struct child *child, enum event_kind kind, enum why why);
 /* Time has passed: let the core do what is due, a few workers' worth. */
 void service_tick(struct service *service);
 nsec_t service_deadline(const struct service *service);
@@ -39,6 +42,8 @@ unsigned service_alive(const struct service *service);
 uint32_t service_slots(const struct service *service);
 void service_view_slot(
 	const struct service *service, uint32_t slot, struct slot_view *view);
+/* What is known of the worker; `state` is SLOT_EMPTY if it is in no slot. */
+struct worker_view child_view(const struct child *child);
 
 /* Has it no workers, and will it start none? */
 bool service_is_over(const struct service *service);
