@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/privilege.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/accept/accepting.h"
 #include "supervisor/orphans/adopt.h"
 #include "supervisor/orphans/bequest.h"
@@ -116,10 +117,7 @@ static void arm(struct supervisor *sup)
 		return;
 	sup->turn.armed_at = now;
 	sup->turn.armed_for = first > now ? first : now;
-	ev_now_update(sup->loop);
-	ev_timer_set(&sup->turn.deadline,
-		first > now ? nsec_seconds(first - now) : 0., 0.);
-	ev_timer_start(sup->loop, &sup->turn.deadline);
+	timer_arm(sup->loop, &sup->turn.deadline, first - now);
 }
 
 /* First thing after the wait: any event makes the core look at deadlines. */

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
 #include "supervisor/common/kind.h"
@@ -48,16 +49,10 @@ static bool may_tell(struct accepting *a, enum accepting_trouble which)
 
 static void pause_intake(struct accepting *a, const char *why)
 {
-	struct ev_loop *loop = a->service->sup->loop;
-
 	if (may_tell(a, TROUBLE_LACK))
 		log_warn("%s: no more connections for the moment: %s",
 			a->service->name, why);
-	if (ev_is_active(&a->pause))
-		return;
-	ev_now_update(loop);
-	ev_timer_set(&a->pause, nsec_seconds(PAUSE), 0.);
-	ev_timer_start(loop, &a->pause);
+	timer_arm_within(a->service->sup->loop, &a->pause, PAUSE);
 }
 
 static void accept_explain(
@@ -90,13 +85,8 @@ static void let_leave(struct accepting *a)
 
 static void arm_leave(struct accepting *a)
 {
-	struct ev_loop *loop = a->service->sup->loop;
-
-	if (a->leaving_count == 0 || ev_is_active(&a->leave))
-		return;
-	ev_now_update(loop);
-	ev_timer_set(&a->leave, nsec_seconds(LEAVE), 0.);
-	ev_timer_start(loop, &a->leave);
+	if (a->leaving_count > 0)
+		timer_arm_within(a->service->sup->loop, &a->leave, LEAVE);
 }
 
 static void on_leave(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -507,8 +497,7 @@ static void resume(struct service *service)
 	struct accepting *a = service->accepting;
 
 	a->due_at = clock_now(); /* which is found out then */
-	ev_timer_set(&a->due, 0., 0.);
-	ev_timer_start(service->sup->loop, &a->due);
+	timer_arm(service->sup->loop, &a->due, 0);
 	if (a->open)
 		open_up(a);
 }

@@ -6,6 +6,7 @@
 #include "core/worker.h"
 #include "os/clock.h"
 #include "protocol/json.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
@@ -73,18 +74,10 @@ int visits_reserve(struct accepting *a)
 
 static void arm(struct accepting *a, nsec_t deadline)
 {
-	struct ev_loop *loop = a->service->sup->loop;
-	nsec_t now;
-
 	if (deadline >= a->due_at)
 		return;
-	now = clock_now();
 	a->due_at = deadline;
-	ev_timer_stop(loop, &a->due);
-	ev_now_update(loop);
-	ev_timer_set(&a->due,
-		deadline > now ? nsec_seconds(deadline - now) : 0., 0.);
-	ev_timer_start(loop, &a->due);
+	timer_arm(a->service->sup->loop, &a->due, deadline - clock_now());
 }
 
 struct visit *visit_begin(struct accepting *a, uint32_t slot)

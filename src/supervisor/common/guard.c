@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/common/part.h"
 
 #include <stdio.h>
@@ -11,9 +12,9 @@
 #include <unistd.h>
 
 /* The wait after a removal, so that the program that removes can finish. */
-#define SETTLE 0.2
+#define SETTLE (200 * MSEC)
 /* The wait before the next attempt, if the files cannot be made now. */
-#define RETRY 10.0
+#define RETRY (10 * SECOND)
 
 /* The directory may be another one now; the same one twice is one watch. */
 static void watch(struct supervisor *sup)
@@ -62,16 +63,13 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 			  "again",
 			err.text);
 	sup->guard.failed = true;
-	ev_timer_set(timer, RETRY, 0.);
-	ev_timer_start(loop, timer);
+	timer_arm(loop, timer, RETRY);
 }
 
 static void mend_soon(struct supervisor *sup)
 {
-	if (ev_is_active(&sup->guard.timer))
-		return;
-	ev_timer_set(&sup->guard.timer, SETTLE, 0.);
-	ev_timer_start(sup->loop, &sup->guard.timer);
+	if (!ev_is_active(&sup->guard.timer))
+		timer_arm(sup->loop, &sup->guard.timer, SETTLE);
 }
 
 int guard_make_place(struct supervisor *sup, struct error *err)

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "protocol/json.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/part.h"
@@ -528,13 +529,9 @@ static void flush_told(struct supervisor *sup)
 		free(n);
 	}
 	ev_timer_stop(sup->loop, &sup->news.timer);
-	if (sup->news.head != NULL) {
-		nsec_t left = sup->news.head->patience - clock_now();
-
-		ev_timer_set(&sup->news.timer,
-			left > 0 ? nsec_seconds(left) : 0., 0.);
-		ev_timer_start(sup->loop, &sup->news.timer);
-	}
+	if (sup->news.head != NULL)
+		timer_arm(sup->loop, &sup->news.timer,
+			sup->news.head->patience - clock_now());
 }
 
 static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -6,6 +6,7 @@
 #include "core/image.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/common/news.h"
@@ -112,11 +113,7 @@ static void drain_free(struct drain *d)
 
 static void again_in(struct drain *d, nsec_t wait)
 {
-	struct ev_loop *loop = d->child->service->sup->loop;
-
-	ev_timer_stop(loop, &d->timer);
-	ev_timer_set(&d->timer, nsec_seconds(wait), 0.);
-	ev_timer_start(loop, &d->timer);
+	timer_arm(d->child->service->sup->loop, &d->timer, wait);
 }
 
 /* It goes on until then. */

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/clock.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/steer_lanes.h"
@@ -190,7 +191,6 @@ void steer_drop_lanes(struct steer *s)
 
 void steer_look(struct steer *s)
 {
-	struct supervisor *sup = s->service->sup;
 	bool waiting = false;
 
 	press(s);
@@ -203,9 +203,7 @@ void steer_look(struct steer *s)
 	if (!waiting) {
 		s->pace = LOOK_FIRST;
 	} else if (!ev_is_active(&s->timer)) {
-		ev_now_update(sup->loop);
-		ev_timer_set(&s->timer, nsec_seconds(s->pace), 0.);
-		ev_timer_start(sup->loop, &s->timer);
+		timer_arm(s->service->sup->loop, &s->timer, s->pace);
 	}
 }
 

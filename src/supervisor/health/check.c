@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "os/look/awaits.h"
 #include "os/clock.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/health/away.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
@@ -319,13 +320,8 @@ static nsec_t gap(const struct look *look)
 
 static void arm(struct checker *c, nsec_t at, nsec_t now)
 {
-	struct ev_loop *loop = c->volley.service->sup->loop;
-
 	c->due = at > now ? at : now;
-	ev_now_update(loop);
-	ev_timer_stop(loop, &c->step);
-	ev_timer_set(&c->step, nsec_seconds(c->due - now), 0.);
-	ev_timer_start(loop, &c->step);
+	timer_arm(c->volley.service->sup->loop, &c->step, c->due - now);
 }
 
 static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)

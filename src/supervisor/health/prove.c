@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/workers/service.h"
@@ -145,8 +146,7 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 		volley_fire(&p->volley, look.settings, look.probe, look.alive,
 			&err) == -1)
 		children_each(service->sup, service, note_unasked, err.text);
-	ev_timer_set(timer, nsec_seconds(look.wait), 0.);
-	ev_timer_start(loop, timer);
+	timer_arm(loop, timer, look.wait);
 }
 
 /* ---- life ---- */
@@ -173,15 +173,11 @@ static struct prover *prover_of(struct service *service)
 void prove_begin(struct service *service)
 {
 	struct prover *p = service->asks.prover;
-	struct ev_loop *loop = service->sup->loop;
 
 	if (p == NULL)
 		return;
 	p->since = clock_now();
-	ev_now_update(loop);
-	ev_timer_stop(loop, &p->step);
-	ev_timer_set(&p->step, nsec_seconds(WAIT_LEAST), 0.);
-	ev_timer_start(loop, &p->step);
+	timer_arm(service->sup->loop, &p->step, WAIT_LEAST);
 }
 
 void prove_on_birth(struct child *child)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
@@ -74,12 +75,7 @@ static void judge(struct recycler *r, struct child *child,
 
 static void arm(struct recycler *r, nsec_t wait)
 {
-	struct ev_loop *loop = r->service->sup->loop;
-
-	ev_now_update(loop);
-	ev_timer_stop(loop, &r->look);
-	ev_timer_set(&r->look, nsec_seconds(wait), 0.);
-	ev_timer_start(loop, &r->look);
+	timer_arm(r->service->sup->loop, &r->look, wait);
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)

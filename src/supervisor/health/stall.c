@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/hang.h"
 #include "supervisor/health/health.h"
@@ -120,13 +121,8 @@ static void forget_one(struct child *child, void *context)
 
 static void arm(struct staller *st, nsec_t wait)
 {
-	struct ev_loop *loop = st->service->sup->loop;
-
 	st->due = nsec_add(clock_now(), wait);
-	ev_now_update(loop);
-	ev_timer_stop(loop, &st->look);
-	ev_timer_set(&st->look, nsec_seconds(wait), 0.);
-	ev_timer_start(loop, &st->look);
+	timer_arm(st->service->sup->loop, &st->look, wait);
 }
 
 /* The slot's workers; true: one of them is to be looked at. */

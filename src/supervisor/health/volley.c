@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/look/otherend.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
@@ -471,10 +472,7 @@ static void arm(struct volley *v)
 		return;
 	v->armed = now;
 	v->due = next > now ? next : now;
-	ev_now_update(v->service->sup->loop);
-	ev_timer_stop(v->service->sup->loop, &v->look);
-	ev_timer_set(&v->look, nsec_seconds(v->due - now), 0.);
-	ev_timer_start(v->service->sup->loop, &v->look);
+	timer_arm(v->service->sup->loop, &v->look, v->due - now);
 }
 
 /* ---- life ---- */

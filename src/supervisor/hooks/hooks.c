@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/hooks/helper.h"
 #include "supervisor/common/news.h"
@@ -103,10 +104,8 @@ static void start_soon(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;
 
-	if (ev_is_active(&hooks->start))
-		return;
-	ev_timer_set(&hooks->start, 0., 0.);
-	ev_timer_start(sup->loop, &hooks->start);
+	if (!ev_is_active(&hooks->start))
+		timer_arm(sup->loop, &hooks->start, 0);
 }
 
 static int start_one(struct hook_run *run)
@@ -430,11 +429,9 @@ static bool are_over(struct supervisor *sup)
 	if (hooks == NULL || hooks->over ||
 		(hooks->queued == 0 && hooks->running == 0))
 		return true;
-	if (!ev_is_active(&hooks->last_moment)) {
-		ev_timer_set(&hooks->last_moment,
-			sup->stop_at_once ? 0. : nsec_seconds(LAST_MOMENT), 0.);
-		ev_timer_start(sup->loop, &hooks->last_moment);
-	}
+	if (!ev_is_active(&hooks->last_moment))
+		timer_arm(sup->loop, &hooks->last_moment,
+			sup->stop_at_once ? 0 : LAST_MOMENT);
 	return false;
 }
 

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/memory.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
@@ -135,8 +136,7 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 			log_warn("%u background process%s did not end after "
 				 "SIGTERM: killed",
 				left, left == 1 ? "" : "es");
-		ev_timer_set(timer, nsec_seconds(STRAYS_KILL), 0.);
-		ev_timer_start(loop, timer);
+		timer_arm(loop, timer, STRAYS_KILL);
 		return;
 	}
 	sup->stop.last_orders_step = 99; /* it was long enough */
@@ -157,8 +157,7 @@ static bool strays_are_gone(struct supervisor *sup)
 	log_info("ending %u background process%s", left, left == 1 ? "" : "es");
 	ev_init(&sup->stop.last_orders, on_last_orders);
 	sup->stop.last_orders.data = sup;
-	ev_timer_set(&sup->stop.last_orders, nsec_seconds(STRAYS_GRACE), 0.);
-	ev_timer_start(sup->loop, &sup->stop.last_orders);
+	timer_arm(sup->loop, &sup->stop.last_orders, STRAYS_GRACE);
 	return false;
 }
 

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "protocol/notify.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -147,9 +148,7 @@ static void tell_status(struct supervisor *sup)
 	if (m->changed)
 		return;
 	(void)text_copy(m->status, sizeof(m->status), message.status);
-	ev_now_update(sup->loop);
-	ev_timer_set(&m->pause, nsec_seconds(STATUS_PAUSE), 0.);
-	ev_timer_start(sup->loop, &m->pause);
+	timer_arm(sup->loop, &m->pause, STATUS_PAUSE);
 }
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "os/clock.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
@@ -103,10 +104,8 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++)
 		any |= tell(sup->services[i], now);
-	if (!any)
-		return;
-	ev_timer_set(timer, nsec_seconds(AGAIN), 0.);
-	ev_timer_start(loop, timer);
+	if (any)
+		timer_arm(loop, timer, AGAIN);
 }
 
 void stopwait_begin(struct supervisor *sup)
@@ -114,11 +113,9 @@ void stopwait_begin(struct supervisor *sup)
 	if (ev_is_active(&sup->stop.waits))
 		return;
 	sup->stop.since = clock_now();
-	ev_now_update(sup->loop);
 	ev_init(&sup->stop.waits, on_time);
 	sup->stop.waits.data = sup;
-	ev_timer_set(&sup->stop.waits, nsec_seconds(FIRST), 0.);
-	ev_timer_start(sup->loop, &sup->stop.waits);
+	timer_arm(sup->loop, &sup->stop.waits, FIRST);
 }
 
 void stopwait_end(struct supervisor *sup)

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/intercept/listens.h"
@@ -237,10 +238,7 @@ static void on_resume(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void resume_later(struct supervisor *sup)
 {
-	if (ev_is_active(&sup->intercept.resume))
-		return;
-	ev_timer_set(&sup->intercept.resume, 1., 0.);
-	ev_timer_start(sup->loop, &sup->intercept.resume);
+	timer_arm_within(sup->loop, &sup->intercept.resume, SECOND);
 }
 
 /* One that binds without end must not keep us from the others. */

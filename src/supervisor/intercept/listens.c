@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/intercept/intercept.h"
@@ -115,15 +116,9 @@ static void look_at_waiting(struct child *child)
 static void arm(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
-	ev_timer *timer = &sup->intercept.ready;
-	double wait = nsec_seconds(child->trap.listening_by - clock_now());
 
-	if (ev_is_active(timer) && ev_timer_remaining(sup->loop, timer) <= wait)
-		return;
-	ev_timer_stop(sup->loop, timer);
-	ev_now_update(sup->loop);
-	ev_timer_set(timer, wait > 0. ? wait : 0., 0.);
-	ev_timer_start(sup->loop, timer);
+	timer_arm_within(sup->loop, &sup->intercept.ready,
+		child->trap.listening_by - clock_now());
 }
 
 static nsec_t look_wait(unsigned looks)

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/kind.h"
@@ -241,10 +242,7 @@ static void hold(struct channel *c)
 
 	c->hold_until = nsec_add(clock_now(), RETRY);
 	make_dirty(c);
-	if (ev_is_active(&sup->channels.retry))
-		return;
-	ev_timer_set(&sup->channels.retry, nsec_seconds(RETRY), 0.);
-	ev_timer_start(sup->loop, &sup->channels.retry);
+	timer_arm_within(sup->loop, &sup->channels.retry, RETRY);
 }
 
 static void tell_recovery(struct channel *c)
@@ -326,11 +324,8 @@ void channels_flush(struct supervisor *sup)
 		}
 		c = next;
 	}
-	if (sup->channels.dirty != NULL &&
-		!ev_is_active(&sup->channels.retry)) {
-		ev_timer_set(&sup->channels.retry, nsec_seconds(RETRY), 0.);
-		ev_timer_start(sup->loop, &sup->channels.retry);
-	}
+	if (sup->channels.dirty != NULL)
+		timer_arm_within(sup->loop, &sup->channels.retry, RETRY);
 }
 
 void channels_init(struct supervisor *sup)

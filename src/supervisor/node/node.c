@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "protocol/json.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node_inside.h"
@@ -54,18 +55,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void node_arm(struct node_cluster *n, nsec_t at)
 {
-	struct ev_loop *loop = n->service->sup->loop;
-	double wait = nsec_seconds(at - clock_now());
-
-	if (wait < 0.)
-		wait = 0.;
-	if (ev_is_active(&n->timer) &&
-		ev_timer_remaining(loop, &n->timer) <= wait)
-		return;
-	ev_timer_stop(loop, &n->timer);
-	ev_now_update(loop);
-	ev_timer_set(&n->timer, wait, 0.);
-	ev_timer_start(loop, &n->timer);
+	timer_arm_within(n->service->sup->loop, &n->timer, at - clock_now());
 }
 
 struct node_cluster *node_cluster_of(struct service *service)

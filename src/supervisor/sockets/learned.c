@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/sockets/listener.h"
@@ -392,26 +393,16 @@ bool learned_make_way(struct service *service, const struct socket_key *key)
 	return made;
 }
 
-static void arm(struct supervisor *sup, nsec_t wait)
-{
-	ev_timer *timer = &sup->sockets.trim;
-
-	if (ev_is_active(timer) &&
-		ev_timer_remaining(sup->loop, timer) <= nsec_seconds(wait))
-		return;
-	ev_timer_stop(sup->loop, timer);
-	ev_timer_set(timer, nsec_seconds(wait), 0.);
-	ev_timer_start(sup->loop, timer);
-}
-
 /* Nobody accepts from it any more.  What connects to it waits for nothing where
  * the slot of its last worker was scaled away. */
 static void note_unused(struct child *child, struct listener *l)
 {
+	struct supervisor *sup = child->service->sup;
 	bool for_good = child->slot >= cluster_wanted(child->service->core);
 
 	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
-	arm(child->service->sup, for_good ? 0 : UNUSED_MAX);
+	timer_arm_within(
+		sup->loop, &sup->sockets.trim, for_good ? 0 : UNUSED_MAX);
 }
 
 bool learned_unuse(struct child *child, struct listener *l)
@@ -466,7 +457,7 @@ static void on_trim(struct ev_loop *loop, ev_timer *timer, int revents)
 	for (size_t i = 0; i < sup->service_count; i++)
 		again = nsec_min(again, trim(sup->services[i], clock_now()));
 	if (again != NSEC_NEVER)
-		arm(sup, again);
+		timer_arm_within(sup->loop, &sup->sockets.trim, again);
 }
 
 void learned_on_end(struct child *child)
@@ -489,7 +480,8 @@ void learned_resume(struct service *service)
 {
 	for (size_t i = 0; i < service->learned.count; i++)
 		if (service->learned.list[i]->unused_since != 0)
-			arm(service->sup, LOOK_AGAIN);
+			timer_arm_within(service->sup->loop,
+				&service->sup->sockets.trim, LOOK_AGAIN);
 }
 
 void learned_init(struct supervisor *sup)

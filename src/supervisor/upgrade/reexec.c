@@ -11,6 +11,7 @@
 #include "os/process.h"
 #include "os/sealed.h"
 #include "os/spawn/spawn.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
@@ -359,8 +360,7 @@ static void wait_for_writer(struct reexec *u)
 			"%s: '%s' is being written to, waiting",
 			u->sup->settings->name, u->sup->upgrade.exe_path);
 	u->step = REEXEC_BUSY;
-	ev_timer_set(&u->patience, nsec_seconds(BUSY_PAUSE), 0.);
-	ev_timer_start(u->sup->loop, &u->patience);
+	timer_arm(u->sup->loop, &u->patience, BUSY_PAUSE);
 }
 
 static void start_check(struct supervisor *sup);
@@ -389,9 +389,7 @@ static void watch_check(struct reexec *u, int output)
 	ev_io_start(loop, &u->output);
 	ev_io_set(&u->exit, u->pidfd, EV_READ);
 	ev_io_start(loop, &u->exit);
-	ev_now_update(loop);
-	ev_timer_set(&u->patience, nsec_seconds(CHECK_PATIENCE), 0.);
-	ev_timer_start(loop, &u->patience);
+	timer_arm(loop, &u->patience, CHECK_PATIENCE);
 }
 
 static void start_check(struct supervisor *sup)

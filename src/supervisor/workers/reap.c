@@ -9,6 +9,7 @@
 #include "os/environ.h"
 #include "os/pidfd.h"
 #include "os/process.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
@@ -216,10 +217,8 @@ static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 
 static void arm_sweep(struct supervisor *sup, nsec_t wait)
 {
-	if (ev_is_active(&sup->reaper.sweep))
-		return;
-	ev_timer_set(&sup->reaper.sweep, nsec_seconds(wait), 0.);
-	ev_timer_start(sup->loop, &sup->reaper.sweep);
+	if (!ev_is_active(&sup->reaper.sweep))
+		timer_arm(sup->loop, &sup->reaper.sweep, wait);
 }
 
 /*
@@ -394,11 +393,9 @@ static void arm_look(struct supervisor *sup)
 {
 	nsec_t wait = sup->reaper.look_took * LOOK_SHARE;
 
-	if (sup->reaper.remains == NULL || ev_is_active(&sup->reaper.look))
-		return;
-	ev_timer_set(&sup->reaper.look,
-		nsec_seconds(wait > LOOK_AGAIN ? wait : LOOK_AGAIN), 0.);
-	ev_timer_start(sup->loop, &sup->reaper.look);
+	if (sup->reaper.remains != NULL && !ev_is_active(&sup->reaper.look))
+		timer_arm(sup->loop, &sup->reaper.look,
+			wait > LOOK_AGAIN ? wait : LOOK_AGAIN);
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)

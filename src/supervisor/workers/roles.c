@@ -12,6 +12,7 @@
 #include "os/privilege.h"
 #include "os/spawn/spawn.h"
 #include "protocol/logwire.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/common/daemon.h"
@@ -288,8 +289,7 @@ static void on_logger_exit(struct ev_loop *loop, ev_io *watcher, int revents)
 /* Workers wait for it once their pipes are full: it is tried until it runs. */
 static void start_later(struct supervisor *sup)
 {
-	ev_timer_set(&sup->logger.restart, nsec_seconds(LOGGER_RESTART), 0.);
-	ev_timer_start(sup->loop, &sup->logger.restart);
+	timer_arm(sup->loop, &sup->logger.restart, LOGGER_RESTART);
 }
 
 static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_TIMER_H
+#define SUPERVISOR_TIMER_H
+
+#include "base/nsec.h"
+
+#include <ev.h>
+
+/* Let the timer expire once, `wait` from now, also if it runs already. */
+static inline void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait)
+{
+	ev_now_update(loop); /* the loop's time is that of the turn's begin */
+	ev_timer_stop(loop, timer);
+	ev_timer_set(timer, wait > 0 ? nsec_seconds(wait) : 0., 0.);
+	ev_timer_start(loop, timer);
+}
+
+/* The same, unless it runs already and expires no later than that. */
+static inline void timer_arm_within(
+	struct ev_loop *loop, ev_timer *timer, nsec_t wait)
+{
+	if (!ev_is_active(timer) ||
+		ev_timer_remaining(loop, timer) > nsec_seconds(wait))
+		timer_arm(loop, timer, wait);
+}
+
+#endif
