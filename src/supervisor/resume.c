@@ -80,12 +80,12 @@ static int open_ourselves(struct supervisor *sup, struct error *err)
 {
 	struct rlimit limit;
 
-	sup->self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	if (sup->self_exe == -1)
+	sup->launch.self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	if (sup->launch.self_exe == -1)
 		return error_set(err, errno, "cannot open /proc/self/exe");
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		limit = sup->births.nofile;
-	sup->descriptors = limit.rlim_cur;
+	sup->launch.descriptors = limit.rlim_cur;
 	return 0;
 }
 
@@ -206,7 +206,7 @@ static int go_on(struct supervisor *sup, struct inheritance *in)
 		tell_success(sup, r);
 	else
 		tell_failure(sup, in->why);
-	if (sup->ready_once)
+	if (sup->instance.ready_once)
 		manager_ready(sup);
 	memory_settle();
 	return supervisor_run(sup);

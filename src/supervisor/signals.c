@@ -126,7 +126,7 @@ static void on_hup(struct supervisor *sup)
 {
 	if (sup->signals.hup_ignored)
 		return;
-	if (sup->had_terminal && !signals_has_terminal()) {
+	if (sup->launch.had_terminal && !signals_has_terminal()) {
 		log_note("the terminal is gone: stopping");
 		lifecycle_stop(sup, false);
 		return;
@@ -187,7 +187,7 @@ static void built_in(
 	switch (signal) {
 	case SIGTERM:
 	case SIGINT:
-		lifecycle_stop(sup, sup->stopping);
+		lifecycle_stop(sup, sup->instance.stopping);
 		break;
 	case SIGQUIT:
 		lifecycle_stop(sup, true);
@@ -217,7 +217,7 @@ static void on_signal(struct supervisor *sup, int signal)
 	bool ruled = false;
 	bool reload = false;
 
-	if (is_passed_on(signal) && sup->stopping)
+	if (is_passed_on(signal) && sup->instance.stopping)
 		return;
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];

@@ -144,7 +144,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	lifecycle_look(sup);
 	if (sup->channels.dirty != NULL)
 		channels_flush(sup);
-	if (!sup->over) {
+	if (!sup->instance.over) {
 		if (sup->upgrade.reexec != NULL)
 			reexec_look(sup);
 		arm(sup);
@@ -215,7 +215,7 @@ static void raise_nofile(struct supervisor *sup)
 			(unsigned long)sup->births.nofile.rlim_cur);
 		limit = sup->births.nofile;
 	}
-	sup->descriptors = limit.rlim_cur;
+	sup->launch.descriptors = limit.rlim_cur;
 }
 
 static int read_text(const char *path, char *to, size_t size)
@@ -291,8 +291,8 @@ static int open_basics(struct supervisor *sup, struct error *err)
 	if (sup->null_fd == -1 || sup->control.reserve_fd == -1)
 		return error_set(err, errno, "cannot open /dev/null");
 	/* the same binary also after a new one has taken its place */
-	sup->self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	if (sup->self_exe == -1)
+	sup->launch.self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	if (sup->launch.self_exe == -1)
 		log_debug("no /proc: output cannot be captured");
 	reexec_find_path(sup);
 	return 0;
@@ -413,7 +413,7 @@ static int open_rundir(struct supervisor *sup, struct error *err)
 
 	sup->has_rundir = got == 0;
 	/* until adopt_begin() knows better */
-	sup->has_past = got == 0 && rundir_has_state(&sup->rundir);
+	sup->orphans.has_past = got == 0 && rundir_has_state(&sup->rundir);
 	if (got != 1)
 		return got;
 	log_warn("there is no control socket, so that 'nclust status' and the "
@@ -444,7 +444,7 @@ static int start(struct supervisor *sup, struct error *err)
 		if (rundir_write_pidfile(settings->pidfile, getpid(), err) ==
 			-1)
 			return -1;
-		sup->pidfile_written = true;
+		sup->daemon.pidfile_written = true;
 	}
 	if (manager_init(sup, err) == -1)
 		return -1;
@@ -461,13 +461,13 @@ static void supervisor_free(struct supervisor *sup)
 		service_free(sup->services[i]);
 	free(sup->services);
 	children_free(sup);
-	for (size_t i = 0; i < sup->inherited_count; i++) {
-		if (sup->inherited[i]->fd > STDERR_FILENO)
-			fd_close(&sup->inherited[i]->fd);
-		address_fini(&sup->inherited[i]->address);
-		free(sup->inherited[i]);
+	for (size_t i = 0; i < sup->sockets.inherited.count; i++) {
+		if (sup->sockets.inherited.list[i]->fd > STDERR_FILENO)
+			fd_close(&sup->sockets.inherited.list[i]->fd);
+		address_fini(&sup->sockets.inherited.list[i]->address);
+		free(sup->sockets.inherited.list[i]);
 	}
-	free(sup->inherited);
+	free(sup->sockets.inherited.list);
 	buffer_fini(&sup->births.scratch);
 	free(sup->births.scratch_list);
 	free(sup->upgrade.exe_path);
@@ -481,7 +481,7 @@ static void supervisor_free(struct supervisor *sup)
 	statefile_close(&sup->orphans.file);
 	fd_close(&sup->null_fd);
 	fd_close(&sup->control.reserve_fd);
-	fd_close(&sup->self_exe);
+	fd_close(&sup->launch.self_exe);
 	fd_close(&sup->daemon.log_fd);
 }
 
@@ -497,9 +497,9 @@ static void let_go(struct supervisor *sup)
 		learned_drop_all(sup->services[i]);
 		bequest_forget(sup->services[i]);
 	}
-	if (sup->settings->pidfile != NULL && sup->pidfile_written)
+	if (sup->settings->pidfile != NULL && sup->daemon.pidfile_written)
 		(void)unlink(sup->settings->pidfile);
-	if (sup->has_rundir && sup->has_past)
+	if (sup->has_rundir && sup->orphans.has_past)
 		rundir_leave(&sup->rundir);
 	else if (sup->has_rundir)
 		rundir_close(&sup->rundir);
@@ -509,7 +509,7 @@ static void finish(struct supervisor *sup)
 {
 	bool begun = sup->loop != NULL && sup->news.history != NULL;
 
-	sup->over = true;
+	sup->instance.over = true;
 	if (begun)
 		reexec_fini(sup); /* its check holds our sockets, too */
 	let_go(sup);
@@ -523,9 +523,9 @@ static void finish(struct supervisor *sup)
 static int end(struct supervisor *sup)
 {
 	finish(sup);
-	daemon_failed(&sup->daemon.pipe, sup->status);
+	daemon_failed(&sup->daemon.pipe, sup->instance.status);
 	supervisor_free(sup);
-	return sup->status;
+	return sup->instance.status;
 }
 
 int supervisor_run(struct supervisor *sup)
@@ -537,13 +537,13 @@ int supervisor_run(struct supervisor *sup)
 void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 {
 	*sup = (struct supervisor){
-		.argc = argc,
-		.argv = argv,
+		.launch.argc = argc,
+		.launch.argv = argv,
 		.turn.armed_for = NSEC_NEVER,
 		.intercept = {.trap = {.channel = {-1, -1}, .fd = -1}},
 		.null_fd = -1,
 		.control.reserve_fd = -1,
-		.self_exe = -1,
+		.launch.self_exe = -1,
 		.daemon.log_fd = -1,
 		.reaper.oom_fd = -1,
 		.logger.pidfd = -1,
@@ -581,15 +581,15 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 			return parent == -1 ? EX_OSERR : status;
 		}
 	}
-	sup.started = clock_now();
-	sup.cpus = budget_usable();
-	sup.had_terminal = !settings->daemon && signals_has_terminal();
+	sup.launch.started = clock_now();
+	sup.launch.cpus = budget_usable();
+	sup.launch.had_terminal = !settings->daemon && signals_has_terminal();
 	sup.logger.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
 	raise_nofile(&sup);
 	part_oom_scores(&sup);
 	if (start(&sup, &err) == 0)
 		return supervisor_run(&sup);
 	log_error("%s", err.text);
-	sup.status = error_exit_status(&err);
+	sup.instance.status = error_exit_status(&err);
 	return end(&sup);
 }

@@ -281,9 +281,9 @@ void room_begin(const char *ini)
 	supervisor_blank(&room, 0, NULL);
 	room_simplify(r.s);
 	room.settings = r.s;
-	room.cpus = 2;
-	room.descriptors = 1024;
-	room.started = now;
+	room.launch.cpus = 2;
+	room.launch.descriptors = 1024;
+	room.launch.started = now;
 	room.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	room.loop = ev_loop_new(EVFLAG_NOENV);
 	ck_assert_ptr_nonnull(room.loop);
@@ -340,7 +340,8 @@ static void close_rundir(void)
 
 void room_stop(void)
 {
-	room.stopping = true; /* nobody is looked for, nobody is born */
+	room.instance.stopping =
+		true; /* nobody is looked for, nobody is born */
 	spawn_error = EAGAIN;
 	for (size_t i = 0; i < room.service_count; i++) {
 		service_stop(room.services[i], true);

@@ -149,7 +149,7 @@ static bool start(struct accepting *a, int fd, const struct peer *peer,
 	struct ending ending = {.kind = ENDING_NONE};
 	struct visit *v;
 
-	if ((rlim_t)fd + SPARE_DESCRIPTORS >= s->sup->descriptors) {
+	if ((rlim_t)fd + SPARE_DESCRIPTORS >= s->sup->launch.descriptors) {
 		pause_intake(a, strerror(EMFILE));
 		return false;
 	}

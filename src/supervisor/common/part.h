@@ -132,7 +132,7 @@ struct part {
 	/* A logger was started, and has the pipes of the workers. */
 	void (*logger_up)(struct supervisor *sup);
 	/* Write the state for the next nclust now, before a worker gets what is
-	 * new in it, instead of at the end of the turn (sup->changed). */
+	 * new in it, instead of at the end of the turn (sup->orphans.changed). */
 	void (*write_down)(struct supervisor *sup);
 
 	/* ---- processes that are no workers ---- */

@@ -151,6 +151,17 @@ struct last_holder {
 	nsec_t at;
 };
 
+/* How this process was started, and what it has found. */
+struct launch {
+	int argc;
+	char **argv;
+	nsec_t started;
+	unsigned cpus;
+	bool had_terminal;
+	int self_exe;       /* O_PATH of our own binary */
+	rlim_t descriptors; /* that we may have */
+};
+
 /* When the loop waits, and until when (supervisor.c). */
 struct turn {
 	ev_check wake;
@@ -176,6 +187,7 @@ struct record {
 struct daemon {
 	int pipe;   /* -d: tell the one who waits; or -1 */
 	int log_fd; /* our own nonblocking stderr, or -1 */
+	bool pidfile_written;
 };
 
 /* Signals that nclust itself gets (signals.c). */
@@ -195,29 +207,21 @@ struct guard {
 struct supervisor {
 	struct ev_loop *loop;
 	struct settings *settings;
-	int argc;
-	char **argv;
-	nsec_t started;
-	unsigned cpus;
+	struct launch launch;
 
 	struct rundir rundir;
 	bool has_rundir;
 	struct service **services;
 	size_t service_count;
-	struct listener **inherited; /* open at start: of our own LISTEN_FDS,
-					or named by an `fd:N` */
-	size_t inherited_count;
 
 	struct turn turn;
 	struct guard guard;
 	struct orphans orphans;
 	struct pid_table pids;
 	struct births births;
-	uint64_t next_serial;
 
 	struct sockets sockets;
 	struct signals signals;
-	bool had_terminal;
 
 	struct reaper reaper;
 	struct logger logger;
@@ -225,30 +229,15 @@ struct supervisor {
 	struct last_holder last_holder;
 	struct traffic traffic;
 	struct channels channels;
-	struct manager *manager; /* NULL: we are under none */
 	struct control control;
 	struct commands commands;
 	struct record news;
 
-	bool changed;  /* what the next one must know: to be
-				      written when this turn ends */
-	bool has_past; /* somebody else's workers may live: nothing of theirs is
-			  removed, should we fail to take them over */
-
-	int self_exe; /* O_PATH of our own binary */
-
 	struct daemon daemon;
-	bool pidfile_written;
 	int null_fd;
-	rlim_t descriptors; /* that we may have */
 
-	bool stopping; /* the whole instance */
-	bool stop_at_once;
-	bool over;
-	int status;
-	bool ready_once; /* every cluster was ready as a whole */
+	struct instance instance;
 	struct upgrade upgrade;
-	struct stop stop;
 };
 
 #endif

@@ -162,7 +162,7 @@ static void on_exited(struct service *service, const struct news *n)
 	if (t == NULL)
 		return;
 	note_end(t, n);
-	if (r->was_ready || service->sup->stopping)
+	if (r->was_ready || service->sup->instance.stopping)
 		return;
 	t->tries++;
 	if (t->tries >= TRIES_TOLD && (t->tries & (t->tries - 1)) == 0 &&

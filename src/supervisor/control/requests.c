@@ -653,8 +653,8 @@ static void obey(struct client *c)
 			"members of control-group may look, not change");
 		return;
 	}
-	if (control_method_writes(c->request.method) && c->sup->stopping &&
-		c->request.method != METHOD_STOP) {
+	if (control_method_writes(c->request.method) &&
+		c->sup->instance.stopping && c->request.method != METHOD_STOP) {
 		client_error(c, CONTROL_BUSY, "nclust is stopping");
 		return;
 	}

@@ -242,7 +242,7 @@ static void put_head(struct client *c, struct json_writer *w, nsec_t now)
 	json_put_text(w, "name", sup->settings->name);
 	json_put_int(w, "pid", getpid());
 	json_put_text(w, "version", NCLUST_VERSION);
-	json_put_real(w, "uptime", nsec_seconds(now - sup->started), 3);
+	json_put_real(w, "uptime", nsec_seconds(now - sup->launch.started), 3);
 	json_put_int(w, "upgrades", sup->upgrade.count);
 	json_key(w, "clusters");
 	json_open_array(w);

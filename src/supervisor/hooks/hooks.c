@@ -431,7 +431,7 @@ static bool are_over(struct supervisor *sup)
 		return true;
 	if (!ev_is_active(&hooks->last_moment))
 		timer_arm(sup->loop, &hooks->last_moment,
-			sup->stop_at_once ? 0 : LAST_MOMENT);
+			sup->instance.stop_at_once ? 0 : LAST_MOMENT);
 	return false;
 }
 

@@ -25,18 +25,18 @@
 
 static void begin_stop(struct supervisor *sup, bool at_once)
 {
-	if (sup->over || (sup->stopping && !at_once))
+	if (sup->instance.over || (sup->instance.stopping && !at_once))
 		return;
-	if (!sup->stopping) {
+	if (!sup->instance.stopping) {
 		/* after a start that failed the reason has been told */
-		news_say(sup, sup->stop.failed ? LOG_INFO : LOG_NOTE,
+		news_say(sup, sup->instance.start_failed ? LOG_INFO : LOG_NOTE,
 			"stopping", "%s: stopping%s", sup->settings->name,
 			at_once ? " at once" : "");
 		manager_stopping(sup);
 	}
-	sup->stopping = true;
+	sup->instance.stopping = true;
 	stopwait_begin(sup);
-	sup->stop_at_once |= at_once;
+	sup->instance.stop_at_once |= at_once;
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (!sup->services[i]->ended)
 			service_stop(sup->services[i], at_once);
@@ -54,17 +54,17 @@ static int status_so_far(const struct supervisor *sup)
 
 void lifecycle_stop(struct supervisor *sup, bool at_once)
 {
-	if (!sup->stopping)
-		sup->status = status_so_far(sup);
+	if (!sup->instance.stopping)
+		sup->instance.status = status_so_far(sup);
 	begin_stop(sup, at_once);
 }
 
 void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 {
-	if (sup->stopping)
+	if (sup->instance.stopping)
 		return;
-	sup->status = status;
-	sup->stop.failed = true;
+	sup->instance.status = status;
+	sup->instance.start_failed = true;
 	if (why != NULL)
 		log_error("%s", why);
 	begin_stop(sup, false);
@@ -76,8 +76,8 @@ static void look_at_daemon_start(
 {
 	struct supervisor *sup = service->sup;
 
-	if (!sup->settings->daemon || sup->ready_once || sup->stopping ||
-		service->started_once)
+	if (!sup->settings->daemon || sup->instance.ready_once ||
+		sup->instance.stopping || service->started_once)
 		return;
 	if (r->kind == REPORT_START_TIMEOUT)
 		lifecycle_fail(sup, 1,
@@ -110,16 +110,16 @@ static void instance_on_ended(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 
-	if (sup->stopping)
+	if (sup->instance.stopping)
 		return;
 	/* its command cannot be run at all: nothing was ever started */
-	if (!sup->ready_once && service->status >= 126 &&
+	if (!sup->instance.ready_once && service->status >= 126 &&
 		service->status <= 127 && !cluster_ever_ready(service->core)) {
 		lifecycle_fail(sup, service->status, NULL);
 		return;
 	}
-	if (sup->status == 0)
-		sup->status = service->status;
+	if (sup->instance.status == 0)
+		sup->instance.status = service->status;
 }
 
 /* ---- the end ---- */
@@ -129,7 +129,7 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct supervisor *sup = timer->data;
 
 	(void)revents;
-	if (sup->stop.last_orders_step++ == 0) {
+	if (sup->instance.last_orders_step++ == 0) {
 		unsigned left = reap_signal_strays(sup, SIGKILL);
 
 		if (left > 0)
@@ -139,7 +139,7 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 		timer_arm(loop, timer, STRAYS_KILL);
 		return;
 	}
-	sup->stop.last_orders_step = 99; /* it was long enough */
+	sup->instance.last_orders_step = 99; /* it was long enough */
 }
 
 /* True when nothing that ran below us is left (or it cannot be helped). */
@@ -147,17 +147,18 @@ static bool strays_are_gone(struct supervisor *sup)
 {
 	unsigned left;
 
-	if (sup->stop.last_orders_step >= 99)
+	if (sup->instance.last_orders_step >= 99)
 		return true;
-	if (ev_is_active(&sup->stop.last_orders))
+	if (ev_is_active(&sup->instance.last_orders))
 		return reap_signal_strays(sup, 0) == 0;
-	left = reap_signal_strays(sup, sup->stop_at_once ? SIGKILL : SIGTERM);
+	left = reap_signal_strays(
+		sup, sup->instance.stop_at_once ? SIGKILL : SIGTERM);
 	if (left == 0)
 		return true;
 	log_info("ending %u background process%s", left, left == 1 ? "" : "es");
-	ev_init(&sup->stop.last_orders, on_last_orders);
-	sup->stop.last_orders.data = sup;
-	timer_arm(sup->loop, &sup->stop.last_orders, STRAYS_GRACE);
+	ev_init(&sup->instance.last_orders, on_last_orders);
+	sup->instance.last_orders.data = sup;
+	timer_arm(sup->loop, &sup->instance.last_orders, STRAYS_GRACE);
 	return false;
 }
 
@@ -215,7 +216,7 @@ static void look_if_ready(struct supervisor *sup)
 	}
 	if (is_all_ended(sup))
 		return;
-	sup->ready_once = true;
+	sup->instance.ready_once = true;
 	manager_ready(sup);
 	daemon_release(sup);
 	memory_settle();
@@ -223,17 +224,17 @@ static void look_if_ready(struct supervisor *sup)
 
 void lifecycle_look(struct supervisor *sup)
 {
-	if (sup->over)
+	if (sup->instance.over)
 		return;
 	drop_left(sup);
-	if (!sup->ready_once && !sup->stopping)
+	if (!sup->instance.ready_once && !sup->instance.stopping)
 		look_if_ready(sup);
 	if (!is_all_ended(sup) || is_busy(sup, NULL) || !strays_are_gone(sup) ||
 		news_pending(sup))
 		return;
-	ev_timer_stop(sup->loop, &sup->stop.last_orders);
+	ev_timer_stop(sup->loop, &sup->instance.last_orders);
 	stopwait_end(sup);
-	sup->over = true;
+	sup->instance.over = true;
 	ev_break(sup->loop, EVBREAK_ALL);
 }
 

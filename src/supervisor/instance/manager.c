@@ -47,7 +47,7 @@ static bool is_behind(const struct manager *m)
  * that is gone is not waited for. */
 static bool send_now(struct supervisor *sup, const char *text, size_t len)
 {
-	struct manager *m = sup->manager;
+	struct manager *m = sup->instance.manager;
 	scoped_fd fd = fdpass_open_to(m->path);
 
 	if (fd == -1 || fdpass_send(fd, text, len, NULL, 0) == 0 ||
@@ -60,7 +60,7 @@ static bool send_now(struct supervisor *sup, const char *text, size_t len)
 
 static void stop_waiting(struct supervisor *sup)
 {
-	struct manager *m = sup->manager;
+	struct manager *m = sup->instance.manager;
 	int fd = m->behind.fd;
 
 	ev_io_stop(sup->loop, &m->behind);
@@ -91,7 +91,7 @@ static void keep(struct manager *m, const char *text, size_t len)
 static bool send_message(struct supervisor *sup,
 	const struct notify_message *message, bool must_arrive)
 {
-	struct manager *m = sup->manager;
+	struct manager *m = sup->instance.manager;
 	char text[NOTIFY_MAX];
 	size_t len = notify_encode(text, sizeof(text), message, clock_now());
 
@@ -104,7 +104,7 @@ static bool send_message(struct supervisor *sup,
 
 static void tell(struct supervisor *sup, const struct notify_message *message)
 {
-	if (sup->manager != NULL)
+	if (sup->instance.manager != NULL)
 		(void)send_message(sup, message, true);
 }
 
@@ -112,7 +112,7 @@ static void ping(struct supervisor *sup)
 {
 	const struct notify_message message = {.watchdog = true};
 
-	sup->manager->ping_waits = !send_message(sup, &message, false);
+	sup->instance.manager->ping_waits = !send_message(sup, &message, false);
 }
 
 static void fill_status(struct supervisor *sup, struct notify_message *m)
@@ -135,7 +135,7 @@ static void fill_status(struct supervisor *sup, struct notify_message *m)
 /* What the status is now, if the manager reads and the last is not too new. */
 static void tell_status(struct supervisor *sup)
 {
-	struct manager *m = sup->manager;
+	struct manager *m = sup->instance.manager;
 	struct notify_message message = {0};
 
 	if (!m->changed || is_behind(m) || ev_is_active(&m->pause))
@@ -161,7 +161,7 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
 static void on_reads_again(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
-	struct manager *m = sup->manager;
+	struct manager *m = sup->instance.manager;
 
 	(void)loop;
 	(void)revents;
@@ -211,7 +211,7 @@ int manager_init(struct supervisor *sup, struct error *err)
 		free(m);
 		return error_set(err, ENOMEM, "service manager");
 	}
-	sup->manager = m;
+	sup->instance.manager = m;
 	ev_init(&m->watchdog, on_watchdog);
 	ev_init(&m->pause, on_pause_over);
 	ev_init(&m->behind, on_reads_again);
@@ -258,8 +258,8 @@ static const struct carried carried_state = {
 
 static void put_of_instance(struct carry_writer *c, const void *of)
 {
-	carry_put_one(
-		c, &carried_state, ((const struct supervisor *)of)->manager);
+	carry_put_one(c, &carried_state,
+		((const struct supervisor *)of)->instance.manager);
 }
 
 /* Where it is stands in our environment, as ever. */
@@ -270,11 +270,11 @@ static int take_of_instance(
 
 	if (f->tag != CARRY_MANAGER)
 		return 0;
-	if (sup->manager != NULL || manager_init(sup, r->err) == -1)
+	if (sup->instance.manager != NULL || manager_init(sup, r->err) == -1)
 		return -1;
-	return sup->manager == NULL
+	return sup->instance.manager == NULL
 		? 1
-		: carry_get_one(r, &carried_state, sup->manager, f);
+		: carry_get_one(r, &carried_state, sup->instance.manager, f);
 }
 
 const struct carried carried_manager = {
@@ -284,7 +284,7 @@ const struct carried carried_manager = {
 
 void instance_on_go_on(struct supervisor *sup)
 {
-	struct manager *m = sup->manager;
+	struct manager *m = sup->instance.manager;
 
 	if (m == NULL)
 		return;
@@ -301,7 +301,7 @@ void instance_on_go_on(struct supervisor *sup)
 
 void instance_on_end(struct supervisor *sup)
 {
-	struct manager *m = sup->manager;
+	struct manager *m = sup->instance.manager;
 
 	if (m == NULL)
 		return;
@@ -312,19 +312,19 @@ void instance_on_end(struct supervisor *sup)
 		drop_first(m);
 	free(m->path);
 	free(m);
-	sup->manager = NULL;
+	sup->instance.manager = NULL;
 }
 
 void manager_ready(struct supervisor *sup)
 {
 	struct notify_message m = {.ready = true};
 
-	if (sup->manager == NULL)
+	if (sup->instance.manager == NULL)
 		return;
-	sup->manager->ready = true;
+	sup->instance.manager->ready = true;
 	fill_status(sup, &m);
-	(void)text_copy(
-		sup->manager->status, sizeof(sup->manager->status), m.status);
+	(void)text_copy(sup->instance.manager->status,
+		sizeof(sup->instance.manager->status), m.status);
 	tell(sup, &m);
 }
 
@@ -332,7 +332,7 @@ void manager_reloading(struct supervisor *sup)
 {
 	const struct notify_message m = {.reloading = true};
 
-	if (sup->manager != NULL && sup->manager->ready)
+	if (sup->instance.manager != NULL && sup->instance.manager->ready)
 		tell(sup, &m);
 }
 
@@ -345,9 +345,9 @@ void manager_stopping(struct supervisor *sup)
 
 void manager_status(struct supervisor *sup)
 {
-	if (sup->manager == NULL)
+	if (sup->instance.manager == NULL)
 		return;
-	sup->manager->changed = true;
+	sup->instance.manager->changed = true;
 	tell_status(sup);
 }
 
@@ -355,9 +355,9 @@ bool manager_send_fd(struct supervisor *sup, const char *text, int fd)
 {
 	scoped_fd to = -1;
 
-	if (sup->manager == NULL)
+	if (sup->instance.manager == NULL)
 		return false;
-	to = fdpass_open_to(sup->manager->path);
+	to = fdpass_open_to(sup->instance.manager->path);
 	return to != -1 &&
 		fdpass_send(to, text, strlen(text), &fd, fd != -1) == 0;
 }

@@ -279,7 +279,7 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 {
 	struct diff *d = &plan->diff;
 
-	sup->cpus = budget_usable();
+	sup->launch.cpus = budget_usable();
 	look_at_names(sup, d);
 	rename_tell(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -325,8 +325,8 @@ int reload_run(struct supervisor *sup, bool restart, bool drops_ports,
 	}
 	manager_reloading(sup);
 	faults_init(&faults);
-	if (config_reread(&plan.settings, sup->argc, sup->argv, &faults) ==
-		-1) {
+	if (config_reread(&plan.settings, sup->launch.argc, sup->launch.argv,
+		    &faults) == -1) {
 		plan.settings = NULL;
 		result->bad_config = true;
 		(void)buffer_append(
@@ -344,7 +344,7 @@ int reload_run(struct supervisor *sup, bool restart, bool drops_ports,
 	}
 	faults_fini(&faults);
 	plan_fini(&plan);
-	if (sup->ready_once)
+	if (sup->instance.ready_once)
 		manager_ready(sup);
 	if (got == 0)
 		news_say(sup, LOG_NOTE, "reloaded", "reloaded: %s",
@@ -377,7 +377,7 @@ void reload_and_restart(struct supervisor *sup)
 {
 	struct reload_result result;
 
-	if (sup->stopping)
+	if (sup->instance.stopping)
 		return;
 	if (sup->settings->config_file == NULL) {
 		restart_all(sup);
@@ -391,7 +391,7 @@ void reload_from_signal(struct supervisor *sup)
 {
 	struct reload_result result;
 
-	if (sup->stopping)
+	if (sup->instance.stopping)
 		return;
 	(void)reload_run(sup, false, false, &result);
 	reload_result_fini(&result);

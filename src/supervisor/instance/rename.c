@@ -153,7 +153,7 @@ void rename_swap(const struct renamings *r)
 static void tell(struct service *s, const char *old)
 {
 	PARTS(renamed, s, old);
-	s->sup->changed = true;
+	s->sup->orphans.changed = true;
 	news_say_of(s, LOG_NOTE, "renamed", "this is what was '%s'", old);
 }
 

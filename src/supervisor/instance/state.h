@@ -8,14 +8,23 @@
 #include <stdbool.h>
 
 /*
- * What this room alone knows of a stop.  It is in the struct of common/state.h.
+ * The life of the instance: its service manager, its start and its stop.  It is in
+ * struct supervisor of common/state.h.
  */
-struct stop {
-	bool failed;          /* the start */
-	ev_timer last_orders; /* strays are being ended */
+struct manager;
+
+struct instance {
+	struct manager *manager; /* NULL: we are under none */
+	bool ready_once;         /* every cluster was ready as a whole */
+	bool start_failed;
+	bool stopping; /* the whole instance */
+	bool stop_at_once;
+	bool over;
+	int status; /* to exit with */
 	unsigned last_orders_step;
-	ev_timer waits; /* it is told of (stopwait.h) … */
-	nsec_t since;   /* … and began then */
+	ev_timer last_orders; /* strays are being ended */
+	ev_timer stop_waits;  /* it is told of (stopwait.h) … */
+	nsec_t stop_since;    /* … and began then */
 };
 
 #endif

@@ -86,11 +86,12 @@ static bool tell(struct service *s, nsec_t now)
 		news_say_of(s, LOG_NOTE, "stop-waits",
 			"still stopping after %s: %s; to end it now: nclust "
 			"stop --now %s%s%s%s",
-			text_age(age, now - sup->stop.since), said,
-			sup->settings->name, sup->stopping ? "" : "/",
-			sup->stopping ? "" : s->name,
-			sup->stopping && sup->had_terminal ? ", or Ctrl-C"
-							   : "");
+			text_age(age, now - sup->instance.stop_since), said,
+			sup->settings->name, sup->instance.stopping ? "" : "/",
+			sup->instance.stopping ? "" : s->name,
+			sup->instance.stopping && sup->launch.had_terminal
+				? ", or Ctrl-C"
+				: "");
 	buffer_fini(&text);
 	return true;
 }
@@ -110,15 +111,15 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void stopwait_begin(struct supervisor *sup)
 {
-	if (ev_is_active(&sup->stop.waits))
+	if (ev_is_active(&sup->instance.stop_waits))
 		return;
-	sup->stop.since = clock_now();
-	ev_init(&sup->stop.waits, on_time);
-	sup->stop.waits.data = sup;
-	timer_arm(sup->loop, &sup->stop.waits, FIRST);
+	sup->instance.stop_since = clock_now();
+	ev_init(&sup->instance.stop_waits, on_time);
+	sup->instance.stop_waits.data = sup;
+	timer_arm(sup->loop, &sup->instance.stop_waits, FIRST);
 }
 
 void stopwait_end(struct supervisor *sup)
 {
-	ev_timer_stop(sup->loop, &sup->stop.waits);
+	ev_timer_stop(sup->loop, &sup->instance.stop_waits);
 }

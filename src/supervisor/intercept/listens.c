@@ -372,7 +372,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice)
 		l->facts.listening = true;
 		if (l->heal == -1)
 			heal_watch(child->service->sup, l);
-		child->service->sup->changed = true;
+		child->service->sup->orphans.changed = true;
 	}
 	l->address.backlog = backlog; /* to heal it by */
 	learned_use(child, l, notice->tid);

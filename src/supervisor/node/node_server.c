@@ -360,7 +360,7 @@ static void note_kernel(struct service *service, struct listener *l)
 	l->facts.listening = true;
 	if (l->heal == -1)
 		heal_watch(service->sup, l);
-	service->sup->changed = true;
+	service->sup->orphans.changed = true;
 }
 
 void node_listening(struct node_worker *w, const struct nodeipc_place *place)

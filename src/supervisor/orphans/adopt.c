@@ -173,8 +173,8 @@ static int look_who_lives(
 		const struct state_entry *e = in->entry;
 
 		in->cluster = cluster_of(h, e->cluster);
-		if (sup->next_serial < e->serial)
-			sup->next_serial = e->serial;
+		if (sup->births.next_serial < e->serial)
+			sup->births.next_serial = e->serial;
 		if (e->birth.pid == 0 ||
 			(!look_by_keeper(h, in) &&
 				look_by_number(sup, in, err) == -1)) {
@@ -338,7 +338,7 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 	if (!sup->has_rundir)
 		return 0; /* no nclust leaves anything without one */
 	got = statefile_read(sup->rundir.dir, &h->past, &why);
-	sup->has_past = got == -1 || had_keep(h);
+	sup->orphans.has_past = got == -1 || had_keep(h);
 	if (got == -1)
 		got = refuse_past(sup, &why, err);
 	else if (got == 1)
@@ -395,7 +395,7 @@ void adopt_finish(struct supervisor *sup)
 	store_sort_out(sup);
 	if (keeper_wanted(sup)) {
 		logger_begin(sup);
-		sup->changed = true;
+		sup->orphans.changed = true;
 		bequest_look(sup);
 		keeper_greet(sup, false);
 	} else {
@@ -405,7 +405,7 @@ void adopt_finish(struct supervisor *sup)
 		if (sup->services[i]->adopted_roll)
 			roll(sup->services[i]);
 	adopt_fini(sup);
-	sup->has_past = false;
+	sup->orphans.has_past = false;
 }
 
 void adopt_fini(struct supervisor *sup)

@@ -33,9 +33,10 @@ const struct inmate *heritage_holder(
 
 static int from_manager(struct supervisor *sup, uint64_t cookie)
 {
-	for (size_t i = 0; i < sup->inherited_count; i++)
-		if (socket_cookie(sup->inherited[i]->fd) == cookie)
-			return fcntl(sup->inherited[i]->fd, F_DUPFD_CLOEXEC, 3);
+	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
+		if (socket_cookie(sup->sockets.inherited.list[i]->fd) == cookie)
+			return fcntl(sup->sockets.inherited.list[i]->fd,
+				F_DUPFD_CLOEXEC, 3);
 	return -1;
 }
 

@@ -164,7 +164,7 @@ static void put_service(struct writing *w, struct service *s)
 
 static int write_all(struct supervisor *sup)
 {
-	struct estate estate = {.serial = sup->next_serial};
+	struct estate estate = {.serial = sup->births.next_serial};
 	struct writing w = {.sup = sup, .estate = &estate};
 	struct buffer bytes;
 	int got = -1;
@@ -182,9 +182,10 @@ static int write_all(struct supervisor *sup)
 
 void bequest_look(struct supervisor *sup)
 {
-	if (!sup->changed || sup->orphans.heritage != NULL || sup->over)
+	if (!sup->orphans.changed || sup->orphans.heritage != NULL ||
+		sup->instance.over)
 		return;
-	sup->changed = false;
+	sup->orphans.changed = false;
 	if (!keeper_wanted(sup))
 		return;
 	/* a reload may have asked for it */
@@ -194,11 +195,11 @@ void bequest_look(struct supervisor *sup)
 			keeper_greet(sup, true);
 	}
 	/* tried again at the next turn, as all would be lost with us */
-	sup->changed = write_all(sup) == -1;
-	if (sup->changed && !sup->orphans.failed)
+	sup->orphans.changed = write_all(sup) == -1;
+	if (sup->orphans.changed && !sup->orphans.failed)
 		log_syserr("what the next nclust needs to know cannot be "
 			   "written");
-	sup->orphans.failed = sup->changed;
+	sup->orphans.failed = sup->orphans.changed;
 }
 
 static void orphans_on_logger_up(struct supervisor *sup)
@@ -208,7 +209,7 @@ static void orphans_on_logger_up(struct supervisor *sup)
 
 static void orphans_on_write_down(struct supervisor *sup)
 {
-	sup->changed = true;
+	sup->orphans.changed = true;
 	bequest_look(sup);
 }
 
@@ -258,7 +259,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 				service->kept.knows_notify ||
 			cluster_knows_listen(service->core) !=
 				service->kept.knows_listen)
-			service->sup->changed = true;
+			service->sup->orphans.changed = true;
 		break;
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
@@ -269,13 +270,13 @@ static void orphans_on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_ROLLOUT_DONE:
 		orphans_on_settings(service);
-		service->sup->changed = true;
+		service->sup->orphans.changed = true;
 		break;
 	case REPORT_SCALED:
 	case REPORT_ROLLOUT_STARTED:
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
-		service->sup->changed = true;
+		service->sup->orphans.changed = true;
 		break;
 	default:
 		break;
@@ -296,7 +297,7 @@ void orphans_on_settings(struct service *service)
 	if (anchor == NULL)
 		return;
 	anchor->flags = STATE_KEEP;
-	anchor->serial = ++service->sup->next_serial; /* nobody's */
+	anchor->serial = ++service->sup->births.next_serial; /* nobody's */
 	anchor->cluster = service->kept.number;
 	anchor->ready_at = NSEC_NEVER;
 }
@@ -313,7 +314,7 @@ static int orphans_on_renew(struct supervisor *sup, struct error *err)
 {
 	if (statefile_renew(&sup->orphans.file, sup->rundir.dir, err) == -1)
 		log_warn("%s", err->text);
-	sup->changed = true;
+	sup->orphans.changed = true;
 	if (sup->orphans.keeper_socket == -1)
 		return 0;
 	fd_close(&sup->orphans.keeper_socket); /* its name is gone, too */
@@ -387,7 +388,7 @@ static void orphans_on_go_on(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++)
 		orphans_on_settings(sup->services[i]);
 	state_past_fini(&past);
-	sup->changed = true;
+	sup->orphans.changed = true;
 	keeper_greet(sup, true);
 }
 
@@ -436,7 +437,7 @@ static void orphans_on_let_go(struct holding *h)
 
 static void orphans_on_end(struct supervisor *sup)
 {
-	if (!sup->has_past)
+	if (!sup->orphans.has_past)
 		keeper_leave(sup);
 }
 

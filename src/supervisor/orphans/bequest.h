@@ -9,7 +9,7 @@ extern const struct part orphans_part;
 /* What the next nclust must know of clusters and listeners if this one is
  * killed (`orphans = keep`).  It is written beside the state file's table of
  * workers whenever it changes. */
-void bequest_look(struct supervisor *sup); /* write it, if sup->changed */
+void bequest_look(struct supervisor *sup); /* write it, if it changed */
 
 /* An `accept` cluster may have no process at the moment: keep an entry in the
  * state file while its listeners are to outlive us. */

@@ -15,8 +15,12 @@ struct heritage;
 
 struct orphans {
 	struct statefile file;
-	bool failed;          /* what is beside it cannot be written: told */
-	uint32_t last_number; /* of a service */
+	bool changed;  /* what the next nclust must know: to be written when
+			  this turn ends */
+	bool has_past; /* somebody else's workers may live: nothing of theirs is
+			  removed, should we fail to take them over */
+	bool failed;   /* what is beside it cannot be written: told */
+	uint32_t last_number;      /* of a service */
 	struct heritage *heritage; /* what an earlier one has left; or NULL */
 	int keeper_socket;         /* where the next one calls, or -1 */
 };

@@ -63,15 +63,15 @@ void store_sort_out(struct supervisor *sup)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < sup->inherited_count; i++) {
-		struct listener *given = sup->inherited[i];
+	for (size_t i = 0; i < sup->sockets.inherited.count; i++) {
+		struct listener *given = sup->sockets.inherited.list[i];
 		struct listener *l;
 		uint64_t cookie;
 
 		if (given->address.kind != ADDRESS_INHERIT ||
 			strncmp(given->address.name, PREFIX, strlen(PREFIX)) !=
 				0) {
-			sup->inherited[kept++] = given;
+			sup->sockets.inherited.list[kept++] = given;
 			continue;
 		}
 		cookie = strtoull(
@@ -86,5 +86,5 @@ void store_sort_out(struct supervisor *sup)
 		address_fini(&given->address);
 		free(given);
 	}
-	sup->inherited_count = kept;
+	sup->sockets.inherited.count = kept;
 }

@@ -227,16 +227,17 @@ static int inherited_done(struct carry_reader *r, void *to)
 static void *make_inherited(struct carry_reader *r, void *owner)
 {
 	struct supervisor *sup = owner;
-	struct listener **more = realloc(
-		sup->inherited, (sup->inherited_count + 1) * sizeof(*more));
+	struct listener **more = realloc(sup->sockets.inherited.list,
+		(sup->sockets.inherited.count + 1) * sizeof(*more));
 
 	(void)r;
 	if (more == NULL)
 		return NULL;
-	sup->inherited = more;
-	more[sup->inherited_count] = listener_new(sup);
-	return more[sup->inherited_count] != NULL ? more[sup->inherited_count++]
-						  : NULL;
+	sup->sockets.inherited.list = more;
+	more[sup->sockets.inherited.count] = listener_new(sup);
+	return more[sup->sockets.inherited.count] != NULL
+		? more[sup->sockets.inherited.count++]
+		: NULL;
 }
 
 static const struct carried carried_inherited = {
@@ -282,8 +283,9 @@ static void put_sockets(struct carry_writer *c, const void *of)
 
 	for (size_t i = 0; i < listeners->count; i++)
 		carry_put_one(c, &carried_listener, listeners->list[i]);
-	for (size_t i = 0; i < sup->inherited_count; i++)
-		carry_put_one(c, &carried_inherited, sup->inherited[i]);
+	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
+		carry_put_one(
+			c, &carried_inherited, sup->sockets.inherited.list[i]);
 	for (size_t i = 0; i < segments->count; i++)
 		carry_put_one(c, &carried_segment, segments->list[i]);
 }

@@ -226,7 +226,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	PARTS(let_go, &holding);
 	if (l->fd == s->fd)
 		promote(l, l->sockets);
-	l->sup->changed = true;
+	l->sup->orphans.changed = true;
 	heal_forget_also(l, s->fd);
 	if (!few)
 		group_apply(l);

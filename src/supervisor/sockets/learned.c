@@ -346,7 +346,7 @@ void learned_drop(struct service *service, struct listener *l)
 	for (uint32_t slot = 0; slot < service->child_slots; slot++)
 		for (int i = 0; i < 2; i++)
 			forget(service->children[slot][i], l);
-	service->sup->changed = true;
+	service->sup->orphans.changed = true;
 	l->learned = false; /* should a reload have named it */
 	listener_release(l);
 }

@@ -33,12 +33,12 @@ static void listener_free(struct listener *l)
 static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd,
 	const char *name)
 {
-	struct listener **list = realloc(
-		sup->inherited, (sup->inherited_count + 1) * sizeof(*list));
+	struct listener **list = realloc(sup->sockets.inherited.list,
+		(sup->sockets.inherited.count + 1) * sizeof(*list));
 	struct listener *l = calloc(1, sizeof(*l));
 
 	if (list != NULL)
-		sup->inherited = list;
+		sup->sockets.inherited.list = list;
 	if (list == NULL || l == NULL) {
 		free(l);
 		return -1;
@@ -51,7 +51,7 @@ static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd,
 		listener_free(l);
 		return -1;
 	}
-	sup->inherited[sup->inherited_count++] = l;
+	sup->sockets.inherited.list[sup->sockets.inherited.count++] = l;
 	return 0;
 }
 
@@ -142,8 +142,8 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 
 static bool is_given(const struct supervisor *sup, int fd)
 {
-	for (size_t i = 0; i < sup->inherited_count; i++)
-		if (sup->inherited[i]->fd == fd)
+	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
+		if (sup->sockets.inherited.list[i]->fd == fd)
 			return fcntl(fd, F_GETFD) != -1;
 	return false;
 }
@@ -171,8 +171,8 @@ static int open_inherited(
 	unsigned found = 0;
 	int fd = -1;
 
-	for (size_t i = 0; i < sup->inherited_count; i++) {
-		const struct listener *given = sup->inherited[i];
+	for (size_t i = 0; i < sup->sockets.inherited.count; i++) {
+		const struct listener *given = sup->sockets.inherited.list[i];
 
 		if (given->address.kind != ADDRESS_INHERIT)
 			continue;
@@ -247,7 +247,7 @@ void listener_release(struct listener *l)
 	PARTS(let_go, &holding);
 	/* one that is being taken over is still its workers' */
 	if (l->made && l->address.kind == ADDRESS_UNIX &&
-		!(l->left_over && l->sup->has_past))
+		!(l->left_over && l->sup->orphans.has_past))
 		socket_unlink(l->address.path, &l->file);
 	group_forget(l);
 	heal_forget(l);
@@ -289,7 +289,7 @@ static struct listener *listener_open(struct supervisor *sup,
 	l->has_key = socket_key_bound(&l->key, l->fd) == 0;
 	l->inode = remote_own_inode(l->fd);
 	heal_watch(sup, l);
-	sup->changed = true;
+	sup->orphans.changed = true;
 	return l;
 }
 

@@ -104,7 +104,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 		return -1;
 	}
 	*segment = s;
-	sup->changed = true;
+	sup->orphans.changed = true;
 	return 0;
 }
 
@@ -141,7 +141,7 @@ void segment_change(struct service *service, struct segment *segment)
 		service->former = service->segment;
 	}
 	service->segment = segment;
-	service->sup->changed = true;
+	service->sup->orphans.changed = true;
 	tell_change(service);
 }
 
@@ -164,7 +164,7 @@ void segment_settle(struct service *service, bool failed)
 	}
 	segment_release(service->former);
 	service->former = NULL;
-	service->sup->changed = true;
+	service->sup->orphans.changed = true;
 }
 
 void segment_drop(struct service *service)

@@ -80,9 +80,9 @@ struct segment {
 	bool held; /* by the keeper, by its inode */
 };
 
-/* The listeners of one settings version, in their order. */
+/* Listeners in their order; those of one settings version are counted in `users`. */
 struct listener_set {
-	struct listener **list; /* each counted in `users` */
+	struct listener **list;
 	size_t count;
 };
 
@@ -93,6 +93,8 @@ struct listener_set {
 struct sockets {
 	ev_io heal;    /* its fd: an epoll set, see heal.h */
 	ev_timer trim; /* learned listeners that nobody uses (learned.h) */
+	struct listener_set inherited; /* open at start: of our own LISTEN_FDS,
+					  or named by an `fd:N` */
 };
 
 #endif

@@ -77,7 +77,8 @@ void reexec_find_path(struct supervisor *sup)
 	struct stat st;
 	ssize_t len;
 
-	if (sup->self_exe == -1 || fstat(sup->self_exe, &st) == -1)
+	if (sup->launch.self_exe == -1 ||
+		fstat(sup->launch.self_exe, &st) == -1)
 		return;
 	if (called != NULL && *called != '/') {
 		scoped_str cwd = getcwd(NULL, 0);
@@ -114,7 +115,8 @@ static int check_owner(
 			"'%s' can be written to by others (mode %03o)",
 			sup->upgrade.exe_path, (unsigned)st->st_mode & 0777);
 	if (st->st_uid == 0 || st->st_uid == geteuid() ||
-		(fstat(sup->self_exe, &ours) == 0 && ours.st_uid == st->st_uid))
+		(fstat(sup->launch.self_exe, &ours) == 0 &&
+			ours.st_uid == st->st_uid))
 		return 0;
 	return error_set(err, 0, "'%s' belongs to another user (uid %u)",
 		sup->upgrade.exe_path, (unsigned)st->st_uid);
@@ -204,7 +206,7 @@ static int write_state(struct supervisor *sup, struct carry_writer *c,
 	bool lasting, struct error *err)
 {
 	struct carry_binary binary = {
-		.image = sup->self_exe,
+		.image = sup->launch.self_exe,
 		.pid = getpid(),
 		.written = clock_now(),
 		.asked = sup->upgrade.reexec->asked,
@@ -508,14 +510,14 @@ static void go(struct supervisor *sup)
 	scoped_fd state = write_state(sup, &c, true, &err);
 	if (state != -1) {
 		reexec_into(u->binary, state, c.descriptors.data,
-			c.descriptors.len / CARRY_DESCRIPTOR_SIZE, sup->argv,
-			sup->self_exe, "");
+			c.descriptors.len / CARRY_DESCRIPTOR_SIZE,
+			sup->launch.argv, sup->launch.self_exe, "");
 		(void)error_set(&err, errno, "cannot execute '%s'",
 			sup->upgrade.exe_path);
 	}
 	carry_fini(&c);
 	fail(sup, err.text);
-	if (sup->ready_once)
+	if (sup->instance.ready_once)
 		manager_ready(sup);
 }
 
@@ -542,7 +544,7 @@ void reexec_look(struct supervisor *sup)
 {
 	const struct reexec *u = sup->upgrade.reexec;
 
-	if (sup->stopping) {
+	if (sup->instance.stopping) {
 		fail(sup, "nclust is stopping");
 		return;
 	}
@@ -561,7 +563,7 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 
 	if (sup->upgrade.reexec != NULL)
 		return error_set(err, EBUSY, "an upgrade is under way");
-	if (sup->stopping)
+	if (sup->instance.stopping)
 		return error_set(err, EBUSY, "nclust is stopping");
 	if (sup->upgrade.exe_path == NULL)
 		return error_set(err, 0,

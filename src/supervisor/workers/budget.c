@@ -16,7 +16,7 @@ unsigned budget_threads(
 	const struct supervisor *sup, const struct worker_place *place)
 {
 	return cluster_threads(
-		place->recipe->settings, sup->cpus, place->workers);
+		place->recipe->settings, sup->launch.cpus, place->workers);
 }
 
 /* Where a part begins: of all parts none is left over, and none is in two. */

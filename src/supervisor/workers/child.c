@@ -161,11 +161,11 @@ static void fail_spawn(struct service *service, struct event *answer,
  * nobody could ask what is wrong.  A new number is the lowest that is free. */
 static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
 {
-	if ((rlim_t)fd + SPARE_DESCRIPTORS < sup->descriptors)
+	if ((rlim_t)fd + SPARE_DESCRIPTORS < sup->launch.descriptors)
 		return 0;
 	(void)error_set(err, EMFILE, "another worker");
 	return error_hint(err, "raise RLIMIT_NOFILE, it is %llu",
-		(unsigned long long)sup->descriptors);
+		(unsigned long long)sup->launch.descriptors);
 }
 
 /* Open what the worker is to get: its notify socket, and what each room has for
@@ -248,7 +248,7 @@ static struct child *start(struct service *service, struct birth *birth,
 	struct error err;
 	int got = -1;
 
-	place->serial = ++sup->next_serial;
+	place->serial = ++sup->births.next_serial;
 	if (c == NULL || pids_grow(&sup->pids) == -1) {
 		fail(service, answer, ENOMEM, SPAWN_CLONE, NULL);
 		goto failed;

@@ -307,7 +307,7 @@ bool reap_is_left(struct child *child, const struct ending *ending)
 
 	sup->reaper.sweep_due = true;
 	arm_sweep(sup, SWEEP_INTERVAL);
-	if (sup->stopping || service->kind->by_connection)
+	if (sup->instance.stopping || service->kind->by_connection)
 		return false;
 	/* what keeps a start from coming up is to be known of each try */
 	if (!may_look(sup) &&
@@ -406,9 +406,9 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	for (struct remains *r = sup->reaper.remains; r != NULL; r = r->next)
 		r->found = 0;
-	if (!sup->stopping)
+	if (!sup->instance.stopping)
 		(void)end_strays(sup, 0);
-	tell_deaths(sup, sup->stopping);
+	tell_deaths(sup, sup->instance.stopping);
 	arm_look(sup);
 }
 

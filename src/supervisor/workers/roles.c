@@ -75,7 +75,7 @@ bool logger_wanted(const struct service *service)
 		return true;
 	case LOG_AUTO:
 		if (sup->settings->daemon)
-			return !sup->ready_once;
+			return !sup->instance.ready_once;
 		return sup->logger.stdout_is_terminal || is_copied(service);
 	case LOG_INHERIT:
 	case LOG_OFF:
@@ -354,7 +354,7 @@ static int run(struct supervisor *sup, int channel)
 	struct spawn_failure failure;
 	struct error err;
 	struct spawn_plan plan = {
-		.exec_fd = sup->self_exe,
+		.exec_fd = sup->launch.self_exe,
 		.argv = argv,
 		.envp = envp,
 		.fds = {{output_of(sup, STDOUT_FILENO), 1},
@@ -417,8 +417,9 @@ static int start(struct supervisor *sup)
 
 	if (sup->logger.pid != 0)
 		return 0;
-	if (ev_is_active(&sup->logger.restart) || sup->over)
-		return sup->over ? -1 : 0; /* its pipes are kept for it */
+	if (ev_is_active(&sup->logger.restart) || sup->instance.over)
+		return sup->instance.over ? -1
+					  : 0; /* its pipes are kept for it */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		    0, pair) == -1) {
 		log_syserr("cannot start the logger");
@@ -511,7 +512,7 @@ void logger_ended(struct supervisor *sup)
 	fd_close(&sup->logger.pidfd);
 	sup->logger.pid = 0;
 	news_stop_waiting(sup);
-	if (sup->over)
+	if (sup->instance.over)
 		return;
 	if (known)
 		log_warn("the logger ended (%s %d), starting it again",
@@ -529,7 +530,7 @@ void logger_fini(struct supervisor *sup)
 
 	ev_timer_stop(sup->loop, &sup->logger.restart);
 	close_channel(sup);
-	if (sup->logger.pid == 0 || sup->has_past)
+	if (sup->logger.pid == 0 || sup->orphans.has_past)
 		return; /* it goes on waiting for one that can */
 	/* it drains what is in the pipes, and bounds that itself */
 	if (poll(&wait, 1, 5000) != 1)

@@ -271,7 +271,7 @@ nsec_t service_deadline(const struct service *service)
 unsigned service_wanted(
 	const struct supervisor *sup, const struct cluster_settings *settings)
 {
-	return cluster_workers(settings, sup->cpus);
+	return cluster_workers(settings, sup->launch.cpus);
 }
 
 /* Room for the children of `slots` slots; never shrinks. */
@@ -429,7 +429,7 @@ static int refuse_if_stopping(const struct service *service, struct error *err)
 {
 	enum cluster_state state = cluster_state(service->core);
 
-	if (!service->sup->stopping && !service->leaving &&
+	if (!service->sup->instance.stopping && !service->leaving &&
 		state != CLUSTER_STOPPING &&
 		(state != CLUSTER_FAILED || service_is_over(service)))
 		return 0;

@@ -52,6 +52,7 @@ struct logger {
 
 /* What a worker is made with (child.h, environment.h). */
 struct births {
+	uint64_t next_serial;
 	struct child *spare;   /* no worker's now */
 	struct buffer scratch; /* argv and environment of one spawn */
 	char **scratch_list;

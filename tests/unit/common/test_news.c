@@ -150,7 +150,7 @@ START_TEST(what_went_wrong_is_kept_for_the_status)
 	buffer_init(&out, 4096);
 	json_begin(&w, &out);
 	json_open_object(&w);
-	trouble_put_slot(&w, web, 0, room.started);
+	trouble_put_slot(&w, web, 0, room.launch.started);
 	json_close_object(&w);
 	ck_assert_ptr_nonnull(strstr(buffer_text(&out), "exit 1"));
 	ck_assert_ptr_nonnull(strstr(buffer_text(&out), "it could not bind"));

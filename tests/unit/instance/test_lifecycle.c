@@ -63,17 +63,17 @@ static void begin(void)
 static bool is_over(void)
 {
 	lifecycle_look(&room);
-	return room.over;
+	return room.instance.over;
 }
 
 START_TEST(it_is_started_when_all_clusters_are_ready)
 {
 	room_tell(room_child(web, 0), EVENT_READY);
 	lifecycle_look(&room);
-	ck_assert(!room.ready_once);
+	ck_assert(!room.instance.ready_once);
 	room_tell(room_child(job, 0), EVENT_READY);
 	lifecycle_look(&room);
-	ck_assert(room.ready_once);
+	ck_assert(room.instance.ready_once);
 }
 END_TEST
 
@@ -85,7 +85,7 @@ START_TEST(it_is_over_when_the_last_worker_is)
 	ck_assert(!is_over());
 	room_exits(room_child(job, 0), 0);
 	ck_assert(is_over());
-	ck_assert_int_eq(room.status, 0);
+	ck_assert_int_eq(room.instance.status, 0);
 }
 END_TEST
 
@@ -143,7 +143,7 @@ START_TEST(a_cluster_that_gave_up_is_told_by_the_status)
 	lifecycle_stop(&room, false);
 	room_exits(room_child(job, 0), 0);
 	ck_assert(is_over());
-	ck_assert_int_eq(room.status, 1);
+	ck_assert_int_eq(room.instance.status, 1);
 }
 END_TEST
 
@@ -152,10 +152,10 @@ START_TEST(a_command_that_is_not_there_is_the_end_of_a_start)
 	room_fail_spawns(ENOENT);
 	room_exits(room_child(web, 0), 1);
 	room_pass(10 * SECOND);
-	ck_assert(room.stopping);
+	ck_assert(room.instance.stopping);
 	room_exits(room_child(job, 0), 0);
 	ck_assert(is_over());
-	ck_assert_int_eq(room.status, 127);
+	ck_assert_int_eq(room.instance.status, 127);
 }
 END_TEST
 
@@ -163,15 +163,15 @@ START_TEST(a_daemon_whose_worker_dies_at_once_has_failed_to_start)
 {
 	room.settings->daemon = true;
 	for (int i = 0; i < 3; i++) {
-		ck_assert(!room.stopping);
+		ck_assert(!room.instance.stopping);
 		room_exits(room_child(job, 0), 1);
 		room_pass(5 * SECOND);
 	}
-	ck_assert(room.stopping);
+	ck_assert(room.instance.stopping);
 	ck_assert(room_logged("the start failed: a worker died three times"));
 	room_exits(room_child(web, 0), 0);
 	ck_assert(is_over());
-	ck_assert_int_eq(room.status, 1);
+	ck_assert_int_eq(room.instance.status, 1);
 }
 END_TEST
 

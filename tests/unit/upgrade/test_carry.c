@@ -33,15 +33,15 @@ struct gap {
 	}
 
 static const struct gap supervisor_gaps[] = {
-	NOT(supervisor, argc), /* by the exec itself */
-	NOT(supervisor, argv),
+	NOT(supervisor, launch.argc), /* by the exec itself */
+	NOT(supervisor, launch.argv),
 	NOT(supervisor, settings), /* parts of their own */
 	NOT(supervisor, services),
 	NOT(supervisor, service_count),
-	NOT(supervisor, inherited),
-	NOT(supervisor, inherited_count),
+	NOT(supervisor, sockets.inherited.list),
+	NOT(supervisor, sockets.inherited.count),
 	NOT(supervisor, control.clients),
-	NOT(supervisor, manager),
+	NOT(supervisor, instance.manager),
 	NOT(supervisor, news.history),
 	NOT(supervisor, news.head),
 	NOT(supervisor, news.tail),
@@ -67,8 +67,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, intercept),
 	NOT(supervisor, pids),
 	NOT(supervisor, births.spare),
-	NOT(supervisor, self_exe),
-	NOT(supervisor, descriptors),
+	NOT(supervisor, launch.self_exe),
+	NOT(supervisor, launch.descriptors),
 	NOT(supervisor, orphans.file),
 	NOT(supervisor, turn.armed_at), /* of a moment */
 	NOT(supervisor, turn.armed_for),
@@ -80,27 +80,27 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.daemon_told_at),
 	NOT(supervisor, channels.dirty),
 	NOT(supervisor, channels.retry),
-	NOT(supervisor, changed),
+	NOT(supervisor, orphans.changed),
 	NOT(supervisor, orphans.failed),
 	NOT(supervisor, births.scratch),
 	NOT(supervisor, births.scratch_list),
 	NOT(supervisor, births.scratch_size),
 	NOT(supervisor, upgrade.reexec),
 	NOT(supervisor, orphans.heritage), /* of the start */
-	NOT(supervisor, has_past),
+	NOT(supervisor, orphans.has_past),
 	NOT(supervisor, traffic.drains), /* begun anew */
 	NOT(supervisor,
 		traffic.thawer), /* the exec is the end that it waits for */
 	NOT(supervisor, commands.helpers), /* parts of those they run for */
 	NOT(supervisor, commands.hooks),
-	NOT(supervisor, stopping), /* no upgrade then */
-	NOT(supervisor, stop_at_once),
-	NOT(supervisor, stop.failed),
-	NOT(supervisor, over),
-	NOT(supervisor, stop.waits),
-	NOT(supervisor, stop.since),
-	NOT(supervisor, stop.last_orders),
-	NOT(supervisor, stop.last_orders_step),
+	NOT(supervisor, instance.stopping), /* no upgrade then */
+	NOT(supervisor, instance.stop_at_once),
+	NOT(supervisor, instance.start_failed),
+	NOT(supervisor, instance.over),
+	NOT(supervisor, instance.stop_waits),
+	NOT(supervisor, instance.stop_since),
+	NOT(supervisor, instance.last_orders),
+	NOT(supervisor, instance.last_orders_step),
 };
 
 static const struct gap listener_gaps[] = {

@@ -78,7 +78,7 @@ static bool a_on_stop(struct child *child, int signal)
 static void a_on_dying(struct child *child)
 {
 	ck_assert_ptr_eq(child_by_pid(&room, child->pid), child);
-	ck_assert(room.stopping || !room_group_killed(child->pid));
+	ck_assert(room.instance.stopping || !room_group_killed(child->pid));
 	note("a", ".dying");
 }
 
