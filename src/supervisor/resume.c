@@ -283,7 +283,8 @@ static int check_workers(const struct supervisor *sup, struct error *err)
 		for (; c != NULL; c = c->next) {
 			struct process_facts facts;
 
-			if (!c->adopted && process_look(c->pid, &facts) == 0 &&
+			if (!c->kept.adopted &&
+				process_look(c->pid, &facts) == 0 &&
 				facts.parent != getppid())
 				return error_set(err, 0,
 					"worker %d is not its child",

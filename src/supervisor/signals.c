@@ -154,15 +154,15 @@ static void pause_child(struct child *child, void *unused)
 {
 	(void)unused;
 	child_kill_group(child, SIGSTOP);
-	child->paused = true;
+	child->life.paused = true;
 }
 
 static void resume_child(struct child *child, void *unused)
 {
 	(void)unused;
-	if (!child->paused)
+	if (!child->life.paused)
 		return;
-	child->paused = false;
+	child->life.paused = false;
 	child_kill_group(child, SIGCONT);
 }
 

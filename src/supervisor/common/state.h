@@ -52,35 +52,17 @@ struct child {
 	int pidfd;
 	int output[2]; /* read ends of its pipes, or -1 */
 
-	/* small ones together, as there is one child for each worker */
-	unsigned lane;        /* whose sockets it has (steer.h) */
-	unsigned busy;        /* connections, at the drain's last look */
-	pid_t bound_by;       /* the thread that bound one, last */
-	unsigned expected_of; /* it is to listen on life.expected, as those
-				 before it do, of that generation */
-	bool killed_by_us;
-	bool paused;  /* nclust sent SIGSTOP (job control) */
-	bool held;    /* by the keeper */
-	bool adopted; /* not our child: an earlier nclust's */
-	bool listening_told;
-	bool bind_told; /* that it could not bind */
-
-	uint64_t start; /* adopted: with its pid, its identity */
+	/* small, as there is one child for each worker */
 	struct worker_life life;
-	ev_io notify_watcher; /* its fd: the notify socket, or -1 */
-	char *status;         /* STATUS=, heap, or NULL */
-	char *cause;          /* why it will end, heap (trouble.h); or NULL */
+	struct worker_kept kept;
+	struct listening listening;
 	struct shown shown;
-	uint64_t uses;    /* learned listeners that it has bound, … */
-	uint64_t listens; /* … and called listen(2) on */
-	uint64_t ports;   /* addresses that it listens on (ports.h) */
 	struct trapped trap;
 	struct worker_traffic traffic;
 	const char *hang;      /* what it does not answer (hang.h), or NULL */
 	struct health *health; /* NULL: it was never asked how it is */
-	struct node_worker *node;  /* heap; NULL: it speaks not so (node.h) */
-	struct channel *channel;   /* heap (channel.h); NULL: it has none */
-	struct state_entry *entry; /* in the state file, or NULL */
+	struct node_worker *node; /* heap; NULL: it speaks not so (node.h) */
+	struct channel *channel;  /* heap (channel.h); NULL: it has none */
 };
 
 /* What the last reload has set going in a cluster. */

@@ -301,10 +301,10 @@ void trouble_set_cause(struct child *child, const char *format, ...)
 {
 	va_list args;
 
-	free(child->cause);
+	free(child->life.cause);
 	va_start(args, format);
-	if (vasprintf(&child->cause, format, args) == -1)
-		child->cause = NULL;
+	if (vasprintf(&child->life.cause, format, args) == -1)
+		child->life.cause = NULL;
 	va_end(args);
 }
 
@@ -328,9 +328,9 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port,
 {
 	const char *who = NULL;
 
-	if (child->bind_told) /* it may try for ever */
+	if (child->life.bind_told) /* it may try for ever */
 		return;
-	child->bind_told = true;
+	child->life.bind_told = true;
 	if (error == EADDRINUSE && (hint == NULL || *hint == '\0') && port != 0)
 		who = holder(child->service->sup, type, port);
 	if (error != EADDRINUSE)
@@ -346,10 +346,10 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port,
 			"cannot bind %s: in use by another process (see: ss "
 			"-lntup 'sport = :%u')",
 			what, port);
-	if (child->cause != NULL)
+	if (child->life.cause != NULL)
 		log_line(error == EADDRINUSE ? LOG_WARN : LOG_NOTE,
 			"%s.%" PRIu32 ": %s", child->service->name, child->slot,
-			child->cause);
+			child->life.cause);
 }
 
 /* The number behind a colon, or behind "port "; 0: there is none. */

@@ -180,8 +180,8 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 				? nsec_seconds(view->next_try - now)
 				: 0.,
 			3);
-	if (child != NULL && child->status != NULL)
-		json_put_text(w, "status", child->status);
+	if (child != NULL && child->life.status != NULL)
+		json_put_text(w, "status", child->life.status);
 	if (child != NULL)
 		PARTS_BACKWARDS(status_worker, w, child);
 	put_ending(w, view);

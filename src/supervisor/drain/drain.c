@@ -105,7 +105,7 @@ static void drain_free(struct drain *d)
 		at = &(*at)->next;
 	*at = d->next;
 	d->child->traffic.drain = NULL;
-	d->child->busy = 0;
+	d->child->traffic.busy = 0;
 	free(d);
 	if (--sup->traffic.drains->count == 0)
 		drains_free(sup);
@@ -385,7 +385,7 @@ static void look(struct drain *d)
 {
 	nsec_t now;
 
-	if (d->child->killed_by_us || d->child->paused) {
+	if (d->child->life.killed_by_us || d->child->life.paused) {
 		look_later(d);
 		return;
 	}
@@ -491,7 +491,7 @@ static void drain_on_drain(struct child *child, nsec_t span)
 		return;
 	}
 	/* who was stopped by somebody answers nothing, and is asked to end */
-	if (!child->paused && drain_is_stopped(child))
+	if (!child->life.paused && drain_is_stopped(child))
 		thaw_tree(child->pid, child->pidfd);
 	again_in(d, 0);
 }
@@ -611,7 +611,7 @@ static int drain_on_prepare(
 	(void)err;
 	if (child->service->kind->by_connection)
 		return 0;
-	child->lane = birth->place.lane =
+	child->traffic.lane = birth->place.lane =
 		steer_lane(child->service, child->generation, child->slot);
 	return 0;
 }
@@ -632,7 +632,7 @@ static void drain_on_left(struct child *child)
 {
 	steer_left(child);
 	if (!child->service->kind->by_connection)
-		steer_wake_others(child->service, child->lane);
+		steer_wake_others(child->service, child->traffic.lane);
 }
 
 /* It may be frozen. */

@@ -75,7 +75,7 @@ static size_t list_tree(const struct drain *d, pid_t *pids)
 	const struct child *c = d->child;
 	size_t count = process_tree(c->pid, pids, DRAIN_PROCESSES_MOST);
 
-	return c->adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
+	return c->kept.adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
 }
 
 /* Those that are not below it any more; parents stay before their children. */
@@ -124,7 +124,7 @@ size_t drain_list_processes(struct drain *d)
 static void note_frozen(const struct drain *d, bool frozen)
 {
 	struct supervisor *sup = d->child->service->sup;
-	struct state_entry *e = d->child->entry;
+	struct state_entry *e = d->child->kept.entry;
 
 	if (e == NULL || (e->flags & STATE_KEEP) == 0)
 		return;
@@ -149,8 +149,8 @@ void drain_freeze(struct drain *d)
 bool drain_is_stopped(const struct child *child)
 {
 	/* nobody waits for who is not his child */
-	return child->adopted ? process_is_stopped(child->pid)
-			      : pidfd_is_stopped(child->pidfd) == 1;
+	return child->kept.adopted ? process_is_stopped(child->pid)
+				   : pidfd_is_stopped(child->pidfd) == 1;
 }
 
 /* Parents first: one with job control would take its stopped child for one that

@@ -248,7 +248,7 @@ void drain_look(struct drain *d)
 		count(d, seen);
 	}
 	d->view.blind = fresh == NULL;
-	d->child->busy = d->view.busy;
+	d->child->traffic.busy = d->view.busy;
 	d->view.took = clock_now() - began;
 }
 

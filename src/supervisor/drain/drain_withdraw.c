@@ -97,13 +97,13 @@ static void withdraw_from(struct child *child, struct drain_process *p,
 	for (size_t i = 0; i < has->socket_count; i++) {
 		const struct listener *l = find(child, has->inodes[i], &bit);
 
-		if (remote_epoll_remove(set, group_fd(l, child->lane),
+		if (remote_epoll_remove(set, group_fd(l, child->traffic.lane),
 			    has->sockets[i]) == -1)
 			continue;
 		child->traffic.withdrawn = true;
 		/* the kernel may have woken this one, and nobody else, for a
 		 * connection that it will not take now */
-		steer_wake_others(child->service, child->lane);
+		steer_wake_others(child->service, child->traffic.lane);
 	}
 }
 

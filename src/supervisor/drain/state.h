@@ -14,6 +14,8 @@ struct steer;
 
 struct worker_traffic {
 	struct drain *drain; /* heap, under way (drain.h); or NULL */
+	unsigned lane;       /* whose sockets it has (steer.h) */
+	unsigned busy;       /* connections, at the drain's last look */
 	bool withdrawn;      /* it waits for no connection any more (drain.h) */
 	bool in_lane;        /* it is counted in its lane (steer.h) … */
 	bool takes;          /* … as one that takes connections */

@@ -232,7 +232,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 static void set_state(
 	struct steer *s, struct child *child, bool takes, bool drains)
 {
-	struct lane *lane = steer_find_lane(s, child->lane);
+	struct lane *lane = steer_find_lane(s, child->traffic.lane);
 
 	if (lane == NULL)
 		return;
@@ -248,7 +248,8 @@ static void set_state(
 void steer_on_born(struct child *child, struct birth *birth)
 {
 	struct steer *s = child->service->traffic.steer;
-	struct lane *lane = s != NULL ? steer_find_lane(s, child->lane) : NULL;
+	struct lane *lane =
+		s != NULL ? steer_find_lane(s, child->traffic.lane) : NULL;
 
 	(void)birth;
 	if (lane == NULL)
@@ -264,7 +265,7 @@ void steer_left(struct child *child)
 	if (s == NULL || !child->traffic.in_lane)
 		return;
 	set_state(s, child, false, false);
-	steer_find_lane(s, child->lane)->workers--;
+	steer_find_lane(s, child->traffic.lane)->workers--;
 	child->traffic.in_lane = false;
 	look_soon(s);
 }
@@ -293,7 +294,7 @@ static bool anybody(
 
 static bool has_socket(const struct wanted *w, const struct child *other)
 {
-	return group_socket(w->listener, other->lane) == w->socket;
+	return group_socket(w->listener, other->traffic.lane) == w->socket;
 }
 
 /* Does anybody have what the workers of that lane have? */
@@ -330,7 +331,7 @@ bool steer_is_away(const struct child *child)
 	while ((l = listener_next(&walk)) != NULL) {
 		if (group_size(l) == 1 || l->own_group)
 			continue;
-		if (group_socket(l, child->lane)->weight > 0)
+		if (group_socket(l, child->traffic.lane)->weight > 0)
 			return false;
 		steered = true;
 	}
@@ -347,7 +348,7 @@ bool steer_has_mates(const struct child *child, const struct listener *l)
 {
 	const struct wanted w = {
 		.child = child,
-		.socket = group_socket(l, child->lane),
+		.socket = group_socket(l, child->traffic.lane),
 		.listener = l,
 	};
 
@@ -377,11 +378,11 @@ static void look_if_last(struct steer *s, struct listener *l, void *context)
 
 	if (orders->wait || group_size(l) == 1)
 		return;
-	mine = group_socket(l, orders->child->lane);
+	mine = group_socket(l, orders->child->traffic.lane);
 	if (mine->weight > 0)
 		return; /* others will come */
 	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].id != orders->child->lane &&
+		if (s->lanes[i].id != orders->child->traffic.lane &&
 			s->lanes[i].workers > 0 &&
 			group_socket(l, s->lanes[i].id) == mine)
 			return;
@@ -391,7 +392,8 @@ static void look_if_last(struct steer *s, struct listener *l, void *context)
 /* In its lane, that is. */
 static bool may_take(const struct wanted *w, const struct child *other)
 {
-	return other->traffic.in_lane && other->lane == w->child->lane &&
+	return other->traffic.in_lane &&
+		other->traffic.lane == w->child->traffic.lane &&
 		!other->traffic.withdrawn;
 }
 

@@ -10,7 +10,7 @@
 static void add_childs_lane(struct child *child, void *unused)
 {
 	(void)unused;
-	steer_add_lane(child->service->traffic.steer, child->lane);
+	steer_add_lane(child->service->traffic.steer, child->traffic.lane);
 }
 
 static void add_lanes(struct steer *s, struct listener *l, void *context)
@@ -27,7 +27,7 @@ static void map_child(struct child *child, void *generation)
 {
 	if (child->generation == *(const unsigned *)generation)
 		steer_map_found(child->service->traffic.steer,
-			child->generation, child->lane);
+			child->generation, child->traffic.lane);
 }
 
 struct steer *steer_begin_anew(struct service *service)

@@ -232,10 +232,11 @@ static unsigned lane_beside(
 {
 	unsigned opened;
 
-	if (!old->traffic.in_lane || home != old->lane)
+	if (!old->traffic.in_lane || home != old->traffic.lane)
 		return home;
 	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].id != old->lane && s->lanes[i].workers > 0)
+		if (s->lanes[i].id != old->traffic.lane &&
+			s->lanes[i].workers > 0)
 			return s->lanes[i].id;
 	steer_drop_lanes(s);
 	opened = open_lane(s);

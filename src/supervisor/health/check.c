@@ -154,7 +154,7 @@ static void look_at(struct child *child, void *context)
 	struct child **first;
 
 	look->alive++;
-	look->paused |= child->paused;
+	look->paused |= child->life.paused;
 	if (probe == NULL)
 		return;
 	s = child_settings(child);

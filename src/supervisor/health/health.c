@@ -32,7 +32,7 @@ struct health *health_of(struct child *child)
 
 bool health_is_ready(const struct child *child)
 {
-	return !child->paused && child_view(child).state == SLOT_READY;
+	return !child->life.paused && child_view(child).state == SLOT_READY;
 }
 
 bool health_gives_up(const struct child *child, const struct connection *c)

@@ -41,7 +41,7 @@ static bool wants(struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 
-	return probe != NULL && !child->paused &&
+	return probe != NULL && !child->life.paused &&
 		health_same_probe(
 			probe, child->service->asks.prover->volley.probe);
 }
@@ -86,7 +86,7 @@ static void run(struct child *child, const struct look *look)
 	struct health *h = child->health;
 	struct error err;
 
-	if (h->helper != NULL || child->paused ||
+	if (h->helper != NULL || child->life.paused ||
 		look->now < h->tried_at + look->wait ||
 		look->prover->running >= HEALTH_EXEC_AT_ONCE)
 		return;
@@ -109,7 +109,7 @@ static void look_at(struct child *child, void *context)
 		run(child, look);
 	} else if (look->probe == NULL) {
 		look->probe = probe;
-		look->lane = child->lane;
+		look->lane = child->traffic.lane;
 		look->settings = child_settings(child);
 	}
 }

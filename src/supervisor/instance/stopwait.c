@@ -21,7 +21,7 @@ static void say_worker(struct buffer *out, const struct service *s,
 	const struct cluster_settings *settings =
 		child != NULL ? child_settings(child) : NULL;
 	bool drains = w->state == SLOT_DRAINING;
-	unsigned busy = child != NULL && drains ? child->busy : 0;
+	unsigned busy = child != NULL && drains ? child->traffic.busy : 0;
 	char name[16];
 	char age[16];
 

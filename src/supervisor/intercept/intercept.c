@@ -380,8 +380,8 @@ static int intercept_on_prepare(
 static void intercept_on_born(struct child *child, struct birth *birth)
 {
 	watch(child, birth->plan.trap);
-	if (child->entry != NULL && child->trap.watcher.fd != -1)
-		child->entry->flags |= STATE_TRAPPED;
+	if (child->kept.entry != NULL && child->trap.watcher.fd != -1)
+		child->kept.entry->flags |= STATE_TRAPPED;
 	listens_born(child);
 }
 

@@ -49,7 +49,7 @@ static bool is_asked(const struct child *child)
 static void tell_listening(struct child *child)
 {
 	child->trap.listening_by = 0;
-	child->listening_told = true;
+	child->trap.listening_told = true;
 	learned_note(child);
 	child_tell(child, EVENT_LISTENING, WHY_ITSELF);
 }
@@ -62,7 +62,8 @@ static bool lacks_one(const struct child *child)
 	for (size_t i = 0; i < set->count; i++)
 		if (set->list[i]->facts.listening &&
 			set->list[i]->address.kind != ADDRESS_UNIX &&
-			(child->listens >> set->list[i]->bit & 1) == 0 &&
+			(child->listening.listens >> set->list[i]->bit & 1) ==
+				0 &&
 			learned_is_used(set->list[i], child))
 			return true;
 	return false;
@@ -107,8 +108,8 @@ static void look_at_process(struct child *child, pid_t tid)
  * has none of our sockets. */
 static void look_at_waiting(struct child *child)
 {
-	look_at_process(child, child->bound_by);
-	if (child->pid != child->bound_by)
+	look_at_process(child, child->listening.bound_by);
+	if (child->pid != child->listening.bound_by)
 		look_at_process(child, child->pid);
 }
 
@@ -140,7 +141,7 @@ static void tell_missing(struct child *child, nsec_t now)
 		"generation %u does: waiting for it ('restart --drop-ports' "
 		"does not)",
 		child->service->name, child->slot, (int)child->pid, text,
-		child->expected_of);
+		child->listening.expected_of);
 }
 
 /* It has listened on something, and had the time for more. */
@@ -158,7 +159,7 @@ static void look_if_ready(struct child *child, void *unused)
 	if (child->trap.listening_by == 0)
 		return;
 	if (child->trap.listening_by <= now) {
-		if (child->bound_by != 0 && !is_ready(child))
+		if (child->listening.bound_by != 0 && !is_ready(child))
 			look_at_waiting(child);
 		if (is_ready(child)) {
 			tell_listening(child);
@@ -187,7 +188,7 @@ static void look_after(struct child *child, nsec_t wait)
 {
 	nsec_t by = nsec_add(clock_now(), wait);
 
-	if (child->listening_told || !is_asked(child) ||
+	if (child->trap.listening_told || !is_asked(child) ||
 		(child->trap.listening_by != 0 &&
 			child->trap.listening_by <= by))
 		return;
@@ -206,7 +207,7 @@ void listens_born(struct child *child)
 
 void listens_bound(struct child *child, pid_t thread)
 {
-	child->bound_by = thread;
+	child->listening.bound_by = thread;
 	look_after(child, look_wait(0));
 }
 
@@ -237,7 +238,7 @@ static bool is_private(const struct child *child, const char *text, pid_t tid)
 static void reconsider(struct child *child, void *unused)
 {
 	(void)unused;
-	if (!child->listening_told && ports_any(child, false))
+	if (!child->trap.listening_told && ports_any(child, false))
 		consider(child);
 }
 
@@ -270,7 +271,7 @@ static void note_unix(struct child *child, const char *text, pid_t tid)
 static void note_listening(struct child *child, struct listener *l, pid_t tid)
 {
 	if (l->learned)
-		child->listens |= UINT64_C(1) << l->bit;
+		child->listening.listens |= UINT64_C(1) << l->bit;
 	learned_note(child);
 	if (l->address.kind == ADDRESS_UNIX && learned_only(l)) {
 		note_unix(child, listener_text(l), tid);
@@ -386,10 +387,10 @@ void listens_recall(struct child *child)
 {
 	const struct listener_set *set = &child->service->learned;
 
-	if (child->ports != 0)
+	if (child->listening.ports != 0)
 		return;
 	for (size_t i = 0; i < set->count; i++)
-		if ((child->listens >> set->list[i]->bit & 1) != 0)
+		if ((child->listening.listens >> set->list[i]->bit & 1) != 0)
 			note_port(child, set->list[i]);
 }
 
@@ -406,12 +407,12 @@ void intercept_on_explain(const struct service *service, const struct report *r,
 		(void)snprintf(to, size,
 			"does not listen on %s, as generation %u does "
 			"('restart --drop-ports' permits that)",
-			text, child->expected_of);
+			text, child->listening.expected_of);
 }
 
 void listens_resume(struct child *child)
 {
-	if (child->listens != 0)
+	if (child->listening.listens != 0)
 		listens_recall(child); /* of one that kept no addresses */
 	if (child->trap.listening_by != 0)
 		arm(child);

@@ -127,7 +127,8 @@ static void add_waiting(struct takeover *t, const struct listener *l,
 		scoped_fd epoll = remote_fd(&t->remote, list[i].epoll);
 
 		if (epoll != -1 && takeover_waits(t) &&
-			remote_epoll_add(epoll, group_fd(l, t->child->lane),
+			remote_epoll_add(epoll,
+				group_fd(l, t->child->traffic.lane),
 				&list[i].item) == 0)
 			continue;
 		t->remote.late |= errno == ETIMEDOUT;
@@ -160,13 +161,15 @@ static void follow_options(struct takeover *t, struct listener *l)
 		t->asked = *l->asked;
 		t->asked.nonblock = nonblock;
 	}
-	socket_options_follow(group_fd(l, t->child->lane), l->asked, &t->asked);
+	socket_options_follow(
+		group_fd(l, t->child->traffic.lane), l->asked, &t->asked);
 	*l->asked = t->asked;
 }
 
 void putover(struct takeover *t, struct listener *l)
 {
-	struct putting p = {.t = t, .ours = group_fd(l, t->child->lane)};
+	struct putting p = {
+		.t = t, .ours = group_fd(l, t->child->traffic.lane)};
 	struct waiting waiting[ITEMS_MAX];
 	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
 

@@ -18,16 +18,17 @@ struct child;
 struct trapped {
 	ev_io watcher;                /* its fd: where its calls come, or -1 */
 	struct seccomp_notice notice; /* a call that was heard … */
+	struct child *next_heard;     /* … and waits its turn */
+	nsec_t since;   /* of its calls in the second from then … */
+	unsigned calls; /* … so many */
 	bool heard;
-	struct child *next_heard; /* … and waits its turn */
-	nsec_t since;             /* of its calls in the second from then … */
-	unsigned calls;           /* … so many */
-	bool paused;              /* they were too many */
-	bool hostile;             /* it held us up: its calls are its own */
+	bool paused;  /* they were too many */
+	bool hostile; /* it held us up: its calls are its own */
 
 	nsec_t listening_by; /* it will be taken as ready then, or when it
 				listens on all that others do; or 0 */
 	unsigned looks;      /* whether it waits without a listen(2) */
+	bool listening_told; /* that it listens */
 	bool missing_told;   /* that it does not listen on one of them */
 
 	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets

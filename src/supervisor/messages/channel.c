@@ -61,7 +61,7 @@ static struct supervisor *sup_of(const struct channel *c)
 /* Into the state file, for who comes after us if we are killed right now. */
 static void note(const struct channel *c, uint32_t flag, bool on)
 {
-	struct state_entry *e = c->child->entry;
+	struct state_entry *e = c->child->kept.entry;
 
 	if (e == NULL)
 		return;

@@ -156,7 +156,7 @@ static void start_without(struct child *child)
 {
 	struct recipe *r = recipe_of(child->service, child->generation);
 
-	if (child->killed_by_us)
+	if (child->life.killed_by_us)
 		return;
 	log_note("%s.%" PRIu32 ": no script of it can be a worker of Node's "
 		 "cluster ('node -e'?): started again without the message "
@@ -294,8 +294,8 @@ static bool has_adopted(const struct service *service)
 		for (int k = 0; k < 2; k++) {
 			const struct child *c = service->children[i][k];
 
-			if (c != NULL && c->adopted && node_is_worker(c) &&
-				c->uses != 0)
+			if (c != NULL && c->kept.adopted && node_is_worker(c) &&
+				c->listening.uses != 0)
 				return true;
 		}
 	return false;

@@ -215,8 +215,8 @@ void node_answer_shared(struct node_worker *w, struct node_server *s,
 		.fd = -1,
 		.lost = lost,
 	};
-	int fd = fcntl(
-		group_fd(s->listener, w->child->lane), F_DUPFD_CLOEXEC, 3);
+	int fd = fcntl(group_fd(s->listener, w->child->traffic.lane),
+		F_DUPFD_CLOEXEC, 3);
 
 	if (fd == -1 || node_flight_add(w, &f) == -1) {
 		fd_close(&fd);

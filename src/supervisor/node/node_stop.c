@@ -26,7 +26,8 @@ static bool is_reachable(const struct node_worker *w)
 {
 	return w != NULL && w->online &&
 		(w->use_count > 0 ||
-			(w->child->adopted && w->child->uses != 0)) &&
+			(w->child->kept.adopted &&
+				w->child->listening.uses != 0)) &&
 		w->child->channel != NULL && w->child->channel->io.fd != -1;
 }
 

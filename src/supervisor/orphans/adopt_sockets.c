@@ -284,9 +284,9 @@ void adopt_uses(struct child *child)
 		uint64_t bit = UINT64_C(1) << set->list[i]->bit;
 
 		known |= bit;
-		if ((child->uses & bit) != 0)
+		if ((child->listening.uses & bit) != 0)
 			set->list[i]->workers++;
 	}
-	child->uses &= known;
-	child->listens &= known;
+	child->listening.uses &= known;
+	child->listening.listens &= known;
 }

@@ -60,18 +60,18 @@ static void fill(struct child *c, struct inmate *in)
 
 	c->serial = e->serial;
 	c->generation = e->generation;
-	c->start = e->birth.start;
-	if (c->start == 0 && process_look(c->pid, &facts) == 0)
-		c->start = facts.start; /* it was known by its name */
-	c->uses = e->uses;
-	c->listens = e->listens;
-	c->bound_by = e->bound_by;
-	c->lane = e->lane;
-	c->listening_told = (e->flags & STATE_LISTENING) != 0;
-	c->entry = statefile_at(&sup->orphans.file, in->place);
-	if (c->entry != NULL && c->entry->phase == STATE_CLAIMED)
-		c->entry->phase = STATE_STARTING;
-	c->held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
+	c->kept.start = e->birth.start;
+	if (c->kept.start == 0 && process_look(c->pid, &facts) == 0)
+		c->kept.start = facts.start; /* it was known by its name */
+	c->listening.uses = e->uses;
+	c->listening.listens = e->listens;
+	c->listening.bound_by = e->bound_by;
+	c->traffic.lane = e->lane;
+	c->trap.listening_told = (e->flags & STATE_LISTENING) != 0;
+	c->kept.entry = statefile_at(&sup->orphans.file, in->place);
+	if (c->kept.entry != NULL && c->kept.entry->phase == STATE_CLAIMED)
+		c->kept.entry->phase = STATE_STARTING;
+	c->kept.held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
 	if (!c->service->kind->by_connection)
 		take_notify(sup, c, given);
 	if (given != NULL) {

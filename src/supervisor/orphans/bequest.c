@@ -230,7 +230,7 @@ static struct state_entry *bequest_claim(const struct child *child,
 	e->serial = child->serial;
 	e->cluster = service->kept.number;
 	e->slot = child->slot;
-	e->lane = child->lane;
+	e->lane = child->traffic.lane;
 	e->generation = generation;
 	e->restarts = view.restarts;
 	e->ready_at = NSEC_NEVER;
@@ -243,11 +243,11 @@ static void note_phase(
 {
 	struct child *c = child_find(service, r->slot, r->worker);
 
-	if (c == NULL || c->entry == NULL)
+	if (c == NULL || c->kept.entry == NULL)
 		return;
 	if (phase == STATE_READY)
-		c->entry->ready_at = clock_now();
-	c->entry->phase = phase;
+		c->kept.entry->ready_at = clock_now();
+	c->kept.entry->phase = phase;
 }
 
 static void orphans_on_report(struct service *service, const struct report *r)
@@ -330,7 +330,7 @@ static void find_entry(struct supervisor *sup, const struct state_past *past)
 			statefile_at(&sup->orphans.file, past->at[i]);
 
 		if (c != NULL && c->pid == past->entries[i].birth.pid)
-			c->entry = e;
+			c->kept.entry = e;
 		else
 			statefile_free(&sup->orphans.file, e);
 	}
@@ -354,20 +354,20 @@ static void make_entry(struct child *child, void *unused)
 	struct worker_view view;
 
 	(void)unused;
-	if (child->entry != NULL)
+	if (child->kept.entry != NULL)
 		return;
 	if (settings == NULL)
 		settings = cluster_settings(child->service->core);
-	child->entry = bequest_claim(child, settings, child->generation);
-	if (child->entry == NULL)
+	child->kept.entry = bequest_claim(child, settings, child->generation);
+	if (child->kept.entry == NULL)
 		return;
-	child->entry->birth.pid = child->pid;
+	child->kept.entry->birth.pid = child->pid;
 	if (process_look(child->pid, &facts) == 0)
-		child->entry->birth.start = facts.start;
-	child->entry->phase = STATE_STARTING;
+		child->kept.entry->birth.start = facts.start;
+	child->kept.entry->phase = STATE_STARTING;
 	view = child_view(child);
 	if (view.state != SLOT_EMPTY)
-		note_life(child->entry, &view);
+		note_life(child->kept.entry, &view);
 	learned_note(child);
 }
 
@@ -401,26 +401,26 @@ static int orphans_on_prepare(
 	const struct recipe *r = birth->place.recipe;
 
 	(void)err;
-	child->entry = bequest_claim(child, r->settings, r->generation);
-	if (child->entry != NULL)
-		birth->plan.birth = &child->entry->birth;
+	child->kept.entry = bequest_claim(child, r->settings, r->generation);
+	if (child->kept.entry != NULL)
+		birth->plan.birth = &child->kept.entry->birth;
 	return 0;
 }
 
 static void orphans_on_born(struct child *child, struct birth *birth)
 {
 	(void)birth;
-	if (child->entry == NULL)
+	if (child->kept.entry == NULL)
 		return;
-	child->entry->phase = STATE_STARTING;
+	child->kept.entry->phase = STATE_STARTING;
 	keeper_hold_child(child);
 }
 
 static void orphans_on_gone(struct child *child)
 {
 	keeper_drop_child(child);
-	statefile_free(&child->service->sup->orphans.file, child->entry);
-	child->entry = NULL;
+	statefile_free(&child->service->sup->orphans.file, child->kept.entry);
+	child->kept.entry = NULL;
 }
 
 static void orphans_on_let_go(struct holding *h)

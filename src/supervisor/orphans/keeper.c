@@ -49,17 +49,17 @@ void keeper_hold_child(struct child *child)
 		.worker = child->serial,
 		.slot = child->slot,
 	};
-	struct kept kept = {child->entry, -1, -1};
+	struct kept kept = {child->kept.entry, -1, -1};
 	int fds[LOGWIRE_FDS_MAX] = {child->pidfd};
 	size_t count = 1;
 
-	if (sup->orphans.keeper_socket == -1 || child->entry == NULL ||
-		(child->entry->flags & STATE_KEEP) == 0)
+	if (sup->orphans.keeper_socket == -1 || child->kept.entry == NULL ||
+		(child->kept.entry->flags & STATE_KEEP) == 0)
 		return;
 	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
-	if (child->notify_watcher.fd != -1) {
+	if (child->life.notify_watcher.fd != -1) {
 		p.which |= LOGWIRE_NOTIFY;
-		fds[count++] = child->notify_watcher.fd;
+		fds[count++] = child->life.notify_watcher.fd;
 	}
 	PARTS(hold, child, &kept);
 	if (kept.trap != -1) {
@@ -70,7 +70,7 @@ void keeper_hold_child(struct child *child)
 		p.which |= LOGWIRE_CHANNEL;
 		fds[count++] = kept.channel;
 	}
-	child->held = logger_send(sup, &p, fds, count);
+	child->kept.held = logger_send(sup, &p, fds, count);
 }
 
 static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
@@ -87,7 +87,8 @@ static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
 
 void keeper_drop_child(const struct child *child)
 {
-	if (child->entry != NULL && (child->entry->flags & STATE_KEEP) != 0)
+	if (child->kept.entry != NULL &&
+		(child->kept.entry->flags & STATE_KEEP) != 0)
 		drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
 }
 
@@ -153,7 +154,7 @@ static void hold_segment(struct supervisor *sup, struct segment *s, bool fresh)
 
 static void hold_child(struct child *child, void *fresh)
 {
-	if (*(const bool *)fresh || !child->held)
+	if (*(const bool *)fresh || !child->kept.held)
 		keeper_hold_child(child);
 }
 

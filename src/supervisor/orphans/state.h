@@ -9,7 +9,7 @@
 
 /*
  * What is left to the next nclust, and what an earlier one has left: these structs
- * are in struct supervisor, struct service and struct listener of common/state.h.
+ * are in those of common/state.h, and in struct listener.
  */
 struct heritage;
 
@@ -32,6 +32,14 @@ struct kept_cluster {
 	bool knows_listen;
 	struct state_entry *anchor; /* says that its listeners are to outlive
 					us, by_connection; or NULL */
+};
+
+/* Of a worker. */
+struct worker_kept {
+	struct state_entry *entry; /* in the state file, or NULL */
+	uint64_t start;            /* adopted: with its pid, its identity */
+	bool adopted;              /* not our child: an earlier nclust's */
+	bool held;                 /* by the keeper */
 };
 
 /* Who holds a listener besides us, by this cookie; or 0. */

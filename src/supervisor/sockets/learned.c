@@ -289,19 +289,19 @@ struct listener *learned_add_unix(struct service *service, const char *path,
 
 static bool has(const struct child *child, const struct listener *l)
 {
-	return (child->uses >> l->bit & 1) != 0;
+	return (child->listening.uses >> l->bit & 1) != 0;
 }
 
 void learned_note(const struct child *child)
 {
-	struct state_entry *e = child->entry;
+	struct state_entry *e = child->kept.entry;
 
 	if (e == NULL)
 		return;
-	e->uses = child->uses;
-	e->listens = child->listens;
-	e->bound_by = child->bound_by;
-	if (child->listening_told)
+	e->uses = child->listening.uses;
+	e->listens = child->listening.listens;
+	e->bound_by = child->listening.bound_by;
+	if (child->trap.listening_told)
 		e->flags |= STATE_LISTENING;
 }
 
@@ -310,7 +310,7 @@ void learned_use(struct child *child, struct listener *l, pid_t thread)
 	l->binder = thread;
 	if (!l->learned || has(child, l))
 		return;
-	child->uses |= UINT64_C(1) << l->bit;
+	child->listening.uses |= UINT64_C(1) << l->bit;
 	l->workers++;
 	l->unused_since = 0;
 	learned_note(child);
@@ -325,8 +325,8 @@ static void forget(struct child *child, const struct listener *l)
 {
 	if (child == NULL)
 		return;
-	child->uses &= ~(UINT64_C(1) << l->bit);
-	child->listens &= ~(UINT64_C(1) << l->bit);
+	child->listening.uses &= ~(UINT64_C(1) << l->bit);
+	child->listening.listens &= ~(UINT64_C(1) << l->bit);
 	learned_note(child);
 }
 
@@ -409,8 +409,8 @@ bool learned_unuse(struct child *child, struct listener *l)
 {
 	if (!l->learned || !has(child, l))
 		return false;
-	child->uses &= ~(UINT64_C(1) << l->bit);
-	child->listens &= ~(UINT64_C(1) << l->bit);
+	child->listening.uses &= ~(UINT64_C(1) << l->bit);
+	child->listening.listens &= ~(UINT64_C(1) << l->bit);
 	learned_note(child);
 	if (--l->workers > 0)
 		return false;
@@ -464,7 +464,7 @@ void learned_on_end(struct child *child)
 {
 	struct service *service = child->service;
 
-	if (child->uses == 0)
+	if (child->listening.uses == 0)
 		return;
 	for (size_t i = 0; i < service->learned.count; i++) {
 		struct listener *l = service->learned.list[i];
@@ -473,7 +473,7 @@ void learned_on_end(struct child *child)
 			continue;
 		note_unused(child, l);
 	}
-	child->uses = 0;
+	child->listening.uses = 0;
 }
 
 void learned_resume(struct service *service)

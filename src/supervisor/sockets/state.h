@@ -59,7 +59,7 @@ struct listener {
 	struct socket_options *asked; /* heap: what the last worker that got it
 					 had set before its bind, or NULL */
 	bool learned;                 /* of a worker's bind, not of a setting */
-	unsigned bit;                 /* learned: in child->uses */
+	unsigned bit;                 /* learned: in listening.uses */
 	unsigned workers;             /* learned: so many have it … */
 	nsec_t unused_since;          /* … since when none; or 0 */
 	bool limit_told;
@@ -86,8 +86,18 @@ struct listener_set {
 	size_t count;
 };
 
-/* Room for learned listeners: a bit each in child->uses. */
+/* Room for learned listeners: a bit each in `uses`. */
 #define LEARNED_MAX 64
+
+/* Where a worker listens by itself.  It is in struct child. */
+struct listening {
+	uint64_t uses;        /* learned listeners that it has bound, … */
+	uint64_t listens;     /* … and called listen(2) on */
+	uint64_t ports;       /* addresses that it listens on (ports.h) */
+	uint64_t expected;    /* those that workers before it listen on, … */
+	unsigned expected_of; /* … of that generation */
+	pid_t bound_by;       /* the thread that bound one, last */
+};
 
 /* What this room alone watches: it is in struct supervisor of common/state.h. */
 struct sockets {

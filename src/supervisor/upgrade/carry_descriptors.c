@@ -56,7 +56,8 @@ static int verify_children(const struct supervisor *sup, struct error *err)
 
 		for (; c != NULL; c = c->next) {
 			/* one that is adopted is no child of ours */
-			if (!c->adopted && !pidfd_is_child(c->pidfd, c->pid))
+			if (!c->kept.adopted &&
+				!pidfd_is_child(c->pidfd, c->pid))
 				return error_set(err, errno,
 					"worker %d is not a child of ours",
 					(int)c->pid);

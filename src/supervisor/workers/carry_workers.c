@@ -32,38 +32,38 @@ static const struct plain_row child_rows[] = {
 	PLAIN_MUST(5, child, pidfd, PIDFD),
 	PLAIN(6, child, output[0], FD),
 	PLAIN(7, child, output[1], FD),
-	PLAIN(8, child, notify_watcher.fd, FD),
+	PLAIN(8, child, life.notify_watcher.fd, FD),
 	PLAIN(9, child, shown.cpu_then, SIGNED),
 	PLAIN(10, child, shown.at, SIGNED),
-	PLAIN(11, child, killed_by_us, BOOL),
+	PLAIN(11, child, life.killed_by_us, BOOL),
 	PLAIN(12, child, life.said_at, SIGNED),
 	PLAIN(13, child, life.said, UNSIGNED),
 	PLAIN(14, child, life.stranger_told, BOOL),
-	PLAIN(15, child, paused, BOOL),
+	PLAIN(15, child, life.paused, BOOL),
 	PLAIN(16, child, trap.watcher.fd, FD),
-	PLAIN(17, child, uses, UNSIGNED),
-	PLAIN(18, child, listens, UNSIGNED),
-	PLAIN(19, child, listening_told, BOOL),
+	PLAIN(17, child, listening.uses, UNSIGNED),
+	PLAIN(18, child, listening.listens, UNSIGNED),
+	PLAIN(19, child, trap.listening_told, BOOL),
 	PLAIN(20, child, trap.looks, UNSIGNED),
-	PLAIN(21, child, bound_by, SIGNED),
+	PLAIN(21, child, listening.bound_by, SIGNED),
 	PLAIN(22, child, trap.listening_by, SIGNED),
 	PLAIN(23, child, trap.since, SIGNED),
 	PLAIN(24, child, trap.calls, UNSIGNED),
-	PLAIN(25, child, bind_told, BOOL),
+	PLAIN(25, child, life.bind_told, BOOL),
 	PLAIN(26, child, trap.paused, BOOL),
 	PLAIN(27, child, trap.hostile, BOOL),
 	PLAIN(28, child, trap.v6only_known, BOOL),
 	PLAIN(29, child, trap.v6only, BOOL),
 	PLAIN(30, child, trap.v6only_fd, SIGNED), /* the worker's number */
 	PLAIN(31, child, generation, UNSIGNED),
-	PLAIN(32, child, adopted, BOOL),
-	PLAIN(33, child, start, UNSIGNED),
+	PLAIN(32, child, kept.adopted, BOOL),
+	PLAIN(33, child, kept.start, UNSIGNED),
 	PLAIN(34, child, traffic.withdrawn, BOOL),
-	PLAIN(35, child, lane, UNSIGNED),
-	PLAIN(36, child, ports, UNSIGNED),
+	PLAIN(35, child, traffic.lane, UNSIGNED),
+	PLAIN(36, child, listening.ports, UNSIGNED),
 	PLAIN(37, child, trap.missing_told, BOOL),
-	PLAIN(38, child, life.expected, UNSIGNED),
-	PLAIN(39, child, expected_of, UNSIGNED),
+	PLAIN(38, child, listening.expected, UNSIGNED),
+	PLAIN(39, child, listening.expected_of, UNSIGNED),
 };
 
 static const struct plain_row service_rows[] = {
@@ -179,8 +179,8 @@ const struct carried carried_recipe = {
 static void put_child(struct carry_writer *c, const void *of)
 {
 	if (!carry_variant.less)
-		handover_put_text(
-			&c->w, CARRY_TEXT, ((const struct child *)of)->status);
+		handover_put_text(&c->w, CARRY_TEXT,
+			((const struct child *)of)->life.status);
 	if (carry_variant.more)
 		handover_put_u64(&c->w, CARRY_UNKNOWN, 7);
 }
@@ -191,9 +191,9 @@ static int take_child(
 	struct child *child = to;
 
 	(void)r;
-	if (f->tag != CARRY_TEXT || child->status != NULL)
+	if (f->tag != CARRY_TEXT || child->life.status != NULL)
 		return 0;
-	child->status = handover_text(f);
+	child->life.status = handover_text(f);
 	return 1;
 }
 

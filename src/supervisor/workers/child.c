@@ -84,11 +84,11 @@ static void child_release(struct child *c)
 	fd_close(&c->pidfd);
 	fd_close(&c->output[0]);
 	fd_close(&c->output[1]);
-	free(c->status);
-	free(c->cause);
+	free(c->life.status);
+	free(c->life.cause);
 	free(c->life.last_look);
 	c->life.last_look = NULL;
-	c->status = c->cause = NULL;
+	c->life.status = c->life.cause = NULL;
 	c->service = NULL;
 	c->next = sup->births.spare;
 	sup->births.spare = c;
@@ -178,13 +178,13 @@ static int prepare(struct child *c, struct birth *birth, struct error *err)
 		if (readiness_open(c->service->sup, c,
 			    birth->place.recipe->settings, err) == -1)
 			return -1;
-		birth->place.notify = c->notify_watcher.fd;
+		birth->place.notify = c->life.notify_watcher.fd;
 	}
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->prepare != NULL &&
 			parts[i]->prepare(c, birth, err) == -1)
 			return -1;
-	if (leave_spare(sup, c->notify_watcher.fd, err) == -1)
+	if (leave_spare(sup, c->life.notify_watcher.fd, err) == -1)
 		return -1;
 	return leave_spare(sup, birth->place.channel, err);
 }
@@ -348,7 +348,8 @@ int child_settle(struct service *service, struct child *child)
 	*at = child;
 	pids_add(&service->sup->pids, child);
 	ev_io_set(&child->life.exit_watcher, child->pidfd, EV_READ);
-	ev_io_set(&child->notify_watcher, child->notify_watcher.fd, EV_READ);
+	ev_io_set(&child->life.notify_watcher, child->life.notify_watcher.fd,
+		EV_READ);
 	return 0;
 }
 
@@ -357,8 +358,8 @@ void child_resume(struct child *child)
 	struct ev_loop *loop = child->service->sup->loop;
 
 	ev_io_start(loop, &child->life.exit_watcher);
-	if (child->notify_watcher.fd != -1)
-		ev_io_start(loop, &child->notify_watcher);
+	if (child->life.notify_watcher.fd != -1)
+		ev_io_start(loop, &child->life.notify_watcher);
 	PARTS(resumed, child);
 }
 
@@ -381,7 +382,7 @@ struct child *child_adopt(struct service *service, uint32_t slot,
 	c->slot = slot;
 	c->pid = pid;
 	c->pidfd = pidfd;
-	c->adopted = true;
+	c->kept.adopted = true;
 	*at = c;
 	pids_add(&sup->pids, c);
 	ev_io_set(&c->life.exit_watcher, pidfd, EV_READ);
@@ -394,7 +395,7 @@ struct child *child_adopt(struct service *service, uint32_t slot,
 void child_signal(struct child *child, int signal)
 {
 	if (signal == SIGKILL)
-		child->killed_by_us = true;
+		child->life.killed_by_us = true;
 	/* ESRCH: it has ended, and its pidfd is about to say so */
 	if (pidfd_signal(child->pidfd, signal) == -1 && errno != ESRCH)
 		log_syserr("%s.%" PRIu32 ": cannot signal worker %d",
@@ -415,11 +416,11 @@ static pid_t group_of(const struct child *child)
 {
 	struct process_facts facts;
 
-	if (!child->adopted)
+	if (!child->kept.adopted)
 		return child->pid;
 	if (process_look(child->pid, &facts) == -1)
 		return errno == ENOENT || errno == ESRCH ? child->pid : 0;
-	return facts.start == child->start ? child->pid : 0;
+	return facts.start == child->kept.start ? child->pid : 0;
 }
 
 int child_signal_group(const struct child *child, int signal)
@@ -432,7 +433,7 @@ int child_signal_group(const struct child *child, int signal)
 void child_kill_group(struct child *child, int signal)
 {
 	if (signal == SIGKILL)
-		child->killed_by_us = true;
+		child->life.killed_by_us = true;
 	if (child_signal_group(child, signal) == -1 && errno != ESRCH)
 		log_syserr("%s.%" PRIu32 ": cannot signal group %d",
 			child->service->name, child->slot, (int)child->pid);
@@ -448,7 +449,7 @@ static void describe_end(
 		.code = end->code,
 		.core_dumped = end->core_dumped,
 	};
-	if (end->signalled && end->code == SIGKILL && !c->killed_by_us)
+	if (end->signalled && end->code == SIGKILL && !c->life.killed_by_us)
 		ending->out_of_memory = reap_was_out_of_memory(c->service->sup);
 }
 
@@ -464,13 +465,13 @@ void child_ended(struct child *child)
 	struct pidfd_end end = {0};
 	uint64_t serial = child->serial;
 	bool is_left;
-	int ended = child->adopted
-		? pidfd_look(child->pidfd, child->pid, child->start, &end)
+	int ended = child->kept.adopted
+		? pidfd_look(child->pidfd, child->pid, child->kept.start, &end)
 		: pidfd_peek(child->pidfd, &end);
 
 	if (ended == 0)
 		return;
-	if (ended == -1 && !child->adopted) {
+	if (ended == -1 && !child->kept.adopted) {
 		log_syserr("%s.%" PRIu32 ": cannot wait for worker %d",
 			service->name, child->slot, (int)child->pid);
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
@@ -478,14 +479,14 @@ void child_ended(struct child *child)
 	readiness_drain(child); /* what it said before it died counts */
 	PARTS(dying, child);
 	describe_end(child, &end, &event.ending);
-	if (ended == -1 && child->adopted)
+	if (ended == -1 && child->kept.adopted)
 		event.ending = (struct ending){.kind = ENDING_UNKNOWN};
 	is_left = reap_is_left(child, &event.ending);
 	(void)child_signal_group(child, SIGKILL); /* what is left of it */
-	if (ended == 1 && !child->adopted)
+	if (ended == 1 && !child->kept.adopted)
 		(void)pidfd_reap(child->pidfd, &end);
 	if (!service->kind->by_connection)
-		news_expect(sup, child->cause,
+		news_expect(sup, child->life.cause,
 			child->output[0] != -1 && logger_ask_last(child)
 				? child->serial
 				: 0);

@@ -45,8 +45,10 @@ static uint64_t in_use(const struct service *service)
 	for (uint32_t i = 0; i < service->child_slots; i++)
 		for (int k = 0; k < 2; k++)
 			if (service->children[i][k] != NULL)
-				used |= service->children[i][k]->ports |
-					service->children[i][k]->life.expected;
+				used |= service->children[i][k]
+						->listening.ports |
+					service->children[i][k]
+						->listening.expected;
 	return used;
 }
 
@@ -101,10 +103,10 @@ void ports_note(struct child *child, const char *text, bool named, bool shared)
 		p->worker = child->worker;
 	p->shared |= shared || p->worker != child->worker;
 	p->named = named;
-	child->ports |= UINT64_C(1) << (p - ports->list);
+	child->listening.ports |= UINT64_C(1) << (p - ports->list);
 	if (child->slot < ports->slots &&
 		ports->formers[child->slot].generation == child->generation)
-		ports->formers[child->slot].ports |= child->ports;
+		ports->formers[child->slot].ports |= child->listening.ports;
 }
 
 void ports_note_own(struct child *child)
@@ -132,7 +134,7 @@ bool ports_any(const struct child *child, bool guess)
 	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++) {
 		const struct port *p = &ports->list[i];
 
-		if ((child->ports >> i & 1) == 0)
+		if ((child->listening.ports >> i & 1) == 0)
 			continue;
 		if (!is_unix(p) || p->shared || (guess && !differs(ports, p)))
 			return true;
@@ -167,13 +169,13 @@ void ports_expect(struct child *child)
 		cluster_state(service->core) != CLUSTER_ROLLING)
 		return;
 	if (old != NULL)
-		former = (struct former){old->generation, old->ports};
+		former = (struct former){old->generation, old->listening.ports};
 	else if (child->slot < ports->slots)
 		former = ports->formers[child->slot];
 	if (former.generation >= child->generation)
 		return;
-	child->life.expected = former.ports;
-	child->expected_of = (unsigned)former.generation;
+	child->listening.expected = former.ports;
+	child->listening.expected_of = (unsigned)former.generation;
 }
 
 static bool is_named_still(const struct service *service, const struct port *p)
@@ -208,13 +210,13 @@ static const struct port *first_of(
 
 bool ports_expects(const struct child *child)
 {
-	return first_of(child->service, child->life.expected) != NULL;
+	return first_of(child->service, child->listening.expected) != NULL;
 }
 
 const char *ports_missing(const struct child *child)
 {
-	const struct port *p =
-		first_of(child->service, child->life.expected & ~child->ports);
+	const struct port *p = first_of(child->service,
+		child->listening.expected & ~child->listening.ports);
 
 	return p != NULL ? p->text : NULL;
 }
@@ -238,7 +240,7 @@ void ports_on_ready(const struct child *child)
 		ports->slots = count;
 	}
 	ports->formers[child->slot] =
-		(struct former){child->generation, child->ports};
+		(struct former){child->generation, child->listening.ports};
 }
 
 /* ---- life ---- */

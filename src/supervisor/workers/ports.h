@@ -12,7 +12,7 @@
  * A unix path counts only when two workers have listened on it.  One that
  * differs from copy to copy is private to its worker.
  */
-#define PORTS_MAX 64 /* a bit each in child->ports */
+#define PORTS_MAX 64 /* a bit each in listening.ports */
 
 /* The worker listens on that address.  `named`: a setting says so; `shared`: a
  * unix path is no secret of this worker. */

@@ -37,9 +37,9 @@ static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
 
 void readiness_init(struct child *child)
 {
-	ev_init(&child->notify_watcher, on_notify);
-	ev_io_set(&child->notify_watcher, -1, 0);
-	child->notify_watcher.data = child;
+	ev_init(&child->life.notify_watcher, on_notify);
+	ev_io_set(&child->life.notify_watcher, -1, 0);
+	child->life.notify_watcher.data = child;
 }
 
 static void name_of(const struct child *child, char name[24])
@@ -68,20 +68,20 @@ int readiness_open(struct supervisor *sup, struct child *child,
 		fd = bind_notify(sup, child, settings, err);
 	if (fd == -1)
 		return error_wrap(err, "notify socket");
-	ev_io_set(&child->notify_watcher, fd, EV_READ);
-	ev_io_start(sup->loop, &child->notify_watcher);
+	ev_io_set(&child->life.notify_watcher, fd, EV_READ);
+	ev_io_start(sup->loop, &child->life.notify_watcher);
 	return 0;
 }
 
 void readiness_close(struct supervisor *sup, struct child *child)
 {
-	int fd = child->notify_watcher.fd;
+	int fd = child->life.notify_watcher.fd;
 	char name[24];
 
 	if (fd == -1)
 		return;
-	ev_io_stop(sup->loop, &child->notify_watcher);
-	ev_io_set(&child->notify_watcher, -1, 0);
+	ev_io_stop(sup->loop, &child->life.notify_watcher);
+	ev_io_set(&child->life.notify_watcher, -1, 0);
 	(void)close(fd);
 	if (!sup->has_rundir)
 		return;
@@ -101,8 +101,8 @@ void readiness_adopt(struct supervisor *sup, struct child *child, int fd)
 				child->slot, err.text);
 		return;
 	}
-	ev_io_set(&child->notify_watcher, fd, EV_READ);
-	ev_io_start(sup->loop, &child->notify_watcher);
+	ev_io_set(&child->life.notify_watcher, fd, EV_READ);
+	ev_io_start(sup->loop, &child->life.notify_watcher);
 	readiness_renew(sup, child); /* somebody may have cleaned up */
 }
 
@@ -114,7 +114,7 @@ void readiness_renew(struct supervisor *sup, struct child *child)
 	int fd;
 
 	name_of(child, name);
-	if (child->notify_watcher.fd == -1 ||
+	if (child->life.notify_watcher.fd == -1 ||
 		fstatat(sup->rundir.notify_dir, name, &st,
 			AT_SYMLINK_NOFOLLOW) == 0)
 		return;
@@ -126,10 +126,10 @@ void readiness_renew(struct supervisor *sup, struct child *child)
 			child->slot, err.text);
 		return;
 	}
-	ev_io_stop(sup->loop, &child->notify_watcher);
-	(void)close(child->notify_watcher.fd);
-	ev_io_set(&child->notify_watcher, fd, EV_READ);
-	ev_io_start(sup->loop, &child->notify_watcher);
+	ev_io_stop(sup->loop, &child->life.notify_watcher);
+	(void)close(child->life.notify_watcher.fd);
+	ev_io_set(&child->life.notify_watcher, fd, EV_READ);
+	ev_io_start(sup->loop, &child->life.notify_watcher);
 }
 
 /*
@@ -155,8 +155,8 @@ static void set_status(struct child *child, const char *status)
 	char clean[sizeof(((struct notify_message *)NULL)->status) * 4];
 
 	(void)text_escape(clean, sizeof(clean), status, strlen(status));
-	free(child->status);
-	child->status = *clean != '\0' ? strdup(clean) : NULL;
+	free(child->life.status);
+	child->life.status = *clean != '\0' ? strdup(clean) : NULL;
 }
 
 static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
@@ -243,7 +243,7 @@ void readiness_drain(struct child *child)
 	struct fdpass_message m;
 
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
-		int fd = child->notify_watcher.fd;
+		int fd = child->life.notify_watcher.fd;
 		bool whole;
 
 		if (fd == -1 || fdpass_receive(fd, data, sizeof(data), &m) != 1)

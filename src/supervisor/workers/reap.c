@@ -269,7 +269,7 @@ static bool may_be_daemon(
 	const struct child *child, const struct ending *ending)
 {
 	return ending->kind == ENDING_EXIT && ending->code == 0 &&
-		!child->killed_by_us && !is_asked(child);
+		!child->life.killed_by_us && !is_asked(child);
 }
 
 static void tell_daemon(struct child *child, unsigned left)

@@ -75,8 +75,8 @@ static void on_ready(struct service *service, const struct report *r)
 
 	if (child == NULL)
 		return;
-	free(child->cause);
-	child->cause = NULL;
+	free(child->life.cause);
+	child->life.cause = NULL;
 	ports_on_ready(child);
 }
 
@@ -87,7 +87,7 @@ static const struct child *first_listening(const struct service *service)
 		for (int k = 0; k < 2; k++) {
 			const struct child *c = service->children[i][k];
 
-			if (c != NULL && c->listening_told)
+			if (c != NULL && c->trap.listening_told)
 				return c;
 		}
 	return NULL;
@@ -101,10 +101,10 @@ static void on_start_timeout(struct service *service, const struct report *r)
 	const struct child *other = first_listening(service);
 	char as[80] = "others of its command do";
 
-	if (child == NULL || child->cause != NULL ||
+	if (child == NULL || child->life.cause != NULL ||
 		cluster_settings(core)->ready != READY_AUTO ||
 		child->generation != cluster_generation(core) ||
-		child->listening_told ||
+		child->trap.listening_told ||
 		(!cluster_knows_notify(core) && !cluster_knows_listen(core)))
 		return;
 	if (!cluster_knows_notify(core) && other != NULL)

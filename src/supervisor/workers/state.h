@@ -64,12 +64,16 @@ struct births {
 /* Of a worker. */
 struct worker_life {
 	ev_io exit_watcher;
+	ev_io notify_watcher; /* its fd: the notify socket, or -1 */
+	char *status;         /* STATUS=, heap, or NULL */
+	char *cause;          /* why it will end, heap (trouble.h); or NULL */
+	struct last_look *last_look; /* heap (use.h), or NULL */
 	nsec_t said_at;     /* ERRNO= and RELOADING=1 that were told … */
 	unsigned said;      /* … in the second from then */
 	bool stranger_told; /* a refused notify message was logged */
-	struct last_look *last_look; /* heap (use.h), or NULL */
-	uint64_t expected;           /* addresses that those before it listen on
-			      (ports.h) */
+	bool bind_told;     /* that it could not bind */
+	bool killed_by_us;
+	bool paused; /* nclust sent SIGSTOP (job control) */
 };
 
 /* Of a cluster. */

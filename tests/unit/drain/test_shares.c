@@ -38,7 +38,7 @@ static int shares_on_prepare(
 {
 	(void)birth;
 	(void)err;
-	child->lane =
+	child->traffic.lane =
 		steer_lane(child->service, child->generation, child->slot);
 	return 0;
 }
@@ -92,7 +92,7 @@ static unsigned share(unsigned generation)
 			const struct child *c = web->children[slot][k];
 
 			if (c != NULL && c->generation == generation)
-				return group_socket(l, c->lane)->weight;
+				return group_socket(l, c->traffic.lane)->weight;
 		}
 	ck_abort_msg("nobody is of generation %u", generation);
 	return 0;
@@ -205,7 +205,7 @@ static unsigned arrived(unsigned lane)
 START_TEST(a_client_comes_to_those_who_have_a_share)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET};
-	unsigned old_lane = room_child(web, 2)->lane;
+	unsigned old_lane = room_child(web, 2)->traffic.lane;
 	int fds[40];
 
 	restart();
@@ -225,7 +225,7 @@ START_TEST(a_client_comes_to_those_who_have_a_share)
 		ck_assert_int_eq(
 			socket_set_nonblock(group_fd(l, lane), true), 0);
 	ck_assert_uint_eq(arrived(old_lane), 0);
-	ck_assert_uint_eq(arrived(room_child(web, 0)->lane), 40);
+	ck_assert_uint_eq(arrived(room_child(web, 0)->traffic.lane), 40);
 	for (int i = 0; i < 40; i++)
 		(void)close(fds[i]);
 }

@@ -75,7 +75,7 @@ static void begin(void)
 	told_count = 0;
 	room.orphans.keeper_socket = eventfd(0, EFD_CLOEXEC);
 	for (uint32_t slot = 0; slot < 2; slot++)
-		room_child(web, slot)->entry = &entry;
+		room_child(web, slot)->kept.entry = &entry;
 }
 
 static void end(void)

@@ -147,19 +147,19 @@ static const struct gap child_gaps[] = {
 	NOT(child, service),
 	NOT(child, next),
 	NOT(child, life.exit_watcher), /* made anew */
-	NOT(child, notify_watcher),
+	NOT(child, life.notify_watcher),
 	NOT(child, trap.watcher),
-	NOT(child, status), /* beside */
-	NOT(child, cause),  /* of a moment */
+	NOT(child, life.status), /* beside */
+	NOT(child, life.cause),  /* of a moment */
 	NOT(child, health),
 	NOT(child, traffic.drain), /* begun anew */
-	NOT(child, busy),          /* looked at anew */
+	NOT(child, traffic.busy),  /* looked at anew */
 	NOT(child, hang),          /* its health has it */
 	NOT(child, trap.notice),   /* answered before */
 	NOT(child, trap.heard),
 	NOT(child, trap.next_heard),
-	NOT(child, entry),           /* found again */
-	NOT(child, held),            /* told anew */
+	NOT(child, kept.entry),      /* found again */
+	NOT(child, kept.held),       /* told anew */
 	NOT(child, traffic.in_lane), /* counted anew */
 	NOT(child, life.last_look),  /* looked at anew */
 	NOT(child, channel),         /* beside */

@@ -228,7 +228,7 @@ START_TEST(who_stops_gets_the_stop_signal_and_then_kill)
 	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 0);
 	room_pass(2 * SECOND);
 	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 1);
-	ck_assert(room_child(web, 0)->killed_by_us);
+	ck_assert(room_child(web, 0)->life.killed_by_us);
 }
 END_TEST
 

@@ -69,7 +69,7 @@ START_TEST(ready_1_makes_it_ready)
 	ck_assert(!is_ready());
 	say("READY=1\nSTATUS=serving");
 	ck_assert(is_ready());
-	ck_assert_str_eq(first->status, "serving");
+	ck_assert_str_eq(first->life.status, "serving");
 }
 END_TEST
 
@@ -152,7 +152,7 @@ END_TEST
 START_TEST(a_status_is_harmless_on_a_terminal)
 {
 	say("STATUS=\033[2Jgone");
-	ck_assert_ptr_null(strchr(first->status, '\033'));
+	ck_assert_ptr_null(strchr(first->life.status, '\033'));
 }
 END_TEST
 
