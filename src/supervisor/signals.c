@@ -74,7 +74,7 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 			return false;
 		/* the stop goes its way, but begins with that signal */
 		if (signal == SIGTERM || signal == SIGINT) {
-			service->stop_signal = passed;
+			service->life.stop_signal = passed;
 			return false;
 		}
 		if (is_passed_on(signal))

@@ -336,9 +336,9 @@ static void tell_addresses(const struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
-		for (size_t k = 0; k < s->listeners.count; k++)
+		for (size_t k = 0; k < s->held.listeners.count; k++)
 			log_note("%s: listening on %s", s->name,
-				listener_text(s->listeners.list[k]));
+				listener_text(s->held.listeners.list[k]));
 	}
 }
 
@@ -493,7 +493,7 @@ static void let_go(struct supervisor *sup)
 		accepting_close(sup->services[i]);
 		recipes_free(sup->services[i]);
 		segment_drop(sup->services[i]);
-		listeners_release(&sup->services[i]->listeners);
+		listeners_release(&sup->services[i]->held.listeners);
 		learned_drop_all(sup->services[i]);
 		bequest_forget(sup->services[i]);
 	}

@@ -313,10 +313,10 @@ static int follow_listeners(struct accepting *a)
 {
 	struct listener_set set;
 	struct intake *intakes =
-		calloc(a->service->listeners.count + 1, sizeof(*intakes));
+		calloc(a->service->held.listeners.count + 1, sizeof(*intakes));
 
 	if (intakes == NULL ||
-		listeners_share(&set, &a->service->listeners) == -1) {
+		listeners_share(&set, &a->service->held.listeners) == -1) {
 		free(intakes);
 		return -1;
 	}

@@ -120,8 +120,8 @@ static void send_step(struct accepting *a, uint32_t slot, nsec_t now)
 		return;
 	}
 	signal = settings->stop[v->step].signal;
-	if (v->step == 0 && s->stop_signal != 0)
-		signal = s->stop_signal;
+	if (v->step == 0 && s->life.stop_signal != 0)
+		signal = s->life.stop_signal;
 	child_signal(child_at(a, slot), signal);
 	v->phase = VISIT_STOPPING;
 	v->deadline = nsec_add(

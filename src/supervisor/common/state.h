@@ -65,15 +65,6 @@ struct child {
 	struct channel *channel;  /* heap (channel.h); NULL: it has none */
 };
 
-/* What the last reload has set going in a cluster. */
-enum awaited {
-	AWAITED_NOTHING,
-	AWAITED_ROLLOUT,
-	AWAITED_SETTLED, /* as many workers as wanted, all ready */
-	AWAITED_FEWER,   /* no worker beyond those wanted */
-	AWAITED_END,
-};
-
 /* The system's half of a cluster. */
 struct service {
 	struct supervisor *sup;
@@ -81,36 +72,19 @@ struct service {
 	struct cluster *core;
 	const struct worker_kind *kind; /* never NULL */
 	char *name;
-	size_t index;                  /* in sup->services */
-	struct recipe *recipes;        /* newest first */
-	struct listener_set listeners; /* in force, and for new recipes */
-	struct segment *segment;       /* so too; NULL: none is wanted */
-	struct segment *former; /* what a rollout may go back to; or NULL */
-	struct cluster_traffic traffic;
-	struct listener_set learned; /* room for LEARNED_MAX; none is named,
-					  unless a reload has named it since */
-	struct cluster_life life;
-	bool trap_told; /* why a worker's port was not taken over */
+	size_t index;                 /* in sup->services */
 	struct child *(*children)[2]; /* by slot */
-	unsigned char *early_deaths;  /* by slot, before any was ready */
 	uint32_t child_slots;
-	bool leaving;    /* dropped by a reload: free when ended */
-	int stop_signal; /* in place of the first one; or 0 */
-	bool ended;
-	bool started_once;     /* all wanted were ready */
-	unsigned hooks_told;   /* enum hook_event, or-ed: they failed */
-	int status;            /* of ACTION_ENDED */
-	bool adopted_roll;     /* what was taken over is to be replaced */
 	uint32_t message_turn; /* the slot whose turn it is to get one */
-	bool scaled;           /* by the operator: a reload keeps the number */
-	enum awaited awaited;
+	unsigned hooks_told;   /* enum hook_event, or-ed: they failed */
+	struct stage stage;
+	struct cluster_life life;
+	struct held held;
+	struct cluster_traffic traffic;
 	struct outcome outcome;
-	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
-
-	struct node_cluster *node; /* heap; NULL: nobody asked (node.h) */
-
 	struct asks asks;
-
+	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
+	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */
 	struct accepting *accepting; /* a process per connection; or NULL */
 };
 

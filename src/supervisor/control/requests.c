@@ -204,7 +204,7 @@ static bool has_come_true(const struct expectation *e)
 	const struct cluster *core = e->service->core;
 
 	if (e->ended)
-		return e->service->ended;
+		return e->service->stage.ended;
 	/* those that stay may be as unready as they were */
 	if (e->fewer)
 		return cluster_slots(core) <= cluster_wanted(core);
@@ -290,7 +290,7 @@ static void restart(struct client *c, const struct target *t)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 
-		if ((t->service != NULL && s != t->service) || s->leaving)
+		if ((t->service != NULL && s != t->service) || s->stage.leaving)
 			continue;
 		if (roll(c, s, t->slot, &err) == -1) {
 			client_error(c, CONTROL_BUSY, err.text);
@@ -364,7 +364,7 @@ static void stop(struct client *c, const struct target *t)
 	e->ended = true;
 	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
 		t->service->name);
-	if (!t->service->ended) {
+	if (!t->service->stage.ended) {
 		service_stop(t->service, c->request.now);
 		stopwait_begin(c->sup);
 	}
@@ -450,17 +450,17 @@ static void await_reload(struct client *c, struct service *s)
 {
 	struct expectation *e;
 
-	if (s->awaited == AWAITED_NOTHING)
+	if (s->stage.awaited == AWAITED_NOTHING)
 		return;
 	e = expect(c, s);
 	if (e == NULL)
 		return; /* the answer comes early */
-	if (s->awaited == AWAITED_ROLLOUT)
+	if (s->stage.awaited == AWAITED_ROLLOUT)
 		e->rollout = cluster_last_rollout(s->core);
-	e->settled = s->awaited == AWAITED_SETTLED;
-	e->fewer = s->awaited == AWAITED_FEWER;
+	e->settled = s->stage.awaited == AWAITED_SETTLED;
+	e->fewer = s->stage.awaited == AWAITED_FEWER;
 	e->since = clock_now();
-	e->ended = s->awaited == AWAITED_END;
+	e->ended = s->stage.awaited == AWAITED_END;
 }
 
 static void reload(struct client *c)

@@ -286,14 +286,14 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 		s->kind->status(w, s);
 	trouble_put(w, s, now);
 	put_rollout(w, s, now);
-	put_segment(w, s->segment);
+	put_segment(w, s->held.segment);
 	json_key(w, "listeners");
 	json_open_array(w);
-	for (size_t i = 0; i < s->listeners.count; i++)
-		put_listener(w, s->listeners.list[i]);
-	for (size_t i = 0; i < s->learned.count; i++)
-		if (learned_only(s->learned.list[i]))
-			put_listener(w, s->learned.list[i]);
+	for (size_t i = 0; i < s->held.listeners.count; i++)
+		put_listener(w, s->held.listeners.list[i]);
+	for (size_t i = 0; i < s->held.learned.count; i++)
+		if (learned_only(s->held.learned.list[i]))
+			put_listener(w, s->held.learned.list[i]);
 	json_close_array(w);
 	json_key(w, "workers");
 	json_open_array(w);

@@ -473,8 +473,8 @@ static struct drain *start(struct child *child, nsec_t span)
 
 	if (d == NULL)
 		return NULL;
-	note_ports(d, &service->listeners);
-	note_ports(d, &service->learned);
+	note_ports(d, &service->held.listeners);
+	note_ports(d, &service->held.learned);
 	return d;
 }
 

@@ -130,7 +130,7 @@ static unsigned open_lane(struct steer *s)
 	if (opening.lane == 0)
 		return 0;
 	while ((l = listener_next(&walk)) != NULL)
-		if (walk.set != &service->learned || l->users == 1)
+		if (walk.set != &service->held.learned || l->users == 1)
 			open_socket(s, l, &opening);
 	if (opening.opened == 0)
 		return 0;

@@ -66,12 +66,12 @@ static void set_inet(struct aim *aim, int fd)
 
 int aim_at(struct aim *aim, const struct service *s, struct error *err)
 {
-	const struct listener *l = first_of(&s->listeners);
+	const struct listener *l = first_of(&s->held.listeners);
 	int seconds = 0;
 	socklen_t size = sizeof(seconds);
 
 	if (l == NULL)
-		l = first_of(&s->learned);
+		l = first_of(&s->held.learned);
 	aim->listener = l;
 	aim->size = sizeof(aim->address);
 	aim->deferred = false;

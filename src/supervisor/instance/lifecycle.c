@@ -38,7 +38,7 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 	stopwait_begin(sup);
 	sup->instance.stop_at_once |= at_once;
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (!sup->services[i]->ended)
+		if (!sup->services[i]->stage.ended)
 			service_stop(sup->services[i], at_once);
 }
 
@@ -77,13 +77,13 @@ static void look_at_daemon_start(
 	struct supervisor *sup = service->sup;
 
 	if (!sup->settings->daemon || sup->instance.ready_once ||
-		sup->instance.stopping || service->started_once)
+		sup->instance.stopping || service->stage.started_once)
 		return;
 	if (r->kind == REPORT_START_TIMEOUT)
 		lifecycle_fail(sup, 1,
 			"the start failed: not ready within start-timeout");
 	else if (r->kind == REPORT_EXITED && r->slot < service->child_slots &&
-		service->early_deaths[r->slot] >= EARLY_DEATHS_MAX)
+		service->life.early_deaths[r->slot] >= EARLY_DEATHS_MAX)
 		lifecycle_fail(sup, 1,
 			"the start failed: a worker died three times in a row "
 			"before any was ready");
@@ -113,13 +113,14 @@ static void instance_on_ended(struct service *service)
 	if (sup->instance.stopping)
 		return;
 	/* its command cannot be run at all: nothing was ever started */
-	if (!sup->instance.ready_once && service->status >= 126 &&
-		service->status <= 127 && !cluster_ever_ready(service->core)) {
-		lifecycle_fail(sup, service->status, NULL);
+	if (!sup->instance.ready_once && service->stage.status >= 126 &&
+		service->stage.status <= 127 &&
+		!cluster_ever_ready(service->core)) {
+		lifecycle_fail(sup, service->stage.status, NULL);
 		return;
 	}
 	if (sup->instance.status == 0)
-		sup->instance.status = service->status;
+		sup->instance.status = service->stage.status;
 }
 
 /* ---- the end ---- */
@@ -165,7 +166,7 @@ static bool strays_are_gone(struct supervisor *sup)
 static bool is_all_ended(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (!sup->services[i]->ended)
+		if (!sup->services[i]->stage.ended)
 			return false;
 	return true;
 }
@@ -195,7 +196,7 @@ static void drop_left(struct supervisor *sup)
 		struct service *s = sup->services[i];
 
 		s->index = kept;
-		if (s->leaving && s->ended && !has_children(s) &&
+		if (s->stage.leaving && s->stage.ended && !has_children(s) &&
 			!is_busy(sup, s)) {
 			service_free(s);
 			continue;
@@ -210,7 +211,7 @@ static void look_if_ready(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
-		if (!s->started_once && !s->ended &&
+		if (!s->stage.started_once && !s->stage.ended &&
 			cluster_wanted(s->core) > 0)
 			return;
 	}

@@ -56,7 +56,7 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
-		if (s->leaving)
+		if (s->stage.leaving)
 			continue;
 		views[count] = *cluster_next_settings(s->core);
 		views[count].name = s->name;
@@ -156,7 +156,7 @@ static int open_new(
 			continue;
 		s = service_named(sup, c->new->name);
 		if (listeners_open(sup, &plan->sets[i], c->new,
-			    s != NULL ? &s->listeners : NULL, err) == -1 ||
+			    s != NULL ? &s->held.listeners : NULL, err) == -1 ||
 			kind_check(c->new, &plan->sets[i], err) == -1 ||
 			segment_open(sup, &plan->segments[i], c->new, s, err) ==
 				-1)
@@ -200,14 +200,14 @@ static void add(struct supervisor *sup, struct diff_cluster *c,
 		return;
 	}
 	*segment = NULL;
-	s->awaited = AWAITED_SETTLED;
+	s->stage.awaited = AWAITED_SETTLED;
 }
 
 static void remove_service(struct service *s)
 {
-	s->leaving = true;
-	s->awaited = AWAITED_END;
-	if (!s->ended)
+	s->stage.leaving = true;
+	s->stage.awaited = AWAITED_END;
+	if (!s->stage.ended)
 		service_stop(s, false);
 }
 
@@ -218,23 +218,24 @@ static void scale(
 	bool fewer = wanted < service_workers(s);
 	struct error err;
 
-	if (s->scaled && !c->workers_changed)
+	if (s->stage.scaled && !c->workers_changed)
 		return; /* what the operator asked for holds */
 	if (wanted != service_workers(s)) {
 		if (service_scale(s, wanted, &err) == -1)
 			log_error("%s: %s", s->name, err.text);
 		else
-			s->awaited = fewer ? AWAITED_FEWER : AWAITED_SETTLED;
+			s->stage.awaited =
+				fewer ? AWAITED_FEWER : AWAITED_SETTLED;
 	}
-	s->scaled = false;
+	s->stage.scaled = false;
 }
 
 /* What was opened for it is in its place from now on. */
 static void take_opened(
 	struct service *s, struct listener_set *set, struct segment **segment)
 {
-	listeners_release(&s->listeners);
-	s->listeners = *set;
+	listeners_release(&s->held.listeners);
+	s->held.listeners = *set;
 	*set = (struct listener_set){0};
 	segment_change(s, *segment);
 	*segment = NULL;
@@ -256,7 +257,7 @@ static void apply(const struct plan *plan, struct service *s,
 	struct error err;
 
 	scale(s->sup, s, c);
-	listeners_adopt(&s->listeners, c->new);
+	listeners_adopt(&s->held.listeners, c->new);
 	if (c->change == CHANGE_NONE && !restart)
 		return;
 	if (!rolls) {
@@ -271,7 +272,7 @@ static void apply(const struct plan *plan, struct service *s,
 		log_warn("%s: %s", s->name, err.text);
 		return;
 	}
-	s->awaited = AWAITED_ROLLOUT;
+	s->stage.awaited = AWAITED_ROLLOUT;
 }
 
 static void commit(struct supervisor *sup, struct plan *plan, bool restart,
@@ -283,7 +284,7 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 	look_at_names(sup, d);
 	rename_tell(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++)
-		sup->services[i]->awaited = AWAITED_NOTHING;
+		sup->services[i]->stage.awaited = AWAITED_NOTHING;
 	for (size_t i = 0; i < d->count; i++) {
 		struct diff_cluster *c = &d->clusters[i];
 		struct service *s;
@@ -368,7 +369,7 @@ static void restart_all(struct supervisor *sup)
 	struct error err;
 
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (!sup->services[i]->leaving &&
+		if (!sup->services[i]->stage.leaving &&
 			service_roll(sup->services[i], &roll, &err) == -1)
 			log_warn("%s: %s", sup->services[i]->name, err.text);
 }

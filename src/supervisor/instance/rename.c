@@ -33,7 +33,7 @@ static bool is_gone(const struct service *s, const struct settings *new)
 	for (size_t i = 0; i < new->cluster_count; i++)
 		if (strcmp(new->clusters[i]->name, s->name) == 0)
 			return false;
-	return !s->leaving && cluster_state(s->core) != CLUSTER_STOPPING;
+	return !s->stage.leaving && cluster_state(s->core) != CLUSTER_STOPPING;
 }
 
 static void add(struct side *list, size_t *count, struct service *service,
@@ -70,8 +70,10 @@ static bool shares_address(
 	const struct service *s, const struct cluster_settings *new)
 {
 	for (size_t i = 0; i < new->listen_count; i++)
-		if (listeners_find(&s->listeners, &new->listen[i]) != NULL ||
-			listeners_find(&s->learned, &new->listen[i]) != NULL)
+		if (listeners_find(&s->held.listeners, &new->listen[i]) !=
+				NULL ||
+			listeners_find(&s->held.learned, &new->listen[i]) !=
+				NULL)
 			return true;
 	return false;
 }

@@ -27,4 +27,23 @@ struct instance {
 	nsec_t stop_since;    /* … and began then */
 };
 
+/* What the last reload has set going in a cluster. */
+enum awaited {
+	AWAITED_NOTHING,
+	AWAITED_ROLLOUT,
+	AWAITED_SETTLED, /* as many workers as wanted, all ready */
+	AWAITED_FEWER,   /* no worker beyond those wanted */
+	AWAITED_END,
+};
+
+/* How far a cluster has got.  It is in struct service. */
+struct stage {
+	bool started_once; /* all wanted were ready */
+	bool scaled;       /* by the operator: a reload keeps the number */
+	bool leaving;      /* dropped by a reload: free when ended */
+	bool ended;
+	int status; /* of ACTION_ENDED */
+	enum awaited awaited;
+};
+
 #endif

@@ -77,7 +77,7 @@ static bool tell(struct service *s, nsec_t now)
 	char age[16];
 	unsigned count;
 
-	if (s->ended || cluster_state(s->core) != CLUSTER_STOPPING)
+	if (s->stage.ended || cluster_state(s->core) != CLUSTER_STOPPING)
 		return false;
 	buffer_init(&text, 2048);
 	count = say_workers(&text, s, now);

@@ -124,9 +124,9 @@ void intercept_tell_refused(struct child *child, int error)
 {
 	struct service *service = child->service;
 
-	if (service->trap_told)
+	if (service->life.trap_told)
 		return;
-	service->trap_told = true;
+	service->life.trap_told = true;
 	log_warn("%s.%" PRIu32 ": the port that it binds cannot be taken over, "
 		 "it stays its own: %s (another user's or an unreadable "
 		 "program, or Yama; nclust would need CAP_SYS_PTRACE)",

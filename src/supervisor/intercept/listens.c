@@ -57,7 +57,7 @@ static void tell_listening(struct child *child)
 /* Does it still lack one that another worker listens on? */
 static bool lacks_one(const struct child *child)
 {
-	const struct listener_set *set = &child->service->learned;
+	const struct listener_set *set = &child->service->held.learned;
 
 	for (size_t i = 0; i < set->count; i++)
 		if (set->list[i]->facts.listening &&
@@ -311,7 +311,7 @@ static int backlog_for(
 static const struct listener *named_unix(
 	const struct service *service, uint64_t inode)
 {
-	const struct listener_set *set = &service->listeners;
+	const struct listener_set *set = &service->held.listeners;
 
 	for (size_t i = 0; inode != 0 && i < set->count; i++)
 		if (set->list[i]->address.kind == ADDRESS_UNIX &&
@@ -385,7 +385,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice)
 
 void listens_recall(struct child *child)
 {
-	const struct listener_set *set = &child->service->learned;
+	const struct listener_set *set = &child->service->held.learned;
 
 	if (child->listening.ports != 0)
 		return;

@@ -281,7 +281,7 @@ static bool supersedes(const struct takeover *t, const struct listener *l)
 
 static struct listener *superseded(const struct takeover *t)
 {
-	const struct listener_set *set = &t->service->listeners;
+	const struct listener_set *set = &t->service->held.listeners;
 
 	for (size_t i = 0; i < set->count; i++)
 		if (set->list[i]->has_key && supersedes(t, set->list[i]))
@@ -392,11 +392,12 @@ static void forget_probes(struct takeover *t)
 	struct service *s = t->service;
 
 	t->found_count = 0;
-	for (size_t i = 0; i < s->learned.count && t->found_count < FOUND_MAX;
-		i++) {
-		struct listener *l = s->learned.list[i];
+	for (size_t i = 0;
+		i < s->held.learned.count && t->found_count < FOUND_MAX; i++) {
+		struct listener *l = s->held.learned.list[i];
 
-		if ((!l->facts.listening || s->learned.count > LEARNED_FEW) &&
+		if ((!l->facts.listening ||
+			    s->held.learned.count > LEARNED_FEW) &&
 			l->servers == NULL && !learned_is_used(l, t->child) &&
 			!socket_key_equal(&l->key, &t->key))
 			t->found[t->found_count++] = l;

@@ -381,7 +381,7 @@ static bool may_be_rr(const struct cluster_settings *s)
 static void node_on_adopted(struct service *service)
 {
 	if (service->node != NULL && may_be_rr(cluster_settings(service->core)))
-		service->adopted_roll = true;
+		service->kept.roll = true;
 }
 
 static void node_on_let_go(struct holding *h)

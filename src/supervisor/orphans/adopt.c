@@ -402,7 +402,7 @@ void adopt_finish(struct supervisor *sup)
 		keeper_leave(sup);
 	}
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->adopted_roll)
+		if (sup->services[i]->kept.roll)
 			roll(sup->services[i]);
 	adopt_fini(sup);
 	sup->orphans.has_past = false;

@@ -277,7 +277,7 @@ int adopt_learned(struct service *service, struct error *err)
 
 void adopt_uses(struct child *child)
 {
-	const struct listener_set *set = &child->service->learned;
+	const struct listener_set *set = &child->service->held.learned;
 	uint64_t known = 0;
 
 	for (size_t i = 0; i < set->count; i++) {

@@ -216,7 +216,7 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 				(int)list[i]->entry->birth.pid);
 	}
 	if (!service->kind->by_connection) {
-		service->adopted_roll = count > 0 && (!same || deaf);
+		service->kept.roll = count > 0 && (!same || deaf);
 		PARTS(adopted, service);
 	}
 	free(list);

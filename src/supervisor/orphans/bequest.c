@@ -146,20 +146,20 @@ static void put_service(struct writing *w, struct service *s)
 	c->number = s->kept.number;
 	c->generation = cluster_generation(s->core);
 	c->wanted = service_workers(s);
-	c->scaled = s->scaled;
+	c->scaled = s->stage.scaled;
 	c->workers = config_digest_workers(settings);
 	c->says_ready = s->kept.knows_notify = cluster_knows_notify(s->core);
 	c->listens = s->kept.knows_listen = cluster_knows_listen(s->core);
 	put_generation(c, c->generation, settings);
-	put_set(w, &s->listeners);
-	put_segment(w, s->segment);
-	put_segment(w, s->former);
-	for (const struct recipe *r = s->recipes; r != NULL; r = r->next) {
+	put_set(w, &s->held.listeners);
+	put_segment(w, s->held.segment);
+	put_segment(w, s->held.former);
+	for (const struct recipe *r = s->life.recipes; r != NULL; r = r->next) {
 		put_generation(c, r->generation, r->settings);
 		put_set(w, &r->listeners);
 		put_segment(w, r->segment);
 	}
-	put_set(w, &s->learned);
+	put_set(w, &s->held.learned);
 }
 
 static int write_all(struct supervisor *sup)

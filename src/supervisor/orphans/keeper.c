@@ -182,11 +182,11 @@ static void hold_all(struct supervisor *sup, bool fresh)
 
 		if (!is_kept(s))
 			continue;
-		hold_set(sup, &s->listeners, fresh);
-		hold_set(sup, &s->learned, fresh);
-		hold_segment(sup, s->segment, fresh);
-		hold_segment(sup, s->former, fresh);
-		for (const struct recipe *r = s->recipes; r != NULL;
+		hold_set(sup, &s->held.listeners, fresh);
+		hold_set(sup, &s->held.learned, fresh);
+		hold_segment(sup, s->held.segment, fresh);
+		hold_segment(sup, s->held.former, fresh);
+		for (const struct recipe *r = s->life.recipes; r != NULL;
 			r = r->next) {
 			hold_set(sup, &r->listeners, fresh);
 			hold_segment(sup, r->segment, fresh);

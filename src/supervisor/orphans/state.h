@@ -30,6 +30,7 @@ struct kept_cluster {
 	uint32_t number; /* never used twice */
 	bool knows_notify;
 	bool knows_listen;
+	bool roll;                  /* what was taken over is to be replaced */
 	struct state_entry *anchor; /* says that its listeners are to outlive
 					us, by_connection; or NULL */
 };

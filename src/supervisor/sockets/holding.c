@@ -18,8 +18,8 @@ static const struct listener_set *next_set(struct listener_walk *w)
 
 	if (w->set == NULL) {
 		if (w->sets != LISTENERS_IN_FORCE)
-			w->recipe = s->recipes;
-		return &s->listeners;
+			w->recipe = s->life.recipes;
+		return &s->held.listeners;
 	}
 	if (w->recipe != NULL) {
 		const struct recipe *r = w->recipe;
@@ -27,8 +27,9 @@ static const struct listener_set *next_set(struct listener_walk *w)
 		w->recipe = r->next;
 		return &r->listeners;
 	}
-	return w->sets != LISTENERS_NAMED && w->set != &s->learned ? &s->learned
-								   : NULL;
+	return w->sets != LISTENERS_NAMED && w->set != &s->held.learned
+		? &s->held.learned
+		: NULL;
 }
 
 struct listener *listener_next(struct listener_walk *w)

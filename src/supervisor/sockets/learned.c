@@ -185,8 +185,8 @@ static unsigned free_bit(const struct service *service)
 	uint64_t taken = 0;
 	unsigned bit = 0;
 
-	for (size_t i = 0; i < service->learned.count; i++)
-		taken |= UINT64_C(1) << service->learned.list[i]->bit;
+	for (size_t i = 0; i < service->held.learned.count; i++)
+		taken |= UINT64_C(1) << service->held.learned.list[i]->bit;
 	while (bit < LEARNED_MAX && (taken >> bit & 1) != 0)
 		bit++;
 	return bit;
@@ -195,7 +195,7 @@ static unsigned free_bit(const struct service *service)
 static struct listener *learn(struct service *service,
 	const struct listener *model, struct error *err)
 {
-	struct listener_set *set = &service->learned;
+	struct listener_set *set = &service->held.learned;
 	unsigned bit = free_bit(service);
 	struct listener *l;
 
@@ -332,7 +332,7 @@ static void forget(struct child *child, const struct listener *l)
 
 void learned_drop(struct service *service, struct listener *l)
 {
-	struct listener_set *set = &service->learned;
+	struct listener_set *set = &service->held.learned;
 
 	for (size_t i = 0; i < set->count; i++) {
 		if (set->list[i] != l)
@@ -353,10 +353,10 @@ void learned_drop(struct service *service, struct listener *l)
 
 void learned_drop_all(struct service *service)
 {
-	while (service->learned.count > 0)
-		learned_drop(service, service->learned.list[0]);
-	free(service->learned.list);
-	service->learned = (struct listener_set){0};
+	while (service->held.learned.count > 0)
+		learned_drop(service, service->held.learned.list[0]);
+	free(service->held.learned.list);
+	service->held.learned = (struct listener_set){0};
 }
 
 /* ---- those that nobody uses any more ---- */
@@ -381,8 +381,8 @@ bool learned_make_way(struct service *service, const struct socket_key *key)
 {
 	bool made = false;
 
-	for (size_t i = service->learned.count; i-- > 0;) {
-		struct listener *l = service->learned.list[i];
+	for (size_t i = service->held.learned.count; i-- > 0;) {
+		struct listener *l = service->held.learned.list[i];
 
 		if (l->key.port != key->port || l->key.type != key->type ||
 			!learned_only(l) || learned_is_used(l, NULL))
@@ -430,8 +430,8 @@ static nsec_t trim(struct service *service, nsec_t now)
 	bool settled = cluster_is_settled(service->core);
 	nsec_t again = NSEC_NEVER;
 
-	for (size_t i = service->learned.count; i-- > 0;) {
-		struct listener *l = service->learned.list[i];
+	for (size_t i = service->held.learned.count; i-- > 0;) {
+		struct listener *l = service->held.learned.list[i];
 		nsec_t left = l->unused_since + UNUSED_MAX - now;
 
 		if (l->unused_since == 0)
@@ -466,8 +466,8 @@ void learned_on_end(struct child *child)
 
 	if (child->listening.uses == 0)
 		return;
-	for (size_t i = 0; i < service->learned.count; i++) {
-		struct listener *l = service->learned.list[i];
+	for (size_t i = 0; i < service->held.learned.count; i++) {
+		struct listener *l = service->held.learned.list[i];
 
 		if (!has(child, l) || --l->workers > 0)
 			continue;
@@ -478,8 +478,8 @@ void learned_on_end(struct child *child)
 
 void learned_resume(struct service *service)
 {
-	for (size_t i = 0; i < service->learned.count; i++)
-		if (service->learned.list[i]->unused_since != 0)
+	for (size_t i = 0; i < service->held.learned.count; i++)
+		if (service->held.learned.list[i]->unused_since != 0)
 			timer_arm_within(service->sup->loop,
 				&service->sup->sockets.trim, LOOK_AGAIN);
 }

@@ -321,8 +321,8 @@ static struct listener *find_known(struct supervisor *sup,
 		const struct service *s = sup->services[i];
 		/* during a rollout: those it comes from, too */
 		struct listener_walk walk = listeners_of(s,
-			known == &s->listeners ? LISTENERS_ALL
-					       : LISTENERS_NAMED);
+			known == &s->held.listeners ? LISTENERS_ALL
+						    : LISTENERS_NAMED);
 
 		l = find_next(&walk, address);
 	}

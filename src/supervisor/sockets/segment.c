@@ -43,11 +43,12 @@ static struct segment *find(
 {
 	if (service == NULL)
 		return NULL;
-	if (is_wanted(service->segment, settings))
-		return service->segment;
-	if (is_wanted(service->former, settings))
-		return service->former;
-	for (const struct recipe *r = service->recipes; r != NULL; r = r->next)
+	if (is_wanted(service->held.segment, settings))
+		return service->held.segment;
+	if (is_wanted(service->held.former, settings))
+		return service->held.former;
+	for (const struct recipe *r = service->life.recipes; r != NULL;
+		r = r->next)
 		if (is_wanted(r->segment, settings))
 			return r->segment;
 	return NULL;
@@ -112,7 +113,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 
 static void tell_change(struct service *service)
 {
-	const struct segment *s = service->segment;
+	const struct segment *s = service->held.segment;
 
 	if (s == NULL)
 		news_say(service->sup, LOG_NOTE, "shared-memory",
@@ -129,18 +130,18 @@ static void tell_change(struct service *service)
 
 void segment_change(struct service *service, struct segment *segment)
 {
-	if (segment == service->segment) {
+	if (segment == service->held.segment) {
 		segment_release(segment);
 		return;
 	}
 	/* two reloads, one after the other: what is in force counts */
-	if (is_wanted(service->former, cluster_settings(service->core))) {
-		segment_release(service->segment);
+	if (is_wanted(service->held.former, cluster_settings(service->core))) {
+		segment_release(service->held.segment);
 	} else {
-		segment_release(service->former);
-		service->former = service->segment;
+		segment_release(service->held.former);
+		service->held.former = service->held.segment;
 	}
-	service->segment = segment;
+	service->held.segment = segment;
 	service->sup->orphans.changed = true;
 	tell_change(service);
 }
@@ -149,27 +150,27 @@ void segment_settle(struct service *service, bool failed)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 
-	if (service->former == NULL && service->segment == NULL &&
+	if (service->held.former == NULL && service->held.segment == NULL &&
 		s->shared_memory.size == 0)
 		return;
-	if (failed && !is_wanted(service->segment, s)) {
+	if (failed && !is_wanted(service->held.segment, s)) {
 		struct segment *back;
 		struct error err;
 
 		/* once the rollout was done it is gone: a new one */
 		if (segment_open(service->sup, &back, s, service, &err) == -1)
 			log_error("%s: %s", service->name, err.text);
-		segment_release(service->segment);
-		service->segment = back;
+		segment_release(service->held.segment);
+		service->held.segment = back;
 	}
-	segment_release(service->former);
-	service->former = NULL;
+	segment_release(service->held.former);
+	service->held.former = NULL;
 	service->sup->orphans.changed = true;
 }
 
 void segment_drop(struct service *service)
 {
-	segment_release(service->segment);
-	segment_release(service->former);
-	service->segment = service->former = NULL;
+	segment_release(service->held.segment);
+	segment_release(service->held.former);
+	service->held.segment = service->held.former = NULL;
 }

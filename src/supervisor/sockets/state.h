@@ -89,6 +89,15 @@ struct listener_set {
 /* Room for learned listeners: a bit each in `uses`. */
 #define LEARNED_MAX 64
 
+/* What a cluster's workers get.  It is in struct service. */
+struct held {
+	struct listener_set listeners; /* in force, and for new recipes */
+	struct listener_set learned;   /* room for LEARNED_MAX; none is named,
+					unless a reload has named it since */
+	struct segment *segment; /* in force, as above; NULL: none is wanted */
+	struct segment *former;  /* what a rollout may go back to; or NULL */
+};
+
 /* Where a worker listens by itself.  It is in struct child. */
 struct listening {
 	uint64_t uses;        /* learned listeners that it has bound, … */

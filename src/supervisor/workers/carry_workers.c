@@ -67,23 +67,23 @@ static const struct plain_row child_rows[] = {
 };
 
 static const struct plain_row service_rows[] = {
-	PLAIN(1, service, trap_told, BOOL),
+	PLAIN(1, service, life.trap_told, BOOL),
 	PLAIN_ENUM(2, service, child_slots, 2 * WORKERS_MAX),
-	PLAIN(3, service, leaving, BOOL),
-	PLAIN(4, service, stop_signal, SIGNED),
-	PLAIN(5, service, ended, BOOL),
-	PLAIN(6, service, started_once, BOOL),
+	PLAIN(3, service, stage.leaving, BOOL),
+	PLAIN(4, service, life.stop_signal, SIGNED),
+	PLAIN(5, service, stage.ended, BOOL),
+	PLAIN(6, service, stage.started_once, BOOL),
 	PLAIN(7, service, life.bind_hint_told, BOOL),
 	PLAIN(8, service, hooks_told, UNSIGNED),
-	PLAIN(9, service, status, SIGNED),
-	PLAIN(10, service, scaled, BOOL),
+	PLAIN(9, service, stage.status, SIGNED),
+	PLAIN(10, service, stage.scaled, BOOL),
 	PLAIN(12, service, outcome.of, UNSIGNED),
 	PLAIN(13, service, outcome.failed, BOOL),
 	PLAIN(14, service, asks.denied_told, BOOL),
 	PLAIN(15, service, kept.number, UNSIGNED),
 	PLAIN(16, service, kept.knows_notify, BOOL),
 	PLAIN(17, service, kept.knows_listen, BOOL),
-	PLAIN(18, service, adopted_roll, BOOL),
+	PLAIN(18, service, kept.roll, BOOL),
 	PLAIN(19, service, traffic.blind_told, BOOL),
 	PLAIN(20, service, message_turn, UNSIGNED),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
@@ -211,8 +211,8 @@ static int reserve(struct service *s)
 	if (s->children != NULL || s->child_slots == 0)
 		return 0;
 	s->children = calloc(s->child_slots, sizeof(*s->children));
-	s->early_deaths = calloc(s->child_slots, 1);
-	return s->children != NULL && s->early_deaths != NULL ? 0 : -1;
+	s->life.early_deaths = calloc(s->child_slots, 1);
+	return s->children != NULL && s->life.early_deaths != NULL ? 0 : -1;
 }
 
 static void *make_child(struct carry_reader *r, void *owner)
@@ -286,7 +286,8 @@ static void put_early(struct carry_writer *c, const void *of)
 {
 	const struct service *s = of;
 
-	handover_put_bytes(&c->w, CARRY_EARLY, s->early_deaths, s->child_slots);
+	handover_put_bytes(
+		&c->w, CARRY_EARLY, s->life.early_deaths, s->child_slots);
 }
 
 static int take_early(
@@ -301,7 +302,7 @@ static int take_early(
 		f->len != s->child_slots)
 		return -1;
 	if (f->len > 0)
-		(void)memcpy(s->early_deaths, f->data, f->len);
+		(void)memcpy(s->life.early_deaths, f->data, f->len);
 	return 1;
 }
 
@@ -314,14 +315,14 @@ const struct carried carried_early = {
 
 /* Newest first, in the list as in the state. */
 static const struct plain_row holdings_rows[] = {
-	CARRY_INSIDE(CARRY_SET, service, listeners, &carried_set),
-	CARRY_INSIDE(CARRY_LEARNED, service, learned, &carried_learned),
+	CARRY_INSIDE(CARRY_SET, service, held.listeners, &carried_set),
+	CARRY_INSIDE(CARRY_LEARNED, service, held.learned, &carried_learned),
 	CARRY_REFERENCE(
-		CARRY_MEMORY, service, segment, CARRY_OF_SEGMENTS, false),
+		CARRY_MEMORY, service, held.segment, CARRY_OF_SEGMENTS, false),
 	CARRY_REFERENCE(
-		CARRY_FORMER, service, former, CARRY_OF_SEGMENTS, false),
-	CARRY_LIST(
-		CARRY_RECIPE, service, recipes, &carried_recipe, recipe, next),
+		CARRY_FORMER, service, held.former, CARRY_OF_SEGMENTS, false),
+	CARRY_LIST(CARRY_RECIPE, service, life.recipes, &carried_recipe, recipe,
+		next),
 };
 
 const struct carried carried_holdings = {

@@ -180,8 +180,8 @@ void ports_expect(struct child *child)
 
 static bool is_named_still(const struct service *service, const struct port *p)
 {
-	for (size_t i = 0; i < service->listeners.count; i++)
-		if (strcmp(listener_text(service->listeners.list[i]),
+	for (size_t i = 0; i < service->held.listeners.count; i++)
+		if (strcmp(listener_text(service->held.listeners.list[i]),
 			    p->text) == 0)
 			return true;
 	return false;

@@ -458,7 +458,7 @@ bool recipe_wants_rr(const struct recipe *r)
 
 struct recipe *recipe_of(const struct service *service, unsigned generation)
 {
-	struct recipe *r = service->recipes;
+	struct recipe *r = service->life.recipes;
 
 	while (r != NULL && r->generation != generation)
 		r = r->next;
@@ -489,15 +489,15 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 		recipe_free(r);
 		return NULL;
 	}
-	r->next = service->recipes;
-	service->recipes = r;
+	r->next = service->life.recipes;
+	service->life.recipes = r;
 	return r;
 }
 
 void recipes_trim(struct service *service)
 {
 	unsigned in_force = cluster_generation(service->core);
-	struct recipe **at = &service->recipes;
+	struct recipe **at = &service->life.recipes;
 	struct rollout_view rollout;
 
 	cluster_view_rollout(service->core, &rollout);
@@ -516,10 +516,10 @@ void recipes_trim(struct service *service)
 
 void recipes_free(struct service *service)
 {
-	while (service->recipes != NULL) {
-		struct recipe *r = service->recipes;
+	while (service->life.recipes != NULL) {
+		struct recipe *r = service->life.recipes;
 
-		service->recipes = r->next;
+		service->life.recipes = r->next;
 		recipe_free(r);
 	}
 }

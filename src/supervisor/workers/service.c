@@ -30,8 +30,8 @@
 /* Its listeners are given to a worker that binds their addresses by itself. */
 static bool gives_named(const struct service *service)
 {
-	for (size_t i = 0; i < service->listeners.count; i++)
-		if (!service->listeners.list[i]->has_key)
+	for (size_t i = 0; i < service->held.listeners.count; i++)
+		if (!service->held.listeners.list[i]->has_key)
 			return false;
 	return cluster_settings(service->core)->intercept != INTERCEPT_OFF &&
 		service->sup->intercept.way != WAY_NONE;
@@ -41,7 +41,7 @@ bool service_holds_its_port(
 	const struct service *service, const struct report *r)
 {
 	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
-		!r->was_ready && service->listeners.count > 0 &&
+		!r->was_ready && service->held.listeners.count > 0 &&
 		!gives_named(service);
 }
 
@@ -64,8 +64,8 @@ static void on_exited(struct service *service, const struct report *r)
 	hint_at_bind(service, r);
 	if (!cluster_ever_ready(service->core) && r->why != WHY_STOP &&
 		r->slot < service->child_slots &&
-		service->early_deaths[r->slot] < 255)
-		service->early_deaths[r->slot]++;
+		service->life.early_deaths[r->slot] < 255)
+		service->life.early_deaths[r->slot]++;
 }
 
 /* What failed on the way there is not why it will end. */
@@ -133,10 +133,10 @@ static void follow_settings(struct service *service)
 		got = listeners_share(&set, &r->listeners);
 	else
 		got = listeners_open(
-			service->sup, &set, s, &service->listeners, &err);
+			service->sup, &set, s, &service->held.listeners, &err);
 	if (got == 0) {
-		listeners_release(&service->listeners);
-		service->listeners = set;
+		listeners_release(&service->held.listeners);
+		service->held.listeners = set;
 	} else if (r == NULL) {
 		log_error("%s: %s", service->name, err.text);
 	}
@@ -155,7 +155,7 @@ static void on_report(struct service *service, const struct report *r)
 		on_start_timeout(service, r);
 		break;
 	case REPORT_ALL_READY:
-		service->started_once = true;
+		service->stage.started_once = true;
 		break;
 	case REPORT_ROLLOUT_FAILED:
 		follow_settings(service);
@@ -178,8 +178,8 @@ static int stop_signal(const struct service *service, int signal)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 
-	if (service->stop_signal != 0 && signal == s->stop[0].signal)
-		return service->stop_signal;
+	if (service->life.stop_signal != 0 && signal == s->stop[0].signal)
+		return service->life.stop_signal;
 	return signal;
 }
 
@@ -214,8 +214,8 @@ static void carry_out(struct service *service, const struct actions *actions)
 			on_report(service, &a->report);
 			break;
 		case ACTION_ENDED:
-			service->ended = true;
-			service->status = a->status;
+			service->stage.ended = true;
+			service->stage.status = a->status;
 			learned_drop_all(service);
 			PARTS(ended, service);
 			break;
@@ -286,10 +286,10 @@ static int reserve_children(struct service *service, unsigned slots)
 	if (children == NULL)
 		return -1;
 	service->children = children;
-	early = realloc(service->early_deaths, slots);
+	early = realloc(service->life.early_deaths, slots);
 	if (early == NULL)
 		return -1;
-	service->early_deaths = early;
+	service->life.early_deaths = early;
 	(void)memset(children + service->child_slots, 0,
 		(slots - service->child_slots) * sizeof(*children));
 	(void)memset(
@@ -333,9 +333,9 @@ struct service *service_new(struct supervisor *sup,
 		service_free(s);
 		return NULL;
 	}
-	s->listeners = *listeners;
+	s->held.listeners = *listeners;
 	*listeners = (struct listener_set){0};
-	s->segment = segment;
+	s->held.segment = segment;
 	s->index = sup->service_count;
 	sup->services[sup->service_count++] = s;
 	return s;
@@ -365,13 +365,13 @@ void service_free(struct service *s)
 	PARTS_BACKWARDS(drop, s);
 	recipes_free(s);
 	segment_drop(s);
-	listeners_release(&s->listeners);
+	listeners_release(&s->held.listeners);
 	learned_drop_all(s);
 	ports_free(s);
 	if (s->core != NULL)
 		cluster_free(s->core);
 	free(s->children);
-	free(s->early_deaths);
+	free(s->life.early_deaths);
 	free(s->outcome.text);
 	trouble_free(s);
 	free(s->name);
@@ -429,7 +429,7 @@ static int refuse_if_stopping(const struct service *service, struct error *err)
 {
 	enum cluster_state state = cluster_state(service->core);
 
-	if (!service->sup->instance.stopping && !service->leaving &&
+	if (!service->sup->instance.stopping && !service->stage.leaving &&
 		state != CLUSTER_STOPPING &&
 		(state != CLUSTER_FAILED || service_is_over(service)))
 		return 0;
@@ -438,9 +438,9 @@ static int refuse_if_stopping(const struct service *service, struct error *err)
 
 void service_change(struct service *service, struct event *event)
 {
-	service->ended = false;
+	service->stage.ended = false;
 	service_tell(service, event);
-	service->ended = service_is_over(service);
+	service->stage.ended = service_is_over(service);
 }
 
 int service_reserve(struct service *service, unsigned slots)
@@ -459,7 +459,7 @@ int service_scale(struct service *service, unsigned count, struct error *err)
 			WORKERS_MAX, count);
 	if (service_reserve(service, count) == -1)
 		return error_set(err, ENOMEM, "%u workers", count);
-	service->scaled = true;
+	service->stage.scaled = true;
 	service->kind->scale(service, count);
 	return 0;
 }

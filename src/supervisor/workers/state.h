@@ -78,8 +78,12 @@ struct worker_life {
 
 /* Of a cluster. */
 struct cluster_life {
-	struct ports *ports; /* heap (ports.h); NULL: nobody listens */
+	struct ports *ports;         /* heap (ports.h); NULL: nobody listens */
+	struct recipe *recipes;      /* newest first */
+	unsigned char *early_deaths; /* by slot, before any was ready */
+	int stop_signal;             /* in place of the first one; or 0 */
 	bool bind_hint_told; /* that its workers may bind it themselves */
+	bool trap_told;      /* why a worker's port was not taken over */
 };
 
 /* What a command runs that can be a worker of Node's cluster (nodecommand.h). */

@@ -61,7 +61,7 @@ static int connect_from(const char *address)
 	struct sockaddr_in from = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	to.sin_port = htons(echo->listeners.list[0]->facts.port);
+	to.sin_port = htons(echo->held.listeners.list[0]->facts.port);
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	ck_assert_int_eq(inet_pton(AF_INET, address, &from.sin_addr), 1);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
@@ -182,12 +182,12 @@ START_TEST(a_stop_ends_who_is_served_and_takes_nobody_more)
 	service_stop(echo, false);
 	(void)connect_one();
 	ck_assert_uint_eq(room_spawned(), 1);
-	ck_assert(!echo->ended);
+	ck_assert(!echo->stage.ended);
 	room_pass(20 * SECOND);
 	ck_assert_uint_ge(room_signalled(pid, SIGTERM), 1);
 	ck_assert_uint_ge(room_signalled(pid, SIGKILL), 1);
 	room_killed(room_child(echo, 0), SIGKILL);
-	ck_assert(echo->ended);
+	ck_assert(echo->stage.ended);
 }
 END_TEST
 

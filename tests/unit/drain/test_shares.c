@@ -68,7 +68,7 @@ static void begin(void)
 	stubborn = true;
 	room_begin(WEB);
 	web = room_cluster("web");
-	l = web->listeners.list[0];
+	l = web->held.listeners.list[0];
 	for (uint32_t slot = 0; slot < 3; slot++) {
 		room_tick(web);
 		room_tell(room_child(web, slot), EVENT_READY);

@@ -188,7 +188,7 @@ START_TEST(one_that_is_gone_stops_and_leaves)
 
 	ck_assert_int_eq(reload(WEB), 0);
 	ck_assert_str_eq(said(), "web: no change; job: removed");
-	ck_assert(job->leaving);
+	ck_assert(job->stage.leaving);
 	room_pass(SECOND);
 	ck_assert_uint_ge(room_signalled(pid, SIGTERM), 1);
 	/* until it has, its name is taken */
@@ -229,7 +229,7 @@ START_TEST(an_address_that_cannot_be_had_changes_nothing_at_all)
 	ck_assert_ptr_nonnull(strstr(said(), "cluster 'new'"));
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), spawned);
-	ck_assert_uint_eq(web->listeners.count, 0);
+	ck_assert_uint_eq(web->held.listeners.count, 0);
 	ck_assert_uint_eq(service_workers(web), 2);
 }
 END_TEST

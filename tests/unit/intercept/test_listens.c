@@ -144,7 +144,7 @@ END_TEST
 
 START_TEST(what_a_setting_names_counts_for_the_release_too)
 {
-	struct listener *named = web->listeners.list[0];
+	struct listener *named = web->held.listeners.list[0];
 	struct child *c;
 
 	for (uint32_t slot = 0; slot < 2; slot++)

@@ -134,7 +134,7 @@ END_TEST
 
 START_TEST(a_listener_is_told_of_once)
 {
-	struct listener *l = web->listeners.list[0];
+	struct listener *l = web->held.listeners.list[0];
 
 	keeper_hold_listener(&room, l);
 	keeper_hold_listener(&room, l);
@@ -151,7 +151,7 @@ START_TEST(another_socket_takes_the_place_of_the_first)
 	int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	uint64_t held = 0;
 
-	keeper_hold_socket(&room, web->listeners.list[0]->fd, &held);
+	keeper_hold_socket(&room, web->held.listeners.list[0]->fd, &held);
 	keeper_hold_socket(&room, other, &held);
 	ck_assert_uint_eq(told_count, 3);
 	ck_assert_uint_eq(told[1].kind, LOGWIRE_DROP);

@@ -122,14 +122,14 @@ static const struct gap service_gaps[] = {
 	NOT(service, core), /* parts of their own */
 	NOT(service, name),
 	NOT(service, index),
-	NOT(service, recipes),
-	NOT(service, listeners),
-	NOT(service, learned),
+	NOT(service, life.recipes),
+	NOT(service, held.listeners),
+	NOT(service, held.learned),
 	NOT(service, children),
-	NOT(service, early_deaths),
+	NOT(service, life.early_deaths),
 	NOT(service, life.ports), /* ports_save() */
 	NOT(service, outcome.text),
-	NOT(service, awaited), /* of a moment */
+	NOT(service, stage.awaited), /* of a moment */
 	NOT(service, trouble),
 	NOT(service, asks.prover), /* made anew */
 	NOT(service, asks.checker),
@@ -138,8 +138,8 @@ static const struct gap service_gaps[] = {
 	NOT(service, kind), /* as the settings say */
 	NOT(service, traffic.steer),
 	NOT(service, accepting), /* a part of its own */
-	NOT(service, segment),
-	NOT(service, former), /* beside */
+	NOT(service, held.segment),
+	NOT(service, held.former), /* beside */
 	NOT(service, node),
 };
 

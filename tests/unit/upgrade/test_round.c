@@ -175,11 +175,11 @@ START_TEST(sockets_stay_what_they_are_and_whose)
 	ck_assert_int_eq(socket_key_bound(&key, fd), 0);
 	learned_use(c, learned_add(web, &key, fd, &err), c->pid);
 	pass_on();
-	ck_assert_uint_eq(next_web()->listeners.count, 1);
-	ck_assert_int_eq(
-		next_web()->listeners.list[0]->fd, web->listeners.list[0]->fd);
-	ck_assert_uint_eq(next_web()->learned.count, 1);
-	l = next_web()->learned.list[0];
+	ck_assert_uint_eq(next_web()->held.listeners.count, 1);
+	ck_assert_int_eq(next_web()->held.listeners.list[0]->fd,
+		web->held.listeners.list[0]->fd);
+	ck_assert_uint_eq(next_web()->held.learned.count, 1);
+	l = next_web()->held.learned.list[0];
 	ck_assert_int_eq(l->fd, fd);
 	ck_assert(socket_key_equal(&l->key, &key));
 	ck_assert(!learned_is_used(l, child_by_pid(next, c->pid)));
