@@ -48,24 +48,39 @@ static uint64_t checksum(const void *data, size_t len)
 
 /* ---- writing ---- */
 
-static void put_varint(struct handover_writer *w, uint64_t n)
+static void append(struct handover_writer *w, const void *data, size_t len)
 {
-	char bytes[VARINT_MAX];
+	if (w->out != NULL)
+		(void)buffer_append(w->out, data, len);
+}
+
+static size_t make_varint(char *to, uint64_t n)
+{
 	size_t used = 0;
 
 	while (n > 0x7f) {
-		bytes[used++] = (char)(unsigned char)(n | 0x80);
+		to[used++] = (char)(unsigned char)(n | 0x80);
 		n >>= 7;
 	}
-	bytes[used++] = (char)n;
-	(void)buffer_append(w->out, bytes, used);
+	to[used++] = (char)n;
+	return used;
 }
 
-static void put_key(
-	struct handover_writer *w, unsigned tag, enum handover_type type)
+static size_t make_key(char *to, unsigned tag, enum handover_type type)
 {
 	assert(tag >= 1 && tag <= HANDOVER_TAG_MAX);
-	put_varint(w, (uint64_t)tag << 3 | (uint64_t)type);
+	return make_varint(to, (uint64_t)tag << 3 | (uint64_t)type);
+}
+
+/* A field's number and type, and its value or length. */
+static void put_field(struct handover_writer *w, unsigned tag,
+	enum handover_type type, uint64_t n)
+{
+	char bytes[2 * VARINT_MAX];
+	size_t used = make_key(bytes, tag, type);
+
+	used += make_varint(bytes + used, n);
+	append(w, bytes, used);
 }
 
 void handover_begin(struct handover_writer *w, struct buffer *out)
@@ -73,7 +88,7 @@ void handover_begin(struct handover_writer *w, struct buffer *out)
 	static const char room[HANDOVER_HEAD];
 
 	*w = (struct handover_writer){.out = out};
-	(void)buffer_append(out, room, sizeof(room));
+	append(w, room, sizeof(room));
 }
 
 int handover_end(
@@ -97,22 +112,20 @@ int handover_end(
 
 void handover_put_u64(struct handover_writer *w, unsigned tag, uint64_t n)
 {
-	put_key(w, tag, HANDOVER_U64);
-	put_varint(w, n);
+	put_field(w, tag, HANDOVER_U64, n);
 }
 
 void handover_put_i64(struct handover_writer *w, unsigned tag, int64_t n)
 {
-	put_key(w, tag, HANDOVER_I64);
-	put_varint(w, (uint64_t)n << 1 ^ (n < 0 ? UINT64_MAX : 0));
+	put_field(w, tag, HANDOVER_I64,
+		(uint64_t)n << 1 ^ (n < 0 ? UINT64_MAX : 0));
 }
 
 void handover_put_bytes(
 	struct handover_writer *w, unsigned tag, const void *data, size_t len)
 {
-	put_key(w, tag, HANDOVER_BYTES);
-	put_varint(w, len);
-	(void)buffer_append(w->out, data, len);
+	put_field(w, tag, HANDOVER_BYTES, len);
+	append(w, data, len);
 }
 
 void handover_put_text(
@@ -120,17 +133,18 @@ void handover_put_text(
 {
 	if (text == NULL)
 		return;
-	put_key(w, tag, HANDOVER_TEXT);
-	put_varint(w, strlen(text));
-	(void)buffer_append(w->out, text, strlen(text));
+	put_field(w, tag, HANDOVER_TEXT, strlen(text));
+	append(w, text, strlen(text));
 }
 
 void handover_open(struct handover_writer *w, unsigned tag)
 {
+	char bytes[VARINT_MAX];
+
 	assert(w->depth < HANDOVER_DEPTH);
-	put_key(w, tag, HANDOVER_GROUP);
-	w->open[w->depth++] = w->out->len;
-	(void)buffer_append(w->out, "\0\0\0", 4);
+	append(w, bytes, make_key(bytes, tag, HANDOVER_GROUP));
+	w->open[w->depth++] = w->out != NULL ? w->out->len : 0;
+	append(w, "\0\0\0", 4);
 }
 
 void handover_close(struct handover_writer *w)
@@ -139,7 +153,7 @@ void handover_close(struct handover_writer *w)
 
 	assert(w->depth > 0);
 	at = w->open[--w->depth];
-	if (!w->out->failed)
+	if (w->out != NULL && !w->out->failed)
 		store(w->out->data + at, w->out->len - at - 4, 4);
 }
 

@@ -54,7 +54,8 @@ struct handover_writer {
 	size_t open[HANDOVER_DEPTH]; /* where the length of each stands */
 };
 
-/* Leaves room for the head, which handover_end() fills in. */
+/* Leaves room for the head, which handover_end() fills in.  `out` NULL: all that
+ * is put is dropped. */
 void handover_begin(struct handover_writer *w, struct buffer *out);
 int handover_end(struct handover_writer *w,
 	const struct handover_version *version); /* -1: out of memory */
@@ -70,6 +71,8 @@ void handover_close(struct handover_writer *w);
 /* Members of a struct; what is 0, "" or NEVER takes no room. */
 void handover_put_plain(struct handover_writer *w,
 	const struct plain_table *table, const void *from);
+void handover_put_member(struct handover_writer *w, const struct plain_row *row,
+	const void *from);
 
 /* ---- reading ---- */
 
@@ -109,6 +112,9 @@ char *handover_text(const struct handover_field *f);
  */
 int handover_take_plain(const struct plain_table *table, void *to,
 	const struct handover_field *f);
+/* The same of a member that has the field's number. */
+int handover_take_member(
+	const struct plain_row *row, void *to, const struct handover_field *f);
 /* What all members are where no field says otherwise. */
 void handover_clear_plain(const struct plain_table *table, void *to);
 /* A struct from all fields of a group; -1: one of them cannot be so. */

@@ -10,26 +10,48 @@
 
 /* ---- members ---- */
 
-/* Where the bytes of a number of that size are within one of 64 bits. */
-static char *low_bytes(uint64_t *n, size_t size)
-{
-	bool big = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
-
-	return (char *)n + (big ? sizeof(*n) - size : 0);
-}
+/* A number of any size, anywhere. */
+union number {
+	uint8_t one;
+	uint16_t two;
+	uint32_t four;
+	uint64_t eight;
+} __attribute__((packed, may_alias));
 
 static uint64_t get_unsigned(const void *at, size_t size)
 {
-	uint64_t n = 0;
+	const union number *n = at;
 
-	(void)memcpy(low_bytes(&n, size), at, size);
-	return n;
+	switch (size) {
+	case 1:
+		return n->one;
+	case 2:
+		return n->two;
+	case 4:
+		return n->four;
+	default:
+		return n->eight;
+	}
 }
 
 /* False: it does not fit. */
 static bool set_unsigned(void *at, size_t size, uint64_t n)
 {
-	(void)memcpy(at, low_bytes(&n, size), size);
+	union number *to = at;
+
+	switch (size) {
+	case 1:
+		to->one = (uint8_t)n;
+		break;
+	case 2:
+		to->two = (uint16_t)n;
+		break;
+	case 4:
+		to->four = (uint32_t)n;
+		break;
+	default:
+		to->eight = n;
+	}
 	return get_unsigned(at, size) == n;
 }
 
@@ -42,9 +64,7 @@ static int64_t get_signed(const void *at, size_t size)
 
 static bool set_signed(void *at, size_t size, int64_t n)
 {
-	uint64_t bits = (uint64_t)n;
-
-	(void)memcpy(at, low_bytes(&bits, size), size);
+	(void)set_unsigned(at, size, (uint64_t)n);
 	return get_signed(at, size) == n;
 }
 
@@ -58,9 +78,10 @@ static size_t words_used(const char *at, size_t size)
 	return size;
 }
 
-static void put_member(
-	struct handover_writer *w, const struct plain_row *row, const char *at)
+void handover_put_member(struct handover_writer *w, const struct plain_row *row,
+	const void *from)
 {
+	const char *at = (const char *)from + row->offset;
 	const struct buffer *buffer = (const void *)at;
 	const char *text;
 	size_t used;
@@ -117,9 +138,8 @@ static void put_member(
 void handover_put_plain(struct handover_writer *w,
 	const struct plain_table *table, const void *from)
 {
-	for (uint32_t i = 0; i < table->count; i++)
-		put_member(w, &table->rows[i],
-			(const char *)from + table->rows[i].offset);
+	for (uint32_t i = 0; w->out != NULL && i < table->count; i++)
+		handover_put_member(w, &table->rows[i], from);
 }
 
 /* ---- reading ---- */
@@ -150,7 +170,7 @@ static bool take_heap(char *at, const struct handover_field *f)
 	return text != NULL;
 }
 
-static bool take_member(
+static bool take(
 	const struct plain_row *row, char *at, const struct handover_field *f)
 {
 	switch ((enum plain_kind)row->kind) {
@@ -185,17 +205,18 @@ static bool take_member(
 	return false;
 }
 
+int handover_take_member(
+	const struct plain_row *row, void *to, const struct handover_field *f)
+{
+	return take(row, (char *)to + row->offset, f) ? 1 : -1;
+}
+
 int handover_take_plain(const struct plain_table *table, void *to,
 	const struct handover_field *f)
 {
-	for (uint32_t i = 0; i < table->count; i++) {
-		const struct plain_row *row = &table->rows[i];
-
-		if (row->tag == f->tag)
-			return take_member(row, (char *)to + row->offset, f)
-				? 1
-				: -1;
-	}
+	for (uint32_t i = 0; i < table->count; i++)
+		if (table->rows[i].tag == f->tag)
+			return handover_take_member(&table->rows[i], to, f);
 	return 0;
 }
 

@@ -40,12 +40,13 @@ static void put_list(
 static void put_row(
 	struct carry_writer *c, const struct plain_row *row, const void *of)
 {
-	const struct plain_table alone = {row, 1, 0};
 	const char *at = (const char *)of + row->offset;
 	const void *one;
 	size_t count;
 	int fd;
 
+	if (c->w.out == NULL && row->kind < CARRY_ROW_REFERENCE)
+		return; /* nothing but references counts yet */
 	switch ((int)row->kind) {
 	case CARRY_ROW_REFERENCE:
 		(void)memcpy(&one, at, sizeof(one));
@@ -78,7 +79,7 @@ static void put_row(
 		note_descriptor(c, fd, c->lasting && row->kind == PLAIN_FD);
 		break;
 	}
-	handover_put_plain(&c->w, &alone, of);
+	handover_put_member(&c->w, row, of);
 }
 
 /* Where its owner has the pointer to it. */
@@ -192,7 +193,6 @@ static void *append(const struct plain_row *row, void **at)
 static int take_row(struct carry_reader *r, const struct plain_row *row,
 	void *to, const struct handover_field *f)
 {
-	const struct plain_table alone = {row, 1, 0};
 	void **at = (void **)((uintptr_t)to + row->offset);
 
 	switch ((int)row->kind) {
@@ -213,7 +213,7 @@ static int take_row(struct carry_reader *r, const struct plain_row *row,
 						: append(row, at),
 			f);
 	default:
-		return handover_take_plain(&alone, to, f);
+		return handover_take_member(row, to, f);
 	}
 }
 

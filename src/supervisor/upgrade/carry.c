@@ -163,24 +163,18 @@ static const struct carried whole = {
 	.more = carried_of_instance,
 };
 
-static void start_again(struct carry_writer *c, bool lasting)
-{
-	c->out.len = HANDOVER_HEAD;
-	c->descriptors.len = 0;
-	c->queued = 0;
-	c->lasting = lasting;
-}
-
 int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	const struct carry_binary *binary, struct error *err)
 {
-	*c = (struct carry_writer){.sup = sup};
+	*c = (struct carry_writer){.sup = sup, .lasting = lasting};
 	buffer_init(&c->out, HANDOVER_SIZE_MAX);
 	buffer_init(&c->descriptors, 0);
-	handover_begin(&c->w, &c->out);
-	/* what is referred to stands first, and is known once all is written */
+	/* what is referred to stands first: find it before anything is
+	 * written */
+	handover_begin(&c->w, NULL);
 	carry_put_all(c, &whole, sup);
-	start_again(c, lasting);
+	c->queued = 0;
+	handover_begin(&c->w, &c->out);
 	carry_put_one(c, &carried_binary, binary);
 	carry_put_one(c, &carried_supervisor, sup);
 	carry_put_all(c, &whole, sup);

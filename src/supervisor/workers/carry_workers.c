@@ -236,6 +236,8 @@ static void put_children(struct carry_writer *c, const void *of)
 {
 	const struct service *s = of;
 
+	if (c->w.out == NULL)
+		return; /* workers refer to nothing */
 	for (uint32_t i = 0; i < s->child_slots; i++)
 		for (int k = 0; k < 2; k++)
 			carry_put_one(c, &carried_child, s->children[i][k]);
