@@ -9,7 +9,6 @@
 #include "os/socket/socket.h"
 #include "os/socket/socket_options.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -207,7 +206,7 @@ static struct held_socket *add(
 static void set_address(struct held_socket *s, const char *hex, unsigned port)
 {
 	const char *scheme = s->kind == HELD_TCP ? "tcp" : "udp";
-	char ip[INET6_ADDRSTRLEN] = "?";
+	char text[ENDPOINT_TEXT];
 	uint32_t words[4] = {0};
 	bool six = strlen(hex) > 8;
 
@@ -217,24 +216,11 @@ static void set_address(struct held_socket *s, const char *hex, unsigned port)
 		(void)text_copy(word, sizeof(word), hex + 8 * i);
 		words[i] = (uint32_t)strtoul(word, NULL, 16);
 	}
-	if (six) {
-		struct sockaddr_in6 at = {.sin6_family = AF_INET6,
-			.sin6_port = htons((uint16_t)port)};
-
-		(void)memcpy(&at.sin6_addr, words, sizeof(at.sin6_addr));
-		(void)memcpy(&s->at, &at, sizeof(at));
-		s->size = sizeof(at);
-	} else {
-		struct sockaddr_in at = {.sin_family = AF_INET,
-			.sin_port = htons((uint16_t)port)};
-
-		at.sin_addr.s_addr = words[0];
-		(void)memcpy(&s->at, &at, sizeof(at));
-		s->size = sizeof(at);
-	}
-	(void)inet_ntop(six ? AF_INET6 : AF_INET, words, ip, sizeof(ip));
-	(void)snprintf(s->text, sizeof(s->text),
-		six ? "%s:[%s]:%u" : "%s:%s:%u", scheme, ip, port);
+	s->size = endpoint_make(
+		&s->at, six ? AF_INET6 : AF_INET, words, (uint16_t)port, 0);
+	(void)snprintf(s->text, sizeof(s->text), "%s:%s", scheme,
+		endpoint_text(
+			text, s->at.any.sa_family, words, (uint16_t)port));
 }
 
 /* Where the kernel chooses ports: who has such a UDP port asks, and waits for
@@ -295,13 +281,13 @@ static bool take_unix(struct look *look, char *line, enum held_kind kind)
 	s = add(look, inode, kind);
 	if (s == NULL)
 		return true;
-	s->at.path.sun_family = AF_UNIX;
-	(void)text_copy(s->at.path.sun_path, sizeof(s->at.path.sun_path),
+	s->at.un.sun_family = AF_UNIX;
+	(void)text_copy(s->at.un.sun_path, sizeof(s->at.un.sun_path),
 		path > 0 ? line + path : "");
 	s->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-		strlen(s->at.path.sun_path));
-	if (s->at.path.sun_path[0] == '@')
-		s->at.path.sun_path[0] = '\0';
+		strlen(s->at.un.sun_path));
+	if (s->at.un.sun_path[0] == '@')
+		s->at.un.sun_path[0] = '\0';
 	else
 		s->size++;
 	(void)snprintf(s->text, sizeof(s->text), "unix:%s",

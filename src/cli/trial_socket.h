@@ -3,13 +3,12 @@
 #define CLI_TRIAL_SOCKET_H
 
 #include "base/nsec.h"
+#include "os/socket/endpoint.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/types.h>
-#include <sys/un.h>
 
 /*
  * The sockets that a worker waits at for others to come: those that listen, and
@@ -24,11 +23,7 @@ enum held_kind { HELD_TCP, HELD_UDP, HELD_UNIX };
 struct held_socket {
 	enum held_kind kind;
 	uint64_t inode;
-	union {
-		struct sockaddr any;
-		struct sockaddr_storage room;
-		struct sockaddr_un path;
-	} at;
+	union endpoint at;
 	socklen_t size;
 	char text[HELD_TEXT]; /* "tcp:0.0.0.0:80", "unix:/run/x" */
 	pid_t pid;            /* one that holds it … */

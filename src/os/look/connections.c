@@ -3,22 +3,20 @@
 
 #include "base/scope.h"
 #include "os/process.h"
+#include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,14 +35,6 @@ void connections_free(struct connections *all)
 }
 
 /* ---- one socket ---- */
-
-uint16_t connections_port(const struct sockaddr_storage *at)
-{
-	/* the port of IPv6 is where that of IPv4 is */
-	return at->ss_family == AF_INET || at->ss_family == AF_INET6
-		? ntohs(((const struct sockaddr_in *)at)->sin_port)
-		: 0;
-}
 
 static uint32_t queue_of(int fd)
 {
@@ -90,7 +80,7 @@ static bool is_unix_stream(int fd)
 static bool look_at(int fd, struct connection *c)
 {
 	struct tcp_info info = {0};
-	struct sockaddr_storage at = {0};
+	union endpoint at;
 	struct ucred peer;
 	socklen_t size = sizeof(info);
 	int bytes = 0;
@@ -115,12 +105,10 @@ static bool look_at(int fd, struct connection *c)
 	c->cookie = socket_cookie(fd);
 	if (c->cookie == 0)
 		return false;
-	size = sizeof(at);
-	if (getsockname(fd, (struct sockaddr *)&at, &size) == 0) {
-		c->port = connections_port(&at);
-		c->has_name = at.ss_family == AF_UNIX &&
-			size > offsetof(struct sockaddr_un, sun_path);
-	}
+	size = endpoint_own(fd, &at);
+	c->port = endpoint_port(&at);
+	c->has_name = at.any.sa_family == AF_UNIX &&
+		size > offsetof(struct sockaddr_un, sun_path);
 	return true;
 }
 
@@ -357,25 +345,18 @@ const char *connections_peer(
 	struct remote *r, const struct connection *c, char *to, size_t size)
 {
 	scoped_fd fd = c->fd != -1 ? remote_fd(r, c->fd) : -1;
-	struct sockaddr_storage at = {0};
-	socklen_t len = sizeof(at);
-	char host[INET6_ADDRSTRLEN];
-	const struct sockaddr_in6 *six = (const void *)&at;
-	const struct sockaddr_in *four = (const void *)&at;
+	char text[ENDPOINT_TEXT] = "a peer";
+	union endpoint at;
+	size_t len = 0;
+	const void *ip;
 
-	(void)snprintf(to, size, "a peer");
-	if (fd == -1 || getpeername(fd, (struct sockaddr *)&at, &len) == -1)
-		return to;
-	if (at.ss_family == AF_UNIX)
-		(void)snprintf(to, size, "a local peer");
-	else if (at.ss_family == AF_INET &&
-		inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)) != NULL)
-		(void)snprintf(to, size, "%s:%u", host, ntohs(four->sin_port));
-	else if (at.ss_family == AF_INET6 &&
-		inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)) !=
-			NULL)
-		(void)snprintf(
-			to, size, "[%s]:%u", host, ntohs(six->sin6_port));
+	(void)endpoint_peer(fd, &at);
+	ip = endpoint_ip(&at, &len);
+	if (len > 0)
+		(void)endpoint_text(
+			text, at.any.sa_family, ip, endpoint_port(&at));
+	(void)snprintf(to, size, "%s",
+		at.any.sa_family == AF_UNIX ? "a local peer" : text);
 	return to;
 }
 

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 
 /*
@@ -87,9 +86,6 @@ unsigned connections_end(struct remote *r, int pidfd,
 /* "127.0.0.1:4711"; "a peer" where it cannot be told. */
 const char *connections_peer(
 	struct remote *r, const struct connection *c, char *to, size_t size);
-
-/* Of an address: 0 where it has none. */
-uint16_t connections_port(const struct sockaddr_storage *at);
 
 /* The resolution of the kernel's times (a jiffy), us. */
 unsigned connections_tick(void);

@@ -2,55 +2,41 @@
 #include "os/socket/peer.h"
 
 #include "base/scope.h"
+#include "os/socket/endpoint.h"
 #include "os/socket/socket.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* ---- who it is ---- */
 
-union end {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	struct sockaddr_un un;
-};
-
 /* Returns the family, AF_INET for what is only mapped into IPv6. */
-static int take_ip(const union end *end, uint8_t ip[16], uint16_t *port)
+static int take_ip(const union endpoint *end, uint8_t ip[16], uint16_t *port)
 {
-	if (end->any.sa_family == AF_INET) {
-		(void)memcpy(ip, &end->v4.sin_addr, 4);
-		*port = ntohs(end->v4.sin_port);
-		return AF_INET;
+	size_t len;
+	const uint8_t *from = endpoint_ip(end, &len);
+
+	*port = endpoint_port(end);
+	if (len == 16 && IN6_IS_ADDR_V4MAPPED(&end->v6.sin6_addr)) {
+		from += 12;
+		len = 4;
 	}
-	*port = ntohs(end->v6.sin6_port);
-	if (!IN6_IS_ADDR_V4MAPPED(&end->v6.sin6_addr)) {
-		(void)memcpy(ip, &end->v6.sin6_addr, 16);
-		return AF_INET6;
-	}
-	(void)memcpy(ip, (const uint8_t *)&end->v6.sin6_addr + 12, 4);
-	return AF_INET;
+	(void)memcpy(ip, from, len);
+	return len == 4 ? AF_INET : AF_INET6;
 }
 
-static void look_inet(int fd, const union end *far, struct peer *peer)
+static void look_inet(int fd, const union endpoint *far, struct peer *peer)
 {
-	union end near = {.any = {.sa_family = AF_UNSPEC}};
-	socklen_t size = sizeof(near);
+	union endpoint near;
 
 	peer->family = take_ip(far, peer->ip, &peer->port);
 	if (far->any.sa_family == AF_INET6)
 		peer->scope = far->v6.sin6_scope_id;
-	if (getsockname(fd, &near.any, &size) == 0 &&
-		(near.any.sa_family == AF_INET ||
-			near.any.sa_family == AF_INET6))
-		(void)take_ip(&near, peer->local_ip, &peer->local_port);
+	(void)endpoint_own(fd, &near);
+	(void)take_ip(&near, peer->local_ip, &peer->local_port);
 }
 
 static void look_unix(int fd, struct peer *peer)
@@ -69,7 +55,7 @@ static void look_unix(int fd, struct peer *peer)
 
 int peer_accept(int listener, struct peer *peer)
 {
-	union end far;
+	union endpoint far;
 	socklen_t size = sizeof(far);
 	int fd;
 
@@ -96,17 +82,10 @@ bool peer_is_same(const struct peer *a, const struct peer *b)
 
 const char *peer_text(char to[PEER_TEXT_MAX], const struct peer *peer)
 {
-	char ip[INET6_ADDRSTRLEN] = "?";
-
-	if (peer->family == AF_UNIX) {
-		(void)snprintf(to, PEER_TEXT_MAX, "pid %d, uid %u",
-			(int)peer->pid, peer->uid);
-		return to;
-	}
-	if (peer->family != 0)
-		(void)inet_ntop(peer->family, peer->ip, ip, sizeof(ip));
-	(void)snprintf(to, PEER_TEXT_MAX,
-		peer->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, peer->port);
+	if (peer->family != AF_UNIX)
+		return endpoint_text(to, peer->family, peer->ip, peer->port);
+	(void)snprintf(
+		to, PEER_TEXT_MAX, "pid %d, uid %u", (int)peer->pid, peer->uid);
 	return to;
 }
 

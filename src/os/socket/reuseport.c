@@ -2,6 +2,7 @@
 #include "os/socket/reuseport.h"
 
 #include "base/scope.h"
+#include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
 #include "os/socket/socket_options.h"
@@ -12,14 +13,12 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #ifndef IPV6_MINHOPCOUNT
@@ -105,12 +104,10 @@ static int open_as(uid_t uid, int family)
 
 static int bind_beside(int to, int from)
 {
-	struct sockaddr_storage at;
-	socklen_t size = sizeof(at);
+	union endpoint at;
+	socklen_t size = endpoint_own(from, &at);
 
-	if (getsockname(from, (struct sockaddr *)&at, &size) == -1)
-		return -1;
-	return bind(to, (struct sockaddr *)&at, size);
+	return size > 0 ? bind(to, &at.any, size) : -1;
 }
 
 static int set_filter(int fd, int name, struct sock_filter *list, size_t count)
@@ -180,20 +177,12 @@ int reuseport_hear(int fd, int like)
 
 void reuseport_knock(int fd)
 {
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-		struct sockaddr_un un;
-	} at = {0};
-	socklen_t size = sizeof(at);
-	scoped_fd own = -1;
+	union endpoint at;
+	socklen_t size = endpoint_own(fd, &at);
+	scoped_fd own = socket(at.any.sa_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	/* all addresses mean this machine to who connects */
-	if (getsockname(fd, &at.any, &size) == -1)
-		return;
-	own = socket(at.any.sa_family,
-		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (own != -1 && copy_device(own, fd) == 0)
 		(void)connect(own, &at.any, size);
 }
@@ -261,23 +250,19 @@ static void put_match(struct program *p, uint32_t value, size_t end)
 			0, (unsigned char)(end - p->n - 1)));
 }
 
-union source {
-	struct sockaddr any;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-};
-
 /* What comes from there goes to `place`.  Packets with options before their TCP
  * header are none of ours. */
-static void put_aim(struct program *p, const union source *from, unsigned place)
+static void put_aim(
+	struct program *p, const union endpoint *from, unsigned place)
 {
 	bool v6 = from->any.sa_family == AF_INET6;
 	int words = v6 ? 4 : 1;
 	size_t end = p->n + 2 * (2 + (size_t)words) + 1;
-	uint32_t ip[4] = {from->in.sin_addr.s_addr};
+	uint32_t ip[4] = {0};
+	size_t len;
+	const void *its = endpoint_ip(from, &len);
 
-	if (v6)
-		(void)memcpy(ip, &from->in6.sin6_addr, sizeof(ip));
+	(void)memcpy(ip, its, len);
 	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_PROTOCOL);
 	put_match(p, v6 ? ETH_P_IPV6 : ETH_P_IP, end);
 	for (int i = 0; i < words; i++) {
@@ -285,7 +270,7 @@ static void put_aim(struct program *p, const union source *from, unsigned place)
 		put_match(p, ntohl(ip[i]), end);
 	}
 	put_load(p, BPF_H, SKF_NET_OFF + (v6 ? 40 : 20));
-	put_match(p, ntohs(from->in.sin_port), end); /* where v6 has it, too */
+	put_match(p, endpoint_port(from), end);
 	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, place));
 }
 
@@ -332,10 +317,9 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
 	unsigned place)
 {
 	struct program p = {.n = 0};
-	union source from = {.any = {0}};
-	socklen_t size = sizeof(from);
+	union endpoint from;
 
-	if (getsockname(client, &from.any, &size) == -1)
+	if (endpoint_own(client, &from) == 0)
 		return -1;
 	put_aim(&p, &from, place);
 	if (put_shares(&p, weights, count) == -1)

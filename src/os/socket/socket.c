@@ -3,15 +3,14 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket_unix.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -21,14 +20,6 @@
 #ifndef IPV6_FREEBIND
 #define IPV6_FREEBIND 78
 #endif
-
-/* An internet address of either family. */
-union inet_address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	struct sockaddr_storage room;
-};
 
 int socket_get(int fd, int level, int option, int *value)
 {
@@ -41,26 +32,6 @@ int socket_get(int fd, int level, int option, int *value)
 int socket_set(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value));
-}
-
-static socklen_t inet_fill(
-	union inet_address *to, int family, const struct socket_plan *plan)
-{
-	(void)memset(to, 0, sizeof(*to));
-	if (family == AF_INET) {
-		to->v4.sin_family = AF_INET;
-		to->v4.sin_port = htons(plan->port);
-		if (plan->family == AF_INET)
-			(void)memcpy(&to->v4.sin_addr, plan->ip, 4);
-		return sizeof(to->v4);
-	}
-	to->v6.sin6_family = AF_INET6;
-	to->v6.sin6_port = htons(plan->port);
-	if (plan->family == AF_INET6) {
-		(void)memcpy(&to->v6.sin6_addr, plan->ip, 16);
-		to->v6.sin6_scope_id = plan->scope_id;
-	}
-	return sizeof(to->v6);
 }
 
 /* What must be set before the bind.  *what names the option that failed. */
@@ -132,8 +103,10 @@ static int inet_open(
 	int type = plan->type | SOCK_CLOEXEC |
 		(plan->nonblock ? SOCK_NONBLOCK : 0);
 	scoped_fd fd = socket(family, type, 0);
-	union inet_address address;
-	socklen_t size = inet_fill(&address, family, plan);
+	union endpoint at;
+	socklen_t size = endpoint_make(&at, family,
+		plan->family == family ? plan->ip : NULL, plan->port,
+		plan->scope_id);
 	const char *what = "";
 
 	if (fd == -1)
@@ -141,7 +114,7 @@ static int inet_open(
 	if (set_before(fd, family, plan, &what) == -1)
 		return error_set(
 			err, errno, "cannot set %s of '%s'", what, plan->text);
-	if (bind(fd, &address.any, size) == -1 ||
+	if (bind(fd, &at.any, size) == -1 ||
 		(plan->type == SOCK_STREAM &&
 			socket_backlog(fd, plan->backlog) == -1))
 		return cannot_listen(plan, errno, err);
@@ -176,9 +149,8 @@ int socket_backlog(int fd, int backlog)
 int socket_revive(int fd, int backlog)
 {
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
-	union inet_address at;
-	socklen_t size = sizeof(at);
-	bool known = getsockname(fd, &at.any, &size) == 0;
+	union endpoint at;
+	socklen_t size = endpoint_own(fd, &at);
 
 	/* a second shutdown(2), of another worker, may fall between the two */
 	for (int i = 0; i < 4; i++) {
@@ -186,7 +158,7 @@ int socket_revive(int fd, int backlog)
 		(void)connect(fd, &none, sizeof(none));
 		/* but one that the kernel chose it has given back; EINVAL: it
 		 * has not */
-		if (known)
+		if (size > 0)
 			(void)bind(fd, &at.any, size);
 		if (socket_backlog(fd, backlog) == -1)
 			return -1;
@@ -207,23 +179,16 @@ int socket_set_nonblock(int fd, bool on)
 		fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 
-static void tell_inet(
-	const union inet_address *address, struct socket_facts *facts)
+static void tell_inet(const union endpoint *at, struct socket_facts *facts)
 {
-	const char *kind = facts->type == SOCK_DGRAM ? "udp" : "tcp";
-	char ip[INET6_ADDRSTRLEN] = "?";
+	char text[ENDPOINT_TEXT];
+	size_t len;
 
-	if (facts->family == AF_INET) {
-		facts->port = ntohs(address->v4.sin_port);
-		(void)inet_ntop(AF_INET, &address->v4.sin_addr, ip, sizeof(ip));
-		(void)snprintf(facts->text, sizeof(facts->text), "%s:%s:%u",
-			kind, ip, facts->port);
-		return;
-	}
-	facts->port = ntohs(address->v6.sin6_port);
-	(void)inet_ntop(AF_INET6, &address->v6.sin6_addr, ip, sizeof(ip));
-	(void)snprintf(facts->text, sizeof(facts->text), "%s:[%s]:%u", kind, ip,
-		facts->port);
+	facts->port = endpoint_port(at);
+	(void)snprintf(facts->text, sizeof(facts->text), "%s:%s",
+		facts->type == SOCK_DGRAM ? "udp" : "tcp",
+		endpoint_text(text, facts->family, endpoint_ip(at, &len),
+			facts->port));
 }
 
 static void tell_unix(const struct sockaddr_un *address, socklen_t size,
@@ -247,25 +212,21 @@ static void tell_unix(const struct sockaddr_un *address, socklen_t size,
 
 int socket_look(int fd, struct socket_facts *facts, struct error *err)
 {
-	union {
-		union inet_address inet;
-		struct sockaddr_un local;
-	} address;
-	socklen_t size = sizeof(address);
+	union endpoint at;
+	socklen_t size = endpoint_own(fd, &at);
 	int listening;
 
 	(void)memset(facts, 0, sizeof(*facts));
-	(void)memset(&address, 0, sizeof(address));
-	if (socket_get(fd, SOL_SOCKET, SO_DOMAIN, &facts->family) == -1 ||
+	if (size == 0 ||
+		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &facts->family) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_TYPE, &facts->type) == -1 ||
-		socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) == -1 ||
-		getsockname(fd, &address.inet.any, &size) == -1)
+		socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) == -1)
 		return error_set(err, errno, "cannot use descriptor %d", fd);
 	facts->listening = listening != 0;
 	if (facts->family == AF_UNIX)
-		tell_unix(&address.local, size, facts);
+		tell_unix(&at.un, size, facts);
 	else if (facts->family == AF_INET || facts->family == AF_INET6)
-		tell_inet(&address.inet, facts);
+		tell_inet(&at, facts);
 	else
 		(void)snprintf(facts->text, sizeof(facts->text), "family %d",
 			facts->family);
@@ -308,19 +269,13 @@ bool socket_peer_in_group(int fd, gid_t gid)
 
 bool socket_is_loopback(int fd)
 {
-	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} at = {.any = {0}};
-	socklen_t size = sizeof(at);
+	union endpoint at;
 
-	if (getsockname(fd, &at.any, &size) == -1)
-		return false;
+	(void)endpoint_own(fd, &at);
 	if (at.any.sa_family == AF_INET)
-		return ntohl(at.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+		return ntohl(at.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 	return at.any.sa_family == AF_INET6 &&
-		IN6_IS_ADDR_LOOPBACK(&at.in6.sin6_addr);
+		IN6_IS_ADDR_LOOPBACK(&at.v6.sin6_addr);
 }
 
 uint64_t socket_cookie(int fd)

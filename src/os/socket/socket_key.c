@@ -2,12 +2,11 @@
 #include "os/socket/socket_key.h"
 
 #include "base/scope.h"
+#include "os/socket/endpoint.h"
 #include "os/socket/socket.h"
 #include "os/socket/socket_options.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,18 +20,13 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-union any_address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	char room[SOCKET_ADDRESS_MAX];
-};
+_Static_assert(sizeof(union endpoint) == SOCKET_ADDRESS_MAX, "room for any");
 
 /* ---- from an address ---- */
 
 static int take_address(struct socket_key *key, const void *any, socklen_t size)
 {
-	union any_address a;
+	union endpoint a;
 
 	if (size > sizeof(a) || size < sizeof(a.any.sa_family))
 		return -1;
@@ -105,12 +99,10 @@ int socket_key_of(
 
 int socket_key_bound(struct socket_key *key, int fd)
 {
-	union any_address a;
-	socklen_t size = sizeof(a);
+	union endpoint at;
+	socklen_t size = endpoint_own(fd, &at);
 
-	if (getsockname(fd, &a.any, &size) == -1)
-		return -1;
-	return socket_key_of(key, fd, &a, size);
+	return size > 0 ? socket_key_of(key, fd, &at, size) : -1;
 }
 
 /* net.ipv6.bindv6only, as a new socket has it. */
@@ -189,17 +181,13 @@ const char *socket_key_text(
 	const struct socket_key *key, char to[SOCKET_KEY_TEXT])
 {
 	const char *kind = key->type == SOCK_DGRAM ? "udp" : "tcp";
-	char ip[INET6_ADDRSTRLEN] = "?";
+	char text[ENDPOINT_TEXT];
 
-	(void)inet_ntop(key->family, key->ip, ip, sizeof(ip));
-	if (key->family == AF_INET)
-		(void)snprintf(
-			to, SOCKET_KEY_TEXT, "%s:%s:%u", kind, ip, key->port);
-	else if (socket_key_is_any(key) && !key->v6only)
+	if (key->family == AF_INET6 && socket_key_is_any(key) && !key->v6only)
 		(void)snprintf(to, SOCKET_KEY_TEXT, "%s:*:%u", kind, key->port);
 	else
-		(void)snprintf(
-			to, SOCKET_KEY_TEXT, "%s:[%s]:%u", kind, ip, key->port);
+		(void)snprintf(to, SOCKET_KEY_TEXT, "%s:%s", kind,
+			endpoint_text(text, key->family, key->ip, key->port));
 	return to;
 }
 
@@ -207,21 +195,11 @@ const char *socket_key_text(
 
 int socket_key_bind(const struct socket_key *key, int fd)
 {
-	union any_address a;
-	socklen_t size = sizeof(a.v4);
+	union endpoint at;
+	socklen_t size =
+		endpoint_make(&at, key->family, key->ip, key->port, key->scope);
 
-	(void)memset(&a, 0, sizeof(a));
-	a.any.sa_family = (sa_family_t)key->family;
-	if (key->family == AF_INET) {
-		a.v4.sin_port = htons(key->port);
-		(void)memcpy(&a.v4.sin_addr, key->ip, 4);
-	} else {
-		a.v6.sin6_port = htons(key->port);
-		(void)memcpy(&a.v6.sin6_addr, key->ip, 16);
-		a.v6.sin6_scope_id = key->scope;
-		size = sizeof(a.v6);
-	}
-	return bind(fd, &a.any, size);
+	return bind(fd, &at.any, size);
 }
 
 int socket_key_open_as(const struct socket_key *key, bool again, bool join)

@@ -2,6 +2,7 @@
 #include "supervisor/health/aim.h"
 
 #include "base/text.h"
+#include "os/socket/socket.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -36,11 +37,10 @@ static int set_unix(struct aim *aim, const struct listener *l)
 /* All addresses: the machine's own one. */
 static void set_inet(struct aim *aim, int fd)
 {
-	struct sockaddr_in *in = &aim->address.in;
-	struct sockaddr_in6 *in6 = &aim->address.in6;
+	struct sockaddr_in *in = &aim->address.v4;
+	struct sockaddr_in6 *in6 = &aim->address.v6;
 	uint16_t port = in->sin_port; /* where that of version 6 is */
-	int only = 0;
-	socklen_t size = sizeof(only);
+	int only;
 
 	(void)snprintf(
 		aim->host, sizeof(aim->host), "localhost:%u", ntohs(port));
@@ -51,7 +51,7 @@ static void set_inet(struct aim *aim, int fd)
 	}
 	if (!IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
 		return;
-	(void)getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size);
+	(void)socket_get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only);
 	if (only != 0) {
 		in6->sin6_addr = in6addr_loopback;
 		return;
@@ -67,15 +67,14 @@ static void set_inet(struct aim *aim, int fd)
 int aim_at(struct aim *aim, const struct service *s, struct error *err)
 {
 	const struct listener *l = first_of(&s->held.listeners);
-	int seconds = 0;
-	socklen_t size = sizeof(seconds);
+	int seconds;
 
 	if (l == NULL)
 		l = first_of(&s->held.learned);
 	aim->listener = l;
-	aim->size = sizeof(aim->address);
+	aim->size = l != NULL ? endpoint_own(l->fd, &aim->address) : 0;
 	aim->deferred = false;
-	if (l == NULL || getsockname(l->fd, &aim->address.any, &aim->size))
+	if (aim->size == 0)
 		return error_set(
 			err, 0, "it has no listener that could be asked (yet)");
 	if (aim->address.any.sa_family == AF_UNIX) {
@@ -84,8 +83,8 @@ int aim_at(struct aim *aim, const struct service *s, struct error *err)
 				err, 0, "the path of its listener is too long");
 		return 0;
 	}
-	aim->deferred = getsockopt(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
-				&seconds, &size) == 0 &&
+	aim->deferred = socket_get(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+				&seconds) == 0 &&
 		seconds > 0;
 	set_inet(aim, l->fd);
 	return 0;

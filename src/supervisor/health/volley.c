@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/look/otherend.h"
 #include "supervisor/common/timer.h"
+#include "os/socket/socket.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
@@ -346,15 +347,12 @@ static bool find_owners(struct volley *v)
 static void begin(struct asking *a)
 {
 	struct volley *v = a->volley;
-	struct sockaddr_storage peer;
-	socklen_t size = sizeof(peer);
+	union endpoint peer;
 
-	if (getpeername(a->io.fd, (struct sockaddr *)&peer, &size) == -1) {
-		int error = 0;
+	if (endpoint_peer(a->io.fd, &peer) == 0) {
+		int error;
 
-		size = sizeof(error);
-		if (getsockopt(a->io.fd, SOL_SOCKET, SO_ERROR, &error, &size) ==
-				-1 ||
+		if (socket_get(a->io.fd, SOL_SOCKET, SO_ERROR, &error) == -1 ||
 			error != 0)
 			close_asking(a);
 		return;
@@ -541,17 +539,13 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 
 size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX])
 {
-	struct sockaddr_storage at;
+	union endpoint at;
 	size_t count = 0;
 
-	for (size_t i = 0; i < VOLLEY_MAX; i++) {
-		socklen_t size = sizeof(at);
-
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		if ((WAITING >> v->asks[i].state & 1) != 0 &&
-			getsockname(v->asks[i].io.fd, (struct sockaddr *)&at,
-				&size) == 0)
-			ports[count++] = connections_port(&at);
-	}
+			endpoint_own(v->asks[i].io.fd, &at) > 0)
+			ports[count++] = endpoint_port(&at);
 	return count;
 }
 

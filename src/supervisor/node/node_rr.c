@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "os/socket/endpoint.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/workers/recipe.h"
@@ -11,9 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -76,21 +75,12 @@ static struct node_worker *next_in_turn(
 }
 
 /* FNV-1a over the peer's address without its port; 0: it has none. */
-static uint64_t hash_of(const struct sockaddr_storage *peer)
+static uint64_t hash_of(const union endpoint *peer)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	const unsigned char *at = NULL;
-	size_t len = 0;
+	size_t len;
+	const unsigned char *at = endpoint_ip(peer, &len);
 
-	if (peer->ss_family == AF_INET) {
-		at = (const void *)&((const struct sockaddr_in *)peer)
-			     ->sin_addr;
-		len = 4;
-	} else if (peer->ss_family == AF_INET6) {
-		at = (const void *)&((const struct sockaddr_in6 *)peer)
-			     ->sin6_addr;
-		len = 16;
-	}
 	for (size_t i = 0; i < len; i++)
 		hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
 	hash ^= hash >> 32; /* its low bits choose */
@@ -110,7 +100,7 @@ static struct node_worker *in_slot(
 
 /* A client's slot, while a worker lives there; else the one behind it. */
 static struct node_worker *by_address(struct node_server *s,
-	const struct sockaddr_storage *peer, unsigned window, nsec_t now)
+	const union endpoint *peer, unsigned window, nsec_t now)
 {
 	uint32_t slots = cluster_wanted(s->cluster->service->core);
 	uint64_t hash = hash_of(peer);
@@ -129,13 +119,11 @@ static struct node_worker *choose(struct node_server *s, int fd, nsec_t now)
 {
 	const struct cluster_settings *settings =
 		cluster_settings(s->cluster->service->core);
-	struct sockaddr_storage peer = {0};
-	socklen_t size = sizeof(peer);
+	union endpoint peer;
 
 	if (settings->sticky != STICKY_CLIENT_ADDRESS)
 		return next_in_turn(s, WINDOW, now);
-	if (getpeername(fd, (struct sockaddr *)&peer, &size) == -1)
-		peer.ss_family = AF_UNSPEC; /* it is gone again */
+	(void)endpoint_peer(fd, &peer); /* none, if it is gone again */
 	return by_address(s, &peer, WINDOW_STICKY, now);
 }
 

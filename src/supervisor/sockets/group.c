@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
+#include "os/socket/endpoint.h"
 #include "os/socket/reuseport.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
@@ -123,18 +124,14 @@ bool group_has_stranger(const struct listener *l)
 /* The client's own address is that of the server, with a port for it alone. */
 static int bind_client(int client, const struct sockaddr *to, socklen_t size)
 {
-	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} from = {.any = {0}};
+	union endpoint from = {.room = {0}};
 
 	if (size > sizeof(from)) {
 		errno = EINVAL;
 		return -1;
 	}
 	(void)memcpy(&from, to, size);
-	from.in.sin_port = 0; /* where that of version 6 is */
+	from.v4.sin_port = 0;
 	return bind(client, &from.any, size);
 }
 
@@ -143,8 +140,7 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 {
 	const struct listener_socket *k = group_socket(l, lane);
 	unsigned weights[REUSEPORT_MAX] = {0};
-	struct sockaddr_storage peer;
-	socklen_t room = sizeof(peer);
+	union endpoint peer;
 	int got;
 	int error;
 
@@ -163,8 +159,7 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 	/* within this machine it is there at once */
 	if (got == -1 && error == EINPROGRESS)
 		error = EAGAIN;
-	if (got == -1 && error == EAGAIN &&
-		getpeername(client, (struct sockaddr *)&peer, &room) == 0)
+	if (got == -1 && error == EAGAIN && endpoint_peer(client, &peer) > 0)
 		got = 0;
 	if (reuseport_share(k->fd, weights, group_size(l)) == -1)
 		log_syserr("listener '%s': cannot choose among its sockets",
