@@ -2,6 +2,8 @@
 #ifndef OS_SOCKDIAG_H
 #define OS_SOCKDIAG_H
 
+#include "os/socket/endpoint.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,13 +23,9 @@ struct queue_facts {
 };
 void sockdiag_queue(int fd, struct queue_facts *facts);
 
-/*
- * Send one request of sock_diag(7) for one socket, and receive its answer: its
- * length, whose body has at least `body` bytes; 0: there is no such socket, or it
- * cannot be told.
- */
-size_t sockdiag_ask(const void *request, size_t size, void *answer, size_t room,
-	size_t body);
+/* The inode of the TCP socket of this machine that is at `at` and connected to
+ * `peer`.  0: it is not accepted yet, or there is none. */
+uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer);
 /*
  * What the kernel tells of a unix socket of ours: the attribute `type`
  * (UNIX_DIAG_...), which comes where `show` (UDIAG_SHOW_...) asks for it, into `to`.
