@@ -121,18 +121,17 @@ static void note_name(struct look *look)
 				sizeof(look->held->store), name);
 }
 
-static void note_descriptor(void *context, int fd, const char *target)
+static bool note_descriptor(void *context, int fd, const char *target)
 {
 	struct look *look = context;
 	uint64_t inode = remote_socket_inode(target);
 
 	if (inode == 0)
 		note_file(look, fd, target);
-
-	if (inode == 0 || look->count == INODES_MAX ||
-		find(look, inode) != NULL)
-		return;
-	look->list[look->count++] = (struct owned){inode, look->pid, fd};
+	else if (look->count < INODES_MAX && find(look, inode) == NULL)
+		look->list[look->count++] =
+			(struct owned){inode, look->pid, fd};
+	return false;
 }
 
 struct threads {

@@ -123,7 +123,7 @@ struct gathering {
 	int error;    /* of the first that could not be had */
 };
 
-static void gather(void *context, int number, const char *target)
+static bool gather(void *context, int number, const char *target)
 {
 	struct gathering *g = context;
 	struct connections *all = g->all;
@@ -133,10 +133,10 @@ static void gather(void *context, int number, const char *target)
 
 	all->descriptors++;
 	if (inode == 0 || g->full || g->error != 0)
-		return;
+		return false;
 	if (all->count == all->room) {
 		g->full = true;
-		return;
+		return false;
 	}
 	c = &all->list[all->count];
 	*c = (struct connection){.inode = inode, .pid = g->pid, .fd = number};
@@ -148,11 +148,12 @@ static void gather(void *context, int number, const char *target)
 			all->count++;    /* to be asked for otherwise */
 		else if (errno != EBADF) /* else it has just been closed */
 			g->error = errno;
-		return;
+		return false;
 	}
 	if (look_at(fd, c))
 		all->count++;
 	(void)close(fd);
+	return false;
 }
 
 /* ---- where no descriptor can be had ---- */
@@ -311,7 +312,7 @@ static bool is_late(int fd, const struct connection *c)
 		info.tcpi_data_segs_in != c->segments_in;
 }
 
-static void end(void *argument)
+static int end(void *argument)
 {
 	struct ending *e = argument;
 
@@ -328,6 +329,7 @@ static void end(void *argument)
 		else if (shutdown(fd, SHUT_RDWR) == 0)
 			e->ended++;
 	}
+	return 0;
 }
 
 unsigned connections_end(struct remote *r, int pidfd,

@@ -2,21 +2,14 @@
 #include "os/look/holder.h"
 
 #include "base/nsec.h"
-#include "base/scope.h"
-#include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/look/remote.h"
 #include "os/socket/sockdiag.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdbool.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define SOCKETS_MAX 16
 #define PATIENCE (200 * MSEC)
@@ -42,57 +35,34 @@ static bool is_over(const struct bound *b)
 	return clock_now() >= b->until || cpu_time() >= b->worked;
 }
 
-static bool is_one_of(
-	const struct port_socket *list, size_t count, uint64_t inode)
-{
-	for (size_t i = 0; i < count; i++)
-		if (list[i].inode == inode)
-			return true;
-	return false;
-}
-
 struct search {
 	const struct port_socket *list;
 	size_t count;
 	struct bound bound;
+	bool has;    /* the process that is looked at has one of them */
 	pid_t found; /* 0: nobody yet */
 };
 
-/* Has the process one of the sockets? */
-static bool has_one(pid_t pid, const struct search *s)
+static bool look_at_fd(void *context, int fd, const char *target)
 {
-	char path[32];
-	char target[64];
-	struct dirent *entry;
-	bool found = false;
-	DIR *dir;
+	struct search *s = context;
+	uint64_t inode = remote_socket_inode(target);
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
-	if (dir == NULL)
-		return false;
-	while (!found && !is_over(&s->bound) &&
-		(entry = readdir(dir)) != NULL) {
-		ssize_t n = readlinkat(
-			dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-
-		if (n <= 0)
-			continue;
-		target[n] = '\0';
-		found = is_one_of(
-			s->list, s->count, remote_socket_inode(target));
-	}
-	(void)closedir(dir);
-	return found;
+	(void)fd;
+	for (size_t i = 0; inode != 0 && i < s->count; i++)
+		s->has |= s->list[i].inode == inode;
+	return s->has || is_over(&s->bound);
 }
 
 static bool look_at_process(void *context, pid_t pid)
 {
 	struct search *s = context;
+	struct remote r = {.tid = pid}; /* with the rights that we have */
 
-	if (has_one(pid, s))
+	(void)remote_each_fd(&r, UINT_MAX, look_at_fd, s);
+	if (s->has)
 		s->found = pid;
-	return s->found != 0 || is_over(&s->bound);
+	return s->has || is_over(&s->bound);
 }
 
 const char *holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)

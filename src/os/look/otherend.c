@@ -59,7 +59,7 @@ struct held {
 	uint32_t found;
 };
 
-static void look_at(void *context, int fd, const char *target)
+static bool look_at(void *context, int fd, const char *target)
 {
 	struct held *held = context;
 	uint64_t inode = remote_socket_inode(target);
@@ -68,6 +68,7 @@ static void look_at(void *context, int fd, const char *target)
 	for (size_t i = 0; inode != 0 && i < held->count; i++)
 		if (held->inodes[i] == inode)
 			held->found |= 1U << i;
+	return false;
 }
 
 uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes,

@@ -32,7 +32,7 @@
 #define EPOLL_PATIENCE (200 * MSEC)
 
 /*
- * Everything here that may run in a child on our memory (look()) takes no lock
+ * Everything here that may run in a child on our memory (a deed) takes no lock
  * and no memory: it may be ended in the midst of it.
  */
 
@@ -97,29 +97,49 @@ void remote_of(struct remote *r, pid_t tid)
 	r->as_user = r->uid != geteuid() || r->gid != getegid();
 }
 
-static int note_late(struct remote *r, int got)
+/* A deed and what it has returned, in a child or here. */
+struct run {
+	remote_deed *deed;
+	void *argument;
+	int got;
+	int error;
+};
+
+static void run_it(void *argument)
 {
-	r->late |= got == -1 && errno == ETIMEDOUT;
-	return got;
+	struct run *run = argument;
+
+	run->got = run->deed(run->argument);
+	run->error = errno;
 }
 
-static int look(struct remote *r, void (*deed)(void *), void *argument)
+/* `patience` 0: without a child, unless that takes the ids of the process. */
+static int look(
+	struct remote *r, remote_deed *deed, void *argument, nsec_t patience)
 {
-	if (r->late) {
-		errno = ETIMEDOUT;
+	struct run run = {.deed = deed, .argument = argument};
+	int done = 0;
+
+	errno = ETIMEDOUT;
+	if (r->late)
 		return -1;
-	}
 	if (r->as_user)
-		return note_late(r,
-			vfork_run_as(
-				deed, argument, LOOK_PATIENCE, r->uid, r->gid));
-	deed(argument);
-	return 0;
+		done = vfork_run_as(
+			run_it, &run, LOOK_PATIENCE, r->uid, r->gid);
+	else if (patience > 0)
+		done = vfork_run(run_it, &run, patience);
+	else
+		run_it(&run);
+	r->late = done == -1 && errno == ETIMEDOUT;
+	if (done == -1)
+		return -1;
+	errno = run.error;
+	return run.got;
 }
 
-int remote_run(struct remote *r, void (*deed)(void *), void *argument)
+int remote_run(struct remote *r, remote_deed *deed, void *argument)
 {
-	return look(r, deed, argument);
+	return look(r, deed, argument, 0);
 }
 
 /* ---- its descriptors ---- */
@@ -128,8 +148,6 @@ struct fd_look {
 	struct remote *r;
 	int fd;
 	int channel; /* where it goes, from a table that is not ours; or -1 */
-	int got;
-	int error;
 };
 
 /* The process that a thread is of. */
@@ -141,81 +159,71 @@ static pid_t process_of(pid_t tid)
 							     : -1;
 }
 
-static void take_fd(void *argument)
+static int take_fd(void *argument)
 {
-	struct fd_look *l = argument;
+	const struct fd_look *l = argument;
 	pid_t tid = l->r->tid;
 	scoped_fd pidfd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+	int got = -1;
 
 	/* before 6.9 a process has one, a thread of it has not */
 	if (pidfd == -1 && errno == EINVAL)
 		pidfd = (int)syscall(SYS_pidfd_open, tid, 0U);
 	if (pidfd == -1 && (errno == EINVAL || errno == ENOENT))
 		pidfd = (int)syscall(SYS_pidfd_open, process_of(tid), 0U);
-	l->got = -1;
 	if (pidfd != -1)
-		l->got = (int)syscall(SYS_pidfd_getfd, pidfd, l->fd, 0U);
-	l->error = errno;
-	if (l->got != -1 && l->channel != -1 &&
-		fdpass_send(l->channel, "", 1, &l->got, 1) == -1) {
-		l->error = errno;
-		l->got = -1;
-	}
+		got = (int)syscall(SYS_pidfd_getfd, pidfd, l->fd, 0U);
+	if (got != -1 && l->channel != -1)
+		return fdpass_send(l->channel, "", 1, &got, 1);
+	return got;
 }
 
 static int fd_as_user(struct remote *r, struct fd_look *l)
 {
 	struct fdpass_message m;
 	int ends[2];
+	int got = -1;
 	char byte;
 
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == -1)
 		return -1;
 	l->channel = ends[1];
-	if (look(r, take_fd, l) == -1)
-		l->error = errno;
-	l->got = -1; /* a number of the child's */
-	if (fdpass_receive(ends[0], &byte, sizeof(byte), &m) == 1 &&
+	if (remote_run(r, take_fd, l) != -1 &&
+		fdpass_receive(ends[0], &byte, sizeof(byte), &m) == 1 &&
 		m.fd_count == 1)
-		l->got = m.fds[0];
-	(void)close(ends[0]);
-	(void)close(ends[1]);
-	errno = l->error;
-	return l->got;
+		got = m.fds[0];
+	fd_close(&ends[0]);
+	fd_close(&ends[1]);
+	return got;
 }
 
 int remote_fd(struct remote *r, int fd)
 {
-	struct fd_look l = {.r = r, .fd = fd, .channel = -1, .got = -1};
+	struct fd_look l = {.r = r, .fd = fd, .channel = -1};
 
-	if (r->as_user)
-		return fd_as_user(r, &l);
-	take_fd(&l);
-	errno = l.error;
-	return l.got;
+	return r->as_user ? fd_as_user(r, &l) : take_fd(&l);
 }
 
 struct walk {
 	struct remote *r;
 	unsigned most;
-	void (*look)(void *context, int fd, const char *target);
+	remote_each *each;
 	void *context;
-	int got;
-	int error;
 };
 
-static void look_at(const struct walk *w, int dir, const char *name)
+/* True: that was enough. */
+static bool look_at(const struct walk *w, int dir, const char *name)
 {
 	char target[64];
 	ssize_t len = readlinkat(dir, name, target, sizeof(target) - 1);
 
 	if (len <= 0)
-		return;
+		return false;
 	target[len] = '\0';
-	w->look(w->context, (int)strtol(name, NULL, 10), target);
+	return w->each(w->context, (int)strtol(name, NULL, 10), target);
 }
 
-static void walk(void *argument)
+static int walk(void *argument)
 {
 	struct walk *w = argument;
 	scoped_fd dir = open_proc(w->r->tid, "fd", O_DIRECTORY);
@@ -231,29 +239,19 @@ static void walk(void *argument)
 			if (*entry->d_name == '.')
 				continue;
 			w->most--;
-			look_at(w, dir, entry->d_name);
+			if (look_at(w, dir, entry->d_name))
+				return 0;
 		}
 	}
-	w->got = got == -1 ? -1 : 0;
-	w->error = errno;
+	return got == -1 ? -1 : 0;
 }
 
-int remote_each_fd(struct remote *r, unsigned most,
-	void (*each)(void *context, int fd, const char *target), void *context)
+int remote_each_fd(
+	struct remote *r, unsigned most, remote_each *each, void *context)
 {
-	struct walk w = {
-		.r = r,
-		.most = most,
-		.look = each,
-		.context = context,
-	};
+	struct walk w = {r, most, each, context};
 
-	if (most == 0)
-		return 0;
-	if (look(r, walk, &w) == -1)
-		return -1;
-	errno = w.error;
-	return w.got;
+	return most > 0 ? remote_run(r, walk, &w) : 0;
 }
 
 uint64_t remote_socket_inode(const char *target)
@@ -273,19 +271,16 @@ struct text_look {
 	const char *name; /* below /proc/TID */
 	char *to;
 	size_t size;
-	int got; /* 0, or -1 and … */
-	int error;
 };
 
-static void read_text(void *argument)
+static int read_text(void *argument)
 {
-	struct text_look *l = argument;
+	const struct text_look *l = argument;
 
-	l->got = read_proc(l->r->tid, l->name, l->to, l->size);
-	l->error = errno;
+	return read_proc(l->r->tid, l->name, l->to, l->size);
 }
 
-static void read_path(struct text_look *l,
+static int read_path(const struct text_look *l,
 	ssize_t (*get)(const char *path, char *to, size_t size))
 {
 	char path[64];
@@ -294,14 +289,13 @@ static void read_path(struct text_look *l,
 	(void)snprintf(
 		path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
 	len = get(path, l->to, l->size - 1);
-	l->error = errno;
-	l->got = len == -1 ? -1 : 0;
 	l->to[len > 0 ? len : 0] = '\0';
+	return len == -1 ? -1 : 0;
 }
 
-static void read_link(void *argument)
+static int read_link(void *argument)
 {
-	read_path(argument, readlink);
+	return read_path(argument, readlink);
 }
 
 static ssize_t get_protocol(const char *path, char *to, size_t size)
@@ -309,30 +303,35 @@ static ssize_t get_protocol(const char *path, char *to, size_t size)
 	return getxattr(path, "system.sockprotoname", to, size);
 }
 
-static void read_protocol(void *argument)
+static int read_protocol(void *argument)
 {
-	read_path(argument, get_protocol);
+	return read_path(argument, get_protocol);
 }
 
-static int look_at_text(struct remote *r, void (*deed)(void *),
-	const char *name, char *to, size_t size)
+static int look_at_text(struct remote *r, remote_deed *deed, const char *name,
+	char *to, size_t size)
 {
 	struct text_look l = {.r = r, .name = name, .to = to, .size = size};
 
 	to[0] = '\0';
-	if (look(r, deed, &l) == -1)
-		return -1;
-	errno = l.error;
-	return l.got;
+	return remote_run(r, deed, &l);
+}
+
+/* The same below /proc/TID/KIND, of one of its descriptors. */
+static int look_at_fd(struct remote *r, remote_deed *deed, const char *kind,
+	int fd, char *to, size_t size)
+{
+	char name[24];
+
+	(void)snprintf(name, sizeof(name), "%s/%d", kind, fd);
+	return look_at_text(r, deed, name, to, size);
 }
 
 uint64_t remote_inode(struct remote *r, int fd)
 {
-	char name[24];
 	char target[64];
 
-	(void)snprintf(name, sizeof(name), "fd/%d", fd);
-	if (look_at_text(r, read_link, name, target, sizeof(target)) == -1)
+	if (look_at_fd(r, read_link, "fd", fd, target, sizeof(target)) == -1)
 		return 0;
 	return remote_socket_inode(target);
 }
@@ -346,10 +345,7 @@ uint64_t remote_own_inode(int fd)
 
 int remote_protocol(struct remote *r, int fd, char *to, size_t size)
 {
-	char name[24];
-
-	(void)snprintf(name, sizeof(name), "fd/%d", fd);
-	return look_at_text(r, read_protocol, name, to, size);
+	return look_at_fd(r, read_protocol, "fd", fd, to, size);
 }
 
 /* A line: number, six words, the inode, the path (unix_seq_show()). */
@@ -391,20 +387,12 @@ int remote_unix_path(
 	return got;
 }
 
-static int read_info(struct remote *r, int fd, char *to, size_t size)
-{
-	char name[24];
-
-	(void)snprintf(name, sizeof(name), "fdinfo/%d", fd);
-	return look_at_text(r, read_text, name, to, size);
-}
-
 int remote_fd_flags(struct remote *r, int fd)
 {
 	char info[256];
 	const char *flags;
 
-	if (read_info(r, fd, info, sizeof(info)) == -1)
+	if (look_at_fd(r, read_text, "fdinfo", fd, info, sizeof(info)) == -1)
 		return -1;
 	flags = field(info, "flags:");
 	return flags != NULL ? (int)strtol(flags, NULL, 8) : -1;
@@ -417,7 +405,7 @@ size_t remote_epoll_items(struct remote *r, int epoll,
 	const char *line = info;
 	size_t count = 0;
 
-	if (read_info(r, epoll, info, sizeof(info)) == -1)
+	if (look_at_fd(r, read_text, "fdinfo", epoll, info, sizeof(info)) == -1)
 		return 0;
 	while (count < most && line != NULL) {
 		struct remote_epoll_item *item = &items[count];
@@ -438,13 +426,12 @@ struct item_look {
 	const struct remote *r;
 	int epoll;
 	char line[32]; /* how it begins (ep_show_fdinfo(), fs/eventpoll.c) */
-	bool found;
 };
 
-/* There may be thousands. */
-static void find_item(void *argument)
+/* There may be thousands.  1: it is there. */
+static int find_item(void *argument)
 {
-	struct item_look *l = argument;
+	const struct item_look *l = argument;
 	char text[4096 + sizeof(l->line)];
 	char name[24];
 	size_t kept = 0;
@@ -453,16 +440,15 @@ static void find_item(void *argument)
 
 	(void)snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
 	scoped_fd fd = open_proc(l->r->tid, name, 0);
-	while (fd != -1 && !l->found) {
-		got = read(fd, text + kept, sizeof(text) - 1 - kept);
-		if (got <= 0)
-			return;
+	while ((got = read(fd, text + kept, sizeof(text) - 1 - kept)) > 0) {
 		used = kept + (size_t)got;
 		text[used] = '\0';
-		l->found = strstr(text, l->line) != NULL;
+		if (strstr(text, l->line) != NULL)
+			return 1;
 		kept = used < sizeof(l->line) ? used : sizeof(l->line);
 		(void)memmove(text, text + used - kept, kept);
 	}
+	return 0;
 }
 
 bool remote_epoll_has(struct remote *r, int epoll, int fd)
@@ -470,7 +456,7 @@ bool remote_epoll_has(struct remote *r, int epoll, int fd)
 	struct item_look l = {.r = r, .epoll = epoll};
 
 	(void)snprintf(l.line, sizeof(l.line), "tfd: %8d ", fd);
-	return look(r, find_item, &l) == 0 && l.found;
+	return remote_run(r, find_item, &l) == 1;
 }
 
 struct table_look {
@@ -479,7 +465,7 @@ struct table_look {
 	const void *context;
 };
 
-static void note_fd(void *context, int fd, const char *target)
+static bool note_fd(void *context, int fd, const char *target)
 {
 	const struct table_look *l = context;
 	struct remote_table *t = l->table;
@@ -494,6 +480,7 @@ static void note_fd(void *context, int fd, const char *target)
 		t->inodes[t->socket_count] = inode;
 		t->sockets[t->socket_count++] = fd;
 	}
+	return false;
 }
 
 int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted,
@@ -519,13 +506,12 @@ struct change {
 	int epoll;
 	int ours;
 	struct remote_epoll_item item;
-	int error;
 };
 
 /* In a table of its own, as it overwrites a number. */
-static void change_item(void *argument)
+static int change_item(void *argument)
 {
-	struct change *c = argument;
+	const struct change *c = argument;
 	const struct remote_epoll_item *item = &c->item;
 	struct epoll_event event = {
 		.events = item->events,
@@ -537,21 +523,23 @@ static void change_item(void *argument)
 		epoll = fcntl(epoll, F_DUPFD_CLOEXEC, item->fd + 1);
 	if (epoll == -1 ||
 		(c->ours != item->fd &&
-			dup3(c->ours, item->fd, O_CLOEXEC) == -1) ||
-		epoll_ctl(epoll, c->what, item->fd, &event) == -1)
-		c->error = errno;
+			dup3(c->ours, item->fd, O_CLOEXEC) == -1))
+		return -1;
+	return epoll_ctl(epoll, c->what, item->fd, &event);
 }
 
 static int change(struct change c)
 {
+	struct run run = {.deed = change_item, .argument = &c};
+
 	if (c.item.fd < 0) {
 		errno = EBADF;
 		return -1;
 	}
-	if (vfork_run_apart(change_item, &c, EPOLL_PATIENCE) == -1)
+	if (vfork_run_apart(run_it, &run, EPOLL_PATIENCE) == -1)
 		return -1;
-	errno = c.error;
-	return c.error == 0 ? 0 : -1;
+	errno = run.error;
+	return run.got;
 }
 
 int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item)
@@ -576,16 +564,18 @@ struct reading {
 	pid_t tid;
 	struct iovec ours;
 	struct iovec theirs;
-	ssize_t got;
-	int error;
 };
 
-static void read_memory(void *argument)
+static int read_memory(void *argument)
 {
-	struct reading *r = argument;
+	const struct reading *r = argument;
+	ssize_t got = process_vm_readv(r->tid, &r->ours, 1, &r->theirs, 1, 0);
 
-	r->got = process_vm_readv(r->tid, &r->ours, 1, &r->theirs, 1, 0);
-	r->error = errno;
+	if (got == (ssize_t)r->ours.iov_len)
+		return 0;
+	if (got != -1)
+		errno = EFAULT;
+	return -1;
 }
 
 int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
@@ -594,20 +584,9 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 		.tid = r->tid,
 		.ours = {to, size},
 		.theirs = {(void *)(uintptr_t)at, size},
-		.got = -1,
 	};
-	int done;
 
-	if (r->patience > 0 && !r->late)
-		done = note_late(r, vfork_run(read_memory, &it, r->patience));
-	else
-		done = look(r, read_memory, &it);
-	if (done == -1)
-		return -1;
-	if (it.got == (ssize_t)size)
-		return 0;
-	errno = it.got == -1 ? it.error : EFAULT;
-	return -1;
+	return look(r, read_memory, &it, r->patience);
 }
 
 /* ---- what it does, and may ---- */

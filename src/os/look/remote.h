@@ -39,8 +39,9 @@ void remote_of(struct remote *r, pid_t tid);
 
 /* Run `deed` with the rights to look at the process, here or in such a child:
  * it may change only what `argument` points to, and must not lock or allocate.
- * 0, or -1 and errno. */
-int remote_run(struct remote *r, void (*deed)(void *), void *argument);
+ * What it returns, with its errno; or -1. */
+typedef int remote_deed(void *argument);
+int remote_run(struct remote *r, remote_deed *deed, void *argument);
 
 /* A duplicate of its descriptor `fd` (CLOEXEC; the caller's).  -1 and errno:
  * EBADF: there is none; EPERM. */
@@ -49,12 +50,12 @@ int remote_fd(struct remote *r, int fd);
 /* Read its memory.  0, or -1 and errno (EFAULT; ETIMEDOUT: see above). */
 int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
 
-/* Call `look` with the target of each of its first `most` descriptors:
- * "socket:[…]", "anon_inode:[eventpoll]" …  It may run in such a child: it may
- * change only what `context` points to, and must not lock or allocate.  -1 and
- * errno. */
-int remote_each_fd(struct remote *r, unsigned most,
-	void (*look)(void *context, int fd, const char *target), void *context);
+/* Call `each` with the target of each of its first `most` descriptors, until it
+ * says true: "socket:[…]", "anon_inode:[eventpoll]" …  It is part of a deed.  -1
+ * and errno. */
+typedef bool remote_each(void *context, int fd, const char *target);
+int remote_each_fd(
+	struct remote *r, unsigned most, remote_each *each, void *context);
 
 /* The inode of a target "socket:[N]"; 0: it is no socket. */
 uint64_t remote_socket_inode(const char *target);

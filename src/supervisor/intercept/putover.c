@@ -23,7 +23,7 @@
 
 /* ---- looking ---- */
 
-static void look_at_fd(void *context, int fd, const char *target)
+static bool look_at_fd(void *context, int fd, const char *target)
 {
 	struct takeover *t = context;
 	uint64_t inode = remote_socket_inode(target);
@@ -31,7 +31,7 @@ static void look_at_fd(void *context, int fd, const char *target)
 	if (inode == 0) {
 		if (t->epoll_count < EPOLLS_MAX && remote_is_epoll(target))
 			t->epolls[t->epoll_count++] = fd;
-		return;
+		return false;
 	}
 	if (inode == t->inode && fd != t->notice->fd &&
 		t->same_count < SAME_MAX)
@@ -39,6 +39,7 @@ static void look_at_fd(void *context, int fd, const char *target)
 	for (size_t i = 0; i < t->found_count; i++)
 		if (group_has_inode(t->found[i], inode))
 			t->held[i]++;
+	return false;
 }
 
 void putover_look(struct takeover *t)

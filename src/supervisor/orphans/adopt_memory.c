@@ -38,12 +38,13 @@ struct search {
 	size_t count;
 };
 
-static void look_at(void *context, int fd, const char *target)
+static bool look_at(void *context, int fd, const char *target)
 {
 	struct search *s = context;
 
 	if (s->count < CANDIDATES_MAX && sharedmem_is_target(target))
 		s->numbers[s->count++] = fd;
+	return false;
 }
 
 static int from_worker(

@@ -56,12 +56,13 @@ struct search {
 	int number; /* of it in the worker; -1: it has none */
 };
 
-static void look_at(void *context, int fd, const char *target)
+static bool look_at(void *context, int fd, const char *target)
 {
 	struct search *s = context;
 
-	if (s->number == -1 && remote_socket_inode(target) == s->inode)
+	if (remote_socket_inode(target) == s->inode)
 		s->number = fd;
+	return s->number != -1;
 }
 
 static int from_worker(const struct inmate *in, const struct estate_listener *l)
