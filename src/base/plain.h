@@ -42,6 +42,7 @@ struct plain_row {
 	union {
 		const struct plain_table *inner; /* PLAIN_STRUCT */
 		const struct carried *what; /* supervisor/common/carried.h */
+		size_t each;                /* so too */
 	};
 };
 

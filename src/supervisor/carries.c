@@ -6,6 +6,7 @@
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/manager.h"
+#include "supervisor/messages/channel.h"
 #include "supervisor/node/node.h"
 #include "supervisor/sockets/carry_sockets.h"
 #include "supervisor/upgrade/carry.h"
@@ -18,38 +19,52 @@
  * settings, listeners and memory before clusters, and these before the hooks and
  * clients that wait for them.
  */
-const struct carried *const carried_of_instance[] = {
-	&carried_settings,
-	&carried_instance,
-	&carried_sockets,
-	&carried_services,
-	&carried_ending,
-	&carried_hooks,
-	&carried_clients,
-	&carried_client_list,
-	&carried_history,
-	&carried_news,
-	&carried_manager,
-	NULL,
+/* clang-format off */
+static const struct plain_row instance_rows[] = {
+	CARRY_REFERRED(CARRY_SETTINGS, &carried_cluster, CARRY_OF_SETTINGS),
+	CARRY_GROUP(CARRY_INSTANCE, supervisor, settings, &carried_instance),
+	CARRY_REFERRED(CARRY_LISTENER, &carried_listener, CARRY_OF_LISTENERS),
+	CARRY_POINTERS(CARRY_INHERITED, supervisor, sockets.inherited.list,
+		&carried_inherited, sockets.inherited.count),
+	CARRY_REFERRED(CARRY_SEGMENT, &carried_segment, CARRY_OF_SEGMENTS),
+	CARRY_BESIDE(&carried_services),
+	CARRY_BESIDE(&carried_ending),
+	CARRY_GROUP(CARRY_HOOKS, supervisor, commands.hooks, &carried_hooks),
+	CARRY_GROUP(CARRY_CLIENTS, supervisor, control.clients,
+		&carried_clients),
+	CARRY_BESIDE(&carried_client_list),
+	CARRY_GROUP(CARRY_HISTORY, supervisor, news.history, &carried_history),
+	CARRY_LIST(CARRY_NEWS, supervisor, news.head, &carried_event, news,
+		next),
+	CARRY_BESIDE(&carried_manager),
 };
 
 /* Room for the slots comes before all that is by slot, Node's servers before
  * the workers that use them, and workers before the connections they serve. */
-const struct carried *const carried_of_cluster[] = {
-	&carried_trouble,
-	&carried_ports,
-	&carried_early,
-	&carried_core,
-	&carried_holdings,
-	&carried_node_cluster,
-	&carried_children,
-	&carried_accepting,
-	NULL,
+static const struct plain_row cluster_rows[] = {
+	CARRY_GROUP(CARRY_TROUBLE, service, trouble, &carried_trouble),
+	CARRY_GROUP(CARRY_PORTS, service, life.ports, &carried_ports),
+	CARRY_BESIDE(&carried_early),
+	CARRY_BESIDE(&carried_core),
+	CARRY_BESIDE(&carried_holdings),
+	CARRY_GROUP(CARRY_NODE, service, node, &carried_node_cluster),
+	CARRY_BESIDE(&carried_children),
+	CARRY_GROUP(CARRY_ACCEPTING, service, accepting, &carried_accepting),
 };
 
-const struct carried *const carried_of_worker[] = {
-	&carried_health,
-	&carried_channel,
-	&carried_node_worker,
-	NULL,
+static const struct plain_row worker_rows[] = {
+	CARRY_GROUP(CARRY_HEALTH, child, health, &carried_health),
+	CARRY_GROUP(CARRY_CHANNEL, child, channel, &carried_channel),
+	CARRY_GROUP(CARRY_NODE, child, node, &carried_node_worker),
+};
+/* clang-format on */
+
+const struct carried carried_of_instance = {
+	CARRIED_ROWS(instance_rows, supervisor),
+};
+const struct carried carried_of_cluster = {
+	CARRIED_ROWS(cluster_rows, service),
+};
+const struct carried carried_of_worker = {
+	CARRIED_ROWS(worker_rows, child),
 };

@@ -53,7 +53,6 @@ static const struct plain_row accepting_rows[] = {
 /* clang-format on */
 
 const struct carried carried_visit = {
-	.tag = CARRY_VISIT,
 	.called = "a connection",
 	CARRIED_ROWS(visit_rows, in_slot),
 };
@@ -66,7 +65,7 @@ static void put_visits(struct carry_writer *c, const void *of)
 		const struct in_slot in = {a->visits[i], i};
 
 		if (in.visit.phase != VISIT_NONE)
-			carry_put_one(c, &carried_visit, &in);
+			carry_put_one(c, CARRY_VISIT, &carried_visit, &in);
 	}
 }
 
@@ -90,8 +89,6 @@ static int take_visit(
 }
 
 const struct carried carried_accepting = {
-	.tag = CARRY_ACCEPTING,
-	.at = offsetof(struct service, accepting),
 	.called = "the connections",
 	CARRIED_ROWS(accepting_rows, accepting),
 	.make = accepting_carried,

@@ -24,68 +24,102 @@ static void note_descriptor(struct carry_writer *c, int fd, bool look)
 	(void)buffer_append(&c->descriptors, words, sizeof(words));
 }
 
-static void put_list(
-	struct carry_writer *c, const struct plain_row *row, const char *at)
+static void *pointer_at(const void *at)
 {
-	const void *one;
+	void *one;
 
-	for (;; at = (const char *)one + row->most) {
-		(void)memcpy(&one, at, sizeof(one));
-		if (one == NULL)
-			return;
-		carry_put_one(c, row->what, one);
+	(void)memcpy(&one, at, sizeof(one));
+	return one;
+}
+
+/* How many there are of what the row says. */
+static size_t *count_of(const struct plain_row *row, const void *of)
+{
+	return (size_t *)((uintptr_t)of + row->most);
+}
+
+static void put_several(
+	struct carry_writer *c, const struct plain_row *row, const void *of)
+{
+	const char *list = pointer_at((const char *)of + row->offset);
+	size_t count = list != NULL ? *count_of(row, of) : 0;
+	bool pointers = row->kind != CARRY_ROW_ARRAY;
+
+	for (size_t i = 0; i < count; i++) {
+		const void *one = pointers
+			? pointer_at(list + i * sizeof(void *))
+			: list + i * row->what->size;
+
+		if (row->kind == CARRY_ROW_REFERENCES)
+			carry_put_index(
+				c, row->tag, (enum carry_kind)row->each, one);
+		else if (row->kind == CARRY_ROW_TEXTS)
+			handover_put_text(&c->w, row->tag, one);
+		else
+			carry_put_one(c, row->tag, row->what, one);
 	}
+}
+
+static void put_member(
+	struct carry_writer *c, const struct plain_row *row, const void *of)
+{
+	int fd;
+
+	if (c->w.out == NULL)
+		return; /* nothing but references counts yet */
+	if (row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD) {
+		(void)memcpy(&fd, (const char *)of + row->offset, sizeof(fd));
+		/* a pidfd is looked at by waiting for it: carry_verify() */
+		note_descriptor(c, fd, c->lasting && row->kind == PLAIN_FD);
+	}
+	handover_put_member(&c->w, row, of);
 }
 
 static void put_row(
 	struct carry_writer *c, const struct plain_row *row, const void *of)
 {
 	const char *at = (const char *)of + row->offset;
-	const void *one;
-	size_t count;
-	int fd;
 
-	if (c->w.out == NULL && row->kind < CARRY_ROW_REFERENCE)
-		return; /* nothing but references counts yet */
 	switch ((int)row->kind) {
 	case CARRY_ROW_REFERENCE:
-		(void)memcpy(&one, at, sizeof(one));
-		carry_put_index(c, row->tag, (enum carry_kind)row->most, one);
-		return;
-	case CARRY_ROW_LIST:
-		put_list(c, row, at);
-		return;
-	case CARRY_ROW_ARRAY:
-		(void)memcpy(&one, at, sizeof(one));
-		(void)memcpy(
-			&count, (const char *)of + row->most, sizeof(count));
-		for (size_t i = 0; i < count; i++)
-			carry_put_one(c, row->what,
-				(const char *)one + i * row->what->size);
-		return;
-	case CARRY_ROW_GROUP:
-		(void)memcpy(&one, at, sizeof(one));
-		carry_put_one(c, row->what, one);
-		return;
-	case CARRY_ROW_INSIDE:
-		carry_put_one(c, row->what, at);
-		return;
-	case CARRY_ROW_EACH:
-		return;
-	case PLAIN_FD:
-	case PLAIN_PIDFD:
-		(void)memcpy(&fd, at, sizeof(fd));
-		/* a pidfd is looked at by waiting for it: carry_verify() */
-		note_descriptor(c, fd, c->lasting && row->kind == PLAIN_FD);
+		carry_put_index(c, row->tag, (enum carry_kind)row->each,
+			pointer_at(at));
 		break;
+	case CARRY_ROW_REFERRED:
+		for (size_t i = 0; i < c->lists[row->most].count; i++)
+			carry_put_one(c, row->tag, row->what,
+				c->lists[row->most].list[i]);
+		break;
+	case CARRY_ROW_REFERENCES:
+	case CARRY_ROW_ARRAY:
+	case CARRY_ROW_POINTERS:
+	case CARRY_ROW_TEXTS:
+		put_several(c, row, of);
+		break;
+	case CARRY_ROW_LIST:
+		for (; (at = pointer_at(at)) != NULL; at += row->most)
+			carry_put_one(c, row->tag, row->what, at);
+		break;
+	case CARRY_ROW_GROUP:
+		carry_put_one(c, row->tag, row->what, pointer_at(at));
+		break;
+	case CARRY_ROW_INSIDE:
+		carry_put_one(c, row->tag, row->what, at);
+		break;
+	case CARRY_ROW_BESIDE:
+		carry_put_all(c, row->what, of);
+		break;
+	case CARRY_ROW_EACH:
+		break;
+	case CARRY_ROW_BYTES:
+		at = pointer_at(at);
+		if (at != NULL)
+			handover_put_bytes(&c->w, row->tag, at,
+				*count_of(row, of) * row->each);
+		break;
+	default:
+		put_member(c, row, of);
 	}
-	handover_put_member(&c->w, row, of);
-}
-
-/* Where its owner has the pointer to it. */
-static void **place(const struct carried *what, const void *owner)
-{
-	return (void **)((uintptr_t)owner + what->at);
 }
 
 void carry_put_all(
@@ -95,26 +129,24 @@ void carry_put_all(
 		put_row(c, &what->rows[i], of);
 	if (what->put != NULL)
 		what->put(c, of);
-	for (size_t i = 0; what->more != NULL && what->more[i] != NULL; i++)
-		if (what->more[i]->tag != 0)
-			carry_put_one(
-				c, what->more[i], *place(what->more[i], of));
-		else
-			carry_put_all(c, what->more[i], of);
 }
 
-void carry_put_one(
-	struct carry_writer *c, const struct carried *what, const void *of)
+void carry_put_one(struct carry_writer *c, unsigned tag,
+	const struct carried *what, const void *of)
 {
 	if (of == NULL)
 		return;
-	handover_open(&c->w, what->tag);
+	handover_open(&c->w, tag);
 	carry_put_all(c, what, of);
+	if (carry_variant.more)
+		handover_put_u64(&c->w, CARRY_UNKNOWN, 7);
 	handover_close(&c->w);
 }
 
-/* A list so short that it is searched. */
-size_t carry_add(struct carry_list *list, const void *item)
+/* The index of an item in the list of its kind, which is so short that it is
+ * searched; it is added if it is not there.  SIZE_MAX: no memory; a reader
+ * refuses such an index. */
+static size_t add(struct carry_list *list, const void *item)
 {
 	for (size_t i = 0; i < list->count; i++)
 		if (list->list[i] == item)
@@ -140,7 +172,7 @@ void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind,
 	handover_put_u64(&c->w, tag,
 		kind == CARRY_OF_CLUSTERS
 			? ((const struct service *)item)->index
-			: carry_add(&c->lists[kind], item));
+			: add(&c->lists[kind], item));
 }
 
 void carry_fini(struct carry_writer *c)
@@ -159,35 +191,93 @@ static void clear(const struct carried *what, void *to)
 		what->rows, what->row_count, what->size};
 
 	handover_clear_plain(&table, to);
-	for (size_t i = 0; what->more != NULL && what->more[i] != NULL; i++)
-		if (what->more[i]->tag == 0)
-			clear(what->more[i], to);
+	for (uint32_t i = 0; i < what->row_count; i++)
+		if (what->rows[i].kind == CARRY_ROW_BESIDE)
+			clear(what->rows[i].what, to);
 }
 
-static int take_reference(struct carry_reader *r, enum carry_kind kind,
-	void **to, const struct handover_field *f)
+/* What is referred to, with a reference or use more; NULL: there is none. */
+static void *refer(const struct carry_reader *r, enum carry_kind kind,
+	const struct handover_field *f)
 {
 	void *one = carry_at(r, kind, f);
 
-	if (one == NULL || *to != NULL)
-		return -1;
-	*to = one;
+	if (one == NULL)
+		return NULL;
 	if (kind == CARRY_OF_SETTINGS)
 		(void)cluster_settings_ref(one);
 	else if (kind == CARRY_OF_LISTENERS)
 		((struct listener *)one)->users++;
 	else if (kind == CARRY_OF_SEGMENTS)
 		((struct segment *)one)->users++;
+	return one;
+}
+
+/* One more of that size at the end of the row's array, all zeros. */
+static void *grow(const struct plain_row *row, void *to, size_t size)
+{
+	void **at = (void **)((uintptr_t)to + row->offset);
+	size_t *count = count_of(row, to);
+	char *more = realloc(*at, (*count + 1) * size);
+
+	if (more == NULL)
+		return NULL;
+	*at = more;
+	return memset(more + (*count)++ * size, 0, size);
+}
+
+/* Of a pointer in an array.  1; -1: there is no memory, or none was made. */
+static int append(const struct plain_row *row, void *to, void *one)
+{
+	void **at = one != NULL ? grow(row, to, sizeof(one)) : NULL;
+
+	if (at == NULL)
+		return -1;
+	*at = one;
 	return 1;
 }
 
-/* An empty one at the end of the list. */
-static void *append(const struct plain_row *row, void **at)
+static int take_bytes(
+	const struct plain_row *row, void *to, const struct handover_field *f)
 {
-	while (*at != NULL)
-		at = (void **)((uintptr_t)*at + row->most);
-	*at = calloc(1, row->what->size);
-	return *at;
+	void **at = (void **)((uintptr_t)to + row->offset);
+
+	if (f->type != HANDOVER_BYTES || f->len % row->each != 0 || *at != NULL)
+		return -1;
+	*at = malloc(f->len + 1);
+	if (*at == NULL)
+		return -1;
+	(void)memcpy(*at, f->data, f->len);
+	*count_of(row, to) = f->len / row->each;
+	return 1;
+}
+
+/* An empty struct, where the row says that it belongs.  NULL: no memory. */
+static void *make(struct carry_reader *r, const struct plain_row *row, void *to)
+{
+	void **at = (void **)((uintptr_t)to + row->offset);
+	bool made = row->what->make != NULL;
+	void *one;
+
+	if (row->kind == CARRY_ROW_ARRAY)
+		return grow(row, to, row->what->size);
+	one = made ? row->what->make(r, to) : calloc(1, row->what->size);
+	if (one == NULL)
+		return NULL;
+	if (row->kind == CARRY_ROW_REFERRED &&
+		add(&r->lists[row->most], one) == SIZE_MAX)
+		return NULL;
+	if (row->kind == CARRY_ROW_POINTERS && !made &&
+		append(row, to, one) == -1)
+		return NULL;
+	if (row->kind == CARRY_ROW_GROUP)
+		*at = one;
+	if (row->kind == CARRY_ROW_LIST && !made) {
+		while (*at != NULL)
+			at = (void **)((uintptr_t)*at + row->most);
+		*at = one;
+	}
+	return one;
 }
 
 static int take_row(struct carry_reader *r, const struct plain_row *row,
@@ -197,40 +287,32 @@ static int take_row(struct carry_reader *r, const struct plain_row *row,
 
 	switch ((int)row->kind) {
 	case CARRY_ROW_REFERENCE:
-		return take_reference(r, (enum carry_kind)row->most, at, f);
+		if (*at != NULL)
+			return -1;
+		*at = refer(r, (enum carry_kind)row->each, f);
+		return *at != NULL ? 1 : -1;
+	case CARRY_ROW_REFERENCES:
+		return append(row, to, refer(r, (enum carry_kind)row->each, f));
+	case CARRY_ROW_INSIDE:
+		return carry_get_one(r, row->what, at, f);
+	case CARRY_ROW_BYTES:
+		return take_bytes(row, to, f);
+	case CARRY_ROW_TEXTS:
+		return carry_take_word((char ***)at, count_of(row, to), f);
 	case CARRY_ROW_GROUP:
 		if (*at != NULL)
 			return -1;
-		*at = row->what->make(r, to);
-		return carry_get_one(r, row->what, *at, f);
-	case CARRY_ROW_INSIDE:
-		return carry_get_one(r, row->what, at, f);
+		break;
+	case CARRY_ROW_REFERRED:
 	case CARRY_ROW_LIST:
 	case CARRY_ROW_ARRAY:
+	case CARRY_ROW_POINTERS:
 	case CARRY_ROW_EACH:
-		return carry_get_one(r, row->what,
-			row->what->make != NULL ? row->what->make(r, to)
-						: append(row, at),
-			f);
+		break;
 	default:
 		return handover_take_member(row, to, f);
 	}
-}
-
-static int take(struct carry_reader *r, const struct carried *what, void *to,
-	const struct handover_field *f);
-
-/* A group of its own comes once. */
-static int take_more(struct carry_reader *r, const struct carried *what,
-	void *owner, const struct handover_field *f)
-{
-	if (what->tag == 0)
-		return take(r, what, owner, f);
-	if (f->tag != what->tag)
-		return 0;
-	if (*place(what, owner) != NULL)
-		return -1;
-	return carry_get_one(r, what, what->make(r, owner), f);
+	return carry_get_one(r, row->what, make(r, row, to), f);
 }
 
 static int take(struct carry_reader *r, const struct carried *what, void *to,
@@ -239,11 +321,10 @@ static int take(struct carry_reader *r, const struct carried *what, void *to,
 	int got = what->take != NULL ? what->take(r, to, f) : 0;
 
 	for (uint32_t i = 0; got == 0 && i < what->row_count; i++)
-		if (what->rows[i].tag == f->tag)
+		if (what->rows[i].kind == CARRY_ROW_BESIDE)
+			got = take(r, what->rows[i].what, to, f);
+		else if (what->rows[i].tag == f->tag)
 			got = take_row(r, &what->rows[i], to, f);
-	for (size_t i = 0;
-		got == 0 && what->more != NULL && what->more[i] != NULL; i++)
-		got = take_more(r, what->more[i], to, f);
 	return got;
 }
 

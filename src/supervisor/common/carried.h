@@ -92,9 +92,8 @@ enum carry_tag {
 struct carry_variant {
 	struct handover_version version; /* of the state that it writes */
 	const char *program;             /* NCLUST_VERSION, or so */
-	bool more; /* writes fields that no reader knows … */
-	bool less; /* … and leaves out known ones; its logger cannot copy
-		      output */
+	bool more; /* writes fields that no reader knows */
+	bool less; /* its logger cannot copy output */
 	int fault; /* enum carry_fault */
 };
 enum carry_fault {
@@ -159,30 +158,23 @@ struct carry_reader {
 
 /* How a struct is carried, as a group of fields. */
 struct carried {
-	uint16_t tag;       /* of the group; 0: it is the owner's, see `more` */
-	uint16_t at;        /* in `more`, with a tag: where its owner's struct
-			       has the pointer to this one */
-	uint16_t row_count; /* CARRIED_ROWS() */
-	uint16_t size;
 	const struct plain_row *rows; /* those below, too */
-	const char *called;           /* "the state of … is not understood" */
+	uint16_t row_count;           /* CARRIED_ROWS() */
+	uint16_t size;
+	const char *called; /* "the state of … is not understood" */
 
-	/* These functions may be NULL.  Write fields that have no row. */
+	/* These functions may be NULL.  Write fields that have no row; the
+	 * rows come before. */
 	void (*put)(struct carry_writer *c, const void *of);
-	/* Read such a field.  1: it was stored; 0: it is none of these; -1: it
-	 * is invalid (r->err may say more). */
+	/* Read a field, before the rows are asked.  1: it was stored; 0: it is
+	 * none of these; -1: it is invalid (r->err may say more). */
 	int (*take)(struct carry_reader *r, void *to,
 		const struct handover_field *f);
 	/* All fields of the group were read.  -1: invalid, as above. */
 	int (*done)(struct carry_reader *r, void *to);
-	/* Make an empty struct for that owner.  NULL: no memory. */
+	/* Make an empty struct for that owner.  NULL: no memory.  Without this
+	 * function it is all zeros, in the place that the owner's row says. */
 	void *(*make)(struct carry_reader *r, void *owner);
-
-	/* What others put into this group, in the order in which it is written;
-	 * ends with NULL.  Each has a group of its own in it, of another struct
-	 * (by `tag`, `at` and `make`), or fields beside ours of the same struct
-	 * (no `tag`). */
-	const struct carried *const *more;
 };
 #define CARRIED_ROWS(list, type) \
 	.rows = (list), .row_count = sizeof(list) / sizeof((list)[0]), \
@@ -191,54 +183,96 @@ struct carried {
 /* Rows beside those of base/plain.h. */
 enum carry_row {
 	CARRY_ROW_REFERENCE = 32,
+	CARRY_ROW_REFERENCES,
+	CARRY_ROW_REFERRED,
 	CARRY_ROW_LIST,
+	CARRY_ROW_ARRAY,
+	CARRY_ROW_POINTERS,
 	CARRY_ROW_EACH,
 	CARRY_ROW_GROUP,
-	CARRY_ROW_ARRAY,
 	CARRY_ROW_INSIDE,
+	CARRY_ROW_BESIDE,
+	CARRY_ROW_BYTES,
+	CARRY_ROW_TEXTS,
 };
+#define CARRY_POINTER(number, type, member_of, how) \
+	.tag = (number), .kind = CARRY_ROW_##how, \
+	.offset = offsetof(struct type, member_of), .size = sizeof(void *)
 /* A pointer to one of several, which gets a reference or use more. */
 #define CARRY_REFERENCE(number, type, member_of, kind_of, need) \
 	{ \
-		.tag = (number), .kind = CARRY_ROW_REFERENCE, .must = (need), \
-		.most = (kind_of), .offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *) \
+		CARRY_POINTER(number, type, member_of, REFERENCE), \
+			.must = (need), .each = (kind_of) \
 	}
-/* A pointer to the first of a list, and where each has the next one.  It is made
- * by `make`, or put at the list's end. */
+/* An array of these, and how many (a size_t). */
+#define CARRY_REFERENCES(number, type, member_of, kind_of, count_of) \
+	{ \
+		CARRY_POINTER(number, type, member_of, REFERENCES), \
+			.most = offsetof(struct type, count_of), \
+			.each = (kind_of) \
+	}
+/* All that is referred to, of a kind. */
+#define CARRY_REFERRED(number, of, kind_of) \
+	{ \
+		.tag = (number), .kind = CARRY_ROW_REFERRED, \
+		.most = (kind_of), .what = (of) \
+	}
+/* A pointer to the first of a list, and where each has the next one. */
 #define CARRY_LIST(number, type, member_of, of, element, next_of) \
 	{ \
-		.tag = (number), .kind = CARRY_ROW_LIST, \
-		.most = offsetof(struct element, next_of), \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), .what = (of) \
+		CARRY_POINTER(number, type, member_of, LIST), \
+			.what = (of), \
+			.most = offsetof(struct element, next_of) \
 	}
-/* A pointer to several, and how many (a size_t).  Made by `make`. */
+/* A pointer to several, or to pointers to several, and how many (a size_t). */
 #define CARRY_ARRAY(number, type, member_of, of, count_of) \
 	{ \
-		.tag = (number), .kind = CARRY_ROW_ARRAY, \
-		.most = offsetof(struct type, count_of), \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), .what = (of) \
+		CARRY_POINTER(number, type, member_of, ARRAY), \
+			.what = (of), .most = offsetof(struct type, count_of) \
+	}
+#define CARRY_POINTERS(number, type, member_of, of, count_of) \
+	{ \
+		CARRY_POINTER(number, type, member_of, POINTERS), \
+			.what = (of), .most = offsetof(struct type, count_of) \
 	}
 /* A pointer to a struct, or NULL. */
 #define CARRY_GROUP(number, type, member_of, of) \
 	{ \
-		.tag = (number), .kind = CARRY_ROW_GROUP, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), .what = (of) \
+		CARRY_POINTER(number, type, member_of, GROUP), .what = (of) \
 	}
-/* A struct by value. */
+/* A struct by value; and the same struct, in a group of its own. */
 #define CARRY_INSIDE(number, type, member_of, of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_INSIDE, \
 		.offset = offsetof(struct type, member_of), .what = (of) \
+	}
+#define CARRY_ITSELF(number, of) \
+	{ \
+		.tag = (number), .kind = CARRY_ROW_INSIDE, .what = (of) \
+	}
+/* More fields of the same struct, in the same group. */
+#define CARRY_BESIDE(of) \
+	{ \
+		.kind = CARRY_ROW_BESIDE, .what = (of) \
 	}
 /* Groups that `put` writes.  Each is made by `make`, which puts it where it
  * belongs. */
 #define CARRY_EACH(number, of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_EACH, .what = (of) \
+	}
+/* A pointer to several numbers, and how many (a size_t); or NULL. */
+#define CARRY_BYTES(number, type, member_of, count_of) \
+	{ \
+		CARRY_POINTER(number, type, member_of, BYTES), \
+			.most = offsetof(struct type, count_of), \
+			.each = sizeof(*((struct type *)NULL)->member_of) \
+	}
+/* A pointer to texts, and how many (a size_t).  A NULL is put after them. */
+#define CARRY_TEXTS(number, type, member_of, count_of) \
+	{ \
+		CARRY_POINTER(number, type, member_of, TEXTS), \
+			.most = offsetof(struct type, count_of) \
 	}
 
 /* ---- writing ---- */
@@ -247,12 +281,9 @@ enum carry_row {
 void carry_put_all(
 	struct carry_writer *c, const struct carried *what, const void *of);
 /* Write a group; `of` NULL: nothing. */
-void carry_put_one(
-	struct carry_writer *c, const struct carried *what, const void *of);
-/* Add `item` to the list of its kind, unless it is there, and return its index.
- * SIZE_MAX: no memory; a reader refuses such an index. */
-size_t carry_add(struct carry_list *list, const void *item);
-/* Write that index as a field; `item` NULL: nothing. */
+void carry_put_one(struct carry_writer *c, unsigned tag,
+	const struct carried *what, const void *of);
+/* Write which one of its kind it is as a field; `item` NULL: nothing. */
 void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind,
 	const void *item);
 void carry_fini(struct carry_writer *c);
@@ -278,8 +309,8 @@ int carry_no_memory(struct carry_reader *r, const char *what);
 
 /* ---- who puts what into the groups of others: supervisor/carries.c ---- */
 
-extern const struct carried *const carried_of_instance[];
-extern const struct carried *const carried_of_cluster[];
-extern const struct carried *const carried_of_worker[];
+extern const struct carried carried_of_instance;
+extern const struct carried carried_of_cluster;
+extern const struct carried carried_of_worker;
 
 #endif

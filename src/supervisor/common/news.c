@@ -545,29 +545,22 @@ static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	flush_told(sup);
 }
 
-int news_carried(struct supervisor *sup, const struct news *n)
-{
-	struct news *copy = malloc(sizeof(*copy));
-
-	if (copy == NULL)
-		return -1;
-	*copy = *n;
-	copy->next = NULL;
-	if (sup->news.tail != NULL)
-		sup->news.tail->next = copy;
-	else
-		sup->news.head = copy;
-	sup->news.tail = copy;
-	return 0;
-}
-
 static void enqueue(struct supervisor *sup, const struct news *n)
 {
-	if (news_carried(sup, n) ==
-		-1) { /* rather late and without last output than never */
+	struct news *last = sup->news.tail;
+	struct news **end = last != NULL ? &last->next : &sup->news.head;
+	struct news *copy = malloc(sizeof(*copy));
+
+	if (copy == NULL) {
+		/* rather late and without last output than never */
 		log_warn("out of memory: an event is not told");
 		return;
 	}
+	*copy = *n;
+	copy->next = NULL;
+	while (*end != NULL) /* of the nclust before an upgrade */
+		end = &(*end)->next;
+	*end = sup->news.tail = copy;
 	flush_told(sup);
 }
 
@@ -778,8 +771,6 @@ static void *make_history(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_history = {
-	.tag = CARRY_HISTORY,
-	.at = offsetof(struct supervisor, news.history),
 	.called = "the history",
 	.make = make_history,
 	.put = put_history,

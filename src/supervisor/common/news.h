@@ -32,12 +32,9 @@ struct news {
 	bool bind_hint;
 };
 
-/* How news go through an upgrade (carried.h): all, the history, one event. */
-extern const struct carried carried_news;
+/* How the history, and an event that waits, go through an upgrade (carried.h). */
 extern const struct carried carried_history;
 extern const struct carried carried_event;
-/* Queue a record that waited when the upgrade began; -1: no memory. */
-int news_carried(struct supervisor *sup, const struct news *n);
 int news_init(struct supervisor *sup, struct error *err);
 
 /* An event of nclust itself: a name for machines, a sentence for people. */

@@ -426,7 +426,6 @@ static const struct plain_row end_rows[] = {
 };
 
 static const struct carried carried_end = {
-	.tag = TROUBLE_END,
 	.called = "a cluster",
 	CARRIED_ROWS(end_rows, end_in_slot),
 };
@@ -439,7 +438,7 @@ static void put_ends(struct carry_writer *c, const void *of)
 		const struct end_in_slot in = {t->ends[i], i};
 
 		if (in.end.worker != 0)
-			carry_put_one(c, &carried_end, &in);
+			carry_put_one(c, TROUBLE_END, &carried_end, &in);
 	}
 }
 
@@ -470,18 +469,9 @@ static const struct plain_row trouble_rows[] = {
 	PLAIN_ALWAYS(TROUBLE_RESTART_ID, trouble, restart_id, UNSIGNED),
 };
 
-static void *make(struct carry_reader *r, void *owner)
-{
-	(void)r;
-	return trouble_get(owner);
-}
-
 const struct carried carried_trouble = {
-	.tag = CARRY_TROUBLE,
-	.at = offsetof(struct service, trouble),
 	.called = "a cluster",
 	CARRIED_ROWS(trouble_rows, trouble),
-	.make = make,
 	.put = put_ends,
 	.take = take_end,
 };

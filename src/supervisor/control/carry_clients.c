@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/control/clients.h"
 
-#include <stdlib.h>
-
 /* How the control socket and its clients go through an upgrade. */
 
 /* clang-format off */
@@ -26,26 +24,9 @@ static const struct plain_row clients_rows[] = {
 
 /* ---- what a client waits for ---- */
 
-static void *make_expectation(struct carry_reader *r, void *owner)
-{
-	struct client *client = owner;
-	struct expectation *list = realloc(
-		client->expected, (client->expected_count + 1) * sizeof(*list));
-
-	(void)r;
-	if (list == NULL)
-		return NULL;
-	client->expected = list;
-	list += client->expected_count++;
-	*list = (struct expectation){0};
-	return list;
-}
-
 const struct carried carried_expectation = {
-	.tag = CARRY_EXPECTATION,
 	.called = "a client",
 	CARRIED_ROWS(expectation_rows, expectation),
-	.make = make_expectation,
 };
 
 /* ---- a client ---- */
@@ -103,7 +84,6 @@ static void *make_client(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_client = {
-	.tag = CARRY_CLIENT,
 	.called = "a client",
 	CARRIED_ROWS(client_rows, client),
 	.make = make_client,
@@ -125,8 +105,6 @@ static void *make(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_clients = {
-	.tag = CARRY_CLIENTS,
-	.at = offsetof(struct supervisor, control.clients),
 	.called = "the control socket",
 	CARRIED_ROWS(clients_rows, clients),
 	.make = make,
@@ -139,7 +117,7 @@ static void put_from(struct carry_writer *c, const struct client *client)
 	if (client == NULL)
 		return;
 	put_from(c, client->next);
-	carry_put_one(c, &carried_client, client);
+	carry_put_one(c, CARRY_CLIENT, &carried_client, client);
 }
 
 static void put_all(struct carry_writer *c, const void *of)

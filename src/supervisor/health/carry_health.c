@@ -19,16 +19,7 @@ static const struct plain_row health_rows[] = {
 };
 /* clang-format on */
 
-static void *make(struct carry_reader *r, void *owner)
-{
-	(void)r;
-	return health_of(owner);
-}
-
 const struct carried carried_health = {
-	.tag = CARRY_HEALTH,
-	.at = offsetof(struct child, health),
 	.called = "a worker's health",
 	CARRIED_ROWS(health_rows, health),
-	.make = make,
 };

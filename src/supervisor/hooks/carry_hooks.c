@@ -16,7 +16,6 @@ static const struct plain_row helper_rows[] = {
 };
 
 const struct carried carried_helper = {
-	.tag = CARRY_HELPER,
 	.called = "a command",
 	CARRIED_ROWS(helper_rows, helper),
 	.make = helper_carried,
@@ -29,7 +28,7 @@ static void put_helpers(struct carry_writer *c, const void *of)
 	for (const struct helper *h = sup->commands.helpers; h != NULL;
 		h = h->next)
 		if (h->over == NULL)
-			carry_put_one(c, &carried_helper, h);
+			carry_put_one(c, CARRY_HELPER, &carried_helper, h);
 }
 
 static const struct plain_row ending_rows[] = {
@@ -38,7 +37,6 @@ static const struct plain_row ending_rows[] = {
 
 /* Those that nobody waits for any more. */
 static const struct carried ending = {
-	.tag = CARRY_ENDING,
 	.called = "a command",
 	CARRIED_ROWS(ending_rows, supervisor),
 	.put = put_helpers,
@@ -47,7 +45,7 @@ static const struct carried ending = {
 static void put_ending(struct carry_writer *c, const void *of)
 {
 	if (((const struct supervisor *)of)->commands.helpers != NULL)
-		carry_put_one(c, &ending, of);
+		carry_put_one(c, CARRY_ENDING, &ending, of);
 }
 
 static int take_ending(
@@ -103,7 +101,6 @@ static void *make_hook(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_hook = {
-	.tag = CARRY_HOOK,
 	.called = "a hook",
 	CARRIED_ROWS(hook_rows, hook_run),
 	.done = hook_done,
@@ -125,8 +122,6 @@ static void *make(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_hooks = {
-	.tag = CARRY_HOOKS,
-	.at = offsetof(struct supervisor, commands.hooks),
 	.called = "the hooks",
 	CARRIED_ROWS(hooks_rows, hooks),
 	.make = make,

@@ -250,7 +250,6 @@ static int take_manager(
 }
 
 static const struct carried carried_state = {
-	.tag = CARRY_MANAGER,
 	.called = "the service manager",
 	.put = put_manager,
 	.take = take_manager,
@@ -258,7 +257,7 @@ static const struct carried carried_state = {
 
 static void put_of_instance(struct carry_writer *c, const void *of)
 {
-	carry_put_one(c, &carried_state,
+	carry_put_one(c, CARRY_MANAGER, &carried_state,
 		((const struct supervisor *)of)->instance.manager);
 }
 

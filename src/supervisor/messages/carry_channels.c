@@ -37,7 +37,6 @@ static const struct plain_row mark_rows[] = {
 /* clang-format on */
 
 const struct carried carried_mark = {
-	.tag = CARRY_MARK,
 	.called = "a worker's channel",
 	CARRIED_ROWS(mark_rows, queue_mark),
 };
@@ -62,7 +61,7 @@ static void put_queue(struct carry_writer *c, const struct queue *q, size_t len)
 	c->queued += len;
 	handover_put_bytes(&c->w, CARRY_OUT, q->data + q->from, len);
 	for (size_t i = 0; i < q->mark_count && q->marks[i].at < len; i++)
-		carry_put_one(c, &carried_mark, &q->marks[i]);
+		carry_put_one(c, CARRY_MARK, &carried_mark, &q->marks[i]);
 }
 
 /* Nothing, in place of too much: the line is skipped. */
@@ -132,8 +131,6 @@ static int channel_done(struct carry_reader *r, void *to)
 }
 
 const struct carried carried_channel = {
-	.tag = CARRY_CHANNEL,
-	.at = offsetof(struct child, channel),
 	.called = "a worker's channel",
 	CARRIED_ROWS(channel_rows, channel),
 	.make = channel_carried,

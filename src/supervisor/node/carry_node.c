@@ -31,7 +31,6 @@ static const struct plain_row node_flight_rows[] = {
 /* ---- a server ---- */
 
 const struct carried carried_node_wait = {
-	.tag = CARRY_NODE_WAIT,
 	.called = "Node's servers",
 	CARRIED_ROWS(node_wait_rows, node_wait),
 };
@@ -75,7 +74,6 @@ static void *make_server(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_node_server = {
-	.tag = CARRY_NODE_SERVER,
 	.called = "Node's servers",
 	CARRIED_ROWS(node_server_rows, node_server),
 	.done = server_done,
@@ -100,8 +98,6 @@ static void *make_cluster(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_node_cluster = {
-	.tag = CARRY_NODE,
-	.at = offsetof(struct service, node),
 	.called = "Node's servers",
 	CARRIED_ROWS(node_cluster_rows, node_cluster),
 	.make = make_cluster,
@@ -134,7 +130,6 @@ static int take_number(
 }
 
 const struct carried carried_node_use = {
-	.tag = CARRY_NODE_USE,
 	.called = "a worker of Node",
 	CARRIED_ROWS(node_use_rows, node_use),
 	.put = put_use,
@@ -152,7 +147,6 @@ static int flight_done(struct carry_reader *r, void *to)
 }
 
 const struct carried carried_node_flight = {
-	.tag = CARRY_NODE_FLIGHT,
 	.called = "a worker of Node",
 	CARRIED_ROWS(node_flight_rows, node_flight),
 	.done = flight_done,
@@ -216,8 +210,6 @@ static void *make_worker(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_node_worker = {
-	.tag = CARRY_NODE,
-	.at = offsetof(struct child, node),
 	.called = "a worker of Node",
 	CARRIED_ROWS(node_worker_rows, node_worker),
 	.make = make_worker,

@@ -42,7 +42,6 @@ static void *make_socket(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_socket = {
-	.tag = CARRY_SOCKET,
 	.called = "a listener",
 	CARRIED_ROWS(socket_rows, listener_socket),
 	.make = make_socket,
@@ -96,7 +95,7 @@ static void put_listener(struct carry_writer *c, const void *of)
 			&c->w, CARRY_OPTIONS, l->asked, sizeof(*l->asked));
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next)
-		carry_put_one(c, &carried_socket, s);
+		carry_put_one(c, CARRY_SOCKET, &carried_socket, s);
 }
 
 static int take_address(struct carry_reader *r, struct listener *l,
@@ -138,15 +137,22 @@ static int take_listener(
 	}
 }
 
+static void begin(struct carry_reader *r, struct listener *l)
+{
+	l->heal = -1;
+	l->users = 1;
+	l->sup = r->sup;
+}
+
 /* Each socket has a place of its own, and one of them is the listener's. */
 static int listener_done(struct carry_reader *r, void *to)
 {
-	const struct listener *l = to;
+	struct listener *l = to;
 	unsigned places = 0;
 	unsigned count = 0;
 	bool has_own = l->sockets == NULL;
 
-	(void)r;
+	begin(r, l);
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next) {
 		places |= 1U << s->place;
@@ -158,202 +164,88 @@ static int listener_done(struct carry_reader *r, void *to)
 		: -1;
 }
 
-static struct listener *listener_new(struct supervisor *sup)
-{
-	struct listener *l = calloc(1, sizeof(*l));
-
-	if (l == NULL)
-		return NULL;
-	l->fd = -1;
-	l->heal = -1;
-	l->users = 1;
-	l->sup = sup;
-	return l;
-}
-
-/* In its list also if it turns out not to be whole: it is forgotten with it. */
-static void *make_listener(struct carry_reader *r, void *owner)
-{
-	struct listener *l = listener_new(owner);
-
-	if (l != NULL &&
-		carry_add(&r->lists[CARRY_OF_LISTENERS], l) != SIZE_MAX)
-		return l;
-	free(l);
-	return NULL;
-}
-
 const struct carried carried_listener = {
-	.tag = CARRY_LISTENER,
 	.called = "a listener",
 	CARRIED_ROWS(listener_rows, listener),
 	.put = put_listener,
 	.take = take_listener,
 	.done = listener_done,
-	.make = make_listener,
 };
 
 /* ---- those that nclust was started with ---- */
 
 /* Their names are no addresses: a kind, a number and a name. */
-static void put_name(struct carry_writer *c, const void *of)
-{
-	handover_put_text(
-		&c->w, CARRY_TEXT, ((const struct listener *)of)->address.name);
-}
-
-static int take_name(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct listener *l = to;
-
-	(void)r;
-	if (f->tag != CARRY_TEXT || l->address.name != NULL)
-		return 0;
-	l->address.name = handover_text(f);
-	return 1;
-}
+static const struct carried without_name = {
+	CARRIED_ROWS(listener_rows, listener),
+};
+static const struct plain_row inherited_rows[] = {
+	CARRY_BESIDE(&without_name),
+	PLAIN_MUST(CARRY_TEXT, listener, address.name, HEAP),
+};
 
 static int inherited_done(struct carry_reader *r, void *to)
 {
 	struct listener *l = to;
 
-	(void)r;
+	begin(r, l);
 	if (l->address.kind == ADDRESS_FD)
 		l->address.fd = l->fd;
-	return l->address.name != NULL ? 0 : -1;
+	return 0;
 }
 
-static void *make_inherited(struct carry_reader *r, void *owner)
-{
-	struct supervisor *sup = owner;
-	struct listener **more = realloc(sup->sockets.inherited.list,
-		(sup->sockets.inherited.count + 1) * sizeof(*more));
-
-	(void)r;
-	if (more == NULL)
-		return NULL;
-	sup->sockets.inherited.list = more;
-	more[sup->sockets.inherited.count] = listener_new(sup);
-	return more[sup->sockets.inherited.count] != NULL
-		? more[sup->sockets.inherited.count++]
-		: NULL;
-}
-
-static const struct carried carried_inherited = {
-	.tag = CARRY_INHERITED,
+const struct carried carried_inherited = {
 	.called = "a descriptor",
-	CARRIED_ROWS(listener_rows, listener),
-	.put = put_name,
-	.take = take_name,
+	CARRIED_ROWS(inherited_rows, listener),
 	.done = inherited_done,
-	.make = make_inherited,
 };
 
 /* ---- shared memory ---- */
 
-static void *make_segment(struct carry_reader *r, void *owner)
+static int segment_done(struct carry_reader *r, void *to)
 {
-	struct segment *s = calloc(1, sizeof(*s));
+	struct segment *s = to;
 
-	if (s == NULL ||
-		carry_add(&r->lists[CARRY_OF_SEGMENTS], s) == SIZE_MAX) {
-		free(s);
-		return NULL;
-	}
 	s->users = 1;
-	s->sup = owner;
-	return s;
+	s->sup = r->sup;
+	return 0;
 }
 
 const struct carried carried_segment = {
-	.tag = CARRY_SEGMENT,
 	.called = "shared memory",
 	CARRIED_ROWS(segment_rows, segment),
-	.make = make_segment,
+	.done = segment_done,
 };
 
-/* ---- all of them ---- */
+/* ---- references to listeners ---- */
 
-static void put_sockets(struct carry_writer *c, const void *of)
-{
-	const struct supervisor *sup = of;
-	const struct carry_list *listeners = &c->lists[CARRY_OF_LISTENERS];
-	const struct carry_list *segments = &c->lists[CARRY_OF_SEGMENTS];
-
-	for (size_t i = 0; i < listeners->count; i++)
-		carry_put_one(c, &carried_listener, listeners->list[i]);
-	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
-		carry_put_one(
-			c, &carried_inherited, sup->sockets.inherited.list[i]);
-	for (size_t i = 0; i < segments->count; i++)
-		carry_put_one(c, &carried_segment, segments->list[i]);
-}
-
-static const struct plain_row all_rows[] = {
-	CARRY_EACH(CARRY_LISTENER, &carried_listener),
-	CARRY_EACH(CARRY_INHERITED, &carried_inherited),
-	CARRY_EACH(CARRY_SEGMENT, &carried_segment),
+static const struct plain_row set_rows[] = {
+	CARRY_REFERENCES(
+		CARRY_INDEX, listener_set, list, CARRY_OF_LISTENERS, count),
 };
-
-const struct carried carried_sockets = {
-	CARRIED_ROWS(all_rows, supervisor),
-	.put = put_sockets,
-};
-
-/* ---- references to them ---- */
-
-static void put_set(struct carry_writer *c, const void *of)
-{
-	const struct listener_set *set = of;
-
-	for (size_t i = 0; i < set->count; i++)
-		carry_put_index(
-			c, CARRY_INDEX, CARRY_OF_LISTENERS, set->list[i]);
-}
-
-/* Room for `room` of them in all. */
-static int take_index(struct carry_reader *r, struct listener_set *set,
-	size_t room, const struct handover_field *f)
-{
-	struct listener *l = carry_at(r, CARRY_OF_LISTENERS, f);
-	struct listener **more;
-
-	if (f->tag != CARRY_INDEX)
-		return 0;
-	if (l == NULL || set->count == room)
-		return -1;
-	more = realloc(set->list, room * sizeof(struct listener *));
-	if (more == NULL)
-		return carry_no_memory(r, "listeners");
-	set->list = more;
-	more[set->count++] = l;
-	l->users++;
-	return 1;
-}
-
-static int take_named(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	return take_index(r, to, ((struct listener_set *)to)->count + 1, f);
-}
-
-static int take_learned(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	return take_index(r, to, LEARNED_MAX, f);
-}
 
 const struct carried carried_set = {
-	.tag = CARRY_SET,
 	.called = "a cluster",
-	.put = put_set,
-	.take = take_named,
+	CARRIED_ROWS(set_rows, listener_set),
 };
 
+static int learned_done(struct carry_reader *r, void *to)
+{
+	struct listener_set *set = to;
+	void *room;
+
+	if (set->count == 0)
+		return 0;
+	if (set->count > LEARNED_MAX)
+		return -1;
+	room = realloc(set->list, LEARNED_MAX * sizeof(*set->list));
+	if (room == NULL)
+		return carry_no_memory(r, "listeners");
+	set->list = room;
+	return 0;
+}
+
 const struct carried carried_learned = {
-	.tag = CARRY_LEARNED,
 	.called = "a cluster",
-	.put = put_set,
-	.take = take_learned,
+	CARRIED_ROWS(set_rows, listener_set),
+	.done = learned_done,
 };

@@ -6,9 +6,9 @@
 
 /* How listeners and shared memory go through an upgrade.  Each is written once,
  * before the clusters, which refer to it. */
-extern const struct carried carried_sockets; /* all of the instance */
 extern const struct carried carried_listener;
-extern const struct carried carried_socket;
+extern const struct carried carried_inherited; /* nclust was started with it */
+extern const struct carried carried_socket;    /* one of a listener's */
 extern const struct carried carried_segment;
 
 /* A set as references; the second with room for learned listeners. */

@@ -48,6 +48,8 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(36, supervisor, orphans.keeper_socket, FD),
 	PLAIN(37, supervisor, orphans.last_number, UNSIGNED),
 	PLAIN(38, supervisor, logger.copies, BOOL),
+	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
+		reaper.first_children_count),
 };
 
 static const struct plain_row binary_rows[] = {
@@ -62,61 +64,14 @@ static const struct plain_row binary_rows[] = {
 };
 /* clang-format on */
 
-/* ---- who wrote it ---- */
-
-static void put_binary(struct carry_writer *c, const void *of)
-{
-	(void)of;
-	if (carry_variant.more)
-		handover_put_text(&c->w, CARRY_UNKNOWN, "of a later version");
-}
-
 const struct carried carried_binary = {
-	.tag = CARRY_BINARY,
 	.called = "the binary",
 	CARRIED_ROWS(binary_rows, carry_binary),
-	.put = put_binary,
 };
 
-/* ---- the supervisor ---- */
-
-static void put_children(struct carry_writer *c, const void *of)
-{
-	const struct supervisor *sup = of;
-
-	if (sup->reaper.first_children_count > 0)
-		handover_put_bytes(&c->w, CARRY_CHILDREN,
-			sup->reaper.first_children,
-			sup->reaper.first_children_count *
-				sizeof(*sup->reaper.first_children));
-}
-
-static int take_children(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct supervisor *sup = to;
-	pid_t *list;
-
-	if (f->tag != CARRY_CHILDREN)
-		return 0;
-	if (f->type != HANDOVER_BYTES || f->len % sizeof(*list) != 0)
-		return -1;
-	list = malloc(f->len + 1);
-	if (list == NULL)
-		return carry_no_memory(r, "list of children");
-	(void)memcpy(list, f->data, f->len);
-	free(sup->reaper.first_children);
-	sup->reaper.first_children = list;
-	sup->reaper.first_children_count = f->len / sizeof(*list);
-	return 1;
-}
-
 const struct carried carried_supervisor = {
-	.tag = CARRY_SUPERVISOR,
 	.called = "the supervisor",
 	CARRIED_ROWS(supervisor_rows, supervisor),
-	.put = put_children,
-	.take = take_children,
 };
 
 /* ---- all of it ---- */
@@ -124,11 +79,10 @@ const struct carried carried_supervisor = {
 static int take_whole(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
+	(void)to;
 	switch (f->tag) {
 	case CARRY_BINARY:
 		return carry_get_one(r, &carried_binary, &r->binary, f);
-	case CARRY_SUPERVISOR:
-		return carry_get_one(r, &carried_supervisor, to, f);
 	case CARRY_DESCRIPTORS:
 		if (f->type != HANDOVER_BYTES ||
 			f->len % CARRY_DESCRIPTOR_SIZE != 0)
@@ -155,12 +109,16 @@ static int whole_done(struct carry_reader *r, void *to)
 	return 0;
 }
 
-/* What is referred to comes before who refers to it. */
+static const struct plain_row whole_rows[] = {
+	CARRY_ITSELF(CARRY_SUPERVISOR, &carried_supervisor),
+	CARRY_BESIDE(&carried_of_instance),
+};
+
 static const struct carried whole = {
 	.called = "nclust",
+	CARRIED_ROWS(whole_rows, supervisor),
 	.take = take_whole,
 	.done = whole_done,
-	.more = carried_of_instance,
 };
 
 int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
@@ -175,8 +133,7 @@ int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	carry_put_all(c, &whole, sup);
 	c->queued = 0;
 	handover_begin(&c->w, &c->out);
-	carry_put_one(c, &carried_binary, binary);
-	carry_put_one(c, &carried_supervisor, sup);
+	carry_put_one(c, CARRY_BINARY, &carried_binary, binary);
 	carry_put_all(c, &whole, sup);
 	handover_put_bytes(&c->w, CARRY_DESCRIPTORS, c->descriptors.data,
 		c->descriptors.len);

@@ -35,28 +35,6 @@ struct pair {
 enum { PAIR_KEY = 1, PAIR_TEXT };
 enum { ORIGIN_KEY = 1, ORIGIN_KIND, ORIGIN_LINE };
 
-static void put_pair(void *to, const char *key, const char *text)
-{
-	struct carry_writer *c = to;
-
-	handover_open(&c->w, CARRY_PAIR);
-	handover_put_text(&c->w, PAIR_KEY, key);
-	handover_put_text(&c->w, PAIR_TEXT, text);
-	handover_close(&c->w);
-}
-
-static void put_origin(
-	void *to, const char *key, enum origin_kind kind, unsigned line)
-{
-	struct carry_writer *c = to;
-
-	handover_open(&c->w, CARRY_ORIGIN);
-	handover_put_text(&c->w, ORIGIN_KEY, key);
-	handover_put_u64(&c->w, ORIGIN_KIND, (uint64_t)kind);
-	handover_put_u64(&c->w, ORIGIN_LINE, line);
-	handover_close(&c->w);
-}
-
 static const struct plain_row pair_rows[] = {
 	PLAIN_MUST(PAIR_KEY, pair, key, HEAP),
 	PLAIN_MUST(PAIR_TEXT, pair, text, HEAP),
@@ -70,13 +48,30 @@ static const struct carried carried_pair = {
 static const struct plain_row origin_rows[] = {
 	PLAIN_MUST(ORIGIN_KEY, pair, key, HEAP),
 	PLAIN_ENUM(ORIGIN_KIND, pair, kind, ORIGIN_ARGV),
-	PLAIN(ORIGIN_LINE, pair, line, UNSIGNED),
+	PLAIN_ALWAYS(ORIGIN_LINE, pair, line, UNSIGNED),
 };
 
 static const struct carried carried_origin = {
 	.called = "an origin",
 	CARRIED_ROWS(origin_rows, pair),
 };
+
+static void put_pair(void *to, const char *key, const char *text)
+{
+	const struct pair p = {
+		.key = (char *)(uintptr_t)key, .text = (char *)(uintptr_t)text};
+
+	carry_put_one(to, CARRY_PAIR, &carried_pair, &p);
+}
+
+static void put_origin(
+	void *to, const char *key, enum origin_kind kind, unsigned line)
+{
+	const struct pair p = {
+		.key = (char *)(uintptr_t)key, .kind = kind, .line = line};
+
+	carry_put_one(to, CARRY_ORIGIN, &carried_origin, &p);
+}
 
 /* Who knows more keys than we is a later version; its users are told. */
 static void note_skipped(struct carry_reader *r, const char *key)
@@ -164,17 +159,12 @@ static int cluster_done(struct carry_reader *r, void *to)
 
 static void *make_cluster(struct carry_reader *r, void *owner)
 {
-	struct cluster_settings *s = pairs_new_cluster();
-
+	(void)r;
 	(void)owner;
-	if (s != NULL && carry_add(&r->lists[CARRY_OF_SETTINGS], s) != SIZE_MAX)
-		return s;
-	cluster_settings_unref(s);
-	return NULL;
+	return pairs_new_cluster();
 }
 
 const struct carried carried_cluster = {
-	.tag = CARRY_SETTINGS,
 	.called = "the settings",
 	CARRIED_ROWS(settings_rows, cluster_settings),
 	.put = put_cluster,
@@ -269,40 +259,16 @@ static int instance_done(struct carry_reader *r, void *to)
 
 static void *make_instance(struct carry_reader *r, void *owner)
 {
-	struct supervisor *sup = owner;
-
 	(void)r;
-	sup->settings = pairs_new_instance();
-	return sup->settings;
+	(void)owner;
+	return pairs_new_instance();
 }
 
 const struct carried carried_instance = {
-	.tag = CARRY_INSTANCE,
-	.at = offsetof(struct supervisor, settings),
 	.called = "the instance",
 	CARRIED_ROWS(instance_rows, settings),
 	.put = put_instance,
 	.take = take_of_instance,
 	.make = make_instance,
 	.done = instance_done,
-};
-
-/* ---- the clusters' ---- */
-
-static void put_clusters(struct carry_writer *c, const void *of)
-{
-	const struct carry_list *all = &c->lists[CARRY_OF_SETTINGS];
-
-	(void)of;
-	for (size_t i = 0; i < all->count; i++)
-		carry_put_one(c, &carried_cluster, all->list[i]);
-}
-
-static const struct plain_row all_rows[] = {
-	CARRY_EACH(CARRY_SETTINGS, &carried_cluster),
-};
-
-const struct carried carried_settings = {
-	CARRIED_ROWS(all_rows, supervisor),
-	.put = put_clusters,
 };

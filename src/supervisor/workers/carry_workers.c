@@ -15,10 +15,9 @@ static const struct plain_row recipe_rows[] = {
 	PLAIN(2, recipe, has_port, BOOL),
 	PLAIN_ENUM(3, recipe, runtime, NODE_DENO),
 	CARRY_REFERENCE(CARRY_INDEX, recipe, settings, CARRY_OF_SETTINGS, true),
-};
-
-/* After the lists of texts. */
-static const struct plain_row last_rows[] = {
+	CARRY_TEXTS(CARRY_WORD, recipe, environment, environment_count),
+	CARRY_TEXTS(CARRY_CANDIDATE, recipe, candidates, candidate_count),
+	CARRY_BYTES(CARRY_GROUPS, recipe, groups, group_count),
 	CARRY_INSIDE(CARRY_SET, recipe, listeners, &carried_set),
 	CARRY_REFERENCE(CARRY_MEMORY, recipe, segment, CARRY_OF_SEGMENTS,
 		false),
@@ -64,6 +63,8 @@ static const struct plain_row child_rows[] = {
 	PLAIN(37, child, trap.missing_told, BOOL),
 	PLAIN(38, child, listening.expected, UNSIGNED),
 	PLAIN(39, child, listening.expected_of, UNSIGNED),
+	PLAIN(CARRY_TEXT, child, life.status, HEAP),
+	CARRY_BESIDE(&carried_of_worker),
 };
 
 static const struct plain_row service_rows[] = {
@@ -88,66 +89,11 @@ static const struct plain_row service_rows[] = {
 	PLAIN(20, service, message_turn, UNSIGNED),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
+	CARRY_BESIDE(&carried_of_cluster),
 };
 /* clang-format on */
 
 /* ---- what workers of a generation have in common ---- */
-
-static void put_recipe(struct carry_writer *c, const void *of)
-{
-	const struct recipe *r = of;
-
-	for (size_t i = 0; i < r->environment_count; i++)
-		handover_put_text(&c->w, CARRY_WORD, r->environment[i]);
-	for (size_t i = 0; r->candidates[i] != NULL; i++)
-		handover_put_text(&c->w, CARRY_CANDIDATE, r->candidates[i]);
-	if (r->groups != NULL)
-		handover_put_bytes(&c->w, CARRY_GROUPS, r->groups,
-			r->group_count * sizeof(*r->groups));
-}
-
-static int take_candidate(struct recipe *to, const struct handover_field *f)
-{
-	size_t count = 0;
-
-	while (to->candidates != NULL && to->candidates[count] != NULL)
-		count++;
-	return carry_take_word(&to->candidates, &count, f);
-}
-
-/* put_env() wants room for a power of two; a list that came so is never added
- * to. */
-static int take_groups(struct recipe *r, const struct handover_field *f)
-{
-	if (f->type != HANDOVER_BYTES || f->len % sizeof(gid_t) != 0 ||
-		r->groups != NULL)
-		return -1;
-	r->groups = malloc(f->len + 1);
-	if (r->groups == NULL)
-		return -1;
-	(void)memcpy(r->groups, f->data, f->len);
-	r->group_count = f->len / sizeof(gid_t);
-	return 1;
-}
-
-static int take_recipe(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct recipe *recipe = to;
-
-	(void)r;
-	switch (f->tag) {
-	case CARRY_WORD:
-		return carry_take_word(
-			&recipe->environment, &recipe->environment_count, f);
-	case CARRY_CANDIDATE:
-		return take_candidate(recipe, f);
-	case CARRY_GROUPS:
-		return take_groups(recipe, f);
-	default:
-		return 0;
-	}
-}
 
 static int recipe_done(struct carry_reader *r, void *to)
 {
@@ -159,43 +105,13 @@ static int recipe_done(struct carry_reader *r, void *to)
 	return 0;
 }
 
-static const struct carried last = {
-	CARRIED_ROWS(last_rows, recipe),
-};
-static const struct carried *const of_recipe[] = {&last, NULL};
-
 const struct carried carried_recipe = {
-	.tag = CARRY_RECIPE,
 	.called = "a generation",
 	CARRIED_ROWS(recipe_rows, recipe),
-	.put = put_recipe,
-	.take = take_recipe,
 	.done = recipe_done,
-	.more = of_recipe,
 };
 
 /* ---- a worker ---- */
-
-static void put_child(struct carry_writer *c, const void *of)
-{
-	if (!carry_variant.less)
-		handover_put_text(&c->w, CARRY_TEXT,
-			((const struct child *)of)->life.status);
-	if (carry_variant.more)
-		handover_put_u64(&c->w, CARRY_UNKNOWN, 7);
-}
-
-static int take_child(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct child *child = to;
-
-	(void)r;
-	if (f->tag != CARRY_TEXT || child->life.status != NULL)
-		return 0;
-	child->life.status = handover_text(f);
-	return 1;
-}
 
 static int child_done(struct carry_reader *r, void *to)
 {
@@ -222,14 +138,10 @@ static void *make_child(struct carry_reader *r, void *owner)
 }
 
 const struct carried carried_child = {
-	.tag = CARRY_CHILD,
 	.called = "a worker",
 	CARRIED_ROWS(child_rows, child),
-	.put = put_child,
-	.take = take_child,
 	.done = child_done,
 	.make = make_child,
-	.more = carried_of_worker,
 };
 
 static void put_children(struct carry_writer *c, const void *of)
@@ -240,7 +152,8 @@ static void put_children(struct carry_writer *c, const void *of)
 		return; /* workers refer to nothing */
 	for (uint32_t i = 0; i < s->child_slots; i++)
 		for (int k = 0; k < 2; k++)
-			carry_put_one(c, &carried_child, s->children[i][k]);
+			carry_put_one(c, CARRY_CHILD, &carried_child,
+				s->children[i][k]);
 }
 
 static const struct plain_row children_rows[] = {
@@ -274,12 +187,10 @@ static int service_done(struct carry_reader *r, void *to)
 }
 
 const struct carried carried_service = {
-	.tag = CARRY_SERVICE,
 	.called = "a cluster",
 	CARRIED_ROWS(service_rows, service),
 	.take = take_service,
 	.done = service_done,
-	.more = carried_of_cluster,
 };
 
 /* ---- by slot: early deaths ---- */
@@ -338,7 +249,8 @@ static void put_services(struct carry_writer *c, const void *of)
 	const struct supervisor *sup = of;
 
 	for (size_t i = 0; i < sup->service_count; i++)
-		carry_put_one(c, &carried_service, sup->services[i]);
+		carry_put_one(
+			c, CARRY_SERVICE, &carried_service, sup->services[i]);
 }
 
 static int take_services(

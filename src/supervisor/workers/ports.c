@@ -25,6 +25,7 @@ struct ports {
 	struct port list[PORTS_MAX]; /* `text` is NULL where one is free */
 	struct former *formers;      /* by slot */
 	uint32_t slots;
+	struct port *taken; /* whose fields are read; NULL: none */
 };
 
 /* ---- the list ---- */
@@ -285,73 +286,43 @@ static int load_formers(struct ports *ports, const struct handover_field *f)
 	return 1;
 }
 
-/* With the port that the fields are of, since its index came. */
-struct at_port {
-	struct ports *ports;
-	struct port *p;
-};
-
 static int take_ports(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	struct at_port *at = to;
+	struct ports *ports = to;
+	struct port *p = ports->taken;
 
 	(void)r;
-	switch (f->tag) {
-	case PORTS_INDEX:
-		at->p = &at->ports->list[f->u % PORTS_MAX];
+	if (f->tag == PORTS_INDEX) {
+		ports->taken = &ports->list[f->u % PORTS_MAX];
 		return 1;
+	}
+	if (f->tag == PORTS_FORMERS)
+		return load_formers(ports, f);
+	if (p == NULL)
+		return 0;
+	switch (f->tag) {
 	case PORTS_WORKER:
-		at->p->worker = f->u;
+		p->worker = f->u;
 		return 1;
 	case PORTS_FLAGS:
-		at->p->shared = (f->u & FLAG_SHARED) != 0;
-		at->p->named = (f->u & FLAG_NAMED) != 0;
+		p->shared = (f->u & FLAG_SHARED) != 0;
+		p->named = (f->u & FLAG_NAMED) != 0;
 		return 1;
 	case PORTS_TEXT:
-		if (at->p->text == NULL)
-			at->p->text = handover_text(f);
-		return at->p->text != NULL ? 1 : -1;
-	case PORTS_FORMERS:
-		return load_formers(at->ports, f);
+		if (p->text == NULL)
+			p->text = handover_text(f);
+		return p->text != NULL ? 1 : -1;
 	default:
 		return 0;
 	}
 }
 
-static const struct carried carried_list = {
-	.tag = CARRY_PORTS,
+const struct carried carried_ports = {
 	.called = "a cluster",
+	.size = sizeof(struct ports),
 	.put = put_ports,
 	.take = take_ports,
-};
-
-static void put_of_cluster(struct carry_writer *c, const void *of)
-{
-	carry_put_one(
-		c, &carried_list, ((const struct service *)of)->life.ports);
-}
-
-static int take_of_cluster(
-	struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct service *service = to;
-	struct at_port at;
-
-	if (f->tag != CARRY_PORTS)
-		return 0;
-	if (service->life.ports != NULL)
-		return -1;
-	service->life.ports = calloc(1, sizeof(*service->life.ports));
-	if (service->life.ports == NULL)
-		return carry_no_memory(r, "a cluster");
-	at = (struct at_port){service->life.ports, service->life.ports->list};
-	return carry_get_one(r, &carried_list, &at, f);
-}
-
-const struct carried carried_ports = {
-	.put = put_of_cluster,
-	.take = take_of_cluster,
 };
 
 void ports_free(struct service *service)

@@ -344,6 +344,8 @@ static struct recipe *recipe_new(struct cluster_settings *settings,
 		recipe_free(r);
 		return NULL;
 	}
+	while (r->candidates[r->candidate_count] != NULL)
+		r->candidate_count++;
 	return r;
 }
 

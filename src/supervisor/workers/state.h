@@ -103,6 +103,7 @@ struct recipe {
 	unsigned generation;
 	struct cluster_settings *settings; /* a reference */
 	char **candidates;
+	size_t candidate_count;
 	char **environment;
 	size_t environment_count;
 	bool has_port;

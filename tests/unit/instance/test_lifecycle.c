@@ -177,11 +177,14 @@ END_TEST
 
 START_TEST(it_does_not_end_before_all_is_told)
 {
-	struct news n = {.serial = 1, .patience = NSEC_NEVER};
+	struct news *n = calloc(1, sizeof(*n));
 
+	ck_assert_ptr_nonnull(n);
+	n->serial = 1;
+	n->patience = NSEC_NEVER;
 	lifecycle_stop(&room, false);
 	room_exits(room_child(web, 0), 0);
-	ck_assert_int_eq(news_carried(&room, &n), 0);
+	room.news.head = n; /* as after an upgrade */
 	room_exits(room_child(job, 0), 0);
 	ck_assert(!is_over());
 	news_stop_waiting(&room);

@@ -45,7 +45,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, news.history),
 	NOT(supervisor, news.head),
 	NOT(supervisor, news.tail),
-	NOT(supervisor, reaper.first_children),
 	NOT(supervisor, reaper.first_children_count),
 	NOT(supervisor, upgrade.exe_path),
 	NOT(supervisor, loop), /* made anew, as all that is watched */
@@ -149,8 +148,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, life.exit_watcher), /* made anew */
 	NOT(child, life.notify_watcher),
 	NOT(child, trap.watcher),
-	NOT(child, life.status), /* beside */
-	NOT(child, life.cause),  /* of a moment */
+	NOT(child, life.cause), /* of a moment */
 	NOT(child, health),
 	NOT(child, traffic.drain), /* begun anew */
 	NOT(child, traffic.busy),  /* looked at anew */
@@ -205,14 +203,10 @@ static const struct gap clients_gaps[] = {
 };
 
 static const struct gap recipe_gaps[] = {
-	NOT(recipe, settings), /* beside */
-	NOT(recipe, candidates),
-	NOT(recipe, environment),
+	NOT(recipe, candidate_count), /* with the rows */
 	NOT(recipe, environment_count),
-	NOT(recipe, groups),
 	NOT(recipe, group_count),
 	NOT(recipe, listeners),
-	NOT(recipe, segment),
 	NOT(recipe, next),
 	NOT(recipe, limits), /* follow from the settings */
 	NOT(recipe, limit_resources),
@@ -303,7 +297,7 @@ static const struct {
 	{"supervisor", &carried_supervisor,
 		"1i 2u 3t 4f 5f 6f 7b 8u 9i 10b 11b 12u 13b 14f 15i 16b 17i "
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
-		"33b 34u 35i 36f 37u 38b",
+		"33b 34u 35i 36f 37u 38b 125x",
 		GAPS(supervisor_gaps)},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
 	{"settings", &carried_cluster, "1i 2i 3i 100t", NULL, 0},
@@ -312,7 +306,8 @@ static const struct {
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
 		"17u 18u 19b 20u 21b 22u 23u 24i 25b 26i 29b 27i 28u 132g",
 		GAPS(listener_gaps)},
-	{"recipe", &carried_recipe, "1u 2b 3u 105u", GAPS(recipe_gaps)},
+	{"recipe", &carried_recipe, "1u 2b 3u 105u 102t 123t 124x 113g 135u",
+		GAPS(recipe_gaps)},
 	{"service", &carried_service,
 		"1b 2u 3b 4i 5b 6b 7b 8u 9i 10b 12u 13b 14b 15u 16b 17b "
 		"18b 19b 20u 100t 122t",
@@ -320,7 +315,7 @@ static const struct {
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 14b 15b 16f 17u "
 		"18u 19b 20u 21i 22i 23i 24u 25b 26b 27b 28b 29b 30i 31u 32b "
-		"33u 34b 35u 36u 37b 38u 39u",
+		"33u 34b 35u 36u 37b 38u 39u 100t",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},
@@ -425,19 +420,26 @@ START_TEST(numbers_and_kinds_are_for_ever)
 		[PLAIN_HEAP] = 't',
 		[PLAIN_BUFFER] = 'x',
 		[CARRY_ROW_REFERENCE] = 'u',
+		[CARRY_ROW_REFERENCES] = 'u',
+		[CARRY_ROW_REFERRED] = 'g',
 		[CARRY_ROW_LIST] = 'g',
+		[CARRY_ROW_ARRAY] = 'g',
+		[CARRY_ROW_POINTERS] = 'g',
 		[CARRY_ROW_EACH] = 'g',
 		[CARRY_ROW_GROUP] = 'g',
-		[CARRY_ROW_ARRAY] = 'g',
 		[CARRY_ROW_INSIDE] = 'g',
+		[CARRY_ROW_BYTES] = 'x',
+		[CARRY_ROW_TEXTS] = 't',
 	};
 	const struct carried *what = structs[_i].what;
 	char rows[400] = "";
 	size_t used = 0;
 
 	for (uint32_t i = 0; i < what->row_count; i++) {
+		if (what->rows[i].kind == CARRY_ROW_BESIDE)
+			continue;
 		used += (size_t)snprintf(rows + used, sizeof(rows) - used,
-			"%s%u%c", i > 0 ? " " : "", what->rows[i].tag,
+			"%s%u%c", used > 0 ? " " : "", what->rows[i].tag,
 			kinds[what->rows[i].kind]);
 	}
 	ck_assert_str_eq(rows, structs[_i].rows);
@@ -490,14 +492,13 @@ static struct hook_run *add_run(struct both *b, struct helper *helper)
 	return run;
 }
 
-static const struct carried *const hooks_only[] = {
-	&carried_ending,
-	&carried_hooks,
-	NULL,
+static const struct plain_row hooks_only[] = {
+	CARRY_BESIDE(&carried_ending),
+	CARRY_GROUP(CARRY_HOOKS, supervisor, commands.hooks, &carried_hooks),
 };
 static const struct carried instance = {
 	.called = "nclust",
-	.more = hooks_only,
+	CARRIED_ROWS(hooks_only, supervisor),
 };
 
 /* Write the hooks, and read them again. */
