@@ -49,7 +49,7 @@ static size_t rest_of_line(const struct queue *q)
 
 	if (!q->in_line || queue_len(q) == 0)
 		return 0;
-	from = q->data + q->from;
+	from = q->bytes.data + q->from;
 	end = memchr(from, '\n', queue_len(q));
 	return end != NULL ? (size_t)(end - from) + 1 : 0;
 }
@@ -59,7 +59,7 @@ static void put_queue(struct carry_writer *c, const struct queue *q, size_t len)
 	if (len == 0)
 		return;
 	c->queued += len;
-	handover_put_bytes(&c->w, CARRY_OUT, q->data + q->from, len);
+	handover_put_bytes(&c->w, CARRY_OUT, q->bytes.data + q->from, len);
 	for (size_t i = 0; i < q->mark_count && q->marks[i].at < len; i++)
 		carry_put_one(c, CARRY_MARK, &carried_mark, &q->marks[i]);
 }
@@ -93,13 +93,9 @@ static int take_in(struct lineup *l, const struct handover_field *f)
 
 static int take_out(struct queue *q, const struct handover_field *f)
 {
-	char *to = queue_room(q, f->len, CHANNEL_QUEUE_MUST);
-
-	if (to == NULL)
+	if (queue_reserve(q, f->len, CHANNEL_QUEUE_MUST) == -1)
 		return -1;
-	(void)memcpy(to, f->data, f->len);
-	queue_added(q, f->len);
-	return 1;
+	return buffer_append(&q->bytes, f->data, f->len) == 0 ? 1 : -1;
 }
 
 static int take_mark(

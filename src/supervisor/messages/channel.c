@@ -122,7 +122,7 @@ static void lose_queue(struct channel *c)
 	queue_clear(&c->out);
 }
 
-static void close_it(struct channel *c)
+static void end(struct channel *c)
 {
 	if (c->io.fd == -1)
 		return;
@@ -132,20 +132,8 @@ static void close_it(struct channel *c)
 	ev_io_set(&c->io, -1, 0);
 	fd_close(&c->passed);
 	lose_queue(c);
-}
-
-static void end(struct channel *c)
-{
-	if (c->io.fd == -1)
-		return;
-	close_it(c);
 	lineup_fini(&c->in);
 	speaker_of(c)->on_end(c);
-}
-
-void channel_shut(struct channel *c)
-{
-	close_it(c); /* a line that is just being heard stays where it is */
 }
 
 /* ---- reading ---- */
@@ -369,55 +357,30 @@ static size_t limit_of(const struct channel *c, bool must)
 					       : CHANNEL_QUEUE_MAX;
 }
 
-static void queued(struct channel *c)
+int channel_send_parts(struct channel *c, const struct queue_part *pieces,
+	size_t count, int fd, bool must)
 {
+	if (c->io.fd == -1) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (queue_put(&c->out, pieces, count, fd, limit_of(c, must)) == -1) {
+		refuse(c, must);
+		return -1;
+	}
+	c->sent += !must;
 	/* one whose socket is full is waited for */
 	if ((c->io.events & EV_WRITE) == 0)
 		make_dirty(c);
+	return 0;
 }
 
 int channel_send(
 	struct channel *c, const char *line, size_t len, int fd, bool must)
 {
-	if (c->io.fd == -1) {
-		errno = EPIPE;
-		return -1;
-	}
-	if (queue_put(&c->out, line, len, fd, limit_of(c, must)) == -1) {
-		refuse(c, must);
-		return -1;
-	}
-	c->sent += !must;
-	queued(c);
-	return 0;
-}
+	const struct queue_part whole = {line, len};
 
-int channel_send_parts(
-	struct channel *c, const struct channel_part *pieces, size_t count)
-{
-	size_t len = 1;
-	char *to;
-
-	if (c->io.fd == -1) {
-		errno = EPIPE;
-		return -1;
-	}
-	for (size_t i = 0; i < count; i++)
-		len += pieces[i].len;
-	to = queue_room(&c->out, len, limit_of(c, false));
-	if (to == NULL) {
-		refuse(c, false);
-		return -1;
-	}
-	for (size_t i = 0; i < count; i++) {
-		(void)memcpy(to, pieces[i].data, pieces[i].len);
-		to += pieces[i].len;
-	}
-	*to = '\n';
-	queue_added(&c->out, len);
-	c->sent++;
-	queued(c);
-	return 0;
+	return channel_send_parts(c, &whole, 1, fd, must);
 }
 
 /* ---- life ---- */

@@ -62,7 +62,8 @@ struct channel_speaker {
 extern const struct part messages_part;
 
 /*
- * Queue a line (without '\n') for the worker; it is sent at the end of the turn.
+ * Queue a line (without '\n'; the second: in parts) for the worker; it is sent at
+ * the end of the turn.
  * `fd` goes with it and is owned from then on, if 0 is returned; or it is -1.
  * -1: the worker has no channel any more (EPIPE), does not read (ENOBUFS; counted
  * and told), or there is no memory (ENOMEM).  `must`: of the protocol's own, no
@@ -70,20 +71,12 @@ extern const struct part messages_part;
  */
 int channel_send(
 	struct channel *c, const char *line, size_t len, int fd, bool must);
-/* Queue a message that is in parts; no descriptor. */
-struct channel_part {
-	const char *data;
-	size_t len;
-};
-int channel_send_parts(
-	struct channel *c, const struct channel_part *pieces, size_t count);
+int channel_send_parts(struct channel *c, const struct queue_part *pieces,
+	size_t count, int fd, bool must);
 
 /* The descriptor that came last, which is the caller's then; -1: none came (or
  * it was lost: c->passed_lost, which this clears). */
 int channel_take_passed(struct channel *c, bool *lost);
-
-/* Close the channel: the worker reads its end.  on_end() is not called. */
-void channel_shut(struct channel *c);
 
 void channels_init(struct supervisor *sup);
 /* Once a turn: send what was queued. */

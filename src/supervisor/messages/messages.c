@@ -33,8 +33,14 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 
 /* To how many. */
 static unsigned relay_to(const struct service *to, const struct child *from,
-	const struct channel_part *pieces, size_t count)
+	const char *line, size_t len)
 {
+	char origin[160] untouched;
+	const struct queue_part pieces[] = {
+		{origin, put_origin(origin, sizeof(origin), from)},
+		{line, len},
+		{"}", 1},
+	};
 	unsigned reached = 0;
 
 	for (uint32_t slot = 0; slot < to->child_slots; slot++)
@@ -44,7 +50,8 @@ static unsigned relay_to(const struct service *to, const struct child *from,
 			if (child == from || !is_open(child))
 				continue;
 			reached++;
-			(void)channel_send_parts(child->channel, pieces, count);
+			(void)channel_send_parts(child->channel, pieces,
+				COUNT_OF(pieces), -1, false);
 		}
 	return reached;
 }
@@ -53,23 +60,13 @@ static void relay(struct channel *c, const char *line, size_t len)
 {
 	const struct service *service = c->child->service;
 	const char *whither = cluster_settings(service->core)->relay;
-	char origin[160] untouched;
-	const struct channel_part pieces[] = {
-		{origin, 0},
-		{line, len},
-		{"}", 1},
-	};
-	struct channel_part list[COUNT_OF(pieces)];
 
 	if (whither == NULL)
 		return;
 	if (strcmp(whither, "others") != 0)
 		service = service_named(service->sup, whither);
-	if (service == NULL)
-		return; /* it has just been taken out of the file */
-	(void)memcpy(list, pieces, sizeof(pieces));
-	list[0].len = put_origin(origin, sizeof(origin), c->child);
-	c->fanout = relay_to(service, c->child, list, COUNT_OF(list));
+	if (service != NULL) /* else it has just been taken out of the file */
+		c->fanout = relay_to(service, c->child, line, len);
 }
 
 /* ---- what workers send ---- */

@@ -7,49 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROOM_MIN 4096U
-
-/* What was sent makes room before memory does. */
-static void close_up(struct queue *q)
-{
-	(void)memmove(q->data, q->data + q->from, queue_len(q));
-	q->to -= q->from;
-	q->from = 0;
-}
-
-static int grow(struct queue *q, size_t need)
-{
-	size_t cap = q->cap > 0 ? q->cap : ROOM_MIN;
-	char *data;
-
-	while (cap < need)
-		cap *= 2;
-	data = realloc(q->data, cap);
-	if (data == NULL) {
-		errno = ENOMEM;
-		return -1;
-	}
-	q->data = data;
-	q->cap = cap;
-	return 0;
-}
-
-char *queue_room(struct queue *q, size_t len, size_t limit)
+int queue_reserve(struct queue *q, size_t len, size_t limit)
 {
 	if (queue_len(q) + len > limit) {
 		errno = ENOBUFS;
-		return NULL;
+		return -1;
 	}
-	if (q->to + len > q->cap && q->from > q->cap / 2)
-		close_up(q);
-	if (q->to + len > q->cap && grow(q, q->to + len) == -1)
-		return NULL;
-	return q->data + q->to;
-}
-
-void queue_added(struct queue *q, size_t len)
-{
-	q->to += len;
+	/* what was sent makes room before memory does */
+	if (q->bytes.len + len > q->bytes.cap && q->from > q->bytes.cap / 2) {
+		buffer_consume(&q->bytes, q->from);
+		q->from = 0;
+	}
+	return buffer_reserve(&q->bytes, len);
 }
 
 int queue_mark(struct queue *q, size_t at, int fd)
@@ -75,17 +44,19 @@ int queue_mark(struct queue *q, size_t at, int fd)
 	return 0;
 }
 
-int queue_put(
-	struct queue *q, const char *line, size_t len, int fd, size_t limit)
+int queue_put(struct queue *q, const struct queue_part *pieces, size_t count,
+	int fd, size_t limit)
 {
-	char *to = queue_room(q, len + 1, limit);
+	size_t len = 1;
 
-	if (to == NULL || (fd != -1 && queue_mark(q, queue_len(q), fd) == -1))
+	for (size_t i = 0; i < count; i++)
+		len += pieces[i].len;
+	if (queue_reserve(q, len, limit) == -1 ||
+		(fd != -1 && queue_mark(q, queue_len(q), fd) == -1))
 		return -1;
-	(void)memcpy(to, line, len);
-	to[len] = '\n';
-	queue_added(q, len + 1);
-	return 0;
+	for (size_t i = 0; i < count; i++)
+		(void)buffer_append(&q->bytes, pieces[i].data, pieces[i].len);
+	return buffer_append(&q->bytes, "\n", 1);
 }
 
 size_t queue_piece(const struct queue *q, const char **data, int *fd)
@@ -97,7 +68,7 @@ size_t queue_piece(const struct queue *q, const char **data, int *fd)
 	*data = NULL;
 	if (len == 0)
 		return 0;
-	*data = q->data + q->from;
+	*data = q->bytes.data + q->from;
 	if (q->mark_count > 0 && q->marks[0].at == 0)
 		*fd = q->marks[next++].fd;
 	if (next < q->mark_count)
@@ -119,9 +90,9 @@ void queue_sent(struct queue *q, size_t len)
 		q->marks[i - gone] = (struct queue_mark){
 			q->marks[i].at - len, q->marks[i].fd};
 	q->mark_count -= gone;
-	q->in_line = q->data[q->from + len - 1] != '\n';
+	q->in_line = q->bytes.data[q->from + len - 1] != '\n';
 	q->from += len;
-	if (q->from == q->to)
+	if (queue_len(q) == 0)
 		queue_clear(q);
 }
 
@@ -129,8 +100,8 @@ size_t queue_lines(const struct queue *q)
 {
 	size_t count = 0;
 
-	for (size_t at = q->from; at < q->to; at++)
-		count += q->data[at] == '\n';
+	for (size_t at = q->from; at < q->bytes.len; at++)
+		count += q->bytes.data[at] == '\n';
 	return count;
 }
 
@@ -141,6 +112,6 @@ void queue_clear(struct queue *q)
 	for (size_t i = 0; i < q->mark_count; i++)
 		fd_close(&q->marks[i].fd);
 	free(q->marks);
-	free(q->data);
+	buffer_fini(&q->bytes);
 	*q = (struct queue){.in_line = in_line};
 }

@@ -2,9 +2,7 @@
 #ifndef SUPERVISOR_QUEUE_H
 #define SUPERVISOR_QUEUE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/buffer.h"
 
 /*
  * A queue of lines to be sent on a stream.  A line is queued whole or not at
@@ -18,10 +16,8 @@ struct queue_mark {
 };
 
 struct queue {
-	char *data;  /* heap */
-	size_t from; /* the first unsent byte */
-	size_t to;
-	size_t cap;
+	struct buffer bytes;
+	size_t from;  /* the first of them that is not sent */
 	bool in_line; /* the first unsent byte is none of a line's first */
 	struct queue_mark *marks; /* heap, in order */
 	size_t mark_count;
@@ -33,22 +29,25 @@ struct queue {
 
 static inline size_t queue_len(const struct queue *q)
 {
-	return q->to - q->from;
+	return q->bytes.len - q->from;
 }
 
-/* Room for `len` bytes at the end, to be filled at once and made part of it by
- * queue_added(); NULL: it would be more than `limit`, or no memory. */
-char *queue_room(struct queue *q, size_t len, size_t limit);
-void queue_added(struct queue *q, size_t len);
+/* Make room for `len` more of q->bytes.  -1: they would be more than `limit`
+ * (ENOBUFS), or there is no memory. */
+int queue_reserve(struct queue *q, size_t len, size_t limit);
 
 /* Send a descriptor with the byte at that place, which is after those of all
  * others.  -1: it stays the caller's. */
 int queue_mark(struct queue *q, size_t at, int fd);
 
-/* Append a line and its '\n', with a descriptor or -1.  -1: no room, and the
- * descriptor stays the caller's. */
-int queue_put(
-	struct queue *q, const char *line, size_t len, int fd, size_t limit);
+/* Append a line, which may be in parts, and its '\n', with a descriptor or -1.
+ * -1: no room, and the descriptor stays the caller's. */
+struct queue_part {
+	const char *data;
+	size_t len;
+};
+int queue_put(struct queue *q, const struct queue_part *pieces, size_t count,
+	int fd, size_t limit);
 
 /* The bytes to send in one piece: up to the next descriptor or the end.  *fd is
  * to be sent with the first of them, or -1.  0: the queue is empty. */
