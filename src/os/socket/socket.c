@@ -38,46 +38,45 @@ int socket_set(int fd, int level, int option, int value)
 static int set_before(
 	int fd, int family, const struct socket_plan *plan, const char **what)
 {
-	int v6only = plan->v6only == -1 && plan->family == AF_UNSPEC
+	const bool stream = plan->type == SOCK_STREAM;
+	const bool six = family == AF_INET6;
+	const int v6only = plan->v6only == -1 && plan->family == AF_UNSPEC
 		? 0
 		: plan->v6only;
+	const struct {
+		const char *name;
+		bool wanted;
+		int level;
+		int option;
+		int value;
+	} rows[] = {
+		/* leftovers in TIME_WAIT must not keep the port; for UDP the
+		 * option would let strangers share it */
+		{"SO_REUSEADDR", stream, SOL_SOCKET, SO_REUSEADDR, 1},
+		{"v6only", six && v6only != -1, IPPROTO_IPV6, IPV6_V6ONLY,
+			v6only},
+		{"freebind", plan->freebind, six ? IPPROTO_IPV6 : IPPROTO_IP,
+			six ? IPV6_FREEBIND : IP_FREEBIND, 1},
+		{"rcvbuf", plan->rcvbuf != -1, SOL_SOCKET, SO_RCVBUF,
+			plan->rcvbuf},
+		{"sndbuf", plan->sndbuf != -1, SOL_SOCKET, SO_SNDBUF,
+			plan->sndbuf},
+		{"defer-accept", plan->defer_accept != -1 && stream,
+			IPPROTO_TCP, TCP_DEFER_ACCEPT, plan->defer_accept},
+	};
 
-	/* leftovers in TIME_WAIT must not keep the port; for UDP the option
-	 * would let strangers share it */
-	*what = "SO_REUSEADDR";
-	if (plan->type == SOCK_STREAM &&
-		socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
-		return -1;
-	*what = "v6only";
-	if (family == AF_INET6 && v6only != -1 &&
-		socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only) == -1)
-		return -1;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		*what = rows[i].name;
+		if (rows[i].wanted &&
+			socket_set(fd, rows[i].level, rows[i].option,
+				rows[i].value) == -1)
+			return -1;
+	}
 	*what = "interface";
-	if (plan->interface &&
-		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, plan->interface,
-			(socklen_t)strlen(plan->interface) + 1) == -1)
-		return -1;
-	*what = "freebind";
-	if (plan->freebind &&
-		(family == AF_INET6
-				? socket_set(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1)
-				: socket_set(fd, IPPROTO_IP, IP_FREEBIND, 1)) ==
-			-1)
-		return -1;
-	*what = "rcvbuf";
-	if (plan->rcvbuf != -1 &&
-		socket_set(fd, SOL_SOCKET, SO_RCVBUF, plan->rcvbuf) == -1)
-		return -1;
-	*what = "sndbuf";
-	if (plan->sndbuf != -1 &&
-		socket_set(fd, SOL_SOCKET, SO_SNDBUF, plan->sndbuf) == -1)
-		return -1;
-	*what = "defer-accept";
-	if (plan->defer_accept != -1 && plan->type == SOCK_STREAM &&
-		socket_set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
-			plan->defer_accept) == -1)
-		return -1;
-	return 0;
+	return plan->interface == NULL
+		? 0
+		: setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, plan->interface,
+			  (socklen_t)strlen(plan->interface) + 1);
 }
 
 static int cannot_listen(

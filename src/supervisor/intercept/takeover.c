@@ -116,13 +116,6 @@ static void tell_failed(const struct takeover *t, int error)
 		socket_key_text(&t->key, text), error, own);
 }
 
-static int set_reuseaddr(int fd)
-{
-	int on = 1;
-
-	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-}
-
 /*
  * The worker's own socket.  The first of an address is bound without
  * SO_REUSEPORT, or a stranger's would go unnoticed; later ones join it.
@@ -133,7 +126,7 @@ static int bind_own(const struct takeover *t, bool first)
 	int saved;
 
 	/* what TIME_WAIT has left must not keep the port */
-	(void)set_reuseaddr(t->sock);
+	(void)socket_set(t->sock, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (first && t->reuseport)
 		(void)socket_set_reuseport(t->sock, false);
 	got = socket_key_bind(&t->key, t->sock);
