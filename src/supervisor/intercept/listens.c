@@ -369,12 +369,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice)
 		seccomp_answer(trap, notice->id, error);
 		return;
 	}
-	if (!l->facts.listening) {
-		l->facts.listening = true;
-		if (l->heal == -1)
-			heal_watch(child->service->sup, l);
-		child->service->sup->orphans.changed = true;
-	}
+	heal_listening(l);
 	l->address.backlog = backlog; /* to heal it by */
 	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);

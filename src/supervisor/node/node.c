@@ -21,24 +21,14 @@
 
 /* ---- life ---- */
 
-static void do_later(struct node_worker *w, nsec_t now)
+static void do_later(struct child *child, void *context)
 {
-	node_flights_again(w, now);
-	node_stop_due(w, now);
-}
+	const nsec_t *now = context;
 
-void node_each_worker(struct node_cluster *n,
-	void (*deed)(struct node_worker *w, nsec_t now), nsec_t now)
-{
-	struct service *s = n->service;
-
-	for (uint32_t slot = 0; slot < s->child_slots; slot++)
-		for (int k = 0; k < 2; k++) {
-			struct child *c = s->children[slot][k];
-
-			if (c != NULL && c->node != NULL)
-				deed(c->node, now);
-		}
+	if (child->node == NULL)
+		return;
+	node_flights_again(child->node, *now);
+	node_stop_due(child->node, *now);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -48,7 +38,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	node_each_worker(n, do_later, now);
+	children_each(n->service->sup, n->service, do_later, &now);
 	for (struct node_server *s = n->servers; s != NULL; s = s->next)
 		node_rr_timer(s, now);
 }
@@ -277,7 +267,8 @@ static void on_end(struct channel *c)
 
 /* ---- questions ---- */
 
-bool node_is_worker(const struct child *child)
+/* Has it said on its channel that it is one of Node's cluster? */
+static bool node_is_worker(const struct child *child)
 {
 	return child->node != NULL && child->node->online;
 }

@@ -28,8 +28,6 @@ extern const struct carried carried_node_worker;
 bool node_serves(const struct service *service);
 /* Does nclust accept the connections of this listener (rr)? */
 bool node_accepts(const struct listener *l);
-/* Has the worker said on its channel that it is one of Node's cluster? */
-bool node_is_worker(const struct child *child);
 
 /* A worker is stopped as Node's primary does it: once it is drained (drain.h)
  * it is asked to disconnect; if it does not exit then, it gets its stop

@@ -92,16 +92,22 @@ void node_flight_nacked(struct node_worker *w)
 	node_arm(w->child->service->node, f->again);
 }
 
+/* The connection was not taken: another worker is to have it. */
+static void pass_on(struct node_server *s, int fd)
+{
+	if (s != NULL)
+		node_rr_again(s, fd);
+	else
+		(void)close(fd);
+}
+
 static void send_again(struct node_worker *w, struct node_flight f)
 {
 	struct node_server *s =
 		node_server_numbered(w->child->service->node, f.server);
 
 	if (f.kind == NODE_FLIGHT_CONNECTION) {
-		if (s != NULL)
-			node_rr_again(s, f.fd);
-		else
-			fd_close(&f.fd);
+		pass_on(s, f.fd);
 	} else if (s == NULL) {
 		node_answer_error(w, f.ack, EINVAL);
 	} else if (f.lost > LOST_MAX) {
@@ -169,15 +175,11 @@ void node_flights_drop(struct node_worker *w)
 {
 	while (w->flight_count > 0) {
 		struct node_flight f = take(w, 0);
-		struct node_server *s =
-			node_server_numbered(w->child->service->node, f.server);
 
-		if (f.kind != NODE_FLIGHT_CONNECTION)
-			continue;
-		if (s != NULL)
-			node_rr_again(s, f.fd);
-		else
-			fd_close(&f.fd);
+		if (f.kind == NODE_FLIGHT_CONNECTION)
+			pass_on(node_server_numbered(
+					w->child->service->node, f.server),
+				f.fd);
 	}
 }
 

@@ -123,8 +123,6 @@ int node_send(struct node_worker *w, struct buffer *line, int fd);
 int64_t node_next_seq(struct node_worker *w);
 /* Call the due functions at that time, or before. */
 void node_arm(struct node_cluster *n, nsec_t at);
-void node_each_worker(struct node_cluster *n,
-	void (*deed)(struct node_worker *w, nsec_t now), nsec_t now);
 
 /* ---- node_server.c ---- */
 
@@ -174,8 +172,6 @@ void node_rr_room(struct node_server *s); /* a worker may have room again */
 void node_rr_room_of(struct node_worker *w);
 /* Give a connection that a worker has refused to another one. */
 void node_rr_again(struct node_server *s, int fd);
-int node_rr_send(
-	struct node_worker *w, struct node_server *s, int fd, unsigned lost);
 void node_rr_timer(struct node_server *s, nsec_t now);
 
 /* ---- carry_node.c ---- */

@@ -40,33 +40,34 @@ bool node_rr_wanted(const struct child *child)
 
 /* ---- who is next ---- */
 
-static unsigned window_of(const struct node_server *s)
+static bool is_sticky(const struct node_server *s)
 {
-	const struct cluster_settings *settings =
-		cluster_settings(s->cluster->service->core);
-
-	return settings->sticky == STICKY_CLIENT_ADDRESS ? WINDOW_STICKY
-							 : WINDOW;
+	return cluster_settings(s->cluster->service->core)->sticky ==
+		STICKY_CLIENT_ADDRESS;
 }
 
-static bool has_room(const struct node_server *s, const struct node_worker *w,
-	unsigned window, nsec_t now)
+static unsigned window_of(const struct node_server *s)
+{
+	return is_sticky(s) ? WINDOW_STICKY : WINDOW;
+}
+
+static bool has_room(
+	const struct node_server *s, const struct node_worker *w, nsec_t now)
 {
 	const struct node_use *use = node_use_of(w, s);
 
-	return w->connections < window && !w->leaving &&
+	return w->connections < window_of(s) && !w->leaving &&
 		w->stopping == NODE_RUNS && w->hold_until == 0 &&
 		use->refused_until <= now && w->child->channel != NULL &&
 		w->child->channel->io.fd != -1;
 }
 
-static struct node_worker *next_in_turn(
-	struct node_server *s, unsigned window, nsec_t now)
+static struct node_worker *next_in_turn(struct node_server *s, nsec_t now)
 {
 	for (size_t i = 0; i < s->user_count; i++) {
 		size_t at = (s->turn + i) % s->user_count;
 
-		if (has_room(s, s->users[at], window, now)) {
+		if (has_room(s, s->users[at], now)) {
 			s->turn = at + 1;
 			return s->users[at];
 		}
@@ -88,56 +89,52 @@ static uint64_t hash_of(const union endpoint *peer)
 }
 
 static struct node_worker *in_slot(
-	const struct node_server *s, uint32_t slot, unsigned window, nsec_t now)
+	const struct node_server *s, uint32_t slot, nsec_t now)
 {
 	/* the newest: during a rollout there are two */
 	for (size_t i = s->user_count; i-- > 0;)
 		if (s->users[i]->child->slot == slot &&
-			has_room(s, s->users[i], window, now))
+			has_room(s, s->users[i], now))
 			return s->users[i];
 	return NULL;
 }
 
 /* A client's slot, while a worker lives there; else the one behind it. */
-static struct node_worker *by_address(struct node_server *s,
-	const union endpoint *peer, unsigned window, nsec_t now)
+static struct node_worker *by_address(
+	struct node_server *s, const union endpoint *peer, nsec_t now)
 {
 	uint32_t slots = cluster_wanted(s->cluster->service->core);
 	uint64_t hash = hash_of(peer);
 
 	for (uint32_t i = 0; hash != 0 && i < slots; i++) {
 		struct node_worker *w =
-			in_slot(s, (uint32_t)((hash + i) % slots), window, now);
+			in_slot(s, (uint32_t)((hash + i) % slots), now);
 
 		if (w != NULL)
 			return w;
 	}
-	return next_in_turn(s, window, now);
+	return next_in_turn(s, now);
 }
 
 static struct node_worker *choose(struct node_server *s, int fd, nsec_t now)
 {
-	const struct cluster_settings *settings =
-		cluster_settings(s->cluster->service->core);
 	union endpoint peer;
 
-	if (settings->sticky != STICKY_CLIENT_ADDRESS)
-		return next_in_turn(s, WINDOW, now);
+	if (!is_sticky(s))
+		return next_in_turn(s, now);
 	(void)endpoint_peer(fd, &peer); /* none, if it is gone again */
-	return by_address(s, &peer, WINDOW_STICKY, now);
+	return by_address(s, &peer, now);
 }
 
 /* ---- giving ---- */
 
-int node_rr_send(
-	struct node_worker *w, struct node_server *s, int fd, unsigned lost)
+static int send_it(struct node_worker *w, const struct node_server *s, int fd)
 {
 	struct node_flight f = {
 		.kind = NODE_FLIGHT_CONNECTION,
 		.server = s->number,
 		.seq = node_next_seq(w),
 		.fd = fd,
-		.lost = lost,
 	};
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
@@ -175,7 +172,7 @@ static int give(struct node_server *s, int fd, nsec_t now)
 {
 	struct node_worker *w = choose(s, fd, now);
 
-	return w != NULL ? node_rr_send(w, s, fd, 0) : -1;
+	return w != NULL ? send_it(w, s, fd) : -1;
 }
 
 /* Those that were refused before come first.  False: some are left. */
@@ -196,10 +193,8 @@ static bool give_waiting(struct node_server *s, nsec_t now)
 
 static bool anybody(struct node_server *s, nsec_t now)
 {
-	unsigned window = window_of(s);
-
 	for (size_t i = 0; i < s->user_count; i++)
-		if (has_room(s, s->users[i], window, now))
+		if (has_room(s, s->users[i], now))
 			return true;
 	return false;
 }
@@ -318,13 +313,12 @@ int node_rr_begin(struct node_server *s, int backlog)
 {
 	struct listener *l = s->listener;
 
-	if (!l->facts.listening &&
-		(l->facts.type != SOCK_STREAM || listen(l->fd, backlog) == -1))
-		return -1;
 	if (!l->facts.listening) {
-		l->facts.listening = true;
+		if (l->facts.type != SOCK_STREAM ||
+			listen(l->fd, backlog) == -1)
+			return -1;
 		l->address.backlog = backlog; /* to heal it by */
-		heal_watch(s->cluster->service->sup, l);
+		heal_listening(l);
 	}
 	/* one socket, and no other in its place while it is watched */
 	group_forget(l);

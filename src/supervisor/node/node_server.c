@@ -101,27 +101,30 @@ static void unlink_listener(struct node_server *s)
 	s->listener = NULL;
 }
 
-/* Workers that have it still have their own descriptors of it. */
-static void forget_users(struct node_server *s)
+static void unlink_use(struct node_worker *w, struct node_use *use)
 {
-	while (s->user_count > 0) {
-		struct node_worker *w = s->users[s->user_count - 1];
-		size_t i = 0;
+	struct node_server *s = use->server;
+	size_t at = 0;
 
-		while (w->uses[i].server != s)
-			i++;
-		s->user_count--;
-		w->use_count--;
-		(void)memmove(&w->uses[i], &w->uses[i + 1],
-			(w->use_count - i) * sizeof(*w->uses));
-	}
+	while (s->users[at] != w)
+		at++;
+	s->user_count--;
+	(void)memmove(&s->users[at], &s->users[at + 1],
+		(s->user_count - at) * sizeof(*s->users));
+	if (s->turn > at)
+		s->turn--;
+	w->use_count--;
+	(void)memmove(use, use + 1,
+		(size_t)(w->uses + w->use_count - use) * sizeof(*use));
 }
 
 void node_server_free(struct node_server *s)
 {
 	struct node_server **at = &s->cluster->servers;
 
-	forget_users(s);
+	/* workers that have it still have their own descriptors of it */
+	while (s->user_count > 0)
+		unlink_use(s->users[0], node_use_of(s->users[0], s));
 	if (s->rr)
 		node_rr_end(s);
 	if (s->listener != NULL)
@@ -222,18 +225,8 @@ void node_use_drop(struct node_worker *w, size_t i, bool closed)
 {
 	struct node_server *s = w->uses[i].server;
 	struct listener *l = s->listener;
-	size_t at = 0;
 
-	while (s->users[at] != w)
-		at++;
-	s->user_count--;
-	(void)memmove(&s->users[at], &s->users[at + 1],
-		(s->user_count - at) * sizeof(*s->users));
-	if (s->turn > at)
-		s->turn--;
-	w->use_count--;
-	(void)memmove(&w->uses[i], &w->uses[i + 1],
-		(w->use_count - i) * sizeof(*w->uses));
+	unlink_use(w, &w->uses[i]);
 	if (closed && !uses_listener(w, l) && learned_unuse(w->child, l) &&
 		!w->leaving && learned_only(l))
 		learned_close(w->child->service, l); /* by its last user */
@@ -347,20 +340,14 @@ static bool is_meant(const struct node_server *s,
 			s->listener->facts.port == place->port);
 }
 
-static void note_kernel(struct service *service, struct listener *l)
+static void note_kernel(struct listener *l)
 {
-	int on = 0;
-	socklen_t size = sizeof(on);
+	int on;
 
-	if (l->facts.listening || l->facts.type != SOCK_STREAM ||
-		getsockopt(l->fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &size) ==
-			-1 ||
-		on == 0)
-		return;
-	l->facts.listening = true;
-	if (l->heal == -1)
-		heal_watch(service->sup, l);
-	service->sup->orphans.changed = true;
+	if (!l->facts.listening && l->facts.type == SOCK_STREAM &&
+		socket_get(l->fd, SOL_SOCKET, SO_ACCEPTCONN, &on) == 0 &&
+		on != 0)
+		heal_listening(l);
 }
 
 void node_listening(struct node_worker *w, const struct nodeipc_place *place)
@@ -377,6 +364,6 @@ void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 		return;
 	}
 	use->listening = true;
-	note_kernel(w->child->service, use->server->listener);
+	note_kernel(use->server->listener);
 	listens_told(w->child, use->server->listener);
 }

@@ -93,31 +93,29 @@ void heal_fini(struct supervisor *sup)
 	(void)close(sup->sockets.heal.fd);
 }
 
-/* One that was taken over may have several sockets. */
-static void watch_others(const struct listener *l)
+void heal_watch(struct supervisor *sup, struct listener *l)
 {
+	l->heal = -1;
+	if (!ev_is_active(&sup->sockets.heal) || !l->facts.listening ||
+		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
+		return;
+	l->heal = sup->sockets.heal.fd;
+	heal_watch_also(l, l->fd);
+	/* one that was taken over may have several sockets */
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next)
 		if (s->fd != l->fd)
 			heal_watch_also(l, s->fd);
 }
 
-void heal_watch(struct supervisor *sup, struct listener *l)
+void heal_listening(struct listener *l)
 {
-	struct epoll_event event = {.events = 0, .data.ptr = l};
-
-	l->heal = -1;
-	if (!ev_is_active(&sup->sockets.heal) || !l->facts.listening ||
-		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
+	if (l->facts.listening)
 		return;
-	if (epoll_ctl(sup->sockets.heal.fd, EPOLL_CTL_ADD, l->fd, &event) ==
-		0) {
-		l->heal = sup->sockets.heal.fd;
-		watch_others(l);
-	} else {
-		log_syserr(
-			"listener '%s': cannot watch over it", l->address.name);
-	}
+	l->facts.listening = true;
+	if (l->heal == -1)
+		heal_watch(l->sup, l);
+	l->sup->orphans.changed = true;
 }
 
 /* Workers hold the socket too, so closing ours would not take it out. */
