@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/look/awaits.h"
 
-#include "base/scope.h"
+#include "base/buffer.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -120,22 +120,10 @@ enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
 #define TOLD_MOST 4
 
 struct words {
-	char *to;
-	size_t size;
-	size_t used;
+	struct buffer text;
 	unsigned told;
 	unsigned more;
 };
-
-static void add(struct words *w, const char *text)
-{
-	int n = snprintf(w->to + w->used, w->size - w->used, "%s", text);
-
-	if (n > 0)
-		w->used += (size_t)n < w->size - w->used
-			? (size_t)n
-			: w->size - w->used - 1;
-}
 
 static bool say_thread(void *context, pid_t tid)
 {
@@ -144,7 +132,6 @@ static bool say_thread(void *context, pid_t tid)
 	struct remote r;
 	char function[64] = "0";
 	char name[40];
-	char text[160];
 	long call;
 
 	if (w->told == TOLD_MOST) {
@@ -156,28 +143,25 @@ static bool say_thread(void *context, pid_t tid)
 	remote_of(&r, tid);
 	call = remote_call(&r);
 	(void)remote_sleeps_in(&r, function, sizeof(function));
-	(void)snprintf(text, sizeof(text), "%sthread %d: %c",
+	(void)buffer_printf(&w->text, "%sthread %d: %c",
 		w->told++ > 0 ? "; " : "", (int)tid, facts.state);
-	add(w, text);
-	if (call < 0)
-		return false;
-	(void)snprintf(text, sizeof(text), " in %s%s%s%s",
-		remote_call_name(name, call), *function != '0' ? " (" : "",
-		*function != '0' ? function : "", *function != '0' ? ")" : "");
-	add(w, text);
+	if (call >= 0)
+		(void)buffer_printf(
+			&w->text, " in %s", remote_call_name(name, call));
+	if (call >= 0 && *function != '0')
+		(void)buffer_printf(&w->text, " (%s)", function);
 	return false;
 }
 
 const char *awaits_threads_text(pid_t pid, char *to, size_t size)
 {
-	struct words w = {.to = to, .size = size};
-	char text[32];
+	/* without the NUL, and in the caller's memory */
+	struct words w = {
+		.text = {.data = to, .cap = size - 1, .limit = size - 1}};
 
-	*to = '\0';
 	(void)process_each(pid, say_thread, &w);
-	if (w.more > 0) {
-		(void)snprintf(text, sizeof(text), "; and %u more", w.more);
-		add(&w, text);
-	}
+	if (w.more > 0)
+		(void)buffer_printf(&w.text, "; and %u more", w.more);
+	to[w.text.len] = '\0';
 	return to;
 }
