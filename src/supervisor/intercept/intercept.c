@@ -155,50 +155,50 @@ void intercept_judge(struct child *child, const struct remote *r)
 		child->service->name, child->slot, (int)r->tid);
 }
 
-static void note_v6only(
-	struct child *child, const struct seccomp_notice *notice)
+static void note_v6only(struct child *child,
+	const struct seccomp_notice *notice, struct remote *r)
 {
-	struct remote r;
 	int on;
 
-	remote_of(&r, notice->tid);
 	child->trap.v6only_known = notice->size >= sizeof(on) &&
-		intercept_read(child, &r, notice->at, &on, sizeof(on)) == 0;
+		intercept_read(child, r, notice->at, &on, sizeof(on)) == 0;
 	child->trap.v6only = child->trap.v6only_known && on != 0;
 	child->trap.v6only_fd = notice->fd;
-	intercept_judge(child, &r);
 	seccomp_continue(child->trap.watcher.fd, notice->id);
 }
 
-static void read_arguments(struct child *child, struct seccomp_notice *notice)
+static void read_arguments(
+	struct child *child, struct seccomp_notice *notice, struct remote *r)
 {
 	uint32_t words[SECCOMP_ARGUMENTS_MAX] = {0};
-	struct remote r;
 
-	remote_of(&r, notice->tid);
-	if (intercept_read(child, &r, notice->at, words, notice->size) == 0)
+	if (intercept_read(child, r, notice->at, words, notice->size) == 0)
 		seccomp_arguments(notice, words);
-	intercept_judge(child, &r);
 }
 
 static void obey(struct child *child, struct seccomp_notice *notice)
 {
 	int trap = child->trap.watcher.fd;
+	struct remote r;
 
-	if (notice->call == SECCOMP_ARGUMENTS && notice->tid != 0 &&
-		!child->trap.hostile)
-		read_arguments(child, notice);
 	/* thread 0: of a pid namespace that we cannot see */
-	if (child->trap.hostile || notice->tid == 0 ||
-		notice->call == SECCOMP_ARGUMENTS ||
+	if (child->trap.hostile || notice->tid == 0) {
+		seccomp_continue(trap, notice->id);
+		return;
+	}
+	remote_of(&r, notice->tid);
+	if (notice->call == SECCOMP_ARGUMENTS)
+		read_arguments(child, notice, &r);
+	if (notice->call == SECCOMP_ARGUMENTS ||
 		!seccomp_waits(trap, notice->id))
 		seccomp_continue(trap, notice->id);
 	else if (notice->call == SECCOMP_BIND)
-		takeover_bind(child, notice);
+		takeover_bind(child, notice, &r);
 	else if (notice->call == SECCOMP_LISTEN)
-		listens_call(child, notice);
+		listens_call(child, notice, &r);
 	else
-		note_v6only(child, notice);
+		note_v6only(child, notice, &r);
+	intercept_judge(child, &r);
 }
 
 /* ---- in turn ---- */

@@ -338,7 +338,6 @@ static void leave(struct child *child, const struct seccomp_notice *notice,
 		seccomp_waits(trap, notice->id);
 
 	seccomp_continue(trap, notice->id);
-	intercept_judge(child, r);
 	if (known && named != NULL) {
 		note_port(child, named);
 		consider(child);
@@ -347,17 +346,16 @@ static void leave(struct child *child, const struct seccomp_notice *notice,
 	}
 }
 
-void listens_call(struct child *child, const struct seccomp_notice *notice)
+void listens_call(struct child *child, const struct seccomp_notice *notice,
+	struct remote *r)
 {
 	int trap = child->trap.watcher.fd;
-	struct remote r;
-	struct listener *l;
+	struct listener *l =
+		learned_by_inode(child->service, remote_inode(r, notice->fd));
 	int backlog;
 
-	remote_of(&r, notice->tid);
-	l = learned_by_inode(child->service, remote_inode(&r, notice->fd));
 	if (l == NULL || !seccomp_waits(trap, notice->id)) {
-		leave(child, notice, &r);
+		leave(child, notice, r);
 		return;
 	}
 	/* by ourselves: it listens before anybody is told that it does */

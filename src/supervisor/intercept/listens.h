@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_LISTENS_H
 #define SUPERVISOR_LISTENS_H
 
+#include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
 #include "supervisor/common/state.h"
 
@@ -17,7 +18,8 @@
 /* The worker listens on `l`, as another room has learned; NULL: on a socket
  * that nclust does not hold. */
 void listens_told(struct child *child, struct listener *l);
-void listens_call(struct child *child, const struct seccomp_notice *notice);
+void listens_call(struct child *child, const struct seccomp_notice *notice,
+	struct remote *r);
 
 /* The worker has bound.  If the socket listens already, not every server calls
  * listen(2) (haproxy asks SO_ACCEPTCONN).  So it is also ready when it is seen

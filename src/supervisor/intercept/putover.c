@@ -45,12 +45,12 @@ static bool look_at_fd(void *context, int fd, const char *target)
 void putover_look(struct takeover *t)
 {
 	t->inode = t->sock != -1 ? remote_own_inode(t->sock)
-				 : remote_inode(&t->remote, t->notice->fd);
+				 : remote_inode(t->remote, t->notice->fd);
 	t->same[0] = t->notice->fd;
 	t->same_count = 1;
 	t->epoll_count = 0;
 	(void)memset(t->held, 0, sizeof(t->held));
-	(void)remote_each_fd(&t->remote, LOOK_MAX, look_at_fd, t);
+	(void)remote_each_fd(t->remote, LOOK_MAX, look_at_fd, t);
 }
 
 void putover_look_also(struct takeover *t, pid_t pid)
@@ -111,7 +111,7 @@ static unsigned read_waiting(
 
 	for (unsigned i = 0; i < t->epoll_count; i++) {
 		size_t n = remote_epoll_items(
-			&t->remote, t->epolls[i], items, ITEMS_MAX);
+			t->remote, t->epolls[i], items, ITEMS_MAX);
 
 		for (size_t k = 0; k < n && count < most; k++)
 			if (is_same(t, items[k].fd))
@@ -124,15 +124,15 @@ static unsigned read_waiting(
 static void add_waiting(struct takeover *t, const struct listener *l,
 	const struct waiting *list, unsigned count)
 {
-	for (unsigned i = 0; i < count && !t->remote.late; i++) {
-		scoped_fd epoll = remote_fd(&t->remote, list[i].epoll);
+	for (unsigned i = 0; i < count && !t->remote->late; i++) {
+		scoped_fd epoll = remote_fd(t->remote, list[i].epoll);
 
 		if (epoll != -1 && takeover_waits(t) &&
 			remote_epoll_add(epoll,
 				group_fd(l, t->child->traffic.lane),
 				&list[i].item) == 0)
 			continue;
-		t->remote.late |= errno == ETIMEDOUT;
+		t->remote->late |= errno == ETIMEDOUT;
 		log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
 			t->service->name, t->child->slot, listener_text(l));
 	}
@@ -175,7 +175,7 @@ void putover(struct takeover *t, struct listener *l)
 	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
 
 	for (unsigned i = 0; i < t->same_count; i++) {
-		int flags = remote_fd_flags(&t->remote, t->same[i]);
+		int flags = remote_fd_flags(t->remote, t->same[i]);
 
 		p.cloexec[i] = flags != -1 && (flags & O_CLOEXEC) != 0;
 		if (i == 0 && t->sock == -1)
@@ -187,7 +187,7 @@ void putover(struct takeover *t, struct listener *l)
 	follow_options(t, l);
 	/* it waits until the worker has them, which may be kept from running */
 	if (vfork_run(put_all, &p, PUT_PATIENCE) == -1) {
-		t->remote.late |= errno == ETIMEDOUT;
+		t->remote->late |= errno == ETIMEDOUT;
 		takeover_answer(t, EAGAIN);
 		return;
 	}

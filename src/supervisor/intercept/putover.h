@@ -21,7 +21,7 @@ struct takeover {
 	struct child *child;
 	struct service *service;
 	const struct seccomp_notice *notice;
-	struct remote remote; /* the calling thread */
+	struct remote *remote; /* the calling thread */
 	int trap;
 	int sock; /* duplicate of the worker's socket; -1: refused */
 	struct socket_key key;

@@ -63,7 +63,7 @@ bool takeover_may(const struct service *service, const struct socket_key *key,
 
 static bool may_bind(struct takeover *t)
 {
-	return takeover_may(t->service, &t->key, &t->remote);
+	return takeover_may(t->service, &t->key, t->remote);
 }
 
 /* Which listener of ours holds the port, and of which cluster? */
@@ -510,20 +510,22 @@ static bool look_at_socket(struct takeover *t, const void *address)
 	if (t->child->trap.v6only_known &&
 		t->child->trap.v6only_fd == t->notice->fd)
 		v6only = t->child->trap.v6only ? 1 : 0;
-	return remote_protocol(&t->remote, t->notice->fd, protocol,
+	return remote_protocol(t->remote, t->notice->fd, protocol,
 		       sizeof(protocol)) == 0 &&
-		remote_shares(&t->remote, "net") && takeover_waits(t) &&
+		remote_shares(t->remote, "net") && takeover_waits(t) &&
 		socket_key_guess(&t->key, protocol, address, t->notice->size,
 			v6only) == 0;
 }
 
-void takeover_bind(struct child *child, const struct seccomp_notice *notice)
+void takeover_bind(struct child *child, const struct seccomp_notice *notice,
+	struct remote *remote)
 {
 	struct supervisor *sup = child->service->sup;
 	struct takeover t = {
 		.child = child,
 		.service = child->service,
 		.notice = notice,
+		.remote = remote,
 		.trap = child->trap.watcher.fd,
 		.sock = -1,
 	};
@@ -534,18 +536,16 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		let_kernel(&t);
 		return;
 	}
-	remote_of(&t.remote, notice->tid);
 	if (sup->intercept.way == WAY_ADOPT)
-		t.sock = remote_fd(&t.remote, notice->fd);
+		t.sock = remote_fd(remote, notice->fd);
 	if (sup->intercept.way == WAY_ADOPT && t.sock == -1) {
 		if (errno == EPERM)
 			intercept_tell_refused(child, errno);
 		let_kernel(&t);
-		intercept_judge(child, &t.remote);
 		return;
 	}
-	if (intercept_read(child, &t.remote, notice->at, address,
-		    notice->size) == -1 ||
+	if (intercept_read(child, remote, notice->at, address, notice->size) ==
+			-1 ||
 		!takeover_waits(&t) || !look_at_socket(&t, address) ||
 		t.key.port == 0) {
 		let_kernel(&t);
@@ -565,5 +565,4 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice)
 		decide(&t);
 	}
 	fd_close(&t.sock);
-	intercept_judge(child, &t.remote);
 }

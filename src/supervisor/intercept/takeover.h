@@ -19,7 +19,8 @@
  * itself.  After each look at the worker it checks that the call still waits;
  * otherwise its pid may already belong to another process.
  */
-void takeover_bind(struct child *child, const struct seccomp_notice *notice);
+void takeover_bind(struct child *child, const struct seccomp_notice *notice,
+	struct remote *remote);
 
 /* May a worker bind this, by its own right or because the user has named it? */
 bool takeover_may(const struct service *service, const struct socket_key *key,
