@@ -46,7 +46,8 @@ const struct verb verbs[] = {
 		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE |
 			OPTION_DROP_PORTS,
 		.words = WORDS_TARGET,
-		.run = verb_restart,
+		.method = METHOD_RESTART,
+		.run = verb_change,
 	},
 	{
 		.name = "reload",
@@ -58,7 +59,8 @@ const struct verb verbs[] = {
 			"the exit status is 78.",
 		.options = OPTIONS_CHANGE | OPTION_DROP_PORTS,
 		.words = WORDS_TARGET,
-		.run = verb_reload,
+		.method = METHOD_RELOAD,
+		.run = verb_change,
 	},
 	{
 		.name = "scale",
@@ -70,7 +72,8 @@ const struct verb verbs[] = {
 			  "the workers key changed.",
 		.options = OPTIONS_CHANGE,
 		.words = WORDS_COUNT,
-		.run = verb_scale,
+		.method = METHOD_SCALE,
+		.run = verb_change,
 	},
 	{
 		.name = "stop",
@@ -81,7 +84,8 @@ const struct verb verbs[] = {
 			  "grace.",
 		.options = OPTIONS_CHANGE | OPTION_NOW,
 		.words = WORDS_TARGET,
-		.run = verb_stop,
+		.method = METHOD_STOP,
+		.run = verb_change,
 	},
 	{
 		.name = "signal",
@@ -93,7 +97,8 @@ const struct verb verbs[] = {
 			"such as USR1, or a number.",
 		.options = OPTIONS_ASK | OPTION_ALL,
 		.words = WORDS_SIGNAL,
-		.run = verb_signal,
+		.method = METHOD_SIGNAL,
+		.run = verb_change,
 	},
 	{
 		.name = "send",
@@ -107,7 +112,8 @@ const struct verb verbs[] = {
 			"into their queues, or have no channel.",
 		.options = OPTIONS_ASK | OPTION_ALL,
 		.words = WORDS_MESSAGE,
-		.run = verb_send,
+		.method = METHOD_SEND,
+		.run = verb_change,
 	},
 	{
 		.name = "events",
@@ -133,7 +139,8 @@ const struct verb verbs[] = {
 			"waited for.",
 		.options = OPTIONS_CHANGE,
 		.words = WORDS_TARGET,
-		.run = verb_upgrade,
+		.method = METHOD_UPGRADE,
+		.run = verb_change,
 	},
 	{
 		.name = "config",

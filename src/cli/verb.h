@@ -56,6 +56,7 @@ struct verb {
 	const char *manual;     /* sentences; lines are filled */
 	unsigned options;
 	enum verb_words words;
+	enum control_method method; /* verb_change: what it asks for */
 	int (*run)(const struct arguments *a); /* returns the exit status */
 };
 
@@ -105,13 +106,7 @@ const struct verb_option_row *verb_option_row(size_t n);
 
 /* What runs a verb. */
 int verb_status(const struct arguments *a);
-int verb_restart(const struct arguments *a);
-int verb_reload(const struct arguments *a);
-int verb_upgrade(const struct arguments *a);
-int verb_scale(const struct arguments *a);
-int verb_stop(const struct arguments *a);
-int verb_signal(const struct arguments *a);
-int verb_send(const struct arguments *a);
+int verb_change(const struct arguments *a);
 int verb_events(const struct arguments *a);
 int verb_config(const struct arguments *a);
 int verb_doctor(const struct arguments *a);
