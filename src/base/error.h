@@ -17,6 +17,10 @@ struct error {
 int error_set(struct error *err, int sys, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same without an errno, and with the exit status that fits.  Returns -1. */
+int error_fail(struct error *err, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* Put "context: " before what is there.  Returns -1. */
 int error_wrap(struct error *err, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -41,11 +41,6 @@ const struct verb_option_row *verb_option_row(size_t n)
 	return n < COUNT_OF(rows) ? &rows[n] : NULL;
 }
 
-static int usage(struct error *err)
-{
-	return error_status(err, EX_USAGE);
-}
-
 static const struct verb_option_row *find_long(const char *name, size_t len)
 {
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
@@ -99,7 +94,8 @@ static int unknown_option(
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		if ((verb->options & rows[i].option) != 0)
 			names[count++] = rows[i].name;
-	(void)error_set(err, 0, "'%s' takes no option '%s'", verb->name, word);
+	(void)error_fail(
+		err, EX_USAGE, "'%s' takes no option '%s'", verb->name, word);
 	if (strncmp(word, "--", 2) == 0) {
 		(void)text_copy(bare, sizeof(bare), word + 2);
 		bare[strcspn(bare, "=")] = '\0';
@@ -107,7 +103,17 @@ static int unknown_option(
 		if (near != NULL)
 			(void)error_hint(err, "did you mean '--%s'?", near);
 	}
-	return usage(err);
+	return -1;
+}
+
+static int take_number(const struct verb_option_row *row, const char *value,
+	int most, int *to, struct error *err)
+{
+	if (parse_number(value, false, most, to) == 0)
+		return 0;
+	return error_fail(err, EX_USAGE,
+		"--%s: wanted a number up to %d, found '%s'", row->name, most,
+		value);
 }
 
 static int take_value(struct arguments *a, const struct verb_option_row *row,
@@ -115,28 +121,18 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 {
 	switch ((enum verb_option)row->option) {
 	case OPTION_LINES:
-		if (parse_number(value, false, LINES_MAX, &a->lines) == 0)
-			return 0;
-		(void)error_set(err, 0,
-			"--lines: wanted a number up to %d, found '%s'",
-			LINES_MAX, value);
-		return usage(err);
+		return take_number(row, value, LINES_MAX, &a->lines, err);
 	case OPTION_CANARY:
-		if (parse_number(value, false, COUNT_MAX, &a->canary) == 0)
-			return 0;
-		(void)error_set(err, 0,
-			"--canary: wanted a number up to %d, found '%s'",
-			COUNT_MAX, value);
-		return usage(err);
+		return take_number(row, value, COUNT_MAX, &a->canary, err);
 	case OPTION_BAKE:
 		if (value_duration(&a->bake, value, 0, 24 * HOUR, err) == 0)
 			return 0;
 		(void)error_wrap(err, "--bake");
-		return usage(err);
+		return error_status(err, EX_USAGE);
 	case OPTION_FILE:
 		if (a->file != NULL) {
-			(void)error_set(err, 0, "--config: is given twice");
-			return usage(err);
+			return error_fail(
+				err, EX_USAGE, "--config: is given twice");
 		}
 		a->file = value;
 		break;
@@ -145,9 +141,8 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 		break;
 	case OPTION_LISTEN:
 		if (a->listen_count == LISTEN_MAX) {
-			(void)error_set(
-				err, 0, "--listen: at most %d", LISTEN_MAX);
-			return usage(err);
+			return error_fail(err, EX_USAGE, "--listen: at most %d",
+				LISTEN_MAX);
 		}
 		a->listen[a->listen_count++] = value;
 		break;
@@ -156,9 +151,8 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 	}
 	if (*value != '\0')
 		return 0;
-	(void)error_set(err, 0, "--%s: wanted a %s, found nothing", row->name,
-		row->argument);
-	return usage(err);
+	return error_fail(err, EX_USAGE, "--%s: wanted a %s, found nothing",
+		row->name, row->argument);
 }
 
 /* One option, given as `row` with `value` behind a '=' or letter, or NULL;
@@ -170,14 +164,13 @@ static int take_option(struct arguments *a, const struct verb_option_row *row,
 	if (row->argument == NULL) {
 		if (value == NULL)
 			return 0;
-		(void)error_set(err, 0, "--%s takes no value", row->name);
-		return usage(err);
+		return error_fail(
+			err, EX_USAGE, "--%s takes no value", row->name);
 	}
 	if (value == NULL) {
 		if (*at + 1 >= argc) {
-			(void)error_set(err, 0, "--%s needs a %s", row->name,
-				row->argument);
-			return usage(err);
+			return error_fail(err, EX_USAGE, "--%s needs a %s",
+				row->name, row->argument);
 		}
 		value = argv[++*at];
 	}
@@ -226,11 +219,10 @@ static int take_count(struct arguments *a, const char *word, struct error *err)
 	a->scale_kind = relative ? SCALE_BY : SCALE_TO;
 	if (parse_number(word, true, COUNT_MAX, &a->count) == 0)
 		return 0;
-	(void)error_set(err, 0,
+	return error_fail(err, EX_USAGE,
 		"scale: wanted a number from 0 to %d, or +N or -N, "
 		"found '%s'",
 		COUNT_MAX, word);
-	return usage(err);
 }
 
 static int take_pair(struct arguments *a, char **words, int count,
@@ -241,15 +233,12 @@ static int take_pair(struct arguments *a, char **words, int count,
 	/* the documented order is TARGET first: it wins when both fit */
 	for (at = count - 1; at >= 0 && !is_it(words[at]); at--)
 		;
-	if (at < 0) {
-		if (count > 0)
-			(void)error_set(err, 0, "%s: '%s' is not a %s",
-				a->verb->name, words[count - 1], what);
-		else
-			(void)error_set(
-				err, 0, "%s: say the %s", a->verb->name, what);
-		return usage(err);
-	}
+	if (at < 0 && count > 0)
+		return error_fail(err, EX_USAGE, "%s: '%s' is not a %s",
+			a->verb->name, words[count - 1], what);
+	if (at < 0)
+		return error_fail(
+			err, EX_USAGE, "%s: say the %s", a->verb->name, what);
 	if (count == 2)
 		a->target = words[1 - at];
 	if (a->verb->words == WORDS_COUNT)
@@ -280,17 +269,15 @@ static int take_message(
 	struct arguments *a, char **words, int count, struct error *err)
 {
 	if (count == 0) {
-		(void)error_set(err, 0, "send: say the message");
-		return usage(err);
+		return error_fail(err, EX_USAGE, "send: say the message");
 	}
 	a->target = count == 2 ? words[0] : NULL;
 	a->message = words[count - 1];
 	if (!is_json(a->message)) {
-		(void)error_set(err, 0,
+		return error_fail(err, EX_USAGE,
 			"send: wanted one value of JSON on one line, found "
 			"'%.64s'",
 			a->message);
-		return usage(err);
 	}
 	return 0;
 }
@@ -306,9 +293,9 @@ static int take_words(
 		[WORDS_MESSAGE] = 2};
 
 	if (count > most[a->verb->words]) {
-		(void)error_set(err, 0, "%s: '%s' is one word too many",
-			a->verb->name, words[most[a->verb->words]]);
-		return usage(err);
+		return error_fail(err, EX_USAGE,
+			"%s: '%s' is one word too many", a->verb->name,
+			words[most[a->verb->words]]);
 	}
 	switch (a->verb->words) {
 	case WORDS_TARGET:
@@ -340,8 +327,8 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)
 		return 0;
 	if (words[0] == NULL) {
-		(void)error_set(err, 0, "%s: say the command", a->verb->name);
-		return usage(err);
+		return error_fail(
+			err, EX_USAGE, "%s: say the command", a->verb->name);
 	}
 	a->command = words;
 	return 0;

@@ -65,15 +65,10 @@ void client_fini(struct client *c)
 	c->cluster_count = 0;
 }
 
-void answer_init(struct answer *answer)
+int answer_refused(const struct answer *answer, struct error *err)
 {
-	*answer = (struct answer){0};
-	buffer_init(&answer->message, 0);
-}
-
-void answer_fini(struct answer *answer)
-{
-	buffer_fini(&answer->message);
+	return error_fail(
+		err, control_exit_status(answer->code), "%s", answer->message);
 }
 
 static int poll_timeout(nsec_t deadline)
@@ -105,12 +100,10 @@ static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 		return error_set(err, errno, "cannot wait for '%s'", c->name);
 	if (fds[1].revents != 0 || fds[2].revents != 0)
 		return error_set(err, ECANCELED, "ended");
-	if (n == 0) {
-		(void)error_set(err, 0,
+	if (n == 0)
+		return error_fail(err, EX_TEMPFAIL,
 			"'%s' accepts connections but does not answer",
 			c->name);
-		return error_status(err, EX_TEMPFAIL);
-	}
 	return 0;
 }
 
@@ -160,7 +153,7 @@ const char *client_raw_result(
 }
 
 /* An error object's code and sentence.  -1: it is none. */
-static int take_error(json_t *message, struct answer *answer)
+static int take_error(struct client *c, json_t *message, struct answer *answer)
 {
 	json_t *error = json_object_get(message, "error");
 	json_t *code = json_object_get(error, "code");
@@ -171,9 +164,12 @@ static int take_error(json_t *message, struct answer *answer)
 	answer->code = (int)json_integer_value(code);
 	if (answer->code == 0)
 		answer->code = CONTROL_INTERNAL;
-	buffer_clear(&answer->message);
-	(void)buffer_string(
-		&answer->message, text != NULL ? text : "it was refused");
+	buffer_clear(&c->spare);
+	if (text != NULL)
+		(void)buffer_string(&c->spare, text);
+	answer->message = text != NULL ? buffer_text(&c->spare) : NULL;
+	if (answer->message == NULL)
+		answer->message = "it was refused";
 	return 0;
 }
 
@@ -215,12 +211,10 @@ static int take_hello(struct client *c, json_t *message, struct error *err)
 
 	if (method == NULL || strcmp(method, "hello") != 0)
 		return not_understood(c, err);
-	if (protocol != CONTROL_VERSION) {
-		(void)error_set(err, 0,
+	if (protocol != CONTROL_VERSION)
+		return error_fail(err, EX_UNAVAILABLE,
 			"'%s' speaks control protocol %lld, this nclust %d",
 			c->name, (long long)protocol, CONTROL_VERSION);
-		return error_status(err, EX_UNAVAILABLE);
-	}
 	if (name != NULL && text_is_name(name))
 		(void)text_copy(c->name, sizeof(c->name), name);
 	c->pid = (pid_t)json_integer_value(json_object_get(params, "pid"));
@@ -229,26 +223,9 @@ static int take_hello(struct client *c, json_t *message, struct error *err)
 	return 0;
 }
 
-static int read_hello(struct client *c, json_t *message, struct error *err)
-{
-	struct answer refusal;
-	const char *text;
-	int status;
-
-	answer_init(&refusal);
-	if (take_error(message, &refusal) == -1) {
-		answer_fini(&refusal);
-		return take_hello(c, message, err);
-	}
-	text = buffer_text(&refusal.message);
-	(void)error_set(err, 0, "%s", text != NULL ? text : "refused");
-	status = control_exit_status(refusal.code);
-	answer_fini(&refusal);
-	return error_status(err, status);
-}
-
 int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err)
 {
+	struct answer refusal;
 	json_t *message;
 	const char *line;
 	size_t len;
@@ -258,16 +235,16 @@ int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err)
 	got = client_line(c, deadline, &line, &len, err);
 	if (got == -1)
 		return -1;
-	if (got == 0) {
-		(void)error_set(err, 0,
+	if (got == 0)
+		return error_fail(err, EX_TEMPFAIL,
 			"'%s' closed the connection before it said anything",
 			c->name);
-		return error_status(err, EX_TEMPFAIL);
-	}
 	message = json_loadb(line, len, 0, NULL);
 	if (message == NULL)
 		return not_understood(c, err);
-	got = read_hello(c, message, err);
+	got = take_error(c, message, &refusal) == 0
+		? answer_refused(&refusal, err)
+		: take_hello(c, message, err);
 	json_decref(message);
 	return got;
 }
@@ -281,10 +258,9 @@ static int check_peer(const struct client *c, int fd, struct error *err)
 			"cannot tell whose instance '%s' is", c->name);
 	if (peer.uid == 0 || peer.uid == geteuid())
 		return 0;
-	(void)error_set(err, 0,
+	return error_fail(err, EX_NOPERM,
 		"instance '%s' belongs to uid %u: nothing was sent to it",
 		c->name, (unsigned)peer.uid);
-	return error_status(err, EX_NOPERM);
 }
 
 int client_open(
@@ -342,8 +318,7 @@ static int send_request(
 	if (control_encode(&out, request) == 0 && !out.failed) {
 		got = send_all(c, &out, err);
 	} else if (errno == ENOBUFS) {
-		(void)error_set(err, 0, "a request has at most 64 KiB");
-		(void)error_status(err, EX_USAGE);
+		(void)error_fail(err, EX_USAGE, "a request has at most 64 KiB");
 	} else {
 		(void)error_set(err, ENOMEM, "cannot write the request");
 	}
@@ -382,7 +357,7 @@ static int take_message(struct client *c, json_t *message,
 	}
 	if (!is_ours(message))
 		return 0;
-	if (take_error(message, answer) == 0)
+	if (take_error(c, message, answer) == 0)
 		return 1;
 	if (result == NULL)
 		return not_understood(c, err);
@@ -451,12 +426,11 @@ static int take_line(struct client *c, const char *line, size_t len,
 
 static int was_cut(const struct client *c, struct error *err)
 {
-	(void)error_set(err, 0,
+	(void)error_fail(err, EX_TEMPFAIL,
 		"the connection to '%s' (pid %ld) ended before the outcome was "
 		"known",
 		c->name, (long)c->pid);
-	(void)error_hint(err, "see 'nclust status %s'", c->name);
-	return error_status(err, EX_TEMPFAIL);
+	return error_hint(err, "see 'nclust status %s'", c->name);
 }
 
 int client_call(struct client *c, struct control_request *request,

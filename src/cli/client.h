@@ -28,7 +28,7 @@ struct client {
 		       them any more; -1: it does not; borrowed */
 	char in[CONTROL_LINE_MAX]; /* what was read; the lines are made of it */
 	struct lineup lines;
-	struct buffer spare; /* a result that was written in another way */
+	struct buffer spare; /* a result or a refusal, written in another way */
 	char name[65];
 	pid_t pid;
 	char **clusters; /* heap */
@@ -65,16 +65,16 @@ int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
 int client_line(struct client *c, nsec_t deadline, const char **line,
 	size_t *len, struct error *err);
 
-/* What came of a request. */
+/* What came of a request.  Both texts belong to the client and are valid until
+ * its next call. */
 struct answer {
 	int code;           /* 0: it was done; else enum control_error */
-	const char *result; /* JSON text as the server wrote it; borrowed from
-			       the client until its next call */
+	const char *result; /* JSON text as the server wrote it */
 	size_t len;
-	struct buffer message; /* with a code: what the server says */
+	const char *message; /* with a code: what the server says */
 };
-void answer_init(struct answer *answer);
-void answer_fini(struct answer *answer);
+/* The refusal as an error, with the exit status that fits.  Returns -1. */
+int answer_refused(const struct answer *answer, struct error *err);
 
 /* Called with the params of each notification; -1 ends the wait.  Of an event
  * "message" the member "message" is the text of what was sent, as a string. */

@@ -116,17 +116,15 @@ bool output_wants_colour(int fd)
 		(term == NULL || strcmp(term, "dumb") != 0);
 }
 
-int output_refusal(struct answer *answer)
+int output_refusal(const struct answer *answer)
 {
-	const char *text = buffer_text(&answer->message);
+	const char *text = answer->message;
 
-	if (text != NULL &&
-		(answer->code == CONTROL_BAD_CONFIG ||
-			strchr(text, '\n') != NULL))
+	if (answer->code == CONTROL_BAD_CONFIG || strchr(text, '\n') != NULL)
 		/* a file's mistakes, each on a line of its own; they say
 		 * themselves where they are */
-		(void)output_lines(STDERR_FILENO, text, answer->message.len);
+		(void)output_lines(STDERR_FILENO, text, strlen(text));
 	else
-		log_error("%s", text != NULL ? text : "it was refused");
+		log_error("%s", text);
 	return control_exit_status(answer->code);
 }

@@ -30,6 +30,6 @@ void output_fill(struct buffer *out, const char *text, size_t column,
 bool output_wants_colour(int fd);
 
 /* A server's error to stderr; returns the exit status for it. */
-int output_refusal(struct answer *answer);
+int output_refusal(const struct answer *answer);
 
 #endif

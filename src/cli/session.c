@@ -109,8 +109,8 @@ static int join_meant(struct session *s, const struct arguments *a,
 	 * the word may still be a cluster of another one */
 	if (t.instance[0] == '\0')
 		return join_all(s, a, names, count, cancel, err);
-	(void)error_set(err, 0, "no instance '%s' is running", only);
-	return error_status(err, EX_UNAVAILABLE);
+	return error_fail(
+		err, EX_UNAVAILABLE, "no instance '%s' is running", only);
 }
 
 static int resolve(struct session *s, const struct arguments *a, bool all,
@@ -186,7 +186,6 @@ int session_ask(const struct arguments *a, struct control_request *request,
 	(void)text_copy(
 		request->target, sizeof(request->target), s.meant.target);
 	s.client->reader = reader;
-	answer_init(&answer);
 	if (client_call(s.client, request, on_event, data, &answer, &err) ==
 		0) {
 		status = show(&s, request, &answer, data);
@@ -195,7 +194,6 @@ int session_ask(const struct arguments *a, struct control_request *request,
 			log_error("%s", err.text);
 		status = error_exit_status(&err);
 	}
-	answer_fini(&answer);
 	session_close(&s);
 	return status;
 }
@@ -243,24 +241,17 @@ static int show_result(
 	return got;
 }
 
-static int show_refusal(struct answer *answer, const struct progress *progress)
-{
-	const char *text = buffer_text(&answer->message);
-
-	if (text != NULL && was_shown(progress, text, STDERR_FILENO))
-		return control_exit_status(answer->code);
-	return output_refusal(answer);
-}
-
 static int finish(struct session *s, const struct control_request *request,
-	struct answer *answer, void *data)
+	const struct answer *answer, void *data)
 {
 	const struct progress *progress = data;
 	struct error err;
 	int got;
 
 	if (answer->code != 0)
-		return show_refusal(answer, progress);
+		return was_shown(progress, answer->message, STDERR_FILENO)
+			? control_exit_status(answer->code)
+			: output_refusal(answer);
 	if (arguments_has(progress->arguments, OPTION_JSON))
 		got = output_json(STDOUT_FILENO, answer->result, answer->len);
 	else

@@ -28,7 +28,7 @@ void session_close(struct session *s);
 
 /* Shows what came of a request, good or bad.  Returns the exit status. */
 typedef int session_show(struct session *s,
-	const struct control_request *request, struct answer *answer,
+	const struct control_request *request, const struct answer *answer,
 	void *data);
 /*
  * Open a session, send one request to the instance that the arguments mean, and

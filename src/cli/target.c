@@ -9,11 +9,6 @@
 #include <string.h>
 #include <sysexits.h>
 
-static int missing(struct error *err)
-{
-	return error_status(err, EX_UNAVAILABLE);
-}
-
 static int find_instance(
 	const struct known *list, size_t count, const char *name)
 {
@@ -72,12 +67,12 @@ static int no_cluster(const struct known *k, const struct control_target *t,
 	const char *word = t->slot >= 0 ? t->cluster : t->whole;
 	const char *near = text_nearest(word, k->clusters, k->count);
 
-	(void)error_set(err, 0, "instance '%s' has no cluster '%s'",
-		k->instance, t->whole);
+	(void)error_fail(err, EX_UNAVAILABLE,
+		"instance '%s' has no cluster '%s'", k->instance, t->whole);
 	if (near != NULL)
 		(void)error_hint(
 			err, "did you mean '%s/%s'?", k->instance, near);
-	return missing(err);
+	return -1;
 }
 
 static int nothing_near(const struct control_target *t,
@@ -86,7 +81,7 @@ static int nothing_near(const struct control_target *t,
 	const char *near = NULL;
 	char all[200];
 
-	(void)error_set(err, 0,
+	(void)error_fail(err, EX_UNAVAILABLE,
 		"no instance '%s' is running, and none has such a cluster",
 		t->whole);
 	for (size_t i = 0; i < count && near == NULL; i++) {
@@ -101,7 +96,7 @@ static int nothing_near(const struct control_target *t,
 	else if (count > 0)
 		(void)error_hint(err, "running: %s",
 			list_all(all, sizeof(all), list, count));
-	return missing(err);
+	return -1;
 }
 
 static int resolve_alone(struct resolved *out, const struct control_target *t,
@@ -113,14 +108,12 @@ static int resolve_alone(struct resolved *out, const struct control_target *t,
 	for (size_t i = 0; i < count; i++) {
 		if (!within(&other, &list[i], t))
 			continue;
-		if (found < count) {
-			(void)error_set(err, 0,
+		if (found < count)
+			return error_fail(err, EX_USAGE,
 				"'%s' is in several instances: write '%s/%s' "
 				"or '%s/%s'",
 				t->whole, list[found].instance, t->whole,
 				list[i].instance, t->whole);
-			return error_status(err, EX_USAGE);
-		}
 		found = i;
 		*out = other;
 		out->instance = i;
@@ -138,13 +131,12 @@ static int resolve_only(struct resolved *out, const struct known *list,
 	*out = (struct resolved){0};
 	if (count == 1)
 		return 0;
-	if (count == 0) {
-		(void)error_set(err, 0, "no instance is running");
-		return missing(err);
-	}
-	(void)error_set(err, 0, "several instances are running, say which: %s",
+	if (count == 0)
+		return error_fail(
+			err, EX_UNAVAILABLE, "no instance is running");
+	return error_fail(err, EX_USAGE,
+		"several instances are running, say which: %s",
 		list_all(all, sizeof(all), list, count));
-	return error_status(err, EX_USAGE);
 }
 
 int target_resolve(struct resolved *out, const char *text,
@@ -160,11 +152,9 @@ int target_resolve(struct resolved *out, const char *text,
 	*out = (struct resolved){0};
 	if (t.instance[0] != '\0') {
 		at = find_instance(list, count, t.instance);
-		if (at == -1) {
-			(void)error_set(err, 0, "no instance '%s' is running",
-				t.instance);
-			return missing(err);
-		}
+		if (at == -1)
+			return error_fail(err, EX_UNAVAILABLE,
+				"no instance '%s' is running", t.instance);
 		out->instance = (size_t)at;
 		if (t.whole[0] == '\0' || within(out, &list[at], &t))
 			return 0;

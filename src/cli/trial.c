@@ -333,25 +333,16 @@ static int call(struct trial *t, struct control_request *request,
 			(void)pause_for(t, STOP_PATIENCE_MS, err);
 		return -1;
 	}
-	if (answer->code != 0) {
-		const char *text = buffer_text(&answer->message);
-
-		return error_set(err, 0, "%s", text != NULL ? text : "");
-	}
-	return 0;
+	return answer->code != 0 ? error_set(err, 0, "%s", answer->message) : 0;
 }
 
 int trial_ask(
 	struct trial *t, struct control_request *request, struct error *err)
 {
 	struct answer answer;
-	int got;
 
 	request->no_wait = true;
-	answer_init(&answer);
-	got = call(t, request, &answer, err);
-	answer_fini(&answer);
-	return got;
+	return call(t, request, &answer, err);
 }
 
 int trial_look(struct trial *t, struct error *err)
@@ -359,21 +350,16 @@ int trial_look(struct trial *t, struct error *err)
 	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
 	struct control_request status = {.method = METHOD_STATUS};
 	struct answer answer;
-	int got;
+	json_t *object;
 
 	trial_output_drain(&t->output);
-	answer_init(&answer);
-	got = call(t, &events, &answer, err);
-	if (got == 0)
-		got = call(t, &status, &answer, err);
-	if (got == 0) {
-		json_t *object = json_loadb(answer.result, answer.len, 0, NULL);
-
-		trial_take_status(t, object);
-		json_decref(object);
-	}
-	answer_fini(&answer);
-	return got;
+	if (call(t, &events, &answer, err) == -1 ||
+		call(t, &status, &answer, err) == -1)
+		return -1;
+	object = json_loadb(answer.result, answer.len, 0, NULL);
+	trial_take_status(t, object);
+	json_decref(object);
+	return 0;
 }
 
 int trial_wait(struct trial *t, struct error *err)

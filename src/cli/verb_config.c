@@ -89,7 +89,7 @@ static int show_settings(json_t *result)
 }
 
 static int show_remote(struct session *s, const struct control_request *request,
-	struct answer *answer, void *data)
+	const struct answer *answer, void *data)
 {
 	const bool *json = data;
 	json_t *result;

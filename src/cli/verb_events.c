@@ -93,7 +93,7 @@ static int show_event(json_t *params, void *data)
 }
 
 static int show_end(struct session *s, const struct control_request *request,
-	struct answer *answer, void *data)
+	const struct answer *answer, void *data)
 {
 	(void)s;
 	(void)request;

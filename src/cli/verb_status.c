@@ -28,12 +28,6 @@ struct look {
 	struct tally tally;
 };
 
-static int unreadable(const struct client *c, struct error *err)
-{
-	return error_set(
-		err, 0, "the status of '%s' is no JSON object", c->name);
-}
-
 static int add_answer(struct look *look, const struct session *s,
 	const struct client *c, const struct answer *answer, struct error *err)
 {
@@ -42,7 +36,8 @@ static int add_answer(struct look *look, const struct session *s,
 	json_t *status = json_loadb(answer->result, answer->len, 0, NULL);
 
 	if (status == NULL)
-		return unreadable(c, err);
+		return error_set(err, 0, "the status of '%s' is no JSON object",
+			c->name);
 	tally_add(&look->tally, status, target, slot);
 	if (arguments_has(look->arguments, OPTION_JSON)) {
 		(void)buffer_append(&look->text, answer->result, answer->len);
@@ -63,23 +58,14 @@ static int ask(struct look *look, const struct session *s, struct client *c,
 {
 	struct control_request request = {.method = METHOD_STATUS};
 	struct answer answer;
-	int got;
 
 	if (s->client != NULL)
 		(void)text_copy(request.target, sizeof(request.target),
 			s->meant.target);
-	answer_init(&answer);
-	got = client_call(c, &request, NULL, NULL, &answer, err);
-	if (got == 0 && answer.code != 0) {
-		const char *text = buffer_text(&answer.message);
-
-		got = error_set(err, 0, "%s", text != NULL ? text : "refused");
-		(void)error_status(err, control_exit_status(answer.code));
-	} else if (got == 0) {
-		got = add_answer(look, s, c, &answer, err);
-	}
-	answer_fini(&answer);
-	return got;
+	if (client_call(c, &request, NULL, NULL, &answer, err) == -1)
+		return -1;
+	return answer.code != 0 ? answer_refused(&answer, err)
+				: add_answer(look, s, c, &answer, err);
 }
 
 /* Fill the look.  0, or -1 and `err` where nothing can be shown. */

@@ -31,13 +31,12 @@ static void setup(void)
 	mine = ends[1];
 	client_init(&client);
 	(void)strcpy(client.name, "shop");
-	answer_init(&answer);
+	answer = (struct answer){0};
 }
 
 static void teardown(void)
 {
 	client_fini(&client);
-	answer_fini(&answer);
 	fd_close(&server);
 }
 
@@ -227,8 +226,7 @@ START_TEST(an_error_is_an_answer)
 	ck_assert_int_eq(greet(), 0);
 	ck_assert_int_eq(call(NULL, NULL), 0);
 	ck_assert_int_eq(answer.code, CONTROL_BAD_CONFIG);
-	ck_assert_str_eq(
-		buffer_text(&answer.message), "shop.ini:1: a\nshop.ini:2: b");
+	ck_assert_str_eq(answer.message, "shop.ini:1: a\nshop.ini:2: b");
 	ck_assert_int_eq(control_exit_status(answer.code), 78);
 }
 END_TEST
