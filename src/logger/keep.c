@@ -52,15 +52,15 @@ static void drop(struct keep *k, uint32_t what, uint64_t id)
 static struct held *add(struct keep *k)
 {
 	size_t cap = k->cap > 0 ? 2 * k->cap : 16;
-	struct held *list = k->list;
+	struct held *list;
 
-	if (k->count == k->cap) {
-		list = realloc(list, cap * sizeof(*list));
-		if (list == NULL)
-			return NULL;
-		k->list = list;
-		k->cap = cap;
-	}
+	if (k->count < k->cap)
+		return &k->list[k->count];
+	list = realloc(k->list, cap * sizeof(*list));
+	if (list == NULL)
+		return NULL;
+	k->list = list;
+	k->cap = cap;
 	return &list[k->count];
 }
 
@@ -145,7 +145,6 @@ static bool give_all(struct keep *k, int to)
 
 static void stop_waiting(struct keep *k)
 {
-	k->waiting = false;
 	ev_io_stop(k->loop, &k->callers);
 	ev_io_stop(k->loop, &k->deaths);
 	ev_timer_stop(k->loop, &k->grace);
@@ -278,7 +277,6 @@ bool keep_wait(struct keep *k)
 {
 	if (!k->on)
 		return false;
-	k->waiting = true;
 	watch_deaths(k);
 	ev_io_set(&k->callers, k->socket, EV_READ);
 	ev_io_start(k->loop, &k->callers);

@@ -24,8 +24,7 @@ struct held {
 struct keep {
 	struct ev_loop *loop;
 	bool on;
-	bool waiting; /* the supervisor is gone */
-	bool told;    /* that not all can be held */
+	bool told; /* that not all can be held */
 	int socket;
 	int dir;
 	struct stat place; /* our socket's */

@@ -8,7 +8,6 @@
 /* One call's worth of what each step needs. */
 struct split {
 	struct lines *lines;
-	struct buffer *part; /* lines->part */
 	lines_take *take;
 	void *context;
 };
@@ -67,15 +66,15 @@ static size_t cut_at(const char *text, size_t len)
 static size_t take_joined(
 	const struct split *s, const char *text, size_t len, size_t behind)
 {
-	size_t room = LINES_MAX - s->part->len;
+	size_t room = LINES_MAX - s->lines->part.len;
 	size_t cut;
 
-	if (buffer_append(s->part, text, room) == -1)
+	if (buffer_append(&s->lines->part, text, room) == -1)
 		room = 0;
 	/* with no memory for more it is a shorter piece */
-	cut = cut_at(s->part->data, s->part->len);
-	hand_on_piece(s, s->part->data, cut, behind + len - room);
-	buffer_consume(s->part, cut);
+	cut = cut_at(s->lines->part.data, s->lines->part.len);
+	hand_on_piece(s, s->lines->part.data, cut, behind + len - room);
+	buffer_consume(&s->lines->part, cut);
 	return room;
 }
 
@@ -93,64 +92,41 @@ static size_t take_direct(
 static void take_bytes(const struct split *s, const char *text, size_t len,
 	bool ended, size_t behind)
 {
-	while (s->part->len + len > LINES_MAX) {
-		size_t used = s->part->len > 0
+	while (s->lines->part.len + len > LINES_MAX) {
+		size_t used = s->lines->part.len > 0
 			? take_joined(s, text, len, behind)
 			: take_direct(s, text, len, behind);
 
 		text += used;
 		len -= used;
 	}
-	if (ended && s->part->len == 0) {
+	if (ended && s->lines->part.len == 0) {
 		hand_on(s, text, len, behind);
-	} else if (buffer_append(s->part, text, len) == -1) {
-		hand_on_piece(s, s->part->data, s->part->len, behind + len);
+	} else if (buffer_append(&s->lines->part, text, len) == -1) {
+		hand_on_piece(s, s->lines->part.data, s->lines->part.len,
+			behind + len);
 		hand_on_piece(s, text, len, behind);
-		buffer_clear(s->part);
+		buffer_clear(&s->lines->part);
 	} else if (ended) {
-		hand_on(s, s->part->data, s->part->len, behind);
+		hand_on(s, s->lines->part.data, s->lines->part.len, behind);
 	}
 	if (ended)
 		s->lines->cut = false;
 }
 
-/* Have memory for an incomplete line, the spare one first. */
-static void borrow(struct buffer *part, struct buffer *spare)
+void lines_split(struct lines *lines, const char *data, size_t len,
+	lines_take *take, void *context)
 {
-	if (part->data != NULL || spare->data == NULL)
-		return;
-	*part = *spare;
-	buffer_init(spare, LINES_MAX);
-}
-
-static void give_back(struct buffer *part, struct buffer *spare)
-{
-	if (part->data == NULL)
-		return;
-	buffer_clear(part);
-	if (spare->data == NULL) {
-		*spare = *part;
-		buffer_init(part, LINES_MAX);
-	} else {
-		buffer_fini(part);
-	}
-}
-
-void lines_split(struct lines *lines, struct buffer *spare, const char *data,
-	size_t len, lines_take *take, void *context)
-{
-	struct split s = {lines, &lines->part, take, context};
+	const struct split s = {lines, take, context};
 
 	while (len > 0) {
 		const char *end = memchr(data, '\n', len);
 		size_t n = end != NULL ? (size_t)(end - data) : len;
 		size_t used = end != NULL ? n + 1 : n;
 
-		if (end == NULL)
-			borrow(&lines->part, spare);
 		take_bytes(&s, data, n, end != NULL, len - used);
 		if (end != NULL)
-			give_back(&lines->part, spare);
+			buffer_fini(&lines->part);
 		data += used;
 		len -= used;
 	}
@@ -158,7 +134,7 @@ void lines_split(struct lines *lines, struct buffer *spare, const char *data,
 
 void lines_end(struct lines *lines, lines_take *take, void *context)
 {
-	struct split s = {lines, &lines->part, take, context};
+	const struct split s = {lines, take, context};
 
 	if (lines->part.len > 0)
 		hand_on(&s, lines->part.data, lines->part.len, 0);

@@ -31,10 +31,8 @@ typedef void lines_take(void *context, const struct line *line);
 
 void lines_init(struct lines *lines);
 void lines_fini(struct lines *lines);
-/* `spare` is memory between two incomplete lines, of this pipe or another, so
- * that none is asked for per line. */
-void lines_split(struct lines *lines, struct buffer *spare, const char *data,
-	size_t len, lines_take *take, void *context);
+void lines_split(struct lines *lines, const char *data, size_t len,
+	lines_take *take, void *context);
 /* The pipe is at its end: hand on what no newline ended. */
 void lines_end(struct lines *lines, lines_take *take, void *context);
 

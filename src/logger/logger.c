@@ -63,7 +63,6 @@ struct logger {
 	struct source *due;
 	struct source **due_end;
 	struct keep keep;
-	struct buffer spare;
 	struct source_pipe *reading;
 	char data[TURN_MAX];
 };
@@ -110,6 +109,13 @@ static void take_line(void *context, const struct line *line)
 	n = source_prefix(source, prefix, line->goes_on,
 		logger->colour && sink->is_terminal);
 	sink_put(sink, prefix, n, line->text, line->len);
+}
+
+/* What was read of a pipe, as lines. */
+static void split(struct logger *logger, struct source_pipe *pipe, size_t len)
+{
+	logger->reading = pipe;
+	lines_split(&pipe->lines, logger->data, len, take_line, logger);
 }
 
 static void forget_if_over(struct logger *logger, struct source *source)
@@ -186,9 +192,7 @@ static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 			   : read(pipe->fd, logger->data, TURN_MAX);
 	} while (n == -1 && errno == EINTR);
 	if (n > 0) {
-		logger->reading = pipe;
-		lines_split(&pipe->lines, &logger->spare, logger->data,
-			(size_t)n, take_line, logger);
+		split(logger, pipe, (size_t)n);
 		return true;
 	}
 	if (n == 0 || errno != EAGAIN)
@@ -222,10 +226,8 @@ static void note_what_waits(struct logger *logger, struct source_pipe *pipe)
 {
 	ssize_t n = peek(logger, pipe->fd);
 
-	logger->reading = pipe;
 	if (n > 0)
-		lines_split(&pipe->lines, &logger->spare, logger->data,
-			(size_t)n, take_line, logger);
+		split(logger, pipe, (size_t)n);
 }
 
 /* A line that nothing has ended yet may be the one that tells most. */
@@ -306,12 +308,10 @@ static void drain(struct logger *logger, struct source *source)
 
 static void take_ended(struct logger *logger, const struct logwire_packet *p)
 {
-	struct source *source = source_find(&logger->sources, p->worker);
-
 	/* one that said nothing, or was never told of: it gets its answer */
-	if (source == NULL)
-		source = source_new(
-			&logger->sources, p->worker, p->slot, p->cluster);
+	struct source *source =
+		source_get(&logger->sources, p->worker, p->slot, p->cluster);
+
 	if (source == NULL) {
 		log_error("%s.%" PRIu32 ": no memory for its last output",
 			p->cluster, p->slot);
@@ -368,10 +368,7 @@ static void take_pipe(
 			p->cluster, p->slot, logger->held, logger->pipes);
 		return;
 	}
-	source = source_find(&logger->sources, p->worker);
-	if (source == NULL)
-		source = source_new(
-			&logger->sources, p->worker, p->slot, p->cluster);
+	source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
 	if (source != NULL && !source_is_open(source))
 		source->copied = p->sink == LOGWIRE_COPY;
 	if (source == NULL ||
@@ -496,9 +493,10 @@ static void give_up(void *context)
 
 static void close_all_pipes(struct logger *logger)
 {
-	struct source *source;
+	while (logger->sources.count > 0) {
+		struct source *source =
+			logger->sources.list[logger->sources.count - 1];
 
-	while ((source = source_any(&logger->sources)) != NULL) {
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 			if (source->pipes[i].fd != -1)
 				end_pipe(logger, &source->pipes[i]);
@@ -639,8 +637,7 @@ static void run(struct logger *logger, int channel)
 	(void)ev_run(logger->loop, 0);
 	keep_fini(&logger->keep);
 	close_all_pipes(logger);
-	source_table_fini(&logger->sources);
-	buffer_fini(&logger->spare);
+	free(logger->sources.list);
 }
 
 /* What it fails with it leaves to its end. */
@@ -672,8 +669,6 @@ int logger_main(int channel)
 	}
 	ev_set_userdata(logger->loop, logger);
 	logger->due_end = &logger->due;
-	source_table_init(&logger->sources);
-	buffer_init(&logger->spare, LINES_MAX);
 	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);
 	open_sinks(logger);
 	allow_many_descriptors();

@@ -9,72 +9,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEWEST_BUCKETS 64
+#define FEWEST 64
 
-void source_table_init(struct source_table *table)
+/* Where a worker stands in the list, or would stand. */
+static size_t place_of(const struct source_table *table, uint64_t worker)
 {
-	*table = (struct source_table){0};
-}
+	size_t from = 0;
+	size_t to = table->count;
 
-void source_table_fini(struct source_table *table)
-{
-	free(table->buckets);
-	source_table_init(table);
-}
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
 
-/* Ids only grow, so that their low bits spread evenly. */
-static struct source **bucket(const struct source_table *table, uint64_t worker)
-{
-	return &table->buckets[worker & (table->size - 1)];
+		if (table->list[middle]->worker < worker)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
 }
 
 struct source *source_find(const struct source_table *table, uint64_t worker)
 {
-	struct source *source = NULL;
+	size_t at = place_of(table, worker);
 
-	if (table->size > 0)
-		source = *bucket(table, worker);
-	while (source != NULL && source->worker != worker)
-		source = source->next;
-	return source;
+	return at < table->count && table->list[at]->worker == worker
+		? table->list[at]
+		: NULL;
 }
 
-static int grow(struct source_table *table)
+static int make_room(struct source_table *table)
 {
-	struct source_table wider = {
-		.size = table->size > 0 ? 2 * table->size : FEWEST_BUCKETS,
-		.count = table->count,
-	};
+	size_t room = table->room > 0 ? 2 * table->room : FEWEST;
+	struct source **list;
 
-	wider.buckets = calloc(wider.size, sizeof(struct source *));
-	if (wider.buckets == NULL)
+	if (table->count < table->room)
+		return 0;
+	list = realloc(table->list, room * sizeof(struct source *));
+	if (list == NULL)
 		return -1;
-	for (size_t i = 0; i < table->size; i++) {
-		struct source *source = table->buckets[i];
-
-		while (source != NULL) {
-			struct source *next = source->next;
-			struct source **to = bucket(&wider, source->worker);
-
-			source->next = *to;
-			*to = source;
-			source = next;
-		}
-	}
-	free(table->buckets);
-	*table = wider;
+	table->list = list;
+	table->room = room;
 	return 0;
 }
 
-struct source *source_new(struct source_table *table, uint64_t worker,
+struct source *source_get(struct source_table *table, uint64_t worker,
 	uint32_t slot, const char *cluster)
 {
-	struct source *source = calloc(1, sizeof(*source));
-	struct source **to;
+	struct source *source = source_find(table, worker);
+	size_t at = place_of(table, worker);
 
-	if (source == NULL)
-		return NULL;
-	if (table->count >= table->size && grow(table) == -1) {
+	if (source != NULL)
+		return source;
+	source = calloc(1, sizeof(*source));
+	if (source == NULL || make_room(table) == -1) {
 		free(source);
 		return NULL;
 	}
@@ -87,33 +74,22 @@ struct source *source_new(struct source_table *table, uint64_t worker,
 		source->pipes[i].fd = -1;
 		lines_init(&source->pipes[i].lines);
 	}
-	to = bucket(table, worker);
-	source->next = *to;
-	*to = source;
-	table->count++;
+	(void)memmove(table->list + at + 1, table->list + at,
+		(table->count++ - at) * sizeof(struct source *));
+	table->list[at] = source;
 	return source;
 }
 
 void source_free(struct source_table *table, struct source *source)
 {
-	struct source **at = bucket(table, source->worker);
+	size_t at = place_of(table, source->worker);
 
-	while (*at != source)
-		at = &(*at)->next;
-	*at = source->next;
-	table->count--;
+	(void)memmove(table->list + at, table->list + at + 1,
+		(--table->count - at) * sizeof(struct source *));
 	tail_fini(&source->tail);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		lines_fini(&source->pipes[i].lines);
 	free(source);
-}
-
-struct source *source_any(const struct source_table *table)
-{
-	for (size_t i = 0; i < table->size; i++)
-		if (table->buckets[i] != NULL)
-			return table->buckets[i];
-	return NULL;
 }
 
 bool source_is_open(const struct source *source)
@@ -127,17 +103,16 @@ size_t source_prefix(const struct source *source, char to[SOURCE_PREFIX],
 	/* readable on light and dark; red is for errors */
 	static const unsigned colours[] = {36, 33, 32, 35, 34, 96};
 	size_t pick = source->slot;
+	char before[16] = "";
 	int n;
 
 	for (const char *c = source->cluster; *c != '\0'; c++)
 		pick += (unsigned char)*c;
 	if (colour)
-		n = snprintf(to, SOURCE_PREFIX,
-			"\x1b[%um%s.%" PRIu32 " %c\x1b[0m ",
-			colours[pick % COUNT_OF(colours)], source->cluster,
-			source->slot, goes_on ? '+' : '|');
-	else
-		n = snprintf(to, SOURCE_PREFIX, "%s.%" PRIu32 " %c ",
-			source->cluster, source->slot, goes_on ? '+' : '|');
+		(void)snprintf(before, sizeof(before), "\x1b[%um",
+			colours[pick % COUNT_OF(colours)]);
+	n = snprintf(to, SOURCE_PREFIX, "%s%s.%" PRIu32 " %c%s ", before,
+		source->cluster, source->slot, goes_on ? '+' : '|',
+		colour ? "\x1b[0m" : "");
 	return n > 0 && n < SOURCE_PREFIX ? (size_t)n : 0;
 }

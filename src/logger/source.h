@@ -22,7 +22,6 @@ struct source_pipe {
 };
 
 struct source {
-	struct source *next;     /* in its bucket */
 	struct source *next_due; /* of those whose last words are to be told */
 	uint64_t worker;
 	uint32_t slot;
@@ -35,22 +34,19 @@ struct source {
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };
 
-/* All of them, by worker. */
+/* All of them, sorted by worker: a new one comes last, as ids only grow.  The
+ * owner zeroes it, and frees the list. */
 struct source_table {
-	struct source **buckets;
-	size_t size; /* a power of two, or 0 */
+	struct source **list; /* heap */
 	size_t count;
+	size_t room;
 };
 
-void source_table_init(struct source_table *table);
-void source_table_fini(struct source_table *table); /* it must be empty */
 struct source *source_find(const struct source_table *table, uint64_t worker);
-/* NULL: out of memory. */
-struct source *source_new(struct source_table *table, uint64_t worker,
+/* The one of this worker, or a new one; NULL: out of memory. */
+struct source *source_get(struct source_table *table, uint64_t worker,
 	uint32_t slot, const char *cluster);
 void source_free(struct source_table *table, struct source *source);
-/* Any of them; NULL: there is none. */
-struct source *source_any(const struct source_table *table);
 
 bool source_is_open(const struct source *source);
 

@@ -33,24 +33,21 @@ START_TEST(lines_do_not_depend_on_how_they_were_read)
 {
 	static const char text[] = "one\n\ntwo\nthree";
 	size_t step = (size_t)_i;
-	struct buffer spare;
 	struct buffer taken;
 	struct lines lines;
 
 	buffer_init(&taken, 0);
-	buffer_init(&spare, 0);
 	lines_init(&lines);
 	for (size_t at = 0; at < strlen(text); at += step) {
 		size_t left = strlen(text) - at;
 
-		lines_split(&lines, &spare, text + at,
-			left < step ? left : step, note_line, &taken);
+		lines_split(&lines, text + at, left < step ? left : step,
+			note_line, &taken);
 	}
 	ck_assert_str_eq(buffer_text(&taken), "|one||two");
 	lines_end(&lines, note_line, &taken);
 	ck_assert_str_eq(buffer_text(&taken), "|one||two|three");
 	lines_fini(&lines);
-	buffer_fini(&spare);
 	buffer_fini(&taken);
 }
 END_TEST
@@ -85,7 +82,6 @@ static const size_t steps[] = {1, 7, 4096, 8191, 8192, 8193, 65536};
 START_TEST(long_lines_are_cut_between_characters_and_nothing_is_lost)
 {
 	static char text[3 * LINES_MAX + 5];
-	struct buffer spare;
 	struct buffer taken;
 	struct lines lines;
 
@@ -93,21 +89,19 @@ START_TEST(long_lines_are_cut_between_characters_and_nothing_is_lost)
 		text[i] = "\xf0\x9f\x90\x98\xe2\x82\xac"[i % 7];
 	text[sizeof(text) - 1] = '\n';
 	buffer_init(&taken, 0);
-	buffer_init(&spare, 0);
 	lines_init(&lines);
 	for (size_t at = 0; at < sizeof(text); at += steps[_i]) {
 		size_t left = sizeof(text) - at;
 
-		lines_split(&lines, &spare, text + at,
+		lines_split(&lines, text + at,
 			left < steps[_i] ? left : steps[_i], note_line, &taken);
 	}
 	check_pieces(&taken, text, sizeof(text) - 1);
 	ck_assert_uint_eq(lines.part.len, 0);
 	buffer_clear(&taken);
-	lines_split(&lines, &spare, "x\n", 2, note_line, &taken);
+	lines_split(&lines, "x\n", 2, note_line, &taken);
 	ck_assert_str_eq(buffer_text(&taken), "|x");
 	lines_fini(&lines);
-	buffer_fini(&spare);
 	buffer_fini(&taken);
 }
 END_TEST
@@ -115,23 +109,20 @@ END_TEST
 START_TEST(a_line_of_exactly_the_limit_is_one_line)
 {
 	char text[LINES_MAX + 1];
-	struct buffer spare;
 	struct buffer taken;
 	struct lines lines;
 
 	(void)memset(text, 'x', sizeof(text));
 	text[LINES_MAX] = '\n';
 	buffer_init(&taken, 0);
-	buffer_init(&spare, 0);
 	lines_init(&lines);
-	lines_split(&lines, &spare, text, LINES_MAX, note_line, &taken);
+	lines_split(&lines, text, LINES_MAX, note_line, &taken);
 	ck_assert_uint_eq(taken.len, 0);
-	lines_split(&lines, &spare, "\n", 1, note_line, &taken);
-	lines_split(&lines, &spare, text, sizeof(text), note_line, &taken);
+	lines_split(&lines, "\n", 1, note_line, &taken);
+	lines_split(&lines, text, sizeof(text), note_line, &taken);
 	ck_assert_uint_eq(taken.len, 2 * (LINES_MAX + 1));
 	ck_assert_ptr_null(memchr(taken.data, '+', taken.len));
 	lines_fini(&lines);
-	buffer_fini(&spare);
 	buffer_fini(&taken);
 }
 END_TEST
@@ -139,22 +130,18 @@ END_TEST
 START_TEST(memory_is_kept_only_for_incomplete_lines)
 {
 	struct lines lines[2];
-	struct buffer spare;
 	struct buffer taken;
 
 	buffer_init(&taken, 0);
-	buffer_init(&spare, 0);
 	lines_init(&lines[0]);
 	lines_init(&lines[1]);
-	lines_split(&lines[0], &spare, "part", 4, note_line, &taken);
-	lines_split(&lines[1], &spare, "part", 4, note_line, &taken);
-	lines_split(&lines[0], &spare, "\n", 1, note_line, &taken);
-	lines_split(&lines[1], &spare, "\n", 1, note_line, &taken);
+	lines_split(&lines[0], "part", 4, note_line, &taken);
+	lines_split(&lines[1], "part", 4, note_line, &taken);
+	lines_split(&lines[0], "\n", 1, note_line, &taken);
+	lines_split(&lines[1], "\n", 1, note_line, &taken);
 	ck_assert_ptr_null(lines[0].part.data);
 	ck_assert_ptr_null(lines[1].part.data);
-	ck_assert_ptr_nonnull(spare.data);
 	ck_assert_str_eq(buffer_text(&taken), "|part|part");
-	buffer_fini(&spare);
 	buffer_fini(&taken);
 }
 END_TEST
@@ -481,15 +468,14 @@ END_TEST
 
 START_TEST(sources_are_found_by_worker)
 {
-	struct source_table table;
+	struct source_table table = {.count = 0};
 	struct source *s;
 	char prefix[SOURCE_PREFIX];
 
-	source_table_init(&table);
 	ck_assert_ptr_null(source_find(&table, 1));
 	for (uint64_t i = 0; i < 1000; i++) {
-		ck_assert_ptr_nonnull(source_new(&table, 2 * i, 3, "web"));
-		ck_assert_ptr_nonnull(source_new(&table, 2 * i + 1, 4, "api"));
+		ck_assert_ptr_nonnull(source_get(&table, 2 * i, 3, "web"));
+		ck_assert_ptr_nonnull(source_get(&table, 2 * i + 1, 4, "api"));
 	}
 	ck_assert_uint_eq(table.count, 2000);
 	for (uint64_t i = 1; i < 2000; i += 2) {
@@ -503,10 +489,14 @@ START_TEST(sources_are_found_by_worker)
 	ck_assert_str_eq(prefix, "api.4 | ");
 	(void)source_prefix(s, prefix, true, false);
 	ck_assert_str_eq(prefix, "api.4 + ");
-	while ((s = source_any(&table)) != NULL)
-		source_free(&table, s);
-	ck_assert_uint_eq(table.count, 0);
-	source_table_fini(&table);
+	ck_assert_ptr_eq(source_get(&table, 7, 9, "other"), table.list[7]);
+	for (uint64_t i = 0; i < 2000; i += 2)
+		source_free(&table, source_find(&table, i));
+	ck_assert_ptr_null(source_find(&table, 4));
+	ck_assert_ptr_nonnull(source_find(&table, 5));
+	while (table.count > 0)
+		source_free(&table, table.list[0]);
+	free(table.list);
 }
 END_TEST
 
