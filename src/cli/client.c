@@ -26,7 +26,6 @@ int client_cancel_open(struct error *err)
 	int fd = -1;
 
 	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGALRM);
 	for (size_t i = 0; i < COUNT_OF(ends); i++)
 		(void)sigaddset(&set, ends[i]);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
@@ -47,7 +46,8 @@ int client_cancel_signal(void)
 
 void client_init(struct client *c)
 {
-	*c = (struct client){.fd = -1, .cancel = -1, .reader = -1};
+	*c = (struct client){
+		.fd = -1, .cancel = -1, .reader = -1, .end = NSEC_NEVER};
 	/* a result, and the envelope around it */
 	lineup_init(&c->lines, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
 	buffer_init(&c->spare, 0);
@@ -94,11 +94,13 @@ static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 	int n;
 
 	do
-		n = poll(fds, 3, poll_timeout(deadline));
+		n = poll(fds, 3,
+			poll_timeout(deadline < c->end ? deadline : c->end));
 	while (n == -1 && errno == EINTR);
 	if (n == -1)
 		return error_set(err, errno, "cannot wait for '%s'", c->name);
-	if (fds[1].revents != 0 || fds[2].revents != 0)
+	if (fds[1].revents != 0 || fds[2].revents != 0 ||
+		(n == 0 && clock_now() >= c->end))
 		return error_set(err, ECANCELED, "ended");
 	if (n == 0)
 		return error_fail(err, EX_TEMPFAIL,
@@ -130,23 +132,14 @@ int client_line(struct client *c, nsec_t deadline, const char **line,
 	return 1;
 }
 
-const char *client_raw_result(
-	const char *line, size_t len, const char *id, size_t *value_len)
+const char *client_raw_result(const char *line, size_t len, size_t *value_len)
 {
-	static const char before_id[] = "{\"jsonrpc\":\"2.0\",\"id\":";
-	static const char before_value[] = ",\"result\":";
-	const char *parts[] = {before_id, id, before_value};
-	size_t used = 0;
+	static const char before[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":" REQUEST_ID ",\"result\":";
+	size_t used = sizeof(before) - 1;
 
-	for (size_t i = 0; i < COUNT_OF(parts); i++) {
-		size_t part = strlen(parts[i]);
-
-		if (len - used < part ||
-			memcmp(line + used, parts[i], part) != 0)
-			return NULL;
-		used += part;
-	}
-	if (len - used < 2 || line[len - 1] != '}')
+	if (len < used + 2 || memcmp(line, before, used) != 0 ||
+		line[len - 1] != '}')
 		return NULL;
 	*value_len = len - used - 1;
 	return line + used;
@@ -413,7 +406,7 @@ static int take_line(struct client *c, const char *line, size_t len,
 	int got;
 
 	/* a status of thousands of workers is megabytes: not parsed here */
-	answer->result = client_raw_result(line, len, REQUEST_ID, &answer->len);
+	answer->result = client_raw_result(line, len, &answer->len);
 	if (answer->result != NULL)
 		return 1;
 	message = load(line, len);

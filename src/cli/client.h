@@ -26,6 +26,7 @@ struct client {
 	int cancel; /* readable: the user wants to end; -1: none; borrowed */
 	int reader; /* where answers are shown: a wait ends when nobody reads
 		       them any more; -1: it does not; borrowed */
+	nsec_t end; /* when a wait ends in any case */
 	char in[CONTROL_LINE_MAX]; /* what was read; the lines are made of it */
 	struct lineup lines;
 	struct buffer spare; /* a result or a refusal, written in another way */
@@ -35,12 +36,10 @@ struct client {
 	size_t cluster_count;
 };
 
-/*
- * A descriptor for `cancel`: from now on the signals that end a program, and
- * SIGALRM, are blocked, and make it readable.  -1 and `err`.
- */
+/* A descriptor for `cancel`: from now on the signals that end a program are
+ * blocked, and make it readable.  -1 and `err`. */
 int client_cancel_open(struct error *err);
-/* Which of them has come; 0: none, or SIGALRM alone. */
+/* Which of them has come; 0: none. */
 int client_cancel_signal(void);
 
 void client_init(struct client *c);
@@ -59,8 +58,8 @@ int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
 
 /*
  * The next line without its newline, borrowed until the next call.  1; 0 when
- * the connection has ended; -1 and `err` (ECANCELED: by `cancel` or
- * `reader`).
+ * the connection has ended; -1 and `err` (ECANCELED: by `cancel`, `reader` or
+ * `end`).
  */
 int client_line(struct client *c, nsec_t deadline, const char **line,
 	size_t *len, struct error *err);
@@ -92,9 +91,8 @@ int client_call(struct client *c, struct control_request *request,
 /* Wait for the end of the connection; what still comes is thrown away. */
 int client_wait_end(struct client *c, struct error *err);
 
-/* The value in `{"jsonrpc":"2.0","id":ID,"result":VALUE}`, if the line is
- * exactly such a one; NULL if not. */
-const char *client_raw_result(
-	const char *line, size_t len, const char *id, size_t *value_len);
+/* The value in `{"jsonrpc":"2.0","id":1,"result":VALUE}`, if the line is exactly
+ * such a one (each request has that id); NULL if not. */
+const char *client_raw_result(const char *line, size_t len, size_t *value_len);
 
 #endif

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <sysexits.h>
 
 #define NAME "doctor"
@@ -86,35 +85,6 @@ static void remove_directory(struct trial *t)
 	t->directory[0] = '\0';
 }
 
-/* ---- what ends a wait ---- */
-
-/* SIGALRM is among the signals that end one (client_cancel_open()). */
-static void set_end(const struct trial *t)
-{
-	nsec_t left = nsec_add(t->end, t->lag) - clock_now();
-	struct itimerval once = {.it_value.tv_usec = 1};
-	const struct itimerval never = {.it_value.tv_sec = 0};
-	const struct timespec at_once = {0};
-	sigset_t alarm;
-
-	if (left > USEC)
-		once.it_value =
-			(struct timeval){left / SECOND, left % SECOND / USEC};
-	(void)sigemptyset(&alarm);
-	(void)sigaddset(&alarm, SIGALRM);
-	/* one that came too early, or just now, is not meant any more */
-	(void)setitimer(ITIMER_REAL, &never, NULL);
-	(void)sigtimedwait(&alarm, NULL, &at_once);
-	(void)setitimer(ITIMER_REAL, &once, NULL);
-}
-
-static bool is_readable(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return poll(&p, 1, 0) == 1;
-}
-
 /* ---- start ---- */
 
 /* What speaks of us, and not of the one that we start. */
@@ -128,12 +98,12 @@ static void clean_environment(void)
 		(void)unsetenv(names[i]);
 }
 
-/* Append the words of a NULL-terminated list, or count them only (`to` NULL). */
-static size_t put_words(const char **to, size_t count, const char *const *words)
+static size_t count_words(const char *const *words)
 {
-	for (; *words != NULL; words++, count++)
-		if (to != NULL)
-			to[count] = *words;
+	size_t count = 0;
+
+	while (words[count] != NULL)
+		count++;
 	return count;
 }
 
@@ -148,39 +118,47 @@ static const char **command_line(const struct trial *t,
 		/* what it does on its stop signal is to be seen */
 		"--drain", "off",
 		/* who fails to start need not do so again */
-		"--backoff-min", "1m", "--backoff-max", "1m", NULL};
-	static const char *const end[] = {"--", NULL};
-	const char *const *const lists[] = {common, options, end, command};
-	const char **words = NULL;
+		"--backoff-min", "1m", "--backoff-max", "1m"};
+	size_t option_count = count_words(options);
+	size_t command_count = count_words(command);
+	const char **words =
+		calloc(COUNT_OF(common) + option_count + 1 + command_count + 1,
+			sizeof(*words));
+	const char **to = words;
 
-	for (int pass = 0; pass < 2; pass++) {
-		size_t count = 0;
-
-		for (size_t i = 0; i < COUNT_OF(lists); i++)
-			count = put_words(words, count, lists[i]);
-		if (pass == 0)
-			words = calloc(count + 1, sizeof(*words));
-		if (words == NULL)
-			break;
-	}
+	if (words == NULL)
+		return NULL;
+	to = mempcpy(to, common, sizeof(common));
+	to = mempcpy(to, options, option_count * sizeof(*to));
+	*to++ = "--";
+	(void)memcpy(to, command, command_count * sizeof(*to));
 	return words;
 }
 
-static int run(struct trial *t, struct spawn_plan *plan, struct error *err)
+static int run(struct trial *t, const char **words, struct error *err)
 {
 	struct spawn_failure failure;
 	scoped_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	scoped_fd self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	scoped_fd output = trial_output_open(&t->output);
+	struct spawn_plan plan = {
+		.argv = (char *const *)(uintptr_t)words, /* only read */
+		.envp = environ,
+		.exec_fd = self,
+		.null_fd = null,
+		.fds = {{output, STDOUT_FILENO}, {output, STDERR_FILENO}},
+		.fd_count = 2,
+		.new_session = true,
+		.nice = INT_MIN,
+		.umask = -1,
+		.uid = -1,
+		.gid = -1,
+		.death_signal = SIGTERM,
+	};
 
-	if (null == -1 || self == -1 || output == -1)
+	if (words == NULL || null == -1 || self == -1 || output == -1)
 		return error_set(err, errno, "cannot start an nclust");
-	plan->exec_fd = self;
-	plan->null_fd = null;
-	plan->fds[0] = (struct spawn_fd){output, STDOUT_FILENO};
-	plan->fds[1] = (struct spawn_fd){output, STDERR_FILENO};
-	plan->fd_count = 2;
-	if (spawn(plan, &t->pid, &t->pidfd, &failure) == 0)
+	if (spawn(&plan, &t->pid, &t->pidfd, &failure) == 0)
 		return 0;
 	t->pidfd = -1;
 	spawn_explain(&failure, "nclust", err);
@@ -253,8 +231,7 @@ static void pass_time(struct trial *t)
 	t->paused = now;
 	t->cpu = cpu;
 	t->lag += lag;
-	if (lag > 0)
-		set_end(t);
+	t->client.end += lag;
 }
 
 nsec_t trial_clock(const struct trial *t)
@@ -271,7 +248,7 @@ static int pause_for(struct trial *t, int ms, struct error *err)
 	(void)poll(fds, COUNT_OF(fds), ms);
 	trial_output_drain(&t->output);
 	pass_time(t);
-	if (is_readable(t->stop))
+	if (fds[0].revents != 0 || clock_now() >= t->client.end)
 		return error_set(err, ECANCELED, "ended");
 	return has_ended(t) ? tell_ended(t, err) : 0;
 }
@@ -284,6 +261,7 @@ static int join(struct trial *t, struct error *err)
 		client_fini(&t->client);
 		client_init(&t->client);
 		t->client.cancel = t->stop;
+		t->client.end = nsec_add(t->end, t->lag);
 		if (dir != -1 && client_open(&t->client, dir, NAME, err) == 0)
 			return 0;
 		if (err->sys == ECANCELED || pause_for(t, PAUSE_MS, err) == -1)
@@ -295,23 +273,12 @@ int trial_start(struct trial *t, const char *const *options,
 	const char *const *command, struct error *err)
 {
 	const char **words = command_line(t, options, command);
-	struct spawn_plan plan = {
-		.argv = (char *const *)(uintptr_t)words, /* only read */
-		.envp = environ,
-		.new_session = true,
-		.nice = INT_MIN,
-		.umask = -1,
-		.uid = -1,
-		.gid = -1,
-		.death_signal = SIGTERM,
-	};
 	int got;
 
 	(void)memset(t->lives, 0, sizeof(t->lives));
 	t->listener_count = 0;
 	t->says_ready = t->listens = false;
-	got = words != NULL ? run(t, &plan, err)
-			    : error_set(err, ENOMEM, "cannot start an nclust");
+	got = run(t, words, err);
 	free(words);
 	return got == -1 ? -1 : join(t, err);
 }
@@ -336,13 +303,26 @@ static int call(struct trial *t, struct control_request *request,
 	return answer->code != 0 ? error_set(err, 0, "%s", answer->message) : 0;
 }
 
-int trial_ask(
-	struct trial *t, struct control_request *request, struct error *err)
+int trial_scale(struct trial *t, int count, struct error *err)
 {
+	struct control_request request = {.method = METHOD_SCALE,
+		.scale_kind = SCALE_TO,
+		.count = count,
+		.no_wait = true};
 	struct answer answer;
 
-	request->no_wait = true;
-	return call(t, request, &answer, err);
+	return call(t, &request, &answer, err);
+}
+
+int trial_signal(struct trial *t, int slot, int signal, struct error *err)
+{
+	struct control_request request = {
+		.method = METHOD_SIGNAL, .signal = signal};
+	struct answer answer;
+
+	(void)snprintf(
+		request.target, sizeof(request.target), NAME ".%d", slot);
+	return call(t, &request, &answer, err);
 }
 
 int trial_look(struct trial *t, struct error *err)
@@ -410,7 +390,6 @@ int trial_begin(
 	t->stop = client_cancel_open(err);
 	if (t->stop == -1)
 		return -1;
-	set_end(t);
 	return open_directory(t, runtime_directory, err);
 }
 

@@ -63,7 +63,7 @@ struct trial_output {
 struct trial {
 	char directory[4096]; /* "": none was made */
 	int stop;      /* readable: no more waiting (client_cancel_open()) */
-	nsec_t end;    /* what the timer is set to */
+	nsec_t end;    /* of all, by trial_clock() */
 	nsec_t lag;    /* what trial_clock() leaves out … */
 	nsec_t paused; /* … as of then … */
 	nsec_t cpu;    /* … when so much had been used */
@@ -104,9 +104,9 @@ void trial_stop(struct trial *t);
 int trial_look(struct trial *t, struct error *err);
 /* A moment, or less where something has come; looks.  -1 as above. */
 int trial_wait(struct trial *t, struct error *err);
-/* Ask for a change; returns at once. */
-int trial_ask(
-	struct trial *t, struct control_request *request, struct error *err);
+/* Ask for so many workers, or send a signal to one; returns at once. */
+int trial_scale(struct trial *t, int count, struct error *err);
+int trial_signal(struct trial *t, int slot, int signal, struct error *err);
 
 /* The time for all bounds: it goes on only slowly while the instance, what it
  * runs, or we ourselves wait for a CPU, so that a busy machine changes nothing in
@@ -119,6 +119,9 @@ nsec_t trial_lag(nsec_t passed, bool wants, nsec_t used);
 /* The worker that was started last in a slot; NULL: none. */
 const struct trial_life *trial_latest(const struct trial *t, int slot);
 const struct trial_life *trial_life(const struct trial *t, uint64_t worker);
+/* The listener with that inode; NULL: none. */
+const struct trial_listener *trial_listener(
+	const struct trial *t, uint64_t inode);
 
 /* The instance's own last line that has these words in it, from there on.  False:
  * none. */

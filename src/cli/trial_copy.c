@@ -72,12 +72,10 @@ static int see_sockets(struct exam *e, uint64_t worker, struct error *err)
 
 int exam_copy(struct exam *e, struct error *err)
 {
-	struct control_request two = {
-		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = 2};
 	nsec_t until = nsec_add(trial_clock(e->trial), SECOND_MOST);
 
 	e->second_tried = true;
-	if (trial_ask(e->trial, &two, err) == -1)
+	if (trial_scale(e->trial, 2, err) == -1)
 		return -1;
 	while (trial_clock(e->trial) < until) {
 		const struct trial_life *second = trial_latest(e->trial, 1);

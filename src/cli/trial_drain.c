@@ -101,13 +101,12 @@ static bool is_answer(const struct visitor *v)
 
 /* ---- a visit ---- */
 
-/* The longest queue of those that we know; 0 too where we know none. */
+/* 0 too where we know none. */
 static long queue_of(const struct exam *e, uint64_t inode)
 {
-	for (size_t i = 0; i < e->trial->listener_count; i++)
-		if (e->trial->listeners[i].inode == inode)
-			return e->trial->listeners[i].queue;
-	return 0;
+	const struct trial_listener *l = trial_listener(e->trial, inode);
+
+	return l != NULL ? l->queue : 0;
 }
 
 static const struct exam_place *place_to_visit(const struct exam *e)
@@ -195,22 +194,6 @@ static int end_visit(struct exam *e, struct visitor *v,
 
 /* ---- the signal ---- */
 
-static int ask_to_end(struct exam *e, const struct trial_life *life, int signal,
-	struct error *err)
-{
-	struct control_request scale = {.method = METHOD_SCALE,
-		.scale_kind = SCALE_TO,
-		.count = life->slot};
-	struct control_request other = {
-		.method = METHOD_SIGNAL, .signal = signal};
-
-	if (signal == SIGTERM) /* as it will be, SIGKILL at the end included */
-		return trial_ask(e->trial, &scale, err);
-	(void)snprintf(
-		other.target, sizeof(other.target), "doctor.%d", life->slot);
-	return trial_ask(e->trial, &other, err);
-}
-
 /* End the latest worker of a slot. */
 static int end_worker(struct exam *e, int slot, int signal, bool visit,
 	struct exam_stop *stop, struct error *err)
@@ -229,8 +212,11 @@ static int end_worker(struct exam *e, int slot, int signal, bool visit,
 	asked = clock_wall();
 	until = nsec_add(trial_clock(e->trial),
 		signal == SIGTERM ? END_MOST : OTHER_MOST);
+	/* SIGTERM as it will be, SIGKILL at the end included */
 	if (got == 0)
-		got = ask_to_end(e, life, signal, err);
+		got = signal == SIGTERM
+			? trial_scale(e->trial, slot, err)
+			: trial_signal(e->trial, slot, signal, err);
 	while (got == 0 && signal == SIGTERM && life->stopping == 0 &&
 		life->exited == 0 && trial_clock(e->trial) < until)
 		got = trial_wait(e->trial, err);
@@ -254,12 +240,10 @@ static int end_worker(struct exam *e, int slot, int signal, bool visit,
 /* One that is ready, behind the one that has ended.  1; 0: there is none. */
 static int start_another(struct exam *e, struct error *err)
 {
-	struct control_request one = {
-		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = 1};
 	nsec_t until = nsec_add(trial_clock(e->trial), END_MOST);
 	const struct trial_life *life;
 
-	if (trial_ask(e->trial, &one, err) == -1)
+	if (trial_scale(e->trial, 1, err) == -1)
 		return -1;
 	do {
 		if (trial_wait(e->trial, err) == -1)

@@ -106,15 +106,6 @@ static bool is_taken(const struct visitors *v, const struct trial_listener *l)
 	return false;
 }
 
-static const struct trial_listener *listener_of(
-	const struct exam *e, uint64_t inode)
-{
-	for (size_t i = 0; i < e->trial->listener_count; i++)
-		if (e->trial->listeners[i].inode == inode)
-			return &e->trial->listeners[i];
-	return NULL;
-}
-
 /* ---- what it has opened ---- */
 
 static void add_place(struct exam *e, const struct held_socket *s,
@@ -143,7 +134,8 @@ static void find_places(
 	e->held = held->count;
 	for (size_t i = 0; i < held->count; i++) {
 		const struct held_socket *s = &held->list[i];
-		const struct trial_listener *l = listener_of(e, s->inode);
+		const struct trial_listener *l =
+			trial_listener(e->trial, s->inode);
 
 		if (l == NULL)
 			add_place(e, s, NULL, HOW_OWN);

@@ -44,6 +44,15 @@ const struct trial_life *trial_latest(const struct trial *t, int slot)
 	return found;
 }
 
+const struct trial_listener *trial_listener(
+	const struct trial *t, uint64_t inode)
+{
+	for (size_t i = 0; i < t->listener_count; i++)
+		if (t->listeners[i].inode == inode)
+			return &t->listeners[i];
+	return NULL;
+}
+
 /* Its place, or a new one; NULL: it is none, or one too many. */
 static struct trial_life *place_of(struct trial *t, json_t *event)
 {
