@@ -5,13 +5,11 @@
 #include "base/buffer.h"
 #include "cli/facts.h"
 #include "cli/trial_exam.h"
-#include "cli/verb.h"
 
 /*
  * `nclust doctor -- COMMAND`: what an examination (trial_exam.h) has found, as
  * facts for people, as JSON, and as the command line to use.
  */
-int doctor_try(const struct arguments *a); /* returns the exit status */
 
 /* Of each step, once it is done. */
 void doctor_tell_start(const struct exam *e, struct facts *f);
@@ -23,10 +21,7 @@ void doctor_tell_untold(const struct exam *e, struct facts *f);
  * there is no way to run it. */
 bool doctor_command_line(const struct exam *e, struct buffer *out);
 /* All of it in one object. */
-int doctor_encode(
+void doctor_encode(
 	const struct exam *e, const struct facts *f, struct buffer *out);
-
-/* Lines are broken for people at a terminal only: 0 for a program. */
-size_t doctor_width(void);
 
 #endif

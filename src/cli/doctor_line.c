@@ -14,14 +14,10 @@
 /* Where the user has named none, and one is needed. */
 #define ANY_ADDRESS "8000"
 
-struct words {
-	const char *list[2 * LISTEN_MAX + 16];
-	size_t count;
-};
-
-static void add(struct words *w, const char *word)
+/* Words are appended each with its NUL. */
+static void add(struct buffer *words, const char *word)
 {
-	w->list[w->count++] = word;
+	(void)buffer_append(words, word, strlen(word) + 1);
 }
 
 static bool is_runnable(const struct exam *e)
@@ -29,7 +25,7 @@ static bool is_runnable(const struct exam *e)
 	return e->life != LIFE_ENDED;
 }
 
-static void add_option(struct words *w, const char *name, const char *value)
+static void add_option(struct buffer *w, const char *name, const char *value)
 {
 	add(w, name);
 	add(w, value);
@@ -44,7 +40,7 @@ static bool takes_named(const struct exam *e)
 	return false;
 }
 
-static void add_addresses(const struct exam *e, struct words *w)
+static void add_addresses(const struct exam *e, struct buffer *w)
 {
 	if (e->listen_count > 0 && takes_named(e)) {
 		for (size_t i = 0; i < e->listen_count; i++)
@@ -57,10 +53,8 @@ static void add_addresses(const struct exam *e, struct words *w)
 	}
 }
 
-/* All but the command itself. */
-static void make(const struct exam *e, struct words *w)
+static void make(const struct exam *e, struct buffer *w)
 {
-	w->count = 0;
 	add(w, "nclust");
 	add_option(w, "-n", exam_copies_work(e) ? "auto" : "1");
 	add_addresses(e, w);
@@ -77,23 +71,26 @@ static void make(const struct exam *e, struct words *w)
 		add_option(w, "--stop-signal",
 			e->other.signal == SIGQUIT ? "QUIT" : "INT");
 	add(w, "--");
+	for (char *const *word = e->command; *word != NULL; word++)
+		add(w, *word);
 }
 
 bool doctor_command_line(const struct exam *e, struct buffer *out)
 {
-	struct words w;
+	struct buffer w;
 
 	if (!is_runnable(e))
 		return false;
+	buffer_init(&w, 0);
 	make(e, &w);
-	for (size_t i = 0; i < w.count; i++) {
-		(void)value_quote_shell(out, w.list[i]);
-		(void)buffer_append(out, " ", 1);
+	for (size_t at = 0; at < w.len; at += strlen(w.data + at) + 1) {
+		if (at > 0)
+			(void)buffer_append(out, " ", 1);
+		(void)value_quote_shell(out, w.data + at);
 	}
-	for (char *const *word = e->command; *word != NULL; word++) {
-		(void)value_quote_shell(out, *word);
-		(void)buffer_append(out, word[1] != NULL ? " " : "\n", 1);
-	}
+	(void)buffer_append(out, "\n", 1);
+	out->failed |= w.failed;
+	buffer_fini(&w);
 	return true;
 }
 
@@ -172,23 +169,23 @@ static void put_stop(
 
 static void put_command_line(const struct exam *e, struct json_writer *w)
 {
-	struct words words;
+	struct buffer words;
 
 	json_key(w, "run");
 	if (!is_runnable(e)) {
 		json_nil(w);
 		return;
 	}
+	buffer_init(&words, 0);
 	make(e, &words);
 	json_open_array(w);
-	for (size_t i = 0; i < words.count; i++)
-		json_text(w, words.list[i]);
-	for (char *const *word = e->command; *word != NULL; word++)
-		json_text(w, *word);
+	for (size_t at = 0; at < words.len; at += strlen(words.data + at) + 1)
+		json_text(w, words.data + at);
 	json_close_array(w);
+	buffer_fini(&words);
 }
 
-int doctor_encode(
+void doctor_encode(
 	const struct exam *e, const struct facts *f, struct buffer *out)
 {
 	struct json_writer w;
@@ -209,5 +206,4 @@ int doctor_encode(
 	put_stop(&w, "stop_in_request", &e->busy);
 	put_command_line(e, &w);
 	json_close_object(&w);
-	return out->failed ? -1 : 0;
 }

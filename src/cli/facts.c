@@ -4,11 +4,13 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/output.h"
+#include "os/privilege.h"
 
 #include <assert.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NAME_COLUMN 6
@@ -41,6 +43,15 @@ void facts_add(struct facts *f, enum fact_mark mark, const char *name,
 	f->count++;
 }
 
+void facts_held(struct facts *f, enum fact_mark mark, int capability,
+	const char *name, const char *with, const char *without)
+{
+	bool held = privilege_has(capability);
+
+	facts_add(f, held ? FACT_OK : mark, name, held ? with : without, "%s",
+		held ? "held" : "not held");
+}
+
 bool facts_bad(const struct facts *f)
 {
 	for (size_t i = 0; i < f->count; i++)
@@ -64,12 +75,11 @@ static void put_fact(
 	output_fill(out, text, TEXT_COLUMN, TEXT_COLUMN, width);
 }
 
-int facts_format(const struct facts *f, size_t n, struct buffer *out,
+void facts_format(const struct facts *f, size_t n, struct buffer *out,
 	size_t width, bool colour)
 {
 	for (size_t i = n; i < f->count; i++)
 		put_fact(out, &f->list[i], width, colour);
-	return out->failed ? -1 : 0;
 }
 
 void facts_put(const struct facts *f, struct json_writer *w)
@@ -87,7 +97,7 @@ void facts_put(const struct facts *f, struct json_writer *w)
 	json_close_array(w);
 }
 
-int facts_encode(const struct facts *f, struct buffer *out)
+void facts_encode(const struct facts *f, struct buffer *out)
 {
 	struct json_writer w;
 
@@ -96,7 +106,6 @@ int facts_encode(const struct facts *f, struct buffer *out)
 	json_put_bool(&w, "ok", !facts_bad(f));
 	facts_put(f, &w);
 	json_close_object(&w);
-	return out->failed ? -1 : 0;
 }
 
 const char *facts_read(const char *path, char *to, size_t size)
@@ -107,4 +116,13 @@ const char *facts_read(const char *path, char *to, size_t size)
 	to[n > 0 ? n : 0] = '\0';
 	to[strcspn(to, "\n")] = '\0';
 	return to;
+}
+
+long facts_number(const char *path, long missing)
+{
+	char text[32];
+
+	return *facts_read(path, text, sizeof(text)) != '\0'
+		? strtol(text, NULL, 10)
+		: missing;
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -44,7 +45,7 @@ struct ways {
 	int listener; /* 0, or an errno */
 	int descriptor;
 	int memory;
-	char yama; /* ptrace_scope, '0' where there is none */
+	char yama[16]; /* ptrace_scope; "": there is none */
 };
 
 static void try_all(struct ways *w)
@@ -55,7 +56,6 @@ static void try_all(struct ways *w)
 	};
 	struct remote ourselves = {.tid = getpid()};
 	scoped_fd fd = remote_fd(&ourselves, STDERR_FILENO);
-	char yama[16];
 	char from = '\0';
 	char to;
 
@@ -68,37 +68,38 @@ static void try_all(struct ways *w)
 		t.error = errno;
 	w->listener = t.error;
 	(void)facts_read(
-		"/proc/sys/kernel/yama/ptrace_scope", yama, sizeof(yama));
-	w->yama = yama[0] != '\0' ? yama[0] : '0';
+		"/proc/sys/kernel/yama/ptrace_scope", w->yama, sizeof(w->yama));
 }
 
 static bool yama_refuses(const struct ways *w)
 {
-	return w->yama >= '3' ||
-		(w->yama == '2' && !privilege_has(CAP_SYS_PTRACE));
+	return w->yama[0] >= '3' ||
+		(w->yama[0] == '2' && !privilege_has(CAP_SYS_PTRACE));
 }
 
 static void look_at_taking_over(struct facts *f, const struct ways *w)
 {
 	static const char name[] = "taking over ports";
-	static const char only[] = "servers that bind by themselves run as one "
-				   "copy, those that take LISTEN_FDS as many";
+	char why[40] = "";
 
+	if (w->listener != 0)
+		(void)strcpy(why, "no seccomp notifications");
+	else if (w->memory != 0)
+		(void)strcpy(why, "addresses cannot be read");
+	else if (yama_refuses(w))
+		(void)snprintf(
+			why, sizeof(why), "ptrace_scope is %c", w->yama[0]);
 	if (w->listener == EBUSY)
 		facts_add(f, FACT_WARN, name,
 			"if that is an nclust, it does it for all; else "
 			"servers that bind by themselves run as one copy",
 			"not by this nclust: another supervisor above it "
 			"does so");
-	else if (w->listener != 0)
-		facts_add(f, FACT_WARN, name, only,
-			"not possible: no seccomp notifications");
-	else if (w->memory != 0)
-		facts_add(f, FACT_WARN, name, only,
-			"not possible: addresses cannot be read");
-	else if (yama_refuses(w))
-		facts_add(f, FACT_WARN, name, only,
-			"not possible: ptrace_scope is %c", w->yama);
+	else if (why[0] != '\0')
+		facts_add(f, FACT_WARN, name,
+			"servers that bind by themselves run as one copy, "
+			"those that take LISTEN_FDS as many",
+			"not possible: %s", why);
 	else if (w->descriptor != 0)
 		facts_add(f, FACT_NOTE, name,
 			"servers that bind by themselves share their port, "
@@ -155,47 +156,33 @@ static void add_look(struct facts *f, const char *name, int error)
 			"refused: %s", strerror(error));
 }
 
-static void look_at_yama(struct facts *f, char scope)
+static void look_at_yama(struct facts *f, const struct ways *w)
 {
-	char text[16];
+	const char *does = "";
 
-	(void)facts_read(
-		"/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text));
-	if (text[0] == '\0')
-		facts_add(f, FACT_OK, "ptrace_scope", "", "no Yama");
-	else if (scope <= '1')
-		facts_add(f, FACT_OK, "ptrace_scope",
-			"nclust looks at its own workers alone", "%s", text);
-	else if (scope == '2' && privilege_has(CAP_SYS_PTRACE))
-		facts_add(f, FACT_OK, "ptrace_scope",
-			"CAP_SYS_PTRACE, which it asks for, is held", "%s",
-			text);
-	else if (scope == '2')
-		facts_add(f, FACT_NOTE, "ptrace_scope",
-			"give nclust CAP_SYS_PTRACE, or set "
-			"kernel.yama.ptrace_scope=1",
-			"%s", text);
-	else
-		facts_add(f, FACT_NOTE, "ptrace_scope",
-			"nobody may look at another process until the machine "
-			"is started with kernel.yama.ptrace_scope=1",
-			"%s", text);
+	if (w->yama[0] >= '3')
+		does = "nobody may look at another process until the machine "
+		       "is started with kernel.yama.ptrace_scope=1";
+	else if (yama_refuses(w))
+		does = "give nclust CAP_SYS_PTRACE, or set "
+		       "kernel.yama.ptrace_scope=1";
+	else if (w->yama[0] == '2')
+		does = "CAP_SYS_PTRACE, which it asks for, is held";
+	else if (w->yama[0] != '\0')
+		does = "nclust looks at its own workers alone";
+	facts_add(f, yama_refuses(w) ? FACT_NOTE : FACT_OK, "ptrace_scope",
+		does, "%s", w->yama[0] != '\0' ? w->yama : "no Yama");
 }
 
 static void look_at_capability(struct facts *f)
 {
 	bool any_user = privilege_has(CAP_SETUID) && privilege_has(CAP_SETGID);
 
-	if (privilege_has(CAP_SYS_PTRACE))
-		facts_add(f, FACT_OK, "CAP_SYS_PTRACE", "", "held");
-	else
-		facts_add(f, FACT_OK, "CAP_SYS_PTRACE",
-			any_user ? "workers of another user are looked at with "
-				   "that user's rights; the port of an "
-				   "unreadable program stays its own"
-				 : "the port of an unreadable program stays "
-				   "its own",
-			"not held");
+	facts_held(f, FACT_OK, CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "",
+		any_user ? "workers of another user are looked at with that "
+			   "user's rights; the port of an unreadable program "
+			   "stays its own"
+			 : "the port of an unreadable program stays its own");
 }
 
 void facts_intercept(struct facts *f)
@@ -207,6 +194,6 @@ void facts_intercept(struct facts *f)
 	look_at_listener(f, w.listener);
 	add_look(f, "pidfd_getfd", w.descriptor);
 	add_look(f, "process_vm_readv", w.memory);
-	look_at_yama(f, w.yama);
+	look_at_yama(f, &w);
 	look_at_capability(f);
 }

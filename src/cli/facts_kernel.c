@@ -2,6 +2,7 @@
 #include "cli/facts.h"
 
 #include "base/scope.h"
+#include "os/pidfd.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -19,9 +20,6 @@
 #endif
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2) /* linux/close_range.h, 5.11 */
-#endif
-#ifndef P_PIDFD
-#define P_PIDFD 3
 #endif
 
 #define LEAST_MAJOR 5
@@ -46,36 +44,30 @@ static void look_at_release(struct facts *f)
 
 /* pidfd_open(2), pidfd_send_signal(2), and waitid(2) by pidfd: a process that
  * is not our child must be refused with ECHILD, not with EINVAL. */
-static void look_at_pidfd(struct facts *f)
+static void look_at_pidfd(struct facts *f, int fd)
 {
-	static const char never[] =
-		"nclust signals and waits by pidfd alone: it cannot run";
-	scoped_fd fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	siginfo_t info;
+	const char *cannot = NULL;
+	struct pidfd_end end;
 
 	if (fd == -1)
-		facts_add(f, FACT_BAD, "pidfd", never, "refused: %s",
-			strerror(errno));
-	else if (syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == -1)
-		facts_add(f, FACT_BAD, "pidfd", never, "cannot signal: %s",
-			strerror(errno));
-	else if (waitid((idtype_t)P_PIDFD, (id_t)fd, &info,
-			 WEXITED | WNOHANG | WNOWAIT) == -1 &&
-		errno != ECHILD)
-		facts_add(f, FACT_BAD, "pidfd", never, "cannot wait: %s",
-			strerror(errno));
+		cannot = "refused";
+	else if (pidfd_signal(fd, 0) == -1)
+		cannot = "cannot signal";
+	else if (pidfd_peek(fd, &end) == -1 && errno != ECHILD)
+		cannot = "cannot wait";
+	if (cannot != NULL)
+		facts_add(f, FACT_BAD, "pidfd",
+			"nclust signals and waits by pidfd alone: it cannot "
+			"run",
+			"%s: %s", cannot, strerror(errno));
 	else
 		facts_add(f, FACT_OK, "pidfd",
 			"no process is ever signalled by a reused number",
 			"open, signal and wait work");
 }
 
-static void look_at_group_signals(struct facts *f)
+static void look_at_group_signals(struct facts *f, int fd)
 {
-	scoped_fd fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-
-	if (fd == -1)
-		return;
 	/* who leads no group gives ESRCH, who is too old EINVAL */
 	if (syscall(SYS_pidfd_send_signal, fd, 0, NULL,
 		    PIDFD_SIGNAL_PROCESS_GROUP) == 0 ||
@@ -123,18 +115,20 @@ static void look_at_proc(struct facts *f)
 /* One socket for both families, as a bare port asks for. */
 static void look_at_ipv6(struct facts *f)
 {
-	static const char instead[] = "a bare port listens on 0.0.0.0";
+	const char *cannot = NULL;
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
 	scoped_fd fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int off = 0;
 
 	if (fd == -1)
-		facts_add(f, FACT_NOTE, "IPv6", instead, "missing: %s",
-			strerror(errno));
+		cannot = "missing";
 	else if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) ==
 			-1 ||
 		bind(fd, (const struct sockaddr *)&any, sizeof(any)) == -1)
-		facts_add(f, FACT_NOTE, "IPv6", instead, "cannot be bound: %s",
+		cannot = "cannot be bound";
+	if (cannot != NULL)
+		facts_add(f, FACT_NOTE, "IPv6",
+			"a bare port listens on 0.0.0.0", "%s: %s", cannot,
 			strerror(errno));
 	else
 		facts_add(f, FACT_OK, "IPv6",
@@ -144,9 +138,12 @@ static void look_at_ipv6(struct facts *f)
 
 void facts_kernel(struct facts *f)
 {
+	scoped_fd pidfd = pidfd_of(getpid());
+
 	look_at_release(f);
-	look_at_pidfd(f);
-	look_at_group_signals(f);
+	look_at_pidfd(f, pidfd);
+	if (pidfd != -1)
+		look_at_group_signals(f, pidfd);
 	look_at_close_range(f);
 	look_at_proc(f);
 	look_at_ipv6(f);

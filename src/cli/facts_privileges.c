@@ -33,13 +33,10 @@ static void look_at_user(struct facts *f)
 
 static void look_at_ports(struct facts *f)
 {
-	char text[32];
-	long first = 1024; /* what it is where it cannot be set (before 4.11) */
+	/* 1024 where it cannot be set (before 4.11) */
+	long first = facts_number(
+		"/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024);
 
-	(void)facts_read("/proc/sys/net/ipv4/ip_unprivileged_port_start", text,
-		sizeof(text));
-	if (text[0] != '\0')
-		first = strtol(text, NULL, 10);
 	if (first <= 1 || privilege_has(CAP_NET_BIND_SERVICE))
 		facts_add(f, FACT_OK, "ports", "", "any");
 	else
@@ -60,21 +57,15 @@ static void look_at_capabilities(struct facts *f)
 		facts_add(f, FACT_NOTE, "CAP_SETUID",
 			"workers run as this user: user and group are refused",
 			"not held");
-	if (privilege_has(CAP_KILL))
-		facts_add(f, FACT_OK, "CAP_KILL", "", "held");
-	else
-		facts_add(f, setuid ? FACT_WARN : FACT_OK, "CAP_KILL",
-			setuid ? "workers of another user cannot be stopped"
-			       : "workers of this user need none",
-			"not held");
-	facts_add(f, FACT_OK, "CAP_SYS_RESOURCE",
-		privilege_has(CAP_SYS_RESOURCE)
-			? "limit-KEY may raise hard limits"
-			: "limit-KEY stays below the hard limits",
-		privilege_has(CAP_SYS_RESOURCE) ? "held" : "not held");
-	facts_add(f, FACT_OK, "CAP_BPF",
+	facts_held(f, setuid ? FACT_WARN : FACT_OK, CAP_KILL, "CAP_KILL", "",
+		setuid ? "workers of another user cannot be stopped"
+		       : "workers of this user need none");
+	facts_held(f, FACT_OK, CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE",
+		"limit-KEY may raise hard limits",
+		"limit-KEY stays below the hard limits");
+	facts_held(f, FACT_OK, CAP_BPF, "CAP_BPF",
 		"workers share one socket, which needs none",
-		privilege_has(CAP_BPF) ? "held" : "not held");
+		"workers share one socket, which needs none");
 }
 
 static void look_at_confinement(struct facts *f)

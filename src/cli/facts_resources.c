@@ -77,11 +77,8 @@ static void look_at_cgroup(struct facts *f)
 
 static void look_at_somaxconn(struct facts *f)
 {
-	char text[32];
-	long most;
+	long most = facts_number("/proc/sys/net/core/somaxconn", 0);
 
-	(void)facts_read("/proc/sys/net/core/somaxconn", text, sizeof(text));
-	most = strtol(text, NULL, 10);
 	if (most <= 0)
 		facts_add(f, FACT_NOTE, "accept queue", "",
 			"the largest cannot be told");
@@ -95,12 +92,19 @@ static void look_at_somaxconn(struct facts *f)
 			"at most %ld connections", most);
 }
 
-static const char *limit_text(char to[24], rlim_t value)
+/* "soft 1024, hard unlimited" */
+static const char *limits_text(char to[64], const struct rlimit *limit)
 {
-	if (value == RLIM_INFINITY)
-		(void)snprintf(to, 24, "unlimited");
-	else
-		(void)snprintf(to, 24, "%llu", (unsigned long long)value);
+	const rlim_t values[] = {limit->rlim_cur, limit->rlim_max};
+	char text[COUNT_OF(values)][24];
+
+	for (size_t i = 0; i < COUNT_OF(values); i++)
+		if (values[i] == RLIM_INFINITY)
+			(void)strcpy(text[i], "unlimited");
+		else
+			(void)snprintf(text[i], sizeof(text[i]), "%llu",
+				(unsigned long long)values[i]);
+	(void)snprintf(to, 64, "soft %s, hard %s", text[0], text[1]);
 	return to;
 }
 
@@ -114,8 +118,7 @@ static unsigned long long workers_in(rlim_t descriptors, unsigned each)
 static void look_at_descriptors(struct facts *f)
 {
 	struct rlimit limit;
-	char soft[24];
-	char hard[24];
+	char text[64];
 	unsigned long long captured;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
@@ -124,18 +127,15 @@ static void look_at_descriptors(struct facts *f)
 	facts_add(f, captured < FEW_WORKERS ? FACT_WARN : FACT_OK,
 		"descriptors",
 		"nclust may use the hard limit, workers keep the soft one",
-		"soft %s, hard %s: about %llu workers, %llu with captured "
-		"output",
-		limit_text(soft, limit.rlim_cur),
-		limit_text(hard, limit.rlim_max),
+		"%s: about %llu workers, %llu with captured output",
+		limits_text(text, &limit),
 		workers_in(limit.rlim_max, QUIET_DESCRIPTORS), captured);
 }
 
 static void look_at_processes(struct facts *f)
 {
 	struct rlimit limit;
-	char soft[24];
-	char hard[24];
+	char text[64];
 
 	if (getrlimit(RLIMIT_NPROC, &limit) == -1)
 		return;
@@ -147,8 +147,7 @@ static void look_at_processes(struct facts *f)
 			? ""
 			: "a worker that cannot be started is tried again "
 			  "later",
-		"soft %s, hard %s%s", limit_text(soft, limit.rlim_cur),
-		limit_text(hard, limit.rlim_max),
+		"%s%s", limits_text(text, &limit),
 		geteuid() == 0 ? ", which does not bind root" : "");
 }
 

@@ -10,12 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int output_write(int fd, const void *data, size_t len)
+int output_write(int fd, const char *data, size_t len)
 {
-	const char *from = data;
-
 	while (len > 0) {
-		ssize_t n = write(fd, from, len);
+		ssize_t n = write(fd, data, len);
 
 		if (n == -1 && errno == EAGAIN) {
 			/* a terminal that somebody else made nonblocking */
@@ -28,7 +26,7 @@ int output_write(int fd, const void *data, size_t len)
 			continue;
 		if (n == -1)
 			return -1;
-		from += n;
+		data += n;
 		len -= (size_t)n;
 	}
 	return 0;
@@ -69,6 +67,15 @@ int output_json(int fd, const char *json, size_t len)
 	if (output_write(fd, json, len) == -1)
 		return -1;
 	return output_write(fd, "\n", 1);
+}
+
+int output_buffer(int fd, struct buffer *out,
+	int (*how)(int fd, const char *data, size_t len))
+{
+	int got = out->failed ? -1 : how(fd, out->data, out->len);
+
+	buffer_fini(out);
+	return got;
 }
 
 int output_object(int fd, const json_t *object)

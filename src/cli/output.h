@@ -13,10 +13,13 @@
  * person sees it; JSON goes out as it came, escaped only on a terminal.
  * All return 0, or -1 and errno when it could not be written.
  */
-int output_write(int fd, const void *data, size_t len); /* bytes as they are */
+int output_write(int fd, const char *data, size_t len); /* bytes as they are */
 int output_line(int fd, const char *text, size_t len);  /* escaped, and '\n' */
 int output_lines(int fd, const char *text, size_t len); /* split at '\n' */
 int output_json(int fd, const char *json, size_t len);  /* and '\n' */
+/* In one of these ways what a buffer holds, if it could be filled; frees it. */
+int output_buffer(int fd, struct buffer *out,
+	int (*how)(int fd, const char *data, size_t len));
 /* The object as JSON, numbers with the digits that they came with. */
 int output_object(int fd, const json_t *object);
 

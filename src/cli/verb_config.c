@@ -17,7 +17,6 @@ static int show_local(const struct arguments *a, const struct settings *s)
 {
 	struct buffer out;
 	bool json = arguments_has(a, OPTION_JSON);
-	int got;
 
 	if (arguments_has(a, OPTION_CHECK)) {
 		static const char fine[] = "no mistakes found";
@@ -28,19 +27,14 @@ static int show_local(const struct arguments *a, const struct settings *s)
 	buffer_init(&out, 0);
 	if (json)
 		(void)buffer_string(&out, "{\"settings\":");
-	got = describe_settings(&out, s, json);
+	if (describe_settings(&out, s, json) == -1)
+		out.failed = true;
 	while (json && out.len > 0 && out.data[out.len - 1] == '\n')
 		out.len--;
 	if (json)
 		(void)buffer_string(&out, "}");
-	if (got == -1 || out.failed)
-		got = -1;
-	else if (json)
-		got = output_json(STDOUT_FILENO, out.data, out.len);
-	else
-		got = output_lines(STDOUT_FILENO, out.data, out.len);
-	buffer_fini(&out);
-	return got;
+	return output_buffer(
+		STDOUT_FILENO, &out, json ? output_json : output_lines);
 }
 
 /* The file, read as a run would read it; nothing is opened or started. */

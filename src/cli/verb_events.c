@@ -27,7 +27,6 @@ static int show_message(json_t *params)
 	json_t *message = json_incref(json_object_get(params, "message"));
 	struct buffer line;
 	char *text;
-	int got = -1;
 
 	(void)json_object_del(params, "message");
 	text = json_dumps(params, JSON_COMPACT | JSON_REAL_PRECISION(15));
@@ -38,12 +37,10 @@ static int show_message(json_t *params)
 	(void)buffer_append(
 		&line, json_string_value(message), json_string_length(message));
 	(void)buffer_string(&line, "}");
-	if (text != NULL && !line.failed)
-		got = output_json(STDOUT_FILENO, line.data, line.len);
-	buffer_fini(&line);
+	line.failed |= text == NULL;
 	free(text);
 	json_decref(message);
-	return got;
+	return output_buffer(STDOUT_FILENO, &line, output_json);
 }
 
 static int show_object(json_t *params)
@@ -64,7 +61,6 @@ static int show_sentence(json_t *params)
 	struct buffer line;
 	struct tm local;
 	char stamp[32];
-	int got;
 
 	if (text == NULL)
 		return 0;
@@ -77,10 +73,7 @@ static int show_sentence(json_t *params)
 		(void)buffer_string(&line, ": ");
 		(void)buffer_string(&line, message);
 	}
-	got = line.failed ? -1
-			  : output_line(STDOUT_FILENO, line.data, line.len);
-	buffer_fini(&line);
-	return got;
+	return output_buffer(STDOUT_FILENO, &line, output_line);
 }
 
 static int show_event(json_t *params, void *data)

@@ -80,7 +80,6 @@ int verb_help(const struct arguments *a)
 {
 	const struct verb *v = NULL;
 	struct buffer out;
-	int got;
 
 	if (a->topic != NULL) {
 		v = verb_find(a->topic);
@@ -96,9 +95,7 @@ int verb_help(const struct arguments *a)
 		put_verb(&out, v);
 	else
 		put_all(&out);
-	got = out.failed ? -1 : output_write(STDOUT_FILENO, out.data, out.len);
-	buffer_fini(&out);
-	return got == 0 ? 0 : 1;
+	return output_buffer(STDOUT_FILENO, &out, output_write) == 0 ? 0 : 1;
 }
 
 int verb_version(const struct arguments *a)

@@ -107,21 +107,18 @@ static int failure_status(const struct error *err)
 
 static int show_once(struct look *look)
 {
+	bool escape = isatty(STDOUT_FILENO) == 1 &&
+		arguments_has(look->arguments, OPTION_JSON);
 	struct error err;
-	int got = 0;
 
 	if (gather(look, -1, &err) == -1) {
 		log_error("%s", err.text);
 		return failure_status(&err);
 	}
-	if (isatty(STDOUT_FILENO) == 1 &&
-		arguments_has(look->arguments, OPTION_JSON))
-		got = output_lines(
-			STDOUT_FILENO, look->text.data, look->text.len);
-	else
-		got = output_write(
-			STDOUT_FILENO, look->text.data, look->text.len);
-	return got == -1 ? 1 : tally_exit_status(&look->tally);
+	return output_buffer(STDOUT_FILENO, &look->text,
+		       escape ? output_lines : output_write) == -1
+		? 1
+		: tally_exit_status(&look->tally);
 }
 
 /* The text as a screen: each line over the old one, no more than fit. */
@@ -130,7 +127,6 @@ static int draw(const struct look *look, size_t rows)
 	const char *from = look->text.data;
 	size_t left = look->text.len;
 	struct buffer screen;
-	int got;
 
 	buffer_init(&screen, 0);
 	(void)buffer_string(&screen, "\033[H");
@@ -149,11 +145,7 @@ static int draw(const struct look *look, size_t rows)
 		left -= len;
 	}
 	(void)buffer_string(&screen, "\033[J");
-	got = screen.failed
-		? -1
-		: output_write(STDOUT_FILENO, screen.data, screen.len);
-	buffer_fini(&screen);
-	return got;
+	return output_buffer(STDOUT_FILENO, &screen, output_write);
 }
 
 static int watch_turn(struct look *look, int cancel)

@@ -456,7 +456,8 @@ START_TEST(all_facts_fit_however_many_sockets_there_are)
 	doctor_tell_untold(&exam, &facts);
 	ck_assert_uint_lt(facts.count, FACTS_MAX);
 	exam.command = command;
-	ck_assert_int_eq(doctor_encode(&exam, &facts, &out), 0);
+	doctor_encode(&exam, &facts, &out);
+	ck_assert(!out.failed);
 }
 END_TEST
 
