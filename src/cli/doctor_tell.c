@@ -127,32 +127,29 @@ static void tell_sockets(const struct exam *e, struct facts *f)
 			"it need not know of them", "left alone");
 }
 
+static const char guessed[] = "one that lives for 1 s is taken as ready";
+
 static void tell_ready(const struct exam *e, struct facts *f)
 {
+	static const struct {
+		enum fact_mark mark;
+		const char *does;
+		const char *by;
+	} signs[] = {
+		[SIGN_NOTIFY] = {FACT_OK, "", "by READY=1"},
+		[SIGN_LISTEN] = {FACT_OK, "", "when it calls listen"},
+		[SIGN_ALIVE] = {FACT_NOTE, guessed, "which it does not say"},
+	};
 	char after[24];
 	char last[300];
 
-	(void)seconds_text(after, e->ready_after);
-	switch (e->sign) {
-	case SIGN_NOTIFY:
-		facts_add(
-			f, FACT_OK, "ready", "", "after %s, by READY=1", after);
-		break;
-	case SIGN_LISTEN:
-		facts_add(f, FACT_OK, "ready", "",
-			"after %s, when it calls listen", after);
-		break;
-	case SIGN_ALIVE:
-		facts_add(f, FACT_NOTE, "ready",
-			"one that lives for 1 s is taken as ready",
-			"after %s, which it does not say", after);
-		break;
-	case SIGN_NONE:
-		facts_add(f, FACT_NOTE, "ready",
-			"one that lives for 1 s is taken as ready",
+	if (e->sign == SIGN_NONE)
+		facts_add(f, FACT_NOTE, "ready", guessed,
 			"nothing tells when%s", last_text(last, e->last));
-		break;
-	}
+	else
+		facts_add(f, signs[e->sign].mark, "ready", signs[e->sign].does,
+			"after %s, %s", seconds_text(after, e->ready_after),
+			signs[e->sign].by);
 }
 
 /* Copies of it do not know of each other's data. */
@@ -304,35 +301,32 @@ static void tell_signal(const struct exam_stop *s, struct facts *f)
 			", only SIGKILL does");
 }
 
+static const char unheard[] = "not tried, as nobody accepts a connection";
+
 static void tell_request(const struct exam *e, struct facts *f)
 {
-	static const char name[] = "request in flight";
+	static const struct {
+		enum fact_mark mark;
+		const char *does;
+		const char *found;
+	} ends[] = {
+		[REQUEST_ANSWERED] = {FACT_OK, "", "answered before it ends"},
+		[REQUEST_LOST] = {FACT_NOTE,
+			"it gets SIGTERM when it is quiet ('drain')",
+			"lost when SIGTERM comes in the middle of it"},
+		[REQUEST_FORGOTTEN] = {FACT_NOTE, "",
+			"neither answered nor closed within 3 s"},
+		[REQUEST_NO_HTTP] = {FACT_OK, "",
+			"not tried, as it reads no whole HTTP request"},
+		[REQUEST_UNHEARD] = {FACT_OK, "", unheard},
+		[REQUEST_UNTRIED] = {FACT_OK, "", unheard},
+	};
+	enum exam_request request = e->busy.request;
 
 	if (!e->busy.tried)
 		return;
-	switch (e->busy.request) {
-	case REQUEST_ANSWERED:
-		facts_add(f, FACT_OK, name, "", "answered before it ends");
-		break;
-	case REQUEST_LOST:
-		facts_add(f, FACT_NOTE, name,
-			"it gets SIGTERM when it is quiet ('drain')",
-			"lost when SIGTERM comes in the middle of it");
-		break;
-	case REQUEST_FORGOTTEN:
-		facts_add(f, FACT_NOTE, name, "",
-			"neither answered nor closed within 3 s");
-		break;
-	case REQUEST_NO_HTTP:
-		facts_add(f, FACT_OK, name, "",
-			"not tried, as it reads no whole HTTP request");
-		break;
-	case REQUEST_UNHEARD:
-	case REQUEST_UNTRIED:
-		facts_add(f, FACT_OK, name, "",
-			"not tried, as nobody accepts a connection");
-		break;
-	}
+	facts_add(f, ends[request].mark, "request in flight",
+		ends[request].does, "%s", ends[request].found);
 	if (e->other.ended && e->other.request == REQUEST_ANSWERED)
 		facts_add(f, FACT_OK,
 			e->other.signal == SIGQUIT ? "SIGQUIT" : "SIGINT", "",

@@ -372,17 +372,21 @@ struct layout {
 	bool shown[COLUMNS];
 };
 
-static void put_row(
-	struct render *r, const struct layout *layout, const struct row *row)
+/* A line of the table; the titles are dim, and states have their colours. */
+static void put_row(struct render *r, const struct layout *layout,
+	const struct row *row, bool titles)
 {
+	enum colour colour = titles ? DIM : PLAIN;
+
 	for (size_t i = 0; i < COLUMN_LAST; i++)
 		if (layout->shown[i])
 			put_cell(r, row->cell[i], layout->width[i],
 				heads[i].right,
-				i == COLUMN_STATE ? state_colour(row->cell[i])
-						  : PLAIN);
+				i == COLUMN_STATE && !titles
+					? state_colour(row->cell[i])
+					: colour);
 	put(r, PLAIN, "  ");
-	put(r, PLAIN, row->last);
+	put(r, colour, row->last);
 	end_line(r);
 }
 
@@ -406,17 +410,6 @@ static void put_cause(struct render *r, const struct layout *layout,
 	putf(r, PLAIN, "%*s", (int)layout->width[COLUMN_SLOT] + 4, "");
 	put(r, RED, known ? "" : "last output: ");
 	put(r, RED, text);
-	end_line(r);
-}
-
-static void put_titles(struct render *r, const struct layout *layout)
-{
-	for (size_t i = 0; i < COLUMN_LAST; i++)
-		if (layout->shown[i])
-			put_cell(r, heads[i].title, layout->width[i],
-				heads[i].right, DIM);
-	put(r, PLAIN, "  ");
-	put(r, DIM, heads[COLUMN_LAST].title);
 	end_line(r);
 }
 
@@ -445,6 +438,7 @@ static void put_workers(
 	const json_t *workers = json_object_get(cluster, "workers");
 	long long generation = number_of(cluster, "generation");
 	struct layout layout = {.shown = {false}};
+	struct row titles;
 	struct row row;
 	const json_t *worker;
 	char shown[CAUSE_MAX];
@@ -454,10 +448,12 @@ static void put_workers(
 	(void)text_of(json_object_get(cluster, "trouble"), "text", shown,
 		sizeof(shown), "");
 
-	for (i = 0; i < COLUMNS; i++) {
-		layout.width[i] = strlen(heads[i].title);
+	for (i = 0; i < COLUMN_LAST; i++) {
+		(void)strcpy(titles.cell[i], heads[i].title);
 		layout.shown[i] = i != COLUMN_GENERATION;
 	}
+	(void)strcpy(titles.last, heads[COLUMN_LAST].title);
+	measure(&layout, &titles);
 	json_array_foreach(workers, i, worker)
 	{
 		if (slot && !is_slot(worker, target))
@@ -471,13 +467,13 @@ static void put_workers(
 	}
 	if (count == 0)
 		return;
-	put_titles(r, &layout);
+	put_row(r, &layout, &titles, true);
 	json_array_foreach(workers, i, worker)
 	{
 		if (slot && !is_slot(worker, target))
 			continue;
 		format_row(&row, worker);
-		put_row(r, &layout, &row);
+		put_row(r, &layout, &row, false);
 		put_cause(r, &layout, worker, shown);
 	}
 }
