@@ -264,8 +264,6 @@ void doctor_tell_copy(const struct exam *e, struct facts *f)
 {
 	bool works = exam_copies_work(e);
 
-	if (!e->second_tried)
-		return;
 	tell_second(e, f);
 	for (size_t i = 0;
 		e->second_ready && i < e->place_count && i < PLACES_TOLD; i++)

@@ -18,6 +18,7 @@ void session_close(struct session *s)
 	for (size_t i = 0; i < s->count; i++)
 		client_fini(&s->clients[i]);
 	free(s->clients);
+	free(s->known);
 	*s = (struct session){0};
 }
 
@@ -43,7 +44,9 @@ static int join(struct session *s, const struct arguments *a, const char *name,
 		client_fini(c);
 		return -1;
 	}
-	s->count++;
+	s->known[s->count++] = (struct known){.instance = c->name,
+		.clusters = (const char *const *)c->clusters,
+		.count = c->cluster_count};
 	return 0;
 }
 
@@ -97,7 +100,8 @@ static int join_meant(struct session *s, const struct arguments *a,
 
 	/* they stay where they are: their lines point into themselves */
 	s->clients = calloc((size_t)count + 1, sizeof(*s->clients));
-	if (s->clients == NULL)
+	s->known = calloc((size_t)count + 1, sizeof(*s->known));
+	if (s->clients == NULL || s->known == NULL)
 		return error_set(err, ENOMEM, "cannot connect");
 	if (only == NULL)
 		return join_all(s, a, names, count, cancel, err);
@@ -116,24 +120,12 @@ static int join_meant(struct session *s, const struct arguments *a,
 static int resolve(struct session *s, const struct arguments *a, bool all,
 	struct error *err)
 {
-	struct known *list = calloc(s->count + 1, sizeof(*list));
-	int got;
-
-	if (list == NULL)
-		return error_set(err, errno, "cannot find the target");
-	for (size_t i = 0; i < s->count; i++)
-		list[i] = (struct known){.instance = s->clients[i].name,
-			.clusters = (const char *const *)s->clients[i].clusters,
-			.count = s->clients[i].cluster_count};
-	if (all && a->target == NULL && s->count > 1) {
-		free(list);
+	if (all && a->target == NULL && s->count > 1)
 		return 0;
-	}
-	got = target_resolve(&s->meant, a->target, list, s->count, err);
-	free(list);
-	if (got == 0)
-		s->client = &s->clients[s->meant.instance];
-	return got;
+	if (target_resolve(&s->meant, a->target, s->known, s->count, err) == -1)
+		return -1;
+	s->client = &s->clients[s->meant.instance];
+	return 0;
 }
 
 static void say_where(const struct arguments *a, struct error *err)
@@ -171,13 +163,21 @@ int session_open(struct session *s, const struct arguments *a, bool all,
 	return got;
 }
 
+/* The name and the addresses are free only when nclust has ended. */
+static bool waits_for_end(const struct control_request *request)
+{
+	return request->method == METHOD_STOP && !request->no_wait &&
+		request->target[0] == '\0';
+}
+
 int session_ask(const struct arguments *a, struct control_request *request,
 	int reader, client_event *on_event, session_show *show, void *data)
 {
 	struct session s;
 	struct answer answer;
 	struct error err;
-	int status;
+	int status = 0;
+	int got;
 
 	if (session_open(&s, a, false, -1, &err) == -1) {
 		log_error("%s", err.text);
@@ -186,10 +186,14 @@ int session_ask(const struct arguments *a, struct control_request *request,
 	(void)text_copy(
 		request->target, sizeof(request->target), s.meant.target);
 	s.client->reader = reader;
-	if (client_call(s.client, request, on_event, data, &answer, &err) ==
-		0) {
-		status = show(&s, request, &answer, data);
-	} else {
+	got = client_call(s.client, request, on_event, data, &answer, &err);
+	if (got == 0) {
+		status = show(&answer, data);
+		got = answer.code == 0 && waits_for_end(request)
+			? client_wait_end(s.client, &err)
+			: 0;
+	}
+	if (got == -1) {
 		if (err.sys != ECANCELED)
 			log_error("%s", err.text);
 		status = error_exit_status(&err);
@@ -241,11 +245,9 @@ static int show_result(
 	return got;
 }
 
-static int finish(struct session *s, const struct control_request *request,
-	const struct answer *answer, void *data)
+static int finish(const struct answer *answer, void *data)
 {
 	const struct progress *progress = data;
-	struct error err;
 	int got;
 
 	if (answer->code != 0)
@@ -256,13 +258,6 @@ static int finish(struct session *s, const struct control_request *request,
 		got = output_json(STDOUT_FILENO, answer->result, answer->len);
 	else
 		got = show_result(answer, progress);
-	/* the name and the addresses are free only when nclust has ended */
-	if (request->method == METHOD_STOP && !request->no_wait &&
-		request->target[0] == '\0' &&
-		client_wait_end(s->client, &err) == -1) {
-		log_error("%s", err.text);
-		return error_exit_status(&err);
-	}
 	return got == 0 ? 0 : 1;
 }
 

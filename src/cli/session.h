@@ -12,6 +12,7 @@
  */
 struct session {
 	struct client *clients; /* heap; connected */
+	struct known *known;    /* heap; what each of them runs */
 	size_t count;
 	struct resolved meant; /* which client, which cluster or slot */
 	struct client *client; /* that one; NULL: all of them */
@@ -27,13 +28,12 @@ int session_open(struct session *s, const struct arguments *a, bool all,
 void session_close(struct session *s);
 
 /* Shows what came of a request, good or bad.  Returns the exit status. */
-typedef int session_show(struct session *s,
-	const struct control_request *request, const struct answer *answer,
-	void *data);
+typedef int session_show(const struct answer *answer, void *data);
 /*
- * Open a session, send one request to the instance that the arguments mean, and
- * show its answer.  A failure is written to stderr.  `reader` and `on_event`: see
- * client.h; on_event() and show() get `data`.  Returns the exit status.
+ * Open a session, send one request to the instance that the arguments mean, show
+ * its answer, and, if that was asked to stop, wait for its end.  A failure is
+ * written to stderr.  `reader` and `on_event`: see client.h; on_event() and
+ * show() get `data`.  Returns the exit status.
  */
 int session_ask(const struct arguments *a, struct control_request *request,
 	int reader, client_event *on_event, session_show *show, void *data);

@@ -74,7 +74,6 @@ int exam_copy(struct exam *e, struct error *err)
 {
 	nsec_t until = nsec_add(trial_clock(e->trial), SECOND_MOST);
 
-	e->second_tried = true;
 	if (trial_scale(e->trial, 2, err) == -1)
 		return -1;
 	while (trial_clock(e->trial) < until) {

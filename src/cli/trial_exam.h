@@ -87,19 +87,18 @@ struct exam {
 	enum exam_sign sign;
 	uint64_t first; /* the worker's id */
 	double ready_after;
-	bool slow;         /* it needs more than 1 s, waits for a CPU apart */
-	double waited;     /* until it was given up on */
-	bool takes_passed; /* it has accepted from a socket of ours */
-	unsigned passed_count;
-	unsigned processes;    /* at most at a time */
-	unsigned threads;      /* at most in one process … */
-	unsigned computing;    /* … of which so many went on computing */
-	unsigned cpus;         /* that there are for all copies */
-	uint64_t caught;       /* signals that it handles, bit n-1 for n */
-	char exit[64];         /* LIFE_ENDED */
-	char last[256];        /* its last output */
-	char in_use[256];      /* "cannot bind …", as nclust has told it */
-	char refused[256];     /* why nothing can be taken over */
+	bool slow;          /* it needs more than 1 s, waits for a CPU apart */
+	double waited;      /* until it was given up on */
+	bool takes_passed;  /* it has accepted from a socket of ours */
+	unsigned processes; /* at most at a time */
+	unsigned threads;   /* at most in one process … */
+	unsigned computing; /* … of which so many went on computing */
+	unsigned cpus;      /* that there are for all copies */
+	uint64_t caught;    /* signals that it handles, bit n-1 for n */
+	char exit[64];      /* LIFE_ENDED */
+	char last[256];     /* its last output */
+	char in_use[256];   /* "cannot bind …", as nclust has told it */
+	char refused[256];  /* why nothing can be taken over */
 	char store[HELD_TEXT]; /* what keeps its state in itself, or "" */
 	struct exam_place places[HELD_MAX];
 	size_t place_count;
@@ -109,7 +108,6 @@ struct exam {
 	char own[OWN_MAX][HELD_TEXT]; /* what it binds if it is told of none */
 	size_t own_count;
 
-	bool second_tried;
 	bool second_ready;
 	bool first_gone; /* it ended when the second one came */
 	double second_after;

@@ -83,7 +83,6 @@ static void send_visitors(struct exam *e, struct visitors *v)
 
 		if (l->learned)
 			continue;
-		e->passed_count++;
 		if (s == NULL || s->kind == HELD_UDP)
 			continue;
 		v->fds[v->count] = held_visit(s);
@@ -312,7 +311,7 @@ static void forget(struct exam *e, enum exam_way way)
 	e->sign = SIGN_NONE;
 	e->first = 0;
 	e->takes_passed = false;
-	e->passed_count = e->processes = e->threads = e->computing = 0;
+	e->processes = e->threads = e->computing = 0;
 	e->exit[0] = e->last[0] = e->in_use[0] = e->refused[0] = '\0';
 	e->place_count = 0;
 }

@@ -82,15 +82,12 @@ static int show_settings(json_t *result)
 	return output_object(STDOUT_FILENO, result);
 }
 
-static int show_remote(struct session *s, const struct control_request *request,
-	const struct answer *answer, void *data)
+static int show_remote(const struct answer *answer, void *data)
 {
 	const bool *json = data;
 	json_t *result;
 	int got;
 
-	(void)s;
-	(void)request;
 	if (answer->code != 0)
 		return output_refusal(answer);
 	result = json_loadb(answer->result, answer->len, 0, NULL);

@@ -85,11 +85,8 @@ static int show_event(json_t *params, void *data)
 	return show_sentence(params);
 }
 
-static int show_end(struct session *s, const struct control_request *request,
-	const struct answer *answer, void *data)
+static int show_end(const struct answer *answer, void *data)
 {
-	(void)s;
-	(void)request;
 	(void)data;
 	return answer->code != 0 ? output_refusal(answer) : 0;
 }

@@ -443,7 +443,7 @@ START_TEST(all_facts_fit_however_many_sockets_there_are)
 	struct facts facts = {.count = 0};
 
 	exam.life = LIFE_SERVING;
-	exam.second_tried = exam.second_ready = true;
+	exam.second_ready = true;
 	exam.sign = SIGN_LISTEN;
 	(void)strcpy(exam.refused, "x");
 	for (int i = 0; i < HELD_MAX; i++)
