@@ -381,7 +381,6 @@ int trial_begin(
 		.pidfd = -1, .paused = clock_now(), .output.fd = -1};
 	t->end = nsec_add(t->paused, TRIAL_TIME);
 	client_init(&t->client);
-	buffer_init(&t->output.part, 0);
 	buffer_init(&t->output.own, 0);
 	buffer_init(&t->output.workers, 0);
 	/* who reads us may go: we still have to clean up */
@@ -398,7 +397,7 @@ void trial_end(struct trial *t)
 	trial_stop(t);
 	remove_directory(t);
 	fd_close(&t->stop);
-	buffer_fini(&t->output.part);
+	lineup_fini(&t->output.lines);
 	buffer_fini(&t->output.own);
 	buffer_fini(&t->output.workers);
 }

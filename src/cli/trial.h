@@ -7,6 +7,7 @@
 #include "base/nsec.h"
 #include "cli/client.h"
 #include "os/pidfd.h"
+#include "protocol/lineup.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,8 +54,8 @@ struct trial_listener {
 /* What comes through the pipe that the instance and its workers write to: the
  * last lines of each. */
 struct trial_output {
-	int fd;             /* -1: there is none */
-	struct buffer part; /* of a line */
+	int fd; /* -1: there is none */
+	struct lineup lines;
 	struct buffer own;
 	struct buffer workers;       /* without their names */
 	char last[TRIAL_SLOTS][256]; /* the last line by slot */

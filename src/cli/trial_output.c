@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define KEPT_MAX ((size_t)16 * 1024)
-#define LONGEST_LINE ((size_t)4 * 1024) /* a longer one is cut */
+#define LONGEST_LINE ((size_t)16 * 1024) /* more than nclust makes of one */
 #define SETTLED_MS 250
 #define SETTLED_MOST 10
 #define FIRST_MS 1000 /* who reads it has other things to do */
@@ -20,7 +20,8 @@ int trial_output_open(struct trial_output *o)
 {
 	int ends[2];
 
-	buffer_clear(&o->part);
+	lineup_fini(&o->lines);
+	lineup_init(&o->lines, LONGEST_LINE);
 	buffer_clear(&o->own);
 	buffer_clear(&o->workers);
 	(void)memset(o->last, 0, sizeof(o->last));
@@ -71,38 +72,33 @@ static void take_worker_line(
 			o->last[slot], sizeof(o->last[slot]), text, len);
 }
 
-static void take_line(struct trial_output *o)
+static void take_line(struct trial_output *o, const char *line, size_t len)
 {
 	static const char own[] = "nclust: ";
-	const char *line = buffer_text(&o->part);
-	size_t len = o->part.len;
 	size_t skip = sizeof(own) - 1;
 	unsigned slot;
-	const char *text;
+	const char *text = len > skip ? text_of_worker(line, len, &slot) : NULL;
 
-	if (line == NULL || len == 0)
-		return;
-	text = len > skip ? text_of_worker(line, len, &slot) : NULL;
 	if (text != NULL)
 		take_worker_line(o, slot, text, len - (size_t)(text - line));
 	else if (len > skip && memcmp(line, own, skip) == 0)
 		keep(&o->own, line + skip, len - skip);
-	else
+	else if (len > 0)
 		keep(&o->own, line, len);
-	buffer_clear(&o->part);
 }
 
 void trial_output_drain(struct trial_output *o)
 {
 	char block[4096];
+	const char *line;
+	size_t len;
 	ssize_t n;
 
-	while (o->fd != -1 && (n = read(o->fd, block, sizeof(block))) > 0)
-		for (ssize_t i = 0; i < n; i++)
-			if (block[i] == '\n')
-				take_line(o);
-			else if (o->part.len < LONGEST_LINE)
-				(void)buffer_append(&o->part, &block[i], 1);
+	while (o->fd != -1 && (n = read(o->fd, block, sizeof(block))) > 0) {
+		lineup_begin(&o->lines, block, (size_t)n);
+		while (lineup_next(&o->lines, &line, &len))
+			take_line(o, line, len);
+	}
 }
 
 bool trial_logged(
