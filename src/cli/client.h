@@ -16,8 +16,8 @@
  * One connection to one running nclust, from the client's side: greeting,
  * one request after the other, progress, and the one answer to each.
  *
- * Only the greeting has a time limit: who accepts and says nothing is dead,
- * while a rolling restart may honestly take an hour.
+ * Only the greeting has a time limit: a server that accepts and is silent is
+ * dead, while a rolling restart may honestly take an hour.
  */
 #define CLIENT_HELLO_WAIT (10 * SECOND)
 

@@ -50,8 +50,8 @@ static int join(struct session *s, const struct arguments *a, const char *name,
 	return 0;
 }
 
-/* Connect to all of them; who does not run is left out, who cannot be asked
- * is told of, or is the failure where nobody else is there. */
+/* Connect to all of them.  Those that do not run are left out.  Those that
+ * cannot be asked are logged, or are the failure if there is no other. */
 static int join_all(struct session *s, const struct arguments *a, char **names,
 	long count, int cancel, struct error *err)
 {
@@ -202,7 +202,7 @@ int session_ask(const struct arguments *a, struct control_request *request,
 	return status;
 }
 
-/* Progress, for who watches at a terminal. */
+/* Progress, for a user at a terminal. */
 struct progress {
 	const struct arguments *arguments;
 	bool shown; /* anything at all */
@@ -220,7 +220,7 @@ static int show_progress(json_t *params, void *data)
 	(void)output_line(STDERR_FILENO, text, strlen(text));
 	progress->shown = text_copy(progress->last, sizeof(progress->last),
 				  text) < sizeof(progress->last);
-	return 0; /* who cannot show it still waits for the outcome */
+	return 0; /* even if it cannot be shown, the outcome is awaited */
 }
 
 /* The outcome is often the last step, word for word: once is enough. */

@@ -47,8 +47,8 @@ static int make_directory(struct trial *t, const char *base, const char *name)
 	return -1;
 }
 
-/* Beside the instances, hidden from who lists them; where that cannot be, in
- * /tmp, as it is 0700 and its name is chosen for us. */
+/* Beside the instances, under a name that lists of them leave out; or else in
+ * /tmp, which is safe because mkdtemp(3) makes it 0700 under a new name. */
 static int open_directory(
 	struct trial *t, const char *wanted, struct error *err)
 {
@@ -87,7 +87,7 @@ static void remove_directory(struct trial *t)
 
 /* ---- start ---- */
 
-/* What speaks of us, and not of the one that we start. */
+/* Variables that are meant for us, and not for the nclust that we start. */
 static void clean_environment(void)
 {
 	static const char *const names[] = {"LISTEN_PID", "LISTEN_FDS",
@@ -117,7 +117,7 @@ static const char **command_line(const struct trial *t,
 		"--stop-timeout", TRIAL_STOP_TIMEOUT,
 		/* what it does on its stop signal is to be seen */
 		"--drain", "off",
-		/* who fails to start need not do so again */
+		/* one failed start is enough */
 		"--backoff-min", "1m", "--backoff-max", "1m"};
 	size_t option_count = count_words(options);
 	size_t command_count = count_words(command);
@@ -213,7 +213,7 @@ nsec_t trial_lag(nsec_t passed, bool wants, nsec_t used)
 {
 	nsec_t counts = passed < ROUND_MOST ? passed : ROUND_MOST;
 
-	/* who has used all of it has not waited */
+	/* if all of it was used, nothing has waited */
 	if (wants && used < counts)
 		counts = used;
 	if (counts < passed / LAG_SHARE)
@@ -351,8 +351,8 @@ int trial_wait(struct trial *t, struct error *err)
 
 /* ---- end ---- */
 
-/* First as anybody would, then at once, then by force: its workers have the
- * kernel's word that they go with it. */
+/* Gracefully, then at once, then by force; the kernel ends the workers with
+ * it. */
 void trial_stop(struct trial *t)
 {
 	static const int signals[] = {SIGTERM, SIGQUIT, SIGKILL};
@@ -363,7 +363,7 @@ void trial_stop(struct trial *t)
 
 		ended.fd = t->pidfd;
 		(void)pidfd_signal(t->pidfd, signals[i]);
-		/* who writes to a full pipe does not end */
+		/* nclust does not end while its pipe is full */
 		while (!has_ended(t) &&
 			(signals[i] == SIGKILL || clock_now() < until)) {
 			(void)poll(&ended, 1, PAUSE_MS);
@@ -383,7 +383,7 @@ int trial_begin(
 	client_init(&t->client);
 	buffer_init(&t->output.own, 0);
 	buffer_init(&t->output.workers, 0);
-	/* who reads us may go: we still have to clean up */
+	/* our reader may go: we still have to clean up */
 	(void)signal(SIGPIPE, SIG_IGN);
 	clean_environment();
 	t->stop = client_cancel_open(err);

@@ -14,15 +14,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What a signal does: to a worker that has nothing to do, and to one that has
- * read the first half of a request. */
+/* What a stop signal does to an idle worker, and to one that has read the first
+ * half of a request. */
 
 #define ACCEPT_MOST (1 * SECOND)
 #define END_MOST (8 * SECOND)   /* more than TRIAL_STOP_TIMEOUT */
 #define OTHER_MOST (3 * SECOND) /* another signal need not */
 #define ANSWER_MOST (3 * SECOND)
-/* Who answers or closes at all does so in less, if it gets a CPU; else it is waited
- * for, so often. */
+/* A worker that answers or closes at all does so in less, if it gets a CPU;
+ * while it waits for one, we wait so many times. */
 #define MOMENT_MS 150
 #define MOMENTS_MOST 20
 
@@ -285,7 +285,7 @@ int exam_stop(struct exam *e, struct error *err)
 		e->caught = 0;
 	if (end_worker(e, 1, SIGTERM, false, &e->quiet, err) == -1)
 		return -1;
-	/* who does not heed it will not for the sake of a request */
+	/* if it ignores SIGTERM when idle, it does so with a request, too */
 	if (e->quiet.tried && !e->quiet.ended)
 		return 0;
 	if (end_worker(e, 0, SIGTERM, true, &e->busy, err) == -1)

@@ -12,7 +12,7 @@
  * (ECANCELED, or the instance has ended).  All of it is plain data.
  */
 
-/* How it is told of a socket that nclust holds. */
+/* How the worker learns of a socket that nclust holds. */
 enum exam_way {
 	WAY_PASSED, /* as nclust does by itself */
 	WAY_STDIN,  /* --pass stdin */
@@ -20,7 +20,7 @@ enum exam_way {
 	WAY_UNTOLD, /* there is none */
 };
 
-/* By what it is seen to be ready. */
+/* The sign by which it is ready. */
 enum exam_sign { SIGN_NONE, SIGN_ALIVE, SIGN_LISTEN, SIGN_NOTIFY };
 
 enum exam_how {
@@ -29,7 +29,7 @@ enum exam_how {
 	HOW_OWN,    /* it binds it, and it stays its own */
 };
 
-/* What a second copy makes of it. */
+/* How a second copy uses the same address. */
 enum exam_share {
 	SHARE_UNKNOWN,
 	SHARE_SAME,    /* it has the same socket */
@@ -105,7 +105,7 @@ struct exam {
 	size_t held;            /* these, and those that it was given */
 	struct held first_held; /* all that it has */
 
-	char own[OWN_MAX][HELD_TEXT]; /* what it binds if it is told of none */
+	char own[OWN_MAX][HELD_TEXT]; /* what it binds if it is given none */
 	size_t own_count;
 
 	bool second_ready;
@@ -119,8 +119,8 @@ struct exam {
 	struct exam_stop other; /* another signal that it catches, likewise */
 };
 
-/* Run one worker, told of its sockets in that way, until it serves, ends, or
- * does nothing any more. */
+/* Run one worker that learns of its sockets in that way, until it serves, ends,
+ * or is idle. */
 int exam_start(struct exam *e, enum exam_way way, struct error *err);
 /* Run a second one beside it. */
 int exam_copy(struct exam *e, struct error *err);

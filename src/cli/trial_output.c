@@ -14,7 +14,7 @@
 #define LONGEST_LINE ((size_t)16 * 1024) /* more than nclust makes of one */
 #define SETTLED_MS 250
 #define SETTLED_MOST 10
-#define FIRST_MS 1000 /* who reads it has other things to do */
+#define FIRST_MS 1000 /* the logger may be busy */
 
 int trial_output_open(struct trial_output *o)
 {

@@ -10,18 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What opens one socket may open another: so long after the first, and so long
- * without a new one; who says READY=1 by itself has opened all. */
+/* A program may open more sockets after its first: it is watched for LOOK_ON,
+ * and until none is new for SETTLED.  After READY=1 it has opened all. */
 #define LOOK_ON (2 * SECOND)
 #define SETTLED (300 * MSEC)
 #define SETTLED_MOST (4 * SECOND)
-/* Who has used no CPU for so long waits for something else than we can give;
- * and who is busy is given up on, too. */
+/* A program that has used no CPU for so long waits for something that the trial
+ * cannot give; one that is busy is given up on later. */
 #define IDLE (2 * SECOND)
 #define BUSY_MOST (10 * SECOND)
-/* Of the time no more than this part goes into looks at /proc. */
+/* Looks at /proc take one of so many parts of the time at most. */
 #define LOOK_SHARE 4
-/* The ready that was told came with the sign that we have seen. */
+/* Ready, and the sign of it that we saw, came together. */
 #define SAME_MOMENT 0.15
 
 /* ---- the command line ---- */
@@ -64,7 +64,8 @@ static int start_instance(const struct exam *e, struct error *err)
 
 /* ---- sockets of ours ---- */
 
-/* One visitor in the queue of each: who takes passed sockets takes it out. */
+/* A connection in the queue of each listener: a worker that uses the sockets
+ * that it was given accepts it. */
 struct visitors {
 	int fds[TRIAL_LISTENERS];
 	uint64_t inodes[TRIAL_LISTENERS];
@@ -206,7 +207,7 @@ static bool is_settled(const struct watch *w, nsec_t now)
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
 }
 
-/* Who computes in two looks, one after the other, does not only begin. */
+/* A thread that computes in two successive looks does not only start up. */
 static void note_threads(
 	struct exam *e, struct watch *w, const struct held *held)
 {

@@ -48,7 +48,7 @@ static bool is_json(const struct doctor *d)
 	return arguments_has(d->arguments, OPTION_JSON);
 }
 
-/* For people each is told as soon as it is known. */
+/* Print new facts at once, unless the output is JSON. */
 static void show(struct doctor *d)
 {
 	if (!is_json(d))
@@ -56,7 +56,7 @@ static void show(struct doctor *d)
 	d->shown = d->facts.count;
 }
 
-/* What the command has printed, where something is wrong with it. */
+/* Print the last output of a command that fails. */
 static void show_output(struct doctor *d)
 {
 	struct buffer lines;
@@ -71,7 +71,7 @@ static void show_output(struct doctor *d)
 	(void)output_buffer(STDERR_FILENO, &lines, output_lines);
 }
 
-/* Those that run another command, and wait for it. */
+/* Is it a program that runs another command and waits for it? */
 static bool is_wrapper(const char *command)
 {
 	static const char *const names[] = {"sh", "bash", "dash", "ash", "ksh",
@@ -84,8 +84,8 @@ static bool is_wrapper(const char *command)
 	return false;
 }
 
-/* What is worth a try where the usual way led nowhere; that one itself: nothing
- * is. */
+/* Another way to try after the usual one has failed; WAY_PASSED: there is
+ * none. */
 static enum exam_way other_way(const struct exam *e)
 {
 	if (e->life == LIFE_SERVING || e->in_use[0] != '\0')
@@ -100,7 +100,7 @@ static enum exam_way other_way(const struct exam *e)
 	return WAY_PASSED;
 }
 
-/* What stays is the first way, or the one that helps. */
+/* The result of the first way stays, unless the other one works better. */
 static int try_other_way(struct doctor *d, struct error *err)
 {
 	struct exam first = d->exam;
@@ -161,7 +161,7 @@ static int show_end(struct doctor *d)
 		STDOUT_FILENO, &out, is_json(d) ? output_json : output_lines);
 }
 
-/* The trial is over before its time. */
+/* The trial could not be finished. */
 static int tell_over(struct doctor *d, const struct error *err)
 {
 	int signal = client_cancel_signal();

@@ -45,7 +45,7 @@ static int show_message(json_t *params)
 
 static int show_object(json_t *params)
 {
-	/* the request's number says nothing to who reads the lines */
+	/* the number of our request means nothing to the reader */
 	(void)json_object_del(params, "request");
 	if (message_of(params) != NULL)
 		return show_message(params);

@@ -129,7 +129,7 @@ static bool give(struct keep *k, int to, const struct held *h)
 }
 
 /* The socket first, so that it stays the one for the next call.
- * All stays held here too: who has called may be killed as well. */
+ * All stays held here, too, because the caller may be killed as well. */
 static bool give_all(struct keep *k, int to)
 {
 	struct logwire_packet p = {.kind = LOGWIRE_HELLO, .sink = LOGWIRE_COPY};
@@ -229,13 +229,14 @@ static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	give_up(timer->data);
 }
 
-/* Where the next one calls; its time, as a number may be given again. */
+/* The socket on which a supervisor calls, by inode and time, because an inode's
+ * number may be used again. */
 static int look_at_place(const struct keep *k, struct stat *st)
 {
 	return fstatat(k->dir, LOGWIRE_KEEPER, st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* One that could not call us has made another keeper. */
+/* Has a supervisor that could not reach us made another keeper? */
 static bool is_anothers(const struct keep *k)
 {
 	struct stat st;
@@ -295,7 +296,7 @@ static void begin(struct keep *k, struct fdpass_message *m)
 	fd_close(&k->dir);
 	k->socket = fd_release(&m->fds[0]);
 	k->dir = fd_release(&m->fds[1]);
-	/* so that SO_PEERCRED tells of us to who calls */
+	/* so that SO_PEERCRED tells a caller of us */
 	(void)listen(k->socket, 8);
 	if (look_at_place(k, &k->place) == -1)
 		k->place = (struct stat){0};

@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 
 /*
- * The keeper's part of the logger: it holds what must outlive the supervisor
- * (listeners, what the workers' lives are watched and heard by), and hands it
- * to the next one.  Nobody's descriptor is ever used here, but for looking which
- * workers live.
+ * The keeper's part of the logger: it holds descriptors that must outlive the
+ * supervisor (listeners, pidfds and channels of workers), and hands them to the
+ * next supervisor.  Of these it uses only the pidfds, to see which workers
+ * live.
  */
 struct held {
 	struct logwire_packet *name; /* heap: as it came */

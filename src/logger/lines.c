@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* One call's worth of what each step needs. */
+/* What each step of one call needs. */
 struct split {
 	struct lines *lines;
 	lines_take *take;

@@ -84,7 +84,7 @@ static int set_of(const struct logger *logger, const struct source_pipe *pipe)
 	return logger->readable[set].fd;
 }
 
-/* A terminal gets lines: what it shows must not be what a worker wills. */
+/* A terminal gets lines, whose control bytes are escaped, and no copy. */
 static bool is_copied(
 	const struct logger *logger, const struct source_pipe *pipe)
 {
@@ -124,7 +124,7 @@ static void forget_if_over(struct logger *logger, struct source *source)
 		source_free(&logger->sources, source);
 }
 
-/* Its end: closed once, never looked at again. */
+/* A pipe is at its end: close it. */
 static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 {
 	logger->reading = pipe;
@@ -220,8 +220,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* --- Last words --- */
 
-/* What the sink does not take yet stays in the pipe; it may be what tells most.
- */
+/* Note what the sink does not take yet: it may be the last words. */
 static void note_what_waits(struct logger *logger, struct source_pipe *pipe)
 {
 	ssize_t n = peek(logger, pipe->fd);
@@ -230,7 +229,7 @@ static void note_what_waits(struct logger *logger, struct source_pipe *pipe)
 		split(logger, pipe, (size_t)n);
 }
 
-/* A line that nothing has ended yet may be the one that tells most. */
+/* Note lines without a newline: they may be the worker's last words. */
 static void note_partial_lines(struct source *source)
 {
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
@@ -257,7 +256,7 @@ static int send_last(struct logger *logger, struct source *source)
 		logger->channel.fd, &packet, sizeof(packet), NULL, 0);
 }
 
-/* Tell what is due; what the channel does not take now, later. */
+/* Send the answers that are due; what the channel does not take goes later. */
 static void send_answers(struct logger *logger)
 {
 	while (logger->due != NULL) {
@@ -308,7 +307,7 @@ static void drain(struct logger *logger, struct source *source)
 
 static void take_ended(struct logger *logger, const struct logwire_packet *p)
 {
-	/* one that said nothing, or was never told of: it gets its answer */
+	/* a worker that said nothing, or never was added, is answered, too */
 	struct source *source =
 		source_get(&logger->sources, p->worker, p->slot, p->cluster);
 
@@ -389,8 +388,8 @@ static void take_sink(struct logger *logger, const struct logwire_packet *p)
 
 static void open_sinks(struct logger *logger);
 
-/* Who has taken over writes elsewhere: what is queued for the old place, and
- * is not taken now, is lost with it. */
+/* The supervisor that has taken over writes elsewhere.  What is still queued
+ * for the old sinks, and cannot be written now, is lost. */
 static void take_output(struct logger *logger, struct fdpass_message *m)
 {
 	flush_sinks(logger);
@@ -420,7 +419,7 @@ static void take_packet(struct logger *logger, const struct logwire_packet *p,
 		fd_close(&m->fds[i]);
 }
 
-/* Nobody is above us any more: take what is still in the pipes, and end. */
+/* The supervisor is gone for good: read what is in the pipes, and end. */
 static void begin_draining(struct logger *logger)
 {
 	logger->stage = DRAINING;
@@ -525,7 +524,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 		ev_break(loop, EVBREAK_ALL);
 }
 
-/* Who is copied waits when the sink does. */
+/* Do not read pipes that are copied to a sink that is full. */
 static void read_or_wait(struct logger *logger, int stream)
 {
 	const struct sink *sink = logger->by_stream[stream];
