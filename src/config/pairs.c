@@ -10,7 +10,7 @@
 
 /* ---- taking apart ---- */
 
-static int take_all(
+int pairs_take(
 	const char *section, const void *base, pair_taker *take, void *to)
 {
 	struct buffer text;
@@ -37,17 +37,6 @@ static int take_all(
 	return got;
 }
 
-int pairs_of_instance(const struct settings *s, pair_taker *take, void *to)
-{
-	return take_all("nclust", s, take, to);
-}
-
-int pairs_of_cluster(
-	const struct cluster_settings *c, pair_taker *take, void *to)
-{
-	return take_all("cluster", c, take, to);
-}
-
 /* ---- putting together ---- */
 
 /* Defaults of keys that may be repeated would stay beside what comes. */
@@ -64,7 +53,7 @@ struct settings *pairs_new_instance(void)
 	struct settings *s = settings_new();
 
 	if (s != NULL)
-		clear_lists("nclust", s);
+		clear_lists(PAIRS_NCLUST, s);
 	return s;
 }
 
@@ -78,7 +67,7 @@ struct cluster_settings *pairs_new_cluster(void)
 		c = cluster_settings_ref(s->clusters[0]);
 	settings_free(s);
 	if (c != NULL)
-		clear_lists("cluster", c);
+		clear_lists(PAIRS_CLUSTER, c);
 	return c;
 }
 
@@ -89,7 +78,7 @@ static bool is_looked_up(const struct option_row *row)
 		row->type == OPT_CONTROL_GROUP;
 }
 
-static int put(const char *section, void *base, const char *key,
+int pairs_put(const char *section, void *base, const char *key,
 	const char *text, struct error *err)
 {
 	int signal;
@@ -108,18 +97,6 @@ static int put(const char *section, void *base, const char *key,
 	free(*field);
 	*field = copy;
 	return 0;
-}
-
-int pairs_put_instance(struct settings *s, const char *key, const char *text,
-	struct error *err)
-{
-	return put("nclust", s, key, text, err);
-}
-
-int pairs_put_cluster(struct cluster_settings *c, const char *key,
-	const char *text, struct error *err)
-{
-	return put("cluster", c, key, text, err);
 }
 
 void pairs_finish_cluster(struct cluster_settings *c)
@@ -151,7 +128,8 @@ void pairs_origins(
 		const struct option_row *row = &option_rows[i];
 		const struct origin *o;
 
-		if (!option_is_of(row, at == INSTANCE ? "nclust" : "cluster"))
+		if (!option_is_of(
+			    row, at == INSTANCE ? PAIRS_NCLUST : PAIRS_CLUSTER))
 			continue;
 		o = settings_origin(s, at, row);
 		if (o->kind != ORIGIN_DEFAULT)
@@ -162,7 +140,7 @@ void pairs_origins(
 void pairs_set_origin(struct settings *s, size_t at, const char *key,
 	enum origin_kind kind, unsigned line)
 {
-	const char *section = at == INSTANCE ? "nclust" : "cluster";
+	const char *section = at == INSTANCE ? PAIRS_NCLUST : PAIRS_CLUSTER;
 
 	/* by the row's name, which for signals is none that can be set */
 	for (size_t i = 0; i < option_count; i++)

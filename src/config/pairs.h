@@ -12,21 +12,23 @@
  * (users, groups) is not looked up again: the numbers go beside the pairs.
  */
 
+/* Which settings: the instance's (struct settings), or a cluster's (struct
+ * cluster_settings). */
+#define PAIRS_NCLUST "nclust"
+#define PAIRS_CLUSTER "cluster"
+
 /* Called for each value, in the order of the table.  A key that may be
  * repeated comes several times. */
 typedef void pair_taker(void *to, const char *key, const char *text);
-int pairs_of_instance(const struct settings *s, pair_taker *take, void *to);
-int pairs_of_cluster(
-	const struct cluster_settings *c, pair_taker *take, void *to);
-/* Both: 0, or -1 when out of memory. */
+/* 0, or -1 when out of memory. */
+int pairs_take(
+	const char *section, const void *base, pair_taker *take, void *to);
 
 /* With the table's defaults; NULL: no memory. */
 struct settings *pairs_new_instance(void);
 struct cluster_settings *pairs_new_cluster(void);
 /* 0; 1: no such key here; -1 and `err`. */
-int pairs_put_instance(struct settings *s, const char *key, const char *text,
-	struct error *err);
-int pairs_put_cluster(struct cluster_settings *c, const char *key,
+int pairs_put(const char *section, void *base, const char *key,
 	const char *text, struct error *err);
 /* All pairs of the cluster are there. */
 void pairs_finish_cluster(struct cluster_settings *c);

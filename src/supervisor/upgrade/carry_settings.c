@@ -81,15 +81,13 @@ static void note_skipped(struct carry_reader *r, const char *key)
 }
 
 static int get_pair(struct carry_reader *r, const struct handover_field *f,
-	struct settings *instance, struct cluster_settings *cluster)
+	const char *section, void *base)
 {
 	struct pair p = {0};
 	int got = carry_get_one(r, &carried_pair, &p, f);
 
 	if (got == 1) {
-		got = cluster != NULL
-			? pairs_put_cluster(cluster, p.key, p.text, r->err)
-			: pairs_put_instance(instance, p.key, p.text, r->err);
+		got = pairs_put(section, base, p.key, p.text, r->err);
 		if (got == 1)
 			note_skipped(r, p.key);
 		if (got == -1)
@@ -118,7 +116,7 @@ static void put_cluster(struct carry_writer *c, const void *of)
 {
 	const struct cluster_settings *s = of;
 
-	if (pairs_of_cluster(s, put_pair, c) == -1)
+	if (pairs_take(PAIRS_CLUSTER, s, put_pair, c) == -1)
 		c->out.failed = true;
 	if (carry_variant.more)
 		put_pair(c, "of-a-later-version", "yes");
@@ -144,7 +142,7 @@ static int take_of_cluster(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	if (f->tag == CARRY_PAIR)
-		return get_pair(r, f, NULL, to);
+		return get_pair(r, f, PAIRS_CLUSTER, to);
 	return f->tag == CARRY_WORD ? take_word(r, to, f) : 0;
 }
 
@@ -180,7 +178,7 @@ static void put_instance(struct carry_writer *c, const void *of)
 	const struct settings *s = of;
 
 	handover_put_text(&c->w, CARRY_WORD, pairs_file(s));
-	if (pairs_of_instance(s, put_pair, c) == -1)
+	if (pairs_take(PAIRS_NCLUST, s, put_pair, c) == -1)
 		c->out.failed = true;
 	pairs_origins(s, PAIRS_INSTANCE, put_origin, c);
 	for (size_t i = 0; i < s->cluster_count; i++) {
@@ -239,7 +237,7 @@ static int take_of_instance(
 
 	switch (f->tag) {
 	case CARRY_PAIR:
-		return get_pair(r, f, s, NULL);
+		return get_pair(r, f, PAIRS_NCLUST, s);
 	case CARRY_ORIGIN:
 		return get_origin(r, s, PAIRS_INSTANCE, f);
 	case CARRY_CLUSTER:

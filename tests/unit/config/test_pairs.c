@@ -89,10 +89,11 @@ static struct cluster_settings *rebuilt(const struct cluster_settings *c)
 	struct error err;
 
 	ck_assert(again != NULL && list != NULL);
-	ck_assert_int_eq(pairs_of_cluster(c, keep, list), 0);
+	ck_assert_int_eq(pairs_take(PAIRS_CLUSTER, c, keep, list), 0);
 	for (size_t i = 0; i < list->count; i++)
-		ck_assert_msg(pairs_put_cluster(again, list->pairs[i].key,
-				      list->pairs[i].text, &err) == 0,
+		ck_assert_msg(
+			pairs_put(PAIRS_CLUSTER, again, list->pairs[i].key,
+				list->pairs[i].text, &err) == 0,
 			"%s = %s: %s", list->pairs[i].key, list->pairs[i].text,
 			err.text);
 	free(list);
@@ -116,8 +117,9 @@ START_TEST(every_key_of_a_cluster_comes_back)
 
 	buffer_init(&before, 0);
 	buffer_init(&after, 0);
-	ck_assert_int_eq(pairs_of_cluster(s->clusters[0], take, &before), 0);
-	ck_assert_int_eq(pairs_of_cluster(again, take, &after), 0);
+	ck_assert_int_eq(
+		pairs_take(PAIRS_CLUSTER, s->clusters[0], take, &before), 0);
+	ck_assert_int_eq(pairs_take(PAIRS_CLUSTER, again, take, &after), 0);
 	ck_assert_str_eq(buffer_text(&before), buffer_text(&after));
 	ck_assert_ptr_nonnull(strstr(buffer_text(&after), "stop-signal"));
 
@@ -149,7 +151,8 @@ START_TEST(the_defaults_come_back)
 
 	(void)settings_add_cluster(s, "web", (struct origin){0});
 	ck_assert_int_eq(
-		pairs_put_cluster(s->clusters[0], "command", "x", &err), 0);
+		pairs_put(PAIRS_CLUSTER, s->clusters[0], "command", "x", &err),
+		0);
 	pairs_finish_cluster(s->clusters[0]);
 	again = rebuilt(s->clusters[0]);
 	list[0] = again;
@@ -180,10 +183,11 @@ START_TEST(the_instance_comes_back_with_its_origins)
 	struct error err;
 
 	ck_assert(again != NULL && list != NULL);
-	ck_assert_int_eq(pairs_of_instance(s, keep, list), 0);
+	ck_assert_int_eq(pairs_take(PAIRS_NCLUST, s, keep, list), 0);
 	for (size_t i = 0; i < list->count; i++)
-		ck_assert_int_eq(pairs_put_instance(again, list->pairs[i].key,
-					 list->pairs[i].text, &err),
+		ck_assert_int_eq(
+			pairs_put(PAIRS_NCLUST, again, list->pairs[i].key,
+				list->pairs[i].text, &err),
 			0);
 	ck_assert_int_eq(pairs_set_file(again, pairs_file(s)), 0);
 	pairs_origins(s, PAIRS_INSTANCE, put_origin, again);
@@ -211,13 +215,17 @@ START_TEST(unknown_keys_and_bad_values_are_told)
 	struct settings *s = pairs_new_instance();
 	struct error err;
 
-	ck_assert_int_eq(pairs_put_cluster(c, "no-such-key", "1", &err), 1);
-	ck_assert_int_eq(pairs_put_cluster(c, "signal-NOSUCH", "all", &err), 1);
-	ck_assert_int_eq(pairs_put_cluster(c, "workers", "many", &err), -1);
-	ck_assert_int_eq(pairs_put_instance(s, "workers", "2", &err), 1);
-	/* who is gone meanwhile was somebody once */
 	ck_assert_int_eq(
-		pairs_put_cluster(c, "user", "nobody-of-that-name", &err), 0);
+		pairs_put(PAIRS_CLUSTER, c, "no-such-key", "1", &err), 1);
+	ck_assert_int_eq(
+		pairs_put(PAIRS_CLUSTER, c, "signal-NOSUCH", "all", &err), 1);
+	ck_assert_int_eq(
+		pairs_put(PAIRS_CLUSTER, c, "workers", "many", &err), -1);
+	ck_assert_int_eq(pairs_put(PAIRS_NCLUST, s, "workers", "2", &err), 1);
+	/* who is gone meanwhile was somebody once */
+	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "user",
+				 "nobody-of-that-name", &err),
+		0);
 	pairs_set_origin(s, PAIRS_INSTANCE, "no-such-key", ORIGIN_FILE, 1);
 	cluster_settings_unref(c);
 	settings_free(s);
