@@ -10,18 +10,18 @@
 
 static void note_descriptor(struct carry_writer *c, int fd, bool look)
 {
-	uint64_t words[3] = {(uint64_t)(unsigned)fd};
+	struct carry_descriptor d = {.fd_and_type = (unsigned)fd};
 	struct stat st;
 
 	if (fd < 0)
 		return;
 	/* one that is not open is found to be missing by who reads */
 	if (look && fstat(fd, &st) == 0) {
-		words[0] |= (uint64_t)(st.st_mode & S_IFMT) << 32;
-		words[1] = (uint64_t)st.st_dev;
-		words[2] = (uint64_t)st.st_ino;
+		d.fd_and_type |= (uint64_t)(st.st_mode & S_IFMT) << 32;
+		d.dev = st.st_dev;
+		d.ino = st.st_ino;
 	}
-	(void)buffer_append(&c->descriptors, words, sizeof(words));
+	(void)buffer_append(&c->descriptors, &d, sizeof(d));
 }
 
 static void *pointer_at(const void *at)

@@ -133,12 +133,19 @@ struct carry_list {
 	size_t cap;
 };
 
+/* A descriptor as the state has it, with its identity if that was noted. */
+struct carry_descriptor {
+	uint64_t fd_and_type; /* of st_mode, << 32 */
+	uint64_t dev;
+	uint64_t ino;
+} __attribute__((packed));
+
 struct carry_writer {
 	struct supervisor *sup;
 	struct handover_writer w;
 	struct buffer out;
 	struct carry_list lists[CARRY_KINDS];
-	struct buffer descriptors; /* three words each */
+	struct buffer descriptors; /* struct carry_descriptor */
 	size_t queued;             /* bytes of the channels' queues */
 	bool lasting;
 };
@@ -149,7 +156,7 @@ struct carry_reader {
 	struct handover_version version;
 	struct carry_binary binary;
 	struct carry_list lists[CARRY_KINDS]; /* a reference or use each */
-	const char *descriptors; /* inside the state; three words each */
+	const struct carry_descriptor *descriptors; /* inside the state */
 	size_t descriptor_count;
 	const void *with_words; /* settings whose command comes */
 	unsigned skipped;       /* settings that are not known here */

@@ -85,12 +85,12 @@ static int take_whole(
 		return carry_get_one(r, &carried_binary, &r->binary, f);
 	case CARRY_DESCRIPTORS:
 		if (f->type != HANDOVER_BYTES ||
-			f->len % CARRY_DESCRIPTOR_SIZE != 0)
+			f->len % sizeof(*r->descriptors) != 0)
 			return error_set(r->err, 0,
 				"the state of the descriptors is not "
 				"understood");
-		r->descriptors = f->data;
-		r->descriptor_count = f->len / CARRY_DESCRIPTOR_SIZE;
+		r->descriptors = (const void *)f->data;
+		r->descriptor_count = f->len / sizeof(*r->descriptors);
 		return 1;
 	default:
 		return 0;

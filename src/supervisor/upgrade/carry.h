@@ -25,12 +25,9 @@ void carry_release(struct carry_reader *r);
 
 /* Is each descriptor of ours, and each worker, what the state says? */
 int carry_verify(const struct carry_reader *r, struct error *err);
-/* Bytes for each in a list of descriptors. */
-#define CARRY_DESCRIPTOR_SIZE 24
 /* Clear their CLOEXEC flags (`keep`), or set them.  0, or -1 and errno. */
-int carry_keep_descriptors(const char *descriptors, size_t count, bool keep);
-/* The n-th descriptor of a list. */
-int carry_descriptor(const char *descriptors, size_t n);
+int carry_keep_descriptors(
+	const struct carry_descriptor *list, size_t count, bool keep);
 
 /* What this folder puts into the state. */
 extern const struct carried carried_supervisor; /* a group of its own */

@@ -5,42 +5,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* Those that the state names: may they pass, and are they what it says? */
 
-struct descriptor {
-	int fd;
-	mode_t type;
-	dev_t dev;
-	ino_t ino;
-};
-
-static struct descriptor nth(const char *descriptors, size_t n)
-{
-	uint64_t words[3];
-
-	(void)memcpy(words, descriptors + n * sizeof(words), sizeof(words));
-	return (struct descriptor){
-		.fd = (int)(words[0] & INT32_MAX),
-		.type = (mode_t)(words[0] >> 32),
-		.dev = (dev_t)words[1],
-		.ino = (ino_t)words[2],
-	};
-}
-
-int carry_descriptor(const char *descriptors, size_t n)
-{
-	return nth(descriptors, n).fd;
-}
-
-int carry_keep_descriptors(const char *descriptors, size_t count, bool keep)
+int carry_keep_descriptors(
+	const struct carry_descriptor *list, size_t count, bool keep)
 {
 	for (size_t i = 0; i < count; i++) {
-		int fd = nth(descriptors, i).fd;
+		int fd = (int)(uint32_t)list[i].fd_and_type;
 
 		if (fd > STDERR_FILENO &&
 			fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC) == -1)
@@ -69,19 +43,19 @@ static int verify_children(const struct supervisor *sup, struct error *err)
 int carry_verify(const struct carry_reader *r, struct error *err)
 {
 	for (size_t i = 0; i < r->descriptor_count; i++) {
-		struct descriptor d = nth(r->descriptors, i);
+		const struct carry_descriptor *d = &r->descriptors[i];
+		int fd = (int)(uint32_t)d->fd_and_type;
 		struct stat st;
 
-		if (d.dev == 0 && d.ino == 0)
+		if (d->dev == 0 && d->ino == 0)
 			continue; /* a pidfd */
-		if (fstat(d.fd, &st) == -1)
+		if (fstat(fd, &st) == -1)
 			return error_set(
-				err, errno, "descriptor %d is missing", d.fd);
-		if ((st.st_mode & S_IFMT) != d.type || st.st_dev != d.dev ||
-			st.st_ino != d.ino)
+				err, errno, "descriptor %d is missing", fd);
+		if ((st.st_mode & S_IFMT) != d->fd_and_type >> 32 ||
+			st.st_dev != d->dev || st.st_ino != d->ino)
 			return error_set(err, 0,
-				"descriptor %d is not what the state says",
-				d.fd);
+				"descriptor %d is not what the state says", fd);
 	}
 	return verify_children(r->sup, err);
 }

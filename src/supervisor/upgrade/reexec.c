@@ -469,7 +469,7 @@ static int keep_all(void)
 	return 0;
 }
 
-static int keep(const char *descriptors, size_t count)
+static int keep(const struct carry_descriptor *descriptors, size_t count)
 {
 	if (descriptors == NULL)
 		return keep_all();
@@ -479,8 +479,9 @@ static int keep(const char *descriptors, size_t count)
 	return carry_keep_descriptors(descriptors, count, true);
 }
 
-void reexec_into(int image, int state, const char *descriptors, size_t count,
-	char **argv, int image_back, const char *why)
+void reexec_into(int image, int state,
+	const struct carry_descriptor *descriptors, size_t count, char **argv,
+	int image_back, const char *why)
 {
 	char variable[700];
 	char **envp;
@@ -509,8 +510,8 @@ static void go(struct supervisor *sup)
 	PARTS(settle, sup);
 	scoped_fd state = write_state(sup, &c, true, &err);
 	if (state != -1) {
-		reexec_into(u->binary, state, c.descriptors.data,
-			c.descriptors.len / CARRY_DESCRIPTOR_SIZE,
+		reexec_into(u->binary, state, (const void *)c.descriptors.data,
+			c.descriptors.len / sizeof(struct carry_descriptor),
 			sup->launch.argv, sup->launch.self_exe, "");
 		(void)error_set(&err, errno, "cannot execute '%s'",
 			sup->upgrade.exe_path);
