@@ -67,6 +67,8 @@ static void put_member(
 
 	if (c->w.out == NULL)
 		return; /* nothing but references counts yet */
+	if (carry_variant.less && row->tag == CARRY_TEXT && !row->must)
+		return;
 	if (row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD) {
 		(void)memcpy(&fd, (const char *)of + row->offset, sizeof(fd));
 		/* a pidfd is looked at by waiting for it: carry_verify() */

@@ -93,7 +93,8 @@ struct carry_variant {
 	struct handover_version version; /* of the state that it writes */
 	const char *program;             /* NCLUST_VERSION, or so */
 	bool more; /* writes fields that no reader knows */
-	bool less; /* its logger cannot copy output */
+	bool less; /* leaves out texts that a reader can do without; its logger
+		      cannot copy output */
 	int fault; /* enum carry_fault */
 };
 enum carry_fault {
