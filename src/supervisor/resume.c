@@ -115,12 +115,6 @@ static int prepare(
 	return 0;
 }
 
-static void resume_child(struct child *child, void *unused)
-{
-	(void)unused;
-	child_resume(child);
-}
-
 /* An nclust of before forked somebody who kills us and starts it again if he is
  * not told in time that we have taken over. */
 static void dismiss(int *standby)
@@ -135,6 +129,8 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 {
 	struct carry_reader *r = &in->reader;
 	const struct carry_list *listeners = &r->lists[CARRY_OF_LISTENERS];
+	struct child_walk walk = children_of_all(sup);
+	struct child *child;
 
 	if (carry_variant.fault == FAULT_TAKEOVER_CRASHES)
 		(void)raise(SIGSEGV);
@@ -143,7 +139,8 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	carry_release(r);
 	for (size_t i = 0; i < sup->service_count; i++)
 		steer_on_adopted(sup->services[i]);
-	children_each(sup, NULL, resume_child, NULL);
+	while ((child = child_next(&walk)) != NULL)
+		child_resume(child);
 	PARTS(go_on, sup);
 	dismiss(&r->binary.standby);
 	fd_close(&r->binary.image);

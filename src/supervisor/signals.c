@@ -150,31 +150,33 @@ static void scale_by(struct supervisor *sup, int by)
 		log_warn("%s: %s", s->name, err.text);
 }
 
-static void pause_child(struct child *child, void *unused)
+static void resume_all(struct supervisor *sup)
 {
-	(void)unused;
-	child_kill_group(child, SIGSTOP);
-	child->life.paused = true;
-}
+	struct child_walk walk = children_of_all(sup);
+	struct child *child;
 
-static void resume_child(struct child *child, void *unused)
-{
-	(void)unused;
-	if (!child->life.paused)
-		return;
-	child->life.paused = false;
-	child_kill_group(child, SIGCONT);
+	while ((child = child_next(&walk)) != NULL)
+		if (child->life.paused) {
+			child->life.paused = false;
+			child_kill_group(child, SIGCONT);
+		}
 }
 
 /* Job control: the workers have sessions of their own, so a shell's ^Z does
  * not reach them. */
 static void on_tstp(struct supervisor *sup)
 {
+	struct child_walk walk = children_of_all(sup);
+	struct child *child;
+
 	drain_on_settle(sup); /* who is paused is not to be continued */
-	children_each(sup, NULL, pause_child, NULL);
+	while ((child = child_next(&walk)) != NULL) {
+		child_kill_group(child, SIGSTOP);
+		child->life.paused = true;
+	}
 	(void)raise(SIGSTOP);
 	/* PID 1 cannot be stopped, and nobody would continue it */
-	children_each(sup, NULL, resume_child, NULL);
+	resume_all(sup);
 }
 
 static void built_in(
@@ -205,7 +207,7 @@ static void built_in(
 		on_tstp(sup);
 		break;
 	case SIGCONT:
-		children_each(sup, NULL, resume_child, NULL);
+		resume_all(sup);
 		break;
 	default:
 		break;

@@ -94,31 +94,53 @@ struct child *child_find(
 	return NULL;
 }
 
-struct child *child_by_serial(const struct supervisor *sup, uint64_t serial)
+struct child_walk children_of(const struct service *service)
 {
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
+	return (struct child_walk){.only = service};
+}
 
-		for (uint32_t slot = 0; slot < s->child_slots; slot++)
-			for (int k = 0; k < 2; k++)
-				if (s->children[slot][k] != NULL &&
-					s->children[slot][k]->serial == serial)
-					return s->children[slot][k];
+struct child_walk children_of_all(const struct supervisor *sup)
+{
+	return (struct child_walk){.sup = sup};
+}
+
+struct child *child_next(struct child_walk *w)
+{
+	size_t services = w->only != NULL ? 1 : w->sup->service_count;
+
+	for (; w->service < services; w->service++, w->at = 0) {
+		const struct service *s = w->only != NULL
+			? w->only
+			: w->sup->services[w->service];
+
+		while (w->at < 2 * (size_t)s->child_slots) {
+			struct child *c = s->children[w->at / 2][w->at % 2];
+
+			w->at++;
+			if (c != NULL)
+				return c;
+		}
 	}
 	return NULL;
+}
+
+struct child *child_by_serial(const struct supervisor *sup, uint64_t serial)
+{
+	struct child_walk walk = children_of_all(sup);
+	struct child *c;
+
+	while ((c = child_next(&walk)) != NULL && c->serial != serial)
+		;
+	return c;
 }
 
 void children_each(struct supervisor *sup, const struct service *only,
 	void (*deed)(struct child *child, void *context), void *context)
 {
-	for (size_t i = 0; i < sup->service_count; i++) {
-		struct service *s = sup->services[i];
+	struct child_walk walk =
+		only != NULL ? children_of(only) : children_of_all(sup);
+	struct child *child;
 
-		if (only != NULL && s != only)
-			continue;
-		for (uint32_t slot = 0; slot < s->child_slots; slot++)
-			for (int k = 0; k < 2; k++)
-				if (s->children[slot][k] != NULL)
-					deed(s->children[slot][k], context);
-	}
+	while ((child = child_next(&walk)) != NULL)
+		deed(child, context);
 }

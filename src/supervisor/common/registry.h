@@ -16,7 +16,18 @@ struct child *child_find(
 struct child *child_by_serial(const struct supervisor *sup, uint64_t serial);
 struct child *child_by_pid(const struct supervisor *sup, pid_t pid);
 
-/* Call `deed` for each child of the instance (of one service, if given). */
+/* Walk over the children of one service, or of all.  Children may come and go
+ * meanwhile. */
+struct child_walk {
+	const struct supervisor *sup;
+	const struct service *only; /* NULL: all of `sup` */
+	size_t service;             /* where the next child is looked for … */
+	size_t at;                  /* … and its place there */
+};
+struct child_walk children_of(const struct service *service);
+struct child_walk children_of_all(const struct supervisor *sup);
+struct child *child_next(struct child_walk *walk); /* NULL: there is no more */
+/* The same by a function. */
 void children_each(struct supervisor *sup, const struct service *only,
 	void (*deed)(struct child *child, void *context), void *context);
 

@@ -282,13 +282,12 @@ typedef bool wanted_is(const struct wanted *w, const struct child *other);
 static bool anybody(
 	const struct service *service, wanted_is *is, const struct wanted *w)
 {
-	for (uint32_t i = 0; i < service->child_slots; i++)
-		for (unsigned k = 0; k < COUNT_OF(service->children[i]); k++) {
-			const struct child *other = service->children[i][k];
+	struct child_walk walk = children_of(service);
+	const struct child *other;
 
-			if (other != NULL && other != w->child && is(w, other))
-				return true;
-		}
+	while ((other = child_next(&walk)) != NULL)
+		if (other != w->child && is(w, other))
+			return true;
 	return false;
 }
 
@@ -412,22 +411,20 @@ bool steer_may_stop(const struct child *child)
 
 /* ---- rollouts ---- */
 
-/* Workers of before. */
-static void count_one(struct child *child, void *unused)
-{
-	enum slot_state state = child_view(child).state;
-
-	(void)unused;
-	if (child->traffic.in_lane)
-		return;
-	steer_on_born(child, NULL);
-	set_state(child->service->traffic.steer, child, state == SLOT_READY,
-		state == SLOT_DRAINING);
-}
-
 void steer_count(struct steer *s)
 {
-	children_each(s->service->sup, s->service, count_one, NULL);
+	struct child_walk walk = children_of(s->service);
+	struct child *child;
+
+	while ((child = child_next(&walk)) != NULL) {
+		enum slot_state state = child_view(child).state;
+
+		if (child->traffic.in_lane)
+			continue;
+		steer_on_born(child, NULL);
+		set_state(
+			s, child, state == SLOT_READY, state == SLOT_DRAINING);
+	}
 }
 
 struct steer *steer_new(struct service *service)

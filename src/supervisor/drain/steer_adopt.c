@@ -7,12 +7,6 @@
 
 /* ---- taken over ---- */
 
-static void add_childs_lane(struct child *child, void *unused)
-{
-	(void)unused;
-	steer_add_lane(child->service->traffic.steer, child->traffic.lane);
-}
-
 static void add_lanes(struct steer *s, struct listener *l, void *context)
 {
 	(void)context;
@@ -23,28 +17,33 @@ static void add_lanes(struct steer *s, struct listener *l, void *context)
 }
 
 /* Which lane has the generation? */
-static void map_child(struct child *child, void *generation)
+static void map_generation(struct steer *s, unsigned generation)
 {
-	if (child->generation == *(const unsigned *)generation)
-		steer_map_found(child->service->traffic.steer,
-			child->generation, child->traffic.lane);
+	struct child_walk walk = children_of(s->service);
+	const struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (child->generation == generation)
+			steer_map_found(s, generation, child->traffic.lane);
 }
 
 struct steer *steer_begin_anew(struct service *service)
 {
-	struct supervisor *sup = service->sup;
+	struct child_walk walk = children_of(service);
+	const struct child *child;
 	unsigned generation = cluster_generation(service->core);
 	unsigned first = generation > 64 ? generation - 64 : 0;
 	struct steer *s = steer_new(service);
 
 	if (s == NULL)
 		return NULL;
-	children_each(sup, service, add_childs_lane, NULL);
+	while ((child = child_next(&walk)) != NULL)
+		steer_add_lane(s, child->traffic.lane);
 	steer_visit_all(s, add_lanes, NULL);
 	if (s->count == 0)
 		steer_add_lane(s, 0);
 	for (unsigned g = first; g <= generation; g++)
-		children_each(sup, service, map_child, &g);
+		map_generation(s, g);
 	if (s->from_count == 0)
 		steer_map(s, 0, s->last);
 	steer_count(s);

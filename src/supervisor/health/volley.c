@@ -218,19 +218,10 @@ static void take(struct asking *a, struct child *child, bool closed)
 /* The only one that there is, or NULL. */
 static struct child *only_child(const struct service *s)
 {
-	struct child *only = NULL;
+	struct child_walk walk = children_of(s);
+	struct child *only = child_next(&walk);
 
-	for (uint32_t slot = 0; slot < s->child_slots; slot++)
-		for (int k = 0; k < 2; k++) {
-			struct child *c = s->children[slot][k];
-
-			if (c == NULL)
-				continue;
-			if (only != NULL)
-				return NULL;
-			only = c;
-		}
-	return only;
+	return child_next(&walk) == NULL ? only : NULL;
 }
 
 static void tell_denied(struct volley *v)

@@ -174,10 +174,9 @@ static bool is_all_ended(const struct supervisor *sup)
 /* One that could not be killed may still end, and tell its service. */
 static bool has_children(const struct service *s)
 {
-	for (uint32_t i = 0; i < s->child_slots; i++)
-		if (s->children[i][0] != NULL || s->children[i][1] != NULL)
-			return true;
-	return false;
+	struct child_walk walk = children_of(s);
+
+	return child_next(&walk) != NULL;
 }
 
 static bool is_busy(struct supervisor *sup, const struct service *service)

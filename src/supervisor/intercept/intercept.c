@@ -218,22 +218,17 @@ static void forget_heard(struct child *child)
 	child->trap.heard = false;
 }
 
-static void resume(struct child *child, void *unused)
-{
-	struct supervisor *sup = child->service->sup;
-
-	(void)unused;
-	if (!child->trap.paused)
-		return;
-	child->trap.paused = false;
-	ev_io_start(sup->loop, &child->trap.watcher);
-}
-
 static void on_resume(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	(void)loop;
+	struct child_walk walk = children_of_all(timer->data);
+	struct child *child;
+
 	(void)revents;
-	children_each(timer->data, NULL, resume, NULL);
+	while ((child = child_next(&walk)) != NULL)
+		if (child->trap.paused) {
+			child->trap.paused = false;
+			ev_io_start(loop, &child->trap.watcher);
+		}
 }
 
 static void resume_later(struct supervisor *sup)

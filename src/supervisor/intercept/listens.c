@@ -151,11 +151,10 @@ static bool is_ready(const struct child *child)
 		ports_missing(child) == NULL;
 }
 
-static void look_if_ready(struct child *child, void *unused)
+static void look_if_ready(struct child *child)
 {
 	nsec_t now = clock_now();
 
-	(void)unused;
 	if (child->trap.listening_by == 0)
 		return;
 	if (child->trap.listening_by <= now) {
@@ -178,9 +177,13 @@ static void look_if_ready(struct child *child, void *unused)
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 {
+	struct child_walk walk = children_of_all(timer->data);
+	struct child *child;
+
 	(void)loop;
 	(void)revents;
-	children_each(timer->data, NULL, look_if_ready, NULL);
+	while ((child = child_next(&walk)) != NULL)
+		look_if_ready(child);
 }
 
 /* Look at it after that time, if not before. */
@@ -235,11 +238,14 @@ static bool is_private(const struct child *child, const char *text, pid_t tid)
 
 /* One that another copy listened on before is everybody's: so for that one,
  * too, it was the sign that it is ready. */
-static void reconsider(struct child *child, void *unused)
+static void reconsider(const struct service *service)
 {
-	(void)unused;
-	if (!child->trap.listening_told && ports_any(child, false))
-		consider(child);
+	struct child_walk walk = children_of(service);
+	struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (!child->trap.listening_told && ports_any(child, false))
+			consider(child);
 }
 
 /* Is the path a word of the command, or in one?  Then all copies have it. */
@@ -262,8 +268,7 @@ static void note_unix(struct child *child, const char *text, pid_t tid)
 		return;
 	ports_note(child, text, false, given);
 	if (ports_any(child, false))
-		children_each(
-			child->service->sup, child->service, reconsider, NULL);
+		reconsider(child->service);
 	else if (mode_of(child) == READY_LISTEN)
 		look_after(child, LISTEN_PATIENCE);
 }

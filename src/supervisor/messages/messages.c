@@ -41,18 +41,17 @@ static unsigned relay_to(const struct service *to, const struct child *from,
 		{line, len},
 		{"}", 1},
 	};
+	struct child_walk walk = children_of(to);
+	const struct child *child;
 	unsigned reached = 0;
 
-	for (uint32_t slot = 0; slot < to->child_slots; slot++)
-		for (int i = 0; i < 2; i++) {
-			const struct child *child = to->children[slot][i];
-
-			if (child == from || !is_open(child))
-				continue;
-			reached++;
-			(void)channel_send_parts(child->channel, pieces,
-				COUNT_OF(pieces), -1, false);
-		}
+	while ((child = child_next(&walk)) != NULL) {
+		if (child == from || !is_open(child))
+			continue;
+		reached++;
+		(void)channel_send_parts(
+			child->channel, pieces, COUNT_OF(pieces), -1, false);
+	}
 	return reached;
 }
 
@@ -111,10 +110,12 @@ void messages_on_end(struct channel *c)
 
 bool messages_possible(const struct service *service)
 {
-	for (uint32_t slot = 0; slot < service->child_slots; slot++)
-		for (int i = 0; i < 2; i++)
-			if (is_open(service->children[slot][i]))
-				return true;
+	struct child_walk walk = children_of(service);
+	const struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (is_open(child))
+			return true;
 	return false;
 }
 

@@ -21,24 +21,20 @@
 
 /* ---- life ---- */
 
-static void do_later(struct child *child, void *context)
-{
-	const nsec_t *now = context;
-
-	if (child->node == NULL)
-		return;
-	node_flights_again(child->node, *now);
-	node_stop_due(child->node, *now);
-}
-
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct node_cluster *n = timer->data;
+	struct child_walk walk = children_of(n->service);
 	nsec_t now = clock_now();
+	const struct child *c;
 
 	(void)loop;
 	(void)revents;
-	children_each(n->service->sup, n->service, do_later, &now);
+	while ((c = child_next(&walk)) != NULL)
+		if (c->node != NULL) {
+			node_flights_again(c->node, now);
+			node_stop_due(c->node, now);
+		}
 	for (struct node_server *s = n->servers; s != NULL; s = s->next)
 		node_rr_timer(s, now);
 }
@@ -281,14 +277,13 @@ static bool node_on_keeps_own(const struct child *child)
 
 static bool has_adopted(const struct service *service)
 {
-	for (uint32_t i = 0; i < service->child_slots; i++)
-		for (int k = 0; k < 2; k++) {
-			const struct child *c = service->children[i][k];
+	struct child_walk walk = children_of(service);
+	const struct child *c;
 
-			if (c != NULL && c->kept.adopted && node_is_worker(c) &&
-				c->listening.uses != 0)
-				return true;
-		}
+	while ((c = child_next(&walk)) != NULL)
+		if (c->kept.adopted && node_is_worker(c) &&
+			c->listening.uses != 0)
+			return true;
 	return false;
 }
 

@@ -347,13 +347,12 @@ static void note_life(struct state_entry *e, const struct worker_view *w)
 }
 
 /* One that is lost is made anew, of what we know. */
-static void make_entry(struct child *child, void *unused)
+static void make_entry(struct child *child)
 {
 	const struct cluster_settings *settings = child_settings(child);
 	struct process_facts facts;
 	struct worker_view view;
 
-	(void)unused;
 	if (child->kept.entry != NULL)
 		return;
 	if (settings == NULL)
@@ -373,6 +372,8 @@ static void make_entry(struct child *child, void *unused)
 
 static void orphans_on_go_on(struct supervisor *sup)
 {
+	struct child_walk walk = children_of_all(sup);
+	struct child *child;
 	struct state_past past;
 	struct error err;
 	int got;
@@ -384,7 +385,8 @@ static void orphans_on_go_on(struct supervisor *sup)
 		    &sup->orphans.file, sup->rundir.dir, got == 1, &err) == -1)
 		log_warn("%s", err.text);
 	find_entry(sup, &past);
-	children_each(sup, NULL, make_entry, NULL);
+	while ((child = child_next(&walk)) != NULL)
+		make_entry(child);
 	for (size_t i = 0; i < sup->service_count; i++)
 		orphans_on_settings(sup->services[i]);
 	state_past_fini(&past);

@@ -152,12 +152,6 @@ static void hold_segment(struct supervisor *sup, struct segment *s, bool fresh)
 	keeper_hold_segment(sup, s);
 }
 
-static void hold_child(struct child *child, void *fresh)
-{
-	if (*(const bool *)fresh || !child->kept.held)
-		keeper_hold_child(child);
-}
-
 static void forget_held(struct listener *l)
 {
 	l->kept.held = 0;
@@ -177,6 +171,9 @@ static void hold_set(
 
 static void hold_all(struct supervisor *sup, bool fresh)
 {
+	struct child_walk walk = children_of_all(sup);
+	struct child *child;
+
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
@@ -192,7 +189,9 @@ static void hold_all(struct supervisor *sup, bool fresh)
 			hold_segment(sup, r->segment, fresh);
 		}
 	}
-	children_each(sup, NULL, hold_child, &fresh);
+	while ((child = child_next(&walk)) != NULL)
+		if (fresh || !child->kept.held)
+			keeper_hold_child(child);
 }
 
 void keeper_greet(struct supervisor *sup, bool fresh)

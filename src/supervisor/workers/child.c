@@ -511,16 +511,14 @@ void children_free(struct supervisor *sup)
 	sup->pids = (struct pid_table){0};
 }
 
-static void renew_child(struct child *child, void *unused)
-{
-	(void)unused;
-	readiness_renew(child->service->sup, child);
-}
-
 static int workers_on_renew(struct supervisor *sup, struct error *err)
 {
+	struct child_walk walk = children_of_all(sup);
+	struct child *child;
+
 	(void)err;
-	children_each(sup, NULL, renew_child, NULL);
+	while ((child = child_next(&walk)) != NULL)
+		readiness_renew(sup, child);
 	return 0;
 }
 

@@ -39,17 +39,14 @@ static bool is_unix(const struct port *p)
 static uint64_t in_use(const struct service *service)
 {
 	const struct ports *ports = service->life.ports;
+	struct child_walk walk = children_of(service);
+	const struct child *child;
 	uint64_t used = 0;
 
 	for (uint32_t i = 0; i < ports->slots; i++)
 		used |= ports->formers[i].ports;
-	for (uint32_t i = 0; i < service->child_slots; i++)
-		for (int k = 0; k < 2; k++)
-			if (service->children[i][k] != NULL)
-				used |= service->children[i][k]
-						->listening.ports |
-					service->children[i][k]
-						->listening.expected;
+	while ((child = child_next(&walk)) != NULL)
+		used |= child->listening.ports | child->listening.expected;
 	return used;
 }
 

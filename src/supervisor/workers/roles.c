@@ -320,18 +320,16 @@ void logger_init(struct supervisor *sup)
 	init_watchers(sup);
 }
 
-static void note_captured(struct child *child, void *unused)
-{
-	(void)unused;
-	if (child->output[0] != -1 || child->output[1] != -1)
-		start_later(child->service->sup);
-}
-
 void logger_resume(struct supervisor *sup)
 {
+	struct child_walk walk = children_of_all(sup);
+	const struct child *child;
+
 	init_watchers(sup);
 	if (sup->logger.pid == 0) {
-		children_each(sup, NULL, note_captured, NULL);
+		while ((child = child_next(&walk)) != NULL)
+			if (child->output[0] != -1 || child->output[1] != -1)
+				start_later(sup);
 		return;
 	}
 	if (sup->logger.watcher.fd != -1)
@@ -396,12 +394,6 @@ static void set_sink(struct supervisor *sup)
 	(void)send_packet(sup, &p, -1);
 }
 
-static void add_again(struct child *child, void *unused)
-{
-	(void)unused;
-	logger_add(child->service, child);
-}
-
 static void begin(struct supervisor *sup, int channel)
 {
 	sup->logger.started = clock_now();
@@ -413,6 +405,8 @@ static void begin(struct supervisor *sup, int channel)
 
 static int start(struct supervisor *sup)
 {
+	struct child_walk walk = children_of_all(sup);
+	struct child *child;
 	int pair[2];
 
 	if (sup->logger.pid != 0)
@@ -434,7 +428,8 @@ static int start(struct supervisor *sup)
 	sup->logger.copies = !carry_variant.less;
 	begin(sup, pair[0]);
 	set_sink(sup);
-	children_each(sup, NULL, add_again, NULL);
+	while ((child = child_next(&walk)) != NULL)
+		logger_add(child->service, child);
 	PARTS(logger_up, sup);
 	return 0;
 }

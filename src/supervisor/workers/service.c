@@ -83,14 +83,12 @@ static void on_ready(struct service *service, const struct report *r)
 /* A slot whose worker has listened, or NULL. */
 static const struct child *first_listening(const struct service *service)
 {
-	for (uint32_t i = 0; i < service->child_slots; i++)
-		for (int k = 0; k < 2; k++) {
-			const struct child *c = service->children[i][k];
+	struct child_walk walk = children_of(service);
+	const struct child *c;
 
-			if (c != NULL && c->trap.listening_told)
-				return c;
-		}
-	return NULL;
+	while ((c = child_next(&walk)) != NULL && !c->trap.listening_told)
+		;
+	return c;
 }
 
 /* With `ready = auto` what one worker of a command does is expected of all. */
