@@ -133,14 +133,3 @@ struct child *child_by_serial(const struct supervisor *sup, uint64_t serial)
 		;
 	return c;
 }
-
-void children_each(struct supervisor *sup, const struct service *only,
-	void (*deed)(struct child *child, void *context), void *context)
-{
-	struct child_walk walk =
-		only != NULL ? children_of(only) : children_of_all(sup);
-	struct child *child;
-
-	while ((child = child_next(&walk)) != NULL)
-		deed(child, context);
-}

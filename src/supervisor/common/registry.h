@@ -27,9 +27,6 @@ struct child_walk {
 struct child_walk children_of(const struct service *service);
 struct child_walk children_of_all(const struct supervisor *sup);
 struct child *child_next(struct child_walk *walk); /* NULL: there is no more */
-/* The same by a function. */
-void children_each(struct supervisor *sup, const struct service *only,
-	void (*deed)(struct child *child, void *context), void *context);
 
 /* The table behind child_by_pid().  Room for one more; -1: no memory. */
 int pids_grow(struct pid_table *t);

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/check.h"
-
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/look/awaits.h"
 #include "os/clock.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/health/away.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
+#include "supervisor/health/volley.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+/*
+ * `check`: every ready worker is checked once in a round of `check-interval`.
+ * Commands are run one after the other, spread over the round.  Connections are
+ * made in volleys (volley.h), several in a round, until each worker has taken
+ * one.  A worker that has taken none by chance has not failed.  If no worker
+ * takes any for as long as a worker may fail its checks, all have failed.
+ */
 
 /* The most volleys of a round: TRIES, and one more per WORKERS_A_TRY
  * workers. */
@@ -24,7 +29,6 @@
 #define WORKERS_A_TRY 8
 #define WAIT_LEAST (1 * MSEC)
 #define WAIT_PAUSED (1 * SECOND)
-#define LATE (500 * MSEC)
 /* A busy machine may give a healthy worker no CPU for some of that time. */
 #define AWAY_LEAST (1 * SECOND)
 /* The most time in a turn for looking at workers that take nothing. */
@@ -32,14 +36,16 @@
 
 struct checker {
 	struct volley volley;
-	ev_timer step;
-	nsec_t due;
-	unsigned round;
+	unsigned round; /* from 1 on */
 	nsec_t round_at;
-	unsigned tries;   /* in it */
-	unsigned running; /* exec */
+	unsigned tries; /* in it */
 	bool nobody_told;
 };
+
+static struct checker *checker_of(const struct service *service)
+{
+	return (struct checker *)service->asks.of[ASKS_CHECK];
+}
 
 /* What this one is asked, or NULL. */
 static const struct probe *probe_of(const struct child *child)
@@ -55,16 +61,12 @@ static const struct probe *probe_of(const struct child *child)
 static bool is_answered(const struct child *child)
 {
 	return child->health != NULL &&
-		child->health->round == child->service->asks.checker->round;
+		child->health->round == checker_of(child->service)->round;
 }
 
-static bool wants(struct child *child)
+static const struct probe *to_ask(const struct child *child)
 {
-	const struct probe *probe = probe_of(child);
-
-	return probe != NULL && !is_answered(child) &&
-		health_same_probe(
-			probe, child->service->asks.checker->volley.probe);
+	return is_answered(child) ? NULL : probe_of(child);
 }
 
 /* ---- results ---- */
@@ -113,7 +115,7 @@ static void note_away(struct child *child, nsec_t time)
 
 static void answered(struct child *child, bool well, const char *why)
 {
-	struct checker *c = child->service->asks.checker;
+	struct checker *c = checker_of(child->service);
 	struct health *h = health_of(child);
 
 	c->nobody_told = false;
@@ -131,7 +133,6 @@ static void answered(struct child *child, bool well, const char *why)
 /* ---- a step ---- */
 
 struct look {
-	struct checker *checker;
 	unsigned checked; /* ready workers that are */
 	unsigned left;    /* who have not answered in this round */
 	unsigned alive;
@@ -142,13 +143,10 @@ struct look {
 	nsec_t patience;   /* the shortest time in which a worker fails */
 	nsec_t timeout;
 	bool suspects; /* one may be away */
-	struct aim aim;
-	nsec_t until; /* the end of this turn's time for looking at workers */
 };
 
-static void look_at(struct child *child, void *context)
+static void look_at(struct look *look, struct child *child)
 {
-	struct look *look = context;
 	const struct probe *probe = probe_of(child);
 	const struct cluster_settings *s;
 	struct child **first;
@@ -174,35 +172,44 @@ static void look_at(struct child *child, void *context)
 		*first = child;
 }
 
-static void look_at_all(struct checker *c, struct look *look)
+static struct look look_at_all(const struct checker *c)
 {
-	*look = (struct look){
-		.checker = c,
+	struct child_walk walk = children_of(c->volley.asker.service);
+	struct look look = {
 		.interval = NSEC_NEVER,
 		.patience = NSEC_NEVER,
 		.timeout = NSEC_NEVER,
 	};
-	children_each(c->volley.service->sup, c->volley.service, look_at, look);
+	struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		look_at(&look, child);
+	return look;
 }
 
-static void fail_one(struct child *child, void *text)
+static void fail_all(struct checker *c, const char *text)
 {
-	const struct probe *probe = probe_of(child);
-	struct health *h = probe != NULL ? health_of(child) : NULL;
+	struct child_walk walk = children_of(c->volley.asker.service);
+	struct child *child;
 
-	if (h == NULL || probe->kind == PROBE_EXEC)
-		return;
-	h->failed++;
-	h->failures = 0;
-	(void)text_copy(h->last, sizeof(h->last), text);
-	child_tell(child, EVENT_UNWELL, WHY_CHECK);
+	while ((child = child_next(&walk)) != NULL) {
+		const struct probe *probe = probe_of(child);
+		struct health *h = probe != NULL ? health_of(child) : NULL;
+
+		if (h == NULL || probe->kind == PROBE_EXEC)
+			continue;
+		h->failed++;
+		h->failures = 0;
+		(void)text_copy(h->last, sizeof(h->last), text);
+		child_tell(child, EVENT_UNWELL, WHY_CHECK);
+	}
 }
 
 /* What was asked is in the queue: they are all at work, or all hung. */
 static void judge_silence(
 	struct checker *c, const struct look *look, nsec_t now)
 {
-	struct service *service = c->volley.service;
+	const struct service *service = c->volley.asker.service;
 	nsec_t waited = now - c->volley.quiet_since;
 	char age[16];
 	char text[96] = "nobody took a connection for ";
@@ -226,14 +233,13 @@ static void judge_silence(
 		"failed",
 		service->name, age);
 	(void)text_copy(text + strlen(text), sizeof(text) - strlen(text), age);
-	children_each(service->sup, service, fail_one, text);
+	fail_all(c, text);
 }
 
 /* One that has not answered in this round. */
-static void look_if_away(struct child *child, void *context)
+static void look_if_away(struct checker *c, struct child *child,
+	const struct listener *listener, nsec_t until)
 {
-	struct look *look = context;
-	struct checker *c = look->checker;
 	const struct probe *probe = probe_of(child);
 	const struct cluster_settings *s;
 	nsec_t patience;
@@ -244,33 +250,30 @@ static void look_if_away(struct child *child, void *context)
 		return;
 	}
 	if (health_of(child) == NULL || child->health->seen == c->round ||
-		clock_now() > look->until)
+		clock_now() > until)
 		return;
 	s = child_settings(child);
 	patience = (nsec_t)s->check_failures * s->check_interval;
 	if (patience < AWAY_LEAST)
 		patience = AWAY_LEAST;
-	if (away_look(child, look->aim.listener, patience))
+	if (away_look(child, listener, patience))
 		note_away(child, patience);
 	else if (!away_is_suspect(child))
 		child->health->seen = c->round;
 }
 
-static void look_for_away(struct checker *c, struct look *look)
+static void look_for_away(struct checker *c)
 {
-	struct service *service = c->volley.service;
+	struct child_walk walk = children_of(c->volley.asker.service);
+	nsec_t until = clock_now() + SLICE;
+	struct child *child;
 	struct error err;
+	struct aim aim;
 
-	if (aim_at(&look->aim, service, &err) == -1)
+	if (aim_at(&aim, c->volley.asker.service, &err) == -1)
 		return;
-	look->until = clock_now() + SLICE;
-	children_each(service->sup, service, look_if_away, look);
-}
-
-static void forget_away(struct child *child, void *unused)
-{
-	(void)unused;
-	away_forget(child);
+	while ((child = child_next(&walk)) != NULL)
+		look_if_away(c, child, aim.listener, until);
 }
 
 static void run(struct checker *c, struct child *child)
@@ -278,9 +281,8 @@ static void run(struct checker *c, struct child *child)
 	const struct cluster_settings *s = child_settings(child);
 	struct error err;
 
-	if (c->running >= HEALTH_EXEC_AT_ONCE ||
-		health_exec(child, &s->check, s->check_timeout, &c->running,
-			answered, &err) == 0)
+	if (c->volley.running >= HEALTH_EXEC_AT_ONCE ||
+		health_exec(child, &c->volley, &s->check, &err) == 0)
 		return;
 	/* nclust could not ask: that is no fault of the worker's */
 	log_warn("%s.%" PRIu32 ": cannot be checked: %s", child->service->name,
@@ -301,8 +303,8 @@ static void fire(struct checker *c, const struct look *look)
 	if (volley_fire(&c->volley, s, &s->check,
 		    c->tries == 0 ? look->left : look->alive, &err) == -1 &&
 		c->tries == 0)
-		log_debug("%s: cannot be checked: %s", c->volley.service->name,
-			err.text);
+		log_debug("%s: cannot be checked: %s",
+			c->volley.asker.service->name, err.text);
 	c->tries++;
 }
 
@@ -318,27 +320,12 @@ static nsec_t gap(const struct look *look)
 	return time > WAIT_LEAST ? time : WAIT_LEAST;
 }
 
-static void arm(struct checker *c, nsec_t at, nsec_t now)
+static void step(struct asker *a, nsec_t now)
 {
-	c->due = at > now ? at : now;
-	timer_arm(c->volley.service->sup->loop, &c->step, c->due - now);
-}
-
-static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct checker *c = timer->data;
-	nsec_t now = clock_now();
-	struct look look;
+	struct checker *c = (struct checker *)a;
+	struct look look = look_at_all(c);
 	nsec_t end;
 
-	(void)loop;
-	(void)revents;
-	if (now > c->due + LATE) { /* nclust itself stood still */
-		volley_stop(&c->volley);
-		children_each(c->volley.service->sup, c->volley.service,
-			forget_away, NULL);
-	}
-	look_at_all(c, &look);
 	judge_silence(c, &look, now);
 	if (!volley_waits(&c->volley) &&
 		now >= nsec_add(c->round_at, look.interval)) {
@@ -346,13 +333,13 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 		c->round_at = now;
 		c->tries = 0;
 	} else { /* they have had a chance in this round */
-		look_for_away(c, &look);
+		look_for_away(c);
 	}
-	look_at_all(c, &look); /* some may be gone, all are to be asked anew */
+	look = look_at_all(c); /* some may be gone, all are to be asked anew */
 	if (look.checked == 0) {
 		volley_stop(&c->volley);
 		if (look.paused)
-			arm(c, now + WAIT_PAUSED, now);
+			asker_arm(a, WAIT_PAUSED);
 		return;
 	}
 	if (look.exec != NULL)
@@ -365,78 +352,21 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
 
 		end = end > now ? nsec_min(end, next) : next;
 	}
-	arm(c, end, now);
+	asker_arm(a, end - now);
 }
 
-/* ---- life ---- */
-
-static struct checker *checker_of(struct service *service)
-{
-	struct checker *c = service->asks.checker;
-
-	if (c != NULL)
-		return c;
-	c = malloc(sizeof(*c));
-	if (c == NULL)
-		return NULL;
-	*c = (struct checker){.round = 1, .round_at = clock_now()};
-	volley_init(&c->volley, service);
-	c->volley.wants = wants;
-	c->volley.answered = answered;
-	ev_init(&c->step, on_step);
-	c->step.data = c;
-	service->asks.checker = c;
-	return c;
-}
-
-static void note_wanted(struct child *child, void *context)
+static bool wants(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	*(bool *)context |= s != NULL && s->check.kind != PROBE_NONE;
+	return s != NULL && s->check.kind != PROBE_NONE;
 }
 
-void check_begin(struct service *service)
-{
-	bool wanted = false;
-	struct checker *c;
-
-	children_each(service->sup, service, note_wanted, &wanted);
-	c = wanted ? checker_of(service) : service->asks.checker;
-	if (c == NULL)
-		return;
-	arm(c, 0, clock_now());
-}
-
-void check_carried(struct child *child)
-{
-	struct checker *c = checker_of(child->service);
-
-	if (c != NULL)
-		health_exec_carried(child, &c->running, answered);
-}
-
-void check_let_go(struct service *service, uint32_t slot, uint64_t worker)
-{
-	if (service->asks.checker != NULL)
-		volley_let_go(&service->asks.checker->volley, slot, worker);
-}
-
-size_t check_ports(const struct service *service, uint16_t ports[VOLLEY_MAX])
-{
-	return service->asks.checker != NULL
-		? volley_ports(&service->asks.checker->volley, ports)
-		: 0;
-}
-
-void check_free(struct service *service)
-{
-	struct checker *c = service->asks.checker;
-
-	if (c == NULL)
-		return;
-	volley_stop(&c->volley);
-	ev_timer_stop(service->sup->loop, &c->step);
-	free(c);
-	service->asks.checker = NULL;
-}
+const struct asker_kind check_kind = {
+	.size = sizeof(struct checker),
+	.wants = wants,
+	.step = step,
+	.forget = away_forget,
+	.probe = to_ask,
+	.answered = answered,
+};

@@ -5,15 +5,12 @@
 #include "base/text.h"
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
-#include "supervisor/health/check.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/health/hang.h"
 #include "supervisor/hooks/helper.h"
-#include "supervisor/health/prove.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/health/recycle.h"
-#include "supervisor/health/stall.h"
+#include "supervisor/health/volley.h"
 #include "supervisor/common/kind.h"
 
 #include <inttypes.h>
@@ -49,12 +46,13 @@ bool health_gives_up(const struct child *child, const struct connection *c)
 static unsigned own_checks(
 	const struct child *child, const struct connection *c)
 {
+	const struct asker *asks = child->service->asks.of[ASKS_CHECK];
 	uint16_t own[VOLLEY_MAX];
 	long left = -1;
 
-	if (c->queue > 0 && child->health != NULL)
-		left = sockdiag_waiting(
-			c->port, own, check_ports(child->service, own));
+	if (c->queue > 0 && child->health != NULL && asks != NULL)
+		left = sockdiag_waiting(c->port, own,
+			volley_ports((const struct volley *)asks, own));
 	return left >= 0 && left < (long)c->queue ? c->queue - (unsigned)left
 						  : 0;
 }
@@ -97,7 +95,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	char name[16];
 
 	h->helper = NULL;
-	(*h->running)--;
+	h->asks->running--;
 	if (late)
 		(void)snprintf(why, sizeof(why), "no answer in time");
 	else if (end->signalled)
@@ -105,7 +103,8 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 			text_signal_name(name, end->code));
 	else
 		(void)snprintf(why, sizeof(why), "exit %d", end->code);
-	h->over(child, !late && !end->signalled && end->code == 0, why);
+	h->asks->asker.kind->answered(
+		child, !late && !end->signalled && end->code == 0, why);
 }
 
 static void put_facts(struct buffer *facts, const struct child *child)
@@ -119,10 +118,8 @@ static void put_facts(struct buffer *facts, const struct child *child)
 	(void)buffer_append(facts, "", 1);
 }
 
-int health_exec(struct child *child, const struct probe *probe, nsec_t patience,
-	unsigned *running,
-	void (*over)(struct child *child, bool well, const char *why),
-	struct error *err)
+int health_exec(struct child *child, struct volley *asks,
+	const struct probe *probe, struct error *err)
 {
 	struct health *h = health_of(child);
 	struct buffer facts;
@@ -132,7 +129,7 @@ int health_exec(struct child *child, const struct probe *probe, nsec_t patience,
 		.command = &probe->command,
 		.facts = &facts,
 		.silent = true,
-		.patience = patience,
+		.patience = child_settings(child)->check_timeout,
 		.over = on_over,
 		.owner = child,
 	};
@@ -145,20 +142,21 @@ int health_exec(struct child *child, const struct probe *probe, nsec_t patience,
 	buffer_fini(&facts);
 	if (h->helper == NULL)
 		return -1;
-	h->running = running;
-	h->over = over;
-	(*running)++;
+	h->asks = asks;
+	asks->running++;
 	return 0;
 }
 
-void health_exec_carried(struct child *child, unsigned *running,
-	void (*over)(struct child *child, bool well, const char *why))
+/* After an upgrade: await the command that still runs. */
+static void exec_carried(struct child *child)
 {
 	struct health *h = child->health;
 
-	h->running = running;
-	h->over = over;
-	(*running)++;
+	h->asks = (struct volley *)asker_of(
+		child->service, h->proving ? ASKS_READY : ASKS_CHECK);
+	if (h->asks == NULL)
+		return;
+	h->asks->running++;
 	helper_claim(h->helper, on_over, child);
 }
 
@@ -168,7 +166,13 @@ static void health_on_born(struct child *child, struct birth *birth)
 {
 	(void)birth;
 	if (!child->service->kind->by_connection)
-		prove_on_birth(child);
+		health_prove(child);
+}
+
+static void begin_from(struct service *service, enum asks_for which)
+{
+	for (; which < ASKERS; which++)
+		asker_begin(service, which);
 }
 
 static void health_on_report(struct service *service, const struct report *r)
@@ -177,14 +181,11 @@ static void health_on_report(struct service *service, const struct report *r)
 
 	switch (r->kind) {
 	case REPORT_READY:
-		check_begin(service);
-		stall_begin(service);
-		recycle_begin(service);
+		begin_from(service, ASKS_CHECK);
 		break;
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
-		prove_let_go(service, r->slot, r->worker);
-		check_let_go(service, r->slot, r->worker);
+		askers_let_go(service, r->slot, r->worker);
 		break;
 	case REPORT_START_TIMEOUT:
 		child = child_find(service, r->slot, r->worker);
@@ -199,31 +200,31 @@ static void health_on_report(struct service *service, const struct report *r)
 	}
 }
 
-static void ask_again(struct child *child, void *unused)
+static void ask_again(struct child *child)
 {
 	const struct health *h = child->health;
 
-	(void)unused;
 	if (h != NULL && *h->hang != '\0')
 		child->hang = h->hang;
 	if (h != NULL && h->helper != NULL && h->helper->over == NULL)
-		(h->proving ? prove_carried : check_carried)(child);
+		exec_carried(child);
 	if (child_view(child).state == SLOT_STARTING)
-		prove_on_birth(child);
+		health_prove(child);
 }
 
 static void health_on_settings(struct service *service)
 {
-	prove_begin(service);
-	check_begin(service);
-	stall_begin(service);
-	recycle_begin(service);
+	begin_from(service, ASKS_READY);
 }
 
 /* Its workers were carried, or an earlier nclust's: go on asking. */
 static void health_on_adopted(struct service *service)
 {
-	children_each(service->sup, service, ask_again, NULL);
+	struct child_walk walk = children_of(service);
+	struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		ask_again(child);
 	health_on_settings(service);
 }
 
@@ -235,19 +236,12 @@ static void health_on_gone(struct child *child)
 		return;
 	if (h->helper != NULL) {
 		helper_forget(h->helper);
-		(*h->running)--;
+		if (h->asks != NULL)
+			h->asks->running--;
 	}
 	free(h);
 	child->health = NULL;
 	child->hang = NULL;
-}
-
-static void health_on_drop(struct service *service)
-{
-	prove_free(service);
-	check_free(service);
-	stall_free(service);
-	recycle_free(service);
 }
 
 static void health_on_status_worker(
@@ -283,6 +277,6 @@ const struct part health_part = {
 	.report = health_on_report,
 	.settings = health_on_settings,
 	.status_worker = health_on_status_worker,
-	.drop = health_on_drop,
+	.drop = askers_free,
 	.go_on = health_on_go_on,
 };

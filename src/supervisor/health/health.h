@@ -8,8 +8,8 @@
 
 extern const struct part health_part;
 
-/* The health of workers, as nclust observes it: probes of readiness (prove.h),
- * checks (check.h), stalls (stall.h), memory (recycle.h).  Where no setting
+/* The health of workers, as nclust observes it: probes of readiness (prove.c),
+ * checks (check.c), stalls (stall.c), memory (recycle.c).  Where no setting
  * asks for one there is no struct and no timer. */
 struct health {
 	bool proving;      /* the `ready` probe has not succeeded yet */
@@ -20,13 +20,12 @@ struct health {
 	uint64_t failed;
 	char last[96];         /* how the last check failed; or "" */
 	struct helper *helper; /* exec: the command that runs, or NULL, … */
-	unsigned *running;     /* … the counter of such commands, … */
-	void (*over)(struct child *child, bool well, const char *why);
-	nsec_t moved_at;      /* stall: when it made progress, or 0; … */
-	nsec_t moved_cpu;     /* … its CPU time then … */
-	uint64_t moved_print; /* … and the print of its connections */
-	uint64_t asked;       /* inode of our last check's other end, or 0 */
-	unsigned seen;        /* the round in which it waited for connections */
+	struct volley *asks;   /* … and who asks by it */
+	nsec_t moved_at;       /* stall: when it made progress, or 0; … */
+	nsec_t moved_cpu;      /* … its CPU time then … */
+	uint64_t moved_print;  /* … and the print of its connections */
+	uint64_t asked;        /* inode of our last check's other end, or 0 */
+	unsigned seen;     /* the round in which it waited for connections */
 	nsec_t away_since; /* since then it was seen away (away.h); or 0 … */
 	uint64_t away_print;  /* … with this print of its connections */
 	bool away_found;      /* that was reported */
@@ -52,15 +51,13 @@ bool health_same_probe(const struct probe *a, const struct probe *b);
 bool health_gives_up(const struct child *child, const struct connection *c);
 
 #define HEALTH_EXEC_AT_ONCE 16
-/* Run the command of `probe` as a helper of the worker.  `over` is called with
- * the result, unless the worker is gone by then.  -1 and `err`. */
-int health_exec(struct child *child, const struct probe *probe, nsec_t patience,
-	unsigned *running,
-	void (*over)(struct child *child, bool well, const char *why),
-	struct error *err);
-/* After an upgrade: await the command that still runs. */
-void health_exec_carried(struct child *child, unsigned *running,
-	void (*over)(struct child *child, bool well, const char *why));
+/* Run the command of `probe` as a helper of the worker.  It has answered with
+ * the result, unless it is gone by then.  -1 and `err`. */
+struct volley;
+int health_exec(struct child *child, struct volley *asks,
+	const struct probe *probe, struct error *err);
+/* The worker was started: probe it, if its settings ask for that. */
+void health_prove(struct child *child);
 /* "GET /health", "exec:…", "tcp". */
 const char *health_probe_text(char to[96], const struct probe *probe);
 

@@ -1,30 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/prove.h"
-
 #include "base/log.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "supervisor/common/timer.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
-#include "supervisor/workers/service.h"
 #include "supervisor/health/volley.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
+
+/* `ready = tcp`, `http:/path` and `exec:CMD`: each worker is probed from its
+ * start until a probe succeeds, often at first and every second in the end. */
 
 /* The next probe comes after a fifth of the time since the worker's start. */
 #define WAIT_LEAST (25 * MSEC)
 #define WAIT_MOST (1 * SECOND)
 #define WAIT_PART 5
-
-struct prover {
-	struct volley volley;
-	ev_timer step;
-	unsigned running; /* exec */
-	nsec_t since;     /* the last birth, or proof */
-};
 
 /* What this one has to answer to, or NULL. */
 static const struct probe *probe_of(const struct child *child)
@@ -37,13 +29,14 @@ static const struct probe *probe_of(const struct child *child)
 	return s != NULL && s->ready == READY_PROBE ? &s->ready_probe : NULL;
 }
 
-static bool wants(struct child *child)
+static bool wants(const struct child *child)
 {
-	const struct probe *probe = probe_of(child);
+	return probe_of(child) != NULL;
+}
 
-	return probe != NULL && !child->life.paused &&
-		health_same_probe(
-			probe, child->service->asks.prover->volley.probe);
+static const struct probe *to_ask(const struct child *child)
+{
+	return child->life.paused ? NULL : probe_of(child);
 }
 
 static void answered(struct child *child, bool well, const char *why)
@@ -54,7 +47,7 @@ static void answered(struct child *child, bool well, const char *why)
 		return;
 	if (well) {
 		h->proving = false;
-		child->service->asks.prover->since = clock_now();
+		child->service->asks.of[ASKS_READY]->since = clock_now();
 		*h->last = '\0';
 		child_tell(child, EVENT_PROVED, WHY_ITSELF);
 		return;
@@ -66,158 +59,90 @@ static void answered(struct child *child, bool well, const char *why)
 		child->service->name, child->slot, (int)child->pid, why);
 }
 
-/* ---- a step ---- */
-
-struct look {
-	struct prover *prover;
-	const struct probe
-		*probe; /* of the first that is asked by connection */
-	const struct cluster_settings *settings;
-	unsigned lane;
-	unsigned alive;
-	unsigned proving;
-	nsec_t now;
-	nsec_t wait;
-};
-
-static void run(struct child *child, const struct look *look)
+static void run(struct volley *v, struct child *child, nsec_t now, nsec_t wait)
 {
-	const struct cluster_settings *s = child_settings(child);
 	struct health *h = child->health;
 	struct error err;
 
 	if (h->helper != NULL || child->life.paused ||
-		look->now < h->tried_at + look->wait ||
-		look->prover->running >= HEALTH_EXEC_AT_ONCE)
+		now < h->tried_at + wait || v->running >= HEALTH_EXEC_AT_ONCE)
 		return;
-	h->tried_at = look->now;
-	if (health_exec(child, &s->ready_probe, s->check_timeout,
-		    &look->prover->running, answered, &err) == -1)
+	h->tried_at = now;
+	if (health_exec(child, v, probe_of(child), &err) == -1)
 		answered(child, false, err.text);
 }
 
-static void look_at(struct child *child, void *context)
+/* As many connections as there are workers: one that is awake wakes no other. */
+static void fire(struct volley *v, const struct child *first, unsigned alive)
 {
-	struct look *look = context;
-	const struct probe *probe = probe_of(child);
-
-	look->alive++;
-	if (probe == NULL)
-		return;
-	look->proving++;
-	if (probe->kind == PROBE_EXEC) {
-		run(child, look);
-	} else if (look->probe == NULL) {
-		look->probe = probe;
-		look->lane = child->traffic.lane;
-		look->settings = child_settings(child);
-	}
-}
-
-static void note_unasked(struct child *child, void *why)
-{
-	if (probe_of(child) != NULL)
-		answered(child, false, why);
-}
-
-static void on_step(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct prover *p = timer->data;
-	struct service *service = p->volley.service;
-	struct look look = {.prover = p, .now = clock_now()};
+	struct child_walk walk = children_of(v->asker.service);
+	struct child *child;
 	struct error err;
 
-	(void)revents;
-	look.wait = (look.now - p->since) / WAIT_PART;
-	if (look.wait < WAIT_LEAST)
-		look.wait = WAIT_LEAST;
-	look.wait = nsec_min(look.wait, WAIT_MOST);
-	children_each(service->sup, service, look_at, &look);
-	if (look.proving == 0) {
-		volley_stop(&p->volley);
+	if (volley_is_busy(v))
 		return;
-	}
-	if (!volley_is_busy(&p->volley)) {
-		p->volley.in_lane = true;
-		p->volley.lane = look.lane;
-	}
-	/* as many as there are workers: one that is awake wakes no other */
-	if (look.probe != NULL && !volley_is_busy(&p->volley) &&
-		volley_fire(&p->volley, look.settings, look.probe, look.alive,
-			&err) == -1)
-		children_each(service->sup, service, note_unasked, err.text);
-	timer_arm(loop, timer, look.wait);
-}
-
-/* ---- life ---- */
-
-static struct prover *prover_of(struct service *service)
-{
-	struct prover *p = service->asks.prover;
-
-	if (p != NULL)
-		return p;
-	p = malloc(sizeof(*p));
-	if (p == NULL)
-		return NULL;
-	*p = (struct prover){.running = 0};
-	volley_init(&p->volley, service);
-	p->volley.wants = wants;
-	p->volley.answered = answered;
-	ev_init(&p->step, on_step);
-	p->step.data = p;
-	service->asks.prover = p;
-	return p;
-}
-
-void prove_begin(struct service *service)
-{
-	struct prover *p = service->asks.prover;
-
-	if (p == NULL)
+	v->in_lane = true;
+	v->lane = first->traffic.lane;
+	if (volley_fire(v, child_settings(first), probe_of(first), alive,
+		    &err) == 0)
 		return;
-	p->since = clock_now();
-	timer_arm(service->sup->loop, &p->step, WAIT_LEAST);
+	while ((child = child_next(&walk)) != NULL)
+		if (wants(child))
+			answered(child, false, err.text);
 }
 
-void prove_on_birth(struct child *child)
+static void step(struct asker *a, nsec_t now)
+{
+	struct volley *v = (struct volley *)a;
+	struct child_walk walk = children_of(a->service);
+	const struct child *first = NULL; /* that is asked by connection */
+	struct child *child;
+	unsigned alive = 0;
+	unsigned proving = 0;
+	nsec_t wait = (now - a->since) / WAIT_PART;
+
+	if (wait < WAIT_LEAST)
+		wait = WAIT_LEAST;
+	wait = nsec_min(wait, WAIT_MOST);
+	for (; (child = child_next(&walk)) != NULL; alive++) {
+		if (!wants(child))
+			continue;
+		proving++;
+		if (probe_of(child)->kind == PROBE_EXEC)
+			run(v, child, now, wait);
+		else if (first == NULL)
+			first = child;
+	}
+	if (first != NULL)
+		fire(v, first, alive);
+	if (proving > 0)
+		asker_arm(a, wait);
+	else
+		volley_stop(v);
+}
+
+const struct asker_kind prove_kind = {
+	.size = sizeof(struct volley),
+	.first = WAIT_LEAST,
+	.wants = wants,
+	.step = step,
+	.probe = to_ask,
+	.answered = answered,
+};
+
+void health_prove(struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 
 	if (s == NULL || s->ready != READY_PROBE)
 		return;
-	if (health_of(child) == NULL || prover_of(child->service) == NULL) {
+	if (health_of(child) == NULL ||
+		asker_of(child->service, ASKS_READY) == NULL) {
 		log_warn("%s.%" PRIu32 ": out of memory: it cannot be asked if "
 			 "it is ready",
 			child->service->name, child->slot);
 		return;
 	}
 	child->health->proving = true;
-	prove_begin(child->service);
-}
-
-void prove_carried(struct child *child)
-{
-	struct prover *p = prover_of(child->service);
-
-	if (p != NULL)
-		health_exec_carried(child, &p->running, answered);
-}
-
-void prove_let_go(struct service *service, uint32_t slot, uint64_t worker)
-{
-	if (service->asks.prover != NULL)
-		volley_let_go(&service->asks.prover->volley, slot, worker);
-}
-
-void prove_free(struct service *service)
-{
-	struct prover *p = service->asks.prover;
-
-	if (p == NULL)
-		return;
-	volley_stop(&p->volley);
-	ev_timer_stop(service->sup->loop, &p->step);
-	free(p);
-	service->asks.prover = NULL;
+	asker_begin(child->service, ASKS_READY);
 }

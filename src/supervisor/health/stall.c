@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/stall.h"
-
 #include "base/log.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/health/asker.h"
 #include "supervisor/health/hang.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
@@ -13,27 +11,20 @@
 #include "supervisor/health/sight.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
+/*
+ * `stall`: a ready worker has stalled if it has requests that it has not read
+ * or not answered, and has made no progress for that time: no byte moved on any
+ * connection, and it used no more CPU time than housekeeping takes.  nclust
+ * looks from outside at all of its processes, four times in that time, and at
+ * the same time for requests that hang (hang.h).
+ */
 #define LOOKS 4 /* in the time after which it is hung */
 #define WAIT_LEAST (250 * MSEC)
 /* A timer that ticks in a program is no progress: allow it 1/HOUSEKEEPING of
  * the time, and one unit of /proc's clock. */
 #define HOUSEKEEPING 100
 #define CPU_UNIT (10 * MSEC)
-/* The most time for looks in a turn. */
-#define SLICE (2 * MSEC)
-#define LATE (500 * MSEC)
-
-struct staller {
-	struct service *service;
-	ev_timer look;
-	nsec_t due;
-	uint32_t cursor; /* the slot that is next; 0: a look begins */
-	nsec_t wait;     /* the shortest of those that were looked at */
-	bool refused_told;
-};
-
 static nsec_t stall_of(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
@@ -65,18 +56,18 @@ static void unwell(struct child *child, nsec_t time)
 	child_tell(child, EVENT_UNWELL, WHY_STALL);
 }
 
-static void tell_refused(struct staller *st)
+static void tell_refused(struct service *service)
 {
-	if (st->refused_told)
+	if (service->asks.refused_told)
 		return;
-	st->refused_told = true;
-	news_say(st->service->sup, LOG_WARN, "stall-refused",
+	service->asks.refused_told = true;
+	news_say(service->sup, LOG_WARN, "stall-refused",
 		"%s: nclust may not look at its workers' connections, so "
 		"'stall' cannot be seen",
-		st->service->name);
+		service->name);
 }
 
-static void judge(struct staller *st, struct child *child, nsec_t now)
+static void judge(struct child *child, nsec_t now)
 {
 	struct health *h = health_of(child);
 	struct sight sight = {.cpu = 0};
@@ -100,7 +91,7 @@ static void judge(struct staller *st, struct child *child, nsec_t now)
 	print = sight_print(&sight);
 	waits = sight_any_waits(&sight);
 	if (sight.all.refused)
-		tell_refused(st);
+		tell_refused(child->service);
 	sight_free(&sight);
 	if (!waits || print != h->moved_print)
 		moved(h, &sight, print, now);
@@ -110,106 +101,45 @@ static void judge(struct staller *st, struct child *child, nsec_t now)
 
 /* ---- looking ---- */
 
-static void forget_one(struct child *child, void *context)
+static bool wants(const struct child *child)
 {
-	(void)context;
+	return stall_of(child) != 0 || hang_patience(child) != 0;
+}
+
+static nsec_t look(struct child *child, nsec_t now)
+{
+	struct service *service = child->service;
+	uint32_t slot = child->slot;
+	uint64_t worker = child->worker;
+	nsec_t stall = stall_of(child);
+	nsec_t patience = hang_patience(child);
+	nsec_t wait = NSEC_NEVER;
+
+	if (stall != 0)
+		wait = stall / LOOKS;
+	if (patience != 0) {
+		wait = nsec_min(wait, patience / HANG_LOOKS);
+		hang_look(child, now);
+		/* the core may have let it go */
+		child = child_find(service, slot, worker);
+	}
+	if (stall != 0 && child != NULL)
+		judge(child, now);
+	return wait;
+}
+
+static void forget(struct child *child)
+{
 	if (child->health == NULL)
 		return;
 	child->health->moved_at = 0;
 	child->health->hang_cookie = 0;
 }
 
-static void arm(struct staller *st, nsec_t wait)
-{
-	st->due = nsec_add(clock_now(), wait);
-	timer_arm(st->service->sup->loop, &st->look, wait);
-}
-
-/* The slot's workers; true: one of them is to be looked at. */
-static bool look_at_slot(struct staller *st, uint32_t slot, nsec_t now)
-{
-	bool any = false;
-
-	for (int k = 0; k < 2; k++) {
-		struct child *child = st->service->children[slot][k];
-		nsec_t stall = child != NULL ? stall_of(child) : 0;
-		nsec_t patience = child != NULL ? hang_patience(child) : 0;
-
-		any |= stall != 0 || patience != 0;
-		if (patience != 0) {
-			st->wait = nsec_min(st->wait, patience / HANG_LOOKS);
-			hang_look(child, now);
-			/* the core may have let it go */
-			child = st->service->children[slot][k];
-		}
-		if (stall != 0 && child != NULL) {
-			st->wait = nsec_min(st->wait, stall / LOOKS);
-			judge(st, child, now);
-		}
-	}
-	return any;
-}
-
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct staller *st = timer->data;
-	nsec_t now = clock_now();
-	nsec_t until = now + SLICE;
-
-	(void)loop;
-	(void)revents;
-	if (now > st->due + LATE) /* nclust itself stood still, and they? */
-		children_each(st->service->sup, st->service, forget_one, NULL);
-	if (st->cursor == 0)
-		st->wait = NSEC_NEVER;
-	while (st->cursor < st->service->child_slots) {
-		(void)look_at_slot(st, st->cursor++, now);
-		if (clock_now() > until) {
-			arm(st, 0);
-			return;
-		}
-	}
-	st->cursor = 0;
-	if (st->wait == NSEC_NEVER)
-		return; /* nobody is left */
-	arm(st, st->wait > WAIT_LEAST ? st->wait : WAIT_LEAST);
-}
-
-/* ---- life ---- */
-
-static void note_wanted(struct child *child, void *context)
-{
-	*(bool *)context |= stall_of(child) != 0 || hang_patience(child) != 0;
-}
-
-void stall_begin(struct service *service)
-{
-	struct staller *st = service->asks.staller;
-	bool wanted = false;
-
-	children_each(service->sup, service, note_wanted, &wanted);
-	if (!wanted)
-		return;
-	if (st == NULL) {
-		st = calloc(1, sizeof(*st));
-		if (st == NULL)
-			return;
-		st->service = service;
-		ev_init(&st->look, on_look);
-		st->look.data = st;
-		service->asks.staller = st;
-	}
-	if (!ev_is_active(&st->look))
-		arm(st, WAIT_LEAST);
-}
-
-void stall_free(struct service *service)
-{
-	struct staller *st = service->asks.staller;
-
-	if (st == NULL)
-		return;
-	ev_timer_stop(service->sup->loop, &st->look);
-	free(st);
-	service->asks.staller = NULL;
-}
+const struct asker_kind stall_kind = {
+	.size = sizeof(struct asker),
+	.first = WAIT_LEAST,
+	.wants = wants,
+	.look = look,
+	.forget = forget,
+};

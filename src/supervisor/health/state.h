@@ -4,16 +4,17 @@
 
 #include <stdbool.h>
 
+/* What a cluster's workers are asked, or looked at, for. */
+enum asks_for { ASKS_READY, ASKS_CHECK, ASKS_STALL, ASKS_MEMORY, ASKERS };
+
 /*
  * What this room alone knows of a cluster: who looks after its workers.  It is in
  * the struct of common/state.h.
  */
 struct asks {
-	struct prover *prover;   /* asks if workers are ready; or NULL */
-	struct checker *checker; /* and if they are well; or NULL */
-	bool denied_told;        /* that no check can be made */
-	struct staller *staller;
-	struct recycler *recycler;
+	struct asker *of[ASKERS]; /* asker.h; NULL: not needed yet */
+	bool denied_told;         /* that no check can be made */
+	bool refused_told;        /* that no stall can be seen */
 };
 
 #endif

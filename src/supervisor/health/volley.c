@@ -39,7 +39,7 @@ static void close_asking(struct asking *a)
 
 	if (a->state == ASKING_OVER)
 		return;
-	ev_io_stop(v->service->sup->loop, &a->io);
+	ev_io_stop(v->asker.service->sup->loop, &a->io);
 	ev_io_set(&a->io, -1, 0);
 	if (fd != -1)
 		(void)close(fd);
@@ -73,17 +73,25 @@ bool volley_is_busy(const struct volley *v)
 	return has_state(v, WAITING | 1U << ASKING_TAKEN);
 }
 
+/* Must this worker be asked? */
+static bool wants(const struct volley *v, const struct child *child)
+{
+	const struct probe *probe = v->asker.kind->probe(child);
+
+	return probe != NULL && health_same_probe(probe, v->probe);
+}
+
 static void conclude(struct asking *a, bool well, const char *why)
 {
 	struct volley *v = a->volley;
-	struct child *child = child_find(v->service, a->slot, a->worker);
+	struct child *child = child_find(v->asker.service, a->slot, a->worker);
 	bool late = a->state == ASKING_LATE;
 
 	close_asking(a);
 	if (child != NULL && child->health != NULL)
 		child->health->asked = 0;
-	if (child != NULL && (!late || v->wants(child)))
-		v->answered(child, well, why);
+	if (child != NULL && (!late || wants(v, child)))
+		v->asker.kind->answered(child, well, why);
 }
 
 /* ---- the answer ---- */
@@ -142,7 +150,7 @@ static void judge_time(struct asking *a, nsec_t now)
 	read_answer(a); /* it may have come while we were late */
 	if (a->state == ASKING_OVER)
 		return;
-	child = child_find(v->service, a->slot, a->worker);
+	child = child_find(v->asker.service, a->slot, a->worker);
 	if (child == NULL) {
 		close_asking(a);
 		return;
@@ -151,8 +159,8 @@ static void judge_time(struct asking *a, nsec_t now)
 	a->since = now;
 	(void)snprintf(why, sizeof(why), "no answer within %s",
 		text_duration(time, s->check_timeout));
-	if (!late || v->wants(child))
-		v->answered(child, false, why);
+	if (!late || wants(v, child))
+		v->asker.kind->answered(child, false, why);
 }
 
 /* ---- who has it ---- */
@@ -194,7 +202,7 @@ static void take(struct asking *a, struct child *child, bool closed)
 	if (a->state != ASKING_WAITS)
 		return;
 	v->quiet_since = clock_now();
-	if (!v->wants(child) || volley_asks(v, child)) {
+	if (!wants(v, child) || volley_asks(v, child)) {
 		close_asking(a);
 		return;
 	}
@@ -212,7 +220,7 @@ static void take(struct asking *a, struct child *child, bool closed)
 		conclude(a, false, "closed the connection without an answer");
 		return;
 	}
-	ev_io_start(v->service->sup->loop, &a->io);
+	ev_io_start(v->asker.service->sup->loop, &a->io);
 }
 
 /* The only one that there is, or NULL. */
@@ -226,7 +234,7 @@ static struct child *only_child(const struct service *s)
 
 static void tell_denied(struct volley *v)
 {
-	struct service *s = v->service;
+	struct service *s = v->asker.service;
 
 	if ((!v->denied && !v->blind) || s->asks.denied_told)
 		return;
@@ -269,7 +277,7 @@ static void ask_child(struct volley *v, struct child *child, bool deep,
 		if ((held >> i & 1) == 0)
 			continue;
 		take(&v->asks[i], child, false);
-		child = child_find(v->service, slot, worker);
+		child = child_find(v->asker.service, slot, worker);
 	}
 }
 
@@ -279,7 +287,7 @@ static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 	bool given = false;
 
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
-		struct child *only = only_child(v->service);
+		struct child *only = only_child(v->asker.service);
 
 		if (only == NULL || inodes[i] == 0)
 			continue; /* what it said may have been its end */
@@ -291,7 +299,7 @@ static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 
 static void look_at_slot(struct volley *v, uint32_t slot)
 {
-	const struct service *s = v->service;
+	const struct service *s = v->asker.service;
 	/* first where they were found last, then the other way */
 	bool deep = v->deep_first == (v->looked < s->child_slots);
 	uint64_t inodes[VOLLEY_MAX];
@@ -304,7 +312,7 @@ static void look_at_slot(struct volley *v, uint32_t slot)
 /* Look for whose they are, a slice at a time; true: there is more to look at. */
 static bool find_owners(struct volley *v)
 {
-	const struct service *s = v->service;
+	const struct service *s = v->asker.service;
 	nsec_t until = clock_now() + SLICE;
 	uint64_t inodes[VOLLEY_MAX];
 
@@ -358,7 +366,7 @@ static void begin(struct asking *a)
 
 static void take_blindly(struct asking *a)
 {
-	struct child *only = only_child(a->volley->service);
+	struct child *only = only_child(a->volley->asker.service);
 
 	if (only != NULL) {
 		take(a, only, false);
@@ -387,7 +395,7 @@ static void look_if_taken(struct asking *a)
 	n = recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n == 1 || (n == -1 && (errno == EAGAIN || errno == EINTR)))
 		return;
-	only = only_child(a->volley->service);
+	only = only_child(a->volley->asker.service);
 	if (only != NULL)
 		take(a, only, true);
 	else
@@ -461,7 +469,7 @@ static void arm(struct volley *v)
 		return;
 	v->armed = now;
 	v->due = next > now ? next : now;
-	timer_arm(v->service->sup->loop, &v->look, v->due - now);
+	timer_arm(v->asker.service->sup->loop, &v->look, v->due - now);
 }
 
 /* ---- life ---- */
@@ -493,7 +501,7 @@ static void ask(struct volley *v, struct asking *a)
 int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err)
 {
-	if (aim_at(&v->aim, v->service, err) == -1)
+	if (aim_at(&v->aim, v->asker.service, err) == -1)
 		return -1;
 	if (v->settings != NULL && !health_same_probe(v->probe, probe))
 		volley_stop(v);
@@ -557,15 +565,14 @@ void volley_stop(struct volley *v)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		close_asking(&v->asks[i]);
-	ev_timer_stop(v->service->sup->loop, &v->look);
+	ev_timer_stop(v->asker.service->sup->loop, &v->look);
 	if (v->settings != NULL)
 		cluster_settings_unref(v->settings);
 	v->settings = NULL;
 }
 
-void volley_init(struct volley *v, struct service *service)
+void volley_init(struct volley *v)
 {
-	*v = (struct volley){.service = service};
 	ev_init(&v->look, on_look);
 	v->look.data = v;
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {

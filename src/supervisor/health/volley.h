@@ -4,7 +4,7 @@
 
 #include "protocol/httpstatus.h"
 #include "supervisor/health/aim.h"
-#include "supervisor/common/state.h"
+#include "supervisor/health/asker.h"
 
 /*
  * A volley checks workers of a cluster by several connections to its listener
@@ -15,7 +15,8 @@
  * answer, or the lack of one, counts for that worker alone.  A worker that does
  * not answer is reported again each `check-interval` without another request:
  * it would take none.  A connection that no worker takes stays in the queue and
- * counts for none.
+ * counts for none.  The asker that has the volley (asker.h) also counts its
+ * commands there.
  */
 #define VOLLEY_MAX 16
 
@@ -41,10 +42,8 @@ struct asking {
 };
 
 struct volley {
-	struct service *service;
-	/* Must this worker be checked?  And: its result; `why` it failed. */
-	bool (*wants)(struct child *child);
-	void (*answered)(struct child *child, bool well, const char *why);
+	struct asker asker;
+	unsigned running; /* commands, of probes by exec: */
 
 	struct cluster_settings *settings; /* a reference, while it runs */
 	const struct probe *probe;         /* of these; tcp or http */
@@ -68,7 +67,7 @@ struct volley {
 	struct asking asks[VOLLEY_MAX];
 };
 
-void volley_init(struct volley *v, struct service *service);
+void volley_init(struct volley *v); /* all but its asker */
 /* Does a connection wait to be taken? */
 bool volley_waits(const struct volley *v);
 /* … or for an answer that may still come in time? */

@@ -130,10 +130,8 @@ static const struct gap service_gaps[] = {
 	NOT(service, outcome.text),
 	NOT(service, stage.awaited), /* of a moment */
 	NOT(service, trouble),
-	NOT(service, asks.prover), /* made anew */
-	NOT(service, asks.checker),
-	NOT(service, asks.staller),
-	NOT(service, asks.recycler),
+	NOT(service, asks.of), /* made anew */
+	NOT(service, asks.refused_told),
 	NOT(service, kind), /* as the settings say */
 	NOT(service, traffic.steer),
 	NOT(service, accepting), /* a part of its own */

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/health/asker.h"
+
+#include "os/clock.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/health/volley.h"
+
+#include <stdlib.h>
+
+/* The most time for looks in a turn. */
+#define SLICE (2 * MSEC)
+/* If the timer comes later than that, nclust itself stood still. */
+#define LATE (500 * MSEC)
+
+static const struct asker_kind *const kinds[ASKERS] = {
+	[ASKS_READY] = &prove_kind,
+	[ASKS_CHECK] = &check_kind,
+	[ASKS_STALL] = &stall_kind,
+	[ASKS_MEMORY] = &memory_kind,
+};
+
+/* NULL: it has none. */
+static struct volley *volley_of(struct asker *a)
+{
+	return a != NULL && a->kind->probe != NULL ? (struct volley *)a : NULL;
+}
+
+void asker_arm(struct asker *a, nsec_t wait)
+{
+	a->due = nsec_add(clock_now(), wait > 0 ? wait : 0);
+	timer_arm(a->service->sup->loop, &a->timer, wait);
+}
+
+static void look_at_some(struct asker *a, nsec_t now)
+{
+	nsec_t wait = a->kind->first;
+	struct child *child;
+
+	while ((child = child_next(&a->walk)) != NULL) {
+		if (a->kind->wants(child))
+			a->wait = nsec_min(a->wait, a->kind->look(child, now));
+		if (clock_now() > now + SLICE) {
+			asker_arm(a, 0);
+			return;
+		}
+	}
+	if (a->wait != NSEC_NEVER) /* else nobody is left */
+		asker_arm(a, a->wait > wait ? a->wait : wait);
+	a->walk = children_of(a->service);
+	a->wait = NSEC_NEVER;
+}
+
+static void forget_all(struct asker *a)
+{
+	struct child_walk walk = children_of(a->service);
+	struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		a->kind->forget(child);
+	if (volley_of(a) != NULL)
+		volley_stop(volley_of(a));
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct asker *a = timer->data;
+	nsec_t now = clock_now();
+
+	(void)loop;
+	(void)revents;
+	if (now > a->due + LATE && a->kind->forget != NULL)
+		forget_all(a);
+	if (a->kind->look != NULL)
+		look_at_some(a, now);
+	else
+		a->kind->step(a, now);
+}
+
+struct asker *asker_of(struct service *service, enum asks_for which)
+{
+	struct asker *a = service->asks.of[which];
+
+	if (a != NULL)
+		return a;
+	a = calloc(1, kinds[which]->size);
+	if (a == NULL)
+		return NULL;
+	a->kind = kinds[which];
+	a->service = service;
+	a->walk = children_of(service);
+	a->wait = NSEC_NEVER;
+	ev_init(&a->timer, on_timer);
+	a->timer.data = a;
+	if (volley_of(a) != NULL)
+		volley_init(volley_of(a));
+	service->asks.of[which] = a;
+	return a;
+}
+
+static bool is_wanted(const struct service *service, enum asks_for which)
+{
+	struct child_walk walk = children_of(service);
+	const struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (kinds[which]->wants(child))
+			return true;
+	return false;
+}
+
+void asker_begin(struct service *service, enum asks_for which)
+{
+	struct asker *a = service->asks.of[which];
+
+	if (a == NULL && is_wanted(service, which))
+		a = asker_of(service, which);
+	if (a == NULL || (a->kind->look != NULL && ev_is_active(&a->timer)))
+		return;
+	a->since = clock_now();
+	asker_arm(a, a->kind->first);
+}
+
+void askers_let_go(struct service *service, uint32_t slot, uint64_t worker)
+{
+	for (unsigned i = 0; i < ASKERS; i++) {
+		struct volley *v = volley_of(service->asks.of[i]);
+
+		if (v != NULL)
+			volley_let_go(v, slot, worker);
+	}
+}
+
+void askers_free(struct service *service)
+{
+	for (unsigned i = 0; i < ASKERS; i++) {
+		struct asker *a = service->asks.of[i];
+
+		if (a == NULL)
+			continue;
+		if (volley_of(a) != NULL)
+			volley_stop(volley_of(a));
+		ev_timer_stop(service->sup->loop, &a->timer);
+		free(a);
+		service->asks.of[i] = NULL;
+	}
+}
