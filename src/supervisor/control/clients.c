@@ -33,6 +33,12 @@
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
+struct client *clients_first(const struct supervisor *sup)
+{
+	return sup->control.clients != NULL ? sup->control.clients->first
+					    : NULL;
+}
+
 /* ---- closing ---- */
 
 static void keep_reserve(struct supervisor *sup)
@@ -508,8 +514,11 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- news ---- */
 
+/* NULL: an event of the instance. */
 static bool is_expecting(const struct client *c, const struct service *service)
 {
+	if (service == NULL)
+		return c->expects_upgrade;
 	for (size_t i = 0; i < c->expected_count; i++)
 		if (c->expected[i].service == service)
 			return true;
@@ -534,33 +543,22 @@ static void control_on_told(struct supervisor *sup, struct service *service,
 {
 	if (service != NULL && report != NULL)
 		keep_outcome(service, report, sentence);
-	if (sup->control.clients == NULL)
-		return;
-	for (struct client *c = sup->control.clients->first; c != NULL;
-		c = c->next) {
-		if (c->state == CLIENT_FOLLOWING &&
-			request_wants_event(c, json, strlen(json))) {
-			(void)control_put_event(&c->out, c->request.id, json);
-			client_write(c);
-		} else if (c->state == CLIENT_WAITING && service != NULL &&
-			is_expecting(c, service)) {
-			(void)control_put_event(&c->out, c->request.id, json);
+	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
+		if (c->state == CLIENT_FOLLOWING
+				? !request_wants_event(c, json, strlen(json))
+				: c->state != CLIENT_WAITING ||
+					!is_expecting(c, service))
+			continue;
+		(void)control_put_event(&c->out, c->request.id, json);
+		if (c->state == CLIENT_WAITING && service != NULL)
 			request_on_report(c, service, report, sentence);
-			client_write(c);
-		} else if (c->state == CLIENT_WAITING && c->expects_upgrade &&
-			service == NULL) {
-			(void)control_put_event(&c->out, c->request.id, json);
-			client_write(c);
-		}
+		client_write(c);
 	}
 }
 
 void clients_look(struct supervisor *sup)
 {
-	if (sup->control.clients == NULL)
-		return;
-	for (struct client *c = sup->control.clients->first; c != NULL;
-		c = c->next)
+	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
 		if (c->state == CLIENT_WAITING)
 			request_look(c);
 }
@@ -568,9 +566,8 @@ void clients_look(struct supervisor *sup)
 /* Who follows it follows it under its new name. */
 static void control_on_renamed(struct service *service, const char *old)
 {
-	struct clients *all = service->sup->control.clients;
-
-	for (struct client *c = all->first; c != NULL; c = c->next)
+	for (struct client *c = clients_first(service->sup); c != NULL;
+		c = c->next)
 		if (c->state == CLIENT_FOLLOWING &&
 			strcmp(c->request.target, old) == 0)
 			(void)text_copy(c->request.target,
@@ -579,11 +576,9 @@ static void control_on_renamed(struct service *service, const char *old)
 
 static void control_on_drop(struct service *service)
 {
-	const struct supervisor *sup = service->sup;
-
-	if (sup->control.clients == NULL || service->index == SIZE_MAX)
+	if (service->index == SIZE_MAX)
 		return;
-	for (struct client *c = sup->control.clients->first; c != NULL;
+	for (struct client *c = clients_first(service->sup); c != NULL;
 		c = c->next) {
 		for (size_t i = 0; i < c->expected_count; i++)
 			if (c->expected[i].service == service)
@@ -673,8 +668,7 @@ static void control_on_go_on(struct supervisor *sup)
  * room. */
 static void control_on_settle(struct supervisor *sup)
 {
-	for (struct client *c = sup->control.clients->first; c != NULL;
-		c = c->next) {
+	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
 		while (c->state == CLIENT_STATUS &&
 			c->out.len < CLIENT_OUT_MAX / 2)
 			status_slice(c);

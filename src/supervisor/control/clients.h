@@ -94,6 +94,9 @@ int clients_init(struct supervisor *sup, struct error *err);
 /* After events: has an expectation come true? */
 void clients_look(struct supervisor *sup);
 
+/* The newest client; NULL: there is none. */
+struct client *clients_first(const struct supervisor *sup);
+
 /* For requests.c and status.c. */
 void client_write(
 	struct client *c); /* send what is queued, as far as it goes */

@@ -76,15 +76,12 @@ static void hand_out(struct client *client, const struct buffer *event)
 void messages_show(
 	const struct channel *c, const char *line, size_t len, bool valid)
 {
-	struct supervisor *sup = c->child->service->sup;
 	struct buffer event;
 	bool made = false;
 
-	if (sup->control.clients == NULL)
-		return;
 	buffer_init(&event, 0);
-	for (struct client *k = sup->control.clients->first; k != NULL;
-		k = k->next) {
+	for (struct client *k = clients_first(c->child->service->sup);
+		k != NULL; k = k->next) {
 		if (!wants(k, c))
 			continue;
 		if (!made && put_event(&event, c, line, len, valid) == -1)

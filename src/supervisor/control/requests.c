@@ -67,14 +67,6 @@ static struct service *only_service(
 
 /* ---- answers ---- */
 
-static void answer(struct client *c, const char *json)
-{
-	(void)control_begin_result(&c->out, c->request.id);
-	(void)buffer_string(&c->out, json);
-	(void)control_end_result(&c->out);
-	client_done(c);
-}
-
 void request_finish(struct client *c)
 {
 	struct json_writer w;
@@ -126,13 +118,16 @@ static void drop_expectation(struct client *c, size_t i)
 	c->expected[i] = c->expected[--c->expected_count];
 }
 
-static struct expectation *expect(struct client *c, struct service *service)
+static struct expectation *expect(
+	struct client *c, struct service *service, struct error *err)
 {
 	struct expectation *list =
 		realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
 
-	if (list == NULL)
+	if (list == NULL) {
+		(void)error_set(err, 0, "out of memory");
 		return NULL;
+	}
 	c->expected = list;
 	list[c->expected_count] = (struct expectation){.service = service};
 	return &list[c->expected_count++];
@@ -240,8 +235,7 @@ void request_look(struct client *c)
 
 void control_on_upgraded(struct supervisor *sup, const char *text, bool failed)
 {
-	for (struct client *c = sup->control.clients->first; c != NULL;
-		c = c->next) {
+	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
 		if (!c->expects_upgrade)
 			continue;
 		c->expects_upgrade = false;
@@ -251,7 +245,42 @@ void control_on_upgraded(struct supervisor *sup, const char *text, bool failed)
 	}
 }
 
-/* ---- the methods ---- */
+/*
+ * ---- the methods ----
+ *
+ * Each returns the code of the error in `err`; or UNDER_WAY, if the answer is
+ * the outcome of what the client expects now, perhaps nothing; or ANSWERED.
+ */
+enum { UNDER_WAY = 0, ANSWERED = 1 };
+typedef int method(struct client *c, const struct target *t, struct error *err);
+
+static int refuse(struct error *err, int code, const char *why)
+{
+	(void)error_set(err, 0, "%s", why);
+	return code;
+}
+
+/* `what` is "" or ends with a space. */
+static int answer_reached(struct client *c, unsigned reached, const char *what)
+{
+	char json[128];
+
+	(void)snprintf(json, sizeof(json),
+		"{\"reached\":%u,\"text\":\"%ssent to %u worker%s\"}", reached,
+		what, reached, reached == 1 ? "" : "s");
+	(void)control_begin_result(&c->out, c->request.id);
+	(void)buffer_string(&c->out, json);
+	(void)control_end_result(&c->out);
+	client_done(c);
+	return ANSWERED;
+}
+
+static int status(struct client *c, const struct target *t, struct error *err)
+{
+	(void)err;
+	status_begin(c, t->service, t->slot);
+	return ANSWERED;
+}
 
 static int roll(struct client *c, struct service *service, uint32_t slot,
 	struct error *err)
@@ -269,106 +298,89 @@ static int roll(struct client *c, struct service *service, uint32_t slot,
 
 	if (service_roll(service, &roll, err) == -1)
 		return -1;
-	e = expect(c, service);
+	e = expect(c, service, err);
 	if (e == NULL)
-		return error_set(err, ENOMEM, "restart");
+		return -1;
 	/* a newer one that supersedes it fulfils the wish as well */
 	e->rollout = cluster_last_rollout(service->core);
 	return 0;
 }
 
-static void restart(struct client *c, const struct target *t)
+static int restart(struct client *c, const struct target *t, struct error *err)
 {
 	struct supervisor *sup = c->sup;
-	struct error err;
 
-	if (t->slot != SLOT_ALL && c->request.canary > 0) {
-		client_error(
-			c, CONTROL_PARAMS, "a slot by itself has no canaries");
-		return;
-	}
+	if (t->slot != SLOT_ALL && c->request.canary > 0)
+		return refuse(err, CONTROL_PARAMS,
+			"a slot by itself has no canaries");
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 
 		if ((t->service != NULL && s != t->service) || s->stage.leaving)
 			continue;
-		if (roll(c, s, t->slot, &err) == -1) {
-			client_error(c, CONTROL_BUSY, err.text);
-			return;
-		}
+		if (roll(c, s, t->slot, err) == -1)
+			return CONTROL_BUSY;
 	}
-	wait_or_finish(c);
+	return UNDER_WAY;
 }
 
-static void scale(struct client *c, const struct target *t)
+static int scale(struct client *c, const struct target *t, struct error *err)
 {
-	struct error err;
-	struct service *s = only_service(c, t, &err);
+	struct service *s = only_service(c, t, err);
 	struct expectation *e;
 	long count = c->request.count;
 	bool fewer;
 
-	if (s == NULL || t->slot != SLOT_ALL) {
-		client_error(c, CONTROL_PARAMS,
-			s == NULL ? err.text : "a slot cannot be scaled");
-		return;
-	}
+	if (s == NULL)
+		return CONTROL_PARAMS;
+	if (t->slot != SLOT_ALL)
+		return refuse(err, CONTROL_PARAMS, "a slot cannot be scaled");
 	if (c->request.scale_kind == SCALE_BY)
 		count += (long)service_workers(s);
 	if (count < 0 || count > WORKERS_MAX) {
-		(void)error_set(&err, 0,
+		(void)error_set(err, 0,
 			"'%s' has %u workers, and %ld is not a number from 0 "
 			"to %d: nothing was changed",
 			s->name, service_workers(s), count, WORKERS_MAX);
-		client_error(c, CONTROL_PARAMS, err.text);
-		return;
+		return CONTROL_PARAMS;
 	}
 	fewer = count < (long)service_workers(s);
-	e = expect(c, s);
-	if (e == NULL || service_scale(s, (unsigned)count, &err) == -1) {
-		client_error(c, CONTROL_FAILED,
-			e == NULL ? "out of memory" : err.text);
-		return;
-	}
+	e = expect(c, s, err);
+	if (e == NULL || service_scale(s, (unsigned)count, err) == -1)
+		return CONTROL_FAILED;
 	e->fewer = fewer;
 	e->settled = !fewer;
 	e->since = clock_now();
 	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers",
 		s->name, count);
-	wait_or_finish(c);
+	return UNDER_WAY;
 }
 
-static void stop(struct client *c, const struct target *t)
+static int stop(struct client *c, const struct target *t, struct error *err)
 {
+	struct service *s = t->service;
 	struct expectation *e;
 
-	if (t->slot != SLOT_ALL) {
-		client_error(c, CONTROL_PARAMS,
+	if (t->slot != SLOT_ALL)
+		return refuse(err, CONTROL_PARAMS,
 			"a slot cannot be stopped by itself: scale the "
 			"cluster, or restart the slot");
-		return;
-	}
-	if (t->service == NULL) {
-		c->expects_end = true;
-		(void)snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
-			c->sup->settings->name);
-		lifecycle_stop(c->sup, c->request.now);
-		wait_or_finish(c);
-		return;
-	}
-	e = expect(c, t->service);
-	if (e == NULL) {
-		client_error(c, CONTROL_FAILED, "out of memory");
-		return;
-	}
-	e->ended = true;
 	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
-		t->service->name);
-	if (!t->service->stage.ended) {
-		service_stop(t->service, c->request.now);
+		s != NULL ? s->name : c->sup->settings->name);
+	if (s == NULL) {
+		c->expects_end = true;
+		lifecycle_stop(c->sup, c->request.now);
+		return UNDER_WAY;
+	}
+	e = expect(c, s, err);
+	if (e == NULL)
+		return CONTROL_FAILED;
+	e->ended = true;
+	if (!s->stage.ended) {
+		service_stop(s, c->request.now);
 		stopwait_begin(c->sup);
 	}
-	wait_or_finish(c);
+	return UNDER_WAY;
 }
 
 static unsigned send_signal(
@@ -383,76 +395,56 @@ static unsigned send_signal(
 	return service_signal_next(s, signal, false);
 }
 
-static void signal_workers(struct client *c, const struct target *t)
+static int signal_workers(
+	struct client *c, const struct target *t, struct error *err)
 {
 	struct supervisor *sup = c->sup;
 	unsigned reached = 0;
 	char name[16];
-	char json[128];
+	char what[sizeof(name) + 1];
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (t->service == NULL || sup->services[i] == t->service)
 			reached += send_signal(c, t, sup->services[i]);
-	if (reached == 0) {
-		client_error(c, CONTROL_FAILED, "no worker to signal");
-		return;
-	}
-	(void)snprintf(json, sizeof(json),
-		"{\"reached\":%u,\"text\":\"%s sent to %u worker%s\"}", reached,
-		text_signal_name(name, c->request.signal), reached,
-		reached == 1 ? "" : "s");
-	answer(c, json);
+	if (reached == 0)
+		return refuse(err, CONTROL_FAILED, "no worker to signal");
+	(void)snprintf(what, sizeof(what), "%s ",
+		text_signal_name(name, c->request.signal));
+	return answer_reached(c, reached, what);
 }
 
-static void answer_send(struct client *c, const struct service *s,
-	unsigned reached, unsigned asked)
-{
-	char json[200];
-
-	if (reached < asked || asked == 0) {
-		const char *why = !messages_possible(s)
-			? "none of its workers has a message channel (see "
-			  "'ipc')"
-			: asked > 1 || c->request.all
-			? "the others do not read their messages"
-			: "nobody who could get it is ready and reads";
-
-		(void)snprintf(c->outcome, sizeof(c->outcome),
-			"%s: sent to %u worker%s: %s", s->name, reached,
-			reached == 1 ? "" : "s", why);
-		client_error(c, CONTROL_FAILED, c->outcome);
-		return;
-	}
-	(void)snprintf(json, sizeof(json),
-		"{\"reached\":%u,\"text\":\"sent to %u worker%s\"}", reached,
-		reached, reached == 1 ? "" : "s");
-	answer(c, json);
-}
-
-static void send_message(struct client *c, const struct target *t)
+static int send_message(
+	struct client *c, const struct target *t, struct error *err)
 {
 	const char *line = c->request.message;
-	struct error err;
-	struct service *s = only_service(c, t, &err);
+	struct service *s = only_service(c, t, err);
 	unsigned reached;
 	unsigned asked;
 
-	if (s == NULL) {
-		client_error(c, CONTROL_PARAMS, err.text);
-		return;
-	}
+	if (s == NULL)
+		return CONTROL_PARAMS;
 	reached = messages_send(
 		s, t->slot, c->request.all, line, strlen(line), &asked);
-	answer_send(c, s, reached, asked);
+	if (reached == asked && asked > 0)
+		return answer_reached(c, reached, "");
+	(void)error_set(err, 0, "%s: sent to %u worker%s: %s", s->name, reached,
+		reached == 1 ? "" : "s",
+		!messages_possible(s) ? "none of its workers has a message "
+					"channel (see 'ipc')"
+			: asked > 1 || c->request.all
+			? "the others do not read their messages"
+			: "nobody who could get it is ready and reads");
+	return CONTROL_FAILED;
 }
 
 static void await_reload(struct client *c, struct service *s)
 {
 	struct expectation *e;
+	struct error err;
 
 	if (s->stage.awaited == AWAITED_NOTHING)
 		return;
-	e = expect(c, s);
+	e = expect(c, s, &err);
 	if (e == NULL)
 		return; /* the answer comes early */
 	if (s->stage.awaited == AWAITED_ROLLOUT)
@@ -463,46 +455,38 @@ static void await_reload(struct client *c, struct service *s)
 	e->ended = s->stage.awaited == AWAITED_END;
 }
 
-static void reload(struct client *c)
+static int reload(struct client *c, const struct target *t, struct error *err)
 {
 	struct reload_result result;
 	int got = reload_run(c->sup, false, c->request.drop_ports, &result);
 	const char *text = buffer_text(&result.text);
 
+	(void)t;
+	(void)err; /* the text may be longer than that takes */
 	if (text == NULL)
 		text = "out of memory";
-	if (got == -1) {
+	if (got == 0) {
+		(void)text_copy(c->outcome, sizeof(c->outcome), text);
+		for (size_t i = 0; i < c->sup->service_count; i++)
+			await_reload(c, c->sup->services[i]);
+	} else {
 		client_error(c,
 			result.bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED,
 			text);
-		reload_result_fini(&result);
-		return;
 	}
-	(void)text_copy(c->outcome, sizeof(c->outcome), text);
-	for (size_t i = 0; i < c->sup->service_count; i++)
-		await_reload(c, c->sup->services[i]);
 	reload_result_fini(&result);
-	wait_or_finish(c);
+	return got == 0 ? UNDER_WAY : ANSWERED;
 }
 
-static void upgrade(struct client *c, const struct target *t)
+static int upgrade(struct client *c, const struct target *t, struct error *err)
 {
-	struct error err;
-
-	if (t->service != NULL) {
-		client_error(c, CONTROL_PARAMS,
+	if (t->service != NULL)
+		return refuse(err, CONTROL_PARAMS,
 			"nclust is upgraded as a whole, not a cluster of it");
-		return;
-	}
-	if (reexec_begin(c->sup, &err) == -1) {
-		client_error(c,
-			err.sys == EBUSY ? CONTROL_BUSY : CONTROL_FAILED,
-			err.text);
-		return;
-	}
-	if (!c->request.no_wait)
-		c->expects_upgrade = true;
-	wait_or_finish(c);
+	if (reexec_begin(c->sup, err) == -1)
+		return err->sys == EBUSY ? CONTROL_BUSY : CONTROL_FAILED;
+	c->expects_upgrade = !c->request.no_wait;
+	return UNDER_WAY;
 }
 
 static bool contains(const char *json, size_t len, const char *part)
@@ -554,10 +538,11 @@ static long walk_history(struct client *c, long skip, bool hand_out)
 	return wanted;
 }
 
-static void events(struct client *c, const struct target *t)
+static int events(struct client *c, const struct target *t, struct error *err)
 {
 	long skip = 0;
 
+	(void)err;
 	/* from here on the target is a cluster, and perhaps a slot of it */
 	c->only_slot = t->slot;
 	if (t->service != NULL)
@@ -566,26 +551,25 @@ static void events(struct client *c, const struct target *t)
 	if (c->request.last >= 0)
 		skip = walk_history(c, 0, false) - c->request.last;
 	(void)walk_history(c, skip, true);
-	if (!c->request.follow) {
-		answer(c, "{\"ok\":true}");
-		return;
-	}
+	if (!c->request.follow)
+		return UNDER_WAY; /* of nothing */
 	c->state = CLIENT_FOLLOWING;
 	client_write(c);
+	return ANSWERED;
 }
 
-static void config(struct client *c)
+static int config(struct client *c, const struct target *t, struct error *err)
 {
 	struct buffer ini;
 	struct json_writer w;
 	const char *text;
 
+	(void)t;
 	buffer_init(&ini, CLIENT_OUT_MAX / 4);
 	if (describe_settings(&ini, c->sup->settings, false) == -1 ||
 		(text = buffer_text(&ini)) == NULL) {
 		buffer_fini(&ini);
-		client_error(c, CONTROL_INTERNAL, "out of memory");
-		return;
+		return refuse(err, CONTROL_INTERNAL, "out of memory");
 	}
 	(void)control_begin_result(&c->out, c->request.id);
 	json_begin(&w, &c->out);
@@ -602,67 +586,36 @@ static void config(struct client *c)
 	(void)control_end_result(&c->out);
 	buffer_fini(&ini);
 	client_done(c);
+	return ANSWERED;
 }
 
-static void run(struct client *c, const struct target *t)
-{
-	switch (c->request.method) {
-	case METHOD_STATUS:
-		status_begin(c, t->service, t->slot);
-		break;
-	case METHOD_RESTART:
-		restart(c, t);
-		break;
-	case METHOD_RELOAD:
-		reload(c);
-		break;
-	case METHOD_SCALE:
-		scale(c, t);
-		break;
-	case METHOD_STOP:
-		stop(c, t);
-		break;
-	case METHOD_SIGNAL:
-		signal_workers(c, t);
-		break;
-	case METHOD_EVENTS:
-		events(c, t);
-		break;
-	case METHOD_CONFIG:
-		config(c);
-		break;
-	case METHOD_UPGRADE:
-		upgrade(c, t);
-		break;
-	case METHOD_SEND:
-		send_message(c, t);
-		break;
-	case METHODS:
-		client_error(c, CONTROL_INTERNAL, "no such method");
-		break;
-	}
-}
+static method *const methods[METHODS] = {
+	[METHOD_STATUS] = status,
+	[METHOD_RESTART] = restart,
+	[METHOD_RELOAD] = reload,
+	[METHOD_SCALE] = scale,
+	[METHOD_STOP] = stop,
+	[METHOD_SIGNAL] = signal_workers,
+	[METHOD_EVENTS] = events,
+	[METHOD_CONFIG] = config,
+	[METHOD_UPGRADE] = upgrade,
+	[METHOD_SEND] = send_message,
+};
 
-static void obey(struct client *c)
+static int obey(struct client *c, struct error *err)
 {
+	bool writes = control_method_writes(c->request.method);
 	struct target target;
-	struct error err;
 
-	if (control_method_writes(c->request.method) && !c->may_write) {
-		client_error(c, CONTROL_NOT_PERMITTED,
+	if (writes && !c->may_write)
+		return refuse(err, CONTROL_NOT_PERMITTED,
 			"members of control-group may look, not change");
-		return;
-	}
-	if (control_method_writes(c->request.method) &&
-		c->sup->instance.stopping && c->request.method != METHOD_STOP) {
-		client_error(c, CONTROL_BUSY, "nclust is stopping");
-		return;
-	}
-	if (find_target(c, &target, &err) == -1) {
-		client_error(c, CONTROL_NOT_FOUND, err.text);
-		return;
-	}
-	run(c, &target);
+	if (writes && c->sup->instance.stopping &&
+		c->request.method != METHOD_STOP)
+		return refuse(err, CONTROL_BUSY, "nclust is stopping");
+	if (find_target(c, &target, err) == -1)
+		return CONTROL_NOT_FOUND;
+	return methods[c->request.method](c, &target, err);
 }
 
 void request_run(struct client *c, const char *line, size_t len)
@@ -676,11 +629,12 @@ void request_run(struct client *c, const char *line, size_t len)
 		return;
 	c->failed = false;
 	*c->outcome = '\0';
-	if (control_decode(&c->request, line, len, &code, &err) == -1) {
+	if (control_decode(&c->request, line, len, &code, &err) == 0)
+		code = obey(c, &err);
+	if (code == UNDER_WAY)
+		wait_or_finish(c);
+	else if (code != ANSWERED)
 		client_error(c, code, err.text);
-		return;
-	}
-	obey(c);
 	free(c->request.message);
 	c->request.message = NULL;
 }

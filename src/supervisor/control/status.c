@@ -154,28 +154,24 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 
 	json_open_object(w);
 	json_put_int(w, "slot", slot);
-	if (worker != NULL) {
-		json_put_int(w, "id", (int64_t)worker->id);
-		json_put_int(w, "pid", worker->pid);
-		json_put_text(w, "state", slot_state_name(worker->state));
-		json_put_int(w, "generation", worker->generation);
+	put_count(w, "id", worker != NULL ? (long)worker->id : -1);
+	put_count(w, "pid", worker != NULL ? worker->pid : -1);
+	json_put_text(w, "state",
+		slot_state_name(worker != NULL ? worker->state : view->state));
+	put_count(w, "generation",
+		worker != NULL ? (long)worker->generation : -1);
+	if (worker != NULL)
 		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
-	} else {
-		json_put_null(w, "id");
-		json_put_null(w, "pid");
-		json_put_text(w, "state", slot_state_name(view->state));
-		json_put_null(w, "generation");
+	else
 		json_put_null(w, "uptime");
-	}
 	if (s->kind->status_slot != NULL)
 		s->kind->status_slot(w, s, slot);
 	json_put_int(w, "restarts", view->restarts);
 	put_usage(w, child, worker, now);
-	json_key(w, "next_try");
 	if (view->next_try == NSEC_NEVER || worker != NULL)
-		json_nil(w);
+		json_put_null(w, "next_try");
 	else
-		json_decimal(w,
+		json_put_real(w, "next_try",
 			view->next_try > now
 				? nsec_seconds(view->next_try - now)
 				: 0.,
