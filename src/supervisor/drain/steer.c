@@ -38,17 +38,6 @@ static unsigned next(const struct steer *s)
 	return rollout.under_way ? rollout.to : in_force(s);
 }
 
-/* ---- each listener once ---- */
-
-void steer_visit_all(struct steer *s, steer_visit *visit, void *context)
-{
-	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
-	struct listener *l;
-
-	while ((l = listener_next(&walk)) != NULL)
-		visit(s, l, context);
-}
-
 /* ---- who gets how much ---- */
 
 static unsigned weight_of(const struct steer *s, const struct listener *l,
@@ -74,14 +63,13 @@ static unsigned sum_of(
 	return sum;
 }
 
-void steer_share_out(struct steer *s, struct listener *l, void *force)
+void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 {
 	bool pressed = sum_of(s, l, false) == 0; /* nobody else is there */
 	bool nobody = pressed && sum_of(s, l, true) == 0;
 	const struct listener_socket *home = l->sockets == NULL
 		? NULL
 		: group_socket(l, steer_lane_of(s, in_force(s)));
-	bool changed = force != NULL;
 
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		changed |= group_weigh(k,
@@ -99,34 +87,28 @@ void steer_share_out(struct steer *s, struct listener *l, void *force)
  * next worker that is started does; the kernel moves them to another one only for
  * who may load eBPF.
  */
-struct orphanage {
-	unsigned lane;
-	bool waits; /* somebody does, in a queue of that lane */
-};
-
-static void look_for_queue(struct steer *s, struct listener *l, void *context)
+bool steer_is_orphaned(const struct steer *s, const struct lane *lane)
 {
-	struct orphanage *o = context;
-	const struct listener_socket *k = group_socket(l, o->lane);
+	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
+	const struct listener *l;
 
-	if (!o->waits && group_size(l) > 1 && !steer_has_workers(s, l, k))
-		o->waits = group_has_queue(l, k);
-}
+	while (lane->workers == 0 && (l = listener_next(&walk)) != NULL) {
+		const struct listener_socket *k = group_socket(l, lane->id);
 
-bool steer_is_orphaned(struct steer *s, const struct lane *lane)
-{
-	struct orphanage o = {.lane = lane->id};
-
-	if (lane->workers == 0)
-		steer_visit_all(s, look_for_queue, &o);
-	return o.waits;
+		if (group_size(l) > 1 && !steer_has_workers(s, l, k) &&
+			group_has_queue(l, k))
+			return true;
+	}
+	return false;
 }
 
 /* One that no worker has or will have is for nobody: its last worker was kept
- * until it was empty.  Where that was not possible it waits for another one. */
-static void close_old(struct steer *s, struct listener *l, void *waiting)
+ * until it was empty.  Where that was not possible it waits for another one.
+ * True: look again, as one is still open. */
+static bool close_old(struct steer *s, struct listener *l)
 {
 	struct listener_socket *after = NULL;
+	bool waiting = false;
 	nsec_t now = clock_now();
 
 	for (struct listener_socket *k = l->sockets; k != NULL; k = after) {
@@ -135,17 +117,17 @@ static void close_old(struct steer *s, struct listener *l, void *waiting)
 			steer_is_needed(s, l, k, in_force(s), next(s)))
 			continue;
 		if (!steer_is_among_us(s, l))
-			*(bool *)waiting = true;
+			waiting = true;
 		else if (group_is_dry(l, k) || now - k->away >= ORPHAN_MAX)
 			group_close(l, k, false);
 		else if (!group_move_queue(l, k))
-			*(bool *)waiting = true;
+			waiting = true;
 	}
+	return waiting;
 }
 
-static void knock(struct steer *s, struct listener *l, void *context)
+static void knock(const struct steer *s, struct listener *l)
 {
-	(void)context;
 	if (group_size(l) == 1 || l->own_group)
 		return;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
@@ -191,14 +173,19 @@ void steer_drop_lanes(struct steer *s)
 
 void steer_look(struct steer *s)
 {
+	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
+	struct listener *l;
 	bool waiting = false;
 
 	press(s);
 	if (next(s) == in_force(s))
 		steer_move_home(s, steer_lane_of(s, in_force(s)));
 	steer_drop_lanes(s);
-	steer_visit_all(s, steer_share_out, NULL);
-	steer_visit_all(s, close_old, &waiting);
+	while ((l = listener_next(&walk)) != NULL)
+		steer_share_out(s, l, false);
+	walk = listeners_of(s->service, LISTENERS_ALL);
+	while ((l = listener_next(&walk)) != NULL)
+		waiting |= close_old(s, l);
 	waiting |= anybody_drains(s);
 	if (!waiting) {
 		s->pace = LOOK_FIRST;
@@ -219,10 +206,13 @@ static void look_soon(struct steer *s)
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct steer *s = timer->data;
+	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
+	struct listener *l;
 
 	(void)loop;
 	(void)revents;
-	steer_visit_all(s, knock, NULL);
+	while ((l = listener_next(&walk)) != NULL)
+		knock(s, l);
 	s->pace = s->pace < LOOK_EVERY / 2 ? s->pace * 2 : LOOK_EVERY;
 	steer_look(s);
 }
@@ -270,40 +260,18 @@ void steer_left(struct child *child)
 	look_soon(s);
 }
 
-/* Who is looked for among the workers, on behalf of `child` or of nobody. */
-struct wanted {
-	const struct child *child;
-	const struct listener_socket *socket; /* NULL: there is but one */
-	const struct listener *listener;
-};
-
-typedef bool wanted_is(const struct wanted *w, const struct child *other);
-
-static bool anybody(
-	const struct service *service, wanted_is *is, const struct wanted *w)
-{
-	struct child_walk walk = children_of(service);
-	const struct child *other;
-
-	while ((other = child_next(&walk)) != NULL)
-		if (other != w->child && is(w, other))
-			return true;
-	return false;
-}
-
-static bool has_socket(const struct wanted *w, const struct child *other)
-{
-	return group_socket(w->listener, other->traffic.lane) == w->socket;
-}
-
 /* Does anybody have what the workers of that lane have? */
 static bool is_had(
 	const struct service *service, const struct listener *l, unsigned lane)
 {
-	const struct wanted w = {
-		.socket = group_socket(l, lane), .listener = l};
+	const struct listener_socket *socket = group_socket(l, lane);
+	struct child_walk walk = children_of(service);
+	const struct child *c;
 
-	return anybody(service, has_socket, &w);
+	while ((c = child_next(&walk)) != NULL)
+		if (group_socket(l, c->traffic.lane) == socket)
+			return true;
+	return false;
 }
 
 void steer_wake_others(const struct service *service, unsigned lane)
@@ -337,21 +305,18 @@ bool steer_is_away(const struct child *child)
 	return steered;
 }
 
-static bool is_mate(const struct wanted *w, const struct child *other)
-{
-	return other->traffic.in_lane && other->traffic.takes &&
-		has_socket(w, other);
-}
-
 bool steer_has_mates(const struct child *child, const struct listener *l)
 {
-	const struct wanted w = {
-		.child = child,
-		.socket = group_socket(l, child->traffic.lane),
-		.listener = l,
-	};
+	const struct listener_socket *mine =
+		group_socket(l, child->traffic.lane);
+	struct child_walk walk = children_of(child->service);
+	const struct child *c;
 
-	return anybody(child->service, is_mate, &w);
+	while ((c = child_next(&walk)) != NULL)
+		if (c != child && c->traffic.in_lane && c->traffic.takes &&
+			group_socket(l, c->traffic.lane) == mine)
+			return true;
+	return false;
 }
 
 void steer_press(struct child *child)
@@ -364,82 +329,44 @@ void steer_press(struct child *child)
 	look_soon(s);
 }
 
-struct last_orders {
-	const struct child *child;
-	bool wait;
-};
-
-/* It is the only one who could take what is left there. */
-static void look_if_last(struct steer *s, struct listener *l, void *context)
+/* Can nobody of another lane take what is left there? */
+static bool is_last_of(
+	const struct steer *s, const struct listener *l, unsigned lane)
 {
-	struct last_orders *orders = context;
-	struct listener_socket *mine;
+	const struct listener_socket *mine = group_socket(l, lane);
 
-	if (orders->wait || group_size(l) == 1)
-		return;
-	mine = group_socket(l, orders->child->traffic.lane);
-	if (mine->weight > 0)
-		return; /* others will come */
+	if (group_size(l) == 1 || mine->weight > 0)
+		return false; /* others will come */
 	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].id != orders->child->traffic.lane &&
-			s->lanes[i].workers > 0 &&
+		if (s->lanes[i].id != lane && s->lanes[i].workers > 0 &&
 			group_socket(l, s->lanes[i].id) == mine)
-			return;
-	orders->wait = !group_is_dry(l, mine);
-}
-
-/* In its lane, that is. */
-static bool may_take(const struct wanted *w, const struct child *other)
-{
-	return other->traffic.in_lane &&
-		other->traffic.lane == w->child->traffic.lane &&
-		!other->traffic.withdrawn;
+			return false;
+	return true;
 }
 
 bool steer_may_stop(const struct child *child)
 {
-	struct steer *s = child->service->traffic.steer;
-	struct last_orders orders = {.child = child};
-	const struct wanted w = {.child = child};
+	const struct steer *s = child->service->traffic.steer;
+	struct listener_walk walk = listeners_of(child->service, LISTENERS_ALL);
+	struct child_walk others = children_of(child->service);
+	unsigned lane = child->traffic.lane;
+	const struct listener *l;
+	const struct child *c;
 
 	if (s == NULL || !child->traffic.in_lane)
 		return true;
-	if (!anybody(child->service, may_take, &w))
-		steer_visit_all(s, look_if_last, &orders);
-	return !orders.wait;
+	while ((c = child_next(&others)) != NULL)
+		if (c != child && c->traffic.in_lane &&
+			c->traffic.lane == lane && !c->traffic.withdrawn)
+			return true; /* it may take them */
+	while ((l = listener_next(&walk)) != NULL)
+		if (is_last_of(s, l, lane) &&
+			!group_is_dry(l, group_socket(l, lane)))
+			return false;
+	return true;
 }
 
 /* ---- rollouts ---- */
-
-void steer_count(struct steer *s)
-{
-	struct child_walk walk = children_of(s->service);
-	struct child *child;
-
-	while ((child = child_next(&walk)) != NULL) {
-		enum slot_state state = child_view(child).state;
-
-		if (child->traffic.in_lane)
-			continue;
-		steer_on_born(child, NULL);
-		set_state(
-			s, child, state == SLOT_READY, state == SLOT_DRAINING);
-	}
-}
-
-struct steer *steer_new(struct service *service)
-{
-	struct steer *s = calloc(1, sizeof(*s));
-
-	if (s == NULL)
-		return NULL;
-	s->service = service;
-	s->pace = LOOK_FIRST;
-	ev_init(&s->timer, on_timer);
-	s->timer.data = s;
-	service->traffic.steer = s;
-	return s;
-}
 
 static void note(struct service *service, const struct report *r)
 {
@@ -476,6 +403,101 @@ void steer_on_report(struct service *service, const struct report *r)
 	default:
 		break;
 	}
+}
+
+/* ---- taken over, or begun ---- */
+
+/* Without any lane. */
+static struct steer *steer_new(struct service *service)
+{
+	struct steer *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->service = service;
+	s->pace = LOOK_FIRST;
+	ev_init(&s->timer, on_timer);
+	s->timer.data = s;
+	service->traffic.steer = s;
+	return s;
+}
+
+/* Count the living workers into their lanes. */
+static void count_all(struct steer *s)
+{
+	struct child_walk walk = children_of(s->service);
+	struct child *child;
+
+	while ((child = child_next(&walk)) != NULL) {
+		enum slot_state state = child_view(child).state;
+
+		if (child->traffic.in_lane)
+			continue;
+		steer_on_born(child, NULL);
+		set_state(
+			s, child, state == SLOT_READY, state == SLOT_DRAINING);
+	}
+}
+
+static void add_lanes(struct steer *s, struct listener *l)
+{
+	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
+		k->served = true;
+		steer_add_lane(s, k->lane);
+	}
+}
+
+/* Which lane has the generation? */
+static void map_generation(struct steer *s, unsigned generation)
+{
+	struct child_walk walk = children_of(s->service);
+	const struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (child->generation == generation)
+			steer_map_found(s, generation, child->traffic.lane);
+}
+
+struct steer *steer_begin_anew(struct service *service)
+{
+	struct listener_walk listeners = listeners_of(service, LISTENERS_ALL);
+	struct child_walk walk = children_of(service);
+	const struct child *child;
+	struct listener *l;
+	unsigned generation = cluster_generation(service->core);
+	unsigned first = generation > 64 ? generation - 64 : 0;
+	struct steer *s = steer_new(service);
+
+	if (s == NULL)
+		return NULL;
+	while ((child = child_next(&walk)) != NULL)
+		steer_add_lane(s, child->traffic.lane);
+	while ((l = listener_next(&listeners)) != NULL)
+		add_lanes(s, l);
+	if (s->count == 0)
+		steer_add_lane(s, 0);
+	for (unsigned g = first; g <= generation; g++)
+		map_generation(s, g);
+	if (s->from_count == 0)
+		steer_map(s, 0, s->last);
+	count_all(s);
+	return s;
+}
+
+void steer_on_adopted(struct service *service)
+{
+	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
+	struct listener *l;
+	struct steer *s;
+
+	if (!steer_is_busy(service))
+		return;
+	s = steer_begin_anew(service);
+	if (s == NULL)
+		return;
+	while ((l = listener_next(&walk)) != NULL)
+		steer_share_out(s, l, true);
+	steer_look(s);
 }
 
 /* ---- what is known of it ---- */

@@ -75,22 +75,15 @@ bool steer_has_workers(const struct steer *s, const struct listener *l,
 
 /* ---- steer.c ---- */
 
-/* Visit each listener of the service; some are visited twice. */
-typedef void steer_visit(struct steer *s, struct listener *l, void *context);
-void steer_visit_all(struct steer *s, steer_visit *visit, void *context);
-
-struct steer *steer_new(struct service *service); /* without any lane */
-/* Count the living workers into their lanes. */
-void steer_count(struct steer *s);
-/* steer_new(), with the lanes that living workers and sockets have. */
+/* Make it, with the lanes that living workers and sockets have. */
 struct steer *steer_begin_anew(struct service *service);
 /* Drop lanes that no worker has or will get. */
 void steer_drop_lanes(struct steer *s);
 /* Have the lane's workers died, with connections in a queue of theirs? */
-bool steer_is_orphaned(struct steer *s, const struct lane *lane);
-/* A visit: if the sockets' shares of new connections have changed, or `force`
- * is not NULL, set them in the kernel. */
-void steer_share_out(struct steer *s, struct listener *l, void *force);
+bool steer_is_orphaned(const struct steer *s, const struct lane *lane);
+/* Set the sockets' shares of new connections in the kernel, if they or the
+ * sockets have `changed`. */
+void steer_share_out(const struct steer *s, struct listener *l, bool changed);
 /* Something has changed: adjust shares, close old sockets, arm the timer. */
 void steer_look(struct steer *s);
 

@@ -113,7 +113,7 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 			group_forget(l);
 		return;
 	}
-	steer_share_out(s, l, s);
+	steer_share_out(s, l, true);
 	(void)reuseport_hear(fd, l->fd);
 	heal_watch_also(l, fd);
 	opening->opened++;
