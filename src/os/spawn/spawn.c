@@ -12,13 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef CLONE_PIDFD
-#define CLONE_PIDFD 0x00001000
-#endif
-#ifndef P_PIDFD
-#define P_PIDFD 3
-#endif
-
 static pid_t start_with(
 	struct spawn_child *child, char *stack, int flags, int *pidfd)
 {
@@ -68,14 +61,6 @@ static void bury(int pidfd)
 	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) == -1)
 		if (errno != EINTR)
 			return;
-}
-
-static int cannot_clone(struct spawn_failure *failure)
-{
-	failure->step = SPAWN_CLONE;
-	failure->error = errno;
-	failure->what[0] = '\0';
-	return -1;
 }
 
 /*
@@ -146,10 +131,10 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 
 	if (!stack || open_report(&reader, &writer) == -1 ||
 		spawn_table_lend(&child.table, plan, writer) == -1)
-		return cannot_clone(failure);
+		return spawn_fail(failure, SPAWN_CLONE, "");
 	*pid = start(&child, stack, &handle);
 	if (*pid == -1)
-		(void)cannot_clone(failure);
+		(void)spawn_fail(failure, SPAWN_CLONE, "");
 	spawn_table_return(&child.table);
 	if (*pid == -1)
 		return -1;

@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int fail(struct spawn_failure *f, enum spawn_step step, const char *what)
+int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what)
 {
 	f->step = step;
 	f->error = errno;
@@ -59,20 +59,20 @@ static int set_limits(const struct spawn_plan *plan, bool descriptors)
 static int set_process(const struct spawn_plan *plan, struct spawn_failure *f)
 {
 	if (plan->new_session && setsid() == -1)
-		return fail(f, SPAWN_SESSION, "");
+		return spawn_fail(f, SPAWN_SESSION, "");
 	if (disposition_reset(plan->ignored_known ? plan->ignored
 						  : DISPOSITION_ALL) == -1)
-		return fail(f, SPAWN_SIGNALS, "");
+		return spawn_fail(f, SPAWN_SIGNALS, "");
 	if (set_limits(plan, false) == -1)
-		return fail(f, SPAWN_LIMIT, "");
+		return spawn_fail(f, SPAWN_LIMIT, "");
 	if (plan->nice != INT_MIN &&
 		setpriority(PRIO_PROCESS, 0, plan->nice) == -1)
-		return fail(f, SPAWN_NICE, "");
+		return spawn_fail(f, SPAWN_NICE, "");
 	if (plan->oom_score_adj && write_oom_score(plan->oom_score_adj) == -1)
-		return fail(f, SPAWN_OOM_SCORE, plan->oom_score_adj);
+		return spawn_fail(f, SPAWN_OOM_SCORE, plan->oom_score_adj);
 	if (plan->affinity &&
 		sched_setaffinity(0, plan->affinity_size, plan->affinity) == -1)
-		return fail(f, SPAWN_AFFINITY, "");
+		return spawn_fail(f, SPAWN_AFFINITY, "");
 	if (plan->umask != -1)
 		(void)umask((mode_t)plan->umask);
 	return 0;
@@ -81,11 +81,11 @@ static int set_process(const struct spawn_plan *plan, struct spawn_failure *f)
 static int set_place(const struct spawn_plan *plan, struct spawn_failure *f)
 {
 	if (plan->chroot && (chroot(plan->chroot) == -1 || chdir("/") == -1))
-		return fail(f, SPAWN_CHROOT, plan->chroot);
+		return spawn_fail(f, SPAWN_CHROOT, plan->chroot);
 	if (spawn_credentials(plan, f) == -1)
 		return -1;
 	if (plan->directory && chdir(plan->directory) == -1)
-		return fail(f, SPAWN_DIRECTORY, plan->directory);
+		return spawn_fail(f, SPAWN_DIRECTORY, plan->directory);
 	return 0;
 }
 
@@ -254,21 +254,21 @@ static int set_up(struct spawn_child *child, struct spawn_failure *f)
 	sigset_t none;
 
 	if (plan->trap != NULL && set_trap(child) == -1)
-		return fail(f, SPAWN_TRAP, "");
+		return spawn_fail(f, SPAWN_TRAP, "");
 	if (set_limits(plan, true) == -1)
-		return fail(f, SPAWN_LIMIT, "");
+		return spawn_fail(f, SPAWN_LIMIT, "");
 	if (set_place(plan, f) == -1)
 		return -1;
 	if (follow_parent(child) == -1)
-		return fail(f, SPAWN_PARENT, "");
+		return spawn_fail(f, SPAWN_PARENT, "");
 	if (plan->capabilities_given && spawn_capabilities(plan) == -1)
-		return fail(f, SPAWN_CAPABILITIES, "");
+		return spawn_fail(f, SPAWN_CAPABILITIES, "");
 	if (plan->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
-		return fail(f, SPAWN_NO_NEW_PRIVS, "");
+		return spawn_fail(f, SPAWN_NO_NEW_PRIVS, "");
 	write_pid(plan);
 	(void)sigemptyset(&none);
 	if (sigprocmask(SIG_SETMASK, &none, NULL) == -1)
-		return fail(f, SPAWN_SIGNALS, "");
+		return spawn_fail(f, SPAWN_SIGNALS, "");
 	return 0;
 }
 
@@ -278,7 +278,7 @@ static int set_descriptors(struct spawn_child *child, struct spawn_failure *f)
 
 	if (spawn_table_take(&child->table, child->plan, &bad) == 0)
 		return 0;
-	(void)fail(f, SPAWN_DESCRIPTORS, "");
+	(void)spawn_fail(f, SPAWN_DESCRIPTORS, "");
 	if (bad != -1)
 		(void)snprintf(f->what, sizeof(f->what), "%d", bad);
 	return -1;

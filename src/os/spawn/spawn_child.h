@@ -26,6 +26,9 @@ struct spawn_child {
 /* The function for clone(2); `argument` is a struct spawn_child. */
 int spawn_child_run(void *argument);
 
+/* Note the step, errno, and `what` it failed at.  Returns -1. */
+int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what);
+
 /* The steps that have a file of their own.  0, or -1 and errno. */
 
 /* Groups and user, proved; with failure->step set where it fails. */

@@ -96,36 +96,28 @@ static int set_user(const struct spawn_plan *plan)
 	return -1;
 }
 
-static int at(struct spawn_failure *f, enum spawn_step step)
-{
-	f->step = step;
-	f->error = errno;
-	f->what[0] = '\0';
-	return -1;
-}
-
 int spawn_credentials(
 	const struct spawn_plan *plan, struct spawn_failure *failure)
 {
 	if (plan->capabilities_given && bound(plan) == -1)
-		return at(failure, SPAWN_CAPABILITIES);
+		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
 	if (set_groups(plan) == -1)
-		return at(failure, SPAWN_GROUPS);
+		return spawn_fail(failure, SPAWN_GROUPS, "");
 	if (plan->uid < 0)
 		return 0;
 	if (plan->capabilities_given && plan->capabilities != 0 &&
 		prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1)
-		return at(failure, SPAWN_CAPABILITIES);
+		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
 	if (set_user(plan) == -1)
-		return at(failure, SPAWN_USER);
+		return spawn_fail(failure, SPAWN_USER, "");
 	if (plan->uid == 0)
 		return 0;
 	if (reduce(plan) == -1)
-		return at(failure, SPAWN_CAPABILITIES);
+		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
 	if (syscall(VFORK_SETRESUID, 0, 0, 0) == -1)
 		return 0; /* as it must be; exec clears PR_SET_KEEPCAPS */
 	errno = EPERM;
-	return at(failure, SPAWN_REGAIN);
+	return spawn_fail(failure, SPAWN_REGAIN, "");
 }
 
 int spawn_capabilities(const struct spawn_plan *plan)

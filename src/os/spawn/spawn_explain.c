@@ -38,48 +38,32 @@ int spawn_exit_status(const struct spawn_failure *f)
 	return 126;
 }
 
-static void hint_exec(int error, struct error *err)
-{
-	switch (error) {
-	case ENOEXEC:
-		(void)error_hint(err,
-			"neither a program for this machine nor a script whose "
-			"first line names its interpreter ('#!/bin/sh')");
-		break;
-	case E2BIG:
-		(void)error_hint(err,
-			"its arguments and environment together "
-			"are larger than the kernel takes");
-		break;
-	case ETXTBSY:
-		(void)error_hint(err, "somebody has it open for writing");
-		break;
-	case ENOMEM:
-		(void)error_hint(err,
-			"the machine or the cgroup is short of "
-			"memory");
-		break;
-	case EAGAIN:
-		(void)error_hint(err,
-			"the user's limit of processes "
-			"(RLIMIT_NPROC) is reached");
-		break;
-	default:
-		break;
-	}
-}
-
-static void hint_clone(int error, struct error *err)
-{
-	if (error == EAGAIN)
-		(void)error_hint(err,
-			"a limit of processes is reached "
-			"(RLIMIT_NPROC, pids.max)");
-	else if (error == EMFILE)
-		(void)error_hint(err,
-			"nclust's limit of open files is reached "
-			"(RLIMIT_NOFILE)");
-}
+static const struct {
+	enum spawn_step step;
+	int error;
+	const char *text;
+} hints[] = {
+	{SPAWN_CLONE, EAGAIN,
+		"a limit of processes is reached (RLIMIT_NPROC, pids.max)"},
+	{SPAWN_CLONE, EMFILE,
+		"nclust's limit of open files is reached (RLIMIT_NOFILE)"},
+	{SPAWN_CHROOT, EPERM, "this needs root"},
+	{SPAWN_GROUPS, EPERM, "this needs root"},
+	{SPAWN_USER, EPERM, "this needs root"},
+	{SPAWN_CAPABILITIES, EPERM,
+		"nclust can only pass on what it has, and needs CAP_SETPCAP, "
+		"or no-new-privs = yes, to take the rest away"},
+	{SPAWN_EXEC, ENOEXEC,
+		"neither a program for this machine nor a script whose first "
+		"line names its interpreter ('#!/bin/sh')"},
+	{SPAWN_EXEC, E2BIG,
+		"its arguments and environment together are larger than the "
+		"kernel takes"},
+	{SPAWN_EXEC, ETXTBSY, "somebody has it open for writing"},
+	{SPAWN_EXEC, ENOMEM, "the machine or the cgroup is short of memory"},
+	{SPAWN_EXEC, EAGAIN,
+		"the user's limit of processes (RLIMIT_NPROC) is reached"},
+};
 
 static void explain_deed(
 	const struct spawn_failure *f, const char *name, struct error *err)
@@ -94,16 +78,6 @@ static void explain_deed(
 	else
 		(void)error_set(
 			err, f->error, "cannot %s for '%s'", deed, name);
-	if (f->error != EPERM)
-		return;
-	if (f->step == SPAWN_GROUPS || f->step == SPAWN_USER ||
-		f->step == SPAWN_CHROOT)
-		(void)error_hint(err, "this needs root");
-	else if (f->step == SPAWN_CAPABILITIES)
-		(void)error_hint(err,
-			"nclust can only pass on what it has, and needs "
-			"CAP_SETPCAP, or no-new-privs = yes, to take the rest "
-			"away");
 }
 
 void spawn_explain(
@@ -112,12 +86,10 @@ void spawn_explain(
 	switch (f->step) {
 	case SPAWN_CLONE:
 		(void)error_set(err, f->error, "cannot start '%s'", name);
-		hint_clone(f->error, err);
 		break;
 	case SPAWN_EXEC:
 		(void)error_set(err, f->error, "cannot execute '%s'",
 			f->what[0] != '\0' ? f->what : name);
-		hint_exec(f->error, err);
 		break;
 	case SPAWN_INTERPRETER:
 		if (f->what[0] != '\0')
@@ -139,5 +111,8 @@ void spawn_explain(
 		explain_deed(f, name, err);
 		break;
 	}
+	for (size_t i = 0; i < COUNT_OF(hints); i++)
+		if (hints[i].step == f->step && hints[i].error == f->error)
+			(void)error_hint(err, "%s", hints[i].text);
 	(void)error_status(err, spawn_exit_status(f));
 }

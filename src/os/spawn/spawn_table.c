@@ -6,14 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-
-#ifndef CLOSE_RANGE_UNSHARE
-#define CLOSE_RANGE_UNSHARE (1U << 1)
-#endif
 
 /* Below this a descriptor is low; so many low ones are kept to be lent. */
 enum { LOW = 256, KEPT = 10 };
@@ -33,16 +29,11 @@ static struct {
 	int room;      /* the table has places below this */
 } kept;
 
-static int close_range_(unsigned first, unsigned last, unsigned flags)
-{
-	return (int)syscall(SYS_close_range, first, last, flags);
-}
-
 static void ask(int null_fd)
 {
 	kept.asked = true;
 	/* no such number: this only tells whether there is the call */
-	kept.possible = close_range_(~0U, ~0U, 0) == 0;
+	kept.possible = close_range(~0U, ~0U, 0) == 0;
 	while (kept.possible && null_fd != -1 && kept.count < KEPT) {
 		int fd = fcntl(null_fd, F_DUPFD_CLOEXEC, 3);
 
@@ -234,7 +225,7 @@ static int own(const struct spawn_table *t)
 {
 	if (t->first_other == 0)
 		return 0;
-	return close_range_(t->first_other, ~0U, CLOSE_RANGE_UNSHARE);
+	return close_range(t->first_other, ~0U, CLOSE_RANGE_UNSHARE);
 }
 
 static int fill_standard(
