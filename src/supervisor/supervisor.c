@@ -549,6 +549,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.logger.pidfd = -1,
 		.orphans.keeper_socket = -1,
 		.traffic.thawer = -1,
+		.traffic.thaw_pipe = -1,
 		.orphans.file = {.fd = -1},
 		.daemon.pipe = -1,
 	};

@@ -52,52 +52,48 @@
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents);
 
+static void note_ports(struct drain *d, const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		const struct listener *l = set->list[i];
+
+		if (d->port_count < DRAIN_PORTS && l->has_key)
+			d->ports[d->port_count++] = l->key.port;
+	}
+}
+
+/* NULL: out of memory. */
 static struct drain *drain_new(struct child *child, nsec_t span)
 {
-	struct supervisor *sup = child->service->sup;
+	const struct service *service = child->service;
 	struct drain *d = calloc(1, sizeof(*d));
 
-	if (d != NULL && sup->traffic.drains == NULL) {
-		sup->traffic.drains = calloc(1, sizeof(*sup->traffic.drains));
-		if (sup->traffic.drains != NULL) {
-			sup->traffic.drains->tick = connections_tick();
-			sup->traffic.drains->thawer = -1;
-		}
-	}
-	if (d == NULL || sup->traffic.drains == NULL) {
-		free(d);
+	if (d == NULL)
 		return NULL;
-	}
 	d->child = child;
-	d->all = sup->traffic.drains;
+	d->all = &service->sup->traffic;
 	d->began = clock_now();
 	d->until = nsec_add(d->began, span);
 	d->wait = WAIT_FIRST;
 	d->least = UINT32_MAX;
 	ev_init(&d->timer, on_timer);
 	d->timer.data = d;
-	d->next = sup->traffic.drains->list;
-	sup->traffic.drains->list = d;
-	sup->traffic.drains->count++;
+	d->next = d->all->drains;
+	d->all->drains = d;
+	d->all->drain_count++;
 	child->traffic.drain = d;
+	note_ports(d, &service->held.listeners);
+	note_ports(d, &service->held.learned);
 	return d;
-}
-
-static void drains_free(struct supervisor *sup)
-{
-	connections_free(&sup->traffic.drains->seen);
-	fd_close(&sup->traffic.drains->thawer);
-	free(sup->traffic.drains);
-	sup->traffic.drains = NULL;
 }
 
 static void drain_free(struct drain *d)
 {
-	struct supervisor *sup = d->child->service->sup;
-	struct drain **at = &sup->traffic.drains->list;
+	struct traffic *all = d->all;
+	struct drain **at = &all->drains;
 
 	drain_thaw(d);
-	ev_timer_stop(sup->loop, &d->timer);
+	ev_timer_stop(d->child->service->sup->loop, &d->timer);
 	drain_drop_flights(d);
 	drain_forget_processes(d);
 	free(d->memory);
@@ -107,8 +103,10 @@ static void drain_free(struct drain *d)
 	d->child->traffic.drain = NULL;
 	d->child->traffic.busy = 0;
 	free(d);
-	if (--sup->traffic.drains->count == 0)
-		drains_free(sup);
+	if (--all->drain_count > 0)
+		return;
+	connections_free(&all->seen);
+	fd_close(&all->thaw_pipe);
 }
 
 static void again_in(struct drain *d, nsec_t wait)
@@ -123,7 +121,7 @@ static void look_later(struct drain *d)
 	nsec_t took = d->took_before != 0 && d->took_before < d->view.took
 		? d->took_before
 		: d->view.took;
-	nsec_t least = took * LOOKS_SHARE * (nsec_t)d->all->count;
+	nsec_t least = took * LOOKS_SHARE * (nsec_t)d->all->drain_count;
 	nsec_t wait = d->wait;
 
 	drain_thaw(d);
@@ -424,20 +422,19 @@ static void learn(struct drain *d)
 /* Looks take turns with all else: when their time is used up they wait. */
 static void look_in_turn(struct drain *d)
 {
-	struct supervisor *sup = d->child->service->sup;
+	struct traffic *all = d->all;
 	nsec_t began = clock_now();
 
-	if (began >= sup->traffic.drains->turn_ends) {
-		sup->traffic.drains->turn_ends = began + TURN;
-		sup->traffic.drains->turn_left = TURN_FOR_LOOKS;
+	if (began >= all->turn_ends) {
+		all->turn_ends = began + TURN;
+		all->turn_left = TURN_FOR_LOOKS;
 	}
-	if (sup->traffic.drains->turn_left <= 0) {
-		again_in(d, sup->traffic.drains->turn_ends - began);
+	if (all->turn_left <= 0) {
+		again_in(d, all->turn_ends - began);
 		return;
 	}
 	look(d);
-	if (sup->traffic.drains != NULL) /* it was not that of the last drain */
-		sup->traffic.drains->turn_left -= clock_now() - began;
+	all->turn_left -= clock_now() - began;
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -456,35 +453,13 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- from outside ---- */
 
-static void note_ports(struct drain *d, const struct listener_set *set)
-{
-	for (size_t i = 0; i < set->count; i++) {
-		const struct listener *l = set->list[i];
-
-		if (d->port_count < DRAIN_PORTS && l->has_key)
-			d->ports[d->port_count++] = l->key.port;
-	}
-}
-
-static struct drain *start(struct child *child, nsec_t span)
-{
-	struct drain *d = drain_new(child, span);
-	const struct service *service = child->service;
-
-	if (d == NULL)
-		return NULL;
-	note_ports(d, &service->held.listeners);
-	note_ports(d, &service->held.learned);
-	return d;
-}
-
 static void drain_on_drain(struct child *child, nsec_t span)
 {
 	struct drain *d = child->traffic.drain;
 
 	if (d != NULL)
 		return;
-	d = start(child, span);
+	d = drain_new(child, span);
 	if (d == NULL) { /* no memory: the core's deadline ends it */
 		log_warn("%s.%" PRIu32 ": out of memory: not drained",
 			child->service->name, child->slot);
@@ -499,7 +474,8 @@ static void drain_on_drain(struct child *child, nsec_t span)
 /* One look at it, whoever else looks; the caller frees what it gets. */
 static struct drain *glance(struct child *child)
 {
-	struct drain *d = child->traffic.drain == NULL ? start(child, 0) : NULL;
+	struct drain *d =
+		child->traffic.drain == NULL ? drain_new(child, 0) : NULL;
 
 	if (d != NULL)
 		drain_look(d);
@@ -549,7 +525,7 @@ static bool drain_on_stop(struct child *child, int signal)
 
 	if (d == NULL &&
 		cluster_settings(child->service->core)->drain == DRAIN_SIGNAL)
-		d = start(child, 0);
+		d = drain_new(child, 0);
 	if (d != NULL && !d->signalled)
 		before_signal(d);
 	/* a master may hand it on by other ways than a signal: those below it
@@ -587,10 +563,7 @@ static void drain_on_dying(struct child *child)
 
 void drain_on_settle(struct supervisor *sup)
 {
-	if (sup->traffic.drains == NULL)
-		return;
-	for (struct drain *d = sup->traffic.drains->list; d != NULL;
-		d = d->next)
+	for (struct drain *d = sup->traffic.drains; d != NULL; d = d->next)
 		if (d->frozen) {
 			drain_thaw(d);
 			again_in(d, WAIT_LAST);
@@ -600,7 +573,7 @@ void drain_on_settle(struct supervisor *sup)
 static void drain_on_end(struct supervisor *sup)
 {
 	while (sup->traffic.drains != NULL)
-		drain_free(sup->traffic.drains->list);
+		drain_free(sup->traffic.drains);
 	thaw_fini(sup);
 }
 

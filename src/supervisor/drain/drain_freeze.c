@@ -123,13 +123,12 @@ size_t drain_list_processes(struct drain *d)
 /* Should we be killed meanwhile, it is to be continued. */
 static void note_frozen(const struct drain *d, bool frozen)
 {
-	struct supervisor *sup = d->child->service->sup;
 	struct state_entry *e = d->child->kept.entry;
 
 	if (e == NULL || (e->flags & STATE_KEEP) == 0)
 		return;
 	if (frozen) {
-		thaw_stand_by(sup, &sup->traffic.drains->thawer);
+		thaw_stand_by(d->child->service->sup);
 		e->flags |= STATE_FROZEN;
 	} else {
 		e->flags &= ~(uint32_t)STATE_FROZEN;

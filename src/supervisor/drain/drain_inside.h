@@ -49,7 +49,7 @@ struct drain_flight {
 
 struct drain {
 	struct drain *next; /* in the list of all drains */
-	struct drains *all;
+	struct traffic *all;
 	struct child *child;
 	ev_timer timer; /* the next look */
 	nsec_t began;
@@ -86,19 +86,8 @@ struct drain {
 	size_t flight_count;
 };
 
-/* What the drains of an instance share. */
-struct drains {
-	struct drain *list;
-	size_t count;
-	nsec_t turn_ends;
-	nsec_t turn_left; /* for looks */
-	unsigned tick;
-	struct connections seen; /* at the last look */
-	int thawer; /* pipe to the process that thaws for us (thaw.h); or -1 */
-};
-
 /* drain_look.c */
-void drain_look(struct drain *d); /* fills d->view and drains->seen */
+void drain_look(struct drain *d); /* fills d->view and traffic.seen */
 bool drain_is_incoming(const struct drain *d, const struct connection *c);
 /* End those of the connections seen that are quiet.  Returns their number;
  * *late counts those that got a request meanwhile and stay open. */

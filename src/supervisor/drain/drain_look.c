@@ -131,7 +131,7 @@ static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 {
 	uint32_t since =
 		d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
-	unsigned tick = d->all->tick;
+	unsigned tick = connections_tick();
 	bool late = drain_is_half_over(d, now);
 	size_t at = 0;
 

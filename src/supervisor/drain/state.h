@@ -2,14 +2,17 @@
 #ifndef SUPERVISOR_DRAIN_STATE_H
 #define SUPERVISOR_DRAIN_STATE_H
 
+#include "base/nsec.h"
+#include "os/look/connections.h"
+
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * What this room alone knows of the connections of a worker, of a cluster and of
  * all: these structs are in those of common/state.h.
  */
 struct drain;
-struct drains;
 struct steer;
 
 struct worker_traffic {
@@ -28,8 +31,13 @@ struct cluster_traffic {
 };
 
 struct traffic {
-	struct drains *drains; /* NULL: none is under way */
-	int thawer; /* pidfd of who waits for our end (thaw.h), or -1 */
+	struct drain *drains; /* all that are under way */
+	unsigned drain_count;
+	nsec_t turn_ends;
+	nsec_t turn_left;        /* for looks of the drains */
+	struct connections seen; /* at the last look, of whichever drain */
+	int thawer;    /* pidfd of who waits for our end (thaw.h), or -1 */
+	int thaw_pipe; /* to it, while there are drains; or -1 */
 };
 
 #endif

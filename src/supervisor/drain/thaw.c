@@ -75,12 +75,12 @@ static void wait_and_thaw(void)
 
 /* ---- in nclust ---- */
 
-void thaw_stand_by(struct supervisor *sup, int *fd)
+void thaw_stand_by(struct supervisor *sup)
 {
 	int ends[2] = {-1, -1};
 	pid_t pid = -1;
 
-	if (*fd != -1 || sup->orphans.file.map == NULL)
+	if (sup->traffic.thaw_pipe != -1 || sup->orphans.file.map == NULL)
 		return;
 	if (pipe2(ends, O_CLOEXEC) == 0)
 		pid = fork();
@@ -96,7 +96,7 @@ void thaw_stand_by(struct supervisor *sup, int *fd)
 		fd_close(&ends[1]);
 	}
 	fd_close(&ends[0]);
-	*fd = ends[1];
+	sup->traffic.thaw_pipe = ends[1];
 	fd_close(&sup->traffic.thawer); /* one of before, which is ending */
 	if (pid > 0)
 		sup->traffic.thawer = pidfd_of(pid);

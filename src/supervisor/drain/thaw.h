@@ -19,8 +19,9 @@
  * because stopped it would answer nothing.
  */
 
-/* Fork the helper, unless *fd is open already; it exits after *fd is closed. */
-void thaw_stand_by(struct supervisor *sup, int *fd);
+/* Fork the helper, unless there is one; it exits when traffic.thaw_pipe is
+ * closed. */
+void thaw_stand_by(struct supervisor *sup);
 void thaw_fini(struct supervisor *sup); /* wait until it has exited */
 /* Continue a process that leads its group: first all processes below it, then
  * the rest of its group, also those that have lost their parent. */

@@ -88,6 +88,11 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, orphans.heritage), /* of the start */
 	NOT(supervisor, orphans.has_past),
 	NOT(supervisor, traffic.drains), /* begun anew */
+	NOT(supervisor, traffic.drain_count),
+	NOT(supervisor, traffic.turn_ends),
+	NOT(supervisor, traffic.turn_left),
+	NOT(supervisor, traffic.seen),
+	NOT(supervisor, traffic.thaw_pipe),
 	NOT(supervisor,
 		traffic.thawer), /* the exec is the end that it waits for */
 	NOT(supervisor, commands.helpers), /* parts of those they run for */
