@@ -157,14 +157,21 @@ static bool is_for_all(
 	return rollout->of == cluster_wanted(service->core);
 }
 
+/* The worker of that slot that came first; NULL: there is none. */
+static struct child *find_old(const struct service *service, uint32_t slot)
+{
+	if (slot >= service->child_slots)
+		return NULL;
+	return service->children[slot][0] != NULL ? service->children[slot][0]
+						  : service->children[slot][1];
+}
+
 /* One stands for all, as they have one command. */
 static bool is_stubborn(const struct service *service)
 {
 	for (uint32_t i = 0; i < service->child_slots; i++) {
-		struct child *child = service->children[i][0];
+		struct child *child = find_old(service, i);
 
-		if (child == NULL)
-			child = service->children[i][1];
 		if (child != NULL && child->traffic.drain == NULL)
 			return drain_is_stubborn(child, 0);
 	}
@@ -202,14 +209,6 @@ void steer_begin(struct service *service, unsigned generation)
 }
 
 /* ---- a single one ---- */
-
-static struct child *find_old(const struct service *service, uint32_t slot)
-{
-	if (slot >= service->child_slots)
-		return NULL;
-	return service->children[slot][0] != NULL ? service->children[slot][0]
-						  : service->children[slot][1];
-}
 
 /* Is there a worker that is to be emptied once the new one of its slot is ready,
  * and would not be, while the others go on? */
