@@ -591,40 +591,39 @@ static void control_on_drop(struct service *service)
 
 /* ---- life ---- */
 
-static int bind_control(
-	struct supervisor *sup, struct socket_file *file, struct error *err)
+/* Bind the control socket, and watch it in place of the one before. */
+static int bind_control(struct clients *all, struct error *err)
 {
+	struct supervisor *sup = all->sup;
 	long group = sup->settings->control_gid;
 	int fd = socket_open_at(sup->rundir.dir, "control", SOCK_STREAM,
 		group >= 0 ? 0660 : 0600, -1, group, err);
+	int old = all->listen.fd;
 	struct stat st;
 
 	if (fd == -1)
 		return error_wrap(err, "control socket");
-	*file = (struct socket_file){0};
+	all->file = (struct socket_file){0};
 	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0)
-		*file = (struct socket_file){st.st_dev, st.st_ino};
-	return fd;
+		all->file = (struct socket_file){st.st_dev, st.st_ino};
+	ev_io_stop(sup->loop, &all->listen);
+	ev_io_set(&all->listen, fd, EV_READ);
+	ev_io_start(sup->loop, &all->listen);
+	fd_close(&old);
+	return 0;
 }
 
 static int control_on_renew(struct supervisor *sup, struct error *err)
 {
 	struct clients *all = sup->control.clients;
-	int old = all->listen.fd;
 	struct stat st;
-	int fd;
 
 	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) ==
 			0 &&
 		st.st_dev == all->file.dev && st.st_ino == all->file.ino)
 		return 0;
-	fd = bind_control(sup, &all->file, err);
-	if (fd == -1)
+	if (bind_control(all, err) == -1)
 		return -1;
-	ev_io_stop(sup->loop, &all->listen);
-	ev_io_set(&all->listen, fd, EV_READ);
-	ev_io_start(sup->loop, &all->listen);
-	(void)close(old);
 	news_say(sup, LOG_WARN, "control-renewed",
 		"%s: the control socket had been removed from '%s' and was "
 		"made "
@@ -679,21 +678,16 @@ static void control_on_settle(struct supervisor *sup)
 int clients_init(struct supervisor *sup, struct error *err)
 {
 	struct clients *all = clients_carried(sup);
-	int fd;
 
 	if (all == NULL)
 		return error_set(err, ENOMEM, "control socket");
 	if (!sup->has_rundir)
 		return 0;
-	fd = bind_control(sup, &all->file, err);
-	if (fd == -1) {
-		free(all);
-		sup->control.clients = NULL;
-		return -1;
-	}
-	ev_io_set(&all->listen, fd, EV_READ);
-	ev_io_start(sup->loop, &all->listen);
-	return 0;
+	if (bind_control(all, err) == 0)
+		return 0;
+	free(all);
+	sup->control.clients = NULL;
+	return -1;
 }
 
 /* At the very end the clients get a second to take their answers. */

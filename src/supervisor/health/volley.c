@@ -364,28 +364,26 @@ static void begin(struct asking *a)
 		close_asking(a);
 }
 
-static void take_blindly(struct asking *a)
+/* Nobody can tell who has it, unless there is only one. */
+static bool take_unseen(struct asking *a, bool closed)
 {
 	struct child *only = only_child(a->volley->asker.service);
 
-	if (only != NULL) {
-		take(a, only, false);
-		return;
-	}
-	close_asking(a);
-	tell_denied(a->volley);
+	if (only != NULL)
+		take(a, only, closed);
+	else
+		close_asking(a);
+	return only != NULL;
 }
 
-/* Closed before it was known by whom: then nobody can tell, but of one who is
- * alone. */
 static void look_if_taken(struct asking *a)
 {
-	struct child *only;
 	char byte;
 	ssize_t n;
 
 	if (a->volley->blind) {
-		take_blindly(a);
+		if (!take_unseen(a, false))
+			tell_denied(a->volley);
 		return;
 	}
 	if (a->inode == 0)
@@ -395,11 +393,7 @@ static void look_if_taken(struct asking *a)
 	n = recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n == 1 || (n == -1 && (errno == EAGAIN || errno == EINTR)))
 		return;
-	only = only_child(a->volley->asker.service);
-	if (only != NULL)
-		take(a, only, true);
-	else
-		close_asking(a);
+	(void)take_unseen(a, true); /* it was closed before that was known */
 }
 
 /* When that began is not known, but not before we went to sleep: all since then
