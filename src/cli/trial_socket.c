@@ -397,13 +397,6 @@ bool held_has_own(const struct held *held, const struct held *other,
 
 /* ---- options ---- */
 
-static bool is_on(int fd, int level, int name)
-{
-	int on;
-
-	return socket_get(fd, level, name, &on) == 0 && on != 0;
-}
-
 static void put(char *to, size_t size, const char *text)
 {
 	size_t used = strlen(to);
@@ -429,7 +422,6 @@ const char *held_options(
 {
 	struct remote r;
 	scoped_fd fd = -1;
-	int protocol;
 
 	to[0] = '\0';
 	remote_of(&r, socket->pid);
@@ -444,15 +436,15 @@ const char *held_options(
 	if (socket->kind == HELD_TCP && socket_has_reuseport(fd))
 		put(to, size, "SO_REUSEPORT");
 	if (socket->at.any.sa_family == AF_INET6 &&
-		is_on(fd, IPPROTO_IPV6, IPV6_V6ONLY))
+		socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0)
 		put(to, size, "IPv6 only");
-	if (socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) == 0 &&
-		protocol == IPPROTO_MPTCP)
+	if (socket_option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_MPTCP)
 		put(to, size, "multipath TCP");
 	if (socket->kind == HELD_TCP &&
-		is_on(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT))
+		socket_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) != 0)
 		put(to, size, "TCP_DEFER_ACCEPT");
-	if (socket->kind == HELD_TCP && is_on(fd, IPPROTO_TCP, TCP_FASTOPEN))
+	if (socket->kind == HELD_TCP &&
+		socket_option(fd, IPPROTO_TCP, TCP_FASTOPEN) != 0)
 		put(to, size, "TCP_FASTOPEN");
 	return to;
 }

@@ -64,16 +64,11 @@ static void take_tcp(struct connection *c, const struct tcp_info *info)
 
 static bool is_unix_stream(int fd)
 {
-	int domain;
-	int type;
-	int listens;
+	int type = socket_option(fd, SOL_SOCKET, SO_TYPE);
 
-	return socket_get(fd, SOL_SOCKET, SO_DOMAIN, &domain) == 0 &&
-		domain == AF_UNIX &&
-		socket_get(fd, SOL_SOCKET, SO_TYPE, &type) == 0 &&
+	return socket_option(fd, SOL_SOCKET, SO_DOMAIN) == AF_UNIX &&
 		(type == SOCK_STREAM || type == SOCK_SEQPACKET) &&
-		socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens) == 0 &&
-		listens == 0;
+		socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) == 0;
 }
 
 /* False: it is none of those that matter. */

@@ -214,19 +214,10 @@ static void look_unix(int fd, struct queue_facts *facts)
 	facts->limit = (long)lengths.udiag_wqueue;
 }
 
-/* 0 also where there is no such option. */
-static int option(int fd, int name)
-{
-	int value;
-
-	(void)socket_get(fd, SOL_SOCKET, name, &value);
-	return value;
-}
-
 void sockdiag_queue(int fd, struct queue_facts *facts)
 {
-	bool listening = option(fd, SO_ACCEPTCONN) != 0;
-	int family = option(fd, SO_DOMAIN);
+	bool listening = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 0;
+	int family = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
 
 	facts->depth = -1;
 	facts->limit = -1;
@@ -235,7 +226,8 @@ void sockdiag_queue(int fd, struct queue_facts *facts)
 		look_unix(fd, facts);
 	else if (family != AF_UNIX && listening)
 		look_tcp(fd, facts);
-	else if (option(fd, SO_TYPE) == SOCK_DGRAM && family != AF_UNIX)
+	else if (socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM &&
+		family != AF_UNIX)
 		facts->drops = drops(fd);
 }
 
@@ -277,7 +269,8 @@ bool sockdiag_is_shut(int fd)
 
 	if (fstat(fd, &st) == -1)
 		return false;
-	list_port(&l, fd, option(fd, SO_DOMAIN), STATE_LISTEN);
+	list_port(
+		&l, fd, socket_option(fd, SOL_SOCKET, SO_DOMAIN), STATE_LISTEN);
 	do
 		one = list_next(&l);
 	while (one != NULL && one->idiag_inode != (uint32_t)st.st_ino);
@@ -327,7 +320,8 @@ long sockdiag_half_open(int fd, unsigned retries)
 	long count = 0;
 
 	for (size_t i = 0; i < COUNT_OF(families); i++) {
-		if (i > 0 && option(fd, SO_DOMAIN) != families[i])
+		if (i > 0 &&
+			socket_option(fd, SOL_SOCKET, SO_DOMAIN) != families[i])
 			break;
 		list_port(&l, fd, families[i], STATE_SYN_RECV);
 		while ((one = list_next(&l)) != NULL)
@@ -374,7 +368,8 @@ long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)
 
 long sockdiag_listeners(int fd)
 {
-	const uint32_t device = (uint32_t)option(fd, SO_BINDTOIFINDEX);
+	const uint32_t device =
+		(uint32_t)socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
 	const struct inet_diag_msg *one;
 	struct list l untouched;
 	union endpoint at;

@@ -29,6 +29,14 @@ int socket_get(int fd, int level, int option, int *value)
 	return getsockopt(fd, level, option, value, &size);
 }
 
+int socket_option(int fd, int level, int option)
+{
+	int value;
+
+	(void)socket_get(fd, level, option, &value);
+	return value;
+}
+
 int socket_set(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value));

@@ -62,6 +62,7 @@ int socket_look(int fd, struct socket_facts *facts, struct error *err);
 
 /* Options that are numbers.  0, or -1 and errno; then *value is 0. */
 int socket_get(int fd, int level, int option, int *value);
+int socket_option(int fd, int level, int option); /* 0 where it has none */
 int socket_set(int fd, int level, int option, int value);
 /* Change the backlog of a listening socket. */
 int socket_backlog(int fd, int backlog);

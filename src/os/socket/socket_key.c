@@ -79,7 +79,6 @@ int socket_key_of(
 	struct socket_key *key, int fd, const void *any, socklen_t size)
 {
 	int v6only = 0;
-	int device;
 
 	(void)memset(key, 0, sizeof(*key));
 	if (socket_get(fd, SOL_SOCKET, SO_DOMAIN, &key->family) == -1 ||
@@ -92,8 +91,7 @@ int socket_key_of(
 		socket_get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only) == -1)
 		return -1;
 	key->v6only = v6only != 0;
-	if (socket_get(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device) == 0)
-		key->device = (uint32_t)device;
+	key->device = (uint32_t)socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
 	return take_address(key, any, size);
 }
 
@@ -109,11 +107,8 @@ int socket_key_bound(struct socket_key *key, int fd)
 static bool default_v6only(void)
 {
 	scoped_fd fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int value;
 
-	return fd != -1 &&
-		socket_get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value) == 0 &&
-		value != 0;
+	return fd != -1 && socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0;
 }
 
 int socket_key_guess(struct socket_key *key, const char *protocol,

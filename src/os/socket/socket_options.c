@@ -89,9 +89,7 @@ void socket_options_follow(int fd, const struct socket_options *before,
 
 bool socket_has_reuseport(int fd)
 {
-	int on;
-
-	return socket_get(fd, SOL_SOCKET, SO_REUSEPORT, &on) == 0 && on != 0;
+	return socket_option(fd, SOL_SOCKET, SO_REUSEPORT) != 0;
 }
 
 int socket_set_reuseport(int fd, bool on)

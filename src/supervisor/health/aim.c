@@ -40,7 +40,6 @@ static void set_inet(struct aim *aim, int fd)
 	struct sockaddr_in *in = &aim->address.v4;
 	struct sockaddr_in6 *in6 = &aim->address.v6;
 	uint16_t port = in->sin_port; /* where that of version 6 is */
-	int only;
 
 	(void)snprintf(
 		aim->host, sizeof(aim->host), "localhost:%u", ntohs(port));
@@ -51,8 +50,7 @@ static void set_inet(struct aim *aim, int fd)
 	}
 	if (!IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
 		return;
-	(void)socket_get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only);
-	if (only != 0) {
+	if (socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0) {
 		in6->sin6_addr = in6addr_loopback;
 		return;
 	}
@@ -67,7 +65,6 @@ static void set_inet(struct aim *aim, int fd)
 int aim_at(struct aim *aim, const struct service *s, struct error *err)
 {
 	const struct listener *l = first_of(&s->held.listeners);
-	int seconds;
 
 	if (l == NULL)
 		l = first_of(&s->held.learned);
@@ -83,9 +80,7 @@ int aim_at(struct aim *aim, const struct service *s, struct error *err)
 				err, 0, "the path of its listener is too long");
 		return 0;
 	}
-	aim->deferred = socket_get(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT,
-				&seconds) == 0 &&
-		seconds > 0;
+	aim->deferred = socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0;
 	set_inet(aim, l->fd);
 	return 0;
 }

@@ -342,11 +342,8 @@ static bool is_meant(const struct node_server *s,
 
 static void note_kernel(struct listener *l)
 {
-	int on;
-
 	if (!l->facts.listening && l->facts.type == SOCK_STREAM &&
-		socket_get(l->fd, SOL_SOCKET, SO_ACCEPTCONN, &on) == 0 &&
-		on != 0)
+		socket_option(l->fd, SOL_SOCKET, SO_ACCEPTCONN) != 0)
 		heal_listening(l);
 }
 
