@@ -63,19 +63,6 @@ static int read_proc(pid_t tid, const char *name, char *to, size_t size)
 	return fd == -1 || got == -1 ? -1 : 0;
 }
 
-/* What stands behind "KEY:" at the beginning of a line, or NULL. */
-static const char *field(const char *text, const char *key)
-{
-	size_t len = strlen(key);
-
-	while (text != NULL && strncmp(text, key, len) != 0) {
-		text = strchr(text, '\n');
-		if (text != NULL)
-			text++;
-	}
-	return text != NULL ? text + len : NULL;
-}
-
 /* ---- with whose rights ---- */
 
 void remote_of(struct remote *r, pid_t tid)
@@ -394,8 +381,8 @@ int remote_fd_flags(struct remote *r, int fd)
 
 	if (look_at_fd(r, read_text, "fdinfo", fd, info, sizeof(info)) == -1)
 		return -1;
-	flags = field(info, "flags:");
-	return flags != NULL ? (int)strtol(flags, NULL, 8) : -1;
+	flags = strstr(info, "\nflags:");
+	return flags != NULL ? (int)strtol(flags + 7, NULL, 8) : -1;
 }
 
 size_t remote_epoll_items(struct remote *r, int epoll,
