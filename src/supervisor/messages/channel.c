@@ -29,8 +29,9 @@
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
+/* Each line is a message. */
 static const struct channel_speaker plain_speaker = {
-	CHANNEL_PLAIN, messages_on_line, messages_on_end};
+	CHANNEL_PLAIN, messages_from, messages_on_end};
 
 static const struct channel_speaker *speaker_of(const struct channel *c)
 {

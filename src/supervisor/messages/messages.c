@@ -95,11 +95,6 @@ void messages_from(struct channel *c, const char *line, size_t len)
 	messages_show(c, line, len, valid);
 }
 
-void messages_on_line(struct channel *c, const char *line, size_t len)
-{
-	messages_from(c, line, len);
-}
-
 void messages_on_end(struct channel *c)
 {
 	log_debug("%s.%" PRIu32 ": its message channel is closed",

@@ -16,8 +16,7 @@
  * says. */
 void messages_from(struct channel *c, const char *line, size_t len);
 
-/* The plain channel's speaker: each line is a message. */
-void messages_on_line(struct channel *c, const char *line, size_t len);
+/* A channel of any kind is closed. */
 void messages_on_end(struct channel *c);
 
 /* Send a message from outside, one JSON value on one line: to the worker of a
