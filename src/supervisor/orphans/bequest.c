@@ -25,6 +25,7 @@ struct writing {
 	struct supervisor *sup;
 	struct estate *estate;
 	const struct service *service;
+	bool fresh; /* the keeper holds none of them */
 	bool failed;
 };
 
@@ -52,18 +53,35 @@ static void put_sockets(struct estate_listener *e, const struct listener *l)
 	e->socket_count = count;
 }
 
+static void hold(struct writing *w, enum logwire_what what, uint64_t id, int fd,
+	uint64_t *held)
+{
+	if (w->fresh)
+		*held = 0;
+	keeper_hold(w->sup, what, id, fd, held);
+}
+
+static void hold_sockets(struct writing *w, struct listener *l, uint64_t cookie)
+{
+	hold(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->kept.held);
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		if (s->fd != l->fd)
+			hold(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd,
+				&s->held);
+}
+
 static void put_listener(struct writing *w, struct listener *l)
 {
 	scoped_str text = address_format(&l->address);
 	uint64_t cookie = socket_cookie(l->fd);
 	struct estate_listener *e;
 
-	keeper_hold_listener(w->sup, l);
-	store_put(w->sup, l);
 	if (cookie == 0)
 		w->failed = true; /* nobody would find it again */
 	if (is_there(w->estate, cookie))
 		return;
+	hold_sockets(w, l, cookie);
+	store_put(w->sup, l);
 	e = text != NULL ? estate_add_listener(w->estate, text) : NULL;
 	if (e == NULL) {
 		w->failed = true;
@@ -89,11 +107,12 @@ static void put_segment(struct writing *w, struct segment *s)
 
 	if (s == NULL)
 		return;
-	keeper_hold_segment(w->sup, s);
 	for (size_t i = 0; i < w->estate->segment_count; i++)
 		if (w->estate->segments[i].ino == s->facts.ino &&
 			w->estate->segments[i].dev == s->facts.dev)
 			return;
+	hold(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino),
+		s->fd, &s->held);
 	e = estate_add_segment(w->estate);
 	if (e == NULL) {
 		w->failed = true;
@@ -149,7 +168,7 @@ static void put_service(struct writing *w, struct service *s)
 	c->scaled = s->stage.scaled;
 	c->workers = config_digest_workers(settings);
 	c->says_ready = s->kept.knows_notify = cluster_knows_notify(s->core);
-	c->listens = s->kept.knows_listen = cluster_knows_listen(s->core);
+	c->listening.listens = s->kept.knows_listen = cluster_knows_listen(s->core);
 	put_generation(c, c->generation, settings);
 	put_set(w, &s->held.listeners);
 	put_segment(w, s->held.segment);
@@ -165,12 +184,14 @@ static void put_service(struct writing *w, struct service *s)
 static int write_all(struct supervisor *sup)
 {
 	struct estate estate = {.serial = sup->births.next_serial};
-	struct writing w = {.sup = sup, .estate = &estate};
+	struct writing w = {
+		.sup = sup, .estate = &estate, .fresh = sup->orphans.fresh};
 	struct buffer bytes;
 	int got = -1;
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		put_service(&w, sup->services[i]);
+	sup->orphans.fresh &= w.failed;
 	buffer_init(&bytes, 0);
 	errno = ENOMEM;
 	if (!w.failed && estate_encode(&bytes, &estate) == 0)
@@ -182,8 +203,7 @@ static int write_all(struct supervisor *sup)
 
 void bequest_look(struct supervisor *sup)
 {
-	if (!sup->orphans.changed || sup->orphans.heritage != NULL ||
-		sup->instance.over)
+	if (!sup->orphans.changed || sup->orphans.heritage != NULL || sup->instance.over)
 		return;
 	sup->orphans.changed = false;
 	if (!keeper_wanted(sup))
@@ -427,14 +447,16 @@ static void orphans_on_gone(struct child *child)
 
 static void orphans_on_let_go(struct holding *h)
 {
+	struct listener *l = h->listener;
+
 	if (h->segment != NULL)
-		keeper_drop_segment(h->segment->sup, h->segment);
-	else if (h->socket != NULL)
-		keeper_drop_socket(h->listener->sup, &h->socket->held);
-	else {
-		keeper_drop_socket(h->listener->sup, &h->listener->kept.held);
-		store_remove(h->listener->sup, h->listener);
-	}
+		keeper_drop(
+			h->segment->sup, LOGWIRE_A_SEGMENT, &h->segment->held);
+	else
+		keeper_drop(l->sup, LOGWIRE_A_LISTENER,
+			h->socket != NULL ? &h->socket->held : &l->kept.held);
+	if (l != NULL && h->socket == NULL)
+		store_remove(l->sup, l);
 }
 
 static void orphans_on_end(struct supervisor *sup)

@@ -32,11 +32,6 @@ bool keeper_wanted(const struct supervisor *sup)
 	return false;
 }
 
-static bool is_kept(const struct service *service)
-{
-	return cluster_next_settings(service->core)->orphans == ORPHANS_KEEP;
-}
-
 /* ---- holding ---- */
 
 void keeper_hold_child(struct child *child)
@@ -87,116 +82,41 @@ static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
 
 void keeper_drop_child(const struct child *child)
 {
-	if (child->kept.entry != NULL &&
-		(child->kept.entry->flags & STATE_KEEP) != 0)
+	if (child->kept.entry != NULL && (child->kept.entry->flags & STATE_KEEP) != 0)
 		drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
 }
 
-void keeper_drop_socket(struct supervisor *sup, uint64_t *held)
+void keeper_drop(
+	struct supervisor *sup, enum logwire_what what, uint64_t *held)
 {
 	if (*held != 0)
-		drop(sup, LOGWIRE_A_LISTENER, *held);
+		drop(sup, what, *held);
 	*held = 0;
 }
 
-void keeper_hold_socket(struct supervisor *sup, int fd, uint64_t *held)
-{
-	struct logwire_packet p = {
-		.kind = LOGWIRE_HOLD,
-		.what = LOGWIRE_A_LISTENER,
-		.which = LOGWIRE_SOCKET,
-		.worker = socket_cookie(fd),
-	};
-
-	if (sup->orphans.keeper_socket == -1 || *held == p.worker)
-		return;
-	keeper_drop_socket(sup, held); /* another one has its place */
-	if (logger_send(sup, &p, &fd, 1))
-		*held = p.worker;
-}
-
-void keeper_hold_listener(struct supervisor *sup, struct listener *l)
-{
-	keeper_hold_socket(sup, l->fd, &l->kept.held);
-	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
-		if (s->fd != l->fd)
-			keeper_hold_socket(sup, s->fd, &s->held);
-}
-
-void keeper_hold_segment(struct supervisor *sup, struct segment *s)
+void keeper_hold(struct supervisor *sup, enum logwire_what what, uint64_t id,
+	int fd, uint64_t *held)
 {
 	const struct logwire_packet p = {
 		.kind = LOGWIRE_HOLD,
-		.what = LOGWIRE_A_SEGMENT,
-		.which = LOGWIRE_MEMORY,
-		.worker = sharedmem_id(s->facts.dev, s->facts.ino),
+		.what = what,
+		.which = what == LOGWIRE_A_SEGMENT ? LOGWIRE_MEMORY
+						   : LOGWIRE_SOCKET,
+		.worker = id,
 	};
 
-	if (sup->orphans.keeper_socket != -1 && !s->held)
-		s->held = logger_send(sup, &p, &s->fd, 1);
-}
-
-void keeper_drop_segment(struct supervisor *sup, struct segment *s)
-{
-	if (s->held)
-		drop(sup, LOGWIRE_A_SEGMENT,
-			sharedmem_id(s->facts.dev, s->facts.ino));
-	s->held = false;
-}
-
-static void hold_segment(struct supervisor *sup, struct segment *s, bool fresh)
-{
-	if (s == NULL)
+	if (sup->orphans.keeper_socket == -1 || *held == id)
 		return;
-	s->held &= !fresh;
-	keeper_hold_segment(sup, s);
-}
-
-static void forget_held(struct listener *l)
-{
-	l->kept.held = 0;
-	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
-		s->held = 0;
-}
-
-static void hold_set(
-	struct supervisor *sup, const struct listener_set *set, bool fresh)
-{
-	for (size_t i = 0; i < set->count; i++) {
-		if (fresh)
-			forget_held(set->list[i]);
-		keeper_hold_listener(sup, set->list[i]);
-	}
-}
-
-static void hold_all(struct supervisor *sup, bool fresh)
-{
-	struct child_walk walk = children_of_all(sup);
-	struct child *child;
-
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-
-		if (!is_kept(s))
-			continue;
-		hold_set(sup, &s->held.listeners, fresh);
-		hold_set(sup, &s->held.learned, fresh);
-		hold_segment(sup, s->held.segment, fresh);
-		hold_segment(sup, s->held.former, fresh);
-		for (const struct recipe *r = s->life.recipes; r != NULL;
-			r = r->next) {
-			hold_set(sup, &r->listeners, fresh);
-			hold_segment(sup, r->segment, fresh);
-		}
-	}
-	while ((child = child_next(&walk)) != NULL)
-		if (fresh || !child->kept.held)
-			keeper_hold_child(child);
+	keeper_drop(sup, what, held); /* another one has its place */
+	if (logger_send(sup, &p, &fd, 1))
+		*held = id;
 }
 
 void keeper_greet(struct supervisor *sup, bool fresh)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_KEEP};
+	struct child_walk walk = children_of_all(sup);
+	struct child *child;
 	struct error err;
 	int fds[2];
 
@@ -212,8 +132,13 @@ void keeper_greet(struct supervisor *sup, bool fresh)
 	}
 	fds[0] = sup->orphans.keeper_socket;
 	fds[1] = sup->rundir.dir;
-	if (logger_send(sup, &p, fds, 2))
-		hold_all(sup, fresh);
+	if (!logger_send(sup, &p, fds, 2))
+		return;
+	while ((child = child_next(&walk)) != NULL)
+		if (fresh || !child->kept.held)
+			keeper_hold_child(child);
+	sup->orphans.fresh |= fresh;
+	sup->orphans.changed = true; /* bequest_look() sends the rest */
 }
 
 void keeper_leave(struct supervisor *sup)

@@ -8,21 +8,21 @@
 /* With `orphans = keep` the logger is also the keeper (logger/keep.h): it holds
  * duplicates of the descriptors that must outlive nclust. */
 bool keeper_wanted(const struct supervisor *sup);
-/* Make the logger the keeper and send it all descriptors that it does not hold.
- * A `fresh` logger has just been started and holds none. */
+/* Make the logger the keeper and send it what it does not hold: the workers'
+ * descriptors now, listeners and segments when this turn ends.  A `fresh` logger
+ * has just been started and holds none. */
 void keeper_greet(struct supervisor *sup, bool fresh);
 /* nclust was asked to stop: ask the keeper to exit, too. */
 void keeper_leave(struct supervisor *sup);
 
 void keeper_hold_child(struct child *child);
 void keeper_drop_child(const struct child *child);
-void keeper_hold_listener(struct supervisor *sup, struct listener *l);
-/* Hold any socket; *held becomes its cookie, by which it is dropped. */
-void keeper_hold_socket(struct supervisor *sup, int fd, uint64_t *held);
-void keeper_drop_socket(struct supervisor *sup, uint64_t *held);
-
-void keeper_hold_segment(struct supervisor *sup, struct segment *s);
-void keeper_drop_segment(struct supervisor *sup, struct segment *s);
+/* Hold a socket, by its cookie, or a segment, by its sharedmem_id().  *held
+ * becomes that id, by which it is dropped; a different one is dropped first. */
+void keeper_hold(struct supervisor *sup, enum logwire_what what, uint64_t id,
+	int fd, uint64_t *held);
+void keeper_drop(
+	struct supervisor *sup, enum logwire_what what, uint64_t *held);
 
 /* What the keeper gave back for one worker, listener or segment. */
 struct given {

@@ -23,6 +23,7 @@ struct orphans {
 	uint32_t last_number;      /* of a service */
 	struct heritage *heritage; /* what an earlier one has left; or NULL */
 	int keeper_socket;         /* where the next one calls, or -1 */
+	bool fresh; /* the keeper holds no listener and no segment yet */
 };
 
 /* Of a cluster, as it was written down (bequest.h). */

@@ -77,7 +77,7 @@ struct segment {
 	struct sharedmem_facts facts;
 	unsigned users;
 	struct supervisor *sup;
-	bool held; /* by the keeper, by its inode */
+	uint64_t held; /* by the keeper, by its sharedmem_id(); or 0 */
 };
 
 /* Listeners in their order; those of one settings version are counted in `users`. */

@@ -81,6 +81,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, channels.retry),
 	NOT(supervisor, orphans.changed),
 	NOT(supervisor, orphans.failed),
+	NOT(supervisor, orphans.fresh),
 	NOT(supervisor, births.scratch),
 	NOT(supervisor, births.scratch_list),
 	NOT(supervisor, births.scratch_size),
