@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/environ.h"
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "os/place/rundir.h"
@@ -25,43 +24,20 @@
 
 /* ---- who lives ---- */
 
-/* There is no such process, or none of whom we may know. */
-static bool is_nobody(int error)
-{
-	return error == ENOENT || error == ESRCH || error == EACCES ||
-		error == EPERM;
-}
-
-/* One that was on its way when nclust died has not told its start time.
- * -1 and errno: it cannot be told. */
-static int is_by_name(struct supervisor *sup, const struct state_entry *e)
-{
-	char value[sizeof(sup->rundir.path) + 16] untouched;
-	char wanted[24];
-
-	(void)snprintf(wanted, sizeof(wanted), "%" PRIx64, e->serial);
-	if (environ_value(
-		    e->birth.pid, "NCLUST_WORKER", value, sizeof(value)) == -1)
-		return is_nobody(errno) ? 0 : -1;
-	if (strcmp(value, wanted) != 0)
-		return 0;
-	if (environ_value(
-		    e->birth.pid, "NCLUST_SOCKET", value, sizeof(value)) == -1)
-		return is_nobody(errno) ? 0 : -1;
-	return strncmp(value, sup->rundir.path, strlen(sup->rundir.path)) ==
-		0 &&
-		strcmp(value + strlen(sup->rundir.path), "/control") == 0;
-}
-
-/* 1, 0; -1 and errno: it cannot be told. */
+/* 1, 0; -1 and errno: it cannot be told.  One that was on its way when nclust
+ * died has not told its start time. */
 static int is_itself(struct supervisor *sup, const struct state_entry *e)
 {
 	struct process_facts facts;
+	uint64_t serial;
+	int got;
 
 	if (process_look(e->birth.pid, &facts) == -1)
 		return errno == ENOENT || errno == ESRCH ? 0 : -1;
-	return e->birth.start != 0 ? facts.start == e->birth.start
-				   : is_by_name(sup, e);
+	if (e->birth.start != 0)
+		return facts.start == e->birth.start;
+	got = remains_serial(sup, e->birth.pid, &serial);
+	return got == 1 ? serial == e->serial : got;
 }
 
 static int cannot_tell(const struct state_entry *e, struct error *err)
@@ -102,7 +78,7 @@ static bool look_by_keeper(struct heritage *h, struct inmate *in)
 {
 	struct given *given =
 		givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
-	int fd = given != NULL ? given_take(given, LOGWIRE_PIDFD) : -1;
+	int fd = given_take(given, LOGWIRE_PIDFD);
 
 	if (fd == -1 || pidfd_pid(fd) != in->entry->birth.pid) {
 		fd_close(&fd);
@@ -143,6 +119,15 @@ static const struct estate_cluster *cluster_of(
 	return NULL;
 }
 
+const struct estate_cluster *heritage_named(
+	const struct heritage *h, const char *name)
+{
+	for (size_t i = 0; i < h->estate.cluster_count; i++)
+		if (strcmp(h->estate.clusters[i].name, name) == 0)
+			return &h->estate.clusters[i];
+	return NULL;
+}
+
 static bool is_wanted(
 	const struct supervisor *sup, const struct estate_cluster *c)
 {
@@ -161,13 +146,9 @@ static int look_who_lives(
 	h->inmates = calloc(h->past.count + 1, sizeof(*h->inmates));
 	if (h->inmates == NULL)
 		return error_set(err, ENOMEM, "the workers");
-	for (size_t i = 0; i < h->past.count; i++) {
-		struct inmate *in = &h->inmates[i];
-
-		in->entry = &h->past.entries[i];
-		in->place = h->past.at[i];
-		in->pidfd = -1;
-	}
+	for (size_t i = 0; i < h->past.count; i++)
+		h->inmates[i] = (struct inmate){
+			.entry = &h->past.entries[i], .pidfd = -1};
 	for (size_t i = 0; i < h->past.count; i++) {
 		struct inmate *in = &h->inmates[i];
 		const struct state_entry *e = in->entry;
@@ -175,29 +156,22 @@ static int look_who_lives(
 		in->cluster = cluster_of(h, e->cluster);
 		if (sup->births.next_serial < e->serial)
 			sup->births.next_serial = e->serial;
-		if (e->birth.pid == 0 ||
-			(!look_by_keeper(h, in) &&
-				look_by_number(sup, in, err) == -1)) {
-			if (e->birth.pid != 0)
-				return -1;
+		if (e->birth.pid == 0)
 			continue;
+		if (!look_by_keeper(h, in) &&
+			look_by_number(sup, in, err) == -1)
+			return -1;
+		if (in->lives && (e->flags & STATE_KEEP) != 0) {
+			in->ours = is_wanted(sup, in->cluster);
+			h->kept = e->birth.pid;
 		}
-		in->ours = in->lives && (e->flags & STATE_KEEP) != 0 &&
-			is_wanted(sup, in->cluster);
+		h->ours += in->ours;
+		h->others += !in->ours;
 	}
 	return 0;
 }
 
 /* ---- reading ---- */
-
-static const struct inmate *first_kept(const struct heritage *h)
-{
-	for (size_t i = 0; i < h->past.count; i++)
-		if (h->inmates[i].lives &&
-			(h->inmates[i].entry->flags & STATE_KEEP) != 0)
-			return &h->inmates[i];
-	return NULL;
-}
 
 static int read_estate(
 	struct supervisor *sup, struct heritage *h, struct error *err)
@@ -261,15 +235,14 @@ static int take_past(
 	struct error why = {0};
 	int told = 0;
 
-	if (had_keep(h)) {
+	if (sup->orphans.has_past) {
 		told = read_estate(sup, h, &why);
 		call_keeper(sup, h);
 	}
 	if (look_who_lives(sup, h, err) == -1)
 		return -1;
-	if (told == -1 && first_kept(h) != NULL)
-		return stop_for_the_living(
-			sup, first_kept(h)->entry->birth.pid, why.text, err);
+	if (told == -1 && h->kept != 0)
+		return stop_for_the_living(sup, h->kept, why.text, err);
 	(void)remains_end(sup, h);
 	return 0;
 }
@@ -288,20 +261,12 @@ static int refuse_past(
 	return 0;
 }
 
-static bool any_ours(const struct heritage *h)
-{
-	for (size_t i = 0; i < h->past.count; i++)
-		if (h->inmates[i].ours)
-			return true;
-	return false;
-}
-
 /* What is taken over goes on in the file where it stands: should we be killed
  * now, the next one finds it. */
 static int open_own(
 	struct supervisor *sup, const struct heritage *h, struct error *err)
 {
-	bool go_on = any_ours(h);
+	bool go_on = h->ours > 0;
 	struct error why;
 
 	if (statefile_open(&sup->orphans.file, sup->rundir.dir, go_on, &why) ==
@@ -310,7 +275,7 @@ static int open_own(
 			if (!h->inmates[i].ours)
 				statefile_free(&sup->orphans.file,
 					statefile_at(&sup->orphans.file,
-						h->inmates[i].place));
+						h->past.at[i]));
 		return 0;
 	}
 	if (go_on || keeper_wanted(sup)) {
@@ -344,16 +309,6 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 	else if (got == 1)
 		got = take_past(sup, h, err);
 	return got == -1 ? -1 : open_own(sup, h, err);
-}
-
-int orphans_on_left_over(struct holding *h, struct error *err)
-{
-	const struct listener *l = h->listener;
-
-	if ((l != NULL ? l->sup : h->segment->sup)->orphans.heritage == NULL)
-		return 0;
-	return l != NULL ? adopt_socket(l->sup, h->listener, err)
-			 : adopt_segment(h->segment, h->settings, err);
 }
 
 /* ---- the end ---- */

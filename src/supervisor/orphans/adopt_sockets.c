@@ -10,105 +10,144 @@
 #include "supervisor/sockets/listener.h"
 #include "supervisor/sockets/group.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LOOK_MAX 4096 /* descriptors of a worker */
+#define CANDIDATES_MAX 16
 
-const struct inmate *heritage_holder(
-	const struct heritage *h, const struct estate_listener *l)
+/* A worker to be taken over of that cluster; NULL: there is none. */
+static const struct inmate *holder(const struct heritage *h, uint32_t cluster)
 {
 	for (size_t i = 0; i < h->past.count; i++)
 		if (h->inmates[i].ours &&
-			(l->cluster == 0 ||
-				h->inmates[i].entry->cluster == l->cluster))
+			(cluster == 0 ||
+				h->inmates[i].entry->cluster == cluster))
 			return &h->inmates[i];
 	return NULL;
 }
 
 /* ---- where it may be ---- */
 
+/* What is looked for: one of the two is NULL. */
+struct wanted {
+	const struct estate_listener *listener;
+	const struct estate_segment *segment;
+};
+
+static bool is_it(const struct wanted *w, int fd)
+{
+	const struct estate_segment *s = w->segment;
+	struct sharedmem_facts facts;
+
+	if (s == NULL)
+		return socket_cookie(fd) == w->listener->cookie;
+	return sharedmem_look(fd, &facts) == 0 && facts.dev == s->dev &&
+		facts.ino == s->ino && facts.size == s->size;
+}
+
 static int from_manager(struct supervisor *sup, uint64_t cookie)
 {
 	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
 		if (socket_cookie(sup->sockets.inherited.list[i]->fd) == cookie)
-			return fcntl(sup->sockets.inherited.list[i]->fd,
-				F_DUPFD_CLOEXEC, 3);
+			return fcntl(sup->sockets.inherited.list[i]->fd, F_DUPFD_CLOEXEC, 3);
 	return -1;
 }
 
-static int from_keeper(struct heritage *h, uint64_t cookie)
+static int from_keeper(struct heritage *h, const struct wanted *w)
 {
-	struct given *given =
-		givens_find(&h->givens, LOGWIRE_A_LISTENER, cookie);
-	int fd = given != NULL ? given_take(given, LOGWIRE_SOCKET) : -1;
+	const struct estate_segment *s = w->segment;
+	int fd = s == NULL
+		? given_take(givens_find(&h->givens, LOGWIRE_A_LISTENER,
+				     w->listener->cookie),
+			  LOGWIRE_SOCKET)
+		: given_take(givens_find(&h->givens, LOGWIRE_A_SEGMENT,
+				     sharedmem_id(s->dev, s->ino)),
+			  LOGWIRE_MEMORY);
 
-	if (fd != -1 && socket_cookie(fd) != cookie)
+	if (!is_it(w, fd))
 		fd_close(&fd);
 	return fd;
 }
 
+/* The numbers of a worker's descriptors that may be it. */
 struct search {
-	uint64_t inode;
-	int number; /* of it in the worker; -1: it has none */
+	const struct wanted *wanted;
+	int numbers[CANDIDATES_MAX];
+	size_t count;
 };
 
 static bool look_at(void *context, int fd, const char *target)
 {
 	struct search *s = context;
+	const struct estate_listener *l = s->wanted->listener;
 
-	if (remote_socket_inode(target) == s->inode)
-		s->number = fd;
-	return s->number != -1;
+	if (s->count < CANDIDATES_MAX &&
+		(l != NULL ? remote_socket_inode(target) == l->inode
+			   : sharedmem_is_target(target)))
+		s->numbers[s->count++] = fd;
+	return s->count == CANDIDATES_MAX;
 }
 
-static int from_worker(const struct inmate *in, const struct estate_listener *l)
+static int from_worker(const struct inmate *in, const struct wanted *w)
 {
-	struct search s = {.inode = l->inode, .number = -1};
+	struct search s = {.wanted = w};
 	struct remote r;
-	int fd;
 
 	remote_of(&r, in->entry->birth.pid);
-	if (remote_each_fd(&r, LOOK_MAX, look_at, &s) == -1 || s.number == -1)
+	if (remote_each_fd(&r, LOOK_MAX, look_at, &s) == -1)
 		return -1;
-	fd = remote_fd(&r, s.number);
-	if (fd != -1 && socket_cookie(fd) != l->cookie)
+	for (size_t i = 0; i < s.count; i++) {
+		int fd = remote_fd(&r, s.numbers[i]);
+
+		if (is_it(w, fd))
+			return fd;
 		fd_close(&fd);
-	return fd;
+	}
+	return -1;
 }
 
-static int from_workers(struct heritage *h, const struct estate_listener *l)
+/* From the service manager, the keeper, or a worker.  -1: none of them has
+ * it. */
+static int find_left(struct supervisor *sup, const struct wanted *w)
 {
+	struct heritage *h = sup->orphans.heritage;
 	int fd = -1;
 
+	if (w->listener != NULL)
+		fd = from_manager(sup, w->listener->cookie);
+	if (fd == -1)
+		fd = from_keeper(h, w);
 	for (size_t i = 0; fd == -1 && i < h->past.count; i++)
 		if (h->inmates[i].ours)
-			fd = from_worker(&h->inmates[i], l);
+			fd = from_worker(&h->inmates[i], w);
 	return fd;
 }
 
-int heritage_socket(struct supervisor *sup, const struct estate_listener *l)
+static int find_socket(struct supervisor *sup, const struct estate_listener *l)
 {
-	int fd = -1;
+	const struct wanted wanted = {.listener = l};
 
-	if (l->cookie == 0)
-		return -1;
-	fd = from_manager(sup, l->cookie);
-	if (fd == -1)
-		fd = from_keeper(sup->orphans.heritage, l->cookie);
-	if (fd == -1)
-		fd = from_workers(sup->orphans.heritage, l);
-	return fd;
+	return l->cookie != 0 ? find_left(sup, &wanted) : -1;
 }
 
-static int cannot_have_back(struct supervisor *sup,
-	const struct estate_listener *l, struct error *err)
+/* The socket of before, or where that is closed another of its group, which `l`
+ * then names.  1: *fd; 0: no worker needs it; -1 and `err`. */
+static int have_back(struct supervisor *sup, struct estate_listener *l, int *fd,
+	struct error *err)
 {
-	const struct inmate *in = heritage_holder(sup->orphans.heritage, l);
+	const struct inmate *in = holder(sup->orphans.heritage, l->cluster);
 
+	*fd = find_socket(sup, l);
+	for (uint32_t i = 0; *fd == -1 && i < l->socket_count; i++) {
+		l->cookie = l->sockets[i].cookie;
+		l->inode = l->sockets[i].inode;
+		*fd = find_socket(sup, l);
+	}
+	if (*fd != -1 || in == NULL)
+		return *fd != -1;
 	(void)error_set(err, 0,
 		"the socket %s cannot be had back from worker %d, which serves "
 		"still",
@@ -168,9 +207,8 @@ static void take_group(struct supervisor *sup, struct listener *l,
 		one.cookie = from->sockets[i].cookie;
 		one.inode = from->sockets[i].inode;
 		lanes[i] = from->sockets[i].lane;
-		fds[i] = one.cookie == from->cookie
-			? l->fd
-			: heritage_socket(sup, &one);
+		fds[i] = one.cookie == from->cookie ? l->fd
+						    : find_socket(sup, &one);
 	}
 	for (uint32_t i = 0; i < count;) {
 		if (fds[i] != -1) {
@@ -187,35 +225,22 @@ static void take_group(struct supervisor *sup, struct listener *l,
 	}
 }
 
-/* The one of before, or where that is closed another of its group. */
-static int main_socket(struct supervisor *sup, struct estate_listener *l)
+static int adopt_socket(
+	struct supervisor *sup, struct listener *l, struct error *err)
 {
-	int fd = heritage_socket(sup, l);
-
-	for (uint32_t i = 0; fd == -1 && i < l->socket_count; i++) {
-		l->cookie = l->sockets[i].cookie;
-		l->inode = l->sockets[i].inode;
-		fd = heritage_socket(sup, l);
-	}
-	return fd;
-}
-
-int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
-{
-	const struct estate_listener *from;
+	const struct estate_listener *from =
+		find(sup->orphans.heritage, &l->address);
 	struct estate_listener own;
 	int fd;
+	int got;
 
-	from = find(sup->orphans.heritage, &l->address);
 	if (from == NULL)
 		return 0;
 	own = *from;
-	fd = main_socket(sup, &own);
-	if (fd == -1 && heritage_holder(sup->orphans.heritage, from) == NULL)
-		return 0;
-	if (fd == -1)
-		return cannot_have_back(sup, from, err);
-	fill(l, from, fd);
+	got = have_back(sup, &own, &fd, err);
+	if (got != 1)
+		return got;
+	fill(l, &own, fd);
 	if (socket_look(fd, &l->facts, err) == -1)
 		return -1;
 	if (l->facts.listening)
@@ -229,17 +254,15 @@ int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 static int take_learned(struct service *service,
 	const struct estate_listener *from, struct error *err)
 {
-	struct estate_listener own = *from;
-	int fd = main_socket(service->sup, &own);
 	const struct socket_file file = {from->file_dev, from->file_ino};
+	struct estate_listener own = *from;
 	struct socket_key key;
 	struct listener *l;
+	int fd;
+	int got = have_back(service->sup, &own, &fd, err);
 
-	if (fd == -1 &&
-		heritage_holder(service->sup->orphans.heritage, from) == NULL)
-		return 0;
-	if (fd == -1)
-		return cannot_have_back(service->sup, from, err);
+	if (got != 1)
+		return got;
 	if (socket_key_bound(&key, fd) == 0)
 		l = learned_add(service, &key, fd, err);
 	else if (strncmp(from->address, "unix:", 5) == 0)
@@ -276,18 +299,57 @@ int adopt_learned(struct service *service, struct error *err)
 	return 0;
 }
 
-void adopt_uses(struct child *child)
+/* ---- shared memory ---- */
+
+static const struct estate_segment *find_segment(const struct heritage *h,
+	const struct cluster_settings *settings, const struct segment *wanted)
 {
-	const struct listener_set *set = &child->service->held.learned;
-	uint64_t known = 0;
+	const struct estate_cluster *c = heritage_named(h, settings->name);
 
-	for (size_t i = 0; i < set->count; i++) {
-		uint64_t bit = UINT64_C(1) << set->list[i]->bit;
+	if (c == NULL || settings->orphans != ORPHANS_KEEP)
+		return NULL;
+	for (size_t i = 0; i < h->estate.segment_count; i++) {
+		const struct estate_segment *s = &h->estate.segments[i];
 
-		known |= bit;
-		if ((child->listening.uses & bit) != 0)
-			set->list[i]->workers++;
+		if (s->cluster == c->number && s->wanted == wanted->wanted &&
+			s->huge == (uint32_t)wanted->huge)
+			return s;
 	}
-	child->listening.uses &= known;
-	child->listening.listens &= known;
+	return NULL;
+}
+
+static int adopt_segment(struct segment *s,
+	const struct cluster_settings *settings, struct error *err)
+{
+	struct heritage *h = s->sup->orphans.heritage;
+	const struct wanted wanted = {.segment = find_segment(h, settings, s)};
+	const struct inmate *in;
+
+	if (wanted.segment == NULL)
+		return 0;
+	s->fd = find_left(s->sup, &wanted);
+	if (s->fd != -1)
+		return 1;
+	in = holder(h, wanted.segment->cluster);
+	if (in == NULL)
+		return 0; /* nobody shares it any more */
+	(void)error_set(err, 0,
+		"the shared memory cannot be had back from worker %d, which "
+		"runs still",
+		(int)in->entry->birth.pid);
+	return error_hint(err,
+		"it has closed the descriptor, or pidfd_getfd(2) is refused; "
+		"end the workers first");
+}
+
+int orphans_on_left_over(struct holding *h, struct error *err)
+{
+	struct supervisor *sup =
+		h->listener != NULL ? h->listener->sup : h->segment->sup;
+
+	if (sup->orphans.heritage == NULL)
+		return 0;
+	return h->listener != NULL
+		? adopt_socket(sup, h->listener, err)
+		: adopt_segment(h->segment, h->settings, err);
 }

@@ -30,14 +30,6 @@ static bool was_born_so(
 	return false;
 }
 
-static void take_notify(
-	struct supervisor *sup, struct child *c, struct given *given)
-{
-	int fd = given != NULL ? given_take(given, LOGWIRE_NOTIFY) : -1;
-
-	readiness_adopt(sup, c, fd);
-}
-
 /* The older of two in a slot first. */
 static int by_age(const void *a, const void *b)
 {
@@ -49,13 +41,35 @@ static int by_age(const void *a, const void *b)
 	return (*x)->entry->serial < (*y)->entry->serial ? -1 : 1;
 }
 
-static void fill(struct child *c, struct inmate *in)
+/* Count the worker among the users of the listeners that were taken over. */
+static void take_uses(struct child *child, const struct state_entry *e)
+{
+	const struct listener_set *set = &child->service->held.learned;
+	uint64_t known = 0;
+
+	for (size_t i = 0; i < set->count; i++) {
+		uint64_t bit = UINT64_C(1) << set->list[i]->bit;
+
+		known |= bit;
+		if ((e->uses & bit) != 0)
+			set->list[i]->workers++;
+	}
+	child->listening.uses = e->uses & known;
+	child->listening.listens = e->listens & known;
+}
+
+static void fill(struct child *c, const struct inmate *in)
 {
 	struct supervisor *sup = c->service->sup;
 	const struct state_entry *e = in->entry;
-	struct given *given = givens_find(
-		&sup->orphans.heritage->givens, LOGWIRE_A_WORKER, e->serial);
-	struct kept kept = {.entry = e, .trap = -1, .channel = -1};
+	struct heritage *heritage = sup->orphans.heritage;
+	struct given *given =
+		givens_find(&heritage->givens, LOGWIRE_A_WORKER, e->serial);
+	struct kept kept = {
+		.entry = e,
+		.trap = given_take(given, LOGWIRE_TRAP),
+		.channel = given_take(given, LOGWIRE_CHANNEL),
+	};
 	struct process_facts facts;
 
 	c->serial = e->serial;
@@ -63,49 +77,24 @@ static void fill(struct child *c, struct inmate *in)
 	c->kept.start = e->birth.start;
 	if (c->kept.start == 0 && process_look(c->pid, &facts) == 0)
 		c->kept.start = facts.start; /* it was known by its name */
-	c->listening.uses = e->uses;
-	c->listening.listens = e->listens;
+	take_uses(c, e);
 	c->listening.bound_by = e->bound_by;
 	c->traffic.lane = e->lane;
 	c->trap.listening_told = (e->flags & STATE_LISTENING) != 0;
-	c->kept.entry = statefile_at(&sup->orphans.file, in->place);
+	c->kept.entry = statefile_at(&sup->orphans.file,
+		heritage->past.at[e - heritage->past.entries]);
 	if (c->kept.entry != NULL && c->kept.entry->phase == STATE_CLAIMED)
 		c->kept.entry->phase = STATE_STARTING;
 	c->kept.held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
 	if (!c->service->kind->by_connection)
-		take_notify(sup, c, given);
-	if (given != NULL) {
-		c->output[0] = given_take(given, LOGWIRE_STDOUT);
-		c->output[1] = given_take(given, LOGWIRE_STDERR);
-	} else {
+		readiness_adopt(sup, c, given_take(given, LOGWIRE_NOTIFY));
+	c->output[0] = given_take(given, LOGWIRE_STDOUT);
+	c->output[1] = given_take(given, LOGWIRE_STDERR);
+	if (given == NULL)
 		logger_reopen_output(c);
-	}
-	adopt_uses(c);
-	if (given != NULL) {
-		kept.trap = given_take(given, LOGWIRE_TRAP);
-		kept.channel = given_take(given, LOGWIRE_CHANNEL);
-	}
 	PARTS(adopt, c, &kept);
 	fd_close(&kept.trap);
 	fd_close(&kept.channel);
-}
-
-/* The same of one that serves a connection: nobody but nclust knew it. */
-static int take_visitor(struct service *service, struct inmate *in)
-{
-	const struct state_entry *e = in->entry;
-	struct child *c;
-
-	if (e->slot >= WORKERS_MAX ||
-		service_reserve(service, e->slot + 1) == -1)
-		return -1;
-	c = child_adopt(service, e->slot, e->serial, e->birth.pid, in->pidfd);
-	if (c == NULL)
-		return 0;
-	in->pidfd = -1;
-	fill(c, in);
-	service->kind->adopt(c, nsec_min(e->born, clock_now()));
-	return 1;
 }
 
 /* 1: it is ours; 0: there is no place for it; -1: out of memory. */
@@ -113,6 +102,7 @@ static int take_worker(
 	struct service *service, struct inmate *in, unsigned generation)
 {
 	const struct state_entry *e = in->entry;
+	bool visits = service->kind->by_connection;
 	nsec_t now = clock_now();
 	struct adoption a = {
 		.slot = e->slot,
@@ -127,21 +117,24 @@ static int take_worker(
 			? nsec_min(e->ready_at, now)
 			: NSEC_NEVER,
 	};
-	uint64_t worker;
+	uint64_t worker = e->serial; /* the core knows none of a connection */
 	struct child *c;
 
 	if (e->slot >= WORKERS_MAX ||
 		service_reserve(service, e->slot + 1) == -1)
 		return -1;
 	a.generation = a.generation > 0 ? a.generation : 1;
-	worker = cluster_adopt(service->core, &a);
+	if (!visits)
+		worker = cluster_adopt(service->core, &a);
 	if (worker == 0)
 		return 0;
 	c = child_adopt(service, e->slot, worker, e->birth.pid, in->pidfd);
 	if (c == NULL)
-		return -1;
+		return visits ? 0 : -1;
 	in->pidfd = -1;
 	fill(c, in);
+	if (visits)
+		service->kind->adopt(c, a.born);
 	return 1;
 }
 
@@ -196,12 +189,10 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 	if (!same)
 		generation++;
 	if (cluster_adopt_begin(
-		    service->core, generation, c->says_ready, c->listens) == -1)
+		    service->core, generation, c->says_ready, c->listening.listens) == -1)
 		count = 0;
 	for (size_t i = 0; i < count; i++) {
-		int got = service->kind->by_connection
-			? take_visitor(service, list[i])
-			: take_worker(service, list[i], generation);
+		int got = take_worker(service, list[i], generation);
 
 		if (got == -1) {
 			free(list);
@@ -225,15 +216,6 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 
 /* ---- clusters ---- */
 
-static const struct estate_cluster *named(
-	const struct heritage *h, const char *name)
-{
-	for (size_t i = 0; i < h->estate.cluster_count; i++)
-		if (strcmp(h->estate.clusters[i].name, name) == 0)
-			return &h->estate.clusters[i];
-	return NULL;
-}
-
 /* What the operator has said holds while the setting is what it was. */
 static void follow_scale(
 	struct service *service, const struct estate_cluster *c)
@@ -255,7 +237,7 @@ int adopt_cluster(struct service *service, struct error *err)
 
 	if (sup->orphans.heritage != NULL &&
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP)
-		c = named(sup->orphans.heritage, service->name);
+		c = heritage_named(sup->orphans.heritage, service->name);
 	if (c == NULL) {
 		service->kept.number = ++sup->orphans.last_number;
 		orphans_on_settings(service);

@@ -86,8 +86,7 @@ void keeper_drop_child(const struct child *child)
 		drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
 }
 
-void keeper_drop(
-	struct supervisor *sup, enum logwire_what what, uint64_t *held)
+void keeper_drop(struct supervisor *sup, enum logwire_what what, uint64_t *held)
 {
 	if (*held != 0)
 		drop(sup, what, *held);
@@ -155,18 +154,13 @@ void keeper_leave(struct supervisor *sup)
 
 static struct given *add(struct givens *g)
 {
-	struct given *list = g->list;
+	struct given *list = g->count < GIVENS_MAX
+		? reallocarray(g->list, g->count + 1, sizeof(*list))
+		: NULL;
 
-	/* powers of two */
-	if ((g->count & (g->count - 1)) == 0) {
-		if (g->count >= GIVENS_MAX)
-			return NULL;
-		list = realloc(list,
-			(g->count == 0 ? 1 : 2 * g->count) * sizeof(*list));
-		if (list == NULL)
-			return NULL;
-		g->list = list;
-	}
+	if (list == NULL)
+		return NULL;
+	g->list = list;
 	list = &list[g->count++];
 	for (size_t i = 0; i < COUNT_OF(list->fds); i++)
 		list->fds[i] = -1;
@@ -309,11 +303,12 @@ void givens_fini(struct givens *givens)
 
 int given_take(struct given *given, enum logwire_which which)
 {
-	unsigned at = logwire_count(given->which & (which - 1U));
+	unsigned at;
 
-	if ((given->which & which) == 0 || at >= LOGWIRE_FDS_MAX)
+	if (given == NULL || (given->which & which) == 0)
 		return -1;
-	return fd_release(&given->fds[at]);
+	at = logwire_count(given->which & (which - 1U));
+	return at < LOGWIRE_FDS_MAX ? fd_release(&given->fds[at]) : -1;
 }
 
 struct given *givens_find(

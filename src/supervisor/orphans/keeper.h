@@ -46,7 +46,8 @@ int keeper_call(
 /* Ask a keeper to exit, without taking what it holds; wait for it, bounded. */
 void keeper_dismiss(struct supervisor *sup);
 void givens_fini(struct givens *givens);
-/* Take one of the descriptors; -1: it was not given.  The caller owns it. */
+/* Take one of the descriptors; -1: it was not given, or `given` is NULL.  The
+ * caller owns it. */
 int given_take(struct given *given, enum logwire_which which);
 struct given *givens_find(
 	struct givens *givens, enum logwire_what what, uint64_t id);

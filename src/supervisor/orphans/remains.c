@@ -10,7 +10,6 @@
 #include "os/look/remote.h"
 #include "supervisor/common/news.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -32,17 +31,15 @@ struct remains {
 
 static void add(struct remains *r, int pidfd)
 {
-	struct pollfd *list = r->list;
+	struct pollfd *list =
+		reallocarray(r->list, r->count + 1, sizeof(*list));
 
-	/* powers of two */
-	if ((r->count & (r->count - 1)) == 0)
-		list = realloc(list,
-			(r->count == 0 ? 1 : 2 * r->count) * sizeof(*list));
+	if (list != NULL)
+		r->list = list;
 	if (list == NULL || r->count >= REMAINS_MAX) {
 		(void)close(pidfd);
 		return;
 	}
-	r->list = list;
 	list[r->count++] = (struct pollfd){.fd = pidfd, .events = POLLIN};
 }
 
@@ -72,25 +69,51 @@ static size_t list_above(pid_t *above, size_t most)
 	return count;
 }
 
-/* Its NCLUST_WORKER, if it was born below an nclust of our name; or 0, also where
- * that cannot be read: who may be anybody's is not ended.  What
- * runs in a container has an nclust of its own, maybe of the same name and at
- * the same place there. */
-static uint64_t serial_of(struct supervisor *sup, pid_t pid)
+/* There is no such process, or none that we may look at: who may be anybody's is
+ * not ended. */
+static bool is_nobody(int error)
+{
+	return error == ENOENT || error == ESRCH || error == EACCES ||
+		error == EPERM;
+}
+
+static int value_of(pid_t pid, const char *key, char *to, size_t size)
+{
+	if (environ_value(pid, key, to, size) == 0)
+		return 1;
+	return is_nobody(errno) ? 0 : -1;
+}
+
+int remains_serial(struct supervisor *sup, pid_t pid, uint64_t *serial)
 {
 	char value[sizeof(sup->rundir.path) + 16] untouched;
 	size_t len = strlen(sup->rundir.path);
+	int got = value_of(pid, "NCLUST_SOCKET", value, sizeof(value));
+
+	if (got == 1 &&
+		(strncmp(value, sup->rundir.path, len) != 0 ||
+			strcmp(value + len, "/control") != 0))
+		return 0;
+	if (got == 1)
+		got = value_of(pid, "NCLUST_WORKER", value, sizeof(value));
+	if (got == 1)
+		*serial = strtoull(value, NULL, 16);
+	return got;
+}
+
+/* 0: it is no worker of this name, for all that we know.  What runs in a container
+ * has an nclust of its own, maybe of the same name and at the same place
+ * there. */
+static uint64_t serial_of(struct supervisor *sup, pid_t pid)
+{
 	struct remote r;
+	uint64_t serial;
 
 	remote_of(&r, pid);
-	if (!remote_shares(&r, "pid") ||
-		environ_value(pid, "NCLUST_SOCKET", value, sizeof(value)) ==
-			-1 ||
-		strncmp(value, sup->rundir.path, len) != 0 ||
-		strcmp(value + len, "/control") != 0 ||
-		environ_value(pid, "NCLUST_WORKER", value, sizeof(value)) == -1)
-		return 0;
-	return strtoull(value, NULL, 16);
+	return remote_shares(&r, "pid") &&
+			remains_serial(sup, pid, &serial) == 1
+		? serial
+		: 0;
 }
 
 /* In the session of one that lives and is to be ended, or born below one that
@@ -120,37 +143,49 @@ static bool is_left_by(struct supervisor *sup, const struct heritage *h,
 	return false;
 }
 
-typedef bool process_fn(struct supervisor *sup, const struct heritage *h,
-	pid_t pid, const struct process_facts *facts);
-
-/* For each living process but us and those above us: those that fit. */
-static void search(struct supervisor *sup, const struct heritage *h,
-	process_fn *fits, struct remains *found, pid_t *first)
-{
+/* The living processes but us and those above us that are left by workers of
+ * `h`; or, without `h`, the first one that is a worker of this name. */
+struct search {
+	struct supervisor *sup;
+	const struct heritage *h;
+	struct remains *found;
 	pid_t above[64];
-	size_t count = list_above(above, COUNT_OF(above));
-	DIR *dir = opendir("/proc");
-	struct dirent *entry;
+	size_t above_count;
+	pid_t last;
+};
 
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		struct process_facts facts;
-		struct process_facts now;
-		scoped_fd fd = -1;
+static bool look_at(void *context, pid_t pid)
+{
+	struct search *s = context;
+	struct process_facts facts;
+	struct process_facts now;
+	scoped_fd fd = -1;
 
-		if (pid <= 1 || is_above(pid, above, count) ||
-			process_look(pid, &facts) == -1 || facts.state == 'Z' ||
-			!fits(sup, h, pid, &facts))
-			continue;
-		*first = pid;
-		fd = pidfd_of(pid);
-		/* who has the number now is who was looked at */
-		if (found != NULL && fd != -1 && process_look(pid, &now) == 0 &&
-			now.start == facts.start)
-			add(found, fd_release(&fd));
-	}
-	if (dir != NULL)
-		(void)closedir(dir);
+	if (pid == 1 || is_above(pid, s->above, s->above_count) ||
+		process_look(pid, &facts) == -1 || facts.state == 'Z' ||
+		!(s->h != NULL ? is_left_by(s->sup, s->h, pid, &facts)
+			       : serial_of(s->sup, pid) != 0))
+		return false;
+	s->last = pid;
+	if (s->h == NULL)
+		return true;
+	fd = pidfd_of(pid);
+	/* who has the number now is who was looked at */
+	if (fd != -1 && process_look(pid, &now) == 0 &&
+		now.start == facts.start)
+		add(s->found, fd_release(&fd));
+	return false;
+}
+
+/* Returns the last process that fitted; or 0. */
+static pid_t search(
+	struct supervisor *sup, const struct heritage *h, struct remains *found)
+{
+	struct search s = {.sup = sup, .h = h, .found = found};
+
+	s.above_count = list_above(s.above, COUNT_OF(s.above));
+	(void)process_each(0, look_at, &s);
+	return s.last;
 }
 
 /* ---- ending ---- */
@@ -191,26 +226,17 @@ static void signal_all(const struct remains *r, int signal)
 	}
 }
 
-static bool any_to_end(const struct heritage *h)
-{
-	for (size_t i = 0; i < h->past.count; i++)
-		if (!h->inmates[i].ours && h->inmates[i].entry->birth.pid != 0)
-			return true;
-	return false;
-}
-
 unsigned remains_end(struct supervisor *sup, struct heritage *h)
 {
 	struct remains r = {0};
 	unsigned count;
-	pid_t first = 0;
 
-	if (!any_to_end(h))
+	if (h->others == 0)
 		return 0;
 	for (size_t i = 0; i < h->past.count; i++)
 		if (h->inmates[i].lives && !h->inmates[i].ours)
 			add(&r, fd_release(&h->inmates[i].pidfd));
-	search(sup, h, is_left_by, &r, &first);
+	(void)search(sup, h, &r);
 	count = (unsigned)living(&r);
 	if (count > 0) {
 		log_note("%s: ending %u process%s that nclust %d has left",
@@ -230,18 +256,7 @@ unsigned remains_end(struct supervisor *sup, struct heritage *h)
 	return count;
 }
 
-static bool is_of_our_name(struct supervisor *sup, const struct heritage *h,
-	pid_t pid, const struct process_facts *facts)
-{
-	(void)h;
-	(void)facts;
-	return serial_of(sup, pid) != 0;
-}
-
 pid_t remains_find(struct supervisor *sup)
 {
-	pid_t first = 0;
-
-	search(sup, NULL, is_of_our_name, NULL, &first);
-	return first;
+	return search(sup, NULL, NULL);
 }
