@@ -135,7 +135,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	if (carry_variant.fault == FAULT_TAKEOVER_CRASHES)
 		(void)raise(SIGSEGV);
 	for (size_t i = 0; i < listeners->count; i++)
-		heal_watch(sup, listeners->list[i]);
+		heal_watch(listeners->list[i]);
 	carry_release(r);
 	for (size_t i = 0; i < sup->service_count; i++)
 		steer_on_adopted(sup->services[i]);

@@ -365,8 +365,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 	}
 	/* by ourselves: it listens before anybody is told that it does */
 	backlog = backlog_for(child, l, notice->backlog);
-	group_set_backlog(l, backlog);
-	if (socket_backlog(l->fd, backlog) == -1) {
+	if (group_set_backlog(l, backlog) == -1) {
 		int error = errno;
 
 		seccomp_answer(trap, notice->id, error);

@@ -56,7 +56,7 @@ bool takeover_may(const struct service *service, const struct socket_key *key,
 	struct remote *worker)
 {
 	return key->port >= first_free_port() ||
-		learned_is_named(service, key) ||
+		learned_named(service, key) != NULL ||
 		!privilege_has(CAP_NET_BIND_SERVICE) ||
 		remote_may(worker, CAP_NET_BIND_SERVICE);
 }
@@ -249,8 +249,8 @@ static void learn(struct takeover *t, bool first)
 	}
 	keep_options(l, t);
 	tell_taken(t, l);
-	if (learned_any_named(t->service) &&
-		!learned_is_named(t->service, &t->key))
+	if (learned_named(t->service, NULL) != NULL &&
+		learned_named(t->service, &t->key) == NULL)
 		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
 			 "name",
 			t->service->name, t->child->slot, listener_text(l));
@@ -298,7 +298,7 @@ static void supersede(struct takeover *t, struct listener *l)
 
 		if (socket_backlog(l->fd, l->address.backlog) == -1)
 			log_syserr("listener '%s'", l->address.name);
-		heal_watch(t->service->sup, l);
+		heal_watch(l);
 		tell_failed(t, error);
 		takeover_answer(t, error);
 		return;

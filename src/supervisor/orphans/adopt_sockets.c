@@ -52,7 +52,8 @@ static int from_manager(struct supervisor *sup, uint64_t cookie)
 {
 	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
 		if (socket_cookie(sup->sockets.inherited.list[i]->fd) == cookie)
-			return fcntl(sup->sockets.inherited.list[i]->fd, F_DUPFD_CLOEXEC, 3);
+			return fcntl(sup->sockets.inherited.list[i]->fd,
+				F_DUPFD_CLOEXEC, 3);
 	return -1;
 }
 
@@ -281,7 +282,7 @@ static int take_learned(struct service *service,
 	l->facts.listening = from->listening;
 	take_group(service->sup, l, &own);
 	if (from->listening)
-		heal_watch(service->sup, l);
+		heal_watch(l);
 	return 0;
 }
 

@@ -189,7 +189,7 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 	if (!same)
 		generation++;
 	if (cluster_adopt_begin(
-		    service->core, generation, c->says_ready, c->listening.listens) == -1)
+		    service->core, generation, c->says_ready, c->listens) == -1)
 		count = 0;
 	for (size_t i = 0; i < count; i++) {
 		int got = take_worker(service, list[i], generation);

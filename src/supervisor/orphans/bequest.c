@@ -168,7 +168,7 @@ static void put_service(struct writing *w, struct service *s)
 	c->scaled = s->stage.scaled;
 	c->workers = config_digest_workers(settings);
 	c->says_ready = s->kept.knows_notify = cluster_knows_notify(s->core);
-	c->listening.listens = s->kept.knows_listen = cluster_knows_listen(s->core);
+	c->listens = s->kept.knows_listen = cluster_knows_listen(s->core);
 	put_generation(c, c->generation, settings);
 	put_set(w, &s->held.listeners);
 	put_segment(w, s->held.segment);
@@ -203,7 +203,8 @@ static int write_all(struct supervisor *sup)
 
 void bequest_look(struct supervisor *sup)
 {
-	if (!sup->orphans.changed || sup->orphans.heritage != NULL || sup->instance.over)
+	if (!sup->orphans.changed || sup->orphans.heritage != NULL ||
+		sup->instance.over)
 		return;
 	sup->orphans.changed = false;
 	if (!keeper_wanted(sup))

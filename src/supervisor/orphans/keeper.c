@@ -82,7 +82,8 @@ static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
 
 void keeper_drop_child(const struct child *child)
 {
-	if (child->kept.entry != NULL && (child->kept.entry->flags & STATE_KEEP) != 0)
+	if (child->kept.entry != NULL &&
+		(child->kept.entry->flags & STATE_KEEP) != 0)
 		drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
 }
 

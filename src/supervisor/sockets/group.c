@@ -89,25 +89,36 @@ void group_queue(const struct listener *l, struct queue_facts *facts)
 	}
 }
 
-void group_set_backlog(const struct listener *l, int backlog)
+int group_set_backlog(const struct listener *l, int backlog)
 {
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next)
 		(void)socket_backlog(s->fd, backlog);
+	return socket_backlog(l->fd, backlog);
 }
 
-void group_apply(struct listener *l)
+/* The shares of all sockets, by their places.  Returns how many there are. */
+static unsigned shares_of(
+	const struct listener *l, unsigned weights[REUSEPORT_MAX])
 {
-	unsigned weights[REUSEPORT_MAX] = {0};
 	unsigned count = 0;
 
-	if (l->own_group)
-		return;
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next) {
 		weights[s->place] = s->weight;
 		count++;
 	}
+	return count;
+}
+
+void group_apply(struct listener *l)
+{
+	unsigned weights[REUSEPORT_MAX] = {0};
+	unsigned count;
+
+	if (l->own_group)
+		return;
+	count = shares_of(l, weights);
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next)
 		if (reuseport_share(s->fd, weights, count) == 0)
@@ -141,18 +152,15 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 	const struct listener_socket *k = group_socket(l, lane);
 	unsigned weights[REUSEPORT_MAX] = {0};
 	union endpoint peer;
+	unsigned count = group_size(l);
 	int got;
 	int error;
 
-	if (k == NULL || group_size(l) == 1 || l->own_group ||
-		group_size(l) > REUSEPORT_MAX)
+	if (k == NULL || count == 1 || l->own_group || count > REUSEPORT_MAX)
 		return connect(client, to, size);
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next)
-		weights[s->place] = s->weight;
+	(void)shares_of(l, weights);
 	if (bind_client(client, to, size) == -1 ||
-		reuseport_aim(
-			k->fd, weights, group_size(l), client, k->place) == -1)
+		reuseport_aim(k->fd, weights, count, client, k->place) == -1)
 		return -1;
 	got = connect(client, to, size);
 	error = errno;
@@ -161,7 +169,7 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 		error = EAGAIN;
 	if (got == -1 && error == EAGAIN && endpoint_peer(client, &peer) > 0)
 		got = 0;
-	if (reuseport_share(k->fd, weights, group_size(l)) == -1)
+	if (reuseport_share(k->fd, weights, count) == -1)
 		log_syserr("listener '%s': cannot choose among its sockets",
 			l->address.name);
 	errno = error;
@@ -193,13 +201,6 @@ struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
 	return s;
 }
 
-/* It is the one that outlives us from now on. */
-static void promote(struct listener *l, const struct listener_socket *s)
-{
-	l->fd = s->fd;
-	l->inode = s->inode;
-}
-
 /*
  * The last of three or more takes its place: the kernel is told before, while
  * that place is still the old one's, which drops what it gets in between.  Of
@@ -219,8 +220,10 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 		at = &(*at)->next;
 	*at = s->next;
 	PARTS(let_go, &holding);
-	if (l->fd == s->fd)
-		promote(l, l->sockets);
+	if (l->fd == s->fd) { /* another one outlives us from now on */
+		l->fd = l->sockets->fd;
+		l->inode = l->sockets->inode;
+	}
 	l->sup->orphans.changed = true;
 	heal_forget_also(l, s->fd);
 	if (!few)

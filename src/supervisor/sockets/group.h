@@ -28,7 +28,8 @@ bool group_has_inode(const struct listener *l, uint64_t inode);
 unsigned group_size(const struct listener *l);
 /* The accept queues of all sockets together; the limit is that of one. */
 void group_queue(const struct listener *l, struct queue_facts *facts);
-void group_set_backlog(const struct listener *l, int backlog);
+/* listen(2) again.  -1 and errno: of the listener's own one. */
+int group_set_backlog(const struct listener *l, int backlog);
 /* `fd` listens again after a shutdown(2): its place is the last of the
  * group. */
 void group_revived(struct listener *l, int fd);

@@ -93,13 +93,14 @@ void heal_fini(struct supervisor *sup)
 	(void)close(sup->sockets.heal.fd);
 }
 
-void heal_watch(struct supervisor *sup, struct listener *l)
+void heal_watch(struct listener *l)
 {
-	l->heal = -1;
-	if (!ev_is_active(&sup->sockets.heal) || !l->facts.listening ||
+	const ev_io *set = &l->sup->sockets.heal;
+
+	if (l->heal != -1 || !ev_is_active(set) || !l->facts.listening ||
 		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
 		return;
-	l->heal = sup->sockets.heal.fd;
+	l->heal = set->fd;
 	heal_watch_also(l, l->fd);
 	/* one that was taken over may have several sockets */
 	for (const struct listener_socket *s = l->sockets; s != NULL;
@@ -113,28 +114,24 @@ void heal_listening(struct listener *l)
 	if (l->facts.listening)
 		return;
 	l->facts.listening = true;
-	if (l->heal == -1)
-		heal_watch(l->sup, l);
+	heal_watch(l);
 	l->sup->orphans.changed = true;
 }
 
 /* Workers hold the socket too, so closing ours would not take it out. */
 void heal_forget(struct listener *l)
 {
-	if (l->heal == -1)
-		return;
-	(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, l->fd, NULL);
+	heal_forget_also(l, l->fd);
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next)
-		(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, s->fd, NULL);
+		heal_forget_also(l, s->fd);
 	l->heal = -1;
 }
 
-void heal_watch_also(const struct listener *l, int fd)
+void heal_watch_also(struct listener *l, int fd)
 {
-	struct epoll_event event = {.events = 0};
+	struct epoll_event event = {.events = 0, .data.ptr = l};
 
-	event.data.ptr = (void *)(uintptr_t)l;
 	if (l->heal != -1 &&
 		epoll_ctl(l->heal, EPOLL_CTL_ADD, fd, &event) == -1)
 		log_syserr(

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/holding.h"
@@ -38,50 +39,34 @@ static struct listener *first(const struct service *service,
 	return l;
 }
 
-static struct listener *first_named(
-	const struct service *service, fits_fn *fits, const void *what)
+static bool is_in(
+	struct listener *const *list, size_t count, const struct listener *l)
 {
-	return first(service, LISTENERS_NAMED, fits, what);
-}
-
-/* Those of one set that are not there yet: a listener may be in several. */
-struct finding {
-	struct listener **found;
-	size_t count;
-	size_t most;
-	const struct socket_key *key;
-	bool (*same)(const struct socket_key *, const struct socket_key *);
-};
-
-static bool is_found(const struct finding *f, const struct listener *l)
-{
-	for (size_t i = 0; i < f->count; i++)
-		if (f->found[i] == l)
+	for (size_t i = 0; i < count; i++)
+		if (list[i] == l)
 			return true;
 	return false;
-}
-
-static void find_all(struct finding *f, const struct service *service)
-{
-	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
-	struct listener *l;
-
-	while (f->count < f->most && (l = listener_next(&walk)) != NULL)
-		if (l->has_key && f->same(&l->key, f->key) && !is_found(f, l))
-			f->found[f->count++] = l;
 }
 
 size_t learned_find(const struct service *service, const struct socket_key *key,
 	struct listener **found, size_t most)
 {
-	struct finding f = {found, 0, most, key, socket_key_equal};
+	bool (*same)(const struct socket_key *, const struct socket_key *) =
+		socket_key_equal;
+	size_t count = 0;
 
-	find_all(&f, service);
-	if (f.count == 0) {
-		f.same = socket_key_like;
-		find_all(&f, service);
+	for (int i = 0; count == 0 && i < 2; i++) {
+		struct listener_walk walk =
+			listeners_of(service, LISTENERS_ALL);
+		struct listener *l;
+
+		while (count < most && (l = listener_next(&walk)) != NULL)
+			if (l->has_key && same(&l->key, key) &&
+				!is_in(found, count, l))
+				found[count++] = l;
+		same = socket_key_like;
 	}
-	return f.count;
+	return count;
 }
 
 /* Can who asked for all addresses be given this one in their place?  A program
@@ -109,7 +94,7 @@ static bool covers(const struct listener *l, const void *key)
 struct listener *learned_cover(
 	const struct service *service, const struct socket_key *key)
 {
-	return first_named(service, covers, key);
+	return first(service, LISTENERS_NAMED, covers, key);
 }
 
 static bool names(const struct listener *l, const void *what)
@@ -118,7 +103,7 @@ static bool names(const struct listener *l, const void *what)
 
 	if (!l->has_key)
 		return false;
-	return socket_key_equal(&l->key, key) ||
+	return key == NULL || socket_key_equal(&l->key, key) ||
 		(l->address.kind == ADDRESS_TCP &&
 			l->address.family == AF_UNSPEC &&
 			l->key.port == key->port);
@@ -127,24 +112,7 @@ static bool names(const struct listener *l, const void *what)
 struct listener *learned_named(
 	const struct service *service, const struct socket_key *key)
 {
-	return first_named(service, names, key);
-}
-
-bool learned_is_named(
-	const struct service *service, const struct socket_key *key)
-{
-	return learned_named(service, key) != NULL;
-}
-
-static bool is_any(const struct listener *l, const void *what)
-{
-	(void)what;
-	return l->has_key;
-}
-
-bool learned_any_named(const struct service *service)
-{
-	return first_named(service, is_any, NULL) != NULL;
+	return first(service, LISTENERS_NAMED, names, key);
 }
 
 static bool has_inode(const struct listener *l, const void *what)
@@ -192,23 +160,23 @@ static unsigned free_bit(const struct service *service)
 	return bit;
 }
 
-static struct listener *learn(struct service *service,
-	const struct listener *model, struct error *err)
+/* A copy of `model`, whose address it takes over. */
+static struct listener *learn(
+	struct service *service, struct listener *model, struct error *err)
 {
 	struct listener_set *set = &service->held.learned;
 	unsigned bit = free_bit(service);
-	struct listener *l;
+	struct listener *l = NULL;
 
-	if (bit >= LEARNED_MAX) {
-		(void)error_set(
-			err, 0, "%d listeners are the most", LEARNED_MAX);
-		return NULL;
-	}
 	if (set->list == NULL)
 		set->list = calloc(LEARNED_MAX, sizeof(*set->list));
-	l = set->list != NULL ? malloc(sizeof(*l)) : NULL;
-	if (l == NULL) {
+	if (bit >= LEARNED_MAX)
+		(void)error_set(
+			err, 0, "%d listeners are the most", LEARNED_MAX);
+	else if (set->list == NULL || (l = malloc(sizeof(*l))) == NULL)
 		(void)error_set(err, ENOMEM, "a listener");
+	if (l == NULL) {
+		address_fini(&model->address);
 		return NULL;
 	}
 	*l = *model;
@@ -238,15 +206,11 @@ struct listener *learned_add(struct service *service,
 				.port = key->port,
 			},
 	};
-	struct listener *l;
 
 	(void)socket_key_text(key, model.facts.text);
 	if (make_address(&model.address, key, err) == -1)
 		return NULL;
-	l = learn(service, &model, err);
-	if (l == NULL)
-		address_fini(&model.address);
-	return l;
+	return learn(service, &model, err);
 }
 
 static bool is_path(const struct listener *l, const void *path)
@@ -266,7 +230,6 @@ struct listener *learned_add_unix(struct service *service, const char *path,
 {
 	struct listener model = {.fd = fd, .made = true, .file = *made};
 	scoped_str text = NULL;
-	struct listener *l;
 
 	if (asprintf(&text, "unix:%s", path) == -1) {
 		text = NULL;
@@ -281,10 +244,7 @@ struct listener *learned_add_unix(struct service *service, const char *path,
 		address_fini(&model.address);
 		return NULL;
 	}
-	l = learn(service, &model, err);
-	if (l == NULL)
-		address_fini(&model.address);
-	return l;
+	return learn(service, &model, err);
 }
 
 static bool has(const struct child *child, const struct listener *l)
@@ -323,8 +283,6 @@ bool learned_is_used(const struct listener *l, const struct child *not_this)
 
 static void forget(struct child *child, const struct listener *l)
 {
-	if (child == NULL)
-		return;
 	child->listening.uses &= ~(UINT64_C(1) << l->bit);
 	child->listening.listens &= ~(UINT64_C(1) << l->bit);
 	learned_note(child);
@@ -333,6 +291,8 @@ static void forget(struct child *child, const struct listener *l)
 void learned_drop(struct service *service, struct listener *l)
 {
 	struct listener_set *set = &service->held.learned;
+	struct child_walk walk = children_of(service);
+	struct child *child;
 
 	for (size_t i = 0; i < set->count; i++) {
 		if (set->list[i] != l)
@@ -343,9 +303,8 @@ void learned_drop(struct service *service, struct listener *l)
 		break;
 	}
 	/* its bit may be another's from now on */
-	for (uint32_t slot = 0; slot < service->child_slots; slot++)
-		for (int i = 0; i < 2; i++)
-			forget(service->children[slot][i], l);
+	while ((child = child_next(&walk)) != NULL)
+		forget(child, l);
 	service->sup->orphans.changed = true;
 	l->learned = false; /* should a reload have named it */
 	listener_release(l);
@@ -361,16 +320,12 @@ void learned_drop_all(struct service *service)
 
 /* ---- those that nobody uses any more ---- */
 
-static void tell_closed(const struct service *service, const struct listener *l)
+/* The keeper may have it for a moment yet; one that does not listen is in nobody's
+ * way (inet_csk_bind_conflict()). */
+void learned_close(struct service *service, struct listener *l)
 {
 	log_note("%s: %s closed: no worker uses it any more", service->name,
 		listener_text(l));
-}
-
-/* The keeper may have it for a moment yet; one that does not listen is in nobody's
- * way (inet_csk_bind_conflict()). */
-static void let_go(struct service *service, struct listener *l)
-{
 	group_forget(l);
 	heal_forget(l);
 	(void)shutdown(l->fd, SHUT_RD);
@@ -409,19 +364,11 @@ bool learned_unuse(struct child *child, struct listener *l)
 {
 	if (!l->learned || !has(child, l))
 		return false;
-	child->listening.uses &= ~(UINT64_C(1) << l->bit);
-	child->listening.listens &= ~(UINT64_C(1) << l->bit);
-	learned_note(child);
+	forget(child, l);
 	if (--l->workers > 0)
 		return false;
 	note_unused(child, l);
 	return true;
-}
-
-void learned_close(struct service *service, struct listener *l)
-{
-	tell_closed(service, l);
-	let_go(service, l);
 }
 
 /* Returns when to look again; NSEC_NEVER: all are in use. */
@@ -462,18 +409,10 @@ static void on_trim(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void learned_on_end(struct child *child)
 {
-	struct service *service = child->service;
+	const struct listener_set *set = &child->service->held.learned;
 
-	if (child->listening.uses == 0)
-		return;
-	for (size_t i = 0; i < service->held.learned.count; i++) {
-		struct listener *l = service->held.learned.list[i];
-
-		if (!has(child, l) || --l->workers > 0)
-			continue;
-		note_unused(child, l);
-	}
-	child->listening.uses = 0;
+	for (size_t i = 0; child->listening.uses != 0 && i < set->count; i++)
+		(void)learned_unuse(child, set->list[i]);
 }
 
 void learned_resume(struct service *service)

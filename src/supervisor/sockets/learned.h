@@ -16,13 +16,10 @@ size_t learned_find(const struct service *service, const struct socket_key *key,
  * user has named one of these addresses.  NULL: there is none. */
 struct listener *learned_cover(
 	const struct service *service, const struct socket_key *key);
-/* The listener that the user has named for this key, also by its port alone. */
+/* The listener that the user has named for this key (NULL: for any), also by its
+ * port alone. */
 struct listener *learned_named(
 	const struct service *service, const struct socket_key *key);
-bool learned_is_named(
-	const struct service *service, const struct socket_key *key);
-/* Has the user named any listener with a key? */
-bool learned_any_named(const struct service *service);
 /* The listener that has a socket with this inode, or NULL. */
 struct listener *learned_by_inode(
 	const struct service *service, uint64_t inode);

@@ -67,36 +67,6 @@ static int listen_fds_count(void)
 	return count > 0 && count <= INHERITED_MAX ? (int)count : 0;
 }
 
-static bool is_named(const struct settings *settings, int fd)
-{
-	for (size_t i = 0; i < settings->cluster_count; i++) {
-		const struct cluster_settings *c = settings->clusters[i];
-
-		for (size_t j = 0; j < c->listen_count; j++)
-			if (c->listen[j].kind == ADDRESS_FD &&
-				c->listen[j].fd == fd)
-				return true;
-	}
-	return false;
-}
-
-/* Close what nobody named, so that a leak of our caller is not ours. */
-static void close_strangers(const struct settings *settings, int from)
-{
-	for (int fd = from; fd < 4096; fd++) {
-		int end = fd;
-
-		if (is_named(settings, fd))
-			continue;
-		while (end < 4096 && !is_named(settings, end))
-			end++;
-		/* before Linux 5.9 they stay open, but CLOEXEC */
-		(void)close_range(
-			(unsigned)fd, end == 4096 ? ~0U : (unsigned)end - 1, 0);
-		fd = end;
-	}
-}
-
 /* What `fd:N` names is known by now: later the number may be one of ours. */
 static int inherit_named(struct supervisor *sup)
 {
@@ -115,6 +85,31 @@ static int inherit_named(struct supervisor *sup)
 	return 0;
 }
 
+/* Were we started with it, and is it open still? */
+static bool is_given(const struct supervisor *sup, int fd)
+{
+	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
+		if (sup->sockets.inherited.list[i]->fd == fd)
+			return fcntl(fd, F_GETFD) != -1;
+	return false;
+}
+
+/* Close what nobody named, so that a leak of our caller is not ours. */
+static void close_strangers(const struct supervisor *sup)
+{
+	for (int fd = FIRST_INHERITED; fd < 4096; fd++) {
+		int end = fd;
+
+		while (end < 4096 && !is_given(sup, end))
+			end++;
+		/* before Linux 5.9 they stay open, but CLOEXEC */
+		if (end > fd)
+			(void)close_range((unsigned)fd,
+				end == 4096 ? ~0U : (unsigned)end - 1, 0);
+		fd = end;
+	}
+}
+
 int listeners_inherit(struct supervisor *sup, struct error *err)
 {
 	int count = listen_fds_count();
@@ -122,7 +117,6 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 	scoped_str names = strdup(count > 0 && value != NULL ? value : "");
 	char *rest = names;
 
-	close_strangers(sup->settings, FIRST_INHERITED + count);
 	if (names == NULL || inherit_named(sup) == -1)
 		return error_set(err, ENOMEM, "cannot take over descriptors");
 	for (int i = 0; i < count; i++) {
@@ -135,18 +129,11 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 			return error_set(
 				err, ENOMEM, "cannot take over LISTEN_FDS");
 	}
+	close_strangers(sup);
 	return 0;
 }
 
 /* ---- opening ---- */
-
-static bool is_given(const struct supervisor *sup, int fd)
-{
-	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
-		if (sup->sockets.inherited.list[i]->fd == fd)
-			return fcntl(fd, F_GETFD) != -1;
-	return false;
-}
 
 static int open_given(const struct supervisor *sup, struct listener *l, int fd,
 	struct error *err)
@@ -288,7 +275,7 @@ static struct listener *listener_open(struct supervisor *sup,
 	/* a worker that binds there by itself is to get this one */
 	l->has_key = socket_key_bound(&l->key, l->fd) == 0;
 	l->inode = remote_own_inode(l->fd);
-	heal_watch(sup, l);
+	heal_watch(l);
 	sup->orphans.changed = true;
 	return l;
 }
@@ -346,35 +333,38 @@ static int check_kept(const struct listener *l, const struct address *address,
 		address->name);
 }
 
+/* An empty set with room for so many. */
+static int make_room(struct listener_set *set, size_t room)
+{
+	*set = (struct listener_set){0};
+	if (room > 0)
+		set->list = calloc(room, sizeof(*set->list));
+	return room == 0 || set->list != NULL ? 0 : -1;
+}
+
 int listeners_open(struct supervisor *sup, struct listener_set *set,
 	const struct cluster_settings *settings,
 	const struct listener_set *known, struct error *err)
 {
-	*set = (struct listener_set){0};
-	if (settings->listen_count == 0)
-		return 0;
-	set->list = calloc(settings->listen_count, sizeof(*set->list));
-	if (set->list == NULL)
+	if (make_room(set, settings->listen_count) == -1)
 		return error_set(err, ENOMEM, "listeners");
 	for (size_t i = 0; i < settings->listen_count; i++) {
 		const struct address *address = &settings->listen[i];
 		struct listener *l = find_known(sup, known, address);
 
-		if (l != NULL) {
-			if (check_kept(l, address, err) == -1)
-				goto fail;
-			l->users++;
-		} else {
+		if (l == NULL)
 			l = listener_open(sup, address, err);
-			if (l == NULL)
-				goto fail;
+		else if (check_kept(l, address, err) == 0)
+			l->users++;
+		else
+			l = NULL;
+		if (l == NULL) {
+			listeners_release(set);
+			return -1;
 		}
 		set->list[set->count++] = l;
 	}
 	return 0;
-fail:
-	listeners_release(set);
-	return -1;
 }
 
 void listeners_adopt(
@@ -389,10 +379,8 @@ void listeners_adopt(
 			continue;
 		address_fini(&l->address);
 		l->address = fresh;
-		if (l->facts.listening)
-			group_set_backlog(l, l->address.backlog);
 		if (l->facts.listening &&
-			socket_backlog(l->fd, l->address.backlog) == -1)
+			group_set_backlog(l, l->address.backlog) == -1)
 			log_syserr("listener '%s': backlog", l->address.name);
 	}
 }
@@ -400,11 +388,7 @@ void listeners_adopt(
 int listeners_pick(struct listener_set *to,
 	const struct cluster_settings *settings, const struct service *service)
 {
-	*to = (struct listener_set){0};
-	if (settings->listen_count == 0)
-		return 0;
-	to->list = calloc(settings->listen_count, sizeof(*to->list));
-	if (to->list == NULL)
+	if (make_room(to, settings->listen_count) == -1)
 		return -1;
 	for (size_t i = 0; i < settings->listen_count; i++) {
 		const struct address *address = &settings->listen[i];
@@ -434,11 +418,7 @@ void listeners_release(struct listener_set *set)
 
 int listeners_share(struct listener_set *to, const struct listener_set *from)
 {
-	*to = (struct listener_set){0};
-	if (from->count == 0)
-		return 0;
-	to->list = calloc(from->count, sizeof(*to->list));
-	if (to->list == NULL)
+	if (make_room(to, from->count) == -1)
 		return -1;
 	for (size_t i = 0; i < from->count; i++) {
 		to->list[i] = from->list[i];

@@ -165,8 +165,8 @@ START_TEST(another_socket_takes_the_place_of_the_first)
 	int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	uint64_t held = 0;
 
-	keeper_hold(&room, LOGWIRE_A_LISTENER, 5, web->held.listeners.list[0]->fd,
-		&held);
+	keeper_hold(&room, LOGWIRE_A_LISTENER, 5,
+		web->held.listeners.list[0]->fd, &held);
 	keeper_hold(&room, LOGWIRE_A_LISTENER, 6, other, &held);
 	ck_assert_uint_eq(told_count, 3);
 	ck_assert_uint_eq(told[1].kind, LOGWIRE_DROP);

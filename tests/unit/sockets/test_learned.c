@@ -102,9 +102,9 @@ START_TEST(a_named_one_stands_for_all_addresses_of_its_port)
 
 	ck_assert_ptr_eq(learned_cover(web, &any), named);
 	ck_assert_ptr_null(learned_cover(web, &other));
-	ck_assert(learned_any_named(web));
-	ck_assert(learned_is_named(web, &named->key));
-	ck_assert(!learned_is_named(web, &other));
+	ck_assert_ptr_eq(learned_named(web, NULL), named);
+	ck_assert_ptr_eq(learned_named(web, &named->key), named);
+	ck_assert_ptr_null(learned_named(web, &other));
 }
 END_TEST
 
