@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/facts.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "cli/output.h"
 #include "os/privilege.h"
+#include "os/process.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,10 +109,7 @@ void facts_encode(const struct facts *f, struct buffer *out)
 
 const char *facts_read(const char *path, char *to, size_t size)
 {
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	ssize_t n = fd == -1 ? -1 : read(fd, to, size - 1);
-
-	to[n > 0 ? n : 0] = '\0';
+	(void)process_read(0, path, to, size);
 	to[strcspn(to, "\n")] = '\0';
 	return to;
 }

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/process.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -218,37 +219,25 @@ static bool read_file(
 	const struct home *home, const char *name, char *text, size_t size)
 {
 	char path[PATH_SIZE + 64];
-	scoped_fd fd = -1;
-	ssize_t n;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", home->path, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd == -1 ? -1 : read(fd, text, size - 1);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	return true;
+	return process_read(0, path, text, size) > 0;
 }
 
 /* CPUs, rounded up; 0: no quota at this level. */
-static unsigned long long quota_here(const struct home *home)
+static unsigned long long quota_here(const struct home *home, const char *name)
 {
 	char text[64];
 	long long quota = -1;
 	long long period = 0;
 
-	if (home->version == 2) {
-		if (!read_file(home, "cpu.max", text, sizeof(text)) ||
-			sscanf(text, "%lld %lld", &quota, &period) != 2)
-			return 0; /* "max 100000" */
-	} else {
-		if (!read_file(home, "cpu.cfs_quota_us", text, sizeof(text)) ||
-			sscanf(text, "%lld", &quota) != 1 ||
-			!read_file(home, "cpu.cfs_period_us", text,
-				sizeof(text)) ||
-			sscanf(text, "%lld", &period) != 1)
-			return 0;
-	}
+	/* v2 has both in one file, or "max 100000" */
+	if (!read_file(home, name, text, sizeof(text)) ||
+		sscanf(text, "%lld %lld", &quota, &period) < 1)
+		return 0;
+	if (home->version == 1 &&
+		read_file(home, "cpu.cfs_period_us", text, sizeof(text)))
+		(void)sscanf(text, "%lld", &period);
 	if (quota <= 0 || period <= 0)
 		return 0;
 	return (unsigned long long)((quota - 1) / period + 1);
@@ -273,8 +262,10 @@ static unsigned long long least(unsigned long long a, unsigned long long b)
 	return a < b ? a : b;
 }
 
-static unsigned long long smallest_limit(const char *root,
-	const char *controller, const char *v1, const char *v2)
+/* Of this level and all above it; 0: there is none. */
+static unsigned long long smallest(const char *root, const char *controller,
+	unsigned long long (*here)(const struct home *home, const char *name),
+	const char *v1, const char *v2)
 {
 	struct home home = find_home(root, controller);
 	unsigned long long limit = 0;
@@ -282,22 +273,16 @@ static unsigned long long smallest_limit(const char *root,
 	if (home.version == 0)
 		return 0;
 	do {
-		limit = least(
-			limit, limit_here(&home, home.version == 1 ? v1 : v2));
+		limit = least(limit, here(&home, home.version == 1 ? v1 : v2));
 	} while (go_up(&home));
 	return limit;
 }
 
 unsigned cgroup_cpu_quota(const char *root)
 {
-	struct home home = find_home(root, "cpu");
-	unsigned long long quota = 0;
+	unsigned long long quota = smallest(
+		root, "cpu", quota_here, "cpu.cfs_quota_us", "cpu.max");
 
-	if (home.version == 0)
-		return 0;
-	do {
-		quota = least(quota, quota_here(&home));
-	} while (go_up(&home));
 	return quota > UINT_MAX ? 0 : (unsigned)quota;
 }
 
@@ -308,13 +293,13 @@ int cgroup_version(const char *root)
 
 unsigned long long cgroup_memory_limit(const char *root)
 {
-	return smallest_limit(
-		root, "memory", "memory.limit_in_bytes", "memory.max");
+	return smallest(root, "memory", limit_here, "memory.limit_in_bytes",
+		"memory.max");
 }
 
 unsigned long long cgroup_pids_limit(const char *root)
 {
-	return smallest_limit(root, "pids", "pids.max", "pids.max");
+	return smallest(root, "pids", limit_here, "pids.max", "pids.max");
 }
 
 int cgroup_oom_open(const char *root)
@@ -336,18 +321,11 @@ int cgroup_oom_open(const char *root)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* The number in a line "oom_kill 3"; -1: it is another line. */
-static long parse_oom(const char *line)
-{
-	long kills;
-
-	return sscanf(line, "oom_kill %ld", &kills) == 1 ? kills : -1;
-}
-
 long cgroup_oom_read(int fd)
 {
 	char text[1024]; /* vmstat has some 5 KiB: piece by piece */
 	off_t at = 0;
+	long kills;
 	ssize_t n;
 
 	while ((n = pread(fd, text, sizeof(text) - 1, at)) > 0) {
@@ -357,8 +335,8 @@ long cgroup_oom_read(int fd)
 		text[n] = '\0';
 		for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
 			*end = '\0';
-			if (parse_oom(line) != -1)
-				return parse_oom(line);
+			if (sscanf(line, "oom_kill %ld", &kills) == 1)
+				return kills;
 		}
 		if (line == text)
 			return -1; /* no such lines are in these files */

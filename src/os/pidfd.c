@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/pidfd.h"
 
-#include "base/scope.h"
 #include "os/process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -48,17 +46,11 @@ pid_t pidfd_pid(int pidfd)
 	char text[512];
 	const char *at;
 	struct info info = {0};
-	scoped_fd fd = -1;
-	ssize_t got;
 
 	if (ioctl(pidfd, GET_INFO, &info) == 0 && info.ids[0] != 0)
 		return (pid_t)info.ids[0];
 	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	got = fd != -1 ? read(fd, text, sizeof(text) - 1) : -1;
-	if (got <= 0)
-		return -1;
-	text[got] = '\0';
+	(void)process_read(0, path, text, sizeof(text));
 	at = strstr(text, "\nPid:");
 	return at != NULL ? (pid_t)strtol(at + 5, NULL, 10) : -1;
 }
@@ -82,14 +74,22 @@ int pidfd_signal_group(int pidfd, pid_t pid, int signal)
 	return kill(-pid, signal);
 }
 
+/* waitid(2) without blocking; si_pid is 0: there is nobody. */
+static int look(idtype_t type, id_t id, siginfo_t *info, int flags)
+{
+	(void)memset(info, 0, sizeof(*info));
+	while (waitid(type, id, info, WNOHANG | flags) == -1)
+		if (errno != EINTR)
+			return -1;
+	return 0;
+}
+
 static int wait_for(idtype_t type, id_t id, int flags, struct pidfd_end *end)
 {
 	siginfo_t info;
 
-	(void)memset(&info, 0, sizeof(info)); /* si_pid stays 0: nobody */
-	while (waitid(type, id, &info, WEXITED | WNOHANG | flags) == -1)
-		if (errno != EINTR)
-			return -1;
+	if (look(type, id, &info, WEXITED | flags) == -1)
+		return -1;
 	if (info.si_pid == 0)
 		return 0;
 	end->signalled = info.si_code != CLD_EXITED;
@@ -119,11 +119,10 @@ static int looks_stopped(int pidfd)
 
 bool pidfd_is_child(int pidfd, pid_t pid)
 {
-	siginfo_t info = {0};
+	siginfo_t info;
 
 	errno = 0;
-	return waitid(P_PIDFD, (id_t)pidfd, &info,
-		       WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	return look(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOWAIT) == 0 &&
 		(info.si_pid == 0 || info.si_pid == pid);
 }
 
@@ -131,11 +130,8 @@ int pidfd_is_stopped(int pidfd)
 {
 	siginfo_t info;
 
-	(void)memset(&info, 0, sizeof(info));
-	while (waitid(P_PIDFD, (id_t)pidfd, &info,
-		       WSTOPPED | WNOHANG | WNOWAIT) == -1)
-		if (errno != EINTR)
-			return errno == ECHILD ? looks_stopped(pidfd) : -1;
+	if (look(P_PIDFD, (id_t)pidfd, &info, WSTOPPED | WNOWAIT) == -1)
+		return errno == ECHILD ? looks_stopped(pidfd) : -1;
 	return info.si_pid != 0 && info.si_code == CLD_STOPPED;
 }
 
@@ -182,11 +178,7 @@ pid_t child_peek_any(void)
 {
 	siginfo_t info;
 
-	(void)memset(&info, 0, sizeof(info));
-	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == -1)
-		if (errno != EINTR)
-			return -1;
-	return info.si_pid;
+	return look(P_ALL, 0, &info, WEXITED | WNOWAIT) == 0 ? info.si_pid : -1;
 }
 
 int child_reap(pid_t pid)

@@ -33,6 +33,23 @@ static int open_of(pid_t pid, const char *file)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+ssize_t process_read(pid_t pid, const char *file, char *to, size_t size)
+{
+	scoped_fd fd = pid != 0 ? open_of(pid, file)
+				: open(file, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t got = fd;
+
+	while (got != -1 && used < size - 1) {
+		got = read(fd, to + used, size - 1 - used);
+		if (got <= 0)
+			break;
+		used += (size_t)got;
+	}
+	to[used] = '\0';
+	return got != -1 ? (ssize_t)used : -1;
+}
+
 static unsigned long long next_number(const char **at)
 {
 	const char *s = *at;
@@ -80,20 +97,12 @@ static int parse_stat(const char *text, struct process_facts *facts)
 
 int process_look(pid_t pid, struct process_facts *facts)
 {
-	scoped_fd fd = open_of(pid, "stat");
 	char text[1024];
-	ssize_t n;
+	ssize_t n = process_read(pid, "stat", text, sizeof(text));
 
-	if (fd == -1)
-		return -1;
-	n = read(fd, text, sizeof(text) - 1);
-	if (n <= 0) {
-		if (n == 0)
-			errno = ESRCH;
-		return -1;
-	}
-	text[n] = '\0';
-	return parse_stat(text, facts);
+	if (n == 0)
+		errno = ESRCH;
+	return n > 0 ? parse_stat(text, facts) : -1;
 }
 
 nsec_t process_ran(pid_t pid)
@@ -109,9 +118,8 @@ nsec_t process_ran(pid_t pid)
 
 const char *process_name(pid_t pid, char to[PROCESS_NAME])
 {
-	scoped_fd fd = open_of(pid, "comm");
 	char name[32];
-	ssize_t n = fd != -1 ? read(fd, name, sizeof(name)) : -1;
+	ssize_t n = process_read(pid, "comm", name, sizeof(name));
 
 	while (n > 0 && name[n - 1] == '\n')
 		n--;
@@ -277,40 +285,27 @@ static int append_children(int fd, pid_t *list, size_t most, size_t *count)
 	return n == -1 ? -1 : 0;
 }
 
-long process_children(pid_t *list, size_t most)
+static int append_children_at(
+	int dir, const char *task, pid_t *list, size_t most, size_t *count)
 {
-	char path[64];
+	char name[32];
 	scoped_fd fd = -1;
-	size_t count = 0;
 
-	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children",
-		(int)gettid());
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1 || append_children(fd, list, most, &count) == -1)
-		return -1;
-	return (long)count;
+	(void)snprintf(name, sizeof(name), "%.16s/children", task);
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	return fd != -1 ? append_children(fd, list, most, count) : -1;
 }
 
-/* Nearly all have one thread, and then no directory is to be read: the links of
- * it are two more than there are threads.  False: it may have more. */
-static bool append_only_thread(
-	pid_t pid, pid_t *list, size_t most, size_t *count)
+long process_children(pid_t *list, size_t most)
 {
-	char path[64];
-	struct stat st;
-	int fd;
+	scoped_fd dir = open_of(getpid(), "task");
+	char task[16];
+	size_t count = 0;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	if (stat(path, &st) == -1 || st.st_nlink != 3)
-		return false;
-	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children",
-		(int)pid, (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return false;
-	(void)append_children(fd, list, most, count);
-	(void)close(fd);
-	return true;
+	(void)snprintf(task, sizeof(task), "%d", (int)gettid());
+	if (append_children_at(dir, task, list, most, &count) == -1)
+		return -1;
+	return (long)count;
 }
 
 /* Each thread has children of its own. */
@@ -318,21 +313,24 @@ static void append_threads(pid_t pid, pid_t *list, size_t most, size_t *count)
 {
 	scoped_fd dir = open_of(pid, "task");
 	_Alignas(struct dirent64) char room[2048];
-	char name[32];
+	struct stat st;
 	ssize_t got;
 
+	/* Nearly all have one thread, and then the directory is not to be read:
+	 * its links are two more than there are threads. */
+	if (dir != -1 && fstat(dir, &st) == 0 && st.st_nlink == 3) {
+		(void)snprintf(room, sizeof(room), "%d", (int)pid);
+		(void)append_children_at(dir, room, list, most, count);
+		return;
+	}
 	while (dir != -1 && (got = getdents64(dir, room, sizeof(room))) > 0)
 		for (ssize_t at = 0; at < got;) {
 			const struct dirent64 *entry = (const void *)&room[at];
 
 			at += entry->d_reclen;
-			if (*entry->d_name == '.')
-				continue;
-			(void)snprintf(name, sizeof(name), "%.16s/children",
-				entry->d_name);
-			scoped_fd fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-			if (fd != -1)
-				(void)append_children(fd, list, most, count);
+			if (*entry->d_name != '.')
+				(void)append_children_at(
+					dir, entry->d_name, list, most, count);
 		}
 }
 
@@ -344,7 +342,6 @@ size_t process_tree(pid_t pid, pid_t *list, size_t most)
 		return 0;
 	list[0] = pid;
 	for (size_t i = 0; i < count && i < most; i++)
-		if (!append_only_thread(list[i], list, most, &count))
-			append_threads(list[i], list, most, &count);
+		append_threads(list[i], list, most, &count);
 	return count < most ? count : most;
 }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/privilege.h"
+#include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/accept/accepting.h"
 #include "supervisor/orphans/adopt.h"
@@ -218,18 +219,6 @@ static void raise_nofile(struct supervisor *sup)
 	sup->launch.descriptors = limit.rlim_cur;
 }
 
-static int read_text(const char *path, char *to, size_t size)
-{
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd != -1 ? read(fd, to, size - 1) : -1;
-
-	if (got <= 0)
-		return -1;
-	to[got] = '\0';
-	to[strcspn(to, "\n")] = '\0';
-	return 0;
-}
-
 static bool write_oom_score(const char *path, int score)
 {
 	scoped_fd fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -252,7 +241,7 @@ static void part_oom_scores(struct supervisor *sup)
 	int lower;
 	int theirs;
 
-	if (read_text(path, text, sizeof(text)) == -1)
+	if (process_read(0, path, text, sizeof(text)) <= 0)
 		return;
 	ours = (int)strtol(text, NULL, 10);
 	lower = ours - OOM_HEAD_START;

@@ -46,23 +46,6 @@ static int open_proc(pid_t tid, const char *name, int flags)
 	return open(path, O_RDONLY | O_CLOEXEC | flags);
 }
 
-/* The beginning of one, as a string.  -1 and errno. */
-static int read_proc(pid_t tid, const char *name, char *to, size_t size)
-{
-	scoped_fd fd = open_proc(tid, name, 0);
-	size_t used = 0;
-	ssize_t got = -1;
-
-	while (fd != -1 && used < size - 1) {
-		got = read(fd, to + used, size - 1 - used);
-		if (got <= 0)
-			break;
-		used += (size_t)got;
-	}
-	to[used] = '\0';
-	return fd == -1 || got == -1 ? -1 : 0;
-}
-
 /* ---- with whose rights ---- */
 
 void remote_of(struct remote *r, pid_t tid)
@@ -264,7 +247,7 @@ static int read_text(void *argument)
 {
 	const struct text_look *l = argument;
 
-	return read_proc(l->r->tid, l->name, l->to, l->size);
+	return process_read(l->r->tid, l->name, l->to, l->size) != -1 ? 0 : -1;
 }
 
 static int read_path(const struct text_look *l,

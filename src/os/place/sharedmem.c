@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/cgroup.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,18 +81,14 @@ static int check_size(uint64_t size, struct error *err)
 static long free_pages(uint64_t page)
 {
 	char path[100];
-	char text[24] = "";
-	scoped_fd fd = -1;
-	long count = 0;
+	char text[24];
 
 	(void)snprintf(path, sizeof(path),
 		"/sys/kernel/mm/hugepages/hugepages-%" PRIu64
 		"kB/free_hugepages",
 		page / 1024);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd != -1 && read(fd, text, sizeof(text) - 1) > 0)
-		(void)sscanf(text, "%ld", &count);
-	return count;
+	(void)process_read(0, path, text, sizeof(text));
+	return strtol(text, NULL, 10);
 }
 
 /* A shared mapping reserves the pages for the file, and they stay reserved when

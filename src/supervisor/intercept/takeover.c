@@ -41,14 +41,12 @@ static void let_kernel(const struct takeover *t)
 static unsigned first_free_port(void)
 {
 	char text[16];
-	scoped_fd fd = open("/proc/sys/net/ipv4/ip_unprivileged_port_start",
-		O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd != -1 ? read(fd, text, sizeof(text) - 1) : -1;
+	static const char path[] =
+		"/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
-	if (len <= 0)
-		return 1024;
-	text[len] = '\0';
-	return (unsigned)strtoul(text, NULL, 10);
+	return process_read(0, path, text, sizeof(text)) > 0
+		? (unsigned)strtoul(text, NULL, 10)
+		: 1024;
 }
 
 /* Our right to bind low ports is not the worker's. */

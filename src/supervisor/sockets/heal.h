@@ -14,7 +14,7 @@
  */
 void heal_init(struct supervisor *sup);
 void heal_fini(struct supervisor *sup);
-void heal_watch(struct listener *l); /* unless it is watched already */
+void heal_watch(struct listener *l);     /* unless it is watched already */
 void heal_listening(struct listener *l); /* it does now, and is watched */
 void heal_forget(struct listener *l);    /* before its descriptor is closed */
 /* The same for another socket of the listener (group.h). */
