@@ -398,7 +398,7 @@ static int check_notify_path(const struct supervisor *sup, struct error *err)
 static int open_rundir(struct supervisor *sup, struct error *err)
 {
 	int got = rundir_open(&sup->rundir, sup->settings->runtime_directory,
-		sup->settings->name, sup->settings->control_gid, err);
+		sup->settings->name, err);
 
 	sup->has_rundir = got == 0;
 	/* until adopt_begin() knows better */

@@ -325,8 +325,8 @@ void room_open_rundir(void)
 
 	(void)strcpy(place, "/tmp/test_room.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(place));
-	ck_assert_msg(rundir_open(&room.rundir, place, "it", -1, &err) == 0,
-		"%s", err.text);
+	ck_assert_msg(rundir_open(&room.rundir, place, "it", &err) == 0, "%s",
+		err.text);
 	room.has_rundir = true;
 }
 

@@ -38,13 +38,15 @@ static long read_holder(int lock)
 	return pid > 0 ? pid : 0;
 }
 
-/* Is the file still what its name leads to? */
-static bool is_still(int dirfd, const char *name, const struct stat *st)
+/* Is the open file still what its name leads to? */
+static bool is_still(int dirfd, const char *name, int fd)
 {
+	struct stat st;
 	struct stat now;
 
-	return fstatat(dirfd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
-		now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+	return fstat(fd, &st) == 0 &&
+		fstatat(dirfd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+		now.st_dev == st.st_dev && now.st_ino == st.st_ino;
 }
 
 static int open_lock(int dirfd, const char *path, struct error *err)
@@ -69,9 +71,6 @@ static int open_lock(int dirfd, const char *path, struct error *err)
 static int try_lock(struct rundir *r, long *holder, struct error *err)
 {
 	scoped_fd fd = open_lock(r->dir, r->path, err);
-	char text[24];
-	struct stat st;
-	int n;
 
 	if (fd == -1)
 		return err->sys == ENOENT ? 0 : -1; /* NAME/ was removed */
@@ -82,10 +81,9 @@ static int try_lock(struct rundir *r, long *holder, struct error *err)
 		*holder = read_holder(fd);
 		return 0;
 	}
-	if (fstat(fd, &st) == -1 || !is_still(r->dir, "lock", &st))
+	if (!is_still(r->dir, "lock", fd))
 		return 0; /* its holder took it away while we waited */
-	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-	if (ftruncate(fd, 0) == -1 || pwrite(fd, text, (size_t)n, 0) != n)
+	if (ftruncate(fd, 0) == -1 || dprintf(fd, "%ld\n", (long)getpid()) < 0)
 		return error_set(err, errno, "cannot write '%s/lock'", r->path);
 	r->lock = fd_release(&fd);
 	return 1;
@@ -105,6 +103,15 @@ static int enter_instance(
 		return 0;
 	return error_set(err, 0, "'%s' is not ours: it belongs to uid %u",
 		r->path, (unsigned)st.st_uid);
+}
+
+static int enter_notify(struct rundir *r, struct error *err)
+{
+	char path[sizeof(r->path) + 8];
+
+	(void)snprintf(path, sizeof(path), "%s/notify", r->path);
+	r->notify_dir = rundir_enter(r->dir, "notify", true, 0711, path, err);
+	return r->notify_dir != -1 ? 0 : -1;
 }
 
 static int take(struct rundir *r, int base, const char *name, struct error *err)
@@ -141,20 +148,27 @@ static int take(struct rundir *r, int base, const char *name, struct error *err)
 	return error_status(err, EX_TEMPFAIL);
 }
 
+/* What is in a directory; NULL and errno. */
+static DIR *open_list(int dirfd)
+{
+	scoped_fd fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
+
+	if (dir)
+		(void)fd_release(&fd);
+	return dir;
+}
+
 /* Remove the sockets in notify/: those of workers that are no more. */
 void rundir_empty_notify(const struct rundir *r,
 	bool (*is_used)(const char *name, const void *context),
 	const void *context)
 {
-	int fd = openat(r->notify_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
-	DIR *dir;
+	DIR *dir = open_list(r->notify_dir);
 
-	dir = fd == -1 ? NULL : fdopendir(fd);
-	if (!dir) {
-		fd_close(&fd);
+	if (!dir)
 		return;
-	}
 	while ((entry = readdir(dir)) != NULL)
 		if (entry->d_name[0] != '.' &&
 			(is_used == NULL || !is_used(entry->d_name, context)))
@@ -178,14 +192,12 @@ bool rundir_has_state(const struct rundir *r)
 }
 
 int rundir_open(struct rundir *r, const char *wanted, const char *name,
-	long group, struct error *err)
+	struct error *err)
 {
 	scoped_fd base = -1;
-	char notify[sizeof(r->path) + 8];
 	size_t used;
 	bool none;
 
-	(void)group; /* 0711 lets everybody pass; the socket bears the group */
 	r->dir = r->notify_dir = r->lock = -1;
 	if (!text_is_name(name))
 		return error_set(
@@ -199,13 +211,7 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name,
 	}
 	used = strlen(r->path);
 	(void)snprintf(r->path + used, sizeof(r->path) - used, "/%s", name);
-	if (take(r, base, name, err) == -1) {
-		let_go(r);
-		return -1;
-	}
-	(void)snprintf(notify, sizeof(notify), "%s/notify", r->path);
-	r->notify_dir = rundir_enter(r->dir, "notify", true, 0711, notify, err);
-	if (r->notify_dir == -1) {
+	if (take(r, base, name, err) == -1 || enter_notify(r, err) == -1) {
 		let_go(r);
 		return -1;
 	}
@@ -219,10 +225,9 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name,
 static int renew_lock(struct rundir *r, struct rundir *fresh, struct error *err)
 {
 	long holder = 0;
-	struct stat st;
 	int got;
 
-	if (fstat(r->lock, &st) == 0 && is_still(fresh->dir, "lock", &st)) {
+	if (is_still(fresh->dir, "lock", r->lock)) {
 		fresh->lock = fd_release(&r->lock);
 		return 0;
 	}
@@ -237,35 +242,24 @@ static int renew_lock(struct rundir *r, struct rundir *fresh, struct error *err)
 int rundir_renew(struct rundir *r, struct error *err)
 {
 	struct rundir fresh = {.dir = -1, .notify_dir = -1, .lock = -1};
-	char notify[sizeof(r->path) + 8];
 	char *slash = strrchr(r->path, '/');
 	scoped_fd base = -1;
 
 	(void)text_copy(fresh.path, sizeof(fresh.path), r->path);
-	(void)snprintf(notify, sizeof(notify), "%s/notify", r->path);
 	*slash = '\0';
 	base = rundir_open_place(r->path, true, err);
 	*slash = '/';
 	if (base == -1)
 		return -1;
-	if (enter_instance(&fresh, base, slash + 1, err) == 0)
-		fresh.notify_dir = rundir_enter(
-			fresh.dir, "notify", true, 0711, notify, err);
-	if (fresh.notify_dir == -1 || renew_lock(r, &fresh, err) == -1) {
+	if (enter_instance(&fresh, base, slash + 1, err) == -1 ||
+		enter_notify(&fresh, err) == -1 ||
+		renew_lock(r, &fresh, err) == -1) {
 		let_go(&fresh);
 		return -1;
 	}
 	let_go(r);
 	*r = fresh;
 	return 0;
-}
-
-/* Did somebody take it away, and another instance its place? */
-static bool is_ours_still(const struct rundir *r)
-{
-	struct stat st;
-
-	return fstat(r->lock, &st) == 0 && is_still(r->dir, "lock", &st);
 }
 
 void rundir_leave(struct rundir *r)
@@ -275,16 +269,18 @@ void rundir_leave(struct rundir *r)
 
 void rundir_close(struct rundir *r)
 {
-	static const char *const files[] = {
-		"keeper", "estate", "estate.new", "state", "state.new"};
+	static const char *const files[] = {"keeper", "estate", "estate.new",
+		"state", "state.new", "control",
+		/* the last one, and while it is held: see try_lock() */
+		"lock"};
 	char *slash = strrchr(r->path, '/');
 	scoped_fd base = -1;
 	struct error err;
-	struct stat st;
 
 	if (r->dir == -1 || !slash)
 		return;
-	if (!is_ours_still(r)) {
+	/* did somebody take it away, and another instance its place? */
+	if (!is_still(r->dir, "lock", r->lock)) {
 		let_go(r);
 		return;
 	}
@@ -292,13 +288,9 @@ void rundir_close(struct rundir *r)
 	(void)unlinkat(r->dir, "notify", AT_REMOVEDIR);
 	for (size_t i = 0; i < COUNT_OF(files); i++)
 		(void)unlinkat(r->dir, files[i], 0);
-	(void)unlinkat(r->dir, "control", 0);
-	/* the lock last, and while it is held: see try_lock() */
-	(void)unlinkat(r->dir, "lock", 0);
 	*slash = '\0';
 	base = rundir_open_place(r->path, false, &err);
-	if (base != -1 && fstat(r->dir, &st) == 0 &&
-		is_still(base, slash + 1, &st))
+	if (base != -1 && is_still(base, slash + 1, r->dir))
 		(void)unlinkat(base, slash + 1, AT_REMOVEDIR);
 	*slash = '/';
 	let_go(r);
@@ -364,20 +356,17 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool has_name(char *const *names, long count, const char *name)
-{
-	for (long i = 0; i < count; i++)
-		if (strcmp(names[i], name) == 0)
-			return true;
-	return false;
-}
-
-/* Add a copy; false: out of memory. */
+/* Add a copy, unless it is there; false: out of memory. */
 static bool add_name(char ***names, long *count, const char *name)
 {
-	char *copy = strdup(name);
-	char **list = realloc(*names, ((size_t)*count + 1) * sizeof(*list));
+	char **list;
+	char *copy;
 
+	for (long i = 0; i < *count; i++)
+		if (strcmp((*names)[i], name) == 0)
+			return true;
+	copy = strdup(name);
+	list = reallocarray(*names, (size_t)*count + 1, sizeof(*list));
 	if (list)
 		*names = list;
 	if (copy && list) {
@@ -395,20 +384,14 @@ static int list_place(
 	struct dirent *entry;
 	int got = 0;
 	DIR *dir;
-	int fd;
 
 	if (base == -1)
 		return -1;
-	fd = openat(base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd == -1 ? NULL : fdopendir(fd);
-	if (!dir) {
-		(void)error_set(err, errno, "cannot read '%s'", path);
-		fd_close(&fd);
-		return -1;
-	}
+	dir = open_list(base);
+	if (!dir)
+		return error_set(err, errno, "cannot read '%s'", path);
 	while (got == 0 && (entry = readdir(dir)) != NULL)
-		if (!has_name(*names, *count, entry->d_name) &&
-			is_instance(base, entry->d_name) &&
+		if (is_instance(base, entry->d_name) &&
 			!add_name(names, count, entry->d_name))
 			got = error_set(err, ENOMEM, "cannot list '%s'", path);
 	(void)closedir(dir);

@@ -27,11 +27,11 @@ struct rundir {
 /*
  * Make and check the directories (0755, NAME 0711, notify 0711) and take the
  * lock, retried for 1 s.  If another process has it, err->status is 75 and the
- * text says its pid.  `group` (-1: none): the control group.  0; -1 and `err`;
- * 1 and `err`: there is no place for a runtime directory, and `r` has none.
+ * text says its pid.  0; -1 and `err`; 1 and `err`: there is no place for a
+ * runtime directory, and `r` has none.
  */
 int rundir_open(struct rundir *r, const char *wanted, const char *name,
-	long group, struct error *err);
+	struct error *err);
 /* Parts of it may have been removed: make, check and lock anew what is missing,
  * and leave the rest.  -1 and `err`, with `r` unchanged: among others, another
  * nclust has taken the name meanwhile. */
@@ -57,6 +57,10 @@ int rundir_find(const char *wanted, const char *name, struct error *err);
  * heap strings.  Returns how many, or -1. */
 long rundir_list(const char *wanted, char ***names, struct error *err);
 
+/* Replace a file in a directory as a whole, or not at all: it is written under
+ * the `temporary` name and renamed.  -1 and errno. */
+int rundir_replace(int dirfd, const char *temporary, const char *name,
+	mode_t mode, const void *data, size_t size);
 /* Write a pid file by temporary name and rename; the directory must be ours
  * or root's.  -1 and `err`. */
 int rundir_write_pidfile(const char *path, pid_t pid, struct error *err);

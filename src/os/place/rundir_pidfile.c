@@ -33,19 +33,24 @@ static int open_parent(const char *path, const char **name, struct error *err)
 	return rundir_walk(len == 0 ? "/" : dir, 0, err);
 }
 
-static int write_as(int dir, const char *name, pid_t pid)
+int rundir_replace(int dirfd, const char *temporary, const char *name,
+	mode_t mode, const void *data, size_t size)
 {
-	scoped_fd fd = openat(dir, name,
-		O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	char text[24];
-	int n = snprintf(text, sizeof(text), "%ld\n", (long)pid);
+	scoped_fd fd = -1;
+	ssize_t done;
+	int saved;
 
-	if (fd == -1)
-		return -1;
-	if (write(fd, text, (size_t)n) == n)
+	/* left by one that was killed here; nobody else can */
+	(void)unlinkat(dirfd, temporary, 0);
+	fd = openat(dirfd, temporary,
+		O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	done = fd != -1 ? write(fd, data, size) : -1;
+	if (done == (ssize_t)size &&
+		renameat(dirfd, temporary, dirfd, name) == 0)
 		return 0;
-	if (errno == 0)
-		errno = ENOSPC;
+	saved = done >= 0 && done < (ssize_t)size ? ENOSPC : errno;
+	(void)unlinkat(dirfd, temporary, 0);
+	errno = saved;
 	return -1;
 }
 
@@ -53,9 +58,10 @@ int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 {
 	const char *name = "";
 	char temporary[NAME_MAX + 1];
+	char text[24];
+	int len = snprintf(text, sizeof(text), "%ld\n", (long)pid);
 	struct stat st;
 	scoped_fd dir = open_parent(path, &name, err);
-	int saved;
 
 	if (dir == -1)
 		return error_wrap(err, "cannot write pid file '%s'", path);
@@ -69,12 +75,7 @@ int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 		    (long)getpid()) >= (int)sizeof(temporary))
 		return error_set(
 			err, ENAMETOOLONG, "cannot write pid file '%s'", path);
-	/* left by one of our pid that was killed here; nobody else can */
-	(void)unlinkat(dir, temporary, 0);
-	if (write_as(dir, temporary, pid) == 0 &&
-		renameat(dir, temporary, dir, name) == 0)
+	if (rundir_replace(dir, temporary, name, 0644, text, (size_t)len) == 0)
 		return 0;
-	saved = errno;
-	(void)unlinkat(dir, temporary, 0);
-	return error_set(err, saved, "cannot write pid file '%s'", path);
+	return error_set(err, errno, "cannot write pid file '%s'", path);
 }

@@ -37,11 +37,6 @@ static const char *given(const char *wanted)
 	return path && path[0] != '\0' ? path : NULL;
 }
 
-bool rundir_is_given(const char *wanted)
-{
-	return given(wanted) != NULL;
-}
-
 /* Somebody else's, as `su` leaves it in the environment, is of no use. */
 static bool is_ours(const char *path)
 {
@@ -207,7 +202,7 @@ int rundir_choose(const char *wanted, const char *name, char *path, size_t size,
 	*none = false;
 	for (unsigned n = 0; fd == -1; n++) {
 		got = rundir_place(wanted, false, n, path, size, err);
-		*none = got == 0 && !rundir_is_given(wanted);
+		*none = got == 0 && given(wanted) == NULL;
 		if (got != 1)
 			return -1;
 		fd = open_usable(path, true, err);

@@ -23,8 +23,6 @@
 /* Write the n-th place into `path`: 1; 0: there is none; -1 and `err`. */
 int rundir_place(const char *wanted, bool seek, unsigned n, char *path,
 	size_t size, struct error *err);
-/* Was a place given, so that it is the only one? */
-bool rundir_is_given(const char *wanted);
 /* Open a place, checked; with `make`, a missing one is made, 0755, but
  * /tmp/nclust-UID 0700 (root's 0711: its workers may be other users), which
  * must be ours.  -1 and `err`. */

@@ -2,6 +2,7 @@
 #include "os/place/statefile.h"
 
 #include "base/scope.h"
+#include "os/place/rundir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,6 @@ static const char magic[8] = "nclustS";
 static const char name[] = "state";
 static const char new_name[] = "state.new";
 static const char estate_name[] = "estate";
-static const char new_estate_name[] = "estate.new";
 
 _Static_assert(sizeof(struct state_header) == 128, "part of the format");
 _Static_assert(sizeof(struct state_entry) == 128, "part of the format");
@@ -215,14 +215,8 @@ void *estatefile_read(int dirfd, size_t *size, struct error *err)
 
 int estatefile_write(int dirfd, const void *data, size_t size)
 {
-	scoped_fd fd = -1;
-
-	(void)unlinkat(dirfd, new_estate_name, 0);
-	fd = openat(dirfd, new_estate_name,
-		O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd == -1 || write(fd, data, size) != (ssize_t)size)
-		return -1;
-	return renameat(dirfd, new_estate_name, dirfd, estate_name);
+	return rundir_replace(
+		dirfd, "estate.new", estate_name, 0600, data, size);
 }
 
 /* ---- writing ---- */

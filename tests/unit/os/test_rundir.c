@@ -37,7 +37,7 @@ static struct rundir must_open(const char *name)
 {
 	struct rundir r;
 
-	if (rundir_open(&r, base, name, -1, &err) == -1)
+	if (rundir_open(&r, base, name, &err) == -1)
 		ck_abort_msg("%s", err.text);
 	return r;
 }
@@ -46,7 +46,7 @@ static const char *must_refuse(const char *name)
 {
 	struct rundir r;
 
-	ck_assert_int_eq(rundir_open(&r, base, name, -1, &err), -1);
+	ck_assert_int_eq(rundir_open(&r, base, name, &err), -1);
 	ck_assert_int_eq(r.dir, -1);
 	ck_assert_int_eq(r.lock, -1);
 	return err.text;
@@ -123,7 +123,7 @@ START_TEST(the_second_of_a_name_is_told_who_has_it)
 	if (pid == 0) {
 		struct rundir other;
 
-		if (rundir_open(&other, base, "shop", -1, &err) != -1)
+		if (rundir_open(&other, base, "shop", &err) != -1)
 			_exit(1);
 		_exit(strcmp(err.text, wanted) == 0 && err.status == EX_TEMPFAIL
 				? 0
@@ -152,7 +152,7 @@ START_TEST(who_waits_gets_it_when_it_becomes_free)
 		/* no copy of the lock must live on here */
 		(void)close(r.lock);
 		(void)!write(ends[1], "x", 1);
-		if (rundir_open(&other, base, "shop", -1, &err) == -1)
+		if (rundir_open(&other, base, "shop", &err) == -1)
 			_exit(1);
 		_exit(access(os_path("run/shop/lock"), F_OK) == 0 ? 0 : 2);
 	}
@@ -177,7 +177,7 @@ START_TEST(of_ten_racing_starts_one_wins)
 		if (fork() != 0)
 			continue;
 		(void)close(ends[1]);
-		if (rundir_open(&r, base, "shop", -1, &err) == -1)
+		if (rundir_open(&r, base, "shop", &err) == -1)
 			_exit(1);
 		(void)!read(ends[0], &byte, 1); /* until all have tried */
 		_exit(0);
@@ -205,7 +205,7 @@ START_TEST(starts_and_ends_in_a_row_never_share)
 			struct rundir r;
 			int alone;
 
-			if (rundir_open(&r, base, "shop", -1, &err) == -1)
+			if (rundir_open(&r, base, "shop", &err) == -1)
 				continue; /* not within its second: fair */
 			alone = open(os_path("alone"),
 				O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
@@ -499,7 +499,7 @@ START_TEST(a_removed_place_is_made_anew)
 	ck_assert_int_eq(access(os_path("run/shop/notify"), F_OK), 0);
 	/* taken away, and the name taken by another */
 	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
-	ck_assert_int_eq(rundir_open(&other, base, "shop", -1, &err), 0);
+	ck_assert_int_eq(rundir_open(&other, base, "shop", &err), 0);
 	ck_assert_int_eq(rundir_renew(&r, &err), -1);
 	rundir_close(&r);
 	ck_assert_int_eq(access(os_path("run/shop/lock"), F_OK), 0);
