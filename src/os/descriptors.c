@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/descriptors.h"
 
+#include "base/scope.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,45 +26,24 @@ static int mark(unsigned fd)
 	return fcntl((int)fd, F_SETFD, flags | FD_CLOEXEC);
 }
 
-/* The number that a directory entry names, or UINT_MAX ("." and ".."). */
-static unsigned number(const char *name)
-{
-	unsigned n = 0;
-
-	for (; *name >= '0' && *name <= '9'; name++)
-		n = n * 10 + (unsigned)(*name - '0');
-	return *name == '\0' ? n : UINT_MAX;
-}
-
-/* linux/dirent.h is not for programs: offsets of struct linux_dirent64. */
-enum { DIRENT_LENGTH = 16, DIRENT_NAME = 19 };
-
 int descriptors_cloexec_by_proc(unsigned first, unsigned last)
 {
-	char block[2048];
-	long n;
-	int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	scoped_fd dir =
+		open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_Alignas(struct dirent64) char block[2048];
+	ssize_t n = -1;
 
-	if (dir == -1)
-		return -1;
-	while ((n = syscall(SYS_getdents64, dir, block, sizeof(block))) > 0) {
-		for (size_t at = 0; at < (size_t)n;) {
-			unsigned fd = number(block + at + DIRENT_NAME);
-			uint16_t length;
+	while (dir != -1 && (n = getdents64(dir, block, sizeof(block))) > 0)
+		for (ssize_t at = 0; at < n;) {
+			const struct dirent64 *entry = (const void *)&block[at];
+			unsigned fd =
+				(unsigned)strtoul(entry->d_name, NULL, 10);
 
-			(void)memcpy(&length, block + at + DIRENT_LENGTH,
-				sizeof(length));
-			if (fd != UINT_MAX && fd >= first && fd <= last &&
-				mark(fd) == -1)
-				n = -1;
-			if (n == -1)
-				break;
-			at += length;
+			at += entry->d_reclen;
+			if (*entry->d_name != '.' && fd >= first &&
+				fd <= last && mark(fd) == -1)
+				return -1;
 		}
-		if (n == -1)
-			break;
-	}
-	(void)close(dir);
 	return n == -1 ? -1 : 0;
 }
 

@@ -5,10 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* Room for exactly what is wanted: the kernel puts no descriptor into the
@@ -134,37 +132,22 @@ int fdpass_send(
 	return -1;
 }
 
-static int only_descriptor(struct msghdr *msg, bool *lost)
-{
-	struct fdpass_message m = {0};
-	int fd = -1;
-
-	take_control(&m, msg);
-	for (size_t i = 0; i < m.fd_count; i++) {
-		if (fd == -1) {
-			fd = m.fds[i];
-			continue;
-		}
-		fd_close(&m.fds[i]);
-		*lost = true;
-	}
-	if ((msg->msg_flags & MSG_CTRUNC) != 0)
-		*lost = true;
-	return fd;
-}
-
 ssize_t fdpass_read(int fd, void *data, size_t size, int *passed, bool *lost)
 {
+	struct fdpass_message m = {0};
 	union control control;
 	struct msghdr msg;
 	/* CMSG_SPACE() would have room for two */
 	ssize_t got = receive(
 		fd, data, size, &control, CMSG_LEN(sizeof(int)), 0, &msg);
 
-	*passed = -1;
-	*lost = false;
 	if (got != -1)
-		*passed = only_descriptor(&msg, lost);
+		take_control(&m, &msg);
+	*passed = m.fd_count > 0 ? m.fds[0] : -1;
+	*lost = m.fd_count > 1 ||
+		(got != -1 && (msg.msg_flags & MSG_CTRUNC) != 0);
+	for (size_t i = 1; i < m.fd_count; i++)
+		fd_close(&m.fds[i]);
 	return got;
 }
 
@@ -187,27 +170,4 @@ int fdpass_pair(int *ours, int *theirs)
 	fd_close(ours);
 	fd_close(theirs);
 	return -1;
-}
-
-int fdpass_open_to(const char *path)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	size_t n = strlen(path);
-	socklen_t size;
-	scoped_fd fd = -1;
-
-	if (n == 0 || n >= sizeof(to.sun_path)) {
-		errno = n == 0 ? EINVAL : ENAMETOOLONG;
-		return -1;
-	}
-	(void)memcpy(to.sun_path, path, n);
-	size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
-	if (path[0] == '@')
-		to.sun_path[0] = '\0';
-	else
-		size++;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1 || connect(fd, (const struct sockaddr *)&to, size) == -1)
-		return -1;
-	return fd_release(&fd);
 }

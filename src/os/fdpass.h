@@ -34,10 +34,5 @@ ssize_t fdpass_read(int fd, void *data, size_t size, int *passed, bool *lost);
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed);
 /* A pair of streams: ours, which does not block, and another's; CLOEXEC. */
 int fdpass_pair(int *ours, int *theirs);
-/* A datagram socket connected to a unix path ('@': abstract), for
- * sd_notify(3); CLOEXEC, the caller's.  fdpass_send() on it fails with EAGAIN
- * while the receiver's queue is full, and poll(2) tells when it no longer is.
- * -1 and errno. */
-int fdpass_open_to(const char *path);
 
 #endif

@@ -90,7 +90,8 @@ static int run_deed(void *argument)
 	return 0;
 }
 
-static int run(struct run *it, int flags)
+pid_t vfork_clone(
+	int (*start)(void *argument), void *argument, int flags, int *pidfd)
 {
 	char *stack = vfork_stack_top();
 	sigset_t all;
@@ -101,12 +102,21 @@ static int run(struct run *it, int flags)
 	(void)sigfillset(&all);
 	if (stack == NULL || sigprocmask(SIG_SETMASK, &all, &before) == -1)
 		return -1;
-	it->error = ETIMEDOUT;
-	/* no signal at its end: nobody else shall take notice of it */
-	pid = clone(run_deed, stack, CLONE_VM | CLONE_VFORK | flags, it);
+	pid = clone(
+		start, stack, CLONE_VM | CLONE_VFORK | flags, argument, pidfd);
 	saved = errno;
 	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
 	errno = saved;
+	return pid;
+}
+
+static int run(struct run *it, int flags)
+{
+	pid_t pid;
+
+	it->error = ETIMEDOUT;
+	/* no signal at its end: nobody else shall take notice of it */
+	pid = vfork_clone(run_deed, it, flags, NULL);
 	if (pid == -1)
 		return -1;
 	while (waitpid(pid, NULL, (int)__WCLONE) == -1 && errno == EINTR)

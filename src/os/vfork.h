@@ -25,6 +25,10 @@
 
 /* The stack for such a child: its upper end, for clone(2).  NULL: no memory. */
 char *vfork_stack_top(void);
+/* clone(2) such a child, which runs `start`.  All signals are blocked in it, so
+ * that no handler or default action of ours runs there.  -1 and errno. */
+pid_t vfork_clone(
+	int (*start)(void *argument), void *argument, int flags, int *pidfd);
 
 /* Called in the child before all else: kill the child by SIGKILL after that
  * time (0: never), unless it has called exec or exited.  If no timer can be

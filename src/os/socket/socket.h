@@ -87,6 +87,11 @@ int socket_own_name(int fd, char *text, size_t size);
  * it, or later a send(2), has not gone on for 10 s. */
 int socket_connect_at(int dirfd, const char *name, struct error *err);
 int socket_connect_packets_at(int dirfd, const char *name, struct error *err);
+/* A datagram socket connected to a unix path ('@': abstract), for
+ * sd_notify(3); CLOEXEC, the caller's.  fdpass_send() on it fails with EAGAIN
+ * while the receiver's queue is full, and poll(2) tells when it no longer is.
+ * -1 and errno. */
+int socket_connect_datagrams(const char *path);
 
 /* Is it bound to an address that only this machine can reach, 127.0.0.0/8 or ::1?
  * False where that cannot be told. */

@@ -380,3 +380,17 @@ int socket_connect_packets_at(int dirfd, const char *name, struct error *err)
 {
 	return connect_at(dirfd, name, SOCK_SEQPACKET, err);
 }
+
+int socket_connect_datagrams(const char *path)
+{
+	struct sockaddr_un to;
+	socklen_t size;
+	scoped_fd fd = -1;
+
+	if (socket_unix_address(path, &to, &size) == -1)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1 || connect(fd, (const struct sockaddr *)&to, size) == -1)
+		return -1;
+	return fd_release(&fd);
+}

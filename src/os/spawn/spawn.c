@@ -12,35 +12,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static pid_t start_with(
-	struct spawn_child *child, char *stack, int flags, int *pidfd)
+static pid_t start(struct spawn_child *child, int *pidfd)
 {
-	return clone(spawn_child_run, stack,
-		flags | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child,
-		pidfd);
-}
-
-/* All signals are blocked, so that no handler or default action of ours runs
- * in the child before it has reset them. */
-static pid_t start(struct spawn_child *child, char *stack, int *pidfd)
-{
+	const int flags = CLONE_PIDFD | SIGCHLD;
 	bool shared = child->table.first_other != 0;
-	sigset_t all;
-	sigset_t before;
-	pid_t pid;
-	int saved;
+	pid_t pid = vfork_clone(spawn_child_run, child,
+		shared ? flags | CLONE_FILES : flags, pidfd);
 
-	(void)sigfillset(&all);
-	if (sigprocmask(SIG_SETMASK, &all, &before) == -1)
-		return -1;
-	pid = start_with(child, stack, shared ? CLONE_FILES : 0, pidfd);
 	if (pid == -1 && errno == EINVAL && shared) { /* an emulation */
 		spawn_table_unshared(&child->table);
-		pid = start_with(child, stack, 0, pidfd);
+		pid = vfork_clone(spawn_child_run, child, flags, pidfd);
 	}
-	saved = errno;
-	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
-	errno = saved;
 	return pid;
 }
 
@@ -124,15 +106,14 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct spawn_failure *failure)
 {
 	struct spawn_child child = {.plan = plan, .parent = getpid()};
-	char *stack = vfork_stack_top();
 	scoped_fd reader = -1;
 	scoped_fd writer = -1;
 	int handle = -1;
 
-	if (!stack || open_report(&reader, &writer) == -1 ||
+	if (open_report(&reader, &writer) == -1 ||
 		spawn_table_lend(&child.table, plan, writer) == -1)
 		return spawn_fail(failure, SPAWN_CLONE, "");
-	*pid = start(&child, stack, &handle);
+	*pid = start(&child, &handle);
 	if (*pid == -1)
 		(void)spawn_fail(failure, SPAWN_CLONE, "");
 	spawn_table_return(&child.table);

@@ -48,7 +48,7 @@ static bool is_behind(const struct manager *m)
 static bool send_now(struct supervisor *sup, const char *text, size_t len)
 {
 	struct manager *m = sup->instance.manager;
-	scoped_fd fd = fdpass_open_to(m->path);
+	scoped_fd fd = socket_connect_datagrams(m->path);
 
 	if (fd == -1 || fdpass_send(fd, text, len, NULL, 0) == 0 ||
 		(errno != EAGAIN && errno != EWOULDBLOCK))
@@ -356,7 +356,7 @@ bool manager_send_fd(struct supervisor *sup, const char *text, int fd)
 
 	if (sup->instance.manager == NULL)
 		return false;
-	to = fdpass_open_to(sup->instance.manager->path);
+	to = socket_connect_datagrams(sup->instance.manager->path);
 	return to != -1 &&
 		fdpass_send(to, text, strlen(text), &fd, fd != -1) == 0;
 }

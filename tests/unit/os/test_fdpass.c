@@ -210,7 +210,7 @@ END_TEST
 
 static void send_to(const char *path)
 {
-	int fd = fdpass_open_to(path);
+	int fd = socket_connect_datagrams(path);
 
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_eq(fdpass_send(fd, "READY=1", 7, NULL, 0), 0);
@@ -244,8 +244,8 @@ START_TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 	send_to(plan.path);
 	ck_assert_int_eq(fdpass_receive(fd, data, sizeof(data), &m), 1);
 	ck_assert_int_eq(m.len, 7);
-	ck_assert_int_eq(fdpass_open_to(""), -1);
-	ck_assert_int_eq(fdpass_open_to(os_path("none")), -1);
+	ck_assert_int_eq(socket_connect_datagrams(""), -1);
+	ck_assert_int_eq(socket_connect_datagrams(os_path("none")), -1);
 	ck_assert_int_eq(errno, ENOENT);
 }
 END_TEST
