@@ -35,10 +35,9 @@ static void take_table(const uint8_t *data, size_t size)
 		for (size_t i = 0; i < past.count; i++) {
 			const struct state_entry *e = &past.entries[i];
 
-			require(e->phase != STATE_FREE &&
-				e->phase < STATE_PHASES);
+			require(e->phase < STATE_PHASES);
+			require(e->phase != STATE_FREE || e->birth.pid == 0);
 			require(e->birth.pid >= 0 && e->birth.pid != 1);
-			require(past.at[i] < STATE_ENTRIES_MAX);
 		}
 		state_past_fini(&past);
 	}

@@ -95,29 +95,26 @@ static bool is_sound(const struct state_entry *e)
 void state_past_fini(struct state_past *past)
 {
 	free(past->entries);
-	free(past->at);
 	*past = (struct state_past){0};
 }
 
-static int take_entries(struct state_past *past, const struct state_entry *list,
-	size_t count, struct error *err)
+static int take_entries(struct state_past *past, const void *list, size_t count,
+	struct error *err)
 {
 	past->entries = calloc(count + 1, sizeof(*past->entries));
-	past->at = calloc(count + 1, sizeof(*past->at));
-	if (past->entries == NULL || past->at == NULL)
+	if (past->entries == NULL)
 		return error_set(err, ENOMEM, "the state");
+	(void)memcpy(past->entries, list, count * sizeof(*past->entries));
 	for (size_t i = 0; i < count; i++) {
-		struct state_entry e;
+		struct state_entry *e = &past->entries[i];
 
-		(void)memcpy(&e, &list[i], sizeof(e));
-		if (e.phase == STATE_FREE)
-			continue;
-		if (!is_sound(&e))
+		if (e->phase == STATE_FREE)
+			*e = (struct state_entry){.phase = STATE_FREE};
+		else if (!is_sound(e))
 			return error_set(
 				err, 0, "entry %zu of it is mangled", i);
-		past->entries[past->count] = e;
-		past->at[past->count++] = (unsigned)i;
 	}
+	past->count = count;
 	return 0;
 }
 
@@ -139,11 +136,8 @@ int state_past_parse(struct state_past *past, const void *data, size_t size,
 	if ((size - sizeof(past->header)) % sizeof(struct state_entry) != 0 ||
 		count > STATE_ENTRIES_MAX)
 		return error_set(err, 0, "it is cut short");
-	/* aligned as it is read: the header has the size of an entry */
-	if (take_entries(past,
-		    (const struct state_entry *)(const void *)(bytes +
-			    sizeof(past->header)),
-		    count, err) == -1) {
+	if (take_entries(past, bytes + sizeof(past->header), count, err) ==
+		-1) {
 		state_past_fini(past);
 		return -1;
 	}

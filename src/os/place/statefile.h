@@ -86,8 +86,7 @@ struct statefile {
 
 struct state_past {
 	struct state_header header;
-	struct state_entry *entries; /* heap: those that are not free … */
-	unsigned *at;                /* … and where each stood */
+	struct state_entry *entries; /* heap; by their places */
 	size_t count;
 };
 

@@ -40,13 +40,6 @@ static int is_itself(struct supervisor *sup, const struct state_entry *e)
 	return got == 1 ? serial == e->serial : got;
 }
 
-static int cannot_tell(const struct state_entry *e, struct error *err)
-{
-	return error_set(err, errno,
-		"worker %d of an earlier nclust cannot be taken over",
-		(int)e->birth.pid);
-}
-
 /* The order matters: what is looked at after the pidfd was opened, and lives
  * after that, is what the pidfd is of. */
 static int look_by_number(
@@ -65,7 +58,9 @@ static int look_by_number(
 		itself = -1;
 	}
 	if (itself == -1)
-		return cannot_tell(e, err);
+		return error_set(err, errno,
+			"worker %d of an earlier nclust cannot be taken over",
+			(int)e->birth.pid);
 	if (itself == 0 || pidfd_has_ended(fd))
 		return 0;
 	in->pidfd = fd_release(&fd);
@@ -275,7 +270,7 @@ static int open_own(
 			if (!h->inmates[i].ours)
 				statefile_free(&sup->orphans.file,
 					statefile_at(&sup->orphans.file,
-						h->past.at[i]));
+						(unsigned)i));
 		return 0;
 	}
 	if (go_on || keeper_wanted(sup)) {
@@ -351,7 +346,6 @@ void adopt_finish(struct supervisor *sup)
 	if (keeper_wanted(sup)) {
 		logger_begin(sup);
 		sup->orphans.changed = true;
-		bequest_look(sup);
 		keeper_greet(sup, false);
 	} else {
 		keeper_leave(sup);

@@ -31,10 +31,11 @@ static const struct inmate *holder(const struct heritage *h, uint32_t cluster)
 
 /* ---- where it may be ---- */
 
-/* What is looked for: one of the two is NULL. */
+/* What is looked for: a socket, or shared memory. */
 struct wanted {
-	const struct estate_listener *listener;
-	const struct estate_segment *segment;
+	uint64_t cookie; /* of the socket; or 0 */
+	uint64_t inode;
+	const struct estate_segment *segment; /* or NULL */
 };
 
 static bool is_it(const struct wanted *w, int fd)
@@ -43,7 +44,7 @@ static bool is_it(const struct wanted *w, int fd)
 	struct sharedmem_facts facts;
 
 	if (s == NULL)
-		return socket_cookie(fd) == w->listener->cookie;
+		return socket_cookie(fd) == w->cookie;
 	return sharedmem_look(fd, &facts) == 0 && facts.dev == s->dev &&
 		facts.ino == s->ino && facts.size == s->size;
 }
@@ -61,8 +62,8 @@ static int from_keeper(struct heritage *h, const struct wanted *w)
 {
 	const struct estate_segment *s = w->segment;
 	int fd = s == NULL
-		? given_take(givens_find(&h->givens, LOGWIRE_A_LISTENER,
-				     w->listener->cookie),
+		? given_take(givens_find(
+				     &h->givens, LOGWIRE_A_LISTENER, w->cookie),
 			  LOGWIRE_SOCKET)
 		: given_take(givens_find(&h->givens, LOGWIRE_A_SEGMENT,
 				     sharedmem_id(s->dev, s->ino)),
@@ -83,11 +84,11 @@ struct search {
 static bool look_at(void *context, int fd, const char *target)
 {
 	struct search *s = context;
-	const struct estate_listener *l = s->wanted->listener;
+	const struct wanted *w = s->wanted;
 
 	if (s->count < CANDIDATES_MAX &&
-		(l != NULL ? remote_socket_inode(target) == l->inode
-			   : sharedmem_is_target(target)))
+		(w->segment == NULL ? remote_socket_inode(target) == w->inode
+				    : sharedmem_is_target(target)))
 		s->numbers[s->count++] = fd;
 	return s->count == CANDIDATES_MAX;
 }
@@ -117,8 +118,8 @@ static int find_left(struct supervisor *sup, const struct wanted *w)
 	struct heritage *h = sup->orphans.heritage;
 	int fd = -1;
 
-	if (w->listener != NULL)
-		fd = from_manager(sup, w->listener->cookie);
+	if (w->segment == NULL)
+		fd = from_manager(sup, w->cookie);
 	if (fd == -1)
 		fd = from_keeper(h, w);
 	for (size_t i = 0; fd == -1 && i < h->past.count; i++)
@@ -127,26 +128,24 @@ static int find_left(struct supervisor *sup, const struct wanted *w)
 	return fd;
 }
 
-static int find_socket(struct supervisor *sup, const struct estate_listener *l)
+static int find_socket(struct supervisor *sup, uint64_t cookie, uint64_t inode)
 {
-	const struct wanted wanted = {.listener = l};
+	const struct wanted wanted = {.cookie = cookie, .inode = inode};
 
-	return l->cookie != 0 ? find_left(sup, &wanted) : -1;
+	return cookie != 0 ? find_left(sup, &wanted) : -1;
 }
 
-/* The socket of before, or where that is closed another of its group, which `l`
- * then names.  1: *fd; 0: no worker needs it; -1 and `err`. */
-static int have_back(struct supervisor *sup, struct estate_listener *l, int *fd,
-	struct error *err)
+/* The socket of before, or where that is closed another of its group.  1: *fd;
+ * 0: no worker needs it; -1 and `err`. */
+static int have_back(struct supervisor *sup, const struct estate_listener *l,
+	int *fd, struct error *err)
 {
 	const struct inmate *in = holder(sup->orphans.heritage, l->cluster);
 
-	*fd = find_socket(sup, l);
-	for (uint32_t i = 0; *fd == -1 && i < l->socket_count; i++) {
-		l->cookie = l->sockets[i].cookie;
-		l->inode = l->sockets[i].inode;
-		*fd = find_socket(sup, l);
-	}
+	*fd = find_socket(sup, l->cookie, l->inode);
+	for (uint32_t i = 0; *fd == -1 && i < l->socket_count; i++)
+		*fd = find_socket(
+			sup, l->sockets[i].cookie, l->sockets[i].inode);
 	if (*fd != -1 || in == NULL)
 		return *fd != -1;
 	(void)error_set(err, 0,
@@ -198,32 +197,24 @@ static void fill(struct listener *l, const struct estate_listener *from, int fd)
 static void take_group(struct supervisor *sup, struct listener *l,
 	const struct estate_listener *from)
 {
+	struct estate_socket list[ESTATE_SOCKETS_MAX];
+	uint64_t own = socket_cookie(l->fd);
 	int fds[ESTATE_SOCKETS_MAX];
-	unsigned lanes[ESTATE_SOCKETS_MAX];
 	uint32_t count = from->socket_count;
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct estate_listener one = *from;
-
-		one.cookie = from->sockets[i].cookie;
-		one.inode = from->sockets[i].inode;
-		lanes[i] = from->sockets[i].lane;
-		fds[i] = one.cookie == from->cookie ? l->fd
-						    : find_socket(sup, &one);
-	}
+	(void)memcpy(list, from->sockets, sizeof(list));
 	for (uint32_t i = 0; i < count;) {
-		if (fds[i] != -1) {
+		fds[i] = list[i].cookie == own
+			? l->fd
+			: find_socket(sup, list[i].cookie, list[i].inode);
+		if (fds[i] != -1)
 			i++;
-			continue;
-		}
-		count--;
-		fds[i] = fds[count];
-		lanes[i] = lanes[count];
+		else
+			list[i] = list[--count];
 	}
-	for (uint32_t i = 0; count > 1 && i < count; i++) {
-		if (group_add(l, fds[i], lanes[i]) == NULL)
+	for (uint32_t i = 0; count > 1 && i < count; i++)
+		if (group_add(l, fds[i], list[i].lane) == NULL)
 			return;
-	}
 }
 
 static int adopt_socket(
@@ -231,22 +222,17 @@ static int adopt_socket(
 {
 	const struct estate_listener *from =
 		find(sup->orphans.heritage, &l->address);
-	struct estate_listener own;
 	int fd;
-	int got;
+	int got = from != NULL ? have_back(sup, from, &fd, err) : 0;
 
-	if (from == NULL)
-		return 0;
-	own = *from;
-	got = have_back(sup, &own, &fd, err);
 	if (got != 1)
 		return got;
-	fill(l, &own, fd);
+	fill(l, from, fd);
 	if (socket_look(fd, &l->facts, err) == -1)
 		return -1;
 	if (l->facts.listening)
 		(void)socket_backlog(fd, l->address.backlog);
-	take_group(sup, l, &own);
+	take_group(sup, l, from);
 	return 1;
 }
 
@@ -256,11 +242,10 @@ static int take_learned(struct service *service,
 	const struct estate_listener *from, struct error *err)
 {
 	const struct socket_file file = {from->file_dev, from->file_ino};
-	struct estate_listener own = *from;
 	struct socket_key key;
 	struct listener *l;
 	int fd;
-	int got = have_back(service->sup, &own, &fd, err);
+	int got = have_back(service->sup, from, &fd, err);
 
 	if (got != 1)
 		return got;
@@ -280,7 +265,7 @@ static int take_learned(struct service *service,
 	l->bit = from->bit;
 	l->address.backlog = from->backlog <= INT_MAX ? (int)from->backlog : -1;
 	l->facts.listening = from->listening;
-	take_group(service->sup, l, &own);
+	take_group(service->sup, l, from);
 	if (from->listening)
 		heal_watch(l);
 	return 0;

@@ -33,12 +33,10 @@ static bool was_born_so(
 /* The older of two in a slot first. */
 static int by_age(const void *a, const void *b)
 {
-	const struct inmate *const *x = a;
-	const struct inmate *const *y = b;
+	uint64_t x = (*(struct inmate *const *)a)->entry->serial;
+	uint64_t y = (*(struct inmate *const *)b)->entry->serial;
 
-	if ((*x)->entry->serial == (*y)->entry->serial)
-		return 0;
-	return (*x)->entry->serial < (*y)->entry->serial ? -1 : 1;
+	return x < y ? -1 : x > y;
 }
 
 /* Count the worker among the users of the listeners that were taken over. */
@@ -81,8 +79,8 @@ static void fill(struct child *c, const struct inmate *in)
 	c->listening.bound_by = e->bound_by;
 	c->traffic.lane = e->lane;
 	c->trap.listening_told = (e->flags & STATE_LISTENING) != 0;
-	c->kept.entry = statefile_at(&sup->orphans.file,
-		heritage->past.at[e - heritage->past.entries]);
+	c->kept.entry = statefile_at(
+		&sup->orphans.file, (unsigned)(e - heritage->past.entries));
 	if (c->kept.entry != NULL && c->kept.entry->phase == STATE_CLAIMED)
 		c->kept.entry->phase = STATE_STARTING;
 	c->kept.held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;

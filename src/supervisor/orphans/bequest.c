@@ -128,12 +128,6 @@ static void put_segment(struct writing *w, struct segment *s)
 	};
 }
 
-static void put_set(struct writing *w, const struct listener_set *set)
-{
-	for (size_t i = 0; i < set->count; i++)
-		put_listener(w, set->list[i]);
-}
-
 /* ---- clusters ---- */
 
 /* Those whose settings are known; a worker of another one is replaced, and so is
@@ -156,6 +150,8 @@ static void put_service(struct writing *w, struct service *s)
 {
 	struct estate_cluster *c = estate_add_cluster(w->estate, s->name);
 	const struct cluster_settings *settings = cluster_settings(s->core);
+	struct listener_walk walk = listeners_of(s, LISTENERS_ALL);
+	struct listener *l;
 
 	w->service = s;
 	if (c == NULL) {
@@ -170,15 +166,14 @@ static void put_service(struct writing *w, struct service *s)
 	c->says_ready = s->kept.knows_notify = cluster_knows_notify(s->core);
 	c->listens = s->kept.knows_listen = cluster_knows_listen(s->core);
 	put_generation(c, c->generation, settings);
-	put_set(w, &s->held.listeners);
 	put_segment(w, s->held.segment);
 	put_segment(w, s->held.former);
 	for (const struct recipe *r = s->life.recipes; r != NULL; r = r->next) {
 		put_generation(c, r->generation, r->settings);
-		put_set(w, &r->listeners);
 		put_segment(w, r->segment);
 	}
-	put_set(w, &s->held.learned);
+	while ((l = listener_next(&walk)) != NULL)
+		put_listener(w, l);
 }
 
 static int write_all(struct supervisor *sup)
@@ -346,10 +341,13 @@ static int orphans_on_renew(struct supervisor *sup, struct error *err)
 static void find_entry(struct supervisor *sup, const struct state_past *past)
 {
 	for (size_t i = 0; i < past->count; i++) {
-		struct child *c = child_by_serial(sup, past->entries[i].serial);
 		struct state_entry *e =
-			statefile_at(&sup->orphans.file, past->at[i]);
+			statefile_at(&sup->orphans.file, (unsigned)i);
+		struct child *c;
 
+		if (past->entries[i].phase == STATE_FREE)
+			continue;
+		c = child_by_serial(sup, past->entries[i].serial);
 		if (c != NULL && c->pid == past->entries[i].birth.pid)
 			c->kept.entry = e;
 		else

@@ -153,21 +153,6 @@ void keeper_leave(struct supervisor *sup)
 
 /* ---- calling the one of before ---- */
 
-static struct given *add(struct givens *g)
-{
-	struct given *list = g->count < GIVENS_MAX
-		? reallocarray(g->list, g->count + 1, sizeof(*list))
-		: NULL;
-
-	if (list == NULL)
-		return NULL;
-	g->list = list;
-	list = &list[g->count++];
-	for (size_t i = 0; i < COUNT_OF(list->fds); i++)
-		list->fds[i] = -1;
-	return list;
-}
-
 static void close_all(struct fdpass_message *m)
 {
 	for (size_t i = 0; i < m->fd_count; i++)
@@ -177,20 +162,26 @@ static void close_all(struct fdpass_message *m)
 static int take(struct givens *g, const struct logwire_packet *p,
 	struct fdpass_message *m)
 {
-	struct given *given;
+	struct given given = {
+		.what = (enum logwire_what)p->what,
+		.which = p->which,
+		.id = p->worker,
+	};
+	struct given *list;
 
 	if (m->fd_count != logwire_count(p->which)) {
 		errno = EMFILE; /* they did not fit in */
 		return -1;
 	}
-	given = add(g);
-	if (given == NULL)
+	list = g->count < GIVENS_MAX
+		? reallocarray(g->list, g->count + 1, sizeof(*list))
+		: NULL;
+	if (list == NULL)
 		return -1;
-	given->what = (enum logwire_what)p->what;
-	given->which = p->which;
-	given->id = p->worker;
-	for (size_t i = 0; i < m->fd_count; i++)
-		given->fds[i] = fd_release(&m->fds[i]);
+	for (size_t i = 0; i < COUNT_OF(given.fds); i++)
+		given.fds[i] = i < m->fd_count ? fd_release(&m->fds[i]) : -1;
+	g->list = list;
+	list[g->count++] = given;
 	return 0;
 }
 

@@ -190,32 +190,25 @@ static pid_t search(
 
 /* ---- ending ---- */
 
-static size_t living(struct remains *r)
-{
-	size_t count = 0;
-
-	(void)poll(r->list, r->count, 0);
-	for (size_t i = 0; i < r->count; i++)
-		count += r->list[i].revents == 0;
-	return count;
-}
-
-static bool wait_for_all(struct remains *r, nsec_t time)
+/* Wait until all have ended, but no longer than that; those that have are removed
+ * from the list.  Returns how many are left. */
+static size_t wait_for(struct remains *r, nsec_t time)
 {
 	nsec_t until = nsec_add(clock_now(), time);
 
-	while (living(r) > 0) {
-		struct pollfd alive[1];
-		nsec_t now = clock_now();
-
-		if (now >= until)
-			return false;
-		for (size_t i = 0; i < r->count; i++)
-			if (r->list[i].revents == 0)
-				alive[0] = r->list[i];
-		(void)poll(alive, 1, (int)((until - now) / MSEC) + 1);
-	}
-	return true;
+	do {
+		(void)poll(r->list, r->count, (int)((time + MSEC - 1) / MSEC));
+		for (size_t i = 0; i < r->count;) {
+			if (r->list[i].revents == 0) {
+				i++;
+				continue;
+			}
+			(void)close(r->list[i].fd);
+			r->list[i] = r->list[--r->count];
+		}
+		time = until - clock_now();
+	} while (r->count > 0 && time > 0);
+	return r->count;
 }
 
 static void signal_all(const struct remains *r, int signal)
@@ -237,17 +230,17 @@ unsigned remains_end(struct supervisor *sup, struct heritage *h)
 		if (h->inmates[i].lives && !h->inmates[i].ours)
 			add(&r, fd_release(&h->inmates[i].pidfd));
 	(void)search(sup, h, &r);
-	count = (unsigned)living(&r);
+	count = (unsigned)wait_for(&r, 0);
 	if (count > 0) {
 		log_note("%s: ending %u process%s that nclust %d has left",
 			sup->settings->name, count, count == 1 ? "" : "es",
 			(int)h->past.header.pid);
 		signal_all(&r, SIGTERM);
-		if (!wait_for_all(&r, GRACE_TERM)) {
+		if (wait_for(&r, GRACE_TERM) > 0) {
 			signal_all(&r, SIGKILL);
-			if (!wait_for_all(&r, GRACE_KILL))
-				log_warn("%zu of them cannot be ended",
-					living(&r));
+			if (wait_for(&r, GRACE_KILL) > 0)
+				log_warn(
+					"%zu of them cannot be ended", r.count);
 		}
 	}
 	for (size_t i = 0; i < r.count; i++)

@@ -21,37 +21,27 @@
 #define FIRST_INHERITED 3 /* SD_LISTEN_FDS_START, sd_listen_fds(3) */
 #define INHERITED_MAX 256
 
-static void listener_free(struct listener *l)
-{
-	address_fini(&l->address);
-	free(l->asked);
-	free(l);
-}
-
 /* ---- what we were started with ---- */
 
 static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd,
 	const char *name)
 {
-	struct listener **list = realloc(sup->sockets.inherited.list,
-		(sup->sockets.inherited.count + 1) * sizeof(*list));
+	struct listener_set *set = &sup->sockets.inherited;
+	struct listener **list =
+		reallocarray(set->list, set->count + 1, sizeof(*list));
 	struct listener *l = calloc(1, sizeof(*l));
 
 	if (list != NULL)
-		sup->sockets.inherited.list = list;
-	if (list == NULL || l == NULL) {
+		set->list = list;
+	if (list == NULL || l == NULL ||
+		(l->address.name = strdup(name)) == NULL) {
 		free(l);
 		return -1;
 	}
 	l->address.kind = kind;
-	l->address.name = strdup(name);
 	l->fd = fd;
 	l->users = 1; /* ours, until the end: a reload may name it */
-	if (l->address.name == NULL) {
-		listener_free(l);
-		return -1;
-	}
-	sup->sockets.inherited.list[sup->sockets.inherited.count++] = l;
+	set->list[set->count++] = l;
 	return 0;
 }
 
@@ -239,7 +229,9 @@ void listener_release(struct listener *l)
 	group_forget(l);
 	heal_forget(l);
 	fd_close(&l->fd);
-	listener_free(l);
+	address_fini(&l->address);
+	free(l->asked);
+	free(l);
 }
 
 static struct listener *listener_open(struct supervisor *sup,
