@@ -109,7 +109,7 @@ int pidfd_reap(int pidfd, struct pidfd_end *end)
 }
 
 /* Of one that is not our child.  Should its number be another's by now, then it
- * has ended, and that is told by other means. */
+ * has ended, and the pidfd reports that. */
 static int looks_stopped(int pidfd)
 {
 	pid_t pid = pidfd_pid(pidfd);

@@ -296,7 +296,7 @@ void rundir_close(struct rundir *r)
 	let_go(r);
 }
 
-/* The first failure but that nothing is there: news where nothing is found. */
+/* Keep the first failure other than ENOENT: it is reported if nothing is found. */
 static void keep_refusal(struct error *refusal, const struct error *err)
 {
 	if (refusal->text[0] == '\0' && err->sys != ENOENT)

@@ -166,7 +166,7 @@ static int open_usable(const char *path, bool make, struct error *err)
 	return fd_release(&fd);
 }
 
-/* It is there and is not what it should be: nobody is to get by with that. */
+/* It exists but is not safe: an error, instead of a try at the next place. */
 static bool is_refused(const char *path, const struct error *err)
 {
 	struct stat st;

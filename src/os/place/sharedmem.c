@@ -51,7 +51,7 @@ static uint64_t megabytes(uint64_t bytes)
 	return (bytes + (1U << 20) - 1) >> 20;
 }
 
-/* What cannot be had ever is told now, and not by the death of a worker. */
+/* Refuse what there can never be, before a worker dies for lack of it. */
 static int check_size(uint64_t size, struct error *err)
 {
 	uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);

@@ -47,8 +47,8 @@ int state_header_here(struct state_header *h, struct error *err)
 		.pid = getpid(),
 	};
 	(void)memcpy(h->magic, magic, sizeof(h->magic));
-	/* where there is none it is nothing each time; one that was not read
-	 * once would make workers that live those of an earlier boot */
+	/* If the kernel has no such file, the id is always empty.  If one read
+	 * failed, living workers would seem to be of an earlier boot. */
 	if (fd == -1 ? errno != ENOENT && errno != EACCES
 		     : read(fd, h->boot, 36) != 36)
 		return error_set(err, errno, "cannot read '%s'", boot);

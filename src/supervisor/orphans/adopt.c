@@ -24,8 +24,8 @@
 
 /* ---- who lives ---- */
 
-/* 1, 0; -1 and errno: it cannot be told.  One that was on its way when nclust
- * died has not told its start time. */
+/* Is the process the worker of this entry?  1, 0; -1 and errno: unknown.  A
+ * worker that was being started when nclust died has no start time yet. */
 static int is_itself(struct supervisor *sup, const struct state_entry *e)
 {
 	struct process_facts facts;
@@ -40,8 +40,8 @@ static int is_itself(struct supervisor *sup, const struct state_entry *e)
 	return got == 1 ? serial == e->serial : got;
 }
 
-/* The order matters: what is looked at after the pidfd was opened, and lives
- * after that, is what the pidfd is of. */
+/* The order matters: if the process is checked after its pidfd was opened, and is
+ * still alive then, the pidfd refers to that process. */
 static int look_by_number(
 	struct supervisor *sup, struct inmate *in, struct error *err)
 {
@@ -256,8 +256,8 @@ static int refuse_past(
 	return 0;
 }
 
-/* What is taken over goes on in the file where it stands: should we be killed
- * now, the next one finds it. */
+/* Workers that are taken over keep their entries in the file: if nclust is killed
+ * now, the next one finds them. */
 static int open_own(
 	struct supervisor *sup, const struct heritage *h, struct error *err)
 {

@@ -149,8 +149,8 @@ static size_t list_of(struct heritage *h, const struct estate_cluster *cluster,
 	return count;
 }
 
-/* What is known of a worker whose calls were trapped, when nobody hears them
- * any more: the next one fails. */
+/* The worker's calls are trapped, but nobody has the descriptor by which they are
+ * answered: its next bind(2) or listen(2) fails. */
 static bool is_deaf(struct heritage *h, const struct inmate *in)
 {
 	const struct given *given =
@@ -214,7 +214,7 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 
 /* ---- clusters ---- */
 
-/* What the operator has said holds while the setting is what it was. */
+/* The operator's number of workers is kept if the setting has not changed. */
 static void follow_scale(
 	struct service *service, const struct estate_cluster *c)
 {

@@ -365,7 +365,7 @@ static void note_life(struct state_entry *e, const struct worker_view *w)
 		e->phase = STATE_STOPPING;
 }
 
-/* One that is lost is made anew, of what we know. */
+/* A worker that has no entry in the file gets a new one. */
 static void make_entry(struct child *child)
 {
 	const struct cluster_settings *settings = child_settings(child);

@@ -217,8 +217,8 @@ static int receive(struct givens *g, nsec_t until)
 	return got;
 }
 
-/* Root's has given up what it was (privilege_shed()); the socket is in a
- * directory where nobody else can put one. */
+/* Root's keeper runs as nobody (privilege_shed()); only we can put a socket into
+ * that directory. */
 static int is_ours(struct givens *g)
 {
 	struct ucred peer;

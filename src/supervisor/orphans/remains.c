@@ -69,8 +69,8 @@ static size_t list_above(pid_t *above, size_t most)
 	return count;
 }
 
-/* There is no such process, or none that we may look at: who may be anybody's is
- * not ended. */
+/* There is no such process, or we may not look at it: then it is not ended,
+ * because it may be anybody's. */
 static bool is_nobody(int error)
 {
 	return error == ENOENT || error == ESRCH || error == EACCES ||
@@ -101,9 +101,8 @@ int remains_serial(struct supervisor *sup, pid_t pid, uint64_t *serial)
 	return got;
 }
 
-/* 0: it is no worker of this name, for all that we know.  What runs in a container
- * has an nclust of its own, maybe of the same name and at the same place
- * there. */
+/* 0: it is not known to be a worker of this name.  A container may have an nclust
+ * of its own, with the same name and directory. */
 static uint64_t serial_of(struct supervisor *sup, pid_t pid)
 {
 	struct remote r;
@@ -170,7 +169,7 @@ static bool look_at(void *context, pid_t pid)
 	if (s->h == NULL)
 		return true;
 	fd = pidfd_of(pid);
-	/* who has the number now is who was looked at */
+	/* is it still the process that was looked at? */
 	if (fd != -1 && process_look(pid, &now) == 0 &&
 		now.start == facts.start)
 		add(s->found, fd_release(&fd));

@@ -81,7 +81,7 @@ void store_sort_out(struct supervisor *sup)
 			l->kept.stored = cookie;
 		else
 			forget(sup, cookie);
-		/* what is in use has one of its own */
+		/* a listener that is in use has a duplicate */
 		(void)close(given->fd);
 		address_fini(&given->address);
 		free(given);

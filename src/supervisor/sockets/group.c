@@ -202,9 +202,9 @@ struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
 }
 
 /*
- * The last of three or more takes its place: the kernel is told before, while
- * that place is still the old one's, which drops what it gets in between.  Of
- * two, the other one gets all that points into the void.
+ * The last of three or more sockets gets the place of the closed one.  The kernel
+ * gets the new shares first; until it has closed the socket, the socket drops
+ * the connections that come in between.  Of two, the other one gets all.
  */
 void group_close(struct listener *l, struct listener_socket *s, bool moves)
 {
@@ -239,7 +239,7 @@ bool group_move_queue(struct listener *l, struct listener_socket *k)
 	if (l->own_group || reuseport_migrate(k->fd) == -1)
 		return false;
 	group_close(l, k, true);
-	/* nobody was woken for what has moved */
+	/* the kernel has woken nobody for the connections that it moved */
 	for (k = l->sockets; k != NULL; k = k->next)
 		group_wake(l, k->lane);
 	return true;
@@ -309,8 +309,8 @@ bool group_has_queue(
 	return queue.depth > 0 && sockdiag_waiting(l->key.port, NULL, 0) != 0;
 }
 
-/* What was half open when it got its last connection has had its SYN-ACK sent
- * again so often by now: after 1, 3, 7 … s; timers may be late by an eighth. */
+/* How often the kernel has repeated the SYN-ACK of a handshake that began that
+ * long ago: after 1, 3, 7 … s; timers may be late by an eighth. */
 static unsigned retries_since(nsec_t span)
 {
 	unsigned retries = 0;
@@ -352,9 +352,9 @@ bool group_is_dry(const struct listener *l, struct listener_socket *k)
 }
 
 /*
- * Who is stopped or killed has perhaps been woken for a connection that it never
- * took, and the kernel wakes but one (EPOLLEXCLUSIVE, accept(2)).  Where others
- * come the next of them wakes another; here none does, so we come ourselves.
+ * A worker that is stopped or killed may have been woken for a connection that it
+ * never took, and the kernel wakes only one (EPOLLEXCLUSIVE, accept(2)).  Usually
+ * the next connection wakes another worker; here none comes, so nclust connects.
  */
 static void knock_at(struct listener *l, struct listener_socket *k)
 {

@@ -26,7 +26,7 @@ static void tell(struct listener *l)
 		l->address.name);
 }
 
-/* It can only be one that has hung up: reviving resets what is queued. */
+/* Only one that has hung up: reviving resets the connections in its queue. */
 static int revive(struct listener *l, int fd)
 {
 	struct pollfd look = {.fd = fd};

@@ -69,8 +69,8 @@ size_t learned_find(const struct service *service, const struct socket_key *key,
 	return count;
 }
 
-/* Can who asked for all addresses be given this one in their place?  A program
- * that knows IPv4 alone could not read an IPv6 peer's address. */
+/* Can this listener serve a worker that asked for all addresses?  A program
+ * that only knows IPv4 could not read an IPv6 peer's address. */
 static bool stands_for(const struct socket_key *l, const struct socket_key *key)
 {
 	struct socket_key plain = *key;
@@ -187,7 +187,7 @@ static struct listener *learn(
 	l->bit = bit;
 	l->inode = remote_own_inode(l->fd);
 	set->list[set->count++] = l;
-	/* before the worker has it, so that nobody has one that is not known */
+	/* before the worker gets it: the next nclust must know it then */
 	PARTS(write_down, service->sup);
 	return l;
 }
@@ -348,8 +348,8 @@ bool learned_make_way(struct service *service, const struct socket_key *key)
 	return made;
 }
 
-/* Nobody accepts from it any more.  What connects to it waits for nothing where
- * the slot of its last worker was scaled away. */
+/* Nobody accepts from it any more.  If the slot of its last worker was scaled
+ * away, no worker will: clients would wait in vain. */
 static void note_unused(struct child *child, struct listener *l)
 {
 	struct supervisor *sup = child->service->sup;

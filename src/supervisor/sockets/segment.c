@@ -134,7 +134,7 @@ void segment_change(struct service *service, struct segment *segment)
 		segment_release(segment);
 		return;
 	}
-	/* two reloads, one after the other: what is in force counts */
+	/* a second reload: the segment in force stays the former one */
 	if (is_wanted(service->held.former, cluster_settings(service->core))) {
 		segment_release(service->held.segment);
 	} else {
