@@ -2,6 +2,7 @@
 #include "cli/facts.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
@@ -83,9 +84,9 @@ static void look_at_taking_over(struct facts *f, const struct ways *w)
 	char why[40] = "";
 
 	if (w->listener != 0)
-		(void)strcpy(why, "no seccomp notifications");
+		(void)text_copy(why, sizeof(why), "no seccomp notifications");
 	else if (w->memory != 0)
-		(void)strcpy(why, "addresses cannot be read");
+		(void)text_copy(why, sizeof(why), "addresses cannot be read");
 	else if (yama_refuses(w))
 		(void)snprintf(
 			why, sizeof(why), "ptrace_scope is %c", w->yama[0]);

@@ -2,6 +2,7 @@
 #include "cli/facts.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/affinity.h"
 #include "os/cgroup.h"
 
@@ -100,7 +101,7 @@ static const char *limits_text(char to[64], const struct rlimit *limit)
 
 	for (size_t i = 0; i < COUNT_OF(values); i++)
 		if (values[i] == RLIM_INFINITY)
-			(void)strcpy(text[i], "unlimited");
+			(void)text_copy(text[i], sizeof(text[i]), "unlimited");
 		else
 			(void)snprintf(text[i], sizeof(text[i]), "%llu",
 				(unsigned long long)values[i]);

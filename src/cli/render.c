@@ -449,10 +449,12 @@ static void put_workers(
 		sizeof(shown), "");
 
 	for (i = 0; i < COLUMN_LAST; i++) {
-		(void)strcpy(titles.cell[i], heads[i].title);
+		(void)text_copy(
+			titles.cell[i], sizeof(titles.cell[i]), heads[i].title);
 		layout.shown[i] = i != COLUMN_GENERATION;
 	}
-	(void)strcpy(titles.last, heads[COLUMN_LAST].title);
+	(void)text_copy(
+		titles.last, sizeof(titles.last), heads[COLUMN_LAST].title);
 	measure(&layout, &titles);
 	json_array_foreach(workers, i, worker)
 	{
