@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "cli/cli.h"
+#include "closer/closer.h"
 #include "config/config.h"
 #include "logger/logger.h"
 #include "supervisor/resume.h"
@@ -17,7 +18,8 @@
 #define NCLUST_VERSION "unknown"
 #endif
 
-#define LOGGER_CHANNEL 3
+/* Where the processes that nclust starts of itself have their channel to it. */
+#define ROLE_CHANNEL 3
 
 /* An unwritable stdout is a failure. */
 static int print_help(void)
@@ -62,9 +64,12 @@ int main(int argc, char **argv)
 		log_error("must not be installed setuid or setgid");
 		return EX_NOPERM;
 	}
-	if (argc == 3 && strcmp(argv[1], "--role") == 0 &&
-		strcmp(argv[2], "logger") == 0)
-		return logger_main(LOGGER_CHANNEL);
+	if (argc == 3 && strcmp(argv[1], "--role") == 0) {
+		if (strcmp(argv[2], "logger") == 0)
+			return logger_main(ROLE_CHANNEL);
+		if (strcmp(argv[2], "closer") == 0)
+			return closer_main(ROLE_CHANNEL);
+	}
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
 		quick_exit(supervisor_check(argv[2]));

@@ -9,27 +9,24 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Room for exactly what is wanted: the kernel puts no descriptor into the
- * process that does not fit (MSG_CTRUNC), so none can leak. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* asm-generic/socket.h, 6.16 */
+#endif
+
 union control {
 	struct cmsghdr align;
 	char bytes[CMSG_SPACE(sizeof(struct ucred)) +
-		CMSG_SPACE(8 * sizeof(int))];
+		CMSG_SPACE(FDPASS_MOST * sizeof(int))];
 };
 
 static void take_descriptors(struct fdpass_message *m, struct cmsghdr *c)
 {
 	size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-	for (size_t i = 0; i < count; i++) {
-		int fd;
-
-		(void)memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-		if (m->fd_count < COUNT_OF(m->fds))
-			m->fds[m->fd_count++] = fd;
-		else
-			fd_close(&fd);
-	}
+	if (count > COUNT_OF(m->fds) - m->fd_count)
+		count = COUNT_OF(m->fds) - m->fd_count; /* cannot be */
+	(void)memcpy(m->fds + m->fd_count, CMSG_DATA(c), count * sizeof(int));
+	m->fd_count += count;
 }
 
 static void take_control(struct fdpass_message *m, struct msghdr *msg)
@@ -48,39 +45,42 @@ static void take_control(struct fdpass_message *m, struct msghdr *msg)
 	}
 }
 
-/* As recvmsg(2), into room of that size for what comes along. */
-static ssize_t receive(int fd, void *data, size_t size, union control *control,
-	size_t room, int flags, struct msghdr *msg)
+/* As recvmsg(2), with all that comes along. */
+static ssize_t receive(
+	int fd, void *data, size_t size, int flags, struct fdpass_message *m)
 {
+	union control control untouched;
 	struct iovec piece = {.iov_base = data, .iov_len = size};
-	ssize_t n;
-
-	*msg = (struct msghdr){
+	struct msghdr msg = {
 		.msg_iov = &piece,
 		.msg_iovlen = 1,
-		.msg_control = control->bytes,
-		.msg_controllen = room,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
 	};
+
+	m->has_cred = false;
+	m->fd_count = 0;
 	do {
-		n = recvmsg(fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
-	} while (n == -1 && errno == EINTR);
-	msg->msg_iov = NULL;
-	return n;
+		m->len = recvmsg(
+			fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
+	} while (m->len == -1 && errno == EINTR);
+	m->cut = m->len != -1 && (msg.msg_flags & MSG_TRUNC) != 0;
+	m->lost = m->len != -1 && (msg.msg_flags & MSG_CTRUNC) != 0;
+	if (m->len != -1)
+		take_control(m, &msg);
+	return m->len;
 }
 
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 {
-	union control control;
-	struct msghdr msg;
-
-	(void)memset(m, 0, sizeof(*m));
-	m->len = receive(fd, data, size, &control, sizeof(control.bytes),
-		MSG_TRUNC, &msg);
-	if (m->len == -1)
+	if (receive(fd, data, size, MSG_TRUNC, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
-	m->cut = (msg.msg_flags & MSG_TRUNC) != 0;
-	take_control(m, &msg);
 	return 1;
+}
+
+ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m)
+{
+	return receive(fd, data, size, 0, m);
 }
 
 static void put_descriptors(struct msghdr *msg, union control *control,
@@ -88,9 +88,9 @@ static void put_descriptors(struct msghdr *msg, union control *control,
 {
 	struct cmsghdr *c;
 
-	(void)memset(control, 0, sizeof(*control));
 	msg->msg_control = control->bytes;
 	msg->msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+	(void)memset(control->bytes, 0, msg->msg_controllen);
 	c = CMSG_FIRSTHDR(msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
@@ -101,7 +101,7 @@ static void put_descriptors(struct msghdr *msg, union control *control,
 static ssize_t transmit(
 	int fd, const void *data, size_t len, const int *fds, size_t fd_count)
 {
-	union control control;
+	union control control untouched;
 	/* sendmsg() does not write to the data */
 	struct iovec piece = {
 		.iov_base = (void *)(uintptr_t)data, .iov_len = len};
@@ -121,7 +121,7 @@ int fdpass_send(
 {
 	ssize_t n;
 
-	if (fd_count > 8) {
+	if (fd_count > FDPASS_MOST) {
 		errno = EINVAL;
 		return -1;
 	}
@@ -132,23 +132,11 @@ int fdpass_send(
 	return -1;
 }
 
-ssize_t fdpass_read(int fd, void *data, size_t size, int *passed, bool *lost)
+void fdpass_refuse(int fd)
 {
-	struct fdpass_message m = {0};
-	union control control;
-	struct msghdr msg;
-	/* CMSG_SPACE() would have room for two */
-	ssize_t got = receive(
-		fd, data, size, &control, CMSG_LEN(sizeof(int)), 0, &msg);
+	int off = 0;
 
-	if (got != -1)
-		take_control(&m, &msg);
-	*passed = m.fd_count > 0 ? m.fds[0] : -1;
-	*lost = m.fd_count > 1 ||
-		(got != -1 && (msg.msg_flags & MSG_CTRUNC) != 0);
-	for (size_t i = 1; i < m.fd_count; i++)
-		fd_close(&m.fds[i]);
-	return got;
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed)

@@ -18,6 +18,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/common/daemon.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/common/guard.h"
 #include "supervisor/intercept/intercept.h"
@@ -543,6 +544,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.daemon.pipe = -1,
 	};
 	buffer_init(&sup->births.scratch, 0);
+	foreign_init(sup);
 }
 
 int supervisor_main(struct settings *settings, int argc, char **argv)

@@ -181,6 +181,7 @@ struct supervisor {
 
 	struct reaper reaper;
 	struct logger logger;
+	struct closer closer;
 	struct intercept intercept;
 	struct last_holder last_holder;
 	struct traffic traffic;

@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket/socket.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/requests.h"
 
@@ -58,7 +59,7 @@ static void client_free(struct client *c)
 	*at = c->next;
 	all->count--;
 	ev_io_stop(c->sup->loop, &c->io);
-	(void)close(c->io.fd);
+	foreign_end(c->sup, NULL, &c->io.fd);
 	keep_reserve(c->sup);
 	buffer_fini(&c->in);
 	buffer_fini(&c->out);
@@ -265,17 +266,17 @@ static bool has_hung_up(const struct client *c)
 static int take_in(struct client *c)
 {
 	char data[READ_SIZE] untouched;
+	struct fdpass_message m untouched;
 	ssize_t got = 1;
 
 	while (c->in.len < CONTROL_LINE_MAX) {
 		size_t room = CONTROL_LINE_MAX - c->in.len;
 
-		got = recv(c->io.fd, data, room < READ_SIZE ? room : READ_SIZE,
-			MSG_DONTWAIT);
+		got = fdpass_read(c->io.fd, data,
+			room < READ_SIZE ? room : READ_SIZE, &m);
+		foreign_close_all(c->sup, NULL, &m); /* none is wanted */
 		if (got <= 0)
 			break;
-		/* plain recv(2): descriptors that came along are dropped by
-		 * the kernel */
 		if (buffer_append(&c->in, data, (size_t)got) == -1)
 			return -1;
 	}
@@ -414,7 +415,7 @@ static void welcome(struct clients *all, int fd)
 	if (c == NULL) {
 		(void)send(fd, not_permitted, sizeof(not_permitted) - 1,
 			MSG_NOSIGNAL | MSG_DONTWAIT);
-		(void)close(fd);
+		foreign_end(all->sup, NULL, &fd);
 		return;
 	}
 	c->may_write = rights == 2;
@@ -425,7 +426,7 @@ static void welcome(struct clients *all, int fd)
 	client_write(c);
 }
 
-static void turn_away(int fd, const char *why)
+static void turn_away(struct clients *all, int fd, const char *why)
 {
 	struct buffer out;
 
@@ -433,7 +434,7 @@ static void turn_away(int fd, const char *why)
 	if (control_put_error(&out, "null", CONTROL_BUSY, why) == 0)
 		(void)send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	buffer_fini(&out);
-	(void)close(fd);
+	foreign_end(all->sup, NULL, &fd);
 }
 
 /* All take part of the whole: who may change things does not have to wait for
@@ -474,7 +475,7 @@ static void relieve(struct clients *all)
 	} else if (all->count == 0) {
 		welcome(all, fd);
 	} else {
-		turn_away(fd, "nclust has no descriptor left");
+		turn_away(all, fd, "nclust has no descriptor left");
 	}
 	keep_reserve(sup);
 }
@@ -502,7 +503,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 			struct client *out = who_makes_room(all, fd);
 
 			if (out == NULL) {
-				turn_away(fd,
+				turn_away(all, fd,
 					"64 clients have requests under way");
 				continue;
 			}
@@ -603,6 +604,7 @@ static int bind_control(struct clients *all, struct error *err)
 
 	if (fd == -1)
 		return error_wrap(err, "control socket");
+	fdpass_refuse(fd);
 	all->file = (struct socket_file){0};
 	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0)
 		all->file = (struct socket_file){st.st_dev, st.st_ino};

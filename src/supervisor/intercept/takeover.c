@@ -6,6 +6,7 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/look/remote.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/learned.h"
@@ -562,5 +563,5 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 		}
 		decide(&t);
 	}
-	fd_close(&t.sock);
+	foreign_close(child->service->sup, child, &t.sock);
 }

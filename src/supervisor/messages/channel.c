@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/kind.h"
@@ -123,15 +124,22 @@ static void lose_queue(struct channel *c)
 	queue_clear(&c->out);
 }
 
+static void end_socket(struct channel *c)
+{
+	int fd = c->io.fd;
+
+	ev_io_set(&c->io, -1, 0);
+	foreign_end(sup_of(c), c->child, &fd);
+	foreign_close(sup_of(c), c->child, &c->passed);
+}
+
 static void end(struct channel *c)
 {
 	if (c->io.fd == -1)
 		return;
 	ev_io_stop(sup_of(c)->loop, &c->io);
 	(void)shutdown(c->io.fd, SHUT_RDWR); /* the keeper may hold it, too */
-	(void)close(c->io.fd);
-	ev_io_set(&c->io, -1, 0);
-	fd_close(&c->passed);
+	end_socket(c);
 	lose_queue(c);
 	lineup_fini(&c->in);
 	speaker_of(c)->on_end(c);
@@ -146,18 +154,19 @@ int channel_take_passed(struct channel *c, bool *lost)
 	return fd_release(&c->passed);
 }
 
-static void take_passed(struct channel *c, int fd, bool lost)
+/* A line brings one descriptor at most, and only those of Node's kind do. */
+static void take_passed(struct channel *c, struct fdpass_message *m)
 {
-	if (c->kind != CHANNEL_NODE) {
-		fd_close(&fd); /* nobody would take it */
-		return;
+	bool one = m->fd_count == 1;
+
+	if (c->kind == CHANNEL_NODE && (m->fd_count > 0 || m->lost)) {
+		/* the line of the one before never came */
+		foreign_close(sup_of(c), c->child, &c->passed);
+		c->passed_lost = m->lost || !one;
+		if (one)
+			c->passed = fd_release(&m->fds[--m->fd_count]);
 	}
-	if (fd == -1 && !lost)
-		return;
-	/* the line of the one before never came */
-	fd_close(&c->passed);
-	c->passed = fd;
-	c->passed_lost = lost;
+	foreign_close_all(sup_of(c), c->child, m);
 }
 
 static void tell_overlong(struct channel *c)
@@ -199,14 +208,13 @@ static size_t turn_of(const struct channel *c)
 static int read_some(struct channel *c)
 {
 	char data[READ_SIZE] untouched;
+	struct fdpass_message m untouched;
 	ssize_t got;
-	bool lost;
-	int fd;
 
 	note(c, STATE_IN_LINE, true);
-	got = fdpass_read(c->io.fd, data, turn_of(c), &fd, &lost);
+	got = fdpass_read(c->io.fd, data, turn_of(c), &m);
 	if (got > 0) {
-		take_passed(c, fd, lost);
+		take_passed(c, &m);
 		hear(c, data, (size_t)got);
 	}
 	note(c, STATE_IN_LINE, !lineup_at_start(&c->in));
@@ -464,11 +472,8 @@ static void messages_on_gone(struct child *child)
 		return;
 	child->channel = NULL;
 	forget_dirty(c);
-	if (c->io.fd != -1) {
-		ev_io_stop(sup_of(c)->loop, &c->io);
-		(void)close(c->io.fd);
-	}
-	fd_close(&c->passed);
+	ev_io_stop(sup_of(c)->loop, &c->io);
+	end_socket(c);
 	queue_clear(&c->out);
 	lineup_fini(&c->in);
 	free(c);

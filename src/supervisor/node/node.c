@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "protocol/json.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node_inside.h"
@@ -175,7 +176,8 @@ static void take_handle(struct node_worker *w, struct channel *c,
 	bool lost;
 	int fd = channel_take_passed(c, &lost);
 
-	fd_close(&fd); /* nobody here has a use for it */
+	/* nobody here has a use for it */
+	foreign_close(w->child->service->sup, w->child, &fd);
 	nodeipc_put_handle_ack(&to);
 	(void)node_send(w, &line, -1);
 	if (m->body_len > 0)

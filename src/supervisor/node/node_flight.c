@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/sockets/group.h"
 
 #include <errno.h>
@@ -157,7 +158,7 @@ void node_flight_taken(struct node_worker *w, int64_t ack, bool accepted)
 	s = node_server_numbered(w->child->service->node, f.server);
 	if (accepted || s == NULL) {
 		w->taken += accepted;
-		fd_close(&f.fd);
+		foreign_close(w->child->service->sup, w->child, &f.fd);
 		node_rr_room_of(w);
 		return;
 	}

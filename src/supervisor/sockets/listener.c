@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "os/look/holder.h"
 #include "os/look/remote.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/holding.h"
@@ -228,6 +229,8 @@ void listener_release(struct listener *l)
 		socket_unlink(l->address.path, &l->file);
 	group_forget(l);
 	heal_forget(l);
+	if (l->learned) /* a worker has made it */
+		foreign_close(l->sup, NULL, &l->fd);
 	fd_close(&l->fd);
 	address_fini(&l->address);
 	free(l->asked);

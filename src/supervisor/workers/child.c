@@ -8,6 +8,7 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
@@ -528,9 +529,23 @@ static void workers_on_go_on(struct supervisor *sup)
 	reap_resume(sup);
 }
 
+static bool workers_on_owns(const struct supervisor *sup, pid_t pid)
+{
+	return logger_is(sup, pid) || foreign_owns(sup, pid);
+}
+
+static void workers_on_reap(struct supervisor *sup, pid_t pid)
+{
+	if (logger_is(sup, pid))
+		logger_ended(sup);
+	else
+		foreign_reap(sup);
+}
+
 static void workers_on_end(struct supervisor *sup)
 {
 	logger_fini(sup);
+	foreign_fini(sup);
 	reap_fini(sup);
 }
 
@@ -539,4 +554,6 @@ const struct part workers_part = {
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,
 	.end = workers_on_end,
+	.owns = workers_on_owns,
+	.reap = workers_on_reap,
 };

@@ -10,6 +10,7 @@
 #include "protocol/notify.h"
 #include "supervisor/common/guard.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -82,7 +83,7 @@ void readiness_close(struct supervisor *sup, struct child *child)
 		return;
 	ev_io_stop(sup->loop, &child->life.notify_watcher);
 	ev_io_set(&child->life.notify_watcher, -1, 0);
-	(void)close(fd);
+	foreign_end(sup, child, &fd);
 	if (!sup->has_rundir)
 		return;
 	name_of(child, name);
@@ -111,10 +112,11 @@ void readiness_renew(struct supervisor *sup, struct child *child)
 	struct error err;
 	struct stat st;
 	char name[24];
+	int old = child->life.notify_watcher.fd;
 	int fd;
 
 	name_of(child, name);
-	if (child->life.notify_watcher.fd == -1 ||
+	if (old == -1 ||
 		fstatat(sup->rundir.notify_dir, name, &st,
 			AT_SYMLINK_NOFOLLOW) == 0)
 		return;
@@ -127,7 +129,7 @@ void readiness_renew(struct supervisor *sup, struct child *child)
 		return;
 	}
 	ev_io_stop(sup->loop, &child->life.notify_watcher);
-	(void)close(child->life.notify_watcher.fd);
+	foreign_end(sup, child, &old);
 	ev_io_set(&child->life.notify_watcher, fd, EV_READ);
 	ev_io_start(sup->loop, &child->life.notify_watcher);
 }
@@ -256,7 +258,6 @@ void readiness_drain(struct child *child)
 			refuse(child, &m);
 		/* closing them is what a BARRIER=1 waits for: all that was
 		 * sent before it has been obeyed */
-		for (size_t k = 0; k < m.fd_count; k++)
-			(void)close(m.fds[k]);
+		foreign_close_all(child->service->sup, child, &m);
 	}
 }

@@ -66,11 +66,10 @@ static const struct part *owner_of(const struct supervisor *sup, pid_t pid)
 	return NULL;
 }
 
-/* Is it one that nclust started: a worker, the logger, or a room's? */
+/* Is it one that nclust started: a worker, or a room's? */
 static bool is_known(const struct supervisor *sup, pid_t pid)
 {
-	return child_by_pid(sup, pid) != NULL || logger_is(sup, pid) ||
-		owner_of(sup, pid) != NULL;
+	return child_by_pid(sup, pid) != NULL || owner_of(sup, pid) != NULL;
 }
 
 /* Reap what is no worker's; true: there may be more. */
@@ -87,8 +86,6 @@ static bool reap_some(struct supervisor *sup)
 		owner = owner_of(sup, pid);
 		if (child != NULL) {
 			child_ended(child); /* the same as its pidfd says */
-		} else if (logger_is(sup, pid)) {
-			logger_ended(sup);
 		} else if (owner != NULL) {
 			owner->reap(sup, pid);
 		} else {

@@ -9,8 +9,6 @@
 #include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "os/look/remote.h"
-#include "os/privilege.h"
-#include "os/spawn/spawn.h"
 #include "protocol/logwire.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
@@ -18,18 +16,17 @@
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
+#include "supervisor/common/role.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -343,45 +340,6 @@ static int output_of(const struct supervisor *sup, int fd)
 	return daemon_lets_go(sup, fd) ? sup->null_fd : fd;
 }
 
-static int run(struct supervisor *sup, int channel)
-{
-	static char *const argv[] = {"nclust-logger", "--role", "logger", NULL};
-	static char *const envp[] = {NULL};
-	const int resource = RLIMIT_NOFILE;
-	struct rlimit limit;
-	struct spawn_failure failure;
-	struct error err;
-	struct spawn_plan plan = {
-		.exec_fd = sup->launch.self_exe,
-		.argv = argv,
-		.envp = envp,
-		.fds = {{output_of(sup, STDOUT_FILENO), 1},
-			{output_of(sup, STDERR_FILENO), 2}, {channel, 3}},
-		.fd_count = 3,
-		.null_fd = sup->null_fd,
-		.ignored_known = true,
-		.ignored = PRIVILEGE_IGNORED,
-		.new_session = true,
-		.limit_resources = &resource,
-		.limits = &limit,
-		.limit_count = 1,
-		.nice = INT_MIN,
-		.umask = -1,
-		.uid = -1,
-		.gid = -1,
-		.no_new_privs = true,
-	};
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		plan.limit_count = 0;
-	if (spawn(&plan, &sup->logger.pid, &sup->logger.pidfd, &failure) == 0)
-		return 0;
-	spawn_explain(&failure, "logger", &err);
-	log_error("%s; output goes on uncaptured", err.text);
-	sup->logger.pid = 0;
-	return -1;
-}
-
 static void set_sink(struct supervisor *sup)
 {
 	const struct logwire_packet p = {
@@ -407,26 +365,20 @@ static int start(struct supervisor *sup)
 {
 	struct child_walk walk = children_of_all(sup);
 	struct child *child;
-	int pair[2];
+	int channel;
 
 	if (sup->logger.pid != 0)
 		return 0;
 	if (ev_is_active(&sup->logger.restart) || sup->instance.over)
 		return sup->instance.over ? -1
 					  : 0; /* its pipes are kept for it */
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		    0, pair) == -1) {
-		log_syserr("cannot start the logger");
+	if (role_start(sup, ROLE_LOGGER, &channel, &sup->logger.pid,
+		    &sup->logger.pidfd) == -1) {
+		sup->logger.pid = 0;
 		return -1;
 	}
-	if (run(sup, pair[1]) == -1) {
-		(void)close(pair[0]);
-		(void)close(pair[1]);
-		return -1;
-	}
-	(void)close(pair[1]);
 	sup->logger.copies = !carry_variant.less;
-	begin(sup, pair[0]);
+	begin(sup, channel);
 	set_sink(sup);
 	while ((child = child_next(&walk)) != NULL)
 		logger_add(child->service, child);

@@ -50,6 +50,20 @@ struct logger {
 	nsec_t started;
 };
 
+/* Of the one that closes what workers have made (foreign.h). */
+#define CLOSER_PACKETS 64
+struct closer {
+	ev_io channel; /* its fd: the channel, if it runs */
+	ev_timer patience;
+	pid_t pid; /* 0: none runs */
+	int pidfd;
+	/* Packets that it has not closed yet, the oldest first: a ring of the
+	 * serials of the workers that they came from, or 0. */
+	uint64_t owners[CLOSER_PACKETS];
+	unsigned first;
+	unsigned count;
+};
+
 /* What a worker is made with (child.h, environment.h). */
 struct births {
 	uint64_t next_serial;

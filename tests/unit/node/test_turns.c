@@ -62,21 +62,19 @@ static void say(uint32_t slot, const char *line)
 static bool hear(uint32_t slot, char to[2048], bool *has_fd)
 {
 	size_t used = 0;
-	int fd = -1;
-	bool lost;
+	struct fdpass_message m;
 
 	turn();
 	*has_fd = false;
 	while (used < 2047) {
 		ssize_t got;
 
-		got = fdpass_read(channel_of(slot), to + used, 1, &fd, &lost);
+		got = fdpass_read(channel_of(slot), to + used, 1, &m);
 		if (got != 1)
 			return false;
-		if (fd != -1) {
+		for (size_t i = 0; i < m.fd_count; i++) {
 			*has_fd = true;
-			(void)close(fd);
-			fd = -1;
+			(void)close(m.fds[i]);
 		}
 		if (to[used] == '\n')
 			break;

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/common/role.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/privilege.h"
+#include "os/spawn/spawn.h"
+#include "supervisor/common/daemon.h"
+
+#include <limits.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct {
+	const char *name;
+	const char *title;
+	const char *without; /* what is so while it cannot be started */
+	bool writes;         /* to our standard output and error */
+	bool powerless;      /* without capabilities */
+} roles[] = {
+	[ROLE_LOGGER] = {"logger", "nclust-logger", "output goes on uncaptured",
+		true, false},
+	[ROLE_CLOSER] = {"closer", "nclust-closer",
+		"what workers have passed is closed by nclust itself, which "
+		"may have to wait for it",
+		false, true},
+};
+
+static int output_of(const struct supervisor *sup, enum role role, int fd)
+{
+	return roles[role].writes && !daemon_lets_go(sup, fd) ? fd
+							      : sup->null_fd;
+}
+
+static int run(struct supervisor *sup, enum role role, int channel, pid_t *pid,
+	int *pidfd)
+{
+	char *const argv[] = {(char *)roles[role].title, "--role",
+		(char *)roles[role].name, NULL};
+	static char *const envp[] = {NULL};
+	const int resource = RLIMIT_NOFILE;
+	struct rlimit limit;
+	struct spawn_failure failure;
+	struct error err;
+	struct spawn_plan plan = {
+		.exec_fd = sup->launch.self_exe,
+		.argv = argv,
+		.envp = envp,
+		.fds = {{output_of(sup, role, STDOUT_FILENO), 1},
+			{output_of(sup, role, STDERR_FILENO), 2}, {channel, 3}},
+		.fd_count = 3,
+		.null_fd = sup->null_fd,
+		.ignored_known = true,
+		.ignored = PRIVILEGE_IGNORED,
+		.new_session = true,
+		.limit_resources = &resource,
+		.limits = &limit,
+		.limit_count = 1,
+		.nice = INT_MIN,
+		.umask = -1,
+		.uid = -1,
+		.gid = -1,
+		.capabilities_given = roles[role].powerless,
+		.no_new_privs = true,
+	};
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		plan.limit_count = 0;
+	if (spawn(&plan, pid, pidfd, &failure) == 0)
+		return 0;
+	spawn_explain(&failure, roles[role].name, &err);
+	log_error("%s; %s", err.text, roles[role].without);
+	return -1;
+}
+
+int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
+	int *pidfd)
+{
+	int pair[2];
+	int got;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		    0, pair) == -1) {
+		log_syserr("cannot start the %s", roles[role].name);
+		return -1;
+	}
+	got = run(sup, role, pair[1], pid, pidfd);
+	(void)close(pair[1]);
+	if (got == -1)
+		fd_close(&pair[0]);
+	*channel = pair[0];
+	return got;
+}

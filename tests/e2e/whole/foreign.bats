@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016
+#
+# nclust is root, its workers are not: descriptors that they pass and whose close(2)
+# waits do not make nclust wait.
+
+bats_require_minimum_version 1.5.0
+load ../../lib
+
+# start_hostile HOW OPTION...
+start_hostile() {
+	need_root
+	start_nclust -n 1 --ready notify --user nobody --log prefix \
+		--intercept off "${@:2}" -- \
+		python3 "$SCRIPTS/servers/unclosable.py" "$1" "$NCLUST_RUNTIME_DIR/it/control"
+}
+
+# It answers now, and a stop is obeyed: SO_LINGER is an hour.
+goes_on() {
+	for _ in {1..20}; do
+		timeout 10 "$NCLUST" status it --json >/dev/null || [ $? -lt 3 ]
+		sleep 0.1
+	done
+	[ "$(find "/proc/$NCLUST_PID/fd" -type l | wc -l)" -lt 64 ]
+	timeout 20 "$NCLUST" stop --now it
+	wait_exit
+	[ "$status" -eq 0 ]
+}
+
+@test "descriptors in notify messages do not keep nclust" {
+	start_hostile notify
+	wait_logged passed
+	goes_on
+}
+
+@test "so it is with those on a message channel" {
+	start_hostile channel --ipc on
+	wait_logged passed
+	goes_on
+}
+
+@test "and with those that are still unread when their worker ends" {
+	start_hostile unread
+	wait_logged passed
+	for _ in 1 2 3; do
+		pid=$(worker_pid 0)
+		kill -STOP "$NCLUST_PID"
+		sleep 0.5 # the queue of its socket fills
+		kill -KILL "$pid"
+		kill -CONT "$NCLUST_PID"
+		wait_until 10 '[ "$(worker_pid 0)" != "'"$pid"'" ]'
+		wait_ready 20
+	done
+	goes_on
+}
+
+@test "who may look at the control socket cannot pass any" {
+	start_hostile control --control-group nogroup
+	wait_logged passed
+	goes_on
+}
+
+@test "the process that closes has no rights, and is started again" {
+	start_hostile notify
+	wait_logged passed
+	closer=$(pgrep -P "$NCLUST_PID" -f 'nclust-closer')
+	run -0 grep -E '^Cap(Prm|Eff|Inh|Amb|Bnd):[[:space:]]*0+$' \
+		"/proc/$closer/status"
+	[ "${#lines[@]}" -eq 5 ]
+	kill -KILL "$closer"
+	wait_until 10 'pgrep -P "$NCLUST_PID" -f nclust-closer | grep -vqx "'"$closer"'"'
+	goes_on
+}
+
+@test "when a descriptor cannot be closed at all, its worker is killed" {
+	start_hostile notify
+	wait_logged passed
+	pid=$(worker_pid 0)
+	pkill -STOP -P "$NCLUST_PID" -f nclust-closer
+	wait_logged "killing worker $pid: it has given nclust a descriptor"
+	wait_until 10 '[ "$(worker_pid 0)" != "'"$pid"'" ]'
+	wait_ready 20
+	goes_on
+}
+
+@test "where workers have the same user there is no such process" {
+	start_nclust -n 1 --ready notify --intercept off --log prefix -- \
+		python3 "$SCRIPTS/servers/unclosable.py" notify
+	run ! pgrep -P "$NCLUST_PID" -f nclust-closer
+}
