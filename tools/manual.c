@@ -109,10 +109,11 @@ static void put_key(struct buffer *out, const struct option_row *row)
 
 static void put_keys(struct buffer *out, const char *section)
 {
+	const struct option_row *row = NULL;
+
 	(void)buffer_string(out, ".Bl -tag -width Ds\n");
-	for (size_t i = 0; i < option_count; i++)
-		if (option_is_of(&option_rows[i], section))
-			put_key(out, &option_rows[i]);
+	while ((row = option_next(section, row)) != NULL)
+		put_key(out, row);
 	(void)buffer_string(out, ".El\n");
 }
 
@@ -218,9 +219,10 @@ static void put_sample(struct buffer *out, const struct option_row *row)
 
 static void put_samples(struct buffer *out, const char *section)
 {
-	for (size_t i = 0; i < option_count; i++)
-		if (option_is_of(&option_rows[i], section))
-			put_sample(out, &option_rows[i]);
+	const struct option_row *row = NULL;
+
+	while ((row = option_next(section, row)) != NULL)
+		put_sample(out, row);
 }
 
 int describe_sample_ini(struct buffer *out)

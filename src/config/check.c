@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/pairs.h"
 #include "config/value.h"
 
 #include <assert.h>
@@ -331,9 +332,7 @@ static void check_numbers(const struct check *k)
 	char min[24];
 	char max[24];
 
-	for (unsigned i = 0; i < c->stop_count; i++)
-		if (c->stop[i].wait == -1)
-			c->stop[i].wait = c->stop_timeout;
+	pairs_finish_cluster(c);
 	if (c->surge == 0 && c->max_unavailable == 0)
 		fault(k, given_of(k, "surge", "max-unavailable"),
 			"'surge' and 'max-unavailable' are both 0: no worker "

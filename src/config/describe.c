@@ -22,11 +22,6 @@ static void put_origin(
 		(void)buffer_printf(out, "%s:%u", s->config_file, o->line);
 }
 
-static const char *section_of(size_t at)
-{
-	return at == INSTANCE ? "nclust" : "cluster";
-}
-
 static void put_json_values(struct buffer *out, const struct option_row *row,
 	const void *base, struct buffer *value)
 {
@@ -52,14 +47,11 @@ static void put_json_values(struct buffer *out, const struct option_row *row,
 static void put_json_section(struct buffer *out, const struct settings *s,
 	size_t at, struct buffer *value)
 {
+	const struct option_row *row = NULL;
 	const char *comma = "";
 
 	(void)buffer_string(out, "{");
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_row *row = &option_rows[i];
-
-		if (!option_is_of(row, section_of(at)))
-			continue;
+	while ((row = option_next(section_of(at), row)) != NULL) {
 		(void)buffer_printf(
 			out, "%s\"%s\":{\"value\":", comma, row->name);
 		put_json_values(out, row, settings_base(s, at), value);
@@ -115,15 +107,12 @@ static void put_ini_line(struct buffer *out, const struct option_row *row,
 static void put_ini_section(struct buffer *out, const struct settings *s,
 	size_t at, struct buffer *value)
 {
+	const struct option_row *row = NULL;
 	const void *base = settings_base(s, at);
 
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_row *row = &option_rows[i];
-		size_t count;
+	while ((row = option_next(section_of(at), row)) != NULL) {
+		size_t count = field_count(row, base);
 
-		if (!option_is_of(row, section_of(at)))
-			continue;
-		count = field_count(row, base);
 		if (count == 0)
 			continue;
 		(void)buffer_string(out, "; ");
@@ -153,4 +142,33 @@ static int describe_ini(struct buffer *out, const struct settings *s)
 int describe_settings(struct buffer *out, const struct settings *s, bool json)
 {
 	return json ? describe_json(out, s) : describe_ini(out, s);
+}
+
+int describe_help(struct buffer *out)
+{
+	(void)buffer_string(out,
+		"usage: nclust [OPTION]... -- COMMAND [ARG]...  "
+		"run copies of a command\n"
+		"       nclust [OPTION]... -c FILE              "
+		"run the clusters of a file\n"
+		"       nclust VERB [TARGET] [OPTION]...        "
+		"talk to a running nclust\n\n");
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_row *row = &option_rows[i];
+		char left[40];
+
+		if (!row->common)
+			continue;
+		(void)snprintf(left, sizeof(left), "%c%c%c --%s%s%s",
+			row->letter != 0 ? '-' : ' ',
+			row->letter != 0 ? row->letter : ' ',
+			row->letter != 0 ? ',' : ' ', row->name,
+			row->argument != NULL ? " " : "",
+			row->argument != NULL ? row->argument : "");
+		(void)buffer_printf(out, "  %-25s %s\n", left, row->help);
+	}
+	return buffer_string(out,
+		"\nEvery key of nclust.ini(5) is a long option too.  "
+		"'nclust help' lists the verbs.\n"
+		"Example: nclust -n auto -l 8000 -- ./myserver\n");
 }

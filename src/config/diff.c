@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What differs between two settings, and numbers that tell if they do. */
+
 /* 1: the same, 0: not, -1: out of memory.  What is written the same way is
  * the same, as each value is written in one way only. */
 static int is_same(const struct option_row *row, const void *a, const void *b)
@@ -39,13 +41,11 @@ static void note_key(char keys[256], const char *name)
 static int compare(const char *section, const void *a, const void *b,
 	enum change *change, char keys[256], struct diff_cluster *cluster)
 {
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_row *row = &option_rows[i];
-		int same;
+	const struct option_row *row = NULL;
 
-		if (!option_is_of(row, section))
-			continue;
-		same = is_same(row, a, b);
+	while ((row = option_next(section, row)) != NULL) {
+		int same = is_same(row, a, b);
+
 		if (same == -1)
 			return -1;
 		if (same == 1)
@@ -102,4 +102,44 @@ void diff_fini(struct diff *d)
 {
 	free(d->clusters);
 	*d = (struct diff){0};
+}
+
+/* ---- digests ---- */
+
+/* FNV-1a. */
+static uint64_t stir(uint64_t sum, const void *data, size_t size)
+{
+	const unsigned char *at = data;
+
+	for (size_t i = 0; i < size; i++)
+		sum = (sum ^ at[i]) * UINT64_C(1099511628211);
+	return sum;
+}
+
+static uint64_t digest(const struct cluster_settings *c, bool workers)
+{
+	uint64_t sum = UINT64_C(14695981039346656037);
+	const struct option_row *row = NULL;
+	struct buffer text;
+
+	buffer_init(&text, 0);
+	while ((row = option_next("cluster", row)) != NULL)
+		if (workers ? row->type == OPT_WORKERS
+			    : row->change >= CHANGE_ROLL)
+			field_put_all(row, c, &text);
+	sum = stir(sum, text.data, text.len);
+	if (text.failed)
+		sum = 0; /* unlike any other */
+	buffer_fini(&text);
+	return sum;
+}
+
+uint64_t config_digest(const struct cluster_settings *c)
+{
+	return digest(c, false);
+}
+
+uint64_t config_digest_workers(const struct cluster_settings *c)
+{
+	return digest(c, true);
 }

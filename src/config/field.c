@@ -11,20 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A field that belongs to a struct cluster_settings as a whole. */
-static struct cluster_settings *cluster_of(void *base)
+static void *place_of(const struct option_row *row, const void *base)
 {
-	return base;
-}
-
-static void *place_of(const struct option_row *row, void *base)
-{
-	return (char *)base + row->offset;
-}
-
-static const void *place_in(const struct option_row *row, const void *base)
-{
-	return (const char *)base + row->offset;
+	/* who asks for a value does not write to it */
+	return (char *)(uintptr_t)base + row->offset;
 }
 
 static int no_memory(struct error *err)
@@ -145,15 +135,26 @@ static int set_nice(int *field, const char *text, struct error *err)
 	return 0;
 }
 
-static int add_env(struct strings *env, const char *text, struct error *err)
+/* The place of the variable that stands at the beginning of `text`, or NULL. */
+static char **find_env(const struct strings *env, const char *text)
 {
 	size_t len = strcspn(text, "=");
 
+	for (size_t i = 0; text[len] == '=' && i < env->count; i++)
+		if (strncmp(env->list[i], text, len + 1) == 0)
+			return &env->list[i];
+	return NULL;
+}
+
+static int add_env(struct strings *env, const char *text, struct error *err)
+{
+	size_t len = strcspn(text, "=");
+	char **place = find_env(env, text);
+
 	if (len == 0 || text[len] == '\0' || strcspn(text, " \t\"'") < len)
 		return value_wanted(err, text, "'VARIABLE=value'");
-	for (size_t i = 0; i < env->count; i++)
-		if (strncmp(env->list[i], text, len + 1) == 0)
-			return replace(&env->list[i], text, err);
+	if (place != NULL)
+		return replace(place, text, err);
 	return strings_add(env, text) == -1 ? no_memory(err) : 0;
 }
 
@@ -229,17 +230,12 @@ static int set_give_up(
 
 /* ---- numbers, one value of which may have a name ---- */
 
-static bool is_size(const struct option_row *row)
-{
-	return row->type == OPT_SIZE || row->type == OPT_MEMORY_LIMIT;
-}
-
 static void store_number(
 	const struct option_row *row, void *field, long long value)
 {
 	if (row->type == OPT_COUNT)
 		*(unsigned *)field = (unsigned)value;
-	else if (is_size(row))
+	else if (row->type == OPT_MEMORY_LIMIT)
 		*(uint64_t *)field = (uint64_t)value;
 	else
 		*(nsec_t *)field = value;
@@ -249,7 +245,7 @@ static long long number_in(const struct option_row *row, const void *field)
 {
 	if (row->type == OPT_COUNT)
 		return *(const unsigned *)field;
-	if (is_size(row))
+	if (row->type == OPT_MEMORY_LIMIT)
 		return (long long)*(const uint64_t *)field;
 	return *(const nsec_t *)field;
 }
@@ -266,7 +262,7 @@ static int parse_number(const struct option_row *row, long long *value,
 			    (unsigned)row->most, err) == -1)
 			return -1;
 		*value = count;
-	} else if (is_size(row)) {
+	} else if (row->type == OPT_MEMORY_LIMIT) {
 		if (value_size(&size, text, (uint64_t)row->most, err) == -1)
 			return -1;
 		if (size < (uint64_t)row->least)
@@ -356,10 +352,20 @@ static bool is_received(int signal)
 	return true;
 }
 
+static struct signal_rule *find_rule(
+	const struct cluster_settings *c, int signal)
+{
+	for (size_t i = 0; i < c->signal_count; i++)
+		if (c->signals[i].signal == signal)
+			return &c->signals[i];
+	return NULL;
+}
+
 static int add_rule(struct cluster_settings *c, int signal, const char *text,
 	struct error *err)
 {
 	struct signal_rule rule = {.signal = signal};
+	struct signal_rule *place = find_rule(c, signal);
 	struct signal_rule *list;
 	char name[16];
 
@@ -368,10 +374,8 @@ static int add_rule(struct cluster_settings *c, int signal, const char *text,
 			text_signal_name(name, signal));
 	if (value_signal_rule(&rule, text, err) == -1)
 		return -1;
-	for (size_t i = 0; i < c->signal_count; i++) {
-		if (c->signals[i].signal != signal)
-			continue;
-		c->signals[i] = rule;
+	if (place != NULL) {
+		*place = rule;
 		return 0;
 	}
 	list = reallocarray(c->signals, c->signal_count + 1, sizeof(*list));
@@ -382,60 +386,12 @@ static int add_rule(struct cluster_settings *c, int signal, const char *text,
 	return 0;
 }
 
-static int set_limit(const struct option_row *row, struct cluster_settings *c,
-	const char *text, struct error *err)
-{
-	struct limit *l = &c->limits[row->resource];
-
-	if (value_limit(&l->value, text, row->bytes, err) == -1)
-		return -1;
-	l->resource = row->resource;
-	l->given = true;
-	return 0;
-}
-
-static int set_cluster_field(const struct option_row *row,
-	struct cluster_settings *c, int member, const char *text,
-	struct error *err)
-{
-	struct hook *hook = &c->hooks[row->type == OPT_HOOK ? member : 0];
-
-	switch (row->type) {
-	case OPT_COMMAND:
-		return value_command(&c->command, &c->command_text, text, err);
-	case OPT_LISTEN:
-		return add_listen(c, text, err);
-	case OPT_USER:
-		return set_user(c, text, err);
-	case OPT_GROUP:
-		return set_group(&c->group, &c->gid, text, err);
-	case OPT_READY:
-		return set_ready(c, text, err);
-	case OPT_STOP_SIGNAL:
-		return value_stop_steps(c->stop, &c->stop_count, text, err);
-	case OPT_GIVE_UP:
-		return set_give_up(c, text, err);
-	case OPT_LIMIT:
-		return set_limit(row, c, text, err);
-	case OPT_SIGNAL_RULE:
-		return add_rule(c, member, text, err);
-	case OPT_HOOK:
-		return value_command(&hook->command, &hook->text, text, err);
-	case OPT_CAPABILITIES:
-		if (value_capabilities(&c->capabilities, text, err) == -1)
-			return -1;
-		c->capabilities_given = true;
-		return 0;
-	default:
-		return error_set(err, 0, "not a setting");
-	}
-}
-
 int field_set(const struct option_row *row, void *base, int member,
 	const char *text, struct error *err)
 {
 	void *field = place_of(row, base);
-	struct settings *s;
+	struct cluster_settings *c = base;
+	struct settings *s = base;
 
 	switch (row->type) {
 	case OPT_NAME:
@@ -452,7 +408,6 @@ int field_set(const struct option_row *row, void *base, int member,
 		return value_bool(field, text, err);
 	case OPT_COUNT:
 	case OPT_DURATION:
-	case OPT_SIZE:
 		return set_number(row, field, text, err);
 	case OPT_MEMORY_LIMIT:
 		return set_memory_limit(row, field, text, err);
@@ -460,16 +415,39 @@ int field_set(const struct option_row *row, void *base, int member,
 		return value_percent(field, text, err);
 	case OPT_CHOICE:
 		return set_choice(row, field, text, err);
+	case OPT_COMMAND:
+		return value_command(&c->command, &c->command_text, text, err);
 	case OPT_WORKERS:
 		return value_workers(field, text, err);
+	case OPT_LISTEN:
+		return add_listen(c, text, err);
 	case OPT_PASS:
 		return value_pass(field, text, err);
+	case OPT_USER:
+		return set_user(c, text, err);
+	case OPT_GROUP:
+		return set_group(field, &c->gid, text, err);
+	case OPT_CONTROL_GROUP:
+		return set_group(field, &s->control_gid, text, err);
 	case OPT_UMASK:
 		return value_octal(field, text, err);
 	case OPT_NICE:
 		return set_nice(field, text, err);
 	case OPT_ENV:
 		return add_env(field, text, err);
+	case OPT_CAPABILITIES:
+		if (value_capabilities(field, text, err) == -1)
+			return -1;
+		c->capabilities_given = true;
+		return 0;
+	case OPT_LIMIT:
+		return value_limit(field, text, row->bytes, err);
+	case OPT_READY:
+		return set_ready(c, text, err);
+	case OPT_STOP_SIGNAL:
+		return value_stop_steps(c->stop, &c->stop_count, text, err);
+	case OPT_GIVE_UP:
+		return set_give_up(c, text, err);
 	case OPT_EXITS:
 		return value_exits(field, text, err);
 	case OPT_PROBE:
@@ -478,50 +456,56 @@ int field_set(const struct option_row *row, void *base, int member,
 		return value_threads(field, text, err);
 	case OPT_SHARED_MEMORY:
 		return value_shared_memory(field, text, err);
-	case OPT_CONTROL_GROUP:
-		s = base;
-		return set_group(&s->control_group, &s->control_gid, text, err);
-	default:
-		return set_cluster_field(
-			row, cluster_of(base), member, text, err);
+	case OPT_SIGNAL_RULE:
+		return add_rule(c, member, text, err);
+	case OPT_HOOK:
+		return value_command(&c->hooks[member].command,
+			&c->hooks[member].text, text, err);
+	case OPT_FLAG:
+	case OPTION_TYPES:
+		break;
 	}
+	return error_set(err, 0, "not a setting");
 }
 
 bool field_has(const struct option_row *row, const void *base, int member,
 	const char *text)
 {
 	const struct cluster_settings *c = base;
-	size_t len = strcspn(text, "=");
 
-	if (row->type == OPT_SIGNAL_RULE) {
-		for (size_t i = 0; i < c->signal_count; i++)
-			if (c->signals[i].signal == member)
-				return true;
-	} else if (row->type == OPT_HOOK) {
+	if (row->type == OPT_SIGNAL_RULE)
+		return find_rule(c, member) != NULL;
+	if (row->type == OPT_HOOK)
 		return c->hooks[member].text != NULL;
-	} else if (row->type == OPT_ENV && text[len] == '=') {
-		for (size_t i = 0; i < c->env.count; i++)
-			if (strncmp(c->env.list[i], text, len + 1) == 0)
-				return true;
-	}
-	return false;
-}
-
-static void hook_clear(struct hook *hook)
-{
-	free(hook->text);
-	strings_clear(&hook->command);
-	hook->text = NULL;
+	return row->type == OPT_ENV && find_env(&c->env, text) != NULL;
 }
 
 void field_clear(const struct option_row *row, void *base)
 {
+	void *field = place_of(row, base);
 	struct cluster_settings *c = base;
 
 	switch (row->type) {
+	case OPT_NAME:
+	case OPT_PATH:
+	case OPT_USER:
+	case OPT_GROUP:
+	case OPT_CONTROL_GROUP:
+		free(*(char **)field);
+		*(char **)field = NULL;
+		break;
 	case OPT_PATHS:
 	case OPT_ENV:
-		strings_clear(place_of(row, base));
+		strings_clear(field);
+		break;
+	case OPT_COMMAND:
+		value_command_clear(&c->command, &c->command_text);
+		break;
+	case OPT_READY:
+		value_probe_clear(&c->ready_probe);
+		break;
+	case OPT_PROBE:
+		value_probe_clear(field);
 		break;
 	case OPT_LISTEN:
 		for (size_t i = 0; i < c->listen_count; i++)
@@ -537,10 +521,11 @@ void field_clear(const struct option_row *row, void *base)
 		break;
 	case OPT_HOOK:
 		for (size_t i = 0; i < HOOK_EVENTS; i++)
-			hook_clear(&c->hooks[i]);
+			value_command_clear(
+				&c->hooks[i].command, &c->hooks[i].text);
 		break;
 	default:
-		break; /* what is not repeatable is overwritten */
+		break; /* it has nothing on the heap */
 	}
 }
 
@@ -565,7 +550,7 @@ static size_t count_hooks(const struct cluster_settings *c)
 
 size_t field_count(const struct option_row *row, const void *base)
 {
-	const void *field = place_in(row, base);
+	const void *field = place_of(row, base);
 	const struct cluster_settings *c = base;
 
 	switch (row->type) {
@@ -595,7 +580,7 @@ size_t field_count(const struct option_row *row, const void *base)
 	case OPT_CAPABILITIES:
 		return c->capabilities_given;
 	case OPT_LIMIT:
-		return c->limits[row->resource].given;
+		return ((const struct limit *)field)->given;
 	default:
 		return 1;
 	}
@@ -617,7 +602,7 @@ static int format_number(
 		return buffer_string(out, row->word);
 	if (row->type == OPT_COUNT)
 		return buffer_printf(out, "%lld", value);
-	if (is_size(row))
+	if (row->type == OPT_MEMORY_LIMIT)
 		return value_format_size(out, (uint64_t)value);
 	return format_duration(out, value);
 }
@@ -681,35 +666,11 @@ static int format_give_up(struct buffer *out, const struct cluster_settings *c)
 	return format_duration(out, c->give_up_window);
 }
 
-static int format_cluster_field(const struct option_row *row,
-	const struct cluster_settings *c, size_t n, struct buffer *out)
-{
-	switch (row->type) {
-	case OPT_LISTEN:
-		return format_listen(out, &c->listen[n]);
-	case OPT_READY:
-		return format_ready(out, c);
-	case OPT_STOP_SIGNAL:
-		return format_stop(out, c);
-	case OPT_GIVE_UP:
-		return format_give_up(out, c);
-	case OPT_LIMIT:
-		return value_format_limit(out, &c->limits[row->resource].value);
-	case OPT_SIGNAL_RULE:
-		return value_format_signal_rule(out, &c->signals[n]);
-	case OPT_HOOK:
-		return buffer_string(out, c->hooks[hook_at(c, n)].text);
-	case OPT_CAPABILITIES:
-		return value_format_capabilities(out, c->capabilities);
-	default:
-		return 0;
-	}
-}
-
 int field_format(const struct option_row *row, const void *base, size_t n,
 	struct buffer *out)
 {
-	const void *field = place_in(row, base);
+	const void *field = place_of(row, base);
+	const struct cluster_settings *c = base;
 
 	switch (row->type) {
 	case OPT_NAME:
@@ -727,7 +688,6 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 		return buffer_string(out, *(const bool *)field ? "yes" : "no");
 	case OPT_COUNT:
 	case OPT_DURATION:
-	case OPT_SIZE:
 		return format_number(row, field, out);
 	case OPT_MEMORY_LIMIT:
 		return format_memory_limit(row, field, out);
@@ -737,12 +697,24 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 		return buffer_string(out, row->choices[*(const int *)field]);
 	case OPT_WORKERS:
 		return value_format_workers(out, field);
+	case OPT_LISTEN:
+		return format_listen(out, &c->listen[n]);
 	case OPT_PASS:
 		return value_format_pass(out, *(const unsigned *)field);
 	case OPT_UMASK:
 		return buffer_printf(out, "0%03o", *(const unsigned *)field);
 	case OPT_NICE:
 		return buffer_printf(out, "%d", *(const int *)field);
+	case OPT_CAPABILITIES:
+		return value_format_capabilities(out, c->capabilities);
+	case OPT_LIMIT:
+		return value_format_limit(out, field);
+	case OPT_READY:
+		return format_ready(out, c);
+	case OPT_STOP_SIGNAL:
+		return format_stop(out, c);
+	case OPT_GIVE_UP:
+		return format_give_up(out, c);
 	case OPT_EXITS:
 		return value_format_exits(out, field);
 	case OPT_PROBE:
@@ -751,9 +723,15 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 		return value_format_threads(out, *(const unsigned *)field);
 	case OPT_SHARED_MEMORY:
 		return value_format_shared_memory(out, field);
-	default:
-		return format_cluster_field(row, base, n, out);
+	case OPT_SIGNAL_RULE:
+		return value_format_signal_rule(out, &c->signals[n]);
+	case OPT_HOOK:
+		return buffer_string(out, c->hooks[hook_at(c, n)].text);
+	case OPT_FLAG:
+	case OPTION_TYPES:
+		break;
 	}
+	return 0;
 }
 
 const char *field_key(

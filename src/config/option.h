@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <string.h>
 
 /*
  * THE TABLE: one row per setting.  INI reader, command line, checks, --help,
@@ -25,7 +24,6 @@ enum option_type {
 	OPT_COUNT,
 	OPT_PERCENT,
 	OPT_DURATION,
-	OPT_SIZE,
 	OPT_MEMORY_LIMIT, /* a size "for" a time */
 	OPT_CHOICE,
 	OPT_COMMAND,
@@ -59,12 +57,10 @@ struct option_row {
 	enum option_type type;
 	size_t offset;         /* in settings or cluster_settings */
 	long long least, most; /* OPT_COUNT; nsec for OPT_DURATION,
-				       bytes for OPT_SIZE and
-				       OPT_MEMORY_LIMIT */
+				       bytes for OPT_MEMORY_LIMIT */
 	const char *word;      /* of these three: stands for one value,
 				       which need not be in between; or NULL */
 	long long word_value;
-	int resource;               /* OPT_LIMIT: RLIMIT_... */
 	bool bytes;                 /* OPT_LIMIT: "64M" makes sense */
 	const char *const *choices; /* OPT_CHOICE; index = value; ends in NULL
 				     */
@@ -86,12 +82,10 @@ static inline size_t option_index(const struct option_row *row)
 	return (size_t)(row - option_rows);
 }
 
-/* Is it a key of that section, "nclust" or "cluster"? */
-static inline bool option_is_of(
-	const struct option_row *row, const char *section)
-{
-	return row->section != NULL && strcmp(row->section, section) == 0;
-}
+/* The row after `row` (NULL: the first one) that is of that section, "nclust" or
+ * "cluster" (NULL: of any, or of the command line alone); NULL at the end. */
+const struct option_row *option_next(
+	const char *section, const struct option_row *row);
 
 /* A row for several keys, whose names only begin alike. */
 static inline bool option_is_family(const struct option_row *row)

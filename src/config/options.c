@@ -51,8 +51,9 @@ _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 #define LIMIT(word, which, in_bytes, sample, text) \
 	{ \
 		.section = "cluster", .name = "limit-" word, \
-		.type = OPT_LIMIT, .resource = RLIMIT_##which, \
-		.offset = offsetof(struct cluster_settings, limits), \
+		.type = OPT_LIMIT, \
+		.offset = offsetof( \
+			struct cluster_settings, limits[RLIMIT_##which]), \
 		.bytes = in_bytes, .unset = "inherited", \
 		.argument = "soft[:hard]", .example = sample, \
 		.change = CHANGE_ROLL, .help = text, \
@@ -503,9 +504,16 @@ const struct option_row option_rows[] = {
 
 const size_t option_count = COUNT_OF(option_rows);
 
-static bool is_in(const struct option_row *row, const char *section)
+const struct option_row *option_next(
+	const char *section, const struct option_row *row)
 {
-	return section == NULL || option_is_of(row, section);
+	for (row = row == NULL ? option_rows : row + 1;
+		row < option_rows + option_count; row++)
+		if (section == NULL ||
+			(row->section != NULL &&
+				strcmp(row->section, section) == 0))
+			return row;
+	return NULL;
 }
 
 const char *option_key(const struct option_row *row, size_t n)
@@ -540,36 +548,34 @@ static bool is_key(const struct option_row *row, const char *name, int *member)
 const struct option_row *option_find(
 	const char *section, const char *name, int *member)
 {
-	*member = 0;
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_row *row = &option_rows[i];
+	const struct option_row *row = NULL;
 
-		if (!is_in(row, section))
-			continue;
+	*member = 0;
+	while ((row = option_next(section, row)) != NULL)
 		if (is_key(row, name, member))
-			return row;
-	}
-	return NULL;
+			break;
+	return row;
 }
 
 const struct option_row *option_find_letter(char letter)
 {
-	for (size_t i = 0; i < option_count; i++)
-		if (option_rows[i].letter != 0 &&
-			option_rows[i].letter == letter)
-			return &option_rows[i];
-	return NULL;
+	const struct option_row *row = NULL;
+
+	while ((row = option_next(NULL, row)) != NULL)
+		if (letter != 0 && row->letter == letter)
+			break;
+	return row;
 }
 
 const char *option_nearest(const char *section, const char *name)
 {
 	const char *names[COUNT_OF(option_rows) + COUNT_OF(hooks)];
+	const struct option_row *row = NULL;
 	size_t count = 0;
 
-	for (size_t i = 0; i < option_count; i++)
-		if (is_in(&option_rows[i], section) &&
-			option_rows[i].type != OPT_HOOK)
-			names[count++] = option_rows[i].name;
+	while ((row = option_next(section, row)) != NULL)
+		if (row->type != OPT_HOOK)
+			names[count++] = row->name;
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
 		if (section == NULL || strcmp(section, "cluster") == 0)
 			names[count++] = hooks[i];

@@ -30,8 +30,10 @@ struct origin_table {
 
 #define INSTANCE SIZE_MAX /* in place of a cluster's index */
 
-/* Everything at its default, no cluster; NULL when out of memory. */
-struct settings *settings_new(void);
+static inline const char *section_of(size_t at)
+{
+	return at == INSTANCE ? "nclust" : "cluster";
+}
 
 /* Add a cluster with defaults; the name may be NULL until settings_check().
  * Returns its index, or SIZE_MAX when out of memory. */

@@ -13,17 +13,15 @@
 int pairs_take(
 	const char *section, const void *base, pair_taker *take, void *to)
 {
+	const struct option_row *row = NULL;
 	struct buffer text;
+	char key[40];
 	int got = 0;
 
 	buffer_init(&text, 0);
-	for (size_t i = 0; i < option_count && got == 0; i++) {
-		const struct option_row *row = &option_rows[i];
-		size_t count =
-			option_is_of(row, section) ? field_count(row, base) : 0;
-		char key[40];
-
-		for (size_t n = 0; n < count && got == 0; n++) {
+	while (got == 0 && (row = option_next(section, row)) != NULL)
+		for (size_t n = 0; n < field_count(row, base) && got == 0;
+			n++) {
 			buffer_clear(&text);
 			(void)field_format(row, base, n, &text);
 			if (text.failed || buffer_text(&text) == NULL)
@@ -32,44 +30,11 @@ int pairs_take(
 				take(to, field_key(row, base, n, key),
 					buffer_text(&text));
 		}
-	}
 	buffer_fini(&text);
 	return got;
 }
 
 /* ---- putting together ---- */
-
-/* Defaults of keys that may be repeated would stay beside what comes. */
-static void clear_lists(const char *section, void *base)
-{
-	for (size_t i = 0; i < option_count; i++)
-		if (option_is_of(&option_rows[i], section) &&
-			option_rows[i].repeatable)
-			field_clear(&option_rows[i], base);
-}
-
-struct settings *pairs_new_instance(void)
-{
-	struct settings *s = settings_new();
-
-	if (s != NULL)
-		clear_lists(PAIRS_NCLUST, s);
-	return s;
-}
-
-struct cluster_settings *pairs_new_cluster(void)
-{
-	struct settings *s = settings_new();
-	struct cluster_settings *c = NULL;
-
-	if (s != NULL &&
-		settings_add_cluster(s, NULL, (struct origin){0}) != SIZE_MAX)
-		c = cluster_settings_ref(s->clusters[0]);
-	settings_free(s);
-	if (c != NULL)
-		clear_lists(PAIRS_CLUSTER, c);
-	return c;
-}
 
 /* Its number is carried: a user who is gone meanwhile is no mistake. */
 static bool is_looked_up(const struct option_row *row)
@@ -124,14 +89,11 @@ int pairs_add_cluster(struct settings *s, struct cluster_settings *c)
 void pairs_origins(
 	const struct settings *s, size_t at, origin_taker *take, void *to)
 {
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_row *row = &option_rows[i];
-		const struct origin *o;
+	const struct option_row *row = NULL;
 
-		if (!option_is_of(
-			    row, at == INSTANCE ? PAIRS_NCLUST : PAIRS_CLUSTER))
-			continue;
-		o = settings_origin(s, at, row);
+	while ((row = option_next(section_of(at), row)) != NULL) {
+		const struct origin *o = settings_origin(s, at, row);
+
 		if (o->kind != ORIGIN_DEFAULT)
 			take(to, row->name, o->kind, o->line);
 	}
@@ -140,13 +102,12 @@ void pairs_origins(
 void pairs_set_origin(struct settings *s, size_t at, const char *key,
 	enum origin_kind kind, unsigned line)
 {
-	const char *section = at == INSTANCE ? PAIRS_NCLUST : PAIRS_CLUSTER;
+	const struct option_row *row = NULL;
 
 	/* by the row's name, which for signals is none that can be set */
-	for (size_t i = 0; i < option_count; i++)
-		if (option_is_of(&option_rows[i], section) &&
-			strcmp(option_rows[i].name, key) == 0)
-			*settings_origin(s, at, &option_rows[i]) =
+	while ((row = option_next(section_of(at), row)) != NULL)
+		if (strcmp(row->name, key) == 0)
+			*settings_origin(s, at, row) =
 				(struct origin){.kind = kind, .line = line};
 }
 

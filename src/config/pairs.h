@@ -24,13 +24,10 @@ typedef void pair_taker(void *to, const char *key, const char *text);
 int pairs_take(
 	const char *section, const void *base, pair_taker *take, void *to);
 
-/* With the table's defaults; NULL: no memory. */
-struct settings *pairs_new_instance(void);
-struct cluster_settings *pairs_new_cluster(void);
 /* 0; 1: no such key here; -1 and `err`. */
 int pairs_put(const char *section, void *base, const char *key,
 	const char *text, struct error *err);
-/* All pairs of the cluster are there. */
+/* All pairs of the cluster are there: what depends on several is filled in. */
 void pairs_finish_cluster(struct cluster_settings *c);
 /* One more cluster of the instance; the reference is handed over.  -1: no
  * memory. */

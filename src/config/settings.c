@@ -45,15 +45,21 @@ void faults_add(struct faults *f, int status, const char *format, ...)
 
 static void set_defaults(const char *section, void *base)
 {
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_row *row = &option_rows[i];
-		struct error err;
+	const struct option_row *row = NULL;
+	struct error err;
 
-		if (row->fallback == NULL || !option_is_of(row, section))
-			continue;
-		if (field_set(row, base, 0, row->fallback, &err) == -1)
+	while ((row = option_next(section, row)) != NULL)
+		if (row->fallback != NULL &&
+			field_set(row, base, 0, row->fallback, &err) == -1)
 			assert(err.sys == ENOMEM); /* the table is right */
-	}
+}
+
+static void clear_all(const char *section, void *base)
+{
+	const struct option_row *row = NULL;
+
+	while ((row = option_next(section, row)) != NULL)
+		field_clear(row, base);
 }
 
 struct settings *settings_new(void)
@@ -90,10 +96,7 @@ void settings_free(struct settings *s)
 	for (size_t i = 0; i < s->cluster_count; i++)
 		cluster_settings_unref(s->clusters[i]);
 	free(s->clusters);
-	free(s->name);
-	free(s->runtime_directory);
-	free(s->control_group);
-	free(s->pidfile);
+	clear_all("nclust", s);
 	free(s->config_file);
 	free(s);
 }
@@ -108,30 +111,12 @@ void cluster_settings_unref(struct cluster_settings *c)
 {
 	if (c == NULL || --c->refs > 0)
 		return;
+	clear_all("cluster", c);
 	free(c->name);
-	strings_clear(&c->command);
-	free(c->command_text);
-	for (size_t i = 0; i < c->listen_count; i++)
-		address_fini(&c->listen[i]);
-	free(c->listen);
-	free(c->directory);
-	free(c->relay);
-	free(c->chroot);
-	free(c->user);
-	free(c->group);
-	strings_clear(&c->env);
-	strings_clear(&c->env_file);
-	free(c->signals);
-	value_probe_clear(&c->ready_probe);
-	value_probe_clear(&c->check);
-	for (size_t i = 0; i < HOOK_EVENTS; i++) {
-		free(c->hooks[i].text);
-		strings_clear(&c->hooks[i].command);
-	}
 	free(c);
 }
 
-static struct cluster_settings *cluster_settings_new(void)
+struct cluster_settings *cluster_settings_new(void)
 {
 	struct cluster_settings *c = calloc(1, sizeof(*c));
 

@@ -158,7 +158,6 @@ struct signal_rule {
 };
 
 struct limit {
-	int resource; /* RLIMIT_... */
 	struct rlimit value;
 	bool given;
 };
@@ -275,8 +274,12 @@ struct settings {
 	struct origin_table *origins; /* config/ alone looks inside */
 };
 
+/* With everything at its default, and no cluster; NULL when out of memory. */
+struct settings *settings_new(void);
 void settings_free(struct settings *s); /* drops its clusters' references */
 
+struct cluster_settings *cluster_settings_new(
+	void); /* so too, without a name */
 struct cluster_settings *cluster_settings_ref(struct cluster_settings *c);
 void cluster_settings_unref(struct cluster_settings *c);
 

@@ -62,6 +62,7 @@ int value_quote_shell(struct buffer *out, const char *word);
  * same out of an INI line); both take the place of what is there. */
 int value_command(struct strings *words, char **text, const char *from,
 	struct error *err);
+void value_command_clear(struct strings *words, char **text);
 
 /* "tcp", "http:/path", "exec:CMD"; PROBE_NONE is written "off". */
 bool value_is_probe(const char *text); /* by its first word */
@@ -94,8 +95,8 @@ int value_format_pass(struct buffer *out, unsigned dialects);
 
 /* "1024", "1024:4096", "infinity"; `bytes`: "64M" too. */
 int value_limit(
-	struct rlimit *out, const char *text, bool bytes, struct error *err);
-int value_format_limit(struct buffer *out, const struct rlimit *l);
+	struct limit *out, const char *text, bool bytes, struct error *err);
+int value_format_limit(struct buffer *out, const struct limit *l);
 
 /* "next", "TERM->QUIT", "all USR1->HUP"; out->signal is given. */
 int value_signal_rule(

@@ -55,18 +55,23 @@ int value_command(
 		strings_clear(&got);
 		return no_memory(err);
 	}
-	strings_clear(words);
-	free(*text);
+	value_command_clear(words, text);
 	*words = got;
 	*text = copy;
 	return 0;
 }
 
+void value_command_clear(struct strings *words, char **text)
+{
+	free(*text);
+	strings_clear(words);
+	*text = NULL;
+}
+
 void value_probe_clear(struct probe *p)
 {
-	free(p->text);
-	strings_clear(&p->command);
-	*p = (struct probe){0};
+	value_command_clear(&p->command, &p->text);
+	p->kind = PROBE_NONE;
 }
 
 bool value_is_probe(const char *text)

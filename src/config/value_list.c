@@ -322,7 +322,7 @@ static bool parse_rlim(rlim_t *out, const char *text, bool bytes)
 }
 
 int value_limit(
-	struct rlimit *out, const char *text, bool bytes, struct error *err)
+	struct limit *out, const char *text, bool bytes, struct error *err)
 {
 	struct rlimit l;
 	char soft[32];
@@ -340,7 +340,7 @@ int value_limit(
 	if (l.rlim_cur > l.rlim_max)
 		return value_wanted(
 			err, text, "a soft limit not above the hard one");
-	*out = l;
+	*out = (struct limit){.value = l, .given = true};
 	return 0;
 bad:
 	return value_wanted(err, text,
@@ -355,12 +355,12 @@ static int format_rlim(struct buffer *out, rlim_t value)
 	return buffer_printf(out, "%" PRIu64, (uint64_t)value);
 }
 
-int value_format_limit(struct buffer *out, const struct rlimit *l)
+int value_format_limit(struct buffer *out, const struct limit *l)
 {
-	(void)format_rlim(out, l->rlim_cur);
-	if (l->rlim_max != l->rlim_cur) {
+	(void)format_rlim(out, l->value.rlim_cur);
+	if (l->value.rlim_max != l->value.rlim_cur) {
 		(void)buffer_string(out, ":");
-		(void)format_rlim(out, l->rlim_max);
+		(void)format_rlim(out, l->value.rlim_max);
 	}
 	return out->failed ? -1 : 0;
 }

@@ -159,7 +159,7 @@ static void *make_cluster(struct carry_reader *r, void *owner)
 {
 	(void)r;
 	(void)owner;
-	return pairs_new_cluster();
+	return cluster_settings_new();
 }
 
 const struct carried carried_cluster = {
@@ -259,7 +259,7 @@ static void *make_instance(struct carry_reader *r, void *owner)
 {
 	(void)r;
 	(void)owner;
-	return pairs_new_instance();
+	return settings_new();
 }
 
 const struct carried carried_instance = {

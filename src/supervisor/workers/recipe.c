@@ -292,8 +292,8 @@ void recipe_limits(struct recipe *r, const struct rlimit *nofile)
 
 		if (!l->given)
 			continue;
-		has_nofile |= l->resource == RLIMIT_NOFILE;
-		r->limit_resources[r->limit_count] = l->resource;
+		has_nofile |= i == RLIMIT_NOFILE;
+		r->limit_resources[r->limit_count] = (int)i;
 		r->limits[r->limit_count++] = l->value;
 	}
 	if (!has_nofile) { /* ours was raised; select(2) fears over 1024 */

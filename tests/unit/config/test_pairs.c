@@ -84,7 +84,7 @@ static struct settings *made(void)
 
 static struct cluster_settings *rebuilt(const struct cluster_settings *c)
 {
-	struct cluster_settings *again = pairs_new_cluster();
+	struct cluster_settings *again = cluster_settings_new();
 	struct list *list = calloc(1, sizeof(*list));
 	struct error err;
 
@@ -176,7 +176,7 @@ static void put_origin(
 START_TEST(the_instance_comes_back_with_its_origins)
 {
 	struct settings *s = made();
-	struct settings *again = pairs_new_instance();
+	struct settings *again = settings_new();
 	struct list *list = calloc(1, sizeof(*list));
 	struct buffer before;
 	struct buffer after;
@@ -211,8 +211,8 @@ END_TEST
 
 START_TEST(unknown_keys_and_bad_values_are_told)
 {
-	struct cluster_settings *c = pairs_new_cluster();
-	struct settings *s = pairs_new_instance();
+	struct cluster_settings *c = cluster_settings_new();
+	struct settings *s = settings_new();
 	struct error err;
 
 	ck_assert_int_eq(
