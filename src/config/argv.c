@@ -305,47 +305,52 @@ static void apply(const struct words *w, struct settings *s, size_t at,
 
 static int set_command(struct cluster_settings *c, const struct words *w)
 {
-	struct buffer text;
+	struct strings words = {0};
+	char *text = NULL;
 
-	buffer_init(&text, 0);
-	strings_clear(&c->command);
-	for (int i = 0; i < w->command_argc; i++) {
-		if (strings_add(&c->command, w->command[i]) == -1)
-			text.failed = true;
-		if (i > 0)
-			(void)buffer_string(&text, " ");
-		(void)value_quote(&text, w->command[i]);
-	}
-	if (text.failed || buffer_text(&text) == NULL) {
-		buffer_fini(&text);
-		return -1;
-	}
-	free(c->command_text);
-	c->command_text = text.data;
+	for (int i = 0; i < w->command_argc; i++)
+		if (strings_add(&words, w->command[i]) == -1)
+			goto fail;
+	text = value_join(&words);
+	if (text == NULL)
+		goto fail;
+	value_command_clear(&c->command, &c->command_text);
+	c->command = words;
+	c->command_text = text;
 	return 0;
+fail:
+	strings_clear(&words);
+	return -1;
 }
 
-/* The clusters of a command line: one. */
-static void read_command(struct settings *s, struct words *w)
+/* The cluster of a command line, or SIZE_MAX and a fault. */
+static size_t add_cluster(struct settings *s, struct words *w)
 {
-	struct origin origin = {.kind = ORIGIN_ARGV};
-	size_t at = settings_add_cluster(s, NULL, origin);
-	int member;
+	size_t at = settings_add_cluster(
+		s, NULL, (struct origin){.kind = ORIGIN_ARGV});
 
 	if (at == SIZE_MAX) {
 		no_memory(w->faults);
-		return;
+		return SIZE_MAX;
 	}
 	apply(w, s, INSTANCE, w->faults);
 	apply(w, s, at, w->faults);
-	if (!w->separator)
+	return at;
+}
+
+static void read_command(struct settings *s, struct words *w)
+{
+	size_t at = add_cluster(s, w);
+	int member;
+
+	if (at == SIZE_MAX || !w->separator)
 		return;
 	if (w->command_argc == 0 || w->command[0][0] == '\0')
 		return; /* told by settings_check() */
 	if (set_command(s->clusters[at], w) == -1)
 		no_memory(w->faults);
 	*settings_origin(s, at, option_find("cluster", "command", &member)) =
-		origin;
+		(struct origin){.kind = ORIGIN_ARGV};
 }
 
 static char *absolute(const char *path)
@@ -367,17 +372,11 @@ static char *absolute(const char *path)
 static void try_words(struct words *w)
 {
 	struct settings *s = settings_new();
-	size_t at = SIZE_MAX;
 
-	if (s != NULL)
-		at = settings_add_cluster(
-			s, NULL, (struct origin){.kind = ORIGIN_ARGV});
-	if (at == SIZE_MAX)
+	if (s == NULL)
 		no_memory(w->faults);
-	else {
-		apply(w, s, INSTANCE, w->faults);
-		apply(w, s, at, w->faults);
-	}
+	else
+		(void)add_cluster(s, w);
 	settings_free(s);
 }
 
@@ -467,19 +466,12 @@ int config_read(struct invocation *out, int argc, char **argv,
 int config_reread(
 	struct settings **out, int argc, char **argv, struct faults *faults)
 {
-	struct words w = {
-		.argc = argc,
-		.argv = argv,
-		.faults = faults,
-		.before = faults->count,
-	};
+	unsigned before = faults->count;
+	struct invocation again;
 
-	split(&w);
-	*out = NULL;
-	if (w.kind == INVOKE_RUN && !w.stopped)
-		*out = build(&w);
-	free(w.given);
-	if (*out == NULL && faults->count == w.before)
+	(void)config_read(&again, argc, argv, NULL, faults);
+	*out = again.settings;
+	if (*out == NULL && faults->count == before)
 		faults_add(faults, EX_USAGE, "%s", nothing);
 	return *out != NULL ? 0 : -1;
 }

@@ -21,19 +21,20 @@ struct check {
 	struct cluster_settings *c;
 };
 
-static const struct option_row *row_named(const char *section, const char *key)
+/* Where the cluster's key came from. */
+static const struct origin *origin_of(const struct check *k, const char *key)
 {
 	int member;
-	const struct option_row *row = option_find(section, key, &member);
+	const struct option_row *row = option_find("cluster", key, &member);
 
 	assert(row != NULL);
-	return row;
+	return settings_origin(k->s, k->at, row);
 }
 
 /* Was the key refused already?  Then what follows from it is no news. */
 static bool is_bad(const struct check *k, const char *key)
 {
-	return settings_origin(k->s, k->at, row_named("cluster", key))->bad;
+	return origin_of(k, key)->bad;
 }
 
 /* A mistake in `key` of the cluster, told where the key stands, or, where it
@@ -44,8 +45,7 @@ static void fault(
 	const struct check *k, const char *key, const char *format, ...)
 {
 	const struct origin_table *t = k->s->origins;
-	const struct origin *o =
-		settings_origin(k->s, k->at, row_named("cluster", key));
+	const struct origin *o = origin_of(k, key);
 	unsigned line =
 		o->kind == ORIGIN_FILE ? o->line : t->clusters[k->at].head.line;
 	char text[480];
@@ -67,10 +67,7 @@ static void fault(
 /* Of two keys that do not go together, the one that was given; both: `a`. */
 static const char *given_of(const struct check *k, const char *a, const char *b)
 {
-	const struct origin *o =
-		settings_origin(k->s, k->at, row_named("cluster", a));
-
-	return o->kind != ORIGIN_DEFAULT ? a : b;
+	return origin_of(k, a)->kind != ORIGIN_DEFAULT ? a : b;
 }
 
 static void check_command(const struct check *k)
@@ -282,8 +279,7 @@ static void check_lasting(const struct check *k)
 		{HOOK_CRASH, "on-crash"}, {HOOK_HANG, "on-hang"}};
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
-		if (settings_origin(k->s, k->at, row_named("cluster", keys[i]))
-				->kind != ORIGIN_DEFAULT)
+		if (origin_of(k, keys[i])->kind != ORIGIN_DEFAULT)
 			fault(k, keys[i],
 				"does not go with 'accept': it is about "
 				"workers "
@@ -344,17 +340,6 @@ static void check_numbers(const struct check *k)
 			text_duration(max, c->backoff_max));
 }
 
-static const struct cluster_settings *cluster_named(
-	const struct settings *s, const char *name)
-{
-	for (size_t i = 0; i < s->cluster_count; i++)
-		if (!s->origins->clusters[i].shadow &&
-			s->clusters[i]->name != NULL &&
-			strcmp(s->clusters[i]->name, name) == 0)
-			return s->clusters[i];
-	return NULL;
-}
-
 static void check_sticky(const struct check *k)
 {
 	if (k->c->sticky == STICKY_OFF)
@@ -371,6 +356,7 @@ static void check_relay(const struct check *k)
 {
 	struct cluster_settings *c = k->c;
 	const struct cluster_settings *to = c;
+	size_t at;
 
 	if (c->relay != NULL && strcmp(c->relay, "off") == 0) {
 		free(c->relay);
@@ -378,8 +364,10 @@ static void check_relay(const struct check *k)
 	}
 	if (c->relay == NULL)
 		return;
-	if (strcmp(c->relay, "others") != 0)
-		to = cluster_named(k->s, c->relay);
+	if (strcmp(c->relay, "others") != 0) {
+		at = settings_find(k->s, k->s->cluster_count, c->relay);
+		to = at != SIZE_MAX ? k->s->clusters[at] : NULL;
+	}
 	if (to == NULL)
 		fault(k, "relay",
 			"wanted 'off', 'others' or a cluster of this file, "
@@ -399,6 +387,7 @@ static void check_name(struct check *k)
 {
 	struct settings *s = k->s;
 	const struct origin_table *t = s->origins;
+	size_t first;
 
 	if (k->c->name == NULL)
 		k->c->name = strdup(s->name);
@@ -406,14 +395,12 @@ static void check_name(struct check *k)
 		faults_add(k->faults, EX_OSERR, "out of memory");
 		return;
 	}
-	for (size_t i = 0; i < k->at; i++)
-		if (!t->clusters[i].shadow && s->clusters[i]->name != NULL &&
-			strcmp(s->clusters[i]->name, k->c->name) == 0)
-			faults_add(k->faults, EX_CONFIG,
-				"%s:%u: cluster '%s' is given twice, first in "
-				"line %u",
-				t->file, t->clusters[k->at].head.line,
-				k->c->name, t->clusters[i].head.line);
+	first = settings_find(s, k->at, k->c->name);
+	if (first != SIZE_MAX)
+		faults_add(k->faults, EX_CONFIG,
+			"%s:%u: cluster '%s' is given twice, first in line %u",
+			t->file, t->clusters[k->at].head.line, k->c->name,
+			t->clusters[first].head.line);
 }
 
 static char *instance_name(const struct settings *s)

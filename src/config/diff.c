@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "config/option.h"
+#include "config/origin.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,14 +62,6 @@ static int compare(const char *section, const void *a, const void *b,
 	return 0;
 }
 
-static struct cluster_settings *find(const struct settings *s, const char *name)
-{
-	for (size_t i = 0; i < s->cluster_count; i++)
-		if (strcmp(s->clusters[i]->name, name) == 0)
-			return s->clusters[i];
-	return NULL;
-}
-
 int diff_settings(
 	struct diff *d, const struct settings *old, const struct settings *new)
 {
@@ -82,15 +75,20 @@ int diff_settings(
 	for (size_t i = 0; i < new->cluster_count; i++) {
 		struct diff_cluster *c = &d->clusters[d->count++];
 
+		size_t was;
+
 		c->new = new->clusters[i];
-		c->old = find(old, c->new->name);
-		if (c->old != NULL &&
-			compare("cluster", c->old, c->new, &c->change, c->keys,
-				c) == -1)
+		was = settings_find(old, old->cluster_count, c->new->name);
+		if (was == SIZE_MAX)
+			continue;
+		c->old = old->clusters[was];
+		if (compare("cluster", c->old, c->new, &c->change, c->keys,
+			    c) == -1)
 			goto fail;
 	}
 	for (size_t i = 0; i < old->cluster_count; i++)
-		if (find(new, old->clusters[i]->name) == NULL)
+		if (settings_find(new, new->cluster_count,
+			    old->clusters[i]->name) == SIZE_MAX)
 			d->clusters[d->count++].old = old->clusters[i];
 	return 0;
 fail:

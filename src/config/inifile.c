@@ -100,6 +100,7 @@ static void open_cluster(struct ini *ini, const char *name)
 	const struct origin_table *t = ini->s->origins;
 	char text[100];
 	bool good = name == NULL || text_is_name(name);
+	size_t first;
 
 	ini->section = "cluster";
 	(void)snprintf(ini->where, sizeof(ini->where), "cluster%s%.66s",
@@ -109,15 +110,11 @@ static void open_cluster(struct ini *ini, const char *name)
 			"wanted a cluster's name of 1 to 64 of 'A-Z a-z 0-9 . "
 			"_ -', not beginning with '.' or '-', found '%s'",
 			shown(text, name));
-	for (size_t i = 0; good && i < ini->s->cluster_count; i++) {
-		const char *other = ini->s->clusters[i]->name;
-
-		if (t->clusters[i].shadow || (other == NULL) != (name == NULL))
-			continue;
-		if (name != NULL && strcmp(other, name) != 0)
-			continue;
+	first = good ? settings_find(ini->s, ini->s->cluster_count, name)
+		     : SIZE_MAX;
+	if (first != SIZE_MAX) {
 		fault(ini, "section [%s] is given twice, first in line %u",
-			ini->where, t->clusters[i].head.line);
+			ini->where, t->clusters[first].head.line);
 		good = false;
 	}
 	ini->cluster =

@@ -40,6 +40,10 @@ static inline const char *section_of(size_t at)
 size_t settings_add_cluster(
 	struct settings *s, const char *name, struct origin head);
 
+/* The first of the clusters before `end` that has this name (NULL: none yet), but
+ * for those of refused sections; or SIZE_MAX. */
+size_t settings_find(const struct settings *s, size_t end, const char *name);
+
 /*
  * Parse and store one value.  Within one file a key that is not repeatable
  * stands once; a value from the command line takes the place of the file's.

@@ -173,6 +173,20 @@ fail:
 	return SIZE_MAX;
 }
 
+size_t settings_find(const struct settings *s, size_t end, const char *name)
+{
+	for (size_t i = 0; i < end; i++) {
+		const char *other = s->clusters[i]->name;
+
+		if (!s->origins->clusters[i].shadow &&
+			(name == NULL || other == NULL
+					? name == other
+					: strcmp(name, other) == 0))
+			return i;
+	}
+	return SIZE_MAX;
+}
+
 void *settings_base(const struct settings *s, size_t at)
 {
 	return at == INSTANCE ? (void *)(uintptr_t)s : s->clusters[at];

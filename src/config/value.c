@@ -189,17 +189,13 @@ int value_bool(bool *out, const char *text, struct error *err)
 int value_octal(int *out, const char *text, struct error *err)
 {
 	size_t len = strlen(text);
-	int mode = 0;
+	long mode = strtol(text, NULL, 8);
 
-	if (len == 0 || len > 5 || strspn(text, "01234567") != len)
+	if (len == 0 || len > 5 || strspn(text, "01234567") != len ||
+		mode > 0777)
 		return value_wanted(
 			err, text, "an octal number from 0 to 0777");
-	for (; *text != '\0'; text++)
-		mode = mode * 8 + (*text - '0');
-	if (mode > 0777)
-		return value_wanted(
-			err, text - len, "an octal number from 0 to 0777");
-	*out = mode;
+	*out = (int)mode;
 	return 0;
 }
 
@@ -222,20 +218,16 @@ static int parse_id(
 {
 	unsigned long long n;
 
-	if (text[0] == '#') {
-		if (!value_digits(&n, text + 1, 0, UINT32_MAX - 1))
-			return value_wanted(
-				err, text, "a %s, or '#NUMBER'", what);
+	if (text[0] == '#' && value_digits(&n, text + 1, 0, UINT32_MAX - 1)) {
 		*id = (long)n;
 		return 0;
 	}
-	if (text[0] != '\0' && text[strspn(text, "0123456789")] == '\0') {
-		(void)value_wanted(err, text, "a %s, or '#NUMBER'", what);
-		return error_hint(err, "for the number write '#%.20s'", text);
-	}
-	if (text[0] == '\0')
-		return value_wanted(err, text, "a %s, or '#NUMBER'", what);
-	return 1;
+	if (text[0] != '#' && text[strspn(text, "0123456789")] != '\0')
+		return 1;
+	(void)value_wanted(err, text, "a %s, or '#NUMBER'", what);
+	if (text[0] != '#' && text[0] != '\0')
+		(void)error_hint(err, "for the number write '#%.20s'", text);
+	return -1;
 }
 
 int value_user(long *uid, long *gid, const char *text, struct error *err)
@@ -388,6 +380,21 @@ static int quote(
 int value_quote(struct buffer *out, const char *word)
 {
 	return quote(out, word, PLAIN "#~^!*?[]", ';');
+}
+
+char *value_join(const struct strings *words)
+{
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	for (size_t i = 0; i < words->count; i++) {
+		if (i > 0)
+			(void)buffer_string(&out, " ");
+		(void)value_quote(&out, words->list[i]);
+	}
+	if (out.failed || buffer_text(&out) == NULL)
+		buffer_fini(&out);
+	return out.data;
 }
 
 int value_quote_shell(struct buffer *out, const char *word)

@@ -55,6 +55,8 @@ int value_split(struct strings *out, const char *text, struct error *err);
 /* Append a word so that value_split() gives it back, also out of an INI line:
  * no blank stands before a ';'. */
 int value_quote(struct buffer *out, const char *word);
+/* All of them, parted by blanks; heap, or NULL. */
+char *value_join(const struct strings *words);
 /* So that a shell gives it back. */
 int value_quote_shell(struct buffer *out, const char *word);
 

@@ -21,21 +21,9 @@ static int no_memory(struct error *err)
  * as value_quote() writes them.  Heap, or NULL. */
 static char *text_of(const struct strings *words, const char *text)
 {
-	struct buffer out;
-
 	if (strstr(text, " ;") == NULL && strstr(text, "\t;") == NULL)
 		return strdup(text);
-	buffer_init(&out, 0);
-	for (size_t i = 0; i < words->count; i++) {
-		if (i > 0)
-			(void)buffer_string(&out, " ");
-		(void)value_quote(&out, words->list[i]);
-	}
-	if (buffer_text(&out) == NULL || out.failed) {
-		buffer_fini(&out);
-		return NULL;
-	}
-	return out.data;
+	return value_join(words);
 }
 
 int value_command(
