@@ -60,6 +60,32 @@ _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 	}
 
 /* clang-format off */
+
+/* Rows of a cluster that differ in little; what stands last is by name. */
+#define DURATION(field, key, low, high, usual, text, ...) \
+	{ \
+		IN_CLUSTER(field), .name = key, .type = OPT_DURATION, \
+		.least = low, .most = high, .fallback = usual, \
+		.argument = "time", .help = text, __VA_ARGS__ \
+	}
+#define COUNT(field, key, low, high, usual, text, ...) \
+	{ \
+		IN_CLUSTER(field), .name = key, .type = OPT_COUNT, \
+		.least = low, .most = high, .fallback = usual, \
+		.argument = "count", .help = text, __VA_ARGS__ \
+	}
+#define CHOICE(field, key, words, usual, what, text, ...) \
+	{ \
+		IN_CLUSTER(field), .name = key, .type = OPT_CHOICE, \
+		.choices = words, .fallback = usual, .argument = what, \
+		.help = text, __VA_ARGS__ \
+	}
+#define BOOL(field, key, usual, text, ...) \
+	{ \
+		IN_CLUSTER(field), .name = key, .type = OPT_BOOL, \
+		.fallback = usual, .help = text, __VA_ARGS__ \
+	}
+
 const struct option_row option_rows[] = {
 	{
 		.name = "config", .letter = 'c', .type = OPT_PATH,
@@ -140,48 +166,27 @@ const struct option_row option_rows[] = {
 		.argument = "dialects", .change = CHANGE_ROLL,
 		.help = "how workers are told of their sockets",
 	},
-	{
-		IN_CLUSTER(listen_pid), .name = "listen-pid", .type = OPT_BOOL,
-		.fallback = "yes", .change = CHANGE_ROLL,
-		.help = "set LISTEN_PID",
-	},
-	{
-		IN_CLUSTER(intercept), .name = "intercept",
-		.type = OPT_CHOICE, .choices = intercepts, .fallback = "auto",
-		.argument = "when", .change = CHANGE_ROLL, .common = true,
-		.help = "take over the port of a server that binds by itself",
-	},
-	{
-		IN_CLUSTER(balance), .name = "balance", .type = OPT_CHOICE,
-		.choices = balances, .fallback = "auto",
-		.argument = "way", .change = CHANGE_ROLL,
-		.help = "how connections are spread over the workers",
-	},
-	{
-		IN_CLUSTER(sticky), .name = "sticky", .type = OPT_CHOICE,
-		.choices = stickies, .fallback = "off", .argument = "what",
-		.change = CHANGE_ROLL,
-		.help = "what keeps a client at its worker, with balance = rr",
-	},
-	{
-		IN_CLUSTER(accept), .name = "accept", .type = OPT_BOOL,
-		.fallback = "no", .change = CHANGE_RESTART,
-		.help = "run the command once for each connection",
-	},
-	{
-		IN_CLUSTER(accept_per_address), .name = "accept-per-address",
-		.type = OPT_COUNT, .least = 1, .most = WORKERS_MAX,
-		.word = "off", .fallback = "off", .argument = "count",
-		.change = CHANGE_LIVE,
-		.help = "accept: most connections at once of one address",
-	},
-	{
-		IN_CLUSTER(accept_timeout), .name = "accept-timeout",
-		.type = OPT_DURATION, .least = 100 * MSEC, .most = 8760LL * HOUR,
-		.word = "off", .fallback = "off", .argument = "time",
-		.change = CHANGE_LIVE,
-		.help = "accept: how long the process of a connection may run",
-	},
+	BOOL(listen_pid, "listen-pid", "yes",
+		"set LISTEN_PID", .change = CHANGE_ROLL),
+	CHOICE(intercept, "intercept", intercepts, "auto", "when",
+		"take over the port of a server that binds by itself",
+		.change = CHANGE_ROLL, .common = true),
+	CHOICE(balance, "balance", balances, "auto", "way",
+		"how connections are spread over the workers",
+		.change = CHANGE_ROLL),
+	CHOICE(sticky, "sticky", stickies, "off", "what",
+		"what keeps a client at its worker, with balance = rr",
+		.change = CHANGE_ROLL),
+	BOOL(accept, "accept", "no",
+		"run the command once for each connection",
+		.change = CHANGE_RESTART),
+	COUNT(accept_per_address, "accept-per-address", 1, WORKERS_MAX, "off",
+		"accept: most connections at once of one address",
+		.word = "off", .change = CHANGE_LIVE),
+	DURATION(accept_timeout, "accept-timeout", 100 * MSEC, 8760LL * HOUR,
+		"off",
+		"accept: how long the process of a connection may run",
+		.word = "off", .change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(directory), .name = "directory", .type = OPT_PATH,
 		.unset = "inherited", .argument = "path", .example = "/",
@@ -226,22 +231,17 @@ const struct option_row option_rows[] = {
 		.repeatable = true,
 		.help = "set the variables of a file of NAME=value lines",
 	},
-	{
-		IN_CLUSTER(clear_env), .name = "clear-env", .type = OPT_BOOL,
-		.fallback = "no", .change = CHANGE_ROLL,
-		.help = "start from an empty environment",
-	},
+	BOOL(clear_env, "clear-env", "no",
+		"start from an empty environment", .change = CHANGE_ROLL),
 	{
 		IN_CLUSTER(chroot), .name = "chroot", .type = OPT_PATH,
 		.unset = "none", .argument = "path", .example = "/srv/shop",
 		.change = CHANGE_ROLL,
 		.help = "root directory of the workers",
 	},
-	{
-		IN_CLUSTER(no_new_privs), .name = "no-new-privs",
-		.type = OPT_BOOL, .fallback = "no", .change = CHANGE_ROLL,
-		.help = "workers gain no privilege by set-user-id programs",
-	},
+	BOOL(no_new_privs, "no-new-privs", "no",
+		"workers gain no privilege by set-user-id programs",
+		.change = CHANGE_ROLL),
 	{
 		IN_CLUSTER(capabilities), .name = "capabilities",
 		.type = OPT_CAPABILITIES, .unset = "inherited",
@@ -267,12 +267,8 @@ const struct option_row option_rows[] = {
 	LIMIT("sigpending", SIGPENDING, false, "1000",
 		"limit of queued signals"),
 	LIMIT("stack", STACK, true, "8M", "limit of the stack"),
-	{
-		IN_CLUSTER(cpu), .name = "cpu", .type = OPT_CHOICE,
-		.choices = cpu_modes, .fallback = "none", .argument = "way",
-		.change = CHANGE_ROLL,
-		.help = "spread: pin slot i to the i-th CPU",
-	},
+	CHOICE(cpu, "cpu", cpu_modes, "none", "way",
+		"spread: pin slot i to the i-th CPU", .change = CHANGE_ROLL),
 	{
 		IN_CLUSTER(threads), .name = "threads", .type = OPT_THREADS,
 		.fallback = "off", .argument = "count", .change = CHANGE_ROLL,
@@ -290,63 +286,36 @@ const struct option_row option_rows[] = {
 		.common = true,
 		.help = "auto, notify, listen, alive:TIME, tcp, http:, exec:",
 	},
-	{
-		IN_CLUSTER(start_timeout), .name = "start-timeout",
-		.type = OPT_DURATION, .least = MSEC, .most = 24 * HOUR,
-		.fallback = "60s", .argument = "time", .change = CHANGE_LIVE,
-		.help = "a worker that is not ready by then has failed",
-	},
+	DURATION(start_timeout, "start-timeout", MSEC, 24 * HOUR, "60s",
+		"a worker that is not ready by then has failed",
+		.change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(check), .name = "check", .type = OPT_PROBE,
 		.fallback = "off", .argument = "probe",
 		.change = CHANGE_LIVE,
 		.help = "ask ready workers: tcp, http:/PATH or exec:CMD",
 	},
-	{
-		IN_CLUSTER(check_interval), .name = "check-interval",
-		.type = OPT_DURATION, .least = 10 * MSEC, .most = 24 * HOUR,
-		.fallback = "10s", .argument = "time", .change = CHANGE_LIVE,
-		.help = "time from one check of a worker to its next",
-	},
-	{
-		IN_CLUSTER(check_timeout), .name = "check-timeout",
-		.type = OPT_DURATION, .least = 10 * MSEC, .most = HOUR,
-		.fallback = "5s", .argument = "time", .change = CHANGE_LIVE,
-		.help = "a check without an answer by then has failed",
-	},
-	{
-		IN_CLUSTER(check_failures), .name = "check-failures",
-		.type = OPT_COUNT, .least = 1, .most = 1000, .fallback = "3",
-		.argument = "count", .change = CHANGE_LIVE,
-		.help = "this many failed checks in a row end a worker",
-	},
-	{
-		IN_CLUSTER(watchdog), .name = "watchdog",
-		.type = OPT_DURATION, .least = 10 * MSEC, .most = 24 * HOUR,
-		.word = "off", .fallback = "off", .argument = "time",
-		.change = CHANGE_ROLL,
-		.help = "a worker must say WATCHDOG=1 within this time",
-	},
-	{
-		IN_CLUSTER(stall), .name = "stall", .type = OPT_DURATION,
-		.least = 100 * MSEC, .most = 24 * HOUR,
-		.word = "off", .fallback = "off", .argument = "time",
-		.change = CHANGE_LIVE,
-		.help = "a worker that leaves requests lie so long is hung",
-	},
-	{
-		IN_CLUSTER(request_timeout), .name = "request-timeout",
-		.type = OPT_DURATION, .least = SECOND, .most = 24 * HOUR,
-		.word = "off", .fallback = "off", .argument = "time",
-		.change = CHANGE_LIVE,
-		.help = "a worker that owes an answer for so long is replaced",
-	},
-	{
-		IN_CLUSTER(hang_signal), .name = "hang-signal",
-		.type = OPT_CHOICE, .choices = hang_signals, .fallback = "off",
-		.argument = "signal", .change = CHANGE_LIVE,
-		.help = "sent to one that hangs, 2 s before its stop signal",
-	},
+	DURATION(check_interval, "check-interval", 10 * MSEC, 24 * HOUR, "10s",
+		"time from one check of a worker to its next",
+		.change = CHANGE_LIVE),
+	DURATION(check_timeout, "check-timeout", 10 * MSEC, HOUR, "5s",
+		"a check without an answer by then has failed",
+		.change = CHANGE_LIVE),
+	COUNT(check_failures, "check-failures", 1, 1000, "3",
+		"this many failed checks in a row end a worker",
+		.change = CHANGE_LIVE),
+	DURATION(watchdog, "watchdog", 10 * MSEC, 24 * HOUR, "off",
+		"a worker must say WATCHDOG=1 within this time",
+		.word = "off", .change = CHANGE_ROLL),
+	DURATION(stall, "stall", 100 * MSEC, 24 * HOUR, "off",
+		"a worker that leaves requests lie so long is hung",
+		.word = "off", .change = CHANGE_LIVE),
+	DURATION(request_timeout, "request-timeout", SECOND, 24 * HOUR, "off",
+		"a worker that owes an answer for so long is replaced",
+		.word = "off", .change = CHANGE_LIVE),
+	CHOICE(hang_signal, "hang-signal", hang_signals, "off", "signal",
+		"sent to one that hangs, 2 s before its stop signal",
+		.change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(max_memory), .name = "max-memory",
 		.type = OPT_MEMORY_LIMIT, .least = 1 << 20, .most = 1LL << 60,
@@ -354,57 +323,35 @@ const struct option_row option_rows[] = {
 		.change = CHANGE_LIVE,
 		.help = "replace a worker whose memory is above this",
 	},
-	{
-		IN_CLUSTER(max_age), .name = "max-age", .type = OPT_DURATION,
-		.least = SECOND, .most = 8760LL * HOUR,
-		.word = "off", .fallback = "off", .argument = "time",
-		.change = CHANGE_LIVE,
-		.help = "replace a worker that is older than this",
-	},
+	DURATION(max_age, "max-age", SECOND, 8760LL * HOUR, "off",
+		"replace a worker that is older than this",
+		.word = "off", .change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(stop), .name = "stop-signal",
 		.type = OPT_STOP_SIGNAL, .fallback = "TERM",
 		.argument = "signals", .change = CHANGE_LIVE,
 		.help = "how a worker is asked to stop: TERM, QUIT:10s TERM:5s",
 	},
-	{
-		IN_CLUSTER(stop_timeout), .name = "stop-timeout",
-		.type = OPT_DURATION, .least = 0, .most = 24 * HOUR,
-		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
-		.common = true,
-		.help = "grace between the stop signal and SIGKILL",
-	},
-	{
-		IN_CLUSTER(backoff_min), .name = "backoff-min",
-		.type = OPT_DURATION, .least = MSEC, .most = 24 * HOUR,
-		.fallback = "100ms", .argument = "time",
-		.change = CHANGE_LIVE,
-		.help = "wait before a worker that died is started again",
-	},
-	{
-		IN_CLUSTER(backoff_max), .name = "backoff-max",
-		.type = OPT_DURATION, .least = MSEC, .most = 24 * HOUR,
-		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
-		.help = "longest such wait",
-	},
+	DURATION(stop_timeout, "stop-timeout", 0, 24 * HOUR, "30s",
+		"grace between the stop signal and SIGKILL",
+		.change = CHANGE_LIVE, .common = true),
+	DURATION(backoff_min, "backoff-min", MSEC, 24 * HOUR, "100ms",
+		"wait before a worker that died is started again",
+		.change = CHANGE_LIVE),
+	DURATION(backoff_max, "backoff-max", MSEC, 24 * HOUR, "30s",
+		"longest such wait", .change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(backoff_jitter), .name = "backoff-jitter",
 		.type = OPT_PERCENT, .fallback = "20%", .argument = "share",
 		.change = CHANGE_LIVE,
 		.help = "random part of it, so that slots part",
 	},
-	{
-		IN_CLUSTER(stable_after), .name = "stable-after",
-		.type = OPT_DURATION, .least = 0, .most = 24 * HOUR,
-		.fallback = "1s", .argument = "time", .change = CHANGE_LIVE,
-		.help = "ready for this long and a minute: deaths are forgotten",
-	},
-	{
-		IN_CLUSTER(restart), .name = "restart", .type = OPT_CHOICE,
-		.choices = restarts, .fallback = "always",
-		.argument = "policy", .change = CHANGE_LIVE,
-		.help = "which ends are followed by a new start",
-	},
+	DURATION(stable_after, "stable-after", 0, 24 * HOUR, "1s",
+		"ready for this long and a minute: deaths are forgotten",
+		.change = CHANGE_LIVE),
+	CHOICE(restart, "restart", restarts, "always", "policy",
+		"which ends are followed by a new start",
+		.change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(success_exit), .name = "success-exit",
 		.type = OPT_EXITS, .fallback = "0", .argument = "statuses",
@@ -417,50 +364,26 @@ const struct option_row option_rows[] = {
 		.argument = "count/time", .change = CHANGE_LIVE,
 		.help = "stop the cluster after so many deaths: 5/1m",
 	},
-	{
-		IN_CLUSTER(drain), .name = "drain", .type = OPT_CHOICE,
-		.choices = drains, .fallback = "auto", .argument = "way",
-		.change = CHANGE_LIVE,
-		.help = "how an old worker is emptied before it is stopped",
-	},
-	{
-		IN_CLUSTER(drain_timeout), .name = "drain-timeout",
-		.type = OPT_DURATION, .least = 0, .most = 24 * HOUR,
-		.fallback = "30s", .argument = "time", .change = CHANGE_LIVE,
-		.help = "a worker not empty by then is stopped all the same",
-	},
-	{
-		IN_CLUSTER(surge), .name = "surge", .type = OPT_COUNT,
-		.least = 0, .most = WORKERS_MAX, .word = "all",
-		.word_value = WORKERS_MAX, .fallback = "1",
-		.argument = "count", .change = CHANGE_LIVE,
-		.help = "rolling restart: so many more than wanted, or all",
-	},
-	{
-		IN_CLUSTER(max_unavailable), .name = "max-unavailable",
-		.type = OPT_COUNT, .least = 0, .most = WORKERS_MAX,
-		.fallback = "0", .argument = "count", .change = CHANGE_LIVE,
-		.help = "rolling restart: how many fewer",
-	},
-	{
-		IN_CLUSTER(canary), .name = "canary", .type = OPT_COUNT,
-		.least = 0, .most = WORKERS_MAX, .fallback = "0",
-		.argument = "count", .change = CHANGE_LIVE,
-		.help = "rolling restart: replace so many first, as a trial",
-	},
-	{
-		IN_CLUSTER(bake), .name = "bake", .type = OPT_DURATION,
-		.least = 0, .most = 24 * HOUR, .word = "auto",
-		.word_value = BAKE_AUTO, .fallback = "auto",
-		.argument = "time", .change = CHANGE_LIVE,
-		.help = "how long the first new workers are watched",
-	},
-	{
-		IN_CLUSTER(old_generations), .name = "old-generations",
-		.type = OPT_COUNT, .least = 1, .most = 100, .fallback = "2",
-		.argument = "count", .change = CHANGE_LIVE,
-		.help = "how many old generations may still be stopping",
-	},
+	CHOICE(drain, "drain", drains, "auto", "way",
+		"how an old worker is emptied before it is stopped",
+		.change = CHANGE_LIVE),
+	DURATION(drain_timeout, "drain-timeout", 0, 24 * HOUR, "30s",
+		"a worker not empty by then is stopped all the same",
+		.change = CHANGE_LIVE),
+	COUNT(surge, "surge", 0, WORKERS_MAX, "1",
+		"rolling restart: so many more than wanted, or all",
+		.word = "all", .word_value = WORKERS_MAX, .change = CHANGE_LIVE),
+	COUNT(max_unavailable, "max-unavailable", 0, WORKERS_MAX, "0",
+		"rolling restart: how many fewer", .change = CHANGE_LIVE),
+	COUNT(canary, "canary", 0, WORKERS_MAX, "0",
+		"rolling restart: replace so many first, as a trial",
+		.change = CHANGE_LIVE),
+	DURATION(bake, "bake", 0, 24 * HOUR, "auto",
+		"how long the first new workers are watched",
+		.word = "auto", .word_value = BAKE_AUTO, .change = CHANGE_LIVE),
+	COUNT(old_generations, "old-generations", 1, 100, "2",
+		"how many old generations may still be stopping",
+		.change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(signals), .name = "signal-NAME",
 		.type = OPT_SIGNAL_RULE, .unset = "as in nclust(1)",
@@ -475,24 +398,14 @@ const struct option_row option_rows[] = {
 		.change = CHANGE_LIVE, .repeatable = true,
 		.help = "a command to run when something has happened",
 	},
-	{
-		IN_CLUSTER(log), .name = "log", .type = OPT_CHOICE,
-		.choices = log_modes, .fallback = "auto",
-		.argument = "where", .change = CHANGE_ROLL, .common = true,
-		.help = "the workers' output: auto, inherit, prefix, off",
-	},
-	{
-		IN_CLUSTER(orphans), .name = "orphans", .type = OPT_CHOICE,
-		.choices = orphans, .fallback = "stop", .argument = "deed",
-		.change = CHANGE_ROLL,
-		.help = "what becomes of workers when nclust is killed",
-	},
-	{
-		IN_CLUSTER(ipc), .name = "ipc", .type = OPT_CHOICE,
-		.choices = ipcs, .fallback = "auto", .argument = "mode",
-		.change = CHANGE_ROLL,
-		.help = "a message channel for each worker",
-	},
+	CHOICE(log, "log", log_modes, "auto", "where",
+		"the workers' output: auto, inherit, prefix, off",
+		.change = CHANGE_ROLL, .common = true),
+	CHOICE(orphans, "orphans", orphans, "stop", "deed",
+		"what becomes of workers when nclust is killed",
+		.change = CHANGE_ROLL),
+	CHOICE(ipc, "ipc", ipcs, "auto", "mode",
+		"a message channel for each worker", .change = CHANGE_ROLL),
 	{
 		IN_CLUSTER(relay), .name = "relay", .type = OPT_NAME,
 		.unset = "off", .argument = "whither", .example = "others",
