@@ -134,14 +134,6 @@ static void on_scale(struct cluster *c, const struct event *e)
 
 /* ---- events about one worker ---- */
 
-static void on_spawned(
-	struct cluster *c, struct worker *w, const struct event *e)
-{
-	struct moment more = {.pid = e->pid};
-
-	(void)slot_tell(c, e->slot, w, ON_SPAWNED, &more);
-}
-
 static void on_ready(struct cluster *c, struct worker *w, const struct event *e)
 {
 	const struct generation *g = cluster_find_generation(c, w->generation);
@@ -175,13 +167,13 @@ static void on_proved(
 static void on_worker(struct cluster *c, const struct event *e)
 {
 	struct worker *w = slot_find(c, e->slot, e->worker);
-	struct moment more = {.span = e->span};
+	struct moment more = {.pid = e->pid, .span = e->span};
 
 	if (w == NULL)
 		return;
 	switch (e->kind) {
 	case EVENT_SPAWNED:
-		on_spawned(c, w, e);
+		(void)slot_tell(c, e->slot, w, ON_SPAWNED, &more);
 		break;
 	case EVENT_SPAWN_FAILED:
 		slot_bury(c, e->slot, w, ON_FAILED, &e->ending);
@@ -258,23 +250,8 @@ static void apply(struct cluster *c, const struct event *e)
 	case EVENT_HOLD:
 		c->held = e->held;
 		break;
-	case EVENT_SPAWNED:
-	case EVENT_SPAWN_FAILED:
-	case EVENT_READY:
-	case EVENT_LISTENING:
-	case EVENT_LEAVING:
-	case EVENT_EXTEND:
-	case EVENT_EXITED:
-	case EVENT_PROVED:
-	case EVENT_ALIVE:
-	case EVENT_WATCHDOG:
-	case EVENT_UNWELL:
-	case EVENT_OUTGROWN:
-	case EVENT_DRAINED:
-	case EVENT_GRACEFUL:
-	case EVENT_BUSY:
+	default:
 		on_worker(c, e);
-		break;
 	}
 }
 

@@ -138,18 +138,12 @@ static bool is_hopeless(const struct cluster *c, const struct worker *dead,
 		dead->generation == c->generation;
 }
 
-static nsec_t age_of(const struct cluster *c, const struct worker *w)
-{
-	return w->pid == 0 ? 0 : c->now - w->born;
-}
-
 /* What a death means beyond its slot.  That of a worker beside another one
  * that has the place is no reason to give up. */
 static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 	const struct ending *ending, bool beside)
 {
 	const struct slot *s = &c->slots[i];
-	nsec_t age = age_of(c, dead);
 
 	if (why_is_asked(dead->why) || !cluster_wants(c, i))
 		return;
@@ -158,26 +152,26 @@ static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 		return;
 	}
 	if (rollout_watches(c, dead) && s->ended != SLOT_ENDED_WELL)
-		rollout_fail(c, i, dead, ending, dead->why, age);
+		rollout_fail(c, i, dead, ending, dead->why);
 	if (s->ended == SLOT_GOES_ON && !beside)
 		count_death(c);
 }
 
-static void report_death(struct cluster *c, uint32_t i,
-	const struct worker *dead, const struct ending *ending, nsec_t wait)
+static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
+	const struct ending *ending, nsec_t wait)
 {
-	struct report *report;
+	struct report *report =
+		worker_report(c->out, REPORT_EXITED, i, dead, c->now);
 
-	report = actions_report(c->out, REPORT_EXITED, i, dead->id);
-	report->pid = dead->pid;
 	report->generation = dead->generation;
-	report->age = age_of(c, dead);
 	report->was_ready = worker_was_ready(dead);
 	if (report->was_ready)
 		report->ready_for = c->now - dead->ready_at;
-	report->why = dead->why;
 	report->ending = *ending;
 	report->wait = wait;
+	c->slots[i].last = *ending;
+	c->slots[i].last_why = dead->why;
+	c->slots[i].last_age = report->age;
 }
 
 void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
@@ -193,12 +187,8 @@ void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
 	if (!slot_tell(c, i, w, event, NULL))
 		return;
 	wait = plan_next(c, i, &dead, was_main, ending);
-	if (ending->kind != ENDING_NONE) {
-		s->last = *ending;
-		s->last_why = dead.why;
-		s->last_age = age_of(c, &dead);
-		report_death(c, i, &dead, ending, wait);
-	}
+	if (ending->kind != ENDING_NONE)
+		note_death(c, i, &dead, ending, wait);
 	if (s->ended != ended_before)
 		(void)actions_report(c->out, REPORT_SLOT_ENDED, i, 0);
 	if (c->rollout.at_end || !rollout_has_turned(c, s))

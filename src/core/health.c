@@ -4,19 +4,14 @@
 #include "core/canary.h"
 #include "core/inside.h"
 
-static void report_unfit(struct cluster *c, uint32_t i, const struct worker *w,
+/* It serves on, but a successor is wanted. */
+static void mark(struct cluster *c, uint32_t i, struct worker *w,
 	enum report_kind kind, enum why why)
 {
-	struct report *report = actions_report(c->out, kind, i, w->id);
+	struct report *report = worker_report(c->out, kind, i, w, c->now);
 
-	report->pid = w->pid;
 	report->generation = w->generation;
 	report->why = why;
-	report->age = c->now - w->born;
-}
-
-static void mark(struct cluster *c, struct worker *w, enum why why)
-{
 	if (w->unfit == WHY_ITSELF)
 		c->unfit++;
 	w->unfit = why;
@@ -28,7 +23,7 @@ static void fail_canary(
 {
 	static const struct ending unknown = {.kind = ENDING_NONE};
 
-	rollout_fail(c, i, w, &unknown, why, c->now - w->born);
+	rollout_fail(c, i, w, &unknown, why);
 }
 
 static void hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
@@ -55,8 +50,7 @@ static void fails(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 	if (w->state != WORKER_READY || w->unfit == WHY_CHECK ||
 		w->unfit == WHY_REQUEST)
 		return;
-	mark(c, w, why);
-	report_unfit(c, i, w, REPORT_UNWELL, why);
+	mark(c, i, w, REPORT_UNWELL, why);
 }
 
 void health_unwell(
@@ -73,8 +67,7 @@ void health_outgrown(
 {
 	if (w->state != WORKER_READY || w->unfit != WHY_ITSELF)
 		return;
-	mark(c, w, why);
-	report_unfit(c, i, w, REPORT_OUTGROWN, why);
+	mark(c, i, w, REPORT_OUTGROWN, why);
 }
 
 void health_missed(struct cluster *c, uint32_t i, struct worker *w)

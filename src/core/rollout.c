@@ -176,10 +176,11 @@ static void count_ready(const struct cluster *c, struct report *report)
 }
 
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
-	const struct ending *ending, enum why why, nsec_t age)
+	const struct ending *ending, enum why why)
 {
 	struct rollout *r = &c->rollout;
-	struct report *report = rollout_report(c, REPORT_ROLLOUT_FAILED, r->id);
+	struct report *report =
+		worker_report(c->out, REPORT_ROLLOUT_FAILED, i, w, c->now);
 	bool late = !r->under_way;
 	bool changed_settings = cluster_find_generation(c, r->to)->settings !=
 		cluster_find_generation(c, late ? r->from : c->generation)
@@ -191,13 +192,10 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	}
 	if (late && changed_settings)
 		c->generation = r->from;
-	report->slot = i;
-	report->worker = w->id;
-	report->pid = w->pid;
+	report->rollout = r->id;
 	report->generation = r->to;
 	report->ending = *ending;
 	report->why = why;
-	report->age = age;
 	report->was_ready = worker_was_ready(w);
 	count_ready(c, report);
 	r->under_way = false;

@@ -122,7 +122,7 @@ unsigned rollout_keeps(struct cluster *c);
 
 /* A worker of the new generation has failed. */
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
-	const struct ending *ending, enum why why, nsec_t age);
+	const struct ending *ending, enum why why);
 
 /* The cluster stops: what is under way or waits has failed. */
 void rollout_cancel(struct cluster *c);

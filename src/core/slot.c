@@ -168,7 +168,7 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 		slot_stop(c, i, w, WHY_START_TIMEOUT);
 	if (w->why == WHY_START_TIMEOUT && c->rollout.under_way &&
 		w->generation == c->rollout.to)
-		rollout_fail(c, i, w, &unknown, w->why, c->now - w->born);
+		rollout_fail(c, i, w, &unknown, w->why);
 }
 
 bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,

@@ -3,11 +3,27 @@
 
 #include <signal.h>
 
+struct report *worker_report(struct actions *out, enum report_kind kind,
+	uint32_t slot, const struct worker *w, nsec_t now)
+{
+	struct report *report = actions_report(out, kind, slot, w->id);
+
+	report->pid = w->pid;
+	report->why = w->why;
+	report->age = w->pid == 0 ? 0 : now - w->born;
+	return report;
+}
+
+static struct report *tell(
+	const struct worker *w, const struct moment *at, enum report_kind kind)
+{
+	return worker_report(at->out, kind, at->slot, w, at->now);
+}
+
 static void begin(struct worker *w, const struct moment *at)
 {
 	const struct cluster_settings *settings = at->settings;
 	nsec_t patient = at->now - at->lost;
-	struct report *report;
 
 	w->pid = at->pid;
 	w->born = at->now;
@@ -19,9 +35,7 @@ static void begin(struct worker *w, const struct moment *at)
 		if (w->deadline < w->proven_at)
 			w->deadline = w->proven_at;
 	}
-	report = actions_report(at->out, REPORT_STARTED, at->slot, w->id);
-	report->pid = w->pid;
-	report->generation = w->generation;
+	tell(w, at, REPORT_STARTED)->generation = w->generation;
 }
 
 nsec_t worker_interval(
@@ -52,15 +66,10 @@ static void watch_by_interval(struct worker *w, const struct moment *at)
 
 static void become_ready(struct worker *w, const struct moment *at)
 {
-	struct report *report;
-
 	w->ready_at = at->now;
 	w->serves_since = at->now - at->lost;
 	watch(w, at);
-	report = actions_report(at->out, REPORT_READY, at->slot, w->id);
-	report->pid = w->pid;
-	report->generation = w->generation;
-	report->age = at->now - w->born;
+	tell(w, at, REPORT_READY)->generation = w->generation;
 }
 
 static void extend(struct worker *w, const struct moment *at)
@@ -102,13 +111,9 @@ static void begin_stop(struct worker *w, const struct moment *at)
 		[HANG_USR2] = SIGUSR2,
 	};
 	int hang = signals[at->settings->hang_signal];
-	struct report *report;
 
 	w->stop_step = 0;
-	report = actions_report(at->out, REPORT_STOPPING, at->slot, w->id);
-	report->pid = w->pid;
-	report->signal = at->settings->stop[0].signal;
-	report->why = w->why;
+	tell(w, at, REPORT_STOPPING)->signal = at->settings->stop[0].signal;
 	if (w->why == WHY_REQUEST && hang != 0)
 		send_hang_signal(w, at, hang);
 	else
@@ -127,14 +132,10 @@ static void ask_to_stop(struct worker *w, const struct moment *at)
 static void begin_drain(struct worker *w, const struct moment *at)
 {
 	nsec_t span = at->settings->drain_timeout;
-	struct report *report;
 
 	note_why(w, at);
 	w->deadline = nsec_add(at->now - at->lost, span);
-	report = actions_report(at->out, REPORT_DRAINING, at->slot, w->id);
-	report->pid = w->pid;
-	report->why = w->why;
-	report->span = span;
+	tell(w, at, REPORT_DRAINING)->span = span;
 	actions_add(at->out, ACTION_DRAIN, at->slot, w->id)->span = span;
 }
 
@@ -147,38 +148,18 @@ static void begin_and_stop(struct worker *w, const struct moment *at)
 
 static void tell_start_timeout(struct worker *w, const struct moment *at)
 {
-	struct report *report;
-
-	report = actions_report(at->out, REPORT_START_TIMEOUT, at->slot, w->id);
-	report->pid = w->pid;
-	report->age = at->now - w->born;
+	(void)tell(w, at, REPORT_START_TIMEOUT);
 	w->deadline = NSEC_NEVER; /* it is stopped next */
 }
 
 /* It would not hear a polite signal, but may leave a trace of where it is. */
 static void abort_hung(struct worker *w, const struct moment *at)
 {
-	struct report *report;
-
 	note_why(w, at);
-	report = actions_report(at->out, REPORT_UNWELL, at->slot, w->id);
-	report->pid = w->pid;
-	report->generation = w->generation;
-	report->why = w->why;
-	report->age = at->now - w->born;
+	tell(w, at, REPORT_UNWELL)->generation = w->generation;
 	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = SIGABRT;
 	w->stop_step = at->settings->stop_count - 1; /* KILL comes next */
 	w->deadline = nsec_add(at->now - at->lost, at->settings->stop[0].wait);
-}
-
-static void report_stop_timeout(
-	const struct worker *w, const struct moment *at, int signal)
-{
-	struct report *report;
-
-	report = actions_report(at->out, REPORT_STOP_TIMEOUT, at->slot, w->id);
-	report->pid = w->pid;
-	report->signal = signal;
 }
 
 static void escalate(struct worker *w, const struct moment *at)
@@ -189,7 +170,8 @@ static void escalate(struct worker *w, const struct moment *at)
 		return;
 	}
 	w->stop_step++;
-	report_stop_timeout(w, at, at->settings->stop[w->stop_step].signal);
+	tell(w, at, REPORT_STOP_TIMEOUT)->signal =
+		at->settings->stop[w->stop_step].signal;
 	send_stop_signal(w, at);
 }
 
@@ -201,7 +183,7 @@ static void kill_group(struct worker *w, const struct moment *at)
 
 static void kill_late(struct worker *w, const struct moment *at)
 {
-	report_stop_timeout(w, at, SIGKILL);
+	tell(w, at, REPORT_STOP_TIMEOUT)->signal = SIGKILL;
 	kill_group(w, at);
 }
 
@@ -214,11 +196,7 @@ static void kill_now(struct worker *w, const struct moment *at)
 
 static void abandon(struct worker *w, const struct moment *at)
 {
-	struct report *report;
-
-	report = actions_report(at->out, REPORT_UNKILLABLE, at->slot, w->id);
-	report->pid = w->pid;
-	report->why = w->why;
+	(void)tell(w, at, REPORT_UNKILLABLE);
 }
 
 struct step {

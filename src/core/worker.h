@@ -100,6 +100,11 @@ void worker_init(struct worker *w, uint64_t id, unsigned generation);
 bool worker_handle(
 	struct worker *w, enum worker_event event, const struct moment *at);
 
+/* A report about it: its pid, its age (0: it was not born) and why it was asked
+ * to go are filled in. */
+struct report *worker_report(struct actions *out, enum report_kind kind,
+	uint32_t slot, const struct worker *w, nsec_t now);
+
 /* How often it has to send WATCHDOG=1; 0: it need not. */
 nsec_t worker_interval(
 	const struct worker *w, const struct cluster_settings *settings);
