@@ -123,42 +123,11 @@ bool text_is_name(const char *s)
 	return true;
 }
 
-static const struct {
-	const char *name;
-	int number;
-} signals[] = {
-	{"HUP", SIGHUP},
-	{"INT", SIGINT},
-	{"QUIT", SIGQUIT},
-	{"ILL", SIGILL},
-	{"TRAP", SIGTRAP},
-	{"ABRT", SIGABRT},
-	{"BUS", SIGBUS},
-	{"FPE", SIGFPE},
-	{"KILL", SIGKILL},
-	{"USR1", SIGUSR1},
-	{"SEGV", SIGSEGV},
-	{"USR2", SIGUSR2},
-	{"PIPE", SIGPIPE},
-	{"ALRM", SIGALRM},
-	{"TERM", SIGTERM},
-	{"STKFLT", SIGSTKFLT},
-	{"CHLD", SIGCHLD},
-	{"CONT", SIGCONT},
-	{"STOP", SIGSTOP},
-	{"TSTP", SIGTSTP},
-	{"TTIN", SIGTTIN},
-	{"TTOU", SIGTTOU},
-	{"URG", SIGURG},
-	{"XCPU", SIGXCPU},
-	{"XFSZ", SIGXFSZ},
-	{"VTALRM", SIGVTALRM},
-	{"PROF", SIGPROF},
-	{"WINCH", SIGWINCH},
-	{"IO", SIGIO},
-	{"PWR", SIGPWR},
-	{"SYS", SIGSYS},
-};
+/* "TERM", as users know it; NULL: there is none of that number. */
+static const char *short_name(int signal)
+{
+	return signal == SIGIO ? "IO" : sigabbrev_np(signal);
+}
 
 static int realtime_signal(const char *name)
 {
@@ -191,21 +160,22 @@ int text_signal(const char *name)
 	}
 	if (strncasecmp(name, "SIG", 3) == 0)
 		name += 3;
-	for (size_t i = 0; i < COUNT_OF(signals); i++)
-		if (strcasecmp(name, signals[i].name) == 0)
-			return signals[i].number;
+	for (int signal = 1; signal < NSIG; signal++) {
+		const char *other = short_name(signal);
+
+		if (other != NULL && strcasecmp(name, other) == 0)
+			return signal;
+	}
 	return realtime_signal(name);
 }
 
 const char *text_signal_name(char to[16], int signal)
 {
-	for (size_t i = 0; i < COUNT_OF(signals); i++) {
-		if (signals[i].number != signal)
-			continue;
-		(void)snprintf(to, 16, "SIG%s", signals[i].name);
-		return to;
-	}
-	if (signal == SIGRTMIN)
+	const char *name = short_name(signal);
+
+	if (name != NULL)
+		(void)snprintf(to, 16, "SIG%s", name);
+	else if (signal == SIGRTMIN)
 		(void)snprintf(to, 16, "SIGRTMIN");
 	else if (signal > SIGRTMIN && signal <= SIGRTMAX)
 		(void)snprintf(to, 16, "SIGRTMIN+%d", signal - SIGRTMIN);
@@ -243,22 +213,58 @@ const char *text_age(char to[16], nsec_t age)
 	return to;
 }
 
+size_t text_number(uint64_t *n, const char *text, size_t len, uint64_t most)
+{
+	uint64_t value = 0;
+	size_t used = 0;
+
+	for (; used < len && isdigit((unsigned char)text[used]); used++) {
+		unsigned digit = (unsigned)(text[used] - '0');
+
+		if (digit > most || value > (most - digit) / 10)
+			return 0;
+		value = value * 10 + digit;
+	}
+	*n = value;
+	return used;
+}
+
+static const struct {
+	nsec_t unit;
+	const char *name;
+} units_of_time[] = {{HOUR, "h"}, {MINUTE, "m"}, {SECOND, "s"}, {MSEC, "ms"}};
+
+bool text_parse_duration(nsec_t *t, const char *text)
+{
+	uint64_t n;
+	size_t len = text_number(&n, text, strlen(text), INT64_MAX);
+
+	if (len == 0)
+		return false;
+	if (text[len] == '\0' && n == 0) {
+		*t = 0;
+		return true;
+	}
+	for (size_t i = 0; i < COUNT_OF(units_of_time); i++) {
+		if (strcmp(text + len, units_of_time[i].name) != 0)
+			continue;
+		return !__builtin_mul_overflow(n, units_of_time[i].unit, t);
+	}
+	return false;
+}
+
 const char *text_duration(char to[24], nsec_t t)
 {
-	static const struct {
-		nsec_t unit;
-		const char *name;
-	} units[] = {{HOUR, "h"}, {MINUTE, "m"}, {SECOND, "s"}, {MSEC, "ms"}};
-
 	if (t == NSEC_NEVER)
 		return (void)text_copy(to, 24, "never"), to;
 	if (t == 0)
 		return (void)text_copy(to, 24, "0s"), to;
-	for (size_t i = 0; i < COUNT_OF(units); i++) {
-		if (t % units[i].unit != 0)
+	for (size_t i = 0; i < COUNT_OF(units_of_time); i++) {
+		if (t % units_of_time[i].unit != 0)
 			continue;
-		(void)snprintf(to, 24, "%lld%s", (long long)(t / units[i].unit),
-			units[i].name);
+		(void)snprintf(to, 24, "%lld%s",
+			(long long)(t / units_of_time[i].unit),
+			units_of_time[i].name);
 		return to;
 	}
 	(void)snprintf(to, 24, "%lldns", (long long)t);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Copy as strlcpy(3) does: always a NUL, returns the length of `from`. */
 size_t text_copy(char *to, size_t size, const char *from);
@@ -31,10 +32,16 @@ int text_signal(const char *name);
 /* "SIGTERM", "SIGRTMIN+3".  `to` holds at least 16 bytes; returned. */
 const char *text_signal_name(char to[16], int signal);
 
+/* The decimal number at the beginning of the `len` bytes: how many of them it has;
+ * 0: there is none, or it is more than `most`. */
+size_t text_number(uint64_t *n, const char *text, size_t len, uint64_t most);
+
 /* For people: "0.3 s", "12 s", "4 min", "3 h", "2 d".  Returned. */
 const char *text_age(char to[16], nsec_t age);
 /* Exactly, as a user would write it: "200ms", "5s", "2m".  Returned. */
 const char *text_duration(char to[24], nsec_t t);
+/* And back, "0" too; false: it is no time. */
+bool text_parse_duration(nsec_t *t, const char *text);
 
 /*
  * Of `count` names, the one that `word` was most likely meant to be, or NULL

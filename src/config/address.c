@@ -40,7 +40,7 @@ static int parse_v6(struct address *a, const char *host, struct error *err)
 	char ip[INET6_ADDRSTRLEN];
 	const char *scope = strchr(host, '%');
 	size_t len = scope != NULL ? (size_t)(scope - host) : strlen(host);
-	unsigned long long n;
+	uint64_t n;
 
 	if (len >= sizeof(ip))
 		return wanted_address(err, host);
@@ -96,7 +96,7 @@ static int parse_inet(struct address *a, const char *text, struct error *err)
 	const char *colon = strrchr(text, ':');
 	const char *port = colon != NULL ? colon + 1 : text;
 	scoped_str host = NULL;
-	unsigned long long n;
+	uint64_t n;
 
 	if (text[0] == '[' && strchr(text, ']') == NULL) {
 		(void)wanted_address(err, text);
@@ -137,7 +137,7 @@ static int parse_unix(struct address *a, const char *path, struct error *err)
 
 static int parse_fd(struct address *a, const char *text, struct error *err)
 {
-	unsigned long long n;
+	uint64_t n;
 
 	if (!value_digits(&n, text, 0, FD_MAX) || n == 1 || n == 2)
 		return value_wanted(err, text,

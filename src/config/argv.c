@@ -6,7 +6,6 @@
 #include "config/origin.h"
 #include "config/value.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -127,7 +127,7 @@ static int set_group(
 static int set_nice(int *field, const char *text, struct error *err)
 {
 	bool minus = text[0] == '-';
-	unsigned long long n;
+	uint64_t n;
 
 	if (!value_digits(&n, text + minus, 0, minus ? 20 : 19))
 		return value_wanted(err, text, "a whole number from -20 to 19");
@@ -205,7 +205,7 @@ static int set_check(struct probe *check, const char *text, struct error *err)
 static int set_give_up(
 	struct cluster_settings *c, const char *text, struct error *err)
 {
-	unsigned long long n;
+	uint64_t n;
 	nsec_t window;
 	struct error ignored;
 	size_t len;

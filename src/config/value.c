@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
@@ -50,27 +49,15 @@ bool value_next_word(const char **at, char *to, size_t size, bool *cut)
 	return n > 0 && !*cut;
 }
 
-size_t value_number(
-	unsigned long long *out, const char *text, unsigned long long most)
+size_t value_number(uint64_t *out, const char *text, uint64_t most)
 {
-	unsigned long long n = 0;
-	size_t len = 0;
-
-	for (; isdigit((unsigned char)text[len]); len++) {
-		unsigned digit = (unsigned)(text[len] - '0');
-
-		if (digit > most || n > (most - digit) / 10)
-			return 0;
-		n = n * 10 + digit;
-	}
-	*out = n;
-	return len;
+	return text_number(out, text, strlen(text), most);
 }
 
-bool value_digits(unsigned long long *out, const char *text,
-	unsigned long long least, unsigned long long most)
+bool value_digits(
+	uint64_t *out, const char *text, uint64_t least, uint64_t most)
 {
-	unsigned long long n;
+	uint64_t n;
 	size_t len = value_number(&n, text, most);
 
 	if (len == 0 || text[len] != '\0' || n < least)
@@ -82,40 +69,13 @@ bool value_digits(unsigned long long *out, const char *text,
 int value_count(unsigned *out, const char *text, unsigned least, unsigned most,
 	struct error *err)
 {
-	unsigned long long n;
+	uint64_t n;
 
 	if (!value_digits(&n, text, least, most))
 		return value_wanted(
 			err, text, "a whole number from %u to %u", least, most);
 	*out = (unsigned)n;
 	return 0;
-}
-
-static const struct {
-	const char *name;
-	nsec_t nsec;
-} units[] = {{"ms", MSEC}, {"s", SECOND}, {"m", MINUTE}, {"h", HOUR}};
-
-static bool parse_duration(nsec_t *out, const char *text)
-{
-	unsigned long long n;
-	size_t len = value_number(&n, text, INT64_MAX);
-
-	if (len == 0)
-		return false;
-	if (text[len] == '\0' && n == 0) {
-		*out = 0;
-		return true;
-	}
-	for (size_t i = 0; i < COUNT_OF(units); i++) {
-		if (strcmp(text + len, units[i].name) != 0)
-			continue;
-		if (n > (unsigned long long)(INT64_MAX / units[i].nsec))
-			return false;
-		*out = (nsec_t)n * units[i].nsec;
-		return true;
-	}
-	return false;
 }
 
 int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most,
@@ -125,7 +85,7 @@ int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most,
 	char high[24];
 	nsec_t t;
 
-	if (parse_duration(&t, text) && t >= least && t <= most) {
+	if (text_parse_duration(&t, text) && t >= least && t <= most) {
 		*out = t;
 		return 0;
 	}
@@ -138,7 +98,7 @@ int value_size(
 	uint64_t *out, const char *text, uint64_t most, struct error *err)
 {
 	static const char letters[] = "kMGT";
-	unsigned long long n;
+	uint64_t n;
 	unsigned shift = 0;
 	size_t len = value_number(&n, text, UINT64_MAX);
 	const char *letter;
@@ -201,7 +161,7 @@ int value_octal(int *out, const char *text, struct error *err)
 
 int value_percent(unsigned *out, const char *text, struct error *err)
 {
-	unsigned long long n;
+	uint64_t n;
 	size_t len = value_number(&n, text, 100);
 
 	if (len > 0 && strcmp(text + len, "%") == 0) {
@@ -216,7 +176,7 @@ int value_percent(unsigned *out, const char *text, struct error *err)
 static int parse_id(
 	long *id, const char *text, const char *what, struct error *err)
 {
-	unsigned long long n;
+	uint64_t n;
 
 	if (text[0] == '#' && value_digits(&n, text + 1, 0, UINT32_MAX - 1)) {
 		*id = (long)n;

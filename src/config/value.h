@@ -22,11 +22,10 @@ bool value_next_word(const char **at, char *to, size_t size, bool *cut);
 
 /* The decimal number at the beginning: how many bytes it has; 0: there is none, or
  * it is more than `most`. */
-size_t value_number(
-	unsigned long long *out, const char *text, unsigned long long most);
+size_t value_number(uint64_t *out, const char *text, uint64_t most);
 /* A decimal number; false without a word if it is none or not in between. */
-bool value_digits(unsigned long long *out, const char *text,
-	unsigned long long least, unsigned long long most);
+bool value_digits(
+	uint64_t *out, const char *text, uint64_t least, uint64_t most);
 
 int value_count(unsigned *out, const char *text, unsigned least, unsigned most,
 	struct error *err);

@@ -21,7 +21,7 @@ int value_workers(
 {
 	struct workers_wanted w = {
 		.kind = WORKERS_AUTO, .multiply = 1, .divide = 1};
-	unsigned long long n;
+	uint64_t n;
 	size_t len;
 
 	if (value_digits(&n, text, 1, WORKERS_MAX)) {
@@ -107,8 +107,8 @@ int value_exits(uint64_t out[4], const char *text, struct error *err)
 	bool any = false;
 
 	while (value_next_word(&at, word, sizeof(word), &cut)) {
-		unsigned long long low;
-		unsigned long long high;
+		uint64_t low;
+		uint64_t high;
 		char *dash = strchr(word, '-');
 
 		if (dash != NULL)
@@ -302,7 +302,7 @@ int value_format_pass(struct buffer *out, unsigned bits)
 static bool parse_rlim(rlim_t *out, const char *text, bool bytes)
 {
 	struct error ignored;
-	unsigned long long n;
+	uint64_t n;
 	uint64_t size;
 
 	if (strcmp(text, "infinity") == 0 || strcmp(text, "unlimited") == 0) {

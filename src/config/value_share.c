@@ -70,7 +70,7 @@ int value_format_shared_memory(
 
 int value_threads(unsigned *out, const char *text, struct error *err)
 {
-	unsigned long long n;
+	uint64_t n;
 
 	if (strcmp(text, "off") == 0 || strcmp(text, "0") == 0)
 		*out = THREADS_OFF;

@@ -448,16 +448,25 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 	json_close_object(w);
 }
 
+/* A line begins; `id` NULL: it has none. */
+static void begin_line(
+	struct json_writer *w, struct buffer *out, const char *id)
+{
+	json_begin(w, out);
+	json_open_object(w);
+	json_put_text(w, "jsonrpc", "2.0");
+	if (id == NULL)
+		return;
+	json_key(w, "id");
+	json_raw(w, id);
+}
+
 int control_encode(struct buffer *out, const struct control_request *r)
 {
 	size_t start = out->len;
 	struct json_writer w;
 
-	json_begin(&w, out);
-	json_open_object(&w);
-	json_put_text(&w, "jsonrpc", "2.0");
-	json_key(&w, "id");
-	json_raw(&w, r->id);
+	begin_line(&w, out, r->id);
 	json_put_text(&w, "method", methods[r->method].name);
 	json_key(&w, "params");
 	put_params(&w, r);
@@ -471,9 +480,7 @@ int control_put_hello(struct buffer *out, const char *name, int pid,
 	size_t start = out->len;
 	struct json_writer w;
 
-	json_begin(&w, out);
-	json_open_object(&w);
-	json_put_text(&w, "jsonrpc", "2.0");
+	begin_line(&w, out, NULL);
 	json_put_text(&w, "method", "hello");
 	json_key(&w, "params");
 	json_open_object(&w);
@@ -497,11 +504,7 @@ int control_put_error(
 	size_t start = out->len;
 	struct json_writer w;
 
-	json_begin(&w, out);
-	json_open_object(&w);
-	json_put_text(&w, "jsonrpc", "2.0");
-	json_key(&w, "id");
-	json_raw(&w, id);
+	begin_line(&w, out, id);
 	json_key(&w, "error");
 	json_open_object(&w);
 	json_put_int(&w, "code", code);
@@ -514,10 +517,10 @@ int control_put_error(
 int control_begin_result(struct buffer *out, const char *id)
 {
 	size_t start = out->len;
+	struct json_writer w;
 
-	(void)buffer_string(out, "{\"jsonrpc\":\"2.0\",\"id\":");
-	(void)buffer_string(out, id);
-	(void)buffer_string(out, ",\"result\":");
+	begin_line(&w, out, id);
+	json_key(&w, "result");
 	if (!out->failed)
 		return 0;
 	out->len = start;
@@ -553,19 +556,15 @@ static long parse_slot(const char *text, size_t *dot)
 {
 	const char *at = strrchr(text, '.');
 	size_t digits = at != NULL ? strlen(at + 1) : 0;
-	long slot = 0;
+	uint64_t slot;
 
-	if (digits < 1 || digits > SLOT_DIGITS)
+	if (digits < 1 || digits > SLOT_DIGITS ||
+		text_number(&slot, at + 1, digits, UINT32_MAX) != digits)
 		return -1;
 	if (at[1] == '0' && digits > 1)
 		return -1; /* one slot, one spelling */
-	for (size_t i = 1; i <= digits; i++) {
-		if (at[i] < '0' || at[i] > '9')
-			return -1;
-		slot = slot * 10 + (at[i] - '0');
-	}
 	*dot = (size_t)(at - text);
-	return slot;
+	return (long)slot;
 }
 
 static int refuse_target(const char *text, struct error *err)

@@ -44,19 +44,14 @@ static bool skip(struct piece *p, const char *word)
 
 static bool skip_count(struct piece *p, int64_t *n)
 {
-	int64_t value = 0;
-	size_t i = 0;
+	uint64_t value;
+	size_t len = text_number(&value, p->at, p->len, COUNT_MAX);
 
-	for (; i < p->len && p->at[i] >= '0' && p->at[i] <= '9'; i++) {
-		value = value * 10 + (p->at[i] - '0');
-		if (value > COUNT_MAX)
-			return false;
-	}
-	if (i == 0)
+	if (len == 0)
 		return false;
-	*n = value;
-	p->at += i;
-	p->len -= i;
+	*n = (int64_t)value;
+	p->at += len;
+	p->len -= len;
 	return true;
 }
 

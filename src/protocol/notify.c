@@ -26,20 +26,7 @@ static bool piece_is(struct piece p, const char *word)
 /* Digits and nothing else, up to `most`. */
 static bool parse_number(uint64_t *n, struct piece p, uint64_t most)
 {
-	uint64_t value = 0;
-
-	if (p.len == 0)
-		return false;
-	for (size_t i = 0; i < p.len; i++) {
-		unsigned digit = (unsigned)(p.at[i] - '0');
-
-		if (p.at[i] < '0' || p.at[i] > '9' ||
-			value > (most - digit) / 10)
-			return false;
-		value = value * 10 + digit;
-	}
-	*n = value;
-	return true;
+	return p.len > 0 && text_number(n, p.at, p.len, most) == p.len;
 }
 
 /* "1", "0"; another value leaves it as it was. */
