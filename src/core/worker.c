@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/worker.h"
 
+#include "base/scope.h"
+
 #include <signal.h>
 
 struct report *worker_report(struct actions *out, enum report_kind kind,
@@ -199,107 +201,52 @@ static void abandon(struct worker *w, const struct moment *at)
 	(void)tell(w, at, REPORT_UNKILLABLE);
 }
 
-struct step {
-	bool listed;
+/* clang-format off */
+#define IN(state) (1U << WORKER_##state)
+#define UP (IN(STARTING) | IN(READY) | IN(LEAVING))
+#define ALIVE (UP | IN(DRAINING) | IN(STOPPING) | IN(KILLED))
+#define STAYS WORKER_STATES /* in the state it is in */
+
+/* What an event does to a worker in one of those states: the first row that fits
+ * counts.  What fits none is a surprise. */
+static const struct step {
+	enum worker_event event;
+	unsigned in;
 	enum worker_state next;
 	void (*run)(struct worker *w, const struct moment *at);
-};
-
-/* clang-format off */
-#define GO(state, deed) {true, state, deed}
-#define STAY(state) {true, state, NULL}
-
-static const struct step steps[WORKER_STATES][WORKER_EVENTS] = {
-	[WORKER_ASKED] = {
-		[ON_SPAWNED]    = GO(WORKER_STARTING, begin),
-		[ON_FAILED]     = GO(WORKER_NONE, NULL),
-		[ON_STOP]       = GO(WORKER_UNWANTED, note_why),
-		[ON_KILL]       = GO(WORKER_UNWANTED, note_why),
-	},
-	[WORKER_UNWANTED] = {
-		[ON_SPAWNED]    = GO(WORKER_STOPPING, begin_and_stop),
-		[ON_FAILED]     = GO(WORKER_NONE, NULL),
-		[ON_STOP]       = STAY(WORKER_UNWANTED),
-		[ON_KILL]       = STAY(WORKER_UNWANTED),
-	},
-	[WORKER_STARTING] = {
-		[ON_PROVEN]     = GO(WORKER_READY, become_ready),
-		[ON_READY]      = GO(WORKER_READY, become_ready),
-		[ON_LEAVING]    = STAY(WORKER_STARTING),
-		[ON_EXTEND]     = GO(WORKER_STARTING, extend),
-		[ON_ALIVE]      = STAY(WORKER_STARTING),
-		[ON_INTERVAL]   = GO(WORKER_STARTING, note_interval),
-		[ON_HUNG]       = GO(WORKER_STOPPING, abort_hung),
-		[ON_DRAIN]      = GO(WORKER_DRAINING, begin_drain),
-		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
-		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
-		[ON_DEADLINE]   = GO(WORKER_STARTING, tell_start_timeout),
-		[ON_EXIT]       = GO(WORKER_NONE, NULL),
-	},
-	[WORKER_READY] = {
-		[ON_READY]      = STAY(WORKER_READY),
-		[ON_LEAVING]    = GO(WORKER_LEAVING, NULL),
-		[ON_EXTEND]     = STAY(WORKER_READY),
-		[ON_ALIVE]      = GO(WORKER_READY, watch),
-		[ON_INTERVAL]   = GO(WORKER_READY, watch_by_interval),
-		[ON_HUNG]       = GO(WORKER_STOPPING, abort_hung),
-		[ON_DRAIN]      = GO(WORKER_DRAINING, begin_drain),
-		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
-		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
-		[ON_EXIT]       = GO(WORKER_NONE, NULL),
-	},
-	[WORKER_LEAVING] = {
-		[ON_READY]      = STAY(WORKER_LEAVING),
-		[ON_LEAVING]    = STAY(WORKER_LEAVING),
-		[ON_EXTEND]     = STAY(WORKER_LEAVING),
-		[ON_ALIVE]      = STAY(WORKER_LEAVING),
-		[ON_INTERVAL]   = STAY(WORKER_LEAVING),
-		[ON_HUNG]       = GO(WORKER_STOPPING, abort_hung),
-		[ON_DRAIN]      = GO(WORKER_DRAINING, begin_drain),
-		[ON_STOP]       = GO(WORKER_STOPPING, ask_to_stop),
-		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
-		[ON_EXIT]       = GO(WORKER_NONE, NULL),
-	},
-	[WORKER_DRAINING] = {
-		[ON_READY]      = STAY(WORKER_DRAINING),
-		[ON_LEAVING]    = STAY(WORKER_DRAINING),
-		[ON_EXTEND]     = STAY(WORKER_DRAINING),
-		[ON_ALIVE]      = STAY(WORKER_DRAINING),
-		[ON_INTERVAL]   = STAY(WORKER_DRAINING),
-		[ON_HUNG]       = STAY(WORKER_DRAINING),
-		[ON_DRAINED]    = GO(WORKER_STOPPING, begin_stop),
-		[ON_STOP]       = STAY(WORKER_DRAINING),
-		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
-		[ON_DEADLINE]   = GO(WORKER_STOPPING, begin_stop),
-		[ON_EXIT]       = GO(WORKER_NONE, NULL),
-	},
-	[WORKER_STOPPING] = {
-		[ON_READY]      = STAY(WORKER_STOPPING),
-		[ON_LEAVING]    = STAY(WORKER_STOPPING),
-		[ON_EXTEND]     = GO(WORKER_STOPPING, extend),
-		[ON_ALIVE]      = STAY(WORKER_STOPPING),
-		[ON_INTERVAL]   = STAY(WORKER_STOPPING),
-		[ON_HUNG]       = STAY(WORKER_STOPPING),
-		[ON_DRAINED]    = STAY(WORKER_STOPPING),
-		[ON_STOP]       = STAY(WORKER_STOPPING),
-		[ON_KILL]       = GO(WORKER_KILLED, kill_now),
-		[ON_DEADLINE]   = GO(WORKER_STOPPING, escalate),
-		[ON_GRACE_OVER] = GO(WORKER_KILLED, kill_late),
-		[ON_EXIT]       = GO(WORKER_NONE, NULL),
-	},
-	[WORKER_KILLED] = {
-		[ON_READY]      = STAY(WORKER_KILLED),
-		[ON_LEAVING]    = STAY(WORKER_KILLED),
-		[ON_EXTEND]     = STAY(WORKER_KILLED),
-		[ON_ALIVE]      = STAY(WORKER_KILLED),
-		[ON_INTERVAL]   = STAY(WORKER_KILLED),
-		[ON_HUNG]       = STAY(WORKER_KILLED),
-		[ON_DRAINED]    = STAY(WORKER_KILLED),
-		[ON_STOP]       = STAY(WORKER_KILLED),
-		[ON_KILL]       = STAY(WORKER_KILLED),
-		[ON_DEADLINE]   = GO(WORKER_NONE, abandon),
-		[ON_EXIT]       = GO(WORKER_NONE, NULL),
-	},
+} steps[] = {
+	{ON_SPAWNED, IN(ASKED), WORKER_STARTING, begin},
+	{ON_SPAWNED, IN(UNWANTED), WORKER_STOPPING, begin_and_stop},
+	{ON_FAILED, IN(ASKED) | IN(UNWANTED), WORKER_NONE, NULL},
+	{ON_PROVEN, IN(STARTING), WORKER_READY, become_ready},
+	{ON_READY, IN(STARTING), WORKER_READY, become_ready},
+	{ON_READY, ALIVE, STAYS, NULL},
+	{ON_LEAVING, IN(READY), WORKER_LEAVING, NULL},
+	{ON_LEAVING, ALIVE, STAYS, NULL},
+	{ON_EXTEND, IN(STARTING) | IN(STOPPING), STAYS, extend},
+	{ON_EXTEND, ALIVE, STAYS, NULL},
+	{ON_ALIVE, IN(READY), STAYS, watch},
+	{ON_ALIVE, ALIVE, STAYS, NULL},
+	{ON_INTERVAL, IN(STARTING), STAYS, note_interval},
+	{ON_INTERVAL, IN(READY), STAYS, watch_by_interval},
+	{ON_INTERVAL, ALIVE, STAYS, NULL},
+	{ON_HUNG, UP, WORKER_STOPPING, abort_hung},
+	{ON_HUNG, ALIVE, STAYS, NULL},
+	{ON_DRAIN, UP, WORKER_DRAINING, begin_drain},
+	{ON_DRAINED, IN(DRAINING), WORKER_STOPPING, begin_stop},
+	{ON_DRAINED, IN(STOPPING) | IN(KILLED), STAYS, NULL},
+	{ON_STOP, IN(ASKED), WORKER_UNWANTED, note_why},
+	{ON_STOP, UP, WORKER_STOPPING, ask_to_stop},
+	{ON_STOP, ALIVE | IN(UNWANTED), STAYS, NULL},
+	{ON_KILL, IN(ASKED), WORKER_UNWANTED, note_why},
+	{ON_KILL, IN(UNWANTED) | IN(KILLED), STAYS, NULL},
+	{ON_KILL, ALIVE, WORKER_KILLED, kill_now},
+	{ON_DEADLINE, IN(STARTING), STAYS, tell_start_timeout},
+	{ON_DEADLINE, IN(DRAINING), WORKER_STOPPING, begin_stop},
+	{ON_DEADLINE, IN(STOPPING), STAYS, escalate},
+	{ON_DEADLINE, IN(KILLED), WORKER_NONE, abandon},
+	{ON_GRACE_OVER, IN(STOPPING), WORKER_KILLED, kill_late},
+	{ON_EXIT, ALIVE, WORKER_NONE, NULL},
 };
 /* clang-format on */
 
@@ -319,15 +266,19 @@ void worker_init(struct worker *w, uint64_t id, unsigned generation)
 bool worker_handle(
 	struct worker *w, enum worker_event event, const struct moment *at)
 {
-	const struct step *step = &steps[w->state][event];
+	const struct step *step = steps;
+	const struct step *end = steps + COUNT_OF(steps);
 
-	if (!step->listed)
+	while (step < end &&
+		(step->event != event || (step->in & 1U << w->state) == 0))
+		step++;
+	if (step == end)
 		return false;
-	if (step->next != w->state) {
+	if (step->next != STAYS) {
+		w->state = step->next;
 		w->deadline = NSEC_NEVER; /* it belongs to one state */
 		w->proven_at = NSEC_NEVER;
 	}
-	w->state = step->next;
 	if (step->run != NULL)
 		step->run(w, at);
 	return true;
