@@ -70,39 +70,31 @@ static bool is_harmless(const char *s, size_t n)
 
 size_t text_escape(char *to, size_t size, const char *from, size_t len)
 {
-	static const char hex[] = "0123456789abcdef";
 	size_t used = 0;
 
 	if (size == 0)
 		return 0;
 	while (len > 0) {
 		size_t n = text_utf8(from, len);
-		bool plain = n > 0 && is_harmless(from, n);
-		size_t want = plain ? n : 4;
+		char hex[2 * sizeof("\\x00")]; /* of two bytes at most */
+		const char *put = from;
+		size_t want = n;
 
-		if (n == 0)
-			n = 1;
-		if (*from == '\t')
-			want = 1;
-		else if (!plain)
-			want = 4 * n;
+		if (*from == '\t') {
+			put = " ";
+		} else if (n == 0 || !is_harmless(from, n)) {
+			want = 0;
+			for (size_t i = 0; i == 0 || i < n; i++)
+				want += (size_t)snprintf(hex + want,
+					sizeof(hex) - want, "\\x%02x",
+					(unsigned char)from[i]);
+			put = hex;
+		}
 		if (used + want >= size)
 			break;
-		if (*from == '\t') {
-			to[used++] = ' ';
-		} else if (plain) {
-			(void)memcpy(to + used, from, n);
-			used += n;
-		} else {
-			for (size_t i = 0; i < n; i++) {
-				unsigned char c = (unsigned char)from[i];
-
-				to[used++] = '\\';
-				to[used++] = 'x';
-				to[used++] = hex[c >> 4];
-				to[used++] = hex[c & 15];
-			}
-		}
+		(void)memcpy(to + used, put, want);
+		used += want;
+		n = n > 0 ? n : 1;
 		from += n;
 		len -= n;
 	}
