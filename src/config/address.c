@@ -3,12 +3,12 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/address_option.h"
 #include "config/value.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +17,10 @@
 #define ABSTRACT_MAX 107
 #define PATH_LENGTH_MAX 4095
 #define FD_MAX 1048575
+#define NAME_MAX_LENGTH 255 /* of an fd's name: sd_listen_fds(3) */
+#define BACKLOG_MAX 1048576
+#define DEFER_MAX (HOUR)
+#define BUFFER_MAX (UINT64_C(1) << 30)
 
 static const char forms[] = "an address such as '8000', '127.0.0.1:8000', "
 			    "'[::1]:8000', 'udp:53', 'unix:/run/x.sock', "
@@ -32,6 +36,30 @@ static int wanted_address(struct error *err, const char *found)
 static int out_of_memory(struct error *err)
 {
 	return error_set(err, ENOMEM, "cannot keep an address");
+}
+
+/* May stand in LISTEN_FDNAMES, and between our own commas. */
+static bool is_name_byte(char c)
+{
+	return c > ' ' && c < 0x7f && c != ':' && c != ',';
+}
+
+static bool is_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len < 1 || len > NAME_MAX_LENGTH)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!is_name_byte(name[i]))
+			return false;
+	return true;
+}
+
+static int set_text(char **to, const char *value, struct error *err)
+{
+	*to = strdup(value);
+	return *to == NULL ? out_of_memory(err) : 0;
 }
 
 /* "::1", "fe80::1%eth0", "fe80::1%2" */
@@ -131,8 +159,7 @@ static int parse_unix(struct address *a, const char *path, struct error *err)
 		return value_wanted(err, path, "a path of at most %d bytes",
 			PATH_LENGTH_MAX);
 	}
-	a->path = strdup(path);
-	return a->path == NULL ? out_of_memory(err) : 0;
+	return set_text(&a->path, path, err);
 }
 
 static int parse_fd(struct address *a, const char *text, struct error *err)
@@ -150,11 +177,10 @@ static int parse_fd(struct address *a, const char *text, struct error *err)
 
 static int parse_inherit(struct address *a, const char *text, struct error *err)
 {
-	if (!address_is_name(text))
+	if (!is_name(text))
 		return value_wanted(
 			err, text, "a descriptor's name behind 'inherit:'");
-	a->path = strdup(text);
-	return a->path == NULL ? out_of_memory(err) : 0;
+	return set_text(&a->path, text, err);
 }
 
 static const struct scheme {
@@ -218,10 +244,258 @@ static char *make_text(const struct address *a)
 	return out.data;
 }
 
+/* ---- options: what may stand behind a comma ---- */
+
+enum kind_set {
+	ON_TCP = 1 << ADDRESS_TCP,
+	ON_UDP = 1 << ADDRESS_UDP,
+	ON_UNIX = 1 << ADDRESS_UNIX,
+	ON_FD = 1 << ADDRESS_FD,
+	ON_INHERIT = 1 << ADDRESS_INHERIT,
+	ON_INET = ON_TCP | ON_UDP,
+	ON_GIVEN = ON_FD | ON_INHERIT,
+	ON_OPEN = ON_INET | ON_UNIX,
+	ON_ALL = ON_OPEN | ON_GIVEN,
+};
+
+enum option_kind {
+	KIND_NAME,
+	KIND_BACKLOG,
+	KIND_MODE,
+	KIND_OWNER,
+	KIND_GROUP,
+	KIND_TRISTATE,
+	KIND_INTERFACE,
+	KIND_FLAG,
+	KIND_SECONDS,
+	KIND_SIZE,
+};
+
+static const struct place_option {
+	const char *name;
+	enum option_kind kind;
+	unsigned on;
+	size_t offset;
+} place_options[] = {
+	{"name", KIND_NAME, ON_ALL, offsetof(struct address, name)},
+	{"backlog", KIND_BACKLOG, ON_TCP | ON_UNIX | ON_GIVEN,
+		offsetof(struct address, backlog)},
+	{"mode", KIND_MODE, ON_UNIX, offsetof(struct address, mode)},
+	{"owner", KIND_OWNER, ON_UNIX, offsetof(struct address, owner)},
+	{"group", KIND_GROUP, ON_UNIX, offsetof(struct address, group)},
+	{"v6only", KIND_TRISTATE, ON_INET, offsetof(struct address, v6only)},
+	{"interface", KIND_INTERFACE, ON_INET,
+		offsetof(struct address, interface)},
+	{"freebind", KIND_FLAG, ON_INET, offsetof(struct address, freebind)},
+	{"defer-accept", KIND_SECONDS, ON_TCP,
+		offsetof(struct address, defer_accept)},
+	{"nonblock", KIND_FLAG, ON_ALL, offsetof(struct address, nonblock)},
+	{"rcvbuf", KIND_SIZE, ON_OPEN, offsetof(struct address, rcvbuf)},
+	{"sndbuf", KIND_SIZE, ON_OPEN, offsetof(struct address, sndbuf)},
+};
+
+static bool is_interface(const char *s)
+{
+	size_t len = strlen(s);
+
+	return len > 0 && len < IF_NAMESIZE && strpbrk(s, " \t/:") == NULL;
+}
+
+static int parse_seconds(int *to, const char *value, struct error *err)
+{
+	nsec_t t;
+
+	if (value_duration(&t, value, SECOND, DEFER_MAX, err) == -1)
+		return -1;
+	if (t % SECOND != 0)
+		return value_wanted(err, value, "whole seconds");
+	*to = (int)(t / SECOND);
+	return 0;
+}
+
+static int parse_value(const struct place_option *o, void *field,
+	const char *value, struct error *err)
+{
+	unsigned n = 0;
+	uint64_t size = 0;
+	bool on = true;
+	long ignored;
+
+	switch (o->kind) {
+	case KIND_NAME:
+		if (!is_name(value))
+			return value_wanted(err, value,
+				"a name of 1 to %d printable characters "
+				"without ':', ',' and blanks",
+				NAME_MAX_LENGTH);
+		return set_text(field, value, err);
+	case KIND_BACKLOG:
+		if (value_count(&n, value, 1, BACKLOG_MAX, err) == -1)
+			return -1;
+		*(int *)field = (int)n;
+		return 0;
+	case KIND_MODE:
+		return value_octal(field, value, err);
+	case KIND_OWNER:
+		return value_user(field, &ignored, value, err);
+	case KIND_GROUP:
+		return value_group(field, value, err);
+	case KIND_TRISTATE:
+		if (value_bool(&on, value, err) == -1)
+			return -1;
+		*(int *)field = on;
+		return 0;
+	case KIND_INTERFACE:
+		if (!is_interface(value))
+			return value_wanted(err, value, "an interface's name");
+		return set_text(field, value, err);
+	case KIND_FLAG:
+		return value_bool(field, value, err);
+	case KIND_SECONDS:
+		return parse_seconds(field, value, err);
+	case KIND_SIZE:
+		if (value_size(&size, value, BUFFER_MAX, err) == -1)
+			return -1;
+		*(int *)field = (int)size;
+		return 0;
+	}
+	return -1;
+}
+
+static const struct place_option *find_option(const char *name)
+{
+	for (size_t i = 0; i < COUNT_OF(place_options); i++)
+		if (strcmp(place_options[i].name, name) == 0)
+			return &place_options[i];
+	return NULL;
+}
+
+static int unknown_option(const char *name, struct error *err)
+{
+	const char *names[COUNT_OF(place_options)];
+	const char *near;
+	char shown[80];
+
+	for (size_t i = 0; i < COUNT_OF(place_options); i++)
+		names[i] = place_options[i].name;
+	near = text_nearest(name, names, COUNT_OF(names));
+	(void)text_escape(shown, sizeof(shown), name, strlen(name));
+	(void)error_set(err, 0, "unknown option '%s'", shown);
+	if (near != NULL)
+		(void)error_hint(err, "did you mean '%s'?", near);
+	return -1;
+}
+
+static bool fits(const struct address *a, const struct place_option *o)
+{
+	if ((o->on & 1U << a->kind) == 0)
+		return false;
+	if (o->kind == KIND_TRISTATE)
+		return a->family == AF_INET6;
+	if (o->on == ON_UNIX)
+		return a->path[0] != '@'; /* there is no file */
+	return true;
+}
+
+static int parse_option(
+	struct address *a, const char *text, unsigned *seen, struct error *err)
+{
+	const char *equals = strchr(text, '=');
+	scoped_str name = NULL;
+	const struct place_option *o;
+	const char *value = equals != NULL ? equals + 1 : "yes";
+
+	name = strndup(
+		text, equals != NULL ? (size_t)(equals - text) : strlen(text));
+	if (name == NULL)
+		return out_of_memory(err);
+	o = find_option(name);
+	if (o == NULL)
+		return unknown_option(name, err);
+	if (equals == NULL && o->kind != KIND_FLAG && o->kind != KIND_TRISTATE)
+		return error_set(err, 0, "option '%s' needs '=value'", name);
+	if (!fits(a, o))
+		return error_set(err, 0,
+			"option '%s' does not fit this kind of address", name);
+	if ((*seen & 1U << (o - place_options)) != 0)
+		return error_set(err, 0, "option '%s' is given twice", name);
+	*seen |= 1U << (o - place_options);
+	if (parse_value(o, (char *)a + o->offset, value, err) == -1)
+		return error_wrap(err, "%s", name);
+	return 0;
+}
+
+static int format_value(
+	const struct place_option *o, const void *field, struct buffer *out)
+{
+	const char *text;
+	int n;
+
+	switch (o->kind) {
+	case KIND_NAME:
+		return 0;
+	case KIND_OWNER:
+	case KIND_GROUP:
+		if (*(const long *)field == -1)
+			return 0;
+		return buffer_printf(
+			out, ", %s=#%ld", o->name, *(const long *)field);
+	case KIND_INTERFACE:
+		text = *(char *const *)field;
+		return text == NULL
+			? 0
+			: buffer_printf(out, ", %s=%s", o->name, text);
+	case KIND_FLAG:
+		return *(const bool *)field
+			? buffer_printf(out, ", %s", o->name)
+			: 0;
+	case KIND_BACKLOG:
+	case KIND_MODE:
+	case KIND_TRISTATE:
+	case KIND_SECONDS:
+	case KIND_SIZE:
+		break;
+	}
+	n = *(const int *)field;
+	if (n == -1)
+		return 0;
+	if (o->kind == KIND_MODE)
+		return buffer_printf(out, ", %s=0%03o", o->name, (unsigned)n);
+	if (o->kind == KIND_TRISTATE)
+		return buffer_printf(
+			out, ", %s=%s", o->name, n != 0 ? "yes" : "no");
+	return buffer_printf(out, ", %s=%d%s", o->name, n,
+		o->kind == KIND_SECONDS ? "s" : "");
+}
+
+static int format_options(const struct address *a, struct buffer *out)
+{
+	for (size_t i = 0; i < COUNT_OF(place_options); i++)
+		(void)format_value(&place_options[i],
+			(const char *)a + place_options[i].offset, out);
+	return out->failed ? -1 : 0;
+}
+
+static bool is_same_options(const struct address *a, const struct address *b)
+{
+	bool interface = (a->interface == NULL) == (b->interface == NULL) &&
+		(a->interface == NULL ||
+			strcmp(a->interface, b->interface) == 0);
+
+	return interface && a->backlog == b->backlog && a->mode == b->mode &&
+		a->owner == b->owner && a->group == b->group &&
+		a->v6only == b->v6only && a->freebind == b->freebind &&
+		a->defer_accept == b->defer_accept &&
+		a->nonblock == b->nonblock && a->rcvbuf == b->rcvbuf &&
+		a->sndbuf == b->sndbuf;
+}
+
+/* ---- the whole ---- */
+
 /* The name where the user gives none; heap. */
 static char *default_name(const struct address *a)
 {
-	char name[ADDRESS_NAME_MAX + 1];
+	char name[NAME_MAX_LENGTH + 1];
 	const char *last;
 
 	switch (a->kind) {
@@ -240,7 +514,7 @@ static char *default_name(const struct address *a)
 			last++;
 		(void)text_copy(name, sizeof(name), last);
 		for (char *c = name; *c != '\0'; c++)
-			if (!address_is_name_byte(*c))
+			if (!is_name_byte(*c))
 				*c = '_';
 		break;
 	}
@@ -273,7 +547,7 @@ static int parse_parts(struct address *a, const char *text, struct error *err)
 		if (first)
 			result = parse_place(a, part, err);
 		else
-			result = address_option_parse(a, part, &seen, err);
+			result = parse_option(a, part, &seen, err);
 		if (result == -1)
 			return -1;
 		first = false;
@@ -351,7 +625,7 @@ bool address_same_place(const struct address *a, const struct address *b)
 bool address_equal(const struct address *a, const struct address *b)
 {
 	return address_same_place(a, b) && strcmp(a->name, b->name) == 0 &&
-		address_same_options(a, b);
+		is_same_options(a, b);
 }
 
 char *address_format(const struct address *a)
@@ -365,7 +639,7 @@ char *address_format(const struct address *a)
 	(void)buffer_string(&out, a->text);
 	if (strcmp(usual, a->name) != 0)
 		(void)buffer_printf(&out, ", name=%s", a->name);
-	(void)address_option_format(a, &out);
+	(void)format_options(a, &out);
 	if (out.failed || buffer_text(&out) == NULL)
 		buffer_fini(&out);
 	return out.data;

@@ -74,13 +74,9 @@ struct option_row {
 	const char *help; /* one line, no capital, no full stop */
 };
 
+#define OPTIONS_MAX 96 /* rows that there may be */
 extern const struct option_row option_rows[];
 extern const size_t option_count;
-
-static inline size_t option_index(const struct option_row *row)
-{
-	return (size_t)(row - option_rows);
-}
 
 /* The row after `row` (NULL: the first one) that is of that section, "nclust" or
  * "cluster" (NULL: of any, or of the command line alone); NULL at the end. */

@@ -416,6 +416,7 @@ const struct option_row option_rows[] = {
 /* clang-format on */
 
 const size_t option_count = COUNT_OF(option_rows);
+_Static_assert(COUNT_OF(option_rows) <= OPTIONS_MAX, "too many rows");
 
 const struct option_row *option_next(
 	const char *section, const struct option_row *row)

@@ -17,9 +17,9 @@ struct origin {
 };
 
 struct origin_group {
-	struct origin head;  /* the section's line */
-	struct origin *rows; /* option_count of them */
-	bool shadow;         /* of a refused section: not checked further */
+	struct origin head; /* the section's line */
+	struct origin rows[OPTIONS_MAX];
+	bool shadow; /* of a refused section: not checked further */
 };
 
 struct origin_table {

@@ -70,10 +70,7 @@ struct settings *settings_new(void)
 		return NULL;
 	s->control_gid = -1;
 	s->origins = calloc(1, sizeof(*s->origins));
-	if (s->origins != NULL)
-		s->origins->instance.rows =
-			calloc(option_count, sizeof(struct origin));
-	if (s->origins == NULL || s->origins->instance.rows == NULL) {
+	if (s->origins == NULL) {
 		settings_free(s);
 		return NULL;
 	}
@@ -86,10 +83,7 @@ void settings_free(struct settings *s)
 	if (s == NULL)
 		return;
 	if (s->origins != NULL) {
-		for (size_t i = 0; i < s->cluster_count; i++)
-			free(s->origins->clusters[i].rows);
 		free(s->origins->clusters);
-		free(s->origins->instance.rows);
 		free(s->origins->file);
 		free(s->origins);
 	}
@@ -154,9 +148,8 @@ size_t settings_add_cluster(
 	struct settings *s, const char *name, struct origin head)
 {
 	struct cluster_settings *c = cluster_settings_new();
-	struct origin *rows = calloc(option_count, sizeof(*rows));
 
-	if (c == NULL || rows == NULL || grow(s) == -1)
+	if (c == NULL || grow(s) == -1)
 		goto fail;
 	if (name != NULL) {
 		c->name = strdup(name);
@@ -164,11 +157,10 @@ size_t settings_add_cluster(
 			goto fail;
 	}
 	s->origins->clusters[s->cluster_count] =
-		(struct origin_group){.head = head, .rows = rows};
+		(struct origin_group){.head = head};
 	s->clusters[s->cluster_count] = c;
 	return s->cluster_count++;
 fail:
-	free(rows);
 	cluster_settings_unref(c);
 	return SIZE_MAX;
 }
@@ -198,7 +190,7 @@ struct origin *settings_origin(
 	struct origin *rows = at == INSTANCE ? s->origins->instance.rows
 					     : s->origins->clusters[at].rows;
 
-	return &rows[option_index(row)];
+	return &rows[row - option_rows];
 }
 
 int settings_set(struct settings *s, size_t at, const struct option_row *row,
