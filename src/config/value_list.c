@@ -365,18 +365,16 @@ int value_format_limit(struct buffer *out, const struct limit *l)
 	return out->failed ? -1 : 0;
 }
 
-static const struct {
-	const char *name;
-	enum signal_deed deed;
-} deeds[] = {
-	{"next", DEED_NEXT},
-	{"all", DEED_ALL},
-	{"first", DEED_FIRST},
-	{"restart", DEED_RESTART},
-	{"reload", DEED_RELOAD},
-	{"stop", DEED_STOP},
-	{"upgrade", DEED_UPGRADE},
-	{"ignore", DEED_IGNORE},
+/* What a user can ask for. */
+static const char *const deeds[] = {
+	[DEED_NEXT] = "next",
+	[DEED_ALL] = "all",
+	[DEED_FIRST] = "first",
+	[DEED_RESTART] = "restart",
+	[DEED_RELOAD] = "reload",
+	[DEED_STOP] = "stop",
+	[DEED_UPGRADE] = "upgrade",
+	[DEED_IGNORE] = "ignore",
 };
 
 /* "TERM->QUIT": what the worker gets, or -1. */
@@ -408,12 +406,13 @@ int value_signal_rule(
 				goto bad;
 			continue;
 		}
-		while (i < COUNT_OF(deeds) && strcmp(deeds[i].name, word) != 0)
+		while (i < COUNT_OF(deeds) &&
+			(deeds[i] == NULL || strcmp(deeds[i], word) != 0))
 			i++;
 		if (i == COUNT_OF(deeds) || rule.deed != DEED_DEFAULT ||
 			rule.translated != 0)
 			goto bad;
-		rule.deed = deeds[i].deed;
+		rule.deed = (enum signal_deed)i;
 	}
 	if (cut || (rule.deed == DEED_DEFAULT && rule.translated == 0))
 		goto bad;
@@ -436,10 +435,8 @@ int value_format_signal_rule(struct buffer *out, const struct signal_rule *r)
 	char from[16];
 	char to[16];
 
-	for (size_t i = 0; i < COUNT_OF(deeds); i++) {
-		if (deeds[i].deed != r->deed)
-			continue;
-		(void)buffer_string(out, deeds[i].name);
+	if (deeds[r->deed] != NULL) {
+		(void)buffer_string(out, deeds[r->deed]);
 		gap = " ";
 	}
 	if (r->translated != 0)

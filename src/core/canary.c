@@ -141,11 +141,9 @@ static bool is_complete(const struct cluster *c)
 static void begin_to_bake(struct cluster *c)
 {
 	struct rollout *r = &c->rollout;
-	struct report *report;
+	struct report *report = rollout_report(c, REPORT_BAKING, r->id);
 
 	r->bake_until = nsec_add(c->now - c->lost, bake_time(c));
-	report = actions_report(c->out, REPORT_BAKING, 0, 0);
-	report->rollout = r->id;
 	report->generation = r->to;
 	report->count = r->fresh ? c->ready : r->proven;
 	report->span = bake_time(c);
@@ -158,8 +156,7 @@ static void release(struct cluster *c)
 	struct report *report;
 
 	if (r->of_canaries && r->held > 0) {
-		report = actions_report(c->out, REPORT_BAKED, 0, 0);
-		report->rollout = r->id;
+		report = rollout_report(c, REPORT_BAKED, r->id);
 		report->generation = r->to;
 		report->count = r->proven;
 	}

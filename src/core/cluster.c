@@ -134,33 +134,26 @@ static void on_scale(struct cluster *c, const struct event *e)
 
 /* ---- events about one worker ---- */
 
-static void on_ready(struct cluster *c, struct worker *w, const struct event *e)
-{
-	const struct generation *g = cluster_find_generation(c, w->generation);
-
-	generations_learn(&c->generations, w->generation, LESSON_SAYS_READY);
-	if (g->settings->ready == READY_AUTO ||
-		g->settings->ready == READY_NOTIFY)
-		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
-}
-
-static void on_listening(
-	struct cluster *c, struct worker *w, const struct event *e)
+/* What it shows of being ready counts where its settings ask for that. */
+static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 {
 	const struct generation *g = cluster_find_generation(c, w->generation);
 	enum ready_mode mode = g->settings->ready;
+	bool counts;
 
-	generations_learn(&c->generations, w->generation, LESSON_LISTENS);
-	if (mode == READY_LISTEN || (mode == READY_AUTO && !g->says_ready))
-		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
-}
-
-static void on_proved(
-	struct cluster *c, struct worker *w, const struct event *e)
-{
-	const struct generation *g = cluster_find_generation(c, w->generation);
-
-	if (g->settings->ready == READY_PROBE)
+	if (e->kind == EVENT_PROVED) {
+		counts = mode == READY_PROBE;
+	} else if (e->kind == EVENT_LISTENING) {
+		generations_learn(
+			&c->generations, w->generation, LESSON_LISTENS);
+		counts = mode == READY_LISTEN ||
+			(mode == READY_AUTO && !g->says_ready);
+	} else {
+		generations_learn(
+			&c->generations, w->generation, LESSON_SAYS_READY);
+		counts = mode == READY_AUTO || mode == READY_NOTIFY;
+	}
+	if (counts)
 		(void)slot_tell(c, e->slot, w, ON_READY, NULL);
 }
 
@@ -179,13 +172,9 @@ static void on_worker(struct cluster *c, const struct event *e)
 		slot_bury(c, e->slot, w, ON_FAILED, &e->ending);
 		break;
 	case EVENT_READY:
-		on_ready(c, w, e);
-		break;
 	case EVENT_LISTENING:
-		on_listening(c, w, e);
-		break;
 	case EVENT_PROVED:
-		on_proved(c, w, e);
+		on_sign(c, w, e);
 		break;
 	case EVENT_ALIVE:
 		(void)slot_tell(c, e->slot, w, ON_ALIVE, NULL);

@@ -69,8 +69,7 @@ void rollout_begin(
 		.last = SLOT_ALL,
 	};
 	canary_begin(c, request);
-	report = actions_report(c->out, REPORT_ROLLOUT_STARTED, 0, 0);
-	report->rollout = request->id;
+	report = rollout_report(c, REPORT_ROLLOUT_STARTED, request->id);
 	report->generation = number;
 	report->count = rollout_slots(c);
 }

@@ -85,7 +85,7 @@ void rollout_begin(struct cluster *c, const struct rollout_request *request,
 /* How many slots it has to come to. */
 unsigned rollout_slots(const struct cluster *c);
 
-/* How it ended. */
+/* A report of that rollout. */
 struct report *rollout_report(
 	struct cluster *c, enum report_kind kind, unsigned id);
 

@@ -31,14 +31,17 @@ static bool begins(struct piece p, const char *with)
 	return p.len >= len && memcmp(p.at, with, len) == 0;
 }
 
-static bool skip(struct piece *p, const char *word)
+static void advance(struct piece *p, size_t len)
 {
-	size_t len = strlen(word);
-
-	if (!begins(*p, word))
-		return false;
 	p->at += len;
 	p->len -= len;
+}
+
+static bool skip(struct piece *p, const char *word)
+{
+	if (!begins(*p, word))
+		return false;
+	advance(p, strlen(word));
 	return true;
 }
 
@@ -50,8 +53,7 @@ static bool skip_count(struct piece *p, int64_t *n)
 	if (len == 0)
 		return false;
 	*n = (int64_t)value;
-	p->at += len;
-	p->len -= len;
+	advance(p, len);
 	return true;
 }
 
@@ -135,10 +137,8 @@ static void find_body(struct nodeipc_message *m, struct piece p)
 {
 	if (!skip(&p, HANDLE "\"type\":\""))
 		return;
-	while (p.len > 0 && *p.at != '"') {
-		p.at++;
-		p.len--;
-	}
+	while (p.len > 0 && *p.at != '"')
+		advance(&p, 1);
 	if (!skip(&p, "\",\"msg\":"))
 		return;
 	m->body = p.at;
@@ -312,8 +312,7 @@ void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len)
 	m->place.fd = -1;
 	if (p.len > 0 && *p.at == BUN_OWN) {
 		m->bun = true;
-		p.at++;
-		p.len--;
+		advance(&p, 1);
 	}
 	if (!begins(p, OWN)) {
 		m->kind = NODEIPC_USER;
