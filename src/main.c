@@ -64,9 +64,10 @@ int main(int argc, char **argv)
 		log_error("must not be installed setuid or setgid");
 		return EX_NOPERM;
 	}
-	if (argc == 3 && strcmp(argv[1], "--role") == 0) {
+	if (argc == 4 && strcmp(argv[1], "--role") == 0) {
 		if (strcmp(argv[2], "logger") == 0)
-			return logger_main(ROLE_CHANNEL);
+			return logger_main(ROLE_CHANNEL,
+				(uid_t)strtoul(argv[3], NULL, 10));
 		if (strcmp(argv[2], "closer") == 0)
 			return closer_main(ROLE_CHANNEL);
 	}

@@ -164,7 +164,7 @@ static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
 	if (fd == -1)
 		return;
 	if (socket_peer(fd, &peer) == -1 ||
-		(peer.uid != geteuid() && peer.uid != 0)) {
+		(peer.uid != k->owner && peer.uid != 0)) {
 		log_warn("keeper: refused a call of another user's");
 		return;
 	}
@@ -330,10 +330,11 @@ bool keep_take(struct keep *k, const struct logwire_packet *p,
 
 /* ---- life ---- */
 
-void keep_init(struct keep *k, struct ev_loop *loop, void *logger)
+void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, void *logger)
 {
 	*k = (struct keep){
 		.loop = loop,
+		.owner = owner,
 		.logger = logger,
 		.socket = -1,
 		.dir = -1,

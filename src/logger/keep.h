@@ -24,7 +24,8 @@ struct held {
 struct keep {
 	struct ev_loop *loop;
 	bool on;
-	bool told; /* that not all can be held */
+	bool told;   /* that not all can be held */
+	uid_t owner; /* who the supervisor is, and the next one */
 	int socket;
 	int dir;
 	struct stat place; /* our socket's */
@@ -46,7 +47,7 @@ struct keep {
 	void (*give_up)(void *logger); /* nobody is left to wait for */
 };
 
-void keep_init(struct keep *k, struct ev_loop *loop, void *logger);
+void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, void *logger);
 void keep_fini(struct keep *k);
 
 /* A packet of the supervisor's, checked, whose descriptors are taken (and -1

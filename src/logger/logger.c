@@ -621,13 +621,13 @@ static void watch(struct logger *logger, int channel)
 	ev_periodic_start(logger->loop, &logger->far);
 }
 
-static void run(struct logger *logger, int channel)
+static void run(struct logger *logger, int channel, uid_t owner)
 {
 	struct logwire_packet hello = {
 		.kind = LOGWIRE_HELLO, .sink = LOGWIRE_COPY};
 
 	watch(logger, channel);
-	keep_init(&logger->keep, logger->loop, logger);
+	keep_init(&logger->keep, logger->loop, owner, logger);
 	logger->keep.pipes = pipes_of;
 	logger->keep.resume = resume;
 	logger->keep.give_up = give_up;
@@ -655,8 +655,9 @@ static int open_loop(struct logger *logger)
 	return logger->loop != NULL ? 0 : -1;
 }
 
-int logger_main(int channel)
+int logger_main(int channel, uid_t user)
 {
+	uid_t owner = geteuid();
 	struct logger *logger = calloc(1, sizeof(*logger));
 	struct error err;
 
@@ -672,9 +673,9 @@ int logger_main(int channel)
 	open_sinks(logger);
 	allow_many_descriptors();
 	/* It must run all the same: workers block when nobody reads. */
-	if (privilege_shed(&err) == -1)
+	if (privilege_shed(user, &err) == -1)
 		log_warn("logger: keeps its privileges: %s", err.text);
-	run(logger, channel);
+	run(logger, channel, owner);
 	sink_close(&logger->sinks[0]);
 	sink_close(&logger->sinks[1]);
 	ev_loop_destroy(logger->loop);

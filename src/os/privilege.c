@@ -84,29 +84,28 @@ static bool is_mapped(const char *map, unsigned long id)
 	return found;
 }
 
-static int become_nobody(struct error *err)
+static int become(uid_t uid, struct error *err)
 {
 	if (setgroups(0, NULL) == -1)
 		return error_set(err, errno, "cannot drop the groups");
-	if (setresgid(NOBODY, NOBODY, NOBODY) == -1)
-		return error_set(err, errno, "cannot become group %d", NOBODY);
-	if (setresuid(NOBODY, NOBODY, NOBODY) == -1)
-		return error_set(err, errno, "cannot become user %d", NOBODY);
+	if (setresgid(uid, uid, uid) == -1)
+		return error_set(err, errno, "cannot become group %u", uid);
+	if (setresuid(uid, uid, uid) == -1)
+		return error_set(err, errno, "cannot become user %u", uid);
 	return 0;
 }
 
-int privilege_shed(struct error *err)
+int privilege_shed(uid_t uid, struct error *err)
 {
 	const struct capset nothing = {0};
 	bool root = geteuid() == 0;
 
 	if (privilege_has(CAP_SETPCAP) && capset_bound(0) == -1)
 		return error_set(err, errno, "cannot bound the capabilities");
-	/* A namespace with one user has no nobody: there root is no more than
+	/* A namespace with one user has no other: there root is no more than
 	 * that user, and what follows leaves it nothing. */
-	if (root && is_mapped("/proc/self/uid_map", NOBODY) &&
-		is_mapped("/proc/self/gid_map", NOBODY) &&
-		become_nobody(err) == -1)
+	if (root && is_mapped("/proc/self/uid_map", uid) &&
+		is_mapped("/proc/self/gid_map", uid) && become(uid, err) == -1)
 		return -1;
 	if (capset_put(&nothing) == -1 || capset_ambient(0) == -1)
 		return error_set(err, errno, "cannot drop the capabilities");

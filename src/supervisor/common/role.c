@@ -8,6 +8,7 @@
 #include "supervisor/common/daemon.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,11 +34,32 @@ static int output_of(const struct supervisor *sup, enum role role, int fd)
 							      : sup->null_fd;
 }
 
+static bool is_a_workers(const struct supervisor *sup, uid_t uid)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (cluster_settings(sup->services[i]->core)->uid == (long)uid)
+			return true;
+	return false;
+}
+
+/* Who root's roles become, if they give up what root is: whom no cluster's
+ * workers are, so that none can signal them.  Nobody is asked for names: a
+ * directory service may hang. */
+static uid_t user_of_roles(const struct supervisor *sup)
+{
+	uid_t uid = ROLE_UID_LAST;
+
+	while (uid > ROLE_UID_FIRST && is_a_workers(sup, uid))
+		uid--;
+	return uid;
+}
+
 static int run(struct supervisor *sup, enum role role, int channel, pid_t *pid,
 	int *pidfd)
 {
+	char user[16];
 	char *const argv[] = {(char *)roles[role].title, "--role",
-		(char *)roles[role].name, NULL};
+		(char *)roles[role].name, user, NULL};
 	static char *const envp[] = {NULL};
 	const int resource = RLIMIT_NOFILE;
 	struct rlimit limit;
@@ -65,6 +87,7 @@ static int run(struct supervisor *sup, enum role role, int channel, pid_t *pid,
 		.no_new_privs = true,
 	};
 
+	(void)snprintf(user, sizeof(user), "%u", user_of_roles(sup));
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		plan.limit_count = 0;
 	if (spawn(&plan, pid, pidfd, &failure) == 0)

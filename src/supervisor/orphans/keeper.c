@@ -217,8 +217,8 @@ static int receive(struct givens *g, nsec_t until)
 	return got;
 }
 
-/* Root's keeper runs as nobody (privilege_shed()); only we can put a socket into
- * that directory. */
+/* Root's keeper has a role's user (privilege_shed()), an earlier release's is
+ * nobody; only we can put a socket into that directory. */
 static int is_ours(struct givens *g)
 {
 	struct ucred peer;
@@ -226,7 +226,9 @@ static int is_ours(struct givens *g)
 	if (socket_peer(g->channel, &peer) == -1)
 		return -1;
 	g->pid = peer.pid;
-	if (peer.uid == geteuid() || (geteuid() == 0 && peer.uid == NOBODY))
+	if (peer.uid == geteuid() ||
+		(geteuid() == 0 && peer.uid >= ROLE_UID_FIRST &&
+			peer.uid <= NOBODY))
 		return 0;
 	errno = EPERM;
 	return -1;

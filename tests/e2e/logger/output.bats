@@ -492,6 +492,44 @@ replace() {
 	[ "$(worker 0 .restarts)" -eq 0 ]
 }
 
+@test "no worker can stop the logger, whoever it is" {
+	need_root
+	local uid
+
+	cat >"$DIR/stops.py" <<-'E'
+	import os, resource, signal, sys, time
+	while not os.path.exists(sys.argv[1]):
+	    time.sleep(0.01)
+	logger = int(open(sys.argv[1]).read())
+	for name, what in (
+	        ("stop", lambda: os.kill(logger, signal.SIGSTOP)),
+	        ("limit", lambda: resource.prlimit(
+	            logger, resource.RLIMIT_FSIZE, (0, 0)))):
+	    try:
+	        what()
+	        print(name, "done", flush=True)
+	    except PermissionError:
+	        print(name, "refused", flush=True)
+	time.sleep(1000)
+	E
+	chmod 755 "$DIR"
+	# the second has the uid that the logger would have
+	for uid in nobody '#65533'; do
+		rm -f "$DIR/logger"
+		with_output "$DIR/text" -n 1 --user "$uid" \
+			--group '#65534' --log prefix --ready alive:1ms -- \
+			python3 "$DIR/stops.py" "$DIR/logger"
+		wait_ready
+		logger_pid >"$DIR/.logger"
+		chmod 644 "$DIR/.logger"
+		mv "$DIR/.logger" "$DIR/logger"
+		poll_until 10 file_has "$DIR/text" "it.0 | limit refused"
+		grep -qx 'it.0 | stop refused' "$DIR/text"
+		nclust stop it --now
+		wait_exit
+	done
+}
+
 @test "a logger that is stopped does not stop nclust" {
 	with_output "$DIR/text" -n 2 --log prefix --ready notify \
 		--stop-signal KILL -- "$FIXTURES/deaf" --notify

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/scope.h"
 #include "os/fdpass.h"
+#include "os/privilege.h"
 #include "protocol/logwire.h"
 
 #include <check.h>
@@ -23,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -84,7 +86,7 @@ static void start_on(int its_out, int its_err)
 			(void)close(fd);
 		if (without_tee)
 			forbid_tee();
-		_exit(logger_main(3));
+		_exit(logger_main(3, ROLE_UID_LAST));
 	}
 	channel = pair[0];
 	(void)close(pair[1]);
@@ -1159,6 +1161,88 @@ START_TEST(it_has_no_privilege)
 }
 END_TEST
 
+/* Make it the keeper, at a socket that anybody may reach, and see the
+ * supervisor go.  The directory with the socket, for rm. */
+static void keep_at(const char *dir, struct sockaddr_un *place)
+{
+	struct logwire_packet packet = {.kind = LOGWIRE_KEEP};
+	char path[64];
+	int fds[2];
+
+	ck_assert_int_eq(chmod(dir, 0755), 0);
+	*place = (struct sockaddr_un){.sun_family = AF_UNIX};
+	(void)snprintf(place->sun_path, sizeof(place->sun_path), "%s/%s", dir,
+		LOGWIRE_KEEPER);
+	fds[0] = socket(
+		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	ck_assert_int_eq(
+		bind(fds[0], (struct sockaddr *)place, sizeof(*place)), 0);
+	ck_assert_int_eq(chmod(place->sun_path, 0777), 0);
+	ck_assert_int_eq(listen(fds[0], 8), 0);
+	(void)snprintf(path, sizeof(path), "%s/state", dir);
+	(void)close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	fds[1] = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ne(fds[1], -1);
+	ck_assert_int_eq(
+		fdpass_send(channel, &packet, sizeof(packet), fds, 2), 0);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	(void)close(channel);
+}
+
+/* Call as this user: 0 if there were descriptors, 1 if it hung up. */
+static int call_as(uid_t uid, const struct sockaddr_un *place)
+{
+	pid_t pid = fork();
+	int status;
+
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		struct pollfd at = {.fd = fd, .events = POLLIN};
+		struct logwire_packet packet;
+		struct fdpass_message m;
+
+		if (uid != 0 && setresuid(uid, uid, uid) == -1)
+			_exit(90);
+		if (connect(fd, (const struct sockaddr *)place,
+			    sizeof(*place)) == -1)
+			_exit(91);
+		if (poll(&at, 1, PATIENCE) != 1)
+			_exit(92);
+		if (fdpass_receive(fd, &packet, sizeof(packet), &m) != 1 ||
+			m.len == 0)
+			_exit(1);
+		_exit(m.fd_count == 1 ? 0 : 93);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+START_TEST(a_keeper_gives_nothing_to_another_user)
+{
+	char dir[] = "/tmp/test_logger.XXXXXX";
+	struct sockaddr_un place;
+	char path[64];
+
+	if (geteuid() != 0)
+		return; /* only root can be another */
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	keep_at(dir, &place);
+	/* a worker's user, and the keeper's own */
+	ck_assert_int_eq(call_as(NOBODY, &place), 1);
+	ck_assert_int_eq(call_as(ROLE_UID_LAST, &place), 1);
+	ck_assert_int_eq(call_as(0, &place), 0);
+	(void)unlink(place.sun_path);
+	(void)snprintf(path, sizeof(path), "%s/state", dir);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+END_TEST
+
 START_TEST(many_idle_pipes_cost_little)
 {
 	struct logwire_packet packet = {
@@ -1239,6 +1323,7 @@ int main(void)
 		packets_that_are_none_are_refused_and_their_descriptors_closed);
 	tcase_add_test(tc, a_second_pipe_for_the_same_stream_is_refused);
 	tcase_add_test(tc, it_has_no_privilege);
+	tcase_add_test(tc, a_keeper_gives_nothing_to_another_user);
 	tcase_add_test(tc, many_idle_pipes_cost_little);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
