@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/clock.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
-nsec_t clock_now(void)
+/* It cannot fail on Linux. */
+static nsec_t clock_read(clockid_t which)
 {
 	struct timespec t;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail on Linux */
+	(void)clock_gettime(which, &t);
 	return (nsec_t)t.tv_sec * SECOND + t.tv_nsec;
+}
+
+nsec_t clock_now(void)
+{
+	return clock_read(CLOCK_MONOTONIC);
 }
 
 double clock_wall(void)
@@ -17,4 +24,18 @@ double clock_wall(void)
 
 	(void)clock_gettime(CLOCK_REALTIME, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static nsec_t of_timeval(struct timeval t)
+{
+	return t.tv_sec * SECOND + t.tv_usec * USEC;
+}
+
+nsec_t clock_worked(void)
+{
+	struct rusage children;
+
+	(void)getrusage(RUSAGE_CHILDREN, &children); /* nor can this */
+	return clock_read(CLOCK_THREAD_CPUTIME_ID) +
+		of_timeval(children.ru_utime) + of_timeval(children.ru_stime);
 }

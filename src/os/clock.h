@@ -8,5 +8,7 @@
 nsec_t clock_now(void);
 /* CLOCK_REALTIME, seconds and more since 1970; only to show to people. */
 double clock_wall(void);
+/* The CPU time that this thread has used, and the children that it awaited. */
+nsec_t clock_worked(void);
 
 #endif

@@ -3,10 +3,8 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "os/clock.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/intercept/listens.h"
@@ -21,9 +19,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* Calls of one worker in a second; any more wait for the next second. */
-#define TRAPS_A_SECOND 200
 
 /* ---- what can be done here ---- */
 
@@ -155,6 +150,12 @@ void intercept_judge(struct child *child, const struct remote *r)
 		child->service->name, child->slot, (int)r->tid);
 }
 
+void intercept_charge(struct child *child, nsec_t begun)
+{
+	allowance_end(&child->trap.allowance, child, begun,
+		"calls bind(2) and listen(2)");
+}
+
 static void note_v6only(struct child *child,
 	const struct seccomp_notice *notice, struct remote *r)
 {
@@ -218,42 +219,6 @@ static void forget_heard(struct child *child)
 	child->trap.heard = false;
 }
 
-static void on_resume(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct child_walk walk = children_of_all(timer->data);
-	struct child *child;
-
-	(void)revents;
-	while ((child = child_next(&walk)) != NULL)
-		if (child->trap.paused) {
-			child->trap.paused = false;
-			ev_io_start(loop, &child->trap.watcher);
-		}
-}
-
-static void resume_later(struct supervisor *sup)
-{
-	timer_arm_within(sup->loop, &sup->intercept.resume, SECOND);
-}
-
-/* One that binds without end must not keep us from the others. */
-static bool is_too_fast(struct child *child)
-{
-	struct supervisor *sup = child->service->sup;
-	nsec_t now = clock_now();
-
-	if (now - child->trap.since >= SECOND) {
-		child->trap.since = now;
-		child->trap.calls = 0;
-	}
-	if (child->trap.calls++ < TRAPS_A_SECOND)
-		return false;
-	child->trap.paused = true;
-	ev_io_stop(sup->loop, &child->trap.watcher);
-	resume_later(sup);
-	return true;
-}
-
 /* All that have called in a turn are heard before any is answered: until then a
  * signal interrupts the call, and no program expects that of bind(2). */
 static void intercept_on_settle(struct supervisor *sup)
@@ -262,9 +227,11 @@ static void intercept_on_settle(struct supervisor *sup)
 
 	while (in->heard != NULL) {
 		struct child *child = in->heard;
+		nsec_t begun = allowance_begin();
 
 		forget_heard(child);
 		obey(child, &child->trap.notice);
+		intercept_charge(child, begun);
 	}
 }
 
@@ -291,8 +258,6 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 		ev_io_stop(loop, watcher);
 		return;
 	}
-	if (is_too_fast(child))
-		return;
 	got = seccomp_receive(watcher->fd, &child->trap.notice);
 	if (got == -1)
 		log_syserr("%s.%" PRIu32 ": cannot hear its calls",
@@ -313,6 +278,7 @@ static void intercept_on_blank(struct child *child)
 	ev_init(&child->trap.watcher, on_trap);
 	ev_io_set(&child->trap.watcher, -1, 0);
 	child->trap.watcher.data = child;
+	allowance_init(&child->trap.allowance, &child->trap.watcher);
 }
 
 /* The spawn has succeeded: hear the child, or say why that cannot be. */
@@ -343,9 +309,7 @@ static void intercept_on_resumed(struct child *child)
 	ev_io *watcher = &child->trap.watcher;
 
 	ev_io_set(watcher, watcher->fd, EV_READ);
-	if (child->trap.paused)
-		resume_later(sup);
-	else if (watcher->fd != -1)
+	if (watcher->fd != -1)
 		ev_io_start(sup->loop, watcher);
 	listens_resume(child);
 }
@@ -358,6 +322,7 @@ static void intercept_on_gone(struct child *child)
 	if (child->trap.watcher.fd == -1)
 		return;
 	forget_heard(child);
+	allowance_stop(&child->trap.allowance, sup->loop);
 	ev_io_stop(sup->loop, &child->trap.watcher);
 	(void)close(child->trap.watcher.fd);
 	ev_io_set(&child->trap.watcher, -1, 0);
@@ -382,8 +347,6 @@ static void intercept_on_born(struct child *child, struct birth *birth)
 
 void intercept_init(struct supervisor *sup)
 {
-	ev_init(&sup->intercept.resume, on_resume);
-	sup->intercept.resume.data = sup;
 	ev_init(&sup->intercept.obey, on_obey);
 	sup->intercept.obey.data = sup;
 	ev_set_priority(&sup->intercept.obey, EV_MINPRI);
@@ -394,7 +357,6 @@ void intercept_init(struct supervisor *sup)
 
 void intercept_fini(struct supervisor *sup)
 {
-	ev_timer_stop(sup->loop, &sup->intercept.resume);
 	ev_timer_stop(sup->loop, &sup->intercept.obey);
 	learned_fini(sup);
 	listens_fini(sup);

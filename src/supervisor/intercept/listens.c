@@ -108,9 +108,12 @@ static void look_at_process(struct child *child, pid_t tid)
  * has none of our sockets. */
 static void look_at_waiting(struct child *child)
 {
+	nsec_t begun = allowance_begin();
+
 	look_at_process(child, child->listening.bound_by);
 	if (child->pid != child->listening.bound_by)
 		look_at_process(child, child->pid);
+	intercept_charge(child, begun);
 }
 
 /* The timer is for the earliest. */

@@ -10,7 +10,8 @@
  * all descriptor numbers of the socket, with the options and flags that the
  * worker has set, and in its epoll sets.  For takeover.c alone. */
 
-/* So many descriptors of a worker are searched for duplicates of the socket. */
+/* So many descriptors of a worker are searched for duplicates of the socket, and
+ * for sockets that it has. */
 #define LOOK_MAX 4096
 #define SAME_MAX 16 /* duplicates; more of them keep the worker's own socket */
 #define EPOLLS_MAX 16
@@ -38,6 +39,7 @@ struct takeover {
 	struct listener *found[FOUND_MAX];
 	unsigned held[FOUND_MAX]; /* its descriptors of each of them */
 	size_t found_count;
+	unsigned seen; /* descriptors that were looked at; LOOK_MAX: not all */
 };
 
 static inline bool takeover_waits(const struct takeover *t)
@@ -52,7 +54,8 @@ static inline void takeover_answer(const struct takeover *t, int error)
 
 /* Look at the caller's process and fill in what was found. */
 void putover_look(struct takeover *t);
-/* Add to t->held the listeners that another process of the worker holds. */
+/* Add to t->held the listeners that another process of the worker holds; together
+ * with the caller's, no more than LOOK_MAX descriptors are looked at. */
 void putover_look_also(struct takeover *t, pid_t pid);
 
 /* After putover_look(): replace the socket, and answer the worker. */

@@ -5,6 +5,7 @@
 #include "base/nsec.h"
 #include "os/spawn/seccomp.h"
 #include "os/spawn/spawn.h"
+#include "supervisor/common/allowance.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -19,10 +20,8 @@ struct trapped {
 	ev_io watcher;                /* its fd: where its calls come, or -1 */
 	struct seccomp_notice notice; /* a call that was heard … */
 	struct child *next_heard;     /* … and waits its turn */
-	nsec_t since;   /* of its calls in the second from then … */
-	unsigned calls; /* … so many */
+	struct allowance allowance;   /* for its calls */
 	bool heard;
-	bool paused;  /* they were too many */
 	bool hostile; /* it held us up: its calls are its own */
 
 	nsec_t listening_by; /* it will be taken as ready then, or when it
@@ -51,9 +50,8 @@ struct intercept {
 	bool own_filter_told;
 	struct child *heard; /* in the order of their calls */
 	struct child **heard_end;
-	ev_timer obey;   /* never set: fed when somebody was heard */
-	ev_timer resume; /* for those that were paused */
-	ev_timer ready;  /* the earliest listening_by */
+	ev_timer obey;  /* never set: fed when somebody was heard */
+	ev_timer ready; /* the earliest listening_by */
 };
 
 #endif

@@ -377,32 +377,65 @@ static void bind_known(struct takeover *t)
 		takeover_answer(t, EADDRINUSE);
 }
 
+static bool is_probe(const struct takeover *t, const struct listener *l)
+{
+	return (!l->facts.listening ||
+		       t->service->held.learned.count > LEARNED_FEW) &&
+		l->servers == NULL && !learned_is_used(l, t->child) &&
+		!socket_key_equal(&l->key, &t->key);
+}
+
+/* Is it the worker's first process, or a thread of that? */
+static bool is_of_worker(const struct takeover *t, pid_t tid)
+{
+	uint64_t process;
+
+	return tid == t->child->pid ||
+		(process_status(tid, "Tgid:", 10, &process) == 0 &&
+			process == (uint64_t)t->child->pid);
+}
+
+/* Were the descriptors of the thread that bound it looked at before? */
+static bool is_seen(const struct takeover *t, size_t i)
+{
+	pid_t binder = t->found[i]->binder;
+
+	if (binder == t->notice->tid || is_of_worker(t, binder))
+		return true;
+	while (i-- > 0)
+		if (t->held[i] == 0 && t->found[i]->binder == binder)
+			return true;
+	return false;
+}
+
+/* Are all descriptors known that can be of any of those that were found? */
+static bool look_at_holders(struct takeover *t)
+{
+	putover_look(t);
+	if (!is_of_worker(t, t->notice->tid))
+		putover_look_also(t, t->child->pid);
+	for (size_t i = 0; i < t->found_count; i++)
+		if (t->held[i] == 0 && !is_seen(t, i))
+			putover_look_also(t, t->found[i]->binder);
+	return t->seen < LOOK_MAX;
+}
+
 /* What was bound and closed again without a listen(2), or is one of very many,
- * is let go once it is seen to be in nobody's hands. */
+ * is released once it is seen to be in nobody's hands.  That can wait for another
+ * bind where a look is dear. */
 static void forget_probes(struct takeover *t)
 {
 	struct service *s = t->service;
 
 	t->found_count = 0;
-	for (size_t i = 0;
-		i < s->held.learned.count && t->found_count < FOUND_MAX; i++) {
-		struct listener *l = s->held.learned.list[i];
-
-		if ((!l->facts.listening ||
-			    s->held.learned.count > LEARNED_FEW) &&
-			l->servers == NULL && !learned_is_used(l, t->child) &&
-			!socket_key_equal(&l->key, &t->key))
-			t->found[t->found_count++] = l;
-	}
-	if (t->found_count == 0)
+	if (!allowance_is_ample(&t->child->trap.allowance))
 		return;
-	putover_look(t);
-	if (t->child->pid != t->notice->tid)
-		putover_look_also(t, t->child->pid);
-	for (size_t i = 0; i < t->found_count; i++)
-		if (t->held[i] == 0 && t->found[i]->binder != t->notice->tid &&
-			t->found[i]->binder != t->child->pid)
-			putover_look_also(t, t->found[i]->binder);
+	for (size_t i = 0;
+		i < s->held.learned.count && t->found_count < FOUND_MAX; i++)
+		if (is_probe(t, s->held.learned.list[i]))
+			t->found[t->found_count++] = s->held.learned.list[i];
+	if (t->found_count == 0 || !look_at_holders(t))
+		return;
 	for (size_t i = 0; i < t->found_count; i++)
 		if (t->held[i] == 0)
 			learned_drop(s, t->found[i]);
@@ -489,12 +522,9 @@ static bool keeps_own(const struct child *child)
  * nothing of that. */
 static bool is_exclusive(const struct takeover *t)
 {
-	uint64_t process;
-
 	return keeps_own(t->child) &&
 		!(t->sock != -1 && socket_has_reuseport(t->sock)) &&
-		process_status(t->notice->tid, "Tgid:", 10, &process) == 0 &&
-		process == (uint64_t)t->child->pid;
+		is_of_worker(t, t->notice->tid);
 }
 
 /* Is it one that could be taken over?  Most are not, and cost no more. */

@@ -31,9 +31,14 @@
 
 static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
 {
+	struct child *child = watcher->data;
+	nsec_t begun = allowance_begin();
+
 	(void)loop;
 	(void)revents;
-	readiness_drain(watcher->data);
+	readiness_drain(child);
+	allowance_end(&child->life.notify_allowance, child, begun,
+		"sends notify messages");
 }
 
 void readiness_init(struct child *child)
@@ -41,6 +46,8 @@ void readiness_init(struct child *child)
 	ev_init(&child->life.notify_watcher, on_notify);
 	ev_io_set(&child->life.notify_watcher, -1, 0);
 	child->life.notify_watcher.data = child;
+	allowance_init(
+		&child->life.notify_allowance, &child->life.notify_watcher);
 }
 
 static void name_of(const struct child *child, char name[24])
@@ -81,6 +88,7 @@ void readiness_close(struct supervisor *sup, struct child *child)
 
 	if (fd == -1)
 		return;
+	allowance_stop(&child->life.notify_allowance, sup->loop);
 	ev_io_stop(sup->loop, &child->life.notify_watcher);
 	ev_io_set(&child->life.notify_watcher, -1, 0);
 	foreign_end(sup, child, &fd);
@@ -128,6 +136,7 @@ void readiness_renew(struct supervisor *sup, struct child *child)
 			child->slot, err.text);
 		return;
 	}
+	allowance_stop(&child->life.notify_allowance, sup->loop);
 	ev_io_stop(sup->loop, &child->life.notify_watcher);
 	foreign_end(sup, child, &old);
 	ev_io_set(&child->life.notify_watcher, fd, EV_READ);

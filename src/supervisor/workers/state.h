@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/nsec.h"
 #include "config/config.h"
+#include "supervisor/common/allowance.h"
 #include "supervisor/sockets/state.h"
 
 #include <ev.h>
@@ -79,8 +80,9 @@ struct births {
 struct worker_life {
 	ev_io exit_watcher;
 	ev_io notify_watcher; /* its fd: the notify socket, or -1 */
-	char *status;         /* STATUS=, heap, or NULL */
-	char *cause;          /* why it will end, heap (trouble.h); or NULL */
+	struct allowance notify_allowance;
+	char *status; /* STATUS=, heap, or NULL */
+	char *cause;  /* why it will end, heap (trouble.h); or NULL */
 	struct last_look *last_look; /* heap (use.h), or NULL */
 	nsec_t said_at;     /* ERRNO= and RELOADING=1 that were told … */
 	unsigned said;      /* … in the second from then */

@@ -153,6 +153,8 @@ static const struct gap child_gaps[] = {
 	NOT(child, life.exit_watcher), /* made anew */
 	NOT(child, life.notify_watcher),
 	NOT(child, trap.watcher),
+	NOT(child, life.notify_allowance), /* begun anew */
+	NOT(child, trap.allowance),
 	NOT(child, life.cause), /* of a moment */
 	NOT(child, health),
 	NOT(child, traffic.drain), /* begun anew */
@@ -319,7 +321,7 @@ static const struct {
 		GAPS(service_gaps)},
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 14b 15b 16f 17u "
-		"18u 19b 20u 21i 22i 23i 24u 25b 26b 27b 28b 29b 30i 31u 32b "
+		"18u 19b 20u 21i 22i 25b 27b 28b 29b 30i 31u 32b "
 		"33u 34b 35u 36u 37b 38u 39u 100t",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u", GAPS(socket_gaps)},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "os/clock.h"
 #include "os/fdpass.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/readiness.h"
@@ -39,8 +40,20 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 static struct service *web;
 static struct child *first;
 
+/* ---- what it costs ---- */
+
+static nsec_t cost; /* of all that is done between two looks at the clock */
+
+nsec_t clock_worked(void)
+{
+	static nsec_t worked;
+
+	return worked += cost;
+}
+
 static void begin(void)
 {
+	cost = 0;
 	room_begin(WEB);
 	web = room_cluster("web");
 	room_tick(web);
@@ -156,6 +169,81 @@ START_TEST(a_status_is_harmless_on_a_terminal)
 }
 END_TEST
 
+/* The loop sees one message. */
+static void arrives(struct child *child, const char *text)
+{
+	said = text;
+	sender.pid = child->pid;
+	ev_feed_event(room.loop, &child->life.notify_watcher, EV_READ);
+	room_pass(0);
+}
+
+static bool is_read(const struct child *child)
+{
+	return ev_is_active(&child->life.notify_watcher);
+}
+
+START_TEST(one_that_sends_too_much_waits_alone)
+{
+	struct child *second = room_child(web, 1);
+
+	cost = 30 * MSEC;
+	for (int i = 0; i < 3; i++)
+		arrives(first, "STATUS=much");
+	ck_assert(is_read(first));
+	arrives(first, "STATUS=too much");
+	ck_assert(!is_read(first));
+	ck_assert_str_eq(first->life.status, "too much");
+	ck_assert(is_read(second));
+	arrives(second, "READY=1\nSTATUS=well");
+	ck_assert_str_eq(second->life.status, "well");
+	ck_assert(is_read(second));
+	room_pass(600 * MSEC); /* 120 ms, and 50 are to be left */
+	ck_assert(!is_read(first));
+	room_pass(150 * MSEC);
+	ck_assert(is_read(first));
+}
+END_TEST
+
+START_TEST(it_is_told_once_and_may_always_have_a_tenth)
+{
+	const char *told;
+
+	say("READY=1");
+	for (int i = 0; i < 100; i++) {
+		cost = 20 * MSEC;
+		arrives(first, "STATUS=steady");
+		ck_assert(is_read(first));
+		room_pass(200 * MSEC);
+	}
+	ck_assert(!room_logged("made to wait"));
+	for (int i = 0; i < 5; i++) {
+		cost = 200 * MSEC;
+		arrives(first, "STATUS=dear");
+		ck_assert(!is_read(first));
+		room_pass(2 * SECOND);
+		ck_assert(is_read(first));
+	}
+	told = strstr(room_log(), "sends notify messages so much");
+	ck_assert_ptr_nonnull(told);
+	ck_assert_ptr_null(strstr(told + 1, "sends notify messages"));
+}
+END_TEST
+
+START_TEST(who_ends_while_it_waits_waits_no_more)
+{
+	cost = 200 * MSEC;
+	arrives(first, "STATUS=dear");
+	ck_assert(!is_read(first));
+	said = "STATUS=last";
+	cost = 0;
+	room_exits(first, 0);
+	ck_assert_ptr_null(said); /* heard at its end */
+	room_pass(2 * SECOND);
+	ck_assert(is_read(room_child(web, 0)));
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, room_end);
@@ -168,6 +256,9 @@ static void add(TCase *all)
 		all, one_that_promises_signs_of_life_and_gives_none_is_ended);
 	tcase_add_test(all, who_talks_without_end_does_not_fill_the_log);
 	tcase_add_test(all, a_status_is_harmless_on_a_terminal);
+	tcase_add_test(all, one_that_sends_too_much_waits_alone);
+	tcase_add_test(all, it_is_told_once_and_may_always_have_a_tenth);
+	tcase_add_test(all, who_ends_while_it_waits_waits_no_more);
 }
 
 int main(void)

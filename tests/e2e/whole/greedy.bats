@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016
+#
+# nclust is root, its workers are not: one that asks nclust for something without
+# end does not keep nclust busy, and only itself waits.
+
+bats_require_minimum_version 1.5.0
+load ../../lib
+
+# used: the CPU time of nclust and of its children that it has awaited, in ms.
+used() {
+	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, "")
+		print int(($12 + $13 + $14 + $15) * 1000 / hz) }' \
+		"/proc/$NCLUST_PID/stat"
+}
+
+# stays_calm HOW OPTION...
+stays_calm() {
+	local before asked
+
+	need_root
+	free_port
+	start_nclust -n 2 --ready notify --user nobody --log prefix "${@:2}" \
+		-- python3 "$SCRIPTS/servers/greedy.py" "$1" "$PORT"
+	wait_logged greedy
+	# on a busy machine it takes a while to use that much
+	wait_logged "made to wait" 1 60
+	before=$(used)
+	asked=$(microseconds)
+	for _ in {1..20}; do
+		run -0 timeout 2 "$NCLUST" status it
+		sleep 0.2
+	done
+	asked=$((($(microseconds) - asked) / 1000))
+	echo "$(($(used) - before)) ms of $asked"
+	[ $((($(used) - before) * 100)) -lt $((asked * 30)) ]
+	[ "$(grep -c "made to wait" "$LOG")" -eq 1 ]
+}
+
+@test "a flood of notify messages is read at a tenth of a CPU" {
+	stays_calm notify --watchdog 2s --intercept off
+	run ! grep -F "it.1: worker" "$LOG"
+	is_alive "$(worker_pid 1)"
+}
+
+@test "calls of bind without end are answered at a tenth of a CPU" {
+	stays_calm bind --watchdog 0 --intercept on --limit-nofile 5000
+}
