@@ -144,7 +144,7 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	instance/reload% instance/rename% intercept/putover% intercept/takeover% \
 	orphans/adopt% orphans/remains% orphans/store% sockets/carry% \
 	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
-	workers/recipe% workers/roles% workers/use%)
+	workers/recipe% workers/capture% workers/use%)
 # A file that has moved would be ordered as if nobody had thought of it.
 $(foreach p,$(EACH_TURN) $(SELDOM),$(if $(filter $(p),$(SOURCES:src/%.c=%)),,\
 	$(error nothing in src is called '$(p)': mend EACH_TURN or SELDOM)))

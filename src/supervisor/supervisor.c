@@ -31,7 +31,7 @@
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/upgrade/reexec.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/sockets/segment.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/signals.h"

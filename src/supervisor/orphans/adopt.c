@@ -11,7 +11,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/heritage.h"
 #include "supervisor/common/news.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/orphans/store.h"
 

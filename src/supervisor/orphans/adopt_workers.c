@@ -10,7 +10,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/heritage.h"
 #include "supervisor/workers/readiness.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
 
@@ -89,7 +89,7 @@ static void fill(struct child *c, const struct inmate *in)
 	c->output[0] = given_take(given, LOGWIRE_STDOUT);
 	c->output[1] = given_take(given, LOGWIRE_STDERR);
 	if (given == NULL)
-		logger_reopen_output(c);
+		capture_reopen(c);
 	PARTS(adopt, c, &kept);
 	fd_close(&kept.trap);
 	fd_close(&kept.channel);

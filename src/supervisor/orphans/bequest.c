@@ -9,7 +9,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/adopt.h"
 #include "supervisor/orphans/keeper.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/learned.h"

@@ -9,7 +9,7 @@
 #include "os/pidfd.h"
 #include "os/privilege.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -18,7 +18,7 @@
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -200,10 +200,10 @@ static int run(struct child *c, struct birth *birth, struct event *answer)
 	nsec_t began;
 	int got;
 
-	logger_open_output(service, c, birth->place.output);
+	capture_open(service, c, birth->place.output);
 	if (environment_fill(sup, &birth->place, plan) == -1) {
 		fail(service, answer, ENOMEM, SPAWN_CLONE, NULL);
-		logger_close_output(sup, birth->place.output);
+		capture_close(sup, birth->place.output);
 		return -1;
 	}
 	affinity = budget_cpus(&birth->place, &plan->affinity_size);
@@ -216,7 +216,7 @@ static int run(struct child *c, struct birth *birth, struct event *answer)
 			service->name, c->slot);
 	if (affinity != NULL)
 		CPU_FREE(affinity);
-	logger_close_output(sup, birth->place.output);
+	capture_close(sup, birth->place.output);
 	if (got == -1)
 		fail_spawn(service, answer, birth->place.recipe, &failure);
 	return got;
@@ -232,7 +232,7 @@ static void begin(struct child *c, struct child **at, struct birth *birth)
 	pids_add(&sup->pids, c);
 	ev_io_set(&c->life.exit_watcher, c->pidfd, EV_READ);
 	ev_io_start(sup->loop, &c->life.exit_watcher);
-	logger_add(service, c);
+	capture_hand_over(service, c);
 	PARTS(born, c, birth);
 }
 
@@ -488,7 +488,7 @@ void child_ended(struct child *child)
 		(void)pidfd_reap(child->pidfd, &end);
 	if (!service->kind->by_connection)
 		news_expect(sup, child->life.cause,
-			child->output[0] != -1 && logger_ask_last(child)
+			child->output[0] != -1 && capture_ask_last(child)
 				? child->serial
 				: 0);
 	pids_remove(&sup->pids, child);

@@ -13,7 +13,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/common/kind.h"

@@ -12,7 +12,7 @@
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/ports.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/sockets/segment.h"
 #include "supervisor/common/trouble.h"
 
@@ -51,7 +51,7 @@ static void hint_at_bind(struct service *service, const struct report *r)
 	if (service->life.bind_hint_told ||
 		!service_holds_its_port(service, r) ||
 		r->ending.kind != ENDING_EXIT || r->ending.code == 0 ||
-		logger_wanted(service))
+		capture_wanted(service))
 		return;
 	service->life.bind_hint_told = true;
 	log_note("%s: if it says 'address already in "

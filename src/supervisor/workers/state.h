@@ -38,7 +38,7 @@ struct reaper {
 	size_t first_children_count;
 };
 
-/* Of the one that writes the workers' output (roles.h). */
+/* Of the one that writes the workers' output (capture.h). */
 struct logger {
 	bool stdout_is_terminal;
 	ev_io watcher; /* its fd: the channel, or -1 */

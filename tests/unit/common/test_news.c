@@ -5,7 +5,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/workers/reap.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 
 #include <fcntl.h>
@@ -37,7 +37,7 @@ static const struct part ear_part = {
 
 ROOM_PARTS(&news_part, &ear_part, &plain_part);
 
-bool logger_ask_last(const struct child *child)
+bool capture_ask_last(const struct child *child)
 {
 	(void)child;
 	return captured;

@@ -9,7 +9,7 @@
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 
 #include <errno.h>
 #include <fcntl.h>

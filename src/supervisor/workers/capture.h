@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_ROLES_H
-#define SUPERVISOR_ROLES_H
+#ifndef SUPERVISOR_CAPTURE_H
+#define SUPERVISOR_CAPTURE_H
 
 #include "protocol/logwire.h"
 #include "supervisor/common/state.h"
@@ -14,18 +14,17 @@ void logger_resume(struct supervisor *sup);
 void logger_fini(struct supervisor *sup); /* lets it drain and exit */
 
 /* Is the output of this service's next worker captured? */
-bool logger_wanted(const struct service *service);
+bool capture_wanted(const struct service *service);
 /* Where stdout and stderr of a new worker go: pipes (the read ends stay in
  * `child`), /dev/null, or -1 for ours. */
-void logger_open_output(
-	struct service *service, struct child *child, int output[2]);
+void capture_open(struct service *service, struct child *child, int output[2]);
 /* Open the pipes of an adopted worker again, if no keeper has given them. */
-void logger_reopen_output(struct child *child);
-void logger_close_output(struct supervisor *sup, int output[2]);
+void capture_reopen(struct child *child);
+void capture_close(struct supervisor *sup, int output[2]);
 /* Hand the read ends to the logger. */
-void logger_add(struct service *service, const struct child *child);
+void capture_hand_over(struct service *service, const struct child *child);
 /* Ask for the last output of a dead worker; false: no answer will come. */
-bool logger_ask_last(const struct child *child);
+bool capture_ask_last(const struct child *child);
 
 /* Send the logger a packet with descriptors; false: none runs, or it hangs. */
 bool logger_send(struct supervisor *sup, const struct logwire_packet *p,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/roles.h"
+#include "supervisor/workers/capture.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -63,7 +63,7 @@ static bool is_copied(const struct service *service)
 		(sup->logger.pid == 0 || sup->logger.copies);
 }
 
-bool logger_wanted(const struct service *service)
+bool capture_wanted(const struct service *service)
 {
 	const struct supervisor *sup = service->sup;
 
@@ -118,7 +118,7 @@ static int reopen(struct remote *r, int number)
 	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
-void logger_reopen_output(struct child *child)
+void capture_reopen(struct child *child)
 {
 	struct remote r;
 
@@ -145,14 +145,13 @@ static int open_pipe(const struct service *service, int *write_end)
 	return ends[0];
 }
 
-void logger_open_output(
-	struct service *service, struct child *child, int output[2])
+void capture_open(struct service *service, struct child *child, int output[2])
 {
 	struct supervisor *sup = service->sup;
 	bool copied = is_copied(service);
 
 	output[0] = output[1] = -1;
-	if (!logger_wanted(service) || start(sup) == -1) {
+	if (!capture_wanted(service) || start(sup) == -1) {
 		if (is_silent(service))
 			output[0] = output[1] = sup->null_fd;
 		return;
@@ -176,7 +175,7 @@ void logger_open_output(
 	}
 }
 
-void logger_close_output(struct supervisor *sup, int output[2])
+void capture_close(struct supervisor *sup, int output[2])
 {
 	if (output[1] == output[0])
 		output[1] = -1;
@@ -218,7 +217,7 @@ static bool send_packet(
 	return logger_send(sup, p, &fd, fd != -1);
 }
 
-void logger_add(struct service *service, const struct child *child)
+void capture_hand_over(struct service *service, const struct child *child)
 {
 	struct logwire_packet p = {
 		.kind = LOGWIRE_ADD,
@@ -238,7 +237,7 @@ void logger_add(struct service *service, const struct child *child)
 	}
 }
 
-bool logger_ask_last(const struct child *child)
+bool capture_ask_last(const struct child *child)
 {
 	struct logwire_packet p = {
 		.kind = LOGWIRE_ENDED,
@@ -381,7 +380,7 @@ static int start(struct supervisor *sup)
 	begin(sup, channel);
 	set_sink(sup);
 	while ((child = child_next(&walk)) != NULL)
-		logger_add(child->service, child);
+		capture_hand_over(child->service, child);
 	PARTS(logger_up, sup);
 	return 0;
 }
