@@ -112,10 +112,8 @@ const struct carried carried_recipe = {
 
 static int child_done(struct carry_reader *r, void *to)
 {
-	struct child *child = to;
-
 	(void)r;
-	return child_settle(child->service, child);
+	return child_settle(to);
 }
 
 /* The number of slots stands before all that is by slot. */
@@ -131,7 +129,7 @@ static int reserve(struct service *s)
 static void *make_child(struct carry_reader *r, void *owner)
 {
 	(void)r;
-	return reserve(owner) == 0 ? child_carried(owner) : NULL;
+	return reserve(owner) == 0 ? child_new(owner) : NULL;
 }
 
 const struct carried carried_child = {
@@ -143,14 +141,12 @@ const struct carried carried_child = {
 
 static void put_children(struct carry_writer *c, const void *of)
 {
-	const struct service *s = of;
+	const struct child *child;
 
 	if (c->w.out == NULL)
 		return; /* workers refer to nothing */
-	for (uint32_t i = 0; i < s->child_slots; i++)
-		for (int k = 0; k < 2; k++)
-			carry_put_one(c, CARRY_CHILD, &carried_child,
-				s->children[i][k]);
+	for (uint32_t at = 0; (child = child_next(of, &at)) != NULL;)
+		carry_put_one(c, CARRY_CHILD, &carried_child, child);
 }
 
 static const struct plain_row children_rows[] = {

@@ -53,11 +53,13 @@ static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	child_ended(watcher->data);
 }
 
-static struct child *child_new(struct service *service)
+struct child *child_new(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 	struct child *c = sup->births.spare;
 
+	if (pids_grow(&sup->pids) == -1)
+		return NULL;
 	if (c != NULL)
 		sup->births.spare = c->next;
 	else
@@ -222,18 +224,12 @@ static int run(struct child *c, struct birth *birth, struct event *answer)
 	return got;
 }
 
-/* The worker runs: put it into its slot, watch it, and tell all rooms. */
-static void begin(struct child *c, struct child **at, struct birth *birth)
+/* The worker runs: put it into its slot, to be found and watched. */
+static void settle(struct child *c, struct child **at)
 {
-	struct service *service = c->service;
-	struct supervisor *sup = service->sup;
-
 	*at = c;
-	pids_add(&sup->pids, c);
+	pids_add(&c->service->sup->pids, c);
 	ev_io_set(&c->life.exit_watcher, c->pidfd, EV_READ);
-	ev_io_start(sup->loop, &c->life.exit_watcher);
-	capture_hand_over(service, c);
-	PARTS(born, c, birth);
 }
 
 /* Start a worker in the slot of birth->place, of that generation; `worker` is its
@@ -250,7 +246,7 @@ static struct child *start(struct service *service, struct birth *birth,
 	int got = -1;
 
 	place->serial = ++sup->births.next_serial;
-	if (c == NULL || pids_grow(&sup->pids) == -1) {
+	if (c == NULL) {
 		fail(service, answer, ENOMEM, SPAWN_CLONE, NULL);
 		goto failed;
 	}
@@ -270,7 +266,10 @@ static struct child *start(struct service *service, struct birth *birth,
 		got = run(c, birth, answer);
 	fd_close(&place->channel);
 	if (got == 0) {
-		begin(c, at, birth);
+		settle(c, at);
+		ev_io_start(sup->loop, &c->life.exit_watcher);
+		capture_hand_over(service, c);
+		PARTS(born, c, birth);
 		return c;
 	}
 failed:
@@ -334,21 +333,14 @@ const struct cluster_settings *child_settings(const struct child *child)
 
 /* ---- carried ---- */
 
-struct child *child_carried(struct service *service)
+int child_settle(struct child *child)
 {
-	return pids_grow(&service->sup->pids) == 0 ? child_new(service) : NULL;
-}
-
-int child_settle(struct service *service, struct child *child)
-{
+	struct service *service = child->service;
 	struct child **at = place_in_slot(service, child->slot);
 
 	if (at == NULL || child_by_pid(service->sup, child->pid) != NULL)
 		return -1;
-	child->service = service;
-	*at = child;
-	pids_add(&service->sup->pids, child);
-	ev_io_set(&child->life.exit_watcher, child->pidfd, EV_READ);
+	settle(child, at);
 	ev_io_set(&child->life.notify_watcher, child->life.notify_watcher.fd,
 		EV_READ);
 	return 0;
@@ -369,25 +361,18 @@ void child_resume(struct child *child)
 struct child *child_adopt(struct service *service, uint32_t slot,
 	uint64_t worker, pid_t pid, int pidfd)
 {
-	struct supervisor *sup = service->sup;
 	struct child **at = place_in_slot(service, slot);
 	struct child *c = at != NULL ? child_new(service) : NULL;
 
 	if (c == NULL)
 		return NULL;
-	if (pids_grow(&sup->pids) == -1) {
-		child_release(c);
-		return NULL;
-	}
 	c->worker = worker;
 	c->slot = slot;
 	c->pid = pid;
 	c->pidfd = pidfd;
 	c->kept.adopted = true;
-	*at = c;
-	pids_add(&sup->pids, c);
-	ev_io_set(&c->life.exit_watcher, pidfd, EV_READ);
-	ev_io_start(sup->loop, &c->life.exit_watcher);
+	settle(c, at);
+	ev_io_start(service->sup->loop, &c->life.exit_watcher);
 	return c;
 }
 
@@ -457,7 +442,6 @@ static void describe_end(
 void child_ended(struct child *child)
 {
 	struct service *service = child->service;
-	struct supervisor *sup = service->sup;
 	struct event event = {
 		.kind = EVENT_EXITED,
 		.slot = child->slot,
@@ -487,11 +471,11 @@ void child_ended(struct child *child)
 	if (ended == 1 && !child->kept.adopted)
 		(void)pidfd_reap(child->pidfd, &end);
 	if (!service->kind->by_connection)
-		news_expect(sup, child->life.cause,
+		news_expect(service->sup, child->life.cause,
 			child->output[0] != -1 && capture_ask_last(child)
-				? child->serial
+				? serial
 				: 0);
-	pids_remove(&sup->pids, child);
+	pids_remove(&service->sup->pids, child);
 	for (int i = 0; i < 2; i++)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;

@@ -52,8 +52,8 @@ void child_ended(struct child *child);
 
 /* For an upgrade (carried.h): make an empty child; once it is filled, put it
  * into its slot (-1: there is none); watch it again. */
-struct child *child_carried(struct service *service);
-int child_settle(struct service *service, struct child *child);
+struct child *child_new(struct service *service);
+int child_settle(struct child *child);
 void child_resume(struct child *child);
 
 void children_free(struct supervisor *sup); /* none may be alive */

@@ -69,20 +69,25 @@ static struct port *free_one(struct service *service)
 	return NULL;
 }
 
-static struct port *find(struct service *service, const char *text)
+/* Made on first use; NULL: no memory. */
+static struct ports *ports_of(struct service *service)
 {
-	struct port *p;
-
 	if (service->life.ports == NULL)
 		service->life.ports = calloc(1, sizeof(*service->life.ports));
-	if (service->life.ports == NULL)
-		return NULL;
-	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		p = &service->life.ports->list[i];
+	return service->life.ports;
+}
+
+static struct port *find(struct service *service, const char *text)
+{
+	struct ports *ports = ports_of(service);
+	struct port *p;
+
+	for (unsigned i = 0; ports != NULL && i < PORTS_MAX; i++) {
+		p = &ports->list[i];
 		if (p->text != NULL && strcmp(p->text, text) == 0)
 			return p;
 	}
-	p = free_one(service);
+	p = ports != NULL ? free_one(service) : NULL;
 	if (p != NULL)
 		p->text = strdup(text);
 	return p != NULL && p->text != NULL ? p : NULL;
