@@ -78,9 +78,14 @@ static bool is_output_wanted(const struct supervisor *sup)
 	return false;
 }
 
-bool daemon_lets_go(const struct supervisor *sup, int fd)
+static bool lets_go(const struct supervisor *sup, int fd)
 {
 	return sup->settings->daemon && !is_output_wanted(sup) && !is_kept(fd);
+}
+
+int daemon_output(const struct supervisor *sup, int fd)
+{
+	return lets_go(sup, fd) ? sup->null_fd : fd;
 }
 
 void daemon_release(struct supervisor *sup)
@@ -90,9 +95,9 @@ void daemon_release(struct supervisor *sup)
 	if (sup->daemon.pipe == -1)
 		return;
 	replace(sup->null_fd, STDIN_FILENO);
-	if (daemon_lets_go(sup, STDOUT_FILENO))
+	if (lets_go(sup, STDOUT_FILENO))
 		replace(sup->null_fd, STDOUT_FILENO);
-	if (daemon_lets_go(sup, STDERR_FILENO)) {
+	if (lets_go(sup, STDERR_FILENO)) {
 		replace(sup->null_fd, STDERR_FILENO);
 		log_to(STDERR_FILENO, "nclust: ", log_level());
 		fd_close(&sup->daemon.log_fd); /* it was the same once more */

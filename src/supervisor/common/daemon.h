@@ -12,9 +12,9 @@
 /* Returns 0 in the background process, which reports by *pipe.  In the process
  * that the user started it returns 1 when the outcome is known, in *status. */
 int daemon_detach(int *pipe, int *status, struct error *err);
-/* Will nclust close this standard descriptor when all is ready?  Then no
- * process that stays may have it. */
-bool daemon_lets_go(const struct supervisor *sup, int fd);
+/* What a process that stays gets as this standard descriptor: /dev/null, if
+ * nclust will close the descriptor when all is ready. */
+int daemon_output(const struct supervisor *sup, int fd);
 /* Report that all is ready, and let go of the terminal. */
 void daemon_release(struct supervisor *sup);
 /* Report that the background process ends before it was ready. */

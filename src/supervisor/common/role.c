@@ -30,8 +30,7 @@ static const struct {
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)
 {
-	return roles[role].writes && !daemon_lets_go(sup, fd) ? fd
-							      : sup->null_fd;
+	return roles[role].writes ? daemon_output(sup, fd) : sup->null_fd;
 }
 
 static bool is_a_workers(const struct supervisor *sup, uid_t uid)

@@ -108,11 +108,6 @@ static char **make_environment(const struct helper_plan *p)
 	return list;
 }
 
-static int output_of(const struct supervisor *sup, int fd)
-{
-	return daemon_lets_go(sup, fd) ? sup->null_fd : fd;
-}
-
 static int run(struct helper *h, const struct helper_plan *p,
 	char *const *environment, struct error *err)
 {
@@ -132,7 +127,7 @@ static int run(struct helper *h, const struct helper_plan *p,
 	plan.death_signal = SIGKILL;
 	for (int i = 1; i <= 2; i++)
 		plan.fds[plan.fd_count++] = (struct spawn_fd){
-			p->silent ? sup->null_fd : output_of(sup, i), i};
+			p->silent ? sup->null_fd : daemon_output(sup, i), i};
 	got = spawn(&plan, &h->pid, &h->pidfd, &failure);
 	if (got == -1)
 		spawn_explain(&failure, p->command->list[0], err);

@@ -334,11 +334,6 @@ void logger_resume(struct supervisor *sup)
 	ev_io_start(sup->loop, &sup->logger.exit);
 }
 
-static int output_of(const struct supervisor *sup, int fd)
-{
-	return daemon_lets_go(sup, fd) ? sup->null_fd : fd;
-}
-
 static void set_sink(struct supervisor *sup)
 {
 	const struct logwire_packet p = {
@@ -410,7 +405,7 @@ void logger_redirect(struct supervisor *sup)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_OUTPUT};
 	const int fds[] = {
-		output_of(sup, STDOUT_FILENO), output_of(sup, STDERR_FILENO)};
+		daemon_output(sup, STDOUT_FILENO), daemon_output(sup, STDERR_FILENO)};
 
 	if (!sup->logger.taken)
 		return;
