@@ -131,7 +131,7 @@ static void on_hup(struct supervisor *sup)
 		lifecycle_stop(sup, false);
 		return;
 	}
-	reload_and_restart(sup);
+	reload_from_signal(sup, true);
 }
 
 static void scale_by(struct supervisor *sup, int by)
@@ -233,7 +233,7 @@ static void on_signal(struct supervisor *sup, int signal)
 	if (!ruled)
 		built_in(sup, NULL, signal);
 	if (reload)
-		reload_from_signal(sup);
+		reload_from_signal(sup, false);
 }
 
 /* Memory may have been short for a moment. */

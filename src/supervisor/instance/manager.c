@@ -151,6 +151,16 @@ static void tell_status(struct supervisor *sup)
 	timer_arm(sup->loop, &m->pause, STATUS_PAUSE);
 }
 
+/* Messages that wait, as far as the manager reads them. */
+static void send_waiting(struct supervisor *sup)
+{
+	struct manager *m = sup->instance.manager;
+
+	while (m->waiting_count > 0 && !is_behind(m) &&
+		send_now(sup, m->waiting[0], strlen(m->waiting[0])))
+		drop_first(m);
+}
+
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
@@ -166,11 +176,9 @@ static void on_reads_again(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)loop;
 	(void)revents;
 	stop_waiting(sup);
-	while (m->waiting_count > 0) {
-		if (!send_now(sup, m->waiting[0], strlen(m->waiting[0])))
-			return;
-		drop_first(m);
-	}
+	send_waiting(sup);
+	if (is_behind(m))
+		return;
 	if (m->ping_waits)
 		ping(sup);
 	tell_status(sup);
@@ -291,11 +299,7 @@ void instance_on_go_on(struct supervisor *sup)
 		ev_timer_start(sup->loop, &m->watchdog);
 		ping(sup); /* when the last one was is not known */
 	}
-	while (m->waiting_count > 0 && !is_behind(m)) {
-		if (!send_now(sup, m->waiting[0], strlen(m->waiting[0])))
-			return;
-		drop_first(m);
-	}
+	send_waiting(sup);
 }
 
 void instance_on_end(struct supervisor *sup)
@@ -316,15 +320,15 @@ void instance_on_end(struct supervisor *sup)
 
 void manager_ready(struct supervisor *sup)
 {
-	struct notify_message m = {.ready = true};
+	struct manager *m = sup->instance.manager;
+	struct notify_message message = {.ready = true};
 
-	if (sup->instance.manager == NULL)
+	if (m == NULL)
 		return;
-	sup->instance.manager->ready = true;
-	fill_status(sup, &m);
-	(void)text_copy(sup->instance.manager->status,
-		sizeof(sup->instance.manager->status), m.status);
-	tell(sup, &m);
+	m->ready = true;
+	fill_status(sup, &message);
+	(void)text_copy(m->status, sizeof(m->status), message.status);
+	tell(sup, &message);
 }
 
 void manager_reloading(struct supervisor *sup)

@@ -362,7 +362,6 @@ void reload_result_fini(struct reload_result *result)
 	buffer_fini(&result->text);
 }
 
-/* Without a file HUP is the rolling restart alone. */
 static void restart_all(struct supervisor *sup)
 {
 	const struct roll roll = {.slot = SLOT_ALL};
@@ -374,26 +373,16 @@ static void restart_all(struct supervisor *sup)
 			log_warn("%s: %s", sup->services[i]->name, err.text);
 }
 
-void reload_and_restart(struct supervisor *sup)
+void reload_from_signal(struct supervisor *sup, bool restart)
 {
 	struct reload_result result;
 
 	if (sup->instance.stopping)
 		return;
-	if (sup->settings->config_file == NULL) {
+	if (restart && sup->settings->config_file == NULL) {
 		restart_all(sup);
 		return;
 	}
-	(void)reload_run(sup, true, false, &result);
-	reload_result_fini(&result);
-}
-
-void reload_from_signal(struct supervisor *sup)
-{
-	struct reload_result result;
-
-	if (sup->instance.stopping)
-		return;
-	(void)reload_run(sup, false, false, &result);
+	(void)reload_run(sup, restart, false, &result);
 	reload_result_fini(&result);
 }

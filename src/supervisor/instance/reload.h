@@ -19,7 +19,8 @@ int reload_run(struct supervisor *sup, bool restart, bool drops_ports,
 	struct reload_result *result);
 void reload_result_fini(struct reload_result *result);
 
-void reload_and_restart(struct supervisor *sup); /* HUP */
-void reload_from_signal(struct supervisor *sup); /* signal-X = reload */
+/* For signal-X = reload; with `restart` for HUP, which also restarts what has not
+ * changed, and all workers if there is no file. */
+void reload_from_signal(struct supervisor *sup, bool restart);
 
 #endif

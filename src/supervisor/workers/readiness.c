@@ -67,6 +67,12 @@ static int bind_notify(struct supervisor *sup, const struct child *child,
 		settings->uid, settings->gid, err);
 }
 
+static void watch(struct child *child, int fd)
+{
+	ev_io_set(&child->life.notify_watcher, fd, EV_READ);
+	ev_io_start(child->service->sup->loop, &child->life.notify_watcher);
+}
+
 int readiness_open(struct supervisor *sup, struct child *child,
 	const struct cluster_settings *settings, struct error *err)
 {
@@ -76,8 +82,7 @@ int readiness_open(struct supervisor *sup, struct child *child,
 		fd = bind_notify(sup, child, settings, err);
 	if (fd == -1)
 		return error_wrap(err, "notify socket");
-	ev_io_set(&child->life.notify_watcher, fd, EV_READ);
-	ev_io_start(sup->loop, &child->life.notify_watcher);
+	watch(child, fd);
 	return 0;
 }
 
@@ -110,8 +115,7 @@ void readiness_adopt(struct supervisor *sup, struct child *child, int fd)
 				child->slot, err.text);
 		return;
 	}
-	ev_io_set(&child->life.notify_watcher, fd, EV_READ);
-	ev_io_start(sup->loop, &child->life.notify_watcher);
+	watch(child, fd);
 	readiness_renew(sup, child); /* somebody may have cleaned up */
 }
 
@@ -139,8 +143,7 @@ void readiness_renew(struct supervisor *sup, struct child *child)
 	allowance_stop(&child->life.notify_allowance, sup->loop);
 	ev_io_stop(sup->loop, &child->life.notify_watcher);
 	foreign_end(sup, child, &old);
-	ev_io_set(&child->life.notify_watcher, fd, EV_READ);
-	ev_io_start(sup->loop, &child->life.notify_watcher);
+	watch(child, fd);
 }
 
 /*
