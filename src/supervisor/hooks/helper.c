@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "config/value.h"
 #include "os/clock.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/common/daemon.h"
@@ -91,7 +92,7 @@ static char **make_environment(const struct helper_plan *p)
 	const struct recipe *r = p->recipe;
 	const char *at = p->facts->data;
 	const char *end = at + p->facts->len;
-	size_t n = r->environment_count + 1;
+	size_t n = r->environment.count + 1;
 	char **list;
 
 	for (size_t i = 0; i < p->facts->len; i++)
@@ -102,8 +103,8 @@ static char **make_environment(const struct helper_plan *p)
 	n = 0;
 	for (; at < end; at += strlen(at) + 1)
 		list[n++] = (char *)(uintptr_t)at;
-	for (size_t i = 0; i < r->environment_count; i++)
-		list[n++] = r->environment[i];
+	for (size_t i = 0; i < r->environment.count; i++)
+		list[n++] = r->environment.list[i];
 	list[n] = NULL;
 	return list;
 }
@@ -112,16 +113,16 @@ static int run(struct helper *h, const struct helper_plan *p,
 	char *const *environment, struct error *err)
 {
 	struct supervisor *sup = h->sup;
-	char **candidates =
-		recipe_candidates(p->recipe, p->command->list[0], err);
+	struct strings candidates;
 	struct spawn_failure failure;
 	struct spawn_plan plan;
 	int got;
 
-	if (candidates == NULL)
+	if (recipe_candidates(
+		    &candidates, p->recipe, p->command->list[0], err) == -1)
 		return -1;
 	child_plan(sup, &plan, p->recipe);
-	plan.candidates = (const char *const *)candidates;
+	plan.candidates = (const char *const *)candidates.list;
 	plan.argv = p->command->list;
 	plan.envp = environment;
 	plan.death_signal = SIGKILL;
@@ -131,7 +132,7 @@ static int run(struct helper *h, const struct helper_plan *p,
 	got = spawn(&plan, &h->pid, &h->pidfd, &failure);
 	if (got == -1)
 		spawn_explain(&failure, p->command->list[0], err);
-	recipe_candidates_free(candidates);
+	strings_clear(&candidates);
 	return got;
 }
 

@@ -12,13 +12,6 @@ unsigned budget_usable(void)
 	return quota > 0 && quota < affinity ? quota : affinity;
 }
 
-unsigned budget_threads(
-	const struct supervisor *sup, const struct worker_place *place)
-{
-	return cluster_threads(
-		place->recipe->settings, sup->launch.cpus, place->workers);
-}
-
 /* Where a part begins: of all parts none is left over, and none is in two. */
 static unsigned begin_of(unsigned part, unsigned parts, unsigned cpus)
 {

@@ -12,10 +12,6 @@
 /* How many CPUs we may use: affinity and cgroup quota, at least 1. */
 unsigned budget_usable(void);
 
-/* How many threads the worker should use; 0: do not set a number. */
-unsigned budget_threads(
-	const struct supervisor *sup, const struct worker_place *place);
-
 /* Which of `cpus` a slot is pinned to, counted from 0 and modulo their number. */
 struct budget_range {
 	unsigned first;

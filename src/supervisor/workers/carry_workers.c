@@ -15,8 +15,8 @@ static const struct plain_row recipe_rows[] = {
 	PLAIN(2, recipe, has_port, BOOL),
 	PLAIN_ENUM(3, recipe, runtime, NODE_DENO),
 	CARRY_REFERENCE(CARRY_INDEX, recipe, settings, CARRY_OF_SETTINGS, true),
-	CARRY_TEXTS(CARRY_WORD, recipe, environment, environment_count),
-	CARRY_TEXTS(CARRY_CANDIDATE, recipe, candidates, candidate_count),
+	CARRY_TEXTS(CARRY_WORD, recipe, environment.list, environment.count),
+	CARRY_TEXTS(CARRY_CANDIDATE, recipe, candidates.list, candidates.count),
 	CARRY_BYTES(CARRY_GROUPS, recipe, groups, group_count),
 	CARRY_INSIDE(CARRY_SET, recipe, listeners, &carried_set),
 	CARRY_REFERENCE(CARRY_MEMORY, recipe, segment, CARRY_OF_SEGMENTS,
@@ -96,7 +96,7 @@ static int recipe_done(struct carry_reader *r, void *to)
 {
 	struct recipe *recipe = to;
 
-	if (recipe->candidates == NULL)
+	if (recipe->candidates.count == 0)
 		return -1;
 	recipe_limits(recipe, &r->sup->births.nofile);
 	return 0;

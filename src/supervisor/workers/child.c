@@ -103,7 +103,7 @@ void child_plan(
 	const struct cluster_settings *s = r->settings;
 
 	*plan = (struct spawn_plan){
-		.candidates = (const char *const *)r->candidates,
+		.candidates = (const char *const *)r->candidates.list,
 		.exec_fd = -1,
 		.null_fd = sup->null_fd,
 		.ignored_known = true,

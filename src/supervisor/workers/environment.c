@@ -2,7 +2,7 @@
 #include "supervisor/workers/environment.h"
 
 #include "base/scope.h"
-#include "supervisor/workers/budget.h"
+#include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/sockets/group.h"
 
@@ -284,30 +284,19 @@ static void put_own(struct writer *w, struct supervisor *sup)
 
 /* ---- the thread budget ---- */
 
-/* The recipe's "KEY=…", or NULL. */
-static const char *entry_of(const struct recipe *r, const char *key)
-{
-	size_t len = strlen(key);
-
-	for (size_t i = 0; i < r->environment_count; i++)
-		if (strncmp(r->environment[i], key, len) == 0)
-			return r->environment[i];
-	return NULL;
-}
-
 /* The JVM knows no variable but that of its options. */
 static void put_java(struct writer *w, unsigned threads)
 {
 	static const char key[] = "JAVA_TOOL_OPTIONS=";
 	static const char flag[] = "-XX:ActiveProcessorCount=";
-	const char *given = entry_of(w->place->recipe, key);
+	const char *given = recipe_env(w->place->recipe, key);
 
 	if (given != NULL && strstr(given, flag) != NULL)
 		return;
-	w->replaced = given;
-	(void)buffer_string(w->out, given != NULL ? given : key);
-	if (given != NULL && given[strlen(key)] != '\0')
-		(void)buffer_string(w->out, " ");
+	w->replaced = given != NULL ? given - strlen(key) : NULL;
+	(void)buffer_string(w->out, key);
+	if (given != NULL && *given != '\0')
+		(void)buffer_printf(w->out, "%s ", given);
 	put_number(w, flag, threads, 10);
 }
 
@@ -322,7 +311,7 @@ static void put_threads(struct writer *w, unsigned threads)
 		return;
 	put_number(w, "NCLUST_THREADS=", threads, 10);
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
-		if (entry_of(w->place->recipe, keys[i]) == NULL)
+		if (recipe_env(w->place->recipe, keys[i]) == NULL)
 			put_number(w, keys[i], threads, 10);
 	put_java(w, threads);
 }
@@ -333,7 +322,7 @@ static int make_lists(struct supervisor *sup, const struct writer *w,
 	size_t arguments, struct spawn_plan *plan)
 {
 	const struct recipe *r = w->place->recipe;
-	size_t need = w->strings + r->environment_count + 2;
+	size_t need = w->strings + r->environment.count + 2;
 	char *at = w->out->data;
 	char **list = sup->births.scratch_list;
 	size_t n = 0;
@@ -351,9 +340,9 @@ static int make_lists(struct supervisor *sup, const struct writer *w,
 		list[n++] = at;
 		at += strlen(at) + 1;
 	}
-	for (size_t i = 0; i < r->environment_count; i++)
-		if (r->environment[i] != w->replaced)
-			list[n++] = r->environment[i];
+	for (size_t i = 0; i < r->environment.count; i++)
+		if (r->environment.list[i] != w->replaced)
+			list[n++] = r->environment.list[i];
 	list[n] = NULL;
 	plan->argv = list;
 	plan->envp = list + arguments + 1;
@@ -363,14 +352,9 @@ static int make_lists(struct supervisor *sup, const struct writer *w,
 	return 0;
 }
 
-static void fill_connection(
-	const struct worker_place *place, struct spawn_plan *plan)
+static void give(struct spawn_plan *plan, int fd, int number)
 {
-	int errors = place->output[1] != -1 ? place->output[1] : STDERR_FILENO;
-
-	plan->fds[plan->fd_count++] = (struct spawn_fd){place->connection, 0};
-	plan->fds[plan->fd_count++] = (struct spawn_fd){place->connection, 1};
-	plan->fds[plan->fd_count++] = (struct spawn_fd){errors, 2};
+	plan->fds[plan->fd_count++] = (struct spawn_fd){fd, number};
 }
 
 static void fill_descriptors(
@@ -378,31 +362,28 @@ static void fill_descriptors(
 {
 	const struct recipe *r = place->recipe;
 	const struct listener_set *set = &r->listeners;
-	const unsigned pass = r->settings->pass;
 
 	if (place->peer != NULL) {
-		fill_connection(place, plan);
+		give(plan, place->connection, 0);
+		give(plan, place->connection, 1);
+		give(plan, place->output[1] != -1 ? place->output[1] : 2, 2);
 		return;
 	}
-	if ((pass & PASS_STDIN) != 0 && set->count > 0)
-		plan->fds[plan->fd_count++] = (struct spawn_fd){
-			group_fd(set->list[0], place->lane), 0};
+	if ((r->settings->pass & PASS_STDIN) != 0 && set->count > 0)
+		give(plan, group_fd(set->list[0], place->lane), 0);
 	for (int i = 0; i < 2; i++)
-		plan->fds[plan->fd_count++] = (struct spawn_fd){
-			place->output[i] != -1 ? place->output[i] : i + 1,
-			i + 1};
+		give(plan, place->output[i] != -1 ? place->output[i] : i + 1,
+			i + 1);
 	if (place->channel != -1)
-		plan->fds[plan->fd_count++] =
-			(struct spawn_fd){place->channel, channel_number(r)};
+		give(plan, place->channel, channel_number(r));
 	if (r->segment != NULL)
-		plan->fds[plan->fd_count++] = (struct spawn_fd){
-			r->segment->fd, segment_number(place)};
+		give(plan, r->segment->fd, segment_number(place));
 	if (!are_numbered(r))
 		return;
 	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX;
 		i++)
-		plan->fds[plan->fd_count++] = (struct spawn_fd){
-			group_fd(set->list[i], place->lane), FIRST_FD + (int)i};
+		give(plan, group_fd(set->list[i], place->lane),
+			FIRST_FD + (int)i);
 }
 
 int environment_fill(struct supervisor *sup, const struct worker_place *place,
@@ -436,7 +417,7 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	put_own(&w, sup);
 	put_channel(&w);
 	put_segment(&w);
-	put_threads(&w, budget_threads(sup, place));
+	put_threads(&w, cluster_threads(s, sup->launch.cpus, place->workers));
 	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)
 		return -1;
 	fill_descriptors(place, plan);

@@ -310,7 +310,7 @@ enum node_runtime nodecommand_look(const struct recipe *r)
 	char first[FIRST_LINE_MAX];
 	scoped_str real = NULL;
 
-	for (char **c = r->candidates; *c != NULL; c++) {
+	for (char **c = r->candidates.list; *c != NULL; c++) {
 		path_for(r, *c, path);
 		if (access(path, X_OK) == 0)
 			break;

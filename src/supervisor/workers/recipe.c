@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "config/value.h"
 #include "os/place/open_for.h"
 #include "os/socket/peer.h"
 #include "os/privilege.h"
@@ -51,50 +52,38 @@ static size_t key_length(const char *entry)
 	return equals != NULL ? (size_t)(equals - entry) + 1 : 0;
 }
 
-static const char *recipe_env(const struct recipe *r, const char *key)
+static char **find(const struct recipe *r, const char *key, size_t len)
 {
-	size_t len = strlen(key);
-
-	for (size_t i = 0; i < r->environment_count; i++)
-		if (strncmp(r->environment[i], key, len) == 0 &&
-			r->environment[i][len] == '=')
-			return r->environment[i] + len + 1;
+	for (size_t i = 0; i < r->environment.count; i++)
+		if (strncmp(r->environment.list[i], key, len) == 0)
+			return &r->environment.list[i];
 	return NULL;
+}
+
+const char *recipe_env(const struct recipe *r, const char *key)
+{
+	char **at = find(r, key, strlen(key));
+
+	return at != NULL ? *at + strlen(key) : NULL;
 }
 
 /* Add "K=V", or replace what has the same key. */
 static int put_env(struct recipe *r, const char *entry)
 {
 	size_t key = key_length(entry);
+	char **at;
 	char *copy;
-	char **list;
 
 	if (key < 2)
 		return 0; /* nothing that a program could ask for */
+	at = find(r, entry, key);
+	if (at == NULL)
+		return strings_add(&r->environment, entry);
 	copy = strdup(entry);
 	if (copy == NULL)
 		return -1;
-	for (size_t i = 0; i < r->environment_count; i++) {
-		if (strncmp(r->environment[i], entry, key) != 0)
-			continue;
-		free(r->environment[i]);
-		r->environment[i] = copy;
-		return 0;
-	}
-	/* powers of two, so that an environment of n costs log n moves */
-	if ((r->environment_count & (r->environment_count - 1)) == 0) {
-		size_t cap = r->environment_count == 0
-			? 1
-			: 2 * r->environment_count;
-
-		list = realloc(r->environment, cap * sizeof(*list));
-		if (list == NULL) {
-			free(copy);
-			return -1;
-		}
-		r->environment = list;
-	}
-	r->environment[r->environment_count++] = copy;
+	free(*at);
+	*at = copy;
 	return 0;
 }
 
@@ -219,7 +208,7 @@ static int make_environment(struct recipe *r, struct error *err)
 	for (size_t i = 0; i < s->env.count; i++)
 		if (put_env(r, s->env.list[i]) == -1)
 			goto memory;
-	r->has_port = recipe_env(r, "PORT") != NULL;
+	r->has_port = recipe_env(r, "PORT=") != NULL;
 	return 0;
 memory:
 	return error_set(err, ENOMEM, "environment");
@@ -227,58 +216,33 @@ memory:
 
 /* ---- where the program may be ---- */
 
-static int put_candidate(char ***at, size_t *count, char *path)
+int recipe_candidates(struct strings *to, const struct recipe *r,
+	const char *name, struct error *err)
 {
-	char **list = realloc(*at, (*count + 2) * sizeof(*list));
-
-	if (list != NULL) {
-		list[*count] = NULL;
-		*at = list;
-	}
-	if (path == NULL || list == NULL) {
-		free(path);
-		return -1;
-	}
-	list[(*count)++] = path;
-	list[*count] = NULL;
-	return 0;
-}
-
-void recipe_candidates_free(char **list)
-{
-	for (size_t i = 0; list != NULL && list[i] != NULL; i++)
-		free(list[i]);
-	free(list);
-}
-
-char **recipe_candidates(
-	const struct recipe *r, const char *name, struct error *err)
-{
-	const char *path = recipe_env(r, "PATH");
+	const char *path = recipe_env(r, "PATH=");
 	scoped_str dirs = strdup(path != NULL ? path : DEFAULT_PATH);
 	char *rest = strchr(name, '/') == NULL ? dirs : NULL;
-	char **list = NULL;
-	size_t count = 0;
 
+	*to = (struct strings){0};
 	while (rest != NULL) {
 		const char *dir = strsep(&rest, ":");
-		char *full = NULL;
+		scoped_str full = NULL;
 
 		/* a relative entry would be searched where the worker runs */
 		if (*dir != '/')
 			continue;
-		if (asprintf(&full, "%s/%s", dir, name) == -1)
+		if (asprintf(&full, "%s/%s", dir, name) == -1) {
 			full = NULL;
-		if (put_candidate(&list, &count, full) == -1)
+			goto memory;
+		}
+		if (strings_add(to, full) == -1)
 			goto memory;
 	}
-	if (dirs != NULL &&
-		(count > 0 || put_candidate(&list, &count, strdup(name)) == 0))
-		return list;
+	if (dirs != NULL && (to->count > 0 || strings_add(to, name) == 0))
+		return 0;
 memory:
-	recipe_candidates_free(list);
-	(void)error_set(err, ENOMEM, "PATH");
-	return NULL;
+	strings_clear(to);
+	return error_set(err, ENOMEM, "PATH");
 }
 
 /* ---- limits, ids ---- */
@@ -316,10 +280,8 @@ static int make_groups(struct recipe *r, struct error *err)
 
 static void recipe_free(struct recipe *r)
 {
-	for (size_t i = 0; i < r->environment_count; i++)
-		free(r->environment[i]);
-	free(r->environment);
-	recipe_candidates_free(r->candidates);
+	strings_clear(&r->environment);
+	strings_clear(&r->candidates);
 	free(r->groups);
 	listeners_release(&r->listeners);
 	segment_release(r->segment);
@@ -339,13 +301,11 @@ static struct recipe *recipe_new(struct cluster_settings *settings,
 	r->settings = cluster_settings_ref(settings);
 	recipe_limits(r, nofile);
 	if (make_environment(r, err) == -1 || make_groups(r, err) == -1 ||
-		(r->candidates = recipe_candidates(
-			 r, settings->command.list[0], err)) == NULL) {
+		recipe_candidates(&r->candidates, r, settings->command.list[0],
+			err) == -1) {
 		recipe_free(r);
 		return NULL;
 	}
-	while (r->candidates[r->candidate_count] != NULL)
-		r->candidate_count++;
 	return r;
 }
 
@@ -361,7 +321,7 @@ static int check_program(const struct recipe *r, struct error *err)
 
 	if (!s->accept || s->chroot != NULL || s->directory != NULL)
 		return 0;
-	for (char **path = r->candidates; *path != NULL; path++) {
+	for (char **path = r->candidates.list; *path != NULL; path++) {
 		struct stat st;
 
 		if (stat(*path, &st) == -1)
@@ -453,7 +413,7 @@ bool recipe_wants_rr(const struct recipe *r)
 
 	if (s->balance != BALANCE_AUTO)
 		return s->balance == BALANCE_RR;
-	policy = recipe_env(r, "NODE_CLUSTER_SCHED_POLICY");
+	policy = recipe_env(r, "NODE_CLUSTER_SCHED_POLICY=");
 	return s->sticky != STICKY_OFF || r->runtime == NODE_DENO ||
 		(policy != NULL && strcmp(policy, "rr") == 0);
 }
@@ -465,6 +425,16 @@ struct recipe *recipe_of(const struct service *service, unsigned generation)
 	while (r != NULL && r->generation != generation)
 		r = r->next;
 	return r;
+}
+
+static int open_holdings(
+	struct service *service, struct recipe *r, struct error *err)
+{
+	if (listeners_pick(&r->listeners, r->settings, service) == -1)
+		return error_set(err, errno, "listeners of generation %u",
+			r->generation);
+	return segment_open(
+		service->sup, &r->segment, r->settings, service, err);
 }
 
 struct recipe *recipe_get(struct service *service, unsigned generation,
@@ -480,14 +450,7 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	r->generation = generation;
 	r->runtime = find_runtime(r);
 	tell_no_rr(service, r);
-	if (listeners_pick(&r->listeners, settings, service) == -1) {
-		(void)error_set(
-			err, errno, "listeners of generation %u", generation);
-		recipe_free(r);
-		return NULL;
-	}
-	if (segment_open(service->sup, &r->segment, settings, service, err) ==
-		-1) {
+	if (open_holdings(service, r, err) == -1) {
 		recipe_free(r);
 		return NULL;
 	}

@@ -23,11 +23,12 @@ bool recipe_wants_rr(const struct recipe *r);
 
 /* The recipe of a generation, or NULL; never makes one. */
 struct recipe *recipe_of(const struct service *service, unsigned generation);
-/* Where a program of that name may be, by the PATH of the recipe's environment:
- * NULL-terminated, heap.  NULL and `err`. */
-char **recipe_candidates(
-	const struct recipe *r, const char *name, struct error *err);
-void recipe_candidates_free(char **list);
+/* What stands behind "KEY=" in its environment, or NULL. */
+const char *recipe_env(const struct recipe *r, const char *key);
+/* Where a program of that name may be, by the PATH of the recipe's environment.
+ * -1 and `err`. */
+int recipe_candidates(struct strings *to, const struct recipe *r,
+	const char *name, struct error *err);
 
 /* Can a recipe be made of these settings (env-file readable …), and does this
  * system have what they ask for?  For checks before a reload. */

@@ -118,10 +118,8 @@ enum node_runtime {
 struct recipe {
 	unsigned generation;
 	struct cluster_settings *settings; /* a reference */
-	char **candidates;
-	size_t candidate_count;
-	char **environment;
-	size_t environment_count;
+	struct strings candidates;         /* where its program may be */
+	struct strings environment;
 	bool has_port;
 	gid_t *groups;
 	size_t group_count;

@@ -210,8 +210,8 @@ static const struct gap clients_gaps[] = {
 };
 
 static const struct gap recipe_gaps[] = {
-	NOT(recipe, candidate_count), /* with the rows */
-	NOT(recipe, environment_count),
+	NOT(recipe, candidates.count), /* with the rows */
+	NOT(recipe, environment.count),
 	NOT(recipe, group_count),
 	NOT(recipe, listeners),
 	NOT(recipe, next),
