@@ -24,11 +24,19 @@ static const char *base_of(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
-static bool is_one_of(const char *name, const char *const *list)
+/* Is the word, as far as one of `ends`, in the list? */
+static bool is_listed(const char *word, const char *ends, const char *list)
 {
-	for (; *list != NULL; list++)
-		if (strcmp(*list, name) == 0)
+	size_t len = strcspn(word, ends);
+
+	while (*list != '\0') {
+		size_t n = strcspn(list, " ");
+
+		if (n == len && strncmp(list, word, n) == 0)
 			return true;
+		list += n;
+		list += strspn(list, " ");
+	}
 	return false;
 }
 
@@ -62,10 +70,10 @@ static enum node_runtime runtime_named(const char *path)
 /* They run others: "npm", also as "npm-cli.js" behind its link. */
 static bool is_launcher(const char *path)
 {
-	static const char *const launchers[] = {"npm", "npx", "yarn", "yarnpkg",
-		"pnpm", "pnpx", "corepack", "tsx", "nodemon", "pm2",
-		"pm2-runtime", "pm2-dev", "forever", "bunx", "turbo", "nx",
-		"lerna", "concurrently", "cross-env", "dotenv", NULL};
+	static const char launchers[] =
+		"npm npx yarn yarnpkg pnpm pnpx corepack tsx nodemon pm2 "
+		"pm2-runtime pm2-dev forever bunx turbo nx lerna concurrently "
+		"cross-env dotenv";
 	static const char *const ends[] = {
 		".js", ".cjs", ".mjs", "-cli", "-runner"};
 	char name[64];
@@ -81,25 +89,52 @@ static bool is_launcher(const char *path)
 			name[len] = '\0';
 		}
 	}
-	return is_one_of(name, launchers);
+	return is_listed(name, "", launchers);
 }
 
 /* ---- options ---- */
 
-static bool is_option(const char *word, const char *const *list)
-{
-	size_t len = strcspn(word, "=");
-
-	for (; *list != NULL; list++)
-		if (strlen(*list) == len && strncmp(*list, word, len) == 0)
-			return true;
-	return false;
-}
+/* Options with which a runtime does not run a script, and options whose value is the
+ * next word. */
+static const struct {
+	const char *refused;
+	const char *with_value;
+} options[] = {
+	[NODE_NODE] = {.refused = "-e -p -pe -ep -i -c -h -v --eval --print "
+				  "--interactive --check --test --watch "
+				  "--watch-path "
+				  "--run --help --version --v8-options "
+				  "--prof-process "
+				  "--completion-bash --build-snapshot",
+		.with_value =
+			"-r --require --import --loader --experimental-loader "
+			"-C --conditions --title --env-file "
+			"--env-file-if-exists --input-type --inspect-port "
+			"--openssl-config --redirect-warnings "
+			"--diagnostic-dir --icu-data-dir --dns-result-order "
+			"--unhandled-rejections --disable-warning "
+			"--max-http-header-size --trace-event-categories "
+			"--report-dir --report-directory --report-filename "
+			"--report-signal --heapsnapshot-signal "
+			"--tls-cipher-list --localstorage-file"},
+	[NODE_BUN] = {.refused =
+			      "-e -p --eval --print --watch -h --help -v "
+			      "--version "
+			      "--revision --filter -F --parallel --sequential",
+		.with_value =
+			"-r --preload --require --import --cwd -c --config "
+			"--env-file --inspect-port -d --define -l --loader "
+			"--tsconfig-override --conditions"},
+	[NODE_DENO] = {.refused = "--watch --watch-hmr -h --help -V --version "
+				  "--parallel",
+		.with_value =
+			"-c --config --import-map --preload --location --cert "
+			"-L --log-level"},
+};
 
 /* The script among the words behind the program; NULL: there is none, or another
  * thing than to run it is asked for. */
-static char *const *find_script(char *const *words, const char *const *refused,
-	const char *const *with_value)
+static char *const *find_script(enum node_runtime runtime, char *const *words)
 {
 	for (; *words != NULL; words++) {
 		const char *word = *words;
@@ -108,9 +143,11 @@ static char *const *find_script(char *const *words, const char *const *refused,
 			return words[1] != NULL ? words + 1 : NULL;
 		if (*word != '-')
 			return words;
-		if (word[1] == '\0' || is_option(word, refused))
+		if (word[1] == '\0' ||
+			is_listed(word, "=", options[runtime].refused))
 			return NULL; /* "-": what stdin says */
-		if (strchr(word, '=') == NULL && is_option(word, with_value)) {
+		if (strchr(word, '=') == NULL &&
+			is_listed(word, "", options[runtime].with_value)) {
 			if (words[1] == NULL)
 				return NULL;
 			words++;
@@ -119,76 +156,25 @@ static char *const *find_script(char *const *words, const char *const *refused,
 	return NULL;
 }
 
-static bool runs_node(char *const *words)
-{
-	static const char *const refused[] = {"-e", "-p", "-pe", "-ep", "-i",
-		"-c", "-h", "-v", "--eval", "--print", "--interactive",
-		"--check", "--test", "--watch", "--watch-path", "--run",
-		"--help", "--version", "--v8-options", "--prof-process",
-		"--completion-bash", "--build-snapshot", NULL};
-	static const char *const with_value[] = {"-r", "--require", "--import",
-		"--loader", "--experimental-loader", "-C", "--conditions",
-		"--title", "--env-file", "--env-file-if-exists", "--input-type",
-		"--inspect-port", "--openssl-config", "--redirect-warnings",
-		"--diagnostic-dir", "--icu-data-dir", "--dns-result-order",
-		"--unhandled-rejections", "--disable-warning",
-		"--max-http-header-size", "--trace-event-categories",
-		"--report-dir", "--report-directory", "--report-filename",
-		"--report-signal", "--heapsnapshot-signal", "--tls-cipher-list",
-		"--localstorage-file", NULL};
-	char *const *script = find_script(words, refused, with_value);
-
-	return script != NULL && strcmp(*script, "inspect") != 0 &&
-		!is_launcher(*script);
-}
-
 /* "bun run start" may be a script of package.json, which has a child. */
 static bool is_file(const char *word)
 {
 	return strchr(word, '/') != NULL || strchr(word, '.') != NULL;
 }
 
-static bool runs_bun(char *const *words)
-{
-	static const char *const refused[] = {"-e", "-p", "--eval", "--print",
-		"--watch", "-h", "--help", "-v", "--version", "--revision",
-		"--filter", "-F", "--parallel", "--sequential", NULL};
-	static const char *const with_value[] = {"-r", "--preload", "--require",
-		"--import", "--cwd", "-c", "--config", "--env-file",
-		"--inspect-port", "-d", "--define", "-l", "--loader",
-		"--tsconfig-override", "--conditions", NULL};
-	char *const *script = find_script(words, refused, with_value);
-
-	if (script != NULL && strcmp(*script, "run") == 0)
-		script = find_script(script + 1, refused, with_value);
-	return script != NULL && is_file(*script) && !is_launcher(*script);
-}
-
-static bool runs_deno(char *const *words)
-{
-	static const char *const refused[] = {"--watch", "--watch-hmr", "-h",
-		"--help", "-V", "--version", "--parallel", NULL};
-	static const char *const with_value[] = {"-c", "--config",
-		"--import-map", "--preload", "--location", "--cert", "-L",
-		"--log-level", NULL};
-	char *const *script = find_script(words, refused, with_value);
-
-	if (script != NULL && strcmp(*script, "run") == 0)
-		script = find_script(script + 1, refused, with_value);
-	return script != NULL && is_file(*script) && !is_launcher(*script);
-}
-
 static enum node_runtime judge(enum node_runtime runtime, char *const *words)
 {
-	bool runs = false;
+	char *const *script =
+		runtime != NODE_NONE ? find_script(runtime, words) : NULL;
 
-	if (runtime == NODE_NODE)
-		runs = runs_node(words);
-	else if (runtime == NODE_BUN)
-		runs = runs_bun(words);
-	else if (runtime == NODE_DENO)
-		runs = runs_deno(words);
-	return runs ? runtime : NODE_NONE;
+	if (script != NULL && runtime != NODE_NODE &&
+		strcmp(*script, "run") == 0)
+		script = find_script(runtime, script + 1);
+	if (script == NULL || is_launcher(*script) ||
+		(runtime == NODE_NODE ? strcmp(*script, "inspect") == 0
+				      : !is_file(*script)))
+		return NODE_NONE;
+	return runtime;
 }
 
 /* ---- scripts ---- */
@@ -251,13 +237,11 @@ enum node_runtime nodecommand_of(
 
 enum node_runtime nodecommand_in_shell(char *const *argv)
 {
-	static const char *const shells[] = {
-		"sh", "bash", "dash", "ash", "zsh", "ksh", NULL};
 	scoped_str line = NULL;
 	char *rest;
 	char *word;
 
-	if (!is_one_of(base_of(argv[0]), shells))
+	if (!is_listed(base_of(argv[0]), "", "sh bash dash ash zsh ksh"))
 		return NODE_NONE;
 	for (argv++; *argv != NULL && strcmp(*argv, "-c") != 0; argv++)
 		;
