@@ -164,7 +164,7 @@ static void tell_success(struct supervisor *sup, const struct carry_reader *r)
 	unsigned workers = 0;
 
 	for (size_t i = 0; i < sup->service_count; i++)
-		workers += service_alive(sup->services[i]);
+		workers += service_counts(sup->services[i]).alive;
 	if (r->skipped > 0)
 		log_warn("%u setting%s of the nclust before, such as '%s', %s "
 			 "not known to this one",

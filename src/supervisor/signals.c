@@ -143,7 +143,7 @@ static void scale_by(struct supervisor *sup, int by)
 	if (sup->service_count != 1)
 		return;
 	s = sup->services[0];
-	wanted = service_workers(s);
+	wanted = service_counts(s).workers;
 	if (by < 0 && wanted == 0)
 		return;
 	if (service_scale(s, (unsigned)((int)wanted + by), &err) == -1)

@@ -508,24 +508,16 @@ static int accept_reserve(struct service *service, unsigned slots)
 	return visits_reserve(service->accepting);
 }
 
-static unsigned accept_workers(const struct service *service)
+static struct service_counts accept_count(const struct service *service)
 {
-	return service->accepting->limit;
-}
+	const struct accepting *a = service->accepting;
 
-static unsigned accept_ready(const struct service *service)
-{
-	return service->accepting->open ? service->accepting->limit : 0;
-}
-
-static unsigned accept_alive(const struct service *service)
-{
-	return service->accepting->running;
-}
-
-static uint32_t accept_slots(const struct service *service)
-{
-	return service->child_slots;
+	return (struct service_counts){
+		.workers = a->limit,
+		.ready = a->open ? a->limit : 0,
+		.alive = a->running,
+		.slots = service->child_slots,
+	};
 }
 
 static const struct worker_kind accept_kind = {
@@ -533,10 +525,7 @@ static const struct worker_kind accept_kind = {
 	.begin = accept_begin,
 	.check = accept_check,
 	.reserve = accept_reserve,
-	.workers = accept_workers,
-	.ready = accept_ready,
-	.alive = accept_alive,
-	.slots = accept_slots,
+	.count = accept_count,
 	.view_slot = visits_view_slot,
 	.status = visits_status,
 	.status_slot = visits_status_slot,

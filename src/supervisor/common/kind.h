@@ -14,6 +14,14 @@
  */
 struct json_writer;
 
+/* How many workers and slots a cluster has. */
+struct service_counts {
+	unsigned workers; /* wanted */
+	unsigned ready;
+	unsigned alive;
+	uint32_t slots;
+};
+
 struct worker_kind {
 	/* One worker for each connection: workers are not drained or checked,
 	 * and need not become ready. */
@@ -27,10 +35,7 @@ struct worker_kind {
 	/* Room for as many slots as the service has, or is to have.  -1: no memory. */
 	int (*reserve)(struct service *service, unsigned slots);
 
-	unsigned (*workers)(const struct service *service); /* wanted */
-	unsigned (*ready)(const struct service *service);
-	unsigned (*alive)(const struct service *service);
-	uint32_t (*slots)(const struct service *service);
+	struct service_counts (*count)(const struct service *service);
 	void (*view_slot)(const struct service *service, uint32_t slot,
 		struct slot_view *view);
 	/* Write the members of a status that only this kind has: the cluster's,

@@ -45,9 +45,10 @@ static int find_target(
 	if (t->service == NULL)
 		return error_set(err, 0, "there is no cluster '%s' in '%s'",
 			parsed.whole, sup->settings->name);
-	if (parsed.slot >= (long)service_slots(t->service))
+	if (parsed.slot >= (long)service_counts(t->service).slots)
 		return error_set(err, 0, "'%s' has no slot %ld, as it has %u",
-			parsed.cluster, parsed.slot, service_slots(t->service));
+			parsed.cluster, parsed.slot,
+			service_counts(t->service).slots);
 	t->slot = (uint32_t)parsed.slot;
 	return 0;
 }
@@ -336,15 +337,15 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 	if (t->slot != SLOT_ALL)
 		return refuse(err, CONTROL_PARAMS, "a slot cannot be scaled");
 	if (c->request.scale_kind == SCALE_BY)
-		count += (long)service_workers(s);
+		count += (long)service_counts(s).workers;
 	if (count < 0 || count > WORKERS_MAX) {
 		(void)error_set(err, 0,
 			"'%s' has %u workers, and %ld is not a number from 0 "
 			"to %d: nothing was changed",
-			s->name, service_workers(s), count, WORKERS_MAX);
+			s->name, service_counts(s).workers, count, WORKERS_MAX);
 		return CONTROL_PARAMS;
 	}
-	fewer = count < (long)service_workers(s);
+	fewer = count < (long)service_counts(s).workers;
 	e = expect(c, s, err);
 	if (e == NULL || service_scale(s, (unsigned)count, err) == -1)
 		return CONTROL_FAILED;

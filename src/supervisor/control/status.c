@@ -271,8 +271,8 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	for (size_t i = 0; i < settings->command.count; i++)
 		json_text(w, settings->command.list[i]);
 	json_close_array(w);
-	json_put_int(w, "wanted", service_workers(s));
-	json_put_int(w, "ready", service_ready(s));
+	json_put_int(w, "wanted", service_counts(s).workers);
+	json_put_int(w, "ready", service_counts(s).ready);
 	json_put_int(w, "generation", cluster_generation(s->core));
 	PARTS(status, w, s);
 	json_put_bool(w, "notify_seen", cluster_knows_notify(s->core));
@@ -308,7 +308,7 @@ static struct service *service_at(const struct client *c)
 static bool put_some_workers(
 	struct client *c, struct service *s, nsec_t now, nsec_t until)
 {
-	uint32_t end = service_slots(s);
+	uint32_t end = service_counts(s).slots;
 
 	if (c->only_slot != SLOT_ALL) {
 		if (c->only_slot < end)

@@ -270,8 +270,8 @@ static void put_facts(struct hook_run *run, const struct report *r)
 		helper_fact(facts, "NCLUST_REASON",
 			child != NULL && child->hang != NULL ? child->hang
 							     : "");
-	helper_number(facts, "NCLUST_WANTED", service_workers(service));
-	helper_number(facts, "NCLUST_READY", service_ready(service));
+	helper_number(facts, "NCLUST_WANTED", service_counts(service).workers);
+	helper_number(facts, "NCLUST_READY", service_counts(service).ready);
 	if (run->event == HOOK_SCALE || r->kind == REPORT_ROLLOUT_STARTED)
 		helper_number(facts, "NCLUST_COUNT", r->count);
 }

@@ -123,7 +123,7 @@ static void fill_status(struct supervisor *sup, struct notify_message *m)
 		const struct service *s = sup->services[i];
 		int n = snprintf(m->status + used, sizeof(m->status) - used,
 			"%s%s: %u of %u ready", i > 0 ? ", " : "", s->name,
-			service_ready(s), service_workers(s));
+			service_counts(s).ready, service_counts(s).workers);
 
 		if (n < 0 || (size_t)n >= sizeof(m->status) - used)
 			break;

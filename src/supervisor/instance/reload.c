@@ -215,12 +215,12 @@ static void scale(
 	struct supervisor *sup, struct service *s, const struct diff_cluster *c)
 {
 	unsigned wanted = service_wanted(sup, c->new);
-	bool fewer = wanted < service_workers(s);
+	bool fewer = wanted < service_counts(s).workers;
 	struct error err;
 
 	if (s->stage.scaled && !c->workers_changed)
 		return; /* what the operator asked for holds */
-	if (wanted != service_workers(s)) {
+	if (wanted != service_counts(s).workers) {
 		if (service_scale(s, wanted, &err) == -1)
 			log_error("%s: %s", s->name, err.text);
 		else

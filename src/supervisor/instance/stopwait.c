@@ -53,7 +53,7 @@ static unsigned say_workers(
 {
 	unsigned count = 0;
 
-	for (uint32_t slot = 0; slot < service_slots(s); slot++) {
+	for (uint32_t slot = 0; slot < service_counts(s).slots; slot++) {
 		struct slot_view view;
 
 		service_view_slot(s, slot, &view);

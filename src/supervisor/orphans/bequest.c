@@ -160,7 +160,7 @@ static void put_service(struct writing *w, struct service *s)
 	}
 	c->number = s->kept.number;
 	c->generation = cluster_generation(s->core);
-	c->wanted = service_workers(s);
+	c->wanted = service_counts(s).workers;
 	c->scaled = s->stage.scaled;
 	c->workers = config_digest_workers(settings);
 	c->says_ready = s->kept.knows_notify = cluster_knows_notify(s->core);

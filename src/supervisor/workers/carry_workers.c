@@ -141,11 +141,12 @@ const struct carried carried_child = {
 
 static void put_children(struct carry_writer *c, const void *of)
 {
+	struct child_walk walk = children_of(of);
 	const struct child *child;
 
 	if (c->w.out == NULL)
 		return; /* workers refer to nothing */
-	for (uint32_t at = 0; (child = child_next(of, &at)) != NULL;)
+	while ((child = child_next(&walk)) != NULL)
 		carry_put_one(c, CARRY_CHILD, &carried_child, child);
 }
 

@@ -409,7 +409,9 @@ static pid_t group_of(const struct child *child)
 	return facts.start == child->kept.start ? child->pid : 0;
 }
 
-int child_signal_group(const struct child *child, int signal)
+/* Signal the group, or the process if it has none of its own, without a record
+ * or a log line.  -1 and errno. */
+static int signal_group(const struct child *child, int signal)
 {
 	if (pidfd_signal_group(child->pidfd, group_of(child), signal) == 0)
 		return 0;
@@ -420,7 +422,7 @@ void child_kill_group(struct child *child, int signal)
 {
 	if (signal == SIGKILL)
 		child->life.killed_by_us = true;
-	if (child_signal_group(child, signal) == -1 && errno != ESRCH)
+	if (signal_group(child, signal) == -1 && errno != ESRCH)
 		log_syserr("%s.%" PRIu32 ": cannot signal group %d",
 			child->service->name, child->slot, (int)child->pid);
 }
@@ -467,7 +469,7 @@ void child_ended(struct child *child)
 	if (ended == -1 && child->kept.adopted)
 		event.ending = (struct ending){.kind = ENDING_UNKNOWN};
 	is_left = reap_is_left(child, &event.ending);
-	(void)child_signal_group(child, SIGKILL); /* what is left of it */
+	(void)signal_group(child, SIGKILL); /* what is left of it */
 	if (ended == 1 && !child->kept.adopted)
 		(void)pidfd_reap(child->pidfd, &end);
 	if (!service->kind->by_connection)

@@ -376,24 +376,9 @@ void service_free(struct service *s)
 	free(s);
 }
 
-unsigned service_workers(const struct service *service)
+struct service_counts service_counts(const struct service *service)
 {
-	return service->kind->workers(service);
-}
-
-unsigned service_ready(const struct service *service)
-{
-	return service->kind->ready(service);
-}
-
-unsigned service_alive(const struct service *service)
-{
-	return service->kind->alive(service);
-}
-
-uint32_t service_slots(const struct service *service)
-{
-	return service->kind->slots(service);
+	return service->kind->count(service);
 }
 
 void service_view_slot(
@@ -541,7 +526,7 @@ unsigned service_signal_all(struct service *service, int signal)
 {
 	unsigned reached = 0;
 
-	for (uint32_t i = 0; i < service_slots(service); i++)
+	for (uint32_t i = 0; i < service_counts(service).slots; i++)
 		reached += service_signal_slot(service, i, signal);
 	return reached;
 }

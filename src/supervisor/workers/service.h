@@ -34,12 +34,8 @@ int service_reserve(struct service *service, unsigned slots);
 unsigned service_wanted(
 	const struct supervisor *sup, const struct cluster_settings *settings);
 
-/* Workers of a running service: wanted, ready, alive. */
-unsigned service_workers(const struct service *service);
-unsigned service_ready(const struct service *service);
-unsigned service_alive(const struct service *service);
-/* The number of its slots, and the content of one. */
-uint32_t service_slots(const struct service *service);
+/* How many workers and slots it has; the content of a slot. */
+struct service_counts service_counts(const struct service *service);
 void service_view_slot(
 	const struct service *service, uint32_t slot, struct slot_view *view);
 /* What is known of the worker; `state` is SLOT_EMPTY if it is in no slot. */

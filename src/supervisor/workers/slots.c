@@ -13,24 +13,14 @@ static int slots_reserve(struct service *service, unsigned slots)
 	return cluster_reserve(service->core, slots);
 }
 
-static unsigned slots_workers(const struct service *service)
+static struct service_counts slots_count(const struct service *service)
 {
-	return cluster_wanted(service->core);
-}
-
-static unsigned slots_ready(const struct service *service)
-{
-	return cluster_ready(service->core);
-}
-
-static unsigned slots_alive(const struct service *service)
-{
-	return cluster_alive(service->core);
-}
-
-static uint32_t slots_count(const struct service *service)
-{
-	return cluster_slots(service->core);
+	return (struct service_counts){
+		.workers = cluster_wanted(service->core),
+		.ready = cluster_ready(service->core),
+		.alive = cluster_alive(service->core),
+		.slots = cluster_slots(service->core),
+	};
 }
 
 static void slots_view(
@@ -69,10 +59,7 @@ static void slots_explain(
 
 const struct worker_kind slots_kind = {
 	.reserve = slots_reserve,
-	.workers = slots_workers,
-	.ready = slots_ready,
-	.alive = slots_alive,
-	.slots = slots_count,
+	.count = slots_count,
 	.view_slot = slots_view,
 	.next_in_turn = slots_next,
 	.scale = slots_scale,

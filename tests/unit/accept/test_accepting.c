@@ -90,7 +90,7 @@ START_TEST(each_connection_gets_a_process)
 	(void)connect_one();
 	(void)connect_one();
 	ck_assert_uint_eq(room_spawned(), 2);
-	ck_assert_uint_eq(service_alive(echo), 2);
+	ck_assert_uint_eq(service_counts(echo).alive, 2);
 }
 END_TEST
 

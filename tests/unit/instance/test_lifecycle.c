@@ -134,7 +134,7 @@ START_TEST(a_cluster_that_gave_up_is_told_by_the_status)
 {
 	room_tell(room_child(job, 0), EVENT_READY);
 	for (int i = 0; i < 10 && !web->stage.ended; i++) {
-		if (service_alive(web) > 0)
+		if (service_counts(web).alive > 0)
 			room_exits(room_child(web, 0), 3);
 		room_pass(5 * SECOND);
 	}

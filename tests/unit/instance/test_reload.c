@@ -158,12 +158,12 @@ START_TEST(what_the_operator_has_scaled_stays)
 
 	ck_assert_int_eq(service_scale(web, 4, &err), 0);
 	ck_assert_int_eq(reload(WEB JOB), 0);
-	ck_assert_uint_eq(service_workers(web), 4);
+	ck_assert_uint_eq(service_counts(web).workers, 4);
 	ck_assert_int_eq(
 		reload("[cluster:web]\ncommand = /bin/web\n"
 		       "workers = 1\nready = notify\ndrain = off\n" JOB),
 		0);
-	ck_assert_uint_eq(service_workers(web), 1);
+	ck_assert_uint_eq(service_counts(web).workers, 1);
 }
 END_TEST
 
@@ -177,7 +177,7 @@ START_TEST(a_new_cluster_is_started)
 		0);
 	ck_assert_str_eq(said(), "web: no change; job: no change; new: new");
 	ck_assert_uint_eq(room_spawned(), spawned + 1);
-	ck_assert_uint_eq(service_alive(room_cluster("new")), 1);
+	ck_assert_uint_eq(service_counts(room_cluster("new")).alive, 1);
 }
 END_TEST
 
@@ -210,7 +210,7 @@ START_TEST(a_mistake_changes_nothing_at_all)
 	ck_assert_ptr_eq(room.settings, before);
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), spawned);
-	ck_assert_uint_eq(service_alive(room_cluster("job")), 1);
+	ck_assert_uint_eq(service_counts(room_cluster("job")).alive, 1);
 }
 END_TEST
 
@@ -230,7 +230,7 @@ START_TEST(an_address_that_cannot_be_had_changes_nothing_at_all)
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), spawned);
 	ck_assert_uint_eq(web->held.listeners.count, 0);
-	ck_assert_uint_eq(service_workers(web), 2);
+	ck_assert_uint_eq(service_counts(web).workers, 2);
 }
 END_TEST
 

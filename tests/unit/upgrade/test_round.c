@@ -112,8 +112,8 @@ START_TEST(the_workers_are_the_same)
 {
 	make_ready();
 	pass_on();
-	ck_assert_uint_eq(service_alive(next_web()), 3);
-	ck_assert_uint_eq(service_ready(next_web()), 3);
+	ck_assert_uint_eq(service_counts(next_web()).alive, 3);
+	ck_assert_uint_eq(service_counts(next_web()).ready, 3);
 	for (uint32_t slot = 0; slot < 3; slot++) {
 		const struct child *was = room_child(web, slot);
 		const struct child *is = child_by_pid(next, was->pid);
@@ -155,7 +155,7 @@ START_TEST(a_restart_goes_on_where_it_was)
 	cluster_view_rollout(next_web()->core, &view);
 	ck_assert(view.under_way);
 	ck_assert_uint_eq(view.to, 2);
-	ck_assert_uint_eq(service_alive(next_web()), 4);
+	ck_assert_uint_eq(service_counts(next_web()).alive, 4);
 }
 END_TEST
 
@@ -210,7 +210,7 @@ START_TEST(what_was_asked_for_and_what_went_wrong_is_remembered)
 	room_exits(room_child(web, 0), 1);
 	ck_assert_int_eq(service_scale(web, 5, &err), 0);
 	pass_on();
-	ck_assert_uint_eq(service_workers(next_web()), 5);
+	ck_assert_uint_eq(service_counts(next_web()).workers, 5);
 	end = trouble_of(next_web(), 0, worker);
 	ck_assert_ptr_nonnull(end);
 	ck_assert_str_eq(end->cause, "it could not bind");

@@ -93,7 +93,7 @@ static void b_on_left(struct child *child)
 /* The core has not heard yet. */
 static void a_on_gone(struct child *child)
 {
-	alive_when_gone = service_alive(child->service);
+	alive_when_gone = service_counts(child->service).alive;
 	note("a", ".gone");
 }
 
@@ -167,7 +167,7 @@ START_TEST(a_death_is_told_in_order_and_given_back_backwards)
 	room_exits(room_child(web, 0), 1);
 	ck_assert_str_eq(heard, "a.dying b.left b.gone a.gone");
 	ck_assert_uint_eq(alive_when_gone, 2);
-	ck_assert_uint_eq(service_alive(web), 1);
+	ck_assert_uint_eq(service_counts(web).alive, 1);
 }
 END_TEST
 
@@ -192,7 +192,7 @@ START_TEST(a_room_that_refuses_a_birth_is_the_reason_that_is_told)
 	ck_assert(room_logged("no room: No space left on device"));
 	refuses = false;
 	room_pass(60 * SECOND);
-	ck_assert_uint_eq(service_alive(web), 2);
+	ck_assert_uint_eq(service_counts(web).alive, 2);
 }
 END_TEST
 
@@ -238,12 +238,12 @@ START_TEST(what_cannot_be_executed_leaves_nothing_behind)
 	room_exits(room_child(web, 0), 1);
 	room_pass(SECOND);
 	ck_assert_uint_eq(room_spawned(), 2);
-	ck_assert_uint_eq(service_alive(web), 1);
+	ck_assert_uint_eq(service_counts(web).alive, 1);
 	ck_assert(room_logged("Resource temporarily unavailable"));
 	room_fail_spawns(0);
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), 3);
-	ck_assert_uint_eq(service_alive(web), 2);
+	ck_assert_uint_eq(service_counts(web).alive, 2);
 }
 END_TEST
 
