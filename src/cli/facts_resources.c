@@ -6,9 +6,7 @@
 #include "os/affinity.h"
 #include "os/cgroup.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/instance/lifecycle.h"
@@ -305,8 +306,7 @@ int signals_init(struct supervisor *sup, struct error *err)
 	fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd == -1)
 		return error_set(err, errno, "cannot open a signalfd");
-	ev_io_init(&sup->signals.watcher, on_readable, fd, EV_READ);
-	sup->signals.watcher.data = sup;
+	io_init(&sup->signals.watcher, on_readable, fd, sup);
 	ev_io_start(sup->loop, &sup->signals.watcher);
 	return 0;
 }

@@ -324,8 +324,8 @@ static int follow_listeners(struct accepting *a)
 	a->listeners = set;
 	a->intakes = intakes;
 	for (size_t i = 0; i < set.count; i++) {
-		ev_io_init(&intakes[i].io, on_intake, set.list[i]->fd, EV_READ);
-		intakes[i].io.data = &intakes[i];
+		io_init(&intakes[i].io, on_intake, set.list[i]->fd,
+			&intakes[i]);
 		intakes[i].accepting = a;
 		intakes[i].index = i;
 		if (socket_set_nonblock(set.list[i]->fd, true) == -1)
@@ -434,10 +434,8 @@ static void init(struct accepting *a, struct service *service)
 	a->kept = -1;
 	a->waits = true;
 	visits_init(a);
-	ev_init(&a->pause, on_pause_over);
-	a->pause.data = a;
-	ev_init(&a->leave, on_leave);
-	a->leave.data = a;
+	timer_init(&a->pause, on_pause_over, a);
+	timer_init(&a->leave, on_leave, a);
 	service->accepting = a;
 }
 

@@ -192,8 +192,7 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void visits_init(struct accepting *a)
 {
-	ev_init(&a->due, on_due);
-	a->due.data = a;
+	timer_init(&a->due, on_due, a);
 	a->due_at = NSEC_NEVER;
 }
 

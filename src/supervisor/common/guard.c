@@ -107,12 +107,8 @@ static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void init_watchers(struct supervisor *sup)
 {
-	int fd = sup->guard.watcher.fd;
-
-	ev_init(&sup->guard.timer, on_settled);
-	sup->guard.timer.data = sup;
-	ev_io_init(&sup->guard.watcher, on_removed, fd, EV_READ);
-	sup->guard.watcher.data = sup;
+	timer_init(&sup->guard.timer, on_settled, sup);
+	io_init(&sup->guard.watcher, on_removed, sup->guard.watcher.fd, sup);
 }
 
 static void guard_on_go_on(struct supervisor *sup)
@@ -129,12 +125,11 @@ static void guard_on_go_on(struct supervisor *sup)
 
 void guard_init(struct supervisor *sup)
 {
-	int fd = sup->has_rundir ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
-
+	sup->guard.watcher.fd =
+		sup->has_rundir ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
 	init_watchers(sup);
-	ev_io_set(&sup->guard.watcher, fd, EV_READ);
 	sup->guard.watch = -1;
-	if (fd == -1) {
+	if (sup->guard.watcher.fd == -1) {
 		/* a user may have so many only */
 		log_debug(
 			"no inotify: a removed control socket is not noticed");

@@ -733,8 +733,7 @@ int news_init(struct supervisor *sup, struct error *err)
 	(void)memset(h->lines, '\n', HISTORY_SIZE);
 	buffer_init(&h->scratch, 8192);
 	sup->news.history = h;
-	ev_init(&sup->news.timer, on_patience_over);
-	sup->news.timer.data = sup;
+	timer_init(&sup->news.timer, on_patience_over, sup);
 	return 0;
 }
 

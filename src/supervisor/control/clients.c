@@ -8,6 +8,7 @@
 #include "os/fdpass.h"
 #include "os/socket/socket.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/requests.h"
 
@@ -641,11 +642,8 @@ struct clients *clients_carried(struct supervisor *sup)
 	if (all == NULL)
 		return NULL;
 	all->sup = sup;
-	ev_init(&all->bounds, on_bounds);
-	all->bounds.data = all;
-	ev_init(&all->listen, on_connect);
-	ev_io_set(&all->listen, -1, EV_READ);
-	all->listen.data = all;
+	timer_init(&all->bounds, on_bounds, all);
+	io_init(&all->listen, on_connect, -1, all);
 	sup->control.clients = all;
 	return all;
 }

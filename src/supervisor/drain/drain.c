@@ -76,8 +76,7 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 	d->until = nsec_add(d->began, span);
 	d->wait = WAIT_FIRST;
 	d->least = UINT32_MAX;
-	ev_init(&d->timer, on_timer);
-	d->timer.data = d;
+	timer_init(&d->timer, on_timer, d);
 	d->next = d->all->drains;
 	d->all->drains = d;
 	d->all->drain_count++;

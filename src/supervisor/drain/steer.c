@@ -416,8 +416,7 @@ static struct steer *steer_new(struct service *service)
 		return NULL;
 	s->service = service;
 	s->pace = LOOK_FIRST;
-	ev_init(&s->timer, on_timer);
-	s->timer.data = s;
+	timer_init(&s->timer, on_timer, s);
 	service->traffic.steer = s;
 	return s;
 }

@@ -89,8 +89,7 @@ struct asker *asker_of(struct service *service, enum asks_for which)
 	a->service = service;
 	a->walk = children_of(service);
 	a->wait = NSEC_NEVER;
-	ev_init(&a->timer, on_timer);
-	a->timer.data = a;
+	timer_init(&a->timer, on_timer, a);
 	if (volley_of(a) != NULL)
 		volley_init(volley_of(a));
 	service->asks.of[which] = a;

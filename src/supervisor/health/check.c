@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "os/look/awaits.h"
 #include "os/clock.h"

@@ -567,14 +567,11 @@ void volley_stop(struct volley *v)
 
 void volley_init(struct volley *v)
 {
-	ev_init(&v->look, on_look);
-	v->look.data = v;
+	timer_init(&v->look, on_look, v);
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		struct asking *a = &v->asks[i];
 
 		a->volley = v;
-		ev_init(&a->io, on_answer);
-		ev_io_set(&a->io, -1, 0);
-		a->io.data = a;
+		io_init(&a->io, on_answer, -1, a);
 	}
 }

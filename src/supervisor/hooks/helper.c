@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "config/value.h"
 #include "os/clock.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/workers/recipe.h"
@@ -141,8 +142,7 @@ static void watch(struct helper *h)
 	struct supervisor *sup = h->sup;
 	nsec_t left = h->due - clock_now();
 
-	ev_io_init(&h->exit, on_exit_readable, h->pidfd, EV_READ);
-	h->exit.data = h;
+	io_init(&h->exit, on_exit_readable, h->pidfd, h);
 	ev_io_start(sup->loop, &h->exit);
 	ev_now_update(sup->loop);
 	ev_timer_init(&h->patience, on_patience_over,

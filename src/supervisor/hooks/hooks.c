@@ -204,10 +204,8 @@ struct hooks *hooks_of(struct supervisor *sup)
 	if (hooks == NULL)
 		return NULL;
 	hooks->tail = &hooks->head;
-	ev_init(&hooks->start, on_start);
-	hooks->start.data = sup;
-	ev_init(&hooks->last_moment, on_last_moment);
-	hooks->last_moment.data = sup;
+	timer_init(&hooks->start, on_start, sup);
+	timer_init(&hooks->last_moment, on_last_moment, sup);
 	sup->commands.hooks = hooks;
 	return hooks;
 }

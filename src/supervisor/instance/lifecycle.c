@@ -157,8 +157,7 @@ static bool strays_are_gone(struct supervisor *sup)
 	if (left == 0)
 		return true;
 	log_info("ending %u background process%s", left, left == 1 ? "" : "es");
-	ev_init(&sup->instance.last_orders, on_last_orders);
-	sup->instance.last_orders.data = sup;
+	timer_init(&sup->instance.last_orders, on_last_orders, sup);
 	timer_arm(sup->loop, &sup->instance.last_orders, STRAYS_GRACE);
 	return false;
 }

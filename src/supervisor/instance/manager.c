@@ -220,11 +220,9 @@ int manager_init(struct supervisor *sup, struct error *err)
 		return error_set(err, ENOMEM, "service manager");
 	}
 	sup->instance.manager = m;
-	ev_init(&m->watchdog, on_watchdog);
-	ev_init(&m->pause, on_pause_over);
-	ev_init(&m->behind, on_reads_again);
-	ev_io_set(&m->behind, -1, 0);
-	m->watchdog.data = m->pause.data = m->behind.data = sup;
+	timer_init(&m->watchdog, on_watchdog, sup);
+	timer_init(&m->pause, on_pause_over, sup);
+	io_init(&m->behind, on_reads_again, -1, sup);
 	if (interval > 0)
 		ev_timer_set(&m->watchdog, interval, interval);
 	if (interval > 0 && sup->loop != NULL)

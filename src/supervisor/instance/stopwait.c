@@ -114,8 +114,7 @@ void stopwait_begin(struct supervisor *sup)
 	if (ev_is_active(&sup->instance.stop_waits))
 		return;
 	sup->instance.stop_since = clock_now();
-	ev_init(&sup->instance.stop_waits, on_time);
-	sup->instance.stop_waits.data = sup;
+	timer_init(&sup->instance.stop_waits, on_time, sup);
 	timer_arm(sup->loop, &sup->instance.stop_waits, FIRST);
 }
 

@@ -275,9 +275,7 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void intercept_on_blank(struct child *child)
 {
-	ev_init(&child->trap.watcher, on_trap);
-	ev_io_set(&child->trap.watcher, -1, 0);
-	child->trap.watcher.data = child;
+	io_init(&child->trap.watcher, on_trap, -1, child);
 	allowance_init(&child->trap.allowance, &child->trap.watcher);
 }
 
@@ -347,8 +345,7 @@ static void intercept_on_born(struct child *child, struct birth *birth)
 
 void intercept_init(struct supervisor *sup)
 {
-	ev_init(&sup->intercept.obey, on_obey);
-	sup->intercept.obey.data = sup;
+	timer_init(&sup->intercept.obey, on_obey, sup);
 	ev_set_priority(&sup->intercept.obey, EV_MINPRI);
 	sup->intercept.heard_end = &sup->intercept.heard;
 	learned_init(sup);

@@ -420,8 +420,7 @@ void listens_resume(struct child *child)
 
 void listens_init(struct supervisor *sup)
 {
-	ev_init(&sup->intercept.ready, on_ready);
-	sup->intercept.ready.data = sup;
+	timer_init(&sup->intercept.ready, on_ready, sup);
 }
 
 void listens_fini(struct supervisor *sup)

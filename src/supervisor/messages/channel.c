@@ -414,9 +414,7 @@ static struct channel *channel_new(struct child *child, enum channel_kind kind)
 		return NULL;
 	*c = (struct channel){.child = child, .kind = kind, .passed = -1};
 	lineup_init(&c->in, CHANNEL_LINE_MAX);
-	ev_init(&c->io, on_io);
-	ev_io_set(&c->io, -1, 0);
-	c->io.data = c;
+	io_init(&c->io, on_io, -1, c);
 	child->channel = c;
 	return c;
 }

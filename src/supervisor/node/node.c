@@ -58,8 +58,7 @@ struct node_cluster *node_cluster_of(struct service *service)
 	/* an adopted worker has keys, and may yet answer, of its time before */
 	n->last_number = (uint64_t)(clock_now() / MSEC);
 	n->last_seq = clock_now() / MSEC;
-	ev_init(&n->timer, on_timer);
-	n->timer.data = n;
+	timer_init(&n->timer, on_timer, n);
 	service->node = n;
 	return n;
 }

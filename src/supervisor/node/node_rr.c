@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/endpoint.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/workers/recipe.h"
@@ -329,8 +330,7 @@ int node_rr_begin(struct node_server *s, int backlog)
 void node_rr_watch(struct node_server *s)
 {
 	s->rr = true;
-	ev_io_init(&s->accept, on_accept, s->listener->fd, EV_READ);
-	s->accept.data = s;
+	io_init(&s->accept, on_accept, s->listener->fd, s);
 }
 
 void node_rr_end(struct node_server *s)

@@ -425,8 +425,7 @@ void learned_resume(struct service *service)
 
 void learned_init(struct supervisor *sup)
 {
-	ev_init(&sup->sockets.trim, on_trim);
-	sup->sockets.trim.data = sup;
+	timer_init(&sup->sockets.trim, on_trim, sup);
 }
 
 void learned_fini(struct supervisor *sup)

@@ -576,11 +576,9 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 	u->asked = u->busy_since = clock_now();
 	u->binary = u->pidfd = -1;
 	buffer_init(&u->said, SAID_MAX + 512);
-	ev_init(&u->exit, on_checked);
-	ev_init(&u->output, on_output);
-	ev_io_set(&u->output, -1, EV_READ);
-	ev_init(&u->patience, on_patience_over);
-	u->exit.data = u->output.data = u->patience.data = u;
+	io_init(&u->exit, on_checked, -1, u);
+	io_init(&u->output, on_output, -1, u);
+	timer_init(&u->patience, on_patience_over, u);
 	sup->upgrade.reexec = u;
 	if (rolls != NULL)
 		news_say(sup, LOG_NOTE, "upgrade-waits",

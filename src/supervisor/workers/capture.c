@@ -298,15 +298,9 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void init_watchers(struct supervisor *sup)
 {
-	int channel = sup->logger.watcher.fd;
-
-	ev_init(&sup->logger.watcher, on_channel);
-	ev_io_set(&sup->logger.watcher, channel, EV_READ);
-	sup->logger.watcher.data = sup;
-	ev_init(&sup->logger.exit, on_logger_exit);
-	sup->logger.exit.data = sup;
-	ev_init(&sup->logger.restart, on_restart);
-	sup->logger.restart.data = sup;
+	io_init(&sup->logger.watcher, on_channel, sup->logger.watcher.fd, sup);
+	io_init(&sup->logger.exit, on_logger_exit, sup->logger.pidfd, sup);
+	timer_init(&sup->logger.restart, on_restart, sup);
 }
 
 void logger_init(struct supervisor *sup)
@@ -330,7 +324,6 @@ void logger_resume(struct supervisor *sup)
 	}
 	if (sup->logger.watcher.fd != -1)
 		ev_io_start(sup->loop, &sup->logger.watcher);
-	ev_io_set(&sup->logger.exit, sup->logger.pidfd, EV_READ);
 	ev_io_start(sup->loop, &sup->logger.exit);
 }
 
@@ -404,8 +397,8 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 void logger_redirect(struct supervisor *sup)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_OUTPUT};
-	const int fds[] = {
-		daemon_output(sup, STDOUT_FILENO), daemon_output(sup, STDERR_FILENO)};
+	const int fds[] = {daemon_output(sup, STDOUT_FILENO),
+		daemon_output(sup, STDERR_FILENO)};
 
 	if (!sup->logger.taken)
 		return;

@@ -9,6 +9,7 @@
 #include "os/process.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
@@ -68,9 +69,7 @@ struct child *child_new(struct service *service)
 		return NULL;
 	*c = (struct child){
 		.service = service, .pidfd = -1, .output = {-1, -1}};
-	ev_init(&c->life.exit_watcher, on_exit_readable);
-	ev_io_set(&c->life.exit_watcher, -1, 0);
-	c->life.exit_watcher.data = c;
+	io_init(&c->life.exit_watcher, on_exit_readable, -1, c);
 	readiness_init(c);
 	PARTS(blank, c);
 	return c;
@@ -505,7 +504,7 @@ static int workers_on_renew(struct supervisor *sup, struct error *err)
 
 	(void)err;
 	while ((child = child_next(&walk)) != NULL)
-		readiness_renew(sup, child);
+		readiness_renew(child);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "os/fdpass.h"
 #include "os/process.h"
 #include "protocol/notify.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/common/guard.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/foreign.h"
@@ -43,9 +44,7 @@ static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
 
 void readiness_init(struct child *child)
 {
-	ev_init(&child->life.notify_watcher, on_notify);
-	ev_io_set(&child->life.notify_watcher, -1, 0);
-	child->life.notify_watcher.data = child;
+	io_init(&child->life.notify_watcher, on_notify, -1, child);
 	allowance_init(
 		&child->life.notify_allowance, &child->life.notify_watcher);
 }

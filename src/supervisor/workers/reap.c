@@ -476,9 +476,8 @@ static int keep_first_children(struct supervisor *sup, struct error *err)
 
 int reap_init(struct supervisor *sup, struct error *err)
 {
-	ev_init(&sup->reaper.sweep, on_sweep);
-	ev_init(&sup->reaper.look, on_look);
-	sup->reaper.sweep.data = sup->reaper.look.data = sup;
+	timer_init(&sup->reaper.sweep, on_sweep, sup);
+	timer_init(&sup->reaper.look, on_look, sup);
 	/* kept: looked for anew with no descriptor left, another file with
 	 * another count would be found */
 	sup->reaper.oom_fd = cgroup_oom_open("");
@@ -490,9 +489,8 @@ int reap_init(struct supervisor *sup, struct error *err)
 
 void reap_resume(struct supervisor *sup)
 {
-	ev_init(&sup->reaper.sweep, on_sweep);
-	ev_init(&sup->reaper.look, on_look);
-	sup->reaper.sweep.data = sup->reaper.look.data = sup;
+	timer_init(&sup->reaper.sweep, on_sweep, sup);
+	timer_init(&sup->reaper.look, on_look, sup);
 	sup->reaper.sweep_due = true;
 	arm_sweep(sup, 0);
 }
