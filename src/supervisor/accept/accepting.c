@@ -27,6 +27,7 @@
  * ours has ended. */
 #define PAUSE (100 * MSEC)
 #define TOLD (10 * SECOND)
+#define CRASH_TOLD (1 * SECOND)
 /* The least time; the most is twice that. */
 #define LEAVE (500 * MSEC)
 /* Descriptors left for clients, files, the pidfd and the pipe of a process. */
@@ -34,12 +35,12 @@
 
 /* ---- trouble ---- */
 
-/* Are ten seconds over since this trouble was reported last? */
-static bool may_tell(struct accepting *a, enum accepting_trouble which)
+bool accepting_may_tell(struct accepting *a, enum accepting_trouble which)
 {
 	nsec_t now = clock_now();
+	nsec_t again = which == TROUBLE_CRASH ? CRASH_TOLD : TOLD;
 
-	if (a->told_at[which] != 0 && now - a->told_at[which] < TOLD) {
+	if (a->told_at[which] != 0 && now - a->told_at[which] < again) {
 		a->untold[which]++;
 		return false;
 	}
@@ -49,7 +50,7 @@ static bool may_tell(struct accepting *a, enum accepting_trouble which)
 
 static void pause_intake(struct accepting *a, const char *why)
 {
-	if (may_tell(a, TROUBLE_LACK))
+	if (accepting_may_tell(a, TROUBLE_LACK))
 		log_warn("%s: no more connections for the moment: %s",
 			a->service->name, why);
 	timer_arm_within(a->service->sup->loop, &a->pause, PAUSE);
@@ -60,7 +61,7 @@ static void accept_explain(
 {
 	struct accepting *a = service->accepting;
 
-	if (!permanent || !may_tell(a, TROUBLE_COMMAND))
+	if (!permanent || !accepting_may_tell(a, TROUBLE_COMMAND))
 		return;
 	if (a->untold[TROUBLE_COMMAND] > 0)
 		news_say(service->sup, LOG_ERROR, "not-started",

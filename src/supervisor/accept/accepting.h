@@ -103,6 +103,8 @@ void *accepting_carried(struct carry_reader *r, void *owner);
 
 /* ---- between accepting.c and visits.c ---- */
 
+/* May this trouble be reported again?  If so, it counts as reported. */
+bool accepting_may_tell(struct accepting *a, enum accepting_trouble which);
 struct visit *visit_begin(struct accepting *a, uint32_t slot);
 /* A free slot, or SLOT_ALL. */
 uint32_t visit_slot(struct accepting *a);

@@ -19,7 +19,6 @@
 /* The longest wait between two stop signals for a connection's process, so that
  * a script that ignores them does not delay a stop. */
 #define STEP_MOST (5 * SECOND)
-#define CRASH_TOLD (1 * SECOND)
 
 /* ---- slots ---- */
 
@@ -233,20 +232,15 @@ static void tell_end(struct accepting *a, uint32_t slot, const struct visit *v,
 	/* who wrote to a client that has gone away has done nothing wrong */
 	bool crash = ending->kind == ENDING_SIGNAL && ending->code != SIGPIPE &&
 		v->phase == VISIT_SERVED;
-	nsec_t now = clock_now();
 	char who[PEER_TEXT_MAX];
 	char name[16];
 	char age[16];
 
-	if (crash && now - a->told_at[TROUBLE_CRASH] < CRASH_TOLD &&
-		a->told_at[TROUBLE_CRASH] != 0) {
-		a->untold[TROUBLE_CRASH]++;
-		return;
-	}
-	if (!crash && log_level() < LOG_DEBUG)
+	if (crash ? !accepting_may_tell(a, TROUBLE_CRASH)
+		  : log_level() < LOG_DEBUG)
 		return;
 	(void)peer_text(who, &v->peer);
-	(void)text_age(age, now - v->born);
+	(void)text_age(age, clock_now() - v->born);
 	if (ending->kind != ENDING_SIGNAL) {
 		log_debug("%s.%" PRIu32 ": %s: exit %d after %s",
 			a->service->name, slot, who, ending->code, age);
@@ -264,7 +258,6 @@ static void tell_end(struct accepting *a, uint32_t slot, const struct visit *v,
 	if (a->untold[TROUBLE_CRASH] > 0)
 		log_warn("%s: %u more were killed since the last that was told",
 			a->service->name, a->untold[TROUBLE_CRASH]);
-	a->told_at[TROUBLE_CRASH] = now;
 	a->untold[TROUBLE_CRASH] = 0;
 }
 

@@ -85,7 +85,7 @@ static void fill(struct child *c, const struct inmate *in)
 		c->kept.entry->phase = STATE_STARTING;
 	c->kept.held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
 	if (!c->service->kind->by_connection)
-		readiness_adopt(sup, c, given_take(given, LOGWIRE_NOTIFY));
+		readiness_adopt(c, given_take(given, LOGWIRE_NOTIFY));
 	c->output[0] = given_take(given, LOGWIRE_STDOUT);
 	c->output[1] = given_take(given, LOGWIRE_STDERR);
 	if (given == NULL)

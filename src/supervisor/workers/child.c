@@ -82,7 +82,7 @@ static void child_release(struct child *c)
 
 	ev_io_stop(sup->loop, &c->life.exit_watcher);
 	PARTS_BACKWARDS(gone, c);
-	readiness_close(sup, c);
+	readiness_close(c);
 	fd_close(&c->pidfd);
 	fd_close(&c->output[0]);
 	fd_close(&c->output[1]);
@@ -177,8 +177,7 @@ static int prepare(struct child *c, struct birth *birth, struct error *err)
 	const struct supervisor *sup = c->service->sup;
 
 	if (!c->service->kind->by_connection) {
-		if (readiness_open(c->service->sup, c,
-			    birth->place.recipe->settings, err) == -1)
+		if (readiness_open(c, birth->place.recipe->settings, err) == -1)
 			return -1;
 		birth->place.notify = c->life.notify_watcher.fd;
 	}

@@ -54,9 +54,10 @@ static void name_of(const struct child *child, char name[24])
 	(void)snprintf(name, 24, "%" PRIx64, child->serial);
 }
 
-static int bind_notify(struct supervisor *sup, const struct child *child,
+static int bind_notify(const struct child *child,
 	const struct cluster_settings *settings, struct error *err)
 {
+	const struct supervisor *sup = child->service->sup;
 	char name[24];
 
 	if (!sup->has_rundir)
@@ -72,21 +73,23 @@ static void watch(struct child *child, int fd)
 	ev_io_start(child->service->sup->loop, &child->life.notify_watcher);
 }
 
-int readiness_open(struct supervisor *sup, struct child *child,
-	const struct cluster_settings *settings, struct error *err)
+int readiness_open(struct child *child, const struct cluster_settings *settings,
+	struct error *err)
 {
-	int fd = bind_notify(sup, child, settings, err);
+	int fd = bind_notify(child, settings, err);
 
-	if (fd == -1 && err->sys == ENOENT && guard_make_place(sup, err) == 0)
-		fd = bind_notify(sup, child, settings, err);
+	if (fd == -1 && err->sys == ENOENT &&
+		guard_make_place(child->service->sup, err) == 0)
+		fd = bind_notify(child, settings, err);
 	if (fd == -1)
 		return error_wrap(err, "notify socket");
 	watch(child, fd);
 	return 0;
 }
 
-void readiness_close(struct supervisor *sup, struct child *child)
+void readiness_close(struct child *child)
 {
+	struct supervisor *sup = child->service->sup;
 	int fd = child->life.notify_watcher.fd;
 	char name[24];
 
@@ -103,23 +106,24 @@ void readiness_close(struct supervisor *sup, struct child *child)
 	(void)unlinkat(sup->rundir.notify_dir, name, 0);
 }
 
-void readiness_adopt(struct supervisor *sup, struct child *child, int fd)
+void readiness_adopt(struct child *child, int fd)
 {
 	struct error err;
 
 	if (fd == -1) {
-		if (readiness_open(sup, child,
+		if (readiness_open(child,
 			    cluster_settings(child->service->core), &err) == -1)
 			log_warn("%s.%" PRIu32 ": %s", child->service->name,
 				child->slot, err.text);
 		return;
 	}
 	watch(child, fd);
-	readiness_renew(sup, child); /* somebody may have cleaned up */
+	readiness_renew(child); /* somebody may have cleaned up */
 }
 
-void readiness_renew(struct supervisor *sup, struct child *child)
+void readiness_renew(struct child *child)
 {
+	struct supervisor *sup = child->service->sup;
 	struct error err;
 	struct stat st;
 	char name[24];
@@ -132,8 +136,7 @@ void readiness_renew(struct supervisor *sup, struct child *child)
 			AT_SYMLINK_NOFOLLOW) == 0)
 		return;
 	readiness_drain(child);
-	fd = bind_notify(
-		sup, child, cluster_settings(child->service->core), &err);
+	fd = bind_notify(child, cluster_settings(child->service->core), &err);
 	if (fd == -1) {
 		log_warn("%s.%" PRIu32 ": %s", child->service->name,
 			child->slot, err.text);

@@ -8,15 +8,15 @@
  * SCM_CREDENTIALS, is the worker or belongs to the worker's session; all
  * others are refused, told once. */
 void readiness_init(struct child *child);
-int readiness_open(struct supervisor *sup, struct child *child,
-	const struct cluster_settings *settings, struct error *err);
+int readiness_open(struct child *child, const struct cluster_settings *settings,
+	struct error *err);
 /* Bind it anew if its file was removed. */
-void readiness_renew(struct supervisor *sup, struct child *child);
+void readiness_renew(struct child *child);
 /* Receive all queued messages; called also before the worker is reaped. */
 void readiness_drain(struct child *child);
 /* Take over the socket that an earlier nclust had for the worker; -1: make a
  * new one in its place. */
-void readiness_adopt(struct supervisor *sup, struct child *child, int fd);
-void readiness_close(struct supervisor *sup, struct child *child);
+void readiness_adopt(struct child *child, int fd);
+void readiness_close(struct child *child);
 
 #endif
