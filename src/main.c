@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
-#include "base/scope.h"
 #include "cli/cli.h"
 #include "closer/closer.h"
 #include "config/config.h"

@@ -2,9 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
-#include "cli/output.h"
 #include "cli/verb.h"
 
 #include <string.h>

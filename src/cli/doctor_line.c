@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/doctor.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "config/value.h"
 #include "protocol/json.h"
 
 #include <signal.h>
-#include <string.h>
 
 /* The command line to use, and all that was found as JSON. */
 

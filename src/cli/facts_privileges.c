@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/facts.h"
 
-#include "base/scope.h"
 #include "os/privilege.h"
 #include "os/process.h"
 
-#include <errno.h>
 #include <linux/capability.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 
 #ifndef CAP_BPF

@@ -7,7 +7,6 @@
 #include "os/cgroup.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 
 #define OWN_DESCRIPTORS 64 /* nclust's own, listeners and clients included */

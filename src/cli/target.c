@@ -5,7 +5,6 @@
 #include "protocol/control.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 

@@ -2,7 +2,6 @@
 #include "cli/trial.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/place/rundir.h"
@@ -19,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 
 #define NAME "doctor"
 #define PAUSE_MS 20

@@ -4,8 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 
-#include <string.h>
-
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
 #define SECOND_MOST (12 * SECOND) /* until it is ready … */

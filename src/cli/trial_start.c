@@ -6,7 +6,6 @@
 #include "cli/verb.h"
 #include "os/clock.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

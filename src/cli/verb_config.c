@@ -3,13 +3,11 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "config/config.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 

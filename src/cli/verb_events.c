@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/verb.h"
 
-#include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "cli/output.h"
 #include "cli/session.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
-#include "base/text.h"
 #include "cli/output.h"
 #include "cli/verb.h"
 

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/pairs.h"
-#include "config/value.h"
 
 #include <assert.h>
 #include <stdarg.h>

@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/value.h"
 
 #include <errno.h>
 #include <fcntl.h>

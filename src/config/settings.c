@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/origin.h"
-#include "config/value.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,7 +11,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sysexits.h>
 
 void faults_init(struct faults *f)
 {

@@ -5,8 +5,6 @@
 #include "core/gate.h"
 #include "core/inside.h"
 
-#include <assert.h>
-
 bool rollout_has_turned(const struct cluster *c, const struct slot *s)
 {
 	return c->rollout.under_way && !c->rollout.fresh &&

@@ -2,8 +2,6 @@
 #include "protocol/handover.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char magic[8] = {'n', 'c', 'l', 'u', 's', 't', 'S', 'T'};

@@ -8,7 +8,6 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/instance/lifecycle.h"
-#include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/instance/reload.h"

@@ -22,7 +22,6 @@
 #include "supervisor/sockets/heal.h"
 #include "supervisor/common/guard.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/orphans/keeper.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/sockets/listener.h"

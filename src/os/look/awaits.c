@@ -5,9 +5,6 @@
 #include "os/process.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define THREADS_MOST 1024
 #define DESCRIPTORS_MOST 32768

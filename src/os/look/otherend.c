@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/look/otherend.h"
 
-#include "base/scope.h"
 #include "os/process.h"
 #include "os/look/remote.h"
 #include "os/socket/sockdiag.h"

@@ -6,11 +6,9 @@
 #include "os/socket/socket.h"
 #include "os/socket/socket_options.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef SO_NETNS_COOKIE

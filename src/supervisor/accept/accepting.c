@@ -11,7 +11,6 @@
 #include "supervisor/common/kind.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
-#include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

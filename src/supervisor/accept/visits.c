@@ -8,7 +8,6 @@
 #include "protocol/json.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/service.h"
 
 #include <inttypes.h>
 #include <signal.h>

@@ -9,11 +9,8 @@
 #include "supervisor/common/role.h"
 #include "supervisor/common/timer.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/messages/messages.h"
 
-#include "base/scope.h"
-#include "os/clock.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/common/news.h"
-#include "supervisor/control/requests.h"
 
 #include <inttypes.h>
 #include <stdio.h>

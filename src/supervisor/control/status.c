@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/control/requests.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "protocol/json.h"
 #include "supervisor/messages/channel.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"

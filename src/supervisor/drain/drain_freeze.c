@@ -3,7 +3,6 @@
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "os/process.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/drain/thaw.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
-#include "os/clock.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/workers/service.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/clock.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"

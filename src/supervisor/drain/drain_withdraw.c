@@ -2,8 +2,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
-#include "os/socket/reuseport.h"
-#include "os/socket/sockdiag.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/drain/steer.h"

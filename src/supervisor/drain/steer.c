@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"

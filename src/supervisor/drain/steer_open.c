@@ -5,7 +5,6 @@
 #include "supervisor/common/part.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/sockets/heal.h"
-#include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
 #include "supervisor/node/node.h"
 #include "supervisor/drain/steer_lanes.h"

@@ -5,16 +5,15 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/look/otherend.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "os/socket/socket.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

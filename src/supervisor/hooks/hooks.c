@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/hooks/helper.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/recipe.h"
@@ -14,7 +13,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Each start costs as much as that of a worker, and clients wait meanwhile. */
 #define STARTED_A_TURN 4

@@ -2,8 +2,6 @@
 #include "supervisor/instance/lifecycle.h"
 
 #include "base/log.h"
-#include "base/scope.h"
-#include "os/clock.h"
 #include "os/memory.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/daemon.h"
@@ -12,8 +10,6 @@
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/instance/stopwait.h"
-
-#include <stdlib.h>
 
 /* A slot that dies so often before any worker was ready fails the start of a
  * daemon (INTERFACE.md, section 1). */

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "supervisor/instance/lifecycle.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"

@@ -2,12 +2,11 @@
 #include "supervisor/instance/rename.h"
 
 #include "base/log.h"
-#include "base/text.h"
 #include "config/config.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
-#include "supervisor/workers/service.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include "base/scope.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/intercept/takeover.h"

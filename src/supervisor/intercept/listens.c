@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/intercept/listens.h"
 
-#include "base/scope.h"
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/learned.h"

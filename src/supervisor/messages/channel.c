@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 /* The most bytes that are read from one channel in a turn of the loop. */

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/messages/messages.h"
 
+#include "supervisor/common/registry.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "protocol/jsonvalue.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/workers/service.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 int queue_reserve(struct queue *q, size_t len, size_t limit)
 {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
 
-#include <stdlib.h>
-
 /* How Node's servers and its half of a worker's channel go through an upgrade. */
 
 /* clang-format off */

@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "os/socket/socket_as.h"
 #include "os/socket/socket_key.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
@@ -18,7 +17,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <net/if.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/endpoint.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/group.h"

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
 
-#include "base/log.h"
 #include "base/scope.h"
-#include "os/clock.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
 #include "supervisor/intercept/listens.h"
 
 #include <arpa/inet.h>

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
 
-#include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
-
-#include <string.h>
 
 /*
  * A worker that is asked to disconnect closes its servers and its idle

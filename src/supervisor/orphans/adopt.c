@@ -7,8 +7,6 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "os/place/rundir.h"
-#include "supervisor/orphans/bequest.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/orphans/heritage.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/capture.h"
@@ -17,7 +15,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/orphans/adopt.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "os/look/remote.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/orphans/heritage.h"
 #include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
 #include "supervisor/sockets/group.h"
 
 #include <fcntl.h>

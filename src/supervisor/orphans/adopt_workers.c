@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
@@ -16,9 +15,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
 static bool was_born_so(
 	const struct estate_cluster *c, unsigned generation, uint64_t digest)

@@ -8,13 +8,13 @@
 #include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "os/privilege.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/common/part.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/workers/capture.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

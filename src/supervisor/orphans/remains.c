@@ -8,7 +8,6 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "os/look/remote.h"
-#include "supervisor/common/news.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/look/holder.h"
 #include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
@@ -16,7 +15,6 @@
 #include <linux/close_range.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 #define FIRST_INHERITED 3 /* SD_LISTEN_FDS_START, sd_listen_fds(3) */

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* clang-format off */
 static const struct plain_row supervisor_rows[] = {

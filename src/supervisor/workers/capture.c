@@ -10,14 +10,13 @@
 #include "os/pidfd.h"
 #include "os/look/remote.h"
 #include "protocol/logwire.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/common/role.h"
-#include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
 
 #include <errno.h>
@@ -26,7 +25,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>

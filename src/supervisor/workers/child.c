@@ -20,14 +20,10 @@
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/capture.h"
-#include "supervisor/workers/service.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 /* nclust waits for an exec, and so does everybody else. */

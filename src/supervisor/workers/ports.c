@@ -2,8 +2,8 @@
 #include "supervisor/workers/ports.h"
 
 #include "base/scope.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/sockets/listener.h"
-#include "supervisor/workers/service.h"
 
 #include <stdlib.h>
 #include <string.h>

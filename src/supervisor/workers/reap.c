@@ -13,7 +13,6 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
-#include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/common/kind.h"
@@ -21,7 +20,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -7,7 +7,6 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
-#include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/ports.h"
