@@ -37,6 +37,7 @@ static const struct plain_row worker_rows[] = {
 	PLAIN(15, worker, age_share, SIGNED),
 	PLAIN_ENUM(16, worker, unfit, WHY_REQUEST),
 	PLAIN(17, worker, tells, BOOL),
+	PLAIN(18, worker, extend_by, SIGNED),
 };
 static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
 

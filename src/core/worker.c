@@ -74,12 +74,25 @@ static void become_ready(struct worker *w, const struct moment *at)
 	tell(w, at, REPORT_READY)->generation = w->generation;
 }
 
-static void extend(struct worker *w, const struct moment *at)
+static void wait_until(struct worker *w, nsec_t until)
 {
-	nsec_t until = nsec_add(at->now - at->lost, at->span);
-
 	if (w->deadline < until)
 		w->deadline = until;
+}
+
+static void extend(struct worker *w, const struct moment *at)
+{
+	wait_until(w, nsec_add(at->now - at->lost, at->span));
+}
+
+/* It may ask again and again, but not without end. */
+static void extend_as_asked(struct worker *w, const struct moment *at)
+{
+	nsec_t patient = at->now - at->lost;
+
+	if (w->extend_by == 0)
+		w->extend_by = nsec_add(patient, EXTEND_MAX);
+	wait_until(w, nsec_min(nsec_add(patient, at->span), w->extend_by));
 }
 
 static void note_why(struct worker *w, const struct moment *at)
@@ -115,6 +128,7 @@ static void begin_stop(struct worker *w, const struct moment *at)
 	int hang = signals[at->settings->hang_signal];
 
 	w->stop_step = 0;
+	w->extend_by = 0;
 	tell(w, at, REPORT_STOPPING)->signal = at->settings->stop[0].signal;
 	if (w->why == WHY_REQUEST && hang != 0)
 		send_hang_signal(w, at, hang);
@@ -161,6 +175,7 @@ static void abort_hung(struct worker *w, const struct moment *at)
 	tell(w, at, REPORT_UNWELL)->generation = w->generation;
 	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = SIGABRT;
 	w->stop_step = at->settings->stop_count - 1; /* KILL comes next */
+	w->extend_by = 0;
 	w->deadline = nsec_add(at->now - at->lost, at->settings->stop[0].wait);
 }
 
@@ -223,7 +238,7 @@ static const struct step {
 	{ON_READY, ALIVE, STAYS, NULL},
 	{ON_LEAVING, IN(READY), WORKER_LEAVING, NULL},
 	{ON_LEAVING, ALIVE, STAYS, NULL},
-	{ON_EXTEND, IN(STARTING) | IN(STOPPING), STAYS, extend},
+	{ON_EXTEND, IN(STARTING) | IN(STOPPING), STAYS, extend_as_asked},
 	{ON_EXTEND, ALIVE, STAYS, NULL},
 	{ON_ALIVE, IN(READY), STAYS, watch},
 	{ON_ALIVE, ALIVE, STAYS, NULL},

@@ -59,6 +59,8 @@ struct worker {
 	nsec_t ready_at;  /* when it became ready; NSEC_NEVER: it did not */
 	nsec_t proven_at; /* STARTING: ready then; NSEC_NEVER: it must say so */
 	nsec_t deadline;  /* NSEC_NEVER when nothing is awaited */
+	nsec_t extend_by; /* STARTING, STOPPING: it can put the deadline off until
+			     then; 0: it did not ask */
 	pid_t pid;
 	unsigned generation;
 	nsec_t interval;     /* of its watchdog; 0: as in settings */
@@ -77,6 +79,9 @@ struct worker {
 #define KILL_GRACE (10 * SECOND)
 /* How long it may write what it did, after its hang signal. */
 #define HANG_MOMENT (2 * SECOND)
+/* How long a worker can put off the deadline of its start, and again that of its
+ * stop, from the first time that it asks for it (EXTEND). */
+#define EXTEND_MAX (1 * HOUR)
 
 /* What a worker is not told by the event's name. */
 struct moment {

@@ -26,8 +26,6 @@
 /* The most datagrams in a turn: a worker that floods delays only itself. */
 #define MESSAGES_A_TURN 16
 #define SAID_A_SECOND 8
-/* The longest extension of a deadline that a worker can ask for at a time. */
-#define EXTEND_MAX (1 * HOUR)
 #define WATCHDOG_MAX (24 * HOUR)
 
 static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -220,7 +218,7 @@ static void obey(struct child *child, const struct notify_message *m)
 		set_status(child, m->status);
 	pass_on(child, m);
 	if (m->has_extend)
-		tell_core(child, EVENT_EXTEND, nsec_min(m->extend, EXTEND_MAX));
+		tell_core(child, EVENT_EXTEND, m->extend);
 	if (m->ready)
 		tell_core(child, EVENT_READY, 0);
 	if (m->has_watchdog_time)

@@ -640,6 +640,51 @@ START_TEST(an_extension_holds_the_kill_back)
 }
 END_TEST
 
+static void ask_for_more(enum slot_state state, nsec_t span)
+{
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_EXTEND,
+			.worker = bench_worker(&b, 0, state),
+			.span = span,
+		});
+}
+
+START_TEST(one_that_asks_for_more_without_end_has_an_hour)
+{
+	start_ready(1);
+	stop(false);
+	ask_for_more(SLOT_STOPPING, 2 * MINUTE);
+	for (int i = 0; i < 59; i++) {
+		bench_pass(&b, MINUTE);
+		ask_for_more(SLOT_STOPPING, 2 * MINUTE);
+		ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
+	}
+	ask_for_more(SLOT_STOPPING, NSEC_NEVER);
+	bench_pass(&b, 59 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
+	bench_pass(&b, SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+}
+END_TEST
+
+START_TEST(a_start_has_an_hour_and_the_stop_after_it_another)
+{
+	bench_start(&b, bench_settings(), 1);
+	ask_for_more(SLOT_STARTING, NSEC_NEVER);
+	bench_pass(&b, HOUR - SECOND);
+	ask_for_more(SLOT_STARTING, HOUR);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 0);
+	bench_pass(&b, SECOND);
+	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+	ask_for_more(SLOT_STOPPING, HOUR);
+	bench_pass(&b, HOUR - SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
+	bench_pass(&b, SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+}
+END_TEST
+
 /* ---- scaling, turns ---- */
 
 START_TEST(fewer_takes_the_highest_and_leaves_the_rest_alone)
@@ -801,6 +846,8 @@ static void add_tests(TCase *tc)
 		tc, a_worker_between_spawn_and_answer_is_stopped_when_it_comes);
 	tcase_add_test(tc, lost_time_is_no_grace_that_has_passed);
 	tcase_add_test(tc, an_extension_holds_the_kill_back);
+	tcase_add_test(tc, one_that_asks_for_more_without_end_has_an_hour);
+	tcase_add_test(tc, a_start_has_an_hour_and_the_stop_after_it_another);
 	tcase_add_test(tc, fewer_takes_the_highest_and_leaves_the_rest_alone);
 	tcase_add_test(tc,
 		fewer_of_those_that_wait_for_their_next_start_is_done_at_once);
