@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/text.h"
 #include "logger/keep.h"
 #include "logger/sink.h"
 #include "logger/source.h"
@@ -26,6 +27,7 @@
 #define TURN_MAX ((size_t)64 * 1024) /* read of one pipe in one loop turn */
 #define ENDED_TURNS 16 /* times TURN_MAX is a pipe's largest usual buffer */
 #define EVENTS_MAX 64  /* pipes read in one loop turn */
+#define COPIES_MAX 512 /* … of those that are copied, to be fair to them */
 #define PACKETS_MAX 64 /* taken in one loop turn */
 #define DRAIN_TIME 2.0 /* seconds after the channel has closed */
 #define FLUSH_TIME 1.0 /* and then for the sinks */
@@ -64,6 +66,7 @@ struct logger {
 	struct source **due_end;
 	struct keep keep;
 	struct source_pipe *reading;
+	uint64_t copies; /* made so far */
 	char data[TURN_MAX];
 };
 
@@ -98,7 +101,11 @@ static void take_line(void *context, const struct line *line)
 	struct source *source = pipe->source;
 	struct sink *sink = sink_of(logger, pipe);
 	char prefix[SOURCE_PREFIX];
-	size_t n;
+	struct sink_mark mark = {
+		.cluster = source->cluster,
+		.worker = source->worker,
+		.before = prefix,
+	};
 
 	if (!source->ended || source->due)
 		tail_note(&source->tail, line->text, line->len, line->goes_on,
@@ -106,9 +113,9 @@ static void take_line(void *context, const struct line *line)
 	if (logger->sink != LOGWIRE_PREFIX || source->quiet ||
 		is_copied(logger, pipe))
 		return;
-	n = source_prefix(source, prefix, line->goes_on,
+	mark.before_len = source_prefix(source, prefix, line->goes_on,
 		logger->colour && sink->is_terminal);
-	sink_put(sink, prefix, n, line->text, line->len);
+	sink_put(sink, &mark, line->text, line->len);
 }
 
 /* What was read of a pipe, as lines. */
@@ -192,6 +199,10 @@ static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 			   : read(pipe->fd, logger->data, TURN_MAX);
 	} while (n == -1 && errno == EINTR);
 	if (n > 0) {
+		if (copied)
+			pipe->source->copied_at =
+				pipe->source->group->copied_at =
+					++logger->copies;
 		split(logger, pipe, (size_t)n);
 		return true;
 	}
@@ -200,13 +211,33 @@ static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 	return false;
 }
 
+/* Who has waited longest comes first: the cluster, and of one the worker. */
+static int by_waiting(const void *a, const void *b)
+{
+	const struct epoll_event *events[] = {a, b};
+	const struct source *s[2];
+
+	for (int i = 0; i < 2; i++)
+		s[i] = ((struct source_pipe *)events[i]->data.ptr)->source;
+	if (s[0]->group->copied_at != s[1]->group->copied_at)
+		return s[0]->group->copied_at < s[1]->group->copied_at ? -1 : 1;
+	return s[0]->copied_at < s[1]->copied_at
+		? -1
+		: s[0]->copied_at > s[1]->copied_at;
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct epoll_event events[EVENTS_MAX];
+	struct epoll_event events[COPIES_MAX];
 	struct logger *logger = ev_userdata(loop);
-	int count = epoll_wait(watcher->fd, events, EVENTS_MAX, 0);
+	bool copied = watcher != &logger->readable[SET_ALWAYS];
+	int count = epoll_wait(
+		watcher->fd, events, copied ? COPIES_MAX : EVENTS_MAX, 0);
 
 	(void)revents;
+	/* a sink that has room for little has it for the first */
+	if (copied && count > 1)
+		qsort(events, (size_t)count, sizeof(*events), by_waiting);
 	for (int i = 0; i < count; i++) {
 		struct source_pipe *pipe = events[i].data.ptr;
 		struct source *source = pipe->source;
@@ -250,7 +281,8 @@ static int send_last(struct logger *logger, struct source *source)
 		.address_in_use = tail_says_in_use(&source->tail),
 	};
 
-	(void)memcpy(packet.cluster, source->cluster, sizeof(packet.cluster));
+	(void)text_copy(
+		packet.cluster, sizeof(packet.cluster), source->cluster);
 	tail_text(&source->tail, packet.text);
 	return fdpass_send(
 		logger->channel.fd, &packet, sizeof(packet), NULL, 0);
@@ -284,11 +316,11 @@ static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
 	send_answers(ev_userdata(loop));
 }
 
-static void flush_sinks(struct logger *logger)
+static void for_sinks(struct logger *logger, void (*what)(struct sink *sink))
 {
-	sink_flush(logger->by_stream[0]);
+	what(logger->by_stream[0]);
 	if (logger->by_stream[1] != logger->by_stream[0])
-		sink_flush(logger->by_stream[1]);
+		what(logger->by_stream[1]);
 }
 
 static void drain(struct logger *logger, struct source *source)
@@ -327,7 +359,7 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 	*logger->due_end = source;
 	logger->due_end = &source->next_due;
 	/* its lines stand before what the supervisor says of its death */
-	flush_sinks(logger);
+	for_sinks(logger, sink_flush);
 	send_answers(logger);
 }
 
@@ -392,7 +424,7 @@ static void open_sinks(struct logger *logger);
  * for the old sinks, and cannot be written now, is lost. */
 static void take_output(struct logger *logger, struct fdpass_message *m)
 {
-	flush_sinks(logger);
+	for_sinks(logger, sink_flush);
 	sink_close(&logger->sinks[0]);
 	sink_close(&logger->sinks[1]);
 	(void)dup2(m->fds[0], STDOUT_FILENO);
@@ -546,7 +578,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	(void)revents;
 	if (logger->stage == DRAINING && logger->pipes == 0)
 		begin_flushing(logger);
-	flush_sinks(logger);
+	for_sinks(logger, sink_turn);
 	for (int i = 0; i < 2; i++)
 		read_or_wait(logger, i);
 	if (logger->stage == FLUSHING && sink_is_empty(logger->by_stream[0]) &&
@@ -648,6 +680,8 @@ static int open_loop(struct logger *logger)
 		if (set == -1)
 			return -1;
 		ev_io_init(&logger->readable[i], on_readable, set, EV_READ);
+		/* what is copied has its turn before the lanes of the sink */
+		ev_set_priority(&logger->readable[i], 1);
 	}
 	if (pipe2(logger->peek, O_CLOEXEC | O_NONBLOCK) == -1)
 		return -1;

@@ -14,10 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ENOUGH ((size_t)32 * 1024)        /* is written at once */
-#define NEARLY_EMPTY (SINK_QUEUE_MAX / 4) /* lines are taken again */
-#define IDLE_MEMORY ((size_t)64 * 1024)   /* kept by an empty queue */
+#define ENOUGH ((size_t)32 * 1024)      /* is written at once */
+#define QUEUE_FULL (SINK_QUEUE_MAX / 4) /* the rest is for the lanes */
+#define IDLE_MEMORY ((size_t)64 * 1024) /* kept by an empty queue */
+#define TURN PIPE_BUF /* as much as who copies gets of a pipe that is full */
 #define NOTICE_MAX 200
+
+static void write_queue(struct sink *sink);
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
@@ -26,7 +29,7 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)revents;
 	ev_io_stop(loop, watcher);
 	sink->full = false;
-	sink_flush(sink);
+	write_queue(sink); /* before the loop waits sink_turn() goes on */
 }
 
 /* A description of our own: O_NONBLOCK on the given one would be seen by all
@@ -62,6 +65,7 @@ void sink_open(struct sink *sink, struct ev_loop *loop, int original)
 	 * torn by a message of the supervisor's. */
 	sink->batch = S_ISFIFO(st.st_mode) ? PIPE_BUF : ENOUGH;
 	buffer_init(&sink->queue, SINK_QUEUE_MAX);
+	lanes_init(&sink->lanes, SINK_QUEUE_MAX - QUEUE_FULL);
 	ev_io_init(&sink->writable, on_writable, sink->fd, EV_WRITE);
 	sink->writable.data = sink;
 }
@@ -72,11 +76,17 @@ void sink_close(struct sink *sink)
 	if (sink->is_ours)
 		(void)close(sink->fd);
 	buffer_fini(&sink->queue);
+	lanes_fini(&sink->lanes);
+}
+
+static bool queue_is_empty(const struct sink *sink)
+{
+	return sink->head == sink->queue.len;
 }
 
 bool sink_is_empty(const struct sink *sink)
 {
-	return sink->head == sink->queue.len;
+	return queue_is_empty(sink) && lanes_are_empty(&sink->lanes);
 }
 
 static size_t size_min(size_t a, size_t b)
@@ -118,13 +128,6 @@ static void tell(struct sink *sink)
 	sink->dropped = 0;
 	sink->torn = false;
 	sink->sys = 0;
-}
-
-static void drop(struct sink *sink)
-{
-	sink->dropping = true;
-	sink->dropped++;
-	sink->queue.failed = false;
 }
 
 /* The length of a colour at the start of `s` (ESC [ digits m), or 0. */
@@ -170,30 +173,40 @@ static void put_for_terminal(struct buffer *queue, const char *text, size_t len)
 		(void)buffer_append(queue, plain, sizeof(plain) - 1);
 }
 
-void sink_put(struct sink *sink, const char *before, size_t before_len,
-	const char *text, size_t len)
+void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text,
+	size_t len)
 {
 	/* text_escape() makes up to four bytes of one, and a NUL; a colour
 	 * costs an end */
-	size_t room = before_len + (sink->is_terminal ? 4 * len + 4 : len) + 2;
+	size_t room =
+		mark->before_len + (sink->is_terminal ? 4 * len + 4 : len) + 2;
 	struct buffer *queue = &sink->queue;
+	size_t start;
 
-	if (!sink->dropping && sink->dropped > 0)
+	if (sink->dropped > 0)
 		tell(sink);
-	if (sink->dropping || !make_room(sink, room)) {
-		drop(sink);
+	if (!make_room(sink, room)) {
+		sink->dropped++;
+		queue->failed = false;
 		return;
 	}
+	start = queue->len;
 	if (sink->is_terminal && len > 0 && text[len - 1] == '\r')
 		len--;
-	(void)buffer_append(queue, before, before_len);
+	(void)buffer_append(queue, mark->before, mark->before_len);
 	if (sink->is_terminal)
 		put_for_terminal(queue, text, len);
 	else
 		(void)buffer_append(queue, text, len);
 	(void)buffer_append(queue, "\n", 1);
-	if (queue->len - sink->head >= ENOUGH)
-		sink_flush(sink);
+	if (!lanes_are_empty(&sink->lanes) ||
+		queue->len - sink->head > QUEUE_FULL) {
+		lanes_put(&sink->lanes, mark->cluster, mark->worker,
+			queue->data + start, queue->len - start);
+		queue->len = start;
+	} else if (queue->len - sink->head >= ENOUGH) {
+		write_queue(sink);
+	}
 }
 
 /* Whole lines up to the batch's size; a longer one alone. */
@@ -268,7 +281,6 @@ static void lose_queue(struct sink *sink, int why)
 	}
 	sink->dropped +=
 		count_lines(data + sink->head, sink->queue.len - sink->head);
-	sink->dropping = false;
 	note_loss(sink, why);
 	empty(sink);
 }
@@ -297,7 +309,7 @@ static ssize_t write_batch(struct sink *sink, const char *data, size_t len)
 
 static void write_queue(struct sink *sink)
 {
-	while (!sink_is_empty(sink) && !sink->full) {
+	while (!queue_is_empty(sink) && !sink->full) {
 		ssize_t n = write_batch(sink, sink->queue.data + sink->head,
 			sink->queue.len - sink->head);
 
@@ -306,26 +318,56 @@ static void write_queue(struct sink *sink)
 		else
 			sink->head += (size_t)n;
 	}
-	if (sink_is_empty(sink))
+	if (queue_is_empty(sink))
 		empty(sink);
+}
+
+/* The queue is empty and more is to follow: write some of it. */
+static void refill(struct sink *sink, size_t len)
+{
+	lanes_take(&sink->lanes, &sink->queue, len);
+	if (sink->lanes.over) {
+		sink->dropped += sink->lanes.dropped;
+		sink->lanes.dropped = 0;
+		sink->lanes.over = false;
+		tell(sink);
+	}
+	write_queue(sink);
+}
+
+static bool wants_more(const struct sink *sink)
+{
+	return queue_is_empty(sink) && !sink->full &&
+		!lanes_are_empty(&sink->lanes);
 }
 
 void sink_flush(struct sink *sink)
 {
 	write_queue(sink);
-	if (!sink->dropping || sink->queue.len - sink->head > NEARLY_EMPTY)
-		return;
-	sink->dropping = false;
-	tell(sink);
+	while (wants_more(sink))
+		refill(sink, ENOUGH);
+}
+
+void sink_turn(struct sink *sink)
+{
 	write_queue(sink);
+	if (wants_more(sink) && !sink->copy_is_next) {
+		refill(sink, TURN);
+		sink->copy_is_next = true;
+	}
+	if (!wants_more(sink))
+		return;
+	/* at once, but for what is copied */
+	sink->copy_is_next = false;
+	ev_io_start(sink->loop, &sink->writable);
 }
 
 bool sink_is_ready(struct sink *sink)
 {
-	if (!sink->dropping && sink->dropped > 0)
+	if (sink->dropped > 0)
 		tell(sink);
-	sink_flush(sink);
-	return sink_is_empty(sink) && !sink->full;
+	write_queue(sink);
+	return queue_is_empty(sink) && !sink->full;
 }
 
 size_t sink_write(struct sink *sink, const char *data, size_t len)
@@ -344,6 +386,7 @@ size_t sink_write(struct sink *sink, const char *data, size_t len)
 		}
 		done += (size_t)n;
 	}
+	sink->copy_is_next |= done == 0; /* the next room is the caller's */
 	return done;
 }
 
@@ -363,8 +406,10 @@ ssize_t sink_copy(struct sink *sink, int pipe, size_t len)
 
 	if (n != -1 || errno != EAGAIN)
 		return n;
-	if (poll(&at, 1, 0) == 0)
+	if (poll(&at, 1, 0) == 0) {
 		wait_for_room(sink);
+		sink->copy_is_next = true; /* the next room is the caller's */
+	}
 	errno = EAGAIN;
 	return -1;
 }

@@ -3,6 +3,7 @@
 #define LOGGER_SINK_H
 
 #include "base/buffer.h"
+#include "logger/lanes.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -11,10 +12,11 @@
 
 /*
  * Where lines go: stdout or stderr.  Writing never blocks and never fails for
- * the caller.  What a slow reader does not take waits in a bounded queue; when
- * that is full, lines are dropped and counted until it has nearly run empty,
- * and then the count is told, as a line among the others.  So it is when a
- * write fails (a full disk), with the reason.
+ * the caller.  What a slow reader does not take waits in a bounded queue, and
+ * behind that in lanes (logger/lanes.h), from which clusters and workers have
+ * equal turns.  When these are full, lines are dropped and counted, and the
+ * count is told, as a line among the others.  So it is when a write fails (a
+ * full disk), with the reason.
  *
  * Bytes that are copied (sink_copy(), sink_write()) are not queued: what the
  * sink does not take stays with the caller, who waits until it is ready.
@@ -31,31 +33,39 @@ struct sink {
 	bool is_ours; /* a descriptor of its own, to be closed */
 	bool is_socket;
 	bool is_pipe;
-	bool is_terminal; /* control bytes are escaped */
-	bool can_block;   /* it could not be opened anew */
-	bool full;        /* it took no more; wait until it is writable */
-	bool dropping;
-	bool mid_line; /* what was written last is a line without its end */
-	bool torn;     /* … and the rest of it was lost */
-	bool is_dead;  /* nobody will ever read it, and it was told */
-	int sys;       /* why the last lines were dropped; 0: slow */
-	size_t batch;  /* so much is written at once */
-	size_t head;   /* written already of the queue */
+	bool is_terminal;  /* control bytes are escaped */
+	bool can_block;    /* it could not be opened anew */
+	bool full;         /* it took no more; wait until it is writable */
+	bool copy_is_next; /* from the lanes; who copies has the next turn */
+	bool mid_line;     /* what was written last is a line without its end */
+	bool torn;         /* … and the rest of it was lost */
+	bool is_dead;      /* nobody will ever read it, and it was told */
+	int sys;           /* why the last lines were dropped; 0: slow */
+	size_t batch;      /* so much is written at once */
+	size_t head;       /* written already of the queue */
 	unsigned long dropped; /* lines, not told yet */
 	unsigned long telling; /* … and those told by the notice in the queue */
 	size_t notice;         /* where that stands */
 	size_t notice_end;
 	struct buffer queue;
+	struct lanes lanes; /* what is to follow it */
 };
 
 /* Write to what `original` (stays the caller's) is, by a descriptor of our
  * own where that can be had, so that nobody else's becomes non-blocking. */
 void sink_open(struct sink *sink, struct ev_loop *loop, int original);
 void sink_close(struct sink *sink);
-/* One line, `before` in front of it; it leaves with sink_flush(), or earlier
- * when much has come together. */
-void sink_put(struct sink *sink, const char *before, size_t before_len,
-	const char *text, size_t len);
+/* Whose line it is, and what stands before it. */
+struct sink_mark {
+	const char *cluster;
+	uint64_t worker;
+	const char *before;
+	size_t before_len;
+};
+/* One line; it leaves with sink_flush(), or earlier when much has come
+ * together. */
+void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text,
+	size_t len);
 /* Would it take something now?  What waits in the queue goes first. */
 bool sink_is_ready(struct sink *sink);
 /* Bytes as they are; the number that was written, or was dropped because the
@@ -69,6 +79,8 @@ void sink_queue(struct sink *sink, const char *data, size_t len);
  * waited for). */
 ssize_t sink_copy(struct sink *sink, int pipe, size_t len);
 void sink_flush(struct sink *sink);
+/* The same, by turns with those who copy: each time before the loop waits. */
+void sink_turn(struct sink *sink);
 bool sink_is_empty(const struct sink *sink);
 
 #endif

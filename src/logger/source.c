@@ -52,6 +52,38 @@ static int make_room(struct source_table *table)
 	return 0;
 }
 
+static struct source_group *join_group(
+	struct source_table *table, const char *cluster)
+{
+	struct source_group *group = table->groups;
+
+	while (group != NULL && strcmp(group->cluster, cluster) != 0)
+		group = group->next;
+	if (group == NULL) {
+		group = calloc(1, sizeof(*group));
+		if (group == NULL)
+			return NULL;
+		(void)text_copy(
+			group->cluster, sizeof(group->cluster), cluster);
+		group->next = table->groups;
+		table->groups = group;
+	}
+	group->count++;
+	return group;
+}
+
+static void leave_group(struct source_table *table, struct source_group *group)
+{
+	struct source_group **at = &table->groups;
+
+	if (--group->count > 0)
+		return;
+	while (*at != group)
+		at = &(*at)->next;
+	*at = group->next;
+	free(group);
+}
+
 struct source *source_get(struct source_table *table, uint64_t worker,
 	uint32_t slot, const char *cluster)
 {
@@ -61,13 +93,14 @@ struct source *source_get(struct source_table *table, uint64_t worker,
 	if (source != NULL)
 		return source;
 	source = calloc(1, sizeof(*source));
-	if (source == NULL || make_room(table) == -1) {
+	if (source == NULL || make_room(table) == -1 ||
+		(source->group = join_group(table, cluster)) == NULL) {
 		free(source);
 		return NULL;
 	}
+	source->cluster = source->group->cluster;
 	source->worker = worker;
 	source->slot = slot;
-	(void)text_copy(source->cluster, sizeof(source->cluster), cluster);
 	tail_init(&source->tail);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		source->pipes[i].source = source;
@@ -86,6 +119,7 @@ void source_free(struct source_table *table, struct source *source)
 
 	(void)memmove(table->list + at, table->list + at + 1,
 		(--table->count - at) * sizeof(struct source *));
+	leave_group(table, source->group);
 	tail_fini(&source->tail);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		lines_fini(&source->pipes[i].lines);

@@ -21,11 +21,21 @@ struct source_pipe {
 	struct lines lines;
 };
 
+/* The sources of one cluster. */
+struct source_group {
+	struct source_group *next;
+	char cluster[65];
+	unsigned count;
+	uint64_t copied_at;
+};
+
 struct source {
 	struct source *next_due; /* of those whose last words are to be told */
 	uint64_t worker;
 	uint32_t slot;
-	char cluster[65];
+	const char *cluster; /* the group's */
+	struct source_group *group;
+	uint64_t copied_at; /* when it last had its turn */
 	bool ended;
 	bool due;
 	bool quiet;  /* only its last lines are kept */
@@ -40,6 +50,7 @@ struct source_table {
 	struct source **list; /* heap */
 	size_t count;
 	size_t room;
+	struct source_group *groups; /* heap; gone with their last source */
 };
 
 struct source *source_find(const struct source_table *table, uint64_t worker);

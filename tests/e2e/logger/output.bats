@@ -475,6 +475,44 @@ replace() {
 	E
 }
 
+@test "prefix: who floods costs no line of another cluster" {
+	need_root
+	chmod 755 "$DIR"
+	lazy_reader
+	cat >"$DIR/it.ini" <<-END
+	[cluster:flood]
+	user = nobody
+	log = prefix
+	command = sh -c 'while :; do echo a line that floods; done'
+	workers = 2
+	ready = alive:10ms
+	[cluster:quiet]
+	user = nobody
+	log = prefix
+	command = sh -c 'while [ ! -e $DIR/begin ]; do sleep 0.1; done; \
+		seq 280; touch $DIR/said/all; exec sleep 1000'
+	workers = 1
+	ready = alive:10ms
+	END
+	mkdir -m 777 "$DIR/said"
+	"$NCLUST" -c "$DIR/it.ini" >"$DIR/fifo" 2>>"$LOG" </dev/null 3>&- &
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+	wait_ready
+	# much more than all queues hold
+	wait_until 30 '[ "$(awk "/^rchar/ { print \$2 }" "/proc/$1/io")" \
+		-gt 1000000 ]' "$(logger_pid)"
+	touch "$DIR/begin"
+	poll_until 20 test -e "$DIR/said/all"
+	sleep 0.5
+	release "$DIR/go"
+	poll_until 20 file_has "$DIR/got" "quiet.0 | 280"
+	nclust stop it --now
+	wait_exit
+	[ "$(grep -c '^quiet.0 | [0-9]*$' "$DIR/got")" -eq 280 ]
+	grep -q '^nclust: [0-9]* lines of output were dropped' "$DIR/got"
+}
+
 @test "prefix: a logger that is killed is replaced, and no line is lost" {
 	with_output "$DIR/text" -n 1 --log prefix --ready notify \
 		--stop-signal KILL -- "$FIXTURES/log-flood" --notify \

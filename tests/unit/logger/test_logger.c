@@ -630,6 +630,112 @@ START_TEST(one_that_floods_does_not_keep_others_waiting)
 }
 END_TEST
 
+/* A pipe of another cluster's worker; its write end. */
+static int add_of(const char *cluster, uint64_t worker, enum logwire_sink sink)
+{
+	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
+		.worker = worker,
+		.stream = 1,
+		.sink = sink};
+	int fds[2];
+
+	(void)snprintf(packet.cluster, sizeof(packet.cluster), "%s", cluster);
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	send_packet(&packet, &fds[0]);
+	(void)close(fds[0]);
+	return fds[1];
+}
+
+/* How often it was said. */
+static unsigned long times(const struct buffer *b, const char *text)
+{
+	size_t n = strlen(text);
+	unsigned long count = 0;
+	const char *at = b->data;
+
+	while ((at = memmem(at, b->len - (size_t)(at - b->data), text, n)) !=
+		NULL) {
+		count++;
+		at += n;
+	}
+	return count;
+}
+
+START_TEST(one_that_floods_does_not_cost_lines_of_others)
+{
+	const unsigned long lines = 50000;
+	unsigned long came = 0;
+	unsigned long dropped = 0;
+	int quiet;
+	int o;
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	o = add(1);
+	quiet = add_of("other", 8, 0);
+	flood(o, lines / 2); /* nobody reads */
+	for (int i = 0; i < 280; i++)
+		say(quiet, "a line of another cluster's worker\n");
+	flood(o, lines / 2);
+	while (came + dropped < lines + 280) {
+		ck_assert(read_more(out, &said[0]));
+		count(&said[0], &came, &dropped);
+	}
+	ck_assert_uint_eq(came + dropped, lines + 280);
+	ck_assert_uint_gt(dropped, lines / 2);
+	ck_assert_uint_eq(times(&said[0], "\nother.0 | a line of"), 280);
+}
+END_TEST
+
+/* Fill a pipe for ever with lines of this letter. */
+static pid_t fill_forever(int fd, char letter)
+{
+	pid_t writer = fork();
+	char block[1000];
+
+	ck_assert_int_ne(writer, -1);
+	if (writer != 0)
+		return writer;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)memset(block, letter, sizeof(block));
+	block[sizeof(block) - 1] = '\n';
+	for (;;)
+		if (write(fd, block, sizeof(block)) == -1)
+			_exit(1);
+}
+
+/* One floods, in lines (0) or copied (1); another's, that is copied, goes on. */
+START_TEST(who_is_copied_has_a_share_beside_one_that_floods)
+{
+	pid_t writers[2];
+	unsigned long of[2] = {0, 0};
+	char got[4096];
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	writers[0] =
+		fill_forever(add_of("a", 8, _i == 1 ? LOGWIRE_COPY : 0), 'a');
+	(void)usleep(200000);
+	writers[1] = fill_forever(add_of("b", 9, LOGWIRE_COPY), 'b');
+	for (int i = 0; i < 400; i++) {
+		ssize_t n;
+
+		await_input(out);
+		n = read(out, got, sizeof(got));
+		ck_assert_int_gt(n, 0);
+		(void)usleep(1000);
+		for (ssize_t k = 0; i >= 100 && k < n; k++)
+			of[got[k] == 'b'] += got[k] == 'a' || got[k] == 'b';
+	}
+	ck_assert_msg(of[1] > (of[0] + of[1]) / 5 && of[0] > of[1] / 5,
+		"%lu and %lu bytes", of[0], of[1]);
+	for (int i = 0; i < 2; i++) {
+		(void)kill(writers[i], SIGKILL);
+		ck_assert_int_eq(waitpid(writers[i], NULL, 0), writers[i]);
+	}
+}
+END_TEST
+
 /* --- Copied --- */
 
 /* The n-th byte of those that a copied worker writes. */
@@ -1294,6 +1400,9 @@ int main(void)
 	tcase_add_test(tc, a_socket_that_is_not_read_stops_nobody);
 	tcase_add_test(tc, a_reader_that_is_gone_stops_nobody);
 	tcase_add_test(tc, one_that_floods_does_not_keep_others_waiting);
+	tcase_add_test(tc, one_that_floods_does_not_cost_lines_of_others);
+	tcase_add_loop_test(
+		tc, who_is_copied_has_a_share_beside_one_that_floods, 0, 2);
 	tcase_add_test(tc, the_last_lines_of_a_dead_worker_are_told);
 	tcase_add_test(tc, the_lines_are_out_before_the_last_words_are_told);
 	tcase_add_test(tc, a_pipe_that_the_supervisor_holds_too_ends_once);

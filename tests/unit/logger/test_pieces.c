@@ -308,14 +308,110 @@ START_TEST(pieces_of_a_line_are_no_lines)
 }
 END_TEST
 
+/* --- Lanes --- */
+
+static struct lanes lanes;
+
+static void put_lines(const char *cluster, uint64_t worker, int count)
+{
+	char line[101];
+
+	(void)memset(line, 'x', sizeof(line));
+	line[0] = cluster[0];
+	line[1] = (char)('0' + worker);
+	line[99] = '\n';
+	for (int i = 0; i < count; i++)
+		lanes_put(&lanes, cluster, worker, line, 100);
+}
+
+/* How many lines of what was taken begin like that. */
+static int taken_of(const struct buffer *taken, const char *begin)
+{
+	int count = 0;
+
+	for (size_t at = 0; at < taken->len; at += 100)
+		count += memcmp(taken->data + at, begin, strlen(begin)) == 0;
+	return count;
+}
+
+START_TEST(one_that_floods_costs_its_own_lines)
+{
+	struct buffer taken;
+
+	buffer_init(&taken, 0);
+	lanes_init(&lanes, 100000);
+	put_lines("a", 1, 5000);
+	ck_assert_uint_eq(lanes.dropped, 4000);
+	put_lines("b", 2, 300);
+	put_lines("a", 1, 5000);
+	put_lines("a", 3, 100); /* another one of the same cluster */
+	ck_assert_uint_le(lanes.waiting, 100000);
+	ck_assert(!lanes.over);
+	lanes_take(&lanes, &taken, SIZE_MAX);
+	ck_assert(lanes_are_empty(&lanes) && lanes.over);
+	ck_assert_int_eq(taken_of(&taken, "b2"), 300);
+	ck_assert_int_eq(taken_of(&taken, "a3"), 100);
+	ck_assert_int_eq(taken_of(&taken, "a1"), 600);
+	ck_assert_uint_eq(lanes.dropped, 9400);
+	lanes_fini(&lanes);
+	buffer_fini(&taken);
+}
+END_TEST
+
+START_TEST(clusters_have_equal_turns_and_so_have_workers_of_one)
+{
+	struct buffer taken;
+
+	buffer_init(&taken, 0);
+	lanes_init(&lanes, 400000);
+	for (uint64_t worker = 1; worker <= 4; worker++)
+		put_lines("a", worker, 500);
+	put_lines("b", 5, 2000);
+	lanes_take(&lanes, &taken, 160000);
+	ck_assert_int_ge(taken_of(&taken, "b"), 760);
+	ck_assert_int_ge(taken_of(&taken, "a"), 760);
+	for (int i = 1; i <= 4; i++) {
+		const char begin[] = {'a', (char)('0' + i), '\0'};
+
+		ck_assert_int_ge(taken_of(&taken, begin), 160);
+	}
+	lanes_fini(&lanes);
+	buffer_fini(&taken);
+}
+END_TEST
+
+START_TEST(a_line_longer_than_a_turn_waits_for_some)
+{
+	static char line[9000];
+	struct buffer taken;
+
+	buffer_init(&taken, 0);
+	lanes_init(&lanes, 100000);
+	(void)memset(line, 'l', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	lanes_put(&lanes, "a", 1, line, sizeof(line));
+	put_lines("b", 2, 200);
+	lanes_take(&lanes, &taken, 8000);
+	ck_assert_int_eq(taken_of(&taken, "b2"), 81);
+	lanes_take(&lanes, &taken, SIZE_MAX);
+	ck_assert_uint_eq(taken.len, 29000);
+	lanes_fini(&lanes);
+	buffer_fini(&taken);
+}
+END_TEST
+
 /* --- Sinks --- */
 
 static struct ev_loop *loop;
 static struct sink sink;
+static const struct sink_mark nobodys = {.cluster = "", .before = ""};
 
 static void put(const char *line)
 {
-	sink_put(&sink, "web.0 | ", 8, line, strlen(line));
+	const struct sink_mark mark = {
+		.cluster = "web", .before = "web.0 | ", .before_len = 8};
+
+	sink_put(&sink, &mark, line, strlen(line));
 	sink_flush(&sink);
 }
 
@@ -380,7 +476,7 @@ START_TEST(a_full_disk_is_counted_line_by_line)
 		put("line");
 	ck_assert_uint_eq(sink.dropped, 10);
 	for (int i = 0; i < 3; i++)
-		sink_put(&sink, "", 0, "more", 4);
+		sink_put(&sink, &nobodys, "more", 4);
 	sink_flush(&sink);
 	ck_assert_uint_eq(sink.dropped, 13);
 	ck_assert_uint_eq(sink.queue.len, 0);
@@ -402,7 +498,7 @@ START_TEST(what_is_given_is_never_made_non_blocking)
 		put("nobody reads this"); /* and it does not block */
 	ck_assert(sink.full);
 	ck_assert_uint_le(sink.queue.len, SINK_QUEUE_MAX);
-	ck_assert_uint_gt(sink.dropped, 50000);
+	ck_assert_uint_gt(sink.lanes.dropped, 50000);
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 }
@@ -436,7 +532,7 @@ START_TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	sink_open(&sink, loop, fds[1]);
 	for (int i = 0; i < 20000; i++)
-		sink_put(&sink, "", 0, "a line of the pipe", 18);
+		sink_put(&sink, &nobodys, "a line of the pipe", 18);
 	sink_flush(&sink);
 	n = read(fds[0], got, sizeof(got));
 	ck_assert_int_gt(n, 60000);
@@ -527,6 +623,10 @@ static TCase *tests_of_sinks(void)
 	TCase *tc = tcase_create("sinks");
 
 	tcase_add_checked_fixture(tc, loop_open, loop_close);
+	tcase_add_test(tc, one_that_floods_costs_its_own_lines);
+	tcase_add_test(
+		tc, clusters_have_equal_turns_and_so_have_workers_of_one);
+	tcase_add_test(tc, a_line_longer_than_a_turn_waits_for_some);
 	tcase_add_test(tc, a_reader_that_comes_back_is_told_what_it_missed);
 	tcase_add_test(tc, a_full_disk_is_counted_line_by_line);
 	tcase_add_test(tc, what_is_given_is_never_made_non_blocking);
