@@ -61,17 +61,18 @@ struct run {
 	void (*deed)(void *argument);
 	void *argument;
 	nsec_t patience;
-	bool as_user;
-	uid_t uid;
-	gid_t gid;
+	const struct vfork_user *user; /* NULL: as ourselves */
 	volatile bool done;
 	volatile int error; /* why not */
 };
 
-static int take_ids(const struct run *run)
+/* Our own groups would open to the user what is closed to it. */
+static int become(const struct vfork_user *user)
 {
-	if (syscall(VFORK_SETRESGID, run->gid, run->gid, run->gid) == -1 ||
-		syscall(VFORK_SETRESUID, run->uid, run->uid, run->uid) == -1)
+	if (syscall(VFORK_SETGROUPS, user->group_count, user->groups) == -1 ||
+		syscall(VFORK_SETRESGID, user->gid, user->gid, user->gid) ==
+			-1 ||
+		syscall(VFORK_SETRESUID, user->uid, user->uid, user->uid) == -1)
 		return -1;
 	return 0;
 }
@@ -81,7 +82,7 @@ static int run_deed(void *argument)
 	struct run *run = argument;
 
 	vfork_bound_time(run->patience);
-	if (run->as_user && take_ids(run) == -1) {
+	if (run->user != NULL && become(run->user) == -1) {
 		run->error = errno;
 		return 0;
 	}
@@ -143,15 +144,13 @@ int vfork_run_apart(
 }
 
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
-	uid_t uid, gid_t gid)
+	const struct vfork_user *user)
 {
 	struct run it = {
 		.deed = deed,
 		.argument = argument,
 		.patience = patience,
-		.as_user = true,
-		.uid = uid,
-		.gid = gid,
+		.user = user,
 	};
 
 	return run(&it, 0);

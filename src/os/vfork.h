@@ -45,12 +45,18 @@ int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
 /* The same, with a copy of our descriptors, which `deed` may change. */
 int vfork_run_apart(
 	void (*deed)(void *argument), void *argument, nsec_t patience);
-/* The same with all ids set to `uid` and `gid`, which requires CAP_SETUID and
- * CAP_SETGID (EPERM).  That user may kill or stop the child: its table of
- * descriptors is its own, so that it leaves none behind.  From then on the
- * kernel makes our memory not dumpable, so that the user cannot read it through
- * the child. */
+/* The same as a user: with all ids and the groups set to these, which requires
+ * CAP_SETUID and CAP_SETGID (EPERM).  That user may kill or stop the child: its
+ * table of descriptors is its own, so that it leaves none behind.  From then on
+ * the kernel makes our memory not dumpable, so that the user cannot read it
+ * through the child. */
+struct vfork_user {
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups; /* the supplementary ones */
+	size_t group_count;
+};
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
-	uid_t uid, gid_t gid);
+	const struct vfork_user *user);
 
 #endif

@@ -61,6 +61,8 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(9, estate_listener, given, BOOL),
 	PLAIN_ENUM(10, estate_listener, bit, 63),
 	PLAIN(11, estate_listener, backlog, UNSIGNED),
+	PLAIN(12, estate_listener, file_uid, UNSIGNED),
+	PLAIN(13, estate_listener, file_gid, UNSIGNED),
 };
 static const struct plain_table listener_table =
 	PLAIN_TABLE(listener_rows, estate_listener);

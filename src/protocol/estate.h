@@ -50,6 +50,8 @@ struct estate_listener {
 	uint64_t inode;
 	uint64_t file_dev; /* of a unix path that we made */
 	uint64_t file_ino;
+	uint32_t file_uid; /* 0: of our own; else a worker's, … */
+	uint32_t file_gid; /* … removed with its rights */
 	bool made;
 	bool learned;
 	bool listening;

@@ -87,6 +87,7 @@ static void run_it(void *argument)
 static int look(
 	struct remote *r, remote_deed *deed, void *argument, nsec_t patience)
 {
+	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
 	struct run run = {.deed = deed, .argument = argument};
 	int done = 0;
 
@@ -94,8 +95,7 @@ static int look(
 	if (r->late)
 		return -1;
 	if (r->as_user)
-		done = vfork_run_as(
-			run_it, &run, LOOK_PATIENCE, r->uid, r->gid);
+		done = vfork_run_as(run_it, &run, LOOK_PATIENCE, &user);
 	else if (patience > 0)
 		done = vfork_run(run_it, &run, patience);
 	else

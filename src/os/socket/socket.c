@@ -133,8 +133,7 @@ int socket_open(const struct socket_plan *plan, struct socket_file *made,
 {
 	int fd;
 
-	made->dev = 0;
-	made->ino = 0;
+	*made = (struct socket_file){0};
 	if (plan->family == AF_UNIX)
 		return socket_unix_open(plan, made, err);
 	if (plan->family != AF_UNSPEC)

@@ -42,11 +42,13 @@ struct socket_plan {
 struct socket_file {
 	dev_t dev;
 	ino_t ino; /* 0: no file */
+	uid_t uid; /* 0: it is ours; else it is removed with the rights … */
+	gid_t gid; /* … of these two */
 };
 int socket_open(const struct socket_plan *plan, struct socket_file *made,
 	struct error *err);
 
-/* Remove the file if it still is the one we made. */
+/* Remove the file if it still is the one we made (socket_as.h). */
 void socket_unlink(const char *path, const struct socket_file *made);
 
 /* Is it a socket, of which type, and listening?  For descriptors that came

@@ -3,73 +3,129 @@
 
 #include "base/scope.h"
 #include "os/socket/socket_unix.h"
-#include "os/vfork.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* A file system may keep it waiting. */
 #define PATIENCE (1 * SECOND)
 
-struct binding {
-	int fd;
-	int probe;
+/*
+ * Deeds of a child that has the user's ids: system calls and nothing else.  The
+ * directory is looked up once and held.
+ */
+struct deed {
 	const char *path;
+	const struct vfork_user *user;
+	int fd;
 	struct sockaddr_un address;
 	socklen_t size;
+	struct socket_file file;
 	int error;
-	struct stat made;
 };
 
-/* A datagram socket asks without leaving a connection behind (socket_unix.c). */
-static bool is_stale(const struct binding *b)
-{
-	struct stat st;
+/* ---- making ---- */
 
-	return lstat(b->path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-		connect(b->probe, (const struct sockaddr *)&b->address,
-			b->size) == -1 &&
-		errno == ECONNREFUSED;
+static bool remove_stale(int dir, const char *name)
+{
+	scoped_fd file = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	int why;
+
+	return file != -1 && fstat(file, &st) == 0 && S_ISSOCK(st.st_mode) &&
+		socket_unix_is_dead(file, &why) && unlinkat(dir, name, 0) == 0;
 }
 
-/* In a child that has the user's ids: system calls and nothing else. */
+/* By its path, so that getsockname(2) tells that. */
+static int bind_in(const struct deed *d, int dir, const char *name)
+{
+	const struct sockaddr *address = (const struct sockaddr *)&d->address;
+
+	if (bind(d->fd, address, d->size) == 0)
+		return 0;
+	if (errno != EADDRINUSE)
+		return -1;
+	if (remove_stale(dir, name))
+		return bind(d->fd, address, d->size);
+	errno = EADDRINUSE;
+	return -1;
+}
+
+/* The group by which the user may remove the file again: the directory's, if
+ * that is one of its own. */
+static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
+{
+	for (size_t i = 0; i < user->group_count; i++)
+		if (user->groups[i] == dir->st_gid)
+			return dir->st_gid;
+	return user->gid;
+}
+
 static void bind_it(void *argument)
 {
-	struct binding *b = argument;
-	const struct sockaddr *address = (const struct sockaddr *)&b->address;
-	int got = bind(b->fd, address, b->size);
+	struct deed *d = argument;
+	const char *name;
+	scoped_fd dir = socket_unix_parent(d->path, &name);
+	struct stat at;
+	struct stat st;
 
-	if (got == -1 && errno == EADDRINUSE) {
-		if (is_stale(b) && unlink(b->path) == 0)
-			got = bind(b->fd, address, b->size);
-		else
-			errno = EADDRINUSE;
+	d->error = 0;
+	if (dir == -1 || fstat(dir, &at) == -1 || bind_in(d, dir, name) == -1 ||
+		fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+		d->error = errno;
+		return;
 	}
-	if (got == 0)
-		got = lstat(b->path, &b->made);
-	b->error = got == 0 ? 0 : errno;
+	d->file = (struct socket_file){
+		.dev = st.st_dev,
+		.ino = st.st_ino,
+		.uid = d->user->uid,
+		.gid = group_for(d->user, &at),
+	};
 }
 
-int socket_unix_open_as(
-	const char *path, uid_t uid, gid_t gid, struct socket_file *made)
+int socket_unix_open_as(const char *path, const struct vfork_user *user,
+	struct socket_file *made)
 {
 	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	scoped_fd probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct binding b = {
-		.fd = fd,
-		.probe = probe,
-		.path = path,
-		.error = EIO,
-	};
+	struct deed d = {.path = path, .user = user, .fd = fd};
 
-	if (fd == -1 || probe == -1 ||
-		socket_unix_address(path, &b.address, &b.size) == -1 ||
-		vfork_run_as(bind_it, &b, PATIENCE, uid, gid) == -1)
+	if (fd == -1 || socket_unix_address(path, &d.address, &d.size) == -1 ||
+		vfork_run_as(bind_it, &d, PATIENCE, user) == -1)
 		return -1;
-	if (b.error != 0) {
-		errno = b.error;
+	if (d.error != 0) {
+		errno = d.error;
 		return -1;
 	}
-	*made = (struct socket_file){b.made.st_dev, b.made.st_ino};
+	*made = d.file;
 	return fd_release(&fd);
+}
+
+/* ---- removing ---- */
+
+static void remove_it(void *argument)
+{
+	const struct deed *d = argument;
+	const char *name;
+	scoped_fd dir = socket_unix_parent(d->path, &name);
+	struct stat st;
+
+	if (dir != -1 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISSOCK(st.st_mode) && st.st_dev == d->file.dev &&
+		st.st_ino == d->file.ino)
+		(void)unlinkat(dir, name, 0);
+}
+
+void socket_unlink(const char *path, const struct socket_file *made)
+{
+	const struct vfork_user user = {.uid = made->uid, .gid = made->gid};
+	struct deed d = {.path = path, .file = *made};
+
+	if (made->ino == 0)
+		return; /* nothing of ours can be there */
+	if (made->uid == 0 || made->uid == geteuid())
+		remove_it(&d);
+	else
+		(void)vfork_run_as(remove_it, &d, PATIENCE, &user);
 }

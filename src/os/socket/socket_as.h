@@ -3,14 +3,19 @@
 #define OS_SOCKET_AS_H
 
 #include "os/socket/socket.h"
+#include "os/vfork.h"
 
 /*
- * A unix stream socket bound to a path with no more rights than user `uid` and
- * group `gid` have; not listening, CLOEXEC.  A socket file that nobody listens on
- * is replaced; what else is there stays (EADDRINUSE).  The file is the user's
- * own.  Takes CAP_SETUID and CAP_SETGID.  -1 and errno.
+ * A unix stream socket bound to a path with the rights of a user; not listening,
+ * CLOEXEC.  A socket file that nobody listens on is replaced; what else is there
+ * stays (EADDRINUSE).  The file is the user's own.  Takes CAP_SETUID and
+ * CAP_SETGID.  -1 and errno.
+ *
+ * The user may change its directories at any time, so that a path leads
+ * somewhere else at the next look.  That gains nothing: whatever is done there,
+ * socket_unlink() of the file included, is done with the user's rights.
  */
-int socket_unix_open_as(
-	const char *path, uid_t uid, gid_t gid, struct socket_file *made);
+int socket_unix_open_as(const char *path, const struct vfork_user *user,
+	struct socket_file *made);
 
 #endif

@@ -55,31 +55,38 @@ static int address_at(int dirfd, const char *name, struct sockaddr_un *address,
 	return socket_unix_address(path, address, size);
 }
 
-static int place_open(struct place *place, const char *path, struct error *err)
+int socket_unix_parent(const char *path, const char **name)
 {
 	const char *slash = strrchr(path, '/');
-	char dir[PATH_MAX];
-	size_t len;
+	char dir[PATH_MAX] = ".";
+	size_t len = slash != NULL ? (size_t)(slash - path) : 0;
+	int fd;
 
-	place->name = slash ? slash + 1 : path;
-	len = slash ? (size_t)(slash - path) : 0;
-	if (len >= sizeof(dir))
-		return error_set(
-			err, ENAMETOOLONG, "cannot listen on '%s'", path);
-	(void)memcpy(dir, path, len);
-	dir[len] = '\0';
-	if (!slash)
-		(void)text_copy(dir, sizeof(dir), ".");
-	else if (len == 0)
-		(void)text_copy(dir, sizeof(dir), "/");
-	if (place->name[0] == '\0')
-		return error_set(err, EISDIR, "cannot listen on '%s'", path);
-	place->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (place->dir == -1 && errno == EACCES)
-		place->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (place->dir == -1)
-		return error_set(err, errno, "cannot open directory '%s'", dir);
-	return 0;
+	*name = slash != NULL ? slash + 1 : path;
+	if (len >= sizeof(dir) || **name == '\0') {
+		errno = **name == '\0' ? EISDIR : ENAMETOOLONG;
+		return -1;
+	}
+	if (slash == path)
+		len = 1;
+	if (len > 0) {
+		(void)memcpy(dir, path, len);
+		dir[len] = '\0';
+	}
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1 && errno == EACCES)
+		fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd;
+}
+
+static int place_open(struct place *place, const char *path, struct error *err)
+{
+	place->dir = socket_unix_parent(path, &place->name);
+	if (place->dir != -1)
+		return 0;
+	if (errno == EISDIR || errno == ENAMETOOLONG)
+		return error_set(err, errno, "cannot listen on '%s'", path);
+	return error_set(err, errno, "cannot open the directory of '%s'", path);
 }
 
 /*
@@ -104,9 +111,9 @@ static void place_lock(const struct place *place)
  * Is nobody bound to this file?  Asked with a datagram socket, because that
  * leaves no connection in a living server's queue: a stream socket answers
  * EPROTOTYPE, also one that does not listen yet; only where no socket is left
- * is it ECONNREFUSED.  `file` is the very inode, not a name.
+ * is it ECONNREFUSED.
  */
-static bool is_dead(int file, int *why)
+bool socket_unix_is_dead(int file, int *why)
 {
 	scoped_fd probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address;
@@ -147,7 +154,7 @@ static int remove_stale(const struct place *place,
 			"cannot listen on '%s': what is there is no socket, "
 			"and is left alone",
 			plan->text);
-	if (!is_dead(file, &why))
+	if (!socket_unix_is_dead(file, &why))
 		return error_set(err, why, "cannot listen on '%s'", plan->text);
 	if (unlinkat(place->dir, place->name, 0) == -1 && errno != ENOENT)
 		return error_set(err, errno,
@@ -172,8 +179,7 @@ static int bind_path(int fd, const struct place *place,
 		return -1;
 	if (fstatat(place->dir, place->name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
-	made->dev = st.st_dev;
-	made->ino = st.st_ino;
+	*made = (struct socket_file){.dev = st.st_dev, .ino = st.st_ino};
 	return 0;
 }
 
@@ -247,21 +253,6 @@ int socket_unix_open(const struct socket_plan *plan, struct socket_file *made,
 	done = plan->path[0] == '@' ? open_abstract(fd, plan, err)
 				    : open_file(fd, plan, made, err);
 	return done == -1 ? -1 : fd_release(&fd);
-}
-
-void socket_unlink(const char *path, const struct socket_file *made)
-{
-	struct place place = {.dir = -1};
-	struct error err;
-	struct stat st;
-
-	if (made->ino == 0 || place_open(&place, path, &err) == -1)
-		return; /* nothing of ours can be there */
-	if (fstatat(place.dir, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISSOCK(st.st_mode) && st.st_dev == made->dev &&
-		st.st_ino == made->ino)
-		(void)unlinkat(place.dir, place.name, 0);
-	(void)close(place.dir);
 }
 
 /* Replaced whatever it is but a directory: the place is ours. */

@@ -4,12 +4,21 @@
 
 #include "os/socket/socket.h"
 
-/* The part of socket_open() for AF_UNIX; private to socket.c. */
+/* The parts of socket_open() and socket_as.h for AF_UNIX.  But for the first they
+ * take no memory and no lock. */
+
 int socket_unix_open(const struct socket_plan *plan, struct socket_file *made,
 	struct error *err);
 
 /* "path" as an address; '@' first: abstract.  -1: too long or empty. */
 int socket_unix_address(
 	const char *path, struct sockaddr_un *address, socklen_t *size);
+
+/* Open the directory that a path is in; *name is what follows.  -1 and errno. */
+int socket_unix_parent(const char *path, const char **name);
+
+/* Has nobody this socket file, open as O_PATH, any more?  false: *why is the
+ * errno(3) for who wants its name. */
+bool socket_unix_is_dead(int file, int *why);
 
 #endif

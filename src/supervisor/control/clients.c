@@ -608,7 +608,8 @@ static int bind_control(struct clients *all, struct error *err)
 	fdpass_refuse(fd);
 	all->file = (struct socket_file){0};
 	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0)
-		all->file = (struct socket_file){st.st_dev, st.st_ino};
+		all->file = (struct socket_file){
+			.dev = st.st_dev, .ino = st.st_ino};
 	ev_io_stop(sup->loop, &all->listen);
 	ev_io_set(&all->listen, fd, EV_READ);
 	ev_io_start(sup->loop, &all->listen);

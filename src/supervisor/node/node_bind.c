@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/process.h"
 #include "os/socket/socket_as.h"
 #include "os/socket/socket_key.h"
 #include "supervisor/sockets/learned.h"
@@ -51,6 +52,30 @@ static struct listener *find_passed(const struct node_worker *w, int fd)
 		(size_t)(fd - FIRST_FD) >= r->listeners.count)
 		return NULL;
 	return r->listeners.list[fd - FIRST_FD];
+}
+
+/* ---- as whom ---- */
+
+/* Sockets are made with the rights that the worker has by now, where those are
+ * not ours: it may have given up some of what it was started with. */
+static int read_user(const struct node_worker *w, struct vfork_user *user)
+{
+	const struct child *c = w->child;
+	const struct recipe *r = recipe_of(c->service, c->generation);
+	uint64_t uid;
+	uint64_t gid;
+
+	if (process_status(c->pid, "Uid:", 10, &uid) == -1 ||
+		process_status(c->pid, "Gid:", 10, &gid) == -1) {
+		errno = EACCES;
+		return -1;
+	}
+	*user = (struct vfork_user){.uid = (uid_t)uid, .gid = (gid_t)gid};
+	if (r != NULL && r->settings->uid == (long)uid) {
+		user->groups = r->groups;
+		user->group_count = r->group_count;
+	}
+	return 0;
 }
 
 /* ---- internet ---- */
@@ -203,14 +228,13 @@ static struct listener *bind_internet(struct node_worker *w,
 
 /* ---- unix ---- */
 
-/* With the rights that the worker has, where those are not ours. */
 static int open_unix(const struct node_worker *w,
 	const struct nodeipc_place *place, const char *path,
 	struct socket_file *made)
 {
 	const struct cluster_settings *s =
 		cluster_settings(w->child->service->core);
-	bool other = s->uid >= 0 && (uid_t)s->uid != geteuid();
+	struct vfork_user user;
 	struct socket_plan plan = {
 		.family = AF_UNIX,
 		.type = SOCK_STREAM,
@@ -232,7 +256,9 @@ static int open_unix(const struct node_worker *w,
 	if (place->readable_all || place->writable_all)
 		plan.mode = 0755 | (place->readable_all ? 0444 : 0) |
 			(place->writable_all ? 0222 : 0);
-	if (*path == '@' || (!other && s->chroot == NULL)) {
+	if (read_user(w, &user) == -1)
+		return -1;
+	if (*path == '@' || (user.uid == geteuid() && s->chroot == NULL)) {
 		fd = socket_open(&plan, made, &err);
 		errno = err.sys != 0 ? err.sys : EADDRINUSE;
 		return fd;
@@ -241,8 +267,7 @@ static int open_unix(const struct node_worker *w,
 		errno = EACCES;
 		return -1;
 	}
-	return socket_unix_open_as(path, (uid_t)s->uid,
-		s->gid >= 0 ? (gid_t)s->gid : getegid(), made);
+	return socket_unix_open_as(path, &user, made);
 }
 
 static struct listener *bind_unix(struct node_worker *w,

@@ -176,13 +176,22 @@ static const struct estate_listener *find(
 	return NULL;
 }
 
+static struct socket_file file_of(const struct estate_listener *from)
+{
+	return (struct socket_file){
+		.dev = (dev_t)from->file_dev,
+		.ino = (ino_t)from->file_ino,
+		.uid = (uid_t)from->file_uid,
+		.gid = (gid_t)from->file_gid,
+	};
+}
+
 static void fill(struct listener *l, const struct estate_listener *from, int fd)
 {
 	l->fd = fd;
 	l->left_over = true;
 	l->made = from->made;
-	l->file.dev = (dev_t)from->file_dev;
-	l->file.ino = (ino_t)from->file_ino;
+	l->file = file_of(from);
 	if (!from->given)
 		return;
 	l->asked = calloc(1, sizeof(*l->asked));
@@ -239,7 +248,7 @@ static int adopt_socket(
 static int take_learned(struct service *service,
 	const struct estate_listener *from, struct error *err)
 {
-	const struct socket_file file = {from->file_dev, from->file_ino};
+	const struct socket_file file = file_of(from);
 	struct socket_key key;
 	struct listener *l;
 	int fd;

@@ -92,6 +92,8 @@ static void put_listener(struct writing *w, struct listener *l)
 	e->inode = l->inode;
 	e->file_dev = l->file.dev;
 	e->file_ino = l->file.ino;
+	e->file_uid = l->file.uid;
+	e->file_gid = l->file.gid;
 	e->made = l->made;
 	e->learned = l->learned;
 	put_sockets(e, l);

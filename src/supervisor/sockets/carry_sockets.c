@@ -76,6 +76,8 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(25, listener, limit_told, BOOL),
 	PLAIN(26, listener, binder, SIGNED),
 	PLAIN(29, listener, own_group, BOOL),
+	PLAIN(30, listener, file.uid, UNSIGNED),
+	PLAIN(31, listener, file.gid, UNSIGNED),
 	PLAIN(27, listener, address.backlog, SIGNED),
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
 	CARRY_EACH(CARRY_SOCKET, &carried_socket),

@@ -553,7 +553,7 @@ only_these() {
 	start_kept -l "unix:$DIR/sock"
 	before=$(worker_pids)
 	kill_nclust
-	refuses "cannot open directory" -l "unix:$DIR/sock" -l "unix:$DIR/new" \
+	refuses "cannot open the directory" -l "unix:$DIR/sock" -l "unix:$DIR/new" \
 		-l "unix:$DIR/no/such"
 	[ ! -e "$DIR/new" ]
 	[ -S "$DIR/sock" ]

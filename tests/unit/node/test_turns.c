@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/fdpass.h"
+#include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/node/node.h"
@@ -24,6 +25,15 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 3\nready = notify\n" \
 	"balance = rr\ndrain = quiet\n"
 #define CHANNEL 3
+
+/* All processes here are ours. */
+int process_status(pid_t pid, const char *key, int base, uint64_t *value)
+{
+	(void)pid;
+	(void)base;
+	*value = *key == 'U' ? geteuid() : getegid();
+	return 0;
+}
 
 ROOM_PARTS(&messages_part, &node_part, &news_part, &plain_part);
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdint.h>
@@ -117,10 +118,21 @@ END_TEST
 
 #define USER 54321
 #define GROUP 54322
+#define MORE 54323
+
+static const gid_t more[] = {MORE};
+static const struct vfork_user somebody = {
+	.uid = USER,
+	.gid = GROUP,
+	.groups = more,
+	.group_count = 1,
+};
 
 struct ids {
 	uid_t user[3];
 	gid_t group[3];
+	gid_t more[8];
+	int more_count;
 	int fd;
 	volatile int done;
 };
@@ -131,6 +143,7 @@ static void note_ids(void *argument)
 
 	(void)getresuid(&ids->user[0], &ids->user[1], &ids->user[2]);
 	(void)getresgid(&ids->group[0], &ids->group[1], &ids->group[2]);
+	ids->more_count = getgroups(8, ids->more);
 	(void)close(ids->fd);
 	ids->done++;
 }
@@ -141,7 +154,7 @@ START_TEST(a_deed_can_be_done_as_somebody_else)
 
 	if (!os_is_root("to be somebody else"))
 		return;
-	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, USER, GROUP), 0);
+	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
 	ck_assert_int_eq(ids.done, 1);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_uint_eq(ids.user[i], USER);
@@ -158,6 +171,23 @@ START_TEST(a_deed_can_be_done_as_somebody_else)
 }
 END_TEST
 
+START_TEST(what_our_groups_may_do_the_user_may_not)
+{
+	struct ids ids = {.fd = -1};
+	const struct vfork_user alone = {.uid = USER, .gid = GROUP};
+
+	if (!os_is_root("to be somebody else"))
+		return;
+	ck_assert_int_eq(setgroups(2, (gid_t[]){0, 4}), 0);
+	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
+	ck_assert_int_eq(ids.more_count, 1);
+	ck_assert_uint_eq(ids.more[0], MORE);
+	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &alone), 0);
+	ck_assert_int_eq(ids.more_count, 0);
+	ck_assert_int_eq(getgroups(0, NULL), 2); /* ours are ours */
+}
+END_TEST
+
 START_TEST(its_user_cannot_look_into_our_memory_by_it)
 {
 	struct ids ids = {.fd = -1};
@@ -165,7 +195,7 @@ START_TEST(its_user_cannot_look_into_our_memory_by_it)
 	if (!os_is_root("to be somebody else"))
 		return;
 	ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
-	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, USER, GROUP), 0);
+	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
 	ck_assert_int_ne(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
 }
 END_TEST
@@ -178,7 +208,7 @@ START_TEST(who_may_not_be_somebody_else_does_nothing)
 	ck_assert_int_eq(capset_get(&rights), 0);
 	rights.effective &= ~(UINT64_C(1) << CAP_SETUID);
 	ck_assert_int_eq(capset_put(&rights), 0);
-	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, USER, GROUP), -1);
+	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), -1);
 	ck_assert_int_eq(errno, EPERM);
 	ck_assert_int_eq(ids.done, 0);
 	expect_no_child();
@@ -212,7 +242,7 @@ START_TEST(as_somebody_else_it_takes_no_longer)
 
 	if (!os_is_root("to be somebody else"))
 		return;
-	ck_assert_int_eq(vfork_run_as(spin, &deed, PATIENCE, USER, GROUP), -1);
+	ck_assert_int_eq(vfork_run_as(spin, &deed, PATIENCE, &somebody), -1);
 	ck_assert_int_eq(errno, ETIMEDOUT);
 	ck_assert_int_eq(deed.got, 1);
 	expect_no_child();
@@ -390,6 +420,7 @@ static void add_deeds(TCase *tc)
 	tcase_add_test(tc, descriptors_are_shared);
 	tcase_add_test(tc, apart_they_are_not);
 	tcase_add_test(tc, a_deed_can_be_done_as_somebody_else);
+	tcase_add_test(tc, what_our_groups_may_do_the_user_may_not);
 	tcase_add_test(tc, its_user_cannot_look_into_our_memory_by_it);
 	tcase_add_test(tc, who_may_not_be_somebody_else_does_nothing);
 	tcase_add_test(tc, as_somebody_else_it_takes_no_longer);

@@ -26,6 +26,8 @@ static struct estate sample(void)
 	l->inode = 6;
 	l->file_dev = 7;
 	l->file_ino = 8;
+	l->file_uid = 9;
+	l->file_gid = UINT32_MAX;
 	l->made = true;
 	l = estate_add_listener(&e, "tcp:*:80");
 	l->cluster = 3;

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016
+#
+# nclust is root, its workers are not, nor are those who may look at it: nothing
+# that these do uses nclust's rights, or keeps root from using nclust.
+
+bats_require_minimum_version 1.5.0
+load ../../lib
+load ../../life
+load ../../node
+
+setup() {
+	nclust_setup
+	need_root
+}
+
+# asks ARG...: a worker of Node that asks for one socket, as nobody.
+asks() {
+	must_have node
+	start_nclust -n 1 --user nobody --balance auto --ready alive:0 \
+		--log inherit -- node "$NODE_SCRIPTS/asks.js" "$@"
+}
+
+# --- On a worker's behalf ----------------------------------------------------------
+
+@test "no link of a worker's leads root to another user's socket" {
+	mkdir -m 755 "$DIR/theirs" "$DIR/roots"
+	chown nobody "$DIR/theirs"
+	asks path "$DIR/theirs/s"
+	wait_logged "answer given"
+	[ "$(stat -c %U "$DIR/theirs/s")" = nobody ]
+	# one file, so that nclust must take it for what the worker has bound
+	ln "$DIR/theirs/s" "$DIR/roots/s"
+	mv "$DIR/theirs" "$DIR/away"
+	ln -s "$DIR/roots" "$DIR/theirs"
+	nclust stop it
+	[ -S "$DIR/roots/s" ]
+}
+
+@test "a worker's socket file is removed at the end, after an upgrade too" {
+	mkdir -m 755 "$DIR/theirs"
+	chown nobody "$DIR/theirs"
+	asks path "$DIR/theirs/s"
+	wait_logged "answer given"
+	nclust upgrade it
+	[ -S "$DIR/theirs/s" ]
+	nclust stop it
+	[ ! -e "$DIR/theirs/s" ]
+}
+
+@test "a directory of root's group is closed to a worker that is not in it" {
+	need setpriv
+	mkdir -m 770 "$DIR/groups"
+	chown root:4711 "$DIR/groups"
+	nclust_under setpriv --groups=0,4711
+	asks path "$DIR/groups/s"
+	wait_logged "answer -13"
+	[ ! -e "$DIR/groups/s" ]
+}

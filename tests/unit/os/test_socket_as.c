@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/socket/socket_as.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Sockets of a worker that is another user, made and removed by root. */
+#define USER 54321
+#define GROUP 54322
+#define MORE 54323
+
+static const gid_t more[] = {4, MORE};
+static const struct vfork_user user = {.uid = USER, .gid = GROUP};
+static const struct vfork_user member = {
+	.uid = USER,
+	.gid = GROUP,
+	.groups = more,
+	.group_count = 2,
+};
+static struct socket_file made;
+
+static void make_dir(const char *name, uid_t uid, gid_t gid, mode_t mode)
+{
+	ck_assert_int_eq(mkdir(os_path(name), 0700), 0);
+	ck_assert_int_eq(chown(os_path(name), uid, gid), 0);
+	ck_assert_int_eq(chmod(os_path(name), mode), 0);
+}
+
+static bool is_there(const char *name)
+{
+	struct stat st;
+
+	return lstat(os_path(name), &st) == 0;
+}
+
+static int make(const char *name, const struct vfork_user *as)
+{
+	return socket_unix_open_as(os_path(name), as, &made);
+}
+
+START_TEST(a_file_is_the_users_and_is_removed)
+{
+	struct sockaddr_un own = {0};
+	socklen_t size = sizeof(own);
+	struct stat st;
+	int fd;
+
+	if (!os_is_root("to be somebody else"))
+		return;
+	make_dir("theirs", USER, GROUP, 0755);
+	fd = make("theirs/s", &user);
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(lstat(os_path("theirs/s"), &st), 0);
+	ck_assert_uint_eq(st.st_uid, USER);
+	ck_assert_uint_eq(st.st_gid, GROUP);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&own, &size), 0);
+	ck_assert_str_eq(own.sun_path, os_path("theirs/s"));
+	socket_unlink(os_path("theirs/s"), &made);
+	ck_assert(!is_there("theirs/s"));
+}
+END_TEST
+
+START_TEST(a_stale_one_is_replaced_and_a_live_one_is_not)
+{
+	int fd;
+
+	if (!os_is_root("to be somebody else"))
+		return;
+	make_dir("theirs", USER, GROUP, 0755);
+	fd = make("theirs/s", &user);
+	ck_assert_int_eq(make("theirs/s", &user), -1);
+	ck_assert_int_eq(errno, EADDRINUSE);
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_int_ne(make("theirs/s", &user), -1);
+	os_write(os_path("theirs/file"), "x", 0666);
+	ck_assert_int_eq(make("theirs/file", &user), -1);
+	ck_assert_int_eq(errno, EADDRINUSE);
+	ck_assert(is_there("theirs/file"));
+}
+END_TEST
+
+/* The worker puts a link in the place of its directory meanwhile. */
+START_TEST(no_link_leads_to_a_file_that_the_user_may_not_remove)
+{
+	if (!os_is_root("to be somebody else"))
+		return;
+	make_dir("theirs", USER, GROUP, 0755);
+	make_dir("roots", 0, 0, 0755);
+	ck_assert_int_ne(make("theirs/s", &user), -1);
+	ck_assert_int_eq(link(os_path("theirs/s"), os_path("roots/s")), 0);
+	ck_assert_int_eq(rename(os_path("theirs"), os_path("away")), 0);
+	ck_assert_int_eq(symlink(os_path("roots"), os_path("theirs")), 0);
+	socket_unlink(os_path("theirs/s"), &made);
+	ck_assert(is_there("roots/s"));
+}
+END_TEST
+
+START_TEST(the_groups_are_the_users_and_not_ours)
+{
+	if (!os_is_root("to be somebody else"))
+		return;
+	ck_assert_int_eq(setgroups(2, (gid_t[]){0, MORE}), 0);
+	make_dir("groups", 0, MORE, 0770);
+	ck_assert_int_eq(make("groups/s", &user), -1);
+	ck_assert_int_eq(errno, EACCES);
+	ck_assert_int_ne(make("groups/s", &member), -1);
+	socket_unlink(os_path("groups/s"), &made);
+	ck_assert(!is_there("groups/s"));
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc = tcase_create("socket_as");
+
+	os_main(argc, argv);
+	os_dirs(tc);
+	if (!os_is_valgrind()) {
+		tcase_add_test(tc, a_file_is_the_users_and_is_removed);
+		tcase_add_test(
+			tc, a_stale_one_is_replaced_and_a_live_one_is_not);
+		tcase_add_test(tc,
+			no_link_leads_to_a_file_that_the_user_may_not_remove);
+		tcase_add_test(tc, the_groups_are_the_users_and_not_ours);
+	}
+	return os_suite("socket_as", tc);
+}
