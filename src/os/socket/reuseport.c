@@ -5,6 +5,7 @@
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
+#include "os/socket/socket_birth.h"
 #include "os/socket/socket_options.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <net/if.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -85,23 +85,6 @@ static int copy_options(int to, int from)
 	return socket_set_reuseport(to, true);
 }
 
-/* All of a group belong to one user; setfsuid(2) tells failure only to who asks
- * again. */
-static int open_as(uid_t uid, int family)
-{
-	uid_t before = (uid_t)setfsuid(uid);
-	int fd = -1;
-	int saved = EPERM;
-
-	if ((uid_t)setfsuid((uid_t)-1) == uid) {
-		fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		saved = errno;
-	}
-	(void)setfsuid(before);
-	errno = saved;
-	return fd;
-}
-
 static int bind_beside(int to, int from)
 {
 	union endpoint at;
@@ -150,7 +133,7 @@ int reuseport_join(int fd)
 	if (fstat(fd, &st) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &family) == -1)
 		return -1;
-	new = open_as(st.st_uid, family);
+	new = socket_born_to(st.st_uid, family, SOCK_STREAM, 0);
 	if (new == -1 || copy_options(new, fd) == -1)
 		return -1;
 	reuseport_deafen(new);

@@ -20,6 +20,21 @@ static bool borrow_user(long uid, uid_t *before)
 	return (uid_t)setfsuid((uid_t)-1) == (uid_t)uid;
 }
 
+int socket_born_to(uid_t uid, int family, int type, int protocol)
+{
+	uid_t before;
+	int fd = -1;
+	int saved = EPERM;
+
+	if (borrow_user(uid, &before)) {
+		fd = socket(family, type | SOCK_CLOEXEC, protocol);
+		saved = errno;
+	}
+	(void)setfsuid(before); /* back to what we are: always allowed */
+	errno = saved;
+	return fd;
+}
+
 static bool borrow_group(long gid, gid_t *before)
 {
 	*before = (gid_t)setfsgid((gid_t)gid);

@@ -23,4 +23,11 @@
 int socket_birth(int fd, const struct sockaddr *address, socklen_t size,
 	int dirfd, const char *name, int mode, long uid, long gid);
 
+/*
+ * socket(2), CLOEXEC, as if `uid` had called it: it can join none but that user's
+ * SO_REUSEPORT groups (sk_uid in the kernel, from the fsuid at its birth;
+ * fstat(2) tells it).  -1 and errno; EPERM: we may not take that id.
+ */
+int socket_born_to(uid_t uid, int family, int type, int protocol);
+
 #endif

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "os/socket/endpoint.h"
 #include "os/socket/socket.h"
+#include "os/socket/socket_birth.h"
 #include "os/socket/socket_options.h"
 
 #include <stddef.h>
@@ -195,10 +196,11 @@ int socket_key_bind(const struct socket_key *key, int fd)
 	return bind(fd, &at.any, size);
 }
 
-int socket_key_open_as(const struct socket_key *key, bool again, bool join)
+int socket_key_open_as(
+	const struct socket_key *key, uid_t uid, bool again, bool join)
 {
 	scoped_fd fd =
-		socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
+		socket_born_to(uid, key->family, key->type, key->protocol);
 
 	if (fd == -1 ||
 		(again && socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1) ||
@@ -211,7 +213,7 @@ int socket_key_open_as(const struct socket_key *key, bool again, bool join)
 	return fd_release(&fd);
 }
 
-int socket_key_open(const struct socket_key *key, bool join)
+int socket_key_open(const struct socket_key *key, uid_t uid, bool join)
 {
-	return socket_key_open_as(key, true, join);
+	return socket_key_open_as(key, uid, true, join);
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 /* The key of a socket: two binds with the same key want the same socket.  It
  * has the whole address, and what else decides which packets a socket gets. */
@@ -47,10 +48,12 @@ bool socket_key_unmap(struct socket_key *key);
 const char *socket_key_text(
 	const struct socket_key *key, char to[SOCKET_KEY_TEXT]);
 
-/* Open a socket bound to the key's address, CLOEXEC; with SO_REUSEADDR if
- * `again` (the second: always), with SO_REUSEPORT if `join`.  -1 and errno. */
-int socket_key_open_as(const struct socket_key *key, bool again, bool join);
-int socket_key_open(const struct socket_key *key, bool join);
+/* Open a socket bound to the key's address, CLOEXEC; with SO_REUSEADDR if `again`
+ * (the second: always), with SO_REUSEPORT if `join`: it joins what that user has
+ * there and nobody else's (socket_born_to()).  -1 and errno. */
+int socket_key_open_as(
+	const struct socket_key *key, uid_t uid, bool again, bool join);
+int socket_key_open(const struct socket_key *key, uid_t uid, bool join);
 /* Bind a socket to the key's address.  -1 and errno. */
 int socket_key_bind(const struct socket_key *key, int fd);
 

@@ -136,17 +136,23 @@ static int bind_own(const struct takeover *t, bool first)
 	return got;
 }
 
-/* One of ours, where the worker's cannot be had. */
+/* One made in the worker's name, where its own cannot be had. */
 static int bind_new(struct takeover *t, bool first)
 {
-	int fd = socket_key_open(&t->key, !first);
+	uint64_t uid;
+	int fd;
 
+	if (process_status(t->notice->tid, "Uid:", 10, &uid) == -1) {
+		errno = EACCES;
+		return -1;
+	}
+	fd = socket_key_open(&t->key, (uid_t)uid, !first);
 	/* nobody can see if the worker has said IPV6_V6ONLY, but a program that
 	 * asks for both families by two sockets has */
 	if (fd == -1 && errno == EADDRINUSE && t->key.family == AF_INET6 &&
 		socket_key_is_any(&t->key) && !t->key.v6only) {
 		t->key.v6only = true;
-		fd = socket_key_open(&t->key, !first);
+		fd = socket_key_open(&t->key, (uid_t)uid, !first);
 	}
 	if (fd != -1)
 		(void)socket_set_reuseport(fd, true);

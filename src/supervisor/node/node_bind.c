@@ -133,24 +133,28 @@ static struct listener *find_held(
 }
 
 /* For datagrams what may be there already is the worker's choice. */
-static int open_key(const struct socket_key *key, unsigned flags)
+static int open_key(const struct socket_key *key, uid_t uid, unsigned flags)
 {
 	if (key->type != SOCK_DGRAM)
-		return socket_key_open(key, false);
-	return socket_key_open_as(key, (flags & NODEIPC_REUSEADDR) != 0,
+		return socket_key_open(key, uid, false);
+	return socket_key_open_as(key, uid, (flags & NODEIPC_REUSEADDR) != 0,
 		(flags & NODEIPC_REUSEPORT) != 0);
 }
 
 /* One that nobody uses any more makes way. */
-static int open_either(
-	struct service *service, const struct socket_key *key, unsigned flags)
+static int open_either(const struct node_worker *w,
+	const struct socket_key *key, unsigned flags)
 {
-	int fd = open_key(key, flags);
+	struct vfork_user user;
+	int fd;
 
+	if (read_user(w, &user) == -1)
+		return -1;
+	fd = open_key(key, user.uid, flags);
 	if (fd != -1 || errno != EADDRINUSE)
 		return fd;
-	if (learned_make_way(service, key))
-		return open_key(key, flags);
+	if (learned_make_way(w->child->service, key))
+		return open_key(key, user.uid, flags);
 	errno = EADDRINUSE;
 	return -1;
 }
@@ -190,7 +194,7 @@ static struct listener *bind_new(struct node_worker *w, struct socket_key *key,
 
 	errno = EACCES;
 	if (may_bind(w, key))
-		fd = open_either(w->child->service, key, place->flags);
+		fd = open_either(w, key, place->flags);
 	if (fd != -1)
 		return keep(w, key, fd, error);
 	*error = errno;

@@ -57,3 +57,18 @@ asks() {
 	wait_logged "answer -13"
 	[ ! -e "$DIR/groups/s" ]
 }
+
+@test "a worker's socket joins no SO_REUSEPORT group of root's" {
+	free_port
+	python3 -c '
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+print("bound", flush=True)
+time.sleep(600)' "$PORT" >"$DIR/root" 3>&- &
+	STARTED+=($!)
+	poll_until 10 file_has "$DIR/root" bound
+	asks udp "$PORT" 8
+	wait_logged "answer -98"
+}

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -469,7 +470,7 @@ START_TEST(what_is_opened_is_bound_as_the_key_says)
 	if (_i > 0 && !has_v6())
 		return;
 	key = key_for(ips[_i], 0, v6only[_i]);
-	fd = socket_key_open(&key, false);
+	fd = socket_key_open(&key, geteuid(), false);
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	ck_assert_int_eq(socket_key_bound(&bound, fd), 0);
@@ -482,29 +483,61 @@ END_TEST
 START_TEST(one_that_joins_shares_and_another_is_refused)
 {
 	struct socket_key key = key_for("127.0.0.1", 0, -1);
-	int first = socket_key_open(&key, true);
+	int first = socket_key_open(&key, geteuid(), true);
 
 	ck_assert_int_ne(first, -1);
 	ck_assert_int_eq(socket_key_bound(&key, first), 0);
 	ck_assert_int_eq(listen(first, 1), 0);
-	ck_assert_int_ne(socket_key_open(&key, true), -1);
-	ck_assert_int_eq(socket_key_open(&key, false), -1);
+	ck_assert_int_ne(socket_key_open(&key, geteuid(), true), -1);
+	ck_assert_int_eq(socket_key_open(&key, geteuid(), false), -1);
 	ck_assert_int_eq(errno, EADDRINUSE);
+}
+END_TEST
+
+/* Of TCP and UDP: the kernel asks whose socket it is (sk_uid). */
+START_TEST(none_joins_the_group_of_another_user)
+{
+	struct socket_key key = key_for("127.0.0.1", 0, -1);
+	struct stat st;
+	int first;
+	int fd;
+
+	if (!os_is_root("to be somebody else"))
+		return;
+	key.type = _i == 0 ? SOCK_DGRAM : SOCK_STREAM;
+	key.protocol = 0;
+	first = socket_key_open_as(&key, 0, false, true);
+	ck_assert_int_eq(socket_key_bound(&key, first), 0);
+	ck_assert(_i == 0 || listen(first, 1) == 0);
+	ck_assert_int_eq(socket_key_open_as(&key, 65534, false, true), -1);
+	ck_assert_int_eq(errno, EADDRINUSE);
+	ck_assert_int_eq(close(first), 0);
+	fd = socket_key_open_as(&key, 65534, false, true);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_uint_eq(st.st_uid, 65534);
+	ck_assert_int_eq(socket_key_open_as(&key, 0, false, true), -1);
+	ck_assert_int_ne(socket_key_open_as(&key, 65534, false, true), -1);
+	ck_assert_int_ne(socket_key_open_as(&key, 65534, false, true), -1);
+	/* and we are who we were */
+	ck_assert_int_eq(fstat(open_socket(AF_INET, SOCK_STREAM, -1), &st), 0);
+	ck_assert_uint_eq(st.st_uid, 0);
+	ck_assert_int_eq(socket_key_open_as(&key, (uid_t)-1, false, true), -1);
+	ck_assert_int_eq(errno, EPERM);
 }
 END_TEST
 
 START_TEST(a_refused_one_leaves_no_descriptor)
 {
 	struct socket_key key = key_for("127.0.0.1", 0, -1);
-	int fd = socket_key_open(&key, false);
+	int fd = socket_key_open(&key, geteuid(), false);
 	unsigned before = os_open_count();
 
 	ck_assert_int_eq(socket_key_bound(&key, fd), 0);
 	ck_assert_int_eq(listen(fd, 1), 0);
 	for (int i = 0; i < 20; i++)
-		ck_assert_int_eq(socket_key_open(&key, false), -1);
+		ck_assert_int_eq(socket_key_open(&key, geteuid(), false), -1);
 	key = key_for("192.0.2.1", 80, -1); /* nobody has that */
-	ck_assert_int_eq(socket_key_open(&key, false), -1);
+	ck_assert_int_eq(socket_key_open(&key, geteuid(), false), -1);
 	ck_assert_int_eq(errno, EADDRNOTAVAIL);
 	ck_assert_uint_eq(os_open_count(), before);
 }
@@ -537,11 +570,12 @@ START_TEST(v6only_decides_who_else_may_have_the_port)
 		return;
 	for (int only = 0; only < 2; only++) {
 		v6 = key_for("::", 0, only);
-		fd = socket_key_open(&v6, false);
+		fd = socket_key_open(&v6, geteuid(), false);
 		ck_assert_int_eq(socket_key_bound(&v6, fd), 0);
 		ck_assert_int_eq(listen(fd, 1), 0);
 		v4.port = v6.port;
-		ck_assert_int_eq(socket_key_open(&v4, false) != -1, only != 0);
+		ck_assert_int_eq(socket_key_open(&v4, geteuid(), false) != -1,
+			only != 0);
 		ck_assert_int_eq(close(fd), 0);
 	}
 }
@@ -580,6 +614,7 @@ int main(void)
 	tcase_add_test(tc, a_key_is_told_as_an_address_is_written);
 	tcase_add_loop_test(tc, what_is_opened_is_bound_as_the_key_says, 0, 4);
 	tcase_add_test(tc, one_that_joins_shares_and_another_is_refused);
+	tcase_add_loop_test(tc, none_joins_the_group_of_another_user, 0, 2);
 	tcase_add_test(tc, a_refused_one_leaves_no_descriptor);
 	tcase_add_test(tc, a_socket_that_somebody_has_made_can_be_bound);
 	tcase_add_test(tc, v6only_decides_who_else_may_have_the_port);
