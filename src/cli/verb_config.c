@@ -25,7 +25,7 @@ static int show_local(const struct arguments *a, const struct settings *s)
 	buffer_init(&out, 0);
 	if (json)
 		(void)buffer_string(&out, "{\"settings\":");
-	if (describe_settings(&out, s, json) == -1)
+	if (describe_settings(&out, s, json, true) == -1)
 		out.failed = true;
 	while (json && out.len > 0 && out.data[out.len - 1] == '\n')
 		out.len--;

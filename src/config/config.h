@@ -58,8 +58,10 @@ int config_reread(
 int describe_help(struct buffer *out);
 
 /* The effective settings and where each came from, as an INI file with
- * comments, or as JSON: {"nclust":{"name":{"value":…,"origin":…}},…}. */
-int describe_settings(struct buffer *out, const struct settings *s, bool json);
+ * comments, or as JSON: {"nclust":{"name":{"value":…,"origin":…}},…}.  Without
+ * `secrets` the values of environment variables are "***". */
+int describe_settings(
+	struct buffer *out, const struct settings *s, bool json, bool secrets);
 
 /* What a reload changes, per cluster and for the instance. */
 enum change {

@@ -22,9 +22,34 @@ static void put_origin(
 		(void)buffer_printf(out, "%s:%u", s->config_file, o->line);
 }
 
-static void put_json_values(struct buffer *out, const struct option_row *row,
-	const void *base, struct buffer *value)
+/* How they are shown, beside their names. */
+struct view {
+	const struct settings *s;
+	bool secrets;
+	struct buffer value; /* of what is being shown */
+};
+
+/* Into view->value. */
+static void format_value(struct view *view, const struct option_row *row,
+	const void *base, size_t n)
 {
+	struct buffer *value = &view->value;
+	const char *equals;
+
+	(void)field_format(row, base, n, value);
+	if (view->secrets || row->type != OPT_ENV || value->len == 0)
+		return;
+	equals = memchr(value->data, '=', value->len);
+	if (equals == NULL)
+		return;
+	value->len = (size_t)(equals - value->data) + 1;
+	(void)buffer_string(value, "***");
+}
+
+static void put_json_values(struct buffer *out, struct view *view,
+	const struct option_row *row, const void *base)
+{
+	struct buffer *value = &view->value;
 	size_t count = field_count(row, base);
 	char key[40];
 
@@ -37,16 +62,17 @@ static void put_json_values(struct buffer *out, const struct option_row *row,
 		if (option_is_family(row))
 			(void)buffer_printf(
 				value, "%s = ", field_key(row, base, n, key));
-		(void)field_format(row, base, n, value);
+		format_value(view, row, base, n);
 		(void)buffer_json(out, value->data, value->len);
 		if (row->repeatable && n + 1 == count)
 			(void)buffer_string(out, "]");
 	}
 }
 
-static void put_json_section(struct buffer *out, const struct settings *s,
-	size_t at, struct buffer *value)
+static void put_json_section(struct buffer *out, struct view *view, size_t at)
 {
+	const struct settings *s = view->s;
+	struct buffer *value = &view->value;
 	const struct option_row *row = NULL;
 	const char *comma = "";
 
@@ -54,7 +80,7 @@ static void put_json_section(struct buffer *out, const struct settings *s,
 	while ((row = option_next(section_of(at), row)) != NULL) {
 		(void)buffer_printf(
 			out, "%s\"%s\":{\"value\":", comma, row->name);
-		put_json_values(out, row, settings_base(s, at), value);
+		put_json_values(out, view, row, settings_base(s, at));
 		(void)buffer_string(out, ",\"origin\":");
 		buffer_clear(value);
 		put_origin(value, s, settings_origin(s, at, row));
@@ -65,34 +91,30 @@ static void put_json_section(struct buffer *out, const struct settings *s,
 	(void)buffer_string(out, "}");
 }
 
-static int describe_json(struct buffer *out, const struct settings *s)
+static void describe_json(struct buffer *out, struct view *view)
 {
-	struct buffer value;
-	bool failed;
+	const struct settings *s = view->s;
 
-	buffer_init(&value, 0);
 	(void)buffer_string(out, "{\"nclust\":");
-	put_json_section(out, s, INSTANCE, &value);
+	put_json_section(out, view, INSTANCE);
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		(void)buffer_printf(
 			out, ",\"cluster:%s\":", s->clusters[i]->name);
-		put_json_section(out, s, i, &value);
+		put_json_section(out, view, i);
 	}
 	(void)buffer_string(out, "}");
-	failed = value.failed;
-	buffer_fini(&value);
-	return failed || out->failed ? -1 : 0;
 }
 
 /* "key = value", one line each, control bytes made visible. */
-static void put_ini_line(struct buffer *out, const struct option_row *row,
-	const void *base, size_t n, struct buffer *value)
+static void put_ini_line(struct buffer *out, struct view *view,
+	const struct option_row *row, const void *base, size_t n)
 {
+	struct buffer *value = &view->value;
 	char key[40];
 	char *text;
 
 	buffer_clear(value);
-	(void)field_format(row, base, n, value);
+	format_value(view, row, base, n);
 	text = malloc(4 * value->len + 1);
 	if (text == NULL) {
 		out->failed = true;
@@ -104,9 +126,9 @@ static void put_ini_line(struct buffer *out, const struct option_row *row,
 	free(text);
 }
 
-static void put_ini_section(struct buffer *out, const struct settings *s,
-	size_t at, struct buffer *value)
+static void put_ini_section(struct buffer *out, struct view *view, size_t at)
 {
+	const struct settings *s = view->s;
 	const struct option_row *row = NULL;
 	const void *base = settings_base(s, at);
 
@@ -119,29 +141,37 @@ static void put_ini_section(struct buffer *out, const struct settings *s,
 		put_origin(out, s, settings_origin(s, at, row));
 		(void)buffer_string(out, "\n");
 		for (size_t n = 0; n < count; n++)
-			put_ini_line(out, row, base, n, value);
+			put_ini_line(out, view, row, base, n);
 	}
 }
 
-static int describe_ini(struct buffer *out, const struct settings *s)
+static void describe_ini(struct buffer *out, struct view *view)
 {
-	struct buffer value;
+	const struct settings *s = view->s;
 
-	buffer_init(&value, 0);
 	(void)buffer_string(out, "[nclust]\n");
-	put_ini_section(out, s, INSTANCE, &value);
+	put_ini_section(out, view, INSTANCE);
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		(void)buffer_printf(
 			out, "\n[cluster:%s]\n", s->clusters[i]->name);
-		put_ini_section(out, s, i, &value);
+		put_ini_section(out, view, i);
 	}
-	buffer_fini(&value);
-	return out->failed ? -1 : 0;
 }
 
-int describe_settings(struct buffer *out, const struct settings *s, bool json)
+int describe_settings(
+	struct buffer *out, const struct settings *s, bool json, bool secrets)
 {
-	return json ? describe_json(out, s) : describe_ini(out, s);
+	struct view view = {.s = s, .secrets = secrets};
+	bool failed;
+
+	buffer_init(&view.value, 0);
+	if (json)
+		describe_json(out, &view);
+	else
+		describe_ini(out, &view);
+	failed = view.value.failed || out->failed;
+	buffer_fini(&view.value);
+	return failed ? -1 : 0;
 }
 
 int describe_help(struct buffer *out)

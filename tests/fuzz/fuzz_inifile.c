@@ -27,8 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	inifile_parse(s, "shop.ini", copy, size, &faults);
 	settings_check(s, &faults);
 	if (faults.count == 0) {
-		if (describe_settings(&out, s, true) == -1 ||
-			describe_settings(&out, s, false) == -1 ||
+		if (describe_settings(&out, s, true, true) == -1 ||
+			describe_settings(&out, s, false, true) == -1 ||
 			diff_settings(&diff, s, s) == -1)
 			abort();
 		for (size_t i = 0; i < diff.count; i++)

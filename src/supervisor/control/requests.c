@@ -567,7 +567,8 @@ static int config(struct client *c, const struct target *t, struct error *err)
 
 	(void)t;
 	buffer_init(&ini, CLIENT_OUT_MAX / 4);
-	if (describe_settings(&ini, c->sup->settings, false) == -1 ||
+	if (describe_settings(&ini, c->sup->settings, false, c->may_write) ==
+			-1 ||
 		(text = buffer_text(&ini)) == NULL) {
 		buffer_fini(&ini);
 		return refuse(err, CONTROL_INTERNAL, "out of memory");
@@ -578,7 +579,8 @@ static int config(struct client *c, const struct target *t, struct error *err)
 	json_put_text(&w, "ini", text);
 	json_key(&w, "settings");
 	buffer_clear(&ini);
-	if (describe_settings(&ini, c->sup->settings, true) == 0 &&
+	if (describe_settings(&ini, c->sup->settings, true, c->may_write) ==
+			0 &&
 		(text = buffer_text(&ini)) != NULL)
 		json_raw(&w, text);
 	else

@@ -21,6 +21,11 @@ asks() {
 		--log inherit -- node "$NODE_SCRIPTS/asks.js" "$@"
 }
 
+# as_reader COMMAND...: as nobody, who is in control-group.
+as_reader() {
+	setpriv --reuid 65534 --regid 65534 --groups 4711 "$@"
+}
+
 # --- On a worker's behalf ----------------------------------------------------------
 
 @test "no link of a worker's leads root to another user's socket" {
@@ -71,4 +76,21 @@ time.sleep(600)' "$PORT" >"$DIR/root" 3>&- &
 	poll_until 10 file_has "$DIR/root" bound
 	asks udp "$PORT" 8
 	wait_logged "answer -98"
+}
+
+# --- Who may only read ---------------------------------------------------------------
+
+@test "who may only read is not told the values of env" {
+	need setpriv
+	cp "$NCLUST" "$DIR/nclust-copy"
+	start_nclust -n 1 --control-group '#4711' --env PASSWORD=hunter2 \
+		--ready alive:0 -- sleep 600
+	run -0 as_reader "$DIR/nclust-copy" config it
+	[[ $output == *'env = PASSWORD=***'* && $output != *hunter2* ]]
+	run -0 as_reader "$DIR/nclust-copy" config it --json
+	[[ $output == *'PASSWORD=***'* && $output != *hunter2* ]]
+	run as_reader "$DIR/nclust-copy" status it --json
+	[[ $output != *hunter2* ]]
+	run -0 nclust config it
+	[[ $output == *'env = PASSWORD=hunter2'* ]]
 }

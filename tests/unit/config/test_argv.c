@@ -335,7 +335,7 @@ START_TEST(settings_are_described_with_their_origins)
 
 	ck_assert_faults(r, "");
 	buffer_init(&out, 0);
-	ck_assert_int_eq(describe_settings(&out, r.s, false), 0);
+	ck_assert_int_eq(describe_settings(&out, r.s, false, true), 0);
 	(void)snprintf(expected, sizeof(expected),
 		"\n[cluster:x]\n; %s/shop.ini:4\ncommand = x\n"
 		"; command line\nworkers = 7\n; %s/shop.ini:6\n"
@@ -344,6 +344,27 @@ START_TEST(settings_are_described_with_their_origins)
 	ck_assert_msg(
 		strstr(buffer_text(&out), expected) != NULL, "%s", out.data);
 	buffer_fini(&out);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(secrets_are_described_to_those_who_may_have_them)
+{
+	struct reading r = read_argv(
+		"--env", "A=se=cret", "--env", "B=", "--", "x", "said", NULL);
+	struct buffer out;
+
+	ck_assert_faults(r, "");
+	for (int json = 0; json < 2; json++) {
+		buffer_init(&out, 0);
+		ck_assert_int_eq(
+			describe_settings(&out, r.s, json != 0, false), 0);
+		ck_assert(strstr(buffer_text(&out), "cret") == NULL);
+		ck_assert(strstr(buffer_text(&out), "A=***") != NULL);
+		ck_assert(strstr(buffer_text(&out), "B=***") != NULL);
+		ck_assert(strstr(buffer_text(&out), "x said") != NULL);
+		buffer_fini(&out);
+	}
 	forget(&r);
 }
 END_TEST
@@ -363,7 +384,7 @@ START_TEST(what_is_described_reads_as_the_same)
 
 	ck_assert_faults(r, "");
 	buffer_init(&out, 0);
-	ck_assert_int_eq(describe_settings(&out, r.s, false), 0);
+	ck_assert_int_eq(describe_settings(&out, r.s, false, true), 0);
 	again = read_text(buffer_text(&out));
 	ck_assert_faults(again, "");
 	ck_assert_int_eq(diff_settings(&diff, r.s, again.s), 0);
@@ -394,7 +415,7 @@ START_TEST(settings_are_described_as_json)
 
 	ck_assert_faults(r, "");
 	buffer_init(&out, 0);
-	ck_assert_int_eq(describe_settings(&out, r.s, true), 0);
+	ck_assert_int_eq(describe_settings(&out, r.s, true, true), 0);
 	root = json_loads(buffer_text(&out), 0, &error);
 	ck_assert_msg(root != NULL, "%s: %s", error.text, out.data);
 	web = json_object_get(root, "cluster:x");
@@ -507,6 +528,7 @@ int main(void)
 		tcase, every_mistake_is_told, 0, (int)COUNT_OF(mistakes));
 	tcase_add_test(tcase, no_arguments_at_all_are_a_usage_error);
 	tcase_add_test(tcase, a_verb_and_help_are_seen);
+	tcase_add_test(tcase, secrets_are_described_to_those_who_may_have_them);
 	tcase_add_test(tcase, what_is_described_reads_as_the_same);
 	tcase_add_test(tcase, settings_are_described_as_json);
 	tcase_add_test(tcase, help_fits_a_screen);

@@ -196,8 +196,8 @@ START_TEST(the_instance_comes_back_with_its_origins)
 	again->config_file = strdup("/x/shop.ini");
 	buffer_init(&before, 0);
 	buffer_init(&after, 0);
-	ck_assert_int_eq(describe_settings(&before, s, false), 0);
-	ck_assert_int_eq(describe_settings(&after, again, false), 0);
+	ck_assert_int_eq(describe_settings(&before, s, false, true), 0);
+	ck_assert_int_eq(describe_settings(&after, again, false, true), 0);
 	s->cluster_count = 1;
 	ck_assert_str_eq(buffer_text(&before), buffer_text(&after));
 	ck_assert_ptr_nonnull(strstr(buffer_text(&after), "/x/shop.ini:"));

@@ -432,14 +432,14 @@ START_TEST(what_is_wrong_is_refused_and_changes_nothing)
 	buffer_init(&after, 0);
 	ck_assert_uint_eq(
 		settings_add_cluster(s, "web", (struct origin){0}), 0);
-	ck_assert_int_eq(describe_settings(&before, s, false), 0);
+	ck_assert_int_eq(describe_settings(&before, s, false, true), 0);
 	row = option_find("cluster", refused[_i].key, &signal);
 	ck_assert_ptr_nonnull(row);
 	ck_assert_int_eq(
 		field_set(row, s->clusters[0], signal, refused[_i].text, &err),
 		-1);
 	ck_assert_str_eq(err.text, refused[_i].error);
-	ck_assert_int_eq(describe_settings(&after, s, false), 0);
+	ck_assert_int_eq(describe_settings(&after, s, false, true), 0);
 	ck_assert_str_eq(buffer_text(&before), buffer_text(&after));
 	buffer_fini(&before);
 	buffer_fini(&after);
