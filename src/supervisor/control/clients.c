@@ -348,15 +348,48 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- accepting ---- */
 
-static struct client *oldest_idle(struct clients *all)
+/* The oldest of those who may write, or may not; `idle`: who has no request under
+ * way. */
+static struct client *oldest(
+	const struct clients *all, bool may_write, bool idle)
 {
-	struct client *oldest = NULL;
+	struct client *found = NULL;
 
 	for (struct client *c = all->first; c != NULL; c = c->next)
-		if (c->state == CLIENT_IDLE && c->in.len == 0 &&
-			(oldest == NULL || c->idle_since <= oldest->idle_since))
-			oldest = c;
-	return oldest;
+		if (c->may_write == may_write &&
+			(!idle ||
+				(c->state == CLIENT_IDLE && c->in.len == 0 &&
+					(found == NULL ||
+						c->idle_since <=
+							found->idle_since))))
+			found = c; /* the last in the list is the oldest */
+	return found;
+}
+
+/*
+ * Who may change things finds a place whatever readers do: these have not all of
+ * the places, never take one of the others, and leave first.
+ */
+static struct client *who_makes_room(const struct clients *all, bool may_write)
+{
+	struct client *found = oldest(all, false, true);
+
+	if (found == NULL && may_write)
+		found = oldest(all, false, false);
+	if (found == NULL && may_write)
+		found = oldest(all, true, true);
+	return found;
+}
+
+static bool has_room(const struct clients *all, bool may_write)
+{
+	unsigned readers = 0;
+
+	if (may_write || all->count >= CLIENTS_MAX)
+		return all->count < CLIENTS_MAX;
+	for (const struct client *c = all->first; c != NULL; c = c->next)
+		readers += !c->may_write;
+	return readers < READERS_MAX;
 }
 
 static void say_hello(struct client *c)
@@ -403,23 +436,26 @@ struct client *client_carried(struct clients *all)
 	return c;
 }
 
-static void welcome(struct clients *all, int fd)
+static void refuse(struct clients *all, int fd)
 {
 	static const char not_permitted[] =
 		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32002,"
 		"\"message\":\"not permitted\"}}\n";
-	int rights = rights_of(all->sup, fd);
-	struct client *c = NULL;
 
-	if (rights > 0)
-		c = client_carried(all);
+	(void)send(fd, not_permitted, sizeof(not_permitted) - 1,
+		MSG_NOSIGNAL | MSG_DONTWAIT);
+	foreign_end(all->sup, NULL, &fd);
+}
+
+static void welcome(struct clients *all, int fd, bool may_write)
+{
+	struct client *c = client_carried(all);
+
 	if (c == NULL) {
-		(void)send(fd, not_permitted, sizeof(not_permitted) - 1,
-			MSG_NOSIGNAL | MSG_DONTWAIT);
-		foreign_end(all->sup, NULL, &fd);
+		refuse(all, fd);
 		return;
 	}
-	c->may_write = rights == 2;
+	c->may_write = may_write;
 	c->line_since = c->stuck_since = NSEC_NEVER;
 	c->idle_since = clock_now();
 	ev_io_set(&c->io, fd, EV_READ);
@@ -438,30 +474,44 @@ static void turn_away(struct clients *all, int fd, const char *why)
 	foreign_end(all->sup, NULL, &fd);
 }
 
-/* All take part of the whole: who may change things does not have to wait for
- * those who only look on. */
-static struct client *who_makes_room(struct clients *all, int fd)
+/* It is let in if there is a place for it, or somebody leaves for it. */
+static void let_in(struct clients *all, int fd, bool no_descriptor)
 {
-	struct client *found = oldest_idle(all);
+	static const char *const why[] = {
+		"48 clients that may only look have requests under way",
+		"64 clients have requests under way",
+		"nclust has no descriptor left",
+	};
+	int rights = rights_of(all->sup, fd);
+	bool may_write = rights == 2;
+	struct client *out = NULL;
 
-	if (found != NULL || rights_of(all->sup, fd) < 2)
-		return found;
-	for (struct client *c = all->first; c != NULL; c = c->next)
-		if (!c->may_write)
-			found = c; /* the last is the oldest */
-	return found;
+	if (rights == 0) {
+		refuse(all, fd);
+		return;
+	}
+	if (no_descriptor || !has_room(all, may_write)) {
+		out = who_makes_room(all, may_write);
+		if (out == NULL) {
+			turn_away(all, fd, why[no_descriptor ? 2 : may_write]);
+			return;
+		}
+		client_free(out);
+	}
+	welcome(all, fd, may_write);
 }
 
 /*
- * No descriptor left: an idle client pays; else the one in reserve is used,
- * so that the connection can be taken off the queue and refused.  If there is
- * no client at all it is kept: somebody must be able to scale down.  Where not
- * even that works the socket is left alone for a second, rather than spun on.
+ * No descriptor left: an idle reader pays; else the one in reserve is used, so
+ * that the connection can be taken off the queue, and let in for another or
+ * refused.  If there is no client at all it is kept: somebody must be able to
+ * scale down.  Where not even that works the socket is left alone for a second,
+ * rather than spun on.
  */
 static void relieve(struct clients *all)
 {
 	struct supervisor *sup = all->sup;
-	struct client *idle = oldest_idle(all);
+	struct client *idle = oldest(all, false, true);
 	int fd;
 
 	if (idle != NULL) {
@@ -473,10 +523,8 @@ static void relieve(struct clients *all)
 	if (fd == -1) {
 		ev_io_stop(sup->loop, &all->listen);
 		arm_bounds(all);
-	} else if (all->count == 0) {
-		welcome(all, fd);
 	} else {
-		turn_away(all, fd, "nclust has no descriptor left");
+		let_in(all, fd, all->count > 0);
 	}
 	keep_reserve(sup);
 }
@@ -500,17 +548,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 				relieve(all);
 			return;
 		}
-		if (all->count >= CLIENTS_MAX) {
-			struct client *out = who_makes_room(all, fd);
-
-			if (out == NULL) {
-				turn_away(all, fd,
-					"64 clients have requests under way");
-				continue;
-			}
-			client_free(out);
-		}
-		welcome(all, fd);
+		let_in(all, fd, false);
 	}
 }
 

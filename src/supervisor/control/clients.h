@@ -12,12 +12,14 @@ extern const struct part control_part;
 /*
  * The control socket and its clients.  All that a client can make grow is
  * bounded: a request line (64 KiB, 10 s), unread output (1 MiB, 10 s without
- * progress), the number of clients (64; the next one evicts the oldest that has
- * no request under way).  A client that exceeds a bound gets an error and is
+ * progress), the number of clients (64, of whom 48 may be readers, who have no
+ * right to change anything; the next one evicts the oldest reader that has no
+ * request under way, see clients.c).  A client that exceeds a bound gets an error and is
  * closed; the others do not notice.  A client has one request under way at a
  * time; what it sends meanwhile waits in the socket.
  */
 #define CLIENTS_MAX 64
+#define READERS_MAX 48
 #define CLIENT_PATIENCE (10 * SECOND)
 #define CLIENT_OUT_MAX (1024U * 1024)
 

@@ -94,3 +94,24 @@ time.sleep(600)' "$PORT" >"$DIR/root" 3>&- &
 	run -0 nclust config it
 	[[ $output == *'env = PASSWORD=hunter2'* ]]
 }
+
+@test "no number of readers keeps root from asking and changing" {
+	start_nclust -n 1 --control-group '#4711' --ready alive:0 -- sleep 600
+	python3 "$ROOT/tests/e2e/control/followers.py" \
+		"$NCLUST_RUNTIME_DIR/it/control" 4711 >"$DIR/followers" 3>&- &
+	STARTED+=($!)
+	poll_until 10 file_has "$DIR/followers" following
+	for _ in {1..50}; do
+		run -0 nclust status it
+	done
+	for _ in {1..5}; do
+		run -0 nclust scale it 2
+		run -0 nclust restart it
+		run -0 nclust scale it 1
+	done
+	# those who read are served as well, as far as there is room
+	[ "$(find "/proc/$NCLUST_PID/fd" -lname 'socket:*' | wc -l)" -ge 40 ]
+	nclust stop it
+	wait_exit
+	[ "$status" -eq 0 ]
+}
