@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/rootsown.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -464,15 +465,19 @@ static bool is_same(const struct stat *a, const struct stat *b)
 
 void inifile_read(struct settings *s, const char *path, struct faults *faults)
 {
-	/* O_NONBLOCK: a FIFO must not keep us waiting for its writer */
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct error err;
+	scoped_fd fd = rootsown_open(path, &err);
 	scoped_str data = NULL;
 	struct stat before;
 	struct stat after;
 	ssize_t len;
 
-	if (fd == -1 || fstat(fd, &before) == -1) {
-		faults_add(faults, EX_CONFIG, "%s: cannot open: %s", path,
+	if (fd == -1) {
+		faults_add(faults, EX_CONFIG, "%s: %s", path, err.text);
+		return;
+	}
+	if (fstat(fd, &before) == -1) {
+		faults_add(faults, EX_CONFIG, "%s: cannot read: %s", path,
 			strerror(errno));
 		return;
 	}

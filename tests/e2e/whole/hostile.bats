@@ -115,3 +115,68 @@ time.sleep(600)' "$PORT" >"$DIR/root" 3>&- &
 	wait_exit
 	[ "$status" -eq 0 ]
 }
+
+# --- Whose settings -----------------------------------------------------------------
+
+# refused_for_root WHO: with the settings as they are now nothing is started, and
+# what runs is not changed.
+refused_for_root() {
+	local words="'$1' $2, refused for root" told
+
+	run timeout 20 "$NCLUST" --name other -c "$DIR/own/it.ini"
+	[ "$status" -eq 78 ]
+	[[ $output == *"$words"* ]]
+	run "$NCLUST" config --check -c "$DIR/own/it.ini"
+	[ "$status" -eq 78 ]
+	run nclust reload it
+	[ "$status" -eq 78 ]
+	[[ $output == *"$words"* ]]
+	told=$(grep -cF "$words" "$LOG")
+	kill -HUP "$NCLUST_PID"
+	wait_logged "$words" "$((told + 1))"
+	nclust upgrade it
+	[ ! -e "$DIR/ran" ]
+	[ "$(cluster .wanted)" -eq 1 ]
+}
+
+@test "root obeys no settings that another user could change" {
+	mkdir "$DIR/own"
+	printf '[cluster]\nworkers = 1\ncommand = sleep 600\nready = alive:0\n' \
+		>"$DIR/own/it.ini"
+	start_cluster -c "$DIR/own/it.ini"
+	# as it would be if the one who may write there had done it
+	printf '[cluster]\ncommand = touch %s/ran\nready = alive:0\n' "$DIR" \
+		>"$DIR/own/it.ini"
+	chown nobody "$DIR/own/it.ini"
+	refused_for_root "$DIR/own/it.ini" "belongs to user 65534"
+	chown root "$DIR/own/it.ini"
+	chown nobody "$DIR/own"
+	refused_for_root "$DIR/own" "belongs to user 65534"
+	chown root "$DIR/own"
+	chmod 777 "$DIR/own"
+	refused_for_root "$DIR/own" "is writable by others than its owner"
+	chmod 755 "$DIR/own"
+	mv "$DIR/own/it.ini" "$DIR/own/real.ini"
+	ln -s real.ini "$DIR/own/it.ini"
+	chown -h nobody "$DIR/own/it.ini"
+	refused_for_root "$DIR/own/it.ini" "belongs to user 65534"
+}
+
+@test "another user obeys its own settings, and so does root of its namespace" {
+	need setpriv
+	mkdir -m 700 "$DIR/theirs"
+	cp "$NCLUST" "$DIR/nclust-copy"
+	printf '[cluster]\ncommand = true\nrestart = never\nready = alive:0\n' \
+		>"$DIR/theirs/it.ini"
+	chmod 666 "$DIR/theirs/it.ini"
+	chown -R 65534 "$DIR/theirs"
+	run -0 setpriv --reuid 65534 --regid 65534 --clear-groups \
+		env NCLUST_RUNTIME_DIR="$DIR/theirs" \
+		"$DIR/nclust-copy" -c "$DIR/theirs/it.ini"
+	chmod 644 "$DIR/theirs/it.ini"
+	setpriv --reuid 65534 --regid 65534 --clear-groups \
+		unshare -r true || skip "no user namespaces here"
+	run -0 setpriv --reuid 65534 --regid 65534 --clear-groups \
+		unshare -r env NCLUST_RUNTIME_DIR="$DIR/theirs" \
+		"$DIR/nclust-copy" config --check -c "$DIR/theirs/it.ini"
+}

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 
 #define WEB "[cluster:web]\ncommand = ./web\n"
@@ -689,6 +690,144 @@ START_TEST(a_file_that_others_may_write_is_refused_for_root)
 }
 END_TEST
 
+/* What root does not own alone: `who` belongs to nobody, or is writable by all. */
+static void expect_refused(const char *path, const char *who, const char *why)
+{
+	struct reading r = read_argv("-c", path, NULL);
+	char expected[400];
+
+	(void)snprintf(
+		expected, sizeof(expected), "%s: '%s' %s\n", path, who, why);
+	ck_assert_faults(r, expected);
+	ck_assert_int_eq(r.faults.status, EX_CONFIG);
+	forget(&r);
+}
+
+static void expect_read(const char *path)
+{
+	struct reading r = read_argv("-c", path, NULL);
+
+	ck_assert_faults(r, "");
+	forget(&r);
+}
+
+static void given_away(const char *path, uid_t uid)
+{
+	ck_assert_int_eq(lchown(path, uid, (gid_t)-1), 0);
+}
+
+#define OWNED "belongs to user 65534, refused for root; try chown root"
+#define WRITABLE \
+	"is writable by others than its owner, refused for root; try chmod " \
+	"go-w"
+
+START_TEST(root_reads_only_what_root_alone_can_change)
+{
+	char below[200];
+	char own[300];
+	char way[300];
+	char by_link[300];
+	char in[300];
+
+	if (geteuid() != 0) {
+		(void)fprintf(stderr, "left out, needs root\n");
+		return;
+	}
+	write_file(WEB, 0644);
+	given_away(file, 65534);
+	expect_refused(file, file, OWNED);
+	given_away(file, 0);
+	expect_read(file);
+
+	(void)snprintf(below, sizeof(below), "%s.d", file);
+	(void)snprintf(own, sizeof(own), "%s/own", below);
+	(void)snprintf(in, sizeof(in), "%s/own/it.ini", below);
+	ck_assert_int_eq(mkdir(below, 0755), 0);
+	ck_assert_int_eq(mkdir(own, 0755), 0);
+	ck_assert_int_eq(rename(file, in), 0);
+	expect_read(in);
+	given_away(below, 65534);
+	expect_refused(in, below, OWNED);
+	given_away(below, 0);
+	ck_assert_int_eq(chmod(own, 0775), 0);
+	expect_refused(in, own, WRITABLE);
+	ck_assert_int_eq(chmod(own, 01777), 0);
+	expect_read(in);
+
+	/* a link is a name that its owner can turn elsewhere, and so is what is
+	 * on the way to where it leads */
+	(void)snprintf(way, sizeof(way), "%s/way", below);
+	(void)snprintf(
+		by_link, sizeof(by_link), "%s/way/../way//it.ini", below);
+	ck_assert_int_eq(symlink(".//own/", way), 0);
+	expect_read(by_link);
+	given_away(way, 65534);
+	expect_refused(by_link, way, OWNED);
+	given_away(way, 0);
+	ck_assert_int_eq(symlink(in, file), 0);
+	expect_read(file);
+	ck_assert_int_eq(chmod(own, 0777), 0);
+	expect_refused(file, own, WRITABLE);
+	given_away(in, 65534);
+	ck_assert_int_eq(chmod(own, 0755), 0);
+	expect_refused(file, in, OWNED);
+	ck_assert_int_eq(unlink(way), 0);
+	ck_assert_int_eq(symlink("way", way), 0);
+	{
+		struct reading r = read_argv("-c", by_link, NULL);
+
+		ck_assert_ptr_nonnull(strstr(buffer_text(&r.faults.text),
+			"cannot open: Too many levels"));
+		forget(&r);
+	}
+	ck_assert_int_eq(unlink(in), 0);
+	ck_assert_int_eq(unlink(way), 0);
+	ck_assert_int_eq(rmdir(own), 0);
+	ck_assert_int_eq(rmdir(below), 0);
+}
+END_TEST
+
+/* In the same place, but not as root. */
+START_TEST(others_read_what_they_can)
+{
+	int status;
+	pid_t pid;
+
+	write_file(WEB, 0666);
+	ck_assert_int_eq(chmod(dir, 0777), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (geteuid() == 0 && setresuid(65534, 65534, 65534) == -1)
+			_exit(1);
+		expect_read(file);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(a_descriptor_of_ours_is_read_by_its_name)
+{
+	char name[40];
+	char its[40];
+	int fd;
+
+	write_file(WEB, 0644);
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	ck_assert_int_eq(unlink(file), 0);
+	expect_read(name);
+	if (geteuid() == 0) {
+		ck_assert_int_eq(fchown(fd, 65534, (gid_t)-1), 0);
+		(void)snprintf(
+			its, sizeof(its), "/proc/%d/fd/%d", (int)getpid(), fd);
+		expect_refused(name, its, OWNED);
+	}
+	(void)close(fd);
+}
+END_TEST
+
 START_TEST(a_huge_file_is_refused)
 {
 	write_file(WEB, 0600);
@@ -706,6 +845,9 @@ static TCase *files(void)
 	tcase_add_test(tcase, what_is_no_readable_file_is_refused);
 	tcase_add_loop_test(
 		tcase, a_file_that_others_may_write_is_refused_for_root, 0, 2);
+	tcase_add_test(tcase, root_reads_only_what_root_alone_can_change);
+	tcase_add_test(tcase, others_read_what_they_can);
+	tcase_add_test(tcase, a_descriptor_of_ours_is_read_by_its_name);
 	tcase_add_test(tcase, a_huge_file_is_refused);
 	return tcase;
 }

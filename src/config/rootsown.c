@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/rootsown.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum {
+	/* O_NONBLOCK: a FIFO must not keep us waiting for its writer */
+	TO_READ = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+	LINKS_MOST = 40, /* as the kernel has it */
+	NOBODY = 65534,
+};
+
+struct way {
+	int dir;             /* where we are, O_PATH */
+	char done[PATH_MAX]; /* the same in words, for messages; "": / */
+	char rest[PATH_MAX];
+	int links;
+};
+
+static int cannot_open(int error, struct error *err)
+{
+	return error_set(err, error, "cannot open");
+}
+
+/* In a user namespace all who are not in it have this uid: whoever made the
+ * namespace is master of it anyway, and / mostly belongs to one of these. */
+static bool is_outside(uid_t uid)
+{
+	FILE *map = uid == NOBODY ? fopen("/proc/self/uid_map", "re") : NULL;
+	unsigned long inside;
+	unsigned long count;
+	bool found = map == NULL;
+
+	while (!found && fscanf(map, "%lu %*u %lu", &inside, &count) == 2)
+		found = uid >= inside && uid - inside < count;
+	if (map != NULL)
+		(void)fclose(map);
+	return !found;
+}
+
+static int check_owner(
+	const char *path, const struct stat *st, struct error *err)
+{
+	if (st->st_uid == 0 || is_outside(st->st_uid))
+		return 0;
+	return error_set(err, 0,
+		"'%s' belongs to user %u, refused for root; try chown root",
+		path, (unsigned)st->st_uid);
+}
+
+static int check_directory(
+	const char *path, const struct stat *st, struct error *err)
+{
+	if ((st->st_mode & (S_IWGRP | S_IWOTH)) == 0 ||
+		(st->st_mode & S_ISVTX) != 0)
+		return 0;
+	return error_set(err, 0,
+		"'%s' is writable by others than its owner, refused for root; "
+		"try chmod go-w",
+		*path != '\0' ? path : "/");
+}
+
+static int enter(struct way *w, int dir, struct error *err)
+{
+	struct stat st;
+
+	if (w->dir != -1)
+		(void)close(w->dir);
+	w->dir = dir;
+	if (dir == -1 || fstat(dir, &st) == -1)
+		return cannot_open(errno, err);
+	if (check_owner(*w->done != '\0' ? w->done : "/", &st, err) == -1)
+		return -1;
+	return check_directory(w->done, &st, err);
+}
+
+static int begin(struct way *w, struct error *err)
+{
+	*w->done = '\0';
+	return enter(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), err);
+}
+
+/* What a link says stands before what is left of the way. */
+static int follow(struct way *w, int link, struct error *err)
+{
+	char target[PATH_MAX] untouched;
+	ssize_t len = readlinkat(link, "", target, sizeof(target));
+	size_t rest = strlen(w->rest) + 1;
+
+	if (len <= 0 || ++w->links > LINKS_MOST)
+		return cannot_open(len == -1 ? errno : ELOOP, err);
+	if ((size_t)len + 1 + rest > sizeof(w->rest))
+		return cannot_open(ENAMETOOLONG, err);
+	(void)memmove(w->rest + len + 1, w->rest, rest);
+	(void)memcpy(w->rest, target, (size_t)len);
+	w->rest[len] = '/';
+	return *target == '/' ? begin(w, err) : 0;
+}
+
+/* A descriptor of somebody's, /proc/self/fd/N: what it names is no path. */
+static bool is_magic(int link)
+{
+	struct statfs fs;
+
+	return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
+static int finish(const struct way *w, const char *path, const char *name,
+	int flags, struct error *err)
+{
+	scoped_fd fd = openat(w->dir, name, TO_READ | flags);
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return cannot_open(errno, err);
+	if (check_owner(path, &st, err) == -1)
+		return -1;
+	return fd_release(&fd);
+}
+
+/* One name on the way.  1: go on; 0: *found is the file. */
+static int step(
+	struct way *w, char *name, bool last, int *found, struct error *err)
+{
+	scoped_fd fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	size_t len = strlen(w->done);
+	struct stat st;
+	bool magic;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return cannot_open(errno, err);
+	if (len + 1 + strlen(name) >= sizeof(w->done))
+		return cannot_open(ENAMETOOLONG, err);
+	(void)snprintf(w->done + len, sizeof(w->done) - len, "/%s", name);
+	if (check_owner(w->done, &st, err) == -1)
+		return -1;
+	magic = S_ISLNK(st.st_mode) && last && is_magic(fd);
+	if (S_ISLNK(st.st_mode) && !magic) {
+		w->done[len] = '\0';
+		return follow(w, fd, err) == -1 ? -1 : 1;
+	}
+	if (S_ISDIR(st.st_mode) && !last)
+		return enter(w, fd_release(&fd), err) == -1 ? -1 : 1;
+	if (!last)
+		return cannot_open(ENOTDIR, err);
+	*found = finish(w, w->done, name, magic ? 0 : O_NOFOLLOW, err);
+	return *found == -1 ? -1 : 0;
+}
+
+static int walk(struct way *w, struct error *err)
+{
+	char name[NAME_MAX + 1];
+	int found = -1;
+	int got = begin(w, err) == -1 ? -1 : 1;
+
+	while (got == 1) {
+		const char *at = w->rest + strspn(w->rest, "/");
+		size_t len = strcspn(at, "/");
+		const char *next = at + len + strspn(at + len, "/");
+
+		if (len > NAME_MAX)
+			return cannot_open(ENAMETOOLONG, err);
+		(void)memcpy(name, len > 0 ? at : ".", len > 0 ? len : 1);
+		name[len > 0 ? len : 1] = '\0';
+		(void)memmove(w->rest, next, strlen(next) + 1);
+		got = step(w, name, *w->rest == '\0', &found, err);
+	}
+	return found;
+}
+
+int rootsown_open(const char *path, struct error *err)
+{
+	struct way w untouched;
+	size_t len = 0;
+	int fd;
+
+	if (geteuid() != 0) {
+		fd = open(path, TO_READ);
+		return fd != -1 ? fd : cannot_open(errno, err);
+	}
+	w.dir = -1;
+	w.links = 0;
+	if (*path != '/') {
+		if (getcwd(w.rest, sizeof(w.rest)) == NULL)
+			return cannot_open(errno, err);
+		len = strlen(w.rest);
+		w.rest[len++] = '/';
+	}
+	if (*path == '\0' || len + strlen(path) >= sizeof(w.rest))
+		return cannot_open(*path != '\0' ? ENAMETOOLONG : ENOENT, err);
+	(void)text_copy(w.rest + len, sizeof(w.rest) - len, path);
+	fd = walk(&w, err);
+	if (w.dir != -1)
+		(void)close(w.dir);
+	return fd;
+}
