@@ -664,6 +664,71 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	end_saying(sup, &w, text);
 }
 
+/* ---- what a worker can cause at will ---- */
+
+static nsec_t span_end(const struct child *child)
+{
+	return child->life.said_at + (SECOND << child->life.said_span);
+}
+
+static void say_unsaid(struct child *child)
+{
+	unsigned count = child->life.unsaid;
+
+	child->life.unsaid = 0;
+	if (count > 0)
+		news_say(child->service->sup, LOG_WARN, "left-out",
+			"%s.%" PRIu32 ": %u message%s about worker %d left out",
+			child->service->name, child->slot, count,
+			count == 1 ? "" : "s", (int)child->pid);
+}
+
+static void begin_span(struct child *child, nsec_t now)
+{
+	if (child->life.unsaid == 0)
+		child->life.said_span = 0;
+	else if (child->life.said_span < NEWS_SPAN_MOST)
+		child->life.said_span++;
+	say_unsaid(child);
+	child->life.said_at = now;
+	child->life.said = 0;
+}
+
+bool news_spares(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+	nsec_t now = clock_now();
+	int saved = errno;
+
+	if (now >= span_end(child))
+		begin_span(child, now);
+	if (child->life.said < NEWS_SPARED) {
+		child->life.said++;
+	} else {
+		child->life.unsaid++;
+		timer_arm_within(
+			sup->loop, &sup->news.spares, span_end(child) - now);
+	}
+	errno = saved; /* for the line itself */
+	return child->life.unsaid == 0;
+}
+
+static void on_spares(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct child_walk walk = children_of_all(sup);
+	nsec_t now = clock_now();
+	struct child *c;
+
+	(void)revents;
+	ev_timer_stop(loop, timer);
+	while ((c = child_next(&walk)) != NULL)
+		if (c->life.unsaid > 0 && now >= span_end(c))
+			begin_span(c, now);
+		else if (c->life.unsaid > 0)
+			timer_arm_within(loop, timer, span_end(c) - now);
+}
+
 /* ---- last words ---- */
 
 void news_expect(struct supervisor *sup, const char *cause, uint64_t serial)
@@ -734,6 +799,7 @@ int news_init(struct supervisor *sup, struct error *err)
 	buffer_init(&h->scratch, 8192);
 	sup->news.history = h;
 	timer_init(&sup->news.timer, on_patience_over, sup);
+	timer_init(&sup->news.spares, on_spares, sup);
 	return 0;
 }
 
@@ -779,6 +845,7 @@ const struct carried carried_history = {
 static void news_on_go_on(struct supervisor *sup)
 {
 	flush_told(sup);
+	on_spares(sup->loop, &sup->news.spares, 0);
 }
 
 static void news_on_end(struct supervisor *sup)
@@ -787,6 +854,7 @@ static void news_on_end(struct supervisor *sup)
 		return;
 	news_stop_waiting(sup);
 	ev_timer_stop(sup->loop, &sup->news.timer);
+	ev_timer_stop(sup->loop, &sup->news.spares);
 	free(sup->news.history->lines);
 	buffer_fini(&sup->news.history->scratch);
 	free(sup->news.history);
@@ -804,6 +872,7 @@ static void news_on_renamed(struct service *service, const char *old)
 
 const struct part news_part = {
 	.name = "news",
+	.dying = say_unsaid,
 	.report = news_on_report,
 	.renamed = news_on_renamed,
 	.go_on = news_on_go_on,

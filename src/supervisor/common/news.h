@@ -59,6 +59,17 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	const char *event, const struct news_number *numbers, size_t count,
 	const char *format, ...) __attribute__((format(printf, 6, 7)));
 
+/*
+ * Before whatever is told, as an event or in the log, of what a worker can do as
+ * often as it likes: may it be told?  A worker must not fill the log, nor push
+ * the events of others out of the history.  So it is told 8 times in a second;
+ * of one that does more, 8 times in two seconds, then in four, up to 64, until it
+ * does less.  How much was left out is told at the end of each such span.
+ */
+#define NEWS_SPARED 8
+#define NEWS_SPAN_MOST 6
+bool news_spares(struct child *child);
+
 /* Before an EXITED report: set its cause, or NULL, and the serial of the worker
  * whose last output it waits for, or 0. */
 void news_expect(struct supervisor *sup, const char *cause, uint64_t serial);

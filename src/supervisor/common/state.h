@@ -137,6 +137,7 @@ struct record {
 	struct news *head; /* told in order */
 	struct news *tail;
 	ev_timer timer;
+	ev_timer spares; /* to tell what was left out (news_spares()) */
 };
 
 /* What is left of the start in the background, and of the log (daemon.h). */

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/look/remote.h"
 #include "os/vfork.h"
+#include "supervisor/common/news.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/intercept/listens.h"
@@ -133,8 +134,10 @@ static void add_waiting(struct takeover *t, const struct listener *l,
 				&list[i].item) == 0)
 			continue;
 		t->remote->late |= errno == ETIMEDOUT;
-		log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
-			t->service->name, t->child->slot, listener_text(l));
+		if (news_spares(t->child))
+			log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
+				t->service->name, t->child->slot,
+				listener_text(l));
 	}
 }
 

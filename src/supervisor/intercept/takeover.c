@@ -172,7 +172,7 @@ static int bind_either(struct takeover *t, bool first)
 
 	if (got != -1 || errno != EADDRINUSE || !first)
 		return got;
-	if (!learned_make_way(t->service, &key)) {
+	if (!learned_make_way(t->child, &key)) {
 		errno = EADDRINUSE;
 		return -1;
 	}
@@ -182,10 +182,11 @@ static int bind_either(struct takeover *t, bool first)
 
 static void tell_taken(const struct takeover *t, const struct listener *l)
 {
-	news_say(t->service->sup, LOG_NOTE, "listening",
-		"%s: listening on %s, taken over from %s.%" PRIu32,
-		t->service->name, listener_text(l), t->service->name,
-		t->child->slot);
+	if (news_spares(t->child))
+		news_say(t->service->sup, LOG_NOTE, "listening",
+			"%s: listening on %s, taken over from %s.%" PRIu32,
+			t->service->name, listener_text(l), t->service->name,
+			t->child->slot);
 }
 
 static void keep_options(struct listener *l, const struct takeover *t)
@@ -243,8 +244,9 @@ static void learn(struct takeover *t, bool first)
 	l = learned_add(t->service, &t->key, fd, &err);
 	if (l == NULL) {
 		fd_close(&fd);
-		log_warn("%s: a port cannot be taken over: %s",
-			t->service->name, err.text);
+		if (news_spares(t->child))
+			log_warn("%s: a port cannot be taken over: %s",
+				t->service->name, err.text);
 		if (own)
 			takeover_answer(
 				t, 0); /* it is bound, as the worker wished */
@@ -255,7 +257,8 @@ static void learn(struct takeover *t, bool first)
 	keep_options(l, t);
 	tell_taken(t, l);
 	if (learned_named(t->service, NULL) != NULL &&
-		learned_named(t->service, &t->key) == NULL)
+		learned_named(t->service, &t->key) == NULL &&
+		news_spares(t->child))
 		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
 			 "name",
 			t->service->name, t->child->slot, listener_text(l));

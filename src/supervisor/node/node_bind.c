@@ -25,11 +25,13 @@
 
 static void tell_bound(const struct node_worker *w, const struct listener *l)
 {
-	const struct child *c = w->child;
+	struct child *c = w->child;
 
-	news_say(c->service->sup, LOG_NOTE, "listening",
-		"%s: listening on %s, as %s.%" PRIu32 " asked for",
-		c->service->name, listener_text(l), c->service->name, c->slot);
+	if (news_spares(c))
+		news_say(c->service->sup, LOG_NOTE, "listening",
+			"%s: listening on %s, as %s.%" PRIu32 " asked for",
+			c->service->name, listener_text(l), c->service->name,
+			c->slot);
 }
 
 /* libuv waits with poll and would hang in accept(2). */
@@ -153,7 +155,7 @@ static int open_either(const struct node_worker *w,
 	fd = open_key(key, user.uid, flags);
 	if (fd != -1 || errno != EADDRINUSE)
 		return fd;
-	if (learned_make_way(w->child->service, key))
+	if (learned_make_way(w->child, key))
 		return open_key(key, user.uid, flags);
 	errno = EADDRINUSE;
 	return -1;

@@ -226,7 +226,8 @@ void node_use_drop(struct node_worker *w, size_t i, bool closed)
 	unlink_use(w, &w->uses[i]);
 	if (closed && !uses_listener(w, l) && learned_unuse(w->child, l) &&
 		!w->leaving && learned_only(l))
-		learned_close(w->child->service, l); /* by its last user */
+		learned_close(
+			w->child->service, l, w->child); /* by its last user */
 	else if (s->rr)
 		node_rr_room(s); /* what waits for nobody now */
 }

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
+#include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
@@ -322,18 +323,21 @@ void learned_drop_all(struct service *service)
 
 /* The keeper may have it for a moment yet; one that does not listen is in nobody's
  * way (inet_csk_bind_conflict()). */
-void learned_close(struct service *service, struct listener *l)
+void learned_close(
+	struct service *service, struct listener *l, struct child *by)
 {
-	log_note("%s: %s closed: no worker uses it any more", service->name,
-		listener_text(l));
+	if (by == NULL || news_spares(by))
+		log_note("%s: %s closed: no worker uses it any more",
+			service->name, listener_text(l));
 	group_forget(l);
 	heal_forget(l);
 	(void)shutdown(l->fd, SHUT_RD);
 	learned_drop(service, l);
 }
 
-bool learned_make_way(struct service *service, const struct socket_key *key)
+bool learned_make_way(struct child *child, const struct socket_key *key)
 {
+	struct service *service = child->service;
 	bool made = false;
 
 	for (size_t i = service->held.learned.count; i-- > 0;) {
@@ -342,7 +346,7 @@ bool learned_make_way(struct service *service, const struct socket_key *key)
 		if (l->key.port != key->port || l->key.type != key->type ||
 			!learned_only(l) || learned_is_used(l, NULL))
 			continue;
-		learned_close(service, l);
+		learned_close(service, l, child);
 		made = true;
 	}
 	return made;
@@ -387,7 +391,7 @@ static nsec_t trim(struct service *service, nsec_t now)
 			again = nsec_min(
 				again, left > LOOK_AGAIN ? left : LOOK_AGAIN);
 		else if (learned_only(l))
-			learned_close(service, l);
+			learned_close(service, l, NULL);
 		else
 			learned_drop(service, l);
 	}

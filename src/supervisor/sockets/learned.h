@@ -47,13 +47,15 @@ void learned_note(const struct child *child);
 void learned_use(struct child *child, struct listener *l, pid_t thread);
 /* The worker uses the listener no more.  True: it was the last one. */
 bool learned_unuse(struct child *child, struct listener *l);
-/* Close a listener whose last user has closed it. */
-void learned_close(struct service *service, struct listener *l);
+/* Close a listener that nobody uses any more, by what that worker does (NULL: by
+ * nobody's). */
+void learned_close(
+	struct service *service, struct listener *l, struct child *by);
 /* Does any worker use it, apart from `not_this` (or NULL)? */
 bool learned_is_used(const struct listener *l, const struct child *not_this);
-/* Drop the unused listeners of this port, because the command has changed.
- * Returns whether there were any. */
-bool learned_make_way(struct service *service, const struct socket_key *key);
+/* Drop the unused listeners of this port, because the command has changed, and
+ * the worker binds something else there.  Returns whether there were any. */
+bool learned_make_way(struct child *child, const struct socket_key *key);
 void learned_drop(struct service *service, struct listener *l);
 void learned_drop_all(struct service *service);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/carry_workers.h"
 
+#include "supervisor/common/news.h"
 #include "supervisor/sockets/carry_sockets.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
@@ -60,6 +61,8 @@ static const struct plain_row child_rows[] = {
 	PLAIN(37, child, trap.missing_told, BOOL),
 	PLAIN(38, child, listening.expected, UNSIGNED),
 	PLAIN(39, child, listening.expected_of, UNSIGNED),
+	PLAIN(40, child, life.unsaid, UNSIGNED),
+	PLAIN_ENUM(41, child, life.said_span, NEWS_SPAN_MOST),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };

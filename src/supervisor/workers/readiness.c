@@ -25,7 +25,6 @@
 
 /* The most datagrams in a turn: a worker that floods delays only itself. */
 #define MESSAGES_A_TURN 16
-#define SAID_A_SECOND 8
 #define WATCHDOG_MAX (24 * HOUR)
 
 static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -186,26 +185,15 @@ static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
 	service_tell(child->service, &event);
 }
 
-/* What a worker says of itself is told so often a second at most: it must not
- * fill the log, nor push the events of others out of the history. */
 static void pass_on(struct child *child, const struct notify_message *m)
 {
 	const struct service *s = child->service;
-	nsec_t now = clock_now();
 
-	if (!m->has_errno && !m->reloading)
-		return;
-	if (now - child->life.said_at >= SECOND) {
-		child->life.said_at = now;
-		child->life.said = 0;
-	}
-	if (child->life.said++ >= SAID_A_SECOND)
-		return;
-	if (m->has_errno)
+	if (m->has_errno && news_spares(child))
 		news_say(s->sup, LOG_WARN, "worker-errno",
 			"%s.%" PRIu32 ": worker %d says: %s", s->name,
 			child->slot, (int)child->pid, strerror(m->error));
-	if (m->reloading)
+	if (m->reloading && news_spares(child))
 		news_say(s->sup, LOG_INFO, "worker-reloading",
 			"%s.%" PRIu32
 			": worker %d is reloading its configuration",

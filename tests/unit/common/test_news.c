@@ -172,6 +172,61 @@ START_TEST(an_end_that_was_asked_for_is_no_trouble)
 }
 END_TEST
 
+static unsigned told_of(struct child *c, unsigned tries)
+{
+	unsigned told = 0;
+
+	while (tries-- > 0)
+		told += news_spares(c);
+	return told;
+}
+
+START_TEST(what_a_worker_repeats_is_told_less_and_less_and_counted)
+{
+	struct child *c = room_child(web, 0);
+
+	ck_assert_uint_eq(told_of(c, 100), NEWS_SPARED);
+	ck_assert_uint_eq(told_of(room_child(web, 1), 5), 5);
+	room_pass(1100 * MSEC);
+	(void)place_of("web.0: 92 messages about worker 4194305 left out");
+	ck_assert_uint_eq(told_of(c, 9), NEWS_SPARED);
+	room_pass(SECOND); /* of two */
+	ck_assert_uint_eq(told_of(c, 9), 0);
+	room_pass(1100 * MSEC);
+	(void)place_of("web.0: 10 messages about worker 4194305 left out");
+
+	/* minutes of it, ten times a second */
+	heard[0] = '\0';
+	for (int i = 0; i < 2000; i++) {
+		room_pass(100 * MSEC);
+		(void)news_spares(c);
+		if (strlen(heard) > sizeof(heard) / 2)
+			heard[0] = '\0';
+	}
+	ck_assert_uint_eq(c->life.said_span, NEWS_SPAN_MOST);
+	ck_assert_uint_le(c->life.unsaid, 640);
+
+	/* who does less is told of at once */
+	room_pass(130 * SECOND);
+	ck_assert_uint_eq(told_of(c, 1), 1);
+	room_pass(64 * SECOND);
+	ck_assert_uint_eq(told_of(c, 1), 1);
+	ck_assert_uint_eq(c->life.said_span, 0);
+}
+END_TEST
+
+START_TEST(what_was_left_out_of_one_that_ends_is_counted_before)
+{
+	struct child *c = room_child(web, 0);
+
+	(void)told_of(c, NEWS_SPARED + 1);
+	room_killed(c, SIGSEGV);
+	ck_assert_uint_lt(
+		place_of("web.0: 1 message about worker 4194305 left out"),
+		place_of("web.0: worker 4194305 killed by SIGSEGV"));
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, room_end);
@@ -183,6 +238,10 @@ static void add(TCase *all)
 	tcase_add_test(all, the_history_has_the_latest_of_it);
 	tcase_add_test(all, what_went_wrong_is_kept_for_the_status);
 	tcase_add_test(all, an_end_that_was_asked_for_is_no_trouble);
+	tcase_add_test(
+		all, what_a_worker_repeats_is_told_less_and_less_and_counted);
+	tcase_add_test(
+		all, what_was_left_out_of_one_that_ends_is_counted_before);
 }
 
 int main(void)

@@ -171,11 +171,11 @@ START_TEST(unused_ones_make_way_for_another_bind_of_the_port)
 	struct socket_key any = key_of("0.0.0.0", l->key.port);
 
 	learned_use(c, l, c->pid);
-	ck_assert(!learned_make_way(web, &any));
+	ck_assert(!learned_make_way(c, &any));
 	(void)learned_unuse(c, l);
-	ck_assert(learned_make_way(web, &any));
+	ck_assert(learned_make_way(c, &any));
 	ck_assert_uint_eq(web->held.learned.count, 0);
-	ck_assert(!learned_make_way(web, &any));
+	ck_assert(!learned_make_way(c, &any));
 }
 END_TEST
 

@@ -45,6 +45,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, news.history),
 	NOT(supervisor, news.head),
 	NOT(supervisor, news.tail),
+	NOT(supervisor, news.spares),
 	NOT(supervisor, reaper.first_children_count),
 	NOT(supervisor, upgrade.exe_path),
 	NOT(supervisor, loop), /* made anew, as all that is watched */
@@ -325,7 +326,7 @@ static const struct {
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 14b 15b 16f 17u "
 		"18u 19b 20u 21i 22i 25b 27b 28b 29b 30i 31u 32b "
-		"33u 34b 35u 36u 37b 38u 39u 100t",
+		"33u 34b 35u 36u 37b 38u 39u 40u 41u 100t",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},
