@@ -2,6 +2,7 @@
 #include "supervisor/sockets/group.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/socket/endpoint.h"
@@ -60,6 +61,14 @@ bool group_has_inode(const struct listener *l, uint64_t inode)
 		if (s->inode == inode)
 			return true;
 	return l->inode == inode;
+}
+
+bool group_had_inode(const struct listener *l, uint64_t inode)
+{
+	for (size_t i = 0; i < COUNT_OF(l->closed); i++)
+		if (l->closed[i] == inode)
+			return true;
+	return group_has_inode(l, inode);
 }
 
 unsigned group_size(const struct listener *l)
@@ -228,6 +237,9 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	heal_forget_also(l, s->fd);
 	if (!few)
 		group_apply(l);
+	(void)memmove(&l->closed[1], &l->closed[0],
+		sizeof(l->closed) - sizeof(l->closed[0]));
+	l->closed[0] = s->inode;
 	reuseport_leave(s->fd);
 	if (few)
 		group_apply(l);

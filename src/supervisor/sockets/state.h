@@ -50,6 +50,7 @@ struct listener {
 	int heal;         /* the epoll set it is in (heal.h), or -1 */
 	unsigned users;   /* services' sets that hold it */
 	struct listener_socket *sockets; /* NULL: there is but `fd` */
+	uint64_t closed[4];              /* inodes of the latest that were */
 	bool own_group; /* a server has joined them by itself: not steered */
 
 	/* A worker that binds by itself gets it where the key is the same. */

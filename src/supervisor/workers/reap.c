@@ -9,10 +9,14 @@
 #include "os/environ.h"
 #include "os/pidfd.h"
 #include "os/process.h"
+#include "os/look/remote.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/common/kind.h"
@@ -27,6 +31,8 @@
 #define REAPED_A_TURN 64
 #define SWEEP_INTERVAL (1 * SECOND)
 #define CHILDREN_MAX 65536
+/* Descriptors of a process that are looked at for sockets of ours. */
+#define NAMELESS_FDS 1024
 
 /* Between two looks for what dead workers left behind: as long as SIGKILL takes,
  * and so much longer than a look that looks take no more than 5 % of the time. */
@@ -177,6 +183,74 @@ static struct remains *remains_of(const struct supervisor *sup, uint64_t serial)
 	return r;
 }
 
+/*
+ * A process may have cleared its environment, so that nobody can read whose it
+ * was.  If it has a socket that nclust holds, a worker has left it, of a cluster
+ * that has the socket; and no worker that is younger than it.  (Who leaves one
+ * while its successor runs already is found at the next restart.)
+ */
+struct nameless {
+	struct remote remote;
+	uint64_t start;
+	const struct service *service; /* that is being asked about */
+	bool has;                      /* one of its sockets */
+};
+
+static bool is_held(void *context, int fd, const char *target)
+{
+	struct nameless *n = context;
+	struct listener_walk walk = listeners_of(n->service, LISTENERS_ALL);
+	uint64_t inode = remote_socket_inode(target);
+	const struct listener *l;
+
+	(void)fd;
+	while (inode != 0 && !n->has && (l = listener_next(&walk)) != NULL)
+		n->has = group_had_inode(l, inode);
+	return n->has;
+}
+
+static int look_at_sockets(void *context)
+{
+	struct nameless *n = context;
+
+	return remote_each_fd(&n->remote, NAMELESS_FDS, is_held, n);
+}
+
+/* Does a worker of the cluster live that is older? */
+static bool has_older(const struct nameless *n)
+{
+	struct child_walk walk = children_of(n->service);
+	struct process_facts facts;
+	const struct child *c;
+
+	while ((c = child_next(&walk)) != NULL)
+		if (process_look(c->pid, &facts) == 0 &&
+			facts.start <= n->start)
+			return true;
+	return false;
+}
+
+static bool is_left_nameless(struct supervisor *sup, pid_t pid)
+{
+	struct nameless n = {0};
+	struct process_facts facts;
+	bool left = false;
+
+	if (process_look(pid, &facts) == -1 || facts.state == 'Z')
+		return false;
+	n.start = facts.start;
+	remote_of(&n.remote, pid);
+	for (size_t i = 0; i < sup->service_count; i++) {
+		n.service = sup->services[i];
+		n.has = false;
+		(void)remote_run(&n.remote, look_at_sockets, &n);
+		if (n.has && has_older(&n))
+			return false;
+		left |= n.has;
+	}
+	return left;
+}
+
 /* End what workers left behind that are no more; returns how many of
  * `serial` (0: any).  One whose worker cannot be read is left to a later look. */
 static unsigned end_strays(struct supervisor *sup, uint64_t serial)
@@ -191,10 +265,17 @@ static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 		struct remains *r;
 		uint64_t whose;
 
-		if (!is_stray(sup, list[i]) ||
-			environ_value(list[i], "NCLUST_WORKER", value,
-				sizeof(value)) == -1)
+		if (!is_stray(sup, list[i]))
 			continue;
+		if (environ_value(list[i], "NCLUST_WORKER", value,
+			    sizeof(value)) == -1) {
+			if (errno == ENOENT && serial == 0 &&
+				is_left_nameless(sup, list[i])) {
+				found++;
+				signal_stray(list[i], SIGKILL);
+			}
+			continue;
+		}
 		whose = strtoull(value, NULL, 16);
 		if (whose != serial && child_by_serial(sup, whose) != NULL)
 			continue;

@@ -91,6 +91,44 @@ time.sleep(600)' "$PORT" >"$DIR/root" 3>&- &
 		tail -n 1)" -ge 100 ]
 }
 
+# left_at_restart DRAIN
+left_at_restart() {
+	free_port
+	cat >"$DIR/leaves" <<-'END'
+		#!/bin/sh
+		left=${0%/*}/left/$NCLUST_GENERATION
+		(setsid env -i sh -c 'echo $$ >>"$0"; exec sleep 1000' "$left" &)
+		exec "$@"
+	END
+	chmod 755 "$DIR/leaves"
+	mkdir -m 777 "$DIR/left"
+	start_cluster -n 2 --user nobody -l "$AT" --ready notify --drain "$1" \
+		-- "$DIR/leaves" "$FIXTURES/serve" --notify
+	wait_until 10 '[ "$(wc -l <"$DIR/left/1")" -eq 2 ]'
+	mapfile -t old <"$DIR/left/1"
+	nclust restart it
+	STARTED+=("${old[@]}")
+	for pid in "${old[@]}"; do
+		poll_until 10 is_gone "$pid"
+	done
+	# those of who lives do
+	mapfile -t new <"$DIR/left/2"
+	STARTED+=("${new[@]}")
+	is_alive "${new[0]}"
+	is_alive "${new[1]}"
+	kill -KILL "${new[@]}"
+}
+
+@test "what old workers left without a name goes with them at a restart" {
+	need setsid
+	left_at_restart off
+}
+
+@test "so it does if it has a socket that nclust has closed" {
+	need setsid
+	left_at_restart quiet
+}
+
 # --- Who may only read ---------------------------------------------------------------
 
 @test "who may only read is not told the values of env" {

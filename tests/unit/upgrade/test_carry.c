@@ -118,6 +118,7 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, left_over), /* of a start */
 	NOT(listener, sup),
 	NOT(listener, sockets),   /* beside */
+	NOT(listener, closed),    /* who has one is harmless */
 	NOT(listener, servers),   /* beside */
 	NOT(listener, kept.held), /* told anew */
 	NOT(listener, kept.stored),
