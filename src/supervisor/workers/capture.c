@@ -25,6 +25,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,9 +33,14 @@
 /* A logger that takes no packet for so long hangs, and is replaced. */
 #define LOGGER_PATIENCE_MS 100
 #define LOGGER_RESTART (1 * SECOND)
+/* So long after there was something to read it is asked whether it lives, and
+ * has so many seconds to answer. */
+#define LOGGER_LOOK (2 * SECOND)
+#define LOGGER_ANSWERS_IN 4
 #define PACKETS_A_TURN 64
 
 static int start(struct supervisor *sup);
+static void watch_pipe(struct supervisor *sup, int pipe);
 
 /* ---- which output goes where ---- */
 
@@ -229,6 +235,8 @@ void capture_hand_over(struct service *service, const struct child *child)
 	for (int i = 0; i < 2; i++) {
 		if (child->output[i] == -1)
 			continue;
+		if (ev_is_active(&service->sup->logger.work))
+			watch_pipe(service->sup, child->output[i]);
 		p.stream = (uint32_t)i + 1;
 		if (!send_packet(service->sup, &p, child->output[i]))
 			return; /* the next logger gets it */
@@ -245,6 +253,88 @@ bool capture_ask_last(const struct child *child)
 
 	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
 	return send_packet(child->service->sup, &p, -1);
+}
+
+/* ---- does it live? ---- */
+
+/* A worker that has closed its output leaves the pipe readable for ever. */
+static bool is_at_its_end(int pipe)
+{
+	struct pollfd at = {.fd = pipe, .events = POLLIN};
+
+	return poll(&at, 1, 0) == 1 && (at.revents & POLLIN) == 0;
+}
+
+static void watch_pipe(struct supervisor *sup, int pipe)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	if (pipe != -1 && !is_at_its_end(pipe))
+		(void)epoll_ctl(
+			sup->logger.work.fd, EPOLL_CTL_ADD, pipe, &event);
+}
+
+static void stop_watching(struct supervisor *sup)
+{
+	int set = sup->logger.work.fd;
+
+	ev_io_stop(sup->loop, &sup->logger.work);
+	ev_timer_stop(sup->loop, &sup->logger.look);
+	sup->logger.asked = 0;
+	if (set != -1)
+		(void)close(set);
+	ev_io_set(&sup->logger.work, -1, EV_READ);
+}
+
+/*
+ * Wait until a worker says something.  Then the logger has work, and is asked
+ * in a while whether it lives; when it has answered, we wait again.  So nothing
+ * is done as long as nobody says anything, and little while all do.  The set is
+ * made anew each time, as a pipe that we close stays in it: the logger has the
+ * same.
+ */
+static void watch_work(struct supervisor *sup)
+{
+	struct child_walk walk = children_of_all(sup);
+	const struct child *child;
+	int set;
+
+	stop_watching(sup);
+	set = epoll_create1(EPOLL_CLOEXEC);
+	if (set == -1)
+		return;
+	ev_io_set(&sup->logger.work, set, EV_READ);
+	while ((child = child_next(&walk)) != NULL)
+		for (int i = 0; i < 2; i++)
+			watch_pipe(sup, child->output[i]);
+	ev_io_start(sup->loop, &sup->logger.work);
+}
+
+static void on_work(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+
+	(void)revents;
+	ev_io_stop(loop, watcher);
+	timer_arm(loop, &sup->logger.look, LOGGER_LOOK);
+}
+
+/* Worker 0 does not exist; its last output is answered all the same, also by
+ * the logger of an earlier release. */
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	const struct logwire_packet p = {.kind = LOGWIRE_ENDED};
+	struct supervisor *sup = timer->data;
+
+	(void)revents;
+	if (sup->logger.asked > LOGGER_ANSWERS_IN) {
+		give_up_on_it(sup);
+		return;
+	}
+	/* by steps, because we may have stood still ourselves */
+	if (sup->logger.asked++ == 0 && !send_packet(sup, &p, -1))
+		return;
+	timer_arm(loop, timer, SECOND);
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -265,7 +355,9 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		}
 		if (m.cut || !logwire_check(&p, (size_t)m.len))
 			continue;
-		if (p.kind == LOGWIRE_LAST)
+		if (p.kind == LOGWIRE_LAST && p.worker == 0)
+			watch_work(sup);
+		else if (p.kind == LOGWIRE_LAST)
 			reap_last_output(
 				sup, p.worker, p.text, p.address_in_use != 0);
 	}
@@ -299,6 +391,9 @@ static void init_watchers(struct supervisor *sup)
 	io_init(&sup->logger.watcher, on_channel, sup->logger.watcher.fd, sup);
 	io_init(&sup->logger.exit, on_logger_exit, sup->logger.pidfd, sup);
 	timer_init(&sup->logger.restart, on_restart, sup);
+	io_init(&sup->logger.work, on_work, -1, sup);
+	timer_init(&sup->logger.look, on_look, sup);
+	sup->logger.asked = 0;
 }
 
 void logger_init(struct supervisor *sup)
@@ -323,6 +418,7 @@ void logger_resume(struct supervisor *sup)
 	if (sup->logger.watcher.fd != -1)
 		ev_io_start(sup->loop, &sup->logger.watcher);
 	ev_io_start(sup->loop, &sup->logger.exit);
+	watch_work(sup);
 }
 
 static void set_sink(struct supervisor *sup)
@@ -344,6 +440,7 @@ static void begin(struct supervisor *sup, int channel)
 	ev_io_start(sup->loop, &sup->logger.watcher);
 	ev_io_set(&sup->logger.exit, sup->logger.pidfd, EV_READ);
 	ev_io_start(sup->loop, &sup->logger.exit);
+	watch_work(sup);
 }
 
 static int start(struct supervisor *sup)
@@ -441,6 +538,7 @@ void logger_ended(struct supervisor *sup)
 	ev_io_stop(sup->loop, &sup->logger.exit);
 	on_channel(sup->loop, &sup->logger.watcher, EV_READ);
 	close_channel(sup);
+	stop_watching(sup);
 	fd_close(&sup->logger.pidfd);
 	sup->logger.pid = 0;
 	news_stop_waiting(sup);
@@ -461,6 +559,7 @@ void logger_fini(struct supervisor *sup)
 	struct pidfd_end end;
 
 	ev_timer_stop(sup->loop, &sup->logger.restart);
+	stop_watching(sup);
 	close_channel(sup);
 	if (sup->logger.pid == 0 || sup->orphans.has_past)
 		return; /* it goes on waiting for one that can */

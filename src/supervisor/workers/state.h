@@ -49,6 +49,9 @@ struct logger {
 	ev_io exit;
 	ev_timer restart;
 	nsec_t started;
+	ev_io work;     /* its fd: an epoll of the workers' pipes, or -1 */
+	ev_timer look;  /* there was work: does it live? */
+	unsigned asked; /* that many looks ago; 0: not */
 };
 
 /* Of the one that closes what workers have made (foreign.h). */

@@ -568,6 +568,30 @@ replace() {
 	done
 }
 
+@test "prefix: a logger that stands still is replaced, and no line is lost" {
+	local as=()
+
+	((EUID != 0)) || as=(--user nobody)
+	with_output "$DIR/text" -n 1 "${as[@]}" --log prefix \
+		--ready alive:1ms -- \
+		sh -c 'i=0; while :; do echo "line $((i += 1))"; sleep 0.1; done'
+	wait_ready
+	poll_until 10 file_has "$DIR/text" "line 3"
+	old=$(logger_pid)
+	kill -STOP "$old"
+	poll_until 15 another_logger "$old"
+	wait_logged "the logger does not answer: replacing it"
+	# what was written meanwhile waited in the pipe
+	so_far=$(grep -c '^it.0 | line' "$DIR/text")
+	more() {
+		[ "$(grep -c '^it.0 | line' "$DIR/text")" -gt $((so_far + 40)) ]
+	}
+	poll_until 20 more
+	grep -o 'line [0-9]*' "$DIR/text" | cut -d' ' -f2 >"$DIR/numbers"
+	cmp "$DIR/numbers" <(seq "$(wc -l <"$DIR/numbers")")
+	[ "$(worker 0 .restarts)" -eq 0 ]
+}
+
 @test "a logger that is stopped does not stop nclust" {
 	with_output "$DIR/text" -n 2 --log prefix --ready notify \
 		--stop-signal KILL -- "$FIXTURES/deaf" --notify
