@@ -39,7 +39,9 @@ void remote_of(struct remote *r, pid_t tid);
 
 /* Run `deed` with the rights to look at the process, here or in such a child:
  * it may change only what `argument` points to, and must not lock or allocate.
- * What it returns, with its errno; or -1. */
+ * It must not look by another function of this file: that would start a child in
+ * the child, on the one stack that there is for them.  What it returns, with its
+ * errno; or -1. */
 typedef int remote_deed(void *argument);
 int remote_run(struct remote *r, remote_deed *deed, void *argument);
 

@@ -209,13 +209,6 @@ static bool is_held(void *context, int fd, const char *target)
 	return n->has;
 }
 
-static int look_at_sockets(void *context)
-{
-	struct nameless *n = context;
-
-	return remote_each_fd(&n->remote, NAMELESS_FDS, is_held, n);
-}
-
 /* Does a worker of the cluster live that is older? */
 static bool has_older(const struct nameless *n)
 {
@@ -243,7 +236,7 @@ static bool is_left_nameless(struct supervisor *sup, pid_t pid)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		n.service = sup->services[i];
 		n.has = false;
-		(void)remote_run(&n.remote, look_at_sockets, &n);
+		(void)remote_each_fd(&n.remote, NAMELESS_FDS, is_held, &n);
 		if (n.has && has_older(&n))
 			return false;
 		left |= n.has;
