@@ -109,7 +109,7 @@ void facts_encode(const struct facts *f, struct buffer *out)
 
 const char *facts_read(const char *path, char *to, size_t size)
 {
-	(void)process_read(0, path, to, size);
+	(void)process_read_path(path, to, size);
 	to[strcspn(to, "\n")] = '\0';
 	return to;
 }

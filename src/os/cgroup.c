@@ -221,7 +221,7 @@ static bool read_file(
 	char path[PATH_SIZE + 64];
 
 	(void)snprintf(path, sizeof(path), "%s/%s", home->path, name);
-	return process_read(0, path, text, size) > 0;
+	return process_read_path(path, text, size) > 0;
 }
 
 /* CPUs, rounded up; 0: no quota at this level. */

@@ -50,7 +50,7 @@ pid_t pidfd_pid(int pidfd)
 	if (ioctl(pidfd, GET_INFO, &info) == 0 && info.ids[0] != 0)
 		return (pid_t)info.ids[0];
 	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	(void)process_read(0, path, text, sizeof(text));
+	(void)process_read_path(path, text, sizeof(text));
 	at = strstr(text, "\nPid:");
 	return at != NULL ? (pid_t)strtol(at + 5, NULL, 10) : -1;
 }

@@ -33,10 +33,8 @@ static int open_of(pid_t pid, const char *file)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-ssize_t process_read(pid_t pid, const char *file, char *to, size_t size)
+static ssize_t read_start(int fd, char *to, size_t size)
 {
-	scoped_fd fd = pid != 0 ? open_of(pid, file)
-				: open(file, O_RDONLY | O_CLOEXEC);
 	size_t used = 0;
 	ssize_t got = fd;
 
@@ -48,6 +46,20 @@ ssize_t process_read(pid_t pid, const char *file, char *to, size_t size)
 	}
 	to[used] = '\0';
 	return got != -1 ? (ssize_t)used : -1;
+}
+
+ssize_t process_read(pid_t pid, const char *file, char *to, size_t size)
+{
+	scoped_fd fd = open_of(pid, file);
+
+	return read_start(fd, to, size);
+}
+
+ssize_t process_read_path(const char *path, char *to, size_t size)
+{
+	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return read_start(fd, to, size);
 }
 
 static unsigned long long next_number(const char **at)
@@ -298,7 +310,8 @@ static int append_children_at(
 
 long process_children(pid_t *list, size_t most)
 {
-	scoped_fd dir = open_of(getpid(), "task");
+	/* not by getpid(): /proc may be of another pid namespace */
+	scoped_fd dir = open("/proc/self/task", O_RDONLY | O_CLOEXEC);
 	char task[16];
 	size_t count = 0;
 

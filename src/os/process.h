@@ -22,10 +22,11 @@ struct process_facts {
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
 
-/* Read the beginning of a small file as a string: /proc/PID/FILE, or, if `pid` is
- * 0, the file of that path.  Returns its length, or -1 and errno.  Takes no
- * memory and no lock. */
+/* Read the beginning of a small file as a string: /proc/PID/FILE, or the file of
+ * that path.  Returns its length, or -1 and errno (ENOENT: there is no process
+ * of that number, such as 0).  Takes no memory and no lock. */
 ssize_t process_read(pid_t pid, const char *file, char *to, size_t size);
+ssize_t process_read_path(const char *path, char *to, size_t size);
 
 /* The CPU time that its threads have used so far, in nanoseconds: if it has not
  * changed, the process has not run.  Much cheaper than process_look().  0:

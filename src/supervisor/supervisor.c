@@ -241,7 +241,7 @@ static void part_oom_scores(struct supervisor *sup)
 	int lower;
 	int theirs;
 
-	if (process_read(0, path, text, sizeof(text)) <= 0)
+	if (process_read_path(path, text, sizeof(text)) <= 0)
 		return;
 	ours = (int)strtol(text, NULL, 10);
 	lower = ours - OOM_HEAD_START;
@@ -446,8 +446,8 @@ static int start(struct supervisor *sup, struct error *err)
 
 static void supervisor_free(struct supervisor *sup)
 {
-	for (size_t i = 0; i < sup->service_count; i++)
-		service_free(sup->services[i]);
+	while (sup->service_count > 0)
+		service_free(sup->services[sup->service_count - 1]);
 	free(sup->services);
 	children_free(sup);
 	for (size_t i = 0; i < sup->sockets.inherited.count; i++) {

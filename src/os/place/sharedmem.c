@@ -87,7 +87,7 @@ static long free_pages(uint64_t page)
 		"/sys/kernel/mm/hugepages/hugepages-%" PRIu64
 		"kB/free_hugepages",
 		page / 1024);
-	(void)process_read(0, path, text, sizeof(text));
+	(void)process_read_path(path, text, sizeof(text));
 	return strtol(text, NULL, 10);
 }
 

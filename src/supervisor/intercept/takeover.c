@@ -45,7 +45,7 @@ static unsigned first_free_port(void)
 	static const char path[] =
 		"/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
-	return process_read(0, path, text, sizeof(text)) > 0
+	return process_read_path(path, text, sizeof(text)) > 0
 		? (unsigned)strtoul(text, NULL, 10)
 		: 1024;
 }

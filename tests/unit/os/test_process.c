@@ -67,6 +67,22 @@ START_TEST(a_process_is_looked_at)
 }
 END_TEST
 
+START_TEST(there_is_no_process_0)
+{
+	struct process_facts facts;
+	char text[64];
+
+	errno = 0;
+	ck_assert_int_eq(process_look(0, &facts), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	errno = 0;
+	/* nor is it this file, wherever we are */
+	ck_assert_int_eq(process_read(0, "/proc/self/comm", text, 64), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert_int_gt(process_read_path("/proc/self/comm", text, 64), 0);
+}
+END_TEST
+
 START_TEST(the_time_used_grows)
 {
 	struct process_facts facts;
@@ -288,6 +304,7 @@ int main(int argc, char **argv)
 
 	os_main(argc, argv);
 	tc = tcase_create("process");
+	tcase_add_test(tc, there_is_no_process_0);
 	tcase_add_test(tc, the_time_used_grows);
 	tcase_add_test(tc, who_has_not_run_has_the_same_time);
 	tcase_add_test(tc, a_name_full_of_traps_does_not_confuse);
