@@ -447,8 +447,7 @@ static void take_packet(struct logger *logger, const struct logwire_packet *p,
 		take_output(logger, m);
 	else if (!sound || !keep_take(&logger->keep, p, m))
 		log_error("logger: a packet that is none was refused");
-	for (size_t i = 0; i < m->fd_count; i++)
-		fd_close(&m->fds[i]);
+	fdpass_drop(m);
 }
 
 /* The supervisor is gone for good: read what is in the pipes, and end. */

@@ -59,6 +59,7 @@ static ssize_t receive(
 	};
 
 	m->has_cred = false;
+	m->cred = (struct ucred){0};
 	m->fd_count = 0;
 	do {
 		m->len = recvmsg(
@@ -81,6 +82,13 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	return receive(fd, data, size, 0, m);
+}
+
+void fdpass_drop(struct fdpass_message *m)
+{
+	for (size_t i = 0; i < m->fd_count; i++)
+		fd_close(&m->fds[i]);
+	m->fd_count = 0;
 }
 
 static void put_descriptors(struct msghdr *msg, union control *control,

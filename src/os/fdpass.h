@@ -17,7 +17,7 @@ struct fdpass_message {
 	ssize_t len; /* of the data; may be more than the buffer: cut */
 	bool cut;
 	bool has_cred;
-	struct ucred cred;    /* SCM_CREDENTIALS, if SO_PASSCRED is on */
+	struct ucred cred;    /* SCM_CREDENTIALS, if SO_PASSCRED is on; or 0 */
 	int fds[FDPASS_MOST]; /* CLOEXEC; the caller's to close */
 	size_t fd_count;
 	bool lost; /* there was no number left for a descriptor */
@@ -26,6 +26,8 @@ struct fdpass_message {
 /* Receive without blocking.  1: a message; 0: none now; -1: errno; a closed
  * SEQPACKET peer: 1 with len 0. */
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m);
+/* Close what has come along, but those that are set to -1. */
+void fdpass_drop(struct fdpass_message *m);
 /* Send one packet with up to FDPASS_MOST descriptors, without blocking and without
  * SIGPIPE; the descriptors stay the caller's.  0, or -1 and errno. */
 int fdpass_send(

@@ -159,9 +159,11 @@ static int fd_as_user(struct remote *r, struct fd_look *l)
 		return -1;
 	l->channel = ends[1];
 	if (remote_run(r, take_fd, l) != -1 &&
-		fdpass_receive(ends[0], &byte, sizeof(byte), &m) == 1 &&
-		m.fd_count == 1)
-		got = m.fds[0];
+		fdpass_receive(ends[0], &byte, sizeof(byte), &m) == 1) {
+		if (m.fd_count == 1)
+			got = fd_release(&m.fds[0]);
+		fdpass_drop(&m);
+	}
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
 	return got;

@@ -92,12 +92,13 @@ static void take_trap(struct spawn_trap *trap)
 	trap->error = EPROTO;
 	while (fdpass_receive(trap->channel[0], &error, sizeof(error), &m) ==
 		1) {
-		if (m.len != (ssize_t)sizeof(error))
-			continue;
-		fd_close(&trap->fd);
-		trap->error = error;
-		if (m.fd_count == 1)
-			trap->fd = m.fds[0];
+		if (m.len == (ssize_t)sizeof(error)) {
+			fd_close(&trap->fd);
+			trap->error = error;
+			if (m.fd_count == 1)
+				trap->fd = fd_release(&m.fds[0]);
+		}
+		fdpass_drop(&m);
 	}
 }
 

@@ -153,12 +153,6 @@ void keeper_leave(struct supervisor *sup)
 
 /* ---- calling the one of before ---- */
 
-static void close_all(struct fdpass_message *m)
-{
-	for (size_t i = 0; i < m->fd_count; i++)
-		fd_close(&m->fds[i]);
-}
-
 static int take(struct givens *g, const struct logwire_packet *p,
 	struct fdpass_message *m)
 {
@@ -213,7 +207,7 @@ static int receive(struct givens *g, nsec_t until)
 	} else if (p.kind == LOGWIRE_GIVEN) {
 		got = 1;
 	}
-	close_all(&m);
+	fdpass_drop(&m);
 	return got;
 }
 

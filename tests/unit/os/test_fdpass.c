@@ -107,6 +107,25 @@ START_TEST(too_long_a_message_is_cut_and_said_to_be)
 }
 END_TEST
 
+START_TEST(who_is_not_told_is_nobody)
+{
+	struct fdpass_message m;
+	int off = 0;
+	char data[4];
+
+	make_pair(SOCK_DGRAM);
+	(void)memset(&m, 0x55, sizeof(m));
+	ck_assert_int_eq(
+		setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)),
+		0);
+	ck_assert_int_eq(fdpass_send(pair[0], "a", 1, NULL, 0), 0);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	ck_assert(!m.has_cred);
+	ck_assert_int_eq(m.cred.pid, 0);
+	ck_assert_uint_eq(m.cred.uid, 0);
+}
+END_TEST
+
 /* Send `count` descriptors in one message, past what fdpass_send() takes. */
 static void send_many(size_t count)
 {
@@ -258,6 +277,7 @@ int main(void)
 	tcase_add_test(tc, data_credentials_and_descriptors_arrive);
 	tcase_add_test(tc, a_stream_passes_one_descriptor_with_its_bytes);
 	tcase_add_test(tc, too_long_a_message_is_cut_and_said_to_be);
+	tcase_add_test(tc, who_is_not_told_is_nobody);
 	tcase_add_test(
 		tc, all_descriptors_that_a_message_can_bring_are_received);
 	tcase_add_test(tc, what_finds_no_number_is_said_to_be_lost);
