@@ -138,9 +138,10 @@ static void look_at_ipv6(struct facts *f)
 
 void facts_kernel(struct facts *f)
 {
-	scoped_fd pidfd = pidfd_of(getpid());
+	scoped_fd pidfd = -1;
 
 	look_at_release(f);
+	pidfd = pidfd_of(getpid()); /* its errno is told */
 	look_at_pidfd(f, pidfd);
 	if (pidfd != -1)
 		look_at_group_signals(f, pidfd);
