@@ -341,6 +341,20 @@ static bool is_there(const struct plain_row *row, const char *at)
 	return false;
 }
 
+/* Is all there that must be? */
+static bool is_whole(const struct carried *what, const void *of)
+{
+	for (uint32_t i = 0; i < what->row_count; i++) {
+		const struct plain_row *row = &what->rows[i];
+
+		if (row->kind == CARRY_ROW_BESIDE && !is_whole(row->what, of))
+			return false;
+		if (row->must && !is_there(row, (const char *)of + row->offset))
+			return false;
+	}
+	return true;
+}
+
 static int fill(struct carry_reader *r, const struct carried *what, void *to,
 	struct handover_reader *in)
 {
@@ -349,11 +363,8 @@ static int fill(struct carry_reader *r, const struct carried *what, void *to,
 	while (handover_next(in, &f))
 		if (take(r, what, to, &f) == -1)
 			return -1;
-	for (uint32_t i = 0; i < what->row_count; i++)
-		if (what->rows[i].must &&
-			!is_there(&what->rows[i],
-				(const char *)to + what->rows[i].offset))
-			return -1;
+	if (!is_whole(what, to))
+		return -1;
 	return what->done != NULL ? what->done(r, to) : 0;
 }
 
