@@ -35,7 +35,7 @@
 
 struct checker {
 	struct volley volley;
-	unsigned round; /* from 1 on */
+	unsigned round; /* from 1 on; 0: none has begun */
 	nsec_t round_at;
 	unsigned tries; /* in it */
 	bool nobody_told;
@@ -326,8 +326,9 @@ static void step(struct asker *a, nsec_t now)
 	nsec_t end;
 
 	judge_silence(c, &look, now);
-	if (!volley_waits(&c->volley) &&
-		now >= nsec_add(c->round_at, look.interval)) {
+	if (c->round == 0 ||
+		(!volley_waits(&c->volley) &&
+			now >= nsec_add(c->round_at, look.interval))) {
 		c->round++;
 		c->round_at = now;
 		c->tries = 0;

@@ -15,6 +15,7 @@
 #define WEB(more) \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\ndrain = off\n" more
 #define READY WEB("ready = exec:ask\ncheck-timeout = 2s\nstart-timeout = 30s\n")
+#define RARE WEB("ready = exec:ask\ncheck = exec:ask\ncheck-interval = 20m\n")
 #define CHECK \
 	WEB("ready = notify\ncheck = exec:ask\ncheck-interval = 10s\n" \
 	    "check-failures = 3\n")
@@ -106,6 +107,12 @@ static void begin_check(void)
 	begin_with(CHECK);
 }
 
+/* The clock says that the machine was started 1000 s ago. */
+static void begin_rare(void)
+{
+	begin_with(RARE);
+}
+
 static bool is_ready(uint32_t slot)
 {
 	struct slot_view view;
@@ -169,6 +176,17 @@ START_TEST(each_ready_worker_is_checked_once_in_a_round)
 	ck_assert_uint_ge(asked_of(room_child(web, 0)), 3);
 	ck_assert_uint_le(asked_of(room_child(web, 0)), 5);
 	ck_assert_uint_eq(asked_of(room_child(web, 1)), 0);
+}
+END_TEST
+
+START_TEST(the_first_check_waits_for_no_interval_since_boot)
+{
+	for (int i = 0; i < 10; i++) {
+		room_pass(SECOND);
+		answer(NULL, 0);
+	}
+	ck_assert(is_ready(0));
+	ck_assert_uint_eq(asked_of(room_child(web, 0)), 2);
 }
 END_TEST
 
@@ -258,8 +276,15 @@ static void add_check(TCase *all)
 	tcase_add_test(all, nobody_hears_of_one_that_has_died);
 }
 
+static void add_rare(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin_rare, room_end);
+	tcase_add_test(all, the_first_check_waits_for_no_interval_since_boot);
+}
+
 int main(void)
 {
 	return room_run("health: ready", add_ready) |
-		room_run("health: check", add_check);
+		room_run("health: check", add_check) |
+		room_run("health: both", add_rare);
 }
