@@ -347,11 +347,10 @@ void room_stop(void)
 		service_stop(room.services[i], true);
 		end_cluster(room.services[i]);
 	}
-	for (size_t i = 0; i < room.service_count; i++)
-		service_free(room.services[i]);
+	while (room.service_count > 0)
+		service_free(room.services[room.service_count - 1]);
 	free(room.services);
 	room.services = NULL;
-	room.service_count = 0;
 }
 
 void room_end(void)

@@ -184,20 +184,15 @@ static bool is_busy(struct supervisor *sup, const struct service *service)
 
 static void drop_left(struct supervisor *sup)
 {
-	size_t kept = 0;
-
-	for (size_t i = 0; i < sup->service_count; i++) {
+	for (size_t i = 0; i < sup->service_count;) {
 		struct service *s = sup->services[i];
 
-		s->index = kept;
 		if (s->stage.leaving && s->stage.ended && !has_children(s) &&
-			!is_busy(sup, s)) {
-			service_free(s);
-			continue;
-		}
-		sup->services[kept++] = s;
+			!is_busy(sup, s))
+			service_free(s); /* the next one has its place */
+		else
+			i++;
 	}
-	sup->service_count = kept;
 }
 
 static void look_if_ready(struct supervisor *sup)

@@ -357,6 +357,20 @@ struct service *service_carried(struct supervisor *sup)
 	return s;
 }
 
+/* Those behind it move up. */
+static void take_out(const struct service *s)
+{
+	struct supervisor *sup = s->sup;
+
+	if (s->index == SIZE_MAX)
+		return;
+	sup->service_count--;
+	for (size_t i = s->index; i < sup->service_count; i++) {
+		sup->services[i] = sup->services[i + 1];
+		sup->services[i]->index = i;
+	}
+}
+
 void service_free(struct service *s)
 {
 	PARTS_BACKWARDS(drop, s);
@@ -364,6 +378,8 @@ void service_free(struct service *s)
 	segment_drop(s);
 	listeners_release(&s->held.listeners);
 	learned_drop_all(s);
+	/* not before: foreign_close() asks whose workers had the sockets */
+	take_out(s);
 	ports_free(s);
 	if (s->core != NULL)
 		cluster_free(s->core);

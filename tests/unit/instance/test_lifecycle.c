@@ -89,6 +89,20 @@ START_TEST(it_is_over_when_the_last_worker_is)
 }
 END_TEST
 
+START_TEST(clusters_that_have_left_leave_no_gap)
+{
+	web->stage.leaving = true;
+	service_stop(web, false);
+	ck_assert(!is_over());
+	ck_assert_uint_eq(room.service_count, 2);
+	room_exits(room_child(web, 0), 0);
+	ck_assert(!is_over());
+	ck_assert_uint_eq(room.service_count, 1);
+	ck_assert_ptr_eq(room.services[0], job);
+	ck_assert_uint_eq(job->index, 0);
+}
+END_TEST
+
 START_TEST(it_waits_for_a_room_that_is_at_work)
 {
 	is_at_work = true;
@@ -197,6 +211,7 @@ static void add(TCase *all)
 	tcase_add_checked_fixture(all, begin, room_end);
 	tcase_add_test(all, it_is_started_when_all_clusters_are_ready);
 	tcase_add_test(all, it_is_over_when_the_last_worker_is);
+	tcase_add_test(all, clusters_that_have_left_leave_no_gap);
 	tcase_add_test(all, it_waits_for_a_room_that_is_at_work);
 	tcase_add_test(
 		all, what_went_to_the_background_is_asked_and_then_killed);
