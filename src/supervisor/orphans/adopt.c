@@ -322,6 +322,14 @@ static bool has_notify(const char *name, const void *context)
 	return child_by_serial(sup, strtoull(name, NULL, 16)) != NULL;
 }
 
+static bool had_any(const struct heritage *h)
+{
+	for (size_t i = 0; i < h->past.count; i++)
+		if (h->past.entries[i].phase != STATE_FREE)
+			return true;
+	return false;
+}
+
 void adopt_finish(struct supervisor *sup)
 {
 	struct heritage *h = sup->orphans.heritage;
@@ -336,7 +344,7 @@ void adopt_finish(struct supervisor *sup)
 			sup->settings->name, h->adopted,
 			h->adopted == 1 ? "" : "s", (int)h->past.header.pid,
 			nsec_seconds(clock_now() - h->began) * 1000);
-	if (h->past.count > 0)
+	if (had_any(h))
 		rundir_empty_notify(&sup->rundir, has_notify, sup);
 	logger_redirect(sup);
 	store_sort_out(sup);

@@ -121,7 +121,10 @@ static int find_left(struct supervisor *sup, const struct wanted *w)
 	if (fd == -1)
 		fd = from_keeper(h, w);
 	for (size_t i = 0; fd == -1 && i < h->past.count; i++)
-		if (h->inmates[i].ours)
+		if (h->inmates[i].ours &&
+			(w->segment == NULL ||
+				h->inmates[i].entry->cluster ==
+					w->segment->cluster))
 			fd = from_worker(&h->inmates[i], w);
 	return fd;
 }
