@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 struct child;
+struct rest;
 
 /*
  * How much of nclust's CPU time a worker may cost by one thing that it can do as
@@ -19,27 +20,24 @@ struct child;
  * An upgrade does not carry it: each worker begins anew with all of it.
  */
 struct allowance {
-	ev_timer rest; /* while nothing is read; its data: the watcher */
-	nsec_t used;   /* of ALLOWANCE_MOST, … */
-	nsec_t at;     /* … at that time: it comes back since */
-	bool told;
+	nsec_t whole_at;   /* when all that was used will be there again */
+	struct rest *rest; /* heap; NULL: it never had to wait */
 };
 
 #define ALLOWANCE_MOST (100 * MSEC)
 #define ALLOWANCE_PART 10 /* of the time: so much comes back */
 
-void allowance_init(struct allowance *a, ev_io *watcher);
-
-/* Before and after something is done for the worker: charge what that has cost.
- * `what` the worker does is for the log, where it is told once that it waits. */
+/* Before and after something is done for the worker, which asks by `watcher`:
+ * charge what that has cost.  `what` the worker does is for the log, where it is
+ * told once that it waits. */
 nsec_t allowance_begin(void);
-void allowance_end(struct allowance *a, const struct child *child, nsec_t begun,
-	const char *what);
+void allowance_end(struct allowance *a, const struct child *child,
+	ev_io *watcher, nsec_t begun, const char *what);
 
 /* Is half of it left?  Work that can be left out is done only then. */
 bool allowance_is_ample(const struct allowance *a);
 
-/* Before the watcher's descriptor is closed. */
+/* Before the watcher's descriptor is closed: all of it is there again. */
 void allowance_stop(struct allowance *a, struct ev_loop *loop);
 
 #endif

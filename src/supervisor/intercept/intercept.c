@@ -152,8 +152,8 @@ void intercept_judge(struct child *child, const struct remote *r)
 
 void intercept_charge(struct child *child, nsec_t begun)
 {
-	allowance_end(&child->trap.allowance, child, begun,
-		"calls bind(2) and listen(2)");
+	allowance_end(&child->trap.allowance, child, &child->trap.watcher,
+		begun, "calls bind(2) and listen(2)");
 }
 
 static void note_v6only(struct child *child,
@@ -276,7 +276,6 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 static void intercept_on_blank(struct child *child)
 {
 	io_init(&child->trap.watcher, on_trap, -1, child);
-	allowance_init(&child->trap.allowance, &child->trap.watcher);
 }
 
 /* The spawn has succeeded: hear the child, or say why that cannot be. */

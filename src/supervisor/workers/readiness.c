@@ -35,15 +35,13 @@ static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)loop;
 	(void)revents;
 	readiness_drain(child);
-	allowance_end(&child->life.notify_allowance, child, begun,
+	allowance_end(&child->life.notify_allowance, child, watcher, begun,
 		"sends notify messages");
 }
 
 void readiness_init(struct child *child)
 {
 	io_init(&child->life.notify_watcher, on_notify, -1, child);
-	allowance_init(
-		&child->life.notify_allowance, &child->life.notify_watcher);
 }
 
 static void name_of(const struct child *child, char name[24])
