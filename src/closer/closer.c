@@ -7,7 +7,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 #include <sysexits.h>
 
@@ -22,41 +21,45 @@ static void on_alarm(int signal)
 /* A signal ends the wait for SO_LINGER (tcp_close() of the kernel). */
 static void close_soon(int fd)
 {
-	const struct linger none = {0};
 	const struct itimerval bound = {
 		{0, LINGER_US},
 		{0, LINGER_US},
 	};
 	const struct itimerval off = {0};
 
-	/* no socket: fine; and its owner may set it again */
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	(void)setitimer(ITIMER_REAL, &bound, NULL);
 	fd_close(&fd);
 	(void)setitimer(ITIMER_REAL, &off, NULL);
 }
 
+/* One packet.  1: it has come; 0: the channel was closed; -1 and errno. */
+static int take_packet(int channel, struct fdpass_message *m)
+{
+	struct pollfd wait = {.fd = channel, .events = POLLIN};
+	char byte;
+	int got;
+
+	while ((got = fdpass_receive(channel, &byte, sizeof(byte), m)) == 0)
+		(void)poll(&wait, 1, -1);
+	return got == 1 && m->len == 0 ? 0 : got;
+}
+
 int closer_main(int channel)
 {
 	const struct sigaction alarm = {.sa_handler = on_alarm};
-	struct pollfd wait = {.fd = channel, .events = POLLIN};
 	struct fdpass_message m;
-	char byte;
+	struct fdpass_message go;
+	int got;
 
 	if (sigaction(SIGALRM, &alarm, NULL) == -1)
 		return EX_OSERR;
-	for (;;) {
-		int got = fdpass_receive(channel, &byte, sizeof(byte), &m);
-
-		if (got == 0)
-			(void)poll(&wait, 1, -1);
-		if (got == 0)
-			continue;
-		if (got == -1 || m.len == 0)
-			return got == -1 ? EX_IOERR : 0;
-		for (size_t i = 0; i < m.fd_count; i++)
+	while ((got = take_packet(channel, &m)) == 1) {
+		got = take_packet(channel, &go);
+		for (size_t i = 0; got == 1 && i < m.fd_count; i++) {
 			close_soon(m.fds[i]);
-		if (fdpass_send(channel, &byte, 1, NULL, 0) == -1)
-			return 0; /* nobody waits for it any more */
+			if (fdpass_send(channel, "", 1, NULL, 0) == -1)
+				return 0; /* nobody waits for it any more */
+		}
 	}
+	return got == 0 ? 0 : EX_IOERR;
 }

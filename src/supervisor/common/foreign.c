@@ -10,26 +10,51 @@
 #include "supervisor/common/timer.h"
 
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* It closes a packet's descriptors within this time, or hangs. */
-#define PATIENCE (2 * SECOND)
+/* Descriptors that were sent are closed one by one, each within this time. */
+#define PATIENCE (5 * SECOND)
+#define START_AGAIN (1 * SECOND)
+/* More of one worker's do not wait: it is killed. */
+#define WAITING_MOST 512
 /* A socket that nobody can send to any more is empty after so many reads. */
 #define READS_MOST 4096
 
-static bool is_foreign(const struct supervisor *sup)
+struct foreign {
+	int fd;
+	uint64_t owner; /* the worker's serial, or 0 */
+};
+
+static bool is_others(const struct cluster_settings *s)
+{
+	return s->uid >= 0 && (uid_t)s->uid != geteuid();
+}
+
+static bool has_others(const struct supervisor *sup)
 {
 	if (sup->settings->control_gid >= 0)
 		return true;
 	for (size_t i = 0; i < sup->service_count; i++) {
-		long uid = cluster_settings(sup->services[i]->core)->uid;
+		const struct service *s = sup->services[i];
 
-		if (uid >= 0 && (uid_t)uid != geteuid())
+		if (is_others(cluster_settings(s->core)))
 			return true;
+		for (const struct recipe *r = s->life.recipes; r != NULL;
+			r = r->next)
+			if (is_others(r->settings))
+				return true;
 	}
 	return false;
+}
+
+static bool is_foreign(struct supervisor *sup)
+{
+	sup->closer.others |= has_others(sup);
+	return sup->closer.others;
 }
 
 /* ---- the process ---- */
@@ -42,56 +67,26 @@ static void let_go(struct supervisor *sup)
 
 	if (c->pid == 0)
 		return;
+	(void)pidfd_signal(c->pidfd, SIGKILL);
 	ev_io_stop(sup->loop, &c->channel);
 	ev_timer_stop(sup->loop, &c->patience);
 	(void)close(c->channel.fd);
 	fd_close(&c->pidfd);
 	c->pid = 0;
-	c->first = c->count = 0;
+	c->sent = 0;
 }
 
-static void replace(struct supervisor *sup)
+static void kill_owner(struct supervisor *sup, uint64_t owner, const char *why)
 {
-	struct closer *c = &sup->closer;
 	const struct child *by =
-		c->count > 0 ? child_by_serial(sup, c->owners[c->first]) : NULL;
+		owner != 0 ? child_by_serial(sup, owner) : NULL;
 
-	(void)pidfd_signal(c->pidfd, SIGKILL);
-	let_go(sup);
-	if (by == NULL)
+	if (by == NULL || sup->closer.killed == owner)
 		return;
-	log_warn("%s.%" PRIu32 ": killing worker %d: it has given nclust a "
-		 "descriptor that cannot be closed (a file server that does "
-		 "not answer?)",
-		by->service->name, by->slot, (int)by->pid);
+	sup->closer.killed = owner;
+	log_warn("%s.%" PRIu32 ": killing worker %d: it has given nclust %s",
+		by->service->name, by->slot, (int)by->pid, why);
 	(void)pidfd_signal(by->pidfd, SIGKILL);
-}
-
-static void on_hung(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	replace(timer->data);
-}
-
-static void on_closed(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct supervisor *sup = watcher->data;
-	struct closer *c = &sup->closer;
-	struct fdpass_message m untouched;
-	char byte;
-
-	(void)revents;
-	while (c->count > 0 &&
-		fdpass_receive(watcher->fd, &byte, sizeof(byte), &m) == 1 &&
-		m.len == 1) {
-		c->first = (c->first + 1) % CLOSER_PACKETS;
-		c->count--;
-	}
-	if (c->count == 0)
-		ev_timer_stop(loop, &c->patience);
-	else
-		timer_arm(loop, &c->patience, PATIENCE);
 }
 
 static int start(struct supervisor *sup)
@@ -110,41 +105,184 @@ static int start(struct supervisor *sup)
 	return 0;
 }
 
-/* ---- what it is given ---- */
+/* What waits of the worker that has waited longest, as far as it fits. */
+static size_t choose(const struct closer *c, int *fds)
+{
+	size_t n = 0;
 
-static bool give(struct supervisor *sup, const struct child *by, const int *fds,
-	size_t count)
+	for (size_t i = 0; i < c->count && n < FDPASS_MOST; i++)
+		if (c->list[i].owner == c->list[0].owner)
+			fds[n++] = c->list[i].fd;
+	return n;
+}
+
+/* The first `n` of that worker have been sent. */
+static void note_sent(struct closer *c, size_t n)
+{
+	size_t kept = 0;
+
+	c->owner = c->list[0].owner;
+	c->sent = n;
+	for (size_t i = 0; i < c->count; i++) {
+		if (c->list[i].owner == c->owner && n > 0) {
+			fd_close(&c->list[i].fd); /* not the last of it */
+			n--;
+			continue;
+		}
+		c->list[kept++] = c->list[i];
+	}
+	c->count = kept;
+}
+
+/* One worker's at a time: those of others do not get stuck behind one that cannot be
+ * closed, and it is known whose that is. */
+static void send_next(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
+	int fds[FDPASS_MOST] untouched;
+	size_t n;
 
-	if (c->count == CLOSER_PACKETS)
-		replace(sup); /* far behind */
-	if (start(sup) == -1)
-		return false;
-	if (fdpass_send(c->channel.fd, "", 1, fds, count) == -1) {
-		replace(sup);
-		if (start(sup) == -1 ||
-			fdpass_send(c->channel.fd, "", 1, fds, count) == -1)
-			return false;
+	if (c->sent > 0 || c->count == 0 || sup->instance.over)
+		return;
+	n = choose(c, fds);
+	if (start(sup) == 0 && fdpass_send(c->channel.fd, "", 1, fds, n) == 0) {
+		note_sent(c, n);
+		/* it must not be done with them before we are: the last one
+		 * to close is the one that waits */
+		(void)fdpass_send(c->channel.fd, "", 1, NULL, 0);
+		timer_arm(sup->loop, &c->patience, PATIENCE);
+		return;
 	}
-	c->owners[(c->first + c->count++) % CLOSER_PACKETS] =
-		by != NULL ? by->serial : 0;
-	timer_arm_within(sup->loop, &c->patience, PATIENCE);
-	return true;
+	let_go(sup);
+	timer_arm(sup->loop, &c->patience, START_AGAIN);
+}
+
+/* It says how many it has closed.  True: some. */
+static bool hear(struct supervisor *sup)
+{
+	struct closer *c = &sup->closer;
+	struct fdpass_message m untouched;
+	bool some = false;
+	char byte;
+	int got;
+
+	while ((got = fdpass_receive(c->channel.fd, &byte, sizeof(byte), &m)) ==
+			1 &&
+		m.len == 1) {
+		c->sent -= c->sent > 0;
+		some = true;
+	}
+	if (got != 0) { /* it has ended */
+		let_go(sup);
+		some = true;
+	}
+	if (c->sent > 0 && some)
+		timer_arm(sup->loop, &c->patience, PATIENCE);
+	else if (c->sent == 0)
+		ev_timer_stop(sup->loop, &c->patience);
+	return some;
+}
+
+static void on_closed(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	(void)hear(watcher->data);
+	send_next(watcher->data);
+}
+
+/* Nothing was closed for so long; or one is to be started again. */
+static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct closer *c = &sup->closer;
+
+	(void)loop;
+	(void)revents;
+	/* its answer may have come while nclust itself did not run */
+	if (c->sent > 0 && !hear(sup)) {
+		uint64_t owner = c->owner;
+
+		let_go(sup);
+		kill_owner(sup, owner,
+			"a descriptor that cannot be closed (a file server "
+			"that does not answer?)");
+	}
+	send_next(sup);
+}
+
+/* ---- what it is given ---- */
+
+static int make_room(struct closer *c, size_t count)
+{
+	size_t room = c->room > 0 ? c->room : 64;
+	struct foreign *list;
+
+	while (room < c->count + count)
+		room *= 2;
+	if (room == c->room)
+		return 0;
+	list = realloc(c->list, room * sizeof(*list));
+	if (list == NULL)
+		return -1;
+	c->list = list;
+	c->room = room;
+	return 0;
+}
+
+static void bound_waiting(struct supervisor *sup, uint64_t owner)
+{
+	const struct closer *c = &sup->closer;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		n += c->list[i].owner == owner;
+	if (n > WAITING_MOST)
+		kill_owner(sup, owner,
+			"more descriptors than can be closed in time");
 }
 
 static void close_list(
 	struct supervisor *sup, const struct child *by, int *fds, size_t count)
 {
-	/* what it has now, too, is not closed by us */
-	if (count > 0 && is_foreign(sup))
-		(void)give(sup, by, fds, count);
+	struct closer *c = &sup->closer;
+	uint64_t owner = by != NULL ? by->serial : 0;
+
+	if (count == 0)
+		return;
+	if (!is_foreign(sup) || make_room(c, count) == -1) {
+		for (size_t i = 0; i < count; i++)
+			fd_close(&fds[i]);
+		return;
+	}
 	for (size_t i = 0; i < count; i++)
-		fd_close(&fds[i]);
+		c->list[c->count++] =
+			(struct foreign){fd_release(&fds[i]), owner};
+	if (!ev_is_active(&c->patience))
+		send_next(sup);
+	if (c->count > WAITING_MOST)
+		bound_waiting(sup, owner);
+}
+
+/* Nothing is to be sent from it.  Its address is to be free at once. */
+static bool is_tcp_listener(int fd)
+{
+	int listens = 0;
+	int protocol = 0;
+	socklen_t size = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) ==
+		0 &&
+		listens != 0 &&
+		getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) ==
+		0 &&
+		protocol == IPPROTO_TCP;
 }
 
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 {
+	if (*fd != -1 && is_tcp_listener(*fd))
+		fd_close(fd);
 	close_list(sup, by, fd, *fd != -1);
 }
 
@@ -185,15 +323,17 @@ void foreign_init(struct supervisor *sup)
 	struct closer *c = &sup->closer;
 
 	*c = (struct closer){.pidfd = -1};
-	ev_init(&c->channel, on_closed);
-	c->channel.data = sup;
-	ev_init(&c->patience, on_hung);
-	c->patience.data = sup;
+	io_init(&c->channel, on_closed, -1, sup);
+	timer_init(&c->patience, on_patience, sup);
 }
 
+/* What waits is closed by our end, for which nothing lingers. */
 void foreign_fini(struct supervisor *sup)
 {
 	let_go(sup);
+	ev_timer_stop(sup->loop, &sup->closer.patience);
+	free(sup->closer.list);
+	foreign_init(sup);
 }
 
 bool foreign_owns(const struct supervisor *sup, pid_t pid)
@@ -207,4 +347,5 @@ void foreign_reap(struct supervisor *sup)
 
 	(void)pidfd_reap(sup->closer.pidfd, &end);
 	let_go(sup);
+	send_next(sup);
 }

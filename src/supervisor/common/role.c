@@ -23,9 +23,7 @@ static const struct {
 	[ROLE_LOGGER] = {"logger", "nclust-logger", "output goes on uncaptured",
 		true, false},
 	[ROLE_CLOSER] = {"closer", "nclust-closer",
-		"what workers have passed is closed by nclust itself, which "
-		"may have to wait for it",
-		false, true},
+		"what workers have passed stays open", false, true},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)

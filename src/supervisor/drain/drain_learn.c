@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
 #include "supervisor/drain/drain_inside.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/workers/service.h"
 
 #include <linux/tcp.h>
@@ -72,7 +73,8 @@ bool drain_look_at_flights(struct drain *d)
 			continue;
 		}
 		note(f);
-		fd_close(&f->fd); /* and now its client hears of the end */
+		/* and now its client hears of the end */
+		foreign_close(d->child->service->sup, d->child, &f->fd);
 	}
 	return over;
 }
@@ -93,6 +95,7 @@ void drain_judge(struct drain *d)
 void drain_drop_flights(struct drain *d)
 {
 	for (size_t i = 0; i < d->flight_count; i++)
-		fd_close(&d->flights[i].fd);
+		foreign_close(
+			d->child->service->sup, d->child, &d->flights[i].fd);
 	d->flight_count = 0;
 }

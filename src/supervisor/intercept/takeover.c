@@ -32,8 +32,26 @@
 /* With more learned listeners than this, check if they are still in use. */
 #define LEARNED_FEW 16
 
-static void let_kernel(const struct takeover *t)
+/* A socket that is neither bound nor connected polls as hung up (tcp_poll(): the
+ * state is CLOSE).  Others are the kernel's business. */
+static bool is_fresh(const struct takeover *t)
 {
+	struct pollfd state = {.fd = t->sock, .events = POLLOUT};
+	struct socket_key bound;
+
+	if (t->sock == -1)
+		return true;
+	if (poll(&state, 1, 0) != 1 || (state.revents & POLLHUP) == 0)
+		return false;
+	return socket_key_bound(&bound, t->sock) == -1 || bound.port == 0;
+}
+
+/* The worker may close it and bind another one to the same address: so our
+ * duplicate must be gone.  To close a fresh one takes no time. */
+static void let_kernel(struct takeover *t)
+{
+	if (is_fresh(t))
+		fd_close(&t->sock);
 	seccomp_continue(t->trap, t->notice->id);
 }
 
@@ -494,20 +512,6 @@ static void bind_udp(struct takeover *t)
 	if (udp)
 		(void)socket_set_reuseport(t->sock, true);
 	let_kernel(t);
-}
-
-/* A socket that is neither bound nor connected polls as hung up (tcp_poll(): the
- * state is CLOSE).  Others are the kernel's business. */
-static bool is_fresh(const struct takeover *t)
-{
-	struct pollfd state = {.fd = t->sock, .events = POLLOUT};
-	struct socket_key bound;
-
-	if (t->sock == -1)
-		return true;
-	if (poll(&state, 1, 0) != 1 || (state.revents & POLLHUP) == 0)
-		return false;
-	return socket_key_bound(&bound, t->sock) == -1 || bound.port == 0;
 }
 
 /* A signal has interrupted the call behind our answer, and it comes again: its

@@ -307,7 +307,8 @@ void learned_drop(struct service *service, struct listener *l)
 	while ((child = child_next(&walk)) != NULL)
 		forget(child, l);
 	service->sup->orphans.changed = true;
-	l->learned = false; /* should a reload have named it */
+	if (l->users > 1) /* a reload has named it */
+		l->learned = false;
 	listener_release(l);
 }
 

@@ -55,17 +55,20 @@ struct logger {
 };
 
 /* Of the one that closes what workers have made (foreign.h). */
-#define CLOSER_PACKETS 64
 struct closer {
 	ev_io channel; /* its fd: the channel, if it runs */
 	ev_timer patience;
 	pid_t pid; /* 0: none runs */
 	int pidfd;
-	/* Packets that it has not closed yet, the oldest first: a ring of the
-	 * serials of the workers that they came from, or 0. */
-	uint64_t owners[CLOSER_PACKETS];
-	unsigned first;
-	unsigned count;
+	/* What it was sent last, all from one worker, and has not closed yet. */
+	size_t sent;
+	uint64_t owner; /* that worker's serial, or 0 */
+	/* What waits for that, the oldest first. */
+	struct foreign *list; /* heap */
+	size_t count;
+	size_t room;
+	bool others;     /* there are, or were, workers of another user */
+	uint64_t killed; /* the last worker that was killed for it */
 };
 
 /* What a worker is made with (child.h, environment.h). */

@@ -3,9 +3,9 @@ that nobody reads, and SO_LINGER for an hour.
 
     unclosable.py HOW [PATH]
 
-HOW: notify (to its notify socket), channel (by its message channel), unread (left in
-the notify socket by one of its processes when it ends), control (to PATH), bind (the
-worker closes a socket in whose bind(2) nclust has it, too).
+HOW: notify (to its notify socket), flood (the same without a pause), channel (by its
+message channel), unread (left in the notify socket by one of its processes when it
+ends), control (to PATH).
 """
 import array
 import os
@@ -18,12 +18,14 @@ import time
 
 def unclosable():
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         one = socket.create_connection(listener.getsockname())
         two, _ = listener.accept()
     kept.append(two)  # it never reads
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     one.setblocking(False)
     try:
-        while True:
+        for _ in range(64):
             one.send(b"x" * 65536)
     except BlockingIOError:
         pass
@@ -36,8 +38,8 @@ def pass_on(to, data, fds):
 
 
 def drop(s):
-    """Close it without a wait of our own: the receiver has it."""
-    os.close(s.detach())
+    """If the receiver has closed it before us, it is we who wait."""
+    threading.Thread(target=os.close, args=[s.detach()], daemon=True).start()
 
 
 kept = []
@@ -75,4 +77,4 @@ while True:
     count += 1
     if count == 20:
         print("passed", flush=True)
-    time.sleep(0.02)
+    time.sleep(0 if how == "flood" else 0.1)

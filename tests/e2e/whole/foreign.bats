@@ -83,6 +83,14 @@ goes_on() {
 	goes_on
 }
 
+@test "a worker that passes more than can be closed is killed" {
+	start_hostile flood
+	pid=$(worker_pid 0)
+	wait_logged "killing worker $pid: it has given nclust more descriptors"
+	wait_until 10 '[ "$(worker_pid 0)" != "'"$pid"'" ]'
+	goes_on
+}
+
 @test "where workers have the same user there is no such process" {
 	start_nclust -n 1 --ready notify --intercept off --log prefix -- \
 		python3 "$SCRIPTS/servers/unclosable.py" notify
