@@ -4,8 +4,8 @@
 
 #include "supervisor/common/state.h"
 
-/* What the two ways to begin have in common: a start (supervisor.c), and going
- * on in the place of another nclust (resume.c). */
+/* What the two ways to begin have in common: a start (supervisor.c), and to
+ * resume in the place of another nclust (resume.c). */
 
 /* Initialise *sup: nothing is open yet. */
 void supervisor_blank(struct supervisor *sup, int argc, char **argv);

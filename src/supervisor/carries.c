@@ -15,9 +15,9 @@
 
 /*
  * What each room carries through an upgrade (common/carried.h), in the order in
- * which it is written.  What is referred to comes before who refers to it:
- * settings, listeners and memory before clusters, and these before the hooks and
- * clients that wait for them.
+ * which it is written.  A struct comes before those that refer to it: settings,
+ * listeners and memory before clusters, and these before the hooks and clients
+ * that wait for them.
  */
 /* clang-format off */
 static const struct plain_row instance_rows[] = {

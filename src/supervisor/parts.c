@@ -15,23 +15,22 @@
 #include "supervisor/workers/child.h"
 
 /*
- * The one list of all rooms that are told, and the order in which they are.  The
- * order counts where this says so; `gone`, `drop`, `end`, `renew` and `status_worker`
- * go from the last to the first.
+ * The one list of all rooms that have hooks, and the order in which these are
+ * called.  The order matters for the reasons below; `gone`, `drop`, `end`,
+ * `renew` and `status_worker` go from the last to the first.
  *
- * - workers first: what the ground does is done when the rooms above hear of it.
- * - intercept before messages before orphans: the keeper of orphans is sent a new
- *   worker's descriptors in that order, which is its protocol's.
- * - messages before node, and `gone` the other way: what node gives back it may say
- *   over the channel.  Of `adopt` node looks which channel there is.
- * - node before drain: a Node worker is told to close its servers, and what it then
- *   does of itself the drain has not to do; of `stop` it takes what it can.
- * - drain before orphans: what is written down of a worker that is about to start
- *   has its lane.
- * - drain and accept before news: what they do for a report is logged before it.
- * - news before instance and hooks: the line that tells of a report comes before
- *   those of what it leads to.
- * - health last of those who hear a report: it may end workers.
+ * - workers first: the ground is done when the rooms above are called.
+ * - intercept before messages before orphans: the keeper of orphans is sent a
+ *   new worker's descriptors in that order, as its protocol requires.
+ * - messages before node, and `gone` the other way: node gives things back over
+ *   the channel.  In `adopt` node looks which channel there is.
+ * - node before drain: a Node worker is told to close its servers, and the
+ *   drain need not do what that does.  Of `stop` node takes what it can.
+ * - drain before orphans: the state file's entry of a new worker has its lane.
+ * - drain and accept before news: they log first what they do for a report.
+ * - news before instance and hooks: the line about a report comes before the
+ *   lines about its consequences.
+ * - health last of those with `report`: it may end workers.
  * - `status_worker`, backwards: checks, messages (which control puts), Node's.
  */
 const struct part *const parts[] = {

@@ -39,7 +39,7 @@
 
 struct inheritance {
 	int state;
-	int image;     /* to go back to; -1: we are who was gone back to … */
+	int image;     /* to go back to; -1: nclust came back to us … */
 	char why[600]; /* … and why */
 	const void *data;
 	size_t len;
@@ -67,8 +67,8 @@ static int parse(struct inheritance *in, const char *text)
 
 bool supervisor_is_resumed(void)
 {
-	/* what could make more of us than who calls us is not believed: who
-	 * checks the state (supervisor_check) says so beforehand */
+	/* secure_getenv(): with more rights than our caller we must not believe
+	 * it.  supervisor_check() says so before an upgrade */
 	return secure_getenv(REEXEC_VARIABLE) != NULL;
 }
 
@@ -87,7 +87,7 @@ static int open_ourselves(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* All that can fail, before anything is changed that the old one would miss. */
+/* Do all that can fail, before the old one would miss anything. */
 static int prepare(
 	struct supervisor *sup, struct inheritance *in, struct error *err)
 {
@@ -113,12 +113,12 @@ static int prepare(
 	return 0;
 }
 
-/* An nclust of before forked somebody who kills us and starts it again if he is
- * not told in time that we have taken over. */
+/* An older nclust has forked a helper, which kills us and starts the old nclust
+ * again unless we report in time that we have taken over. */
 static void dismiss(int *standby)
 {
 	if (*standby != -1)
-		(void)!write(*standby, "", 1); /* EPIPE: he has ended */
+		(void)!write(*standby, "", 1); /* EPIPE: it has ended */
 	fd_close(standby);
 }
 
@@ -146,7 +146,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	fd_close(&in->state);
 }
 
-/* What `ps` shows is the descriptor's number else, as we were executed by it. */
+/* Without this `ps` shows a descriptor's number, by which we were executed. */
 static void name_ourselves(const struct supervisor *sup)
 {
 	const char *slash = strrchr(sup->upgrade.exe_path, '/');
@@ -207,7 +207,7 @@ static int go_on(struct supervisor *sup, struct inheritance *in)
 	return supervisor_run(sup);
 }
 
-/* ---- or not ---- */
+/* ---- going back ---- */
 
 static int go_back(const struct inheritance *in, char **argv, const char *why)
 {
@@ -247,7 +247,7 @@ int supervisor_resume(int argc, char **argv)
 
 /* ---- the check ---- */
 
-/* Nothing is read of what anybody may give to one who has more rights. */
+/* With more rights than our caller we must not read the caller's state. */
 static int check_caller(struct error *err)
 {
 	if (getauxval(AT_SECURE) == 0)
@@ -305,8 +305,8 @@ int supervisor_check(const char *descriptor)
 		carry_load(&in.reader, &sup, in.data, in.len, &err) == -1 ||
 		check_rights(&in.reader.binary, &err) == -1 ||
 		check_workers(&sup, &err) == -1) {
-		/* not the descriptors: they are not ours yet, and our parent
-		 * goes on meanwhile */
+		/* descriptors are not checked: they are not ours yet, and our
+		 * parent goes on meanwhile */
 		(void)fprintf(stderr, "%s\n", err.text);
 		return EX_DATAERR;
 	}

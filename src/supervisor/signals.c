@@ -50,7 +50,7 @@ static void restart(struct service *service)
 		log_warn("%s: restart refused: %s", service->name, err.text);
 }
 
-/* One for all clusters whose rule says so. */
+/* Begin an upgrade: one for all clusters whose rules ask for it. */
 static void upgrade(struct supervisor *sup)
 {
 	struct error err;
@@ -59,7 +59,7 @@ static void upgrade(struct supervisor *sup)
 		log_warn("upgrade refused: %s", err.text);
 }
 
-/* What the rule says.  Returns true if the built-in deed is replaced. */
+/* Do what the cluster's rule says.  True: that replaces the built-in deed. */
 static bool obey_rule(struct service *service, int signal, bool *reload)
 {
 	const struct signal_rule *rule = rule_of(service, signal);
@@ -169,7 +169,7 @@ static void on_tstp(struct supervisor *sup)
 	struct child_walk walk = children_of_all(sup);
 	struct child *child;
 
-	drain_on_settle(sup); /* who is paused is not to be continued */
+	drain_on_settle(sup); /* a drain must not continue a paused worker */
 	while ((child = child_next(&walk)) != NULL) {
 		child_kill_group(child, SIGSTOP);
 		child->life.paused = true;
@@ -236,7 +236,7 @@ static void on_signal(struct supervisor *sup, int signal)
 		reload_from_signal(sup, false);
 }
 
-/* Memory may have been short for a moment. */
+/* Try again: memory may have been short for a moment. */
 static bool can_be_watched(int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -254,9 +254,9 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	char name[16];
 	bool hup = false;
 
-	/* it is watched from the first turn on: then, or never */
+	/* watching begins in the first turn: it fails then, or never */
 	if ((revents & EV_ERROR) != 0 && can_be_watched(watcher->fd)) {
-		/* set anew, or libev takes it for one that it watches */
+		/* set anew: otherwise libev believes that it watches it */
 		ev_io_set(watcher, watcher->fd, EV_READ);
 		ev_io_start(loop, watcher);
 	} else if ((revents & EV_ERROR) != 0) {
@@ -271,7 +271,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		}
 		log_debug("received %s from process %" PRIu32,
 			text_signal_name(name, signal), infos[i].ssi_pid);
-		if (signal == SIGHUP) { /* a storm is one */
+		if (signal == SIGHUP) { /* many at once count as one */
 			hup = true;
 			continue;
 		}

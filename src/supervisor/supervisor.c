@@ -48,16 +48,16 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* Births a turn: each costs some 0.3 ms, and clients wait meanwhile. */
+/* For births in a turn: each costs some 0.3 ms, and clients wait meanwhile. */
 #define TURN_BUDGET (3 * MSEC)
-/* Woken so much later than asked: nclust itself stood still. */
+/* If nclust wakes this much later than asked, it stood still itself. */
 #define LATE (1 * SECOND)
 /* The OOM killer should rather take a worker (oom_score_adj is -1000..1000):
- * we are so far below what we found, or else the workers so far above.  The
- * latter is less, as it also makes them fall before what runs beside us. */
+ * nclust lowers its own value by HEAD_START, or else raises the workers' by
+ * HANDICAP.  That is less, because it also puts them before other programs. */
 #define OOM_HEAD_START 250
 #define OOM_HANDICAP 100
-#define OOM_LEAST (-999) /* -1000 would be never, whatever we take */
+#define OOM_LEAST (-999) /* -1000: never, whatever we use */
 #define OOM_MOST 1000
 
 /* ---- the loop ---- */
@@ -72,9 +72,9 @@ static nsec_t earliest(const struct supervisor *sup)
 }
 
 /*
- * When everybody's time has run while nclust was stopped, or the whole machine
- * was, nobody had the time he was promised.  When that began is not known, but
- * not before nclust went to sleep: all since then is granted.
+ * If nclust or the whole machine was stopped, timeouts ran on meanwhile:
+ * prolong them.  When the stop began is not known, but not before nclust went
+ * to sleep: so all the time since then is added.
  */
 static void grant_lateness(struct supervisor *sup, nsec_t now)
 {
@@ -121,7 +121,7 @@ static void arm(struct supervisor *sup)
 	timer_arm(sup->loop, &sup->turn.deadline, first - now);
 }
 
-/* First thing after the wait: any event makes the core look at deadlines. */
+/* Runs first after the wait: any event makes the core look at deadlines. */
 static void on_wake(struct ev_loop *loop, ev_check *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
@@ -132,7 +132,7 @@ static void on_wake(struct ev_loop *loop, ev_check *watcher, int revents)
 	sup->turn.armed_for = NSEC_NEVER;
 }
 
-/* Once a turn, before it waits: what has become due, in one place. */
+/* Runs once a turn, before the loop waits: does all that has become due. */
 static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
@@ -161,7 +161,7 @@ static void before_wait(struct ev_loop *loop)
 		(void)raise(SIGCHLD);
 }
 
-/* Nothing to do: what is due is done before the loop waits again. */
+/* The timer only wakes the loop: on_prepare() does what is due. */
 static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
@@ -190,7 +190,7 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	ev_set_priority(&sup->turn.wake, EV_MAXPRI);
 	ev_check_start(sup->loop, &sup->turn.wake);
 	ev_init(&sup->turn.deadline, on_deadline);
-	/* messages that came in time are heard before time is up */
+	/* handle messages that came in time before deadlines */
 	ev_set_priority(&sup->turn.deadline, EV_MINPRI);
 	channels_init(sup);
 	/* with a periodic libev watches the clock by timerfd, and does not
@@ -202,7 +202,7 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 
 /* ---- ourselves ---- */
 
-/* Descriptors are what a supervisor of many runs out of first. */
+/* Raise the limit of descriptors, which a supervisor of many reaches first. */
 static void raise_nofile(struct supervisor *sup)
 {
 	struct rlimit limit;
@@ -229,9 +229,10 @@ static bool write_oom_score(const char *path, int score)
 }
 
 /*
- * Where we may lower our own value (CAP_SYS_RESOURCE, or it was raised before),
- * workers get what was there; else (most containers) they get more.  Without
- * that the biggest task dies, which beside young workers is nclust.
+ * If nclust may lower its own value (CAP_SYS_RESOURCE, or it was raised
+ * before), workers get the old one; otherwise (most containers) they get a
+ * higher one.  Else the biggest task would die: beside young workers that is
+ * nclust.
  */
 static void part_oom_scores(struct supervisor *sup)
 {
@@ -262,8 +263,8 @@ static void unblock_log(struct supervisor *sup)
 	struct stat st;
 	int fd = -1;
 
-	/* a file does not block, and its offset is to stay shared; a socket
-	 * cannot be opened */
+	/* not a file: it does not block, and its offset must stay shared; not a
+	 * socket: it cannot be opened */
 	if (fstat(STDERR_FILENO, &st) == 0 &&
 		(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
 		fd = open("/proc/self/fd/2",
@@ -279,7 +280,7 @@ static int open_basics(struct supervisor *sup, struct error *err)
 	sup->control.reserve_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (sup->null_fd == -1 || sup->control.reserve_fd == -1)
 		return error_set(err, errno, "cannot open /dev/null");
-	/* the same binary also after a new one has taken its place */
+	/* this stays our binary after a new one has taken its path */
 	sup->launch.self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	if (sup->launch.self_exe == -1)
 		log_debug("no /proc: output cannot be captured");
@@ -344,8 +345,8 @@ static nsec_t stop_takes(const struct cluster_settings *s)
 	return sum;
 }
 
-/* In a container the runtime ends PID 1, and with it all workers, without waiting
- * for their stop. */
+/* Warn if a container's grace is too short.  Its runtime ends PID 1, and with
+ * it all workers, without waiting for their stop. */
 static void tell_grace(const struct supervisor *sup)
 {
 	const struct settings *settings = sup->settings;
@@ -370,7 +371,8 @@ static void tell_grace(const struct supervisor *sup)
 		needed);
 }
 
-/* We reach our own sockets by descriptor, but a worker has only the path. */
+/* Are the paths of notify sockets too long?  nclust reaches its sockets by
+ * descriptor, but a worker has only the path. */
 static int check_notify_path(const struct supervisor *sup, struct error *err)
 {
 	const struct settings *settings = sup->settings;
@@ -394,7 +396,7 @@ static int check_notify_path(const struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* A read-only root without /tmp, for instance: the service matters more. */
+/* nclust runs without one (a read-only root, say): the service matters more. */
 static int open_rundir(struct supervisor *sup, struct error *err)
 {
 	int got = rundir_open(&sup->rundir, sup->settings->runtime_directory,
@@ -474,8 +476,8 @@ static void supervisor_free(struct supervisor *sup)
 	fd_close(&sup->daemon.log_fd);
 }
 
-/* Who waits for our end may start the next one at the last word: by then its
- * addresses and its name are free. */
+/* Release the addresses and the name before clients are told of the end,
+ * because they may then start the next nclust immediately. */
 static void let_go(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {

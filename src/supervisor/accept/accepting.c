@@ -22,12 +22,12 @@
 
 /* The most starts in a turn, because clients and signals wait meanwhile. */
 #define TURN_BUDGET (3 * MSEC)
-/* Neither a descriptor nor a process: asked for again after that, or when one of
- * ours has ended. */
+/* If there was no descriptor or process left, accept again after this time, or
+ * when one of our processes has ended. */
 #define PAUSE (100 * MSEC)
 #define TOLD (10 * SECOND)
 #define CRASH_TOLD (1 * SECOND)
-/* The least time; the most is twice that. */
+/* A refused connection stays open for this time at least, twice at most. */
 #define LEAVE (500 * MSEC)
 /* Descriptors left for clients, files, the pidfd and the pipe of a process. */
 #define SPARE_DESCRIPTORS 12
@@ -72,7 +72,7 @@ static void accept_explain(
 	a->untold[TROUBLE_COMMAND] = 0;
 }
 
-/* ---- who is refused ---- */
+/* ---- refused connections ---- */
 
 static void let_leave(struct accepting *a)
 {
@@ -130,8 +130,8 @@ static bool is_transient(int error)
 		error == ENFILE || error == ENOBUFS || error == EINTR;
 }
 
-/* Start the command for it.  False: not now, and the descriptor is still the
- * caller's. */
+/* Start the command for a connection.  False: it cannot start now, and the
+ * descriptor is still the caller's. */
 static bool start(struct accepting *a, int fd, const struct peer *peer,
 	size_t index, uint32_t slot, unsigned same)
 {
@@ -154,7 +154,7 @@ static bool start(struct accepting *a, int fd, const struct peer *peer,
 		return false;
 	}
 	if (child_serve(s, &place, &ending) == NULL) {
-		/* what is needed before a process begins may be there later */
+		/* a failure before the process began may be temporary */
 		if (!ending.permanent &&
 			(ending.step == -1 || is_transient(ending.code))) {
 			pause_intake(a,
@@ -174,7 +174,7 @@ static bool start(struct accepting *a, int fd, const struct peer *peer,
 	return true;
 }
 
-/* One that waits for a process for it keeps its place. */
+/* Start or refuse a connection, or keep it (a->kept) until it can start. */
 static void serve(
 	struct accepting *a, int fd, const struct peer *peer, size_t index)
 {
@@ -194,7 +194,7 @@ static void serve(
 	a->kept_index = index;
 }
 
-/* ---- taking them ---- */
+/* ---- accepting ---- */
 
 static bool has_room(struct accepting *a)
 {
@@ -202,7 +202,8 @@ static bool has_room(struct accepting *a)
 		visit_slot(a) != SLOT_ALL;
 }
 
-/* One that waits in the queue.  False: nobody does. */
+/* Accept from the queue.  False: nothing waits, or nclust cannot take it
+ * now. */
 static bool take_one(struct accepting *a, size_t index)
 {
 	struct peer peer;
@@ -219,7 +220,7 @@ static bool take_one(struct accepting *a, size_t index)
 	case EINTR:
 	case EPROTO:
 		return true;
-	default: /* it would be told again at once, and for ever */
+	default: /* it would fail again immediately */
 		pause_intake(a, strerror(errno));
 		return false;
 	}
@@ -269,8 +270,8 @@ static void retry_kept(struct accepting *a)
 	serve(a, fd, &peer, a->kept_index);
 }
 
-/* A slot has become free: most likely somebody waits for it, and then nothing
- * needs to be watched. */
+/* A slot has become free.  Most likely a connection waits for it, so accept
+ * first, and watch the listeners only if there is still room. */
 void accepting_look(struct accepting *a)
 {
 	if (a->stopping && a->running == 0) {
@@ -370,7 +371,7 @@ static void accept_on_report(struct service *service, const struct report *r)
 	}
 }
 
-/* None of its slots is the core's, which tells nothing of it. */
+/* The core has no workers here and reports no scale, so this does it. */
 static void accept_scale(struct service *service, unsigned limit)
 {
 	struct accepting *a = service->accepting;
@@ -487,14 +488,14 @@ void *accepting_carried(struct carry_reader *r, void *owner)
 	((struct service *)owner)->kind = &accept_kind;
 	if (visits_reserve(a) == 0)
 		return a;
-	return NULL; /* the service has it, and is forgotten as a whole */
+	return NULL; /* `a` is the service's by now */
 }
 
 static void resume(struct service *service)
 {
 	struct accepting *a = service->accepting;
 
-	a->due_at = clock_now(); /* which is found out then */
+	a->due_at = clock_now(); /* on_due() sets it */
 	timer_arm(service->sup->loop, &a->due, 0);
 	if (a->open)
 		open_up(a);

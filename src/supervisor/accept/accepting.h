@@ -42,7 +42,7 @@ enum accepting_trouble {
 	TROUBLES
 };
 
-/* One of the listeners that are accepted from. */
+/* A listener from which connections are accepted. */
 struct intake {
 	ev_io io;
 	struct accepting *accepting;
@@ -61,7 +61,7 @@ struct accepting {
 	uint32_t visit_slots;
 
 	bool open; /* accepts connections; else a stop is under way or over */
-	bool stopping; /* … and `held` was told to the core */
+	bool stopping; /* a stop waits for `running` to become 0 */
 	bool waits;    /* no listener is watched: there was no slot */
 	struct listener_set listeners; /* holds a use of each */
 	struct intake *intakes;        /* one for each listener */
@@ -69,18 +69,18 @@ struct accepting {
 	ev_timer due; /* for the earliest deadline of a visit, or before */
 	nsec_t due_at;
 	ev_timer pause; /* after a lack of descriptors or processes … */
-	int kept;       /* … for this connection; or -1 */
+	int kept;       /* … the connection that waits for it; or -1 */
 	struct peer kept_peer;
 	size_t kept_index;         /* of its listener */
 	nsec_t told_at[TROUBLES];  /* when each was reported last … */
 	unsigned untold[TROUBLES]; /* … and how often it came since */
 
-	/* Refused connections, kept open for a moment: closed at once, data
-	 * that still arrives would reset them before they read the answer. */
+	/* Refused connections stay open for a moment: data that arrives after a
+	 * close would reset them before the client reads the answer. */
 	int leaving[LEAVING_MAX]; /* a ring */
 	unsigned leaving_first;
 	unsigned leaving_count;
-	unsigned leaving_old; /* so many were there at the last look */
+	unsigned leaving_old; /* how many were there when `leave` expired */
 	ev_timer leave;
 
 	uint64_t served; /* processes that were started */
@@ -89,7 +89,7 @@ struct accepting {
 	uint64_t not_started; /* the command could not be executed */
 	uint64_t exits[256];  /* by exit status */
 	uint64_t signals[65]; /* by the signal that killed it */
-	uint64_t unknown;     /* taken over: how they ended cannot be told */
+	uint64_t unknown;     /* taken over: their exit status is not known */
 };
 
 /* Stop watching, and release the listeners. */

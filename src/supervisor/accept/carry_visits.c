@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/accept/accepting.h"
 
-/* How connections that are being served go through an upgrade.  Their processes
- * stand before them in the state, as other workers do. */
+/* How connections that are being served go through an upgrade.  In the state,
+ * the process of each comes before it, as a worker. */
 
 /* clang-format off */
 static const struct plain_row peer_rows[] = {
@@ -18,7 +18,7 @@ static const struct plain_row peer_rows[] = {
 };
 static const struct plain_table peer_table = PLAIN_TABLE(peer_rows, peer);
 
-/* One, with the slot that its group says. */
+/* A visit with its slot: its group has both. */
 struct in_slot {
 	struct visit visit;
 	uint64_t slot;

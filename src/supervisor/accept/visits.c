@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The visits of an `accept` cluster: their slots, deadlines and ends. */
+
 /* The longest wait between two stop signals for a connection's process, so that
  * a script that ignores them does not delay a stop. */
 #define STEP_MOST (5 * SECOND)
@@ -105,7 +107,7 @@ static void kill_visit(struct accepting *a, uint32_t slot, nsec_t now)
 	v->deadline = nsec_add(now, KILL_GRACE);
 }
 
-/* The next of the stop signals, or the end of it. */
+/* Send the next stop signal; after the last one, kill. */
 static void send_step(struct accepting *a, uint32_t slot, nsec_t now)
 {
 	const struct service *s = a->service;
@@ -221,14 +223,14 @@ void visits_kill(struct accepting *a)
 	}
 }
 
-/* ---- the end of one ---- */
+/* ---- the end of a visit ---- */
 
-/* Only what points to a fault of the command, and not all of it: an exit status
- * is what the command has to say, and is counted. */
+/* Warn only if a signal has killed the process, which points to a fault of the
+ * command.  An exit status is the command's result, and only counted. */
 static void tell_end(struct accepting *a, uint32_t slot, const struct visit *v,
 	const struct ending *ending)
 {
-	/* who wrote to a client that has gone away has done nothing wrong */
+	/* writing to a client that has gone away is no fault */
 	bool crash = ending->kind == ENDING_SIGNAL && ending->code != SIGPIPE &&
 		v->phase == VISIT_SERVED;
 	char who[PEER_TEXT_MAX];

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* While nothing is read; its data: the watcher. */
+/* Runs while `watcher` is stopped, which is the timer's data. */
 struct rest {
 	ev_timer timer;
 };
@@ -56,7 +56,7 @@ void allowance_end(struct allowance *a, const struct child *child,
 	if (a->rest == NULL) {
 		a->rest = malloc(sizeof(*a->rest));
 		if (a->rest == NULL)
-			return; /* it is asked again at its next call */
+			return; /* no memory: the next call tries again */
 		timer_init(&a->rest->timer, on_rested, watcher);
 		tell(child, what);
 	}

@@ -25,19 +25,19 @@ struct allowance {
 };
 
 #define ALLOWANCE_MOST (100 * MSEC)
-#define ALLOWANCE_PART 10 /* of the time: so much comes back */
+#define ALLOWANCE_PART 10 /* a tenth of the time that passes comes back */
 
-/* Before and after something is done for the worker, which asks by `watcher`:
- * charge what that has cost.  `what` the worker does is for the log, where it is
- * told once that it waits. */
+/* Call one before, the other after doing something for the worker, to charge
+ * the time between.  If the allowance is used up, `watcher` stops for a while;
+ * the first time, that is logged, with `what` the worker does. */
 nsec_t allowance_begin(void);
 void allowance_end(struct allowance *a, const struct child *child,
 	ev_io *watcher, nsec_t begun, const char *what);
 
-/* Is half of it left?  Work that can be left out is done only then. */
+/* Is half of it left?  Work that is not essential is done only then. */
 bool allowance_is_ample(const struct allowance *a);
 
-/* Before the watcher's descriptor is closed: all of it is there again. */
+/* Call this before the watcher's descriptor is closed.  All is there again. */
 void allowance_stop(struct allowance *a, struct ev_loop *loop);
 
 #endif

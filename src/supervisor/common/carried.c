@@ -15,7 +15,7 @@ static void note_descriptor(struct carry_writer *c, int fd, bool look)
 
 	if (fd < 0)
 		return;
-	/* one that is not open is found to be missing by who reads */
+	/* the reader notices a descriptor that is not open */
 	if (look && fstat(fd, &st) == 0) {
 		d.fd_and_type |= (uint64_t)(st.st_mode & S_IFMT) << 32;
 		d.dev = st.st_dev;
@@ -32,7 +32,7 @@ static void *pointer_at(const void *at)
 	return one;
 }
 
-/* How many there are of what the row says. */
+/* Where the length of the row's array is. */
 static size_t *count_of(const struct plain_row *row, const void *of)
 {
 	return (size_t *)((uintptr_t)of + row->most);
@@ -66,12 +66,12 @@ static void put_member(
 	int fd;
 
 	if (c->w.out == NULL)
-		return; /* nothing but references counts yet */
+		return; /* the first pass only collects references */
 	if (carry_variant.less && row->tag == CARRY_TEXT && !row->must)
 		return;
 	if (row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD) {
 		(void)memcpy(&fd, (const char *)of + row->offset, sizeof(fd));
-		/* a pidfd is looked at by waiting for it: carry_verify() */
+		/* carry_verify() checks a pidfd by waiting for it */
 		note_descriptor(c, fd, c->lasting && row->kind == PLAIN_FD);
 	}
 	handover_put_member(&c->w, row, of);
@@ -145,9 +145,9 @@ void carry_put_one(struct carry_writer *c, unsigned tag,
 	handover_close(&c->w);
 }
 
-/* The index of an item in the list of its kind, which is so short that it is
- * searched; it is added if it is not there.  SIZE_MAX: no memory; a reader
- * refuses such an index. */
+/* The index of an item in the list of its kind, to which it is added if it is
+ * new.  The list is so short that it is searched.  SIZE_MAX: no memory; a
+ * reader refuses such an index. */
 static size_t add(struct carry_list *list, const void *item)
 {
 	for (size_t i = 0; i < list->count; i++)
@@ -198,7 +198,7 @@ static void clear(const struct carried *what, void *to)
 			clear(what->rows[i].what, to);
 }
 
-/* What is referred to, with a reference or use more; NULL: there is none. */
+/* What the field refers to, with a reference or use more; NULL: nothing. */
 static void *refer(const struct carry_reader *r, enum carry_kind kind,
 	const struct handover_field *f)
 {
@@ -215,7 +215,7 @@ static void *refer(const struct carry_reader *r, enum carry_kind kind,
 	return one;
 }
 
-/* One more of that size at the end of the row's array, all zeros. */
+/* Add an element of that size to the row's array, all zeros. */
 static void *grow(const struct plain_row *row, void *to, size_t size)
 {
 	void **at = (void **)((uintptr_t)to + row->offset);
@@ -228,7 +228,7 @@ static void *grow(const struct plain_row *row, void *to, size_t size)
 	return memset(more + (*count)++ * size, 0, size);
 }
 
-/* Of a pointer in an array.  1; -1: there is no memory, or none was made. */
+/* Add a pointer to the row's array.  1; -1: no memory, or `one` is NULL. */
 static int append(const struct plain_row *row, void *to, void *one)
 {
 	void **at = one != NULL ? grow(row, to, sizeof(one)) : NULL;
@@ -254,7 +254,7 @@ static int take_bytes(
 	return 1;
 }
 
-/* An empty struct, where the row says that it belongs.  NULL: no memory. */
+/* Make an empty struct where the row says.  NULL: no memory. */
 static void *make(struct carry_reader *r, const struct plain_row *row, void *to)
 {
 	void **at = (void **)((uintptr_t)to + row->offset);
@@ -330,7 +330,7 @@ static int take(struct carry_reader *r, const struct carried *what, void *to,
 	return got;
 }
 
-/* A descriptor that is not there is -1, and all else nothing but zeros. */
+/* Is the member set?  If not, a descriptor is -1, and all else is zeros. */
 static bool is_there(const struct plain_row *row, const char *at)
 {
 	char none = row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD ? -1 : 0;
@@ -341,7 +341,7 @@ static bool is_there(const struct plain_row *row, const char *at)
 	return false;
 }
 
-/* Is all there that must be? */
+/* Are all members set that must be? */
 static bool is_whole(const struct carried *what, const void *of)
 {
 	for (uint32_t i = 0; i < what->row_count; i++) {

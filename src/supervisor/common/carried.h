@@ -13,8 +13,8 @@
  * it.  The functions here write a struct as a group of fields, and read it
  * back.  Descriptors keep their numbers.
  *
- * Reading a state opens, watches and changes nothing, because it may be a mere
- * check whether it could be read.  All that follows in supervisor/resume.c.
+ * Reading a state opens, watches and changes nothing, because it may be only a
+ * check that it can be read.  supervisor/resume.c does the rest.
  */
 
 /* The numbers of fields at the top, and of those in groups that no table of
@@ -102,7 +102,7 @@ enum carry_fault {
 	FAULT_CHECK_CRASHES,
 	FAULT_CHECK_HANGS,
 	FAULT_RESTORE_FAILS,    /* after the exec */
-	FAULT_TAKEOVER_CRASHES, /* and when there is no way back */
+	FAULT_TAKEOVER_CRASHES, /* later, when nclust cannot go back */
 };
 extern const struct carry_variant carry_variant;
 
@@ -115,7 +115,7 @@ struct carry_binary {
 	nsec_t written;
 	nsec_t asked; /* when the upgrade was asked for */
 	uint64_t capabilities;
-	int standby;     /* -1, or as resume.c has it */
+	int standby;     /* -1, or a pipe: see dismiss() in resume.c */
 	bool going_back; /* set by a binary that goes back to the old one */
 };
 
@@ -206,20 +206,20 @@ enum carry_row {
 #define CARRY_POINTER(number, type, member_of, how) \
 	.tag = (number), .kind = CARRY_ROW_##how, \
 	.offset = offsetof(struct type, member_of), .size = sizeof(void *)
-/* A pointer to one of several, which gets a reference or use more. */
+/* A pointer to a shared struct.  Reading it adds a reference or use. */
 #define CARRY_REFERENCE(number, type, member_of, kind_of, need) \
 	{ \
 		CARRY_POINTER(number, type, member_of, REFERENCE), \
 			.must = (need), .each = (kind_of) \
 	}
-/* An array of these, and how many (a size_t). */
+/* An array of such pointers, and its length (a size_t). */
 #define CARRY_REFERENCES(number, type, member_of, kind_of, count_of) \
 	{ \
 		CARRY_POINTER(number, type, member_of, REFERENCES), \
 			.most = offsetof(struct type, count_of), \
 			.each = (kind_of) \
 	}
-/* All that is referred to, of a kind. */
+/* All structs of a kind to which others refer. */
 #define CARRY_REFERRED(number, of, kind_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_REFERRED, \
@@ -308,14 +308,14 @@ int carry_get_all(struct carry_reader *r, const struct carried *what, void *to,
 /* What an index refers to, or NULL. */
 void *carry_at(const struct carry_reader *r, enum carry_kind kind,
 	const struct handover_field *f);
-/* One more text at the end of a list, with a NULL after it.  1; -1: it is none,
- * or there is no memory. */
+/* Add a text to a list that ends with NULL.  1; -1: the field is no text, or
+ * there is no memory. */
 int carry_take_word(
 	char ***list, size_t *count, const struct handover_field *f);
 /* Say that there is no memory for it.  Returns -1. */
 int carry_no_memory(struct carry_reader *r, const char *what);
 
-/* ---- who puts what into the groups of others: supervisor/carries.c ---- */
+/* ---- what rooms add to these groups: supervisor/carries.c ---- */
 
 extern const struct carried carried_of_instance;
 extern const struct carried carried_of_cluster;

@@ -21,7 +21,7 @@ static int wait_for_outcome(int fd, pid_t pid)
 	while (got == -1 && errno == EINTR);
 	if (got == 1)
 		return status;
-	/* it died without a word */
+	/* it has ended without a report */
 	if (waitpid(pid, &how, 0) == pid && WIFEXITED(how))
 		return WEXITSTATUS(how) != 0 ? WEXITSTATUS(how) : 1;
 	return 1;
@@ -47,7 +47,7 @@ int daemon_detach(int *pipe, int *status, struct error *err)
 		return 1;
 	}
 	(void)close(ends[0]);
-	(void)setsid(); /* a fresh child leads no group: it cannot fail */
+	(void)setsid(); /* cannot fail: a new child leads no group */
 	*pipe = ends[1];
 	return 0;
 }
@@ -58,8 +58,8 @@ static void replace(int from, int to)
 		log_syserr("cannot detach descriptor %d", to);
 }
 
-/* A terminal or a pipe must not be held open by a daemon (`x=$(nclust -d …)`
- * would never return); a file was given to be written to. */
+/* A daemon keeps a file, because the user wants the output there.  It must not
+ * keep a terminal or a pipe open: `x=$(nclust -d …)` would never return. */
 static bool is_kept(int fd)
 {
 	struct stat st;
@@ -100,9 +100,9 @@ void daemon_release(struct supervisor *sup)
 	if (lets_go(sup, STDERR_FILENO)) {
 		replace(sup->null_fd, STDERR_FILENO);
 		log_to(STDERR_FILENO, "nclust: ", log_level());
-		fd_close(&sup->daemon.log_fd); /* it was the same once more */
+		fd_close(&sup->daemon.log_fd); /* the same file, opened anew */
 	}
-	/* who waited may be gone already */
+	/* the process that waited may have ended */
 	if (write(sup->daemon.pipe, &ok, 1) == -1)
 		log_debug("nobody waited for the start");
 	fd_close(&sup->daemon.pipe);

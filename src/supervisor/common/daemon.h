@@ -12,8 +12,8 @@
 /* Returns 0 in the background process, which reports by *pipe.  In the process
  * that the user started it returns 1 when the outcome is known, in *status. */
 int daemon_detach(int *pipe, int *status, struct error *err);
-/* What a process that stays gets as this standard descriptor: /dev/null, if
- * nclust will close the descriptor when all is ready. */
+/* What to give to a process of ours as this standard descriptor: /dev/null, if
+ * nclust will close the descriptor when all is ready; else `fd`. */
 int daemon_output(const struct supervisor *sup, int fd);
 /* Report that all is ready, and let go of the terminal. */
 void daemon_release(struct supervisor *sup);

@@ -16,10 +16,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Descriptors that were sent are closed one by one, each within this time. */
+/* The closer must close each descriptor within this time. */
 #define PATIENCE (5 * SECOND)
 #define START_AGAIN (1 * SECOND)
-/* More of one worker's do not wait: it is killed. */
+/* If more descriptors of one worker wait than this, it is killed. */
 #define WAITING_MOST 512
 /* A socket that nobody can send to any more is empty after so many reads. */
 #define READS_MOST 4096
@@ -59,8 +59,8 @@ static bool is_foreign(struct supervisor *sup)
 
 /* ---- the process ---- */
 
-/* What it has not closed, it closes at its end, for which SO_LINGER does not make
- * it wait. */
+/* End the closer.  The kernel then closes what it has not closed, and does not
+ * wait for SO_LINGER in an exiting process. */
 static void let_go(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
@@ -105,7 +105,7 @@ static int start(struct supervisor *sup)
 	return 0;
 }
 
-/* What waits of the worker that has waited longest, as far as it fits. */
+/* Descriptors of the worker that has waited longest, as many as fit. */
 static size_t choose(const struct closer *c, int *fds)
 {
 	size_t n = 0;
@@ -116,7 +116,7 @@ static size_t choose(const struct closer *c, int *fds)
 	return n;
 }
 
-/* The first `n` of that worker have been sent. */
+/* The first `n` descriptors of that worker were sent: close our copies. */
 static void note_sent(struct closer *c, size_t n)
 {
 	size_t kept = 0;
@@ -125,7 +125,7 @@ static void note_sent(struct closer *c, size_t n)
 	c->sent = n;
 	for (size_t i = 0; i < c->count; i++) {
 		if (c->list[i].owner == c->owner && n > 0) {
-			fd_close(&c->list[i].fd); /* not the last of it */
+			fd_close(&c->list[i].fd); /* the closer has a copy */
 			n--;
 			continue;
 		}
@@ -134,8 +134,8 @@ static void note_sent(struct closer *c, size_t n)
 	c->count = kept;
 }
 
-/* One worker's at a time: those of others do not get stuck behind one that cannot be
- * closed, and it is known whose that is. */
+/* Send descriptors of one worker at a time.  If one cannot be closed, those of
+ * other workers are not stuck behind it, and nclust knows whose it is. */
 static void send_next(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
@@ -147,8 +147,8 @@ static void send_next(struct supervisor *sup)
 	n = choose(c, fds);
 	if (start(sup) == 0 && fdpass_send(c->channel.fd, "", 1, fds, n) == 0) {
 		note_sent(c, n);
-		/* it must not be done with them before we are: the last one
-		 * to close is the one that waits */
+		/* the closer starts at this message, after our copies are
+		 * closed: whoever closes the last copy may have to wait */
 		(void)fdpass_send(c->channel.fd, "", 1, NULL, 0);
 		timer_arm(sup->loop, &c->patience, PATIENCE);
 		return;
@@ -157,7 +157,7 @@ static void send_next(struct supervisor *sup)
 	timer_arm(sup->loop, &c->patience, START_AGAIN);
 }
 
-/* It says how many it has closed.  True: some. */
+/* Read how many the closer has closed.  True: some, or it has exited. */
 static bool hear(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
@@ -172,7 +172,7 @@ static bool hear(struct supervisor *sup)
 		c->sent -= c->sent > 0;
 		some = true;
 	}
-	if (got != 0) { /* it has ended */
+	if (got != 0) { /* the closer has exited */
 		let_go(sup);
 		some = true;
 	}
@@ -191,7 +191,7 @@ static void on_closed(struct ev_loop *loop, ev_io *watcher, int revents)
 	send_next(watcher->data);
 }
 
-/* Nothing was closed for so long; or one is to be started again. */
+/* The closer has closed nothing within its time, or is to be started again. */
 static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
@@ -264,7 +264,7 @@ static void close_list(
 		bound_waiting(sup, owner);
 }
 
-/* Nothing is to be sent from it.  Its address is to be free at once. */
+/* Is it a TCP listener?  It closes without waiting, and frees its address. */
 static bool is_tcp_listener(int fd)
 {
 	int listens = 0;
@@ -301,7 +301,7 @@ void foreign_end(struct supervisor *sup, const struct child *by, int *socket)
 	socklen_t size = sizeof(type);
 	bool stream;
 
-	/* a datagram may be empty */
+	/* a read of 0 bytes ends a stream, but may be an empty datagram */
 	stream = getsockopt(*socket, SOL_SOCKET, SO_TYPE, &type, &size) == -1 ||
 		type != SOCK_DGRAM;
 	if (*socket != -1 && is_foreign(sup) && shutdown(*socket, SHUT_RD) == 0)
@@ -327,7 +327,7 @@ void foreign_init(struct supervisor *sup)
 	timer_init(&c->patience, on_patience, sup);
 }
 
-/* What waits is closed by our end, for which nothing lingers. */
+/* What still waits is closed when nclust exits, without SO_LINGER. */
 void foreign_fini(struct supervisor *sup)
 {
 	let_go(sup);

@@ -7,28 +7,29 @@
 struct fdpass_message;
 
 /*
- * Closing what somebody else has made: a descriptor that came by a socket or was
- * taken from a worker, and a socket by which some may still be on their way.
- * close(2) of such a one may take any time (closer/closer.h), and the loop must not
- * wait.  So where workers have another user than nclust, a process of its own
- * closes them: it is started when there is something to close, and replaced when it
- * hangs, which ends the worker that is to blame.  Workers of our own user could
- * stop us anyway: theirs are closed here.
+ * Closes descriptors that others have made: one that came by a socket or was
+ * taken from a worker, and a socket by which more may be on their way.
+ * close(2) of such a descriptor may take any time (closer/closer.h), and the
+ * loop must not wait.  So if workers run as another user than nclust, a
+ * separate process, the closer, closes them.  nclust starts it when there is
+ * something to close.  If it hangs, nclust replaces it and kills the worker to
+ * blame.  Workers of nclust's own user could stop nclust anyway: their
+ * descriptors are closed here.
  *
- * `by`: the worker that it comes from, or NULL if nobody knows.
+ * `by`: the worker that the descriptor comes from; NULL: not known.
  */
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd);
 /* All descriptors of a message. */
 void foreign_close_all(struct supervisor *sup, const struct child *by,
 	struct fdpass_message *m);
-/* A socket of ours to which others send: nothing comes any more, and what has come
- * goes unheard. */
+/* Close a socket of ours to which others send.  What it has received is
+ * discarded, with all descriptors in it. */
 void foreign_end(struct supervisor *sup, const struct child *by, int *socket);
 
 void foreign_init(struct supervisor *sup);
 void foreign_fini(struct supervisor *sup);
 bool foreign_owns(const struct supervisor *sup, pid_t pid);
-/* It has ended. */
+/* The closer has exited. */
 void foreign_reap(struct supervisor *sup);
 
 #endif

@@ -16,7 +16,7 @@
 /* The wait before the next attempt, if the files cannot be made now. */
 #define RETRY (10 * SECOND)
 
-/* The directory may be another one now; the same one twice is one watch. */
+/* Watch the directory.  If it is the one watched already, nothing changes. */
 static void watch(struct supervisor *sup)
 {
 	int fd = sup->guard.watcher.fd;
@@ -31,7 +31,7 @@ static void watch(struct supervisor *sup)
 	if (watch == -1)
 		log_debug("the runtime directory is not watched");
 	else if (sup->guard.watch != -1 && sup->guard.watch != watch)
-		/* it fails where the kernel has dropped it already */
+		/* fails if the kernel has dropped that watch already */
 		(void)inotify_rm_watch(fd, sup->guard.watch);
 	sup->guard.watch = watch;
 }
@@ -40,7 +40,7 @@ static int mend(struct supervisor *sup, struct error *err)
 {
 	if (rundir_renew(&sup->rundir, err) == -1)
 		return -1;
-	/* the control socket first: it says whether anything can be made */
+	/* the control socket first: it fails if no file can be made */
 	for (unsigned i = part_count; i-- > 0;)
 		if (parts[i]->renew != NULL && parts[i]->renew(sup, err) == -1)
 			return -1;
@@ -80,7 +80,7 @@ int guard_make_place(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* What is renamed to take the place of another file (os/place/statefile.h). */
+/* Does nclust itself rename this file over another (os/place/statefile.h)? */
 static bool is_our_doing(const char *name)
 {
 	return strcmp(name, "estate.new") == 0 ||
@@ -98,7 +98,7 @@ static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 	while (at < got) {
 		const struct inotify_event *event = (const void *)(events + at);
 
-		/* whatever else it was: mend() looks for itself */
+		/* whatever was removed, mend() finds out */
 		if (event->len == 0 || !is_our_doing(event->name))
 			mend_soon(watcher->data);
 		at += (ssize_t)(sizeof(*event) + event->len);
@@ -130,7 +130,7 @@ void guard_init(struct supervisor *sup)
 	init_watchers(sup);
 	sup->guard.watch = -1;
 	if (sup->guard.watcher.fd == -1) {
-		/* a user may have so many only */
+		/* a user has a limited number of instances */
 		log_debug(
 			"no inotify: a removed control socket is not noticed");
 		return;

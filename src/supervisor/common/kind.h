@@ -5,10 +5,10 @@
 #include "supervisor/common/state.h"
 
 /*
- * The kind of a cluster: who fills its slots.  Usually that is the core, which
- * keeps a worker alive in each (slots.c).  With `accept = yes` a worker serves
- * one connection, and the room accept fills the slots: the core then has no
- * workers, and only knows whether the cluster runs.
+ * The kind of a cluster: how its slots are filled.  Usually the core does that,
+ * and keeps a worker alive in each (slots.c).  With `accept = yes` a worker
+ * serves one connection, and the room accept fills the slots: the core then has
+ * no workers, and only knows whether the cluster runs.
  *
  * `begin`, `check`, `stop` and `adopt` may be NULL: nothing is to be done.
  */
@@ -50,7 +50,7 @@ struct worker_kind {
 	void (*scale)(struct service *service, unsigned count);
 	/* The core is about to get a stop. */
 	void (*stop)(struct service *service, bool at_once);
-	/* A worker of an earlier nclust, born then, was taken over. */
+	/* A worker of an earlier nclust, started at `born`, was taken over. */
 	void (*adopt)(struct child *child, nsec_t born);
 	/* A worker has ended, and its child is gone.  `later`: processes that
 	 * it left are still alive. */

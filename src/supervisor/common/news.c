@@ -178,7 +178,7 @@ static void say_rollout_cause(struct buffer *out, const struct news *n)
 	say_last(out, n);
 }
 
-/* Who serves after a failure. */
+/* Which workers serve after a failure. */
 static void say_who_serves(struct buffer *out, const struct report *r)
 {
 	if (r->others > 0 && r->count > 0)
@@ -448,7 +448,7 @@ static void hand_out(struct supervisor *sup, struct buffer *out,
 	PARTS(told, sup, service, report, line, sentence);
 }
 
-/* The worker that has failed was told before, and how it ended is kept. */
+/* The failed worker's exit was published before; trouble.h keeps its cause. */
 static void explain_rollout(const struct service *service, struct news *n)
 {
 	const struct report *r = &n->report;
@@ -552,13 +552,13 @@ static void enqueue(struct supervisor *sup, const struct news *n)
 	struct news *copy = malloc(sizeof(*copy));
 
 	if (copy == NULL) {
-		/* rather late and without last output than never */
+		/* it cannot be kept until its turn comes */
 		log_warn("out of memory: an event is not told");
 		return;
 	}
 	*copy = *n;
 	copy->next = NULL;
-	while (*end != NULL) /* of the nclust before an upgrade */
+	while (*end != NULL) /* after an upgrade `tail` is not set yet */
 		end = &(*end)->next;
 	*end = sup->news.tail = copy;
 	flush_told(sup);
@@ -570,11 +570,11 @@ static void news_on_report(struct service *service, const struct report *report)
 	struct history *h = sup->news.history;
 	struct news n = {.report = *report};
 
-	/* who accepts says that itself */
+	/* the room accept reports that itself */
 	if (service->kind->by_connection && report->kind == REPORT_ALL_READY)
 		return;
 	(void)text_copy(n.cluster, sizeof(n.cluster), service->name);
-	/* the start is given up at once */
+	/* the cluster does not try again */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;
 	if (report->kind == REPORT_ROLLOUT_FAILED)
@@ -592,7 +592,7 @@ static void news_on_report(struct service *service, const struct report *report)
 		enqueue(sup, &n);
 }
 
-/* Log it, and begin its record; what is particular to it comes next. */
+/* Log an event and begin its record.  The caller adds members of its own. */
 static void begin_saying(struct json_writer *w, struct history *h,
 	enum log_level level, const char *event, const char *text)
 {
@@ -664,7 +664,7 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	end_saying(sup, &w, text);
 }
 
-/* ---- what a worker can cause at will ---- */
+/* ---- limits for what a worker can cause ---- */
 
 static nsec_t span_end(const struct child *child)
 {
@@ -709,7 +709,7 @@ bool news_spares(struct child *child)
 		timer_arm_within(
 			sup->loop, &sup->news.spares, span_end(child) - now);
 	}
-	errno = saved; /* for the line itself */
+	errno = saved; /* the caller's line may contain it */
 	return child->life.unsaid == 0;
 }
 
@@ -861,7 +861,7 @@ static void news_on_end(struct supervisor *sup)
 	sup->news.history = NULL;
 }
 
-/* What waits to be told is told of it under its new name. */
+/* Events that wait are published under the cluster's new name. */
 static void news_on_renamed(struct service *service, const char *old)
 {
 	for (struct news *n = service->sup->news.head; n != NULL; n = n->next)

@@ -60,11 +60,11 @@ void news_say_numbers(const struct child *child, enum log_level level,
 	const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /*
- * Before whatever is told, as an event or in the log, of what a worker can do as
- * often as it likes: may it be told?  A worker must not fill the log, nor push
- * the events of others out of the history.  So it is told 8 times in a second;
- * of one that does more, 8 times in two seconds, then in four, up to 64, until it
- * does less.  How much was left out is told at the end of each such span.
+ * Ask this before each event or log line that a worker can cause as often as it
+ * likes: may it be published?  A worker must not fill the log, nor push the
+ * events of others out of the history.  So 8 in a second are published; if a
+ * worker causes more, 8 in two seconds, then in four, up to 64, until it causes
+ * less.  The end of each such span reports how many were left out.
  */
 #define NEWS_SPARED 8
 #define NEWS_SPAN_MOST 6

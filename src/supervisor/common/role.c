@@ -16,7 +16,7 @@
 static const struct {
 	const char *name;
 	const char *title;
-	const char *without; /* what is so while it cannot be started */
+	const char *without; /* the effect if it cannot be started */
 	bool writes;         /* to our standard output and error */
 	bool powerless;      /* without capabilities */
 } roles[] = {
@@ -39,9 +39,9 @@ static bool is_a_workers(const struct supervisor *sup, uid_t uid)
 	return false;
 }
 
-/* Who root's roles become, if they give up what root is: whom no cluster's
- * workers are, so that none can signal them.  Nobody is asked for names: a
- * directory service may hang. */
+/* The user that roles become if they give up root's rights.  No cluster's
+ * workers have it, so that none can signal them.  It is not looked up by a
+ * name, because a directory service may hang. */
 static uid_t user_of_roles(const struct supervisor *sup)
 {
 	uid_t uid = ROLE_UID_LAST;

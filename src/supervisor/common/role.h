@@ -5,16 +5,16 @@
 #include "supervisor/common/state.h"
 
 /*
- * Processes that nclust starts of itself: it executes its own binary, with one
- * descriptor besides standard output and error: the channel to us.
+ * Processes that nclust starts from its own binary.  Besides standard input,
+ * output and error each has one descriptor: the channel to nclust.
  */
 enum role {
 	ROLE_LOGGER, /* writes the output of workers (output.h) */
 	ROLE_CLOSER, /* closes what others have made (foreign.h) */
 };
 
-/* 0 with our end of the channel, which does not block (SOCK_SEQPACKET), the pid and
- * the pidfd, all the caller's; or -1, and it was logged. */
+/* Start one.  0 with our end of the channel (SOCK_SEQPACKET, nonblocking), the
+ * pid and the pidfd, for the caller to close; -1: it was logged. */
 int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
 	int *pidfd);
 

@@ -28,10 +28,10 @@
 
 /*
  * What is common to all rooms of the supervisor.  Ownership is a tree: a
- * supervisor has services, a service has children and listeners.  Everything
- * below points up.  What a room alone knows is a struct of its own in these, from
- * the state.h of that room; listeners and segments are in that of sockets, recipes
- * in that of workers.
+ * supervisor has services, a service has children and listeners.  Each of them
+ * points to its owner.  What only one room uses is in a struct of its own,
+ * declared in the state.h of that room and a member here; listeners and
+ * segments are declared by sockets, recipes by workers.
  */
 
 struct accepting;
@@ -61,7 +61,7 @@ struct child {
 	struct worker_traffic traffic;
 	const char *hang;      /* what it does not answer (hang.h), or NULL */
 	struct health *health; /* NULL: it was never asked how it is */
-	struct node_worker *node; /* heap; NULL: it speaks not so (node.h) */
+	struct node_worker *node; /* heap; NULL: not Node's (node.h) */
 	struct channel *channel;  /* heap (channel.h); NULL: it has none */
 };
 
@@ -75,8 +75,8 @@ struct service {
 	size_t index;                 /* in sup->services */
 	struct child *(*children)[2]; /* by slot */
 	uint32_t child_slots;
-	uint32_t message_turn; /* the slot whose turn it is to get one */
-	unsigned hooks_told;   /* enum hook_event, or-ed: they failed */
+	uint32_t message_turn; /* the slot that gets the next message */
+	unsigned hooks_told;   /* 1 << enum hook_event: failure was logged */
 	struct stage stage;
 	struct cluster_life life;
 	struct held held;
@@ -99,7 +99,7 @@ struct pid_table {
 struct health;
 struct trouble;
 
-/* Who had a port that was asked for last (trouble.h). */
+/* The process that has a port, as found last (trouble.h). */
 struct last_holder {
 	char who[HOLDER_TEXT];
 	unsigned port;
@@ -107,7 +107,7 @@ struct last_holder {
 	nsec_t at;
 };
 
-/* How this process was started, and what it has found. */
+/* How nclust was started, and what it found then. */
 struct launch {
 	int argc;
 	char **argv;
@@ -115,7 +115,7 @@ struct launch {
 	unsigned cpus;
 	bool had_terminal;
 	int self_exe;       /* O_PATH of our own binary */
-	rlim_t descriptors; /* that we may have */
+	rlim_t descriptors; /* the limit for nclust */
 };
 
 /* When the loop waits, and until when (supervisor.c). */
@@ -128,21 +128,21 @@ struct turn {
 	ev_periodic far_away; /* keeps libev's housekeeping asleep */
 };
 
-/* What has happened (news.h). */
+/* Events: the history, and those that wait to be published (news.h). */
 struct history;
 struct news;
 
 struct record {
 	struct history *history;
-	struct news *head; /* told in order */
+	struct news *head; /* published in order */
 	struct news *tail;
 	ev_timer timer;
-	ev_timer spares; /* to tell what was left out (news_spares()) */
+	ev_timer spares; /* reports what was left out */
 };
 
-/* What is left of the start in the background, and of the log (daemon.h). */
+/* The start in the background, and nclust's own log (daemon.h). */
 struct daemon {
-	int pipe;   /* -d: tell the one who waits; or -1 */
+	int pipe;   /* -d: to the process that waits for us; or -1 */
 	int log_fd; /* our own nonblocking stderr, or -1 */
 	bool pidfile_written;
 };
@@ -153,12 +153,12 @@ struct signals {
 	bool hup_ignored;
 };
 
-/* Who watches over the runtime directory (guard.h). */
+/* The watch on the runtime directory (guard.h). */
 struct guard {
 	ev_io watcher; /* its fd: inotify, or -1 */
 	int watch;
 	ev_timer timer;
-	bool failed; /* and it was told */
+	bool failed; /* files could not be made; that was logged */
 };
 
 struct supervisor {

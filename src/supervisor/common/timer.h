@@ -6,8 +6,8 @@
 
 #include <ev.h>
 
-/* Give a timer, or a watcher of a descriptor (-1: none yet), what it calls, and with
- * which data. */
+/* Initialise a timer, or a watcher of a descriptor (-1: none yet), with its
+ * callback and data. */
 static inline void timer_init(ev_timer *timer,
 	void (*on)(struct ev_loop *loop, ev_timer *timer, int revents),
 	void *data)
@@ -27,7 +27,7 @@ static inline void io_init(ev_io *io,
 /* Let the timer expire once, `wait` from now, also if it runs already. */
 static inline void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait)
 {
-	ev_now_update(loop); /* the loop's time is that of the turn's begin */
+	ev_now_update(loop); /* the loop's time is when the turn began */
 	ev_timer_stop(loop, timer);
 	ev_timer_set(timer, wait > 0 ? nsec_seconds(wait) : 0., 0.);
 	ev_timer_start(loop, timer);

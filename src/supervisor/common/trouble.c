@@ -18,8 +18,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* That a cluster never becomes ready is reported when so many workers were tried,
- * and again each time that number has doubled. */
+/* A cluster that never becomes ready is reported after so many workers, and
+ * again each time that number has doubled. */
 #define TRIES_TOLD 8
 /* When workers fail together, search only once for the owner of the port. */
 #define HOLDER_FRESH (1 * SECOND)
@@ -77,7 +77,7 @@ const struct trouble_end *trouble_of(
 	return end != NULL && end->worker == worker ? end : NULL;
 }
 
-/* A slot that fails in the same way again and again allocates nothing. */
+/* Replace a kept text, unless it is the same: then nothing is allocated. */
 static void keep_text(char **at, const char *text)
 {
 	if (*at != NULL && strcmp(*at, text) == 0)
@@ -308,7 +308,7 @@ void trouble_set_cause(struct child *child, const char *format, ...)
 	va_end(args);
 }
 
-/* Who has it, asked at most once a second for the same port. */
+/* The process that has the port; looked up at most once a second. */
 static const char *holder(struct supervisor *sup, int type, unsigned port)
 {
 	struct last_holder *i = &sup->last_holder;
@@ -328,7 +328,7 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port,
 {
 	const char *who = NULL;
 
-	if (child->life.bind_told) /* it may try for ever */
+	if (child->life.bind_told) /* reported once: it may retry */
 		return;
 	child->life.bind_told = true;
 	if (error == EADDRINUSE && (hint == NULL || *hint == '\0') && port != 0)
@@ -352,7 +352,7 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port,
 			child->life.cause);
 }
 
-/* The number behind a colon, or behind "port "; 0: there is none. */
+/* The number after a colon, or after "port "; 0: there is none. */
 static unsigned port_at(const char *text, const char *at)
 {
 	unsigned long n;
@@ -409,7 +409,7 @@ enum {
 	END_OUTPUT,
 };
 
-/* An end, with the slot that its group says. */
+/* An end with its slot: its group has both. */
 struct end_in_slot {
 	struct trouble_end end;
 	uint64_t slot;

@@ -2,9 +2,9 @@
 #include "supervisor/common/carried.h"
 
 /*
- * The version of the state, and what tests build in its place: an nclust of
- * another version (VARIANT_NEXT), of one that cannot read ours
- * (VARIANT_ALIEN), and such as fail at the worst moment (VARIANT_FAULT).
+ * The version of the state.  Tests build variants: an nclust of another version
+ * (VARIANT_NEXT), one that cannot read our state (VARIANT_ALIEN), and some that
+ * fail at the worst moment (VARIANT_FAULT).
  */
 #ifndef NCLUST_VERSION
 #define NCLUST_VERSION "unknown"

@@ -111,7 +111,7 @@ const struct carried carried_clients = {
 	.done = clients_done,
 };
 
-/* The oldest first: who reads puts each in front. */
+/* Write the oldest client first, because the reader puts each in front. */
 static void put_from(struct carry_writer *c, const struct client *client)
 {
 	if (client == NULL)

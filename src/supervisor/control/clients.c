@@ -70,7 +70,7 @@ static void client_free(struct client *c)
 
 /* ---- writing ---- */
 
-/* It may run now, or as soon as what is queued has left. */
+/* Is a whole request line buffered, and no request under way? */
 static bool has_request(const struct client *c)
 {
 	return c->state == CLIENT_IDLE && c->in.len > 0 &&
@@ -93,7 +93,8 @@ static void arm_bounds(struct clients *all)
 	ev_timer_start(all->sup->loop, &all->bounds);
 }
 
-/* A full socket is not writable even when all that was made is sent. */
+/* Note since when a client that must read does not: its socket may stay full
+ * even if nothing is queued any more. */
 static void await_reader(struct client *c, bool waits)
 {
 	if (!waits) {
@@ -105,9 +106,9 @@ static void await_reader(struct client *c, bool waits)
 }
 
 /*
- * What the client is watched for follows from its state.  EV_WRITE is also how
- * it asks for its next turn: others get theirs first.  (An event that was fed
- * would be forgotten by ev_io_stop().)
+ * Watch the client for what its state needs.  EV_WRITE also gives it its next
+ * turn, after the turns of others.  (ev_feed_event() would not do, because
+ * ev_io_stop() drops pending events.)
  */
 static void watch(struct client *c)
 {
@@ -130,7 +131,7 @@ static void watch(struct client *c)
 		ev_io_start(c->sup->loop, &c->io);
 }
 
-/* -1: the client is gone (and freed by the caller of on_io). */
+/* -1: the client is gone; on_io() will free it. */
 static int flush(struct client *c)
 {
 	ssize_t sent = 0;
@@ -151,8 +152,8 @@ static int flush(struct client *c)
 }
 
 /*
- * Never frees: it is called in the midst of things.  A client that is gone or
- * done with is freed by its own watcher.
+ * Never frees the client, because callers still use it.  on_io() frees a client
+ * that is gone or finished.
  */
 void client_write(struct client *c)
 {
@@ -232,7 +233,7 @@ static void await_line(struct client *c)
 	arm_bounds(c->sup->control.clients);
 }
 
-/* While the answers are taken: who asks for more than it reads waits. */
+/* Run the buffered requests, as long as the client reads the answers. */
 static void run_lines(struct client *c)
 {
 	for (int i = 0; i < LINES_A_TURN && c->state == CLIENT_IDLE &&
@@ -254,8 +255,8 @@ static void run_lines(struct client *c)
 		buffer_fini(&c->in);
 }
 
-/* `echo '{…}' | socat - …` shuts down its side and waits for the answer; who
- * has closed altogether shows as a hang-up. */
+/* `echo '{…}' | socat - …` shuts down its side and waits for the answer.  A
+ * client that has closed both directions shows as a hang-up. */
 static bool has_hung_up(const struct client *c)
 {
 	struct pollfd look = {.fd = c->io.fd};
@@ -275,7 +276,7 @@ static int take_in(struct client *c)
 
 		got = fdpass_read(c->io.fd, data,
 			room < READ_SIZE ? room : READ_SIZE, &m);
-		foreign_close_all(c->sup, NULL, &m); /* none is wanted */
+		foreign_close_all(c->sup, NULL, &m); /* not part of a request */
 		if (got <= 0)
 			break;
 		if (buffer_append(&c->in, data, (size_t)got) == -1)
@@ -293,7 +294,7 @@ static int take_in(struct client *c)
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct client *c = watcher->data;
-	/* epoll_ctl(2) failed: it would never be heard again */
+	/* epoll_ctl(2) failed: no event would ever come */
 	bool gone = (revents & EV_ERROR) != 0;
 
 	(void)loop;
@@ -329,7 +330,7 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 		next = c->next;
 		if (c->stuck_since != NSEC_NEVER &&
 			now - c->stuck_since > CLIENT_PATIENCE) {
-			client_free(c); /* it reads nothing, also no error */
+			client_free(c); /* it would not read an error either */
 			continue;
 		}
 		if (c->line_since != NSEC_NEVER && c->state == CLIENT_IDLE &&
@@ -348,8 +349,8 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- accepting ---- */
 
-/* The oldest of those who may write, or may not; `idle`: who has no request under
- * way. */
+/* The oldest client that may change things, or that may not; `idle`: the one
+ * that has been without a request for longest. */
 static struct client *oldest(
 	const struct clients *all, bool may_write, bool idle)
 {
@@ -367,8 +368,8 @@ static struct client *oldest(
 }
 
 /*
- * Who may change things finds a place whatever readers do: these have not all of
- * the places, never take one of the others, and leave first.
+ * Which client makes room?  Readers cannot keep out one that may change things:
+ * they never have all places, evict only idle readers, and leave first.
  */
 static struct client *who_makes_room(const struct clients *all, bool may_write)
 {
@@ -474,7 +475,7 @@ static void turn_away(struct clients *all, int fd, const char *why)
 	foreign_end(all->sup, NULL, &fd);
 }
 
-/* It is let in if there is a place for it, or somebody leaves for it. */
+/* Accept the client, if need be in place of another; or refuse it. */
 static void let_in(struct clients *all, int fd, bool no_descriptor)
 {
 	static const char *const why[] = {
@@ -502,11 +503,11 @@ static void let_in(struct clients *all, int fd, bool no_descriptor)
 }
 
 /*
- * No descriptor left: an idle reader pays; else the one in reserve is used, so
- * that the connection can be taken off the queue, and let in for another or
- * refused.  If there is no client at all it is kept: somebody must be able to
- * scale down.  Where not even that works the socket is left alone for a second,
- * rather than spun on.
+ * No descriptor is left for a connection: close an idle reader.  If there is
+ * none, accept by means of the reserved descriptor; the new client then evicts
+ * another or is refused.  An only client is kept, because somebody must be able
+ * to scale down.  If even that fails, the socket is not watched for a second,
+ * so that nclust does not spin.
  */
 static void relieve(struct clients *all)
 {
@@ -534,7 +535,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct clients *all = watcher->data;
 
 	(void)loop;
-	if ((revents & EV_ERROR) != 0) { /* epoll_ctl(2) failed: deaf */
+	if ((revents & EV_ERROR) != 0) { /* epoll_ctl(2) failed */
 		log_error("cannot watch the control socket, trying again");
 		arm_bounds(all);
 		return;
@@ -554,7 +555,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- news ---- */
 
-/* NULL: an event of the instance. */
+/* Does the client wait for this cluster, or (NULL) for an upgrade? */
 static bool is_expecting(const struct client *c, const struct service *service)
 {
 	if (service == NULL)
@@ -565,7 +566,7 @@ static bool is_expecting(const struct client *c, const struct service *service)
 	return c->expects_end;
 }
 
-/* The end of a rollout is kept for a client that begins to wait only then. */
+/* The end of a rollout is kept for clients that begin to wait after it. */
 static void keep_outcome(struct service *service, const struct report *report,
 	const char *sentence)
 {
@@ -603,7 +604,7 @@ void clients_look(struct supervisor *sup)
 			request_look(c);
 }
 
-/* Who follows it follows it under its new name. */
+/* Clients that follow the cluster's events follow it under its new name. */
 static void control_on_renamed(struct service *service, const char *old)
 {
 	for (struct client *c = clients_first(service->sup); c != NULL;
@@ -695,15 +696,15 @@ static void control_on_go_on(struct supervisor *sup)
 	if (all->listen.fd != -1)
 		ev_io_start(sup->loop, &all->listen);
 	for (struct client *c = all->first; c != NULL; c = c->next) {
-		/* not watched, for whatever it was */
+		/* libev does not watch it yet, whatever was carried */
 		ev_io_set(&c->io, c->io.fd, 0);
 		client_write(c);
 	}
-	arm_bounds(all); /* stops by itself */
+	arm_bounds(all); /* stops if no client needs it */
 }
 
-/* Another version may tell it in other words: from here, so far as it has
- * room. */
+/* Complete statuses that are under way, as far as there is room: the next
+ * nclust may write them differently. */
 static void control_on_settle(struct supervisor *sup)
 {
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
@@ -738,7 +739,7 @@ static void flush_last(struct client *c, nsec_t until)
 		(void)poll(&wait, 1, 100);
 }
 
-/* Say the last word to who waits for the end, flush (bounded), close. */
+/* Answer clients that wait for the end, send what is queued, and close. */
 static void control_on_end(struct supervisor *sup)
 {
 	struct clients *all = sup->control.clients;

@@ -39,7 +39,7 @@ struct expectation {
 	nsec_t since;     /* when that was asked for */
 	bool fewer;       /* scale: no worker is left in a removed slot */
 	bool ended;       /* stop */
-	bool met;         /* the rollout is done, which may be taken back */
+	bool met;         /* the rollout is done, but may be taken back */
 };
 
 struct client {
@@ -51,7 +51,7 @@ struct client {
 	enum client_state state;
 	struct buffer in;
 	struct buffer out;
-	nsec_t line_since;  /* an unfinished line is waited for; or NEVER */
+	nsec_t line_since;  /* when an unfinished line began; or NEVER */
 	nsec_t stuck_since; /* output makes no progress; or NEVER */
 	nsec_t idle_since;
 	struct control_request request;
@@ -76,7 +76,7 @@ struct clients {
 	struct supervisor *sup;
 	ev_io listen;
 	ev_timer bounds;
-	struct socket_file file; /* the one of `listen` */
+	struct socket_file file; /* of the control socket */
 	struct client *first;
 	unsigned count;
 };

@@ -9,8 +9,8 @@
 #include <string.h>
 
 /*
- * Messages are events that the history does not keep.  A client that follows
- * events gets as many as it reads; other events always have room beside them.
+ * Shows workers' messages, as events that the history does not keep.  A client
+ * gets as many as it reads; other events always have room beside them.
  */
 #define SHOWN_MAX (64U * 1024)
 #define UNREAD_MAX (CLIENT_OUT_MAX / 4)
@@ -26,8 +26,7 @@ static bool wants(const struct client *client, const struct channel *c)
 			client->only_slot == c->child->slot);
 }
 
-/* What is sent stands last, so that who reads can tell it apart without taking
- * it apart. */
+/* The message comes last, so that a reader need not parse all of it. */
 static int put_event(struct buffer *out, const struct channel *c,
 	const char *line, size_t len, bool valid)
 {

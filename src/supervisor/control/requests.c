@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- whom it is about ---- */
+/* ---- the target of a request ---- */
 
 struct target {
 	struct service *service; /* NULL: the whole instance */
@@ -53,7 +53,7 @@ static int find_target(
 	return 0;
 }
 
-/* The one cluster that is meant, where only one can be. */
+/* The target's cluster, or the only one that there is. */
 static struct service *only_service(
 	const struct client *c, const struct target *t, struct error *err)
 {
@@ -146,14 +146,14 @@ static bool is_rollout_over(const struct expectation *e, const struct report *r)
 			r->kind == REPORT_ROLLOUT_FAILED);
 }
 
-/* A scale waits for workers that will not come. */
+/* Has a scale failed, because its new workers do not become ready? */
 static bool is_scale_failed(const struct expectation *e, const struct report *r)
 {
 	if (!e->settled)
 		return false;
 	if (r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP)
 		return true;
-	/* an old worker may end, but none that was started for it */
+	/* an old worker may end, but not one that the scale has started */
 	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
 		(!r->was_ready || clock_now() - r->age >= e->since);
 }
@@ -181,7 +181,7 @@ void request_on_report(struct client *c, const struct service *service,
 				report->kind == REPORT_ROLLOUT_FAILED);
 			e->met = report->kind == REPORT_ROLLOUT_DONE;
 			e->rollout = report->rollout;
-			if (e->met) /* others are waited for yet */
+			if (e->met) /* keep it while others are awaited */
 				break;
 		} else if (is_scale_failed(e, report) ||
 			is_stopped_instead(e, report))
@@ -201,13 +201,13 @@ static bool has_come_true(const struct expectation *e)
 
 	if (e->ended)
 		return e->service->stage.ended;
-	/* those that stay may be as unready as they were */
+	/* the workers that stay need not be ready */
 	if (e->fewer)
 		return cluster_slots(core) <= cluster_wanted(core);
 	return e->settled && cluster_is_settled(core);
 }
 
-/* It may have been over before the client began to wait for it. */
+/* Was the rollout over before the client began to wait for it? */
 static bool is_rollout_told(const struct expectation *e)
 {
 	return e->rollout != 0 && !e->met &&
@@ -302,7 +302,7 @@ static int roll(struct client *c, struct service *service, uint32_t slot,
 	e = expect(c, service, err);
 	if (e == NULL)
 		return -1;
-	/* a newer one that supersedes it fulfils the wish as well */
+	/* a newer rollout that supersedes this one counts as well */
 	e->rollout = cluster_last_rollout(service->core);
 	return 0;
 }
@@ -447,7 +447,7 @@ static void await_reload(struct client *c, struct service *s)
 		return;
 	e = expect(c, s, &err);
 	if (e == NULL)
-		return; /* the answer comes early */
+		return; /* no memory: the answer comes too early */
 	if (s->stage.awaited == AWAITED_ROLLOUT)
 		e->rollout = cluster_last_rollout(s->core);
 	e->settled = s->stage.awaited == AWAITED_SETTLED;
@@ -463,7 +463,7 @@ static int reload(struct client *c, const struct target *t, struct error *err)
 	const char *text = buffer_text(&result.text);
 
 	(void)t;
-	(void)err; /* the text may be longer than that takes */
+	(void)err; /* `err` may be too short for the text */
 	if (text == NULL)
 		text = "out of memory";
 	if (got == 0) {
@@ -513,7 +513,7 @@ bool request_wants_event(const struct client *c, const char *json, size_t len)
 	return contains(json, len, field);
 }
 
-/* Hand out what is wanted but for the first `skip`; how many are wanted. */
+/* Send wanted events after the first `skip`.  Returns how many are wanted. */
 static long walk_history(struct client *c, long skip, bool hand_out)
 {
 	size_t len;
@@ -553,7 +553,7 @@ static int events(struct client *c, const struct target *t, struct error *err)
 		skip = walk_history(c, 0, false) - c->request.last;
 	(void)walk_history(c, skip, true);
 	if (!c->request.follow)
-		return UNDER_WAY; /* of nothing */
+		return UNDER_WAY; /* nothing expected: answered now */
 	c->state = CLIENT_FOLLOWING;
 	client_write(c);
 	return ANSWERED;

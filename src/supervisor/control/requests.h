@@ -15,7 +15,7 @@ bool request_wants_event(const struct client *c, const char *json, size_t len);
 void request_on_report(struct client *c, const struct service *service,
 	const struct report *report, const char *sentence);
 void request_look(struct client *c);
-/* An upgrade is over: those who wait for it are told. */
+/* An upgrade is over: answer the clients that wait for it. */
 void control_on_upgraded(struct supervisor *sup, const char *text, bool failed);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
@@ -27,7 +27,7 @@ void status_slice(struct client *c);
 void status_forget(struct client *c, const struct service *service);
 
 struct child;
-/* control_part's (clients.c): what it was sent and has sent (messages/). */
+/* A hook (clients.c): counts of the messages to and from the worker. */
 void control_on_status_worker(struct json_writer *w, const struct child *child);
 
 #endif

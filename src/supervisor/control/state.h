@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 /*
- * What this room alone knows of all, of a cluster and of a worker: these structs
- * are in those of common/state.h.
+ * What only this room knows of the instance, of a cluster and of a worker.
+ * These structs are members of those in common/state.h.
  */
 struct clients;
 
@@ -19,12 +19,12 @@ struct control {
 
 /* The last rollout that is over. */
 struct outcome {
-	char *text; /* heap: what was told of it; or NULL */
+	char *text; /* heap: the sentence about it; or NULL */
 	unsigned of;
 	bool failed;
 };
 
-/* When a worker was last in a status. */
+/* What a worker's last status has shown, and when. */
 struct shown {
 	nsec_t cpu_then; /* its CPU time */
 	nsec_t at;

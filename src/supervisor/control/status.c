@@ -90,7 +90,7 @@ static void put_ending(struct json_writer *w, const struct slot_view *view)
 	json_close_object(w);
 }
 
-/* Of all its processes.  CPU since the last look, or since the start. */
+/* Use by all its processes; CPU since the last status, or since the start. */
 static void put_usage(struct json_writer *w, struct child *child,
 	const struct worker_view *worker, nsec_t now)
 {
@@ -104,7 +104,7 @@ static void put_usage(struct json_writer *w, struct child *child,
 		json_put_null(w, "rss_bytes");
 		return;
 	}
-	/* who ends without being waited for takes its time along */
+	/* a process that ends unreaped takes its CPU time away */
 	used = use.cpu > child->shown.cpu_then ? use.cpu - child->shown.cpu_then
 					       : 0;
 	span = now - (child->shown.at != 0 ? child->shown.at : worker->born);
@@ -125,7 +125,7 @@ static void put_usage(struct json_writer *w, struct child *child,
 	}
 }
 
-/* See parts.c: between what health and what node have to say. */
+/* Called after health's hook and before node's (parts.c). */
 void control_on_status_worker(struct json_writer *w, const struct child *child)
 {
 	const struct channel *c = child->channel;
@@ -302,7 +302,7 @@ static struct service *service_at(const struct client *c)
 	return c->sup->services[c->at_service];
 }
 
-/* The writer's place between slices is the client's, in `w`. */
+/* Write workers until the slice is full.  True: the last one was written. */
 static bool put_some_workers(
 	struct client *c, struct service *s, nsec_t now, nsec_t until)
 {
@@ -375,7 +375,7 @@ void status_slice(struct client *c)
 	}
 }
 
-/* It is about to leave sup->services: those behind it move up. */
+/* The service leaves sup->services, where later ones move up. */
 void status_forget(struct client *c, const struct service *service)
 {
 	if (c->status_service == service)

@@ -25,12 +25,12 @@
 
 #define WAIT_FIRST (2 * MSEC)
 #define WAIT_LAST (16 * MSEC)
-/* Each freeze interrupts the worker's system call: after so many, fewer. */
+/* Each freeze interrupts a system call: after so many, look less often. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
-/* Looks may take no more than a tenth of the time, all drains together. */
+/* All drains together may spend a tenth of the time on looks. */
 #define LOOKS_SHARE 10
-/* And so long at a time, when there are many. */
+/* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
 #define TURN_FOR_LOOKS (5 * MSEC)
 #define TURN (15 * MSEC)
 /* Time for all processes to stop; at first we wait without the event loop. */
@@ -113,10 +113,10 @@ static void again_in(struct drain *d, nsec_t wait)
 	timer_arm(d->child->service->sup->loop, &d->timer, wait);
 }
 
-/* It goes on until then. */
+/* Let the worker continue until the next look. */
 static void look_later(struct drain *d)
 {
-	/* one alone may be long as others had the CPU */
+	/* one look alone may be long because others had the CPU */
 	nsec_t took = d->took_before != 0 && d->took_before < d->view.took
 		? d->took_before
 		: d->view.took;
@@ -175,7 +175,7 @@ static void tell_blind(const struct drain *d)
 		service->name);
 }
 
-/* The moment has come: the core answers by the stop signal. */
+/* Report the worker as drained.  The core answers with the stop signal. */
 static void finish(struct drain *d, bool forced)
 {
 	struct service *service = d->child->service;
@@ -191,16 +191,16 @@ static void finish(struct drain *d, bool forced)
 	d->told = true;
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
-	/* the core did not want it any more */
+	/* the core sends no signal: it no longer wants the drain */
 	if (c != NULL && c->traffic.drain != NULL &&
 		!c->traffic.drain->signalled)
 		drain_free(c->traffic.drain);
 }
 
-/* ---- at it ---- */
+/* ---- looking ---- */
 
-/* Are new connections kept away from it, so that the old ones may be ended one by
- * one? */
+/* Do new connections go to other workers, so that the quiet ones of this worker
+ * may be ended one by one? */
 static bool is_away(const struct drain *d)
 {
 	return d->child->traffic.withdrawn || steer_is_away(d->child) ||
@@ -208,12 +208,13 @@ static bool is_away(const struct drain *d)
 }
 
 /*
- * It may have been stopped between epoll_wait(2) and accept(2).  Where it catches
- * the stop signal it may go on and accept before it heeds it; and where nobody
- * else takes from the queue, those who wait there are lost.  Not for ever: a
- * cluster with more to do than it can has a queue that is never empty.  Where
- * others take from it they are woken when this one has ended, as the kernel may
- * have woken it alone (steer_wake_others()).
+ * Must the worker accept what waits in the queue before it may end?  It may
+ * have been frozen between epoll_wait(2) and accept(2).  If it catches the stop
+ * signal, it may accept before it handles the signal.  And if no other worker
+ * takes from the queue, the connections in it are lost.  This holds for half of
+ * the drain's time only, because the queue of an overloaded cluster is never
+ * empty.  If others take from the queue, they are woken when this worker has
+ * ended, because the kernel may have woken it alone (steer_wake_others()).
  */
 static bool must_take_waiting(const struct drain *d, nsec_t now)
 {
@@ -230,8 +231,8 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
 }
 
-/* Connections of which nobody can see if an answer is to come are left to a worker
- * that catches its stop signal, most likely in order to finish them. */
+/* After a while, connections that hide if an answer is to come are left to a
+ * worker that catches its stop signal, most likely to finish them. */
 static bool is_quiet(const struct drain *d, nsec_t now)
 {
 	bool leaves_some = d->goes_on && now - d->began > UNSEEN_PATIENCE;
@@ -240,7 +241,7 @@ static bool is_quiet(const struct drain *d, nsec_t now)
 		!must_take_waiting(d, now);
 }
 
-/* It will not be quiet in time: is this as good as it gets? */
+/* The worker will not be quiet in time: is this the least bad moment? */
 static bool is_best(const struct drain *d, nsec_t now)
 {
 	nsec_t part = (d->until - d->began) / 4;
@@ -259,7 +260,8 @@ static void note_busy(struct drain *d)
 		d->most = d->view.busy;
 }
 
-/* Nobody can see whether it is quiet. */
+/* If nclust cannot see whether the worker is quiet, node asks it to disconnect
+ * by itself.  True: it was asked, and `d` was freed. */
 static bool leaves_by_itself(struct drain *d)
 {
 	if ((!d->view.blind && d->view.unseen == 0) ||
@@ -269,8 +271,8 @@ static bool leaves_by_itself(struct drain *d)
 	return true;
 }
 
-/* Who does not end now has to see first that its connections are over: else it may
- * close them in its own way. */
+/* A worker that runs on after its drain must first notice that its connections
+ * are over; otherwise it may close them in its own way. */
 static bool is_to_notice(struct drain *d, nsec_t now)
 {
 	if (d->view.open == 0 || !node_lives_on(d->child))
@@ -282,12 +284,12 @@ static bool is_to_notice(struct drain *d, nsec_t now)
 	return now - d->quiet_at < NOTICE_PATIENCE;
 }
 
-/* A look.  True: there is no more to it now. */
+/* Look at the connections.  True: the caller has nothing more to do now. */
 static bool looked_is_all(struct drain *d)
 {
 	drain_look(d);
 	if (d->view.gone || (d->frozen && !drain_is_frozen(d))) {
-		/* its pidfd is about to say so; somebody else continued it */
+		/* ended, as its pidfd will report, or continued by somebody */
 		look_later(d);
 		return true;
 	}
@@ -299,7 +301,7 @@ static bool looked_is_all(struct drain *d)
 	return true;
 }
 
-/* All of it stands still. */
+/* All processes of the worker are frozen: look again, and decide. */
 static void on_frozen(struct drain *d)
 {
 	unsigned late = 0;
@@ -310,8 +312,8 @@ static void on_frozen(struct drain *d)
 		return;
 	now = clock_now();
 	if (is_quiet(d, now)) {
-		/* it may take its time to end: who hears of it at once asks
-		 * somebody else */
+		/* the worker may take long to end: a client that sees its
+		 * connection closed now can turn to another worker */
 		(void)drain_end(d, &late);
 		if (late > 0 || is_to_notice(d, now))
 			look_later(d);
@@ -363,8 +365,8 @@ static void freeze(struct drain *d)
 }
 
 /*
- * A worker that does not end by its stop signal alone would take the next
- * connections yet, and end with them: they are kept away before.
+ * A worker that does not end by its stop signal alone could still accept
+ * connections, and lose them at its end.  So new ones are kept away first.
  */
 static bool turn_away_first(struct drain *d, nsec_t now)
 {
@@ -418,7 +420,7 @@ static void learn(struct drain *d)
 	again_in(d, 5 * MSEC);
 }
 
-/* Looks take turns with all else: when their time is used up they wait. */
+/* Look, if looks have time left in this TURN; else wait for the next one. */
 static void look_in_turn(struct drain *d)
 {
 	struct traffic *all = d->all;
@@ -464,13 +466,13 @@ static void drain_on_drain(struct child *child, nsec_t span)
 			child->service->name, child->slot);
 		return;
 	}
-	/* who was stopped by somebody answers nothing, and is asked to end */
+	/* a worker that somebody has stopped could not act on its signal */
 	if (!child->life.paused && drain_is_stopped(child))
 		thaw_tree(child->pid, child->pidfd);
 	again_in(d, 0);
 }
 
-/* One look at it, whoever else looks; the caller frees what it gets. */
+/* Look at a worker without a drain; NULL: it has one.  The caller frees it. */
 static struct drain *glance(struct child *child)
 {
 	struct drain *d =
@@ -503,7 +505,7 @@ bool drain_is_busy(struct child *child)
 	return busy;
 }
 
-/* It gets its stop signal now, quiet or not. */
+/* The stop signal comes next: report connections that are still busy. */
 static void before_signal(struct drain *d)
 {
 	if (d->told)
@@ -511,13 +513,13 @@ static void before_signal(struct drain *d)
 	drain_look(d);
 	if (d->view.blind || d->view.busy == 0)
 		return;
-	if (d->until > d->began) /* the core did not wait for it any longer */
+	if (d->until > d->began) /* the core has stopped waiting */
 		tell(d, true);
 	drain_hold_flights(d);
 }
 
-/* Send it, and let it go on with it.  A drain is over by that, and what it could not
- * wait for is told. */
+/* Send the stop signal and continue the worker.  That ends its drain;
+ * connections that are still busy are reported. */
 static bool drain_on_stop(struct child *child, int signal)
 {
 	struct drain *d = child->traffic.drain;
@@ -527,12 +529,12 @@ static bool drain_on_stop(struct child *child, int signal)
 		d = drain_new(child, 0);
 	if (d != NULL && !d->signalled)
 		before_signal(d);
-	/* a master may hand it on by other ways than a signal: those below it
-	 * would read what has come meanwhile before they hear of it */
+	/* signal the processes below, too: a master may tell them otherwise,
+	 * and they would first read what has arrived meanwhile */
 	for (size_t i = 1; d != NULL && d->frozen && i < d->process_count; i++)
 		(void)pidfd_signal(d->processes[i].pidfd, signal);
 	child_signal(child, signal);
-	/* a stopped process would sleep through it */
+	/* a stopped process handles no signal */
 	child_signal(child, SIGCONT);
 	if (d == NULL || d->signalled)
 		return true;
@@ -576,7 +578,7 @@ static void drain_on_end(struct supervisor *sup)
 	thaw_fini(sup);
 }
 
-/* The lane that it is in is written down and part of its environment. */
+/* Choose the worker's lane, which its environment and the state file have. */
 static int drain_on_prepare(
 	struct child *child, struct birth *birth, struct error *err)
 {
@@ -588,7 +590,7 @@ static int drain_on_prepare(
 	return 0;
 }
 
-/* One whose drain was under way is drained on, for the rest of its time. */
+/* A drain that was under way continues for the rest of its time. */
 static void drain_on_resumed(struct child *child)
 {
 	nsec_t left = child->service->kind->by_connection
@@ -607,7 +609,7 @@ static void drain_on_left(struct child *child)
 		steer_wake_others(child->service, child->traffic.lane);
 }
 
-/* It may be frozen. */
+/* An earlier nclust may have left the worker frozen: continue it. */
 static void drain_on_adopt(struct child *child, struct kept *kept)
 {
 	if (kept->entry->phase == STATE_STOPPING)

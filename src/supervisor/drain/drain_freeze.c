@@ -11,7 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- who belongs to it ---- */
+/* Freezes all processes of a worker (SIGSTOP), and continues them (SIGCONT). */
+
+/* ---- the worker's processes ---- */
 
 void drain_forget_processes(struct drain *d)
 {
@@ -43,8 +45,8 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid)
 	return NULL;
 }
 
-/* Whoever had the number when it was listed may be gone, and it be a stranger's:
- * so its parent is looked at once we have the pidfd. */
+/* The process that had this pid when it was listed may have ended, and the pid
+ * may be a stranger's.  So its parent is checked after its pidfd was opened. */
 static bool is_below(struct drain_process *p, const pid_t *pids, size_t count)
 {
 	struct process_facts facts;
@@ -68,7 +70,7 @@ static bool add(struct drain *d, pid_t pid, const pid_t *pids, size_t count)
 	return false;
 }
 
-/* Of one that is not our child the number may be a stranger's by now. */
+/* The pid of a worker that is not our child may be a stranger's by now. */
 static size_t list_tree(const struct drain *d, pid_t *pids)
 {
 	const struct child *c = d->child;
@@ -77,7 +79,7 @@ static size_t list_tree(const struct drain *d, pid_t *pids)
 	return c->kept.adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
 }
 
-/* Those that are not below it any more; parents stay before their children. */
+/* Drop those not below the worker any more; parents stay before children. */
 static void drop_gone(struct drain *d, const pid_t *pids, size_t count)
 {
 	for (size_t i = d->process_count - 1; i > 0; i--) {
@@ -87,7 +89,7 @@ static void drop_gone(struct drain *d, const pid_t *pids, size_t count)
 			k++;
 		if (k < count)
 			continue;
-		/* it lost its parent: still ours to continue */
+		/* it has lost its parent, but nclust must still continue it */
 		if (d->frozen)
 			continue;
 		fd_close(&d->processes[i].pidfd);
@@ -119,7 +121,7 @@ size_t drain_list_processes(struct drain *d)
 
 /* ---- stop and go on ---- */
 
-/* Should we be killed meanwhile, it is to be continued. */
+/* Let the state file say that the worker must be continued if nclust dies. */
 static void note_frozen(const struct drain *d, bool frozen)
 {
 	struct state_entry *e = d->child->kept.entry;
@@ -146,13 +148,13 @@ void drain_freeze(struct drain *d)
 
 bool drain_is_stopped(const struct child *child)
 {
-	/* nobody waits for who is not his child */
+	/* waitid(2) is for our own children only */
 	return child->kept.adopted ? process_is_stopped(child->pid)
 				   : pidfd_is_stopped(child->pidfd) == 1;
 }
 
-/* Parents first: one with job control would take its stopped child for one that
- * somebody has suspended (WUNTRACED). */
+/* Stop parents first: otherwise one with job control (WUNTRACED) would believe
+ * that somebody has suspended its child. */
 bool drain_is_frozen(struct drain *d)
 {
 	bool all = true;
@@ -172,7 +174,7 @@ bool drain_is_frozen(struct drain *d)
 				: process_is_stopped(p->pid));
 		all &= p->still;
 	}
-	/* one may be born before its parent has stopped */
+	/* a process may have been forked before its parent stopped */
 	return all && drain_list_processes(d) == 0;
 }
 

@@ -37,7 +37,7 @@ void drain_hold_flights(struct drain *d)
 	}
 }
 
-/* It had something to say after its stop signal. */
+/* Note whether the worker has sent data on it after its stop signal. */
 static void note(struct drain_flight *f)
 {
 	struct tcp_info info = {0};
@@ -73,7 +73,7 @@ bool drain_look_at_flights(struct drain *d)
 			continue;
 		}
 		note(f);
-		/* and now its client hears of the end */
+		/* closing our copy lets the client see the end */
 		foreign_close(d->child->service->sup, d->child, &f->fd);
 	}
 	return over;

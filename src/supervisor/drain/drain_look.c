@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A look at a worker's connections from outside: which ones are quiet? */
+
 /* ---- what counts ---- */
 
 static bool has_port(const struct drain *d, uint16_t port)
@@ -23,7 +25,7 @@ static bool has_port(const struct drain *d, uint16_t port)
 	return false;
 }
 
-/* How many of a listener's queue, or is it this connection, that nobody waits for? */
+/* How many does the drain not wait for: in a listener's queue, or this one? */
 static unsigned given_up(const struct drain *d, const struct connection *c)
 {
 	unsigned sum = 0;
@@ -34,9 +36,9 @@ static unsigned given_up(const struct drain *d, const struct connection *c)
 	return sum;
 }
 
-/* One that was accepted and is not over (reset by its peer); not one that the worker
- * has made itself: to a database, whose last word is an answer that nothing follows;
- * nor one that nobody waits for, or that its own processes have with each other. */
+/* Do requests come by it?  Not if it was reset, if the worker has made it
+ * (after a database's last answer nothing follows), if no drain waits for it,
+ * or if it is between the worker's own processes. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
 {
 	bool comes = c->kind == CONNECTION_UNIX
@@ -47,7 +49,7 @@ bool drain_is_incoming(const struct drain *d, const struct connection *c)
 	return comes && given_up(d, c) == 0;
 }
 
-/* What cannot be known of each one alone. */
+/* Find out what one connection alone does not show. */
 static void learn(struct drain *d, struct connections *seen)
 {
 	for (size_t i = 0; i < seen->count; i++) {
@@ -65,7 +67,7 @@ static bool is_open(const struct connection *c)
 	return c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT;
 }
 
-/* A request may come by it. */
+/* Can a request still arrive on it? */
 static bool is_alive(const struct connection *c)
 {
 	return c->kind == CONNECTION_UNIX || is_open(c);
@@ -91,7 +93,7 @@ static struct quiet_facts facts_of(const struct connection *c)
 	};
 }
 
-/* ---- what it is at ---- */
+/* ---- what the worker does ---- */
 
 bool drain_is_half_over(const struct drain *d, nsec_t now)
 {
@@ -113,8 +115,8 @@ static void look_at_process(struct drain *d, struct drain_process *p)
 		p->stopped_in = has ? p->does : ACTIVITY_UNKNOWN;
 }
 
-/* Is the one that has it in the midst of something, as between two pieces of an
- * answer?  One that waits for the CPU is. */
+/* Is the process that has it at work, perhaps between two pieces of an answer?
+ * A process that waits for the CPU is at work. */
 static bool is_at_work(struct drain *d, const struct connection *c)
 {
 	const struct drain_process *p = drain_process_of(d, c->pid);
@@ -125,7 +127,7 @@ static bool is_at_work(struct drain *d, const struct connection *c)
 
 /* ---- what is quiet ---- */
 
-/* What was found is what the next look remembers. */
+/* Judge each connection.  The next look compares with the results (`fresh`). */
 static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 	struct quiet_memory *fresh)
 {
@@ -156,7 +158,7 @@ static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 	d->looked_at = now;
 }
 
-/* Several processes may have the same socket: it is quiet where it is for all. */
+/* Several processes may have the same socket: it is quiet if all say so. */
 static void count(struct drain *d, const struct connections *seen)
 {
 	struct drain_view *v = &d->view;
@@ -205,7 +207,7 @@ static void gather(struct drain *d, struct connections *seen)
 
 		if (connections_add(seen, &p->remote, p->pidfd) == 0)
 			continue;
-		/* also one that is about to end has none any more */
+		/* a process that is about to end has no descriptors either */
 		if (errno != ESRCH && errno != ENOENT && !has_ended(p))
 			v->blind = true;
 		else if (i == 0)

@@ -4,6 +4,8 @@
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
 
+/* Looks for idle workers, which a rollout drains first because it is quick. */
+
 /* A look at a worker takes 50 us and more; clients wait meanwhile. */
 #define ORDER_BUDGET (2 * MSEC)
 
@@ -16,7 +18,7 @@ static struct child *alone_in(const struct service *service, uint32_t slot)
 	return in[0] != NULL ? in[0] : in[1];
 }
 
-/* Is there something to be ordered, and will its workers be drained? */
+/* Is there a choice of workers, and will they be drained? */
 static bool is_wanted(
 	const struct service *service, const struct rollout_view *rollout)
 {

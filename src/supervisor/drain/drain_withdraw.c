@@ -24,8 +24,8 @@
 #define WITHDRAW_AGAIN (250 * MSEC)
 #define WITHDRAW_SHARE 20
 
-/* Is the cluster to have no workers any more?  Then what waits in the queue is reset
- * when the socket is closed, or waits for the next ones: nobody has read it. */
+/* Is the cluster to have no workers any more?  Then nothing is lost: its queue
+ * is unread, and reset by the last close or kept for the next workers. */
 static bool is_end(const struct child *child)
 {
 	const struct cluster *core = child->service->core;
@@ -35,8 +35,8 @@ static bool is_end(const struct child *child)
 		cluster_wanted(core) == 0;
 }
 
-/* The slot is not wanted any more, and no other worker has opened this port: what
- * comes to it is served as long as the worker lives. */
+/* The last worker with this port, in a slot that is not wanted any more, serves
+ * the port as long as it lives. */
 static bool is_last(const struct child *child, const struct listener *l)
 {
 	return l->learned &&
@@ -44,7 +44,7 @@ static bool is_last(const struct child *child, const struct listener *l)
 		!learned_is_used(l, child);
 }
 
-/* Is it that of others, too, who take what it does not? */
+/* Do other workers have it too, and take what this worker does not? */
 static bool is_common(const struct child *child, const struct listener *l)
 {
 	if (is_last(child, l) && !is_end(child))
@@ -55,7 +55,7 @@ static bool is_common(const struct child *child, const struct listener *l)
 			is_end(child));
 }
 
-/* `bit`: of its own, for the first 64 of the service. */
+/* The common listener with this inode; `bit`: its own, for the first 64. */
 static const struct listener *find(
 	const struct child *child, uint64_t inode, uint64_t *bit)
 {
@@ -89,7 +89,7 @@ static void withdraw_from(struct child *child, struct drain_process *p,
 	scoped_fd set = remote_fd(&p->remote, epoll);
 	uint64_t bit;
 
-	/* else the number may be a stranger's, and so may the set */
+	/* otherwise the pid may be a stranger's, and so may the set */
 	if (set == -1 || pidfd_has_ended(p->pidfd))
 		return;
 	for (size_t i = 0; i < has->socket_count; i++) {
@@ -114,7 +114,7 @@ static bool can_be_had(struct drain_process *p, const struct remote_table *has)
 	return set != -1;
 }
 
-/* Does one process at least, of those that have a listener, wait for it so? */
+/* Does each of its listeners have a process that waits for it by epoll(7)? */
 bool drain_can_withdraw(struct drain *d)
 {
 	uint64_t held = 0;
@@ -145,7 +145,7 @@ void drain_withdraw(struct drain *d, nsec_t now)
 
 	if (now < d->withdraw_at)
 		return;
-	/* until another one is there it alone can serve */
+	/* no other worker is ready to serve */
 	if (cluster_ready(d->child->service->core) == 0 && !is_end(d->child))
 		return;
 	for (size_t i = 0; i < d->process_count; i++) {

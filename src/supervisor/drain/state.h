@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 /*
- * What this room alone knows of the connections of a worker, of a cluster and of
- * all: these structs are in those of common/state.h.
+ * What only this room knows of the connections of a worker, of a cluster and of
+ * the instance.  These structs are members of those in common/state.h.
  */
 struct drain;
 struct steer;
@@ -36,8 +36,8 @@ struct traffic {
 	nsec_t turn_ends;
 	nsec_t turn_left;        /* for looks of the drains */
 	struct connections seen; /* at the last look, of whichever drain */
-	int thawer;    /* pidfd of who waits for our end (thaw.h), or -1 */
-	int thaw_pipe; /* to it, while there are drains; or -1 */
+	int thawer;              /* pidfd of the helper (thaw.h), or -1 */
+	int thaw_pipe;           /* to it, while there are drains; or -1 */
 };
 
 #endif

@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-/* A worker that has not become quiet by itself in that time is helped. */
+/* Time for workers to become quiet before their lane gets no connections. */
 #define PRESS_AFTER (300 * MSEC)
 /* A queue that no worker takes from is reset after that, so that its clients
  * stop waiting and may try again. */
@@ -28,7 +28,7 @@ static unsigned in_force(const struct steer *s)
 	return cluster_generation(s->service->core);
 }
 
-/* What a rollout goes to, if one is under way. */
+/* The generation to which a rollout goes; without one, that in force. */
 static unsigned next(const struct steer *s)
 {
 	struct rollout_view rollout;
@@ -37,7 +37,7 @@ static unsigned next(const struct steer *s)
 	return rollout.under_way ? rollout.to : in_force(s);
 }
 
-/* ---- who gets how much ---- */
+/* ---- shares of new connections ---- */
 
 static unsigned weight_of(const struct steer *s, const struct listener *l,
 	const struct listener_socket *socket, bool pressed)
@@ -64,7 +64,7 @@ static unsigned sum_of(
 
 void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 {
-	bool pressed = sum_of(s, l, false) == 0; /* nobody else is there */
+	bool pressed = sum_of(s, l, false) == 0; /* only pressed ones left */
 	bool nobody = pressed && sum_of(s, l, true) == 0;
 	const struct listener_socket *home = l->sockets == NULL
 		? NULL
@@ -81,10 +81,10 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 /* ---- old sockets ---- */
 
 /*
- * Connections wait in a socket whose workers have all died: those of a new
- * release, mostly.  Nobody but a process that has this socket can take them, as the
- * next worker that is started does; the kernel moves them to another one only for
- * who may load eBPF.
+ * Do connections wait in a socket whose workers have all died, as happens
+ * mostly with a new release?  Only a process that has this socket can take
+ * them, so the next worker gets it.  The kernel moves them to another socket
+ * only for a process that may load eBPF.
  */
 bool steer_is_orphaned(const struct steer *s, const struct lane *lane)
 {
@@ -101,9 +101,9 @@ bool steer_is_orphaned(const struct steer *s, const struct lane *lane)
 	return false;
 }
 
-/* One that no worker has or will have is for nobody: its last worker was kept
- * until it was empty.  Where that was not possible it waits for another one.
- * True: look again, as one is still open. */
+/* Close sockets that no worker has or will have.  If possible, the last worker
+ * of such a socket was kept until its queue was empty.  Otherwise the queue is
+ * moved or, after ORPHAN_MAX, reset.  True: one is still open, look again. */
 static bool close_old(struct steer *s, struct listener *l)
 {
 	struct listener_socket *after = NULL;
@@ -193,7 +193,7 @@ void steer_look(struct steer *s)
 	}
 }
 
-/* Something has changed: look closely for a while. */
+/* Something has changed: look now, and more often for a while. */
 static void look_soon(struct steer *s)
 {
 	s->pace = LOOK_FIRST;
@@ -259,7 +259,7 @@ void steer_left(struct child *child)
 	look_soon(s);
 }
 
-/* Does anybody have what the workers of that lane have? */
+/* Does a living worker have the socket of that lane? */
 static bool is_had(
 	const struct service *service, const struct listener *l, unsigned lane)
 {
@@ -328,14 +328,14 @@ void steer_press(struct child *child)
 	look_soon(s);
 }
 
-/* Can nobody of another lane take what is left there? */
+/* Can only workers of this lane take what is left in its socket's queue? */
 static bool is_last_of(
 	const struct steer *s, const struct listener *l, unsigned lane)
 {
 	const struct listener_socket *mine = group_socket(l, lane);
 
 	if (group_size(l) == 1 || mine->weight > 0)
-		return false; /* others will come */
+		return false; /* other workers take from it */
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->lanes[i].id != lane && s->lanes[i].workers > 0 &&
 			group_socket(l, s->lanes[i].id) == mine)
@@ -357,7 +357,7 @@ bool steer_may_stop(const struct child *child)
 	while ((c = child_next(&others)) != NULL)
 		if (c != child && c->traffic.in_lane &&
 			c->traffic.lane == lane && !c->traffic.withdrawn)
-			return true; /* it may take them */
+			return true; /* that one can take them */
 	while ((l = listener_next(&walk)) != NULL)
 		if (is_last_of(s, l, lane) &&
 			!group_is_dry(l, group_socket(l, lane)))
@@ -406,7 +406,7 @@ void steer_on_report(struct service *service, const struct report *r)
 
 /* ---- taken over, or begun ---- */
 
-/* Without any lane. */
+/* Make it without any lane. */
 static struct steer *steer_new(struct service *service)
 {
 	struct steer *s = calloc(1, sizeof(*s));
@@ -445,7 +445,7 @@ static void add_lanes(struct steer *s, struct listener *l)
 	}
 }
 
-/* Which lane has the generation? */
+/* Map a generation to the lane of its living workers. */
 static void map_generation(struct steer *s, unsigned generation)
 {
 	struct child_walk walk = children_of(s->service);

@@ -23,16 +23,16 @@
 void steer_on_report(struct service *service, const struct report *r);
 void steer_on_drop(struct service *service);
 
-/* The lane for a worker of that generation that is to be started there. */
+/* The lane for a worker of that generation that will start in that slot. */
 unsigned steer_lane(
 	struct service *service, unsigned generation, uint32_t slot);
 /* The worker was started; `birth` may be NULL. */
 void steer_on_born(struct child *child, struct birth *birth);
 void steer_left(struct child *child); /* the worker is gone */
 
-/* Wake other workers that share a socket of this lane.  Called when one of it
- * has ended or was withdrawn: the kernel may have woken that one alone for a
- * connection which it never took. */
+/* Wake other workers that share a socket of this lane.  Called when a worker of
+ * the lane has ended or was withdrawn, because the kernel may have woken that
+ * one alone for a connection which it never took. */
 void steer_wake_others(const struct service *service, unsigned lane);
 
 /* For the drain: do this worker's listeners get no new connections? */

@@ -40,7 +40,7 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 	return false;
 }
 
-/* A reload may have given it to this one, and workers of another have it yet. */
+/* Do other clusters have it?  After a reload their workers may, for a while. */
 static bool is_shared(const struct supervisor *sup, const struct service *own,
 	const struct listener *l)
 {
@@ -57,7 +57,7 @@ static bool is_shared(const struct supervisor *sup, const struct service *own,
 	return false;
 }
 
-/* A server's own SO_REUSEPORT group is its own business. */
+/* Has the server its own SO_REUSEPORT group here?  It is left alone. */
 static bool has_twin(const struct service *service, const struct listener *l)
 {
 	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
@@ -134,7 +134,7 @@ static unsigned open_lane(struct steer *s)
 	if (opening.opened == 0)
 		return 0;
 	steer_add_lane(s, opening.lane);
-	/* before a worker has them */
+	/* the state file must have the sockets before a worker does */
 	PARTS(write_down, service->sup);
 	return opening.lane;
 }
@@ -145,7 +145,7 @@ static bool drains_by_looking(const struct service *service)
 {
 	enum drain_mode drain = cluster_settings(service->core)->drain;
 
-	/* workers of Node's cluster close their own */
+	/* workers of Node's cluster close their connections themselves */
 	return (drain == DRAIN_QUIET || drain == DRAIN_AUTO) &&
 		!node_serves(service);
 }
@@ -156,7 +156,7 @@ static bool is_for_all(
 	return rollout->of == cluster_wanted(service->core);
 }
 
-/* The worker of that slot that came first; NULL: there is none. */
+/* The older worker of that slot; NULL: there is none. */
 static struct child *find_old(const struct service *service, uint32_t slot)
 {
 	if (slot >= service->child_slots)
@@ -165,7 +165,7 @@ static struct child *find_old(const struct service *service, uint32_t slot)
 						  : service->children[slot][1];
 }
 
-/* One stands for all, as they have one command. */
+/* One worker is looked at for all, because they have the same command. */
 static bool is_stubborn(const struct service *service)
 {
 	for (uint32_t i = 0; i < service->child_slots; i++) {
@@ -177,7 +177,7 @@ static bool is_stubborn(const struct service *service)
 	return false;
 }
 
-/* Would old workers of this rollout need it? */
+/* Do the old workers of this rollout require another socket? */
 static bool is_wanted(
 	const struct service *service, const struct rollout_view *rollout)
 {
@@ -209,8 +209,8 @@ void steer_begin(struct service *service, unsigned generation)
 
 /* ---- a single one ---- */
 
-/* Is there a worker that is to be emptied once the new one of its slot is ready,
- * and would not be, while the others go on? */
+/* The old worker of a slot, if it will be drained once the new one is ready,
+ * and would still get connections while other workers go on; or NULL. */
 static struct child *find_stubborn(const struct service *service, uint32_t slot)
 {
 	struct child *old = find_old(service, slot);
@@ -224,7 +224,7 @@ static struct child *find_stubborn(const struct service *service, uint32_t slot)
 	return drain_is_stubborn(old, 2) ? old : NULL;
 }
 
-/* A lane that is not its own. */
+/* A lane for the successor of `old` that has other sockets than `old`. */
 static unsigned lane_beside(
 	struct steer *s, const struct child *old, unsigned home)
 {
@@ -250,7 +250,7 @@ unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
 		s = steer_begin_anew(service);
 	if (s == NULL)
 		return 0;
-	/* whoever comes next is for those who wait */
+	/* connections wait where no worker is left: this one serves them */
 	for (unsigned i = 0; i < s->count; i++)
 		if (steer_is_orphaned(s, &s->lanes[i]))
 			return s->lanes[i].id;

@@ -15,7 +15,7 @@
 #define THAW_MOST 256 /* processes of a worker */
 #define LAST_WAIT_MS 1000
 
-/* The descriptors of the process that waits. */
+/* The helper's descriptors: the pipe from nclust and the runtime directory. */
 enum { TOLD = 3, DIR };
 
 void thaw_tree(pid_t pid, int pidfd)
@@ -32,9 +32,10 @@ void thaw_tree(pid_t pid, int pidfd)
 		(void)pidfd_signal_group(pidfd, pid, SIGCONT);
 }
 
-/* ---- in the process that waits ---- */
+/* ---- in the helper ---- */
 
-/* What is looked at after the pidfd was opened is what the pidfd is of. */
+/* Facts that are read after the pidfd was opened are about the same process, so
+ * the start time shows whether that is still the worker. */
 static void thaw(const struct state_entry *e)
 {
 	scoped_fd fd = pidfd_of(e->birth.pid);
@@ -46,7 +47,7 @@ static void thaw(const struct state_entry *e)
 	thaw_tree(e->birth.pid, fd);
 }
 
-/* Only these are held: not the lock, so that the next nclust may begin. */
+/* Keep only these, and not the lock, which the next nclust needs. */
 static int hold(int told, int dir)
 {
 	int kept = dup(dir);
@@ -97,7 +98,7 @@ void thaw_stand_by(struct supervisor *sup)
 	}
 	fd_close(&ends[0]);
 	sup->traffic.thaw_pipe = ends[1];
-	fd_close(&sup->traffic.thawer); /* one of before, which is ending */
+	fd_close(&sup->traffic.thawer); /* an earlier helper's: it exits */
 	if (pid > 0)
 		sup->traffic.thawer = pidfd_of(pid);
 }

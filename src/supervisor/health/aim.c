@@ -23,7 +23,7 @@ static int set_unix(struct aim *aim, const struct listener *l)
 	struct sockaddr_un *to = &aim->address.un;
 
 	(void)text_copy(aim->host, sizeof(aim->host), "localhost");
-	/* the kernel's word for a path is only as good as where we stand */
+	/* the kernel's path may be relative to another directory */
 	if (path == NULL || *path != '/')
 		return 0;
 	if (strlen(path) >= sizeof(to->sun_path))
@@ -34,12 +34,12 @@ static int set_unix(struct aim *aim, const struct listener *l)
 	return 0;
 }
 
-/* All addresses: the machine's own one. */
+/* A listener on all addresses is asked at the loopback address. */
 static void set_inet(struct aim *aim, int fd)
 {
 	struct sockaddr_in *in = &aim->address.v4;
 	struct sockaddr_in6 *in6 = &aim->address.v6;
-	uint16_t port = in->sin_port; /* where that of version 6 is */
+	uint16_t port = in->sin_port; /* at the same place as sin6_port */
 
 	(void)snprintf(
 		aim->host, sizeof(aim->host), "localhost:%u", ntohs(port));

@@ -19,7 +19,7 @@ static const struct asker_kind *const kinds[ASKERS] = {
 	[ASKS_MEMORY] = &memory_kind,
 };
 
-/* NULL: it has none. */
+/* The asker's volley; NULL: it has none. */
 static struct volley *volley_of(struct asker *a)
 {
 	return a != NULL && a->kind->probe != NULL ? (struct volley *)a : NULL;
@@ -44,7 +44,7 @@ static void look_at_some(struct asker *a, nsec_t now)
 			return;
 		}
 	}
-	if (a->wait != NSEC_NEVER) /* else nobody is left */
+	if (a->wait != NSEC_NEVER) /* else no worker needs it */
 		asker_arm(a, a->wait > wait ? a->wait : wait);
 	a->walk = children_of(a->service);
 	a->wait = NSEC_NEVER;

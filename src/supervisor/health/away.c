@@ -12,7 +12,7 @@ static bool is_listener(const void *context, uint64_t inode)
 	return group_has_inode(context, inode);
 }
 
-/* Does nobody of it wait for connections, and one that should? */
+/* Does no process of the worker wait for connections, though one should? */
 static bool is_away(const struct child *child, const struct listener *l,
 	const struct sight *sight)
 {
@@ -52,7 +52,7 @@ bool away_look(struct child *child, const struct listener *l, nsec_t patience)
 		away_forget(child);
 		return false;
 	}
-	/* what moves costs more to see: at the beginning and at the end */
+	/* connections cost more to see: only at the beginning and the end */
 	if (h->away_found ||
 		(h->away_since != 0 && now - h->away_since < patience))
 		return false;

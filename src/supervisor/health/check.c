@@ -28,7 +28,7 @@
 #define WORKERS_A_TRY 8
 #define WAIT_LEAST (1 * MSEC)
 #define WAIT_PAUSED (1 * SECOND)
-/* A busy machine may give a healthy worker no CPU for some of that time. */
+/* At least so long, because a busy machine may give a worker no CPU. */
 #define AWAY_LEAST (1 * SECOND)
 /* The most time in a turn for looking at workers that take nothing. */
 #define SLICE (2 * MSEC)
@@ -46,7 +46,7 @@ static struct checker *checker_of(const struct service *service)
 	return (struct checker *)service->asks.of[ASKS_CHECK];
 }
 
-/* What this one is asked, or NULL. */
+/* The check of this worker; NULL: none now. */
 static const struct probe *probe_of(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
@@ -84,7 +84,7 @@ static void note_failure(struct child *child, const char *why)
 		health_probe_text(text, &s->check), why);
 	if (h->failures < s->check_failures)
 		return;
-	/* counted anew: it may have to stay, if its successor fails */
+	/* count anew: the worker has to stay if its successor fails */
 	news_say(child->service->sup, LOG_WARN, "check-failed",
 		"%s.%" PRIu32 ": worker %d failed %u checks in a row, %s: %s",
 		child->service->name, child->slot, (int)child->pid, h->failures,
@@ -93,7 +93,7 @@ static void note_failure(struct child *child, const char *why)
 	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
 
-/* It has not waited for a connection, at any look. */
+/* Report a worker that did not wait for connections at any look (away.h). */
 static void note_away(struct child *child, nsec_t time)
 {
 	struct health *h = child->health;
@@ -132,14 +132,14 @@ static void answered(struct child *child, bool well, const char *why)
 /* ---- a step ---- */
 
 struct look {
-	unsigned checked; /* ready workers that are */
-	unsigned left;    /* who have not answered in this round */
+	unsigned checked; /* ready workers with a check */
+	unsigned left;    /* of these, not answered in this round */
 	unsigned alive;
 	bool paused;        /* some are stopped, by job control */
-	struct child *exec; /* the first one left that a command is run for … */
-	struct child *ask; /* … and to whom a connection is to go */
-	nsec_t interval;   /* the shortest */
-	nsec_t patience;   /* the shortest time in which a worker fails */
+	struct child *exec; /* the first one left that has a command … */
+	struct child *ask;  /* … or is asked by connection */
+	nsec_t interval;    /* the shortest */
+	nsec_t patience;    /* the shortest time in which a worker fails */
 	nsec_t timeout;
 	bool suspects; /* one may be away */
 };
@@ -204,7 +204,7 @@ static void fail_all(struct checker *c, const char *text)
 	}
 }
 
-/* What was asked is in the queue: they are all at work, or all hung. */
+/* If no worker takes our connections, all are at work, or all hang. */
 static void judge_silence(
 	struct checker *c, const struct look *look, nsec_t now)
 {
@@ -235,7 +235,7 @@ static void judge_silence(
 	fail_all(c, text);
 }
 
-/* One that has not answered in this round. */
+/* Is this worker away?  Asked only if it has not answered in this round. */
 static void look_if_away(struct checker *c, struct child *child,
 	const struct listener *listener, nsec_t until)
 {
@@ -298,7 +298,7 @@ static void fire(struct checker *c, const struct look *look)
 
 	if (volley_is_busy(&c->volley) || c->tries >= most)
 		return;
-	/* then as many as there are workers: one that is awake wakes no other */
+	/* later one for each worker: one that is awake wakes no other */
 	if (volley_fire(&c->volley, s, &s->check,
 		    c->tries == 0 ? look->left : look->alive, &err) == -1 &&
 		c->tries == 0)
@@ -332,10 +332,10 @@ static void step(struct asker *a, nsec_t now)
 		c->round++;
 		c->round_at = now;
 		c->tries = 0;
-	} else { /* they have had a chance in this round */
+	} else { /* all had a chance in this round */
 		look_for_away(c);
 	}
-	look = look_at_all(c); /* some may be gone, all are to be asked anew */
+	look = look_at_all(c); /* some may be gone, or the round new */
 	if (look.checked == 0) {
 		volley_stop(&c->volley);
 		if (look.paused)

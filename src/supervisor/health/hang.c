@@ -77,7 +77,7 @@ void hang_look(struct child *child, nsec_t now)
 		return;
 	sight_connections(&sight, child);
 	oldest = sight_oldest(&sight, child);
-	/* at two looks: it may have stood still with all of the machine */
+	/* two looks must see it: the whole machine may have stood still */
 	if (oldest == NULL || age_of(oldest) < patience / 2)
 		h->hang_cookie = 0;
 	else if (age_of(oldest) < patience || h->hang_cookie != oldest->cookie)

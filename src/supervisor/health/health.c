@@ -41,8 +41,8 @@ bool health_gives_up(const struct child *child, const struct connection *c)
 			(*h->hang != '\0' && hang_exceeds(child, c)));
 }
 
-/* Our own checks stay in the queue of a worker that does not accept, even after they
- * have been given up. */
+/* How many connections in the queue are our own checks?  They stay in the queue
+ * of a worker that does not accept, even after they were given up. */
 static unsigned own_checks(
 	const struct child *child, const struct connection *c)
 {
@@ -217,7 +217,7 @@ static void health_on_settings(struct service *service)
 	begin_from(service, ASKS_READY);
 }
 
-/* Its workers were carried, or an earlier nclust's: go on asking. */
+/* Workers were carried through an upgrade, or taken over: ask them again. */
 static void health_on_adopted(struct service *service)
 {
 	struct child_walk walk = children_of(service);

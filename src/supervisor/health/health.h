@@ -20,7 +20,7 @@ struct health {
 	uint64_t failed;
 	char last[96];         /* how the last check failed; or "" */
 	struct helper *helper; /* exec: the command that runs, or NULL, … */
-	struct volley *asks;   /* … and who asks by it */
+	struct volley *asks;   /* … and the volley that runs it */
 	nsec_t moved_at;       /* stall: when it made progress, or 0; … */
 	nsec_t moved_cpu;      /* … its CPU time then … */
 	uint64_t moved_print;  /* … and the print of its connections */
@@ -51,8 +51,8 @@ bool health_same_probe(const struct probe *a, const struct probe *b);
 bool health_gives_up(const struct child *child, const struct connection *c);
 
 #define HEALTH_EXEC_AT_ONCE 16
-/* Run the command of `probe` as a helper of the worker.  It has answered with
- * the result, unless it is gone by then.  -1 and `err`. */
+/* Run the command of `probe` as a helper of the worker.  The asker's `answered`
+ * gets the result, unless the worker is gone by then.  -1 and `err`. */
 struct volley;
 int health_exec(struct child *child, struct volley *asks,
 	const struct probe *probe, struct error *err);

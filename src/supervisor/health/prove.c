@@ -18,7 +18,7 @@
 #define WAIT_MOST (1 * SECOND)
 #define WAIT_PART 5
 
-/* What this one has to answer to, or NULL. */
+/* The probe that this worker has to pass; NULL: none. */
 static const struct probe *probe_of(const struct child *child)
 {
 	const struct cluster_settings *s;

@@ -25,7 +25,7 @@ static struct memory_limit limit_of(const struct child *child)
 	return s != NULL ? s->max_memory : (struct memory_limit){0};
 }
 
-/* Is it above the limit, and has been for as long as it may be? */
+/* Has the worker been above the limit for as long as it may be? */
 static bool is_too_much(
 	struct health *h, const struct memory_limit *limit, uint64_t memory)
 {

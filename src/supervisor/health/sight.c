@@ -38,8 +38,8 @@ void sight_connections(struct sight *sight, const struct child *child)
 	}
 }
 
-/* Is it the port of a listener that the worker has?  Its connections to others,
- * which answer it, are no requests. */
+/* Does the worker listen at this port?  On a connection that it has made
+ * itself, what arrives are answers, not requests. */
 static bool is_served(const struct sight *sight, uint16_t port)
 {
 	for (size_t i = 0; i < sight->all.count; i++)
@@ -51,7 +51,7 @@ static bool is_served(const struct sight *sight, uint16_t port)
 
 bool sight_owes(const struct connection *c)
 {
-	/* who asked may have gone by now: then it is left open, too */
+	/* CLOSE_WAIT: the client has closed, the worker has not */
 	return c->kind == CONNECTION_TCP &&
 		(c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) &&
 		c->segments_in > 0 &&
@@ -60,7 +60,7 @@ bool sight_owes(const struct connection *c)
 
 static bool is_waiting(const struct sight *sight, const struct connection *c)
 {
-	/* the end of what the other says counts as a byte */
+	/* the kernel counts the other side's FIN as a byte */
 	uint32_t unread = c->queue -
 		(c->queue > 0 && c->kind == CONNECTION_TCP &&
 			c->state == TCP_CLOSE_WAIT);
@@ -72,10 +72,10 @@ static bool is_waiting(const struct sight *sight, const struct connection *c)
 	return unread > 0 || sight_owes(c);
 }
 
-/* Bytes that it has read of one. */
+/* How many bytes of a connection the worker has read. */
 static uint64_t read_of(const struct connection *c)
 {
-	/* the end of what the other says counts as one that was received */
+	/* the kernel counts the other side's FIN as a received byte */
 	bool is_ended = c->kind == CONNECTION_TCP &&
 		(c->state == TCP_CLOSE_WAIT || c->state == TCP_LAST_ACK ||
 			c->state == TCP_CLOSING);
@@ -95,7 +95,7 @@ uint64_t sight_print(const struct sight *sight)
 			continue;
 		one ^= read_of(c) << 42;
 		one *= 0x9e3779b97f4a7c15;
-		print += one ^ one >> 29; /* in whatever order */
+		print += one ^ one >> 29; /* a sum: in any order */
 	}
 	return print;
 }

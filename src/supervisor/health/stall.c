@@ -18,7 +18,7 @@
  * looks from outside at all of its processes, four times in that time, and at
  * the same time for requests that hang (hang.h).
  */
-#define LOOKS 4 /* in the time after which it is hung */
+#define LOOKS 4 /* in the time of `stall` */
 #define WAIT_LEAST (250 * MSEC)
 /* A timer that ticks in a program is no progress: allow it 1/HOUSEKEEPING of
  * the time, and one unit of /proc's clock. */
@@ -45,7 +45,7 @@ static void unwell(struct child *child, nsec_t time)
 {
 	char age[16];
 
-	child->health->moved_at = 0; /* anew: it may have to stay */
+	child->health->moved_at = 0; /* begin anew: it may have to stay */
 	news_say(child->service->sup, LOG_WARN, "stalled",
 		"%s.%" PRIu32
 		": worker %d has requests waiting and has made no "
@@ -119,7 +119,7 @@ static nsec_t look(struct child *child, nsec_t now)
 	if (patience != 0) {
 		wait = nsec_min(wait, patience / HANG_LOOKS);
 		hang_look(child, now);
-		/* the core may have let it go */
+		/* the core may have ended the worker */
 		child = child_find(service, slot, worker);
 	}
 	if (stall != 0 && child != NULL)

@@ -8,13 +8,13 @@
 enum asks_for { ASKS_READY, ASKS_CHECK, ASKS_STALL, ASKS_MEMORY, ASKERS };
 
 /*
- * What this room alone knows of a cluster: who looks after its workers.  It is in
- * the struct of common/state.h.
+ * What only this room knows of a cluster: the askers that look after its
+ * workers.  It is a member of struct service (common/state.h).
  */
 struct asks {
 	struct asker *of[ASKERS]; /* asker.h; NULL: not needed yet */
-	bool denied_told;         /* that no check can be made */
-	bool refused_told;        /* that no stall can be seen */
+	bool denied_told;         /* reported: no check can be made */
+	bool refused_told;        /* reported: no stall can be seen */
 };
 
 #endif

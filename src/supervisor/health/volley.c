@@ -146,7 +146,7 @@ static void judge_time(struct asking *a, nsec_t now)
 
 	if (now - a->since < (late ? s->check_interval : s->check_timeout))
 		return;
-	read_answer(a); /* it may have come while we were late */
+	read_answer(a); /* the answer may have arrived while nclust was late */
 	if (a->state == ASKING_OVER)
 		return;
 	child = child_find(v->asker.service, a->slot, a->worker);
@@ -162,7 +162,7 @@ static void judge_time(struct asking *a, nsec_t now)
 		v->asker.kind->answered(child, false, why);
 }
 
-/* ---- who has it ---- */
+/* ---- which worker has a connection ---- */
 
 bool volley_asks(const struct volley *v, const struct child *child)
 {
@@ -174,7 +174,7 @@ bool volley_asks(const struct volley *v, const struct child *child)
 	return false;
 }
 
-/* Send what was not sent yet, but for so many bytes.  -1: it does not go. */
+/* Send all but the last `kept` bytes.  -1: it cannot be sent. */
 static int send_request(struct asking *a, size_t kept)
 {
 	const struct volley *v = a->volley;
@@ -192,7 +192,7 @@ static int send_request(struct asking *a, size_t kept)
 	return 0;
 }
 
-/* The child has it: ask on, if its word is wanted. */
+/* The worker has taken it: send the request, if it must be asked. */
 static void take(struct asking *a, struct child *child, bool closed)
 {
 	struct volley *v = a->volley;
@@ -222,7 +222,7 @@ static void take(struct asking *a, struct child *child, bool closed)
 	ev_io_start(v->asker.service->sup->loop, &a->io);
 }
 
-/* The only one that there is, or NULL. */
+/* The cluster's only worker; NULL: it has several, or none. */
 static struct child *only_child(const struct service *s)
 {
 	struct child_walk walk = children_of(s);
@@ -248,7 +248,7 @@ static void tell_denied(struct volley *v)
 			 : "nclust may not look at its workers' descriptors");
 }
 
-/* Those that somebody has taken, as inodes by their place. */
+/* The connections that are taken, as inodes of their other ends, by place. */
 static unsigned gather(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
 {
 	unsigned count = 0;
@@ -280,7 +280,7 @@ static void ask_child(struct volley *v, struct child *child, bool deep,
 	}
 }
 
-/* Who is alone has them all. */
+/* An only worker has taken all connections. */
 static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 {
 	bool given = false;
@@ -289,7 +289,7 @@ static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 		struct child *only = only_child(v->asker.service);
 
 		if (only == NULL || inodes[i] == 0)
-			continue; /* what it said may have been its end */
+			continue; /* the last answer may have ended it */
 		take(&v->asks[i], only, false);
 		given = true;
 	}
@@ -299,7 +299,7 @@ static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 static void look_at_slot(struct volley *v, uint32_t slot)
 {
 	const struct service *s = v->asker.service;
-	/* first where they were found last, then the other way */
+	/* first the kind that had the last one (`deep`), then the other */
 	bool deep = v->deep_first == (v->looked < s->child_slots);
 	uint64_t inodes[VOLLEY_MAX];
 
@@ -308,7 +308,7 @@ static void look_at_slot(struct volley *v, uint32_t slot)
 			ask_child(v, s->children[slot][k], deep, inodes);
 }
 
-/* Look for whose they are, a slice at a time; true: there is more to look at. */
+/* Find the workers that have them, a slice at a time.  True: there is more. */
 static bool find_owners(struct volley *v)
 {
 	const struct service *s = v->asker.service;
@@ -332,7 +332,7 @@ static bool find_owners(struct volley *v)
 		v->cursor++;
 	}
 	v->looked = 0;
-	/* a stranger has it, or it has gone on to somebody else meanwhile */
+	/* no worker has it: a stranger does, or it was passed on meanwhile */
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		if (v->asks[i].state == ASKING_WAITS && v->asks[i].inode != 0)
 			close_asking(&v->asks[i]);
@@ -357,13 +357,13 @@ static void begin(struct asking *a)
 	}
 	a->state = ASKING_WAITS;
 	v->blind |= !otherend_works(a->io.fd);
-	/* the end that is left makes it a request */
+	/* accepting waits for data: send all but the last bytes */
 	if (v->aim.deferred && v->probe->kind == PROBE_HTTP &&
 		send_request(a, 2) == -1)
 		close_asking(a);
 }
 
-/* Nobody can tell who has it, unless there is only one. */
+/* nclust cannot see which worker has it, unless there is only one. */
 static bool take_unseen(struct asking *a, bool closed)
 {
 	struct child *only = only_child(a->volley->asker.service);
@@ -392,11 +392,11 @@ static void look_if_taken(struct asking *a)
 	n = recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n == 1 || (n == -1 && (errno == EAGAIN || errno == EINTR)))
 		return;
-	(void)take_unseen(a, true); /* it was closed before that was known */
+	(void)take_unseen(a, true); /* closed before its owner was known */
 }
 
-/* When that began is not known, but not before we went to sleep: all since then
- * is granted. */
+/* If nclust stood still, prolong all times.  When that began is not known, but
+ * not before the timer was set: so all the time since then is added. */
 static void forgive_lateness(struct volley *v, nsec_t now)
 {
 	nsec_t slept = now - v->armed;
@@ -427,7 +427,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 			judge_time(a, now);
 	}
 	if (v->settings == NULL)
-		return; /* an answer had it stopped */
+		return; /* an answer has stopped the volley */
 	if (find_owners(v))
 		v->step = 0;
 	else
@@ -546,7 +546,7 @@ void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		struct asking *a = &v->asks[i];
 
-		/* what nobody has taken may be in a queue that it alone has */
+		/* an untaken connection may wait in this worker's queue */
 		if (a->state < ASKING_TAKEN ||
 			(a->slot == slot && a->worker == worker))
 			close_asking(a);

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-/* How commands that run beside the workers go through an upgrade, each in the
- * group of whom it is run for, and hooks that wait for their turn. */
+/* How hooks, and commands that run, go through an upgrade.  A command is in the
+ * group of its owner: a hook, or the health of a worker. */
 
 /* ---- commands ---- */
 
@@ -35,7 +35,7 @@ static const struct plain_row ending_rows[] = {
 	CARRY_EACH(CARRY_HELPER, &carried_helper),
 };
 
-/* Those that nobody waits for any more. */
+/* Commands without an owner: nobody waits for their result any more. */
 static const struct carried ending = {
 	.called = "a command",
 	CARRIED_ROWS(ending_rows, supervisor),
@@ -71,8 +71,8 @@ static const struct plain_row hook_rows[] = {
 	PLAIN(CARRY_FACTS, hook_run, facts, BUFFER),
 };
 
-/* What it is to run is in its settings, which a later version may have read
- * otherwise. */
+/* Check that the hook has a command.  That is in its settings, which a later
+ * version may have read otherwise. */
 static int hook_done(struct carry_reader *r, void *to)
 {
 	struct hook_run *run = to;

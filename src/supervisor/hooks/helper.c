@@ -25,7 +25,7 @@ struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid)
 	return h;
 }
 
-/* It is not reaped: its pid, and so its group's, is still its own. */
+/* Kill its group.  It is not reaped, so pid and group are still its own. */
 static void kill_group(struct helper *h)
 {
 	if (pidfd_signal_group(h->pidfd, h->pid, SIGKILL) == -1 &&
@@ -217,7 +217,7 @@ void helpers_resume(struct supervisor *sup)
 		watch(h);
 }
 
-/* ---- what they are told ---- */
+/* ---- their environment ---- */
 
 void helper_fact(struct buffer *facts, const char *key, const char *value)
 {
@@ -259,7 +259,7 @@ void helpers_free(struct supervisor *sup)
 		struct pidfd_end end = {.signalled = true, .code = SIGKILL};
 
 		kill_group(h);
-		/* one that is not dead yet is init's to reap */
+		/* if it is not dead yet, init will reap it */
 		(void)pidfd_reap(h->pidfd, &end);
 		release(h);
 		if (over != NULL)

@@ -16,7 +16,7 @@
 
 /* Each start costs as much as that of a worker, and clients wait meanwhile. */
 #define STARTED_A_TURN 4
-/* When nothing else is left, hooks still have so long. */
+/* When all else has ended, hooks may still run for this time. */
 #define LAST_MOMENT (2 * SECOND)
 
 static const char *const names[HOOK_EVENTS] = {
@@ -40,8 +40,8 @@ void hook_run_free(struct hook_run *run)
 
 /* ---- how they end ---- */
 
-/* A hook that fails always would say so at each event: once, until one of its
- * runs goes well. */
+/* Report a failure once, and again only after a run has succeeded, because a
+ * hook that always fails would be reported at each event. */
 static void tell_failure(const struct hook_run *run, const char *how)
 {
 	struct service *service = run->service;
@@ -119,7 +119,7 @@ static int start_one(struct hook_run *run)
 	};
 	struct error err;
 
-	/* as whom workers are started now */
+	/* it runs with the user and directory of workers that start now */
 	plan.recipe = recipe_get(service, cluster_generation(service->core),
 		(struct cluster_settings *)(uintptr_t)cluster_settings(
 			service->core),
@@ -208,7 +208,7 @@ struct hooks *hooks_of(struct supervisor *sup)
 	return hooks;
 }
 
-/* ---- what they are told ---- */
+/* ---- their environment ---- */
 
 static const char *outcome_of(enum report_kind kind)
 {
@@ -313,10 +313,11 @@ static void enqueue(struct service *service, enum hook_event event,
 		return;
 	}
 	add_waiting(hooks, run);
-	start_soon(sup); /* not from here: the core has more to say */
+	start_soon(sup); /* later: the core has more to report */
 }
 
-/* Nobody has asked for it: by itself, or as nclust found it unwell. */
+/* Is an exit a crash, because nobody has asked for it?  The worker has failed
+ * by itself, or nclust has found it unwell. */
 static bool is_crash(const struct service *service, const struct report *r)
 {
 	switch (r->why) {
@@ -335,7 +336,7 @@ static bool is_crash(const struct service *service, const struct report *r)
 	}
 }
 
-/* Run what the settings say for it. */
+/* Queue the hooks that the settings name for this report. */
 static void hooks_on_report(struct service *service, const struct report *r)
 {
 	switch (r->kind) {
@@ -379,7 +380,7 @@ void hooks_carried(struct hooks *hooks, struct hook_run *run)
 		add_waiting(hooks, run);
 }
 
-/* Those that were carried run on, those that wait have their turn. */
+/* Hooks that were running go on; those that wait are started soon. */
 static void hooks_on_go_on(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;
@@ -395,7 +396,7 @@ static void hooks_on_go_on(struct supervisor *sup)
 
 /* ---- the end ---- */
 
-/* Does one of its hooks wait for its turn?  Then it may not be freed. */
+/* Does a hook of the cluster wait?  Then the cluster must not be freed. */
 static bool wait_for(const struct service *service)
 {
 	const struct hooks *hooks = service->sup->commands.hooks;
@@ -417,7 +418,7 @@ static void hooks_on_drop(struct service *service)
 			run->service = NULL;
 }
 
-/* All is over but the hooks: true when they are too, or have had their moment. */
+/* All but the hooks has ended.  True: they have, too, or had LAST_MOMENT. */
 static bool are_over(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;

@@ -18,7 +18,7 @@ extern const struct part hooks_part;
 #define HOOKS_QUEUED 128
 #define HOOK_PATIENCE (1 * MINUTE)
 
-/* One command on its way. */
+/* A hook that waits or runs. */
 struct hook_run {
 	struct hook_run *next;
 	struct service *service; /* NULL: dropped while the command ran */

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_HOOKS_STATE_H
 #define SUPERVISOR_HOOKS_STATE_H
 
-/* What this room alone knows: it is in struct supervisor of common/state.h. */
+/* What only this room knows: a member of struct supervisor. */
 struct helper;
 struct hooks;
 

@@ -15,7 +15,7 @@
  * daemon (INTERFACE.md, section 1). */
 #define EARLY_DEATHS_MAX 3
 
-/* What daemonised below us gets this long after SIGTERM, then SIGKILL. */
+/* Time for background processes below us: after SIGTERM, and after SIGKILL. */
 #define STRAYS_GRACE (2 * SECOND)
 #define STRAYS_KILL (1 * SECOND)
 
@@ -24,7 +24,7 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 	if (sup->instance.over || (sup->instance.stopping && !at_once))
 		return;
 	if (!sup->instance.stopping) {
-		/* after a start that failed the reason has been told */
+		/* if the start has failed, the reason was reported */
 		news_say(sup, sup->instance.start_failed ? LOG_INFO : LOG_NOTE,
 			"stopping", "%s: stopping%s", sup->settings->name,
 			at_once ? " at once" : "");
@@ -38,8 +38,8 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 			service_stop(sup->services[i], at_once);
 }
 
-/* A cluster that has given up is told by the status also of a stop that was
- * asked for; what one of an earlier life ended with is not. */
+/* The exit status of a stop that was asked for: 1 if a cluster has given up.
+ * How a cluster ended before it was restarted does not count. */
 static int status_so_far(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -66,7 +66,7 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 	begin_stop(sup, false);
 }
 
-/* -d: who started us waits for the outcome, and nobody reads a log yet. */
+/* -d: a start that fails must end, because the user's process waits for it. */
 static void look_at_daemon_start(
 	struct service *service, const struct report *r)
 {
@@ -136,10 +136,10 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 		timer_arm(loop, timer, STRAYS_KILL);
 		return;
 	}
-	sup->instance.last_orders_step = 99; /* it was long enough */
+	sup->instance.last_orders_step = 99; /* stop waiting */
 }
 
-/* True when nothing that ran below us is left (or it cannot be helped). */
+/* True: no process below us is left, or nothing more can be done about it. */
 static bool strays_are_gone(struct supervisor *sup)
 {
 	unsigned left;
@@ -166,7 +166,7 @@ static bool is_all_ended(const struct supervisor *sup)
 	return true;
 }
 
-/* One that could not be killed may still end, and tell its service. */
+/* Has it workers left?  One that could not be killed may still exit. */
 static bool has_children(const struct service *s)
 {
 	struct child_walk walk = children_of(s);
@@ -189,7 +189,7 @@ static void drop_left(struct supervisor *sup)
 
 		if (s->stage.leaving && s->stage.ended && !has_children(s) &&
 			!is_busy(sup, s))
-			service_free(s); /* the next one has its place */
+			service_free(s); /* the next one is at `i` now */
 		else
 			i++;
 	}

@@ -25,17 +25,17 @@ struct manager {
 	ev_timer watchdog;
 	bool ready; /* READY=1 was sent */
 
-	/* What tells of a change of state must arrive, in order, also when the
-	 * manager's queue is full just now. */
+	/* Messages about a change of state must arrive, in order, even if the
+	 * manager's queue is full: they wait here. */
 	ev_io behind; /* its fd: connected to a full queue, or -1 */
 	char *waiting[WAITING_MAX];
 	unsigned waiting_count;
 	bool ping_waits; /* WATCHDOG=1 */
 
-	/* What tells the newest only. */
+	/* Of messages about the status only the newest is sent. */
 	ev_timer pause;
 	bool changed;
-	char status[256]; /* as it was told */
+	char status[256]; /* as last sent */
 };
 
 static bool is_behind(const struct manager *m)
@@ -43,8 +43,8 @@ static bool is_behind(const struct manager *m)
 	return m->behind.fd != -1;
 }
 
-/* False: the manager does not read just now, and we wait until it does.  One
- * that is gone is not waited for. */
+/* False: the manager's queue is full, and we wait until it reads.  If the
+ * manager is gone, we do not wait. */
 static bool send_now(struct supervisor *sup, const char *text, size_t len)
 {
 	struct manager *m = sup->instance.manager;
@@ -87,7 +87,7 @@ static void keep(struct manager *m, const char *text, size_t len)
 	m->waiting[m->waiting_count++] = copy;
 }
 
-/* False: not sent; it waits, if it is one to be kept. */
+/* False: it was not sent.  If it must arrive, it waits. */
 static bool send_message(struct supervisor *sup,
 	const struct notify_message *message, bool must_arrive)
 {
@@ -132,7 +132,7 @@ static void fill_status(struct supervisor *sup, struct notify_message *m)
 	m->has_status = true;
 }
 
-/* What the status is now, if the manager reads and the last is not too new. */
+/* Send the status if it is new, the last is not, and the manager reads. */
 static void tell_status(struct supervisor *sup)
 {
 	struct manager *m = sup->instance.manager;
@@ -151,7 +151,7 @@ static void tell_status(struct supervisor *sup)
 	timer_arm(sup->loop, &m->pause, STATUS_PAUSE);
 }
 
-/* Messages that wait, as far as the manager reads them. */
+/* Send messages that wait, as far as the manager reads them. */
 static void send_waiting(struct supervisor *sup)
 {
 	struct manager *m = sup->instance.manager;
@@ -267,7 +267,7 @@ static void put_of_instance(struct carry_writer *c, const void *of)
 		((const struct supervisor *)of)->instance.manager);
 }
 
-/* Where it is stands in our environment, as ever. */
+/* The manager's address is not carried, because it is in our environment. */
 static int take_of_instance(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {
@@ -295,7 +295,7 @@ void instance_on_go_on(struct supervisor *sup)
 		return;
 	if (m->watchdog.repeat > 0.) {
 		ev_timer_start(sup->loop, &m->watchdog);
-		ping(sup); /* when the last one was is not known */
+		ping(sup); /* when the last was sent is not known */
 	}
 	send_waiting(sup);
 }

@@ -24,19 +24,19 @@ struct plan {
 	struct settings *settings; /* the new ones */
 	struct settings old;       /* a view of those in force */
 	struct cluster_settings *views;
-	struct renamings renamed; /* in place, until it fails */
+	struct renamings renamed; /* in use; swapped back on failure */
 	struct diff diff;
 	struct listener_set *sets; /* by index in diff.clusters */
-	struct segment **segments; /* so too */
+	struct segment **segments; /* by the same index */
 	bool drops_ports;          /* new workers may listen on less */
 };
 
 /* ---- looking ---- */
 
 /*
- * What is in force, or will be: after a failed rollout the core is back at
- * settings that no file holds any more, and during one it is on the way to
- * others.  So each cluster is asked for its own.
+ * Ask each cluster for the settings that are in force, or will be.  After a
+ * failed rollout the core is back at settings that no file holds any more, and
+ * during one it is on the way to others.
  */
 static int look_at_old(struct supervisor *sup, struct plan *plan)
 {
@@ -66,7 +66,7 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 	return diff_settings(&plan->diff, &plan->old, plan->settings);
 }
 
-/* Workers are told the name of their cluster when they are born. */
+/* A new name requires a rollout: workers get their cluster's name at birth. */
 static void look_at_names(const struct supervisor *sup, struct diff *diff)
 {
 	for (size_t i = 0; i < diff->count; i++) {
@@ -137,7 +137,7 @@ static int check(
 	return 0;
 }
 
-/* Two phases: whatever is new is opened here; a failure changes nothing. */
+/* The first of two phases opens whatever is new; a failure changes nothing. */
 static int open_new(
 	struct supervisor *sup, struct plan *plan, struct error *err)
 {
@@ -218,7 +218,7 @@ static void scale(
 	struct error err;
 
 	if (s->stage.scaled && !c->workers_changed)
-		return; /* what the operator asked for holds */
+		return; /* the operator's number stays */
 	if (wanted != service_counts(s).workers) {
 		if (service_scale(s, wanted, &err) == -1)
 			log_error("%s: %s", s->name, err.text);
@@ -229,7 +229,7 @@ static void scale(
 	s->stage.scaled = false;
 }
 
-/* What was opened for it is in its place from now on. */
+/* From now on the service has what was opened for it. */
 static void take_opened(
 	struct service *s, struct listener_set *set, struct segment **segment)
 {

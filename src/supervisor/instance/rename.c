@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- who may be whom ---- */
+/* ---- which cluster is which ---- */
 
 struct side {
 	struct service *service; /* NULL: one that is new */
@@ -26,7 +26,7 @@ struct match {
 	size_t fresh_count;
 };
 
-/* One that stops has no next life under any name. */
+/* Is it missing from the new settings, and not about to stop? */
 static bool is_gone(const struct service *s, const struct settings *new)
 {
 	for (size_t i = 0; i < new->cluster_count; i++)
@@ -87,7 +87,7 @@ static unsigned likeness(const struct side *gone, const struct side *fresh)
 		same;
 }
 
-/* More alike than either is to any other. */
+/* Are they more alike than either is to any other cluster? */
 static bool is_renamed(const struct match *m, const struct side *gone,
 	const struct side *fresh)
 {

@@ -8,13 +8,13 @@
 #include <stdbool.h>
 
 /*
- * The life of the instance: its service manager, its start and its stop.  It is in
- * struct supervisor of common/state.h.
+ * The life of the instance: its service manager, its start and its stop.  It is
+ * a member of struct supervisor (common/state.h).
  */
 struct manager;
 
 struct instance {
-	struct manager *manager; /* NULL: we are under none */
+	struct manager *manager; /* NULL: there is none */
 	bool ready_once;         /* every cluster was ready as a whole */
 	bool start_failed;
 	bool stopping; /* the whole instance */
@@ -23,8 +23,8 @@ struct instance {
 	int status; /* to exit with */
 	unsigned last_orders_step;
 	ev_timer last_orders; /* strays are being ended */
-	ev_timer stop_waits;  /* it is told of (stopwait.h) … */
-	nsec_t stop_since;    /* … and began then */
+	ev_timer stop_waits; /* reports what a stop waits for (stopwait.h) … */
+	nsec_t stop_since;   /* … and when the stop began */
 };
 
 /* What the last reload has set going in a cluster. */

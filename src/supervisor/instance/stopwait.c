@@ -12,7 +12,7 @@
 
 #define FIRST (1 * SECOND)
 #define AGAIN (10 * SECOND)
-#define NAMED 3 /* workers that are told of, and the others are counted */
+#define NAMED 3 /* so many workers are named, the others counted */
 
 static void say_worker(struct buffer *out, const struct service *s,
 	uint32_t slot, const struct worker_view *w, nsec_t now)
@@ -47,7 +47,7 @@ static void say_worker(struct buffer *out, const struct service *s,
 		text_age(age, w->due - now));
 }
 
-/* Which workers; how many. */
+/* Name the workers that are left.  Returns how many there are. */
 static unsigned say_workers(
 	struct buffer *out, const struct service *s, nsec_t now)
 {
