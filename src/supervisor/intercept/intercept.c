@@ -22,7 +22,7 @@
 
 /* ---- what can be done here ---- */
 
-/* Our own descriptor is ours to have, unless the call itself is refused. */
+/* Copying a descriptor of our own fails only if the call itself is refused. */
 static enum intercept_way find_way(void)
 {
 	struct remote ourselves = {.tid = getpid()};
@@ -65,7 +65,7 @@ static bool must(const struct cluster_settings *settings)
 		settings->ready == READY_LISTEN;
 }
 
-/* For a spawn: what its plan needs, or NULL where calls are not trapped. */
+/* The trap for the plan of a spawn; NULL: the child's calls are not trapped. */
 static struct spawn_trap *make_plan(
 	struct service *service, const struct cluster_settings *settings)
 {
@@ -89,7 +89,7 @@ static struct spawn_trap *make_plan(
 	return &in->trap;
 }
 
-/* Of the machine, and not of the moment: it will be so for each worker. */
+/* Is the machine the cause, so that each worker will get the same error? */
 static bool is_for_good(int error)
 {
 	return error == EBUSY || error == EINVAL || error == ENOSYS ||
@@ -128,7 +128,7 @@ void intercept_tell_refused(struct child *child, int error)
 		service->name, child->slot, strerror(error));
 }
 
-/* ---- hearing ---- */
+/* ---- receiving calls ---- */
 
 int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
 	size_t size)
@@ -182,7 +182,7 @@ static void obey(struct child *child, struct seccomp_notice *notice)
 	int trap = child->trap.watcher.fd;
 	struct remote r;
 
-	/* thread 0: of a pid namespace that we cannot see */
+	/* tid 0: the thread is in a pid namespace that we cannot see */
 	if (child->trap.hostile || notice->tid == 0) {
 		seccomp_continue(trap, notice->id);
 		return;
@@ -202,7 +202,7 @@ static void obey(struct child *child, struct seccomp_notice *notice)
 	intercept_judge(child, &r);
 }
 
-/* ---- in turn ---- */
+/* ---- answering calls, in their order ---- */
 
 static void forget_heard(struct child *child)
 {
@@ -219,8 +219,8 @@ static void forget_heard(struct child *child)
 	child->trap.heard = false;
 }
 
-/* All that have called in a turn are heard before any is answered: until then a
- * signal interrupts the call, and no program expects that of bind(2). */
+/* All calls of a turn are received before any is answered, because a signal
+ * interrupts a call before that, which no program expects of bind(2). */
 static void intercept_on_settle(struct supervisor *sup)
 {
 	struct intercept *in = &sup->intercept;
@@ -242,8 +242,8 @@ static void on_obey(struct ev_loop *loop, ev_timer *timer, int revents)
 	intercept_on_settle(timer->data);
 }
 
-/* A call that libev has seen may be gone by now, and then we would wait for the
- * next one: so ask again. */
+/* A call that libev has seen may be gone by now, and to receive it would block
+ * until the next one.  So poll again. */
 static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct child *child = watcher->data;
@@ -278,7 +278,7 @@ static void intercept_on_blank(struct child *child)
 	io_init(&child->trap.watcher, on_trap, -1, child);
 }
 
-/* The spawn has succeeded: hear the child, or say why that cannot be. */
+/* The spawn has succeeded: watch the child's calls, or log why we cannot. */
 static void watch(struct child *child, struct spawn_trap *trap)
 {
 	struct supervisor *sup = child->service->sup;
@@ -288,7 +288,7 @@ static void watch(struct child *child, struct spawn_trap *trap)
 	if (trap->fd == -1) {
 		if (is_for_good(trap->error))
 			tell_impossible(sup, trap->error);
-		else if (trap->error != EPROTO) /* killed before it got there */
+		else if (trap->error != EPROTO) /* killed early */
 			log_warn("%s.%" PRIu32 ": its port cannot be taken "
 				 "over: %s",
 				child->service->name, child->slot,

@@ -23,22 +23,22 @@
 
 /* Time for a server to listen on its next address. */
 #define LISTEN_PATIENCE (1 * SECOND)
-/* From the birth of a worker until what it does not listen on yet is reported. */
+/* From a worker's birth until an address that it lacks is reported. */
 #define MISSING_PATIENCE (3 * SECOND)
-/* The first wait before looking if a worker waits without a listen(2);
- * doubled. */
+/* A worker may accept without a listen(2): the wait before we look for that the
+ * first time; it doubles with each look. */
 #define LOOK_WAIT (50 * MSEC)
 /* After so many looks at a worker that does not listen, no more are made. */
 #define LOOKS_MAX 100
 
 /* ---- readiness ---- */
 
-/* Would its listening make it ready? */
 static enum ready_mode mode_of(const struct child *child)
 {
 	return cluster_settings(child->service->core)->ready;
 }
 
+/* Does listening make the worker ready? */
 static bool is_asked(const struct child *child)
 {
 	return mode_of(child) == READY_AUTO || mode_of(child) == READY_LISTEN;
@@ -52,7 +52,7 @@ static void tell_listening(struct child *child)
 	child_tell(child, EVENT_LISTENING, WHY_ITSELF);
 }
 
-/* Does it still lack one that another worker listens on? */
+/* Is there an address that another worker listens on, and this one does not? */
 static bool lacks_one(const struct child *child)
 {
 	const struct listener_set *set = &child->service->held.learned;
@@ -69,7 +69,7 @@ static bool lacks_one(const struct child *child)
 
 /* ---- served without a listen ---- */
 
-/* One that a worker has made listen. */
+/* Is it the inode of a learned listener that listens already? */
 static bool is_learned(const void *service, uint64_t inode)
 {
 	const struct listener *l = learned_by_inode(service, inode);
@@ -102,8 +102,8 @@ static void look_at_process(struct child *child, pid_t tid)
 	intercept_judge(child, &r);
 }
 
-/* Whether it waits for connections.  A number that means somebody else by now
- * has none of our sockets. */
+/* Look whether the worker waits for connections.  If another process has got
+ * one of these numbers, it has none of our sockets. */
 static void look_at_waiting(struct child *child)
 {
 	nsec_t begun = allowance_begin();
@@ -114,7 +114,7 @@ static void look_at_waiting(struct child *child)
 	intercept_charge(child, begun);
 }
 
-/* The timer is for the earliest. */
+/* One timer serves all workers: it is set to the earliest time. */
 static void arm(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
@@ -128,7 +128,7 @@ static nsec_t look_wait(unsigned looks)
 	return looks < 5 ? LOOK_WAIT << looks : LISTEN_PATIENCE;
 }
 
-/* Once: a release that has lost a port would else be waited for in silence. */
+/* Warn once, or we wait in silence for a release that has lost a port. */
 static void tell_missing(struct child *child, nsec_t now)
 {
 	const char *text = ports_missing(child);
@@ -145,7 +145,7 @@ static void tell_missing(struct child *child, nsec_t now)
 		child->listening.expected_of);
 }
 
-/* It has listened on something, and had the time for more. */
+/* Does it listen on something, and on all that is expected of it? */
 static bool is_ready(const struct child *child)
 {
 	return ports_any(child, mode_of(child) == READY_LISTEN) &&
@@ -187,7 +187,7 @@ static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 		look_if_ready(child);
 }
 
-/* Look at it after that time, if not before. */
+/* Look at the worker after that time, unless an earlier look is due. */
 static void look_after(struct child *child, nsec_t wait)
 {
 	nsec_t by = nsec_add(clock_now(), wait);
@@ -215,8 +215,8 @@ void listens_bound(struct child *child, pid_t thread)
 	look_after(child, look_wait(0));
 }
 
-/* It listens on one that counts.  Where nothing is known of a generation before
- * it, more may come within a moment. */
+/* The worker listens on an address that counts.  If it lacks another, that may
+ * follow within a moment: look again then. */
 static void consider(struct child *child)
 {
 	if (ports_expects(child) ? is_ready(child) : !lacks_one(child))
@@ -225,7 +225,7 @@ static void consider(struct child *child)
 		look_after(child, LISTEN_PATIENCE);
 }
 
-/* Is it named after the process? */
+/* Does the path contain the worker's pid or tid? */
 static bool is_private(const struct child *child, const char *text, pid_t tid)
 {
 	char number[16];
@@ -237,8 +237,8 @@ static bool is_private(const struct child *child, const char *text, pid_t tid)
 	return strstr(text, number) != NULL;
 }
 
-/* One that another copy listened on before is everybody's: so for that one,
- * too, it was the sign that it is ready. */
+/* A path that a second worker listens on is shared.  It counts now for the
+ * first one, too, which may be ready by it. */
 static void reconsider(const struct service *service)
 {
 	struct child_walk walk = children_of(service);
@@ -299,8 +299,8 @@ void listens_told(struct child *child, struct listener *l)
 
 /* ---- the call ---- */
 
-/* What each worker would have had by itself, all together; the kernel takes
- * no more than net.core.somaxconn. */
+/* The sum of the backlogs that the workers would have had alone; the kernel
+ * takes no more than net.core.somaxconn. */
 static int backlog_for(
 	const struct child *child, const struct listener *l, int asked)
 {
@@ -313,7 +313,7 @@ static int backlog_for(
 	return asked <= INT_MAX / (int)workers ? asked * (int)workers : INT_MAX;
 }
 
-/* The unix socket that a setting names, and nclust has passed. */
+/* The listener of a unix socket that a setting names; NULL: it is none. */
 static const struct listener *named_unix(
 	const struct service *service, uint64_t inode)
 {
@@ -326,7 +326,7 @@ static const struct listener *named_unix(
 	return NULL;
 }
 
-/* It is for the kernel to do. */
+/* Leave the call to the kernel; note the path if it is for a unix socket. */
 static void leave(struct child *child, const struct seccomp_notice *notice,
 	struct remote *r)
 {
@@ -364,7 +364,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 		leave(child, notice, r);
 		return;
 	}
-	/* by ourselves: it listens before anybody is told that it does */
+	/* we call listen(2) first, so that nobody is told too early */
 	backlog = backlog_for(child, l, notice->backlog);
 	if (group_set_backlog(l, backlog) == -1) {
 		int error = errno;
@@ -373,7 +373,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 		return;
 	}
 	heal_listening(l);
-	l->address.backlog = backlog; /* to heal it by */
+	l->address.backlog = backlog; /* for heal.c */
 	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);
 	note_listening(child, l, notice->tid);
@@ -411,7 +411,7 @@ void intercept_on_explain(const struct service *service, const struct report *r,
 void listens_resume(struct child *child)
 {
 	if (child->listening.listens != 0)
-		listens_recall(child); /* of one that kept no addresses */
+		listens_recall(child); /* the old version carried none */
 	if (child->trap.listening_by != 0)
 		arm(child);
 }

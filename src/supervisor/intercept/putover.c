@@ -63,7 +63,7 @@ void putover_look_also(struct takeover *t, pid_t pid)
 
 	remote_of(&other, pid);
 	(void)remote_each_fd(&other, LOOK_MAX - t->seen, look_at_fd, t);
-	t->same_count = same; /* those are another table's numbers */
+	t->same_count = same; /* the new ones are another process's numbers */
 	t->epoll_count = epolls;
 }
 
@@ -97,10 +97,10 @@ static bool is_same(const struct takeover *t, int fd)
 	return false;
 }
 
-/* What waited for the worker's own socket is to wait for this one.  The items
- * were read before it was replaced: with it they are gone. */
+/* An epoll item of the worker's own socket, to be added again for the kept one.
+ * It is read before the socket is replaced, because it goes with the socket. */
 struct waiting {
-	int epoll; /* theirs */
+	int epoll; /* the worker's number of it */
 	struct remote_epoll_item item;
 };
 
@@ -141,7 +141,7 @@ static void add_waiting(struct takeover *t, const struct listener *l,
 	}
 }
 
-/* How a socket is that nobody has set anything on. */
+/* The options of a new socket, on which nothing was set. */
 static struct socket_options *plain_options(const struct socket_key *key)
 {
 	struct socket_options *options = calloc(1, sizeof(*options));
@@ -159,7 +159,7 @@ static void follow_options(struct takeover *t, struct listener *l)
 		l->asked = plain_options(&t->key);
 	if (l->asked == NULL)
 		return;
-	if (t->sock == -1) { /* only this can be seen */
+	if (t->sock == -1) { /* of its options only O_NONBLOCK is known */
 		bool nonblock = t->asked.nonblock;
 
 		t->asked = *l->asked;
@@ -188,7 +188,7 @@ void putover(struct takeover *t, struct listener *l)
 	if (!takeover_waits(t))
 		return;
 	follow_options(t, l);
-	/* it waits until the worker has them, which may be kept from running */
+	/* this waits until the worker has taken them, and it may be stopped */
 	if (vfork_run(put_all, &p, PUT_PATIENCE) == -1) {
 		t->remote->late |= errno == ETIMEDOUT;
 		takeover_answer(t, EAGAIN);

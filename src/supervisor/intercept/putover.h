@@ -37,7 +37,7 @@ struct takeover {
 	int epolls[EPOLLS_MAX];
 	unsigned epoll_count;
 	struct listener *found[FOUND_MAX];
-	unsigned held[FOUND_MAX]; /* its descriptors of each of them */
+	unsigned held[FOUND_MAX]; /* how many descriptors it has of each */
 	size_t found_count;
 	unsigned seen; /* descriptors that were looked at; LOOK_MAX: not all */
 };

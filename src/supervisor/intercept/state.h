@@ -17,18 +17,17 @@
 struct child;
 
 struct trapped {
-	ev_io watcher;                /* its fd: where its calls come, or -1 */
+	ev_io watcher;                /* its fd: on which calls arrive, or -1 */
 	struct seccomp_notice notice; /* a call that was heard … */
 	struct child *next_heard;     /* … and waits its turn */
 	struct allowance allowance;   /* for its calls */
 	bool heard;
-	bool hostile; /* it held us up: its calls are its own */
+	bool hostile; /* it held us up: the kernel does its calls */
 
-	nsec_t listening_by; /* it will be taken as ready then, or when it
-				listens on all that others do; or 0 */
-	unsigned looks;      /* whether it waits without a listen(2) */
-	bool listening_told; /* that it listens */
-	bool missing_told;   /* that it does not listen on one of them */
+	nsec_t listening_by; /* when to look next if it is ready; or 0 */
+	unsigned looks;      /* how many there were so far */
+	bool listening_told; /* the core knows that it listens */
+	bool missing_told;   /* a missing address was reported */
 
 	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets
 			      cannot be had … */
@@ -39,8 +38,8 @@ struct trapped {
 /* What we know of trapping workers' calls here (intercept.h). */
 enum intercept_way {
 	WAY_UNKNOWN,
-	WAY_ADOPT,   /* workers' own sockets can be had */
-	WAY_REPLACE, /* they cannot: ours are put in their place */
+	WAY_ADOPT,   /* we can duplicate workers' own sockets */
+	WAY_REPLACE, /* we cannot: ours are put in their place */
 	WAY_NONE,    /* no calls can be trapped */
 };
 
@@ -50,7 +49,7 @@ struct intercept {
 	bool own_filter_told;
 	struct child *heard; /* in the order of their calls */
 	struct child **heard_end;
-	ev_timer obey;  /* never set: fed when somebody was heard */
+	ev_timer obey;  /* never armed; fed when a call was received */
 	ev_timer ready; /* the earliest listening_by */
 };
 

@@ -46,8 +46,8 @@ static bool is_fresh(const struct takeover *t)
 	return socket_key_bound(&bound, t->sock) == -1 || bound.port == 0;
 }
 
-/* The worker may close it and bind another one to the same address: so our
- * duplicate must be gone.  To close a fresh one takes no time. */
+/* The kernel binds.  Our duplicate is closed first, because the worker may
+ * close its own and bind again.  To close a fresh one takes no time. */
 static void let_kernel(struct takeover *t)
 {
 	if (is_fresh(t))
@@ -68,7 +68,7 @@ static unsigned first_free_port(void)
 		: 1024;
 }
 
-/* Our right to bind low ports is not the worker's. */
+/* nclust may have the right to bind low ports where the worker does not. */
 bool takeover_may(const struct service *service, const struct socket_key *key,
 	struct remote *worker)
 {
@@ -102,7 +102,7 @@ static const struct listener *own_holder(
 	return NULL;
 }
 
-/* Is it one of ours that is in its way? */
+/* Say which listener of this nclust has the port; "": none has. */
 static void describe_own(const struct takeover *t, char *to, size_t size)
 {
 	const struct service *whose;
@@ -134,15 +134,15 @@ static void tell_failed(const struct takeover *t, int error)
 }
 
 /*
- * The worker's own socket.  The first of an address is bound without
- * SO_REUSEPORT, or a stranger's would go unnoticed; later ones join it.
+ * Bind the worker's own socket.  The first of an address is bound without
+ * SO_REUSEPORT, so that it fails if a stranger has the port; others join it.
  */
 static int bind_own(const struct takeover *t, bool first)
 {
 	int got;
 	int saved;
 
-	/* what TIME_WAIT has left must not keep the port */
+	/* connections in TIME_WAIT must not keep the port */
 	(void)socket_set(t->sock, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (first && t->reuseport)
 		(void)socket_set_reuseport(t->sock, false);
@@ -154,7 +154,7 @@ static int bind_own(const struct takeover *t, bool first)
 	return got;
 }
 
-/* One made in the worker's name, where its own cannot be had. */
+/* Bind a new socket with the worker's uid: we cannot duplicate its own. */
 static int bind_new(struct takeover *t, bool first)
 {
 	uint64_t uid;
@@ -165,8 +165,8 @@ static int bind_new(struct takeover *t, bool first)
 		return -1;
 	}
 	fd = socket_key_open(&t->key, (uid_t)uid, !first);
-	/* nobody can see if the worker has said IPV6_V6ONLY, but a program that
-	 * asks for both families by two sockets has */
+	/* the worker's IPV6_V6ONLY cannot be seen; a program that binds one
+	 * socket for each family has set it */
 	if (fd == -1 && errno == EADDRINUSE && t->key.family == AF_INET6 &&
 		socket_key_is_any(&t->key) && !t->key.v6only) {
 		t->key.v6only = true;
@@ -182,7 +182,7 @@ static int bind_once(struct takeover *t, bool first)
 	return t->sock != -1 ? bind_own(t, first) : bind_new(t, first);
 }
 
-/* -1, or not; then it is the descriptor, if the socket is one of ours. */
+/* -1: failed; else 0, or the descriptor if bind_new() has made the socket. */
 static int bind_either(struct takeover *t, bool first)
 {
 	const struct socket_key key = t->key;
@@ -216,7 +216,7 @@ static void keep_options(struct listener *l, const struct takeover *t)
 		*l->asked = t->asked;
 }
 
-/* The worker's own socket is the kept one; or it gets that in its place. */
+/* Answer the worker: it keeps its own socket, or gets the kept one for it. */
 static void hand_out(struct takeover *t, struct listener *l)
 {
 	if (t->sock == -1) {
@@ -242,7 +242,7 @@ static void learn(struct takeover *t, bool first)
 	}
 	if (own)
 		fd = fcntl(t->sock, F_DUPFD_CLOEXEC, 3);
-	if (fd == -1 && own) { /* none left to keep it by */
+	if (fd == -1 && own) { /* no descriptor is left */
 		let_kernel(t);
 		return;
 	}
@@ -340,7 +340,7 @@ static void supersede(struct takeover *t, struct listener *l)
 
 /* ---- deciding ---- */
 
-/* Has the process bound it?  A named one it was born with, once. */
+/* Has the process bound it?  Of a named one it inherits one descriptor. */
 static bool has_bound(const struct takeover *t, size_t i)
 {
 	return t->held[i] > (learned_only(t->found[i]) ? 0U : 1U);
@@ -377,7 +377,7 @@ static void bind_anew(struct takeover *t)
 	t->found[0] = l;
 	t->found_count = 1;
 	putover_look(t);
-	if (has_bound(t, 0)) /* and another one besides */
+	if (has_bound(t, 0)) /* it binds a second socket */
 		learn(t, true);
 	else
 		limit(t, l);
@@ -435,7 +435,7 @@ static bool is_seen(const struct takeover *t, size_t i)
 	return false;
 }
 
-/* Are all descriptors known that can be of any of those that were found? */
+/* Look at all processes that may hold what was found.  False: too much. */
 static bool look_at_holders(struct takeover *t)
 {
 	putover_look(t);
@@ -447,9 +447,9 @@ static bool look_at_holders(struct takeover *t)
 	return t->seen < LOOK_MAX;
 }
 
-/* What was bound and closed again without a listen(2), or is one of very many,
- * is released once it is seen to be in nobody's hands.  That can wait for another
- * bind where a look is dear. */
+/* Release learned listeners that a worker has bound and closed again: they do
+ * not listen, or are very many, and no process holds them.  Where a look is too
+ * dear, it waits for another bind. */
 static void forget_probes(struct takeover *t)
 {
 	struct service *s = t->service;
@@ -480,7 +480,7 @@ static void decide(struct takeover *t)
 
 /* ---- reading the call ---- */
 
-/* One that the user has named is for all workers together. */
+/* All workers share a UDP socket that the user has named. */
 static bool give_named(struct takeover *t)
 {
 	struct listener *l;
@@ -501,7 +501,7 @@ static bool give_named(struct takeover *t)
 	return true;
 }
 
-/* Of others, flows are spread over the workers' own sockets by the kernel. */
+/* Else workers have their own sockets, and the kernel spreads the flows. */
 static void bind_udp(struct takeover *t)
 {
 	bool udp = t->sock != -1 && t->key.type == SOCK_DGRAM &&
@@ -514,8 +514,8 @@ static void bind_udp(struct takeover *t)
 	let_kernel(t);
 }
 
-/* A signal has interrupted the call behind our answer, and it comes again: its
- * socket is ours by now. */
+/* Was it answered already?  A call that a signal interrupts after our answer
+ * comes again, and its socket is ours by then. */
 static bool is_answered(const struct takeover *t)
 {
 	return seccomp_comes_again() && t->sock != -1 &&
@@ -530,9 +530,9 @@ static bool keeps_own(const struct child *child)
 	return false;
 }
 
-/* A worker of Node's cluster asks for what it shares; what it binds by itself is
- * to be its own (`exclusive: true`, worker threads).  What it has started knows
- * nothing of that. */
+/* A worker of Node's cluster asks nclust for what it shares; a socket that it
+ * binds itself is its own (`exclusive: true`, worker threads).  This does not
+ * hold for processes that it has started. */
 static bool is_exclusive(const struct takeover *t)
 {
 	return keeps_own(t->child) &&
@@ -540,7 +540,7 @@ static bool is_exclusive(const struct takeover *t)
 		is_of_worker(t, t->notice->tid);
 }
 
-/* Is it one that could be taken over?  Most are not, and cost no more. */
+/* Can this socket be taken over?  Most cannot, and cost no more than this. */
 static bool look_at_socket(struct takeover *t, const void *address)
 {
 	char protocol[32];
@@ -602,7 +602,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 			socket_options_read(&t.asked, t.sock);
 			t.reuseport = socket_has_reuseport(t.sock);
 		} else {
-			t.reuseport = true; /* nobody can see it */
+			t.reuseport = true; /* assumed: it cannot be seen */
 		}
 		decide(&t);
 	}

@@ -5,8 +5,8 @@
 
 /* How a worker's channel goes through an upgrade, with what waits in it. */
 
-/* The state is bounded.  What waits for workers that do not read is so only
- * each for itself: beyond this, it is lost by an upgrade. */
+/* The most bytes of all queues together that an upgrade carries, because the
+ * state is bounded.  Messages beyond that are lost. */
 #define QUEUED_MOST (32U * 1024 * 1024)
 
 /* clang-format off */
@@ -41,7 +41,7 @@ const struct carried carried_mark = {
 	CARRIED_ROWS(mark_rows, queue_mark),
 };
 
-/* A line that was sent in part is carried to its end all the same. */
+/* The rest of a line that was sent in part, which is always carried. */
 static size_t rest_of_line(const struct queue *q)
 {
 	const char *from;
@@ -64,7 +64,7 @@ static void put_queue(struct carry_writer *c, const struct queue *q, size_t len)
 		carry_put_one(c, CARRY_MARK, &carried_mark, &q->marks[i]);
 }
 
-/* Nothing, in place of too much: the line is skipped. */
+/* Beyond the limit nothing is put: the rest of that line is skipped then. */
 static void put_half(struct carry_writer *c, const struct buffer *in)
 {
 	size_t len = c->queued + in->len <= QUEUED_MOST ? in->len : 0;

@@ -20,7 +20,7 @@
 #define READ_SIZE (64U * 1024)
 #define READ_LEAST 2048U
 #define FANOUT_FREE 8U
-/* What a dead worker can have left in its socket is less than that. */
+/* The most reads after a death: a socket holds less than that. */
 #define LAST_READS 64
 /* The wait before sending again, when too many descriptors are in flight. */
 #define RETRY (20 * MSEC)
@@ -59,7 +59,7 @@ static struct supervisor *sup_of(const struct channel *c)
 	return c->child->service->sup;
 }
 
-/* Into the state file, for who comes after us if we are killed right now. */
+/* Write it into the state file, for the next nclust if we are killed now. */
 static void note(const struct channel *c, uint32_t flag, bool on)
 {
 	struct state_entry *e = c->child->kept.entry;
@@ -153,13 +153,13 @@ int channel_take_passed(struct channel *c, bool *lost)
 	return fd_release(&c->passed);
 }
 
-/* A line brings one descriptor at most, and only those of Node's kind do. */
+/* A line brings one descriptor at most, and only on channels of Node's kind. */
 static void take_passed(struct channel *c, struct fdpass_message *m)
 {
 	bool one = m->fd_count == 1;
 
 	if (c->kind == CHANNEL_NODE && (m->fd_count > 0 || m->lost)) {
-		/* the line of the one before never came */
+		/* the line of the former descriptor never came */
 		foreign_close(sup_of(c), c->child, &c->passed);
 		c->passed_lost = m->lost || !one;
 		if (one)
@@ -193,7 +193,7 @@ static void hear(struct channel *c, const char *data, size_t len)
 	}
 }
 
-/* What many get is many times the work: less of it a turn. */
+/* A message that goes to many workers is much work: read less of it a turn. */
 static size_t turn_of(const struct channel *c)
 {
 	size_t size = READ_SIZE;
@@ -227,11 +227,11 @@ static int read_some(struct channel *c)
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
-	(void)timer; /* the turn's end does it */
+	(void)timer; /* the turn's end sends */
 	(void)revents;
 }
 
-/* A descriptor cannot be sent now. */
+/* A descriptor cannot be sent now: send it after a pause. */
 static void hold(struct channel *c)
 {
 	struct supervisor *sup = sup_of(c);
@@ -281,7 +281,7 @@ static int send_some(struct channel *c)
 				errno == ENOMEM))
 			hold(c);
 		else
-			lose_queue(c); /* what is to be read says the end */
+			lose_queue(c); /* the next read reports the end */
 		return -1;
 	}
 	return 1;
@@ -337,7 +337,7 @@ static void tell_stuck(struct channel *c)
 
 	c->stuck = true;
 	if (c->told_at != 0 && now - c->told_at < TELL_EACH)
-		return; /* it reads, but too slowly: told often enough */
+		return; /* it reads, but too slowly: reported lately */
 	c->told_at = now;
 	c->stuck_told = true;
 	news_say(sup_of(c), LOG_WARN, "messages-stuck",
@@ -358,7 +358,7 @@ static void refuse(struct channel *c, bool must)
 	errno = error;
 }
 
-/* One line always has room, also with what was put around it. */
+/* An empty queue has room for any line, with what relaying puts around it. */
 static size_t limit_of(const struct channel *c, bool must)
 {
 	return must || queue_len(&c->out) == 0 ? CHANNEL_QUEUE_MUST
@@ -377,7 +377,7 @@ int channel_send_parts(struct channel *c, const struct queue_part *pieces,
 		return -1;
 	}
 	c->sent += !must;
-	/* one whose socket is full is waited for */
+	/* while its socket is full, EV_WRITE tells when to send */
 	if ((c->io.events & EV_WRITE) == 0)
 		make_dirty(c);
 	return 0;
@@ -448,7 +448,7 @@ static void messages_on_born(struct child *child, struct birth *birth)
 	watch(c, EV_READ);
 }
 
-/* Hear what it said last, as far as that is bounded. */
+/* Read the worker's last messages, up to a bound, and close the channel. */
 static void messages_on_dying(struct child *child)
 {
 	struct channel *c = child->channel;
@@ -476,7 +476,7 @@ static void messages_on_gone(struct child *child)
 	free(c);
 }
 
-/* ---- of another nclust ---- */
+/* ---- upgrade and adoption ---- */
 
 void *channel_carried(struct carry_reader *r, void *child)
 {
@@ -516,7 +516,7 @@ static void messages_on_adopt(struct child *child, struct kept *kept)
 	if ((flags & STATE_IN_LINE) != 0)
 		c->in.skipping = true; /* its beginning is lost */
 	if ((flags & STATE_OUT_LINE) != 0)
-		(void)channel_send(c, "", 0, -1, true); /* end it somehow */
+		(void)channel_send(c, "", 0, -1, true); /* end the cut line */
 	watch(c, EV_READ);
 }
 

@@ -62,12 +62,12 @@ struct channel_speaker {
 extern const struct part messages_part;
 
 /*
- * Queue a line (without '\n'; the second: in parts) for the worker; it is sent at
- * the end of the turn.
- * `fd` goes with it and is owned from then on, if 0 is returned; or it is -1.
- * -1: the worker has no channel any more (EPIPE), does not read (ENOBUFS; counted
- * and told), or there is no memory (ENOMEM).  `must`: of the protocol's own, no
- * message of a user: it is not counted, and has room where those have none.
+ * Queue a line (without '\n'; the second: in parts) for the worker; it is sent
+ * at the end of the turn.  `fd` goes with it and is owned from then on, if 0 is
+ * returned; or it is -1.  -1: the worker has no channel any more (EPIPE), does
+ * not read (ENOBUFS; counted and reported), or there is no memory (ENOMEM).
+ * `must`: the protocol needs the line; it is not counted, and there is room for
+ * it where messages have none.
  */
 int channel_send(
 	struct channel *c, const char *line, size_t len, int fd, bool must);

@@ -30,7 +30,7 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 	return b.len;
 }
 
-/* To how many. */
+/* Returns how many workers the message was for. */
 static unsigned relay_to(const struct service *to, const struct child *from,
 	const char *line, size_t len)
 {
@@ -63,7 +63,7 @@ static void relay(struct channel *c, const char *line, size_t len)
 		return;
 	if (strcmp(whither, "others") != 0)
 		service = service_named(service->sup, whither);
-	if (service != NULL) /* else it has just been taken out of the file */
+	if (service != NULL) /* NULL: a reload has just dropped it */
 		c->fanout = relay_to(service, c->child, line, len);
 }
 
@@ -113,7 +113,7 @@ bool messages_possible(const struct service *service)
 	return false;
 }
 
-/* Who has the place: a slot's successor only once it is ready. */
+/* The worker that has the slot: its successor only once that is ready. */
 static struct child *holder(
 	const struct service *service, uint32_t slot, bool ready_only)
 {

@@ -12,7 +12,7 @@ int queue_reserve(struct queue *q, size_t len, size_t limit)
 		errno = ENOBUFS;
 		return -1;
 	}
-	/* what was sent makes room before memory does */
+	/* use the room of what was sent before taking more memory */
 	if (q->bytes.len + len > q->bytes.cap && q->from > q->bytes.cap / 2) {
 		buffer_consume(&q->bytes, q->from);
 		q->from = 0;

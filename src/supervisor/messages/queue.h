@@ -18,7 +18,7 @@ struct queue_mark {
 struct queue {
 	struct buffer bytes;
 	size_t from;  /* the first of them that is not sent */
-	bool in_line; /* the first unsent byte is none of a line's first */
+	bool in_line; /* the first unsent byte is not the first of a line */
 	struct queue_mark *marks; /* heap, in order */
 	size_t mark_count;
 	size_t mark_cap;

@@ -9,7 +9,7 @@ struct channel;
 
 struct channels {
 	struct channel *dirty; /* those that have something to send */
-	ev_timer retry;        /* those that could pass no descriptor */
+	ev_timer retry;        /* for those that could not send a descriptor */
 };
 
 #endif

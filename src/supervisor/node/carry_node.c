@@ -52,7 +52,7 @@ static const struct plain_row node_server_rows[] = {
 };
 /* clang-format on */
 
-/* It is linked with its listener, and holds no use of it. */
+/* Link the server with its listener; it is not counted as a user of that. */
 static int server_done(struct carry_reader *r, void *to)
 {
 	struct node_server *s = to;
@@ -103,7 +103,7 @@ const struct carried carried_node_cluster = {
 
 /* ---- a worker ---- */
 
-/* With the cluster that its server is found in. */
+/* A use, with the cluster in which its server's number is looked up. */
 struct use {
 	struct node_use use;
 	const struct node_cluster *cluster;

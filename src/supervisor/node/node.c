@@ -55,7 +55,7 @@ struct node_cluster *node_cluster_of(struct service *service)
 	if (n == NULL)
 		return NULL;
 	n->service = service;
-	/* an adopted worker has keys, and may yet answer, of its time before */
+	/* begin above the numbers that an adopted worker knows already */
 	n->last_number = (uint64_t)(clock_now() / MSEC);
 	n->last_seq = clock_now() / MSEC;
 	timer_init(&n->timer, on_timer, n);
@@ -136,8 +136,8 @@ int64_t node_next_seq(struct node_worker *w)
 
 /* ---- what a worker says ---- */
 
-/* It waits for an answer that it would never hear: there is no script that could
- * be a worker (node -e, a script on stdin). */
+/* The worker has no script that could join a cluster (node -e, one on stdin),
+ * and waits for ever: start it again without the message channel. */
 static void start_without(struct child *child)
 {
 	struct recipe *r = recipe_of(child->service, child->generation);
@@ -158,7 +158,7 @@ static void leave(struct node_worker *w, int64_t query)
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
 
-	/* it disconnects on that */
+	/* the worker disconnects when it gets this answer */
 	nodeipc_put_ack(&to, query, node_next_seq(w));
 	(void)node_send(w, &line, -1);
 	if (w->leaving)
@@ -175,7 +175,7 @@ static void take_handle(struct node_worker *w, struct channel *c,
 	bool lost;
 	int fd = channel_take_passed(c, &lost);
 
-	/* nobody here has a use for it */
+	/* nclust has no use for the handle */
 	foreign_close(w->child->service->sup, w->child, &fd);
 	nodeipc_put_handle_ack(&to);
 	(void)node_send(w, &line, -1);
@@ -270,7 +270,7 @@ static bool node_is_worker(const struct child *child)
 	return child->node != NULL && child->node->online;
 }
 
-/* It shares nothing by us but what it asks for; Bun binds by itself. */
+/* Node asks nclust for all sockets that it shares; Bun binds them by itself. */
 static bool node_on_keeps_own(const struct child *child)
 {
 	return node_is_worker(child) && !child->node->bun;
@@ -339,8 +339,8 @@ static void node_on_status_worker(
 	json_close_object(w);
 }
 
-/* Its channel was kept: it speaks so, and has servers by the sockets that it uses,
- * but nobody knows under which keys. */
+/* The worker's channel was kept, so it is a worker of Node's cluster.  Its
+ * servers have the sockets that it uses, but nobody knows under which keys. */
 static void node_on_adopt(struct child *child, struct kept *kept)
 {
 	struct node_worker *w;
@@ -353,7 +353,7 @@ static void node_on_adopt(struct child *child, struct kept *kept)
 		w->online = true;
 }
 
-/* As recipe_wants_rr(), before there are any recipes. */
+/* Like recipe_wants_rr(), for the time before there are recipes. */
 static bool may_be_rr(const struct cluster_settings *s)
 {
 	if (s->balance != BALANCE_AUTO)
@@ -364,7 +364,7 @@ static bool may_be_rr(const struct cluster_settings *s)
 	return s->sticky != STICKY_OFF;
 }
 
-/* Workers that were adopted get connections from nobody with `rr`. */
+/* With `rr` adopted workers get no connections: they are replaced. */
 static void node_on_adopted(struct service *service)
 {
 	if (service->node != NULL && may_be_rr(cluster_settings(service->core)))

@@ -21,6 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Finds or makes the listener for an address that a Node worker asks for. */
+
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
 
 static void tell_bound(const struct node_worker *w, const struct listener *l)
@@ -34,7 +36,7 @@ static void tell_bound(const struct node_worker *w, const struct listener *l)
 			c->slot);
 }
 
-/* libuv waits with poll and would hang in accept(2). */
+/* Make it nonblocking: libuv polls, and would otherwise hang in accept(2). */
 static struct listener *ready(struct listener *l, int *error)
 {
 	if (fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0)
@@ -43,7 +45,7 @@ static struct listener *ready(struct listener *l, int *error)
 	return NULL;
 }
 
-/* ---- one of those that it was born with ---- */
+/* ---- sockets passed at the start ---- */
 
 static struct listener *find_passed(const struct node_worker *w, int fd)
 {
@@ -56,10 +58,10 @@ static struct listener *find_passed(const struct node_worker *w, int fd)
 	return r->listeners.list[fd - FIRST_FD];
 }
 
-/* ---- as whom ---- */
+/* ---- as which user ---- */
 
-/* Sockets are made with the rights that the worker has by now, where those are
- * not ours: it may have given up some of what it was started with. */
+/* Sockets are made as the user that the worker is now, because it may have
+ * given up some of the rights with which it was started. */
 static int read_user(const struct node_worker *w, struct vfork_user *user)
 {
 	const struct child *c = w->child;
@@ -128,13 +130,13 @@ static struct listener *find_held(
 	if (learned_find(service, key, &l, 1) == 1)
 		return l;
 	l = learned_cover(service, key);
-	/* a bare port means all that there are */
+	/* a bare port in the settings covers all addresses */
 	if (l == NULL && socket_key_is_any(key))
 		l = learned_named(service, key);
 	return l;
 }
 
-/* For datagrams what may be there already is the worker's choice. */
+/* For datagrams the worker says whether others may have the address, too. */
 static int open_key(const struct socket_key *key, uid_t uid, unsigned flags)
 {
 	if (key->type != SOCK_DGRAM)
@@ -143,7 +145,7 @@ static int open_key(const struct socket_key *key, uid_t uid, unsigned flags)
 		(flags & NODEIPC_REUSEPORT) != 0);
 }
 
-/* One that nobody uses any more makes way. */
+/* If unused learned listeners have the address, close them first. */
 static int open_either(const struct node_worker *w,
 	const struct socket_key *key, unsigned flags)
 {
@@ -269,7 +271,7 @@ static int open_unix(const struct node_worker *w,
 		errno = err.sys != 0 ? err.sys : EADDRINUSE;
 		return fd;
 	}
-	if (s->chroot != NULL) { /* what it means by it is nowhere near */
+	if (s->chroot != NULL) { /* the path is below its root, not ours */
 		errno = EACCES;
 		return -1;
 	}

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Descriptors that were sent to Node workers and are not confirmed yet. */
+
 /* A worker without free descriptors refuses at once: without this pause it
  * would be offered tens of thousands of connections a second. */
 #define HOLD_OFF (20 * MSEC)
@@ -38,7 +40,7 @@ int node_flight_add(struct node_worker *w, const struct node_flight *f)
 	return 0;
 }
 
-/* Out of the list; a connection's descriptor is the caller's. */
+/* Take it out of the list; a connection's descriptor is the caller's then. */
 static struct node_flight take(struct node_worker *w, size_t i)
 {
 	struct node_flight f = w->flights[i];
@@ -64,7 +66,7 @@ void node_flight_acked(struct node_worker *w)
 	struct node_flight *f = first_under_way(w);
 
 	if (f == NULL)
-		return; /* nothing was sent: let it say so */
+		return; /* nothing was sent: ignore it */
 	f->arrived = true;
 	if (f->kind == NODE_FLIGHT_ANSWER)
 		(void)take(w, (size_t)(f - w->flights));
@@ -93,7 +95,7 @@ void node_flight_nacked(struct node_worker *w)
 	node_arm(w->child->service->node, f->again);
 }
 
-/* The connection was not taken: another worker is to have it. */
+/* The connection was not taken: give it to another worker. */
 static void pass_on(struct node_server *s, int fd)
 {
 	if (s != NULL)
@@ -153,7 +155,7 @@ void node_flight_taken(struct node_worker *w, int64_t ack, bool accepted)
 			w->flights[i].seq != ack || !w->flights[i].arrived))
 		i++;
 	if (i == w->flight_count)
-		return; /* of none that it was given */
+		return; /* it was given no such connection */
 	f = take(w, i);
 	s = node_server_numbered(w->child->service->node, f.server);
 	if (accepted || s == NULL) {
@@ -162,7 +164,7 @@ void node_flight_taken(struct node_worker *w, int64_t ack, bool accepted)
 		node_rr_room_of(w);
 		return;
 	}
-	/* it has enough of them, or has just closed its server */
+	/* refused: the worker is busy, or has just closed its server */
 	use = node_use_of(w, s);
 	if (use != NULL) {
 		use->refused_until = nsec_add(clock_now(), HOLD_OFF);
@@ -171,7 +173,7 @@ void node_flight_taken(struct node_worker *w, int64_t ack, bool accepted)
 	node_rr_again(s, f.fd);
 }
 
-/* Nothing that it has not taken is lost by its end. */
+/* The worker is gone: pass the connections that it has not taken to others. */
 void node_flights_drop(struct node_worker *w)
 {
 	while (w->flight_count > 0) {

@@ -21,7 +21,7 @@
  * and nothing is accepted while nobody has room: the rest waits in the kernel's
  * queue, where it costs no descriptor and survives an upgrade.
  */
-#define WINDOW 8
+#define WINDOW 8 /* connections that a worker may have unconfirmed */
 /* The window for sticky clients; when it is full they go to another worker. */
 #define WINDOW_STICKY 128
 /* Accepted in one turn of the loop, so that a flood delays nothing else for
@@ -98,7 +98,7 @@ static struct node_worker *in_slot(
 	return NULL;
 }
 
-/* A client's slot, while a worker lives there; else the one behind it. */
+/* The worker in the client's slot, or in the next slot that has one. */
 static struct node_worker *by_address(
 	struct node_server *s, const union endpoint *peer, nsec_t now)
 {
@@ -174,7 +174,7 @@ static int give(struct node_server *s, int fd, nsec_t now)
 	return w != NULL ? send_it(w, s, fd) : -1;
 }
 
-/* Those that were refused before come first.  False: some are left. */
+/* Refused connections are given away first.  False: some are left. */
 static bool give_waiting(struct node_server *s, nsec_t now)
 {
 	while (s->waiting != NULL) {
@@ -211,8 +211,8 @@ static bool is_passing(int error)
 		error == ENOPROTOOPT;
 }
 
-/* Until nobody waits or nobody has room.  1: more may wait; 0: none; -1: nobody
- * has room, or there are no descriptors. */
+/* Accept until no client waits or no worker has room.  1: more may wait; 0:
+ * none; -1: no worker has room, or there are no descriptors. */
 static int accept_some(struct node_server *s)
 {
 	nsec_t now = clock_now();
@@ -253,8 +253,8 @@ static void on_accept(struct ev_loop *loop, ev_io *watcher, int revents)
 		pause_accept(s);
 }
 
-/* While all were busy nothing was watched, and it is not for each connection.
- * But what waits came from those who ended, and watching goes on meanwhile. */
+/* A worker may have room: give it what waits, and watch the socket again if
+ * that was stopped because all were busy. */
 void node_rr_room(struct node_server *s)
 {
 	struct ev_loop *loop = s->cluster->service->sup->loop;
@@ -316,10 +316,10 @@ int node_rr_begin(struct node_server *s, int backlog)
 		if (l->facts.type != SOCK_STREAM ||
 			listen(l->fd, backlog) == -1)
 			return -1;
-		l->address.backlog = backlog; /* to heal it by */
+		l->address.backlog = backlog; /* for heal.c */
 		heal_listening(l);
 	}
-	/* one socket, and no other in its place while it is watched */
+	/* only one socket is watched, and it must not be replaced */
 	group_forget(l);
 	node_rr_watch(s);
 	return 0;

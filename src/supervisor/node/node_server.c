@@ -15,11 +15,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Servers: the addresses that Node workers ask for, and who has them. */
+
 #define BACKLOG 511 /* Node's default (net.js) */
 
-/* ---- which one is meant ---- */
+/* ---- finding a server ---- */
 
-/* As `listen` has it: '@' for what begins with a NUL. */
+/* Write the address as `listen` does: with '@' in place of a first NUL. */
 static void read_address(
 	const struct nodeipc_place *place, char to[NODEIPC_ADDRESS_MAX])
 {
@@ -170,7 +172,7 @@ fail:
 	return NULL;
 }
 
-/* ---- who has it ---- */
+/* ---- its users ---- */
 
 struct node_use *node_use_of(
 	const struct node_worker *w, const struct node_server *s)
@@ -229,7 +231,7 @@ void node_use_drop(struct node_worker *w, size_t i, bool closed)
 		learned_close(
 			w->child->service, l, w->child); /* by its last user */
 	else if (s->rr)
-		node_rr_room(s); /* what waits for nobody now */
+		node_rr_room(s); /* others may take what waits */
 }
 
 void node_close(struct node_worker *w, const char *key)
@@ -246,7 +248,7 @@ void node_close(struct node_worker *w, const char *key)
 	}
 }
 
-/* ---- asking ---- */
+/* ---- queries ---- */
 
 static void answer_faux(
 	struct node_worker *w, const struct node_server *s, int64_t ack)
@@ -293,7 +295,7 @@ static struct node_server *find_or_make(
 	l = node_bind(w, &m->place, address, error);
 	if (l == NULL)
 		return NULL;
-	*error = EADDRINUSE; /* another server of it is there */
+	*error = EADDRINUSE; /* it has another server there */
 	if (uses_listener(w, l))
 		return NULL;
 	*error = ENOMEM;
@@ -329,7 +331,7 @@ void node_query(struct node_worker *w, const struct nodeipc_message *m)
 
 /* ---- listening ---- */
 
-/* The place is that of the query, but the port may have been chosen since. */
+/* Is it this server?  The port may have been chosen after the query. */
 static bool is_meant(const struct node_server *s,
 	const struct nodeipc_place *place, const char *address)
 {

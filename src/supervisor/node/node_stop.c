@@ -28,7 +28,7 @@ static bool is_reachable(const struct node_worker *w)
 		w->child->channel != NULL && w->child->channel->io.fd != -1;
 }
 
-/* Once: it may be at it by itself. */
+/* Ask it once; it may be leaving by itself.  False: it cannot be asked. */
 static bool tell_to_leave(struct node_worker *w)
 {
 	struct buffer line;
@@ -99,7 +99,7 @@ bool node_drain_unseen(struct child *child)
 	return true;
 }
 
-/* Is it the one by which a stop begins, and may it take its time? */
+/* Does this signal begin a stop in which the worker has time to drain? */
 static bool begins_stop(const struct child *child, int signal)
 {
 	const struct cluster_settings *s = child_settings(child);

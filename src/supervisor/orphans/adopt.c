@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-/* ---- who lives ---- */
+/* ---- which workers live ---- */
 
 /* Is the process the worker of this entry?  1, 0; -1 and errno: unknown.  A
  * worker that was being started when nclust died has no start time yet. */
@@ -65,7 +65,7 @@ static int look_by_number(
 	return 0;
 }
 
-/* The pidfd of the keeper has been the worker's since it was born. */
+/* The keeper's pidfd dates from the worker's birth, so it is the worker's. */
 static bool look_by_keeper(struct heritage *h, struct inmate *in)
 {
 	struct given *given =

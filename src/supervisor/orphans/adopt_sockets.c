@@ -16,7 +16,7 @@
 #define LOOK_MAX 4096 /* descriptors of a worker */
 #define CANDIDATES_MAX 16
 
-/* A worker to be taken over of that cluster; NULL: there is none. */
+/* A worker of that cluster (0: of any) that is taken over, or NULL. */
 static const struct inmate *holder(const struct heritage *h, uint32_t cluster)
 {
 	for (size_t i = 0; i < h->past.count; i++)
@@ -27,7 +27,7 @@ static const struct inmate *holder(const struct heritage *h, uint32_t cluster)
 	return NULL;
 }
 
-/* ---- where it may be ---- */
+/* ---- finding a socket or shared memory ---- */
 
 /* What is looked for: a socket, or shared memory. */
 struct wanted {
@@ -72,7 +72,7 @@ static int from_keeper(struct heritage *h, const struct wanted *w)
 	return fd;
 }
 
-/* The numbers of a worker's descriptors that may be it. */
+/* The numbers of a worker's descriptors that may be what is wanted. */
 struct search {
 	const struct wanted *wanted;
 	int numbers[CANDIDATES_MAX];
@@ -109,8 +109,8 @@ static int from_worker(const struct inmate *in, const struct wanted *w)
 	return -1;
 }
 
-/* From the service manager, the keeper, or a worker.  -1: none of them has
- * it. */
+/* Get it from the service manager, the keeper, or a worker.  -1: none of them
+ * has it. */
 static int find_left(struct supervisor *sup, const struct wanted *w)
 {
 	struct heritage *h = sup->orphans.heritage;
@@ -136,8 +136,8 @@ static int find_socket(struct supervisor *sup, uint64_t cookie, uint64_t inode)
 	return cookie != 0 ? find_left(sup, &wanted) : -1;
 }
 
-/* The socket of before, or where that is closed another of its group.  1: *fd;
- * 0: no worker needs it; -1 and `err`. */
+/* Get back the listener's socket, or if that is closed another of its group.
+ * 1: *fd; 0: no worker needs it; -1 and `err`. */
 static int have_back(struct supervisor *sup, const struct estate_listener *l,
 	int *fd, struct error *err)
 {
@@ -202,8 +202,8 @@ static void fill(struct listener *l, const struct estate_listener *from, int fd)
 		socket_options_read(l->asked, fd);
 }
 
-/* All of its sockets, in the order of the kernel's group; where one is closed
- * the last has got its place. */
+/* Take all of its sockets, in the order of the kernel's group.  Where one was
+ * closed, the last one has got its place. */
 static void take_group(struct supervisor *sup, struct listener *l,
 	const struct estate_listener *from)
 {

@@ -71,7 +71,7 @@ static void fill(struct child *c, const struct inmate *in)
 	c->generation = e->generation;
 	c->kept.start = e->birth.start;
 	if (c->kept.start == 0 && process_look(c->pid, &facts) == 0)
-		c->kept.start = facts.start; /* it was known by its name */
+		c->kept.start = facts.start; /* its serial has identified it */
 	take_uses(c, e);
 	c->listening.bound_by = e->bound_by;
 	c->traffic.lane = e->lane;
@@ -112,7 +112,7 @@ static int take_worker(
 			? nsec_min(e->ready_at, now)
 			: NSEC_NEVER,
 	};
-	uint64_t worker = e->serial; /* the core knows none of a connection */
+	uint64_t worker = e->serial; /* unless the core gives an id */
 	struct child *c;
 
 	if (e->slot >= WORKERS_MAX ||
@@ -180,7 +180,7 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 		if (generation < list[i]->entry->generation)
 			generation = list[i]->entry->generation;
 	}
-	/* those of other settings are of generations of before */
+	/* workers of other settings belong to earlier generations */
 	if (!same)
 		generation++;
 	if (cluster_adopt_begin(

@@ -132,8 +132,8 @@ static void put_segment(struct writing *w, struct segment *s)
 
 /* ---- clusters ---- */
 
-/* Those whose settings are known; a worker of another one is replaced, and so is
- * one that knows its cluster by an earlier name. */
+/* Write down a generation whose settings are known.  A worker of any other will
+ * be replaced, and so will one that knows its cluster by an earlier name. */
 static void put_generation(struct estate_cluster *c, unsigned number,
 	const struct cluster_settings *settings)
 {
@@ -206,13 +206,13 @@ void bequest_look(struct supervisor *sup)
 	sup->orphans.changed = false;
 	if (!keeper_wanted(sup))
 		return;
-	/* a reload may have asked for it */
+	/* no keeper runs yet: a reload may have asked for one */
 	if (sup->orphans.keeper_socket == -1) {
 		logger_begin(sup);
 		if (sup->orphans.keeper_socket == -1)
 			keeper_greet(sup, true);
 	}
-	/* tried again at the next turn, as all would be lost with us */
+	/* a failed write is tried again at the next turn */
 	sup->orphans.changed = write_all(sup) == -1;
 	if (sup->orphans.changed && !sup->orphans.failed)
 		log_syserr("what the next nclust needs to know cannot be "
@@ -315,7 +315,7 @@ void orphans_on_settings(struct service *service)
 	if (anchor == NULL)
 		return;
 	anchor->flags = STATE_KEEP;
-	anchor->serial = ++service->sup->births.next_serial; /* nobody's */
+	anchor->serial = ++service->sup->births.next_serial; /* no worker's */
 	anchor->cluster = service->kept.number;
 	anchor->ready_at = NSEC_NEVER;
 }
@@ -326,7 +326,7 @@ void bequest_forget(struct service *service)
 	service->kept.anchor = NULL;
 }
 
-/* ---- again ---- */
+/* ---- writing all again ---- */
 
 static int orphans_on_renew(struct supervisor *sup, struct error *err)
 {

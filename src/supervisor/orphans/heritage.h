@@ -23,7 +23,7 @@ struct heritage {
 	struct inmate *inmates; /* heap; as many as past.count */
 	unsigned ours;          /* so many are to be taken over … */
 	unsigned others;        /* … and so many not */
-	pid_t kept;             /* lives, and was to outlive nclust; or 0 */
+	pid_t kept;             /* a living one that was to be kept; or 0 */
 	unsigned adopted;
 	nsec_t began;
 };

@@ -107,7 +107,7 @@ void keeper_hold(struct supervisor *sup, enum logwire_what what, uint64_t id,
 
 	if (sup->orphans.keeper_socket == -1 || *held == id)
 		return;
-	keeper_drop(sup, what, held); /* another one has its place */
+	keeper_drop(sup, what, held); /* it held another one before */
 	if (logger_send(sup, &p, &fd, 1))
 		*held = id;
 }
@@ -151,7 +151,7 @@ void keeper_leave(struct supervisor *sup)
 	fd_close(&sup->orphans.keeper_socket);
 }
 
-/* ---- calling the one of before ---- */
+/* ---- calling an earlier nclust's keeper ---- */
 
 static int take(struct givens *g, const struct logwire_packet *p,
 	struct fdpass_message *m)
@@ -211,8 +211,8 @@ static int receive(struct givens *g, nsec_t until)
 	return got;
 }
 
-/* Root's keeper has a role's user (privilege_shed()), an earlier release's is
- * nobody; only we can put a socket into that directory. */
+/* Root's keeper runs as a role's user (privilege_shed()), an earlier release's
+ * as nobody.  Only we can put a socket into that directory. */
 static int is_ours(struct givens *g)
 {
 	struct ucred peer;

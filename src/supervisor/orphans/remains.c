@@ -52,7 +52,7 @@ static bool is_above(pid_t pid, const pid_t *above, size_t count)
 	return false;
 }
 
-/* Ourselves and those that have started us, should a worker be among them. */
+/* nclust and its ancestors: they are not ended, even if one is a worker. */
 static size_t list_above(pid_t *above, size_t most)
 {
 	struct process_facts facts;
@@ -100,8 +100,8 @@ int remains_serial(struct supervisor *sup, pid_t pid, uint64_t *serial)
 	return got;
 }
 
-/* 0: it is not known to be a worker of this name.  A container may have an nclust
- * of its own, with the same name and directory. */
+/* 0: it is not known to be a worker of this name.  One in another pid namespace
+ * is none: a container's nclust may have the same name and directory. */
 static uint64_t serial_of(struct supervisor *sup, pid_t pid)
 {
 	struct remote r;
@@ -114,8 +114,8 @@ static uint64_t serial_of(struct supervisor *sup, pid_t pid)
 		: 0;
 }
 
-/* In the session of one that lives and is to be ended, or born below one that
- * is not taken over, after it. */
+/* Has a worker that is not taken over left the process?  It is younger, and has
+ * that worker's serial, or is in its session while the worker lives. */
 static bool is_left_by(struct supervisor *sup, const struct heritage *h,
 	pid_t pid, const struct process_facts *facts)
 {
@@ -141,8 +141,8 @@ static bool is_left_by(struct supervisor *sup, const struct heritage *h,
 	return false;
 }
 
-/* The living processes but us and those above us that are left by workers of
- * `h`; or, without `h`, the first one that is a worker of this name. */
+/* Walks over the living processes but us and our ancestors: finds those that
+ * workers of `h` have left; or, without `h`, the first worker of this name. */
 struct search {
 	struct supervisor *sup;
 	const struct heritage *h;

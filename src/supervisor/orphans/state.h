@@ -19,10 +19,10 @@ struct orphans {
 			  this turn ends */
 	bool has_past; /* somebody else's workers may live: nothing of theirs is
 			  removed, should we fail to take them over */
-	bool failed;   /* what is beside it cannot be written: told */
+	bool failed;   /* a failed write was reported */
 	uint32_t last_number;      /* of a service */
 	struct heritage *heritage; /* what an earlier one has left; or NULL */
-	int keeper_socket;         /* where the next one calls, or -1 */
+	int keeper_socket;         /* on which the next nclust calls, or -1 */
 	bool fresh; /* the keeper holds no listener and no segment yet */
 };
 

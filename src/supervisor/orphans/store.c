@@ -12,7 +12,7 @@
 
 #define PREFIX "nclust-"
 
-/* Not polled: a listener that a worker shuts down is healed, not dropped. */
+/* FDPOLL=0, because a listener that a worker shuts down is healed. */
 void store_put(struct supervisor *sup, struct listener *l)
 {
 	char text[120];

@@ -115,7 +115,7 @@ static int take_address(struct carry_reader *r, struct listener *l,
 
 static int take_options(struct listener *l, const struct handover_field *f)
 {
-	/* of a version that knows others: as if nobody had asked yet */
+	/* another version knows others: go on as if none were set yet */
 	if (f->type != HANDOVER_BYTES || f->len != sizeof(*l->asked) ||
 		l->asked != NULL)
 		return 1;
@@ -146,7 +146,7 @@ static void begin(struct carry_reader *r, struct listener *l)
 	l->sup = r->sup;
 }
 
-/* Each socket has a place of its own, and one of them is the listener's. */
+/* Check that each socket has its own place, and that one is the listener's. */
 static int listener_done(struct carry_reader *r, void *to)
 {
 	struct listener *l = to;
@@ -176,7 +176,7 @@ const struct carried carried_listener = {
 
 /* ---- those that nclust was started with ---- */
 
-/* Their names are no addresses: a kind, a number and a name. */
+/* They have no address to parse, but a kind, a number and a name. */
 static const struct carried without_name = {
 	CARRIED_ROWS(listener_rows, listener),
 };

@@ -11,7 +11,7 @@ extern const struct carried carried_inherited; /* nclust was started with it */
 extern const struct carried carried_socket;    /* one of a listener's */
 extern const struct carried carried_segment;
 
-/* A set as references; the second with room for learned listeners. */
+/* A set is carried as references; the second has room for learned listeners. */
 extern const struct carried carried_set;
 extern const struct carried carried_learned;
 

@@ -26,8 +26,8 @@
 /* To find half-open connections the kernel walks through all of the machine:
  * spend at most this part of the time on it. */
 #define ASKING_SHARE 20
-/* A knock is a connection in the queue, and some programs never accept from a
- * socket that they hold. */
+/* The most knocks in a row: each adds a connection to the queue, and some
+ * programs never accept from a socket that they hold. */
 #define KNOCKS_MOST 64
 /* No handshake takes longer: the kernel gives up 1 + 2 + 4 + … + 32 s after the
  * SYN (tcp_synack_retries). */
@@ -185,7 +185,7 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 	return got;
 }
 
-/* Its place is the last one's from now on. */
+/* Give the place of a closed socket to the last one. */
 static void take_place(struct listener *l, unsigned place)
 {
 	unsigned last = group_size(l) - 1;
@@ -229,7 +229,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 		at = &(*at)->next;
 	*at = s->next;
 	PARTS(let_go, &holding);
-	if (l->fd == s->fd) { /* another one outlives us from now on */
+	if (l->fd == s->fd) { /* another one becomes the listener's own */
 		l->fd = l->sockets->fd;
 		l->inode = l->sockets->inode;
 	}
@@ -311,7 +311,7 @@ bool group_weigh(struct listener_socket *socket, unsigned weight)
 
 /* ---- old sockets ---- */
 
-/* One that has given up stays in the queue, as our own checks do. */
+/* A queue whose clients have all left, as our own checks do, does not count. */
 bool group_has_queue(
 	const struct listener *l, const struct listener_socket *socket)
 {
@@ -336,7 +336,7 @@ static unsigned retries_since(nsec_t span)
 static bool ask_half_open(
 	const struct listener *l, struct listener_socket *k, nsec_t span)
 {
-	/* deferred ones are not sent again */
+	/* with TCP_DEFER_ACCEPT no SYN-ACK is repeated */
 	unsigned retries =
 		l->address.defer_accept > 0 ? 0 : retries_since(span);
 	nsec_t began = clock_now();
@@ -347,7 +347,7 @@ static bool ask_half_open(
 	return count <= 0;
 }
 
-/* Can nothing come out of it any more that a worker would have to take? */
+/* Will no connection come any more that a worker would have to take? */
 bool group_is_dry(const struct listener *l, struct listener_socket *k)
 {
 	nsec_t span = clock_now() - k->away;

@@ -25,7 +25,7 @@ int group_fd(const struct listener *l, unsigned lane);
 int group_connect(const struct listener *l, unsigned lane, int client,
 	const struct sockaddr *to, socklen_t size);
 bool group_has_inode(const struct listener *l, uint64_t inode);
-/* Or had it, if it is one of the latest that were closed? */
+/* The same, also for the sockets that were closed last. */
 bool group_had_inode(const struct listener *l, uint64_t inode);
 unsigned group_size(const struct listener *l);
 /* The accept queues of all sockets together; the limit is that of one. */

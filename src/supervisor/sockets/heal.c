@@ -26,7 +26,7 @@ static void tell(struct listener *l)
 		l->address.name);
 }
 
-/* Only one that has hung up: reviving resets the connections in its queue. */
+/* 1: revived; 0: it has not hung up (reviving would reset its queue); -1. */
 static int revive(struct listener *l, int fd)
 {
 	struct pollfd look = {.fd = fd};
@@ -76,7 +76,7 @@ void heal_init(struct supervisor *sup)
 	int fd = epoll_create1(EPOLL_CLOEXEC);
 
 	ev_init(&sup->sockets.heal, on_hang_up);
-	/* until then clients are refused */
+	/* first of all, because clients are refused until then */
 	ev_set_priority(&sup->sockets.heal, EV_MAXPRI);
 	ev_io_set(&sup->sockets.heal, fd, EV_READ);
 	if (fd == -1)
@@ -118,7 +118,7 @@ void heal_listening(struct listener *l)
 	l->sup->orphans.changed = true;
 }
 
-/* Workers hold the socket too, so closing ours would not take it out. */
+/* Workers hold the socket, too, so to close ours would leave it in the set. */
 void heal_forget(struct listener *l)
 {
 	heal_forget_also(l, l->fd);

@@ -11,7 +11,7 @@ int holding_left_over(struct holding *holding, struct error *err)
 	return got;
 }
 
-/* NULL: that was the last one. */
+/* The next set to walk through; NULL: that was the last one. */
 static const struct listener_set *next_set(struct listener_walk *w)
 {
 	const struct service *s = w->service;

@@ -76,7 +76,7 @@ static bool stands_for(const struct socket_key *l, const struct socket_key *key)
 {
 	struct socket_key plain = *key;
 
-	/* as Java binds 127.0.0.1, by a socket for both */
+	/* Java binds 127.0.0.1 by a socket for both families */
 	if (socket_key_unmap(&plain) && socket_key_like(l, &plain))
 		return true;
 	if (l->type != key->type || l->port != key->port ||
@@ -322,8 +322,8 @@ void learned_drop_all(struct service *service)
 
 /* ---- those that nobody uses any more ---- */
 
-/* The keeper may have it for a moment yet; one that does not listen is in nobody's
- * way (inet_csk_bind_conflict()). */
+/* The keeper may hold the socket for a moment yet, so shut it down: without
+ * listening it is in nobody's way (inet_csk_bind_conflict()). */
 void learned_close(
 	struct service *service, struct listener *l, struct child *by)
 {
@@ -353,8 +353,8 @@ bool learned_make_way(struct child *child, const struct socket_key *key)
 	return made;
 }
 
-/* Nobody accepts from it any more.  If the slot of its last worker was scaled
- * away, no worker will: clients would wait in vain. */
+/* The listener has lost its last worker.  If that worker's slot was scaled
+ * away, close it soon, because clients would wait in vain. */
 static void note_unused(struct child *child, struct listener *l)
 {
 	struct supervisor *sup = child->service->sup;

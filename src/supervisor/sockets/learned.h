@@ -47,8 +47,8 @@ void learned_note(const struct child *child);
 void learned_use(struct child *child, struct listener *l, pid_t thread);
 /* The worker uses the listener no more.  True: it was the last one. */
 bool learned_unuse(struct child *child, struct listener *l);
-/* Close a listener that nobody uses any more, by what that worker does (NULL: by
- * nobody's). */
+/* Close a listener that nobody uses any more.  `by` is the worker that caused
+ * it, or NULL. */
 void learned_close(
 	struct service *service, struct listener *l, struct child *by);
 /* Does any worker use it, apart from `not_this` (or NULL)? */

@@ -56,7 +56,7 @@ static int listen_fds_count(void)
 	return count > 0 && count <= INHERITED_MAX ? (int)count : 0;
 }
 
-/* What `fd:N` names is known by now: later the number may be one of ours. */
+/* Note what `fd:N` names now: later we may open such a number ourselves. */
 static int inherit_named(struct supervisor *sup)
 {
 	const struct settings *settings = sup->settings;
@@ -83,7 +83,7 @@ static bool is_given(const struct supervisor *sup, int fd)
 	return false;
 }
 
-/* Close what nobody named, so that a leak of our caller is not ours. */
+/* Close what no setting names: our caller may have leaked it. */
 static void close_strangers(const struct supervisor *sup)
 {
 	for (int fd = FIRST_INHERITED; fd < 4096; fd++) {
@@ -221,7 +221,7 @@ void listener_release(struct listener *l)
 	if (--l->users > 0)
 		return;
 	PARTS(let_go, &holding);
-	/* one that is being taken over is still its workers' */
+	/* workers of an earlier nclust may still need the file */
 	if (l->made && l->address.kind == ADDRESS_UNIX &&
 		!(l->left_over && l->sup->orphans.has_past))
 		socket_unlink(l->address.path, &l->file);
@@ -299,7 +299,7 @@ static struct listener *find_known(struct supervisor *sup,
 
 	for (size_t i = 0; l == NULL && i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
-		/* during a rollout: those it comes from, too */
+		/* during a rollout also those of the former settings */
 		struct listener_walk walk = listeners_of(s,
 			known == &s->held.listeners ? LISTENERS_ALL
 						    : LISTENERS_NAMED);
@@ -309,8 +309,8 @@ static struct listener *find_known(struct supervisor *sup,
 	return l;
 }
 
-/* Options of a socket that is in use: the backlog can change, the rest only
- * with a new socket, which the old one stands in the way of. */
+/* Of a socket in use only the backlog can change.  Other options require a new
+ * socket, and the old one is in its way. */
 static int check_kept(const struct listener *l, const struct address *address,
 	struct error *err)
 {

@@ -157,7 +157,7 @@ void segment_settle(struct service *service, bool failed)
 		struct segment *back;
 		struct error err;
 
-		/* once the rollout was done it is gone: a new one */
+		/* the former one is gone since the rollout: open a new one */
 		if (segment_open(service->sup, &back, s, service, &err) == -1)
 			log_error("%s: %s", service->name, err.text);
 		segment_release(service->held.segment);

@@ -25,17 +25,17 @@ struct listener_socket {
 	struct listener_socket *next;
 	int fd;
 	uint64_t inode;
-	unsigned lane;   /* workers from that one on get it */
+	unsigned lane;   /* workers of this and later lanes get it */
 	unsigned place;  /* in the kernel's group */
 	unsigned weight; /* of new connections */
 	bool served;     /* it ever had any */
 	nsec_t away;     /* since when it has none; or 0 */
 	bool settled;    /* nothing was half open since then */
-	nsec_t ask_at;   /* whether that is so; not before */
+	nsec_t ask_at;   /* when to look for half-open ones */
 	bool waited;     /* somebody waited in its queue at the last look */
 	unsigned knocks; /* since its queue was empty */
 	nsec_t knock_at; /* the next, not before */
-	uint64_t held;   /* by the keeper, by this cookie; or 0 */
+	uint64_t held;   /* the cookie by which the keeper has it; or 0 */
 };
 
 /* A listening socket that nclust holds; workers come and go. */
@@ -46,7 +46,7 @@ struct listener {
 	bool made;      /* we bound it (else it came from outside) */
 	struct socket_file file;
 	struct socket_facts facts;
-	nsec_t healed_at; /* told last */
+	nsec_t healed_at; /* last time that was reported */
 	int heal;         /* the epoll set it is in (heal.h), or -1 */
 	unsigned users;   /* services' sets that hold it */
 	struct listener_socket *sockets; /* NULL: there is but `fd` */
@@ -64,7 +64,7 @@ struct listener {
 	unsigned workers;             /* learned: so many have it … */
 	nsec_t unused_since;          /* … since when none; or 0 */
 	bool limit_told;
-	pid_t binder; /* the thread that bound it last: whose it may be */
+	pid_t binder;                /* the thread that bound it last */
 	struct node_server *servers; /* Node's, that have it (node.h) */
 	struct supervisor *sup;
 	struct kept_listener kept;
@@ -78,7 +78,7 @@ struct segment {
 	struct sharedmem_facts facts;
 	unsigned users;
 	struct supervisor *sup;
-	uint64_t held; /* by the keeper, by its sharedmem_id(); or 0 */
+	uint64_t held; /* the sharedmem_id() by which the keeper has it; or 0 */
 };
 
 /* Listeners in their order; those of one settings version are counted in `users`. */

@@ -126,8 +126,8 @@ int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	*c = (struct carry_writer){.sup = sup, .lasting = lasting};
 	buffer_init(&c->out, HANDOVER_SIZE_MAX);
 	buffer_init(&c->descriptors, 0);
-	/* what is referred to stands first: find it before anything is
-	 * written */
+	/* what is referred to is written first: a pass without output
+	 * finds it */
 	handover_begin(&c->w, NULL);
 	carry_put_all(c, &whole, sup);
 	c->queued = 0;

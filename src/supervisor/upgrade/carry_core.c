@@ -96,7 +96,7 @@ static const struct carried parts = {
 	.done = core_done,
 };
 
-/* It is made with its size, which its group says. */
+/* The core is made with the size that its group gives. */
 static int take_core(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Those that the state names: may they pass, and are they what it says? */
+/* The descriptors that the state names: kept over the exec, and verified. */
 
 int carry_keep_descriptors(
 	const struct carry_descriptor *list, size_t count, bool keep)

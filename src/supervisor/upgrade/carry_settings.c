@@ -9,7 +9,7 @@
 
 /* The settings of clusters and of the instance, as pairs of key and text. */
 
-/* What the option table's words do not say. */
+/* What no option of the table sets. */
 static const struct plain_row settings_rows[] = {
 	PLAIN(1, cluster_settings, uid, SIGNED),
 	PLAIN(2, cluster_settings, gid, SIGNED),
@@ -73,7 +73,7 @@ static void put_origin(
 	carry_put_one(to, CARRY_ORIGIN, &carried_origin, &p);
 }
 
-/* Who knows more keys than we is a later version; its users are told. */
+/* A later version may know more keys than we do: its users are warned. */
 static void note_skipped(struct carry_reader *r, const char *key)
 {
 	r->skipped++;
@@ -124,8 +124,8 @@ static void put_cluster(struct carry_writer *c, const void *of)
 		handover_put_text(&c->w, CARRY_WORD, s->command.list[i]);
 }
 
-/* Its command comes once more after the pairs, as it is run, and not as a text is
- * split. */
+/* After the pairs the command comes once more, word by word, because its text
+ * could be split into other words. */
 static int take_word(struct carry_reader *r, struct cluster_settings *s,
 	const struct handover_field *f)
 {
@@ -190,7 +190,7 @@ static void put_instance(struct carry_writer *c, const void *of)
 	}
 }
 
-/* One of its clusters, which stands last in its list then. */
+/* One of its clusters, which is put at the end of its list. */
 static int take_member(
 	struct carry_reader *r, void *to, const struct handover_field *f)
 {

@@ -68,7 +68,7 @@ static bool is_same_file(const char *path, const struct stat *st)
 		found.st_ino == st->st_ino;
 }
 
-/* As it was called, so that a link is followed anew each time; else as it is. */
+/* Keep the path as it was called, so that each upgrade follows links anew. */
 void reexec_find_path(struct supervisor *sup)
 {
 	const char *called =
@@ -102,8 +102,8 @@ void reexec_find_path(struct supervisor *sup)
 		sup->upgrade.exe_path = strdup(path);
 }
 
-/* Who may write to it becomes us: only we, root, and whose the running one is
- * already. */
+/* Anybody who can write to the binary could act as us: allow only our own user,
+ * root, and the owner of the running binary. */
 static int check_owner(
 	const struct supervisor *sup, const struct stat *st, struct error *err)
 {
@@ -154,7 +154,7 @@ static void stop_check(struct reexec *u)
 	if (u->pidfd != -1) {
 		(void)pidfd_signal_group(u->pidfd, u->pid, SIGKILL);
 		(void)pidfd_signal(u->pidfd, SIGKILL);
-		/* one that is not dead yet is reaped as a stranger */
+		/* if it is not dead yet, it is reaped later as a stray */
 		(void)pidfd_reap(u->pidfd, &end);
 	}
 	fd_close(&u->pidfd);
@@ -201,7 +201,7 @@ static uint64_t our_capabilities(void)
 	return set;
 }
 
-/* The state in a descriptor; *c is to be freed in either case. */
+/* Write the state to a descriptor; *c is to be freed in either case. */
 static int write_state(struct supervisor *sup, struct carry_writer *c,
 	bool lasting, struct error *err)
 {
@@ -233,7 +233,7 @@ static int save_for_check(struct supervisor *sup, struct error *err)
 	return fd;
 }
 
-/* Its last line, or all it said in one. */
+/* All that the check has printed, as one line. */
 static const char *last_words(struct reexec *u, char *to, size_t size)
 {
 	size_t len = u->said.len;
@@ -268,7 +268,7 @@ static void on_output(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	if (!read_output(u))
-		ev_io_stop(loop, watcher); /* its end tells the rest */
+		ev_io_stop(loop, watcher); /* its exit tells the result */
 }
 
 static bool has_passed(struct reexec *u, const struct pidfd_end *end)
@@ -377,7 +377,7 @@ static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
 		start_check(u->sup);
 		return;
 	}
-	u->late = true; /* its end is told as soon as it is there */
+	u->late = true; /* its exit is reported when it comes */
 	(void)pidfd_signal_group(u->pidfd, u->pid, SIGKILL);
 	(void)pidfd_signal(u->pidfd, SIGKILL);
 }
@@ -402,7 +402,7 @@ static void start_check(struct supervisor *sup)
 	int ends[2] = {-1, -1};
 	int got;
 
-	/* anew each time: it may have been replaced meanwhile */
+	/* open it again: it may have been replaced meanwhile */
 	fd_close(&u->binary);
 	u->binary = open_binary(sup, &err);
 	if (u->binary == -1) {
@@ -455,7 +455,7 @@ static char **with_variable(const char *value)
 	return list;
 }
 
-/* Of a state that cannot be read: all that is open came from who we replace. */
+/* The state cannot be read: keep all, because all came from the old binary. */
 static int keep_all(void)
 {
 	struct rlimit limit;
@@ -473,7 +473,7 @@ static int keep(const struct carry_descriptor *descriptors, size_t count)
 {
 	if (descriptors == NULL)
 		return keep_all();
-	/* what stays behind is closed by the exec */
+	/* the exec closes all that the state does not name */
 	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
 		return -1;
 	return carry_keep_descriptors(descriptors, count, true);

@@ -33,10 +33,10 @@ void reexec_look(struct supervisor *sup);
 void reexec_fini(struct supervisor *sup);
 
 /*
- * Execute `image` with all descriptors that the state names (NULL: with all).  `state` is its descriptor;
- * `image_back` is what the new one may go back to, or -1, and then `why` says
- * why that had to be.  Returns only on failure: errno, and all is CLOEXEC as
- * before.
+ * Execute `image` with the descriptors that the state names (NULL: with all).
+ * `state` is the state's descriptor.  `image_back` is the binary that the new
+ * one may go back to; -1: this is the way back, and `why` is its reason.
+ * Returns only on failure: errno, and all is CLOEXEC as before.
  */
 void reexec_into(int image, int state,
 	const struct carry_descriptor *descriptors, size_t count, char **argv,

@@ -12,7 +12,7 @@ unsigned budget_usable(void)
 	return quota > 0 && quota < affinity ? quota : affinity;
 }
 
-/* Where a part begins: of all parts none is left over, and none is in two. */
+/* Where a part begins.  The parts cover all CPUs, and do not overlap. */
 static unsigned begin_of(unsigned part, unsigned parts, unsigned cpus)
 {
 	return (unsigned)((uint64_t)part * cpus / parts);

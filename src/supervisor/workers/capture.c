@@ -33,8 +33,8 @@
 /* A logger that takes no packet for so long hangs, and is replaced. */
 #define LOGGER_PATIENCE_MS 100
 #define LOGGER_RESTART (1 * SECOND)
-/* So long after there was something to read it is asked whether it lives, and
- * has so many seconds to answer. */
+/* So long after there was something to read the logger is asked whether it
+ * lives, and it has so many seconds to answer. */
 #define LOGGER_LOOK (2 * SECOND)
 #define LOGGER_ANSWERS_IN 4
 #define PACKETS_A_TURN 64
@@ -44,7 +44,7 @@ static void watch_pipe(struct supervisor *sup, int pipe);
 
 /* ---- which output goes where ---- */
 
-/* -d: captured only for the last output, until all is ready. */
+/* With -d output is captured until all is ready, to report the last of it. */
 static bool is_quiet(const struct service *service)
 {
 	return cluster_settings(service->core)->log == LOG_AUTO &&
@@ -52,10 +52,10 @@ static bool is_quiet(const struct service *service)
 }
 
 /*
- * Copied as it is: nobody sees a difference, and its last output is known.  An
- * earlier nclust's logger cannot do that; as long as it lives output is left
- * alone.  So it is where each connection has a process, which would cost it a
- * pipe, and none of which is ever waited for to be ready.
+ * Is the output copied unchanged to ours, so that a worker's last output is
+ * known?  Not while an earlier nclust's logger lives, because it cannot copy;
+ * nor if each connection has a process, because that would cost a pipe each,
+ * and nobody waits for such a process to be ready.
  */
 static bool is_copied(const struct service *service)
 {
@@ -93,8 +93,8 @@ static bool is_silent(const struct service *service)
 		(mode == LOG_AUTO && service->sup->settings->daemon);
 }
 
-/* Who reads from it as well is not killed by SIGPIPE when all other readers
- * are: he waits for the next one. */
+/* Open the write end for reading, too: if all other readers are killed, the
+ * worker gets no SIGPIPE but waits for the next reader. */
 static void open_both_ways(int *end)
 {
 	char path[40];
@@ -108,7 +108,7 @@ static void open_both_ways(int *end)
 	*end = fd;
 }
 
-/* An end that the worker has both ways; we are to see when it is gone. */
+/* Open the worker's pipe for reading only, to see when the worker is gone. */
 static int reopen(struct remote *r, int number)
 {
 	scoped_fd both = remote_fd(r, number);
@@ -134,7 +134,7 @@ void capture_reopen(struct child *child)
 		fd_close(&child->output[1]);
 }
 
-/* Its read end is the caller's; -1 and errno. */
+/* Returns the read end, which is the caller's; -1 and errno. */
 static int open_pipe(const struct service *service, int *write_end)
 {
 	int ends[2];
@@ -143,7 +143,7 @@ static int open_pipe(const struct service *service, int *write_end)
 		return -1;
 	if (cluster_settings(service->core)->orphans == ORPHANS_KEEP)
 		open_both_ways(&ends[1]);
-	/* another user's worker opens /dev/stderr */
+	/* a worker of another user may open /dev/stderr */
 	(void)fchmod(ends[1], 0622);
 	*write_end = ends[1];
 	return ends[0];
@@ -160,7 +160,7 @@ void capture_open(struct service *service, struct child *child, int output[2])
 			output[0] = output[1] = sup->null_fd;
 		return;
 	}
-	/* what a connection's process writes is its answer */
+	/* the stdout of a connection's process is its answer */
 	for (int i = service->kind->by_connection; i < 2; i++) {
 		/* one pipe keeps the order of what goes to one place; a
 		 * terminal stays what the worker sees */
@@ -255,7 +255,7 @@ bool capture_ask_last(const struct child *child)
 	return send_packet(child->service->sup, &p, -1);
 }
 
-/* ---- does it live? ---- */
+/* ---- does the logger live? ---- */
 
 /* A worker that has closed its output leaves the pipe readable for ever. */
 static bool is_at_its_end(int pipe)
@@ -287,11 +287,10 @@ static void stop_watching(struct supervisor *sup)
 }
 
 /*
- * Wait until a worker says something.  Then the logger has work, and is asked
- * in a while whether it lives; when it has answered, we wait again.  So nothing
- * is done as long as nobody says anything, and little while all do.  The set is
- * made anew each time, as a pipe that we close stays in it: the logger has the
- * same.
+ * Wait until a worker writes something.  Then the logger has work, and is asked
+ * in a while whether it lives; when it has answered, we wait again.  This costs
+ * nothing while no worker writes, and little while all do.  The set is made
+ * anew each time: a pipe that we close stays in it while the logger has it.
  */
 static void watch_work(struct supervisor *sup)
 {
@@ -319,8 +318,8 @@ static void on_work(struct ev_loop *loop, ev_io *watcher, int revents)
 	timer_arm(loop, &sup->logger.look, LOGGER_LOOK);
 }
 
-/* Worker 0 does not exist; its last output is answered all the same, also by
- * the logger of an earlier release. */
+/* Ask for the last output of worker 0.  It does not exist, but every logger
+ * answers, also one of an earlier release. */
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_ENDED};
@@ -331,7 +330,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		give_up_on_it(sup);
 		return;
 	}
-	/* by steps, because we may have stood still ourselves */
+	/* in steps, because nclust itself may have been stopped */
 	if (sup->logger.asked++ == 0 && !send_packet(sup, &p, -1))
 		return;
 	timer_arm(loop, timer, SECOND);
@@ -363,7 +362,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 	}
 }
 
-/* ---- its life ---- */
+/* ---- the logger's life ---- */
 
 static void on_logger_exit(struct ev_loop *loop, ev_io *watcher, int revents)
 {
@@ -372,7 +371,7 @@ static void on_logger_exit(struct ev_loop *loop, ev_io *watcher, int revents)
 	logger_ended(watcher->data);
 }
 
-/* Workers wait for it once their pipes are full: it is tried until it runs. */
+/* Workers block once their pipes are full, so try until the logger runs. */
 static void start_later(struct supervisor *sup)
 {
 	timer_arm(sup->loop, &sup->logger.restart, LOGGER_RESTART);
@@ -478,8 +477,8 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 {
 	int pidfd = pidfd_of(pid);
 
-	/* it has just answered, so the number is its own; should it have ended
-	 * since, the channel says so */
+	/* it has just answered, so the pid is its own; if it has ended since,
+	 * the channel is closed */
 	if (pidfd == -1)
 		return -1;
 	sup->logger.pid = pid;
@@ -527,7 +526,7 @@ void logger_ended(struct supervisor *sup)
 	switch (pidfd_reap(sup->logger.pidfd, &end)) {
 	case 0:
 		return;
-	case -1: /* it was another's child */
+	case -1: /* it was not our child */
 		known = false;
 		if (pidfd_look(sup->logger.pidfd, 0, 0, &end) == 0)
 			return;
@@ -562,7 +561,7 @@ void logger_fini(struct supervisor *sup)
 	stop_watching(sup);
 	close_channel(sup);
 	if (sup->logger.pid == 0 || sup->orphans.has_past)
-		return; /* it goes on waiting for one that can */
+		return; /* it waits for the next nclust */
 	/* it drains what is in the pipes, and bounds that itself */
 	if (poll(&wait, 1, 5000) != 1)
 		(void)pidfd_signal(sup->logger.pidfd, SIGKILL);

@@ -119,7 +119,7 @@ static int child_done(struct carry_reader *r, void *to)
 	return child_settle(to);
 }
 
-/* The number of slots stands before all that is by slot. */
+/* Make room for all slots; their number is read before what is in them. */
 static int reserve(struct service *s)
 {
 	if (s->children != NULL || s->child_slots == 0)

@@ -26,7 +26,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* nclust waits for an exec, and so does everybody else. */
+/* The longest wait for an exec, because nclust does nothing else meanwhile. */
 #define SPAWN_PATIENCE (5 * SECOND)
 
 #define SPARE_DESCRIPTORS 6
@@ -126,9 +126,9 @@ void child_plan(
 	};
 }
 
-/* The answer to the core: no worker was started.  `step` is the step of spawn()
- * that failed, or -1: its recipe could not be made.  The core carries only
- * numbers, so the reason is told to the service's kind; NULL: not here. */
+/* Tell the core that no worker was started.  `step` is the step of spawn() that
+ * failed, or -1: its recipe could not be made.  The core carries only numbers,
+ * so the service's kind gets the reason as `text`, unless that is NULL. */
 static void fail(struct service *service, struct event *answer, int error,
 	int step, const char *text)
 {
@@ -156,7 +156,7 @@ static void fail_spawn(struct service *service, struct event *answer,
 }
 
 /* Workers may not take the last descriptors: clients and files need some, or
- * nobody could ask what is wrong.  A new number is the lowest that is free. */
+ * nobody could ask what is wrong.  `fd` is new, so all below it are in use. */
 static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
 {
 	if ((rlim_t)fd + SPARE_DESCRIPTORS < sup->launch.descriptors)
@@ -389,9 +389,9 @@ void child_stop(struct child *child, int signal)
 			return;
 }
 
-/* Of our own child, which is not reaped, the number is its own.  Of another's
- * it may have come to mean somebody else: as long as nobody has it, what is left
- * of its group keeps it from being given out again. */
+/* The worker's process group; 0: unknown.  The pid of our own child is its own
+ * until it is reaped.  An adopted worker's may belong to another process by
+ * now; if it has none, it still names what is left of the group. */
 static pid_t group_of(const struct child *child)
 {
 	struct process_facts facts;

@@ -51,7 +51,7 @@ static void put_pid(struct writer *w, const char *key)
 
 /* ---- templates ---- */
 
-/* Names are the generation's own: a reload may have given others. */
+/* Names are those of the generation, because a reload may give others. */
 static int fd_named(const struct writer *w, const char *name, size_t len)
 {
 	const struct cluster_settings *s = w->place->recipe->settings;
@@ -195,8 +195,8 @@ static void put_number(
 	end_string(w);
 }
 
-/* Are descriptors passed by their numbers?  Not to one that has its only one on
- * stdin, as an inetd-wait server has it. */
+/* Are descriptors passed by their numbers?  An inetd-wait server gets its only
+ * one as stdin instead. */
 static bool are_numbered(const struct recipe *r)
 {
 	const unsigned numbered =
@@ -226,7 +226,7 @@ static void put_channel(struct writer *w)
 	}
 }
 
-/* The first that is free. */
+/* The first number after those of the listeners and the channel. */
 static int segment_number(const struct worker_place *p)
 {
 	return channel_number(p->recipe) + (p->channel != -1);
@@ -242,7 +242,7 @@ static void put_segment(struct writer *w)
 	put_number(w, "NCLUST_SHM_SIZE=", s->facts.size, 10);
 }
 
-/* Where there is no directory the socket has a name all the same. */
+/* Without a runtime directory the socket has an abstract name. */
 static void put_notify(struct writer *w, const struct supervisor *sup)
 {
 	char name[16];
@@ -256,7 +256,7 @@ static void put_notify(struct writer *w, const struct supervisor *sup)
 	}
 }
 
-/* No formats here: this is much of what a spawn costs us. */
+/* Without printf, because this is much of what a spawn costs us. */
 static void put_own(struct writer *w, struct supervisor *sup)
 {
 	const struct worker_place *p = w->place;
@@ -284,7 +284,7 @@ static void put_own(struct writer *w, struct supervisor *sup)
 
 /* ---- the thread budget ---- */
 
-/* The JVM knows no variable but that of its options. */
+/* The JVM reads the number from its options alone. */
 static void put_java(struct writer *w, unsigned threads)
 {
 	static const char key[] = "JAVA_TOOL_OPTIONS=";
@@ -300,7 +300,7 @@ static void put_java(struct writer *w, unsigned threads)
 	put_number(w, flag, threads, 10);
 }
 
-/* What the user has said himself is left alone. */
+/* A variable that the user has set is left alone. */
 static void put_threads(struct writer *w, unsigned threads)
 {
 	static const char *const keys[] = {"UV_THREADPOOL_SIZE=", "GOMAXPROCS=",

@@ -24,7 +24,7 @@ static const char *base_of(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
-/* Is the word, as far as one of `ends`, in the list? */
+/* Is the word, up to the first of `ends`, in the list? */
 static bool is_listed(const char *word, const char *ends, const char *list)
 {
 	size_t len = strcspn(word, ends);
@@ -132,8 +132,8 @@ static const struct {
 			"-L --log-level"},
 };
 
-/* The script among the words behind the program; NULL: there is none, or another
- * thing than to run it is asked for. */
+/* The script among the words after the program; NULL: there is none, or options
+ * ask for something else than to run it. */
 static char *const *find_script(enum node_runtime runtime, char *const *words)
 {
 	for (; *words != NULL; words++) {
@@ -145,7 +145,7 @@ static char *const *find_script(enum node_runtime runtime, char *const *words)
 			return words;
 		if (word[1] == '\0' ||
 			is_listed(word, "=", options[runtime].refused))
-			return NULL; /* "-": what stdin says */
+			return NULL; /* "-": a script on stdin */
 		if (strchr(word, '=') == NULL &&
 			is_listed(word, "", options[runtime].with_value)) {
 			if (words[1] == NULL)
@@ -156,7 +156,7 @@ static char *const *find_script(enum node_runtime runtime, char *const *words)
 	return NULL;
 }
 
-/* "bun run start" may be a script of package.json, which has a child. */
+/* "bun run start" may run a script of package.json, which is a child of bun. */
 static bool is_file(const char *word)
 {
 	return strchr(word, '/') != NULL || strchr(word, '.') != NULL;
@@ -179,7 +179,7 @@ static enum node_runtime judge(enum node_runtime runtime, char *const *words)
 
 /* ---- scripts ---- */
 
-/* "#!/usr/bin/env -S A=1 node --flag" in words from "node" on. */
+/* Split "#!/usr/bin/env -S A=1 node --flag" into words, from "node" on. */
 static size_t split_first(char *first, char **words, size_t most)
 {
 	bool env = false;
@@ -213,7 +213,7 @@ static enum node_runtime of_script(const char *program, const char *first)
 	n = split_first(line, words, SHEBANG_WORDS);
 	if (n == 0)
 		return NODE_NONE;
-	/* the kernel, or env, puts the script behind */
+	/* the kernel, or env, appends the script */
 	words[n] = (char *)(uintptr_t)program;
 	words[n + 1] = NULL;
 	return judge(runtime_named(words[0]), words + 1);
@@ -271,8 +271,8 @@ static size_t read_first(const char *path, char *to, size_t size)
 	return got > 0 ? (size_t)got : 0;
 }
 
-/* Where the kernel will look for it: in the directory and below the root of the
- * worker. */
+/* The path by which the kernel will look for it: in the directory and below the
+ * root of the worker. */
 static void path_for(
 	const struct recipe *r, const char *candidate, char to[PATH_MAX])
 {

@@ -5,13 +5,13 @@
 #include "supervisor/common/state.h"
 
 /*
- * Does a command run a script that can be a worker of Node's cluster?  Judged by
- * its words, by the name of its program behind links, and by the first line of
- * that, as a wrong yes would break a program that works without.
+ * Does a command run a script that can be a worker of Node's cluster?  This is
+ * judged by its words, by the name of the program to which links lead, and by
+ * that file's first line.  In doubt it is no: a wrong yes breaks a program.
  *
- * No: what takes code from elsewhere than a script (-e, -p, -i, a debugger), runs
- * others as its children (--test, --watch, --run) or only looks (-c); and
- * launchers (npm, nodemon, pm2 …), which would swallow the channel.
+ * It is no for a command that takes code from elsewhere than a script (-e, -p,
+ * -i, a debugger), runs others as its children (--test, --watch, --run) or only
+ * looks (-c); and for launchers (npm, pm2 …), which would swallow the channel.
  */
 
 /* By words alone.  `program`: the file that is run, without links; `first`: its

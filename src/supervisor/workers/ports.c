@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct port {
-	char *text;      /* "": an unknown one of the worker's own */
+	char *text;      /* "": an unknown address of one worker */
 	uint64_t worker; /* the first that listened on it */
 	bool shared;     /* so did another one since */
 	bool named;      /* by a setting */
@@ -35,7 +35,7 @@ static bool is_unix(const struct port *p)
 	return strncmp(p->text, "unix:", 5) == 0;
 }
 
-/* All that somebody listens on, or did. */
+/* The addresses of living workers, and of the last ready one of each slot. */
 static uint64_t in_use(const struct service *service)
 {
 	const struct ports *ports = service->life.ports;
@@ -93,7 +93,7 @@ static struct port *find(struct service *service, const char *text)
 	return p != NULL && p->text != NULL ? p : NULL;
 }
 
-/* The last of too many is not compared. */
+/* If there are too many addresses, the last is not compared. */
 void ports_note(struct child *child, const char *text, bool named, bool shared)
 {
 	struct ports *ports;
@@ -117,7 +117,7 @@ void ports_note_own(struct child *child)
 	ports_note(child, "", false, false);
 }
 
-/* Do the others have one of their own in its place? */
+/* Has another worker a path of its own?  Then `p` may be private, too. */
 static bool differs(const struct ports *ports, const struct port *p)
 {
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
@@ -190,7 +190,7 @@ static bool is_named_still(const struct service *service, const struct port *p)
 	return false;
 }
 
-/* Has the next generation to have it as well? */
+/* Must the next generation listen on it, too? */
 static bool has_to_stay(const struct service *service, const struct port *p)
 {
 	if (*p->text == '\0')
@@ -200,7 +200,7 @@ static bool has_to_stay(const struct service *service, const struct port *p)
 	return !is_unix(p) || p->shared;
 }
 
-/* The first of these that have to stay. */
+/* The first of `ports` on which the next generation must listen, too. */
 static const struct port *first_of(
 	const struct service *service, uint64_t ports)
 {

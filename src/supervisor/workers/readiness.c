@@ -177,7 +177,7 @@ static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
 		.slot = child->slot,
 		.worker = child->worker,
 		.span = span,
-		.why = WHY_WATCHDOG, /* UNWELL: of nothing else it can tell */
+		.why = WHY_WATCHDOG, /* UNWELL has no other reason here */
 	};
 
 	service_tell(child->service, &event);
@@ -254,8 +254,8 @@ void readiness_drain(struct child *child)
 			obey(child, &message);
 		else if (whole)
 			refuse(child, &m);
-		/* closing them is what a BARRIER=1 waits for: all that was
-		 * sent before it has been obeyed */
+		/* a BARRIER=1 waits until they are closed: all messages before
+		 * it have been obeyed */
 		foreign_close_all(child->service->sup, child, &m);
 	}
 }

@@ -6,7 +6,7 @@
 
 /* A private NOTIFY_SOCKET per worker.  A message counts if its sender, by
  * SCM_CREDENTIALS, is the worker or belongs to the worker's session; all
- * others are refused, told once. */
+ * others are refused, which is reported once. */
 void readiness_init(struct child *child);
 int readiness_open(struct child *child, const struct cluster_settings *settings,
 	struct error *err);

@@ -34,12 +34,12 @@
 /* Descriptors of a process that are looked at for sockets of ours. */
 #define NAMELESS_FDS 1024
 
-/* Between two looks for what dead workers left behind: as long as SIGKILL takes,
- * and so much longer than a look that looks take no more than 5 % of the time. */
+/* The wait between two looks for what dead workers have left: as long as
+ * SIGKILL takes, and so long that looks take no more than 5 % of the time. */
 #define LOOK_AGAIN (4 * MSEC)
 #define LOOK_SHARE 20
-/* A slot stays empty for processes that its last worker left for so long at
- * most. */
+/* A slot stays empty no longer than this, even if processes of its last worker
+ * are left. */
 #define LEFT_PATIENCE (5 * SECOND)
 
 /* A death that the core does not know of yet: the slot stays empty until
@@ -59,9 +59,9 @@ struct remains {
 	char *last; /* heap */
 };
 
-/* ---- the dead ---- */
+/* ---- exited processes ---- */
 
-/* Whose process, that is no worker, is it?  NULL: nobody's. */
+/* The room that has started this process (no worker); NULL: none has. */
 static const struct part *owner_of(const struct supervisor *sup, pid_t pid)
 {
 	for (unsigned i = 0; i < part_count; i++)
@@ -76,7 +76,7 @@ static bool is_known(const struct supervisor *sup, pid_t pid)
 	return child_by_pid(sup, pid) != NULL || owner_of(sup, pid) != NULL;
 }
 
-/* Reap what is no worker's; true: there may be more. */
+/* Reap exited processes, a bounded number; true: there may be more. */
 static bool reap_some(struct supervisor *sup)
 {
 	for (int i = 0; i < REAPED_A_TURN; i++) {
@@ -101,7 +101,7 @@ static bool reap_some(struct supervisor *sup)
 	return true;
 }
 
-/* ---- the living ---- */
+/* ---- processes that are left ---- */
 
 static bool is_first(const struct supervisor *sup, pid_t pid)
 {
@@ -113,8 +113,8 @@ static bool is_first(const struct supervisor *sup, pid_t pid)
 
 #define LIST_SIZE (CHILDREN_MAX * sizeof(pid_t))
 
-/* A mapping of its own: what many deaths need for a moment does not stay in the
- * heap. */
+/* The list gets a mapping of its own, because the heap would keep what many
+ * deaths need for a moment. */
 static pid_t *list_children(size_t *count)
 {
 	pid_t *list = mmap(NULL, LIST_SIZE, PROT_READ | PROT_WRITE,
@@ -185,9 +185,9 @@ static struct remains *remains_of(const struct supervisor *sup, uint64_t serial)
 
 /*
  * A process may have cleared its environment, so that nobody can read whose it
- * was.  If it has a socket that nclust holds, a worker has left it, of a cluster
- * that has the socket; and no worker that is younger than it.  (Who leaves one
- * while its successor runs already is found at the next restart.)
+ * is.  A dead worker has left it if it has a socket of a cluster, and no living
+ * worker of that cluster is older than it.  (If it was started while a
+ * successor ran already, it is found at the next restart.)
  */
 struct nameless {
 	struct remote remote;
@@ -209,7 +209,7 @@ static bool is_held(void *context, int fd, const char *target)
 	return n->has;
 }
 
-/* Does a worker of the cluster live that is older? */
+/* Does a worker of the cluster live that is older than the process? */
 static bool has_older(const struct nameless *n)
 {
 	struct child_walk walk = children_of(n->service);
@@ -244,8 +244,8 @@ static bool is_left_nameless(struct supervisor *sup, pid_t pid)
 	return left;
 }
 
-/* End what workers left behind that are no more; returns how many of
- * `serial` (0: any).  One whose worker cannot be read is left to a later look. */
+/* End processes that dead workers have left; returns how many were of `serial`
+ * (0: of any).  One whose worker cannot be read is left to a later look. */
 static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 {
 	size_t count;
@@ -325,7 +325,7 @@ void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 	}
 }
 
-/* Was it asked to go? */
+/* Was the worker asked to stop? */
 static bool is_asked(const struct child *child)
 {
 	enum slot_state state = child_view(child).state;
@@ -378,7 +378,7 @@ bool reap_is_left(struct child *child, const struct ending *ending)
 	arm_sweep(sup, SWEEP_INTERVAL);
 	if (sup->instance.stopping || service->kind->by_connection)
 		return false;
-	/* what keeps a start from coming up is to be known of each try */
+	/* while no start has succeeded, find the reason for each try */
 	if (!may_look(sup) &&
 		(!daemon || cluster_ever_ready(service->core) ||
 			cluster_settings(service->core)->restart !=
@@ -390,7 +390,7 @@ bool reap_is_left(struct child *child, const struct ending *ending)
 	return found > 0;
 }
 
-/* ---- deaths that the core hears of later ---- */
+/* ---- deaths that are reported to the core later ---- */
 
 static void remains_free(struct remains *r)
 {
@@ -399,7 +399,7 @@ static void remains_free(struct remains *r)
 	free(r);
 }
 
-/* The report that waits for it is told with it, and with what it says of a port. */
+/* Complete the report that waits for this output. */
 static void tell_last(struct supervisor *sup, uint64_t serial, const char *text,
 	bool address_in_use)
 {
@@ -418,7 +418,7 @@ static void tell_last(struct supervisor *sup, uint64_t serial, const char *text,
 	news_answered(sup, n);
 }
 
-/* Those of whom nothing is left; or all. */
+/* Give the core the deaths of workers of which nothing is left; or all. */
 static void tell_deaths(struct supervisor *sup, bool all)
 {
 	struct remains **at = &sup->reaper.remains;
@@ -457,7 +457,7 @@ void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	r->address_in_use = address_in_use;
 }
 
-/* One look does for all that have died since the last. */
+/* One look serves all workers that have died since the last one. */
 static void arm_look(struct supervisor *sup)
 {
 	nsec_t wait = sup->reaper.look_took * LOOK_SHARE;
@@ -511,7 +511,7 @@ void reap_tell_all(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &sup->reaper.look);
 }
 
-/* ---- who killed it ---- */
+/* ---- the kernel's OOM killer ---- */
 
 bool reap_was_out_of_memory(struct supervisor *sup)
 {
@@ -550,8 +550,8 @@ int reap_init(struct supervisor *sup, struct error *err)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
 	timer_init(&sup->reaper.look, on_look, sup);
-	/* kept: looked for anew with no descriptor left, another file with
-	 * another count would be found */
+	/* kept open: a search without free descriptors would find another
+	 * file, with another count */
 	sup->reaper.oom_fd = cgroup_oom_open("");
 	sup->reaper.oom_kills = sup->reaper.oom_fd != -1
 		? cgroup_oom_read(sup->reaper.oom_fd)

@@ -30,7 +30,7 @@ extern char **environ;
 
 /* ---- the environment that does not differ by worker ---- */
 
-/* What speaks of nclust itself, or is set anew for each worker. */
+/* Is it a variable about nclust itself, or one that is set for each worker? */
 static bool is_private(const char *entry)
 {
 	static const char *const names[] = {"LISTEN_",
@@ -75,7 +75,7 @@ static int put_env(struct recipe *r, const char *entry)
 	char *copy;
 
 	if (key < 2)
-		return 0; /* nothing that a program could ask for */
+		return 0; /* it has no key */
 	at = find(r, entry, key);
 	if (at == NULL)
 		return strings_add(&r->environment, entry);
@@ -310,9 +310,9 @@ static struct recipe *recipe_new(struct cluster_settings *settings,
 }
 
 /*
- * accept: what is never started at the start is looked for there, so that a
- * wrong name is told at once and not to the first client.  Who is another user, or
- * somewhere else, will see for himself.
+ * accept: nothing is executed at the start, so look for the program then: a
+ * wrong name is reported at once and not at the first client.  Another root or
+ * directory is not searched, and another user's rights are not checked.
  */
 static int check_program(const struct recipe *r, struct error *err)
 {
@@ -339,7 +339,7 @@ static int check_program(const struct recipe *r, struct error *err)
 	return error_status(err, error == ENOENT ? 127 : 126);
 }
 
-/* What no worker would ever be allowed is told before the first. */
+/* Refuse at once what no worker would ever be allowed. */
 static int check_rights(const struct cluster_settings *s, struct error *err)
 {
 	const char *what = NULL;

@@ -24,9 +24,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* ---- what the core tells ---- */
+/* ---- reports of the core ---- */
 
-/* Its listeners are given to a worker that binds their addresses by itself. */
+/* Does a worker that binds its addresses by itself get the listeners? */
 static bool gives_named(const struct service *service)
 {
 	for (size_t i = 0; i < service->held.listeners.count; i++)
@@ -67,7 +67,7 @@ static void on_exited(struct service *service, const struct report *r)
 		service->life.early_deaths[r->slot]++;
 }
 
-/* What failed on the way there is not why it will end. */
+/* A failure before the worker was ready is not the cause of its later end. */
 static void on_ready(struct service *service, const struct report *r)
 {
 	struct child *child = child_find(service, r->slot, r->worker);
@@ -79,7 +79,7 @@ static void on_ready(struct service *service, const struct report *r)
 	ports_on_ready(child);
 }
 
-/* A slot whose worker has listened, or NULL. */
+/* A worker that has listened, or NULL. */
 static const struct child *first_listening(const struct service *service)
 {
 	struct child_walk walk = children_of(service);
@@ -114,9 +114,9 @@ static void on_start_timeout(struct service *service, const struct report *r)
 		cluster_knows_notify(core) ? "send READY=1" : "listen", as);
 }
 
-/* The generation in force is the core's to say: after a failed rollout it is
- * the old one again, and so are the listeners.  Those that only it had are open
- * no more if the rollout had been done. */
+/* Use the listeners of the generation in force, which the core knows: after a
+ * failed rollout it is the old one again.  Listeners that only that one had are
+ * closed if the rollout had been done, and must be opened again. */
 static void follow_settings(struct service *service)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
@@ -169,7 +169,7 @@ static void on_report(struct service *service, const struct report *r)
 	PARTS(report, service, r);
 }
 
-/* ---- what the core asks for ---- */
+/* ---- actions of the core ---- */
 
 static int stop_signal(const struct service *service, int signal)
 {
@@ -256,7 +256,7 @@ void service_tick(struct service *service)
 
 nsec_t service_deadline(const struct service *service)
 {
-	/* with no slot of its own, nothing is ever due that would begin it */
+	/* the core has no slot whose deadline would begin it */
 	if (service->kind->by_connection &&
 		cluster_state(service->core) == CLUSTER_STARTING)
 		return 0;
@@ -299,7 +299,7 @@ static uint64_t random_seed(void)
 {
 	uint64_t seed;
 
-	/* early at boot there may be none: the jitter can live with time */
+	/* early at boot there is no entropy; for jitter the time is enough */
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
 		seed = (uint64_t)clock_now() ^ (uint64_t)getpid() << 32;
 	return seed;
@@ -475,7 +475,7 @@ static int refuse_part(const struct service *service, const struct roll *roll,
 		service->name);
 }
 
-/* Can it be seen what a worker listens on? */
+/* Can nclust see what a worker listens on? */
 static bool sees_listens(const struct service *service, const struct roll *roll)
 {
 	const struct cluster_settings *s = roll->settings != NULL

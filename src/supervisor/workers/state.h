@@ -23,13 +23,13 @@ struct last_look;
 struct ports;
 struct remains;
 
-/* Of processes that are no workers (reap.h). */
+/* Strays: processes that are no workers (reap.h). */
 struct reaper {
 	ev_timer sweep; /* orphans and strays */
 	bool sweep_due;
 	nsec_t last_sweep;
 	struct remains *remains; /* dead workers, of which something may live */
-	ev_timer look;           /* for it, again */
+	ev_timer look;           /* when to look for it again */
 	nsec_t look_took;
 	nsec_t daemon_told_at;
 	int oom_fd;            /* where the kernel counts those it has killed */
@@ -38,7 +38,7 @@ struct reaper {
 	size_t first_children_count;
 };
 
-/* Of the one that writes the workers' output (capture.h). */
+/* The logger, which writes the workers' output (capture.h). */
 struct logger {
 	bool stdout_is_terminal;
 	ev_io watcher; /* its fd: the channel, or -1 */
@@ -54,7 +54,7 @@ struct logger {
 	unsigned asked; /* that many looks ago; 0: not */
 };
 
-/* Of the one that closes what workers have made (foreign.h). */
+/* The closer, which closes what workers have made (foreign.h). */
 struct closer {
 	ev_io channel; /* its fd: the channel, if it runs */
 	ev_timer patience;
@@ -74,7 +74,7 @@ struct closer {
 /* What a worker is made with (child.h, environment.h). */
 struct births {
 	uint64_t next_serial;
-	struct child *spare;   /* no worker's now */
+	struct child *spare;   /* freed structs, to be used again */
 	struct buffer scratch; /* argv and environment of one spawn */
 	char **scratch_list;
 	size_t scratch_size;

@@ -8,16 +8,16 @@
 #include <stdlib.h>
 
 #define TREE_MAX 256
-/* The kernel may take memory from one that does not run. */
+/* Values hold so long; the kernel may take memory from an idle process. */
 #define LOOK_HOLDS (10 * SECOND)
 
 struct last_look {
 	struct tree_use use;
-	nsec_t ran; /* before it */
+	nsec_t ran; /* process_ran() before it */
 	nsec_t at;
 };
 
-/* Of the processes of a worker. */
+/* The memory of a worker's processes. */
 static uint64_t memory_of(const pid_t *tree, size_t count, uint64_t limit)
 {
 	uint64_t sum = 0;
@@ -39,7 +39,7 @@ uint64_t use_memory(const struct child *child, uint64_t limit)
 	return memory_of(tree, process_tree(child->pid, tree, TREE_MAX), limit);
 }
 
-/* What a look at /proc tells, of all its processes. */
+/* Read from /proc what all processes of the worker use. */
 static bool look_at(const struct child *child, struct tree_use *use)
 {
 	pid_t tree[TREE_MAX];
@@ -65,7 +65,7 @@ static bool look_at(const struct child *child, struct tree_use *use)
 	return true;
 }
 
-/* One process that has not run has not asked for memory, nor begun another. */
+/* A single process that has not run has neither asked for memory nor forked. */
 static bool is_as_it_was(const struct last_look *last, nsec_t ran)
 {
 	return last != NULL && ran != 0 && ran == last->ran &&

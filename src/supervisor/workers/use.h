@@ -5,12 +5,13 @@
 #include "supervisor/common/state.h"
 
 /*
- * What a worker and all of its processes use: CPU time, and memory that they have
- * for themselves, anonymous and shared (RssAnon and RssShmem of /proc/PID/status:
- * cheap, and without the pages of files, which the kernel takes back when it wants).
- * Processes of one tree share pages since their fork, which this counts each time:
- * so where there are several, a sum over a limit is counted again by their shares
- * (Pss of smaps_rollup, which is dear).
+ * What a worker and all of its processes use: CPU time, and memory that they
+ * have for themselves, anonymous and shared (RssAnon and RssShmem of
+ * /proc/PID/status: cheap, and without the pages of files, which the kernel
+ * takes back when it wants).  Pages that processes of one tree share since
+ * their fork are counted each time.  If there are several processes, a sum over
+ * a limit is therefore counted again by their shares (Pss of smaps_rollup,
+ * which is dear).
  */
 struct tree_use {
 	unsigned processes;
