@@ -152,10 +152,10 @@ int session_open(struct session *s, const struct arguments *a, bool all,
 	count = rundir_list(a->runtime_directory, &names, err);
 	if (count == -1)
 		return -1;
-	got = join_meant(s, a, names, count, cancel, err);
+	got = join_meant(s, a, names, count, cancel, err) == 0
+		? resolve(s, a, all, err)
+		: -1;
 	free_names(names, count);
-	if (got == 0)
-		got = resolve(s, a, all, err);
 	if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
 		say_where(a, err);
 	if (got == -1)

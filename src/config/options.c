@@ -64,25 +64,29 @@ _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 /* Rows of a cluster that differ in little; what stands last is by name. */
 #define DURATION(field, key, low, high, usual, text, ...) \
 	{ \
-		IN_CLUSTER(field), .name = key, .type = OPT_DURATION, \
+		.section = "cluster", \
+		.offset = offsetof(struct cluster_settings, field), .name = key, .type = OPT_DURATION, \
 		.least = low, .most = high, .fallback = usual, \
 		.argument = "time", .help = text, __VA_ARGS__ \
 	}
 #define COUNT(field, key, low, high, usual, text, ...) \
 	{ \
-		IN_CLUSTER(field), .name = key, .type = OPT_COUNT, \
+		.section = "cluster", \
+		.offset = offsetof(struct cluster_settings, field), .name = key, .type = OPT_COUNT, \
 		.least = low, .most = high, .fallback = usual, \
 		.argument = "count", .help = text, __VA_ARGS__ \
 	}
 #define CHOICE(field, key, words, usual, what, text, ...) \
 	{ \
-		IN_CLUSTER(field), .name = key, .type = OPT_CHOICE, \
+		.section = "cluster", \
+		.offset = offsetof(struct cluster_settings, field), .name = key, .type = OPT_CHOICE, \
 		.choices = words, .fallback = usual, .argument = what, \
 		.help = text, __VA_ARGS__ \
 	}
 #define BOOL(field, key, usual, text, ...) \
 	{ \
-		IN_CLUSTER(field), .name = key, .type = OPT_BOOL, \
+		.section = "cluster", \
+		.offset = offsetof(struct cluster_settings, field), .name = key, .type = OPT_BOOL, \
 		.fallback = usual, .help = text, __VA_ARGS__ \
 	}
 

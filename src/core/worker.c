@@ -218,8 +218,11 @@ static void abandon(struct worker *w, const struct moment *at)
 
 /* clang-format off */
 #define IN(state) (1U << WORKER_##state)
-#define UP (IN(STARTING) | IN(READY) | IN(LEAVING))
-#define ALIVE (UP | IN(DRAINING) | IN(STOPPING) | IN(KILLED))
+#define UP \
+	(1U << WORKER_STARTING | 1U << WORKER_READY | 1U << WORKER_LEAVING)
+#define ALIVE \
+	(UP | 1U << WORKER_DRAINING | 1U << WORKER_STOPPING | \
+		1U << WORKER_KILLED)
 #define STAYS WORKER_STATES /* in the state it is in */
 
 /* What an event does to a worker in one of those states: the first row that fits

@@ -184,17 +184,20 @@ START_TEST(what_finds_no_number_is_said_to_be_lost)
 {
 	struct fdpass_message m;
 	struct rlimit limit;
+	struct rlimit before;
 	char data[4];
 
 	make_pair(SOCK_DGRAM);
 	send_many(2);
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
 	limit.rlim_cur =
 		(rlim_t)pair[1] + 2; /* one more, as pair[1] is the last */
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
 	ck_assert_uint_eq(m.fd_count, 1);
 	ck_assert(m.lost);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 END_TEST
 
@@ -280,7 +283,8 @@ int main(void)
 	tcase_add_test(tc, who_is_not_told_is_nobody);
 	tcase_add_test(
 		tc, all_descriptors_that_a_message_can_bring_are_received);
-	tcase_add_test(tc, what_finds_no_number_is_said_to_be_lost);
+	if (!os_is_valgrind()) /* whose limit of descriptors is its own */
+		tcase_add_test(tc, what_finds_no_number_is_said_to_be_lost);
 	tcase_add_test(tc, a_closed_peer_and_an_empty_message);
 	tcase_add_test(tc, a_full_queue_does_not_block);
 	tcase_add_test(tc, a_datagram_reaches_a_path_and_an_abstract_name);

@@ -117,12 +117,24 @@ START_TEST(the_groups_are_the_users_and_not_ours)
 }
 END_TEST
 
+START_TEST(what_is_not_the_socket_that_was_made_stays)
+{
+	struct socket_file other = {.dev = 1, .ino = 1};
+
+	make_dir("dir", geteuid(), getegid(), 0755);
+	ck_assert_int_eq(mkfifo(os_path("dir/s"), 0600), 0);
+	socket_unlink(os_path("dir/s"), &other);
+	ck_assert(is_there("dir/s"));
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	TCase *tc = tcase_create("socket_as");
 
 	os_main(argc, argv);
 	os_dirs(tc);
+	tcase_add_test(tc, what_is_not_the_socket_that_was_made_stays);
 	if (!os_is_valgrind()) {
 		tcase_add_test(tc, a_file_is_the_users_and_is_removed);
 		tcase_add_test(
