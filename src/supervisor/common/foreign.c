@@ -16,7 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The closer must close each descriptor within this time. */
+/* The closer gets this many at a time, and must close them within this time. */
+#define BATCH 8
 #define PATIENCE (5 * SECOND)
 #define START_AGAIN (1 * SECOND)
 /* If more descriptors of one worker wait than this, it is killed. */
@@ -110,7 +111,7 @@ static size_t choose(const struct closer *c, int *fds)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < c->count && n < FDPASS_MOST; i++)
+	for (size_t i = 0; i < c->count && n < BATCH; i++)
 		if (c->list[i].owner == c->list[0].owner)
 			fds[n++] = c->list[i].fd;
 	return n;
@@ -134,27 +135,40 @@ static void note_sent(struct closer *c, size_t n)
 	c->count = kept;
 }
 
+/* The closer closes them when the second message has come, after our copies are
+ * closed: whoever closes the last copy may have to wait. */
+static int send_some(struct supervisor *sup)
+{
+	struct closer *c = &sup->closer;
+	int fds[BATCH];
+	size_t n = choose(c, fds);
+
+	if (start(sup) == -1 || fdpass_send(c->channel.fd, "", 1, fds, n) == -1)
+		return -1;
+	note_sent(c, n);
+	return fdpass_send(c->channel.fd, "", 1, NULL, 0);
+}
+
 /* Send descriptors of one worker at a time.  If one cannot be closed, those of
  * other workers are not stuck behind it, and nclust knows whose it is. */
 static void send_next(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
-	int fds[FDPASS_MOST] untouched;
-	size_t n;
 
 	if (c->sent > 0 || c->count == 0 || sup->instance.over)
 		return;
-	n = choose(c, fds);
-	if (start(sup) == 0 && fdpass_send(c->channel.fd, "", 1, fds, n) == 0) {
-		note_sent(c, n);
-		/* the closer starts at this message, after our copies are
-		 * closed: whoever closes the last copy may have to wait */
-		(void)fdpass_send(c->channel.fd, "", 1, NULL, 0);
+	if (send_some(sup) == 0) {
 		timer_arm(sup->loop, &c->patience, PATIENCE);
 		return;
 	}
 	let_go(sup);
 	timer_arm(sup->loop, &c->patience, START_AGAIN);
+}
+
+void foreign_settle(struct supervisor *sup)
+{
+	while (sup->closer.count > 0 && send_some(sup) == 0)
+		;
 }
 
 /* Read how many the closer has closed.  True: some, or it has exited. */
@@ -176,9 +190,7 @@ static bool hear(struct supervisor *sup)
 		let_go(sup);
 		some = true;
 	}
-	if (c->sent > 0 && some)
-		timer_arm(sup->loop, &c->patience, PATIENCE);
-	else if (c->sent == 0)
+	if (c->sent == 0)
 		ev_timer_stop(sup->loop, &c->patience);
 	return some;
 }
@@ -197,10 +209,11 @@ static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct supervisor *sup = timer->data;
 	struct closer *c = &sup->closer;
 
-	(void)loop;
 	(void)revents;
 	/* its answer may have come while nclust itself did not run */
-	if (c->sent > 0 && !hear(sup)) {
+	if (c->sent > 0 && hear(sup) && c->sent > 0) {
+		timer_arm(loop, timer, PATIENCE);
+	} else if (c->sent > 0) {
 		uint64_t owner = c->owner;
 
 		let_go(sup);
@@ -237,8 +250,9 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 
 	for (size_t i = 0; i < c->count; i++)
 		n += c->list[i].owner == owner;
+	/* others may wait behind one that is slow to close */
 	if (n > WAITING_MOST)
-		kill_owner(sup, owner,
+		kill_owner(sup, c->sent > 0 ? c->owner : owner,
 			"more descriptors than can be closed in time");
 }
 
@@ -276,7 +290,7 @@ static bool is_tcp_listener(int fd)
 		listens != 0 &&
 		getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) ==
 		0 &&
-		protocol == IPPROTO_TCP;
+		(protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
 }
 
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd)

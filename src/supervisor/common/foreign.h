@@ -26,6 +26,9 @@ void foreign_close_all(struct supervisor *sup, const struct child *by,
  * discarded, with all descriptors in it. */
 void foreign_end(struct supervisor *sup, const struct child *by, int *socket);
 
+/* Before an upgrade, whose exec closes what is left: send all that waits. */
+void foreign_settle(struct supervisor *sup);
+
 void foreign_init(struct supervisor *sup);
 void foreign_fini(struct supervisor *sup);
 bool foreign_owns(const struct supervisor *sup, pid_t pid);

@@ -41,9 +41,9 @@ static bool is_fresh(const struct takeover *t)
 
 	if (t->sock == -1)
 		return true;
-	if (poll(&state, 1, 0) != 1 || (state.revents & POLLHUP) == 0)
-		return false;
-	return socket_key_bound(&bound, t->sock) == -1 || bound.port == 0;
+	/* asked first: to poll what is no socket may take any time */
+	return socket_key_bound(&bound, t->sock) == 0 && bound.port == 0 &&
+		poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0;
 }
 
 /* The kernel binds.  Our duplicate is closed first, because the worker may

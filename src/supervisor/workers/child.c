@@ -533,6 +533,7 @@ const struct part workers_part = {
 	.name = "workers",
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,
+	.settle = foreign_settle,
 	.end = workers_on_end,
 	.owns = workers_on_owns,
 	.reap = workers_on_reap,
