@@ -55,6 +55,17 @@ ssize_t process_read(pid_t pid, const char *file, char *to, size_t size)
 	return read_start(fd, to, size);
 }
 
+/* A file of one line: the kernel gives all of it at once (proc_single_show()), so that
+ * no second read(2) has to find its end. */
+static ssize_t read_line(pid_t pid, const char *file, char *to, size_t size)
+{
+	scoped_fd fd = open_of(pid, file);
+	ssize_t n = fd != -1 ? read(fd, to, size - 1) : -1;
+
+	to[n > 0 ? n : 0] = '\0';
+	return n;
+}
+
 ssize_t process_read_path(const char *path, char *to, size_t size)
 {
 	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -110,7 +121,7 @@ static int parse_stat(const char *text, struct process_facts *facts)
 int process_look(pid_t pid, struct process_facts *facts)
 {
 	char text[1024];
-	ssize_t n = process_read(pid, "stat", text, sizeof(text));
+	ssize_t n = read_line(pid, "stat", text, sizeof(text));
 
 	if (n == 0)
 		errno = ESRCH;
@@ -131,7 +142,7 @@ nsec_t process_ran(pid_t pid)
 const char *process_name(pid_t pid, char to[PROCESS_NAME])
 {
 	char name[32];
-	ssize_t n = process_read(pid, "comm", name, sizeof(name));
+	ssize_t n = read_line(pid, "comm", name, sizeof(name));
 
 	while (n > 0 && name[n - 1] == '\n')
 		n--;

@@ -349,8 +349,8 @@ static void find_entry(struct supervisor *sup, const struct state_past *past)
 
 		if (past->entries[i].phase == STATE_FREE)
 			continue;
-		c = child_by_serial(sup, past->entries[i].serial);
-		if (c != NULL && c->pid == past->entries[i].birth.pid)
+		c = child_by_pid(sup, past->entries[i].birth.pid);
+		if (c != NULL && c->serial == past->entries[i].serial)
 			c->kept.entry = e;
 		else
 			statefile_free(&sup->orphans.file, e);
