@@ -203,21 +203,20 @@ enum carry_row {
 	CARRY_ROW_BYTES,
 	CARRY_ROW_TEXTS,
 };
-#define CARRY_POINTER(number, type, member_of, how) \
-	.tag = (number), .kind = (how), \
-	.offset = offsetof(struct type, member_of), .size = sizeof(void *)
 /* A pointer to a shared struct.  Reading it adds a reference or use. */
 #define CARRY_REFERENCE(number, type, member_of, kind_of, need) \
 	{ \
-		CARRY_POINTER(number, type, member_of, CARRY_ROW_REFERENCE), \
-			.must = (need), .each = (kind_of) \
+		.tag = (number), .kind = CARRY_ROW_REFERENCE, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), .must = (need), .each = (kind_of) \
 	}
 /* An array of such pointers, and its length (a size_t). */
 #define CARRY_REFERENCES(number, type, member_of, kind_of, count_of) \
 	{ \
-		CARRY_POINTER(number, type, member_of, CARRY_ROW_REFERENCES), \
-			.most = offsetof(struct type, count_of), \
-			.each = (kind_of) \
+		.tag = (number), .kind = CARRY_ROW_REFERENCES, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), \
+		.most = offsetof(struct type, count_of), .each = (kind_of) \
 	}
 /* All structs of a kind to which others refer. */
 #define CARRY_REFERRED(number, of, kind_of) \
@@ -228,26 +227,32 @@ enum carry_row {
 /* A pointer to the first of a list, and where each has the next one. */
 #define CARRY_LIST(number, type, member_of, of, element, next_of) \
 	{ \
-		CARRY_POINTER(number, type, member_of, CARRY_ROW_LIST), \
-			.what = (of), \
-			.most = offsetof(struct element, next_of) \
+		.tag = (number), .kind = CARRY_ROW_LIST, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), .what = (of), \
+		.most = offsetof(struct element, next_of) \
 	}
 /* A pointer to several, or to pointers to several, and how many (a size_t). */
 #define CARRY_ARRAY(number, type, member_of, of, count_of) \
 	{ \
-		CARRY_POINTER(number, type, member_of, CARRY_ROW_ARRAY), \
-			.what = (of), .most = offsetof(struct type, count_of) \
+		.tag = (number), .kind = CARRY_ROW_ARRAY, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), .what = (of), \
+		.most = offsetof(struct type, count_of) \
 	}
 #define CARRY_POINTERS(number, type, member_of, of, count_of) \
 	{ \
-		CARRY_POINTER(number, type, member_of, CARRY_ROW_POINTERS), \
-			.what = (of), .most = offsetof(struct type, count_of) \
+		.tag = (number), .kind = CARRY_ROW_POINTERS, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), .what = (of), \
+		.most = offsetof(struct type, count_of) \
 	}
 /* A pointer to a struct, or NULL. */
 #define CARRY_GROUP(number, type, member_of, of) \
 	{ \
-		CARRY_POINTER(number, type, member_of, CARRY_ROW_GROUP), \
-			.what = (of) \
+		.tag = (number), .kind = CARRY_ROW_GROUP, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), .what = (of) \
 	}
 /* A struct by value; and the same struct, in a group of its own. */
 #define CARRY_INSIDE(number, type, member_of, of) \
@@ -273,15 +278,19 @@ enum carry_row {
 /* A pointer to several numbers, and how many (a size_t); or NULL. */
 #define CARRY_BYTES(number, type, member_of, count_of) \
 	{ \
-		CARRY_POINTER(number, type, member_of, CARRY_ROW_BYTES), \
-			.most = offsetof(struct type, count_of), \
-			.each = sizeof(*((struct type *)NULL)->member_of) \
+		.tag = (number), .kind = CARRY_ROW_BYTES, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), \
+		.most = offsetof(struct type, count_of), \
+		.each = sizeof(*((struct type *)NULL)->member_of) \
 	}
 /* A pointer to texts, and how many (a size_t).  A NULL is put after them. */
 #define CARRY_TEXTS(number, type, member_of, count_of) \
 	{ \
-		CARRY_POINTER(number, type, member_of, CARRY_ROW_TEXTS), \
-			.most = offsetof(struct type, count_of) \
+		.tag = (number), .kind = CARRY_ROW_TEXTS, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), \
+		.most = offsetof(struct type, count_of) \
 	}
 
 /* ---- writing ---- */
