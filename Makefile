@@ -94,8 +94,7 @@ FIXTURES := $(FIXTURE_SOURCES:tests/fixtures/%.c=build/fixtures/%)
 PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
 	x86_64,$(shell uname -m)),build/fixtures/plain-32)
 # nclust as another version of itself, or with a fault: for tests of `upgrade`.
-VARIANTS := $(addprefix build/fixtures/nclust-,next alien crash hang fail \
-	die)
+VARIANTS := $(addprefix $(B)/variants/nclust-,next alien crash hang fail die)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
 EXAMPLES := $(wildcard etc/examples/*/*)
@@ -108,9 +107,10 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
-	bench-programs check unit sim e2e faults replace upgrade-from wild \
-	lint asan valgrind fuzz sequences torture cover mutate format bench \
-	man install uninstall dist deb static clean help FORCE
+	variants bench-programs check check-asan unit sim e2e faults replace \
+	upgrade-from wild lint asan valgrind fuzz sequences torture cover \
+	mutate format bench man install uninstall dist deb static clean help \
+	FORCE
 
 # --- Building --------------------------------------------------------------
 
@@ -219,7 +219,7 @@ VARIANT_crash = -DVARIANT_FAULT=FAULT_CHECK_CRASHES
 VARIANT_hang = -DVARIANT_FAULT=FAULT_CHECK_HANGS
 VARIANT_fail = -DVARIANT_FAULT=FAULT_RESTORE_FAILS
 VARIANT_die = -DVARIANT_FAULT=FAULT_TAKEOVER_CRASHES
-$(VARIANTS): build/fixtures/nclust-%: $(ORDERED)
+$(VARIANTS): $(B)/variants/nclust-%: $(ORDERED)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) $(VARIANT_$*) -c -o $@.o \
 		src/supervisor/common/variant.c
@@ -238,7 +238,8 @@ build/valgrind/%.so: tests/valgrind/%.c
 unit-programs: $(UNIT_TESTS)
 sim-program: $(if $(SIM_SOURCES),$(B)/sim/sim)
 fuzz-programs: $(FUZZERS)
-fixtures: $(FIXTURES) $(PLAIN_VARIANTS) $(VARIANTS)
+fixtures: $(FIXTURES) $(PLAIN_VARIANTS) variants
+variants: $(VARIANTS)
 bench-programs: $(BENCHES) $(FIXTURES)
 
 # --- Testing ---------------------------------------------------------------
@@ -283,6 +284,10 @@ SANITIZED = V=asan CC=clang HARDEN= SAN=address,undefined CFLAGS='-O1 -g'
 asan: ## unit tests and simulation under AddressSanitizer and UBSan
 	$(MAKE) $(SANITIZED) build/asan/nclust unit sim
 
+check-asan: all fixtures ## the e2e tests under them (TESTS="why health/" for some)
+	$(MAKE) $(SANITIZED) build/asan/nclust variants
+	scripts/check-asan $(TESTS)
+
 valgrind: all fixtures unit-programs build/valgrind/pidfd.so ## unit and smoke
 	scripts/run-unit --valgrind $(UNIT_TESTS)
 	scripts/run-valgrind
@@ -306,9 +311,8 @@ sequences: all fixtures ## orders of verbs, under load: all, or N=12 by SEED=N
 		$(if $(VERBS),--verbs '$(VERBS)')
 
 torture: fixtures ## random operations for SECONDS=60 (SEED=N)
-	$(MAKE) V=asanR CC=clang HARDEN= SAN=address,undefined \
-		CFLAGS='-O1 -g' build/asanR/nclust
-	tests/torture/torture.py --nclust build/asanR/nclust --sanitized \
+	$(MAKE) $(SANITIZED) build/asan/nclust
+	tests/torture/torture.py --nclust build/asan/nclust --sanitized \
 		--fixtures build/fixtures --seconds $(or $(SECONDS),60) \
 		$(if $(SEED),--seed $(SEED))
 

@@ -6,11 +6,14 @@
 # its own, may run beside any other, and leaves nothing behind.  The log is
 # printed only when the test fails.
 #
-# Overridable: NCLUST (the program), PATIENCE (a factor on all bounds, for slow
-# builds), in a file: setup() and teardown(), which should call ours.
+# Overridable: NCLUST (the program), VARIANTS (the directory of its variants),
+# PATIENCE (a factor on all bounds, for slow builds), in a file: setup() and
+# teardown(), which should call ours.
 
 ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 NCLUST=${NCLUST:-$ROOT/nclust}
+PROGRAM=$NCLUST # for tests that put another one in its place
+VARIANTS=${VARIANTS:-$ROOT/build/plain/variants}
 PATIENCE=${PATIENCE:-1}
 FIXTURES=$ROOT/build/fixtures
 SCRIPTS=$ROOT/tests/e2e # servers, and those of node
@@ -56,6 +59,9 @@ bring_to_others() {
 
 bring_to_others
 
+# shellcheck source=sanitized.bash
+[ -z "${REPORTS:-}" ] || . "$ROOT/tests/sanitized.bash"
+
 setup() {
 	nclust_setup
 }
@@ -79,6 +85,7 @@ nclust_setup() {
 	# What the caller of the tests has must not reach nclust.
 	unset NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC \
 		WATCHDOG_PID NCLUST_SOCKET
+	[ -z "${REPORTS:-}" ] || sanitized_setup
 }
 
 nclust_teardown() {

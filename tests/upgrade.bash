@@ -19,7 +19,7 @@ put() {
 
 # Whatever stands there: a client that works.
 client() {
-	"$ROOT/nclust" "$@"
+	"$PROGRAM" "$@"
 }
 
 nclust() {
@@ -127,7 +127,7 @@ fails_once() {
 		poll_until 10 holds 'grep -q "TracerPid:.*[1-9]" \
 			"/proc/$NCLUST_PID/status"' || skip "strace cannot attach"
 		status=0
-		timeout 20 "$ROOT/nclust" upgrade "$INSTANCE" \
+		timeout 20 "$PROGRAM" upgrade "$INSTANCE" \
 			>"$DIR/out" 2>&1 || status=$?
 		kill -TERM "$tracer" 2>/dev/null || true
 		wait "$tracer" || true

@@ -131,7 +131,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	struct child *child;
 
 	if (carry_variant.fault == FAULT_TAKEOVER_CRASHES)
-		(void)raise(SIGSEGV);
+		(void)raise(SIGABRT);
 	for (size_t i = 0; i < listeners->count; i++)
 		heal_watch(listeners->list[i]);
 	carry_release(r);
@@ -296,7 +296,7 @@ int supervisor_check(const char *descriptor)
 	struct error err;
 
 	if (carry_variant.fault == FAULT_CHECK_CRASHES)
-		(void)raise(SIGSEGV);
+		(void)raise(SIGABRT);
 	while (carry_variant.fault == FAULT_CHECK_HANGS)
 		(void)pause();
 	supervisor_blank(&sup, 0, NULL);

@@ -299,7 +299,7 @@ replace() {
 }
 
 @test "elsewhere: the logger of an earlier nclust is asked for nothing new" {
-	cp "$FIXTURES/nclust-next" "$DIR/nclust"
+	cp "$VARIANTS/nclust-next" "$DIR/nclust"
 	NCLUST=$DIR/nclust
 	cat >"$DIR/it.ini" <<-END
 	[cluster:a]
@@ -315,7 +315,7 @@ replace() {
 	with_output "$DIR/text" -c "$DIR/it.ini"
 	wait_ready
 	[ "$(stdout_of b)" = "$DIR/text" ]
-	NCLUST=$ROOT/nclust
+	NCLUST=$PROGRAM
 	cp "$NCLUST" "$DIR/.new"
 	mv -f "$DIR/.new" "$DIR/nclust"
 	nclust upgrade it

@@ -242,7 +242,7 @@ start_config() {
 	start_idle -n 2 --shared-memory 64k
 	write_at 0 0 kept
 	before=$(inode_of 0)
-	put "$FIXTURES/nclust-next"
+	put "$VARIANTS/nclust-next"
 	upgrade
 	[ "$(upgrades)" -eq 1 ]
 	[ "$(shared_memory .inode)" = "$before" ]

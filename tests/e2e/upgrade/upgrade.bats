@@ -67,7 +67,7 @@ setup() {
 @test "another binary is executed, by the path that nclust was started from" {
 	serve_two
 	old=$(stat -c %i "$DIR/nclust")
-	put "$ROOT/nclust"
+	put "$PROGRAM"
 	[ "$(stat -c %i "$DIR/nclust")" != "$old" ]
 
 	upgrade
@@ -113,26 +113,26 @@ refused() {
 	mkdir "$DIR/nclust"
 	refused "is not a plain file"
 	rmdir "$DIR/nclust"
-	put "$ROOT/nclust"
+	put "$PROGRAM"
 	chmod 644 "$DIR/nclust"
 	refused "Permission denied"
 	echo 'echo hello' >"$DIR/nclust"
 	chmod 755 "$DIR/nclust"
 	refused "Exec format error"
 	# another machine's: e_machine is at 18
-	put "$ROOT/nclust"
+	put "$PROGRAM"
 	printf '\xf3\x00' | dd of="$DIR/nclust" bs=1 seek=18 conv=notrunc \
 		status=none
 	refused ""
 	# begun, and not yet all there
-	put "$ROOT/nclust"
+	put "$PROGRAM"
 	truncate -s 200000 "$DIR/nclust"
 	refused "killed by SIG"
 	: >"$DIR/nclust"
 	refused "Exec format error"
 
 	same_descriptors "$fds"
-	put "$ROOT/nclust"
+	put "$PROGRAM"
 	upgrade
 	works
 }
@@ -155,7 +155,7 @@ refused() {
 	if [ "$(id -u)" -eq 0 ]; then
 		chmod 775 "$DIR/nclust"
 		refused "can be written to by others"
-		put "$ROOT/nclust"
+		put "$PROGRAM"
 		chown 65534 "$DIR/nclust"
 		refused "belongs to another user"
 	fi
@@ -164,16 +164,16 @@ refused() {
 
 @test "a binary that crashes over our state, or cannot read it" {
 	serve_two
-	put "$FIXTURES/nclust-crash"
-	refused "killed by SIGSEGV"
-	put "$FIXTURES/nclust-alien"
+	put "$VARIANTS/nclust-crash"
+	refused "killed by SIGABRT"
+	put "$VARIANTS/nclust-alien"
 	refused "the state has version 1.1, this nclust knows version 2"
 	works
 }
 
 @test "a binary that hangs over our state is given 5 s, and nobody waits" {
 	serve_two
-	put "$FIXTURES/nclust-hang"
+	put "$VARIANTS/nclust-hang"
 	upgrade >"$DIR/out" 2>&1 3>&- &
 	asker=$!
 	wait_until 5 'pgrep -f "^nclust --check-state" -P "$NCLUST_PID"'
@@ -193,7 +193,7 @@ refused() {
 
 @test "a binary that is still being written is waited for, a second" {
 	serve_two
-	put "$ROOT/nclust"
+	put "$PROGRAM"
 	exec 7>>"$DIR/nclust"
 	run -1 upgrade
 	[[ $output == *"Text file busy"* ]]
@@ -212,7 +212,7 @@ refused() {
 @test "what fails after the exec goes back to the nclust of before" {
 	serve_two --log prefix
 	start_open "$PORT" --rate 200
-	put "$FIXTURES/nclust-fail"
+	put "$VARIANTS/nclust-fail"
 
 	run -1 upgrade
 	[[ $output == *"the nclust of before goes on: this one is built to fail"* ]]
@@ -227,7 +227,7 @@ refused() {
 	end_open
 	same_descriptors "$fds"
 	[ "$LOST" -eq 0 ]
-	put "$ROOT/nclust"
+	put "$PROGRAM"
 	upgrade
 	still_the_same 1
 	works
@@ -240,21 +240,21 @@ refused() {
 	WORKERS=$(workers)
 	[ "$(worker 0 .status)" = well ]
 
-	put "$FIXTURES/nclust-next"
+	put "$VARIANTS/nclust-next"
 	run -0 upgrade
 	[[ $output =~ "from "([0-9.]+)" to "([0-9.]+)"+next" ]]
 	still_the_same 1
 	[ "$(worker 0 .status)" = well ]
 
 	# the later one writes what this one does not know, and leaves some out
-	put "$ROOT/nclust"
+	put "$PROGRAM"
 	run -0 upgrade
 	[[ $output == *"+next to "* ]]
 	still_the_same 2
 	[ "$(worker 0 .status)" = null ]
 	wait_logged "such as 'of-a-later-version', is not known to this one" ||
 		wait_logged "such as 'of-a-later-version', are not known to this one"
-	put "$FIXTURES/nclust-next"
+	put "$VARIANTS/nclust-next"
 	upgrade
 	still_the_same 3
 	works

@@ -12,7 +12,7 @@ load ../../upgrade
 
 setup() {
 	upgrade_setup
-	BEFORE=${NCLUST_BEFORE:-$FIXTURES/nclust-next}
+	BEFORE=${NCLUST_BEFORE:-$VARIANTS/nclust-next}
 	# Says that it runs, and waits until it may go on.
 	cat >"$DIR/wait" <<-'END'
 		#!/bin/sh
@@ -126,7 +126,7 @@ start_all() {
 	client send talk.1 '"half"'
 	client events -f "$INSTANCE" >"$DIR/events" 2>&1 3>&- &
 	STARTED+=("$!")
-	script -qec "$ROOT/nclust status --watch $INSTANCE" /dev/null \
+	script -qec "$PROGRAM status --watch $INSTANCE" /dev/null \
 		>"$DIR/watch" 2>&1 </dev/null 3>&- &
 	STARTED+=("$!")
 	converse
@@ -208,9 +208,9 @@ there_and_back() {
 }
 
 @test "started by the other one: here, back, and here again" {
-	there_and_back "$BEFORE" "$ROOT/nclust"
+	there_and_back "$BEFORE" "$PROGRAM"
 }
 
 @test "started by this one: there, back, and there again" {
-	there_and_back "$ROOT/nclust" "$BEFORE"
+	there_and_back "$PROGRAM" "$BEFORE"
 }
