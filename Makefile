@@ -313,8 +313,8 @@ sequences: all fixtures ## orders of verbs, under load: all, or N=12 by SEED=N
 torture: fixtures ## random operations for SECONDS=60 (SEED=N)
 	$(MAKE) $(SANITIZED) build/asan/nclust
 	tests/torture/torture.py --nclust build/asan/nclust --sanitized \
-		--fixtures build/fixtures --seconds $(or $(SECONDS),60) \
-		$(if $(SEED),--seed $(SEED))
+		--fixtures build/fixtures --servers tests/e2e/servers \
+		--seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 bench: all bench-programs ## the figures, against the neighbours
 	scripts/bench

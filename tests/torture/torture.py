@@ -3,7 +3,8 @@
 """
 Random operations on one nclust, in any order, good and bad ones: start, scale,
 restart, reload, stop, signals, deaths, garbage on every socket, a shortage of
-descriptors, a dead or hung logger.
+descriptors, a dead or hung logger.  If root runs it, most workers are another
+user's, and some of these do nclust what harm they can all the time.
 
     torture.py --nclust PROGRAM --fixtures DIR [--seconds N] [--seed N]
 
@@ -30,6 +31,11 @@ BAD_SIGNS = re.compile(
     r"Sanitizer|runtime error:|unexpected event|Assertion|Segmentation")
 REST = 45  # seconds in which all must come to rest
 GROWTH = 600  # KiB of private memory, without sanitizers
+STRANGER = "#64321"  # a user and a group that need no account
+ROLES = (b"nclust-logger", b"nclust-closer")
+HOSTILE = [("unclosable", "notify"), ("unclosable", "flood"),
+           ("unclosable", "channel"), ("unclosable", "unread"),
+           ("unclosable", "control"), ("greedy", "notify"), ("greedy", "bind")]
 
 
 class Failure(Exception):
@@ -88,14 +94,22 @@ class Torture:
     def __init__(self, args):
         self.args = args
         self.random = random.Random(args.seed)
-        self.dir = tempfile.mkdtemp(prefix="nclust-torture.")
+        self.dir = tempfile.mkdtemp(prefix="nt.")
         os.chmod(self.dir, 0o755)
         self.run_dir = self.dir + "/run"
         os.mkdir(self.run_dir)
-        self.ports = [free_port(), free_port()]
+        self.talks = self.dir + "/talk"
+        self.reports = self.dir + "/reports"
+        for place in self.talks, self.reports:  # of all users
+            os.mkdir(place)
+            os.chmod(place, 0o1777)
+        self.as_root = os.geteuid() == 0
+        self.ports = [free_port(), free_port(), free_port()]
         self.ini = self.dir + "/rack.ini"
         self.control = self.run_dir + "/rack/control"
         self.log = self.dir + "/log"
+        if self.as_root:
+            self.bring_to_strangers()
         self.nclust = None
         self.waiting = []
         self.stopped = set()
@@ -104,12 +118,40 @@ class Torture:
         self.done = {}
         self.last = []
 
+    def bring_to_strangers(self):
+        """Who runs them may be kept out of the place where they were built."""
+        for name in "fixtures", "servers":
+            place = self.dir + "/" + name
+            shutil.copytree(getattr(self.args, name), place)
+            setattr(self.args, name, place)
+        subprocess.run(["chmod", "-R", "go=rX", self.args.fixtures,
+                        self.args.servers], check=True)
+
     # ---- the file ----
+
+    def hostile(self, server, how):
+        """A cluster of two that harm nclust without end, in this way."""
+        where = self.control if server == "unclosable" else self.ports[2]
+        return {"command": "python3 %s/%s.py %s %s" % (
+                    self.args.servers, server, how, where),
+                "ready": "notify", "ipc": "on", "limit-nofile": 5000,
+                "drain-timeout": "1s",
+                "intercept": "on" if how == "bind" else "off"}
 
     def fixture(self, name):
         return self.args.fixtures + "/" + name
 
     def good(self):
+        clusters = self.peaceful()
+        if self.as_root:
+            # what it passes takes a while to be closed: not when all rests
+            clusters["hostile"] = self.hostile("greedy", "notify")
+            for name, keys in clusters.items():
+                if name not in ("plain", "keeper"):
+                    keys.update(user=STRANGER, group=STRANGER)
+        return clusters
+
+    def peaceful(self):
         return {
             "web": {"command": self.fixture("serve") + " --notify",
                     "listen": ["unix:%s/web" % self.dir, "127.0.0.1:0"],
@@ -128,7 +170,7 @@ class Torture:
             "busy": {"command": self.fixture("binder") + " tcp4 flood",
                      "workers": 1, "ready": "alive:50ms"},
             # tells its siblings whatever it is told to
-            "talk": {"command": self.fixture("talk") + " " + self.dir,
+            "talk": {"command": self.fixture("talk") + " " + self.talks,
                      "ready": "alive:50ms", "ipc": "on", "relay": "others"},
             # never stopped by itself: when all have ended, so does nclust
             "keeper": {"command": "/bin/sleep 3600", "ready": "alive:50ms"},
@@ -136,6 +178,8 @@ class Torture:
 
     def write(self, clusters, extra=""):
         with open(self.ini + ".new", "w") as out:
+            if self.as_root:
+                out.write("[nclust]\ncontrol-group = %s\n" % STRANGER)
             for name, keys in clusters.items():
                 out.write("[cluster:%s]\n" % name)
                 keys = {"workers": 2, "stop-timeout": "1s",
@@ -214,7 +258,10 @@ class Torture:
         env = dict(os.environ, NCLUST_RUNTIME_DIR=self.run_dir)
         for name in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"):
             env.pop(name, None)
-        env.setdefault("ASAN_OPTIONS", "detect_leaks=1")
+        env.setdefault("ASAN_OPTIONS",
+                       "detect_leaks=1:log_path=%s/of" % self.reports)
+        env.setdefault("UBSAN_OPTIONS",
+                       "print_stacktrace=1:log_path=%s/of" % self.reports)
         self.write(self.good())
         with open(self.log, "ab") as log:
             self.nclust = subprocess.Popen(
@@ -229,19 +276,21 @@ class Torture:
         except OSError:
             return []
 
-    def loggers(self):
+    def helpers(self, roles=ROLES):
+        """The loggers, and the process that closes descriptors."""
         found = []
         for pid in self.children():
             try:
                 with open("/proc/%d/cmdline" % pid, "rb") as f:
-                    if f.read().startswith(b"nclust-logger"):
+                    if f.read().startswith(roles):
                         found.append(pid)
             except OSError:
                 pass
         return found
 
     def workers(self):
-        return [p for p in self.children() if p not in self.loggers()]
+        helpers = self.helpers()
+        return [p for p in self.children() if p not in helpers]
 
     def kill(self, pid, number):
         try:
@@ -252,18 +301,19 @@ class Torture:
     def connect(self, patience=20):
         """It may have to be made anew, or be refused while all are taken."""
         end = time.monotonic() + 20
+        why = None
         while True:
             try:
                 control = Control(self.control, patience)
                 if control.line().get("method") == "hello":
                     return control
                 control.close()
-            except (OSError, ValueError):
-                pass
+            except (OSError, ValueError) as error:
+                why = error
             if self.nclust.poll() is not None:
                 raise Failure("ended with %d" % self.nclust.returncode)
             if time.monotonic() > end:
-                raise Failure("the control socket does not answer")
+                raise Failure("the control socket: %r" % why)
             time.sleep(0.05)
 
     def ask(self, method, **params):
@@ -323,6 +373,9 @@ class Torture:
 
     def op_reload(self):
         clusters = self.good()
+        if self.as_root:
+            clusters["hostile"].update(self.hostile(
+                *self.random.choice(HOSTILE)))
         for _ in range(self.random.randrange(4)):
             if "plain" in clusters:
                 clusters = self.mutate(clusters)
@@ -389,8 +442,8 @@ class Torture:
         time.sleep(0.05)
         self.kill(self.pid, signal.SIGCONT)
 
-    def op_logger(self):
-        for pid in self.loggers():
+    def op_helper(self):
+        for pid in self.helpers(self.random.choice(ROLES)):
             self.kill(pid, self.random.choice(
                 [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM]))
 
@@ -565,6 +618,9 @@ class Torture:
                 self.memory, memory))
 
     def look_for_signs(self):
+        for name in os.listdir(self.reports):
+            with open(self.reports + "/" + name, errors="replace") as report:
+                raise Failure("a sanitizer: " + report.read())
         with open(self.log, errors="replace") as log:
             for line in log:
                 if BAD_SIGNS.search(line):
@@ -579,11 +635,12 @@ class Torture:
             self.op_stop_cluster: 2, self.op_kill: 8, self.op_freeze: 3,
             self.op_thaw: 3, self.op_signal: 3, self.op_signal_verb: 2,
             self.op_stand_still: 2, self.op_job_control: 2,
-            self.op_logger: 2, self.op_few_descriptors: 3,
+            self.op_helper: 3, self.op_few_descriptors: 3,
             self.op_unlink: 1, self.op_garbage: 4, self.op_notify: 3,
         }
         end = time.monotonic() + self.args.seconds
         count = 0
+        self.op_reload()
         while time.monotonic() < end:
             op = self.random.choices(list(weights), list(weights.values()))[0]
             self.last = self.last[-30:] + [op.__name__]
@@ -595,6 +652,7 @@ class Torture:
             count += 1
             if count % 60 == 0:
                 self.rest()
+                self.op_reload()
                 print("torture: %d operations, %d KiB, %d descriptors" % (
                     count, self.private(), len(self.descriptors())),
                     flush=True)
@@ -648,6 +706,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--nclust", required=True)
     parser.add_argument("--fixtures", required=True)
+    parser.add_argument("--servers", required=True)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--sanitized", action="store_true")
@@ -655,6 +714,7 @@ def main():
     args = parser.parse_args()
     args.nclust = os.path.abspath(args.nclust)
     args.fixtures = os.path.abspath(args.fixtures)
+    args.servers = os.path.abspath(args.servers)
     torture = Torture(args)
     failed = True
     try:
