@@ -54,7 +54,9 @@ const struct verb verbs[] = {
 		.manual =
 			"Checks all of the file first. If it has mistakes they "
 			"are told with their lines, nothing is changed, and "
-			"the exit status is 78.",
+			"the exit status is 78. It fails, too, if the file or "
+			"the users that it names cannot be looked up within 5 "
+			"s.",
 		.options = OPTIONS_CHANGE | OPTION_DROP_PORTS,
 		.words = WORDS_TARGET,
 		.method = METHOD_RELOAD,

@@ -319,7 +319,6 @@ static int parse_value(const struct place_option *o, void *field,
 	unsigned n = 0;
 	uint64_t size = 0;
 	bool on = true;
-	long ignored;
 
 	switch (o->kind) {
 	case KIND_NAME:
@@ -337,7 +336,7 @@ static int parse_value(const struct place_option *o, void *field,
 	case KIND_MODE:
 		return value_octal(field, value, err);
 	case KIND_OWNER:
-		return value_user(field, &ignored, value, err);
+		return value_user(field, NULL, value, err);
 	case KIND_GROUP:
 		return value_group(field, value, err);
 	case KIND_TRISTATE:

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/login.h"
 #include "config/pairs.h"
 
 #include <assert.h>
@@ -214,12 +215,15 @@ static void check_user(const struct check *k)
 {
 	struct cluster_settings *c = k->c;
 
-	if (c->user == NULL || c->group != NULL)
-		return;
-	c->gid = c->user_gid;
-	if (c->gid == -1 && !is_bad(k, "group"))
-		fault(k, "user", "'%s' has no group of its own: set 'group'",
-			c->user);
+	if (c->user != NULL && c->group == NULL) {
+		c->gid = c->user_gid;
+		if (c->gid == -1 && !is_bad(k, "group"))
+			fault(k, "user",
+				"'%s' has no group of its own: set 'group'",
+				c->user);
+	}
+	if (c->uid >= 0 && login_find(c) == -1)
+		faults_add(k->faults, EX_OSERR, "out of memory");
 }
 
 static bool has_stream(const struct cluster_settings *c)

@@ -766,6 +766,8 @@ void field_put_all(
 	if (row->type == OPT_USER) {
 		(void)buffer_append(out, &c->uid, sizeof(c->uid));
 		(void)buffer_append(out, &c->user_gid, sizeof(c->user_gid));
+		(void)buffer_append(
+			out, c->groups, c->group_count * sizeof(*c->groups));
 	}
 	if (row->type == OPT_GROUP && c->group != NULL)
 		(void)buffer_append(out, &c->gid, sizeof(c->gid));

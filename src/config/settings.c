@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/login.h"
 #include "config/origin.h"
 
 #include <assert.h>
@@ -104,6 +105,7 @@ void cluster_settings_unref(struct cluster_settings *c)
 	if (c == NULL || --c->refs > 0)
 		return;
 	clear_all("cluster", c);
+	login_clear(c);
 	free(c->name);
 	free(c);
 }

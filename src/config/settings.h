@@ -185,12 +185,16 @@ struct cluster_settings {
 	char *chroot;
 	char *user; /* as written; the ids are resolved */
 	char *group;
-	long uid;           /* -1: inherited */
-	long gid;           /* -1: inherited; with `user` alone: that user's */
-	long user_gid;      /* the group of `user` itself; -1: not known */
-	int umask;          /* -1: inherited */
-	int nice;           /* INT_MIN: inherited */
-	struct strings env; /* K=V, in order; no K twice */
+	long uid;      /* -1: inherited */
+	long gid;      /* -1: inherited; with `user` alone: that user's */
+	long user_gid; /* the group of `user` itself; -1: not known */
+	char *login;   /* of `uid` (login.h); NULL: it has no entry */
+	char *home;
+	gid_t *groups; /* the supplementary ones; NULL: inherited */
+	size_t group_count;
+	int umask;               /* -1: inherited */
+	int nice;                /* INT_MIN: inherited */
+	struct strings env;      /* K=V, in order; no K twice */
 	struct strings env_file; /* paths */
 	bool clear_env;
 	bool no_new_privs;

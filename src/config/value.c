@@ -197,15 +197,16 @@ int value_user(long *uid, long *gid, const char *text, struct error *err)
 
 	if (kind == -1)
 		return -1;
+	if (kind == 0 && gid == NULL)
+		return 0;
 	errno = 0;
 	entry = kind == 0 ? getpwuid((uid_t)*uid) : getpwnam(text);
 	if (entry == NULL && kind == 1)
 		return value_wanted(err, text, "a user that exists");
-	*gid = -1;
-	if (entry != NULL) {
+	if (entry != NULL)
 		*uid = (long)entry->pw_uid;
-		*gid = (long)entry->pw_gid;
-	}
+	if (gid != NULL)
+		*gid = entry != NULL ? (long)entry->pw_gid : -1;
 	return 0;
 }
 

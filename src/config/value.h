@@ -43,7 +43,7 @@ int value_percent(unsigned *out, const char *text, struct error *err);
 /*
  * A user or group by name, or by number as "#1000"; a bare number is refused,
  * as it may have been meant as a name.  *gid: the user's own group, -1 where
- * the number has no entry.
+ * the number has no entry; with NULL a number is not looked up.
  */
 int value_user(long *uid, long *gid, const char *text, struct error *err);
 int value_group(long *gid, const char *text, struct error *err);

@@ -9,50 +9,11 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-
-gid_t *privilege_groups(long uid, long gid, size_t *count)
-{
-	const struct passwd *entry;
-	gid_t primary = NOBODY; /* of a uid without a name or a group */
-	gid_t *list = NULL;
-	int room = 32;
-	int n;
-
-	*count = 0;
-	errno = 0;
-	entry = getpwuid((uid_t)uid);
-	if (entry == NULL && errno == ENOMEM)
-		return NULL;
-	if (gid >= 0)
-		primary = (gid_t)gid;
-	else if (entry != NULL)
-		primary = entry->pw_gid;
-	do {
-		gid_t *more = reallocarray(list, (size_t)room, sizeof(*list));
-
-		if (!more) {
-			free(list);
-			return NULL;
-		}
-		list = more;
-		n = room;
-		room *= 2;
-		if (entry == NULL) {
-			*list = primary;
-			n = 1;
-			break;
-		}
-	} while (getgrouplist(entry->pw_name, primary, list, &n) == -1 &&
-		room <= 1 << 18);
-	*count = (size_t)n;
-	return list;
-}
 
 bool privilege_has(int capability)
 {

@@ -10,9 +10,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The supplementary groups of a user (heap, *count), for spawn plans; with no
- * passwd entry for the uid: only gid.  NULL: out of memory. */
-gid_t *privilege_groups(long uid, long gid, size_t *count);
 /* Does this process have the capability (CAP_...) in its effective set? */
 bool privilege_has(int capability);
 /* euid or egid differ from the real ones: nclust must not run setuid. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/accept/accepting.h"
+#include "supervisor/common/carry_settings.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/control/clients.h"

@@ -394,11 +394,14 @@ int carry_get_one(struct carry_reader *r, const struct carried *what, void *to,
 void *carry_at(const struct carry_reader *r, enum carry_kind kind,
 	const struct handover_field *f)
 {
-	const struct carry_list services = {
-		(void **)r->sup->services, r->sup->service_count, 0};
-	const struct carry_list *list =
-		kind == CARRY_OF_CLUSTERS ? &services : &r->lists[kind];
+	const struct carry_list *list = &r->lists[kind];
+	struct carry_list services;
 
+	if (kind == CARRY_OF_CLUSTERS) {
+		services = (struct carry_list){
+			(void **)r->sup->services, r->sup->service_count, 0};
+		list = &services;
+	}
 	return f->type == HANDOVER_U64 && f->u < list->count ? list->list[f->u]
 							     : NULL;
 }

@@ -18,6 +18,7 @@ struct channel_speaker;
 struct connection;
 struct holding;
 struct json_writer;
+struct reload_result;
 struct worker_kind;
 
 struct kept {
@@ -126,6 +127,10 @@ struct part {
 	void (*settle)(struct supervisor *sup);
 	/* An upgrade is done, or has failed; `text` says more. */
 	void (*upgraded)(struct supervisor *sup, const char *text, bool failed);
+	/* A reload has changed what `result` says; or `failed`, and nothing is
+	 * changed. */
+	void (*reloaded)(struct supervisor *sup, struct reload_result *result,
+		bool failed);
 	/* Must an upgrade wait for something that this cluster does? */
 	bool (*rolls)(const struct service *service);
 

@@ -197,6 +197,7 @@ void client_done(struct client *c)
 	c->expected = NULL;
 	c->expected_count = 0;
 	c->expects_end = false;
+	c->expects_reload = false;
 	/* a part of the next line may have come meanwhile */
 	if (c->state == CLIENT_WAITING && c->in.len > 0) {
 		c->line_since = clock_now();
@@ -774,4 +775,5 @@ const struct part control_part = {
 	.end = control_on_end,
 	.settle = control_on_settle,
 	.upgraded = control_on_upgraded,
+	.reloaded = control_on_reloaded,
 };

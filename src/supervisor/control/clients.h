@@ -59,6 +59,7 @@ struct client {
 	size_t expected_count;
 	bool expects_end; /* of the whole instance */
 	bool expects_upgrade;
+	bool expects_reload; /* the configuration is being read for it */
 	bool failed;
 	char outcome[600]; /* the sentence of the result or error */
 	/* CLIENT_STATUS: where the next slice begins */

@@ -92,12 +92,12 @@ static bool is_fulfilled(const struct client *c)
 	for (size_t i = 0; i < c->expected_count; i++)
 		if (!c->expected[i].met)
 			return false;
-	return !c->expects_end && !c->expects_upgrade;
+	return !c->expects_end && !c->expects_upgrade && !c->expects_reload;
 }
 
 static void wait_or_finish(struct client *c)
 {
-	if (c->request.no_wait || is_fulfilled(c)) {
+	if ((c->request.no_wait && !c->expects_reload) || is_fulfilled(c)) {
 		request_finish(c);
 		return;
 	}
@@ -458,25 +458,43 @@ static void await_reload(struct client *c, struct service *s)
 
 static int reload(struct client *c, const struct target *t, struct error *err)
 {
-	struct reload_result result;
-	int got = reload_run(c->sup, false, c->request.drop_ports, &result);
-	const char *text = buffer_text(&result.text);
-
 	(void)t;
-	(void)err; /* `err` may be too short for the text */
+	if (reload_begin(c->sup, false, c->request.drop_ports, err) == -1)
+		return CONTROL_FAILED;
+	c->expects_reload = true;
+	c->failed = true; /* unless it comes to something else */
+	(void)text_copy(c->outcome, sizeof(c->outcome),
+		"nclust ended before it had read the configuration");
+	return UNDER_WAY;
+}
+
+static void tell_reloaded(
+	struct client *c, struct reload_result *result, bool failed)
+{
+	const char *text = buffer_text(&result->text);
+
 	if (text == NULL)
 		text = "out of memory";
-	if (got == 0) {
-		(void)text_copy(c->outcome, sizeof(c->outcome), text);
-		for (size_t i = 0; i < c->sup->service_count; i++)
-			await_reload(c, c->sup->services[i]);
-	} else {
+	c->expects_reload = c->failed = false;
+	if (failed) {
 		client_error(c,
-			result.bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED,
+			result->bad_config ? CONTROL_BAD_CONFIG
+					   : CONTROL_FAILED,
 			text);
+		return;
 	}
-	reload_result_fini(&result);
-	return got == 0 ? UNDER_WAY : ANSWERED;
+	(void)text_copy(c->outcome, sizeof(c->outcome), text);
+	for (size_t i = 0; i < c->sup->service_count; i++)
+		await_reload(c, c->sup->services[i]);
+	wait_or_finish(c);
+}
+
+void control_on_reloaded(
+	struct supervisor *sup, struct reload_result *result, bool failed)
+{
+	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
+		if (c->expects_reload)
+			tell_reloaded(c, result, failed);
 }
 
 static int upgrade(struct client *c, const struct target *t, struct error *err)

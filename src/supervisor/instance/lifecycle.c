@@ -9,6 +9,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/instance/reread.h"
 #include "supervisor/instance/stopwait.h"
 
 /* A slot that dies so often before any worker was ready fails the start of a
@@ -228,8 +229,22 @@ void lifecycle_look(struct supervisor *sup)
 	ev_break(sup->loop, EVBREAK_ALL);
 }
 
+static void instance_on_reap(struct supervisor *sup, pid_t pid)
+{
+	(void)pid;
+	reread_ended(sup);
+}
+
+static bool instance_on_rolls(const struct service *service)
+{
+	return service->sup->instance.reread != NULL;
+}
+
 const struct part instance_part = {
 	.name = "instance",
+	.owns = reread_is,
+	.reap = instance_on_reap,
+	.rolls = instance_on_rolls,
 	.report = instance_on_report,
 	.ended = instance_on_ended,
 	.go_on = instance_on_go_on,

@@ -7,6 +7,7 @@
 #include "os/fdpass.h"
 #include "protocol/notify.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/instance/reread.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -304,6 +305,7 @@ void instance_on_end(struct supervisor *sup)
 {
 	struct manager *m = sup->instance.manager;
 
+	reread_fini(sup);
 	if (m == NULL)
 		return;
 	stop_waiting(sup);

@@ -10,6 +10,7 @@
 #include "supervisor/workers/budget.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/instance/rename.h"
+#include "supervisor/instance/reread.h"
 #include "supervisor/sockets/segment.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
@@ -307,32 +308,18 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 	log_set_level((enum log_level)sup->settings->log_level);
 }
 
-int reload_run(struct supervisor *sup, bool restart, bool drops_ports,
+int reload_run(struct supervisor *sup, struct settings *settings,
+	const char *mistakes, bool restart, bool drops_ports,
 	struct reload_result *result)
 {
-	struct plan plan = {.drops_ports = drops_ports};
-	struct faults faults;
+	struct plan plan = {.settings = settings, .drops_ports = drops_ports};
 	struct error err;
 	int got = -1;
 
 	*result = (struct reload_result){0};
 	buffer_init(&result->text, 60000);
-	if (sup->settings->config_file == NULL) {
-		(void)buffer_string(&result->text,
-			"there is no configuration file to read again: nclust "
-			"was started with a command line");
-		return -1;
-	}
-	manager_reloading(sup);
-	faults_init(&faults);
-	if (config_reread(&plan.settings, sup->launch.argc, sup->launch.argv,
-		    &faults) == -1) {
-		plan.settings = NULL;
-		result->bad_config = true;
-		(void)buffer_append(
-			&result->text, faults.text.data, faults.text.len);
-		if (result->text.len > 0)
-			result->text.len--; /* the last newline */
+	if (settings == NULL) {
+		(void)buffer_string(&result->text, mistakes);
 	} else if (look_at_old(sup, &plan) == -1) {
 		(void)buffer_string(&result->text, "out of memory");
 	} else if (check(sup, &plan, &err) == -1 ||
@@ -342,7 +329,6 @@ int reload_run(struct supervisor *sup, bool restart, bool drops_ports,
 		commit(sup, &plan, restart, result);
 		got = 0;
 	}
-	faults_fini(&faults);
 	plan_fini(&plan);
 	if (sup->instance.ready_once)
 		manager_ready(sup);
@@ -361,6 +347,43 @@ void reload_result_fini(struct reload_result *result)
 	buffer_fini(&result->text);
 }
 
+static void on_read(struct supervisor *sup, struct settings *settings,
+	const char *mistakes, bool bad)
+{
+	struct instance *in = &sup->instance;
+	struct reload_result result;
+	bool restart = in->reload_restarts;
+	bool drops_ports = in->reload_drops;
+	int got;
+
+	in->reload_restarts = in->reload_drops = false;
+	if (in->stopping) {
+		settings_free(settings);
+		settings = NULL;
+		mistakes = "nclust is stopping";
+	}
+	got = reload_run(
+		sup, settings, mistakes, restart, drops_ports, &result);
+	result.bad_config = bad;
+	PARTS(reloaded, sup, &result, got == -1);
+	reload_result_fini(&result);
+}
+
+int reload_begin(struct supervisor *sup, bool restart, bool drops_ports,
+	struct error *err)
+{
+	if (sup->settings->config_file == NULL)
+		return error_set(err, 0,
+			"there is no configuration file to read again: nclust "
+			"was started with a command line");
+	if (reread_begin(sup, on_read, err) == -1)
+		return -1;
+	manager_reloading(sup);
+	sup->instance.reload_restarts |= restart;
+	sup->instance.reload_drops |= drops_ports;
+	return 0;
+}
+
 static void restart_all(struct supervisor *sup)
 {
 	const struct roll roll = {.slot = SLOT_ALL};
@@ -374,14 +397,13 @@ static void restart_all(struct supervisor *sup)
 
 void reload_from_signal(struct supervisor *sup, bool restart)
 {
-	struct reload_result result;
+	struct error err;
 
 	if (sup->instance.stopping)
 		return;
-	if (restart && sup->settings->config_file == NULL) {
+	if (restart && sup->settings->config_file == NULL)
 		restart_all(sup);
-		return;
-	}
-	(void)reload_run(sup, restart, false, &result);
-	reload_result_fini(&result);
+	else if (reload_begin(sup, restart, false, &err) == -1)
+		news_say(sup, LOG_ERROR, "reload-failed",
+			"reload failed, nothing was changed: %s", err.text);
 }

@@ -12,9 +12,13 @@
  * a member of struct supervisor (common/state.h).
  */
 struct manager;
+struct reread;
 
 struct instance {
 	struct manager *manager; /* NULL: there is none */
+	struct reread *reread;   /* of a reload under way, or NULL */
+	bool reload_restarts;    /* … which restarts all workers */
+	bool reload_drops;       /* … whose workers may listen on less */
 	bool ready_once;         /* every cluster was ready as a whole */
 	bool start_failed;
 	bool stopping; /* the whole instance */

@@ -34,7 +34,5 @@ extern const struct carried carried_supervisor; /* a group of its own */
 extern const struct carried carried_settings;   /* of the instance */
 extern const struct carried carried_core;       /* of a cluster */
 extern const struct carried carried_binary;
-extern const struct carried carried_cluster; /* one of the settings */
-extern const struct carried carried_instance;
 
 #endif

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,15 +178,15 @@ static int put_env_file(struct recipe *r, const char *path, struct error *err)
 }
 
 /* A program that runs as somebody else must not find our HOME. */
-static int put_home(struct recipe *r, long uid)
+static int put_home(struct recipe *r)
 {
-	const struct passwd *pw = getpwuid((uid_t)uid);
+	const struct cluster_settings *s = r->settings;
 
-	if (pw == NULL)
+	if (s->login == NULL)
 		return 0;
-	if (put_pair(r, "HOME", pw->pw_dir) == -1 ||
-		put_pair(r, "USER", pw->pw_name) == -1 ||
-		put_pair(r, "LOGNAME", pw->pw_name) == -1)
+	if (put_pair(r, "HOME", s->home) == -1 ||
+		put_pair(r, "USER", s->login) == -1 ||
+		put_pair(r, "LOGNAME", s->login) == -1)
 		return -1;
 	return 0;
 }
@@ -200,7 +199,7 @@ static int make_environment(struct recipe *r, struct error *err)
 		if (!is_private(*e) && !(s->accept && peer_is_variable(*e)) &&
 			put_env(r, *e) == -1)
 			goto memory;
-	if (s->user != NULL && s->uid >= 0 && put_home(r, s->uid) == -1)
+	if (s->user != NULL && s->uid >= 0 && put_home(r) == -1)
 		goto memory;
 	for (size_t i = 0; i < s->env_file.count; i++)
 		if (put_env_file(r, s->env_file.list[i], err) == -1)
@@ -270,11 +269,13 @@ static int make_groups(struct recipe *r, struct error *err)
 {
 	const struct cluster_settings *s = r->settings;
 
-	if (s->uid < 0)
+	if (s->groups == NULL)
 		return 0;
-	r->groups = privilege_groups(s->uid, s->gid, &r->group_count);
+	r->groups = reallocarray(NULL, s->group_count, sizeof(*r->groups));
 	if (r->groups == NULL)
 		return error_set(err, ENOMEM, "groups of '%s'", s->user);
+	(void)memcpy(r->groups, s->groups, s->group_count * sizeof(*r->groups));
+	r->group_count = s->group_count;
 	return 0;
 }
 

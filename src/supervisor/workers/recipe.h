@@ -5,8 +5,7 @@
 #include "supervisor/common/state.h"
 
 /* A recipe is what all workers of one generation share.  It is made when the
- * generation begins (so each rolling restart reads env-file, PATH and groups
- * anew), and dropped when no more workers can be started from it. */
+ * generation begins (so each rolling restart reads env-file and PATH anew), and dropped when no more workers can be started from it. */
 
 /* The recipe of a generation, made on first use.  NULL and `err`. */
 struct recipe *recipe_get(struct service *service, unsigned generation,

@@ -361,3 +361,50 @@ config_has() {
 	kill -WINCH "$NCLUST_PID"
 	wait_logged 'received SIGWINCH'
 }
+
+# in_its_mounts COMMAND...: run it where nclust sees the same files.
+in_its_mounts() {
+	nsenter -t "$NCLUST_PID" -m "$@"
+}
+
+@test "a name service that does not answer holds up the reload alone" {
+	need_root
+	need nsenter
+	unshare -m true 2>/dev/null || skip "needs mount namespaces"
+	nclust_under unshare -m
+	write_ini 'user = nobody'
+	start_file
+	before=$(pids)
+
+	# whoever looks up a user waits for a writer from now on
+	mkfifo -m 644 "$DIR/passwd"
+	in_its_mounts mount --bind "$DIR/passwd" /etc/passwd
+	write_ini 'user = nobody' 'stop-timeout = 1s'
+	nclust reload "$INSTANCE" >"$DIR/said" 2>&1 3>&- &
+	reload=$!
+	poll_until 10 is_looking_up "$NCLUST_PID"
+	[ "$(pids)" = "$before" ]
+	kill -HUP "$NCLUST_PID" # begins the look-up again
+	nclust restart "$INSTANCE"
+	[ "$(cluster .generation)" -eq 2 ]
+	run ! config_has 'stop-timeout = 1s'
+	status=0
+	wait "$reload" || status=$?
+	[ "$status" -eq 1 ]
+	grep -q 'not read within 5 s: .*name service' "$DIR/said"
+
+	in_its_mounts umount /etc/passwd
+	run nclust reload "$INSTANCE"
+	[ "$status" -eq 0 ]
+	config_has 'stop-timeout = 1s'
+}
+
+# is_looking_up PID: has it a child that waits in open(2) of a FIFO?
+is_looking_up() {
+	local child
+
+	for child in $(cat "/proc/$1/task/$1/children"); do
+		grep -qx wait_for_partner "/proc/$child/wchan" && return 0
+	done
+	return 1
+}

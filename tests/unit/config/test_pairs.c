@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "config/login.h"
 #include "config/pairs.h"
 
 #include "config/config.h"
@@ -102,6 +103,7 @@ static struct cluster_settings *rebuilt(const struct cluster_settings *c)
 	again->uid = c->uid;
 	again->gid = c->gid;
 	again->user_gid = c->user_gid;
+	ck_assert_int_eq(again->uid >= 0 ? login_find(again) : 0, 0);
 	return again;
 }
 

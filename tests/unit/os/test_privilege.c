@@ -21,40 +21,6 @@
 static struct error err;
 static char out[65536];
 
-START_TEST(the_groups_of_a_user_are_found)
-{
-	struct passwd *entry = getpwuid(geteuid());
-	size_t count;
-	gid_t *groups;
-	bool found = false;
-
-	if (!entry)
-		return; /* a user without a name, as in some containers */
-	groups = privilege_groups((long)geteuid(), 4242, &count);
-	ck_assert_ptr_nonnull(groups);
-	for (size_t i = 0; i < count; i++)
-		found = found || groups[i] == 4242;
-	ck_assert(found);
-	free(groups);
-	groups = privilege_groups((long)geteuid(), -1, &count);
-	ck_assert_uint_ge(count, 1);
-	ck_assert_uint_eq(groups[0], entry->pw_gid);
-	free(groups);
-}
-END_TEST
-
-START_TEST(a_uid_without_a_name_has_its_group_only)
-{
-	size_t count;
-	gid_t *groups = privilege_groups(3999999999L, 4242, &count);
-
-	ck_assert_ptr_nonnull(groups);
-	ck_assert_uint_eq(count, 1);
-	ck_assert_uint_eq(groups[0], 4242);
-	free(groups);
-}
-END_TEST
-
 START_TEST(capabilities_are_known)
 {
 	struct capset set;
@@ -218,8 +184,6 @@ int main(int argc, char **argv)
 
 	os_main(argc, argv);
 	tc = tcase_create("privilege");
-	tcase_add_test(tc, the_groups_of_a_user_are_found);
-	tcase_add_test(tc, a_uid_without_a_name_has_its_group_only);
 	tcase_add_test(tc, capabilities_are_known);
 	tcase_add_test(tc, running_setuid_is_seen);
 	tcase_add_test(tc, a_range_of_descriptors_is_marked_either_way);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/common/carry_settings.h"
 #include "supervisor/upgrade/carry.h"
 
 #include "supervisor/accept/accepting.h"
@@ -104,6 +105,9 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, commands.helpers), /* parts of those they run for */
 	NOT(supervisor, commands.hooks),
 	NOT(supervisor, instance.stopping), /* no upgrade then */
+	NOT(supervisor, instance.reload_drops),
+	NOT(supervisor, instance.reload_restarts),
+	NOT(supervisor, instance.reread),
 	NOT(supervisor, instance.stop_at_once),
 	NOT(supervisor, instance.start_failed),
 	NOT(supervisor, instance.over),
@@ -197,6 +201,7 @@ static const struct gap client_gaps[] = {
 	NOT(client, expected_count),
 	NOT(client, status_service),
 	NOT(client, writer.out),
+	NOT(client, expects_reload),     /* no upgrade then */
 	NOT(client, request.scale_kind), /* done with */
 	NOT(client, request.has_canary),
 	NOT(client, request.canary),
@@ -314,7 +319,7 @@ static const struct {
 		"33b 34u 35i 36f 37u 38b 125x",
 		GAPS(supervisor_gaps)},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
-	{"settings", &carried_cluster, "1i 2i 3i 100t", NULL, 0},
+	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 124x 100t", NULL, 0},
 	{"instance", &carried_instance, "1i 2b 100t", NULL, 0},
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/upgrade/carry.h"
+#include "supervisor/common/carry_settings.h"
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/login.h"
 #include "config/pairs.h"
 
 #include <stdlib.h>
@@ -14,6 +15,9 @@ static const struct plain_row settings_rows[] = {
 	PLAIN(1, cluster_settings, uid, SIGNED),
 	PLAIN(2, cluster_settings, gid, SIGNED),
 	PLAIN(3, cluster_settings, user_gid, SIGNED),
+	PLAIN(4, cluster_settings, login, HEAP),
+	PLAIN(5, cluster_settings, home, HEAP),
+	CARRY_BYTES(CARRY_GROUPS, cluster_settings, groups, group_count),
 	PLAIN_MUST(CARRY_TEXT, cluster_settings, name, HEAP),
 };
 
@@ -152,6 +156,9 @@ static int cluster_done(struct carry_reader *r, void *to)
 
 	(void)r;
 	pairs_finish_cluster(s);
+	/* an older nclust has not carried what it knew of the user */
+	if (s->uid >= 0 && s->groups == NULL && login_find(s) == -1)
+		return -1;
 	return s->command.count > 0 ? 0 : -1;
 }
 
@@ -270,3 +277,55 @@ const struct carried carried_instance = {
 	.make = make_instance,
 	.done = instance_done,
 };
+
+/* ---- settings alone ---- */
+
+struct alone {
+	struct settings *settings;
+};
+
+static const struct plain_row alone_rows[] = {
+	CARRY_REFERRED(CARRY_SETTINGS, &carried_cluster, CARRY_OF_SETTINGS),
+	CARRY_GROUP(CARRY_INSTANCE, alone, settings, &carried_instance),
+};
+
+static const struct carried carried_alone = {
+	.called = "the settings",
+	CARRIED_ROWS(alone_rows, alone),
+};
+
+int settings_write(struct carry_writer *c, struct settings *s)
+{
+	const struct alone alone = {s};
+
+	*c = (struct carry_writer){0};
+	buffer_init(&c->out, HANDOVER_SIZE_MAX);
+	buffer_init(&c->descriptors, 0);
+	/* the first pass collects the clusters, which are written first */
+	handover_begin(&c->w, NULL);
+	carry_put_all(c, &carried_alone, &alone);
+	handover_begin(&c->w, &c->out);
+	carry_put_all(c, &carried_alone, &alone);
+	return handover_end(&c->w, &carry_variant.version);
+}
+
+struct settings *settings_read(const void *data, size_t len, struct error *err)
+{
+	struct carry_reader r = {.err = err};
+	struct carry_list *list = &r.lists[CARRY_OF_SETTINGS];
+	struct handover_reader in;
+	struct alone alone = {NULL};
+
+	*err->text = '\0';
+	if (handover_open_for_reading(&in, data, len,
+		    carry_variant.version.major, &r.version, err) == -1)
+		return NULL;
+	if (carry_get_all(&r, &carried_alone, &alone, &in) == -1) {
+		settings_free(alone.settings);
+		alone.settings = NULL;
+	}
+	for (size_t i = 0; i < list->count; i++)
+		cluster_settings_unref(list->list[i]);
+	free(list->list);
+	return alone.settings;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CARRY_SETTINGS_H
+#define SUPERVISOR_CARRY_SETTINGS_H
+
+#include "supervisor/common/carried.h"
+
+/* Settings as bytes, and back, with all that was looked up for them. */
+
+extern const struct carried carried_cluster; /* one of the settings */
+extern const struct carried carried_instance;
+
+/* Write them alone into c->out.  -1: out of memory; call carry_fini() in either
+ * case. */
+int settings_write(struct carry_writer *c, struct settings *s);
+/* The same settings, the caller's; NULL and `err`. */
+struct settings *settings_read(const void *data, size_t len, struct error *err);
+
+#endif

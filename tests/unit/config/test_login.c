@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "config_lib.h"
+
+#include "config/login.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+
+START_TEST(the_groups_of_a_user_are_found)
+{
+	const struct passwd *entry = getpwuid(geteuid());
+	struct cluster_settings c = {.uid = (long)geteuid(), .gid = 4242};
+	bool found = false;
+
+	if (entry == NULL)
+		return; /* a user without a name, as in some containers */
+	ck_assert_int_eq(login_find(&c), 0);
+	for (size_t i = 0; i < c.group_count; i++)
+		found = found || c.groups[i] == 4242;
+	ck_assert(found);
+	c.gid = -1;
+	ck_assert_int_eq(login_find(&c), 0);
+	ck_assert_uint_ge(c.group_count, 1);
+	entry = getpwuid(geteuid());
+	ck_assert_uint_eq(c.groups[0], entry->pw_gid);
+	ck_assert_str_eq(c.home, entry->pw_dir);
+	ck_assert_str_eq(c.login, entry->pw_name);
+	login_clear(&c);
+}
+END_TEST
+
+START_TEST(a_uid_without_a_name_has_its_group_only)
+{
+	struct cluster_settings c = {.uid = 3999999999L, .gid = 4242};
+
+	ck_assert_int_eq(login_find(&c), 0);
+	ck_assert_uint_eq(c.group_count, 1);
+	ck_assert_uint_eq(c.groups[0], 4242);
+	ck_assert_ptr_null(c.login);
+	login_clear(&c);
+}
+END_TEST
+
+START_TEST(settings_with_a_user_have_all_of_it)
+{
+	struct reading r =
+		read_text("[cluster:web]\ncommand = /bin/web\nuser = #0\n");
+
+	ck_assert_uint_eq(r.faults.count, 0);
+	ck_assert_uint_ge(r.s->clusters[0]->group_count, 1);
+	ck_assert_ptr_nonnull(r.s->clusters[0]->home);
+	settings_free(r.s);
+	faults_fini(&r.faults);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("config_login");
+	TCase *tc = tcase_create("login");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(tc, the_groups_of_a_user_are_found);
+	tcase_add_test(tc, a_uid_without_a_name_has_its_group_only);
+	tcase_add_test(tc, settings_with_a_user_have_all_of_it);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
