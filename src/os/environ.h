@@ -2,14 +2,21 @@
 #ifndef OS_ENVIRON_H
 #define OS_ENVIRON_H
 
-#include <stddef.h>
 #include <sys/types.h>
 
 /*
- * Copy the value of a variable in the environment that a process was started
- * with (/proc/PID/environ, which requires the rights of ptrace(2)).  0; -1 and
- * errno: ENOENT: it has no such variable, or is gone; else it cannot be read.
+ * A variable in the environment that a process was started with
+ * (/proc/PID/environ, which requires the rights of ptrace(2)).  These are pages
+ * of its own, so it can have changed them, and can make reading them block.
  */
-int environ_value(pid_t pid, const char *key, char *to, size_t size);
+struct environ_look {
+	pid_t pid;
+	char key[32];
+	char value[4200]; /* a longer one is cut */
+};
+
+/* Fill in the value of a struct environ_look; a deed for remote_run().  0; -1 and
+ * errno: ENOENT: it has no such variable, or is gone; else it cannot be read. */
+int environ_find(void *look);
 
 #endif

@@ -62,7 +62,8 @@ struct state_entry {
 	uint64_t listens;
 	int32_t bound_by;
 	uint32_t lane; /* whose sockets it has */
-	uint32_t spare[10];
+	uint32_t user; /* its uid + 1; 0: an older nclust did not tell */
+	uint32_t spare[9];
 };
 
 struct state_header {

@@ -33,7 +33,7 @@ static int is_itself(struct supervisor *sup, const struct state_entry *e)
 		return errno == ENOENT || errno == ESRCH ? 0 : -1;
 	if (e->birth.start != 0)
 		return facts.start == e->birth.start;
-	got = remains_serial(sup, e->birth.pid, &serial);
+	got = remains_serial(sup, e->birth.pid, e->user, &serial);
 	return got == 1 ? serial == e->serial : got;
 }
 

@@ -246,6 +246,8 @@ static struct state_entry *bequest_claim(const struct child *child,
 	service_view_slot(service, child->slot, &view);
 	e->flags = settings->orphans == ORPHANS_KEEP ? STATE_KEEP : 0;
 	e->serial = child->serial;
+	e->user =
+		(uint32_t)(settings->uid >= 0 ? settings->uid : geteuid()) + 1;
 	e->cluster = service->kept.number;
 	e->slot = child->slot;
 	e->lane = child->traffic.lane;

@@ -8,6 +8,7 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "os/look/remote.h"
+#include "supervisor/workers/environment.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -76,40 +77,58 @@ static bool is_nobody(int error)
 		error == EPERM;
 }
 
-static int value_of(pid_t pid, const char *key, char *to, size_t size)
+static int look_for(struct environ_look *look, pid_t pid, const char *key)
 {
-	if (environ_value(pid, key, to, size) == 0)
+	if (environment_look(look, pid, key) == 0)
 		return 1;
 	return is_nobody(errno) ? 0 : -1;
 }
 
-int remains_serial(struct supervisor *sup, pid_t pid, uint64_t *serial)
+static bool has_a_user(const struct supervisor *sup, pid_t pid, uint32_t user)
 {
-	char value[sizeof(sup->rundir.path) + 16] untouched;
+	const struct settings *s = sup->settings;
+	uint64_t uid;
+
+	if (process_status(pid, "Uid:", 10, &uid) == -1)
+		return false;
+	if (user != 0)
+		return uid + 1 == user;
+	for (size_t i = 0; i < s->cluster_count; i++)
+		if (s->clusters[i]->uid == (long)uid)
+			return true;
+	return uid == geteuid();
+}
+
+int remains_serial(
+	struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *serial)
+{
+	struct environ_look look untouched;
 	size_t len = strlen(sup->rundir.path);
-	int got = value_of(pid, "NCLUST_SOCKET", value, sizeof(value));
+	int got = has_a_user(sup, pid, user)
+		? look_for(&look, pid, "NCLUST_SOCKET")
+		: 0;
 
 	if (got == 1 &&
-		(strncmp(value, sup->rundir.path, len) != 0 ||
-			strcmp(value + len, "/control") != 0))
+		(strncmp(look.value, sup->rundir.path, len) != 0 ||
+			strcmp(look.value + len, "/control") != 0))
 		return 0;
 	if (got == 1)
-		got = value_of(pid, "NCLUST_WORKER", value, sizeof(value));
+		got = look_for(&look, pid, "NCLUST_WORKER");
 	if (got == 1)
-		*serial = strtoull(value, NULL, 16);
+		*serial = strtoull(look.value, NULL, 16);
 	return got;
 }
 
 /* 0: it is not known to be a worker of this name.  One in another pid namespace
  * is none: a container's nclust may have the same name and directory. */
-static uint64_t serial_of(struct supervisor *sup, pid_t pid)
+static uint64_t serial_of(struct supervisor *sup, pid_t pid, uint32_t user)
 {
 	struct remote r;
 	uint64_t serial;
 
 	remote_of(&r, pid);
 	return remote_shares(&r, "pid") &&
-			remains_serial(sup, pid, &serial) == 1
+			remains_serial(sup, pid, user, &serial) == 1
 		? serial
 		: 0;
 }
@@ -120,7 +139,7 @@ static bool is_left_by(struct supervisor *sup, const struct heritage *h,
 	pid_t pid, const struct process_facts *facts)
 {
 	uint64_t serial = 0;
-	bool asked = false;
+	uint64_t asked = UINT64_MAX; /* a user */
 
 	for (size_t i = 0; i < h->past.count; i++) {
 		const struct inmate *in = &h->inmates[i];
@@ -132,9 +151,9 @@ static bool is_left_by(struct supervisor *sup, const struct heritage *h,
 			return false; /* on the list already */
 		if (in->lives && facts->session == birth->pid)
 			return true;
-		if (!asked)
-			serial = serial_of(sup, pid);
-		asked = true;
+		if (asked != in->entry->user)
+			serial = serial_of(sup, pid, in->entry->user);
+		asked = in->entry->user;
 		if (serial == in->entry->serial)
 			return true;
 	}
@@ -162,7 +181,7 @@ static bool look_at(void *context, pid_t pid)
 	if (pid == 1 || is_above(pid, s->above, s->above_count) ||
 		process_look(pid, &facts) == -1 || facts.state == 'Z' ||
 		!(s->h != NULL ? is_left_by(s->sup, s->h, pid, &facts)
-			       : serial_of(s->sup, pid) != 0))
+			       : serial_of(s->sup, pid, 0) != 0))
 		return false;
 	s->last = pid;
 	if (s->h == NULL)

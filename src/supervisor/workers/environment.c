@@ -2,6 +2,9 @@
 #include "supervisor/workers/environment.h"
 
 #include "base/scope.h"
+#include "base/text.h"
+#include "os/environ.h"
+#include "os/look/remote.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/sockets/group.h"
@@ -422,4 +425,14 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 		return -1;
 	fill_descriptors(place, plan);
 	return 0;
+}
+
+int environment_look(struct environ_look *look, pid_t pid, const char *key)
+{
+	struct remote r;
+
+	look->pid = pid;
+	(void)text_copy(look->key, sizeof(look->key), key);
+	remote_of(&r, pid);
+	return remote_run(&r, environ_find, look);
 }

@@ -48,4 +48,9 @@ struct birth {
 int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	struct spawn_plan *plan);
 
+/* Find a variable in the environment of any process, with its rights and within
+ * a time limit (os/look/remote.h).  0; -1 and errno: as environ_find(). */
+struct environ_look;
+int environment_look(struct environ_look *look, pid_t pid, const char *key);
+
 #endif

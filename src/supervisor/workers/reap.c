@@ -12,6 +12,7 @@
 #include "os/look/remote.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/environment.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
@@ -250,7 +251,7 @@ static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 {
 	size_t count;
 	pid_t *list = list_children(&count);
-	char value[24];
+	struct environ_look look untouched;
 	unsigned found = 0;
 
 	sup->reaper.last_sweep = clock_now();
@@ -260,8 +261,7 @@ static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 
 		if (!is_stray(sup, list[i]))
 			continue;
-		if (environ_value(list[i], "NCLUST_WORKER", value,
-			    sizeof(value)) == -1) {
+		if (environment_look(&look, list[i], "NCLUST_WORKER") == -1) {
 			if (errno == ENOENT && serial == 0 &&
 				is_left_nameless(sup, list[i])) {
 				found++;
@@ -269,7 +269,7 @@ static unsigned end_strays(struct supervisor *sup, uint64_t serial)
 			}
 			continue;
 		}
-		whose = strtoull(value, NULL, 16);
+		whose = strtoull(look.value, NULL, 16);
 		if (whose != serial && child_by_serial(sup, whose) != NULL)
 			continue;
 		if (serial == 0 || whose == serial)

@@ -415,6 +415,31 @@ refuses() {
 	is_alive "$inside"
 }
 
+@test "what another user says in its environment makes it no remains" {
+	need_root
+	need setpriv
+	start_cluster -n 1 --user nobody --intercept off -- sleep 1000
+	mapfile -t facts < <(tr '\0' '\n' <"/proc/$(worker_pid 0)/environ" |
+		grep -E '^NCLUST_(SOCKET|WORKER)=')
+	[ "${#facts[@]}" -eq 2 ]
+	env "${facts[@]}" setpriv --reuid=1 --regid=1 --clear-groups \
+		sleep 1000 3>&- &
+	stranger=$!
+	env "${facts[@]}" setpriv --reuid=nobody --regid=1 --clear-groups \
+		sleep 1000 3>&- &
+	left=$!
+	STARTED+=("$stranger" "$left")
+	poll_until 10 file_has "/proc/$stranger/comm" sleep
+	poll_until 10 file_has "/proc/$left/comm" sleep
+	kill_nclust
+
+	start_cluster -n 1 --user nobody --intercept off -- sleep 1000
+	is_alive "$stranger"
+	is_gone "$left" # of the same user: it could be the worker's
+	nclust stop "$INSTANCE"
+	is_alive "$stranger"
+}
+
 is_stopped() {
 	grep -q "^State:.*T" "/proc/$1/status"
 }
