@@ -73,9 +73,15 @@ int peer_accept(int listener, struct peer *peer)
 
 bool peer_is_same(const struct peer *a, const struct peer *b)
 {
-	return a->family == b->family &&
-		(a->family == AF_INET || a->family == AF_INET6) &&
-		memcmp(a->ip, b->ip, a->family == AF_INET ? 4 : 16) == 0;
+	size_t len = a->family == AF_INET ? 4 : 16;
+
+	if (a->family != b->family || a->family == AF_UNIX)
+		return false;
+	/* a host has a /64 to itself at least, and takes any address of it; but
+	 * all neighbours share that of link-local addresses, fe80::/10 */
+	if (len == 16 && (a->ip[0] != 0xfe || (a->ip[1] & 0xc0) != 0x80))
+		len = 8;
+	return memcmp(a->ip, b->ip, len) == 0;
 }
 
 /* ---- for people ---- */

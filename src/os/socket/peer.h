@@ -28,8 +28,8 @@ struct peer {
  * CLOEXEC, the caller's.  -1 and errno; EAGAIN: no client waits. */
 int peer_accept(int listener, struct peer *peer);
 
-/* Are both clients on the same host?  Unix: false, because all are on this
- * one. */
+/* Are both clients on the same host, as far as addresses tell: the same IPv4
+ * address, or the same /64 of IPv6?  Unix: false, because all are on this one. */
 bool peer_is_same(const struct peer *a, const struct peer *b);
 
 #define PEER_TEXT_MAX 72

@@ -284,6 +284,45 @@ asked_more_than() {
 	[ "$(accept refused)" -eq 1 ]
 }
 
+@test "of IPv6 a whole /64 counts as one for 'accept-per-address'" {
+	need_root
+	need ip
+	unshare -n true 2>/dev/null || skip "needs network namespaces"
+	# one host, with two addresses of one net and one of another
+	script in-net <<-'END'
+		ip link set lo up
+		for a in 0:0::1 0:0::2 0:1::1; do
+			ip -6 address add "2001:db8:$a/128" dev lo nodad
+		done
+		exec "$@"
+	END
+	nclust_under unshare -n "$DIR/in-net"
+	start_cluster -l "[::]:$PORT" --accept -n 8 --accept-per-address 1 \
+		-- "$DIR/tell"
+	mkfifo "$DIR/hold"
+	inside "from=2001:db8:0:0::1" "::1:$PORT" hold 1 <"$DIR/hold" \
+		>"$DIR/held" 3>&- &
+	STARTED+=("$!")
+	exec {HOLDING}>"$DIR/hold"
+	poll_until 10 file_has "$DIR/held" "1 heard"
+
+	run inside "from=2001:db8:0:0::2" "::1:$PORT" once
+	[ -z "$output" ]
+	[ "$(accept refused)" -eq 1 ]
+	run inside "from=2001:db8:0:1::1" "::1:$PORT" once
+	[[ $output == ok* ]]
+	# IPv4 by its own address, though the socket is one of IPv6
+	inside "from=127.0.0.1" "127.0.0.1:$PORT" once
+	[ "$(accept refused)" -eq 1 ]
+	exec {HOLDING}>&-
+}
+
+# inside ARG...: the client, in nclust's network.
+inside() {
+	nsenter -t "$NCLUST_PID" -n timeout 60 \
+		python3 "$ROOT/tests/e2e/accept/accept.py" "$@"
+}
+
 @test "who takes longer than 'accept-timeout' is ended, and killed if need be" {
 	script deaf <<-'END'
 		trap '' TERM

@@ -142,6 +142,29 @@ START_TEST(only_the_host_makes_two_the_same)
 }
 END_TEST
 
+START_TEST(a_host_has_a_whole_net_of_ipv6)
+{
+	static const struct {
+		const char *a;
+		const char *b;
+		bool same;
+	} pairs[] = {
+		{"2001:db8::7", "2001:db8::ffff:1:2:3", true},
+		{"2001:db8::7", "2001:db8:0:1::7", false},
+		{"fe80::7", "fe80::7", true},
+		{"fe80::7", "fe80::8", false},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+		struct peer a = inet(AF_INET6, pairs[i].a, "::1");
+		struct peer b = inet(AF_INET6, pairs[i].b, "::1");
+
+		ck_assert_msg(peer_is_same(&a, &b) == pairs[i].same, "%s, %s",
+			pairs[i].a, pairs[i].b);
+	}
+}
+END_TEST
+
 static int listen_at(union address *at, socklen_t size)
 {
 	int fd = socket(at->any.sa_family,
@@ -265,6 +288,7 @@ int main(void)
 	tcase_add_test(tc, an_ipv6_client_has_its_variables_too);
 	tcase_add_test(tc, a_unix_client_is_told_by_its_credentials);
 	tcase_add_test(tc, only_the_host_makes_two_the_same);
+	tcase_add_test(tc, a_host_has_a_whole_net_of_ipv6);
 	tcase_add_test(tc, a_dual_stack_socket_tells_ipv4_as_such);
 	tcase_add_test(tc, a_unix_socket_tells_who_connected);
 	tcase_add_test(tc, who_is_dismissed_gets_an_end_and_no_reset);
