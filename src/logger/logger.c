@@ -662,7 +662,9 @@ static void run(struct logger *logger, int channel, uid_t owner)
 	logger->keep.pipes = pipes_of;
 	logger->keep.resume = resume;
 	logger->keep.give_up = give_up;
-	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1)
+	/* one that has ended already has told why */
+	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 &&
+		errno != EPIPE)
 		log_syserr("logger: cannot greet the supervisor");
 	(void)ev_run(logger->loop, 0);
 	keep_fini(&logger->keep);

@@ -69,25 +69,30 @@ static void forbid_tee(void)
 		_exit(99);
 }
 
-static void start_on(int its_out, int its_err)
+static void start_at(int its_channel, int its_out, int its_err)
 {
-	int pair[2];
-
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	logger = fork();
 	ck_assert_int_ne(logger, -1);
 	if (logger == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)dup2(its_out, STDOUT_FILENO);
 		(void)dup2(its_err, STDERR_FILENO);
-		(void)dup2(pair[1], 3);
+		(void)dup2(its_channel, 3);
 		for (int fd = 4; fd < 1024; fd++)
 			(void)close(fd);
 		if (without_tee)
 			forbid_tee();
 		_exit(logger_main(3, ROLE_UID_LAST));
 	}
+}
+
+static void start_on(int its_out, int its_err)
+{
+	int pair[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	start_at(pair[1], its_out, its_err);
 	channel = pair[0];
 	(void)close(pair[1]);
 }
@@ -527,6 +532,29 @@ static void flood(int fd, unsigned long lines)
 	for (unsigned long i = 0; i < lines / 50; i++)
 		say(fd, block);
 }
+
+START_TEST(a_supervisor_that_has_ended_is_nothing_to_complain_of)
+{
+	int pair[2];
+	int e[2];
+	int status;
+	char byte;
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(pipe2(e, O_CLOEXEC), 0);
+	(void)close(pair[0]);
+	start_at(pair[1], e[1], e[1]);
+	(void)close(pair[1]);
+	(void)close(e[1]);
+	ck_assert_int_eq(read(e[0], &byte, 1), 0);
+	ck_assert_int_eq(waitpid(logger, &status, 0), logger);
+	logger = 0;
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+	(void)close(e[0]);
+}
+END_TEST
 
 START_TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
 {
@@ -1396,6 +1424,8 @@ int main(void)
 	tcase_add_test(tc, on_a_terminal_names_are_coloured_and_bytes_harmless);
 	tcase_add_test(tc, on_a_terminal_a_worker_may_colour_its_lines);
 	tcase_add_test(tc, a_stopped_terminal_stops_nobody);
+	tcase_add_test(
+		tc, a_supervisor_that_has_ended_is_nothing_to_complain_of);
 	tcase_add_test(tc, a_slow_reader_costs_lines_but_no_memory_and_no_time);
 	tcase_add_test(tc, a_socket_that_is_not_read_stops_nobody);
 	tcase_add_test(tc, a_reader_that_is_gone_stops_nobody);
