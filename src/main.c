@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
 #include "cli/cli.h"
-#include "closer/closer.h"
 #include "config/config.h"
 #include "logger/logger.h"
 #include "supervisor/resume.h"
@@ -63,13 +62,10 @@ int main(int argc, char **argv)
 		log_error("must not be installed setuid or setgid");
 		return EX_NOPERM;
 	}
-	if (argc == 4 && strcmp(argv[1], "--role") == 0) {
-		if (strcmp(argv[2], "logger") == 0)
-			return logger_main(ROLE_CHANNEL,
-				(uid_t)strtoul(argv[3], NULL, 10));
-		if (strcmp(argv[2], "closer") == 0)
-			return closer_main(ROLE_CHANNEL);
-	}
+	if (argc == 4 && strcmp(argv[1], "--role") == 0 &&
+		strcmp(argv[2], "logger") == 0)
+		return logger_main(
+			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
 		quick_exit(supervisor_check(argv[2]));

@@ -1,66 +1,259 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/vfork.h"
 
+#include "os/clock.h"
+#include "os/process.h"
+
 #include <errno.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
+#include <stdint.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 enum { STACK_SIZE = 64 * 1024 };
 
-/*
- * Above a guard page; made at the first spawn and kept, as one mmap and its page
- * faults at each spawn would be a good part of its cost.  One is enough: vfork
- * semantics let one child run at a time.
- */
-char *vfork_stack_top(void)
-{
-	static char *stack;
-	size_t guard = (size_t)sysconf(_SC_PAGESIZE);
-	char *base;
+/* From SIGKILL until we believe that it will not end soon.  Long before that it
+ * has left its own code. */
+#define GRACE (5 * MSEC)
+/* More than this for one that wants to run and gets no CPU. */
+#define BUSY (5 * SECOND)
+/* So many stuck ones are enough. */
+#define STUCK_MOST 64
 
-	if (stack != NULL)
-		return stack + STACK_SIZE;
-	base = mmap(NULL, guard + STACK_SIZE, PROT_READ | PROT_WRITE,
+/*
+ * A stack, above a guard page; what we know of it is at its upper end.  They are
+ * made when needed and kept, as one mmap and its page faults at each spawn would
+ * be a good part of its cost.  One is enough, and another for each child that
+ * could not be ended.
+ */
+struct vfork_stack {
+	struct vfork_stack *next;
+	char *base;
+	pid_t stuck;   /* the child that still has it; 0: none */
+	uint32_t runs; /* the kernel clears it at exec and exit, and wakes us */
+};
+
+/* Facts about the process, as its children are. */
+static struct {
+	struct vfork_stack *stacks;
+	nsec_t waited;
+	bool asked;
+	bool shared; /* a child has our memory: valgrind forks instead */
+} known;
+
+/* ---- stacks ---- */
+
+static struct vfork_stack *make_stack(void)
+{
+	size_t guard = (size_t)sysconf(_SC_PAGESIZE);
+	struct vfork_stack *stack;
+	char *base = mmap(NULL, guard + STACK_SIZE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+
 	if (base == MAP_FAILED)
 		return NULL;
 	if (mprotect(base, guard, PROT_NONE) == -1) {
 		(void)munmap(base, guard + STACK_SIZE);
 		return NULL;
 	}
-	stack = base + guard;
-	return stack + STACK_SIZE;
+	stack = (struct vfork_stack *)(void *)(base + guard + STACK_SIZE) - 1;
+	stack->base = base + guard;
+	stack->next = known.stacks;
+	known.stacks = stack;
+	return stack;
 }
 
-/* A timer of timer_create(2), which exec deletes; glibc's wrapper allocates, and
- * the kernel's timer_t is an int. */
-void vfork_bound_time(nsec_t patience)
+/* Has its child ended at last?  Somebody else may have reaped it. */
+static bool is_free(struct vfork_stack *stack)
 {
-	struct sigevent event = {
-		.sigev_notify = SIGEV_SIGNAL,
-		.sigev_signo = SIGKILL,
-	};
-	const struct itimerspec once = {.it_value = {
-						.tv_sec = patience / SECOND,
-						.tv_nsec = patience % SECOND,
-					}};
-	int timer;
-
-	if (patience > 0 &&
-		syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0)
-		(void)syscall(SYS_timer_settime, timer, 0, &once, NULL);
+	if (stack->stuck != 0 &&
+		waitpid(stack->stuck, NULL, WNOHANG | (int)__WALL) != 0)
+		stack->stuck = 0;
+	return stack->stuck == 0 && stack->runs == 0;
 }
+
+unsigned vfork_stuck(void)
+{
+	unsigned count = 0;
+
+	for (struct vfork_stack *s = known.stacks; s != NULL; s = s->next)
+		count += s->stuck != 0 && !is_free(s);
+	return count;
+}
+
+bool vfork_has(pid_t pid)
+{
+	struct vfork_stack *s = known.stacks;
+
+	while (s != NULL && s->stuck != pid)
+		s = s->next;
+	return s != NULL;
+}
+
+static struct vfork_stack *take_stack(void)
+{
+	struct vfork_stack *stack = known.stacks;
+
+	while (stack != NULL && !is_free(stack))
+		stack = stack->next;
+	if (stack == NULL && vfork_stuck() < STUCK_MOST)
+		stack = make_stack();
+#ifdef __SANITIZE_ADDRESS__
+	/* an earlier child may have been killed, or called exec */
+	if (stack != NULL)
+		ASAN_UNPOISON_MEMORY_REGION(
+			stack->base, (size_t)((char *)stack - stack->base));
+#endif
+	return stack;
+}
+
+/* ---- children ---- */
+
+/* The emulation of a kernel may know vfork(2) alone: then there is no limit. */
+static pid_t start(struct vfork_stack *stack, int (*deed)(void *),
+	void *argument, int flags, int *pidfd)
+{
+	size_t size = (size_t)((char *)stack - stack->base);
+	char *top = stack->base + (size & ~(size_t)15);
+	pid_t pid;
+
+	stack->runs = 1;
+	if (known.shared) {
+		pid = clone(deed, top, CLONE_VM | CLONE_CHILD_CLEARTID | flags,
+			argument, pidfd, NULL, &stack->runs);
+		if (pid != -1)
+			return pid;
+		known.shared = errno != EINVAL;
+	}
+	if (!known.shared)
+		pid = clone(deed, top, CLONE_VM | CLONE_VFORK | flags, argument,
+			pidfd);
+	stack->runs = 0;
+	return pid;
+}
+
+static int note_sharing(void *argument)
+{
+	*(volatile bool *)argument = true;
+	return 0;
+}
+
+/* Can we see by our own memory what a child does? */
+static void ask(struct vfork_stack *stack)
+{
+	bool shared = false;
+	pid_t pid;
+
+	if (known.asked)
+		return;
+	known.asked = true;
+	pid = start(stack, note_sharing, &shared, 0, NULL);
+	if (pid != -1)
+		(void)waitpid(pid, NULL, (int)__WALL);
+	known.shared = shared;
+}
+
+int vfork_begin(struct vfork *child, int (*deed)(void *argument),
+	void *argument, int flags, int *pidfd)
+{
+	sigset_t all;
+	int saved;
+
+	(void)sigfillset(&all);
+	child->stack = take_stack();
+	if (child->stack == NULL) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (sigprocmask(SIG_SETMASK, &all, &child->before) == -1)
+		return -1;
+	ask(child->stack);
+	child->pid = start(child->stack, deed, argument, flags, pidfd);
+	saved = errno;
+	if (child->pid == -1) /* as it was: valid */
+		(void)sigprocmask(SIG_SETMASK, &child->before, NULL);
+	errno = saved;
+	return child->pid == -1 ? -1 : 0;
+}
+
+static bool has_left(const struct vfork_stack *stack)
+{
+	return __atomic_load_n(&stack->runs, __ATOMIC_ACQUIRE) == 0;
+}
+
+static bool wants_to_run(pid_t pid)
+{
+	struct process_facts facts;
+
+	return process_look(pid, &facts) == 0 && facts.state == 'R';
+}
+
+/* Nothing here may fail while it runs: its errno is ours. */
+static bool await(const struct vfork *child, nsec_t patience)
+{
+	nsec_t begun = clock_now();
+	nsec_t until = begun + patience;
+
+	while (!has_left(child->stack)) {
+		nsec_t now = clock_now();
+		const struct timespec left = {
+			.tv_sec = (until - now) / SECOND,
+			.tv_nsec = (until - now) % SECOND,
+		};
+
+		if (patience > 0 && now >= until) {
+			if (now > begun + BUSY || !wants_to_run(child->pid))
+				break;
+			until = now + MSEC;
+			continue;
+		}
+		(void)syscall(SYS_futex, &child->stack->runs, FUTEX_WAIT, 1,
+			patience > 0 ? &left : NULL, NULL, 0);
+	}
+	known.waited += clock_now() - begun;
+	return has_left(child->stack);
+}
+
+bool vfork_wait(struct vfork *child, nsec_t patience)
+{
+	bool left = await(child, patience);
+
+	(void)sigprocmask(SIG_SETMASK, &child->before, NULL);
+	return left;
+}
+
+bool vfork_kill(struct vfork *child)
+{
+	(void)kill(child->pid, SIGKILL); /* ours, and not reaped */
+	if (await(child, GRACE))
+		return true;
+	child->stack->stuck = child->pid;
+	return false;
+}
+
+nsec_t vfork_waited(void)
+{
+	return known.waited;
+}
+
+/* ---- deeds ---- */
 
 struct run {
 	void (*deed)(void *argument);
 	void *argument;
-	nsec_t patience;
 	const struct vfork_user *user; /* NULL: as ourselves */
 	volatile bool done;
 	volatile int error; /* why not */
@@ -81,7 +274,6 @@ static int run_deed(void *argument)
 {
 	struct run *run = argument;
 
-	vfork_bound_time(run->patience);
 	if (run->user != NULL && become(run->user) == -1) {
 		run->error = errno;
 		return 0;
@@ -91,67 +283,41 @@ static int run_deed(void *argument)
 	return 0;
 }
 
-pid_t vfork_clone(
-	int (*start)(void *argument), void *argument, int flags, int *pidfd)
+static int run(struct run *it, int flags, nsec_t patience)
 {
-	char *stack = vfork_stack_top();
-	sigset_t all;
-	sigset_t before;
-	pid_t pid;
-	int saved;
-
-	(void)sigfillset(&all);
-	if (stack == NULL || sigprocmask(SIG_SETMASK, &all, &before) == -1)
-		return -1;
-	pid = clone(
-		start, stack, CLONE_VM | CLONE_VFORK | flags, argument, pidfd);
-	saved = errno;
-	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
-	errno = saved;
-	return pid;
-}
-
-static int run(struct run *it, int flags)
-{
-	pid_t pid;
+	struct vfork child;
 
 	it->error = ETIMEDOUT;
 	/* no signal at its end: nobody else shall take notice of it */
-	pid = vfork_clone(run_deed, it, flags, NULL);
-	if (pid == -1)
+	if (vfork_begin(&child, run_deed, it, flags, NULL) == -1)
 		return -1;
-	while (waitpid(pid, NULL, (int)__WCLONE) == -1 && errno == EINTR)
-		;
+	if (vfork_wait(&child, patience) || vfork_kill(&child))
+		while (waitpid(child.pid, NULL, (int)__WCLONE) == -1 &&
+			errno == EINTR)
+			;
 	errno = it->error;
 	return it->done ? 0 : -1;
 }
 
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience)
 {
-	struct run it = {
-		.deed = deed, .argument = argument, .patience = patience};
+	struct run it = {.deed = deed, .argument = argument};
 
-	return run(&it, CLONE_FILES);
+	return run(&it, CLONE_FILES, patience);
 }
 
 int vfork_run_apart(
 	void (*deed)(void *argument), void *argument, nsec_t patience)
 {
-	struct run it = {
-		.deed = deed, .argument = argument, .patience = patience};
+	struct run it = {.deed = deed, .argument = argument};
 
-	return run(&it, 0);
+	return run(&it, 0, patience);
 }
 
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	const struct vfork_user *user)
 {
-	struct run it = {
-		.deed = deed,
-		.argument = argument,
-		.patience = patience,
-		.user = user,
-	};
+	struct run it = {.deed = deed, .argument = argument, .user = user};
 
-	return run(&it, 0);
+	return run(&it, 0, patience);
 }

@@ -4,12 +4,26 @@
 
 #include "base/nsec.h"
 
+#include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 
-/* Children that run on our memory while we are suspended (CLONE_VM |
- * CLONE_VFORK), one at a time: what they have in common. */
+/*
+ * Children that run on our memory (CLONE_VM) for a short time, each on a stack of
+ * its own, while we wait: as after vfork(2), but we need not wait for ever.
+ *
+ * What another user's process has made may keep a system call waiting as long as
+ * that process likes, and SIGKILL does not end such a wait: for a file server
+ * that does not answer (FUSE, NFS), or for a lock that it holds meanwhile.  So a
+ * child does such calls.  One that takes too long is killed, and if that does not
+ * end it, it is left alone with its stack until the kernel lets it go.
+ *
+ * It then runs no code any more, but the call in which it waits may still write
+ * where it was told to: in a child, a call that may wait writes only to the
+ * child's stack.  The child's own code may write anywhere.
+ */
 
 /* glibc's wrappers would change the ids of every thread.  The 32-bit calls have
  * 16-bit namesakes on old machines. */
@@ -23,23 +37,32 @@
 #define VFORK_SETGROUPS SYS_setgroups
 #endif
 
-/* The stack for such a child: its upper end, for clone(2).  NULL: no memory. */
-char *vfork_stack_top(void);
-/* clone(2) such a child, which runs `start`.  All signals are blocked in it, so
- * that no handler or default action of ours runs there.  -1 and errno. */
-pid_t vfork_clone(
-	int (*start)(void *argument), void *argument, int flags, int *pidfd);
+/* One such child. */
+struct vfork {
+	struct vfork_stack *stack;
+	pid_t pid;
+	sigset_t before;
+};
 
-/* Called in the child before all else: kill the child by SIGKILL after that
- * time (0: never), unless it has called exec or exited.  If no timer can be
- * made (RLIMIT_SIGPENDING) there is no limit. */
-void vfork_bound_time(nsec_t patience);
+/* clone(2) a child, which runs `start`.  `flags`: more of them, with the signal
+ * that tells its end (0: none); `pidfd`: where CLONE_PIDFD puts it, or NULL.  All
+ * signals are blocked in the child, so that no handler or default action of ours
+ * runs there.  -1 and errno.  vfork_wait() must follow. */
+int vfork_begin(struct vfork *child, int (*start)(void *argument),
+	void *argument, int flags, int *pidfd);
+/* Wait until it has called exec or exited, with all signals blocked; `patience`
+ * 0: however long that takes.  True: it has, and its stack is free again. */
+bool vfork_wait(struct vfork *child, nsec_t patience);
+/* Kill one that has not.  True: it has ended; else its stack stays its own. */
+bool vfork_kill(struct vfork *child);
+/* So many children were killed in vain, and are still there. */
+unsigned vfork_stuck(void);
+bool vfork_has(pid_t pid); /* is it one of them? */
 
 /*
  * Run `deed` in such a child, with our descriptors (CLONE_FILES), for no longer
- * than `patience`.  It may change only what `argument` points to, and must not
- * lock or allocate.  0: it has returned; -1 and errno (ETIMEDOUT: it was
- * killed).
+ * than `patience`.  It must not lock or allocate.  0: it has returned; -1 and
+ * errno (ETIMEDOUT: it was killed).
  */
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
 /* The same, with a copy of our descriptors, which `deed` may change. */
@@ -58,5 +81,8 @@ struct vfork_user {
 };
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	const struct vfork_user *user);
+
+/* All time that we have waited in vfork_run() and its like. */
+nsec_t vfork_waited(void);
 
 #endif

@@ -11,18 +11,36 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static pid_t start(struct spawn_child *child, int *pidfd)
+static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 {
 	const int flags = CLONE_PIDFD | SIGCHLD;
 	bool shared = child->table.first_other != 0;
-	pid_t pid = vfork_clone(spawn_child_run, child,
+	int got = vfork_begin(v, spawn_child_run, child,
 		shared ? flags | CLONE_FILES : flags, pidfd);
 
-	if (pid == -1 && errno == EINVAL && shared) { /* an emulation */
+	if (got == -1 && errno == EINVAL && shared) { /* an emulation */
 		spawn_table_unshared(&child->table);
-		pid = vfork_clone(spawn_child_run, child, flags, pidfd);
+		got = vfork_begin(v, spawn_child_run, child, flags, pidfd);
 	}
-	return pid;
+	return got;
+}
+
+/* It waits in this step, and was killed. */
+static void blame(struct spawn_child *child, enum spawn_step step)
+{
+	const struct spawn_plan *plan = child->plan;
+	const char *what = "";
+
+	if (step == SPAWN_CHROOT)
+		what = plan->chroot;
+	else if (step == SPAWN_DIRECTORY)
+		what = plan->directory;
+	else if (step == SPAWN_EXEC && plan->candidates != NULL &&
+		plan->candidates[0] != NULL)
+		what = plan->candidates[0];
+	errno = ETIMEDOUT;
+	(void)spawn_fail(&child->failure, step, what);
+	child->failed = true;
 }
 
 static ssize_t read_report(int fd, struct spawn_failure *failure)
@@ -105,29 +123,41 @@ static void take_trap(struct spawn_trap *trap)
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct spawn_failure *failure)
 {
-	struct spawn_child child = {.plan = plan, .parent = getpid()};
+	struct spawn_child child = {
+		.plan = plan, .parent = getpid(), .at = SPAWN_SESSION};
 	scoped_fd reader = -1;
 	scoped_fd writer = -1;
+	struct vfork v;
+	bool late;
+	bool gone = true;
 	int handle = -1;
+	int got;
 
 	if (open_report(&reader, &writer) == -1 ||
 		spawn_table_lend(&child.table, plan, writer) == -1)
 		return spawn_fail(failure, SPAWN_CLONE, "");
-	*pid = start(&child, &handle);
-	if (*pid == -1)
+	got = start(&child, &v, &handle);
+	if (got == -1)
 		(void)spawn_fail(failure, SPAWN_CLONE, "");
+	late = got == 0 && !vfork_wait(&v, plan->patience);
+	if (late) {
+		gone = vfork_kill(&v);
+		blame(&child, child.at);
+	}
 	spawn_table_return(&child.table);
-	if (*pid == -1)
+	if (got == -1)
 		return -1;
+	*pid = v.pid;
 	spawn_table_note(handle);
 	if (plan->trap)
 		take_trap(plan->trap);
 	fd_close(&writer);
-	if (has_failed(&child, reader)) {
+	if (has_failed(&child, late ? -1 : reader)) {
 		*failure = child.failure;
 		if (plan->trap)
 			fd_close(&plan->trap->fd);
-		bury(handle);
+		if (gone)
+			bury(handle);
 		fd_close(&handle);
 		return -1;
 	}

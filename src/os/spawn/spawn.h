@@ -15,10 +15,9 @@
 #include <sys/types.h>
 
 /*
- * Starting a process: clone(2) with CLONE_VM | CLONE_VFORK | CLONE_PIDFD on a
- * stack of its own, so that the cost does not grow with our memory.  Between
- * clone and exec nothing allocates or takes a lock, and all signals are
- * blocked.  The child tells which step failed and why (spawn.c).
+ * Starting a process: a child on our memory (os/vfork.h), so that the cost does
+ * not grow with that.  Between clone and exec nothing allocates or takes a lock,
+ * and all signals are blocked.  The child tells which step failed and why (spawn.c).
  *
  * Everything is decided beforehand and stands in the plan, as plain data.
  * The order of the steps is that of FAULTS.md, section 3, rule 9.
@@ -115,8 +114,9 @@ struct spawn_plan {
 	 * memory that outlives us, so that no child is unknown to the next
 	 * nclust. */
 	struct state_birth *birth;
-	/* The longest wait for the exec: a child that is stopped, or blocked by
-	 * a dead file server, is killed after that.  0: no limit. */
+	/* The longest wait for the exec: a child that is stopped, or waits for a
+	 * file server that does not answer, is killed after that (ETIMEDOUT, and
+	 * the step).  0: no limit. */
 	nsec_t patience;
 };
 
@@ -127,7 +127,8 @@ struct spawn_failure {
 };
 
 /* Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with
- * *failure; then nothing is left of the child.  Blocks until the exec. */
+ * *failure; then nothing is left of the child, unless it cannot be killed.
+ * Blocks until the exec. */
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct spawn_failure *failure);
 

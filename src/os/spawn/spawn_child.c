@@ -5,7 +5,6 @@
 #include "os/disposition.h"
 #include "os/fdpass.h"
 #include "os/spawn/seccomp.h"
-#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,12 +77,17 @@ static int set_process(const struct spawn_plan *plan, struct spawn_failure *f)
 	return 0;
 }
 
-static int set_place(const struct spawn_plan *plan, struct spawn_failure *f)
+static int set_place(struct spawn_child *child, struct spawn_failure *f)
 {
+	const struct spawn_plan *plan = child->plan;
+
+	child->at = SPAWN_CHROOT;
 	if (plan->chroot && (chroot(plan->chroot) == -1 || chdir("/") == -1))
 		return spawn_fail(f, SPAWN_CHROOT, plan->chroot);
+	child->at = SPAWN_USER;
 	if (spawn_credentials(plan, f) == -1)
 		return -1;
+	child->at = SPAWN_DIRECTORY;
 	if (plan->directory && chdir(plan->directory) == -1)
 		return spawn_fail(f, SPAWN_DIRECTORY, plan->directory);
 	return 0;
@@ -199,9 +203,12 @@ static void note(struct spawn_failure *f, const char *path, int error)
 	(void)text_copy(f->what, sizeof(f->what), what);
 }
 
-static void execute(
-	const struct spawn_plan *plan, int exec_fd, struct spawn_failure *f)
+static void execute(struct spawn_child *child, struct spawn_failure *f)
 {
+	const struct spawn_plan *plan = child->plan;
+	int exec_fd = child->table.exec_fd;
+
+	child->at = SPAWN_EXEC;
 	f->step = SPAWN_EXEC;
 	f->error = 0;
 	f->what[0] = '\0';
@@ -257,7 +264,7 @@ static int set_up(struct spawn_child *child, struct spawn_failure *f)
 		return spawn_fail(f, SPAWN_TRAP, "");
 	if (set_limits(plan, true) == -1)
 		return spawn_fail(f, SPAWN_LIMIT, "");
-	if (set_place(plan, f) == -1)
+	if (set_place(child, f) == -1)
 		return -1;
 	if (follow_parent(child) == -1)
 		return spawn_fail(f, SPAWN_PARENT, "");
@@ -327,15 +334,12 @@ int spawn_child_run(void *argument)
 	struct spawn_child *child = argument;
 	struct spawn_failure *failure = &child->failure;
 
-	/* who may signal the new user could stop us on the way, and with us
-	 * nclust, which sleeps until then: so this comes before all else */
-	vfork_bound_time(child->plan->patience);
 	child->ran = true;
 	note_birth(child->plan);
 	if (set_process(child->plan, failure) == 0 &&
 		set_descriptors(child, failure) == 0 &&
 		set_up(child, failure) == 0)
-		execute(child->plan, child->table.exec_fd, failure);
+		execute(child, failure);
 	child->failed = true;
 	/* SIGPIPE is at its default now, but the reader lives: it is our
 	 * parent, and waits.  Returning, glibc's clone() calls _exit(2). */

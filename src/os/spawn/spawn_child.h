@@ -7,7 +7,7 @@
 
 /*
  * The child's half of spawn(): what runs between clone and exec, on the
- * parent's memory while the parent stands still.  Async-signal-safe calls
+ * parent's memory while the parent waits.  Async-signal-safe calls
  * only; what glibc would spread over threads (setresuid and its like) goes to
  * the kernel directly.  Private to spawn.c.
  */
@@ -20,6 +20,7 @@ struct spawn_child {
 	 * them one memory. */
 	bool ran;
 	bool failed;
+	volatile enum spawn_step at; /* of those that may wait for ever */
 	struct spawn_failure failure;
 };
 

@@ -27,7 +27,7 @@ static const char *const deeds[] = {
 
 int spawn_exit_status(const struct spawn_failure *f)
 {
-	if (f->step == SPAWN_CLONE)
+	if (f->step == SPAWN_CLONE || f->error == ETIMEDOUT)
 		return 0;
 	if (f->error == EAGAIN &&
 		(f->step == SPAWN_EXEC || f->step == SPAWN_USER))
@@ -53,6 +53,9 @@ static const struct {
 	{SPAWN_CAPABILITIES, EPERM,
 		"nclust can only pass on what it has, and needs CAP_SETPCAP, "
 		"or no-new-privs = yes, to take the rest away"},
+	{SPAWN_CHROOT, ETIMEDOUT, "does its file server answer?"},
+	{SPAWN_DIRECTORY, ETIMEDOUT, "does its file server answer?"},
+	{SPAWN_EXEC, ETIMEDOUT, "does its file server answer?"},
 	{SPAWN_EXEC, ENOEXEC,
 		"neither a program for this machine nor a script whose first "
 		"line names its interpreter ('#!/bin/sh')"},

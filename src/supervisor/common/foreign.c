@@ -3,78 +3,51 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/pidfd.h"
+#include "os/privilege.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/role.h"
 #include "supervisor/common/timer.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-/* The closer gets this many at a time, and must close them within this time. */
-#define BATCH 8
+/* A child must close one within this time. */
 #define PATIENCE (5 * SECOND)
+/* If nclust itself waits for it, within this. */
+#define PROMPTLY (100 * MSEC)
+/* Most are closed so soon that it is worth waiting. */
+#define MOMENT (1 * MSEC)
 #define START_AGAIN (1 * SECOND)
+/* Before an upgrade and at the end nclust waits for all, for so long. */
+#define SETTLE_MOST (2 * SECOND)
+/* So long may the last data of one socket take to leave. */
+#define LINGER_US 20000
 /* If more descriptors of one worker wait than this, it is killed. */
 #define WAITING_MOST 512
-/* A socket that nobody can send to any more is empty after so many reads. */
-#define READS_MOST 4096
 
 struct foreign {
 	int fd;
 	uint64_t owner; /* the worker's serial, or 0 */
 };
 
-static bool is_others(const struct cluster_settings *s)
-{
-	return s->uid >= 0 && (uid_t)s->uid != geteuid();
-}
-
+/* Has somebody fewer rights than nclust, but a way to pass descriptors? */
 static bool has_others(const struct supervisor *sup)
 {
-	if (sup->settings->control_gid >= 0)
-		return true;
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-
-		if (is_others(cluster_settings(s->core)))
-			return true;
-		for (const struct recipe *r = s->life.recipes; r != NULL;
-			r = r->next)
-			if (is_others(r->settings))
-				return true;
-	}
-	return false;
-}
-
-static bool is_foreign(struct supervisor *sup)
-{
-	sup->closer.others |= has_others(sup);
-	return sup->closer.others;
-}
-
-/* ---- the process ---- */
-
-/* End the closer.  The kernel then closes what it has not closed, and does not
- * wait for SO_LINGER in an exiting process. */
-static void let_go(struct supervisor *sup)
-{
-	struct closer *c = &sup->closer;
-
-	if (c->pid == 0)
-		return;
-	(void)pidfd_signal(c->pidfd, SIGKILL);
-	ev_io_stop(sup->loop, &c->channel);
-	ev_timer_stop(sup->loop, &c->patience);
-	(void)close(c->channel.fd);
-	fd_close(&c->pidfd);
-	c->pid = 0;
-	c->sent = 0;
+	return sup->settings->control_gid >= 0 || privilege_has(CAP_SETUID);
 }
 
 static void kill_owner(struct supervisor *sup, uint64_t owner, const char *why)
@@ -90,138 +63,212 @@ static void kill_owner(struct supervisor *sup, uint64_t owner, const char *why)
 	(void)pidfd_signal(by->pidfd, SIGKILL);
 }
 
-static int start(struct supervisor *sup)
+static void kill_endless(struct supervisor *sup, uint64_t owner)
 {
-	struct closer *c = &sup->closer;
-	int channel;
+	kill_owner(sup, owner,
+		"a descriptor that cannot be closed (a file server that does "
+		"not answer?)");
+}
 
-	if (c->pid != 0)
-		return 0;
-	if (role_start(sup, ROLE_CLOSER, &channel, &c->pid, &c->pidfd) == -1) {
-		c->pid = 0;
-		return -1;
-	}
-	ev_io_set(&c->channel, channel, EV_READ);
-	ev_io_start(sup->loop, &c->channel);
+/* ---- the child ---- */
+
+static void on_alarm(int signal)
+{
+	(void)signal; /* that it interrupts the wait is all */
+}
+
+/*
+ * Runs beside nclust, with its memory and its descriptors.  Nothing in it may
+ * fail, as errno is nclust's.  dup3(2) takes the descriptor away from its number
+ * and then closes it; the number is /dev/null from then on, until nclust takes
+ * it back.  A signal ends the wait for SO_LINGER (tcp_close() of the kernel).
+ */
+static int close_batch(void *argument)
+{
+	struct closing *c = argument;
+	const struct sigaction alarm = {.sa_handler = on_alarm};
+	const struct itimerval bound = {{0, LINGER_US}, {0, LINGER_US}};
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigaction(SIGALRM, &alarm, NULL);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setitimer(ITIMER_REAL, &bound, NULL);
+	for (; c->done < c->count; c->done++)
+		(void)dup3(c->null_fd, c->fds[c->done], O_CLOEXEC);
 	return 0;
 }
 
-/* Descriptors of the worker that has waited longest, as many as fit. */
-static size_t choose(const struct closer *c, int *fds)
+static bool is_null(int fd)
 {
-	size_t n = 0;
+	char path[32];
+	char target[16];
+	ssize_t len;
 
-	for (size_t i = 0; i < c->count && n < BATCH; i++)
-		if (c->list[i].owner == c->list[0].owner)
-			fds[n++] = c->list[i].fd;
-	return n;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	len = readlink(path, target, sizeof(target));
+	return len == 9 && memcmp(target, "/dev/null", 9) == 0;
 }
 
-/* The first `n` descriptors of that worker were sent: close our copies. */
-static void note_sent(struct closer *c, size_t n)
+static void put_back(struct closer *c, int fd)
 {
+	if (c->count < c->room)
+		c->list[c->count++] = (struct foreign){fd, c->owner};
+}
+
+/* The child has ended, or was killed: take the numbers back. */
+static void end_batch(struct supervisor *sup)
+{
+	struct closer *c = &sup->closer;
+	struct closing *it = &c->closing;
+
+	for (unsigned i = 0; i < it->count; i++)
+		if (i < it->done || (i == it->done && is_null(it->fds[i])))
+			fd_close(&it->fds[i]);
+		else
+			put_back(c, it->fds[i]);
+	it->count = 0;
+	if (c->ended.fd != -1) {
+		ev_io_stop(sup->loop, &c->ended);
+		(void)close(c->ended.fd);
+		ev_io_set(&c->ended, -1, 0);
+	}
+}
+
+/* False: the child has not ended. */
+static bool reap(struct closer *c, int flags)
+{
+	if (waitpid(c->child.pid, NULL, flags | (int)__WCLONE) == 0)
+		return false;
+	c->child.pid = 0;
+	return true;
+}
+
+/* Take some of the worker that has waited longest.  If one cannot be closed,
+ * those of other workers are not stuck behind it for long, and nclust knows
+ * whose it is. */
+static void take_batch(struct supervisor *sup)
+{
+	struct closer *c = &sup->closer;
+	struct closing *it = &c->closing;
 	size_t kept = 0;
 
+	*it = (struct closing){.null_fd = sup->null_fd};
 	c->owner = c->list[0].owner;
-	c->sent = n;
-	for (size_t i = 0; i < c->count; i++) {
-		if (c->list[i].owner == c->owner && n > 0) {
-			fd_close(&c->list[i].fd); /* the closer has a copy */
-			n--;
-			continue;
-		}
-		c->list[kept++] = c->list[i];
-	}
+	c->seen = 0;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->list[i].owner == c->owner && it->count < CLOSING_BATCH)
+			it->fds[it->count++] = c->list[i].fd;
+		else
+			c->list[kept++] = c->list[i];
 	c->count = kept;
 }
 
-/* The closer closes them when the second message has come, after our copies are
- * closed: whoever closes the last copy may have to wait. */
-static int send_some(struct supervisor *sup)
+/* 1: a batch is closed; 0: its child is at it; -1: it cannot be started. */
+static int close_some(struct supervisor *sup, nsec_t patience)
 {
 	struct closer *c = &sup->closer;
-	int fds[BATCH];
-	size_t n = choose(c, fds);
 
-	if (start(sup) == -1 || fdpass_send(c->channel.fd, "", 1, fds, n) == -1)
+	take_batch(sup);
+	if (vfork_begin(&c->child, close_batch, &c->closing, CLONE_FILES,
+		    NULL) == -1) {
+		c->child.pid = 0;
+		end_batch(sup);
 		return -1;
-	note_sent(c, n);
-	return fdpass_send(c->channel.fd, "", 1, NULL, 0);
+	}
+	if (!vfork_wait(&c->child, patience))
+		return 0;
+	(void)reap(c, 0);
+	end_batch(sup);
+	return 1;
 }
 
-/* Send descriptors of one worker at a time.  If one cannot be closed, those of
- * other workers are not stuck behind it, and nclust knows whose it is. */
-static void send_next(struct supervisor *sup)
+static void give_up(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
 
-	if (c->sent > 0 || c->count == 0 || sup->instance.over)
-		return;
-	if (send_some(sup) == 0) {
-		timer_arm(sup->loop, &c->patience, PATIENCE);
-		return;
-	}
-	let_go(sup);
-	timer_arm(sup->loop, &c->patience, START_AGAIN);
+	if (vfork_kill(&c->child))
+		(void)reap(c, 0);
+	c->child.pid = 0;
+	end_batch(sup);
 }
 
-void foreign_settle(struct supervisor *sup)
-{
-	while (sup->closer.count > 0 && send_some(sup) == 0)
-		;
-}
+/* ---- in the loop ---- */
 
-/* Read how many the closer has closed.  True: some, or it has exited. */
-static bool hear(struct supervisor *sup)
+static void watch(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
-	struct fdpass_message m untouched;
-	bool some = false;
-	char byte;
-	int got;
+	int fd = pidfd_of(c->child.pid);
 
-	while ((got = fdpass_receive(c->channel.fd, &byte, sizeof(byte), &m)) ==
-			1 &&
-		m.len == 1) {
-		c->sent -= c->sent > 0;
-		some = true;
-	}
-	if (got != 0) { /* the closer has exited */
-		let_go(sup);
-		some = true;
-	}
-	if (c->sent == 0)
-		ev_timer_stop(sup->loop, &c->patience);
-	return some;
+	timer_arm(sup->loop, &c->patience, PATIENCE);
+	if (fd == -1)
+		return;
+	ev_io_set(&c->ended, fd, EV_READ);
+	ev_io_start(sup->loop, &c->ended);
 }
 
-static void on_closed(struct ev_loop *loop, ev_io *watcher, int revents)
+static void go_on(struct supervisor *sup)
 {
-	(void)loop;
+	struct closer *c = &sup->closer;
+
+	while (c->child.pid == 0 && c->count > 0) {
+		int got = close_some(sup, MOMENT);
+
+		if (got == 0)
+			watch(sup);
+		else if (got == -1)
+			timer_arm(sup->loop, &c->patience, START_AGAIN);
+		if (got != 1)
+			return;
+	}
+}
+
+static void on_ended(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+
 	(void)revents;
-	(void)hear(watcher->data);
-	send_next(watcher->data);
+	if (!reap(&sup->closer, WNOHANG))
+		return;
+	ev_timer_stop(loop, &sup->closer.patience);
+	end_batch(sup);
+	go_on(sup);
 }
 
-/* The closer has closed nothing within its time, or is to be started again. */
+/* There is something to close, or the child should have closed one by now. */
 static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
 	struct closer *c = &sup->closer;
 
 	(void)revents;
-	/* its answer may have come while nclust itself did not run */
-	if (c->sent > 0 && hear(sup) && c->sent > 0) {
+	if (c->child.pid != 0 && reap(c, WNOHANG))
+		end_batch(sup); /* it was not watched */
+	if (c->child.pid != 0 && c->closing.done != c->seen) {
+		c->seen = c->closing.done;
 		timer_arm(loop, timer, PATIENCE);
-	} else if (c->sent > 0) {
-		uint64_t owner = c->owner;
-
-		let_go(sup);
-		kill_owner(sup, owner,
-			"a descriptor that cannot be closed (a file server "
-			"that does not answer?)");
+		return;
 	}
-	send_next(sup);
+	if (c->child.pid != 0) {
+		give_up(sup);
+		kill_endless(sup, c->owner);
+	}
+	go_on(sup);
+}
+
+/* Nobody is blamed here: the worker may be about to go anyway. */
+void foreign_settle(struct supervisor *sup)
+{
+	struct closer *c = &sup->closer;
+	nsec_t until = clock_now() + SETTLE_MOST;
+
+	ev_timer_stop(sup->loop, &c->patience);
+	do {
+		if (c->child.pid != 0)
+			give_up(sup);
+		if (c->count > 0 && close_some(sup, PROMPTLY) == -1)
+			return;
+	} while ((c->child.pid != 0 || c->count > 0) && clock_now() < until);
 }
 
 /* ---- what it is given ---- */
@@ -231,7 +278,8 @@ static int make_room(struct closer *c, size_t count)
 	size_t room = c->room > 0 ? c->room : 64;
 	struct foreign *list;
 
-	while (room < c->count + count)
+	/* a batch may come back */
+	while (room < c->count + count + CLOSING_BATCH)
 		room *= 2;
 	if (room == c->room)
 		return 0;
@@ -252,7 +300,7 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 		n += c->list[i].owner == owner;
 	/* others may wait behind one that is slow to close */
 	if (n > WAITING_MOST)
-		kill_owner(sup, c->sent > 0 ? c->owner : owner,
+		kill_owner(sup, c->child.pid != 0 ? c->owner : owner,
 			"more descriptors than can be closed in time");
 }
 
@@ -264,7 +312,7 @@ static void close_list(
 
 	if (count == 0)
 		return;
-	if (!is_foreign(sup) || make_room(c, count) == -1) {
+	if (!has_others(sup) || make_room(c, count) == -1) {
 		for (size_t i = 0; i < count; i++)
 			fd_close(&fds[i]);
 		return;
@@ -272,31 +320,40 @@ static void close_list(
 	for (size_t i = 0; i < count; i++)
 		c->list[c->count++] =
 			(struct foreign){fd_release(&fds[i]), owner};
-	if (!ev_is_active(&c->patience))
-		send_next(sup);
+	if (!ev_is_active(&c->patience)) /* those of this turn at once */
+		timer_arm(sup->loop, &c->patience, 0);
 	if (c->count > WAITING_MOST)
 		bound_waiting(sup, owner);
 }
 
-/* Is it a TCP listener?  It closes without waiting, and frees its address. */
-static bool is_tcp_listener(int fd)
+static void close_one(void *argument)
 {
-	int listens = 0;
-	int protocol = 0;
-	socklen_t size = sizeof(int);
+	(void)close_batch(argument);
+}
 
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) ==
-		0 &&
-		listens != 0 &&
-		getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) ==
-		0 &&
-		(protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
+{
+	struct closing one = {
+		.null_fd = sup->null_fd,
+		.count = 1,
+		.fds = {*fd},
+	};
+
+	if (*fd == -1 || !has_others(sup)) {
+		fd_close(fd);
+		return;
+	}
+	if (vfork_run(close_one, &one, PROMPTLY) == -1 && errno == ETIMEDOUT &&
+		by != NULL)
+		kill_endless(sup, by->serial);
+	if (one.done == 1 || is_null(*fd))
+		fd_close(fd);
+	else
+		close_list(sup, by, fd, 1);
 }
 
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 {
-	if (*fd != -1 && is_tcp_listener(*fd))
-		fd_close(fd);
 	close_list(sup, by, fd, *fd != -1);
 }
 
@@ -307,59 +364,26 @@ void foreign_close_all(struct supervisor *sup, const struct child *by,
 	m->fd_count = 0;
 }
 
-void foreign_end(struct supervisor *sup, const struct child *by, int *socket)
-{
-	struct fdpass_message m untouched;
-	char data[4096] untouched;
-	int type = SOCK_STREAM;
-	socklen_t size = sizeof(type);
-	bool stream;
-
-	/* a read of 0 bytes ends a stream, but may be an empty datagram */
-	stream = getsockopt(*socket, SOL_SOCKET, SO_TYPE, &type, &size) == -1 ||
-		type != SOCK_DGRAM;
-	if (*socket != -1 && is_foreign(sup) && shutdown(*socket, SHUT_RD) == 0)
-		for (int i = 0; i < READS_MOST; i++) {
-			ssize_t got =
-				fdpass_read(*socket, data, sizeof(data), &m);
-
-			if (got == -1 || (got == 0 && stream))
-				break;
-			foreign_close_all(sup, by, &m);
-		}
-	fd_close(socket);
-}
-
 /* ---- life ---- */
 
 void foreign_init(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
 
-	*c = (struct closer){.pidfd = -1};
-	io_init(&c->channel, on_closed, -1, sup);
+	*c = (struct closer){.killed = 0};
+	io_init(&c->ended, on_ended, -1, sup);
 	timer_init(&c->patience, on_patience, sup);
 }
 
-/* What still waits is closed when nclust exits, without SO_LINGER. */
 void foreign_fini(struct supervisor *sup)
 {
-	let_go(sup);
-	ev_timer_stop(sup->loop, &sup->closer.patience);
+	foreign_settle(sup);
 	free(sup->closer.list);
 	foreign_init(sup);
 }
 
 bool foreign_owns(const struct supervisor *sup, pid_t pid)
 {
-	return sup->closer.pid != 0 && sup->closer.pid == pid;
-}
-
-void foreign_reap(struct supervisor *sup)
-{
-	struct pidfd_end end;
-
-	(void)pidfd_reap(sup->closer.pidfd, &end);
-	let_go(sup);
-	send_next(sup);
+	return (sup->closer.child.pid != 0 && sup->closer.child.pid == pid) ||
+		vfork_has(pid);
 }

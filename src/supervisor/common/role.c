@@ -18,12 +18,9 @@ static const struct {
 	const char *title;
 	const char *without; /* the effect if it cannot be started */
 	bool writes;         /* to our standard output and error */
-	bool powerless;      /* without capabilities */
 } roles[] = {
 	[ROLE_LOGGER] = {"logger", "nclust-logger", "output goes on uncaptured",
-		true, false},
-	[ROLE_CLOSER] = {"closer", "nclust-closer",
-		"what workers have passed stays open", false, true},
+		true},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)
@@ -80,7 +77,6 @@ static int run(struct supervisor *sup, enum role role, int channel, pid_t *pid,
 		.umask = -1,
 		.uid = -1,
 		.gid = -1,
-		.capabilities_given = roles[role].powerless,
 		.no_new_privs = true,
 	};
 

@@ -10,7 +10,6 @@
  */
 enum role {
 	ROLE_LOGGER, /* writes the output of workers (output.h) */
-	ROLE_CLOSER, /* closes what others have made (foreign.h) */
 };
 
 /* Start one.  0 with our end of the channel (SOCK_SEQPACKET, nonblocking), the

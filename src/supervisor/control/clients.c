@@ -50,6 +50,13 @@ static void keep_reserve(struct supervisor *sup)
 			fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
 }
 
+/* It may have sent descriptors that wait to be closed: it sees the end before. */
+static void part_with(struct supervisor *sup, int *fd)
+{
+	(void)shutdown(*fd, SHUT_RDWR);
+	foreign_close(sup, NULL, fd);
+}
+
 static void client_free(struct client *c)
 {
 	struct clients *all = c->sup->control.clients;
@@ -60,7 +67,7 @@ static void client_free(struct client *c)
 	*at = c->next;
 	all->count--;
 	ev_io_stop(c->sup->loop, &c->io);
-	foreign_end(c->sup, NULL, &c->io.fd);
+	part_with(c->sup, &c->io.fd);
 	keep_reserve(c->sup);
 	buffer_fini(&c->in);
 	buffer_fini(&c->out);
@@ -446,7 +453,7 @@ static void refuse(struct clients *all, int fd)
 
 	(void)send(fd, not_permitted, sizeof(not_permitted) - 1,
 		MSG_NOSIGNAL | MSG_DONTWAIT);
-	foreign_end(all->sup, NULL, &fd);
+	part_with(all->sup, &fd);
 }
 
 static void welcome(struct clients *all, int fd, bool may_write)
@@ -473,7 +480,7 @@ static void turn_away(struct clients *all, int fd, const char *why)
 	if (control_put_error(&out, "null", CONTROL_BUSY, why) == 0)
 		(void)send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	buffer_fini(&out);
-	foreign_end(all->sup, NULL, &fd);
+	part_with(all->sup, &fd);
 }
 
 /* Accept the client, if need be in place of another; or refuse it. */

@@ -128,7 +128,7 @@ static void end_socket(struct channel *c)
 	int fd = c->io.fd;
 
 	ev_io_set(&c->io, -1, 0);
-	foreign_end(sup_of(c), c->child, &fd);
+	foreign_close(sup_of(c), c->child, &fd);
 	foreign_close(sup_of(c), c->child, &c->passed);
 }
 

@@ -228,7 +228,7 @@ void listener_release(struct listener *l)
 	group_forget(l);
 	heal_forget(l);
 	if (l->learned) /* a worker has made it */
-		foreign_close(l->sup, NULL, &l->fd);
+		foreign_close_now(l->sup, NULL, &l->fd);
 	fd_close(&l->fd);
 	address_fini(&l->address);
 	free(l->asked);

@@ -26,8 +26,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The longest wait for an exec, because nclust does nothing else meanwhile. */
-#define SPAWN_PATIENCE (5 * SECOND)
+/* The longest wait for an exec, because nclust does nothing else meanwhile; and
+ * the one after that was too long for the cluster the last time. */
+#define SPAWN_PATIENCE (1 * SECOND)
+#define SPAWN_PATIENCE_AGAIN (200 * MSEC)
 
 #define SPARE_DESCRIPTORS 6
 
@@ -193,7 +195,6 @@ static int run(struct child *c, struct birth *birth, struct event *answer)
 	struct spawn_plan *plan = &birth->plan;
 	struct spawn_failure failure;
 	cpu_set_t *affinity;
-	nsec_t began;
 	int got;
 
 	capture_open(service, c, birth->place.output);
@@ -204,12 +205,10 @@ static int run(struct child *c, struct birth *birth, struct event *answer)
 	}
 	affinity = budget_cpus(&birth->place, &plan->affinity_size);
 	plan->affinity = affinity;
-	began = clock_now();
+	if (service->life.hung)
+		plan->patience = SPAWN_PATIENCE_AGAIN;
 	got = spawn(plan, &c->pid, &c->pidfd, &failure);
-	if (clock_now() - began >= SPAWN_PATIENCE)
-		log_warn("%s.%" PRIu32 ": held up for 5 s before it was "
-			 "executed, and nclust with it: killed",
-			service->name, c->slot);
+	service->life.hung = got == -1 && failure.error == ETIMEDOUT;
 	if (affinity != NULL)
 		CPU_FREE(affinity);
 	capture_close(sup, birth->place.output);
@@ -518,8 +517,6 @@ static void workers_on_reap(struct supervisor *sup, pid_t pid)
 {
 	if (logger_is(sup, pid))
 		logger_ended(sup);
-	else
-		foreign_reap(sup);
 }
 
 static void workers_on_end(struct supervisor *sup)

@@ -93,7 +93,7 @@ void readiness_close(struct child *child)
 	allowance_stop(&child->life.notify_allowance, sup->loop);
 	ev_io_stop(sup->loop, &child->life.notify_watcher);
 	ev_io_set(&child->life.notify_watcher, -1, 0);
-	foreign_end(sup, child, &fd);
+	foreign_close(sup, child, &fd);
 	if (!sup->has_rundir)
 		return;
 	name_of(child, name);
@@ -139,7 +139,7 @@ void readiness_renew(struct child *child)
 	}
 	allowance_stop(&child->life.notify_allowance, sup->loop);
 	ev_io_stop(sup->loop, &child->life.notify_watcher);
-	foreign_end(sup, child, &old);
+	foreign_close(sup, child, &old);
 	watch(child, fd);
 }
 

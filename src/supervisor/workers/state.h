@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/nsec.h"
 #include "config/config.h"
+#include "os/vfork.h"
 #include "supervisor/common/allowance.h"
 #include "supervisor/sockets/state.h"
 
@@ -54,20 +55,25 @@ struct logger {
 	unsigned asked; /* that many looks ago; 0: not */
 };
 
-/* The closer, which closes what workers have made (foreign.h). */
+/* Closing what workers have made (foreign.h). */
+#define CLOSING_BATCH 64
+struct closing {
+	int null_fd;
+	unsigned count;
+	volatile unsigned done;
+	int fds[CLOSING_BATCH];
+};
 struct closer {
-	ev_io channel; /* its fd: the channel, if it runs */
+	ev_io ended; /* its fd: the child's pidfd, or -1 */
 	ev_timer patience;
-	pid_t pid; /* 0: none runs */
-	int pidfd;
-	/* What it was sent last, all from one worker, and has not closed yet. */
-	size_t sent;
-	uint64_t owner; /* that worker's serial, or 0 */
+	struct vfork child; /* its pid 0: none runs */
+	struct closing closing;
+	unsigned seen;  /* had been closed when the patience began */
+	uint64_t owner; /* of what it closes: a worker's serial, or 0 */
 	/* What waits for that, the oldest first. */
 	struct foreign *list; /* heap */
 	size_t count;
 	size_t room;
-	bool others;     /* there are, or were, workers of another user */
 	uint64_t killed; /* the last worker that was killed for it */
 };
 
@@ -107,6 +113,7 @@ struct cluster_life {
 	unsigned char *early_deaths; /* by slot, before any was ready */
 	int stop_signal;             /* in place of the first one; or 0 */
 	bool bind_hint_told; /* that its workers may bind it themselves */
+	bool hung;           /* its last spawn: a file server? */
 	bool trap_told;      /* why a worker's port was not taken over */
 };
 

@@ -60,39 +60,10 @@ goes_on() {
 	goes_on
 }
 
-@test "the process that closes has no rights, and is started again" {
-	start_hostile notify
-	wait_logged passed
-	closer=$(pgrep -P "$NCLUST_PID" -f 'nclust-closer')
-	run -0 grep -E '^Cap(Prm|Eff|Inh|Amb|Bnd):[[:space:]]*0+$' \
-		"/proc/$closer/status"
-	[ "${#lines[@]}" -eq 5 ]
-	kill -KILL "$closer"
-	wait_until 10 'pgrep -P "$NCLUST_PID" -f nclust-closer | grep -vqx "'"$closer"'"'
-	goes_on
-}
-
-@test "when a descriptor cannot be closed at all, its worker is killed" {
-	start_hostile notify
-	wait_logged passed
-	pid=$(worker_pid 0)
-	pkill -STOP -P "$NCLUST_PID" -f nclust-closer
-	wait_logged "killing worker $pid: it has given nclust a descriptor"
-	wait_until 10 '[ "$(worker_pid 0)" != "'"$pid"'" ]'
-	wait_ready 20
-	goes_on
-}
-
 @test "a worker that passes more than can be closed is killed" {
 	start_hostile flood
 	pid=$(worker_pid 0)
 	wait_logged "killing worker $pid: it has given nclust more descriptors"
 	wait_until 10 '[ "$(worker_pid 0)" != "'"$pid"'" ]'
 	goes_on
-}
-
-@test "where workers have the same user there is no such process" {
-	start_nclust -n 1 --ready notify --intercept off --log prefix -- \
-		python3 "$SCRIPTS/servers/unclosable.py" notify
-	run ! pgrep -P "$NCLUST_PID" -f nclust-closer
 }

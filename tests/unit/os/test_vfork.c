@@ -336,22 +336,6 @@ START_TEST(children_of_ours_are_left_alone)
 }
 END_TEST
 
-START_TEST(without_a_timer_a_deed_that_ends_is_done)
-{
-	struct rlimit before;
-	struct rlimit none;
-	struct deed deed = {0};
-
-	ck_assert_int_eq(getrlimit(RLIMIT_SIGPENDING, &before), 0);
-	none = before;
-	none.rlim_cur = 0;
-	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &none), 0);
-	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
-	ck_assert_int_eq(deed.got, 1);
-	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &before), 0);
-}
-END_TEST
-
 /* In a child, as who has no more processes to have cannot go on as a test. */
 static int run_without_processes(vfork_fn *way)
 {
@@ -382,17 +366,6 @@ START_TEST(where_no_process_can_be_had_it_is_told)
 		_exit(run_without_processes(ways[_i]));
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
-}
-END_TEST
-
-START_TEST(one_stack_is_enough)
-{
-	char *top = vfork_stack_top();
-
-	ck_assert_ptr_nonnull(top);
-	ck_assert_uint_eq((uintptr_t)top % 16, 0);
-	top[-1] = top[-4096] = 1; /* it is there */
-	ck_assert_ptr_eq(vfork_stack_top(), top);
 }
 END_TEST
 
@@ -428,17 +401,22 @@ static void add_deeds(TCase *tc)
 	tcase_add_loop_test(tc, one_that_is_killed_has_not_done_it, 0, all);
 	tcase_add_loop_test(tc, its_end_is_nobodys_news, 0, all);
 	tcase_add_loop_test(tc, children_of_ours_are_left_alone, 0, all);
-	tcase_add_loop_test(
-		tc, without_a_timer_a_deed_that_ends_is_done, 0, all);
 	tcase_add_loop_test(tc, where_no_process_can_be_had_it_is_told, 0, all);
 	tcase_add_test(tc, a_thousand_deeds_leave_nothing);
 }
+
+START_TEST(at_first_none_is_stuck)
+{
+	ck_assert_uint_eq(vfork_stuck(), 0);
+	ck_assert(!vfork_has(getpid()));
+}
+END_TEST
 
 int main(void)
 {
 	TCase *tc = tcase_create("vfork");
 
-	tcase_add_test(tc, one_stack_is_enough);
+	tcase_add_test(tc, at_first_none_is_stuck);
 	if (!os_is_valgrind()) /* which makes a fork of it, or ends */
 		add_deeds(tc);
 	return os_suite("vfork", tc);

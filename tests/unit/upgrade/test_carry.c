@@ -60,7 +60,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, guard.watcher),
 	NOT(supervisor, guard.timer),
 	NOT(supervisor, news.timer),
-	NOT(supervisor, closer), /* it ends when its channel does */
+	NOT(supervisor, closer), /* all is closed before */
 	NOT(supervisor, logger.watcher),
 	NOT(supervisor, logger.exit),
 	NOT(supervisor, logger.restart),
