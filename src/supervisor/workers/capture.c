@@ -25,6 +25,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -108,10 +109,37 @@ static void open_both_ways(int *end)
 	*end = fd;
 }
 
+struct output_look {
+	int number;
+	bool is_pipe;
+};
+
+static bool look_at_output(void *context, int fd, const char *target)
+{
+	struct output_look *l = context;
+
+	if (fd == l->number)
+		l->is_pipe = strncmp(target, "pipe:[", 6) == 0;
+	return fd >= l->number;
+}
+
+/* Only a pipe is taken: closing anything else of a worker's may keep us waiting
+ * (a socket with SO_LINGER, a file of FUSE). */
+static int take_pipe(struct remote *r, int number)
+{
+	struct output_look l = {.number = number};
+
+	return remote_each_fd(r, (unsigned)number + 1, look_at_output, &l) ==
+				0 &&
+			l.is_pipe
+		? remote_fd(r, number)
+		: -1;
+}
+
 /* Open the worker's pipe for reading only, to see when the worker is gone. */
 static int reopen(struct remote *r, int number)
 {
-	scoped_fd both = remote_fd(r, number);
+	scoped_fd both = take_pipe(r, number);
 	char path[40];
 	struct stat st;
 
