@@ -427,7 +427,7 @@ static bool is_usable(const char *path, const struct stat *st, struct faults *f)
 		faults_add(f, EX_CONFIG, "%s: not a regular file", path);
 	else if (st->st_size > (off_t)FILE_MAX)
 		faults_add(f, EX_CONFIG, "%s: larger than 1 MiB", path);
-	else if (geteuid() == 0 && (st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
+	else if (geteuid() == 0 && rootsown_is_shared(st))
 		faults_add(f, EX_CONFIG,
 			"%s: writable by others than its owner, refused for "
 			"root; try chmod go-w",

@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -34,37 +37,57 @@ static int cannot_open(int error, struct error *err)
 	return error_set(err, error, "cannot open");
 }
 
+/* Has the owner of this file no uid here?  Then not even root may do what only an
+ * owner may, which is tried. */
+static bool is_strangers(int fd)
+{
+	char path[40];
+	scoped_fd again = -1;
+
+	if (prctl(PR_CAPBSET_READ, CAP_FOWNER) != 1)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, TO_READ | O_NOATIME);
+	return again == -1 && errno == EPERM;
+}
+
 /* In a user namespace all who are not in it have this uid: whoever made the
- * namespace is master of it anyway, and / mostly belongs to one of these. */
-static bool is_outside(uid_t uid)
+ * namespace is master of it anyway, and / mostly belongs to one of these.  It may
+ * have a user of that uid as well. */
+static bool is_outside(int fd, uid_t uid)
 {
 	FILE *map = uid == NOBODY ? fopen("/proc/self/uid_map", "re") : NULL;
 	unsigned long inside;
-	unsigned long count;
+	unsigned long count = UINT32_MAX; /* there is no namespace */
 	bool found = map == NULL;
 
 	while (!found && fscanf(map, "%lu %*u %lu", &inside, &count) == 2)
 		found = uid >= inside && uid - inside < count;
 	if (map != NULL)
 		(void)fclose(map);
-	return !found;
+	return !found || (count < UINT32_MAX && is_strangers(fd));
 }
 
 static int check_owner(
-	const char *path, const struct stat *st, struct error *err)
+	const char *path, int fd, const struct stat *st, struct error *err)
 {
-	if (st->st_uid == 0 || is_outside(st->st_uid))
+	if (st->st_uid == 0 || is_outside(fd, st->st_uid))
 		return 0;
 	return error_set(err, 0,
 		"'%s' belongs to user %u, refused for root; try chown root",
 		path, (unsigned)st->st_uid);
 }
 
+bool rootsown_is_shared(const struct stat *st)
+{
+	return (st->st_mode & S_IWOTH) != 0 ||
+		((st->st_mode & S_IWGRP) != 0 && st->st_gid != 0);
+}
+
 static int check_directory(
 	const char *path, const struct stat *st, struct error *err)
 {
-	if ((st->st_mode & (S_IWGRP | S_IWOTH)) == 0 ||
-		(st->st_mode & S_ISVTX) != 0)
+	if (!rootsown_is_shared(st) || (st->st_mode & S_ISVTX) != 0)
 		return 0;
 	return error_set(err, 0,
 		"'%s' is writable by others than its owner, refused for root; "
@@ -81,7 +104,7 @@ static int enter(struct way *w, int dir, struct error *err)
 	w->dir = dir;
 	if (dir == -1 || fstat(dir, &st) == -1)
 		return cannot_open(errno, err);
-	if (check_owner(*w->done != '\0' ? w->done : "/", &st, err) == -1)
+	if (check_owner(*w->done != '\0' ? w->done : "/", dir, &st, err) == -1)
 		return -1;
 	return check_directory(w->done, &st, err);
 }
@@ -125,7 +148,7 @@ static int finish(const struct way *w, const char *path, const char *name,
 
 	if (fd == -1 || fstat(fd, &st) == -1)
 		return cannot_open(errno, err);
-	if (check_owner(path, &st, err) == -1)
+	if (check_owner(path, fd, &st, err) == -1)
 		return -1;
 	return fd_release(&fd);
 }
@@ -144,7 +167,7 @@ static int step(
 	if (len + 1 + strlen(name) >= sizeof(w->done))
 		return cannot_open(ENAMETOOLONG, err);
 	(void)snprintf(w->done + len, sizeof(w->done) - len, "/%s", name);
-	if (check_owner(w->done, &st, err) == -1)
+	if (check_owner(w->done, fd, &st, err) == -1)
 		return -1;
 	magic = S_ISLNK(st.st_mode) && last && is_magic(fd);
 	if (S_ISLNK(st.st_mode) && !magic) {

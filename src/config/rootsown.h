@@ -4,6 +4,13 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
+
+/* May others than root write to it, by its mode?  Those of root's own group may,
+ * as with sudo. */
+struct stat;
+bool rootsown_is_shared(const struct stat *st);
+
 /*
  * Open a file that is to be obeyed, for reading, CLOEXEC, O_NONBLOCK.
  *

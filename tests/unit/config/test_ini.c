@@ -6,6 +6,8 @@
 #include "config_lib.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -679,6 +681,7 @@ START_TEST(a_file_that_others_may_write_is_refused_for_root)
 
 	write_file(WEB, modes[_i]);
 	if (geteuid() == 0) {
+		ck_assert_int_eq(chown(file, 0, 1), 0);
 		expect_file_fault("writable by others than its owner, refused "
 				  "for root; try chmod go-w");
 	} else {
@@ -749,7 +752,11 @@ START_TEST(root_reads_only_what_root_alone_can_change)
 	given_away(below, 65534);
 	expect_refused(in, below, OWNED);
 	given_away(below, 0);
+	/* that root's own group may write is as good as that root may */
+	ck_assert_int_eq(chmod(in, 0664), 0);
 	ck_assert_int_eq(chmod(own, 0775), 0);
+	expect_read(in);
+	ck_assert_int_eq(chown(own, 0, 1), 0);
 	expect_refused(in, own, WRITABLE);
 	ck_assert_int_eq(chmod(own, 01777), 0);
 	expect_read(in);
@@ -784,6 +791,66 @@ START_TEST(root_reads_only_what_root_alone_can_change)
 	ck_assert_int_eq(unlink(way), 0);
 	ck_assert_int_eq(rmdir(own), 0);
 	ck_assert_int_eq(rmdir(below), 0);
+}
+END_TEST
+
+/* Run the test as root of a namespace that has 65536 uids of its own.  False: it
+ * cannot be made here. */
+static bool in_full_namespace(void (*test)(void))
+{
+	static const char map[] = "0 100000 65536";
+	char path[60];
+	int status;
+	FILE *out;
+	pid_t pid;
+
+	pid = fork();
+	if (pid == 0) {
+		if (unshare(CLONE_NEWUSER) == -1)
+			_exit(2);
+		(void)kill(getpid(), SIGSTOP);
+		if (setresuid(0, 0, 0) == -1)
+			_exit(3);
+		test();
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+	if (!WIFSTOPPED(status))
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)pid);
+	out = fopen(path, "we");
+	ck_assert(out != NULL && fputs(map, out) >= 0);
+	ck_assert_int_eq(fclose(out), 0);
+	(void)kill(pid, SIGCONT);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	return true;
+}
+
+static void read_the_hosts(void)
+{
+	expect_read(file);
+}
+
+static void refuse_nobodys(void)
+{
+	expect_refused(file, file, OWNED);
+}
+
+START_TEST(a_namespace_may_have_a_nobody_of_its_own)
+{
+	if (geteuid() != 0) {
+		(void)fprintf(stderr, "left out, needs root\n");
+		return;
+	}
+	write_file(WEB, 0644);
+	ck_assert_int_eq(chmod(dir, 0755), 0);
+	if (!in_full_namespace(read_the_hosts)) {
+		(void)fprintf(stderr, "left out, needs user namespaces\n");
+		return;
+	}
+	given_away(file, 100000 + 65534);
+	(void)in_full_namespace(refuse_nobodys);
 }
 END_TEST
 
@@ -846,6 +913,7 @@ static TCase *files(void)
 	tcase_add_loop_test(
 		tcase, a_file_that_others_may_write_is_refused_for_root, 0, 2);
 	tcase_add_test(tcase, root_reads_only_what_root_alone_can_change);
+	tcase_add_test(tcase, a_namespace_may_have_a_nobody_of_its_own);
 	tcase_add_test(tcase, others_read_what_they_can);
 	tcase_add_test(tcase, a_descriptor_of_ours_is_read_by_its_name);
 	tcase_add_test(tcase, a_huge_file_is_refused);
