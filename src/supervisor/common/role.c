@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/privilege.h"
+#include "os/process.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/daemon.h"
 
@@ -30,9 +31,13 @@ static int output_of(const struct supervisor *sup, enum role role, int fd)
 
 static bool is_a_workers(const struct supervisor *sup, uid_t uid)
 {
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (cluster_settings(sup->services[i]->core)->uid == (long)uid)
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct cluster *c = sup->services[i]->core;
+
+		if (cluster_settings(c)->uid == (long)uid ||
+			cluster_next_settings(c)->uid == (long)uid)
 			return true;
+	}
 	return false;
 }
 
@@ -46,6 +51,15 @@ static uid_t user_of_roles(const struct supervisor *sup)
 	while (uid > ROLE_UID_FIRST && is_a_workers(sup, uid))
 		uid--;
 	return uid;
+}
+
+bool role_is_exposed(const struct supervisor *sup, pid_t pid)
+{
+	uint64_t uid;
+
+	return geteuid() == 0 && process_status(pid, "Uid:", 10, &uid) == 0 &&
+		uid != 0 && is_a_workers(sup, (uid_t)uid) &&
+		user_of_roles(sup) != uid;
 }
 
 static int run(struct supervisor *sup, enum role role, int channel, pid_t *pid,

@@ -17,4 +17,8 @@ enum role {
 int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
 	int *pidfd);
 
+/* Has a cluster got the user that this role runs as, since it was started?  Then
+ * its workers can stop it, and it is to be started again as another one. */
+bool role_is_exposed(const struct supervisor *sup, pid_t pid);
+
 #endif

@@ -568,6 +568,35 @@ replace() {
 	done
 }
 
+@test "a reload that gives workers the logger's user moves the logger" {
+	need_root
+	local old uid
+
+	printf '%s\n' '[cluster:web]' 'workers = 1' 'log = prefix' \
+		"command = $FIXTURES/hear --notify" 'ready = notify' \
+		>"$DIR/it.ini"
+	with_output "$DIR/text" -c "$DIR/it.ini"
+	wait_ready
+	old=$(logger_pid)
+	uid=$(stat -c %u "/proc/$old")
+	nclust reload "$INSTANCE"
+	[ "$(logger_pid)" = "$old" ]
+
+	printf '%s\n' "user = #$uid" 'group = #65534' >>"$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	[ "$(stat -c %u "/proc/$(worker_pid 0)")" = "$uid" ]
+	poll_until 10 another_logger "$old"
+	poll_until 10 is_of_another_user "$new" "$uid"
+	poll_until 10 file_has "$DIR/text" "web.0 | slot=0 pid=$(worker_pid 0)"
+}
+
+# is_of_another_user PID UID: and not of root, either.
+is_of_another_user() {
+	local uid
+
+	uid=$(stat -c %u "/proc/$1") && [ "$uid" -ne "$2" ] && [ "$uid" -ne 0 ]
+}
+
 @test "prefix: a logger that stands still is replaced, and no line is lost" {
 	local as=()
 
