@@ -10,26 +10,42 @@
 #define TREE_MAX 256
 /* Values hold so long; the kernel may take memory from an idle process. */
 #define LOOK_HOLDS (10 * SECOND)
+/* The kernel takes 10 ms for the shares of 600 MiB.  No worker gets more than this
+ * and one process of the loop's time at once … */
+#define SHARES_BUDGET (20 * MSEC)
+/* … and no more than a hundredth of it for those who ask for the status. */
+#define LOOK_SHARE 100
 
 struct last_look {
 	struct tree_use use;
 	nsec_t ran; /* process_ran() before it */
 	nsec_t at;
+	nsec_t took;
 };
 
-/* The memory of a worker's processes. */
+/* The memory of a worker's processes.  If their shares take too long, those of the
+ * rest are taken to be as large a part of their memory. */
 static uint64_t memory_of(const pid_t *tree, size_t count, uint64_t limit)
 {
+	nsec_t until;
 	uint64_t sum = 0;
+	uint64_t looked_at = 0;
 	uint64_t shares = 0;
 
 	for (size_t i = 0; i < count; i++)
 		sum += process_memory(tree[i]);
 	if (sum <= limit || count == 1)
 		return sum;
-	for (size_t i = 0; i < count; i++)
+	until = clock_now() + SHARES_BUDGET;
+	for (size_t i = 0; i < count && clock_now() < until; i++) {
+		looked_at += process_memory(tree[i]);
 		shares += process_memory_share(tree[i]);
-	return shares != 0 ? shares : sum;
+	}
+	if (shares == 0 || looked_at == 0)
+		return sum;
+	if (looked_at >= sum)
+		return shares;
+	return (uint64_t)((double)sum * (double)shares / (double)looked_at);
 }
 
 uint64_t use_memory(const struct child *child, uint64_t limit)
@@ -68,6 +84,9 @@ static bool look_at(const struct child *child, struct tree_use *use)
 /* A single process that has not run has neither asked for memory nor forked. */
 static bool is_as_it_was(const struct last_look *last, nsec_t ran)
 {
+	if (last != NULL && last->took > MSEC &&
+		clock_now() - last->at < LOOK_SHARE * last->took)
+		return true;
 	return last != NULL && ran != 0 && ran == last->ran &&
 		last->use.processes == 1 && clock_now() - last->at < LOOK_HOLDS;
 }
@@ -75,6 +94,7 @@ static bool is_as_it_was(const struct last_look *last, nsec_t ran)
 bool use_look(struct child *child, struct tree_use *use)
 {
 	nsec_t ran = process_ran(child->pid);
+	nsec_t began = clock_now();
 
 	if (is_as_it_was(child->life.last_look, ran)) {
 		*use = child->life.last_look->use;
@@ -86,6 +106,10 @@ bool use_look(struct child *child, struct tree_use *use)
 		child->life.last_look = malloc(sizeof(*child->life.last_look));
 	if (child->life.last_look != NULL)
 		*child->life.last_look = (struct last_look){
-			.use = *use, .ran = ran, .at = clock_now()};
+			.use = *use,
+			.ran = ran,
+			.at = clock_now(),
+			.took = clock_now() - began,
+		};
 	return true;
 }

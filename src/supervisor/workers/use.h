@@ -11,7 +11,7 @@
  * takes back when it wants).  Pages that processes of one tree share since
  * their fork are counted each time.  If there are several processes, a sum over
  * a limit is therefore counted again by their shares (Pss of smaps_rollup,
- * which is dear).
+ * which is dear: after 20 ms the rest is estimated).
  */
 struct tree_use {
 	unsigned processes;
@@ -22,7 +22,7 @@ struct tree_use {
 };
 
 /* Measure; false: the worker is gone.  If it has not run since the last call,
- * the old values are returned for some seconds. */
+ * the old values are returned for some seconds; also if measuring takes long. */
 bool use_look(struct child *child, struct tree_use *use);
 
 /* Measure the memory alone, now; a sum over `limit` is counted again by Pss. */
