@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""hung.py HOW DIRECTORY [PORT]: a worker with a file server that does not answer.
+
+It mounts FUSE in namespaces of its own, from the device DIRECTORY/fuse (`mknod ... c
+10 229`) on DIRECTORY/mnt.  What a system call wants of its files then waits in the
+kernel, where no signal ends it, until the server is killed: DIRECTORY/server.PID has
+its pid; it ends by itself after 3 minutes.  DIRECTORY/asked is there as soon as it
+owes an answer.
+
+HOW: read (the worker reads such a file), address (it calls bind with its address in
+one that it reads), epoll (epoll_wait writes its events to one while it holds the set), file (bind
+on one's descriptor), notify and fdstore (it sends one's descriptor with READY=1, or
+FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), exec
+(a child is kept in exec, as it is to close one).  directory: not a worker but root,
+who mounts DIRECTORY/mnt for all; it answers until DIRECTORY/hang is there.
+"""
+import array
+import ctypes
+import errno
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT = 1, 2, 3, 14, 15, 18, 25, 26
+OPENDIR, RELEASEDIR, ACCESS, INTERRUPT, BATCH_FORGET = 27, 29, 34, 36, 42
+ROOT, FILE = 1, 2
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+PR_SET_DUMPABLE = 4
+IP_OPTIONS = 4
+
+how, directory = sys.argv[1:3]
+port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+mountpoint = directory + "/mnt"
+unanswered = FLUSH if how in ("file", "notify", "fdstore", "exec") else READ
+
+
+def must(got):
+    if got == -1:
+        raise OSError(ctypes.get_errno(), how)
+    return got
+
+
+# --- The file server -----------------------------------------------------------------
+
+
+def attributes(node):
+    mode, size = (0o40755, 0) if node == ROOT else (0o100644, 4096)
+    head = struct.pack("6Q", node, size, 8, 0, 0, 0)
+    return head + struct.pack("10I", 0, 0, 0, mode, 1, os.getuid(), 0, 0, 4096, 0)
+
+
+def answer(opcode, node):
+    if opcode == INIT:
+        # no flags: what is read is awaited where it is wanted
+        return struct.pack("4I2H2I2H8I", 7, 31, 0, 0, 0, 0, 4096, 1, 0, 0, *[0] * 8)
+    if opcode == LOOKUP:
+        return struct.pack("4Q2I", FILE, 0, 0, 0, 0, 0) + attributes(FILE)
+    if opcode == GETATTR:
+        return struct.pack("Q2I", 0, 0, 0) + attributes(node)
+    if opcode in (OPEN, OPENDIR):
+        return struct.pack("Q2I", 1, 0, 0)
+    if opcode in (RELEASE, RELEASEDIR, FLUSH, ACCESS):
+        return b""
+    return None
+
+
+def create(name):
+    os.close(os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT, 0o666))
+
+
+def is_owed(opcode):
+    if how != "directory":
+        return opcode == unanswered
+    return opcode != INIT and os.path.exists(directory + "/hang")
+
+
+def serve(device):
+    while True:
+        try:
+            request = os.read(device, 1 << 16)
+        except OSError as e:
+            if e.errno == errno.ENODEV:  # it is not mounted any more
+                return
+            continue
+        _, opcode, unique, node = struct.unpack_from("2I2Q", request)
+        if opcode in (FORGET, BATCH_FORGET, INTERRUPT):
+            continue
+        if is_owed(opcode):
+            create("asked")
+            continue
+        data = answer(opcode, node)
+        error = -errno.ENOSYS if data is None else 0
+        data = data or b""
+        os.write(device, struct.pack("IiQ", 16 + len(data), error, unique) + data)
+
+
+def become_alone():
+    """In a user and a mount namespace of its own, with the same ids."""
+    uid, gid = os.getuid(), os.getgid()
+    must(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+    must(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS))
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{uid} {uid} 1"),
+        ("gid_map", f"{gid} {gid} 1"),
+    ):
+        with open("/proc/self/" + name, "w", encoding="ascii") as file:
+            file.write(text)
+
+
+def mount():
+    if how != "directory":
+        become_alone()
+    device = os.open(directory + "/fuse", os.O_RDWR)
+    options = f"fd={device},rootmode=40000,user_id={os.getuid()},"
+    options += f"group_id={os.getgid()}" + (",allow_other" * (how == "directory"))
+    must(libc.mount(b"hung", mountpoint.encode(), b"fuse", 6, options.encode()))
+    if os.fork() == 0:
+        os.setsid()
+        signal.alarm(180)
+        create(f"server.{os.getpid()}")
+        serve(device)
+        os._exit(0)
+    os.close(device)
+
+
+# --- The worker ----------------------------------------------------------------------
+
+
+def open_file():
+    return os.open(mountpoint + "/file", os.O_RDONLY)
+
+
+def memory():
+    """The address of 4,096 bytes that can be read only when the server answers."""
+    fd = open_file()
+    # PROT_READ | PROT_WRITE, MAP_PRIVATE
+    at = must(libc.mmap(None, ctypes.c_size_t(4096), 3, 2, fd, ctypes.c_long(0)))
+    os.close(fd)
+    return ctypes.c_void_p(at)
+
+
+def notify(text, *fds):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.connect(os.environ["NOTIFY_SOCKET"])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+        s.sendmsg([text], rights if fds else [])
+
+
+def listen():
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", port))
+    s.listen()
+    return s
+
+
+def in_thread(function, *arguments):
+    threading.Thread(target=function, args=arguments, daemon=True).start()
+
+
+def wait_for(name):
+    while not os.path.exists(f"{directory}/{name}"):
+        time.sleep(0.02)
+
+
+def begin():
+    notify(b"READY=1")
+    wait_for("go")
+
+
+def work():
+    s = listen() if port else socket.socket()
+    at = open_file() if unanswered == FLUSH else memory()
+    begin()
+    if how == "read":
+        libc.memchr(at, 0, 1)
+    elif how == "address":
+        # nclust could not ask the server, who does not know its user: it waits
+        # for the page that we have asked for
+        in_thread(libc.memchr, at, 0, 1)
+        wait_for("asked")
+        fresh = [socket.socket() for _ in range(8)]
+        for f in fresh:
+            in_thread(libc.bind, f.fileno(), at, 16)
+    elif how == "file":
+        libc.bind(at, struct.pack("HH12x", socket.AF_INET, 0), 16)
+    elif how == "notify":
+        notify(b"READY=1", at)
+    elif how == "fdstore":
+        notify(b"FDSTORE=1\nFDNAME=hung", at)
+    elif how == "epoll":
+        events = select.epoll()
+        events.register(s, select.EPOLLIN)
+        events.register(os.pipe()[1], select.EPOLLOUT)
+        in_thread(libc.epoll_wait, events.fileno(), at, 8, -1)
+    elif how == "options":
+        in_thread(libc.setsockopt, s.fileno(), socket.IPPROTO_IP, IP_OPTIONS, at, 40)
+    elif how == "exec":
+        s.set_inheritable(True)
+        if os.fork() == 0:
+            os.execv("/bin/true", ["true"])
+    signal.pause()
+
+
+mount()
+if how != "directory":
+    work()

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016
+#
+# nclust is root, its workers are not, and one of them has a file server that never
+# answers: whatever nclust looks at of that worker, it goes on with all others.
+
+bats_require_minimum_version 1.5.0
+load ../../lib
+
+setup() {
+	nclust_setup
+	need_root
+	need setpriv
+	free_port
+	HUNG=$DIR/hung
+	mkdir -m 1777 "$HUNG"
+	mkdir -m 755 "$HUNG/mnt"
+	mknod -m 666 "$HUNG/fuse" c 10 229 2>/dev/null || skip "no device here"
+	{ : <>"$HUNG/fuse"; } 2>/dev/null || skip "no FUSE here"
+	setpriv --reuid 65534 --regid 65534 --clear-groups \
+		unshare -Um true || skip "no user namespaces here"
+}
+
+# Where nclust and what it has started wait.  (A process that is kept in exec keeps
+# who reads its stat or wchan, as ps(1) does.)
+show_waits() {
+	local pid
+
+	for pid in "$NCLUST_PID" \
+		$(cat "/proc/$NCLUST_PID/task/$NCLUST_PID/children"); do
+		grep -sE '^(Name|State)' "/proc/$pid/status" || true
+		timeout -s KILL 1 cat "/proc/$pid/stack" || true
+	done
+}
+
+# First of all: what hangs would also keep who looks for what is left.
+teardown() {
+	local file
+
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || [ -z "$NCLUST_PID" ] || show_waits
+	for file in "$HUNG"/server.*; do
+		! grep -qsaF "$HUNG" "/proc/${file##*.}/cmdline" ||
+			kill -KILL "${file##*.}"
+	done
+	nclust_teardown
+}
+
+# Nothing here waits for nclust without a bound.
+nclust() {
+	timeout $((2 * PATIENCE)) "$NCLUST" "$@"
+}
+
+# start_beside LINE...: an innocent cluster beside `bad`, of which these are settings.
+start_beside() {
+	{
+		printf '%s\n' '[cluster:good]' "command = sleep 1000" \
+			'workers = 1' 'user = nobody' 'ready = alive:0' '[cluster:bad]' \
+			'workers = 1' 'user = nobody' 'stop-timeout = 1s' "$@"
+	} >"$DIR/it.ini"
+	start_nclust -c "$DIR/it.ini"
+}
+
+# start_hung HOW [LINE...]: it owes an answer now.
+start_hung() {
+	start_beside "command = python3 $SCRIPTS/servers/hung.py $1 $HUNG $PORT" \
+		'ready = notify' 'log = prefix' "${@:2}"
+	wait_ready
+	touch "$HUNG/go"
+	poll_until 10 test -e "$HUNG/asked"
+}
+
+answers() {
+	local got
+
+	for _ in {1..20}; do
+		got=0
+		nclust status it --json >/dev/null || got=$?
+		[ "$got" -lt 3 ] || return 1
+		sleep 0.1
+	done
+}
+
+# goes_on [WORDS]: nclust goes on with the others, says that, and ends when it is told
+# to.
+goes_on() {
+	local pid
+
+	answers
+	pid=$(CLUSTER=good worker_pid 0)
+	kill -KILL "$pid"
+	CLUSTER=good wait_until 10 \
+		'[ "$(worker_pid 0)" != "'"$pid"'" ] && [ -n "$(worker_pid 0)" ]'
+	[ -z "${1:-}" ] || poll_until 10 grep -qE "$1" "$LOG"
+	kill -TERM "$NCLUST_PID"
+	wait_exit 30
+}
+
+@test "a worker that waits for its own file server" {
+	start_hung read
+	goes_on
+}
+
+@test "an address to bind in memory that cannot be read" {
+	start_hung address 'intercept = on'
+	goes_on 'bad\.0: process [0-9]+ cannot be looked at in time'
+}
