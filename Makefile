@@ -133,6 +133,7 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	protocol/jsonvalue% protocol/lineup% protocol/nodeipc% \
 	$(addprefix os/,affinity% cgroup% privilege% sealed% \
 	look/awaits% look/connections% look/otherend% look/remote% \
+	look/stays% \
 	place/rundir% place/sharedmem% \
 	socket/peer% socket/reuseport% socket/socket_as% socket/socket_birth% \
 	socket/socket_unix% spawn/seccomp% spawn/spawn_explain%) \
@@ -141,7 +142,8 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	control/carry% drain/drain% drain/thaw% health/aim% health/away% \
 	health/carry% health/check% health/hang% health/prove% \
 	health/recycle% health/sight% health/stall% health/volley% \
-	instance/reload% instance/rename% intercept/putover% intercept/takeover% \
+	instance/leave% instance/reload% instance/rename% \
+	intercept/putover% intercept/takeover% \
 	orphans/adopt% orphans/remains% orphans/store% sockets/carry% \
 	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
 	workers/recipe% workers/capture% workers/use%)

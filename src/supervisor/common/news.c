@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/look/stays.h"
 #include "protocol/json.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
@@ -103,6 +104,14 @@ static const char *unwell(enum why why)
 	default:
 		return "is not well";
 	}
+}
+
+static void say_unkillable(struct buffer *out, const struct news *n)
+{
+	(void)buffer_printf(out,
+		"worker %d is still there after SIGKILL: unkillable%s%s",
+		(int)n->report.pid, *n->explain != '\0' ? ", because " : "",
+		n->explain);
 }
 
 static void say_exited(struct buffer *out, const struct news *n)
@@ -254,11 +263,7 @@ static const struct kind {
 	[REPORT_STOP_TIMEOUT] = {"stop-timeout", LOG_WARN, true,
 		.text = "worker %p did not end in time, sending %S"},
 	[REPORT_UNKILLABLE] = {"unkillable", LOG_ERROR, true,
-		.text = "worker %p is still there after SIGKILL: unkillable, "
-			"as it "
-			"waits in the kernel (see /proc/%p/stack), or as it is "
-			"another "
-			"user's"},
+		.say = say_unkillable},
 	[REPORT_START_TIMEOUT] = {"start-timeout", LOG_ERROR, true,
 		.text = "worker %p was not ready after %a (start-timeout), "
 			"stopping "
@@ -579,6 +584,8 @@ static void news_on_report(struct service *service, const struct report *report)
 		n.report.wait = NSEC_NEVER;
 	if (report->kind == REPORT_ROLLOUT_FAILED)
 		PARTS(explain, service, report, n.explain, sizeof(n.explain));
+	if (report->kind == REPORT_UNKILLABLE)
+		(void)stays_why(report->pid, n.explain, sizeof(n.explain));
 	if (report->kind == REPORT_EXITED)
 		(void)text_copy(n.explain, sizeof(n.explain), h->explain);
 	if (report->kind == REPORT_EXITED && h->expect != 0) {

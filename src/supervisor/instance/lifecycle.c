@@ -5,6 +5,7 @@
 #include "os/memory.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/daemon.h"
+#include "supervisor/instance/leave.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
@@ -225,6 +226,7 @@ void lifecycle_look(struct supervisor *sup)
 		return;
 	ev_timer_stop(sup->loop, &sup->instance.last_orders);
 	stopwait_end(sup);
+	leave_say(sup);
 	sup->instance.over = true;
 	ev_break(sup->loop, EVBREAK_ALL);
 }

@@ -175,6 +175,19 @@ unsigned reap_signal_strays(struct supervisor *sup, int signal)
 	return found;
 }
 
+size_t reap_list_strays(struct supervisor *sup, pid_t *to, size_t most)
+{
+	size_t count;
+	pid_t *list = list_children(&count);
+	size_t found = 0;
+
+	for (size_t i = 0; list != NULL && i < count && found < most; i++)
+		if (is_stray(sup, list[i]))
+			to[found++] = list[i];
+	drop_list(list);
+	return found;
+}
+
 static struct remains *remains_of(const struct supervisor *sup, uint64_t serial)
 {
 	struct remains *r = sup->reaper.remains;

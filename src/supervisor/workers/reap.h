@@ -33,6 +33,8 @@ void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 void reap_tell_all(struct supervisor *sup);
 /* Signal every child that is neither worker nor role; returns their number. */
 unsigned reap_signal_strays(struct supervisor *sup, int signal);
+/* The pids of up to `most` of them; returns how many. */
+size_t reap_list_strays(struct supervisor *sup, pid_t *to, size_t most);
 
 /* Was the last SIGKILL the kernel's OOM killer's? */
 bool reap_was_out_of_memory(struct supervisor *sup);

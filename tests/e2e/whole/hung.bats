@@ -95,9 +95,18 @@ goes_on() {
 	wait_exit 30
 }
 
-@test "a worker that waits for its own file server" {
+@test "a worker that waits for its own file server, and outlives nclust" {
+	local pid server
+
 	start_hung read
+	pid=$(CLUSTER=bad worker_pid 0)
+	server=$(cd "$HUNG" && echo server.*)
 	goes_on
+	is_alive "$pid"
+	logged "bad.0: worker $pid is still there after SIGKILL: unkillable, because it waits in the kernel ("
+	logged "bad.0: worker $pid (python3) is still there: it waits in the kernel ("
+	logged "bad.0: its process ${server#*.} (python3) is still there: it is in "
+	[ "$(grep -c 'nclust ends without it' "$LOG")" -eq 2 ]
 }
 
 @test "an address to bind in memory that cannot be read" {

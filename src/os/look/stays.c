@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/look/stays.h"
+
+#include "base/nsec.h"
+#include "base/text.h"
+#include "os/process.h"
+#include "os/vfork.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Of a process that is kept in exec(2) the kernel shows stat, wchan and more only
+ * when it goes on; status and comm can be read at any time.  SIGKILL ends the wait
+ * for wchan, so that a child reads it, for no longer than this.
+ */
+#define LOOK_PATIENCE (100 * MSEC)
+
+struct stay {
+	pid_t tid;
+	char state; /* '\0': all have ended */
+};
+
+static char state_of(pid_t tid)
+{
+	static const char key[] = "\nState:\t";
+	char text[256];
+	const char *at;
+
+	if (process_read(tid, "status", text, sizeof(text)) == -1)
+		return '\0';
+	at = strstr(text, key);
+	return at != NULL ? at[sizeof(key) - 1] : '\0';
+}
+
+/* The first thread that has not ended, and rather one that no signal wakes: the
+ * first of all may have exited before the others. */
+static bool look_at(void *context, pid_t tid)
+{
+	struct stay *stay = context;
+	char state = state_of(tid);
+
+	if (state == '\0' || strchr("ZX", state) != NULL)
+		return false;
+	*stay = (struct stay){tid, state};
+	return state == 'D';
+}
+
+struct place {
+	pid_t tid;
+	char function[64];
+};
+
+/* By way of its own stack: see os/vfork.h. */
+static void read_place(void *argument)
+{
+	struct place *p = argument;
+	char function[sizeof(p->function)];
+
+	if (process_read(p->tid, "wchan", function, sizeof(function)) > 0)
+		(void)text_copy(p->function, sizeof(p->function), function);
+}
+
+const char *stays_why(pid_t pid, char *to, size_t size)
+{
+	struct stay stay = {.state = '\0'};
+	struct place place = {.function = ""};
+	bool known;
+
+	to[0] = '\0';
+	(void)process_each(pid, look_at, &stay);
+	if (stay.state == '\0')
+		return to;
+	place.tid = stay.tid;
+	known = vfork_run(read_place, &place, LOOK_PATIENCE) == 0 &&
+		place.function[0] != '\0' && strcmp(place.function, "0") != 0;
+	(void)snprintf(to, size, "%s%s%sstate %c%s",
+		stay.state == 'D' ? "it waits in the kernel (" : "it is in ",
+		known ? place.function : "", known ? ", " : "", stay.state,
+		stay.state == 'D' ? ")" : "");
+	return to;
+}
+
+const char *stays_text(pid_t pid, char to[STAYS_TEXT])
+{
+	char name[PROCESS_NAME];
+	char why[120];
+
+	to[0] = '\0';
+	if (*stays_why(pid, why, sizeof(why)) != '\0')
+		(void)snprintf(to, STAYS_TEXT, "%d (%s) is still there: %s",
+			(int)pid, process_name(pid, name), why);
+	return to;
+}

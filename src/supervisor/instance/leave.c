@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/instance/leave.h"
+
+#include "base/log.h"
+#include "os/process.h"
+#include "os/look/stays.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/workers/reap.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* So many are named, the others counted; of so many below a worker. */
+#define NAMED 6
+#define TREE 64
+
+/* Processes that outlive nclust. */
+struct staying {
+	unsigned named;
+	unsigned more;
+};
+
+/* One of them, or none if it has ended by now. */
+static void say_stays(struct staying *s, const char *what, pid_t pid)
+{
+	char text[STAYS_TEXT];
+
+	if (*stays_text(pid, text) == '\0')
+		return;
+	if (s->named == NAMED) {
+		s->more++;
+		return;
+	}
+	s->named++;
+	log_warn("%s %s; nclust ends without it", what, text);
+}
+
+/* A worker that could not be killed, and what lives below it. */
+static void say_tree_stays(struct staying *s, const struct child *child)
+{
+	pid_t tree[TREE];
+	size_t count = process_tree(child->pid, tree, TREE);
+	char what[120];
+
+	for (size_t i = 0; i < count; i++) {
+		(void)snprintf(what, sizeof(what), "%s.%" PRIu32 ": %s",
+			child->service->name, child->slot,
+			i == 0 ? "worker" : "its process");
+		say_stays(s, what, tree[i]);
+	}
+}
+
+void leave_say(struct supervisor *sup)
+{
+	struct staying s = {.named = 0};
+	struct child_walk walk = children_of_all(sup);
+	const struct child *child;
+	pid_t strays[TREE];
+	size_t count = reap_list_strays(sup, strays, TREE);
+
+	while ((child = child_next(&walk)) != NULL)
+		say_tree_stays(&s, child);
+	for (size_t i = 0; i < count; i++)
+		say_stays(&s, "process", strays[i]);
+	if (s.more > 0)
+		log_warn("%u more processes are still there", s.more);
+}

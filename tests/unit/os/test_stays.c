@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/look/stays.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static pid_t start(void (*life)(int said))
+{
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		life(ends[1]);
+		_exit(0);
+	}
+	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+	ck_assert_int_eq(close(ends[0]) | close(ends[1]), 0);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	ck_assert_int_eq(kill(-pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+static int say_and_pause(void *said)
+{
+	(void)!write(*(int *)said, "x", 1);
+	(void)pause();
+	return 0;
+}
+
+/* Until its child has called exec or exited, no signal wakes it but SIGKILL. */
+static void wait_for_child(int said)
+{
+	static _Alignas(16) char stack[16384];
+
+	(void)setpgid(0, 0);
+	(void)clone(say_and_pause, stack + sizeof(stack), CLONE_VFORK | SIGCHLD,
+		&said);
+}
+
+static void sleep_on(int said)
+{
+	(void)setpgid(0, 0);
+	(void)!write(said, "x", 1);
+	(void)pause();
+}
+
+START_TEST(one_that_waits_in_the_kernel_is_said_to)
+{
+	pid_t pid = start(wait_for_child);
+	char text[STAYS_TEXT];
+	char begin[64];
+
+	(void)snprintf(begin, sizeof(begin), "%d (", (int)pid);
+	(void)stays_text(pid, text);
+	end(pid);
+	ck_assert_msg(strncmp(text, begin, strlen(begin)) == 0, "%s", text);
+	ck_assert_msg(
+		strstr(text, ") is still there: it waits in the kernel (") !=
+			NULL,
+		"%s", text);
+	ck_assert_msg(strstr(text, "state D)") != NULL, "%s", text);
+}
+END_TEST
+
+START_TEST(so_is_the_state_of_another)
+{
+	pid_t pid = start(sleep_on);
+	char text[STAYS_TEXT];
+	int i;
+
+	/* it may still be on its way to sleep */
+	for (i = 0; i < 2000; i++) {
+		(void)stays_text(pid, text);
+		if (strstr(text, "state S") != NULL)
+			break;
+		(void)usleep(1000);
+	}
+	end(pid);
+	ck_assert_msg(strstr(text, ") is still there: it is in ") != NULL, "%s",
+		text);
+	ck_assert_int_lt(i, 2000);
+}
+END_TEST
+
+START_TEST(of_one_that_has_ended_there_is_nothing_to_say)
+{
+	pid_t pid = start(sleep_on);
+	char text[STAYS_TEXT];
+	siginfo_t info;
+
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	ck_assert_str_eq(stays_text(pid, text), "");
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_str_eq(stays_text(pid, text), "");
+	ck_assert_str_eq(stays_why(pid, text, sizeof(text)), "");
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc;
+
+	os_main(argc, argv);
+	tc = tcase_create("stays");
+	if (!os_is_valgrind()) { /* it knows no clone(2) like ours */
+		tcase_add_test(tc, one_that_waits_in_the_kernel_is_said_to);
+		tcase_add_test(tc, so_is_the_state_of_another);
+	}
+	tcase_add_test(tc, of_one_that_has_ended_there_is_nothing_to_say);
+	return os_suite("stays", tc);
+}
