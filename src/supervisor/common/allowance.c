@@ -9,9 +9,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+/* Both may be this far ahead of what comes back: a worker has used up 100 ms
+ * then, a cluster 200 ms. */
+#define AHEAD_MOST (1 * SECOND)
+#define WORKER_PART 10 /* a tenth of the time that passes comes back */
+#define CLUSTER_PART 5
+
 /* Runs while `watcher` is stopped, which is the timer's data. */
 struct rest {
 	ev_timer timer;
+	bool told; /* that this worker is made to wait */
 };
 
 static void on_rested(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -25,44 +32,71 @@ nsec_t allowance_begin(void)
 	return clock_worked();
 }
 
-static nsec_t used_by(const struct allowance *a, nsec_t now)
-{
-	return a->whole_at > now ? (a->whole_at - now) / ALLOWANCE_PART : 0;
-}
-
 bool allowance_is_ample(const struct allowance *a)
 {
-	return used_by(a, clock_now()) <= ALLOWANCE_MOST / 2;
+	return a->whole_at - clock_now() <= AHEAD_MOST / 2;
 }
 
-static void tell(const struct child *child, const char *what)
+bool allowance_rests(const struct allowance *a)
 {
-	log_warn("%s.%" PRIu32 ": worker %d %s so much that it keeps nclust "
-		 "busy: it is made to wait, so that this takes a tenth of a "
-		 "CPU at most",
-		child->service->name, child->slot, (int)child->pid, what);
+	return a->rest != NULL && ev_is_active(&a->rest->timer);
+}
+
+/* Returns the time until half of it is there again; 0: it is not used up. */
+static nsec_t charge(nsec_t *whole_at, nsec_t now, nsec_t cost)
+{
+	*whole_at = (*whole_at > now ? *whole_at : now) + cost;
+	return *whole_at - now < AHEAD_MOST ? 0
+					    : *whole_at - now - AHEAD_MOST / 2;
+}
+
+static void tell_worker(
+	const struct child *child, struct rest *rest, const char *what)
+{
+	if (!rest->told)
+		log_warn("%s.%" PRIu32 ": worker %d %s so much that it keeps "
+			 "nclust busy: it is made to wait, so that this takes "
+			 "a tenth of a CPU at most",
+			child->service->name, child->slot, (int)child->pid,
+			what);
+	rest->told = true;
+}
+
+static void tell_cluster(struct service *service)
+{
+	if (!service->life.greed_told)
+		log_warn("%s: its workers together keep nclust busy: they are "
+			 "made to wait, so that this takes two tenths of a CPU "
+			 "at most",
+			service->name);
+	service->life.greed_told = true;
 }
 
 void allowance_end(struct allowance *a, const struct child *child,
 	ev_io *watcher, nsec_t begun, const char *what)
 {
-	struct ev_loop *loop = child->service->sup->loop;
+	struct service *service = child->service;
 	nsec_t now = clock_now();
-	nsec_t used = used_by(a, now) + (clock_worked() - begun);
+	nsec_t cost = clock_worked() - begun;
+	nsec_t alone = charge(&a->whole_at, now, cost * WORKER_PART);
+	nsec_t together =
+		charge(&service->life.whole_at, now, cost * CLUSTER_PART);
 
-	a->whole_at = now + used * ALLOWANCE_PART;
-	if (used < ALLOWANCE_MOST || !ev_is_active(watcher))
+	if ((alone == 0 && together == 0) || !ev_is_active(watcher))
 		return;
 	if (a->rest == NULL) {
-		a->rest = malloc(sizeof(*a->rest));
+		a->rest = calloc(1, sizeof(*a->rest));
 		if (a->rest == NULL)
 			return; /* no memory: the next call tries again */
 		timer_init(&a->rest->timer, on_rested, watcher);
-		tell(child, what);
 	}
-	ev_io_stop(loop, watcher);
-	timer_arm(loop, &a->rest->timer,
-		(used - ALLOWANCE_MOST / 2) * ALLOWANCE_PART);
+	if (alone > 0)
+		tell_worker(child, a->rest, what);
+	if (together > 0)
+		tell_cluster(service);
+	ev_io_stop(service->sup->loop, watcher);
+	timer_arm(service->sup->loop, &a->rest->timer,
+		alone > together ? alone : together);
 }
 
 void allowance_stop(struct allowance *a, struct ev_loop *loop)

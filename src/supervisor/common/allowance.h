@@ -13,9 +13,10 @@ struct rest;
 /*
  * How much of nclust's CPU time a worker may cost by one thing that it can do as
  * often as it likes, such as sending notify messages.  On average that is a tenth
- * of a CPU, and 100 ms at once.  When it is used up, nclust stops to read the
- * descriptor by which the worker asks, until half of it is there again.  So only
- * that worker waits, in its own system calls, and nothing is lost.
+ * of a CPU, and 100 ms at once; for all workers of a cluster together twice that.
+ * When it is used up, nclust stops to read the descriptor by which the worker
+ * asks, until half of it is there again.  So only such workers wait, in their own
+ * system calls, and nothing is lost.
  *
  * An upgrade does not carry it: each worker begins anew with all of it.
  */
@@ -24,15 +25,15 @@ struct allowance {
 	struct rest *rest; /* heap; NULL: it never had to wait */
 };
 
-#define ALLOWANCE_MOST (100 * MSEC)
-#define ALLOWANCE_PART 10 /* a tenth of the time that passes comes back */
-
 /* Call one before, the other after doing something for the worker, to charge
  * the time between.  If the allowance is used up, `watcher` stops for a while;
  * the first time, that is logged, with `what` the worker does. */
 nsec_t allowance_begin(void);
 void allowance_end(struct allowance *a, const struct child *child,
 	ev_io *watcher, nsec_t begun, const char *what);
+
+/* Does the worker wait now?  Then its watcher must stay stopped. */
+bool allowance_rests(const struct allowance *a);
 
 /* Is half of it left?  Work that is not essential is done only then. */
 bool allowance_is_ample(const struct allowance *a);

@@ -112,6 +112,8 @@ struct cluster_life {
 	struct recipe *recipes;      /* newest first */
 	unsigned char *early_deaths; /* by slot, before any was ready */
 	int stop_signal;             /* in place of the first one; or 0 */
+	nsec_t whole_at;             /* its allowance (allowance.h) */
+	bool greed_told;             /* that its workers have used it up */
 	bool bind_hint_told; /* that its workers may bind it themselves */
 	bool hung;           /* its last spawn: a file server? */
 	bool trap_told;      /* why a worker's port was not taken over */

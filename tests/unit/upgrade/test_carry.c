@@ -142,7 +142,10 @@ static const struct gap service_gaps[] = {
 	NOT(service, held.learned),
 	NOT(service, children),
 	NOT(service, life.early_deaths),
-	NOT(service, life.ports), /* ports_save() */
+	NOT(service, life.ports),    /* ports_save() */
+	NOT(service, life.whole_at), /* begun anew */
+	NOT(service, life.greed_told),
+	NOT(service, life.hung), /* tried anew */
 	NOT(service, outcome.text),
 	NOT(service, stage.awaited), /* of a moment */
 	NOT(service, trouble),

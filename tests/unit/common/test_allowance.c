@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "os/clock.h"
+#include "supervisor/common/allowance.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/timer.h"
+
+#include <unistd.h>
+
+/* How much of nclust's time workers get that ask for it as often as they may. */
+
+#define TWO \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 10\n" \
+	"[cluster:job]\ncommand = /bin/job\nworkers = 1\n"
+#define WORKERS 11 /* the last one is job's */
+#define JOB 10
+#define STEP (10 * MSEC)
+
+ROOM_PARTS(&news_part, &plain_part);
+
+static nsec_t worked;
+
+nsec_t clock_worked(void)
+{
+	return worked;
+}
+
+static struct asker {
+	const struct child *child;
+	struct allowance allowance;
+	ev_io watcher;
+	nsec_t used;
+} askers[WORKERS];
+static int ends[2];
+
+static void on_asked(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)watcher;
+	(void)revents;
+}
+
+static void begin(void)
+{
+	room_begin(TWO);
+	ck_assert_int_eq(pipe(ends), 0);
+	room_tick(room_cluster("web"));
+	room_tick(room_cluster("job"));
+	for (unsigned i = 0; i < WORKERS; i++) {
+		askers[i] = (struct asker){
+			.child = i == JOB ? room_child(room_cluster("job"), 0)
+					  : room_child(room_cluster("web"), i),
+		};
+		io_init(&askers[i].watcher, on_asked, ends[0], NULL);
+		ev_io_start(room.loop, &askers[i].watcher);
+	}
+}
+
+static void end(void)
+{
+	for (unsigned i = 0; i < WORKERS; i++) {
+		allowance_stop(&askers[i].allowance, room.loop);
+		ev_io_stop(room.loop, &askers[i].watcher);
+	}
+	room_end();
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+
+/* If nclust reads what this worker asks, that takes so long. */
+static void ask(unsigned i, nsec_t cost)
+{
+	struct asker *a = &askers[i];
+	nsec_t begun;
+
+	if (!ev_is_active(&a->watcher))
+		return;
+	begun = allowance_begin();
+	worked += cost;
+	a->used += cost;
+	allowance_end(&a->allowance, a->child, &a->watcher, begun, "asks");
+}
+
+/* Web's first `count` workers, and job's, ask all the time. */
+static void all_ask(unsigned count, nsec_t each, nsec_t span)
+{
+	for (; span > 0; span -= STEP) {
+		for (unsigned i = 0; i < count; i++)
+			ask(i, each);
+		ask(JOB, STEP / 20);
+		room_pass(STEP);
+	}
+}
+
+static nsec_t used_by_web(void)
+{
+	nsec_t used = 0;
+
+	for (unsigned i = 0; i < JOB; i++)
+		used += askers[i].used;
+	return used;
+}
+
+static unsigned count_of(const char *piece)
+{
+	unsigned n = 0;
+
+	for (const char *at = room_log(); (at = strstr(at, piece)) != NULL;
+		at++)
+		n++;
+	return n;
+}
+
+START_TEST(one_worker_gets_a_tenth_of_the_time)
+{
+	all_ask(1, 5 * MSEC, 20 * SECOND);
+	ck_assert_int_le(askers[0].used, 2200 * MSEC);
+	ck_assert_int_ge(askers[0].used, 1800 * MSEC);
+	ck_assert_uint_eq(count_of("asks so much"), 1);
+	ck_assert_uint_eq(count_of("made to wait"), 1);
+}
+END_TEST
+
+START_TEST(all_workers_of_a_cluster_get_two_tenths_together)
+{
+	all_ask(10, 2 * MSEC, 20 * SECOND);
+	ck_assert_int_le(used_by_web(), 4500 * MSEC);
+	ck_assert_int_ge(used_by_web(), 3500 * MSEC);
+	for (unsigned i = 0; i < JOB; i++) /* none gets nothing */
+		ck_assert_int_ge(askers[i].used, 200 * MSEC);
+	ck_assert_uint_eq(count_of("web: its workers together"), 1);
+}
+END_TEST
+
+START_TEST(a_worker_of_another_cluster_never_waits)
+{
+	all_ask(10, 2 * MSEC, 20 * SECOND);
+	ck_assert_int_eq(askers[JOB].used, SECOND);
+	ck_assert(!allowance_rests(&askers[JOB].allowance));
+	ck_assert(allowance_is_ample(&askers[JOB].allowance));
+}
+END_TEST
+
+START_TEST(who_asks_seldom_never_waits)
+{
+	for (int i = 0; i < 100; i++) {
+		ask(0, 90 * MSEC);
+		ck_assert(!allowance_rests(&askers[0].allowance));
+		room_pass(SECOND);
+	}
+	ck_assert_uint_eq(count_of("made to wait"), 0);
+}
+END_TEST
+
+START_TEST(a_watcher_that_was_closed_meanwhile_stays_stopped)
+{
+	ask(0, 200 * MSEC);
+	ck_assert(allowance_rests(&askers[0].allowance));
+	allowance_stop(&askers[0].allowance, room.loop);
+	room_pass(5 * SECOND);
+	ck_assert(!ev_is_active(&askers[0].watcher));
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, end);
+	tcase_add_test(all, one_worker_gets_a_tenth_of_the_time);
+	tcase_add_test(all, all_workers_of_a_cluster_get_two_tenths_together);
+	tcase_add_test(all, a_worker_of_another_cluster_never_waits);
+	tcase_add_test(all, who_asks_seldom_never_waits);
+	tcase_add_test(all, a_watcher_that_was_closed_meanwhile_stays_stopped);
+}
+
+int main(void)
+{
+	return room_run("common/allowance", add);
+}
