@@ -84,7 +84,8 @@ static void watch(struct channel *c, int events)
 		return;
 	ev_io_stop(loop, &c->io);
 	ev_io_set(&c->io, c->io.fd, events);
-	ev_io_start(loop, &c->io);
+	if (!allowance_rests(&c->allowance))
+		ev_io_start(loop, &c->io);
 }
 
 static void make_dirty(struct channel *c)
@@ -127,6 +128,7 @@ static void end_socket(struct channel *c)
 {
 	int fd = c->io.fd;
 
+	allowance_stop(&c->allowance, sup_of(c)->loop);
 	ev_io_set(&c->io, -1, 0);
 	foreign_close(sup_of(c), c->child, &fd);
 	foreign_close(sup_of(c), c->child, &c->passed);
@@ -185,8 +187,10 @@ static void hear(struct channel *c, const char *data, size_t len)
 	size_t n;
 
 	lineup_begin(&c->in, data, len);
-	while (c->io.fd != -1 && lineup_next(&c->in, &line, &n))
+	while (c->io.fd != -1 && lineup_next(&c->in, &line, &n)) {
+		c->lines++;
 		speaker_of(c)->on_line(c, line, n);
+	}
 	if (c->in.skipped != c->skipped) {
 		c->skipped = c->in.skipped;
 		tell_overlong(c);
@@ -220,6 +224,21 @@ static int read_some(struct channel *c)
 	if (got > 0)
 		return 1;
 	return got == -1 && errno == EAGAIN ? 0 : -1;
+}
+
+/* The worker pays for what it sends, but not for answers to what nclust has
+ * sent: those are as many as its connections.  As read_some(). */
+static int read_charged(struct channel *c)
+{
+	nsec_t begun = allowance_begin();
+	int got;
+
+	c->lines = c->answers = 0;
+	got = read_some(c);
+	if (c->lines == 0 || c->answers < c->lines)
+		allowance_end(&c->allowance, c->child, &c->io, begun,
+			"sends messages");
+	return got;
 }
 
 /* ---- writing ---- */
@@ -401,7 +420,7 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 	if ((revents & EV_WRITE) != 0)
 		flush(c);
 	if (c->io.fd != -1 && (revents & (EV_READ | EV_ERROR)) != 0 &&
-		read_some(c) == -1)
+		read_charged(c) == -1)
 		end(c);
 }
 

@@ -4,6 +4,7 @@
 
 #include "protocol/lineup.h"
 #include "supervisor/messages/queue.h"
+#include "supervisor/common/allowance.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/part.h"
 #include "supervisor/workers/environment.h"
@@ -16,8 +17,8 @@
  *
  * All that a worker can make grow is bounded: a line (1 MiB; the rest of a
  * longer one is skipped), unread output (1 MiB; a worker that does not read
- * loses only its own messages), descriptors in the queue, and bytes a turn.  An
- * empty channel holds no memory.
+ * loses only its own messages), descriptors in the queue, bytes a turn, and the
+ * time that its messages take (allowance.h).  An empty channel holds no memory.
  */
 #define CHANNEL_LINE_MAX (1024U * 1024)
 #define CHANNEL_QUEUE_MAX (1024U * 1024)
@@ -38,14 +39,17 @@ struct channel {
 	struct channel *next_dirty;
 	struct lineup in;
 	struct queue out;
-	uint64_t received;     /* messages from it */
-	uint64_t sent;         /* messages put into its queue */
-	uint64_t dropped;      /* messages for which it had no room … */
-	uint64_t dropped_told; /* … and how many of them were reported */
-	uint64_t invalid;      /* messages from it that were no JSON */
-	uint64_t skipped;      /* lines from it that were too long */
-	unsigned fanout;       /* workers that got its last message */
-	nsec_t hold_until;     /* no descriptors are sent before that; or 0 */
+	uint64_t received;          /* messages from it */
+	uint64_t sent;              /* messages put into its queue */
+	uint64_t dropped;           /* messages for which it had no room … */
+	uint64_t dropped_told;      /* … and how many of them were reported */
+	uint64_t invalid;           /* messages from it that were no JSON */
+	uint64_t skipped;           /* lines from it that were too long */
+	unsigned fanout;            /* workers that got its last message */
+	struct allowance allowance; /* for its messages */
+	unsigned lines;             /* of the last read … */
+	unsigned answers;           /* … that answer what nclust has sent */
+	nsec_t hold_until; /* no descriptors are sent before that; or 0 */
 };
 
 /* Handles the lines of one kind of channel: a room names it in its part. */

@@ -67,6 +67,7 @@ void node_flight_acked(struct node_worker *w)
 
 	if (f == NULL)
 		return; /* nothing was sent: ignore it */
+	w->child->channel->answers++;
 	f->arrived = true;
 	if (f->kind == NODE_FLIGHT_ANSWER)
 		(void)take(w, (size_t)(f - w->flights));
@@ -156,6 +157,7 @@ void node_flight_taken(struct node_worker *w, int64_t ack, bool accepted)
 		i++;
 	if (i == w->flight_count)
 		return; /* it was given no such connection */
+	w->child->channel->answers++;
 	f = take(w, i);
 	s = node_server_numbered(w->child->service->node, f.server);
 	if (accepted || s == NULL) {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """greedy.py HOW PORT: the worker of slot 0 does it as often as it can.
 
-notify: it sends notify messages; bind: it binds PORT and the 15 after it, one after
+notify: it sends notify messages; message: it sends lines that are no JSON on its
+message channel; all: the workers of all slots send notify messages; bind: it binds PORT and the 15 after it, one after
 the other, while 16 processes with 4,000 descriptors each hold what they have bound.
 All workers send READY=1 and, those of other slots, WATCHDOG=1 each 100 ms.
 """
@@ -53,14 +54,18 @@ def binds(port):
 
 def main(how, port):
     notify.send(b"READY=1")
-    if os.environ["NCLUST_SLOT"] != "0":
+    if os.environ["NCLUST_SLOT"] != "0" and how != "all":
         while True:
             notify.send(b"WATCHDOG=1")
             time.sleep(0.1)
     if how == "bind":
         binds(port)
     print("greedy", flush=True)
-    while how == "notify":
+    if how == "message":
+        with socket.socket(fileno=int(os.environ["NCLUST_CHANNEL_FD"])) as channel:
+            while True:
+                channel.sendall(b"{]\n" * 1000)
+    while True:
         notify.send(b"STATUS=busy\nWATCHDOG=1")
 
 

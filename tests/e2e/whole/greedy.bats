@@ -14,13 +14,13 @@ used() {
 		"/proc/$NCLUST_PID/stat"
 }
 
-# stays_calm HOW OPTION...
+# stays_calm HOW PERCENT OPTION...
 stays_calm() {
 	local before asked
 
 	need_root
 	free_port
-	start_nclust -n 2 --ready notify --user nobody --log prefix "${@:2}" \
+	start_nclust -n 2 --ready notify --user nobody --log prefix "${@:3}" \
 		-- python3 "$SCRIPTS/servers/greedy.py" "$1" "$PORT"
 	wait_logged greedy
 	# on a busy machine it takes a while to use that much
@@ -33,16 +33,28 @@ stays_calm() {
 	done
 	asked=$((($(microseconds) - asked) / 1000))
 	echo "$(($(used) - before)) ms of $asked"
-	[ $((($(used) - before) * 100)) -lt $((asked * 30)) ]
+	[ $((($(used) - before) * 100)) -lt $((asked * $2)) ]
 	[ "$(grep -c "made to wait" "$LOG")" -eq 1 ]
 }
 
 @test "a flood of notify messages is read at a tenth of a CPU" {
-	stays_calm notify --watchdog 2s --intercept off
+	stays_calm notify 30 --watchdog 2s --intercept off
 	run ! grep -F "it.1: worker" "$LOG"
 	is_alive "$(worker_pid 1)"
 }
 
 @test "calls of bind without end are answered at a tenth of a CPU" {
-	stays_calm bind --watchdog 0 --intercept on --limit-nofile 5000
+	stays_calm bind 30 --watchdog 0 --intercept on --limit-nofile 5000
+}
+
+@test "a flood of lines that are no messages is read at a tenth of a CPU" {
+	stays_calm message 30 --watchdog 0 --intercept off --ipc on
+	run ! grep -F "it.1: worker" "$LOG"
+	is_alive "$(worker_pid 1)"
+}
+
+@test "ten workers that flood get two tenths of a CPU together" {
+	stays_calm all 50 -n 10 --watchdog 0 --intercept off
+	run -0 grep "made to wait" "$LOG"
+	[[ $output == *"it: its workers together keep nclust busy"* ]]
 }

@@ -2,6 +2,7 @@
 #include "../room_lib.h"
 
 #include "base/scope.h"
+#include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/process.h"
 #include "supervisor/common/news.h"
@@ -41,6 +42,15 @@ enum node_runtime nodecommand_look(const struct recipe *r)
 {
 	(void)r;
 	return NODE_NODE;
+}
+
+/* Whatever nclust does takes so long. */
+static nsec_t worked;
+static nsec_t each_takes;
+
+nsec_t clock_worked(void)
+{
+	return worked += each_takes;
 }
 
 static struct service *web;
@@ -181,6 +191,7 @@ static uint16_t free_port(void)
 static void begin(void)
 {
 	client_count = 0;
+	each_takes = 0;
 	room_begin(WEB);
 	web = room_cluster("web");
 	port = free_port();
@@ -283,6 +294,45 @@ START_TEST(a_message_of_the_program_is_not_taken_for_the_protocol)
 }
 END_TEST
 
+START_TEST(who_confirms_connections_never_waits)
+{
+	each_takes = 50 * MSEC;
+	for (int round = 0; round < 10; round++) {
+		connect_some(3);
+		for (uint32_t slot = 0; slot < 3; slot++)
+			ck_assert(take(slot, true));
+	}
+	ck_assert(!room_logged("wait"));
+}
+END_TEST
+
+START_TEST(who_confirms_what_it_was_not_given_waits)
+{
+	each_takes = 150 * MSEC;
+	say(1, "{\"cmd\":\"NODE_HANDLE_ACK\"}\n");
+	ck_assert(room_logged("sends messages so much"));
+}
+END_TEST
+
+START_TEST(messages_that_take_long_wait_and_are_not_lost)
+{
+	const struct channel *c = room_child(web, 0)->channel;
+	char line[2048];
+	bool has_fd;
+
+	each_takes = 150 * MSEC;
+	say(0, "{\"a\":1}\n");
+	each_takes = 0;
+	ck_assert(room_logged("sends messages so much"));
+	connect_some(1);
+	say(0, "{\"a\":2}\n");
+	ck_assert(hear(0, line, &has_fd)); /* it still gets what is for it */
+	ck_assert_uint_eq(c->received, 1);
+	room_pass(2 * SECOND);
+	ck_assert_uint_eq(c->received, 2);
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, end);
@@ -294,6 +344,9 @@ static void add(TCase *all)
 	tcase_add_test(all, who_is_to_go_is_told_to_disconnect_and_gets_none);
 	tcase_add_test(
 		all, a_message_of_the_program_is_not_taken_for_the_protocol);
+	tcase_add_test(all, who_confirms_connections_never_waits);
+	tcase_add_test(all, who_confirms_what_it_was_not_given_waits);
+	tcase_add_test(all, messages_that_take_long_wait_and_are_not_lost);
 }
 
 int main(void)

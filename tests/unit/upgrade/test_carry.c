@@ -192,6 +192,9 @@ static const struct gap channel_gaps[] = {
 	NOT(channel, next_dirty),
 	NOT(channel, hold_until),
 	NOT(channel, fanout),
+	NOT(channel, allowance), /* begun anew */
+	NOT(channel, lines),     /* of a read */
+	NOT(channel, answers),
 };
 
 static const struct gap client_gaps[] = {
