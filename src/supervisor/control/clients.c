@@ -229,6 +229,20 @@ static void refuse_and_close(struct client *c, int code, const char *message)
 	client_write(c);
 }
 
+/* Say why, and close the connection, unread: what has come by it may hold very
+ * many descriptors. */
+static void turn_away(
+	struct supervisor *sup, int *fd, int code, const char *why)
+{
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	if (control_put_error(&out, "null", code, why) == 0)
+		(void)send(*fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	buffer_fini(&out);
+	part_with(sup, fd);
+}
+
 /* ---- reading ---- */
 
 static void await_line(struct client *c)
@@ -278,17 +292,25 @@ static int take_in(struct client *c)
 	char data[READ_SIZE] untouched;
 	struct fdpass_message m untouched;
 	ssize_t got = 1;
+	bool passed = false;
 
-	while (c->in.len < CONTROL_LINE_MAX) {
+	while (!passed && c->in.len < CONTROL_LINE_MAX) {
 		size_t room = CONTROL_LINE_MAX - c->in.len;
 
 		got = fdpass_read(c->io.fd, data,
 			room < READ_SIZE ? room : READ_SIZE, &m);
-		foreign_close_all(c->sup, NULL, &m); /* not part of a request */
+		passed = m.fd_count > 0 || m.lost;
+		foreign_close_all(c->sup, NULL, &m);
 		if (got <= 0)
 			break;
 		if (buffer_append(&c->in, data, (size_t)got) == -1)
 			return -1;
+	}
+	if (passed) {
+		ev_io_stop(c->sup->loop, &c->io);
+		turn_away(c->sup, &c->io.fd, CONTROL_INVALID,
+			"no request has descriptors");
+		return -1;
 	}
 	if (got == -1 && errno != EAGAIN && errno != EINTR)
 		return -1;
@@ -445,23 +467,12 @@ struct client *client_carried(struct clients *all)
 	return c;
 }
 
-static void refuse(struct clients *all, int fd)
-{
-	static const char not_permitted[] =
-		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32002,"
-		"\"message\":\"not permitted\"}}\n";
-
-	(void)send(fd, not_permitted, sizeof(not_permitted) - 1,
-		MSG_NOSIGNAL | MSG_DONTWAIT);
-	part_with(all->sup, &fd);
-}
-
 static void welcome(struct clients *all, int fd, bool may_write)
 {
 	struct client *c = client_carried(all);
 
 	if (c == NULL) {
-		refuse(all, fd);
+		turn_away(all->sup, &fd, CONTROL_BUSY, "no memory");
 		return;
 	}
 	c->may_write = may_write;
@@ -470,17 +481,6 @@ static void welcome(struct clients *all, int fd, bool may_write)
 	ev_io_set(&c->io, fd, EV_READ);
 	say_hello(c);
 	client_write(c);
-}
-
-static void turn_away(struct clients *all, int fd, const char *why)
-{
-	struct buffer out;
-
-	buffer_init(&out, 0);
-	if (control_put_error(&out, "null", CONTROL_BUSY, why) == 0)
-		(void)send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	buffer_fini(&out);
-	part_with(all->sup, &fd);
 }
 
 /* Accept the client, if need be in place of another; or refuse it. */
@@ -496,13 +496,15 @@ static void let_in(struct clients *all, int fd, bool no_descriptor)
 	struct client *out = NULL;
 
 	if (rights == 0) {
-		refuse(all, fd);
+		turn_away(
+			all->sup, &fd, CONTROL_NOT_PERMITTED, "not permitted");
 		return;
 	}
 	if (no_descriptor || !has_room(all, may_write)) {
 		out = who_makes_room(all, may_write);
 		if (out == NULL) {
-			turn_away(all, fd, why[no_descriptor ? 2 : may_write]);
+			turn_away(all->sup, &fd, CONTROL_BUSY,
+				why[no_descriptor ? 2 : may_write]);
 			return;
 		}
 		client_free(out);
@@ -660,7 +662,7 @@ static int bind_control(struct clients *all, struct error *err)
 	ev_io_stop(sup->loop, &all->listen);
 	ev_io_set(&all->listen, fd, EV_READ);
 	ev_io_start(sup->loop, &all->listen);
-	fd_close(&old);
+	foreign_close(sup, NULL, &old); /* with those who wait for it */
 	return 0;
 }
 
@@ -756,8 +758,7 @@ static void control_on_end(struct supervisor *sup)
 	if (all == NULL)
 		return;
 	ev_io_stop(sup->loop, &all->listen);
-	if (all->listen.fd != -1)
-		(void)close(all->listen.fd);
+	part_with(sup, &all->listen.fd);
 	ev_timer_stop(sup->loop, &all->bounds);
 	while (all->first != NULL) {
 		struct client *c = all->first;

@@ -14,8 +14,9 @@ extern const struct part control_part;
  * bounded: a request line (64 KiB, 10 s), unread output (1 MiB, 10 s without
  * progress), the number of clients (64, of whom 48 may be readers, who have no
  * right to change anything; the next one evicts the oldest reader that has no
- * request under way, see clients.c).  A client that exceeds a bound gets an error and is
- * closed; the others do not notice.  A client has one request under way at a
+ * request under way, see clients.c).  No request has descriptors: a client that
+ * sends one loses its connection.  A client that exceeds a bound gets an error and
+ * is closed; the others do not notice.  A client has one request under way at a
  * time; what it sends meanwhile waits in the socket.
  */
 #define CLIENTS_MAX 64

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "base/scope.h"
+#include "os/fdpass.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/workers/service.h"
@@ -20,6 +23,32 @@
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n"
 
 ROOM_PARTS(&news_part, &control_part, &plain_part);
+
+/* As before Linux 6.16. */
+void fdpass_refuse(int fd)
+{
+	(void)fd;
+}
+
+/* What is not closed in the loop. */
+static size_t given;
+
+void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
+{
+	(void)sup;
+	(void)by;
+	given += *fd != -1;
+	fd_close(fd);
+}
+
+void foreign_close_all(struct supervisor *sup, const struct child *by,
+	struct fdpass_message *m)
+{
+	(void)sup;
+	(void)by;
+	given += m->fd_count;
+	fdpass_drop(m);
+}
 
 static struct service *web;
 static char text[64 * 1024];
@@ -104,7 +133,8 @@ static void begin(void)
 
 static void end(void)
 {
-	(void)close(peer);
+	if (peer != -1)
+		(void)close(peer);
 	room_stop();
 	control_part.end(&room);
 	room_end();
@@ -263,10 +293,55 @@ START_TEST(the_one_too_many_takes_the_place_of_the_idlest)
 }
 END_TEST
 
+/* Send these descriptors, with one byte. */
+static void pass(int fd, unsigned count)
+{
+	int fds[2] = {STDIN_FILENO, STDOUT_FILENO};
+
+	ck_assert_int_eq(fdpass_send(fd, "{", 1, fds, count), 0);
+}
+
+START_TEST(who_sends_descriptors_is_disconnected_at_once)
+{
+	char byte;
+
+	given = 0;
+	pass(peer, 2);
+	for (int i = 0; i < 20; i++) /* those are left to the closer */
+		pass(peer, 2);
+	ck_assert(has(peer, "no request has descriptors"));
+	ck_assert_int_le(recv(peer, &byte, 1, 0), 0);
+	ck_assert_ptr_null(room.control.clients->first);
+	ck_assert_uint_eq(given, 2 + 1);
+}
+END_TEST
+
+START_TEST(who_waits_to_be_accepted_is_closed_by_the_closer_too)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+	(void)close(peer);
+	peer = -1;
+	turn();
+	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/control",
+		room.rundir.path);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	pass(fd, 2);
+	given = 0;
+	control_part.end(&room);
+	ck_assert_uint_eq(given, 1);
+	(void)close(fd);
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, end);
 	tcase_add_test(all, it_greets);
+	tcase_add_test(all, who_sends_descriptors_is_disconnected_at_once);
+	tcase_add_test(
+		all, who_waits_to_be_accepted_is_closed_by_the_closer_too);
 	tcase_add_test(all, a_status_has_each_cluster_and_worker);
 	tcase_add_test(
 		all, what_is_not_understood_is_said_and_the_next_is_answered);
