@@ -37,6 +37,7 @@
 
 /* The wait between two looks for what dead workers have left: as long as
  * SIGKILL takes, and so long that looks take no more than 5 % of the time. */
+#define LOOK_A_TURN (10 * MSEC) /* the loop goes on after that */
 #define LOOK_AGAIN (4 * MSEC)
 #define LOOK_SHARE 20
 /* A slot stays empty no longer than this, even if processes of its last worker
@@ -51,7 +52,7 @@ struct remains {
 	struct event event;
 	uint64_t serial;
 	nsec_t since;
-	unsigned found; /* of its processes, at the last look */
+	unsigned found; /* of its processes, at the last look; at first 1 */
 	char *cause;    /* heap: of its report, or NULL */
 	uint64_t
 		expect; /* its serial, if its last output was asked for; or 0 */
@@ -258,43 +259,73 @@ static bool is_left_nameless(struct supervisor *sup, pid_t pid)
 	return left;
 }
 
-/* End processes that dead workers have left; returns how many were of `serial`
- * (0: of any).  One whose worker cannot be read is left to a later look. */
-static unsigned end_strays(struct supervisor *sup, uint64_t serial)
+/* End a process if a dead worker, of that serial (0: any), has left it.  One
+ * whose worker cannot be read is left to a later look. */
+static bool end_stray(struct supervisor *sup, pid_t pid, uint64_t serial)
 {
-	size_t count;
-	pid_t *list = list_children(&count);
 	struct environ_look look untouched;
-	unsigned found = 0;
+	scoped_fd fd = is_stray(sup, pid) ? pidfd_of(pid) : -1;
+	struct pidfd_end end;
+	struct remains *r;
+	uint64_t whose;
 
-	sup->reaper.last_sweep = clock_now();
-	for (size_t i = 0; list != NULL && i < count; i++) {
-		struct remains *r;
-		uint64_t whose;
-
-		if (!is_stray(sup, list[i]))
-			continue;
-		if (environment_look(&look, list[i], "NCLUST_WORKER") == -1) {
-			if (errno == ENOENT && serial == 0 &&
-				is_left_nameless(sup, list[i])) {
-				found++;
-				signal_stray(list[i], SIGKILL);
-			}
-			continue;
-		}
-		whose = strtoull(look.value, NULL, 16);
-		if (whose != serial && child_by_serial(sup, whose) != NULL)
-			continue;
-		if (serial == 0 || whose == serial)
-			found++;
-		r = remains_of(sup, whose);
-		if (r != NULL)
-			r->found++;
-		signal_stray(list[i], SIGKILL);
+	/* the number may be another process's since the list was read */
+	if (fd == -1 || pidfd_peek(fd, &end) != 0)
+		return false;
+	if (environment_look(&look, pid, "NCLUST_WORKER") == -1) {
+		if (errno != ENOENT || serial != 0 ||
+			!is_left_nameless(sup, pid))
+			return false;
+		(void)pidfd_signal(fd, SIGKILL);
+		return true;
 	}
-	drop_list(list);
-	sup->reaper.look_took = clock_now() - sup->reaper.last_sweep;
-	return found;
+	whose = strtoull(look.value, NULL, 16);
+	if (whose != serial && child_by_serial(sup, whose) != NULL)
+		return false;
+	r = remains_of(sup, whose);
+	if (r != NULL)
+		r->found++;
+	(void)pidfd_signal(fd, SIGKILL);
+	return serial == 0 || whose == serial;
+}
+
+static void begin_look(struct strays *s)
+{
+	*s = (struct strays){0};
+	s->list = list_children(&s->count);
+}
+
+/* A dead worker may have left very many processes: look at those that a turn
+ * has the time for.  True: that was the last one. */
+static bool look_on(struct supervisor *sup, struct strays *s, uint64_t serial)
+{
+	nsec_t begun = clock_now();
+	nsec_t now = begun;
+
+	while (s->at < s->count && now - begun < LOOK_A_TURN) {
+		s->found += end_stray(sup, s->list[s->at++], serial);
+		now = clock_now();
+	}
+	s->took += now - begun;
+	return s->at == s->count;
+}
+
+static void end_look(struct supervisor *sup, struct strays *s)
+{
+	drop_list(s->list);
+	s->list = NULL;
+	sup->reaper.last_sweep = clock_now();
+	sup->reaper.look_took = s->took;
+}
+
+/* Begin to look for what any dead worker has left; on_look() goes on. */
+static void begin_looks(struct supervisor *sup)
+{
+	if (sup->reaper.strays.list != NULL)
+		return;
+	for (struct remains *r = sup->reaper.remains; r != NULL; r = r->next)
+		r->found = 0;
+	begin_look(&sup->reaper.strays);
 }
 
 static void arm_sweep(struct supervisor *sup, nsec_t wait)
@@ -321,8 +352,8 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	if (sup->reaper.sweep_due) {
 		sup->reaper.sweep_due = false;
-		if (end_strays(sup, 0) > 0)
-			arm_sweep(sup, SWEEP_INTERVAL);
+		begin_looks(sup);
+		timer_arm(sup->loop, &sup->reaper.look, 0);
 	}
 }
 
@@ -385,7 +416,8 @@ bool reap_is_left(struct child *child, const struct ending *ending)
 	struct service *service = child->service;
 	struct supervisor *sup = service->sup;
 	bool daemon = may_be_daemon(child, ending);
-	unsigned found;
+	struct strays s;
+	bool whole;
 
 	sup->reaper.sweep_due = true;
 	arm_sweep(sup, SWEEP_INTERVAL);
@@ -397,10 +429,12 @@ bool reap_is_left(struct child *child, const struct ending *ending)
 			cluster_settings(service->core)->restart !=
 				RESTART_ALWAYS))
 		return true;
-	found = end_strays(sup, child->serial);
-	if (found > 0 && daemon)
-		tell_daemon(child, found);
-	return found > 0;
+	begin_look(&s);
+	whole = look_on(sup, &s, child->serial);
+	end_look(sup, &s);
+	if (s.found > 0 && daemon)
+		tell_daemon(child, s.found);
+	return s.found > 0 || !whole;
 }
 
 /* ---- deaths that are reported to the core later ---- */
@@ -483,14 +517,20 @@ static void arm_look(struct supervisor *sup)
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
+	struct strays *s = &sup->reaper.strays;
 
-	(void)loop;
 	(void)revents;
-	for (struct remains *r = sup->reaper.remains; r != NULL; r = r->next)
-		r->found = 0;
 	if (!sup->instance.stopping)
-		(void)end_strays(sup, 0);
-	tell_deaths(sup, sup->instance.stopping);
+		begin_looks(sup);
+	if (s->list != NULL && look_on(sup, s, 0)) {
+		if (s->found > 0)
+			arm_sweep(sup, SWEEP_INTERVAL);
+		end_look(sup, s);
+	}
+	if (s->list != NULL)
+		timer_arm(loop, timer, 0);
+	if (s->list == NULL || sup->instance.stopping)
+		tell_deaths(sup, sup->instance.stopping);
 	arm_look(sup);
 }
 
@@ -510,6 +550,7 @@ void reap_tell_later(
 		.event = *event,
 		.serial = serial,
 		.since = clock_now(),
+		.found = 1,
 	};
 	r->cause = news_expected(sup, &r->expect);
 	while (*end != NULL)
@@ -590,6 +631,7 @@ void reap_fini(struct supervisor *sup)
 		sup->reaper.remains = r->next;
 		remains_free(r);
 	}
+	drop_list(sup->reaper.strays.list);
 	fd_close(&sup->reaper.oom_fd);
 	free(sup->reaper.first_children);
 	sup->reaper.first_children = NULL;

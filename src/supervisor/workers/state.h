@@ -24,6 +24,15 @@ struct last_look;
 struct ports;
 struct remains;
 
+/* A look at our children for what dead workers have left (reap.c). */
+struct strays {
+	pid_t *list; /* NULL: no look is under way */
+	size_t count;
+	size_t at;      /* the next one */
+	unsigned found; /* that were left */
+	nsec_t took;
+};
+
 /* Strays: processes that are no workers (reap.h). */
 struct reaper {
 	ev_timer sweep; /* orphans and strays */
@@ -32,6 +41,7 @@ struct reaper {
 	struct remains *remains; /* dead workers, of which something may live */
 	ev_timer look;           /* when to look for it again */
 	nsec_t look_took;
+	struct strays strays; /* the look at all of them */
 	nsec_t daemon_told_at;
 	int oom_fd;            /* where the kernel counts those it has killed */
 	long oom_kills;        /* seen so far; -1: cannot be told */

@@ -82,6 +82,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.remains), /* told before */
 	NOT(supervisor, reaper.look),
 	NOT(supervisor, reaper.look_took),
+	NOT(supervisor, reaper.strays), /* looked at anew */
 	NOT(supervisor, reaper.daemon_told_at),
 	NOT(supervisor, channels.dirty),
 	NOT(supervisor, channels.retry),
