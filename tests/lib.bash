@@ -104,6 +104,7 @@ nclust_teardown() {
 	for port in "${PORTS[@]}"; do
 		rmdir "$(port_mark "$port")" 2>/dev/null || true
 	done
+	[ -z "${REPORTS:-}" ] || sanitized_teardown
 	rm -rf "$DIR"
 }
 

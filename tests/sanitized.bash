@@ -3,7 +3,10 @@
 #
 # lib.bash reads this when scripts/check-asan runs the tests with the sanitized
 # nclust: each report goes to $REPORTS/FOLDER.FILE.TEST.PID, where TEST is the
-# test's number in its file.
+# test's number in its file; those of the logger, which has no environment, to
+# $REPORTS/FOLDER.FILE.TEST.log.
+
+SANITIZER_SAYS='ERROR: [A-Za-z]*Sanitizer|^[^ ]*\.[ch]:[0-9:]* runtime error:'
 
 # What sanitized.list says of the test that runs, a line "WHAT REASON" each.
 sanitized_entries() {
@@ -20,15 +23,21 @@ sanitized_entries() {
 }
 
 sanitized_setup() {
-	local what reason name leaks=1
+	local what reason leaks=1
 
 	while read -r what reason; do
 		[ "$what" = leaks ] || skip "$reason"
 		leaks=0
 	done < <(sanitized_entries)
-	name=${BATS_TEST_FILENAME#"$ROOT/tests/e2e/"}
-	name=$REPORTS/${name//\//.}.$BATS_TEST_NUMBER
+	REPORT=${BATS_TEST_FILENAME#"$ROOT/tests/e2e/"}
+	REPORT=$REPORTS/${REPORT//\//.}.$BATS_TEST_NUMBER
 	# its own limit of core files would be that of all workers
-	export ASAN_OPTIONS=detect_leaks=$leaks:disable_coredump=0:log_path=$name
-	export UBSAN_OPTIONS=print_stacktrace=1:log_path=$name
+	export ASAN_OPTIONS=detect_leaks=$leaks:disable_coredump=0:log_path=$REPORT
+	export UBSAN_OPTIONS=print_stacktrace=1:log_path=$REPORT
+}
+
+sanitized_teardown() {
+	[ -z "${REPORT:-}" ] ||
+		grep -saE -A 40 "$SANITIZER_SAYS" "$LOG" >"$REPORT.log" ||
+		rm -f "$REPORT.log"
 }
