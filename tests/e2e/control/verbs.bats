@@ -407,9 +407,9 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 }
 
 @test "a stop during a restart wins, and the restart is told so" {
-	start_cluster -n 2 --ready notify --stop-signal KILL \
-		-- "$FIXTURES/slow-ready" 100
-	# a first worker that is not ready soon
+	start_cluster -n 2 --ready notify --stop-signal KILL -- sh -c '
+		[ "$NCLUST_GENERATION" != 1 ] || exec "$0" 1
+		exec "$0" never' "$FIXTURES/slow-ready"
 	nclust restart it >"$DIR/restart" 2>&1 3>&- &
 	local restart=$!
 	wait_until 5 '[ "$(cluster .rollout)" != null ]'

@@ -122,12 +122,23 @@ until_replaced() {
 	end_well
 }
 
+# gives_way SLOT: its worker is gone that took too much.
+gives_way() {
+	local pid
+
+	pid=$(sed -n "s/.*it\.$1: worker \([0-9]*\) takes more.*/\1/p" "$LOG")
+	[ -n "$pid" ] && is_gone "$pid"
+}
+
 @test "those that have grown too much, one at a time" {
 	start_cluster -n 2 -l "$AT" --max-memory 40M -- sh -c '
 		[ ! -e "$0" ] || exec "$1"
 		exec "$1" --eat 60' "$DIR/fixed" "$FIXTURES/rude"
 	touch "$DIR/fixed"
-	until_replaced --rate 100 --path /slow
+	start_open "$AT" --rate 100 --path /slow
+	for slot in 0 1; do
+		wait_until 40 'gives_way "$1"' "$slot"
+	done
 	end_well
 	one_socket
 }
