@@ -21,7 +21,8 @@ goes_on() {
 		timeout 10 "$NCLUST" status it --json >/dev/null || [ $? -lt 3 ]
 		sleep 0.1
 	done
-	[ "$(find "/proc/$NCLUST_PID/fd" -type l | wc -l)" -lt 64 ]
+	# what waits for its end becomes less again
+	wait_until 20 '[ "$(find "/proc/$NCLUST_PID/fd" -type l | wc -l)" -lt 64 ]'
 	timeout 20 "$NCLUST" stop --now it
 	wait_exit
 	[ "$status" -eq 0 ]
