@@ -259,12 +259,14 @@ struct run {
 	volatile int error; /* why not */
 };
 
-/* Our own groups would open to the user what is closed to it. */
+/* Our own groups would open to the user what is closed to it.  Our saved group
+ * opens nothing, and keeps the user from looking into our memory by the child:
+ * ptrace(2) wants all three of both ids.  That a change of ids makes the memory
+ * not dumpable does not hold where fs.suid_dumpable is 1. */
 static int become(const struct vfork_user *user)
 {
 	if (syscall(VFORK_SETGROUPS, user->group_count, user->groups) == -1 ||
-		syscall(VFORK_SETRESGID, user->gid, user->gid, user->gid) ==
-			-1 ||
+		syscall(VFORK_SETRESGID, user->gid, user->gid, -1) == -1 ||
 		syscall(VFORK_SETRESUID, user->uid, user->uid, user->uid) == -1)
 		return -1;
 	return 0;

@@ -71,8 +71,9 @@ int vfork_run_apart(
 /* The same as a user: with all ids and the groups set to these, which requires
  * CAP_SETUID and CAP_SETGID (EPERM).  That user may kill or stop the child: its
  * table of descriptors is its own, so that it leaves none behind.  From then on
- * the kernel makes our memory not dumpable, so that the user cannot read it
- * through the child. */
+ * the kernel makes our memory not dumpable, unless fs.suid_dumpable is 1; the
+ * saved group of the child stays ours, so that in neither case the user can read
+ * our memory through the child, unless `gid` is our own group. */
 struct vfork_user {
 	uid_t uid;
 	gid_t gid;
