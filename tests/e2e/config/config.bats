@@ -225,6 +225,7 @@ launch_file() {
 	[[ $output == *"$INI"*writable* ]]
 	[ ! -e "$DIR/ran" ]
 	chmod 664 "$INI"
+	chgrp 1 "$INI" # not root's own, which may write
 	run -78 timeout 5 "$NCLUST" -c "$INI"
 	[ ! -e "$DIR/ran" ]
 }
