@@ -38,6 +38,7 @@ teardown() {
 	local file
 
 	[ -n "${BATS_TEST_COMPLETED:-}" ] || [ -z "$NCLUST_PID" ] || show_waits
+	umount -l "$HUNG/mnt" 2>/dev/null || true
 	for file in "$HUNG"/server.*; do
 		! grep -qsaF "$HUNG" "/proc/${file##*.}/cmdline" ||
 			kill -KILL "${file##*.}"
@@ -65,7 +66,12 @@ start_hung() {
 	start_beside "command = python3 $SCRIPTS/servers/hung.py $1 $HUNG $PORT" \
 		'ready = notify' 'log = prefix' "${@:2}"
 	wait_ready
+	BAD=$(CLUSTER=bad worker_pid 0)
 	touch "$HUNG/go"
+	wait_hung
+}
+
+wait_hung() {
 	poll_until 10 test -e "$HUNG/asked"
 }
 
@@ -112,4 +118,30 @@ goes_on() {
 @test "an address to bind in memory that cannot be read" {
 	start_hung address 'intercept = on'
 	goes_on 'bad\.0: process [0-9]+ cannot be looked at in time'
+}
+
+@test "a descriptor to bind that cannot be closed" {
+	start_hung file 'intercept = on'
+	goes_on "bad\.0: .*worker $BAD"
+}
+
+@test "a descriptor with READY=1 that cannot be closed" {
+	start_hung notify 'intercept = off'
+	goes_on "bad\.0: .*worker $BAD"
+}
+
+@test "a descriptor to keep that cannot be closed" {
+	start_hung fdstore 'intercept = off'
+	goes_on "bad\.0: .*worker $BAD"
+}
+
+@test "a directory that does not answer" {
+	python3 "$SCRIPTS/servers/hung.py" directory "$HUNG" 3>&-
+	start_beside "command = sleep 1000" "directory = $HUNG/mnt" \
+		'ready = alive:0'
+	wait_ready
+	touch "$HUNG/hang"
+	kill -KILL "$(CLUSTER=bad worker_pid 0)"
+	wait_hung
+	goes_on "bad\.0: .*directory"
 }
