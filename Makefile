@@ -108,7 +108,7 @@ endif
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
 	variants bench-programs check check-asan unit sim e2e faults replace \
-	upgrade-from wild lint asan valgrind fuzz sequences torture cover \
+	upgrade-from wild lint asan valgrind fuzz sequences torture hostile cover \
 	mutate format bench man install uninstall dist deb static clean help \
 	FORCE
 
@@ -317,6 +317,10 @@ torture: fixtures ## random operations for SECONDS=60 (SEED=N)
 	tests/torture/torture.py --nclust build/asan/nclust --sanitized \
 		--fixtures build/fixtures --servers tests/e2e/servers \
 		--seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+hostile: all ## hostile workers for SECONDS=60 each, answers in LIMIT_MS=200
+	scripts/hostile --seconds $(or $(SECONDS),60) \
+		--limit-ms $(or $(LIMIT_MS),200) $(PROGRAMS)
 
 bench: all bench-programs ## the figures, against the neighbours
 	scripts/bench
