@@ -156,26 +156,27 @@ const char *process_name(pid_t pid, char to[PROCESS_NAME])
 long process_each(pid_t pid, process_visit *look, void *context)
 {
 	char path[40] = "/proc";
-	const struct dirent *entry;
+	_Alignas(struct dirent64) char room[2048];
 	long count = 0;
-	DIR *dir;
+	ssize_t got = -1;
 
 	if (pid != 0)
 		(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	if (dir == NULL)
-		return -1;
-	while ((entry = readdir(dir)) != NULL) {
-		pid_t id = (pid_t)strtol(entry->d_name, NULL, 10);
+	scoped_fd dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (dir != -1 && (got = getdents64(dir, room, sizeof(room))) > 0) {
+		for (ssize_t at = 0; at < got;) {
+			const struct dirent64 *entry = (const void *)&room[at];
+			pid_t id = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (id <= 0)
-			continue;
-		count++;
-		if (look(context, id))
-			break;
+			at += entry->d_reclen;
+			if (id <= 0)
+				continue;
+			count++;
+			if (look(context, id))
+				return count;
+		}
 	}
-	(void)closedir(dir);
-	return count;
+	return got == -1 ? -1 : count;
 }
 
 static bool is_still(pid_t tid)

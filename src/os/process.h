@@ -40,7 +40,7 @@ const char *process_name(pid_t pid, char to[PROCESS_NAME]);
 
 /* Visit the threads of a process by their numbers, or, where `pid` is 0, all
  * processes that /proc has, until `look` returns true.  Returns how many were
- * visited, or -1 and errno. */
+ * visited, or -1 and errno.  Takes no memory and no lock. */
 typedef bool process_visit(void *context, pid_t id);
 long process_each(pid_t pid, process_visit *look, void *context);
 

@@ -2,9 +2,11 @@
 #include "os/vfork.h"
 
 #include "os/clock.h"
+#include "os/privilege.h"
 #include "os/process.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,6 +34,10 @@ enum { STACK_SIZE = 64 * 1024 };
 #define BUSY (5 * SECOND)
 /* So many stuck ones are enough. */
 #define STUCK_MOST 64
+/* The patience with one call; and with the next ones, after that was too long. */
+#define CALL_PATIENCE (100 * MSEC)
+#define CALL_PATIENCE_AGAIN (5 * MSEC)
+#define CALL_AGAIN (10 * SECOND)
 
 /*
  * A stack, above a guard page; what we know of it is at its upper end.  They are
@@ -50,8 +56,10 @@ struct vfork_stack {
 static struct {
 	struct vfork_stack *stacks;
 	nsec_t waited;
+	nsec_t late_at; /* when a vfork_call() took too long the last time */
 	bool asked;
 	bool shared; /* a child has our memory: valgrind forks instead */
+	bool calls; /* we wait for a vfork_call(): its own ones need no child */
 } known;
 
 /* ---- stacks ---- */
@@ -322,4 +330,40 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	struct run it = {.deed = deed, .argument = argument, .user = user};
 
 	return run(&it, 0, patience);
+}
+
+struct call {
+	int (*deed)(void *argument);
+	void *argument;
+	int got;
+	int error;
+};
+
+static void make_call(void *argument)
+{
+	struct call *call = argument;
+
+	call->got = call->deed(call->argument);
+	call->error = errno;
+}
+
+int vfork_call(int (*deed)(void *argument), void *argument)
+{
+	struct call call = {.deed = deed, .argument = argument};
+	bool again =
+		known.late_at != 0 && clock_now() - known.late_at < CALL_AGAIN;
+	int done;
+
+	if (known.calls || !privilege_has(CAP_SETUID))
+		return deed(argument);
+	known.calls = true;
+	done = vfork_run(
+		make_call, &call, again ? CALL_PATIENCE_AGAIN : CALL_PATIENCE);
+	known.calls = false;
+	if (done == -1 && errno == ETIMEDOUT)
+		known.late_at = clock_now();
+	if (done == -1)
+		return -1;
+	errno = call.error;
+	return call.got;
 }

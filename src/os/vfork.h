@@ -83,6 +83,12 @@ struct vfork_user {
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	const struct vfork_user *user);
 
+/* Make a call that another process can make wait, since it has the same socket
+ * and so the lock of it: in such a child if somebody may have fewer rights than
+ * we, for at most 0.1 s.  What `deed` returns, with its errno; or -1 and errno
+ * (ETIMEDOUT). */
+int vfork_call(int (*deed)(void *argument), void *argument);
+
 /* All time that we have waited in vfork_run() and its like. */
 nsec_t vfork_waited(void);
 

@@ -110,6 +110,7 @@ static bool look_at(int fd, struct connection *c)
 
 struct gathering {
 	struct connections *all;
+	struct remote *remote;
 	pid_t pid;
 	int pidfd;
 	bool full;
@@ -144,9 +145,11 @@ static bool gather(void *context, int number, const char *target)
 			g->error = errno;
 		return false;
 	}
+	g->remote->held[1] = fd + 1;
 	if (look_at(fd, c))
 		all->count++;
 	(void)close(fd);
+	g->remote->held[1] = 0;
 	return false;
 }
 
@@ -185,14 +188,19 @@ static void match(void *context, const struct inet_diag_msg *msg,
 		c->queue--;
 }
 
+static int ask_for_tcp(void *argument)
+{
+	return sockdiag_each_tcp(match, argument);
+}
+
 /* What is known of some by their inodes only. */
-static void ask_kernel(struct connections *all, size_t first)
+static void ask_kernel(struct connections *all, struct remote *r, size_t first)
 {
 	struct matching m = {all->list + first, all->count - first};
 	size_t known = first;
 
 	qsort(m.list, m.count, sizeof(*m.list), by_inode);
-	if (sockdiag_each_tcp(match, &m) == -1)
+	if (remote_run(r, ask_for_tcp, &m) == -1)
 		all->refused = true;
 	for (size_t i = first; i < all->count; i++) {
 		if (all->list[i].cookie == 0)
@@ -222,7 +230,8 @@ static int make_room(struct connections *all)
 
 int connections_add(struct connections *all, struct remote *r, int pidfd)
 {
-	struct gathering g = {.all = all, .pid = r->tid, .pidfd = pidfd};
+	struct gathering g = {
+		.all = all, .remote = r, .pid = r->tid, .pidfd = pidfd};
 	const size_t count = all->count;
 	const unsigned descriptors = all->descriptors;
 	unsigned left = descriptors < CONNECTIONS_DESCRIPTORS
@@ -251,7 +260,7 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 	}
 	all->refused |= g.error != 0;
 	if (g.refused)
-		ask_kernel(all, count);
+		ask_kernel(all, r, count);
 	return 0;
 }
 
@@ -272,6 +281,7 @@ void connections_sort(struct connections *all)
 /* ---- one of them ---- */
 
 struct ending {
+	struct remote *remote;
 	pid_t pid;
 	int pidfd;
 	const struct connections *all;
@@ -318,10 +328,13 @@ static int end(void *argument)
 		scoped_fd fd = have(e->pidfd, c);
 		if (fd == -1)
 			continue;
+		e->remote->held[1] = fd + 1;
 		if (is_late(fd, c))
 			e->late++;
 		else if (shutdown(fd, SHUT_RDWR) == 0)
 			e->ended++;
+		fd_close(&fd);
+		e->remote->held[1] = 0;
 	}
 	return 0;
 }
@@ -329,7 +342,8 @@ static int end(void *argument)
 unsigned connections_end(struct remote *r, int pidfd,
 	const struct connections *all, unsigned *late)
 {
-	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
+	struct ending e = {
+		.remote = r, .pid = r->tid, .pidfd = pidfd, .all = all};
 
 	if (remote_run(r, end, &e) == -1)
 		return 0;
@@ -337,22 +351,38 @@ unsigned connections_end(struct remote *r, int pidfd,
 	return e.ended;
 }
 
+struct peer_look {
+	int fd; /* is closed */
+	union endpoint at;
+};
+
+static int look_at_peer(void *argument)
+{
+	struct peer_look *l = argument;
+	union endpoint at;
+
+	(void)endpoint_peer(l->fd, &at);
+	l->at = at;
+	return close(l->fd);
+}
+
 const char *connections_peer(
 	struct remote *r, const struct connection *c, char *to, size_t size)
 {
-	scoped_fd fd = c->fd != -1 ? remote_fd(r, c->fd) : -1;
 	char text[ENDPOINT_TEXT] = "a peer";
-	union endpoint at;
+	struct peer_look l = {.at = {.room = {0}}};
 	size_t len = 0;
 	const void *ip;
 
-	(void)endpoint_peer(fd, &at);
-	ip = endpoint_ip(&at, &len);
+	l.fd = c->fd != -1 ? remote_fd(r, c->fd) : -1;
+	if (l.fd != -1)
+		(void)remote_run(r, look_at_peer, &l);
+	ip = endpoint_ip(&l.at, &len);
 	if (len > 0)
 		(void)endpoint_text(
-			text, at.any.sa_family, ip, endpoint_port(&at));
+			text, l.at.any.sa_family, ip, endpoint_port(&l.at));
 	(void)snprintf(to, size, "%s",
-		at.any.sa_family == AF_UNIX ? "a local peer" : text);
+		l.at.any.sa_family == AF_UNIX ? "a local peer" : text);
 	return to;
 }
 
@@ -383,7 +413,7 @@ static enum activity of_call(long call)
 }
 
 struct threads {
-	const struct remote *process;
+	struct remote process; /* looked at without a child: this is in one */
 	enum activity found;
 	unsigned count;
 };
@@ -391,21 +421,27 @@ struct threads {
 static bool look_at_thread(void *context, pid_t tid)
 {
 	struct threads *t = context;
-	struct remote thread = *t->process;
-
-	thread.tid = tid;
-	if (of_call(remote_call(&thread)) == ACTIVITY_RUNS)
+	t->process.tid = tid;
+	if (of_call(remote_call(&t->process)) == ACTIVITY_RUNS)
 		t->found = ACTIVITY_RUNS;
 	return t->found == ACTIVITY_RUNS || ++t->count == THREADS_MOST;
 }
 
-static enum activity of_threads(const struct remote *r)
+static int look_at_threads(void *argument)
 {
-	struct threads t = {.process = r, .found = ACTIVITY_WAITS};
+	struct threads *t = argument;
 
-	return process_each(r->tid, look_at_thread, &t) != -1
-		? t.found
-		: ACTIVITY_UNKNOWN;
+	return process_each(t->process.tid, look_at_thread, t) != -1 ? 0 : -1;
+}
+
+static enum activity of_threads(struct remote *r)
+{
+	struct threads t = {.process = *r, .found = ACTIVITY_WAITS};
+
+	t.process.others = false;
+	t.process.as_user = false;
+	return remote_run(r, look_at_threads, &t) != -1 ? t.found
+							: ACTIVITY_UNKNOWN;
 }
 
 enum activity connections_activity(struct remote *r, enum activity stopped_in)

@@ -13,6 +13,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,12 +56,15 @@ void remote_of(struct remote *r, pid_t tid)
 	uint64_t gid;
 
 	*r = (struct remote){.tid = tid};
+	if (!privilege_has(CAP_SETUID) ||
+		process_status(tid, "Uid:", 10, &uid) == -1)
+		return;
 	if (privilege_has(CAP_SYS_PTRACE)) {
 		r->patience = LOOK_PATIENCE;
+		r->others = uid != getuid();
 		return;
 	}
-	if (!privilege_has(CAP_SETUID) || !privilege_has(CAP_SETGID) ||
-		process_status(tid, "Uid:", 10, &uid) == -1 ||
+	if (!privilege_has(CAP_SETGID) ||
 		process_status(tid, "Gid:", 10, &gid) == -1)
 		return;
 	r->uid = (uid_t)uid;
@@ -83,6 +88,24 @@ static void run_it(void *argument)
 	run->error = errno;
 }
 
+static void close_held(void *argument)
+{
+	const struct remote *r = argument;
+
+	for (size_t i = 0; i < COUNT_OF(r->held); i++)
+		if (r->held[i] != 0) /* the number is free at once */
+			(void)close(r->held[i] - 1);
+}
+
+/* The child was killed: nobody closes any more what it had. */
+static void note_late(struct remote *r)
+{
+	r->late = true;
+	if (!r->as_user)
+		(void)vfork_run(close_held, r, LOOK_PATIENCE);
+	errno = ETIMEDOUT;
+}
+
 /* `patience` 0: without a child, unless that takes the ids of the process. */
 static int look(
 	struct remote *r, remote_deed *deed, void *argument, nsec_t patience)
@@ -100,7 +123,8 @@ static int look(
 		done = vfork_run(run_it, &run, patience);
 	else
 		run_it(&run);
-	r->late = done == -1 && errno == ETIMEDOUT;
+	if (done == -1 && errno == ETIMEDOUT)
+		note_late(r);
 	if (done == -1)
 		return -1;
 	errno = run.error;
@@ -109,7 +133,7 @@ static int look(
 
 int remote_run(struct remote *r, remote_deed *deed, void *argument)
 {
-	return look(r, deed, argument, 0);
+	return look(r, deed, argument, r->others ? r->patience : 0);
 }
 
 /* ---- its descriptors ---- */
@@ -141,8 +165,10 @@ static int take_fd(void *argument)
 		pidfd = (int)syscall(SYS_pidfd_open, tid, 0U);
 	if (pidfd == -1 && (errno == EINVAL || errno == ENOENT))
 		pidfd = (int)syscall(SYS_pidfd_open, process_of(tid), 0U);
+	l->r->held[0] = pidfd + 1;
 	if (pidfd != -1)
 		got = (int)syscall(SYS_pidfd_getfd, pidfd, l->fd, 0U);
+	l->r->held[0] = 0;
 	if (got != -1 && l->channel != -1)
 		return fdpass_send(l->channel, "", 1, &got, 1);
 	return got;
@@ -173,7 +199,19 @@ int remote_fd(struct remote *r, int fd)
 {
 	struct fd_look l = {.r = r, .fd = fd, .channel = -1};
 
-	return r->as_user ? fd_as_user(r, &l) : take_fd(&l);
+	return r->as_user ? fd_as_user(r, &l) : remote_run(r, take_fd, &l);
+}
+
+static int close_it(void *fd)
+{
+	fd_close(fd);
+	return 0;
+}
+
+void remote_close(int *fd)
+{
+	if (*fd != -1)
+		(void)vfork_call(close_it, fd);
 }
 
 struct walk {
@@ -202,6 +240,7 @@ static int walk(void *argument)
 	_Alignas(struct dirent64) char room[2048];
 	ssize_t got = -1;
 
+	w->r->held[0] = dir + 1;
 	while (dir != -1 && w->most > 0 &&
 		(got = getdents64(dir, room, sizeof(room))) > 0) {
 		for (ssize_t at = 0; at < got && w->most > 0;) {
@@ -211,10 +250,13 @@ static int walk(void *argument)
 			if (*entry->d_name == '.')
 				continue;
 			w->most--;
-			if (look_at(w, dir, entry->d_name))
+			if (look_at(w, dir, entry->d_name)) {
+				w->r->held[0] = 0;
 				return 0;
+			}
 		}
 	}
+	w->r->held[0] = 0;
 	return got == -1 ? -1 : 0;
 }
 
@@ -245,22 +287,46 @@ struct text_look {
 	size_t size;
 };
 
+/* What a call that may wait has read is on the child's stack first (vfork.h). */
+#define TEXT_MOST 8192
+
 static int read_text(void *argument)
 {
 	const struct text_look *l = argument;
+	char text[TEXT_MOST];
+	size_t room = l->size < sizeof(text) ? l->size : sizeof(text);
+	size_t used = 0;
+	scoped_fd fd = open_proc(l->r->tid, l->name, 0);
+	ssize_t got = fd;
 
-	return process_read(l->r->tid, l->name, l->to, l->size) != -1 ? 0 : -1;
+	l->r->held[0] = fd + 1;
+	while (got != -1 && used < room - 1) {
+		got = read(fd, text + used, room - 1 - used);
+		if (got <= 0)
+			break;
+		used += (size_t)got;
+	}
+	l->r->held[0] = 0;
+	if (got == -1)
+		return -1;
+	text[used] = '\0';
+	(void)memcpy(l->to, text, used + 1);
+	return 0;
 }
 
 static int read_path(const struct text_look *l,
 	ssize_t (*get)(const char *path, char *to, size_t size))
 {
 	char path[64];
+	char text[256];
+	size_t room = l->size < sizeof(text) ? l->size : sizeof(text);
 	ssize_t len;
 
 	(void)snprintf(
 		path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
-	len = get(path, l->to, l->size - 1);
+	len = get(path, text, room - 1);
+	if (len > 0)
+		(void)memcpy(l->to, text, (size_t)len);
 	l->to[len > 0 ? len : 0] = '\0';
 	return len == -1 ? -1 : 0;
 }
@@ -395,7 +461,7 @@ size_t remote_epoll_items(struct remote *r, int epoll,
 /* ---- epoll ---- */
 
 struct item_look {
-	const struct remote *r;
+	struct remote *r;
 	int epoll;
 	char line[32]; /* how it begins (ep_show_fdinfo(), fs/eventpoll.c) */
 };
@@ -407,20 +473,24 @@ static int find_item(void *argument)
 	char text[4096 + sizeof(l->line)];
 	char name[24];
 	size_t kept = 0;
+	bool found = false;
 	size_t used;
 	ssize_t got;
 
 	(void)snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
 	scoped_fd fd = open_proc(l->r->tid, name, 0);
+	l->r->held[0] = fd + 1;
 	while ((got = read(fd, text + kept, sizeof(text) - 1 - kept)) > 0) {
 		used = kept + (size_t)got;
 		text[used] = '\0';
-		if (strstr(text, l->line) != NULL)
-			return 1;
+		found = strstr(text, l->line) != NULL;
+		if (found)
+			break;
 		kept = used < sizeof(l->line) ? used : sizeof(l->line);
 		(void)memmove(text, text + used - kept, kept);
 	}
-	return 0;
+	l->r->held[0] = 0;
+	return found;
 }
 
 bool remote_epoll_has(struct remote *r, int epoll, int fd)
@@ -478,19 +548,37 @@ struct change {
 	int epoll;
 	int ours;
 	struct remote_epoll_item item;
+	pid_t parent; /* 0: the table is a copy of ours already */
 };
+
+/* Leave our table, and take only what is needed: a child that hangs keeps open
+ * what it has. */
+static int leave_table(struct change *c)
+{
+	int parent;
+
+	if (close_range(3, ~0U, CLOSE_RANGE_UNSHARE) == -1)
+		return unshare(CLONE_FILES); /* before Linux 5.9 */
+	parent = (int)syscall(SYS_pidfd_open, c->parent, 0U);
+	c->epoll = (int)syscall(SYS_pidfd_getfd, parent, c->epoll, 0U);
+	c->ours = (int)syscall(SYS_pidfd_getfd, parent, c->ours, 0U);
+	return c->epoll != -1 && c->ours != -1 ? 0 : -1;
+}
 
 /* In a table of its own, as it overwrites a number. */
 static int change_item(void *argument)
 {
-	const struct change *c = argument;
+	struct change *c = argument;
 	const struct remote_epoll_item *item = &c->item;
 	struct epoll_event event = {
 		.events = item->events,
 		.data.u64 = item->data,
 	};
-	int epoll = c->epoll;
+	int epoll;
 
+	if (c->parent != 0 && leave_table(c) == -1)
+		return -1;
+	epoll = c->epoll;
 	if (epoll == item->fd)
 		epoll = fcntl(epoll, F_DUPFD_CLOEXEC, item->fd + 1);
 	if (epoll == -1 ||
@@ -500,51 +588,62 @@ static int change_item(void *argument)
 	return epoll_ctl(epoll, c->what, item->fd, &event);
 }
 
-static int change(struct change c)
+static int change(struct remote *r, struct change c)
 {
 	struct run run = {.deed = change_item, .argument = &c};
+	int done;
 
-	if (c.item.fd < 0) {
-		errno = EBADF;
+	errno = r->late ? ETIMEDOUT : EBADF;
+	if (r->late || c.item.fd < 0)
 		return -1;
-	}
-	if (vfork_run_apart(run_it, &run, EPOLL_PATIENCE) == -1)
+	c.parent = r->others ? getpid() : 0;
+	done = c.parent != 0 ? vfork_run(run_it, &run, EPOLL_PATIENCE)
+			     : vfork_run_apart(run_it, &run, EPOLL_PATIENCE);
+	r->late = done == -1 && errno == ETIMEDOUT;
+	if (done == -1)
 		return -1;
 	errno = run.error;
 	return run.got;
 }
 
-int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item)
+int remote_epoll_add(struct remote *r, int epoll, int ours,
+	const struct remote_epoll_item *item)
 {
-	return change((struct change){.what = EPOLL_CTL_ADD,
-		.epoll = epoll,
-		.ours = ours,
-		.item = *item});
+	return change(r,
+		(struct change){.what = EPOLL_CTL_ADD,
+			.epoll = epoll,
+			.ours = ours,
+			.item = *item});
 }
 
-int remote_epoll_remove(int epoll, int ours, int fd)
+int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd)
 {
-	return change((struct change){.what = EPOLL_CTL_DEL,
-		.epoll = epoll,
-		.ours = ours,
-		.item = {.fd = fd}});
+	return change(r,
+		(struct change){.what = EPOLL_CTL_DEL,
+			.epoll = epoll,
+			.ours = ours,
+			.item = {.fd = fd}});
 }
 
 /* ---- its memory ---- */
 
 struct reading {
 	pid_t tid;
-	struct iovec ours;
 	struct iovec theirs;
+	void *to;
 };
 
 static int read_memory(void *argument)
 {
 	const struct reading *r = argument;
-	ssize_t got = process_vm_readv(r->tid, &r->ours, 1, &r->theirs, 1, 0);
+	char bytes[REMOTE_READ_MOST];
+	const struct iovec ours = {bytes, r->theirs.iov_len};
+	ssize_t got = process_vm_readv(r->tid, &ours, 1, &r->theirs, 1, 0);
 
-	if (got == (ssize_t)r->ours.iov_len)
+	if (got == (ssize_t)ours.iov_len) {
+		(void)memcpy(r->to, bytes, ours.iov_len);
 		return 0;
+	}
 	if (got != -1)
 		errno = EFAULT;
 	return -1;
@@ -554,10 +653,14 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 {
 	struct reading it = {
 		.tid = r->tid,
-		.ours = {to, size},
 		.theirs = {(void *)(uintptr_t)at, size},
+		.to = to,
 	};
 
+	if (size > REMOTE_READ_MOST) {
+		errno = EINVAL;
+		return -1;
+	}
 	return look(r, read_memory, &it, r->patience);
 }
 

@@ -26,21 +26,25 @@ struct remote {
 	bool as_user;
 	uid_t uid;
 	gid_t gid;
-	/* A process can make reading its memory block (a file of FUSE,
-	 * userfaultfd(2)): so a short-lived child reads, and is ended after
-	 * this time.  0: we read ourselves, without a limit.  That is so if the
-	 * process has our uid: then it has easier ways to harm us, and Yama
-	 * would not let a child of ours look. */
+	/* A process can make reading its memory wait for ever (userfaultfd(2), a
+	 * file of FUSE): so a short-lived child reads, and is given up after this
+	 * time (vfork.h).  0: we read ourselves, without a limit, as Yama would
+	 * not let a child of ours look. */
 	nsec_t patience;
+	/* It has another uid, and may want to harm us: by the locks of its sockets
+	 * and epoll sets it can make any look wait.  So a child makes them all. */
+	bool others;
 	/* A look took too long (ETIMEDOUT): no other one is tried. */
 	bool late;
+	/* Descriptors of ours that a deed has for itself, plus 1, or 0: they are
+	 * closed if it is given up. */
+	volatile int held[2];
 };
 void remote_of(struct remote *r, pid_t tid);
 
 /* Run `deed` with the rights to look at the process, here or in such a child:
- * it may change only what `argument` points to, and must not lock or allocate.
- * It must not look by another function of this file: that would start a child in
- * the child, on the one stack that there is for them.  What it returns, with its
+ * it must not lock or allocate, and vfork.h says where it may write.  It must not
+ * look by another function of this file, which would start a child in the child.  What it returns, with its
  * errno; or -1. */
 typedef int remote_deed(void *argument);
 int remote_run(struct remote *r, remote_deed *deed, void *argument);
@@ -48,8 +52,12 @@ int remote_run(struct remote *r, remote_deed *deed, void *argument);
 /* A duplicate of its descriptor `fd` (CLOEXEC; the caller's).  -1 and errno:
  * EBADF: there is none; EPERM. */
 int remote_fd(struct remote *r, int fd);
+/* Close one; that may wait, too. */
+void remote_close(int *fd);
 
-/* Read its memory.  0, or -1 and errno (EFAULT; ETIMEDOUT: see above). */
+/* Read its memory, at most REMOTE_READ_MOST bytes.  0, or -1 and errno (EFAULT;
+ * ETIMEDOUT: see above). */
+#define REMOTE_READ_MOST 256
 int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
 
 /* Call `each` with the target of each of its first `most` descriptors, until it
@@ -103,10 +111,11 @@ bool remote_epoll_has(struct remote *r, int epoll, int fd);
 /* Add `ours` to its epoll set (`epoll` is our duplicate) under the number
  * `item->fd`.  epoll_ctl(2) keys by number and file, so a child does it, in
  * which `ours` has that number. */
-int remote_epoll_add(int epoll, int ours, const struct remote_epoll_item *item);
+int remote_epoll_add(struct remote *r, int epoll, int ours,
+	const struct remote_epoll_item *item);
 /* Remove `ours` under the number `fd` from its epoll set; other entries stay.
  * ENOENT: it was not in it. */
-int remote_epoll_remove(int epoll, int ours, int fd);
+int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd);
 
 /* The descriptor from which the thread waits to accept a connection, right now;
  * -1: it does not. */

@@ -7,6 +7,7 @@
 #include "os/socket/socket.h"
 #include "os/socket/socket_birth.h"
 #include "os/socket/socket_options.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -93,11 +94,34 @@ static int bind_beside(int to, int from)
 	return size > 0 ? bind(to, &at.any, size) : -1;
 }
 
+/* Workers have these sockets, too. */
+struct setting {
+	int fd;
+	int level;
+	int name;
+	const void *value;
+	socklen_t size;
+};
+
+static int make_setting(void *argument)
+{
+	const struct setting *s = argument;
+
+	return setsockopt(s->fd, s->level, s->name, s->value, s->size);
+}
+
+static int set(int fd, int level, int name, const void *value, socklen_t size)
+{
+	struct setting s = {fd, level, name, value, size};
+
+	return vfork_call(make_setting, &s);
+}
+
 static int set_filter(int fd, int name, struct sock_filter *list, size_t count)
 {
 	struct sock_fprog program = {(unsigned short)count, list};
 
-	return setsockopt(fd, SOL_SOCKET, name, &program, sizeof(program));
+	return set(fd, SOL_SOCKET, name, &program, sizeof(program));
 }
 
 /*
@@ -116,12 +140,15 @@ static const struct {
  * for it.  Where it fails some wait for the first who has the socket. */
 void reuseport_deafen(int fd)
 {
+	const int most = HOPS_MOST;
+
 	for (size_t i = 0; i < COUNT_OF(hops); i++)
-		(void)socket_set(fd, hops[i].level, hops[i].name, HOPS_MOST);
+		(void)set(fd, hops[i].level, hops[i].name, &most, sizeof(most));
 }
 
-int reuseport_join(int fd)
+static int join(void *argument)
 {
+	const int fd = *(const int *)argument;
 	struct queue_facts queue;
 	struct stat st;
 	int family;
@@ -150,16 +177,37 @@ int reuseport_join(int fd)
 	return -1;
 }
 
-int reuseport_hear(int fd, int like)
+int reuseport_join(int fd)
 {
+	return vfork_call(join, &fd);
+}
+
+struct pair {
+	int fd;
+	int like;
+};
+
+static int hear(void *argument)
+{
+	const int fd = ((const struct pair *)argument)->fd;
+	const int like = ((const struct pair *)argument)->like;
+
 	for (size_t i = 0; i < COUNT_OF(hops); i++)
 		if (copy_one(fd, like, hops[i].level, hops[i].name) == -1)
 			return -1;
 	return 0;
 }
 
-void reuseport_knock(int fd)
+int reuseport_hear(int fd, int like)
 {
+	struct pair pair = {fd, like};
+
+	return vfork_call(hear, &pair);
+}
+
+static int knock(void *argument)
+{
+	const int fd = *(const int *)argument;
 	union endpoint at;
 	socklen_t size = endpoint_own(fd, &at);
 	scoped_fd own = socket(at.any.sa_family,
@@ -168,6 +216,12 @@ void reuseport_knock(int fd)
 	/* all addresses mean this machine to who connects */
 	if (own != -1 && copy_device(own, fd) == 0)
 		(void)connect(own, &at.any, size);
+	return 0;
+}
+
+void reuseport_knock(int fd)
+{
+	(void)vfork_call(knock, &fd);
 }
 
 /*
@@ -193,13 +247,25 @@ int reuseport_migrate(int fd)
 
 	if (program == -1)
 		return -1;
-	return socket_set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, program);
+	return set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
+		sizeof(program));
+}
+
+static int let_go(void *fd)
+{
+	return close(*(const int *)fd);
+}
+
+static int leave(void *fd)
+{
+	(void)shutdown(*(const int *)fd, SHUT_RD);
+	return let_go(fd);
 }
 
 void reuseport_leave(int fd)
 {
-	(void)shutdown(fd, SHUT_RD);
-	(void)close(fd);
+	if (vfork_call(leave, &fd) == -1 && errno == ETIMEDOUT)
+		(void)vfork_call(let_go, &fd);
 }
 
 /* ---- who gets new connections ---- */
@@ -312,5 +378,7 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
 
 void reuseport_unshare(int fd)
 {
-	(void)socket_set(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0);
+	const int none = 0;
+
+	(void)set(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none));
 }

@@ -6,6 +6,7 @@
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket_unix.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,15 +147,41 @@ int socket_open(const struct socket_plan *plan, struct socket_file *made,
 	return fd;
 }
 
-int socket_backlog(int fd, int backlog)
+struct listening {
+	int fd;
+	int backlog;
+};
+
+static int begin_listening(void *argument)
 {
+	const struct listening *l = argument;
+
 	/* the kernel lowers it to net.core.somaxconn */
-	return listen(fd, backlog < 0 ? INT_MAX : backlog);
+	return listen(l->fd, l->backlog < 0 ? INT_MAX : l->backlog);
 }
 
-int socket_revive(int fd, int backlog)
+int socket_backlog(int fd, int backlog)
 {
+	struct listening l = {fd, backlog};
+
+	return vfork_call(begin_listening, &l);
+}
+
+static int deafen(void *fd)
+{
+	return shutdown(*(const int *)fd, SHUT_RD);
+}
+
+void socket_deafen(int fd)
+{
+	(void)vfork_call(deafen, &fd);
+}
+
+static int revive(void *argument)
+{
+	const struct listening *l = argument;
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	const int fd = l->fd;
 	union endpoint at;
 	socklen_t size = endpoint_own(fd, &at);
 
@@ -166,13 +193,20 @@ int socket_revive(int fd, int backlog)
 		 * has not */
 		if (size > 0)
 			(void)bind(fd, &at.any, size);
-		if (socket_backlog(fd, backlog) == -1)
+		if (begin_listening(argument) == -1)
 			return -1;
 		if (!sockdiag_is_shut(fd))
 			return 0;
 	}
 	errno = EAGAIN;
 	return -1;
+}
+
+int socket_revive(int fd, int backlog)
+{
+	struct listening l = {fd, backlog};
+
+	return vfork_call(revive, &l);
 }
 
 int socket_set_nonblock(int fd, bool on)
@@ -216,23 +250,38 @@ static void tell_unix(const struct sockaddr_un *address, socklen_t size,
 		facts->text + used, sizeof(facts->text) - used, name, len);
 }
 
+struct naming {
+	int fd;
+	union endpoint at;
+	socklen_t size;
+};
+
+static int read_name(void *argument)
+{
+	struct naming *n = argument;
+	union endpoint at; /* on the child's stack (vfork.h) */
+
+	n->size = endpoint_own(n->fd, &at);
+	n->at = at;
+	return n->size > 0 ? 0 : -1;
+}
+
 int socket_look(int fd, struct socket_facts *facts, struct error *err)
 {
-	union endpoint at;
-	socklen_t size = endpoint_own(fd, &at);
+	struct naming name = {.fd = fd};
 	int listening;
 
 	(void)memset(facts, 0, sizeof(*facts));
-	if (size == 0 ||
+	if (vfork_call(read_name, &name) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &facts->family) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_TYPE, &facts->type) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) == -1)
 		return error_set(err, errno, "cannot use descriptor %d", fd);
 	facts->listening = listening != 0;
 	if (facts->family == AF_UNIX)
-		tell_unix(&at.un, size, facts);
+		tell_unix(&name.at.un, name.size, facts);
 	else if (facts->family == AF_INET || facts->family == AF_INET6)
-		tell_inet(&at, facts);
+		tell_inet(&name.at, facts);
 	else
 		(void)snprintf(facts->text, sizeof(facts->text), "family %d",
 			facts->family);

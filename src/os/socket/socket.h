@@ -68,6 +68,8 @@ int socket_option(int fd, int level, int option); /* 0 where it has none */
 int socket_set(int fd, int level, int option, int value);
 /* Change the backlog of a listening socket. */
 int socket_backlog(int fd, int backlog);
+/* It listens no longer, for all who have it. */
+void socket_deafen(int fd);
 /* Make a socket listen again after a shutdown(2).  -1 and errno. */
 int socket_revive(int fd, int backlog);
 int socket_set_nonblock(int fd, bool on);

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/socket/socket.h"
+#include "os/vfork.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -67,9 +68,19 @@ void socket_options_read(struct socket_options *options, int fd)
 	}
 }
 
-void socket_options_follow(int fd, const struct socket_options *before,
-	const struct socket_options *now)
+struct following {
+	int fd;
+	const struct socket_options *before;
+	const struct socket_options *now;
+};
+
+static int follow(void *argument)
 {
+	const struct following *f = argument;
+	const struct socket_options *before = f->before;
+	const struct socket_options *now = f->now;
+	const int fd = f->fd;
+
 	if (before->nonblock != now->nonblock)
 		(void)socket_set_nonblock(fd, now->nonblock);
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -85,6 +96,15 @@ void socket_options_follow(int fd, const struct socket_options *before,
 		(void)setsockopt(fd, rows[i].level, rows[i].name, data,
 			now->list[i].size);
 	}
+	return 0;
+}
+
+void socket_options_follow(int fd, const struct socket_options *before,
+	const struct socket_options *now)
+{
+	struct following f = {fd, before, now};
+
+	(void)vfork_call(follow, &f);
 }
 
 bool socket_has_reuseport(int fd)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
+#include "os/vfork.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/workers/service.h"
@@ -37,15 +38,22 @@ void drain_hold_flights(struct drain *d)
 	}
 }
 
-/* Note whether the worker has sent data on it after its stop signal. */
-static void note(struct drain_flight *f)
+static int look_at_flight(void *argument)
 {
+	struct drain_flight *f = argument;
 	struct tcp_info info = {0};
 	socklen_t size = sizeof(info);
 
 	if (getsockopt(f->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
 		info.tcpi_data_segs_out > f->segments_out)
 		f->answered = true;
+	return 0;
+}
+
+/* Note whether the worker has sent data on it after its stop signal. */
+static void note(struct drain_flight *f)
+{
+	(void)vfork_call(look_at_flight, f);
 }
 
 static bool still_has(const struct drain *d, uint64_t cookie)

@@ -3,6 +3,7 @@
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "supervisor/drain/drain_inside.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/drain/steer.h"
 #include "supervisor/sockets/group.h"
@@ -86,16 +87,16 @@ static int read_doors(
 static void withdraw_from(struct child *child, struct drain_process *p,
 	const struct remote_table *has, int epoll)
 {
-	scoped_fd set = remote_fd(&p->remote, epoll);
+	int set = remote_fd(&p->remote, epoll);
+	/* otherwise the pid may be a stranger's, and so may the set */
+	bool its = set != -1 && !pidfd_has_ended(p->pidfd);
 	uint64_t bit;
 
-	/* otherwise the pid may be a stranger's, and so may the set */
-	if (set == -1 || pidfd_has_ended(p->pidfd))
-		return;
-	for (size_t i = 0; i < has->socket_count; i++) {
+	for (size_t i = 0; its && i < has->socket_count; i++) {
 		const struct listener *l = find(child, has->inodes[i], &bit);
 
-		if (remote_epoll_remove(set, group_fd(l, child->traffic.lane),
+		if (remote_epoll_remove(&p->remote, set,
+			    group_fd(l, child->traffic.lane),
 			    has->sockets[i]) == -1)
 			continue;
 		child->traffic.withdrawn = true;
@@ -103,15 +104,18 @@ static void withdraw_from(struct child *child, struct drain_process *p,
 		 * connection that it will not take now */
 		steer_wake_others(child->service, child->traffic.lane);
 	}
+	foreign_close(child->service->sup, child, &set);
 }
 
-static bool can_be_had(struct drain_process *p, const struct remote_table *has)
+static bool can_be_had(const struct child *child, struct drain_process *p,
+	const struct remote_table *has)
 {
-	scoped_fd set = has->epoll_count > 0
-		? remote_fd(&p->remote, has->epolls[0])
-		: -1;
+	int set = has->epoll_count > 0 ? remote_fd(&p->remote, has->epolls[0])
+				       : -1;
+	bool had = set != -1;
 
-	return set != -1;
+	foreign_close(child->service->sup, child, &set);
+	return had;
 }
 
 /* Does each of its listeners have a process that waits for it by epoll(7)? */
@@ -132,7 +136,7 @@ bool drain_can_withdraw(struct drain *d)
 			held |= bit;
 			if (remote_table_waits(
 				    &p->remote, &has, has.sockets[k]) &&
-				can_be_had(p, &has))
+				can_be_had(d->child, p, &has))
 				by_epoll |= bit;
 		}
 	}

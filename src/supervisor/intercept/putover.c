@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/look/remote.h"
 #include "os/vfork.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
@@ -126,14 +127,17 @@ static void add_waiting(struct takeover *t, const struct listener *l,
 	const struct waiting *list, unsigned count)
 {
 	for (unsigned i = 0; i < count && !t->remote->late; i++) {
-		scoped_fd epoll = remote_fd(t->remote, list[i].epoll);
-
-		if (epoll != -1 && takeover_waits(t) &&
-			remote_epoll_add(epoll,
+		int epoll = remote_fd(t->remote, list[i].epoll);
+		bool added = epoll != -1 && takeover_waits(t) &&
+			remote_epoll_add(t->remote, epoll,
 				group_fd(l, t->child->traffic.lane),
-				&list[i].item) == 0)
+				&list[i].item) == 0;
+		int saved = errno;
+
+		foreign_close(t->service->sup, t->child, &epoll);
+		errno = saved;
+		if (added)
 			continue;
-		t->remote->late |= errno == ETIMEDOUT;
 		if (news_spares(t->child))
 			log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
 				t->service->name, t->child->slot,

@@ -28,6 +28,7 @@ struct takeover {
 	struct socket_key key;
 	struct socket_options asked; /* what the worker has set on it */
 	bool reuseport;
+	bool fresh; /* neither bound nor connected, as far as can be seen */
 
 	/* its process: duplicates of the socket, epoll sets, and the listeners
 	 * that it holds already */

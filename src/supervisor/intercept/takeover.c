@@ -32,26 +32,11 @@
 /* With more learned listeners than this, check if they are still in use. */
 #define LEARNED_FEW 16
 
-/* A socket that is neither bound nor connected polls as hung up (tcp_poll(): the
- * state is CLOSE).  Others are the kernel's business. */
-static bool is_fresh(const struct takeover *t)
-{
-	struct pollfd state = {.fd = t->sock, .events = POLLOUT};
-	struct socket_key bound;
-
-	if (t->sock == -1)
-		return true;
-	/* asked first: to poll what is no socket may take any time */
-	return socket_key_bound(&bound, t->sock) == 0 && bound.port == 0 &&
-		poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0;
-}
-
 /* The kernel binds.  Our duplicate is closed first, because the worker may
- * close its own and bind again.  To close a fresh one takes no time. */
+ * close its own and bind again. */
 static void let_kernel(struct takeover *t)
 {
-	if (is_fresh(t))
-		fd_close(&t->sock);
+	foreign_close_now(t->service->sup, t->child, &t->sock);
 	seccomp_continue(t->trap, t->notice->id);
 }
 
@@ -133,12 +118,15 @@ static void tell_failed(const struct takeover *t, int error)
 		socket_key_text(&t->key, text), error, own);
 }
 
-/*
- * Bind the worker's own socket.  The first of an address is bound without
- * SO_REUSEPORT, so that it fails if a stranger has the port; others join it.
- */
-static int bind_own(const struct takeover *t, bool first)
+struct binding {
+	const struct takeover *t;
+	bool first;
+};
+
+static int make_binding(void *argument)
 {
+	const struct takeover *t = ((const struct binding *)argument)->t;
+	const bool first = ((const struct binding *)argument)->first;
 	int got;
 	int saved;
 
@@ -152,6 +140,17 @@ static int bind_own(const struct takeover *t, bool first)
 		(void)socket_set_reuseport(t->sock, true);
 	errno = saved;
 	return got;
+}
+
+/*
+ * Bind the worker's own socket.  The first of an address is bound without
+ * SO_REUSEPORT, so that it fails if a stranger has the port; others join it.
+ */
+static int bind_own(const struct takeover *t, bool first)
+{
+	struct binding b = {t, first};
+
+	return remote_run(t->remote, make_binding, &b);
 }
 
 /* Bind a new socket with the worker's uid: we cannot duplicate its own. */
@@ -252,7 +251,7 @@ static void learn(struct takeover *t, bool first)
 	if (got == -1) {
 		int error = errno;
 
-		fd_close(&fd);
+		foreign_close(t->service->sup, t->child, &fd);
 		tell_failed(t, error);
 		takeover_answer(t, error);
 		return;
@@ -261,7 +260,7 @@ static void learn(struct takeover *t, bool first)
 		group_give_up(t->found[i]);
 	l = learned_add(t->service, &t->key, fd, &err);
 	if (l == NULL) {
-		fd_close(&fd);
+		foreign_close(t->service->sup, t->child, &fd);
 		if (news_spares(t->child))
 			log_warn("%s: a port cannot be taken over: %s",
 				t->service->name, err.text);
@@ -315,7 +314,7 @@ static void supersede(struct takeover *t, struct listener *l)
 
 	group_forget(l);
 	heal_forget(l);
-	(void)shutdown(l->fd, SHUT_RD);
+	socket_deafen(l->fd);
 	if (t->sock == -1)
 		made = bind_new(t, true);
 	if ((t->sock != -1 ? bind_own(t, true) : made) == -1 ||
@@ -496,9 +495,14 @@ static bool give_named(struct takeover *t)
 	putover_look(t);
 	if (has_bound(t, 0))
 		return false;
-	socket_options_read(&t->asked, t->sock);
 	putover(t, t->found[0]);
 	return true;
+}
+
+static int share(void *argument)
+{
+	return socket_set_reuseport(
+		((const struct takeover *)argument)->sock, true);
 }
 
 /* Else workers have their own sockets, and the kernel spreads the flows. */
@@ -510,7 +514,7 @@ static void bind_udp(struct takeover *t)
 	if (udp && give_named(t))
 		return;
 	if (udp)
-		(void)socket_set_reuseport(t->sock, true);
+		(void)remote_run(t->remote, share, t);
 	let_kernel(t);
 }
 
@@ -535,20 +539,56 @@ static bool keeps_own(const struct child *child)
  * hold for processes that it has started. */
 static bool is_exclusive(const struct takeover *t)
 {
-	return keeps_own(t->child) &&
-		!(t->sock != -1 && socket_has_reuseport(t->sock)) &&
+	return keeps_own(t->child) && !(t->sock != -1 && t->reuseport) &&
 		is_of_worker(t, t->notice->tid);
+}
+
+/* A socket that is neither bound nor connected polls as hung up (tcp_poll(): the
+ * state is CLOSE).  Others are the kernel's business. */
+static bool is_fresh(int sock)
+{
+	struct pollfd state = {.fd = sock, .events = POLLOUT};
+	struct socket_key bound;
+
+	/* asked first: to poll what is no socket may take any time */
+	return socket_key_bound(&bound, sock) == 0 && bound.port == 0 &&
+		poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0;
+}
+
+struct examining {
+	struct takeover *t;
+	const void *address;
+};
+
+/* Part of a deed: the worker may hold the socket's lock. */
+static int examine(void *argument)
+{
+	const struct examining *e = argument;
+	struct takeover *t = e->t;
+	struct socket_options asked;
+	struct socket_key key;
+
+	if (socket_key_of(&key, t->sock, e->address, t->notice->size) == -1)
+		return -1;
+	t->key = key;
+	t->fresh = is_fresh(t->sock);
+	socket_options_read(&asked, t->sock);
+	t->asked = asked;
+	t->reuseport = socket_has_reuseport(t->sock);
+	return 0;
 }
 
 /* Can this socket be taken over?  Most cannot, and cost no more than this. */
 static bool look_at_socket(struct takeover *t, const void *address)
 {
+	struct examining e = {t, address};
 	char protocol[32];
 	int v6only = -1;
 
 	if (t->sock != -1)
-		return socket_key_of(
-			       &t->key, t->sock, address, t->notice->size) == 0;
+		return remote_run(t->remote, examine, &e) == 0;
+	t->fresh = true;
+	t->reuseport = true; /* assumed: it cannot be seen */
 	if (t->child->trap.v6only_known &&
 		t->child->trap.v6only_fd == t->notice->fd)
 		v6only = t->child->trap.v6only ? 1 : 0;
@@ -595,15 +635,9 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 		bind_udp(&t);
 	} else if (is_answered(&t)) {
 		takeover_answer(&t, 0);
-	} else if (!is_fresh(&t) || is_exclusive(&t)) {
+	} else if (!t.fresh || is_exclusive(&t)) {
 		let_kernel(&t);
 	} else {
-		if (t.sock != -1) {
-			socket_options_read(&t.asked, t.sock);
-			t.reuseport = socket_has_reuseport(t.sock);
-		} else {
-			t.reuseport = true; /* assumed: it cannot be seen */
-		}
 		decide(&t);
 	}
 	foreign_close(child->service->sup, child, &t.sock);

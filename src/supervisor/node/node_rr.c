@@ -314,7 +314,7 @@ int node_rr_begin(struct node_server *s, int backlog)
 
 	if (!l->facts.listening) {
 		if (l->facts.type != SOCK_STREAM ||
-			listen(l->fd, backlog) == -1)
+			socket_backlog(l->fd, backlog) == -1)
 			return -1;
 		l->address.backlog = backlog; /* for heal.c */
 		heal_listening(l);

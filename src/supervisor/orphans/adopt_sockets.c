@@ -104,7 +104,7 @@ static int from_worker(const struct inmate *in, const struct wanted *w)
 
 		if (is_it(w, fd))
 			return fd;
-		fd_close(&fd);
+		remote_close(&fd);
 	}
 	return -1;
 }

@@ -332,7 +332,7 @@ void learned_close(
 			service->name, listener_text(l));
 	group_forget(l);
 	heal_forget(l);
-	(void)shutdown(l->fd, SHUT_RD);
+	socket_deafen(l->fd);
 	learned_drop(service, l);
 }
 

@@ -119,7 +119,7 @@ static void start(void (*make)(void))
 		(void)close(go[1]);
 		(void)close(made[0]);
 		shared->tid = getpid();
-		if (way == AS_USER)
+		if (way != OURSELVES)
 			become(USER);
 		make();
 		show();
@@ -610,7 +610,7 @@ START_TEST(ours_is_added_to_its_epoll_under_its_number)
 		epoll = move(epoll, 95);
 	look_at_95(target);
 	before = os_open_count();
-	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
+	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), 0);
 	ck_assert_uint_eq(os_open_count(), before);
 	look_at_95(now);
 	ck_assert_str_eq(now, target);
@@ -627,15 +627,15 @@ START_TEST(what_cannot_be_added_is_told)
 	ours = eventfd(1, EFD_CLOEXEC);
 	start(wait_and_look);
 	epoll = remote_fd(&r, shared->epoll);
-	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
-	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), -1);
+	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), 0);
+	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), -1);
 	ck_assert_int_eq(errno, EEXIST);
-	ck_assert_int_eq(remote_epoll_add(epoll, null, &item), -1);
+	ck_assert_int_eq(remote_epoll_add(&r, epoll, null, &item), -1);
 	ck_assert_int_eq(errno, EPERM); /* it cannot be waited for */
-	ck_assert_int_eq(remote_epoll_add(null, ours, &item), -1);
+	ck_assert_int_eq(remote_epoll_add(&r, null, ours, &item), -1);
 	ck_assert_int_eq(errno, EINVAL);
 	item.fd = -1;
-	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), -1);
+	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), -1);
 	finish();
 }
 END_TEST
@@ -650,21 +650,21 @@ START_TEST(what_an_epoll_waits_for_can_be_taken_from_it)
 	ours = eventfd(1, EFD_CLOEXEC);
 	start(wait_and_look);
 	epoll = remote_fd(&r, shared->epoll);
-	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
-	ck_assert_int_eq(remote_epoll_remove(epoll, ours, 95), -1);
+	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), 0);
+	ck_assert_int_eq(remote_epoll_remove(&r, epoll, ours, 95), -1);
 	ck_assert_int_eq(errno, ENOENT);
 	item = (struct remote_epoll_item){95, EPOLLIN, DATA};
-	ck_assert_int_eq(remote_epoll_add(epoll, ours, &item), 0);
-	ck_assert_int_eq(remote_epoll_remove(epoll, os_null(), 96), -1);
+	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), 0);
+	ck_assert_int_eq(remote_epoll_remove(&r, epoll, os_null(), 96), -1);
 	/* else it would find this one */
 	ck_assert(remote_epoll_has(&r, shared->epoll, 96));
-	ck_assert_int_eq(remote_epoll_remove(epoll, ours, 96), 0);
+	ck_assert_int_eq(remote_epoll_remove(&r, epoll, ours, 96), 0);
 	ck_assert(!remote_epoll_has(&r, shared->epoll, 96));
 	ck_assert(remote_epoll_has(&r, shared->epoll, 95));
 	ck_assert(!remote_epoll_has(&r, shared->epoll, 9));
-	ck_assert_int_eq(remote_epoll_remove(epoll, ours, 96), -1);
+	ck_assert_int_eq(remote_epoll_remove(&r, epoll, ours, 96), -1);
 	ck_assert_int_eq(errno, ENOENT);
-	ck_assert_int_eq(remote_epoll_remove(epoll, ours, -1), -1);
+	ck_assert_int_eq(remote_epoll_remove(&r, epoll, ours, -1), -1);
 	finish();
 }
 END_TEST
