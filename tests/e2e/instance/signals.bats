@@ -220,6 +220,7 @@ nobody_left() {
 
 @test "TERM in the midst of spawning: everybody goes, nobody is forgotten" {
 	for n in 1 2 3 4; do
+		: >"$DIR/heard"
 		launch_nclust -n 100 -- "$FIXTURES/hear" --to "$DIR/heard"
 		poll_until 10 heard start $((n * 5)) || true
 		kill -TERM "$NCLUST_PID" 2>/dev/null || true
