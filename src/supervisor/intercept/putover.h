@@ -24,7 +24,8 @@ struct takeover {
 	const struct seccomp_notice *notice;
 	struct remote *remote; /* the calling thread */
 	int trap;
-	int sock; /* duplicate of the worker's socket; -1: refused */
+	bool adopts; /* its socket can be had */
+	int sock;    /* duplicate of the worker's socket; -1: refused */
 	struct socket_key key;
 	struct socket_options asked; /* what the worker has set on it */
 	bool reuseport;

@@ -557,36 +557,55 @@ static bool is_fresh(int sock)
 
 struct examining {
 	struct takeover *t;
-	const void *address;
+	char address[SOCKET_ADDRESS_MAX];
+	int error; /* why the socket or the address cannot be had; or 0 */
+	bool known;
 };
 
-/* Part of a deed: the worker may hold the socket's lock. */
-static int examine(void *argument)
+/* The worker may hold the socket's lock. */
+static void examine_socket(struct examining *e)
 {
-	const struct examining *e = argument;
 	struct takeover *t = e->t;
-	struct socket_options asked;
+	struct socket_options asked; /* on the child's stack (vfork.h) */
 	struct socket_key key;
 
 	if (socket_key_of(&key, t->sock, e->address, t->notice->size) == -1)
-		return -1;
+		return;
 	t->key = key;
 	t->fresh = is_fresh(t->sock);
 	socket_options_read(&asked, t->sock);
 	t->asked = asked;
 	t->reuseport = socket_has_reuseport(t->sock);
+	e->known = true;
+}
+
+/* All that is to be known of the call, in one child if there has to be one. */
+static int examine(void *argument)
+{
+	struct examining *e = argument;
+	struct takeover *t = e->t;
+	struct remote *r = t->remote;
+
+	if (r->others) /* we are in one: what follows needs none of its own */
+		r->patience = 0;
+	r->others = false;
+	if (t->sock == -1 && t->adopts)
+		t->sock = remote_fd(r, t->notice->fd);
+	if ((t->sock == -1 && t->adopts) ||
+		remote_read(r, t->notice->at, e->address, t->notice->size) ==
+			-1)
+		e->error = errno;
+	else if (t->sock != -1)
+		examine_socket(e);
 	return 0;
 }
 
-/* Can this socket be taken over?  Most cannot, and cost no more than this. */
-static bool look_at_socket(struct takeover *t, const void *address)
+/* A socket that cannot be had: what can be told of it. */
+static bool guess(struct takeover *t, const void *address)
 {
-	struct examining e = {t, address};
 	char protocol[32];
 	int v6only = -1;
 
-	if (t->sock != -1)
-		return remote_run(t->remote, examine, &e) == 0;
 	t->fresh = true;
 	t->reuseport = true; /* assumed: it cannot be seen */
 	if (t->child->trap.v6only_known &&
@@ -599,11 +618,32 @@ static bool look_at_socket(struct takeover *t, const void *address)
 			v6only) == 0;
 }
 
+/* Can this socket be taken over?  Most cannot, and cost no more than this. */
+static bool look_at_call(struct takeover *t)
+{
+	struct remote *r = t->remote;
+	const struct remote as_it_is = *r;
+	struct examining e = {.t = t};
+	int got;
+
+	if (t->adopts && r->as_user) /* another user's table is not ours */
+		t->sock = remote_fd(r, t->notice->fd);
+	got = remote_run(r, examine, &e);
+	r->patience = as_it_is.patience;
+	r->others = as_it_is.others;
+	if (e.error == EPERM)
+		intercept_tell_refused(t->child, e.error);
+	if (got == -1 || e.error != 0 || !takeover_waits(t))
+		return false;
+	return t->sock != -1 ? e.known : guess(t, e.address);
+}
+
 void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 	struct remote *remote)
 {
 	struct supervisor *sup = child->service->sup;
 	struct takeover t = {
+		.adopts = sup->intercept.way == WAY_ADOPT,
 		.child = child,
 		.service = child->service,
 		.notice = notice,
@@ -611,24 +651,9 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 		.trap = child->trap.watcher.fd,
 		.sock = -1,
 	};
-	char address[SOCKET_ADDRESS_MAX];
 
 	if (notice->size < sizeof(sa_family_t) ||
-		notice->size > sizeof(address)) {
-		let_kernel(&t);
-		return;
-	}
-	if (sup->intercept.way == WAY_ADOPT)
-		t.sock = remote_fd(remote, notice->fd);
-	if (sup->intercept.way == WAY_ADOPT && t.sock == -1) {
-		if (errno == EPERM)
-			intercept_tell_refused(child, errno);
-		let_kernel(&t);
-		return;
-	}
-	if (intercept_read(child, remote, notice->at, address, notice->size) ==
-			-1 ||
-		!takeover_waits(&t) || !look_at_socket(&t, address) ||
+		notice->size > SOCKET_ADDRESS_MAX || !look_at_call(&t) ||
 		t.key.port == 0) {
 		let_kernel(&t);
 	} else if (!socket_key_is_tcp(&t.key)) {
@@ -640,5 +665,5 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 	} else {
 		decide(&t);
 	}
-	foreign_close(child->service->sup, child, &t.sock);
+	foreign_close(sup, child, &t.sock);
 }
