@@ -2,11 +2,13 @@
 #include "os/fdpass.h"
 
 #include "base/scope.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #ifndef SO_PASSRIGHTS
@@ -46,7 +48,7 @@ static void take_control(struct fdpass_message *m, struct msghdr *msg)
 }
 
 /* As recvmsg(2), with all that comes along. */
-static ssize_t receive(
+static ssize_t receive_here(
 	int fd, void *data, size_t size, int flags, struct fdpass_message *m)
 {
 	union control control untouched;
@@ -70,6 +72,52 @@ static ssize_t receive(
 	if (m->len != -1)
 		take_control(m, &msg);
 	return m->len;
+}
+
+struct receiving {
+	int fd;
+	void *data;
+	size_t size;
+	int flags;
+	struct fdpass_message *message;
+	ssize_t got;
+};
+
+static int receive_aside(void *argument)
+{
+	struct receiving *r = argument;
+
+	r->got = receive_here(r->fd, r->data, r->size, r->flags, r->message);
+	return r->got == -1 ? -1 : 0;
+}
+
+/* Is there a number for each descriptor that may come? */
+static bool has_room(int fd)
+{
+	struct rlimit limit;
+	int lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (lowest == -1 || getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return false;
+	(void)close(lowest);
+	return limit.rlim_cur - (rlim_t)lowest > FDPASS_MOST;
+}
+
+/*
+ * The kernel closes what there is no number for, in the midst of recvmsg(2), and
+ * that may take any time: so a child receives then.
+ */
+static ssize_t receive(
+	int fd, void *data, size_t size, int flags, struct fdpass_message *m)
+{
+	struct receiving r = {fd, data, size, flags, m, -1};
+
+	if (has_room(fd))
+		return receive_here(fd, data, size, flags, m);
+	m->fd_count = 0;
+	m->len = -1;
+	(void)vfork_call(receive_aside, &r);
+	return r.got;
 }
 
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)

@@ -88,7 +88,7 @@ static int wait_for(idtype_t type, id_t id, int flags, struct pidfd_end *end)
 {
 	siginfo_t info;
 
-	if (look(type, id, &info, WEXITED | flags) == -1)
+	if (look(type, id, &info, WEXITED | (int)__WALL | flags) == -1)
 		return -1;
 	if (info.si_pid == 0)
 		return 0;

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/vfork.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -118,7 +119,7 @@ static int parse_stat(const char *text, struct process_facts *facts)
 	return 0;
 }
 
-int process_look(pid_t pid, struct process_facts *facts)
+int process_look_here(pid_t pid, struct process_facts *facts)
 {
 	char text[1024];
 	ssize_t n = read_line(pid, "stat", text, sizeof(text));
@@ -126,6 +127,43 @@ int process_look(pid_t pid, struct process_facts *facts)
 	if (n == 0)
 		errno = ESRCH;
 	return n > 0 ? parse_stat(text, facts) : -1;
+}
+
+/*
+ * Reading some files of /proc/PID waits as long as the process is in the midst of
+ * exec (exec_update_lock of the kernel), and that may be for ever: exec closes
+ * descriptors, and a file server does not answer.  `status` does not wait.
+ */
+static bool may_wait(pid_t pid)
+{
+	uint64_t uid;
+
+	return vfork_calls() && process_status(pid, "Uid:", 10, &uid) == 0 &&
+		uid != getuid();
+}
+
+struct looking {
+	pid_t pid;
+	struct process_facts facts;
+};
+
+static int look_aside(void *argument)
+{
+	struct looking *l = argument;
+
+	return process_look_here(l->pid, &l->facts);
+}
+
+int process_look(pid_t pid, struct process_facts *facts)
+{
+	struct looking l = {.pid = pid};
+	int got;
+
+	if (!may_wait(pid))
+		return process_look_here(pid, facts);
+	got = vfork_call(look_aside, &l);
+	*facts = l.facts;
+	return got;
 }
 
 nsec_t process_ran(pid_t pid)
@@ -281,11 +319,29 @@ uint64_t process_memory(pid_t pid)
 	return sum_of(pid, "status", keys);
 }
 
-uint64_t process_memory_share(pid_t pid)
+struct sharing {
+	pid_t pid;
+	uint64_t share;
+};
+
+static int read_share(void *argument)
 {
 	static const char *const keys[] = {"Pss_Anon:", "Pss_Shmem:"};
+	struct sharing *s = argument;
 
-	return sum_of(pid, "smaps_rollup", keys);
+	s->share = sum_of(s->pid, "smaps_rollup", keys);
+	return 0;
+}
+
+uint64_t process_memory_share(pid_t pid)
+{
+	struct sharing s = {.pid = pid};
+
+	if (may_wait(pid))
+		(void)vfork_call(read_share, &s);
+	else
+		(void)read_share(&s);
+	return s.share;
 }
 
 /* Append the numbers of a children file; *count may grow over `most`. */

@@ -206,7 +206,7 @@ static bool wants_to_run(pid_t pid)
 {
 	struct process_facts facts;
 
-	return process_look(pid, &facts) == 0 && facts.state == 'R';
+	return process_look_here(pid, &facts) == 0 && facts.state == 'R';
 }
 
 /* Nothing here may fail while it runs: its errno is ours. */
@@ -347,6 +347,11 @@ static void make_call(void *argument)
 	call->error = errno;
 }
 
+bool vfork_calls(void)
+{
+	return !known.calls && privilege_has(CAP_SETUID);
+}
+
 int vfork_call(int (*deed)(void *argument), void *argument)
 {
 	struct call call = {.deed = deed, .argument = argument};
@@ -354,7 +359,7 @@ int vfork_call(int (*deed)(void *argument), void *argument)
 		known.late_at != 0 && clock_now() - known.late_at < CALL_AGAIN;
 	int done;
 
-	if (known.calls || !privilege_has(CAP_SETUID))
+	if (!vfork_calls())
 		return deed(argument);
 	known.calls = true;
 	done = vfork_run(

@@ -88,6 +88,7 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
  * we, for at most 0.1 s.  What `deed` returns, with its errno; or -1 and errno
  * (ETIMEDOUT). */
 int vfork_call(int (*deed)(void *argument), void *argument);
+bool vfork_calls(void); /* does it use one? */
 
 /* All time that we have waited in vfork_run() and its like. */
 nsec_t vfork_waited(void);

@@ -8,14 +8,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 {
-	const int flags = CLONE_PIDFD | SIGCHLD;
+	int flags = CLONE_PIDFD | SIGCHLD;
 	bool shared = child->table.first_other != 0;
-	int got = vfork_begin(v, spawn_child_run, child,
+	int got;
+
+	/* The kernel gives all processes of one memory the same score, but for
+	 * one whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
+	 * all rights it is set after the exec, where that would be refused to us
+	 * it is set before, and then there is no limit of time. */
+	child->scored_later =
+		child->plan->oom_score_adj != NULL && vfork_calls();
+	if (child->plan->oom_score_adj != NULL && !child->scored_later)
+		flags |= CLONE_VFORK;
+	got = vfork_begin(v, spawn_child_run, child,
 		shared ? flags | CLONE_FILES : flags, pidfd);
 
 	if (got == -1 && errno == EINVAL && shared) { /* an emulation */
@@ -130,6 +141,7 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct vfork v;
 	bool late;
 	bool gone = true;
+	bool failed;
 	int handle = -1;
 	int got;
 
@@ -152,7 +164,15 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	if (plan->trap)
 		take_trap(plan->trap);
 	fd_close(&writer);
-	if (has_failed(&child, late ? -1 : reader)) {
+	failed = has_failed(&child, late ? -1 : reader);
+	if (!failed && child.scored_later &&
+		spawn_oom_score(v.pid, plan->oom_score_adj) == -1) {
+		(void)spawn_fail(
+			&child.failure, SPAWN_OOM_SCORE, plan->oom_score_adj);
+		(void)kill(v.pid, SIGKILL); /* ours, and not reaped */
+		failed = true;
+	}
+	if (failed) {
 		*failure = child.failure;
 		if (plan->trap)
 			fd_close(&plan->trap->fd);

@@ -25,12 +25,15 @@ int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what)
 	return -1;
 }
 
-static int write_oom_score(const char *text)
+int spawn_oom_score(pid_t pid, const char *text)
 {
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	char path[40];
+	int fd;
 	ssize_t n;
 	int saved;
 
+	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd == -1)
 		return -1;
 	n = write(fd, text, strlen(text));
@@ -55,8 +58,10 @@ static int set_limits(const struct spawn_plan *plan, bool descriptors)
 	return 0;
 }
 
-static int set_process(const struct spawn_plan *plan, struct spawn_failure *f)
+static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 {
+	const struct spawn_plan *plan = child->plan;
+
 	if (plan->new_session && setsid() == -1)
 		return spawn_fail(f, SPAWN_SESSION, "");
 	if (disposition_reset(plan->ignored_known ? plan->ignored
@@ -67,7 +72,8 @@ static int set_process(const struct spawn_plan *plan, struct spawn_failure *f)
 	if (plan->nice != INT_MIN &&
 		setpriority(PRIO_PROCESS, 0, plan->nice) == -1)
 		return spawn_fail(f, SPAWN_NICE, "");
-	if (plan->oom_score_adj && write_oom_score(plan->oom_score_adj) == -1)
+	if (plan->oom_score_adj && !child->scored_later &&
+		spawn_oom_score(getpid(), plan->oom_score_adj) == -1)
 		return spawn_fail(f, SPAWN_OOM_SCORE, plan->oom_score_adj);
 	if (plan->affinity &&
 		sched_setaffinity(0, plan->affinity_size, plan->affinity) == -1)
@@ -336,7 +342,7 @@ int spawn_child_run(void *argument)
 
 	child->ran = true;
 	note_birth(child->plan);
-	if (set_process(child->plan, failure) == 0 &&
+	if (set_process(child, failure) == 0 &&
 		set_descriptors(child, failure) == 0 &&
 		set_up(child, failure) == 0)
 		execute(child, failure);

@@ -15,6 +15,7 @@ struct spawn_child {
 	const struct spawn_plan *plan;
 	struct spawn_table table; /* its `report`, if there is one, takes the
 				     failure too */
+	bool scored_later;        /* spawn() sets its oom_score_adj */
 	pid_t parent;             /* to see whether it is gone already */
 	/* Written by the child.  The parent sees it only where clone(2) gave
 	 * them one memory. */
@@ -26,6 +27,9 @@ struct spawn_child {
 
 /* The function for clone(2); `argument` is a struct spawn_child. */
 int spawn_child_run(void *argument);
+
+/* Write the text to the process's oom_score_adj.  -1 and errno. */
+int spawn_oom_score(pid_t pid, const char *text);
 
 /* Note the step, errno, and `what` it failed at.  Returns -1. */
 int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what);

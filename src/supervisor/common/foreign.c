@@ -223,16 +223,28 @@ static void go_on(struct supervisor *sup)
 	}
 }
 
+void foreign_reap(struct supervisor *sup, pid_t pid)
+{
+	struct closer *c = &sup->closer;
+
+	if (c->child.pid != pid) { /* one that hung */
+		(void)waitpid(pid, NULL, WNOHANG | (int)__WALL);
+		return;
+	}
+	if (!reap(c, WNOHANG))
+		return;
+	ev_timer_stop(sup->loop, &c->patience);
+	end_batch(sup);
+	go_on(sup);
+}
+
 static void on_ended(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
 
+	(void)loop;
 	(void)revents;
-	if (!reap(&sup->closer, WNOHANG))
-		return;
-	ev_timer_stop(loop, &sup->closer.patience);
-	end_batch(sup);
-	go_on(sup);
+	foreign_reap(sup, sup->closer.child.pid);
 }
 
 /* There is something to close, or the child should have closed one by now. */

@@ -32,5 +32,6 @@ void foreign_init(struct supervisor *sup);
 void foreign_fini(struct supervisor *sup);
 /* Is it a child that closes, or one that hangs? */
 bool foreign_owns(const struct supervisor *sup, pid_t pid);
+void foreign_reap(struct supervisor *sup, pid_t pid);
 
 #endif

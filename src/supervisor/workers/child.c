@@ -517,6 +517,8 @@ static void workers_on_reap(struct supervisor *sup, pid_t pid)
 {
 	if (logger_is(sup, pid))
 		logger_ended(sup);
+	else
+		foreign_reap(sup, pid);
 }
 
 static void workers_on_end(struct supervisor *sup)

@@ -75,6 +75,12 @@ wait_hung() {
 	poll_until 10 test -e "$HUNG/asked"
 }
 
+# ask VERB...: without waiting for what comes of it.
+ask() {
+	"$NCLUST" "$@" >"$DIR/asked" 2>&1 3>&- &
+	STARTED+=("$!")
+}
+
 answers() {
 	local got
 
@@ -133,6 +139,29 @@ goes_on() {
 @test "a descriptor to keep that cannot be closed" {
 	start_hung fdstore 'intercept = off'
 	goes_on "bad\.0: .*worker $BAD"
+}
+
+@test "an epoll set that is held for ever, and a restart" {
+	start_hung epoll 'intercept = on'
+	ask restart it/bad
+	goes_on "bad\.0: .*worker $BAD"
+}
+
+@test "a listener that is held for ever, a restart, a reload and a new worker" {
+	start_hung options 'intercept = on'
+	ask scale it/bad 2
+	answers
+	ask restart it/bad
+	answers
+	echo 'backlog = 77' >>"$DIR/it.ini"
+	ask reload it
+	goes_on
+}
+
+@test "a process that is kept in exec, and a restart" {
+	start_hung exec 'intercept = on'
+	ask restart it/bad
+	goes_on
 }
 
 @test "a directory that does not answer" {
