@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,6 +58,7 @@ static struct {
 	struct vfork_stack *stacks;
 	nsec_t waited;
 	nsec_t late_at; /* when a vfork_call() took too long the last time */
+	nsec_t slept;   /* a part of that */
 	bool asked;
 	bool shared; /* a child has our memory: valgrind forks instead */
 	bool calls; /* we wait for a vfork_call(): its own ones need no child */
@@ -252,9 +254,9 @@ bool vfork_kill(struct vfork *child)
 	return false;
 }
 
-nsec_t vfork_waited(void)
+nsec_t vfork_slept(void)
 {
-	return known.waited;
+	return known.slept;
 }
 
 /* ---- deeds ---- */
@@ -264,8 +266,17 @@ struct run {
 	void *argument;
 	const struct vfork_user *user; /* NULL: as ourselves */
 	volatile bool done;
+	volatile bool slept;
 	volatile int error; /* why not */
 };
+
+/* One that never sleeps waits for a CPU at most. */
+static bool has_slept(void)
+{
+	struct rusage use;
+
+	return getrusage(RUSAGE_THREAD, &use) == 0 && use.ru_nvcsw > 0;
+}
 
 /* Our own groups would open to the user what is closed to it.  Our saved group
  * opens nothing, and keeps the user from looking into our memory by the child:
@@ -289,15 +300,18 @@ static int run_deed(void *argument)
 		return 0;
 	}
 	run->deed(run->argument);
+	run->slept = has_slept();
 	run->done = true;
 	return 0;
 }
 
 static int run(struct run *it, int flags, nsec_t patience)
 {
+	nsec_t before = known.waited;
 	struct vfork child;
 
 	it->error = ETIMEDOUT;
+	it->slept = true;
 	/* no signal at its end: nobody else shall take notice of it */
 	if (vfork_begin(&child, run_deed, it, flags, NULL) == -1)
 		return -1;
@@ -305,6 +319,8 @@ static int run(struct run *it, int flags, nsec_t patience)
 		while (waitpid(child.pid, NULL, (int)__WCLONE) == -1 &&
 			errno == EINTR)
 			;
+	if (it->slept)
+		known.slept += known.waited - before;
 	errno = it->error;
 	return it->done ? 0 : -1;
 }

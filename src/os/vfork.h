@@ -90,7 +90,8 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 int vfork_call(int (*deed)(void *argument), void *argument);
 bool vfork_calls(void); /* does it use one? */
 
-/* All time that we have waited in vfork_run() and its like. */
-nsec_t vfork_waited(void);
+/* All time that we have waited in vfork_run() and its like for a deed that slept.
+ * What one waits for that only wants to run is the time of other processes. */
+nsec_t vfork_slept(void);
 
 #endif

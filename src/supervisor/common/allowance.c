@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/vfork.h"
 #include "supervisor/common/state.h"
 #include "supervisor/common/timer.h"
 
@@ -29,7 +30,7 @@ static void on_rested(struct ev_loop *loop, ev_timer *timer, int revents)
 
 nsec_t allowance_begin(void)
 {
-	return clock_worked();
+	return clock_worked() + vfork_slept();
 }
 
 bool allowance_is_ample(const struct allowance *a)
@@ -77,7 +78,7 @@ void allowance_end(struct allowance *a, const struct child *child,
 {
 	struct service *service = child->service;
 	nsec_t now = clock_now();
-	nsec_t cost = clock_worked() - begun;
+	nsec_t cost = allowance_begin() - begun;
 	nsec_t alone = charge(&a->whole_at, now, cost * WORKER_PART);
 	nsec_t together =
 		charge(&service->life.whole_at, now, cost * CLUSTER_PART);

@@ -11,8 +11,10 @@ struct child;
 struct rest;
 
 /*
- * How much of nclust's CPU time a worker may cost by one thing that it can do as
- * often as it likes, such as sending notify messages.  On average that is a tenth
+ * How much of nclust's time a worker may cost by one thing that it can do as often
+ * as it likes, such as sending notify messages.  That is CPU time, and the time in
+ * which a look at the worker sleeps, because the loop waits for it; but not the
+ * time in which nclust waits for a CPU.  On average it is a tenth
  * of a CPU, and 100 ms at once; for all workers of a cluster together twice that.
  * When it is used up, nclust stops to read the descriptor by which the worker
  * asks, until half of it is there again.  So only such workers wait, in their own

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Deeds that are ended in the midst have no arrays: AddressSanitizer would take
@@ -435,6 +436,34 @@ START_TEST(a_thousand_deeds_leave_nothing)
 }
 END_TEST
 
+static void sleep_a_moment(void *argument)
+{
+	const struct timespec moment = {.tv_nsec = 20 * MSEC};
+
+	(void)argument;
+	(void)nanosleep(&moment, NULL);
+}
+
+static void work_a_moment(void *argument)
+{
+	volatile unsigned *n = argument;
+
+	while (*n < 10000000)
+		++*n;
+}
+
+START_TEST(only_sleep_is_counted)
+{
+	unsigned n = 0;
+	nsec_t slept = vfork_slept();
+
+	ck_assert_int_eq(ways[_i](work_a_moment, &n, LONG), 0);
+	ck_assert_int_eq(vfork_slept(), slept);
+	ck_assert_int_eq(ways[_i](sleep_a_moment, NULL, LONG), 0);
+	ck_assert_int_ge(vfork_slept() - slept, 20 * MSEC);
+}
+END_TEST
+
 static void add_deeds(TCase *tc)
 {
 	int all = COUNT_OF(ways);
@@ -455,6 +484,7 @@ static void add_deeds(TCase *tc)
 	tcase_add_loop_test(tc, its_end_is_nobodys_news, 0, all);
 	tcase_add_loop_test(tc, children_of_ours_are_left_alone, 0, all);
 	tcase_add_loop_test(tc, where_no_process_can_be_had_it_is_told, 0, all);
+	tcase_add_loop_test(tc, only_sleep_is_counted, 0, all);
 	tcase_add_test(tc, a_thousand_deeds_leave_nothing);
 }
 
