@@ -195,6 +195,15 @@ void fdpass_refuse(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
+bool fdpass_refuses(int fd)
+{
+	int on = 1;
+	socklen_t size = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &on, &size) == 0 &&
+		on == 0;
+}
+
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed)
 {
 	return transmit(fd, data, len, &passed, passed != -1 ? 1 : 0);

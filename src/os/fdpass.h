@@ -38,6 +38,7 @@ ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m);
 /* Who sends a descriptor to this socket, or to one that it accepts, gets EPERM
  * (SO_PASSRIGHTS of unix(7), Linux 6.16).  Before that nothing changes. */
 void fdpass_refuse(int fd);
+bool fdpass_refuses(int fd); /* and that is in force */
 /* As write(2), never blocking, without SIGPIPE; `passed` (or -1) was sent if a
  * byte was, and stays the caller's. */
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed);

@@ -178,7 +178,9 @@ pid_t child_peek_any(void)
 {
 	siginfo_t info;
 
-	return look(P_ALL, 0, &info, WEXITED | WNOWAIT) == 0 ? info.si_pid : -1;
+	return look(P_ALL, 0, &info, WEXITED | WNOWAIT | (int)__WALL) == 0
+		? info.si_pid
+		: -1;
 }
 
 int child_reap(pid_t pid)

@@ -61,8 +61,12 @@ ssize_t process_read(pid_t pid, const char *file, char *to, size_t size)
 static ssize_t read_line(pid_t pid, const char *file, char *to, size_t size)
 {
 	scoped_fd fd = open_of(pid, file);
-	ssize_t n = fd != -1 ? read(fd, to, size - 1) : -1;
+	ssize_t n = -1;
 
+	vfork_hold(fd);
+	if (fd != -1)
+		n = read(fd, to, size - 1);
+	vfork_hold(-1);
 	to[n > 0 ? n : 0] = '\0';
 	return n;
 }
@@ -221,8 +225,9 @@ static bool is_still(pid_t tid)
 {
 	struct process_facts facts;
 
-	return process_look(tid, &facts) == -1 ||
-		strchr("TtZX", facts.state) != NULL;
+	if (process_look(tid, &facts) == -1)
+		return errno != ETIMEDOUT;
+	return strchr("TtZX", facts.state) != NULL;
 }
 
 static bool is_moving(void *moves, pid_t tid)
@@ -272,6 +277,7 @@ static size_t add_numbers(pid_t pid, const char *file, const char *const *keys,
 	ssize_t got;
 
 	*sum = 0;
+	vfork_hold(fd);
 	while (fd != -1 && (got = read(fd, block, sizeof(block))) > 0)
 		for (ssize_t i = 0; i < got; i++) {
 			const char *value;
@@ -288,8 +294,10 @@ static size_t add_numbers(pid_t pid, const char *file, const char *const *keys,
 				continue;
 			*sum += strtoull(value, NULL, base);
 			if (++found == count)
-				return found;
+				goto all;
 		}
+all:
+	vfork_hold(-1);
 	return found;
 }
 

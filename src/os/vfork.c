@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -61,6 +62,7 @@ static struct {
 	nsec_t slept;   /* a part of that */
 	bool asked;
 	bool shared; /* a child has our memory: valgrind forks instead */
+	int held;    /* vfork_hold() */
 	bool calls; /* we wait for a vfork_call(): its own ones need no child */
 } known;
 
@@ -108,18 +110,19 @@ bool vfork_has(pid_t pid)
 {
 	struct vfork_stack *s = known.stacks;
 
-	while (s != NULL && s->stuck != pid)
+	while (s != NULL && (s->stuck == 0 || s->stuck != pid))
 		s = s->next;
 	return s != NULL;
 }
 
-static struct vfork_stack *take_stack(void)
+/* `needed`: even if very many children are stuck. */
+static struct vfork_stack *take_stack(bool needed)
 {
 	struct vfork_stack *stack = known.stacks;
 
 	while (stack != NULL && !is_free(stack))
 		stack = stack->next;
-	if (stack == NULL && vfork_stuck() < STUCK_MOST)
+	if (stack == NULL && (needed || vfork_stuck() < STUCK_MOST))
 		stack = make_stack();
 #ifdef __SANITIZE_ADDRESS__
 	/* an earlier child may have been killed, or called exec */
@@ -169,10 +172,11 @@ static void ask(struct vfork_stack *stack)
 
 	if (known.asked)
 		return;
-	known.asked = true;
 	pid = start(stack, note_sharing, &shared, 0, NULL);
-	if (pid != -1)
-		(void)waitpid(pid, NULL, (int)__WALL);
+	if (pid == -1) /* no process now: ask again */
+		return;
+	(void)waitpid(pid, NULL, (int)__WALL);
+	known.asked = true;
 	known.shared = shared;
 }
 
@@ -183,7 +187,7 @@ int vfork_begin(struct vfork *child, int (*deed)(void *argument),
 	int saved;
 
 	(void)sigfillset(&all);
-	child->stack = take_stack();
+	child->stack = take_stack((flags & SIGCHLD) != 0); /* a worker */
 	if (child->stack == NULL) {
 		errno = EAGAIN;
 		return -1;
@@ -204,11 +208,17 @@ static bool has_left(const struct vfork_stack *stack)
 	return __atomic_load_n(&stack->runs, __ATOMIC_ACQUIRE) == 0;
 }
 
-static bool wants_to_run(pid_t pid)
+/* Has it had no CPU for so long?  These looks never wait. */
+static bool wants_to_run(pid_t pid, nsec_t patience)
 {
-	struct process_facts facts;
+	char text[512];
+	const char *state;
 
-	return process_look_here(pid, &facts) == 0 && facts.state == 'R';
+	if (process_ran(pid) >= patience ||
+		process_read(pid, "status", text, sizeof(text)) == -1)
+		return false;
+	state = strstr(text, "\nState:\t");
+	return state != NULL && state[8] == 'R';
 }
 
 /* Nothing here may fail while it runs: its errno is ours. */
@@ -225,7 +235,8 @@ static bool await(const struct vfork *child, nsec_t patience)
 		};
 
 		if (patience > 0 && now >= until) {
-			if (now > begun + BUSY || !wants_to_run(child->pid))
+			if (now > begun + BUSY ||
+				!wants_to_run(child->pid, patience))
 				break;
 			until = now + MSEC;
 			continue;
@@ -248,8 +259,23 @@ bool vfork_wait(struct vfork *child, nsec_t patience)
 bool vfork_kill(struct vfork *child)
 {
 	(void)kill(child->pid, SIGKILL); /* ours, and not reaped */
-	if (await(child, GRACE))
-		return true;
+	(void)await(child, GRACE);
+	return vfork_reap(child);
+}
+
+/* Its stack is free before it has closed its descriptors, and that may wait. */
+bool vfork_reap(struct vfork *child)
+{
+	const struct timespec pause = {.tv_nsec = 50 * 1000};
+	nsec_t until = clock_now() + GRACE;
+	pid_t got;
+
+	do {
+		got = waitpid(child->pid, NULL, WNOHANG | (int)__WALL);
+		if (got != 0)
+			return true;
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	} while (clock_now() < until);
 	child->stack->stuck = child->pid;
 	return false;
 }
@@ -278,14 +304,26 @@ static bool has_slept(void)
 	return getrusage(RUSAGE_THREAD, &use) == 0 && use.ru_nvcsw > 0;
 }
 
-/* Our own groups would open to the user what is closed to it.  Our saved group
- * opens nothing, and keeps the user from looking into our memory by the child:
- * ptrace(2) wants all three of both ids.  That a change of ids makes the memory
- * not dumpable does not hold where fs.suid_dumpable is 1. */
+/* A change of ids makes the memory not dumpable, so that the user cannot look
+ * into it by the child; but not where fs.suid_dumpable is 1.  There our saved
+ * group stays, as ptrace(2) wants all three of both ids.  (Else not: FUSE wants
+ * all three as well.) */
+gid_t vfork_saved_group(gid_t gid)
+{
+	char text[8];
+	bool dumpable = process_read_path("/proc/sys/fs/suid_dumpable", text,
+				sizeof(text)) > 0 &&
+		*text == '1';
+
+	return dumpable ? (gid_t)-1 : gid;
+}
+
+/* Our own groups would open to the user what is closed to it. */
 static int become(const struct vfork_user *user)
 {
 	if (syscall(VFORK_SETGROUPS, user->group_count, user->groups) == -1 ||
-		syscall(VFORK_SETRESGID, user->gid, user->gid, -1) == -1 ||
+		syscall(VFORK_SETRESGID, user->gid, user->gid,
+			vfork_saved_group(user->gid)) == -1 ||
 		syscall(VFORK_SETRESUID, user->uid, user->uid, user->uid) == -1)
 		return -1;
 	return 0;
@@ -315,10 +353,10 @@ static int run(struct run *it, int flags, nsec_t patience)
 	/* no signal at its end: nobody else shall take notice of it */
 	if (vfork_begin(&child, run_deed, it, flags, NULL) == -1)
 		return -1;
-	if (vfork_wait(&child, patience) || vfork_kill(&child))
-		while (waitpid(child.pid, NULL, (int)__WCLONE) == -1 &&
-			errno == EINTR)
-			;
+	if (vfork_wait(&child, patience))
+		(void)vfork_reap(&child);
+	else
+		(void)vfork_kill(&child);
 	if (it->slept)
 		known.slept += known.waited - before;
 	errno = it->error;
@@ -363,9 +401,28 @@ static void make_call(void *argument)
 	call->error = errno;
 }
 
+void vfork_hold(int fd)
+{
+	known.held = fd;
+}
+
+static void close_held(void *fd)
+{
+	(void)close(*(const int *)fd); /* the number is free at once */
+}
+
+bool vfork_is_shared(void)
+{
+	struct vfork_stack *stack = known.asked ? NULL : take_stack(true);
+
+	if (stack != NULL)
+		ask(stack);
+	return known.shared;
+}
+
 bool vfork_calls(void)
 {
-	return !known.calls && privilege_has(CAP_SETUID);
+	return !known.calls && privilege_has(CAP_SETUID) && vfork_is_shared();
 }
 
 int vfork_call(int (*deed)(void *argument), void *argument)
@@ -378,11 +435,17 @@ int vfork_call(int (*deed)(void *argument), void *argument)
 	if (!vfork_calls())
 		return deed(argument);
 	known.calls = true;
+	known.held = -1;
 	done = vfork_run(
 		make_call, &call, again ? CALL_PATIENCE_AGAIN : CALL_PATIENCE);
 	known.calls = false;
-	if (done == -1 && errno == ETIMEDOUT)
+	if (done == -1 && errno == ETIMEDOUT) {
 		known.late_at = clock_now();
+		if (known.held != -1) /* nobody else closes it any more */
+			(void)vfork_run(
+				close_held, &known.held, CALL_PATIENCE_AGAIN);
+		errno = ETIMEDOUT;
+	}
 	if (done == -1)
 		return -1;
 	errno = call.error;

@@ -53,8 +53,14 @@ int vfork_begin(struct vfork *child, int (*start)(void *argument),
 /* Wait until it has called exec or exited, with all signals blocked; `patience`
  * 0: however long that takes.  True: it has, and its stack is free again. */
 bool vfork_wait(struct vfork *child, nsec_t patience);
-/* Kill one that has not.  True: it has ended; else its stack stays its own. */
+/* Kill one that has not.  True: it has ended, and is reaped; else its stack stays
+ * its own until it has. */
 bool vfork_kill(struct vfork *child);
+/* Reap one that has exited, which may take time yet: as above. */
+bool vfork_reap(struct vfork *child);
+/* Can a child be waited for in this way?  Not where it gets a copy of our memory
+ * (valgrind); then we make all calls ourselves. */
+bool vfork_is_shared(void);
 /* So many children were killed in vain, and are still there. */
 unsigned vfork_stuck(void);
 bool vfork_has(pid_t pid); /* is it one of them? */
@@ -80,6 +86,8 @@ struct vfork_user {
 	const gid_t *groups; /* the supplementary ones */
 	size_t group_count;
 };
+/* The saved group of such a child: this one; or -1: ours (setresgid(2)). */
+gid_t vfork_saved_group(gid_t gid);
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	const struct vfork_user *user);
 
@@ -89,6 +97,9 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
  * (ETIMEDOUT). */
 int vfork_call(int (*deed)(void *argument), void *argument);
 bool vfork_calls(void); /* does it use one? */
+/* In such a call: this descriptor is to be closed if the child is given up; -1:
+ * none is. */
+void vfork_hold(int fd);
 
 /* All time that we have waited in vfork_run() and its like for a deed that slept.
  * What one waits for that only wants to run is the time of other processes. */

@@ -264,8 +264,12 @@ static int leave(void *fd)
 
 void reuseport_leave(int fd)
 {
-	if (vfork_call(leave, &fd) == -1 && errno == ETIMEDOUT)
+	if (vfork_call(leave, &fd) == 0)
+		return;
+	if (errno == ETIMEDOUT)
 		(void)vfork_call(let_go, &fd);
+	else /* no child can be had */
+		(void)leave(&fd);
 }
 
 /* ---- who gets new connections ---- */

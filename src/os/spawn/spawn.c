@@ -3,13 +3,17 @@
 
 #include "base/scope.h"
 #include "os/fdpass.h"
+#include "os/privilege.h"
+#include "os/process.h"
 #include "os/spawn/spawn_child.h"
 #include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
-#include <sys/wait.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
@@ -22,8 +26,9 @@ static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 	 * one whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
 	 * all rights it is set after the exec, where that would be refused to us
 	 * it is set before, and then there is no limit of time. */
-	child->scored_later =
-		child->plan->oom_score_adj != NULL && vfork_calls();
+	child->scored_later = child->plan->oom_score_adj != NULL &&
+		vfork_calls() && privilege_has(CAP_DAC_OVERRIDE) &&
+		privilege_has(CAP_SYS_PTRACE);
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
 		flags |= CLONE_VFORK;
 	got = vfork_begin(v, spawn_child_run, child,
@@ -64,34 +69,15 @@ static ssize_t read_report(int fd, struct spawn_failure *failure)
 	return n;
 }
 
-static void bury(int pidfd)
-{
-	siginfo_t info;
-
-	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) == -1)
-		if (errno != EINTR)
-			return;
-}
-
 /*
- * How the child tells of a failure: by the memory that it shares with us, or,
- * before that is known to be so, and where it is not (valgrind makes a fork of
- * it), by a pipe that exec closes.  The pipe costs a tenth of a spawn.
+ * The child tells of a failure by the memory that it shares with us, or, where it
+ * does not (valgrind makes a fork of it), by a pipe that exec closes.
  */
-static bool is_memory_shared(const struct spawn_child *child)
-{
-	static bool known;
-
-	if (child != NULL && child->ran)
-		known = true;
-	return known;
-}
-
 static int open_report(int *reader, int *writer)
 {
 	int ends[2];
 
-	if (is_memory_shared(NULL))
+	if (vfork_is_shared())
 		return 0;
 	if (pipe2(ends, O_CLOEXEC) == -1)
 		return -1;
@@ -131,6 +117,48 @@ static void take_trap(struct spawn_trap *trap)
 	}
 }
 
+struct scoring {
+	pid_t pid;
+	const char *score;
+	int error;
+};
+
+/* With a table of its own, in which it makes room. */
+static void write_score(void *argument)
+{
+	struct scoring *s = argument;
+
+	(void)close(STDIN_FILENO);
+	s->error = spawn_oom_score(s->pid, s->score) == -1 ? errno : 0;
+}
+
+/* The futex says exec a moment before the memories are two: then our own score
+ * has changed, too. */
+static int set_score(pid_t pid, const char *score)
+{
+	struct scoring s = {.pid = pid, .score = score};
+	const struct timespec pause = {.tv_nsec = 100 * 1000};
+	char before[16] = "";
+	char after[16] = "";
+	int got;
+
+	(void)process_read(getpid(), "oom_score_adj", before, sizeof(before));
+	for (int i = 0; i < 100; i++) {
+		got = vfork_run_apart(write_score, &s, SECOND);
+		if (s.error != 0) {
+			errno = s.error;
+			return -1;
+		}
+		(void)process_read(
+			getpid(), "oom_score_adj", after, sizeof(after));
+		if (got == -1 || strcmp(before, after) == 0)
+			return got;
+		(void)spawn_oom_score(getpid(), before);
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
+	return got;
+}
+
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct spawn_failure *failure)
 {
@@ -140,7 +168,6 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	scoped_fd writer = -1;
 	struct vfork v;
 	bool late;
-	bool gone = true;
 	bool failed;
 	int handle = -1;
 	int got;
@@ -153,7 +180,7 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 		(void)spawn_fail(failure, SPAWN_CLONE, "");
 	late = got == 0 && !vfork_wait(&v, plan->patience);
 	if (late) {
-		gone = vfork_kill(&v);
+		(void)vfork_kill(&v);
 		blame(&child, child.at);
 	}
 	spawn_table_return(&child.table);
@@ -166,22 +193,21 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	fd_close(&writer);
 	failed = has_failed(&child, late ? -1 : reader);
 	if (!failed && child.scored_later &&
-		spawn_oom_score(v.pid, plan->oom_score_adj) == -1) {
+		set_score(v.pid, plan->oom_score_adj) == -1) {
 		(void)spawn_fail(
 			&child.failure, SPAWN_OOM_SCORE, plan->oom_score_adj);
-		(void)kill(v.pid, SIGKILL); /* ours, and not reaped */
-		failed = true;
+		(void)vfork_kill(&v);
+		late = true;
 	}
-	if (failed) {
+	if (failed || late) {
 		*failure = child.failure;
 		if (plan->trap)
 			fd_close(&plan->trap->fd);
-		if (gone)
-			bury(handle);
+		if (!late)
+			(void)vfork_reap(&v);
 		fd_close(&handle);
 		return -1;
 	}
-	(void)is_memory_shared(&child);
 	*pidfd = handle;
 	return 0;
 }

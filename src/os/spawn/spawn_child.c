@@ -340,7 +340,6 @@ int spawn_child_run(void *argument)
 	struct spawn_child *child = argument;
 	struct spawn_failure *failure = &child->failure;
 
-	child->ran = true;
 	note_birth(child->plan);
 	if (set_process(child, failure) == 0 &&
 		set_descriptors(child, failure) == 0 &&

@@ -19,7 +19,6 @@ struct spawn_child {
 	pid_t parent;             /* to see whether it is gone already */
 	/* Written by the child.  The parent sees it only where clone(2) gave
 	 * them one memory. */
-	bool ran;
 	bool failed;
 	volatile enum spawn_step at; /* of those that may wait for ever */
 	struct spawn_failure failure;

@@ -40,9 +40,6 @@ static int set_groups(const struct spawn_plan *plan)
 	gid_t saved;
 	gid_t gid = (gid_t)plan->gid;
 
-	/* the saved group stays ours until exec makes it the effective one: so
-	 * the user cannot look into our memory (see become() in vfork.c) */
-
 	if (plan->uid >= 0 &&
 		syscall(VFORK_SETGROUPS, plan->group_count, plan->groups) ==
 			-1 &&
@@ -50,7 +47,7 @@ static int set_groups(const struct spawn_plan *plan)
 		return -1;
 	if (plan->gid < 0)
 		return 0;
-	if (syscall(VFORK_SETRESGID, gid, gid, -1) == -1 ||
+	if (syscall(VFORK_SETRESGID, gid, gid, vfork_saved_group(gid)) == -1 ||
 		getresgid(&real, &effective, &saved) == -1)
 		return -1;
 	if (real == gid && effective == gid)

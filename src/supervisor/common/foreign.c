@@ -32,6 +32,8 @@
 /* Most are closed so soon that it is worth waiting. */
 #define MOMENT (1 * MSEC)
 #define START_AGAIN (1 * SECOND)
+/* While so many children hang, nothing is closed. */
+#define STUCK_MOST 32
 /* Before an upgrade and at the end nclust waits for all, for so long. */
 #define SETTLE_MOST (2 * SECOND)
 /* So long may the last data of one socket take to leave. */
@@ -47,7 +49,8 @@ struct foreign {
 /* Has somebody fewer rights than nclust, but a way to pass descriptors? */
 static bool has_others(const struct supervisor *sup)
 {
-	return sup->settings->control_gid >= 0 || privilege_has(CAP_SETUID);
+	return (sup->settings->control_gid >= 0 || privilege_has(CAP_SETUID)) &&
+		vfork_is_shared();
 }
 
 static void kill_owner(struct supervisor *sup, uint64_t owner, const char *why)
@@ -88,26 +91,16 @@ static int close_batch(void *argument)
 	struct closing *c = argument;
 	const struct sigaction alarm = {.sa_handler = on_alarm};
 	const struct itimerval bound = {{0, LINGER_US}, {0, LINGER_US}};
-	sigset_t none;
+	sigset_t others;
 
-	(void)sigemptyset(&none);
+	(void)sigfillset(&others);
+	(void)sigdelset(&others, SIGALRM);
 	(void)sigaction(SIGALRM, &alarm, NULL);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)sigprocmask(SIG_SETMASK, &others, NULL);
 	(void)setitimer(ITIMER_REAL, &bound, NULL);
 	for (; c->done < c->count; c->done++)
 		(void)dup3(c->null_fd, c->fds[c->done], O_CLOEXEC);
 	return 0;
-}
-
-static bool is_null(int fd)
-{
-	char path[32];
-	char target[16];
-	ssize_t len;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	len = readlink(path, target, sizeof(target));
-	return len == 9 && memcmp(target, "/dev/null", 9) == 0;
 }
 
 static void put_back(struct closer *c, int fd)
@@ -123,7 +116,7 @@ static void end_batch(struct supervisor *sup)
 	struct closing *it = &c->closing;
 
 	for (unsigned i = 0; i < it->count; i++)
-		if (i < it->done || (i == it->done && is_null(it->fds[i])))
+		if (i < it->done)
 			fd_close(&it->fds[i]);
 		else
 			put_back(c, it->fds[i]);
@@ -136,9 +129,9 @@ static void end_batch(struct supervisor *sup)
 }
 
 /* False: the child has not ended. */
-static bool reap(struct closer *c, int flags)
+static bool reap(struct closer *c)
 {
-	if (waitpid(c->child.pid, NULL, flags | (int)__WCLONE) == 0)
+	if (waitpid(c->child.pid, NULL, WNOHANG | (int)__WCLONE) == 0)
 		return false;
 	c->child.pid = 0;
 	return true;
@@ -178,7 +171,8 @@ static int close_some(struct supervisor *sup, nsec_t patience)
 	}
 	if (!vfork_wait(&c->child, patience))
 		return 0;
-	(void)reap(c, 0);
+	(void)vfork_reap(&c->child);
+	c->child.pid = 0;
 	end_batch(sup);
 	return 1;
 }
@@ -187,8 +181,7 @@ static void give_up(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
 
-	if (vfork_kill(&c->child))
-		(void)reap(c, 0);
+	(void)vfork_kill(&c->child);
 	c->child.pid = 0;
 	end_batch(sup);
 }
@@ -212,7 +205,8 @@ static void go_on(struct supervisor *sup)
 	struct closer *c = &sup->closer;
 
 	while (c->child.pid == 0 && c->count > 0) {
-		int got = close_some(sup, MOMENT);
+		int got = vfork_stuck() < STUCK_MOST ? close_some(sup, MOMENT)
+						     : -1;
 
 		if (got == 0)
 			watch(sup);
@@ -228,10 +222,10 @@ void foreign_reap(struct supervisor *sup, pid_t pid)
 	struct closer *c = &sup->closer;
 
 	if (c->child.pid != pid) { /* one that hung */
-		(void)waitpid(pid, NULL, WNOHANG | (int)__WALL);
+		(void)vfork_stuck();
 		return;
 	}
-	if (!reap(c, WNOHANG))
+	if (!reap(c))
 		return;
 	ev_timer_stop(sup->loop, &c->patience);
 	end_batch(sup);
@@ -254,7 +248,7 @@ static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct closer *c = &sup->closer;
 
 	(void)revents;
-	if (c->child.pid != 0 && reap(c, WNOHANG))
+	if (c->child.pid != 0 && reap(c))
 		end_batch(sup); /* it was not watched */
 	if (c->child.pid != 0 && c->closing.done != c->seen) {
 		c->seen = c->closing.done;
@@ -279,8 +273,15 @@ void foreign_settle(struct supervisor *sup)
 		if (c->child.pid != 0)
 			give_up(sup);
 		if (c->count > 0 && close_some(sup, PROMPTLY) == -1)
-			return;
+			break;
 	} while ((c->child.pid != 0 || c->count > 0) && clock_now() < until);
+	if (sup->loop != NULL && !foreign_is_settled(sup))
+		timer_arm(sup->loop, &c->patience, START_AGAIN);
+}
+
+bool foreign_is_settled(const struct supervisor *sup)
+{
+	return sup->closer.child.pid == 0 && sup->closer.count == 0;
 }
 
 /* ---- what it is given ---- */
@@ -312,7 +313,7 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 		n += c->list[i].owner == owner;
 	/* others may wait behind one that is slow to close */
 	if (n > WAITING_MOST)
-		kill_owner(sup, c->child.pid != 0 ? c->owner : owner,
+		kill_owner(sup, owner,
 			"more descriptors than can be closed in time");
 }
 
@@ -332,7 +333,8 @@ static void close_list(
 	for (size_t i = 0; i < count; i++)
 		c->list[c->count++] =
 			(struct foreign){fd_release(&fds[i]), owner};
-	if (!ev_is_active(&c->patience)) /* those of this turn at once */
+	if (sup->loop != NULL && !ev_is_active(&c->patience))
+		/* those of this turn at once */
 		timer_arm(sup->loop, &c->patience, 0);
 	if (c->count > WAITING_MOST)
 		bound_waiting(sup, owner);
@@ -358,7 +360,7 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 	if (vfork_run(close_one, &one, PROMPTLY) == -1 && errno == ETIMEDOUT &&
 		by != NULL)
 		kill_endless(sup, by->serial);
-	if (one.done == 1 || is_null(*fd))
+	if (one.done == 1)
 		fd_close(fd);
 	else
 		close_list(sup, by, fd, 1);

@@ -27,6 +27,8 @@ void foreign_close_all(struct supervisor *sup, const struct child *by,
 	struct fdpass_message *m);
 /* Before an upgrade, whose exec closes what is left: close all that waits. */
 void foreign_settle(struct supervisor *sup);
+/* Is nothing left?  Else that exec would wait for it. */
+bool foreign_is_settled(const struct supervisor *sup);
 
 void foreign_init(struct supervisor *sup);
 void foreign_fini(struct supervisor *sup);

@@ -50,9 +50,14 @@ static void keep_reserve(struct supervisor *sup)
 			fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
 }
 
-/* It may have sent descriptors that wait to be closed: it sees the end before. */
+/* It may have sent descriptors that wait to be closed: then it sees the end
+ * before, and its number is free a moment later. */
 static void part_with(struct supervisor *sup, int *fd)
 {
+	if (fdpass_refuses(*fd)) {
+		fd_close(fd);
+		return;
+	}
 	(void)shutdown(*fd, SHUT_RDWR);
 	foreign_close(sup, NULL, fd);
 }
@@ -550,6 +555,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 		arm_bounds(all);
 		return;
 	}
+	keep_reserve(all->sup);
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		int fd = accept4(
 			watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -192,8 +192,9 @@ static bool has_ended(const struct drain_process *p)
 {
 	struct process_facts facts;
 
-	return process_look(p->pid, &facts) == -1 ||
-		strchr("ZX", facts.state) != NULL;
+	if (process_look(p->pid, &facts) == -1)
+		return errno != ETIMEDOUT;
+	return strchr("ZX", facts.state) != NULL;
 }
 
 static void gather(struct drain *d, struct connections *seen)

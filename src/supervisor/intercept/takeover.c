@@ -586,9 +586,9 @@ static int examine(void *argument)
 	struct takeover *t = e->t;
 	struct remote *r = t->remote;
 
-	if (r->others) /* we are in one: what follows needs none of its own */
+	if (r->others || r->as_user) /* we are in one: no other is needed */
 		r->patience = 0;
-	r->others = false;
+	r->others = r->as_user = false;
 	if (t->sock == -1 && t->adopts)
 		t->sock = remote_fd(r, t->notice->fd);
 	if ((t->sock == -1 && t->adopts) ||
@@ -631,6 +631,7 @@ static bool look_at_call(struct takeover *t)
 	got = remote_run(r, examine, &e);
 	r->patience = as_it_is.patience;
 	r->others = as_it_is.others;
+	r->as_user = as_it_is.as_user;
 	if (e.error == EPERM)
 		intercept_tell_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))

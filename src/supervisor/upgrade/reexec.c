@@ -11,6 +11,7 @@
 #include "os/process.h"
 #include "os/sealed.h"
 #include "os/spawn/spawn.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
@@ -509,7 +510,11 @@ static void go(struct supervisor *sup)
 	manager_reloading(sup);
 	PARTS(settle, sup);
 	scoped_fd state = write_state(sup, &c, true, &err);
-	if (state != -1) {
+	if (state != -1 && !foreign_is_settled(sup)) {
+		(void)error_set(&err, EBUSY,
+			"a worker has passed descriptors that cannot be "
+			"closed (a file server that does not answer?)");
+	} else if (state != -1) {
 		reexec_into(u->binary, state, (const void *)c.descriptors.data,
 			c.descriptors.len / sizeof(struct carry_descriptor),
 			sup->launch.argv, sup->launch.self_exe, "");

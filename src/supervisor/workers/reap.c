@@ -232,8 +232,9 @@ static bool has_older(const struct nameless *n)
 	const struct child *c;
 
 	while ((c = child_next(&walk)) != NULL)
-		if (process_look(c->pid, &facts) == 0 &&
-			facts.start <= n->start)
+		if (process_look(c->pid, &facts) == 0
+				? facts.start <= n->start
+				: errno == ETIMEDOUT) /* in doubt, yes */
 			return true;
 	return false;
 }
