@@ -57,9 +57,9 @@ struct vfork_stack {
 /* Facts about the process, as its children are. */
 static struct {
 	struct vfork_stack *stacks;
-	nsec_t waited;
+	nsec_t waited;  /* for children, in all */
+	nsec_t slept;   /* a part of that: vfork_slept() */
 	nsec_t late_at; /* when a vfork_call() took too long the last time */
-	nsec_t slept;   /* a part of that */
 	bool asked;
 	bool shared; /* a child has our memory: valgrind forks instead */
 	int held;    /* vfork_hold() */

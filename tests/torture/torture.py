@@ -32,7 +32,7 @@ BAD_SIGNS = re.compile(
 REST = 45  # seconds in which all must come to rest
 GROWTH = 600  # KiB of private memory, without sanitizers
 STRANGER = "#64321"  # a user and a group that need no account
-ROLES = (b"nclust-logger", b"nclust-closer")
+ROLES = (b"nclust-logger",)
 HOSTILE = [("unclosable", "notify"), ("unclosable", "flood"),
            ("unclosable", "channel"), ("unclosable", "unread"),
            ("unclosable", "control"), ("greedy", "notify"), ("greedy", "bind")]
@@ -277,7 +277,7 @@ class Torture:
             return []
 
     def helpers(self, roles=ROLES):
-        """The loggers, and the process that closes descriptors."""
+        """The loggers."""
         found = []
         for pid in self.children():
             try:
