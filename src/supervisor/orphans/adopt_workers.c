@@ -85,7 +85,8 @@ static void fill(struct child *c, const struct inmate *in)
 		readiness_adopt(c, given_take(given, LOGWIRE_NOTIFY));
 	c->output[0] = given_take(given, LOGWIRE_STDOUT);
 	c->output[1] = given_take(given, LOGWIRE_STDERR);
-	if (given == NULL)
+	/* CLAIMED: the keeper has got only what there was before its birth */
+	if (given == NULL || e->phase == STATE_CLAIMED)
 		capture_reopen(c);
 	PARTS(adopt, c, &kept);
 	fd_close(&kept.trap);

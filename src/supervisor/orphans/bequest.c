@@ -419,7 +419,9 @@ static void orphans_on_go_on(struct supervisor *sup)
 
 /* ---- a worker's life ---- */
 
-/* The process that becomes the worker writes its own number into its entry. */
+/* The process that becomes the worker writes its own number into its entry.  The
+ * keeper has the notify socket from now on: a worker is often ready before we have
+ * done what orphans_on_born() does. */
 static int orphans_on_prepare(
 	struct child *child, struct birth *birth, struct error *err)
 {
@@ -427,8 +429,10 @@ static int orphans_on_prepare(
 
 	(void)err;
 	child->kept.entry = bequest_claim(child, r->settings, r->generation);
-	if (child->kept.entry != NULL)
-		birth->plan.birth = &child->kept.entry->birth;
+	if (child->kept.entry == NULL)
+		return 0;
+	birth->plan.birth = &child->kept.entry->birth;
+	keeper_hold_child(child);
 	return 0;
 }
 
@@ -437,8 +441,8 @@ static void orphans_on_born(struct child *child, struct birth *birth)
 	(void)birth;
 	if (child->kept.entry == NULL)
 		return;
-	child->kept.entry->phase = STATE_STARTING;
 	keeper_hold_child(child);
+	child->kept.entry->phase = STATE_STARTING;
 }
 
 static void orphans_on_gone(struct child *child)

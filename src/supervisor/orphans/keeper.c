@@ -45,7 +45,9 @@ void keeper_hold_child(struct child *child)
 		.slot = child->slot,
 	};
 	struct kept kept = {child->kept.entry, -1, -1};
-	int fds[LOGWIRE_FDS_MAX] = {child->pidfd};
+	/* before its birth there is no pidfd, and so nothing that lives */
+	int fds[LOGWIRE_FDS_MAX] = {
+		child->pidfd != -1 ? child->pidfd : sup->null_fd};
 	size_t count = 1;
 
 	if (sup->orphans.keeper_socket == -1 || child->kept.entry == NULL ||
