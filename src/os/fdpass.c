@@ -6,14 +6,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* asm-generic/socket.h, 6.16 */
 #endif
+
+/* Receiving takes microseconds. */
+#define APART_PATIENCE (100 * MSEC)
 
 union control {
 	struct cmsghdr align;
@@ -47,6 +51,23 @@ static void take_control(struct fdpass_message *m, struct msghdr *msg)
 	}
 }
 
+static ssize_t receive_with(
+	int fd, struct msghdr *msg, int flags, struct fdpass_message *m)
+{
+	m->has_cred = false;
+	m->cred = (struct ucred){0};
+	m->fd_count = 0;
+	do {
+		m->len = recvmsg(
+			fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
+	} while (m->len == -1 && errno == EINTR);
+	m->cut = m->len != -1 && (msg->msg_flags & MSG_TRUNC) != 0;
+	m->lost = m->len != -1 && (msg->msg_flags & MSG_CTRUNC) != 0;
+	if (m->len != -1)
+		take_control(m, msg);
+	return m->len;
+}
+
 /* As recvmsg(2), with all that comes along. */
 static ssize_t receive_here(
 	int fd, void *data, size_t size, int flags, struct fdpass_message *m)
@@ -60,76 +81,176 @@ static ssize_t receive_here(
 		.msg_controllen = sizeof(control.bytes),
 	};
 
-	m->has_cred = false;
-	m->cred = (struct ucred){0};
-	m->fd_count = 0;
-	do {
-		m->len = recvmsg(
-			fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
-	} while (m->len == -1 && errno == EINTR);
-	m->cut = m->len != -1 && (msg.msg_flags & MSG_TRUNC) != 0;
-	m->lost = m->len != -1 && (msg.msg_flags & MSG_CTRUNC) != 0;
-	if (m->len != -1)
-		take_control(m, &msg);
-	return m->len;
+	return receive_with(fd, &msg, flags, m);
 }
 
-struct receiving {
+/* ---- from others ---- */
+
+/* As recvmsg(2), and nothing gets a number: what came along is `lost`.  After the
+ * sender there is room for nothing else (scm_recv() of the kernel). */
+static ssize_t receive_bare(int fd, void *data, size_t size, int flags,
+	bool sender, struct fdpass_message *m)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(m->cred))];
+	struct iovec piece = {.iov_base = data, .iov_len = size};
+	struct msghdr msg = {
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sender ? CMSG_LEN(sizeof(m->cred)) : 0,
+	};
+
+	return receive_with(fd, &msg, flags, m);
+}
+
+static bool tells_sender(int fd)
+{
+	int on = 0;
+	socklen_t size = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, &size) == 0 &&
+		on != 0;
+}
+
+struct apart {
 	int fd;
 	void *data;
 	size_t size;
 	int flags;
+	enum fdpass_take take;
 	struct fdpass_message *message;
+	bool is_socket; /* it brings one socket: nothing is received yet */
 	ssize_t got;
+	int error;
 };
 
-static int receive_aside(void *argument)
+/* Leave the table that we share, for one with that descriptor alone. */
+static int leave_table(int fd)
 {
-	struct receiving *r = argument;
-
-	r->got = receive_here(r->fd, r->data, r->size, r->flags, r->message);
-	return r->got == -1 ? -1 : 0;
+	if (close_range((unsigned)fd + 1, ~0U, CLOSE_RANGE_UNSHARE) == -1 &&
+		unshare(CLONE_FILES) == -1) /* before Linux 5.9 */
+		return -1;
+	if (fd > 0)
+		(void)close_range(0, (unsigned)fd - 1, 0);
+	return 0;
 }
 
-/* Is there a number for each descriptor that may come? */
-static bool has_room(int fd)
+/* This call never asks who has made the file (sockfd_lookup() of the kernel). */
+static bool is_socket(int fd)
 {
-	struct rlimit limit;
+	int type;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+}
+
+/* In a child; when it exits, the kernel closes all that it has received. */
+static int receive_apart(void *argument)
+{
+	struct apart *a = argument;
+	struct fdpass_message *m = a->message;
+
+	if (leave_table(a->fd) == 0) {
+		if (a->take == FDPASS_SOCKET &&
+			receive_here(a->fd, a->data, a->size,
+				a->flags | MSG_PEEK, m) != -1 &&
+			m->fd_count == 1 && !m->lost && is_socket(m->fds[0])) {
+			a->is_socket = true;
+			return 0;
+		}
+		a->got = receive_here(a->fd, a->data, a->size, a->flags, m);
+	}
+	a->error = errno;
+	return 0;
+}
+
+static void run_apart(struct apart *a)
+{
+	struct vfork child;
+
+	if (vfork_begin(&child, receive_apart, a, CLONE_FILES, NULL) == -1) {
+		a->error = EBUSY;
+		return;
+	}
+	a->error = EBUSY;
+	if (!vfork_wait(&child, APART_PATIENCE)) {
+		if (!vfork_kill(&child))
+			a->message->stuck = child.pid;
+		return;
+	}
+	if (!vfork_reap(&child))
+		a->message->stuck = child.pid;
+}
+
+static bool has_number(int fd)
+{
 	int lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-	if (lowest == -1 || getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return false;
-	(void)close(lowest);
-	return limit.rlim_cur - (rlim_t)lowest > FDPASS_MOST;
+	if (lowest != -1)
+		(void)close(lowest);
+	return lowest != -1;
 }
 
 /*
- * The kernel closes what there is no number for, in the midst of recvmsg(2), and
- * that may take any time: so a child receives then.
+ * What others have sent must not get into our table: as long as it is there, each
+ * child of ours closes a copy of it at its exec, and a file server (FUSE) may let
+ * each close(2) wait.  So the message is looked at first, and if it brings
+ * something, a child receives it into a table of its own and exits.
  */
-static ssize_t receive(
-	int fd, void *data, size_t size, int flags, struct fdpass_message *m)
+static ssize_t hear(int fd, void *data, size_t size, int flags,
+	enum fdpass_take take, struct fdpass_message *m)
 {
-	struct receiving r = {fd, data, size, flags, m, -1};
+	struct apart a = {fd, data, size, flags, take, m, false, -1, EBUSY};
+	bool sender = tells_sender(fd);
 
-	if (has_room(fd))
-		return receive_here(fd, data, size, flags, m);
-	m->fd_count = 0;
-	m->len = -1;
-	(void)vfork_call(receive_aside, &r);
-	return r.got;
+	m->stuck = 0;
+	if (receive_bare(fd, data, size, flags | MSG_PEEK, sender, m) == -1)
+		return -1;
+	/* no more of a stream than what was looked at */
+	if (m->len < (ssize_t)size)
+		a.size = (size_t)m->len;
+	if (!m->lost)
+		return receive_bare(fd, data, a.size, flags, sender, m);
+	if (take == FDPASS_SOCKET && !has_number(fd))
+		a.take = FDPASS_NOTHING;
+	if (take != FDPASS_LEAVE)
+		run_apart(&a);
+	if (a.is_socket)
+		return receive_here(fd, data, a.size, flags, m);
+	m->fd_count = 0; /* they were the child's */
+	m->lost = true;
+	errno = a.error;
+	return a.got;
 }
+
+int fdpass_receive_apart(int fd, void *data, size_t size, enum fdpass_take take,
+	struct fdpass_message *m)
+{
+	if (hear(fd, data, size, MSG_TRUNC, take, m) == -1)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+	return 1;
+}
+
+ssize_t fdpass_read_apart(int fd, void *data, size_t size,
+	enum fdpass_take take, struct fdpass_message *m)
+{
+	return hear(fd, data, size, 0, take, m);
+}
+
+/* ---- from ourselves ---- */
 
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 {
-	if (receive(fd, data, size, MSG_TRUNC, m) == -1)
+	m->stuck = 0;
+	if (receive_here(fd, data, size, MSG_TRUNC, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	return 1;
 }
 
 ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m)
 {
-	return receive(fd, data, size, 0, m);
+	m->stuck = 0;
+	return receive_here(fd, data, size, 0, m);
 }
 
 void fdpass_drop(struct fdpass_message *m)

@@ -7,9 +7,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-/* What one message can bring (SCM_MAX_FD of linux/include/net/scm.h).  All of
- * them are received: what the kernel has to drop for want of room it closes in the
- * reader's own task, and to close another's descriptor may take any time. */
+/* What one message can bring (SCM_MAX_FD of linux/include/net/scm.h). */
 #define FDPASS_MOST 253
 
 /* One datagram (or packet) with its sender and its descriptors. */
@@ -20,21 +18,37 @@ struct fdpass_message {
 	struct ucred cred;    /* SCM_CREDENTIALS, if SO_PASSCRED is on; or 0 */
 	int fds[FDPASS_MOST]; /* CLOEXEC; the caller's to close */
 	size_t fd_count;
-	bool lost; /* there was no number left for a descriptor */
+	bool lost;   /* not all descriptors were taken */
+	pid_t stuck; /* the child that cannot close them (vfork_has()); or 0 */
 };
 
 /* Receive without blocking.  1: a message; 0: none now; -1: errno; a closed
  * SEQPACKET peer: 1 with len 0. */
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m);
+/* Read from a stream, as read(2), with the descriptors that were sent with its
+ * first byte: a read ends before the bytes of the next ones. */
+ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m);
+/*
+ * As these, from somebody who has fewer rights than we: what is sent along may be
+ * such that close(2) of it never returns.  So a child receives it and goes with it
+ * (it may get stuck), but for what `take` says.
+ */
+enum fdpass_take {
+	FDPASS_NOTHING,
+	FDPASS_SOCKET, /* one, if it is the only one */
+	FDPASS_LEAVE,  /* what has descriptors is not received at all: EBUSY */
+};
+int fdpass_receive_apart(int fd, void *data, size_t size, enum fdpass_take take,
+	struct fdpass_message *m);
+ssize_t fdpass_read_apart(int fd, void *data, size_t size,
+	enum fdpass_take take, struct fdpass_message *m);
+
 /* Close what has come along, but those that are set to -1. */
 void fdpass_drop(struct fdpass_message *m);
 /* Send one packet with up to FDPASS_MOST descriptors, without blocking and without
  * SIGPIPE; the descriptors stay the caller's.  0, or -1 and errno. */
 int fdpass_send(
 	int fd, const void *data, size_t len, const int *fds, size_t fd_count);
-/* Read from a stream, as read(2), with the descriptors that were sent with its
- * first byte: a read ends before the bytes of the next ones. */
-ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m);
 /* Who sends a descriptor to this socket, or to one that it accepts, gets EPERM
  * (SO_PASSRIGHTS of unix(7), Linux 6.16).  Before that nothing changes. */
 void fdpass_refuse(int fd);

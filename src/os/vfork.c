@@ -35,7 +35,7 @@ enum { STACK_SIZE = 64 * 1024 };
 /* More than this for one that wants to run and gets no CPU. */
 #define BUSY (5 * SECOND)
 /* So many stuck ones are enough. */
-#define STUCK_MOST 64
+#define STUCK_MOST 128
 /* The patience with one call; and with the next ones, after that was too long. */
 #define CALL_PATIENCE (100 * MSEC)
 #define CALL_PATIENCE_AGAIN (5 * MSEC)

@@ -413,7 +413,7 @@ static enum activity of_call(long call)
 }
 
 struct threads {
-	struct remote process; /* looked at without a child: this is in one */
+	struct remote process;
 	enum activity found;
 	unsigned count;
 };
@@ -438,8 +438,7 @@ static enum activity of_threads(struct remote *r)
 {
 	struct threads t = {.process = *r, .found = ACTIVITY_WAITS};
 
-	t.process.others = false;
-	t.process.as_user = false;
+	t.process.inside = true;
 	return remote_run(r, look_at_threads, &t) != -1 ? t.found
 							: ACTIVITY_UNKNOWN;
 }

@@ -74,6 +74,7 @@ void remote_of(struct remote *r, pid_t tid)
 
 /* A deed and what it has returned, in a child or here. */
 struct run {
+	struct remote *remote;
 	remote_deed *deed;
 	void *argument;
 	int got;
@@ -84,8 +85,10 @@ static void run_it(void *argument)
 {
 	struct run *run = argument;
 
+	run->remote->inside = true;
 	run->got = run->deed(run->argument);
 	run->error = errno;
+	run->remote->inside = false;
 }
 
 static void close_held(void *argument)
@@ -101,6 +104,7 @@ static void close_held(void *argument)
 static void note_late(struct remote *r)
 {
 	r->late = true;
+	r->inside = false;
 	if (!r->as_user)
 		(void)vfork_run(close_held, r, LOOK_PATIENCE);
 	errno = ETIMEDOUT;
@@ -111,9 +115,11 @@ static int look(
 	struct remote *r, remote_deed *deed, void *argument, nsec_t patience)
 {
 	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
-	struct run run = {.deed = deed, .argument = argument};
+	struct run run = {.remote = r, .deed = deed, .argument = argument};
 	int done = 0;
 
+	if (r->inside)
+		return deed(argument);
 	errno = ETIMEDOUT;
 	if (r->late)
 		return -1;
@@ -153,12 +159,46 @@ static pid_t process_of(pid_t tid)
 							     : -1;
 }
 
+/* Is it of a kind that no file server has anything to do with? */
+static bool is_plain(const char *path)
+{
+	char target[64];
+	ssize_t len = readlink(path, target, sizeof(target) - 1);
+
+	if (len <= 0)
+		return false;
+	target[len] = '\0';
+	errno = EBADF;
+	return remote_socket_inode(target) != 0 || remote_is_epoll(target) ||
+		strncmp(target, "pipe:[", 6) == 0;
+}
+
+/* The process may have put another one in its place meanwhile. */
+static int must_be_plain(int fd)
+{
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (is_plain(path))
+		return fd;
+	(void)close(fd); /* the number is free at once */
+	errno = EBADF;
+	return -1;
+}
+
 static int take_fd(void *argument)
 {
 	const struct fd_look *l = argument;
 	pid_t tid = l->r->tid;
-	scoped_fd pidfd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+	bool others = l->r->others || l->r->as_user;
+	char path[48];
 	int got = -1;
+
+	/* ENOENT: if it is the process that is not there, that is ESRCH below */
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, l->fd);
+	if (others && !is_plain(path) && errno != ENOENT)
+		return -1;
+	scoped_fd pidfd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
 
 	/* before 6.9 a process has one, a thread of it has not */
 	if (pidfd == -1 && errno == EINVAL)
@@ -168,6 +208,8 @@ static int take_fd(void *argument)
 	l->r->held[0] = pidfd + 1;
 	if (pidfd != -1)
 		got = (int)syscall(SYS_pidfd_getfd, pidfd, l->fd, 0U);
+	if (got != -1 && others)
+		got = must_be_plain(got);
 	l->r->held[0] = 0;
 	if (got != -1 && l->channel != -1)
 		return fdpass_send(l->channel, "", 1, &got, 1);
@@ -590,7 +632,7 @@ static int change_item(void *argument)
 
 static int change(struct remote *r, struct change c)
 {
-	struct run run = {.deed = change_item, .argument = &c};
+	struct run run = {.remote = r, .deed = change_item, .argument = &c};
 	int done;
 
 	errno = r->late ? ETIMEDOUT : EBADF;
@@ -600,6 +642,7 @@ static int change(struct remote *r, struct change c)
 	done = c.parent != 0 ? vfork_run(run_it, &run, EPOLL_PATIENCE)
 			     : vfork_run_apart(run_it, &run, EPOLL_PATIENCE);
 	r->late = done == -1 && errno == ETIMEDOUT;
+	r->inside = false;
 	if (done == -1)
 		return -1;
 	errno = run.error;

@@ -36,6 +36,8 @@ struct remote {
 	bool others;
 	/* A look took too long (ETIMEDOUT): no other one is tried. */
 	bool late;
+	/* A deed runs: it looks by itself, in the child that it is in. */
+	bool inside;
 	/* Descriptors of ours that a deed has for itself, plus 1, or 0: they are
 	 * closed if it is given up. */
 	volatile int held[2];
@@ -43,14 +45,15 @@ struct remote {
 void remote_of(struct remote *r, pid_t tid);
 
 /* Run `deed` with the rights to look at the process, here or in such a child:
- * it must not lock or allocate, and vfork.h says where it may write.  It must not
- * look by another function of this file, which would start a child in the child.  What it returns, with its
- * errno; or -1. */
+ * it must not lock or allocate, and vfork.h says where it may write.  It may look
+ * by other functions of this file.  What it returns, with its errno; or -1. */
 typedef int remote_deed(void *argument);
 int remote_run(struct remote *r, remote_deed *deed, void *argument);
 
 /* A duplicate of its descriptor `fd` (CLOEXEC; the caller's).  -1 and errno:
- * EBADF: there is none; EPERM. */
+ * EBADF: there is none, or it is another user's and neither a socket, an epoll set
+ * nor a pipe (each exec of a child of ours would have to close a copy of it, and a
+ * file server may let it wait); EPERM. */
 int remote_fd(struct remote *r, int fd);
 /* Close one; that may wait, too. */
 void remote_close(int *fd);

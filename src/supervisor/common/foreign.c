@@ -36,6 +36,8 @@
 #define LINGER_US 20000
 /* If more descriptors of one worker wait than this, it is killed. */
 #define WAITING_MOST 512
+/* While so many children hang for a cluster, its workers can send no other one. */
+#define HUNG_OF_ONE 8
 
 struct foreign {
 	int fd;
@@ -280,6 +282,103 @@ bool foreign_is_settled(const struct supervisor *sup)
 	return sup->closer.child.pid == 0 && sup->closer.count == 0;
 }
 
+/* ---- receiving ---- */
+
+/* Forget those that have ended at last. */
+static void look_at_hung(struct closer *c)
+{
+	unsigned kept = 0;
+
+	(void)vfork_stuck(); /* reaps them */
+	for (unsigned i = 0; i < c->hung_count; i++)
+		if (vfork_has(c->hung[i].pid))
+			c->hung[kept++] = c->hung[i];
+	c->hung_count = kept;
+}
+
+static uint32_t cluster_of(const struct child *by)
+{
+	return by != NULL ? by->service->kept.number : 0;
+}
+
+/* May its cluster have another child that hangs? */
+static bool may_hang(struct supervisor *sup, const struct child *by)
+{
+	struct closer *c = &sup->closer;
+	unsigned count = 0;
+
+	if (c->hung_count == 0)
+		return true;
+	look_at_hung(c);
+	for (unsigned i = 0; i < c->hung_count; i++)
+		count += c->hung[i].cluster == cluster_of(by);
+	return count < HUNG_OF_ONE && c->hung_count < HUNG_MOST;
+}
+
+/* A child hangs too long: whose it is goes, if it has not gone yet. */
+static void on_overdue(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct closer *c = &sup->closer;
+	nsec_t now = clock_now();
+
+	(void)revents;
+	look_at_hung(c);
+	for (unsigned i = 0; i < c->hung_count; i++)
+		if (now - c->hung[i].since >= PATIENCE)
+			kill_endless(sup, c->hung[i].owner);
+	if (c->hung_count > 0)
+		timer_arm(loop, timer, PATIENCE);
+}
+
+static void note_received(struct supervisor *sup, const struct child *by,
+	const struct fdpass_message *m, enum fdpass_take take)
+{
+	struct closer *c = &sup->closer;
+
+	if (m->lost && take == FDPASS_LEAVE && by != NULL)
+		kill_endless(sup, by->serial);
+	if (m->stuck == 0 || c->hung_count >= HUNG_MOST)
+		return;
+	c->hung[c->hung_count++] = (struct hung){
+		.pid = m->stuck,
+		.cluster = cluster_of(by),
+		.owner = by != NULL ? by->serial : 0,
+		.since = clock_now(),
+	};
+	if (sup->loop != NULL && !ev_is_active(&c->overdue))
+		timer_arm(sup->loop, &c->overdue, PATIENCE);
+}
+
+int foreign_receive(struct supervisor *sup, const struct child *by, int fd,
+	void *data, size_t size, struct fdpass_message *m)
+{
+	enum fdpass_take take =
+		may_hang(sup, by) ? FDPASS_NOTHING : FDPASS_LEAVE;
+	int got;
+
+	if (!has_others(sup))
+		return fdpass_receive(fd, data, size, m);
+	got = fdpass_receive_apart(fd, data, size, take, m);
+	note_received(sup, by, m, take);
+	return got;
+}
+
+ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd,
+	void *data, size_t size, enum fdpass_take take,
+	struct fdpass_message *m)
+{
+	ssize_t got;
+
+	if (!has_others(sup))
+		return fdpass_read(fd, data, size, m);
+	if (!may_hang(sup, by))
+		take = FDPASS_LEAVE;
+	got = fdpass_read_apart(fd, data, size, take, m);
+	note_received(sup, by, m, take);
+	return got;
+}
+
 /* ---- what it is given ---- */
 
 static int make_room(struct closer *c, size_t count)
@@ -383,6 +482,7 @@ void foreign_init(struct supervisor *sup)
 	*c = (struct closer){.killed = 0};
 	io_init(&c->ended, on_ended, -1, sup);
 	timer_init(&c->patience, on_patience, sup);
+	timer_init(&c->overdue, on_overdue, sup);
 }
 
 void foreign_fini(struct supervisor *sup)

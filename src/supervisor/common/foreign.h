@@ -2,22 +2,30 @@
 #ifndef SUPERVISOR_FOREIGN_H
 #define SUPERVISOR_FOREIGN_H
 
+#include "os/fdpass.h"
 #include "supervisor/common/state.h"
 
-struct fdpass_message;
-
 /*
- * Closes descriptors that others have made: one that came by a socket or was
- * taken from a worker, and a socket of ours in which more may be on their way.
- * close(2) of such a descriptor may take any time: for what SO_LINGER wants to
- * be sent, for a file server that does not answer (FUSE and NFS flush at each
- * close), for a lock of an epoll set.  So a child that shares our descriptors
- * closes them (os/vfork.h), beside the loop.  If it hangs, nclust kills the worker
- * to blame.  Where nobody has fewer rights than nclust, they are closed at once:
- * its own user can stop it anyway.
+ * Descriptors that others have made: close(2) of one may take any time.
+ *
+ * What is sent to nclust does not get into its table (fdpass_receive_apart()), but
+ * for a socket where one is asked for.  What nclust itself takes from a worker is a
+ * socket, an epoll set or a pipe (remote_fd()).  To close one of those may wait, too:
+ * for what SO_LINGER wants to be sent, for the lock of an epoll set.  So a child that
+ * shares our descriptors closes them (os/vfork.h), beside the loop.  If a child hangs,
+ * nclust kills the worker to blame.  Where nobody has fewer rights than nclust, all
+ * this is done at once, and by itself: its own user can stop it anyway.
  *
  * `by`: the worker that the descriptor comes from; NULL: not known.
  */
+
+/* As fdpass_receive() and, with at most one socket, fdpass_read().  -1 and EBUSY:
+ * what came along cannot be received, and stays where it is. */
+int foreign_receive(struct supervisor *sup, const struct child *by, int fd,
+	void *data, size_t size, struct fdpass_message *m);
+ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd,
+	void *data, size_t size, enum fdpass_take take,
+	struct fdpass_message *m);
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd);
 /* The same before it returns, unless that takes too long: if the address must
  * be free, or a worker waits for it. */

@@ -302,8 +302,8 @@ static int take_in(struct client *c)
 	while (!passed && c->in.len < CONTROL_LINE_MAX) {
 		size_t room = CONTROL_LINE_MAX - c->in.len;
 
-		got = fdpass_read(c->io.fd, data,
-			room < READ_SIZE ? room : READ_SIZE, &m);
+		got = foreign_read(c->sup, NULL, c->io.fd, data,
+			room < READ_SIZE ? room : READ_SIZE, FDPASS_LEAVE, &m);
 		passed = m.fd_count > 0 || m.lost;
 		foreign_close_all(c->sup, NULL, &m);
 		if (got <= 0)

@@ -586,9 +586,6 @@ static int examine(void *argument)
 	struct takeover *t = e->t;
 	struct remote *r = t->remote;
 
-	if (r->others || r->as_user) /* we are in one: no other is needed */
-		r->patience = 0;
-	r->others = r->as_user = false;
 	if (t->sock == -1 && t->adopts)
 		t->sock = remote_fd(r, t->notice->fd);
 	if ((t->sock == -1 && t->adopts) ||
@@ -622,16 +619,12 @@ static bool guess(struct takeover *t, const void *address)
 static bool look_at_call(struct takeover *t)
 {
 	struct remote *r = t->remote;
-	const struct remote as_it_is = *r;
 	struct examining e = {.t = t};
 	int got;
 
 	if (t->adopts && r->as_user) /* another user's table is not ours */
 		t->sock = remote_fd(r, t->notice->fd);
 	got = remote_run(r, examine, &e);
-	r->patience = as_it_is.patience;
-	r->others = as_it_is.others;
-	r->as_user = as_it_is.as_user;
 	if (e.error == EPERM)
 		intercept_tell_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))

@@ -215,7 +215,8 @@ static int read_some(struct channel *c)
 	ssize_t got;
 
 	note(c, STATE_IN_LINE, true);
-	got = fdpass_read(c->io.fd, data, turn_of(c), &m);
+	got = foreign_read(sup_of(c), c->child, c->io.fd, data, turn_of(c),
+		c->kind == CHANNEL_NODE ? FDPASS_SOCKET : FDPASS_NOTHING, &m);
 	if (got > 0) {
 		take_passed(c, &m);
 		hear(c, data, (size_t)got);

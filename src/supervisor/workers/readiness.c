@@ -246,7 +246,9 @@ void readiness_drain(struct child *child)
 		int fd = child->life.notify_watcher.fd;
 		bool whole;
 
-		if (fd == -1 || fdpass_receive(fd, data, sizeof(data), &m) != 1)
+		if (fd == -1 ||
+			foreign_receive(child->service->sup, child, fd, data,
+				sizeof(data), &m) != 1)
 			return;
 		whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
 			notify_decode(&message, data, (size_t)m.len) == 0;

@@ -73,6 +73,14 @@ struct closing {
 	volatile unsigned done;
 	int fds[CLOSING_BATCH];
 };
+/* A child that hangs with what a worker has sent. */
+#define HUNG_MOST 64
+struct hung {
+	pid_t pid;
+	uint32_t cluster; /* 0: a client */
+	uint64_t owner;
+	nsec_t since;
+};
 struct closer {
 	ev_io ended; /* its fd: the child's pidfd, or -1 */
 	ev_timer patience;
@@ -85,6 +93,9 @@ struct closer {
 	size_t count;
 	size_t room;
 	uint64_t killed; /* the last worker that was killed for it */
+	struct hung hung[HUNG_MOST];
+	unsigned hung_count;
+	ev_timer overdue;
 };
 
 /* What a worker is made with (child.h, environment.h). */

@@ -8,9 +8,10 @@ its pid; it ends by itself after 3 minutes.  DIRECTORY/asked is there as soon as
 owes an answer.
 
 HOW: read (the worker reads such a file), address (it calls bind with its address in
-one that it reads), epoll (epoll_wait writes its events to one while it holds the set), file (bind
-on one's descriptor), notify and fdstore (it sends one's descriptor with READY=1, or
-FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), exec
+one that it reads), epoll (epoll_wait writes its events to one while it holds the set),
+file (bind on one's descriptor: DIRECTORY/refused is there when that has failed),
+notify, many and fdstore (it sends one's descriptor with READY=1, very many times, or
+with FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), exec
 (a child is kept in exec, as it is to close one).  directory: not a worker but root,
 who mounts DIRECTORY/mnt for all; it answers until DIRECTORY/hang is there.
 """
@@ -38,7 +39,7 @@ IP_OPTIONS = 4
 how, directory = sys.argv[1:3]
 port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 mountpoint = directory + "/mnt"
-unanswered = FLUSH if how in ("file", "notify", "fdstore", "exec") else READ
+unanswered = FLUSH if how in ("file", "notify", "many", "fdstore", "exec") else READ
 
 
 def must(got):
@@ -192,8 +193,12 @@ def work():
             in_thread(libc.bind, f.fileno(), at, 16)
     elif how == "file":
         libc.bind(at, struct.pack("HH12x", socket.AF_INET, 0), 16)
+        create("refused")
     elif how == "notify":
         notify(b"READY=1", at)
+    elif how == "many":
+        for _ in range(64):
+            notify(b"READY=1", *[at] * 253)
     elif how == "fdstore":
         notify(b"FDSTORE=1\nFDNAME=hung", at)
     elif how == "epoll":

@@ -4,7 +4,7 @@ that nobody reads, and SO_LINGER for an hour.
     unclosable.py HOW [PATH]
 
 HOW: notify (to its notify socket), flood (the same without a pause), channel (by its
-message channel), unread (left in the notify socket by one of its processes when it
+message channel), node (by Node's, without a pause), unread (left in the notify socket by one of its processes when it
 ends), control (to PATH).
 """
 import array
@@ -45,11 +45,13 @@ def drop(s):
 kept = []
 how = sys.argv[1]
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-notify.connect(os.environ["NOTIFY_SOCKET"])
+if how != "node":
+    notify.connect(os.environ["NOTIFY_SOCKET"])
 if how == "unread" and os.fork() == 0:
     # outlives the worker: sends to a socket that is not read any more
     os.setsid()
-notify.send(b"READY=1")
+if how != "node":
+    notify.send(b"READY=1")
 count = 0
 while True:
     if how == "control":
@@ -70,11 +72,14 @@ while True:
         if how == "channel":
             to = socket.socket(fileno=os.dup(int(os.environ["NCLUST_CHANNEL_FD"])))
             data = b'"x"\n'
-        held = [unclosable() for _ in range(3)]
+        elif how == "node":
+            to = socket.socket(fileno=os.dup(int(os.environ["NODE_CHANNEL_FD"])))
+            data = b'"x"\n'
+        held = [unclosable() for _ in range(1 if how == "node" else 3)]
         pass_on(to, data, [h.fileno() for h in held])
         for h in held:
             drop(h)
     count += 1
     if count == 20:
         print("passed", flush=True)
-    time.sleep(0 if how == "flood" else 0.1)
+    time.sleep(0 if how in ("flood", "node") else 0.1)

@@ -61,8 +61,20 @@ goes_on() {
 	goes_on
 }
 
-@test "a worker that passes more than can be closed is killed" {
+@test "as many as can be sent do not keep it either" {
 	start_hostile flood
+	wait_logged passed
+	goes_on
+}
+
+@test "a worker that passes more than can be closed is killed" {
+	need_root
+	# nclust takes sockets from programs of that name
+	printf '#!/bin/sh\nexec python3 "$@"\n' >"$DIR/node"
+	chmod 755 "$DIR/node"
+	start_nclust -n 1 --ready alive:0 --user nobody --log prefix \
+		--intercept off -- "$DIR/node" \
+		"$SCRIPTS/servers/unclosable.py" node
 	pid=$(worker_pid 0)
 	wait_logged "killing worker $pid: it has given nclust more descriptors"
 	wait_until 10 '[ "$(worker_pid 0)" != "'"$pid"'" ]'

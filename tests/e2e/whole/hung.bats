@@ -33,16 +33,20 @@ show_waits() {
 	done
 }
 
-# First of all: what hangs would also keep who looks for what is left.
-teardown() {
+end_servers() {
 	local file
 
-	[ -n "${BATS_TEST_COMPLETED:-}" ] || [ -z "$NCLUST_PID" ] || show_waits
-	umount -l "$HUNG/mnt" 2>/dev/null || true
 	for file in "$HUNG"/server.*; do
 		! grep -qsaF "$HUNG" "/proc/${file##*.}/cmdline" ||
 			kill -KILL "${file##*.}"
 	done
+}
+
+# First of all: what hangs would also keep who looks for what is left.
+teardown() {
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || [ -z "$NCLUST_PID" ] || show_waits
+	umount -l "$HUNG/mnt" 2>/dev/null || true
+	end_servers
 	nclust_teardown
 }
 
@@ -93,7 +97,7 @@ answers() {
 }
 
 # goes_on [WORDS]: nclust goes on with the others, says that, and ends when it is told
-# to.
+# to.  (It would wait 10 s for what hangs: LASTS is not empty if that is to be seen.)
 goes_on() {
 	local pid
 
@@ -104,6 +108,7 @@ goes_on() {
 		'[ "$(worker_pid 0)" != "'"$pid"'" ] && [ -n "$(worker_pid 0)" ]'
 	[ -z "${1:-}" ] || poll_until 10 grep -qE "$1" "$LOG"
 	kill -TERM "$NCLUST_PID"
+	[ -n "${LASTS:-}" ] || end_servers
 	wait_exit 30
 }
 
@@ -113,7 +118,7 @@ goes_on() {
 	start_hung read
 	pid=$(CLUSTER=bad worker_pid 0)
 	server=$(cd "$HUNG" && echo server.*)
-	goes_on
+	LASTS=1 goes_on
 	is_alive "$pid"
 	logged "bad.0: worker $pid is still there after SIGKILL: unkillable, because it waits in the kernel ("
 	logged "bad.0: worker $pid (python3) is still there: it waits in the kernel ("
@@ -126,13 +131,23 @@ goes_on() {
 	goes_on 'bad\.0: process [0-9]+ cannot be looked at in time'
 }
 
-@test "a descriptor to bind that cannot be closed" {
-	start_hung file 'intercept = on'
-	goes_on "bad\.0: .*worker $BAD"
+@test "a descriptor to bind that cannot be closed is not even taken" {
+	start_beside "command = python3 $SCRIPTS/servers/hung.py file $HUNG $PORT" \
+		'ready = notify' 'intercept = on'
+	wait_ready
+	touch "$HUNG/go"
+	poll_until 10 test -e "$HUNG/refused"
+	[ ! -e "$HUNG/asked" ]
+	goes_on
 }
 
 @test "a descriptor with READY=1 that cannot be closed" {
 	start_hung notify 'intercept = off'
+	goes_on "bad\.0: .*worker $BAD"
+}
+
+@test "as many with READY=1 as a message can bring, again and again" {
+	start_hung many 'intercept = off'
 	goes_on "bad\.0: .*worker $BAD"
 }
 
@@ -144,7 +159,7 @@ goes_on() {
 @test "an epoll set that is held for ever, and a restart" {
 	start_hung epoll 'intercept = on'
 	ask restart it/bad
-	goes_on "bad\.0: .*worker $BAD"
+	LASTS=1 goes_on "bad\.0: .*worker $BAD"
 }
 
 @test "a listener that is held for ever, a restart, a reload and a new worker" {

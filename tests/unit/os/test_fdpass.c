@@ -272,6 +272,164 @@ START_TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 }
 END_TEST
 
+/* ---- from others ---- */
+
+static struct fdpass_message apart;
+static char text[64];
+
+static int receive_apart(void)
+{
+	(void)memset(text, 0, sizeof(text));
+	return fdpass_receive_apart(
+		pair[1], text, sizeof(text), FDPASS_NOTHING, &apart);
+}
+
+static ssize_t read_apart(enum fdpass_take take)
+{
+	(void)memset(text, 0, sizeof(text));
+	return fdpass_read_apart(pair[1], text, sizeof(text), take, &apart);
+}
+
+START_TEST(what_brings_nothing_comes_as_ever)
+{
+	make_pair(SOCK_DGRAM);
+	ck_assert_int_eq(receive_apart(), 0);
+	ck_assert_int_eq(fdpass_send(pair[0], "one", 3, NULL, 0), 0);
+	ck_assert_int_eq(fdpass_send(pair[0], "", 0, NULL, 0), 0);
+	ck_assert_int_eq(fdpass_send(pair[0], "two", 3, NULL, 0), 0);
+	ck_assert_int_eq(receive_apart(), 1);
+	ck_assert_str_eq(text, "one");
+	ck_assert_int_eq(apart.len, 3);
+	ck_assert(apart.has_cred && !apart.lost && !apart.cut);
+	ck_assert_int_eq(apart.cred.pid, getpid());
+	ck_assert_int_eq(receive_apart(), 1);
+	ck_assert_int_eq(apart.len, 0);
+	ck_assert_int_eq(receive_apart(), 1);
+	ck_assert_str_eq(text, "two");
+	ck_assert_int_eq(receive_apart(), 0);
+}
+END_TEST
+
+START_TEST(what_is_not_wanted_never_gets_here_and_is_closed)
+{
+	char byte;
+	int ends[2];
+
+	make_pair(SOCK_DGRAM);
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	ck_assert_int_eq(fdpass_send(pair[0], "BARRIER=1", 9, &ends[1], 1), 0);
+	ck_assert_int_eq(fdpass_send(pair[0], "next", 4, NULL, 0), 0);
+	ck_assert_int_eq(close(ends[1]), 0);
+	ck_assert_int_eq(read(ends[0], &byte, 1), -1); /* it is on its way */
+	unsigned before = os_open_count();
+	ck_assert_int_eq(receive_apart(), 1);
+	ck_assert_str_eq(text, "BARRIER=1");
+	ck_assert(apart.has_cred && apart.lost);
+	ck_assert_int_eq(apart.cred.pid, getpid());
+	ck_assert_uint_eq(apart.fd_count, 0);
+	ck_assert_int_eq(apart.stuck, 0);
+	ck_assert_int_eq(read(ends[0], &byte, 1), 0); /* EOF */
+	send_many(FDPASS_MOST);
+	ck_assert_int_eq(receive_apart(), 1);
+	ck_assert_str_eq(text, "next");
+	ck_assert(!apart.lost);
+	ck_assert_int_eq(receive_apart(), 1);
+	ck_assert(apart.lost);
+	ck_assert_uint_eq(os_open_count(), before);
+}
+END_TEST
+
+START_TEST(what_may_not_be_received_stays)
+{
+	int fds[2] = {os_null(), os_null()};
+
+	make_pair(SOCK_STREAM);
+	ck_assert_int_eq(fdpass_send(pair[0], "x", 1, fds, 2), 0);
+	unsigned before = os_open_count();
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(read_apart(FDPASS_LEAVE), -1);
+		ck_assert_int_eq(errno, EBUSY);
+		ck_assert(apart.lost);
+	}
+	ck_assert_int_eq(read_apart(FDPASS_NOTHING), 1);
+	ck_assert_uint_eq(os_open_count(), before);
+}
+END_TEST
+
+/* Is the next one a socket that was taken? */
+static bool takes(const int *fds, size_t count)
+{
+	unsigned before = os_open_count();
+	bool took;
+
+	ck_assert_int_eq(fdpass_send(pair[0], "bb", 2, fds, count), 0);
+	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 2);
+	ck_assert_str_eq(text, "bb");
+	took = apart.fd_count == 1;
+	ck_assert_uint_eq(os_open_count(), before + took);
+	ck_assert_int_eq(apart.lost, !took);
+	if (took)
+		ck_assert_int_ne(fcntl(apart.fds[0], F_GETFD) & FD_CLOEXEC, 0);
+	fdpass_drop(&apart);
+	return took;
+}
+
+START_TEST(one_socket_is_taken_if_it_is_wanted)
+{
+	int null = os_null();
+	int fds[2];
+
+	make_pair(SOCK_STREAM);
+	fds[0] = fds[1] = pair[0];
+	ck_assert(takes(fds, 1));
+	ck_assert(!takes(&null, 1));
+	ck_assert(!takes(fds, 2));
+	fds[1] = null;
+	ck_assert(!takes(fds, 2));
+	ck_assert(takes(fds, 1));
+	/* with what came before it */
+	ck_assert_int_eq(fdpass_send(pair[0], "aaaa", 4, NULL, 0), 0);
+	ck_assert_int_eq(fdpass_send(pair[0], "b", 1, fds, 1), 0);
+	ck_assert_int_eq(fdpass_send(pair[0], "c", 1, &null, 1), 0);
+	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 5);
+	ck_assert_str_eq(text, "aaaab");
+	ck_assert_uint_eq(apart.fd_count, 1);
+	fdpass_drop(&apart);
+	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 1);
+	ck_assert(apart.lost);
+	(void)shutdown(pair[0], SHUT_RDWR);
+	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 0);
+}
+END_TEST
+
+START_TEST(a_socket_without_a_number_is_lost)
+{
+	struct rlimit limit;
+	struct rlimit before;
+
+	make_pair(SOCK_STREAM);
+	ck_assert_int_eq(fdpass_send(pair[0], "x", 1, pair, 1), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	limit.rlim_cur = (rlim_t)pair[1] + 1; /* which is the last */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 1);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert(apart.lost);
+	ck_assert_uint_eq(apart.fd_count, 0);
+}
+END_TEST
+
+/* Its limit of descriptors is its own, and a child has a copy of our memory. */
+static void add_what_valgrind_cannot(TCase *tc)
+{
+	tcase_add_test(tc, what_finds_no_number_is_said_to_be_lost);
+	tcase_add_test(tc, what_is_not_wanted_never_gets_here_and_is_closed);
+	tcase_add_test(tc, what_may_not_be_received_stays);
+	tcase_add_test(tc, one_socket_is_taken_if_it_is_wanted);
+	tcase_add_test(tc, a_socket_without_a_number_is_lost);
+}
+
 int main(void)
 {
 	TCase *tc = tcase_create("fdpass");
@@ -283,8 +441,9 @@ int main(void)
 	tcase_add_test(tc, who_is_not_told_is_nobody);
 	tcase_add_test(
 		tc, all_descriptors_that_a_message_can_bring_are_received);
-	if (!os_is_valgrind()) /* whose limit of descriptors is its own */
-		tcase_add_test(tc, what_finds_no_number_is_said_to_be_lost);
+	tcase_add_test(tc, what_brings_nothing_comes_as_ever);
+	if (!os_is_valgrind())
+		add_what_valgrind_cannot(tc);
 	tcase_add_test(tc, a_closed_peer_and_an_empty_message);
 	tcase_add_test(tc, a_full_queue_does_not_block);
 	tcase_add_test(tc, a_datagram_reaches_a_path_and_an_abstract_name);

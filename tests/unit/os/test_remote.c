@@ -156,16 +156,20 @@ static bool could_not(const char *what)
 
 /* ---- its descriptors ---- */
 
-static void make_eventfd(void)
+static void make_pipe(void)
 {
-	shared->fd = eventfd(41, EFD_NONBLOCK);
-	if (dup2(shared->fd, 77) != 77)
+	const uint64_t value = 41;
+	int ends[2];
+
+	if (pipe2(ends, O_NONBLOCK) == -1 ||
+		write(ends[1], &value, sizeof(value)) != sizeof(value) ||
+		dup2(ends[0], 77) != 77)
 		give_up();
-	(void)close(shared->fd);
+	(void)close(ends[0]);
 	shared->fd = 77;
 }
 
-static void expect_eventfd(int fd)
+static void expect_pipe(int fd)
 {
 	uint64_t value = 0;
 
@@ -182,8 +186,8 @@ START_TEST(a_descriptor_of_another_process_can_be_had)
 
 	if (!look_by((enum way)_i))
 		return;
-	start(make_eventfd);
-	expect_eventfd(remote_fd(&r, shared->fd));
+	start(make_pipe);
+	expect_pipe(remote_fd(&r, shared->fd));
 	ck_assert_uint_eq(os_open_count(), before);
 	finish();
 }
@@ -195,7 +199,7 @@ START_TEST(what_is_not_open_there_is_told)
 
 	if (!look_by((enum way)_i))
 		return;
-	start(make_eventfd);
+	start(make_pipe);
 	ck_assert_int_eq(remote_fd(&r, 78), -1);
 	ck_assert_int_eq(errno, EBADF);
 	ck_assert_int_eq(remote_fd(&r, -1), -1);
@@ -204,6 +208,31 @@ START_TEST(what_is_not_open_there_is_told)
 	ck_assert_int_eq(remote_fd(&r, 0), -1); /* it has gone */
 	ck_assert_int_eq(errno, ESRCH);
 	ck_assert_uint_eq(os_open_count(), before);
+}
+END_TEST
+
+static void make_file(void)
+{
+	shared->fd = open("/dev/null", O_RDONLY);
+	if (shared->fd == -1)
+		give_up();
+}
+
+START_TEST(a_file_of_another_user_is_not_taken)
+{
+	unsigned before = os_open_count();
+	int fd;
+
+	if (!look_by((enum way)_i))
+		return;
+	start(make_file);
+	fd = remote_fd(&r, shared->fd);
+	ck_assert_int_eq(fd != -1, way == OURSELVES);
+	if (fd == -1)
+		ck_assert_int_eq(errno, EBADF);
+	fd_close(&fd);
+	ck_assert_uint_eq(os_open_count(), before);
+	finish();
 }
 END_TEST
 
@@ -221,12 +250,12 @@ static void *make_in_thread(void *unused)
 {
 	(void)unused;
 	shared->tid = (pid_t)syscall(SYS_gettid);
-	make_eventfd();
+	make_pipe();
 	show();
 	_exit(0);
 }
 
-static void thread_makes_eventfd(void)
+static void thread_makes_pipe(void)
 {
 	run_thread(make_in_thread);
 }
@@ -237,9 +266,9 @@ START_TEST(a_thread_that_is_not_the_main_one_will_do)
 
 	if (!look_by((enum way)_i))
 		return;
-	start(thread_makes_eventfd);
+	start(thread_makes_pipe);
 	ck_assert_int_ne(shared->tid, other);
-	expect_eventfd(remote_fd(&r, shared->fd));
+	expect_pipe(remote_fd(&r, shared->fd));
 	ck_assert_int_eq(remote_fd(&r, 78), -1);
 	ck_assert_int_eq(errno, EBADF);
 	ck_assert_uint_eq(os_open_count(), before);
@@ -279,7 +308,7 @@ START_TEST(a_thread_may_have_descriptors_of_its_own)
 	start(thread_has_its_own_table);
 	if (could_not("descriptors for a thread"))
 		return;
-	expect_eventfd(remote_fd(&r, shared->fd));
+	expect_pipe(remote_fd(&r, shared->fd));
 	r.tid = other; /* whose main thread has it not */
 	ck_assert_int_eq(remote_fd(&r, shared->fd), -1);
 	ck_assert_int_eq(errno, EBADF);
@@ -318,7 +347,7 @@ START_TEST(a_thread_that_is_left_alone_will_do)
 	if (!has_thread_pidfd() || !look_by((enum way)_i))
 		return;
 	start(main_thread_ends);
-	expect_eventfd(remote_fd(&r, shared->fd));
+	expect_pipe(remote_fd(&r, shared->fd));
 	ck_assert_int_eq(
 		remote_fd_flags(&r, shared->fd) & O_NONBLOCK, O_NONBLOCK);
 	finish();
@@ -986,6 +1015,7 @@ static void add_looks(TCase *tc)
 {
 	const struct looks all[] = {
 		{a_descriptor_of_another_process_can_be_had, false},
+		{a_file_of_another_user_is_not_taken, false},
 		{what_is_not_open_there_is_told, false},
 		{a_thread_that_is_not_the_main_one_will_do, false},
 		{a_thread_may_have_descriptors_of_its_own, false},
