@@ -8,6 +8,7 @@
 #include "os/socket/socket.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/inet_diag.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
@@ -126,12 +127,13 @@ static bool gather(void *context, int number, const char *target)
 	struct connection *c;
 	int fd;
 
-	all->descriptors++;
-	if (inode == 0 || g->full || g->error != 0)
-		return false;
+	if (inode == 0) {
+		all->too_many |= ++all->others > CONNECTIONS_OTHERS;
+		return all->too_many;
+	}
 	if (all->count == all->room) {
 		g->full = true;
-		return false;
+		return true;
 	}
 	c = &all->list[all->count];
 	*c = (struct connection){.inode = inode, .pid = g->pid, .fd = number};
@@ -143,7 +145,7 @@ static bool gather(void *context, int number, const char *target)
 			all->count++;    /* to be asked for otherwise */
 		else if (errno != EBADF) /* else it has just been closed */
 			g->error = errno;
-		return false;
+		return g->error != 0;
 	}
 	g->remote->held[1] = fd + 1;
 	if (look_at(fd, c))
@@ -233,15 +235,12 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 	struct gathering g = {
 		.all = all, .remote = r, .pid = r->tid, .pidfd = pidfd};
 	const size_t count = all->count;
-	const unsigned descriptors = all->descriptors;
-	unsigned left = descriptors < CONNECTIONS_DESCRIPTORS
-		? CONNECTIONS_DESCRIPTORS - descriptors
-		: 0;
+	const unsigned others = all->others;
 
 	if (all->room == 0 && make_room(all) == -1)
 		return -1;
 	for (;;) {
-		if (remote_each_fd(r, left, gather, &g) == -1)
+		if (remote_each_fd(r, UINT_MAX, gather, &g) == -1)
 			return -1;
 		if (!g.full)
 			break;
@@ -251,9 +250,8 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 		}
 		g.full = false;
 		all->count = count;
-		all->descriptors = descriptors;
+		all->others = others;
 	}
-	all->too_many |= all->descriptors - descriptors >= left;
 	if (g.error == ESRCH) {
 		errno = ESRCH;
 		return -1;

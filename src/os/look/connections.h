@@ -54,17 +54,17 @@ struct connection {
 
 /* More than that many of one worker are not looked at. */
 #define CONNECTIONS_MOST 16384
-/* Nor are more descriptors, whatever they are of: that many take 0.1 s. */
-#define CONNECTIONS_DESCRIPTORS 32768
+/* Nor are more descriptors of other kinds, which take 5 us each. */
+#define CONNECTIONS_OTHERS 8192
 
 /* The owner zeroes it; the list is heap. */
 struct connections {
 	struct connection *list;
 	size_t count;
 	size_t room;
-	unsigned descriptors; /* that were seen, of any kind */
-	bool too_many;        /* there are more */
-	bool refused;         /* they are there, and cannot be looked at */
+	unsigned others; /* descriptors that are no sockets */
+	bool too_many;   /* there are more */
+	bool refused;    /* they are there, and cannot be looked at */
 };
 void connections_free(struct connections *all);
 

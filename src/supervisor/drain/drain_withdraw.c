@@ -80,8 +80,8 @@ static bool is_door(const void *child, uint64_t inode)
 static int read_doors(
 	struct drain *d, struct drain_process *p, struct remote_table *has)
 {
-	return remote_read_table(
-		&p->remote, CONNECTIONS_DESCRIPTORS, is_door, d->child, has);
+	return remote_read_table(&p->remote,
+		CONNECTIONS_MOST + CONNECTIONS_OTHERS, is_door, d->child, has);
 }
 
 static void withdraw_from(struct child *child, struct drain_process *p,

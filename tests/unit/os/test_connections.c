@@ -399,11 +399,11 @@ START_TEST(looks_are_bounded)
 		all = (struct connections){
 			.list = all.list,
 			.room = all.room,
-			.descriptors = CONNECTIONS_DESCRIPTORS - left,
+			.others = CONNECTIONS_OTHERS - left,
 		};
 		ck_assert_int_eq(connections_add(&all, &r, pidfd), 0);
 		ck_assert(all.too_many);
-		ck_assert_uint_eq(all.descriptors, CONNECTIONS_DESCRIPTORS);
+		ck_assert_uint_eq(all.others, CONNECTIONS_OTHERS + 1);
 	}
 }
 END_TEST
