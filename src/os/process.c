@@ -138,12 +138,14 @@ int process_look_here(pid_t pid, struct process_facts *facts)
  * exec (exec_update_lock of the kernel), and that may be for ever: exec closes
  * descriptors, and a file server does not answer.  `status` does not wait.
  */
-static bool may_wait(pid_t pid)
+static bool may_wait(pid_t pid, uid_t *uid)
 {
-	uint64_t uid;
+	uint64_t its;
 
-	return vfork_calls() && process_status(pid, "Uid:", 10, &uid) == 0 &&
-		uid != getuid();
+	if (!vfork_calls() || process_status(pid, "Uid:", 10, &its) == -1)
+		return false;
+	*uid = (uid_t)its;
+	return *uid != getuid();
 }
 
 struct looking {
@@ -161,11 +163,12 @@ static int look_aside(void *argument)
 int process_look(pid_t pid, struct process_facts *facts)
 {
 	struct looking l = {.pid = pid};
+	uid_t uid;
 	int got;
 
-	if (!may_wait(pid))
+	if (!may_wait(pid, &uid))
 		return process_look_here(pid, facts);
-	got = vfork_call(look_aside, &l);
+	got = vfork_call_by(uid, look_aside, &l);
 	*facts = l.facts;
 	return got;
 }
@@ -344,9 +347,10 @@ static int read_share(void *argument)
 uint64_t process_memory_share(pid_t pid)
 {
 	struct sharing s = {.pid = pid};
+	uid_t uid;
 
-	if (may_wait(pid))
-		(void)vfork_call(read_share, &s);
+	if (may_wait(pid, &uid))
+		(void)vfork_call_by(uid, read_share, &s);
 	else
 		(void)read_share(&s);
 	return s.share;

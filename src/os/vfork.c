@@ -31,15 +31,18 @@ enum { STACK_SIZE = 64 * 1024 };
 
 /* From SIGKILL until we believe that it will not end soon.  Long before that it
  * has left its own code. */
-#define GRACE (5 * MSEC)
+#define GRACE (1 * MSEC)
 /* More than this for one that wants to run and gets no CPU. */
 #define BUSY (5 * SECOND)
 /* So many stuck ones are enough. */
 #define STUCK_MOST 128
-/* The patience with one call; and with the next ones, after that was too long. */
+/* The patience with one call, and with the next ones after that was too long.  When
+ * so much was spent on one user, there is none until the time is over. */
 #define CALL_PATIENCE (100 * MSEC)
-#define CALL_PATIENCE_AGAIN (5 * MSEC)
+#define CALL_PATIENCE_AGAIN (2 * MSEC)
+#define CALL_SPENT_MOST (150 * MSEC)
 #define CALL_AGAIN (10 * SECOND)
+#define LATE_USERS 16 /* the last ones are known */
 
 /*
  * A stack, above a guard page; what we know of it is at its upper end.  They are
@@ -54,12 +57,19 @@ struct vfork_stack {
 	uint32_t runs; /* the kernel clears it at exec and exit, and wakes us */
 };
 
+/* A user for whom a child was too late. */
+struct late_user {
+	uid_t uid;
+	nsec_t since; /* 0: none */
+	nsec_t spent; /* on such children, since then */
+};
+
 /* Facts about the process, as its children are. */
 static struct {
 	struct vfork_stack *stacks;
-	nsec_t waited;  /* for children, in all */
-	nsec_t slept;   /* a part of that: vfork_slept() */
-	nsec_t late_at; /* when a vfork_call() took too long the last time */
+	nsec_t waited; /* for children, in all */
+	nsec_t slept;  /* a part of that: vfork_slept() */
+	struct late_user late[LATE_USERS];
 	bool asked;
 	bool shared; /* a child has our memory: valgrind forks instead */
 	int held;    /* vfork_hold() */
@@ -287,6 +297,45 @@ nsec_t vfork_slept(void)
 	return known.slept;
 }
 
+/* ---- patience ---- */
+
+/* The user's entry; else the one to be used for it. */
+static struct late_user *late_user(uid_t uid)
+{
+	struct late_user *found = &known.late[0];
+
+	for (size_t i = 0; i < LATE_USERS; i++) {
+		if (known.late[i].since != 0 && known.late[i].uid == uid)
+			return &known.late[i];
+		if (known.late[i].since < found->since)
+			found = &known.late[i];
+	}
+	return found;
+}
+
+nsec_t vfork_patience(uid_t uid)
+{
+	const struct late_user *u = late_user(uid);
+
+	if (u->since == 0 || u->uid != uid ||
+		clock_now() - u->since >= CALL_AGAIN)
+		return CALL_PATIENCE;
+	/* whoever it was, there are also others among them */
+	if (u->spent >= CALL_SPENT_MOST && uid != VFORK_SOMEBODY)
+		return 0;
+	return CALL_PATIENCE_AGAIN;
+}
+
+void vfork_was_late(uid_t uid, nsec_t waited)
+{
+	struct late_user *u = late_user(uid);
+	nsec_t now = clock_now();
+
+	if (u->since == 0 || u->uid != uid || now - u->since >= CALL_AGAIN)
+		*u = (struct late_user){.uid = uid, .since = now};
+	u->spent += waited;
+}
+
 /* ---- deeds ---- */
 
 struct run {
@@ -427,29 +476,37 @@ bool vfork_calls(void)
 	return !known.calls && privilege_has(CAP_SETUID) && vfork_is_shared();
 }
 
-int vfork_call(int (*deed)(void *argument), void *argument)
+int vfork_call_by(uid_t uid, int (*deed)(void *argument), void *argument)
 {
 	struct call call = {.deed = deed, .argument = argument};
-	bool again =
-		known.late_at != 0 && clock_now() - known.late_at < CALL_AGAIN;
+	nsec_t patience = vfork_patience(uid);
+	nsec_t begun;
 	int done;
 
 	if (!vfork_calls())
 		return deed(argument);
+	errno = ETIMEDOUT;
+	if (patience == 0)
+		return -1;
+	begun = clock_now();
 	known.calls = true;
 	known.held = -1;
-	done = vfork_run(
-		make_call, &call, again ? CALL_PATIENCE_AGAIN : CALL_PATIENCE);
+	done = vfork_run(make_call, &call, patience);
 	known.calls = false;
 	if (done == -1 && errno == ETIMEDOUT) {
-		known.late_at = clock_now();
 		if (known.held != -1) /* nobody else closes it any more */
 			(void)vfork_run(
 				close_held, &known.held, CALL_PATIENCE_AGAIN);
+		vfork_was_late(uid, clock_now() - begun);
 		errno = ETIMEDOUT;
 	}
 	if (done == -1)
 		return -1;
 	errno = call.error;
 	return call.got;
+}
+
+int vfork_call(int (*deed)(void *argument), void *argument)
+{
+	return vfork_call_by(VFORK_SOMEBODY, deed, argument);
 }

@@ -93,13 +93,24 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 
 /* Make a call that another process can make wait, since it has the same socket
  * and so the lock of it: in such a child if somebody may have fewer rights than
- * we, for at most 0.1 s.  What `deed` returns, with its errno; or -1 and errno
+ * we, for as long as vfork_patience() says.  What `deed` returns, with its errno; or -1 and errno
  * (ETIMEDOUT). */
 int vfork_call(int (*deed)(void *argument), void *argument);
+/* The same if it is known whose process may make it wait. */
+int vfork_call_by(uid_t uid, int (*deed)(void *argument), void *argument);
 bool vfork_calls(void); /* does it use one? */
 /* In such a call: this descriptor is to be closed if the child is given up; -1:
  * none is. */
 void vfork_hold(int fd);
+
+/*
+ * How long to wait for a child that some process of a user may keep waiting: 0.1 s.
+ * After it was too late once, 2 ms for 10 s; and when 0.15 s were spent so, 0: no
+ * look is tried any more.  Users pay for each other's processes only.
+ */
+#define VFORK_SOMEBODY ((uid_t)-1) /* it is not known whose: never 0 */
+nsec_t vfork_patience(uid_t uid);
+void vfork_was_late(uid_t uid, nsec_t waited);
 
 /* All time that we have waited in vfork_run() and its like for a deed that slept.
  * What one waits for that only wants to run is the time of other processes. */

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
@@ -29,9 +30,8 @@
 #define PIDFD_THREAD O_EXCL /* linux/pidfd.h, 6.9 */
 #endif
 
-/* Looks take microseconds; their owner may stop the child that looks. */
-#define LOOK_PATIENCE (100 * MSEC)
-#define EPOLL_PATIENCE (200 * MSEC)
+/* Closing what a deed that was given up has had. */
+#define CLOSE_PATIENCE (5 * MSEC)
 
 /*
  * Everything here that may run in a child on our memory (a deed) takes no lock
@@ -60,8 +60,9 @@ void remote_of(struct remote *r, pid_t tid)
 		process_status(tid, "Uid:", 10, &uid) == -1)
 		return;
 	if (privilege_has(CAP_SYS_PTRACE)) {
-		r->patience = LOOK_PATIENCE;
-		r->others = uid != getuid();
+		r->uid = (uid_t)uid;
+		r->aside = true;
+		r->others = r->uid != getuid();
 		return;
 	}
 	if (!privilege_has(CAP_SETGID) ||
@@ -101,36 +102,46 @@ static void close_held(void *argument)
 }
 
 /* The child was killed: nobody closes any more what it had. */
-static void note_late(struct remote *r)
+static void note_late(struct remote *r, nsec_t begun)
 {
 	r->late = true;
 	r->inside = false;
 	if (!r->as_user)
-		(void)vfork_run(close_held, r, LOOK_PATIENCE);
+		(void)vfork_run(close_held, r, CLOSE_PATIENCE);
+	vfork_was_late(r->uid, clock_now() - begun);
 	errno = ETIMEDOUT;
 }
 
-/* `patience` 0: without a child, unless that takes the ids of the process. */
+enum place {
+	HERE,  /* as the process's user, where that is needed */
+	ASIDE, /* in a child */
+	APART, /* in one with a copy of our descriptors */
+};
+
 static int look(
-	struct remote *r, remote_deed *deed, void *argument, nsec_t patience)
+	struct remote *r, remote_deed *deed, void *argument, enum place place)
 {
 	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
 	struct run run = {.remote = r, .deed = deed, .argument = argument};
+	nsec_t patience = vfork_patience(r->uid);
+	nsec_t begun = clock_now();
 	int done = 0;
 
 	if (r->inside)
 		return deed(argument);
 	errno = ETIMEDOUT;
-	if (r->late)
+	if (r->late || (patience == 0 && (r->as_user || place != HERE)))
 		return -1;
-	if (r->as_user)
-		done = vfork_run_as(run_it, &run, LOOK_PATIENCE, &user);
-	else if (patience > 0)
+	if (place == APART)
+		done = vfork_run_apart(run_it, &run, patience);
+	else if (r->as_user)
+		done = vfork_run_as(run_it, &run, patience, &user);
+	else if (place == ASIDE)
 		done = vfork_run(run_it, &run, patience);
 	else
 		run_it(&run);
 	if (done == -1 && errno == ETIMEDOUT)
-		note_late(r);
+		note_late(r, begun);
 	if (done == -1)
 		return -1;
 	errno = run.error;
@@ -139,7 +150,7 @@ static int look(
 
 int remote_run(struct remote *r, remote_deed *deed, void *argument)
 {
-	return look(r, deed, argument, r->others ? r->patience : 0);
+	return look(r, deed, argument, r->others ? ASIDE : HERE);
 }
 
 /* ---- its descriptors ---- */
@@ -632,21 +643,11 @@ static int change_item(void *argument)
 
 static int change(struct remote *r, struct change c)
 {
-	struct run run = {.remote = r, .deed = change_item, .argument = &c};
-	int done;
-
-	errno = r->late ? ETIMEDOUT : EBADF;
-	if (r->late || c.item.fd < 0)
+	errno = EBADF;
+	if (c.item.fd < 0)
 		return -1;
 	c.parent = r->others ? getpid() : 0;
-	done = c.parent != 0 ? vfork_run(run_it, &run, EPOLL_PATIENCE)
-			     : vfork_run_apart(run_it, &run, EPOLL_PATIENCE);
-	r->late = done == -1 && errno == ETIMEDOUT;
-	r->inside = false;
-	if (done == -1)
-		return -1;
-	errno = run.error;
-	return run.got;
+	return look(r, change_item, &c, r->others ? ASIDE : APART);
 }
 
 int remote_epoll_add(struct remote *r, int epoll, int ours,
@@ -704,7 +705,7 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 		errno = EINVAL;
 		return -1;
 	}
-	return look(r, read_memory, &it, r->patience);
+	return look(r, read_memory, &it, r->aside ? ASIDE : HERE);
 }
 
 /* ---- what it does, and may ---- */

@@ -24,13 +24,13 @@ struct remote {
 	/* CAP_SYS_PTRACE is missing, but we may take any ids: each look is by a
 	 * short-lived child with those of the process. */
 	bool as_user;
-	uid_t uid;
+	uid_t uid; /* its own, if a child looks */
 	gid_t gid;
 	/* A process can make reading its memory wait for ever (userfaultfd(2), a
-	 * file of FUSE): so a short-lived child reads, and is given up after this
-	 * time (vfork.h).  0: we read ourselves, without a limit, as Yama would
-	 * not let a child of ours look. */
-	nsec_t patience;
+	 * file of FUSE): so a short-lived child reads, and is given up
+	 * (vfork_patience()).  False: we read ourselves, without a limit, as Yama
+	 * would not let a child of ours look. */
+	bool aside;
 	/* It has another uid, and may want to harm us: by the locks of its sockets
 	 * and epoll sets it can make any look wait.  So a child makes them all. */
 	bool others;

@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -132,7 +133,7 @@ static void start(void (*make)(void))
 	remote_of(&r, shared->tid);
 	ck_assert_int_eq(r.tid, shared->tid);
 	ck_assert_int_eq(r.as_user, way == AS_USER);
-	ck_assert_int_eq(r.patience > 0, way == PATIENTLY);
+	ck_assert_int_eq(r.aside, way == PATIENTLY);
 }
 
 static void finish(void)
@@ -389,7 +390,7 @@ static int take_memory(pid_t us)
 
 static int take_memory_patiently(pid_t us)
 {
-	struct remote it = {.tid = us, .patience = SECOND};
+	struct remote it = {.tid = us, .aside = true};
 	char byte;
 
 	return remote_read(&it, (uintptr_t)&other, &byte, 1);
@@ -795,16 +796,28 @@ START_TEST(memory_that_is_to_be_waited_for_is_given_up)
 	start(make_page_to_wait_for);
 	if (could_not("userfaultfd"))
 		return;
-	r.patience = 50 * MSEC;
-	for (int i = 0; i < 3; i++) {
+	r.aside = true;
+	r.uid = USER;
+	ck_assert_int_eq(vfork_patience(USER), 100 * MSEC);
+	/* less and less is waited for that user, and then not at all */
+	for (int i = 0; vfork_patience(USER) > 0; i++) {
+		ck_assert_int_lt(i, 150);
+		ck_assert_int_eq(
+			vfork_patience(USER), i == 0 ? 100 * MSEC : 2 * MSEC);
 		r.late = false;
 		ck_assert_int_eq(remote_read(&r, shared->at, got, 4), -1);
 		ck_assert_int_eq(errno, ETIMEDOUT);
 		ck_assert(r.late);
+		/* once is enough: no other look is tried by this one */
+		ck_assert_int_eq(
+			remote_read(&r, (uintptr_t)&begin, got, 4), -1);
+		ck_assert_int_eq(errno, ETIMEDOUT);
 	}
-	/* once is enough: no other look is tried */
-	ck_assert_int_eq(remote_read(&r, (uintptr_t)&begin, got, 4), -1);
+	r.late = false;
+	ck_assert_int_eq(remote_read(&r, (uintptr_t)text, got, 4), -1);
 	ck_assert_int_eq(errno, ETIMEDOUT);
+	ck_assert(!r.late);
+	ck_assert_int_eq(vfork_patience(USER + 1), 100 * MSEC);
 	took = clock_now() - begin;
 	ck_assert_int_ge(took, 150 * MSEC);
 	ck_assert_int_lt(took, 30 * SECOND);
@@ -812,7 +825,7 @@ START_TEST(memory_that_is_to_be_waited_for_is_given_up)
 	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | (int)__WCLONE), -1);
 	ck_assert_int_eq(errno, ECHILD);
 	ck_assert_uint_eq(os_open_count(), before);
-	r.late = false;
+	r.uid = USER + 1;
 	ck_assert_int_eq(remote_read(&r, (uintptr_t)text, got, 4), 0);
 	ck_assert_mem_eq(got, "what", 4);
 	finish();
@@ -866,7 +879,7 @@ START_TEST(our_rights_decide_how_it_is_looked_at)
 	start(become_a_user);
 	remote_of(&r, other);
 	ck_assert(!r.as_user);
-	ck_assert_int_gt(r.patience, 0);
+	ck_assert(r.aside);
 	ck_assert(look_by(AS_USER));
 	remote_of(&r, other);
 	ck_assert(r.as_user);
@@ -879,7 +892,7 @@ START_TEST(our_rights_decide_how_it_is_looked_at)
 	ck_assert_uint_eq(remote_inode(&r, 0), 0);
 	remote_of(&r, getpid()); /* we are who it is */
 	ck_assert(!r.as_user);
-	ck_assert_int_eq(r.patience, 0);
+	ck_assert(!r.aside);
 	finish();
 	remote_of(&r, other); /* it has gone */
 	ck_assert(!r.as_user);
@@ -892,7 +905,7 @@ static void remote_of_nobody(void)
 
 	become(USER);
 	remote_of(&r, us);
-	if (r.as_user || r.patience != 0 || r.tid != us)
+	if (r.as_user || r.aside || r.tid != us)
 		_exit(20);
 }
 
