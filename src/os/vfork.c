@@ -258,9 +258,33 @@ static bool await(const struct vfork *child, nsec_t patience)
 	return has_left(child->stack);
 }
 
+/* Has it called exec?  Before that its memory is ours, with our command line. */
+static bool has_execed(pid_t pid)
+{
+	char ours[256];
+	char its[256];
+	ssize_t size = process_read(getpid(), "cmdline", ours, sizeof(ours));
+	ssize_t len = process_read(pid, "cmdline", its, sizeof(its));
+
+	return size > 0 && len > 0 &&
+		(len != size || memcmp(ours, its, (size_t)size) != 0);
+}
+
+/* gVisor's kernel does not tell that a child has called exec
+ * (pkg/sentry/kernel/task_exec.go): there we wait as after vfork(2), from the first
+ * such child on. */
+static bool has_left_untold(const struct vfork *child)
+{
+	if (!known.shared || !has_execed(child->pid))
+		return false;
+	known.shared = false;
+	child->stack->runs = 0;
+	return true;
+}
+
 bool vfork_wait(struct vfork *child, nsec_t patience)
 {
-	bool left = await(child, patience);
+	bool left = await(child, patience) || has_left_untold(child);
 
 	(void)sigprocmask(SIG_SETMASK, &child->before, NULL);
 	return left;

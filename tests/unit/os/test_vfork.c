@@ -413,6 +413,42 @@ static void work_a_moment(void *argument)
 		++*n;
 }
 
+/* The kernel clears that word at exec, and not the one that is looked at. */
+static int start_untold(void *elsewhere)
+{
+	static char *const words[] = {"sleep", "1000", NULL};
+
+	(void)syscall(SYS_set_tid_address, elsewhere);
+	(void)execv("/bin/sleep", words);
+	return 127;
+}
+
+START_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
+{
+	int elsewhere = 1;
+	struct vfork child;
+	struct deed deed = {.got = 0};
+
+	ck_assert(vfork_is_shared());
+	ck_assert_int_eq(
+		vfork_begin(&child, start_untold, &elsewhere, SIGCHLD, NULL),
+		0);
+	ck_assert(vfork_wait(&child, PATIENCE));
+	ck_assert(!vfork_is_shared()); /* from now on as after vfork(2) */
+	ck_assert_int_eq(kill(child.pid, SIGKILL), 0); /* it lives */
+	ck_assert_int_eq(waitpid(child.pid, NULL, 0), child.pid);
+	ck_assert_int_eq(
+		vfork_begin(&child, start_untold, &elsewhere, SIGCHLD, NULL),
+		0);
+	ck_assert(vfork_wait(&child, PATIENCE));
+	ck_assert_int_eq(kill(child.pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(child.pid, NULL, 0), child.pid);
+	ck_assert_int_eq(vfork_run(note_all, &deed, LONG), 0);
+	ck_assert_int_eq(deed.got, 1);
+	ck_assert_uint_eq(vfork_stuck(), 0);
+}
+END_TEST
+
 START_TEST(only_sleep_is_counted)
 {
 	unsigned n = 0;
@@ -446,6 +482,7 @@ static void add_deeds(TCase *tc)
 	tcase_add_loop_test(tc, children_of_ours_are_left_alone, 0, all);
 	tcase_add_loop_test(tc, where_no_process_can_be_had_it_is_told, 0, all);
 	tcase_add_loop_test(tc, only_sleep_is_counted, 0, all);
+	tcase_add_test(tc, a_kernel_that_does_not_tell_of_an_exec_will_do);
 	tcase_add_test(tc, a_thousand_deeds_leave_nothing);
 }
 
