@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <sched.h>
 #include <stdint.h>
 #include <string.h>
@@ -124,17 +123,6 @@ struct apart {
 	int error;
 };
 
-/* Leave the table that we share, for one with that descriptor alone. */
-static int leave_table(int fd)
-{
-	if (close_range((unsigned)fd + 1, ~0U, CLOSE_RANGE_UNSHARE) == -1 &&
-		unshare(CLONE_FILES) == -1) /* before Linux 5.9 */
-		return -1;
-	if (fd > 0)
-		(void)close_range(0, (unsigned)fd - 1, 0);
-	return 0;
-}
-
 /* This call never asks who has made the file (sockfd_lookup() of the kernel). */
 static bool is_socket(int fd)
 {
@@ -150,7 +138,7 @@ static int receive_apart(void *argument)
 	struct apart *a = argument;
 	struct fdpass_message *m = a->message;
 
-	if (leave_table(a->fd) == 0) {
+	if (vfork_leave_table(a->fd) == 0) {
 		if (a->take == FDPASS_SOCKET &&
 			receive_here(a->fd, a->data, a->size,
 				a->flags | MSG_PEEK, m) != -1 &&

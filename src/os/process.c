@@ -63,10 +63,8 @@ static ssize_t read_line(pid_t pid, const char *file, char *to, size_t size)
 	scoped_fd fd = open_of(pid, file);
 	ssize_t n = -1;
 
-	vfork_hold(fd);
 	if (fd != -1)
 		n = read(fd, to, size - 1);
-	vfork_hold(-1);
 	to[n > 0 ? n : 0] = '\0';
 	return n;
 }
@@ -168,7 +166,7 @@ int process_look(pid_t pid, struct process_facts *facts)
 
 	if (!may_wait(pid, &uid))
 		return process_look_here(pid, facts);
-	got = vfork_call_by(uid, look_aside, &l);
+	got = vfork_call_alone(uid, look_aside, &l);
 	*facts = l.facts;
 	return got;
 }
@@ -280,7 +278,6 @@ static size_t add_numbers(pid_t pid, const char *file, const char *const *keys,
 	ssize_t got;
 
 	*sum = 0;
-	vfork_hold(fd);
 	while (fd != -1 && (got = read(fd, block, sizeof(block))) > 0)
 		for (ssize_t i = 0; i < got; i++) {
 			const char *value;
@@ -300,7 +297,6 @@ static size_t add_numbers(pid_t pid, const char *file, const char *const *keys,
 				goto all;
 		}
 all:
-	vfork_hold(-1);
 	return found;
 }
 
@@ -350,7 +346,7 @@ uint64_t process_memory_share(pid_t pid)
 	uid_t uid;
 
 	if (may_wait(pid, &uid))
-		(void)vfork_call_by(uid, read_share, &s);
+		(void)vfork_call_alone(uid, read_share, &s);
 	else
 		(void)read_share(&s);
 	return s.share;

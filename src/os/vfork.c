@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -72,7 +73,6 @@ static struct {
 	struct late_user late[LATE_USERS];
 	bool asked;
 	bool shared; /* a child has our memory: valgrind forks instead */
-	int held;    /* vfork_hold() */
 	bool calls; /* we wait for a vfork_call(): its own ones need no child */
 } known;
 
@@ -461,29 +461,33 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	return run(&it, 0, patience);
 }
 
+int vfork_leave_table(int keep)
+{
+	if (close_range((unsigned)(keep + 1), ~0U, CLOSE_RANGE_UNSHARE) == -1 &&
+		unshare(CLONE_FILES) == -1) /* before Linux 5.9 */
+		return -1;
+	if (keep > 0)
+		(void)close_range(0, (unsigned)keep - 1, 0);
+	return 0;
+}
+
 struct call {
 	int (*deed)(void *argument);
 	void *argument;
+	int keep; /* vfork_leave_table(); KEEP_ALL: stay in it */
 	int got;
 	int error;
 };
+#define KEEP_ALL (-2)
 
 static void make_call(void *argument)
 {
 	struct call *call = argument;
 
-	call->got = call->deed(call->argument);
+	call->got = -1;
+	if (call->keep == KEEP_ALL || vfork_leave_table(call->keep) == 0)
+		call->got = call->deed(call->argument);
 	call->error = errno;
-}
-
-void vfork_hold(int fd)
-{
-	known.held = fd;
-}
-
-static void close_held(void *fd)
-{
-	(void)close(*(const int *)fd); /* the number is free at once */
 }
 
 bool vfork_is_shared(void)
@@ -500,37 +504,48 @@ bool vfork_calls(void)
 	return !known.calls && privilege_has(CAP_SETUID) && vfork_is_shared();
 }
 
-int vfork_call_by(uid_t uid, int (*deed)(void *argument), void *argument)
+static int call(uid_t uid, struct call *call)
 {
-	struct call call = {.deed = deed, .argument = argument};
 	nsec_t patience = vfork_patience(uid);
 	nsec_t begun;
 	int done;
 
 	if (!vfork_calls())
-		return deed(argument);
+		return call->deed(call->argument);
 	errno = ETIMEDOUT;
 	if (patience == 0)
 		return -1;
 	begun = clock_now();
 	known.calls = true;
-	known.held = -1;
-	done = vfork_run(make_call, &call, patience);
+	done = vfork_run(make_call, call, patience);
 	known.calls = false;
 	if (done == -1 && errno == ETIMEDOUT) {
-		if (known.held != -1) /* nobody else closes it any more */
-			(void)vfork_run(
-				close_held, &known.held, CALL_PATIENCE_AGAIN);
 		vfork_was_late(uid, clock_now() - begun);
 		errno = ETIMEDOUT;
 	}
 	if (done == -1)
 		return -1;
-	errno = call.error;
-	return call.got;
+	errno = call->error;
+	return call->got;
 }
 
 int vfork_call(int (*deed)(void *argument), void *argument)
 {
-	return vfork_call_by(VFORK_SOMEBODY, deed, argument);
+	struct call it = {deed, argument, KEEP_ALL, -1, 0};
+
+	return call(VFORK_SOMEBODY, &it);
+}
+
+int vfork_call_on(int fd, int (*deed)(void *argument), void *argument)
+{
+	struct call it = {deed, argument, fd, -1, 0};
+
+	return call(VFORK_SOMEBODY, &it);
+}
+
+int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument)
+{
+	struct call it = {deed, argument, -1, -1, 0};
+
+	return call(uid, &it);
 }

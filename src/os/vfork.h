@@ -96,12 +96,15 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
  * we, for as long as vfork_patience() says.  What `deed` returns, with its errno; or -1 and errno
  * (ETIMEDOUT). */
 int vfork_call(int (*deed)(void *argument), void *argument);
-/* The same if it is known whose process may make it wait. */
-int vfork_call_by(uid_t uid, int (*deed)(void *argument), void *argument);
+/* The same with that descriptor alone of ours: a child that hangs would keep the
+ * others, and their ports. */
+int vfork_call_on(int fd, int (*deed)(void *argument), void *argument);
+/* The same with none of them, if a process of that user may make it wait. */
+int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument);
 bool vfork_calls(void); /* does it use one? */
-/* In such a call: this descriptor is to be closed if the child is given up; -1:
- * none is. */
-void vfork_hold(int fd);
+/* In a child that shares our descriptors: leave them, but for one (or -1), before
+ * something that may wait.  -1 and errno. */
+int vfork_leave_table(int keep);
 
 /*
  * How long to wait for a child that some process of a user may keep waiting: 0.1 s.

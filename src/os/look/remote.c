@@ -78,6 +78,7 @@ struct run {
 	struct remote *remote;
 	remote_deed *deed;
 	void *argument;
+	bool alone;
 	int got;
 	int error;
 };
@@ -87,7 +88,8 @@ static void run_it(void *argument)
 	struct run *run = argument;
 
 	run->remote->inside = true;
-	run->got = run->deed(run->argument);
+	if (!run->alone || vfork_leave_table(-1) == 0)
+		run->got = run->deed(run->argument);
 	run->error = errno;
 	run->remote->inside = false;
 }
@@ -114,15 +116,22 @@ static void note_late(struct remote *r, nsec_t begun)
 
 enum place {
 	HERE,  /* as the process's user, where that is needed */
-	ASIDE, /* in a child */
-	APART, /* in one with a copy of our descriptors */
+	ASIDE, /* in a child with our descriptors */
+	ALONE, /* in one without */
+	APART, /* in one with a copy of them */
 };
 
 static int look(
 	struct remote *r, remote_deed *deed, void *argument, enum place place)
 {
 	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
-	struct run run = {.remote = r, .deed = deed, .argument = argument};
+	struct run run = {
+		.remote = r,
+		.deed = deed,
+		.argument = argument,
+		.alone = place == ALONE,
+		.got = -1,
+	};
 	nsec_t patience = vfork_patience(r->uid);
 	nsec_t begun = clock_now();
 	int done = 0;
@@ -136,7 +145,7 @@ static int look(
 		done = vfork_run_apart(run_it, &run, patience);
 	else if (r->as_user)
 		done = vfork_run_as(run_it, &run, patience, &user);
-	else if (place == ASIDE)
+	else if (place != HERE)
 		done = vfork_run(run_it, &run, patience);
 	else
 		run_it(&run);
@@ -352,14 +361,12 @@ static int read_text(void *argument)
 	scoped_fd fd = open_proc(l->r->tid, l->name, 0);
 	ssize_t got = fd;
 
-	l->r->held[0] = fd + 1;
 	while (got != -1 && used < room - 1) {
 		got = read(fd, text + used, room - 1 - used);
 		if (got <= 0)
 			break;
 		used += (size_t)got;
 	}
-	l->r->held[0] = 0;
 	if (got == -1)
 		return -1;
 	text[used] = '\0';
@@ -405,7 +412,7 @@ static int look_at_text(struct remote *r, remote_deed *deed, const char *name,
 	struct text_look l = {.r = r, .name = name, .to = to, .size = size};
 
 	to[0] = '\0';
-	return remote_run(r, deed, &l);
+	return look(r, deed, &l, r->others ? ALONE : HERE);
 }
 
 /* The same below /proc/TID/KIND, of one of its descriptors. */
@@ -532,7 +539,6 @@ static int find_item(void *argument)
 
 	(void)snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
 	scoped_fd fd = open_proc(l->r->tid, name, 0);
-	l->r->held[0] = fd + 1;
 	while ((got = read(fd, text + kept, sizeof(text) - 1 - kept)) > 0) {
 		used = kept + (size_t)got;
 		text[used] = '\0';
@@ -542,7 +548,6 @@ static int find_item(void *argument)
 		kept = used < sizeof(l->line) ? used : sizeof(l->line);
 		(void)memmove(text, text + used - kept, kept);
 	}
-	l->r->held[0] = 0;
 	return found;
 }
 
@@ -551,7 +556,7 @@ bool remote_epoll_has(struct remote *r, int epoll, int fd)
 	struct item_look l = {.r = r, .epoll = epoll};
 
 	(void)snprintf(l.line, sizeof(l.line), "tfd: %8d ", fd);
-	return remote_run(r, find_item, &l) == 1;
+	return look(r, find_item, &l, r->others ? ALONE : HERE) == 1;
 }
 
 struct table_look {
@@ -705,7 +710,7 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 		errno = EINVAL;
 		return -1;
 	}
-	return look(r, read_memory, &it, r->aside ? ASIDE : HERE);
+	return look(r, read_memory, &it, r->aside ? ALONE : HERE);
 }
 
 /* ---- what it does, and may ---- */

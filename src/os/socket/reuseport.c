@@ -114,7 +114,9 @@ static int set(int fd, int level, int name, const void *value, socklen_t size)
 {
 	struct setting s = {fd, level, name, value, size};
 
-	return vfork_call(make_setting, &s);
+	return name == SO_ATTACH_REUSEPORT_EBPF /* its value is another one */
+		? vfork_call(make_setting, &s)
+		: vfork_call_on(fd, make_setting, &s);
 }
 
 static int set_filter(int fd, int name, struct sock_filter *list, size_t count)
@@ -221,7 +223,7 @@ static int knock(void *argument)
 
 void reuseport_knock(int fd)
 {
-	(void)vfork_call(knock, &fd);
+	(void)vfork_call_on(fd, knock, &fd);
 }
 
 /*

@@ -164,7 +164,7 @@ int socket_backlog(int fd, int backlog)
 {
 	struct listening l = {fd, backlog};
 
-	return vfork_call(begin_listening, &l);
+	return vfork_call_on(fd, begin_listening, &l);
 }
 
 static int deafen(void *fd)
@@ -174,7 +174,7 @@ static int deafen(void *fd)
 
 void socket_deafen(int fd)
 {
-	(void)vfork_call(deafen, &fd);
+	(void)vfork_call_on(fd, deafen, &fd);
 }
 
 static int revive(void *argument)
@@ -206,7 +206,7 @@ int socket_revive(int fd, int backlog)
 {
 	struct listening l = {fd, backlog};
 
-	return vfork_call(revive, &l);
+	return vfork_call_on(fd, revive, &l);
 }
 
 int socket_set_nonblock(int fd, bool on)
@@ -272,7 +272,7 @@ int socket_look(int fd, struct socket_facts *facts, struct error *err)
 	int listening;
 
 	(void)memset(facts, 0, sizeof(*facts));
-	if (vfork_call(read_name, &name) == -1 ||
+	if (vfork_call_on(fd, read_name, &name) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &facts->family) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_TYPE, &facts->type) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) == -1)

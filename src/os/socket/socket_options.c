@@ -104,7 +104,7 @@ void socket_options_follow(int fd, const struct socket_options *before,
 {
 	struct following f = {fd, before, now};
 
-	(void)vfork_call(follow, &f);
+	(void)vfork_call_on(fd, follow, &f);
 }
 
 bool socket_has_reuseport(int fd)

@@ -53,7 +53,7 @@ static int look_at_flight(void *argument)
 /* Note whether the worker has sent data on it after its stop signal. */
 static void note(struct drain_flight *f)
 {
-	(void)vfork_call(look_at_flight, f);
+	(void)vfork_call_on(f->fd, look_at_flight, f);
 }
 
 static bool still_has(const struct drain *d, uint64_t cookie)

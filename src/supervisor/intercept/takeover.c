@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/vfork.h"
 #include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/sockets/heal.h"
@@ -589,6 +590,7 @@ static int examine(void *argument)
 	if (t->sock == -1 && t->adopts)
 		t->sock = remote_fd(r, t->notice->fd);
 	if ((t->sock == -1 && t->adopts) ||
+		(r->others && vfork_leave_table(t->sock) == -1) ||
 		remote_read(r, t->notice->at, e->address, t->notice->size) ==
 			-1)
 		e->error = errno;

@@ -173,6 +173,23 @@ goes_on() {
 	goes_on
 }
 
+@test "nclust is killed meanwhile: what hangs does not keep the ports of others" {
+	local other=$PORT
+
+	free_port
+	start_hung options 'intercept = on' '[cluster:other]' 'workers = 1' \
+		'command = sleep 1000' 'ready = alive:0' 'user = nobody' \
+		"listen = 127.0.0.1:$other"
+	ask scale it/bad 2
+	answers
+	kill -KILL "$NCLUST_PID"
+	poll_until 10 not_listened "$other"
+}
+
+not_listened() {
+	! is_listened "$1"
+}
+
 @test "a process that is kept in exec, and a restart" {
 	start_hung exec 'intercept = on'
 	ask restart it/bad
