@@ -115,7 +115,7 @@ static void note_late(struct remote *r, nsec_t begun)
 }
 
 enum place {
-	HERE,  /* as the process's user, where that is needed */
+	HERE,  /* but in a child if that has to be as the process's user */
 	ASIDE, /* in a child with our descriptors */
 	ALONE, /* in one without */
 	APART, /* in one with a copy of them */
@@ -139,16 +139,18 @@ static int look(
 	if (r->inside)
 		return deed(argument);
 	errno = ETIMEDOUT;
-	if (r->late || (patience == 0 && (r->as_user || place != HERE)))
+	if (r->late)
+		return -1;
+	if (place == HERE && !r->as_user)
+		return deed(argument);
+	if (patience == 0)
 		return -1;
 	if (place == APART)
 		done = vfork_run_apart(run_it, &run, patience);
 	else if (r->as_user)
 		done = vfork_run_as(run_it, &run, patience, &user);
-	else if (place != HERE)
-		done = vfork_run(run_it, &run, patience);
 	else
-		run_it(&run);
+		done = vfork_run(run_it, &run, patience);
 	if (done == -1 && errno == ETIMEDOUT)
 		note_late(r, begun);
 	if (done == -1)

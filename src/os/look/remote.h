@@ -36,7 +36,7 @@ struct remote {
 	bool others;
 	/* A look took too long (ETIMEDOUT): no other one is tried. */
 	bool late;
-	/* A deed runs: it looks by itself, in the child that it is in. */
+	/* A deed runs in a child: what it looks at itself needs no other one. */
 	bool inside;
 	/* Descriptors of ours that a deed has for itself, plus 1, or 0: they are
 	 * closed if it is given up. */
