@@ -154,13 +154,10 @@ static int receive_apart(void *argument)
 
 static void run_apart(struct apart *a)
 {
-	struct vfork child;
+	struct vfork child = {.needed = true};
 
-	if (vfork_begin(&child, receive_apart, a, CLONE_FILES, NULL) == -1) {
-		a->error = EBUSY;
+	if (vfork_begin(&child, receive_apart, a, CLONE_FILES, NULL) == -1)
 		return;
-	}
-	a->error = EBUSY;
 	if (!vfork_wait(&child, APART_PATIENCE)) {
 		if (!vfork_kill(&child))
 			a->message->stuck = child.pid;
@@ -190,7 +187,11 @@ static ssize_t hear(int fd, void *data, size_t size, int flags,
 {
 	struct apart a = {fd, data, size, flags, take, m, false, -1, EBUSY};
 	bool sender = tells_sender(fd);
+	int on = 1;
 
+	/* an urgent byte of a stream would be skipped by the look alone */
+	if ((flags & MSG_TRUNC) == 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	m->stuck = 0;
 	if (receive_bare(fd, data, size, flags | MSG_PEEK, sender, m) == -1)
 		return -1;

@@ -35,6 +35,8 @@ enum { STACK_SIZE = 64 * 1024 };
 #define GRACE (1 * MSEC)
 /* More than this for one that wants to run and gets no CPU. */
 #define BUSY (5 * SECOND)
+/* And one that has had so much CPU time does not come to an end. */
+#define WORK_MOST (500 * MSEC)
 /* So many stuck ones are enough. */
 #define STUCK_MOST 128
 /* The patience with one call, and with the next ones after that was too long.  When
@@ -44,6 +46,8 @@ enum { STACK_SIZE = 64 * 1024 };
 #define CALL_SPENT_MOST (150 * MSEC)
 #define CALL_AGAIN (10 * SECOND)
 #define LATE_USERS 16 /* the last ones are known */
+/* Nor is there any while so many children are stuck because of one. */
+#define STUCK_OF_ONE 8
 
 /*
  * A stack, above a guard page; what we know of it is at its upper end.  They are
@@ -54,7 +58,8 @@ enum { STACK_SIZE = 64 * 1024 };
 struct vfork_stack {
 	struct vfork_stack *next;
 	char *base;
-	pid_t stuck;   /* the child that still has it; 0: none */
+	pid_t stuck;  /* the child that still has it; 0: none */
+	uid_t blamed; /* the user because of whom it is stuck; if it is known */
 	uint32_t runs; /* the kernel clears it at exec and exit, and wakes us */
 };
 
@@ -74,6 +79,8 @@ static struct {
 	bool asked;
 	bool shared; /* a child has our memory: valgrind forks instead */
 	bool calls; /* we wait for a vfork_call(): its own ones need no child */
+	bool left;  /* vfork_left() */
+	struct vfork_stack *last; /* of the last vfork_run() */
 } known;
 
 /* ---- stacks ---- */
@@ -197,7 +204,7 @@ int vfork_begin(struct vfork *child, int (*deed)(void *argument),
 	int saved;
 
 	(void)sigfillset(&all);
-	child->stack = take_stack((flags & SIGCHLD) != 0); /* a worker */
+	child->stack = take_stack(child->needed);
 	if (child->stack == NULL) {
 		errno = EAGAIN;
 		return -1;
@@ -218,13 +225,13 @@ static bool has_left(const struct vfork_stack *stack)
 	return __atomic_load_n(&stack->runs, __ATOMIC_ACQUIRE) == 0;
 }
 
-/* Has it had no CPU for so long?  These looks never wait. */
-static bool wants_to_run(pid_t pid, nsec_t patience)
+/* Does it only need more of the CPU?  These looks never wait. */
+static bool wants_to_run(pid_t pid)
 {
 	char text[512];
 	const char *state;
 
-	if (process_ran(pid) >= patience ||
+	if (process_ran(pid) >= WORK_MOST ||
 		process_read(pid, "status", text, sizeof(text)) == -1)
 		return false;
 	state = strstr(text, "\nState:\t");
@@ -245,8 +252,7 @@ static bool await(const struct vfork *child, nsec_t patience)
 		};
 
 		if (patience > 0 && now >= until) {
-			if (now > begun + BUSY ||
-				!wants_to_run(child->pid, patience))
+			if (now > begun + BUSY || !wants_to_run(child->pid))
 				break;
 			until = now + MSEC;
 			continue;
@@ -277,6 +283,9 @@ static bool has_left_untold(const struct vfork *child)
 {
 	if (!known.shared || !has_execed(child->pid))
 		return false;
+	/* the kernel clears it before it changes the memory (exec_mmap()) */
+	if (has_left(child->stack))
+		return true;
 	known.shared = false;
 	child->stack->runs = 0;
 	return true;
@@ -306,13 +315,15 @@ bool vfork_reap(struct vfork *child)
 
 	/* a fork that an emulation has made of it does nothing that may wait */
 	while (took < GRACE || !known.shared ||
-		(took < BUSY && wants_to_run(child->pid, GRACE))) {
+		(took < BUSY && wants_to_run(child->pid))) {
 		if (waitpid(child->pid, NULL, WNOHANG | (int)__WALL) != 0)
 			return true;
 		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+		known.slept += clock_now() - begun - took;
 		took = clock_now() - begun;
 	}
 	child->stack->stuck = child->pid;
+	child->stack->blamed = VFORK_SOMEBODY; /* until vfork_was_late() */
 	return false;
 }
 
@@ -337,27 +348,54 @@ static struct late_user *late_user(uid_t uid)
 	return found;
 }
 
+static bool is_disgraced(const struct late_user *u)
+{
+	return u->since != 0 && clock_now() - u->since < CALL_AGAIN;
+}
+
+static unsigned stuck_of(uid_t uid)
+{
+	unsigned count = 0;
+
+	for (struct vfork_stack *s = known.stacks; s != NULL; s = s->next)
+		count += s->stuck != 0 && s->blamed == uid && !is_free(s);
+	return count;
+}
+
+/* Each other user who is late makes it shorter for the next one: one person may have
+ * very many of them. */
+static nsec_t first_patience(void)
+{
+	unsigned late = 0;
+
+	for (size_t i = 0; i < LATE_USERS; i++)
+		late += is_disgraced(&known.late[i]);
+	return CALL_PATIENCE >> (late < 5 ? late : 5);
+}
+
 nsec_t vfork_patience(uid_t uid)
 {
 	const struct late_user *u = late_user(uid);
 
-	if (u->since == 0 || u->uid != uid ||
-		clock_now() - u->since >= CALL_AGAIN)
-		return CALL_PATIENCE;
 	/* whoever it was, there are also others among them */
-	if (u->spent >= CALL_SPENT_MOST && uid != VFORK_SOMEBODY)
+	if (uid != VFORK_SOMEBODY && stuck_of(uid) >= STUCK_OF_ONE)
 		return 0;
-	return CALL_PATIENCE_AGAIN;
+	if (u->uid != uid || !is_disgraced(u))
+		return first_patience();
+	return u->spent >= CALL_SPENT_MOST && uid != VFORK_SOMEBODY
+		? 0
+		: CALL_PATIENCE_AGAIN;
 }
 
 void vfork_was_late(uid_t uid, nsec_t waited)
 {
 	struct late_user *u = late_user(uid);
-	nsec_t now = clock_now();
 
-	if (u->since == 0 || u->uid != uid || now - u->since >= CALL_AGAIN)
-		*u = (struct late_user){.uid = uid, .since = now};
+	if (u->uid != uid || !is_disgraced(u))
+		*u = (struct late_user){.uid = uid, .since = clock_now()};
 	u->spent += waited;
+	if (known.last != NULL && known.last->stuck != 0)
+		known.last->blamed = uid;
 }
 
 /* ---- deeds ---- */
@@ -421,15 +459,18 @@ static int run_deed(void *argument)
 static int run(struct run *it, int flags, nsec_t patience)
 {
 	nsec_t before = known.waited;
-	struct vfork child;
+	struct vfork child = {.needed = false};
 
 	it->error = ETIMEDOUT;
 	it->slept = true;
+	known.left = false;
 	/* no signal at its end: nobody else shall take notice of it */
 	if (vfork_begin(&child, run_deed, it, flags, NULL) == -1)
 		return -1;
+	known.last = child.stack;
+	known.left = true;
 	if (vfork_wait(&child, patience))
-		(void)vfork_reap(&child);
+		known.left = !vfork_reap(&child);
 	else
 		(void)vfork_kill(&child);
 	if (it->slept)
@@ -443,6 +484,11 @@ int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience)
 	struct run it = {.deed = deed, .argument = argument};
 
 	return run(&it, CLONE_FILES, patience);
+}
+
+bool vfork_left(void)
+{
+	return known.left;
 }
 
 int vfork_run_apart(
@@ -519,7 +565,7 @@ static int call(uid_t uid, struct call *call)
 	known.calls = true;
 	done = vfork_run(make_call, call, patience);
 	known.calls = false;
-	if (done == -1 && errno == ETIMEDOUT) {
+	if (known.left) {
 		vfork_was_late(uid, clock_now() - begun);
 		errno = ETIMEDOUT;
 	}

@@ -39,6 +39,7 @@
 
 /* One such child. */
 struct vfork {
+	bool needed; /* set by the caller: even if very many are stuck */
 	struct vfork_stack *stack;
 	pid_t pid;
 	sigset_t before;
@@ -71,6 +72,8 @@ bool vfork_has(pid_t pid); /* is it one of them? */
  * errno (ETIMEDOUT: it was killed).
  */
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
+/* Was the last such child killed, or cannot end? */
+bool vfork_left(void);
 /* The same, with a copy of our descriptors, which `deed` may change. */
 int vfork_run_apart(
 	void (*deed)(void *argument), void *argument, nsec_t patience);
@@ -107,9 +110,10 @@ bool vfork_calls(void); /* does it use one? */
 int vfork_leave_table(int keep);
 
 /*
- * How long to wait for a child that some process of a user may keep waiting: 0.1 s.
- * After it was too late once, 2 ms for 10 s; and when 0.15 s were spent so, 0: no
- * look is tried any more.  Users pay for each other's processes only.
+ * How long to wait for a child that sleeps, since a process of this user may keep it:
+ * 0.1 s, and less if other users are in disgrace.  This one is for 10 s after such a
+ * child was late: 2 ms then, and 0 (do not look at all) when 0.15 s were spent so,
+ * or while 8 children are stuck.
  */
 #define VFORK_SOMEBODY ((uid_t)-1) /* it is not known whose: never 0 */
 nsec_t vfork_patience(uid_t uid);

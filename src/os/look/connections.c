@@ -111,7 +111,6 @@ static bool look_at(int fd, struct connection *c)
 
 struct gathering {
 	struct connections *all;
-	struct remote *remote;
 	pid_t pid;
 	int pidfd;
 	bool full;
@@ -147,12 +146,12 @@ static bool gather(void *context, int number, const char *target)
 			g->error = errno;
 		return g->error != 0;
 	}
-	g->remote->held[1] = fd + 1;
 	if (look_at(fd, c))
 		all->count++;
+	else
+		all->too_many |= ++all->others > CONNECTIONS_OTHERS;
 	(void)close(fd);
-	g->remote->held[1] = 0;
-	return false;
+	return all->too_many;
 }
 
 /* ---- where no descriptor can be had ---- */
@@ -202,7 +201,7 @@ static void ask_kernel(struct connections *all, struct remote *r, size_t first)
 	size_t known = first;
 
 	qsort(m.list, m.count, sizeof(*m.list), by_inode);
-	if (remote_run(r, ask_for_tcp, &m) == -1)
+	if (remote_run(r, -1, ask_for_tcp, &m) == -1)
 		all->refused = true;
 	for (size_t i = first; i < all->count; i++) {
 		if (all->list[i].cookie == 0)
@@ -232,15 +231,14 @@ static int make_room(struct connections *all)
 
 int connections_add(struct connections *all, struct remote *r, int pidfd)
 {
-	struct gathering g = {
-		.all = all, .remote = r, .pid = r->tid, .pidfd = pidfd};
+	struct gathering g = {.all = all, .pid = r->tid, .pidfd = pidfd};
 	const size_t count = all->count;
 	const unsigned others = all->others;
 
 	if (all->room == 0 && make_room(all) == -1)
 		return -1;
 	for (;;) {
-		if (remote_each_fd(r, UINT_MAX, gather, &g) == -1)
+		if (remote_each_fd_with(r, pidfd, UINT_MAX, gather, &g) == -1)
 			return -1;
 		if (!g.full)
 			break;
@@ -279,7 +277,6 @@ void connections_sort(struct connections *all)
 /* ---- one of them ---- */
 
 struct ending {
-	struct remote *remote;
 	pid_t pid;
 	int pidfd;
 	const struct connections *all;
@@ -326,13 +323,10 @@ static int end(void *argument)
 		scoped_fd fd = have(e->pidfd, c);
 		if (fd == -1)
 			continue;
-		e->remote->held[1] = fd + 1;
 		if (is_late(fd, c))
 			e->late++;
 		else if (shutdown(fd, SHUT_RDWR) == 0)
 			e->ended++;
-		fd_close(&fd);
-		e->remote->held[1] = 0;
 	}
 	return 0;
 }
@@ -340,17 +334,16 @@ static int end(void *argument)
 unsigned connections_end(struct remote *r, int pidfd,
 	const struct connections *all, unsigned *late)
 {
-	struct ending e = {
-		.remote = r, .pid = r->tid, .pidfd = pidfd, .all = all};
+	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
 
-	if (remote_run(r, end, &e) == -1)
+	if (remote_run(r, pidfd, end, &e) == -1)
 		return 0;
 	*late += e.late;
 	return e.ended;
 }
 
 struct peer_look {
-	int fd; /* is closed */
+	int fd;
 	union endpoint at;
 };
 
@@ -361,7 +354,7 @@ static int look_at_peer(void *argument)
 
 	(void)endpoint_peer(l->fd, &at);
 	l->at = at;
-	return close(l->fd);
+	return 0;
 }
 
 const char *connections_peer(
@@ -374,7 +367,8 @@ const char *connections_peer(
 
 	l.fd = c->fd != -1 ? remote_fd(r, c->fd) : -1;
 	if (l.fd != -1)
-		(void)remote_run(r, look_at_peer, &l);
+		(void)remote_run(r, l.fd, look_at_peer, &l);
+	remote_close(&l.fd);
 	ip = endpoint_ip(&l.at, &len);
 	if (len > 0)
 		(void)endpoint_text(
@@ -437,8 +431,8 @@ static enum activity of_threads(struct remote *r)
 	struct threads t = {.process = *r, .found = ACTIVITY_WAITS};
 
 	t.process.inside = true;
-	return remote_run(r, look_at_threads, &t) != -1 ? t.found
-							: ACTIVITY_UNKNOWN;
+	return remote_run(r, -1, look_at_threads, &t) != -1 ? t.found
+							    : ACTIVITY_UNKNOWN;
 }
 
 enum activity connections_activity(struct remote *r, enum activity stopped_in)

@@ -73,103 +73,139 @@ void remote_of(struct remote *r, pid_t tid)
 	r->as_user = r->uid != geteuid() || r->gid != getegid();
 }
 
-/* A deed and what it has returned, in a child or here. */
+/* A deed and what it has returned. */
 struct run {
 	struct remote *remote;
 	remote_deed *deed;
 	void *argument;
-	bool alone;
+	int keep; /* vfork_leave_table(); or: */
 	int got;
 	int error;
 };
+#define LEAVES (-2) /* the deed leaves our table by itself */
+#define COPIES (-3) /* it has a copy of it */
 
 static void run_it(void *argument)
 {
 	struct run *run = argument;
 
 	run->remote->inside = true;
-	if (!run->alone || vfork_leave_table(-1) == 0)
+	if (run->keep < -1 || vfork_leave_table(run->keep) == 0)
 		run->got = run->deed(run->argument);
 	run->error = errno;
 	run->remote->inside = false;
 }
 
-static void close_held(void *argument)
-{
-	const struct remote *r = argument;
-
-	for (size_t i = 0; i < COUNT_OF(r->held); i++)
-		if (r->held[i] != 0) /* the number is free at once */
-			(void)close(r->held[i] - 1);
-}
-
-/* The child was killed: nobody closes any more what it had. */
-static void note_late(struct remote *r, nsec_t begun)
-{
-	r->late = true;
-	r->inside = false;
-	if (!r->as_user)
-		(void)vfork_run(close_held, r, CLOSE_PATIENCE);
-	vfork_was_late(r->uid, clock_now() - begun);
-	errno = ETIMEDOUT;
-}
-
-enum place {
-	HERE,  /* but in a child if that has to be as the process's user */
-	ASIDE, /* in a child with our descriptors */
-	ALONE, /* in one without */
-	APART, /* in one with a copy of them */
-};
-
-static int look(
-	struct remote *r, remote_deed *deed, void *argument, enum place place)
+/* In a child. */
+static int run_aside(struct remote *r, struct run *run)
 {
 	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
-	struct run run = {
-		.remote = r,
-		.deed = deed,
-		.argument = argument,
-		.alone = place == ALONE,
-		.got = -1,
-	};
 	nsec_t patience = vfork_patience(r->uid);
 	nsec_t begun = clock_now();
-	int done = 0;
+	int done;
+
+	run->remote = r;
+	run->got = -1;
+	errno = ETIMEDOUT;
+	if (patience == 0)
+		return -1;
+	if (run->keep == COPIES)
+		done = vfork_run_apart(run_it, run, patience);
+	else if (r->as_user)
+		done = vfork_run_as(run_it, run, patience, &user);
+	else
+		done = vfork_run(run_it, run, patience);
+	if (vfork_left()) {
+		r->late = true;
+		r->inside = false;
+		vfork_was_late(r->uid, clock_now() - begun);
+		errno = ETIMEDOUT;
+	}
+	if (done == -1)
+		return -1;
+	errno = run->error;
+	return run->got;
+}
+
+static int look(struct remote *r, bool aside, int keep, remote_deed *deed,
+	void *argument)
+{
+	struct run run = {.deed = deed, .argument = argument, .keep = keep};
 
 	if (r->inside)
 		return deed(argument);
 	errno = ETIMEDOUT;
 	if (r->late)
 		return -1;
-	if (place == HERE && !r->as_user)
-		return deed(argument);
-	if (patience == 0)
-		return -1;
-	if (place == APART)
-		done = vfork_run_apart(run_it, &run, patience);
-	else if (r->as_user)
-		done = vfork_run_as(run_it, &run, patience, &user);
-	else
-		done = vfork_run(run_it, &run, patience);
-	if (done == -1 && errno == ETIMEDOUT)
-		note_late(r, begun);
-	if (done == -1)
-		return -1;
-	errno = run.error;
-	return run.got;
+	return aside || r->as_user ? run_aside(r, &run) : deed(argument);
 }
 
-int remote_run(struct remote *r, remote_deed *deed, void *argument)
+int remote_run(struct remote *r, int keep, remote_deed *deed, void *argument)
 {
-	return look(r, deed, argument, r->others ? ASIDE : HERE);
+	return look(r, r->others, keep, deed, argument);
+}
+
+struct having {
+	remote_deed *deed;
+	void *argument;
+	const int *fd;
+	int channel;
+};
+
+static int pass_on(void *argument)
+{
+	const struct having *h = argument;
+	int got = h->deed(h->argument);
+	int error = errno;
+
+	if (*h->fd != -1)
+		(void)fdpass_send(h->channel, "", 1, h->fd, 1);
+	errno = error;
+	return got;
+}
+
+static int receive_it(int channel)
+{
+	struct fdpass_message m;
+	int got = -1;
+	char byte;
+
+	if (fdpass_receive(channel, &byte, sizeof(byte), &m) != 1)
+		return -1;
+	if (m.fd_count == 1)
+		got = fd_release(&m.fds[0]);
+	fdpass_drop(&m);
+	return got;
+}
+
+int remote_have(struct remote *r, remote_deed *deed, void *argument, int *fd)
+{
+	struct having h = {deed, argument, fd, -1};
+	int error;
+	int ends[2];
+	int got;
+
+	*fd = -1;
+	if (r->inside || (!r->others && !r->as_user))
+		return look(r, false, -1, deed, argument);
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == -1)
+		return -1;
+	h.channel = ends[1];
+	got = remote_run(r, h.channel, pass_on, &h);
+	error = errno;
+	*fd = receive_it(ends[0]);
+	fd_close(&ends[0]);
+	fd_close(&ends[1]);
+	errno = error;
+	return got;
 }
 
 /* ---- its descriptors ---- */
 
 struct fd_look {
-	struct remote *r;
-	int fd;
-	int channel; /* where it goes, from a table that is not ours; or -1 */
+	const struct remote *r;
+	int number;
+	int fd; /* what was taken */
 };
 
 /* The process that a thread is of. */
@@ -181,7 +217,8 @@ static pid_t process_of(pid_t tid)
 							     : -1;
 }
 
-/* Is it of a kind that no file server has anything to do with? */
+/* Is it a socket, an epoll set or a pipe?  With these no file server has anything to
+ * do. */
 static bool is_plain(const char *path)
 {
 	char target[64];
@@ -195,75 +232,40 @@ static bool is_plain(const char *path)
 		strncmp(target, "pipe:[", 6) == 0;
 }
 
-/* The process may have put another one in its place meanwhile. */
-static int must_be_plain(int fd)
-{
-	char path[40];
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (is_plain(path))
-		return fd;
-	(void)close(fd); /* the number is free at once */
-	errno = EBADF;
-	return -1;
-}
-
 static int take_fd(void *argument)
 {
-	const struct fd_look *l = argument;
+	struct fd_look *l = argument;
 	pid_t tid = l->r->tid;
 	bool others = l->r->others || l->r->as_user;
 	char path[48];
-	int got = -1;
 
 	/* ENOENT: if it is the process that is not there, that is ESRCH below */
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, l->fd);
+	(void)snprintf(
+		path, sizeof(path), "/proc/%d/fd/%d", (int)tid, l->number);
 	if (others && !is_plain(path) && errno != ENOENT)
 		return -1;
 	scoped_fd pidfd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
-
 	/* before 6.9 a process has one, a thread of it has not */
 	if (pidfd == -1 && errno == EINVAL)
 		pidfd = (int)syscall(SYS_pidfd_open, tid, 0U);
 	if (pidfd == -1 && (errno == EINVAL || errno == ENOENT))
 		pidfd = (int)syscall(SYS_pidfd_open, process_of(tid), 0U);
-	l->r->held[0] = pidfd + 1;
-	if (pidfd != -1)
-		got = (int)syscall(SYS_pidfd_getfd, pidfd, l->fd, 0U);
-	if (got != -1 && others)
-		got = must_be_plain(got);
-	l->r->held[0] = 0;
-	if (got != -1 && l->channel != -1)
-		return fdpass_send(l->channel, "", 1, &got, 1);
-	return got;
-}
-
-static int fd_as_user(struct remote *r, struct fd_look *l)
-{
-	struct fdpass_message m;
-	int ends[2];
-	int got = -1;
-	char byte;
-
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == -1)
+	if (pidfd == -1)
 		return -1;
-	l->channel = ends[1];
-	if (remote_run(r, take_fd, l) != -1 &&
-		fdpass_receive(ends[0], &byte, sizeof(byte), &m) == 1) {
-		if (m.fd_count == 1)
-			got = fd_release(&m.fds[0]);
-		fdpass_drop(&m);
-	}
-	fd_close(&ends[0]);
-	fd_close(&ends[1]);
-	return got;
+	l->fd = (int)syscall(SYS_pidfd_getfd, pidfd, l->number, 0U);
+	/* the process may have put another one in its place meanwhile */
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", l->fd);
+	if (l->fd != -1 && others && !is_plain(path))
+		l->fd = -1; /* it goes with the child's table */
+	return l->fd;
 }
 
 int remote_fd(struct remote *r, int fd)
 {
-	struct fd_look l = {.r = r, .fd = fd, .channel = -1};
+	struct fd_look l = {r, fd, -1};
 
-	return r->as_user ? fd_as_user(r, &l) : remote_run(r, take_fd, &l);
+	(void)remote_have(r, take_fd, &l, &l.fd);
+	return l.fd;
 }
 
 static int close_it(void *fd)
@@ -274,8 +276,8 @@ static int close_it(void *fd)
 
 void remote_close(int *fd)
 {
-	if (*fd != -1)
-		(void)vfork_call(close_it, fd);
+	if (*fd != -1 && vfork_call(close_it, fd) == -1 && errno != ETIMEDOUT)
+		fd_close(fd); /* no child can be had */
 }
 
 struct walk {
@@ -304,7 +306,6 @@ static int walk(void *argument)
 	_Alignas(struct dirent64) char room[2048];
 	ssize_t got = -1;
 
-	w->r->held[0] = dir + 1;
 	while (dir != -1 && w->most > 0 &&
 		(got = getdents64(dir, room, sizeof(room))) > 0) {
 		for (ssize_t at = 0; at < got && w->most > 0;) {
@@ -314,22 +315,25 @@ static int walk(void *argument)
 			if (*entry->d_name == '.')
 				continue;
 			w->most--;
-			if (look_at(w, dir, entry->d_name)) {
-				w->r->held[0] = 0;
+			if (look_at(w, dir, entry->d_name))
 				return 0;
-			}
 		}
 	}
-	w->r->held[0] = 0;
 	return got == -1 ? -1 : 0;
+}
+
+int remote_each_fd_with(struct remote *r, int keep, unsigned most,
+	remote_each *each, void *context)
+{
+	struct walk w = {r, most, each, context};
+
+	return most > 0 ? remote_run(r, keep, walk, &w) : 0;
 }
 
 int remote_each_fd(
 	struct remote *r, unsigned most, remote_each *each, void *context)
 {
-	struct walk w = {r, most, each, context};
-
-	return most > 0 ? remote_run(r, walk, &w) : 0;
+	return remote_each_fd_with(r, -1, most, each, context);
 }
 
 uint64_t remote_socket_inode(const char *target)
@@ -414,7 +418,7 @@ static int look_at_text(struct remote *r, remote_deed *deed, const char *name,
 	struct text_look l = {.r = r, .name = name, .to = to, .size = size};
 
 	to[0] = '\0';
-	return look(r, deed, &l, r->others ? ALONE : HERE);
+	return remote_run(r, -1, deed, &l);
 }
 
 /* The same below /proc/TID/KIND, of one of its descriptors. */
@@ -558,7 +562,7 @@ bool remote_epoll_has(struct remote *r, int epoll, int fd)
 	struct item_look l = {.r = r, .epoll = epoll};
 
 	(void)snprintf(l.line, sizeof(l.line), "tfd: %8d ", fd);
-	return look(r, find_item, &l, r->others ? ALONE : HERE) == 1;
+	return remote_run(r, -1, find_item, &l) == 1;
 }
 
 struct table_look {
@@ -654,7 +658,7 @@ static int change(struct remote *r, struct change c)
 	if (c.item.fd < 0)
 		return -1;
 	c.parent = r->others ? getpid() : 0;
-	return look(r, change_item, &c, r->others ? ASIDE : APART);
+	return look(r, true, r->others ? LEAVES : COPIES, change_item, &c);
 }
 
 int remote_epoll_add(struct remote *r, int epoll, int ours,
@@ -712,7 +716,7 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 		errno = EINVAL;
 		return -1;
 	}
-	return look(r, read_memory, &it, r->aside ? ALONE : HERE);
+	return look(r, r->aside, -1, read_memory, &it);
 }
 
 /* ---- what it does, and may ---- */

@@ -38,17 +38,18 @@ struct remote {
 	bool late;
 	/* A deed runs in a child: what it looks at itself needs no other one. */
 	bool inside;
-	/* Descriptors of ours that a deed has for itself, plus 1, or 0: they are
-	 * closed if it is given up. */
-	volatile int held[2];
 };
 void remote_of(struct remote *r, pid_t tid);
 
 /* Run `deed` with the rights to look at the process, here or in such a child:
  * it must not lock or allocate, and vfork.h says where it may write.  It may look
- * by other functions of this file.  What it returns, with its errno; or -1. */
+ * by other functions of this file.  A child has only that descriptor of ours, `keep`, or
+ * none (-1).  What it returns, with its errno; or -1. */
 typedef int remote_deed(void *argument);
-int remote_run(struct remote *r, remote_deed *deed, void *argument);
+int remote_run(struct remote *r, int keep, remote_deed *deed, void *argument);
+/* The same, and *fd, which the deed has set, is a descriptor for the caller to close;
+ * or -1. */
+int remote_have(struct remote *r, remote_deed *deed, void *argument, int *fd);
 
 /* A duplicate of its descriptor `fd` (CLOEXEC; the caller's).  -1 and errno:
  * EBADF: there is none, or it is another user's and neither a socket, an epoll set
@@ -69,6 +70,9 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
 typedef bool remote_each(void *context, int fd, const char *target);
 int remote_each_fd(
 	struct remote *r, unsigned most, remote_each *each, void *context);
+/* The same, and `each` may use that descriptor of ours. */
+int remote_each_fd_with(struct remote *r, int keep, unsigned most,
+	remote_each *each, void *context);
 
 /* The inode of a target "socket:[N]"; 0: it is no socket. */
 uint64_t remote_socket_inode(const char *target);

@@ -166,7 +166,7 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 		.plan = plan, .parent = getpid(), .at = SPAWN_SESSION};
 	scoped_fd reader = -1;
 	scoped_fd writer = -1;
-	struct vfork v;
+	struct vfork v = {.needed = true};
 	bool late;
 	bool failed;
 	int handle = -1;

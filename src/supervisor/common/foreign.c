@@ -28,8 +28,6 @@
 /* Most are closed so soon that it is worth waiting. */
 #define MOMENT (1 * MSEC)
 #define START_AGAIN (1 * SECOND)
-/* While so many children hang, nothing is closed. */
-#define STUCK_MOST 32
 /* Before an upgrade and at the end nclust waits for all, for so long. */
 #define SETTLE_MOST (2 * SECOND)
 /* So long may the last data of one socket take to leave. */
@@ -67,8 +65,8 @@ static void kill_owner(struct supervisor *sup, uint64_t owner, const char *why)
 static void kill_endless(struct supervisor *sup, uint64_t owner)
 {
 	kill_owner(sup, owner,
-		"a descriptor that cannot be closed (a file server that does "
-		"not answer?)");
+		"a descriptor that cannot be closed (does its file server "
+		"answer?)");
 }
 
 /* ---- the child ---- */
@@ -161,6 +159,7 @@ static int close_some(struct supervisor *sup, nsec_t patience)
 	struct closer *c = &sup->closer;
 
 	take_batch(sup);
+	c->child.needed = true;
 	if (vfork_begin(&c->child, close_batch, &c->closing, CLONE_FILES,
 		    NULL) == -1) {
 		c->child.pid = 0;
@@ -203,8 +202,7 @@ static void go_on(struct supervisor *sup)
 	struct closer *c = &sup->closer;
 
 	while (c->child.pid == 0 && c->count > 0) {
-		int got = vfork_stuck() < STUCK_MOST ? close_some(sup, MOMENT)
-						     : -1;
+		int got = close_some(sup, MOMENT);
 
 		if (got == 0)
 			watch(sup);
@@ -301,18 +299,21 @@ static uint32_t cluster_of(const struct child *by)
 	return by != NULL ? by->service->kept.number : 0;
 }
 
-/* May its cluster have another child that hangs? */
-static bool may_hang(struct supervisor *sup, const struct child *by)
+static unsigned count_hung(const struct closer *c, const struct child *by)
 {
-	struct closer *c = &sup->closer;
 	unsigned count = 0;
 
-	if (c->hung_count == 0)
-		return true;
-	look_at_hung(c);
 	for (unsigned i = 0; i < c->hung_count; i++)
 		count += c->hung[i].cluster == cluster_of(by);
-	return count < HUNG_OF_ONE && c->hung_count < HUNG_MOST;
+	return count;
+}
+
+/* May its cluster have another child that hangs? */
+static bool may_hang(struct closer *c, const struct child *by)
+{
+	if (c->hung_count == HUNG_MOST || count_hung(c, by) >= HUNG_OF_ONE)
+		look_at_hung(c);
+	return c->hung_count < HUNG_MOST && count_hung(c, by) < HUNG_OF_ONE;
 }
 
 /* A child hangs too long: whose it is goes, if it has not gone yet. */
@@ -336,7 +337,8 @@ static void note_received(struct supervisor *sup, const struct child *by,
 {
 	struct closer *c = &sup->closer;
 
-	if (m->lost && take == FDPASS_LEAVE && by != NULL)
+	if (m->lost && take == FDPASS_LEAVE && by != NULL &&
+		count_hung(c, by) >= HUNG_OF_ONE)
 		kill_endless(sup, by->serial);
 	if (m->stuck == 0 || c->hung_count >= HUNG_MOST)
 		return;
@@ -354,13 +356,16 @@ int foreign_receive(struct supervisor *sup, const struct child *by, int fd,
 	void *data, size_t size, struct fdpass_message *m)
 {
 	enum fdpass_take take =
-		may_hang(sup, by) ? FDPASS_NOTHING : FDPASS_LEAVE;
+		may_hang(&sup->closer, by) ? FDPASS_NOTHING : FDPASS_LEAVE;
+	int error;
 	int got;
 
 	if (!has_others(sup))
 		return fdpass_receive(fd, data, size, m);
 	got = fdpass_receive_apart(fd, data, size, take, m);
+	error = errno;
 	note_received(sup, by, m, take);
+	errno = error;
 	return got;
 }
 
@@ -369,13 +374,16 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd,
 	struct fdpass_message *m)
 {
 	ssize_t got;
+	int error;
 
 	if (!has_others(sup))
 		return fdpass_read(fd, data, size, m);
-	if (!may_hang(sup, by))
+	if (!may_hang(&sup->closer, by))
 		take = FDPASS_LEAVE;
 	got = fdpass_read_apart(fd, data, size, take, m);
+	error = errno;
 	note_received(sup, by, m, take);
+	errno = error;
 	return got;
 }
 

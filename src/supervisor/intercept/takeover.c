@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "os/privilege.h"
 #include "os/process.h"
-#include "os/vfork.h"
 #include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/sockets/heal.h"
@@ -151,7 +150,7 @@ static int bind_own(const struct takeover *t, bool first)
 {
 	struct binding b = {t, first};
 
-	return remote_run(t->remote, make_binding, &b);
+	return remote_run(t->remote, t->sock, make_binding, &b);
 }
 
 /* Bind a new socket with the worker's uid: we cannot duplicate its own. */
@@ -515,7 +514,7 @@ static void bind_udp(struct takeover *t)
 	if (udp && give_named(t))
 		return;
 	if (udp)
-		(void)remote_run(t->remote, share, t);
+		(void)remote_run(t->remote, t->sock, share, t);
 	let_kernel(t);
 }
 
@@ -587,10 +586,9 @@ static int examine(void *argument)
 	struct takeover *t = e->t;
 	struct remote *r = t->remote;
 
-	if (t->sock == -1 && t->adopts)
+	if (t->adopts)
 		t->sock = remote_fd(r, t->notice->fd);
 	if ((t->sock == -1 && t->adopts) ||
-		(r->others && vfork_leave_table(t->sock) == -1) ||
 		remote_read(r, t->notice->at, e->address, t->notice->size) ==
 			-1)
 		e->error = errno;
@@ -624,9 +622,7 @@ static bool look_at_call(struct takeover *t)
 	struct examining e = {.t = t};
 	int got;
 
-	if (t->adopts && r->as_user) /* another user's table is not ours */
-		t->sock = remote_fd(r, t->notice->fd);
-	got = remote_run(r, examine, &e);
+	got = remote_have(r, examine, &e, &t->sock);
 	if (e.error == EPERM)
 		intercept_tell_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))

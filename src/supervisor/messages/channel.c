@@ -224,7 +224,7 @@ static int read_some(struct channel *c)
 	note(c, STATE_IN_LINE, !lineup_at_start(&c->in));
 	if (got > 0)
 		return 1;
-	return got == -1 && errno == EAGAIN ? 0 : -1;
+	return got == -1 && (errno == EAGAIN || errno == EBUSY) ? 0 : -1;
 }
 
 /* The worker pays for what it sends, but not for answers to what nclust has

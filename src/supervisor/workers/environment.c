@@ -434,5 +434,5 @@ int environment_look(struct environ_look *look, pid_t pid, const char *key)
 	look->pid = pid;
 	(void)text_copy(look->key, sizeof(look->key), key);
 	remote_of(&r, pid);
-	return remote_run(&r, environ_find, look);
+	return remote_run(&r, -1, environ_find, look);
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -402,6 +403,60 @@ START_TEST(one_socket_is_taken_if_it_is_wanted)
 }
 END_TEST
 
+/* Before Linux 5.15 there is none. */
+static bool send_urgently(const int *fds, size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec piece = {.iov_base = (char[]){"!"}, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
+	struct cmsghdr *c;
+
+	if (count > 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		(void)memcpy(CMSG_DATA(c), fds, sizeof(int));
+	}
+	if (sendmsg(pair[0], &msg, MSG_OOB) == 1)
+		return true;
+	(void)fprintf(stderr, "left out: no urgent bytes here\n");
+	return false;
+}
+
+START_TEST(an_urgent_byte_is_one_of_the_others)
+{
+	int null = os_null();
+	char all[16] = "";
+	unsigned lost = 0;
+
+	make_pair(SOCK_STREAM);
+	if (!send_urgently(NULL, 0))
+		return;
+	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 1); /* not: nothing there */
+	ck_assert_str_eq(text, "!");
+	unsigned before = os_open_count();
+	for (int i = 0; i < 3; i++) {
+		ck_assert(send_urgently(i == 1 ? pair : &null, 1));
+		ck_assert_int_eq(fdpass_send(pair[0], "x", 1, &null, 1), 0);
+	}
+	while (read_apart(FDPASS_SOCKET) > 0) {
+		(void)strncat(all, text, sizeof(all) - strlen(all) - 1);
+		lost += apart.lost;
+		fdpass_drop(&apart);
+		ck_assert_uint_eq(os_open_count(), before);
+	}
+	ck_assert_int_eq(errno, EAGAIN);
+	ck_assert_str_eq(all, "!x!x!x");
+	ck_assert_uint_ge(lost, 4);
+}
+END_TEST
+
 START_TEST(a_socket_without_a_number_is_lost)
 {
 	struct rlimit limit;
@@ -427,6 +482,7 @@ static void add_what_valgrind_cannot(TCase *tc)
 	tcase_add_test(tc, what_is_not_wanted_never_gets_here_and_is_closed);
 	tcase_add_test(tc, what_may_not_be_received_stays);
 	tcase_add_test(tc, one_socket_is_taken_if_it_is_wanted);
+	tcase_add_test(tc, an_urgent_byte_is_one_of_the_others);
 	tcase_add_test(tc, a_socket_without_a_number_is_lost);
 }
 
