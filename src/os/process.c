@@ -227,7 +227,7 @@ static bool is_still(pid_t tid)
 	struct process_facts facts;
 
 	if (process_look(tid, &facts) == -1)
-		return errno != ETIMEDOUT;
+		return errno == ESRCH || errno == ENOENT;
 	return strchr("TtZX", facts.state) != NULL;
 }
 

@@ -30,15 +30,18 @@
 
 enum { STACK_SIZE = 64 * 1024 };
 
-/* From SIGKILL until we believe that it will not end soon.  Long before that it
- * has left its own code. */
+/* From SIGKILL until we believe that it will not end soon; and from its own exit.
+ * Long before that it has left its own code. */
 #define GRACE (1 * MSEC)
+#define EXIT_GRACE (10 * MSEC)
+/* An exit that takes longer sleeps, or has no CPU. */
+#define MOMENT (300 * USEC)
 /* More than this for one that wants to run and gets no CPU. */
 #define BUSY (5 * SECOND)
 /* And one that has had so much CPU time does not come to an end. */
-#define WORK_MOST (500 * MSEC)
+#define WORK_MOST (200 * MSEC)
 /* So many stuck ones are enough. */
-#define STUCK_MOST 128
+#define STUCK_MOST 256
 /* The patience with one call, and with the next ones after that was too long.  When
  * so much was spent on one user, there is none until the time is over. */
 #define CALL_PATIENCE (100 * MSEC)
@@ -48,6 +51,7 @@ enum { STACK_SIZE = 64 * 1024 };
 #define LATE_USERS 16 /* the last ones are known */
 /* Nor is there any while so many children are stuck because of one. */
 #define STUCK_OF_ONE 8
+#define STUCK_OF_SOMEBODY 64
 
 /*
  * A stack, above a guard page; what we know of it is at its upper end.  They are
@@ -139,7 +143,9 @@ static struct vfork_stack *take_stack(bool needed)
 
 	while (stack != NULL && !is_free(stack))
 		stack = stack->next;
-	if (stack == NULL && (needed || vfork_stuck() < STUCK_MOST))
+	if (stack != known.stacks && !needed && vfork_stuck() >= STUCK_MOST)
+		return NULL;
+	if (stack == NULL)
 		stack = make_stack();
 #ifdef __SANITIZE_ADDRESS__
 	/* an earlier child may have been killed, or called exec */
@@ -226,12 +232,12 @@ static bool has_left(const struct vfork_stack *stack)
 }
 
 /* Does it only need more of the CPU?  These looks never wait. */
-static bool wants_to_run(pid_t pid)
+static bool wants_to_run(pid_t pid, nsec_t work)
 {
 	char text[512];
 	const char *state;
 
-	if (process_ran(pid) >= WORK_MOST ||
+	if (process_ran(pid) >= work ||
 		process_read(pid, "status", text, sizeof(text)) == -1)
 		return false;
 	state = strstr(text, "\nState:\t");
@@ -252,7 +258,10 @@ static bool await(const struct vfork *child, nsec_t patience)
 		};
 
 		if (patience > 0 && now >= until) {
-			if (now > begun + BUSY || !wants_to_run(child->pid))
+			if (now > begun + BUSY ||
+				!wants_to_run(child->pid,
+					child->work > 0 ? child->work
+							: patience))
 				break;
 			until = now + MSEC;
 			continue;
@@ -299,32 +308,42 @@ bool vfork_wait(struct vfork *child, nsec_t patience)
 	return left;
 }
 
-bool vfork_kill(struct vfork *child)
-{
-	(void)kill(child->pid, SIGKILL); /* ours, and not reaped */
-	(void)await(child, GRACE);
-	return vfork_reap(child);
-}
-
 /* Its stack is free before it has closed its descriptors, and that may wait. */
-bool vfork_reap(struct vfork *child)
+static bool reap(struct vfork *child, nsec_t grace)
 {
 	const struct timespec pause = {.tv_nsec = 50 * 1000};
 	nsec_t begun = clock_now();
 	nsec_t took = 0;
+	nsec_t now;
 
 	/* a fork that an emulation has made of it does nothing that may wait */
-	while (took < GRACE || !known.shared ||
-		(took < BUSY && wants_to_run(child->pid))) {
+	while (took < grace || !known.shared ||
+		(took < BUSY && wants_to_run(child->pid, WORK_MOST))) {
 		if (waitpid(child->pid, NULL, WNOHANG | (int)__WALL) != 0)
 			return true;
 		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-		known.slept += clock_now() - begun - took;
-		took = clock_now() - begun;
+		now = clock_now() - begun;
+		if (now >= MOMENT && !wants_to_run(child->pid, WORK_MOST))
+			known.slept += now - took;
+		took = now;
 	}
+	if (waitpid(child->pid, NULL, WNOHANG | (int)__WALL) != 0)
+		return true; /* since the last pause */
 	child->stack->stuck = child->pid;
 	child->stack->blamed = VFORK_SOMEBODY; /* until vfork_was_late() */
 	return false;
+}
+
+bool vfork_reap(struct vfork *child)
+{
+	return reap(child, EXIT_GRACE);
+}
+
+bool vfork_kill(struct vfork *child)
+{
+	(void)kill(child->pid, SIGKILL); /* ours, and not reaped */
+	(void)await(child, GRACE);
+	return reap(child, GRACE);
 }
 
 nsec_t vfork_slept(void)
@@ -362,15 +381,17 @@ static unsigned stuck_of(uid_t uid)
 	return count;
 }
 
-/* Each other user who is late makes it shorter for the next one: one person may have
- * very many of them. */
+/* Users who have spent all of it make it shorter for others: one person may have very
+ * many users. */
 static nsec_t first_patience(void)
 {
 	unsigned late = 0;
 
 	for (size_t i = 0; i < LATE_USERS; i++)
-		late += is_disgraced(&known.late[i]);
-	return CALL_PATIENCE >> (late < 5 ? late : 5);
+		late += is_disgraced(&known.late[i]) &&
+			known.late[i].uid != VFORK_SOMEBODY &&
+			known.late[i].spent >= CALL_SPENT_MOST;
+	return CALL_PATIENCE >> (late < 2 ? late : 2);
 }
 
 nsec_t vfork_patience(uid_t uid)
@@ -378,7 +399,8 @@ nsec_t vfork_patience(uid_t uid)
 	const struct late_user *u = late_user(uid);
 
 	/* whoever it was, there are also others among them */
-	if (uid != VFORK_SOMEBODY && stuck_of(uid) >= STUCK_OF_ONE)
+	if (stuck_of(uid) >=
+		(uid != VFORK_SOMEBODY ? STUCK_OF_ONE : STUCK_OF_SOMEBODY))
 		return 0;
 	if (u->uid != uid || !is_disgraced(u))
 		return first_patience();
@@ -459,7 +481,7 @@ static int run_deed(void *argument)
 static int run(struct run *it, int flags, nsec_t patience)
 {
 	nsec_t before = known.waited;
-	struct vfork child = {.needed = false};
+	struct vfork child = {.work = WORK_MOST};
 
 	it->error = ETIMEDOUT;
 	it->slept = true;

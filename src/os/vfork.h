@@ -39,7 +39,10 @@
 
 /* One such child. */
 struct vfork {
-	bool needed; /* set by the caller: even if very many are stuck */
+	/* set by the caller: even if very many are stuck; the CPU time that it may
+	 * need, if that is more than the patience */
+	bool needed;
+	nsec_t work;
 	struct vfork_stack *stack;
 	pid_t pid;
 	sigset_t before;
@@ -72,7 +75,7 @@ bool vfork_has(pid_t pid); /* is it one of them? */
  * errno (ETIMEDOUT: it was killed).
  */
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
-/* Was the last such child killed, or cannot end? */
+/* Was the last such child killed, or is it unable to end? */
 bool vfork_left(void);
 /* The same, with a copy of our descriptors, which `deed` may change. */
 int vfork_run_apart(
@@ -96,8 +99,8 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 
 /* Make a call that another process can make wait, since it has the same socket
  * and so the lock of it: in such a child if somebody may have fewer rights than
- * we, for as long as vfork_patience() says.  What `deed` returns, with its errno; or -1 and errno
- * (ETIMEDOUT). */
+ * we, for as long as vfork_patience() says.  What `deed` returns, with its errno;
+ * or -1 and errno (ETIMEDOUT). */
 int vfork_call(int (*deed)(void *argument), void *argument);
 /* The same with that descriptor alone of ours: a child that hangs would keep the
  * others, and their ports. */
@@ -110,12 +113,11 @@ bool vfork_calls(void); /* does it use one? */
 int vfork_leave_table(int keep);
 
 /*
- * How long to wait for a child that sleeps, since a process of this user may keep it:
- * 0.1 s, and less if other users are in disgrace.  This one is for 10 s after such a
- * child was late: 2 ms then, and 0 (do not look at all) when 0.15 s were spent so,
- * or while 8 children are stuck.
+ * How long to wait for a child that sleeps, if a process of this user may be the
+ * cause: 0.1 s.  For 10 s after a child was late, its user gets 2 ms; and 0 (no look
+ * is tried) when 0.15 s were spent so, or while 8 of its children are stuck.
  */
-#define VFORK_SOMEBODY ((uid_t)-1) /* it is not known whose: never 0 */
+#define VFORK_SOMEBODY ((uid_t)-1) /* it is not known whose */
 nsec_t vfork_patience(uid_t uid);
 void vfork_was_late(uid_t uid, nsec_t waited);
 

@@ -30,9 +30,6 @@
 #define PIDFD_THREAD O_EXCL /* linux/pidfd.h, 6.9 */
 #endif
 
-/* Closing what a deed that was given up has had. */
-#define CLOSE_PATIENCE (5 * MSEC)
-
 /*
  * Everything here that may run in a child on our memory (a deed) takes no lock
  * and no memory: it may be ended in the midst of it.
@@ -115,9 +112,10 @@ static int run_aside(struct remote *r, struct run *run)
 		done = vfork_run_as(run_it, run, patience, &user);
 	else
 		done = vfork_run(run_it, run, patience);
+	r->inside = false; /* its user may have killed it in the midst */
+	r->late |= done == -1 && errno == ETIMEDOUT;
 	if (vfork_left()) {
 		r->late = true;
-		r->inside = false;
 		vfork_was_late(r->uid, clock_now() - begun);
 		errno = ETIMEDOUT;
 	}
@@ -183,6 +181,7 @@ int remote_have(struct remote *r, remote_deed *deed, void *argument, int *fd)
 	struct having h = {deed, argument, fd, -1};
 	int error;
 	int ends[2];
+	bool has;
 	int got;
 
 	*fd = -1;
@@ -193,7 +192,12 @@ int remote_have(struct remote *r, remote_deed *deed, void *argument, int *fd)
 	h.channel = ends[1];
 	got = remote_run(r, h.channel, pass_on, &h);
 	error = errno;
+	has = *fd != -1;
 	*fd = receive_it(ends[0]);
+	if (has && *fd == -1 && got != -1) {
+		error = EMFILE; /* or the like */
+		got = -1;
+	}
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
 	errno = error;
@@ -613,6 +617,7 @@ struct change {
 	int ours;
 	struct remote_epoll_item item;
 	pid_t parent; /* 0: the table is a copy of ours already */
+	bool alone;   /* of which no more is to be kept than needed */
 };
 
 /* Leave our table, and take only what is needed: a child that hangs keeps open
@@ -627,6 +632,18 @@ static int leave_table(struct change *c)
 	c->epoll = (int)syscall(SYS_pidfd_getfd, parent, c->epoll, 0U);
 	c->ours = (int)syscall(SYS_pidfd_getfd, parent, c->ours, 0U);
 	return c->epoll != -1 && c->ours != -1 ? 0 : -1;
+}
+
+static void close_but(int one, int other)
+{
+	unsigned low = (unsigned)(one < other ? one : other);
+	unsigned high = (unsigned)(one < other ? other : one);
+
+	if (low > 0)
+		(void)close_range(0, low - 1, 0);
+	if (high > low + 1)
+		(void)close_range(low + 1, high - 1, 0);
+	(void)close_range(high + 1, ~0U, 0);
 }
 
 /* In a table of its own, as it overwrites a number. */
@@ -649,6 +666,8 @@ static int change_item(void *argument)
 		(c->ours != item->fd &&
 			dup3(c->ours, item->fd, O_CLOEXEC) == -1))
 		return -1;
+	if (c->alone)
+		close_but(epoll, item->fd);
 	return epoll_ctl(epoll, c->what, item->fd, &event);
 }
 
@@ -658,6 +677,7 @@ static int change(struct remote *r, struct change c)
 	if (c.item.fd < 0)
 		return -1;
 	c.parent = r->others ? getpid() : 0;
+	c.alone = r->as_user;
 	return look(r, true, r->others ? LEAVES : COPIES, change_item, &c);
 }
 

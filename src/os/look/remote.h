@@ -43,7 +43,7 @@ void remote_of(struct remote *r, pid_t tid);
 
 /* Run `deed` with the rights to look at the process, here or in such a child:
  * it must not lock or allocate, and vfork.h says where it may write.  It may look
- * by other functions of this file.  A child has only that descriptor of ours, `keep`, or
+ * by other functions of this file.  Of our descriptors a child has only `keep`, or
  * none (-1).  What it returns, with its errno; or -1. */
 typedef int remote_deed(void *argument);
 int remote_run(struct remote *r, int keep, remote_deed *deed, void *argument);

@@ -193,7 +193,7 @@ static bool has_ended(const struct drain_process *p)
 	struct process_facts facts;
 
 	if (process_look(p->pid, &facts) == -1)
-		return errno != ETIMEDOUT;
+		return errno == ESRCH || errno == ENOENT;
 	return strchr("ZX", facts.state) != NULL;
 }
 

@@ -234,7 +234,8 @@ static bool has_older(const struct nameless *n)
 	while ((c = child_next(&walk)) != NULL)
 		if (process_look(c->pid, &facts) == 0
 				? facts.start <= n->start
-				: errno == ETIMEDOUT) /* in doubt, yes */
+				: errno != ESRCH && errno != ENOENT)
+			/* in doubt, yes */
 			return true;
 	return false;
 }
