@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,7 +40,7 @@ enum { STACK_SIZE = 64 * 1024 };
 /* More than this for one that wants to run and gets no CPU. */
 #define BUSY (5 * SECOND)
 /* And one that has had so much CPU time does not come to an end. */
-#define WORK_MOST (200 * MSEC)
+#define WORK_MOST (1 * SECOND)
 /* So many stuck ones are enough. */
 #define STUCK_MOST 256
 /* The patience with one call, and with the next ones after that was too long.  When
@@ -51,7 +52,6 @@ enum { STACK_SIZE = 64 * 1024 };
 #define LATE_USERS 16 /* the last ones are known */
 /* Nor is there any while so many children are stuck because of one. */
 #define STUCK_OF_ONE 8
-#define STUCK_OF_SOMEBODY 64
 
 /*
  * A stack, above a guard page; what we know of it is at its upper end.  They are
@@ -399,8 +399,7 @@ nsec_t vfork_patience(uid_t uid)
 	const struct late_user *u = late_user(uid);
 
 	/* whoever it was, there are also others among them */
-	if (stuck_of(uid) >=
-		(uid != VFORK_SOMEBODY ? STUCK_OF_ONE : STUCK_OF_SOMEBODY))
+	if (uid != VFORK_SOMEBODY && stuck_of(uid) >= STUCK_OF_ONE)
 		return 0;
 	if (u->uid != uid || !is_disgraced(u))
 		return first_patience();
@@ -426,6 +425,7 @@ struct run {
 	void (*deed)(void *argument);
 	void *argument;
 	const struct vfork_user *user; /* NULL: as ourselves */
+	bool needed;
 	volatile bool done;
 	volatile bool slept;
 	volatile int error; /* why not */
@@ -481,7 +481,7 @@ static int run_deed(void *argument)
 static int run(struct run *it, int flags, nsec_t patience)
 {
 	nsec_t before = known.waited;
-	struct vfork child = {.work = WORK_MOST};
+	struct vfork child = {.work = WORK_MOST, .needed = it->needed};
 
 	it->error = ETIMEDOUT;
 	it->slept = true;
@@ -572,23 +572,41 @@ bool vfork_calls(void)
 	return !known.calls && privilege_has(CAP_SETUID) && vfork_is_shared();
 }
 
-static int call(uid_t uid, struct call *call)
+/* Who is in disgrace for calls on a socket: the socket.  (No uid is so high.) */
+static uid_t key_of(int fd)
 {
-	nsec_t patience = vfork_patience(uid);
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? (uid_t)st.st_ino | 0x80000000U
+				   : VFORK_SOMEBODY;
+}
+
+static int call(uid_t who, struct call *call)
+{
+	/* who does not only look, but closes, has to */
+	bool needed = call->keep == KEEP_ALL;
+	struct run it = {.deed = make_call, .argument = call, .needed = needed};
+	nsec_t patience = vfork_patience(who);
 	nsec_t begun;
 	int done;
 
 	if (!vfork_calls())
 		return call->deed(call->argument);
+	if (call->keep >= 0 && patience > vfork_patience(VFORK_SOMEBODY))
+		patience = vfork_patience(VFORK_SOMEBODY);
+	if (patience == 0 && needed)
+		patience = CALL_PATIENCE_AGAIN;
 	errno = ETIMEDOUT;
 	if (patience == 0)
 		return -1;
 	begun = clock_now();
 	known.calls = true;
-	done = vfork_run(make_call, call, patience);
+	done = run(&it, CLONE_FILES, patience);
 	known.calls = false;
 	if (known.left) {
-		vfork_was_late(uid, clock_now() - begun);
+		if (call->keep >= 0)
+			vfork_was_late(VFORK_SOMEBODY, clock_now() - begun);
+		vfork_was_late(who, clock_now() - begun);
 		errno = ETIMEDOUT;
 	}
 	if (done == -1)
@@ -608,7 +626,7 @@ int vfork_call_on(int fd, int (*deed)(void *argument), void *argument)
 {
 	struct call it = {deed, argument, fd, -1, 0};
 
-	return call(VFORK_SOMEBODY, &it);
+	return call(key_of(fd), &it);
 }
 
 int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument)

@@ -35,6 +35,10 @@
  * and no memory: it may be ended in the midst of it.
  */
 
+/* So long may all looks for one purpose take: a process can have very much that is to
+ * be looked at. */
+#define SPENT_MOST (500 * MSEC)
+
 /* ---- files of /proc ---- */
 
 static int open_proc(pid_t tid, const char *name, int flags)
@@ -104,7 +108,7 @@ static int run_aside(struct remote *r, struct run *run)
 	run->remote = r;
 	run->got = -1;
 	errno = ETIMEDOUT;
-	if (patience == 0)
+	if (patience == 0 || r->spent > SPENT_MOST)
 		return -1;
 	if (run->keep == COPIES)
 		done = vfork_run_apart(run_it, run, patience);
@@ -112,6 +116,7 @@ static int run_aside(struct remote *r, struct run *run)
 		done = vfork_run_as(run_it, run, patience, &user);
 	else
 		done = vfork_run(run_it, run, patience);
+	r->spent += clock_now() - begun;
 	r->inside = false; /* its user may have killed it in the midst */
 	r->late |= done == -1 && errno == ETIMEDOUT;
 	if (vfork_left()) {

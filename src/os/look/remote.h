@@ -36,6 +36,9 @@ struct remote {
 	bool others;
 	/* A look took too long (ETIMEDOUT): no other one is tried. */
 	bool late;
+	/* The time of all looks in children; beyond a bound no other one is tried
+	 * (ETIMEDOUT).  The caller may set it to 0 again. */
+	nsec_t spent;
 	/* A deed runs in a child: what it looks at itself needs no other one. */
 	bool inside;
 };

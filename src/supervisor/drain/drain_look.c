@@ -206,6 +206,7 @@ static void gather(struct drain *d, struct connections *seen)
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
 
+		p->remote.spent = 0;
 		if (connections_add(seen, &p->remote, p->pidfd) == 0)
 			continue;
 		/* a process that is about to end has no descriptors either */

@@ -24,6 +24,7 @@ static struct ucred sender;
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	(void)fd;
+	*m = (struct fdpass_message){.len = -1};
 	if (said == NULL)
 		return 0;
 	*m = (struct fdpass_message){
