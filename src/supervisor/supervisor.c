@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/look/remote.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "supervisor/common/timer.h"
@@ -176,11 +177,36 @@ static void on_far_away(struct ev_loop *loop, ev_periodic *watcher, int revents)
 	(void)revents;
 }
 
+/* The number that libev's epoll set has got: the first that was free. */
+static int epoll_of(struct ev_loop *loop, int first)
+{
+	char path[40];
+	char target[40] = "";
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", first);
+	if (ev_backend(loop) != EVBACKEND_EPOLL ||
+		readlink(path, target, sizeof(target) - 1) == -1)
+		return -1;
+	return remote_is_epoll(target) ? first : -1;
+}
+
+static int first_free(int fd)
+{
+	int first = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (first != -1)
+		(void)close(first);
+	return first;
+}
+
 int supervisor_loop_init(struct supervisor *sup, struct error *err)
 {
+	int first = first_free(sup->null_fd);
+
 	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
+	sup->turn.epoll = epoll_of(sup->loop, first);
 	ev_set_loop_release_cb(sup->loop, before_wait, NULL);
 	ev_prepare_init(&sup->turn.prepare, on_prepare);
 	sup->turn.prepare.data = sup;

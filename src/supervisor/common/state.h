@@ -126,6 +126,7 @@ struct turn {
 	nsec_t armed_at; /* when the deadline was armed, and for when */
 	nsec_t armed_for;
 	ev_periodic far_away; /* keeps libev's housekeeping asleep */
+	int epoll;            /* libev's set of descriptors; -1: not known */
 };
 
 /* Events: the history, and those that wait to be published (news.h). */

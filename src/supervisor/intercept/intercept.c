@@ -5,6 +5,8 @@
 #include "base/scope.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
+#include "os/pidfd.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/intercept/listens.h"
@@ -15,7 +17,9 @@
 #include <inttypes.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -152,6 +156,8 @@ void intercept_judge(struct child *child, const struct remote *r)
 
 void intercept_charge(struct child *child, nsec_t begun)
 {
+	if (child->trap.watcher.fd == -1)
+		return;
 	allowance_end(&child->trap.allowance, child, &child->trap.watcher,
 		begun, "calls bind(2) and listen(2)");
 }
@@ -323,6 +329,32 @@ static void intercept_on_gone(struct child *child)
 	ev_io_stop(sup->loop, &child->trap.watcher);
 	(void)close(child->trap.watcher.fd);
 	ev_io_set(&child->trap.watcher, -1, 0);
+}
+
+/*
+ * What we have put into its table has taken the place of another descriptor, and
+ * the thread that closes that one hangs, with the lock of its trap
+ * (seccomp_do_user_notification() of the kernel).  Who answers, or only polls, would
+ * wait for it: so the trap leaves the loop's set, and a child closes it.
+ */
+void intercept_abandon(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+	int trap = child->trap.watcher.fd;
+
+	log_warn("%s.%" PRIu32
+		 ": killing worker %d: it has put a descriptor that "
+		 "cannot be closed in the place of the socket that it binds",
+		child->service->name, child->slot, (int)child->pid);
+	forget_heard(child);
+	child->trap.hostile = true;
+	allowance_stop(&child->trap.allowance, sup->loop);
+	ev_io_stop(sup->loop, &child->trap.watcher);
+	if (sup->turn.epoll != -1)
+		(void)epoll_ctl(sup->turn.epoll, EPOLL_CTL_DEL, trap, NULL);
+	ev_io_set(&child->trap.watcher, -1, 0);
+	foreign_close(sup, child, &trap);
+	(void)pidfd_signal(child->pidfd, SIGKILL);
 }
 
 static int intercept_on_prepare(

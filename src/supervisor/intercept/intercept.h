@@ -20,6 +20,8 @@ int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
 /* Call it after looking at a thread of the worker: if that held nclust up, the
  * worker's calls are left to the kernel from now on. */
 void intercept_judge(struct child *child, const struct remote *r);
+/* Kill a worker that hangs with its trap, which nclust must not touch any more. */
+void intercept_abandon(struct child *child);
 /* Charge the worker for what was done since allowance_begin(). */
 void intercept_charge(struct child *child, nsec_t begun);
 /* The worker's socket cannot be taken over: warn, once for a service. */

@@ -9,6 +9,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
+#include "supervisor/intercept/intercept.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/sockets/group.h"
 
@@ -21,6 +22,7 @@
 
 #define ITEMS_MAX 64
 #define PUT_PATIENCE (1 * SECOND)
+#define PUT_PATIENCE_OTHERS (500 * MSEC)
 
 /* ---- looking ---- */
 
@@ -193,9 +195,18 @@ void putover(struct takeover *t, struct listener *l)
 		return;
 	follow_options(t, l);
 	/* this waits until the worker has taken them, and it may be stopped */
-	if (vfork_run(put_all, &p, PUT_PATIENCE) == -1) {
-		t->remote->late |= errno == ETIMEDOUT;
-		takeover_answer(t, EAGAIN);
+	if (vfork_run(put_all, &p,
+		    t->remote->others ? PUT_PATIENCE_OTHERS : PUT_PATIENCE) ==
+		-1) {
+		bool late = errno == ETIMEDOUT;
+
+		t->remote->late |= late;
+		if (late && t->remote->others) {
+			t->trap = -1;
+			intercept_abandon(t->child);
+		} else {
+			takeover_answer(t, EAGAIN);
+		}
 		return;
 	}
 	if (p.error != 0) {

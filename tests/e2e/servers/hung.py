@@ -12,13 +12,16 @@ one that it reads), epoll (epoll_wait writes its events to one while it holds th
 file (bind on one's descriptor: DIRECTORY/refused is there when that has failed),
 notify, many and fdstore (it sends one's descriptor with READY=1, very many times, or
 with FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), exec
-(a child is kept in exec, as it is to close one).  directory: not a worker but root,
+(a child is kept in exec, as it is to close one), swap (slot 1 puts one's descriptor in
+the place of a socket that it binds).  directory: not a worker but root,
 who mounts DIRECTORY/mnt for all; it answers until DIRECTORY/hang is there.
 """
 import array
 import ctypes
 import errno
 import os
+import queue
+import resource
 import select
 import signal
 import socket
@@ -39,7 +42,7 @@ IP_OPTIONS = 4
 how, directory = sys.argv[1:3]
 port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 mountpoint = directory + "/mnt"
-unanswered = FLUSH if how in ("file", "notify", "many", "fdstore", "exec") else READ
+unanswered = FLUSH if how in ("file", "notify", "many", "fdstore", "exec", "swap") else READ
 
 
 def must(got):
@@ -177,7 +180,34 @@ def begin():
     wait_for("go")
 
 
+def swap(at):
+    """It binds a port that the worker of slot 0 has, again and again, and meanwhile
+    puts such a file in the place of the socket."""
+    address = struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", port, b"\x7f\0\0\1")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    turn = queue.SimpleQueue()
+
+    def put():
+        while True:
+            number, wait = turn.get()
+            end = time.perf_counter() + wait
+            while time.perf_counter() < end:
+                pass
+            os.dup2(at, number)
+
+    in_thread(put)
+    for i in range(min(most, 4096) - 64):
+        number = socket.socket().detach()  # to close it would wait
+        turn.put((number, i % 16 * 0.0001))
+        libc.bind(number, address, 16)
+
+
 def work():
+    if how == "swap" and os.environ["NCLUST_SLOT"] == "1":
+        at = open_file()
+        begin()
+        swap(at)
     s = listen() if port else socket.socket()
     at = open_file() if unanswered == FLUSH else memory()
     begin()

@@ -60,7 +60,8 @@ start_beside() {
 	{
 		printf '%s\n' '[cluster:good]' "command = sleep 1000" \
 			'workers = 1' 'user = nobody' 'ready = alive:0' '[cluster:bad]' \
-			'workers = 1' 'user = nobody' 'stop-timeout = 1s' "$@"
+			"workers = ${WORKERS:-1}" 'user = nobody' \
+			'stop-timeout = 1s' "$@"
 	} >"$DIR/it.ini"
 	start_nclust -c "$DIR/it.ini"
 }
@@ -139,6 +140,11 @@ goes_on() {
 	poll_until 10 test -e "$HUNG/refused"
 	[ ! -e "$HUNG/asked" ]
 	goes_on
+}
+
+@test "one that takes the place of the socket just before nclust does" {
+	WORKERS=2 start_hung swap 'intercept = on' 'limit-nofile = 5000'
+	LASTS=1 goes_on 'bad\.1: killing worker [0-9]+: it has put a descriptor'
 }
 
 @test "a descriptor with READY=1 that cannot be closed" {

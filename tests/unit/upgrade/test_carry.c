@@ -54,6 +54,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, turn.prepare),
 	NOT(supervisor, turn.deadline),
 	NOT(supervisor, turn.far_away),
+	NOT(supervisor, turn.epoll),
 	NOT(supervisor, reaper.sweep),
 	NOT(supervisor, sockets.heal),
 	NOT(supervisor, signals.watcher),
