@@ -513,6 +513,19 @@ bool vfork_left(void)
 	return known.left;
 }
 
+bool vfork_stays(nsec_t patience)
+{
+	const struct timespec pause = {.tv_nsec = MSEC};
+	nsec_t until = clock_now() + patience;
+
+	while (known.last != NULL && !is_free(known.last)) {
+		if (clock_now() >= until)
+			return true;
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
+	return false;
+}
+
 int vfork_run_apart(
 	void (*deed)(void *argument), void *argument, nsec_t patience)
 {

@@ -77,6 +77,8 @@ bool vfork_has(pid_t pid); /* is it one of them? */
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
 /* Was the last such child killed, or is it unable to end? */
 bool vfork_left(void);
+/* Is it there still, so long after it was killed?  The time of it is waited for. */
+bool vfork_stays(nsec_t patience);
 /* The same, with a copy of our descriptors, which `deed` may change. */
 int vfork_run_apart(
 	void (*deed)(void *argument), void *argument, nsec_t patience);

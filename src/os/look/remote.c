@@ -103,6 +103,7 @@ static int run_aside(struct remote *r, struct run *run)
 	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
 	nsec_t patience = vfork_patience(r->uid);
 	nsec_t begun = clock_now();
+	nsec_t worked = clock_worked() + vfork_slept();
 	int done;
 
 	run->remote = r;
@@ -116,7 +117,7 @@ static int run_aside(struct remote *r, struct run *run)
 		done = vfork_run_as(run_it, run, patience, &user);
 	else
 		done = vfork_run(run_it, run, patience);
-	r->spent += clock_now() - begun;
+	r->spent += clock_worked() + vfork_slept() - worked;
 	r->inside = false; /* its user may have killed it in the midst */
 	r->late |= done == -1 && errno == ETIMEDOUT;
 	if (vfork_left()) {

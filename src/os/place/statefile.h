@@ -39,6 +39,7 @@ enum state_flag {
 	STATE_OUT_LINE = 32, /* … or sent */
 	/* it is stopped, for a look at its connections */
 	STATE_FROZEN = 64,
+	STATE_HUNG = 128, /* with its trap, which nobody may touch */
 };
 
 /* Written by the new process itself only. */

@@ -350,10 +350,14 @@ void intercept_abandon(struct child *child)
 	child->trap.hostile = true;
 	allowance_stop(&child->trap.allowance, sup->loop);
 	ev_io_stop(sup->loop, &child->trap.watcher);
-	if (sup->turn.epoll != -1)
-		(void)epoll_ctl(sup->turn.epoll, EPOLL_CTL_DEL, trap, NULL);
+	/* libev may have made its set anew, with a lower number */
+	for (int set = 3; set <= sup->turn.epoll; set++)
+		if (epoll_ctl(set, EPOLL_CTL_DEL, trap, NULL) == 0)
+			break;
 	ev_io_set(&child->trap.watcher, -1, 0);
 	foreign_close(sup, child, &trap);
+	if (child->kept.entry != NULL) /* the keeper has a duplicate */
+		child->kept.entry->flags |= STATE_HUNG;
 	(void)pidfd_signal(child->pidfd, SIGKILL);
 }
 
@@ -404,8 +408,9 @@ static void intercept_on_adopt(struct child *child, struct kept *kept)
 
 	if (trap.fd != -1 && service->sup->intercept.way == WAY_UNKNOWN)
 		(void)make_plan(service, cluster_settings(service->core));
-	if (trap.fd != -1)
+	if (trap.fd != -1 && (kept->entry->flags & STATE_HUNG) == 0)
 		watch(child, &trap);
+	fd_close(&trap.fd);
 	listens_recall(child);
 }
 

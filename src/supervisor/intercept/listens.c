@@ -369,6 +369,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 	if (group_set_backlog(l, backlog) == -1) {
 		int error = errno;
 
+		r->late |= error == ETIMEDOUT;
 		seccomp_answer(trap, notice->id, error);
 		return;
 	}

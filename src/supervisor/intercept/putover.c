@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #define ITEMS_MAX 64
-#define PUT_PATIENCE (1 * SECOND)
-#define PUT_PATIENCE_OTHERS (500 * MSEC)
+#define PUT_PATIENCE (500 * MSEC)
+#define STAY_PATIENCE (100 * MSEC)
 
 /* ---- looking ---- */
 
@@ -195,13 +195,10 @@ void putover(struct takeover *t, struct listener *l)
 		return;
 	follow_options(t, l);
 	/* this waits until the worker has taken them, and it may be stopped */
-	if (vfork_run(put_all, &p,
-		    t->remote->others ? PUT_PATIENCE_OTHERS : PUT_PATIENCE) ==
-		-1) {
-		bool late = errno == ETIMEDOUT;
-
-		t->remote->late |= late;
-		if (late && t->remote->others) {
+	if (vfork_run(put_all, &p, PUT_PATIENCE) == -1) {
+		t->remote->late |= errno == ETIMEDOUT;
+		/* to end, the child needs the lock that we need to answer */
+		if (errno == ETIMEDOUT && vfork_stays(STAY_PATIENCE)) {
 			t->trap = -1;
 			intercept_abandon(t->child);
 		} else {
