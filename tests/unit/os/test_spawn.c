@@ -551,6 +551,37 @@ START_TEST(a_session_of_its_own)
 }
 END_TEST
 
+/* The program may run before it, because until exec the score would be ours, too. */
+START_TEST(its_oom_score_is_set_when_spawn_returns)
+{
+	const char *candidates[] = {"/bin/sleep", NULL};
+	char *argv[] = {"sleep", "1000", NULL};
+	struct spawn_plan plan = os_plan();
+	struct spawn_failure failure;
+	char before[16];
+	char score[16];
+	int pidfd;
+	pid_t pid;
+
+	plan.candidates = candidates;
+	plan.argv = argv;
+	plan.oom_score_adj = "123";
+	ck_assert_int_gt(
+		process_read(getpid(), "oom_score_adj", before, sizeof(before)),
+		0);
+	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+	ck_assert_int_gt(
+		process_read(pid, "oom_score_adj", score, sizeof(score)), 0);
+	ck_assert_str_eq(score, "123\n");
+	ck_assert_int_gt(
+		process_read(getpid(), "oom_score_adj", score, sizeof(score)),
+		0);
+	ck_assert_str_eq(score, before);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	(void)os_wait(pidfd);
+}
+END_TEST
+
 START_TEST(limits_nice_umask_and_directory)
 {
 	const struct rlimit limits[] = {{.rlim_cur = 20, .rlim_max = 24}};
@@ -564,7 +595,6 @@ START_TEST(limits_nice_umask_and_directory)
 	plan.nice = 7;
 	plan.umask = 027;
 	plan.directory = os_dir;
-	plan.oom_score_adj = "123";
 	plan.no_new_privs = true;
 	/* above the limit that the child is to have */
 	plan.fds[plan.fd_count++] =
@@ -574,7 +604,6 @@ START_TEST(limits_nice_umask_and_directory)
 	ck_assert_str_eq(os_field(out, "nice"), "7");
 	ck_assert_str_eq(os_field(out, "umask"), "0027");
 	ck_assert_str_eq(os_field(out, "cwd"), os_dir);
-	ck_assert_str_eq(os_field(out, "oom"), "123");
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "1");
 	ck_assert_int_eq(getpriority(PRIO_PROCESS, 0), 0);
 }
@@ -811,6 +840,7 @@ int main(int argc, char **argv)
 		tcase_add_test(tc, the_table_grows_before_it_is_shared);
 		tcase_add_test(tc, more_than_can_be_lent_still_works);
 		tcase_add_test(tc, limits_nice_umask_and_directory);
+		tcase_add_test(tc, its_oom_score_is_set_when_spawn_returns);
 		tcase_add_test(tc, the_child_dies_with_its_parent);
 		tcase_add_test(tc,
 			who_stops_the_child_before_its_exec_does_not_stop_us);
