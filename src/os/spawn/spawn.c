@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -142,7 +143,10 @@ static int set_score(pid_t pid, const char *score)
 	char after[16] = "";
 	int got;
 
-	(void)process_read(getpid(), "oom_score_adj", before, sizeof(before));
+	if (process_read(getpid(), "oom_score_adj", before, sizeof(before)) >
+			0 &&
+		strtol(before, NULL, 10) == strtol(score, NULL, 10))
+		return 0; /* it has inherited it */
 	for (int i = 0; i < 100; i++) {
 		got = vfork_run_apart(write_score, &s, SECOND);
 		if (s.error != 0) {
