@@ -148,7 +148,12 @@ static int set_score(pid_t pid, const char *score)
 		strtol(before, NULL, 10) == strtol(score, NULL, 10))
 		return 0; /* it has inherited it */
 	for (int i = 0; i < 100; i++) {
-		got = vfork_run_apart(write_score, &s, SECOND);
+		s.error = 0;
+		got = spawn_oom_score(pid, score);
+		if (got == -1 && errno == EMFILE)
+			got = vfork_run_apart(write_score, &s, SECOND);
+		else if (got == -1)
+			s.error = errno;
 		if (s.error != 0) {
 			errno = s.error;
 			return -1;
