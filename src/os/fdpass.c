@@ -177,10 +177,11 @@ static bool has_number(int fd)
 }
 
 /*
- * What others have sent must not get into our table: as long as it is there, each
- * child of ours closes a copy of it at its exec, and a file server (FUSE) may let
- * each close(2) wait.  So the message is looked at first, and if it brings
- * something, a child receives it into a table of its own and exits.
+ * We hold no descriptor that others have sent, but for a socket that the caller
+ * wants (FDPASS_SOCKET).  Each child of ours would have a
+ * copy of it and close that at its exec, and a file server (FUSE) can make close(2)
+ * wait for ever.  So we look at the message first.  If it brings descriptors, a child
+ * with a table of its own receives it and exits.
  */
 static ssize_t hear(int fd, void *data, size_t size, int flags,
 	enum fdpass_take take, struct fdpass_message *m)

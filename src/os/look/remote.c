@@ -74,7 +74,7 @@ void remote_of(struct remote *r, pid_t tid)
 	r->as_user = r->uid != geteuid() || r->gid != getegid();
 }
 
-/* A deed and what it has returned. */
+/* A function for run_it() to call, and what it has returned. */
 struct run {
 	struct remote *remote;
 	remote_deed *deed;
@@ -83,8 +83,8 @@ struct run {
 	int got;
 	int error;
 };
-#define LEAVES (-2) /* the deed leaves our table by itself */
-#define COPIES (-3) /* it has a copy of it */
+#define LEAVES (-2) /* the function itself leaves our table */
+#define COPIES (-3) /* the child has a copy of our table */
 
 static void run_it(void *argument)
 {
