@@ -277,8 +277,9 @@ refused_deploy() {
 	[ "$(cluster .generation)" -eq 1 ]
 }
 
+# The verb has failed while the new worker, which has its SIGTERM, may still be there.
 same_workers() {
-	[ "$(cluster '[.workers[].pid] | join(" ")')" = "$before" ]
+	wait_until 20 '[ "$(cluster "[.workers[].pid] | join(\" \")")" = "$before" ]'
 }
 
 @test "a deploy that exits at once" {
