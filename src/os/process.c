@@ -251,6 +251,17 @@ bool process_is_stopped(pid_t pid)
 	return !moves;
 }
 
+bool process_is_runnable(pid_t tid)
+{
+	char text[512];
+	const char *state;
+
+	if (process_read(tid, "status", text, sizeof(text)) == -1)
+		return false;
+	state = strstr(text, "\nState:\t");
+	return state != NULL && state[8] == 'R';
+}
+
 /* The number behind one of the keys; NULL: the line has none of them. */
 static const char *value_in(
 	const char *line, const char *const *keys, size_t count)

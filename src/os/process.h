@@ -35,6 +35,9 @@ ssize_t process_read_path(const char *path, char *to, size_t size);
  * cannot be told. */
 nsec_t process_ran(pid_t pid);
 
+/* Does the thread run, or would it if it had a CPU?  This look never waits. */
+bool process_is_runnable(pid_t tid);
+
 /* Its name as ps(1) shows it, harmless on a terminal; "a process" where it cannot
  * be read.  Returned. */
 #define PROCESS_NAME 48

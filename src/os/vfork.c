@@ -234,14 +234,7 @@ static bool has_left(const struct vfork_stack *stack)
 /* Does it only need more of the CPU?  These looks never wait. */
 static bool wants_to_run(pid_t pid, nsec_t work)
 {
-	char text[512];
-	const char *state;
-
-	if (process_ran(pid) >= work ||
-		process_read(pid, "status", text, sizeof(text)) == -1)
-		return false;
-	state = strstr(text, "\nState:\t");
-	return state != NULL && state[8] == 'R';
+	return process_ran(pid) < work && process_is_runnable(pid);
 }
 
 /* Nothing here may fail while it runs: its errno is ours. */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/look/remote.h"
+#include "os/process.h"
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
@@ -21,8 +22,9 @@
 #include <unistd.h>
 
 #define ITEMS_MAX 64
-#define PUT_PATIENCE (500 * MSEC)
-#define STAY_PATIENCE (100 * MSEC)
+#define PUT_PATIENCE (100 * MSEC)
+#define PUT_TRIES 5 /* with a worker that gets no CPU */
+#define STAY_PATIENCE (20 * MSEC)
 
 /* ---- looking ---- */
 
@@ -90,6 +92,22 @@ static void put_all(void *argument)
 			p->error = errno;
 			return;
 		}
+}
+
+/* It waits until the worker has taken them.  0; or -1: it did not in time, as it is
+ * stopped, or hangs. */
+static int put(struct putting *p)
+{
+	for (unsigned i = 0; i < PUT_TRIES; i++) {
+		if (vfork_run(put_all, p, PUT_PATIENCE) == 0)
+			return 0;
+		if (errno != ETIMEDOUT)
+			return -1;
+		if (!process_is_runnable(p->t->notice->tid))
+			break;
+	}
+	p->t->remote->late = true;
+	return -1;
 }
 
 static bool is_same(const struct takeover *t, int fd)
@@ -194,11 +212,9 @@ void putover(struct takeover *t, struct listener *l)
 	if (!takeover_waits(t))
 		return;
 	follow_options(t, l);
-	/* this waits until the worker has taken them, and it may be stopped */
-	if (vfork_run(put_all, &p, PUT_PATIENCE) == -1) {
-		t->remote->late |= errno == ETIMEDOUT;
+	if (put(&p) == -1) {
 		/* to end, the child needs the lock that we need to answer */
-		if (errno == ETIMEDOUT && vfork_stays(STAY_PATIENCE)) {
+		if (t->remote->late && vfork_stays(STAY_PATIENCE)) {
 			t->trap = -1;
 			intercept_abandon(t->child);
 		} else {

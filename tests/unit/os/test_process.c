@@ -188,6 +188,8 @@ START_TEST(states_are_told)
 	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WSTOPPED), 0);
 	ck_assert_int_eq(process_look(pid, &facts), 0);
 	ck_assert_int_eq(facts.state, 'T');
+	ck_assert(!process_is_runnable(pid));
+	ck_assert(process_is_runnable(getpid()));
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
 	ck_assert_int_eq(process_look(pid, &facts), 0);
