@@ -131,6 +131,7 @@ static void on_wake(struct ev_loop *loop, ev_check *watcher, int revents)
 	(void)revents;
 	grant_lateness(sup, clock_now());
 	sup->turn.armed_for = NSEC_NEVER;
+	sup->turn.ends = 0;
 }
 
 /* Runs once a turn, before the loop waits: does all that has become due. */

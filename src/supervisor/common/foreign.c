@@ -25,6 +25,7 @@
 #define PATIENCE (5 * SECOND)
 /* If nclust itself waits for it, within this. */
 #define PROMPTLY (100 * MSEC)
+#define PROMPTLY_LEAST (10 * MSEC)
 /* Most are closed so soon that it is worth waiting. */
 #define MOMENT (1 * MSEC)
 #define START_AGAIN (1 * SECOND)
@@ -448,6 +449,12 @@ static void close_one(void *argument)
 	(void)close_batch(argument);
 }
 
+/* Who is known for late closes: the cluster.  (No uid is so high.) */
+static uid_t key_of(const struct child *by)
+{
+	return (uid_t)0x80000000U | cluster_of(by);
+}
+
 void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 {
 	struct closing one = {
@@ -455,14 +462,22 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 		.count = 1,
 		.fds = {*fd},
 	};
+	nsec_t patience = vfork_patience(key_of(by));
+	nsec_t begun = clock_now();
 
 	if (*fd == -1 || !has_others(sup)) {
 		fd_close(fd);
 		return;
 	}
-	if (vfork_run(close_one, &one, PROMPTLY) == -1 && errno == ETIMEDOUT &&
-		by != NULL)
-		kill_endless(sup, by->serial);
+	if (patience < PROMPTLY_LEAST) { /* one was late just now */
+		close_list(sup, by, fd, 1);
+		return;
+	}
+	if (vfork_run(close_one, &one, patience) == -1 && errno == ETIMEDOUT) {
+		vfork_was_late(key_of(by), clock_now() - begun);
+		if (by != NULL)
+			kill_endless(sup, by->serial);
+	}
 	if (one.done == 1)
 		fd_close(fd);
 	else

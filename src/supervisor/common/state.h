@@ -125,6 +125,7 @@ struct turn {
 	ev_timer deadline;
 	nsec_t armed_at; /* when the deadline was armed, and for when */
 	nsec_t armed_for;
+	nsec_t ends;          /* the time spent on ended workers in this turn */
 	ev_periodic far_away; /* keeps libev's housekeeping asleep */
 	int epoll;            /* libev's set of descriptors; -1: not known */
 };

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/clock.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
 #include "os/pidfd.h"
@@ -23,6 +24,9 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* Each answer may take a while; others than workers have to be heard, too. */
+#define ANSWERS_A_TURN (20 * MSEC)
 
 /* ---- what can be done here ---- */
 
@@ -225,27 +229,34 @@ static void forget_heard(struct child *child)
 	child->trap.heard = false;
 }
 
-/* All calls of a turn are received before any is answered, because a signal
- * interrupts a call before that, which no program expects of bind(2). */
-static void intercept_on_settle(struct supervisor *sup)
+static void answer_first(struct intercept *in)
 {
-	struct intercept *in = &sup->intercept;
+	struct child *child = in->heard;
+	nsec_t begun = allowance_begin();
 
-	while (in->heard != NULL) {
-		struct child *child = in->heard;
-		nsec_t begun = allowance_begin();
-
-		forget_heard(child);
-		obey(child, &child->trap.notice);
-		intercept_charge(child, begun);
-	}
+	forget_heard(child);
+	obey(child, &child->trap.notice);
+	intercept_charge(child, begun);
 }
 
+static void intercept_on_settle(struct supervisor *sup)
+{
+	while (sup->intercept.heard != NULL)
+		answer_first(&sup->intercept);
+}
+
+/* All calls of a turn are received before any is answered, because a signal
+ * interrupts a call before that, which no program expects of bind(2). */
 static void on_obey(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	(void)loop;
+	struct supervisor *sup = timer->data;
+	nsec_t until = clock_now() + ANSWERS_A_TURN;
+
 	(void)revents;
-	intercept_on_settle(timer->data);
+	while (sup->intercept.heard != NULL && clock_now() < until)
+		answer_first(&sup->intercept);
+	if (sup->intercept.heard != NULL)
+		timer_arm(loop, timer, 0);
 }
 
 /* A call that libev has seen may be gone by now, and to receive it would block

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "os/vfork.h"
@@ -23,7 +24,8 @@
 
 #define ITEMS_MAX 64
 #define PUT_PATIENCE (100 * MSEC)
-#define PUT_TRIES 5 /* with a worker that gets no CPU */
+#define PUT_PATIENCE_AGAIN (20 * MSEC) /* with that user (vfork_was_late()) */
+#define PUT_TRIES 2                    /* with a worker that gets no CPU */
 #define STAY_PATIENCE (20 * MSEC)
 
 /* ---- looking ---- */
@@ -98,15 +100,22 @@ static void put_all(void *argument)
  * stopped, or hangs. */
 static int put(struct putting *p)
 {
+	struct remote *r = p->t->remote;
+	bool again = r->others && vfork_patience(r->uid) < PUT_PATIENCE;
+	nsec_t patience = again ? PUT_PATIENCE_AGAIN : PUT_PATIENCE;
+	nsec_t begun = clock_now();
+
 	for (unsigned i = 0; i < PUT_TRIES; i++) {
-		if (vfork_run(put_all, p, PUT_PATIENCE) == 0)
+		if (vfork_run(put_all, p, patience) == 0)
 			return 0;
 		if (errno != ETIMEDOUT)
 			return -1;
 		if (!process_is_runnable(p->t->notice->tid))
 			break;
 	}
-	p->t->remote->late = true;
+	r->late = true;
+	if (r->others)
+		vfork_was_late(r->uid, clock_now() - begun);
 	return -1;
 }
 

@@ -311,23 +311,26 @@ static void supersede(struct takeover *t, struct listener *l)
 {
 	struct error err;
 	scoped_fd made = -1;
+	int old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have it, too */
 
 	group_forget(l);
 	heal_forget(l);
 	socket_deafen(l->fd);
 	if (t->sock == -1)
 		made = bind_new(t, true);
-	if ((t->sock != -1 ? bind_own(t, true) : made) == -1 ||
+	if (old == -1 || (t->sock != -1 ? bind_own(t, true) : made) == -1 ||
 		dup3(t->sock != -1 ? t->sock : made, l->fd, O_CLOEXEC) == -1) {
 		int error = errno;
 
 		if (socket_backlog(l->fd, l->address.backlog) == -1)
 			log_syserr("listener '%s'", l->address.name);
 		heal_watch(l);
+		fd_close(&old);
 		tell_failed(t, error);
 		takeover_answer(t, error);
 		return;
 	}
+	foreign_close_now(t->service->sup, NULL, &old);
 	l->key = t->key;
 	l->inode = remote_own_inode(l->fd);
 	if (socket_look(l->fd, &l->facts, &err) == -1)

@@ -97,12 +97,16 @@ void node_flight_nacked(struct node_worker *w)
 }
 
 /* The connection was not taken: give it to another worker. */
-static void pass_on(struct node_server *s, int fd)
+static void pass_on(struct node_worker *w, const struct node_flight *f)
 {
+	struct node_server *s =
+		node_server_numbered(w->child->service->node, f->server);
+	int fd = f->fd;
+
 	if (s != NULL)
 		node_rr_again(s, fd);
 	else
-		(void)close(fd);
+		foreign_close(w->child->service->sup, w->child, &fd);
 }
 
 static void send_again(struct node_worker *w, struct node_flight f)
@@ -111,7 +115,7 @@ static void send_again(struct node_worker *w, struct node_flight f)
 		node_server_numbered(w->child->service->node, f.server);
 
 	if (f.kind == NODE_FLIGHT_CONNECTION) {
-		pass_on(s, f.fd);
+		pass_on(w, &f);
 	} else if (s == NULL) {
 		node_answer_error(w, f.ack, EINVAL);
 	} else if (f.lost > LOST_MAX) {
@@ -182,9 +186,7 @@ void node_flights_drop(struct node_worker *w)
 		struct node_flight f = take(w, 0);
 
 		if (f.kind == NODE_FLIGHT_CONNECTION)
-			pass_on(node_server_numbered(
-					w->child->service->node, f.server),
-				f.fd);
+			pass_on(w, &f);
 	}
 }
 

@@ -4,6 +4,8 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/endpoint.h"
+#include "os/vfork.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/workers/recipe.h"
@@ -115,14 +117,29 @@ static struct node_worker *by_address(
 	return next_in_turn(s, now);
 }
 
-static struct node_worker *choose(struct node_server *s, int fd, nsec_t now)
-{
+struct asking {
+	int fd;
 	union endpoint peer;
+};
+
+static int ask(void *argument)
+{
+	struct asking *a = argument;
+
+	return (int)endpoint_peer(a->fd, &a->peer);
+}
+
+/* If it waits, a worker has had it, and may hold its lock. */
+static struct node_worker *choose(
+	struct node_server *s, int fd, bool waits, nsec_t now)
+{
+	struct asking a = {.fd = fd};
 
 	if (!is_sticky(s))
 		return next_in_turn(s, now);
-	(void)endpoint_peer(fd, &peer); /* none, if it is gone again */
-	return by_address(s, &peer, now);
+	/* none, if it is gone again */
+	(void)(waits ? vfork_call_on(fd, ask, &a) : ask(&a));
+	return by_address(s, &a.peer, now);
 }
 
 /* ---- giving ---- */
@@ -151,13 +168,19 @@ static int send_it(struct node_worker *w, const struct node_server *s, int fd)
 	return -1;
 }
 
+/* A worker that has had it may have a duplicate. */
+static void drop(const struct node_server *s, int fd)
+{
+	foreign_close(s->cluster->service->sup, NULL, &fd);
+}
+
 static void keep_waiting(struct node_server *s, int fd)
 {
 	struct node_wait *wait = malloc(sizeof(*wait));
 	struct node_wait **at = &s->waiting;
 
 	if (wait == NULL) {
-		(void)close(fd);
+		drop(s, fd);
 		return;
 	}
 	*wait = (struct node_wait){.fd = fd};
@@ -167,9 +190,9 @@ static void keep_waiting(struct node_server *s, int fd)
 }
 
 /* 0: it is on its way; -1: nobody has room. */
-static int give(struct node_server *s, int fd, nsec_t now)
+static int give(struct node_server *s, int fd, bool waits, nsec_t now)
 {
-	struct node_worker *w = choose(s, fd, now);
+	struct node_worker *w = choose(s, fd, waits, now);
 
 	return w != NULL ? send_it(w, s, fd) : -1;
 }
@@ -180,7 +203,7 @@ static bool give_waiting(struct node_server *s, nsec_t now)
 	while (s->waiting != NULL) {
 		struct node_wait *wait = s->waiting;
 
-		if (give(s, wait->fd, now) == -1)
+		if (give(s, wait->fd, true, now) == -1)
 			return false;
 		s->waiting = wait->next;
 		free(wait);
@@ -234,7 +257,7 @@ static int accept_some(struct node_server *s)
 			node_arm(s->cluster, nsec_add(now, PAUSE));
 			return -1;
 		}
-		if (give(s, fd, now) == -1) {
+		if (give(s, fd, false, now) == -1) {
 			keep_waiting(s, fd);
 			node_arm(s->cluster, nsec_add(now, PAUSE));
 			return -1;
@@ -284,10 +307,10 @@ void node_rr_again(struct node_server *s, int fd)
 	nsec_t now = clock_now();
 
 	if (!s->rr) {
-		(void)close(fd);
+		drop(s, fd);
 		return;
 	}
-	if (s->waiting != NULL || give(s, fd, now) == -1)
+	if (s->waiting != NULL || give(s, fd, true, now) == -1)
 		keep_waiting(s, fd);
 	if (s->user_count == 0)
 		pause_accept(s);
@@ -338,7 +361,7 @@ void node_rr_end(struct node_server *s)
 		struct node_wait *wait = s->waiting;
 
 		s->waiting = wait->next;
-		(void)close(wait->fd);
+		drop(s, wait->fd);
 		free(wait);
 	}
 	s->rr = false;

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/look/remote.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/orphans/heritage.h"
 #include "supervisor/sockets/learned.h"
@@ -253,8 +254,9 @@ static int take_learned(struct service *service,
 {
 	const struct socket_file file = file_of(from);
 	struct socket_key key;
-	struct listener *l;
+	struct listener *l = NULL;
 	int fd;
+	bool known = true;
 	int got = have_back(service->sup, from, &fd, err);
 
 	if (got != 1)
@@ -265,10 +267,10 @@ static int take_learned(struct service *service,
 		l = learned_add_unix(
 			service, from->address + 5, fd, &file, err);
 	else
-		return close(fd);
+		known = false; /* it has no address */
 	if (l == NULL) {
-		fd_close(&fd);
-		return -1;
+		foreign_close_now(service->sup, NULL, &fd);
+		return known ? -1 : 0;
 	}
 	fill(l, from, fd);
 	l->made = l->address.kind == ADDRESS_UNIX;

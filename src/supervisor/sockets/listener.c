@@ -227,9 +227,7 @@ void listener_release(struct listener *l)
 		socket_unlink(l->address.path, &l->file);
 	group_forget(l);
 	heal_forget(l);
-	if (l->learned) /* a worker has made it */
-		foreign_close_now(l->sup, NULL, &l->fd);
-	fd_close(&l->fd);
+	foreign_close_now(l->sup, NULL, &l->fd);
 	address_fini(&l->address);
 	free(l->asked);
 	free(l);

@@ -30,6 +30,9 @@
 #include <sys/mman.h>
 
 #define REAPED_A_TURN 64
+/* If it had very many descriptors that were looked at, one takes 10 ms: the kernel
+ * forgets each path below its /proc/PID/fd (proc_flush_pid()). */
+#define REAPING_A_TURN (20 * MSEC)
 #define SWEEP_INTERVAL (1 * SECOND)
 #define CHILDREN_MAX 65536
 /* Descriptors of a process that are looked at for sockets of ours. */
@@ -81,7 +84,9 @@ static bool is_known(const struct supervisor *sup, pid_t pid)
 /* Reap exited processes, a bounded number; true: there may be more. */
 static bool reap_some(struct supervisor *sup)
 {
-	for (int i = 0; i < REAPED_A_TURN; i++) {
+	nsec_t until = clock_now() + REAPING_A_TURN;
+
+	for (int i = 0; i < REAPED_A_TURN && clock_now() < until; i++) {
 		pid_t pid = child_peek_any();
 		const struct part *owner;
 		struct child *child;

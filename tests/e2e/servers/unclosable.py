@@ -1,14 +1,19 @@
 """A worker that gives nclust descriptors whose close(2) waits: TCP sockets with data
 that nobody reads, and SO_LINGER for an hour.
 
-    unclosable.py HOW [PATH]
+    unclosable.py HOW [PATH] [PORT]
 
 HOW: notify (to its notify socket), flood (the same without a pause), channel (by its
 message channel), node (by Node's, without a pause), unread (left in the notify socket by one of its processes when it
-ends), control (to PATH).
+ends), control (to PATH); listener (it makes such a socket of the listener that it has
+got, connected with PORT), rr (of a connection that it has got as a worker of Node's
+cluster at PORT), peer (no worker: it listens at PORT, and never reads).
 """
 import array
+import ctypes
+import json
 import os
+import signal
 import socket
 import struct
 import sys
@@ -22,13 +27,20 @@ def unclosable():
         one = socket.create_connection(listener.getsockname())
         two, _ = listener.accept()
     kept.append(two)  # it never reads
+    return fill(one)
+
+
+def fill(one):
     one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     one.setblocking(False)
-    try:
-        for _ in range(64):
+    full = 0
+    while full < (1 if kept else 10):  # the other end may take more for a while
+        try:
             one.send(b"x" * 65536)
-    except BlockingIOError:
-        pass
+            full = 0
+        except BlockingIOError:
+            full += 1
+            time.sleep(0 if kept else 0.02)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
     return one
 
@@ -42,16 +54,58 @@ def drop(s):
     threading.Thread(target=os.close, args=[s.detach()], daemon=True).start()
 
 
+def spoil_listener(port):
+    """Once it has SIGUSR1, then it stops itself.  nclust would make it listen again."""
+    signal.sigwait([signal.SIGUSR1])
+    ctypes.CDLL(None).connect(3, struct.pack("H14x", socket.AF_UNSPEC), 16)
+    s = socket.socket(fileno=3)
+    s.connect(("127.0.0.1", port))
+    kept.append(fill(s))
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def spoil_connection(port):
+    """nclust keeps a duplicate until the worker says that it has it."""
+    channel = socket.socket(fileno=int(os.environ["NODE_CHANNEL_FD"]))
+
+    def say(**message):
+        line = json.dumps({"cmd": "NODE_CLUSTER", **message}, separators=(",", ":"))
+        channel.sendall(line.encode() + b"\n")
+
+    say(act="online", seq=0)
+    say(act="queryServer", index=0, data=None, seq=1, address="127.0.0.1", port=port,
+        addressType=4)
+    said = b""
+    while b"newconn" not in said:
+        data, fds, _, _ = socket.recv_fds(channel, 65536, 8)
+        said += data
+    key = json.loads(said.split(b"\n")[0])["key"]
+    fill(socket.socket(fileno=fds[0])).close()
+    say(act="close", key=key, seq=2)
+    channel.detach()
+
+
 kept = []
 how = sys.argv[1]
+if how == "peer":
+    kept.append(socket.create_server(("127.0.0.1", int(sys.argv[2]))))
+    time.sleep(1000)
+if how == "rr":
+    spoil_connection(int(sys.argv[2]))
+    print("passed", flush=True)
+    time.sleep(1000)
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 if how != "node":
     notify.connect(os.environ["NOTIFY_SOCKET"])
 if how == "unread" and os.fork() == 0:
     # outlives the worker: sends to a socket that is not read any more
     os.setsid()
+if how == "listener":
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 if how != "node":
     notify.send(b"READY=1")
+if how == "listener":
+    spoil_listener(int(sys.argv[3]))
 count = 0
 while True:
     if how == "control":

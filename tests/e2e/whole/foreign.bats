@@ -7,12 +7,19 @@
 bats_require_minimum_version 1.5.0
 load ../../lib
 
+# nclust takes sockets from programs of that name
+as_node() {
+	printf '#!/bin/sh\nexec python3 "$@"\n' >"$DIR/node"
+	chmod 755 "$DIR/node"
+}
+
 # start_hostile HOW OPTION...
 start_hostile() {
 	need_root
 	start_nclust -n 1 --ready notify --user nobody --log prefix \
 		--intercept off "${@:2}" -- \
-		python3 "$SCRIPTS/servers/unclosable.py" "$1" "$NCLUST_RUNTIME_DIR/it/control"
+		python3 "$SCRIPTS/servers/unclosable.py" "$1" \
+		"$NCLUST_RUNTIME_DIR/it/control" "${PEER:-}"
 }
 
 # It answers now, and a stop is obeyed: SO_LINGER is an hour.
@@ -69,9 +76,7 @@ goes_on() {
 
 @test "a worker that passes more than can be closed is killed" {
 	need_root
-	# nclust takes sockets from programs of that name
-	printf '#!/bin/sh\nexec python3 "$@"\n' >"$DIR/node"
-	chmod 755 "$DIR/node"
+	as_node
 	start_nclust -n 1 --ready alive:0 --user nobody --log prefix \
 		--intercept off -- "$DIR/node" \
 		"$SCRIPTS/servers/unclosable.py" node
@@ -79,4 +84,38 @@ goes_on() {
 	wait_logged "killing worker $pid: it has given nclust more descriptors"
 	wait_until 10 '[ "$(worker_pid 0)" != "'"$pid"'" ]'
 	goes_on
+}
+
+@test "nor does a named listener that its worker has made one of those" {
+	local pid PEER
+
+	free_port
+	PEER=$PORT
+	python3 "$SCRIPTS/servers/unclosable.py" peer "$PEER" 3>&- &
+	STARTED+=("$!")
+	free_port
+	start_hostile listener -l "127.0.0.1:$PORT"
+	wait_ready
+	poll_until 10 holds '(: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null' "$PEER"
+	pid=$(worker_pid 0)
+	kill -STOP "$NCLUST_PID" # it would make it listen again
+	kill -USR1 "$pid"
+	poll_until 10 grep -q "^State:.T" "/proc/$pid/status"
+	kill -KILL "$pid"
+	kill -CONT "$NCLUST_PID"
+	goes_on
+}
+
+@test "nor a connection that a worker of Node's cluster gives back" {
+	need_root
+	as_node
+	free_port
+	start_nclust -n 1 --ready alive:0 --user nobody --log prefix \
+		--intercept off --balance rr -- "$DIR/node" \
+		"$SCRIPTS/servers/unclosable.py" rr "$PORT"
+	wait_logged "listening on"
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	wait_logged passed
+	goes_on
+	exec 9>&-
 }

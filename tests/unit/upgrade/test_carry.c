@@ -78,6 +78,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, orphans.file),
 	NOT(supervisor, turn.armed_at), /* of a moment */
 	NOT(supervisor, turn.armed_for),
+	NOT(supervisor, turn.ends),
 	NOT(supervisor, logger.taken),
 	NOT(supervisor, reaper.sweep_due),
 	NOT(supervisor, reaper.remains), /* told before */
