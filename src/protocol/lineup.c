@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocol/lineup.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void lineup_init(struct lineup *l, size_t most)
@@ -9,11 +10,23 @@ void lineup_init(struct lineup *l, size_t most)
 	buffer_init(&l->part, most);
 }
 
-void lineup_fini(struct lineup *l)
+static void end_part(struct lineup *l)
 {
 	buffer_fini(&l->part);
 	l->whole = false;
+}
+
+static void end_data(struct lineup *l)
+{
+	free(l->kept);
+	l->kept = NULL;
 	l->left = 0;
+}
+
+void lineup_fini(struct lineup *l)
+{
+	end_part(l);
+	end_data(l);
 }
 
 void lineup_begin(struct lineup *l, const char *data, size_t len)
@@ -40,10 +53,8 @@ static void advance(struct lineup *l, size_t len)
 
 bool lineup_next(struct lineup *l, const char **line, size_t *len)
 {
-	if (l->whole) {
-		buffer_fini(&l->part);
-		l->whole = false;
-	}
+	if (l->whole)
+		end_part(l);
 	while (l->left > 0) {
 		const char *end = memchr(l->at, '\n', l->left);
 		size_t n = end != NULL ? (size_t)(end - l->at) : l->left;
@@ -68,5 +79,21 @@ bool lineup_next(struct lineup *l, const char **line, size_t *len)
 		l->whole = true;
 		return true;
 	}
+	end_data(l);
 	return false;
+}
+
+bool lineup_keep(struct lineup *l)
+{
+	if (l->left == 0)
+		return false;
+	if (l->kept == NULL) {
+		l->kept = malloc(l->left);
+		if (l->kept == NULL)
+			return false;
+		l->at = memcpy(l->kept, l->at, l->left);
+	}
+	if (l->whole)
+		end_part(l);
+	return true;
 }

@@ -25,6 +25,7 @@ struct lineup {
 	uint64_t skipped; /* lines */
 	const char *at;   /* what was read and is not looked at yet */
 	size_t left;
+	char *kept; /* heap: lineup_keep() */
 };
 
 void lineup_init(struct lineup *l, size_t most);
@@ -36,10 +37,22 @@ void lineup_begin(struct lineup *l, const char *data, size_t len);
  * that there is no memory for is skipped, too. */
 bool lineup_next(struct lineup *l, const char **line, size_t *len);
 
-/* Is it between two lines? */
+/* Stop between two lines, and hand out the others at another time: what was begun
+ * may go, as the rest of it is kept.  The last line is not valid any more.  False:
+ * nothing is left, or there is no memory: go on. */
+bool lineup_keep(struct lineup *l);
+
+/* Is anything left of what was begun? */
+static inline bool lineup_waits(const struct lineup *l)
+{
+	return l->left > 0;
+}
+
+/* Has it ended between two lines? */
 static inline bool lineup_at_start(const struct lineup *l)
 {
-	return l->part.len == 0 && !l->skipping && l->left == 0;
+	return l->left > 0 ? l->at[l->left - 1] == '\n'
+			   : l->part.len == 0 && !l->skipping;
 }
 
 #endif

@@ -16,7 +16,8 @@ static void require(bool holds)
 		abort();
 }
 
-/* In reads of so many bytes; what was heard, in brackets. */
+/* In reads of so many bytes, the rest of which is kept after each line if they are
+ * short; what was heard, in brackets. */
 static void hear(const char *text, size_t size, size_t step,
 	struct buffer *heard, uint64_t *skipped)
 {
@@ -35,6 +36,8 @@ static void hear(const char *text, size_t size, size_t step,
 			require(len <= MOST);
 			(void)buffer_string(heard, "[");
 			(void)buffer_append(heard, line, len);
+			if (step < 256 && lineup_keep(&l))
+				(void)memset(copy, '\n', n);
 		}
 		require(l.part.len <= MOST);
 	}

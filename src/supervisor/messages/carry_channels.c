@@ -82,6 +82,11 @@ static void put_channel(struct carry_writer *c, const void *of)
 		len = rest_of_line(&channel->out);
 	if (channel->in.part.len > 0)
 		put_half(c, &channel->in.part);
+	if (lineup_waits(&channel->in)) {
+		c->queued += channel->in.left;
+		handover_put_bytes(
+			&c->w, CARRY_DATA, channel->in.at, channel->in.left);
+	}
 	put_queue(c, &channel->out, len);
 }
 
@@ -89,6 +94,15 @@ static int take_in(struct lineup *l, const struct handover_field *f)
 {
 	l->skipping |= f->len == 0;
 	return buffer_append(&l->part, f->data, f->len) == 0 ? 1 : -1;
+}
+
+/* What was read and not obeyed yet. */
+static int take_rest(struct lineup *l, const struct handover_field *f)
+{
+	if (lineup_waits(l))
+		return -1;
+	lineup_begin(l, f->data, f->len);
+	return lineup_keep(l) ? 1 : -1;
 }
 
 static int take_out(struct queue *q, const struct handover_field *f)
@@ -115,6 +129,8 @@ static int take_of_channel(
 
 	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
 		return take_in(&c->in, f);
+	if (f->tag == CARRY_DATA && f->type == HANDOVER_BYTES)
+		return take_rest(&c->in, f);
 	if (f->tag == CARRY_OUT && f->type == HANDOVER_BYTES)
 		return take_out(&c->out, f);
 	return f->tag == CARRY_MARK ? take_mark(r, &c->out, f) : 0;

@@ -10,6 +10,7 @@
 #include "supervisor/messages/messages.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +23,11 @@
 #define FANOUT_FREE 8U
 /* The most reads after a death: a socket holds less than that. */
 #define LAST_READS 64
+/* The time in a turn of the loop in which lines are obeyed, of all channels: a
+ * line of Node's may make nclust wait for a file system. */
+#define TURN_MOST (10 * MSEC)
+/* When to look again at one whose lines were put off, and that rests. */
+#define REST (100 * MSEC)
 /* The wait before sending again, when too many descriptors are in flight. */
 #define RETRY (20 * MSEC)
 /* The least time between two reports that a worker loses messages. */
@@ -181,15 +187,33 @@ static void tell_overlong(struct channel *c)
 		c->child->service->name, c->child->slot);
 }
 
-static void hear(struct channel *c, const char *data, size_t len)
+static bool turn_is_over(const struct channel *c)
+{
+	struct supervisor *sup = sup_of(c);
+	struct channels *all = &sup->channels;
+	nsec_t now = clock_now();
+
+	if (all->turn_ends == 0 || all->turn != ev_iteration(sup->loop)) {
+		all->turn = ev_iteration(sup->loop);
+		all->turn_ends = now + TURN_MOST;
+	}
+	return now >= all->turn_ends && !c->last;
+}
+
+/* Obey lines as long as there is time; the others are next in the next turn. */
+static void hear(struct channel *c)
 {
 	const char *line;
 	size_t n;
 
-	lineup_begin(&c->in, data, len);
 	while (c->io.fd != -1 && lineup_next(&c->in, &line, &n)) {
 		c->lines++;
 		speaker_of(c)->on_line(c, line, n);
+		if (turn_is_over(c) && lineup_keep(&c->in)) {
+			timer_arm_within(
+				sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
+			break;
+		}
 	}
 	if (c->in.skipped != c->skipped) {
 		c->skipped = c->in.skipped;
@@ -212,14 +236,22 @@ static int read_some(struct channel *c)
 {
 	char data[READ_SIZE] untouched;
 	struct fdpass_message m untouched;
-	ssize_t got;
+	ssize_t got = 1;
 
+	if (turn_is_over(c))
+		return 1; /* it will be readable in the next one, too */
 	note(c, STATE_IN_LINE, true);
+	if (lineup_waits(&c->in)) {
+		hear(c);
+		note(c, STATE_IN_LINE, !lineup_at_start(&c->in));
+		return 1;
+	}
 	got = foreign_read(sup_of(c), c->child, c->io.fd, data, turn_of(c),
 		c->kind == CHANNEL_NODE ? FDPASS_SOCKET : FDPASS_NOTHING, &m);
 	if (got > 0) {
 		take_passed(c, &m);
-		hear(c, data, (size_t)got);
+		lineup_begin(&c->in, data, (size_t)got);
+		hear(c);
 	}
 	note(c, STATE_IN_LINE, !lineup_at_start(&c->in));
 	if (got > 0)
@@ -242,14 +274,28 @@ static int read_charged(struct channel *c)
 	return got;
 }
 
-/* ---- writing ---- */
-
+/* Obey what was put off; what is to be sent, the turn's end sends. */
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	(void)loop;
-	(void)timer; /* the turn's end sends */
+	struct child_walk walk = children_of_all(timer->data);
+	const struct child *child;
+
 	(void)revents;
+	while ((child = child_next(&walk)) != NULL) {
+		struct channel *c = child->channel;
+
+		if (c == NULL || !lineup_waits(&c->in))
+			continue;
+		if (allowance_rests(&c->allowance))
+			timer_arm_within(loop, timer, REST);
+		else if (turn_is_over(c))
+			timer_arm_within(loop, timer, 0);
+		else if (read_charged(c) == -1)
+			end(c);
+	}
 }
+
+/* ---- writing ---- */
 
 /* A descriptor cannot be sent now: send it after a pause. */
 static void hold(struct channel *c)
@@ -346,7 +392,7 @@ void channels_flush(struct supervisor *sup)
 
 void channels_init(struct supervisor *sup)
 {
-	ev_init(&sup->channels.retry, on_retry);
+	timer_init(&sup->channels.retry, on_retry, sup);
 }
 
 /* ---- queueing ---- */
@@ -475,6 +521,7 @@ static void messages_on_dying(struct child *child)
 
 	if (c == NULL)
 		return;
+	c->last = true;
 	for (int i = 0; i < LAST_READS && c->io.fd != -1; i++)
 		if (read_some(c) != 1)
 			break;
@@ -511,6 +558,9 @@ static void messages_on_resumed(struct child *child)
 	if (c == NULL || c->io.fd == -1)
 		return;
 	watch(c, EV_READ);
+	if (lineup_waits(&c->in))
+		timer_arm_within(
+			sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
 	if (queue_len(&c->out) > 0)
 		make_dirty(c);
 }

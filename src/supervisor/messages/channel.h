@@ -17,8 +17,9 @@
  *
  * All that a worker can make grow is bounded: a line (1 MiB; the rest of a
  * longer one is skipped), unread output (1 MiB; a worker that does not read
- * loses only its own messages), descriptors in the queue, bytes a turn, and the
- * time that its messages take (allowance.h).  An empty channel holds no memory.
+ * loses only its own messages), descriptors in the queue, bytes a turn, the time
+ * that the messages of all channels take in a turn, and that its own take
+ * (allowance.h).  An empty channel holds no memory.
  */
 #define CHANNEL_LINE_MAX (1024U * 1024)
 #define CHANNEL_QUEUE_MAX (1024U * 1024)
@@ -49,6 +50,7 @@ struct channel {
 	struct allowance allowance; /* for its messages */
 	unsigned lines;             /* of the last read … */
 	unsigned answers;           /* … that answer what nclust has sent */
+	bool last;                  /* the worker is dead: nothing else comes */
 	nsec_t hold_until; /* no descriptors are sent before that; or 0 */
 };
 

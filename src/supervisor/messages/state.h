@@ -2,6 +2,8 @@
 #ifndef SUPERVISOR_MESSAGES_STATE_H
 #define SUPERVISOR_MESSAGES_STATE_H
 
+#include "base/nsec.h"
+
 #include <ev.h>
 
 /* What this room alone knows: it is in struct supervisor of common/state.h. */
@@ -9,7 +11,10 @@ struct channel;
 
 struct channels {
 	struct channel *dirty; /* those that have something to send */
-	ev_timer retry;        /* for those that could not send a descriptor */
+	ev_timer retry;   /* for those that could not send a descriptor, or have
+			   lines that were put off */
+	unsigned turn;    /* of the loop (ev_iteration()) … */
+	nsec_t turn_ends; /* … and when no more lines are obeyed in it */
 };
 
 #endif

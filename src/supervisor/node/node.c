@@ -199,10 +199,10 @@ static void hear_own(
 		w->online = true;
 		break;
 	case NODEIPC_QUERY:
-		if (w->online)
-			node_query(w, m);
-		else
+		if (!w->online)
 			start_without(w->child);
+		else if (!c->last)
+			node_query(w, m);
 		break;
 	case NODEIPC_BROKEN:
 		if (m->seq >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "os/clock.h"
 #include "supervisor/common/news.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/messages/messages.h"
@@ -8,6 +9,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* Who gets a message: of those that workers send, and of those from outside. */
 
@@ -19,6 +21,28 @@
 #define CHANNEL 3 /* the worker's end: it has no other descriptor */
 
 ROOM_PARTS(&messages_part, &news_part);
+
+/* Each message takes nclust so long. */
+static nsec_t each_takes;
+static nsec_t taken;
+
+nsec_t clock_now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec + taken;
+}
+
+void messages_show(
+	const struct channel *c, const char *line, size_t len, bool valid)
+{
+	(void)c;
+	(void)line;
+	(void)len;
+	(void)valid;
+	taken += each_takes;
+}
 
 static struct service *web;
 static struct service *job;
@@ -162,6 +186,50 @@ START_TEST(what_a_worker_said_before_it_died_counts)
 }
 END_TEST
 
+/* After another turn of the loop: "12" if worker 1 was told two messages. */
+static const char *told_in_a_turn(void)
+{
+	static char numbers[16];
+	char text[4096];
+	int fd = room_fd(room_child(web, 1)->pid, CHANNEL);
+	const char *at = text;
+	ssize_t got;
+	size_t n = 0;
+
+	room_pass(MSEC);
+	channels_flush(&room);
+	got = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	text[got > 0 ? got : 0] = '\0';
+	while ((at = strstr(at, "\"message\":")) != NULL && n < 15) {
+		at += 10;
+		numbers[n++] = *at;
+	}
+	numbers[n] = '\0';
+	return numbers;
+}
+
+START_TEST(what_takes_long_is_obeyed_in_several_turns_and_in_order)
+{
+	each_takes = 6 * MSEC;
+	say(web, 0, "1\n2\n3\n4\n5\n6\n7");
+	ck_assert_str_eq(told_in_a_turn(), "12");
+	say(web, 0, "\n8\n");
+	ck_assert_str_eq(told_in_a_turn(), "34");
+	ck_assert_str_eq(told_in_a_turn(), "56");
+	ck_assert_str_eq(told_in_a_turn(), "78");
+}
+END_TEST
+
+START_TEST(what_was_put_off_counts_when_the_worker_has_died)
+{
+	each_takes = 6 * MSEC;
+	say(web, 0, "1\n2\n3\n4\n5\n");
+	room_pass(0);
+	room_killed(room_child(web, 0), SIGKILL);
+	ck_assert_str_eq(told_in_a_turn(), "12345");
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, room_end);
@@ -174,6 +242,9 @@ static void add(TCase *all)
 	tcase_add_test(
 		all, who_does_not_read_loses_its_own_and_nobody_else_any);
 	tcase_add_test(all, what_a_worker_said_before_it_died_counts);
+	tcase_add_test(
+		all, what_takes_long_is_obeyed_in_several_turns_and_in_order);
+	tcase_add_test(all, what_was_put_off_counts_when_the_worker_has_died);
 }
 
 int main(void)

@@ -81,6 +81,34 @@ START_TEST(it_may_be_as_long_as_it_may_be_in_pieces)
 }
 END_TEST
 
+/* What was read is gone then. */
+START_TEST(the_rest_can_be_kept_between_any_two_lines)
+{
+	const char *line;
+	char copy[] = "rt\ntwo\nthree\nfo";
+	size_t n;
+
+	feed("sta");
+	lineup_begin(&l, copy, sizeof(copy) - 1);
+	ck_assert(lineup_next(&l, &line, &n));
+	ck_assert_uint_eq(n, 5);
+	ck_assert(lineup_keep(&l));
+	(void)memset(copy, '\n', sizeof(copy));
+	ck_assert_ptr_null(l.part.data); /* the line before is done with */
+	ck_assert(!lineup_at_start(&l));
+	ck_assert(lineup_next(&l, &line, &n));
+	ck_assert_mem_eq(line, "two", n);
+	ck_assert(lineup_keep(&l));
+	ck_assert(lineup_next(&l, &line, &n));
+	ck_assert_mem_eq(line, "three", n);
+	ck_assert(!lineup_next(&l, &line, &n));
+	ck_assert(!lineup_waits(&l) && !lineup_keep(&l));
+	ck_assert_ptr_null(l.kept);
+	feed("ur\n");
+	ck_assert_str_eq(heard, "[four]");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("lineup");
@@ -92,6 +120,7 @@ int main(void)
 	tcase_add_test(t, lines_come_whole_however_they_were_cut);
 	tcase_add_test(t, too_long_a_line_is_skipped_to_its_end);
 	tcase_add_test(t, it_may_be_as_long_as_it_may_be_in_pieces);
+	tcase_add_test(t, the_rest_can_be_kept_between_any_two_lines);
 	suite_add_tcase(s, t);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

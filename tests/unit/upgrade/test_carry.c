@@ -88,6 +88,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.daemon_told_at),
 	NOT(supervisor, channels.dirty),
 	NOT(supervisor, channels.retry),
+	NOT(supervisor, channels.turn), /* of a moment */
+	NOT(supervisor, channels.turn_ends),
 	NOT(supervisor, orphans.changed),
 	NOT(supervisor, orphans.failed),
 	NOT(supervisor, orphans.fresh),
@@ -198,6 +200,7 @@ static const struct gap channel_gaps[] = {
 	NOT(channel, allowance), /* begun anew */
 	NOT(channel, lines),     /* of a read */
 	NOT(channel, answers),
+	NOT(channel, last),
 };
 
 static const struct gap client_gaps[] = {

@@ -190,13 +190,24 @@ END_TEST
 START_TEST(no_message_is_lost_between_two_of_them)
 {
 	int fd = room_fd(room_child(web, 0)->pid, CHANNEL);
+	struct lineup *in = &room_child(web, 1)->channel->in;
+	const char *line;
 	unsigned asked;
+	size_t n;
 
+	/* the next lines of another worker wait for the next turn */
+	lineup_begin(in, "1\n2\n\"ha", 7);
+	ck_assert(lineup_next(in, &line, &n) && lineup_keep(in));
 	/* half a line has come, and one is to be sent */
 	ck_assert_int_eq(send(fd, "\"half", 5, 0), 5);
 	room_pass(0);
 	ck_assert_uint_eq(messages_send(web, 0, false, "42", 2, &asked), 1);
 	pass_on();
+	in = &child_by_pid(next, room_child(web, 1)->pid)->channel->in;
+	ck_assert(lineup_next(in, &line, &n));
+	ck_assert_mem_eq(line, "2", n);
+	ck_assert(!lineup_next(in, &line, &n));
+	ck_assert_uint_eq(in->part.len, 3);
 }
 END_TEST
 
