@@ -48,7 +48,8 @@ struct socket_file {
 int socket_open(const struct socket_plan *plan, struct socket_file *made,
 	struct error *err);
 
-/* Remove the file if it still is the one we made (socket_as.h). */
+/* Remove the file if it still is the one we made (socket_as.h), and if its file
+ * system does not keep us waiting. */
 void socket_unlink(const char *path, const struct socket_file *made);
 
 /* Is it a socket, of which type, and listening?  For descriptors that came

@@ -2,6 +2,7 @@
 #include "os/socket/socket_as.h"
 
 #include "base/scope.h"
+#include "os/clock.h"
 #include "os/socket/socket_unix.h"
 
 #include <errno.h>
@@ -9,22 +10,54 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A file system may keep it waiting. */
-#define PATIENCE (1 * SECOND)
+/* Nobody is to blame for a removal: all together may sleep for so long in a
+ * second, and so may one.  A file that stays is replaced by the next bind. */
+#define REMOVING_MOST (50 * MSEC)
 
 /*
  * Deeds of a child that has the user's ids: system calls and nothing else.  The
  * directory is looked up once and held.
  */
 struct deed {
+	void (*act)(struct deed *d);
 	const char *path;
 	const struct vfork_user *user;
-	int fd;
+	int fd; /* ours, which the child keeps; or -1 */
 	struct sockaddr_un address;
 	socklen_t size;
 	struct socket_file file;
 	int error;
 };
+
+/* It may hang in a file system, so it keeps no port and no pipe of ours. */
+static void act_alone(void *argument)
+{
+	struct deed *d = argument;
+
+	if (vfork_leave_table(d->fd) == -1)
+		d->error = errno;
+	else
+		d->act(d);
+}
+
+/* -1 and errno; ETIMEDOUT also if that user may not make us wait any more. */
+static int run(struct deed *d, nsec_t patience)
+{
+	nsec_t begun = clock_now();
+
+	errno = ETIMEDOUT;
+	if (patience == 0)
+		return -1;
+	d->error = 0;
+	if (vfork_run_as(act_alone, d, patience, d->user) == -1)
+		d->error = errno;
+	if (vfork_left()) {
+		vfork_was_late(d->user->uid, clock_now() - begun);
+		d->error = ETIMEDOUT;
+	}
+	errno = d->error;
+	return d->error == 0 ? 0 : -1;
+}
 
 /* ---- making ---- */
 
@@ -63,15 +96,13 @@ static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
 	return user->gid;
 }
 
-static void bind_it(void *argument)
+static void bind_path(struct deed *d)
 {
-	struct deed *d = argument;
 	const char *name;
 	scoped_fd dir = socket_unix_parent(d->path, &name);
 	struct stat at;
 	struct stat st;
 
-	d->error = 0;
 	if (dir == -1 || fstat(dir, &at) == -1 || bind_in(d, dir, name) == -1 ||
 		fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
 		d->error = errno;
@@ -89,24 +120,24 @@ int socket_unix_open_as(const char *path, const struct vfork_user *user,
 	struct socket_file *made)
 {
 	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct deed d = {.path = path, .user = user, .fd = fd};
+	struct deed d = {
+		.act = bind_path,
+		.path = path,
+		.user = user,
+		.fd = fd,
+	};
 
 	if (fd == -1 || socket_unix_address(path, &d.address, &d.size) == -1 ||
-		vfork_run_as(bind_it, &d, PATIENCE, user) == -1)
+		run(&d, vfork_patience(user->uid)) == -1)
 		return -1;
-	if (d.error != 0) {
-		errno = d.error;
-		return -1;
-	}
 	*made = d.file;
 	return fd_release(&fd);
 }
 
 /* ---- removing ---- */
 
-static void remove_it(void *argument)
+static void remove_it(struct deed *d)
 {
-	const struct deed *d = argument;
 	const char *name;
 	scoped_fd dir = socket_unix_parent(d->path, &name);
 	struct stat st;
@@ -117,15 +148,41 @@ static void remove_it(void *argument)
 		(void)unlinkat(dir, name, 0);
 }
 
+static void remove_as(struct deed *d)
+{
+	static struct {
+		nsec_t since;
+		nsec_t slept;
+	} removing;
+	nsec_t patience = vfork_patience(d->user->uid);
+	nsec_t slept = vfork_slept();
+	nsec_t now = clock_now();
+
+	if (now - removing.since >= SECOND) {
+		removing.since = now;
+		removing.slept = 0;
+	}
+	if (removing.slept >= REMOVING_MOST)
+		return;
+	(void)run(d, nsec_min(patience, REMOVING_MOST));
+	removing.slept += vfork_slept() - slept;
+}
+
 void socket_unlink(const char *path, const struct socket_file *made)
 {
 	const struct vfork_user user = {.uid = made->uid, .gid = made->gid};
-	struct deed d = {.path = path, .file = *made};
+	struct deed d = {
+		.act = remove_it,
+		.path = path,
+		.user = &user,
+		.fd = -1,
+		.file = *made,
+	};
 
 	if (made->ino == 0)
 		return; /* nothing of ours can be there */
 	if (made->uid == 0 || made->uid == geteuid())
 		remove_it(&d);
 	else
-		(void)vfork_run_as(remove_it, &d, PATIENCE, &user);
+		remove_as(&d);
 }

@@ -7,9 +7,10 @@
 
 /*
  * A unix stream socket bound to a path with the rights of a user; not listening,
- * CLOEXEC.  A socket file that nobody listens on is replaced; what else is there
- * stays (EADDRINUSE).  The file is the user's own.  Takes CAP_SETUID and
- * CAP_SETGID.  -1 and errno.
+ * CLOEXEC.  A socket file that nobody listens on is
+ * replaced; what else is there stays (EADDRINUSE).  The file is the user's own.
+ * Takes CAP_SETUID and CAP_SETGID.  -1 and errno: ETIMEDOUT: the file system has
+ * kept it waiting for too long (vfork_patience()).
  *
  * The user may change its directories at any time, so that a path leads
  * somewhere else at the next look.  That gains nothing: whatever is done there,

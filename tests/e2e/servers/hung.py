@@ -13,7 +13,9 @@ file (bind on one's descriptor: DIRECTORY/refused is there when that has failed)
 notify, many and fdstore (it sends one's descriptor with READY=1, very many times, or
 with FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), exec
 (a child is kept in exec, as it is to close one), swap (slot 1 puts one's descriptor in
-the place of a socket that it binds).  directory: not a worker but root,
+the place of a socket that it binds), node and slow (as a worker of Node's cluster it
+asks for very many unix sockets there at once; slow: each lookup takes 80 ms).
+directory: not a worker but root,
 who mounts DIRECTORY/mnt for all; it answers until DIRECTORY/hang is there.
 """
 import array
@@ -43,6 +45,8 @@ how, directory = sys.argv[1:3]
 port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 mountpoint = directory + "/mnt"
 unanswered = FLUSH if how in ("file", "notify", "many", "fdstore", "exec", "swap") else READ
+if how in ("node", "slow"):
+    unanswered = LOOKUP
 
 
 def must(got):
@@ -98,7 +102,9 @@ def serve(device):
             continue
         if is_owed(opcode):
             create("asked")
-            continue
+            if how != "slow":
+                continue
+            time.sleep(0.08)
         data = answer(opcode, node)
         error = -errno.ENOSYS if data is None else 0
         data = data or b""
@@ -203,7 +209,22 @@ def swap(at):
         libc.bind(number, address, 16)
 
 
+def ask_as_node():
+    path = f"/proc/{os.getpid()}/root{mountpoint}/file/s"
+    lines = ['{"cmd":"NODE_CLUSTER","act":"online"}']
+    for i in range(400):
+        lines.append(
+            '{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"port":-1,'
+            f'"addressType":-1,"seq":{i},"address":"{path}"}}'
+        )
+    os.write(int(os.environ["NODE_CHANNEL_FD"]), "\n".join(lines + [""]).encode())
+    signal.pause()
+
+
 def work():
+    if how in ("node", "slow"):
+        begin()
+        ask_as_node()
     if how == "swap" and os.environ["NCLUST_SLOT"] == "1":
         at = open_file()
         begin()

@@ -196,6 +196,32 @@ not_listened() {
 	! is_listened "$1"
 }
 
+# asks_as_node HOW: a worker that nclust takes for one of Node's cluster.
+asks_as_node() {
+	OTHER=$PORT
+	free_port
+	ln -s "$(PATH=/usr/bin:/bin command -v python3)" "$HUNG/node"
+	start_beside "command = $HUNG/node $SCRIPTS/servers/hung.py $1 $HUNG" \
+		'ready = notify' 'ipc = on' "${@:2}" '[cluster:other]' \
+		'workers = 1' 'command = sleep 1000' 'ready = alive:0' \
+		'user = nobody' "listen = 127.0.0.1:$OTHER"
+	wait_ready
+	touch "$HUNG/go"
+	wait_hung
+}
+
+@test "very many unix sockets of Node's where nobody answers" {
+	asks_as_node node
+	LASTS=1 goes_on 'bad\.0: cannot bind .*: Connection timed out'
+	[ "$(grep -c 'cannot bind' "$LOG")" -eq 1 ]
+	poll_until 10 not_listened "$OTHER"
+}
+
+@test "very many unix sockets of Node's where each answer takes its time" {
+	asks_as_node slow
+	goes_on 'bad\.0: worker [0-9]+ sends messages so much'
+}
+
 @test "a process that is kept in exec, and a restart" {
 	start_hung exec 'intercept = on'
 	ask restart it/bad

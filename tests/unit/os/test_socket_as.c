@@ -128,6 +128,26 @@ START_TEST(what_is_not_the_socket_that_was_made_stays)
 }
 END_TEST
 
+/* Patience with a user whose file systems are late is used up for some time: nothing
+ * is tried, and a file stays. */
+START_TEST(a_user_that_was_too_late_is_not_waited_for)
+{
+	int fd;
+
+	if (!os_is_root("to be somebody else"))
+		return;
+	make_dir("theirs", USER, GROUP, 0755);
+	fd = make("theirs/s", &user);
+	ck_assert_int_ne(fd, -1);
+	vfork_was_late(USER, SECOND);
+	ck_assert_int_eq(make("theirs/t", &user), -1);
+	ck_assert_int_eq(errno, ETIMEDOUT);
+	ck_assert(!is_there("theirs/t"));
+	socket_unlink(os_path("theirs/s"), &made);
+	ck_assert(is_there("theirs/s"));
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	TCase *tc = tcase_create("socket_as");
@@ -142,6 +162,7 @@ int main(int argc, char **argv)
 		tcase_add_test(tc,
 			no_link_leads_to_a_file_that_the_user_may_not_remove);
 		tcase_add_test(tc, the_groups_are_the_users_and_not_ours);
+		tcase_add_test(tc, a_user_that_was_too_late_is_not_waited_for);
 	}
 	return os_suite("socket_as", tc);
 }
