@@ -3,10 +3,12 @@
 
 #include "base/scope.h"
 #include "os/clock.h"
+#include "os/socket/socket_birth.h"
 #include "os/socket/socket_unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@ struct deed {
 	const char *path;
 	const struct vfork_user *user;
 	int fd; /* ours, which the child keeps; or -1 */
+	int backlog;
 	struct sockaddr_un address;
 	socklen_t size;
 	struct socket_file file;
@@ -96,6 +99,14 @@ static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
 	return user->gid;
 }
 
+static void bind_name(struct deed *d)
+{
+	const struct sockaddr *address = (const struct sockaddr *)&d->address;
+
+	if (bind(d->fd, address, d->size) == -1)
+		d->error = errno;
+}
+
 static void bind_path(struct deed *d)
 {
 	const char *name;
@@ -119,9 +130,9 @@ static void bind_path(struct deed *d)
 int socket_unix_open_as(const char *path, const struct vfork_user *user,
 	struct socket_file *made)
 {
-	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	scoped_fd fd = socket_born_to(user->uid, AF_UNIX, SOCK_STREAM, 0);
 	struct deed d = {
-		.act = bind_path,
+		.act = *path == '@' ? bind_name : bind_path,
 		.path = path,
 		.user = user,
 		.fd = fd,
@@ -132,6 +143,26 @@ int socket_unix_open_as(const char *path, const struct vfork_user *user,
 		return -1;
 	*made = d.file;
 	return fd_release(&fd);
+}
+
+/* ---- listening ---- */
+
+static void listen_on(struct deed *d)
+{
+	if (listen(d->fd, d->backlog < 0 ? INT_MAX : d->backlog) == -1)
+		d->error = errno;
+}
+
+int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user)
+{
+	struct deed d = {
+		.act = listen_on,
+		.user = user,
+		.fd = fd,
+		.backlog = backlog,
+	};
+
+	return run(&d, vfork_patience(user->uid));
 }
 
 /* ---- removing ---- */

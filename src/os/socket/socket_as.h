@@ -6,8 +6,8 @@
 #include "os/vfork.h"
 
 /*
- * A unix stream socket bound to a path with the rights of a user; not listening,
- * CLOEXEC.  A socket file that nobody listens on is
+ * A unix stream socket of a user's, bound to a path ('@' first: abstract) with its
+ * rights; not listening, CLOEXEC.  A socket file that nobody listens on is
  * replaced; what else is there stays (EADDRINUSE).  The file is the user's own.
  * Takes CAP_SETUID and CAP_SETGID.  -1 and errno: ETIMEDOUT: the file system has
  * kept it waiting for too long (vfork_patience()).
@@ -18,5 +18,8 @@
  */
 int socket_unix_open_as(const char *path, const struct vfork_user *user,
 	struct socket_file *made);
+
+/* listen(2) as that user: who connects is told its ids (SO_PEERCRED).  As above. */
+int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user);
 
 #endif

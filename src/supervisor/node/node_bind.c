@@ -266,12 +266,13 @@ static int open_unix(const struct node_worker *w,
 			(place->writable_all ? 0222 : 0);
 	if (read_user(w, &user) == -1)
 		return -1;
-	if (*path == '@' || (user.uid == geteuid() && s->chroot == NULL)) {
+	if (user.uid == geteuid() && (*path == '@' || s->chroot == NULL)) {
 		fd = socket_open(&plan, made, &err);
 		errno = err.sys != 0 ? err.sys : EADDRINUSE;
 		return fd;
 	}
-	if (s->chroot != NULL) { /* the path is below its root, not ours */
+	if (*path != '@' &&
+		s->chroot != NULL) { /* the path is below its root, not ours */
 		errno = EACCES;
 		return -1;
 	}
@@ -305,6 +306,21 @@ static struct listener *bind_unix(struct node_worker *w,
 	}
 	tell_bound(w, l);
 	return l;
+}
+
+/* Clients are told the ids of who listens: the worker's, not ours. */
+int node_listen(
+	const struct node_worker *w, const struct listener *l, int backlog)
+{
+	struct vfork_user user;
+
+	if (!l->learned || l->facts.family != AF_UNIX)
+		return socket_backlog(l->fd, backlog);
+	if (read_user(w, &user) == -1)
+		return -1;
+	return user.uid == geteuid()
+		? socket_backlog(l->fd, backlog)
+		: socket_unix_listen_as(l->fd, backlog, &user);
 }
 
 /* ---- all ---- */

@@ -146,6 +146,9 @@ void node_server_free(struct node_server *s);
  * *error says why, as an errno(3). */
 struct listener *node_bind(struct node_worker *w,
 	const struct nodeipc_place *place, const char *address, int *error);
+/* Listen on it for the worker.  -1 and errno. */
+int node_listen(
+	const struct node_worker *w, const struct listener *l, int backlog);
 
 /* ---- node_flight.c ---- */
 
@@ -165,7 +168,8 @@ void node_answer_error(struct node_worker *w, int64_t ack, int error);
 
 /* Does nclust accept connections for workers of this generation (rr)? */
 bool node_rr_wanted(const struct child *child);
-int node_rr_begin(struct node_server *s, int backlog);
+int node_rr_begin(
+	const struct node_worker *w, struct node_server *s, int backlog);
 void node_rr_watch(struct node_server *s);
 void node_rr_end(struct node_server *s);  /* no worker has it any more */
 void node_rr_room(struct node_server *s); /* a worker may have room again */

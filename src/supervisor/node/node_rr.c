@@ -331,13 +331,14 @@ void node_rr_timer(struct node_server *s, nsec_t now)
 
 /* ---- life ---- */
 
-int node_rr_begin(struct node_server *s, int backlog)
+int node_rr_begin(
+	const struct node_worker *w, struct node_server *s, int backlog)
 {
 	struct listener *l = s->listener;
 
 	if (!l->facts.listening) {
 		if (l->facts.type != SOCK_STREAM ||
-			socket_backlog(l->fd, backlog) == -1)
+			node_listen(w, l, backlog) == -1)
 			return -1;
 		l->address.backlog = backlog; /* for heal.c */
 		heal_listening(l);

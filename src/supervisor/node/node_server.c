@@ -162,8 +162,8 @@ static struct node_server *make(struct node_worker *w,
 			goto fail;
 	}
 	if (rr &&
-		node_rr_begin(
-			s, m->place.backlog > 0 ? m->place.backlog : BACKLOG) ==
+		node_rr_begin(w, s,
+			m->place.backlog > 0 ? m->place.backlog : BACKLOG) ==
 			-1)
 		goto fail;
 	return s;

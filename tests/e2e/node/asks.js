@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A worker that asks its primary for one socket, and tells how it was answered:
-// node asks.js path PATH | node asks.js udp PORT FLAGS | node asks.js often
+// node asks.js path PATH ('@' first: abstract) | node asks.js udp PORT FLAGS | node asks.js often
 const [how, what, flags] = process.argv.slice(2);
 
 process.on("internalMessage", (message) => {
@@ -12,7 +12,7 @@ process.on("internalMessage", (message) => {
 });
 
 const places = {
-  path: { address: what, port: -1, addressType: -1 },
+  path: { address: what?.replace("@", "\0"), port: -1, addressType: -1 },
   udp: { address: "127.0.0.1", port: +what, addressType: "udp4", flags: +flags },
   often: { address: "127.0.0.1", port: 0, addressType: 4 },
 };

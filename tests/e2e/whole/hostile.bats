@@ -17,7 +17,7 @@ setup() {
 # asks ARG...: a worker of Node that asks for one socket, as nobody.
 asks() {
 	must_have node
-	start_nclust -n 1 --user nobody --balance auto --ready alive:0 \
+	start_nclust -n 1 --user nobody --balance "${BALANCE:-auto}" --ready alive:0 \
 		--log inherit -- node "$NODE_SCRIPTS/asks.js" "$@"
 }
 
@@ -51,6 +51,33 @@ as_reader() {
 	[ -S "$DIR/theirs/s" ]
 	nclust stop it
 	[ ! -e "$DIR/theirs/s" ]
+}
+
+# listens_as_worker PATH: who connects there is told that the worker listens.
+listens_as_worker() {
+	python3 -c '
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1].replace("@", "\0"))
+peer = s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+assert struct.unpack("3i", peer)[1:] == (int(sys.argv[2]), int(sys.argv[3]))
+' "$1" "$(id -u nobody)" "$(id -g nobody)"
+}
+
+@test "what nclust listens on for a worker is the worker's to who connects" {
+	mkdir -m 755 "$DIR/theirs"
+	chown nobody "$DIR/theirs"
+	BALANCE=rr asks path "$DIR/theirs/s"
+	wait_logged "answer given"
+	listens_as_worker "$DIR/theirs/s"
+	nclust upgrade it
+	listens_as_worker "$DIR/theirs/s"
+}
+
+@test "so it is with an abstract socket" {
+	BALANCE=rr asks path "@$DIR/s"
+	wait_logged "answer given"
+	listens_as_worker "@$DIR/s"
 }
 
 @test "a directory of root's group is closed to a worker that is not in it" {

@@ -2,6 +2,7 @@
 #include "os_lib.h"
 
 #include "os/socket/socket_as.h"
+#include "os/socket/socket_unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -128,6 +129,40 @@ START_TEST(what_is_not_the_socket_that_was_made_stays)
 }
 END_TEST
 
+static void check_listener(const char *path)
+{
+	struct sockaddr_un at;
+	struct ucred cred;
+	struct stat st;
+	socklen_t size;
+	int fd = socket_unix_open_as(path, &user, &made);
+	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_uint_eq(st.st_uid, USER);
+	ck_assert_int_eq(socket_unix_listen_as(fd, 3, &user), 0);
+	ck_assert_int_eq(socket_unix_address(path, &at, &size), 0);
+	ck_assert_int_eq(
+		connect(client, (const struct sockaddr *)&at, size), 0);
+	ck_assert_int_eq(socket_peer(client, &cred), 0);
+	ck_assert_uint_eq(cred.uid, USER);
+	ck_assert_uint_eq(cred.gid, GROUP);
+	ck_assert_int_eq(close(client), 0);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+START_TEST(who_connects_is_told_the_users_ids)
+{
+	if (!os_is_root("to be somebody else"))
+		return;
+	make_dir("theirs", USER, GROUP, 0755);
+	check_listener(os_path("theirs/s"));
+	check_listener("@nclust-test-socket-as");
+	ck_assert_uint_eq(made.ino, 0);
+}
+END_TEST
+
 /* Patience with a user whose file systems are late is used up for some time: nothing
  * is tried, and a file stays. */
 START_TEST(a_user_that_was_too_late_is_not_waited_for)
@@ -143,6 +178,8 @@ START_TEST(a_user_that_was_too_late_is_not_waited_for)
 	ck_assert_int_eq(make("theirs/t", &user), -1);
 	ck_assert_int_eq(errno, ETIMEDOUT);
 	ck_assert(!is_there("theirs/t"));
+	ck_assert_int_eq(socket_unix_listen_as(fd, 3, &user), -1);
+	ck_assert_int_eq(errno, ETIMEDOUT);
 	socket_unlink(os_path("theirs/s"), &made);
 	ck_assert(is_there("theirs/s"));
 }
@@ -162,6 +199,7 @@ int main(int argc, char **argv)
 		tcase_add_test(tc,
 			no_link_leads_to_a_file_that_the_user_may_not_remove);
 		tcase_add_test(tc, the_groups_are_the_users_and_not_ours);
+		tcase_add_test(tc, who_connects_is_told_the_users_ids);
 		tcase_add_test(tc, a_user_that_was_too_late_is_not_waited_for);
 	}
 	return os_suite("socket_as", tc);
