@@ -326,7 +326,7 @@ static int start_services(struct supervisor *sup, struct error *err)
 		struct listener_set set;
 		struct segment *segment;
 
-		if (recipe_check(sup, c, err) == -1)
+		if (recipe_check(sup, c, true, err) == -1)
 			return err->status != 0 ? -1
 						: error_status(err, EX_CONFIG);
 		if (listeners_open(sup, &set, c, NULL, err) == -1)

@@ -2,10 +2,14 @@
 #include "os/place/open_for.h"
 
 #include "base/scope.h"
+#include "os/clock.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -43,4 +47,81 @@ int open_for(long uid, const char *path)
 		return fd_release(&fd);
 	errno = ELOOP;
 	return -1;
+}
+
+/* ---- reading ---- */
+
+struct reading {
+	long uid;
+	const char *path;
+	char *to;
+	size_t most;
+	size_t used;
+	int error;
+};
+
+static int read_all(struct reading *r)
+{
+	scoped_fd fd = open_for(r->uid, r->path);
+	char bytes[16 * 1024] untouched; /* on the child's stack (vfork.h) */
+	struct stat st;
+	ssize_t got;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return errno;
+	if (!S_ISREG(st.st_mode))
+		return EFBIG;
+	while ((got = read(fd, bytes, sizeof(bytes))) > 0) {
+		if ((size_t)got > r->most - r->used)
+			return EFBIG;
+		(void)memcpy(r->to + r->used, bytes, (size_t)got);
+		r->used += (size_t)got;
+	}
+	return got == -1 ? errno : 0;
+}
+
+/* It may hang for ever, so it keeps nothing of ours. */
+static void read_alone(void *argument)
+{
+	struct reading *r = argument;
+
+	r->error = vfork_leave_table(-1) == -1 ? errno : read_all(r);
+}
+
+/* The file may be on a server that does not answer. */
+static int read_aside(struct reading *r)
+{
+	nsec_t patience = vfork_patience(VFORK_SOMEBODY);
+	nsec_t begun = clock_now();
+
+	if (!vfork_is_shared())
+		return read_all(r);
+	if (vfork_run(read_alone, r, patience) == -1)
+		r->error = errno;
+	if (vfork_left()) {
+		vfork_was_late(VFORK_SOMEBODY, clock_now() - begun);
+		r->error = ETIMEDOUT;
+	}
+	return r->error;
+}
+
+char *read_for(long uid, const char *path, size_t most, bool patient)
+{
+	struct reading r = {.uid = uid, .path = path, .most = most};
+	scoped_str text = malloc(most + 1);
+	int error = ENOMEM;
+	char *less;
+
+	r.to = text;
+	if (text != NULL)
+		error = patient ? read_all(&r) : read_aside(&r);
+	if (error != 0) {
+		errno = error;
+		return NULL;
+	}
+	text[r.used] = '\0';
+	less = realloc(text, r.used + 1);
+	if (less != NULL)
+		text = less;
+	return str_release(&text);
 }

@@ -2,6 +2,9 @@
 #ifndef OS_OPEN_FOR_H
 #define OS_OPEN_FOR_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /*
  * Open a file whose content will be given to user `uid` (-1:
  * to ourselves), for reading, CLOEXEC, O_NONBLOCK.  -1 and errno.
@@ -11,5 +14,13 @@
  * symbolic links (else ELOOP), or the file must be the user's own.
  */
 int open_for(long uid, const char *path);
+
+/*
+ * The content of such a file, with a NUL after it; the caller's.  NULL and errno:
+ * EFBIG: it is no regular file, or has more than `most` bytes; ETIMEDOUT: it is on
+ * a server that does not answer, and nobody waits for that any longer
+ * (vfork_patience()) unless the caller is `patient`.
+ */
+char *read_for(long uid, const char *path, size_t most, bool patient);
 
 #endif

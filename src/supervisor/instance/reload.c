@@ -122,7 +122,7 @@ static int check(
 
 		if (c->new == NULL)
 			continue;
-		if (recipe_check(sup, c->new, err) == -1)
+		if (recipe_check(sup, c->new, false, err) == -1)
 			return -1;
 		if (c->old != NULL && c->old->accept != c->new->accept)
 			return error_set(err, 0,

@@ -6,6 +6,7 @@
 #include "os/pidfd.h"
 #include "supervisor/common/carry_settings.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/workers/recipe.h"
 
 #include <errno.h>
 #include <linux/close_range.h>
@@ -54,6 +55,7 @@ static int answer(const struct supervisor *sup)
 	struct settings *settings;
 	struct faults faults;
 	struct carry_writer c;
+	struct error err;
 
 	faults_init(&faults);
 	if (config_reread(&settings, sup->launch.argc, sup->launch.argv,
@@ -61,6 +63,10 @@ static int answer(const struct supervisor *sup)
 		return put(faults.text.data, faults.text.len - 1)
 			? READ_MISTAKES
 			: READ_FAILED;
+	/* a file server that is slow has answered then; nclust itself, which checks
+	 * them again, would not wait for it */
+	for (size_t i = 0; i < settings->cluster_count; i++)
+		(void)recipe_check(sup, settings->clusters[i], true, &err);
 	return settings_write(&c, settings) == 0 && put(c.out.data, c.out.len)
 		? READ_SETTINGS
 		: READ_FAILED;
@@ -152,8 +158,9 @@ static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	reread_fini(sup);
 	done(sup, NULL,
-		"the configuration was not read within 5 s: its file, or the "
-		"name service that knows its users and groups, does not answer",
+		"the configuration was not read within 5 s: its file, an "
+		"env-file, or the name service that knows its users and "
+		"groups, does not answer",
 		false);
 }
 

@@ -97,41 +97,27 @@ static int put_pair(struct recipe *r, const char *key, const char *value)
 	return put_env(r, entry);
 }
 
-static char *read_env_file(long uid, const char *path, struct error *err)
+static char *read_env_file(
+	long uid, const char *path, bool patient, struct error *err)
 {
-	scoped_fd fd = open_for(uid, path);
-	scoped_str text = NULL;
-	struct stat st;
-	ssize_t got;
-	size_t used = 0;
+	char *text = read_for(uid, path, ENV_FILE_MAX, patient);
 
-	if (fd == -1 || fstat(fd, &st) == -1) {
-		(void)error_set(err, errno, "cannot read env-file '%s'", path);
-		if (err->sys == ELOOP)
-			(void)error_hint(err,
-				"root follows no links to a file for another "
-				"user, unless it is that user's");
-		return NULL;
-	}
-	if (!S_ISREG(st.st_mode) || st.st_size > ENV_FILE_MAX) {
+	if (text != NULL)
+		return text;
+	if (errno == EFBIG) {
 		(void)error_set(err, 0,
 			"env-file '%s': wanted a regular file of at most 1 MB",
 			path);
 		return NULL;
 	}
-	text = malloc((size_t)st.st_size + 1);
-	while (text != NULL && used < (size_t)st.st_size) {
-		got = read(fd, text + used, (size_t)st.st_size - used);
-		if (got <= 0)
-			break;
-		used += (size_t)got;
-	}
-	if (text == NULL) {
-		(void)error_set(err, ENOMEM, "env-file '%s'", path);
-		return NULL;
-	}
-	text[used] = '\0';
-	return str_release(&text);
+	(void)error_set(err, errno, "cannot read env-file '%s'", path);
+	if (err->sys == ELOOP)
+		(void)error_hint(err,
+			"root follows no links to a file for another user, "
+			"unless it is that user's");
+	else if (err->sys == ETIMEDOUT)
+		(void)error_hint(err, "does its file server answer?");
+	return NULL;
 }
 
 /* "K=V", quotes around V taken off; '#' and ';' begin a comment line. */
@@ -162,9 +148,10 @@ static int put_env_line(struct recipe *r, char *line, const char *path,
 	return 0;
 }
 
-static int put_env_file(struct recipe *r, const char *path, struct error *err)
+static int put_env_file(
+	struct recipe *r, const char *path, bool patient, struct error *err)
 {
-	scoped_str text = read_env_file(r->settings->uid, path, err);
+	scoped_str text = read_env_file(r->settings->uid, path, patient, err);
 	char *rest = text;
 	unsigned number = 0;
 
@@ -191,7 +178,7 @@ static int put_home(struct recipe *r)
 	return 0;
 }
 
-static int make_environment(struct recipe *r, struct error *err)
+static int make_environment(struct recipe *r, bool patient, struct error *err)
 {
 	const struct cluster_settings *s = r->settings;
 
@@ -202,7 +189,7 @@ static int make_environment(struct recipe *r, struct error *err)
 	if (s->user != NULL && s->uid >= 0 && put_home(r) == -1)
 		goto memory;
 	for (size_t i = 0; i < s->env_file.count; i++)
-		if (put_env_file(r, s->env_file.list[i], err) == -1)
+		if (put_env_file(r, s->env_file.list[i], patient, err) == -1)
 			return -1;
 	for (size_t i = 0; i < s->env.count; i++)
 		if (put_env(r, s->env.list[i]) == -1)
@@ -291,7 +278,7 @@ static void recipe_free(struct recipe *r)
 }
 
 static struct recipe *recipe_new(struct cluster_settings *settings,
-	const struct rlimit *nofile, struct error *err)
+	const struct rlimit *nofile, bool patient, struct error *err)
 {
 	struct recipe *r = calloc(1, sizeof(*r));
 
@@ -301,7 +288,8 @@ static struct recipe *recipe_new(struct cluster_settings *settings,
 	}
 	r->settings = cluster_settings_ref(settings);
 	recipe_limits(r, nofile);
-	if (make_environment(r, err) == -1 || make_groups(r, err) == -1 ||
+	if (make_environment(r, patient, err) == -1 ||
+		make_groups(r, err) == -1 ||
 		recipe_candidates(&r->candidates, r, settings->command.list[0],
 			err) == -1) {
 		recipe_free(r);
@@ -372,12 +360,14 @@ static int check_orphans(const struct supervisor *sup,
 }
 
 int recipe_check(const struct supervisor *sup,
-	const struct cluster_settings *settings, struct error *err)
+	const struct cluster_settings *settings, bool patient,
+	struct error *err)
 {
 	struct rlimit none = {0, 0};
 	/* counted for the time of the check only */
-	struct recipe *r = recipe_new(
-		(struct cluster_settings *)(uintptr_t)settings, &none, err);
+	struct recipe *r =
+		recipe_new((struct cluster_settings *)(uintptr_t)settings,
+			&none, patient, err);
 	bool bad = r == NULL || check_program(r, err) == -1;
 
 	if (r != NULL)
@@ -445,7 +435,7 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 
 	if (r != NULL)
 		return r;
-	r = recipe_new(settings, &service->sup->births.nofile, err);
+	r = recipe_new(settings, &service->sup->births.nofile, false, err);
 	if (r == NULL)
 		return NULL;
 	r->generation = generation;

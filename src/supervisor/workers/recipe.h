@@ -30,8 +30,10 @@ int recipe_candidates(struct strings *to, const struct recipe *r,
 	const char *name, struct error *err);
 
 /* Can a recipe be made of these settings (env-file readable …), and does this
- * system have what they ask for?  For checks before a reload. */
+ * system have what they ask for?  For checks before a reload.  `patient`: a file
+ * server may take its time, as the loop does not run. */
 int recipe_check(const struct supervisor *sup,
-	const struct cluster_settings *settings, struct error *err);
+	const struct cluster_settings *settings, bool patient,
+	struct error *err);
 
 #endif

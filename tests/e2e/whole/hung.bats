@@ -238,3 +238,21 @@ asks_as_node() {
 	wait_hung
 	goes_on "bad\.0: .*directory"
 }
+
+@test "an env-file that does not answer, and a restart" {
+	local pid
+
+	python3 "$SCRIPTS/servers/hung.py" directory "$HUNG" 3>&-
+	start_beside "command = sleep 1000" "env-file = $HUNG/mnt/env" \
+		'ready = alive:0'
+	wait_ready
+	pid=$(CLUSTER=bad worker_pid 0)
+	tr '\0' '\n' <"/proc/$pid/environ" | grep -qx 'A=1'
+	touch "$HUNG/hang"
+	run nclust restart it/bad
+	[ "$status" -ne 0 ]
+	[[ $output == *"cannot read env-file '$HUNG/mnt/env': "*"does its file server answer"* ]]
+	[ "$(CLUSTER=bad worker_pid 0)" = "$pid" ]
+	ask reload it
+	LASTS=1 goes_on
+}

@@ -4,6 +4,7 @@
 #include "os/place/open_for.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { SOMEBODY = 65534 };
@@ -56,6 +57,36 @@ START_TEST(a_link_does_not_lead_another_user_to_what_is_roots)
 }
 END_TEST
 
+static void must_read(const char *path, bool patient, const char *wanted)
+{
+	scoped_str text = read_for(-1, path, 40000, patient);
+
+	ck_assert_msg(text != NULL, "'%s': %d", path, errno);
+	ck_assert_str_eq(text, wanted);
+}
+
+START_TEST(all_of_a_file_is_read)
+{
+	static char much[40001];
+
+	(void)memset(much, 'x', sizeof(much) - 1);
+	os_write(os_path("much"), much, 0600);
+	os_write(os_path("none"), "", 0600);
+	for (int patient = 0; patient < 2; patient++) {
+		must_read(os_path("much"), patient, much);
+		must_read(os_path("none"), patient, "");
+		ck_assert_ptr_null(
+			read_for(-1, os_path("much"), 39999, patient));
+		ck_assert_int_eq(errno, EFBIG);
+		ck_assert_ptr_null(read_for(-1, os_dir, 40000, patient));
+		ck_assert_int_eq(errno, EFBIG);
+		ck_assert_ptr_null(
+			read_for(-1, os_path("absent"), 40000, patient));
+		ck_assert_int_eq(errno, ENOENT);
+	}
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	TCase *tc;
@@ -66,5 +97,6 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, a_plain_path_is_opened_for_anybody);
 	tcase_add_test(tc, for_ourselves_links_are_followed);
 	tcase_add_test(tc, a_link_does_not_lead_another_user_to_what_is_roots);
+	tcase_add_test(tc, all_of_a_file_is_read);
 	return os_suite("open_for", tc);
 }
