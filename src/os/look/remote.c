@@ -20,9 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -38,6 +40,8 @@
 /* So long may all looks for one purpose take: a process can have very much that is to
  * be looked at. */
 #define SPENT_MOST (500 * MSEC)
+/* So many unix sockets are looked through for one. */
+#define UNIX_MOST 1000
 
 /* ---- files of /proc ---- */
 
@@ -475,9 +479,11 @@ static const char *unix_path(char *line, uint64_t inode)
 	return line[at] != '\0' ? line + at : NULL;
 }
 
-int remote_unix_path(
+/* In the list of all, if it is among the first: the worker may have very many. */
+static int find_unix_path(
 	const struct remote *r, uint64_t inode, char *to, size_t size)
 {
+	unsigned lines = 0;
 	char name[40];
 	char *line = NULL;
 	size_t room = 0;
@@ -485,20 +491,65 @@ int remote_unix_path(
 	FILE *file;
 
 	(void)snprintf(name, sizeof(name), "/proc/%d/net/unix", (int)r->tid);
-	file = fopen(name, "re");
+	file = inode != 0 ? fopen(name, "re") : NULL;
 	if (file == NULL)
 		return -1;
-	while (got == -1 && getline(&line, &room, file) != -1) {
+	while (got == -1 && lines++ < UNIX_MOST &&
+		getline(&line, &room, file) != -1) {
 		const char *path = unix_path(line, inode);
 
 		if (path != NULL && strlen(path) < size) {
-			(void)text_copy(to, size, path);
+			(void)text_escape(to, size, path, strlen(path));
 			got = 0;
 		}
 	}
 	free(line);
 	(void)fclose(file);
 	return got;
+}
+
+struct name_look {
+	struct fd_look of;
+	char *to;
+	size_t size;
+};
+
+/* By a duplicate of it, which goes with the child. */
+static int read_unix_name(void *argument)
+{
+	struct name_look *l = argument;
+	const size_t before = offsetof(struct sockaddr_un, sun_path);
+	scoped_fd fd = take_fd(&l->of);
+	struct sockaddr_un at;
+	socklen_t size = sizeof(at);
+	size_t len;
+
+	if (fd == -1)
+		return -1;
+	if (getsockname(fd, (struct sockaddr *)&at, &size) == -1 ||
+		at.sun_family != AF_UNIX || size <= before) {
+		errno = ENOENT;
+		return -1;
+	}
+	len = (size < sizeof(at) ? size : sizeof(at)) - before;
+	if (at.sun_path[0] == '\0')
+		at.sun_path[0] = '@';
+	else
+		len = strnlen(at.sun_path, len);
+	(void)text_escape(l->to, l->size, at.sun_path, len);
+	return 0;
+}
+
+int remote_unix_path(struct remote *r, int fd, char *to, size_t size)
+{
+	struct name_look l = {{r, fd, -1}, to, size};
+
+	if (remote_run(r, -1, read_unix_name, &l) == 0)
+		return 0;
+	/* here nobody can have a duplicate */
+	return errno == EPERM || errno == ENOSYS
+		? find_unix_path(r, remote_inode(r, fd), to, size)
+		: -1;
 }
 
 int remote_fd_flags(struct remote *r, int fd)

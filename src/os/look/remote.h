@@ -163,9 +163,8 @@ bool remote_shares(struct remote *r, const char *kind);
  * cannot be had (system.sockprotoname).  -1 and errno. */
 int remote_protocol(struct remote *r, int fd, char *to, size_t size);
 
-/* The path of the unix socket with that inode, in the thread's network: "/run/x",
- * "@abstract".  -1: it has none, or it does not fit. */
-int remote_unix_path(
-	const struct remote *r, uint64_t inode, char *to, size_t size);
+/* The path of its unix socket: "/run/x", "@abstract", escaped for people.  -1: it has
+ * none, or is no unix socket. */
+int remote_unix_path(struct remote *r, int fd, char *to, size_t size);
 
 #endif

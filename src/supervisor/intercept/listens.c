@@ -331,16 +331,12 @@ static void leave(struct child *child, const struct seccomp_notice *notice,
 	struct remote *r)
 {
 	int trap = child->trap.watcher.fd;
-	uint64_t inode = remote_inode(r, notice->fd);
-	const struct listener *named = named_unix(child->service, inode);
+	const struct listener *named =
+		named_unix(child->service, remote_inode(r, notice->fd));
 	char text[160] = "unix:";
-	char protocol[32];
-	bool known = remote_protocol(
-			     r, notice->fd, protocol, sizeof(protocol)) == 0 &&
-		strncmp(protocol, "UNIX", 4) == 0 &&
-		(named != NULL ||
-			remote_unix_path(
-				r, inode, text + 5, sizeof(text) - 5) == 0) &&
+	bool known = (named != NULL ||
+			     remote_unix_path(r, notice->fd, text + 5,
+				     sizeof(text) - 5) == 0) &&
 		seccomp_waits(trap, notice->id);
 
 	seccomp_continue(trap, notice->id);

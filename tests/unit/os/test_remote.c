@@ -24,6 +24,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -1003,6 +1004,41 @@ START_TEST(what_a_socket_is_can_be_seen_without_having_it)
 }
 END_TEST
 
+static void make_names(void)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	const socklen_t before = offsetof(struct sockaddr_un, sun_path);
+	int len = snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "t\n%d",
+		(int)getpid());
+
+	(void)dup2(socket(AF_UNIX, SOCK_STREAM, 0), 70);
+	(void)dup2(socket(AF_UNIX, SOCK_STREAM, 0), 71);
+	(void)dup2(socket(AF_INET, SOCK_STREAM, 0), 72);
+	if (bind(70, (struct sockaddr *)&at, before + 1 + (socklen_t)len) == -1)
+		give_up();
+}
+
+START_TEST(how_its_unix_socket_is_called_can_be_seen)
+{
+	unsigned before = os_open_count();
+	char wanted[64];
+	char name[64];
+
+	if (!look_by((enum way)_i))
+		return;
+	start(make_names);
+	ck_assert_int_eq(shared->error, 0);
+	(void)snprintf(wanted, sizeof(wanted), "@t\\x0a%d", (int)other);
+	ck_assert_int_eq(remote_unix_path(&r, 70, name, sizeof(name)), 0);
+	ck_assert_str_eq(name, wanted);
+	ck_assert_int_eq(remote_unix_path(&r, 71, name, sizeof(name)), -1);
+	ck_assert_int_eq(remote_unix_path(&r, 72, name, sizeof(name)), -1);
+	ck_assert_int_eq(remote_unix_path(&r, 79, name, sizeof(name)), -1);
+	ck_assert_uint_eq(os_open_count(), before);
+	finish();
+}
+END_TEST
+
 START_TEST(the_inode_of_its_socket_can_be_seen)
 {
 	int fd;
@@ -1043,6 +1079,7 @@ static void add_looks(TCase *tc)
 		{who_waits_for_a_connection_can_be_seen, false},
 		{what_a_socket_is_can_be_seen_without_having_it, true},
 		{the_inode_of_its_socket_can_be_seen, false},
+		{how_its_unix_socket_is_called_can_be_seen, false},
 	};
 	bool valgrind = os_is_valgrind();
 
