@@ -48,6 +48,7 @@ enum { STACK_SIZE = 64 * 1024 };
 #define CALL_PATIENCE (100 * MSEC)
 #define CALL_PATIENCE_AGAIN (2 * MSEC)
 #define CALL_SPENT_MOST (150 * MSEC)
+#define DIRECTORY_PATIENCE (500 * MSEC) /* the first one */
 #define CALL_AGAIN (10 * SECOND)
 #define LATE_USERS 16 /* the last ones are known */
 /* Nor is there any while so many children are stuck because of one. */
@@ -535,31 +536,41 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	return run(&it, 0, patience);
 }
 
-int vfork_leave_table(int keep)
+static int leave_table(int first, int last)
 {
-	if (close_range((unsigned)(keep + 1), ~0U, CLOSE_RANGE_UNSHARE) == -1 &&
+	if (close_range((unsigned)(last + 1), ~0U, CLOSE_RANGE_UNSHARE) == -1 &&
 		unshare(CLONE_FILES) == -1) /* before Linux 5.9 */
 		return -1;
-	if (keep > 0)
-		(void)close_range(0, (unsigned)keep - 1, 0);
+	if (last - first > 1)
+		(void)close_range((unsigned)first + 1, (unsigned)last - 1, 0);
+	if (first > 0)
+		(void)close_range(0, (unsigned)first - 1, 0);
 	return 0;
+}
+
+int vfork_leave_table(int keep)
+{
+	return leave_table(keep, keep);
 }
 
 struct call {
 	int (*deed)(void *argument);
 	void *argument;
 	int keep; /* vfork_leave_table(); KEEP_ALL: stay in it */
+	int also; /* another one to keep, which is no lower */
+	bool patient;
 	int got;
 	int error;
 };
 #define KEEP_ALL (-2)
+#define DIRECTORIES ((uid_t)-2) /* who is in disgrace for them */
 
 static void make_call(void *argument)
 {
 	struct call *call = argument;
 
 	call->got = -1;
-	if (call->keep == KEEP_ALL || vfork_leave_table(call->keep) == 0)
+	if (call->keep == KEEP_ALL || leave_table(call->keep, call->also) == 0)
 		call->got = call->deed(call->argument);
 	call->error = errno;
 }
@@ -590,7 +601,7 @@ static uid_t key_of(int fd)
 static int call(uid_t who, struct call *call)
 {
 	/* who does not only look, but closes, has to */
-	bool needed = call->keep == KEEP_ALL;
+	bool needed = call->keep == KEEP_ALL || call->patient;
 	struct run it = {.deed = make_call, .argument = call, .needed = needed};
 	nsec_t patience = vfork_patience(who);
 	nsec_t begun;
@@ -598,7 +609,9 @@ static int call(uid_t who, struct call *call)
 
 	if (!vfork_calls())
 		return call->deed(call->argument);
-	if (call->keep >= 0 && patience > vfork_patience(VFORK_SOMEBODY))
+	if (call->patient && patience > CALL_PATIENCE_AGAIN)
+		patience = DIRECTORY_PATIENCE;
+	else if (call->keep >= 0 && patience > vfork_patience(VFORK_SOMEBODY))
 		patience = vfork_patience(VFORK_SOMEBODY);
 	if (patience == 0 && needed)
 		patience = CALL_PATIENCE_AGAIN;
@@ -610,7 +623,7 @@ static int call(uid_t who, struct call *call)
 	done = run(&it, CLONE_FILES, patience);
 	known.calls = false;
 	if (known.left) {
-		if (call->keep >= 0)
+		if (call->keep >= 0 && !call->patient)
 			vfork_was_late(VFORK_SOMEBODY, clock_now() - begun);
 		vfork_was_late(who, clock_now() - begun);
 		errno = ETIMEDOUT;
@@ -623,21 +636,40 @@ static int call(uid_t who, struct call *call)
 
 int vfork_call(int (*deed)(void *argument), void *argument)
 {
-	struct call it = {deed, argument, KEEP_ALL, -1, 0};
+	struct call it = {.deed = deed, .argument = argument, .keep = KEEP_ALL};
 
 	return call(VFORK_SOMEBODY, &it);
 }
 
 int vfork_call_on(int fd, int (*deed)(void *argument), void *argument)
 {
-	struct call it = {deed, argument, fd, -1, 0};
+	struct call it = {deed, argument, fd, fd, false, -1, 0};
 
 	return call(key_of(fd), &it);
 }
 
+int vfork_call_through(
+	int fd, int channel, int (*deed)(void *argument), void *argument)
+{
+	struct call it = {deed, argument, fd, channel, false, -1, 0};
+
+	if (channel < fd) {
+		it.keep = channel;
+		it.also = fd;
+	}
+	return call(key_of(fd), &it);
+}
+
+int vfork_call_in(int keep, int (*deed)(void *argument), void *argument)
+{
+	struct call it = {deed, argument, keep, keep, true, -1, 0};
+
+	return call(DIRECTORIES, &it);
+}
+
 int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument)
 {
-	struct call it = {deed, argument, -1, -1, 0};
+	struct call it = {deed, argument, -1, -1, false, -1, 0};
 
 	return call(uid, &it);
 }

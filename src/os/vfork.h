@@ -107,6 +107,12 @@ int vfork_call(int (*deed)(void *argument), void *argument);
 /* The same with that descriptor alone of ours: a child that hangs would keep the
  * others, and their ports. */
 int vfork_call_on(int fd, int (*deed)(void *argument), void *argument);
+/* The same with a channel, too, on which the child sends what it gets. */
+int vfork_call_through(
+	int fd, int channel, int (*deed)(void *argument), void *argument);
+/* The same for a change in a directory that others can read: who reads it has its
+ * lock.  A disk may be slow: it takes 0.5 s at most.  `keep`: as below. */
+int vfork_call_in(int keep, int (*deed)(void *argument), void *argument);
 /* The same with none of them, if a process of that user may make it wait. */
 int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument);
 bool vfork_calls(void); /* does it use one? */

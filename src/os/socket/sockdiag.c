@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/socket/socket.h"
+#include "os/vfork.h"
 
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -26,16 +27,24 @@ static long drops(int fd)
 	return (long)info[SK_MEMINFO_DROPS];
 }
 
-static void look_tcp(int fd, struct queue_facts *facts)
+struct queue_look {
+	int fd;
+	struct queue_facts *facts;
+};
+
+/* Only while it listens does this take no lock. */
+static int look_tcp(void *argument)
 {
+	const struct queue_look *l = argument;
 	struct tcp_info info;
 	socklen_t size = sizeof(info);
 
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == -1)
-		return;
-	facts->depth = (long)info.tcpi_unacked;
-	facts->limit = (long)info.tcpi_sacked;
-	facts->drops = drops(fd);
+	if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == -1)
+		return -1;
+	l->facts->depth = (long)info.tcpi_unacked;
+	l->facts->limit = (long)info.tcpi_sacked;
+	l->facts->drops = drops(l->fd);
+	return 0;
 }
 
 /* ---- asking the kernel ---- */
@@ -218,6 +227,7 @@ void sockdiag_queue(int fd, struct queue_facts *facts)
 {
 	bool listening = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 0;
 	int family = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
+	struct queue_look look = {fd, facts};
 
 	facts->depth = -1;
 	facts->limit = -1;
@@ -225,7 +235,7 @@ void sockdiag_queue(int fd, struct queue_facts *facts)
 	if (family == AF_UNIX && listening)
 		look_unix(fd, facts);
 	else if (family != AF_UNIX && listening)
-		look_tcp(fd, facts);
+		(void)vfork_call_on(fd, look_tcp, &look);
 	else if (socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM &&
 		family != AF_UNIX)
 		facts->drops = drops(fd);
@@ -254,7 +264,7 @@ static void list_inet(struct list *l, int family, int protocol, uint16_t port,
 static void list_port(struct list *l, int fd, int family, unsigned state)
 {
 	union endpoint at;
-	bool known = endpoint_own(fd, &at) > 0;
+	bool known = socket_own(fd, &at) > 0;
 
 	list_inet(l, family, IPPROTO_TCP, at.v4.sin_port, 1U << state, 0);
 	l->failed |= !known;
@@ -377,7 +387,7 @@ long sockdiag_listeners(int fd)
 	size_t len;
 	long count = 0;
 
-	(void)endpoint_own(fd, &at);
+	(void)socket_own(fd, &at);
 	ip = endpoint_ip(&at, &len);
 	if (len == 0)
 		return -1;

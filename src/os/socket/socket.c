@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/fdpass.h"
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket_unix.h"
@@ -252,6 +253,7 @@ static void tell_unix(const struct sockaddr_un *address, socklen_t size,
 
 struct naming {
 	int fd;
+	socklen_t (*get)(int fd, union endpoint *at);
 	union endpoint at;
 	socklen_t size;
 };
@@ -261,14 +263,80 @@ static int read_name(void *argument)
 	struct naming *n = argument;
 	union endpoint at; /* on the child's stack (vfork.h) */
 
-	n->size = endpoint_own(n->fd, &at);
+	n->size = n->get(n->fd, &at);
 	n->at = at;
 	return n->size > 0 ? 0 : -1;
 }
 
+static socklen_t name_aside(struct naming name, union endpoint *at)
+{
+	(void)vfork_call_on(name.fd, read_name, &name);
+	*at = name.at;
+	return name.size;
+}
+
+socklen_t socket_own(int fd, union endpoint *at)
+{
+	return name_aside((struct naming){.fd = fd, .get = endpoint_own}, at);
+}
+
+socklen_t socket_other(int fd, union endpoint *at)
+{
+	return name_aside((struct naming){.fd = fd, .get = endpoint_peer}, at);
+}
+
+struct accepting {
+	int fd;
+	int channel;
+	int most;
+};
+
+static int accept_some(void *argument)
+{
+	const struct accepting *a = argument;
+	int count = 0;
+	int fd = -1;
+
+	while (count < a->most &&
+		(fd = accept4(a->fd, NULL, NULL,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1) {
+		count++;
+		(void)fdpass_send(a->channel, "", 1, &fd, 1);
+	}
+	return fd == -1 && count == 0 ? -1 : 0;
+}
+
+int socket_accept(int fd, int *to, int most)
+{
+	struct fdpass_message m;
+	struct accepting a = {.fd = fd, .most = most};
+	int ends[2];
+	int count = 0;
+	int error;
+	char byte;
+
+	if (!vfork_calls()) {
+		*to = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		return *to != -1 ? 1 : -1;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
+		return -1;
+	a.channel = ends[1];
+	errno = 0;
+	(void)vfork_call_through(fd, ends[1], accept_some, &a);
+	error = errno;
+	(void)close(ends[1]);
+	while (count < most && fdpass_receive(ends[0], &byte, 1, &m) == 1 &&
+		m.fd_count == 1)
+		to[count++] = m.fds[0];
+	(void)close(ends[0]);
+	errno = error;
+	return count > 0 ? count : -1;
+}
+
 int socket_look(int fd, struct socket_facts *facts, struct error *err)
 {
-	struct naming name = {.fd = fd};
+	struct naming name = {.fd = fd, .get = endpoint_own};
 	int listening;
 
 	(void)memset(facts, 0, sizeof(*facts));
@@ -326,7 +394,7 @@ bool socket_is_loopback(int fd)
 {
 	union endpoint at;
 
-	(void)endpoint_own(fd, &at);
+	(void)socket_own(fd, &at);
 	if (at.any.sa_family == AF_INET)
 		return ntohl(at.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 	return at.any.sa_family == AF_INET6 &&

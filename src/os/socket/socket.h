@@ -67,6 +67,17 @@ int socket_look(int fd, struct socket_facts *facts, struct error *err);
 int socket_get(int fd, int level, int option, int *value);
 int socket_option(int fd, int level, int option); /* 0 where it has none */
 int socket_set(int fd, int level, int option, int value);
+/*
+ * Calls on a socket that a worker has, too, and so the lock of it, are made in a
+ * child (vfork.h) where need be: else it could keep us waiting for ever.  These do
+ * so: its own address and the other end's (0: it cannot be told); and accept4(2),
+ * nonblocking: how many of at most `most` connections it has put into `to`, or -1
+ * and errno (ETIMEDOUT).
+ */
+union endpoint;
+socklen_t socket_own(int fd, union endpoint *at);
+socklen_t socket_other(int fd, union endpoint *at);
+int socket_accept(int fd, int *to, int most);
 /* Change the backlog of a listening socket. */
 int socket_backlog(int fd, int backlog);
 /* It listens no longer, for all who have it. */

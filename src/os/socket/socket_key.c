@@ -6,6 +6,7 @@
 #include "os/socket/socket.h"
 #include "os/socket/socket_birth.h"
 #include "os/socket/socket_options.h"
+#include "os/vfork.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -100,6 +101,29 @@ int socket_key_bound(struct socket_key *key, int fd)
 	socklen_t size = endpoint_own(fd, &at);
 
 	return size > 0 ? socket_key_of(key, fd, &at, size) : -1;
+}
+
+struct looking {
+	struct socket_key *key;
+	int fd;
+};
+
+static int look(void *argument)
+{
+	const struct looking *l = argument;
+	struct socket_key key; /* on the child's stack (vfork.h) */
+	int got = socket_key_bound(&key, l->fd);
+
+	if (got == 0)
+		*l->key = key;
+	return got;
+}
+
+int socket_key_look(struct socket_key *key, int fd)
+{
+	struct looking l = {key, fd};
+
+	return vfork_call_on(fd, look, &l);
 }
 
 /* net.ipv6.bindv6only, as a new socket has it. */

@@ -29,6 +29,8 @@ int socket_key_of(
 	struct socket_key *key, int fd, const void *any, socklen_t size);
 /* The key of a bound socket. */
 int socket_key_bound(struct socket_key *key, int fd);
+/* The same of one that a worker may have, too (socket.h). */
+int socket_key_look(struct socket_key *key, int fd);
 /* The key of a socket that nclust cannot look at, from the name of its protocol
  * ("TCPv6") and its IPV6_V6ONLY (-1: not known, assume the default). */
 int socket_key_guess(struct socket_key *key, const char *protocol,

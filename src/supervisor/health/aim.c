@@ -35,14 +35,14 @@ static int set_unix(struct aim *aim, const struct listener *l)
 }
 
 /* A listener on all addresses is asked at the loopback address. */
-static void set_inet(struct aim *aim, int fd)
+static void set_inet(struct aim *aim, const struct socket_key *key)
 {
 	struct sockaddr_in *in = &aim->address.v4;
 	struct sockaddr_in6 *in6 = &aim->address.v6;
-	uint16_t port = in->sin_port; /* at the same place as sin6_port */
 
-	(void)snprintf(
-		aim->host, sizeof(aim->host), "localhost:%u", ntohs(port));
+	aim->size = endpoint_make(
+		&aim->address, key->family, key->ip, key->port, key->scope);
+	(void)snprintf(aim->host, sizeof(aim->host), "localhost:%u", key->port);
 	if (in->sin_family == AF_INET) {
 		if (in->sin_addr.s_addr == htonl(INADDR_ANY))
 			in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -50,13 +50,13 @@ static void set_inet(struct aim *aim, int fd)
 	}
 	if (!IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
 		return;
-	if (socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0) {
+	if (key->v6only) {
 		in6->sin6_addr = in6addr_loopback;
 		return;
 	}
 	*in = (struct sockaddr_in){
 		.sin_family = AF_INET,
-		.sin_port = port,
+		.sin_port = htons(key->port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 	aim->size = sizeof(*in);
@@ -69,18 +69,22 @@ int aim_at(struct aim *aim, const struct service *s, struct error *err)
 	if (l == NULL)
 		l = first_of(&s->held.learned);
 	aim->listener = l;
-	aim->size = l != NULL ? endpoint_own(l->fd, &aim->address) : 0;
+	aim->size = 0;
 	aim->deferred = false;
-	if (aim->size == 0)
-		return error_set(
-			err, 0, "it has no listener that could be asked (yet)");
-	if (aim->address.any.sa_family == AF_UNIX) {
+	if (l != NULL && l->has_key) {
+		set_inet(aim, &l->key);
+		/* MPTCP would take the lock for it, which a worker may have */
+		aim->deferred = l->key.protocol == IPPROTO_TCP &&
+			socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0;
+		return 0;
+	}
+	if (l != NULL && l->facts.family == AF_UNIX) {
+		aim->size = endpoint_own(l->fd, &aim->address);
 		if (set_unix(aim, l) == -1)
 			return error_set(
 				err, 0, "the path of its listener is too long");
 		return 0;
 	}
-	aim->deferred = socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0;
-	set_inet(aim, l->fd);
-	return 0;
+	return error_set(
+		err, 0, "it has no listener that could be asked (yet)");
 }

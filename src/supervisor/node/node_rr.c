@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
 
+#include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/endpoint.h"
-#include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
@@ -29,6 +29,8 @@
 /* Accepted in one turn of the loop, so that a flood delays nothing else for
  * long. */
 #define ACCEPTS_A_TURN 64
+/* Of a socket that workers have, too: a child is made for each time. */
+#define LENT_AT_ONCE 8
 /* The pause after a lack of descriptors or memory. */
 #define PAUSE (100 * MSEC)
 
@@ -117,29 +119,17 @@ static struct node_worker *by_address(
 	return next_in_turn(s, now);
 }
 
-struct asking {
-	int fd;
-	union endpoint peer;
-};
-
-static int ask(void *argument)
-{
-	struct asking *a = argument;
-
-	return (int)endpoint_peer(a->fd, &a->peer);
-}
-
-/* If it waits, a worker has had it, and may hold its lock. */
+/* `refused`: a worker has had the connection. */
 static struct node_worker *choose(
-	struct node_server *s, int fd, bool waits, nsec_t now)
+	struct node_server *s, int fd, bool refused, nsec_t now)
 {
-	struct asking a = {.fd = fd};
+	union endpoint peer;
 
 	if (!is_sticky(s))
 		return next_in_turn(s, now);
 	/* none, if it is gone again */
-	(void)(waits ? vfork_call_on(fd, ask, &a) : ask(&a));
-	return by_address(s, &a.peer, now);
+	(void)(refused ? socket_other(fd, &peer) : endpoint_peer(fd, &peer));
+	return by_address(s, &peer, now);
 }
 
 /* ---- giving ---- */
@@ -190,9 +180,9 @@ static void keep_waiting(struct node_server *s, int fd)
 }
 
 /* 0: it is on its way; -1: nobody has room. */
-static int give(struct node_server *s, int fd, bool waits, nsec_t now)
+static int give(struct node_server *s, int fd, bool refused, nsec_t now)
 {
-	struct node_worker *w = choose(s, fd, waits, now);
+	struct node_worker *w = choose(s, fd, refused, now);
 
 	return w != NULL ? send_it(w, s, fd) : -1;
 }
@@ -234,6 +224,40 @@ static bool is_passing(int error)
 		error == ENOPROTOOPT;
 }
 
+/* May a worker have the socket, too?  It gets a named one at its birth. */
+static bool is_lent(const struct listener *l)
+{
+	return !l->learned || l->asked != NULL || l->lent;
+}
+
+static void tell_held(struct listener *l, nsec_t now)
+{
+	if (l->healed_at != 0 && now - l->healed_at < MINUTE)
+		return;
+	l->healed_at = now;
+	log_warn(
+		"listener '%s': a worker holds its socket, so that nothing can "
+		"be accepted; it is tried again",
+		l->address.name);
+}
+
+static int accept_lent(struct node_server *s, nsec_t now)
+{
+	int fds[LENT_AT_ONCE];
+	int count = socket_accept(s->listener->fd, fds, LENT_AT_ONCE);
+
+	for (int i = 1; i < count; i++)
+		if (give(s, fds[i], false, now) == -1) {
+			keep_waiting(s, fds[i]);
+			node_arm(s->cluster, nsec_add(now, PAUSE));
+		}
+	if (count == -1 && errno == ETIMEDOUT) {
+		tell_held(s->listener, now);
+		errno = ETIMEDOUT;
+	}
+	return count > 0 ? fds[0] : -1;
+}
+
 /* Accept until no client waits or no worker has room.  1: more may wait; 0:
  * none; -1: no worker has room, or there are no descriptors. */
 static int accept_some(struct node_server *s)
@@ -247,8 +271,10 @@ static int accept_some(struct node_server *s)
 
 		if (!anybody(s, now))
 			return -1;
-		fd = accept4(s->listener->fd, NULL, NULL,
-			SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = is_lent(s->listener)
+			? accept_lent(s, now)
+			: accept4(s->listener->fd, NULL, NULL,
+				  SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -1 && is_passing(errno))
 			continue;
 		if (fd == -1 && (errno == EAGAIN || errno == EINVAL))

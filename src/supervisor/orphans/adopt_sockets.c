@@ -4,11 +4,13 @@
 #include "base/scope.h"
 #include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
+#include "os/vfork.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/orphans/heritage.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/group.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -190,17 +192,34 @@ static struct socket_file file_of(const struct estate_listener *from)
 	};
 }
 
+struct reading {
+	struct socket_options *to;
+	int fd;
+};
+
+static int read_options(void *argument)
+{
+	const struct reading *r = argument;
+	struct socket_options options; /* on the child's stack (vfork.h) */
+
+	socket_options_read(&options, r->fd);
+	*r->to = options;
+	return 0;
+}
+
 static void fill(struct listener *l, const struct estate_listener *from, int fd)
 {
 	l->fd = fd;
 	l->left_over = true;
+	l->lent = true;
 	l->made = from->made;
 	l->file = file_of(from);
 	if (!from->given)
 		return;
 	l->asked = calloc(1, sizeof(*l->asked));
 	if (l->asked != NULL)
-		socket_options_read(l->asked, fd);
+		(void)vfork_call_on(
+			fd, read_options, &(struct reading){l->asked, fd});
 }
 
 /* Take all of its sockets, in the order of the kernel's group.  Where one was
@@ -240,7 +259,9 @@ static int adopt_socket(
 		return got;
 	fill(l, from, fd);
 	if (socket_look(fd, &l->facts, err) == -1)
-		return -1;
+		return err->sys == ETIMEDOUT
+			? error_hint(err, "a worker holds it; end it first")
+			: -1;
 	if (l->facts.listening)
 		(void)socket_backlog(fd, l->address.backlog);
 	take_group(sup, l, from);
@@ -261,7 +282,7 @@ static int take_learned(struct service *service,
 
 	if (got != 1)
 		return got;
-	if (socket_key_bound(&key, fd) == 0)
+	if (socket_key_look(&key, fd) == 0)
 		l = learned_add(service, &key, fd, err);
 	else if (strncmp(from->address, "unix:", 5) == 0)
 		l = learned_add_unix(

@@ -264,7 +264,7 @@ static struct listener *listener_open(struct supervisor *sup,
 		return NULL;
 	}
 	/* a worker that binds there by itself is to get this one */
-	l->has_key = socket_key_bound(&l->key, l->fd) == 0;
+	l->has_key = socket_key_look(&l->key, l->fd) == 0;
 	l->inode = remote_own_inode(l->fd);
 	heal_watch(l);
 	sup->orphans.changed = true;

@@ -46,7 +46,7 @@ struct listener {
 	bool made;      /* we bound it (else it came from outside) */
 	struct socket_file file;
 	struct socket_facts facts;
-	nsec_t healed_at; /* last time that was reported */
+	nsec_t healed_at; /* when a harm done to it was last reported */
 	int heal;         /* the epoll set it is in (heal.h), or -1 */
 	unsigned users;   /* services' sets that hold it */
 	struct listener_socket *sockets; /* NULL: there is but `fd` */
@@ -64,7 +64,8 @@ struct listener {
 	unsigned workers;             /* learned: so many have it … */
 	nsec_t unused_since;          /* … since when none; or 0 */
 	bool limit_told;
-	pid_t binder;                /* the thread that bound it last */
+	bool lent;    /* a worker got it by other means than a bind */
+	pid_t binder; /* the thread that bound it last */
 	struct node_server *servers; /* Node's, that have it (node.h) */
 	struct supervisor *sup;
 	struct kept_listener kept;

@@ -11,7 +11,8 @@ HOW: read (the worker reads such a file), address (it calls bind with its addres
 one that it reads), epoll (epoll_wait writes its events to one while it holds the set),
 file (bind on one's descriptor: DIRECTORY/refused is there when that has failed),
 notify, many and fdstore (it sends one's descriptor with READY=1, very many times, or
-with FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), exec
+with FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), closed
+(the same, but slot 0 has closed its copy), exec
 (a child is kept in exec, as it is to close one), swap (slot 1 puts one's descriptor in
 the place of a socket that it binds), node and slow (as a worker of Node's cluster it
 asks for very many unix sockets there at once; slow: each lookup takes 80 ms).
@@ -232,6 +233,10 @@ def work():
         begin()
         swap(at)
     s = listen() if port else socket.socket()
+    if how == "closed" and os.environ["NCLUST_SLOT"] == "0":
+        s.close()
+        notify(b"READY=1")
+        signal.pause()
     at = open_file() if unanswered == FLUSH else memory()
     begin()
     if how == "read":
@@ -259,7 +264,7 @@ def work():
         events.register(s, select.EPOLLIN)
         events.register(os.pipe()[1], select.EPOLLOUT)
         in_thread(libc.epoll_wait, events.fileno(), at, 8, -1)
-    elif how == "options":
+    elif how in ("options", "closed"):
         in_thread(libc.setsockopt, s.fileno(), socket.IPPROTO_IP, IP_OPTIONS, at, 40)
     elif how == "exec":
         s.set_inheritable(True)

@@ -6,6 +6,7 @@
 
 bats_require_minimum_version 1.5.0
 load ../../lib
+load ../../life
 
 setup() {
 	nclust_setup
@@ -176,6 +177,37 @@ goes_on() {
 	answers
 	echo 'backlog = 77' >>"$DIR/it.ini"
 	ask reload it
+	goes_on
+}
+
+@test "a listener that is held for ever, and checks of it" {
+	start_hung options 'intercept = on' 'check = tcp' 'check-interval = 100ms'
+	goes_on
+}
+
+@test "a listener that is held for ever, and a restart that steers" {
+	WORKERS=2 start_hung closed 'intercept = on' 'drain = quiet'
+	ask restart it/bad
+	goes_on
+}
+
+@test "a listener that is held for ever, from which nclust accepts" {
+	must_have node
+	start_beside 'ready = listen' 'intercept = on' 'balance = rr' \
+		"command = node $SCRIPTS/servers/hung_rr.js $PORT python3 $(
+		)$SCRIPTS/servers/hung.py options $HUNG $PORT"
+	wait_ready
+	touch "$HUNG/go"
+	wait_hung
+	{ : <>"/dev/tcp/127.0.0.1/$PORT"; } 2>/dev/null
+	goes_on "a worker holds its socket"
+}
+
+@test "a listener that is held for ever, and the next nclust" {
+	start_hung options 'intercept = on' 'orphans = keep'
+	kill -KILL "$NCLUST_PID"
+	poll_until 10 is_gone "$NCLUST_PID"
+	start_nclust -c "$DIR/it.ini"
 	goes_on
 }
 

@@ -335,8 +335,8 @@ static const struct {
 	{"instance", &carried_instance, "1i 2b 100t", NULL, 0},
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
-		"17u 18u 19b 20u 21b 22u 23u 24i 25b 26i 29b 30u 31u 27i 28u "
-		"132g",
+		"17u 18u 19b 20u 21b 22u 23u 24i 25b 26i 29b 30u 31u 32b 27i "
+		"28u 132g",
 		GAPS(listener_gaps)},
 	{"recipe", &carried_recipe, "1u 2b 3u 105u 102t 123t 124x 113g 135u",
 		GAPS(recipe_gaps)},
