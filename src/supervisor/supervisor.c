@@ -503,6 +503,13 @@ static void supervisor_free(struct supervisor *sup)
 	fd_close(&sup->daemon.log_fd);
 }
 
+static void tell_left(const char *path)
+{
+	log_warn("'%s' is left behind: another process holds its directory, so "
+		 "that nothing can be removed there",
+		path);
+}
+
 /* Release the addresses and the name before clients are told of the end,
  * because they may then start the next nclust immediately. */
 static void let_go(struct supervisor *sup)
@@ -515,12 +522,13 @@ static void let_go(struct supervisor *sup)
 		learned_drop_all(sup->services[i]);
 		bequest_forget(sup->services[i]);
 	}
-	if (sup->settings->pidfile != NULL && sup->daemon.pidfile_written)
-		(void)unlink(sup->settings->pidfile);
+	if (sup->settings->pidfile != NULL && sup->daemon.pidfile_written &&
+		rundir_remove_pidfile(sup->settings->pidfile) == -1)
+		tell_left(sup->settings->pidfile);
 	if (sup->has_rundir && sup->orphans.has_past)
 		rundir_leave(&sup->rundir);
-	else if (sup->has_rundir)
-		rundir_close(&sup->rundir);
+	else if (sup->has_rundir && rundir_close(&sup->rundir) == -1)
+		tell_left(sup->rundir.path);
 }
 
 static void finish(struct supervisor *sup)

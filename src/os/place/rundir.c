@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/place/rundir_place.h"
 #include "os/place/rundir_walk.h"
+#include "os/vfork.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -267,7 +268,19 @@ void rundir_leave(struct rundir *r)
 	let_go(r);
 }
 
-void rundir_close(struct rundir *r)
+struct removal {
+	int base;
+	const char *name;
+};
+
+static int remove_it(void *argument)
+{
+	const struct removal *r = argument;
+
+	return unlinkat(r->base, r->name, AT_REMOVEDIR);
+}
+
+int rundir_close(struct rundir *r)
 {
 	static const char *const files[] = {"keeper", "estate", "estate.new",
 		"state", "state.new", "control",
@@ -275,14 +288,16 @@ void rundir_close(struct rundir *r)
 		"lock"};
 	char *slash = strrchr(r->path, '/');
 	scoped_fd base = -1;
+	struct removal removal;
 	struct error err;
+	int done = 0;
 
 	if (r->dir == -1 || !slash)
-		return;
+		return 0;
 	/* did somebody take it away, and another instance its place? */
 	if (!is_still(r->dir, "lock", r->lock)) {
 		let_go(r);
-		return;
+		return 0;
 	}
 	rundir_empty_notify(r, NULL, NULL);
 	(void)unlinkat(r->dir, "notify", AT_REMOVEDIR);
@@ -290,10 +305,14 @@ void rundir_close(struct rundir *r)
 		(void)unlinkat(r->dir, files[i], 0);
 	*slash = '\0';
 	base = rundir_open_place(r->path, false, &err);
+	removal = (struct removal){base, slash + 1};
+	/* others can read that directory, but not what is below it */
 	if (base != -1 && is_still(base, slash + 1, r->dir))
-		(void)unlinkat(base, slash + 1, AT_REMOVEDIR);
+		done = vfork_call_in(base, remove_it, &removal);
+	done = done == -1 && errno == ETIMEDOUT ? -1 : 0;
 	*slash = '/';
 	let_go(r);
+	return done;
 }
 
 /* Keep the first failure other than ENOENT: it is reported if nothing is found. */

@@ -43,8 +43,9 @@ void rundir_empty_notify(const struct rundir *r,
 /* Has an earlier instance of this name left a state (os/place/statefile.h)?  If that
  * cannot be told, yes. */
 bool rundir_has_state(const struct rundir *r);
-/* Remove what we made (notify/, control, state, lock, NAME) and close `r`. */
-void rundir_close(struct rundir *r);
+/* Remove what we made (notify/, control, state, lock, NAME) and close `r`.  -1: NAME
+ * cannot be removed, because another process holds its directory. */
+int rundir_close(struct rundir *r);
 /* Close `r`, and leave all files as they are. */
 void rundir_leave(struct rundir *r);
 
@@ -64,5 +65,7 @@ int rundir_replace(int dirfd, const char *temporary, const char *name,
 /* Write a pid file by temporary name and rename; the directory must be ours
  * or root's.  -1 and `err`. */
 int rundir_write_pidfile(const char *path, pid_t pid, struct error *err);
+/* -1: it stays, because another process holds the directory. */
+int rundir_remove_pidfile(const char *path);
 
 #endif

@@ -3,10 +3,12 @@
 
 #include "base/scope.h"
 #include "os/place/rundir_walk.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,28 +56,60 @@ int rundir_replace(int dirfd, const char *temporary, const char *name,
 	return -1;
 }
 
+struct pidfile {
+	int dir;
+	const char *name;
+	const char *temporary;
+	const char *text;
+	bool odd; /* what is there is no plain file */
+};
+
+static int write_it(void *argument)
+{
+	struct pidfile *p = argument;
+	struct stat st;
+
+	p->odd = fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		!S_ISREG(st.st_mode);
+	return p->odd ? -1
+		      : rundir_replace(p->dir, p->temporary, p->name, 0644,
+				p->text, strlen(p->text));
+}
+
 int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 {
 	const char *name = "";
 	char temporary[NAME_MAX + 1];
 	char text[24];
-	int len = snprintf(text, sizeof(text), "%ld\n", (long)pid);
-	struct stat st;
 	scoped_fd dir = open_parent(path, &name, err);
+	struct pidfile p = {dir, name, temporary, text, false};
 
 	if (dir == -1)
 		return error_wrap(err, "cannot write pid file '%s'", path);
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		!S_ISREG(st.st_mode))
-		return error_set(err, 0,
-			"cannot write pid file '%s': what is there is no plain "
-			"file, and is left alone",
-			path);
+	(void)snprintf(text, sizeof(text), "%ld\n", (long)pid);
 	if (snprintf(temporary, sizeof(temporary), ".%s.%ld", name,
 		    (long)getpid()) >= (int)sizeof(temporary))
 		return error_set(
 			err, ENAMETOOLONG, "cannot write pid file '%s'", path);
-	if (rundir_replace(dir, temporary, name, 0644, text, (size_t)len) == 0)
+	if (vfork_call_in(dir, write_it, &p) == 0)
 		return 0;
+	if (p.odd)
+		return error_set(err, 0,
+			"cannot write pid file '%s': what is there is no plain "
+			"file, and is left alone",
+			path);
 	return error_set(err, errno, "cannot write pid file '%s'", path);
+}
+
+static int remove_it(void *path)
+{
+	return unlink(path);
+}
+
+int rundir_remove_pidfile(const char *path)
+{
+	return vfork_call_in(-1, remove_it, (void *)(uintptr_t)path) == -1 &&
+			errno == ETIMEDOUT
+		? -1
+		: 0;
 }

@@ -2,6 +2,7 @@
 #include "os/place/rundir_walk.h"
 
 #include "base/scope.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,16 +49,37 @@ static int check(
 		(unsigned)(st.st_mode & 07777));
 }
 
-/* The umask is the process's; the mode must not depend on it. */
-static int make_directory(int dirfd, const char *name, mode_t mode)
-{
-	mode_t before = umask(0);
-	int done = mkdirat(dirfd, name, mode);
-	int saved = errno;
+struct making {
+	int dirfd;
+	const char *name;
+	mode_t mode;
+};
 
+/* The umask is the process's; the mode must not depend on it. */
+static int make_it(void *argument)
+{
+	const struct making *m = argument;
+	struct stat st;
+	mode_t before;
+	int done;
+	int saved;
+
+	/* mkdir(2) would take the lock for what is there, too */
+	if (fstatat(m->dirfd, m->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	before = umask(0);
+	done = mkdirat(m->dirfd, m->name, m->mode);
+	saved = errno;
 	(void)umask(before);
 	errno = saved;
 	return done == -1 && errno != EEXIST ? -1 : 0;
+}
+
+static int make_directory(int dirfd, const char *name, mode_t mode)
+{
+	struct making making = {dirfd, name, mode};
+
+	return vfork_call_in(dirfd, make_it, &making);
 }
 
 int rundir_enter(int dirfd, const char *name, bool make, mode_t mode,

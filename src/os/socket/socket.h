@@ -48,9 +48,9 @@ struct socket_file {
 int socket_open(const struct socket_plan *plan, struct socket_file *made,
 	struct error *err);
 
-/* Remove the file if it still is the one we made (socket_as.h), and if its file
- * system does not keep us waiting. */
-void socket_unlink(const char *path, const struct socket_file *made);
+/* Remove the file if it still is the one we made (socket_as.h).  -1: it stays, because
+ * another process holds the directory, or its file system keeps us waiting. */
+int socket_unlink(const char *path, const struct socket_file *made);
 
 /* Is it a socket, of which type, and listening?  For descriptors that came
  * from outside.  -1 and `err`. */

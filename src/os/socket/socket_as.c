@@ -179,7 +179,13 @@ static void remove_it(struct deed *d)
 		(void)unlinkat(dir, name, 0);
 }
 
-static void remove_as(struct deed *d)
+static int remove_own(void *argument)
+{
+	remove_it(argument);
+	return 0;
+}
+
+static int remove_as(struct deed *d)
 {
 	static struct {
 		nsec_t since;
@@ -188,18 +194,21 @@ static void remove_as(struct deed *d)
 	nsec_t patience = vfork_patience(d->user->uid);
 	nsec_t slept = vfork_slept();
 	nsec_t now = clock_now();
+	int got;
 
 	if (now - removing.since >= SECOND) {
 		removing.since = now;
 		removing.slept = 0;
 	}
+	errno = ETIMEDOUT;
 	if (removing.slept >= REMOVING_MOST)
-		return;
-	(void)run(d, nsec_min(patience, REMOVING_MOST));
+		return -1;
+	got = run(d, nsec_min(patience, REMOVING_MOST));
 	removing.slept += vfork_slept() - slept;
+	return got;
 }
 
-void socket_unlink(const char *path, const struct socket_file *made)
+int socket_unlink(const char *path, const struct socket_file *made)
 {
 	const struct vfork_user user = {.uid = made->uid, .gid = made->gid};
 	struct deed d = {
@@ -211,9 +220,10 @@ void socket_unlink(const char *path, const struct socket_file *made)
 	};
 
 	if (made->ino == 0)
-		return; /* nothing of ours can be there */
-	if (made->uid == 0 || made->uid == geteuid())
-		remove_it(&d);
-	else
-		remove_as(&d);
+		return 0; /* nothing of ours can be there */
+	if ((made->uid == 0 || made->uid == geteuid()
+			    ? vfork_call_in(-1, remove_own, &d)
+			    : remove_as(&d)) == 0)
+		return 0;
+	return errno == ETIMEDOUT ? -1 : 0;
 }

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/socket/socket_birth.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,6 +218,39 @@ static int open_file(int fd, const struct socket_plan *plan,
 	return cannot_listen(plan, saved, err);
 }
 
+struct opening {
+	int fd;
+	const struct socket_plan *plan;
+	struct socket_file *made;
+	struct error *err;
+};
+
+static int open_it(void *argument)
+{
+	const struct opening *o = argument;
+
+	return open_file(o->fd, o->plan, o->made, o->err);
+}
+
+/* Others may be able to read the directory, and so to hold its lock. */
+static int open_aside(int fd, const struct socket_plan *plan,
+	struct socket_file *made, struct error *err)
+{
+	struct opening opening = {fd, plan, made, err};
+	int error;
+
+	*err = (struct error){0};
+	if (vfork_call_in(fd, open_it, &opening) == 0)
+		return 0;
+	error = errno;
+	if (err->text[0] != '\0')
+		return -1;
+	(void)cannot_listen(plan, error, err);
+	return error == ETIMEDOUT
+		? error_hint(err, "another process holds its directory")
+		: -1;
+}
+
 static int open_abstract(
 	int fd, const struct socket_plan *plan, struct error *err)
 {
@@ -251,7 +285,7 @@ int socket_unix_open(const struct socket_plan *plan, struct socket_file *made,
 		return error_set(err, errno, "cannot set the buffers of '%s'",
 			plan->text);
 	done = plan->path[0] == '@' ? open_abstract(fd, plan, err)
-				    : open_file(fd, plan, made, err);
+				    : open_aside(fd, plan, made, err);
 	return done == -1 ? -1 : fd_release(&fd);
 }
 

@@ -299,7 +299,7 @@ static struct listener *bind_unix(struct node_worker *w,
 	}
 	l = learned_add_unix(service, path, fd, &made, &err);
 	if (l == NULL) {
-		socket_unlink(path, &made);
+		(void)socket_unlink(path, &made);
 		(void)close(fd);
 		*error = EMFILE;
 		return NULL;

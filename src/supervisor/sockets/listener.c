@@ -223,8 +223,11 @@ void listener_release(struct listener *l)
 	PARTS(let_go, &holding);
 	/* workers of an earlier nclust may still need the file */
 	if (l->made && l->address.kind == ADDRESS_UNIX &&
-		!(l->left_over && l->sup->orphans.has_past))
-		socket_unlink(l->address.path, &l->file);
+		!(l->left_over && l->sup->orphans.has_past) &&
+		socket_unlink(l->address.path, &l->file) == -1)
+		log_warn("'%s' is left behind: another process holds its "
+			 "directory",
+			l->address.path);
 	group_forget(l);
 	heal_forget(l);
 	foreign_close_now(l->sup, NULL, &l->fd);

@@ -12,7 +12,8 @@ one that it reads), epoll (epoll_wait writes its events to one while it holds th
 file (bind on one's descriptor: DIRECTORY/refused is there when that has failed),
 notify, many and fdstore (it sends one's descriptor with READY=1, very many times, or
 with FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), closed
-(the same, but slot 0 has closed its copy), exec
+(the same, but slot 0 has closed its copy), list (getdents64 writes to one while it
+holds the directory; of all that DIRECTORY/list names: then DIRECTORY/listed is there), exec
 (a child is kept in exec, as it is to close one), swap (slot 1 puts one's descriptor in
 the place of a socket that it binds), node and slow (as a worker of Node's cluster it
 asks for very many unix sockets there at once; slow: each lookup takes 80 ms).
@@ -40,6 +41,7 @@ OPENDIR, RELEASEDIR, ACCESS, INTERRUPT, BATCH_FORGET = 27, 29, 34, 36, 42
 ROOT, FILE = 1, 2
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 PR_SET_DUMPABLE = 4
+SYS_GETDENTS64 = {"aarch64": 61}.get(os.uname().machine, 217)
 IP_OPTIONS = 4
 
 how, directory = sys.argv[1:3]
@@ -60,7 +62,7 @@ def must(got):
 
 
 def attributes(node):
-    mode, size = (0o40755, 0) if node == ROOT else (0o100644, 4096)
+    mode, size = (0o40755, 0) if node == ROOT else (0o100644, 1 << 16)
     head = struct.pack("6Q", node, size, 8, 0, 0, 0)
     return head + struct.pack("10I", 0, 0, 0, mode, 1, os.getuid(), 0, 0, 4096, 0)
 
@@ -151,11 +153,11 @@ def open_file():
     return os.open(mountpoint + "/file", os.O_RDONLY)
 
 
-def memory():
+def memory(page=0):
     """The address of 4,096 bytes that can be read only when the server answers."""
     fd = open_file()
     # PROT_READ | PROT_WRITE, MAP_PRIVATE
-    at = must(libc.mmap(None, ctypes.c_size_t(4096), 3, 2, fd, ctypes.c_long(0)))
+    at = must(libc.mmap(None, ctypes.c_size_t(4096), 3, 2, fd, ctypes.c_long(page << 12)))
     os.close(fd)
     return ctypes.c_void_p(at)
 
@@ -182,6 +184,16 @@ def in_thread(function, *arguments):
 def wait_for(name):
     while not os.path.exists(f"{directory}/{name}"):
         time.sleep(0.02)
+
+
+def count_in(call):
+    """Threads that wait in that system call."""
+    tasks = "/proc/self/task"
+    waiting = 0
+    for task in os.listdir(tasks):
+        with open(f"{tasks}/{task}/syscall", encoding="ascii") as file:
+            waiting += file.read().startswith(f"{call} ")
+    return waiting
 
 
 def begin():
@@ -266,6 +278,16 @@ def work():
         in_thread(libc.epoll_wait, events.fileno(), at, 8, -1)
     elif how in ("options", "closed"):
         in_thread(libc.setsockopt, s.fileno(), socket.IPPROTO_IP, IP_OPTIONS, at, 40)
+    elif how == "list":
+        with open(directory + "/list", encoding="ascii") as file:
+            held = [os.open(line.strip(), os.O_RDONLY) for line in file]
+        # each asks the server for a page: SIGKILL ends who waits for another's
+        pages = [memory(i) for i in range(len(held))]
+        for h, page in zip(held, pages):
+            in_thread(libc.syscall, SYS_GETDENTS64, h, page, 4096)
+        while count_in(SYS_GETDENTS64) < len(held):
+            time.sleep(0.02)
+        create("listed")
     elif how == "exec":
         s.set_inheritable(True)
         if os.fork() == 0:

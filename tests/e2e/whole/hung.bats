@@ -73,6 +73,7 @@ start_hung() {
 		'ready = notify' 'log = prefix' "${@:2}"
 	wait_ready
 	BAD=$(CLUSTER=bad worker_pid 0)
+	printf '%s\n' "$NCLUST_RUNTIME_DIR" "$DIR"/{pids,sockets} >"$HUNG/list"
 	touch "$HUNG/go"
 	wait_hung
 }
@@ -252,6 +253,37 @@ asks_as_node() {
 @test "very many unix sockets of Node's where each answer takes its time" {
 	asks_as_node slow
 	goes_on 'bad\.0: worker [0-9]+ sends messages so much'
+}
+
+# start_listing [LINE...]: a worker holds the directories of nclust's own, of its pid
+# file and of a socket of `good`.
+start_listing() {
+	mkdir -m 755 "$DIR/pids" "$DIR/sockets"
+	start_hung list "$@" '[cluster:named]' 'command = sleep 1000' \
+		'workers = 1' 'user = nobody' 'ready = alive:0' \
+		"listen = unix:$DIR/sockets/s" '[nclust]' "pidfile = $DIR/pids/pid"
+	poll_until 10 test -e "$HUNG/listed"
+}
+
+@test "directories that are held for ever, at the end" {
+	start_listing
+	LASTS=1 goes_on
+	logged "'$DIR/pids/pid' is left behind"
+	logged "'$DIR/sockets/s' is left behind"
+	logged "'$NCLUST_RUNTIME_DIR/it' is left behind"
+}
+
+@test "directories that are held for ever, a reload and a lost control socket" {
+	start_listing
+	sed -i "s,sockets/s,sockets/t," "$DIR/it.ini"
+	run -1 nclust reload it
+	[[ $output == *"another process holds its directory"* ]]
+	rm "$NCLUST_RUNTIME_DIR/it/control"
+	poll_until 10 test -e "$NCLUST_RUNTIME_DIR/it/control"
+	sed -i "/sockets/d" "$DIR/it.ini"
+	run -0 nclust reload it
+	poll_until 10 logged "'$DIR/sockets/s' is left behind"
+	goes_on
 }
 
 @test "a process that is kept in exec, and a restart" {
