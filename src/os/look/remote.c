@@ -296,6 +296,7 @@ void remote_close(int *fd)
 
 struct walk {
 	struct remote *r;
+	int from;
 	unsigned most;
 	remote_each *each;
 	void *context;
@@ -306,11 +307,12 @@ static bool look_at(const struct walk *w, int dir, const char *name)
 {
 	char target[64];
 	ssize_t len = readlinkat(dir, name, target, sizeof(target) - 1);
+	int fd = (int)strtol(name, NULL, 10);
 
-	if (len <= 0)
+	if (len <= 0 || fd < w->from)
 		return false;
 	target[len] = '\0';
-	return w->each(w->context, (int)strtol(name, NULL, 10), target);
+	return w->each(w->context, fd, target);
 }
 
 static int walk(void *argument)
@@ -320,6 +322,9 @@ static int walk(void *argument)
 	_Alignas(struct dirent64) char room[2048];
 	ssize_t got = -1;
 
+	/* the kernel's place is the number, behind "." and ".." */
+	if (dir != -1 && w->from > 0)
+		(void)lseek(dir, w->from + 2, SEEK_SET);
 	while (dir != -1 && w->most > 0 &&
 		(got = getdents64(dir, room, sizeof(room))) > 0) {
 		for (ssize_t at = 0; at < got && w->most > 0;) {
@@ -339,9 +344,17 @@ static int walk(void *argument)
 int remote_each_fd_with(struct remote *r, int keep, unsigned most,
 	remote_each *each, void *context)
 {
-	struct walk w = {r, most, each, context};
+	struct walk w = {r, 0, most, each, context};
 
 	return most > 0 ? remote_run(r, keep, walk, &w) : 0;
+}
+
+int remote_each_fd_from(struct remote *r, int from, unsigned most,
+	remote_each *each, void *context)
+{
+	struct walk w = {r, from, most, each, context};
+
+	return remote_run(r, -1, walk, &w);
 }
 
 int remote_each_fd(

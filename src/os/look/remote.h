@@ -73,6 +73,9 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
 typedef bool remote_each(void *context, int fd, const char *target);
 int remote_each_fd(
 	struct remote *r, unsigned most, remote_each *each, void *context);
+/* The same of those with that number and higher ones. */
+int remote_each_fd_from(struct remote *r, int from, unsigned most,
+	remote_each *each, void *context);
 /* The same, and `each` may use that descriptor of ours. */
 int remote_each_fd_with(struct remote *r, int keep, unsigned most,
 	remote_each *each, void *context);

@@ -35,8 +35,9 @@
 #define REAPING_A_TURN (20 * MSEC)
 #define SWEEP_INTERVAL (1 * SECOND)
 #define CHILDREN_MAX 65536
-/* Descriptors of a process that are looked at for sockets of ours. */
-#define NAMELESS_FDS 1024
+/* Descriptors of a process that are looked at for sockets of ours, at a time. */
+#define NAMELESS_FDS 4096
+#define NAMELESS_SERVICES 8 /* whose sockets it may have */
 
 /* The wait between two looks for what dead workers have left: as long as
  * SIGKILL takes, and so long that looks take no more than 5 % of the time. */
@@ -210,85 +211,134 @@ static struct remains *remains_of(const struct supervisor *sup, uint64_t serial)
  * successor ran already, it is found at the next restart.)
  */
 struct nameless {
-	struct remote remote;
-	uint64_t start;
-	const struct service *service; /* that is being asked about */
-	bool has;                      /* one of its sockets */
+	const struct supervisor *sup;
+	const struct service *services[NAMELESS_SERVICES];
+	size_t count;
+	unsigned seen; /* descriptors */
+	int next;
 };
+
+static bool is_of(const struct service *service, uint64_t inode)
+{
+	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
+	const struct listener *l;
+
+	while ((l = listener_next(&walk)) != NULL)
+		if (group_had_inode(l, inode))
+			return true;
+	return false;
+}
+
+static void note_service(struct nameless *n, const struct service *service)
+{
+	for (size_t i = 0; i < n->count; i++)
+		if (n->services[i] == service)
+			return;
+	if (n->count < NAMELESS_SERVICES)
+		n->services[n->count++] = service;
+}
 
 static bool is_held(void *context, int fd, const char *target)
 {
 	struct nameless *n = context;
-	struct listener_walk walk = listeners_of(n->service, LISTENERS_ALL);
 	uint64_t inode = remote_socket_inode(target);
-	const struct listener *l;
 
-	(void)fd;
-	while (inode != 0 && !n->has && (l = listener_next(&walk)) != NULL)
-		n->has = group_had_inode(l, inode);
-	return n->has;
+	n->seen++;
+	n->next = fd + 1;
+	for (size_t i = 0; inode != 0 && i < n->sup->service_count; i++)
+		if (is_of(n->sup->services[i], inode))
+			note_service(n, n->sup->services[i]);
+	return false;
 }
 
-/* Does a worker of the cluster live that is older than the process? */
-static bool has_older(const struct nameless *n)
+/* Does a worker of the cluster live that is older than this? */
+static bool has_older(const struct service *service, uint64_t start)
 {
-	struct child_walk walk = children_of(n->service);
+	struct child_walk walk = children_of(service);
 	struct process_facts facts;
 	const struct child *c;
 
 	while ((c = child_next(&walk)) != NULL)
 		if (process_look(c->pid, &facts) == 0
-				? facts.start <= n->start
+				? facts.start <= start
 				: errno != ESRCH && errno != ENOENT)
 			/* in doubt, yes */
 			return true;
 	return false;
 }
 
-static bool is_left_nameless(struct supervisor *sup, pid_t pid)
+/* `from`: where to begin to look; set to where to go on, if it is not known yet. */
+static bool is_left_nameless(
+	const struct supervisor *sup, pid_t pid, uint64_t start, int *from)
 {
-	struct nameless n = {0};
-	struct process_facts facts;
-	bool left = false;
+	struct nameless n = {.sup = sup};
+	struct remote remote;
 
-	if (process_look(pid, &facts) == -1 || facts.state == 'Z')
-		return false;
-	n.start = facts.start;
-	remote_of(&n.remote, pid);
-	for (size_t i = 0; i < sup->service_count; i++) {
-		n.service = sup->services[i];
-		n.has = false;
-		(void)remote_each_fd(&n.remote, NAMELESS_FDS, is_held, &n);
-		if (n.has && has_older(&n))
+	remote_of(&remote, pid);
+	(void)remote_each_fd_from(&remote, *from, NAMELESS_FDS, is_held, &n);
+	/* some may have been closed just before they were looked at */
+	*from = n.count == 0 && n.seen > NAMELESS_FDS / 2 ? n.next : 0;
+	for (size_t i = 0; i < n.count; i++)
+		if (has_older(n.services[i], start))
 			return false;
-		left |= n.has;
-	}
-	return left;
+	return n.count > 0;
+}
+
+/* Anybody may name a living worker: what that one has left is younger than it, and
+ * has no sockets of a cluster all of whose workers are younger still. */
+static bool is_others(struct supervisor *sup, const struct child *owner,
+	pid_t pid, uint64_t serial, int *from)
+{
+	struct process_facts facts;
+	struct process_facts its = {.start = 0};
+	int at = *from;
+
+	*from = 0;
+	if (process_look(pid, &facts) == -1 || facts.state == 'Z' ||
+		(owner != NULL && process_look(owner->pid, &its) == -1))
+		return true;
+	if (facts.start < its.start)
+		return false;
+	if (serial != 0)
+		return true;
+	*from = at;
+	return !is_left_nameless(sup, pid, facts.start, from);
 }
 
 /* End a process if a dead worker, of that serial (0: any), has left it.  One
  * whose worker cannot be read is left to a later look. */
-static bool end_stray(struct supervisor *sup, pid_t pid, uint64_t serial)
+static bool end_stray(struct supervisor *sup, struct strays *s, uint64_t serial)
 {
 	struct environ_look look untouched;
+	pid_t pid = s->list[s->at];
+	int from = s->from;
+	const struct child *owner;
 	scoped_fd fd = is_stray(sup, pid) ? pidfd_of(pid) : -1;
 	struct pidfd_end end;
 	struct remains *r;
 	uint64_t whose;
 
+	s->from = 0;
 	/* the number may be another process's since the list was read */
 	if (fd == -1 || pidfd_peek(fd, &end) != 0)
 		return false;
 	if (environment_look(&look, pid, "NCLUST_WORKER") == -1) {
-		if (errno != ENOENT || serial != 0 ||
-			!is_left_nameless(sup, pid))
+		if (errno != ENOENT)
 			return false;
+		if (is_others(sup, NULL, pid, serial, &from)) {
+			s->from = from;
+			return false;
+		}
 		(void)pidfd_signal(fd, SIGKILL);
 		return true;
 	}
 	whose = strtoull(look.value, NULL, 16);
-	if (whose != serial && child_by_serial(sup, whose) != NULL)
+	owner = child_by_serial(sup, whose);
+	if (whose != serial && owner != NULL &&
+		is_others(sup, owner, pid, serial, &from)) {
+		s->from = from;
 		return false;
+	}
 	r = remains_of(sup, whose);
 	if (r != NULL)
 		r->found++;
@@ -310,7 +360,8 @@ static bool look_on(struct supervisor *sup, struct strays *s, uint64_t serial)
 	nsec_t now = begun;
 
 	while (s->at < s->count && now - begun < LOOK_A_TURN) {
-		s->found += end_stray(sup, s->list[s->at++], serial);
+		s->found += end_stray(sup, s, serial);
+		s->at += s->from == 0;
 		now = clock_now();
 	}
 	s->took += now - begun;

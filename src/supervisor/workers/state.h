@@ -28,7 +28,8 @@ struct remains;
 struct strays {
 	pid_t *list; /* NULL: no look is under way */
 	size_t count;
-	size_t at;      /* the next one */
+	size_t at;      /* the next one … */
+	int from;       /* … and of its descriptors */
 	unsigned found; /* that were left */
 	nsec_t took;
 };

@@ -118,22 +118,33 @@ time.sleep(600)' "$PORT" >"$DIR/root" 3>&- &
 		tail -n 1)" -ge 100 ]
 }
 
-# left_at_restart DRAIN
+# left_at_restart DRAIN [NAME=VALUE [COMMAND...]]: with that environment, and it is
+# that command.
 left_at_restart() {
+	local hold=("${@:3}")
+
+	[ $# -gt 2 ] || hold=(sleep 1000)
+	printf '%s\n' '#!/bin/sh' 'echo $$ >>"$1"' "exec ${hold[*]}" >"$DIR/holds"
+	chmod 755 "$DIR/holds"
 	free_port
 	cat >"$DIR/leaves" <<-'END'
 		#!/bin/sh
 		left=${0%/*}/left/$NCLUST_GENERATION
-		(setsid env -i sh -c 'echo $$ >>"$0"; exec sleep 1000' "$left" &)
+		(setsid env -i NAME "${0%/*}/holds" "$left" &)
 		exec "$@"
 	END
+	sed -i "s/ NAME / ${2:-} /" "$DIR/leaves"
 	chmod 755 "$DIR/leaves"
 	mkdir -m 777 "$DIR/left"
-	start_cluster -n 2 --user nobody -l "$AT" --ready notify --drain "$1" \
-		-- "$DIR/leaves" "$FIXTURES/serve" --notify
+	# worker 1, then 2 and 3, and 4 and 5 after the restart
+	printf '%s\n' '[cluster:first]' 'command = sleep 1000' 'workers = 1' \
+		'user = nobody' 'ready = alive:0' '[cluster:web]' 'workers = 2' \
+		'user = nobody' "listen = $AT" 'ready = notify' "drain = $1" \
+		"command = $DIR/leaves $FIXTURES/serve --notify" >"$DIR/it.ini"
+	start_cluster -c "$DIR/it.ini"
 	wait_until 10 '[ "$(wc -l <"$DIR/left/1")" -eq 2 ]'
 	mapfile -t old <"$DIR/left/1"
-	nclust restart it
+	nclust restart it/web
 	STARTED+=("${old[@]}")
 	for pid in "${old[@]}"; do
 		poll_until 10 is_gone "$pid"
@@ -154,6 +165,29 @@ left_at_restart() {
 @test "so it does if it has a socket that nclust has closed" {
 	need setsid
 	left_at_restart quiet
+}
+
+@test "so it does if it has the name of a worker that comes later" {
+	need setsid
+	left_at_restart off NCLUST_WORKER=4
+}
+
+@test "so it does if it has very many other descriptors" {
+	need setsid
+	cat >"$DIR/many.py" <<-'END'
+		import os, time
+		os.dup2(3, 7000)
+		os.closerange(3, 7000)
+		for i in range(6000):
+		    os.open("/dev/null", os.O_RDONLY)
+		time.sleep(1000)
+	END
+	left_at_restart off '' python3 "$DIR/many.py"
+}
+
+@test "so it does if it has the name of a worker of another cluster" {
+	need setsid
+	left_at_restart off NCLUST_WORKER=1
 }
 
 # --- Who may only read ---------------------------------------------------------------
