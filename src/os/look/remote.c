@@ -533,7 +533,7 @@ static int read_unix_name(void *argument)
 	struct name_look *l = argument;
 	const size_t before = offsetof(struct sockaddr_un, sun_path);
 	scoped_fd fd = take_fd(&l->of);
-	struct sockaddr_un at;
+	struct sockaddr_un at = {.sun_family = AF_UNSPEC};
 	socklen_t size = sizeof(at);
 	size_t len;
 
