@@ -65,7 +65,7 @@ SAN_FLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Isrc -DNCLUST_VERSION='"$(VERSION)"' \
 	$(WARNINGS) $(HARDENING) $(CFLAGS) $(SAN_FLAGS) $(EXTRA_CFLAGS)
 ALL_LDFLAGS = $(HARDENED_LINK) -Wl,--as-needed $(SAN_FLAGS) $(LDFLAGS)
-LIBS = -lev -linih -ljansson -lm
+LIBS = -lev -linih -ljansson -lm -lpthread
 CHECK_LIBS = -lcheck -lsubunit -lrt -lm -lpthread
 
 # --- What there is ---------------------------------------------------------

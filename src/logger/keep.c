@@ -23,10 +23,10 @@
 
 /* ---- the list ---- */
 
-static void let_go(struct held *h)
+static void let_go(const struct keep *k, struct held *h)
 {
 	for (size_t i = 0; i < COUNT_OF(h->fds); i++)
-		fd_close(&h->fds[i]);
+		k->close(k->logger, &h->fds[i]);
 	free(h->name);
 }
 
@@ -45,7 +45,7 @@ static void drop(struct keep *k, uint32_t what, uint64_t id)
 
 	if (h == NULL)
 		return;
-	let_go(h);
+	let_go(k, h);
 	*h = k->list[--k->count];
 }
 
@@ -307,7 +307,7 @@ static void leave(struct keep *k)
 {
 	k->on = false;
 	while (k->count > 0)
-		let_go(&k->list[--k->count]);
+		let_go(k, &k->list[--k->count]);
 	fd_close(&k->socket);
 	fd_close(&k->dir);
 }

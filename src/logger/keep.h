@@ -40,6 +40,7 @@ struct keep {
 
 	/* What the logger does. */
 	void *logger;
+	void (*close)(void *logger, int *fd); /* one that others have, too */
 	/* The read ends of a worker, -1 where there is none; they stay its. */
 	void (*pipes)(
 		void *logger, const struct logwire_packet *worker, int fds[2]);

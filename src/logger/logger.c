@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "logger/keep.h"
+#include "logger/relay.h"
 #include "logger/sink.h"
 #include "logger/source.h"
 #include "os/descriptors.h"
@@ -16,6 +17,7 @@
 #include <ev.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,16 +26,19 @@
 #include <unistd.h>
 
 #define PIPES_MAX 40000U
-#define TURN_MAX ((size_t)64 * 1024) /* read of one pipe in one loop turn */
+#define TURN_MAX RELAY_DATA /* read of one pipe in one loop turn */
 #define ENDED_TURNS 16 /* times TURN_MAX is a pipe's largest usual buffer */
 #define EVENTS_MAX 64  /* pipes read in one loop turn */
 #define COPIES_MAX 512 /* … of those that are copied, to be fair to them */
 #define PACKETS_MAX 64 /* taken in one loop turn */
 #define DRAIN_TIME 2.0 /* seconds after the channel has closed */
 #define FLUSH_TIME 1.0 /* and then for the sinks */
+/* So many pipes of a cluster may hang; and if too many do in all. */
+#define HUNG_OF_ONE 8
+#define HUNG_THEN 1
 #define FAR_AWAY (10.0 * 365 * 86400)
 
-enum stage { RUNNING, DRAINING, FLUSHING };
+enum stage { RUNNING, DRAINING, FLUSHING, OVER };
 
 /* By what their pipes wait for: nothing, or until the sink of the stream that
  * they are copied to takes more. */
@@ -50,7 +55,6 @@ struct logger {
 	 * reported, and libev would build its set anew each time.
 	 */
 	struct ev_io readable[SETS];
-	int peek[2]; /* a pipe, for what is in another and stays there */
 	struct ev_prepare turn;
 	struct ev_periodic far;
 	struct ev_timer deadline;
@@ -66,8 +70,11 @@ struct logger {
 	struct source **due_end;
 	struct keep keep;
 	struct source_pipe *reading;
-	uint64_t copies; /* made so far */
-	char data[TURN_MAX];
+	struct source *ending; /* its last output is being read */
+	uint64_t copies;       /* made so far */
+	struct relay relay;
+	bool has_others; /* workers may be other users' */
+	int over;        /* the channel, when the supervisor has closed it */
 };
 
 /* --- Lines --- */
@@ -118,11 +125,17 @@ static void take_line(void *context, const struct line *line)
 	sink_put(sink, &mark, line->text, line->len);
 }
 
+static char *data_of(const struct logger *logger)
+{
+	return logger->relay.running->data;
+}
+
 /* What was read of a pipe, as lines. */
-static void split(struct logger *logger, struct source_pipe *pipe, size_t len)
+static void split(struct logger *logger, struct source_pipe *pipe,
+	const char *data, size_t len)
 {
 	logger->reading = pipe;
-	lines_split(&pipe->lines, logger->data, len, take_line, logger);
+	lines_split(&pipe->lines, data, len, take_line, logger);
 }
 
 static void forget_if_over(struct logger *logger, struct source *source)
@@ -137,29 +150,57 @@ static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 	logger->reading = pipe;
 	lines_end(&pipe->lines, take_line, logger);
 	(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
-	fd_close(&pipe->fd);
+	relay_close(&logger->relay, &pipe->fd);
 	logger->pipes--;
 	if (pipe->source->ended)
 		logger->held--;
 }
 
 /* What is in the pipe, and stays there. */
-static ssize_t peek(struct logger *logger, int pipe)
+static ssize_t peek(struct logger *logger, struct source_pipe *pipe)
 {
-	ssize_t n = tee(pipe, logger->peek[1], TURN_MAX, SPLICE_F_NONBLOCK);
+	struct relay *relay = &logger->relay;
+	ssize_t n = relay_peek(relay, pipe, pipe->fd);
 
-	return n > 0 ? read(logger->peek[0], logger->data, (size_t)n) : n;
+	return n > 0 ? read(relay->running->peek[0], data_of(logger), (size_t)n)
+		     : n;
 }
 
 /* Where a sandbox forbids tee(2). */
 static ssize_t copy_through_queue(
-	struct logger *logger, struct sink *sink, int pipe)
+	struct logger *logger, struct sink *sink, struct source_pipe *pipe)
 {
-	ssize_t n = read(pipe, logger->data, TURN_MAX);
+	ssize_t n;
 
+	pipe->passes = true;
+	n = relay_read(&logger->relay, pipe, pipe->fd, TURN_MAX);
+	pipe->passes = false;
 	if (n > 0)
-		sink_queue(sink, logger->data, (size_t)n);
+		sink_queue(sink, data_of(logger), (size_t)n);
 	return n;
+}
+
+/* To a sink that is a pipe, too.  (Its lock may not be held while somebody waits
+ * for that of a worker's pipe.) */
+static ssize_t copy_to_pipe(
+	struct logger *logger, struct sink *sink, struct source_pipe *pipe)
+{
+	const int *between = logger->relay.running->peek;
+	ssize_t copied;
+	ssize_t n;
+	int error;
+
+	if (!logger->relay.on)
+		return sink_copy(sink, pipe->fd, TURN_MAX);
+	n = relay_peek(&logger->relay, pipe, pipe->fd);
+	if (n <= 0)
+		return n;
+	copied = sink_copy(sink, between[0], (size_t)n);
+	error = errno;
+	if (read(between[0], data_of(logger), (size_t)n) == -1)
+		return -1; /* cannot be */
+	errno = error;
+	return copied;
 }
 
 /* As read(), but only what is written. */
@@ -172,43 +213,52 @@ static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
 	if (!sink_is_ready(sink))
 		return -1;
 	if (sink->is_pipe)
-		n = sink_copy(sink, pipe->fd, TURN_MAX);
+		n = copy_to_pipe(logger, sink, pipe);
 	/* no other pipe, or nobody reads it */
 	if (n == -1 && (!sink->is_pipe || errno != EAGAIN)) {
-		n = peek(logger, pipe->fd);
+		n = peek(logger, pipe);
 		if (n == -1 && errno != EAGAIN)
-			return copy_through_queue(logger, sink, pipe->fd);
+			return copy_through_queue(logger, sink, pipe);
 		if (n <= 0)
 			return n;
-		n = (ssize_t)sink_write(sink, logger->data, (size_t)n);
+		n = (ssize_t)sink_write(sink, data_of(logger), (size_t)n);
 		errno = EAGAIN;
 		if (n == 0)
 			return -1;
 	}
-	return n > 0 ? read(pipe->fd, logger->data, (size_t)n) : n;
+	return n > 0 ? relay_read(&logger->relay, pipe, pipe->fd, (size_t)n)
+		     : n;
 }
 
-/* One turn's share.  false: nothing more is there now, or ever. */
-static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
+/* What has come of a call that reads.  false: nothing more is there now, or
+ * ever. */
+static bool take_data(struct logger *logger, struct source_pipe *pipe,
+	const char *data, ssize_t n)
 {
-	bool copied = is_copied(logger, pipe);
-	ssize_t n;
-
-	do {
-		n = copied ? copy(logger, pipe)
-			   : read(pipe->fd, logger->data, TURN_MAX);
-	} while (n == -1 && errno == EINTR);
 	if (n > 0) {
-		if (copied)
+		if (is_copied(logger, pipe))
 			pipe->source->copied_at =
 				pipe->source->group->copied_at =
 					++logger->copies;
-		split(logger, pipe, (size_t)n);
+		split(logger, pipe, data, (size_t)n);
 		return true;
 	}
 	if (n == 0 || errno != EAGAIN)
 		end_pipe(logger, pipe);
 	return false;
+}
+
+/* One turn's share.  false: nothing more is there now, or ever. */
+static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
+{
+	ssize_t n;
+
+	do {
+		n = is_copied(logger, pipe)
+			? copy(logger, pipe)
+			: relay_read(&logger->relay, pipe, pipe->fd, TURN_MAX);
+	} while (n == -1 && errno == EINTR);
+	return take_data(logger, pipe, data_of(logger), n);
 }
 
 /* Who has waited longest comes first: the cluster, and of one the worker. */
@@ -254,10 +304,10 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 /* Note what the sink does not take yet: it may be the last words. */
 static void note_what_waits(struct logger *logger, struct source_pipe *pipe)
 {
-	ssize_t n = peek(logger, pipe->fd);
+	ssize_t n = peek(logger, pipe);
 
 	if (n > 0)
-		split(logger, pipe, (size_t)n);
+		split(logger, pipe, data_of(logger), (size_t)n);
 }
 
 /* Note lines without a newline: they may be the worker's last words. */
@@ -323,18 +373,40 @@ static void for_sinks(struct logger *logger, void (*what)(struct sink *sink))
 		what(logger->by_stream[1]);
 }
 
+static bool is_readable(const struct source_pipe *pipe)
+{
+	return pipe->fd != -1 && !pipe->hangs && !pipe->source->group->unread;
+}
+
 static void drain(struct logger *logger, struct source *source)
 {
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		struct source_pipe *pipe = &source->pipes[i];
 		int turns = ENDED_TURNS;
 
-		while (pipe->fd != -1 && turns-- > 0)
+		while (is_readable(pipe) && turns-- > 0)
 			if (!read_pipe(logger, pipe))
 				break;
-		if (pipe->fd != -1 && is_copied(logger, pipe))
+		if (is_readable(pipe) && is_copied(logger, pipe))
 			note_what_waits(logger, pipe);
 	}
+}
+
+static void finish_ending(struct logger *logger)
+{
+	struct source *source = logger->ending;
+
+	logger->ending = NULL;
+	note_partial_lines(source);
+	source->ended = true;
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+		logger->held += source->pipes[i].fd != -1;
+	source->due = true;
+	*logger->due_end = source;
+	logger->due_end = &source->next_due;
+	/* its lines stand before what the supervisor says of its death */
+	for_sinks(logger, sink_flush);
+	send_answers(logger);
 }
 
 static void take_ended(struct logger *logger, const struct logwire_packet *p)
@@ -350,17 +422,92 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 	}
 	if (source->ended)
 		return;
+	logger->ending = source;
 	drain(logger, source);
-	note_partial_lines(source);
-	source->ended = true;
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		logger->held += source->pipes[i].fd != -1;
-	source->due = true;
-	*logger->due_end = source;
-	logger->due_end = &source->next_due;
-	/* its lines stand before what the supervisor says of its death */
-	for_sinks(logger, sink_flush);
-	send_answers(logger);
+	finish_ending(logger);
+}
+
+/* --- Pipes that hang --- */
+
+static int add_to_set(
+	const struct logger *logger, struct source_pipe *pipe, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
+
+	return epoll_ctl(set_of(logger, pipe), EPOLL_CTL_ADD, fd, &event);
+}
+
+static bool too_many_hang(
+	const struct logger *logger, const struct source_group *group)
+{
+	return group->hanging >=
+		(logger->relay.stuck < RELAY_MOST ? HUNG_OF_ONE : HUNG_THEN);
+}
+
+static void set_unread(
+	struct logger *logger, struct source_group *group, bool unread)
+{
+	group->unread = unread;
+	for (size_t i = 0; i < 2 * logger->sources.count; i++) {
+		struct source *source = logger->sources.list[i / 2];
+		struct source_pipe *pipe = &source->pipes[i % 2];
+
+		if (source->group != group || pipe->fd == -1 || pipe->hangs)
+			continue;
+		if (unread)
+			(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL,
+				pipe->fd, NULL);
+		else
+			(void)add_to_set(logger, pipe, pipe->fd);
+	}
+}
+
+static void on_hang(void *owner, const struct relay_call *call)
+{
+	struct logger *logger = owner;
+	struct source_pipe *pipe = call->about;
+	struct source_group *group = pipe->source->group;
+
+	pipe->hangs = true;
+	(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
+	group->hanging++;
+	if (!group->told)
+		log_warn("%s.%" PRIu32 ": a process keeps its output from "
+			 "being read (does its file server answer?)",
+			group->cluster, pipe->source->slot);
+	group->told = true;
+	if (!group->unread && too_many_hang(logger, group)) {
+		log_warn("%s: its output is not read until that ends, because "
+			 "so much of it is kept",
+			group->cluster);
+		set_unread(logger, group, true);
+	}
+	if (logger->ending != NULL)
+		finish_ending(logger);
+}
+
+static void on_goes_on(void *owner, const struct relay_call *call)
+{
+	struct logger *logger = owner;
+	struct source_pipe *pipe = call->about;
+	struct source *source = pipe->source;
+	struct source_group *group = source->group;
+
+	pipe->hangs = false;
+	group->hanging--;
+	if (pipe->passes && call->got > 0)
+		sink_queue(
+			sink_of(logger, pipe), call->data, (size_t)call->got);
+	pipe->passes = false;
+	errno = call->error;
+	if (call->kind == RELAY_READ)
+		(void)take_data(logger, pipe, call->data, call->got);
+	if (pipe->fd != -1 && !group->unread)
+		(void)add_to_set(logger, pipe, pipe->fd);
+	if (group->unread && !too_many_hang(logger, group))
+		set_unread(logger, group, false);
+	if (!source_is_open(source))
+		forget_if_over(logger, source);
 }
 
 /* --- The channel --- */
@@ -369,15 +516,13 @@ static int watch_pipe(
 	struct logger *logger, struct source *source, uint32_t stream, int fd)
 {
 	struct source_pipe *pipe = &source->pipes[stream - 1];
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
 	int flags = fcntl(fd, F_GETFL);
 
 	/* O_NONBLOCK is the supervisor's too, but not the worker's: that
 	 * writes to the other end */
 	if (pipe->fd != -1 || flags == -1 ||
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
-		epoll_ctl(set_of(logger, pipe), EPOLL_CTL_ADD, fd, &event) ==
-			-1)
+		(!source->group->unread && add_to_set(logger, pipe, fd) == -1))
 		return -1;
 	pipe->fd = fd;
 	logger->pipes++;
@@ -392,6 +537,8 @@ static void take_pipe(
 {
 	struct source *source;
 
+	if (logger->has_others)
+		relay_watch(&logger->relay);
 	if (logger->pipes >= PIPES_MAX || logger->sources.count >= PIPES_MAX) {
 		log_error("%s.%" PRIu32
 			  ": too many pipes for its output; %u of %u are held "
@@ -447,7 +594,8 @@ static void take_packet(struct logger *logger, const struct logwire_packet *p,
 		take_output(logger, m);
 	else if (!sound || !keep_take(&logger->keep, p, m))
 		log_error("logger: a packet that is none was refused");
-	fdpass_drop(m);
+	for (size_t i = 0; i < m->fd_count; i++)
+		relay_close(&logger->relay, &m->fds[i]);
 }
 
 /* The supervisor is gone for good: read what is in the pipes, and end. */
@@ -463,12 +611,14 @@ static void close_channel(struct logger *logger)
 {
 	ev_io_stop(logger->loop, &logger->channel);
 	ev_io_stop(logger->loop, &logger->answers);
-	(void)close(logger->channel.fd);
+	logger->over = logger->channel.fd;
 	ev_io_set(&logger->channel, -1, EV_READ);
-	if (keep_wait(&logger->keep))
-		send_answers(logger); /* nobody asks any more */
-	else
+	if (!keep_wait(&logger->keep)) {
 		begin_draining(logger);
+		return;
+	}
+	fd_close(&logger->over);
+	send_answers(logger); /* nobody asks any more */
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -523,14 +673,17 @@ static void give_up(void *context)
 
 static void close_all_pipes(struct logger *logger)
 {
-	while (logger->sources.count > 0) {
-		struct source *source =
-			logger->sources.list[logger->sources.count - 1];
+	for (size_t at = logger->sources.count; at-- > 0;) {
+		struct source *source = logger->sources.list[at];
+		bool hangs = false;
 
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-			if (source->pipes[i].fd != -1)
+			if (source->pipes[i].hangs)
+				hangs = true;
+			else if (source->pipes[i].fd != -1)
 				end_pipe(logger, &source->pipes[i]);
-		source_free(&logger->sources, source);
+		if (!hangs)
+			source_free(&logger->sources, source);
 	}
 }
 
@@ -578,6 +731,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	if (logger->stage == DRAINING && logger->pipes == 0)
 		begin_flushing(logger);
 	for_sinks(logger, sink_turn);
+	relay_close_all(&logger->relay);
 	for (int i = 0; i < 2; i++)
 		read_or_wait(logger, i);
 	if (logger->stage == FLUSHING && sink_is_empty(logger->by_stream[0]) &&
@@ -590,6 +744,39 @@ static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
 	(void)loop;
 	(void)watcher;
 	(void)revents;
+}
+
+/* A process with a thread that hangs keeps its descriptors when it exits: those
+ * whose end others wait for go first. */
+static void close_ends(struct logger *logger)
+{
+	fd_close(&logger->over);
+	(void)close(STDOUT_FILENO);
+	(void)close(STDERR_FILENO);
+}
+
+static void serve(void *owner)
+{
+	struct logger *logger = owner;
+
+	if (logger->stage != OVER) {
+		(void)ev_run(logger->loop, 0);
+		logger->stage = OVER;
+		keep_fini(&logger->keep);
+		close_all_pipes(logger);
+		sink_close(&logger->sinks[0]);
+		sink_close(&logger->sinks[1]);
+	}
+	if (logger->relay.stuck > 0)
+		close_ends(logger);
+	relay_close_all(&logger->relay);
+}
+
+static void close_later(void *owner, int *fd)
+{
+	struct logger *logger = owner;
+
+	relay_close(&logger->relay, fd);
 }
 
 /* --- The beginning --- */
@@ -659,6 +846,7 @@ static void run(struct logger *logger, int channel, uid_t owner)
 
 	watch(logger, channel);
 	keep_init(&logger->keep, logger->loop, owner, logger);
+	logger->keep.close = close_later;
 	logger->keep.pipes = pipes_of;
 	logger->keep.resume = resume;
 	logger->keep.give_up = give_up;
@@ -666,10 +854,7 @@ static void run(struct logger *logger, int channel, uid_t owner)
 	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 &&
 		errno != EPIPE)
 		log_syserr("logger: cannot greet the supervisor");
-	(void)ev_run(logger->loop, 0);
-	keep_fini(&logger->keep);
-	close_all_pipes(logger);
-	free(logger->sources.list);
+	relay_run(&logger->relay);
 }
 
 /* What it fails with it leaves to its end. */
@@ -684,10 +869,9 @@ static int open_loop(struct logger *logger)
 		/* what is copied has its turn before the lanes of the sink */
 		ev_set_priority(&logger->readable[i], 1);
 	}
-	if (pipe2(logger->peek, O_CLOEXEC | O_NONBLOCK) == -1)
-		return -1;
 	logger->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
-	return logger->loop != NULL ? 0 : -1;
+	return logger->loop != NULL ? relay_init(&logger->relay, logger->loop)
+				    : -1;
 }
 
 int logger_main(int channel, uid_t user)
@@ -703,6 +887,12 @@ int logger_main(int channel, uid_t user)
 		return 1;
 	}
 	ev_set_userdata(logger->loop, logger);
+	logger->relay.owner = logger;
+	logger->relay.serve = serve;
+	logger->relay.hangs = on_hang;
+	logger->relay.goes_on = on_goes_on;
+	logger->has_others = privilege_has(CAP_SETUID);
+	logger->over = -1;
 	logger->due_end = &logger->due;
 	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);
 	open_sinks(logger);
@@ -711,13 +901,14 @@ int logger_main(int channel, uid_t user)
 	if (privilege_shed(user, &err) == -1)
 		log_warn("logger: keeps its privileges: %s", err.text);
 	run(logger, channel, owner);
-	sink_close(&logger->sinks[0]);
-	sink_close(&logger->sinks[1]);
+	if (logger->relay.on)
+		return 0; /* who watches has it, too */
+	relay_fini(&logger->relay);
+	free(logger->sources.list);
 	ev_loop_destroy(logger->loop);
 	for (int i = 0; i < SETS; i++)
 		(void)close(logger->readable[i].fd);
-	(void)close(logger->peek[0]);
-	(void)close(logger->peek[1]);
+	fd_close(&logger->over);
 	free(logger);
 	return 0;
 }

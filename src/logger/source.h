@@ -17,7 +17,9 @@
  */
 struct source_pipe {
 	struct source *source;
-	int fd; /* -1: there is none, or it was at its end */
+	int fd;      /* -1: there is none, or it was at its end */
+	bool hangs;  /* who reads it does (logger/relay.h) */
+	bool passes; /* … and what that has got is still to be written */
 	struct lines lines;
 };
 
@@ -27,6 +29,9 @@ struct source_group {
 	char cluster[65];
 	unsigned count;
 	uint64_t copied_at;
+	unsigned hanging; /* pipes */
+	bool told;        /* that one does */
+	bool unread;      /* too many do */
 };
 
 struct source {

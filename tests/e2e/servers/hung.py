@@ -14,7 +14,8 @@ notify, many and fdstore (it sends one's descriptor with READY=1, very many time
 with FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), closed
 (the same, but slot 0 has closed its copy), list (getdents64 writes to one while it
 holds the directory; of all that DIRECTORY/list names: then DIRECTORY/listed is there), exec
-(a child is kept in exec, as it is to close one), swap (slot 1 puts one's descriptor in
+(a child is kept in exec, as it is to close one), write (stdout is locked while one is
+written there), swap (slot 1 puts one's descriptor in
 the place of a socket that it binds), node and slow (as a worker of Node's cluster it
 asks for very many unix sockets there at once; slow: each lookup takes 80 ms).
 directory: not a worker but root,
@@ -130,6 +131,13 @@ def become_alone():
             file.write(text)
 
 
+def run_server(device):
+    signal.alarm(180)
+    create(f"server.{os.getpid()}")
+    serve(device)
+    os._exit(0)
+
+
 def mount():
     if how != "directory":
         become_alone()
@@ -139,10 +147,8 @@ def mount():
     must(libc.mount(b"hung", mountpoint.encode(), b"fuse", 6, options.encode()))
     if os.fork() == 0:
         os.setsid()
-        signal.alarm(180)
-        create(f"server.{os.getpid()}")
-        serve(device)
-        os._exit(0)
+        os.dup2(0, 1)
+        run_server(device)
     os.close(device)
 
 
@@ -288,6 +294,11 @@ def work():
         while count_in(SYS_GETDENTS64) < len(held):
             time.sleep(0.02)
         create("listed")
+    elif how == "write":
+        os.write(1, b"first\n")
+        in_thread(libc.write, 1, at, 1)
+        wait_for("asked")
+        os.write(1, b"kept\n")
     elif how == "exec":
         s.set_inheritable(True)
         if os.fork() == 0:

@@ -286,6 +286,54 @@ start_listing() {
 	goes_on
 }
 
+# start_hung_output HOW: with an innocent cluster that says something.
+start_hung_output() {
+	start_beside "command = python3 $SCRIPTS/servers/hung.py $1 $HUNG" \
+		'ready = notify' 'log = prefix' 'intercept = off' \
+		'[cluster:says]' 'workers = 1' 'user = nobody' \
+		'ready = alive:0' 'log = prefix' \
+		"command = sh -c 'while :; do echo \$((i += 1)); sleep 0.05; done'"
+	wait_ready
+	BAD=$(CLUSTER=bad worker_pid 0)
+}
+
+# The lock is kept when there is something to read.
+keep_output() {
+	start_hung_output write
+	LOGGER=$(logger_pid)
+	kill -STOP "$LOGGER"
+	touch "$HUNG/go"
+	wait_hung
+	kill -CONT "$LOGGER"
+	wait_logged 'bad.0: a process keeps its output from being read'
+}
+
+says_more() {
+	local so_far
+
+	so_far=$(grep -c '^says.0 |' "$LOG") || true
+	poll_until 10 file_has "$LOG" 'says.0 |' $((so_far + 10))
+}
+
+logger_pid() {
+	pgrep -P "$NCLUST_PID" -f -- '--role logger'
+}
+
+@test "output that is kept locked: that of all others goes on" {
+	keep_output
+	says_more
+	answers
+	end_servers
+	# and then none of it is lost
+	poll_until 10 file_has "$LOG" 'bad.0 | first'
+	poll_until 10 file_has "$LOG" 'bad.0 | kept'
+	kill -TERM "$NCLUST_PID"
+	wait_exit 30
+	# nor of the others
+	grep -o '^says.0 | [0-9]*' "$LOG" | cut -c 10- >"$DIR/numbers"
+	cmp "$DIR/numbers" <(seq "$(wc -l <"$DIR/numbers")")
+}
+
 @test "a process that is kept in exec, and a restart" {
 	start_hung exec 'intercept = on'
 	ask restart it/bad
