@@ -440,6 +440,8 @@ static void close_list(
 	if (sup->loop != NULL && !ev_is_active(&c->patience))
 		/* those of this turn at once */
 		timer_arm(sup->loop, &c->patience, 0);
+	if (sup->loop != NULL && c->count >= CLOSING_BATCH)
+		go_on(sup); /* many workers are started in one turn */
 	if (c->count > WAITING_MOST)
 		bound_waiting(sup, owner);
 }

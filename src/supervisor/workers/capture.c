@@ -9,11 +9,14 @@
 #include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "os/look/remote.h"
+#include "os/process.h"
+#include "os/vfork.h"
 #include "protocol/logwire.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/daemon.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/common/role.h"
@@ -21,6 +24,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,9 +43,16 @@
  * lives, and it has so many seconds to answer. */
 #define LOGGER_LOOK (2 * SECOND)
 #define LOGGER_ANSWERS_IN 4
+/* One that is killed ends within this time, unless it waits in the kernel. */
+#define LOGGER_ENDS_IN (1 * SECOND)
+#define LOGGER_KILLED UINT_MAX /* logger.asked */
+/* At the end it drains what is in the pipes, and bounds that itself. */
+#define LOGGER_DRAINS (5 * SECOND)
+#define MOMENT_MS 100
 #define PACKETS_A_TURN 64
 
 static int start(struct supervisor *sup);
+static void replace(struct supervisor *sup);
 static void watch_pipe(struct supervisor *sup, int pipe);
 
 /* ---- which output goes where ---- */
@@ -136,18 +148,38 @@ static int take_pipe(struct remote *r, int number)
 		: -1;
 }
 
-/* Open the worker's pipe for reading only, to see when the worker is gone. */
-static int reopen(struct remote *r, int number)
-{
-	scoped_fd both = take_pipe(r, number);
+struct opening {
 	char path[40];
+	int fd;
+};
+
+static int open_pipe_again(void *argument)
+{
+	struct opening *o = argument;
+
+	o->fd = open(o->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return o->fd;
+}
+
+/* Open the worker's pipe for reading only, to see when the worker is gone.  The
+ * worker may hold the lock of it. */
+static int reopen(const struct child *child, struct remote *r, int number)
+{
+	struct supervisor *sup = child->service->sup;
+	int both = take_pipe(r, number);
+	struct opening o = {.fd = -1};
 	struct stat st;
 
-	if (both == -1 || fstat(both, &st) == -1 || !S_ISFIFO(st.st_mode) ||
-		(fcntl(both, F_GETFL) & O_ACCMODE) != O_RDWR)
-		return -1;
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", both);
-	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (both != -1 && fstat(both, &st) == 0 && S_ISFIFO(st.st_mode) &&
+		(fcntl(both, F_GETFL) & O_ACCMODE) == O_RDWR) {
+		(void)snprintf(
+			o.path, sizeof(o.path), "/proc/self/fd/%d", both);
+		if (vfork_call(open_pipe_again, &o) == -1)
+			log_syserr("%s.%" PRIu32 ": cannot open its output",
+				child->service->name, child->slot);
+	}
+	foreign_close(sup, child, &both);
+	return o.fd;
 }
 
 void capture_reopen(struct child *child)
@@ -157,9 +189,17 @@ void capture_reopen(struct child *child)
 	remote_of(&r, child->pid);
 	for (int i = 0; i < 2; i++)
 		if (child->output[i] == -1)
-			child->output[i] = reopen(&r, i + 1);
+			child->output[i] = reopen(child, &r, i + 1);
 	if (descriptors_same(child->output[0], child->output[1]))
-		fd_close(&child->output[1]);
+		foreign_close(child->service->sup, child, &child->output[1]);
+}
+
+/* Nor does nclust itself close a pipe of a worker's: the last close waits for that
+ * lock (fs/pipe.c of the kernel), and a worker can make any one the last. */
+void capture_drop(struct child *child)
+{
+	for (int i = 0; i < 2; i++)
+		foreign_close(child->service->sup, child, &child->output[i]);
 }
 
 /* Returns the read end, which is the caller's; -1 and errno. */
@@ -213,7 +253,7 @@ void capture_close(struct supervisor *sup, int output[2])
 		output[1] = -1;
 	for (int i = 0; i < 2; i++)
 		if (output[i] != sup->null_fd)
-			fd_close(&output[i]);
+			foreign_close(sup, NULL, &output[i]);
 }
 
 /* ---- the channel ---- */
@@ -222,6 +262,8 @@ static void give_up_on_it(struct supervisor *sup)
 {
 	log_warn("the logger does not answer: replacing it");
 	(void)pidfd_signal(sup->logger.pidfd, SIGKILL);
+	sup->logger.asked = LOGGER_KILLED;
+	timer_arm(sup->loop, &sup->logger.look, LOGGER_ENDS_IN);
 }
 
 bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
@@ -354,6 +396,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct supervisor *sup = timer->data;
 
 	(void)revents;
+	if (sup->logger.asked == LOGGER_KILLED) {
+		log_warn("the logger does not end: it waits in the kernel");
+		replace(sup);
+		return;
+	}
 	if (sup->logger.asked > LOGGER_ANSWERS_IN) {
 		give_up_on_it(sup);
 		return;
@@ -382,9 +429,10 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		}
 		if (m.cut || !logwire_check(&p, (size_t)m.len))
 			continue;
-		if (p.kind == LOGWIRE_LAST && p.worker == 0)
-			watch_work(sup);
-		else if (p.kind == LOGWIRE_LAST)
+		if (p.kind == LOGWIRE_LAST && p.worker == 0) {
+			if (sup->logger.asked != LOGGER_KILLED)
+				watch_work(sup);
+		} else if (p.kind == LOGWIRE_LAST)
 			reap_last_output(
 				sup, p.worker, p.text, p.address_in_use != 0);
 	}
@@ -557,11 +605,31 @@ static void close_channel(struct supervisor *sup)
 	(void)close(channel);
 }
 
+static void forget(struct supervisor *sup)
+{
+	ev_io_stop(sup->loop, &sup->logger.exit);
+	on_channel(sup->loop, &sup->logger.watcher, EV_READ);
+	close_channel(sup);
+	stop_watching(sup);
+	fd_close(&sup->logger.pidfd);
+	sup->logger.pid = 0;
+	news_stop_waiting(sup);
+}
+
+/* It has ended, or will end some time, and is reaped then. */
+static void replace(struct supervisor *sup)
+{
+	nsec_t age = clock_now() - sup->logger.started;
+
+	forget(sup);
+	if (!sup->instance.over && (age < LOGGER_RESTART || start(sup) == -1))
+		start_later(sup);
+}
+
 void logger_ended(struct supervisor *sup)
 {
 	struct pidfd_end end = {0};
 	bool known = true;
-	nsec_t age = clock_now() - sup->logger.started;
 
 	switch (pidfd_reap(sup->logger.pidfd, &end)) {
 	case 0:
@@ -574,39 +642,63 @@ void logger_ended(struct supervisor *sup)
 	default:
 		break;
 	}
-	ev_io_stop(sup->loop, &sup->logger.exit);
-	on_channel(sup->loop, &sup->logger.watcher, EV_READ);
-	close_channel(sup);
-	stop_watching(sup);
-	fd_close(&sup->logger.pidfd);
-	sup->logger.pid = 0;
-	news_stop_waiting(sup);
-	if (sup->instance.over)
-		return;
-	if (known)
+	if (known && !sup->instance.over)
 		log_warn("the logger ended (%s %d), starting it again",
 			end.signalled ? "signal" : "exit", end.code);
-	else
+	else if (!sup->instance.over)
 		log_warn("the logger ended, starting it again");
-	if (age < LOGGER_RESTART || start(sup) == -1)
-		start_later(sup);
+	replace(sup);
+}
+
+static bool waits_in_the_kernel(pid_t pid)
+{
+	struct process_facts facts;
+
+	return process_look(pid, &facts) == 0 &&
+		(facts.state == 'D' || facts.state == 'Z');
+}
+
+/* Wait until it has written all, and closes the channel; and then for its exit,
+ * unless a thread of it can never exit. */
+static void await_end(const struct supervisor *sup)
+{
+	struct pollfd channel = {
+		.fd = sup->logger.watcher.fd, .events = POLLIN};
+	struct pollfd wait = {.fd = sup->logger.pidfd, .events = POLLIN};
+	nsec_t until = clock_now() + LOGGER_DRAINS;
+	char packet[64];
+
+	(void)shutdown(channel.fd, SHUT_WR);
+	while (channel.fd != -1 && clock_now() < until &&
+		poll(&channel, 1, MOMENT_MS) != -1)
+		if (channel.revents != 0 &&
+			recv(channel.fd, packet, sizeof(packet),
+				MSG_DONTWAIT) <= 0)
+			break;
+	while (poll(&wait, 1, MOMENT_MS) == 0)
+		if (clock_now() >= until ||
+			waits_in_the_kernel(sup->logger.pid))
+			return;
 }
 
 void logger_fini(struct supervisor *sup)
 {
-	struct pollfd wait = {.fd = sup->logger.pidfd, .events = POLLIN};
+	struct child_walk walk = children_of_all(sup);
+	struct child *child;
 	struct pidfd_end end;
 
 	ev_timer_stop(sup->loop, &sup->logger.restart);
 	stop_watching(sup);
-	close_channel(sup);
-	if (sup->logger.pid == 0 || sup->orphans.has_past)
-		return; /* it waits for the next nclust */
-	/* it drains what is in the pipes, and bounds that itself */
-	if (poll(&wait, 1, 5000) != 1)
+	if (sup->logger.pid != 0 && !sup->orphans.has_past) {
+		await_end(sup);
 		(void)pidfd_signal(sup->logger.pidfd, SIGKILL);
-	(void)pidfd_reap(sup->logger.pidfd, &end);
-	ev_io_stop(sup->loop, &sup->logger.exit);
-	fd_close(&sup->logger.pidfd);
-	sup->logger.pid = 0;
+		(void)pidfd_reap(sup->logger.pidfd, &end);
+		ev_io_stop(sup->loop, &sup->logger.exit);
+		fd_close(&sup->logger.pidfd);
+		sup->logger.pid = 0;
+	} /* else it waits for the next nclust */
+	close_channel(sup);
+	/* of those that do not end, either */
+	while ((child = child_next(&walk)) != NULL)
+		capture_drop(child);
 }

@@ -21,6 +21,8 @@ void capture_open(struct service *service, struct child *child, int output[2]);
 /* Open the pipes of an adopted worker again, if no keeper has given them. */
 void capture_reopen(struct child *child);
 void capture_close(struct supervisor *sup, int output[2]);
+/* Close the read ends. */
+void capture_drop(struct child *child);
 /* Hand the read ends to the logger. */
 void capture_hand_over(struct service *service, const struct child *child);
 /* Ask for the last output of a dead worker; false: no answer will come. */

@@ -92,8 +92,7 @@ static void child_release(struct child *c)
 	PARTS_BACKWARDS(gone, c);
 	readiness_close(c);
 	fd_close(&c->pidfd);
-	fd_close(&c->output[0]);
-	fd_close(&c->output[1]);
+	capture_drop(c);
 	free(c->life.status);
 	free(c->life.cause);
 	free(c->life.last_look);

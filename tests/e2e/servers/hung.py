@@ -15,7 +15,8 @@ with FDSTORE=1), options (setsockopt reads one while it holds the listener of PO
 (the same, but slot 0 has closed its copy), list (getdents64 writes to one while it
 holds the directory; of all that DIRECTORY/list names: then DIRECTORY/listed is there), exec
 (a child is kept in exec, as it is to close one), write (stdout is locked while one is
-written there), swap (slot 1 puts one's descriptor in
+written there), reopen (a child does that to stdout when DIRECTORY/shut is there and
+nobody else has it open), swap (slot 1 puts one's descriptor in
 the place of a socket that it binds), node and slow (as a worker of Node's cluster it
 asks for very many unix sockets there at once; slow: each lookup takes 80 ms).
 directory: not a worker but root,
@@ -148,6 +149,9 @@ def mount():
     if os.fork() == 0:
         os.setsid()
         os.dup2(0, 1)
+        if how == "reopen":  # the death of the worker is not the end of it
+            os.set_inheritable(device, True)
+            os.execve(sys.executable, [sys.executable, *sys.argv, "0", str(device)], {})
         run_server(device)
     os.close(device)
 
@@ -299,6 +303,13 @@ def work():
         in_thread(libc.write, 1, at, 1)
         wait_for("asked")
         os.write(1, b"kept\n")
+    elif how == "reopen" and not os.path.exists(directory + "/shut"):
+        path = f"/proc/self/fd/{os.open('/proc/self/fd/1', os.O_PATH)}"
+        os.symlink(os.readlink(path), directory + "/stdout")
+        os.dup2(0, 1)
+        if os.fork() == 0:
+            wait_for("shut")
+            libc.write(os.open(path, os.O_WRONLY), at, 1)
     elif how == "exec":
         s.set_inheritable(True)
         if os.fork() == 0:
@@ -306,6 +317,8 @@ def work():
     signal.pause()
 
 
+if len(sys.argv) > 4:
+    run_server(int(sys.argv[4]))
 mount()
 if how != "directory":
     work()

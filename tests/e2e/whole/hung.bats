@@ -290,8 +290,9 @@ start_listing() {
 start_hung_output() {
 	start_beside "command = python3 $SCRIPTS/servers/hung.py $1 $HUNG" \
 		'ready = notify' 'log = prefix' 'intercept = off' \
+		"${ORPHANS:-restart = always}" \
 		'[cluster:says]' 'workers = 1' 'user = nobody' \
-		'ready = alive:0' 'log = prefix' \
+		'ready = alive:0' 'log = prefix' "${ORPHANS:-restart = always}" \
 		"command = sh -c 'while :; do echo \$((i += 1)); sleep 0.05; done'"
 	wait_ready
 	BAD=$(CLUSTER=bad worker_pid 0)
@@ -332,6 +333,44 @@ logger_pid() {
 	# nor of the others
 	grep -o '^says.0 | [0-9]*' "$LOG" | cut -c 10- >"$DIR/numbers"
 	cmp "$DIR/numbers" <(seq "$(wc -l <"$DIR/numbers")")
+}
+
+another_logger() {
+	logger_pid | grep -qvx "$1"
+}
+
+@test "output that is kept locked until the end, and the logger is killed" {
+	keep_output
+	kill -KILL "$LOGGER"
+	poll_until 20 another_logger "$LOGGER"
+	says_more
+	LASTS=1 goes_on
+}
+
+@test "output that is kept locked, and nclust and the logger are killed" {
+	ORPHANS='orphans = keep' keep_output
+	kill -KILL "$NCLUST_PID" "$LOGGER"
+	poll_until 10 is_gone "$NCLUST_PID"
+	start_nclust -c "$DIR/it.ini"
+	[ "$(CLUSTER=bad worker_pid 0)" = "$BAD" ]
+	says_more
+	goes_on
+}
+
+has_no_pipe() {
+	[ -L "$HUNG/stdout" ] &&
+		! readlink "/proc/$1/fd/"* | grep -qxF "$(readlink "$HUNG/stdout")"
+}
+
+@test "output that is locked when nclust closes it" {
+	start_hung_output reopen
+	touch "$HUNG/go"
+	poll_until 10 has_no_pipe "$(logger_pid)"
+	touch "$HUNG/shut"
+	poll_until 10 test -e "$HUNG/asked"
+	kill -KILL "$BAD"
+	says_more
+	LASTS=1 goes_on
 }
 
 @test "a process that is kept in exec, and a restart" {
