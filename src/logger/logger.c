@@ -869,7 +869,8 @@ static int open_loop(struct logger *logger)
 		/* what is copied has its turn before the lanes of the sink */
 		ev_set_priority(&logger->readable[i], 1);
 	}
-	logger->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+	/* poll(2): our sets are in no other one (os/eventset.h) */
+	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
 	return logger->loop != NULL ? relay_init(&logger->relay, logger->loop)
 				    : -1;
 }

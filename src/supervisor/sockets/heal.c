@@ -54,10 +54,13 @@ static int revive_all(struct listener *l)
 static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct epoll_event events[LISTENERS_A_TURN];
-	int count = epoll_wait(watcher->fd, events, LISTENERS_A_TURN, 0);
+	struct eventset *set = watcher->data;
+	int count;
 
 	(void)loop;
 	(void)revents;
+	eventset_take(set);
+	count = epoll_wait(set->set, events, LISTENERS_A_TURN, 0);
 	for (int i = 0; i < count; i++) {
 		struct listener *l = events[i].data.ptr;
 
@@ -69,20 +72,23 @@ static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 			l->address.name);
 		heal_forget(l); /* else it would be reported for ever */
 	}
+	eventset_arm(set);
 }
 
 void heal_init(struct supervisor *sup)
 {
-	int fd = epoll_create1(EPOLL_CLOEXEC);
+	struct eventset *set = &sup->sockets.listening;
 
 	ev_init(&sup->sockets.heal, on_hang_up);
+	sup->sockets.heal.data = set;
 	/* first of all, because clients are refused until then */
 	ev_set_priority(&sup->sockets.heal, EV_MAXPRI);
-	ev_io_set(&sup->sockets.heal, fd, EV_READ);
-	if (fd == -1)
+	if (eventset_open(set) == -1) {
 		log_syserr("cannot watch over the listeners");
-	else
-		ev_io_start(sup->loop, &sup->sockets.heal);
+		return;
+	}
+	ev_io_set(&sup->sockets.heal, set->wake, EV_READ);
+	ev_io_start(sup->loop, &sup->sockets.heal);
 }
 
 void heal_fini(struct supervisor *sup)
@@ -90,23 +96,23 @@ void heal_fini(struct supervisor *sup)
 	if (!ev_is_active(&sup->sockets.heal))
 		return;
 	ev_io_stop(sup->loop, &sup->sockets.heal);
-	(void)close(sup->sockets.heal.fd);
+	eventset_close(&sup->sockets.listening);
 }
 
 void heal_watch(struct listener *l)
 {
-	const ev_io *set = &l->sup->sockets.heal;
+	const struct sockets *s = &l->sup->sockets;
 
-	if (l->heal != -1 || !ev_is_active(set) || !l->facts.listening ||
+	if (l->heal != -1 || !ev_is_active(&s->heal) || !l->facts.listening ||
 		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
 		return;
-	l->heal = set->fd;
+	l->heal = s->listening.set;
 	heal_watch_also(l, l->fd);
 	/* one that was taken over may have several sockets */
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next)
-		if (s->fd != l->fd)
-			heal_watch_also(l, s->fd);
+	for (const struct listener_socket *also = l->sockets; also != NULL;
+		also = also->next)
+		if (also->fd != l->fd)
+			heal_watch_also(l, also->fd);
 }
 
 void heal_listening(struct listener *l)

@@ -4,6 +4,7 @@
 
 #include "base/nsec.h"
 #include "config/config.h"
+#include "os/eventset.h"
 #include "os/place/sharedmem.h"
 #include "os/socket/socket.h"
 #include "os/socket/socket_key.h"
@@ -112,7 +113,8 @@ struct listening {
 
 /* What this room alone watches: it is in struct supervisor of common/state.h. */
 struct sockets {
-	ev_io heal;    /* its fd: an epoll set, see heal.h */
+	struct eventset listening; /* see heal.h */
+	ev_io heal;                /* it has something */
 	ev_timer trim; /* learned listeners that nobody uses (learned.h) */
 	struct listener_set inherited; /* open at start: of our own LISTEN_FDS,
 					  or named by an `fd:N` */

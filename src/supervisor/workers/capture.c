@@ -198,8 +198,15 @@ void capture_reopen(struct child *child)
  * lock (fs/pipe.c of the kernel), and a worker can make any one the last. */
 void capture_drop(struct child *child)
 {
-	for (int i = 0; i < 2; i++)
-		foreign_close(child->service->sup, child, &child->output[i]);
+	struct supervisor *sup = child->service->sup;
+
+	for (int i = 0; i < 2; i++) {
+		/* the logger has it, too, so that it would stay in the set */
+		if (child->output[i] != -1)
+			(void)epoll_ctl(sup->logger.pipes.set, EPOLL_CTL_DEL,
+				child->output[i], NULL);
+		foreign_close(sup, child, &child->output[i]);
+	}
 }
 
 /* Returns the read end, which is the caller's; -1 and errno. */
@@ -339,44 +346,37 @@ static void watch_pipe(struct supervisor *sup, int pipe)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 
-	if (pipe != -1 && !is_at_its_end(pipe))
-		(void)epoll_ctl(
-			sup->logger.work.fd, EPOLL_CTL_ADD, pipe, &event);
+	if (pipe != -1)
+		(void)epoll_ctl(sup->logger.pipes.set,
+			is_at_its_end(pipe) ? EPOLL_CTL_DEL : EPOLL_CTL_ADD,
+			pipe, &event);
 }
 
 static void stop_watching(struct supervisor *sup)
 {
-	int set = sup->logger.work.fd;
-
 	ev_io_stop(sup->loop, &sup->logger.work);
 	ev_timer_stop(sup->loop, &sup->logger.look);
 	sup->logger.asked = 0;
-	if (set != -1)
-		(void)close(set);
-	ev_io_set(&sup->logger.work, -1, EV_READ);
 }
 
 /*
  * Wait until a worker writes something.  Then the logger has work, and is asked
  * in a while whether it lives; when it has answered, we wait again.  This costs
- * nothing while no worker writes, and little while all do.  The set is made
- * anew each time: a pipe that we close stays in it while the logger has it.
+ * nothing while no worker writes, and little while all do.
  */
 static void watch_work(struct supervisor *sup)
 {
 	struct child_walk walk = children_of_all(sup);
 	const struct child *child;
-	int set;
 
 	stop_watching(sup);
-	set = epoll_create1(EPOLL_CLOEXEC);
-	if (set == -1)
+	if (sup->logger.pipes.set == -1)
 		return;
-	ev_io_set(&sup->logger.work, set, EV_READ);
 	while ((child = child_next(&walk)) != NULL)
 		for (int i = 0; i < 2; i++)
 			watch_pipe(sup, child->output[i]);
 	ev_io_start(sup->loop, &sup->logger.work);
+	eventset_arm(&sup->logger.pipes);
 }
 
 static void on_work(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -384,6 +384,7 @@ static void on_work(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct supervisor *sup = watcher->data;
 
 	(void)revents;
+	eventset_take(&sup->logger.pipes);
 	ev_io_stop(loop, watcher);
 	timer_arm(loop, &sup->logger.look, LOGGER_LOOK);
 }
@@ -466,7 +467,9 @@ static void init_watchers(struct supervisor *sup)
 	io_init(&sup->logger.watcher, on_channel, sup->logger.watcher.fd, sup);
 	io_init(&sup->logger.exit, on_logger_exit, sup->logger.pidfd, sup);
 	timer_init(&sup->logger.restart, on_restart, sup);
-	io_init(&sup->logger.work, on_work, -1, sup);
+	if (eventset_open(&sup->logger.pipes) == -1)
+		log_syserr("cannot watch over the logger");
+	io_init(&sup->logger.work, on_work, sup->logger.pipes.wake, sup);
 	timer_init(&sup->logger.look, on_look, sup);
 	sup->logger.asked = 0;
 }
@@ -701,4 +704,5 @@ void logger_fini(struct supervisor *sup)
 	/* of those that do not end, either */
 	while ((child = child_next(&walk)) != NULL)
 		capture_drop(child);
+	eventset_close(&sup->logger.pipes);
 }

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/nsec.h"
 #include "config/config.h"
+#include "os/eventset.h"
 #include "os/vfork.h"
 #include "supervisor/common/allowance.h"
 #include "supervisor/sockets/state.h"
@@ -61,9 +62,10 @@ struct logger {
 	ev_io exit;
 	ev_timer restart;
 	nsec_t started;
-	ev_io work;     /* its fd: an epoll of the workers' pipes, or -1 */
-	ev_timer look;  /* there was work: does it live? */
-	unsigned asked; /* that many looks ago; 0: not */
+	struct eventset pipes; /* of the workers */
+	ev_io work;            /* one of them has something */
+	ev_timer look;         /* there was work: does it live? */
+	unsigned asked;        /* that many looks ago; 0: not */
 };
 
 /* Closing what workers have made (foreign.h). */

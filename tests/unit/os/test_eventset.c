@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/eventset.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+static bool has_said(const struct eventset *s)
+{
+	struct pollfd at = {.fd = s->wake, .events = POLLIN};
+
+	return poll(&at, 1, 0) == 1;
+}
+
+static void add(const struct eventset *s, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	ck_assert_int_eq(epoll_ctl(s->set, EPOLL_CTL_ADD, fd, &event), 0);
+}
+
+START_TEST(it_says_once_that_there_is_something_until_it_is_armed_again)
+{
+	struct eventset s;
+	int ends[2];
+
+	ck_assert_int_eq(eventset_open(&s), 0);
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	add(&s, ends[0]);
+	ck_assert(!has_said(&s));
+	ck_assert_int_eq(write(ends[1], "x", 1), 1);
+	ck_assert(has_said(&s));
+	eventset_take(&s);
+	/* without asynchronous I/O it says so as long as it is true */
+	ck_assert(has_said(&s) == (s.wake == s.set));
+	eventset_arm(&s);
+	eventset_arm(&s);
+	ck_assert(has_said(&s));
+	eventset_take(&s);
+	ck_assert_int_eq(epoll_ctl(s.set, EPOLL_CTL_DEL, ends[0], NULL), 0);
+	eventset_arm(&s);
+	ck_assert(!has_said(&s));
+	eventset_close(&s);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+END_TEST
+
+START_TEST(one_may_be_closed_while_it_is_armed)
+{
+	struct eventset s;
+
+	for (int i = 0; i < 10; i++) {
+		ck_assert_int_eq(eventset_open(&s), 0);
+		eventset_close(&s);
+	}
+	ck_assert_int_eq(s.set, -1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("eventset");
+	TCase *tc = tcase_create("set");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(tc,
+		it_says_once_that_there_is_something_until_it_is_armed_again);
+	tcase_add_test(tc, one_may_be_closed_while_it_is_armed);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
