@@ -109,6 +109,7 @@ def serve(device):
             continue
         if is_owed(opcode):
             create("asked")
+            create(f"asked.{os.getpid()}")
             if how != "slow":
                 continue
             time.sleep(0.08)

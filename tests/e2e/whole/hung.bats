@@ -298,15 +298,22 @@ start_hung_output() {
 	BAD=$(CLUSTER=bad worker_pid 0)
 }
 
+# owe_answers NUMBER: so many servers do.
+owe_answers() {
+	local asked=("$HUNG"/asked.*)
+
+	[ "${#asked[@]}" -eq "$1" ] && [ -e "${asked[0]}" ]
+}
+
 # The lock is kept when there is something to read.
 keep_output() {
 	start_hung_output write
 	LOGGER=$(logger_pid)
 	kill -STOP "$LOGGER"
 	touch "$HUNG/go"
-	wait_hung
+	poll_until 10 owe_answers "${WORKERS:-1}"
 	kill -CONT "$LOGGER"
-	wait_logged 'bad.0: a process keeps its output from being read'
+	wait_logged ': a process keeps its output from being read'
 }
 
 says_more() {
@@ -333,6 +340,16 @@ logger_pid() {
 	# nor of the others
 	grep -o '^says.0 | [0-9]*' "$LOG" | cut -c 10- >"$DIR/numbers"
 	cmp "$DIR/numbers" <(seq "$(wc -l <"$DIR/numbers")")
+}
+
+@test "so much output of one cluster is kept that no more of it is read" {
+	WORKERS=10 keep_output
+	wait_logged 'bad: its output is not read until that ends'
+	says_more
+	end_servers
+	poll_until 10 file_has "$LOG" '| first' 10
+	poll_until 10 file_has "$LOG" '| kept' 10
+	goes_on
 }
 
 another_logger() {
