@@ -149,36 +149,36 @@ static int take_pipe(struct remote *r, int number)
 }
 
 struct opening {
-	char path[40];
+	struct remote *r;
+	int number;
 	int fd;
 };
 
+/* Who opens a pipe, or is the last to close it, waits for its lock (fs/pipe.c of the
+ * kernel), which the worker may hold. */
 static int open_pipe_again(void *argument)
 {
 	struct opening *o = argument;
+	scoped_fd both = take_pipe(o->r, o->number);
+	struct stat st;
+	char path[40];
 
-	o->fd = open(o->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	return o->fd;
+	if (both == -1 || fstat(both, &st) == -1 || !S_ISFIFO(st.st_mode) ||
+		(fcntl(both, F_GETFL) & O_ACCMODE) != O_RDWR)
+		return 0;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", both);
+	o->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return o->fd != -1 ? 0 : -1;
 }
 
-/* Open the worker's pipe for reading only, to see when the worker is gone.  The
- * worker may hold the lock of it. */
+/* Open the worker's pipe for reading only, to see when the worker is gone. */
 static int reopen(const struct child *child, struct remote *r, int number)
 {
-	struct supervisor *sup = child->service->sup;
-	int both = take_pipe(r, number);
-	struct opening o = {.fd = -1};
-	struct stat st;
+	struct opening o = {.r = r, .number = number, .fd = -1};
 
-	if (both != -1 && fstat(both, &st) == 0 && S_ISFIFO(st.st_mode) &&
-		(fcntl(both, F_GETFL) & O_ACCMODE) == O_RDWR) {
-		(void)snprintf(
-			o.path, sizeof(o.path), "/proc/self/fd/%d", both);
-		if (vfork_call(open_pipe_again, &o) == -1)
-			log_syserr("%s.%" PRIu32 ": cannot open its output",
-				child->service->name, child->slot);
-	}
-	foreign_close(sup, child, &both);
+	if (remote_have(r, open_pipe_again, &o, &o.fd) == -1)
+		log_syserr("%s.%" PRIu32 ": cannot open its output",
+			child->service->name, child->slot);
 	return o.fd;
 }
 
