@@ -3,6 +3,7 @@
 #
 # nclust is root, its workers are not, and one of them has a file server that never
 # answers: whatever nclust looks at of that worker, it goes on with all others.
+# takes long
 
 bats_require_minimum_version 1.5.0
 load ../../lib
