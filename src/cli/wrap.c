@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/wrap.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <langinfo.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <wchar.h>
+
+/* In a line bytes below 0x20 are marks: a colour begins, or there is a space of
+ * wrap_join().  Pieces have none, because such bytes are shown as \xNN. */
+#define HARD_SPACE '\x10'
+
+static const char *const codes[] = {[PLAIN] = "",
+	[BOLD] = "\033[1m",
+	[DIM] = "\033[2m",
+	[RED] = "\033[31m",
+	[GREEN] = "\033[32m",
+	[YELLOW] = "\033[33m"};
+
+void wrap_locale(void)
+{
+	const char *codeset;
+
+	(void)setlocale(LC_CTYPE, "");
+	codeset = nl_langinfo(CODESET);
+	if (strcmp(codeset, "UTF-8") == 0)
+		return;
+	/* where nothing is set, as in containers, terminals take UTF-8; one of
+	 * another character set does not */
+	(void)setlocale(LC_CTYPE,
+		strcmp(codeset, "ANSI_X3.4-1968") == 0 ? "C.UTF-8" : "C");
+}
+
+/* ---- characters ---- */
+
+/* What stands at one place in a piece. */
+struct glyph {
+	size_t bytes;
+	size_t columns;
+	bool hex; /* shown as \xNN for each of its bytes */
+};
+
+static uint32_t code_of(const char *text, size_t bytes)
+{
+	static const unsigned char first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	uint32_t code = (unsigned char)text[0] & first[bytes];
+
+	for (size_t i = 1; i < bytes; i++)
+		code = code << 6 | ((unsigned char)text[i] & 0x3fU);
+	return code;
+}
+
+/* Characters that have no width, but turn the text around them. */
+static bool is_turning(uint32_t code)
+{
+	return code == 0x061c || code == 0x200e || code == 0x200f ||
+		(code >= 0x2028 && code <= 0x202e) ||
+		(code >= 0x2066 && code <= 0x2069);
+}
+
+static struct glyph glyph_at(const char *text, size_t len)
+{
+	struct glyph g = {.bytes = text_utf8(text, len)};
+	uint32_t code;
+	int wide = -1;
+
+	if (g.bytes > 0) {
+		code = code_of(text, g.bytes);
+		if (!is_turning(code))
+			wide = wcwidth((wchar_t)code);
+		if (code == 0)
+			wide = -1;
+	} else {
+		g.bytes = 1;
+	}
+	g.hex = wide < 0;
+	g.columns = g.hex ? strlen("\\xNN") * g.bytes : (size_t)wide;
+	return g;
+}
+
+static size_t columns_of(const char *text, size_t len)
+{
+	size_t columns = 0;
+
+	while (len > 0) {
+		struct glyph g = glyph_at(text, len);
+
+		columns += g.columns;
+		text += g.bytes;
+		len -= g.bytes;
+	}
+	return columns;
+}
+
+size_t wrap_columns(const char *text)
+{
+	return columns_of(text, strlen(text));
+}
+
+/* How many bytes the first columns have, at most so many. */
+static size_t bytes_of(const char *text, size_t most)
+{
+	size_t len = strlen(text);
+	size_t at = 0;
+
+	while (at < len) {
+		struct glyph g = glyph_at(text + at, len - at);
+
+		if (g.columns > most)
+			break;
+		most -= g.columns;
+		at += g.bytes;
+	}
+	return at;
+}
+
+void wrap_shorten(char *text, size_t most)
+{
+	size_t len = strlen(text);
+	size_t columns = columns_of(text, len);
+	size_t tail_most = (most - strlen("...")) / 2;
+	size_t head;
+	size_t tail;
+
+	if (columns <= most)
+		return;
+	head = bytes_of(text, most - strlen("...") - tail_most);
+	tail = bytes_of(text, columns - tail_most);
+	/* a wide character may stand across the place of the cut */
+	while (tail < len && columns_of(text + tail, len - tail) > tail_most)
+		tail += glyph_at(text + tail, len - tail).bytes;
+	if (tail < head + strlen("..."))
+		return; /* what is left out is shown as \xNN: it has fewer bytes */
+	(void)memset(text + head, '.', strlen("..."));
+	(void)memmove(text + head + strlen("..."), text + tail, len - tail + 1);
+}
+
+/* ---- pieces ---- */
+
+void wrap_init(struct wrap *w, struct buffer *out, size_t width, bool colour)
+{
+	*w = (struct wrap){.out = out, .width = width, .colour = colour};
+	buffer_init(&w->line, 0);
+}
+
+void wrap_fini(struct wrap *w)
+{
+	buffer_fini(&w->line);
+}
+
+static void put_mark(struct wrap *w, enum colour colour)
+{
+	char mark = (char)colour;
+
+	(void)buffer_append(&w->line, &mark, 1);
+}
+
+static void put_glyph(struct wrap *w, const char *text, const struct glyph *g)
+{
+	if (*text == '\t')
+		(void)buffer_append(&w->line, " ", 1);
+	else if (!g->hex)
+		(void)buffer_append(&w->line, text, g->bytes);
+	else
+		for (size_t i = 0; i < g->bytes; i++)
+			(void)buffer_printf(&w->line, "\\x%02x",
+				(unsigned)(unsigned char)text[i]);
+}
+
+void wrap_bytes(
+	struct wrap *w, enum colour colour, const char *text, size_t len)
+{
+	put_mark(w, colour);
+	while (len > 0) {
+		struct glyph g = glyph_at(text, len);
+
+		put_glyph(w, text, &g);
+		text += g.bytes;
+		len -= g.bytes;
+	}
+	put_mark(w, PLAIN);
+}
+
+void wrap_put(struct wrap *w, enum colour colour, const char *text)
+{
+	wrap_bytes(w, colour, text, strlen(text));
+}
+
+size_t wrap_mark(const struct wrap *w)
+{
+	return w->line.len;
+}
+
+void wrap_join(struct wrap *w, size_t mark)
+{
+	for (size_t i = mark; i < w->line.len; i++)
+		if (w->line.data[i] == ' ')
+			w->line.data[i] = HARD_SPACE;
+}
+
+void wrap_putf(struct wrap *w, enum colour colour, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	wrap_put(w, colour, text);
+}
+
+void wrap_spaces(struct wrap *w, size_t count)
+{
+	(void)buffer_printf(&w->line, "%*s", (int)count, "");
+}
+
+/* ---- lines ---- */
+
+struct pen {
+	const struct wrap *wrap;
+	size_t indent;
+	size_t column;
+	char colour; /* as the terminal has it */
+	char wanted;
+};
+
+static bool is_colour(char c)
+{
+	return c >= PLAIN && c <= YELLOW;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == HARD_SPACE;
+}
+
+/* Let the terminal have that colour. */
+static void dye(struct pen *p, char colour)
+{
+	struct buffer *out = p->wrap->out;
+
+	if (!p->wrap->colour || p->colour == colour)
+		return;
+	if (p->colour != PLAIN)
+		(void)buffer_string(out, "\033[0m");
+	(void)buffer_string(out, codes[(size_t)colour]);
+	p->colour = colour;
+}
+
+static void break_line(struct pen *p)
+{
+	dye(p, PLAIN);
+	(void)buffer_printf(p->wrap->out, "\n%*s", (int)p->indent, "");
+	p->column = p->indent;
+}
+
+static bool is_full(const struct pen *p, size_t more)
+{
+	return p->wrap->width != 0 && p->column + more > p->wrap->width;
+}
+
+/* The bytes up to the next space, and their columns without the marks. */
+static size_t measure_word(
+	const char *text, size_t len, bool hard_ends, size_t *columns)
+{
+	size_t at = 0;
+
+	*columns = 0;
+	while (at < len && text[at] != ' ') {
+		struct glyph g = glyph_at(text + at, len - at);
+
+		if (text[at] == HARD_SPACE && hard_ends)
+			break;
+		if (text[at] == HARD_SPACE)
+			*columns += 1;
+		else if (!is_colour(text[at]))
+			*columns += g.columns;
+		at += g.bytes;
+	}
+	return at;
+}
+
+static void put_word(struct pen *p, const char *text, size_t len)
+{
+	while (len > 0) {
+		struct glyph g = glyph_at(text, len);
+
+		if (is_colour(*text)) {
+			p->wanted = *text;
+		} else {
+			bool hard = *text == HARD_SPACE;
+			size_t columns = hard ? 1 : g.columns;
+
+			if (is_full(p, columns))
+				break_line(p);
+			dye(p, p->wanted);
+			(void)buffer_append(
+				p->wrap->out, hard ? " " : text, g.bytes);
+			p->column += columns;
+		}
+		text += g.bytes;
+		len -= g.bytes;
+	}
+}
+
+/* The spaces before a word, or a new line in their place. */
+static void put_gap(struct pen *p, size_t spaces, size_t word)
+{
+	bool full = is_full(p, spaces + word);
+
+	if (full && p->column > p->indent) {
+		break_line(p);
+		return;
+	}
+	if (full && spaces > p->indent - p->column)
+		spaces = p->indent - p->column;
+	/* a colour covers spaces within it only */
+	if (p->colour != p->wanted)
+		dye(p, PLAIN);
+	(void)buffer_printf(p->wrap->out, "%*s", (int)spaces, "");
+	p->column += spaces;
+}
+
+void wrap_end(struct wrap *w, size_t indent)
+{
+	struct pen pen = {
+		.wrap = w, .indent = indent, .colour = PLAIN, .wanted = PLAIN};
+	const char *text = w->line.data;
+	size_t len = w->line.len;
+	size_t at = 0;
+
+	while (at < len) {
+		size_t spaces = 0;
+		size_t columns;
+		size_t word;
+
+		for (; at < len && (is_space(text[at]) || is_colour(text[at]));
+			at++)
+			if (is_space(text[at]))
+				spaces++;
+			else
+				pen.wanted = text[at];
+		word = measure_word(text + at, len - at, false, &columns);
+		if (w->width != 0 && columns + indent > w->width)
+			word = measure_word(
+				text + at, len - at, true, &columns);
+		if (word > 0)
+			put_gap(&pen, spaces, columns);
+		put_word(&pen, text + at, word);
+		at += word;
+	}
+	dye(&pen, PLAIN);
+	(void)buffer_append(w->out, "\n", 1);
+	w->out->failed |= w->line.failed;
+	buffer_clear(&w->line);
+}

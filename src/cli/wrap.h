@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_WRAP_H
+#define CLI_WRAP_H
+
+#include "base/buffer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Lines for people that are never wider than the terminal.  A line is put
+ * together from pieces.  When it ends, the words that do not fit go to further
+ * lines, and a word that is longer than a line is continued on the next one, so
+ * that nothing is lost.
+ *
+ * Columns are counted as terminals count them: two for a wide character, none
+ * for one that combines with the character before it.  Pieces may be any bytes:
+ * what is no text, or would move the cursor or turn the direction of the text,
+ * is shown as \xNN.
+ */
+
+enum colour { PLAIN = 1, BOLD, DIM, RED, GREEN, YELLOW };
+
+struct wrap {
+	struct buffer *out;
+	struct buffer line; /* the pieces, and their colours as single bytes */
+	size_t width;       /* columns, at least 40; 0: no limit */
+	bool colour;
+};
+
+/* Let this process show text as its terminal understands it, UTF-8 if nothing
+ * else is said.  Without this call all that is not ASCII is shown as \xNN. */
+void wrap_locale(void);
+
+void wrap_init(struct wrap *w, struct buffer *out, size_t width, bool colour);
+void wrap_fini(struct wrap *w);
+
+/* Add a piece. */
+void wrap_put(struct wrap *w, enum colour colour, const char *text);
+void wrap_bytes(
+	struct wrap *w, enum colour colour, const char *text, size_t len);
+/* For short pieces, of up to 255 bytes. */
+void wrap_putf(struct wrap *w, enum colour colour, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void wrap_spaces(struct wrap *w, size_t count);
+/* Let what was added since the mark stand together, if it fits in a line. */
+size_t wrap_mark(const struct wrap *w);
+void wrap_join(struct wrap *w, size_t mark);
+
+/* End the line.  If it takes several, the further ones begin at `indent`.  Out
+ * of memory: out->failed. */
+void wrap_end(struct wrap *w, size_t indent);
+
+/* How many columns a piece takes. */
+size_t wrap_columns(const char *text);
+/* Make a piece take no more than so many columns (at least 8), by "..." in
+ * its middle. */
+void wrap_shorten(char *text, size_t most);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/wrap.h"
+
+#include <check.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct buffer out;
+static struct wrap w;
+
+static void setup(void)
+{
+	(void)setenv("LC_ALL", "C.UTF-8", 1);
+	wrap_locale();
+	buffer_init(&out, 0);
+	wrap_init(&w, &out, 40, false);
+}
+
+static void teardown(void)
+{
+	wrap_fini(&w);
+	buffer_fini(&out);
+}
+
+/* What this text becomes as a line; in these, a break is at 40 columns. */
+static const char *line(const char *text, size_t indent)
+{
+	buffer_clear(&out);
+	wrap_put(&w, PLAIN, text);
+	wrap_end(&w, indent);
+	return buffer_text(&out);
+}
+
+START_TEST(words_that_do_not_fit_begin_a_line)
+{
+	ck_assert_str_eq(line("", 4), "\n");
+	ck_assert_str_eq(line("all in one", 4), "all in one\n");
+	ck_assert_str_eq(
+		line("these words are forty columns in a line, these are not",
+			4),
+		"these words are forty columns in a line,\n"
+		"    these are not\n");
+	/* the spaces between two lines are gone, others stay */
+	ck_assert_str_eq(line("  a   b                                  c", 2),
+		"  a   b\n  c\n");
+	w.width = 0;
+	ck_assert_str_eq(line("  a   b                                  c", 2),
+		"  a   b                                  c\n");
+}
+END_TEST
+
+START_TEST(a_long_word_goes_on_in_the_next_line)
+{
+	ck_assert_str_eq(
+		line("a 0123456789012345678901234567890123456789abc d", 2),
+		"a 01234567890123456789012345678901234567\n"
+		"  89abc d\n");
+	ck_assert_str_eq(
+		line("a word 0123456789012345678901234567890123456789abc d", 2),
+		"a word\n"
+		"  01234567890123456789012345678901234567\n"
+		"  89abc d\n");
+	/* it is never too wide for its first line's spaces */
+	ck_assert_str_eq(line("                              "
+			      "01234567890123456789",
+				 2),
+		"  01234567890123456789\n");
+}
+END_TEST
+
+START_TEST(what_is_joined_stands_in_one_line)
+{
+	size_t mark;
+
+	wrap_put(&w, PLAIN, "it will be tried once more, ");
+	mark = wrap_mark(&w);
+	wrap_put(&w, PLAIN, "or in 12 hours");
+	wrap_join(&w, mark);
+	wrap_end(&w, 2);
+	ck_assert_str_eq(buffer_text(&out),
+		"it will be tried once more,\n  or in 12 hours\n");
+	/* unless no line is wide enough */
+	buffer_clear(&out);
+	mark = wrap_mark(&w);
+	wrap_put(&w, PLAIN, "nclust restart a-cluster-of-a-long-name-too");
+	wrap_join(&w, mark);
+	wrap_end(&w, 2);
+	ck_assert_str_eq(buffer_text(&out),
+		"nclust\n  restart a-cluster-of-a-long-name-too\n");
+}
+END_TEST
+
+START_TEST(columns_are_those_of_a_terminal)
+{
+	ck_assert_uint_eq(wrap_columns("abc"), 3);
+	ck_assert_uint_eq(wrap_columns("\xe6\x97\xa5\xe6\x9c\xac"), 4);
+	ck_assert_uint_eq(wrap_columns("e\xcc\x81"), 1);
+	ck_assert_uint_eq(wrap_columns("\xf0\x9f\x98\x80"), 2);
+	/* 19 wide ones fill 38 columns; one more does not stand half outside */
+	ck_assert_str_eq(
+		line("\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97"
+		     "\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6"
+		     "\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5"
+		     "\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97"
+		     "\xa5x\xe6\x97\xa5",
+			0),
+		"\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97"
+		"\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6"
+		"\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5"
+		"\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97"
+		"\xa5x\n\xe6\x97\xa5\n");
+}
+END_TEST
+
+START_TEST(what_is_no_text_is_shown_as_its_bytes)
+{
+	ck_assert_str_eq(line("\033[2J\r\n", 0), "\\x1b[2J\\x0d\\x0a\n");
+	ck_assert_str_eq(line("a\tb", 0), "a b\n");
+	ck_assert_str_eq(line("\xff\xc2", 0), "\\xff\\xc2\n");
+	ck_assert_str_eq(line("\xc2\x9b", 0), "\\xc2\\x9b\n");
+	/* it would turn what follows */
+	ck_assert_str_eq(line("a\xe2\x80\xaetxt", 0), "a\\xe2\\x80\\xaetxt\n");
+	/* the bytes that are marks in a line are none in a piece */
+	ck_assert_str_eq(line("\x01\x02\x06\x10", 0), "\\x01\\x02\\x06\\x10\n");
+	wrap_bytes(&w, PLAIN, "a\0b", 3);
+	buffer_clear(&out);
+	wrap_end(&w, 0);
+	ck_assert_str_eq(buffer_text(&out), "a\\x00b\n");
+	/* where the terminal knows no more than ASCII */
+	ck_assert_str_eq(line("\xc3\xa9", 0), "\xc3\xa9\n");
+	(void)setlocale(LC_CTYPE, "C");
+	ck_assert_str_eq(line("\xc3\xa9", 0), "\\xc3\\xa9\n");
+}
+END_TEST
+
+START_TEST(a_colour_does_not_cover_the_spaces_around_it)
+{
+	w.colour = true;
+	wrap_put(&w, PLAIN, "one  ");
+	wrap_put(&w, RED, "two three");
+	wrap_put(&w, PLAIN, ", four");
+	wrap_end(&w, 4);
+	ck_assert_str_eq(
+		buffer_text(&out), "one  \033[31mtwo three\033[0m, four\n");
+	/* it ends with the line, and begins anew in the next one */
+	buffer_clear(&out);
+	wrap_put(&w, RED, "these words are forty columns in a line, not these");
+	wrap_end(&w, 4);
+	ck_assert_str_eq(buffer_text(&out),
+		"\033[31mthese words are forty columns in a line,\033[0m\n"
+		"    \033[31mnot these\033[0m\n");
+}
+END_TEST
+
+static const char *shortened(const char *text, size_t most)
+{
+	static char to[100];
+
+	(void)strcpy(to, text);
+	wrap_shorten(to, most);
+	return to;
+}
+
+START_TEST(names_are_shortened_in_their_middle)
+{
+	ck_assert_str_eq(shortened("0123456789", 10), "0123456789");
+	ck_assert_str_eq(shortened("0123456789a", 10), "0123...89a");
+	ck_assert_str_eq(shortened("0123456789", 8), "012...89");
+	/* wide characters are not cut in two */
+	ck_assert_str_eq(shortened("\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6"
+				   "\x97\xa5\xe6\x97\xa5\xe6\x97\xa5",
+				 10),
+		"\xe6\x97\xa5\xe6\x97\xa5...\xe6\x97\xa5");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli wrap");
+	TCase *tcase = tcase_create("wrap");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, words_that_do_not_fit_begin_a_line);
+	tcase_add_test(tcase, a_long_word_goes_on_in_the_next_line);
+	tcase_add_test(tcase, what_is_joined_stands_in_one_line);
+	tcase_add_test(tcase, columns_are_those_of_a_terminal);
+	tcase_add_test(tcase, what_is_no_text_is_shown_as_its_bytes);
+	tcase_add_test(tcase, a_colour_does_not_cover_the_spaces_around_it);
+	tcase_add_test(tcase, names_are_shortened_in_their_middle);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
