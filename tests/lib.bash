@@ -75,6 +75,7 @@ nclust_setup() {
 	# World may search it: workers under another user need their sockets.
 	chmod 755 "$DIR"
 	export NCLUST_RUNTIME_DIR=$DIR/run
+	export COLUMNS=2000 # a sentence is looked for in one line
 	mkdir -m 755 "$NCLUST_RUNTIME_DIR"
 	INSTANCE=it
 	LOG=$DIR/log

@@ -192,7 +192,7 @@ _nclust()
 	((COMP_CWORD > 1)) || words=$verbs
 	((COMP_CWORD == 1)) || case ${COMP_WORDS[1]} in
 	status)
-		options='--json --watch --runtime-directory --help'
+		options='--json --watch --all --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	restart)

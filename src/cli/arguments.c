@@ -21,6 +21,7 @@ static const struct verb_option_row rows[] = {
 		"return at once, do not wait for the outcome"},
 	{OPTION_NOW, 0, "now", NULL, "without grace"},
 	{OPTION_ALL, 'a', "all", NULL, "to every worker, not to the next"},
+	{OPTION_EACH, 'a', "all", NULL, "a line for each worker, however many"},
 	{OPTION_FOLLOW, 'f', "follow", NULL, "go on with what happens next"},
 	{OPTION_LINES, 'n', "lines", "LINES", "only the last ones"},
 	{OPTION_CHECK, 0, "check", NULL, "only look for mistakes"},
@@ -41,19 +42,24 @@ const struct verb_option_row *verb_option_row(size_t n)
 	return n < COUNT_OF(rows) ? &rows[n] : NULL;
 }
 
-static const struct verb_option_row *find_long(const char *name, size_t len)
+/* Those that the verb takes: a name may mean something else to another one. */
+static const struct verb_option_row *find_long(
+	const struct verb *verb, const char *name, size_t len)
 {
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		if (strlen(rows[i].name) == len &&
+		if ((verb->options & rows[i].option) != 0 &&
+			strlen(rows[i].name) == len &&
 			strncmp(rows[i].name, name, len) == 0)
 			return &rows[i];
 	return NULL;
 }
 
-static const struct verb_option_row *find_letter(char letter)
+static const struct verb_option_row *find_letter(
+	const struct verb *verb, char letter)
 {
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		if (rows[i].letter != 0 && rows[i].letter == letter)
+		if ((verb->options & rows[i].option) != 0 &&
+			rows[i].letter != 0 && rows[i].letter == letter)
 			return &rows[i];
 	return NULL;
 }
@@ -182,9 +188,9 @@ static int take_long(
 {
 	const char *name = argv[*at] + 2;
 	size_t len = strcspn(name, "=");
-	const struct verb_option_row *row = find_long(name, len);
+	const struct verb_option_row *row = find_long(a->verb, name, len);
 
-	if (row == NULL || (a->verb->options & row->option) == 0)
+	if (row == NULL)
 		return unknown_option(a->verb, argv[*at], err);
 	return take_option(a, row, name[len] == '=' ? name + len + 1 : NULL,
 		argc, argv, at, err);
@@ -197,10 +203,10 @@ static int take_letters(
 	const char *word = argv[*at];
 
 	for (const char *p = word + 1; *p != '\0'; p++) {
-		const struct verb_option_row *row = find_letter(*p);
+		const struct verb_option_row *row = find_letter(a->verb, *p);
 		const char *rest = NULL;
 
-		if (row == NULL || (a->verb->options & row->option) == 0)
+		if (row == NULL)
 			return unknown_option(a->verb, word, err);
 		if (row->argument != NULL && p[1] != '\0')
 			rest = p + 1;

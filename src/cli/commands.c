@@ -21,10 +21,18 @@ const struct verb verbs[] = {
 			"or, without a target, of all that run, and says why "
 			"what does not run has failed. LAST EXIT tells only of "
 			"ends that nobody asked for. MEM and CPU% are of all "
-			"processes of a worker. Exits 0 if all "
+			"processes of a worker. If something is wrong, the "
+			"last "
+			"lines are commands to try next. No line is wider than "
+			"the terminal, or than COLUMNS, or 80. Where a cluster "
+			"has more than 16 workers, or all of them do not fit "
+			"on "
+			"the screen, neighbours that are alike share a line, "
+			"with the age of the youngest and the sums of the "
+			"rest; --all gives each its own. Exits 0 if all "
 			"wanted workers are ready, 1 if some are, 2 if none "
 			"is, 3 if there is no such instance.",
-		.options = OPTIONS_ASK | OPTION_WATCH,
+		.options = OPTIONS_ASK | OPTION_WATCH | OPTION_EACH,
 		.words = WORDS_TARGET,
 		.run = verb_status,
 	},

@@ -2,7 +2,7 @@
 #ifndef CLI_RENDER_H
 #define CLI_RENDER_H
 
-#include "base/buffer.h"
+#include "cli/wrap.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -11,20 +11,25 @@
 /*
  * The result of `status` (INTERFACE.md section 6) as a table for people, and
  * as an exit status.  Pure; fields that are missing or null are shown as '-'.
- * All text in it came over the wire and is escaped.
+ * Text in it came over the wire and may be any bytes (wrap.h).
+ *
+ * Where a cluster has more than RENDER_MANY workers, or all of them do not fit
+ * on the screen, neighbours that are alike share a row.
  */
+#define RENDER_MANY 16 /* with two lines of advice they fill 24 lines */
+
 struct render {
-	struct buffer *out;
-	bool colour;
-	size_t width; /* cut lines there, in columns; 0: never */
-	size_t column;
-	bool full; /* the rest of this line is cut */
+	struct wrap *lines;
+	size_t rows; /* of the screen; 0: there is none */
+	bool each;   /* a row for each worker, however many there are */
 };
 
 /* Append one instance.  `target`: "" all, a cluster, or, with `slot`, a slot
  * in one.  Out of memory: out->failed. */
 void render_status(
 	struct render *r, const json_t *status, const char *target, bool slot);
+/* Is this the cluster that `target` names? */
+bool render_is_meant(const json_t *cluster, const char *target, bool slot);
 
 /* How many workers are wanted and how many of them are ready. */
 struct tally {

@@ -31,6 +31,7 @@ enum verb_option {
 	OPTION_CANARY = 1 << 12,
 	OPTION_BAKE = 1 << 13,
 	OPTION_DROP_PORTS = 1 << 14,
+	OPTION_EACH = 1 << 15, /* --all, too, of another meaning */
 };
 
 /* The words that are no options. */

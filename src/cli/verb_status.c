@@ -4,12 +4,15 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/advice.h"
 #include "cli/output.h"
 #include "cli/render.h"
 #include "cli/session.h"
+#include "os/clock.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
@@ -17,14 +20,43 @@
 
 #define NOT_RUNNING 3
 #define WATCH_PERIOD_MS 1000
+#define WIDTH_LEAST 40
+#define WIDTH_USUAL 80
+#define ROWS_USUAL 24
 
 /* One look at everything that was asked for. */
 struct look {
 	const struct arguments *arguments;
+	struct wrap lines;
 	struct render render;
 	struct buffer text;
+	size_t advice_at; /* where it begins in the text */
+	struct advice advice;
 	struct tally tally;
 };
+
+/* The columns of a terminal, else those that the environment asks for. */
+static size_t columns_of(const struct winsize *size)
+{
+	const char *text = getenv("COLUMNS");
+	uint64_t asked = 0;
+	size_t columns = WIDTH_USUAL;
+
+	if (size->ws_col > 0)
+		columns = size->ws_col;
+	else if (text != NULL &&
+		text_number(&asked, text, strlen(text), 100000) > 0)
+		columns = asked;
+	return columns > WIDTH_LEAST ? columns : WIDTH_LEAST;
+}
+
+static struct winsize screen_size(void)
+{
+	struct winsize size = {.ws_row = 0, .ws_col = 0};
+
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* it may be none */
+	return size;
+}
 
 static int add_answer(struct look *look, const struct session *s,
 	const struct client *c, const struct answer *answer, struct error *err)
@@ -44,11 +76,44 @@ static int add_answer(struct look *look, const struct session *s,
 		if (look->text.len > 0)
 			(void)buffer_append(&look->text, "\n", 1);
 		render_status(&look->render, status, target, slot);
+		advice_on_status(&look->advice, status, target, slot);
 	}
 	json_decref(status);
 	return look->text.failed
 		? error_set(err, ENOMEM, "cannot show '%s'", c->name)
 		: 0;
+}
+
+/* What an instance's events are for. */
+struct telling {
+	struct advice *advice;
+	const char *instance;
+	double now;
+};
+
+static int take_event(json_t *params, void *data)
+{
+	const struct telling *t = data;
+
+	advice_on_event(t->advice, t->instance, params, t->now);
+	return 0;
+}
+
+/* A status shows what is; some of what went wrong stands in the events alone.
+ * Without them there is less advice. */
+static void ask_events(struct look *look, struct client *c, const char *target)
+{
+	struct control_request request = {.method = METHOD_EVENTS, .last = -1};
+	struct telling telling = {
+		.advice = &look->advice,
+		.instance = c->name,
+		.now = clock_wall(),
+	};
+	struct answer answer;
+	struct error ignored;
+
+	(void)text_copy(request.target, sizeof(request.target), target);
+	(void)client_call(c, &request, take_event, &telling, &answer, &ignored);
 }
 
 static int ask(struct look *look, const struct session *s, struct client *c,
@@ -62,8 +127,20 @@ static int ask(struct look *look, const struct session *s, struct client *c,
 			s->meant.target);
 	if (client_call(c, &request, NULL, NULL, &answer, err) == -1)
 		return -1;
-	return answer.code != 0 ? answer_refused(&answer, err)
-				: add_answer(look, s, c, &answer, err);
+	if (answer.code != 0)
+		return answer_refused(&answer, err);
+	if (add_answer(look, s, c, &answer, err) == -1)
+		return -1;
+	if (!arguments_has(look->arguments, OPTION_JSON))
+		ask_events(look, c, request.target);
+	return 0;
+}
+
+static void put_advice(struct look *look)
+{
+	look->advice_at = look->text.len;
+	if (!arguments_has(look->arguments, OPTION_JSON))
+		advice_put(&look->advice, &look->lines);
 }
 
 /* Fill the look.  0, or -1 and `err` where nothing can be shown. */
@@ -75,6 +152,8 @@ static int gather(struct look *look, int cancel, struct error *err)
 
 	buffer_clear(&look->text);
 	look->tally = (struct tally){0};
+	look->advice = (struct advice){
+		.runtime_directory = look->arguments->runtime_directory};
 	if (session_open(&s, look->arguments, true, cancel, err) == -1)
 		return -1;
 	for (size_t i = 0; i < s.count; i++) {
@@ -92,9 +171,10 @@ static int gather(struct look *look, int cancel, struct error *err)
 		log_warn("%s", err->text); /* the others are still shown */
 	}
 	session_close(&s);
-	if (answered > 0)
-		return 0;
-	return got;
+	if (answered == 0)
+		return got;
+	put_advice(look);
+	return 0;
 }
 
 static int failure_status(const struct error *err)
@@ -119,48 +199,81 @@ static int show_once(struct look *look)
 		: tally_exit_status(&look->tally);
 }
 
-/* The text as a screen: each line over the old one, no more than fit. */
+static size_t count_lines(const char *text, size_t len)
+{
+	size_t lines = 0;
+
+	for (size_t i = 0; i < len; i++)
+		lines += text[i] == '\n';
+	return lines;
+}
+
+/* Add so many lines of a text, each over the old one. */
+static void draw_lines(
+	struct buffer *screen, const char *text, size_t len, size_t lines)
+{
+	for (; len > 0 && lines > 0; lines--) {
+		const char *end = memchr(text, '\n', len);
+		size_t line = end != NULL ? (size_t)(end - text) : len;
+
+		/* erased first: after a full line that takes its last column */
+		(void)buffer_string(screen, "\033[K");
+		(void)buffer_append(screen, text, line);
+		(void)buffer_string(screen, "\r\n");
+		line += end != NULL;
+		text += line;
+		len -= line;
+	}
+}
+
+/*
+ * The text as a screen, whose last line stays empty.  If it does not fit, what is
+ * left out is the end of the table, and the advice stays.  The terminal cuts lines
+ * that are wider than it is.
+ */
 static int draw(const struct look *look, size_t rows)
 {
-	const char *from = look->text.data;
-	size_t left = look->text.len;
+	const struct buffer *text = &look->text;
+	size_t lines = count_lines(text->data, text->len);
+	size_t advice = count_lines(
+		text->data + look->advice_at, text->len - look->advice_at);
 	struct buffer screen;
 
 	buffer_init(&screen, 0);
-	(void)buffer_string(&screen, "\033[H");
-	while (left > 0) {
-		const char *end = memchr(from, '\n', left);
-		size_t len = end != NULL ? (size_t)(end - from) : left;
-
-		if (rows-- <= 1) {
-			(void)buffer_string(&screen, "...\033[K");
-			break;
-		}
-		(void)buffer_append(&screen, from, len);
-		(void)buffer_string(&screen, "\033[K\r\n");
-		len += end != NULL;
-		from += len;
-		left -= len;
+	(void)buffer_string(&screen, "\033[?7l\033[H");
+	if (lines < rows) {
+		draw_lines(&screen, text->data, text->len, lines);
+	} else if (advice + 2 >= rows) {
+		draw_lines(&screen, text->data, text->len, rows - 1);
+	} else {
+		draw_lines(&screen, text->data, look->advice_at,
+			rows - 2 - advice);
+		(void)buffer_string(&screen, "\033[K...\r\n");
+		draw_lines(&screen, text->data + look->advice_at,
+			text->len - look->advice_at, advice);
 	}
-	(void)buffer_string(&screen, "\033[J");
+	(void)buffer_string(&screen, "\033[J\033[?7h");
 	return output_buffer(STDOUT_FILENO, &screen, output_write);
 }
 
 static int watch_turn(struct look *look, int cancel)
 {
-	struct winsize size = {.ws_row = 24, .ws_col = 80};
+	struct winsize size = screen_size();
 	struct error err;
 
-	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* or the usual size */
-	look->render.width = size.ws_col > 0 ? size.ws_col : 80;
+	look->lines.width = columns_of(&size);
+	look->render.rows = size.ws_row > 0 ? size.ws_row : ROWS_USUAL;
 	if (gather(look, cancel, &err) == -1) {
 		if (err.sys == ECANCELED)
 			return 0;
 		/* it may come back: a restart is what people watch */
 		buffer_clear(&look->text);
-		(void)buffer_printf(&look->text, "nclust: %s\n", err.text);
+		wrap_put(&look->lines, PLAIN, "nclust: ");
+		wrap_put(&look->lines, PLAIN, err.text);
+		wrap_end(&look->lines, 0);
+		look->advice_at = look->text.len;
 	}
-	return draw(look, size.ws_row > 0 ? size.ws_row : 24);
+	return draw(look, look->render.rows);
 }
 
 static int watch(struct look *look)
@@ -190,6 +303,7 @@ static int watch(struct look *look)
 
 int verb_status(const struct arguments *a)
 {
+	struct winsize size = screen_size();
 	struct look look = {.arguments = a};
 	int status;
 
@@ -198,11 +312,16 @@ int verb_status(const struct arguments *a)
 		log_error("status: --watch draws on a terminal");
 		return EX_USAGE;
 	}
+	wrap_locale();
 	buffer_init(&look.text, 0);
-	look.render = (struct render){.out = &look.text,
-		.colour = output_wants_colour(STDOUT_FILENO)};
+	wrap_init(&look.lines, &look.text, columns_of(&size),
+		output_wants_colour(STDOUT_FILENO));
+	look.render = (struct render){.lines = &look.lines,
+		.rows = size.ws_row,
+		.each = arguments_has(a, OPTION_EACH)};
 	status = arguments_has(a, OPTION_WATCH) ? watch(&look)
 						: show_once(&look);
+	wrap_fini(&look.lines);
 	buffer_fini(&look.text);
 	return status;
 }

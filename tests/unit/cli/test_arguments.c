@@ -66,6 +66,20 @@ START_TEST(options_may_stand_anywhere)
 }
 END_TEST
 
+START_TEST(one_word_may_be_the_option_of_several_verbs)
+{
+	ck_assert_int_eq(parse("status -aw web"), 0);
+	ck_assert(arguments_has(&got, OPTION_EACH));
+	ck_assert(arguments_has(&got, OPTION_WATCH));
+	ck_assert(!arguments_has(&got, OPTION_ALL));
+	ck_assert_int_eq(parse("status --all"), 0);
+	ck_assert(arguments_has(&got, OPTION_EACH));
+	ck_assert_int_eq(parse("signal --all web HUP"), 0);
+	ck_assert(arguments_has(&got, OPTION_ALL));
+	ck_assert(!arguments_has(&got, OPTION_EACH));
+}
+END_TEST
+
 START_TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
 {
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
@@ -350,6 +364,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, tcase);
+	tcase_add_test(tcase, one_word_may_be_the_option_of_several_verbs);
 	tcase_add_test(tcase, every_verb_but_some_takes_a_target);
 	tcase_add_test(tcase, options_may_stand_anywhere);
 	tcase_add_test(

@@ -3,7 +3,10 @@
 #include "cli/render.h"
 
 #include <check.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 static const char shop[] =
 	"{\"name\":\"shop\",\"pid\":77,\"version\":\"1.0.0\",\"uptime\":7205.5,"
@@ -43,44 +46,82 @@ static const char shop_table[] =
 	"\n"
 	"web  degraded, 1 of 2 ready, generation 3\n"
 	"  listening on tcp:0.0.0.0:8000 (http), queue 0 of 1024, 2 dropped\n"
-	"  SLOT  PID  STATE    UP    RESTARTS  CPU%   MEM  LAST EXIT\n"
-	"     0   81  ready    12 s         1   3.1  9.0M  "
+	"  SLOT   PID  STATE    UP    RESTARTS  CPU%   MEM  LAST EXIT\n"
+	"  web.0   81  ready    12 s         1   3.1  9.0M  "
 	"killed by SIGSEGV after 4.2 s\n"
-	"     1    -  backoff  -           12     -     -  "
+	"  web.1    -  backoff  -           12     -     -  "
 	"exit 1 after 0.3 s, next try in 0.4 s, 2 of 40 checks failed, the "
 	"last one: status 500\n"
 	"\n"
 	"thumbs  rolling, 2 of 2 ready, generation 1, balance rr\n"
 	"  listening on unix:/run/u (u)\n"
 	"  rolling to generation 2: 1 of 2 done, waiting for thumbs.1 (0.8 s)\n"
-	"  SLOT  GEN     PID  STATE     UP     RESTARTS   CPU%   MEM  LAST "
+	"  SLOT      GEN     PID  STATE     UP     RESTARTS   CPU%   MEM  LAST "
 	"EXIT\n"
-	"     0    2  100001  ready     0.2 s         0  100.0  512K  -\n"
-	"     0    1      90  draining  28 h          0    0.0  2.0G  -\n";
+	"  thumbs.0    2  100001  ready     0.2 s         0  100.0  512K  -\n"
+	"  thumbs.0    1      90  draining  28 h          0    0.0  2.0G  -\n";
+
+/* The same in 80 columns: what is said of an exit goes on below its row. */
+static const char web_in_80[] =
+	"web  degraded, 1 of 2 ready, generation 3\n"
+	"  listening on tcp:0.0.0.0:8000 (http), queue 0 of 1024, 2 dropped\n"
+	"  SLOT   PID  STATE    UP    RESTARTS  CPU%   MEM  LAST EXIT\n"
+	"  web.0   81  ready    12 s         1   3.1  9.0M  "
+	"killed by SIGSEGV after 4.2 s\n"
+	"  web.1    -  backoff  -           12     -     -  "
+	"exit 1 after 0.3 s,\n"
+	"      next try in 0.4 s, 2 of 40 checks failed, the last one: status "
+	"500\n";
+
+/* And in 40: some columns give way. */
+static const char web_in_40[] = "web  degraded, 1 of 2 ready, generation\n"
+				"    3\n"
+				"  listening on tcp:0.0.0.0:8000 (http),\n"
+				"    queue 0 of 1024, 2 dropped\n"
+				"  SLOT  PID  STATE    UP    LAST EXIT\n"
+				"  0      81  ready    12 s\n"
+				"      killed by SIGSEGV after 4.2 s\n"
+				"  1       -  backoff  -\n"
+				"      exit 1 after 0.3 s,\n"
+				"      next try in 0.4 s, 2 of 40 checks\n"
+				"      failed, the last one: status 500\n";
 
 static struct buffer out;
+static struct wrap lines;
 static struct render render;
 
 static void setup(void)
 {
+	(void)setenv("LC_ALL", "C.UTF-8", 1);
+	wrap_locale();
 	buffer_init(&out, 0);
-	render = (struct render){.out = &out};
+	wrap_init(&lines, &out, 0, false);
+	render = (struct render){.lines = &lines};
 }
 
 static void teardown(void)
 {
+	wrap_fini(&lines);
 	buffer_fini(&out);
+}
+
+static const char *show_status(
+	const json_t *status, const char *target, bool slot)
+{
+	buffer_clear(&out);
+	render_status(&render, status, target, slot);
+	return buffer_text(&out);
 }
 
 static const char *show(const char *json, const char *target, bool slot)
 {
 	json_t *status = json_loads(json, 0, NULL);
+	const char *text;
 
 	ck_assert_ptr_nonnull(status);
-	buffer_clear(&out);
-	render_status(&render, status, target, slot);
+	text = show_status(status, target, slot);
 	json_decref(status);
-	return buffer_text(&out);
+	return text;
 }
 
 static int exit_of(const char *json, const char *target, bool slot)
@@ -114,7 +155,7 @@ START_TEST(a_slot_is_shown_alone)
 {
 	const char *text = show(shop, "web.1", true);
 
-	ck_assert_ptr_nonnull(strstr(text, "     1    -  backoff"));
+	ck_assert_ptr_nonnull(strstr(text, "  web.1    -  backoff"));
 	ck_assert_ptr_null(strstr(text, " ready    "));
 }
 END_TEST
@@ -152,10 +193,10 @@ START_TEST(the_cause_stands_once)
 		"\n  not once ready in 9 tries; exit 1; no port\n"
 		"  last restart failed\n  SLOT"));
 	ck_assert_ptr_nonnull(
-		strstr(text, "exit 1 after 0.1 s, 2.0 s ago\n     1"));
+		strstr(text, "exit 1 after 0.1 s, 2.0 s ago\n  w.1"));
 	ck_assert_ptr_nonnull(strstr(text,
 		"exit 2 after 0.1 s, 2.0 s ago\n"
-		"        last output: no \\x1bdisk\n"));
+		"      last output: no \\x1bdisk\n"));
 }
 END_TEST
 
@@ -186,7 +227,7 @@ END_TEST
 
 START_TEST(colours_wrap_words_and_no_padding)
 {
-	render.colour = true;
+	lines.colour = true;
 	ck_assert_ptr_nonnull(strstr(show(shop, "web", false),
 		"\033[31mdegraded\033[0m, 1 of 2 ready"));
 	ck_assert_ptr_nonnull(strstr(
@@ -194,26 +235,421 @@ START_TEST(colours_wrap_words_and_no_padding)
 }
 END_TEST
 
-START_TEST(lines_are_cut_at_the_width)
+START_TEST(narrow_lines_go_on_below)
+{
+	lines.width = 80;
+	ck_assert_str_eq(
+		strstr(show(shop, "web", false), "\n\n") + 2, web_in_80);
+	lines.width = 40;
+	ck_assert_str_eq(
+		strstr(show(shop, "web", false), "\n\n") + 2, web_in_40);
+}
+END_TEST
+
+START_TEST(long_names_are_cut_in_the_middle)
 {
 	const char *text;
 
-	render.width = 30;
-	render.colour = true;
-	text = show(shop, "", false);
-	for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1) {
-		size_t wide = 0;
+	lines.width = 50;
+	text = show("{\"name\":\"an-instance-of-a-very-very-long-name-1\","
+		    "\"clusters\":[{\"name\":\"a-cluster-of-a-long-name\","
+		    "\"state\":\"running\",\"listeners\":[{\"name\":\"l\","
+		    "\"address\":\"unix:/run/a/very/long/path/to/it.sock\"}],"
+		    "\"workers\":[{\"slot\":7,\"state\":\"ready\"}]}]}",
+		"", false);
+	ck_assert_ptr_nonnull(strstr(text, "an-instance...long-name-1"));
+	ck_assert_ptr_nonnull(strstr(text,
+		"\n  listening on unix:/run/a/ve...th/to/it.sock "
+		"(l)\n"));
+	/* too long to stand before each slot */
+	ck_assert_ptr_nonnull(strstr(text, "\n  7 "));
+}
+END_TEST
 
-		for (const char *c = at; *c != '\n'; c++) {
-			if (*c == '\033')
-				c = strchr(c, 'm');
-			else
-				wide++;
-		}
-		ck_assert_uint_le(wide, 30);
+/* ---- many workers ---- */
+
+static json_t *worker_of(long slot, const char *state)
+{
+	return json_pack("{s:I,s:I,s:s,s:i,s:f,s:i,s:f,s:i,s:n}", "slot",
+		(json_int_t)slot, "pid", (json_int_t)(1000 + slot), "state",
+		state, "generation", 3, "uptime", 7200. + (double)slot,
+		"restarts", 1, "cpu_percent", 0.5, "memory_bytes", 1 << 20,
+		"last_failure");
+}
+
+static json_t *cluster_of(long count)
+{
+	json_t *workers = json_array();
+
+	for (long i = 0; i < count; i++)
+		(void)json_array_append_new(workers, worker_of(i, "ready"));
+	return json_pack("{s:s,s:[{s:s,s:s,s:I,s:I,s:i,s:o}]}", "name", "shop",
+		"clusters", "name", "web", "state", "running", "wanted",
+		(json_int_t)count, "ready", (json_int_t)count, "generation", 3,
+		"workers", workers);
+}
+
+static json_t *worker_in(json_t *status, size_t i)
+{
+	json_t *cluster =
+		json_array_get(json_object_get(status, "clusters"), 0);
+
+	return json_array_get(json_object_get(cluster, "workers"), i);
+}
+
+static void fail_worker(json_t *status, size_t i, const char *cause)
+{
+	json_t *worker = worker_in(status, i);
+
+	(void)json_object_set_new(worker, "state", json_string("backoff"));
+	(void)json_object_set_new(worker, "pid", json_null());
+	(void)json_object_set_new(worker, "uptime", json_null());
+	(void)json_object_set_new(worker, "last_failure",
+		json_pack("{s:s,s:f,s:f,s:s}", "text", "exit 1", "after", 0.1,
+			"ago", 2., "last_output", cause));
+}
+
+static size_t line_count(const char *text)
+{
+	size_t count = 0;
+
+	for (; *text != '\0'; text++)
+		count += *text == '\n';
+	return count;
+}
+
+START_TEST(many_that_are_alike_share_a_row)
+{
+	json_t *status = cluster_of(200);
+	const char *text;
+
+	lines.width = 80;
+	fail_worker(status, 57, "no disk");
+	text = show_status(status, "", false);
+	ck_assert_ptr_nonnull(strstr(text,
+		"  SLOT             PID  STATE    UP        RESTARTS  CPU%   "
+		"MEM  LAST EXIT\n"
+		"  web.0-56     57 pids  ready    120 min+        57  28.5   "
+		"57M  -\n"
+		"  web.57             -  backoff  -                1   0.5  "
+		"1.0M\n"
+		"      exit 1 after 0.1 s, 2.0 s ago\n"
+		"      last output: no disk\n"
+		"  web.58-199  142 pids  ready    121 min+       142  71.0  "
+		"142M  -\n"));
+	json_decref(status);
+}
+END_TEST
+
+START_TEST(few_have_a_row_each)
+{
+	json_t *status = cluster_of(RENDER_MANY);
+
+	ck_assert_uint_eq(
+		line_count(show_status(status, "", false)), RENDER_MANY + 4);
+	/* not where the screen has too few lines */
+	render.rows = 12;
+	ck_assert_ptr_nonnull(strstr(
+		show_status(status, "", false), "\n  web.0-15  16 pids"));
+	render.each = true;
+	ck_assert_uint_eq(
+		line_count(show_status(status, "", false)), RENDER_MANY + 4);
+	json_decref(status);
+}
+END_TEST
+
+START_TEST(a_slot_of_many_is_shown_alone)
+{
+	json_t *status = cluster_of(100);
+	const char *text = show_status(status, "web.44", true);
+
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.44  1044  ready"));
+	ck_assert_uint_eq(line_count(text), 5);
+	json_decref(status);
+}
+END_TEST
+
+START_TEST(what_is_not_ordinary_has_its_own_row)
+{
+	json_t *status = cluster_of(100);
+	const char *text;
+
+	(void)json_object_set_new(
+		worker_in(status, 10), "stopped", json_true());
+	(void)json_object_set_new(
+		worker_in(status, 20), "state", json_string("starting"));
+	(void)json_object_set_new(worker_in(status, 30), "checks",
+		json_pack("{s:i,s:i,s:s}", "ok", 5, "failed", 1, "last",
+			"status 500"));
+	(void)json_object_set_new(worker_in(status, 40), "last_failure",
+		json_pack("{s:s,s:f,s:f}", "text", "exit 9", "after", 1000.,
+			"ago", 300.));
+	/* an old failure is part of the group, and so is a check of thousands */
+	(void)json_object_set_new(worker_in(status, 50), "last_failure",
+		json_pack("{s:s,s:f,s:f}", "text", "exit 8", "after", 1000.,
+			"ago", 30000.));
+	(void)json_object_set_new(worker_in(status, 51), "checks",
+		json_pack("{s:i,s:i}", "ok", 5000, "failed", 1));
+	for (size_t i = 60; i < 100; i++)
+		(void)json_object_set_new(
+			worker_in(status, i), "generation", json_integer(4));
+	text = show_status(status, "", false);
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.0-9 "));
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.10 "));
+	ck_assert_ptr_nonnull(strstr(text, "ready, stopped"));
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.20 "));
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.30 "));
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.40 "));
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.41-59 "));
+	ck_assert_ptr_nonnull(strstr(text, "50: exit 8 after 17 min, 8 h ago"));
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.60-99 "));
+	ck_assert_uint_eq(line_count(text), 4 + 10);
+	json_decref(status);
+}
+END_TEST
+
+/* A thousand that all fail, each with words of its own, fill no more than one row;
+ * and if every second one does, the others are counted. */
+START_TEST(a_thousand_that_fail_fit_a_screen)
+{
+	json_t *status = cluster_of(1000);
+	const char *text;
+	char cause[32];
+
+	for (size_t i = 0; i < 1000; i += 2) {
+		(void)snprintf(cause, sizeof(cause), "no disk for %zu", i);
+		fail_worker(status, i, cause);
 	}
-	ck_assert_ptr_nonnull(
-		strstr(text, "\n  listening on tcp:0.0.0.0:800\n"));
+	text = show_status(status, "", false);
+	ck_assert_ptr_nonnull(strstr(text,
+		"\n  ... and 984 more, 484 of them not ready; all of them: "
+		"nclust status --all\n"));
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.0 "));
+	ck_assert_ptr_nonnull(strstr(text, "no disk for 30\n"));
+	for (size_t i = 1; i < 1000; i += 2)
+		fail_worker(status, i, "no disk for an odd one");
+	text = show_status(status, "", false);
+	ck_assert_ptr_nonnull(strstr(text, "\n  web.0-999 "));
+	ck_assert_uint_eq(line_count(text), 6);
+	render.each = true;
+	ck_assert_uint_gt(line_count(show_status(status, "", false)), 1000);
+	json_decref(status);
+}
+END_TEST
+
+/* ---- any bytes, any width ---- */
+
+static unsigned dice(unsigned *seed, unsigned sides)
+{
+	*seed = *seed * 1103515245U + 12345U;
+	return (*seed >> 16) % sides;
+}
+
+/* Words of all kinds; those with `any` may be hostile. */
+static void add_words(
+	struct buffer *to, unsigned *seed, unsigned count, bool any)
+{
+	static const char *const kind[] = {"a", "database", "/var/lib/a",
+		"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", /* wide */
+		"e\xcc\x81"
+		"e\xcc\x81", /* combining */
+		"\xf0\x9f\x98\x80",
+		"na\xc3\xaf"
+		"ve,",
+		"\\x1b", "x"};
+	static const char *const bad[] = {"\033[2J", "\xff\xfe", "\r\n", "\t",
+		"\xe2\x80\xae", "\xc2\x9b", "\xe6\x97", "\x01", "\x10", "\x06",
+		"   ", "\xf3\xb0\x80\x80", "\xed\xa0\x80", "\x7f"};
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned times = dice(seed, 40) == 0 ? 60 : 1 + dice(seed, 3);
+		const char *word = any && dice(seed, 3) == 0
+			? bad[dice(seed, COUNT_OF(bad))]
+			: kind[dice(seed, COUNT_OF(kind))];
+
+		for (unsigned k = 0; k < times; k++)
+			(void)buffer_string(to, word);
+		if (dice(seed, 4) > 0)
+			(void)buffer_string(to, " ");
+	}
+}
+
+static json_t *some_text(unsigned *seed, unsigned most, bool any)
+{
+	struct buffer text;
+	json_t *value;
+
+	buffer_init(&text, 0);
+	add_words(&text, seed, dice(seed, most + 1), any);
+	value = json_stringn_nocheck(
+		text.data != NULL ? text.data : "", text.len);
+	buffer_fini(&text);
+	return value;
+}
+
+static json_t *some_end(unsigned *seed, bool any)
+{
+	json_t *end = json_object();
+
+	(void)json_object_set_new(end, "text", some_text(seed, 4, any));
+	(void)json_object_set_new(end, "after", json_real(dice(seed, 9999)));
+	(void)json_object_set_new(end, "ago", json_real(dice(seed, 9999)));
+	if (dice(seed, 2) == 0)
+		(void)json_object_set_new(
+			end, "cause", some_text(seed, 30, any));
+	(void)json_object_set_new(end, "last_output", some_text(seed, 30, any));
+	return end;
+}
+
+static json_t *some_worker(unsigned *seed, long slot, bool any)
+{
+	static const char *const states[] = {
+		"ready", "backoff", "starting", "draining", "failed"};
+	json_t *worker = worker_of(slot, states[dice(seed, COUNT_OF(states))]);
+
+	(void)json_object_set_new(worker, "last_failure", some_end(seed, any));
+	if (dice(seed, 3) == 0)
+		(void)json_object_set_new(
+			worker, "status", some_text(seed, 9, any));
+	if (dice(seed, 3) == 0)
+		(void)json_object_set_new(worker, "pid",
+			json_integer((json_int_t)dice(seed, 99999)));
+	if (any && dice(seed, 4) == 0)
+		(void)json_object_set_new(
+			worker, "state", some_text(seed, 3, any));
+	return worker;
+}
+
+static json_t *some_status(unsigned *seed, bool any)
+{
+	json_t *status = cluster_of(0);
+	json_t *cluster =
+		json_array_get(json_object_get(status, "clusters"), 0);
+	json_t *listener = json_object();
+	unsigned count = 1 + dice(seed, 40);
+
+	for (long i = 0; i < (long)count; i++)
+		(void)json_array_append_new(json_object_get(cluster, "workers"),
+			some_worker(seed, i, any));
+	(void)json_object_set_new(listener, "address", some_text(seed, 4, any));
+	(void)json_object_set_new(listener, "name", some_text(seed, 4, any));
+	(void)json_object_set_new(
+		cluster, "listeners", json_pack("[o]", listener));
+	(void)json_object_set_new(cluster, "trouble",
+		json_pack("{s:o}", "text", some_text(seed, 40, any)));
+	(void)json_object_set_new(cluster, "failed_restart",
+		json_pack("{s:o}", "text", some_text(seed, 40, any)));
+	(void)json_object_set_new(cluster, "rollout",
+		json_pack("{s:o}", "step", some_text(seed, 10, any)));
+	if (any) {
+		(void)json_object_set_new(
+			cluster, "name", some_text(seed, 5, any));
+		(void)json_object_set_new(
+			status, "name", some_text(seed, 5, any));
+		(void)json_object_set_new(
+			cluster, "state", some_text(seed, 5, any));
+	}
+	return status;
+}
+
+/* The widest line; each must be text.  (An assertion that holds costs a write.) */
+static size_t widest(const char *text)
+{
+	size_t columns = 0;
+	size_t most = 0;
+
+	while (*text != '\0') {
+		wchar_t c = L'\0';
+		int n = mbtowc(&c, text, MB_LEN_MAX);
+
+		if (n <= 0 || (wcwidth(c) < 0 && c != L'\n' && c != L'\033'))
+			ck_abort_msg("no text: %.20s", text);
+		if (c == L'\n')
+			columns = 0;
+		else if (c == L'\033')
+			text = strchr(text, 'm');
+		else
+			columns += (size_t)wcwidth(c);
+		most = columns > most ? columns : most;
+		text += n;
+	}
+	return most;
+}
+
+/* Without spaces, newlines and colours: words stand in it as they were. */
+static char *bare(const char *text)
+{
+	char *to = malloc(strlen(text) + 1);
+	size_t used = 0;
+
+	for (; *text != '\0'; text++)
+		if (*text == '\033')
+			text = strchr(text, 'm');
+		else if (*text != ' ' && *text != '\n')
+			to[used++] = *text;
+	to[used] = '\0';
+	return to;
+}
+
+static void check_words(const char *shown, const json_t *text)
+{
+	char *words = bare(json_string_value(text));
+
+	if (strstr(shown, words) == NULL)
+		ck_abort_msg("lost: %s", words);
+	free(words);
+}
+
+/* All that is said of the cluster, and of each worker that has a row. */
+static void check_nothing_lost(const char *text, const json_t *status)
+{
+	const json_t *cluster =
+		json_array_get(json_object_get(status, "clusters"), 0);
+	char *shown = bare(text);
+	const json_t *worker;
+	size_t i;
+
+	check_words(shown,
+		json_object_get(json_object_get(cluster, "trouble"), "text"));
+	check_words(shown,
+		json_object_get(
+			json_object_get(cluster, "failed_restart"), "text"));
+	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
+	{
+		const json_t *end = json_object_get(worker, "last_failure");
+		const json_t *cause = json_object_get(end, "cause");
+
+		check_words(shown, json_object_get(end, "text"));
+		if (json_object_get(worker, "status") != NULL)
+			check_words(shown, json_object_get(worker, "status"));
+		if (strcmp(json_string_value(json_object_get(worker, "state")),
+			    "ready") == 0)
+			continue;
+		if (cause == NULL || *json_string_value(cause) == '\0')
+			cause = json_object_get(end, "last_output");
+		check_words(shown, cause);
+	}
+	free(shown);
+}
+
+START_TEST(no_line_is_too_wide_and_no_word_is_lost)
+{
+	unsigned seed = (unsigned)_i;
+	bool any = _i % 2 == 0;
+	json_t *status = some_status(&seed, any);
+	const char *text;
+
+	lines.width = 40 + dice(&seed, 100);
+	lines.colour = dice(&seed, 2) == 0;
+	render.each = true;
+	text = show_status(status, "", false);
+	ck_assert_uint_le(widest(text), lines.width);
+	if (!any)
+		check_nothing_lost(text, status);
+	render.each = false;
+	text = show_status(status, "", false);
+	ck_assert_uint_le(widest(text), lines.width);
+	json_decref(status);
 }
 END_TEST
 
@@ -309,7 +745,15 @@ int main(void)
 	tcase_add_test(tcase, the_cause_stands_once);
 	tcase_add_test(tcase, what_else_is_known_of_a_worker_is_shown);
 	tcase_add_test(tcase, colours_wrap_words_and_no_padding);
-	tcase_add_test(tcase, lines_are_cut_at_the_width);
+	tcase_add_test(tcase, narrow_lines_go_on_below);
+	tcase_add_test(tcase, long_names_are_cut_in_the_middle);
+	tcase_add_test(tcase, many_that_are_alike_share_a_row);
+	tcase_add_test(tcase, few_have_a_row_each);
+	tcase_add_test(tcase, a_slot_of_many_is_shown_alone);
+	tcase_add_test(tcase, what_is_not_ordinary_has_its_own_row);
+	tcase_add_test(tcase, a_thousand_that_fail_fit_a_screen);
+	tcase_add_loop_test(
+		tcase, no_line_is_too_wide_and_no_word_is_lost, 0, 300);
 	tcase_add_test(tcase, nothing_from_the_wire_reaches_the_terminal_raw);
 	tcase_add_test(tcase, missing_and_strange_fields_are_dashes);
 	tcase_add_test(tcase, the_exit_status_counts_ready_workers);

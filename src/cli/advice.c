@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/advice.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/fields.h"
+#include "cli/render.h"
+#include "os/look/stays.h"
+#include "os/process.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* So many failures in a row are no accident. */
+#define FAILURES_MANY 3
+/* A shorter wait is over before a user has typed a command. */
+#define WAIT_LONG (5 * SECOND)
+/* A queue in which no more than this part is free is about to drop connections. */
+#define QUEUE_FREE_PART 5
+
+#define TARGET_MAX sizeof(((struct advice *)NULL)->fails)
+
+/* What a command is about. */
+struct place {
+	const char *instance;
+	const char *cluster;
+	long long slot; /* -1: the cluster */
+};
+
+/* "web", "web.2": as the log calls it. */
+static const char *place_name(const struct place *p, char to[96])
+{
+	if (p->slot < 0)
+		(void)snprintf(to, 96, "%s", p->cluster);
+	else
+		(void)snprintf(to, 96, "%s.%lld", p->cluster, p->slot);
+	return to;
+}
+
+/* Names are words of a shell: any others come from no nclust. */
+static bool is_place(const struct place *p)
+{
+	return text_is_name(p->instance) && text_is_name(p->cluster);
+}
+
+static void say(struct advice *a, enum advice_kind kind, const char *format,
+	...) __attribute__((format(printf, 3, 4)));
+
+static void say(
+	struct advice *a, enum advice_kind kind, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(
+		a->list[kind].text, sizeof(a->list[kind].text), format, args);
+	va_end(args);
+}
+
+/* Quote a path as a shell wants it. */
+static void add_quoted(char *to, size_t size, const char *path)
+{
+	size_t used = strlen(to);
+
+	for (; *path != '\0' && used + 8 < size; path++)
+		if (*path == '\'')
+			used += text_copy(to + used, size - used, "'\\''");
+		else
+			to[used++] = *path;
+	to[used] = '\0';
+}
+
+/* As a verb takes it: a cluster of the instance's name is meant by it alone. */
+static const char *place_target(const struct place *p, char to[TARGET_MAX])
+{
+	bool same = strcmp(p->instance, p->cluster) == 0;
+	char name[96];
+
+	(void)snprintf(to, TARGET_MAX, "%s%s%s", same ? "" : p->instance,
+		same ? "" : "/", place_name(p, name));
+	return to;
+}
+
+/* "nclust VERB TARGET MORE" */
+static void command(struct advice *a, enum advice_kind kind, const char *verb,
+	const struct place *p, const char *more)
+{
+	char *to = a->list[kind].command;
+	size_t size = sizeof(a->list[kind].command);
+	char target[TARGET_MAX];
+
+	(void)snprintf(to, size, "nclust %s %s%s%s", verb,
+		place_target(p, target), *more != '\0' ? " " : "", more);
+	if (a->runtime_directory == NULL)
+		return;
+	(void)strncat(to, " --runtime-directory '", size - strlen(to) - 1);
+	add_quoted(to, size, a->runtime_directory);
+	(void)strncat(to, "'", size - strlen(to) - 1);
+}
+
+static bool is_free(const struct advice *a, enum advice_kind kind)
+{
+	return a->list[kind].text[0] == '\0';
+}
+
+/* ---- from a status ---- */
+
+static bool does_fail(const json_t *worker)
+{
+	if (worker_is(worker, "backoff") || worker_is(worker, "failed"))
+		return true;
+	return worker_failed_lately(worker) &&
+		field_number(worker, "restarts") >= FAILURES_MANY;
+}
+
+/* Its exits may have left the history: then the next one is what there is. */
+static void on_failing(
+	struct advice *a, const struct place *p, const json_t *worker)
+{
+	long long times = field_number(worker, "restarts");
+	char count[48] = "";
+	char name[96];
+
+	if (times > 1)
+		(void)snprintf(count, sizeof(count), " %lld times", times);
+	say(a, ADVICE_FAILS,
+		"%s has failed%s; to see its next exit:", place_name(p, name),
+		count);
+	command(a, ADVICE_FAILS, "events -f", p, "");
+	(void)place_target(p, a->fails);
+}
+
+static void on_exited(struct advice *a, const struct place *p)
+{
+	char *text = a->list[ADVICE_FAILS].text;
+	char *end = strchr(text, ';');
+	char target[TARGET_MAX];
+
+	if (end == NULL || strcmp(place_target(p, target), a->fails) != 0)
+		return;
+	(void)text_copy(end, sizeof(a->list[0].text) - (size_t)(end - text),
+		"; its exits and last output:");
+	command(a, ADVICE_FAILS, "events", p, "");
+}
+
+static void on_waiting(
+	struct advice *a, const struct place *p, const json_t *worker)
+{
+	char name[96];
+	char age[16];
+
+	(void)place_name(p, name);
+	if (worker_is(worker, "failed"))
+		say(a, ADVICE_WAITS,
+			"%s is not started again; once it can run, start it:",
+			name);
+	else
+		say(a, ADVICE_WAITS,
+			"%s is started again in %s; to try now:", name,
+			text_age(age, field_seconds(worker, "next_try")));
+	command(a, ADVICE_WAITS, "restart", p, "");
+}
+
+static void on_worker(
+	struct advice *a, struct place p, const json_t *worker, bool gave_up)
+{
+	char name[96];
+	bool waits = !gave_up &&
+		(worker_is(worker, "failed") ||
+			(worker_is(worker, "backoff") &&
+				field_seconds(worker, "next_try") >=
+					WAIT_LONG));
+
+	p.slot = field_number(worker, "slot");
+	if (does_fail(worker) && is_free(a, ADVICE_FAILS))
+		on_failing(a, &p, worker);
+	if (waits && is_free(a, ADVICE_WAITS))
+		on_waiting(a, &p, worker);
+	if (worker_is(worker, "ready") && field_is_true(worker, "stopped") &&
+		is_free(a, ADVICE_STOPPED)) {
+		say(a, ADVICE_STOPPED,
+			"%s is stopped by a signal; to let it go on:",
+			place_name(&p, name));
+		command(a, ADVICE_STOPPED, "signal", &p, "CONT");
+	}
+}
+
+static void on_listener(
+	struct advice *a, const struct place *p, const json_t *listener)
+{
+	long long queue = field_number(listener, "queue");
+	long long limit = field_number(listener, "queue_limit");
+	long long dropped = field_number(listener, "dropped");
+	char address[128];
+	bool udp;
+
+	if (!is_free(a, ADVICE_DROPS))
+		return;
+	(void)field_text(listener, "address", address, sizeof(address), "?");
+	udp = strncmp(address, "udp:", 4) == 0;
+	wrap_shorten(address, 40);
+	if (dropped > 0)
+		say(a, ADVICE_DROPS,
+			"%s has dropped %lld %s because its %s was full; set a "
+			"larger '%s' in 'listen', or run more workers:",
+			address, dropped,
+			udp                    ? "datagrams"
+				: dropped == 1 ? "connection"
+					       : "connections",
+			udp ? "buffer" : "queue", udp ? "rcvbuf" : "backlog");
+	else if (limit > 0 && queue >= limit - limit / QUEUE_FREE_PART)
+		say(a, ADVICE_DROPS,
+			"%s has %lld connections in its queue, of %lld at "
+			"most; run more workers:",
+			address, queue, limit);
+	else
+		return;
+	command(a, ADVICE_DROPS, "scale", p, "+1");
+}
+
+static void on_cluster(struct advice *a, const struct place *p,
+	const json_t *cluster, bool gave_up)
+{
+	const json_t *listener;
+	size_t i;
+
+	if (gave_up && is_free(a, ADVICE_GAVE_UP)) {
+		say(a, ADVICE_GAVE_UP,
+			"%s is not started again; once it can run, start it:",
+			p->cluster);
+		command(a, ADVICE_GAVE_UP, "restart", p, "");
+	}
+	if (!gave_up && is_free(a, ADVICE_RESTART) &&
+		json_is_object(json_object_get(cluster, "failed_restart"))) {
+		say(a, ADVICE_RESTART,
+			"the last restart of %s failed; once the new workers "
+			"can run, try again:",
+			p->cluster);
+		command(a, ADVICE_RESTART, "restart", p, "");
+	}
+	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)
+	{
+		on_listener(a, p, listener);
+	}
+}
+
+void advice_on_status(
+	struct advice *a, const json_t *status, const char *target, bool slot)
+{
+	struct place p = {.instance = field_raw(status, "name"), .slot = -1};
+	const json_t *cluster;
+	const json_t *worker;
+	size_t i;
+	size_t k;
+
+	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
+	{
+		bool gave_up =
+			strcmp(field_raw(cluster, "state"), "failed") == 0;
+
+		p.cluster = field_raw(cluster, "name");
+		if (!render_is_meant(cluster, target, slot) || !is_place(&p))
+			continue;
+		on_cluster(a, &p, cluster, gave_up);
+		json_array_foreach(
+			json_object_get(cluster, "workers"), k, worker)
+		{
+			if (!slot || worker_is_target(worker, target))
+				on_worker(a, p, worker, gave_up);
+		}
+	}
+}
+
+/* ---- from events ---- */
+
+/* A process of this number that has got SIGKILL and is there still: nobody else
+ * has this number meanwhile. */
+static bool is_dying(pid_t pid)
+{
+	uint64_t pending = 0;
+
+	return process_status(pid, "ShdPnd:", 16, &pending) == 0 &&
+		(pending & (uint64_t)1 << (SIGKILL - 1)) != 0;
+}
+
+static void on_unkillable(
+	struct advice *a, const struct place *p, const json_t *event)
+{
+	pid_t pid = (pid_t)field_number(event, "pid");
+	char *to = a->list[ADVICE_UNKILLABLE].command;
+	char why[STAYS_TEXT];
+	char name[96];
+
+	if (pid <= 0 || !is_dying(pid) || *stays_text(pid, why) == '\0')
+		return;
+	say(a, ADVICE_UNKILLABLE,
+		"%s: process %s, and no signal ends it; where it is stuck:",
+		place_name(p, name), why);
+	(void)snprintf(to, sizeof(a->list[0].command),
+		"ps -o pid,stat,wchan:32,args -p %d", (int)pid);
+}
+
+void advice_on_event(
+	struct advice *a, const char *instance, const json_t *event, double now)
+{
+	static const struct {
+		const char *event;
+		const char *text; /* that its sentence must contain */
+		enum advice_kind kind;
+		const char *did;
+	} table[] = {
+		{"hang", "", ADVICE_HANG, "hung"},
+		{"unwell", "(stall)", ADVICE_HANG, "made no progress"},
+		{"unwell", "WATCHDOG=1", ADVICE_HANG, "sent no WATCHDOG=1"},
+		{"unwell", "checks", ADVICE_UNHEALTHY, "failed its checks"},
+	};
+	/* some of what was seen has no slot in its record */
+	const struct place all = {instance, instance, -1};
+	struct place p = {instance, field_raw(event, "cluster"), -1};
+	double ago = now - json_number_value(json_object_get(event, "time"));
+	const char *name = field_raw(event, "event");
+	char text[96];
+	char age[16];
+
+	if (!is_place(&p))
+		return;
+	if (field_is_number(event, "slot"))
+		p.slot = field_number(event, "slot");
+	if (strcmp(name, "exited") == 0)
+		on_exited(a, &p);
+	if (strcmp(name, "unkillable") == 0)
+		on_unkillable(a, &p, event);
+	if (!(ago >= 0) || ago > nsec_seconds(FIELDS_LATELY))
+		return;
+	for (size_t i = 0; i < COUNT_OF(table); i++) {
+		if (strcmp(name, table[i].event) != 0 ||
+			strstr(field_raw(event, "text"), table[i].text) == NULL)
+			continue;
+		say(a, table[i].kind,
+			"%s %s %s ago; what nclust saw:", place_name(&p, text),
+			table[i].did,
+			text_age(age, (nsec_t)(ago * (double)SECOND)));
+		command(a, table[i].kind, "events",
+			table[i].kind == ADVICE_HANG ? &p : &all, "");
+	}
+}
+
+/* ---- showing ---- */
+
+void advice_put(const struct advice *a, struct wrap *lines)
+{
+	unsigned shown = 0;
+	size_t mark;
+
+	for (size_t i = 0; i < ADVICE_KINDS && shown < ADVICE_MOST; i++) {
+		if (is_free(a, i))
+			continue;
+		if (shown++ == 0) {
+			wrap_end(lines, 0);
+			wrap_put(lines, BOLD, "what to do next");
+			wrap_end(lines, 0);
+		}
+		wrap_spaces(lines, 2);
+		wrap_put(lines, PLAIN, a->list[i].text);
+		wrap_spaces(lines, 1);
+		mark = wrap_mark(lines);
+		wrap_put(lines, BOLD, a->list[i].command);
+		wrap_join(lines, mark);
+		wrap_end(lines, 4);
+	}
+}

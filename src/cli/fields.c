@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/fields.h"
+
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *field_text(const json_t *object, const char *key, char *to,
+	size_t size, const char *fallback)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_string(value))
+		(void)text_escape(to, size, json_string_value(value),
+			json_string_length(value));
+	else
+		(void)text_copy(to, size, fallback);
+	return to;
+}
+
+const char *field_raw(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+void field_put(struct wrap *w, enum colour colour, const json_t *object,
+	const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_string(value))
+		wrap_bytes(w, colour, json_string_value(value),
+			json_string_length(value));
+}
+
+long long field_number(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+	double real = json_number_value(value);
+
+	if (json_is_integer(value))
+		return (long long)json_integer_value(value);
+	return real > -9e18 && real < 9e18 ? (long long)real : 0;
+}
+
+nsec_t field_seconds(const json_t *object, const char *key)
+{
+	double s = json_number_value(json_object_get(object, key));
+
+	if (!(s > 0))
+		return 0;
+	return s < 9e9 ? (nsec_t)(s * (double)SECOND) : NSEC_NEVER;
+}
+
+bool field_is_number(const json_t *object, const char *key)
+{
+	return json_is_number(json_object_get(object, key));
+}
+
+bool field_is_true(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}
+
+bool worker_is(const json_t *worker, const char *state)
+{
+	return strcmp(field_raw(worker, "state"), state) == 0;
+}
+
+bool worker_is_target(const json_t *worker, const char *target)
+{
+	const char *dot = strrchr(target, '.');
+
+	return dot != NULL &&
+		field_number(worker, "slot") == strtoll(dot + 1, NULL, 10);
+}
+
+/* A cluster that accepts by itself does not tell them apart. */
+const json_t *worker_failure(const json_t *worker)
+{
+	const json_t *failure = json_object_get(worker, "last_failure");
+	const json_t *last = json_object_get(worker, "last_exit");
+
+	if (failure != NULL)
+		return json_is_object(failure) ? failure : NULL;
+	return field_is_true(last, "asked") ? NULL : last;
+}
+
+/* One that lives now for a minute, and for longer than twice its last life, has
+ * got over it. */
+bool worker_failed_lately(const json_t *worker)
+{
+	const json_t *failure = json_object_get(worker, "last_failure");
+	nsec_t lately = field_seconds(failure, "after");
+
+	lately = lately < FIELDS_LATELY / 2 ? 2 * lately : FIELDS_LATELY;
+	if (lately < MINUTE)
+		lately = MINUTE;
+	return field_is_number(failure, "ago") &&
+		field_seconds(failure, "ago") < lately;
+}
+
+bool worker_is_unhealthy(const json_t *worker)
+{
+	const json_t *checks = json_object_get(worker, "checks");
+	long long failed = field_number(checks, "failed");
+
+	return failed > 0 && failed > field_number(checks, "ok") / 99;
+}
+
+static void comma(struct wrap *w, bool *any)
+{
+	if (*any)
+		wrap_put(w, PLAIN, ", ");
+	*any = true;
+}
+
+void worker_put_failure(struct wrap *w, const json_t *worker, bool *any)
+{
+	const json_t *last = worker_failure(worker);
+	size_t mark;
+	char age[16];
+
+	if (*field_raw(last, "text") != '\0') {
+		comma(w, any);
+		mark = wrap_mark(w);
+		field_put(w, PLAIN, last, "text");
+		if (field_seconds(last, "after") > 0)
+			wrap_putf(w, PLAIN, " after %s",
+				text_age(age, field_seconds(last, "after")));
+		wrap_join(w, mark);
+	}
+	if (!field_is_number(worker, "next_try") &&
+		!field_is_number(last, "ago"))
+		return;
+	comma(w, any);
+	mark = wrap_mark(w);
+	if (field_is_number(worker, "next_try"))
+		wrap_putf(w, PLAIN, "next try in %s",
+			text_age(age, field_seconds(worker, "next_try")));
+	else
+		wrap_putf(w, PLAIN, "%s ago",
+			text_age(age, field_seconds(last, "ago")));
+	wrap_join(w, mark);
+}
+
+static void put_checks(struct wrap *w, const json_t *checks, bool *any)
+{
+	long long failed = field_number(checks, "failed");
+
+	if (failed <= 0)
+		return;
+	comma(w, any);
+	wrap_putf(w, PLAIN, "%lld of %lld checks failed", failed,
+		failed + field_number(checks, "ok"));
+	if (*field_raw(checks, "last") != '\0') {
+		wrap_put(w, PLAIN, ", the last one: ");
+		field_put(w, PLAIN, checks, "last");
+	}
+}
+
+void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
+{
+	if (*field_raw(worker, "peer") != '\0') {
+		comma(w, any);
+		wrap_put(w, PLAIN, "serves ");
+		field_put(w, PLAIN, worker, "peer");
+	}
+	if (*field_raw(worker, "status") != '\0') {
+		comma(w, any);
+		wrap_put(w, PLAIN, "says '");
+		field_put(w, PLAIN, worker, "status");
+		wrap_put(w, PLAIN, "'");
+	}
+	put_checks(w, json_object_get(worker, "checks"), any);
+}

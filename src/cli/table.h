@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_TABLE_H
+#define CLI_TABLE_H
+
+#include "cli/render.h"
+
+/*
+ * The table of a cluster's workers.  Columns that do not fit are left out, the
+ * least important first.  `target`: "" all, else the slot that it ends in.
+ * `crowded`: the workers of all clusters do not fit on the screen.
+ */
+void table_put(struct render *r, const json_t *cluster, const char *target,
+	bool crowded);
+
+/* The colour of a cluster's or a worker's state. */
+enum colour table_state_colour(const char *state);
+
+#endif

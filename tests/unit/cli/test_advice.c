@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/advice.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct buffer out;
+static struct wrap lines;
+static struct advice advice;
+
+static void setup(void)
+{
+	wrap_locale();
+	buffer_init(&out, 0);
+	wrap_init(&lines, &out, 0, false);
+	advice = (struct advice){.runtime_directory = NULL};
+}
+
+static void teardown(void)
+{
+	wrap_fini(&lines);
+	buffer_fini(&out);
+}
+
+static json_t *parse(const char *json)
+{
+	json_t *value = json_loads(json, 0, NULL);
+
+	ck_assert_ptr_nonnull(value);
+	return value;
+}
+
+static const char *shown(void)
+{
+	buffer_clear(&out);
+	advice_put(&advice, &lines);
+	return buffer_text(&out);
+}
+
+/* What is advised on a cluster `web` of `shop` that has these members. */
+static const char *advise(const char *members)
+{
+	char json[2000];
+	json_t *status;
+
+	(void)snprintf(json, sizeof(json),
+		"{\"name\":\"shop\",\"clusters\":[{\"name\":\"web\",%s}]}",
+		members);
+	status = parse(json);
+	advice = (struct advice){.runtime_directory = advice.runtime_directory};
+	advice_on_status(&advice, status, "", false);
+	json_decref(status);
+	return shown();
+}
+
+static const char *on_event(const char *json, double now)
+{
+	json_t *event = parse(json);
+
+	advice = (struct advice){.runtime_directory = NULL};
+	advice_on_event(&advice, "shop", event, now);
+	json_decref(event);
+	return shown();
+}
+
+START_TEST(there_is_none_where_all_is_well)
+{
+	ck_assert_str_eq(
+		advise("\"state\":\"running\",\"workers\":["
+		       "{\"slot\":0,\"state\":\"ready\",\"restarts\":9,"
+		       "\"checks\":{\"ok\":1000,\"failed\":1},"
+		       "\"last_failure\":{\"text\":\"exit 1\","
+		       "\"after\":9,\"ago\":100}},"
+		       "{\"slot\":1,\"state\":\"starting\"}],"
+		       "\"listeners\":[{\"address\":\"tcp:*:80\","
+		       "\"queue\":3,\"queue_limit\":128,"
+		       "\"dropped\":0}],\"failed_restart\":null"),
+		"");
+}
+END_TEST
+
+START_TEST(a_worker_that_fails)
+{
+	ck_assert_str_eq(
+		advise("\"workers\":[{\"slot\":0,\"state\":\"ready\"},"
+		       "{\"slot\":2,\"state\":\"backoff\",\"restarts\":7,"
+		       "\"next_try\":25.2}]"),
+		"\nwhat to do next\n"
+		"  web.2 has failed 7 times; to see its next exit: nclust "
+		"events -f shop/web.2\n"
+		"  web.2 is started again in 25 s; to try now: nclust restart "
+		"shop/web.2\n");
+	/* it is over before one has read this */
+	ck_assert_ptr_null(
+		strstr(advise("\"workers\":[{\"slot\":2,\"state\":\"backoff\","
+			      "\"restarts\":7,\"next_try\":2}]"),
+			"restart shop"));
+	/* it is ready, but has just failed again */
+	ck_assert_ptr_nonnull(strstr(
+		advise("\"workers\":[{\"slot\":2,\"state\":\"ready\","
+		       "\"restarts\":7,\"last_failure\":{\"text\":\"exit 1\","
+		       "\"after\":200,\"ago\":100}}]"),
+		"web.2 has failed 7 times"));
+	ck_assert_str_eq(advise("\"workers\":[{\"slot\":2,\"state\":\"failed\","
+				"\"restarts\":0}]"),
+		"\nwhat to do next\n"
+		"  web.2 has failed; to see its next exit: nclust events -f "
+		"shop/web.2\n"
+		"  web.2 is not started again; once it can run, start it: "
+		"nclust restart shop/web.2\n");
+}
+END_TEST
+
+START_TEST(a_worker_whose_exits_are_remembered)
+{
+	json_t *other = parse("{\"event\":\"exited\",\"cluster\":\"web\","
+			      "\"slot\":3,\"time\":1000}");
+	json_t *exited = parse("{\"event\":\"exited\",\"cluster\":\"web\","
+			       "\"slot\":2,\"time\":1000}");
+
+	(void)advise("\"workers\":[{\"slot\":2,\"state\":\"backoff\","
+		     "\"restarts\":7}]");
+	advice_on_event(&advice, "shop", other, 1001);
+	ck_assert_ptr_nonnull(strstr(shown(), "events -f shop/web.2"));
+	advice_on_event(&advice, "shop", exited, 1001);
+	ck_assert_str_eq(shown(),
+		"\nwhat to do next\n"
+		"  web.2 has failed 7 times; its exits and last output: nclust "
+		"events shop/web.2\n");
+	json_decref(other);
+	json_decref(exited);
+}
+END_TEST
+
+START_TEST(a_cluster_that_gave_up)
+{
+	const char *text =
+		advise("\"state\":\"failed\",\"workers\":[{\"slot\":0,"
+		       "\"state\":\"failed\",\"restarts\":4}],"
+		       "\"failed_restart\":{}");
+
+	ck_assert_ptr_nonnull(strstr(text,
+		"  web is not started again; once it can run, start it: nclust "
+		"restart shop/web\n"));
+	ck_assert_ptr_null(strstr(text, "restart shop/web.0"));
+	ck_assert_ptr_null(strstr(text, "the last restart"));
+}
+END_TEST
+
+START_TEST(a_restart_that_failed)
+{
+	ck_assert_str_eq(advise("\"failed_restart\":{\"text\":\"x\"}"),
+		"\nwhat to do next\n"
+		"  the last restart of web failed; once the new workers can "
+		"run, try again: nclust restart shop/web\n");
+}
+END_TEST
+
+START_TEST(a_worker_that_is_stopped)
+{
+	ck_assert_str_eq(advise("\"workers\":[{\"slot\":3,\"state\":\"ready\","
+				"\"stopped\":true}]"),
+		"\nwhat to do next\n"
+		"  web.3 is stopped by a signal; to let it go on: nclust "
+		"signal shop/web.3 CONT\n");
+}
+END_TEST
+
+START_TEST(a_queue_that_is_full)
+{
+	ck_assert_str_eq(advise("\"listeners\":[{\"address\":\"tcp:*:80\","
+				"\"dropped\":2}]"),
+		"\nwhat to do next\n"
+		"  tcp:*:80 has dropped 2 connections because its queue was "
+		"full; set a larger 'backlog' in 'listen', or run more "
+		"workers: nclust scale shop/web +1\n");
+	ck_assert_ptr_nonnull(
+		strstr(advise("\"listeners\":[{\"address\":\"udp:*:53\","
+			      "\"dropped\":2}]"),
+			"2 datagrams because its buffer was full; set a larger "
+			"'rcvbuf'"));
+	ck_assert_ptr_nonnull(
+		strstr(advise("\"listeners\":[{\"address\":\"tcp:*:80\","
+			      "\"queue\":110,\"queue_limit\":128}]"),
+			"110 connections in its queue, of 128 at most"));
+}
+END_TEST
+
+START_TEST(what_the_events_tell)
+{
+	ck_assert_str_eq(
+		on_event("{\"event\":\"hang\",\"cluster\":\"web\",\"slot\":1,"
+			 "\"time\":1000,\"text\":\"web.1: worker 5 hangs\"}",
+			1020),
+		"\nwhat to do next\n"
+		"  web.1 hung 20 s ago; what nclust saw: nclust events "
+		"shop/web.1\n");
+	ck_assert_ptr_nonnull(strstr(
+		on_event("{\"event\":\"unwell\",\"cluster\":\"web\",\"slot\":1,"
+			 "\"time\":1000,\"text\":\"web.1: worker 5 fails its "
+			 "checks: replacing it\"}",
+			1020),
+		"  web.1 failed its checks 20 s ago; what nclust saw: nclust "
+		"events shop\n"));
+	ck_assert_ptr_nonnull(strstr(
+		on_event("{\"event\":\"unwell\",\"cluster\":\"web\",\"slot\":1,"
+			 "\"time\":1000,\"text\":\"web.1: worker 5 sent no "
+			 "WATCHDOG=1 in time: replacing it\"}",
+			1020),
+		"web.1 sent no WATCHDOG=1 20 s ago"));
+	/* an old one, and one of another kind */
+	ck_assert_str_eq(
+		on_event("{\"event\":\"hang\",\"cluster\":\"web\",\"slot\":1,"
+			 "\"time\":1000,\"text\":\"\"}",
+			2000),
+		"");
+	ck_assert_str_eq(
+		on_event("{\"event\":\"ready\",\"cluster\":\"web\",\"slot\":1,"
+			 "\"time\":1000,\"text\":\"\"}",
+			1001),
+		"");
+	/* that process, if it was one, has ended */
+	ck_assert_str_eq(
+		on_event("{\"event\":\"unkillable\",\"cluster\":\"web\","
+			 "\"slot\":1,\"pid\":2147483646,\"time\":1000}",
+			1001),
+		"");
+}
+END_TEST
+
+START_TEST(a_target_is_as_short_as_it_can_be)
+{
+	json_t *status = parse(
+		"{\"name\":\"web\",\"clusters\":[{\"name\":\"web\",\"workers\":"
+		"[{\"slot\":1,\"state\":\"backoff\",\"restarts\":2}]}]}");
+
+	advice_on_status(&advice, status, "", false);
+	json_decref(status);
+	ck_assert_ptr_nonnull(strstr(shown(), "nclust events -f web.1\n"));
+}
+END_TEST
+
+START_TEST(the_directory_that_was_given_is_part_of_the_command)
+{
+	advice.runtime_directory = "/tmp/it's mine";
+	ck_assert_ptr_nonnull(strstr(advise("\"failed_restart\":{}"),
+		"nclust restart shop/web --runtime-directory '/tmp/it'\\''s "
+		"mine'\n"));
+}
+END_TEST
+
+START_TEST(no_more_than_four_and_none_for_others)
+{
+	const char *all =
+		"\"state\":\"running\",\"failed_restart\":{},\"listeners\":"
+		"[{\"address\":\"a\",\"dropped\":1}],\"workers\":[{\"slot\":0,"
+		"\"state\":\"backoff\",\"restarts\":5,\"next_try\":9},"
+		"{\"slot\":1,\"state\":\"ready\",\"stopped\":true}]";
+	const char *text = advise(all);
+	json_t *status;
+	size_t count = 0;
+
+	for (const char *at = text; (at = strstr(at, ": nclust ")) != NULL;
+		at++)
+		count++;
+	ck_assert_uint_eq(count, ADVICE_MOST);
+	/* a target that was named is all that is looked at */
+	status = parse("{\"name\":\"shop\",\"clusters\":[{\"name\":\"web\","
+		       "\"workers\":[{\"slot\":0,\"state\":\"backoff\"},"
+		       "{\"slot\":1,\"state\":\"ready\"}]}]}");
+	advice = (struct advice){.runtime_directory = NULL};
+	advice_on_status(&advice, status, "api", false);
+	advice_on_status(&advice, status, "web.1", true);
+	ck_assert_str_eq(shown(), "");
+	advice_on_status(&advice, status, "web.0", true);
+	ck_assert_str_ne(shown(), "");
+	json_decref(status);
+}
+END_TEST
+
+/* No name from elsewhere becomes a word of a command. */
+START_TEST(a_name_that_is_none_gets_no_command)
+{
+	json_t *status =
+		parse("{\"name\":\"$(x)\",\"clusters\":[{\"name\":\"web\","
+		      "\"failed_restart\":{}}]}");
+	json_t *other =
+		parse("{\"name\":\"shop\",\"clusters\":[{\"name\":\"a;b\","
+		      "\"failed_restart\":{}}]}");
+
+	advice_on_status(&advice, status, "", false);
+	advice_on_status(&advice, other, "", false);
+	ck_assert_str_eq(shown(), "");
+	json_decref(status);
+	json_decref(other);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli advice");
+	TCase *tcase = tcase_create("advice");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, there_is_none_where_all_is_well);
+	tcase_add_test(tcase, a_worker_that_fails);
+	tcase_add_test(tcase, a_worker_whose_exits_are_remembered);
+	tcase_add_test(tcase, a_cluster_that_gave_up);
+	tcase_add_test(tcase, a_restart_that_failed);
+	tcase_add_test(tcase, a_worker_that_is_stopped);
+	tcase_add_test(tcase, a_queue_that_is_full);
+	tcase_add_test(tcase, what_the_events_tell);
+	tcase_add_test(tcase, a_target_is_as_short_as_it_can_be);
+	tcase_add_test(
+		tcase, the_directory_that_was_given_is_part_of_the_command);
+	tcase_add_test(tcase, no_more_than_four_and_none_for_others);
+	tcase_add_test(tcase, a_name_that_is_none_gets_no_command);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
