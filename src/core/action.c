@@ -27,6 +27,7 @@ struct report *actions_report(struct actions *out, enum report_kind kind,
 		.ready_for = NSEC_NEVER,
 		.wait = NSEC_NEVER,
 		.span = NSEC_NEVER,
+		.took = NSEC_NEVER,
 	};
 	return &action->report;
 }

@@ -45,9 +45,11 @@ enum report_kind {
 	REPORT_GAVE_UP,         /* count deaths in span */
 	REPORT_ROLLOUT_STARTED, /* rollout, generation, count = of */
 	REPORT_ROLLOUT_STEP,    /* rollout, slot, count = done */
-	REPORT_ROLLOUT_DONE,    /* rollout; back: it has undone a failed one */
+	REPORT_ROLLOUT_DONE,    /* rollout, took; back: it has undone a failed
+				   one */
 	REPORT_ROLLOUT_FAILED,  /* rollout, slot (SLOT_ALL: none), worker,
-				   ending, why, age; count = its workers that
+				   ending, why, age, took (NSEC_NEVER: it was
+				   not begun); count = its workers that
 				   are ready, others = those of before; span:
 				   it was told as done for so long (or
 				   NSEC_NEVER), back: and is undone now */
@@ -81,6 +83,7 @@ struct report {
 	nsec_t ready_for; /* since it was ready; NSEC_NEVER: never was */
 	nsec_t wait;
 	nsec_t span;
+	nsec_t took; /* of a rollout, since it began */
 	bool was_ready;
 	bool back;
 	enum why why;

@@ -186,6 +186,7 @@ static const struct plain_row report_rows[] = {
 	PLAIN_IN(16, report, ending, &ending_table),
 	PLAIN(17, report, others, UNSIGNED),
 	PLAIN(18, report, back, BOOL),
+	PLAIN(19, report, took, WHEN),
 };
 /* clang-format on */
 

@@ -102,6 +102,7 @@ static void finish(struct cluster *c)
 	report->generation = c->rollout.to;
 	report->count = c->rollout.done;
 	report->back = c->rollout.going_back;
+	report->took = c->now - c->rollout.since;
 	c->rollout.from = c->generation;
 	c->rollout.done_at = c->now - c->lost;
 	c->rollout.watch = canary_watch(c);
@@ -190,6 +191,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	if (late && changed_settings)
 		c->generation = r->from;
 	report->rollout = r->id;
+	report->took = c->now - r->since;
 	report->generation = r->to;
 	report->ending = *ending;
 	report->why = why;
@@ -216,6 +218,8 @@ void rollout_refuse(struct cluster *c, unsigned id, uint32_t slot)
 
 	report->why = WHY_STOP;
 	report->slot = slot;
+	if (id == c->rollout.id)
+		report->took = c->now - c->rollout.since;
 }
 
 static void drop_waiting(struct cluster *c)
