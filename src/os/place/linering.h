@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_LINERING_H
+#define OS_LINERING_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The latest lines of a text, in a file without a name (os/place/sharedmem.h).
+ * It is never mapped, so it is not part of the process's own memory, and it
+ * lasts as long as a process has the descriptor.  One process writes.  If that
+ * is killed in the midst of a line, the line is absent and all others are whole:
+ * a line counts once the mark at the file's beginning says where it ends, and
+ * the lines that it overwrites are not read any more before it is written.
+ */
+#define LINERING_SIZE (128U * 1024)
+#define LINERING_LINE (8U * 1024) /* of a line, newline included, at most */
+
+struct linering {
+	int fd;       /* -1: there is none */
+	uint64_t end; /* bytes that were ever added */
+};
+
+int linering_make(struct linering *r, struct error *err);
+/* Go on with one that another process has written.  False: it is none.  The
+ * descriptor stays the caller's then. */
+bool linering_take(struct linering *r, int fd);
+void linering_close(struct linering *r);
+
+/* Add a line, given without its newline.  -1 and errno: it is absent. */
+int linering_add(struct linering *r, const char *line, size_t len);
+
+/* A copy of what is there: whole lines, each with its newline. */
+struct linering_text {
+	const char *text;
+	size_t len;
+	uint64_t at; /* where it stands: `from` of who has read up to there */
+	void *map;
+	size_t size;
+};
+/* Read from a place on: 0, or one where a line began or is to begin.  If that is
+ * overwritten, from the oldest line that is there.  -1 and errno. */
+int linering_read(
+	const struct linering *r, uint64_t from, struct linering_text *t);
+void linering_drop(struct linering_text *t);
+
+#endif
