@@ -129,8 +129,8 @@ EACH_TURN := main base/buffer base/error base/log base/text core/canary \
 	$(addprefix supervisor/,supervisor workers/service instance/lifecycle \
 	orphans/bequest control/clients workers/reap)
 SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
-	core/deploy% protocol/estate% protocol/handover% protocol/httpstatus% \
-	protocol/jsonvalue% protocol/lineup% protocol/nodeipc% \
+	core/deploy% protocol/estate% protocol/eventkind% protocol/handover% \
+	protocol/httpstatus% protocol/jsonvalue% protocol/lineup% protocol/nodeipc% \
 	$(addprefix os/,affinity% cgroup% privilege% sealed% \
 	look/awaits% look/connections% look/otherend% look/remote% \
 	look/stays% \
@@ -139,8 +139,8 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	socket/socket_unix% spawn/seccomp% spawn/spawn_explain%) \
 	$(addprefix supervisor/,resume% accept/% messages/% hooks/% node/% \
 	upgrade/% common/carr% common/daemon% common/variant% \
-	control/carry% drain/drain% drain/thaw% health/aim% health/away% \
-	health/carry% health/check% health/hang% health/prove% \
+	control/carry% control/events% drain/drain% drain/thaw% health/aim% \
+	health/away% health/carry% health/check% health/hang% health/prove% \
 	health/recycle% health/sight% health/stall% health/volley% \
 	instance/leave% instance/reload% instance/rename% \
 	intercept/putover% intercept/takeover% \

@@ -4,6 +4,7 @@
 #include "cli/verb.h"
 #include "config/config.h"
 #include "config/option.h"
+#include "protocol/eventkind.h"
 
 #include <string.h>
 
@@ -22,6 +23,13 @@ static void put_verbs(struct buffer *out)
 	for (const struct verb *v = verbs; v->name != NULL; v++)
 		(void)buffer_printf(
 			out, "%s%s", v != verbs ? " " : "", v->name);
+}
+
+static void put_kinds(struct buffer *out)
+{
+	for (size_t i = 0; i < event_kind_count; i++)
+		(void)buffer_printf(
+			out, "%s%s", i > 0 ? " " : "", event_kinds[i]);
 }
 
 /* ---- bash ---- */
@@ -129,7 +137,11 @@ int describe_bash(struct buffer *out)
 		"\tcase $before in\n");
 	for (size_t i = 0; i < option_count; i++)
 		put_bash_values(out, &option_rows[i]);
+	(void)buffer_string(
+		out, "\t--kind)\n\t\tmapfile -t COMPREPLY < <(compgen -W '");
+	put_kinds(out);
 	(void)buffer_string(out,
+		"' -- \"$word\")\n\t\treturn\n\t\t;;\n"
 		"\tesac\n"
 		"\t((COMP_CWORD > 1)) || words=$verbs\n"
 		"\t((COMP_CWORD == 1)) || case ${COMP_WORDS[1]} in\n");
@@ -224,9 +236,18 @@ static void put_zsh_option(
 			row->argument != NULL ? "=" : "");
 	put_zsh_text(out, row->help);
 	(void)buffer_string(out, "]");
-	if (row->argument != NULL)
+	if (row->option == OPTION_KIND) {
+		(void)buffer_printf(out, ":%s:(", row->argument);
+		put_kinds(out);
+		(void)buffer_string(out, ")");
+	} else if (row->argument != NULL) {
 		(void)buffer_printf(out, ":%s:%s", row->argument,
-			row->option == OPTION_LINES ? "" : "_files");
+			(row->option &
+				(OPTION_LINES | OPTION_SINCE |
+					OPTION_CLUSTER)) != 0
+				? ""
+				: "_files");
+	}
 	(void)buffer_string(out, "'");
 }
 

@@ -19,6 +19,7 @@ static const struct {
 	{"mdoc-options", describe_mdoc_options},
 	{"mdoc-keys", describe_mdoc_keys},
 	{"mdoc-verbs", describe_mdoc_verbs},
+	{"mdoc-events", describe_mdoc_events},
 	{"verbs", cli_describe_help},
 	{"sample-ini", describe_sample_ini},
 	{"bash", describe_bash},

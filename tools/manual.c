@@ -5,6 +5,7 @@
 #include "cli/verb.h"
 #include "config/config.h"
 #include "config/option.h"
+#include "protocol/eventkind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,6 +199,26 @@ int describe_mdoc_verbs(struct buffer *out)
 		put_text_mdoc(out, v->manual);
 	}
 	return out->failed ? -1 : 0;
+}
+
+/* ---- the events ---- */
+
+int describe_mdoc_events(struct buffer *out)
+{
+	size_t column = LINE_MAX_LENGTH;
+
+	for (size_t i = 0; i < event_kind_count; i++) {
+		size_t len = strlen(event_kinds[i]) + 3;
+
+		if (column + len > LINE_MAX_LENGTH) {
+			(void)buffer_string(out, i > 0 ? "\n.Li" : ".Li");
+			column = 3;
+		}
+		(void)buffer_printf(out, " %s %s", event_kinds[i],
+			i + 1 < event_kind_count ? "," : ".");
+		column += len;
+	}
+	return buffer_string(out, "\n");
 }
 
 /* ---- the sample file ---- */

@@ -188,6 +188,10 @@ _nclust()
 		mapfile -t COMPREPLY < <(compgen -W 'auto on off' -- "$word")
 		return
 		;;
+	--kind)
+		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening stranger-listens shared-memory check-denied check-untaken stall-refused stop-waits renamed hook-failed surprise reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed' -- "$word")
+		return
+		;;
 	esac
 	((COMP_CWORD > 1)) || words=$verbs
 	((COMP_CWORD == 1)) || case ${COMP_WORDS[1]} in
@@ -221,7 +225,7 @@ _nclust()
 		words=$(_nclust_instances)
 		;;
 	events)
-		options='--json --follow --lines --runtime-directory --help'
+		options='--json --follow --lines --since --cluster --kind --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	upgrade)

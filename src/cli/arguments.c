@@ -3,7 +3,9 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/when.h"
 #include "config/value.h"
+#include "os/clock.h"
 #include "protocol/jsonvalue.h"
 
 #include <ctype.h>
@@ -24,6 +26,9 @@ static const struct verb_option_row rows[] = {
 	{OPTION_EACH, 'a', "all", NULL, "a line for each worker, however many"},
 	{OPTION_FOLLOW, 'f', "follow", NULL, "go on with what happens next"},
 	{OPTION_LINES, 'n', "lines", "LINES", "only the last ones"},
+	{OPTION_SINCE, 0, "since", "TIME", "only what happened since then"},
+	{OPTION_CLUSTER, 0, "cluster", "NAME", "only of this cluster"},
+	{OPTION_KIND, 0, "kind", "KIND,...", "only events of these names"},
 	{OPTION_CHECK, 0, "check", NULL, "only look for mistakes"},
 	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask nobody"},
 	{OPTION_LISTEN, 'l', "listen", "ADDRESS", "try it with this address"},
@@ -135,6 +140,17 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 			return 0;
 		(void)error_wrap(err, "--bake");
 		return error_status(err, EX_USAGE);
+	case OPTION_SINCE:
+		if (when_parse(&a->since, value, (nsec_t)clock_wall() * SECOND,
+			    err) == 0)
+			return 0;
+		return error_wrap(err, "--since");
+	case OPTION_CLUSTER:
+		a->cluster = value;
+		break;
+	case OPTION_KIND:
+		a->kinds = value;
+		break;
 	case OPTION_FILE:
 		if (a->file != NULL) {
 			return error_fail(

@@ -127,10 +127,18 @@ const struct verb verbs[] = {
 		.name = "events",
 		.words_text = "[TARGET]",
 		.help = "show what happened",
-		.manual = "Prints what the instance still remembers, one line "
-			  "each, and with -f what happens from then on. With "
-			  "--json each line is an object.",
-		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES,
+		.manual =
+			"Prints what the instance still remembers, one line "
+			"each, and with -f what happens from then on. The "
+			"latest 120 KiB are kept, that is some hundreds, also "
+			"by an upgrade, and by orphans = keep if nclust is "
+			"killed. With --json each line is an object. TIME is "
+			"a time ago such as 10m, a local time such as 05:00 "
+			"or '2026-11-22 05:00', one of RFC 3339, or @ and "
+			"seconds since 1970. NAME may be a cluster that is "
+			"gone. See nclust-control(7) for the kinds.",
+		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES |
+			OPTION_SINCE | OPTION_CLUSTER | OPTION_KIND,
 		.words = WORDS_TARGET,
 		.run = verb_events,
 	},

@@ -117,12 +117,37 @@ static int join_meant(struct session *s, const struct arguments *a,
 		err, EX_UNAVAILABLE, "no instance '%s' is running", only);
 }
 
+/* --cluster says the same as a target, but may be one that is gone. */
+static int narrow(
+	struct resolved *meant, const char *cluster, struct error *err)
+{
+	size_t len = strlen(cluster);
+
+	if (*meant->target == '\0' && len < sizeof(meant->target)) {
+		(void)text_copy(meant->target, sizeof(meant->target), cluster);
+		return 0;
+	}
+	if (strcmp(meant->target, cluster) == 0 ||
+		(meant->slot && strncmp(meant->target, cluster, len) == 0 &&
+			strrchr(meant->target, '.') == meant->target + len))
+		return 0;
+	return error_fail(err, EX_USAGE,
+		"'%s' is not in the cluster '%.64s': say one of the two",
+		meant->target, cluster);
+}
+
 static int resolve(struct session *s, const struct arguments *a, bool all,
 	struct error *err)
 {
-	if (all && a->target == NULL && s->count > 1)
+	const char *target = a->target;
+
+	if (all && target == NULL && s->count > 1)
 		return 0;
-	if (target_resolve(&s->meant, a->target, s->known, s->count, err) == -1)
+	if (target == NULL && s->count > 1)
+		target = a->cluster; /* it may say which instance */
+	if (target_resolve(&s->meant, target, s->known, s->count, err) == -1)
+		return -1;
+	if (a->cluster != NULL && narrow(&s->meant, a->cluster, err) == -1)
 		return -1;
 	s->client = &s->clients[s->meant.instance];
 	return 0;

@@ -32,6 +32,9 @@ enum verb_option {
 	OPTION_BAKE = 1 << 13,
 	OPTION_DROP_PORTS = 1 << 14,
 	OPTION_EACH = 1 << 15, /* --all, too, of another meaning */
+	OPTION_SINCE = 1 << 16,
+	OPTION_CLUSTER = 1 << 17,
+	OPTION_KIND = 1 << 18,
 };
 
 /* The words that are no options. */
@@ -77,7 +80,10 @@ struct arguments {
 	int signal;
 	unsigned options; /* those that were given */
 	int lines;        /* -1: not given */
-	int canary;       /* OPTION_CANARY */
+	nsec_t since;     /* since 1970; 0: not given */
+	const char *cluster;
+	const char *kinds; /* OPTION_KIND: names with commas */
+	int canary;        /* OPTION_CANARY */
 	nsec_t bake;
 	const char *file; /* OPTION_FILE */
 	const char *runtime_directory;

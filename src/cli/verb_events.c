@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/verb.h"
 
+#include "base/log.h"
 #include "base/scope.h"
 #include "cli/output.h"
 #include "cli/session.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <time.h>
 
 /* What a worker has sent, as it was sent; NULL: it is another event. */
@@ -88,13 +90,45 @@ static int show_end(const struct answer *answer, void *data)
 	return answer->code != 0 ? output_refusal(answer) : 0;
 }
 
+/* All kinds that there are, for one who was wrong. */
+static void list_kinds(void)
+{
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	(void)buffer_string(&out, "the kinds are");
+	for (size_t i = 0; i < event_kind_count; i++)
+		(void)buffer_printf(
+			&out, "%s %s", i > 0 ? "," : "", event_kinds[i]);
+	(void)output_buffer(STDERR_FILENO, &out, output_line);
+}
+
+static int take_kinds(struct control_request *request, const char *list)
+{
+	struct error err;
+
+	for (size_t len; list != NULL;
+		list = list[len] == ',' ? list + len + 1 : NULL) {
+		len = strcspn(list, ",");
+		if (eventkind_add(request->kinds, list, len, &err) == 0)
+			continue;
+		log_error("--kind: %s", err.text);
+		list_kinds();
+		return -1;
+	}
+	return 0;
+}
+
 int verb_events(const struct arguments *a)
 {
 	struct control_request request = {.method = METHOD_EVENTS,
 		.follow = arguments_has(a, OPTION_FOLLOW),
-		.last = a->lines};
+		.last = a->lines,
+		.since = a->since};
 	struct arguments copy = *a;
 
+	if (take_kinds(&request, a->kinds) == -1)
+		return EX_USAGE;
 	/* nobody may read on: as `events -f | head` ends */
 	return session_ask(
 		a, &request, STDOUT_FILENO, show_event, show_end, &copy);

@@ -15,6 +15,7 @@
 #define LAST_MOST 1000000
 #define SLOT_DIGITS 6
 #define DAY (24 * 3600)
+#define SINCE_MOST 9000000000.0 /* in the year 2255, and fits in a nsec_t */
 
 /* The fields of `params`, as a set. */
 enum field {
@@ -31,6 +32,8 @@ enum field {
 	FIELD_BAKE = 1 << 10,
 	FIELD_DROP_PORTS = 1 << 12,
 	FIELD_MESSAGE = 1 << 11,
+	FIELD_SINCE = 1 << 13,
+	FIELD_KINDS = 1 << 14,
 };
 
 static const struct {
@@ -51,7 +54,8 @@ static const struct {
 	[METHOD_SIGNAL] = {"signal", true,
 		FIELD_TARGET | FIELD_NO_WAIT | FIELD_SIGNAL | FIELD_ALL},
 	[METHOD_EVENTS] = {"events", false,
-		FIELD_TARGET | FIELD_FOLLOW | FIELD_LAST},
+		FIELD_TARGET | FIELD_FOLLOW | FIELD_LAST | FIELD_SINCE |
+			FIELD_KINDS},
 	[METHOD_CONFIG] = {"config", false, FIELD_TARGET},
 	[METHOD_UPGRADE] = {"upgrade", true, FIELD_TARGET | FIELD_NO_WAIT},
 	[METHOD_SEND] = {"send", true,
@@ -174,6 +178,35 @@ static int take_seconds(nsec_t *to, const json_t *value, struct error *err)
 	return 0;
 }
 
+static int take_since(nsec_t *to, const json_t *value, struct error *err)
+{
+	double seconds = json_number_value(value);
+
+	if (!json_is_number(value) || !(seconds >= 0) || seconds > SINCE_MOST)
+		return error_set(err, 0, "wanted seconds since 1970");
+	*to = (nsec_t)(seconds * 1000 + 0.5) * MSEC;
+	return 0;
+}
+
+static int take_kinds(
+	struct control_request *r, const json_t *value, struct error *err)
+{
+	size_t i;
+	json_t *kind;
+
+	if (json_array_size(value) == 0)
+		return error_set(err, 0, "wanted an array of names");
+	json_array_foreach(value, i, kind)
+	{
+		if (!json_is_string(kind))
+			return error_set(err, 0, "wanted an array of names");
+		if (eventkind_add(r->kinds, json_string_value(kind),
+			    json_string_length(kind), err) == -1)
+			return -1;
+	}
+	return 0;
+}
+
 /* As text, so that what it holds is nobody's business but the worker's. */
 static int take_message(
 	struct control_request *r, const json_t *value, struct error *err)
@@ -206,6 +239,8 @@ static const struct field_is {
 	{"now", FIELD_NOW, offsetof(struct control_request, now)},
 	{"follow", FIELD_FOLLOW, offsetof(struct control_request, follow)},
 	{"last", FIELD_LAST, 0},
+	{"since", FIELD_SINCE, 0},
+	{"kinds", FIELD_KINDS, 0},
 	{"canary", FIELD_CANARY, 0},
 	{"bake", FIELD_BAKE, 0},
 	{"drop_ports", FIELD_DROP_PORTS,
@@ -227,6 +262,10 @@ static int take_field(struct control_request *r, const struct field_is *is,
 		return take_signal(r, value, err);
 	case FIELD_LAST:
 		return take_int(&r->last, value, -1, LAST_MOST, err);
+	case FIELD_SINCE:
+		return take_since(&r->since, value, err);
+	case FIELD_KINDS:
+		return take_kinds(r, value, err);
 	case FIELD_CANARY:
 		r->has_canary = true;
 		return take_int(&r->canary, value, 0, SCALE_MOST, err);
@@ -421,6 +460,17 @@ static void put_signal(struct json_writer *w, int signal)
 	json_put_text(w, "signal", name);
 }
 
+static void put_kinds(struct json_writer *w, const char *kinds)
+{
+	json_key(w, "kinds");
+	json_open_array(w);
+	for (size_t len; *kinds != '\0'; kinds += len + (kinds[len] == ',')) {
+		len = strcspn(kinds, ",");
+		json_bytes(w, kinds, len);
+	}
+	json_close_array(w);
+}
+
 static void put_params(struct json_writer *w, const struct control_request *r)
 {
 	unsigned has = methods[r->method].fields;
@@ -439,6 +489,10 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 		put_signal(w, r->signal);
 	if (r->last != -1 && (has & FIELD_LAST) != 0)
 		json_put_int(w, "last", r->last);
+	if (r->since != 0 && (has & FIELD_SINCE) != 0)
+		json_put_real(w, "since", nsec_seconds(r->since), 3);
+	if (r->kinds[0] != '\0' && (has & FIELD_KINDS) != 0)
+		put_kinds(w, r->kinds);
 	if (r->has_canary && (has & FIELD_CANARY) != 0)
 		json_put_int(w, "canary", r->canary);
 	if (r->has_bake && (has & FIELD_BAKE) != 0)

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/nsec.h"
+#include "protocol/eventkind.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,17 +61,19 @@ struct control_request {
 	char target[160]; /* cluster, or cluster.slot; "": the instance */
 	bool no_wait;     /* all that change something */
 	enum scale_kind scale_kind;
-	int count;       /* scale: {"count":4} or {"by":-1} */
-	int signal;      /* signal: {"signal":"USR1"} */
-	bool all;        /* signal, send */
-	bool now;        /* stop */
-	bool follow;     /* events */
-	int last;        /* events: {"last":N}, -1: all that are kept */
-	bool has_canary; /* restart; else as the settings say */
-	int canary;      /* {"canary":N} */
-	bool has_bake;   /* so too */
-	bool drop_ports; /* restart, reload */
-	nsec_t bake;     /* {"bake":SECONDS} */
+	int count;    /* scale: {"count":4} or {"by":-1} */
+	int signal;   /* signal: {"signal":"USR1"} */
+	bool all;     /* signal, send */
+	bool now;     /* stop */
+	bool follow;  /* events */
+	int last;     /* events: {"last":N}, -1: all that are kept */
+	nsec_t since; /* {"since":SECONDS since 1970}, 0: all */
+	char kinds[EVENTKINDS_TEXT]; /* {"kinds":["exited",…]}, "": all */
+	bool has_canary;             /* restart; else as the settings say */
+	int canary;                  /* {"canary":N} */
+	bool has_bake;               /* so too */
+	bool drop_ports;             /* restart, reload */
+	nsec_t bake;                 /* {"bake":SECONDS} */
 	/* send: {"message":TEXT}, the text of a value.  Decoded: heap, the
 	 * caller's to free; encoded: borrowed. */
 	char *message;

@@ -37,7 +37,8 @@ enum logwire_kind {
 enum logwire_what {
 	LOGWIRE_A_LISTENER, /* SO_COOKIE */
 	LOGWIRE_A_WORKER,   /* serial */
-	LOGWIRE_A_SEGMENT,  /* of shared memory: device and inode */
+	LOGWIRE_A_SEGMENT,  /* of shared memory: device and inode; or the
+			       supervisor's events: UINT64_MAX */
 };
 
 /* Its descriptors, in this order. */

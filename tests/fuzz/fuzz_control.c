@@ -22,7 +22,8 @@ static bool is_same(
 		a->scale_kind == b->scale_kind && a->count == b->count &&
 		a->signal == b->signal && a->all == b->all &&
 		a->now == b->now && a->follow == b->follow &&
-		a->last == b->last &&
+		a->last == b->last && a->since == b->since &&
+		strcmp(a->kinds, b->kinds) == 0 &&
 		(a->message == NULL) == (b->message == NULL) &&
 		(a->message == NULL || strcmp(a->message, b->message) == 0);
 }

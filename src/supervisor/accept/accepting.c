@@ -64,12 +64,11 @@ static void accept_explain(
 	if (!permanent || !accepting_may_tell(a, TROUBLE_COMMAND))
 		return;
 	if (a->untold[TROUBLE_COMMAND] > 0)
-		news_say(service->sup, LOG_ERROR, "not-started",
-			"%s: %s (and so for %u connections before)",
-			service->name, text, a->untold[TROUBLE_COMMAND]);
+		news_say_of(service, LOG_ERROR, "not-started",
+			"%s (and so for %u connections before)", text,
+			a->untold[TROUBLE_COMMAND]);
 	else
-		news_say(service->sup, LOG_ERROR, "not-started", "%s: %s",
-			service->name, text);
+		news_say_of(service, LOG_ERROR, "not-started", "%s", text);
 	a->untold[TROUBLE_COMMAND] = 0;
 }
 
@@ -365,9 +364,9 @@ static void accept_on_report(struct service *service, const struct report *r)
 		return;
 	if (r->kind == REPORT_ALL_READY) {
 		open_up(a);
-		news_say(service->sup, LOG_NOTE, "all-ready",
-			"%s: accepting, at most %u connection%s at once",
-			service->name, a->limit, a->limit == 1 ? "" : "s");
+		news_say_of(service, LOG_NOTE, "all-ready",
+			"accepting, at most %u connection%s at once", a->limit,
+			a->limit == 1 ? "" : "s");
 	} else if (r->kind == REPORT_ROLLOUT_DONE && a->open) {
 		open_up(a);
 		visits_hurry(a, r->generation,

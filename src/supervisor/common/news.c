@@ -5,7 +5,9 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/look/stays.h"
+#include "os/place/linering.h"
 #include "protocol/json.h"
+#include "protocol/jsonvalue.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
@@ -21,8 +23,10 @@
 #include <string.h>
 
 struct history {
-	char *lines; /* HISTORY_SIZE bytes, touched at start: no growth later */
-	size_t used;
+	struct linering ring; /* made for the first event */
+	bool lost;            /* one could not be kept: that was said */
+	const char *before;   /* lines of an earlier release, in its state */
+	size_t before_len;
 	struct buffer scratch;
 	char explain[256]; /* the cause of the next exit that is reported */
 	uint64_t expect;   /* serial of the child that has just ended */
@@ -379,7 +383,41 @@ void news_begin(struct json_writer *w, struct buffer *out, const char *event)
 	begin_record(w, out, event, LOG_INFO);
 }
 
-static void put_fields(struct json_writer *w, const struct news *n)
+/* Why a worker has exited, for machines. */
+static const char *why_word(
+	const struct service *service, const struct report *r)
+{
+	static const char *const words[] = {
+		[WHY_ITSELF] = "crash",
+		[WHY_STOP] = "asked",
+		[WHY_ROLL] = "replaced",
+		[WHY_START_TIMEOUT] = "start-timeout",
+		[WHY_ROLL_FAILED] = "rollout-failed",
+		[WHY_WATCHDOG] = "watchdog",
+		[WHY_STALL] = "stall",
+		[WHY_CHECK] = "unhealthy",
+		[WHY_MEMORY] = "memory",
+		[WHY_AGE] = "age",
+		[WHY_QUEUE] = "asked",
+		[WHY_REQUEST] = "hang",
+	};
+	const struct ending *e = &r->ending;
+
+	if (e->kind == ENDING_SPAWN)
+		return "not-started";
+	if (e->out_of_memory)
+		return "out-of-memory";
+	if (r->why == WHY_ITSELF && e->kind == ENDING_EXIT &&
+		(service == NULL ? e->code == 0
+				 : cluster_is_success(
+					   cluster_settings(service->core),
+					   (unsigned)e->code)))
+		return "done";
+	return words[r->why];
+}
+
+static void put_fields(struct json_writer *w, const struct service *service,
+	const struct news *n)
 {
 	const struct report *r = &n->report;
 	char text[64];
@@ -403,7 +441,12 @@ static void put_fields(struct json_writer *w, const struct news *n)
 		json_put_int(w, "code", r->ending.code);
 		json_put_real(w, "after", nsec_seconds(r->age), 3);
 	}
+	if (r->kind == REPORT_READY)
+		json_put_real(w, "after", nsec_seconds(r->age), 3);
+	if (r->took != NSEC_NEVER)
+		json_put_real(w, "took", nsec_seconds(r->took), 3);
 	if (r->kind == REPORT_EXITED) {
+		json_put_text(w, "why", why_word(service, r));
 		json_key(w, "next_try");
 		if (r->wait == NSEC_NEVER)
 			json_nil(w);
@@ -420,25 +463,40 @@ static void put_fields(struct json_writer *w, const struct news *n)
 
 /* ---- telling ---- */
 
-static void remember(struct history *h, const char *line, size_t len)
+/* Make the history, with the lines that an earlier release has left. */
+static int begin_history(struct supervisor *sup, struct error *err)
 {
-	if (len + 1 > HISTORY_SIZE)
-		return;
-	/* drop the older half at once, not a line at a time */
-	if (h->used + len + 1 > HISTORY_SIZE) {
-		size_t from =
-			h->used > HISTORY_SIZE / 2 ? h->used / 2 : h->used;
-		const char *cut = memchr(h->lines + from, '\n', h->used - from);
+	struct history *h = sup->news.history;
+	const char *at = h->before;
+	const char *next;
 
-		from = cut != NULL ? (size_t)(cut - h->lines) + 1 : h->used;
-		h->used -= from;
-		(void)memmove(h->lines, h->lines + from, h->used);
+	h->before = NULL;
+	if (linering_make(&h->ring, err) == -1)
+		return -1;
+	sup->orphans.changed = true; /* the keeper is to have it */
+	while (at != NULL && h->before_len > 0 &&
+		(next = memchr(at, '\n', h->before_len)) != NULL) {
+		(void)linering_add(&h->ring, at, (size_t)(next - at));
+		h->before_len -= (size_t)(next + 1 - at);
+		at = next + 1;
 	}
-	if (h->used + len + 1 > HISTORY_SIZE)
-		h->used = 0;
-	(void)memcpy(h->lines + h->used, line, len);
-	h->used += len;
-	h->lines[h->used++] = '\n';
+	return 0;
+}
+
+static void remember(struct supervisor *sup, const char *line, size_t len)
+{
+	struct history *h = sup->news.history;
+	struct error err;
+
+	if (h->ring.fd != -1 || begin_history(sup, &err) == 0) {
+		if (linering_add(&h->ring, line, len) == 0)
+			return;
+		(void)error_set(&err, errno, "the history");
+	}
+	if (!h->lost)
+		log_warn("events are not kept for 'nclust events': %s",
+			err.text);
+	h->lost = true;
 }
 
 static void hand_out(struct supervisor *sup, struct buffer *out,
@@ -449,7 +507,7 @@ static void hand_out(struct supervisor *sup, struct buffer *out,
 
 	if (line == NULL || out->failed)
 		return;
-	remember(sup->news.history, line, out->len);
+	remember(sup, line, out->len);
 	PARTS(told, sup, service, report, line, sentence);
 }
 
@@ -512,7 +570,7 @@ static void publish(struct supervisor *sup, struct news *n)
 		log_line(level, "%s", sentence);
 		buffer_clear(&h->scratch);
 		begin_record(&w, &h->scratch, kinds[r->kind].name, level);
-		put_fields(&w, n);
+		put_fields(&w, service, n);
 		json_put_text(&w, "text", sentence);
 		json_close_object(&w);
 		hand_out(sup, &h->scratch, service, r, sentence);
@@ -599,76 +657,134 @@ static void news_on_report(struct service *service, const struct report *report)
 		enqueue(sup, &n);
 }
 
-/* Log an event and begin its record.  The caller adds members of its own. */
-static void begin_saying(struct json_writer *w, struct history *h,
-	enum log_level level, const char *event, const char *text)
+/* An event that is no report: what it is about, and its figures. */
+struct saying {
+	struct supervisor *sup;
+	struct service *service;   /* NULL: the instance */
+	uint32_t slot;             /* SLOT_ALL: the cluster as a whole */
+	const struct child *child; /* NULL: none that lives */
+	enum log_level level;
+	const char *event;
+	const struct news_number *numbers;
+	size_t count;
+};
+
+static void put_saying(struct json_writer *w, const struct saying *s)
 {
-	log_line(level, "%s", text);
-	buffer_clear(&h->scratch);
-	begin_record(w, &h->scratch, event, level);
+	if (s->service != NULL)
+		json_put_text(w, "cluster", s->service->name);
+	if (s->slot != SLOT_ALL)
+		json_put_int(w, "slot", s->slot);
+	if (s->child != NULL) {
+		json_put_int(w, "worker", (int64_t)s->child->worker);
+		if (s->child->pid > 0)
+			json_put_int(w, "pid", s->child->pid);
+	}
+	for (size_t i = 0; i < s->count; i++)
+		json_put_real(w, s->numbers[i].name, s->numbers[i].value, 3);
 }
 
-static void end_saying(
-	struct supervisor *sup, struct json_writer *w, const char *text)
+/* The name of the cluster or worker comes before the sentence. */
+static void tell(const struct saying *s, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+static void tell(const struct saying *s, const char *format, va_list args)
 {
-	json_put_text(w, "text", text);
-	json_close_object(w);
-	hand_out(sup, &sup->news.history->scratch, NULL, NULL, text);
+	struct history *h = s->sup->news.history;
+	struct json_writer w;
+	char text[1200];
+	int used = 0;
+
+	if (s->slot != SLOT_ALL)
+		used = snprintf(text, sizeof(text), "%s.%" PRIu32 ": ",
+			s->service->name, s->slot);
+	else if (s->service != NULL)
+		used = snprintf(text, sizeof(text), "%s: ", s->service->name);
+	(void)vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
+	log_line(s->level, "%s", text);
+	buffer_clear(&h->scratch);
+	begin_record(&w, &h->scratch, s->event, s->level);
+	put_saying(&w, s);
+	json_put_text(&w, "text", text);
+	json_close_object(&w);
+	hand_out(s->sup, &h->scratch, s->service, NULL, text);
 }
 
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	const char *format, ...)
 {
-	struct json_writer w;
-	char text[600];
+	const struct saying saying = {
+		.sup = sup, .slot = SLOT_ALL, .level = level, .event = event};
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	tell(&saying, format, args);
 	va_end(args);
-	begin_saying(&w, sup->news.history, level, event, text);
-	end_saying(sup, &w, text);
 }
 
 void news_say_of(struct service *service, enum log_level level,
 	const char *event, const char *format, ...)
 {
-	struct supervisor *sup = service->sup;
-	struct json_writer w;
-	char text[1200];
+	const struct saying saying = {.sup = service->sup,
+		.service = service,
+		.slot = SLOT_ALL,
+		.level = level,
+		.event = event};
 	va_list args;
-	int used;
 
-	used = snprintf(text, sizeof(text), "%s: ", service->name);
 	va_start(args, format);
-	(void)vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
+	tell(&saying, format, args);
 	va_end(args);
-	begin_saying(&w, sup->news.history, level, event, text);
-	json_put_text(&w, "cluster", service->name);
-	json_put_text(&w, "text", text);
-	json_close_object(&w);
-	hand_out(sup, &sup->news.history->scratch, service, NULL, text);
+}
+
+void news_say_slot(struct service *service, uint32_t slot, enum log_level level,
+	const char *event, const char *format, ...)
+{
+	const struct saying saying = {.sup = service->sup,
+		.service = service,
+		.slot = slot,
+		.level = level,
+		.event = event};
+	va_list args;
+
+	va_start(args, format);
+	tell(&saying, format, args);
+	va_end(args);
+}
+
+void news_say_worker(const struct child *child, enum log_level level,
+	const char *event, const char *format, ...)
+{
+	const struct saying saying = {.sup = child->service->sup,
+		.service = child->service,
+		.slot = child->slot,
+		.child = child,
+		.level = level,
+		.event = event};
+	va_list args;
+
+	va_start(args, format);
+	tell(&saying, format, args);
+	va_end(args);
 }
 
 void news_say_numbers(const struct child *child, enum log_level level,
 	const char *event, const struct news_number *numbers, size_t count,
 	const char *format, ...)
 {
-	struct supervisor *sup = child->service->sup;
-	struct json_writer w;
-	char text[1000];
+	const struct saying saying = {.sup = child->service->sup,
+		.service = child->service,
+		.slot = child->slot,
+		.child = child,
+		.level = level,
+		.event = event,
+		.numbers = numbers,
+		.count = count};
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	tell(&saying, format, args);
 	va_end(args);
-	begin_saying(&w, sup->news.history, level, event, text);
-	json_put_text(&w, "cluster", child->service->name);
-	json_put_int(&w, "slot", child->slot);
-	json_put_int(&w, "worker", (int64_t)child->worker);
-	for (size_t i = 0; i < count; i++)
-		json_put_real(&w, numbers[i].name, numbers[i].value, 3);
-	end_saying(sup, &w, text);
 }
 
 /* ---- limits for what a worker can cause ---- */
@@ -684,9 +800,8 @@ static void say_unsaid(struct child *child)
 
 	child->life.unsaid = 0;
 	if (count > 0)
-		news_say(child->service->sup, LOG_WARN, "left-out",
-			"%s.%" PRIu32 ": %u message%s about worker %d left out",
-			child->service->name, child->slot, count,
+		news_say_worker(child, LOG_WARN, "left-out",
+			"%u message%s about worker %d left out", count,
 			count == 1 ? "" : "s", (int)child->pid);
 }
 
@@ -786,38 +901,72 @@ bool news_pending(const struct supervisor *sup)
 
 /* ---- life ---- */
 
-const char *news_history(const struct supervisor *sup, size_t *len)
+int news_history(const struct supervisor *sup, uint64_t from,
+	struct linering_text *lines)
 {
-	*len = sup->news.history->used;
-	return sup->news.history->lines;
+	return linering_read(&sup->news.history->ring, from, lines);
+}
+
+bool news_is_whole(const char *json, size_t len)
+{
+	static const char start[] = NEWS_START;
+
+	return len > sizeof(start) &&
+		memcmp(json, start, sizeof(start) - 1) == 0 &&
+		jsonvalue_check(json, len);
+}
+
+int news_history_fd(const struct supervisor *sup)
+{
+	return sup->news.history->ring.fd;
+}
+
+bool news_take_history(struct supervisor *sup, int fd)
+{
+	struct linering *ring = &sup->news.history->ring;
+
+	return ring->fd == -1 && fd != -1 && linering_take(ring, fd);
 }
 
 int news_init(struct supervisor *sup, struct error *err)
 {
 	struct history *h = calloc(1, sizeof(*h));
 
-	if (h != NULL)
-		h->lines = malloc(HISTORY_SIZE);
-	if (h == NULL || h->lines == NULL) {
-		free(h);
+	if (h == NULL)
 		return error_set(err, ENOMEM, "event history");
-	}
-	(void)memset(h->lines, '\n', HISTORY_SIZE);
-	buffer_init(&h->scratch, 8192);
+	h->ring.fd = -1;
+	buffer_init(&h->scratch, LINERING_LINE - 1);
 	sup->news.history = h;
 	timer_init(&sup->news.timer, on_patience_over, sup);
 	timer_init(&sup->news.spares, on_spares, sup);
 	return 0;
 }
 
-/* Numbers in the group of the history. */
-enum { HISTORY_LINES = 1 };
+/* Numbers in the group of the history.  Earlier releases have no file, but the
+ * latest 20 KiB as bytes. */
+enum { HISTORY_LINES = 1, HISTORY_FILE, HISTORY_END };
+#define LINES_MAX ((size_t)20 * 1024)
+
+static const struct plain_row history_rows[] = {
+	PLAIN(HISTORY_FILE, history, ring.fd, FD),
+	PLAIN(HISTORY_END, history, ring.end, UNSIGNED),
+};
 
 static void put_history(struct carry_writer *c, const void *of)
 {
 	const struct history *h = of;
+	struct linering_text t;
+	size_t skip;
 
-	handover_put_bytes(&c->w, HISTORY_LINES, h->lines, h->used);
+	if (c->w.out == NULL || linering_read(&h->ring, 0, &t) == -1)
+		return;
+	skip = t.len > LINES_MAX ? t.len - LINES_MAX : 0;
+	while (skip > 0 && skip < t.len && t.text[skip - 1] != '\n')
+		skip++;
+	if (t.len > 0)
+		handover_put_bytes(
+			&c->w, HISTORY_LINES, t.text + skip, t.len - skip);
+	linering_drop(&t);
 }
 
 static int take_history(
@@ -826,13 +975,23 @@ static int take_history(
 	struct history *h = to;
 
 	(void)r;
-	if (f->tag == HISTORY_LINES && f->type == HANDOVER_BYTES &&
-		f->len <= HISTORY_SIZE && f->len > 0 &&
-		f->data[f->len - 1] == '\n') {
-		(void)memcpy(h->lines, f->data, f->len);
-		h->used = f->len;
+	if (f->tag != HISTORY_LINES)
+		return 0;
+	if (f->type == HANDOVER_BYTES && f->len <= LINES_MAX) {
+		h->before = f->data;
+		h->before_len = f->len;
 	}
 	return 1;
+}
+
+static int history_done(struct carry_reader *r, void *to)
+{
+	struct history *h = to;
+
+	(void)r;
+	if (h->ring.fd != -1)
+		h->before = NULL;
+	return 0;
 }
 
 static void *make_history(struct carry_reader *r, void *owner)
@@ -844,13 +1003,20 @@ static void *make_history(struct carry_reader *r, void *owner)
 
 const struct carried carried_history = {
 	.called = "the history",
+	CARRIED_ROWS(history_rows, history),
 	.make = make_history,
 	.put = put_history,
 	.take = take_history,
+	.done = history_done,
 };
 
 static void news_on_go_on(struct supervisor *sup)
 {
+	struct error err;
+
+	/* the state is still mapped */
+	if (sup->news.history->before != NULL && begin_history(sup, &err) == -1)
+		log_warn("%s", err.text);
 	flush_told(sup);
 	on_spares(sup->loop, &sup->news.spares, 0);
 }
@@ -862,7 +1028,7 @@ static void news_on_end(struct supervisor *sup)
 	news_stop_waiting(sup);
 	ev_timer_stop(sup->loop, &sup->news.timer);
 	ev_timer_stop(sup->loop, &sup->news.spares);
-	free(sup->news.history->lines);
+	linering_close(&sup->news.history->ring);
 	buffer_fini(&sup->news.history->scratch);
 	free(sup->news.history);
 	sup->news.history = NULL;

@@ -3,6 +3,7 @@
 #define SUPERVISOR_NEWS_H
 
 #include "base/log.h"
+#include "os/place/linering.h"
 #include "supervisor/common/part.h"
 
 extern const struct part news_part;
@@ -18,7 +19,6 @@ struct carried;
  */
 #define NEWS_PATIENCE (1 * SECOND) /* a busy machine needs some */
 #define NEWS_LAST_MAX 512
-#define HISTORY_SIZE (20U * 1024)
 
 struct news {
 	struct news *next;
@@ -50,7 +50,15 @@ void news_say_of(struct service *service, enum log_level level,
 struct json_writer;
 void news_begin(struct json_writer *w, struct buffer *out, const char *event);
 
-/* An event of a worker, with figures for machines. */
+/* An event of a slot that has no worker, and of a worker: the name of its slot is put before the sentence. */
+void news_say_slot(struct service *service, uint32_t slot, enum log_level level,
+	const char *event, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void news_say_worker(const struct child *child, enum log_level level,
+	const char *event, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* The same, with figures for machines. */
 struct news_number {
 	const char *name;
 	double value;
@@ -89,7 +97,22 @@ bool news_is_failure(const struct report *report);
 /* "killed by SIGSEGV", "exit 1", "SIGKILL, out of memory".  Returned. */
 const char *news_ending_text(char to[64], const struct ending *ending);
 
-/* The history: JSON objects, one a line, oldest first. */
-const char *news_history(const struct supervisor *sup, size_t *len);
+/*
+ * The history: JSON objects, one a line, oldest first, in a file without a name
+ * (os/place/linering.h) that an upgrade hands on and that the keeper of
+ * `orphans = keep` holds.  linering_read() says what `from` is.
+ */
+int news_history(const struct supervisor *sup, uint64_t from,
+	struct linering_text *lines);
+/* The keeper, say, could have written to it: is it a whole event? */
+bool news_is_whole(const char *json, size_t len);
+#define NEWS_START "{\"time\":" /* with this each event begins */
+
+/* For the keeper: its name there, and the descriptor; -1: there is none yet. */
+#define NEWS_HISTORY UINT64_MAX
+int news_history_fd(const struct supervisor *sup);
+/* Go on with the history of an earlier nclust.  False: it is none, or there is a
+ * newer one; the descriptor stays the caller's. */
+bool news_take_history(struct supervisor *sup, int fd);
 
 #endif

@@ -140,6 +140,7 @@ struct record {
 	struct news *tail;
 	ev_timer timer;
 	ev_timer spares; /* reports what was left out */
+	uint64_t held;   /* by the keeper: the history (keeper.h) */
 };
 
 /* The start in the background, and nclust's own log (daemon.h). */

@@ -63,6 +63,8 @@ static const struct plain_row client_rows[] = {
 	PLAIN(28, client, status_only, BOOL),
 	PLAIN(29, client, expects_upgrade, BOOL),
 	PLAIN(30, client, missed, UNSIGNED),
+	PLAIN(31, client, request.since, SIGNED),
+	PLAIN(32, client, request.kinds, TEXT),
 	PLAIN(CARRY_IN, client, in, BUFFER),
 	PLAIN(CARRY_OUT, client, out, BUFFER),
 	CARRY_ARRAY(CARRY_EXPECTATION, client, expected, &carried_expectation,

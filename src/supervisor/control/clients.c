@@ -10,6 +10,7 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
+#include "supervisor/control/events.h"
 #include "supervisor/control/requests.h"
 
 #include <errno.h>
@@ -89,6 +90,12 @@ static bool has_request(const struct client *c)
 		memchr(c->in.data, '\n', c->in.len) != NULL;
 }
 
+/* Is an answer under way that is made in slices? */
+static bool is_sliced(const struct client *c)
+{
+	return c->state == CLIENT_STATUS || c->state == CLIENT_EVENTS;
+}
+
 static bool is_finished(const struct client *c)
 {
 	if (c->out.len > 0)
@@ -126,13 +133,13 @@ static void watch(struct client *c)
 {
 	int events = 0;
 
-	if (c->out.len > 0 || c->state == CLIENT_STATUS || has_request(c) ||
+	if (c->out.len > 0 || is_sliced(c) || has_request(c) ||
 		is_finished(c) || c->missed > 0)
 		events |= EV_WRITE;
 	/* one request at a time; while it waits, what the client sends stays
 	 * in the socket once our buffer is full */
-	if (c->state != CLIENT_CLOSING && c->state != CLIENT_STATUS &&
-		!c->half_closed && c->in.len < CONTROL_LINE_MAX)
+	if (c->state != CLIENT_CLOSING && !is_sliced(c) && !c->half_closed &&
+		c->in.len < CONTROL_LINE_MAX)
 		events |= EV_READ;
 	await_reader(c, (events & EV_WRITE) != 0);
 	if (c->io.events == events && ev_is_active(&c->io))
@@ -157,8 +164,7 @@ static int flush(struct client *c)
 	}
 	if (c->out.len > 0 && sent == -1 && errno != EAGAIN && errno != EINTR)
 		return -1;
-	if (c->out.len == 0 && c->out.cap > READ_SIZE &&
-		c->state != CLIENT_STATUS)
+	if (c->out.len == 0 && c->out.cap > READ_SIZE && !is_sliced(c))
 		buffer_fini(&c->out);
 	return 0;
 }
@@ -343,6 +349,8 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 		client_tell_missed(c);
 	if (!gone && c->state == CLIENT_STATUS && c->out.len < SLICE_LOW)
 		status_slice(c);
+	if (!gone && c->state == CLIENT_EVENTS)
+		events_slice(c, false);
 	if (!gone)
 		run_lines(c);
 	if (!gone)
@@ -602,7 +610,7 @@ static void control_on_told(struct supervisor *sup, struct service *service,
 		keep_outcome(service, report, sentence);
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
 		if (c->state == CLIENT_FOLLOWING
-				? !request_wants_event(c, json, strlen(json))
+				? !events_want(c, json, strlen(json))
 				: c->state != CLIENT_WAITING ||
 					!is_expecting(c, service))
 			continue;
@@ -719,14 +727,16 @@ static void control_on_go_on(struct supervisor *sup)
 	arm_bounds(all); /* stops if no client needs it */
 }
 
-/* Complete statuses that are under way, as far as there is room: the next
- * nclust may write them differently. */
+/* Complete answers that are under way, as far as there is room: the next nclust
+ * may write them differently. */
 static void control_on_settle(struct supervisor *sup)
 {
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
 		while (c->state == CLIENT_STATUS &&
 			c->out.len < CLIENT_OUT_MAX / 2)
 			status_slice(c);
+		if (c->state == CLIENT_EVENTS)
+			events_slice(c, true);
 		(void)flush(c);
 	}
 }

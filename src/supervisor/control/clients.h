@@ -30,6 +30,7 @@ enum client_state {
 	CLIENT_STATUS,    /* a status is being made in slices */
 	CLIENT_FOLLOWING, /* events -f */
 	CLIENT_CLOSING,   /* after what is queued is sent */
+	CLIENT_EVENTS,    /* the history is being sent in slices */
 };
 
 /* What a change must still see of a cluster. */
@@ -68,6 +69,10 @@ struct client {
 	uint32_t at_slot;
 	unsigned at_part;
 	struct json_writer writer;
+	/* CLIENT_EVENTS: where the next slice begins, and how many of those
+	 * that are wanted are not sent */
+	uint64_t events_at;
+	unsigned events_skip;
 	uint64_t missed;                /* messages of workers not shown */
 	uint32_t only_slot;             /* of a status, or of events */
 	bool status_only;               /* only … */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/messages/messages.h"
 
+#include "protocol/eventkind.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/common/news.h"
 
@@ -17,7 +18,9 @@
 
 static bool wants(const struct client *client, const struct channel *c)
 {
-	if (client->state != CLIENT_FOLLOWING)
+	if (client->state != CLIENT_FOLLOWING ||
+		(*client->request.kinds != '\0' &&
+			!eventkind_listed(client->request.kinds, "message", 7)))
 		return false;
 	if (*client->request.target == '\0')
 		return true;

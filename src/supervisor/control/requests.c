@@ -7,7 +7,7 @@
 #include "protocol/json.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/messages/messages.h"
-#include "supervisor/common/news.h"
+#include "supervisor/control/events.h"
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/instance/reload.h"
 #include "supervisor/workers/service.h"
@@ -508,73 +508,28 @@ static int upgrade(struct client *c, const struct target *t, struct error *err)
 	return UNDER_WAY;
 }
 
-static bool contains(const char *json, size_t len, const char *part)
-{
-	return memmem(json, len, part, strlen(part)) != NULL;
-}
-
-/* Quotes inside of a value are escaped, so that only a field can match. */
-bool request_wants_event(const struct client *c, const char *json, size_t len)
-{
-	char field[200];
-
-	if (*c->request.target == '\0')
-		return true;
-	(void)snprintf(
-		field, sizeof(field), "\"cluster\":\"%s\"", c->request.target);
-	if (!contains(json, len, field))
-		return false;
-	if (c->only_slot == SLOT_ALL)
-		return true;
-	(void)snprintf(
-		field, sizeof(field), "\"slot\":%" PRIu32 ",", c->only_slot);
-	return contains(json, len, field);
-}
-
-/* Send wanted events after the first `skip`.  Returns how many are wanted. */
-static long walk_history(struct client *c, long skip, bool hand_out)
-{
-	size_t len;
-	const char *lines = news_history(c->sup, &len);
-	long wanted = 0;
-
-	while (len > 0) {
-		size_t n = (size_t)((const char *)memchr(lines, '\n', len) -
-			lines);
-
-		if (request_wants_event(c, lines, n) && wanted++ >= skip &&
-			hand_out) {
-			char *line = strndup(lines, n);
-
-			if (line != NULL)
-				(void)control_put_event(
-					&c->out, c->request.id, line);
-			free(line);
-		}
-		lines += n + 1;
-		len -= n + 1;
-	}
-	return wanted;
-}
-
 static int events(struct client *c, const struct target *t, struct error *err)
 {
-	long skip = 0;
-
 	(void)err;
-	/* from here on the target is a cluster, and perhaps a slot of it */
-	c->only_slot = t->slot;
-	if (t->service != NULL)
+	if (t->service != NULL) {
+		c->only_slot = t->slot;
 		(void)text_copy(c->request.target, sizeof(c->request.target),
 			t->service->name);
-	if (c->request.last >= 0)
-		skip = walk_history(c, 0, false) - c->request.last;
-	(void)walk_history(c, skip, true);
-	if (!c->request.follow)
-		return UNDER_WAY; /* nothing expected: answered now */
-	c->state = CLIENT_FOLLOWING;
-	client_write(c);
+	}
+	events_begin(c);
 	return ANSWERED;
+}
+
+/* Events are also those of a cluster or slot that is gone. */
+static bool is_past(struct client *c, struct target *target)
+{
+	struct control_target t;
+	struct error err;
+
+	target->service = NULL;
+	return c->request.method == METHOD_EVENTS &&
+		control_parse_target(&t, c->request.target, &err) == 0 &&
+		events_remember(c, &t);
 }
 
 static int config(struct client *c, const struct target *t, struct error *err)
@@ -634,7 +589,8 @@ static int obey(struct client *c, struct error *err)
 	if (writes && c->sup->instance.stopping &&
 		c->request.method != METHOD_STOP)
 		return refuse(err, CONTROL_BUSY, "nclust is stopping");
-	if (find_target(c, &target, err) == -1)
+	c->only_slot = SLOT_ALL;
+	if (find_target(c, &target, err) == -1 && !is_past(c, &target))
 		return CONTROL_NOT_FOUND;
 	return methods[c->request.method](c, &target, err);
 }

@@ -8,9 +8,6 @@
  * answer is queued now, or the client waits for an outcome. */
 void request_run(struct client *c, const char *line, size_t len);
 
-/* Is an event, as JSON, about what `events` was asked for? */
-bool request_wants_event(const struct client *c, const char *json, size_t len);
-
 /* An expectation of a waiting client may have come true or failed. */
 void request_on_report(struct client *c, const struct service *service,
 	const struct report *report, const char *sentence);

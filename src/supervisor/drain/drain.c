@@ -159,8 +159,7 @@ static void tell(struct drain *d, bool forced)
 	else
 		(void)snprintf(text, sizeof(text), "in %.1f ms", took);
 	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers,
-		COUNT_OF(numbers), "%s.%" PRIu32 ": drained %s",
-		c->service->name, c->slot, text);
+		COUNT_OF(numbers), "drained %s", text);
 }
 
 static void tell_blind(const struct drain *d)

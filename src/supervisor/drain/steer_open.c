@@ -32,11 +32,11 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 		return false;
 	s->stranger_told = true;
 	text = address_format(&l->address);
-	news_say(s->service->sup, LOG_WARN, "stranger-listens",
-		"%s: another process listens at %s as well (SO_REUSEPORT, the "
+	news_say_of(s->service, LOG_WARN, "stranger-listens",
+		"another process listens at %s as well (SO_REUSEPORT, the "
 		"same user): as long as it does the sockets there stay as they "
 		"are",
-		s->service->name, text != NULL ? text : l->address.name);
+		text != NULL ? text : l->address.name);
 	return false;
 }
 

@@ -85,10 +85,9 @@ static void note_failure(struct child *child, const char *why)
 	if (h->failures < s->check_failures)
 		return;
 	/* count anew: the worker has to stay if its successor fails */
-	news_say(child->service->sup, LOG_WARN, "check-failed",
-		"%s.%" PRIu32 ": worker %d failed %u checks in a row, %s: %s",
-		child->service->name, child->slot, (int)child->pid, h->failures,
-		health_probe_text(text, &s->check), why);
+	news_say_worker(child, LOG_WARN, "check-failed",
+		"worker %d failed %u checks in a row, %s: %s", (int)child->pid,
+		h->failures, health_probe_text(text, &s->check), why);
 	h->failures = 0;
 	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
@@ -105,9 +104,8 @@ static void note_away(struct child *child, nsec_t time)
 	(void)snprintf(h->last, sizeof(h->last),
 		"took no connection, and did nothing else, for %s",
 		text_age(age, time));
-	news_say(child->service->sup, LOG_WARN, "check-failed",
-		"%s.%" PRIu32 ": worker %d %s: %s", child->service->name,
-		child->slot, (int)child->pid, h->last,
+	news_say_worker(child, LOG_WARN, "check-failed", "worker %d %s: %s",
+		(int)child->pid, h->last,
 		awaits_threads_text(child->pid, threads, sizeof(threads)));
 	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
@@ -208,7 +206,7 @@ static void fail_all(struct checker *c, const char *text)
 static void judge_silence(
 	struct checker *c, const struct look *look, nsec_t now)
 {
-	const struct service *service = c->volley.asker.service;
+	struct service *service = c->volley.asker.service;
 	nsec_t waited = now - c->volley.quiet_since;
 	char age[16];
 	char text[96] = "nobody took a connection for ";
@@ -218,19 +216,19 @@ static void judge_silence(
 	(void)text_age(age, waited);
 	if (!c->nobody_told) {
 		c->nobody_told = true;
-		news_say(service->sup, LOG_WARN, "check-untaken",
-			"%s: no worker has taken a check's connection for %s: "
+		news_say_of(service, LOG_WARN, "check-untaken",
+			"no worker has taken a check's connection for %s: "
 			"all are busy, or hung",
-			service->name, age);
+			age);
 	}
 	if (waited < look->patience)
 		return;
 	volley_stop(&c->volley);
 	c->nobody_told = false;
-	news_say(service->sup, LOG_WARN, "check-failed",
-		"%s: no worker has taken a check's connection for %s: all have "
+	news_say_of(service, LOG_WARN, "check-failed",
+		"no worker has taken a check's connection for %s: all have "
 		"failed",
-		service->name, age);
+		age);
 	(void)text_copy(text + strlen(text), sizeof(text) - strlen(text), age);
 	fail_all(c, text);
 }

@@ -51,10 +51,8 @@ static void tell(struct child *child, const struct sight *sight,
 		text_age(age, age_of(c)));
 	child->hang = h->hang;
 	news_say_numbers(child, LOG_WARN, "hang", numbers, COUNT_OF(numbers),
-		"%s.%" PRIu32 ": worker %d hangs: %s; it has used %.1f s of "
-		"CPU; %s",
-		child->service->name, child->slot, (int)child->pid, h->hang,
-		nsec_seconds(sight->cpu),
+		"worker %d hangs: %s; it has used %.1f s of CPU; %s",
+		(int)child->pid, h->hang, nsec_seconds(sight->cpu),
 		awaits_threads_text(c->pid, threads, sizeof(threads)));
 	child_tell(child, EVENT_UNWELL, WHY_REQUEST);
 }

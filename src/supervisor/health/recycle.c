@@ -61,11 +61,11 @@ static nsec_t look(struct child *child, nsec_t unused)
 	if (!is_too_much(h, &limit, memory))
 		return wait;
 	h->outgrown = true;
-	news_say(child->service->sup, LOG_NOTE, "memory",
-		"%s.%" PRIu32 ": worker %d takes %" PRIu64 " MiB, and "
+	news_say_worker(child, LOG_NOTE, "memory",
+		"worker %d takes %" PRIu64 " MiB, and "
 		"'max-memory' is %" PRIu64 " MiB%s%s",
-		child->service->name, child->slot, (int)child->pid,
-		memory / MIB, limit.bytes / MIB, limit.span > 0 ? " for " : "",
+		(int)child->pid, memory / MIB, limit.bytes / MIB,
+		limit.span > 0 ? " for " : "",
 		limit.span > 0 ? text_duration(span, limit.span) : "");
 	child_tell(child, EVENT_OUTGROWN, WHY_MEMORY);
 	return wait;

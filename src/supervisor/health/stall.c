@@ -46,12 +46,10 @@ static void unwell(struct child *child, nsec_t time)
 	char age[16];
 
 	child->health->moved_at = 0; /* begin anew: it may have to stay */
-	news_say(child->service->sup, LOG_WARN, "stalled",
-		"%s.%" PRIu32
-		": worker %d has requests waiting and has made no "
-		"progress for %s",
-		child->service->name, child->slot, (int)child->pid,
-		text_age(age, time));
+	news_say_worker(child, LOG_WARN, "stalled",
+		"worker %d has requests waiting and has made no progress for "
+		"%s",
+		(int)child->pid, text_age(age, time));
 	child_tell(child, EVENT_UNWELL, WHY_STALL);
 }
 
@@ -60,10 +58,9 @@ static void tell_refused(struct service *service)
 	if (service->asks.refused_told)
 		return;
 	service->asks.refused_told = true;
-	news_say(service->sup, LOG_WARN, "stall-refused",
-		"%s: nclust may not look at its workers' connections, so "
-		"'stall' cannot be seen",
-		service->name);
+	news_say_of(service, LOG_WARN, "stall-refused",
+		"nclust may not look at its workers' connections, so 'stall' "
+		"cannot be seen");
 }
 
 static void judge(struct child *child, nsec_t now)

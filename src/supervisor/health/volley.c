@@ -238,11 +238,10 @@ static void tell_denied(struct volley *v)
 	if ((!v->denied && !v->blind) || s->asks.denied_told)
 		return;
 	s->asks.denied_told = true;
-	news_say(s->sup, LOG_WARN, "check-denied",
-		"%s: %s, so it cannot tell which worker has got a question: "
+	news_say_of(s, LOG_WARN, "check-denied",
+		"%s, so it cannot tell which worker has got a question: "
 		"use "
 		"exec:",
-		s->name,
 		v->blind ? "the kernel does not tell nclust of sockets "
 			   "(sock_diag)"
 			 : "nclust may not look at its workers' descriptors");

@@ -51,10 +51,15 @@ static void tell_failure(const struct hook_run *run, const char *how)
 		return;
 	if (service != NULL)
 		service->hooks_told |= bit;
-	news_say(run->sup, LOG_WARN, "hook-failed",
-		"%s: the hook on-%s ('%s') failed: %s",
-		service != NULL ? service->name : run->settings->name,
-		names[run->event], run->settings->hooks[run->event].text, how);
+	if (service != NULL)
+		news_say_of(service, LOG_WARN, "hook-failed",
+			"the hook on-%s ('%s') failed: %s", names[run->event],
+			run->settings->hooks[run->event].text, how);
+	else
+		news_say(run->sup, LOG_WARN, "hook-failed",
+			"%s: the hook on-%s ('%s') failed: %s",
+			run->settings->name, names[run->event],
+			run->settings->hooks[run->event].text, how);
 }
 
 static void forget_running(struct hooks *hooks, struct hook_run *run)

@@ -137,12 +137,11 @@ static void tell_missing(struct child *child, nsec_t now)
 		now - child_view(child).born < MISSING_PATIENCE)
 		return;
 	child->trap.missing_told = true;
-	news_say(child->service->sup, LOG_WARN, "not-listening",
-		"%s.%" PRIu32 ": worker %d does not listen on %s yet, as "
+	news_say_worker(child, LOG_WARN, "not-listening",
+		"worker %d does not listen on %s yet, as "
 		"generation %u does: waiting for it ('restart --drop-ports' "
 		"does not)",
-		child->service->name, child->slot, (int)child->pid, text,
-		child->listening.expected_of);
+		(int)child->pid, text, child->listening.expected_of);
 }
 
 /* Does it listen on something, and on all that is expected of it? */

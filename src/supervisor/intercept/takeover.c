@@ -200,10 +200,9 @@ static int bind_either(struct takeover *t, bool first)
 static void tell_taken(const struct takeover *t, const struct listener *l)
 {
 	if (news_spares(t->child))
-		news_say(t->service->sup, LOG_NOTE, "listening",
-			"%s: listening on %s, taken over from %s.%" PRIu32,
-			t->service->name, listener_text(l), t->service->name,
-			t->child->slot);
+		news_say_of(t->service, LOG_NOTE, "listening",
+			"listening on %s, taken over from %s.%" PRIu32,
+			listener_text(l), t->service->name, t->child->slot);
 }
 
 static void keep_options(struct listener *l, const struct takeover *t)

@@ -315,10 +315,8 @@ static void tell_recovery(struct channel *c)
 	if (!c->stuck_told)
 		return;
 	c->stuck_told = false;
-	news_say(sup_of(c), LOG_WARN, "messages-dropped",
-		"%s.%" PRIu32 ": reads its messages again; %" PRIu64
-		" were dropped",
-		c->child->service->name, c->child->slot,
+	news_say_worker(c->child, LOG_WARN, "messages-dropped",
+		"reads its messages again; %" PRIu64 " were dropped",
 		c->dropped - c->dropped_told);
 	c->dropped_told = c->dropped;
 }
@@ -406,10 +404,8 @@ static void tell_stuck(struct channel *c)
 		return; /* it reads, but too slowly: reported lately */
 	c->told_at = now;
 	c->stuck_told = true;
-	news_say(sup_of(c), LOG_WARN, "messages-stuck",
-		"%s.%" PRIu32
-		": does not read its messages: what is for it is dropped",
-		c->child->service->name, c->child->slot);
+	news_say_worker(c->child, LOG_WARN, "messages-stuck",
+		"does not read its messages: what is for it is dropped");
 }
 
 static void refuse(struct channel *c, bool must)

@@ -30,10 +30,9 @@ static void tell_bound(const struct node_worker *w, const struct listener *l)
 	struct child *c = w->child;
 
 	if (news_spares(c))
-		news_say(c->service->sup, LOG_NOTE, "listening",
-			"%s: listening on %s, as %s.%" PRIu32 " asked for",
-			c->service->name, listener_text(l), c->service->name,
-			c->slot);
+		news_say_of(c->service, LOG_NOTE, "listening",
+			"listening on %s, as %s.%" PRIu32 " asked for",
+			listener_text(l), c->service->name, c->slot);
 }
 
 /* Make it nonblocking: libuv polls, and would otherwise hang in accept(2). */

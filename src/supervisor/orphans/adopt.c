@@ -86,6 +86,9 @@ static void tell_end(struct supervisor *sup, const struct inmate *in)
 	const struct state_entry *e = in->entry;
 	struct pidfd_end end = {0};
 	struct ending ending = {.kind = ENDING_UNKNOWN};
+	struct service *service = in->cluster != NULL
+		? service_named(sup, in->cluster->name)
+		: NULL;
 	char text[64];
 
 	if (in->pidfd != -1 &&
@@ -94,7 +97,11 @@ static void tell_end(struct supervisor *sup, const struct inmate *in)
 			.kind = end.signalled ? ENDING_SIGNAL : ENDING_EXIT,
 			.code = end.code,
 		};
-	if (in->cluster != NULL)
+	if (service != NULL)
+		news_say_slot(service, e->slot, LOG_NOTE, "ended-meanwhile",
+			"worker %d ended while no nclust was there (%s)",
+			(int)e->birth.pid, news_ending_text(text, &ending));
+	else if (in->cluster != NULL)
 		news_say(sup, LOG_NOTE, "ended-meanwhile",
 			"%s.%" PRIu32 ": worker %d ended while no nclust was "
 			"there (%s)",
@@ -203,6 +210,19 @@ static int stop_for_the_living(
 	return error_status(err, EX_TEMPFAIL);
 }
 
+/* The events of before go on, although no worker may live. */
+static void take_history(struct supervisor *sup, struct heritage *h)
+{
+	int fd = given_take(
+		givens_find(&h->givens, LOGWIRE_A_SEGMENT, NEWS_HISTORY),
+		LOGWIRE_MEMORY);
+
+	if (news_take_history(sup, fd))
+		sup->news.held = NEWS_HISTORY;
+	else
+		fd_close(&fd);
+}
+
 static void call_keeper(struct supervisor *sup, struct heritage *h)
 {
 	struct error err;
@@ -219,6 +239,7 @@ static void call_keeper(struct supervisor *sup, struct heritage *h)
 	h->givens.channel = -1;
 	sup->logger.copies = h->givens.copies;
 	sup->orphans.keeper_socket = fd_release(&h->givens.socket);
+	take_history(sup, h);
 }
 
 static int take_past(

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "protocol/estate.h"
+#include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/adopt.h"
 #include "supervisor/orphans/keeper.h"
@@ -188,6 +189,9 @@ static int write_all(struct supervisor *sup)
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		put_service(&w, sup->services[i]);
+	if (news_history_fd(sup) != -1)
+		hold(&w, LOGWIRE_A_SEGMENT, NEWS_HISTORY, news_history_fd(sup),
+			&sup->news.held);
 	sup->orphans.fresh &= w.failed;
 	buffer_init(&bytes, 0);
 	errno = ENOMEM;

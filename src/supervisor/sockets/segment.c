@@ -116,15 +116,14 @@ static void tell_change(struct service *service)
 	const struct segment *s = service->held.segment;
 
 	if (s == NULL)
-		news_say(service->sup, LOG_NOTE, "shared-memory",
-			"%s: no shared memory any more, but for the workers of "
-			"before",
-			service->name);
+		news_say_of(service, LOG_NOTE, "shared-memory",
+			"no shared memory any more, but for the workers of "
+			"before");
 	else
-		news_say(service->sup, LOG_NOTE, "shared-memory",
-			"%s: the workers to come share %" PRIu64 "k of memory "
+		news_say_of(service, LOG_NOTE, "shared-memory",
+			"the workers to come share %" PRIu64 "k of memory "
 			"of their own, which is %s",
-			service->name, s->facts.size / 1024,
+			s->facts.size / 1024,
 			s->facts.used == 0 ? "empty" : "as others left it");
 }
 

@@ -185,17 +185,14 @@ static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
 
 static void pass_on(struct child *child, const struct notify_message *m)
 {
-	const struct service *s = child->service;
-
 	if (m->has_errno && news_spares(child))
-		news_say(s->sup, LOG_WARN, "worker-errno",
-			"%s.%" PRIu32 ": worker %d says: %s", s->name,
-			child->slot, (int)child->pid, strerror(m->error));
+		news_say_worker(child, LOG_WARN, "worker-errno",
+			"worker %d says: %s", (int)child->pid,
+			strerror(m->error));
 	if (m->reloading && news_spares(child))
-		news_say(s->sup, LOG_INFO, "worker-reloading",
-			"%s.%" PRIu32
-			": worker %d is reloading its configuration",
-			s->name, child->slot, (int)child->pid);
+		news_say_worker(child, LOG_INFO, "worker-reloading",
+			"worker %d is reloading its configuration",
+			(int)child->pid);
 }
 
 static void obey(struct child *child, const struct notify_message *m)

@@ -455,12 +455,11 @@ static void tell_daemon(struct child *child, unsigned left)
 		now - sup->reaper.daemon_told_at < SWEEP_INTERVAL)
 		return;
 	sup->reaper.daemon_told_at = now;
-	news_say(sup, LOG_WARN, "daemonised",
-		"%s.%" PRIu32 ": the command went to the background "
+	news_say_worker(child, LOG_WARN, "daemonised",
+		"the command went to the background "
 		"(daemonised); %u leftover process%s ended; turn its daemon "
 		"mode off",
-		child->service->name, child->slot, left,
-		left == 1 ? " was" : "es were");
+		left, left == 1 ? " was" : "es were");
 }
 
 static bool may_look(const struct supervisor *sup)

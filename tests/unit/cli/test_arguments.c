@@ -108,6 +108,12 @@ START_TEST(letters_may_be_joined)
 	ck_assert_int_eq(got.lines, 0);
 	ck_assert_int_eq(parse("events"), 0);
 	ck_assert_int_eq(got.lines, -1);
+	ck_assert_int_eq(got.since, 0);
+	ck_assert_int_eq(
+		parse("events --since @7.5 --cluster web --kind a,b"), 0);
+	ck_assert_int_eq(got.since, 7500 * MSEC);
+	ck_assert_str_eq(got.cluster, "web");
+	ck_assert_str_eq(got.kinds, "a,b");
 }
 END_TEST
 
@@ -266,6 +272,13 @@ START_TEST(mistakes_are_told)
 	refuses("status a b", "status: 'b' is one word too many");
 	refuses("status --json=1", "--json takes no value");
 	refuses("events -n", "--lines needs a LINES");
+	refuses("events --since soon",
+		"--since: wanted a time such as '10m' (ago), '05:00', "
+		"'2026-11-22 05:00', '2026-11-22T05:00:00Z' or '@1795323600', "
+		"found 'soon'");
+	refuses("events --since", "--since needs a TIME");
+	refuses("events --cluster=", "--cluster: wanted a NAME, found nothing");
+	refuses("status --kind ready", "'status' takes no option '--kind'");
 	refuses("events -n x",
 		"--lines: wanted a number up to 1000000, found 'x'");
 	refuses("events -n -1",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "protocol/eventkind.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/trouble.h"
@@ -9,6 +10,9 @@
 #include "supervisor/workers/service.h"
 
 #include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* What is told of, in which words and which order, and what is remembered of it. */
@@ -17,6 +21,8 @@
 	"drain = off\n"
 
 static char heard[16 * 1024];
+static char last_json[16 * 1024];
+static const struct service *heard_of;
 static bool captured; /* there is a logger, which answers later */
 
 /* A room that hears all that is told. */
@@ -24,9 +30,11 @@ static void ear_on_told(struct supervisor *sup, struct service *service,
 	const struct report *report, const char *json, const char *sentence)
 {
 	(void)sup;
-	(void)service;
 	(void)report;
-	ck_assert_int_eq(json[0], '{');
+	heard_of = service;
+	(void)snprintf(last_json, sizeof(last_json), "%s", json);
+	if (strlen(heard) + strlen(sentence) + 2 > sizeof(heard))
+		heard[0] = '\0';
 	(void)strcat(strcat(heard, sentence), "\n");
 }
 
@@ -123,19 +131,221 @@ END_TEST
 
 START_TEST(the_history_has_the_latest_of_it)
 {
-	size_t len;
-	const char *lines;
+	struct linering_text t;
+	unsigned lines = 0;
 
-	news_say(&room, LOG_NOTE, "first", "the first of all");
+	news_say(&room, LOG_NOTE, "reloaded", "the first of all");
 	for (int i = 0; i < 1000; i++)
-		news_say(&room, LOG_NOTE, "count", "number %d", i);
-	lines = news_history(&room, &len);
-	ck_assert_uint_le(len, HISTORY_SIZE);
-	ck_assert_uint_gt(len, HISTORY_SIZE / 3);
-	ck_assert_int_eq(lines[0], '{');
-	ck_assert_int_eq(lines[len - 1], '\n');
-	ck_assert_ptr_null(memmem(lines, len, "the first", 9));
-	ck_assert_ptr_nonnull(memmem(lines, len, "number 999", 10));
+		news_say_of(web, LOG_NOTE, "listening",
+			"number %d, with as many words as such a sentence has, "
+			"that is a hundred letters or so, and %d",
+			i, 4000 + i);
+	ck_assert_int_eq(news_history(&room, 0, &t), 0);
+	for (size_t at = 0, len; at < t.len; at += len, lines++) {
+		len = (size_t)((const char *)memchr(
+				       t.text + at, '\n', t.len - at) +
+			1 - (t.text + at));
+		ck_assert(news_is_whole(t.text + at, len - 1));
+		ck_assert(!news_is_whole(t.text + at, len - 2));
+	}
+	ck_assert_uint_ge(lines, 400);
+	ck_assert_ptr_null(memmem(t.text, t.len, "the first", 9));
+	ck_assert_ptr_nonnull(memmem(t.text, t.len, "number 999", 10));
+	linering_drop(&t);
+}
+END_TEST
+
+START_TEST(a_killed_ones_history_is_gone_on_with)
+{
+	struct linering_text t;
+	struct linering before;
+	struct error err;
+
+	ck_assert_int_eq(linering_make(&before, &err), 0);
+	ck_assert_int_eq(linering_add(&before, "{\"time\":1,\"a\":2}", 16), 0);
+	ck_assert(!news_take_history(&room, -1));
+	ck_assert(!news_take_history(&room, STDOUT_FILENO));
+	/* what has happened here is not given up for it */
+	ck_assert(!news_take_history(&room, before.fd));
+	news_part.end(&room);
+	ck_assert_int_eq(news_init(&room, &err), 0);
+	ck_assert(news_take_history(&room, before.fd));
+	news_say(&room, LOG_NOTE, "reloaded", "and on");
+	ck_assert_int_eq(news_history(&room, 0, &t), 0);
+	ck_assert_int_eq(strncmp(t.text, "{\"time\":1,\"a\":2}\n{", 18), 0);
+	ck_assert_ptr_nonnull(memmem(t.text, t.len, "and on", 6));
+	linering_drop(&t);
+}
+END_TEST
+
+START_TEST(without_a_history_it_is_said_once)
+{
+	const struct rlimit none = {LINERING_SIZE - 1, RLIM_INFINITY};
+	struct linering_text t;
+	struct error err;
+
+	news_part.end(&room);
+	ck_assert_int_eq(news_init(&room, &err), 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+	news_say(&room, LOG_NOTE, "reloaded", "one");
+	news_say(&room, LOG_NOTE, "reloaded", "two");
+	ck_assert_ptr_nonnull(strstr(heard, "two"));
+	ck_assert_int_eq(news_history(&room, 0, &t), 0);
+	ck_assert_uint_eq(t.len, 0);
+	ck_assert(room_logged("events are not kept"));
+	ck_assert_ptr_null(strstr(strstr(room_log(), "events are not kept") + 1,
+		"events are not kept"));
+}
+END_TEST
+
+/* ---- each kind: a sentence and an object from one record ---- */
+
+static json_t *object; /* of the last event */
+
+static double real(const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static const char *text_of(const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+static bool is_kind(const char *name)
+{
+	for (size_t i = 0; i < event_kind_count; i++)
+		if (strcmp(event_kinds[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void report(struct report r)
+{
+	heard[0] = '\0';
+	news_part.report(web, &r);
+	json_decref(object);
+	object = json_loads(last_json, JSON_REJECT_DUPLICATES, NULL);
+	ck_assert_msg(object != NULL, "no JSON: %s", last_json);
+	heard[strcspn(heard, "\n")] = '\0';
+	ck_assert_str_eq(text_of("text"), heard);
+	ck_assert_msg(is_kind(text_of("event")), "'%s' is not in the table",
+		text_of("event"));
+	ck_assert_str_eq(text_of("cluster"), "web");
+	ck_assert(real("time") > 0);
+	ck_assert_str_ne(text_of("level"), "");
+}
+
+static struct report of(enum report_kind kind)
+{
+	return (struct report){.kind = kind,
+		.slot = 1,
+		.worker = 7,
+		.pid = 4242,
+		.generation = 3,
+		.rollout = 2,
+		.count = 2,
+		.signal = SIGKILL,
+		.why = WHY_CHECK,
+		.age = 1500 * MSEC,
+		.ready_for = NSEC_NEVER,
+		.wait = NSEC_NEVER,
+		.span = 2 * SECOND,
+		.took = NSEC_NEVER};
+}
+
+START_TEST(each_kind_has_a_sentence_and_the_same_as_an_object)
+{
+	for (int kind = 0; kind <= REPORT_SURPRISE; kind++) {
+		report(of((enum report_kind)kind));
+		ck_assert_ptr_eq(strstr(heard, "web"), heard);
+		if (heard[3] != '.')
+			continue;
+		ck_assert_int_eq((int)real("slot"), 1);
+		ck_assert_int_eq((int)real("pid"), 4242);
+	}
+}
+END_TEST
+
+START_TEST(how_long_it_took_is_a_number)
+{
+	struct report r = of(REPORT_READY);
+
+	report(r);
+	ck_assert_double_eq_tol(real("after"), 1.5, 0.001);
+	ck_assert_ptr_null(json_object_get(object, "took"));
+	r = of(REPORT_ROLLOUT_DONE);
+	r.took = 2500 * MSEC;
+	report(r);
+	ck_assert_double_eq_tol(real("took"), 2.5, 0.001);
+	r.kind = REPORT_ROLLOUT_FAILED;
+	report(r);
+	ck_assert_double_eq_tol(real("took"), 2.5, 0.001);
+}
+END_TEST
+
+static const struct {
+	const char *word;
+	enum why why;
+	struct ending ending;
+} whys[] = {
+	{"crash", WHY_ITSELF, {.kind = ENDING_EXIT, .code = 1}},
+	{"crash", WHY_ITSELF, {.kind = ENDING_SIGNAL, .code = SIGSEGV}},
+	{"done", WHY_ITSELF, {.kind = ENDING_EXIT}},
+	{"out-of-memory", WHY_ITSELF,
+		{.kind = ENDING_SIGNAL,
+			.code = SIGKILL,
+			.out_of_memory = true}},
+	{"not-started", WHY_ITSELF, {.kind = ENDING_SPAWN}},
+	{"asked", WHY_STOP, {.kind = ENDING_SIGNAL, .code = SIGTERM}},
+	{"replaced", WHY_ROLL, {.kind = ENDING_EXIT}},
+	{"start-timeout", WHY_START_TIMEOUT, {.kind = ENDING_EXIT}},
+	{"rollout-failed", WHY_ROLL_FAILED, {.kind = ENDING_EXIT}},
+	{"watchdog", WHY_WATCHDOG, {.kind = ENDING_EXIT}},
+	{"stall", WHY_STALL, {.kind = ENDING_EXIT}},
+	{"unhealthy", WHY_CHECK, {.kind = ENDING_EXIT}},
+	{"memory", WHY_MEMORY, {.kind = ENDING_EXIT}},
+	{"age", WHY_AGE, {.kind = ENDING_EXIT}},
+	{"hang", WHY_REQUEST, {.kind = ENDING_EXIT}},
+};
+
+START_TEST(an_exit_has_its_reason_as_a_word)
+{
+	struct report r = of(REPORT_EXITED);
+
+	r.why = whys[_i].why;
+	r.ending = whys[_i].ending;
+	r.wait = 400 * MSEC;
+	report(r);
+	ck_assert_str_eq(text_of("why"), whys[_i].word);
+	ck_assert_double_eq_tol(real("next_try"), 0.4, 0.001);
+	ck_assert_ptr_nonnull(strstr(heard, "next try in 0.4 s"));
+}
+END_TEST
+
+START_TEST(what_is_no_report_says_whom_it_is_about)
+{
+	const struct news_number numbers[] = {{"freezes", 2}};
+	struct child *c = room_child(web, 1);
+
+	heard_of = NULL;
+	news_say_numbers(c, LOG_NOTE, "drained", numbers, 1, "drained so");
+	ck_assert_ptr_eq(heard_of, web);
+	ck_assert_ptr_nonnull(strstr(heard, "web.1: drained so\n"));
+	ck_assert_ptr_nonnull(strstr(
+		last_json, "\"cluster\":\"web\",\"slot\":1,\"worker\":"));
+	ck_assert_ptr_nonnull(strstr(last_json, "\"freezes\":2"));
+	news_say_slot(web, 9, LOG_NOTE, "ended-meanwhile", "so");
+	ck_assert_ptr_nonnull(strstr(heard, "web.9: so\n"));
+	ck_assert_ptr_nonnull(strstr(last_json, "\"slot\":9,"));
+	news_say_of(web, LOG_NOTE, "listening", "so");
+	ck_assert_ptr_nonnull(strstr(heard, "web: so\n"));
+	ck_assert_ptr_null(strstr(last_json, "slot"));
+	news_say(&room, LOG_NOTE, "reloaded", "all");
+	ck_assert_ptr_null(heard_of);
+	ck_assert_ptr_null(strstr(last_json, "cluster"));
 }
 END_TEST
 
@@ -236,6 +446,13 @@ static void add(TCase *all)
 	tcase_add_test(all, it_does_not_wait_for_ever);
 	tcase_add_test(all, an_answer_that_comes_too_late_is_for_nobody);
 	tcase_add_test(all, the_history_has_the_latest_of_it);
+	tcase_add_test(all, a_killed_ones_history_is_gone_on_with);
+	tcase_add_test(all, without_a_history_it_is_said_once);
+	tcase_add_test(all, each_kind_has_a_sentence_and_the_same_as_an_object);
+	tcase_add_test(all, how_long_it_took_is_a_number);
+	tcase_add_loop_test(all, an_exit_has_its_reason_as_a_word, 0,
+		sizeof(whys) / sizeof(*whys));
+	tcase_add_test(all, what_is_no_report_says_whom_it_is_about);
 	tcase_add_test(all, what_went_wrong_is_kept_for_the_status);
 	tcase_add_test(all, an_end_that_was_asked_for_is_no_trouble);
 	tcase_add_test(

@@ -2,6 +2,8 @@
 #include "../room_lib.h"
 
 #include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
 #include "os/fdpass.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
@@ -276,6 +278,133 @@ START_TEST(one_who_follows_sees_what_happens)
 }
 END_TEST
 
+/* Ask for events; all that comes until the answer. */
+static char got_all[512 * 1024];
+
+static const char *events(const char *params)
+{
+	int fd = connect_one();
+	size_t used = 0;
+
+	ask(fd, "events", params);
+	got_all[0] = '\0';
+	for (int i = 0; i < 200 && !strstr(got_all, "\"result\"") &&
+		!strstr(got_all, "\"error\"");
+		i++)
+		used += strlen(strcpy(got_all + used, heard(fd)));
+	(void)close(fd);
+	return got_all;
+}
+
+static unsigned count_of(const char *piece)
+{
+	unsigned n = 0;
+
+	for (const char *at = got_all; (at = strstr(at, piece)) != NULL; at++)
+		n++;
+	return n;
+}
+
+START_TEST(events_are_those_that_were_asked_for)
+{
+	char since[64];
+
+	room_killed(room_child(web, 0), SIGSEGV);
+	room_killed(room_child(room_cluster("job"), 0), SIGSEGV);
+	(void)events("");
+	ck_assert_uint_eq(count_of("\"exited\""), 2);
+	ck_assert_uint_gt(count_of("\"ready\""), 0);
+	(void)events("\"kinds\":[\"exited\",\"scaled\"]");
+	ck_assert_uint_eq(count_of("\"exited\""), 2);
+	ck_assert_uint_eq(count_of("\"method\":\"event\""), 2);
+	(void)events("\"kinds\":[\"exited\"],\"target\":\"job\"");
+	ck_assert_uint_eq(count_of("\"exited\""), 1);
+	(void)events("\"kinds\":[\"exited\"],\"last\":1");
+	ck_assert_uint_eq(count_of("\"cluster\":\"job\""), 1);
+	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
+	(void)snprintf(
+		since, sizeof(since), "\"since\":%.0f", clock_wall() - 1);
+	(void)events(since);
+	ck_assert_uint_eq(count_of("\"exited\""), 2);
+	(void)snprintf(
+		since, sizeof(since), "\"since\":%.0f", clock_wall() + 1);
+	(void)events(since);
+	ck_assert_uint_eq(count_of("\"method\":\"event\""), 0);
+}
+END_TEST
+
+START_TEST(events_of_what_is_gone_can_be_asked_for)
+{
+	ck_assert_ptr_nonnull(
+		strstr(events("\"target\":\"old\""), "there is no cluster"));
+	ck_assert_ptr_nonnull(
+		strstr(events("\"target\":\"web.7\""), "has no slot 7"));
+	/* a name that is in a text is nobody's */
+	news_say(&room, LOG_NOTE, "reloaded", "\"cluster\":\"old\"");
+	ck_assert_ptr_nonnull(
+		strstr(events("\"target\":\"old\""), "there is no cluster"));
+	news_say_slot(web, 7, LOG_NOTE, "ended-meanwhile", "one");
+	(void)events("\"target\":\"web.7\"");
+	ck_assert_uint_eq(count_of("web.7: one"), 1);
+	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
+	(void)text_copy(web->name, sizeof(web->name), "old");
+	news_say_of(web, LOG_NOTE, "renamed", "two");
+	(void)text_copy(web->name, sizeof(web->name), "web");
+	(void)events("\"target\":\"old\"");
+	ck_assert_uint_eq(count_of("old: two"), 1);
+	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
+}
+END_TEST
+
+/* More than one slice, and what happens meanwhile. */
+START_TEST(a_long_history_comes_in_order_and_then_what_happens)
+{
+	int fd = connect_one();
+	const char *at = got_all;
+	size_t used = 0;
+	int number;
+	int last = -1;
+
+	for (int i = 0; i < 2000; i++)
+		news_say_of(web, LOG_NOTE, "listening", "number %d of many", i);
+	ask(fd, "events", "\"follow\":true");
+	got_all[0] = '\0';
+	for (int i = 0; i < 400; i++) {
+		if (i < 100)
+			news_say_of(web, LOG_NOTE, "listening",
+				"number %d of many", 2000 + i);
+		used += strlen(strcpy(got_all + used, heard(fd)));
+	}
+	while ((at = strstr(at, "web: number ")) != NULL) {
+		at += strlen("web: number ");
+		number = atoi(at);
+		ck_assert(last == -1 || number == last + 1);
+		last = number;
+	}
+	ck_assert_int_eq(last, 2099);
+	ck_assert_uint_gt(count_of("web: number "), 600);
+	(void)close(fd);
+}
+END_TEST
+
+/* As much memory as there is room for is not taken for one that does not read. */
+START_TEST(a_history_that_is_not_read_is_not_made)
+{
+	int fd = connect_one();
+	size_t most = 0;
+
+	for (int i = 0; i < 2000; i++)
+		news_say_of(web, LOG_NOTE, "listening", "number %d of many", i);
+	for (int i = 0; i < 8; i++)
+		ask(fd, "events", "");
+	for (struct client *c = clients_first(&room); c != NULL; c = c->next)
+		if (c->out.len > most)
+			most = c->out.len;
+	ck_assert_uint_lt(most, 64 * 1024);
+	(void)close(fd);
+}
+END_TEST
+
 START_TEST(a_line_without_an_end_is_not_waited_for)
 {
 	say(peer, "{\"jsonrpc\"");
@@ -362,6 +491,11 @@ static void add(TCase *all)
 	tcase_add_test(all, a_stop_is_answered_when_the_last_is_gone);
 	tcase_add_test(all, who_waits_for_a_cluster_that_goes_is_answered);
 	tcase_add_test(all, one_who_follows_sees_what_happens);
+	tcase_add_test(all, events_are_those_that_were_asked_for);
+	tcase_add_test(all, events_of_what_is_gone_can_be_asked_for);
+	tcase_add_test(
+		all, a_long_history_comes_in_order_and_then_what_happens);
+	tcase_add_test(all, a_history_that_is_not_read_is_not_made);
 	tcase_add_test(all, a_line_without_an_end_is_not_waited_for);
 	tcase_add_test(all, the_one_too_many_takes_the_place_of_the_idlest);
 }

@@ -60,6 +60,12 @@ START_TEST(each_method_reads_its_fields)
 		0);
 	ck_assert(r.follow);
 	ck_assert_int_eq(r.last, 0);
+	ck_assert_int_eq(decode(HEAD "\"events\",\"params\":{\"since\":1.5,"
+				     "\"kinds\":[\"exited\",\"ready\","
+				     "\"exited\"]}}"),
+		0);
+	ck_assert_int_eq(r.since, 1500 * MSEC);
+	ck_assert_str_eq(r.kinds, "exited,ready");
 }
 END_TEST
 
@@ -167,6 +173,18 @@ static const struct {
 	{CONTROL_PARAMS, "1",
 		HEAD "\"signal\",\"params\":{\"signal\":\"NONE\"}}"},
 	{CONTROL_PARAMS, "1", HEAD "\"events\",\"params\":{\"last\":-2}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"events\",\"params\":{\"since\":-1}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"events\",\"params\":{\"since\":1e10}}"},
+	{CONTROL_PARAMS, "1",
+		HEAD "\"events\",\"params\":{\"since\":\"10m\"}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"events\",\"params\":{\"kinds\":[]}}"},
+	{CONTROL_PARAMS, "1",
+		HEAD "\"events\",\"params\":{\"kinds\":\"ready\"}}"},
+	{CONTROL_PARAMS, "1", HEAD "\"events\",\"params\":{\"kinds\":[7]}}"},
+	{CONTROL_PARAMS, "1",
+		HEAD "\"events\",\"params\":{\"kinds\":[\"exit\"]}}"},
+	{CONTROL_PARAMS, "1",
+		HEAD "\"status\",\"params\":{\"kinds\":[\"ready\"]}}"},
 };
 
 START_TEST(wrong_requests_are_refused_with_a_reason)
@@ -291,6 +309,11 @@ static const struct control_request trips[] = {
 	{.id = "1", .method = METHOD_SIGNAL, .signal = 50},
 	{.id = "1", .method = METHOD_EVENTS, .last = -1, .follow = true},
 	{.id = "1", .method = METHOD_EVENTS, .last = 20},
+	{.id = "1",
+		.method = METHOD_EVENTS,
+		.last = -1,
+		.since = 1795167360 * SECOND + 500 * MSEC,
+		.kinds = "exited,ready,rollout-done"},
 	{.id = "1", .method = METHOD_CONFIG, .target = "web"},
 	{.id = "1",
 		.method = METHOD_SEND,
@@ -318,6 +341,8 @@ START_TEST(what_is_encoded_decodes_to_the_same)
 	ck_assert_int_eq(r.count, trips[_i].count);
 	ck_assert_int_eq(r.signal, trips[_i].signal);
 	ck_assert_int_eq(r.all, trips[_i].all);
+	ck_assert_int_eq(r.since, trips[_i].since);
+	ck_assert_str_eq(r.kinds, trips[_i].kinds);
 	ck_assert_int_eq(r.now, trips[_i].now);
 	ck_assert_int_eq(r.follow, trips[_i].follow);
 	ck_assert_int_eq(r.last, trips[_i].last);

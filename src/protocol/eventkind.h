@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_EVENTKIND_H
+#define PROTOCOL_EVENTKIND_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * What events are called: what `events --kind` takes, the manual lists and the
+ * shells complete.  scripts/lint-gates holds that the supervisor says no other.
+ */
+extern const char *const event_kinds[];
+extern const size_t event_kind_count;
+
+/* Several of them as one text, with commas between: "exited,ready". */
+#define EVENTKINDS_TEXT 512
+
+/* Is the name in such a text? */
+bool eventkind_listed(const char *kinds, const char *name, size_t len);
+/* Add a name to such a text, once.  -1 and `err`: there is none of that name, or
+ * no room. */
+int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len,
+	struct error *err);
+
+#endif
