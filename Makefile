@@ -63,6 +63,7 @@ SAN_FLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer)
 
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Isrc -DNCLUST_VERSION='"$(VERSION)"' \
+	$(if $(STATIC),-DNCLUST_STATIC) \
 	$(WARNINGS) $(HARDENING) $(CFLAGS) $(SAN_FLAGS) $(EXTRA_CFLAGS)
 ALL_LDFLAGS = $(HARDENED_LINK) -Wl,--as-needed $(SAN_FLAGS) $(LDFLAGS)
 LIBS = -lev -linih -ljansson -lm -lpthread
@@ -128,10 +129,10 @@ EACH_TURN := main base/buffer base/error base/log base/text core/canary \
 	core/cluster core/heap os/clock os/memory \
 	$(addprefix supervisor/,supervisor workers/service instance/lifecycle \
 	orphans/bequest control/clients workers/reap)
-SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
+SELDOM := config/% logger/% cli/% web/% core/image% core/adopt% core/recount% \
 	core/deploy% protocol/estate% protocol/eventkind% protocol/handover% \
 	protocol/httpstatus% protocol/jsonvalue% protocol/lineup% protocol/nodeipc% \
-	$(addprefix os/,affinity% cgroup% privilege% sealed% \
+	$(addprefix os/,affinity% cgroup% privilege% sandbox% sealed% \
 	look/awaits% look/connections% look/otherend% look/remote% \
 	look/stays% \
 	place/rundir% place/sharedmem% \
@@ -146,7 +147,7 @@ SELDOM := config/% logger/% cli/% core/image% core/adopt% core/recount% \
 	intercept/putover% intercept/takeover% \
 	orphans/adopt% orphans/remains% orphans/store% sockets/carry% \
 	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
-	workers/recipe% workers/capture% workers/use%)
+	web/% workers/recipe% workers/capture% workers/use%)
 # A file that has moved would be ordered as if nobody had thought of it.
 $(foreach p,$(EACH_TURN) $(SELDOM),$(if $(filter $(p),$(SOURCES:src/%.c=%)),,\
 	$(error nothing in src is called '$(p)': mend EACH_TURN or SELDOM)))

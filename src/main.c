@@ -5,6 +5,7 @@
 #include "logger/logger.h"
 #include "supervisor/resume.h"
 #include "supervisor/supervisor.h"
+#include "web/web.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,10 @@
 #define NCLUST_VERSION "unknown"
 #endif
 
-/* Where the processes that nclust starts of itself have their channel to it. */
+/* Where the processes that nclust starts of itself have what they are given. */
 #define ROLE_CHANNEL 3
+#define ROLE_LISTENER 4
+#define ROLE_EVENTS 5
 
 /* An unwritable stdout is a failure. */
 static int print_help(void)
@@ -33,6 +36,12 @@ static int print_help(void)
 		status = EX_IOERR;
 	buffer_fini(&text);
 	return status;
+}
+
+static bool is_role(int argc, char **argv, const char *role)
+{
+	return argc == 4 && strcmp(argv[1], "--role") == 0 &&
+		strcmp(argv[2], role) == 0;
 }
 
 static int run(const struct invocation *what, int argc, char **argv)
@@ -62,10 +71,12 @@ int main(int argc, char **argv)
 		log_error("must not be installed setuid or setgid");
 		return EX_NOPERM;
 	}
-	if (argc == 4 && strcmp(argv[1], "--role") == 0 &&
-		strcmp(argv[2], "logger") == 0)
+	if (is_role(argc, argv, "logger"))
 		return logger_main(
 			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
+	if (is_role(argc, argv, "web"))
+		return web_main(ROLE_CHANNEL, ROLE_LISTENER, ROLE_EVENTS,
+			(uid_t)strtoul(argv[3], NULL, 10));
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
 		quick_exit(supervisor_check(argv[2]));

@@ -26,6 +26,9 @@ _nclust()
 		--control-group
 		--log-level
 		--pidfile
+		--http
+		--http-token
+		--http-open
 		--command
 		--workers
 		--listen
@@ -133,6 +136,10 @@ _nclust()
 		return
 		;;
 	--pidfile)
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
+	--http-token)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;

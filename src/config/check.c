@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 
 #define LISTENERS_MAX 60 /* what a spawn plan has room for */
@@ -406,6 +407,35 @@ static void check_name(struct check *k)
 			t->clusters[first].head.line);
 }
 
+static bool is_local(const struct address *a)
+{
+	static const uint8_t v6[16] = {[15] = 1};
+
+	return a->kind == ADDRESS_UNIX ||
+		(a->family == AF_INET && a->ip[0] == 127) ||
+		(a->family == AF_INET6 && memcmp(a->ip, v6, sizeof(v6)) == 0);
+}
+
+/* Commands with all their words are nothing for every machine around. */
+static void check_http(const struct settings *s, struct faults *faults)
+{
+	int member;
+	const struct origin *o = settings_origin(
+		s, INSTANCE, option_find("nclust", "http", &member));
+	char at[128] = "--http";
+
+	if (s->http.text == NULL || is_local(&s->http) ||
+		s->http_token != NULL || s->http_open)
+		return;
+	if (o->kind == ORIGIN_FILE)
+		(void)snprintf(at, sizeof(at), "%s:%u: nclust.http",
+			s->origins->file, o->line);
+	faults_add(faults, o->kind == ORIGIN_FILE ? EX_CONFIG : EX_USAGE,
+		"%s: other machines reach '%s': name a file with a token by "
+		"'http-token', or let all of them look by 'http-open = yes'",
+		at, s->http.text);
+}
+
 static char *instance_name(const struct settings *s)
 {
 	const struct cluster_settings *c;
@@ -428,6 +458,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		faults_add(faults, EX_OSERR, "out of memory");
 		return;
 	}
+	check_http(s, faults);
 	for (k.at = 0; k.at < s->cluster_count; k.at++) {
 		k.c = s->clusters[k.at];
 		if (s->origins->clusters[k.at].shadow)

@@ -54,6 +54,10 @@ int config_read(struct invocation *out, int argc, char **argv,
 int config_reread(
 	struct settings **out, int argc, char **argv, struct faults *faults);
 
+/* Read the bearer token, if the settings name a file for it.  0, or -1 and
+ * `err`, with the exit status that fits. */
+int config_read_token(struct settings *s, struct error *err);
+
 /* What --help shows: the common options, with a line each. */
 int describe_help(struct buffer *out);
 

@@ -98,6 +98,32 @@ static int add_listen(
 	return 0;
 }
 
+/* A port alone is one of 127.0.0.1, where only this machine's users get. */
+static int set_http(struct address *to, const char *text, struct error *err)
+{
+	size_t digits = strspn(text, "0123456789");
+	char local[300];
+	struct address a = {0};
+
+	if (strcmp(text, "off") != 0) {
+		if (digits > 0 && strchr(", \t", text[digits]) != NULL &&
+			snprintf(local, sizeof(local), "127.0.0.1:%s", text) <
+				(int)sizeof(local))
+			text = local;
+		if (address_parse(&a, text, err) == -1)
+			return -1;
+		if (a.kind != ADDRESS_TCP && a.kind != ADDRESS_UNIX) {
+			address_fini(&a);
+			return value_wanted(err, text,
+				"'off', a port, an address with a port, or "
+				"'unix:PATH'");
+		}
+	}
+	address_fini(to);
+	*to = a;
+	return 0;
+}
+
 static int set_user(
 	struct cluster_settings *c, const char *text, struct error *err)
 {
@@ -429,6 +455,8 @@ int field_set(const struct option_row *row, void *base, int member,
 		return set_group(field, &c->gid, text, err);
 	case OPT_CONTROL_GROUP:
 		return set_group(field, &s->control_gid, text, err);
+	case OPT_HTTP:
+		return set_http(field, text, err);
 	case OPT_UMASK:
 		return value_octal(field, text, err);
 	case OPT_NICE:
@@ -493,6 +521,9 @@ void field_clear(const struct option_row *row, void *base)
 	case OPT_CONTROL_GROUP:
 		free(*(char **)field);
 		*(char **)field = NULL;
+		break;
+	case OPT_HTTP:
+		address_fini(field);
 		break;
 	case OPT_PATHS:
 	case OPT_ENV:
@@ -564,6 +595,8 @@ size_t field_count(const struct option_row *row, const void *base)
 	case OPT_GROUP:
 	case OPT_CONTROL_GROUP:
 		return *(char *const *)field != NULL;
+	case OPT_HTTP:
+		return ((const struct address *)field)->text != NULL;
 	case OPT_PATHS:
 	case OPT_ENV:
 		return ((const struct strings *)field)->count;
@@ -699,6 +732,8 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 		return value_format_workers(out, field);
 	case OPT_LISTEN:
 		return format_listen(out, &c->listen[n]);
+	case OPT_HTTP:
+		return format_listen(out, field);
 	case OPT_PASS:
 		return value_format_pass(out, *(const unsigned *)field);
 	case OPT_UMASK:

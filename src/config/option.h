@@ -33,6 +33,7 @@ enum option_type {
 	OPT_USER,
 	OPT_GROUP,
 	OPT_CONTROL_GROUP,
+	OPT_HTTP,
 	OPT_UMASK,
 	OPT_NICE,
 	OPT_ENV,

@@ -143,6 +143,23 @@ const struct option_row option_rows[] = {
 		.example = "/run/shop.pid", .change = CHANGE_RESTART,
 		.help = "file to write nclust's process id to",
 	},
+	{
+		IN_NCLUST(http), .name = "http", .type = OPT_HTTP,
+		.unset = "off", .argument = "address", .example = "9100",
+		.change = CHANGE_LIVE,
+		.help = "answer questions by HTTP; a port alone is on loopback",
+	},
+	{
+		IN_NCLUST(http_token), .name = "http-token", .type = OPT_PATH,
+		.unset = "none", .argument = "path",
+		.example = "/etc/nclust/token", .change = CHANGE_LIVE,
+		.help = "file with the bearer token that HTTP clients must send",
+	},
+	{
+		IN_NCLUST(http_open), .name = "http-open", .type = OPT_BOOL,
+		.fallback = "no", .change = CHANGE_LIVE,
+		.help = "let other machines look without a token",
+	},
 
 	{
 		IN_CLUSTER(command_text), .name = "command",

@@ -90,6 +90,7 @@ void settings_free(struct settings *s)
 		cluster_settings_unref(s->clusters[i]);
 	free(s->clusters);
 	clear_all("nclust", s);
+	free(s->http_secret);
 	free(s->config_file);
 	free(s);
 }

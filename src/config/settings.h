@@ -268,6 +268,10 @@ struct settings {
 	long control_gid;        /* -1: none */
 	int log_level;           /* enum log_level */
 	char *pidfile;           /* NULL: none */
+	struct address http;     /* its text NULL: off */
+	char *http_token;        /* the file; NULL: no token is asked for */
+	char *http_secret;       /* the token: config_read_token() */
+	bool http_open; /* without a token, and not on loopback alone */
 
 	bool daemon;       /* -d; command line only */
 	char *config_file; /* NULL for a cluster of argv; absolute */

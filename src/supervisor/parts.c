@@ -12,6 +12,7 @@
 #include "supervisor/node/node.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/upgrade/reexec.h"
+#include "supervisor/web/webrole.h"
 #include "supervisor/workers/child.h"
 
 /*
@@ -30,6 +31,7 @@
  * - drain and accept before news: they log first what they do for a report.
  * - news before instance and hooks: the line about a report comes before the
  *   lines about its consequences.
+ * - web after control: in `end` its address is free before clients hear of it.
  * - health last of those with `report`: it may end workers.
  * - `status_worker`, backwards: checks, messages (which control puts), Node's.
  */
@@ -47,6 +49,7 @@ const struct part *const parts[] = {
 	&hooks_part,
 	&upgrade_part,
 	&control_part,
+	&web_part,
 	&health_part,
 	NULL,
 };

@@ -35,6 +35,7 @@
 #include "supervisor/sockets/segment.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/signals.h"
+#include "supervisor/web/webrole.h"
 #include "supervisor/common/state.h"
 
 #include <errno.h>
@@ -455,7 +456,8 @@ static int start(struct supervisor *sup, struct error *err)
 	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
 		reap_init(sup, err) == -1 || adopt_begin(sup, err) == -1 ||
-		start_services(sup, err) == -1 || clients_init(sup, err) == -1)
+		start_services(sup, err) == -1 ||
+		clients_init(sup, err) == -1 || web_begin(sup, err) == -1)
 		return -1;
 	guard_init(sup);
 	if (settings->pidfile != NULL) {
@@ -578,6 +580,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.traffic.thaw_pipe = -1,
 		.orphans.file = {.fd = -1},
 		.daemon.pipe = -1,
+		.web = {.socket.fd = -1, .pidfd = -1},
 	};
 	buffer_init(&sup->births.scratch, 0);
 	foreign_init(sup);

@@ -24,6 +24,7 @@ static const struct plain_row settings_rows[] = {
 static const struct plain_row instance_rows[] = {
 	PLAIN(1, settings, control_gid, SIGNED),
 	PLAIN(2, settings, daemon, BOOL),
+	PLAIN(3, settings, http_secret, HEAP),
 	PLAIN(CARRY_TEXT, settings, config_file, HEAP),
 };
 

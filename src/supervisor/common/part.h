@@ -127,10 +127,16 @@ struct part {
 	void (*settle)(struct supervisor *sup);
 	/* An upgrade is done, or has failed; `text` says more. */
 	void (*upgraded)(struct supervisor *sup, const char *text, bool failed);
+	/* A reload is about to put these settings in force: open what they
+	 * need.  -1 and `err`: nothing changes.  `reloaded` follows. */
+	int (*reload)(struct supervisor *sup, const struct settings *settings,
+		struct error *err);
 	/* A reload has changed what `result` says; or `failed`, and nothing is
 	 * changed. */
 	void (*reloaded)(struct supervisor *sup, struct reload_result *result,
 		bool failed);
+	/* The connection of one of our own roles as a client is closed. */
+	void (*own_left)(struct supervisor *sup);
 	/* Must an upgrade wait for something that this cluster does? */
 	bool (*rolls)(const struct service *service);
 

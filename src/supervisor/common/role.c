@@ -22,6 +22,7 @@ static const struct {
 } roles[] = {
 	[ROLE_LOGGER] = {"logger", "nclust-logger", "output goes on uncaptured",
 		true},
+	[ROLE_WEB] = {"web", "nclust-web", "nobody answers by HTTP", true},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)
@@ -41,29 +42,30 @@ static bool is_a_workers(const struct supervisor *sup, uid_t uid)
 	return false;
 }
 
-/* The user that roles become if they give up root's rights.  No cluster's
- * workers have it, so that none can signal them.  It is not looked up by a
+/* The user that a role becomes if it gives up root's rights.  No cluster's
+ * workers have it, so that none can signal it, and each role begins to look
+ * elsewhere, so that they cannot signal each other.  It is not looked up by a
  * name, because a directory service may hang. */
-static uid_t user_of_roles(const struct supervisor *sup)
+static uid_t user_of_role(const struct supervisor *sup, enum role role)
 {
-	uid_t uid = ROLE_UID_LAST;
+	uid_t uid = ROLE_UID_LAST - role;
 
 	while (uid > ROLE_UID_FIRST && is_a_workers(sup, uid))
 		uid--;
 	return uid;
 }
 
-bool role_is_exposed(const struct supervisor *sup, pid_t pid)
+bool role_is_exposed(const struct supervisor *sup, enum role role, pid_t pid)
 {
 	uint64_t uid;
 
 	return geteuid() == 0 && process_status(pid, "Uid:", 10, &uid) == 0 &&
 		uid != 0 && is_a_workers(sup, (uid_t)uid) &&
-		user_of_roles(sup) != uid;
+		user_of_role(sup, role) != uid;
 }
 
-static int run(struct supervisor *sup, enum role role, int channel, pid_t *pid,
-	int *pidfd)
+int role_run(struct supervisor *sup, enum role role, const int *fds,
+	size_t count, pid_t *pid, int *pidfd)
 {
 	char user[16];
 	char *const argv[] = {(char *)roles[role].title, "--role",
@@ -78,8 +80,8 @@ static int run(struct supervisor *sup, enum role role, int channel, pid_t *pid,
 		.argv = argv,
 		.envp = envp,
 		.fds = {{output_of(sup, role, STDOUT_FILENO), 1},
-			{output_of(sup, role, STDERR_FILENO), 2}, {channel, 3}},
-		.fd_count = 3,
+			{output_of(sup, role, STDERR_FILENO), 2}},
+		.fd_count = 2,
 		.null_fd = sup->null_fd,
 		.ignored_known = true,
 		.ignored = PRIVILEGE_IGNORED,
@@ -94,7 +96,10 @@ static int run(struct supervisor *sup, enum role role, int channel, pid_t *pid,
 		.no_new_privs = true,
 	};
 
-	(void)snprintf(user, sizeof(user), "%u", user_of_roles(sup));
+	for (size_t i = 0; i < count; i++)
+		plan.fds[plan.fd_count++] =
+			(struct spawn_fd){fds[i], ROLE_FIRST_FD + (int)i};
+	(void)snprintf(user, sizeof(user), "%u", user_of_role(sup, role));
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		plan.limit_count = 0;
 	if (spawn(&plan, pid, pidfd, &failure) == 0)
@@ -115,7 +120,7 @@ int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
 		log_syserr("cannot start the %s", roles[role].name);
 		return -1;
 	}
-	got = run(sup, role, pair[1], pid, pidfd);
+	got = role_run(sup, role, &pair[1], 1, pid, pidfd);
 	(void)close(pair[1]);
 	if (got == -1)
 		fd_close(&pair[0]);

@@ -17,6 +17,7 @@
 #include "supervisor/orphans/state.h"
 #include "supervisor/sockets/state.h"
 #include "supervisor/upgrade/state.h"
+#include "supervisor/web/state.h"
 #include "supervisor/workers/state.h"
 
 #include <ev.h>
@@ -199,6 +200,7 @@ struct supervisor {
 
 	struct instance instance;
 	struct upgrade upgrade;
+	struct web web;
 };
 
 #endif

@@ -65,6 +65,7 @@ static const struct plain_row client_rows[] = {
 	PLAIN(30, client, missed, UNSIGNED),
 	PLAIN(31, client, request.since, SIGNED),
 	PLAIN(32, client, request.kinds, TEXT),
+	PLAIN(33, client, own, BOOL),
 	PLAIN(CARRY_IN, client, in, BUFFER),
 	PLAIN(CARRY_OUT, client, out, BUFFER),
 	CARRY_ARRAY(CARRY_EXPECTATION, client, expected, &carried_expectation,
@@ -85,10 +86,19 @@ static void *make_client(struct carry_reader *r, void *owner)
 	return client;
 }
 
+static int client_done_carried(struct carry_reader *r, void *to)
+{
+	(void)r;
+	if (((struct client *)to)->own)
+		client_is_own(to);
+	return 0;
+}
+
 const struct carried carried_client = {
 	.called = "a client",
 	CARRIED_ROWS(client_rows, client),
 	.make = make_client,
+	.done = client_done_carried,
 };
 
 /* ---- the control socket ---- */

@@ -71,13 +71,15 @@ static void client_free(struct client *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
-	all->count--;
+	all->count -= !c->own;
 	ev_io_stop(c->sup->loop, &c->io);
 	part_with(c->sup, &c->io.fd);
 	keep_reserve(c->sup);
 	buffer_fini(&c->in);
 	buffer_fini(&c->out);
 	free(c->expected);
+	if (c->own)
+		PARTS(own_left, c->sup);
 	free(c);
 }
 
@@ -400,7 +402,7 @@ static struct client *oldest(
 	struct client *found = NULL;
 
 	for (struct client *c = all->first; c != NULL; c = c->next)
-		if (c->may_write == may_write &&
+		if (c->may_write == may_write && !c->own &&
 			(!idle ||
 				(c->state == CLIENT_IDLE && c->in.len == 0 &&
 					(found == NULL ||
@@ -432,7 +434,7 @@ static bool has_room(const struct clients *all, bool may_write)
 	if (may_write || all->count >= CLIENTS_MAX)
 		return all->count < CLIENTS_MAX;
 	for (const struct client *c = all->first; c != NULL; c = c->next)
-		readers += !c->may_write;
+		readers += !c->may_write && !c->own;
 	return readers < READERS_MAX;
 }
 
@@ -480,13 +482,13 @@ struct client *client_carried(struct clients *all)
 	return c;
 }
 
-static void welcome(struct clients *all, int fd, bool may_write)
+static int welcome(struct clients *all, int fd, bool may_write)
 {
 	struct client *c = client_carried(all);
 
 	if (c == NULL) {
 		turn_away(all->sup, &fd, CONTROL_BUSY, "no memory");
-		return;
+		return -1;
 	}
 	c->may_write = may_write;
 	c->line_since = c->stuck_since = NSEC_NEVER;
@@ -494,6 +496,21 @@ static void welcome(struct clients *all, int fd, bool may_write)
 	ev_io_set(&c->io, fd, EV_READ);
 	say_hello(c);
 	client_write(c);
+	return 0;
+}
+
+void client_is_own(struct client *c)
+{
+	c->own = true;
+	c->sup->control.clients->count--;
+}
+
+int clients_add_own(struct supervisor *sup, int fd)
+{
+	if (welcome(sup->control.clients, fd, false) == -1)
+		return -1;
+	client_is_own(sup->control.clients->first);
+	return 0;
 }
 
 /* Accept the client, if need be in place of another; or refuse it. */
@@ -522,7 +539,7 @@ static void let_in(struct clients *all, int fd, bool no_descriptor)
 		}
 		client_free(out);
 	}
-	welcome(all, fd, may_write);
+	(void)welcome(all, fd, may_write);
 }
 
 /*

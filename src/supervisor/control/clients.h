@@ -49,6 +49,7 @@ struct client {
 	ev_io io;
 	struct client *next; /* newest first */
 	bool may_write;
+	bool own;         /* of a role of ours: never evicted, nor counted */
 	bool half_closed; /* it will send no more */
 	enum client_state state;
 	struct buffer in;
@@ -98,7 +99,11 @@ extern const struct carried carried_expectation;
  * watched again when nclust resumes. */
 struct clients *clients_carried(struct supervisor *sup);
 struct client *client_carried(struct clients *all);
+void client_is_own(struct client *c); /* not counted any more */
 int clients_init(struct supervisor *sup, struct error *err);
+/* The other end of this stream is one of our own roles: let it in as a reader.
+ * Takes over the descriptor.  -1: no memory. */
+int clients_add_own(struct supervisor *sup, int fd);
 
 /* After events: has an expectation come true? */
 void clients_look(struct supervisor *sup);

@@ -162,6 +162,10 @@ static int open_new(
 				-1)
 			return error_wrap(err, "cluster '%s'", c->new->name);
 	}
+	for (const struct part *const *part = parts; *part != NULL; part++)
+		if ((*part)->reload != NULL &&
+			(*part)->reload(sup, plan->settings, err) == -1)
+			return -1;
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define PATIENCE (5 * SECOND)
@@ -59,7 +60,10 @@ static int answer(const struct supervisor *sup)
 
 	faults_init(&faults);
 	if (config_reread(&settings, sup->launch.argc, sup->launch.argv,
-		    &faults) == -1)
+		    &faults) == 0 &&
+		config_read_token(settings, &err) == -1)
+		faults_add(&faults, EX_CONFIG, "%s", err.text);
+	if (faults.count > 0)
 		return put(faults.text.data, faults.text.len - 1)
 			? READ_MISTAKES
 			: READ_FAILED;

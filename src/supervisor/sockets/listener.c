@@ -183,9 +183,9 @@ static int refuse_taken(const struct socket_plan *plan, struct error *err)
 	return error_hint(err, "in use by %s", who);
 }
 
-static int open_made(struct listener *l, struct error *err)
+int listener_bind(
+	const struct address *a, struct socket_file *made, struct error *err)
 {
-	const struct address *a = &l->address;
 	struct socket_plan plan = {
 		.family = a->family,
 		.type = a->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM,
@@ -205,11 +205,18 @@ static int open_made(struct listener *l, struct error *err)
 		.sndbuf = a->sndbuf,
 		.text = a->text,
 	};
+	int fd;
 
 	(void)memcpy(plan.ip, a->ip, sizeof(plan.ip));
-	l->fd = socket_open(&plan, &l->file, err);
+	fd = socket_open(&plan, made, err);
+	return fd != -1 ? fd : refuse_taken(&plan, err);
+}
+
+static int open_made(struct listener *l, struct error *err)
+{
+	l->fd = listener_bind(&l->address, &l->file, err);
 	if (l->fd == -1)
-		return refuse_taken(&plan, err);
+		return -1;
 	l->made = true;
 	return socket_look(l->fd, &l->facts, err);
 }

@@ -26,6 +26,10 @@ int listeners_open(struct supervisor *sup, struct listener_set *set,
  * of the settings that it was opened for. */
 void listeners_adopt(const struct listener_set *set,
 	const struct cluster_settings *settings);
+/* Bind what is to be no cluster's listener, with the same reasons on failure.
+ * The descriptor, the caller's; or -1 and `err`. */
+int listener_bind(
+	const struct address *a, struct socket_file *made, struct error *err);
 /* The listener of that address; NULL: there is none (`set` may be NULL). */
 struct listener *listeners_find(
 	const struct listener_set *set, const struct address *address);

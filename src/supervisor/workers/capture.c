@@ -590,7 +590,8 @@ void logger_on_reloaded(
 {
 	(void)result;
 	(void)failed;
-	if (sup->logger.pid == 0 || !role_is_exposed(sup, sup->logger.pid))
+	if (sup->logger.pid == 0 ||
+		!role_is_exposed(sup, ROLE_LOGGER, sup->logger.pid))
 		return;
 	log_note("workers run as the logger's user now: the logger gets "
 		 "another one");

@@ -296,7 +296,7 @@ END_TEST
 
 /* Keys that are planned but not there must not be taken and ignored. */
 static const char *const unknown[] = {"fallback", "fallback-after", "log-size",
-	"log-keep", "http", "daemon", "config", "help"};
+	"log-keep", "daemon", "config", "help"};
 
 START_TEST(a_key_that_does_nothing_is_unknown)
 {
@@ -312,6 +312,56 @@ START_TEST(a_key_that_does_nothing_is_unknown)
 	ck_assert_msg(strncmp(faults_of(&r), start, strlen(start)) == 0, "%s",
 		faults_of(&r));
 	forget(&r);
+}
+END_TEST
+
+static const struct {
+	const char *given;
+	const char *is; /* NULL: off */
+} https[] = {
+	{"9100", "tcp:127.0.0.1:9100"},
+	{"9100, backlog=9", "tcp:127.0.0.1:9100"},
+	{"[::1]:9100", "tcp:[::1]:9100"},
+	{"127.9.9.9:9100", "tcp:127.9.9.9:9100"},
+	{"unix:/run/x", "unix:/run/x"},
+	{"off", NULL},
+};
+
+START_TEST(http_is_on_loopback_unless_it_is_said)
+{
+	char text[200];
+	struct reading r;
+
+	(void)snprintf(text, sizeof(text), WEB "[nclust]\nhttp = %s\n",
+		https[_i].given);
+	r = read_text(text);
+	ck_assert_msg(r.faults.count == 0, "%s", faults_of(&r));
+	ck_assert_pstr_eq(r.s->http.text, https[_i].is);
+	forget(&r);
+}
+END_TEST
+
+static const char *const reached[] = {
+	"*:9100", "0.0.0.0:9100", "[::]:9100", "10.0.0.1:9100", "[fe80::1]:1"};
+
+START_TEST(http_for_other_machines_needs_a_token_or_a_word)
+{
+	char text[200];
+	struct reading r;
+
+	for (int i = 0; i < 3; i++) {
+		static const char *const more[] = {
+			"", "http-open = yes\n", "http-token = /x\n"};
+
+		(void)snprintf(text, sizeof(text),
+			WEB "[nclust]\nhttp = %s\n%s", reached[_i], more[i]);
+		r = read_text(text);
+		ck_assert_uint_eq(r.faults.count, i == 0);
+		if (i == 0)
+			ck_assert_ptr_nonnull(strstr(faults_of(&r),
+				"shop.ini:4: nclust.http: other machines "));
+		forget(&r);
+	}
 }
 END_TEST
 
@@ -933,6 +983,11 @@ int main(void)
 		(int)COUNT_OF(mistakes));
 	tcase_add_loop_test(tcase, a_key_that_does_nothing_is_unknown, 0,
 		(int)COUNT_OF(unknown));
+	tcase_add_loop_test(tcase, http_is_on_loopback_unless_it_is_said, 0,
+		COUNT_OF(https));
+	tcase_add_loop_test(tcase,
+		http_for_other_machines_needs_a_token_or_a_word, 0,
+		COUNT_OF(reached));
 	tcase_add_test(tcase, all_mistakes_are_told_at_once);
 	tcase_add_test(tcase, a_line_of_198_bytes_is_whole);
 	tcase_add_loop_test(

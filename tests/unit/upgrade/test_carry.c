@@ -72,6 +72,10 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, logger.look),
 	NOT(supervisor, logger.asked),
 	NOT(supervisor, sockets.trim),
+	NOT(supervisor, web.exit),
+	NOT(supervisor, web.restart),
+	NOT(supervisor, web.hurried),
+	NOT(supervisor, web.change), /* no upgrade then */
 	NOT(supervisor, last_holder),
 	NOT(supervisor, intercept),
 	NOT(supervisor, pids),
@@ -333,11 +337,12 @@ static const struct {
 	{"supervisor", &carried_supervisor,
 		"1i 2u 3t 4f 5f 6f 7b 8u 9i 10b 11b 12u 13b 14f 15i 16b 17i "
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
-		"33b 34u 35i 36f 37u 38b 125x",
+		"33b 34u 35i 36f 37u 38b 39i 40f 41i 42f 43t 44u 45u 46u "
+		"47u 125x",
 		GAPS(supervisor_gaps)},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
 	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 124x 100t", NULL, 0},
-	{"instance", &carried_instance, "1i 2b 100t", NULL, 0},
+	{"instance", &carried_instance, "1i 2b 3t 100t", NULL, 0},
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
 		"17u 18u 19b 20u 21b 22u 23u 24i 25b 26i 29b 30u 31u 32b 27i "
@@ -378,7 +383,7 @@ static const struct {
 	{"client", &carried_client,
 		"1f 2b 3b 4u 5w 6w 7w 8t 9u 10t 11b 12i 13i 14b 15b 16b "
 		"17i 18b 19b 20t 21u 22u 23u 24u 25u 26b 27u 28b 29b 30u "
-		"31i 32t 116x 117x 118g 119u",
+		"31i 32t 33b 116x 117x 118g 119u",
 		GAPS(client_gaps)},
 	{"expectation", &carried_expectation, "1u 2b 3b 4i 5b 6b 119u",
 		GAPS(expectation_gaps)},

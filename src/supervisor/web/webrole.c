@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/web/webrole.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "supervisor/common/role.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/sockets/listener.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* So long it has for its start, while nclust starts. */
+#define GREETING_MS 10000
+/* One that ended sooner is started again after this time. */
+#define RESTART (1 * SECOND)
+/* An earlier nclust's web process ends as soon as it sees that it is alone. */
+#define ALONE_MS 2000
+#define ALONE_LOOK_MS 20
+
+/* What a reload has prepared. */
+struct web_change {
+	struct web_socket socket;
+	bool moves;   /* to that socket; its fd -1: no HTTP any more */
+	bool renewed; /* the process must know something else */
+};
+
+/* ---- the socket ---- */
+
+static void socket_drop(struct web_socket *s)
+{
+	if (s->fd != -1 && s->path != NULL)
+		socket_unlink(s->path, &s->file);
+	fd_close(&s->fd);
+	free(s->path);
+	*s = (struct web_socket){.fd = -1};
+}
+
+static int open_at(
+	struct web_socket *s, const struct address *at, struct error *err)
+{
+	struct socket_facts facts;
+
+	*s = (struct web_socket){.fd = -1};
+	if (at->kind == ADDRESS_UNIX && (s->path = strdup(at->path)) == NULL)
+		return error_set(err, ENOMEM, "http");
+	s->fd = listener_bind(at, &s->file, err);
+	if (s->fd != -1 && socket_look(s->fd, &facts, err) == 0 &&
+		socket_set_nonblock(s->fd, true) == 0) {
+		log_note("http: listening on %s",
+			at->kind == ADDRESS_UNIX ? at->text : facts.text);
+		return 0;
+	}
+	socket_drop(s);
+	(void)error_wrap(err, "http");
+	return error_status(err, EX_CONFIG);
+}
+
+/* After a crash of nclust its web process may still have the address. */
+static int open_first(struct supervisor *sup, struct error *err)
+{
+	const struct address *at = &sup->settings->http;
+	int left = sup->orphans.has_past ? ALONE_MS / ALONE_LOOK_MS : 0;
+
+	while (open_at(&sup->web.socket, at, err) == -1) {
+		if (err->sys != EADDRINUSE || left-- == 0)
+			return -1;
+		(void)poll(NULL, 0, ALONE_LOOK_MS);
+	}
+	return 0;
+}
+
+/* ---- the process ---- */
+
+/* The token goes first, as a line: so it is on no command line and in no
+ * environment. */
+static int tell_token(const struct supervisor *sup, int channel)
+{
+	const char *secret = sup->settings->http_secret;
+	char line[512];
+	int len = snprintf(line, sizeof(line), "%s%s\n",
+		sup->settings->http_open ? "open " : "",
+		secret != NULL ? secret : "");
+
+	return send(channel, line, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -1;
+}
+
+/* 0 with our end of the channel, a client of ours; -1: it was logged. */
+static int start(struct supervisor *sup, int *channel)
+{
+	struct web *web = &sup->web;
+	int kind = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int status[2] = {-1, -1};
+	int events[2] = {-1, -1};
+	int got = -1;
+
+	if (socketpair(AF_UNIX, kind, 0, status) == -1 ||
+		socketpair(AF_UNIX, kind, 0, events) == -1 ||
+		tell_token(sup, status[0]) == -1)
+		log_syserr("cannot start the web server");
+	else
+		got = role_run(sup, ROLE_WEB,
+			(int[]){status[1], web->socket.fd, events[1]}, 3,
+			&web->pid, &web->pidfd);
+	fd_close(&status[1]);
+	fd_close(&events[1]);
+	if (got == -1) {
+		web->pid = 0;
+		fd_close(&status[0]);
+		fd_close(&events[0]);
+		return -1;
+	}
+	*channel = status[0];
+	web->started = clock_now();
+	ev_io_set(&web->exit, web->pidfd, EV_READ);
+	ev_io_start(sup->loop, &web->exit);
+	if (clients_add_own(sup, status[0]) == -1) {
+		fd_close(&events[0]);
+		(void)pidfd_signal(web->pidfd, SIGKILL);
+	} else if (clients_add_own(sup, events[0]) == -1) {
+		(void)pidfd_signal(web->pidfd, SIGKILL);
+	}
+	return 0;
+}
+
+static void start_again(struct supervisor *sup)
+{
+	int channel;
+
+	if (sup->web.pid == 0 && sup->web.socket.fd != -1 &&
+		!sup->instance.over && start(sup, &channel) == -1)
+		timer_arm(sup->loop, &sup->web.restart, RESTART);
+}
+
+static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	start_again(timer->data);
+}
+
+/* Its own exit status for that (src/web/web.h). */
+static const char *explain(const struct pidfd_end *end)
+{
+	return !end->signalled && end->code == EX_CONFIG
+		? "the library libmicrohttpd.so.12 cannot be loaded: install "
+		  "the package libmicrohttpd12"
+		: "the web server could not start";
+}
+
+static void forget(struct supervisor *sup)
+{
+	ev_io_stop(sup->loop, &sup->web.exit);
+	fd_close(&sup->web.pidfd);
+	sup->web.pid = 0;
+}
+
+static void ended(struct supervisor *sup)
+{
+	nsec_t age = clock_now() - sup->web.started;
+	struct pidfd_end end = {0};
+
+	if (pidfd_reap(sup->web.pidfd, &end) == 0)
+		return;
+	forget(sup);
+	if (sup->web.socket.fd == -1 || sup->instance.over)
+		return;
+	if (!end.signalled && end.code == EX_CONFIG) {
+		log_error("http: %s", explain(&end));
+		return; /* until the next reload */
+	}
+	/* at once, but not over and over */
+	if (age < RESTART && sup->web.hurried)
+		timer_arm(sup->loop, &sup->web.restart, RESTART);
+	else
+		start_again(sup);
+	sup->web.hurried = age < RESTART;
+	log_warn("the web server ended (%s %d), starting it again",
+		end.signalled ? "signal" : "exit", end.code);
+}
+
+static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	ended(watcher->data);
+}
+
+static void replace(struct supervisor *sup)
+{
+	if (sup->web.pid != 0)
+		(void)pidfd_signal(sup->web.pidfd, SIGKILL);
+	sup->web.hurried = false; /* the next one need not wait */
+}
+
+/* ---- the start ---- */
+
+static void init_watchers(struct supervisor *sup)
+{
+	io_init(&sup->web.exit, on_exit_of, sup->web.pidfd, sup);
+	timer_init(&sup->web.restart, on_restart, sup);
+}
+
+/* Its first byte says that it can answer. */
+static int await(struct supervisor *sup, int channel, struct error *err)
+{
+	struct pollfd wait[] = {{.fd = channel, .events = POLLIN},
+		{.fd = sup->web.pidfd, .events = POLLIN}};
+	struct pidfd_end end = {0};
+	char byte;
+
+	if (poll(wait, COUNT_OF(wait), GREETING_MS) > 0 &&
+		recv(channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
+		return 0;
+	(void)pidfd_signal(sup->web.pidfd, SIGKILL);
+	(void)poll(&wait[1], 1, GREETING_MS);
+	(void)pidfd_reap(sup->web.pidfd, &end);
+	forget(sup);
+	return error_fail(err, EX_CONFIG, "http: %s", explain(&end));
+}
+
+int web_begin(struct supervisor *sup, struct error *err)
+{
+	int channel;
+
+	init_watchers(sup);
+	if (sup->settings->http.text == NULL)
+		return 0;
+#ifdef NCLUST_STATIC
+	return error_fail(err, EX_CONFIG,
+		"http: this nclust is linked statically, and cannot load the "
+		"library that it needs for HTTP");
+#endif
+	if (config_read_token(sup->settings, err) == -1 ||
+		open_first(sup, err) == -1)
+		return -1;
+	if (start(sup, &channel) == -1)
+		return error_fail(
+			err, EX_OSERR, "http: the web server could not start");
+	return await(sup, channel, err);
+}
+
+/* ---- hooks ---- */
+
+static void web_on_go_on(struct supervisor *sup)
+{
+	init_watchers(sup);
+	if (sup->web.pid != 0)
+		ev_io_start(sup->loop, &sup->web.exit);
+	else
+		start_again(sup);
+}
+
+static void web_on_end(struct supervisor *sup)
+{
+	struct web *web = &sup->web;
+	struct pollfd wait = {.fd = web->pidfd, .events = POLLIN};
+	struct pidfd_end end;
+
+	ev_timer_stop(sup->loop, &web->restart);
+	if (web->pid != 0) {
+		(void)pidfd_signal(web->pidfd, SIGKILL);
+		(void)poll(&wait, 1, 1000);
+		(void)pidfd_reap(web->pidfd, &end);
+		forget(sup);
+	}
+	socket_drop(&web->socket);
+}
+
+static bool web_on_owns(const struct supervisor *sup, pid_t pid)
+{
+	return sup->web.pid != 0 && sup->web.pid == pid;
+}
+
+static void web_on_reap(struct supervisor *sup, pid_t pid)
+{
+	(void)pid;
+	ended(sup);
+}
+
+/* It hangs and does not read, or it is dead already. */
+static void web_on_own_left(struct supervisor *sup)
+{
+	if (sup->web.pid != 0)
+		(void)pidfd_signal(sup->web.pidfd, SIGKILL);
+}
+
+/* ---- a reload ---- */
+
+static bool is_same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static int prepare(const struct settings *old, const struct settings *new,
+	struct web_change *change, struct error *err)
+{
+	change->renewed = old->http_open != new->http_open ||
+		!is_same_text(old->http_secret, new->http_secret);
+	change->moves = !is_same_text(old->http.text, new->http.text);
+	if (new->http.text == NULL)
+		return 0;
+	if (change->moves)
+		return open_at(&change->socket, &new->http, err);
+	if (address_equal(&old->http, &new->http))
+		return 0;
+	return error_set(err, 0,
+		"http: the options of a socket in use cannot change; stop and "
+		"start nclust");
+}
+
+static int web_on_reload(struct supervisor *sup,
+	const struct settings *settings, struct error *err)
+{
+	struct web_change *change = calloc(1, sizeof(*change));
+
+	if (change == NULL)
+		return error_set(err, ENOMEM, "http");
+#ifdef NCLUST_STATIC
+	if (settings->http.text != NULL) {
+		free(change);
+		return error_set(err, 0, "http: this nclust has none");
+	}
+#endif
+	change->socket.fd = -1;
+	sup->web.change = change;
+	return prepare(sup->settings, settings, change, err);
+}
+
+static void commit(struct supervisor *sup, struct web_change *change)
+{
+	if (change->moves) {
+		socket_drop(&sup->web.socket);
+		sup->web.socket = change->socket;
+		change->socket = (struct web_socket){.fd = -1};
+	}
+	if (change->moves || change->renewed)
+		replace(sup);
+	start_again(sup);
+}
+
+static void web_on_reloaded(
+	struct supervisor *sup, struct reload_result *result, bool failed)
+{
+	struct web_change *change = sup->web.change;
+
+	(void)result;
+	sup->web.change = NULL;
+	if (change != NULL && !failed)
+		commit(sup, change);
+	if (change != NULL)
+		socket_drop(&change->socket);
+	free(change);
+	if (sup->web.pid != 0 && role_is_exposed(sup, ROLE_WEB, sup->web.pid))
+		replace(sup);
+}
+
+const struct part web_part = {
+	.name = "web",
+	.go_on = web_on_go_on,
+	.end = web_on_end,
+	.reload = web_on_reload,
+	.reloaded = web_on_reloaded,
+	.owns = web_on_owns,
+	.reap = web_on_reap,
+	.own_left = web_on_own_left,
+};

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "web/inside.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char plain[] = "text/plain; charset=utf-8";
+
+/* ---- answers ---- */
+
+struct answer *answer_new(const struct web *web, unsigned status,
+	const char *type, struct buffer *body)
+{
+	struct answer *a = body->failed ? NULL : calloc(1, sizeof(*a));
+
+	if (a != NULL)
+		a->response = web->mhd.create_response_from_buffer(
+			body->len, body->data, MHD_RESPMEM_MUST_FREE);
+	if (a == NULL || a->response == NULL) {
+		free(a);
+		buffer_fini(body);
+		return NULL;
+	}
+	a->refs = 1;
+	a->status = status;
+	(void)web->mhd.add_response_header(a->response, "Content-Type", type);
+	(void)web->mhd.add_response_header(
+		a->response, "Cache-Control", "no-store");
+	(void)web->mhd.add_response_header(
+		a->response, "X-Content-Type-Options", "nosniff");
+	(void)web->mhd.add_response_header(a->response, "Connection", "close");
+	return a;
+}
+
+struct answer *answer_text(const struct web *web, unsigned status,
+	const char *text, const char *header, const char *value)
+{
+	struct buffer body;
+	struct answer *a;
+
+	buffer_init(&body, 0);
+	(void)buffer_string(&body, text);
+	a = answer_new(web, status, plain, &body);
+	if (a != NULL && header != NULL)
+		(void)web->mhd.add_response_header(a->response, header, value);
+	return a;
+}
+
+struct answer *answer_make(const struct web *web, const struct page *page,
+	const char *json, size_t len)
+{
+	struct buffer body;
+	unsigned status;
+
+	buffer_init(&body, 0);
+	status = page->make(&body, json, len);
+	return answer_new(web, status, page->type, &body);
+}
+
+void answer_unref(const struct web *web, struct answer *a)
+{
+	if (a == NULL || --a->refs > 0)
+		return;
+	web->mhd.destroy_response(a->response);
+	free(a);
+}
+
+/* ---- pages ---- */
+
+static unsigned make_health(struct buffer *body, const char *json, size_t len)
+{
+	(void)json;
+	(void)len;
+	(void)buffer_string(body, "ok\n");
+	return MHD_HTTP_OK;
+}
+
+static unsigned make_status(struct buffer *body, const char *json, size_t len)
+{
+	(void)buffer_append(body, json, len);
+	(void)buffer_append(body, "\n", 1);
+	return MHD_HTTP_OK;
+}
+
+/* A cluster of which nobody wants a worker, or that has one for each connection,
+ * is ready as it is. */
+static bool is_ready(const json_t *cluster)
+{
+	const char *state =
+		json_string_value(json_object_get(cluster, "state"));
+
+	if (state == NULL || strcmp(state, "stopping") == 0 ||
+		strcmp(state, "stopped") == 0 || strcmp(state, "failed") == 0)
+		return false;
+	return json_integer_value(json_object_get(cluster, "ready")) > 0 ||
+		json_integer_value(json_object_get(cluster, "wanted")) == 0 ||
+		json_object_get(cluster, "accept") != NULL;
+}
+
+static void tell_why(struct buffer *body, const json_t *cluster)
+{
+	(void)buffer_printf(body,
+		"%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+		" workers ready (%s)\n",
+		json_string_value(json_object_get(cluster, "name")),
+		json_integer_value(json_object_get(cluster, "ready")),
+		json_integer_value(json_object_get(cluster, "wanted")),
+		json_string_value(json_object_get(cluster, "state")));
+}
+
+static unsigned make_readiness(
+	struct buffer *body, const char *json, size_t len)
+{
+	json_t *status = json_loadb(json, len, 0, NULL);
+	const json_t *clusters = json_object_get(status, "clusters");
+	const json_t *cluster;
+	size_t i;
+
+	json_array_foreach(clusters, i, cluster)
+	{
+		if (!is_ready(cluster))
+			tell_why(body, cluster);
+	}
+	if (!json_is_array(clusters))
+		(void)buffer_string(body, "the status cannot be read\n");
+	json_decref(status);
+	if (body->len > 0)
+		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	(void)buffer_string(body, "ok\n");
+	return MHD_HTTP_OK;
+}
+
+static const struct page pages[] = {
+	{"/healthz", METHOD_EVENTS, plain, make_health},
+	{"/readyz", METHOD_STATUS, plain, make_readiness},
+	{"/status", METHOD_STATUS, "application/json", make_status},
+};
+
+const struct page *page_find(const char *path)
+{
+	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
+		if (strcmp(pages[i].path, path) == 0)
+			return &pages[i];
+	return NULL;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include "web/ask.h"
+
+#include "base/buffer.h"
+#include "base/scope.h"
+#include "os/clock.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READ_SIZE (64U * 1024)
+#define READS_A_TURN 16
+
+/* Our requests have this id: what nclust answers begins so. */
+#define ID "1"
+static const char result[] = "{\"jsonrpc\":\"2.0\",\"id\":" ID ",\"result\":";
+static const char failure[] = "{\"jsonrpc\":\"2.0\",\"id\":" ID ",\"error\":";
+static const char event[] = "{\"jsonrpc\":\"2.0\",\"method\":\"event\","
+			    "\"params\":{\"request\":" ID ",";
+
+static bool begins(const char *line, size_t len, const char *with)
+{
+	return len > strlen(with) && memcmp(line, with, strlen(with)) == 0;
+}
+
+/* The event's own object: without the id, which is the same for all. */
+static void take_event(struct ask *ask, const char *line, size_t len)
+{
+	size_t head = strlen(event);
+	struct buffer json;
+
+	buffer_init(&json, 0);
+	(void)buffer_append(&json, "{", 1);
+	(void)buffer_append(&json, line + head, len - head - 1);
+	if (!json.failed && ask->happened != NULL)
+		ask->happened(ask->context, json.data, json.len);
+	buffer_fini(&json);
+}
+
+static void take_line(struct ask *ask, const char *line, size_t len)
+{
+	size_t head = strlen(result);
+
+	if (begins(line, len, event)) {
+		take_event(ask, line, len);
+	} else if (ask->under_way && begins(line, len, result)) {
+		ask->under_way = false;
+		ask->answered(ask->context, line + head, len - head - 1);
+	} else if (ask->under_way && begins(line, len, failure)) {
+		ask->under_way = false;
+		ask->answered(ask->context, NULL, 0);
+	}
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct ask *ask = watcher->data;
+	char data[READ_SIZE] untouched;
+	ssize_t got = 1;
+
+	(void)revents;
+	for (int i = 0; i < READS_A_TURN && got > 0; i++) {
+		const char *line;
+		size_t len;
+
+		got = recv(watcher->fd, data, sizeof(data), MSG_DONTWAIT);
+		if (got <= 0)
+			break;
+		lineup_begin(&ask->lines, data, (size_t)got);
+		while (lineup_next(&ask->lines, &line, &len))
+			take_line(ask, line, len);
+	}
+	if (ask->under_way && ask->lines.skipped > 0) { /* over 16 MiB */
+		ask->under_way = false;
+		ask->answered(ask->context, NULL, 0);
+	}
+	ask->lines.skipped = 0;
+	if (got == 0 || (got == -1 && errno != EAGAIN && errno != EINTR))
+		ev_break(loop, EVBREAK_ALL);
+}
+
+void ask_init(struct ask *ask, struct ev_loop *loop, int fd)
+{
+	*ask = (struct ask){.loop = loop};
+	lineup_init(&ask->lines, CONTROL_RESULT_MAX);
+	ev_io_init(&ask->io, on_readable, fd, EV_READ);
+	ask->io.data = ask;
+	ev_io_start(loop, &ask->io);
+}
+
+void ask_fini(struct ask *ask)
+{
+	ev_io_stop(ask->loop, &ask->io);
+	lineup_fini(&ask->lines);
+	(void)close(ask->io.fd);
+}
+
+void ask_send(struct ask *ask, enum control_method method, bool follow)
+{
+	const struct control_request request = {
+		.id = ID,
+		.method = method,
+		.follow = follow,
+	};
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	ask->under_way = !follow;
+	ask->asked = clock_now();
+	if (control_encode(&out, &request) == -1 ||
+		send(ask->io.fd, out.data, out.len,
+			MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)out.len)
+		ev_break(ask->loop, EVBREAK_ALL);
+	buffer_fini(&out);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "web/inside.h"
+
+#include "os/clock.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPTS_A_TURN 16
+/* A guest has so long for its request, and then for reading the answer. */
+#define ASKING_MAX (5 * SECOND)
+#define READING_MAX (60 * SECOND)
+/* So long nclust may take for an answer. */
+#define WAITING_MAX (5 * SECOND)
+/* When all places are taken, those make room that have said nothing for so
+ * long. */
+#define ASKING_SAFE (1 * SECOND)
+
+/* The library only closes a connection whose request takes too long, and knows
+ * of no guests that it has no place for: these two answers are ours. */
+#define PLAIN "Content-Type: text/plain\r\nConnection: close\r\n"
+static const char too_slow[] =
+	"HTTP/1.1 408 Request Timeout\r\n" PLAIN "Content-Length: 33\r\n\r\n"
+	"the request was not sent in 5 s.\n";
+static const char too_many[] =
+	"HTTP/1.1 503 Service Unavailable\r\n" PLAIN "Retry-After: 1\r\n"
+	"Content-Length: 38\r\n\r\n"
+	"64 others are being answered just now\n";
+
+void guest_set_phase(struct guest *g, enum guest_phase phase)
+{
+	g->phase = phase;
+	g->since = clock_now();
+}
+
+struct guest *guest_of(const struct web *web, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = web->mhd.get_connection_info(
+		connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info->socket_context;
+}
+
+static struct guest *find_place(struct web *web)
+{
+	for (unsigned i = 0; i < GUESTS_MAX; i++)
+		if (web->guests[i].phase == GUEST_NONE)
+			return &web->guests[i];
+	return NULL;
+}
+
+void guest_on_connection(void *cls, struct MHD_Connection *connection,
+	void **context, enum MHD_ConnectionNotificationCode code)
+{
+	struct web *web = cls;
+	struct guest *g = *context;
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (g == NULL)
+			return;
+		answer_unref(web, g->answer);
+		*g = (struct guest){.phase = GUEST_NONE};
+		web->guest_count--;
+		return;
+	}
+	g = find_place(web);
+	*context = g;
+	if (g == NULL)
+		return; /* cannot be: there are as many as may come */
+	*g = (struct guest){
+		.connection = connection,
+		.fd = web->mhd.get_connection_info(connection,
+				      MHD_CONNECTION_INFO_CONNECTION_FD)
+			      ->connect_fd,
+	};
+	guest_set_phase(g, GUEST_ASKS);
+	web->guest_count++;
+}
+
+/* End a connection from our side; the library sees that and closes it. */
+static void hang_up(const struct guest *g, const char *with)
+{
+	if (with != NULL)
+		(void)send(
+			g->fd, with, strlen(with), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)shutdown(g->fd, SHUT_RDWR);
+}
+
+/* ---- letting in ---- */
+
+/* The one that has been asking for longest leaves, if that is long enough: who
+ * opens connections and says nothing keeps nobody out. */
+static bool make_room(struct web *web)
+{
+	nsec_t now = clock_now();
+	const struct guest *oldest = NULL;
+
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		const struct guest *g = &web->guests[i];
+
+		if (g->phase == GUEST_ASKS && now - g->since > ASKING_SAFE &&
+			(oldest == NULL || g->since < oldest->since))
+			oldest = g;
+	}
+	if (oldest == NULL)
+		return false;
+	hang_up(oldest, NULL);
+	(void)web->mhd.run(web->daemon);
+	return web->guest_count < GUESTS_MAX;
+}
+
+/* What it has sent is read, so that it is not reset before it reads this. */
+static void turn_away(int fd)
+{
+	char unread[2048];
+
+	(void)send(fd, too_many, strlen(too_many), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)shutdown(fd, SHUT_WR);
+	(void)recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
+	(void)close(fd);
+}
+
+static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct web *web = watcher->data;
+	struct sockaddr_storage from;
+
+	(void)revents;
+	if (!ev_is_active(&web->sweep))
+		ev_timer_again(loop, &web->sweep);
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		socklen_t len = sizeof(from);
+		int fd = accept4(watcher->fd, (struct sockaddr *)&from, &len,
+			SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd == -1)
+			return;
+		if (web->guest_count >= GUESTS_MAX && !make_room(web))
+			turn_away(fd);
+		else
+			(void)web->mhd.add_connection(
+				web->daemon, fd, (struct sockaddr *)&from, len);
+	}
+}
+
+/* ---- bounds ---- */
+
+static void look_at(struct web *web, struct guest *g, nsec_t now)
+{
+	switch (g->phase) {
+	case GUEST_ASKS:
+		if (now - g->since > ASKING_MAX)
+			hang_up(g, too_slow);
+		break;
+	case GUEST_WAITS:
+		if (now - g->since > WAITING_MAX)
+			request_give_up(web, g);
+		break;
+	case GUEST_READS:
+		if (now - g->since > READING_MAX)
+			hang_up(g, NULL);
+		break;
+	case GUEST_NONE:
+		break;
+	}
+}
+
+static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct web *web = timer->data;
+	nsec_t now = clock_now();
+
+	(void)revents;
+	for (unsigned i = 0; i < GUESTS_MAX; i++)
+		look_at(web, &web->guests[i], now);
+	if (web->guest_count == 0)
+		ev_timer_stop(loop, timer);
+}
+
+void guests_init(struct web *web, int listener)
+{
+	ev_io_init(&web->listener, on_connect, listener, EV_READ);
+	web->listener.data = web;
+	ev_io_start(web->loop, &web->listener);
+	ev_init(&web->sweep, on_sweep);
+	web->sweep.repeat = 1.;
+	web->sweep.data = web;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WEB_INSIDE_H
+#define WEB_INSIDE_H
+
+#include "base/buffer.h"
+#include "base/nsec.h"
+#include "web/ask.h"
+#include "web/library.h"
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * What the files of the web process share: this is no interface to it.
+ *
+ * guests.c lets connections in and bounds them, requests.c says what each of them
+ * gets, answers.c makes that, web.c runs the loop.  A connection has one request,
+ * so that its place is free when it is answered.
+ */
+#define GUESTS_MAX 64
+#define HEAD_MAX 8192U /* of a request, in bytes */
+
+enum guest_phase {
+	GUEST_NONE,  /* the place is free */
+	GUEST_ASKS,  /* its request is not complete */
+	GUEST_WAITS, /* for nclust's answer; suspended */
+	GUEST_READS, /* its answer is on its way */
+};
+
+/* What a guest gets; several may read the same. */
+struct answer {
+	unsigned refs;
+	unsigned status;
+	struct MHD_Response *response;
+};
+
+struct guest {
+	enum guest_phase phase;
+	struct MHD_Connection *connection;
+	int fd;
+	nsec_t since;      /* when the phase began */
+	unsigned question; /* WAITS: the number of the one for it */
+	const struct page *page;
+	struct answer *answer; /* is to be given to it; or NULL */
+};
+
+struct web {
+	struct ev_loop *loop;
+	struct library mhd;
+	struct MHD_Daemon *daemon;
+	ev_io listener;
+	ev_io ready;  /* the library's epoll set */
+	ev_timer run; /* when the library wants to run */
+	bool resumed; /* a guest was: it does not wait for an event then */
+	ev_prepare turn;
+	ev_timer sweep; /* each second, while there are guests */
+
+	struct guest guests[GUESTS_MAX];
+	unsigned guest_count;
+
+	struct ask status;
+	unsigned question; /* the number of the last one */
+	nsec_t next_ask;   /* not before */
+	ev_timer gap;
+	struct ask events;
+
+	char *token;   /* NULL: none is asked for */
+	bool any_host; /* the name that it was asked by does not matter */
+};
+
+/* ---- guests.c ---- */
+
+/* Begin to let guests in. */
+void guests_init(struct web *web, int listener);
+/* Called by the library: a connection begins or is over. */
+void guest_on_connection(void *cls, struct MHD_Connection *connection,
+	void **context, enum MHD_ConnectionNotificationCode code);
+struct guest *guest_of(
+	const struct web *web, struct MHD_Connection *connection);
+void guest_set_phase(struct guest *g, enum guest_phase phase);
+
+/* ---- requests.c ---- */
+
+enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection,
+	const char *url, const char *method, const char *version,
+	const char *data, size_t *size, void **context);
+void request_on_completed(void *cls, struct MHD_Connection *connection,
+	void **context, enum MHD_RequestTerminationCode code);
+/* Ask nclust what guests wait for, if anybody does. */
+void requests_ask(struct web *web);
+void requests_on_answer(void *context, const char *json, size_t len);
+/* nclust does not answer: neither does this guest wait any more. */
+void request_give_up(struct web *web, struct guest *g);
+
+/* ---- answers.c ---- */
+
+/* One of the pages, and how it is made of a status. */
+struct page {
+	const char *path;
+	enum control_method method; /* nclust is asked this */
+	const char *type;
+	/* Returns the HTTP status. */
+	unsigned (*make)(struct buffer *body, const char *json, size_t len);
+};
+const struct page *page_find(const char *path);
+
+/* Each with one reference; NULL: no memory.  `header` and `value` may be
+ * NULL. */
+struct answer *answer_new(const struct web *web, unsigned status,
+	const char *type, struct buffer *body);
+struct answer *answer_text(const struct web *web, unsigned status,
+	const char *text, const char *header, const char *value);
+struct answer *answer_make(const struct web *web, const struct page *page,
+	const char *json, size_t len);
+void answer_unref(const struct web *web, struct answer *a);
+
+#endif

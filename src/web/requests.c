@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+#include "web/inside.h"
+
+#include "os/clock.h"
+
+#include <arpa/inet.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/*
+ * A status costs nclust some 20 us for each worker.  However many guests there
+ * are, it is asked again only after this time, or after a few times what the last
+ * answer took; all who came meanwhile get the same one.
+ */
+#define GAP (50 * MSEC)
+#define GAP_FACTOR 3
+#define GAP_MOST (1 * SECOND)
+
+/* ---- is the guest welcome? ---- */
+
+/* Takes as long wherever they differ. */
+static bool is_equal(const char *given, const char *token)
+{
+	size_t len = strlen(token);
+	unsigned char differs = strlen(given) != len;
+
+	for (size_t i = 0; i < len && *given != '\0'; i++) {
+		differs |= (unsigned char)(*given ^ token[i]);
+		given += given[1] != '\0';
+	}
+	return differs == 0;
+}
+
+static const char *header(const struct web *web,
+	struct MHD_Connection *connection, const char *key)
+{
+	return web->mhd.lookup_connection_value(
+		connection, MHD_HEADER_KIND, key);
+}
+
+static bool has_token(const struct web *web, struct MHD_Connection *connection)
+{
+	static const char scheme[] = "Bearer ";
+	const char *given = header(web, connection, "Authorization");
+
+	if (web->token == NULL)
+		return true;
+	return given != NULL && strncasecmp(given, scheme, 7) == 0 &&
+		is_equal(given + 7, web->token);
+}
+
+/*
+ * A page in this machine's browser can make a name of its own mean 127.0.0.1 (DNS
+ * rebinding) and then read what we answer.  So without a token we answer only who
+ * asks by an address or by "localhost".
+ */
+static bool is_right_host(
+	const struct web *web, struct MHD_Connection *connection)
+{
+	static const char local[] = "localhost";
+	const char *host = header(web, connection, "Host");
+	char name[64];
+	struct in_addr ip;
+	size_t len;
+
+	if (web->any_host || host == NULL || *host == '[')
+		return true;
+	len = strcspn(host, ":");
+	if (len >= sizeof(name))
+		return false;
+	(void)memcpy(name, host, len);
+	name[len] = '\0';
+	if (inet_pton(AF_INET, name, &ip) == 1)
+		return true;
+	return len >= strlen(local) &&
+		strcasecmp(name + len - strlen(local), local) == 0 &&
+		(len == strlen(local) || name[len - strlen(local) - 1] == '.');
+}
+
+static bool has_body(const struct web *web, struct MHD_Connection *connection)
+{
+	const char *len = header(web, connection, "Content-Length");
+
+	return header(web, connection, "Transfer-Encoding") != NULL ||
+		(len != NULL && strcmp(len, "0") != 0);
+}
+
+static size_t head_size(
+	const struct web *web, struct MHD_Connection *connection)
+{
+	return web->mhd
+		.get_connection_info(
+			connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+		->header_size;
+}
+
+/* NULL: go on; else the answer is this one. */
+static struct answer *refuse(const struct web *web,
+	struct MHD_Connection *connection, const char *url, const char *method)
+{
+	/* the library has room for a little more, and then says the same */
+	if (head_size(web, connection) > HEAD_MAX)
+		return answer_text(web,
+			MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+			"the head of a request has at most 8 KiB\n", NULL,
+			NULL);
+	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+		return answer_text(web, MHD_HTTP_METHOD_NOT_ALLOWED,
+			"nothing can be changed here: GET and HEAD alone\n",
+			"Allow", "GET, HEAD");
+	if (has_body(web, connection))
+		return answer_text(web, MHD_HTTP_BAD_REQUEST,
+			"a request has no body here\n", NULL, NULL);
+	if (!is_right_host(web, connection))
+		return answer_text(web, 421,
+			"ask by an IP address or by 'localhost'; with "
+			"'http-token' any name will do\n",
+			NULL, NULL);
+	if (!has_token(web, connection))
+		return answer_text(web, MHD_HTTP_UNAUTHORIZED,
+			"the token of 'http-token' is wanted, as "
+			"'Authorization: Bearer TOKEN'\n",
+			"WWW-Authenticate", "Bearer");
+	if (page_find(url) == NULL)
+		return answer_text(web, MHD_HTTP_NOT_FOUND,
+			"there is /healthz, /readyz, /status\n", NULL, NULL);
+	return NULL;
+}
+
+/* ---- requests ---- */
+
+static enum MHD_Result give(struct web *web, struct guest *g, struct answer *a)
+{
+	enum MHD_Result done;
+
+	if (a == NULL)
+		return MHD_NO; /* no memory: the connection is closed */
+	guest_set_phase(g, GUEST_READS);
+	done = web->mhd.queue_response(g->connection, a->status, a->response);
+	answer_unref(web, a);
+	return done;
+}
+
+static enum MHD_Result give_waiting(struct web *web, struct guest *g)
+{
+	struct answer *a = g->answer;
+
+	g->answer = NULL;
+	return give(web, g, a);
+}
+
+enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection,
+	const char *url, const char *method, const char *version,
+	const char *data, size_t *size, void **context)
+{
+	struct web *web = cls;
+	struct guest *g = guest_of(web, connection);
+	struct answer *refusal;
+
+	(void)version;
+	(void)data;
+	if (g == NULL || *size != 0)
+		return MHD_NO;
+	if (*context == NULL) { /* the head alone is here */
+		*context = g;
+		refusal = refuse(web, connection, url, method);
+		return refusal != NULL ? give(web, g, refusal) : MHD_YES;
+	}
+	if (g->phase == GUEST_WAITS)
+		return give_waiting(web, g);
+	g->page = page_find(url);
+	g->question = web->question + 1;
+	guest_set_phase(g, GUEST_WAITS);
+	web->mhd.suspend_connection(connection);
+	requests_ask(web);
+	return MHD_YES;
+}
+
+void request_on_completed(void *cls, struct MHD_Connection *connection,
+	void **context, enum MHD_RequestTerminationCode code)
+{
+	struct guest *g = guest_of(cls, connection);
+
+	(void)code;
+	*context = NULL;
+	if (g != NULL)
+		guest_set_phase(g, GUEST_ASKS);
+}
+
+/* ---- nclust ---- */
+
+static bool is_due(const struct web *web, const struct guest *g)
+{
+	return g->phase == GUEST_WAITS && g->answer == NULL &&
+		g->question <= web->question;
+}
+
+void requests_ask(struct web *web)
+{
+	enum control_method method = METHOD_EVENTS;
+	nsec_t now = clock_now();
+	bool wanted = false;
+
+	if (web->status.under_way)
+		return;
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		const struct guest *g = &web->guests[i];
+
+		if (g->phase != GUEST_WAITS || g->answer != NULL)
+			continue;
+		wanted = true;
+		if (g->page->method == METHOD_STATUS)
+			method = METHOD_STATUS;
+	}
+	ev_timer_stop(web->loop, &web->gap);
+	if (!wanted)
+		return;
+	if (now < web->next_ask) {
+		ev_now_update(web->loop);
+		ev_timer_set(&web->gap, nsec_seconds(web->next_ask - now), 0.);
+		ev_timer_start(web->loop, &web->gap);
+		return;
+	}
+	web->question++;
+	ask_send(&web->status, method, false);
+}
+
+/* Its handler is called once more, and gives it the answer. */
+static void wake(struct web *web, struct guest *g, struct answer *a)
+{
+	g->answer = a;
+	web->resumed = true;
+	web->mhd.resume_connection(g->connection);
+}
+
+/* Those who want the same page get the same answer. */
+static void answer_all_like(
+	struct web *web, const struct page *page, const char *json, size_t len)
+{
+	struct answer *a = json != NULL
+		? answer_make(web, page, json, len)
+		: answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
+			  "nclust did not answer this\n", NULL, NULL);
+
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		struct guest *g = &web->guests[i];
+
+		if (!is_due(web, g) || g->page != page)
+			continue;
+		if (a != NULL)
+			a->refs++;
+		wake(web, g, a);
+		g->question = UINT32_MAX; /* also if there is no memory */
+	}
+	answer_unref(web, a);
+}
+
+void requests_on_answer(void *context, const char *json, size_t len)
+{
+	struct web *web = context;
+	nsec_t now = clock_now();
+	nsec_t gap = GAP_FACTOR * (now - web->status.asked);
+
+	if (gap < GAP)
+		gap = GAP;
+	web->next_ask = now + nsec_min(gap, GAP_MOST);
+	for (unsigned i = 0; i < GUESTS_MAX; i++)
+		if (is_due(web, &web->guests[i]))
+			answer_all_like(web, web->guests[i].page, json, len);
+	requests_ask(web);
+}
+
+void request_give_up(struct web *web, struct guest *g)
+{
+	if (g->answer == NULL && g->question != UINT32_MAX) {
+		g->question = UINT32_MAX;
+		wake(web, g,
+			answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
+				"nclust does not answer\n", NULL, NULL));
+	}
+}

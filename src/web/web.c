@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "web/web.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/privilege.h"
+#include "os/sandbox.h"
+#include "web/inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Of one connection: its request's head (HEAD_MAX), and that of the answer. */
+#define MEMORY_MAX (HEAD_MAX + 4096)
+
+#define FAR_AWAY 1e9
+
+/* What sanitizers do at the end no filter lets pass. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
+/* ---- the loop ---- */
+
+static void on_ready(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct web *web = watcher->data;
+
+	(void)loop;
+	(void)revents;
+	(void)web->mhd.run(web->daemon);
+}
+
+static void on_run(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct web *web = timer->data;
+
+	(void)loop;
+	(void)revents;
+	(void)web->mhd.run(web->daemon);
+}
+
+/* Before each wait: does the library want to run without an event? */
+static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
+{
+	struct web *web = watcher->data;
+	MHD_UNSIGNED_LONG_LONG ms = 0;
+
+	(void)revents;
+	ev_timer_stop(loop, &web->run);
+	/* of those that were resumed it does not think itself */
+	if (!web->resumed && web->mhd.get_timeout(web->daemon, &ms) != MHD_YES)
+		return;
+	web->resumed = false;
+	ev_timer_set(&web->run, (double)ms / 1e3, 0.);
+	ev_timer_start(loop, &web->run);
+}
+
+static void on_gap(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	requests_ask(timer->data);
+}
+
+static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
+{
+	(void)loop;
+	(void)watcher;
+	(void)revents;
+}
+
+/* ---- the beginning ---- */
+
+/* The first line is nclust's alone: nothing else has been sent by then. */
+static int take_token(struct web *web, int channel)
+{
+	static const char open[] = "open ";
+	char line[512] = "";
+	ssize_t len = recv(channel, line, sizeof(line) - 1, MSG_PEEK);
+	char *end = len > 0 ? memchr(line, '\n', (size_t)len) : NULL;
+	const char *token = line;
+
+	if (end == NULL ||
+		recv(channel, line, (size_t)(end - line) + 1, 0) == -1)
+		return -1;
+	*end = '\0';
+	if (strncmp(token, open, strlen(open)) == 0) {
+		web->any_host = true;
+		token += strlen(open);
+	}
+	if (*token == '\0')
+		return 0;
+	web->any_host = true;
+	web->token = strdup(token);
+	return web->token != NULL ? 0 : -1;
+}
+
+static bool is_unix(int listener)
+{
+	struct sockaddr_storage at = {0};
+	socklen_t len = sizeof(at);
+
+	return getsockname(listener, (struct sockaddr *)&at, &len) == 0 &&
+		at.ss_family == AF_UNIX;
+}
+
+static int open_daemon(struct web *web)
+{
+	const union MHD_DaemonInfo *info;
+
+	web->daemon = web->mhd.start_daemon(MHD_USE_EPOLL |
+			MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME,
+		0, NULL, NULL, request_on_access, web,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)GUESTS_MAX,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX,
+		MHD_OPTION_NOTIFY_CONNECTION, guest_on_connection, web,
+		MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, web,
+		MHD_OPTION_END);
+	if (web->daemon == NULL)
+		return -1;
+	info = web->mhd.get_daemon_info(web->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	if (info == NULL)
+		return -1;
+	ev_io_init(&web->ready, on_ready, info->epoll_fd, EV_READ);
+	web->ready.data = web;
+	ev_io_start(web->loop, &web->ready);
+	return 0;
+}
+
+static int open_all(struct web *web, int channel, int listener, int events)
+{
+	web->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+	if (web->loop == NULL || take_token(web, channel) == -1 ||
+		open_daemon(web) == -1)
+		return -1;
+	web->any_host |= is_unix(listener);
+	guests_init(web, listener);
+	ask_init(&web->status, web->loop, channel);
+	web->status.answered = requests_on_answer;
+	web->status.context = web;
+	ask_init(&web->events, web->loop, events);
+	web->events.context = web;
+	ev_init(&web->run, on_run);
+	web->run.data = web;
+	ev_init(&web->gap, on_gap);
+	web->gap.data = web;
+	ev_prepare_init(&web->turn, on_turn);
+	web->turn.data = web;
+	ev_prepare_start(web->loop, &web->turn);
+	return 0;
+}
+
+static void give_up_rights(uid_t user)
+{
+	struct error err;
+
+	if (privilege_shed(user, &err) == -1)
+		log_warn("web: keeps its privileges: %s", err.text);
+	if (!SANITIZED && sandbox_enter(&err) == -1)
+		log_warn("web: %s", err.text);
+}
+
+static void close_all(struct web *web)
+{
+	/* it does not end while a connection is suspended */
+	for (unsigned i = 0; i < GUESTS_MAX; i++)
+		if (web->guests[i].phase == GUEST_WAITS)
+			request_give_up(web, &web->guests[i]);
+	(void)web->mhd.run(web->daemon);
+	web->mhd.stop_daemon(web->daemon);
+	ask_fini(&web->status);
+	ask_fini(&web->events);
+	ev_loop_destroy(web->loop);
+	free(web->token);
+}
+
+int web_main(int channel, int listener, int events, uid_t user)
+{
+	struct web web = {.loop = NULL};
+	ev_periodic far;
+
+	log_to(STDERR_FILENO, "nclust: ", LOG_NOTE);
+	(void)prctl(PR_SET_NAME, "nclust-web");
+	if (library_open(&web.mhd) == -1)
+		return EX_CONFIG;
+	if (open_all(&web, channel, listener, events) == -1) {
+		log_syserr("web: cannot start");
+		return EX_OSERR;
+	}
+	/* with a periodic libev waits by a timerfd, else it wakes up every
+	 * 59.7 s to look for jumps of the clock */
+	ev_periodic_init(&far, on_far, ev_now(web.loop) + FAR_AWAY, 0., NULL);
+	ev_periodic_start(web.loop, &far);
+	give_up_rights(user);
+	/* nclust takes an empty line for nothing, but it has been waiting */
+	if (send(channel, "\n", 1, MSG_NOSIGNAL) == 1)
+		(void)ev_run(web.loop, 0);
+	close_all(&web);
+	return 0;
+}
