@@ -139,7 +139,7 @@ SELDOM := config/% logger/% cli/% web/% core/image% core/adopt% core/recount% \
 	socket/peer% socket/reuseport% socket/socket_as% socket/socket_birth% \
 	socket/socket_unix% spawn/seccomp% spawn/spawn_explain%) \
 	$(addprefix supervisor/,resume% accept/% messages/% hooks/% node/% \
-	upgrade/% common/carr% common/daemon% common/variant% \
+	upgrade/% common/carr% common/daemon% common/tally% common/variant% \
 	control/carry% control/events% drain/drain% drain/thaw% health/aim% \
 	health/away% health/carry% health/check% health/hang% health/prove% \
 	health/recycle% health/sight% health/stall% health/volley% \

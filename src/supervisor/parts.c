@@ -2,6 +2,7 @@
 #include "supervisor/accept/accepting.h"
 #include "supervisor/common/guard.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/tally.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/health/health.h"
@@ -44,6 +45,7 @@ const struct part *const parts[] = {
 	&drain_part,
 	&accept_part,
 	&orphans_part,
+	&tally_part,
 	&news_part,
 	&instance_part,
 	&hooks_part,

@@ -130,9 +130,21 @@ static void on_wake(struct ev_loop *loop, ev_check *watcher, int revents)
 
 	(void)loop;
 	(void)revents;
-	grant_lateness(sup, clock_now());
+	sup->turn.woke = clock_now();
+	grant_lateness(sup, sup->turn.woke);
 	sup->turn.armed_for = NSEC_NEVER;
 	sup->turn.ends = 0;
+}
+
+static void count_turn(struct turn *turn)
+{
+	nsec_t took = turn->woke != 0 ? clock_now() - turn->woke : 0;
+
+	turn->woke = 0;
+	turn->turns++;
+	turn->busy += took;
+	if (turn->longest < took)
+		turn->longest = took;
 }
 
 /* Runs once a turn, before the loop waits: does all that has become due. */
@@ -153,6 +165,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 			reexec_look(sup);
 		arm(sup);
 	}
+	count_turn(&sup->turn);
 }
 
 /* epoll_ctl(2) may fail just before the loop waits.  libev then has a pending event

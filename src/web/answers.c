@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "web/inside.h"
 
+#include "base/scope.h"
+#include "web/metrics.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,16 +134,51 @@ static unsigned make_readiness(
 	return MHD_HTTP_OK;
 }
 
+static unsigned make_metrics(
+	struct buffer *body, const char *json, size_t len, bool openmetrics)
+{
+	json_t *status = json_loadb(json, len, 0, NULL);
+
+	if (status != NULL)
+		metrics_write(body, status, openmetrics);
+	json_decref(status);
+	return body->len > 0 ? MHD_HTTP_OK : MHD_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static unsigned make_prometheus(
+	struct buffer *body, const char *json, size_t len)
+{
+	return make_metrics(body, json, len, false);
+}
+
+static unsigned make_openmetrics(
+	struct buffer *body, const char *json, size_t len)
+{
+	return make_metrics(body, json, len, true);
+}
+
+static const char openmetrics[] = "application/openmetrics-text";
+
+/* Of two with the same path the first is for those who accept its type. */
 static const struct page pages[] = {
 	{"/healthz", METHOD_EVENTS, plain, make_health},
 	{"/readyz", METHOD_STATUS, plain, make_readiness},
 	{"/status", METHOD_STATUS, "application/json", make_status},
+	{"/metrics", METHOD_STATUS,
+		"application/openmetrics-text; version=1.0.0; charset=utf-8",
+		make_openmetrics},
+	{"/metrics", METHOD_STATUS, "text/plain; version=0.0.4; charset=utf-8",
+		make_prometheus},
 };
 
-const struct page *page_find(const char *path)
+const struct page *page_find(const char *path, const char *accept)
 {
-	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
-		if (strcmp(pages[i].path, path) == 0)
+	bool has_choice = accept != NULL && strstr(accept, openmetrics) != NULL;
+
+	for (size_t i = 0; i < COUNT_OF(pages); i++)
+		if (strcmp(pages[i].path, path) == 0 &&
+			(has_choice ||
+				strstr(pages[i].type, openmetrics) == NULL))
 			return &pages[i];
 	return NULL;
 }

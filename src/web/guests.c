@@ -2,6 +2,7 @@
 #include "web/inside.h"
 
 #include "os/clock.h"
+#include "os/memory.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -174,8 +175,10 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	for (unsigned i = 0; i < GUESTS_MAX; i++)
 		look_at(web, &web->guests[i], now);
-	if (web->guest_count == 0)
-		ev_timer_stop(loop, timer);
+	if (web->guest_count > 0)
+		return;
+	ev_timer_stop(loop, timer);
+	memory_settle();
 }
 
 void guests_init(struct web *web, int listener)

@@ -103,7 +103,8 @@ struct page {
 	/* Returns the HTTP status. */
 	unsigned (*make)(struct buffer *body, const char *json, size_t len);
 };
-const struct page *page_find(const char *path);
+/* NULL: there is none.  `accept` may be NULL. */
+const struct page *page_find(const char *path, const char *accept);
 
 /* Each with one reference; NULL: no memory.  `header` and `value` may be
  * NULL. */

@@ -123,9 +123,10 @@ static struct answer *refuse(const struct web *web,
 			"the token of 'http-token' is wanted, as "
 			"'Authorization: Bearer TOKEN'\n",
 			"WWW-Authenticate", "Bearer");
-	if (page_find(url) == NULL)
+	if (page_find(url, NULL) == NULL)
 		return answer_text(web, MHD_HTTP_NOT_FOUND,
-			"there is /healthz, /readyz, /status\n", NULL, NULL);
+			"there is /healthz, /readyz, /metrics, /status\n", NULL,
+			NULL);
 	return NULL;
 }
 
@@ -170,7 +171,7 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection,
 	}
 	if (g->phase == GUEST_WAITS)
 		return give_waiting(web, g);
-	g->page = page_find(url);
+	g->page = page_find(url, header(web, connection, "Accept"));
 	g->question = web->question + 1;
 	guest_set_phase(g, GUEST_WAITS);
 	web->mhd.suspend_connection(connection);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/memory.h"
 #include "os/privilege.h"
 #include "os/sandbox.h"
 #include "web/inside.h"
@@ -205,6 +206,7 @@ int web_main(int channel, int listener, int events, uid_t user)
 	ev_periodic_init(&far, on_far, ev_now(web.loop) + FAR_AWAY, 0., NULL);
 	ev_periodic_start(web.loop, &far);
 	give_up_rights(user);
+	memory_settle();
 	/* nclust takes an empty line for nothing, but it has been waiting */
 	if (send(channel, "\n", 1, MSG_NOSIGNAL) == 1)
 		(void)ev_run(web.loop, 0);

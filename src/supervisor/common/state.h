@@ -66,6 +66,43 @@ struct child {
 	struct channel *channel;  /* heap (channel.h); NULL: it has none */
 };
 
+/* How workers have ended: by themselves, … */
+enum tally_exit {
+	TALLY_SUCCESS,
+	TALLY_FAILURE,
+	TALLY_SIGNAL,
+	TALLY_OUT_OF_MEMORY,
+	TALLY_SPAWN, /* it could not even be started */
+	TALLY_UNKNOWN,
+	TALLY_STOPPED, /* … or as nclust wanted it */
+	TALLY_REPLACED,
+	TALLY_START_TIMEOUT,
+	TALLY_UNHEALTHY,
+	TALLY_OUTGROWN, /* by memory or age */
+	TALLY_EXITS,
+};
+enum tally_rollout {
+	TALLY_DONE,
+	TALLY_FAILED,
+	TALLY_SUPERSEDED,
+	TALLY_ROLLOUTS,
+};
+
+/* What has happened in a cluster, counted (tally.h). */
+struct tally {
+	uint64_t started;
+	uint64_t exits[TALLY_EXITS];
+	uint64_t ready; /* workers that became so, and after what time */
+	nsec_t ready_time;
+	uint64_t rollouts[TALLY_ROLLOUTS];
+	nsec_t rollout_time;
+	nsec_t rollout_since; /* of the one under way; or 0 */
+	uint64_t drained;
+	uint64_t drains_forced; /* of these */
+	nsec_t drain_time;
+	uint64_t hangs;
+};
+
 /* The system's half of a cluster. */
 struct service {
 	struct supervisor *sup;
@@ -83,6 +120,7 @@ struct service {
 	struct held held;
 	struct cluster_traffic traffic;
 	struct outcome outcome;
+	struct tally tally;
 	struct asks asks;
 	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
 	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */
@@ -128,6 +166,10 @@ struct turn {
 	nsec_t armed_for;
 	nsec_t ends;          /* the time spent on ended workers in this turn */
 	ev_periodic far_away; /* keeps libev's housekeeping asleep */
+	nsec_t woke;          /* when this turn began; or 0 */
+	uint64_t turns;       /* so many there were, … */
+	nsec_t busy;          /* … and so long they took, … */
+	nsec_t longest;       /* … the longest one of them */
 	int epoll;            /* libev's set of descriptors; -1: not known */
 };
 

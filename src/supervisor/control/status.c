@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/sockets/learned.h"
@@ -16,6 +17,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /*
@@ -100,6 +103,7 @@ static void put_usage(struct json_writer *w, struct child *child,
 
 	if (child == NULL || !use_look(child, &use)) {
 		json_put_null(w, "cpu_percent");
+		json_put_null(w, "cpu_seconds");
 		json_put_null(w, "memory_bytes");
 		json_put_null(w, "rss_bytes");
 		return;
@@ -113,6 +117,7 @@ static void put_usage(struct json_writer *w, struct child *child,
 			100. * (double)used / (double)span, 1);
 	else
 		json_put_null(w, "cpu_percent");
+	json_put_real(w, "cpu_seconds", nsec_seconds(use.cpu), 3);
 	json_put_int(w, "memory_bytes", (int64_t)use.memory);
 	json_put_int(w, "processes", use.processes);
 	json_put_int(w, "rss_bytes", (int64_t)use.rss);
@@ -229,6 +234,44 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 	json_close_object(w);
 }
 
+/* How many descriptors nclust has open; -1: Linux before 6.2 does not tell. */
+static long count_descriptors(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/fd", &st) == 0 && st.st_size > 0
+		? (long)st.st_size
+		: -1;
+}
+
+static double seconds(const struct timeval *t)
+{
+	return (double)t->tv_sec + (double)t->tv_usec / 1e6;
+}
+
+/* What nclust itself uses, and how long its loop kept others waiting. */
+static void put_ourselves(struct json_writer *w, const struct supervisor *sup)
+{
+	struct process_facts facts = {.rss = 0};
+	struct rusage use;
+
+	(void)getrusage(RUSAGE_SELF, &use);
+	(void)process_look_here(getpid(), &facts);
+	json_key(w, "process");
+	json_open_object(w);
+	json_put_real(w, "cpu_seconds",
+		seconds(&use.ru_utime) + seconds(&use.ru_stime), 6);
+	json_put_int(w, "memory_bytes", (int64_t)process_memory(getpid()));
+	json_put_int(w, "rss_bytes", (int64_t)facts.rss);
+	put_count(w, "descriptors", count_descriptors());
+	json_put_int(w, "descriptors_limit", (int64_t)sup->launch.descriptors);
+	json_put_int(w, "turns", (int64_t)sup->turn.turns);
+	json_put_real(w, "busy_seconds", nsec_seconds(sup->turn.busy), 6);
+	json_put_real(
+		w, "longest_turn_seconds", nsec_seconds(sup->turn.longest), 6);
+	json_close_object(w);
+}
+
 static void put_head(struct client *c, struct json_writer *w, nsec_t now)
 {
 	struct supervisor *sup = c->sup;
@@ -238,6 +281,7 @@ static void put_head(struct client *c, struct json_writer *w, nsec_t now)
 	json_put_text(w, "version", NCLUST_VERSION);
 	json_put_real(w, "uptime", nsec_seconds(now - sup->launch.started), 3);
 	json_put_int(w, "upgrades", sup->upgrade.count);
+	put_ourselves(w, sup);
 	json_key(w, "clusters");
 	json_open_array(w);
 }

@@ -10,6 +10,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/tally.h"
 #include "supervisor/node/node.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/steer.h"
@@ -183,6 +184,7 @@ static void finish(struct drain *d, bool forced)
 	uint64_t worker = c->worker;
 
 	tell(d, forced);
+	tally_drained(service, clock_now() - d->began, forced);
 	if (d->view.blind)
 		tell_blind(d);
 	if (forced)

@@ -7,6 +7,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/tally.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/health/sight.h"
 
@@ -54,6 +55,7 @@ static void tell(struct child *child, const struct sight *sight,
 		"worker %d hangs: %s; it has used %.1f s of CPU; %s",
 		(int)child->pid, h->hang, nsec_seconds(sight->cpu),
 		awaits_threads_text(c->pid, threads, sizeof(threads)));
+	tally_hung(child->service);
 	child_tell(child, EVENT_UNWELL, WHY_REQUEST);
 }
 

@@ -86,6 +86,10 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, turn.armed_at), /* of a moment */
 	NOT(supervisor, turn.armed_for),
 	NOT(supervisor, turn.ends),
+	NOT(supervisor, turn.woke),
+	NOT(supervisor, turn.turns), /* of this process alone */
+	NOT(supervisor, turn.busy),
+	NOT(supervisor, turn.longest),
 	NOT(supervisor, logger.taken),
 	NOT(supervisor, reaper.sweep_due),
 	NOT(supervisor, reaper.remains), /* told before */
@@ -352,7 +356,8 @@ static const struct {
 		GAPS(recipe_gaps)},
 	{"service", &carried_service,
 		"1b 2u 3b 4i 5b 6b 7b 8u 9i 10b 12u 13b 14b 15u 16b 17b "
-		"18b 19b 20u 100t 122t",
+		"18b 19b 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u 30i 31u "
+		"100t 122t",
 		GAPS(service_gaps)},
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 14b 15b 16f 17u "
