@@ -12,28 +12,39 @@ static const char plain[] = "text/plain; charset=utf-8";
 
 /* ---- answers ---- */
 
+struct answer *answer_of(const struct web *web, unsigned status,
+	const char *type, struct MHD_Response *response)
+{
+	struct answer *a = response != NULL ? calloc(1, sizeof(*a)) : NULL;
+
+	if (a == NULL) {
+		if (response != NULL)
+			web->mhd.destroy_response(response);
+		return NULL;
+	}
+	a->response = response;
+	a->refs = 1;
+	a->status = status;
+	(void)web->mhd.add_response_header(response, "Content-Type", type);
+	(void)web->mhd.add_response_header(
+		response, "Cache-Control", "no-store");
+	(void)web->mhd.add_response_header(
+		response, "X-Content-Type-Options", "nosniff");
+	(void)web->mhd.add_response_header(response, "Connection", "close");
+	return a;
+}
+
 struct answer *answer_new(const struct web *web, unsigned status,
 	const char *type, struct buffer *body)
 {
-	struct answer *a = body->failed ? NULL : calloc(1, sizeof(*a));
+	struct MHD_Response *response = NULL;
 
-	if (a != NULL)
-		a->response = web->mhd.create_response_from_buffer(
+	if (!body->failed)
+		response = web->mhd.create_response_from_buffer(
 			body->len, body->data, MHD_RESPMEM_MUST_FREE);
-	if (a == NULL || a->response == NULL) {
-		free(a);
+	if (response == NULL)
 		buffer_fini(body);
-		return NULL;
-	}
-	a->refs = 1;
-	a->status = status;
-	(void)web->mhd.add_response_header(a->response, "Content-Type", type);
-	(void)web->mhd.add_response_header(
-		a->response, "Cache-Control", "no-store");
-	(void)web->mhd.add_response_header(
-		a->response, "X-Content-Type-Options", "nosniff");
-	(void)web->mhd.add_response_header(a->response, "Connection", "close");
-	return a;
+	return answer_of(web, status, type, response);
 }
 
 struct answer *answer_text(const struct web *web, unsigned status,
@@ -164,6 +175,7 @@ static const struct page pages[] = {
 	{"/healthz", METHOD_EVENTS, plain, make_health},
 	{"/readyz", METHOD_STATUS, plain, make_readiness},
 	{"/status", METHOD_STATUS, "application/json", make_status},
+	{"/events", METHOD_EVENTS, "text/event-stream", NULL},
 	{"/metrics", METHOD_STATUS,
 		"application/openmetrics-text; version=1.0.0; charset=utf-8",
 		make_openmetrics},

@@ -61,6 +61,7 @@ void guest_on_connection(void *cls, struct MHD_Connection *connection,
 		if (g == NULL)
 			return;
 		answer_unref(web, g->answer);
+		buffer_fini(&g->events);
 		*g = (struct guest){.phase = GUEST_NONE};
 		web->guest_count--;
 		return;
@@ -70,6 +71,7 @@ void guest_on_connection(void *cls, struct MHD_Connection *connection,
 	if (g == NULL)
 		return; /* cannot be: there are as many as may come */
 	*g = (struct guest){
+		.web = web,
 		.connection = connection,
 		.fd = web->mhd.get_connection_info(connection,
 				      MHD_CONNECTION_INFO_CONNECTION_FD)
@@ -161,6 +163,9 @@ static void look_at(struct web *web, struct guest *g, nsec_t now)
 	case GUEST_READS:
 		if (now - g->since > READING_MAX)
 			hang_up(g, NULL);
+		break;
+	case GUEST_FOLLOWS:
+		stream_look(g, now);
 		break;
 	case GUEST_NONE:
 		break;

@@ -15,17 +15,18 @@
  * What the files of the web process share: this is no interface to it.
  *
  * guests.c lets connections in and bounds them, requests.c says what each of them
- * gets, answers.c makes that, web.c runs the loop.  A connection has one request,
+ * gets, answers.c and stream.c make that, web.c runs the loop.  A connection has one request,
  * so that its place is free when it is answered.
  */
 #define GUESTS_MAX 64
 #define HEAD_MAX 8192U /* of a request, in bytes */
 
 enum guest_phase {
-	GUEST_NONE,  /* the place is free */
-	GUEST_ASKS,  /* its request is not complete */
-	GUEST_WAITS, /* for nclust's answer; suspended */
-	GUEST_READS, /* its answer is on its way */
+	GUEST_NONE,    /* the place is free */
+	GUEST_ASKS,    /* its request is not complete */
+	GUEST_WAITS,   /* for nclust's answer; suspended */
+	GUEST_READS,   /* its answer is on its way */
+	GUEST_FOLLOWS, /* the events; suspended while there is none for it */
 };
 
 /* What a guest gets; several may read the same. */
@@ -36,6 +37,7 @@ struct answer {
 };
 
 struct guest {
+	struct web *web;
 	enum guest_phase phase;
 	struct MHD_Connection *connection;
 	int fd;
@@ -43,6 +45,10 @@ struct guest {
 	unsigned question; /* WAITS: the number of the one for it */
 	const struct page *page;
 	struct answer *answer; /* is to be given to it; or NULL */
+	/* FOLLOWS */
+	struct buffer events; /* not sent yet */
+	bool suspended;
+	bool ended; /* after these */
 };
 
 struct web {
@@ -64,6 +70,7 @@ struct web {
 	nsec_t next_ask;   /* not before */
 	ev_timer gap;
 	struct ask events;
+	bool following; /* events were asked for */
 
 	char *token;   /* NULL: none is asked for */
 	bool any_host; /* the name that it was asked by does not matter */
@@ -93,6 +100,16 @@ void requests_on_answer(void *context, const char *json, size_t len);
 /* nclust does not answer: neither does this guest wait any more. */
 void request_give_up(struct web *web, struct guest *g);
 
+/* ---- stream.c ---- */
+
+/* The answer that lets it follow the events, or a refusal; NULL: no memory. */
+struct answer *stream_begin(struct web *web, struct guest *g);
+void stream_on_event(void *context, const char *json, size_t len);
+/* Each second: has it left, or is it to hear something? */
+void stream_look(struct guest *g, nsec_t now);
+/* What it has not got yet is the last. */
+void stream_end(struct guest *g);
+
 /* ---- answers.c ---- */
 
 /* One of the pages, and how it is made of a status. */
@@ -100,14 +117,16 @@ struct page {
 	const char *path;
 	enum control_method method; /* nclust is asked this */
 	const char *type;
-	/* Returns the HTTP status. */
+	/* Returns the HTTP status.  NULL: it is the stream of events. */
 	unsigned (*make)(struct buffer *body, const char *json, size_t len);
 };
 /* NULL: there is none.  `accept` may be NULL. */
 const struct page *page_find(const char *path, const char *accept);
 
 /* Each with one reference; NULL: no memory.  `header` and `value` may be
- * NULL. */
+ * NULL.  A response and a body are taken over. */
+struct answer *answer_of(const struct web *web, unsigned status,
+	const char *type, struct MHD_Response *response);
 struct answer *answer_new(const struct web *web, unsigned status,
 	const char *type, struct buffer *body);
 struct answer *answer_text(const struct web *web, unsigned status,

@@ -35,6 +35,7 @@ static const struct {
 	CALL(get_connection_info),
 	CALL(lookup_connection_value),
 	CALL(create_response_from_buffer),
+	CALL(create_response_from_callback),
 	CALL(add_response_header),
 	CALL(queue_response),
 	CALL(destroy_response),

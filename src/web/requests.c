@@ -125,8 +125,9 @@ static struct answer *refuse(const struct web *web,
 			"WWW-Authenticate", "Bearer");
 	if (page_find(url, NULL) == NULL)
 		return answer_text(web, MHD_HTTP_NOT_FOUND,
-			"there is /healthz, /readyz, /metrics, /status\n", NULL,
-			NULL);
+			"there is /healthz, /readyz, /metrics, /status, "
+			"/events\n",
+			NULL, NULL);
 	return NULL;
 }
 
@@ -138,7 +139,8 @@ static enum MHD_Result give(struct web *web, struct guest *g, struct answer *a)
 
 	if (a == NULL)
 		return MHD_NO; /* no memory: the connection is closed */
-	guest_set_phase(g, GUEST_READS);
+	if (g->phase != GUEST_FOLLOWS)
+		guest_set_phase(g, GUEST_READS);
 	done = web->mhd.queue_response(g->connection, a->status, a->response);
 	answer_unref(web, a);
 	return done;
@@ -172,6 +174,8 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection,
 	if (g->phase == GUEST_WAITS)
 		return give_waiting(web, g);
 	g->page = page_find(url, header(web, connection, "Accept"));
+	if (g->page->make == NULL)
+		return give(web, g, stream_begin(web, g));
 	g->question = web->question + 1;
 	guest_set_phase(g, GUEST_WAITS);
 	web->mhd.suspend_connection(connection);

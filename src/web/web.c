@@ -53,20 +53,30 @@ static void on_run(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)web->mhd.run(web->daemon);
 }
 
-/* Before each wait: does the library want to run without an event? */
+/*
+ * Before each wait: does the library want to run without an event?  It does so
+ * while a guest takes what is there for it; no more events are read meanwhile, so
+ * that only those who do not read get behind.
+ */
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
 	struct web *web = watcher->data;
 	MHD_UNSIGNED_LONG_LONG ms = 0;
+	/* of those that were resumed it does not think itself */
+	bool runs = web->resumed ||
+		web->mhd.get_timeout(web->daemon, &ms) == MHD_YES;
 
 	(void)revents;
 	ev_timer_stop(loop, &web->run);
-	/* of those that were resumed it does not think itself */
-	if (!web->resumed && web->mhd.get_timeout(web->daemon, &ms) != MHD_YES)
-		return;
+	if (runs) {
+		ev_timer_set(&web->run, (double)ms / 1e3, 0.);
+		ev_timer_start(loop, &web->run);
+	}
+	if (runs && ms == 0)
+		ev_io_stop(loop, &web->events.io);
+	else
+		ev_io_start(loop, &web->events.io);
 	web->resumed = false;
-	ev_timer_set(&web->run, (double)ms / 1e3, 0.);
-	ev_timer_start(loop, &web->run);
 }
 
 static void on_gap(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -153,6 +163,7 @@ static int open_all(struct web *web, int channel, int listener, int events)
 	web->status.answered = requests_on_answer;
 	web->status.context = web;
 	ask_init(&web->events, web->loop, events);
+	web->events.happened = stream_on_event;
 	web->events.context = web;
 	ev_init(&web->run, on_run);
 	web->run.data = web;
@@ -174,13 +185,20 @@ static void give_up_rights(uid_t user)
 		log_warn("web: %s", err.text);
 }
 
+/* The library does not end while a connection is suspended.  It runs as often as
+ * the end of a stream takes. */
 static void close_all(struct web *web)
 {
-	/* it does not end while a connection is suspended */
-	for (unsigned i = 0; i < GUESTS_MAX; i++)
-		if (web->guests[i].phase == GUEST_WAITS)
-			request_give_up(web, &web->guests[i]);
-	(void)web->mhd.run(web->daemon);
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		struct guest *g = &web->guests[i];
+
+		if (g->phase == GUEST_WAITS)
+			request_give_up(web, g);
+		else if (g->phase == GUEST_FOLLOWS)
+			stream_end(g);
+	}
+	for (int i = 0; i < 4; i++)
+		(void)web->mhd.run(web->daemon);
 	web->mhd.stop_daemon(web->daemon);
 	ask_fini(&web->status);
 	ask_fini(&web->events);

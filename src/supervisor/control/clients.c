@@ -782,6 +782,19 @@ static void flush_last(struct client *c, nsec_t until)
 		(void)poll(&wait, 1, 100);
 }
 
+void clients_drop_own(struct supervisor *sup)
+{
+	struct client *next;
+
+	for (struct client *c = clients_first(sup); c != NULL; c = next) {
+		next = c->next;
+		if (!c->own)
+			continue;
+		(void)flush(c);
+		client_free(c);
+	}
+}
+
 /* Answer clients that wait for the end, send what is queued, and close. */
 static void control_on_end(struct supervisor *sup)
 {

@@ -104,6 +104,8 @@ int clients_init(struct supervisor *sup, struct error *err);
 /* The other end of this stream is one of our own roles: let it in as a reader.
  * Takes over the descriptor.  -1: no memory. */
 int clients_add_own(struct supervisor *sup, int fd);
+/* Close these connections.  What they have not read yet they still can. */
+void clients_drop_own(struct supervisor *sup);
 
 /* After events: has an expectation come true? */
 void clients_look(struct supervisor *sup);

@@ -24,6 +24,8 @@
 #define GREETING_MS 10000
 /* One that ended sooner is started again after this time. */
 #define RESTART (1 * SECOND)
+/* It ends by itself when nclust does. */
+#define ENDING_MS 500
 /* An earlier nclust's web process ends as soon as it sees that it is alone. */
 #define ALONE_MS 2000
 #define ALONE_LOOK_MS 20
@@ -269,8 +271,11 @@ static void web_on_end(struct supervisor *sup)
 
 	ev_timer_stop(sup->loop, &web->restart);
 	if (web->pid != 0) {
-		(void)pidfd_signal(web->pidfd, SIGKILL);
-		(void)poll(&wait, 1, 1000);
+		/* it tells those who follow the events how all ended */
+		clients_drop_own(sup);
+		if (poll(&wait, 1, ENDING_MS) != 1)
+			(void)pidfd_signal(web->pidfd, SIGKILL);
+		(void)poll(&wait, 1, ENDING_MS);
 		(void)pidfd_reap(web->pidfd, &end);
 		forget(sup);
 	}
@@ -291,7 +296,7 @@ static void web_on_reap(struct supervisor *sup, pid_t pid)
 /* It hangs and does not read, or it is dead already. */
 static void web_on_own_left(struct supervisor *sup)
 {
-	if (sup->web.pid != 0)
+	if (sup->web.pid != 0 && !sup->instance.over)
 		(void)pidfd_signal(sup->web.pidfd, SIGKILL);
 }
 

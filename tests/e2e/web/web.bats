@@ -148,6 +148,22 @@ web_pid() {
 	[ "$(cluster '[.workers[].restarts] | add')" -eq 0 ]
 }
 
+@test "clients of the control socket, however many, do not push it out" {
+	start_web
+	pid=$(web_pid)
+	python3 - "$NCLUST_RUNTIME_DIR/$INSTANCE/control" <<-'E'
+	import socket, sys
+	held = []
+	for _ in range(80):
+	    s = socket.socket(socket.AF_UNIX)
+	    s.connect(sys.argv[1])
+	    s.recv(4096)
+	    held.append(s)
+	E
+	[ "$(ask /readyz)" = ok ]
+	[ "$(web_pid)" = "$pid" ]
+}
+
 @test "it goes through an upgrade" {
 	start_web
 	pid=$(web_pid)

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include "web/inside.h"
+
+#include "os/clock.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/*
+ * /events: server-sent events, as the EventSource of browsers reads them.  A guest
+ * who waits for the next one is suspended, because the library would ask for it
+ * over and over.
+ */
+#define FOLLOWERS_MAX 32
+/* Who has so much unread leaves, and may come again. */
+#define UNREAD_MAX (256U * 1024)
+/* Something is sent at least so often, so that nobody on the way takes the
+ * connection for dead. */
+#define PING (15 * SECOND)
+#define PIECE 4096
+
+static void wake(struct guest *g)
+{
+	if (!g->suspended)
+		return;
+	g->suspended = false;
+	g->web->resumed = true;
+	g->web->mhd.resume_connection(g->connection);
+}
+
+static void end(struct guest *g)
+{
+	g->ended = true;
+	wake(g);
+}
+
+static void say(struct guest *g, const char *text, size_t len)
+{
+	if (g->ended)
+		return;
+	if (buffer_append(&g->events, text, len) == -1) {
+		buffer_fini(&g->events);
+		(void)shutdown(g->fd, SHUT_RDWR);
+		end(g);
+		return;
+	}
+	g->since = clock_now();
+	wake(g);
+}
+
+/* The library wants what is to be sent next. */
+static ssize_t on_read(void *cls, uint64_t at, char *to, size_t most)
+{
+	struct guest *g = cls;
+	size_t len = g->events.len < most ? g->events.len : most;
+
+	(void)at;
+	if (len > 0) {
+		(void)memcpy(to, g->events.data, len);
+		buffer_consume(&g->events, len);
+		if (g->events.len == 0)
+			buffer_clear(&g->events);
+		return (ssize_t)len;
+	}
+	if (g->ended)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	g->suspended = true;
+	g->web->mhd.suspend_connection(g->connection);
+	return 0;
+}
+
+static unsigned count(const struct web *web)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < GUESTS_MAX; i++)
+		n += web->guests[i].phase == GUEST_FOLLOWS;
+	return n;
+}
+
+struct answer *stream_begin(struct web *web, struct guest *g)
+{
+	static const char hello[] = "retry: 1000\n\n";
+	struct answer *a;
+
+	if (count(web) >= FOLLOWERS_MAX)
+		return answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
+			"32 others follow the events\n", "Retry-After", "10");
+	a = answer_of(web, MHD_HTTP_OK, "text/event-stream",
+		web->mhd.create_response_from_callback(
+			MHD_SIZE_UNKNOWN, PIECE, on_read, g, NULL));
+	if (a == NULL)
+		return NULL;
+	buffer_init(&g->events, UNREAD_MAX);
+	(void)buffer_append(&g->events, hello, strlen(hello));
+	guest_set_phase(g, GUEST_FOLLOWS);
+	if (!web->following)
+		ask_send(&web->events, METHOD_EVENTS, true);
+	web->following = true;
+	return a;
+}
+
+void stream_on_event(void *context, const char *json, size_t len)
+{
+	struct web *web = context;
+	struct buffer text;
+
+	buffer_init(&text, 0);
+	(void)buffer_string(&text, "data: ");
+	(void)buffer_append(&text, json, len);
+	(void)buffer_string(&text, "\n\n");
+	/* white space in a worker's message, but the end of a line here */
+	for (size_t i = 0; i < text.len; i++)
+		if (text.data[i] == '\r')
+			text.data[i] = ' ';
+	for (unsigned i = 0; i < GUESTS_MAX && !text.failed; i++)
+		if (web->guests[i].phase == GUEST_FOLLOWS)
+			say(&web->guests[i], text.data, text.len);
+	buffer_fini(&text);
+}
+
+void stream_look(struct guest *g, nsec_t now)
+{
+	struct pollfd look = {.fd = g->fd, .events = POLLRDHUP};
+
+	/* nobody else looks while it is suspended */
+	if (poll(&look, 1, 0) == 1)
+		end(g);
+	else if (now - g->since >= PING)
+		say(g, ":\n\n", 3);
+}
+
+void stream_end(struct guest *g)
+{
+	end(g);
+}
