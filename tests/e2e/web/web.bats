@@ -123,6 +123,7 @@ web_pid() {
 
 @test "the process that answers can do nothing else" {
 	need_root
+	[ -z "${REPORTS:-}" ] || skip "a sanitizer's end passes no filter"
 	start_web
 	pid=$(web_pid)
 	status=$(tr -s '\t ' ' ' <"/proc/$pid/status")
