@@ -84,13 +84,15 @@ static void reach_out(int fds[2])
 
 START_TEST(it_can_use_what_it_has)
 {
-	ck_assert_int_eq(in_child(use_what_is_there), 0);
+	if (!os_is_valgrind()) /* it needs more itself */
+		ck_assert_int_eq(in_child(use_what_is_there), 0);
 }
 END_TEST
 
 START_TEST(it_can_reach_nothing_else)
 {
-	ck_assert_int_eq(in_child(reach_out), 0);
+	if (!os_is_valgrind())
+		ck_assert_int_eq(in_child(reach_out), 0);
 }
 END_TEST
 
