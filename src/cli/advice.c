@@ -355,7 +355,7 @@ void advice_put(const struct advice *a, struct wrap *lines)
 	size_t mark;
 
 	for (size_t i = 0; i < ADVICE_KINDS && shown < ADVICE_MOST; i++) {
-		if (is_free(a, i))
+		if (is_free(a, (enum advice_kind)i))
 			continue;
 		if (shown++ == 0) {
 			wrap_end(lines, 0);

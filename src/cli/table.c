@@ -454,7 +454,7 @@ static void put_titles(const struct table *t)
 {
 	for (size_t i = 0; i < COLUMNS; i++)
 		if (t->shown[i])
-			put_cell(t, "", heads[i].title, i, DIM);
+			put_cell(t, "", heads[i].title, (enum column)i, DIM);
 	wrap_spaces(t->lines, 2);
 	wrap_put(t->lines, DIM, last_title);
 	wrap_end(t->lines, t->indent);
@@ -474,7 +474,7 @@ static void put_row(struct table *t, const struct group *g)
 	put_cell(t, t->name, label, COLUMN_SLOT, PLAIN);
 	for (size_t i = COLUMN_SLOT + 1; i < COLUMNS; i++)
 		if (t->shown[i])
-			put_cell(t, "", row.cell[i], i,
+			put_cell(t, "", row.cell[i], (enum column)i,
 				i == COLUMN_STATE ? colour_of(first) : PLAIN);
 	wrap_spaces(t->lines, 2);
 	put_last(t, g, latest);

@@ -311,7 +311,7 @@ static void put_cluster(struct writer *w, const json_t *cluster)
 
 static void put_family(struct writer *w)
 {
-	struct subject itself = {NULL};
+	struct subject itself = {.cluster = NULL};
 	const json_t *cluster;
 	size_t i;
 
