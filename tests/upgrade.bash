@@ -116,7 +116,7 @@ private_memory() {
 
 # fails_once CALL ERROR MOST: whichever of nclust's such calls fails while it
 # replaces itself, it or its successor goes on with all.  (Not those of the
-# dynamic loader, which nobody survives: mmap, openat, fstat, read.)
+# dynamic loader, which nobody survives: brk, mmap, openat, fstat, read.)
 fails_once() {
 	local n
 

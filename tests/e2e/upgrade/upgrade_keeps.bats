@@ -593,7 +593,6 @@ worker_pids() {
 	fails_once pipe2 EMFILE 2
 	fails_once clone EAGAIN 2
 	fails_once write ENOSPC 6
-	fails_once brk ENOMEM 1
 	fails_once epoll_create1 EMFILE 3
 	fails_once signalfd4 EMFILE 2
 	fails_once timerfd_create EMFILE 2
