@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "web/web.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/memory.h"
@@ -175,14 +174,13 @@ static int open_all(struct web *web, int channel, int listener, int events)
 	return 0;
 }
 
-static void give_up_rights(uid_t user)
+static int give_up_rights(uid_t user)
 {
 	struct error err;
 
 	if (privilege_shed(user, &err) == -1)
-		log_warn("web: keeps its privileges: %s", err.text);
-	if (!SANITIZED && sandbox_enter(&err) == -1)
-		log_warn("web: %s", err.text);
+		return -1;
+	return SANITIZED ? 0 : sandbox_enter(&err);
 }
 
 /* The library does not end while a connection is suspended.  It runs as often as
@@ -211,19 +209,17 @@ int web_main(int channel, int listener, int events, uid_t user)
 	struct web web = {.loop = NULL};
 	ev_periodic far;
 
-	log_to(STDERR_FILENO, "nclust: ", LOG_NOTE);
 	(void)prctl(PR_SET_NAME, "nclust-web");
 	if (library_open(&web.mhd) == -1)
 		return EX_CONFIG;
-	if (open_all(&web, channel, listener, events) == -1) {
-		log_syserr("web: cannot start");
+	if (open_all(&web, channel, listener, events) == -1)
 		return EX_OSERR;
-	}
 	/* with a periodic libev waits by a timerfd, else it wakes up every
 	 * 59.7 s to look for jumps of the clock */
 	ev_periodic_init(&far, on_far, ev_now(web.loop) + FAR_AWAY, 0., NULL);
 	ev_periodic_start(web.loop, &far);
-	give_up_rights(user);
+	if (give_up_rights(user) == -1)
+		return EX_NOPERM;
 	memory_settle();
 	/* nclust takes an empty line for nothing, but it has been waiting */
 	if (send(channel, "\n", 1, MSG_NOSIGNAL) == 1)

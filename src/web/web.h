@@ -16,7 +16,8 @@
  * bound to what it has (os/sandbox.h), and then sends an empty line, which tells
  * that it can answer.  It owns nothing that matters: killed, another one takes its
  * place.  It ends when nclust has closed a connection.  Returns the exit status:
- * EX_CONFIG if the library cannot be loaded.
+ * EX_CONFIG if the library cannot be loaded, EX_NOPERM if the rights stay.  It
+ * writes nothing.
  */
 int web_main(int channel, int listener, int events, uid_t user);
 

@@ -22,7 +22,7 @@ static const struct {
 } roles[] = {
 	[ROLE_LOGGER] = {"logger", "nclust-logger", "output goes on uncaptured",
 		true},
-	[ROLE_WEB] = {"web", "nclust-web", "nobody answers by HTTP", true},
+	[ROLE_WEB] = {"web", "nclust-web", "nobody answers by HTTP", false},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)
@@ -48,10 +48,11 @@ static bool is_a_workers(const struct supervisor *sup, uid_t uid)
  * name, because a directory service may hang. */
 static uid_t user_of_role(const struct supervisor *sup, enum role role)
 {
+	const uid_t step = COUNT_OF(roles);
 	uid_t uid = ROLE_UID_LAST - role;
 
-	while (uid > ROLE_UID_FIRST && is_a_workers(sup, uid))
-		uid--;
+	while (uid >= ROLE_UID_FIRST + step && is_a_workers(sup, uid))
+		uid -= step;
 	return uid;
 }
 
@@ -90,6 +91,11 @@ int role_run(struct supervisor *sup, enum role role, const int *fds,
 		.limits = &limit,
 		.limit_count = 1,
 		.nice = INT_MIN,
+		/* what strangers ask for is not worth more than a worker */
+		.oom_score_adj =
+			role == ROLE_WEB && *sup->births.oom_score_adj != '\0'
+			? sup->births.oom_score_adj
+			: NULL,
 		.umask = -1,
 		.uid = -1,
 		.gid = -1,

@@ -650,7 +650,8 @@ static void control_on_renamed(struct service *service, const char *old)
 {
 	for (struct client *c = clients_first(service->sup); c != NULL;
 		c = c->next)
-		if (c->state == CLIENT_FOLLOWING &&
+		if ((c->state == CLIENT_FOLLOWING ||
+			    c->state == CLIENT_EVENTS) &&
 			strcmp(c->request.target, old) == 0)
 			(void)text_copy(c->request.target,
 				sizeof(c->request.target), service->name);

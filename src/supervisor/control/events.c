@@ -58,9 +58,12 @@ static bool is_of_kind(
 
 static bool is_since(const struct control_request *r, const char *json)
 {
+	const char *time = json + sizeof(NEWS_START) - 1;
+
+	/* the keeper's are not checked yet: strtod() would skip a newline */
 	return r->since == 0 ||
-		strtod(json + sizeof(NEWS_START) - 1, NULL) >=
-		nsec_seconds(r->since);
+		(*time >= '0' && *time <= '9' &&
+			strtod(time, NULL) >= nsec_seconds(r->since));
 }
 
 bool events_want(const struct client *c, const char *json, size_t len)

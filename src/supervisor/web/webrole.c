@@ -24,6 +24,8 @@
 #define GREETING_MS 10000
 /* One that ended sooner is started again after this time. */
 #define RESTART (1 * SECOND)
+/* Somebody has to do something first, such as to install a library. */
+#define TRY_AGAIN (60 * SECOND)
 /* It ends by itself when nclust does. */
 #define ENDING_MS 500
 /* An earlier nclust's web process ends as soon as it sees that it is alone. */
@@ -137,11 +139,21 @@ static int start(struct supervisor *sup, int *channel)
 
 static void start_again(struct supervisor *sup)
 {
+	struct error err;
 	int channel;
 
-	if (sup->web.pid == 0 && sup->web.socket.fd != -1 &&
-		!sup->instance.over && start(sup, &channel) == -1)
+	if (sup->web.pid != 0 || sup->instance.over ||
+		sup->settings->http.text == NULL)
+		return;
+	if (sup->web.socket.fd == -1 &&
+		(config_read_token(sup->settings, &err) == -1 ||
+			open_at(&sup->web.socket, &sup->settings->http, &err) ==
+				-1)) {
+		log_error("%s; trying again in a minute", err.text);
+		timer_arm(sup->loop, &sup->web.restart, TRY_AGAIN);
+	} else if (start(sup, &channel) == -1) {
 		timer_arm(sup->loop, &sup->web.restart, RESTART);
+	}
 }
 
 static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -154,10 +166,14 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 /* Its own exit status for that (src/web/web.h). */
 static const char *explain(const struct pidfd_end *end)
 {
-	return !end->signalled && end->code == EX_CONFIG
-		? "the library libmicrohttpd.so.12 cannot be loaded: install "
-		  "the package libmicrohttpd12"
-		: "the web server could not start";
+	if (!end->signalled && end->code == EX_CONFIG)
+		return "the library libmicrohttpd.so.12 cannot be loaded: "
+		       "install the package libmicrohttpd12";
+	if (!end->signalled && end->code == EX_NOPERM)
+		return "the web server cannot give up its rights, for which "
+		       "it needs CAP_SETUID, CAP_SETGID and CAP_SETPCAP, and "
+		       "seccomp";
+	return "the web server could not start";
 }
 
 static void forget(struct supervisor *sup)
@@ -175,11 +191,14 @@ static void ended(struct supervisor *sup)
 	if (pidfd_reap(sup->web.pidfd, &end) == 0)
 		return;
 	forget(sup);
+	clients_drop_own(sup); /* else their end would end the next one */
 	if (sup->web.socket.fd == -1 || sup->instance.over)
 		return;
-	if (!end.signalled && end.code == EX_CONFIG) {
-		log_error("http: %s", explain(&end));
-		return; /* until the next reload */
+	if (!end.signalled &&
+		(end.code == EX_CONFIG || end.code == EX_NOPERM)) {
+		log_error("http: %s; trying again in a minute", explain(&end));
+		timer_arm(sup->loop, &sup->web.restart, TRY_AGAIN);
+		return;
 	}
 	/* at once, but not over and over */
 	if (age < RESTART && sup->web.hurried)
@@ -231,10 +250,21 @@ static int await(struct supervisor *sup, int channel, struct error *err)
 	return error_fail(err, EX_CONFIG, "http: %s", explain(&end));
 }
 
-int web_begin(struct supervisor *sup, struct error *err)
+static int begin(struct supervisor *sup, struct error *err)
 {
 	int channel;
 
+	if (config_read_token(sup->settings, err) == -1 ||
+		open_first(sup, err) == -1)
+		return -1;
+	if (start(sup, &channel) == -1)
+		return error_fail(
+			err, EX_OSERR, "http: the web server could not start");
+	return await(sup, channel, err);
+}
+
+int web_begin(struct supervisor *sup, struct error *err)
+{
 	init_watchers(sup);
 	if (sup->settings->http.text == NULL)
 		return 0;
@@ -243,13 +273,14 @@ int web_begin(struct supervisor *sup, struct error *err)
 		"http: this nclust is linked statically, and cannot load the "
 		"library that it needs for HTTP");
 #endif
-	if (config_read_token(sup->settings, err) == -1 ||
-		open_first(sup, err) == -1)
+	if (begin(sup, err) == 0)
+		return 0;
+	if (!sup->orphans.has_past)
 		return -1;
-	if (start(sup, &channel) == -1)
-		return error_fail(
-			err, EX_OSERR, "http: the web server could not start");
-	return await(sup, channel, err);
+	/* workers of an earlier nclust live, and are without one */
+	log_error("%s; trying again in a minute", err->text);
+	timer_arm(sup->loop, &sup->web.restart, TRY_AGAIN);
+	return 0;
 }
 
 /* ---- hooks ---- */
