@@ -39,7 +39,8 @@ enum state_flag {
 	STATE_OUT_LINE = 32, /* … or sent */
 	/* it is stopped, for a look at its connections */
 	STATE_FROZEN = 64,
-	STATE_HUNG = 128, /* with its trap, which nobody may touch */
+	STATE_HUNG = 128,       /* with its trap, which nobody may touch */
+	STATE_SAID_READY = 256, /* READY=1 is being obeyed */
 };
 
 /* Written by the new process itself only. */

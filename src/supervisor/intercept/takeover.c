@@ -312,12 +312,16 @@ static void supersede(struct takeover *t, struct listener *l)
 	scoped_fd made = -1;
 	int old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have it, too */
 
+	if (old == -1) {
+		takeover_answer(t, errno);
+		return;
+	}
 	group_forget(l);
 	heal_forget(l);
 	socket_deafen(l->fd);
 	if (t->sock == -1)
 		made = bind_new(t, true);
-	if (old == -1 || (t->sock != -1 ? bind_own(t, true) : made) == -1 ||
+	if ((t->sock != -1 ? bind_own(t, true) : made) == -1 ||
 		dup3(t->sock != -1 ? t->sock : made, l->fd, O_CLOEXEC) == -1) {
 		int error = errno;
 

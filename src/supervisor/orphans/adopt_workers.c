@@ -53,6 +53,13 @@ static void take_uses(struct child *child, const struct state_entry *e)
 	child->listening.listens = e->listens & known;
 }
 
+/* It has said so, and the earlier nclust was killed as it heard it. */
+static bool was_ready(const struct state_entry *e)
+{
+	return (e->flags & STATE_SAID_READY) != 0 &&
+		(e->phase == STATE_CLAIMED || e->phase == STATE_STARTING);
+}
+
 static void fill(struct child *c, const struct inmate *in)
 {
 	struct supervisor *sup = c->service->sup;
@@ -78,8 +85,14 @@ static void fill(struct child *c, const struct inmate *in)
 	c->trap.listening_told = (e->flags & STATE_LISTENING) != 0;
 	c->kept.entry = statefile_at(
 		&sup->orphans.file, (unsigned)(e - heritage->past.entries));
-	if (c->kept.entry != NULL && c->kept.entry->phase == STATE_CLAIMED)
+	if (c->kept.entry != NULL && was_ready(e)) {
+		c->kept.entry->phase = STATE_READY;
+		c->kept.entry->ready_at = clock_now();
+		c->kept.entry->flags &= ~(uint32_t)STATE_SAID_READY;
+	} else if (c->kept.entry != NULL &&
+		c->kept.entry->phase == STATE_CLAIMED) {
 		c->kept.entry->phase = STATE_STARTING;
+	}
 	c->kept.held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
 	if (!c->service->kind->by_connection)
 		readiness_adopt(c, given_take(given, LOGWIRE_NOTIFY));
@@ -111,7 +124,8 @@ static int take_worker(
 		.ready_at =
 			e->phase == STATE_READY || e->phase == STATE_STOPPING
 			? nsec_min(e->ready_at, now)
-			: NSEC_NEVER,
+			: was_ready(e) ? now
+				       : NSEC_NEVER,
 	};
 	uint64_t worker = e->serial; /* unless the core gives an id */
 	struct child *c;

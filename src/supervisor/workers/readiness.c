@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -233,6 +234,34 @@ static void refuse(struct child *child, const struct fdpass_message *m)
 		(int)child->pid);
 }
 
+static void note_ready(const struct child *child, bool ready)
+{
+	struct state_entry *e = child->kept.entry;
+
+	if (e != NULL && ready)
+		e->flags |= STATE_SAID_READY;
+	else if (e != NULL)
+		e->flags &= ~(uint32_t)STATE_SAID_READY;
+}
+
+/* An nclust that is killed between taking READY=1 from the socket and writing down
+ * that the worker is ready has noted it by then: nobody says it again. */
+static void foretell(const struct child *child, int fd)
+{
+	const struct state_entry *e = child->kept.entry;
+	char data[NOTIFY_MAX + 1];
+	struct notify_message message;
+	ssize_t len;
+
+	if (e == NULL || e->phase >= STATE_READY)
+		return;
+	len = recv(fd, data, sizeof(data), MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
+	if (len > 0 && len <= NOTIFY_MAX &&
+		notify_decode(&message, data, (size_t)len) == 0 &&
+		message.ready)
+		note_ready(child, true);
+}
+
 void readiness_drain(struct child *child)
 {
 	char data[NOTIFY_MAX + 1];
@@ -243,6 +272,8 @@ void readiness_drain(struct child *child)
 		int fd = child->life.notify_watcher.fd;
 		bool whole;
 
+		if (fd != -1)
+			foretell(child, fd);
 		if (fd == -1 ||
 			foreign_receive(child->service->sup, child, fd, data,
 				sizeof(data), &m) != 1)
@@ -253,6 +284,7 @@ void readiness_drain(struct child *child)
 			obey(child, &message);
 		else if (whole)
 			refuse(child, &m);
+		note_ready(child, false);
 		/* a BARRIER=1 waits until they are closed: all messages before
 		 * it have been obeyed */
 		foreign_close_all(child->service->sup, child, &m);

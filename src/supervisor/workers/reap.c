@@ -523,15 +523,18 @@ static void tell_last(struct supervisor *sup, uint64_t serial, const char *text,
 }
 
 /* Give the core the deaths of workers of which nothing is left; or all. */
+/* Within a look nobody knows what it will find. */
 static void tell_deaths(struct supervisor *sup, bool all)
 {
 	struct remains **at = &sup->reaper.remains;
+	bool looks = sup->reaper.strays.list != NULL;
 	nsec_t now = clock_now();
 
 	while (*at != NULL) {
 		struct remains *r = *at;
 
-		if (!all && r->found > 0 && now - r->since < LEFT_PATIENCE) {
+		if (!all && (r->found > 0 || looks) &&
+			now - r->since < LEFT_PATIENCE) {
 			at = &r->next;
 			continue;
 		}
@@ -586,8 +589,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	if (s->list != NULL)
 		timer_arm(loop, timer, 0);
-	if (s->list == NULL || sup->instance.stopping)
-		tell_deaths(sup, sup->instance.stopping);
+	tell_deaths(sup, sup->instance.stopping);
 	arm_look(sup);
 }
 

@@ -81,10 +81,9 @@ start_many() {
 	[[ $output == *"  it.18-199 "*"182 pids  ready "* ]]
 	[ "$(widest "$output")" -le 80 ]
 	# the commands stand on the screen as they are to be typed
-	[[ $output == *"nclust events -f it.17"* ]]
+	[[ $output == *"nclust events "*"it.17"* ]]
 	[[ $output == *"nclust restart it.17"* ]]
 
-	# so many starts have pushed its exit out of the history
 	"$NCLUST" restart it.17 >/dev/null 2>&1 || true
 	wait_until 10 'advised "its exits" | grep -q .'
 	do_advised "its exits"
