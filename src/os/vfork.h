@@ -126,6 +126,7 @@ int vfork_leave_table(int keep);
  * is tried) when 0.15 s were spent so, or while 8 of its children are stuck.
  */
 #define VFORK_SOMEBODY ((uid_t)-1) /* it is not known whose */
+#define VFORK_FILES ((uid_t)-3)    /* who keeps a file of a worker's settings */
 nsec_t vfork_patience(uid_t uid);
 void vfork_was_late(uid_t uid, nsec_t waited);
 

@@ -91,15 +91,17 @@ static void read_alone(void *argument)
 /* The file may be on a server that does not answer. */
 static int read_aside(struct reading *r)
 {
-	nsec_t patience = vfork_patience(VFORK_SOMEBODY);
+	nsec_t patience = vfork_patience(VFORK_FILES);
 	nsec_t begun = clock_now();
 
 	if (!vfork_is_shared())
 		return read_all(r);
+	if (patience == 0)
+		return ETIMEDOUT;
 	if (vfork_run(read_alone, r, patience) == -1)
 		r->error = errno;
 	if (vfork_left()) {
-		vfork_was_late(VFORK_SOMEBODY, clock_now() - begun);
+		vfork_was_late(VFORK_FILES, clock_now() - begun);
 		r->error = ETIMEDOUT;
 	}
 	return r->error;

@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
-#include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
@@ -167,10 +166,7 @@ static bool start(struct accepting *a, int fd, const struct peer *peer,
 		refuse(a, fd);
 		return true;
 	}
-	if (s->life.recipes->settings->uid >=
-		0) /* it may have made the close wait */
-		foreign_close(s->sup, NULL, &fd);
-	fd_close(&fd);
+	(void)close(fd);
 	a->served++;
 	v = visit_begin(a, slot);
 	v->peer = *peer;
