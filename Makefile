@@ -131,23 +131,25 @@ EACH_TURN := main base/buffer base/error base/log base/text core/canary \
 	orphans/bequest control/clients workers/reap)
 SELDOM := config/% logger/% cli/% web/% core/image% core/adopt% core/recount% \
 	core/deploy% protocol/estate% protocol/eventkind% protocol/handover% \
-	protocol/httpstatus% protocol/jsonvalue% protocol/lineup% protocol/nodeipc% \
+	protocol/exposition% protocol/httpanswer% protocol/httpstatus% \
+	protocol/jsonvalue% protocol/lineup% protocol/logline% \
+	protocol/nodeipc% base/terminal% \
 	$(addprefix os/,affinity% cgroup% privilege% sandbox% sealed% \
 	look/awaits% look/connections% look/otherend% look/remote% \
 	look/stays% \
-	place/rundir% place/sharedmem% \
+	cgroup_tree% place/rundir% place/sharedmem% \
 	socket/peer% socket/reuseport% socket/socket_as% socket/socket_birth% \
 	socket/socket_unix% spawn/seccomp% spawn/spawn_explain%) \
 	$(addprefix supervisor/,resume% accept/% messages/% hooks/% node/% \
 	upgrade/% common/carr% common/daemon% common/tally% common/variant% \
-	control/carry% control/events% drain/drain% drain/thaw% health/aim% \
+	control/ask% control/carry% control/events% control/showlogs% drain/drain% drain/thaw% health/aim% \
 	health/away% health/carry% health/check% health/hang% health/prove% \
-	health/recycle% health/sight% health/stall% health/volley% \
-	instance/leave% instance/reload% instance/rename% \
+	health/reach% health/recycle% health/sight% health/stall% health/volley% \
+	logs/% scaling/% control/census% limits/% instance/leave% instance/reload% instance/rename% \
 	intercept/putover% intercept/takeover% \
 	orphans/adopt% orphans/remains% orphans/store% sockets/carry% \
 	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
-	web/% workers/recipe% workers/capture% workers/use%)
+	web/% workers/recipe% workers/capture% workers/slotlog% workers/use%)
 # A file that has moved would be ordered as if nobody had thought of it.
 $(foreach p,$(EACH_TURN) $(SELDOM),$(if $(filter $(p),$(SOURCES:src/%.c=%)),,\
 	$(error nothing in src is called '$(p)': mend EACH_TURN or SELDOM)))
@@ -174,9 +176,20 @@ $(B)/flags: FORCE
 		echo $(call quote,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)) >$@
 quote = '$(subst ','\'',$(1))'
 
+# The page stands in the program as it is.  Browsers run of it only what has these
+# hashes: of all between <script> and </script>, newlines included, and <style>.
+PAGE := src/web/page.html
+page_hash = sha256-$(or $(shell awk '/^<\/$(1)>/ { inside = 0 } inside; \
+	/^<$(1)>/ { inside = 1; print "" }' $(PAGE) | sha256sum | cut -c 1-64 | \
+	tr a-f A-F | basenc --decode --base16 | base64),\
+	$(error cannot hash $(PAGE): this needs sha256sum and basenc))
+$(B)/src/web/page.o: $(PAGE)
+$(B)/src/web/page.o: PAGE_CFLAGS = -DPAGE_SCRIPT='"$(call \
+	page_hash,script)"' -DPAGE_STYLE='"$(call page_hash,style)"'
+
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) $(PAGE_CFLAGS) -MMD -MP -c -o $@ $<
 
 # --- Test programs ---------------------------------------------------------
 
@@ -240,7 +253,14 @@ build/valgrind/%.so: tests/valgrind/%.c
 
 unit-programs: $(UNIT_TESTS)
 sim-program: $(if $(SIM_SOURCES),$(B)/sim/sim)
+# libFuzzer is clang's.
+ifeq ($(V),plain)
+fuzz-programs:
+	$(MAKE) V=fuzz CC=clang HARDEN= SAN=address,undefined CFLAGS='-O1 -g' \
+		OBJECT_CFLAGS=-fsanitize=fuzzer-no-link $@
+else
 fuzz-programs: $(FUZZERS)
+endif
 fixtures: $(FIXTURES) $(PLAIN_VARIANTS) variants
 variants: $(VARIANTS)
 bench-programs: $(BENCHES) $(FIXTURES)
@@ -295,9 +315,7 @@ valgrind: all fixtures unit-programs build/valgrind/pidfd.so ## unit and smoke
 	scripts/run-unit --valgrind $(UNIT_TESTS)
 	scripts/run-valgrind
 
-fuzz: ## each fuzz target for SECONDS=10
-	$(MAKE) V=fuzz CC=clang HARDEN= SAN=address,undefined CFLAGS='-O1 -g' \
-		OBJECT_CFLAGS=-fsanitize=fuzzer-no-link fuzz-programs
+fuzz: fuzz-programs ## each fuzz target for SECONDS=10
 	scripts/run-fuzz $(or $(SECONDS),10)
 
 cover: ## line coverage of the unit tests and the simulation
@@ -349,7 +367,8 @@ install: all ## into DESTDIR and PREFIX (default /usr/local)
 	sed 's,@bindir@,$(bindir),g' etc/nclust@.service \
 		>$(DESTDIR)$(unitdir)/nclust@.service
 	chmod 644 $(DESTDIR)$(unitdir)/nclust@.service
-	install -m 644 etc/nclust.ini COPYING README $(DESTDIR)$(docdir)/
+	install -m 644 etc/nclust.ini etc/prometheus-rules.yml \
+		etc/grafana-dashboard.json COPYING README.md $(DESTDIR)$(docdir)/
 	cp -R etc/examples $(DESTDIR)$(docdir)/
 	for file in $(EXAMPLES); do \
 		mode=644; [ ! -x $$file ] || mode=755; \

@@ -21,6 +21,7 @@
 #define ROLE_CHANNEL 3
 #define ROLE_LISTENER 4
 #define ROLE_EVENTS 5
+#define ROLE_WORKERS 6
 
 /* An unwritable stdout is a failure. */
 static int print_help(void)
@@ -76,7 +77,7 @@ int main(int argc, char **argv)
 			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "web"))
 		return web_main(ROLE_CHANNEL, ROLE_LISTENER, ROLE_EVENTS,
-			(uid_t)strtoul(argv[3], NULL, 10));
+			ROLE_WORKERS, (uid_t)strtoul(argv[3], NULL, 10));
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
 		quick_exit(supervisor_check(argv[2]));

@@ -250,6 +250,16 @@ keeper_pids() {
 	done || true
 }
 
+# logger_pid [PID]: of nclust, or of that one.
+logger_pid() {
+	pgrep -P "${1:-$NCLUST_PID}" -f -- '--role logger'
+}
+
+# another_logger OLD: sets `new`.
+another_logger() {
+	new=$(logger_pid) && [ "$new" != "$1" ]
+}
+
 end_keepers() {
 	local pid
 

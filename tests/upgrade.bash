@@ -116,7 +116,9 @@ private_memory() {
 
 # fails_once CALL ERROR MOST: whichever of nclust's such calls fails while it
 # replaces itself, it or its successor goes on with all.  (Not those of the
-# dynamic loader, which nobody survives: brk, mmap, openat, fstat, read.)
+# dynamic loader, which nobody survives: mmap, openat, fstat, read; nor brk, of which
+# strace says that it returns -ENOMEM: the kernel never does, it returns the old
+# break, and glibc takes that for an address.)
 fails_once() {
 	local n
 

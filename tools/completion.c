@@ -15,7 +15,8 @@
 static bool takes_target(const struct verb *verb)
 {
 	return verb->words == WORDS_TARGET || verb->words == WORDS_COUNT ||
-		verb->words == WORDS_SIGNAL || verb->words == WORDS_MESSAGE;
+		verb->words == WORDS_SIGNAL || verb->words == WORDS_MESSAGE ||
+		verb->words == WORDS_ASK;
 }
 
 static void put_verbs(struct buffer *out)
@@ -59,7 +60,7 @@ static void put_bash_values(struct buffer *out, const struct option_row *row)
 		(void)buffer_string(out,
 			")\n\t\tmapfile -t COMPREPLY < <(compgen -f -- "
 			"\"$word\")\n\t\treturn\n\t\t;;\n");
-	} else if (row->type == OPT_CHOICE) {
+	} else if (row->choices != NULL) {
 		(void)buffer_printf(out,
 			"\t--%s)\n\t\tmapfile -t COMPREPLY < <(compgen -W '",
 			row->name);
@@ -179,7 +180,7 @@ static void put_zsh_action(struct buffer *out, const struct option_row *row)
 	(void)buffer_string(out, ":");
 	if (row->type == OPT_PATH || row->type == OPT_PATHS) {
 		(void)buffer_string(out, "_files");
-	} else if (row->type == OPT_CHOICE) {
+	} else if (row->choices != NULL) {
 		for (size_t i = 0; row->choices[i] != NULL; i++)
 			(void)buffer_printf(out, "%s%s", i > 0 ? " " : "(",
 				row->choices[i]);
@@ -257,6 +258,7 @@ static const char *zsh_words(const struct verb *verb)
 	case WORDS_TARGET:
 	case WORDS_COUNT:
 	case WORDS_MESSAGE:
+	case WORDS_ASK:
 		return "_nclust_instances";
 	case WORDS_SIGNAL:
 		return "_nclust_instances_and_signals";

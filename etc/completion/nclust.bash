@@ -16,7 +16,7 @@ _nclust()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
 	local before=${COMP_WORDS[COMP_CWORD - 1]}
-	local verbs='status restart reload scale stop signal send events upgrade config doctor exec help version'
+	local verbs='status restart reload scale stop signal send logs ask events top upgrade config doctor exec help version'
 	local options='--config
 		--daemon
 		--help
@@ -31,6 +31,7 @@ _nclust()
 		--http-open
 		--command
 		--workers
+		--idle-after
 		--listen
 		--pass
 		--listen-pid
@@ -68,6 +69,12 @@ _nclust()
 		--limit-sigpending
 		--limit-stack
 		--cpu
+		--memory-max
+		--memory-high
+		--cpu-max
+		--cpu-weight
+		--pids-max
+		--io-weight
 		--threads
 		--shared-memory
 		--ready
@@ -76,6 +83,7 @@ _nclust()
 		--check-interval
 		--check-timeout
 		--check-failures
+		--metrics
 		--watchdog
 		--stall
 		--request-timeout
@@ -107,6 +115,11 @@ _nclust()
 		--on-stop
 		--on-hang
 		--log
+		--log-size
+		--log-keep
+		--log-age
+		--log-compress
+		--pty
 		--orphans
 		--ipc
 		--relay'
@@ -184,7 +197,11 @@ _nclust()
 		return
 		;;
 	--log)
-		mapfile -t COMPREPLY < <(compgen -W 'auto inherit prefix off' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'auto prefix json journal syslog inherit off' -- "$word")
+		return
+		;;
+	--pty)
+		mapfile -t COMPREPLY < <(compgen -W 'auto yes no' -- "$word")
 		return
 		;;
 	--orphans)
@@ -196,7 +213,7 @@ _nclust()
 		return
 		;;
 	--kind)
-		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening stranger-listens shared-memory check-denied check-untaken stall-refused stop-waits renamed hook-failed surprise reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening stranger-listens shared-memory check-denied check-untaken stall-refused stop-waits renamed hook-failed surprise drop reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed' -- "$word")
 		return
 		;;
 	esac
@@ -231,8 +248,20 @@ _nclust()
 		options='--json --all --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
+	logs)
+		options='--json --follow --lines --since --stderr --grep --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	ask)
+		options='--head --header --data --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
 	events)
 		options='--json --follow --lines --since --cluster --kind --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	top)
+		options='--runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	upgrade)

@@ -205,6 +205,19 @@ const char *text_age(char to[16], nsec_t age)
 	return to;
 }
 
+size_t text_lines(const char *s, size_t len)
+{
+	const char *end;
+	size_t count = 0;
+
+	while (len > 0 && (end = memchr(s, '\n', len)) != NULL) {
+		len -= (size_t)(end - s) + 1;
+		s = end + 1;
+		count++;
+	}
+	return count;
+}
+
 size_t text_number(uint64_t *n, const char *text, size_t len, uint64_t most)
 {
 	uint64_t value = 0;

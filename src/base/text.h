@@ -32,6 +32,9 @@ int text_signal(const char *name);
 /* "SIGTERM", "SIGRTMIN+3".  `to` holds at least 16 bytes; returned. */
 const char *text_signal_name(char to[16], int signal);
 
+/* How many newlines there are. */
+size_t text_lines(const char *s, size_t len);
+
 /* The decimal number at the beginning of the `len` bytes: how many of them it has;
  * 0: there is none, or it is more than `most`. */
 size_t text_number(uint64_t *n, const char *text, size_t len, uint64_t most);

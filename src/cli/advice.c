@@ -132,8 +132,10 @@ static void on_failing(
 	(void)place_target(p, a->fails);
 }
 
-static void on_exited(struct advice *a, const struct place *p)
+static void on_exited(
+	struct advice *a, const struct place *p, const json_t *event)
 {
+	bool spoke = json_object_get(event, "last_output") != NULL;
 	char *text = a->list[ADVICE_FAILS].text;
 	char *end = strchr(text, ';');
 	char target[TARGET_MAX];
@@ -141,8 +143,8 @@ static void on_exited(struct advice *a, const struct place *p)
 	if (end == NULL || strcmp(place_target(p, target), a->fails) != 0)
 		return;
 	(void)text_copy(end, sizeof(a->list[0].text) - (size_t)(end - text),
-		"; its exits and last output:");
-	command(a, ADVICE_FAILS, "events", p, "");
+		spoke ? "; its output:" : "; its exits:");
+	command(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "");
 }
 
 static void on_waiting(
@@ -329,7 +331,7 @@ void advice_on_event(
 	if (field_is_number(event, "slot"))
 		p.slot = field_number(event, "slot");
 	if (strcmp(name, "exited") == 0)
-		on_exited(a, &p);
+		on_exited(a, &p, event);
 	if (strcmp(name, "unkillable") == 0)
 		on_unkillable(a, &p, event);
 	if (!(ago >= 0) || ago > nsec_seconds(FIELDS_LATELY))

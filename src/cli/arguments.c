@@ -29,6 +29,13 @@ static const struct verb_option_row rows[] = {
 	{OPTION_SINCE, 0, "since", "TIME", "only what happened since then"},
 	{OPTION_CLUSTER, 0, "cluster", "NAME", "only of this cluster"},
 	{OPTION_KIND, 0, "kind", "KIND,...", "only events of these names"},
+	{OPTION_STDERR, 0, "stderr", NULL, "only what came by stderr"},
+	{OPTION_GREP, 'g', "grep", "PATTERN",
+		"only lines that match (regex(7), extended)"},
+	{OPTION_HEAD, 'i', "head", NULL, "show the whole head of the answer"},
+	{OPTION_HEADER, 'H', "header", "FIELD",
+		"send this, too: 'Name: value'"},
+	{OPTION_DATA, 'd', "data", "TEXT", "send this as the request's body"},
 	{OPTION_CHECK, 0, "check", NULL, "only look for mistakes"},
 	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask nobody"},
 	{OPTION_LISTEN, 'l', "listen", "ADDRESS", "try it with this address"},
@@ -127,6 +134,21 @@ static int take_number(const struct verb_option_row *row, const char *value,
 		value);
 }
 
+/* Bytes that could end a line have no place in a request's head. */
+static bool is_printable(const char *text)
+{
+	while ((unsigned char)*text >= ' ' && *text != 0x7f)
+		text++;
+	return *text == '\0';
+}
+
+static bool is_field(const char *text)
+{
+	size_t name = strcspn(text, ": \t");
+
+	return name > 0 && text[name] == ':' && is_printable(text);
+}
+
 static int take_value(struct arguments *a, const struct verb_option_row *row,
 	const char *value, struct error *err)
 {
@@ -148,6 +170,9 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 	case OPTION_CLUSTER:
 		a->cluster = value;
 		break;
+	case OPTION_GREP:
+		a->pattern = value;
+		break;
 	case OPTION_KIND:
 		a->kinds = value;
 		break;
@@ -158,6 +183,20 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 		}
 		a->file = value;
 		break;
+	case OPTION_DATA:
+		a->data = value;
+		return 0;
+	case OPTION_HEADER:
+		if (a->header_count == FIELDS_MAX)
+			return error_fail(err, EX_USAGE, "--header: at most %d",
+				FIELDS_MAX);
+		a->headers[a->header_count++] = value;
+		if (is_field(value))
+			break;
+		return error_fail(err, EX_USAGE,
+			"--header: wanted 'Name: value' on one line, found "
+			"'%s'",
+			value);
 	case OPTION_RUNTIME:
 		a->runtime_directory = value;
 		break;
@@ -304,6 +343,30 @@ static int take_message(
 	return 0;
 }
 
+static int take_ask(
+	struct arguments *a, char **words, int count, struct error *err)
+{
+	static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	if (count < 3)
+		return error_fail(err, EX_USAGE,
+			"ask: say worker, method and path: ask web.2 GET /");
+	a->target = words[0];
+	a->http_method = words[1];
+	a->path = words[2];
+	if (strspn(words[1], capitals) != strlen(words[1]) ||
+		*words[1] == '\0' || strlen(words[1]) > 20)
+		return error_fail(err, EX_USAGE,
+			"ask: wanted a method such as GET, found '%s'",
+			words[1]);
+	if (*words[2] == '/' && strchr(words[2], ' ') == NULL &&
+		is_printable(words[2]))
+		return 0;
+	return error_fail(err, EX_USAGE,
+		"ask: wanted a path such as '/', without spaces, found '%s'",
+		words[2]);
+}
+
 static int take_words(
 	struct arguments *a, char **words, int count, struct error *err)
 {
@@ -312,7 +375,8 @@ static int take_words(
 		[WORDS_COUNT] = 2,
 		[WORDS_SIGNAL] = 2,
 		[WORDS_VERB] = 1,
-		[WORDS_MESSAGE] = 2};
+		[WORDS_MESSAGE] = 2,
+		[WORDS_ASK] = 3};
 
 	if (count > most[a->verb->words]) {
 		return error_fail(err, EX_USAGE,
@@ -329,6 +393,8 @@ static int take_words(
 		return take_pair(a, words, count, is_signal, "signal", err);
 	case WORDS_MESSAGE:
 		return take_message(a, words, count, err);
+	case WORDS_ASK:
+		return take_ask(a, words, count, err);
 	case WORDS_VERB:
 		a->topic = count > 0 ? words[0] : NULL;
 		return 0;
@@ -359,7 +425,7 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 	char **argv, struct error *err)
 {
-	char *words[3];
+	char *words[4];
 	int count = 0;
 	bool only_words = false;
 

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/fdpass.h"
 #include "os/socket/socket.h"
 
 #include <errno.h>
@@ -56,6 +57,8 @@ void client_init(struct client *c)
 void client_fini(struct client *c)
 {
 	fd_close(&c->fd);
+	for (size_t i = 0; i < c->passed_count; i++)
+		fd_close(&c->passed[i]);
 	lineup_fini(&c->lines);
 	buffer_fini(&c->spare);
 	for (size_t i = 0; i < c->cluster_count; i++)
@@ -109,6 +112,21 @@ static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 	return 0;
 }
 
+static ssize_t take_in(struct client *c)
+{
+	struct fdpass_message m untouched;
+	ssize_t n;
+
+	if (!c->takes_passed)
+		return recv(c->fd, c->in, sizeof(c->in), MSG_DONTWAIT);
+	n = fdpass_read(c->fd, c->in, sizeof(c->in), &m);
+	for (size_t i = 0; i < m.fd_count && c->passed_count < CLIENT_PASSED;
+		i++)
+		c->passed[c->passed_count++] = fd_release(&m.fds[i]);
+	fdpass_drop(&m);
+	return n;
+}
+
 int client_line(struct client *c, nsec_t deadline, const char **line,
 	size_t *len, struct error *err)
 {
@@ -120,7 +138,7 @@ int client_line(struct client *c, nsec_t deadline, const char **line,
 				"the answer of '%s' is too long", c->name);
 		if (wait_readable(c, deadline, err) == -1)
 			return -1;
-		n = recv(c->fd, c->in, sizeof(c->in), MSG_DONTWAIT);
+		n = take_in(c);
 		if (n > 0)
 			lineup_begin(&c->lines, c->in, (size_t)n);
 		else if (n == 0 || errno == ECONNRESET)
@@ -300,7 +318,7 @@ static int send_all(struct client *c, struct buffer *out, struct error *err)
 	return 0;
 }
 
-static int send_request(
+int client_ask(
 	struct client *c, struct control_request *request, struct error *err)
 {
 	struct buffer out;
@@ -426,9 +444,9 @@ static int was_cut(const struct client *c, struct error *err)
 	return error_hint(err, "see 'nclust status %s'", c->name);
 }
 
-int client_call(struct client *c, struct control_request *request,
-	client_event *on_event, void *data, struct answer *answer,
-	struct error *err)
+/* Until the answer is there. */
+static int take_lines(struct client *c, client_event *on_event, void *data,
+	struct answer *answer, struct error *err)
 {
 	const char *line;
 	size_t len;
@@ -436,8 +454,6 @@ int client_call(struct client *c, struct control_request *request,
 
 	answer->code = 0;
 	answer->result = NULL;
-	if (send_request(c, request, err) == -1)
-		return -1;
 	do {
 		got = client_line(c, NSEC_NEVER, &line, &len, err);
 		if (got == 0)
@@ -446,7 +462,33 @@ int client_call(struct client *c, struct control_request *request,
 			got = take_line(
 				c, line, len, on_event, data, answer, err);
 	} while (got == 0);
-	return got == 1 ? 0 : -1;
+	return got;
+}
+
+int client_take(struct client *c, client_event *on_event, void *data,
+	struct answer *answer, struct error *err)
+{
+	return take_lines(c, on_event, data, answer, err) == 1 ? 0 : -1;
+}
+
+int client_call(struct client *c, struct control_request *request,
+	client_event *on_event, void *data, struct answer *answer,
+	struct error *err)
+{
+	return client_ask(c, request, err) == -1
+		? -1
+		: client_take(c, on_event, data, answer, err);
+}
+
+int client_look(struct client *c, client_event *on_event, void *data,
+	struct answer *answer, struct error *err)
+{
+	int got;
+
+	c->end = 0; /* is over: what is not there yet is not waited for */
+	got = take_lines(c, on_event, data, answer, err);
+	c->end = NSEC_NEVER;
+	return got == -1 && err->sys == ECANCELED ? 0 : got;
 }
 
 int client_wait_end(struct client *c, struct error *err)

@@ -20,6 +20,7 @@
  * dead, while a rolling restart may honestly take an hour.
  */
 #define CLIENT_HELLO_WAIT (10 * SECOND)
+#define CLIENT_PASSED 32
 
 struct client {
 	int fd;
@@ -27,6 +28,11 @@ struct client {
 	int reader; /* where answers are shown: a wait ends when nobody reads
 		       them any more; -1: it does not; borrowed */
 	nsec_t end; /* when a wait ends in any case */
+	/* Descriptors that have come, in their order; whoever wants them sets
+	 * takes_passed, and takes them by fd_release(). */
+	bool takes_passed;
+	int passed[CLIENT_PASSED];
+	size_t passed_count;
 	char in[CONTROL_LINE_MAX]; /* what was read; the lines are made of it */
 	struct lineup lines;
 	struct buffer spare; /* a result or a refusal, written in another way */
@@ -87,6 +93,16 @@ typedef int client_event(json_t *params, void *data);
 int client_call(struct client *c, struct control_request *request,
 	client_event *on_event, void *data, struct answer *answer,
 	struct error *err);
+/* The same in two steps: several requests may be sent before the answer to the first
+ * one. */
+int client_ask(
+	struct client *c, struct control_request *request, struct error *err);
+int client_take(struct client *c, client_event *on_event, void *data,
+	struct answer *answer, struct error *err);
+/* As client_take(), but it never waits, for a caller that waits until `fd` is readable
+ * and for other things.  1: the answer; 0: not yet; -1 and `err`. */
+int client_look(struct client *c, client_event *on_event, void *data,
+	struct answer *answer, struct error *err);
 
 /* Wait for the end of the connection; what still comes is thrown away. */
 int client_wait_end(struct client *c, struct error *err);

@@ -124,6 +124,46 @@ const struct verb verbs[] = {
 		.run = verb_change,
 	},
 	{
+		.name = "logs",
+		.words_text = "[TARGET]",
+		.help = "show what the workers have written",
+		.manual =
+			"Prints the latest lines of each slot, also of workers "
+			"that are gone, in the order of their time, and with "
+			"-f what follows. At most 52 KiB of each slot are "
+			"kept, also by an upgrade, and by orphans = keep if "
+			"nclust is killed. Of very much at once only the last "
+			"lines are kept, and a line says how many are missing. "
+			"Nothing is kept with log = inherit; then nclust says "
+			"what to set. With --json each line is an object. TIME "
+			"is written as for events. Output may hold secrets: "
+			"members of control-group can read it, too.",
+		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES |
+			OPTION_SINCE | OPTION_STDERR | OPTION_GREP,
+		.words = WORDS_TARGET,
+		.run = verb_logs,
+	},
+	{
+		.name = "ask",
+		.words_text = "TARGET METHOD PATH",
+		.help = "ask one worker by HTTP, past all others",
+		.manual =
+			"Sends a request to the worker of a slot, as in nclust "
+			"ask web.2 GET /debug, although all workers share the "
+			"port, which must be one of TCP: connections that "
+			"another one accepts are closed again. Prints the body "
+			"of the answer, and its first "
+			"line to standard error, with -i its whole head. Exits "
+			"1 if the status is 400 or more or the answer is not "
+			"complete, 75 if the worker takes no connection within "
+			"5 s or says nothing for 60 s. Only root and the "
+			"user of the instance may ask.",
+		.options = OPTION_RUNTIME | OPTION_HELP | OPTION_HEAD |
+			OPTION_HEADER | OPTION_DATA,
+		.words = WORDS_ASK,
+		.run = verb_ask,
+	},
+	{
 		.name = "events",
 		.words_text = "[TARGET]",
 		.help = "show what happened",
@@ -141,6 +181,25 @@ const struct verb verbs[] = {
 			OPTION_SINCE | OPTION_CLUSTER | OPTION_KIND,
 		.words = WORDS_TARGET,
 		.run = verb_events,
+	},
+	{
+		.name = "top",
+		.words_text = "[TARGET]",
+		.help = "watch it live, and restart, stop or scale",
+		.manual =
+			"Draws on the terminal what status shows, anew each "
+			"second, with bars, and below it what happened. Sorts "
+			"by a column, shows only what contains a text, and "
+			"groups workers that are alike as status does. A "
+			"selected cluster or worker can be restarted, stopped "
+			"or scaled, after a question, and its output can be "
+			"read as it comes; ? lists the keys. CPU% is that "
+			"since the look before. If "
+			"nclust ends, or is replaced, it connects again. Needs "
+			"the package libncursesw6; status --watch does not.",
+		.options = OPTION_RUNTIME | OPTION_HELP,
+		.words = WORDS_TARGET,
+		.run = verb_top,
 	},
 	{
 		.name = "upgrade",

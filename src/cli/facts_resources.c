@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/affinity.h"
 #include "os/cgroup.h"
+#include "os/cgroup_tree.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -43,6 +44,7 @@ static void look_at_cgroup(struct facts *f)
 	int version = cgroup_version("");
 	unsigned long long memory = cgroup_memory_limit("");
 	unsigned long long pids = cgroup_pids_limit("");
+	struct error err;
 
 	if (version == 0)
 		facts_add(f, FACT_NOTE, "cgroup",
@@ -63,6 +65,14 @@ static void look_at_cgroup(struct facts *f)
 			"%llu by cgroup", pids);
 	else
 		facts_add(f, FACT_OK, "process limit", "", "none by cgroup");
+	if (cgroup_trees_check("", &err) == -1)
+		facts_add(f, FACT_NOTE, "worker limits",
+			"memory-max, cpu-max, pids-max have no effect", "%s",
+			err.text);
+	else
+		facts_add(f, FACT_OK, "worker limits",
+			"memory-max, cpu-max, pids-max work",
+			"nclust may make cgroups");
 	if (cgroup_oom_kills("") == -1)
 		facts_add(f, FACT_NOTE, "out of memory",
 			"shown as killed by SIGKILL",

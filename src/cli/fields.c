@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PRESSURE_TOLD 10. /* per cent */
+
 const char *field_text(const json_t *object, const char *key, char *to,
 	size_t size, const char *fallback)
 {
@@ -162,6 +164,23 @@ static void put_checks(struct wrap *w, const json_t *checks, bool *any)
 	}
 }
 
+/* What it waited for in the last 10 s, from a tenth of the time on. */
+static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
+{
+	const char *what;
+	const json_t *share;
+
+	json_object_foreach((json_t *)(uintptr_t)pressure, what, share)
+	{
+		if (json_number_value(share) < PRESSURE_TOLD)
+			continue;
+		comma(w, any);
+		wrap_putf(w, PLAIN, "waits for %s %.0f%% of the time",
+			strcmp(what, "cpu") == 0 ? "a CPU" : what,
+			json_number_value(share));
+	}
+}
+
 void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
 {
 	if (*field_raw(worker, "peer") != '\0') {
@@ -176,4 +195,7 @@ void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
 		wrap_put(w, PLAIN, "'");
 	}
 	put_checks(w, json_object_get(worker, "checks"), any);
+	put_pressure(w,
+		json_object_get(json_object_get(worker, "cgroup"), "pressure"),
+		any);
 }

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/fields.h"
+#include "cli/row.h"
 #include "cli/table.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static void put_name(struct wrap *w, enum colour colour, const json_t *object,
 	wrap_put(w, colour, name);
 }
 
-static void put_head(struct wrap *w, const json_t *status)
+void render_head(struct wrap *w, const json_t *status)
 {
 	char age[16];
 	char version[64];
@@ -43,22 +44,66 @@ static void put_head(struct wrap *w, const json_t *status)
 	wrap_end(w, INDENT);
 }
 
-static void put_listener(struct wrap *w, const json_t *listener)
+enum colour render_level(double part)
+{
+	if (part < .6)
+		return GREEN;
+	return part < .9 ? YELLOW : RED;
+}
+
+void render_bar(struct wrap *w, enum colour colour, double part, size_t columns)
+{
+	static const char *const eighths[] = {
+		"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+	bool blocks = wrap_has(L'█') && wrap_has(L'▏');
+	size_t units = columns * 8;
+	size_t full;
+
+	if (!(part > 0))
+		part = 0;
+	full = part < 1 ? (size_t)(part * (double)units + .5) : units;
+	if (part > 0 && full == 0)
+		full = 1; /* not quite nothing */
+	if (!blocks)
+		full = (full + 7) / 8 * 8;
+	for (size_t i = 0; i < full / 8; i++)
+		wrap_put(w, colour, blocks ? "█" : "|");
+	wrap_put(w, colour, eighths[full % 8]);
+	wrap_spaces(w, columns - (full + 7) / 8);
+}
+
+static void put_queue(struct render *r, const json_t *listener)
+{
+	long long queue = field_number(listener, "queue");
+	long long limit = field_number(listener, "queue_limit");
+	double part = limit > 0 ? (double)queue / (double)limit : 0;
+
+	if (!field_is_number(listener, "queue"))
+		return;
+	wrap_put(r->lines, PLAIN, ", queue ");
+	if (r->bars && limit > 0) {
+		wrap_put(r->lines, PLAIN, "[");
+		render_bar(r->lines, render_level(part), part, RENDER_BAR);
+		wrap_put(r->lines, PLAIN, "] ");
+	}
+	wrap_putf(r->lines, PLAIN, "%lld", queue);
+	if (limit > 0)
+		wrap_putf(r->lines, PLAIN, " of %lld", limit);
+}
+
+static void put_listener(struct render *r, const json_t *listener)
 {
 	long long dropped = field_number(listener, "dropped");
+	struct wrap *w = r->lines;
 
-	wrap_put(w, PLAIN, "  listening on ");
+	wrap_put(w, PLAIN, r->bars ? "  " : "  listening on ");
 	put_name(w, PLAIN, listener, "address", ADDRESS_ROOM);
-	wrap_put(w, PLAIN, " (");
-	put_name(w, PLAIN, listener, "name", w->width / 2);
-	wrap_put(w, PLAIN, ")");
-	if (field_is_number(listener, "queue")) {
-		wrap_putf(w, PLAIN, ", queue %lld",
-			field_number(listener, "queue"));
-		if (field_number(listener, "queue_limit") > 0)
-			wrap_putf(w, PLAIN, " of %lld",
-				field_number(listener, "queue_limit"));
+	if (!r->bars) {
+		wrap_put(w, PLAIN, " (");
+		put_name(w, PLAIN, listener, "name", w->width / 2);
+		wrap_put(w, PLAIN, ")");
 	}
+	put_queue(r, listener);
 	if (field_is_number(listener, "dropped")) {
 		wrap_put(w, PLAIN, ", ");
 		wrap_putf(
@@ -84,6 +129,27 @@ static void put_rollout(struct wrap *w, const json_t *rollout)
 	if (field_is_number(rollout, "since"))
 		wrap_putf(w, YELLOW, " (%s)",
 			text_age(age, field_seconds(rollout, "since")));
+	wrap_end(w, INDENT);
+}
+
+/* A range as `workers`, and its last step. */
+static void put_autoscale(struct wrap *w, const json_t *scale)
+{
+	const json_t *last = json_object_get(scale, "last");
+	char age[16];
+
+	if (!json_is_object(scale))
+		return;
+	wrap_putf(w, PLAIN, "  %lld to %lld workers, by %s",
+		field_number(scale, "min"), field_number(scale, "max"),
+		field_is_true(scale, "by_hand") ? "hand" : "load");
+	if (json_is_object(last)) {
+		wrap_putf(w, PLAIN, "; last %lld to %lld, %s ago (",
+			field_number(last, "from"), field_number(last, "to"),
+			text_age(age, field_seconds(last, "ago")));
+		field_put(w, PLAIN, last, "reason");
+		wrap_put(w, PLAIN, ")");
+	}
 	wrap_end(w, INDENT);
 }
 
@@ -153,21 +219,17 @@ static void put_troubles(struct wrap *w, const json_t *cluster)
 	}
 }
 
-static void put_cluster(
-	struct render *r, const json_t *cluster, const char *slot, bool full)
+void render_cluster(struct render *r, const json_t *cluster)
 {
-	const json_t *workers = json_object_get(cluster, "workers");
-	bool many = json_array_size(workers) > RENDER_MANY;
 	struct wrap *w = r->lines;
 	const json_t *listener;
 	char state[64];
 	size_t i;
 
-	wrap_end(w, 0);
 	put_name(w, BOLD, cluster, "name", w->width / 2);
 	wrap_put(w, PLAIN, "  ");
 	(void)field_text(cluster, "state", state, sizeof(state), "?");
-	wrap_put(w, table_state_colour(state), state);
+	wrap_put(w, row_state_colour(state), state);
 	put_progress(w, cluster);
 	if (*field_raw(cluster, "balance") != '\0' &&
 		strcmp(field_raw(cluster, "balance"), "share") != 0) {
@@ -176,10 +238,21 @@ static void put_cluster(
 	}
 	wrap_end(w, INDENT);
 	put_troubles(w, cluster);
+	put_autoscale(w, json_object_get(cluster, "autoscale"));
 	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)
-		put_listener(w, listener);
+		put_listener(r, listener);
 	put_accept(w, json_object_get(cluster, "accept"));
 	put_rollout(w, json_object_get(cluster, "rollout"));
+}
+
+static void put_cluster(
+	struct render *r, const json_t *cluster, const char *slot, bool full)
+{
+	const json_t *workers = json_object_get(cluster, "workers");
+	bool many = json_array_size(workers) > RENDER_MANY;
+
+	wrap_end(r->lines, 0);
+	render_cluster(r, cluster);
 	table_put(r, cluster, slot, !r->each && (many || full));
 }
 
@@ -221,7 +294,7 @@ void render_status(
 	const json_t *cluster;
 	size_t i;
 
-	put_head(r->lines, status);
+	render_head(r->lines, status);
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
 		if (render_is_meant(cluster, target, slot))

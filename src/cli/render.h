@@ -22,12 +22,23 @@ struct render {
 	struct wrap *lines;
 	size_t rows; /* of the screen; 0: there is none */
 	bool each;   /* a row for each worker, however many there are */
+	bool bars;   /* small ones, for a terminal that is drawn anew */
 };
 
 /* Append one instance.  `target`: "" all, a cluster, or, with `slot`, a slot
  * in one.  Out of memory: out->failed. */
 void render_status(
 	struct render *r, const json_t *status, const char *target, bool slot);
+/* What stands above the tables: about an instance; about a cluster. */
+void render_head(struct wrap *lines, const json_t *status);
+void render_cluster(struct render *r, const json_t *cluster);
+/* Add a bar of so many columns, of which a part is full: 0 to 1. */
+#define RENDER_BAR 10
+void render_bar(
+	struct wrap *lines, enum colour colour, double part, size_t columns);
+/* The colour of a thing of which that part is used up. */
+enum colour render_level(double part);
+
 /* Is this the cluster that `target` names? */
 bool render_is_meant(const json_t *cluster, const char *target, bool slot);
 

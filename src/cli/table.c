@@ -4,85 +4,23 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/fields.h"
+#include "cli/row.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Fewer neighbours than these stay apart, so that their pids are shown. */
-#define GROUP_LEAST 3
 /* What is said of a worker goes on here if the last column is narrow. */
 #define INDENT 6
 #define LAST_COLUMN_WIDE 30
 /* A cluster's name of up to so many columns stands before each slot. */
 #define NAME_MOST 20
-#define STATE_MOST 12
-
-enum colour table_state_colour(const char *state)
-{
-	static const struct {
-		const char *state;
-		enum colour colour;
-	} table[] = {{"ready", GREEN}, {"running", GREEN}, {"failed", RED},
-		{"degraded", RED}, {"backoff", RED}, {"stopped", PLAIN},
-		{"ended", PLAIN}, {"empty", PLAIN}};
-
-	for (size_t i = 0; i < COUNT_OF(table); i++)
-		if (strcmp(state, table[i].state) == 0)
-			return table[i].colour;
-	return YELLOW; /* on its way to something else */
-}
-
-static enum colour colour_of(const json_t *worker)
-{
-	return field_is_true(worker, "stopped")
-		? YELLOW
-		: table_state_colour(field_raw(worker, "state"));
-}
 
 /* ---- columns ---- */
-
-enum column {
-	COLUMN_SLOT,
-	COLUMN_GENERATION, /* only where they differ */
-	COLUMN_PID,
-	COLUMN_STATE,
-	COLUMN_UP,
-	COLUMN_RESTARTS,
-	COLUMN_CPU,
-	COLUMN_MEMORY,
-	COLUMNS, /* and what is said of the last exit, as long as it is */
-};
-
-static const struct {
-	const char *title;
-	bool right;
-} heads[COLUMNS] = {
-	[COLUMN_SLOT] = {"SLOT", false},
-	[COLUMN_GENERATION] = {"GEN", true},
-	[COLUMN_PID] = {"PID", true},
-	[COLUMN_STATE] = {"STATE", false},
-	[COLUMN_UP] = {"UP", false},
-	[COLUMN_RESTARTS] = {"RESTARTS", true},
-	[COLUMN_CPU] = {"CPU%", true},
-	[COLUMN_MEMORY] = {"MEM", true},
-};
-
-static const char last_title[] = "LAST EXIT";
 
 /* They give way in this order; slot and state stay. */
 static const enum column gives_way[] = {COLUMN_CPU, COLUMN_MEMORY,
 	COLUMN_RESTARTS, COLUMN_GENERATION, COLUMN_PID, COLUMN_UP};
-
-struct row {
-	char cell[COLUMNS][48];
-};
-
-/* Neighbours that are alike. */
-struct group {
-	size_t first; /* in the array of workers */
-	size_t count;
-};
 
 struct table {
 	struct wrap *lines;
@@ -101,226 +39,26 @@ static const json_t *worker_at(const struct table *t, size_t i)
 	return json_array_get(t->workers, i);
 }
 
-/* ---- groups ---- */
-
-enum likeness {
-	LIKE_NONE,
-	LIKE_WELL,  /* those that are ready and well, of one generation */
-	LIKE_STATE, /* and those in the same state that failed in the same way */
-};
-
-static bool is_well(const json_t *worker)
-{
-	return worker_is(worker, "ready") &&
-		!field_is_true(worker, "stopped") &&
-		!worker_failed_lately(worker) && !worker_is_unhealthy(worker);
-}
-
-static bool are_alike(const json_t *a, const json_t *b, enum likeness likeness)
-{
-	if (field_number(b, "slot") != field_number(a, "slot") + 1 ||
-		field_number(a, "generation") !=
-			field_number(b, "generation") ||
-		strcmp(field_raw(a, "state"), field_raw(b, "state")) != 0 ||
-		is_well(a) != is_well(b))
-		return false;
-	if (is_well(a))
-		return likeness != LIKE_NONE;
-	return likeness == LIKE_STATE &&
-		field_is_true(a, "stopped") == field_is_true(b, "stopped") &&
-		strcmp(field_raw(worker_failure(a), "text"),
-			field_raw(worker_failure(b), "text")) == 0;
-}
-
-static void add_groups(struct table *t, size_t first, size_t count)
-{
-	if (count >= GROUP_LEAST) {
-		t->groups[t->count++] = (struct group){first, count};
-		return;
-	}
-	for (size_t i = 0; i < count; i++)
-		t->groups[t->count++] = (struct group){first + i, 1};
-}
-
-static void make_groups(struct table *t, enum likeness likeness)
-{
-	size_t total = json_array_size(t->workers);
-	size_t first = 0;
-
-	t->count = 0;
-	for (size_t i = 1; i <= total; i++) {
-		if (i < total &&
-			are_alike(
-				worker_at(t, i - 1), worker_at(t, i), likeness))
-			continue;
-		add_groups(t, first, i - first);
-		first = i;
-	}
-}
-
 static void choose_groups(struct table *t, const char *target, bool crowded)
 {
 	size_t total = json_array_size(t->workers);
 
 	if (*target == '\0') {
-		make_groups(t, crowded ? LIKE_WELL : LIKE_NONE);
-		if (crowded && t->count > RENDER_MANY)
-			make_groups(t, LIKE_STATE);
+		t->count = row_groups(t->groups, t->workers, crowded);
 		return;
 	}
 	for (size_t i = 0; i < total; i++)
 		if (worker_is_target(worker_at(t, i), target))
-			add_groups(t, i, 1);
-}
-
-/* ---- cells ---- */
-
-static void format_memory(char *to, size_t size, double bytes)
-{
-	static const char units[] = "KMGT";
-	size_t unit = 0;
-
-	bytes /= 1024;
-	while (bytes >= 1023.5 && unit + 2 < sizeof(units)) {
-		bytes /= 1024;
-		unit++;
-	}
-	(void)snprintf(to, size, bytes < 9.95 && unit > 0 ? "%.1f%c" : "%.0f%c",
-		bytes, units[unit]);
-}
-
-/* Of all that a row stands for. */
-struct sums {
-	unsigned pids;
-	long long restarts;
-	bool has_restarts;
-	double cpu;
-	bool has_cpu;
-	double memory;
-	bool has_memory;
-	nsec_t youngest;
-	nsec_t oldest;
-	bool has_age;
-};
-
-static void add_number(
-	const json_t *worker, const char *key, bool *has, double *sum)
-{
-	const json_t *value = json_object_get(worker, key);
-
-	if (!json_is_number(value))
-		return;
-	*has = true;
-	*sum += json_number_value(value);
-}
-
-static void add_worker(struct sums *s, const json_t *worker)
-{
-	s->pids += field_is_number(worker, "pid");
-	add_number(worker, "cpu_percent", &s->has_cpu, &s->cpu);
-	add_number(worker, "memory_bytes", &s->has_memory, &s->memory);
-	if (field_is_number(worker, "restarts")) {
-		s->has_restarts = true;
-		(void)__builtin_add_overflow(s->restarts,
-			field_number(worker, "restarts"), &s->restarts);
-	}
-	if (field_is_number(worker, "uptime")) {
-		nsec_t up = field_seconds(worker, "uptime");
-
-		if (!s->has_age || up < s->youngest)
-			s->youngest = up;
-		if (!s->has_age || up > s->oldest)
-			s->oldest = up;
-		s->has_age = true;
-	}
-}
-
-/* "12 s", or "12 s+" where some are older. */
-static void format_age(char *to, size_t size, const struct sums *s)
-{
-	char youngest[16];
-	char oldest[16];
-
-	(void)text_age(youngest, s->youngest);
-	(void)text_age(oldest, s->oldest);
-	(void)snprintf(to, size, "%s%s", youngest,
-		strcmp(youngest, oldest) != 0 ? "+" : "");
-}
-
-static void format_sums(struct row *row, const struct sums *s)
-{
-	size_t size = sizeof(row->cell[0]);
-
-	if (s->has_age)
-		format_age(row->cell[COLUMN_UP], size, s);
-	if (s->has_restarts)
-		(void)snprintf(
-			row->cell[COLUMN_RESTARTS], size, "%lld", s->restarts);
-	if (s->has_cpu)
-		(void)snprintf(row->cell[COLUMN_CPU], size, "%.1f", s->cpu);
-	if (s->has_memory)
-		format_memory(row->cell[COLUMN_MEMORY], size, s->memory);
-}
-
-static void format_state(char *to, size_t size, const json_t *worker)
-{
-	char state[24];
-
-	(void)field_text(worker, "state", state, sizeof(state), "?");
-	wrap_shorten(state, STATE_MOST);
-	(void)snprintf(to, size, "%s%s", state,
-		field_is_true(worker, "stopped") ? ", stopped" : "");
-}
-
-static void format_row(
-	struct row *row, const struct table *t, const struct group *g)
-{
-	const json_t *first = worker_at(t, g->first);
-	const json_t *last = worker_at(t, g->first + g->count - 1);
-	struct sums sums = {0};
-	size_t size = sizeof(row->cell[0]);
-
-	for (size_t i = 0; i < COLUMNS; i++)
-		(void)text_copy(row->cell[i], size, "-");
-	for (size_t i = 0; i < g->count; i++)
-		add_worker(&sums, worker_at(t, g->first + i));
-	if (g->count > 1)
-		(void)snprintf(row->cell[COLUMN_SLOT], size, "%lld-%lld",
-			field_number(first, "slot"),
-			field_number(last, "slot"));
-	else if (field_is_number(first, "slot"))
-		(void)snprintf(row->cell[COLUMN_SLOT], size, "%lld",
-			field_number(first, "slot"));
-	if (field_is_number(first, "generation"))
-		(void)snprintf(row->cell[COLUMN_GENERATION], size, "%lld",
-			field_number(first, "generation"));
-	if (g->count > 1 && sums.pids > 0)
-		(void)snprintf(
-			row->cell[COLUMN_PID], size, "%u pids", sums.pids);
-	else if (sums.pids > 0)
-		(void)snprintf(row->cell[COLUMN_PID], size, "%lld",
-			field_number(first, "pid"));
-	format_state(row->cell[COLUMN_STATE], size, first);
-	format_sums(row, &sums);
+			t->count = row_add_group(t->groups, t->count, i, 1);
 }
 
 /* ---- how wide ---- */
-
-static void measure(struct table *t, const struct row *row)
-{
-	for (size_t i = 0; i < COLUMNS; i++) {
-		size_t wide = wrap_columns(row->cell[i]);
-
-		if (wide > t->width[i])
-			t->width[i] = wide;
-	}
-}
 
 static size_t slot_width(const struct table *t)
 {
 	size_t name = *t->name != '\0' ? wrap_columns(t->name) + 1 : 0;
 	size_t wide = name + t->width[COLUMN_SLOT];
-	size_t title = strlen(heads[COLUMN_SLOT].title);
+	size_t title = strlen(column_heads[COLUMN_SLOT].title);
 
 	return wide > title ? wide : title;
 }
@@ -341,7 +79,7 @@ static size_t last_column(const struct table *t)
 static bool fits(const struct table *t)
 {
 	return t->lines->width == 0 ||
-		last_column(t) + strlen(last_title) <= t->lines->width;
+		last_column(t) + strlen(column_last) <= t->lines->width;
 }
 
 static void fit(struct table *t)
@@ -349,8 +87,8 @@ static void fit(struct table *t)
 	size_t width = t->lines->width;
 
 	for (size_t i = 1; i < COLUMNS; i++)
-		if (t->width[i] < strlen(heads[i].title))
-			t->width[i] = strlen(heads[i].title);
+		if (t->width[i] < strlen(column_heads[i].title))
+			t->width[i] = strlen(column_heads[i].title);
 	if (wrap_columns(t->name) > NAME_MOST || !fits(t))
 		t->name = "";
 	for (size_t i = 0; i < COUNT_OF(gives_way) && !fits(t); i++)
@@ -369,8 +107,8 @@ static void lay_out(struct table *t, long long generation)
 	for (size_t i = 0; i < t->count; i++) {
 		const json_t *worker = worker_at(t, t->groups[i].first);
 
-		format_row(&row, t, &t->groups[i]);
-		measure(t, &row);
+		row_format(&row, t->workers, &t->groups[i]);
+		row_measure(&row, t->width);
 		if (field_is_number(worker, "generation") &&
 			field_number(worker, "generation") != generation)
 			t->shown[COLUMN_GENERATION] = true;
@@ -380,58 +118,19 @@ static void lay_out(struct table *t, long long generation)
 
 /* ---- what is said of a worker ---- */
 
-/* The one of a group that has failed last; NULL: none has. */
-static const json_t *latest_failure(
-	const struct table *t, const struct group *g)
-{
-	const json_t *latest = NULL;
-	nsec_t least = NSEC_NEVER;
-
-	for (size_t i = 0; i < g->count; i++) {
-		const json_t *worker = worker_at(t, g->first + i);
-		const json_t *last = worker_failure(worker);
-		nsec_t ago = field_seconds(last, "ago");
-
-		if (*field_raw(last, "text") == '\0' ||
-			(latest != NULL && ago >= least))
-			continue;
-		latest = worker;
-		least = ago;
-	}
-	return latest;
-}
-
-static void put_last(
-	const struct table *t, const struct group *g, const json_t *latest)
-{
-	bool any = false;
-
-	if (g->count > 1 && latest != NULL)
-		wrap_putf(t->lines, PLAIN,
-			"%lld: ", field_number(latest, "slot"));
-	worker_put_failure(t->lines, latest, &any);
-	if (g->count == 1)
-		worker_put_sayings(t->lines, worker_at(t, g->first), &any);
-	if (!any)
-		wrap_put(t->lines, PLAIN, "-");
-}
-
 /* Why the slot has no worker that is ready, unless that stands above. */
 static void put_cause(struct table *t, const json_t *worker)
 {
-	const json_t *last = worker_failure(worker);
-	bool known = *field_raw(last, "cause") != '\0';
-	const char *key = known ? "cause" : "last_output";
-	const char *text = field_raw(last, key);
+	const char *key;
+	const char *text = row_cause(worker, &key);
 
-	if (worker_is(worker, "ready") || *text == '\0' ||
-		strstr(t->told[0], text) != NULL ||
+	if (*text == '\0' || strstr(t->told[0], text) != NULL ||
 		strstr(t->told[1], text) != NULL)
 		return;
 	t->told[0] = text;
 	wrap_spaces(t->lines, INDENT);
-	wrap_put(t->lines, RED, known ? "" : "last output: ");
-	field_put(t->lines, RED, last, key);
+	wrap_put(t->lines, RED, *key == 'c' ? "" : "last output: ");
+	field_put(t->lines, RED, worker_failure(worker), key);
 	wrap_end(t->lines, INDENT);
 }
 
@@ -444,40 +143,42 @@ static void put_cell(const struct table *t, const char *name, const char *text,
 	size_t width = column == COLUMN_SLOT ? slot_width(t) : t->width[column];
 	size_t pad = wide < width ? width - wide : 0;
 
-	wrap_spaces(t->lines, 2 + (heads[column].right ? pad : 0));
+	wrap_spaces(t->lines, 2 + (column_heads[column].right ? pad : 0));
 	wrap_put(t->lines, colour, name);
 	wrap_put(t->lines, colour, text);
-	wrap_spaces(t->lines, heads[column].right ? 0 : pad);
+	wrap_spaces(t->lines, column_heads[column].right ? 0 : pad);
 }
 
 static void put_titles(const struct table *t)
 {
 	for (size_t i = 0; i < COLUMNS; i++)
 		if (t->shown[i])
-			put_cell(t, "", heads[i].title, (enum column)i, DIM);
+			put_cell(t, "", column_heads[i].title, (enum column)i,
+				DIM);
 	wrap_spaces(t->lines, 2);
-	wrap_put(t->lines, DIM, last_title);
+	wrap_put(t->lines, DIM, column_last);
 	wrap_end(t->lines, t->indent);
 }
 
 static void put_row(struct table *t, const struct group *g)
 {
 	const json_t *first = worker_at(t, g->first);
-	const json_t *latest = g->count > 1 ? latest_failure(t, g) : first;
+	const json_t *latest = row_latest(t->workers, g);
 	const char *dot = *t->name != '\0' ? "." : "";
 	char label[64];
 	struct row row;
 
-	format_row(&row, t, g);
+	row_format(&row, t->workers, g);
 	(void)snprintf(
 		label, sizeof(label), "%s%s", dot, row.cell[COLUMN_SLOT]);
 	put_cell(t, t->name, label, COLUMN_SLOT, PLAIN);
 	for (size_t i = COLUMN_SLOT + 1; i < COLUMNS; i++)
 		if (t->shown[i])
 			put_cell(t, "", row.cell[i], (enum column)i,
-				i == COLUMN_STATE ? colour_of(first) : PLAIN);
+				i == COLUMN_STATE ? row_colour(first) : PLAIN);
 	wrap_spaces(t->lines, 2);
-	put_last(t, g, latest);
+	if (!row_put_last(t->lines, t->workers, g))
+		wrap_put(t->lines, PLAIN, "-");
 	wrap_end(t->lines, t->indent);
 	put_cause(t, latest != NULL ? latest : first);
 }

@@ -12,7 +12,4 @@
 void table_put(struct render *r, const json_t *cluster, const char *target,
 	bool crowded);
 
-/* The colour of a cluster's or a worker's state. */
-enum colour table_state_colour(const char *state);
-
 #endif

@@ -35,6 +35,11 @@ enum verb_option {
 	OPTION_SINCE = 1 << 16,
 	OPTION_CLUSTER = 1 << 17,
 	OPTION_KIND = 1 << 18,
+	OPTION_STDERR = 1 << 19,
+	OPTION_GREP = 1 << 20,
+	OPTION_HEAD = 1 << 21,
+	OPTION_HEADER = 1 << 22,
+	OPTION_DATA = 1 << 23,
 };
 
 /* The words that are no options. */
@@ -47,11 +52,13 @@ enum verb_words {
 	WORDS_COMMAND, /* all that follows, options of others included */
 	WORDS_TRIAL,   /* the same, or nothing */
 	WORDS_MESSAGE, /* [TARGET] JSON */
+	WORDS_ASK,     /* TARGET METHOD PATH */
 };
 
 struct arguments;
 
 #define LISTEN_MAX 16 /* addresses of one trial */
+#define FIELDS_MAX 32 /* of one request's head */
 
 struct verb {
 	const char *name;
@@ -82,13 +89,19 @@ struct arguments {
 	int lines;        /* -1: not given */
 	nsec_t since;     /* since 1970; 0: not given */
 	const char *cluster;
-	const char *kinds; /* OPTION_KIND: names with commas */
-	int canary;        /* OPTION_CANARY */
+	const char *pattern; /* OPTION_GREP */
+	const char *kinds;   /* OPTION_KIND: names with commas */
+	int canary;          /* OPTION_CANARY */
 	nsec_t bake;
 	const char *file; /* OPTION_FILE */
 	const char *runtime_directory;
 	const char *listen[LISTEN_MAX];
 	size_t listen_count;
+	const char *http_method; /* WORDS_ASK */
+	const char *path;
+	const char *headers[FIELDS_MAX]; /* OPTION_HEADER */
+	size_t header_count;
+	const char *data; /* OPTION_DATA; or NULL */
 };
 
 /* Read a verb's words; argv[0] is the verb.  -1: err->status is 64. */
@@ -114,7 +127,10 @@ const struct verb_option_row *verb_option_row(size_t n);
 /* What runs a verb. */
 int verb_status(const struct arguments *a);
 int verb_change(const struct arguments *a);
+int verb_logs(const struct arguments *a);
 int verb_events(const struct arguments *a);
+int verb_top(const struct arguments *a);
+int verb_ask(const struct arguments *a);
 int verb_config(const struct arguments *a);
 int verb_doctor(const struct arguments *a);
 int verb_exec(const struct arguments *a);

@@ -99,11 +99,8 @@ static int take_event(json_t *params, void *data)
 	return 0;
 }
 
-/* A status shows what is; some of what went wrong stands in the events alone.
- * Without them there is less advice. */
-static void ask_events(struct look *look, struct client *c, const char *target)
+static void take_events(struct look *look, struct client *c)
 {
-	struct control_request request = {.method = METHOD_EVENTS, .last = -1};
 	struct telling telling = {
 		.advice = &look->advice,
 		.instance = c->name,
@@ -112,27 +109,33 @@ static void ask_events(struct look *look, struct client *c, const char *target)
 	struct answer answer;
 	struct error ignored;
 
-	(void)text_copy(request.target, sizeof(request.target), target);
-	(void)client_call(c, &request, take_event, &telling, &answer, &ignored);
+	(void)client_take(c, take_event, &telling, &answer, &ignored);
 }
 
+/* A status shows what is; some of what went wrong stands in the events alone.
+ * Without them there is less advice. */
 static int ask(struct look *look, const struct session *s, struct client *c,
 	struct error *err)
 {
-	struct control_request request = {.method = METHOD_STATUS};
+	bool advises = !arguments_has(look->arguments, OPTION_JSON);
+	struct control_request status = {.method = METHOD_STATUS};
+	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
 	struct answer answer;
 
 	if (s->client != NULL)
-		(void)text_copy(request.target, sizeof(request.target),
-			s->meant.target);
-	if (client_call(c, &request, NULL, NULL, &answer, err) == -1)
+		(void)text_copy(
+			status.target, sizeof(status.target), s->meant.target);
+	(void)text_copy(events.target, sizeof(events.target), status.target);
+	if (client_ask(c, &status, err) == -1 ||
+		(advises && client_ask(c, &events, err) == -1) ||
+		client_take(c, NULL, NULL, &answer, err) == -1)
 		return -1;
 	if (answer.code != 0)
 		return answer_refused(&answer, err);
 	if (add_answer(look, s, c, &answer, err) == -1)
 		return -1;
-	if (!arguments_has(look->arguments, OPTION_JSON))
-		ask_events(look, c, request.target);
+	if (advises)
+		take_events(look, c);
 	return 0;
 }
 
@@ -199,15 +202,6 @@ static int show_once(struct look *look)
 		: tally_exit_status(&look->tally);
 }
 
-static size_t count_lines(const char *text, size_t len)
-{
-	size_t lines = 0;
-
-	for (size_t i = 0; i < len; i++)
-		lines += text[i] == '\n';
-	return lines;
-}
-
 /* Add so many lines of a text, each over the old one. */
 static void draw_lines(
 	struct buffer *screen, const char *text, size_t len, size_t lines)
@@ -234,8 +228,8 @@ static void draw_lines(
 static int draw(const struct look *look, size_t rows)
 {
 	const struct buffer *text = &look->text;
-	size_t lines = count_lines(text->data, text->len);
-	size_t advice = count_lines(
+	size_t lines = text_lines(text->data, text->len);
+	size_t advice = text_lines(
 		text->data + look->advice_at, text->len - look->advice_at);
 	struct buffer screen;
 

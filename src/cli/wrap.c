@@ -103,21 +103,30 @@ size_t wrap_columns(const char *text)
 	return columns_of(text, strlen(text));
 }
 
-/* How many bytes the first columns have, at most so many. */
-static size_t bytes_of(const char *text, size_t most)
+size_t wrap_fit(const char *text, size_t len, size_t *columns)
 {
-	size_t len = strlen(text);
 	size_t at = 0;
 
 	while (at < len) {
 		struct glyph g = glyph_at(text + at, len - at);
 
-		if (g.columns > most)
+		if (g.columns > *columns)
 			break;
-		most -= g.columns;
+		*columns -= g.columns;
 		at += g.bytes;
 	}
 	return at;
+}
+
+bool wrap_has(wchar_t character)
+{
+	return wcwidth(character) == 1;
+}
+
+/* How many bytes the first columns have, at most so many. */
+static size_t bytes_of(const char *text, size_t most)
+{
+	return wrap_fit(text, strlen(text), &most);
 }
 
 void wrap_shorten(char *text, size_t most)
@@ -247,9 +256,13 @@ static void dye(struct pen *p, char colour)
 
 	if (!p->wrap->colour || p->colour == colour)
 		return;
-	if (p->colour != PLAIN)
-		(void)buffer_string(out, "\033[0m");
-	(void)buffer_string(out, codes[(size_t)colour]);
+	if (p->wrap->marks) {
+		(void)buffer_append(out, &colour, 1);
+	} else {
+		if (p->colour != PLAIN)
+			(void)buffer_string(out, "\033[0m");
+		(void)buffer_string(out, codes[(size_t)colour]);
+	}
 	p->colour = colour;
 }
 

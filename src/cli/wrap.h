@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <wchar.h>
 
 /*
  * Lines for people that are never wider than the terminal.  A line is put
@@ -26,6 +27,7 @@ struct wrap {
 	struct buffer line; /* the pieces, and their colours as single bytes */
 	size_t width;       /* columns, at least 40; 0: no limit */
 	bool colour;
+	bool marks; /* colours go out as bytes of enum colour, for ncurses */
 };
 
 /* Let this process show text as its terminal understands it, UTF-8 if nothing
@@ -53,6 +55,10 @@ void wrap_end(struct wrap *w, size_t indent);
 
 /* How many columns a piece takes. */
 size_t wrap_columns(const char *text);
+/* How many of its bytes fit into so many columns; what they leave of them. */
+size_t wrap_fit(const char *text, size_t len, size_t *columns);
+/* Does this terminal show all characters, or ASCII alone? */
+bool wrap_has(wchar_t character);
 /* Make a piece take no more than so many columns (at least 8), by "..." in
  * its middle. */
 void wrap_shorten(char *text, size_t most);

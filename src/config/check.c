@@ -3,8 +3,10 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/logfile.h"
 #include "config/login.h"
 #include "config/pairs.h"
+#include "config/value.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #define LISTENERS_MAX 60 /* what a spawn plan has room for */
 
@@ -250,6 +253,34 @@ static void check_probe(
 		p->kind == PROBE_TCP ? "tcp" : "http");
 }
 
+/* Is a unix socket what workers would be asked at? */
+static bool is_first_unix(const struct cluster_settings *c)
+{
+	size_t i = 0;
+
+	while (i < c->listen_count && c->listen[i].kind == ADDRESS_UDP)
+		i++;
+	return i < c->listen_count && c->listen[i].kind == ADDRESS_UNIX;
+}
+
+static void check_metrics(const struct check *k)
+{
+	const struct probe *p = &k->c->metrics;
+
+	if (p->kind != PROBE_NONE && p->kind != PROBE_HTTP)
+		fault(k, "metrics", "wanted 'off' or 'http:/path', found '%s'",
+			p->kind == PROBE_TCP ? "tcp" : p->text);
+	else if (p->kind != PROBE_NONE && k->c->accept)
+		fault(k, "metrics",
+			"does not go with 'accept': there is no worker to ask");
+	else if (p->kind != PROBE_NONE && is_first_unix(k->c))
+		fault(k, "metrics",
+			"workers are asked over TCP only, and the first "
+			"listener is a unix socket");
+	else
+		check_probe(k, "metrics", p);
+}
+
 static void check_ready(const struct check *k)
 {
 	if (k->c->ready == READY_NOTIFY && k->c->chroot != NULL)
@@ -317,6 +348,11 @@ static void check_accept(const struct check *k)
 	}
 	if (c->listen_count == 0 && !is_bad(k, "listen"))
 		fault(k, "accept", "has nothing to accept on: set 'listen'");
+	if (c->workers.range)
+		fault(k, "workers",
+			"a range does not go with 'accept': it starts a "
+			"process for each connection anyway, and 'workers' is "
+			"the most at once");
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (c->listen[i].kind == ADDRESS_UDP)
 			fault(k, "listen",
@@ -324,6 +360,20 @@ static void check_accept(const struct check *k)
 				"connections on UDP, let workers take it",
 				c->listen[i].text);
 	check_lasting(k);
+}
+
+static void check_pty(const struct check *k)
+{
+	if (k->c->pty != PTY_YES)
+		return;
+	if (k->c->log == LOG_INHERIT)
+		fault(k, "pty",
+			"'yes' does not go with 'log = inherit', which gives "
+			"the workers nclust's own output");
+	if (k->c->accept)
+		fault(k, "pty",
+			"'yes' does not go with 'accept': the output is the "
+			"connection");
 }
 
 static void check_numbers(const struct check *k)
@@ -337,6 +387,10 @@ static void check_numbers(const struct check *k)
 		fault(k, given_of(k, "surge", "max-unavailable"),
 			"'surge' and 'max-unavailable' are both 0: no worker "
 			"could ever be replaced");
+	if (c->memory_max != 0 && c->memory_high > c->memory_max)
+		fault(k, given_of(k, "memory-high", "memory-max"),
+			"'memory-high' is more than 'memory-max', which would "
+			"be reached first");
 	if (c->backoff_min > c->backoff_max)
 		fault(k, given_of(k, "backoff-min", "backoff-max"),
 			"'backoff-min', %s, is more than 'backoff-max', %s",
@@ -473,9 +527,11 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_user(&k);
 		check_ready(&k);
 		check_accept(&k);
+		check_pty(&k);
 		check_sticky(&k);
 		check_probe(&k, "ready", &k.c->ready_probe);
 		check_probe(&k, "check", &k.c->check);
+		check_metrics(&k);
 		check_numbers(&k);
 	}
 	/* when all have their names */
@@ -484,4 +540,73 @@ void settings_check(struct settings *s, struct faults *faults)
 		if (!s->origins->clusters[k.at].shadow)
 			check_relay(&k);
 	}
+}
+
+/* A file that was opened, and whose. */
+struct opened {
+	const struct cluster_settings *c;
+	struct logfile file;
+};
+
+static bool rotates(const struct cluster_settings *c)
+{
+	return c->log_size > 0 || c->log_age > 0;
+}
+
+/* Who rotates a file takes it from the other, whose lines would be lost. */
+static bool is_of_another(const struct check *k, const struct log_sink *sink,
+	const struct opened *o, const struct logfile *file)
+{
+	if (o->file.inode != file->inode || o->file.dev != file->dev ||
+		file->inode == 0 || (!rotates(o->c) && !rotates(k->c)))
+		return false;
+	fault(k, "log",
+		"'%.200s' is a file of cluster '%s' already; use {cluster}, or "
+		"'log-size = never' and no 'log-age' in both",
+		sink->path, o->c->name);
+	return true;
+}
+
+static bool can_open(struct check *k, const struct log_sink *sink,
+	unsigned slot, struct buffer *all)
+{
+	struct opened o = {.c = k->c};
+	struct error err;
+
+	if (logfile_open(&o.file, sink, k->c->name, slot, &err) == -1) {
+		fault(k, "log", "%s", err.text);
+		return false;
+	}
+	(void)close(o.file.fd);
+	for (size_t i = 0; i < all->len / sizeof(o); i++)
+		if (is_of_another(
+			    k, sink, (struct opened *)all->data + i, &o.file))
+			return false;
+	(void)buffer_append(all, &o, sizeof(o));
+	return true;
+}
+
+void config_check_logs(
+	const struct settings *s, unsigned cpus, struct faults *faults)
+{
+	struct check k = {
+		.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct buffer all;
+
+	buffer_init(&all, 0);
+	for (k.at = 0; k.at < s->cluster_count; k.at++) {
+		k.c = s->clusters[k.at];
+		for (size_t i = 0; i < k.c->log_sink_count; i++) {
+			const struct log_sink *sink = &k.c->log_sinks[i];
+			unsigned count = value_log_is_by_slot(sink)
+				? cluster_workers(k.c, cpus)
+				: 1;
+
+			for (unsigned slot = 0; slot < count; slot++)
+				if (sink->kind >= SINK_FILE &&
+					!can_open(&k, sink, slot, &all))
+					break;
+		}
+	}
+	buffer_fini(&all);
 }

@@ -58,6 +58,11 @@ int config_reread(
  * `err`, with the exit status that fits. */
 int config_read_token(struct settings *s, struct error *err);
 
+/* Can what takes the workers' output be opened?  Mistakes are added to `faults`.  It
+ * is opened in truth, so that a new file is there then; `cpus`: for `workers`. */
+void config_check_logs(
+	const struct settings *s, unsigned cpus, struct faults *faults);
+
 /* What --help shows: the common options, with a line each. */
 int describe_help(struct buffer *out);
 

@@ -38,6 +38,19 @@ static void note_key(char keys[256], const char *name)
 		keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
 }
 
+/* From some sinks to others, workers need not notice. */
+static enum change change_of(
+	const struct option_row *row, const void *a, const void *b)
+{
+	const struct cluster_settings *old = a;
+	const struct cluster_settings *new = b;
+
+	return row->type == OPT_LOG && old->log == LOG_SINKS &&
+			new->log == LOG_SINKS
+		? CHANGE_LIVE
+		: row->change;
+}
+
 /* All rows of a section; `cluster` is told of what matters there. */
 static int compare(const char *section, const void *a, const void *b,
 	enum change *change, char keys[256], struct diff_cluster *cluster)
@@ -51,8 +64,8 @@ static int compare(const char *section, const void *a, const void *b,
 			return -1;
 		if (same == 1)
 			continue;
-		if (row->change > *change)
-			*change = row->change;
+		if (change_of(row, a, b) > *change)
+			*change = change_of(row, a, b);
 		note_key(keys, row->name);
 		if (cluster != NULL && row->type == OPT_WORKERS)
 			cluster->workers_changed = true;

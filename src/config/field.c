@@ -216,7 +216,8 @@ static int set_ready(
 	return 0;
 }
 
-static int set_check(struct probe *check, const char *text, struct error *err)
+static int set_check(struct probe *check, const struct option_row *row,
+	const char *text, struct error *err)
 {
 	if (strcmp(text, "off") == 0) {
 		value_probe_clear(check);
@@ -224,7 +225,10 @@ static int set_check(struct probe *check, const char *text, struct error *err)
 	}
 	if (!value_is_probe(text))
 		return value_wanted(err, text,
-			"'off', 'tcp', 'http:/path' or 'exec:COMMAND'");
+			strcmp(row->argument, "http:/path") == 0
+				? "'off' or 'http:/path'"
+				: "'off', 'tcp', 'http:/path' or "
+				  "'exec:COMMAND'");
 	return value_probe(check, text, err);
 }
 
@@ -256,12 +260,22 @@ static int set_give_up(
 
 /* ---- numbers, one value of which may have a name ---- */
 
+static bool is_size(const struct option_row *row)
+{
+	return row->type == OPT_MEMORY_LIMIT || row->type == OPT_SIZE;
+}
+
+static bool is_unsigned(const struct option_row *row)
+{
+	return row->type == OPT_COUNT || row->type == OPT_PERCENT;
+}
+
 static void store_number(
 	const struct option_row *row, void *field, long long value)
 {
-	if (row->type == OPT_COUNT)
+	if (is_unsigned(row))
 		*(unsigned *)field = (unsigned)value;
-	else if (row->type == OPT_MEMORY_LIMIT)
+	else if (is_size(row))
 		*(uint64_t *)field = (uint64_t)value;
 	else
 		*(nsec_t *)field = value;
@@ -269,9 +283,9 @@ static void store_number(
 
 static long long number_in(const struct option_row *row, const void *field)
 {
-	if (row->type == OPT_COUNT)
+	if (is_unsigned(row))
 		return *(const unsigned *)field;
-	if (row->type == OPT_MEMORY_LIMIT)
+	if (is_size(row))
 		return (long long)*(const uint64_t *)field;
 	return *(const nsec_t *)field;
 }
@@ -283,12 +297,13 @@ static int parse_number(const struct option_row *row, long long *value,
 	nsec_t time;
 	uint64_t size;
 
-	if (row->type == OPT_COUNT) {
-		if (value_count(&count, text, (unsigned)row->least,
+	if (is_unsigned(row)) {
+		if ((row->type == OPT_COUNT ? value_count : value_percent)(
+			    &count, text, (unsigned)row->least,
 			    (unsigned)row->most, err) == -1)
 			return -1;
 		*value = count;
-	} else if (row->type == OPT_MEMORY_LIMIT) {
+	} else if (is_size(row)) {
 		if (value_size(&size, text, (uint64_t)row->most, err) == -1)
 			return -1;
 		if (size < (uint64_t)row->least)
@@ -433,16 +448,21 @@ int field_set(const struct option_row *row, void *base, int member,
 	case OPT_BOOL:
 		return value_bool(field, text, err);
 	case OPT_COUNT:
+	case OPT_PERCENT:
+	case OPT_SIZE:
 	case OPT_DURATION:
 		return set_number(row, field, text, err);
 	case OPT_MEMORY_LIMIT:
 		return set_memory_limit(row, field, text, err);
-	case OPT_PERCENT:
-		return value_percent(field, text, err);
 	case OPT_CHOICE:
 		return set_choice(row, field, text, err);
 	case OPT_COMMAND:
 		return value_command(&c->command, &c->command_text, text, err);
+	case OPT_RUN:
+		return value_command(&((struct hook *)field)->command,
+			&((struct hook *)field)->text, text, err);
+	case OPT_LOG:
+		return value_log(c, text, err);
 	case OPT_WORKERS:
 		return value_workers(field, text, err);
 	case OPT_LISTEN:
@@ -479,7 +499,7 @@ int field_set(const struct option_row *row, void *base, int member,
 	case OPT_EXITS:
 		return value_exits(field, text, err);
 	case OPT_PROBE:
-		return set_check(field, text, err);
+		return set_check(field, row, text, err);
 	case OPT_THREADS:
 		return value_threads(field, text, err);
 	case OPT_SHARED_MEMORY:
@@ -531,6 +551,13 @@ void field_clear(const struct option_row *row, void *base)
 		break;
 	case OPT_COMMAND:
 		value_command_clear(&c->command, &c->command_text);
+		break;
+	case OPT_RUN:
+		value_command_clear(&((struct hook *)field)->command,
+			&((struct hook *)field)->text);
+		break;
+	case OPT_LOG:
+		value_log_clear(c);
 		break;
 	case OPT_READY:
 		value_probe_clear(&c->ready_probe);
@@ -600,6 +627,8 @@ size_t field_count(const struct option_row *row, const void *base)
 	case OPT_PATHS:
 	case OPT_ENV:
 		return ((const struct strings *)field)->count;
+	case OPT_RUN:
+		return ((const struct hook *)field)->text != NULL;
 	case OPT_LISTEN:
 		return c->listen_count;
 	case OPT_SIGNAL_RULE:
@@ -635,7 +664,9 @@ static int format_number(
 		return buffer_string(out, row->word);
 	if (row->type == OPT_COUNT)
 		return buffer_printf(out, "%lld", value);
-	if (row->type == OPT_MEMORY_LIMIT)
+	if (row->type == OPT_PERCENT)
+		return buffer_printf(out, "%lld%%", value);
+	if (is_size(row))
 		return value_format_size(out, (uint64_t)value);
 	return format_duration(out, value);
 }
@@ -720,12 +751,16 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 	case OPT_BOOL:
 		return buffer_string(out, *(const bool *)field ? "yes" : "no");
 	case OPT_COUNT:
+	case OPT_PERCENT:
+	case OPT_SIZE:
 	case OPT_DURATION:
 		return format_number(row, field, out);
+	case OPT_RUN:
+		return buffer_string(out, ((const struct hook *)field)->text);
+	case OPT_LOG:
+		return value_format_log(out, c);
 	case OPT_MEMORY_LIMIT:
 		return format_memory_limit(row, field, out);
-	case OPT_PERCENT:
-		return buffer_printf(out, "%u%%", *(const unsigned *)field);
 	case OPT_CHOICE:
 		return buffer_string(out, row->choices[*(const int *)field]);
 	case OPT_WORKERS:

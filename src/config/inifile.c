@@ -421,13 +421,14 @@ void inifile_parse(struct settings *s, const char *path, char *data, size_t len,
 
 /* ---- the file ---- */
 
-static bool is_usable(const char *path, const struct stat *st, struct faults *f)
+static bool is_usable(
+	const char *path, int fd, const struct stat *st, struct faults *f)
 {
 	if (!S_ISREG(st->st_mode))
 		faults_add(f, EX_CONFIG, "%s: not a regular file", path);
 	else if (st->st_size > (off_t)FILE_MAX)
 		faults_add(f, EX_CONFIG, "%s: larger than 1 MiB", path);
-	else if (geteuid() == 0 && rootsown_is_shared(st))
+	else if (geteuid() == 0 && rootsown_is_shared(fd, st))
 		faults_add(f, EX_CONFIG,
 			"%s: writable by others than its owner, refused for "
 			"root; try chmod go-w",
@@ -481,7 +482,7 @@ void inifile_read(struct settings *s, const char *path, struct faults *faults)
 			strerror(errno));
 		return;
 	}
-	if (!is_usable(path, &before, faults))
+	if (!is_usable(path, fd, &before, faults))
 		return;
 	/* one byte more, to see that it grew, and one for the last line's end */
 	data = malloc((size_t)before.st_size + 2);

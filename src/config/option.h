@@ -25,8 +25,11 @@ enum option_type {
 	OPT_PERCENT,
 	OPT_DURATION,
 	OPT_MEMORY_LIMIT, /* a size "for" a time */
+	OPT_SIZE,
 	OPT_CHOICE,
 	OPT_COMMAND,
+	OPT_RUN, /* a command in a struct hook */
+	OPT_LOG,
 	OPT_WORKERS,
 	OPT_LISTEN,
 	OPT_PASS,
@@ -58,12 +61,13 @@ struct option_row {
 	enum option_type type;
 	size_t offset;         /* in settings or cluster_settings */
 	long long least, most; /* OPT_COUNT; nsec for OPT_DURATION,
-				       bytes for OPT_MEMORY_LIMIT */
-	const char *word;      /* of these three: stands for one value,
+				       bytes for OPT_MEMORY_LIMIT,
+				       OPT_SIZE */
+	const char *word;      /* of these: stands for one value,
 				       which need not be in between; or NULL */
 	long long word_value;
 	bool bytes;                 /* OPT_LIMIT: "64M" makes sense */
-	const char *const *choices; /* OPT_CHOICE; index = value; ends in NULL
+	const char *const *choices; /* OPT_CHOICE: index = value; ends in NULL
 				     */
 	const char *fallback;       /* the default as text; NULL: none */
 	const char *unset;          /* what stands for "none" in the manual */
@@ -75,7 +79,7 @@ struct option_row {
 	const char *help; /* one line, no capital, no full stop */
 };
 
-#define OPTIONS_MAX 96 /* rows that there may be */
+#define OPTIONS_MAX 104 /* rows that there may be */
 extern const struct option_row option_rows[];
 extern const size_t option_count;
 

@@ -13,7 +13,7 @@
 #define IN_CLUSTER(field) \
 	.section = "cluster", .offset = offsetof(struct cluster_settings, field)
 
-/* enum log_level, enum log_mode, ...: the index is the value */
+/* enum log_level, enum hang_signal, ...: the index is the value */
 static const char *const log_levels[] = {
 	"error", "warn", "note", "info", "debug", NULL};
 static const char *const hang_signals[] = {
@@ -25,14 +25,16 @@ static const char *const hang_signals[] = {
 	[HANG_SIGNALS] = NULL,
 };
 
-static const char *const log_modes[] = {
-	"auto", "inherit", "prefix", "off", NULL};
+/* The beginnings of what can be said, for completion. */
+static const char *const log_words[] = {
+	"auto", "prefix", "json", "journal", "syslog", "inherit", "off", NULL};
 static const char *const balances[] = {"auto", "share", "rr", NULL};
 static const char *const stickies[] = {"off", "client-address", NULL};
 static const char *const intercepts[] = {"auto", "on", "off", NULL};
 static const char *const cpu_modes[] = {"none", "spread", NULL};
 static const char *const restarts[] = {"always", "on-failure", "never", NULL};
 static const char *const ipcs[] = {"auto", "on", "off", NULL};
+static const char *const ptys[] = {"auto", "yes", "no", NULL};
 static const char *const orphans[] = {"stop", "keep", NULL};
 static const char *const drains[] = {"auto", "quiet", "signal", "off", NULL};
 
@@ -172,8 +174,11 @@ const struct option_row option_rows[] = {
 		IN_CLUSTER(workers), .name = "workers", .letter = 'n',
 		.type = OPT_WORKERS, .fallback = "auto",
 		.argument = "count", .change = CHANGE_LIVE, .common = true,
-		.help = "how many: 4, auto (the CPUs), auto-1, auto/2, 2x",
+		.help = "how many: 4, auto (the CPUs), 2x+1, 50%, 2..8",
 	},
+	DURATION(idle_after, "idle-after", SECOND, 8760LL * HOUR, "10m",
+		"workers = 0..N: no client for so long is no worker",
+		.change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(listen), .name = "listen", .letter = 'l',
 		.type = OPT_LISTEN, .unset = "none",
@@ -289,7 +294,35 @@ const struct option_row option_rows[] = {
 		"limit of queued signals"),
 	LIMIT("stack", STACK, true, "8M", "limit of the stack"),
 	CHOICE(cpu, "cpu", cpu_modes, "none", "way",
-		"spread: pin slot i to the i-th CPU", .change = CHANGE_ROLL),
+		"spread: pin slot i to the i-th CPU, cores first", .change = CHANGE_ROLL),
+	{
+		IN_CLUSTER(memory_max), .name = "memory-max", .type = OPT_SIZE,
+		.least = 1 << 20, .most = 1LL << 60, .word = "off",
+		.fallback = "off", .argument = "size", .change = CHANGE_ROLL,
+		.help = "cgroup: a worker that needs more memory is killed",
+	},
+	{
+		IN_CLUSTER(memory_high), .name = "memory-high",
+		.type = OPT_SIZE, .least = 1 << 20, .most = 1LL << 60,
+		.word = "off", .fallback = "off", .argument = "size",
+		.change = CHANGE_ROLL,
+		.help = "cgroup: a worker that has more memory is slowed down",
+	},
+	{
+		IN_CLUSTER(cpu_max), .name = "cpu-max", .type = OPT_PERCENT,
+		.least = 1, .most = 1000000, .word = "off",
+		.fallback = "off", .argument = "share", .change = CHANGE_ROLL,
+		.help = "cgroup: most CPU time of a worker; 150% is 1.5 CPUs",
+	},
+	COUNT(cpu_weight, "cpu-weight", 1, 10000, "off",
+		"cgroup: the cluster's share of scarce CPUs; usually 100",
+		.word = "off", .change = CHANGE_ROLL),
+	COUNT(pids_max, "pids-max", 1, 1 << 22, "off",
+		"cgroup: most processes and threads of a worker",
+		.word = "off", .change = CHANGE_ROLL),
+	COUNT(io_weight, "io-weight", 1, 10000, "off",
+		"cgroup: the cluster's share of busy disks; usually 100",
+		.word = "off", .change = CHANGE_ROLL),
 	{
 		IN_CLUSTER(threads), .name = "threads", .type = OPT_THREADS,
 		.fallback = "off", .argument = "count", .change = CHANGE_ROLL,
@@ -325,6 +358,12 @@ const struct option_row option_rows[] = {
 	COUNT(check_failures, "check-failures", 1, 1000, "3",
 		"this many failed checks in a row end a worker",
 		.change = CHANGE_LIVE),
+	{
+		IN_CLUSTER(metrics), .name = "metrics", .type = OPT_PROBE,
+		.fallback = "off", .argument = "http:/path",
+		.change = CHANGE_LIVE,
+		.help = "where each worker tells its own metrics",
+	},
 	DURATION(watchdog, "watchdog", 10 * MSEC, 24 * HOUR, "off",
 		"a worker must say WATCHDOG=1 within this time",
 		.word = "off", .change = CHANGE_ROLL),
@@ -363,7 +402,8 @@ const struct option_row option_rows[] = {
 		"longest such wait", .change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(backoff_jitter), .name = "backoff-jitter",
-		.type = OPT_PERCENT, .fallback = "20%", .argument = "share",
+		.type = OPT_PERCENT, .most = 100, .fallback = "20%",
+		.argument = "share",
 		.change = CHANGE_LIVE,
 		.help = "random part of it, so that slots part",
 	},
@@ -419,9 +459,33 @@ const struct option_row option_rows[] = {
 		.change = CHANGE_LIVE, .repeatable = true,
 		.help = "a command to run when something has happened",
 	},
-	CHOICE(log, "log", log_modes, "auto", "where",
-		"the workers' output: auto, inherit, prefix, off",
-		.change = CHANGE_ROLL, .common = true),
+	{
+		IN_CLUSTER(log), .name = "log", .type = OPT_LOG,
+		.choices = log_words,
+		.fallback = "auto", .argument = "where",
+		.change = CHANGE_ROLL, .common = true,
+		.help = "the workers' output: prefix, file:PATH, off ...",
+	},
+	{
+		IN_CLUSTER(log_size), .name = "log-size", .type = OPT_SIZE,
+		.least = 4096, .most = 1LL << 50, .word = "never",
+		.fallback = "64M", .argument = "size", .change = CHANGE_LIVE,
+		.help = "begin a new log file when the old one has this size",
+	},
+	COUNT(log_keep, "log-keep", 0, 1000, "7",
+		"how many old log files are kept", .change = CHANGE_LIVE),
+	DURATION(log_age, "log-age", SECOND, 8760LL * HOUR, "off",
+		"begin a new log file when the old one has this age",
+		.word = "off", .change = CHANGE_LIVE),
+	{
+		IN_CLUSTER(log_compress), .name = "log-compress",
+		.type = OPT_RUN, .unset = "none", .argument = "command",
+		.example = "gzip", .change = CHANGE_LIVE,
+		.help = "a command to run with the path of an old log file",
+	},
+	CHOICE(pty, "pty", ptys, "auto", "when",
+		"a terminal for the workers' output: auto, yes, no",
+		.change = CHANGE_ROLL),
 	CHOICE(orphans, "orphans", orphans, "stop", "deed",
 		"what becomes of workers when nclust is killed",
 		.change = CHANGE_ROLL),

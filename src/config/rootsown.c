@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum {
@@ -78,16 +79,27 @@ static int check_owner(
 		path, (unsigned)st->st_uid);
 }
 
-bool rootsown_is_shared(const struct stat *st)
+/* What the mode shows as the group's may be others' rights then (acl(5)). */
+static bool has_list(int fd)
+{
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return getxattr(path, "system.posix_acl_access", NULL, 0) != -1 ||
+		(errno != ENODATA && errno != EOPNOTSUPP);
+}
+
+bool rootsown_is_shared(int fd, const struct stat *st)
 {
 	return (st->st_mode & S_IWOTH) != 0 ||
-		((st->st_mode & S_IWGRP) != 0 && st->st_gid != 0);
+		((st->st_mode & S_IWGRP) != 0 &&
+			(st->st_gid != 0 || has_list(fd)));
 }
 
 static int check_directory(
-	const char *path, const struct stat *st, struct error *err)
+	const char *path, int fd, const struct stat *st, struct error *err)
 {
-	if (!rootsown_is_shared(st) || (st->st_mode & S_ISVTX) != 0)
+	if (!rootsown_is_shared(fd, st) || (st->st_mode & S_ISVTX) != 0)
 		return 0;
 	return error_set(err, 0,
 		"'%s' is writable by others than its owner, refused for root; "
@@ -106,7 +118,7 @@ static int enter(struct way *w, int dir, struct error *err)
 		return cannot_open(errno, err);
 	if (check_owner(*w->done != '\0' ? w->done : "/", dir, &st, err) == -1)
 		return -1;
-	return check_directory(w->done, &st, err);
+	return check_directory(w->done, dir, &st, err);
 }
 
 static int begin(struct way *w, struct error *err)

@@ -6,10 +6,10 @@
 
 #include <stdbool.h>
 
-/* May others than root write to it, by its mode?  Those of root's own group may,
- * as with sudo. */
+/* May others than root write to it, by its mode or an access list?  Those of root's own
+ * group may, as with sudo. */
 struct stat;
-bool rootsown_is_shared(const struct stat *st);
+bool rootsown_is_shared(int fd, const struct stat *st);
 
 /*
  * Open a file that is to be obeyed, for reading, CLOEXEC, O_NONBLOCK.

@@ -222,28 +222,55 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row,
 	return 0;
 }
 
-unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
+static bool is_auto(const struct workers_count *n)
 {
-	const struct workers_wanted *w = &c->workers;
-	uint64_t n;
+	return n->fixed == 0 && n->multiply == 1 && n->divide == 1 &&
+		n->plus == 0;
+}
 
-	if (w->kind == WORKERS_FIXED)
-		return w->count;
-	if (c->accept && w->multiply == 1 && w->divide == 1 && w->minus == 0)
-		return ACCEPT_AUTO;
-	n = (uint64_t)(cpus > 0 ? cpus : 1) * w->multiply / w->divide;
-	n = n > w->minus ? n - w->minus : 1;
+unsigned workers_count(const struct workers_count *w, unsigned cpus)
+{
+	int64_t n;
+
+	if (w->fixed > 0)
+		return w->fixed;
+	n = (int64_t)(cpus > 0 ? cpus : 1) * w->multiply / w->divide + w->plus;
 	if (n < 1)
 		return 1;
 	return n < WORKERS_MAX ? (unsigned)n : WORKERS_MAX;
 }
 
+struct workers_range cluster_range(
+	const struct cluster_settings *c, unsigned cpus)
+{
+	const struct workers_wanted *w = &c->workers;
+	struct workers_range range = {.most = workers_count(&w->most, cpus)};
+
+	if (w->least.fixed > 0 || w->least.multiply > 0)
+		range.least = workers_count(&w->least, cpus);
+	if (range.least > range.most) /* on few or many CPUs */
+		range.least = range.most;
+	return range;
+}
+
+unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
+{
+	unsigned least = cluster_range(c, cpus).least;
+
+	if (c->accept && is_auto(&c->workers.least))
+		return ACCEPT_AUTO;
+	return least == 0 && c->listen_count == 0 ? 1 : least;
+}
+
 unsigned cluster_threads(
 	const struct cluster_settings *c, unsigned cpus, unsigned workers)
 {
+	unsigned share = workers > 0 && cpus > workers ? cpus / workers : 1;
+	unsigned most = (c->cpu_max + 99) / 100; /* that run all the time */
+
 	if (c->threads != THREADS_AUTO)
 		return c->threads;
-	return workers > 0 && cpus > workers ? cpus / workers : 1;
+	return most > 0 && most < share ? most : share;
 }
 
 char *name_from_path(const char *path, const char *suffix)

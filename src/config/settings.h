@@ -27,16 +27,20 @@ struct strings {
 	size_t count;
 };
 
-enum workers_kind { WORKERS_FIXED, WORKERS_AUTO };
-
-/* "4", "auto", "auto-1", "auto/2", "2x": CPUs * multiply / divide - minus,
- * at least 1. */
+/* "4", "auto", "auto/2", "2x+1", "50%": fixed, or CPUs * multiply / divide +
+ * plus, at least 1. */
+struct workers_count {
+	unsigned fixed; /* 0: by the CPUs */
+	unsigned multiply;
+	unsigned divide;
+	int plus;
+};
+/* "4", or "2..8" and "0..auto*2": as many as the load needs.  One number is `least`
+ * and `most`. */
 struct workers_wanted {
-	enum workers_kind kind;
-	unsigned count;    /* WORKERS_FIXED; 1..10000 */
-	unsigned multiply; /* 1 unless "Nx" */
-	unsigned divide;   /* 1 unless "auto/N" */
-	unsigned minus;    /* 0 unless "auto-N" */
+	bool range;
+	struct workers_count least; /* all 0: none */
+	struct workers_count most;
 };
 
 enum ready_mode {
@@ -61,7 +65,16 @@ struct shared_memory {
 #define THREADS_AUTO (THREADS_MAX + 1) /* the CPUs divided by the workers */
 
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
-enum log_mode { LOG_AUTO, LOG_INHERIT, LOG_PREFIX, LOG_OFF };
+enum log_mode { LOG_AUTO, LOG_INHERIT, LOG_SINKS, LOG_OFF };
+enum sink_kind { SINK_PREFIX, SINK_JSON, SINK_FILE, SINK_JOURNAL, SINK_SYSLOG };
+struct log_sink {
+	enum sink_kind kind;
+	char *path; /* SINK_FILE, or a socket; NULL: the usual one */
+	bool old;   /* SINK_SYSLOG: RFC 3164 */
+	unsigned facility;
+};
+#define LOG_SINKS_MAX 8U
+#define LOG_PATH_MAX 400U /* room for {cluster} and {slot} is taken from it */
 enum cpu_mode { CPU_NONE, CPU_SPREAD };
 enum balance_mode {
 	BALANCE_AUTO,  /* as Node's own environment says, else: */
@@ -74,6 +87,7 @@ enum ipc_mode {
 	IPC_ON,   /* for all */
 	IPC_OFF,
 };
+enum pty_mode { PTY_AUTO, PTY_YES, PTY_NO };
 enum orphans_mode { ORPHANS_STOP, ORPHANS_KEEP };
 enum drain_mode {
 	DRAIN_AUTO,   /* as `signal` for a command that was seen to answer what
@@ -176,7 +190,8 @@ struct cluster_settings {
 	bool listen_pid;
 	enum intercept_mode intercept;
 	enum balance_mode balance;
-	bool accept; /* a process per connection, `workers` at most */
+	nsec_t idle_after; /* of a range from 0: without clients for so long */
+	bool accept;       /* a process per connection, `workers` at most */
 	unsigned accept_per_address; /* 0: off */
 	nsec_t accept_timeout;       /* of one connection; 0: off */
 	enum sticky_mode sticky;
@@ -202,6 +217,12 @@ struct cluster_settings {
 	uint64_t capabilities;           /* bit n: CAP_n is kept */
 	struct limit limits[LIMITS_MAX]; /* index: the resource */
 	enum cpu_mode cpu;
+	uint64_t memory_max; /* of a cgroup for each worker; 0: no limit, … */
+	uint64_t memory_high;
+	unsigned cpu_max; /* … per cent of a CPU; … */
+	unsigned pids_max;
+	unsigned cpu_weight; /* … of one for the cluster; 0: the usual one */
+	unsigned io_weight;
 	unsigned threads; /* THREADS_OFF, THREADS_AUTO or 1..THREADS_MAX */
 	struct shared_memory shared_memory;
 
@@ -210,7 +231,8 @@ struct cluster_settings {
 	struct probe ready_probe;
 	nsec_t start_timeout;
 
-	struct probe check; /* PROBE_NONE: none */
+	struct probe metrics; /* PROBE_HTTP, or PROBE_NONE */
+	struct probe check;   /* PROBE_NONE: none */
 	nsec_t check_interval;
 	nsec_t check_timeout;
 	unsigned check_failures; /* in a row; at least 1 */
@@ -247,6 +269,13 @@ struct cluster_settings {
 	struct signal_rule *signals;
 	size_t signal_count;
 	enum log_mode log;
+	struct log_sink *log_sinks; /* LOG_SINKS */
+	size_t log_sink_count;
+	uint64_t log_size; /* 0: never */
+	unsigned log_keep;
+	nsec_t log_age; /* 0: off */
+	struct hook log_compress;
+	enum pty_mode pty;
 	enum orphans_mode orphans;
 	enum ipc_mode ipc;
 	char *relay; /* "others", the name of a cluster, or NULL: off */
@@ -298,8 +327,19 @@ static inline bool cluster_is_success(
 		(c->success_exit[status / 64] >> (status % 64) & 1) != 0;
 }
 
-/* `workers` as a number, given the CPUs that may be used (at least 1). */
+/* That number, given the CPUs. */
+unsigned workers_count(const struct workers_count *w, unsigned cpus);
+/* `workers` as a number, given the CPUs that may be used (at least 1): how many to
+ * begin with.  Of a range the lesser end; but a cluster that holds no address of its
+ * own begins with one worker, which shows where it listens. */
 unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus);
+/* The ends of a range: `least` is 0 or more, `most` at least 1 and `least`. */
+struct workers_range {
+	unsigned least;
+	unsigned most;
+};
+struct workers_range cluster_range(
+	const struct cluster_settings *c, unsigned cpus);
 /* `threads` likewise, given the CPUs and how many workers share them; 0: off. */
 unsigned cluster_threads(
 	const struct cluster_settings *c, unsigned cpus, unsigned workers);

@@ -31,7 +31,7 @@ static int read_it(struct settings *s, int fd, struct error *err)
 
 	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
 		return error_set(err, 0, "is no regular file");
-	if (rootsown_is_shared(&st))
+	if (rootsown_is_shared(fd, &st))
 		return error_set(err, 0, "others than its owner may change it");
 	len = read(fd, text, sizeof(text));
 	if (len == -1)

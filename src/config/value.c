@@ -159,16 +159,18 @@ int value_octal(int *out, const char *text, struct error *err)
 	return 0;
 }
 
-int value_percent(unsigned *out, const char *text, struct error *err)
+int value_percent(unsigned *out, const char *text, unsigned least,
+	unsigned most, struct error *err)
 {
 	uint64_t n;
-	size_t len = value_number(&n, text, 100);
+	size_t len = value_number(&n, text, most);
 
-	if (len > 0 && strcmp(text + len, "%") == 0) {
+	if (len > 0 && n >= least && strcmp(text + len, "%") == 0) {
 		*out = (unsigned)n;
 		return 0;
 	}
-	return value_wanted(err, text, "a share from 0%% to 100%%");
+	return value_wanted(
+		err, text, "a share from %u%% to %u%%", least, most);
 }
 
 /* 0: a number, 1: a name, -1: refused.  (uid_t)-1 means "leave it" to the

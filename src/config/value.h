@@ -38,7 +38,8 @@ int value_size(
 int value_format_size(struct buffer *out, uint64_t bytes);
 int value_bool(bool *out, const char *text, struct error *err);
 int value_octal(int *out, const char *text, struct error *err);
-int value_percent(unsigned *out, const char *text, struct error *err);
+int value_percent(unsigned *out, const char *text, unsigned least,
+	unsigned most, struct error *err);
 
 /*
  * A user or group by name, or by number as "#1000"; a bare number is refused,
@@ -109,6 +110,16 @@ int value_shared_memory(
 	struct shared_memory *out, const char *text, struct error *err);
 int value_format_shared_memory(
 	struct buffer *out, const struct shared_memory *m);
+
+/* "auto", "prefix file:/var/log/{cluster}.log": log, log_sinks; -1: as it was. */
+int value_log(struct cluster_settings *c, const char *text, struct error *err);
+int value_format_log(struct buffer *out, const struct cluster_settings *c);
+void value_log_clear(struct cluster_settings *c);
+/* A sink's path with {cluster} and {slot} replaced; false: it is too long. */
+bool value_log_path(const struct log_sink *sink, const char *cluster,
+	unsigned slot, char *to, size_t size);
+/* Is it a file for each slot? */
+bool value_log_is_by_slot(const struct log_sink *sink);
 
 /* "auto", "4", "off" */
 int value_threads(unsigned *out, const char *text, struct error *err);

@@ -16,53 +16,6 @@ int value_signal(const char *name)
 	return signal > SIGSYS && signal < SIGRTMIN ? -1 : signal;
 }
 
-int value_workers(
-	struct workers_wanted *out, const char *text, struct error *err)
-{
-	struct workers_wanted w = {
-		.kind = WORKERS_AUTO, .multiply = 1, .divide = 1};
-	uint64_t n;
-	size_t len;
-
-	if (value_digits(&n, text, 1, WORKERS_MAX)) {
-		w.kind = WORKERS_FIXED;
-		w.count = (unsigned)n;
-	} else if (strncmp(text, "auto-", 5) == 0 &&
-		value_digits(&n, text + 5, 1, WORKERS_MAX)) {
-		w.minus = (unsigned)n;
-	} else if (strncmp(text, "auto/", 5) == 0 &&
-		value_digits(&n, text + 5, 1, 1000)) {
-		w.divide = (unsigned)n;
-	} else if ((len = value_number(&n, text, 1000)) > 0 && n > 0 &&
-		strcmp(text + len, "x") == 0) {
-		w.multiply = (unsigned)n;
-	} else if (strcmp(text, "auto") != 0) {
-		goto bad;
-	}
-	*out = w;
-	return 0;
-bad:
-	(void)value_wanted(err, text,
-		"a number from 1 to %d, 'auto', 'auto-1', 'auto/2' or '2x'",
-		WORKERS_MAX);
-	if (strstr(text, "..") != NULL)
-		(void)error_hint(err, "a range is not supported");
-	return -1;
-}
-
-int value_format_workers(struct buffer *out, const struct workers_wanted *w)
-{
-	if (w->kind == WORKERS_FIXED)
-		return buffer_printf(out, "%u", w->count);
-	if (w->multiply > 1)
-		return buffer_printf(out, "%ux", w->multiply);
-	if (w->divide > 1)
-		return buffer_printf(out, "auto/%u", w->divide);
-	if (w->minus > 0)
-		return buffer_printf(out, "auto-%u", w->minus);
-	return buffer_string(out, "auto");
-}
-
 int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count,
 	const char *text, struct error *err)
 {
@@ -373,6 +326,7 @@ static const char *const deeds[] = {
 	[DEED_RESTART] = "restart",
 	[DEED_RELOAD] = "reload",
 	[DEED_STOP] = "stop",
+	[DEED_REOPEN_LOGS] = "reopen-logs",
 	[DEED_UPGRADE] = "upgrade",
 	[DEED_IGNORE] = "ignore",
 };
@@ -425,7 +379,8 @@ int value_signal_rule(
 bad:
 	return value_wanted(err, text,
 		"'next', 'all', 'first', 'restart', 'reload', 'stop', "
-		"'upgrade', 'ignore', or a translation such as '%s->QUIT'",
+		"'reopen-logs', 'upgrade', 'ignore', or a translation such as "
+		"'%s->QUIT'",
 		text_signal_name(name, rule.signal) + 3);
 }
 

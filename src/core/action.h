@@ -41,7 +41,7 @@ enum report_kind {
 	REPORT_SLOT_ENDED,      /* slot: not started again (restart policy) */
 	REPORT_ALL_READY,       /* all wanted workers ready (told at each change
 				   from "not all" to "all") */
-	REPORT_SCALED,          /* count */
+	REPORT_SCALED,          /* count, scale_why, measure */
 	REPORT_GAVE_UP,         /* count deaths in span */
 	REPORT_ROLLOUT_STARTED, /* rollout, generation, count = of */
 	REPORT_ROLLOUT_STEP,    /* rollout, slot, count = done */
@@ -88,6 +88,8 @@ struct report {
 	bool back;
 	enum why why;
 	enum cluster_state state;
+	enum scale_why scale_why;
+	unsigned measure; /* for it */
 	struct ending ending;
 };
 

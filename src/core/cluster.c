@@ -116,13 +116,17 @@ static void on_stop(struct cluster *c, const struct event *e)
 
 static void on_scale(struct cluster *c, const struct event *e)
 {
-	uint32_t count = e->count < c->cap ? e->count : c->cap;
+	uint32_t count = e->scale.wanted < c->cap ? e->scale.wanted : c->cap;
+	struct report *report;
 
 	if (c->stopping && !c->told_end)
 		return;
 	if (c->stopping && count > 0)
 		cluster_revive(c);
-	actions_report(c->out, REPORT_SCALED, 0, 0)->count = count;
+	report = actions_report(c->out, REPORT_SCALED, 0, 0);
+	report->count = count;
+	report->scale_why = e->scale.why;
+	report->measure = e->scale.measure;
 	if (count > c->wanted && c->sweep > c->wanted)
 		c->sweep = c->wanted;
 	c->wanted = count;

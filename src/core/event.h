@@ -4,6 +4,7 @@
 
 #include "base/nsec.h"
 #include "config/settings.h"
+#include "core/autoscale.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -77,7 +78,7 @@ enum event_kind {
 			       first */
 	EVENT_EXITED,       /* slot, worker, ending */
 	EVENT_STOP,         /* stop the cluster; `at_once`: KILL now */
-	EVENT_SCALE,        /* count; memory must be there: cluster_reserve() */
+	EVENT_SCALE,        /* scale; memory must be there: cluster_reserve() */
 	EVENT_ROLL,         /* replace all workers, or only `slot` unless
 			       SLOT_ALL, by a new generation made from
 			       `settings` (its reference is handed over; NULL:
@@ -102,6 +103,7 @@ struct event {
 	pid_t pid;
 	nsec_t span;
 	unsigned count;
+	struct scale_step scale;
 	bool at_once;
 	bool held;        /* HOLD, BUSY */
 	bool has_canary;  /* ROLL */

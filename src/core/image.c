@@ -187,6 +187,8 @@ static const struct plain_row report_rows[] = {
 	PLAIN(17, report, others, UNSIGNED),
 	PLAIN(18, report, back, BOOL),
 	PLAIN(19, report, took, WHEN),
+	PLAIN_ENUM(20, report, scale_why, SCALE_WHYS - 1),
+	PLAIN(21, report, measure, UNSIGNED),
 };
 /* clang-format on */
 

@@ -132,14 +132,14 @@ static bool give(struct keep *k, int to, const struct held *h)
  * All stays held here, too, because the caller may be killed as well. */
 static bool give_all(struct keep *k, int to)
 {
-	struct logwire_packet p = {.kind = LOGWIRE_HELLO, .sink = LOGWIRE_COPY};
+	struct logwire_packet p = logwire_hello();
 
 	if (!send_patiently(to, &p, &k->socket, 1))
 		return false;
 	for (size_t i = 0; i < k->count; i++)
 		if (!give(k, to, &k->list[i]))
 			return false;
-	p.kind = LOGWIRE_GIVEN;
+	p = (struct logwire_packet){.kind = LOGWIRE_GIVEN};
 	return send_patiently(to, &p, NULL, 0);
 }
 

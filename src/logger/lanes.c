@@ -2,6 +2,7 @@
 #include "logger/lanes.h"
 
 #include "base/text.h"
+#include "logger/drops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@ struct lane {
 	struct lane *next;
 	uint64_t worker;
 	struct buffer text; /* whole lines */
+	size_t head;        /* taken already of it */
 	size_t credit;      /* of its turns, not used yet */
 	size_t low;         /* it takes lines again when no more is left */
 	bool dropping;
@@ -108,10 +110,22 @@ static struct lane *lane_of(
 	return lane;
 }
 
+static void drop_one(struct lanes *lanes, const char *cluster)
+{
+	lanes->dropped++;
+	if (lanes->drops != NULL)
+		drops_add(lanes->drops, cluster, 1);
+}
+
+static size_t waiting_in(const struct lane *lane)
+{
+	return lane->text.len - lane->head;
+}
+
 static void begin_dropping(struct lane *lane)
 {
 	if (!lane->dropping)
-		lane->low = lane->text.len / 4;
+		lane->low = waiting_in(lane) / 4;
 	lane->dropping = true;
 }
 
@@ -119,16 +133,16 @@ static void begin_dropping(struct lane *lane)
 static void drop_newest(
 	struct lanes *lanes, struct lane_group *group, struct lane *lane)
 {
-	size_t len = lane->text.len;
-	const char *before = memrchr(lane->text.data, '\n', len - 1);
-	size_t left =
-		before != NULL ? (size_t)(before - lane->text.data) + 1 : 0;
+	const char *start = lane->text.data + lane->head;
+	size_t len = waiting_in(lane);
+	const char *before = memrchr(start, '\n', len - 1);
+	size_t left = before != NULL ? (size_t)(before - start) + 1 : 0;
 
 	begin_dropping(lane);
-	lane->text.len = left;
+	lane->text.len = lane->head + left;
 	group->waiting -= len - left;
 	lanes->waiting -= len - left;
-	lanes->dropped++;
+	drop_one(lanes, group->cluster);
 }
 
 static struct lane_group *greediest_group(
@@ -150,17 +164,17 @@ static struct lane_group *greediest_group(
 static struct lane *greediest_lane(
 	const struct lane_group *group, const struct lane *own, size_t len)
 {
-	size_t has = own->text.len + len;
+	size_t has = waiting_in(own) + len;
 	struct lane *most = NULL;
 
 	if (group->waiting == 0)
 		return NULL;
 	for (struct lane *lane = group->lanes; lane != NULL;
 		lane = lane->next) {
-		if (lane->text.len <= has)
+		if (waiting_in(lane) <= has)
 			continue;
 		most = lane;
-		has = lane->text.len;
+		has = waiting_in(lane);
 	}
 	return most;
 }
@@ -190,13 +204,18 @@ void lanes_put(struct lanes *lanes, const char *cluster, uint64_t worker,
 {
 	struct lane *lane = lane_of(lanes, cluster, worker);
 
+	/* half of it at least, so that moving the rest costs little */
+	if (lane != NULL && lane->head > waiting_in(lane)) {
+		buffer_consume(&lane->text, lane->head);
+		lane->head = 0;
+	}
 	if (lane != NULL && !lane->dropping && make_room(lanes, lane, len) &&
 		buffer_append(&lane->text, line, len) == 0) {
 		lanes->waiting += len;
 		lanes->last_group->waiting += len;
 		return;
 	}
-	lanes->dropped++;
+	drop_one(lanes, cluster);
 	if (lane == NULL) {
 		lanes->over = true;
 		return;
@@ -208,13 +227,13 @@ void lanes_put(struct lanes *lanes, const char *cluster, uint64_t worker,
 /* How long the lines at the front are, for which there is credit. */
 static size_t lines_for_credit(const struct lane *lane)
 {
+	const char *start = lane->text.data + lane->head;
 	const char *end;
 
-	if (lane->text.len <= lane->credit)
-		return lane->text.len;
-	end = lane->credit > 0 ? memrchr(lane->text.data, '\n', lane->credit)
-			       : NULL;
-	return end != NULL ? (size_t)(end - lane->text.data) + 1 : 0;
+	if (waiting_in(lane) <= lane->credit)
+		return waiting_in(lane);
+	end = lane->credit > 0 ? memrchr(start, '\n', lane->credit) : NULL;
+	return end != NULL ? (size_t)(end - start) + 1 : 0;
 }
 
 /* The first lane of the group has its turn, and is the last one then, or over.
@@ -230,19 +249,19 @@ static size_t take_turn(
 	lane->next = NULL;
 	lane->credit += SHARE;
 	n = lines_for_credit(lane);
-	if (buffer_append(to, lane->text.data, n) == -1) {
+	if (buffer_append(to, lane->text.data + lane->head, n) == -1) {
 		to->failed = false;
-		lanes->dropped++; /* at least */
+		drop_one(lanes, group->cluster); /* at least */
 	}
-	buffer_consume(&lane->text, n);
+	lane->head += n;
 	lane->credit -= n;
 	group->waiting -= n;
 	lanes->waiting -= n;
-	if (lane->dropping && lane->text.len <= lane->low) {
+	if (lane->dropping && waiting_in(lane) <= lane->low) {
 		lane->dropping = false;
 		lanes->over = true;
 	}
-	if (lane->text.len == 0) {
+	if (waiting_in(lane) == 0) {
 		free_lane(lanes, lane);
 		return n;
 	}

@@ -16,6 +16,7 @@
  * neighbours'.  A lane that has lost a line takes none until it has nearly run
  * empty, so that what is lost is lost in one place.
  */
+struct drops;
 struct lane;
 struct lane_group;
 
@@ -25,6 +26,7 @@ struct lanes {
 	struct lane_group *last_group;
 	size_t waiting; /* bytes */
 	size_t limit;
+	struct drops *drops;   /* counts them, too; or NULL */
 	unsigned long dropped; /* lines, since the owner took notice */
 	bool over; /* one that has dropped takes lines again: tell of it */
 };

@@ -23,13 +23,14 @@ void lines_fini(struct lines *lines)
 	buffer_fini(&lines->part);
 }
 
-static void hand_on(
-	const struct split *s, const char *text, size_t len, size_t behind)
+static void hand_on(const struct split *s, const char *text, size_t len,
+	bool ends, size_t behind)
 {
 	struct line line = {
 		.text = text,
 		.len = len,
 		.goes_on = s->lines->cut,
+		.ends = ends,
 		.behind = behind,
 	};
 
@@ -42,7 +43,7 @@ static void hand_on_piece(
 {
 	if (len == 0)
 		return;
-	hand_on(s, text, len, behind);
+	hand_on(s, text, len, false, behind);
 	s->lines->cut = true;
 }
 
@@ -101,14 +102,15 @@ static void take_bytes(const struct split *s, const char *text, size_t len,
 		len -= used;
 	}
 	if (ended && s->lines->part.len == 0) {
-		hand_on(s, text, len, behind);
+		hand_on(s, text, len, true, behind);
 	} else if (buffer_append(&s->lines->part, text, len) == -1) {
 		hand_on_piece(s, s->lines->part.data, s->lines->part.len,
 			behind + len);
 		hand_on_piece(s, text, len, behind);
 		buffer_clear(&s->lines->part);
 	} else if (ended) {
-		hand_on(s, s->lines->part.data, s->lines->part.len, behind);
+		hand_on(s, s->lines->part.data, s->lines->part.len, true,
+			behind);
 	}
 	if (ended)
 		s->lines->cut = false;
@@ -137,7 +139,7 @@ void lines_end(struct lines *lines, lines_take *take, void *context)
 	const struct split s = {lines, take, context};
 
 	if (lines->part.len > 0)
-		hand_on(&s, lines->part.data, lines->part.len, 0);
+		hand_on(&s, lines->part.data, lines->part.len, true, 0);
 	lines->cut = false;
 	buffer_fini(&lines->part);
 }

@@ -24,6 +24,7 @@ struct line {
 	const char *text; /* without its newline; NULs are bytes like others */
 	size_t len;
 	bool goes_on;  /* it continues the piece before */
+	bool ends;     /* the next one does not continue it */
 	size_t behind; /* so many bytes were read after it */
 };
 

@@ -3,9 +3,13 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/terminal.h"
 #include "base/text.h"
+#include "logger/drops.h"
 #include "logger/keep.h"
+#include "logger/remember.h"
 #include "logger/relay.h"
+#include "logger/route.h"
 #include "logger/sink.h"
 #include "logger/source.h"
 #include "os/descriptors.h"
@@ -22,20 +26,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PIPES_MAX 40000U
-#define TURN_MAX RELAY_DATA /* read of one pipe in one loop turn */
+#define TURN_MAX RELAY_DATA      /* read of one pipe in one loop turn */
+#define TIGHT_MAX ((size_t)4096) /* … while the sinks' memory is used up */
 #define ENDED_TURNS 16 /* times TURN_MAX is a pipe's largest usual buffer */
 #define EVENTS_MAX 64  /* pipes read in one loop turn */
 #define COPIES_MAX 512 /* … of those that are copied, to be fair to them */
 #define PACKETS_MAX 64 /* taken in one loop turn */
 #define DRAIN_TIME 2.0 /* seconds after the channel has closed */
 #define FLUSH_TIME 1.0 /* and then for the sinks */
-/* So many pipes of a cluster may hang; and if too many do in all. */
-#define HUNG_OF_ONE 8
+/* So many pipes of a cluster may hang if too many do in all. */
 #define HUNG_THEN 1
+#define REDRAWN_EACH 1.0
 #define FAR_AWAY (10.0 * 365 * 86400)
 
 enum stage { RUNNING, DRAINING, FLUSHING, OVER };
@@ -72,9 +78,16 @@ struct logger {
 	struct source_pipe *reading;
 	struct source *ending; /* its last output is being read */
 	uint64_t copies;       /* made so far */
+	struct memories memories;
+	struct drops drops;
 	struct relay relay;
-	bool has_others; /* workers may be other users' */
-	int over;        /* the channel, when the supervisor has closed it */
+	struct routes routes;
+	unsigned width;      /* of the longest name before a line */
+	bool has_others;     /* workers may be other users' */
+	bool look_at_size;   /* that of our terminal */
+	struct winsize size; /* that the workers' terminals are to have */
+	uint64_t to_size;    /* from this worker on; 0: all have it */
+	int over; /* the channel, when the supervisor has closed it */
 };
 
 /* --- Lines --- */
@@ -101,28 +114,145 @@ static bool is_copied(
 	return pipe->source->copied && !sink_of(logger, pipe)->is_terminal;
 }
 
+/* Has a carriage return begun it anew?  At the end it belongs to the newline. */
+static bool is_redrawn(const struct line *line)
+{
+	return line->len > 1 && memchr(line->text, '\r', line->len - 1) != NULL;
+}
+
+static void put_prefixed(struct logger *logger, struct source_pipe *pipe,
+	const struct line *line)
+{
+	struct source *source = pipe->source;
+	struct sink *sink = sink_of(logger, pipe);
+	struct sink_mark mark = {
+		.cluster = source->cluster,
+		.worker = source->worker,
+	};
+	const char *text = line->text;
+	size_t len = line->len;
+	bool goes_on = line->goes_on;
+
+	if (sink->is_terminal && is_redrawn(line)) {
+		if (!line->ends)
+			return;
+		goes_on = false;
+	}
+	if (sink->is_terminal)
+		len = terminal_redrawn(&text, len);
+	mark.before_len = source_prefix(source, &mark.before, logger->width,
+		goes_on, logger->colour && sink->is_terminal);
+	sink_put(sink, &mark, text, len);
+}
+
+static void put_json(struct logger *logger, const struct format_line *line)
+{
+	const struct sink_mark mark = {
+		.cluster = line->cluster,
+		.worker = line->worker,
+		.before = "",
+	};
+	struct buffer *scratch = &logger->routes.scratch;
+
+	buffer_clear(scratch);
+	format_json(scratch, line);
+	sink_put(logger->by_stream[0], &mark, scratch->data, scratch->len);
+}
+
+/* To all sinks of its cluster that take lines. */
+static void route_line(struct logger *logger, struct source_pipe *pipe,
+	const struct line *line)
+{
+	struct source *source = pipe->source;
+	struct routing *routing = source->group->routing;
+	const struct format_line whole = {
+		.cluster = source->cluster,
+		.slot = source->slot,
+		.pid = source->pid,
+		.generation = source->generation,
+		.worker = source->worker,
+		.is_stderr = pipe != source->pipes,
+		.goes_on = line->goes_on,
+		.text = line->text,
+		.len = line->len,
+	};
+
+	if (!routing->by_line)
+		return;
+	for (size_t i = 0; i < routing->count; i++)
+		if (routing->list[i].kind == LOGWIRE_TO_PREFIX)
+			put_prefixed(logger, pipe, line);
+		else if (routing->list[i].kind == LOGWIRE_TO_JSON)
+			put_json(logger, &whole);
+	routes_line(&logger->routes, routing, &whole);
+}
+
+static void note_line(void *context, const struct line *line)
+{
+	struct logger *logger = context;
+	struct source *source = logger->reading->source;
+
+	if (!source->ended || source->due)
+		tail_note(&source->tail, line->text, line->len, line->goes_on,
+			line->behind);
+	remember_note(&logger->memories, line);
+}
+
 static void take_line(void *context, const struct line *line)
 {
 	struct logger *logger = context;
 	struct source_pipe *pipe = logger->reading;
 	struct source *source = pipe->source;
-	struct sink *sink = sink_of(logger, pipe);
-	char prefix[SOURCE_PREFIX];
-	struct sink_mark mark = {
-		.cluster = source->cluster,
-		.worker = source->worker,
-		.before = prefix,
-	};
+	struct routing *routing = source->group->routing;
 
-	if (!source->ended || source->due)
-		tail_note(&source->tail, line->text, line->len, line->goes_on,
-			line->behind);
-	if (logger->sink != LOGWIRE_PREFIX || source->quiet ||
-		is_copied(logger, pipe))
+	if (!line->goes_on && source->group->counts != NULL)
+		drops_line(&logger->drops, source->group->counts);
+	note_line(context, line);
+	if (source->quiet || is_copied(logger, pipe))
 		return;
-	mark.before_len = source_prefix(source, prefix, line->goes_on,
-		logger->colour && sink->is_terminal);
-	sink_put(sink, &mark, line->text, line->len);
+	if (routing != NULL && routing->count > 0)
+		route_line(logger, pipe, line);
+	else if (logger->sink == LOGWIRE_PREFIX)
+		put_prefixed(logger, pipe, line);
+}
+
+static bool routing_has(const struct routing *routing, enum logwire_to kind)
+{
+	for (size_t i = 0; i < routing->count; i++)
+		if (routing->list[i].kind == kind)
+			return true;
+	return false;
+}
+
+static bool is_prefixed(
+	const struct logger *logger, const struct source_pipe *pipe)
+{
+	const struct routing *routing = pipe->source->group->routing;
+
+	if (pipe->source->quiet || is_copied(logger, pipe))
+		return false;
+	if (routing == NULL || routing->count == 0)
+		return logger->sink == LOGWIRE_PREFIX;
+	return routing_has(routing, LOGWIRE_TO_PREFIX);
+}
+
+/* A progress bar has no end of a line for long: show how far it is by a line each
+ * second, which is no part of what is kept. */
+static void show_progress(struct logger *logger, struct source_pipe *pipe)
+{
+	const struct line line = {
+		.text = pipe->lines.part.data,
+		.len = pipe->lines.part.len,
+		.ends = true,
+	};
+	ev_tstamp now = ev_now(logger->loop);
+
+	if (!sink_of(logger, pipe)->is_terminal || !is_redrawn(&line) ||
+		now < pipe->redrawn_at + REDRAWN_EACH ||
+		!is_prefixed(logger, pipe))
+		return;
+	pipe->redrawn_at = now;
+	put_prefixed(logger, pipe, &line);
 }
 
 static char *data_of(const struct logger *logger)
@@ -130,25 +260,51 @@ static char *data_of(const struct logger *logger)
 	return logger->relay.running->data;
 }
 
+/* `len` bytes of it are made lines now. */
+static void begin_lines(
+	struct logger *logger, struct source_pipe *pipe, size_t len)
+{
+	const struct source *source = pipe->source;
+
+	logger->reading = pipe;
+	remember_begin(&logger->memories, source->memory,
+		1 + (unsigned)(pipe - source->pipes), (int)source->pid, len);
+}
+
 /* What was read of a pipe, as lines. */
 static void split(struct logger *logger, struct source_pipe *pipe,
 	const char *data, size_t len)
 {
-	logger->reading = pipe;
+	const struct source *source = pipe->source;
+
+	begin_lines(logger, pipe, len);
 	lines_split(&pipe->lines, data, len, take_line, logger);
+	if (source->group->routing != NULL && !source->quiet &&
+		!is_copied(logger, pipe))
+		routes_put(&logger->routes, pipe, data, len);
+	show_progress(logger, pipe);
+	remember_end(&logger->memories);
+}
+
+static void free_source(struct logger *logger, struct source *source)
+{
+	remember_release(&logger->memories, source->memory);
+	source_free(&logger->sources, source);
 }
 
 static void forget_if_over(struct logger *logger, struct source *source)
 {
 	if (source->ended && !source->due && !source_is_open(source))
-		source_free(&logger->sources, source);
+		free_source(logger, source);
 }
 
 /* A pipe is at its end: close it. */
 static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 {
-	logger->reading = pipe;
+	begin_lines(logger, pipe, 0);
 	lines_end(&pipe->lines, take_line, logger);
+	remember_end(&logger->memories);
+	routes_end(&logger->routes, pipe);
 	(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
 	relay_close(&logger->relay, &pipe->fd);
 	logger->pipes--;
@@ -173,7 +329,7 @@ static ssize_t copy_through_queue(
 	ssize_t n;
 
 	pipe->passes = true;
-	n = relay_read(&logger->relay, pipe, pipe->fd, TURN_MAX);
+	n = relay_read(&logger->relay, pipe, pipe->fd, TURN_MAX, pipe->is_pty);
 	pipe->passes = false;
 	if (n > 0)
 		sink_queue(sink, data_of(logger), (size_t)n);
@@ -207,6 +363,7 @@ static ssize_t copy_to_pipe(
 static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
 {
 	struct sink *sink = sink_of(logger, pipe);
+	unsigned long dropped;
 	ssize_t n = -1;
 
 	errno = EAGAIN;
@@ -221,13 +378,17 @@ static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
 			return copy_through_queue(logger, sink, pipe);
 		if (n <= 0)
 			return n;
+		dropped = sink->dropped;
 		n = (ssize_t)sink_write(sink, data_of(logger), (size_t)n);
+		drops_add(&logger->drops, pipe->source->cluster,
+			sink->dropped - dropped);
 		errno = EAGAIN;
 		if (n == 0)
 			return -1;
 	}
-	return n > 0 ? relay_read(&logger->relay, pipe, pipe->fd, (size_t)n)
-		     : n;
+	return n > 0
+		? relay_read(&logger->relay, pipe, pipe->fd, (size_t)n, false)
+		: n;
 }
 
 /* What has come of a call that reads.  false: nothing more is there now, or
@@ -251,14 +412,45 @@ static bool take_data(struct logger *logger, struct source_pipe *pipe,
 /* One turn's share.  false: nothing more is there now, or ever. */
 static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 {
+	const struct routing *routing = pipe->source->group->routing;
+	size_t most =
+		routing != NULL && routes_are_tight(&logger->routes, routing)
+		? TIGHT_MAX
+		: TURN_MAX;
+	unsigned ends = 0;
 	ssize_t n;
 
+	/* what was written before the end of a terminal may come after it, once
+	 * (n_tty_read() of the kernel looks for it first) */
 	do {
 		n = is_copied(logger, pipe)
 			? copy(logger, pipe)
-			: relay_read(&logger->relay, pipe, pipe->fd, TURN_MAX);
-	} while (n == -1 && errno == EINTR);
+			: relay_read(&logger->relay, pipe, pipe->fd, most,
+				  pipe->is_pty);
+	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
 	return take_data(logger, pipe, data_of(logger), n);
+}
+
+static bool goes_to_files_alone(const struct source_group *group)
+{
+	const struct routing *routing = group->routing;
+
+	if (routing == NULL || routing->count == 0)
+		return false;
+	return !routing_has(routing, LOGWIRE_TO_PREFIX) &&
+		!routing_has(routing, LOGWIRE_TO_JSON);
+}
+
+/* Is more written than what they go to has taken?  A cluster of which nothing goes
+ * there does not wait for it: then too much is dropped instead. */
+static bool is_behind(struct logger *logger)
+{
+	for (const struct source_group *group = logger->sources.groups;
+		group != NULL; group = group->next)
+		if (goes_to_files_alone(group))
+			return false;
+	return sink_is_behind(logger->by_stream[0]) ||
+		sink_is_behind(logger->by_stream[1]);
 }
 
 /* Who has waited longest comes first: the cluster, and of one the worker. */
@@ -291,11 +483,17 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	for (int i = 0; i < count; i++) {
 		struct source_pipe *pipe = events[i].data.ptr;
 		struct source *source = pipe->source;
+		struct routing *routing;
 
 		(void)read_pipe(logger, pipe);
+		routing = source->group->routing;
 		/* both pipes of one worker may be among the events */
 		if (!source_is_open(source))
 			forget_if_over(logger, source);
+		if ((routing != NULL &&
+			    !routes_flush_enough(&logger->routes, routing)) ||
+			(!copied && is_behind(logger)))
+			break; /* before the loop waits it is paused */
 	}
 }
 
@@ -305,9 +503,22 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 static void note_what_waits(struct logger *logger, struct source_pipe *pipe)
 {
 	ssize_t n = peek(logger, pipe);
+	struct lines lines = {.cut = pipe->lines.cut};
 
-	if (n > 0)
-		split(logger, pipe, data_of(logger), (size_t)n);
+	if (n <= 0)
+		return;
+	if (is_copied(logger, pipe)) {
+		/* … and is remembered then */
+		logger->reading = pipe;
+		lines_split(&pipe->lines, data_of(logger), (size_t)n, take_line,
+			logger);
+		return;
+	}
+	/* it is read again, for the sinks */
+	lines_init(&lines);
+	logger->reading = pipe;
+	lines_split(&lines, data_of(logger), (size_t)n, note_line, logger);
+	lines_end(&lines, note_line, logger);
 }
 
 /* Note lines without a newline: they may be the worker's last words. */
@@ -373,9 +584,24 @@ static void for_sinks(struct logger *logger, void (*what)(struct sink *sink))
 		what(logger->by_stream[1]);
 }
 
+static bool group_is_read(const struct source_group *group)
+{
+	return !group->unread && !group->paused;
+}
+
 static bool is_readable(const struct source_pipe *pipe)
 {
-	return pipe->fd != -1 && !pipe->hangs && !pipe->source->group->unread;
+	return pipe->fd != -1 && !pipe->hangs &&
+		group_is_read(pipe->source->group);
+}
+
+/* Do all its sinks take more? */
+static bool has_room(struct logger *logger, const struct source *source)
+{
+	const struct routing *routing = source->group->routing;
+
+	return (source->copied || !is_behind(logger)) &&
+		(routing == NULL || routes_have_room(source->group->routing));
 }
 
 static void drain(struct logger *logger, struct source *source)
@@ -384,10 +610,14 @@ static void drain(struct logger *logger, struct source *source)
 		struct source_pipe *pipe = &source->pipes[i];
 		int turns = ENDED_TURNS;
 
-		while (is_readable(pipe) && turns-- > 0)
+		while (is_readable(pipe) && turns-- > 0 &&
+			has_room(logger, source))
 			if (!read_pipe(logger, pipe))
 				break;
-		if (is_readable(pipe) && is_copied(logger, pipe))
+		if (pipe->fd != -1 && !pipe->hangs &&
+			(is_copied(logger, pipe) ||
+				!group_is_read(source->group) ||
+				!has_room(logger, source)))
 			note_what_waits(logger, pipe);
 	}
 }
@@ -398,6 +628,8 @@ static void finish_ending(struct logger *logger)
 
 	logger->ending = NULL;
 	note_partial_lines(source);
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+		routes_end(&logger->routes, &source->pipes[i]);
 	source->ended = true;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		logger->held += source->pipes[i].fd != -1;
@@ -444,10 +676,16 @@ static bool too_many_hang(
 		(logger->relay.stuck < RELAY_MOST ? HUNG_OF_ONE : HUNG_THEN);
 }
 
-static void set_unread(
-	struct logger *logger, struct source_group *group, bool unread)
+/* `why`: one of the group's two reasons not to be read. */
+static void set_unread(struct logger *logger, struct source_group *group,
+	bool *why, bool unread)
 {
-	group->unread = unread;
+	bool was = !group_is_read(group);
+
+	*why = unread;
+	unread = !group_is_read(group);
+	if (unread == was)
+		return;
 	for (size_t i = 0; i < 2 * logger->sources.count; i++) {
 		struct source *source = logger->sources.list[i / 2];
 		struct source_pipe *pipe = &source->pipes[i % 2];
@@ -462,12 +700,29 @@ static void set_unread(
 	}
 }
 
+/* A sink takes no more, or does again. */
+static void on_pause(void *owner, const char *cluster, bool paused)
+{
+	struct logger *logger = owner;
+	struct source_group *group = logger->sources.groups;
+
+	while (group != NULL && strcmp(group->cluster, cluster) != 0)
+		group = group->next;
+	if (group != NULL)
+		set_unread(logger, group, &group->paused, paused);
+}
+
 static void on_hang(void *owner, const struct relay_call *call)
 {
 	struct logger *logger = owner;
 	struct source_pipe *pipe = call->about;
-	struct source_group *group = pipe->source->group;
+	struct source_group *group;
 
+	if (call->kind == RELAY_WRITE) {
+		routes_hang(call->about, true);
+		return;
+	}
+	group = pipe->source->group;
 	pipe->hangs = true;
 	(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
 	group->hanging++;
@@ -480,7 +735,7 @@ static void on_hang(void *owner, const struct relay_call *call)
 		log_warn("%s: its output is not read until that ends, because "
 			 "so much of it is kept",
 			group->cluster);
-		set_unread(logger, group, true);
+		set_unread(logger, group, &group->unread, true);
 	}
 	if (logger->ending != NULL)
 		finish_ending(logger);
@@ -490,9 +745,15 @@ static void on_goes_on(void *owner, const struct relay_call *call)
 {
 	struct logger *logger = owner;
 	struct source_pipe *pipe = call->about;
-	struct source *source = pipe->source;
-	struct source_group *group = source->group;
+	struct source *source;
+	struct source_group *group;
 
+	if (call->kind == RELAY_WRITE) {
+		outlet_goes_on(call->about, call);
+		return;
+	}
+	source = pipe->source;
+	group = source->group;
 	pipe->hangs = false;
 	group->hanging--;
 	if (pipe->passes && call->got > 0)
@@ -502,12 +763,66 @@ static void on_goes_on(void *owner, const struct relay_call *call)
 	errno = call->error;
 	if (call->kind == RELAY_READ)
 		(void)take_data(logger, pipe, call->data, call->got);
-	if (pipe->fd != -1 && !group->unread)
+	if (pipe->fd != -1 && group_is_read(group))
 		(void)add_to_set(logger, pipe, pipe->fd);
 	if (group->unread && !too_many_hang(logger, group))
-		set_unread(logger, group, false);
+		set_unread(logger, group, &group->unread, false);
 	if (!source_is_open(source))
 		forget_if_over(logger, source);
+}
+
+/* --- Terminals --- */
+
+static bool is_sized(
+	const struct logger *logger, const struct source_pipe *pipe)
+{
+	return pipe->is_pty && is_readable(pipe) &&
+		sink_of(logger, pipe)->is_terminal;
+}
+
+/* Any of these calls may hang: this goes on in another thread then, where it has
+ * been. */
+static void size_terminals(struct logger *logger)
+{
+	const struct source_table *table = &logger->sources;
+	size_t at = source_place(table, logger->to_size);
+
+	if (logger->to_size == 0)
+		return;
+	for (; at < table->count && logger->relay.stuck < RELAY_MOST; at++) {
+		struct source *source = table->list[at];
+
+		logger->to_size = source->worker + 1;
+		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
+			if (!is_sized(logger, &source->pipes[i]))
+				continue;
+			memcpy(data_of(logger), &logger->size,
+				sizeof(logger->size));
+			(void)relay_ioctl(&logger->relay, &source->pipes[i],
+				source->pipes[i].fd, TIOCSWINSZ);
+		}
+	}
+	logger->to_size = 0;
+}
+
+/* How much of our terminal is left for a line. */
+static void look_at_size(struct logger *logger)
+{
+	const struct sink *sink = logger->by_stream[0]->is_terminal
+		? logger->by_stream[0]
+		: logger->by_stream[1];
+	unsigned width = logger->width + (unsigned)strlen(" | ");
+
+	logger->look_at_size = false;
+	if (!sink->is_terminal ||
+		relay_ioctl(&logger->relay, NULL, sink->fd, TIOCGWINSZ) == -1)
+		return;
+	memcpy(&logger->size, data_of(logger), sizeof(logger->size));
+	if (logger->size.ws_col > width)
+		logger->size.ws_col -= (unsigned short)width;
+	else if (logger->size.ws_col > 0)
+		logger->size.ws_col = 1;
+	logger->to_size = 1;
 }
 
 /* --- The channel --- */
@@ -517,18 +832,35 @@ static int watch_pipe(
 {
 	struct source_pipe *pipe = &source->pipes[stream - 1];
 	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
 
 	/* O_NONBLOCK is the supervisor's too, but not the worker's: that
 	 * writes to the other end */
 	if (pipe->fd != -1 || flags == -1 ||
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
-		(!source->group->unread && add_to_set(logger, pipe, fd) == -1))
+		(group_is_read(source->group) &&
+			add_to_set(logger, pipe, fd) == -1))
 		return -1;
 	pipe->fd = fd;
+	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
 	logger->pipes++;
 	if (source->ended)
 		logger->held++;
 	return 0;
+}
+
+/* Where does its output go?  What it needs is opened. */
+static void route_source(struct logger *logger, struct source *source)
+{
+	struct source_group *group = source->group;
+
+	group->counts = drops_of(&logger->drops, source->cluster);
+	group->routing = routes_of(&logger->routes, source->cluster);
+	if (group->routing == NULL)
+		return;
+	if (!source->quiet)
+		routes_begin(&logger->routes, group->routing, source->slot);
+	set_unread(logger, group, &group->paused, group->routing->paused);
 }
 
 /* A worker's pipe; the descriptor is ours now. */
@@ -556,13 +888,40 @@ static void take_pipe(
 		return;
 	}
 	source->quiet = p->quiet != 0;
+	if (p->what != 0)
+		source->pid = p->what;
+	source->generation = p->which;
+	if (source_width(source) > logger->width) {
+		logger->width = source_width(source);
+		/* those who have got a size have got too much */
+		logger->look_at_size |= logger->size.ws_row > 0;
+	}
+	route_source(logger, source);
 	(void)fd_release(fd);
+}
+
+/* Where the latest lines of a worker are kept, too. */
+static void take_memory(
+	struct logger *logger, const struct logwire_packet *p, int *fd)
+{
+	struct source *source =
+		source_get(&logger->sources, p->worker, p->slot, p->cluster);
+
+	if (source != NULL && source->memory == NULL) {
+		source->memory = remember_get(&logger->memories, fd);
+		source->pid = p->which;
+	}
+	if (source == NULL || source->memory == NULL)
+		log_error("%s.%" PRIu32 ": its output cannot be kept for "
+			  "'nclust logs'",
+			p->cluster, p->slot);
 }
 
 static void take_sink(struct logger *logger, const struct logwire_packet *p)
 {
 	logger->sink = (enum logwire_sink)p->sink;
 	logger->colour = p->colour == 1;
+	logger->look_at_size = true;
 }
 
 static void open_sinks(struct logger *logger);
@@ -579,6 +938,47 @@ static void take_output(struct logger *logger, struct fdpass_message *m)
 	open_sinks(logger);
 }
 
+/* A cluster may have got its first sinks while its workers run. */
+static void route_group(struct logger *logger, const char *cluster)
+{
+	struct source_group *group = logger->sources.groups;
+
+	while (group != NULL && strcmp(group->cluster, cluster) != 0)
+		group = group->next;
+	if (group != NULL)
+		group->routing = routes_of(&logger->routes, cluster);
+}
+
+/* A cluster is removed: forget it, and those before it whose workers have ended. */
+static void forget_removed(struct logger *logger)
+{
+	for (struct source_group *group = logger->sources.groups; group != NULL;
+		group = group->next) {
+		if (group->routing != NULL)
+			group->routing->used = true;
+		if (group->counts != NULL)
+			group->counts->used = true;
+	}
+	routes_sweep(&logger->routes);
+	drops_sweep(&logger->drops);
+}
+
+/* Its files may have other names, too. */
+static void rename_cluster(struct logger *logger,
+	const struct logwire_packet *p, struct fdpass_message *m)
+{
+	routes_rename(&logger->routes, p->text, p->cluster);
+	sources_rename(&logger->sources, p->text, p->cluster);
+	(void)routes_take(&logger->routes, p, m);
+}
+
+static void routed(struct logger *logger, const struct logwire_packet *p)
+{
+	route_group(logger, p->cluster);
+	if (p->kind == LOGWIRE_ROUTE && p->slot == 0)
+		forget_removed(logger);
+}
+
 static void take_packet(struct logger *logger, const struct logwire_packet *p,
 	struct fdpass_message *m)
 {
@@ -588,10 +988,16 @@ static void take_packet(struct logger *logger, const struct logwire_packet *p,
 		take_pipe(logger, p, &m->fds[0]);
 	else if (sound && p->kind == LOGWIRE_ENDED)
 		take_ended(logger, p);
+	else if (sound && p->kind == LOGWIRE_REMEMBER && m->fd_count == 1)
+		take_memory(logger, p, &m->fds[0]);
 	else if (sound && p->kind == LOGWIRE_SINK)
 		take_sink(logger, p);
 	else if (sound && p->kind == LOGWIRE_OUTPUT && m->fd_count == 2)
 		take_output(logger, m);
+	else if (sound && p->kind == LOGWIRE_REOPEN && *p->text != '\0')
+		rename_cluster(logger, p, m);
+	else if (sound && routes_take(&logger->routes, p, m))
+		routed(logger, p);
 	else if (!sound || !keep_take(&logger->keep, p, m))
 		log_error("logger: a packet that is none was refused");
 	for (size_t i = 0; i < m->fd_count; i++)
@@ -612,6 +1018,7 @@ static void close_channel(struct logger *logger)
 	ev_io_stop(logger->loop, &logger->channel);
 	ev_io_stop(logger->loop, &logger->answers);
 	logger->over = logger->channel.fd;
+	logger->drops.channel = -1;
 	ev_io_set(&logger->channel, -1, EV_READ);
 	if (!keep_wait(&logger->keep)) {
 		begin_draining(logger);
@@ -662,6 +1069,8 @@ static void resume(void *context, int channel)
 	ev_io_set(&logger->channel, channel, EV_READ);
 	ev_io_start(logger->loop, &logger->channel);
 	ev_io_set(&logger->answers, channel, EV_WRITE);
+	logger->drops.channel = channel;
+	routes_forget_asked(&logger->routes);
 }
 
 static void give_up(void *context)
@@ -683,7 +1092,7 @@ static void close_all_pipes(struct logger *logger)
 			else if (source->pipes[i].fd != -1)
 				end_pipe(logger, &source->pipes[i]);
 		if (!hangs)
-			source_free(&logger->sources, source);
+			free_source(logger, source);
 	}
 }
 
@@ -731,11 +1140,20 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	if (logger->stage == DRAINING && logger->pipes == 0)
 		begin_flushing(logger);
 	for_sinks(logger, sink_turn);
+	routes_turn(&logger->routes);
+	if (logger->look_at_size)
+		look_at_size(logger);
+	size_terminals(logger);
 	relay_close_all(&logger->relay);
 	for (int i = 0; i < 2; i++)
 		read_or_wait(logger, i);
+	if (is_behind(logger))
+		ev_io_stop(loop, &logger->readable[SET_ALWAYS]);
+	else
+		ev_io_start(loop, &logger->readable[SET_ALWAYS]);
 	if (logger->stage == FLUSHING && sink_is_empty(logger->by_stream[0]) &&
-		sink_is_empty(logger->by_stream[1]))
+		sink_is_empty(logger->by_stream[1]) &&
+		routes_are_empty(&logger->routes))
 		ev_break(loop, EVBREAK_ALL);
 }
 
@@ -764,6 +1182,7 @@ static void serve(void *owner)
 		logger->stage = OVER;
 		keep_fini(&logger->keep);
 		close_all_pipes(logger);
+		routes_fini(&logger->routes);
 		sink_close(&logger->sinks[0]);
 		sink_close(&logger->sinks[1]);
 	}
@@ -799,20 +1218,12 @@ static void ignore_signals(void)
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static void allow_many_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit); /* else we have fewer */
-}
-
 static void open_sinks(struct logger *logger)
 {
 	sink_open(&logger->sinks[0], logger->loop, STDOUT_FILENO);
 	sink_open(&logger->sinks[1], logger->loop, STDERR_FILENO);
+	for (int i = 0; i < 2; i++)
+		sink_count(&logger->sinks[i], &logger->drops);
 	logger->by_stream[0] = &logger->sinks[0];
 	logger->by_stream[1] = &logger->sinks[1];
 	/* two queues before one pipe would tear each other's lines */
@@ -841,10 +1252,14 @@ static void watch(struct logger *logger, int channel)
 
 static void run(struct logger *logger, int channel, uid_t owner)
 {
-	struct logwire_packet hello = {
-		.kind = LOGWIRE_HELLO, .sink = LOGWIRE_COPY};
+	struct logwire_packet hello = logwire_hello();
 
 	watch(logger, channel);
+	routes_init(&logger->routes, logger->loop, &logger->relay,
+		&logger->channel);
+	logger->routes.drops = &logger->drops;
+	logger->routes.owner = logger;
+	logger->routes.pause = on_pause;
 	keep_init(&logger->keep, logger->loop, owner, logger);
 	logger->keep.close = close_later;
 	logger->keep.pipes = pipes_of;
@@ -896,8 +1311,9 @@ int logger_main(int channel, uid_t user)
 	logger->over = -1;
 	logger->due_end = &logger->due;
 	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);
+	drops_init(&logger->drops, logger->loop, channel);
 	open_sinks(logger);
-	allow_many_descriptors();
+	descriptors_allow_many();
 	/* It must run all the same: workers block when nobody reads. */
 	if (privilege_shed(user, &err) == -1)
 		log_warn("logger: keeps its privileges: %s", err.text);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -100,21 +101,27 @@ static void watch(struct relay *r)
 	}
 }
 
-static void take_back(struct relay *r)
+static struct relay_runner *next_back(struct relay *r)
 {
 	struct relay_runner *runner;
 
 	(void)pthread_mutex_lock(&r->lock);
 	runner = r->back;
-	r->back = NULL;
+	if (runner != NULL)
+		r->back = runner->next;
 	(void)pthread_mutex_unlock(&r->lock);
-	while (runner != NULL) {
-		struct relay_runner *next = runner->next;
+	return runner;
+}
 
+static void take_back(struct relay *r)
+{
+	struct relay_runner *runner;
+
+	/* one at a time: if that hangs again, the next thread takes the others */
+	while ((runner = next_back(r)) != NULL) {
 		r->stuck--;
 		if (runner->call.about != NULL)
 			r->goes_on(r->owner, &runner->call);
-		runner = next;
 	}
 }
 
@@ -200,12 +207,28 @@ static ssize_t end(struct relay_runner *self, unsigned long turn, ssize_t got)
 	come_back(self);
 }
 
-ssize_t relay_read(struct relay *r, void *about, int fd, size_t len)
+ssize_t relay_read(
+	struct relay *r, void *about, int fd, size_t len, bool by_pieces)
 {
 	struct relay_runner *self = r->running;
 	unsigned long turn = begin(r, RELAY_READ, about);
+	ssize_t all = read(fd, self->data, len);
+	ssize_t n = all;
 
-	return end(self, turn, read(fd, self->data, len));
+	while (by_pieces && n > 0 && (size_t)all < len) {
+		n = read(fd, self->data + all, len - (size_t)all);
+		all += n > 0 ? n : 0;
+	}
+	return end(self, turn, all);
+}
+
+ssize_t relay_write(
+	struct relay *r, void *about, int fd, const char *data, size_t len)
+{
+	struct relay_runner *self = r->running;
+	unsigned long turn = begin(r, RELAY_WRITE, about);
+
+	return end(self, turn, write(fd, data, len));
 }
 
 /* Not to a pipe that others have: tee(2) waits for one lock while it holds the
@@ -221,6 +244,14 @@ ssize_t relay_peek(struct relay *r, void *about, int fd)
 	turn = begin(r, RELAY_PEEK, about);
 	return end(self, turn,
 		tee(fd, self->peek[1], RELAY_DATA, SPLICE_F_NONBLOCK));
+}
+
+int relay_ioctl(struct relay *r, void *about, int fd, unsigned long request)
+{
+	struct relay_runner *self = r->running;
+	unsigned long turn = begin(r, RELAY_IOCTL, about);
+
+	return (int)end(self, turn, ioctl(fd, request, self->data));
 }
 
 void relay_close(struct relay *r, int *fd)

@@ -14,7 +14,8 @@
  * Calls that a process of another user can make wait for ever.  It holds the lock of
  * a pipe while the kernel copies from its memory, which may be a file of its own
  * file server (FUSE).  read(2), tee(2) and the last close(2) of that pipe wait for
- * the lock, and no signal ends that.
+ * the lock, and no signal ends that.  So do TIOCSWINSZ and the last close of a
+ * terminal; and so may write(2) to a file whose server or disk does not answer.
  *
  * One thread runs the loop.  It makes these calls itself, so that they cost no more
  * than before.  Another thread watches it while it is at work.  If one call takes
@@ -23,13 +24,20 @@
  * waits for its next turn.  Only the thread of the loop touches what is not here.
  */
 #define RELAY_DATA ((size_t)64 * 1024)
+#define HUNG_OF_ONE 8 /* so many of a cluster may hang */
 #define RELAY_MOST 64 /* calls that hang: more are not risked */
 
-enum relay_kind { RELAY_CLOSE, RELAY_PEEK, RELAY_READ };
+enum relay_kind {
+	RELAY_CLOSE,
+	RELAY_PEEK,
+	RELAY_READ,
+	RELAY_WRITE,
+	RELAY_IOCTL
+};
 
 struct relay_call {
 	enum relay_kind kind;
-	void *about; /* the caller's; NULL: a close */
+	void *about; /* the caller's; NULL: nobody waits for the result */
 	char *data;  /* what was read */
 	ssize_t got;
 	int error;
@@ -77,10 +85,17 @@ void relay_run(struct relay *r);
 /* From now on somebody watches; that thread cannot be made: the next time. */
 void relay_watch(struct relay *r);
 
-/* read(2) to running->data.  If the call hangs, this does not return. */
-ssize_t relay_read(struct relay *r, void *about, int fd, size_t len);
+/* read(2) to running->data; by pieces, as long as a terminal has more, because that
+ * gives 4 KiB at most each time.  If the call hangs, this does not return. */
+ssize_t relay_read(
+	struct relay *r, void *about, int fd, size_t len, bool by_pieces);
 /* tee(2) to running->peek, which is to be emptied then. */
 ssize_t relay_peek(struct relay *r, void *about, int fd);
+/* ioctl(2) with running->data, of a terminal; `about`: as in struct relay_call. */
+int relay_ioctl(struct relay *r, void *about, int fd, unsigned long request);
+/* write(2) of data that stays as it is until the call returns. */
+ssize_t relay_write(
+	struct relay *r, void *about, int fd, const char *data, size_t len);
 /* Close it in relay_close_all(), or at once if nobody watches. */
 void relay_close(struct relay *r, int *fd);
 void relay_close_all(struct relay *r);

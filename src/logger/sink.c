@@ -3,6 +3,8 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/terminal.h"
+#include "logger/drops.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,8 +22,15 @@
 #define IDLE_MEMORY ((size_t)64 * 1024) /* kept by an empty queue */
 #define TURN PIPE_BUF /* as much as who copies gets of a pipe that is full */
 #define NOTICE_MAX 200
+#define PATIENCE 1.0
+#define HURRY 10.0
 
 static void write_queue(struct sink *sink);
+
+static size_t size_min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
@@ -30,6 +40,25 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 	ev_io_stop(loop, watcher);
 	sink->full = false;
 	write_queue(sink); /* before the loop waits sink_turn() goes on */
+}
+
+static bool is_full(const struct sink *sink)
+{
+	return sink->queue.len - sink->head + sink->lanes.waiting >= QUEUE_FULL;
+}
+
+static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct sink *sink = timer->data;
+
+	(void)revents;
+	if (!is_full(sink)) { /* nobody waits for it */
+		ev_timer_stop(loop, timer);
+	} else if (sink->taken < SINK_TAKES) {
+		ev_timer_stop(loop, timer);
+		sink->drops_rest = true;
+	}
+	sink->taken = 0;
 }
 
 /* A description of our own: O_NONBLOCK on the given one would be seen by all
@@ -47,6 +76,7 @@ void sink_open(struct sink *sink, struct ev_loop *loop, int original)
 {
 	struct stat st = {0};
 	int fd = -1;
+	int holds;
 
 	*sink = (struct sink){.loop = loop, .fd = original};
 	/* a closed one takes nothing: every write fails, and that is counted */
@@ -64,15 +94,28 @@ void sink_open(struct sink *sink, struct ev_loop *loop, int original)
 	/* A pipe takes up to PIPE_BUF whole or not at all: no line of ours is
 	 * torn by a message of the supervisor's. */
 	sink->batch = S_ISFIFO(st.st_mode) ? PIPE_BUF : ENOUGH;
+	holds = fcntl(sink->fd, F_GETPIPE_SZ); /* -1: it is no pipe */
+	if (holds / 2 > PIPE_BUF)
+		sink->batch_if_empty = size_min(ENOUGH, (size_t)holds / 2);
+	else
+		sink->batch_if_empty = sink->batch;
 	buffer_init(&sink->queue, SINK_QUEUE_MAX);
-	lanes_init(&sink->lanes, SINK_QUEUE_MAX - QUEUE_FULL);
+	lanes_init(&sink->lanes, SINK_LANES_MAX);
 	ev_io_init(&sink->writable, on_writable, sink->fd, EV_WRITE);
 	sink->writable.data = sink;
+	ev_timer_init(&sink->patience, on_patience, 0., PATIENCE);
+	sink->patience.data = sink;
+}
+
+void sink_count(struct sink *sink, struct drops *drops)
+{
+	sink->drops = sink->lanes.drops = drops;
 }
 
 void sink_close(struct sink *sink)
 {
 	ev_io_stop(sink->loop, &sink->writable);
+	ev_timer_stop(sink->loop, &sink->patience);
 	if (sink->is_ours)
 		(void)close(sink->fd);
 	buffer_fini(&sink->queue);
@@ -87,11 +130,6 @@ static bool queue_is_empty(const struct sink *sink)
 bool sink_is_empty(const struct sink *sink)
 {
 	return queue_is_empty(sink) && lanes_are_empty(&sink->lanes);
-}
-
-static size_t size_min(size_t a, size_t b)
-{
-	return a < b ? a : b;
 }
 
 /* Room for so many bytes more, or not. */
@@ -110,67 +148,22 @@ static bool make_room(struct sink *sink, size_t more)
 static void tell(struct sink *sink)
 {
 	char text[NOTICE_MAX];
-	int n;
 
-	n = snprintf(text, sizeof(text),
-		"%snclust: %lu line%s of output %s dropped, %s\n",
-		sink->torn ? "\n" : "", sink->dropped,
-		sink->dropped == 1 ? "" : "s",
-		sink->dropped == 1 ? "was" : "were",
-		sink->sys == 0 ? "the reader was too slow"
-			       : strerror(sink->sys));
-	if (n < 0 || (size_t)n >= sizeof(text) || !make_room(sink, (size_t)n))
+	if (!drops_say(text, sizeof(text), sink->dropped,
+		    sink->sys == 0 ? "the reader was too slow"
+				   : strerror(sink->sys)) ||
+		!make_room(sink, strlen(text) + 2))
 		return; /* later, with what is lost until then */
 	sink->notice = sink->queue.len;
-	(void)buffer_append(&sink->queue, text, (size_t)n);
+	if (sink->torn)
+		(void)buffer_append(&sink->queue, "\n", 1);
+	(void)buffer_string(&sink->queue, text);
+	(void)buffer_append(&sink->queue, "\n", 1);
 	sink->notice_end = sink->queue.len;
 	sink->telling = sink->dropped;
 	sink->dropped = 0;
 	sink->torn = false;
 	sink->sys = 0;
-}
-
-/* The length of a colour at the start of `s` (ESC [ digits m), or 0. */
-static size_t colour_length(const char *s, size_t len)
-{
-	size_t i = 2;
-
-	if (len < 3 || s[0] != '\x1b' || s[1] != '[')
-		return 0;
-	while (i < len && strchr("0123456789;:", s[i]) != NULL && s[i] != '\0')
-		i++;
-	return i < len && s[i] == 'm' ? i + 1 : 0;
-}
-
-/*
- * A worker may colour its lines, but nothing else that a terminal obeys: all
- * other control bytes are shown.  What it left coloured ends with the line.
- */
-static void put_for_terminal(struct buffer *queue, const char *text, size_t len)
-{
-	static const char plain[] = "\x1b[0m";
-	bool coloured = false;
-
-	while (len > 0) {
-		size_t n = colour_length(text, len);
-		size_t from = n > 0 ? n : 1;
-		const char *next = memchr(text + from, '\x1b', len - from);
-
-		if (n > 0) {
-			(void)buffer_append(queue, text, n);
-			coloured = true;
-			text += n;
-			len -= n;
-			continue;
-		}
-		n = next != NULL ? (size_t)(next - text) : len;
-		queue->len += text_escape(
-			queue->data + queue->len, 4 * n + 1, text, n);
-		text += n;
-		len -= n;
-	}
-	if (coloured)
-		(void)buffer_append(queue, plain, sizeof(plain) - 1);
 }
 
 void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text,
@@ -187,15 +180,15 @@ void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text,
 		tell(sink);
 	if (!make_room(sink, room)) {
 		sink->dropped++;
+		if (sink->drops != NULL)
+			drops_add(sink->drops, mark->cluster, 1);
 		queue->failed = false;
 		return;
 	}
 	start = queue->len;
-	if (sink->is_terminal && len > 0 && text[len - 1] == '\r')
-		len--;
 	(void)buffer_append(queue, mark->before, mark->before_len);
 	if (sink->is_terminal)
-		put_for_terminal(queue, text, len);
+		(void)terminal_put(queue, text, len);
 	else
 		(void)buffer_append(queue, text, len);
 	(void)buffer_append(queue, "\n", 1);
@@ -209,14 +202,30 @@ void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text,
 	}
 }
 
+/* An empty pipe takes half of what it holds, whatever others write meanwhile: its
+ * reader is woken up less often then. */
+static size_t batch_of(const struct sink *sink)
+{
+	int waiting;
+
+	return sink->is_pipe && ioctl(sink->fd, FIONREAD, &waiting) == 0 &&
+			waiting == 0
+		? sink->batch_if_empty
+		: sink->batch;
+}
+
 /* Whole lines up to the batch's size; a longer one alone. */
 static size_t next_batch(const struct sink *sink, const char *start, size_t len)
 {
 	const char *end;
+	size_t most;
 
 	if (len <= sink->batch)
 		return len;
-	end = memrchr(start, '\n', sink->batch);
+	most = batch_of(sink);
+	if (len <= most)
+		return len;
+	end = memrchr(start, '\n', most);
 	if (end == NULL)
 		end = memchr(start, '\n', len);
 	return end != NULL ? (size_t)(end - start) + 1 : len;
@@ -248,13 +257,25 @@ static void empty(struct sink *sink)
 		buffer_fini(&sink->queue);
 }
 
-static unsigned long count_lines(const char *data, size_t len)
+/* It has taken all. */
+static void calm(struct sink *sink)
 {
-	unsigned long count = 0;
+	ev_timer_stop(sink->loop, &sink->patience);
+	if (sink->drops_rest)
+		sink->hurry = ev_now(sink->loop) + HURRY;
+	sink->drops_rest = false;
+}
 
-	for (size_t i = 0; i < len; i++)
-		count += data[i] == '\n';
-	return count;
+bool sink_is_behind(struct sink *sink)
+{
+	if (sink->drops_rest || !is_full(sink))
+		return false;
+	if (!ev_is_active(&sink->patience)) {
+		sink->drops_rest = ev_now(sink->loop) < sink->hurry;
+		sink->taken = 0;
+		ev_timer_again(sink->loop, &sink->patience);
+	}
+	return !sink->drops_rest;
 }
 
 static void note_loss(struct sink *sink, int why)
@@ -275,12 +296,15 @@ static void lose_queue(struct sink *sink, int why)
 	if (sink->head < sink->notice_end) {
 		sink->dropped += sink->telling;
 		if (sink->head < sink->notice)
-			sink->dropped += count_lines(
+			sink->dropped += text_lines(
 				data + sink->head, sink->notice - sink->head);
 		sink->head = sink->notice_end;
 	}
 	sink->dropped +=
-		count_lines(data + sink->head, sink->queue.len - sink->head);
+		text_lines(data + sink->head, sink->queue.len - sink->head);
+	if (sink->drops != NULL)
+		drops_add_named(sink->drops, data + sink->head,
+			sink->queue.len - sink->head);
 	note_loss(sink, why);
 	empty(sink);
 }
@@ -297,6 +321,7 @@ static ssize_t write_batch(struct sink *sink, const char *data, size_t len)
 	ssize_t n = write_some(sink, data, next_batch(sink, data, len));
 
 	if (n > 0) {
+		sink->taken += (size_t)n;
 		sink->mid_line = data[n - 1] != '\n';
 		return n;
 	}
@@ -318,8 +343,11 @@ static void write_queue(struct sink *sink)
 		else
 			sink->head += (size_t)n;
 	}
-	if (queue_is_empty(sink))
-		empty(sink);
+	if (!queue_is_empty(sink))
+		return;
+	empty(sink);
+	if (lanes_are_empty(&sink->lanes))
+		calm(sink);
 }
 
 /* The queue is empty and more is to follow: write some of it. */
@@ -352,7 +380,7 @@ void sink_turn(struct sink *sink)
 {
 	write_queue(sink);
 	if (wants_more(sink) && !sink->copy_is_next) {
-		refill(sink, TURN);
+		refill(sink, sink->is_copied_to ? TURN : ENOUGH);
 		sink->copy_is_next = true;
 	}
 	if (!wants_more(sink))
@@ -374,6 +402,7 @@ size_t sink_write(struct sink *sink, const char *data, size_t len)
 {
 	size_t done = 0;
 
+	sink->is_copied_to = true;
 	while (done < len && !sink->full) {
 		ssize_t n = write_batch(sink, data + done, len - done);
 
@@ -381,7 +410,7 @@ size_t sink_write(struct sink *sink, const char *data, size_t len)
 			note_loss(sink, errno);
 			/* at least what was begun is one */
 			sink->dropped +=
-				count_lines(data + done, len - done - 1) + 1;
+				text_lines(data + done, len - done - 1) + 1;
 			return len;
 		}
 		done += (size_t)n;
@@ -404,6 +433,7 @@ ssize_t sink_copy(struct sink *sink, int pipe, size_t len)
 	/* unlike a write it waits for nobody, whatever the flags are */
 	ssize_t n = tee(pipe, sink->fd, len, SPLICE_F_NONBLOCK);
 
+	sink->is_copied_to = true;
 	if (n != -1 || errno != EAGAIN)
 		return n;
 	if (poll(&at, 1, 0) == 0) {

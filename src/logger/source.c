@@ -11,8 +11,7 @@
 
 #define FEWEST 64
 
-/* Where a worker stands in the list, or would stand. */
-static size_t place_of(const struct source_table *table, uint64_t worker)
+size_t source_place(const struct source_table *table, uint64_t worker)
 {
 	size_t from = 0;
 	size_t to = table->count;
@@ -30,7 +29,7 @@ static size_t place_of(const struct source_table *table, uint64_t worker)
 
 struct source *source_find(const struct source_table *table, uint64_t worker)
 {
-	size_t at = place_of(table, worker);
+	size_t at = source_place(table, worker);
 
 	return at < table->count && table->list[at]->worker == worker
 		? table->list[at]
@@ -88,7 +87,7 @@ struct source *source_get(struct source_table *table, uint64_t worker,
 	uint32_t slot, const char *cluster)
 {
 	struct source *source = source_find(table, worker);
-	size_t at = place_of(table, worker);
+	size_t at = source_place(table, worker);
 
 	if (source != NULL)
 		return source;
@@ -106,6 +105,7 @@ struct source *source_get(struct source_table *table, uint64_t worker,
 		source->pipes[i].source = source;
 		source->pipes[i].fd = -1;
 		lines_init(&source->pipes[i].lines);
+		buffer_init(&source->pipes[i].rest, 0);
 	}
 	(void)memmove(table->list + at + 1, table->list + at,
 		(table->count++ - at) * sizeof(struct source *));
@@ -113,16 +113,30 @@ struct source *source_get(struct source_table *table, uint64_t worker,
 	return source;
 }
 
+void sources_rename(
+	struct source_table *table, const char *from, const char *to)
+{
+	for (struct source_group *g = table->groups; g != NULL; g = g->next)
+		if (strcmp(g->cluster, from) == 0)
+			(void)text_copy(g->cluster, sizeof(g->cluster), to);
+		else if (strcmp(g->cluster, to) == 0)
+			(void)text_copy(g->cluster, sizeof(g->cluster), from);
+	for (size_t i = 0; i < table->count; i++)
+		table->list[i]->before_len = 0;
+}
+
 void source_free(struct source_table *table, struct source *source)
 {
-	size_t at = place_of(table, source->worker);
+	size_t at = source_place(table, source->worker);
 
 	(void)memmove(table->list + at, table->list + at + 1,
 		(--table->count - at) * sizeof(struct source *));
 	leave_group(table, source->group);
 	tail_fini(&source->tail);
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		lines_fini(&source->pipes[i].lines);
+		buffer_fini(&source->pipes[i].rest);
+	}
 	free(source);
 }
 
@@ -131,11 +145,20 @@ bool source_is_open(const struct source *source)
 	return source->pipes[0].fd != -1 || source->pipes[1].fd != -1;
 }
 
-size_t source_prefix(const struct source *source, char to[SOURCE_PREFIX],
-	bool goes_on, bool colour)
+unsigned source_width(const struct source *source)
+{
+	unsigned width = (unsigned)strlen(source->cluster) + 2;
+
+	for (uint32_t slot = source->slot; slot > 9; slot /= 10)
+		width++;
+	return width;
+}
+
+static void make_prefix(struct source *source, unsigned width, bool colour)
 {
 	/* readable on light and dark; red is for errors */
 	static const unsigned colours[] = {36, 33, 32, 35, 34, 96};
+	unsigned own = source_width(source);
 	size_t pick = source->slot;
 	char before[16] = "";
 	int n;
@@ -145,8 +168,24 @@ size_t source_prefix(const struct source *source, char to[SOURCE_PREFIX],
 	if (colour)
 		(void)snprintf(before, sizeof(before), "\x1b[%um",
 			colours[pick % COUNT_OF(colours)]);
-	n = snprintf(to, SOURCE_PREFIX, "%s%s.%" PRIu32 " %c%s ", before,
-		source->cluster, source->slot, goes_on ? '+' : '|',
+	n = snprintf(source->before, SOURCE_PREFIX, "%s%s.%" PRIu32 " %*s|%s ",
+		before, source->cluster, source->slot,
+		width > own ? (int)(width - own) : 0, "",
 		colour ? "\x1b[0m" : "");
-	return n > 0 && n < SOURCE_PREFIX ? (size_t)n : 0;
+	source->before_len = n > 0 && n < SOURCE_PREFIX ? (size_t)n : 0;
+	source->before_mark =
+		source->before_len - (colour ? sizeof("|\x1b[0m ") - 1 : 2);
+	source->before_width = width;
+	source->before_colour = colour;
+}
+
+size_t source_prefix(struct source *source, const char **to, unsigned width,
+	bool goes_on, bool colour)
+{
+	if (source->before_len == 0 || source->before_width != width ||
+		source->before_colour != colour)
+		make_prefix(source, width, colour);
+	source->before[source->before_mark] = goes_on ? '+' : '|';
+	*to = source->before;
+	return source->before_len;
 }

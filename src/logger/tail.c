@@ -64,11 +64,27 @@ static size_t strip(char *to, size_t size, const char *from, size_t len)
 	return used;
 }
 
+/* Most lines are. */
+static bool is_plain(const char *line, size_t len)
+{
+	bool other = len == 0 || len >= TAIL_TEXT || is_blank(line[0]) ||
+		is_blank(line[len - 1]);
+
+	for (size_t i = 0; i < len && !other; i++)
+		other = line[i] < ' ' || line[i] > '~';
+	return !other;
+}
+
 /* What a person would read of the line; its length. */
 static size_t clean(char to[TAIL_TEXT], const char *line, size_t len)
 {
 	char plain[TAIL_TEXT];
 
+	if (is_plain(line, len)) {
+		(void)memcpy(to, line, len);
+		to[len] = '\0';
+		return len;
+	}
 	len = strip(plain, sizeof(plain), line, len);
 	while (len > 0 && is_blank(plain[len - 1]))
 		len--;
@@ -78,10 +94,15 @@ static size_t clean(char to[TAIL_TEXT], const char *line, size_t len)
 /* How long tail_text() would be now. */
 static size_t text_length(const struct tail *tail, size_t *count)
 {
+	const char *at = tail->lines.data;
+	const char *end = at + tail->lines.len;
 	size_t joints = 0;
 
-	for (size_t i = 0; i < tail->lines.len; i++)
-		joints += tail->lines.data[i] == '\n';
+	while (at != end &&
+		(at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		joints++;
+		at++;
+	}
 	*count = tail->lines.len > 0 ? joints + 1 : 0;
 	return tail->lines.len + joints * (sizeof(joint) - 2);
 }
@@ -125,6 +146,24 @@ static bool is_label(const char *behind)
 
 enum worth { SAYS_NOTHING, SAYS_SOMETHING, SAYS_IT };
 
+#define PAIR(second) (1U << ((second)&31))
+
+/* Can one of the words below stand here?  This is asked for each byte. */
+static bool may_begin(const char *at)
+{
+	static const uint32_t second[32] = {
+		['e' & 31] = PAIR('r') | PAIR('x'),
+		['p' & 31] = PAIR('a'),
+		['f' & 31] = PAIR('a'),
+		['c' & 31] = PAIR('a'),
+		['r' & 31] = PAIR('e'),
+		['d' & 31] = PAIR('e'),
+		['i' & 31] = PAIR('n'),
+	};
+
+	return (second[*at & 31] & PAIR(at[1])) != 0;
+}
+
 static enum worth worth_of(const char *text)
 {
 	static const struct {
@@ -136,6 +175,8 @@ static enum worth worth_of(const char *text)
 	enum worth worth = SAYS_NOTHING;
 
 	for (const char *at = text; *at != '\0'; at++) {
+		if (!may_begin(at))
+			continue;
 		for (size_t i = 0; i < COUNT_OF(words); i++) {
 			size_t n;
 
@@ -205,8 +246,11 @@ static bool mentions_in_use(const char *line, size_t len)
 	static const char *const words[] = {
 		"address already in use", "EADDRINUSE"};
 
-	for (size_t i = 0; i < len; i++) {
-		if ((line[i] | 0x20) != 'a' && (line[i] | 0x20) != 'e')
+	for (size_t i = 0; i + 1 < len; i++) {
+		int first = line[i] | 0x20;
+
+		if ((first != 'a' && first != 'e') ||
+			(line[i + 1] | 0x20) != (first == 'a' ? 'd' : 'a'))
 			continue;
 		for (size_t w = 0; w < COUNT_OF(words); w++) {
 			size_t n = strlen(words[w]);

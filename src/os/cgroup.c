@@ -15,7 +15,7 @@
 
 /* No path of a cgroup comes near it; PATH_MAX for each would be a good part of
  * the memory that a supervisor takes. */
-enum { PATH_SIZE = 1024 };
+enum { PATH_SIZE = CGROUP_PATH };
 
 /*
  * Our directory for one controller: from `mount` (the hierarchy's root, as far
@@ -201,6 +201,16 @@ static struct home find_home(const char *root, const char *controller)
 		find_mount(&home, root, NULL, own))
 		home.version = 2;
 	return home;
+}
+
+int cgroup_home(
+	const char *root, const char *controller, char *path, size_t size)
+{
+	struct home home = find_home(root, controller);
+
+	return home.version != 0 && text_copy(path, size, home.path) < size
+		? home.version
+		: 0;
 }
 
 /* One level up; false: that was the mount. */

@@ -3,6 +3,7 @@
 #define OS_CGROUP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* What our cgroup allows.  Works with v1, v2, hybrid, and with no /sys or
  * /proc at all.  `root` is "" in earnest; tests give a directory with a copy
@@ -24,5 +25,11 @@ long cgroup_oom_kills(const char *root);
  * is read anew each time.  A descriptor, or -1; the count, or -1. */
 int cgroup_oom_open(const char *root);
 long cgroup_oom_read(int fd);
+
+/* The directory of our group in the hierarchy of that controller, by its name in
+ * v1.  Its version; 0: there is none. */
+#define CGROUP_PATH 1024
+int cgroup_home(
+	const char *root, const char *controller, char *path, size_t size);
 
 #endif

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,6 +53,16 @@ int descriptors_cloexec(unsigned first, unsigned last)
 	if (syscall(SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC) == 0)
 		return 0;
 	return descriptors_cloexec_by_proc(first, last);
+}
+
+void descriptors_allow_many(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 bool descriptors_same(int a, int b)

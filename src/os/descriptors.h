@@ -13,6 +13,9 @@
 int descriptors_cloexec(unsigned first, unsigned last);
 int descriptors_cloexec_by_proc(unsigned first, unsigned last);
 
+/* As many as we may have; where that is refused, as many as before. */
+void descriptors_allow_many(void);
+
 /* Are both open, and the same file? */
 bool descriptors_same(int a, int b);
 

@@ -56,8 +56,11 @@ void eventset_close(struct eventset *s)
 
 void eventset_arm(struct eventset *s)
 {
-	if (s->context != 0 && !s->armed)
-		s->armed = await(s);
+	if (s->context == 0 || s->armed)
+		return;
+	s->armed = await(s);
+	if (!s->armed) /* the kernel is short of memory: in the next turn */
+		(void)eventfd_write(s->wake, 1);
 }
 
 void eventset_take(struct eventset *s)

@@ -102,13 +102,27 @@ static ssize_t receive_bare(int fd, void *data, size_t size, int flags,
 	return receive_with(fd, &msg, flags, m);
 }
 
-static bool tells_sender(int fd)
+/* Does the kernel tell who has sent a message?  1, 0; -1: errno. */
+static int tells_sender(int fd)
 {
 	int on = 0;
 	socklen_t size = sizeof(on);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, &size) == 0 &&
-		on != 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, &size) == -1)
+		return -1;
+	return on != 0;
+}
+
+int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
+{
+	int sender = tells_sender(fd);
+
+	m->stuck = 0;
+	if (sender == -1 ||
+		receive_bare(fd, data, size, MSG_PEEK | MSG_TRUNC, sender != 0,
+			m) == -1)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+	return 1;
 }
 
 struct apart {
@@ -187,9 +201,12 @@ static ssize_t hear(int fd, void *data, size_t size, int flags,
 	enum fdpass_take take, struct fdpass_message *m)
 {
 	struct apart a = {fd, data, size, flags, take, m, false, -1, EBUSY};
-	bool sender = tells_sender(fd);
+	int asked = tells_sender(fd);
+	bool sender = asked == 1;
 	int on = 1;
 
+	if (asked == -1)
+		return -1;
 	/* an urgent byte of a stream would be skipped by the look alone */
 	if ((flags & MSG_TRUNC) == 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));

@@ -7,6 +7,8 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -41,7 +43,6 @@ static const uint32_t allowed[] = {
 	SYS_close,
 	SYS_fcntl,
 	SYS_getsockopt,
-	SYS_setsockopt,
 	SYS_getsockname,
 	SYS_getpeername,
 #ifdef SYS_epoll_wait
@@ -52,6 +53,7 @@ static const uint32_t allowed[] = {
 #endif
 	SYS_epoll_pwait,
 	SYS_epoll_ctl,
+	SYS_epoll_create1, /* libev makes its set anew if that has gone wrong */
 	SYS_ppoll,
 #ifdef SYS_poll
 	SYS_poll,
@@ -105,7 +107,25 @@ static const uint32_t of_memory[] = {
 		BPF_JUMP(BPF_JMP | (test) | BPF_K, (k), (yes), (no))
 
 /* The head, two for each call, and the end. */
-#define PROGRAM_MAX (8 + 2 * (COUNT_OF(allowed) + COUNT_OF(of_memory)) + 4)
+#define PROGRAM_MAX (15 + 2 * (COUNT_OF(allowed) + COUNT_OF(of_memory)) + 4)
+
+/* Of a socket only how its data is sent: no filter, no other interface. */
+static unsigned short make_setsockopt(struct sock_filter *code)
+{
+	unsigned short n = 0;
+
+	code[n++] = IF(BPF_JEQ, SYS_setsockopt, 0, 7);
+	code[n] = LOAD(args[1]);
+	code[n++].k += LOW_HALF;
+	code[n++] = IF(BPF_JEQ, IPPROTO_TCP, 0, 3);
+	code[n] = LOAD(args[2]);
+	code[n++].k += LOW_HALF;
+	code[n++] = IF(BPF_JEQ, TCP_NODELAY, 2, 0);
+	code[n++] = IF(BPF_JEQ, TCP_CORK, 1, 0);
+	code[n++] = GIVE(SECCOMP_RET_ERRNO | EPERM);
+	code[n++] = GIVE(SECCOMP_RET_ALLOW);
+	return n;
+}
 
 static unsigned short make(struct sock_filter *code)
 {
@@ -115,6 +135,7 @@ static unsigned short make(struct sock_filter *code)
 	code[n++] = IF(BPF_JEQ, OUR_ARCH, 1, 0);
 	code[n++] = GIVE(SECCOMP_RET_KILL_PROCESS);
 	code[n++] = LOAD(nr);
+	n = (unsigned short)(n + make_setsockopt(&code[n]));
 	for (size_t i = 0; i < COUNT_OF(allowed); i++) {
 		code[n++] = IF(BPF_JEQ, allowed[i], 0, 1);
 		code[n++] = GIVE(SECCOMP_RET_ALLOW);

@@ -6,7 +6,7 @@
 
 /*
  * Bind this process to the descriptors that it has: a seccomp(2) filter lets it
- * read, write, wait, accept on its sockets, and ask for memory that is not
+ * read, write, wait, accept on its sockets, say how TCP sends, and ask for memory that is not
  * executable.  All else, such as to open a file, make a socket, start or signal a
  * process, fails with EPERM.  For a process with one thread and no_new_privs.
  * It cannot be taken back.  0, or -1 and `err`.

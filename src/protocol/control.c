@@ -34,6 +34,9 @@ enum field {
 	FIELD_MESSAGE = 1 << 11,
 	FIELD_SINCE = 1 << 13,
 	FIELD_KINDS = 1 << 14,
+	FIELD_AFTER = 1 << 15,
+	FIELD_FIRST = 1 << 16,
+	FIELD_METRICS = 1 << 17,
 };
 
 static const struct {
@@ -41,7 +44,7 @@ static const struct {
 	bool writes;
 	unsigned fields;
 } methods[METHODS] = {
-	[METHOD_STATUS] = {"status", false, FIELD_TARGET},
+	[METHOD_STATUS] = {"status", false, FIELD_TARGET | FIELD_METRICS},
 	[METHOD_RESTART] = {"restart", true,
 		FIELD_TARGET | FIELD_NO_WAIT | FIELD_CANARY | FIELD_BAKE |
 			FIELD_DROP_PORTS},
@@ -60,6 +63,9 @@ static const struct {
 	[METHOD_UPGRADE] = {"upgrade", true, FIELD_TARGET | FIELD_NO_WAIT},
 	[METHOD_SEND] = {"send", true,
 		FIELD_TARGET | FIELD_NO_WAIT | FIELD_MESSAGE | FIELD_ALL},
+	[METHOD_LOGS] = {"logs", false,
+		FIELD_TARGET | FIELD_FOLLOW | FIELD_AFTER},
+	[METHOD_ASK] = {"ask", true, FIELD_TARGET | FIELD_FIRST},
 };
 
 bool control_method_writes(enum control_method method)
@@ -188,6 +194,15 @@ static int take_since(nsec_t *to, const json_t *value, struct error *err)
 	return 0;
 }
 
+static int take_after(
+	struct control_request *r, const json_t *value, struct error *err)
+{
+	if (!json_is_integer(value) || json_integer_value(value) < 0)
+		return error_set(err, 0, "wanted a number that was given");
+	r->after = (uint64_t)json_integer_value(value);
+	return 0;
+}
+
 static int take_kinds(
 	struct control_request *r, const json_t *value, struct error *err)
 {
@@ -224,6 +239,17 @@ static int take_message(
 	return r->message != NULL ? 0 : error_set(err, ENOMEM, "message");
 }
 
+static int take_first(
+	struct control_request *r, const json_t *value, struct error *err)
+{
+	const char *text = json_string_value(value);
+
+	if (text == NULL || text[0] < 'A' || text[0] > 'Z' || text[1] != '\0')
+		return error_set(err, 0, "wanted a capital letter");
+	r->first = text[0];
+	return 0;
+}
+
 /* What `params` may hold. */
 static const struct field_is {
 	const char *name;
@@ -241,11 +267,14 @@ static const struct field_is {
 	{"last", FIELD_LAST, 0},
 	{"since", FIELD_SINCE, 0},
 	{"kinds", FIELD_KINDS, 0},
+	{"after", FIELD_AFTER, 0},
 	{"canary", FIELD_CANARY, 0},
 	{"bake", FIELD_BAKE, 0},
 	{"drop_ports", FIELD_DROP_PORTS,
 		offsetof(struct control_request, drop_ports)},
 	{"message", FIELD_MESSAGE, 0},
+	{"first", FIELD_FIRST, 0},
+	{"metrics", FIELD_METRICS, offsetof(struct control_request, metrics)},
 };
 
 static int take_field(struct control_request *r, const struct field_is *is,
@@ -266,6 +295,8 @@ static int take_field(struct control_request *r, const struct field_is *is,
 		return take_since(&r->since, value, err);
 	case FIELD_KINDS:
 		return take_kinds(r, value, err);
+	case FIELD_AFTER:
+		return take_after(r, value, err);
 	case FIELD_CANARY:
 		r->has_canary = true;
 		return take_int(&r->canary, value, 0, SCALE_MOST, err);
@@ -274,6 +305,8 @@ static int take_field(struct control_request *r, const struct field_is *is,
 		return take_seconds(&r->bake, value, err);
 	case FIELD_MESSAGE:
 		return take_message(r, value, err);
+	case FIELD_FIRST:
+		return take_first(r, value, err);
 	default:
 		return take_bool((bool *)((char *)r + is->flag), value, err);
 	}
@@ -386,6 +419,7 @@ static int take_method(
 			continue;
 		r->method = (enum control_method)i;
 		r->last = r->method == METHOD_EVENTS ? -1 : 0;
+		r->first = r->method == METHOD_ASK ? 'G' : '\0';
 		return 0;
 	}
 	(void)error_set(err, 0, "unknown method '%.32s'", name);
@@ -489,6 +523,8 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 		put_signal(w, r->signal);
 	if (r->last != -1 && (has & FIELD_LAST) != 0)
 		json_put_int(w, "last", r->last);
+	if (r->after != 0 && (has & FIELD_AFTER) != 0)
+		json_put_int(w, "after", (int64_t)r->after);
 	if (r->since != 0 && (has & FIELD_SINCE) != 0)
 		json_put_real(w, "since", nsec_seconds(r->since), 3);
 	if (r->kinds[0] != '\0' && (has & FIELD_KINDS) != 0)
@@ -499,6 +535,10 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 		json_put_real(w, "bake", nsec_seconds(r->bake), 3);
 	if (r->message != NULL && (has & FIELD_MESSAGE) != 0)
 		json_put_text(w, "message", r->message);
+	if (r->first != '\0' && (has & FIELD_FIRST) != 0) {
+		json_key(w, "first");
+		json_bytes(w, &r->first, 1);
+	}
 	json_close_object(w);
 }
 

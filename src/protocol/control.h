@@ -32,6 +32,8 @@ enum control_method {
 	METHOD_CONFIG,
 	METHOD_UPGRADE,
 	METHOD_SEND,
+	METHOD_LOGS,
+	METHOD_ASK,
 	METHODS,
 };
 bool control_method_writes(enum control_method method);
@@ -65,9 +67,13 @@ struct control_request {
 	int signal;   /* signal: {"signal":"USR1"} */
 	bool all;     /* signal, send */
 	bool now;     /* stop */
-	bool follow;  /* events */
+	bool follow;  /* events, logs */
+	bool metrics; /* status: what metrics are made of */
 	int last;     /* events: {"last":N}, -1: all that are kept */
-	nsec_t since; /* {"since":SECONDS since 1970}, 0: all */
+	/* logs: {"after":N}, only those that come after the "last" of another
+	 * answer */
+	uint64_t after;
+	nsec_t since;                /* {"since":SECONDS since 1970}, 0: all */
 	char kinds[EVENTKINDS_TEXT]; /* {"kinds":["exited",…]}, "": all */
 	bool has_canary;             /* restart; else as the settings say */
 	int canary;                  /* {"canary":N} */
@@ -77,6 +83,8 @@ struct control_request {
 	/* send: {"message":TEXT}, the text of a value.  Decoded: heap, the
 	 * caller's to free; encoded: borrowed. */
 	char *message;
+	/* ask: {"first":"G"}, of the request that the client will send itself */
+	char first;
 };
 
 /*

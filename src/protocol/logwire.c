@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <limits.h>
 #include <string.h>
 
 static bool is_ended(const char *text, size_t size)
@@ -24,6 +25,15 @@ static bool is_holding(const struct logwire_packet *p)
 		(p->which & LOGWIRE_PIDFD) != 0 && (p->which & ~of_worker) == 0;
 }
 
+struct logwire_packet logwire_hello(void)
+{
+	return (struct logwire_packet){
+		.kind = LOGWIRE_HELLO,
+		.sink = LOGWIRE_COPY,
+		.which = LOGWIRE_CAN_REMEMBER | LOGWIRE_CAN_ROUTE,
+	};
+}
+
 unsigned logwire_count(uint32_t which)
 {
 	return (unsigned)__builtin_popcount(which);
@@ -41,12 +51,30 @@ bool logwire_check(const struct logwire_packet *p, size_t len)
 			text_is_name(p->cluster);
 	case LOGWIRE_SINK:
 		return p->sink <= LOGWIRE_PREFIX && p->colour <= 1;
+	case LOGWIRE_REMEMBER:
+		return p->which <= INT_MAX && text_is_name(p->cluster);
+	case LOGWIRE_DROPPED:
+	case LOGWIRE_LINES:
+		return p->worker > 0 && text_is_name(p->cluster);
 	case LOGWIRE_LAST:
 		return p->address_in_use <= 1;
 	case LOGWIRE_HOLD:
 		return is_holding(p);
 	case LOGWIRE_DROP:
 		return p->what <= LOGWIRE_A_SEGMENT;
+	case LOGWIRE_ROUTE:
+		return text_is_name(p->cluster) && p->quiet <= 1 &&
+			p->slot <= LOGWIRE_ROUTES_MAX &&
+			(p->slot == 0 || p->which < p->slot) &&
+			p->what <= LOGWIRE_TO_SYSLOG;
+	case LOGWIRE_OPENED:
+	case LOGWIRE_ASK:
+		return text_is_name(p->cluster) &&
+			p->which < LOGWIRE_ROUTES_MAX &&
+			p->what <= LOGWIRE_ASK_ROTATED;
+	case LOGWIRE_REOPEN:
+		return text_is_name(p->cluster) &&
+			(*p->text == '\0' || text_is_name(p->text));
 	case LOGWIRE_ENDED:
 	case LOGWIRE_HELLO:
 	case LOGWIRE_KEEP:

@@ -31,7 +31,49 @@ enum logwire_kind {
 	 * that the receiver has already takes the place of it */
 	LOGWIRE_HOLD,
 	LOGWIRE_GIVEN, /* logger -> supervisor: that was all */
+	/* To one that LOGWIRE_CAN_REMEMBER, before LOGWIRE_ADD: keep the worker's
+	 * latest lines, under its pid (`which`), in the file that comes along
+	 * (os/place/linering.h). */
+	LOGWIRE_REMEMBER,
+	/* logger -> supervisor: so many lines (`worker`) of this cluster were lost
+	 * since the last of these */
+	LOGWIRE_DROPPED,
+	LOGWIRE_LINES, /* the same of lines that were read; an earlier nclust
+			  ignores it */
+	/* sinks of a cluster; supervisor -> logger */
+	LOGWIRE_ROUTE = 32, /* one of them: `which` of `slot`.  `what` is its
+			       kind, `worker` its size, `stream` its age in
+			       seconds, `quiet` says that it is by slot,
+			       `address_in_use` its facility; `text` is what it
+			       was given as.  The last one puts all in force;
+			       `slot` 0: there are none */
+	LOGWIRE_OPENED,     /* what was asked for comes along; if nothing does,
+			       `text` says why; `what`: of enum logwire_ask */
+	LOGWIRE_REOPEN,     /* ask for all files of this cluster again; `text`:
+			       it had that name until now, or "" */
+	/* logger -> supervisor */
+	LOGWIRE_ASK, /* `which` sink, of `slot`, `what` of it; `worker` is the
+			inode of the file that is written, `sink` says since
+			which LOGWIRE_ROUTE, and the answer says the same */
 };
+
+enum logwire_ask {
+	LOGWIRE_ASK_OPEN,
+	LOGWIRE_ASK_ROTATE,  /* that file is full: rename it, open another */
+	LOGWIRE_ASK_ROTATED, /* nothing writes any more to that file, renamed;
+				`text`: what it was given as */
+};
+
+/* Kinds of sinks. */
+enum logwire_to {
+	LOGWIRE_TO_PREFIX,
+	LOGWIRE_TO_JSON,
+	LOGWIRE_TO_FILE,
+	LOGWIRE_TO_JOURNAL,
+	LOGWIRE_TO_SYSLOG,
+};
+#define LOGWIRE_OLD_SYSLOG 256U /* in `address_in_use`: RFC 3164 */
+#define LOGWIRE_ROUTES_MAX 8U
 
 /* What is held.  `worker` is its name. */
 enum logwire_what {
@@ -62,6 +104,12 @@ enum logwire_sink {
 			    LOGWIRE_HELLO: this logger can do that */
 };
 
+/* What a logger can do: `which` of LOGWIRE_HELLO. */
+enum logwire_can {
+	LOGWIRE_CAN_REMEMBER = 1,
+	LOGWIRE_CAN_ROUTE = 2,
+};
+
 struct logwire_packet {
 	uint32_t kind;
 	uint32_t slot;
@@ -71,12 +119,16 @@ struct logwire_packet {
 	uint32_t colour;         /* LOGWIRE_SINK: the sink is a terminal */
 	uint32_t quiet;          /* LOGWIRE_ADD: keep only its last lines */
 	uint32_t address_in_use; /* LOGWIRE_LAST: it complained of that */
-	uint32_t what;           /* LOGWIRE_HOLD, LOGWIRE_DROP */
-	uint32_t which;
-	char cluster[65]; /* NUL-terminated */
-	char text[512];   /* LOGWIRE_LAST: last lines, cut, joined by " / ",
+	uint32_t what;           /* LOGWIRE_HOLD, LOGWIRE_DROP;
+				    LOGWIRE_ADD: the worker's pid, or 0 */
+	uint32_t which;          /* LOGWIRE_ADD: its generation */
+	char cluster[65];        /* NUL-terminated */
+	char text[512]; /* LOGWIRE_LAST: last lines, cut, joined by " / ",
 				NUL-terminated; "" if there was nothing */
 };
+
+/* The greeting of this logger, with what it can do. */
+struct logwire_packet logwire_hello(void);
 
 /* How many descriptors come along. */
 unsigned logwire_count(uint32_t which);

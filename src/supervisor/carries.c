@@ -9,6 +9,7 @@
 #include "supervisor/instance/manager.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/node/node.h"
+#include "supervisor/scaling/scaling.h"
 #include "supervisor/sockets/carry_sockets.h"
 #include "supervisor/upgrade/carry.h"
 #include "supervisor/workers/carry_workers.h"
@@ -44,6 +45,7 @@ static const struct plain_row instance_rows[] = {
  * the workers that use them, and workers before the connections they serve. */
 static const struct plain_row cluster_rows[] = {
 	CARRY_GROUP(CARRY_TROUBLE, service, trouble, &carried_trouble),
+	CARRY_GROUP(CARRY_SCALING, service, scaling, &carried_scaling),
 	CARRY_GROUP(CARRY_PORTS, service, life.ports, &carried_ports),
 	CARRY_BESIDE(&carried_early),
 	CARRY_BESIDE(&carried_core),

@@ -8,10 +8,13 @@
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/lifecycle.h"
+#include "supervisor/limits/limits.h"
+#include "supervisor/logs/logs.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/node/node.h"
 #include "supervisor/orphans/bequest.h"
+#include "supervisor/scaling/scaling.h"
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/web/webrole.h"
 #include "supervisor/workers/child.h"
@@ -32,12 +35,15 @@
  * - drain and accept before news: they log first what they do for a report.
  * - news before instance and hooks: the line about a report comes before the
  *   lines about its consequences.
+ * - logs after hooks: in `end` its commands are forgotten before they are killed;
+ *   and before the end of workers, which is that of the logger.
  * - web after control: in `end` its address is free before clients hear of it.
  * - health last of those with `report`: it may end workers.
  * - `status_worker`, backwards: checks, messages (which control puts), Node's.
  */
 const struct part *const parts[] = {
 	&workers_part,
+	&limits_part,
 	&guard_part,
 	&intercept_part,
 	&messages_part,
@@ -49,9 +55,11 @@ const struct part *const parts[] = {
 	&news_part,
 	&instance_part,
 	&hooks_part,
+	&logs_part,
 	&upgrade_part,
 	&control_part,
 	&web_part,
+	&scaling_part,
 	&health_part,
 	NULL,
 };

@@ -5,9 +5,11 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/instance/lifecycle.h"
+#include "supervisor/logs/logs.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/instance/reload.h"
@@ -104,6 +106,8 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 		upgrade(service->sup);
 		break;
 	case DEED_REOPEN_LOGS:
+		logs_reopen(service);
+		break;
 	case DEED_IGNORE:
 		break;
 	}
@@ -269,6 +273,9 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 			reap_on_sigchld(sup, (pid_t)infos[i].ssi_pid);
 			continue;
 		}
+		/* who continues us may have another size */
+		if (signal == SIGWINCH || signal == SIGCONT)
+			logger_resize(sup);
 		log_debug("received %s from process %" PRIu32,
 			text_signal_name(name, signal), infos[i].ssi_pid);
 		if (signal == SIGHUP) { /* many at once count as one */

@@ -27,12 +27,14 @@
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/instance/manager.h"
+#include "supervisor/instance/reread.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/sockets/segment.h"
+#include "supervisor/workers/readiness.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/signals.h"
 #include "supervisor/web/webrole.h"
@@ -51,7 +53,7 @@
 #include <unistd.h>
 
 /* For births in a turn: each costs some 0.3 ms, and clients wait meanwhile. */
-#define TURN_BUDGET (3 * MSEC)
+#define TURN_BUDGET (2 * MSEC)
 /* If nclust wakes this much later than asked, it stood still itself. */
 #define LATE (1 * SECOND)
 /* The OOM killer should rather take a worker (oom_score_adj is -1000..1000):
@@ -469,6 +471,7 @@ static int start(struct supervisor *sup, struct error *err)
 	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
 		reap_init(sup, err) == -1 || adopt_begin(sup, err) == -1 ||
+		reread_try_logs(sup, err) == -1 ||
 		start_services(sup, err) == -1 ||
 		clients_init(sup, err) == -1 || web_begin(sup, err) == -1)
 		return -1;
@@ -520,7 +523,8 @@ static void supervisor_free(struct supervisor *sup)
 
 static void tell_left(const char *path)
 {
-	log_warn("'%s' is left behind: another process holds its directory, so "
+	log_warn("'%s' is left behind: its disk is slow, or another process "
+		 "holds its directory, so "
 		 "that nothing can be removed there",
 		path);
 }
@@ -531,6 +535,7 @@ static void let_go(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
 		accepting_close(sup->services[i]);
+		readiness_drop_posts(sup->services[i]);
 		recipes_free(sup->services[i]);
 		segment_drop(sup->services[i]);
 		listeners_release(&sup->services[i]->held.listeners);

@@ -90,7 +90,7 @@ static unsigned make_health(struct buffer *body, const char *json, size_t len)
 	return MHD_HTTP_OK;
 }
 
-static unsigned make_status(struct buffer *body, const char *json, size_t len)
+static unsigned make_json(struct buffer *body, const char *json, size_t len)
 {
 	(void)buffer_append(body, json, len);
 	(void)buffer_append(body, "\n", 1);
@@ -172,14 +172,17 @@ static const char openmetrics[] = "application/openmetrics-text";
 
 /* Of two with the same path the first is for those who accept its type. */
 static const struct page pages[] = {
-	{"/healthz", METHOD_EVENTS, plain, make_health},
-	{"/readyz", METHOD_STATUS, plain, make_readiness},
-	{"/status", METHOD_STATUS, "application/json", make_status},
-	{"/events", METHOD_EVENTS, "text/event-stream", NULL},
-	{"/metrics", METHOD_STATUS,
+	{"/", WANTS_NOTHING, "text/html; charset=utf-8", NULL},
+	{"/healthz", WANTS_LIFE, plain, make_health},
+	{"/readyz", WANTS_STATUS, plain, make_readiness},
+	{"/status", WANTS_STATUS, "application/json", make_json},
+	{"/events", WANTS_LIFE, "text/event-stream", NULL},
+	{"/history", WANTS_PAST, "application/json", make_json},
+	{"/metrics/", WANTS_WORKERS, NULL, NULL}, /* and a cluster's name */
+	{"/metrics", WANTS_METRICS,
 		"application/openmetrics-text; version=1.0.0; charset=utf-8",
 		make_openmetrics},
-	{"/metrics", METHOD_STATUS, "text/plain; version=0.0.4; charset=utf-8",
+	{"/metrics", WANTS_METRICS, "text/plain; version=0.0.4; charset=utf-8",
 		make_prometheus},
 };
 
@@ -188,9 +191,14 @@ const struct page *page_find(const char *path, const char *accept)
 	bool has_choice = accept != NULL && strstr(accept, openmetrics) != NULL;
 
 	for (size_t i = 0; i < COUNT_OF(pages); i++)
-		if (strcmp(pages[i].path, path) == 0 &&
-			(has_choice ||
-				strstr(pages[i].type, openmetrics) == NULL))
+		if (pages[i].wants == WANTS_WORKERS
+				? strncmp(path, pages[i].path,
+					  strlen(pages[i].path)) == 0 &&
+					path[strlen(pages[i].path)] != '\0'
+				: strcmp(pages[i].path, path) == 0 &&
+					(has_choice ||
+						strstr(pages[i].type,
+							openmetrics) == NULL))
 			return &pages[i];
 	return NULL;
 }

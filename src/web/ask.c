@@ -3,7 +3,9 @@
 
 #include "base/buffer.h"
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
+#include "os/fdpass.h"
 
 #include <errno.h>
 #include <string.h>
@@ -34,7 +36,7 @@ static void take_event(struct ask *ask, const char *line, size_t len)
 	buffer_init(&json, 0);
 	(void)buffer_append(&json, "{", 1);
 	(void)buffer_append(&json, line + head, len - head - 1);
-	if (!json.failed && ask->happened != NULL)
+	if (!json.failed)
 		ask->happened(ask->context, json.data, json.len);
 	buffer_fini(&json);
 }
@@ -50,8 +52,27 @@ static void take_line(struct ask *ask, const char *line, size_t len)
 		ask->answered(ask->context, line + head, len - head - 1);
 	} else if (ask->under_way && begins(line, len, failure)) {
 		ask->under_way = false;
-		ask->answered(ask->context, NULL, 0);
+		if (ask->refused != NULL)
+			ask->refused(ask->context, line + strlen(failure),
+				len - strlen(failure) - 1);
+		else
+			ask->answered(ask->context, NULL, 0);
 	}
+}
+
+/* As recv(2).  A descriptor comes with the last line of what is read. */
+static ssize_t receive(struct ask *ask, char *data, size_t size)
+{
+	struct fdpass_message m untouched;
+	ssize_t got = fdpass_read(ask->io.fd, data, size, &m);
+
+	if (got > 0 && m.fd_count > 0) {
+		fd_close(&ask->passed);
+		ask->passed = fd_release(&m.fds[0]);
+	}
+	if (got > 0)
+		fdpass_drop(&m);
+	return got;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -67,7 +88,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		const char *line;
 		size_t len;
 
-		got = recv(watcher->fd, data, sizeof(data), MSG_DONTWAIT);
+		got = receive(ask, data, sizeof(data));
 		if (got <= 0)
 			break;
 		lineup_begin(&ask->lines, data, (size_t)got);
@@ -85,7 +106,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 void ask_init(struct ask *ask, struct ev_loop *loop, int fd)
 {
-	*ask = (struct ask){.loop = loop};
+	*ask = (struct ask){.loop = loop, .passed = -1};
 	lineup_init(&ask->lines, CONTROL_RESULT_MAX);
 	ev_io_init(&ask->io, on_readable, fd, EV_READ);
 	ask->io.data = ask;
@@ -96,20 +117,17 @@ void ask_fini(struct ask *ask)
 {
 	ev_io_stop(ask->loop, &ask->io);
 	lineup_fini(&ask->lines);
+	fd_close(&ask->passed);
 	(void)close(ask->io.fd);
 }
 
-void ask_send(struct ask *ask, enum control_method method, bool follow)
+void ask_send(struct ask *ask, struct control_request request)
 {
-	const struct control_request request = {
-		.id = ID,
-		.method = method,
-		.follow = follow,
-	};
 	struct buffer out;
 
+	(void)text_copy(request.id, sizeof(request.id), ID);
 	buffer_init(&out, 0);
-	ask->under_way = !follow;
+	ask->under_way = !request.follow;
 	ask->asked = clock_now();
 	if (control_encode(&out, &request) == -1 ||
 		send(ask->io.fd, out.data, out.len,

@@ -25,9 +25,13 @@ struct ask {
 	/* The answer's result, as JSON; NULL: an error.  Not of a question with
 	 * `follow`. */
 	void (*answered)(void *context, const char *json, size_t len);
-	/* What happens, as JSON; NULL: nobody cares. */
+	/* What happens, or did if it was asked for, as JSON. */
 	void (*happened)(void *context, const char *json, size_t len);
-	void *context; /* of these two */
+	/* nclust's refusal, as JSON; NULL: answered() gets NULL. */
+	void (*refused)(void *context, const char *json, size_t len);
+	void *context; /* of these */
+	int passed;    /* a descriptor that came with an event, until it is
+			  taken; or -1 */
 };
 
 /* Takes over the descriptor of a stream. */
@@ -36,6 +40,6 @@ void ask_fini(struct ask *ask);
 
 /* Only if no question is under way.  If it cannot be sent, nclust has ended: the
  * loop ends, as it does when nclust closes the connection. */
-void ask_send(struct ask *ask, enum control_method method, bool follow);
+void ask_send(struct ask *ask, struct control_request request);
 
 #endif

@@ -14,9 +14,13 @@
 #define READING_MAX (60 * SECOND)
 /* So long nclust may take for an answer. */
 #define WAITING_MAX (5 * SECOND)
+/* … and so long may workers, with others that were asked before. */
+#define SCRAPING_MAX (15 * SECOND)
 /* When all places are taken, those make room that have said nothing for so
  * long. */
 #define ASKING_SAFE (1 * SECOND)
+/* Next those that have not read their answer in this time. */
+#define READING_SAFE (5 * SECOND)
 
 /* The library only closes a connection whose request takes too long, and knows
  * of no guests that it has no place for: these two answers are ours. */
@@ -92,17 +96,24 @@ static void hang_up(const struct guest *g, const char *with)
 
 /* ---- letting in ---- */
 
-/* The one that has been asking for longest leaves, if that is long enough: who
- * opens connections and says nothing keeps nobody out. */
-static bool make_room(struct web *web)
+static bool may_be_ended(const struct guest *g, enum guest_phase phase)
 {
-	nsec_t now = clock_now();
+	nsec_t safe = phase == GUEST_ASKS ? ASKING_SAFE : READING_SAFE;
+
+	return g->phase == phase && clock_now() - g->since > safe;
+}
+
+/* The one that has been asking, or else reading, for longest leaves, if that is
+ * long enough: nobody is kept out by connections that say nothing, or by clients
+ * that do not read. */
+static bool make_room(struct web *web, enum guest_phase phase)
+{
 	const struct guest *oldest = NULL;
 
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		const struct guest *g = &web->guests[i];
 
-		if (g->phase == GUEST_ASKS && now - g->since > ASKING_SAFE &&
+		if (may_be_ended(g, phase) &&
 			(oldest == NULL || g->since < oldest->since))
 			oldest = g;
 	}
@@ -139,7 +150,9 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 
 		if (fd == -1)
 			return;
-		if (web->guest_count >= GUESTS_MAX && !make_room(web))
+		if (web->guest_count >= GUESTS_MAX &&
+			!make_room(web, GUEST_ASKS) &&
+			!make_room(web, GUEST_READS))
 			turn_away(fd);
 		else
 			(void)web->mhd.add_connection(
@@ -157,7 +170,9 @@ static void look_at(struct web *web, struct guest *g, nsec_t now)
 			hang_up(g, too_slow);
 		break;
 	case GUEST_WAITS:
-		if (now - g->since > WAITING_MAX)
+		if (now - g->since > (g->page->wants == WANTS_WORKERS
+						     ? SCRAPING_MAX
+						     : WAITING_MAX))
 			request_give_up(web, g);
 		break;
 	case GUEST_READS:

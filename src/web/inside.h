@@ -15,18 +15,29 @@
  * What the files of the web process share: this is no interface to it.
  *
  * guests.c lets connections in and bounds them, requests.c says what each of them
- * gets, answers.c and stream.c make that, web.c runs the loop.  A connection has one request,
- * so that its place is free when it is answered.
+ * gets, answers.c, page.c, stream.c and scrape.c make that, web.c runs the loop.  A
+ * connection has one request, so that its place is free when it is answered.
  */
 #define GUESTS_MAX 64
-#define HEAD_MAX 8192U /* of a request, in bytes */
+#define SCRAPE_GUESTS_MAX 16 /* of them may wait for workers */
+#define HEAD_MAX 8192U       /* of a request, in bytes */
 
 enum guest_phase {
 	GUEST_NONE,    /* the place is free */
 	GUEST_ASKS,    /* its request is not complete */
-	GUEST_WAITS,   /* for nclust's answer; suspended */
+	GUEST_WAITS,   /* for nclust's answer, or workers'; suspended */
 	GUEST_READS,   /* its answer is on its way */
 	GUEST_FOLLOWS, /* the events; suspended while there is none for it */
+};
+
+/* What an answer is made of. */
+enum wants {
+	WANTS_NOTHING,
+	WANTS_LIFE, /* of nclust: any answer will do */
+	WANTS_STATUS,
+	WANTS_METRICS, /* a status of what they are made of */
+	WANTS_PAST,    /* the events that nclust remembers */
+	WANTS_WORKERS, /* what workers tell of themselves */
 };
 
 /* What a guest gets; several may read the same. */
@@ -44,11 +55,13 @@ struct guest {
 	nsec_t since;      /* when the phase began */
 	unsigned question; /* WAITS: the number of the one for it */
 	const struct page *page;
+	char cluster[72];      /* WAITS for the metrics of its workers */
 	struct answer *answer; /* is to be given to it; or NULL */
 	/* FOLLOWS */
 	struct buffer events; /* not sent yet */
 	bool suspended;
 	bool ended; /* after these */
+	nsec_t begun;
 };
 
 struct web {
@@ -66,11 +79,17 @@ struct web {
 	unsigned guest_count;
 
 	struct ask status;
-	unsigned question; /* the number of the last one */
-	nsec_t next_ask;   /* not before */
+	enum wants asked;   /* by the last question */
+	struct buffer past; /* the events that it was answered by */
+	unsigned question;  /* the number of the last one */
+	bool counts_not;    /* an earlier nclust knows no WANTS_METRICS */
+	nsec_t next_ask;    /* not before */
 	ev_timer gap;
 	struct ask events;
 	bool following; /* events were asked for */
+	struct ask workers;
+	struct scrape *scrape; /* heap: the one under way; or NULL */
+	ev_timer scrape_timer; /* its end, or when the next one may begin */
 
 	char *token;   /* NULL: none is asked for */
 	bool any_host; /* the name that it was asked by does not matter */
@@ -97,8 +116,11 @@ void request_on_completed(void *cls, struct MHD_Connection *connection,
 /* Ask nclust what guests wait for, if anybody does. */
 void requests_ask(struct web *web);
 void requests_on_answer(void *context, const char *json, size_t len);
+void requests_on_past(void *context, const char *json, size_t len);
 /* nclust does not answer: neither does this guest wait any more. */
 void request_give_up(struct web *web, struct guest *g);
+/* It has waited for this answer; NULL: there is no memory. */
+void request_wake(struct web *web, struct guest *g, struct answer *a);
 
 /* ---- stream.c ---- */
 
@@ -110,14 +132,24 @@ void stream_look(struct guest *g, nsec_t now);
 /* What it has not got yet is the last. */
 void stream_end(struct guest *g);
 
+/* ---- scrape.c ---- */
+
+void scrape_init(struct web *web, int channel);
+void scrape_fini(struct web *web);
+/* So many wait for workers that no more may. */
+bool scrape_is_full(const struct web *web);
+/* This guest waits for the metrics of that cluster's workers. */
+void scrape_want(struct web *web, struct guest *g, const char *cluster);
+
 /* ---- answers.c ---- */
 
 /* One of the pages, and how it is made of a status. */
 struct page {
 	const char *path;
-	enum control_method method; /* nclust is asked this */
+	enum wants wants;
 	const char *type;
-	/* Returns the HTTP status.  NULL: it is the stream of events. */
+	/* Returns the HTTP status.  NULL: it is the stream of events, the page
+	 * for people, or made of what workers say. */
 	unsigned (*make)(struct buffer *body, const char *json, size_t len);
 };
 /* NULL: there is none.  `accept` may be NULL. */
@@ -134,5 +166,10 @@ struct answer *answer_text(const struct web *web, unsigned status,
 struct answer *answer_make(const struct web *web, const struct page *page,
 	const char *json, size_t len);
 void answer_unref(const struct web *web, struct answer *a);
+
+/* ---- page.c ---- */
+
+/* The page for people, which holds nothing of nclust. */
+struct answer *page_answer(const struct web *web);
 
 #endif

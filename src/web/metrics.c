@@ -54,6 +54,13 @@ static const struct family families[] = {
 		"Workers that the cluster should have."},
 	{"nclust_workers_ready", GAUGE, OF_CLUSTER, "ready", NULL, NULL,
 		"Workers that are ready."},
+	{"nclust_workers_min", GAUGE, OF_CLUSTER, "autoscale.min", NULL, NULL,
+		"The least workers that a range of 'workers' allows."},
+	{"nclust_workers_max", GAUGE, OF_CLUSTER, "autoscale.max", NULL, NULL,
+		"The most workers that it allows."},
+	{"nclust_scale_steps", COUNTER, OF_CLUSTER, "autoscale.steps",
+		"direction", NULL,
+		"Times that there were more or fewer workers wanted."},
 	{"nclust_workers", GAUGE, OF_CLUSTER, "states", "state", NULL,
 		"Workers by state."},
 	{"nclust_generation", GAUGE, OF_CLUSTER, "generation", NULL, NULL,
@@ -81,6 +88,11 @@ static const struct family families[] = {
 		NULL, NULL, "Workers stopped with requests in flight."},
 	{"nclust_hangs", COUNTER, OF_CLUSTER, "counters.hangs", NULL, NULL,
 		"Workers replaced because a request was not answered."},
+	{"nclust_log_lines", COUNTER, OF_CLUSTER, "counters.log_lines", NULL,
+		NULL, "Lines of output that nclust has read."},
+	{"nclust_log_lines_dropped", COUNTER, OF_CLUSTER,
+		"counters.log_lines_dropped", NULL, NULL,
+		"Lines of output that could not be written."},
 	{"nclust_accept_processes", GAUGE, OF_CLUSTER, "accept.running", NULL,
 		NULL, "Connections that have a process."},
 	{"nclust_accept_limit", GAUGE, OF_CLUSTER, "accept.limit", NULL, NULL,
@@ -103,6 +115,9 @@ static const struct family families[] = {
 	{"nclust_listener_drops", COUNTER, OF_LISTENER, "dropped", NULL, NULL,
 		"Connections or datagrams dropped because it was full."},
 
+	{"nclust_worker_connections", GAUGE, OF_WORKER, "connections", NULL,
+		NULL,
+		"Connections that the worker has accepted and not closed."},
 	{"nclust_worker_restarts", COUNTER, OF_WORKER, "restarts", NULL, NULL,
 		"Workers started again in the slot."},
 	{"nclust_worker_uptime_seconds", GAUGE, OF_WORKER, "uptime", NULL, NULL,
@@ -113,6 +128,20 @@ static const struct family families[] = {
 		NULL, "Memory that these have for themselves."},
 	{"nclust_worker_processes", GAUGE, OF_WORKER, "processes", NULL, NULL,
 		"Processes of the worker."},
+	{"nclust_worker_oom_kills", COUNTER, OF_WORKER, "cgroup.oom_kills",
+		NULL, NULL, "Of these, killed for lack of memory."},
+	{"nclust_worker_forks_refused", COUNTER, OF_WORKER,
+		"cgroup.forks_refused", NULL, NULL,
+		"Forks refused for pids-max."},
+	{"nclust_worker_cpu_pressure_percent", GAUGE, OF_WORKER,
+		"cgroup.pressure.cpu", NULL, NULL,
+		"Time of the last 10 s that it has waited for a CPU."},
+	{"nclust_worker_memory_pressure_percent", GAUGE, OF_WORKER,
+		"cgroup.pressure.memory", NULL, NULL,
+		"Time of the last 10 s that it has waited for memory."},
+	{"nclust_worker_io_pressure_percent", GAUGE, OF_WORKER,
+		"cgroup.pressure.io", NULL, NULL,
+		"Time of the last 10 s that it has waited for a disk."},
 	{"nclust_worker_messages_sent", COUNTER, OF_WORKER, "messages.sent",
 		NULL, NULL, "Messages to the worker."},
 	{"nclust_worker_messages_received", COUNTER, OF_WORKER,
@@ -138,13 +167,16 @@ struct writer {
 
 static void put_text(struct buffer *out, const char *text)
 {
-	for (; text != NULL && *text != '\0'; text++) {
+	while (text != NULL && *text != '\0') {
+		size_t plain = strcspn(text, "\n\"\\");
+
+		(void)buffer_append(out, text, plain);
+		text += plain;
 		if (*text == '\n')
 			(void)buffer_string(out, "\\n");
-		else if (*text == '"' || *text == '\\')
+		else if (*text != '\0')
 			(void)buffer_printf(out, "\\%c", *text);
-		else
-			(void)buffer_append(out, text, 1);
+		text += *text != '\0';
 	}
 }
 
@@ -180,7 +212,7 @@ static void begin_family(struct writer *w)
 struct subject {
 	const char *cluster;
 	const json_t *listener;
-	const json_t *worker;
+	json_int_t slot;   /* -1: no worker's */
 	const char *label; /* value of the family's label */
 };
 
@@ -199,12 +231,9 @@ static void put_labels(const struct writer *w, const struct subject *of)
 			json_string_value(
 				json_object_get(of->listener, "address")));
 	}
-	if (of->worker != NULL) {
+	if (of->slot >= 0) {
 		(void)buffer_string(out, ",slot=\"");
-		(void)buffer_number(out,
-			(uint64_t)json_integer_value(
-				json_object_get(of->worker, "slot")),
-			10);
+		(void)buffer_number(out, (uint64_t)of->slot, 10);
 		(void)buffer_string(out, "\"");
 	}
 	if (of->label != NULL)
@@ -266,21 +295,11 @@ static void put_one(struct writer *w, struct subject *of, const json_t *object)
 
 /* ---- who has such numbers ---- */
 
-/* Of two workers in a slot during a rollout the first is its own; two samples of
- * the same labels would be a mistake. */
-static bool is_second(const json_t *workers, size_t i)
-{
-	return i > 0 &&
-		json_integer_value(
-			json_object_get(json_array_get(workers, i), "slot")) ==
-		json_integer_value(json_object_get(
-			json_array_get(workers, i - 1), "slot"));
-}
-
 static void put_cluster(struct writer *w, const json_t *cluster)
 {
 	struct subject of = {
-		.cluster = json_string_value(json_object_get(cluster, "name"))};
+		.cluster = json_string_value(json_object_get(cluster, "name")),
+		.slot = -1};
 	const json_t *workers = json_object_get(cluster, "workers");
 	const json_t *item;
 	size_t i;
@@ -297,8 +316,14 @@ static void put_cluster(struct writer *w, const json_t *cluster)
 	case OF_WORKER:
 		json_array_foreach(workers, i, item)
 		{
-			of.worker = item;
-			if (!is_second(workers, i))
+			json_int_t last = of.slot;
+
+			of.slot = json_integer_value(
+				json_object_get(item, "slot"));
+			/* Of two workers in a slot during a rollout the first
+			 * is its own; two samples of the same labels would be a
+			 * mistake. */
+			if (of.slot != last)
 				put_one(w, &of, item);
 		}
 		break;
@@ -311,7 +336,7 @@ static void put_cluster(struct writer *w, const json_t *cluster)
 
 static void put_family(struct writer *w)
 {
-	struct subject itself = {.cluster = NULL};
+	struct subject itself = {.slot = -1};
 	const json_t *cluster;
 	size_t i;
 

@@ -17,6 +17,8 @@
 #define GAP (50 * MSEC)
 #define GAP_FACTOR 3
 #define GAP_MOST (1 * SECOND)
+/* nclust remembers 120 KiB. */
+#define PAST_MAX (512U * 1024)
 
 /* ---- is the guest welcome? ---- */
 
@@ -100,6 +102,8 @@ static size_t head_size(
 static struct answer *refuse(const struct web *web,
 	struct MHD_Connection *connection, const char *url, const char *method)
 {
+	const struct page *page = page_find(url, NULL);
+
 	/* the library has room for a little more, and then says the same */
 	if (head_size(web, connection) > HEAD_MAX)
 		return answer_text(web,
@@ -118,15 +122,17 @@ static struct answer *refuse(const struct web *web,
 			"ask by an IP address or by 'localhost'; with "
 			"'http-token' any name will do\n",
 			NULL, NULL);
-	if (!has_token(web, connection))
+	/* a browser cannot send it before it has a page that asks for it */
+	if ((page == NULL || page->wants != WANTS_NOTHING) &&
+		!has_token(web, connection))
 		return answer_text(web, MHD_HTTP_UNAUTHORIZED,
 			"the token of 'http-token' is wanted, as "
 			"'Authorization: Bearer TOKEN'\n",
 			"WWW-Authenticate", "Bearer");
-	if (page_find(url, NULL) == NULL)
+	if (page == NULL)
 		return answer_text(web, MHD_HTTP_NOT_FOUND,
-			"there is /healthz, /readyz, /metrics, /status, "
-			"/events\n",
+			"there is /, /healthz, /readyz, /metrics, "
+			"/metrics/CLUSTER, /status, /events, /history\n",
 			NULL, NULL);
 	return NULL;
 }
@@ -174,12 +180,22 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection,
 	if (g->phase == GUEST_WAITS)
 		return give_waiting(web, g);
 	g->page = page_find(url, header(web, connection, "Accept"));
-	if (g->page->make == NULL)
+	if (g->page->wants == WANTS_NOTHING)
+		return give(web, g, page_answer(web));
+	if (g->page->make == NULL && g->page->wants == WANTS_LIFE)
 		return give(web, g, stream_begin(web, g));
+	if (g->page->wants == WANTS_WORKERS && scrape_is_full(web))
+		return give(web, g,
+			answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
+				"16 others wait for metrics of workers\n",
+				"Retry-After", "1"));
 	g->question = web->question + 1;
 	guest_set_phase(g, GUEST_WAITS);
 	web->mhd.suspend_connection(connection);
-	requests_ask(web);
+	if (g->page->wants == WANTS_WORKERS)
+		scrape_want(web, g, url + strlen(g->page->path));
+	else
+		requests_ask(web);
 	return MHD_YES;
 }
 
@@ -199,28 +215,38 @@ void request_on_completed(void *cls, struct MHD_Connection *connection,
 static bool is_due(const struct web *web, const struct guest *g)
 {
 	return g->phase == GUEST_WAITS && g->answer == NULL &&
-		g->question <= web->question;
+		g->question <= web->question &&
+		(g->page->wants == WANTS_LIFE || g->page->wants == web->asked);
+}
+
+/* Nearly all is a sign of life, too; apart from that the first one is the first. */
+static bool goes_before(const struct guest *a, const struct guest *b)
+{
+	bool only_life = a->page->wants == WANTS_LIFE;
+
+	if (only_life != (b->page->wants == WANTS_LIFE))
+		return !only_life;
+	return a->since < b->since;
 }
 
 void requests_ask(struct web *web)
 {
-	enum control_method method = METHOD_EVENTS;
+	const struct guest *first = NULL;
 	nsec_t now = clock_now();
-	bool wanted = false;
 
 	if (web->status.under_way)
 		return;
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		const struct guest *g = &web->guests[i];
 
-		if (g->phase != GUEST_WAITS || g->answer != NULL)
+		if (g->phase != GUEST_WAITS || g->answer != NULL ||
+			g->page->wants == WANTS_WORKERS)
 			continue;
-		wanted = true;
-		if (g->page->method == METHOD_STATUS)
-			method = METHOD_STATUS;
+		if (first == NULL || goes_before(g, first))
+			first = g;
 	}
 	ev_timer_stop(web->loop, &web->gap);
-	if (!wanted)
+	if (first == NULL)
 		return;
 	if (now < web->next_ask) {
 		ev_now_update(web->loop);
@@ -229,12 +255,26 @@ void requests_ask(struct web *web)
 		return;
 	}
 	web->question++;
-	ask_send(&web->status, method, false);
+	web->asked = first->page->wants;
+	buffer_init(&web->past, PAST_MAX);
+	ask_send(&web->status,
+		(struct control_request){
+			.method = web->asked == WANTS_STATUS ||
+					web->asked == WANTS_METRICS
+				? METHOD_STATUS
+				: METHOD_EVENTS,
+			.last = web->asked == WANTS_PAST ? -1 : 0,
+			.metrics =
+				web->asked == WANTS_METRICS && !web->counts_not,
+		});
 }
 
 /* Its handler is called once more, and gives it the answer. */
-static void wake(struct web *web, struct guest *g, struct answer *a)
+void request_wake(struct web *web, struct guest *g, struct answer *a)
 {
+	if (a != NULL)
+		a->refs++;
+	g->question = UINT32_MAX; /* also if there is no memory */
 	g->answer = a;
 	web->resumed = true;
 	web->mhd.resume_connection(g->connection);
@@ -252,14 +292,19 @@ static void answer_all_like(
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		struct guest *g = &web->guests[i];
 
-		if (!is_due(web, g) || g->page != page)
-			continue;
-		if (a != NULL)
-			a->refs++;
-		wake(web, g, a);
-		g->question = UINT32_MAX; /* also if there is no memory */
+		if (is_due(web, g) && g->page == page)
+			request_wake(web, g, a);
 	}
 	answer_unref(web, a);
+}
+
+/* One of the events that were asked for: they become an array. */
+void requests_on_past(void *context, const char *json, size_t len)
+{
+	struct web *web = context;
+
+	(void)buffer_string(&web->past, web->past.len == 0 ? "[" : ",\n");
+	(void)buffer_append(&web->past, json, len);
 }
 
 void requests_on_answer(void *context, const char *json, size_t len)
@@ -268,21 +313,35 @@ void requests_on_answer(void *context, const char *json, size_t len)
 	nsec_t now = clock_now();
 	nsec_t gap = GAP_FACTOR * (now - web->status.asked);
 
+	if (web->asked == WANTS_METRICS && json == NULL && !web->counts_not) {
+		web->counts_not = true;
+		requests_ask(web);
+		return;
+	}
+	if (web->asked == WANTS_PAST && json != NULL) {
+		(void)buffer_string(
+			&web->past, web->past.len == 0 ? "[]" : "]");
+		json = web->past.failed ? NULL : web->past.data;
+		len = web->past.len;
+	}
 	if (gap < GAP)
 		gap = GAP;
 	web->next_ask = now + nsec_min(gap, GAP_MOST);
 	for (unsigned i = 0; i < GUESTS_MAX; i++)
 		if (is_due(web, &web->guests[i]))
 			answer_all_like(web, web->guests[i].page, json, len);
+	buffer_fini(&web->past);
 	requests_ask(web);
 }
 
 void request_give_up(struct web *web, struct guest *g)
 {
-	if (g->answer == NULL && g->question != UINT32_MAX) {
-		g->question = UINT32_MAX;
-		wake(web, g,
-			answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
-				"nclust does not answer\n", NULL, NULL));
-	}
+	struct answer *a;
+
+	if (g->answer != NULL || g->question == UINT32_MAX)
+		return;
+	a = answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
+		"nclust does not answer\n", NULL, NULL);
+	request_wake(web, g, a);
+	answer_unref(web, a);
 }

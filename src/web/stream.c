@@ -13,6 +13,9 @@
  * over and over.
  */
 #define FOLLOWERS_MAX 32
+/* If there are more, the one that has followed for longest gives way after this
+ * time: it may come again. */
+#define FOLLOWING_SAFE (30 * SECOND)
 /* Who has so much unread leaves, and may come again. */
 #define UNREAD_MAX (256U * 1024)
 /* Something is sent at least so often, so that nobody on the way takes the
@@ -35,14 +38,20 @@ static void end(struct guest *g)
 	wake(g);
 }
 
+/* End it without what it has not read. */
+static void cut_off(struct guest *g)
+{
+	buffer_fini(&g->events);
+	(void)shutdown(g->fd, SHUT_RDWR);
+	end(g);
+}
+
 static void say(struct guest *g, const char *text, size_t len)
 {
 	if (g->ended)
 		return;
 	if (buffer_append(&g->events, text, len) == -1) {
-		buffer_fini(&g->events);
-		(void)shutdown(g->fd, SHUT_RDWR);
-		end(g);
+		cut_off(g);
 		return;
 	}
 	g->since = clock_now();
@@ -70,13 +79,26 @@ static ssize_t on_read(void *cls, uint64_t at, char *to, size_t most)
 	return 0;
 }
 
-static unsigned count(const struct web *web)
+static bool make_room(struct web *web)
 {
+	struct guest *longest = NULL;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < GUESTS_MAX; i++)
-		n += web->guests[i].phase == GUEST_FOLLOWS;
-	return n;
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		struct guest *g = &web->guests[i];
+
+		if (g->phase != GUEST_FOLLOWS || g->ended)
+			continue;
+		n++;
+		if (longest == NULL || g->begun < longest->begun)
+			longest = g;
+	}
+	if (n < FOLLOWERS_MAX)
+		return true;
+	if (clock_now() - longest->begun < FOLLOWING_SAFE)
+		return false;
+	cut_off(longest);
+	return true;
 }
 
 struct answer *stream_begin(struct web *web, struct guest *g)
@@ -84,7 +106,7 @@ struct answer *stream_begin(struct web *web, struct guest *g)
 	static const char hello[] = "retry: 1000\n\n";
 	struct answer *a;
 
-	if (count(web) >= FOLLOWERS_MAX)
+	if (!make_room(web))
 		return answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
 			"32 others follow the events\n", "Retry-After", "10");
 	a = answer_of(web, MHD_HTTP_OK, "text/event-stream",
@@ -95,8 +117,11 @@ struct answer *stream_begin(struct web *web, struct guest *g)
 	buffer_init(&g->events, UNREAD_MAX);
 	(void)buffer_append(&g->events, hello, strlen(hello));
 	guest_set_phase(g, GUEST_FOLLOWS);
+	g->begun = g->since;
 	if (!web->following)
-		ask_send(&web->events, METHOD_EVENTS, true);
+		ask_send(&web->events,
+			(struct control_request){
+				.method = METHOD_EVENTS, .follow = true});
 	web->following = true;
 	return a;
 }

@@ -150,7 +150,8 @@ static int open_daemon(struct web *web)
 	return 0;
 }
 
-static int open_all(struct web *web, int channel, int listener, int events)
+static int open_all(
+	struct web *web, int channel, int listener, int events, int workers)
 {
 	web->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
 	if (web->loop == NULL || take_token(web, channel) == -1 ||
@@ -160,10 +161,12 @@ static int open_all(struct web *web, int channel, int listener, int events)
 	guests_init(web, listener);
 	ask_init(&web->status, web->loop, channel);
 	web->status.answered = requests_on_answer;
+	web->status.happened = requests_on_past;
 	web->status.context = web;
 	ask_init(&web->events, web->loop, events);
 	web->events.happened = stream_on_event;
 	web->events.context = web;
+	scrape_init(web, workers);
 	ev_init(&web->run, on_run);
 	web->run.data = web;
 	ev_init(&web->gap, on_gap);
@@ -198,13 +201,15 @@ static void close_all(struct web *web)
 	for (int i = 0; i < 4; i++)
 		(void)web->mhd.run(web->daemon);
 	web->mhd.stop_daemon(web->daemon);
+	scrape_fini(web);
 	ask_fini(&web->status);
+	buffer_fini(&web->past);
 	ask_fini(&web->events);
 	ev_loop_destroy(web->loop);
 	free(web->token);
 }
 
-int web_main(int channel, int listener, int events, uid_t user)
+int web_main(int channel, int listener, int events, int workers, uid_t user)
 {
 	struct web web = {.loop = NULL};
 	ev_periodic far;
@@ -212,7 +217,7 @@ int web_main(int channel, int listener, int events, uid_t user)
 	(void)prctl(PR_SET_NAME, "nclust-web");
 	if (library_open(&web.mhd) == -1)
 		return EX_CONFIG;
-	if (open_all(&web, channel, listener, events) == -1)
+	if (open_all(&web, channel, listener, events, workers) == -1)
 		return EX_OSERR;
 	/* with a periodic libev waits by a timerfd, else it wakes up every
 	 * 59.7 s to look for jumps of the clock */

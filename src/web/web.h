@@ -6,9 +6,10 @@
 
 /*
  * The web process: answers by HTTP what nclust tells it, and can do nothing
- * else.  Started by the supervisor from the same binary, with two connections to
+ * else.  Started by the supervisor from the same binary, with three connections to
  * the control socket's server, where it may only look (one for status, one for
- * events), and with the listening socket.  By `channel` comes one line before
+ * events) and ask for connections to workers (`workers`, for those of clusters with
+ * `metrics`), and with the listening socket.  By `channel` comes one line before
  * all else: the bearer token, or nothing where none is asked for; "open " stands
  * before it if any host may be asked for (guests.h).
  *
@@ -19,6 +20,6 @@
  * EX_CONFIG if the library cannot be loaded, EX_NOPERM if the rights stay.  It
  * writes nothing.
  */
-int web_main(int channel, int listener, int events, uid_t user);
+int web_main(int channel, int listener, int events, int workers, uid_t user);
 
 #endif

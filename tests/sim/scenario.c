@@ -256,17 +256,18 @@ static void scale(struct world *w, unsigned most)
 	struct event e = {.kind = EVENT_SCALE};
 
 	if (world_chance(w, 500))
-		e.count = (unsigned)world_random(w, most + 1);
+		e.scale.wanted = (unsigned)world_random(w, most + 1);
 	else if (world_chance(w, 500))
-		e.count = w->wanted < most ? w->wanted + 1 : most;
+		e.scale.wanted = w->wanted < most ? w->wanted + 1 : most;
 	else
-		e.count = w->wanted > 0 ? w->wanted - 1 : 0;
-	if (e.count != w->wanted)
+		e.scale.wanted = w->wanted > 0 ? w->wanted - 1 : 0;
+	if (e.scale.wanted != w->wanted)
 		orders_note(w,
-			e.count > w->wanted ? VERB_SCALE_UP : VERB_SCALE_DOWN);
-	if (cluster_reserve(w->cluster, e.count) == -1)
+			e.scale.wanted > w->wanted ? VERB_SCALE_UP
+						   : VERB_SCALE_DOWN);
+	if (cluster_reserve(w->cluster, e.scale.wanted) == -1)
 		world_complain(w, "out of memory");
-	twin_reserve(w, e.count);
+	twin_reserve(w, e.scale.wanted);
 	world_deliver(w, &e);
 }
 

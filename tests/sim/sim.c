@@ -13,6 +13,7 @@
  * the core told what, so that a world that became too tame is noticed; and with many
  * seeds verbs have to have come in each order.
  */
+#define LOADS 8   /* one of so many worlds has loads, too, which take long */
 #define MANY 5000 /* in so many worlds verbs have to come in each order */
 
 struct totals {
@@ -34,6 +35,8 @@ static void run_world(uint64_t seed, bool verbose, struct totals *totals)
 	world.verbose = verbose;
 	scenario_run(&world);
 	world_fini(&world);
+	if (verbose || seed % LOADS == 0)
+		loads_run(seed, verbose);
 	totals->events += world.events;
 	for (int i = 0; i <= REPORT_SURPRISE; i++)
 		totals->reports[i] += world.reports[i];

@@ -83,7 +83,7 @@ static void print_event(const struct event *e)
 	if (e->kind == EVENT_EXITED || e->kind == EVENT_SPAWN_FAILED)
 		printf(" kind %d code %d", (int)e->ending.kind, e->ending.code);
 	if (e->kind == EVENT_SCALE)
-		printf(" to %u", e->count);
+		printf(" to %u", e->scale.wanted);
 	if (e->kind == EVENT_ROLL && e->slot != SLOT_ALL)
 		printf(" slot %" PRIu32, e->slot);
 	if (e->settings != NULL)

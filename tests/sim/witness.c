@@ -253,10 +253,10 @@ void witness_event(struct world *w, const struct event *e)
 	case EVENT_SCALE:
 		if (w->stopping && !w->ended)
 			break;
-		if (w->ended && e->count > 0)
+		if (w->ended && e->scale.wanted > 0)
 			revive(w);
 		w->disturbed = true;
-		w->wanted = e->count;
+		w->wanted = e->scale.wanted;
 		trials_note_scale(w);
 		break;
 	case EVENT_ROLL:

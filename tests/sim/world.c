@@ -385,7 +385,7 @@ static void intrude(struct world *w)
 
 	if (world_chance(w, 600)) {
 		e.kind = EVENT_SCALE;
-		e.count = (unsigned)world_random(w, w->wanted + 1);
+		e.scale.wanted = (unsigned)world_random(w, w->wanted + 1);
 	}
 	world_deliver(w, &e);
 }

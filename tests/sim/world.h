@@ -359,6 +359,9 @@ void orders_add(struct orders *to, const struct orders *from);
 /* False: not all came. */
 bool orders_print(const struct orders *o, bool say_never);
 
+/* loads.c: a cluster whose number of workers follows its load. */
+void loads_run(uint64_t seed, bool verbose);
+
 /* scenario.c */
 void scenario_run(struct world *w);
 

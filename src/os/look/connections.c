@@ -191,7 +191,7 @@ static void match(void *context, const struct inet_diag_msg *msg,
 
 static int ask_for_tcp(void *argument)
 {
-	return sockdiag_each_tcp(match, argument);
+	return sockdiag_each_tcp(true, match, argument);
 }
 
 /* What is known of some by their inodes only. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -16,11 +17,23 @@ struct head {
 	char magic[8];
 	uint64_t end;
 };
-#define ROOM (LINERING_SIZE - sizeof(struct head))
-/* A line that is only half written may have overwritten the rest. */
-#define READABLE (ROOM - LINERING_LINE)
+#define HEAD sizeof(struct head)
+
+const struct linering_kind linering_events = {128 * 1024, 8 * 1024};
+const struct linering_kind linering_output = {64 * 1024, LINERING_OUTPUT_BLOCK};
 
 static const char magic[8] = "nclustL1";
+
+static size_t room_of(const struct linering *r)
+{
+	return r->kind->size - HEAD;
+}
+
+/* What is only half written may have overwritten the rest. */
+static size_t readable_of(const struct linering *r)
+{
+	return room_of(r) - r->kind->block;
+}
 
 static int put_at(int fd, off_t at, const void *data, size_t len)
 {
@@ -37,14 +50,16 @@ static int mark(const struct linering *r, uint64_t end)
 	return put_at(r->fd, 0, &head, sizeof(head));
 }
 
-int linering_make(struct linering *r, struct error *err)
+int linering_make(struct linering *r, const struct linering_kind *kind,
+	const char *name, struct error *err)
 {
-	scoped_fd fd = sharedmem_make("events", LINERING_SIZE, false, err);
+	scoped_fd fd = sharedmem_make(name, kind->size, false, err);
 
-	*r = (struct linering){.fd = fd};
+	*r = (struct linering){.kind = kind, .fd = fd};
 	if (fd == -1)
 		return -1;
-	if (mark(r, 0) == -1) {
+	/* who has it for reading cannot open it for writing */
+	if (fchmod(fd, 0600) == -1 || mark(r, 0) == -1) {
 		r->fd = -1;
 		return error_set(err, errno, "cannot write to it");
 	}
@@ -52,16 +67,26 @@ int linering_make(struct linering *r, struct error *err)
 	return 0;
 }
 
-bool linering_take(struct linering *r, int fd)
+int linering_look(struct linering *r)
 {
-	struct sharedmem_facts facts;
 	struct head head;
 
-	if (sharedmem_look(fd, &facts) == -1 || facts.size != LINERING_SIZE ||
-		pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
+	if (pread(r->fd, &head, HEAD, 0) != HEAD ||
 		memcmp(head.magic, magic, sizeof(magic)) != 0)
+		return -1;
+	r->end = head.end;
+	return 0;
+}
+
+bool linering_take(struct linering *r, const struct linering_kind *kind, int fd)
+{
+	struct linering taken = {.kind = kind, .fd = fd};
+	struct sharedmem_facts facts;
+
+	if (sharedmem_look(fd, &facts) == -1 || facts.size != kind->size ||
+		linering_look(&taken) == -1)
 		return false;
-	*r = (struct linering){.fd = fd, .end = head.end};
+	*r = taken;
 	return true;
 }
 
@@ -71,27 +96,27 @@ void linering_close(struct linering *r)
 }
 
 /* How much of `len` bytes fits in before the ring goes on at its beginning. */
-static size_t before_turn(uint64_t place, size_t len)
+static size_t before_turn(const struct linering *r, uint64_t place, size_t len)
 {
-	size_t left = ROOM - (size_t)(place % ROOM);
+	size_t left = room_of(r) - (size_t)(place % room_of(r));
 
 	return len < left ? len : left;
 }
 
-static off_t offset_of(uint64_t place)
+static off_t offset_of(const struct linering *r, uint64_t place)
 {
-	return (off_t)(sizeof(struct head) + place % ROOM);
+	return (off_t)(HEAD + place % room_of(r));
 }
 
 static int put(
 	const struct linering *r, uint64_t place, const char *data, size_t len)
 {
-	size_t first = before_turn(place, len);
+	size_t first = before_turn(r, place, len);
 
-	if (put_at(r->fd, offset_of(place), data, first) == -1)
+	if (put_at(r->fd, offset_of(r, place), data, first) == -1)
 		return -1;
 	return first == len ? 0
-			    : put_at(r->fd, offset_of(place + first),
+			    : put_at(r->fd, offset_of(r, place + first),
 				      data + first, len - first);
 }
 
@@ -100,11 +125,11 @@ static int put_line(const struct linering *r, const char *line, size_t len)
 {
 	struct iovec parts[] = {{(void *)(uintptr_t)line, len}, {"\n", 1}};
 
-	if (before_turn(r->end, len + 1) <= len)
+	if (before_turn(r, r->end, len + 1) <= len)
 		return put(r, r->end, line, len) == -1
 			? -1
 			: put(r, r->end + len, "\n", 1);
-	if (pwritev(r->fd, parts, 2, offset_of(r->end)) == (ssize_t)len + 1)
+	if (pwritev(r->fd, parts, 2, offset_of(r, r->end)) == (ssize_t)len + 1)
 		return 0;
 	return -1;
 }
@@ -113,7 +138,7 @@ int linering_add(struct linering *r, const char *line, size_t len)
 {
 	uint64_t end = r->end + len + 1;
 
-	if (len >= LINERING_LINE) {
+	if (len >= r->kind->block) {
 		errno = EMSGSIZE;
 		return -1;
 	}
@@ -124,24 +149,55 @@ int linering_add(struct linering *r, const char *line, size_t len)
 	return 0;
 }
 
+int linering_put(struct linering *r, const char *lines, size_t len)
+{
+	if (len > r->kind->block) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	errno = ENOSPC;
+	if (put(r, r->end, lines, len) == -1 || mark(r, r->end + len) == -1)
+		return -1;
+	r->end += len;
+	return 0;
+}
+
 static int copy(const struct linering *r, uint64_t place, char *to, size_t len)
 {
-	size_t first = before_turn(place, len);
+	size_t first = before_turn(r, place, len);
 
-	if (pread(r->fd, to, first, offset_of(place)) != (ssize_t)first)
+	if (pread(r->fd, to, first, offset_of(r, place)) != (ssize_t)first)
 		return -1;
 	if (first < len &&
 		pread(r->fd, to + first, len - first,
-			offset_of(place + first)) != (ssize_t)(len - first))
+			offset_of(r, place + first)) != (ssize_t)(len - first))
 		return -1;
 	return 0;
+}
+
+/* Where the oldest byte is that nobody is about to overwrite. */
+static uint64_t oldest_of(const struct linering *r)
+{
+	return r->end > readable_of(r) ? r->end - readable_of(r) : 0;
+}
+
+/* Leave out what comes before that place, and the line that it is in. */
+static void cut_before(struct linering_text *t, uint64_t place)
+{
+	size_t skip = place - t->at < t->len ? (size_t)(place - t->at) : t->len;
+	const char *cut = memchr(t->text + skip, '\n', t->len - skip);
+
+	cut = cut != NULL ? cut + 1 : t->text + t->len;
+	t->at += (uint64_t)(cut - t->text);
+	t->len -= (size_t)(cut - t->text);
+	t->text = cut;
 }
 
 int linering_read(
 	const struct linering *r, uint64_t from, struct linering_text *t)
 {
-	uint64_t oldest = r->end > READABLE ? r->end - READABLE : 0;
-	const char *cut;
+	struct linering now = *r;
+	uint64_t oldest = oldest_of(r);
 
 	*t = (struct linering_text){.at = r->end};
 	if (r->fd == -1 || from >= r->end)
@@ -155,19 +211,17 @@ int linering_read(
 		*t = (struct linering_text){.at = r->end};
 		return -1;
 	}
-	if (copy(r, t->at, t->map, t->len) == -1) {
+	if (copy(r, t->at, t->map, t->len) == -1 || linering_look(&now) == -1) {
 		linering_drop(t);
 		return -1;
 	}
 	t->text = t->map;
-	if (t->at == from)
-		return 0;
 	/* most likely the ring was cut in the midst of a line */
-	cut = memchr(t->text, '\n', t->len);
-	cut = cut != NULL ? cut + 1 : t->text + t->len;
-	t->at += (uint64_t)(cut - t->text);
-	t->len -= (size_t)(cut - t->text);
-	t->text = cut;
+	if (t->at != from)
+		cut_before(t, t->at);
+	/* its writer went on meanwhile */
+	if (oldest_of(&now) > t->at)
+		cut_before(t, oldest_of(&now));
 	return 0;
 }
 

@@ -15,23 +15,40 @@
  * is killed in the midst of a line, the line is absent and all others are whole:
  * a line counts once the mark at the file's beginning says where it ends, and
  * the lines that it overwrites are not read any more before it is written.
+ *
+ * Others may read meanwhile.  Who reads what a process with other rights writes
+ * cannot rely on anything in it, but is safe with whatever it is.
  */
-#define LINERING_SIZE (128U * 1024)
-#define LINERING_LINE (8U * 1024) /* of a line, newline included, at most */
+struct linering_kind {
+	uint32_t size;  /* of the file */
+	uint32_t block; /* is written at once at most, newline included */
+};
+extern const struct linering_kind linering_events; /* 128 KiB */
+/* What a worker writes (protocol/logline.h): 64 KiB. */
+#define LINERING_OUTPUT_BLOCK (12U * 1024)
+extern const struct linering_kind linering_output;
 
 struct linering {
+	const struct linering_kind *kind;
 	int fd;       /* -1: there is none */
 	uint64_t end; /* bytes that were ever added */
 };
 
-int linering_make(struct linering *r, struct error *err);
+/* `name`: for people who look at the descriptors of a process. */
+int linering_make(struct linering *r, const struct linering_kind *kind,
+	const char *name, struct error *err);
 /* Go on with one that another process has written.  False: it is none.  The
  * descriptor stays the caller's then. */
-bool linering_take(struct linering *r, int fd);
+bool linering_take(
+	struct linering *r, const struct linering_kind *kind, int fd);
 void linering_close(struct linering *r);
+/* Another process writes: see how far it is.  -1: it is none any more. */
+int linering_look(struct linering *r);
 
-/* Add a line, given without its newline.  -1 and errno: it is absent. */
+/* Add a line, given without its newline; or several, each with its newline.
+ * -1 and errno: absent. */
 int linering_add(struct linering *r, const char *line, size_t len);
+int linering_put(struct linering *r, const char *lines, size_t len);
 
 /* A copy of what is there: whole lines, each with its newline. */
 struct linering_text {

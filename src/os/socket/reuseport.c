@@ -158,7 +158,7 @@ static int join(void *argument)
 	scoped_fd new = -1;
 	int saved;
 
-	sockdiag_queue(fd, &queue);
+	sockdiag_queue_here(fd, &queue);
 	if (fstat(fd, &st) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &family) == -1)
 		return -1;

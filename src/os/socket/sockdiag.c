@@ -11,6 +11,7 @@
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <linux/unix_diag.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -50,7 +51,12 @@ static int look_tcp(void *argument)
 /* ---- asking the kernel ---- */
 
 /* of netinet/tcp.h, which does not go with linux/tcp.h */
-enum { STATE_ESTABLISHED = 1, STATE_SYN_RECV = 3, STATE_LISTEN = 10 };
+enum {
+	STATE_ESTABLISHED = 1,
+	STATE_SYN_RECV = 3,
+	STATE_CLOSE_WAIT = 8,
+	STATE_LISTEN = 10
+};
 
 struct request {
 	struct nlmsghdr header;
@@ -223,7 +229,15 @@ static void look_unix(int fd, struct queue_facts *facts)
 	facts->limit = (long)lengths.udiag_wqueue;
 }
 
-void sockdiag_queue(int fd, struct queue_facts *facts)
+static int look_tcp_in_child(void *argument)
+{
+	const struct queue_look *look = argument;
+
+	return vfork_call_on(look->fd, look_tcp, argument);
+}
+
+static void look_by(
+	int (*tcp)(void *argument), int fd, struct queue_facts *facts)
 {
 	bool listening = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 0;
 	int family = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
@@ -235,10 +249,28 @@ void sockdiag_queue(int fd, struct queue_facts *facts)
 	if (family == AF_UNIX && listening)
 		look_unix(fd, facts);
 	else if (family != AF_UNIX && listening)
-		(void)vfork_call_on(fd, look_tcp, &look);
+		(void)tcp(&look);
 	else if (socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM &&
 		family != AF_UNIX)
 		facts->drops = drops(fd);
+}
+
+void sockdiag_queue(int fd, struct queue_facts *facts)
+{
+	look_by(look_tcp_in_child, fd, facts);
+}
+
+void sockdiag_queue_here(int fd, struct queue_facts *facts)
+{
+	look_by(look_tcp, fd, facts);
+}
+
+bool sockdiag_has_queue(int fd)
+{
+	struct pollfd at = {.fd = fd, .events = POLLIN};
+
+	/* one that is shut down is readable, too, and hung up */
+	return poll(&at, 1, 0) == 1 && at.revents == POLLIN;
 }
 
 /* ---- lists of internet sockets ---- */
@@ -296,26 +328,26 @@ bool sockdiag_is_shut(int fd)
 
 static const int families[] = {AF_INET, AF_INET6};
 
-int sockdiag_each_tcp(sockdiag_each *each, void *context)
+int sockdiag_each_tcp(bool info, sockdiag_each *each, void *context)
 {
 	const struct inet_diag_msg *one;
 	struct list l untouched;
 
 	for (size_t i = 0; i < COUNT_OF(families); i++) {
 		list_inet(&l, families[i], IPPROTO_TCP, 0, STATES_HELD,
-			1U << (INET_DIAG_INFO - 1));
+			info ? 1U << (INET_DIAG_INFO - 1) : 0);
 		while ((one = list_next(&l)) != NULL) {
 			const struct rtattr *field = find_field(&l,
 				INET_DIAG_INFO,
 				offsetof(struct tcp_info, tcpi_bytes_sent));
-			struct tcp_info info = {0};
+			struct tcp_info tcp = {0};
 			size_t size = field != NULL ? RTA_PAYLOAD(field) : 0;
 
-			if (size > sizeof(info))
-				size = sizeof(info);
+			if (size > sizeof(tcp))
+				size = sizeof(tcp);
 			if (size > 0)
-				(void)memcpy(&info, RTA_DATA(field), size);
-			each(context, one, &info, size);
+				(void)memcpy(&tcp, RTA_DATA(field), size);
+			each(context, one, &tcp, size);
 		}
 		if (l.failed && families[i] == AF_INET)
 			return -1; /* there may be no IPv6 */
@@ -370,6 +402,62 @@ long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)
 			return -1;
 	}
 	return count;
+}
+
+/* An accepted one has its listener's name. */
+static int has_accepted_unix(const char *name, size_t size)
+{
+	struct request request = {
+		.un = {.sdiag_family = AF_UNIX,
+			.udiag_states = 1U << STATE_ESTABLISHED,
+			.udiag_show = UDIAG_SHOW_NAME},
+	};
+	struct list l untouched;
+
+	list_open(&l, &request, sizeof(request.un), NLM_F_DUMP,
+		sizeof(struct unix_diag_msg));
+	while (list_next(&l) != NULL) {
+		const struct rtattr *its = find_field(&l, UNIX_DIAG_NAME, size);
+
+		if (its == NULL || RTA_PAYLOAD(its) != size ||
+			memcmp(RTA_DATA(its), name, size) != 0)
+			continue;
+		(void)list_close(&l, false);
+		return 1;
+	}
+	return l.failed ? -1 : 0;
+}
+
+int sockdiag_has_accepted(int fd)
+{
+	static const uint8_t all[16];
+	const struct inet_diag_msg *one;
+	struct list l untouched;
+	union endpoint at;
+	socklen_t size = socket_own(fd, &at);
+	const void *ip;
+	size_t len;
+
+	if (size == 0)
+		return -1;
+	if (socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM)
+		return 0;
+	if (at.any.sa_family == AF_UNIX)
+		return has_accepted_unix(at.un.sun_path,
+			size - offsetof(struct sockaddr_un, sun_path));
+	ip = endpoint_ip(&at, &len);
+	if (memcmp(ip, all, len) == 0)
+		len = 0;
+	list_inet(&l, at.any.sa_family, IPPROTO_TCP, at.v4.sin_port,
+		1U << STATE_ESTABLISHED | 1U << STATE_CLOSE_WAIT, 0);
+	while ((one = list_next(&l)) != NULL) {
+		if (one->idiag_inode == 0 ||
+			memcmp(one->id.idiag_src, ip, len) != 0)
+			continue;
+		(void)list_close(&l, false);
+		return 1;
+	}
+	return l.failed ? -1 : 0;
 }
 
 #ifndef SO_BINDTOIFINDEX

@@ -22,6 +22,11 @@ struct queue_facts {
 	long drops;
 };
 void sockdiag_queue(int fd, struct queue_facts *facts);
+/* The same without a child of our own, in one: it may wait for the socket's lock. */
+void sockdiag_queue_here(int fd, struct queue_facts *facts);
+/* Does something wait in it to be accepted?  This never takes the lock (tcp_poll(),
+ * unix_poll() of the kernel). */
+bool sockdiag_has_queue(int fd);
 
 /* The inode of the TCP socket of this machine that is at `at` and connected to
  * `peer`.  0: it is not accepted yet, or there is none. */
@@ -47,9 +52,10 @@ struct inet_diag_msg;
 typedef void sockdiag_each(void *context, const struct inet_diag_msg *socket,
 	const void *tcp_info, size_t size);
 
-/* All TCP sockets that somebody may have as a descriptor.  It walks a table as
- * large as the machine has memory for: 0.2 to 11 ms.  0, or -1 and errno. */
-int sockdiag_each_tcp(sockdiag_each *each, void *context);
+/* All TCP sockets that somebody may have as a descriptor, with their tcp_info, or a
+ * size of 0.  It walks a table as large as the machine has memory for: 0.2 to 11 ms.
+ * 0, or -1 and errno. */
+int sockdiag_each_tcp(bool info, sockdiag_each *each, void *context);
 
 /*
  * How many connections to this TCP listener's port are half open (SYN_RECV), those
@@ -64,6 +70,10 @@ long sockdiag_half_open(int fd, unsigned retries);
  * ports `own`; -1: nobody can tell.  It walks through all of them, too.
  */
 long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count);
+
+/* Has anybody a connection open that came by this listener, also a half closed one?
+ * 1, 0; -1: nobody can tell.  It stops at the first. */
+int sockdiag_has_accepted(int fd);
 
 /* How many sockets, this one among them, listen at the address of this TCP
  * listener, whoever has them (SO_REUSEPORT); -1: nobody can tell. */

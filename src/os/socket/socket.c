@@ -306,10 +306,21 @@ static int accept_some(void *argument)
 	return fd == -1 && count == 0 ? -1 : 0;
 }
 
+/* A descriptor that is received while none is free is lost. */
+static int reserve_numbers(int fd, int *numbers, int most)
+{
+	int count = 0;
+
+	while (count < most &&
+		(numbers[count] = fcntl(fd, F_DUPFD_CLOEXEC, 0)) != -1)
+		count++;
+	return count;
+}
+
 int socket_accept(int fd, int *to, int most)
 {
 	struct fdpass_message m;
-	struct accepting a = {.fd = fd, .most = most};
+	struct accepting a = {.fd = fd};
 	int ends[2];
 	int count = 0;
 	int error;
@@ -322,11 +333,15 @@ int socket_accept(int fd, int *to, int most)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
 		return -1;
 	a.channel = ends[1];
-	errno = 0;
-	(void)vfork_call_through(fd, ends[1], accept_some, &a);
+	a.most = reserve_numbers(ends[0], to, most);
+	errno = a.most > 0 ? 0 : EMFILE;
+	if (a.most > 0)
+		(void)vfork_call_through(fd, ends[1], accept_some, &a);
 	error = errno;
 	(void)close(ends[1]);
-	while (count < most && fdpass_receive(ends[0], &byte, 1, &m) == 1 &&
+	for (int i = 0; i < a.most; i++)
+		(void)close(to[i]);
+	while (count < a.most && fdpass_receive(ends[0], &byte, 1, &m) == 1 &&
 		m.fd_count == 1)
 		to[count++] = m.fds[0];
 	(void)close(ends[0]);

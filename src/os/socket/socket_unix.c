@@ -247,7 +247,9 @@ static int open_aside(int fd, const struct socket_plan *plan,
 		return -1;
 	(void)cannot_listen(plan, error, err);
 	return error == ETIMEDOUT
-		? error_hint(err, "another process holds its directory")
+		? error_hint(err,
+			  "its directory is on a slow disk, or another "
+			  "process holds it; try again")
 		: -1;
 }
 

@@ -46,8 +46,9 @@ static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 static void blame(struct spawn_child *child, enum spawn_step step)
 {
 	const struct spawn_plan *plan = child->plan;
-	const char *what = "";
+	const char *what = NULL;
 
+	/* it may wait in what follows such a step, without a directory */
 	if (step == SPAWN_CHROOT)
 		what = plan->chroot;
 	else if (step == SPAWN_DIRECTORY)
@@ -56,7 +57,7 @@ static void blame(struct spawn_child *child, enum spawn_step step)
 		plan->candidates[0] != NULL)
 		what = plan->candidates[0];
 	errno = ETIMEDOUT;
-	(void)spawn_fail(&child->failure, step, what);
+	(void)spawn_fail(&child->failure, step, what != NULL ? what : "");
 	child->failed = true;
 }
 
@@ -133,18 +134,26 @@ static void write_score(void *argument)
 	s->error = spawn_oom_score(s->pid, s->score) == -1 ? errno : 0;
 }
 
+static void read_own(int fd, char score[16])
+{
+	ssize_t n = pread(fd, score, 15, 0);
+
+	score[n > 0 ? n : 0] = '\0';
+}
+
 /* The futex says exec a moment before the memories are two: then our own score
  * has changed, too. */
 static int set_score(pid_t pid, const char *score)
 {
 	struct scoring s = {.pid = pid, .score = score};
 	const struct timespec pause = {.tv_nsec = 100 * 1000};
-	char before[16] = "";
-	char after[16] = "";
+	scoped_fd own = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	char before[16];
+	char after[16];
 	int got;
 
-	if (process_read(getpid(), "oom_score_adj", before, sizeof(before)) >
-			0 &&
+	read_own(own, before);
+	if (*before != '\0' &&
 		strtol(before, NULL, 10) == strtol(score, NULL, 10))
 		return 0; /* it has inherited it */
 	for (int i = 0; i < 100; i++) {
@@ -158,8 +167,7 @@ static int set_score(pid_t pid, const char *score)
 			errno = s.error;
 			return -1;
 		}
-		(void)process_read(
-			getpid(), "oom_score_adj", after, sizeof(after));
+		read_own(own, after);
 		if (got == -1 || strcmp(before, after) == 0)
 			return got;
 		(void)spawn_oom_score(getpid(), before);

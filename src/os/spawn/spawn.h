@@ -42,6 +42,7 @@ enum spawn_step {
 	SPAWN_NO_NEW_PRIVS,
 	SPAWN_INTERPRETER, /* exec: the script is there, its #! is not */
 	SPAWN_EXEC,
+	SPAWN_CGROUP, /* last, as an upgrade carries the numbers */
 };
 
 struct spawn_fd {
@@ -50,6 +51,7 @@ struct spawn_fd {
 };
 
 #define SPAWN_FDS_MAX 68
+#define SPAWN_CGROUPS_MAX 4
 
 /* Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The
  * notify descriptor is made in the child, and comes to us by a socket. */
@@ -91,6 +93,10 @@ struct spawn_plan {
 	bool ignored_known;
 	uint64_t ignored;
 	bool new_session; /* setsid(): own session and process group */
+	/* cgroup.procs of the groups that it enters, of one hierarchy each; as
+	 * whoever opened them */
+	int cgroups[SPAWN_CGROUPS_MAX];
+	unsigned cgroup_count;
 	const struct rlimit *limits; /* pairs with limit_resources */
 	const int *limit_resources;
 	size_t limit_count;

@@ -67,6 +67,9 @@ static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 	if (disposition_reset(plan->ignored_known ? plan->ignored
 						  : DISPOSITION_ALL) == -1)
 		return spawn_fail(f, SPAWN_SIGNALS, "");
+	for (unsigned i = 0; i < plan->cgroup_count; i++)
+		if (write(plan->cgroups[i], "0", 1) == -1)
+			return spawn_fail(f, SPAWN_CGROUP, "");
 	if (set_limits(plan, false) == -1)
 		return spawn_fail(f, SPAWN_LIMIT, "");
 	if (plan->nice != INT_MIN &&

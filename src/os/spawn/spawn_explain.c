@@ -23,11 +23,13 @@ static const char *const deeds[] = {
 	[SPAWN_PARENT] = "follow the supervisor",
 	[SPAWN_CAPABILITIES] = "set the capabilities",
 	[SPAWN_NO_NEW_PRIVS] = "set no_new_privs",
+	[SPAWN_CGROUP] = "enter the cgroup",
 };
 
 int spawn_exit_status(const struct spawn_failure *f)
 {
-	if (f->step == SPAWN_CLONE || f->error == ETIMEDOUT)
+	if (f->step == SPAWN_CLONE || f->step == SPAWN_CGROUP ||
+		f->error == ETIMEDOUT)
 		return 0;
 	if (f->error == EAGAIN &&
 		(f->step == SPAWN_EXEC || f->step == SPAWN_USER))

@@ -371,8 +371,9 @@ static void accept_on_report(struct service *service, const struct report *r)
 }
 
 /* The core has no workers here and reports no scale, so this does it. */
-static void accept_scale(struct service *service, unsigned limit)
+static void accept_scale(struct service *service, const struct scale_step *to)
 {
+	unsigned limit = to->wanted;
 	struct accepting *a = service->accepting;
 	struct event again = {.kind = EVENT_ROLL, .slot = SLOT_ALL};
 	const struct report report = {

@@ -83,6 +83,8 @@ enum carry_tag {
 	CARRY_DATA,
 	CARRY_TROUBLE,
 	CARRY_PORTS,
+	CARRY_SLOTLOG,
+	CARRY_SCALING,
 
 	/* for tests: a field that no reader knows */
 	CARRY_UNKNOWN = 8000,

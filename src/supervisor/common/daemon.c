@@ -70,10 +70,13 @@ static bool is_kept(int fd)
 static bool is_output_wanted(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->settings->cluster_count; i++) {
-		enum log_mode mode = sup->settings->clusters[i]->log;
+		const struct cluster_settings *c = sup->settings->clusters[i];
 
-		if (mode == LOG_PREFIX || mode == LOG_INHERIT)
+		if (c->log == LOG_INHERIT)
 			return true;
+		for (size_t k = 0; k < c->log_sink_count; k++)
+			if (c->log_sinks[k].kind <= SINK_JSON)
+				return true;
 	}
 	return false;
 }

@@ -100,163 +100,182 @@ static int close_batch(void *argument)
 	return 0;
 }
 
-static void put_back(struct closer *c, int fd)
+static void put_back(struct closer *c, int fd, uint64_t owner)
 {
 	if (c->count < c->room)
-		c->list[c->count++] = (struct foreign){fd, c->owner};
+		c->list[c->count++] = (struct foreign){fd, owner};
 }
 
 /* The child has ended, or was killed: take the numbers back. */
-static void end_batch(struct supervisor *sup)
+static void end_batch(struct closing_child *by)
 {
-	struct closer *c = &sup->closer;
-	struct closing *it = &c->closing;
+	struct closing *it = &by->closing;
 
+	by->child.pid = 0;
 	for (unsigned i = 0; i < it->count; i++)
 		if (i < it->done)
 			fd_close(&it->fds[i]);
 		else
-			put_back(c, it->fds[i]);
+			put_back(&by->sup->closer, it->fds[i], by->owner);
 	it->count = 0;
-	if (c->ended.fd != -1) {
-		ev_io_stop(sup->loop, &c->ended);
-		(void)close(c->ended.fd);
-		ev_io_set(&c->ended, -1, 0);
+	ev_timer_stop(by->sup->loop, &by->patience);
+	if (by->ended.fd != -1) {
+		ev_io_stop(by->sup->loop, &by->ended);
+		(void)close(by->ended.fd);
+		ev_io_set(&by->ended, -1, 0);
 	}
 }
 
 /* False: the child has not ended. */
-static bool reap(struct closer *c)
+static bool reap(struct closing_child *by)
 {
-	if (waitpid(c->child.pid, NULL, WNOHANG | (int)__WCLONE) == 0)
+	if (waitpid(by->child.pid, NULL, WNOHANG | (int)__WCLONE) == 0)
 		return false;
-	c->child.pid = 0;
+	end_batch(by);
 	return true;
 }
 
-/* Take some of the worker that has waited longest.  If one cannot be closed,
- * those of other workers are not stuck behind it for long, and nclust knows
- * whose it is. */
-static void take_batch(struct supervisor *sup)
+static bool is_served(const struct closer *c, uint64_t owner)
 {
-	struct closer *c = &sup->closer;
-	struct closing *it = &c->closing;
-	size_t kept = 0;
+	for (size_t i = 0; i < CLOSERS_MOST; i++)
+		if (c->children[i].child.pid != 0 &&
+			c->children[i].owner == owner)
+			return true;
+	return false;
+}
 
-	*it = (struct closing){.null_fd = sup->null_fd};
-	c->owner = c->list[0].owner;
-	c->seen = 0;
-	for (size_t i = 0; i < c->count; i++)
-		if (c->list[i].owner == c->owner && it->count < CLOSING_BATCH)
+/* Take some of the worker that has waited longest and has no such child.  If one
+ * cannot be closed, those of other workers are not stuck behind it, and nclust knows
+ * whose it is. */
+static bool take_batch(struct closing_child *by)
+{
+	struct closer *c = &by->sup->closer;
+	struct closing *it = &by->closing;
+	size_t first = 0;
+	size_t kept;
+
+	while (first < c->count && is_served(c, c->list[first].owner))
+		first++;
+	if (first == c->count)
+		return false;
+	*it = (struct closing){.null_fd = by->sup->null_fd};
+	by->owner = c->list[first].owner;
+	by->seen = 0;
+	kept = first;
+	for (size_t i = first; i < c->count; i++)
+		if (c->list[i].owner == by->owner && it->count < CLOSING_BATCH)
 			it->fds[it->count++] = c->list[i].fd;
 		else
 			c->list[kept++] = c->list[i];
 	c->count = kept;
+	return true;
 }
 
-/* 1: a batch is closed; 0: its child is at it; -1: it cannot be started. */
-static int close_some(struct supervisor *sup, nsec_t patience)
+/* 1: the batch is closed; 0: its child is at it; -1: it cannot be started. */
+static int close_batch_of(struct closing_child *by, nsec_t patience)
 {
-	struct closer *c = &sup->closer;
-
-	take_batch(sup);
-	c->child.needed = true;
-	if (vfork_begin(&c->child, close_batch, &c->closing, CLONE_FILES,
+	by->child.needed = true;
+	if (vfork_begin(&by->child, close_batch, &by->closing, CLONE_FILES,
 		    NULL) == -1) {
-		c->child.pid = 0;
-		end_batch(sup);
+		end_batch(by);
 		return -1;
 	}
-	if (!vfork_wait(&c->child, patience))
+	if (!vfork_wait(&by->child, patience))
 		return 0;
-	(void)vfork_reap(&c->child);
-	c->child.pid = 0;
-	end_batch(sup);
+	(void)vfork_reap(&by->child);
+	end_batch(by);
 	return 1;
 }
 
-static void give_up(struct supervisor *sup)
+static void give_up(struct closing_child *by)
 {
-	struct closer *c = &sup->closer;
-
-	(void)vfork_kill(&c->child);
-	c->child.pid = 0;
-	end_batch(sup);
+	if (by->child.pid == 0)
+		return;
+	(void)vfork_kill(&by->child);
+	end_batch(by);
 }
 
 /* ---- in the loop ---- */
 
-static void watch(struct supervisor *sup)
+static void watch(struct closing_child *by)
 {
-	struct closer *c = &sup->closer;
-	int fd = pidfd_of(c->child.pid);
+	struct ev_loop *loop = by->sup->loop;
+	int fd = pidfd_of(by->child.pid);
 
-	timer_arm(sup->loop, &c->patience, PATIENCE);
+	timer_arm(loop, &by->patience, PATIENCE);
 	if (fd == -1)
 		return;
-	ev_io_set(&c->ended, fd, EV_READ);
-	ev_io_start(sup->loop, &c->ended);
+	ev_io_set(&by->ended, fd, EV_READ);
+	ev_io_start(loop, &by->ended);
 }
 
 static void go_on(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
 
-	while (c->child.pid == 0 && c->count > 0) {
-		int got = close_some(sup, MOMENT);
+	for (size_t i = 0; i < CLOSERS_MOST; i++) {
+		struct closing_child *by = &c->children[i];
 
-		if (got == 0)
-			watch(sup);
-		else if (got == -1)
-			timer_arm(sup->loop, &c->patience, START_AGAIN);
-		if (got != 1)
+		while (by->child.pid == 0 && take_batch(by)) {
+			int got = close_batch_of(by, MOMENT);
+
+			if (got == 0)
+				watch(by);
+			if (got != -1)
+				continue;
+			timer_arm(sup->loop, &c->start, START_AGAIN);
 			return;
+		}
 	}
+}
+
+static void on_start(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	go_on(timer->data);
 }
 
 void foreign_reap(struct supervisor *sup, pid_t pid)
 {
-	struct closer *c = &sup->closer;
+	for (size_t i = 0; i < CLOSERS_MOST; i++) {
+		struct closing_child *by = &sup->closer.children[i];
 
-	if (c->child.pid != pid) { /* one that hung */
-		(void)vfork_stuck();
+		if (by->child.pid != pid)
+			continue;
+		if (reap(by))
+			go_on(sup);
 		return;
 	}
-	if (!reap(c))
-		return;
-	ev_timer_stop(sup->loop, &c->patience);
-	end_batch(sup);
-	go_on(sup);
+	(void)vfork_stuck(); /* one that hung */
 }
 
 static void on_ended(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct supervisor *sup = watcher->data;
+	const struct closing_child *by = watcher->data;
 
 	(void)loop;
 	(void)revents;
-	foreign_reap(sup, sup->closer.child.pid);
+	foreign_reap(by->sup, by->child.pid);
 }
 
-/* There is something to close, or the child should have closed one by now. */
+/* The child should have closed one by now. */
 static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct supervisor *sup = timer->data;
-	struct closer *c = &sup->closer;
+	struct closing_child *by = timer->data;
 
 	(void)revents;
-	if (c->child.pid != 0 && reap(c))
-		end_batch(sup); /* it was not watched */
-	if (c->child.pid != 0 && c->closing.done != c->seen) {
-		c->seen = c->closing.done;
+	/* if it was not watched it may have ended */
+	if (!reap(by) && by->closing.done != by->seen) {
+		by->seen = by->closing.done;
 		timer_arm(loop, timer, PATIENCE);
 		return;
 	}
-	if (c->child.pid != 0) {
-		give_up(sup);
-		kill_endless(sup, c->owner);
+	if (by->child.pid != 0) {
+		give_up(by);
+		kill_endless(by->sup, by->owner);
 	}
-	go_on(sup);
+	go_on(by->sup);
 }
 
 /* Nobody is blamed here: the worker may be about to go anyway. */
@@ -265,20 +284,32 @@ void foreign_settle(struct supervisor *sup)
 	struct closer *c = &sup->closer;
 	nsec_t until = clock_now() + SETTLE_MOST;
 
-	ev_timer_stop(sup->loop, &c->patience);
+	ev_timer_stop(sup->loop, &c->start);
 	do {
-		if (c->child.pid != 0)
-			give_up(sup);
-		if (c->count > 0 && close_some(sup, PROMPTLY) == -1)
+		for (size_t i = 0; i < CLOSERS_MOST; i++)
+			give_up(&c->children[i]);
+		if (take_batch(&c->children[0]) &&
+			close_batch_of(&c->children[0], PROMPTLY) == -1)
 			break;
-	} while ((c->child.pid != 0 || c->count > 0) && clock_now() < until);
+	} while (!foreign_is_settled(sup) && clock_now() < until);
 	if (sup->loop != NULL && !foreign_is_settled(sup))
-		timer_arm(sup->loop, &c->patience, START_AGAIN);
+		timer_arm(sup->loop, &c->start, START_AGAIN);
+}
+
+static bool closes(const struct supervisor *sup, pid_t pid)
+{
+	for (size_t i = 0; i < CLOSERS_MOST; i++)
+		if (sup->closer.children[i].child.pid == pid)
+			return true;
+	return false;
 }
 
 bool foreign_is_settled(const struct supervisor *sup)
 {
-	return sup->closer.child.pid == 0 && sup->closer.count == 0;
+	for (size_t i = 0; i < CLOSERS_MOST; i++)
+		if (sup->closer.children[i].child.pid != 0)
+			return false;
+	return sup->closer.count == 0;
 }
 
 /* ---- receiving ---- */
@@ -395,8 +426,8 @@ static int make_room(struct closer *c, size_t count)
 	size_t room = c->room > 0 ? c->room : 64;
 	struct foreign *list;
 
-	/* a batch may come back */
-	while (room < c->count + count + CLOSING_BATCH)
+	/* batches may come back */
+	while (room < c->count + count + CLOSERS_MOST * CLOSING_BATCH)
 		room *= 2;
 	if (room == c->room)
 		return 0;
@@ -437,9 +468,9 @@ static void close_list(
 	for (size_t i = 0; i < count; i++)
 		c->list[c->count++] =
 			(struct foreign){fd_release(&fds[i]), owner};
-	if (sup->loop != NULL && !ev_is_active(&c->patience))
+	if (sup->loop != NULL && !ev_is_active(&c->start))
 		/* those of this turn at once */
-		timer_arm(sup->loop, &c->patience, 0);
+		timer_arm(sup->loop, &c->start, 0);
 	if (sup->loop != NULL && c->count >= CLOSING_BATCH)
 		go_on(sup); /* many workers are started in one turn */
 	if (c->count > WAITING_MOST)
@@ -505,8 +536,14 @@ void foreign_init(struct supervisor *sup)
 	struct closer *c = &sup->closer;
 
 	*c = (struct closer){.killed = 0};
-	io_init(&c->ended, on_ended, -1, sup);
-	timer_init(&c->patience, on_patience, sup);
+	for (size_t i = 0; i < CLOSERS_MOST; i++) {
+		struct closing_child *by = &c->children[i];
+
+		by->sup = sup;
+		io_init(&by->ended, on_ended, -1, by);
+		timer_init(&by->patience, on_patience, by);
+	}
+	timer_init(&c->start, on_start, sup);
 	timer_init(&c->overdue, on_overdue, sup);
 }
 
@@ -519,6 +556,5 @@ void foreign_fini(struct supervisor *sup)
 
 bool foreign_owns(const struct supervisor *sup, pid_t pid)
 {
-	return (sup->closer.child.pid != 0 && sup->closer.child.pid == pid) ||
-		vfork_has(pid);
+	return pid != 0 && (closes(sup, pid) || vfork_has(pid));
 }

@@ -47,7 +47,7 @@ struct worker_kind {
 	uint32_t (*next_in_turn)(struct service *service, bool first);
 
 	/* Set how many workers are wanted; `reserve` has made room for them. */
-	void (*scale)(struct service *service, unsigned count);
+	void (*scale)(struct service *service, const struct scale_step *to);
 	/* The core is about to get a stop. */
 	void (*stop)(struct service *service, bool at_once);
 	/* A worker of an earlier nclust, started at `born`, was taken over. */

@@ -227,6 +227,31 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 		say_who_serves(out, r);
 }
 
+static void say_scaled(struct buffer *out, const struct news *n)
+{
+	static const struct {
+		const char *why;
+		const char *measure; /* what follows the number; or NULL */
+	} words[SCALE_WHYS] = {
+		[SCALE_BY_HAND] = {"", NULL},
+		[SCALE_QUEUE] = {": connections wait to be accepted (", ")"},
+		[SCALE_CPU] = {": they are busy (each used ", " % of a CPU)"},
+		[SCALE_CALM] = {": these are enough (each used ",
+			" % of a CPU)"},
+		[SCALE_IDLE] = {": no client for ", " s (idle-after)"},
+		[SCALE_CLIENT] = {": a client waits", NULL},
+		[SCALE_LIMITS] = {", as 'workers' says now", NULL},
+		[SCALE_KEPT] = {", as before", NULL},
+	};
+	const struct report *r = &n->report;
+
+	(void)buffer_printf(out, "scaled to %u workers%s", r->count,
+		words[r->scale_why].why);
+	if (words[r->scale_why].measure != NULL)
+		(void)buffer_printf(
+			out, "%u%s", r->measure, words[r->scale_why].measure);
+}
+
 /* What a report is called, how it is logged, and its sentence, without "web.2: ":
  * `say`, or else `text`, or `one` where it counts to 1.  In a text stand
  *   %p its worker's pid      %a its age          %s a span of time
@@ -276,8 +301,7 @@ static const struct kind {
 		.text = "has ended for good"},
 	[REPORT_ALL_READY] = {"all-ready", LOG_NOTE, false,
 		.text = "%c of %c workers ready"},
-	[REPORT_SCALED] = {"scaled", LOG_NOTE, false,
-		.text = "scaled to %c workers"},
+	[REPORT_SCALED] = {"scaled", LOG_NOTE, false, .say = say_scaled},
 	[REPORT_GAVE_UP] = {"gave-up", LOG_ERROR, false,
 		.text = "gave up after %c deaths within %s"},
 	[REPORT_ROLLOUT_STARTED] = {"rollout-started", LOG_NOTE, false,
@@ -434,7 +458,7 @@ static void put_fields(struct json_writer *w, const struct service *service,
 		json_put_int(w, "generation", r->generation);
 	if (r->rollout != 0)
 		json_put_int(w, "rollout", r->rollout);
-	if (r->count != 0)
+	if (r->count != 0 || r->kind == REPORT_SCALED)
 		json_put_int(w, "count", r->count);
 	if (r->ending.kind != ENDING_NONE) {
 		json_put_text(w, "exit", news_ending_text(text, &r->ending));
@@ -457,6 +481,10 @@ static void put_fields(struct json_writer *w, const struct service *service,
 		json_put_text(w, "cause", n->explain);
 	if (*n->last != '\0')
 		json_put_text(w, "last_output", n->last);
+	if (r->kind == REPORT_SCALED) {
+		json_put_text(w, "reason", scale_why_name(r->scale_why));
+		json_put_int(w, "measure", r->measure);
+	}
 	if (r->kind == REPORT_STATE)
 		json_put_text(w, "state", cluster_state_name(r->state));
 }
@@ -471,7 +499,7 @@ static int begin_history(struct supervisor *sup, struct error *err)
 	const char *next;
 
 	h->before = NULL;
-	if (linering_make(&h->ring, err) == -1)
+	if (linering_make(&h->ring, &linering_events, "events", err) == -1)
 		return -1;
 	sup->orphans.changed = true; /* the keeper is to have it */
 	while (at != NULL && h->before_len > 0 &&
@@ -925,7 +953,8 @@ bool news_take_history(struct supervisor *sup, int fd)
 {
 	struct linering *ring = &sup->news.history->ring;
 
-	return ring->fd == -1 && fd != -1 && linering_take(ring, fd);
+	return ring->fd == -1 && fd != -1 &&
+		linering_take(ring, &linering_events, fd);
 }
 
 int news_init(struct supervisor *sup, struct error *err)
@@ -935,7 +964,8 @@ int news_init(struct supervisor *sup, struct error *err)
 	if (h == NULL)
 		return error_set(err, ENOMEM, "event history");
 	h->ring.fd = -1;
-	buffer_init(&h->scratch, LINERING_LINE - 1);
+	h->ring.kind = &linering_events;
+	buffer_init(&h->scratch, linering_events.block - 1);
 	sup->news.history = h;
 	timer_init(&sup->news.timer, on_patience_over, sup);
 	timer_init(&sup->news.spares, on_spares, sup);

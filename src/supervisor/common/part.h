@@ -18,6 +18,7 @@ struct channel_speaker;
 struct connection;
 struct holding;
 struct json_writer;
+struct logwire_packet;
 struct reload_result;
 struct worker_kind;
 
@@ -140,6 +141,14 @@ struct part {
 	/* Must an upgrade wait for something that this cluster does? */
 	bool (*rolls)(const struct service *service);
 
+	/* The output of one more slot is kept (workers/slotlog.h). */
+	void (*log_begun)(struct supervisor *sup);
+	/* A worker's output is about to be handed to the logger, which may be
+	 * another one than that of the worker before. */
+	void (*handing)(struct service *service);
+	/* The logger asks for something (protocol/logwire.h). */
+	void (*logger_asks)(
+		struct supervisor *sup, const struct logwire_packet *packet);
 	/* A logger was started, and has the pipes of the workers. */
 	void (*logger_up)(struct supervisor *sup);
 	/* Write the state for the next nclust now, before a worker gets what is

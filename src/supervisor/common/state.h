@@ -13,8 +13,10 @@
 #include "supervisor/hooks/state.h"
 #include "supervisor/instance/state.h"
 #include "supervisor/intercept/state.h"
+#include "supervisor/limits/state.h"
 #include "supervisor/messages/state.h"
 #include "supervisor/orphans/state.h"
+#include "supervisor/scaling/state.h"
 #include "supervisor/sockets/state.h"
 #include "supervisor/upgrade/state.h"
 #include "supervisor/web/state.h"
@@ -36,8 +38,10 @@
  */
 
 struct accepting;
+struct limits;
 struct node_cluster;
 struct node_worker;
+struct scaling;
 struct worker_kind;
 
 /* The system's half of a worker of the same id. */
@@ -58,8 +62,10 @@ struct child {
 	struct worker_kept kept;
 	struct listening listening;
 	struct shown shown;
+	size_t census; /* its place in the last one (census.h) */
 	struct trapped trap;
 	struct worker_traffic traffic;
+	struct limited limited;
 	const char *hang;      /* what it does not answer (hang.h), or NULL */
 	struct health *health; /* NULL: it was never asked how it is */
 	struct node_worker *node; /* heap; NULL: not Node's (node.h) */
@@ -101,6 +107,14 @@ struct tally {
 	uint64_t drains_forced; /* of these */
 	nsec_t drain_time;
 	uint64_t hangs;
+	uint64_t lines_lost; /* of output */
+	uint64_t lines;      /* of output that the logger has read */
+};
+
+/* What the logger was told of its sinks (supervisor/logs). */
+struct routed {
+	struct cluster_settings *settings; /* a reference; NULL: nothing */
+	nsec_t logger;                     /* which one: when it was started */
 };
 
 /* The system's half of a cluster. */
@@ -122,6 +136,8 @@ struct service {
 	struct outcome outcome;
 	struct tally tally;
 	struct asks asks;
+	struct routed routed;
+	struct scaling *scaling; /* heap; NULL: `workers` was never a range */
 	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
 	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */
 	struct accepting *accepting; /* a process per connection; or NULL */
@@ -236,12 +252,16 @@ struct supervisor {
 	struct control control;
 	struct commands commands;
 	struct record news;
+	struct limits *limits; /* heap (limits.c); NULL: no cluster has one */
+	unsigned controllers;  /* that it has switched on, for our end */
+	struct logs *logs; /* heap (logs/opener.h); NULL: nothing was asked */
 
 	struct daemon daemon;
 	int null_fd;
 
 	struct instance instance;
 	struct upgrade upgrade;
+	struct scaler scaler;
 	struct web web;
 };
 

@@ -5,6 +5,8 @@
 #include "os/clock.h"
 #include "protocol/json.h"
 
+#define LINES_MOST UINT64_C(1000000000)
+
 static const char *const exits[TALLY_EXITS] = {
 	[TALLY_SUCCESS] = "success",
 	[TALLY_FAILURE] = "failure",
@@ -126,6 +128,18 @@ void tally_hung(struct service *service)
 	service->tally.hangs++;
 }
 
+void tally_lines(struct service *service, uint64_t lines, bool lost)
+{
+	struct tally *t = &service->tally;
+	uint64_t *count = lost ? &t->lines_lost : &t->lines;
+
+	/* the logger says so, and need not be right */
+	if (lines > LINES_MOST)
+		lines = LINES_MOST;
+	if (*count < INT64_MAX / 2)
+		*count += lines;
+}
+
 /* ---- showing ---- */
 
 static void put_all(struct json_writer *w, const char *key,
@@ -155,6 +169,8 @@ static void tally_on_status(
 	json_put_int(w, "drains_forced", (int64_t)t->drains_forced);
 	json_put_real(w, "drain_seconds", nsec_seconds(t->drain_time), 3);
 	json_put_int(w, "hangs", (int64_t)t->hangs);
+	json_put_int(w, "log_lines", (int64_t)t->lines);
+	json_put_int(w, "log_lines_dropped", (int64_t)t->lines_lost);
 	json_close_object(w);
 }
 

@@ -13,5 +13,7 @@ extern const struct part tally_part;
 
 void tally_drained(struct service *service, nsec_t took, bool forced);
 void tally_hung(struct service *service);
+/* The logger has read, or lost, so many lines more. */
+void tally_lines(struct service *service, uint64_t lines, bool lost);
 
 #endif

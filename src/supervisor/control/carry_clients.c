@@ -36,7 +36,7 @@ static const struct plain_row client_rows[] = {
 	PLAIN_MUST(1, client, io.fd, FD),
 	PLAIN(2, client, may_write, BOOL),
 	PLAIN(3, client, half_closed, BOOL),
-	PLAIN_ENUM(4, client, state, CLIENT_CLOSING),
+	PLAIN_ENUM(4, client, state, CLIENT_ASKING),
 	PLAIN(5, client, line_since, WHEN),
 	PLAIN(6, client, stuck_since, WHEN),
 	PLAIN(7, client, idle_since, WHEN),
@@ -66,6 +66,7 @@ static const struct plain_row client_rows[] = {
 	PLAIN(31, client, request.since, SIGNED),
 	PLAIN(32, client, request.kinds, TEXT),
 	PLAIN(33, client, own, BOOL),
+	PLAIN(34, client, request.after, UNSIGNED),
 	PLAIN(CARRY_IN, client, in, BUFFER),
 	PLAIN(CARRY_OUT, client, out, BUFFER),
 	CARRY_ARRAY(CARRY_EXPECTATION, client, expected, &carried_expectation,
@@ -88,8 +89,13 @@ static void *make_client(struct carry_reader *r, void *owner)
 
 static int client_done_carried(struct carry_reader *r, void *to)
 {
+	struct client *c = to;
+
 	(void)r;
-	if (((struct client *)to)->own)
+	/* they are over before an upgrade; only its rehearsal sees them */
+	if (c->state == CLIENT_EVENTS || c->state == CLIENT_ASKING)
+		c->state = CLIENT_CLOSING;
+	if (c->own)
 		client_is_own(to);
 	return 0;
 }

@@ -10,7 +10,10 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
+#include "supervisor/control/ask.h"
+#include "supervisor/control/census.h"
 #include "supervisor/control/events.h"
+#include "supervisor/control/showlogs.h"
 #include "supervisor/control/requests.h"
 
 #include <errno.h>
@@ -28,9 +31,14 @@
 #define NCLUST_VERSION "unknown"
 #endif
 
+/* An answer takes several turns of the loop, and what workers ask for may make each
+ * of them long. */
+#define BEFORE_WORKERS 1
 #define ACCEPTS_A_TURN 16
 #define READ_SIZE 8192
 #define LINES_A_TURN 16
+#define READERS_A_TURN (2 * MSEC)
+#define SLICES_A_TURN 3 /* none, that of a status, and that of its events */
 /* While more than this is unsent, no slice of a status is made. */
 #define SLICE_LOW (64U * 1024)
 
@@ -73,6 +81,7 @@ static void client_free(struct client *c)
 	*at = c->next;
 	all->count -= !c->own;
 	ev_io_stop(c->sup->loop, &c->io);
+	ask_forget(c);
 	part_with(c->sup, &c->io.fd);
 	keep_reserve(c->sup);
 	buffer_fini(&c->in);
@@ -95,7 +104,8 @@ static bool has_request(const struct client *c)
 /* Is an answer under way that is made in slices? */
 static bool is_sliced(const struct client *c)
 {
-	return c->state == CLIENT_STATUS || c->state == CLIENT_EVENTS;
+	return (c->state == CLIENT_STATUS && !status_waits(c)) ||
+		c->state == CLIENT_EVENTS;
 }
 
 static bool is_finished(const struct client *c)
@@ -191,6 +201,21 @@ void client_write(struct client *c)
 	watch(c);
 }
 
+int client_pass(struct client *c, size_t line, int fd)
+{
+	ssize_t sent = -1;
+
+	if (c->out.len == line && !c->out.failed)
+		sent = fdpass_write(c->io.fd, c->out.data, line, fd);
+	if (sent <= 0) {
+		c->out.len -= c->out.len >= line ? line : c->out.len;
+		return -1;
+	}
+	buffer_consume(&c->out, (size_t)sent);
+	client_write(c);
+	return 0;
+}
+
 void client_later(struct client *c)
 {
 	watch(c);
@@ -269,10 +294,11 @@ static void await_line(struct client *c)
 }
 
 /* Run the buffered requests, as long as the client reads the answers. */
-static void run_lines(struct client *c)
+static void run_lines(struct client *c, nsec_t until)
 {
-	for (int i = 0; i < LINES_A_TURN && c->state == CLIENT_IDLE &&
-		c->in.len > 0 && c->out.len < SLICE_LOW;
+	for (int i = 0;
+		i < LINES_A_TURN && c->state == CLIENT_IDLE && c->in.len > 0 &&
+		c->out.len < SLICE_LOW && (i == 0 || clock_now() < until);
 		i++) {
 		char *end = memchr(c->in.data, '\n', c->in.len);
 		size_t len;
@@ -334,6 +360,66 @@ static int take_in(struct client *c)
 	return 0;
 }
 
+/* False: there is none of what is asked for. */
+static bool slice(struct client *c)
+{
+	if (c->state == CLIENT_STATUS && c->out.len < SLICE_LOW)
+		status_slice(c);
+	else if (c->state == CLIENT_EVENTS)
+		events_slice(c, false);
+	else
+		return false;
+	return true;
+}
+
+/* Has another reader, who still waits, waited for longer? */
+static bool is_later(const struct client *c, unsigned turn)
+{
+	for (const struct client *o = clients_first(c->sup); o != NULL;
+		o = o->next)
+		if (o->waits_in + 1 >= turn && o->waits_in != 0 &&
+			o->served < c->served)
+			return true;
+	return false;
+}
+
+/* Who may only look shares a bit of each turn with all others who may not more: they
+ * are many, and each has as many requests as it likes. */
+static bool is_its_turn(struct client *c)
+{
+	struct clients *all = c->sup->control.clients;
+	unsigned turn = ev_iteration(c->sup->loop);
+
+	if (c->may_write || c->own || (!is_sliced(c) && !has_request(c)))
+		return true;
+	if (all->turn != turn)
+		all->spent = 0;
+	all->turn = turn;
+	c->waits_in = 0;
+	if (all->spent < READERS_A_TURN && !is_later(c, turn))
+		return true;
+	c->waits_in = turn;
+	return false;
+}
+
+/* Most answers are small: all of it in one turn. */
+static void go_on(struct client *c)
+{
+	nsec_t begun = clock_now();
+	nsec_t now = begun;
+
+	if (!is_its_turn(c))
+		return;
+	for (int i = 0; i < SLICES_A_TURN && now - begun < MSEC; i++) {
+		(void)slice(c);
+		run_lines(c, begun + MSEC);
+		now = clock_now();
+	}
+	c->served = now;
+	if (!c->may_write && !c->own)
+		c->sup->control.clients->spent += now - begun;
+}
+
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct client *c = watcher->data;
@@ -349,14 +435,10 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 		gone = true;
 	if (!gone && c->out.len == 0)
 		client_tell_missed(c);
-	if (!gone && c->state == CLIENT_STATUS && c->out.len < SLICE_LOW)
-		status_slice(c);
-	if (!gone && c->state == CLIENT_EVENTS)
-		events_slice(c, false);
-	if (!gone)
-		run_lines(c);
-	if (!gone)
+	if (!gone) {
+		go_on(c);
 		client_write(c);
+	}
 	if (gone || is_finished(c))
 		client_free(c);
 }
@@ -475,6 +557,7 @@ struct client *client_carried(struct clients *all)
 	buffer_init(&c->in, CONTROL_LINE_MAX);
 	buffer_init(&c->out, CLIENT_OUT_MAX);
 	ev_init(&c->io, on_io);
+	ev_set_priority(&c->io, BEFORE_WORKERS);
 	c->io.data = c;
 	c->next = all->first;
 	all->first = c;
@@ -726,6 +809,7 @@ struct clients *clients_carried(struct supervisor *sup)
 	all->sup = sup;
 	timer_init(&all->bounds, on_bounds, all);
 	io_init(&all->listen, on_connect, -1, all);
+	ev_set_priority(&all->listen, BEFORE_WORKERS);
 	sup->control.clients = all;
 	return all;
 }
@@ -749,12 +833,16 @@ static void control_on_go_on(struct supervisor *sup)
  * may write them differently. */
 static void control_on_settle(struct supervisor *sup)
 {
+	census_fini(sup);
+	clients_counted(sup);
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
 		while (c->state == CLIENT_STATUS &&
 			c->out.len < CLIENT_OUT_MAX / 2)
 			status_slice(c);
 		if (c->state == CLIENT_EVENTS)
 			events_slice(c, true);
+		if (c->state == CLIENT_ASKING)
+			ask_settle(c);
 		(void)flush(c);
 	}
 }
@@ -802,6 +890,7 @@ static void control_on_end(struct supervisor *sup)
 	struct clients *all = sup->control.clients;
 	nsec_t until = clock_now() + SECOND;
 
+	census_fini(sup);
 	if (all == NULL)
 		return;
 	ev_io_stop(sup->loop, &all->listen);
@@ -819,16 +908,25 @@ static void control_on_end(struct supervisor *sup)
 	free(all);
 }
 
+static void control_on_reap(struct supervisor *sup, pid_t pid)
+{
+	(void)pid;
+	census_ended(sup);
+}
+
 const struct part control_part = {
 	.name = "control",
 	.renamed = control_on_renamed,
 	.status_worker = control_on_status_worker,
 	.drop = control_on_drop,
 	.told = control_on_told,
+	.log_begun = control_on_log_begun,
 	.renew = control_on_renew,
 	.go_on = control_on_go_on,
 	.end = control_on_end,
 	.settle = control_on_settle,
+	.owns = census_is,
+	.reap = control_on_reap,
 	.upgraded = control_on_upgraded,
 	.reloaded = control_on_reloaded,
 };

@@ -31,6 +31,7 @@ enum client_state {
 	CLIENT_FOLLOWING, /* events -f */
 	CLIENT_CLOSING,   /* after what is queued is sent */
 	CLIENT_EVENTS,    /* the history is being sent in slices */
+	CLIENT_ASKING,    /* connections to workers are being made for it */
 };
 
 /* What a change must still see of a cluster. */
@@ -57,6 +58,8 @@ struct client {
 	nsec_t line_since;  /* when an unfinished line began; or NEVER */
 	nsec_t stuck_since; /* output makes no progress; or NEVER */
 	nsec_t idle_since;
+	nsec_t served;     /* its last share of a turn */
+	unsigned waits_in; /* it got none in this turn of the loop; or 0 */
 	struct control_request request;
 	struct expectation *expected;
 	size_t expected_count;
@@ -74,6 +77,7 @@ struct client {
 	 * that are wanted are not sent */
 	uint64_t events_at;
 	unsigned events_skip;
+	struct reach *reach;            /* ASKING: heap (ask.h); else NULL */
 	uint64_t missed;                /* messages of workers not shown */
 	uint32_t only_slot;             /* of a status, or of events */
 	bool status_only;               /* only … */
@@ -87,6 +91,8 @@ struct clients {
 	struct socket_file file; /* of the control socket */
 	struct client *first;
 	unsigned count;
+	nsec_t spent;  /* on readers … */
+	unsigned turn; /* … in this turn of the loop */
 };
 
 /* How these go through an upgrade: the control socket, its clients, one client,
@@ -117,8 +123,13 @@ struct client *clients_first(const struct supervisor *sup);
 void client_write(
 	struct client *c); /* send what is queued, as far as it goes */
 void client_later(struct client *c); /* in a turn of its own */
+/* Send the line that is queued, and this descriptor, which stays ours, with it.  -1:
+ * the client does not read, and the line is dropped. */
+int client_pass(struct client *c, size_t line, int fd);
 void client_error(struct client *c, int code, const char *message);
 void client_done(struct client *c); /* the request is answered */
+/* Those who wait for a census get their status, with it or without. */
+void clients_counted(struct supervisor *sup);
 /* Tell it how many messages it was not shown, because it reads too slowly. */
 void client_tell_missed(struct client *c);
 

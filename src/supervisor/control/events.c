@@ -7,6 +7,7 @@
 #include "supervisor/control/requests.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,8 @@ static bool is_since(const struct control_request *r, const char *json)
 
 bool events_want(const struct client *c, const char *json, size_t len)
 {
-	return is_of_target(c, json, len) &&
+	return c->request.method == METHOD_EVENTS &&
+		is_of_target(c, json, len) &&
 		is_of_kind(&c->request, json, len) &&
 		is_since(&c->request, json);
 }
@@ -94,7 +96,8 @@ static const char *next(const struct linering_text *t, size_t *at, size_t *len)
 	return NULL;
 }
 
-static unsigned count(const struct client *c)
+/* Of those that are wanted, at most so many. */
+static unsigned count(const struct client *c, unsigned most)
 {
 	struct linering_text t;
 	const char *line;
@@ -104,7 +107,7 @@ static unsigned count(const struct client *c)
 
 	if (news_history(c->sup, 0, &t) == -1)
 		return 0;
-	while ((line = next(&t, &at, &len)) != NULL)
+	while (wanted < most && (line = next(&t, &at, &len)) != NULL)
 		wanted += events_want(c, line, len);
 	linering_drop(&t);
 	return wanted;
@@ -159,7 +162,7 @@ void events_slice(struct client *c, bool all)
 
 void events_begin(struct client *c)
 {
-	unsigned wanted = c->request.last >= 0 ? count(c) : 0;
+	unsigned wanted = c->request.last >= 0 ? count(c, UINT_MAX) : 0;
 
 	c->events_at = 0;
 	c->events_skip = wanted > (unsigned)c->request.last
@@ -177,7 +180,7 @@ bool events_remember(struct client *c, const struct control_target *t)
 		(void)text_copy(
 			c->request.target, sizeof(c->request.target), names[i]);
 		c->only_slot = i == 0 ? SLOT_ALL : (uint32_t)t->slot;
-		if (count(c) > 0)
+		if (count(c, 1) > 0)
 			return true;
 	}
 	return false;

@@ -7,7 +7,9 @@
 #include "protocol/json.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/messages/messages.h"
+#include "supervisor/control/ask.h"
 #include "supervisor/control/events.h"
+#include "supervisor/control/showlogs.h"
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/instance/reload.h"
 #include "supervisor/workers/service.h"
@@ -508,15 +510,32 @@ static int upgrade(struct client *c, const struct target *t, struct error *err)
 	return UNDER_WAY;
 }
 
+/* As long as the request lasts, also after a reload. */
+static void keep_target(struct client *c, const struct target *t)
+{
+	if (t->service == NULL)
+		return;
+	c->only_slot = t->slot;
+	(void)text_copy(
+		c->request.target, sizeof(c->request.target), t->service->name);
+}
+
 static int events(struct client *c, const struct target *t, struct error *err)
 {
 	(void)err;
-	if (t->service != NULL) {
-		c->only_slot = t->slot;
-		(void)text_copy(c->request.target, sizeof(c->request.target),
-			t->service->name);
-	}
+	keep_target(c, t);
 	events_begin(c);
+	return ANSWERED;
+}
+
+static int logs(struct client *c, const struct target *t, struct error *err)
+{
+	/* what faces the web is to know no more than it shows */
+	if (c->own)
+		return refuse(
+			err, CONTROL_NOT_PERMITTED, "not for a role of nclust");
+	keep_target(c, t);
+	showlogs_begin(c);
 	return ANSWERED;
 }
 
@@ -565,6 +584,15 @@ static int config(struct client *c, const struct target *t, struct error *err)
 	return ANSWERED;
 }
 
+static int ask(struct client *c, const struct target *t, struct error *err)
+{
+	struct service *s = only_service(c, t, err);
+
+	if (s == NULL)
+		return CONTROL_PARAMS;
+	return ask_begin(c, s, t->slot, err) == 0 ? ANSWERED : CONTROL_FAILED;
+}
+
 static method *const methods[METHODS] = {
 	[METHOD_STATUS] = status,
 	[METHOD_RESTART] = restart,
@@ -576,6 +604,8 @@ static method *const methods[METHODS] = {
 	[METHOD_CONFIG] = config,
 	[METHOD_UPGRADE] = upgrade,
 	[METHOD_SEND] = send_message,
+	[METHOD_LOGS] = logs,
+	[METHOD_ASK] = ask,
 };
 
 static int obey(struct client *c, struct error *err)
@@ -583,7 +613,8 @@ static int obey(struct client *c, struct error *err)
 	bool writes = control_method_writes(c->request.method);
 	struct target target;
 
-	if (writes && !c->may_write)
+	if (writes && !c->may_write &&
+		!(c->own && c->request.method == METHOD_ASK))
 		return refuse(err, CONTROL_NOT_PERMITTED,
 			"members of control-group may look, not change");
 	if (writes && c->sup->instance.stopping &&

@@ -25,6 +25,8 @@ void request_finish(struct client *c);
 /* status.c: queue the next slice of a status; the client is idle again when
  * the last one is queued. */
 void status_begin(struct client *c, struct service *only, uint32_t slot);
+/* Does it wait for a census before the first slice? */
+bool status_waits(const struct client *c);
 void status_slice(struct client *c);
 void status_forget(struct client *c, const struct service *service);
 

@@ -11,10 +11,12 @@
  * These structs are members of those in common/state.h.
  */
 struct clients;
+struct census;
 
 struct control {
 	struct clients *clients;
-	int reserve_fd; /* given up to accept and refuse at EMFILE */
+	struct census *census; /* NULL: nobody has asked for one */
+	int reserve_fd;        /* given up to accept and refuse at EMFILE */
 };
 
 /* The last rollout that is over. */

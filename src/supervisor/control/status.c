@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/control/census.h"
 #include "supervisor/control/requests.h"
 
 #include "base/text.h"
@@ -30,7 +31,8 @@
 #define SLICE (1500 * USEC)
 #define SLICE_HIGH (128U * 1024)
 
-enum status_part { PART_HEAD, PART_CLUSTER, PART_WORKERS };
+/* As long as it waits for a census there is nothing to slice. */
+enum status_part { PART_HEAD, PART_CLUSTER, PART_WORKERS, PART_COUNT };
 
 #ifndef NCLUST_VERSION
 #define NCLUST_VERSION "unknown"
@@ -148,6 +150,34 @@ void control_on_status_worker(struct json_writer *w, const struct child *child)
 	json_close_object(w);
 }
 
+/* Only what metrics are made of: there may be thousands of workers. */
+static void put_measures(struct json_writer *w, struct service *s,
+	uint32_t slot, const struct slot_view *view,
+	const struct worker_view *worker, nsec_t now)
+{
+	struct child *child =
+		worker != NULL ? child_find(s, slot, worker->id) : NULL;
+	struct tree_use use;
+
+	json_open_object(w);
+	json_put_int(w, "slot", slot);
+	json_put_text(w, "state",
+		slot_state_name(worker != NULL ? worker->state : view->state));
+	json_put_int(w, "restarts", view->restarts);
+	if (worker != NULL)
+		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
+	if (child != NULL && use_look(child, &use)) {
+		json_put_real(w, "cpu_seconds", nsec_seconds(use.cpu), 3);
+		json_put_int(w, "memory_bytes", (int64_t)use.memory);
+		json_put_int(w, "processes", use.processes);
+	}
+	if (child != NULL && census_of(child) >= 0)
+		json_put_int(w, "connections", census_of(child));
+	if (child != NULL)
+		PARTS_BACKWARDS(status_worker, w, child);
+	json_close_object(w);
+}
+
 static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	const struct slot_view *view, const struct worker_view *worker,
 	nsec_t now)
@@ -188,16 +218,21 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	json_close_object(w);
 }
 
+typedef void put_one(struct json_writer *w, struct service *s, uint32_t slot,
+	const struct slot_view *view, const struct worker_view *worker,
+	nsec_t now);
+
 static void put_slot(
-	struct json_writer *w, struct service *s, uint32_t slot, nsec_t now)
+	struct client *c, struct service *s, uint32_t slot, nsec_t now)
 {
 	struct slot_view view;
+	put_one *put = c->request.metrics ? put_measures : put_worker;
 
 	service_view_slot(s, slot, &view);
 	if (view.workers == 0 && !s->kind->by_connection)
-		put_worker(w, s, slot, &view, NULL, now);
+		put(&c->writer, s, slot, &view, NULL, now);
 	for (unsigned i = 0; i < view.workers; i++)
-		put_worker(w, s, slot, &view, &view.worker[i], now);
+		put(&c->writer, s, slot, &view, &view.worker[i], now);
 }
 
 static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
@@ -354,11 +389,11 @@ static bool put_some_workers(
 
 	if (c->only_slot != SLOT_ALL) {
 		if (c->only_slot < end)
-			put_slot(&c->writer, s, c->only_slot, now);
+			put_slot(c, s, c->only_slot, now);
 		return true;
 	}
 	while (c->at_slot < end) {
-		put_slot(&c->writer, s, c->at_slot++, now);
+		put_slot(c, s, c->at_slot++, now);
 		if (c->out.len > SLICE_HIGH || clock_now() > until)
 			return c->at_slot >= end;
 	}
@@ -381,13 +416,29 @@ static void finish(struct client *c)
 	client_done(c);
 }
 
+bool status_waits(const struct client *c)
+{
+	return c->state == CLIENT_STATUS && c->at_part == PART_COUNT;
+}
+
+void clients_counted(struct supervisor *sup)
+{
+	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
+		if (!status_waits(c))
+			continue;
+		c->at_part = PART_HEAD;
+		client_later(c);
+	}
+}
+
 void status_slice(struct client *c)
 {
 	struct json_writer *w = &c->writer;
 	nsec_t now = clock_now();
 	nsec_t until = now + SLICE;
 
-	while (clock_now() <= until && c->out.len <= SLICE_HIGH) {
+	while (clock_now() <= until && c->out.len <= SLICE_HIGH &&
+		!status_waits(c)) {
 		struct service *s = service_at(c);
 
 		if (c->at_part == PART_HEAD) {
@@ -438,7 +489,8 @@ void status_begin(struct client *c, struct service *only, uint32_t slot)
 	c->only_slot = slot;
 	c->at_service = 0;
 	c->at_slot = 0;
-	c->at_part = PART_HEAD;
+	c->at_part = c->request.metrics && census_begin(c->sup) ? PART_COUNT
+								: PART_HEAD;
 	status_slice(c);
 	client_write(c);
 }

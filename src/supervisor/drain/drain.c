@@ -25,6 +25,8 @@
 #include <time.h>
 
 #define WAIT_FIRST (2 * MSEC)
+/* Until a connection that the kernel has given to it just before is its own. */
+#define WAIT_AWAY (1 * MSEC)
 #define WAIT_LAST (16 * MSEC)
 /* Each freeze interrupts a system call: after so many, look less often. */
 #define FREEZES_AT_EASE 100
@@ -377,7 +379,7 @@ static bool turn_away_first(struct drain *d, nsec_t now)
 	drain_withdraw(d, now);
 	if (!d->child->traffic.withdrawn)
 		steer_press(d->child);
-	look_later(d);
+	again_in(d, WAIT_AWAY);
 	return true;
 }
 

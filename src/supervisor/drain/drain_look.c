@@ -262,14 +262,16 @@ unsigned drain_end(struct drain *d, unsigned *late)
 {
 	struct connections *seen = &d->all->seen;
 	unsigned ended = 0;
+	bool any = false;
 
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		struct connection *c = &seen->list[i];
 
 		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
 			d->memory[i].quiet;
+		any |= c->marked;
 	}
-	for (size_t i = 0; i < d->process_count; i++)
+	for (size_t i = 0; any && i < d->process_count; i++)
 		ended += connections_end(&d->processes[i].remote,
 			d->processes[i].pidfd, seen, late);
 	return ended;

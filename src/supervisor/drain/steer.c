@@ -197,9 +197,18 @@ void steer_look(struct steer *s)
 static void look_soon(struct steer *s)
 {
 	s->pace = LOOK_FIRST;
+	s->soon = false;
 	if (ev_is_active(&s->timer))
 		ev_timer_stop(s->service->sup->loop, &s->timer);
 	steer_look(s);
+}
+
+/* Mostly an old worker's drain follows in the same turn: then one look is for both,
+ * and the kernel gets the new shares once. */
+static void look_next_turn(struct steer *s)
+{
+	s->soon = true;
+	timer_arm(s->service->sup->loop, &s->timer, 0);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -210,6 +219,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
+	if (s->soon) {
+		look_soon(s);
+		return;
+	}
 	while ((l = listener_next(&walk)) != NULL)
 		knock(s, l);
 	s->pace = s->pace < LOOK_EVERY / 2 ? s->pace * 2 : LOOK_EVERY;
@@ -377,7 +390,10 @@ static void note(struct service *service, const struct report *r)
 	set_state(s, child, r->kind == REPORT_READY,
 		r->kind == REPORT_DRAINING ||
 			(r->kind == REPORT_STOPPING && child->traffic.drains));
-	look_soon(s);
+	if (r->kind == REPORT_READY)
+		look_next_turn(s);
+	else
+		look_soon(s);
 }
 
 void steer_on_report(struct service *service, const struct report *r)

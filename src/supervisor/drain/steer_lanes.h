@@ -29,6 +29,7 @@ struct steer {
 	struct service *service;
 	ev_timer timer;
 	nsec_t pace; /* from one look to the next */
+	bool soon;   /* a worker became ready: look in the next turn */
 	struct lane lanes[LANES_MAX];
 	unsigned count;
 	unsigned last; /* the greatest id given so far */

@@ -17,6 +17,7 @@ static const struct asker_kind *const kinds[ASKERS] = {
 	[ASKS_CHECK] = &check_kind,
 	[ASKS_STALL] = &stall_kind,
 	[ASKS_MEMORY] = &memory_kind,
+	[ASKS_REACH] = &reach_kind,
 };
 
 /* The asker's volley; NULL: it has none. */

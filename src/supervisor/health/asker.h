@@ -37,12 +37,16 @@ struct asker_kind {
 	 * asked now, or NULL; and its result, or `why` it failed. */
 	const struct probe *(*probe)(const struct child *child);
 	void (*answered)(struct child *child, bool well, const char *why);
+	/* In place of both: the worker has taken this connection of ours, which
+	 * is closed afterwards; `sent` bytes of a request were sent. */
+	void (*taken)(struct child *child, int fd, size_t sent);
 };
 
 extern const struct asker_kind prove_kind;
 extern const struct asker_kind check_kind;
 extern const struct asker_kind stall_kind;
 extern const struct asker_kind memory_kind;
+extern const struct asker_kind reach_kind;
 
 /* The cluster's asker, made on first use.  NULL: out of memory. */
 struct asker *asker_of(struct service *service, enum asks_for which);

@@ -10,6 +10,7 @@
 #include "supervisor/health/hang.h"
 #include "supervisor/hooks/helper.h"
 #include "supervisor/workers/recipe.h"
+#include "supervisor/health/reach.h"
 #include "supervisor/health/volley.h"
 #include "supervisor/common/kind.h"
 
@@ -41,20 +42,31 @@ bool health_gives_up(const struct child *child, const struct connection *c)
 			(*h->hang != '\0' && hang_exceeds(child, c)));
 }
 
-/* How many connections in the queue are our own checks?  They stay in the queue
- * of a worker that does not accept, even after they were given up. */
+/* How many connections in the queue are our own?  They stay in the queue of a
+ * worker that does not accept, even after they were given up. */
 static unsigned own_checks(
 	const struct child *child, const struct connection *c)
 {
-	const struct asker *asks = child->service->asks.of[ASKS_CHECK];
-	uint16_t own[VOLLEY_MAX];
+	const struct asker *checks = child->service->asks.of[ASKS_CHECK];
+	const struct asker *reaches = child->service->asks.of[ASKS_REACH];
+	bool reached = reach_may_wait(child->service);
+	uint16_t own[2 * VOLLEY_MAX];
+	size_t count = 0;
 	long left = -1;
 
-	if (c->queue > 0 && child->health != NULL && asks != NULL)
-		left = sockdiag_waiting(c->port, own,
-			volley_ports((const struct volley *)asks, own));
-	return left >= 0 && left < (long)c->queue ? c->queue - (unsigned)left
-						  : 0;
+	if (checks != NULL && child->health != NULL)
+		count = volley_ports((const struct volley *)checks, own);
+	if (reached)
+		count += volley_ports(
+			(const struct volley *)reaches, own + count);
+	if (c->queue > 0 &&
+		(reached || (checks != NULL && child->health != NULL)))
+		left = sockdiag_waiting(c->port, own, count);
+	if (left >= 0 && left < (long)c->queue)
+		return c->queue - (unsigned)left;
+	if (reached && (left >= 0 || c->queue == 0))
+		reach_cleared(child->service);
+	return 0;
 }
 
 static unsigned health_on_gives_up(
@@ -268,6 +280,12 @@ static void health_on_go_on(struct supervisor *sup)
 		health_on_adopted(sup->services[i]);
 }
 
+static void health_on_drop(struct service *service)
+{
+	reach_drop(service);
+	askers_free(service);
+}
+
 const struct part health_part = {
 	.name = "health",
 	.born = health_on_born,
@@ -277,6 +295,6 @@ const struct part health_part = {
 	.report = health_on_report,
 	.settings = health_on_settings,
 	.status_worker = health_on_status_worker,
-	.drop = askers_free,
+	.drop = health_on_drop,
 	.go_on = health_on_go_on,
 };

@@ -5,7 +5,14 @@
 #include <stdbool.h>
 
 /* What a cluster's workers are asked, or looked at, for. */
-enum asks_for { ASKS_READY, ASKS_CHECK, ASKS_STALL, ASKS_MEMORY, ASKERS };
+enum asks_for {
+	ASKS_READY,
+	ASKS_CHECK,
+	ASKS_STALL,
+	ASKS_MEMORY,
+	ASKS_REACH, /* somebody else asks it (reach.h) */
+	ASKERS,
+};
 
 /*
  * What only this room knows of a cluster: the askers that look after its

@@ -205,6 +205,12 @@ static void take(struct asking *a, struct child *child, bool closed)
 		close_asking(a);
 		return;
 	}
+	if (v->asker.kind->taken != NULL) {
+		if (!closed)
+			v->asker.kind->taken(child, a->io.fd, a->sent);
+		close_asking(a);
+		return;
+	}
 	a->slot = child->slot;
 	a->worker = child->worker;
 	if (!is_http) {
@@ -239,12 +245,11 @@ static void tell_denied(struct volley *v)
 		return;
 	s->asks.denied_told = true;
 	news_say_of(s, LOG_WARN, "check-denied",
-		"%s, so it cannot tell which worker has got a question: "
-		"use "
-		"exec:",
+		"%s, so it cannot tell which worker has got a question%s",
 		v->blind ? "the kernel does not tell nclust of sockets "
 			   "(sock_diag)"
-			 : "nclust may not look at its workers' descriptors");
+			 : "nclust may not look at its workers' descriptors",
+		v->asker.kind->taken != NULL ? "" : ": use exec:");
 }
 
 /* The connections that are taken, as inodes of their other ends, by place. */
@@ -341,6 +346,22 @@ static bool find_owners(struct volley *v)
 
 /* ---- looking ---- */
 
+/* Accepting waits for data: send the request but for its last bytes, or what
+ * shall be sent first.  -1: it cannot be sent. */
+static int send_first(struct asking *a)
+{
+	const struct volley *v = a->volley;
+
+	if (!v->aim.deferred || v->probe->kind != PROBE_HTTP)
+		return 0;
+	if (v->first == '\0')
+		return send_request(a, 2);
+	a->sent = 1;
+	return send(a->io.fd, &v->first, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1
+		? 0
+		: -1;
+}
+
 static void begin(struct asking *a)
 {
 	struct volley *v = a->volley;
@@ -356,9 +377,7 @@ static void begin(struct asking *a)
 	}
 	a->state = ASKING_WAITS;
 	v->blind |= !otherend_works(a->io.fd);
-	/* accepting waits for data: send all but the last bytes */
-	if (v->aim.deferred && v->probe->kind == PROBE_HTTP &&
-		send_request(a, 2) == -1)
+	if (send_first(a) == -1)
 		close_asking(a);
 }
 

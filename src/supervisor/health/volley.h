@@ -48,6 +48,8 @@ struct volley {
 	struct cluster_settings *settings; /* a reference, while it runs */
 	const struct probe *probe;         /* of these; tcp or http */
 	struct aim aim;
+	char first;    /* all that is sent before it is taken, if accepting
+			  waits for data; 0: the request but for its end */
 	bool in_lane;  /* ask only workers of `lane`, … */
 	unsigned lane; /* … even if it gets no connections (steer.h) */
 

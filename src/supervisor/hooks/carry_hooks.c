@@ -13,6 +13,7 @@ static const struct plain_row helper_rows[] = {
 	PLAIN_MUST(2, helper, pidfd, PIDFD),
 	PLAIN(3, helper, due, SIGNED),
 	PLAIN(4, helper, late, BOOL),
+	PLAIN(5, helper, file, HEAP),
 };
 
 const struct carried carried_helper = {
@@ -27,7 +28,7 @@ static void put_helpers(struct carry_writer *c, const void *of)
 
 	for (const struct helper *h = sup->commands.helpers; h != NULL;
 		h = h->next)
-		if (h->over == NULL)
+		if (h->over == NULL || h->file != NULL)
 			carry_put_one(c, CARRY_HELPER, &carried_helper, h);
 }
 
@@ -35,7 +36,8 @@ static const struct plain_row ending_rows[] = {
 	CARRY_EACH(CARRY_HELPER, &carried_helper),
 };
 
-/* Commands without an owner: nobody waits for their result any more. */
+/* Commands without an owner, for whose result nobody waits any more; and those that
+ * work on a file, whose owner is made anew (supervisor/logs). */
 static const struct carried ending = {
 	.called = "a command",
 	CARRIED_ROWS(ending_rows, supervisor),

@@ -44,6 +44,7 @@ static void release(struct helper *h)
 	ev_io_stop(h->sup->loop, &h->exit);
 	ev_timer_stop(h->sup->loop, &h->patience);
 	(void)close(h->pidfd);
+	free(h->file);
 	free(h);
 }
 
@@ -157,7 +158,9 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 	char **environment = h != NULL ? make_environment(p) : NULL;
 	int got = -1;
 
-	if (environment == NULL) {
+	if (environment != NULL && p->file != NULL)
+		h->file = strdup(p->file);
+	if (environment == NULL || (p->file != NULL && h->file == NULL)) {
 		(void)error_set(err, ENOMEM, "'%s'", p->command->list[0]);
 	} else {
 		h->sup = p->service->sup;
@@ -167,6 +170,8 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 	}
 	free(environment);
 	if (got == -1) {
+		if (h != NULL)
+			free(h->file);
 		free(h);
 		return NULL;
 	}

@@ -8,7 +8,7 @@
 /*
  * A helper is a short-lived process that runs beside the workers of a cluster:
  * a hook, or an `exec:` check.  It has the user, group, directory, limits and
- * environment of the workers, but no listener, and a session of its own.  When
+ * environment of its recipe, but no listener, and a session of its own.  When
  * its time is over its whole group is killed; when it exits, so is what is left
  * of the group.  It dies with nclust, and runs on through an upgrade.
  */
@@ -28,6 +28,7 @@ struct helper {
 	bool late;
 	helper_over *over; /* NULL: the result is not needed */
 	void *owner;
+	char *file; /* heap: what it works on, or NULL */
 };
 
 struct helper_plan {
@@ -36,6 +37,7 @@ struct helper_plan {
 	const struct strings *command;
 	const struct buffer *facts; /* "K=V", each with its NUL: they stand
 				       before the recipe's environment */
+	const char *file;           /* what it works on, or NULL */
 	bool silent;                /* output to /dev/null; else it is ours */
 	nsec_t patience;
 	helper_over *over; /* told once; the helper is gone then */

@@ -215,23 +215,35 @@ static void remove_service(struct service *s)
 		service_stop(s, false);
 }
 
-static void scale(
-	struct supervisor *sup, struct service *s, const struct diff_cluster *c)
+static void scale(struct service *s, const struct diff_cluster *c)
 {
-	unsigned wanted = service_wanted(sup, c->new);
-	bool fewer = wanted < service_counts(s).workers;
+	const struct scale_step to = {
+		.wanted = service_wanted_now(s, c->new), .why = SCALE_LIMITS};
+	bool fewer = to.wanted < service_counts(s).workers;
 	struct error err;
 
 	if (s->stage.scaled && !c->workers_changed)
 		return; /* the operator's number stays */
-	if (wanted != service_counts(s).workers) {
-		if (service_scale(s, wanted, &err) == -1)
+	if (to.wanted != service_counts(s).workers) {
+		if (service_step(s, &to, &err) == -1)
 			log_error("%s: %s", s->name, err.text);
 		else
 			s->stage.awaited =
 				fewer ? AWAITED_FEWER : AWAITED_SETTLED;
 	}
 	s->stage.scaled = false;
+}
+
+/* Nobody could wake it at another port that its new workers open by themselves. */
+static void wake(struct service *s)
+{
+	const struct scale_step to = {.wanted = 1, .why = SCALE_LIMITS};
+	struct error err;
+
+	if (!s->held.asleep || s->held.listeners.count > 0)
+		return;
+	if (service_step(s, &to, &err) == -1)
+		log_error("%s: %s", s->name, err.text);
 }
 
 /* From now on the service has what was opened for it. */
@@ -260,7 +272,7 @@ static void apply(const struct plan *plan, struct service *s,
 	bool rolls = c->change >= CHANGE_ROLL || restart;
 	struct error err;
 
-	scale(s->sup, s, c);
+	scale(s, c);
 	listeners_adopt(&s->held.listeners, c->new);
 	if (c->change == CHANGE_NONE && !restart)
 		return;
@@ -277,6 +289,7 @@ static void apply(const struct plan *plan, struct service *s,
 		return;
 	}
 	s->stage.awaited = AWAITED_ROLLOUT;
+	wake(s);
 }
 
 static void commit(struct supervisor *sup, struct plan *plan, bool restart,

@@ -22,5 +22,8 @@ bool reread_is(const struct supervisor *sup, pid_t pid);
 void reread_ended(struct supervisor *sup);
 /* Kill the process, and call nothing. */
 void reread_fini(struct supervisor *sup);
+/* Before anything starts: can all that `log` names be opened?  This waits for such a
+ * process.  -1 and `err`: it was logged in lines, but for the last one. */
+int reread_try_logs(const struct supervisor *sup, struct error *err);
 
 #endif

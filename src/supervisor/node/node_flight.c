@@ -233,7 +233,7 @@ void node_answer_shared(struct node_worker *w, struct node_server *s,
 		node_answer_error(w, ack, EMFILE);
 		return;
 	}
-	s->listener->lent = true;
+	s->listener->ours_alone = false;
 	nodeipc_put_shared(&to, &a, s->family == NODEIPC_UDP);
 	if (node_send(w, &line, fd) == -1)
 		(void)take(w, w->flight_count - 1);

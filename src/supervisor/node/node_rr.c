@@ -227,7 +227,7 @@ static bool is_passing(int error)
 /* May a worker have the socket, too?  It gets a named one at its birth. */
 static bool is_lent(const struct listener *l)
 {
-	return !l->learned || l->asked != NULL || l->lent;
+	return !l->learned || l->asked != NULL || !l->ours_alone;
 }
 
 static void tell_held(struct listener *l, nsec_t now)

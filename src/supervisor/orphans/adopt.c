@@ -238,6 +238,8 @@ static void call_keeper(struct supervisor *sup, struct heritage *h)
 	}
 	h->givens.channel = -1;
 	sup->logger.copies = h->givens.copies;
+	sup->logger.remembers = h->givens.remembers;
+	sup->logger.routes = h->givens.routes;
 	sup->orphans.keeper_socket = fd_release(&h->givens.socket);
 	take_history(sup, h);
 }
@@ -246,12 +248,13 @@ static int take_past(
 	struct supervisor *sup, struct heritage *h, struct error *err)
 {
 	struct error why = {0};
-	int told = 0;
+	int told = read_estate(sup, h, &why);
 
-	if (sup->orphans.has_past) {
-		told = read_estate(sup, h, &why);
+	/* even if nobody was born yet: the keeper may hold listeners */
+	if (told == 0 || sup->orphans.has_past)
 		call_keeper(sup, h);
-	}
+	else
+		keeper_dismiss(sup);
 	if (look_who_lives(sup, h, err) == -1)
 		return -1;
 	if (told == -1 && h->kept != 0)

@@ -211,7 +211,6 @@ static void fill(struct listener *l, const struct estate_listener *from, int fd)
 {
 	l->fd = fd;
 	l->left_over = true;
-	l->lent = true;
 	l->made = from->made;
 	l->file = file_of(from);
 	if (!from->given)

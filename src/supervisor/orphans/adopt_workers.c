@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/slotlog.h"
 #include "supervisor/orphans/adopt.h"
 
 #include "base/log.h"
@@ -226,18 +227,33 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 
 /* ---- clusters ---- */
 
-/* The operator's number of workers is kept if the setting has not changed. */
+/* The number of workers that the operator or the load has asked for is kept if the
+ * setting has not changed. */
 static void follow_scale(
 	struct service *service, const struct estate_cluster *c)
 {
+	const struct cluster_settings *s = cluster_settings(service->core);
+	const struct scale_step to = {.wanted = c->wanted,
+		.why = c->scaled ? SCALE_BY_HAND : SCALE_KEPT};
 	struct error err;
 
-	if (c->scaled &&
-		c->workers ==
-			config_digest_workers(
-				cluster_settings(service->core)) &&
-		service_scale(service, c->wanted, &err) == -1)
+	if ((c->scaled || s->workers.range) &&
+		c->workers == config_digest_workers(s) &&
+		service_step(service, &to, &err) == -1)
 		log_warn("%s: %s", service->name, err.text);
+}
+
+/* What its workers have written, also those that are gone. */
+static void take_logs(struct service *service, struct givens *givens)
+{
+	for (size_t i = 0; i < givens->count; i++) {
+		struct given *g = &givens->list[i];
+		uint32_t slot = slotlog_slot(service, g->id);
+
+		if (g->what == LOGWIRE_A_SEGMENT && slot != SLOT_ALL)
+			slotlog_take(
+				service, slot, given_take(g, LOGWIRE_MEMORY));
+	}
 }
 
 int adopt_cluster(struct service *service, struct error *err)
@@ -255,6 +271,7 @@ int adopt_cluster(struct service *service, struct error *err)
 	}
 	service->kept.number = c->number;
 	orphans_on_settings(service);
+	take_logs(service, &sup->orphans.heritage->givens);
 	follow_scale(service, c);
 	if (adopt_learned(service, err) == -1)
 		return -1;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/slotlog.h"
 #include "supervisor/orphans/bequest.h"
 
 #include "base/log.h"
@@ -177,6 +178,11 @@ static void put_service(struct writing *w, struct service *s)
 	}
 	while ((l = listener_next(&walk)) != NULL)
 		put_listener(w, l);
+	for (struct slotlog *log = s->life.logs;
+		settings->orphans == ORPHANS_KEEP && log != NULL;
+		log = log->next)
+		hold(w, LOGWIRE_A_SEGMENT, slotlog_id(s, log->slot), log->fd,
+			&log->held);
 }
 
 static int write_all(struct supervisor *sup)
@@ -328,6 +334,9 @@ void orphans_on_settings(struct service *service)
 
 void bequest_forget(struct service *service)
 {
+	for (struct slotlog *log = service->life.logs; log != NULL;
+		log = log->next)
+		keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &log->held);
 	statefile_free(&service->sup->orphans.file, service->kept.anchor);
 	service->kept.anchor = NULL;
 }

@@ -204,6 +204,8 @@ static int receive(struct givens *g, nsec_t until)
 		fd_close(&g->socket);
 		g->socket = fd_release(&m.fds[0]);
 		g->copies = p.sink == LOGWIRE_COPY;
+		g->remembers = (p.which & LOGWIRE_CAN_REMEMBER) != 0;
+		g->routes = (p.which & LOGWIRE_CAN_ROUTE) != 0;
 	} else if (p.kind == LOGWIRE_HOLD) {
 		got = take(g, &p, &m);
 	} else if (p.kind == LOGWIRE_GIVEN) {

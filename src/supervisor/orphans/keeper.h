@@ -34,10 +34,12 @@ struct given {
 struct givens {
 	struct given *list; /* heap, sorted; givens_fini() closes the rest */
 	size_t count;
-	int channel; /* to the keeper, which is our logger now; or -1 */
-	pid_t pid;   /* the keeper's */
-	bool copies; /* it knows LOGWIRE_COPY */
-	int socket;  /* on which the keeper can be called */
+	int channel;    /* to the keeper, which is our logger now; or -1 */
+	pid_t pid;      /* the keeper's */
+	bool copies;    /* it knows LOGWIRE_COPY */
+	bool remembers; /* it knows LOGWIRE_REMEMBER */
+	bool routes;    /* it knows LOGWIRE_ROUTE */
+	int socket;     /* on which the keeper can be called */
 };
 /* Get all descriptors from the keeper of an earlier nclust.  -1 and `err`;
  * err->sys is ENOENT or ECONNREFUSED if there is no keeper. */

@@ -78,7 +78,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(29, listener, own_group, BOOL),
 	PLAIN(30, listener, file.uid, UNSIGNED),
 	PLAIN(31, listener, file.gid, UNSIGNED),
-	PLAIN(32, listener, lent, BOOL),
+	PLAIN(33, listener, ours_alone, BOOL), /* and not 32 */
 	PLAIN(27, listener, address.backlog, SIGNED),
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
 	CARRY_EACH(CARRY_SOCKET, &carried_socket),

@@ -315,10 +315,8 @@ bool group_weigh(struct listener_socket *socket, unsigned weight)
 bool group_has_queue(
 	const struct listener *l, const struct listener_socket *socket)
 {
-	struct queue_facts queue;
-
-	sockdiag_queue(socket->fd, &queue);
-	return queue.depth > 0 && sockdiag_waiting(l->key.port, NULL, 0) != 0;
+	return l->facts.listening && sockdiag_has_queue(socket->fd) &&
+		sockdiag_waiting(l->key.port, NULL, 0) != 0;
 }
 
 /* How often the kernel has repeated the SYN-ACK of a handshake that began that
@@ -403,12 +401,9 @@ void group_knock(struct listener *l, struct listener_socket *k)
 void group_wake(struct listener *l, unsigned lane)
 {
 	struct listener_socket *k = group_socket(l, lane);
-	struct queue_facts queue;
 
-	if (!l->facts.listening || l->own_group)
-		return;
-	sockdiag_queue(k != NULL ? k->fd : l->fd, &queue);
-	if (queue.depth <= 0)
+	if (!l->facts.listening || l->own_group ||
+		!sockdiag_has_queue(k != NULL ? k->fd : l->fd))
 		return;
 	if (k == NULL || group_size(l) == 1)
 		reuseport_knock(l->fd);

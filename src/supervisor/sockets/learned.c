@@ -185,6 +185,7 @@ static struct listener *learn(
 	l->sup = service->sup;
 	l->users = 1;
 	l->learned = true;
+	l->ours_alone = true;
 	l->bit = bit;
 	l->inode = remote_own_inode(l->fd);
 	set->list[set->count++] = l;
@@ -358,7 +359,8 @@ bool learned_make_way(struct child *child, const struct socket_key *key)
 static void note_unused(struct child *child, struct listener *l)
 {
 	struct supervisor *sup = child->service->sup;
-	bool for_good = child->slot >= cluster_wanted(child->service->core);
+	bool for_good = child->slot >= cluster_wanted(child->service->core) &&
+		!child->service->held.asleep;
 
 	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
 	timer_arm_within(
@@ -381,6 +383,9 @@ static nsec_t trim(struct service *service, nsec_t now)
 {
 	bool settled = cluster_is_settled(service->core);
 	nsec_t again = NSEC_NEVER;
+
+	if (service->held.asleep)
+		return again;
 
 	for (size_t i = service->held.learned.count; i-- > 0;) {
 		struct listener *l = service->held.learned.list[i];

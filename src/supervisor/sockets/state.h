@@ -65,8 +65,8 @@ struct listener {
 	unsigned workers;             /* learned: so many have it … */
 	nsec_t unused_since;          /* … since when none; or 0 */
 	bool limit_told;
-	bool lent;    /* a worker got it by other means than a bind */
-	pid_t binder; /* the thread that bound it last */
+	bool ours_alone; /* no worker got it by other means than a bind */
+	pid_t binder;    /* the thread that bound it last */
 	struct node_server *servers; /* Node's, that have it (node.h) */
 	struct supervisor *sup;
 	struct kept_listener kept;
@@ -99,6 +99,8 @@ struct held {
 					unless a reload has named it since */
 	struct segment *segment; /* in force, as above; NULL: none is wanted */
 	struct segment *former;  /* what a rollout may go back to; or NULL */
+	bool asleep; /* no worker is wanted until a client comes: learned
+			listeners stay (scaling.h) */
 };
 
 /* Where a worker listens by itself.  It is in struct child. */

@@ -32,6 +32,9 @@
 #define ALONE_MS 2000
 #define ALONE_LOOK_MS 20
 
+/* By one it asks for a status, by one for events, by one for workers. */
+#define CHANNELS 3
+
 /* What a reload has prepared. */
 struct web_change {
 	struct web_socket socket;
@@ -104,37 +107,43 @@ static int start(struct supervisor *sup, int *channel)
 {
 	struct web *web = &sup->web;
 	int kind = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-	int status[2] = {-1, -1};
-	int events[2] = {-1, -1};
+	int pairs[CHANNELS][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
+	bool well = true;
 	int got = -1;
 
-	if (socketpair(AF_UNIX, kind, 0, status) == -1 ||
-		socketpair(AF_UNIX, kind, 0, events) == -1 ||
-		tell_token(sup, status[0]) == -1)
+	for (unsigned i = 0; i < CHANNELS; i++)
+		well = well && socketpair(AF_UNIX, kind, 0, pairs[i]) == 0;
+	if (!well || tell_token(sup, pairs[0][0]) == -1)
 		log_syserr("cannot start the web server");
 	else
 		got = role_run(sup, ROLE_WEB,
-			(int[]){status[1], web->socket.fd, events[1]}, 3,
-			&web->pid, &web->pidfd);
-	fd_close(&status[1]);
-	fd_close(&events[1]);
+			(int[]){pairs[0][1], web->socket.fd, pairs[1][1],
+				pairs[2][1]},
+			CHANNELS + 1, &web->pid, &web->pidfd);
+	for (unsigned i = 0; i < CHANNELS; i++)
+		fd_close(&pairs[i][1]);
 	if (got == -1) {
 		web->pid = 0;
-		fd_close(&status[0]);
-		fd_close(&events[0]);
+		for (unsigned i = 0; i < CHANNELS; i++)
+			fd_close(&pairs[i][0]);
 		return -1;
 	}
-	*channel = status[0];
+	*channel = pairs[0][0];
 	web->started = clock_now();
 	ev_io_set(&web->exit, web->pidfd, EV_READ);
 	ev_io_start(sup->loop, &web->exit);
-	if (clients_add_own(sup, status[0]) == -1) {
-		fd_close(&events[0]);
-		(void)pidfd_signal(web->pidfd, SIGKILL);
-	} else if (clients_add_own(sup, events[0]) == -1) {
-		(void)pidfd_signal(web->pidfd, SIGKILL);
-	}
+	for (unsigned i = 0; i < CHANNELS; i++)
+		if (clients_add_own(sup, pairs[i][0]) == -1)
+			(void)pidfd_signal(web->pidfd, SIGKILL);
 	return 0;
+}
+
+/* A process that strangers have taken over can shut it down for good. */
+static bool is_shut_down(const struct web_socket *s)
+{
+	struct pollfd look = {.fd = s->fd, .events = POLLRDHUP};
+
+	return s->fd != -1 && poll(&look, 1, 0) == 1;
 }
 
 static void start_again(struct supervisor *sup)
@@ -145,6 +154,8 @@ static void start_again(struct supervisor *sup)
 	if (sup->web.pid != 0 || sup->instance.over ||
 		sup->settings->http.text == NULL)
 		return;
+	if (is_shut_down(&sup->web.socket))
+		socket_drop(&sup->web.socket); /* and open it anew */
 	if (sup->web.socket.fd == -1 &&
 		(config_read_token(sup->settings, &err) == -1 ||
 			open_at(&sup->web.socket, &sup->settings->http, &err) ==

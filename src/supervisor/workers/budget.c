@@ -38,10 +38,12 @@ struct budget_range budget_range(const struct cluster_settings *settings,
 	return (struct budget_range){
 		.first = first,
 		.count = begin_of(slot + 1, workers, cpus) - first,
+		.whole = true,
 	};
 }
 
-cpu_set_t *budget_cpus(const struct worker_place *place, size_t *size)
+cpu_set_t *budget_cpus(const struct worker_place *place,
+	struct affinity_map **map, size_t *size)
 {
 	const struct cluster_settings *s = place->recipe->settings;
 	struct budget_range range;
@@ -49,5 +51,5 @@ cpu_set_t *budget_cpus(const struct worker_place *place, size_t *size)
 	if (s->cpu != CPU_SPREAD)
 		return NULL;
 	range = budget_range(s, place->slot, place->workers, affinity_count());
-	return affinity_some(range.first, range.count, size);
+	return affinity_some(map, range.first, range.count, range.whole, size);
 }

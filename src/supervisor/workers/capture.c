@@ -18,7 +18,10 @@
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/tally.h"
+#include "supervisor/workers/ptys.h"
 #include "supervisor/workers/reap.h"
+#include "supervisor/workers/slotlog.h"
 #include "supervisor/common/role.h"
 #include "supervisor/common/kind.h"
 
@@ -50,6 +53,7 @@
 #define LOGGER_DRAINS (5 * SECOND)
 #define MOMENT_MS 100
 #define PACKETS_A_TURN 64
+#define DROPS_EACH (1 * MINUTE)
 
 static int start(struct supervisor *sup);
 static void replace(struct supervisor *sup);
@@ -57,11 +61,14 @@ static void watch_pipe(struct supervisor *sup, int pipe);
 
 /* ---- which output goes where ---- */
 
-/* With -d output is captured until all is ready, to report the last of it. */
+/* It is written nowhere, but its latest lines are kept (slotlog.h), and the last
+ * ones are reported.  But each connection's process would cost a pipe. */
 static bool is_quiet(const struct service *service)
 {
-	return cluster_settings(service->core)->log == LOG_AUTO &&
-		service->sup->settings->daemon;
+	enum log_mode mode = cluster_settings(service->core)->log;
+
+	return mode == LOG_OFF ||
+		(mode == LOG_AUTO && service->sup->settings->daemon);
 }
 
 /*
@@ -85,25 +92,19 @@ bool capture_wanted(const struct service *service)
 	const struct supervisor *sup = service->sup;
 
 	switch (cluster_settings(service->core)->log) {
-	case LOG_PREFIX:
+	case LOG_SINKS:
 		return true;
 	case LOG_AUTO:
 		if (sup->settings->daemon)
-			return !sup->instance.ready_once;
+			return !service->kind->by_connection ||
+				!sup->instance.ready_once;
 		return sup->logger.stdout_is_terminal || is_copied(service);
-	case LOG_INHERIT:
 	case LOG_OFF:
+		return !service->kind->by_connection;
+	case LOG_INHERIT:
 		break;
 	}
 	return false;
-}
-
-static bool is_silent(const struct service *service)
-{
-	enum log_mode mode = cluster_settings(service->core)->log;
-
-	return mode == LOG_OFF ||
-		(mode == LOG_AUTO && service->sup->settings->daemon);
 }
 
 /* Open the write end for reading, too: if all other readers are killed, the
@@ -224,6 +225,16 @@ static int open_pipe(const struct service *service, int *write_end)
 	return ends[0];
 }
 
+/* The same for a terminal, or where there is none for a pipe. */
+static int open_output(const struct child *child, int stream, int *write_end)
+{
+	int end = ptys_are_wanted(child, stream)
+		? ptys_open(child, stream, write_end)
+		: -1;
+
+	return end != -1 ? end : open_pipe(child->service, write_end);
+}
+
 void capture_open(struct service *service, struct child *child, int output[2])
 {
 	struct supervisor *sup = service->sup;
@@ -231,7 +242,7 @@ void capture_open(struct service *service, struct child *child, int output[2])
 
 	output[0] = output[1] = -1;
 	if (!capture_wanted(service) || start(sup) == -1) {
-		if (is_silent(service))
+		if (is_quiet(service))
 			output[0] = output[1] = sup->null_fd;
 		return;
 	}
@@ -244,7 +255,7 @@ void capture_open(struct service *service, struct child *child, int output[2])
 			output[1] = output[0];
 		if (i == 1 && copied && (output[1] != -1 || isatty(2) == 1))
 			return;
-		child->output[i] = open_pipe(service, &output[i]);
+		child->output[i] = open_output(child, i, &output[i]);
 		/* without a pipe the worker writes where we write */
 		if (child->output[i] == -1) {
 			log_syserr("cannot capture the output of '%s'",
@@ -306,9 +317,15 @@ void capture_hand_over(struct service *service, const struct child *child)
 		.worker = child->serial,
 		.quiet = is_quiet(service),
 		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
+		.what = child->pid > 0 ? (uint32_t)child->pid : 0,
+		.which = child->generation,
 	};
 
+	if (child->output[0] == -1 && child->output[1] == -1)
+		return;
+	PARTS(handing, service);
 	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
+	slotlog_give(child);
 	for (int i = 0; i < 2; i++) {
 		if (child->output[i] == -1)
 			continue;
@@ -412,6 +429,30 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	timer_arm(loop, timer, SECOND);
 }
 
+/* Lost lines are an event, but not each time: that would push all others out of the
+ * history. */
+static void count_lines(struct supervisor *sup, const struct logwire_packet *p)
+{
+	struct service *s = service_named(sup, p->cluster);
+	nsec_t now = clock_now();
+	uint64_t lines;
+
+	if (s == NULL)
+		return;
+	tally_lines(s, p->worker, p->kind == LOGWIRE_DROPPED);
+	if (p->kind == LOGWIRE_LINES)
+		return;
+	if (s->life.drop_told != 0 && now - s->life.drop_told < DROPS_EACH)
+		return;
+	s->life.drop_told = now;
+	lines = s->tally.lines_lost - s->life.drop_known;
+	s->life.drop_known += lines;
+	news_say_of(s, LOG_WARN, "drop",
+		"%" PRIu64 " line%s of output dropped: whoever reads it is too "
+		"slow, or it cannot be written",
+		lines, lines == 1 ? "" : "s");
+}
+
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
@@ -433,9 +474,13 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		if (p.kind == LOGWIRE_LAST && p.worker == 0) {
 			if (sup->logger.asked != LOGGER_KILLED)
 				watch_work(sup);
-		} else if (p.kind == LOGWIRE_LAST)
+		} else if (p.kind == LOGWIRE_DROPPED || p.kind == LOGWIRE_LINES)
+			count_lines(sup, &p);
+		else if (p.kind == LOGWIRE_LAST)
 			reap_last_output(
 				sup, p.worker, p.text, p.address_in_use != 0);
+		else if (p.kind == LOGWIRE_ASK)
+			PARTS(logger_asks, sup, &p);
 	}
 }
 
@@ -511,6 +556,11 @@ static void set_sink(struct supervisor *sup)
 	(void)send_packet(sup, &p, -1);
 }
 
+void logger_resize(struct supervisor *sup)
+{
+	set_sink(sup); /* it looks then */
+}
+
 static void begin(struct supervisor *sup, int channel)
 {
 	sup->logger.started = clock_now();
@@ -537,7 +587,8 @@ static int start(struct supervisor *sup)
 		sup->logger.pid = 0;
 		return -1;
 	}
-	sup->logger.copies = !carry_variant.less;
+	sup->logger.copies = sup->logger.remembers = !carry_variant.less;
+	sup->logger.routes = !carry_variant.less;
 	begin(sup, channel);
 	set_sink(sup);
 	while ((child = child_next(&walk)) != NULL)

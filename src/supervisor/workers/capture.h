@@ -39,6 +39,9 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid);
 /* Make it write where nclust does. */
 void logger_redirect(struct supervisor *sup);
 
+/* The terminal may have another size: those of the workers get it, too. */
+void logger_resize(struct supervisor *sup);
+
 bool logger_is(const struct supervisor *sup, pid_t pid);
 void logger_ended(struct supervisor *sup);
 struct reload_result;

@@ -24,6 +24,12 @@ static const struct plain_row recipe_rows[] = {
 		false),
 };
 
+static const struct plain_row slotlog_rows[] = {
+	PLAIN(1, slotlog, slot, UNSIGNED),
+	PLAIN(2, slotlog, number, UNSIGNED),
+	PLAIN_MUST(3, slotlog, fd, FD),
+};
+
 static const struct plain_row child_rows[] = {
 	PLAIN(1, child, worker, UNSIGNED),
 	PLAIN(2, child, serial, UNSIGNED),
@@ -63,6 +69,9 @@ static const struct plain_row child_rows[] = {
 	PLAIN(39, child, listening.expected_of, UNSIGNED),
 	PLAIN(40, child, life.unsaid, UNSIGNED),
 	PLAIN_ENUM(41, child, life.said_span, NEWS_SPAN_MOST),
+	PLAIN(42, child, limited.groups, UNSIGNED),
+	PLAIN(43, child, limited.left_told, BOOL),
+	PLAIN(44, child, limited.group, HEAP),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };
@@ -98,6 +107,9 @@ static const struct plain_row service_rows[] = {
 	PLAIN(29, service, tally.drains_forced, UNSIGNED),
 	PLAIN(30, service, tally.drain_time, SIGNED),
 	PLAIN(31, service, tally.hangs, UNSIGNED),
+	PLAIN(32, service, tally.lines_lost, UNSIGNED),
+	PLAIN(33, service, life.drop_known, UNSIGNED),
+	PLAIN(34, service, tally.lines, UNSIGNED),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),
@@ -120,6 +132,13 @@ const struct carried carried_recipe = {
 	.called = "a generation",
 	CARRIED_ROWS(recipe_rows, recipe),
 	.done = recipe_done,
+};
+
+/* ---- what workers have written ---- */
+
+static const struct carried carried_slotlog = {
+	.called = "kept output",
+	CARRIED_ROWS(slotlog_rows, slotlog),
 };
 
 /* ---- a worker ---- */
@@ -243,6 +262,8 @@ static const struct plain_row holdings_rows[] = {
 	CARRY_REFERENCE(
 		CARRY_FORMER, service, held.former, CARRY_OF_SEGMENTS, false),
 	CARRY_LIST(CARRY_RECIPE, service, life.recipes, &carried_recipe, recipe,
+		next),
+	CARRY_LIST(CARRY_SLOTLOG, service, life.logs, &carried_slotlog, slotlog,
 		next),
 };
 

@@ -177,9 +177,15 @@ static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
 		(unsigned long long)sup->launch.descriptors);
 }
 
+static void drop_posts(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		readiness_drop_posts(sup->services[i]);
+}
+
 /* Open what the worker is to get: its notify socket, and what each room has for
  * it. */
-static int prepare(struct child *c, struct birth *birth, struct error *err)
+static int open_all(struct child *c, struct birth *birth, struct error *err)
 {
 	const struct supervisor *sup = c->service->sup;
 
@@ -197,6 +203,15 @@ static int prepare(struct child *c, struct birth *birth, struct error *err)
 	return leave_spare(sup, birth->place.channel, err);
 }
 
+static int prepare(struct child *c, struct birth *birth, struct error *err)
+{
+	int got = open_all(c, birth, err);
+
+	if (got == -1) /* perhaps for want of descriptors */
+		drop_posts(c->service->sup);
+	return got;
+}
+
 static int run(struct child *c, struct birth *birth, struct event *answer)
 {
 	struct service *service = c->service;
@@ -212,7 +227,8 @@ static int run(struct child *c, struct birth *birth, struct event *answer)
 		capture_close(sup, birth->place.output);
 		return -1;
 	}
-	affinity = budget_cpus(&birth->place, &plan->affinity_size);
+	affinity = budget_cpus(
+		&birth->place, &sup->births.cpus, &plan->affinity_size);
 	plan->affinity = affinity;
 	if (service->life.hung)
 		plan->patience = SPAWN_PATIENCE_AGAIN;
@@ -267,6 +283,8 @@ static struct child *start(struct service *service, struct birth *birth,
 	else
 		got = run(c, birth, answer);
 	fd_close(&place->channel);
+	for (unsigned i = 0; i < birth->plan.cgroup_count; i++)
+		fd_close(&birth->plan.cgroups[i]);
 	if (got == 0) {
 		settle(c, at);
 		ev_io_start(sup->loop, &c->life.exit_watcher);
@@ -439,8 +457,11 @@ static void describe_end(
 		.code = end->code,
 		.core_dumped = end->core_dumped,
 	};
-	if (end->signalled && end->code == SIGKILL && !c->life.killed_by_us)
-		ending->out_of_memory = reap_was_out_of_memory(c->service->sup);
+	if (!end->signalled || end->code != SIGKILL || c->life.killed_by_us)
+		return;
+	ending->out_of_memory = reap_was_out_of_memory(c->service->sup);
+	if (c->life.oom != OOM_UNKNOWN)
+		ending->out_of_memory = c->life.oom == OOM_KILLED;
 }
 
 void child_ended(struct child *child)
@@ -496,6 +517,8 @@ void children_free(struct supervisor *sup)
 		sup->births.spare = c->next;
 		free(c);
 	}
+	affinity_free(sup->births.cpus);
+	sup->births.cpus = NULL;
 	free(sup->pids.buckets);
 	sup->pids = (struct pid_table){0};
 }
@@ -509,6 +532,23 @@ static int workers_on_renew(struct supervisor *sup, struct error *err)
 	while ((child = child_next(&walk)) != NULL)
 		readiness_renew(child);
 	return 0;
+}
+
+static void workers_on_settle(struct supervisor *sup)
+{
+	drop_posts(sup);
+	foreign_settle(sup);
+}
+
+/* Nobody is about to be born who could have them. */
+static void workers_on_report(struct service *service, const struct report *r)
+{
+	struct rollout_view rollout;
+
+	cluster_view_rollout(service->core, &rollout);
+	if (r->kind == REPORT_SCALED ||
+		(!rollout.under_way && cluster_is_settled(service->core)))
+		readiness_drop_posts(service);
 }
 
 static void workers_on_go_on(struct supervisor *sup)
@@ -541,7 +581,8 @@ const struct part workers_part = {
 	.name = "workers",
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,
-	.settle = foreign_settle,
+	.settle = workers_on_settle,
+	.report = workers_on_report,
 	.end = workers_on_end,
 	.owns = workers_on_owns,
 	.reap = workers_on_reap,

@@ -45,20 +45,125 @@ void readiness_init(struct child *child)
 	io_init(&child->life.notify_watcher, on_notify, -1, child);
 }
 
-static void name_of(const struct child *child, char name[24])
+#define NAME_SIZE 24
+
+static void name_of(uint64_t serial, char name[NAME_SIZE])
 {
-	(void)snprintf(name, 24, "%" PRIx64, child->serial);
+	(void)snprintf(name, NAME_SIZE, "%" PRIx64, serial);
 }
+
+/* ---- sockets of workers that are gone ---- */
+
+/* To make a socket's file and to remove it takes longer on a disk than all else
+ * that a birth asks of the file system; to give it another name does not. */
+struct post {
+	struct post *next;
+	uint64_t serial; /* of the worker that had it */
+	int fd;
+};
+
+static void drop_post(struct supervisor *sup, struct post *post)
+{
+	char name[NAME_SIZE];
+
+	name_of(post->serial, name);
+	foreign_close(sup, NULL, &post->fd);
+	/* it may be gone already: somebody cleaned up */
+	(void)unlinkat(sup->rundir.notify_dir, name, 0);
+	free(post);
+}
+
+void readiness_drop_posts(struct service *service)
+{
+	struct post *post;
+
+	while ((post = service->life.posts) != NULL) {
+		service->life.posts = post->next;
+		drop_post(service->sup, post);
+	}
+	service->life.post_count = 0;
+}
+
+/* Is the file as one that was made for this worker? */
+static bool is_fit(
+	int dir, const char *name, const struct cluster_settings *settings)
+{
+	uid_t uid = settings->uid >= 0 ? (uid_t)settings->uid : geteuid();
+	gid_t gid = settings->gid >= 0 ? (gid_t)settings->gid : getegid();
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		st.st_mode == (S_IFSOCK | 0600) && st.st_uid == uid &&
+		st.st_gid == gid;
+}
+
+/* Nobody has said anything that the next worker would have to hear. */
+static bool is_silent(int fd)
+{
+	struct fdpass_message m;
+	char byte;
+
+	return fdpass_look(fd, &byte, sizeof(byte), &m) == 0;
+}
+
+/* -1: there is none. */
+static int take_post(
+	struct child *child, const struct cluster_settings *settings)
+{
+	struct service *service = child->service;
+	struct post *post = service->life.posts;
+	int dir = service->sup->rundir.notify_dir;
+	char old[NAME_SIZE];
+	char name[NAME_SIZE];
+	int fd = -1;
+
+	if (post == NULL)
+		return -1;
+	service->life.posts = post->next;
+	service->life.post_count--;
+	name_of(post->serial, old);
+	name_of(child->serial, name);
+	if (is_fit(dir, old, settings) && is_silent(post->fd) &&
+		renameat(dir, old, dir, name) == 0) {
+		fd = post->fd;
+		free(post);
+	} else {
+		drop_post(service->sup, post);
+	}
+	return fd;
+}
+
+/* Keep the socket of a worker that is gone for one that comes; false: there are
+ * enough, or something is in it. */
+static bool keep_post(const struct child *child, int fd)
+{
+	struct service *service = child->service;
+	struct post *post;
+
+	if (!service->sup->has_rundir || service->sup->instance.over ||
+		service->life.post_count >= cluster_wanted(service->core) ||
+		!is_silent(fd))
+		return false;
+	post = malloc(sizeof(*post));
+	if (post == NULL)
+		return false;
+	*post = (struct post){service->life.posts, child->serial, fd};
+	service->life.posts = post;
+	service->life.post_count++;
+	return true;
+}
+
+/* ---- a worker's socket ---- */
 
 static int bind_notify(const struct child *child,
 	const struct cluster_settings *settings, struct error *err)
 {
 	const struct supervisor *sup = child->service->sup;
-	char name[24];
+	char name[NAME_SIZE];
 
 	if (!sup->has_rundir)
 		return socket_open_nowhere(err);
-	name_of(child, name);
+	name_of(child->serial, name);
 	return socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600,
 		settings->uid, settings->gid, err);
 }
@@ -72,8 +177,10 @@ static void watch(struct child *child, int fd)
 int readiness_open(struct child *child, const struct cluster_settings *settings,
 	struct error *err)
 {
-	int fd = bind_notify(child, settings, err);
+	int fd = take_post(child, settings);
 
+	if (fd == -1)
+		fd = bind_notify(child, settings, err);
 	if (fd == -1 && err->sys == ENOENT &&
 		guard_make_place(child->service->sup, err) == 0)
 		fd = bind_notify(child, settings, err);
@@ -87,17 +194,19 @@ void readiness_close(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	int fd = child->life.notify_watcher.fd;
-	char name[24];
+	char name[NAME_SIZE];
 
 	if (fd == -1)
 		return;
 	allowance_stop(&child->life.notify_allowance, sup->loop);
 	ev_io_stop(sup->loop, &child->life.notify_watcher);
 	ev_io_set(&child->life.notify_watcher, -1, 0);
+	if (keep_post(child, fd))
+		return;
 	foreign_close(sup, child, &fd);
 	if (!sup->has_rundir)
 		return;
-	name_of(child, name);
+	name_of(child->serial, name);
 	/* it may be gone already: somebody cleaned up */
 	(void)unlinkat(sup->rundir.notify_dir, name, 0);
 }
@@ -122,11 +231,11 @@ void readiness_renew(struct child *child)
 	struct supervisor *sup = child->service->sup;
 	struct error err;
 	struct stat st;
-	char name[24];
+	char name[NAME_SIZE];
 	int old = child->life.notify_watcher.fd;
 	int fd;
 
-	name_of(child, name);
+	name_of(child->serial, name);
 	if (old == -1 ||
 		fstatat(sup->rundir.notify_dir, name, &st,
 			AT_SYMLINK_NOFOLLOW) == 0)
@@ -244,46 +353,54 @@ static void note_ready(const struct child *child, bool ready)
 		e->flags &= ~(uint32_t)STATE_SAID_READY;
 }
 
-/* An nclust that is killed between taking READY=1 from the socket and writing down
- * that the worker is ready has noted it by then: nobody says it again. */
-static void foretell(const struct child *child, int fd)
+/*
+ * What the next message says, and if it is the worker's, is seen before the message
+ * is taken from the socket: its sender may wait until it is (BARRIER=1), and end
+ * then.  And an nclust that is killed between taking READY=1 and writing down that
+ * the worker is ready has noted it by then, because nobody says it again.
+ */
+struct said {
+	struct notify_message message;
+	bool whole;
+	bool counts; /* it is from the worker */
+};
+
+/* False: there is none. */
+static bool look_at_next(struct child *child, struct said *said)
 {
 	const struct state_entry *e = child->kept.entry;
 	char data[NOTIFY_MAX + 1];
-	struct notify_message message;
-	ssize_t len;
+	struct fdpass_message m;
 
-	if (e == NULL || e->phase >= STATE_READY)
-		return;
-	len = recv(fd, data, sizeof(data), MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
-	if (len > 0 && len <= NOTIFY_MAX &&
-		notify_decode(&message, data, (size_t)len) == 0 &&
-		message.ready)
+	if (fdpass_look(
+		    child->life.notify_watcher.fd, data, sizeof(data), &m) != 1)
+		return false;
+	said->whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
+		notify_decode(&said->message, data, (size_t)m.len) == 0;
+	said->counts = said->whole && is_from_worker(child, &m);
+	if (said->counts && said->message.ready && e != NULL &&
+		e->phase < STATE_READY)
 		note_ready(child, true);
+	if (said->whole && !said->counts)
+		refuse(child, &m);
+	return true;
 }
 
 void readiness_drain(struct child *child)
 {
 	char data[NOTIFY_MAX + 1];
-	struct notify_message message;
+	struct said said;
 	struct fdpass_message m;
 
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
-		int fd = child->life.notify_watcher.fd;
-		bool whole;
-
-		if (fd != -1)
-			foretell(child, fd);
-		if (fd == -1 ||
-			foreign_receive(child->service->sup, child, fd, data,
+		if (child->life.notify_watcher.fd == -1 ||
+			!look_at_next(child, &said) ||
+			foreign_receive(child->service->sup, child,
+				child->life.notify_watcher.fd, data,
 				sizeof(data), &m) != 1)
 			return;
-		whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
-			notify_decode(&message, data, (size_t)m.len) == 0;
-		if (whole && is_from_worker(child, &m))
-			obey(child, &message);
-		else if (whole)
-			refuse(child, &m);
+		if (said.counts)
+			obey(child, &said.message);
 		note_ready(child, false);
 		/* a BARRIER=1 waits until they are closed: all messages before
 		 * it have been obeyed */

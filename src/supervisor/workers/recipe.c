@@ -266,7 +266,7 @@ static int make_groups(struct recipe *r, struct error *err)
 	return 0;
 }
 
-static void recipe_free(struct recipe *r)
+void recipe_free(struct recipe *r)
 {
 	strings_clear(&r->environment);
 	strings_clear(&r->candidates);
@@ -281,20 +281,36 @@ static struct recipe *recipe_new(struct cluster_settings *settings,
 	const struct rlimit *nofile, bool patient, struct error *err)
 {
 	struct recipe *r = calloc(1, sizeof(*r));
+	const struct strings *command = &settings->command;
 
 	if (r == NULL) {
-		(void)error_set(err, ENOMEM, "cluster '%s'", settings->name);
+		(void)error_set(err, ENOMEM, "cannot start a command");
 		return NULL;
 	}
 	r->settings = cluster_settings_ref(settings);
 	recipe_limits(r, nofile);
 	if (make_environment(r, patient, err) == -1 ||
 		make_groups(r, err) == -1 ||
-		recipe_candidates(&r->candidates, r, settings->command.list[0],
-			err) == -1) {
+		(command->count > 0 &&
+			recipe_candidates(&r->candidates, r, command->list[0],
+				err) == -1)) {
 		recipe_free(r);
 		return NULL;
 	}
+	return r;
+}
+
+struct recipe *recipe_ours(const struct supervisor *sup, struct error *err)
+{
+	struct cluster_settings *none = cluster_settings_new();
+	struct recipe *r;
+
+	if (none == NULL) {
+		(void)error_set(err, ENOMEM, "cannot start a command");
+		return NULL;
+	}
+	r = recipe_new(none, &sup->births.nofile, false, err);
+	cluster_settings_unref(none);
 	return r;
 }
 

@@ -17,6 +17,11 @@ void recipes_trim(struct service *service);
 void recipe_limits(struct recipe *r, const struct rlimit *nofile);
 void recipes_free(struct service *service);
 
+/* For a command of nclust's own: its own user, environment and limits, and nothing
+ * of a cluster, which its worker may have written.  NULL and `err`. */
+struct recipe *recipe_ours(const struct supervisor *sup, struct error *err);
+void recipe_free(struct recipe *r);
+
 /* Does nclust hand connections to its workers in turn, if they are Node's? */
 bool recipe_wants_rr(const struct recipe *r);
 

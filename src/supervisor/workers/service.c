@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/slotlog.h"
 #include "supervisor/workers/service.h"
 
 #include "base/log.h"
@@ -10,6 +11,7 @@
 #include "supervisor/common/part.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/ports.h"
+#include "supervisor/workers/readiness.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/sockets/segment.h"
@@ -257,7 +259,7 @@ void service_tick(struct service *service)
 nsec_t service_deadline(const struct service *service)
 {
 	/* the core has no slot whose deadline would begin it */
-	if (service->kind->by_connection &&
+	if (cluster_slots(service->core) == 0 &&
 		cluster_state(service->core) == CLUSTER_STARTING)
 		return 0;
 	return cluster_next_deadline(service->core);
@@ -269,6 +271,20 @@ unsigned service_wanted(
 	const struct supervisor *sup, const struct cluster_settings *settings)
 {
 	return cluster_workers(settings, sup->launch.cpus);
+}
+
+unsigned service_wanted_now(
+	const struct service *service, const struct cluster_settings *settings)
+{
+	struct workers_range range =
+		cluster_range(settings, service->sup->launch.cpus);
+	unsigned now = service_counts(service).workers;
+
+	if (!settings->workers.range)
+		return service_wanted(service->sup, settings);
+	if (now > range.most)
+		return range.most;
+	return now > range.least ? now : range.least;
 }
 
 /* Room for the children of `slots` slots; never shrinks. */
@@ -375,6 +391,8 @@ void service_free(struct service *s)
 {
 	PARTS_BACKWARDS(drop, s);
 	recipes_free(s);
+	slotlog_free(s);
+	readiness_drop_posts(s);
 	segment_drop(s);
 	listeners_release(&s->held.listeners);
 	learned_drop_all(s);
@@ -448,18 +466,26 @@ int service_reserve(struct service *service, unsigned slots)
 	return service->kind->reserve(service, slots);
 }
 
-int service_scale(struct service *service, unsigned count, struct error *err)
+int service_step(
+	struct service *service, const struct scale_step *to, struct error *err)
 {
 	if (refuse_if_stopping(service, err) == -1)
 		return -1;
-	if (count > WORKERS_MAX)
+	if (to->wanted > WORKERS_MAX)
 		return error_set(err, 0, "wanted 0 to %d workers, found %u",
-			WORKERS_MAX, count);
-	if (service_reserve(service, count) == -1)
-		return error_set(err, ENOMEM, "%u workers", count);
-	service->stage.scaled = true;
-	service->kind->scale(service, count);
+			WORKERS_MAX, to->wanted);
+	if (service_reserve(service, to->wanted) == -1)
+		return error_set(err, ENOMEM, "%u workers", to->wanted);
+	service->stage.scaled = to->why == SCALE_BY_HAND;
+	service->kind->scale(service, to);
 	return 0;
+}
+
+int service_scale(struct service *service, unsigned count, struct error *err)
+{
+	const struct scale_step to = {.wanted = count, .why = SCALE_BY_HAND};
+
+	return service_step(service, &to, err);
 }
 
 static int refuse_part(const struct service *service, const struct roll *roll,

@@ -30,9 +30,12 @@ nsec_t service_deadline(const struct service *service);
 /* Room for so many slots; never shrinks.  0, or -1: out of memory. */
 int service_reserve(struct service *service, unsigned slots);
 
-/* How many workers its settings want, given the CPUs. */
+/* How many workers its settings want at a start, given the CPUs; and now: of a range
+ * as many as there are, within it. */
 unsigned service_wanted(
 	const struct supervisor *sup, const struct cluster_settings *settings);
+unsigned service_wanted_now(
+	const struct service *service, const struct cluster_settings *settings);
 
 /* How many workers and slots it has; the content of a slot. */
 struct service_counts service_counts(const struct service *service);
@@ -54,6 +57,9 @@ bool service_holds_its_port(
 
 /* Commands, from clients and signals.  -1 and `err`: refused. */
 int service_scale(struct service *service, unsigned count, struct error *err);
+/* The same by nclust itself: a reload may change it. */
+int service_step(struct service *service, const struct scale_step *to,
+	struct error *err);
 struct roll {
 	uint32_t slot;                     /* or SLOT_ALL */
 	struct cluster_settings *settings; /* handed over; NULL: as they are */

@@ -34,9 +34,9 @@ static uint32_t slots_next(struct service *service, bool first)
 	return cluster_next_in_turn(service->core, first);
 }
 
-static void slots_scale(struct service *service, unsigned count)
+static void slots_scale(struct service *service, const struct scale_step *to)
 {
-	struct event event = {.kind = EVENT_SCALE, .count = count};
+	struct event event = {.kind = EVENT_SCALE, .scale = *to};
 
 	service_change(service, &event);
 }

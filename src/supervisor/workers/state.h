@@ -20,9 +20,11 @@
 /*
  * What this room alone knows: these structs are in those of common/state.h.
  */
+struct affinity_map;
 struct child;
 struct last_look;
 struct ports;
+struct post;
 struct remains;
 
 /* A look at our children for what dead workers have left (reap.c). */
@@ -56,8 +58,12 @@ struct logger {
 	bool stdout_is_terminal;
 	ev_io watcher; /* its fd: the channel, or -1 */
 	pid_t pid;
-	bool taken;  /* it writes still where an earlier one did */
-	bool copies; /* it knows LOGWIRE_COPY */
+	bool taken;        /* it writes still where an earlier one did */
+	bool copies;       /* it knows LOGWIRE_COPY */
+	bool remembers;    /* it knows LOGWIRE_REMEMBER */
+	uint64_t last_log; /* number of a slotlog */
+	bool routes;       /* it knows LOGWIRE_ROUTE */
+	bool no_pty;       /* the last one could not be opened */
 	int pidfd;
 	ev_io exit;
 	ev_timer restart;
@@ -84,14 +90,21 @@ struct hung {
 	uint64_t owner;
 	nsec_t since;
 };
-struct closer {
+/* One at a time for a worker, so that what cannot be closed delays few others. */
+#define CLOSERS_MOST 4
+struct closing_child {
+	struct supervisor *sup;
 	ev_io ended; /* its fd: the child's pidfd, or -1 */
 	ev_timer patience;
 	struct vfork child; /* its pid 0: none runs */
 	struct closing closing;
 	unsigned seen;  /* had been closed when the patience began */
 	uint64_t owner; /* of what it closes: a worker's serial, or 0 */
-	/* What waits for that, the oldest first. */
+};
+struct closer {
+	struct closing_child children[CLOSERS_MOST];
+	ev_timer start;
+	/* What waits for them, the oldest first. */
 	struct foreign *list; /* heap */
 	size_t count;
 	size_t room;
@@ -108,8 +121,9 @@ struct births {
 	struct buffer scratch; /* argv and environment of one spawn */
 	char **scratch_list;
 	size_t scratch_size;
-	struct rlimit nofile;   /* as we found it; workers get it back */
-	char oom_score_adj[16]; /* of workers; "": as ours */
+	struct affinity_map *cpus; /* for `cpu`, as found last; or NULL */
+	struct rlimit nofile;      /* as we found it; workers get it back */
+	char oom_score_adj[16];    /* of workers; "": as ours */
 };
 
 /* Of a worker. */
@@ -127,19 +141,40 @@ struct worker_life {
 	bool stranger_told; /* a refused notify message was logged */
 	bool bind_told;     /* that it could not bind */
 	bool killed_by_us;
+	enum {
+		OOM_UNKNOWN,
+		OOM_KILLED,
+		OOM_NOT_KILLED
+	} oom;       /* in its cgroup */
 	bool paused; /* nclust sent SIGSTOP (job control) */
+};
+
+/* What the workers in a slot have written last (slotlog.h). */
+struct slotlog {
+	struct slotlog *next;
+	uint64_t number; /* a later one has a higher one */
+	uint64_t held;   /* by the keeper (keeper.h) */
+	uint32_t slot;
+	int fd;
 };
 
 /* Of a cluster. */
 struct cluster_life {
-	struct ports *ports;         /* heap (ports.h); NULL: nobody listens */
-	struct recipe *recipes;      /* newest first */
+	struct ports *ports;    /* heap (ports.h); NULL: nobody listens */
+	struct recipe *recipes; /* newest first */
+	struct slotlog *logs;   /* heap; newest first */
+	struct post *posts;     /* heap (readiness.h) */
+	unsigned post_count;
 	unsigned char *early_deaths; /* by slot, before any was ready */
 	int stop_signal;             /* in place of the first one; or 0 */
 	nsec_t whole_at;             /* its allowance (allowance.h) */
 	bool greed_told;             /* that its workers have used it up */
 	bool bind_hint_told; /* that its workers may bind it themselves */
 	bool hung;           /* its last spawn: a file server? */
+	nsec_t drop_told;    /* when the loss of output was told last; or 0 */
+	uint64_t drop_known; /* so many lines in all were told */
+	bool limits_told;    /* what is wrong with its cgroups */
+	bool log_told;       /* that its output cannot be kept */
 	bool trap_told;      /* why a worker's port was not taken over */
 };
 

@@ -16,13 +16,6 @@
 /* … and no more than a hundredth of it for those who ask for the status. */
 #define LOOK_SHARE 100
 
-struct last_look {
-	struct tree_use use;
-	nsec_t ran; /* process_ran() before it */
-	nsec_t at;
-	nsec_t took;
-};
-
 /* The memory of a worker's processes.  If their shares take too long, those of the
  * rest are taken to be as large a part of their memory. */
 static uint64_t memory_of(const pid_t *tree, size_t count, uint64_t limit)
@@ -81,9 +74,16 @@ static bool look_at(const struct child *child, struct tree_use *use)
 	return true;
 }
 
+static bool is_fresh(const struct last_look *last)
+{
+	return last != NULL && clock_now() < last->until;
+}
+
 /* A single process that has not run has neither asked for memory nor forked. */
 static bool is_as_it_was(const struct last_look *last, nsec_t ran)
 {
+	if (is_fresh(last))
+		return true;
 	if (last != NULL && last->took > MSEC &&
 		clock_now() - last->at < LOOK_SHARE * last->took)
 		return true;
@@ -91,9 +91,19 @@ static bool is_as_it_was(const struct last_look *last, nsec_t ran)
 		last->use.processes == 1 && clock_now() - last->at < LOOK_HOLDS;
 }
 
+void use_keep(struct child *child, const struct last_look *look)
+{
+	if (child->life.last_look == NULL)
+		child->life.last_look = malloc(sizeof(*child->life.last_look));
+	if (child->life.last_look == NULL)
+		return;
+	*child->life.last_look = *look;
+}
+
 bool use_look(struct child *child, struct tree_use *use)
 {
-	nsec_t ran = process_ran(child->pid);
+	nsec_t ran =
+		is_fresh(child->life.last_look) ? 0 : process_ran(child->pid);
 	nsec_t began = clock_now();
 
 	if (is_as_it_was(child->life.last_look, ran)) {
@@ -102,14 +112,12 @@ bool use_look(struct child *child, struct tree_use *use)
 	}
 	if (!look_at(child, use))
 		return false;
-	if (child->life.last_look == NULL)
-		child->life.last_look = malloc(sizeof(*child->life.last_look));
-	if (child->life.last_look != NULL)
-		*child->life.last_look = (struct last_look){
+	use_keep(child,
+		&(struct last_look){
 			.use = *use,
 			.ran = ran,
 			.at = clock_now(),
 			.took = clock_now() - began,
-		};
+		});
 	return true;
 }

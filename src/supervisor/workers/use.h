@@ -21,6 +21,16 @@ struct tree_use {
 	bool stopped; /* that process is, by a signal */
 };
 
+/* The last look at a worker, on the heap. */
+struct last_look {
+	struct tree_use use;
+	nsec_t ran; /* process_ran() before it */
+	nsec_t at;
+	nsec_t took;
+	nsec_t until; /* it holds in any case; 0: see use_look() */
+};
+void use_keep(struct child *child, const struct last_look *look);
+
 /* Measure; false: the worker is gone.  If it has not run since the last call,
  * the old values are returned for some seconds; also if measuring takes long. */
 bool use_look(struct child *child, struct tree_use *use);

@@ -565,6 +565,38 @@ as_other() {
 	[ "$status" -eq 77 ]
 }
 
+@test "readers with very many requests leave each other their turn" {
+	need_root
+	start_quick -n 1 --control-group '#4711'
+	# what nobody has ever heard of is looked for in the whole history
+	python3 - "$PEER_SOCKET" 3>&- <<-'E'
+		import os, select, socket, sys
+		os.setgroups([4711])
+		os.setgid(65534)
+		os.setuid(65534)
+		each = 200
+		request = (b'{"jsonrpc":"2.0","id":1,"method":"events",'
+		           b'"params":{"target":"nobody.1"}}\n')
+		got = {}
+		for _ in range(30):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.connect(sys.argv[1])
+		    s.sendall(each * request)
+		    got[s] = 0
+		least = None
+		while min(got.values()) < each:
+		    ready = select.select(list(got), [], [], 30)[0]
+		    assert ready, got
+		    for s in ready:
+		        data = s.recv(65536)
+		        assert data, "closed"
+		        got[s] += data.count(b'"id":1,')
+		    if least is None and max(got.values()) == each:
+		        least = min(got.values())
+		assert least > 0, "some had to wait until others had all"
+	E
+}
+
 @test "the files have their modes from the start, whatever the umask" {
 	local umask
 	for umask in 000 077; do

@@ -81,14 +81,14 @@ start_many() {
 	[[ $output == *"  it.18-199 "*"182 pids  ready "* ]]
 	[ "$(widest "$output")" -le 80 ]
 	# the commands stand on the screen as they are to be typed
-	[[ $output == *"nclust events "*"it.17"* ]]
+	[[ $output == *"nclust logs it.17"* ]]
 	[[ $output == *"nclust restart it.17"* ]]
 
 	"$NCLUST" restart it.17 >/dev/null 2>&1 || true
-	wait_until 10 'advised "its exits" | grep -q .'
-	do_advised "its exits"
+	wait_until 10 'advised "its output" | grep -q .'
+	do_advised "its output"
 	[ "$status" -eq 0 ]
-	[[ $output == *"exit 3"*"last output: cannot open the disk"* ]]
+	[[ $output == *"it.17 | cannot open the disk"* ]]
 	touch "$DIR/disk"
 	do_advised "to try now"
 	[ "$status" -eq 0 ]

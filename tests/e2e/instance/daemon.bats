@@ -189,7 +189,7 @@ nobody_left() {
 		>"$DIR/out" 2>&1
 	# more than any pipe takes
 	poll_until 20 test -s "$DIR/after"
-	run ! grep -E '(^|[|] )before$' "$DIR/out"
+	run ! grep -q before "$DIR/out"
 	run ! grep -q 'line 1' "$DIR/out"
 	# later workers as well
 	kill -KILL "$(worker_pid 0)"

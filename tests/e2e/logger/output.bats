@@ -44,15 +44,6 @@ nclust_pid() {
 	[ -n "$NCLUST_PID" ]
 }
 
-logger_pid() {
-	pgrep -P "${1:-$NCLUST_PID}" -f -- '--role logger'
-}
-
-# another_logger OLD: sets `new`.
-another_logger() {
-	new=$(logger_pid) && [ "$new" != "$1" ]
-}
-
 # with_output FILE ARG...: as launch_nclust, stdout and stderr in this file.
 with_output() {
 	LOG=$1
@@ -473,6 +464,51 @@ replace() {
 	           re.findall(rb"^nclust: (\d+) lines? of output", text, re.M))
 	assert lost > 0 and came + lost == 100000, (came, lost)
 	E
+}
+
+@test "prefix: a flood and a reader that reads: nothing is lost" {
+	"$NCLUST" --name it -n 2 --log prefix --restart never -- \
+		"$FIXTURES/log-flood" --width 200 --lines 50000 2>>"$LOG" \
+		</dev/null 3>&- | cat >"$DIR/got"
+	[ "$(grep -c '^it.[01] | line [0-9]*x*$' "$DIR/got")" -eq 100000 ]
+	run ! grep dropped "$DIR/got"
+}
+
+@test "prefix: a cluster that logs to a file does not wait for a reader" {
+	cat >"$DIR/it.ini" <<-END
+	[cluster:shown]
+	log = prefix
+	command = $FIXTURES/log-flood --width 200 --lines 200000
+	workers = 1
+	restart = never
+	[cluster:filed]
+	log = file:$DIR/filed
+	command = sh -c 'until [ -e $DIR/begin ]; do sleep 0.05; done; \
+		exec $FIXTURES/log-flood --width 200 --lines 100000'
+	workers = 1
+	restart = never
+	END
+	mkfifo "$DIR/fifo"
+	# it takes 2 MiB a second: twenty seconds for all
+	python3 -c '
+import sys, time
+got = 0
+with open(sys.argv[1], "rb", 0) as f:
+    while data := f.read(1 << 16):
+        got += len(data)
+        with open(sys.argv[2], "w") as n:
+            n.write(str(got))
+        time.sleep(len(data) / (2 << 20))' "$DIR/fifo" "$DIR/got" 3>&- &
+	STARTED+=("$!")
+	"$NCLUST" --name it -c "$DIR/it.ini" >"$DIR/fifo" 2>>"$LOG" </dev/null \
+		3>&- &
+	NCLUST_PID=$!
+	STARTED+=("$NCLUST_PID")
+	wait_until 10 '[ "$(cat "$DIR/got")" -gt 1000000 ]'
+	: >"$DIR/begin"
+	wait_until 15 '[ "$(wc -l <"$DIR/filed")" -eq 100000 ]'
+	# long before the reader has read what the other one writes
+	[ "$(cat "$DIR/got")" -lt 20000000 ]
 }
 
 @test "prefix: who floods costs no line of another cluster" {

@@ -229,6 +229,19 @@ refuses() {
 	logged "ended while no nclust was there (killed by SIGKILL)" 3
 }
 
+@test "nclust is killed while no worker lives: the next one listens at once" {
+	start_nclust -n 1 -l "127.0.0.1:$PORT" --orphans keep -- sh -c 'exit 1'
+	wait_until 10 '[ "$(cluster ".workers[0].state")" = backoff ] &&
+		[ "$(cluster ".workers[0].restarts")" -ge 4 ]'
+	curl -sS --max-time 20 "http://127.0.0.1:$PORT/" >"$DIR/answer" 3>&- &
+	STARTED+=("$!")
+	wait_until 10 '[ "$(ss -Hltn "sport = :$PORT" |
+		awk "{ print \$2 }")" -eq 1 ]'
+	kill_nclust
+	start_kept
+	poll_until 10 file_has "$DIR/answer" pid=
+}
+
 @test "nclust, the keeper and a worker are killed at once" {
 	start_kept --intercept off
 	read -ra pids < <(worker_pids)

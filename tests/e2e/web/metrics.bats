@@ -83,6 +83,60 @@ start_web() {
 	[ "$(metric "$exits\"stopped\"}")" -eq 1 ]
 }
 
+@test "connections are counted, those of a worker's children and by path, too" {
+	free_port
+	# each worker has a child that accepts at the second address
+	cat >"$DIR/keep.py" <<-'END'
+		import os, socket
+		keeper = socket.socket(fileno=3 if os.fork() else 4)
+		kept = []
+		while True:
+		    kept.append(keeper.accept()[0])
+	END
+	start_web --ready alive:0s -l "$AT" -l "unix:$DIR/app" -- \
+		python3 "$DIR/keep.py"
+	sum='{ sum += $2 } END { print sum + 0 }'
+	of_all() {
+		metrics | grep '^nclust_worker_connections{cluster="it",slot="[01]"} ' |
+			awk "$sum"
+	}
+	[ "$(of_all)" -eq 0 ]
+	[ "$(metrics | grep -c '^nclust_worker_connections{')" -eq 2 ]
+	python3 - "$PORT" "$DIR/app" "$DIR/there" 3>&- <<-'END' &
+		import socket, sys, time
+		kept = [socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+		        for _ in range(3)]
+		for _ in range(2):
+		    kept.append(socket.socket(socket.AF_UNIX))
+		    kept[-1].connect(sys.argv[2])
+		open(sys.argv[3], "w").close()
+		time.sleep(1000)
+	END
+	STARTED+=($!)
+	wait_until 10 '[ -e "$1" ]' "$DIR/there"
+	wait_until 10 '[ "$(of_all)" -eq 5 ]'
+	nclust upgrade "$INSTANCE"
+	wait_until 10 '[ "$(of_all)" -eq 5 ]'
+	# whoever cannot be counted is left out, and nobody waits for it
+	kill -KILL "$(worker_pid 0)" "$(worker_pid 1)"
+	wait_until 10 '[ "$(of_all)" -eq 0 ]'
+	# a status that nobody counts for has none
+	run jq -e '.clusters[0].workers[0] | has("connections")' <<<"$(status_json)"
+	[ "$output" = false ]
+}
+
+@test "lines of output are counted, also through an upgrade" {
+	lines_read='nclust_log_lines_total{cluster="it"}'
+	start_web --ready alive:0s --log "file:$DIR/out" \
+		-- sh -c 'seq 1 500; exec sleep 1000'
+	wait_until 10 '[ "$(metric "$1")" = 1000 ]' "$lines_read"
+	nclust upgrade "$INSTANCE"
+	[ "$(metric "$lines_read")" -eq 1000 ]
+	kill -KILL "$(worker_pid 0)"
+	wait_until 10 '[ "$(metric "$1")" = 1500 ]' "$lines_read"
+	[ "$(metric 'nclust_log_lines_dropped_total{cluster="it"}')" -eq 0 ]
+}
+
 @test "a program that cannot be executed, and one that fails, are told apart" {
 	printf '[cluster:%s]\nworkers = 1\nready = notify\ncommand = %s\n' \
 		fails false hears "$FIXTURES/hear --notify" >"$DIR/it.ini"

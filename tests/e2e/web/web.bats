@@ -133,6 +133,15 @@ web_pid() {
 	# nor does the supervisor pay for the library
 	grep -q microhttpd "/proc/$pid/maps"
 	run ! grep -qE 'microhttpd|gnutls' "/proc/$NCLUST_PID/maps"
+	# without memory it is worth no more than a worker
+	[ "$(cat "/proc/$pid/oom_score_adj")" = \
+		"$(cat "/proc/$(worker_pid 0)/oom_score_adj")" ]
+	nclust stop "$INSTANCE"
+	wait_exit
+	# nor has it the user of a worker, or of another role
+	start_web --user '#65532' --group '#65532'
+	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(worker_pid 0)/status")" = 65532 ]
+	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(web_pid)/status")" = 65530 ]
 }
 
 @test "killed, it is back at once, and nobody else has noticed" {
@@ -145,6 +154,10 @@ web_pid() {
 		[ "$(web_pid)" != "$pid" ]
 	done
 	logged 'the web server ended (signal 9), starting it again'
+	# nor does the end of one end the next one
+	nclust status "$INSTANCE" >/dev/null
+	[ "$(ask /healthz)" = ok ]
+	[ "$(grep -c 'the web server ended' "$LOG")" -eq 2 ]
 	[ "$(cluster '[.workers[].pid] | join(" ")')" = "$before" ]
 	[ "$(cluster '[.workers[].restarts] | add')" -eq 0 ]
 }
@@ -199,18 +212,18 @@ write_ini() {
 	write_ini "http = $PORT" 'log-level = debug'
 	run nclust reload "$INSTANCE"
 	[ "$status" -ne 0 ]
-	[[ $output == *"http: cannot "*"Address already in use; in use by socat"* ]]
+	[[ $output == *"http: cannot "*"Address already in use; in use by "* ]]
 	[ "$(ask /healthz)" = ok ]
 	[ "$(web_pid)" = "$pid" ]
 
 	write_ini "http = unix:$DIR/other"
 	nclust reload "$INSTANCE"
-	[ ! -e "$SOCKET" ]
+	wait_until 5 '[ ! -e "$SOCKET" ]'
 	SOCKET=$DIR/other
 	[ "$(ask /healthz)" = ok ]
 	write_ini
 	nclust reload "$INSTANCE"
-	[ ! -e "$SOCKET" ]
+	wait_until 5 '[ ! -e "$SOCKET" ]'
 	poll_until 5 eval '! web_pid'
 	write_ini "http = unix:$SOCKET"
 	nclust reload "$INSTANCE"
@@ -262,4 +275,105 @@ write_ini() {
 	poll_until 30 grep -q ended "$DIR/slow"
 	[ "$(sed -n 's/ended: //p' "$DIR/slow")" = 408 ]
 	[ "$(code /healthz)" = 200 ]
+}
+
+# shut_down PID: what listens in this process accepts nobody any more.
+shut_down() {
+	python3 - "$1" <<-'E'
+	import ctypes, os, socket, sys
+	pidfd = os.pidfd_open(int(sys.argv[1]))
+	done = 0
+	for fd in os.listdir(f"/proc/{sys.argv[1]}/fd"):
+	    got = ctypes.CDLL(None).syscall(438, pidfd, int(fd), 0)
+	    try:
+	        s = socket.socket(fileno=got)
+	        if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+	            s.shutdown(socket.SHUT_RDWR)
+	            done += 1
+	    except OSError:
+	        pass
+	assert done == 1, done
+	E
+}
+
+@test "one that was taken over cannot shut the address down for good" {
+	need_root
+	start_web
+	for at in "unix:$SOCKET" tcp; do
+		pid=$(web_pid)
+		shut_down "$pid"
+		run ask /healthz
+		[ "$status" -ne 0 ]
+		kill -KILL "$pid"
+		wait_until 10 '[ "$(ask /healthz 2>/dev/null)" = ok ]'
+		[ "$at" = tcp ] || {
+			nclust stop "$INSTANCE"
+			wait_exit
+			free_port
+			ask() {
+				http_get "$PORT" "$1"
+			}
+			start_cluster --http "$PORT" -n 2 --ready alive:0s \
+				-- sleep 1000
+		}
+	done
+}
+
+@test "one that cannot give up root's rights answers nobody" {
+	need_root
+	[ -z "${REPORTS:-}" ] || skip "a sanitizer's end passes no filter"
+	nclust_under setpriv --bounding-set=-setuid
+	run timeout 20 "$NCLUST" --name it --http "unix:$SOCKET" \
+		-- touch "$DIR/ran"
+	[ "$status" -eq 78 ]
+	[[ $output == *"cannot give up its rights, for which it needs"* ]]
+	[ ! -e "$DIR/ran" ]
+}
+
+@test "after a crash a port that is taken keeps no nclust from its workers" {
+	free_port
+	start_cluster --http "$PORT" -n 2 --orphans keep --ready alive:0s \
+		-- sleep 1000
+	were=$(cluster '[.workers[].pid] | join(" ")')
+	web=$(web_pid)
+	kill_nclust
+	poll_until 10 is_gone "$web"
+	socat -u "TCP-LISTEN:$PORT,bind=127.0.0.1,reuseaddr" - >/dev/null 3>&- &
+	STARTED+=("$!")
+	wait_until 5 'port_is_taken "$PORT"'
+	start_cluster --http "$PORT" -n 2 --orphans keep --ready alive:0s \
+		-- sleep 1000
+	[ "$(cluster '[.workers[].pid] | join(" ")')" = "$were" ]
+	logged 'Address already in use; in use by'
+	logged 'trying again in a minute'
+	end_keepers
+}
+
+@test "64 who do not read their answers make room" {
+	local long
+
+	# a status that no socket's buffer holds
+	printf -v long '%090000d' 0
+	start_cluster --http "unix:$SOCKET" -n 1 --ready alive:0s -- \
+		sh -c 'sleep 1000' "$long" "$long" "$long" "$long" "$long"
+	python3 - "$SOCKET" >"$DIR/held" 3>&- <<-'E' &
+	import socket, sys, time
+	def ask(path):
+	    s = socket.socket(socket.AF_UNIX)
+	    s.connect(sys.argv[1])
+	    s.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path)
+	    return s
+	held = [ask(b"/status") for _ in range(64)]
+	# at once, before any of them has to make room
+	for _ in range(100):
+	    answer = ask(b"/healthz").recv(65536)
+	    if b"64 others" in answer:
+	        break
+	    time.sleep(0.05)
+	print(answer.decode(), flush=True)
+	time.sleep(1000)
+	E
+	STARTED+=("$!")
+	poll_until 20 file_has "$DIR/held" "64 others are being answered"
+	wait_until 20 '[ "$(ask /healthz)" = ok ]'
 }

@@ -148,6 +148,47 @@ notify_socket_of() {
 	[ "$(find "$NCLUST_RUNTIME_DIR" -path '*/notify/*' | wc -l)" -eq 1 ]
 }
 
+# The sockets that there are, and none of them twice.
+notify_sockets() {
+	find "$NCLUST_RUNTIME_DIR" -path '*/notify/*' | wc -l
+}
+
+@test "who comes after another has a notify socket of its own name, and no more" {
+	start_cluster -n 3 --ready notify -- "$FIXTURES/hear" --notify
+	before=$(notify_socket_of "$(worker_pid 0)")
+	for _ in 1 2 3; do
+		nclust restart "$INSTANCE"
+	done
+	after=$(notify_socket_of "$(worker_pid 0)")
+	[ "$before" != "$after" ]
+	[ ! -e "$before" ]
+	[ -S "$after" ]
+	# and when all is over there are no others
+	wait_until 10 '[ "$(notify_sockets)" -eq 3 ]'
+	# fewer workers: no more sockets than those need
+	nclust scale "$INSTANCE" 1
+	wait_until 10 '[ "$(cluster ".workers | length")" -eq 1 ]'
+	wait_until 10 '[ "$(notify_sockets)" -eq 1 ]'
+	nclust upgrade "$INSTANCE"
+	wait_until 10 '[ "$(notify_sockets)" -eq 1 ]'
+	nclust stop "$INSTANCE"
+	wait_exit
+	[ "$(notify_sockets)" -eq 0 ]
+}
+
+@test "sockets of workers that crash go when fewer are wanted" {
+	start_cluster -n 20 --ready notify --backoff-min 1h --backoff-max 1h \
+		-- sh -c 'mkdir "$1/$NCLUST_SLOT" && exec "$0" --notify' \
+		"$FIXTURES/hear" "$DIR"
+	[ "$(notify_sockets)" -eq 20 ]
+	# shellcheck disable=SC2046
+	kill -KILL $(cluster '.workers[].pid')
+	wait_until 10 '[ "$(cluster "[.workers[] | select(.state == \"backoff\")] |
+		length")" -eq 20 ]'
+	nclust scale "$INSTANCE" 1 --no-wait || true
+	wait_until 10 '[ "$(notify_sockets)" -le 1 ]'
+}
+
 @test "malformed messages do no harm and leak no descriptor" {
 	start_cluster -n 1 --ready notify -- "$FIXTURES/notify" READY=1 \
 		STATUS=before

@@ -118,6 +118,18 @@ all_of() {
 	[ "$(dump '.cpus | length' 1)" -eq 2 ]
 }
 
+@test "with cpu = spread alone a Node counts one CPU, without a variable" {
+	cat >"$DIR/count.js" <<-'END'
+		require('fs').writeFileSync(process.argv[2],
+			require('os').availableParallelism() + ' ' +
+				process.env.UV_THREADPOOL_SIZE + '\n');
+		setInterval(() => {}, 60000);
+	END
+	start_cluster -n 1 --cpu spread --ready "exec:test -s $DIR/node" -- \
+		node "$DIR/count.js" "$DIR/node"
+	[ "$(cat "$DIR/node")" = "1 undefined" ]
+}
+
 @test "a JVM, a Node and an OpenMP program go by it" {
 	cat >"$DIR/Count.java" <<-'END'
 		public class Count {

@@ -126,8 +126,15 @@ START_TEST(a_worker_whose_exits_are_remembered)
 	advice_on_event(&advice, "shop", exited, 1001);
 	ck_assert_str_eq(shown(),
 		"\nwhat to do next\n"
-		"  web.2 has failed 7 times; its exits and last output: nclust "
-		"events shop/web.2\n");
+		"  web.2 has failed 7 times; its exits: nclust events "
+		"shop/web.2\n");
+	/* it has said something */
+	(void)advise("\"workers\":[{\"slot\":2,\"state\":\"backoff\","
+		     "\"restarts\":7}]");
+	(void)json_object_set_new(exited, "last_output", json_string("x"));
+	advice_on_event(&advice, "shop", exited, 1001);
+	ck_assert_ptr_nonnull(
+		strstr(shown(), "its output: nclust logs shop/web.2"));
 	json_decref(other);
 	json_decref(exited);
 }

@@ -86,7 +86,10 @@ START_TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
 		if (v->words == WORDS_COMMAND || v->words == WORDS_VERB ||
 			v->words == WORDS_NONE)
 			continue;
-		ck_assert_msg((v->options & OPTION_JSON) != 0, "%s", v->name);
+		ck_assert_msg((v->options & OPTION_JSON) != 0 ||
+				v->run == verb_top || /* draws on a terminal */
+				v->run == verb_ask, /* shows a worker's words */
+			"%s", v->name);
 		ck_assert_msg(
 			(v->options & OPTION_RUNTIME) != 0, "%s", v->name);
 	}
@@ -322,7 +325,7 @@ START_TEST(the_names_are_those_of_the_table)
 		ck_assert_ptr_nonnull(verbs[i].manual);
 	}
 	ck_assert_ptr_null(names[i]);
-	ck_assert_ptr_null(verb_find("logs"));
+	ck_assert_ptr_null(verb_find("logs2"));
 	ck_assert_ptr_null(verb_find(""));
 }
 END_TEST

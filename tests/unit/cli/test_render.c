@@ -369,6 +369,22 @@ START_TEST(a_slot_of_many_is_shown_alone)
 }
 END_TEST
 
+START_TEST(a_worker_that_waits_says_for_what)
+{
+	json_t *status = cluster_of(2);
+	const char *text;
+
+	(void)json_object_set_new(worker_in(status, 1), "cgroup",
+		json_pack("{s:{s:f,s:f,s:f}}", "pressure", "cpu", 9.9, "memory",
+			23.4, "io", 10.));
+	text = show_status(status, "", false);
+	ck_assert_ptr_nonnull(strstr(text, "waits for memory 23% of the time"));
+	ck_assert_ptr_nonnull(strstr(text, "waits for io 10% of the time"));
+	ck_assert_ptr_null(strstr(text, "a CPU"));
+	json_decref(status);
+}
+END_TEST
+
 START_TEST(what_is_not_ordinary_has_its_own_row)
 {
 	json_t *status = cluster_of(100);
@@ -750,6 +766,7 @@ int main(void)
 	tcase_add_test(tcase, many_that_are_alike_share_a_row);
 	tcase_add_test(tcase, few_have_a_row_each);
 	tcase_add_test(tcase, a_slot_of_many_is_shown_alone);
+	tcase_add_test(tcase, a_worker_that_waits_says_for_what);
 	tcase_add_test(tcase, what_is_not_ordinary_has_its_own_row);
 	tcase_add_test(tcase, a_thousand_that_fail_fit_a_screen);
 	tcase_add_loop_test(

@@ -76,8 +76,7 @@ static int bind_control(const char *name)
 	return fd;
 }
 
-/* One request a connection; "stop" ends the server, some time later, with a
- * file of it gone. */
+/* "stop" ends the server, some time later, with a file of it gone. */
 static void serve(
 	int fd, const char *name, const char *hello, const char *reply)
 {
@@ -89,10 +88,14 @@ static void serve(
 		if (c == -1)
 			_exit(2);
 		(void)send(c, hello, strlen(hello), MSG_NOSIGNAL);
-		n = recv(c, line, sizeof(line) - 1, 0);
-		if (n > 0) {
+		while ((n = recv(c, line, sizeof(line) - 1, 0)) > 0) {
 			line[n] = '\0';
-			(void)send(c, reply, strlen(reply), MSG_NOSIGNAL);
+			for (const char *end = line;
+				(end = strchr(end, '\n')) != NULL; end++)
+				(void)send(
+					c, reply, strlen(reply), MSG_NOSIGNAL);
+			if (strchr(reply, '\n') == NULL)
+				break; /* half an answer */
 			if (strstr(line, "\"stop\"") != NULL) {
 				(void)usleep(20000);
 				(void)unlink(path_of(name, "mark"));

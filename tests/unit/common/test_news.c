@@ -161,7 +161,8 @@ START_TEST(a_killed_ones_history_is_gone_on_with)
 	struct linering before;
 	struct error err;
 
-	ck_assert_int_eq(linering_make(&before, &err), 0);
+	ck_assert_int_eq(
+		linering_make(&before, &linering_events, "test", &err), 0);
 	ck_assert_int_eq(linering_add(&before, "{\"time\":1,\"a\":2}", 16), 0);
 	ck_assert(!news_take_history(&room, -1));
 	ck_assert(!news_take_history(&room, STDOUT_FILENO));
@@ -180,7 +181,7 @@ END_TEST
 
 START_TEST(without_a_history_it_is_said_once)
 {
-	const struct rlimit none = {LINERING_SIZE - 1, RLIM_INFINITY};
+	const struct rlimit none = {128 * 1024 - 1, RLIM_INFINITY};
 	struct linering_text t;
 	struct error err;
 
@@ -265,6 +266,39 @@ START_TEST(each_kind_has_a_sentence_and_the_same_as_an_object)
 			continue;
 		ck_assert_int_eq((int)real("slot"), 1);
 		ck_assert_int_eq((int)real("pid"), 4242);
+	}
+}
+END_TEST
+
+START_TEST(a_step_of_a_range_says_why)
+{
+	static const char *const said[SCALE_WHYS] = {
+		[SCALE_BY_HAND] = "web: scaled to 0 workers",
+		[SCALE_QUEUE] = "web: scaled to 0 workers: connections wait to "
+				"be accepted (70)",
+		[SCALE_CPU] = "web: scaled to 0 workers: they are busy (each "
+			      "used 70 % of a CPU)",
+		[SCALE_CALM] = "web: scaled to 0 workers: these are enough "
+			       "(each used 70 % of a CPU)",
+		[SCALE_IDLE] = "web: scaled to 0 workers: no client for 70 s "
+			       "(idle-after)",
+		[SCALE_CLIENT] = "web: scaled to 0 workers: a client waits",
+		[SCALE_LIMITS] =
+			"web: scaled to 0 workers, as 'workers' says now",
+		[SCALE_KEPT] = "web: scaled to 0 workers, as before",
+	};
+	struct report r = of(REPORT_SCALED);
+
+	r.count = 0;
+	r.measure = 70;
+	for (int why = 0; why < SCALE_WHYS; why++) {
+		r.scale_why = (enum scale_why)why;
+		report(r);
+		ck_assert_str_eq(heard, said[why]);
+		ck_assert_str_eq(
+			text_of("reason"), scale_why_name(r.scale_why));
+		ck_assert(json_is_integer(json_object_get(object, "count")));
+		ck_assert_double_eq(real("measure"), 70);
 	}
 }
 END_TEST
@@ -449,6 +483,7 @@ static void add(TCase *all)
 	tcase_add_test(all, a_killed_ones_history_is_gone_on_with);
 	tcase_add_test(all, without_a_history_it_is_said_once);
 	tcase_add_test(all, each_kind_has_a_sentence_and_the_same_as_an_object);
+	tcase_add_test(all, a_step_of_a_range_says_why);
 	tcase_add_test(all, how_long_it_took_is_a_number);
 	tcase_add_loop_test(all, an_exit_has_its_reason_as_a_word, 0,
 		sizeof(whys) / sizeof(*whys));

@@ -27,7 +27,7 @@ START_TEST(a_command_line_is_one_cluster)
 	ck_assert_uint_eq(r.s->cluster_count, 1);
 	c = r.s->clusters[0];
 	ck_assert_str_eq(c->name, "python3");
-	ck_assert_uint_eq(c->workers.count, 4);
+	ck_assert_uint_eq(c->workers.least.fixed, 4);
 	ck_assert_uint_eq(c->listen_count, 2);
 	ck_assert_int_eq(c->listen[1].mode, 0600);
 	ck_assert_uint_eq(c->env.count, 2);
@@ -48,7 +48,7 @@ START_TEST(the_last_of_two_counts)
 		read_argv("-n", "4", "-n", "5", "--name=a", "--", "x", NULL);
 
 	ck_assert_faults(r, "");
-	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 5);
+	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 5);
 	ck_assert_str_eq(r.s->name, "a");
 	ck_assert_str_eq(r.s->clusters[0]->name, "a");
 	forget(&r);
@@ -84,7 +84,7 @@ static const struct {
 	{{"--", ""}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
 	{{"-n", "4q", "--nice", "40", "--", "x"},
 		"--workers: wanted a number from 1 to 10000, 'auto', "
-		"'auto-1', 'auto/2' or '2x', found '4q'\n"
+		"'auto-1', 'auto/2', '2x+1', '50%' or a range, found '4q'\n"
 		"--nice: wanted a whole number from -20 to 19, found '40'\n"},
 	{{"--wrokers", "4", "--", "x"},
 		"--wrokers: unknown option; did you mean '--workers'?\n"},
@@ -101,7 +101,8 @@ static const struct {
 		"--signal-USR3: unknown signal\n"},
 	{{"--signal-HUP=nxet", "--", "x"},
 		"--signal-HUP: wanted 'next', 'all', 'first', 'restart', "
-		"'reload', 'stop', 'upgrade', 'ignore', or a translation such "
+		"'reload', 'stop', 'reopen-logs', 'upgrade', 'ignore', or a "
+		"translation such "
 		"as "
 		"'HUP->QUIT', found 'nxet'\n"},
 	{{"--daemon=yes", "--", "x"}, "--daemon: takes no value\n"},
@@ -241,8 +242,8 @@ START_TEST(the_command_line_wins_in_every_cluster)
 	ck_assert_faults(r, "");
 	x = r.s->clusters[0];
 	ck_assert_str_eq(r.s->name, "b");
-	ck_assert_uint_eq(x->workers.count, 7);
-	ck_assert_uint_eq(r.s->clusters[1]->workers.count, 7);
+	ck_assert_uint_eq(x->workers.least.fixed, 7);
+	ck_assert_uint_eq(r.s->clusters[1]->workers.least.fixed, 7);
 	ck_assert_int_eq(r.s->clusters[1]->nice, 3);
 	ck_assert_uint_eq(x->env.count, 3);
 	ck_assert_str_eq(x->env.list[0], "A=1");
@@ -286,7 +287,7 @@ START_TEST(mistakes_of_both_are_told_once_each)
 	r = read_argv("-c", "shop.ini", "-n", "0", NULL);
 	ck_assert_faults(r,
 		"--workers: wanted a number from 1 to 10000, 'auto', "
-		"'auto-1', 'auto/2' or '2x', found '0'\n"
+		"'auto-1', 'auto/2', '2x+1', '50%' or a range, found '0'\n"
 		"shop.ini:3: cluster:x.nice: wanted a whole number from -20 "
 		"to 19, found '40'\n");
 	ck_assert_int_eq(r.faults.status, EX_USAGE);
@@ -331,14 +332,15 @@ START_TEST(settings_are_described_with_their_origins)
 {
 	struct reading r = read_argv("-c", "shop.ini", "-n", "7", NULL);
 	struct buffer out;
-	char expected[200];
+	char expected[240];
 
 	ck_assert_faults(r, "");
 	buffer_init(&out, 0);
 	ck_assert_int_eq(describe_settings(&out, r.s, false, true), 0);
 	(void)snprintf(expected, sizeof(expected),
 		"\n[cluster:x]\n; %s/shop.ini:4\ncommand = x\n"
-		"; command line\nworkers = 7\n; %s/shop.ini:6\n"
+		"; command line\nworkers = 7\n; default\nidle-after = 10m\n"
+		"; %s/shop.ini:6\n"
 		"listen = tcp:*:80\n; default\npass = ",
 		dir, dir);
 	ck_assert_msg(

@@ -55,6 +55,7 @@ static const struct {
 		CHANGE_LIVE},
 	{"", "watchdog = 5s\n", "watchdog", CHANGE_ROLL},
 	{"", "orphans = keep\n", "orphans", CHANGE_ROLL},
+	{"pty = auto\n", "pty = yes\n", "pty", CHANGE_ROLL},
 	{"", "ipc = on\n", "ipc", CHANGE_ROLL},
 	{"shared-memory = 1M\n", "shared-memory = 1024k\n", "", CHANGE_NONE},
 	{"", "shared-memory = 1M\n", "shared-memory", CHANGE_ROLL},

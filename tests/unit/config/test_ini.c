@@ -44,7 +44,7 @@ START_TEST(a_file_becomes_clusters)
 	ck_assert_uint_eq(c->command.count, 2);
 	ck_assert_str_eq(c->command.list[1], "a b");
 	ck_assert_str_eq(c->command_text, "./web 'a b'");
-	ck_assert_uint_eq(c->workers.count, 3);
+	ck_assert_uint_eq(c->workers.least.fixed, 3);
 	ck_assert_uint_eq(c->listen_count, 2);
 	ck_assert_str_eq(c->listen[0].name, "http");
 	ck_assert_uint_eq(c->env.count, 2);
@@ -164,9 +164,18 @@ static const struct {
 	{WEB "workers = 3\nworkers = 4\n",
 		"shop.ini:4: cluster:web.workers: given twice, first in line "
 		"3\n"},
+	{WEB "workers = 8..2\n",
+		"shop.ini:3: cluster:web.workers: wanted a range whose first "
+		"number is not above the second, found '8..2'\n"},
+	{WEB "workers = 1..2\naccept = yes\nlisten = 80\n",
+		"shop.ini:3: cluster:web.workers: a range does not go with "
+		"'accept': it starts a process for each connection anyway, and "
+		"'workers' is the most at once\n"},
 	{WEB "workers = x\nworkers = 4\n",
 		"shop.ini:3: cluster:web.workers: wanted a number from 1 to "
-		"10000, 'auto', 'auto-1', 'auto/2' or '2x', found 'x'\n"
+		"10000, 'auto', 'auto-1', 'auto/2', '2x+1', '50%' or a range, "
+		"found "
+		"'x'\n"
 		"shop.ini:4: cluster:web.workers: given twice, first in line "
 		"3\n"},
 	{WEB "env = A=1\nenv = B=1\nenv = A=2\n",
@@ -202,6 +211,9 @@ static const struct {
 	{WEB "surge = 0\n",
 		"shop.ini:3: cluster:web.surge: 'surge' and 'max-unavailable' "
 		"are both 0: no worker could ever be replaced\n"},
+	{"[cluster:web]\ncommand = x\nmemory-high = 65M\nmemory-max = 64M\n",
+		"shop.ini:3: cluster:web.memory-high: 'memory-high' is more "
+		"than 'memory-max', which would be reached first\n"},
 	{WEB "backoff-max = 50ms\n",
 		"shop.ini:3: cluster:web.backoff-max: 'backoff-min', 100ms, is "
 		"more than 'backoff-max', 50ms\n"},
@@ -220,6 +232,18 @@ static const struct {
 		"to: there is no listener, and 'intercept' is off\n"
 		"shop.ini:6: cluster:web.check: 'http' has nothing to connect "
 		"to: there is no listener, and 'intercept' is off\n"},
+	{WEB "metrics = 1\n",
+		"shop.ini:3: cluster:web.metrics: wanted 'off' or "
+		"'http:/path', found '1'\n"},
+	{WEB "metrics = tcp\n",
+		"shop.ini:3: cluster:web.metrics: wanted 'off' or "
+		"'http:/path', found 'tcp'\n"},
+	{WEB "listen = udp:53\nlisten = unix:/a\nmetrics = http:/m\n",
+		"shop.ini:5: cluster:web.metrics: workers are asked over TCP "
+		"only, and the first listener is a unix socket\n"},
+	{WEB "listen = 80\naccept = yes\nmetrics = http:/m\n",
+		"shop.ini:5: cluster:web.metrics: does not go with 'accept': "
+		"there is no worker to ask\n"},
 	{WEB "relay = nobody\n",
 		"shop.ini:3: cluster:web.relay: wanted 'off', 'others' or a "
 		"cluster of this file, found 'nobody'\n"},
@@ -278,6 +302,13 @@ static const struct {
 	 "on-crash = y\n",
 		"shop.ini:5: cluster:web.on-crash: does not go with 'accept': "
 		"what is to be done for each connection is the command's\n"},
+	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
+	 "pty = yes\n",
+		"shop.ini:5: cluster:web.pty: 'yes' does not go with "
+		"'accept': the output is the connection\n"},
+	{"[cluster:web]\ncommand = x\nlog = inherit\npty = yes\n",
+		"shop.ini:4: cluster:web.pty: 'yes' does not go with 'log = "
+		"inherit', which gives the workers nclust's own output\n"},
 	{"[cluster:web]\ncommand = x\naccept-per-address = 3\n",
 		"shop.ini:3: cluster:web.accept-per-address: needs 'accept'\n"},
 	{"[cluster:web]\ncommand = x\naccept-timeout = 3s\n",
@@ -295,8 +326,8 @@ START_TEST(every_mistake_is_told_with_its_line)
 END_TEST
 
 /* Keys that are planned but not there must not be taken and ignored. */
-static const char *const unknown[] = {"fallback", "fallback-after", "log-size",
-	"log-keep", "daemon", "config", "help"};
+static const char *const unknown[] = {
+	"fallback", "fallback-after", "daemon", "config", "help"};
 
 START_TEST(a_key_that_does_nothing_is_unknown)
 {
@@ -412,7 +443,7 @@ START_TEST(a_line_of_198_bytes_is_whole)
 
 	ck_assert_faults(r, "");
 	ck_assert_uint_eq(strlen(r.s->clusters[0]->command.list[0]), 188);
-	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 2);
+	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 2);
 	forget(&r);
 }
 END_TEST
@@ -428,7 +459,7 @@ START_TEST(a_longer_line_is_a_mistake_and_no_second_line)
 		"shop.ini:2: wanted a line of at most 198 bytes, found %zu\n",
 		lens[_i]);
 	ck_assert_faults(r, expected);
-	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 2);
+	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 2);
 	forget(&r);
 }
 END_TEST
@@ -484,7 +515,7 @@ START_TEST(a_semicolon_that_cuts_nothing_is_kept)
 	ck_assert_str_eq(r.s->clusters[0]->check.command.list[1], ";");
 	ck_assert_uint_eq(r.s->clusters[0]->hooks[HOOK_EXIT].command.count, 2);
 	ck_assert_int_eq(r.s->clusters[0]->ready, READY_NOTIFY);
-	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 2);
+	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 2);
 	forget(&r);
 }
 END_TEST
@@ -507,7 +538,7 @@ START_TEST(bom_and_crlf_are_accepted)
 
 	ck_assert_faults(r, "");
 	ck_assert_str_eq(r.s->clusters[0]->command.list[1], "y");
-	ck_assert_uint_eq(r.s->clusters[0]->workers.count, 2);
+	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 2);
 	forget(&r);
 }
 END_TEST

@@ -22,6 +22,19 @@ static const struct {
 	{"workers", "auto/2", NULL},
 	{"workers", "2x", NULL},
 	{"workers", "1x", "auto"},
+	{"workers", "auto*2", "2x"},
+	{"workers", "auto+1", NULL},
+	{"workers", "2x+1", NULL},
+	{"workers", "auto*3-2", "3x-2"},
+	{"workers", "auto/4+1", NULL},
+	{"workers", "50%", NULL},
+	{"workers", "150%-1", NULL},
+	{"workers", "2..8", NULL},
+	{"workers", "0..4", NULL},
+	{"workers", "3..3", NULL},
+	{"workers", "2..auto*2", "2..2x"},
+	{"workers", "50%..2x+1", NULL},
+	{"workers", "auto..4", NULL},
 	{"command", "a 'b c' d\\ e", NULL},
 	{"listen", "8000", "tcp:*:8000"},
 	{"listen", "[::1]:80, name=x", "tcp:[::1]:80, name=x"},
@@ -58,6 +71,23 @@ static const struct {
 	{"limit-as", "4G", "4294967296"},
 	{"limit-as", "64k:1M", "65536:1048576"},
 	{"cpu", "spread", NULL},
+	{"signal-USR1", "reopen-logs", NULL},
+	{"log", "auto", NULL},
+	{"log", "inherit", NULL},
+	{"log", "prefix", NULL},
+	{"log", "off", NULL},
+	{"log", "json file:/var/log/{cluster}/{slot}.log", NULL},
+	{"log", "journal, syslog", "journal syslog"},
+	{"log", "syslog:daemon", "syslog"},
+	{"log", "syslog:local7:rfc3164:/run/x", "syslog:rfc3164:local7:/run/x"},
+	{"log", "journal:/run/y file:relative", NULL},
+	{"log-size", "never", NULL},
+	{"log-size", "0", "never"},
+	{"log-size", "64M", NULL},
+	{"log-keep", "0", NULL},
+	{"log-age", "24h", NULL},
+	{"log-age", "off", NULL},
+	{"log-compress", "gzip -9", NULL},
 	{"shared-memory", "off", NULL},
 	{"shared-memory", "0", "off"},
 	{"shared-memory", "4096", "4k"},
@@ -71,6 +101,15 @@ static const struct {
 	{"threads", "auto", NULL},
 	{"threads", "1", NULL},
 	{"threads", "10000", NULL},
+	{"memory-max", "64M", NULL},
+	{"memory-high", "1G", NULL},
+	{"memory-max", "off", NULL},
+	{"cpu-max", "50%", NULL},
+	{"cpu-max", "150%", NULL},
+	{"cpu-max", "off", NULL},
+	{"cpu-weight", "10000", NULL},
+	{"io-weight", "1", NULL},
+	{"pids-max", "off", NULL},
 	{"ready", "auto", NULL},
 	{"ready", "notify", NULL},
 	{"ready", "listen", NULL},
@@ -86,6 +125,8 @@ static const struct {
 	{"check", "exec:a 'b ; c'", "exec:a 'b '\\;' c'"},
 	{"check-interval", "10ms", NULL},
 	{"check-timeout", "500ms", NULL},
+	{"metrics", "off", NULL},
+	{"metrics", "http:/m?a=b", NULL},
 	{"check-failures", "1", NULL},
 	{"watchdog", "off", NULL},
 	{"watchdog", "0", "off"},
@@ -135,6 +176,8 @@ static const struct {
 	{"on-stop", "a", NULL},
 	{"restart", "on-failure", NULL},
 	{"log", "prefix", NULL},
+	{"pty", "yes", NULL},
+	{"pty", "no", NULL},
 	{"balance", "share", NULL},
 	{"balance", "rr", NULL},
 	{"sticky", "off", NULL},
@@ -195,8 +238,11 @@ END_TEST
 /* ---- and what is refused ---- */
 
 #define NUMBERS \
-	"wanted a number from 1 to 10000, 'auto', 'auto-1', 'auto/2' " \
-	"or '2x', found "
+	"wanted a number from 1 to 10000, 'auto', 'auto-1', 'auto/2', " \
+	"'2x+1', '50%' or a range, found "
+#define RANGE "wanted a range such as '2..8', '0..4' or 'auto..2x', found "
+#define NO_RANGE \
+	"wanted a range whose first number is not above the second, found "
 #define TIMES(from, to) "wanted " A_TIME(from, to)
 #define OFF_OR_TIMES(from, to) "wanted 'off' or " A_TIME(from, to)
 #define A_TIME(from, to) \
@@ -210,8 +256,11 @@ END_TEST
 	"blanks, such as 'http:/health', found "
 #define RULES(signal) \
 	"wanted 'next', 'all', 'first', 'restart', 'reload', 'stop', " \
-	"'upgrade', 'ignore', or a translation such as '" signal \
-	"->QUIT', found "
+	"'reopen-logs', 'upgrade', 'ignore', or a translation such as " \
+	"'" signal "->QUIT', found "
+#define SINKS \
+	"wanted 'auto', 'inherit' or 'off' alone, or one or more of " \
+	"'prefix', 'json', 'file:PATH', 'journal' and 'syslog', found "
 #define MEMORY \
 	"wanted 'off', or a size from 4k to 64T such as '64M', '64M, huge' " \
 	"or '64M, huge=try', found "
@@ -243,10 +292,28 @@ static const struct {
 	{"workers", "18446744073709551617", NUMBERS "'18446744073709551617'"},
 	{"workers", "auto-0", NUMBERS "'auto-0'"},
 	{"workers", "auto/0", NUMBERS "'auto/0'"},
+	{"workers", "auto*0", NUMBERS "'auto*0'"},
+	{"workers", "auto+", NUMBERS "'auto+'"},
+	{"workers", "auto+0", NUMBERS "'auto+0'"},
+	{"workers", "auto+1+1", NUMBERS "'auto+1+1'"},
+	{"workers", "autox", NUMBERS "'autox'"},
+	{"workers", "0%", NUMBERS "'0%'"},
+	{"workers", "50%%", NUMBERS "'50%%'"},
+	{"workers", "100001%", NUMBERS "'100001%'"},
+	{"workers", "1001x", NUMBERS "'1001x'"},
+	{"workers", "3+1", NUMBERS "'3+1'"},
 	{"workers", "0x", NUMBERS "'0x'"},
 	{"workers", "x", NUMBERS "'x'"},
 	{"workers", "many", NUMBERS "'many'"},
-	{"workers", "2..8", NUMBERS "'2..8'; a range is not supported"},
+	{"workers", "2..", RANGE "'2..'"},
+	{"workers", "..8", RANGE "'..8'"},
+	{"workers", "2...8", RANGE "'2...8'"},
+	{"workers", "0..0", RANGE "'0..0'"},
+	{"workers", "2..8..9", RANGE "'2..8..9'"},
+	{"workers", "00..4", RANGE "'00..4'"},
+	{"workers", "8..2", NO_RANGE "'8..2'"},
+	{"workers", "2x..auto", NO_RANGE "'2x..auto'"},
+	{"workers", "auto+1..auto", NO_RANGE "'auto+1..auto'"},
 	{"command", "", "wanted a command, found ''"},
 	{"command", "''", "wanted a command, found ''''"},
 	{"command", "a 'b", "wanted a closing ', found ''b'"},
@@ -355,9 +422,10 @@ static const struct {
 	{"shared-memory", "000000000000000000000000000064M",
 		MEMORY "'000000000000000000000000000064M'"},
 	{"threads", "10001", THREADS "'10001'"},
-	{"threads", "-1", THREADS "'-1'"},
-	{"threads", "auto/2", THREADS "'auto/2'"},
-	{"threads", "", THREADS "''"},
+	{"cpu-max", "150",
+		"wanted 'off' or a share from 1% to 1000000%, found '150'"},
+	{"cpu-max", "12.5%",
+		"wanted 'off' or a share from 1% to 1000000%, found '12.5%'"},
 	{"ready", "alive:x", TIMES("0s", "1h") "'x'"},
 	{"start-timeout", "5", TIMES("1ms", "24h") "'5'"},
 	{"start-timeout", "0", TIMES("1ms", "24h") "'0'"},
@@ -402,16 +470,34 @@ static const struct {
 		"wanted a whole number from 1 to 100, found '0'"},
 	{"restart", "yes",
 		"wanted 'always', 'on-failure' or 'never', found 'yes'"},
-	{"log", "journal",
-		"wanted 'auto', 'inherit', 'prefix' or 'off', found "
-		"'journal'"},
+	{"pty", "on", "wanted 'auto', 'yes' or 'no', found 'on'"},
 	{"balance", "least", "wanted 'auto', 'share' or 'rr', found 'least'"},
 	{"sticky", "yes", "wanted 'off' or 'client-address', found 'yes'"},
 	{"orphans", "kill", "wanted 'stop' or 'keep', found 'kill'"},
 	{"ipc", "yes", "wanted 'auto', 'on' or 'off', found 'yes'"},
 	{"signal-USR1", "nxet", RULES("USR1") "'nxet'"},
 	{"signal-USR1", "", RULES("USR1") "''"},
-	{"signal-USR1", "reopen-logs", RULES("USR1") "'reopen-logs'"},
+	{"signal-USR1", "rotate", RULES("USR1") "'rotate'"},
+	{"log", "", SINKS "''"},
+	{"log", "file", SINKS "'file'"},
+	{"log", "auto prefix", SINKS "'auto'"},
+	{"log", "prefix:x", SINKS "'prefix:x'"},
+	{"log", "file:",
+		"wanted a path of at most 400 bytes after 'file:', found "
+		"'file:'"},
+	{"log", "journal:x",
+		"wanted a path of at most 400 bytes after 'journal:', found "
+		"'journal:x'"},
+	{"log", "syslog:local9",
+		"wanted 'syslog', and after colons 'rfc3164', a facility such "
+		"as 'local0', or the path of its socket, found "
+		"'syslog:local9'"},
+	{"log", "json json json json json json json json json",
+		"wanted at most 8 places, found 'json json json json json json "
+		"json json json'"},
+	{"log-size", "4095",
+		"wanted 'never' or a size of at least 4096 bytes, such as 64M, "
+		"found '4095'"},
 	{"signal-USR1", "TERM->QUIT", RULES("USR1") "'TERM->QUIT'"},
 	{"signal-USR1", "USR1->", RULES("USR1") "'USR1->'"},
 	{"signal-USR1", "stop USR1->HUP", RULES("USR1") "'stop USR1->HUP'"},
@@ -467,6 +553,15 @@ START_TEST(workers_are_counted_by_cpus)
 		{"auto/2", 1, 1},
 		{"2x", 8, 16},
 		{"1000x", 1024, 10000},
+		{"2x+1", 8, 17},
+		{"2x-17", 8, 1},
+		{"auto+1", 8, 9},
+		{"auto*2", 8, 16},
+		{"50%", 8, 4},
+		{"50%", 1, 1},
+		{"50%+1", 7, 4},
+		{"150%", 2, 3},
+		{"100000%", 10000, 10000},
 	};
 	struct cluster_settings c = {0};
 	struct error err;
@@ -476,6 +571,41 @@ START_TEST(workers_are_counted_by_cpus)
 			value_workers(&c.workers, cases[i].text, &err), 0);
 		ck_assert_uint_eq(
 			cluster_workers(&c, cases[i].cpus), cases[i].workers);
+	}
+}
+END_TEST
+
+START_TEST(a_range_has_two_ends)
+{
+	static const struct {
+		const char *text;
+		unsigned cpus;
+		unsigned least, most;
+		unsigned first, first_without_listener;
+	} cases[] = {
+		{"2..8", 4, 2, 8, 2, 2},
+		{"0..4", 4, 0, 4, 0, 1},
+		{"auto..2x", 4, 4, 8, 4, 4},
+		{"auto..4", 16, 4, 4, 4, 4},
+		{"4", 16, 4, 4, 4, 4},
+	};
+	struct cluster_settings c = {0};
+	struct error err;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct workers_range range;
+
+		ck_assert_int_eq(
+			value_workers(&c.workers, cases[i].text, &err), 0);
+		range = cluster_range(&c, cases[i].cpus);
+		ck_assert_uint_eq(range.least, cases[i].least);
+		ck_assert_uint_eq(range.most, cases[i].most);
+		c.listen_count = 0;
+		ck_assert_uint_eq(cluster_workers(&c, cases[i].cpus),
+			cases[i].first_without_listener);
+		c.listen_count = 1;
+		ck_assert_uint_eq(
+			cluster_workers(&c, cases[i].cpus), cases[i].first);
 	}
 }
 END_TEST
@@ -725,7 +855,7 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	ck_assert_uint_eq(
 		settings_add_cluster(s, "web", (struct origin){0}), 0);
 	c = s->clusters[0];
-	ck_assert_int_eq(c->workers.kind, WORKERS_AUTO);
+	ck_assert_uint_eq(cluster_workers(c, 7), 7);
 	ck_assert_uint_eq(c->pass,
 		PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN | PASS_PORT);
 	ck_assert(c->listen_pid);
@@ -768,6 +898,7 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	for (size_t i = 0; i < HOOK_EVENTS; i++)
 		ck_assert_ptr_null(c->hooks[i].text);
 	ck_assert_int_eq(c->log, LOG_AUTO);
+	ck_assert_int_eq(c->pty, PTY_AUTO);
 	ck_assert_int_eq(s->control_gid, -1);
 	settings_free(s);
 }
@@ -824,6 +955,7 @@ int main(void)
 	tcase_add_loop_test(tcase, what_is_wrong_is_refused_and_changes_nothing,
 		0, (int)COUNT_OF(refused));
 	tcase_add_test(tcase, workers_are_counted_by_cpus);
+	tcase_add_test(tcase, a_range_has_two_ends);
 	tcase_add_test(tcase, threads_are_the_cpus_divided_by_the_workers);
 	tcase_add_test(tcase, a_command_is_split_as_a_shell_would);
 	tcase_add_test(tcase, a_quoted_word_is_split_into_itself);

@@ -41,7 +41,8 @@ static void deploy(unsigned canary, nsec_t bake)
 static void scale(unsigned count)
 {
 	ck_assert_int_eq(cluster_reserve(b.c, count), 0);
-	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = count});
+	bench_do(
+		&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = count});
 }
 
 static void old_one_goes(uint32_t slot)

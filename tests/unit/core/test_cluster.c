@@ -23,7 +23,8 @@ static void stop(bool at_once)
 static void scale(unsigned count)
 {
 	ck_assert_int_eq(cluster_reserve(b.c, count), 0);
-	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = count});
+	bench_do(
+		&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = count});
 }
 
 /* ---- starting ---- */

@@ -279,7 +279,7 @@ END_TEST
 START_TEST(a_slot_scaled_away_is_drained)
 {
 	start_as(DRAIN_QUIET, 2);
-	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = 1});
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = 1});
 	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_DRAINING);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
 	end();

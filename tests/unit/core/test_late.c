@@ -255,12 +255,12 @@ START_TEST(a_scale_does_not_end_it_and_its_workers_are_not_watched)
 	start_two();
 	deploy();
 	ck_assert_int_eq(cluster_reserve(b.c, 3), 0);
-	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = 3});
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = 3});
 	bench_pass(&b, MSEC);
 	listens(2, 2);
 	dies(2, 2);
 	nothing_failed();
-	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = 2});
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = 2});
 	dies(1, 2);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
 	ck_assert(bench_rollout(&b).going_back);

@@ -644,7 +644,7 @@ START_TEST(scaling_down_takes_slots_out_of_a_rollout)
 	restart();
 	step_through(0);
 	step_through(1);
-	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = 1});
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = 1});
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	ck_assert_uint_eq(bench_slot(&b, 2).workers, 2);
 	end();
@@ -656,7 +656,7 @@ START_TEST(slots_that_come_during_a_rollout_are_part_of_it)
 	start_ready(bench_settings(), 1);
 	ck_assert_int_eq(cluster_reserve(b.c, 2), 0);
 	deploy();
-	bench_do(&b, (struct event){.kind = EVENT_SCALE, .count = 2});
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = 2});
 	ck_assert_uint_eq(generation_of(1), 1);
 	bench_ready(&b, 1);
 	step_through(0);

@@ -504,6 +504,46 @@ START_TEST(what_is_given_is_never_made_non_blocking)
 }
 END_TEST
 
+static void fill(void)
+{
+	for (int i = 0; i < 20000; i++)
+		put("somebody reads this");
+}
+
+START_TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
+{
+	char got[4096];
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	sink_open(&sink, loop, fds[1]);
+	put("a line");
+	ck_assert(!sink_is_behind(&sink));
+	fill();
+	sink.patience.repeat = 0.01;
+	ck_assert(sink_is_behind(&sink));
+	/* as much in each period as it has to take */
+	for (int i = 0; i < 5; i++) {
+		sink.taken = SINK_TAKES;
+		(void)ev_run(loop, EVRUN_ONCE);
+		ck_assert(sink_is_behind(&sink));
+	}
+	while (sink_is_behind(&sink))
+		(void)ev_run(loop, EVRUN_ONCE);
+	ck_assert(!sink_is_empty(&sink));
+	/* it reads again; but so soon it is not waited for again */
+	while (read(fds[0], got, sizeof(got)) > 0 || !sink_is_empty(&sink)) {
+		(void)ev_run(loop, EVRUN_NOWAIT);
+		sink_flush(&sink);
+	}
+	fill();
+	ck_assert(!sink_is_behind(&sink));
+	sink_close(&sink);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+END_TEST
+
 START_TEST(one_that_cannot_be_opened_anew_is_asked_first)
 {
 	int fds[2];
@@ -566,7 +606,7 @@ START_TEST(sources_are_found_by_worker)
 {
 	struct source_table table = {.count = 0};
 	struct source *s;
-	char prefix[SOURCE_PREFIX];
+	const char *prefix;
 
 	ck_assert_ptr_null(source_find(&table, 1));
 	for (uint64_t i = 0; i < 1000; i++) {
@@ -581,10 +621,10 @@ START_TEST(sources_are_found_by_worker)
 		ck_assert_uint_eq(s->worker, i);
 	}
 	ck_assert_ptr_null(source_find(&table, 2000));
-	ck_assert_uint_eq(source_prefix(s, prefix, false, false), 8);
+	ck_assert_uint_eq(source_prefix(s, &prefix, 0, false, false), 8);
 	ck_assert_str_eq(prefix, "api.4 | ");
-	(void)source_prefix(s, prefix, true, false);
-	ck_assert_str_eq(prefix, "api.4 + ");
+	(void)source_prefix(s, &prefix, 7, true, false);
+	ck_assert_str_eq(prefix, "api.4   + ");
 	ck_assert_ptr_eq(source_get(&table, 7, 9, "other"), table.list[7]);
 	for (uint64_t i = 0; i < 2000; i += 2)
 		source_free(&table, source_find(&table, i));
@@ -630,6 +670,8 @@ static TCase *tests_of_sinks(void)
 	tcase_add_test(tc, a_reader_that_comes_back_is_told_what_it_missed);
 	tcase_add_test(tc, a_full_disk_is_counted_line_by_line);
 	tcase_add_test(tc, what_is_given_is_never_made_non_blocking);
+	tcase_add_test(
+		tc, who_writes_waits_for_a_reader_that_reads_and_no_other);
 	tcase_add_test(tc, one_that_cannot_be_opened_anew_is_asked_first);
 	tcase_add_test(tc, one_file_under_two_descriptors_is_known);
 	tcase_add_test(tc, lines_stay_whole_in_a_pipe_that_others_write_to);

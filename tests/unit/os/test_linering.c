@@ -9,9 +9,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HEAD 16 /* bytes before the lines */
+#define LINERING_SIZE (128U * 1024)
+#define LINERING_LINE (8U * 1024)
 
 static struct linering ring;
 static struct linering_text t;
@@ -19,7 +22,8 @@ static struct error err;
 
 static void begin(void)
 {
-	ck_assert_int_eq(linering_make(&ring, &err), 0);
+	ck_assert_int_eq(
+		linering_make(&ring, &linering_events, "test", &err), 0);
 }
 
 static void end(void)
@@ -157,14 +161,15 @@ START_TEST(a_write_that_is_cut_off_harms_no_line)
 		for (int whole = 0; whole < 2; whole++) {
 			line[n - 1] = whole ? '\n' : 'x';
 			write_part(line, n);
-			ck_assert(linering_take(&other, ring.fd));
+			ck_assert(linering_take(
+				&other, &linering_events, ring.fd));
 			ck_assert_uint_eq(other.end, ring.end);
 			read_from(0);
 			ck_assert_int_eq(check_lines(), 8999);
 		}
 		line[n - 1] = 'x';
 	}
-	ck_assert(linering_take(&ring, ring.fd));
+	ck_assert(linering_take(&ring, &linering_events, ring.fd));
 	add(9000);
 	read_from(0);
 	ck_assert_int_eq(check_lines(), 9000);
@@ -176,7 +181,7 @@ START_TEST(another_process_goes_on_with_it)
 	struct linering other;
 
 	add(1);
-	ck_assert(linering_take(&other, ring.fd));
+	ck_assert(linering_take(&other, &linering_events, ring.fd));
 	ck_assert_int_eq(linering_add(&other, "number 2 .", 10), 0);
 	ring = other;
 	add(3);
@@ -191,12 +196,13 @@ START_TEST(what_is_none_is_not_taken)
 	int plain = memfd_create("plain", MFD_CLOEXEC);
 	int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
 
-	ck_assert(!linering_take(&other, -1));
-	ck_assert(!linering_take(&other, zero));
+	ck_assert(!linering_take(&other, &linering_events, -1));
+	ck_assert(!linering_take(&other, &linering_events, zero));
 	ck_assert_int_eq(ftruncate(plain, LINERING_SIZE), 0);
-	ck_assert(!linering_take(&other, plain)); /* it can be cut off */
+	ck_assert(!linering_take(
+		&other, &linering_events, plain)); /* it can be cut off */
 	ck_assert_int_eq(pwrite(ring.fd, "?", 1, 0), 1);
-	ck_assert(!linering_take(&other, ring.fd));
+	ck_assert(!linering_take(&other, &linering_events, ring.fd));
 	(void)close(plain);
 	(void)close(zero);
 }
@@ -210,11 +216,59 @@ START_TEST(a_mark_that_is_wrong_is_no_more_than_wrong_lines)
 		add(i);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		ck_assert_int_eq(pwrite(ring.fd, &wrong[i], 8, 8), 8);
-		ck_assert(linering_take(&ring, ring.fd));
+		ck_assert(linering_take(&ring, &linering_events, ring.fd));
 		read_from(0);
 		read_from(wrong[i] / 2);
 		ck_assert_uint_le(t.len, LINERING_SIZE);
 	}
+}
+END_TEST
+
+/* A reader that is slower than the writer: what it gets is whole all the same. */
+START_TEST(another_process_reads_while_it_is_written)
+{
+	struct linering other;
+	uint64_t at = 0;
+	int last = -1;
+
+	for (int i = 0; i < 20000; i++) {
+		add(i);
+		if (i % 700 != 0)
+			continue;
+		ck_assert(linering_take(&other, &linering_events, ring.fd));
+		/* it has looked, and then much comes before it reads */
+		for (int k = 0; i % 1400 == 0 && k < 900; k++)
+			add(++i);
+		linering_drop(&t);
+		ck_assert_int_eq(linering_read(&other, at, &t), 0);
+		at = t.at + t.len;
+		if (t.len > 0)
+			last = check_lines();
+	}
+	ck_assert_int_gt(last, 10000);
+}
+END_TEST
+
+START_TEST(lines_are_put_in_one_piece)
+{
+	static const char lines[] = "number 1 .\nnumber 2 -.\n";
+	static char much[LINERING_LINE + 1];
+
+	ck_assert_int_eq(linering_put(&ring, lines, sizeof(lines) - 1), 0);
+	add(3);
+	read_from(0);
+	ck_assert_int_eq(check_lines(), 3);
+	ck_assert_int_eq(linering_put(&ring, much, sizeof(much)), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+}
+END_TEST
+
+START_TEST(whoever_may_read_it_may_not_write)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(ring.fd, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
 }
 END_TEST
 
@@ -225,7 +279,8 @@ START_TEST(without_room_there_is_none)
 	struct linering other;
 
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
-	ck_assert_int_eq(linering_make(&other, &err), -1);
+	ck_assert_int_eq(
+		linering_make(&other, &linering_events, "test", &err), -1);
 	ck_assert_int_eq(other.fd, -1);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
 	ck_assert_int_eq(linering_read(&other, 0, &t), 0);
@@ -246,6 +301,9 @@ int main(void)
 	tcase_add_test(tc, another_process_goes_on_with_it);
 	tcase_add_test(tc, what_is_none_is_not_taken);
 	tcase_add_test(tc, a_mark_that_is_wrong_is_no_more_than_wrong_lines);
+	tcase_add_test(tc, another_process_reads_while_it_is_written);
+	tcase_add_test(tc, lines_are_put_in_one_piece);
+	tcase_add_test(tc, whoever_may_read_it_may_not_write);
 	tcase_add_test(tc, without_room_there_is_none);
 	return os_suite("linering", tc);
 }

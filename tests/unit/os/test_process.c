@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/affinity.h"
 #include "os/clock.h"
 #include "base/text.h"
 #include "os/environ.h"
@@ -275,42 +274,6 @@ START_TEST(the_clock_does_not_go_back)
 }
 END_TEST
 
-START_TEST(cpus_are_counted_and_chosen_by_turn)
-{
-	unsigned count = affinity_count();
-	cpu_set_t one;
-	size_t size;
-	size_t first = 0;
-	cpu_set_t *set;
-
-	ck_assert_uint_ge(count, 1);
-	ck_assert_int_eq(sched_getaffinity(0, sizeof(one), &one), 0);
-	ck_assert_int_eq(CPU_COUNT(&one), (int)count);
-	for (unsigned n = 0; n < 2 * count; n++) {
-		set = affinity_some(n, 1, &size);
-		ck_assert_ptr_nonnull(set);
-		ck_assert_int_eq(CPU_COUNT_S(size, set), 1);
-		CPU_FREE(set);
-	}
-	while (!CPU_ISSET(first, &one))
-		first++;
-	set = affinity_some(count, 1, &size); /* from the start again */
-	ck_assert(CPU_ISSET_S(first, size, set));
-	CPU_FREE(set);
-	for (unsigned n = 1; n <= count + 1; n++) {
-		set = affinity_some(count - 1, n, &size); /* and across it */
-		ck_assert_int_eq(
-			CPU_COUNT_S(size, set), (int)(n < count ? n : count));
-		ck_assert(n < 2 || CPU_ISSET_S(first, size, set));
-		CPU_FREE(set);
-	}
-	CPU_ZERO(&one);
-	CPU_SET(first, &one);
-	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-	ck_assert_uint_eq(affinity_count(), 1);
-}
-END_TEST
-
 int main(int argc, char **argv)
 {
 	TCase *tc;
@@ -325,7 +288,6 @@ int main(int argc, char **argv)
 		a_variable_that_is_not_there_is_not_one_that_cannot_be_read);
 	tcase_add_test(tc, states_are_told);
 	tcase_add_test(tc, the_clock_does_not_go_back);
-	tcase_add_test(tc, cpus_are_counted_and_chosen_by_turn);
 	if (!os_is_valgrind()) { /* its own memory, 1,500 of its own size */
 		tcase_add_test(tc, a_process_is_looked_at);
 		tcase_add_test(tc, our_children_are_listed);

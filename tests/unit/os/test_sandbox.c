@@ -5,6 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -49,6 +52,7 @@ static int in_child(void (*what)(int fds[2]))
 static void use_what_is_there(int fds[2])
 {
 	struct pollfd wait = {.fd = fds[1], .events = POLLIN};
+	const int one = 1;
 	char byte = 'x';
 	char *much;
 
@@ -60,14 +64,23 @@ static void use_what_is_there(int fds[2])
 	MUST(much != MAP_FAILED);
 	*much = 1;
 	MUST(munmap(much, 1 << 20) == 0);
+	MUST(setsockopt(fds[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ==
+			-1 &&
+		errno != EPERM); /* it is no socket of TCP */
 	MUST(close(fds[0]) == 0);
 }
 
 static void reach_out(int fds[2])
 {
 	char *const argv[] = {"/bin/true", NULL};
+	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog filter = {1, &none};
+	const int one = 1;
 
-	(void)fds;
+	MUST_NOT(setsockopt(
+		fds[0], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)));
+	MUST_NOT(setsockopt(
+		fds[0], IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one)));
 	MUST_NOT(open("/dev/null", O_RDONLY));
 	MUST_NOT(socket(AF_INET, SOCK_STREAM, 0));
 	MUST_NOT(connect(fds[0], NULL, 0));

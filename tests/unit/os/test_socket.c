@@ -357,6 +357,26 @@ START_TEST(the_tcp_queue_is_as_long_as_what_was_connected)
 }
 END_TEST
 
+START_TEST(who_was_accepted_is_seen_until_it_is_closed)
+{
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	int fd = open_plan(&plan);
+	int client = connect_v4(look(fd).port);
+	int server;
+
+	ck_assert_int_eq(queue_of(fd, 1).depth, 1);
+	ck_assert_int_eq(sockdiag_has_accepted(fd), 0);
+	server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_eq(sockdiag_has_accepted(fd), 1);
+	ck_assert_int_eq(shutdown(client, SHUT_WR), 0);
+	ck_assert_int_eq(recv(server, &plan, 1, 0), 0);
+	ck_assert_int_eq(sockdiag_has_accepted(fd), 1);
+	(void)close(server);
+	ck_assert_int_eq(sockdiag_has_accepted(fd), 0);
+	ck_assert_int_eq(sockdiag_has_accepted(os_null()), -1);
+}
+END_TEST
+
 START_TEST(what_overflows_is_counted)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
@@ -526,6 +546,7 @@ int main(void)
 	tcase_add_test(tc, udp_is_bound_and_not_shared);
 	tcase_add_test(tc, what_is_no_socket_is_refused);
 	tcase_add_test(tc, the_tcp_queue_is_as_long_as_what_was_connected);
+	tcase_add_test(tc, who_was_accepted_is_seen_until_it_is_closed);
 	tcase_add_test(tc, what_overflows_is_counted);
 	tcase_add_test(tc, what_has_no_queue_tells_none);
 	tcase_add_test(tc, what_was_shut_down_listens_again_on_its_port);

@@ -396,7 +396,9 @@ START_TEST(the_queue_is_as_long_as_what_was_connected)
 	ck_assert_int_eq(queue.depth, 4);
 	ck_assert_int_eq(queue.limit, 9);
 	ck_assert_int_eq(queue.drops, -1);
+	ck_assert_int_eq(sockdiag_has_accepted(fd), 0);
 	ck_assert_int_ne(accept4(fd, NULL, NULL, SOCK_CLOEXEC), -1);
+	ck_assert_int_eq(sockdiag_has_accepted(fd), 1);
 	sockdiag_queue(fd, &queue);
 	ck_assert_int_eq(queue.depth, 3);
 }

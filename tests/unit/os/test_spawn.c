@@ -7,12 +7,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -763,6 +767,57 @@ START_TEST(who_stops_the_child_before_its_exec_does_not_stop_us)
 }
 END_TEST
 
+/* From now on prctl(PR_SET_PDEATHSIG) waits for ever, in our children, too. */
+static bool make_prctl_wait(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			offsetof(struct seccomp_data, args)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_PDEATHSIG, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {COUNT_OF(code), code};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			SECCOMP_FILTER_FLAG_NEW_LISTENER, &program) != -1;
+}
+
+static int spawn_one_that_waits(void)
+{
+	const char *candidates[] = {"/bin/true", NULL};
+	struct spawn_plan plan = plan_for(candidates);
+	struct spawn_failure failure;
+	pid_t pid;
+	int pidfd;
+
+	plan.death_signal = SIGKILL;
+	plan.patience = 50 * MSEC;
+	if (plan.directory != NULL || !make_prctl_wait())
+		return 1;
+	if (spawn(&plan, &pid, &pidfd, &failure) != -1 ||
+		failure.error != ETIMEDOUT)
+		return 2;
+	return failure.step == SPAWN_DIRECTORY && *failure.what == '\0' ? 0 : 3;
+}
+
+START_TEST(one_that_waits_after_a_step_that_it_had_not_is_told)
+{
+	int status;
+	pid_t pid = fork();
+
+	/* a sanitizer's end calls prctl, too */
+	if (pid == 0)
+		_exit(spawn_one_that_waits());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(a_program_does_not_inherit_the_patience)
 {
 	const char *candidates[] = {"/bin/sleep", NULL};
@@ -844,6 +899,8 @@ int main(int argc, char **argv)
 		tcase_add_test(tc, the_child_dies_with_its_parent);
 		tcase_add_test(tc,
 			who_stops_the_child_before_its_exec_does_not_stop_us);
+		tcase_add_test(tc,
+			one_that_waits_after_a_step_that_it_had_not_is_told);
 	}
 	return os_suite("spawn", tc);
 }

@@ -320,6 +320,7 @@ static const struct control_request trips[] = {
 		.target = "web.2",
 		.message = send_it},
 	{.id = "1", .method = METHOD_SEND, .message = send_it, .all = true},
+	{.id = "1", .method = METHOD_ASK, .target = "web.2", .first = 'P'},
 };
 
 START_TEST(what_is_encoded_decodes_to_the_same)
@@ -351,6 +352,7 @@ START_TEST(what_is_encoded_decodes_to_the_same)
 	ck_assert_int_eq(r.has_bake, trips[_i].has_bake);
 	ck_assert_int_eq(r.drop_ports, trips[_i].drop_ports);
 	ck_assert_int_eq(r.bake, trips[_i].bake);
+	ck_assert_int_eq(r.first, trips[_i].first);
 	if (trips[_i].message != NULL)
 		ck_assert_str_eq(r.message, trips[_i].message);
 	else

@@ -42,6 +42,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, sockets.inherited.list),
 	NOT(supervisor, sockets.inherited.count),
 	NOT(supervisor, control.clients),
+	NOT(supervisor, control.census), /* made anew */
 	NOT(supervisor, instance.manager),
 	NOT(supervisor, news.history),
 	NOT(supervisor, news.head),
@@ -71,6 +72,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, logger.work),
 	NOT(supervisor, logger.look),
 	NOT(supervisor, logger.asked),
+	NOT(supervisor, limits), /* found again */
+	NOT(supervisor, logs),   /* the logger asks again */
 	NOT(supervisor, sockets.trim),
 	NOT(supervisor, web.exit),
 	NOT(supervisor, web.restart),
@@ -90,6 +93,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, turn.turns), /* of this process alone */
 	NOT(supervisor, turn.busy),
 	NOT(supervisor, turn.longest),
+	NOT(supervisor, logger.no_pty), /* told anew */
 	NOT(supervisor, logger.taken),
 	NOT(supervisor, reaper.sweep_due),
 	NOT(supervisor, reaper.remains), /* told before */
@@ -107,9 +111,11 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, births.scratch),
 	NOT(supervisor, births.scratch_list),
 	NOT(supervisor, births.scratch_size),
+	NOT(supervisor, births.cpus),
 	NOT(supervisor, upgrade.reexec),
 	NOT(supervisor, orphans.heritage), /* of the start */
 	NOT(supervisor, orphans.has_past),
+	NOT(supervisor, scaler),         /* so too */
 	NOT(supervisor, traffic.drains), /* begun anew */
 	NOT(supervisor, traffic.drain_count),
 	NOT(supervisor, traffic.turn_ends),
@@ -150,22 +156,31 @@ static const struct gap listener_gaps[] = {
 static const struct gap service_gaps[] = {
 	NOT(service, kept.anchor),
 	NOT(service, sup),
-	NOT(service, core), /* parts of their own */
+	NOT(service, routed), /* the logger is told again */
+	NOT(service, core),   /* parts of their own */
 	NOT(service, name),
 	NOT(service, index),
 	NOT(service, life.recipes),
+	NOT(service, life.logs),     /* beside */
+	NOT(service, life.log_told), /* tried anew */
+	NOT(service, life.drop_told),
+	NOT(service, life.limits_told), /* once more */
 	NOT(service, held.listeners),
 	NOT(service, held.learned),
 	NOT(service, children),
 	NOT(service, life.early_deaths),
-	NOT(service, life.ports),    /* ports_save() */
+	NOT(service, life.ports), /* ports_save() */
+	NOT(service, life.posts), /* closed before */
+	NOT(service, life.post_count),
 	NOT(service, life.whole_at), /* begun anew */
 	NOT(service, life.greed_told),
 	NOT(service, life.hung), /* tried anew */
 	NOT(service, outcome.text),
 	NOT(service, stage.awaited), /* of a moment */
 	NOT(service, trouble),
-	NOT(service, asks.of), /* made anew */
+	NOT(service, scaling),
+	NOT(service, held.asleep), /* as `wanted` says */
+	NOT(service, asks.of),     /* made anew */
 	NOT(service, asks.refused_told),
 	NOT(service, kind), /* as the settings say */
 	NOT(service, traffic.steer),
@@ -177,13 +192,16 @@ static const struct gap service_gaps[] = {
 
 static const struct gap child_gaps[] = {
 	NOT(child, service),
+	NOT(child, census),
 	NOT(child, next),
 	NOT(child, life.exit_watcher), /* made anew */
 	NOT(child, life.notify_watcher),
 	NOT(child, trap.watcher),
 	NOT(child, life.notify_allowance), /* begun anew */
 	NOT(child, trap.allowance),
+	NOT(child, life.oom),   /* of a moment */
 	NOT(child, life.cause), /* of a moment */
+	NOT(child, limited.incomplete),
 	NOT(child, health),
 	NOT(child, traffic.drain), /* begun anew */
 	NOT(child, traffic.busy),  /* looked at anew */
@@ -216,24 +234,18 @@ static const struct gap channel_gaps[] = {
 
 static const struct gap client_gaps[] = {
 	NOT(client, events_at), /* the answer is complete before */
-	NOT(client, events_skip),
-	NOT(client, sup),
-	NOT(client, io),
-	NOT(client, next),
-	NOT(client, in), /* beside */
-	NOT(client, out),
-	NOT(client, expected),
-	NOT(client, expected_count),
-	NOT(client, status_service),
-	NOT(client, writer.out),
+	NOT(client, events_skip), NOT(client, sup), NOT(client, io),
+	NOT(client, next), NOT(client, in), /* beside */
+	NOT(client, out), NOT(client, expected), NOT(client, expected_count),
+	NOT(client, status_service), NOT(client, writer.out),
 	NOT(client, expects_reload),     /* no upgrade then */
 	NOT(client, request.scale_kind), /* done with */
-	NOT(client, request.has_canary),
-	NOT(client, request.canary),
-	NOT(client, request.has_bake),
-	NOT(client, request.drop_ports),
-	NOT(client, request.bake),
-	NOT(client, request.message),
+	NOT(client, request.has_canary), NOT(client, request.canary),
+	NOT(client, request.has_bake), NOT(client, request.drop_ports),
+	NOT(client, request.bake), NOT(client, request.message),
+	NOT(client, request.first), NOT(client, request.metrics),
+	NOT(client, served), NOT(client, waits_in),
+	NOT(client, reach), /* it is answered before */
 };
 
 static const struct gap clients_gaps[] = {
@@ -242,6 +254,8 @@ static const struct gap clients_gaps[] = {
 	NOT(clients, bounds),
 	NOT(clients, first),
 	NOT(clients, count),
+	NOT(clients, spent),
+	NOT(clients, turn),
 	NOT(clients, file.uid), /* of our own */
 	NOT(clients, file.gid),
 };
@@ -342,14 +356,14 @@ static const struct {
 		"1i 2u 3t 4f 5f 6f 7b 8u 9i 10b 11b 12u 13b 14f 15i 16b 17i "
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
 		"33b 34u 35i 36f 37u 38b 39i 40f 41i 42f 43t 44u 45u 46u "
-		"47u 125x",
+		"47u 48b 49u 50b 51u 125x",
 		GAPS(supervisor_gaps)},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
 	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 124x 100t", NULL, 0},
 	{"instance", &carried_instance, "1i 2b 3t 100t", NULL, 0},
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
-		"17u 18u 19b 20u 21b 22u 23u 24i 25b 26i 29b 30u 31u 32b 27i "
+		"17u 18u 19b 20u 21b 22u 23u 24i 25b 26i 29b 30u 31u 33b 27i "
 		"28u 132g",
 		GAPS(listener_gaps)},
 	{"recipe", &carried_recipe, "1u 2b 3u 105u 102t 123t 124x 113g 135u",
@@ -357,16 +371,17 @@ static const struct {
 	{"service", &carried_service,
 		"1b 2u 3b 4i 5b 6b 7b 8u 9i 10b 12u 13b 14b 15u 16b 17b "
 		"18b 19b 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u 30i 31u "
+		"32u 33u 34u "
 		"100t 122t",
 		GAPS(service_gaps)},
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 14b 15b 16f 17u "
 		"18u 19b 20u 21i 22i 25b 27b 28b 29b 30i 31u 32b "
-		"33u 34b 35u 36u 37b 38u 39u 40u 41u 100t",
+		"33u 34b 35u 36u 37b 38u 39u 40u 41u 42u 43b 44t 100t",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},
-	{"helper", &carried_helper, "1i 2f 3i 4b", GAPS(helper_gaps)},
+	{"helper", &carried_helper, "1i 2f 3i 4b 5t", GAPS(helper_gaps)},
 	{"hooks", &carried_hooks, "1u 130g 130g", GAPS(hooks_gaps)},
 	{"hook", &carried_hook, "1u 105u 119u 129g 131x", GAPS(hook_gaps)},
 	{"channel", &carried_channel,
@@ -388,7 +403,7 @@ static const struct {
 	{"client", &carried_client,
 		"1f 2b 3b 4u 5w 6w 7w 8t 9u 10t 11b 12i 13i 14b 15b 16b "
 		"17i 18b 19b 20t 21u 22u 23u 24u 25u 26b 27u 28b 29b 30u "
-		"31i 32t 33b 116x 117x 118g 119u",
+		"31i 32t 33b 34u 116x 117x 118g 119u",
 		GAPS(client_gaps)},
 	{"expectation", &carried_expectation, "1u 2b 3b 4i 5b 6b 119u",
 		GAPS(expectation_gaps)},
@@ -591,6 +606,7 @@ static void finish(struct both *b)
 		struct helper *h = b->after.commands.helpers;
 
 		b->after.commands.helpers = h->next;
+		free(h->file);
 		free(h);
 	}
 	clear(&b->before);
@@ -654,6 +670,25 @@ START_TEST(a_command_that_is_being_ended_is_watched_on)
 }
 END_TEST
 
+START_TEST(a_file_that_a_command_works_on_is_known_afterwards)
+{
+	char file[] = "/var/log/web.1";
+	struct helper helper = {.pid = 78,
+		.pidfd = 8,
+		.over = (helper_over *)(uintptr_t)1,
+		.file = file};
+	struct error err;
+	struct both b;
+
+	prepare(&b);
+	b.before.commands.helpers = &helper;
+	(void)hooks_of(&b.before);
+	ck_assert_int_eq(there_and_back(&b, &err), 1);
+	ck_assert_str_eq(b.after.commands.helpers->file, file);
+	finish(&b);
+}
+END_TEST
+
 START_TEST(a_hook_of_no_command_is_refused)
 {
 	struct error err;
@@ -681,6 +716,7 @@ int main(void)
 		sizeof(structs) / sizeof(structs[0]));
 	tcase_add_test(t, hooks_go_on_where_they_were);
 	tcase_add_test(t, a_command_that_is_being_ended_is_watched_on);
+	tcase_add_test(t, a_file_that_a_command_works_on_is_known_afterwards);
 	tcase_add_test(t, a_hook_of_no_command_is_refused);
 	suite_add_tcase(s, t);
 	srunner_run_all(runner, CK_ENV);

@@ -10,11 +10,13 @@ static const char status[] =
 	"\"a\\\"b\\\\c\","
 	"\"wanted\":1,\"ready\":1,\"counters\":{\"exits\":{\"signal\":3},"
 	"\"ready_seconds\":0.25,\"ready\":4},"
+	"\"autoscale\":{\"min\":0,\"max\":8,\"steps\":{\"up\":3,\"down\":2}},"
 	"\"listeners\":[{\"name\":\"n\",\"address\":\"unix:/"
 	"x\\ny\",\"queue\":7,"
 	"\"queue_limit\":null}],"
 	"\"workers\":[{\"slot\":0,\"state\":\"ready\",\"restarts\":1,"
-	"\"cpu_seconds\":1e3},"
+	"\"cpu_seconds\":1e3,\"cgroup\":{\"oom_kills\":2,\"processes\":null,"
+	"\"pressure\":{\"cpu\":0,\"memory\":23.5}}},"
 	"{\"slot\":0,\"state\":\"starting\",\"restarts\":1},"
 	"{\"slot\":1,\"state\":\"backoff\",\"restarts\":9}]}]}";
 
@@ -70,6 +72,14 @@ START_TEST(numbers_are_samples)
 	ck_assert_uint_eq(
 		lines("nclust_workers_wanted{cluster=\"a\\\"b\\\\c\"} 1"), 1);
 	ck_assert_uint_eq(
+		lines("nclust_workers_min{cluster=\"a\\\"b\\\\c\"} 0"), 1);
+	ck_assert_uint_eq(
+		lines("nclust_workers_max{cluster=\"a\\\"b\\\\c\"} 8"), 1);
+	ck_assert_uint_eq(
+		lines("nclust_scale_steps_total{cluster=\"a\\\"b\\\\c\","
+		      "direction=\"up\"} 3"),
+		1);
+	ck_assert_uint_eq(
 		lines("nclust_ready_seconds_sum{cluster=\"a\\\"b\\\\c\"} 0.25"),
 		1);
 	ck_assert_uint_eq(
@@ -86,6 +96,20 @@ START_TEST(labels_are_escaped)
 	ck_assert_uint_eq(lines("nclust_exits_total{cluster=\"a\\\"b\\\\c\","
 				"reason=\"signal\"} 3"),
 		1);
+}
+END_TEST
+
+START_TEST(a_group_of_a_worker_has_its_kills_and_pressure)
+{
+	ck_assert_uint_eq(
+		lines("nclust_worker_oom_kills_total{cluster=\"a\\\"b\\\\c\","
+		      "slot=\"0\"} 2"),
+		1);
+	ck_assert_uint_eq(lines("nclust_worker_memory_pressure_percent{cluster="
+				"\"a\\\"b\\\\c\","
+				"slot=\"0\"} 23.5"),
+		1);
+	ck_assert_ptr_null(strstr(text, "nclust_worker_forks_refused"));
 }
 END_TEST
 
@@ -143,6 +167,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, numbers_are_samples);
 	tcase_add_test(tc, labels_are_escaped);
+	tcase_add_test(tc, a_group_of_a_worker_has_its_kills_and_pressure);
 	tcase_add_test(tc, what_is_null_is_left_out_with_its_head);
 	tcase_add_test(tc, a_slot_has_one_sample_and_states_count_all);
 	tcase_add_test(tc, openmetrics_differs_where_it_must);

@@ -20,8 +20,9 @@ ROOM_PARTS(&news_part, &plain_part);
 
 static const char *said; /* the next message, or NULL */
 static struct ucred sender;
+static struct child *waits; /* it ends as soon as its message is taken */
 
-int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
+int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	(void)fd;
 	*m = (struct fdpass_message){.len = -1};
@@ -34,8 +35,17 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 	};
 	m->cut = (size_t)m->len > size;
 	(void)memcpy(data, said, m->cut ? size : (size_t)m->len);
-	said = NULL;
 	return 1;
+}
+
+int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
+{
+	int got = fdpass_look(fd, data, size, m);
+
+	said = NULL;
+	if (waits != NULL)
+		room_exits(waits, 0);
+	return got;
 }
 
 int fdpass_receive_apart(int fd, void *data, size_t size, enum fdpass_take take,
@@ -67,6 +77,7 @@ static void begin(void)
 	room_tick(web);
 	first = room_child(web, 0);
 	sender = (struct ucred){.pid = first->pid};
+	waits = NULL;
 }
 
 static void say(const char *text)
@@ -114,6 +125,16 @@ START_TEST(a_process_of_its_session_speaks_for_it)
 	room_joins_session(sender.pid, first->pid);
 	say("READY=1");
 	ck_assert(is_ready());
+}
+END_TEST
+
+START_TEST(who_waited_for_a_barrier_may_have_ended)
+{
+	waits = room_child(web, 1);
+	sender.pid = waits->pid;
+	room_joins_session(sender.pid, first->pid);
+	say("BARRIER=1");
+	ck_assert(!room_logged("refused a notify message"));
 }
 END_TEST
 
@@ -258,6 +279,7 @@ static void add(TCase *all)
 	tcase_add_test(all, ready_1_makes_it_ready);
 	tcase_add_test(all, anothers_word_does_not_count_and_is_told_once);
 	tcase_add_test(all, a_process_of_its_session_speaks_for_it);
+	tcase_add_test(all, who_waited_for_a_barrier_may_have_ended);
 	tcase_add_test(all, what_is_no_message_is_not_obeyed);
 	tcase_add_test(all, a_start_that_takes_long_may_ask_for_more);
 	tcase_add_test(

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/logs.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the files ---- */
+
+/* Takes over the descriptor. */
+static int add_slot(struct logs *l, const json_t *of, int fd)
+{
+	const char *cluster = json_string_value(json_object_get(of, "cluster"));
+	struct log_slot **list =
+		reallocarray(l->slots, l->count + 1, sizeof(*list));
+	struct log_slot *slot = calloc(1, sizeof(*slot));
+
+	if (list != NULL)
+		l->slots = list;
+	if (list == NULL || slot == NULL || cluster == NULL ||
+		!linering_take(&slot->ring, &linering_output, fd)) {
+		free(slot);
+		fd_close(&fd);
+		return -1;
+	}
+	(void)text_copy(slot->cluster, sizeof(slot->cluster), cluster);
+	slot->number =
+		(uint32_t)json_integer_value(json_object_get(of, "slot"));
+	l->slots[l->count++] = slot;
+	return 0;
+}
+
+int logs_take(struct logs *l, struct client *c, const struct answer *answer,
+	struct error *err)
+{
+	json_t *all = answer->code == 0
+		? json_loadb(answer->result, answer->len, 0, NULL)
+		: NULL;
+	json_t *list = json_object_get(all, "logs");
+	size_t count = json_array_size(list);
+	int got = 0;
+
+	if (answer->code != 0)
+		return answer_refused(answer, err);
+	for (size_t i = 0; got == 0 && i < count && i < c->passed_count; i++)
+		got = add_slot(
+			l, json_array_get(list, i), fd_release(&c->passed[i]));
+	if (got == -1 || all == NULL || count != c->passed_count)
+		got = error_set(err, 0,
+			"'%s' has not handed out what its workers have "
+			"written",
+			c->name);
+	c->passed_count = 0;
+	l->last = (uint64_t)json_integer_value(json_object_get(all, "last"));
+	l->more = json_is_true(json_object_get(all, "more"));
+	json_decref(l->missing);
+	l->missing = json_incref(json_object_get(all, "missing"));
+	json_decref(all);
+	return got;
+}
+
+struct control_request logs_request(
+	const struct logs *l, const char *target, bool follow)
+{
+	struct control_request request = {
+		.method = METHOD_LOGS, .follow = follow, .after = l->last};
+
+	(void)text_copy(request.target, sizeof(request.target), target);
+	return request;
+}
+
+/* ---- their lines ---- */
+
+static bool matches(const struct logs *l, const struct logline *line)
+{
+	regmatch_t all = {.rm_eo = (regoff_t)line->len};
+
+	if (l->since != 0 && line->ms < l->since / MSEC)
+		return false;
+	if (l->only_stderr && line->stream != 2)
+		return false;
+	if (!l->has_pattern)
+		return true;
+	return line->kind != LOGLINE_LEFT_OUT &&
+		regexec(&l->pattern, line->text, 1, &all, REG_STARTEND) == 0;
+}
+
+static int add_record(
+	struct logs *l, struct log_slot *slot, const struct logline *line)
+{
+	size_t room = l->record_room > 0 ? 2 * l->record_room : 256;
+	struct log_record *list = l->records;
+
+	if (line->ms > slot->latest)
+		slot->latest = line->ms;
+	if (!matches(l, line))
+		return 0;
+	if (l->record_count == l->record_room) {
+		list = reallocarray(l->records, room, sizeof(*list));
+		if (list == NULL)
+			return -1;
+		l->records = list;
+		l->record_room = room;
+	}
+	list[l->record_count] = (struct log_record){
+		.line = *line,
+		.slot = slot,
+		.when = slot->latest,
+		.order = l->record_count,
+	};
+	l->record_count++;
+	return 0;
+}
+
+static int read_slot(struct logs *l, struct log_slot *slot)
+{
+	const char *at;
+	const char *end;
+	struct logline line = {0};
+
+	if (linering_look(&slot->ring) == -1 ||
+		linering_read(&slot->ring, slot->at, &slot->text) == -1)
+		return 0; /* what wrote it is no logger of ours */
+	slot->at = slot->text.at + slot->text.len;
+	at = slot->text.text;
+	for (size_t left = slot->text.len; left > 0; at = end + 1) {
+		end = memchr(at, '\n', left);
+		if (end == NULL)
+			break;
+		left -= (size_t)(end + 1 - at);
+		if (logline_parse(&line, at, (size_t)(end - at)) &&
+			add_record(l, slot, &line) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct log_record *x = a;
+	const struct log_record *y = b;
+
+	if (x->when != y->when)
+		return x->when < y->when ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+int logs_read(struct logs *l)
+{
+	int got = 0;
+
+	l->record_count = 0;
+	for (size_t i = 0; got == 0 && i < l->count; i++)
+		got = read_slot(l, l->slots[i]);
+	if (l->record_count > 1)
+		qsort(l->records, l->record_count, sizeof(*l->records),
+			by_time);
+	return got;
+}
+
+void logs_drop(struct logs *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		linering_drop(&l->slots[i]->text);
+	l->record_count = 0;
+}
+
+void logs_fini(struct logs *l)
+{
+	logs_drop(l);
+	for (size_t i = 0; i < l->count; i++) {
+		linering_close(&l->slots[i]->ring);
+		free(l->slots[i]);
+	}
+	free(l->slots);
+	free(l->records);
+	if (l->has_pattern)
+		regfree(&l->pattern);
+	json_decref(l->missing);
+	*l = (struct logs){.slots = NULL};
+}

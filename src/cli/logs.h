@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_LOGS_H
+#define CLI_LOGS_H
+
+#include "cli/client.h"
+#include "os/place/linering.h"
+#include "protocol/logline.h"
+
+#include <regex.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What the workers have written, read from the files that nclust hands out: see
+ * nclust-control(7).  All zeros at first.
+ */
+struct log_slot {
+	char cluster[65];
+	uint32_t number;
+	struct linering ring;
+	uint64_t at;               /* read up to there */
+	int64_t latest;            /* time, as clocks are set back */
+	struct linering_text text; /* the lines that are shown now */
+};
+
+struct log_record {
+	struct logline line;
+	const struct log_slot *slot;
+	int64_t when;
+	size_t order; /* that they came in */
+};
+
+struct logs {
+	/* which lines are wanted */
+	bool only_stderr;
+	nsec_t since; /* 0: all */
+	bool has_pattern;
+	regex_t pattern;
+
+	struct log_slot **slots; /* heap */
+	size_t count;
+	struct log_record *records; /* heap; valid until logs_drop() */
+	size_t record_count;
+	size_t record_room;
+	json_t *missing; /* of the last answer: clusters of which nothing is kept */
+	uint64_t last; /* the last file that was given */
+	bool more;     /* are to be asked for */
+};
+
+/* The request for the files of a target; with `follow` it is answered when there
+ * is another one. */
+struct control_request logs_request(
+	const struct logs *l, const char *target, bool follow);
+/* Take its answer; the client takes descriptors (takes_passed).  -1 and `err`. */
+int logs_take(struct logs *l, struct client *c, const struct answer *answer,
+	struct error *err);
+
+/* Read what has come since the last time, in the order of its time.  -1: out of
+ * memory. */
+int logs_read(struct logs *l);
+void logs_drop(struct logs *l);
+void logs_fini(struct logs *l);
+
+#endif

@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/top.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/fields.h"
+#include "cli/session.h"
+#include "os/clock.h"
+#include "os/place/rundir.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+
+#define PERIOD SECOND
+#define SOON (200 * MSEC) /* the next look after an event */
+/* How long it may take nclust to greet; a key ends the wait. */
+#define GREETING (2 * SECOND)
+#define EVENTS_KEPT 500
+/* Workers of which the output is read at the same time, each of 64 KiB. */
+#define READ_MOST 32
+
+#define KEY_CONTROL_L ('L' & 0x1f)
+#define KEY_ESCAPE 0x1b
+#define KEY_DELETE 0x7f
+
+/* What the loop waits for. */
+enum {
+	WAIT_USER, /* keys and signals */
+	WAIT_STATUS,
+	WAIT_EVENTS,
+	WAIT_CHANGE,
+	WAIT_READER,
+	WAITS,
+};
+
+static void say(struct top *t, enum colour tone, const char *text)
+{
+	(void)text_copy(t->message, sizeof(t->message), text);
+	t->tone = tone;
+}
+
+/* ---- connections ---- */
+
+int top_reach(struct top *t, struct client *c, int cancel, struct error *err)
+{
+	scoped_fd dir = rundir_find(t->runtime_directory, t->instance, err);
+	int got;
+
+	client_init(c);
+	if (dir == -1)
+		return -1;
+	c->cancel = cancel;
+	c->end = nsec_add(clock_now(), GREETING);
+	got = client_open(c, dir, t->instance, err);
+	c->cancel = -1;
+	c->end = NSEC_NEVER;
+	if (got == -1 && err->sys == ECANCELED)
+		(void)error_set(err, 0, "'%s' does not answer", t->instance);
+	return got;
+}
+
+static void lose(struct top *t, const struct error *why)
+{
+	client_fini(&t->status);
+	client_fini(&t->events);
+	t->connected = false;
+	t->asked = false;
+	t->lost = *why;
+	(void)top_view_look(&t->view, NULL);
+}
+
+/* Ask for what happened, but not for what is known already. */
+static int follow(struct top *t, struct error *err)
+{
+	struct control_request request = {.method = METHOD_EVENTS,
+		.follow = true,
+		.last = EVENTS_KEPT,
+		.since = (nsec_t)(t->latest * (double)SECOND)};
+
+	if (request.since > 0)
+		request.since += MSEC;
+	(void)text_copy(request.target, sizeof(request.target), t->target);
+	return client_ask(&t->events, &request, err);
+}
+
+static void connect_again(struct top *t, int cancel)
+{
+	struct error err;
+
+	client_fini(&t->status);
+	client_fini(&t->events);
+	if (top_reach(t, &t->status, cancel, &err) == -1 ||
+		top_reach(t, &t->events, cancel, &err) == -1 ||
+		follow(t, &err) == -1) {
+		lose(t, &err);
+		return;
+	}
+	t->connected = true;
+	t->answered = clock_now();
+}
+
+/* ---- what nclust says ---- */
+
+static int take_event(json_t *params, void *data)
+{
+	double at = json_number_value(json_object_get(params, "time"));
+	struct top *t = data;
+
+	if (strcmp(field_raw(params, "level"), "debug") == 0)
+		return 0;
+	if (at > t->latest)
+		t->latest = at;
+	(void)json_array_append(t->happened, params);
+	if (json_array_size(t->happened) > EVENTS_KEPT)
+		(void)json_array_remove(t->happened, 0);
+	/* what is shown is of before */
+	t->next = nsec_min(t->next, t->looked + SOON);
+	return 0;
+}
+
+static void look_at_events(struct top *t)
+{
+	struct answer answer;
+	struct error err;
+
+	if (client_look(&t->events, take_event, t, &answer, &err) == -1)
+		lose(t, &err);
+}
+
+static void ask_status(struct top *t)
+{
+	struct control_request request = {.method = METHOD_STATUS};
+	struct error err;
+
+	(void)text_copy(request.target, sizeof(request.target), t->target);
+	if (client_ask(&t->status, &request, &err) == -1)
+		lose(t, &err);
+	else
+		t->asked = true;
+}
+
+static void look_at_status(struct top *t)
+{
+	json_t *status = NULL;
+	struct answer answer;
+	struct error err;
+	int got = client_look(&t->status, NULL, NULL, &answer, &err);
+
+	if (got == 0)
+		return;
+	if (got == 1 && answer.code != 0)
+		got = answer_refused(&answer, &err);
+	if (got == 1) {
+		status = json_loadb(answer.result, answer.len, 0, NULL);
+		if (status == NULL)
+			got = error_set(&err, 0, "its status is no JSON");
+	}
+	if (got == -1) {
+		lose(t, &err);
+		return;
+	}
+	t->asked = false;
+	t->answered = clock_now();
+	(void)top_view_look(&t->view, status); /* tick() tells */
+}
+
+/* ---- changes ---- */
+
+static int take_progress(json_t *params, void *data)
+{
+	if (strcmp(field_raw(params, "level"), "debug") != 0)
+		say(data, YELLOW, field_raw(params, "text"));
+	return 0;
+}
+
+static void look_at_change(struct top *t)
+{
+	struct answer answer;
+	struct error err;
+	json_t *result;
+	int got = client_look(&t->change, take_progress, t, &answer, &err);
+
+	if (got == 0)
+		return;
+	if (got == 1 && answer.code != 0)
+		got = answer_refused(&answer, &err);
+	if (got == 1) {
+		result = json_loadb(
+			answer.result, answer.len, JSON_DECODE_ANY, NULL);
+		say(t, GREEN, field_raw(result, "text"));
+		if (*t->message == '\0')
+			say(t, GREEN, "done");
+		json_decref(result);
+	} else {
+		say(t, RED, err.text);
+	}
+	client_fini(&t->change);
+	t->next = 0;
+}
+
+/* One that is under way goes on; what comes of it is an event. */
+static void begin_change(struct top *t, int cancel)
+{
+	struct error err;
+
+	client_fini(&t->change);
+	say(t, YELLOW, "...");
+	if (top_reach(t, &t->change, cancel, &err) == 0 &&
+		client_ask(&t->change, &t->request, &err) == 0)
+		return;
+	say(t, RED, err.text);
+	client_fini(&t->change);
+}
+
+static void ask_question(struct top *t, enum control_method method, int count)
+{
+	struct control_request *r = &t->request;
+
+	*r = (struct control_request){
+		.method = method, .scale_kind = SCALE_BY, .count = count};
+	if (top_view_row(&t->view) == NULL)
+		return;
+	(void)top_view_target(&t->view, method, r->target);
+	if (method == METHOD_SCALE && *r->target == '\0')
+		say(t, YELLOW, "select the cluster that is to be scaled");
+	else
+		t->mode = TOP_QUESTION;
+}
+
+/* ---- keys ---- */
+
+static void read_selected(struct top *t, bool events, int cancel)
+{
+	const struct top_row *row = top_view_row(&t->view);
+
+	(void)top_view_target(&t->view, METHOD_EVENTS, t->reading);
+	t->back = 0;
+	if (row == NULL)
+		return;
+	if (!events &&
+		(row->kind == TOP_INSTANCE ||
+			json_array_size(row->workers) > READ_MOST)) {
+		say(t, YELLOW, "select a worker to read its output");
+		return;
+	}
+	t->mode = TOP_READ;
+	t->reads_events = events;
+	if (!events)
+		top_read_begin(t, cancel);
+}
+
+static void open_selected(struct top *t, int cancel)
+{
+	const struct top_row *row = top_view_row(&t->view);
+
+	if (row == NULL || row->kind == TOP_INSTANCE)
+		return;
+	if (row->kind == TOP_WORKERS && row->group.count == 1)
+		read_selected(t, false, cancel);
+	else
+		top_view_turn(&t->view);
+}
+
+/* How many rows a key moves; 0: it is no such one. */
+static long movement(int key, long page)
+{
+	switch (key) {
+	case KEY_UP:
+	case 'k':
+		return -1;
+	case KEY_DOWN:
+	case 'j':
+		return 1;
+	case KEY_PPAGE:
+		return -page;
+	case KEY_NPAGE:
+		return page;
+	case KEY_HOME:
+		return -1000000;
+	case KEY_END:
+		return 1000000;
+	default:
+		return 0;
+	}
+}
+
+static bool sort_key(struct top *t, int key)
+{
+	static const enum column columns[] = {COLUMN_SLOT, COLUMN_UP,
+		COLUMN_RESTARTS, COLUMN_CPU, COLUMN_MEMORY};
+
+	for (size_t i = 0; i < COUNT_OF(columns); i++) {
+		if (key != column_heads[columns[i]].title[0])
+			continue;
+		top_view_sort(&t->view, columns[i]);
+		return true;
+	}
+	return false;
+}
+
+static void list_key(struct top *t, int key, int cancel)
+{
+	long rows = movement(key, (long)t->view.height);
+
+	*t->message = '\0';
+	if (rows != 0)
+		top_view_move(&t->view, rows);
+	else if (sort_key(t, key))
+		return;
+	else if (key == '\r' || key == '\n' || key == KEY_ENTER)
+		open_selected(t, cancel);
+	else if (key == 'l' || key == 'e')
+		read_selected(t, key == 'e', cancel);
+	else if (key == '/')
+		t->mode = TOP_FILTER;
+	else if (key == 'r')
+		ask_question(t, METHOD_RESTART, 0);
+	else if (key == 's')
+		ask_question(t, METHOD_STOP, 0);
+	else if (key == '+' || key == '-')
+		ask_question(t, METHOD_SCALE, key == '+' ? 1 : -1);
+	else if (key == '?' || key == 'h')
+		t->mode = TOP_HELP;
+	else if (key == KEY_ESCAPE)
+		t->view.filter[0] = '\0';
+	else if (key == 'q')
+		t->over = true;
+}
+
+static void filter_key(struct top *t, int key)
+{
+	size_t len = strlen(t->view.filter);
+
+	if (key == KEY_ESCAPE)
+		t->view.filter[0] = '\0';
+	if (key == KEY_ESCAPE || key == '\r' || key == '\n' || key == KEY_ENTER)
+		t->mode = TOP_LIST;
+	else if ((key == KEY_BACKSPACE || key == KEY_DELETE || key == '\b') &&
+		len > 0)
+		t->view.filter[len - 1] = '\0';
+	else if (key < KEY_DELETE && isprint(key) &&
+		len + 1 < sizeof(t->view.filter))
+		t->view.filter[len] = (char)key;
+}
+
+static void question_key(struct top *t, int key, int cancel)
+{
+	bool scales = t->request.method == METHOD_SCALE;
+	int count = t->request.count + (key == '+') - (key == '-');
+
+	if (scales && (key == '+' || key == '-')) {
+		t->request.count = count != 0 ? count : t->request.count;
+		return;
+	}
+	t->mode = TOP_LIST;
+	if (key == 'y' || key == 'Y')
+		begin_change(t, cancel);
+	else
+		say(t, PLAIN, "nothing was done");
+}
+
+static void reading_key(struct top *t, int key)
+{
+	long rows = movement(key, (long)t->screen.rows - 3);
+
+	if (rows < 0)
+		t->back += (size_t)-rows;
+	else if ((size_t)rows > t->back)
+		t->back = 0;
+	else
+		t->back -= (size_t)rows;
+	if (rows != 0)
+		return;
+	t->mode = TOP_LIST;
+	top_read_end(t);
+}
+
+static void take_key(struct top *t, int key, int cancel)
+{
+	if (key == KEY_CONTROL_L)
+		screen_again(&t->screen);
+	else if (t->mode == TOP_FILTER)
+		filter_key(t, key);
+	else if (t->mode == TOP_QUESTION)
+		question_key(t, key, cancel);
+	else if (t->mode == TOP_READ)
+		reading_key(t, key);
+	else if (t->mode == TOP_HELP)
+		t->mode = TOP_LIST;
+	else
+		list_key(t, key, cancel);
+}
+
+/* ---- the loop ---- */
+
+static void take_signals(struct top *t, int signals)
+{
+	struct signalfd_siginfo info;
+
+	while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGWINCH:
+			(void)memset(t->width, 0, sizeof(t->width));
+			screen_measure(&t->screen);
+			break;
+		case SIGCONT:
+			screen_again(&t->screen);
+			break;
+		case SIGTSTP:
+			screen_suspend(&t->screen);
+			break;
+		default:
+			t->over = true;
+		}
+	}
+}
+
+static bool is_ready(int fd, short events)
+{
+	struct pollfd look = {.fd = fd, .events = events};
+
+	return poll(&look, 1, 0) > 0 && (look.revents & events) != 0;
+}
+
+static void take_keys(struct top *t, int cancel)
+{
+	int key;
+
+	while (!t->over && (key = screen_key(&t->screen)) != ERR)
+		if (key != KEY_RESIZE)
+			take_key(t, key, cancel);
+	if (is_ready(STDIN_FILENO, POLLHUP))
+		t->over = true; /* the terminal is gone, and SIGHUP ignored */
+}
+
+/* Do what it is time for; returns for how many ms there is nothing more. */
+static int tick(struct top *t, int cancel)
+{
+	nsec_t now = clock_now();
+
+	if (now >= t->next) {
+		t->next = now + PERIOD;
+		t->looked = now;
+		if (!t->connected)
+			connect_again(t, cancel);
+		if (t->connected && !t->asked)
+			ask_status(t);
+	}
+	t->view.height = top_list_rows(t);
+	if (top_view_make(&t->view) == -1)
+		say(t, RED, "out of memory: some rows are missing");
+	if (t->written != NULL)
+		top_read_more(t);
+	if (is_ready(STDOUT_FILENO, POLLOUT))
+		top_draw(t);
+	if (t->written != NULL)
+		return (int)(nsec_min(t->next - now, SOON) / MSEC) + 1;
+	return (int)((t->next - now) / MSEC) + 1;
+}
+
+static void watch(struct top *t, int user, int signals)
+{
+	while (!t->over) {
+		int wait = tick(t, user);
+		struct pollfd fds[WAITS] = {
+			[WAIT_USER] = {.fd = user, .events = POLLIN},
+			[WAIT_STATUS] = {.fd = t->status.fd, .events = POLLIN},
+			[WAIT_EVENTS] = {.fd = t->events.fd, .events = POLLIN},
+			[WAIT_CHANGE] = {.fd = t->change.fd, .events = POLLIN},
+			[WAIT_READER] = {.fd = t->reader.fd, .events = POLLIN}};
+
+		if (poll(fds, WAITS, wait) <= 0)
+			continue;
+		if (fds[WAIT_READER].revents != 0)
+			top_read_answer(t);
+		if (fds[WAIT_CHANGE].revents != 0)
+			look_at_change(t);
+		if (fds[WAIT_EVENTS].revents != 0)
+			look_at_events(t);
+		if (fds[WAIT_STATUS].revents != 0 && t->connected)
+			look_at_status(t);
+		if (fds[WAIT_USER].revents != 0) {
+			take_signals(t, signals);
+			take_keys(t, user);
+		}
+	}
+}
+
+/* The signals that are waited for are blocked: the terminal is given back first. */
+static int open_signals(struct error *err)
+{
+	static const int all[] = {
+		SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
+	sigset_t set;
+	int fd = -1;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < COUNT_OF(all); i++)
+		(void)sigaddset(&set, all[i]);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
+		fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd != -1 ? fd : error_set(err, errno, "cannot wait for signals");
+}
+
+/* Readable: the user has pressed a key, or there is a signal. */
+static int open_user(int signals, struct error *err)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd != -1 && epoll_ctl(fd, EPOLL_CTL_ADD, signals, &event) == 0 &&
+		epoll_ctl(fd, EPOLL_CTL_ADD, STDIN_FILENO, &event) == 0)
+		return fd;
+	(void)error_set(err, errno, "cannot wait for keys");
+	fd_close(&fd);
+	return -1;
+}
+
+/* Who is meant, before the terminal is touched. */
+static int find(struct top *t, const struct arguments *a, struct error *err)
+{
+	struct session s;
+
+	if (session_open(&s, a, false, -1, err) == -1)
+		return -1;
+	(void)text_copy(t->instance, sizeof(t->instance), s.client->name);
+	(void)text_copy(t->target, sizeof(t->target), s.meant.target);
+	session_close(&s);
+	return 0;
+}
+
+static int run(struct top *t, const struct arguments *a, struct error *err)
+{
+	scoped_fd signals = -1;
+	scoped_fd user = -1;
+
+	if (screen_load(&t->screen, err) == -1 || find(t, a, err) == -1)
+		return -1;
+	signals = open_signals(err);
+	if (signals == -1)
+		return -1;
+	user = open_user(signals, err);
+	if (user == -1 || screen_open(&t->screen, err) == -1)
+		return -1;
+	watch(t, user, signals);
+	screen_close(&t->screen);
+	return 0;
+}
+
+int verb_top(const struct arguments *a)
+{
+	struct top *t = calloc(1, sizeof(*t));
+	struct error err;
+	int got;
+
+	if (t == NULL) {
+		log_error("top: out of memory");
+		return 1;
+	}
+	wrap_locale();
+	t->runtime_directory = a->runtime_directory;
+	t->happened = json_array();
+	client_init(&t->status);
+	client_init(&t->events);
+	client_init(&t->change);
+	client_init(&t->reader);
+	top_view_init(&t->view);
+	got = run(t, a, &err);
+	if (got == -1)
+		log_error("%s", err.text);
+	client_fini(&t->status);
+	client_fini(&t->events);
+	client_fini(&t->change);
+	top_read_end(t);
+	top_view_fini(&t->view);
+	json_decref(t->happened);
+	free(t);
+	return got == -1 ? error_exit_status(&err) : 0;
+}

@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/top.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/fields.h"
+#include "cli/render.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NAME_MOST 12  /* a longer name does not stand before each slot */
+#define LAST_LEAST 16 /* the last column has so much room, or is left out */
+#define BAR_NARROW 5  /* columns */
+#define WIDE 110      /* a screen that has room for longer bars */
+#define SILENT (3 * SECOND)
+
+static const char help[] =
+	"\n"
+	"  arrows, j k, PgUp PgDn, Home End   select\n"
+	"  Enter   of a cluster or a group: a row for each worker, and back;\n"
+	"          of a worker: its output\n"
+	"  l e     the output, or the events, of what is selected; Esc goes "
+	"back\n"
+	"  /       show only what contains a text: a name, a state, an exit\n"
+	"  S U R C M   sort by slot, up, restarts, CPU, memory; again: "
+	"backwards\n"
+	"\n"
+	"  r       restart the worker, the cluster, or all\n"
+	"  s       stop the cluster, or all\n"
+	"  + -     run more or fewer workers; again: one more, or one fewer\n"
+	"          Nothing is done before you have said y.\n"
+	"\n"
+	"  Esc     all of it: ends the filter, and clears the last line\n"
+	"  ^L      draw anew        ^Z   suspend        q, ^C   quit\n"
+	"\n"
+	"  CPU% is of one CPU, since the look before; a bar of a group is the "
+	"mean.\n"
+	"  A bar of MEM is full for the worker that has most.\n";
+
+/* A line that is put together, and then drawn. */
+struct pen {
+	struct top *top;
+	struct screen *screen;
+	struct buffer text;
+	struct wrap lines;
+};
+
+static void draw_line(struct pen *p, size_t line, attr_t attributes)
+{
+	wrap_end(&p->lines, 0);
+	if (p->text.len > 0)
+		screen_put(p->screen, line, p->text.data, p->text.len - 1,
+			attributes);
+	buffer_clear(&p->text);
+}
+
+static const char *rule(void)
+{
+	return wrap_has(L'─') ? "─" : "-";
+}
+
+/* ---- the first line ---- */
+
+static struct sums sum_of_all(const json_t *status, struct tally *tally)
+{
+	struct sums all = {0};
+	const json_t *cluster;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
+	{
+		const json_t *workers = json_object_get(cluster, "workers");
+		struct group g = {0, json_array_size(workers)};
+		struct sums sums;
+
+		row_sum(&sums, workers, &g);
+		all.cpu += sums.cpu;
+		all.memory += sums.memory;
+	}
+	tally_add(tally, status, "", false);
+	return all;
+}
+
+static void put_use(struct wrap *w, const char *name, double part,
+	const char *text, size_t bar)
+{
+	wrap_putf(w, PLAIN, "  %s", name);
+	wrap_put(w, PLAIN, " [");
+	render_bar(w, render_level(part), part, bar);
+	wrap_putf(w, PLAIN, "] %s", text);
+}
+
+static void put_lost(const struct top *t, struct wrap *w, nsec_t now)
+{
+	char age[16];
+
+	if (!t->connected) {
+		wrap_put(w, RED, t->lost.text);
+		wrap_put(w, RED, "; connecting again");
+	} else if (t->asked && now - t->answered > SILENT) {
+		wrap_putf(w, RED, "%s: no answer for %s", t->instance,
+			text_age(age, now - t->answered));
+	} else if (t->view.status == NULL) {
+		wrap_putf(w, PLAIN, "%s ...", t->instance);
+	}
+}
+
+static void draw_summary(struct pen *p, size_t line)
+{
+	const struct top *t = p->top;
+	size_t bar = p->screen->columns < WIDE ? BAR_NARROW : RENDER_BAR;
+	struct tally tally = {0};
+	struct sums all = sum_of_all(t->view.status, &tally);
+	struct wrap *w = &p->lines;
+	size_t mark = w->line.len;
+	char text[48];
+
+	put_lost(t, w, clock_now());
+	if (w->line.len == mark) {
+		wrap_putf(w, tally.lacking ? RED : GREEN, "%lu of %lu ready",
+			tally.ready, tally.wanted);
+		(void)snprintf(text, sizeof(text), "%.0f%%", all.cpu);
+		put_use(w, "CPU",
+			all.cpu / 100 / (double)sysconf(_SC_NPROCESSORS_ONLN),
+			text, bar);
+		row_format_memory(text, sizeof(text), all.memory);
+		put_use(w, "MEM",
+			all.memory / (double)sysconf(_SC_PAGESIZE) /
+				(double)sysconf(_SC_PHYS_PAGES),
+			text, bar);
+	}
+	draw_line(p, line, A_NORMAL);
+}
+
+/* ---- the list ---- */
+
+struct layout {
+	size_t width[COLUMNS];
+	bool shown[COLUMNS];
+	size_t bar;    /* columns; 0: none */
+	double memory; /* that fills a bar */
+	bool last;
+};
+
+static bool has_bar(size_t column)
+{
+	return column == COLUMN_CPU || column == COLUMN_MEMORY;
+}
+
+static size_t width_of(const struct layout *l, size_t column)
+{
+	return l->width[column] +
+		(has_bar(column) && l->bar > 0 ? l->bar + 1 : 0);
+}
+
+static size_t sum_of(const struct layout *l)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < COLUMNS; i++)
+		if (l->shown[i])
+			sum += 2 + width_of(l, i);
+	return sum;
+}
+
+static void fit(struct layout *l, size_t columns)
+{
+	static const enum column gives_way[] = {COLUMN_GENERATION,
+		COLUMN_RESTARTS, COLUMN_PID, COLUMN_UP, COLUMN_MEMORY};
+
+	l->bar = columns < WIDE ? BAR_NARROW : RENDER_BAR;
+	if (sum_of(l) > columns)
+		l->bar = 0;
+	for (size_t i = 0; i < COUNT_OF(gives_way) && sum_of(l) > columns; i++)
+		l->shown[gives_way[i]] = false;
+	l->last = sum_of(l) + LAST_LEAST <= columns;
+}
+
+/* "web.3", or "3". */
+static void name_row(const struct top_row *row, struct row *cells)
+{
+	const char *name = field_raw(row->cluster, "name");
+	char label[128];
+
+	if (wrap_columns(name) > NAME_MOST)
+		return;
+	(void)snprintf(
+		label, sizeof(label), "%s.%s", name, cells->cell[COLUMN_SLOT]);
+	(void)text_copy(
+		cells->cell[COLUMN_SLOT], sizeof(cells->cell[0]), label);
+}
+
+/* The rows of the list that are on the screen. */
+static size_t rows_end(const struct top *t)
+{
+	size_t end = t->view.first + top_list_rows(t);
+
+	return end < t->view.count ? end : t->view.count;
+}
+
+/* Is it of another generation than the others? */
+static bool differs(const struct top_row *row)
+{
+	const json_t *first = json_array_get(row->workers, row->group.first);
+
+	return field_is_number(first, "generation") &&
+		field_number(first, "generation") !=
+		field_number(row->cluster, "generation");
+}
+
+static void lay_out(struct top *t, struct layout *l)
+{
+	*l = (struct layout){.memory = 0};
+	for (size_t i = 0; i < COLUMNS; i++)
+		l->shown[i] = i != COLUMN_GENERATION;
+	for (size_t i = 0; i < t->view.count; i++) {
+		const struct top_row *row = &t->view.rows[i];
+		double mean;
+
+		if (row->kind != TOP_WORKERS)
+			continue;
+		mean = row->sums.memory / (double)row->group.count;
+		if (mean > l->memory)
+			l->memory = mean;
+		if (i >= t->view.first && i < rows_end(t)) {
+			struct row cells;
+
+			row_format(&cells, row->workers, &row->group);
+			name_row(row, &cells);
+			row_measure(&cells, t->width);
+		}
+		if (differs(row))
+			l->shown[COLUMN_GENERATION] = true;
+	}
+	for (size_t i = 0; i < COLUMNS; i++) {
+		size_t title = strlen(column_heads[i].title);
+
+		l->width[i] = t->width[i] > title ? t->width[i] : title;
+	}
+	if (l->width[COLUMN_UP] < strlen("120 min"))
+		l->width[COLUMN_UP] = strlen("120 min");
+	fit(l, t->screen.columns);
+}
+
+static void pad(struct wrap *w, size_t width, const char *text)
+{
+	size_t wide = wrap_columns(text);
+
+	wrap_spaces(w, wide < width ? width - wide : 0);
+}
+
+static void put_cell(struct wrap *w, const struct layout *l, size_t column,
+	const char *text, enum colour colour)
+{
+	bool right = column_heads[column].right;
+
+	wrap_spaces(w, 2);
+	if (right)
+		pad(w, l->width[column], text);
+	wrap_put(w, colour, text);
+	if (!right)
+		pad(w, l->width[column], text);
+}
+
+static void put_title(struct wrap *w, const struct layout *l, size_t column,
+	const struct top_view *v)
+{
+	const char *mark = wrap_has(L'▲') ? top_view_ascends(v) ? "▲" : "▼"
+		: top_view_ascends(v)     ? "^"
+					  : "v";
+	const char *title = column_heads[column].title;
+	bool sorted = column == (size_t)v->sort;
+	char text[24];
+
+	/* the mark stands in the gap between two columns */
+	(void)snprintf(text, sizeof(text), "%s%s", title, sorted ? mark : "");
+	wrap_spaces(w, sorted && column_heads[column].right ? 1 : 2);
+	if (column_heads[column].right)
+		pad(w, l->width[column] + sorted, text);
+	wrap_put(w, sorted ? BOLD : DIM, text);
+	if (!column_heads[column].right)
+		pad(w, l->width[column], text);
+	if (has_bar(column) && l->bar > 0)
+		wrap_spaces(w, l->bar + 1);
+}
+
+static void draw_titles(struct pen *p, size_t line, const struct layout *l)
+{
+	for (size_t i = 0; i < COLUMNS; i++)
+		if (l->shown[i])
+			put_title(&p->lines, l, i, &p->top->view);
+	if (l->last) {
+		wrap_spaces(&p->lines, 2);
+		wrap_put(&p->lines, DIM, column_last);
+	}
+	draw_line(p, line, A_NORMAL);
+}
+
+static void put_bar(struct wrap *w, const struct layout *l, size_t column,
+	const struct top_row *row)
+{
+	double count = (double)row->group.count;
+	double cpu = row->sums.cpu / 100 / count;
+
+	wrap_spaces(w, 1);
+	if (column == COLUMN_CPU)
+		render_bar(w, render_level(cpu), cpu, l->bar);
+	else
+		render_bar(w, PLAIN,
+			l->memory > 0 ? row->sums.memory / count / l->memory
+				      : 0,
+			l->bar);
+}
+
+static void draw_workers(struct pen *p, size_t line, const struct top_row *row,
+	const struct layout *l, attr_t attributes)
+{
+	const json_t *first = json_array_get(row->workers, row->group.first);
+	struct wrap *w = &p->lines;
+	struct row cells;
+
+	row_format(&cells, row->workers, &row->group);
+	name_row(row, &cells);
+	for (size_t i = 0; i < COLUMNS; i++) {
+		if (!l->shown[i])
+			continue;
+		put_cell(w, l, i, cells.cell[i],
+			i == COLUMN_STATE ? row_colour(first) : PLAIN);
+		if (has_bar(i) && l->bar > 0)
+			put_bar(w, l, i, row);
+	}
+	if (l->last) {
+		wrap_spaces(w, 2);
+		(void)row_put_last(w, row->workers, &row->group);
+	}
+	draw_line(p, line, attributes);
+}
+
+static void draw_list(struct pen *p, size_t line, const struct layout *l)
+{
+	const struct top_view *v = &p->top->view;
+	size_t end = rows_end(p->top);
+
+	for (size_t i = v->first; i < end; i++, line++) {
+		const struct top_row *row = &v->rows[i];
+		attr_t attributes = i == v->selected ? A_REVERSE : A_NORMAL;
+		const char *text = v->text.data + row->text;
+
+		if (row->kind == TOP_WORKERS)
+			draw_workers(p, line, row, l, attributes);
+		else
+			screen_put(p->screen, line, text,
+				(size_t)(strchr(text, '\n') - text),
+				attributes);
+	}
+}
+
+/* ---- about the selected row, and what happened ---- */
+
+static void put_command(struct wrap *w, const json_t *cluster)
+{
+	const json_t *word;
+	size_t i;
+
+	wrap_put(w, PLAIN, ":");
+	json_array_foreach(json_object_get(cluster, "command"), i, word)
+	{
+		wrap_put(w, PLAIN, " ");
+		wrap_bytes(w, PLAIN, json_string_value(word),
+			json_string_length(word));
+	}
+}
+
+static void put_worker(struct wrap *w, const struct top_row *row)
+{
+	const json_t *worker = row_latest(row->workers, &row->group);
+	const char *key;
+
+	wrap_put(w, PLAIN, ": ");
+	if (!row_put_last(w, row->workers, &row->group))
+		field_put(w, row_colour(worker), worker, "state");
+	if (*row_cause(worker, &key) == '\0')
+		return;
+	wrap_put(w, PLAIN, *key == 'c' ? "; " : "; last output: ");
+	field_put(w, RED, worker_failure(worker), key);
+}
+
+static void draw_rule(struct pen *p, size_t line)
+{
+	const struct top_row *row = top_view_row(&p->top->view);
+	struct wrap *w = &p->lines;
+	char target[TOP_TARGET];
+
+	wrap_put(w, DIM, rule());
+	wrap_put(w, PLAIN, " ");
+	if (row != NULL && row->cluster != NULL) {
+		wrap_put(w, BOLD,
+			top_view_target(&p->top->view, METHOD_EVENTS, target));
+		if (row->kind == TOP_WORKERS)
+			put_worker(w, row);
+		else
+			put_command(w, row->cluster);
+		wrap_put(w, PLAIN, " ");
+	}
+	for (size_t i = 0; i < p->screen->columns; i++)
+		wrap_put(w, DIM, rule());
+	draw_line(p, line, A_NORMAL);
+}
+
+static enum colour colour_of_level(const json_t *event)
+{
+	const char *level = field_raw(event, "level");
+
+	if (strcmp(level, "error") == 0)
+		return RED;
+	return strcmp(level, "warn") == 0 ? YELLOW : PLAIN;
+}
+
+static void put_event(struct wrap *w, const json_t *event)
+{
+	time_t at = (time_t)field_number(event, "time");
+	struct tm local;
+	char stamp[16];
+
+	if (localtime_r(&at, &local) != NULL &&
+		strftime(stamp, sizeof(stamp), "%T  ", &local) > 0)
+		wrap_put(w, DIM, stamp);
+	field_put(w, colour_of_level(event), event, "text");
+	wrap_end(w, strlen("14:03:22  "));
+}
+
+/* Is it of this cluster, or slot; "": of anything? */
+static bool is_of(const json_t *event, const char *target)
+{
+	char name[TOP_TARGET];
+
+	if (*target == '\0' || strcmp(field_raw(event, "cluster"), target) == 0)
+		return true;
+	(void)snprintf(name, sizeof(name), "%s.%lld",
+		field_raw(event, "cluster"), field_number(event, "slot"));
+	return field_is_number(event, "slot") && strcmp(name, target) == 0;
+}
+
+/* So many lines, of which the last are the latest but `back`. */
+static void draw_events(struct pen *p, size_t line, size_t height,
+	const json_t *events, const char *target, size_t *back)
+{
+	struct buffer text;
+	struct wrap w;
+	const json_t *event;
+	const char *at;
+	size_t lines = 0;
+	size_t i;
+
+	buffer_init(&text, 0);
+	wrap_init(&w, &text, p->screen->columns, true);
+	w.marks = true;
+	json_array_foreach(events, i, event)
+	{
+		if (is_of(event, target))
+			put_event(&w, event);
+	}
+	for (i = 0; i < text.len; i++)
+		lines += text.data[i] == '\n';
+	if (lines < height + *back)
+		*back = lines > height ? lines - height : 0;
+	lines -= *back;
+	at = text.data;
+	for (i = 0; i < lines; i++) {
+		const char *end = strchr(at, '\n');
+
+		if (i + height >= lines)
+			screen_put(p->screen, line++, at, (size_t)(end - at),
+				A_NORMAL);
+		at = end + 1;
+	}
+	wrap_fini(&w);
+	buffer_fini(&text);
+}
+
+/* ---- the last line ---- */
+
+static void put_question(const struct top *t, struct wrap *w)
+{
+	const struct control_request *r = &t->request;
+	const char *what = *r->target != '\0' ? r->target : t->instance;
+
+	if (r->method == METHOD_SCALE)
+		wrap_putf(w, BOLD, "run %d %s of %s?", abs(r->count),
+			r->count < 0 ? "fewer" : "more", what);
+	else if (r->method == METHOD_STOP)
+		wrap_putf(w, BOLD, "stop all workers of %s%s?", what,
+			*r->target != '\0' ? "" : ", and nclust itself");
+	else
+		wrap_putf(w, BOLD, "restart %s%s?",
+			strrchr(r->target, '.') != NULL ? "" : "all of ", what);
+	wrap_put(w, PLAIN, " y/n ");
+}
+
+static void draw_last(struct pen *p, size_t line)
+{
+	const struct top *t = p->top;
+	struct wrap *w = &p->lines;
+
+	if (t->mode == TOP_QUESTION) {
+		put_question(t, w);
+	} else if (t->mode == TOP_FILTER) {
+		wrap_put(w, BOLD, "/");
+		wrap_put(w, BOLD, t->view.filter);
+		wrap_put(w, BOLD, "_");
+	} else if (*t->message != '\0') {
+		wrap_put(w, t->tone, t->message);
+	} else {
+		if (*t->view.filter != '\0') {
+			wrap_put(w, YELLOW, "only '");
+			wrap_put(w, YELLOW, t->view.filter);
+			wrap_put(w, YELLOW, "' (Esc)  ");
+		}
+		wrap_put(w, DIM,
+			t->mode == TOP_READ
+				? "Esc back  arrows, PgUp, PgDn scroll"
+				: "? help  / filter  l logs  e events  r "
+				  "restart  "
+				  "s stop  + - scale  q quit");
+	}
+	draw_line(p, line, A_NORMAL);
+}
+
+/* ---- all ---- */
+
+/* Of the rows of the screen a quarter is for what happened, if there are enough;
+ * four are about the rest. */
+static size_t pane_rows(const struct top *t)
+{
+	return t->screen.rows >= 8 ? t->screen.rows / 4 : 0;
+}
+
+size_t top_list_rows(const struct top *t)
+{
+	size_t others = 4 + pane_rows(t);
+
+	return t->screen.rows > others ? t->screen.rows - others : 1;
+}
+
+static void draw_picture(struct pen *p)
+{
+	struct top *t = p->top;
+	size_t none = 0;
+	struct layout l;
+
+	lay_out(t, &l);
+	draw_summary(p, 0);
+	draw_titles(p, 1, &l);
+	draw_list(p, 2, &l);
+	draw_rule(p, 2 + top_list_rows(t));
+	draw_events(
+		p, 3 + top_list_rows(t), pane_rows(t), t->happened, "", &none);
+}
+
+static void draw_help(struct pen *p)
+{
+	const char *at = help;
+
+	for (size_t line = 0; *at != '\0'; line++) {
+		size_t len = strcspn(at, "\n");
+
+		screen_put(p->screen, line, at, len, A_NORMAL);
+		at += len + 1;
+	}
+}
+
+static void draw_reading(struct pen *p)
+{
+	struct top *t = p->top;
+
+	wrap_put(&p->lines, BOLD,
+		*t->reading != '\0' ? t->reading : t->instance);
+	wrap_put(&p->lines, DIM,
+		t->reads_events ? "  what happened" : "  what it has written");
+	draw_line(p, 0, A_NORMAL);
+	draw_events(p, 1, t->screen.rows > 2 ? t->screen.rows - 2 : 1,
+		t->reads_events ? t->happened : t->written,
+		t->reads_events ? t->reading : "", &t->back);
+}
+
+void top_draw(struct top *t)
+{
+	struct pen p = {.top = t, .screen = &t->screen};
+
+	buffer_init(&p.text, 0);
+	wrap_init(&p.lines, &p.text, 0, true);
+	p.lines.marks = true;
+	screen_begin(&t->screen);
+	if (t->mode == TOP_HELP)
+		draw_help(&p);
+	else if (t->mode == TOP_READ)
+		draw_reading(&p);
+	else
+		draw_picture(&p);
+	draw_last(&p, t->screen.rows - 1);
+	screen_end(&t->screen);
+	wrap_fini(&p.lines);
+	buffer_fini(&p.text);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/top.h"
+
+#include "base/terminal.h"
+#include "base/text.h"
+#include "cli/fields.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define WRITTEN_KEPT 1000 /* lines */
+
+static void add(struct top *t, double time, const char *level, const char *text,
+	size_t len)
+{
+	json_t *line = json_pack("{s:f,s:s}", "time", time, "level", level);
+
+	(void)json_object_set_new(
+		line, "text", json_stringn_nocheck(text, len));
+	(void)json_array_append_new(t->written, line);
+	if (json_array_size(t->written) > WRITTEN_KEPT)
+		(void)json_array_remove(t->written, 0);
+}
+
+static void refuse(struct top *t, const char *text)
+{
+	client_fini(&t->reader);
+	add(t, t->latest, "warn", text, strlen(text));
+}
+
+/* A worker may colour its lines for a terminal; ours is drawn otherwise. */
+static size_t drop_colours(char *text, size_t len)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\033')
+			while (i < len && text[i] != 'm')
+				i++;
+		else
+			text[used++] = text[i];
+	}
+	return used;
+}
+
+static void add_record(struct top *t, const struct log_record *r)
+{
+	const char *shown = r->line.text;
+	size_t len = terminal_redrawn(&shown, r->line.len);
+	struct buffer text;
+
+	buffer_init(&text, 0);
+	if (strrchr(t->reading, '.') == NULL)
+		(void)buffer_printf(&text, "%s.%" PRIu32 " ", r->slot->cluster,
+			r->slot->number);
+	(void)terminal_put(&text, shown, len);
+	if (r->line.kind == LOGLINE_LEFT_OUT)
+		(void)buffer_string(
+			&text, " lines are not kept: too much at once");
+	if (!text.failed)
+		add(t, (double)r->line.ms / 1000, "info", text.data,
+			drop_colours(text.data, text.len));
+	buffer_fini(&text);
+}
+
+/* New lines come without a word of nclust. */
+void top_read_more(struct top *t)
+{
+	size_t from = 0;
+
+	if (logs_read(&t->logs) == -1)
+		refuse(t, "out of memory");
+	if (t->logs.record_count > WRITTEN_KEPT)
+		from = t->logs.record_count - WRITTEN_KEPT;
+	for (size_t i = from; i < t->logs.record_count; i++)
+		add_record(t, &t->logs.records[i]);
+	logs_drop(&t->logs);
+}
+
+static void ask(struct top *t, bool follow)
+{
+	struct control_request request =
+		logs_request(&t->logs, t->reading, follow);
+	struct error err;
+
+	if (client_ask(&t->reader, &request, &err) == -1)
+		refuse(t, err.text);
+}
+
+void top_read_begin(struct top *t, int cancel)
+{
+	struct error err;
+
+	top_read_end(t);
+	t->written = json_array();
+	if (top_reach(t, &t->reader, cancel, &err) == -1) {
+		refuse(t, err.text);
+		return;
+	}
+	t->reader.takes_passed = true;
+	ask(t, false);
+}
+
+void top_read_answer(struct top *t)
+{
+	struct answer answer;
+	struct error err;
+	json_t *one;
+	size_t i;
+	int got = client_look(&t->reader, NULL, NULL, &answer, &err);
+
+	if (got == 0)
+		return;
+	if (got == -1 || logs_take(&t->logs, &t->reader, &answer, &err) == -1) {
+		refuse(t, err.text);
+		return;
+	}
+	json_array_foreach(t->logs.missing, i, one)
+	{
+		const char *text = field_raw(one, "text");
+
+		add(t, t->latest, "warn", text, strlen(text));
+	}
+	ask(t, !t->logs.more);
+}
+
+void top_read_end(struct top *t)
+{
+	client_fini(&t->reader);
+	logs_fini(&t->logs);
+	json_decref(t->written);
+	t->written = NULL;
+}

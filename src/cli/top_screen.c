@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/top_screen.h"
+
+#include "base/scope.h"
+#include "cli/output.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sysexits.h>
+#include <termios.h>
+
+#define LIBRARY_NAME "libncursesw.so.6"
+#define PLAIN_ONE "'nclust status --watch' needs none of that"
+
+/* ---- the library ---- */
+
+#ifdef NCLUST_STATIC
+
+static int load(struct screen *s, struct error *err)
+{
+	(void)s;
+	return error_fail(err, EX_UNAVAILABLE,
+		"top: this nclust is linked statically, and cannot load the "
+		"library that draws; " PLAIN_ONE);
+}
+
+#else
+
+#define CALL(name) \
+	{ \
+#name, offsetof(struct screen, name) \
+	}
+
+static const struct {
+	const char *name;
+	size_t at;
+} calls[] = {
+	CALL(newterm),
+	CALL(endwin),
+	CALL(cbreak),
+	CALL(noecho),
+	CALL(nodelay),
+	CALL(keypad),
+	CALL(set_escdelay),
+	CALL(curs_set),
+	CALL(start_color),
+	CALL(use_default_colors),
+	CALL(init_pair),
+	CALL(werase),
+	CALL(wmove),
+	CALL(wattrset),
+	CALL(waddnstr),
+	CALL(wrefresh),
+	CALL(clearok),
+	CALL(wgetch),
+	CALL(resizeterm),
+	CALL(def_prog_mode),
+	CALL(reset_prog_mode),
+	CALL(tigetstr),
+	{"stdscr", offsetof(struct screen, all)},
+};
+
+static int load(struct screen *s, struct error *err)
+{
+	void *handle = dlopen(LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL);
+	bool found = handle != NULL;
+
+	for (size_t i = 0; found && i < COUNT_OF(calls); i++) {
+		void *at = dlsym(handle, calls[i].name);
+
+		found = at != NULL;
+		/* C knows no cast from a pointer to one of a function */
+		(void)memcpy((char *)s + calls[i].at, &at, sizeof(at));
+	}
+	if (found)
+		return 0;
+	return error_fail(err, EX_UNAVAILABLE,
+		"top: the library " LIBRARY_NAME " cannot be loaded: install "
+		"the package libncursesw6; " PLAIN_ONE);
+}
+
+#endif
+
+/* ---- if we are killed by a fault ---- */
+
+#define STACK_SIZE (64U * 1024)
+
+static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS};
+
+/* What gives the terminal back, at the far end of the stack that faults have: a
+ * handler can ask where that is. */
+struct rescue {
+	struct termios modes;
+	size_t len;
+	char text[128];
+};
+
+static void on_fault(int signal)
+{
+	stack_t stack;
+
+	if (sigaltstack(NULL, &stack) == 0 && stack.ss_sp != NULL) {
+		const struct rescue *r = stack.ss_sp;
+
+		(void)!write(STDOUT_FILENO, r->text, r->len);
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, &r->modes);
+	}
+	(void)raise(signal); /* it ends us now (SA_RESETHAND) */
+}
+
+/* What the terminal wants to be sent, unless that takes waits. */
+static void add_string(
+	const struct screen *s, struct rescue *r, const char *name)
+{
+	const char *text = s->tigetstr(name);
+	size_t len;
+
+	if (text == NULL || (intptr_t)text == -1 || strstr(text, "$<") != NULL)
+		return;
+	len = strlen(text);
+	if (r->len + len > sizeof(r->text))
+		return;
+	(void)memcpy(r->text + r->len, text, len);
+	r->len += len;
+}
+
+static void prepare_rescue(struct screen *s, const struct termios *modes)
+{
+	struct sigaction action = {.sa_handler = on_fault,
+		.sa_flags = (int)(SA_ONSTACK | SA_RESETHAND)};
+	struct rescue r = {.modes = *modes, .len = 0};
+	stack_t stack = {.ss_size = STACK_SIZE};
+
+	add_string(s, &r, "sgr0");
+	add_string(s, &r, "rmkx");
+	add_string(s, &r, "cnorm");
+	add_string(s, &r, "rmcup");
+	s->stack = malloc(STACK_SIZE);
+	if (s->stack == NULL)
+		return;
+	(void)memcpy(s->stack, &r, sizeof(r));
+	stack.ss_sp = s->stack;
+	if (sigaltstack(&stack, NULL) == -1)
+		return;
+	for (size_t i = 0; i < COUNT_OF(faults); i++)
+		(void)sigaction(faults[i], &action, NULL);
+}
+
+static void drop_rescue(struct screen *s)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+	stack_t none = {.ss_flags = SS_DISABLE};
+
+	for (size_t i = 0; i < COUNT_OF(faults); i++)
+		(void)sigaction(faults[i], &action, NULL);
+	(void)sigaltstack(&none, NULL);
+	free(s->stack);
+}
+
+/* ---- open and close ---- */
+
+static void take_colours(struct screen *s)
+{
+	s->colour = output_wants_colour(STDOUT_FILENO) &&
+		s->start_color() == OK && s->use_default_colors() == OK &&
+		s->init_pair(RED, COLOR_RED, -1) == OK &&
+		s->init_pair(GREEN, COLOR_GREEN, -1) == OK &&
+		s->init_pair(YELLOW, COLOR_YELLOW, -1) == OK;
+}
+
+int screen_load(struct screen *s, struct error *err)
+{
+	const char *name = getenv("TERM");
+
+	if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1) {
+		return error_fail(err, EX_USAGE,
+			"top: it draws on a terminal, and takes keys from it; "
+			"'nclust status' writes lines anywhere");
+	}
+	if (name == NULL || *name == '\0' || strcmp(name, "dumb") == 0) {
+		return error_fail(err, EX_USAGE,
+			"top: a terminal of TERM=%s cannot be drawn "
+			"on; " PLAIN_ONE,
+			name != NULL ? name : "");
+	}
+	return load(s, err);
+}
+
+/* ^S would stop us amid a picture, with all signals blocked. */
+static void leave_running(void)
+{
+	struct termios modes;
+
+	if (tcgetattr(STDIN_FILENO, &modes) == -1)
+		return;
+	modes.c_iflag &= ~(tcflag_t)IXON;
+	(void)tcsetattr(STDIN_FILENO, TCSANOW, &modes);
+}
+
+int screen_open(struct screen *s, struct error *err)
+{
+	struct termios modes;
+
+	if (tcgetattr(STDIN_FILENO, &modes) == -1)
+		return error_set(err, errno, "top: the terminal is gone");
+	if (s->newterm(NULL, stdout, stdin) == NULL) {
+		return error_fail(err, EX_USAGE,
+			"top: nothing is known of a terminal of "
+			"TERM=%.64s; " PLAIN_ONE,
+			getenv("TERM"));
+	}
+	prepare_rescue(s, &modes);
+	(void)s->cbreak();
+	(void)s->noecho();
+	leave_running();
+	(void)s->def_prog_mode();
+	(void)s->nodelay(*s->all, TRUE);
+	(void)s->keypad(*s->all, TRUE);
+	(void)s->set_escdelay(25);
+	(void)s->curs_set(0);
+	take_colours(s);
+	screen_measure(s);
+	return 0;
+}
+
+void screen_close(struct screen *s)
+{
+	(void)s->wmove(*s->all, (int)s->rows - 1, 0);
+	(void)s->curs_set(1);
+	(void)s->endwin();
+	drop_rescue(s);
+}
+
+void screen_measure(struct screen *s)
+{
+	struct winsize size = {.ws_row = 0};
+
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* it may be none */
+	s->rows = size.ws_row > 0 ? size.ws_row : 24;
+	s->columns = size.ws_col > 0 ? size.ws_col : 80;
+	(void)s->resizeterm((int)s->rows, (int)s->columns);
+}
+
+void screen_again(struct screen *s)
+{
+	(void)s->reset_prog_mode();
+	(void)s->clearok(*s->all, TRUE);
+	screen_measure(s);
+}
+
+void screen_suspend(struct screen *s)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTSTP);
+	(void)s->curs_set(1);
+	(void)s->endwin();
+	(void)raise(SIGTSTP);
+	/* it was blocked: now it comes, and ncurses' handler stops us */
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)s->curs_set(0);
+	screen_again(s);
+}
+
+/* ---- drawing ---- */
+
+void screen_begin(struct screen *s)
+{
+	(void)s->werase(*s->all);
+}
+
+void screen_end(struct screen *s)
+{
+	(void)s->wrefresh(*s->all);
+}
+
+static attr_t attribute_of(const struct screen *s, enum colour colour)
+{
+	switch (colour) {
+	case BOLD:
+		return A_BOLD;
+	case DIM:
+		return A_DIM;
+	case RED:
+	case GREEN:
+	case YELLOW:
+		return s->colour ? (attr_t)NCURSES_BITS((int)colour, 0)
+				 : A_NORMAL;
+	default:
+		return A_NORMAL;
+	}
+}
+
+void screen_put(struct screen *s, size_t line, const char *text, size_t len,
+	attr_t attributes)
+{
+	attr_t colour = A_NORMAL;
+	size_t room = s->columns;
+	size_t at = 0;
+
+	if (line >= s->rows)
+		return;
+	(void)s->wmove(*s->all, (int)line, 0);
+	while (at < len) {
+		size_t run = at;
+		size_t fits;
+
+		while (run < len && (unsigned char)text[run] >= ' ')
+			run++;
+		fits = wrap_fit(text + at, run - at, &room);
+		(void)s->wattrset(*s->all, (int)(colour | attributes));
+		(void)s->waddnstr(*s->all, text + at, (int)fits);
+		if (fits < run - at)
+			break;
+		if (run < len)
+			colour = attribute_of(s, (enum colour)text[run]);
+		at = run + 1;
+	}
+	/* what is selected reaches to the edge */
+	(void)s->wattrset(*s->all, (int)attributes);
+	while ((attributes & A_REVERSE) != 0 && room-- > 0)
+		(void)s->waddnstr(*s->all, " ", 1);
+	(void)s->wattrset(*s->all, (int)A_NORMAL);
+}
+
+int screen_key(struct screen *s)
+{
+	return s->wgetch(*s->all);
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/top_view.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/fields.h"
+#include "cli/render.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Less time between two looks says little: the kernel counts in ticks. */
+#define SPAN_LEAST .5
+
+void top_view_init(struct top_view *v)
+{
+	*v = (struct top_view){.height = 24};
+	v->turned = json_object();
+	buffer_init(&v->text, 0);
+}
+
+void top_view_fini(struct top_view *v)
+{
+	json_decref(v->status);
+	json_decref(v->seen);
+	json_decref(v->turned);
+	json_decref(v->shown);
+	free(v->rows);
+	buffer_fini(&v->text);
+}
+
+/* ---- CPU ---- */
+
+/* What a worker used since the look before, or since its start. */
+static double percent_of(const json_t *worker, const json_t *then, double span)
+{
+	double used = json_number_value(json_object_get(worker, "cpu_seconds"));
+
+	if (json_is_number(then) && span > 0)
+		used -= json_number_value(then);
+	else
+		span = json_number_value(json_object_get(worker, "uptime"));
+	/* a process that ends unreaped takes its CPU time away */
+	return used > 0 && span > 0 ? 100 * used / span : 0;
+}
+
+static void put_percent(struct top_view *v, json_t *seen, const char *cluster,
+	json_t *worker, double span)
+{
+	json_t *now = json_object_get(worker, "cpu_seconds");
+	json_t *then;
+	char key[128];
+
+	if (!json_is_number(now))
+		return;
+	(void)snprintf(key, sizeof(key), "%s.%lld", cluster,
+		field_number(worker, "id"));
+	then = json_object_get(v->seen, key);
+	/* too soon for another result: the one of before */
+	if (seen == v->seen && then != NULL)
+		now = then;
+	else
+		now = json_pack("{s:f,s:O}", "percent",
+			percent_of(
+				worker, json_object_get(then, "seconds"), span),
+			"seconds", now);
+	(void)json_object_set(
+		worker, "cpu_percent", json_object_get(now, "percent"));
+	if (now != then)
+		(void)json_object_set_new(seen, key, now);
+}
+
+int top_view_look(struct top_view *v, json_t *status)
+{
+	double now = json_number_value(json_object_get(status, "uptime"));
+	double span = now - v->seen_at;
+	bool soon = span >= 0 && span < SPAN_LEAST && v->seen != NULL;
+	json_t *seen = soon ? v->seen : json_object();
+	const json_t *cluster;
+	json_t *worker;
+	size_t i;
+	size_t k;
+
+	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
+	{
+		json_array_foreach(
+			json_object_get(cluster, "workers"), k, worker)
+		{
+			put_percent(v, seen, field_raw(cluster, "name"), worker,
+				span);
+		}
+	}
+	if (!soon) {
+		json_decref(v->seen);
+		v->seen = seen;
+		v->seen_at = now;
+	}
+	json_decref(v->status);
+	v->status = status;
+	return top_view_make(v); /* the rows were of the one before */
+}
+
+/* ---- rows ---- */
+
+static struct top_row *add_row(
+	struct top_view *v, enum top_kind kind, const json_t *cluster)
+{
+	size_t room = v->room > 0 ? 2 * v->room : 64;
+	struct top_row *rows = v->rows;
+
+	if (v->count == v->room) {
+		rows = reallocarray(v->rows, room, sizeof(*rows));
+		if (rows == NULL)
+			return NULL;
+		v->rows = rows;
+		v->room = room;
+	}
+	rows += v->count++;
+	*rows = (struct top_row){.kind = kind, .cluster = cluster};
+	return rows;
+}
+
+/* A row for each line that was added to the text. */
+static int add_lines(struct top_view *v, enum top_kind kind,
+	const json_t *cluster, size_t from)
+{
+	while (from < v->text.len) {
+		const char *line = v->text.data + from;
+		const char *end = memchr(line, '\n', v->text.len - from);
+		struct top_row *row = add_row(v, kind, cluster);
+
+		if (row == NULL || end == NULL)
+			return -1;
+		row->text = from;
+		row->workers = json_object_get(cluster, "workers");
+		from += (size_t)(end - line) + 1;
+		kind = TOP_TEXT;
+	}
+	return 0;
+}
+
+/* As an order of numbers, the least first. */
+static double value_of(const struct top_row *row, enum column column)
+{
+	switch (column) {
+	case COLUMN_UP:
+		return row->sums.has_age ? (double)row->sums.youngest : -1;
+	case COLUMN_RESTARTS:
+		return (double)row->sums.restarts;
+	case COLUMN_CPU:
+		return row->sums.cpu;
+	case COLUMN_MEMORY:
+		return row->sums.memory;
+	default:
+		return 0; /* as they come */
+	}
+}
+
+bool top_view_ascends(const struct top_view *v)
+{
+	bool usual = v->sort == COLUMN_SLOT || v->sort == COLUMN_UP;
+
+	return usual != v->backwards;
+}
+
+static int compare(const void *left, const void *right, void *data)
+{
+	const struct top_view *v = data;
+	const struct top_row *a = left;
+	const struct top_row *b = right;
+	double x = value_of(a, v->sort);
+	double y = value_of(b, v->sort);
+	int order = a->group.first < b->group.first ? -1 : 1;
+
+	if (v->sort == COLUMN_SLOT)
+		return v->backwards ? -order : order;
+	if (x < y || x > y)
+		order = (x < y) == top_view_ascends(v) ? -1 : 1;
+	return order;
+}
+
+static bool matches(
+	const struct top_view *v, const json_t *cluster, const json_t *worker)
+{
+	char name[128];
+
+	(void)snprintf(name, sizeof(name), "%s.%lld",
+		field_raw(cluster, "name"), field_number(worker, "slot"));
+	return strcasestr(name, v->filter) != NULL ||
+		strcasestr(field_raw(worker, "state"), v->filter) != NULL ||
+		strcasestr(field_raw(worker_failure(worker), "text"),
+			v->filter) != NULL;
+}
+
+/* The workers that the filter leaves, kept in `shown`. */
+static const json_t *choose(struct top_view *v, const json_t *cluster)
+{
+	json_t *chosen = json_array();
+	json_t *worker;
+	size_t i;
+
+	if (chosen == NULL || json_array_append_new(v->shown, chosen) == -1)
+		return NULL;
+	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
+	{
+		if (matches(v, cluster, worker) &&
+			json_array_append(chosen, worker) == -1)
+			return NULL;
+	}
+	return chosen;
+}
+
+static bool is_grouped(const struct top_view *v, const json_t *cluster)
+{
+	size_t count = json_array_size(json_object_get(cluster, "workers"));
+	bool turned =
+		json_object_get(v->turned, field_raw(cluster, "name")) != NULL;
+
+	return (count > RENDER_MANY || count > v->height) != turned;
+}
+
+static int add_workers(struct top_view *v, const json_t *cluster,
+	const json_t *workers, bool grouped)
+{
+	size_t first = v->count;
+	struct group *groups =
+		calloc(json_array_size(workers) + 1, sizeof(*groups));
+	size_t count;
+
+	if (groups == NULL)
+		return -1;
+	count = row_groups(groups, workers, grouped);
+	for (size_t i = 0; i < count; i++) {
+		struct top_row *row = add_row(v, TOP_WORKERS, cluster);
+
+		if (row == NULL)
+			break;
+		row->workers = workers;
+		row->group = groups[i];
+		row_sum(&row->sums, workers, &groups[i]);
+	}
+	free(groups);
+	if (v->count - first < count)
+		return -1;
+	qsort_r(v->rows + first, count, sizeof(*v->rows), compare, v);
+	return 0;
+}
+
+static int add_cluster(
+	struct top_view *v, struct render *r, const json_t *cluster)
+{
+	const json_t *workers = choose(v, cluster);
+	size_t from = v->text.len;
+
+	if (workers == NULL)
+		return -1;
+	if (json_array_size(workers) == 0 &&
+		strcasestr(field_raw(cluster, "name"), v->filter) == NULL)
+		return 0;
+	render_cluster(r, cluster);
+	if (add_lines(v, TOP_CLUSTER, cluster, from) == -1)
+		return -1;
+	return add_workers(v, cluster, workers, is_grouped(v, cluster));
+}
+
+static int add_all(struct top_view *v, struct render *r)
+{
+	const json_t *cluster;
+	size_t i;
+
+	render_head(r->lines, v->status);
+	if (add_lines(v, TOP_INSTANCE, NULL, 0) == -1)
+		return -1;
+	json_array_foreach(json_object_get(v->status, "clusters"), i, cluster)
+	{
+		if (add_cluster(v, r, cluster) == -1)
+			return -1;
+	}
+	return v->text.failed ? -1 : 0;
+}
+
+/* ---- the selected row ---- */
+
+static long long slot_at(const struct top_row *row, size_t i)
+{
+	return field_number(
+		json_array_get(row->workers, row->group.first + i), "slot");
+}
+
+static long long id_of(const struct top_row *row)
+{
+	const json_t *worker = json_array_get(row->workers, row->group.first);
+
+	return field_is_number(worker, "id") ? field_number(worker, "id") : -1;
+}
+
+static void remember(struct top_view *v)
+{
+	const struct top_row *row = top_view_row(v);
+
+	if (row == NULL)
+		return;
+	v->pick = (struct top_pick){.kind = row->kind, .id = -1};
+	(void)text_copy(v->pick.cluster, sizeof(v->pick.cluster),
+		field_raw(row->cluster, "name"));
+	if (row->kind != TOP_WORKERS)
+		return;
+	v->pick.slot = slot_at(row, 0);
+	v->pick.id = id_of(row);
+}
+
+/* How well a row is what was selected; 0: not at all. */
+static unsigned likeness(const struct top_row *row, const struct top_pick *pick)
+{
+	if (row->kind != pick->kind ||
+		strcmp(field_raw(row->cluster, "name"), pick->cluster) != 0)
+		return 0;
+	if (row->kind != TOP_WORKERS)
+		return 1;
+	if (pick->slot < slot_at(row, 0) ||
+		pick->slot > slot_at(row, row->group.count - 1))
+		return 0;
+	return id_of(row) == pick->id ? 2 : 1;
+}
+
+/* Let a row that can be selected be so, and be on the screen. */
+static void settle(struct top_view *v)
+{
+	size_t height = v->height > 0 ? v->height : 1;
+
+	if (v->selected >= v->count)
+		v->selected = v->count > 0 ? v->count - 1 : 0;
+	while (v->selected > 0 && v->rows[v->selected].kind == TOP_TEXT)
+		v->selected--; /* the first row is no such one */
+	if (v->first + height > v->count)
+		v->first = v->count > height ? v->count - height : 0;
+	if (v->selected < v->first)
+		v->first = v->selected;
+	if (v->selected >= v->first + height)
+		v->first = v->selected - height + 1;
+}
+
+/* Select what was selected; if it is not there now, the row in its place. */
+static void find_again(struct top_view *v)
+{
+	unsigned best = 0;
+
+	for (size_t i = 0; i < v->count; i++) {
+		unsigned like = likeness(&v->rows[i], &v->pick);
+
+		if (like > best) {
+			best = like;
+			v->selected = i;
+		}
+	}
+	settle(v);
+}
+
+int top_view_make(struct top_view *v)
+{
+	struct wrap lines;
+	struct render r = {.lines = &lines, .bars = true};
+	json_t *old = v->shown;
+	int got = 0;
+
+	buffer_clear(&v->text);
+	wrap_init(&lines, &v->text, 0, true);
+	lines.marks = true;
+	v->count = 0;
+	v->shown = json_array();
+	if (v->status != NULL)
+		got = v->shown != NULL ? add_all(v, &r) : -1;
+	wrap_fini(&lines);
+	json_decref(old);
+	find_again(v);
+	return got;
+}
+
+const struct top_row *top_view_row(const struct top_view *v)
+{
+	return v->selected < v->count ? &v->rows[v->selected] : NULL;
+}
+
+void top_view_move(struct top_view *v, long rows)
+{
+	long last = (long)v->count - 1;
+	long to = (long)v->selected + rows;
+
+	if (v->count == 0)
+		return;
+	to = to < 0 ? 0 : to > last ? last : to;
+	while (rows > 0 && to < last && v->rows[to].kind == TOP_TEXT)
+		to++;
+	v->selected = (size_t)to;
+	settle(v);
+	remember(v);
+}
+
+void top_view_sort(struct top_view *v, enum column column)
+{
+	v->backwards = v->sort == column && !v->backwards;
+	v->sort = column;
+}
+
+void top_view_turn(struct top_view *v)
+{
+	const struct top_row *row = top_view_row(v);
+	const char *name;
+
+	if (row == NULL || row->cluster == NULL)
+		return;
+	name = field_raw(row->cluster, "name");
+	if (json_object_del(v->turned, name) == -1)
+		(void)json_object_set_new(v->turned, name, json_true());
+}
+
+const char *top_view_target(const struct top_view *v,
+	enum control_method method, char to[TOP_TARGET])
+{
+	const struct top_row *row = top_view_row(v);
+	const char *name = row != NULL ? field_raw(row->cluster, "name") : "";
+
+	if (row != NULL && row->kind == TOP_WORKERS && row->group.count == 1 &&
+		(method == METHOD_RESTART || method == METHOD_EVENTS))
+		(void)snprintf(
+			to, TOP_TARGET, "%s.%lld", name, slot_at(row, 0));
+	else
+		(void)text_copy(to, TOP_TARGET, name);
+	return to;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/verb.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/terminal.h"
+#include "base/text.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "protocol/httpanswer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* nclust hands out a connection that the worker has accepted; the rest is between
+ * it and us. */
+#define DATA_MAX (32U * 1024)
+#define SILENCE_MAX_MS 60000
+#define LINE_MAX_SHOWN (64U * 1024)
+
+struct asking {
+	const struct arguments *arguments;
+	struct buffer request;
+	struct buffer head;
+	struct client *client;
+	bool terminal;
+	struct buffer line; /* begun, for a terminal */
+	int fd;             /* the connection; -1: there is none yet */
+};
+
+/* ---- the request ---- */
+
+static bool has_field(const struct arguments *a, const char *name)
+{
+	for (size_t i = 0; i < a->header_count; i++)
+		if (strncasecmp(a->headers[i], name, strlen(name)) == 0 &&
+			a->headers[i][strlen(name)] == ':')
+			return true;
+	return false;
+}
+
+static void put_field(struct asking *k, const char *name, const char *value)
+{
+	if (!has_field(k->arguments, name))
+		(void)buffer_printf(&k->request, "%s: %s\r\n", name, value);
+}
+
+static void make_request(struct asking *k, const char *host)
+{
+	const struct arguments *a = k->arguments;
+	struct buffer *to = &k->request;
+
+	(void)buffer_printf(to, "%s %s HTTP/1.1\r\n", a->http_method, a->path);
+	put_field(k, "Host", host);
+	put_field(k, "User-Agent", "nclust");
+	put_field(k, "Accept", "*/*");
+	for (size_t i = 0; i < a->header_count; i++)
+		(void)buffer_printf(to, "%s\r\n", a->headers[i]);
+	if (a->data != NULL) {
+		put_field(
+			k, "Content-Type", "application/x-www-form-urlencoded");
+		(void)buffer_printf(
+			to, "Content-Length: %zu\r\n", strlen(a->data));
+	}
+	(void)buffer_printf(to, "Connection: close\r\n\r\n%s",
+		a->data != NULL ? a->data : "");
+}
+
+/* The worker has a connection of ours. */
+static int on_worker(json_t *params, void *data)
+{
+	struct asking *k = data;
+	const char *host = json_string_value(json_object_get(params, "host"));
+	json_int_t sent = json_integer_value(json_object_get(params, "sent"));
+
+	for (size_t i = 0; i < k->client->passed_count; i++) {
+		fd_close(&k->fd);
+		k->fd = fd_release(&k->client->passed[i]);
+	}
+	k->client->passed_count = 0;
+	buffer_clear(&k->request);
+	make_request(k, host != NULL ? host : "localhost");
+	if (sent > 0 && (size_t)sent < k->request.len)
+		buffer_consume(&k->request, (size_t)sent);
+	return 0;
+}
+
+/* ---- the answer ---- */
+
+static void put_head(struct buffer *to, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (text[i] != '\r')
+			(void)buffer_append(to, &text[i], 1);
+}
+
+/* What it says is for us, and not for the terminal to obey. */
+static int end_line(struct asking *k, bool whole)
+{
+	size_t len = k->line.len;
+	struct buffer out;
+
+	if (whole && len > 0 && k->line.data[len - 1] == '\r')
+		len--;
+	buffer_init(&out, 0);
+	if (len > 0)
+		(void)terminal_put(&out, k->line.data, len);
+	if (whole)
+		(void)buffer_string(&out, "\n");
+	buffer_clear(&k->line);
+	return output_buffer(STDOUT_FILENO, &out, output_write);
+}
+
+static int put_body(struct asking *k, const char *data, size_t len)
+{
+	if (!k->terminal)
+		return output_write(STDOUT_FILENO, data, len);
+	while (len > 0) {
+		const char *end = memchr(data, '\n', len);
+		size_t n = end != NULL ? (size_t)(end - data) : len;
+
+		if (buffer_append(&k->line, data, n) == -1)
+			return -1;
+		if ((end != NULL || k->line.len > LINE_MAX_SHOWN) &&
+			end_line(k, end != NULL) == -1)
+			return -1;
+		n += end != NULL;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static int show(
+	struct asking *k, struct httpanswer *h, const char *data, size_t len)
+{
+	bool head = arguments_has(k->arguments, OPTION_HEAD);
+	enum httpanswer_piece kind;
+	const char *piece;
+	size_t n;
+
+	while ((kind = httpanswer_next(h, &data, &len, &piece, &n)) !=
+		PIECE_NONE) {
+		bool begun = h->state > HTTPANSWER_FIELDS;
+
+		if (kind == PIECE_BODY && put_body(k, piece, n) == -1)
+			return -1;
+		if (kind == PIECE_HEAD && head)
+			put_head(&k->head, piece, n);
+		else if (kind == PIECE_HEAD && begun)
+			(void)buffer_string(&k->head, h->first);
+		if (kind == PIECE_HEAD && begun)
+			(void)output_buffer(
+				STDERR_FILENO, &k->head, output_lines);
+	}
+	return 0;
+}
+
+static void send_some(struct asking *k)
+{
+	ssize_t n = send(k->fd, k->request.data, k->request.len,
+		MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (n > 0)
+		buffer_consume(&k->request, (size_t)n);
+	/* what it has said before it closed can still be read */
+	else if (n == -1 && errno != EAGAIN && errno != EINTR)
+		buffer_clear(&k->request);
+}
+
+static int converse(struct asking *k, struct httpanswer *h, struct error *err)
+{
+	char data[16 * 1024];
+	ssize_t n = 1;
+
+	while (n != 0 && h->state < HTTPANSWER_WHOLE) {
+		struct pollfd wait = {.fd = k->fd, .events = POLLIN};
+
+		if (k->request.len > 0)
+			wait.events |= POLLOUT;
+		if (poll(&wait, 1, SILENCE_MAX_MS) == 0)
+			return error_fail(err, EX_TEMPFAIL,
+				"it has said nothing for 60 s");
+		if ((wait.revents & POLLOUT) != 0)
+			send_some(k);
+		n = recv(k->fd, data, sizeof(data), MSG_DONTWAIT);
+		if (n > 0 && show(k, h, data, (size_t)n) == -1)
+			return error_set(err, errno, "cannot write");
+		if (n == -1 && errno == ECONNRESET)
+			break;
+	}
+	if (h->state == HTTPANSWER_BAD)
+		return error_set(err, 0, "its answer is not HTTP/1");
+	if (!httpanswer_ended(h))
+		return error_set(
+			err, 0, "it closed the connection in its answer");
+	return 0;
+}
+
+static int ask(struct asking *k, struct session *s, struct error *err)
+{
+	struct control_request request = {
+		.method = METHOD_ASK, .first = *k->arguments->http_method};
+	struct httpanswer http;
+	struct answer answer;
+	int tries = 3;
+	int got;
+
+	(void)text_copy(
+		request.target, sizeof(request.target), s->meant.target);
+	k->client = s->client;
+	s->client->takes_passed = true;
+	/* nclust may be upgraded meanwhile, on the same connection */
+	do
+		if (client_call(s->client, &request, on_worker, k, &answer,
+			    err) == -1)
+			return -1;
+	while (answer.code == CONTROL_BUSY && tries-- > 0);
+	if (answer.code != 0)
+		return answer_refused(&answer, err);
+	if (k->fd == -1 || k->request.failed)
+		return error_fail(err, EX_TEMPFAIL,
+			"%s: the connection to it was lost", s->meant.target);
+	httpanswer_init(&http, strcmp(k->arguments->http_method, "HEAD") == 0);
+	got = converse(k, &http, err);
+	if (k->line.len > 0)
+		(void)end_line(k, false);
+	if (got == -1)
+		return error_wrap(err, "%s", s->meant.target);
+	return http.status >= 400 ? 1 : 0;
+}
+
+int verb_ask(const struct arguments *a)
+{
+	struct asking k = {.arguments = a,
+		.terminal = isatty(STDOUT_FILENO) == 1,
+		.fd = -1};
+	struct session s;
+	struct error err;
+	int got;
+
+	if (a->data != NULL && strlen(a->data) > DATA_MAX) {
+		log_error("ask: --data has at most 32 KiB");
+		return EX_USAGE;
+	}
+	if (session_open(&s, a, false, -1, &err) == -1) {
+		log_error("%s", err.text);
+		return error_exit_status(&err);
+	}
+	buffer_init(&k.request, 0);
+	buffer_init(&k.head, 0);
+	buffer_init(&k.line, 0);
+	got = ask(&k, &s, &err);
+	if (got == -1) {
+		log_error("%s", err.text);
+		got = error_exit_status(&err);
+	}
+	fd_close(&k.fd);
+	buffer_fini(&k.request);
+	buffer_fini(&k.head);
+	buffer_fini(&k.line);
+	session_close(&s);
+	return got;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/verb.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/terminal.h"
+#include "base/text.h"
+#include "cli/logs.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "os/clock.h"
+#include "os/descriptors.h"
+#include "protocol/json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+/* So often is looked for new lines; nclust has no part in that. */
+#define LOOK_EACH_MS 100
+
+struct show {
+	const struct arguments *arguments;
+	bool terminal;
+	struct logs logs;
+	size_t missing; /* clusters of which nothing is kept */
+};
+
+static void tell_missing(struct show *l)
+{
+	size_t i;
+	json_t *one;
+
+	json_array_foreach(l->logs.missing, i, one)
+	{
+		const char *cluster =
+			json_string_value(json_object_get(one, "cluster"));
+		const char *text =
+			json_string_value(json_object_get(one, "text"));
+
+		if (cluster == NULL || text == NULL)
+			continue;
+		log_warn("%s: %s", cluster, text);
+		l->missing++;
+	}
+}
+
+static int take_answer(struct show *l, struct client *c,
+	const struct answer *answer, struct error *err)
+{
+	if (logs_take(&l->logs, c, answer, err) == -1)
+		return -1;
+	tell_missing(l);
+	return 0;
+}
+
+static int get_all(struct show *l, struct session *s, struct error *err)
+{
+	struct control_request request;
+	struct answer answer;
+
+	do {
+		request = logs_request(&l->logs, s->meant.target, false);
+		if (client_call(s->client, &request, NULL, NULL, &answer,
+			    err) == -1 ||
+			take_answer(l, s->client, &answer, err) == -1)
+			return -1;
+	} while (l->logs.more);
+	return 0;
+}
+
+/* ---- showing ---- */
+
+static void put_object(struct buffer *out, const struct log_record *r)
+{
+	struct json_writer w;
+
+	json_begin(&w, out);
+	json_open_object(&w);
+	json_put_real(&w, "time", (double)r->line.ms / 1000, 3);
+	json_put_text(&w, "cluster", r->slot->cluster);
+	json_put_int(&w, "slot", r->slot->number);
+	json_put_int(&w, "pid", r->line.pid);
+	json_put_text(&w, "stream", r->line.stream == 2 ? "stderr" : "stdout");
+	if (r->line.kind == LOGLINE_GOES_ON)
+		json_put_bool(&w, "continued", true);
+	json_key(&w, r->line.kind == LOGLINE_LEFT_OUT ? "left_out" : "message");
+	json_bytes(&w, r->line.text, r->line.len);
+	json_close_object(&w);
+}
+
+static void put_line(
+	const struct show *l, struct buffer *out, const struct log_record *r)
+{
+	time_t at = (time_t)(r->line.ms / 1000);
+	const char *text = r->line.text;
+	size_t len = r->line.len;
+	struct tm local;
+	char stamp[32];
+
+	if (localtime_r(&at, &local) != NULL &&
+		strftime(stamp, sizeof(stamp), "%F %T  ", &local) > 0)
+		(void)buffer_string(out, stamp);
+	(void)buffer_printf(out, "%s.%" PRIu32 " %c ", r->slot->cluster,
+		r->slot->number, (char)r->line.kind);
+	if (l->terminal) {
+		len = terminal_redrawn(&text, len);
+		(void)terminal_put(out, text, len);
+	} else {
+		(void)buffer_append(out, text, len);
+	}
+	if (r->line.kind == LOGLINE_LEFT_OUT)
+		(void)buffer_string(
+			out, " lines are not kept: too much at once");
+}
+
+static int show(const struct show *l, size_t from)
+{
+	struct buffer out;
+	int got = 0;
+
+	buffer_init(&out, 0);
+	for (size_t i = from; got == 0 && i < l->logs.record_count; i++) {
+		if (arguments_has(l->arguments, OPTION_JSON))
+			put_object(&out, &l->logs.records[i]);
+		else
+			put_line(l, &out, &l->logs.records[i]);
+		(void)buffer_append(&out, "\n", 1);
+		if (out.len < (size_t)64 * 1024 && i + 1 < l->logs.record_count)
+			continue;
+		got = out.failed
+			? -1
+			: output_write(STDOUT_FILENO, out.data, out.len);
+		buffer_clear(&out);
+	}
+	buffer_fini(&out);
+	return got;
+}
+
+/* What has come since the last time; of that the last `most` lines (-1: all). */
+static int show_new(struct show *l, int most)
+{
+	size_t from = 0;
+	int got = logs_read(&l->logs);
+
+	if (most >= 0 && l->logs.record_count > (size_t)most)
+		from = l->logs.record_count - (size_t)most;
+	if (got == 0)
+		got = show(l, from);
+	logs_drop(&l->logs);
+	return got;
+}
+
+/* Be told of one that is not there yet. */
+static int ask_for_more(
+	const struct show *l, const struct session *s, struct error *err)
+{
+	struct control_request request =
+		logs_request(&l->logs, s->meant.target, true);
+
+	return client_ask(s->client, &request, err);
+}
+
+/* Until nobody reads on, or nclust has ended. */
+static int follow(struct show *l, struct session *s, struct error *err)
+{
+	struct pollfd fds[2] = {{.fd = s->client->fd, .events = POLLIN},
+		{.fd = STDOUT_FILENO}}; /* only its end is told */
+	struct answer answer;
+	struct error why;
+	int got = ask_for_more(l, s, err);
+
+	while (got != -1) {
+		if (poll(fds, COUNT_OF(fds), LOOK_EACH_MS) == -1 &&
+			errno != EINTR)
+			return error_set(err, errno, "cannot wait");
+		if (fds[1].revents != 0)
+			return error_set(err, ECANCELED, "ended");
+		got = client_look(s->client, NULL, NULL, &answer, &why);
+		if (got == -1)
+			*err = why;
+		else if (got == 1 &&
+			(take_answer(l, s->client, &answer, err) == -1 ||
+				ask_for_more(l, s, err) == -1))
+			got = -1;
+		if (show_new(l, -1) == -1)
+			return error_set(err, ECANCELED, "ended");
+	}
+	return -1;
+}
+
+static int compile(struct show *l)
+{
+	const char *pattern = l->arguments->pattern;
+	char why[128];
+	int code;
+
+	if (pattern == NULL)
+		return 0;
+	code = regcomp(&l->logs.pattern, pattern, REG_EXTENDED);
+	l->logs.has_pattern = code == 0;
+	if (code == 0)
+		return 0;
+	(void)regerror(code, &l->logs.pattern, why, sizeof(why));
+	log_error("--grep: '%s': %s", pattern, why);
+	return -1;
+}
+
+static int run(struct show *l, struct session *s, struct error *err)
+{
+	bool follows = arguments_has(l->arguments, OPTION_FOLLOW);
+
+	s->client->takes_passed = true;
+	if (get_all(l, s, err) == -1)
+		return -1;
+	if (l->missing > 0 && l->logs.count == 0)
+		return error_set(err, ECANCELED, "nothing is kept");
+	if (show_new(l, l->arguments->lines) == -1)
+		return error_set(err, errno, "cannot show it");
+	return follows ? follow(l, s, err) : 0;
+}
+
+int verb_logs(const struct arguments *a)
+{
+	struct show l = {.arguments = a,
+		.terminal = isatty(STDOUT_FILENO) == 1,
+		.logs = {.since = a->since,
+			.only_stderr = arguments_has(a, OPTION_STDERR)}};
+	struct session s;
+	struct error err;
+	int status = 0;
+
+	if (compile(&l) == -1)
+		return EX_USAGE;
+	descriptors_allow_many(); /* one for each slot */
+	if (session_open(&s, a, false, -1, &err) == -1) {
+		log_error("%s", err.text);
+		return error_exit_status(&err);
+	}
+	if (run(&l, &s, &err) == -1) {
+		if (err.sys != ECANCELED)
+			log_error("%s", err.text);
+		status = error_exit_status(&err);
+	}
+	logs_fini(&l.logs);
+	session_close(&s);
+	return status;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/value.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where the workers' output goes. */
+
+static const char *const modes[] = {
+	[LOG_AUTO] = "auto",
+	[LOG_INHERIT] = "inherit",
+	[LOG_SINKS] = NULL,
+	[LOG_OFF] = "off",
+};
+static const char *const kinds[] = {
+	[SINK_PREFIX] = "prefix",
+	[SINK_JSON] = "json",
+	[SINK_FILE] = "file",
+	[SINK_JOURNAL] = "journal",
+	[SINK_SYSLOG] = "syslog",
+};
+/* RFC 5424, table 1; the others are of other services. */
+static const struct {
+	const char *name;
+	unsigned number;
+} facilities[] = {
+	{"daemon", 3},
+	{"user", 1},
+	{"auth", 4},
+	{"authpriv", 10},
+	{"cron", 9},
+	{"ftp", 11},
+	{"lpr", 6},
+	{"mail", 2},
+	{"news", 7},
+	{"syslog", 5},
+	{"uucp", 8},
+	{"local0", 16},
+	{"local1", 17},
+	{"local2", 18},
+	{"local3", 19},
+	{"local4", 20},
+	{"local5", 21},
+	{"local6", 22},
+	{"local7", 23},
+};
+static const char slot_word[] = "{slot}";
+static const char cluster_word[] = "{cluster}";
+
+static void clear(struct log_sink *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(list[i].path);
+	free(list);
+}
+
+void value_log_clear(struct cluster_settings *c)
+{
+	clear(c->log_sinks, c->log_sink_count);
+	c->log_sinks = NULL;
+	c->log_sink_count = 0;
+}
+
+static int wanted(struct error *err, const char *text)
+{
+	return value_wanted(err, text,
+		"'auto', 'inherit' or 'off' alone, or one or more of 'prefix', "
+		"'json', 'file:PATH', 'journal' and 'syslog'");
+}
+
+/* "rfc3164", "local0", or the rest is a path. */
+static int parse_syslog(struct log_sink *sink, const char **rest)
+{
+	size_t len = strcspn(*rest, ":");
+
+	if (len == 7 && strncmp(*rest, "rfc3164", len) == 0) {
+		sink->old = true;
+		*rest += len;
+		return 0;
+	}
+	for (size_t i = 0; i < COUNT_OF(facilities); i++) {
+		if (strlen(facilities[i].name) != len ||
+			strncmp(*rest, facilities[i].name, len) != 0)
+			continue;
+		sink->facility = facilities[i].number;
+		*rest += len;
+		return 0;
+	}
+	return -1;
+}
+
+static int parse_rest(struct log_sink *sink, const char *text, const char *rest,
+	struct error *err)
+{
+	while (*rest == ':') {
+		rest++;
+		if (sink->kind == SINK_SYSLOG && *rest != '/') {
+			if (parse_syslog(sink, &rest) == -1)
+				return value_wanted(err, text,
+					"'syslog', and after colons 'rfc3164', "
+					"a facility such as 'local0', or the "
+					"path of its socket");
+			continue;
+		}
+		if (*rest == '\0' || strlen(rest) > LOG_PATH_MAX ||
+			(sink->kind != SINK_FILE && *rest != '/'))
+			return value_wanted(err, text,
+				"a path of at most %u bytes after '%s:'",
+				LOG_PATH_MAX, kinds[sink->kind]);
+		sink->path = strdup(rest);
+		return sink->path != NULL
+			? 0
+			: error_set(err, ENOMEM, "cannot keep a setting");
+	}
+	return 0;
+}
+
+static int parse_sink(
+	struct log_sink *sink, const char *text, struct error *err)
+{
+	size_t len = strcspn(text, ":");
+	bool has_more = text[len] == ':';
+	size_t kind = 0;
+
+	while (kind < COUNT_OF(kinds) &&
+		(strlen(kinds[kind]) != len ||
+			strncmp(kinds[kind], text, len) != 0))
+		kind++;
+	if (kind == COUNT_OF(kinds) || (has_more && kind < SINK_FILE) ||
+		(!has_more && kind == SINK_FILE))
+		return wanted(err, text);
+	*sink = (struct log_sink){
+		.kind = (enum sink_kind)kind, .facility = facilities[0].number};
+	return parse_rest(sink, text, text + len, err);
+}
+
+static bool is_mode(enum log_mode *mode, const char *text)
+{
+	for (size_t i = 0; i < COUNT_OF(modes); i++) {
+		if (modes[i] == NULL || strcmp(modes[i], text) != 0)
+			continue;
+		*mode = (enum log_mode)i;
+		return true;
+	}
+	return false;
+}
+
+static int parse_sinks(struct log_sink *list, size_t *count, const char *text,
+	struct error *err)
+{
+	char word[LOG_PATH_MAX + 64];
+	const char *at = text;
+	bool cut;
+
+	while (value_next_word(&at, word, sizeof(word), &cut)) {
+		if (*count == LOG_SINKS_MAX)
+			return value_wanted(
+				err, text, "at most %u places", LOG_SINKS_MAX);
+		if (parse_sink(&list[*count], word, err) == -1)
+			return -1;
+		(*count)++;
+	}
+	return cut || *count == 0 ? wanted(err, text) : 0;
+}
+
+int value_log(struct cluster_settings *c, const char *text, struct error *err)
+{
+	enum log_mode mode = LOG_SINKS;
+	struct log_sink *list = NULL;
+	size_t count = 0;
+
+	if (!is_mode(&mode, text)) {
+		list = calloc(LOG_SINKS_MAX, sizeof(*list));
+		if (list == NULL)
+			return error_set(err, ENOMEM, "cannot keep a setting");
+		if (parse_sinks(list, &count, text, err) == -1) {
+			clear(list, count);
+			return -1;
+		}
+	}
+	value_log_clear(c);
+	c->log = mode;
+	c->log_sinks = list;
+	c->log_sink_count = count;
+	return 0;
+}
+
+static void format_sink(struct buffer *out, const struct log_sink *sink)
+{
+	(void)buffer_string(out, kinds[sink->kind]);
+	if (sink->old)
+		(void)buffer_string(out, ":rfc3164");
+	for (size_t i = 1; i < COUNT_OF(facilities); i++)
+		if (sink->kind == SINK_SYSLOG &&
+			facilities[i].number == sink->facility)
+			(void)buffer_printf(out, ":%s", facilities[i].name);
+	if (sink->path != NULL)
+		(void)buffer_printf(out, ":%s", sink->path);
+}
+
+int value_format_log(struct buffer *out, const struct cluster_settings *c)
+{
+	if (c->log != LOG_SINKS)
+		return buffer_string(out, modes[c->log]);
+	for (size_t i = 0; i < c->log_sink_count; i++) {
+		if (i > 0)
+			(void)buffer_string(out, " ");
+		format_sink(out, &c->log_sinks[i]);
+	}
+	return out->failed ? -1 : 0;
+}
+
+bool value_log_is_by_slot(const struct log_sink *sink)
+{
+	return sink->kind == SINK_FILE && strstr(sink->path, slot_word) != NULL;
+}
+
+bool value_log_path(const struct log_sink *sink, const char *cluster,
+	unsigned slot, char *to, size_t size)
+{
+	struct buffer path;
+	bool fits;
+
+	buffer_init(&path, size);
+	for (const char *at = sink->path; *at != '\0';) {
+		if (strncmp(at, slot_word, sizeof(slot_word) - 1) == 0) {
+			(void)buffer_number(&path, slot, 10);
+			at += sizeof(slot_word) - 1;
+		} else if (strncmp(at, cluster_word,
+				   sizeof(cluster_word) - 1) == 0) {
+			(void)buffer_string(&path, cluster);
+			at += sizeof(cluster_word) - 1;
+		} else {
+			(void)buffer_append(&path, at++, 1);
+		}
+	}
+	(void)buffer_append(&path, "", 1);
+	fits = !path.failed;
+	if (fits)
+		(void)memcpy(to, path.data, path.len);
+	buffer_fini(&path);
+	return fits;
+}

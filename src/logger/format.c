@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/format.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Many programs write to stderr what is no error. */
+enum { SEVERITY_STDERR = 4, SEVERITY_STDOUT = 6 };
+
+static unsigned severity_of(const struct format_line *l)
+{
+	return l->is_stderr ? SEVERITY_STDERR : SEVERITY_STDOUT;
+}
+
+/* RFC 3339, with milliseconds. */
+static void put_time(struct buffer *to)
+{
+	struct timespec now;
+	struct tm tm;
+	char text[40];
+	size_t len;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)gmtime_r(&now.tv_sec, &tm);
+	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &tm);
+	(void)buffer_append(to, text, len);
+	text[0] = (char)('0' + now.tv_nsec / 100000000);
+	text[1] = (char)('0' + now.tv_nsec / 10000000 % 10);
+	text[2] = (char)('0' + now.tv_nsec / 1000000 % 10);
+	text[3] = 'Z';
+	(void)buffer_append(to, text, 4);
+}
+
+static void put_number(struct buffer *to, const char *before, uint64_t n)
+{
+	(void)buffer_string(to, before);
+	(void)buffer_number(to, n, 10);
+}
+
+void format_json(struct buffer *to, const struct format_line *l)
+{
+	(void)buffer_string(to, "{\"time\":\"");
+	put_time(to);
+	(void)buffer_string(to, "\",\"cluster\":\"");
+	(void)buffer_string(to, l->cluster); /* a name: nothing to escape */
+	put_number(to, "\",\"slot\":", l->slot);
+	if (l->pid != 0)
+		put_number(to, ",\"pid\":", l->pid);
+	(void)buffer_string(to,
+		l->is_stderr ? ",\"stream\":\"stderr\""
+			     : ",\"stream\":\"stdout\"");
+	if (l->goes_on)
+		(void)buffer_string(to, ",\"goes_on\":true");
+	(void)buffer_string(to, ",\"message\":");
+	(void)buffer_json(to, l->text, l->len);
+	(void)buffer_string(to, "}");
+}
+
+/* A value without a newline stands as it is, whatever bytes it has. */
+void format_journal(struct buffer *to, const struct format_line *l)
+{
+	(void)buffer_string(to, "SYSLOG_IDENTIFIER=");
+	(void)buffer_string(to, l->cluster);
+	(void)buffer_string(to, "\nNCLUST_CLUSTER=");
+	(void)buffer_string(to, l->cluster);
+	put_number(to, "\nPRIORITY=", severity_of(l));
+	put_number(to, "\nNCLUST_SLOT=", l->slot);
+	if (l->worker != 0) {
+		put_number(to, "\nNCLUST_WORKER=", l->worker);
+		put_number(to, "\nNCLUST_GENERATION=", l->generation);
+	}
+	if (l->pid != 0) {
+		put_number(to, "\nNCLUST_PID=", l->pid);
+		put_number(to, "\nSYSLOG_PID=", l->pid);
+	}
+	(void)buffer_string(to,
+		l->is_stderr ? "\nNCLUST_STREAM=stderr"
+			     : "\nNCLUST_STREAM=stdout");
+	if (l->goes_on)
+		(void)buffer_string(to, "\nNCLUST_GOES_ON=1");
+	(void)buffer_string(to, "\nMESSAGE=");
+	(void)buffer_append(to, l->text, l->len);
+	(void)buffer_string(to, "\n");
+}
+
+static void put_host(struct buffer *to)
+{
+	char host[65];
+
+	if (gethostname(host, sizeof(host)) == -1)
+		*host = '\0';
+	host[sizeof(host) - 1] = '\0';
+	(void)buffer_string(to, *host != '\0' ? host : "-");
+}
+
+static void put_old_time(struct buffer *to)
+{
+	/* RFC 3164, 4.1.2: always in English */
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	time_t now = time(NULL);
+	struct tm tm;
+	char text[20];
+
+	(void)localtime_r(&now, &tm);
+	(void)buffer_append(to, months + (size_t)(3 * tm.tm_mon), 3);
+	(void)buffer_append(
+		to, text, strftime(text, sizeof(text), " %e %H:%M:%S ", &tm));
+}
+
+void format_syslog(struct buffer *to, const struct format_line *l,
+	unsigned facility, bool old)
+{
+	put_number(to, "<", facility * 8 + severity_of(l));
+	if (old) {
+		(void)buffer_string(to, ">");
+		put_old_time(to);
+	} else {
+		(void)buffer_string(to, ">1 ");
+		put_time(to);
+		(void)buffer_string(to, " ");
+		put_host(to);
+		(void)buffer_string(to, " ");
+	}
+	/* APP-NAME has 48 bytes at most */
+	(void)buffer_append(to, l->cluster, strnlen(l->cluster, old ? 64 : 40));
+	put_number(to, ".", l->slot);
+	if (!old) {
+		put_number(to, " ", l->pid);
+		if (l->pid == 0)
+			to->data[to->len - 1] = '-';
+		(void)buffer_string(to, " - - ");
+	} else if (l->pid != 0) {
+		put_number(to, "[", l->pid);
+		(void)buffer_string(to, "]: ");
+	} else {
+		(void)buffer_string(to, ": ");
+	}
+	(void)buffer_append(to, l->text, l->len);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_EXPOSITION_H
+#define PROTOCOL_EXPOSITION_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What several workers tell of themselves in Prometheus' text format 0.0.4, as one
+ * text of that format: each sample gets the label `slot`, the samples of a family
+ * stand together, and each family has one HELP and one TYPE.  A worker's own label
+ * `slot` becomes `exported_slot`, as Prometheus does it.
+ */
+#define EXPOSITION_LINES_MAX 100000U /* of all workers */
+
+struct exposition_line;
+
+struct exposition {
+	struct exposition_line *lines;
+	size_t count;
+	size_t room;
+	size_t share; /* lines that one text may add; 0: as many as all */
+};
+
+void exposition_init(struct exposition *e);
+void exposition_fini(struct exposition *e);
+
+/* Add what a worker has said; the text must stay as it is until all is written.
+ * Lines about names that begin with `reserved` (or NULL) are left out.  -1 and
+ * `err`: it is not that format, and nothing of it was added. */
+int exposition_add(struct exposition *e, uint32_t slot, const char *text,
+	size_t len, const char *reserved, struct error *err);
+
+/* Write all that was added, once. */
+void exposition_write(struct exposition *e, struct buffer *out);
+
+#endif

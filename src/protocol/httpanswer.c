@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/httpanswer.h"
+
+#include "base/text.h"
+#include "protocol/httpstatus.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define LENGTH_MOST ((uint64_t)1 << 60)
+
+void httpanswer_init(struct httpanswer *h, bool bodiless)
+{
+	*h = (struct httpanswer){.bodiless = bodiless};
+}
+
+/* What a field says, if it is that one; NULL: it is another. */
+static const char *field(const char *line, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (strncasecmp(line, name, len) != 0 || line[len] != ':')
+		return NULL;
+	return line + len + 1 + strspn(line + len + 1, " \t");
+}
+
+static enum httpanswer_state take_status(struct httpanswer *h)
+{
+	size_t len = strlen(h->line);
+
+	h->line[len] = '\n'; /* there is room: see take_line() */
+	if (httpstatus_parse(h->line, len + 1, &h->status) == HTTPSTATUS_NONE ||
+		h->status == 101)
+		return HTTPANSWER_BAD;
+	h->line[len] = '\0';
+	(void)text_copy(h->first, sizeof(h->first), h->line);
+	return HTTPANSWER_FIELDS;
+}
+
+static enum httpanswer_state take_length(struct httpanswer *h, const char *text)
+{
+	size_t len = strspn(text, "0123456789");
+	uint64_t left;
+
+	if (text_number(&left, text, len, LENGTH_MOST) != len || len == 0 ||
+		text[len + strspn(text + len, " \t")] != '\0' ||
+		(h->has_length && h->left != left))
+		return HTTPANSWER_BAD;
+	h->has_length = true;
+	h->left = left;
+	return HTTPANSWER_FIELDS;
+}
+
+static enum httpanswer_state begin_body(struct httpanswer *h)
+{
+	if (h->status < 200) {
+		bool bodiless = h->bodiless;
+		size_t head = h->head;
+
+		httpanswer_init(h, bodiless);
+		h->head = head;
+		return HTTPANSWER_STATUS;
+	}
+	if (h->bodiless || h->status == 204 || h->status == 304)
+		return HTTPANSWER_WHOLE;
+	if (h->chunked)
+		return HTTPANSWER_SIZE;
+	if (!h->has_length)
+		return HTTPANSWER_OPEN_BODY;
+	return h->left > 0 ? HTTPANSWER_BODY : HTTPANSWER_WHOLE;
+}
+
+static enum httpanswer_state take_field(struct httpanswer *h)
+{
+	const char *text;
+
+	if (*h->line == '\0')
+		return begin_body(h);
+	text = field(h->line, "Content-Length");
+	if (text != NULL)
+		return take_length(h, text);
+	text = field(h->line, "Transfer-Encoding");
+	if (text != NULL && strcasecmp(text, "chunked") != 0)
+		return HTTPANSWER_BAD;
+	h->chunked |= text != NULL;
+	return HTTPANSWER_FIELDS;
+}
+
+static enum httpanswer_state take_size(struct httpanswer *h)
+{
+	size_t digits = strspn(h->line, "0123456789abcdefABCDEF");
+	char after = h->line[digits];
+
+	if (digits == 0 || digits > 15 ||
+		(after != '\0' && after != ';' && !isblank((int)after)))
+		return HTTPANSWER_BAD;
+	h->left = strtoull(h->line, NULL, 16);
+	return h->left > 0 ? HTTPANSWER_CHUNK : HTTPANSWER_TRAILER;
+}
+
+static enum httpanswer_state take_line(struct httpanswer *h)
+{
+	if (h->line_len > 0 && h->line[h->line_len - 1] == '\r')
+		h->line_len--;
+	h->line[h->line_len] = '\0';
+	h->line_len = 0;
+	switch (h->state) {
+	case HTTPANSWER_STATUS:
+		return take_status(h);
+	case HTTPANSWER_FIELDS:
+		return take_field(h);
+	case HTTPANSWER_SIZE:
+		return take_size(h);
+	case HTTPANSWER_CHUNK_END:
+		return *h->line == '\0' ? HTTPANSWER_SIZE : HTTPANSWER_BAD;
+	default:
+		return *h->line == '\0' ? HTTPANSWER_WHOLE : HTTPANSWER_TRAILER;
+	}
+}
+
+/* Take what is there of a line; of one that is too long only its beginning is
+ * looked at. */
+static size_t take_text(struct httpanswer *h, const char *data, size_t len)
+{
+	const char *end = memchr(data, '\n', len);
+	size_t taken = end != NULL ? (size_t)(end - data) + 1 : len;
+	size_t text = end != NULL ? taken - 1 : taken;
+	size_t room = sizeof(h->line) - 2 - h->line_len;
+
+	if (text > room)
+		text = room;
+	(void)memcpy(h->line + h->line_len, data, text);
+	h->line_len += text;
+	h->head += taken;
+	if (end != NULL)
+		h->state = take_line(h);
+	/* each chunk has a line of its own */
+	if (h->state == HTTPANSWER_CHUNK)
+		h->head = 0;
+	if (h->head > HTTPANSWER_HEAD_MAX)
+		h->state = HTTPANSWER_BAD;
+	return taken;
+}
+
+static bool is_body(const struct httpanswer *h)
+{
+	return h->state == HTTPANSWER_BODY || h->state == HTTPANSWER_CHUNK ||
+		h->state == HTTPANSWER_OPEN_BODY;
+}
+
+static size_t take_body(struct httpanswer *h, size_t len)
+{
+	if (h->state == HTTPANSWER_OPEN_BODY)
+		return len;
+	if (len > h->left)
+		len = (size_t)h->left;
+	h->left -= len;
+	if (h->left == 0)
+		h->state = h->state == HTTPANSWER_CHUNK ? HTTPANSWER_CHUNK_END
+							: HTTPANSWER_WHOLE;
+	return len;
+}
+
+enum httpanswer_piece httpanswer_next(struct httpanswer *h, const char **data,
+	size_t *len, const char **piece, size_t *piece_len)
+{
+	while (*len > 0 && h->state < HTTPANSWER_WHOLE) {
+		bool body = is_body(h);
+		bool head = h->state <= HTTPANSWER_FIELDS;
+
+		*piece = *data;
+		*piece_len =
+			body ? take_body(h, *len) : take_text(h, *data, *len);
+		*data += *piece_len;
+		*len -= *piece_len;
+		if (body || head)
+			return body ? PIECE_BODY : PIECE_HEAD;
+	}
+	return PIECE_NONE;
+}
+
+bool httpanswer_ended(const struct httpanswer *h)
+{
+	return h->state == HTTPANSWER_WHOLE || h->state == HTTPANSWER_OPEN_BODY;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_HTTPANSWER_H
+#define PROTOCOL_HTTPANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * An answer of HTTP/1 (RFC 9112) to a request with "Connection: close", as it
+ * comes: its status, its head and its body, which ends by its length, with its last
+ * chunk, or with the connection.  Interim answers are skipped.
+ */
+#define HTTPANSWER_HEAD_MAX (64U * 1024)
+
+enum httpanswer_state {
+	HTTPANSWER_STATUS,
+	HTTPANSWER_FIELDS,
+	HTTPANSWER_BODY,      /* `left` bytes of it */
+	HTTPANSWER_OPEN_BODY, /* until the connection ends */
+	HTTPANSWER_SIZE,      /* of a chunk */
+	HTTPANSWER_CHUNK,     /* `left` bytes of it */
+	HTTPANSWER_CHUNK_END,
+	HTTPANSWER_TRAILER,
+	HTTPANSWER_WHOLE,
+	HTTPANSWER_BAD,
+};
+
+struct httpanswer {
+	enum httpanswer_state state;
+	bool bodiless; /* the request was HEAD */
+	unsigned status;
+	bool has_length;
+	bool chunked;
+	uint64_t left;
+	size_t head;    /* bytes of heads and of chunks' lines so far */
+	char line[256]; /* the one that is not whole yet, or its beginning */
+	size_t line_len;
+	char first[128]; /* "HTTP/1.1 200 OK" */
+};
+
+void httpanswer_init(struct httpanswer *h, bool bodiless);
+
+enum httpanswer_piece { PIECE_NONE, PIECE_HEAD, PIECE_BODY };
+/* Take the next piece from *data: of the head, with line ends, or of the body.
+ * PIECE_NONE: all was taken, or the answer is whole, or bad (h->state). */
+enum httpanswer_piece httpanswer_next(struct httpanswer *h, const char **data,
+	size_t *len, const char **piece, size_t *piece_len);
+/* The connection has ended: is the answer whole? */
+bool httpanswer_ended(const struct httpanswer *h);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/control/ask.h"
+
+#include "supervisor/common/registry.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PATIENCE_ALL (1 * SECOND)
+#define PATIENCE_ONE (5 * SECOND)
+
+static bool got(struct reach *r, const struct child *child, int fd, size_t sent)
+{
+	const struct cluster_settings *s = cluster_settings(r->service->core);
+	struct client *c = r->owner;
+	size_t before = c->out.len;
+	struct buffer params;
+	struct json_writer w;
+	const char *text;
+	int passed = -1;
+
+	buffer_init(&params, 0);
+	json_begin(&w, &params);
+	json_open_object(&w);
+	json_put_int(&w, "slot", child->slot);
+	json_put_text(&w, "host", r->host);
+	json_put_text(&w, "path", s->metrics.text);
+	json_put_int(&w, "sent", (int64_t)sent);
+	json_close_object(&w);
+	text = buffer_text(&params);
+	if (text != NULL &&
+		control_put_event(&c->out, c->request.id, text) == 0)
+		passed = client_pass(c, c->out.len - before, fd);
+	buffer_fini(&params);
+	return passed == 0;
+}
+
+static void end(struct client *c)
+{
+	struct reach *r = c->reach;
+
+	reach_end(r);
+	free(r);
+	c->reach = NULL;
+	c->state = CLIENT_IDLE;
+}
+
+/* The slots of ready workers that took no connection. */
+static void put_missed(struct client *c)
+{
+	struct child_walk walk = children_of(c->reach->service);
+	const struct child *child;
+	struct json_writer w;
+
+	(void)control_begin_result(&c->out, c->request.id);
+	json_begin(&w, &c->out);
+	json_open_object(&w);
+	json_key(&w, "missed");
+	json_open_array(&w);
+	while ((child = child_next(&walk)) != NULL)
+		if (reach_wants(c->reach, child))
+			json_int(&w, child->slot);
+	json_close_array(&w);
+	json_close_object(&w);
+	(void)control_end_result(&c->out);
+}
+
+static void answer(struct client *c, int code, const char *why)
+{
+	const struct reach *r = c->reach;
+	char text[160];
+
+	if (r->slot == SLOT_ALL || r->reached[r->slot]) {
+		put_missed(c);
+		end(c);
+		client_done(c);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%s.%" PRIu32 " %s",
+		r->service->name, r->slot, why);
+	end(c);
+	client_error(c, code, text);
+}
+
+static void over(struct reach *r)
+{
+	answer(r->owner, CONTROL_TIMED_OUT,
+		"took no connection: it is busy or hangs, or others are always "
+		"faster");
+}
+
+void ask_settle(struct client *c)
+{
+	answer(c, CONTROL_BUSY,
+		"was not asked, because nclust is being upgraded: try again");
+}
+
+int ask_begin(struct client *c, struct service *service, uint32_t slot,
+	struct error *err)
+{
+	struct reach *r;
+
+	if ((slot == SLOT_ALL) != c->own)
+		return error_set(err, 0, "say %s, such as '%s%s'",
+			c->own ? "the cluster" : "which worker", service->name,
+			c->own ? "" : ".0");
+	if (slot == SLOT_ALL &&
+		cluster_settings(service->core)->metrics.kind == PROBE_NONE)
+		return error_set(
+			err, 0, "'metrics' of '%s' is off", service->name);
+	if (slot != SLOT_ALL &&
+		(slot >= service->child_slots ||
+			(service->children[slot][0] == NULL &&
+				service->children[slot][1] == NULL)))
+		return error_set(err, 0, "%s.%" PRIu32 " does not run now",
+			service->name, slot);
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return error_set(err, ENOMEM, "ask");
+	r->slot = slot;
+	r->first = c->request.first;
+	r->patience = slot == SLOT_ALL ? PATIENCE_ALL : PATIENCE_ONE;
+	r->got = got;
+	r->over = over;
+	r->owner = c;
+	if (reach_begin(r, service, err) == -1) {
+		free(r);
+		return -1;
+	}
+	c->reach = r;
+	c->state = CLIENT_ASKING;
+	return 0;
+}
+
+void ask_forget(struct client *c)
+{
+	if (c->reach != NULL)
+		end(c);
+}

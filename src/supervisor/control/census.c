@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/control/census.h"
+
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/look/remote.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "os/socket/sockdiag.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/workers/use.h"
+
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Who asks waits no longer than that. */
+#define PATIENCE (1 * SECOND)
+/* A look holds for a second, but no more than a twentieth of a CPU's time is spent
+ * on looking. */
+#define HOLDS (1 * SECOND)
+#define HOLDS_MOST (10 * SECOND)
+#define SHARE 20
+#define TREE_MAX 256
+/* Of a worker: one with more would leave no time for the others. */
+#define DESCRIPTORS_MAX 100000U
+
+enum { STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
+
+/* A worker, in memory that is shared with the process that counts. */
+struct counted {
+	uint64_t serial;
+	volatile bool seen;    /* what follows is whole */
+	struct last_look look; /* if it was seen */
+	long connections;      /* -1: it cannot be told */
+};
+
+struct census {
+	struct supervisor *sup;
+	struct counted *list; /* mapped; NULL: nothing was counted yet */
+	size_t count;
+	pid_t pid;
+	int pidfd; /* of the process that counts; -1: there is none */
+	nsec_t began;
+	nsec_t counted; /* when the last one ended well */
+	nsec_t again;   /* not before */
+	ev_io exit;
+	ev_timer patience;
+};
+
+/* ---- in the process of its own ---- */
+
+struct accepted {
+	uint64_t inode;
+	size_t owner; /* who was the last to be seen with it, from 1 on */
+};
+
+struct counting {
+	struct accepted *list; /* all there are, by inode */
+	size_t count;
+	size_t room;
+	uint8_t ports[UINT16_MAX / 8 + 1]; /* at which nclust listens: a bit */
+	size_t owner;
+	long found;
+	unsigned left; /* descriptors that we still look at, of this worker */
+};
+
+static void note_inode(struct counting *k, uint64_t inode)
+{
+	if (inode == 0)
+		return;
+	if (k->count == k->room) {
+		k->room = k->room > 0 ? 2 * k->room : 1024;
+		k->list = realloc(k->list, k->room * sizeof(*k->list));
+		if (k->list == NULL)
+			_exit(EXIT_FAILURE);
+	}
+	k->list[k->count++] = (struct accepted){.inode = inode};
+}
+
+static void note_tcp(void *context, const struct inet_diag_msg *one,
+	const void *info, size_t size)
+{
+	struct counting *k = context;
+	uint16_t port = ntohs(one->id.idiag_sport);
+
+	(void)info;
+	(void)size;
+	if ((k->ports[port / 8] >> port % 8 & 1) != 0 &&
+		one->idiag_state != STATE_LISTEN)
+		note_inode(k, one->idiag_inode);
+}
+
+static void note_ports(
+	struct counting *k, struct listener *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint16_t port = list[i]->facts.port;
+
+		k->ports[port / 8] |= (uint8_t)(1U << port % 8);
+	}
+}
+
+static bool is_unix_listener(const struct supervisor *sup, const char *path)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct listener_set *set =
+			&sup->services[i]->held.listeners;
+
+		for (size_t k = 0; k < set->count; k++) {
+			const struct address *at = &set->list[k]->address;
+
+			if (at->kind == ADDRESS_UNIX &&
+				strcmp(at->path, path) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A line: number, five words, 03 for one that is connected, the inode, the path, which
+ * is that of the listener (unix_seq_show() of the kernel). */
+static void note_unix(struct counting *k, const struct supervisor *sup)
+{
+	FILE *file = fopen("/proc/self/net/unix", "re");
+	char *line = NULL;
+	size_t room = 0;
+
+	while (file != NULL && getline(&line, &room, file) != -1) {
+		unsigned long inode = 0;
+		int at = 0;
+
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "%*s %*s %*s %*s %*s 03 %lu %n", &inode,
+			    &at) == 1 &&
+			at > 0 && is_unix_listener(sup, line + at))
+			note_inode(k, inode);
+	}
+	free(line);
+	if (file != NULL)
+		(void)fclose(file);
+}
+
+static int by_inode(const void *a, const void *b)
+{
+	const struct accepted *one = a;
+	const struct accepted *other = b;
+
+	return (one->inode > other->inode) - (one->inode < other->inode);
+}
+
+/* Of several processes of a worker that have the same one the first counts. */
+static bool look_at(void *context, int fd, const char *target)
+{
+	struct counting *k = context;
+	const struct accepted key = {.inode = remote_socket_inode(target)};
+	struct accepted *a = key.inode == 0
+		? NULL
+		: bsearch(&key, k->list, k->count, sizeof(key), by_inode);
+
+	(void)fd;
+	if (k->left == 0)
+		return true;
+	k->left--;
+	if (a != NULL && a->owner != k->owner) {
+		a->owner = k->owner;
+		k->found++;
+	}
+	return false;
+}
+
+static long count_one(struct counting *k, pid_t pid)
+{
+	pid_t tree[TREE_MAX];
+	size_t count = process_tree(pid, tree, TREE_MAX);
+
+	k->owner++;
+	k->found = 0;
+	k->left = DESCRIPTORS_MAX;
+	for (size_t i = 0; i < count; i++) {
+		struct remote r;
+
+		remote_of(&r, tree[i]);
+		r.others = false; /* we may wait */
+		if (remote_each_fd(&r, k->left + 1, look_at, k) == -1 && i == 0)
+			return -1;
+	}
+	return k->left > 0 ? k->found : -1;
+}
+
+/* One that has not run since the last look has the same connections as then. */
+static void look_at_one(
+	struct counting *k, struct counted *of, struct child *child)
+{
+	const struct last_look *last = child->life.last_look;
+	nsec_t before = last != NULL ? last->at : 0;
+	struct tree_use use;
+	bool seen = use_look(child, &use);
+
+	if (seen)
+		of->look = *child->life.last_look;
+	if (k->count == 0)
+		of->connections = 0;
+	else if (of->connections == -1 || of->look.at != before)
+		of->connections = count_one(k, child->pid);
+	/* we may be killed before: then it is as it was */
+	__atomic_store_n(&of->seen, seen, __ATOMIC_RELEASE);
+}
+
+/* It has none of our descriptors, because it may wait for ever. */
+static _Noreturn void count_beside(struct census *x)
+{
+	const struct supervisor *sup = x->sup;
+	struct child_walk walk = children_of_all(sup);
+	struct counting k = {.count = 0};
+	struct child *child;
+	size_t i = 0;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)syscall(SYS_close_range, 3U, ~0U, 0);
+	for (size_t n = 0; n < sup->service_count; n++) {
+		const struct service *s = sup->services[n];
+
+		note_ports(&k, s->held.listeners.list, s->held.listeners.count);
+		note_ports(&k, s->held.learned.list, s->held.learned.count);
+	}
+	if (sockdiag_each_tcp(false, note_tcp, &k) == -1)
+		_exit(EXIT_FAILURE);
+	note_unix(&k, sup);
+	if (k.list != NULL)
+		qsort(k.list, k.count, sizeof(*k.list), by_inode);
+	while ((child = child_next(&walk)) != NULL && i < x->count)
+		look_at_one(&k, &x->list[i++], child);
+	_exit(EXIT_SUCCESS);
+}
+
+/* ---- in nclust ---- */
+
+static void stop(struct census *x)
+{
+	struct pidfd_end end;
+
+	ev_io_stop(x->sup->loop, &x->exit);
+	ev_timer_stop(x->sup->loop, &x->patience);
+	if (x->pidfd != -1) {
+		(void)pidfd_signal(x->pidfd, SIGKILL);
+		/* if it is not dead yet, it is reaped later as a stray */
+		(void)pidfd_reap(x->pidfd, &end);
+	}
+	fd_close(&x->pidfd);
+}
+
+static const struct counted *find(
+	const struct census *x, const struct child *child)
+{
+	const struct counted *of = NULL;
+
+	if (x != NULL && child->census < x->count)
+		of = &x->list[child->census];
+	return of != NULL && of->serial == child->serial ? of : NULL;
+}
+
+static void take_looks(const struct census *x)
+{
+	struct child_walk walk = children_of_all(x->sup);
+	struct child *child;
+
+	while ((child = child_next(&walk)) != NULL) {
+		const struct counted *of = find(x, child);
+		struct last_look look;
+
+		if (of == NULL || !of->seen)
+			continue;
+		look = of->look;
+		look.until = x->again;
+		use_keep(child, &look);
+	}
+}
+
+static void finish(struct census *x, bool well)
+{
+	nsec_t now = clock_now();
+	nsec_t holds = SHARE * (now - x->began);
+
+	stop(x);
+	x->again = now + (holds < HOLDS ? HOLDS : nsec_min(holds, HOLDS_MOST));
+	/* of one that took too long, those whom it has looked at */
+	if (well || (x->count > 0 && x->list[0].seen))
+		x->counted = now;
+	take_looks(x);
+	clients_counted(x->sup);
+}
+
+void census_ended(struct supervisor *sup)
+{
+	struct census *x = sup->control.census;
+	struct pidfd_end end;
+
+	if (pidfd_peek(x->pidfd, &end) == 1)
+		finish(x, !end.signalled && end.code == EXIT_SUCCESS);
+}
+
+static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	census_ended(((struct census *)watcher->data)->sup);
+}
+
+static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	finish(timer->data, false);
+}
+
+static void drop_list(struct counted *list, size_t count)
+{
+	if (list != NULL)
+		(void)munmap(list, count * sizeof(*list));
+}
+
+void census_fini(struct supervisor *sup)
+{
+	struct census *x = sup->control.census;
+
+	if (x == NULL)
+		return;
+	stop(x);
+	drop_list(x->list, x->count);
+	free(x);
+	sup->control.census = NULL;
+}
+
+/* With what is known of them from the last time. */
+static int list_workers(struct census *x)
+{
+	struct child_walk walk = children_of_all(x->sup);
+	struct counted *list;
+	struct child *child;
+	size_t count = 0;
+	size_t i = 0;
+
+	while (child_next(&walk) != NULL)
+		count++;
+	list = mmap(NULL, count * sizeof(*list), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (list == MAP_FAILED) /* or there are none */
+		return -1;
+	walk = children_of_all(x->sup);
+	while ((child = child_next(&walk)) != NULL) {
+		const struct counted *of = find(x, child);
+
+		list[i] = of != NULL ? *of
+				     : (struct counted){.serial = child->serial,
+					       .connections = -1};
+		list[i].seen = false;
+		child->census = i++;
+	}
+	drop_list(x->list, x->count);
+	x->list = list;
+	x->count = count;
+	return 0;
+}
+
+static struct census *census_new(struct supervisor *sup)
+{
+	struct census *x = calloc(1, sizeof(*x));
+
+	if (x == NULL)
+		return NULL;
+	x->sup = sup;
+	x->pidfd = -1;
+	io_init(&x->exit, on_exit_of, -1, x);
+	timer_init(&x->patience, on_patience_over, x);
+	return x;
+}
+
+bool census_begin(struct supervisor *sup)
+{
+	struct census *x = sup->control.census;
+
+	if (x == NULL)
+		x = sup->control.census = census_new(sup);
+	if (x == NULL || x->pidfd != -1 || clock_now() < x->again)
+		return x != NULL && x->pidfd != -1;
+	x->began = clock_now();
+	if (list_workers(x) == -1)
+		return false;
+	x->pid = fork();
+	if (x->pid == 0)
+		count_beside(x);
+	if (x->pid > 0)
+		x->pidfd = pidfd_of(x->pid);
+	if (x->pid > 0 && x->pidfd == -1)
+		(void)kill(x->pid, SIGKILL);
+	if (x->pidfd == -1)
+		return false;
+	ev_io_set(&x->exit, x->pidfd, EV_READ);
+	ev_io_start(sup->loop, &x->exit);
+	timer_arm(sup->loop, &x->patience, PATIENCE);
+	return true;
+}
+
+long census_of(const struct child *child)
+{
+	const struct census *x = child->service->sup->control.census;
+	const struct counted *of = find(x, child);
+
+	return of != NULL && clock_now() - x->counted <= HOLDS_MOST
+		? of->connections
+		: -1;
+}
+
+bool census_is(const struct supervisor *sup, pid_t pid)
+{
+	const struct census *x = sup->control.census;
+
+	return x != NULL && x->pidfd != -1 && x->pid == pid;
+}

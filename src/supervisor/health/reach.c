@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/health/reach.h"
+
+#include "os/clock.h"
+#include "supervisor/common/kind.h"
+#include "supervisor/health/health.h"
+#include "supervisor/health/volley.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* To the next volley: at once after one that has reached somebody, else later and
+ * later, so that workers which cannot be reached have little of it. */
+#define WAIT_LEAST (2 * MSEC)
+#define WAIT_MOST (128 * MSEC)
+
+/* Many workers take so many times the patience of one. */
+#define REACHES_MOST 7
+
+struct reacher {
+	struct volley volley;
+	struct reach *first;
+	nsec_t wait;
+	bool useful; /* the last volley has reached somebody */
+	bool traces; /* there may be connections that nobody has taken */
+};
+
+/* How a connection is opened to be handed on: as one of a check by HTTP. */
+static const struct probe probe = {.kind = PROBE_HTTP, .text = (char *)"/"};
+
+static struct reacher *reacher_of(const struct service *service)
+{
+	return (struct reacher *)service->asks.of[ASKS_REACH];
+}
+
+/* By a path a worker's user could lead root's connection to another program. */
+static bool is_safe(const struct aim *aim)
+{
+	return aim->listener->facts.family != AF_UNIX;
+}
+
+/* ---- who is wanted ---- */
+
+bool reach_wants(const struct reach *r, const struct child *child)
+{
+	if (child->slot >= r->slots || r->reached[child->slot])
+		return false;
+	return r->slot == SLOT_ALL ? health_is_ready(child)
+				   : r->slot == child->slot;
+}
+
+/* Where a byte was sent with the connection, it must be the right one. */
+static struct reach *who_wants(
+	const struct reacher *x, const struct child *child, bool byte_sent)
+{
+	for (struct reach *r = x->first; r != NULL; r = r->next)
+		if (reach_wants(r, child) &&
+			(!byte_sent || r->first == x->volley.first))
+			return r;
+	return NULL;
+}
+
+static const struct probe *to_reach(const struct child *child)
+{
+	const struct reacher *x = reacher_of(child->service);
+	bool deferred = x->volley.aim.deferred;
+
+	return who_wants(x, child, deferred) != NULL ? &probe : NULL;
+}
+
+static void taken(struct child *child, int fd, size_t sent)
+{
+	struct reacher *x = reacher_of(child->service);
+	struct reach *r = who_wants(x, child, sent > 0);
+
+	if (r == NULL || !r->got(r, child, fd, sent))
+		return;
+	r->reached[child->slot] = true;
+	r->until = nsec_min(nsec_add(clock_now(), r->patience), r->most);
+	x->useful = true;
+	x->wait = WAIT_LEAST;
+	asker_arm(&x->volley.asker, 0);
+}
+
+/* ---- a step ---- */
+
+static bool is_over(const struct reach *r, nsec_t now)
+{
+	struct child_walk walk = children_of(r->service);
+	const struct child *child;
+
+	if (now >= r->until)
+		return true;
+	if (r->slot != SLOT_ALL)
+		return r->slot < r->slots && r->reached[r->slot];
+	while ((child = child_next(&walk)) != NULL)
+		if (reach_wants(r, child))
+			return false;
+	return true;
+}
+
+/* As many as there are workers, because one that is awake wakes no other; but where
+ * connections wait already, fewer: a worker that hangs must not get more and more. */
+static unsigned how_many(const struct reacher *x)
+{
+	const struct service *s = x->volley.asker.service;
+	struct child_walk walk = children_of(s);
+	struct queue_facts queue;
+	long count = 0;
+	long most;
+	struct error err;
+	struct aim aim;
+
+	while (count < VOLLEY_MAX && child_next(&walk) != NULL)
+		count++;
+	if (aim_at(&aim, s, &err) == -1 || !is_safe(&aim))
+		return 0;
+	group_queue(aim.listener, &queue);
+	if (queue.depth < 0 && count > 0)
+		return 1; /* nobody knows */
+	most = queue.limit > 0 ? queue.limit / 2 : VOLLEY_MAX;
+	if (count == 0 || queue.depth >= VOLLEY_MAX || queue.depth > most)
+		return 0;
+	most = (count < most ? count : most) - queue.depth;
+	return most > 1 ? (unsigned)most : 1;
+}
+
+static void fire(struct reacher *x)
+{
+	struct volley *v = &x->volley;
+	unsigned count = how_many(x);
+	struct error err;
+
+	x->wait = x->useful ? WAIT_LEAST : nsec_min(2 * x->wait, WAIT_MOST);
+	x->useful = false;
+	if (v->first != x->first->first)
+		volley_stop(v); /* another letter was sent by those */
+	v->first = x->first->first;
+	if (count > 0)
+		(void)volley_fire(v, cluster_settings(v->asker.service->core),
+			&probe, count, &err);
+}
+
+static void step(struct asker *a, nsec_t now)
+{
+	struct reacher *x = (struct reacher *)a;
+	struct reach *next;
+
+	for (struct reach *r = x->first; r != NULL; r = next) {
+		next = r->next;
+		if (is_over(r, now))
+			r->over(r);
+	}
+	if (x->first == NULL)
+		return;
+	fire(x);
+	asker_arm(a, x->wait);
+}
+
+static bool wants(const struct child *child)
+{
+	(void)child;
+	return false; /* no setting asks for it */
+}
+
+const struct asker_kind reach_kind = {
+	.size = sizeof(struct reacher),
+	.wants = wants,
+	.step = step,
+	.probe = to_reach,
+	.taken = taken,
+};
+
+/* ---- life ---- */
+
+int reach_begin(struct reach *r, struct service *service, struct error *err)
+{
+	struct reacher *x;
+	struct aim aim;
+
+	if (service->kind->by_connection)
+		return error_set(err, 0,
+			"'%s' has a process for each connection: there is no "
+			"worker to ask",
+			service->name);
+	if (aim_at(&aim, service, err) == -1)
+		return error_wrap(err, "%s", service->name);
+	if (!is_safe(&aim))
+		return error_set(err, 0,
+			"%s: its workers can be asked over TCP only, and its "
+			"first listener is a unix socket",
+			service->name);
+	x = (struct reacher *)asker_of(service, ASKS_REACH);
+	r->service = service;
+	r->until = nsec_add(clock_now(), r->patience);
+	r->most = nsec_add(clock_now(), REACHES_MOST * r->patience);
+	r->slots = service->child_slots;
+	r->reached = calloc(r->slots + 1, sizeof(*r->reached));
+	if (x == NULL || r->reached == NULL) {
+		free(r->reached);
+		return error_set(err, ENOMEM, "%s", service->name);
+	}
+	(void)memcpy(r->host, aim.host, sizeof(r->host));
+	r->next = x->first;
+	x->first = r;
+	x->wait = WAIT_LEAST;
+	x->traces = true;
+	asker_arm(&x->volley.asker, 0);
+	return 0;
+}
+
+void reach_end(struct reach *r)
+{
+	struct reacher *x = reacher_of(r->service);
+	struct reach **at = &x->first;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	free(r->reached);
+	r->reached = NULL;
+	if (x->first == NULL)
+		volley_stop(&x->volley);
+}
+
+bool reach_may_wait(const struct service *service)
+{
+	const struct reacher *x = reacher_of(service);
+
+	return x != NULL && x->traces;
+}
+
+void reach_cleared(const struct service *service)
+{
+	struct reacher *x = reacher_of(service);
+
+	if (x != NULL && x->first == NULL)
+		x->traces = false;
+}
+
+void reach_drop(struct service *service)
+{
+	struct reacher *x = reacher_of(service);
+	struct reach *r;
+
+	while (x != NULL && (r = x->first) != NULL)
+		r->over(r);
+}

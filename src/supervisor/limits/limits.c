@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/limits/limits.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/cgroup_tree.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "protocol/json.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/environment.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A group can be removed when all its processes have ended, and so not at once:
+ * try again after this time, then after twice as long … */
+#define SWEEP_FIRST (20 * MSEC)
+#define SWEEP_LAST (60 * SECOND) /* … and no longer than that */
+#define LAST_SWEEPS 20           /* at nclust's end, 5 ms each */
+
+struct limits {
+	struct cgroup_trees trees;
+	ev_timer sweep;
+	nsec_t wait;
+};
+
+/* "@" is in no name. */
+#define NAME_SIZE 160 /* two names of 64 characters at most */
+#define GROUP_SIZE (NAME_SIZE + 64)
+
+/* Of nclust's own group. */
+static void own_name(const struct supervisor *sup, char to[NAME_SIZE])
+{
+	(void)snprintf(to, NAME_SIZE, "nclust@%s", sup->settings->name);
+}
+
+/* "": it has none. */
+static const char *group_of(const struct child *c)
+{
+	return c->limited.group != NULL ? c->limited.group : "";
+}
+
+/* One that no other has, also of an earlier nclust with the same numbers: what
+ * is left of that counts for this one, and its limits hold. */
+static void invent_name(struct child *c)
+{
+	if (asprintf(&c->limited.group,
+		    "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64,
+		    c->service->sup->settings->name, c->service->name, c->slot,
+		    c->serial, (uint64_t)(clock_now() / MSEC)) == -1)
+		c->limited.group = NULL;
+}
+
+/* ---- sweeping ---- */
+
+static bool is_used(void *context, const char *name, const char *worker)
+{
+	const struct supervisor *sup = context;
+	unsigned long slot = strtoul(worker, NULL, 10);
+	char group[GROUP_SIZE];
+
+	(void)snprintf(group, sizeof(group), "%s/%s", name, worker);
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		for (int k = 0; k < 2 && slot < s->child_slots; k++)
+			if (s->children[slot][k] != NULL &&
+				strcmp(group_of(s->children[slot][k]), group) ==
+					0)
+				return true;
+	}
+	return false;
+}
+
+static unsigned sweep(struct supervisor *sup)
+{
+	struct cgroup_trees *t = &sup->limits->trees;
+	char prefix[NAME_SIZE];
+	unsigned left = 0;
+
+	(void)snprintf(
+		prefix, sizeof(prefix), "nclust@%s@", sup->settings->name);
+	for (unsigned i = 0; i < t->count; i++)
+		left += cgroup_sweep(&t->list[i], prefix, is_used, sup);
+	return left;
+}
+
+static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct limits *l = sup->limits;
+	unsigned left = sweep(sup);
+
+	(void)revents;
+	if (left == 0)
+		return;
+	l->wait = l->wait == 0 ? SWEEP_FIRST : l->wait * 2;
+	if (l->wait <= SWEEP_LAST)
+		timer_arm(loop, timer, l->wait);
+	else
+		log_warn("%u cgroup%s of workers that have ended cannot be "
+			 "removed: processes are left in %s",
+			left, left == 1 ? "" : "s", left == 1 ? "it" : "them");
+}
+
+static void arm_sweep(struct supervisor *sup)
+{
+	sup->limits->wait = 0;
+	timer_arm_within(sup->loop, &sup->limits->sweep, SWEEP_FIRST);
+}
+
+/* ---- making groups ---- */
+
+static struct cgroup_limits limits_of(const struct cluster_settings *s)
+{
+	return (struct cgroup_limits){{
+		[CGROUP_MEMORY_MAX] = s->memory_max,
+		[CGROUP_MEMORY_HIGH] = s->memory_high,
+		[CGROUP_CPU_MAX] = s->cpu_max,
+		[CGROUP_PIDS_MAX] = s->pids_max,
+		[CGROUP_CPU_WEIGHT] = s->cpu_weight,
+		[CGROUP_IO_WEIGHT] = s->io_weight,
+	}};
+}
+
+/* The hierarchies, ready for limits of these kinds; `err` says what is wrong with
+ * some.  NULL: there are none. */
+static struct cgroup_trees *trees_for(
+	struct supervisor *sup, unsigned kinds, struct error *err)
+{
+	struct limits *l = sup->limits;
+	char own[NAME_SIZE];
+	bool known;
+
+	err->text[0] = '\0';
+	if (l == NULL) {
+		l = sup->limits = calloc(1, sizeof(*l));
+		if (l == NULL)
+			return NULL;
+		timer_init(&l->sweep, on_sweep, sup);
+	}
+	known = l->trees.count > 0;
+	own_name(sup, own);
+	if (cgroup_trees_open(&l->trees, "", kinds, own, err) == kinds)
+		err->text[0] = '\0';
+	l->trees.enabled |= sup->controllers;
+	sup->controllers = l->trees.enabled;
+	if (!known && l->trees.count > 0)
+		arm_sweep(sup); /* an earlier nclust may have left some */
+	return l->trees.count > 0 ? &l->trees : NULL;
+}
+
+static void tell(struct child *c, const char *how_many, const char *why)
+{
+	c->limited.incomplete = true;
+	if (!c->service->life.limits_told)
+		log_warn("%s: workers run without %s of their cgroup limits "
+			 "(memory-max and its like): %s",
+			c->service->name, how_many, why);
+	c->service->life.limits_told = true;
+}
+
+/* Make the worker's groups, and call `use` with the directory of each.  How many
+ * there are. */
+static unsigned make_groups(struct child *c, const struct cgroup_limits *l,
+	bool fresh, void (*use)(void *context, int dir), void *context)
+{
+	struct error err;
+	struct error first;
+	struct cgroup_trees *t =
+		trees_for(c->service->sup, cgroup_kinds(l), &first);
+	unsigned count = 0;
+
+	for (unsigned i = 0; t != NULL && i < t->count; i++) {
+		scoped_fd dir = -1;
+
+		if ((t->list[i].kinds & cgroup_kinds(l)) == 0)
+			continue;
+		dir = cgroup_make(&t->list[i], group_of(c), fresh, l, &err);
+		if (first.text[0] == '\0')
+			first = err;
+		if (dir == -1)
+			continue;
+		use(context, dir);
+		count++;
+	}
+	if (first.text[0] != '\0')
+		tell(c, count == 0 ? "any" : "some", first.text);
+	return count;
+}
+
+/* Set the limits of a worker that is in its groups. */
+static void set_limits(struct child *c, const struct cgroup_limits *l)
+{
+	struct error err;
+	const struct cgroup_trees *t = trees_for(c->service->sup, 0, &err);
+	bool over = false;
+
+	for (unsigned i = 0; t != NULL && i < t->count; i++) {
+		scoped_fd dir = -1;
+
+		if ((t->list[i].kinds & cgroup_kinds(l)) == 0)
+			continue;
+		dir = cgroup_open(&t->list[i], group_of(c));
+		if (dir == -1)
+			continue; /* it could not be made */
+		over |= cgroup_limit(&t->list[i], dir, l, &err);
+		if (err.text[0] != '\0')
+			tell(c, "some", err.text);
+	}
+	if (over) {
+		c->life.oom = OOM_KILLED;
+		(void)pidfd_signal(c->pidfd, SIGKILL);
+	}
+	if (!c->limited.incomplete)
+		c->service->life.limits_told = false;
+}
+
+static void add_to_plan(void *context, int dir)
+{
+	struct spawn_plan *plan = context;
+
+	/* -1: the spawn fails, and is tried again */
+	plan->cgroups[plan->cgroup_count++] = cgroup_procs(dir);
+}
+
+static int limits_on_prepare(
+	struct child *child, struct birth *birth, struct error *err)
+{
+	struct cgroup_limits l = limits_of(birth->place.recipe->settings);
+
+	(void)err;
+	if (cgroup_kinds(&l) == 0)
+		return 0;
+	invent_name(child);
+	child->limited.groups =
+		make_groups(child, &l, true, add_to_plan, &birth->plan);
+	return 0;
+}
+
+static void limits_on_born(struct child *child, struct birth *birth)
+{
+	struct cgroup_limits l = limits_of(birth->place.recipe->settings);
+
+	if (child->limited.groups > 0)
+		set_limits(child, &l);
+}
+
+/* ---- a worker that has left its group ---- */
+
+static void put_in(void *context, int dir)
+{
+	const struct child *child = context;
+	scoped_fd fd = cgroup_procs(dir);
+	char pid[16];
+	int len = snprintf(pid, sizeof(pid), "%d", (int)child->pid);
+
+	/* it may have ended just now */
+	if (fd != -1 && write(fd, pid, (size_t)len) == -1)
+		log_debug("cannot put %s back into its cgroup", pid);
+}
+
+/* In how many hierarchies is it in a group of its name, or below that? */
+static unsigned count_groups(const struct child *c)
+{
+	char path[GROUP_SIZE + 1];
+	char text[4096];
+	unsigned found = 0;
+
+	(void)snprintf(path, sizeof(path), "/%s", group_of(c));
+	if (process_read(c->pid, "cgroup", text, sizeof(text)) <= 0)
+		return c->limited.groups;
+	for (const char *at = text; (at = strstr(at, path)) != NULL;) {
+		at += strlen(path);
+		found += *at == '\n' || *at == '/';
+	}
+	return found;
+}
+
+static void look_inside(struct child *c)
+{
+	const struct cluster_settings *s = child_settings(c);
+	struct cgroup_limits l;
+
+	if (s == NULL || count_groups(c) >= c->limited.groups)
+		return;
+	if (!c->limited.left_told)
+		log_warn("%s.%" PRIu32 ": worker %d has left its cgroup; %s",
+			c->service->name, c->slot, (int)c->pid,
+			c->kept.adopted
+				? "it has no limits until it is replaced"
+				: "nclust puts it back");
+	c->limited.left_told = true;
+	l = limits_of(s);
+	if (c->kept.adopted)
+		return; /* the number may be another process's by now */
+	(void)make_groups(c, &l, false, put_in, c);
+	set_limits(c, &l);
+}
+
+/* ---- what is known of a group ---- */
+
+struct group_use {
+	double memory; /* bytes; -1: cannot be told, as all of these */
+	double pids;
+	double refused; /* forks, for pids-max */
+	double killed;  /* for lack of memory */
+	double reached; /* memory-max; not, if all of the machine's is used */
+	double pressure[3];
+};
+static const char *const pressures[] = {"cpu", "memory", "io"};
+
+static void keep(double *to, int dir, const char *file, const char *key)
+{
+	double number = cgroup_number(dir, file, key);
+
+	if (number >= 0)
+		*to = number;
+}
+
+static void look_at_group(const struct child *c, struct group_use *use)
+{
+	struct error ignored;
+	const struct cgroup_trees *t = trees_for(c->service->sup, 0, &ignored);
+	char file[32];
+
+	*use = (struct group_use){-1, -1, -1, -1, -1, {-1, -1, -1}};
+	for (unsigned i = 0; t != NULL && i < t->count; i++) {
+		const struct cgroup_tree *tree = &t->list[i];
+		scoped_fd dir = cgroup_open(tree, group_of(c));
+		bool v2 = tree->version == 2;
+
+		if (dir == -1)
+			continue;
+		if (v2 || (tree->kinds >> CGROUP_MEMORY & 1) != 0) {
+			keep(&use->memory, dir,
+				v2 ? "memory.current" : "memory.usage_in_bytes",
+				NULL);
+			keep(&use->killed, dir,
+				v2 ? "memory.events" : "memory.oom_control",
+				"oom_kill ");
+			keep(&use->reached, dir,
+				v2 ? "memory.events" : "memory.failcnt",
+				v2 ? "oom " : NULL);
+			keep(&use->reached, dir, "memory.events.local", "oom ");
+		}
+		if (v2 || (tree->kinds >> CGROUP_PIDS & 1) != 0) {
+			keep(&use->pids, dir, "pids.current", NULL);
+			keep(&use->refused, dir, "pids.events", "max ");
+		}
+		for (size_t k = 0; v2 && k < COUNT_OF(pressures); k++) {
+			(void)snprintf(file, sizeof(file), "%s.pressure",
+				pressures[k]);
+			keep(&use->pressure[k], dir, file, "avg10=");
+		}
+	}
+}
+
+static void put_number(struct json_writer *w, const char *key, double n)
+{
+	if (n >= 0)
+		json_put_int(w, key, (int64_t)n);
+	else
+		json_put_null(w, key);
+}
+
+static void limits_on_status_worker(
+	struct json_writer *w, const struct child *child)
+{
+	/* what is looked at may be mended */
+	struct child *c =
+		child_find(child->service, child->slot, child->worker);
+	struct group_use use;
+
+	if (c == NULL || c->limited.groups == 0)
+		return;
+	look_inside(c);
+	look_at_group(c, &use);
+	json_key(w, "cgroup");
+	json_open_object(w);
+	put_number(w, "memory_bytes", use.memory);
+	put_number(w, "processes", use.pids);
+	put_number(w, "forks_refused", use.refused);
+	put_number(w, "oom_kills", use.killed);
+	json_key(w, "pressure"); /* of the last 10 s, per cent */
+	json_open_object(w);
+	for (size_t k = 0; k < COUNT_OF(pressures); k++)
+		if (use.pressure[k] >= 0)
+			json_put_real(w, pressures[k], use.pressure[k], 2);
+	json_close_object(w);
+	json_close_object(w);
+}
+
+/* ---- its end ---- */
+
+static void limits_on_dying(struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+	bool over = child->life.oom == OOM_KILLED; /* by nclust: set_limits() */
+	struct group_use use;
+
+	if (child->limited.groups == 0)
+		return;
+	look_at_group(child, &use);
+	if (use.killed >= 0 && !over)
+		child->life.oom = use.killed > 0 ? OOM_KILLED : OOM_NOT_KILLED;
+	if (child->life.cause != NULL ||
+		child_view(child).state == SLOT_STOPPING)
+		return;
+	over |= use.killed > 0 && use.reached > 0;
+	if (over && s != NULL && s->memory_max != 0)
+		trouble_set_cause(child,
+			"it needs more than memory-max, %" PRIu64 " MiB",
+			s->memory_max >> 20);
+	else if (use.refused > 0 && s != NULL)
+		trouble_set_cause(child,
+			"it has reached pids-max, %u processes and threads",
+			s->pids_max);
+}
+
+static void limits_on_gone(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+	struct error ignored;
+	const struct cgroup_trees *t =
+		child->limited.groups > 0 ? trees_for(sup, 0, &ignored) : NULL;
+	bool all = true;
+
+	for (unsigned i = 0; t != NULL && i < t->count; i++)
+		all &= cgroup_end(&t->list[i], group_of(child));
+	if (!all)
+		arm_sweep(sup);
+	free(child->limited.group);
+	child->limited.group = NULL;
+}
+
+/* Find the group of an earlier nclust's worker, whose settings may have been
+ * others, as may the name of the cluster. */
+static void limits_on_resumed(struct child *c)
+{
+	char prefix[NAME_SIZE];
+	char worker[40];
+	int len = snprintf(worker, sizeof(worker), "/%" PRIu32 ".%" PRIu64,
+		c->slot, c->serial);
+	char text[4096];
+	const char *slash;
+	struct error ignored;
+
+	(void)snprintf(prefix, sizeof(prefix), "/nclust@%s@",
+		c->service->sup->settings->name);
+	/* an nclust that did not keep the name may have handed it over */
+	if (c->limited.group != NULL ||
+		(c->limited.groups == 0 && !c->kept.adopted))
+		return;
+	c->limited.groups = 0;
+	if (process_read(c->pid, "cgroup", text, sizeof(text)) <= 0)
+		return;
+	for (const char *at = text; (at = strstr(at, prefix)) != NULL;) {
+		at++;
+		slash = at + strcspn(at, "/\n");
+		if (strncmp(slash, worker, (size_t)len) != 0 ||
+			strchr("./\n", slash[len]) == NULL)
+			continue;
+		slash += 1 + strcspn(slash + 1, "/\n");
+		c->limited.group = strndup(at, (size_t)(slash - at));
+		c->limited.groups = count_groups(c);
+		(void)trees_for(c->service->sup, 0, &ignored);
+		return;
+	}
+}
+
+static void limits_on_adopt(struct child *child, struct kept *kept)
+{
+	(void)kept;
+	limits_on_resumed(child);
+}
+
+static void limits_on_reloaded(
+	struct supervisor *sup, struct reload_result *result, bool failed)
+{
+	(void)result;
+	for (size_t i = 0; i < sup->service_count && !failed; i++)
+		sup->services[i]->life.limits_told = false;
+}
+
+static void limits_on_drop(struct service *service)
+{
+	if (service->sup->limits != NULL && !service->sup->instance.over)
+		arm_sweep(service->sup);
+}
+
+static void limits_on_end(struct supervisor *sup)
+{
+	const struct timespec pause = {.tv_nsec = 5 * MSEC};
+	char own[NAME_SIZE];
+
+	if (sup->limits == NULL)
+		return;
+	ev_timer_stop(sup->loop, &sup->limits->sweep);
+	/* what was killed ends a moment later */
+	for (unsigned i = 0; sweep(sup) > 0 && i < LAST_SWEEPS; i++)
+		(void)nanosleep(&pause, NULL);
+	own_name(sup, own);
+	cgroup_trees_close(&sup->limits->trees, own);
+	free(sup->limits);
+	sup->limits = NULL;
+}
+
+const struct part limits_part = {
+	.name = "limits",
+	.prepare = limits_on_prepare,
+	.born = limits_on_born,
+	.resumed = limits_on_resumed,
+	.dying = limits_on_dying,
+	.gone = limits_on_gone,
+	.adopt = limits_on_adopt,
+	.status_worker = limits_on_status_worker,
+	.reloaded = limits_on_reloaded,
+	.drop = limits_on_drop,
+	.end = limits_on_end,
+};

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/logs/logs.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "config/value.h"
+#include "os/pidfd.h"
+#include "supervisor/logs/opener.h"
+#include "supervisor/workers/capture.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The last lines of workers that end with nclust are written, too. */
+#define LAST_MOMENT (2 * SECOND)
+
+/* ---- telling the logger ---- */
+
+static bool send_sink(struct service *service, size_t i)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+	const struct log_sink *sink = &s->log_sinks[i];
+	struct logwire_packet p = {
+		.kind = LOGWIRE_ROUTE,
+		.which = (uint32_t)i,
+		.slot = (uint32_t)s->log_sink_count,
+		.what = (uint32_t)sink->kind,
+		.worker = s->log_size,
+		.stream = (uint32_t)(s->log_age / SECOND),
+		.quiet = value_log_is_by_slot(sink),
+		.address_in_use =
+			sink->facility + (sink->old ? LOGWIRE_OLD_SYSLOG : 0),
+	};
+	static const char *const names[] = {[SINK_PREFIX] = "prefix",
+		[SINK_JSON] = "json",
+		[SINK_FILE] = "file",
+		[SINK_JOURNAL] = "journal",
+		[SINK_SYSLOG] = "syslog"};
+
+	_Static_assert(SINK_PREFIX == (int)LOGWIRE_TO_PREFIX &&
+			SINK_JSON == (int)LOGWIRE_TO_JSON &&
+			SINK_FILE == (int)LOGWIRE_TO_FILE &&
+			SINK_JOURNAL == (int)LOGWIRE_TO_JOURNAL &&
+			SINK_SYSLOG == (int)LOGWIRE_TO_SYSLOG,
+		"the kinds of sinks are the wire's");
+	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
+	(void)text_copy(p.text, sizeof(p.text),
+		sink->path != NULL ? sink->path : names[sink->kind]);
+	return logger_send(service->sup, &p, NULL, 0);
+}
+
+static bool send_none(struct service *service)
+{
+	struct logwire_packet p = {.kind = LOGWIRE_ROUTE};
+
+	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
+	return logger_send(service->sup, &p, NULL, 0);
+}
+
+/* An earlier nclust's logger knows no sinks. */
+static bool can_route(struct service *service)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+	struct supervisor *sup = service->sup;
+
+	if (sup->logger.routes)
+		return true;
+	if (s->log_sink_count == 1 && s->log_sinks[0].kind == SINK_PREFIX)
+		return false; /* that is what it does anyway */
+	log_note("the logger of an earlier nclust is replaced: it cannot write "
+		 "where '%s' wants it",
+		service->name);
+	(void)pidfd_signal(sup->logger.pidfd, SIGKILL);
+	return false;
+}
+
+static void forget_told(struct service *service)
+{
+	cluster_settings_unref(service->routed.settings);
+	service->routed.settings = NULL;
+}
+
+/* Whatever an earlier logger asked for, this one has not. */
+static void look_at_logger(struct supervisor *sup)
+{
+	if (sup->logs == NULL || sup->logs->logger == sup->logger.started)
+		return;
+	opener_forget(sup);
+	sup->logs->logger = sup->logger.started;
+}
+
+/* A logger that was told of no sinks does without them. */
+static void tell(struct service *service)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+	struct supervisor *sup = service->sup;
+	bool sent = true;
+
+	if (sup->logger.watcher.fd == -1 ||
+		(s->log_sink_count == 0 && service->routed.settings == NULL) ||
+		(s->log_sink_count > 0 && !can_route(service)))
+		return;
+	look_at_logger(sup);
+	for (size_t i = 0; sent && i < s->log_sink_count; i++)
+		sent = send_sink(service, i);
+	if (s->log_sink_count == 0)
+		sent = send_none(service);
+	forget_told(service);
+	if (!sent || s->log_sink_count == 0)
+		return;
+	service->routed.settings =
+		cluster_settings_ref((struct cluster_settings *)(uintptr_t)s);
+	service->routed.logger = sup->logger.started;
+}
+
+/* Before a worker's pipe is handed over, which may be the first one. */
+static void logs_on_handing(struct service *service)
+{
+	if (service->routed.logger != service->sup->logger.started)
+		forget_told(service);
+	if (service->routed.settings != cluster_settings(service->core))
+		tell(service);
+}
+
+static void logs_on_settings(struct service *service)
+{
+	tell(service);
+}
+
+static void reopen(struct service *service, const char *old)
+{
+	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
+
+	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
+	(void)text_copy(p.text, sizeof(p.text), old);
+	(void)logger_send(service->sup, &p, NULL, 0);
+}
+
+/* What the workers write that run is written there, too. */
+static void logs_on_renamed(struct service *service, const char *old)
+{
+	if (service->routed.settings != NULL)
+		reopen(service, old);
+	forget_told(service);
+}
+
+static void logs_on_drop(struct service *service)
+{
+	if (service->routed.settings != NULL)
+		(void)send_none(service);
+	forget_told(service);
+}
+
+void logs_reopen(struct service *service)
+{
+	if (service->routed.settings != NULL)
+		reopen(service, "");
+}
+
+/* ---- what it asks ---- */
+
+static void logs_on_logger_asks(
+	struct supervisor *sup, const struct logwire_packet *p)
+{
+	if (p->what == LOGWIRE_ASK_ROTATED)
+		opener_pack(sup, p);
+	else
+		opener_take(sup, p);
+}
+
+/* It may have asked an nclust that is gone. */
+static void logs_on_adopted(struct service *service)
+{
+	tell(service);
+}
+
+static void logs_on_go_on(struct supervisor *sup)
+{
+	opener_resume(sup);
+	for (size_t i = 0; i < sup->service_count; i++)
+		tell(sup->services[i]);
+}
+
+static void logs_on_reloaded(
+	struct supervisor *sup, struct reload_result *result, bool failed)
+{
+	(void)result;
+	for (size_t i = 0; !failed && i < sup->service_count; i++)
+		logs_on_handing(sup->services[i]);
+}
+
+static void logs_on_end(struct supervisor *sup)
+{
+	opener_finish(sup, LAST_MOMENT);
+	opener_free(sup);
+}
+
+const struct part logs_part = {
+	.name = "logs",
+	.handing = logs_on_handing,
+	.settings = logs_on_settings,
+	.renamed = logs_on_renamed,
+	.adopted = logs_on_adopted,
+	.drop = logs_on_drop,
+	.go_on = logs_on_go_on,
+	.reloaded = logs_on_reloaded,
+	.logger_asks = logs_on_logger_asks,
+	.end = logs_on_end,
+	.owns = opener_owns,
+	.reap = opener_reap,
+};

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_OPENER_H
+#define SUPERVISOR_OPENER_H
+
+#include "os/vfork.h"
+#include "protocol/logwire.h"
+#include "supervisor/common/state.h"
+
+#include <ev.h>
+#include <limits.h>
+
+/*
+ * What the logger asks for (LOGWIRE_ASK) waits in a queue.  Asks for the same sink
+ * are answered by one process, a few of which run at the same time: so one disk that
+ * hangs does not hold up the others.  One that takes too long is killed; if it cannot
+ * be, it is left alone, and its place with it, which is one of its cluster's.
+ */
+#define OPENERS 64
+#define OPENERS_OF_ONE 4
+#define ASKS_MOST 20000U
+
+struct ask {
+	struct ask *next;
+	struct logwire_packet p; /* as it came */
+	struct opener *opener;   /* that works on it; NULL: it waits */
+};
+
+struct opener {
+	struct supervisor *sup;
+	pid_t pid; /* 0: none runs */
+	int pidfd;
+	char cluster[65];
+	ev_io exit;
+	ev_timer patience;
+};
+
+/* An old file that is being compressed: the owner of that helper (heap). */
+struct packing {
+	struct supervisor *sup;
+	char path[PATH_MAX];
+};
+
+struct logs {
+	nsec_t logger; /* whose asks they are: when it was started */
+	struct ask *asks;
+	size_t count;
+	struct opener openers[OPENERS];
+};
+
+/* Take an ask of the logger's. */
+void opener_take(struct supervisor *sup, const struct logwire_packet *p);
+/* Begin with what waits. */
+void opener_run(struct supervisor *sup);
+bool opener_owns(const struct supervisor *sup, pid_t pid);
+void opener_reap(struct supervisor *sup, pid_t pid);
+/* nclust ends: answer all that was asked, if that takes no longer than `span`. */
+void opener_finish(struct supervisor *sup, nsec_t span);
+/* Drop what waits: the logger asks again. */
+void opener_forget(struct supervisor *sup);
+/* After an upgrade: wait for the commands that run on. */
+void opener_resume(struct supervisor *sup);
+/* Release all. */
+void opener_free(struct supervisor *sup);
+
+/* Compress the last old file of that sink, by a command.  As long as that runs, the
+ * file is not renamed. */
+void opener_pack(struct supervisor *sup, const struct logwire_packet *p);
+
+#endif

@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/scaling/scaling.h"
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "os/socket/sockdiag.h"
+#include "protocol/json.h"
+#include "supervisor/common/kind.h"
+#include "supervisor/common/part.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/workers/service.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The CPU time of workers is read for so long at one look; the next look goes on
+ * with those that come next. */
+#define MEASURE_SLICE MSEC
+#define TREE_MOST 64
+#define MEASURED_WITHIN (9 * SCALE_LOOK / 10)
+
+/* A worker's CPU time at the last look at it. */
+struct seen {
+	uint64_t serial;
+	nsec_t cpu;
+	nsec_t at;
+};
+
+struct scaling {
+	struct service *service;
+	struct autoscale scale;
+	nsec_t look_at;
+
+	struct seen *seen; /* by slot */
+	uint32_t seen_slots;
+	struct child_walk walk;
+	nsec_t measured_at;
+	nsec_t pressed; /* for so long in all something waited for a CPU */
+
+	ev_io *doors; /* heap: the listeners, while they are watched */
+	size_t door_count;
+	bool came;  /* a client, since the last look */
+	bool blind; /* it cannot be told who is connected; that was said */
+
+	unsigned wanted; /* as reported last */
+	unsigned from;   /* the last step … */
+	struct scale_step last;
+	nsec_t last_at; /* … or 0 */
+	uint64_t ups;   /* so many there were */
+	uint64_t downs;
+};
+
+/* Does the load decide how many workers there are? */
+static bool follows(const struct service *s)
+{
+	return cluster_next_settings(s->core)->workers.range &&
+		!s->stage.scaled && !s->stage.leaving &&
+		!s->kind->by_connection && !s->sup->instance.stopping &&
+		cluster_state(s->core) != CLUSTER_STOPPING &&
+		!service_is_over(s);
+}
+
+/* ---- doors: listeners that are watched ---- */
+
+static void look_soon(struct scaling *a, nsec_t wait);
+static void look(struct scaling *a);
+
+static void doors_close(struct scaling *a)
+{
+	for (size_t i = 0; i < a->door_count; i++)
+		ev_io_stop(a->service->sup->loop, &a->doors[i]);
+	free(a->doors);
+	a->doors = NULL;
+	a->door_count = 0;
+}
+
+static void on_door(struct ev_loop *loop, ev_io *door, int revents)
+{
+	struct scaling *a = door->data;
+
+	struct pollfd at = {.fd = door->fd, .events = POLLIN};
+	/* a client may have been accepted meanwhile */
+	bool shut = poll(&at, 1, 0) == 1 && at.revents != POLLIN;
+
+	(void)loop;
+	(void)revents;
+	doors_close(a);
+	if (shut) { /* by a worker; heal.h mends that */
+		look_soon(a, SCALE_LOOK);
+		return;
+	}
+	a->came = true;
+	if (cluster_wanted(a->service->core) == 0)
+		look(a);
+}
+
+/* The n-th listener that workers accept from; NULL: there are no more. */
+static const struct listener *listener_at(const struct service *s, size_t n)
+{
+	const struct held *held = &s->held;
+
+	if (n < held->listeners.count)
+		return held->listeners.list[n];
+	n -= held->listeners.count;
+	for (size_t i = 0; i < held->learned.count; i++)
+		if (learned_only(held->learned.list[i]) && n-- == 0)
+			return held->learned.list[i];
+	return NULL;
+}
+
+static void door_open(struct scaling *a, int fd)
+{
+	ev_io *door = &a->doors[a->door_count++];
+
+	io_init(door, on_door, fd, a);
+	ev_io_start(a->service->sup->loop, door);
+}
+
+static void doors_open(struct scaling *a)
+{
+	const struct listener *l;
+	size_t count = 0;
+
+	for (size_t i = 0; (l = listener_at(a->service, i)) != NULL; i++)
+		count += group_size(l);
+	a->doors = calloc(count + 1, sizeof(*a->doors));
+	if (a->doors == NULL) {
+		look_soon(a, SCALE_LOOK);
+		return;
+	}
+	for (size_t i = 0; (l = listener_at(a->service, i)) != NULL; i++) {
+		if (l->sockets == NULL)
+			door_open(a, l->fd);
+		for (const struct listener_socket *k = l->sockets; k != NULL;
+			k = k->next)
+			door_open(a, k->fd);
+	}
+}
+
+/* Sleep or wake, and watch the listeners: a worker may be done with a client before
+ * the next look. */
+static void settle(struct scaling *a)
+{
+	struct service *s = a->service;
+	bool asleep = follows(s) && cluster_wanted(s->core) == 0;
+	bool watched = follows(s) && a->scale.least == 0;
+
+	if (s->held.asleep && !asleep) {
+		s->held.asleep = false;
+		learned_resume(s);
+	}
+	s->held.asleep = asleep;
+	doors_close(a); /* there may be others by now */
+	if (watched)
+		doors_open(a);
+}
+
+/* ---- measuring ---- */
+
+static unsigned waiting_at(const struct listener *l, bool *full)
+{
+	struct queue_facts queue;
+	bool any = l->sockets == NULL && sockdiag_has_queue(l->fd);
+
+	for (const struct listener_socket *k = l->sockets; k != NULL;
+		k = k->next)
+		any |= sockdiag_has_queue(k->fd);
+	if (!any)
+		return 0;
+	group_queue(l, &queue);
+	*full |= queue.depth >= queue.limit;
+	return queue.depth > 0 ? (unsigned)queue.depth : 1;
+}
+
+static unsigned waiting(const struct service *s, bool *full)
+{
+	const struct listener *l;
+	unsigned sum = 0;
+
+	for (size_t i = 0; (l = listener_at(s, i)) != NULL; i++)
+		sum += waiting_at(l, full);
+	return sum;
+}
+
+static nsec_t cpu_of(const struct child *child)
+{
+	pid_t tree[TREE_MOST];
+	size_t count = process_tree(child->pid, tree, TREE_MOST);
+	nsec_t sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sum += process_ran(tree[i]);
+	return sum;
+}
+
+/* Per mille of a CPU that the worker has used since the last look at it; -1: there
+ * was none. */
+static long busy_of(struct scaling *a, const struct child *child, nsec_t now)
+{
+	struct seen *seen = &a->seen[child->slot];
+	struct seen was = *seen;
+
+	*seen = (struct seen){child->serial, cpu_of(child), now};
+	if (was.serial != child->serial || now <= was.at)
+		return -1;
+	/* a process that has ended takes its time away */
+	return seen->cpu > was.cpu
+		? (long)((seen->cpu - was.cpu) * 1000 / (now - was.at))
+		: 0;
+}
+
+static bool reserve_seen(struct scaling *a)
+{
+	uint32_t slots = a->service->child_slots;
+	struct seen *more;
+
+	if (slots <= a->seen_slots)
+		return true;
+	more = realloc(a->seen, slots * sizeof(*more));
+	if (more == NULL)
+		return false;
+	(void)memset(more + a->seen_slots, 0,
+		(slots - a->seen_slots) * sizeof(*more));
+	a->seen = more;
+	a->seen_slots = slots;
+	return true;
+}
+
+static void measure_workers(struct scaling *a, struct load *l)
+{
+	uint64_t sum = 0;
+	unsigned count = 0;
+	const struct child *child;
+
+	if (!reserve_seen(a))
+		return;
+	while ((child = child_next(&a->walk)) != NULL) {
+		long busy = -1;
+
+		if (child->slot < a->seen_slots &&
+			child_view(child).state == SLOT_READY)
+			busy = busy_of(a, child, clock_now());
+		if (busy >= 0) {
+			sum += (uint64_t)busy;
+			count++;
+		}
+		if (clock_now() > l->now + MEASURE_SLICE)
+			break;
+	}
+	if (child == NULL)
+		a->walk = children_of(a->service);
+	l->measured = count > 0;
+	l->busy = count > 0 ? (unsigned)(sum / count) : 0;
+}
+
+static void measure_pressure(struct scaling *a, struct load *l)
+{
+	nsec_t was = a->pressed;
+	char text[256];
+	long long total;
+
+	a->pressed = 0;
+	if (process_read_path("/proc/pressure/cpu", text, sizeof(text)) <= 0 ||
+		sscanf(text, "some %*s %*s %*s total=%lld", &total) != 1)
+		return; /* the kernel has no PSI */
+	a->pressed = total * USEC;
+	if (was > 0 && a->pressed > was && l->now > a->measured_at)
+		l->pressure = (unsigned)((a->pressed - was) * 1000 /
+			(l->now - a->measured_at));
+}
+
+/* Has anybody a connection that came by a listener of the cluster?  In doubt: yes.
+ * Looked at rarely. */
+static bool has_clients(struct scaling *a)
+{
+	const struct listener *l;
+
+	for (size_t i = 0; (l = listener_at(a->service, i)) != NULL; i++) {
+		int has = sockdiag_has_accepted(l->fd);
+
+		if (has == -1 && !a->blind)
+			log_warn("%s: no sleep (idle-after): the kernel does "
+				 "not "
+				 "tell who is connected",
+				a->service->name);
+		a->blind |= has == -1;
+		if (has != 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---- looking ---- */
+
+static bool is_held(const struct service *s)
+{
+	struct rollout_view rollout;
+
+	cluster_view_rollout(s->core, &rollout);
+	return rollout.under_way || s->sup->upgrade.reexec != NULL;
+}
+
+/* False: it has failed. */
+static bool step(struct scaling *a)
+{
+	struct service *s = a->service;
+	/* nothing could wake it: it needs a worker that opens its port */
+	bool deaf = listener_at(s, 0) == NULL;
+	struct load l = {
+		.now = clock_now(),
+		.wanted = cluster_wanted(s->core),
+		.ready = cluster_ready(s->core),
+		.cpus = s->sup->launch.cpus,
+		.held = is_held(s),
+		.in_use = a->came || deaf,
+	};
+	struct scale_step to;
+	struct error err;
+
+	l.waiting = deaf && l.wanted == 0 ? 1 : waiting(s, &l.full);
+	a->came = false;
+	if (l.now - a->measured_at >= MEASURED_WITHIN) {
+		measure_workers(a, &l);
+		measure_pressure(a, &l);
+		a->measured_at = l.now;
+	}
+	if (!l.in_use && !l.held && l.wanted > 0 &&
+		autoscale_may_sleep(&a->scale, l.now))
+		l.in_use = has_clients(a);
+	if (!autoscale_look(&a->scale, &l, &to) ||
+		service_step(s, &to, &err) == 0)
+		return true;
+	log_warn("%s: %s", s->name, err.text);
+	return false;
+}
+
+/* Look, and say when to look again. */
+static void look(struct scaling *a)
+{
+	nsec_t wait;
+
+	a->look_at = NSEC_NEVER;
+	if (follows(a->service) && !step(a)) {
+		doors_close(a); /* the client would wake us at once */
+		look_soon(a, SCALE_LOOK);
+		return;
+	}
+	settle(a);
+	wait = autoscale_wait(&a->scale, cluster_wanted(a->service->core));
+	if (follows(a->service) && wait != NSEC_NEVER)
+		look_soon(a, wait - clock_now() % wait); /* all at once */
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	nsec_t now = clock_now();
+
+	(void)loop;
+	(void)revents;
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct scaling *a = sup->services[i]->scaling;
+
+		if (a == NULL || a->look_at == NSEC_NEVER)
+			continue;
+		if (a->look_at <= now + MSEC)
+			look(a);
+		else
+			look_soon(a, a->look_at - now);
+	}
+}
+
+static void look_soon(struct scaling *a, nsec_t wait)
+{
+	struct supervisor *sup = a->service->sup;
+
+	if (sup->scaler.look.data == NULL)
+		timer_init(&sup->scaler.look, on_look, sup);
+	a->look_at = nsec_min(a->look_at, clock_now() + wait);
+	timer_arm_within(sup->loop, &sup->scaler.look, wait);
+}
+
+/* The cluster or its settings are new. */
+static void begin(struct service *s)
+{
+	const struct cluster_settings *settings =
+		cluster_next_settings(s->core);
+	struct workers_range range =
+		cluster_range(settings, s->sup->launch.cpus);
+	struct scaling *a = s->scaling;
+
+	if (a == NULL && !settings->workers.range)
+		return;
+	if (a == NULL)
+		a = s->scaling = calloc(1, sizeof(*a));
+	if (a == NULL) {
+		log_warn("%s: out of memory: 'workers' stays at %u", s->name,
+			cluster_wanted(s->core));
+		return;
+	}
+	if (a->service == NULL) { /* made, or carried */
+		a->service = s;
+		a->walk = children_of(s);
+		a->look_at = NSEC_NEVER;
+		a->wanted = cluster_wanted(s->core);
+	}
+	autoscale_limits(
+		&a->scale, range.least, range.most, settings->idle_after);
+	doors_close(a); /* there may be others now */
+	look_soon(a, 0);
+}
+
+static void note_step(struct scaling *a, const struct report *r)
+{
+	a->from = a->wanted;
+	a->wanted = r->count;
+	a->last = (struct scale_step){r->count, r->scale_why, r->measure};
+	a->last_at = clock_now();
+	a->ups += a->wanted > a->from;
+	a->downs += a->wanted < a->from;
+	settle(a);
+	look_soon(a, SCALE_LOOK_NEAR);
+}
+
+/* ---- hooks ---- */
+
+static void scaling_on_report(struct service *service, const struct report *r)
+{
+	if ((service->scaling == NULL &&
+		    (r->kind == REPORT_STATE || r->kind == REPORT_STARTED)) ||
+		r->kind == REPORT_ROLLOUT_DONE ||
+		r->kind == REPORT_ROLLOUT_FAILED) /* the old settings again */
+		begin(service);
+	if (service->scaling != NULL && r->kind == REPORT_SCALED)
+		note_step(service->scaling, r);
+}
+
+static void begin_all(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		begin(sup->services[i]);
+}
+
+static void scaling_on_reloaded(
+	struct supervisor *sup, struct reload_result *result, bool failed)
+{
+	(void)result;
+	if (!failed)
+		begin_all(sup);
+}
+
+static void scaling_on_let_go(struct holding *h)
+{
+	struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
+
+	for (size_t i = 0; sup != NULL && i < sup->service_count; i++) {
+		struct scaling *a = sup->services[i]->scaling;
+
+		if (a == NULL || a->doors == NULL)
+			continue;
+		doors_close(a);
+		look_soon(a, 0);
+	}
+}
+
+static void scaling_on_ended(struct service *service)
+{
+	if (service->scaling != NULL)
+		settle(service->scaling);
+}
+
+static void scaling_on_drop(struct service *service)
+{
+	struct scaling *a = service->scaling;
+
+	if (a == NULL)
+		return;
+	if (a->service != NULL)
+		doors_close(a);
+	free(a->seen);
+	free(a);
+	service->scaling = NULL;
+}
+
+static void scaling_on_end(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->scaler.look);
+}
+
+static void scaling_on_status(
+	struct json_writer *w, const struct service *service)
+{
+	const struct scaling *a = service->scaling;
+
+	json_key(w, "autoscale");
+	if (a == NULL || !cluster_next_settings(service->core)->workers.range) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_int(w, "min", a->scale.least);
+	json_put_int(w, "max", a->scale.most);
+	json_put_bool(w, "by_hand", service->stage.scaled);
+	json_key(w, "steps");
+	json_open_object(w);
+	json_put_int(w, "up", (int64_t)a->ups);
+	json_put_int(w, "down", (int64_t)a->downs);
+	json_close_object(w);
+	json_key(w, "last");
+	if (a->last_at == 0) {
+		json_nil(w);
+	} else {
+		json_open_object(w);
+		json_put_int(w, "from", a->from);
+		json_put_int(w, "to", a->last.wanted);
+		json_put_text(w, "reason", scale_why_name(a->last.why));
+		json_put_int(w, "measure", a->last.measure);
+		json_put_real(
+			w, "ago", nsec_seconds(clock_now() - a->last_at), 3);
+		json_close_object(w);
+	}
+	json_close_object(w);
+}
+
+const struct part scaling_part = {
+	.name = "scaling",
+	.report = scaling_on_report,
+	.adopted = begin,
+	.ended = scaling_on_ended,
+	.status = scaling_on_status,
+	.drop = scaling_on_drop,
+	.let_go = scaling_on_let_go,
+	.go_on = begin_all,
+	.reloaded = scaling_on_reloaded,
+	.end = scaling_on_end,
+};
+
+/* ---- through an upgrade ---- */
+
+/* clang-format off */
+static const struct plain_row scaling_rows[] = {
+	PLAIN(1, scaling, from, UNSIGNED),
+	PLAIN(2, scaling, last.wanted, UNSIGNED),
+	PLAIN_ENUM(3, scaling, last.why, SCALE_WHYS - 1),
+	PLAIN(4, scaling, last.measure, UNSIGNED),
+	PLAIN(5, scaling, last_at, SIGNED),
+	PLAIN(6, scaling, ups, UNSIGNED),
+	PLAIN(7, scaling, downs, UNSIGNED),
+	PLAIN(8, scaling, scale.idle_since, SIGNED),
+	PLAIN(9, scaling, scale.calm_since, SIGNED),
+	PLAIN(10, scaling, scale.up_at, SIGNED),
+	PLAIN(11, scaling, scale.down_at, SIGNED),
+	PLAIN(12, scaling, scale.enough, UNSIGNED),
+	PLAIN(13, scaling, scale.too_few, UNSIGNED),
+	PLAIN(14, scaling, scale.try_at, SIGNED),
+	PLAIN(15, scaling, scale.patience, SIGNED),
+};
+/* clang-format on */
+
+const struct carried carried_scaling = {
+	.called = "a cluster's load",
+	CARRIED_ROWS(scaling_rows, scaling),
+};

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_SCALING_STATE_H
+#define SUPERVISOR_SCALING_STATE_H
+
+#include <ev.h>
+
+/* What only this room knows of the instance: it is in struct supervisor of
+ * common/state.h. */
+struct scaler {
+	ev_timer look; /* the next one at any cluster */
+};
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#include "web/inside.h"
+
+/* Of what browsers may run; the Makefile knows them. */
+#ifndef PAGE_SCRIPT
+#define PAGE_SCRIPT "none"
+#define PAGE_STYLE "none"
+#endif
+
+/* It asks nobody but us, loads nothing, and stands in no other page.  The picture is
+ * the little one in the tab, which it makes itself. */
+static const char policy[] =
+	"default-src 'none'; connect-src 'self'; script-src '" PAGE_SCRIPT "'; "
+	"style-src '" PAGE_STYLE "'; img-src data:; base-uri 'none'; "
+	"form-action 'none'; frame-ancestors 'none'";
+
+__asm__(".section .rodata\n"
+	"page_start:\n"
+	".incbin \"src/web/page.html\"\n"
+	"page_end:\n"
+	".previous\n");
+extern const char page_start[] __attribute__((visibility("hidden")));
+extern const char page_end[] __attribute__((visibility("hidden")));
+
+struct answer *page_answer(const struct web *web)
+{
+	/* it is only read, whatever the library's type says */
+	struct MHD_Response *response = web->mhd.create_response_from_buffer(
+		(size_t)(page_end - page_start), (char *)page_start,
+		MHD_RESPMEM_PERSISTENT);
+	struct answer *a = answer_of(
+		web, MHD_HTTP_OK, "text/html; charset=utf-8", response);
+
+	if (a == NULL)
+		return NULL;
+	(void)web->mhd.add_response_header(
+		response, "Content-Security-Policy", policy);
+	(void)web->mhd.add_response_header(
+		response, "Referrer-Policy", "no-referrer");
+	return a;
+}

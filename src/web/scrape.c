@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+#include "web/inside.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "protocol/exposition.h"
+#include "protocol/httpanswer.h"
+#include "protocol/httpstatus.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * /metrics/CLUSTER: what each worker tells at the path of `metrics`, as one text.
+ * nclust opens the connections and says which worker has each; here the workers are
+ * asked and their answers read, as workers may answer anything.  One scrape is made
+ * at a time; all who want the same cluster share it.
+ */
+/* After the last worker was found, and in all. */
+#define SCRAPE_WAIT (2 * SECOND)
+#define SCRAPE_MAX (9 * SECOND)
+#define GAP (50 * MSEC)
+#define GAP_FACTOR 3
+#define GAP_MOST (3 * SECOND)
+#define ANSWER_MAX (512U * 1024)
+#define ALL_MAX (4U * 1024 * 1024)
+#define READS_A_TURN 8
+#define TOO_MUCH "all workers together said over 4 MiB, and it most"
+#define RESERVED "nclust_" /* no worker speaks for nclust */
+#define OURS RESERVED "worker_scrape_"
+/* What add_ours() adds: once, and for each slot. */
+#define LINES_OF_HEADS 4
+#define LINES_OF_SLOT 2
+
+struct visit {
+	struct scrape *of;
+	struct visit *next;
+	uint32_t slot;
+	ev_io io;
+	bool over;
+	struct httpanswer http;
+	struct buffer body;
+	const char *why; /* it has failed; NULL: not yet, or it is well */
+};
+
+struct scrape {
+	struct web *web;
+	char cluster[72];
+	nsec_t since;
+	struct visit *first; /* by slot */
+	unsigned open;
+	size_t bytes;   /* of all bodies */
+	bool told;      /* nclust has said all */
+	json_t *result; /* then: who was not asked, or a refusal */
+};
+
+/* ---- the answer ---- */
+
+static void put_comment(struct buffer *out, uint32_t slot, const char *why)
+{
+	(void)buffer_printf(out, "# slot %u: %s\n", (unsigned)slot, why);
+}
+
+static const char our_heads[] =
+	"# HELP " OURS "asked Whether the worker was asked; 0: it has taken no "
+	"connection.\n"
+	"# TYPE " OURS "asked gauge\n"
+	"# HELP " OURS "error Whether its metrics are missing here.\n"
+	"# TYPE " OURS "error gauge\n";
+
+/* Add our own samples of a slot, whose text is constant. */
+static void add_ours(
+	struct exposition *all, uint32_t slot, bool asked, bool bad)
+{
+	static const char *const asks[] = {OURS "asked 0\n", OURS "asked 1\n"};
+	static const char *const errors[] = {
+		OURS "error 0\n", OURS "error 1\n"};
+	const char *const texts[] = {asks[asked], errors[bad]};
+	struct error err;
+
+	for (size_t i = 0; i < COUNT_OF(texts); i++)
+		(void)exposition_add(
+			all, slot, texts[i], strlen(texts[i]), NULL, &err);
+}
+
+static void add_visit(
+	struct exposition *all, const struct visit *v, struct buffer *out)
+{
+	const char *why = v->why;
+	struct error err;
+
+	if (why == NULL && v->body.len > 0 &&
+		exposition_add(all, v->slot, v->body.data, v->body.len,
+			RESERVED, &err) == -1)
+		why = err.text;
+	if (why != NULL)
+		put_comment(out, v->slot, why);
+	add_ours(all, v->slot, true, why != NULL);
+}
+
+/* Each worker may have as many lines as another, and there is room for ours. */
+static void begin_all(
+	struct exposition *all, const struct scrape *s, size_t missed)
+{
+	struct error err;
+	size_t visits = 0;
+	size_t ours;
+
+	for (const struct visit *v = s->first; v != NULL; v = v->next)
+		visits++;
+	ours = LINES_OF_HEADS + LINES_OF_SLOT * (visits + missed);
+	exposition_init(all);
+	(void)exposition_add(all, 0, our_heads, strlen(our_heads), NULL, &err);
+	if (visits > 0 && ours < EXPOSITION_LINES_MAX)
+		all->share = (EXPOSITION_LINES_MAX - ours) / visits;
+}
+
+static struct answer *make_answer(const struct scrape *s)
+{
+	const json_t *missed = json_object_get(s->result, "missed");
+	const char *refusal =
+		json_string_value(json_object_get(s->result, "message"));
+	struct exposition all;
+	struct buffer body;
+	size_t i;
+	json_t *slot;
+
+	buffer_init(&body, 0);
+	if (refusal != NULL || !s->told) {
+		(void)buffer_printf(&body, "%s\n",
+			refusal != NULL ? refusal : "nclust does not answer");
+		return answer_new(s->web,
+			refusal != NULL ? MHD_HTTP_NOT_FOUND
+					: MHD_HTTP_SERVICE_UNAVAILABLE,
+			"text/plain; charset=utf-8", &body);
+	}
+	begin_all(&all, s, json_array_size(missed));
+	for (const struct visit *v = s->first; v != NULL; v = v->next)
+		add_visit(&all, v, &body);
+	json_array_foreach(missed, i, slot)
+	{
+		add_ours(&all, (uint32_t)json_integer_value(slot), false, true);
+		put_comment(&body, (uint32_t)json_integer_value(slot),
+			"it took no connection in time");
+	}
+	exposition_write(&all, &body);
+	exposition_fini(&all);
+	return answer_new(s->web, MHD_HTTP_OK,
+		"text/plain; version=0.0.4; charset=utf-8", &body);
+}
+
+/* ---- a worker ---- */
+
+/* It is closed with the scrape: nclust may have its copy yet, by which the socket
+ * would stay in our epoll set, and libev could not take it out. */
+static void end_visit(struct visit *v, const char *why)
+{
+	ev_io_stop(v->of->web->loop, &v->io);
+	(void)shutdown(v->io.fd, SHUT_RDWR);
+	v->over = true;
+	v->of->open--;
+	v->why = why;
+}
+
+/* All have said too much: the answer of the worker that has said most is dropped,
+ * so that none with its share has to go for another. */
+static void drop_largest(struct scrape *s, struct visit *reading)
+{
+	struct visit *most = reading;
+
+	for (struct visit *v = s->first; v != NULL; v = v->next)
+		if (v->body.len > most->body.len)
+			most = v;
+	s->bytes -= most->body.len;
+	buffer_fini(&most->body);
+	if (most->over || most == reading)
+		most->why = TOO_MUCH;
+	else
+		end_visit(most, TOO_MUCH);
+}
+
+/* NULL: all is well. */
+static const char *take_body(struct visit *v, const char *data, size_t len)
+{
+	if (buffer_append(&v->body, data, len) == -1)
+		return v->body.len + len > ANSWER_MAX ? "it said over 512 KiB"
+						      : "no memory";
+	v->of->bytes += len;
+	if (v->of->bytes > ALL_MAX)
+		drop_largest(v->of, v);
+	return v->why;
+}
+
+static const char *take_answer(struct visit *v, const char *data, size_t len)
+{
+	const char *why = NULL;
+	enum httpanswer_piece kind;
+	const char *piece;
+	size_t piece_len;
+
+	while (why == NULL &&
+		(kind = httpanswer_next(&v->http, &data, &len, &piece,
+			 &piece_len)) != PIECE_NONE) {
+		if (kind == PIECE_BODY)
+			why = take_body(v, piece, piece_len);
+		if (v->http.status >= 200 && v->http.status != MHD_HTTP_OK)
+			why = "its status is not 200";
+	}
+	return v->http.state == HTTPANSWER_BAD ? "its answer is not HTTP/1"
+					       : why;
+}
+
+static void look_if_over(struct scrape *s);
+
+static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct visit *v = watcher->data;
+	char data[16 * 1024] untouched;
+	const char *why = NULL;
+	ssize_t got = 1;
+
+	(void)loop;
+	(void)revents;
+	for (int i = 0; i < READS_A_TURN && got > 0 && why == NULL &&
+		v->http.state != HTTPANSWER_WHOLE;
+		i++) {
+		got = recv(watcher->fd, data, sizeof(data), MSG_DONTWAIT);
+		if (got > 0)
+			why = take_answer(v, data, (size_t)got);
+	}
+	if (why == NULL && v->http.state != HTTPANSWER_WHOLE) {
+		if (got > 0 ||
+			(got == -1 && (errno == EAGAIN || errno == EINTR)))
+			return;
+		if (got == -1 || !httpanswer_ended(&v->http))
+			why = "it closed the connection in its answer";
+	}
+	end_visit(v, why);
+	look_if_over(v->of);
+}
+
+static int send_request(int fd, const char *path, const char *host, size_t sent)
+{
+	char request[HTTPREQUEST_MAX];
+	size_t len = httpstatus_request(request, sizeof(request), path, host);
+
+	return len > sent &&
+			send(fd, request + sent, len - sent,
+				MSG_NOSIGNAL | MSG_DONTWAIT) ==
+				(ssize_t)(len - sent)
+		? 0
+		: -1;
+}
+
+static void arm(struct web *web, nsec_t wait)
+{
+	ev_timer_stop(web->loop, &web->scrape_timer);
+	ev_now_update(web->loop);
+	ev_timer_set(&web->scrape_timer, nsec_seconds(wait), 0.);
+	ev_timer_start(web->loop, &web->scrape_timer);
+}
+
+static void begin_visit(struct scrape *s, int fd, const json_t *of)
+{
+	const char *path = json_string_value(json_object_get(of, "path"));
+	const char *host = json_string_value(json_object_get(of, "host"));
+	json_int_t sent = json_integer_value(json_object_get(of, "sent"));
+	struct visit *v = calloc(1, sizeof(*v));
+	struct visit **at = &s->first;
+
+	if (v == NULL || path == NULL || host == NULL) {
+		free(v);
+		(void)close(fd);
+		return;
+	}
+	v->of = s;
+	v->slot = (uint32_t)json_integer_value(json_object_get(of, "slot"));
+	while (*at != NULL && (*at)->slot < v->slot)
+		at = &(*at)->next;
+	v->next = *at;
+	*at = v;
+	httpanswer_init(&v->http, false);
+	buffer_init(&v->body, ANSWER_MAX);
+	ev_io_init(&v->io, on_answer, fd, EV_READ);
+	v->io.data = v;
+	s->open++;
+	arm(s->web, nsec_min(SCRAPE_WAIT, s->since + SCRAPE_MAX - clock_now()));
+	if (send_request(fd, path, host, (size_t)sent) == -1)
+		end_visit(v, "it closed the connection");
+	else
+		ev_io_start(s->web->loop, &v->io);
+}
+
+/* ---- a scrape ---- */
+
+static void free_scrape(struct scrape *s)
+{
+	struct visit *next;
+
+	for (struct visit *v = s->first; v != NULL; v = next) {
+		next = v->next;
+		ev_io_stop(s->web->loop, &v->io);
+		(void)close(v->io.fd);
+		buffer_fini(&v->body);
+		free(v);
+	}
+	json_decref(s->result);
+	free(s);
+}
+
+static bool is_waiting(const struct guest *g)
+{
+	return g->phase == GUEST_WAITS && g->page->wants == WANTS_WORKERS &&
+		g->answer == NULL && g->question != UINT32_MAX;
+}
+
+static void finish(struct scrape *s)
+{
+	struct web *web = s->web;
+	nsec_t took = clock_now() - s->since;
+	struct answer *a = make_answer(s);
+
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		struct guest *g = &web->guests[i];
+
+		if (is_waiting(g) && strcmp(g->cluster, s->cluster) == 0)
+			request_wake(web, g, a);
+	}
+	answer_unref(web, a);
+	free_scrape(s);
+	web->scrape = NULL;
+	/* workers have something else to do, too */
+	took *= GAP_FACTOR;
+	arm(web, took > GAP ? nsec_min(took, GAP_MOST) : GAP);
+}
+
+static void look_if_over(struct scrape *s)
+{
+	if (s->told && s->open == 0)
+		finish(s);
+}
+
+/* For the one that has waited longest. */
+static void begin(struct web *web)
+{
+	const struct guest *oldest = NULL;
+	struct control_request request = {.method = METHOD_ASK, .first = 'G'};
+	struct scrape *s;
+
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		const struct guest *g = &web->guests[i];
+
+		if (is_waiting(g) &&
+			(oldest == NULL || g->since < oldest->since))
+			oldest = g;
+	}
+	if (oldest == NULL || web->scrape != NULL || web->workers.under_way ||
+		ev_is_active(&web->scrape_timer))
+		return;
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return;
+	s->web = web;
+	s->since = clock_now();
+	(void)text_copy(s->cluster, sizeof(s->cluster), oldest->cluster);
+	(void)text_copy(
+		request.target, sizeof(request.target), oldest->cluster);
+	web->scrape = s;
+	arm(web, SCRAPE_WAIT);
+	ask_send(&web->workers, request);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct web *web = timer->data;
+	struct scrape *s = web->scrape;
+
+	(void)loop;
+	(void)revents;
+	for (struct visit *v = s != NULL ? s->first : NULL; v != NULL;
+		v = v->next)
+		if (!v->over)
+			end_visit(v, "it did not answer in time");
+	if (s != NULL)
+		finish(s);
+	else
+		begin(web);
+}
+
+bool scrape_is_full(const struct web *web)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < GUESTS_MAX; i++)
+		count += is_waiting(&web->guests[i]);
+	return count >= SCRAPE_GUESTS_MAX;
+}
+
+void scrape_want(struct web *web, struct guest *g, const char *cluster)
+{
+	(void)text_copy(g->cluster, sizeof(g->cluster), cluster);
+	begin(web);
+}
+
+/* ---- what nclust says ---- */
+
+static void on_worker(void *context, const char *json, size_t len)
+{
+	struct web *web = context;
+	int fd = fd_release(&web->workers.passed);
+	json_t *of = json_loadb(json, len, 0, NULL);
+
+	if (fd != -1 && web->scrape != NULL && of != NULL)
+		begin_visit(web->scrape, fd, of);
+	else
+		fd_close(&fd);
+	json_decref(of);
+}
+
+static void on_all(void *context, const char *json, size_t len)
+{
+	struct web *web = context;
+	struct scrape *s = web->scrape;
+
+	if (s == NULL) {
+		begin(web); /* what came late was of one that is over */
+		return;
+	}
+	s->told = true;
+	s->result = json_loadb(json, len, 0, NULL);
+	look_if_over(s);
+}
+
+void scrape_init(struct web *web, int channel)
+{
+	ask_init(&web->workers, web->loop, channel);
+	web->workers.happened = on_worker;
+	web->workers.answered = on_all;
+	web->workers.refused = on_all;
+	web->workers.context = web;
+	ev_init(&web->scrape_timer, on_timer);
+	web->scrape_timer.data = web;
+}
+
+void scrape_fini(struct web *web)
+{
+	if (web->scrape != NULL)
+		free_scrape(web->scrape);
+	ask_fini(&web->workers);
+}

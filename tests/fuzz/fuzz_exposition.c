@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* What a worker may answer to a scrape: with its head, and the text alone. */
+#include "protocol/exposition.h"
+#include "protocol/httpanswer.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void read_answer(const char *text, size_t len)
+{
+	struct httpanswer h;
+	const char *piece;
+	size_t n;
+	size_t before = len;
+
+	httpanswer_init(&h, false);
+	while (httpanswer_next(&h, &text, &len, &piece, &n) != PIECE_NONE) {
+		require(n > 0 && n <= before);
+		before = len;
+	}
+	require(len == 0 || h.state >= HTTPANSWER_WHOLE);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *text = (const char *)data;
+	struct exposition e;
+	struct exposition again;
+	struct buffer out;
+	struct error err;
+
+	read_answer(text, size);
+	exposition_init(&e);
+	exposition_init(&again);
+	buffer_init(&out, 0);
+	if (exposition_add(&e, 7, text, size, NULL, &err) == 0) {
+		(void)exposition_add(&e, 8, text, size, "a", &err);
+		exposition_write(&e, &out);
+		require(!out.failed);
+		/* what was written is of the same format */
+		require(exposition_add(
+				&again, 9, out.data, out.len, NULL, &err) == 0);
+		require(again.count <= e.count);
+	}
+	exposition_fini(&e);
+	exposition_fini(&again);
+	buffer_fini(&out);
+	return 0;
+}

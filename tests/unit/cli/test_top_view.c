@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/top_view.h"
+
+#include <check.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct top_view view;
+static struct buffer json;
+
+static void setup(void)
+{
+	(void)setenv("LC_ALL", "C.UTF-8", 1);
+	wrap_locale();
+	top_view_init(&view);
+	buffer_init(&json, 0);
+}
+
+static void teardown(void)
+{
+	top_view_fini(&view);
+	buffer_fini(&json);
+}
+
+static void begin(double uptime)
+{
+	buffer_clear(&json);
+	(void)buffer_printf(&json,
+		"{\"name\":\"shop\",\"pid\":7,\"uptime\":%.1f,\"clusters\":[",
+		uptime);
+}
+
+static void cluster(const char *name)
+{
+	bool first = json.data[json.len - 1] == '[';
+
+	(void)buffer_printf(&json,
+		"%s{\"name\":\"%s\",\"state\":\"running\",\"generation\":1,"
+		"\"listeners\":[{\"address\":\"tcp:*:80\",\"name\":\"x\","
+		"\"queue\":3,\"queue_limit\":4,\"dropped\":0}],\"workers\":[",
+		first ? "" : "]},", name);
+}
+
+static void worker(unsigned slot, unsigned id, const char *state, double cpu,
+	double memory)
+{
+	bool first = json.data[json.len - 1] == '[';
+
+	(void)buffer_printf(&json,
+		"%s{\"slot\":%u,\"id\":%u,\"pid\":1,\"state\":\"%s\","
+		"\"generation\":1,\"uptime\":10,\"restarts\":0,"
+		"\"cpu_seconds\":%.3f,\"memory_bytes\":%.0f}",
+		first ? "" : ",", slot, id, state, cpu, memory);
+}
+
+static void end(void)
+{
+	json_t *status;
+
+	(void)buffer_string(&json, "]}]}");
+	status = json_loads(buffer_text(&json), 0, NULL);
+	ck_assert_ptr_nonnull(status);
+	ck_assert_int_eq(top_view_look(&view, status), 0);
+}
+
+/* "0 1 4-9": the slots that have rows, from the top; "*" is the selected one. */
+static const char *slots(void)
+{
+	static struct buffer text;
+
+	buffer_clear(&text);
+	for (size_t i = 0; i < view.count; i++) {
+		const struct top_row *r = &view.rows[i];
+		struct row cells;
+
+		if (r->kind != TOP_WORKERS)
+			continue;
+		row_format(&cells, r->workers, &r->group);
+		(void)buffer_printf(&text, "%s%s%s", text.len > 0 ? " " : "",
+			i == view.selected ? "*" : "", cells.cell[COLUMN_SLOT]);
+	}
+	return buffer_text(&text);
+}
+
+static const char *target(enum control_method method)
+{
+	static char text[TOP_TARGET];
+
+	return top_view_target(&view, method, text);
+}
+
+static void three(double uptime)
+{
+	begin(uptime);
+	cluster("web");
+	worker(0, 10, "ready", uptime * .5, 2e6);
+	worker(1, 11, "ready", uptime * .9, 1e6);
+	worker(2, 12, "starting", uptime * .1, 3e6);
+	end();
+}
+
+static void many(unsigned lost)
+{
+	begin(100);
+	cluster("web");
+	for (unsigned i = 0; i < 40; i++)
+		worker(i, 100 + i, i == lost ? "backoff" : "ready", 0, 1e6);
+	end();
+}
+
+START_TEST(a_cluster_has_its_lines_and_a_row_for_each_worker)
+{
+	three(100);
+	ck_assert_uint_eq(view.count, 6);
+	ck_assert_int_eq(view.rows[0].kind, TOP_INSTANCE);
+	ck_assert_int_eq(view.rows[1].kind, TOP_CLUSTER);
+	ck_assert_int_eq(view.rows[2].kind, TOP_TEXT);
+	ck_assert_int_eq(
+		strncmp(view.text.data + view.rows[2].text, "  tcp:*:80", 10),
+		0);
+	ck_assert_str_eq(slots(), "0 1 2");
+}
+END_TEST
+
+START_TEST(cpu_is_that_of_the_time_between_two_looks)
+{
+	three(100);
+	begin(102);
+	cluster("web");
+	worker(0, 10, "ready", 51, 0);  /* 1 s more in 2 s */
+	worker(1, 99, "ready", 2.5, 0); /* another worker, 10 s old */
+	worker(2, 12, "ready", 3, 0);   /* less than before */
+	end();
+	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 50, .01);
+	ck_assert_double_eq_tol(view.rows[4].sums.cpu, 25, .01);
+	ck_assert_double_eq_tol(view.rows[5].sums.cpu, 0, .01);
+	/* too soon to tell: as it was, and counted from where it was */
+	begin(102.1);
+	cluster("web");
+	worker(0, 10, "ready", 51.1, 0);
+	worker(1, 99, "ready", 2.5, 0);
+	end();
+	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 50, .01);
+	ck_assert_double_eq_tol(view.rows[4].sums.cpu, 25, .01);
+	begin(103);
+	cluster("web");
+	worker(0, 10, "ready", 51.3, 0);
+	end();
+	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 30, .01);
+	/* nclust was started anew */
+	begin(1);
+	cluster("web");
+	worker(0, 10, "ready", .7, 0);
+	end();
+	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 7, .01);
+}
+END_TEST
+
+START_TEST(rows_are_sorted_by_a_column_and_backwards)
+{
+	three(100);
+	top_view_sort(&view, COLUMN_MEMORY);
+	ck_assert_int_eq(top_view_make(&view), 0);
+	ck_assert_str_eq(slots(), "2 0 1");
+	ck_assert(!top_view_ascends(&view));
+	top_view_sort(&view, COLUMN_MEMORY);
+	ck_assert_int_eq(top_view_make(&view), 0);
+	ck_assert_str_eq(slots(), "1 0 2");
+	ck_assert(top_view_ascends(&view));
+	top_view_sort(&view, COLUMN_CPU);
+	ck_assert_int_eq(top_view_make(&view), 0);
+	ck_assert_str_eq(slots(), "1 0 2");
+	top_view_sort(&view, COLUMN_SLOT);
+	ck_assert_int_eq(top_view_make(&view), 0);
+	ck_assert_str_eq(slots(), "0 1 2");
+}
+END_TEST
+
+START_TEST(the_selected_worker_stays_selected_when_rows_move)
+{
+	three(100);
+	top_view_move(&view, 3); /* instance, cluster, its text: 0 */
+	top_view_move(&view, 1);
+	ck_assert_str_eq(slots(), "0 *1 2");
+	top_view_sort(&view, COLUMN_MEMORY);
+	ck_assert_int_eq(top_view_make(&view), 0);
+	ck_assert_str_eq(slots(), "2 0 *1");
+	ck_assert_str_eq(target(METHOD_RESTART), "web.1");
+
+	/* replaced: two of its slot, then the new one alone */
+	begin(110);
+	cluster("web");
+	worker(0, 10, "ready", 1, 2e6);
+	worker(1, 20, "starting", 1, 9e6);
+	worker(1, 11, "draining", 1, 1e6);
+	end();
+	ck_assert_str_eq(slots(), "1 0 *1");
+	begin(120);
+	cluster("web");
+	worker(0, 10, "ready", 1, 2e6);
+	worker(1, 20, "ready", 1, 9e6);
+	end();
+	ck_assert_str_eq(slots(), "*1 0");
+
+	/* gone, while another is in its place */
+	begin(130);
+	cluster("web");
+	worker(0, 10, "ready", 1, 2e6);
+	end();
+	ck_assert_str_eq(slots(), "*0");
+	/* nclust was away: it is known again */
+	ck_assert_int_eq(top_view_look(&view, NULL), 0);
+	ck_assert_uint_eq(view.count, 0);
+	ck_assert_ptr_null(top_view_row(&view));
+	three(1);
+	ck_assert_str_eq(slots(), "2 0 *1");
+}
+END_TEST
+
+START_TEST(text_is_not_selected)
+{
+	three(100);
+	top_view_move(&view, 1);
+	ck_assert_int_eq(top_view_row(&view)->kind, TOP_CLUSTER);
+	top_view_move(&view, 1);
+	ck_assert_str_eq(slots(), "*0 1 2");
+	top_view_move(&view, -1);
+	ck_assert_int_eq(top_view_row(&view)->kind, TOP_CLUSTER);
+	top_view_move(&view, 1000);
+	ck_assert_str_eq(slots(), "0 1 *2");
+	top_view_move(&view, -1000);
+	ck_assert_int_eq(top_view_row(&view)->kind, TOP_INSTANCE);
+	/* where it is the last row, too */
+	begin(1);
+	cluster("web");
+	end();
+	top_view_move(&view, 1000);
+	ck_assert_int_eq(top_view_row(&view)->kind, TOP_CLUSTER);
+}
+END_TEST
+
+START_TEST(many_that_are_alike_are_grouped_until_the_group_is_opened)
+{
+	many(7);
+	ck_assert_str_eq(slots(), "0-6 7 8-39");
+	top_view_move(&view, 1000);
+	ck_assert_str_eq(slots(), "0-6 7 *8-39");
+	/* nothing can be asked of a part of a cluster */
+	ck_assert_str_eq(target(METHOD_RESTART), "web");
+	top_view_turn(&view);
+	ck_assert_int_eq(top_view_make(&view), 0);
+	ck_assert_uint_eq(view.count, 43);
+	ck_assert_str_eq(target(METHOD_RESTART), "web.8");
+	top_view_turn(&view);
+	ck_assert_int_eq(top_view_make(&view), 0);
+	ck_assert_str_eq(slots(), "0-6 7 *8-39");
+	/* the group that has it, however they are divided */
+	many(9);
+	ck_assert_str_eq(slots(), "*0-8 9 10-39");
+	many(7);
+	ck_assert_str_eq(slots(), "0-6 7 *8-39");
+}
+END_TEST
+
+START_TEST(what_is_selected_is_on_the_screen)
+{
+	view.height = 10;
+	many(7);
+	top_view_move(&view, 3);
+	top_view_turn(&view);
+	ck_assert_int_eq(top_view_make(&view), 0);
+	ck_assert_uint_eq(view.first, 0);
+	top_view_move(&view, 20);
+	ck_assert_uint_eq(view.selected, 23);
+	ck_assert_uint_eq(view.first, 14);
+	top_view_move(&view, -15);
+	ck_assert_uint_eq(view.first, 8);
+	view.height = 4; /* made smaller */
+	top_view_move(&view, 1000);
+	ck_assert_uint_eq(view.first, 43 - 4);
+	view.height = 100;
+	ck_assert_int_eq(top_view_make(&view), 0);
+	ck_assert_uint_eq(view.first, 0);
+}
+END_TEST
+
+static void filter(const char *text)
+{
+	(void)strcpy(view.filter, text);
+	ck_assert_int_eq(top_view_make(&view), 0);
+}
+
+START_TEST(a_filter_leaves_what_contains_its_text)
+{
+	begin(1);
+	cluster("web");
+	worker(0, 1, "ready", 0, 0);
+	worker(1, 2, "backoff", 0, 0);
+	cluster("thumbs");
+	worker(0, 1, "ready", 0, 0);
+	end();
+	filter("BACK");
+	ck_assert_str_eq(slots(), "1");
+	ck_assert_uint_eq(view.count, 4);
+	filter("b.1");
+	ck_assert_str_eq(slots(), "1");
+	filter("thumbs");
+	ck_assert_str_eq(slots(), "0");
+	top_view_move(&view, 1000);
+	ck_assert_str_eq(target(METHOD_RESTART), "thumbs.0");
+	filter("nothing");
+	ck_assert_uint_eq(view.count, 1);
+	filter("");
+	ck_assert_str_eq(slots(), "0 1 *0");
+}
+END_TEST
+
+START_TEST(a_slot_can_be_restarted_but_only_a_cluster_scaled_or_stopped)
+{
+	three(100);
+	ck_assert_str_eq(target(METHOD_STOP), "");
+	top_view_move(&view, 1);
+	ck_assert_str_eq(target(METHOD_STOP), "web");
+	top_view_move(&view, 1);
+	ck_assert_str_eq(target(METHOD_STOP), "web");
+	ck_assert_str_eq(target(METHOD_SCALE), "web");
+	ck_assert_str_eq(target(METHOD_RESTART), "web.0");
+	ck_assert_str_eq(target(METHOD_EVENTS), "web.0");
+}
+END_TEST
+
+/* Whatever is at the other end of the socket. */
+START_TEST(a_status_of_anything_is_shown_somehow)
+{
+	static const char *const all[] = {"{}", "{\"clusters\":7}",
+		"{\"clusters\":[7,null,{}]}",
+		"{\"clusters\":[{\"name\":7,\"workers\":{\"a\":1}}]}",
+		"{\"name\":\"a\\u001b[2J\\n\",\"clusters\":[{\"name\":"
+		"\"\\u001b]0;x\","
+		"\"workers\":[7,[],{},{\"slot\":\"x\",\"id\":-1e300,"
+		"\"state\":\"\\u001b[31m\",\"cpu_seconds\":\"x\"}]}]}"};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		json_t *status = json_loads(all[i], 0, NULL);
+
+		ck_assert_ptr_nonnull(status);
+		ck_assert_int_eq(top_view_look(&view, status), 0);
+		top_view_turn(&view);
+		top_view_move(&view, 100);
+		(void)target(METHOD_RESTART);
+		ck_assert_ptr_null(
+			memchr(view.text.data, '\033', view.text.len));
+	}
+	ck_assert_uint_ne(view.count, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli top");
+	TCase *tcase = tcase_create("view");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(
+		tcase, a_cluster_has_its_lines_and_a_row_for_each_worker);
+	tcase_add_test(tcase, cpu_is_that_of_the_time_between_two_looks);
+	tcase_add_test(tcase, rows_are_sorted_by_a_column_and_backwards);
+	tcase_add_test(
+		tcase, the_selected_worker_stays_selected_when_rows_move);
+	tcase_add_test(tcase, text_is_not_selected);
+	tcase_add_test(tcase,
+		many_that_are_alike_are_grouped_until_the_group_is_opened);
+	tcase_add_test(tcase, what_is_selected_is_on_the_screen);
+	tcase_add_test(tcase, a_filter_leaves_what_contains_its_text);
+	tcase_add_test(tcase,
+		a_slot_can_be_restarted_but_only_a_cluster_scaled_or_stopped);
+	tcase_add_test(tcase, a_status_of_anything_is_shown_somehow);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/autoscale.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+static struct autoscale scale;
+static struct load load;
+static struct scale_step step;
+
+static void set_up(void)
+{
+	scale = (struct autoscale){0};
+	autoscale_limits(&scale, 2, 16, 600 * SECOND);
+	load = (struct load){.now = 100 * SECOND,
+		.wanted = 4,
+		.ready = 4,
+		.cpus = 8,
+		.measured = true};
+}
+
+/* Look so often, a second apart; how often was there a step? */
+static unsigned look(unsigned seconds)
+{
+	unsigned steps = 0;
+
+	while (seconds-- > 0 && steps == 0) {
+		load.now += SECOND;
+		steps += autoscale_look(&scale, &load, &step);
+	}
+	return steps;
+}
+
+START_TEST(workers_that_use_their_cpus_get_more)
+{
+	load.busy = 900;
+	ck_assert_uint_eq(look(2), 0);
+	ck_assert_uint_eq(look(1), 1);
+	ck_assert_uint_eq(step.wanted, 6); /* 4 * 900 / 600 */
+	ck_assert_int_eq(step.why, SCALE_CPU);
+	ck_assert_uint_eq(step.measure, 90);
+}
+END_TEST
+
+START_TEST(what_others_take_of_the_cpus_counts_as_used)
+{
+	load.busy = 450;
+	ck_assert_uint_eq(look(30), 0);
+	load.pressure = 500;
+	ck_assert_uint_eq(look(3), 1);
+	ck_assert_int_eq(step.why, SCALE_CPU);
+}
+END_TEST
+
+START_TEST(more_workers_than_cpus_wait_for_each_other_alone)
+{
+	load.busy = 450;
+	load.pressure = 900;
+	load.cpus = 4;
+	ck_assert_uint_eq(look(30), 0);
+}
+END_TEST
+
+START_TEST(a_queue_that_no_cpu_is_left_for_adds_nobody)
+{
+	load.cpus = 2;
+	load.waiting = 50;
+	load.pressure = 900;
+	ck_assert_uint_eq(look(30), 0);
+	load.pressure = 100;
+	ck_assert_uint_eq(look(1), 1);
+	ck_assert_uint_eq(step.wanted, 8);
+	ck_assert_int_eq(step.why, SCALE_QUEUE);
+}
+END_TEST
+
+START_TEST(a_client_that_is_about_to_be_accepted_is_no_queue)
+{
+	load.busy = 600;
+	for (unsigned i = 0; i < 100; i++) {
+		load.waiting = i % 2 * 3;
+		ck_assert_uint_eq(look(1), 0);
+	}
+}
+END_TEST
+
+START_TEST(few_clients_wait_longer_than_many)
+{
+	load.waiting = 1;
+	ck_assert(!autoscale_look(&scale, &load, &step));
+	ck_assert_int_eq(autoscale_wait(&scale, 4), SCALE_LOOK_NEAR);
+	load.now += 500 * MSEC;
+	ck_assert(!autoscale_look(&scale, &load, &step));
+	load.waiting = 4;
+	ck_assert(autoscale_look(&scale, &load, &step));
+}
+END_TEST
+
+START_TEST(a_client_that_nobody_accepts_gets_no_more_than_one_worker)
+{
+	load.waiting = 1;
+	ck_assert_uint_eq(look(5), 1);
+	ck_assert_uint_eq(load.wanted = load.ready = step.wanted, 5);
+	ck_assert_uint_eq(look(29), 0);
+	ck_assert_int_eq(autoscale_wait(&scale, 5), SCALE_LOOK);
+	ck_assert_uint_eq(look(5), 1);
+	ck_assert_uint_eq(load.wanted = load.ready = step.wanted, 4);
+	ck_assert_int_eq(step.why, SCALE_CALM);
+	/* those that come beside it get some */
+	load.waiting = 4;
+	ck_assert_uint_eq(look(5), 1);
+	ck_assert_int_eq(step.why, SCALE_QUEUE);
+	ck_assert_uint_eq(step.measure, 3);
+}
+END_TEST
+
+START_TEST(a_queue_at_the_most_workers_is_not_looked_at_more_often)
+{
+	load.wanted = load.ready = 16;
+	load.waiting = 100;
+	ck_assert_uint_eq(look(60), 0);
+	ck_assert_int_eq(autoscale_wait(&scale, 16), SCALE_LOOK);
+	/* nor does one that never moves hold them for ever, unless it is full */
+	load.full = true;
+	ck_assert_uint_eq(look(600), 0);
+	load.full = false;
+	ck_assert_uint_eq(look(400), 1);
+	ck_assert_int_eq(step.why, SCALE_CALM);
+}
+END_TEST
+
+START_TEST(workers_that_never_become_ready_are_not_multiplied)
+{
+	load.waiting = 5;
+	load.ready = 0;
+	ck_assert_uint_eq(look(300), 0);
+	load.ready = 1;
+	ck_assert_uint_eq(look(5), 1);
+}
+END_TEST
+
+START_TEST(busy_workers_are_not_too_many)
+{
+	load.busy = 600; /* 800 for each of 3 */
+	ck_assert_uint_eq(look(600), 0);
+	load.busy = 300;
+	ck_assert_uint_eq(look(600), 1);
+	ck_assert_uint_eq(step.wanted, 3);
+	ck_assert_int_eq(step.why, SCALE_CALM);
+}
+END_TEST
+
+START_TEST(a_number_that_was_too_small_is_not_tried_again_soon)
+{
+	ck_assert_uint_eq(look(60), 1);
+	ck_assert_uint_eq(load.wanted = load.ready = step.wanted, 3);
+	load.waiting = 50;
+	ck_assert_uint_eq(look(5), 1);
+	ck_assert_uint_eq(load.wanted = load.ready = step.wanted, 4);
+	load.waiting = 0;
+	ck_assert_uint_eq(look(115), 0);
+	ck_assert_uint_eq(look(30), 1);
+}
+END_TEST
+
+START_TEST(nothing_to_do_for_long_is_no_worker_until_a_client_comes)
+{
+	autoscale_limits(&scale, 0, 4, 20 * SECOND);
+	load.wanted = load.ready = 1;
+	load.in_use = true;
+	ck_assert_uint_eq(look(100), 0);
+	load.in_use = false;
+	ck_assert_uint_eq(look(15), 0);
+	ck_assert_uint_eq(look(10), 1);
+	ck_assert_uint_eq(step.wanted, 0);
+	ck_assert_int_eq(step.why, SCALE_IDLE);
+	load.wanted = load.ready = 0;
+	ck_assert_int_eq(autoscale_wait(&scale, 0), NSEC_NEVER);
+	ck_assert_uint_eq(look(100), 0);
+	load.waiting = 7;
+	load.held = true;
+	ck_assert_uint_eq(look(1), 1);
+	ck_assert_uint_eq(step.wanted, 1);
+	ck_assert_int_eq(step.why, SCALE_CLIENT);
+}
+END_TEST
+
+START_TEST(other_limits_are_kept_at_once)
+{
+	autoscale_limits(&scale, 6, 8, 0);
+	ck_assert_uint_eq(look(1), 1);
+	ck_assert_uint_eq(step.wanted, 6);
+	load.wanted = load.ready = 12;
+	ck_assert_uint_eq(look(1), 1);
+	ck_assert_uint_eq(step.wanted, 8);
+	ck_assert_int_eq(step.why, SCALE_LIMITS);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("autoscale");
+	TCase *tc = tcase_create("steps");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_add_checked_fixture(tc, set_up, NULL);
+	tcase_add_test(tc, workers_that_use_their_cpus_get_more);
+	tcase_add_test(tc, what_others_take_of_the_cpus_counts_as_used);
+	tcase_add_test(tc, more_workers_than_cpus_wait_for_each_other_alone);
+	tcase_add_test(tc, a_queue_that_no_cpu_is_left_for_adds_nobody);
+	tcase_add_test(tc, a_client_that_is_about_to_be_accepted_is_no_queue);
+	tcase_add_test(tc, few_clients_wait_longer_than_many);
+	tcase_add_test(
+		tc, a_client_that_nobody_accepts_gets_no_more_than_one_worker);
+	tcase_add_test(
+		tc, a_queue_at_the_most_workers_is_not_looked_at_more_often);
+	tcase_add_test(tc, workers_that_never_become_ready_are_not_multiplied);
+	tcase_add_test(tc, busy_workers_are_not_too_many);
+	tcase_add_test(tc, a_number_that_was_too_small_is_not_tried_again_soon);
+	tcase_add_test(
+		tc, nothing_to_do_for_long_is_no_worker_until_a_client_comes);
+	tcase_add_test(tc, other_limits_are_kept_at_once);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "base/plain.h"
+#include "os/affinity.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Write a file of the made /sys, and the directories above it. */
+static void put(const char *path, const char *text)
+{
+	char whole[512];
+	char *at;
+
+	(void)snprintf(
+		whole, sizeof(whole), "%s/sys/devices/system/%s", os_dir, path);
+	for (at = whole + strlen(os_dir) + 1; (at = strchr(at, '/')); at++) {
+		*at = '\0';
+		(void)mkdir(whole, 0755); /* there already: fine */
+		*at = '/';
+	}
+	os_write(whole, text, 0644);
+}
+
+static void put_core(unsigned cpu, const char *siblings)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path),
+		"cpu/cpu%u/topology/thread_siblings_list", cpu);
+	put(path, siblings);
+}
+
+/* The order of these CPUs, ascending, as "0 2 1 3". */
+static const char *order(const char *allowed, bool whole)
+{
+	static char text[256];
+	struct affinity_cpu list[32];
+	unsigned count = 0;
+	size_t len = 0;
+	int used;
+
+	while (sscanf(allowed, "%u%n", &list[count].cpu, &used) == 1) {
+		allowed += used;
+		count++;
+	}
+	affinity_locate(os_dir, list, count);
+	affinity_sort(list, count, whole);
+	for (unsigned i = 0; i < count; i++)
+		len += (size_t)snprintf(
+			text + len, sizeof(text) - len, " %u", list[i].cpu);
+	return text + 1;
+}
+
+START_TEST(cores_come_before_their_second_threads)
+{
+	/* as most PCs number them: 4 cores, and their second threads */
+	for (unsigned cpu = 0; cpu < 8; cpu++)
+		put_core(cpu,
+			(const char *const[]){
+				"0,4\n", "1,5\n", "2,6\n", "3,7\n"}[cpu % 4]);
+	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", false), "0 1 2 3 4 5 6 7");
+	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", true), "0 4 1 5 2 6 3 7");
+	/* as clouds do: both threads of a core side by side */
+	for (unsigned cpu = 0; cpu < 8; cpu++)
+		put_core(cpu,
+			(const char *const[]){
+				"0-1\n", "2-3\n", "4-5\n", "6-7\n"}[cpu / 2]);
+	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", false), "0 2 4 6 1 3 5 7");
+	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", true), "0 1 2 3 4 5 6 7");
+}
+END_TEST
+
+START_TEST(one_node_is_filled_before_the_next)
+{
+	/* two nodes of 2 cores with 2 threads, numbered in turn; the nodes'
+	 * numbers have a gap */
+	put("node/online", "0,2\n");
+	put("node/node0/cpulist", "0,2,4,6\n");
+	put("node/node2/cpulist", "1,3,5,7\n");
+	for (unsigned cpu = 0; cpu < 8; cpu++)
+		put_core(cpu,
+			(const char *const[]){
+				"0,4\n", "1,5\n", "2,6\n", "3,7\n"}[cpu % 4]);
+	/* all cores, the first node's first; then all second threads */
+	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", false), "0 2 1 3 4 6 5 7");
+	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", true), "0 4 2 6 1 5 3 7");
+}
+END_TEST
+
+START_TEST(only_what_may_be_used_counts)
+{
+	for (unsigned cpu = 0; cpu < 8; cpu++)
+		put_core(cpu,
+			(const char *const[]){
+				"0,4\n", "1,5\n", "2,6\n", "3,7\n"}[cpu % 4]);
+	/* a cpuset of second threads alone: each is a core's first then */
+	ck_assert_str_eq(order("4 5 6 7", false), "4 5 6 7");
+	ck_assert_str_eq(order("1 4 5 6", false), "1 4 6 5");
+	ck_assert_str_eq(order("3", false), "3");
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_is_a_core_of_its_own)
+{
+	/* CPU 1 was taken offline just now, CPU 2's file makes no sense */
+	put_core(0, "0,3\n");
+	put_core(2, "garbage");
+	put_core(3, "0,3\n");
+	put("node/online", "x-\n");
+	ck_assert_str_eq(order("0 1 2 3", false), "0 1 2 3");
+	ck_assert_str_eq(order("0 1 2 3", true), "0 3 1 2");
+	put("node/online", "0-1\n"); /* and no lists */
+	ck_assert_str_eq(order("0 1 2 3", false), "0 1 2 3");
+}
+END_TEST
+
+START_TEST(nothing_at_all_is_known)
+{
+	ck_assert_str_eq(order("0 1 9", false), "0 1 9");
+	ck_assert_str_eq(order("0 1 9", true), "0 1 9");
+}
+END_TEST
+
+START_TEST(cpus_are_counted_and_chosen_by_turn)
+{
+	unsigned count = affinity_count();
+	struct affinity_map *map = NULL;
+	const struct affinity_map *before;
+	cpu_set_t one;
+	size_t size;
+	size_t first = 0;
+	cpu_set_t *set;
+
+	ck_assert_uint_ge(count, 1);
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(one), &one), 0);
+	ck_assert_int_eq(CPU_COUNT(&one), (int)count);
+	for (unsigned n = 0; n < 2 * count; n++) {
+		set = affinity_some(&map, n, 1, false, &size);
+		ck_assert_ptr_nonnull(set);
+		ck_assert_int_eq(CPU_COUNT_S(size, set), 1);
+		CPU_FREE(set);
+	}
+	while (!CPU_ISSET(first, &one))
+		first++;
+	before = map; /* from the start again */
+	set = affinity_some(&map, count, 1, false, &size);
+	ck_assert_ptr_eq(map, before);
+	ck_assert(CPU_ISSET_S(first, size, set));
+	CPU_FREE(set);
+	for (unsigned n = 1; n <= count + 1; n++) { /* and across it */
+		set = affinity_some(&map, count - 1, n, true, &size);
+		ck_assert_int_eq(
+			CPU_COUNT_S(size, set), (int)(n < count ? n : count));
+		ck_assert(n < 2 || CPU_ISSET_S(first, size, set));
+		CPU_FREE(set);
+	}
+	/* what may be used has changed: the next set is of it */
+	CPU_ZERO(&one);
+	CPU_SET(first, &one);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+	ck_assert_uint_eq(affinity_count(), 1);
+	set = affinity_some(&map, count - 1, count, false, &size);
+	ck_assert_int_eq(CPU_COUNT_S(size, set), 1);
+	ck_assert(CPU_ISSET_S(first, size, set));
+	CPU_FREE(set);
+	affinity_free(map);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	TCase *tc;
+
+	os_main(argc, argv);
+	tc = tcase_create("affinity");
+	os_dirs(tc);
+	tcase_add_test(tc, cores_come_before_their_second_threads);
+	tcase_add_test(tc, one_node_is_filled_before_the_next);
+	tcase_add_test(tc, only_what_may_be_used_counts);
+	tcase_add_test(tc, what_cannot_be_read_is_a_core_of_its_own);
+	tcase_add_test(tc, nothing_at_all_is_known);
+	tcase_add_test(tc, cpus_are_counted_and_chosen_by_turn);
+	return os_suite("affinity", tc);
+}
