@@ -454,6 +454,15 @@ wait_logged() {
 	return 1
 }
 
+# gaps_in FILE: how often numbers, the last words of its lines, skip some.  A line
+# that comes twice, or too late, is a failure.
+gaps_in() {
+	awk '$NF != next_one && $NF < next_one { bad = 1 }
+		$NF != next_one { n++ }
+		{ next_one = $NF + 1 }
+		END { print n + 0; exit bad }' "$1"
+}
+
 # file_has FILE TEXT [TIMES]
 file_has() {
 	[ "$(grep -csF -- "$2" "$1")" -ge "${3:-1}" ]
