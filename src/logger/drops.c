@@ -57,6 +57,17 @@ void drops_init(struct drops *d, struct ev_loop *loop, int channel)
 	d->told.data = d;
 }
 
+void drops_fini(struct drops *d)
+{
+	ev_timer_stop(d->loop, &d->told);
+	while (d->list != NULL) {
+		struct drops_of *of = d->list;
+
+		d->list = of->next;
+		free(of);
+	}
+}
+
 struct drops_of *drops_of(struct drops *d, const char *cluster)
 {
 	struct drops_of *of = d->list;

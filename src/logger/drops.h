@@ -29,6 +29,7 @@ struct drops {
 };
 
 void drops_init(struct drops *d, struct ev_loop *loop, int channel);
+void drops_fini(struct drops *d);
 /* The counters of a cluster, until a sweep; NULL: no memory. */
 struct drops_of *drops_of(struct drops *d, const char *cluster);
 /* Free those that are not `used` and are reported, and set that of the others back. */

@@ -1321,6 +1321,7 @@ int logger_main(int channel, uid_t user)
 	if (logger->relay.on)
 		return 0; /* who watches has it, too */
 	relay_fini(&logger->relay);
+	drops_fini(&logger->drops);
 	free(logger->sources.list);
 	ev_loop_destroy(logger->loop);
 	for (int i = 0; i < SETS; i++)

@@ -56,12 +56,7 @@ static void teardown(void)
 		source_free(&sources, sources.list[0]);
 	free(sources.list);
 	routes_fini(&routes);
-	while (drops.list != NULL) {
-		struct drops_of *of = drops.list;
-
-		drops.list = of->next;
-		free(of);
-	}
+	drops_fini(&drops);
 	relay_fini(&relay);
 	ev_loop_destroy(loop);
 }
