@@ -73,7 +73,7 @@ top_pid() {
 }
 
 widest() {
-	screen | awk '{ if (length > n) n = length } END { print n + 0 }'
+	screen | wc -L
 }
 
 @test "80x24: clusters, listeners with a bar, workers, what happens" {

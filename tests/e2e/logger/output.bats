@@ -478,9 +478,9 @@ replace() {
 	cat >"$DIR/it.ini" <<-END
 	[cluster:shown]
 	log = prefix
-	command = $FIXTURES/log-flood --width 200 --lines 200000
+	command = $FIXTURES/log-flood --width 200 --lines 1000000000
 	workers = 1
-	restart = never
+	stop-signal = KILL
 	[cluster:filed]
 	log = file:$DIR/filed
 	command = sh -c 'until [ -e $DIR/begin ]; do sleep 0.05; done; \
@@ -489,7 +489,7 @@ replace() {
 	restart = never
 	END
 	mkfifo "$DIR/fifo"
-	# it takes 2 MiB a second: twenty seconds for all
+	# it takes 2 MiB a second
 	python3 -c '
 import sys, time
 got = 0
@@ -504,11 +504,10 @@ with open(sys.argv[1], "rb", 0) as f:
 		3>&- &
 	NCLUST_PID=$!
 	STARTED+=("$NCLUST_PID")
-	wait_until 10 '[ "$(cat "$DIR/got")" -gt 1000000 ]'
+	wait_until 10 '[ -s "$DIR/got" ]'
 	: >"$DIR/begin"
-	wait_until 15 '[ "$(wc -l <"$DIR/filed")" -eq 100000 ]'
-	# long before the reader has read what the other one writes
-	[ "$(cat "$DIR/got")" -lt 20000000 ]
+	# which is more than the reader takes meanwhile, and nothing is lost there
+	wait_until 30 '[ "$(wc -l <"$DIR/filed")" -eq 100000 ]'
 }
 
 @test "prefix: who floods costs no line of another cluster" {

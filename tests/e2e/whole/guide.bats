@@ -269,7 +269,7 @@ journalctl() {
 @test "what README.md points to is there, and the guide has its commands" {
 	local path command
 
-	[ "$(readlink "$ROOT/README")" = README.md ]
+	grep -q 'README\.md' "$ROOT/README"
 	while read -r path; do
 		[ -e "$ROOT/$path" ] || {
 			echo "README.md: there is no $path"
