@@ -29,15 +29,15 @@ sanitized_setup() {
 		[ "$what" = leaks ] || skip "$reason"
 		leaks=0
 	done < <(sanitized_entries)
-	REPORT=${BATS_TEST_FILENAME#"$ROOT/tests/e2e/"}
-	REPORT=$REPORTS/${REPORT//\//.}.$BATS_TEST_NUMBER
+	SANITIZED=${BATS_TEST_FILENAME#"$ROOT/tests/e2e/"}
+	SANITIZED=$REPORTS/${SANITIZED//\//.}.$BATS_TEST_NUMBER
 	# its own limit of core files would be that of all workers
-	export ASAN_OPTIONS=detect_leaks=$leaks:disable_coredump=0:log_path=$REPORT
-	export UBSAN_OPTIONS=print_stacktrace=1:log_path=$REPORT
+	export ASAN_OPTIONS=detect_leaks=$leaks:disable_coredump=0:log_path=$SANITIZED
+	export UBSAN_OPTIONS=print_stacktrace=1:log_path=$SANITIZED
 }
 
 sanitized_teardown() {
-	[ -z "${REPORT:-}" ] ||
-		grep -saE -A 40 "$SANITIZER_SAYS" "$LOG" >"$REPORT.log" ||
-		rm -f "$REPORT.log"
+	[ -z "${SANITIZED:-}" ] ||
+		grep -saE -A 40 "$SANITIZER_SAYS" "$LOG" >"$SANITIZED.log" ||
+		rm -f "$SANITIZED.log"
 }
