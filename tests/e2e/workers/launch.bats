@@ -387,7 +387,7 @@ teardown() {
 		ulimit -Hn 4321; ulimit -Ss 4096; echo 321 >/proc/$$/oom_score_adj
 		exec nice -n 7 "$@"' sh
 	[ "$(dump .umask)" = '"0137"' ]
-	[ "$(dump .nice)" -eq 7 ]
+	[ "$(dump .nice)" -eq "$(nice -n 7 nice)" ]
 	[ "$(dump .limits.core)" = '[0,0]' ]
 	[ "$(dump .limits.nofile)" = '[777,4321]' ]
 	[ "$(dump '.limits.stack[0]')" -eq $((4096 * 1024)) ]
