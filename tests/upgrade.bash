@@ -71,7 +71,7 @@ all_cloexec() {
 	for info in "/proc/$NCLUST_PID/fdinfo/"*; do
 		fd=${info##*/}
 		[ "$fd" -gt 2 ] || continue
-		flags=$(awk '/^flags/ { print $2 }' "$info" 2>/dev/null)
+		flags=$(awk '/^flags/ { print $2 }' "$info" 2>/dev/null) || true
 		[ -z "$flags" ] || ((8#$flags & 8#2000000)) || {
 			echo "$fd: $(readlink "/proc/$NCLUST_PID/fd/$fd")"
 			return 1

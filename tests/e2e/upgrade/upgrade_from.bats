@@ -60,12 +60,12 @@ setup() {
 	ipc = on
 	ready = alive:50ms
 	[cluster:slow]
-	command = $FIXTURES/rude --slow 15000
+	command = $FIXTURES/rude --slow 1 --until $DIR/answer-it
 	workers = 1
 	ready = notify
 	listen = 127.0.0.1:$SLOW
 	drain = quiet
-	drain-timeout = 1m
+	drain-timeout = 10m
 	[cluster:bad]
 	command = $FIXTURES/die --exit 3
 	workers = 1
@@ -103,13 +103,13 @@ everything() {
 # A client of `each` that speaks before the upgrades and after them.
 converse() {
 	exec {TALK}<>"/dev/tcp/127.0.0.1/$EACH"
-	read -r -t 10 TOLD <&"$TALK"
+	read -r -t $((10 * PATIENCE)) TOLD <&"$TALK"
 	[[ $TOLD == slot=* ]]
 }
 
 echoes() {
 	echo "$1" >&"$TALK"
-	read -r -t 10 line <&"$TALK"
+	read -r -t $((10 * PATIENCE)) line <&"$TALK"
 	[ "$line" = "$1" ]
 }
 
@@ -179,6 +179,7 @@ there_and_back() {
 		all_go_on "$n"
 		as=$(everything)
 	done
+	: >"$DIR/answer-it"
 	wait "$ASKER"
 	grep -F "$LEAVES" "$DIR/answer"
 	poll_until 10 is_gone "$LEAVES"
