@@ -106,6 +106,7 @@ _nclust()
 		--canary
 		--bake
 		--old-generations
+		--start-at-once
 		--signal-USR1
 		--on-ready
 		--on-exit

@@ -305,8 +305,8 @@ static void check_lasting(const struct check *k)
 		"stall", "request-timeout", "hang-signal", "max-memory",
 		"max-age", "backoff-min", "backoff-max", "backoff-jitter",
 		"stable-after", "restart", "give-up", "drain", "surge",
-		"max-unavailable", "canary", "bake", "old-generations", "pass",
-		"listen-pid", "balance"};
+		"max-unavailable", "canary", "bake", "old-generations",
+		"start-at-once", "pass", "listen-pid", "balance"};
 	static const struct {
 		enum hook_event event;
 		const char *key;

@@ -445,6 +445,9 @@ const struct option_row option_rows[] = {
 	COUNT(old_generations, "old-generations", 1, 100, "2",
 		"how many old generations may still be stopping",
 		.change = CHANGE_LIVE),
+	COUNT(start_at_once, "start-at-once", 1, WORKERS_MAX, "4",
+		"how many workers start together, or all", .word = "all",
+		.word_value = WORKERS_MAX, .change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(signals), .name = "signal-NAME",
 		.type = OPT_SIGNAL_RULE, .unset = "as in nclust(1)",

@@ -265,6 +265,7 @@ struct cluster_settings {
 	unsigned canary; /* 0: none */
 	nsec_t bake;     /* or BAKE_AUTO */
 	unsigned old_generations;
+	unsigned start_at_once; /* WORKERS_MAX ("all"), or 0: no limit */
 
 	struct signal_rule *signals;
 	size_t signal_count;

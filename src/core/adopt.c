@@ -80,6 +80,7 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	c->out = &untold;
 	worker_init(w, ++c->last_worker, a->generation);
 	c->alive++;
+	c->starting++;
 	cluster_find_generation(c, a->generation)->workers++;
 	(void)slot_tell(c, a->slot, w, ON_SPAWNED, &more);
 	w->born = a->born;

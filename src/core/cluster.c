@@ -5,6 +5,7 @@
 #include "core/gate.h"
 #include "core/health.h"
 #include "core/inside.h"
+#include "core/line.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ void cluster_free(struct cluster *c)
 		cluster_settings_unref(c->waiting.settings);
 	generations_fini(&c->generations);
 	heap_fini(&c->due);
+	heap_fini(&c->line);
 	free(c->slots);
 	free(c);
 }
@@ -56,7 +58,8 @@ int cluster_reserve(struct cluster *c, unsigned count)
 		return 0;
 	/* each worker of another generation, one in force, one to come */
 	if (generations_reserve(&c->generations, 2 * count + 3) == -1 ||
-		heap_reserve(&c->due, count) == -1)
+		heap_reserve(&c->due, count) == -1 ||
+		heap_reserve(&c->line, count) == -1)
 		return -1;
 	slots = realloc(c->slots, count * sizeof(*slots));
 	if (slots == NULL)
@@ -261,6 +264,7 @@ static void trim(struct cluster *c)
 			break;
 		c->count--;
 		heap_set(&c->due, c->count, NSEC_NEVER);
+		line_leave(c, c->count);
 		*s = (struct slot){.life = c->life};
 	}
 }
@@ -279,6 +283,8 @@ static bool settle_one(struct cluster *c)
 		trim(c);
 		return done;
 	}
+	if (line_call(c))
+		return true;
 	if (c->sweep < c->count) {
 		(void)slot_settle(c, c->sweep++);
 		trim(c);

@@ -2,6 +2,7 @@
 #include "core/gate.h"
 
 #include "core/inside.h"
+#include "core/line.h"
 
 static enum gate gate_for(enum why why)
 {
@@ -104,6 +105,8 @@ bool gate_advance(struct cluster *c)
 		c->gates_to_look--;
 		return true;
 	}
+	if (line_holds(c, i)) /* its worker serves: the others come first */
+		return false;
 	gate = gate_for(s->main.unfit);
 	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {
 		heap_set(&c->due, i, c->now);

@@ -82,6 +82,7 @@ void generations_learn(
 		g->list[i].says_ready |= lesson == LESSON_SAYS_READY;
 		g->list[i].listens |= lesson == LESSON_LISTENS;
 		g->list[i].graceful |= lesson == LESSON_GRACEFUL;
+		g->list[i].silent |= lesson == LESSON_SILENT;
 	}
 }
 
@@ -90,6 +91,7 @@ void generation_forget_lessons(struct generation *g)
 	g->says_ready = false;
 	g->listens = false;
 	g->graceful = false;
+	g->silent = false;
 }
 
 void generations_forget(struct generations *g, unsigned keep, unsigned keep_too)

@@ -21,6 +21,7 @@ struct generation {
 	bool says_ready;   /* READY=1 was seen from this command */
 	bool listens;      /* it was seen to listen */
 	bool graceful;     /* it answers what is in flight at its stop */
+	bool silent;       /* one gave no sign of being ready, but lived */
 	enum why rejected; /* its starting workers go; WHY_ITSELF: no */
 	struct cluster_settings *settings; /* a reference of its own */
 };
@@ -50,7 +51,12 @@ void generations_replace(struct generations *g,
 	const struct cluster_settings *old, struct cluster_settings *settings);
 
 /* What a worker of this one has shown of its command; all of it know. */
-enum lesson { LESSON_SAYS_READY, LESSON_LISTENS, LESSON_GRACEFUL };
+enum lesson {
+	LESSON_SAYS_READY,
+	LESSON_LISTENS,
+	LESSON_GRACEFUL,
+	LESSON_SILENT
+};
 void generations_learn(
 	struct generations *g, unsigned number, enum lesson lesson);
 void generation_forget_lessons(struct generation *g);

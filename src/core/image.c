@@ -2,6 +2,7 @@
 #include "core/image.h"
 
 #include "core/inside.h"
+#include "core/line.h"
 
 #include <stdlib.h>
 
@@ -64,6 +65,7 @@ static const struct plain_row slot_rows[] = {
 	PLAIN(13, slot, mend_at, SIGNED),
 	PLAIN(14, slot, proven, BOOL), PLAIN(16, slot, busy, BOOL),
 	PLAIN_ENUM(15, slot, gate, GATES - 1),
+	PLAIN(17, slot, waits, SIGNED),
 };
 
 static const struct plain_row generation_rows[] = {
@@ -76,6 +78,7 @@ static const struct plain_row generation_rows[] = {
 	PLAIN_ENUM(7, generation, rejected, WHY_REQUEST),
 	PLAIN(8, generation, graceful, BOOL),
 	PLAIN(9, generation, beside, UNSIGNED),
+	PLAIN(10, generation, silent, BOOL),
 };
 
 static const struct plain_row rollout_rows[] = {
@@ -359,5 +362,6 @@ const char *image_finish(struct cluster *c)
 		if (!is_known(c, &c->slots[i].main) ||
 			!is_known(c, &c->slots[i].other))
 			return "a worker is of no known generation";
+	line_restore(c);
 	return cluster_check(c);
 }

@@ -20,7 +20,9 @@ struct cluster {
 	uint32_t count; /* in use: wanted, or leaving */
 	uint32_t wanted;
 	struct heap due; /* when each slot is to be settled, or earlier */
-	uint32_t sweep;  /* slots from here on are still to be settled */
+	struct heap
+		line;   /* slots that wait for others to start, by slot.waits */
+	uint32_t sweep; /* slots from here on are still to be settled */
 	uint32_t shrink; /* so too, from here downwards, above `wanted` */
 	bool more;       /* the last call stopped before all was done */
 
@@ -48,6 +50,7 @@ struct cluster {
 	uint32_t gate_turn;     /* the next slot in turn for one */
 	uint32_t gate_looked;   /* slots from there on were looked at */
 	uint32_t gates_to_look; /* so many slots are to be looked at for it */
+	unsigned starting;      /* of the alive */
 	unsigned ended;         /* slots that are not started again */
 	bool ever_ready;
 
@@ -59,8 +62,9 @@ struct cluster {
 	bool asked_to_stop;
 	bool failed;
 	bool told_end;
-	bool held;  /* by who is in no slot */
-	int status; /* to end with */
+	bool held;         /* by who is in no slot */
+	bool told_to_wait; /* the slot that is settled, in this call (line.h) */
+	int status;        /* to end with */
 
 	enum cluster_state state; /* last told */
 	bool all_ready;

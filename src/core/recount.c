@@ -6,6 +6,7 @@
 /* What the counters should be. */
 struct tally {
 	unsigned alive;
+	unsigned starting;
 	unsigned ready;
 	unsigned ended;
 	unsigned turned;
@@ -39,6 +40,7 @@ static const char *check_worker(const struct worker *w)
 static void tally_worker(struct tally *t, const struct worker *w)
 {
 	t->alive += w->state != WORKER_NONE;
+	t->starting += worker_is_coming(w);
 	t->ready += w->state == WORKER_READY;
 	t->unfit += w->state == WORKER_READY && w->unfit != WHY_ITSELF;
 }
@@ -78,7 +80,7 @@ static const char *check_due(const struct cluster *c, uint32_t i)
 	if (cluster_wants(c, i) && due > gate_due(c, s))
 		return "a gate is not in the heap";
 	if (cluster_wants(c, i) && s->main.state == WORKER_NONE &&
-		s->ended == SLOT_GOES_ON && due > s->retry)
+		s->ended == SLOT_GOES_ON && s->waits == 0 && due > s->retry)
 		return "an empty slot is not in the heap";
 	return NULL;
 }
@@ -145,6 +147,8 @@ static const char *check_tally(const struct cluster *c, const struct tally *t)
 
 	if (t->alive != c->alive)
 		return "the alive are miscounted";
+	if (t->starting != c->starting)
+		return "the starting are miscounted";
 	if (t->ready != c->ready)
 		return "the ready are miscounted";
 	if (t->ended != c->ended)

@@ -4,6 +4,7 @@
 #include "core/canary.h"
 #include "core/gate.h"
 #include "core/inside.h"
+#include "core/line.h"
 
 bool rollout_has_turned(const struct cluster *c, const struct slot *s)
 {
@@ -51,6 +52,7 @@ void rollout_begin(
 	added->says_ready = from->says_ready;
 	added->listens = from->listens;
 	added->graceful = from->graceful;
+	added->silent = from->silent;
 	if (request->command_changed) {
 		added->command = ++c->last_command;
 		generation_forget_lessons(added);
@@ -325,6 +327,8 @@ static bool turn(struct cluster *c, uint32_t i)
 	if (step == STEP_NONE)
 		return false;
 	/* else it would lose its wait, should the rollout fail until then */
+	if (s->main.state == WORKER_NONE && line_holds(c, i))
+		return false;
 	if (s->main.state == WORKER_NONE && c->spawns_left == 0) {
 		heap_set(&c->due, i, c->now);
 		return false;

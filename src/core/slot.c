@@ -5,6 +5,7 @@
 #include "core/gate.h"
 #include "core/health.h"
 #include "core/inside.h"
+#include "core/line.h"
 #include "core/random.h"
 
 #include <assert.h>
@@ -21,6 +22,8 @@ static void count_worker(
 	g = cluster_find_generation(c, w->generation);
 	assert(g != NULL);
 	c->alive += (unsigned)by;
+	if (worker_is_coming(w))
+		c->starting += (unsigned)by;
 	g->workers += (unsigned)by;
 	if (worker_is_serving(w))
 		g->serving += (unsigned)by;
@@ -81,6 +84,9 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	count_worker(c, i, w, 1);
 	if (!listed)
 		note_surprise(c, i, w, event);
+	if (listed && event == ON_PROVEN && at.settings->ready == READY_AUTO)
+		generations_learn(
+			&c->generations, w->generation, LESSON_SILENT);
 	if (!had_been_ready && worker_was_ready(w)) {
 		c->ever_ready = true;
 		c->lived = true;
@@ -176,6 +182,10 @@ bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,
 {
 	struct action *action;
 
+	if (line_holds(c, i)) {
+		line_join(c, i);
+		return true;
+	}
 	if (c->spawns_left == 0)
 		return false;
 	c->spawns_left--;
@@ -302,7 +312,7 @@ static void arm(struct cluster *c, uint32_t i, bool done)
 	if (cluster_wants(c, i))
 		due = nsec_min(due, gate_due(c, s));
 	if (cluster_wants(c, i) && s->main.state == WORKER_NONE &&
-		s->ended == SLOT_GOES_ON)
+		s->ended == SLOT_GOES_ON && s->waits == 0)
 		due = nsec_min(due, s->retry);
 	heap_set(&c->due, i, done ? due : c->now);
 }
@@ -323,6 +333,7 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	struct slot *s = &c->slots[i];
 	bool done = true;
 
+	c->told_to_wait = false;
 	forget_older_life(c, s);
 	tick(c, i, &s->main);
 	tick(c, i, &s->other);
@@ -341,6 +352,8 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	} else {
 		dismiss(c, i);
 	}
+	if (done && !c->told_to_wait)
+		line_leave(c, i);
 	arm(c, i, done);
 	return done;
 }

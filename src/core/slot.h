@@ -45,6 +45,7 @@ struct slot {
 	struct backoff backoff;
 	nsec_t retry;   /* not filled before */
 	nsec_t mend_at; /* its gate is not opened before */
+	nsec_t waits;   /* since then, as others start (line.h); or 0 */
 	nsec_t last_age;
 	struct ending last;
 	enum why last_why;
@@ -70,7 +71,8 @@ struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id);
 bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	enum worker_event event, const struct moment *more);
 
-/* Ask for a worker; false if there were enough in this call. */
+/* Ask for a worker, or get into line for it (line.h); false if there were enough
+ * in this call. */
 bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,
 	unsigned generation);
 

@@ -106,6 +106,8 @@ static enum slot_state state_of_empty(
 		return SLOT_FAILED;
 	if (cluster_wants(c, i) && s->retry > c->now)
 		return SLOT_BACKOFF;
+	if (s->waits != 0)
+		return SLOT_STARTING;
 	return SLOT_EMPTY;
 }
 

@@ -101,6 +101,16 @@ static void expect_old_one(
 	place->exact = false;
 }
 
+/* Is it to be filled, once others have started? */
+static bool is_in_line(const struct world *w, uint32_t slot)
+{
+	struct slot_view view;
+
+	cluster_view_slot(w->cluster, slot, &view);
+	return cluster_state(w->cluster) == CLUSTER_FAILED || /* it was */
+		(view.workers == 0 && view.state == SLOT_STARTING);
+}
+
 /* Nobody who is to stay is left in the slot. */
 static void expect_refill(
 	struct world *w, struct place *place, const struct report *r)
@@ -109,7 +119,7 @@ static void expect_refill(
 
 	if (r->wait == NSEC_NEVER && will_be)
 		return;
-	if (r->wait == NSEC_NEVER && !place->unsure)
+	if (r->wait == NSEC_NEVER && !place->unsure && !is_in_line(w, r->slot))
 		world_complain(w, "a wanted slot is given up");
 	if (r->wait == NSEC_NEVER) {
 		place->refill_by = w->now + 60 * SECOND;

@@ -118,7 +118,7 @@ void late_note_failed(struct world *w, const struct report *r)
 /* After all of an event: has the way back begun? */
 void late_check(struct world *w)
 {
-	if (w->must_go_back && w->rollout == 0)
+	if (w->must_go_back && w->rollout == 0 && !w->failed)
 		world_complain(w, "nobody goes back");
 	w->must_go_back = false;
 	w->done_in_call = 0;

@@ -37,6 +37,8 @@ static void check_wanted(struct world *w, uint32_t i)
 		return;
 	if (place->alive > 0 && place->refill_by == NSEC_NEVER)
 		return; /* it is filled when a leaver is gone */
+	if (starts_are_full(w))
+		return;
 	if (place->refill_by == NSEC_NEVER)
 		world_complain(w, "slot %" PRIu32 " is empty", i);
 	if (place->refill_by <= w->now)

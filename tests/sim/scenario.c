@@ -58,6 +58,7 @@ static void draw_settings(struct world *w, struct cluster_settings *s)
 	if (world_chance(w, 200))
 		s->max_age = world_span(w, 2 * SECOND, 20 * SECOND);
 	s->old_generations = 1 + (unsigned)world_random(w, 3);
+	s->start_at_once = (unsigned)world_random(w, 5);
 }
 
 static void draw_ends(struct world *w, struct cluster_settings *s)

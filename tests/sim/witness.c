@@ -320,6 +320,7 @@ static void note_becomes_ready(
 	} else {
 		check_proof(w, p);
 		w->signs[SIGN_LIVES]++;
+		w->known[p->command].silent |= p->settings->ready == READY_AUTO;
 	}
 	if (mate == NULL || mate->going)
 		w->places[p->slot].refill_by = NSEC_NEVER; /* it is there */
@@ -499,12 +500,14 @@ static void note_spawn(
 		world_complain(w, "a spawn by settings of long ago");
 	if (a->generation != cluster_generation(w->cluster) &&
 		a->generation != w->in_force.generation &&
+		(w->rollout == 0 || a->generation != w->rollout_to) &&
 		(!view.under_way || a->generation != view.to))
 		world_complain(w, "a spawn of a generation of long ago");
 	if (w->places[a->slot].exact && w->now < w->places[a->slot].refill_by &&
 		a->generation == w->in_force.generation)
 		world_complain(w, "slot %u is filled too early", a->slot);
 	be_asked(w, a, cause);
+	starts_note_spawn(w);
 }
 
 static void note_ended(struct world *w, const struct action *a)

@@ -56,6 +56,7 @@ struct known {
 	bool says_ready; /* READY=1 came from a living one */
 	bool listens;
 	bool graceful;
+	bool silent; /* one was taken as ready as it lived */
 };
 
 /* A worker as the world, and an observer of the core's actions, knows it. */
@@ -289,6 +290,11 @@ void witness_goes(struct world *w, struct process *p); /* as asked */
 void witness_bury(struct world *w, uint64_t worker);
 /* Others of its command listen: that it lives is no sign. */
 bool witness_has_to_listen(const struct world *w, const struct process *p);
+
+/* starts.c: no more than `start-at-once` start at a time. */
+/* At this birth; and is that why a slot is empty? */
+void starts_note_spawn(const struct world *w);
+bool starts_are_full(const struct world *w);
 
 /* It was born; by that its times are known. */
 void witness_starts(const struct world *w, struct process *p);

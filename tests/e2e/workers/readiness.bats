@@ -343,3 +343,65 @@ notify_sockets() {
 	wait_ready
 	[ "$(restarts 0)" -eq 0 ]
 }
+
+# Of the cluster's slots, so many have a process that starts; the pid of one.
+starts() {
+	cluster '[.workers[] | select(.state == "starting" and .pid)] | length'
+}
+
+pid_of_start() {
+	cluster '[.workers[] | select(.state == "starting" and .pid)][0].pid'
+}
+
+# A worker that is ready when the file named after its pid is there.
+when_told() {
+	echo 'touch "$1/born.$$"
+		until [ -e "$1/go.$$" ]; do sleep 0.02; done
+		exec "$0" READY=1'
+}
+
+@test "no more than start-at-once start at a time: a start, deaths, a scale-up" {
+	start_nclust -n 5 --ready notify --start-at-once 2 --log-level info \
+		-- sh -c "$(when_told)" "$FIXTURES/notify" "$DIR"
+	for ready in 0 1 2 3; do
+		wait_until 10 '[ "$(cluster .ready)" -eq "$1" ]' "$ready"
+		wait_until 10 '[ "$(starts)" -eq 2 ]'
+		[ "$(find "$DIR" -name 'born.*' | wc -l)" -eq $((ready + 2)) ]
+		touch "$DIR/go.$(pid_of_start)"
+	done
+	wait_until 10 '[ "$(cluster .ready)" -eq 4 ]'
+	touch "$DIR/go.$(pid_of_start)"
+	wait_ready
+
+	for slot in 0 1 2 3; do
+		kill -KILL "$(worker_pid $slot)"
+	done
+	wait_until 10 '[ "$(cluster .ready)" -eq 1 ] && [ "$(starts)" -eq 2 ]'
+	[ "$(find "$DIR" -name 'born.*' | wc -l)" -eq 7 ]
+	# one that fails makes room as well
+	kill -KILL "$(pid_of_start)"
+	wait_until 10 '[ "$(find "$DIR" -name "born.*" | wc -l)" -ge 8 ]'
+	[ "$(starts)" -le 2 ]
+
+	# an upgrade keeps the others waiting
+	run nclust upgrade "$INSTANCE"
+	[ "$status" -eq 0 ]
+	[ "$(starts)" -le 2 ]
+	nclust scale "$INSTANCE" 7 --no-wait
+	[ "$(starts)" -le 2 ]
+	for _ in $(seq 40); do
+		[ "$(cluster .ready)" -lt 7 ] || break
+		[ "$(starts)" -le 2 ]
+		touch "$DIR/go.$(pid_of_start)"
+		wait_until 10 '[ "$(starts)" -gt 0 ] || [ "$(cluster .ready)" -eq 7 ]'
+	done
+	wait_until 10 '[ "$(cluster .ready)" -eq 7 ]'
+}
+
+@test "start-at-once = all starts workers that wait for each other" {
+	start_nclust -n 8 --ready notify --start-at-once all -- sh -c '
+		touch "$1/born.$$"
+		until [ "$(ls "$1" | grep -c born)" -eq 8 ]; do sleep 0.02; done
+		exec "$0" READY=1' "$FIXTURES/notify" "$DIR"
+	wait_ready
+}

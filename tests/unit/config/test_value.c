@@ -158,6 +158,7 @@ static const struct {
 	{"give-up", "1000/24h", NULL},
 	{"surge", "0", NULL},
 	{"surge", "all", NULL},
+	{"start-at-once", "all", NULL},
 	{"surge", "9999", NULL},
 	{"surge", "10000", "all"},
 	{"drain", "auto", NULL},
@@ -880,6 +881,7 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	ck_assert_uint_eq(c->surge, 1);
 	ck_assert_uint_eq(c->max_unavailable, 0);
 	ck_assert_uint_eq(c->old_generations, 2);
+	ck_assert_uint_eq(c->start_at_once, 4);
 	ck_assert_uint_eq(c->canary, 0);
 	ck_assert_int_eq(c->bake, BAKE_AUTO);
 	ck_assert_int_eq(c->drain, DRAIN_AUTO);

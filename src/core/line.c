@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/line.h"
+
+#include "core/inside.h"
+
+static bool is_full(const struct cluster *c)
+{
+	const struct generation *g = cluster_find_generation(
+		c, c->rollout.under_way ? c->rollout.to : c->generation);
+	unsigned most = g->settings->start_at_once;
+
+	if (most == 0 || most >= WORKERS_MAX)
+		return false;
+	/* when they have started cannot be seen */
+	if (g->settings->ready == READY_AUTO && g->silent && !g->says_ready &&
+		!g->listens)
+		return false;
+	return c->starting >= most;
+}
+
+bool line_holds(const struct cluster *c, uint32_t i)
+{
+	return is_full(c) ||
+		(heap_first_due(&c->line) != NSEC_NEVER &&
+			heap_first(&c->line) != i);
+}
+
+void line_join(struct cluster *c, uint32_t i)
+{
+	struct slot *s = &c->slots[i];
+
+	c->told_to_wait = true;
+	if (s->waits != 0)
+		return;
+	s->waits = c->now > 0 ? c->now : 1; /* 0: it does not */
+	heap_set(&c->line, i, s->waits);
+}
+
+void line_leave(struct cluster *c, uint32_t i)
+{
+	c->slots[i].waits = 0;
+	heap_set(&c->line, i, NSEC_NEVER);
+}
+
+bool line_call(struct cluster *c)
+{
+	if (heap_first_due(&c->line) == NSEC_NEVER || is_full(c))
+		return false;
+	heap_set(&c->due, heap_first(&c->line), c->now);
+	return true;
+}
+
+void line_restore(struct cluster *c)
+{
+	for (uint32_t i = 0; i < c->count; i++) {
+		const struct slot *s = &c->slots[i];
+
+		c->starting += worker_is_coming(&s->main);
+		c->starting += worker_is_coming(&s->other);
+		if (s->waits != 0)
+			heap_set(&c->line, i, s->waits);
+	}
+}

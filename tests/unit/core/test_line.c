@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "core_lib.h"
+
+/* start-at-once: no more than so many workers start at a time. */
+
+static struct bench b;
+
+static struct cluster_settings *two_at_once(void)
+{
+	struct cluster_settings *s = bench_settings();
+
+	s->start_at_once = 2;
+	return s;
+}
+
+static unsigned starting(void)
+{
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < cluster_slots(b.c); i++) {
+		struct slot_view view = bench_slot(&b, i);
+
+		for (unsigned k = 0; k < view.workers; k++)
+			count += view.worker[k].state == SLOT_STARTING;
+	}
+	return count;
+}
+
+/* The first slot whose worker starts. */
+static uint32_t first_starting(void)
+{
+	uint32_t i = 0;
+
+	while (bench_slot(&b, i).workers == 0 ||
+		bench_slot(&b, i).worker[0].state != SLOT_STARTING)
+		i++;
+	return i;
+}
+
+START_TEST(the_next_one_starts_when_one_is_ready)
+{
+	bench_start(&b, two_at_once(), 1000);
+	ck_assert_uint_eq(starting(), 2);
+	ck_assert_int_eq(bench_slot(&b, 999).state, SLOT_STARTING);
+	ck_assert_int_eq(cluster_next_deadline(b.c), b.now + 60 * SECOND);
+	for (unsigned i = 0; i < 998; i++) {
+		bench_ready(&b, i);
+		ck_assert_uint_eq(starting(), 2);
+		bench_forget(&b);
+	}
+	bench_ready(&b, 999);
+	bench_ready(&b, 998);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	bench_forget(&b);
+}
+END_TEST
+
+START_TEST(the_next_one_starts_when_one_has_failed)
+{
+	bench_start(&b, two_at_once(), 4);
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 1);
+	ck_assert_uint_eq(starting(), 2);
+	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
+	ck_assert_uint_eq(bench_slot(&b, 2).workers, 1);
+	bench_pass(&b, 60 * SECOND); /* 1 and 2 are not ready in time */
+	ck_assert_uint_eq(bench_slot(&b, 3).workers, 1);
+}
+END_TEST
+
+START_TEST(deaths_are_replaced_in_their_order)
+{
+	bench_start(&b, two_at_once(), 5);
+	for (int i = 0; i < 5; i++)
+		bench_ready(&b, first_starting());
+	for (uint32_t i = 5; i-- > 0;) {
+		b.now += MSEC;
+		bench_exit(&b, i, SLOT_READY, ENDING_SIGNAL, SIGKILL);
+	}
+	ck_assert_uint_eq(bench_slot(&b, 4).workers, 1);
+	ck_assert_uint_eq(bench_slot(&b, 3).workers, 1);
+	for (uint32_t i = 4; i >= 2; i--) {
+		ck_assert_uint_eq(bench_slot(&b, i - 2).workers, 0);
+		bench_ready(&b, i);
+		ck_assert_uint_eq(bench_slot(&b, i - 2).workers, 1);
+	}
+}
+END_TEST
+
+START_TEST(a_scale_up_starts_so_many_at_once)
+{
+	bench_start(&b, two_at_once(), 1);
+	bench_ready(&b, 0);
+	ck_assert_int_eq(cluster_reserve(b.c, 9), 0);
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = 9});
+	ck_assert_uint_eq(starting(), 2);
+	/* and one down again, who waits is forgotten */
+	bench_do(&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = 2});
+	ck_assert_uint_eq(cluster_slots(b.c), 3); /* 2 is stopping */
+}
+END_TEST
+
+START_TEST(a_rollout_of_all_starts_so_many_at_once)
+{
+	struct cluster_settings *s = two_at_once();
+
+	s->surge = WORKERS_MAX;
+	s->bake = 0;
+	bench_start(&b, s, 5);
+	for (int i = 0; i < 5; i++)
+		bench_ready(&b, first_starting());
+	bench_do(&b, (struct event){.kind = EVENT_ROLL, .slot = SLOT_ALL});
+	for (int i = 0; i < 5; i++) {
+		ck_assert_uint_le(starting(), 2);
+		for (uint32_t k = 0; k < 5; k++) {
+			struct slot_view view = bench_slot(&b, k);
+
+			if (view.workers == 2 &&
+				view.worker[1].state == SLOT_STARTING) {
+				bench_ready(&b, k);
+				break;
+			}
+		}
+	}
+	ck_assert_uint_eq(starting(), 0);
+	ck_assert_uint_eq(cluster_ready(b.c), 5);
+}
+END_TEST
+
+START_TEST(other_settings_let_more_start)
+{
+	struct cluster_settings *more = bench_settings();
+
+	bench_start(&b, two_at_once(), 9);
+	more->start_at_once = 5;
+	bench_do(&b, (struct event){.kind = EVENT_SETTINGS, .settings = more});
+	ck_assert_uint_eq(starting(), 5);
+}
+END_TEST
+
+START_TEST(a_command_without_any_sign_is_not_waited_for_again)
+{
+	struct cluster_settings *s = two_at_once();
+
+	s->ready = READY_AUTO;
+	bench_start(&b, s, 9);
+	ck_assert_uint_eq(starting(), 2);
+	bench_pass(&b, SECOND);
+	ck_assert_uint_eq(starting(), 7);
+	bench_pass(&b, SECOND);
+	ck_assert_uint_eq(cluster_ready(b.c), 9);
+	bench_exit(&b, 3, SLOT_READY, ENDING_SIGNAL, SIGKILL);
+	/* until one shows that it does */
+	bench_ready(&b, 3);
+	for (uint32_t i = 4; i < 8; i++)
+		bench_exit(&b, i, SLOT_READY, ENDING_SIGNAL, SIGKILL);
+	ck_assert_uint_eq(starting(), 2);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("core_line");
+	TCase *tc = tcase_create("line");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(tc, the_next_one_starts_when_one_is_ready);
+	tcase_add_test(tc, the_next_one_starts_when_one_has_failed);
+	tcase_add_test(tc, deaths_are_replaced_in_their_order);
+	tcase_add_test(tc, a_scale_up_starts_so_many_at_once);
+	tcase_add_test(tc, a_rollout_of_all_starts_so_many_at_once);
+	tcase_add_test(tc, other_settings_let_more_start);
+	tcase_add_test(tc, a_command_without_any_sign_is_not_waited_for_again);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
