@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "config/config.h"
 #include "logger/logger.h"
+#include "responder/responder.h"
 #include "supervisor/resume.h"
 #include "supervisor/supervisor.h"
 #include "web/web.h"
@@ -78,6 +79,9 @@ int main(int argc, char **argv)
 	if (is_role(argc, argv, "web"))
 		return web_main(ROLE_CHANNEL, ROLE_LISTENER, ROLE_EVENTS,
 			ROLE_WORKERS, (uid_t)strtoul(argv[3], NULL, 10));
+	if (is_role(argc, argv, "fallback"))
+		return responder_main(
+			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
 		quick_exit(supervisor_check(argv[2]));

@@ -50,10 +50,16 @@ static void put_bash_words(struct buffer *out)
 	}
 }
 
+static bool takes_path(const struct option_row *row)
+{
+	return row->type == OPT_PATH || row->type == OPT_PATHS ||
+		row->type == OPT_FALLBACK;
+}
+
 /* One `name)` of the case that completes a value. */
 static void put_bash_values(struct buffer *out, const struct option_row *row)
 {
-	if (row->type == OPT_PATH || row->type == OPT_PATHS) {
+	if (takes_path(row)) {
 		(void)buffer_printf(out, "\t--%s", row->name);
 		if (row->letter != 0)
 			(void)buffer_printf(out, " | -%c", row->letter);
@@ -178,7 +184,7 @@ static void put_zsh_action(struct buffer *out, const struct option_row *row)
 	(void)buffer_string(out, ":");
 	put_zsh_text(out, row->argument);
 	(void)buffer_string(out, ":");
-	if (row->type == OPT_PATH || row->type == OPT_PATHS) {
+	if (takes_path(row)) {
 		(void)buffer_string(out, "_files");
 	} else if (row->choices != NULL) {
 		for (size_t i = 0; row->choices[i] != NULL; i++)

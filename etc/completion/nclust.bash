@@ -84,6 +84,8 @@ _nclust()
 		--check-timeout
 		--check-failures
 		--metrics
+		--fallback
+		--fallback-after
 		--watchdog
 		--stall
 		--request-timeout
@@ -185,6 +187,10 @@ _nclust()
 		mapfile -t COMPREPLY < <(compgen -W 'none spread' -- "$word")
 		return
 		;;
+	--fallback)
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
 	--hang-signal)
 		mapfile -t COMPREPLY < <(compgen -W 'off QUIT ABRT USR1 USR2' -- "$word")
 		return
@@ -214,7 +220,7 @@ _nclust()
 		return
 		;;
 	--kind)
-		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening stranger-listens shared-memory check-denied check-untaken stall-refused stop-waits renamed hook-failed surprise drop reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening stranger-listens shared-memory check-denied check-untaken stall-refused stop-waits renamed hook-failed surprise drop fallback fallback-over reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed' -- "$word")
 		return
 		;;
 	esac

@@ -153,6 +153,21 @@ static void put_autoscale(struct wrap *w, const json_t *scale)
 	wrap_end(w, INDENT);
 }
 
+/* Who answers while nobody is ready. */
+static void put_fallback(struct wrap *w, const json_t *fallback)
+{
+	bool active = field_is_true(fallback, "active");
+	long long answers = field_number(fallback, "answers");
+
+	if (!json_is_object(fallback) || (!active && answers == 0))
+		return;
+	wrap_put(w, active ? YELLOW : PLAIN,
+		active ? "  nclust answers 503 now" : "  nclust answered 503");
+	wrap_putf(w, PLAIN, ", %lld %s", answers,
+		answers == 1 ? "time so far" : "times so far");
+	wrap_end(w, INDENT);
+}
+
 /* accept: what became of the connections. */
 static void put_accept(struct wrap *w, const json_t *accept)
 {
@@ -238,6 +253,7 @@ void render_cluster(struct render *r, const json_t *cluster)
 	}
 	wrap_end(w, INDENT);
 	put_troubles(w, cluster);
+	put_fallback(w, json_object_get(cluster, "fallback"));
 	put_autoscale(w, json_object_get(cluster, "autoscale"));
 	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)
 		put_listener(r, listener);

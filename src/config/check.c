@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "config/logfile.h"
 #include "config/login.h"
+#include "config/page.h"
 #include "config/pairs.h"
 #include "config/value.h"
 
@@ -281,6 +282,22 @@ static void check_metrics(const struct check *k)
 		check_probe(k, "metrics", p);
 }
 
+static void check_fallback(const struct check *k)
+{
+	struct cluster_settings *c = k->c;
+	struct error err;
+
+	if (c->fallback == NULL)
+		return;
+	if (!is_bad(k, "listen") && !has_stream(c) &&
+		c->intercept == INTERCEPT_OFF)
+		fault(k, "fallback",
+			"has nowhere to answer: there is no listener, and "
+			"'intercept' is off");
+	if (strcmp(c->fallback, "503") != 0 && page_read(c, &err) == -1)
+		fault(k, "fallback", "%s", err.text);
+}
+
 static void check_ready(const struct check *k)
 {
 	if (k->c->ready == READY_NOTIFY && k->c->chroot != NULL)
@@ -306,7 +323,8 @@ static void check_lasting(const struct check *k)
 		"max-age", "backoff-min", "backoff-max", "backoff-jitter",
 		"stable-after", "restart", "give-up", "drain", "surge",
 		"max-unavailable", "canary", "bake", "old-generations",
-		"start-at-once", "pass", "listen-pid", "balance"};
+		"start-at-once", "pass", "listen-pid", "balance", "fallback",
+		"fallback-after"};
 	static const struct {
 		enum hook_event event;
 		const char *key;
@@ -532,6 +550,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_probe(&k, "ready", &k.c->ready_probe);
 		check_probe(&k, "check", &k.c->check);
 		check_metrics(&k);
+		check_fallback(&k);
 		check_numbers(&k);
 	}
 	/* when all have their names */

@@ -56,6 +56,19 @@ static int check_path(const char *text, struct error *err)
 	return 0;
 }
 
+/* A path of that name can be written "./503". */
+static int set_fallback(char **field, const char *text, struct error *err)
+{
+	if (strcmp(text, "off") == 0 || strcmp(text, "none") == 0) {
+		free(*field);
+		*field = NULL;
+		return 0;
+	}
+	if (check_path(text, err) == -1)
+		return -1;
+	return replace(field, text, err);
+}
+
 static int set_choice(const struct option_row *row, int *field,
 	const char *text, struct error *err)
 {
@@ -441,6 +454,8 @@ int field_set(const struct option_row *row, void *base, int member,
 		if (check_path(text, err) == -1)
 			return -1;
 		return replace(field, text, err);
+	case OPT_FALLBACK:
+		return set_fallback(field, text, err);
 	case OPT_PATHS:
 		if (check_path(text, err) == -1)
 			return -1;
@@ -536,6 +551,7 @@ void field_clear(const struct option_row *row, void *base)
 	switch (row->type) {
 	case OPT_NAME:
 	case OPT_PATH:
+	case OPT_FALLBACK:
 	case OPT_USER:
 	case OPT_GROUP:
 	case OPT_CONTROL_GROUP:
@@ -744,6 +760,9 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 	case OPT_GROUP:
 	case OPT_CONTROL_GROUP:
 		return buffer_string(out, *(char *const *)field);
+	case OPT_FALLBACK:
+		return buffer_string(
+			out, c->fallback != NULL ? c->fallback : "off");
 	case OPT_PATHS:
 	case OPT_ENV:
 		return buffer_string(
@@ -832,6 +851,9 @@ void field_put_all(
 		(void)field_format(row, base, n, out);
 		(void)buffer_append(out, "", 1);
 	}
+	/* what the file says may have changed */
+	if (row->type == OPT_FALLBACK && c->fallback_page != NULL)
+		(void)buffer_string(out, c->fallback_page);
 	/* the same name may have become another id */
 	if (row->type == OPT_USER) {
 		(void)buffer_append(out, &c->uid, sizeof(c->uid));

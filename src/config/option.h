@@ -20,6 +20,7 @@ enum option_type {
 	OPT_NAME,
 	OPT_PATH,
 	OPT_PATHS,
+	OPT_FALLBACK,
 	OPT_BOOL,
 	OPT_COUNT,
 	OPT_PERCENT,

@@ -107,6 +107,7 @@ void cluster_settings_unref(struct cluster_settings *c)
 		return;
 	clear_all("cluster", c);
 	login_clear(c);
+	free(c->fallback_page);
 	free(c->name);
 	free(c);
 }

@@ -232,7 +232,10 @@ struct cluster_settings {
 	nsec_t start_timeout;
 
 	struct probe metrics; /* PROBE_HTTP, or PROBE_NONE */
-	struct probe check;   /* PROBE_NONE: none */
+	char *fallback;       /* "503", a file, or NULL: off */
+	char *fallback_page;  /* what that file says; NULL: our own page */
+	nsec_t fallback_after;
+	struct probe check; /* PROBE_NONE: none */
 	nsec_t check_interval;
 	nsec_t check_timeout;
 	unsigned check_failures; /* in a row; at least 1 */

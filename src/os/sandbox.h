@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#include <sys/types.h>
+
 /*
  * Bind this process to the descriptors that it has: a seccomp(2) filter lets it
  * read, write, wait, accept on its sockets, say how TCP sends, and ask for memory that is not
@@ -12,5 +14,8 @@
  * It cannot be taken back.  0, or -1 and `err`.
  */
 int sandbox_enter(struct error *err);
+/* For a role that needs no more: give up all rights (privilege_shed()), and do that.
+ * Under a sanitizer, whose end no filter lets pass, it does the first alone. */
+int sandbox_role(uid_t user);
 
 #endif

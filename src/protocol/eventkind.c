@@ -19,7 +19,8 @@ const char *const event_kinds[] = {
 	"rollout-started", "rollout-step", "baking", "baked", "rollout-done",
 	"rollout-failed", "rollout-superseded", "listening", "stranger-listens",
 	"shared-memory", "check-denied", "check-untaken", "stall-refused",
-	"stop-waits", "renamed", "hook-failed", "surprise", "drop",
+	"stop-waits", "renamed", "hook-failed", "surprise", "drop", "fallback",
+	"fallback-over",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed",
 	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed"};

@@ -5,6 +5,7 @@
 #include "supervisor/common/tally.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/drain/drain.h"
+#include "supervisor/fallback/fallback.h"
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/lifecycle.h"
@@ -38,6 +39,7 @@
  * - logs after hooks: in `end` its commands are forgotten before they are killed;
  *   and before the end of workers, which is that of the logger.
  * - web after control: in `end` its address is free before clients hear of it.
+ * - fallback after scaling, which knows if the cluster is asleep on purpose.
  * - health last of those with `report`: it may end workers.
  * - `status_worker`, backwards: checks, messages (which control puts), Node's.
  */
@@ -60,6 +62,7 @@ const struct part *const parts[] = {
 	&control_part,
 	&web_part,
 	&scaling_part,
+	&fallback_part,
 	&health_part,
 	NULL,
 };

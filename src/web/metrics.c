@@ -61,6 +61,8 @@ static const struct family families[] = {
 	{"nclust_scale_steps", COUNTER, OF_CLUSTER, "autoscale.steps",
 		"direction", NULL,
 		"Times that there were more or fewer workers wanted."},
+	{"nclust_fallback_answers", COUNTER, OF_CLUSTER, "fallback.answers",
+		NULL, NULL, "Clients that got 503, as no worker was ready."},
 	{"nclust_workers", GAUGE, OF_CLUSTER, "states", "state", NULL,
 		"Workers by state."},
 	{"nclust_generation", GAUGE, OF_CLUSTER, "generation", NULL, NULL,

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/memory.h"
-#include "os/privilege.h"
 #include "os/sandbox.h"
 #include "web/inside.h"
 
@@ -19,18 +18,6 @@
 #define MEMORY_MAX (HEAD_MAX + 4096)
 
 #define FAR_AWAY 1e9
-
-/* What sanitizers do at the end no filter lets pass. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
 
 /* ---- the loop ---- */
 
@@ -177,15 +164,6 @@ static int open_all(
 	return 0;
 }
 
-static int give_up_rights(uid_t user)
-{
-	struct error err;
-
-	if (privilege_shed(user, &err) == -1)
-		return -1;
-	return SANITIZED ? 0 : sandbox_enter(&err);
-}
-
 /* The library does not end while a connection is suspended.  It runs as often as
  * the end of a stream takes. */
 static void close_all(struct web *web)
@@ -223,7 +201,7 @@ int web_main(int channel, int listener, int events, int workers, uid_t user)
 	 * 59.7 s to look for jumps of the clock */
 	ev_periodic_init(&far, on_far, ev_now(web.loop) + FAR_AWAY, 0., NULL);
 	ev_periodic_start(web.loop, &far);
-	if (give_up_rights(user) == -1)
+	if (sandbox_role(user) == -1)
 		return EX_NOPERM;
 	memory_settle();
 	/* nclust takes an empty line for nothing, but it has been waiting */

@@ -17,6 +17,7 @@ static const struct plain_row settings_rows[] = {
 	PLAIN(3, cluster_settings, user_gid, SIGNED),
 	PLAIN(4, cluster_settings, login, HEAP),
 	PLAIN(5, cluster_settings, home, HEAP),
+	PLAIN(6, cluster_settings, fallback_page, HEAP),
 	CARRY_BYTES(CARRY_GROUPS, cluster_settings, groups, group_count),
 	PLAIN_MUST(CARRY_TEXT, cluster_settings, name, HEAP),
 };

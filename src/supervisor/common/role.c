@@ -23,6 +23,8 @@ static const struct {
 	[ROLE_LOGGER] = {"logger", "nclust-logger", "output goes on uncaptured",
 		true},
 	[ROLE_WEB] = {"web", "nclust-web", "nobody answers by HTTP", false},
+	[ROLE_FALLBACK] = {"fallback", "nclust-fallback",
+		"nobody answers while no worker is ready", false},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)
@@ -92,8 +94,8 @@ int role_run(struct supervisor *sup, enum role role, const int *fds,
 		.limit_count = 1,
 		.nice = INT_MIN,
 		/* what strangers ask for is not worth more than a worker */
-		.oom_score_adj =
-			role == ROLE_WEB && *sup->births.oom_score_adj != '\0'
+		.oom_score_adj = role != ROLE_LOGGER &&
+				*sup->births.oom_score_adj != '\0'
 			? sup->births.oom_score_adj
 			: NULL,
 		.umask = -1,

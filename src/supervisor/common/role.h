@@ -9,8 +9,10 @@
  * output and error each has the descriptors that it is started with.
  */
 enum role {
-	ROLE_LOGGER, /* writes the output of workers (capture.h) */
-	ROLE_WEB,    /* answers by HTTP (supervisor/web/webrole.h) */
+	ROLE_LOGGER,   /* writes the output of workers (capture.h) */
+	ROLE_WEB,      /* answers by HTTP (supervisor/web/webrole.h) */
+	ROLE_FALLBACK, /* answers for clusters without a ready worker
+			  (supervisor/fallback/fallback.h) */
 };
 #define ROLE_FIRST_FD 3 /* of those that it gets besides 0 to 2 */
 

@@ -9,6 +9,7 @@
 #include "os/place/rundir.h"
 #include "supervisor/control/state.h"
 #include "supervisor/drain/state.h"
+#include "supervisor/fallback/state.h"
 #include "supervisor/health/state.h"
 #include "supervisor/hooks/state.h"
 #include "supervisor/instance/state.h"
@@ -137,6 +138,7 @@ struct service {
 	struct tally tally;
 	struct asks asks;
 	struct routed routed;
+	struct outage outage;
 	struct scaling *scaling; /* heap; NULL: `workers` was never a range */
 	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
 	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */
@@ -263,6 +265,7 @@ struct supervisor {
 	struct upgrade upgrade;
 	struct scaler scaler;
 	struct web web;
+	struct fallback fallback;
 };
 
 #endif

@@ -56,6 +56,15 @@ END_TEST
 
 /* Killed right after, nclust's successor finds in the state file whose sockets the
  * worker has, and whether its calls are trapped. */
+/* Else the first client of a cluster that sleeps would get 503. */
+START_TEST(a_fallback_knows_which_cluster_is_asleep)
+{
+	IN_ORDER("scaling", "fallback", report);
+	IN_ORDER("scaling", "fallback", go_on);
+	IN_ORDER("scaling", "fallback", reloaded);
+}
+END_TEST
+
 START_TEST(what_is_written_down_of_a_birth_is_all_there)
 {
 	IN_ORDER("drain", "orphans", prepare);
@@ -141,6 +150,7 @@ int main(void)
 
 	tcase_add_test(all, the_list_is_whole);
 	tcase_add_test(all, a_keeper_gets_descriptors_in_the_order_of_the_wire);
+	tcase_add_test(all, a_fallback_knows_which_cluster_is_asleep);
 	tcase_add_test(all, what_is_written_down_of_a_birth_is_all_there);
 	tcase_add_test(all, node_gives_back_before_what_it_needs_is_gone);
 	tcase_add_test(all, the_keeper_lets_go_first);

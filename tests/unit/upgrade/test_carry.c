@@ -79,6 +79,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, web.restart),
 	NOT(supervisor, web.hurried),
 	NOT(supervisor, web.change), /* no upgrade then */
+	NOT(supervisor, fallback),   /* it ends, and is started anew */
 	NOT(supervisor, last_holder),
 	NOT(supervisor, intercept),
 	NOT(supervisor, pids),
@@ -179,8 +180,9 @@ static const struct gap service_gaps[] = {
 	NOT(service, stage.awaited), /* of a moment */
 	NOT(service, trouble),
 	NOT(service, scaling),
-	NOT(service, held.asleep), /* as `wanted` says */
-	NOT(service, asks.of),     /* made anew */
+	NOT(service, outage.number), /* of the process that has ended */
+	NOT(service, held.asleep),   /* as `wanted` says */
+	NOT(service, asks.of),       /* made anew */
 	NOT(service, asks.refused_told),
 	NOT(service, kind), /* as the settings say */
 	NOT(service, traffic.steer),
@@ -359,7 +361,7 @@ static const struct {
 		"47u 48b 49u 50b 51u 125x",
 		GAPS(supervisor_gaps)},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
-	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 124x 100t", NULL, 0},
+	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 124x 100t", NULL, 0},
 	{"instance", &carried_instance, "1i 2b 3t 100t", NULL, 0},
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
@@ -371,7 +373,7 @@ static const struct {
 	{"service", &carried_service,
 		"1b 2u 3b 4i 5b 6b 7b 8u 9i 10b 12u 13b 14b 15u 16b 17b "
 		"18b 19b 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u 30i 31u "
-		"32u 33u 34u "
+		"32u 33u 34u 35i 36i 37b 38b 39u "
 		"100t 122t",
 		GAPS(service_gaps)},
 	{"child", &carried_child,

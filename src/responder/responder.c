@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: MIT */
+#include "responder/responder.h"
+
+#include "base/buffer.h"
+#include "base/nsec.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "os/memory.h"
+#include "os/sandbox.h"
+#include "protocol/responder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define GUESTS_MAX 256
+#define HEAD_MAX 8192U /* of a request, in bytes */
+#define PACKET_MAX (sizeof(struct responder_order) + 64U * 1024)
+/* So long a connection is left to the workers, which may accept before nclust
+ * knows that they are ready. */
+#define PATIENCE (50 * MSEC)
+/* accept(2) of a socket that is in blocking mode, which is the workers' choice, may
+ * wait if one of them was faster: for so long. */
+#define BLOCKED_US 5000
+/* How long a guest may take to ask, to read its answer, and to leave. */
+#define ASKING_MAX (5 * SECOND)
+#define READING_MAX (10 * SECOND)
+#define LEAVING_MAX (2 * SECOND)
+/* One that is here for so long leaves when another one has no place. */
+#define SAFE (1 * SECOND)
+/* For those who are here when nclust has ended. */
+#define ENDING_MAX (1 * SECOND)
+#define COUNT_GAP (100 * MSEC)
+
+/* What is answered, until it is said anew; guests and doors refer to it. */
+struct order {
+	struct order *next;
+	unsigned refs;
+	unsigned answers; /* that nclust has not been told of */
+	char *page;       /* heap, or NULL */
+	struct responder_order said;
+};
+
+struct door {
+	int fd;
+	nsec_t due; /* somebody waits: accept then; or 0 */
+	struct order *order;
+};
+
+enum phase {
+	GUEST_NONE, /* the place is free */
+	GUEST_ASKS,
+	GUEST_READS,  /* some of its answer is left */
+	GUEST_LEAVES, /* it has all; what it sends is thrown away */
+};
+
+struct guest {
+	enum phase phase;
+	int fd;
+	nsec_t since;
+	struct order *order;
+	size_t seen; /* bytes of its request */
+	bool blank;  /* the last line is empty so far */
+	bool head;   /* it asks for the head alone */
+	struct buffer rest;
+};
+
+struct responder {
+	int channel; /* -1: nclust has ended, … */
+	nsec_t ends; /* … and we do then */
+	struct order *orders;
+	nsec_t counted;
+	struct door *doors; /* heap */
+	size_t door_count;
+	struct pollfd *polls; /* heap: the channel, doors, guests */
+	struct guest guests[GUESTS_MAX];
+	unsigned guest_count;
+	char packet[PACKET_MAX];
+};
+
+static const char too_slow[] =
+	"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\n"
+	"Connection: close\r\nContent-Length: 33\r\n\r\n"
+	"the request was not sent in 5 s.\n";
+static const char too_long[] =
+	"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+	"Content-Type: text/plain\r\nConnection: close\r\n"
+	"Content-Length: 41\r\n\r\n"
+	"the head of a request has at most 8 KiB.\n";
+
+/* ---- orders ---- */
+
+static void tell_count(struct responder *r, struct order *o)
+{
+	struct responder_count count = {o->said.cluster, o->answers};
+
+	if (o->answers > 0 && r->channel != -1 &&
+		send(r->channel, &count, sizeof(count),
+			MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(count))
+		o->answers = 0;
+}
+
+static void order_unref(struct responder *r, struct order *o)
+{
+	struct order **at = &r->orders;
+
+	if (--o->refs > 0)
+		return;
+	tell_count(r, o);
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
+	free(o->page);
+	free(o);
+}
+
+static void tell_counts(struct responder *r, nsec_t now)
+{
+	if (now - r->counted < COUNT_GAP)
+		return;
+	r->counted = now;
+	for (struct order *o = r->orders; o != NULL; o = o->next)
+		tell_count(r, o);
+}
+
+/* ---- guests ---- */
+
+static void guest_set_phase(struct guest *g, enum phase phase)
+{
+	g->phase = phase;
+	g->since = clock_now();
+}
+
+static void guest_end(struct responder *r, struct guest *g)
+{
+	(void)close(g->fd);
+	buffer_fini(&g->rest);
+	order_unref(r, g->order);
+	*g = (struct guest){.phase = GUEST_NONE};
+	r->guest_count--;
+}
+
+static void put_answer(const struct guest *g, struct buffer *out)
+{
+	const struct responder_order *said = &g->order->said;
+	nsec_t left = said->next_try - clock_now();
+	unsigned wait = left > 0 ? (unsigned)(left / SECOND) + 1 : said->wait;
+	char own[160];
+	const char *page = g->order->page != NULL ? g->order->page : own;
+	size_t len = said->page;
+
+	if (g->order->page == NULL)
+		len = (size_t)snprintf(own, sizeof(own),
+			left > 0 ? "503 Service Unavailable: %s, next try in "
+				   "%u s\n"
+				 : "503 Service Unavailable: %s\n",
+			said->reason, wait);
+	(void)buffer_printf(out,
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\n"
+		"Content-Length: %zu\r\nRetry-After: %u\r\n"
+		"Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+		said->type, len, wait);
+	if (!g->head)
+		(void)buffer_append(out, page, len);
+}
+
+/* Send what is left.  When that is all, wait until the guest has closed: else it
+ * could lose the answer, if it still sends. */
+static void give(struct responder *r, struct guest *g)
+{
+	ssize_t sent = send(
+		g->fd, g->rest.data, g->rest.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (sent == -1 && errno != EAGAIN && errno != EINTR) {
+		guest_end(r, g);
+		return;
+	}
+	buffer_consume(&g->rest, sent > 0 ? (size_t)sent : 0);
+	if (g->rest.len > 0)
+		return;
+	buffer_fini(&g->rest);
+	(void)shutdown(g->fd, SHUT_WR);
+	guest_set_phase(g, GUEST_LEAVES);
+}
+
+static void answer(struct responder *r, struct guest *g, const char *refusal)
+{
+	buffer_init(&g->rest, 0);
+	if (refusal != NULL)
+		(void)buffer_string(&g->rest, refusal);
+	else
+		put_answer(g, &g->rest);
+	if (g->rest.failed) {
+		guest_end(r, g);
+		return;
+	}
+	g->order->answers += refusal == NULL;
+	guest_set_phase(g, GUEST_READS);
+	give(r, g);
+}
+
+/* Is the request's head complete with this byte? */
+static bool take_byte(struct guest *g, char byte)
+{
+	static const char head[] = "HEAD ";
+
+	if (g->seen < strlen(head))
+		g->head = (g->seen == 0 || g->head) && byte == head[g->seen];
+	g->seen++;
+	if (byte == '\n' && g->blank)
+		return true;
+	g->blank = byte == '\n' || (g->blank && byte == '\r');
+	return false;
+}
+
+static void hear(struct responder *r, struct guest *g)
+{
+	char data[2048];
+	ssize_t len = recv(g->fd, data, sizeof(data), MSG_DONTWAIT);
+
+	if (len == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (len <= 0) {
+		guest_end(r, g);
+		return;
+	}
+	if (g->phase != GUEST_ASKS)
+		return;
+	/* no HTTP: a client of TLS, say, understands no answer of ours */
+	if (g->seen == 0 && (data[0] < 'A' || data[0] > 'Z')) {
+		guest_end(r, g);
+		return;
+	}
+	for (ssize_t i = 0; i < len; i++)
+		if (take_byte(g, data[i])) {
+			answer(r, g, NULL);
+			return;
+		}
+	if (g->seen > HEAD_MAX)
+		answer(r, g, too_long);
+}
+
+static void guest_add(struct responder *r, int fd, struct order *order)
+{
+	struct guest *g = r->guests;
+
+	while (g->phase != GUEST_NONE)
+		g++;
+	*g = (struct guest){.fd = fd, .order = order};
+	guest_set_phase(g, GUEST_ASKS);
+	order->refs++;
+	r->guest_count++;
+	hear(r, g); /* most have asked by now */
+}
+
+/* Nobody is kept out by those who say nothing, or do not leave. */
+static bool has_room(struct responder *r, nsec_t now)
+{
+	struct guest *oldest = NULL;
+
+	if (r->guest_count < GUESTS_MAX)
+		return true;
+	for (struct guest *g = r->guests; g < r->guests + GUESTS_MAX; g++)
+		if (now - g->since > SAFE &&
+			(oldest == NULL || g->since < oldest->since))
+			oldest = g;
+	if (oldest != NULL)
+		guest_end(r, oldest);
+	return oldest != NULL;
+}
+
+/* When its time is over. */
+static nsec_t end_of(const struct guest *g)
+{
+	return g->since +
+		(g->phase == GUEST_ASKS                   ? ASKING_MAX
+				: g->phase == GUEST_READS ? READING_MAX
+							  : LEAVING_MAX);
+}
+
+static void look_at_guest(struct responder *r, struct guest *g, bool event)
+{
+	if (event && g->phase == GUEST_READS)
+		give(r, g);
+	else if (event)
+		hear(r, g);
+	if (g->phase == GUEST_NONE || clock_now() < end_of(g))
+		return;
+	if (g->phase == GUEST_ASKS)
+		answer(r, g, too_slow);
+	else
+		guest_end(r, g);
+}
+
+/* ---- doors ---- */
+
+static void on_alarm(int signal)
+{
+	(void)signal; /* it ends accept(2) */
+}
+
+static void set_alarm(suseconds_t every)
+{
+	const struct itimerval value = {
+		.it_interval.tv_usec = every,
+		.it_value.tv_usec = every,
+	};
+
+	(void)setitimer(ITIMER_REAL, &value, NULL);
+}
+
+static bool somebody_waits(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLIN};
+
+	return poll(&look, 1, 0) == 1 && look.revents == POLLIN;
+}
+
+static void let_in(struct responder *r, const struct door *d, nsec_t now)
+{
+	bool blocks = (fcntl(d->fd, F_GETFL) & O_NONBLOCK) == 0;
+	int fd = 0;
+
+	if (blocks)
+		set_alarm(BLOCKED_US);
+	while (fd != -1 && somebody_waits(d->fd) && has_room(r, now)) {
+		fd = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd != -1)
+			guest_add(r, fd, d->order);
+	}
+	if (blocks)
+		set_alarm(0);
+}
+
+static void door_drop(struct responder *r, size_t at)
+{
+	(void)close(r->doors[at].fd);
+	order_unref(r, r->doors[at].order);
+	r->doors[at] = r->doors[--r->door_count];
+}
+
+static void doors_drop(struct responder *r, uint32_t cluster)
+{
+	for (size_t i = r->door_count; i-- > 0;)
+		if (r->doors[i].order->said.cluster == cluster)
+			door_drop(r, i);
+}
+
+/* ---- nclust ---- */
+
+static struct order *order_new(
+	struct responder *r, const struct fdpass_message *m)
+{
+	struct order *o = calloc(1, sizeof(*o));
+
+	if (o == NULL)
+		return NULL;
+	(void)memcpy(&o->said, r->packet, sizeof(o->said));
+	if (o->said.page > (size_t)m->len - sizeof(o->said))
+		o->said.page = 0; /* cannot be */
+	if (o->said.page > 0) {
+		o->page = malloc(o->said.page);
+		if (o->page == NULL) {
+			free(o);
+			return NULL;
+		}
+		(void)memcpy(
+			o->page, r->packet + sizeof(o->said), o->said.page);
+	}
+	o->refs = 1;
+	o->next = r->orders;
+	r->orders = o;
+	return o;
+}
+
+static bool make_room(struct responder *r, size_t doors)
+{
+	struct door *more = reallocarray(r->doors, doors + 1, sizeof(*more));
+	struct pollfd *polls = NULL;
+
+	if (more != NULL) {
+		r->doors = more;
+		polls = reallocarray(
+			r->polls, 1 + doors + GUESTS_MAX, sizeof(*polls));
+	}
+	if (polls != NULL)
+		r->polls = polls;
+	return polls != NULL;
+}
+
+static void obey(struct responder *r, struct fdpass_message *m)
+{
+	struct order *o = order_new(r, m);
+
+	if (o == NULL)
+		return; /* it is said again in a second */
+	doors_drop(r, o->said.cluster);
+	if (make_room(r, r->door_count + m->fd_count))
+		for (size_t i = 0; i < m->fd_count; i++) {
+			r->doors[r->door_count++] =
+				(struct door){.fd = m->fds[i], .order = o};
+			m->fds[i] = -1;
+			o->refs++;
+		}
+	order_unref(r, o);
+}
+
+static void hear_nclust(struct responder *r)
+{
+	struct fdpass_message m;
+	int got;
+
+	while ((got = fdpass_receive(
+			r->channel, r->packet, sizeof(r->packet), &m)) == 1) {
+		if (m.len == 0)
+			break;
+		if ((size_t)m.len >= sizeof(struct responder_order))
+			obey(r, &m);
+		fdpass_drop(&m);
+	}
+	if (got == 0 || (got == -1 && errno == EINTR))
+		return;
+	fd_close(&r->channel);
+	while (r->door_count > 0)
+		door_drop(r, r->door_count - 1);
+	r->ends = clock_now() + ENDING_MAX;
+}
+
+/* ---- the loop ---- */
+
+/* What to wait for, and until when. */
+static nsec_t prepare(struct responder *r)
+{
+	struct pollfd *at = r->polls;
+	nsec_t until = r->channel == -1 ? r->ends : NSEC_NEVER;
+	bool room = r->guest_count < GUESTS_MAX;
+
+	*at++ = (struct pollfd){.fd = r->channel, .events = POLLIN};
+	for (size_t i = 0; i < r->door_count; i++) {
+		const struct door *d = &r->doors[i];
+
+		*at++ = (struct pollfd){
+			.fd = d->due == 0 && room ? d->fd : -1,
+			.events = POLLIN,
+		};
+		if (d->due != 0)
+			until = nsec_min(until, d->due);
+	}
+	for (const struct guest *g = r->guests; g < r->guests + GUESTS_MAX;
+		g++) {
+		*at++ = (struct pollfd){
+			.fd = g->phase != GUEST_NONE ? g->fd : -1,
+			.events = g->phase == GUEST_READS ? POLLOUT : POLLIN,
+		};
+		if (g->phase != GUEST_NONE)
+			until = nsec_min(until, end_of(g));
+	}
+	for (const struct order *o = r->orders; o != NULL; o = o->next)
+		if (o->answers > 0 && r->channel != -1)
+			until = nsec_min(until, r->counted + COUNT_GAP);
+	return until;
+}
+
+static int timeout_until(nsec_t until)
+{
+	nsec_t left = until - clock_now();
+
+	if (until == NSEC_NEVER)
+		return -1;
+	return left > 0 ? (int)((left + MSEC - 1) / MSEC) : 0;
+}
+
+static void turn(struct responder *r)
+{
+	const struct pollfd *guests = r->polls + 1 + r->door_count;
+	nsec_t now;
+
+	if (poll(r->polls, 1 + r->door_count + GUESTS_MAX,
+		    timeout_until(prepare(r))) == -1)
+		return;
+	now = clock_now();
+	for (size_t i = 0; i < GUESTS_MAX; i++)
+		if (r->guests[i].phase != GUEST_NONE)
+			look_at_guest(r, &r->guests[i], guests[i].revents != 0);
+	for (size_t i = 0; i < r->door_count; i++) {
+		struct door *d = &r->doors[i];
+
+		if (d->due == 0 && r->polls[1 + i].revents != 0) {
+			d->due = now + PATIENCE;
+		} else if (d->due != 0 && d->due <= now) {
+			d->due = 0;
+			let_in(r, d, now);
+		}
+	}
+	if (r->polls[0].revents != 0)
+		hear_nclust(r);
+	tell_counts(r, now);
+}
+
+int responder_main(int channel, uid_t user)
+{
+	const struct sigaction alarm = {.sa_handler = on_alarm};
+	struct responder *r = calloc(1, sizeof(*r));
+
+	(void)prctl(PR_SET_NAME, "nclust-fallback");
+	if (r == NULL || !make_room(r, 0) ||
+		sigaction(SIGALRM, &alarm, NULL) == -1)
+		return EX_OSERR;
+	if (sandbox_role(user) == -1)
+		return EX_NOPERM;
+	memory_settle();
+	r->channel = channel;
+	while (r->channel != -1 ||
+		(r->guest_count > 0 && clock_now() < r->ends))
+		turn(r);
+	free(r->doors);
+	free(r->polls);
+	free(r);
+	return 0;
+}

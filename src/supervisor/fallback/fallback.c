@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/fallback/fallback.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "os/pidfd.h"
+#include "protocol/json.h"
+#include "protocol/responder.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/role.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/learned.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+
+/* What is answered is said anew after this time, and not sooner than that. */
+#define AGAIN (1 * SECOND)
+#define AGAIN_LEAST (100 * MSEC)
+/* A process that ended sooner is started again after this time. */
+#define RESTART (1 * SECOND)
+/* Somebody has to do something first. */
+#define TRY_AGAIN (60 * SECOND)
+/* It ends by itself when nclust does. */
+#define ENDING_MS 500
+/* Retry-After, where nobody knows when there will be a worker, … */
+#define WAIT 1
+#define WAIT_LONG 30 /* … and where none is to come */
+#define COUNTS_A_TURN 64
+
+static const struct cluster_settings *settings_of(const struct service *s)
+{
+	return cluster_next_settings(s->core);
+}
+
+/* ---- what is said ---- */
+
+/* Room for one more is not needed: no cluster has as many. */
+static size_t add_sockets(
+	const struct listener *l, int fds[FDPASS_MOST], size_t count)
+{
+	if (l->facts.type != SOCK_STREAM)
+		return count;
+	if (l->sockets == NULL && count < FDPASS_MOST)
+		fds[count++] = l->fd;
+	for (const struct listener_socket *k = l->sockets;
+		k != NULL && count < FDPASS_MOST; k = k->next)
+		fds[count++] = k->fd;
+	return count;
+}
+
+static size_t sockets_of(const struct service *s, int fds[FDPASS_MOST])
+{
+	const struct held *held = &s->held;
+	size_t count = 0;
+
+	for (size_t i = 0; i < held->listeners.count; i++)
+		count = add_sockets(held->listeners.list[i], fds, count);
+	for (size_t i = 0; i < held->learned.count; i++)
+		if (learned_only(held->learned.list[i]))
+			count = add_sockets(held->learned.list[i], fds, count);
+	return count;
+}
+
+/* Why there is no worker.  Everybody on the network may read it. */
+static const char *reason_of(const struct service *s, uint32_t *wait)
+{
+	enum cluster_state state = cluster_state(s->core);
+
+	*wait = WAIT_LONG;
+	if (state == CLUSTER_FAILED)
+		return "stopped after too many failures";
+	if (state == CLUSTER_STOPPED || cluster_wanted(s->core) == 0)
+		return "stopped for now";
+	*wait = WAIT;
+	return s->outage.crashed ? "restarting after a crash" : "starting";
+}
+
+static const char *type_of(const char *path)
+{
+	static const struct {
+		const char *ending;
+		const char *type;
+	} types[] = {
+		{".html", "text/html; charset=utf-8"},
+		{".htm", "text/html; charset=utf-8"},
+		{".json", "application/json"},
+	};
+	const char *dot = strrchr(path, '.');
+
+	for (size_t i = 0; dot != NULL && i < COUNT_OF(types); i++)
+		if (strcasecmp(dot, types[i].ending) == 0)
+			return types[i].type;
+	return "text/plain; charset=utf-8";
+}
+
+/* Do it with these sockets, or, without any, do it no more.  If it does not
+ * take that, it hangs. */
+static void say(struct service *s, const int *fds, size_t count)
+{
+	struct fallback *f = &s->sup->fallback;
+	const struct cluster_settings *c = settings_of(s);
+	const char *page = count > 0 ? c->fallback_page : NULL;
+	struct responder_order order = {
+		.cluster = s->outage.number,
+		.next_try = s->outage.next_try,
+		.page = page != NULL ? (uint32_t)strlen(page) : 0,
+	};
+	struct buffer packet;
+
+	(void)text_copy(
+		order.reason, sizeof(order.reason), reason_of(s, &order.wait));
+	(void)text_copy(order.type, sizeof(order.type),
+		type_of(page != NULL ? c->fallback : ""));
+	buffer_init(&packet, 0);
+	(void)buffer_append(&packet, &order, sizeof(order));
+	(void)buffer_append(&packet, page, order.page);
+	if (f->pid != 0 &&
+		(packet.failed ||
+			fdpass_send(f->channel, packet.data, packet.len, fds,
+				count) == -1))
+		(void)pidfd_signal(f->pidfd, SIGKILL);
+	buffer_fini(&packet);
+}
+
+/* ---- when ---- */
+
+/* Is there nobody for its clients, though somebody should be? */
+static bool is_out(const struct service *s)
+{
+	return settings_of(s)->fallback != NULL &&
+		cluster_ready(s->core) == 0 && !s->held.asleep &&
+		!s->stage.leaving && !s->sup->instance.stopping &&
+		!s->sup->instance.over &&
+		cluster_state(s->core) != CLUSTER_STOPPING;
+}
+
+static void begin_answers(struct service *s)
+{
+	uint32_t wait;
+	char time[24];
+
+	s->outage.answered = true;
+	news_say_of(s, LOG_NOTE, "fallback",
+		"no worker was ready for %s: HTTP clients get 503 (%s)",
+		text_duration(time, settings_of(s)->fallback_after),
+		reason_of(s, &wait));
+}
+
+static void end_answers(struct service *s)
+{
+	s->outage.answered = false;
+	say(s, NULL, 0);
+	if (cluster_ready(s->core) > 0)
+		news_say_of(s, LOG_NOTE, "fallback-over",
+			"a worker is ready: clients are its own again");
+}
+
+/* When to look again; NSEC_NEVER: when something has happened. */
+static nsec_t look_at(struct service *s, nsec_t now)
+{
+	struct outage *o = &s->outage;
+	int fds[FDPASS_MOST];
+	size_t count;
+	nsec_t due;
+
+	if (!is_out(s)) {
+		if (o->answered)
+			end_answers(s);
+		o->since = 0;
+		return NSEC_NEVER;
+	}
+	if (o->number == 0)
+		o->number = ++s->sup->fallback.last;
+	if (o->since == 0)
+		o->since = now;
+	due = nsec_add(o->since, settings_of(s)->fallback_after);
+	if (now < due)
+		return due - now;
+	count = sockets_of(s, fds);
+	if (count > 0 && !o->answered)
+		begin_answers(s);
+	if (count > 0)
+		say(s, fds, count);
+	return AGAIN;
+}
+
+static void start(struct supervisor *sup);
+
+/* Does any cluster ask for it? */
+static bool is_wanted(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (settings_of(sup->services[i])->fallback != NULL)
+			return !sup->instance.over;
+	return false;
+}
+
+static void look(struct supervisor *sup)
+{
+	nsec_t next = NSEC_NEVER;
+	nsec_t now = clock_now();
+
+	if (!is_wanted(sup) && sup->fallback.pid != 0)
+		(void)shutdown(sup->fallback.channel, SHUT_RDWR); /* it ends */
+	else if (is_wanted(sup) && sup->fallback.pid == 0)
+		start(sup);
+	for (size_t i = 0; i < sup->service_count; i++)
+		next = nsec_min(next, look_at(sup->services[i], now));
+	if (next != NSEC_NEVER)
+		timer_arm(sup->loop, &sup->fallback.look, next);
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	look(timer->data);
+}
+
+static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	look(timer->data);
+}
+
+static void look_soon(struct supervisor *sup, nsec_t wait)
+{
+	if (sup->fallback.look.data == NULL) {
+		timer_init(&sup->fallback.look, on_look, sup);
+		timer_init(&sup->fallback.restart, on_restart, sup);
+	}
+	timer_arm_within(sup->loop, &sup->fallback.look, wait);
+}
+
+/* ---- the process ---- */
+
+static void forget(struct supervisor *sup)
+{
+	struct fallback *f = &sup->fallback;
+
+	ev_io_stop(sup->loop, &f->exit);
+	ev_io_stop(sup->loop, &f->counts);
+	fd_close(&f->pidfd);
+	fd_close(&f->channel);
+	f->pid = 0;
+}
+
+static void ended(struct supervisor *sup)
+{
+	struct fallback *f = &sup->fallback;
+	nsec_t age = clock_now() - f->started;
+	struct pidfd_end end = {0};
+
+	if (pidfd_reap(f->pidfd, &end) == 0)
+		return;
+	forget(sup);
+	if (!is_wanted(sup))
+		return;
+	if (!end.signalled && end.code == EX_NOPERM) {
+		log_error("fallback: the process that answers cannot give up "
+			  "its rights, for which it needs CAP_SETUID, "
+			  "CAP_SETGID and CAP_SETPCAP, and seccomp; trying "
+			  "again in a minute");
+		timer_arm(sup->loop, &f->restart, TRY_AGAIN);
+		return;
+	}
+	/* at once, but not over and over */
+	if (age < RESTART && f->hurried)
+		timer_arm(sup->loop, &f->restart, RESTART);
+	else
+		look(sup);
+	f->hurried = age < RESTART;
+	log_warn("fallback: the process that answers ended (%s %d), starting "
+		 "it again",
+		end.signalled ? "signal" : "exit", end.code);
+}
+
+static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	ended(watcher->data);
+}
+
+static void on_counts(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct supervisor *sup = watcher->data;
+	struct responder_count count;
+
+	(void)revents;
+	for (int n = 0; n < COUNTS_A_TURN; n++) {
+		ssize_t got =
+			recv(watcher->fd, &count, sizeof(count), MSG_DONTWAIT);
+
+		if (got == 0)
+			ev_io_stop(loop, watcher); /* it has ended */
+		if (got != sizeof(count))
+			return;
+		for (size_t i = 0; i < sup->service_count; i++) {
+			struct outage *o = &sup->services[i]->outage;
+
+			if (o->number == count.cluster)
+				o->answers += count.answers;
+		}
+	}
+}
+
+static void start(struct supervisor *sup)
+{
+	struct fallback *f = &sup->fallback;
+
+	if (ev_is_active(&f->restart))
+		return;
+	if (role_start(sup, ROLE_FALLBACK, &f->channel, &f->pid, &f->pidfd) ==
+		-1) {
+		f->pid = 0;
+		timer_arm(sup->loop, &f->restart, RESTART);
+		return;
+	}
+	f->started = clock_now();
+	io_init(&f->exit, on_exit_of, f->pidfd, sup);
+	io_init(&f->counts, on_counts, f->channel, sup);
+	ev_io_start(sup->loop, &f->exit);
+	ev_io_start(sup->loop, &f->counts);
+}
+
+/* ---- hooks ---- */
+
+static void note(struct outage *o, const struct report *r)
+{
+	nsec_t next = NSEC_NEVER;
+
+	switch (r->kind) {
+	case REPORT_READY:
+		o->crashed = false;
+		o->next_try = 0;
+		break;
+	case REPORT_EXITED:
+		if (!news_is_failure(r))
+			break;
+		o->crashed = true;
+		if (r->wait != NSEC_NEVER)
+			next = clock_now() + r->wait;
+		/* of several slots, the first */
+		if (next != NSEC_NEVER &&
+			(o->next_try <= clock_now() || next < o->next_try))
+			o->next_try = next;
+		break;
+	default:
+		break;
+	}
+}
+
+static void fallback_on_report(struct service *s, const struct report *r)
+{
+	if (settings_of(s)->fallback == NULL && s->outage.number == 0)
+		return;
+	note(&s->outage, r);
+	/* a change between out and not is told at once */
+	look_soon(s->sup, s->outage.answered && is_out(s) ? AGAIN_LEAST : 0);
+}
+
+static void fallback_on_settings(struct service *s)
+{
+	look_soon(s->sup, 0);
+}
+
+static void fallback_on_reloaded(
+	struct supervisor *sup, struct reload_result *result, bool failed)
+{
+	struct fallback *f = &sup->fallback;
+
+	(void)result;
+	(void)failed;
+	if (f->pid != 0 && role_is_exposed(sup, ROLE_FALLBACK, f->pid))
+		(void)pidfd_signal(f->pidfd, SIGKILL);
+	look_soon(sup, 0);
+}
+
+static void fallback_on_go_on(struct supervisor *sup)
+{
+	look_soon(sup, 0);
+}
+
+/* It must not keep an address that nclust gives up. */
+static void fallback_on_let_go(struct holding *h)
+{
+	struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
+
+	if (sup == NULL || sup->fallback.pid == 0)
+		return;
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->outage.answered)
+			say(sup->services[i], NULL, 0);
+	look_soon(sup, AGAIN_LEAST);
+}
+
+static void fallback_on_drop(struct service *s)
+{
+	if (s->outage.answered)
+		end_answers(s);
+}
+
+static void fallback_on_end(struct supervisor *sup)
+{
+	struct fallback *f = &sup->fallback;
+	struct pollfd wait = {.fd = f->pidfd, .events = POLLIN};
+	struct pidfd_end end;
+
+	ev_timer_stop(sup->loop, &f->look);
+	ev_timer_stop(sup->loop, &f->restart);
+	if (f->pid == 0)
+		return;
+	(void)shutdown(f->channel, SHUT_RDWR);
+	if (poll(&wait, 1, ENDING_MS) != 1)
+		(void)pidfd_signal(f->pidfd, SIGKILL);
+	(void)poll(&wait, 1, ENDING_MS);
+	(void)pidfd_reap(f->pidfd, &end);
+	forget(sup);
+}
+
+static bool fallback_on_owns(const struct supervisor *sup, pid_t pid)
+{
+	return sup->fallback.pid != 0 && sup->fallback.pid == pid;
+}
+
+static void fallback_on_reap(struct supervisor *sup, pid_t pid)
+{
+	(void)pid;
+	ended(sup);
+}
+
+static void fallback_on_status(struct json_writer *w, const struct service *s)
+{
+	const struct outage *o = &s->outage;
+
+	json_key(w, "fallback");
+	if (settings_of(s)->fallback == NULL) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_bool(w, "active", o->answered);
+	json_put_int(w, "answers", (int64_t)o->answers);
+	json_close_object(w);
+}
+
+const struct part fallback_part = {
+	.name = "fallback",
+	.report = fallback_on_report,
+	.adopted = fallback_on_settings,
+	.settings = fallback_on_settings,
+	.status = fallback_on_status,
+	.drop = fallback_on_drop,
+	.let_go = fallback_on_let_go,
+	.go_on = fallback_on_go_on,
+	.reloaded = fallback_on_reloaded,
+	.owns = fallback_on_owns,
+	.reap = fallback_on_reap,
+	.end = fallback_on_end,
+};
