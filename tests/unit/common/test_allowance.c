@@ -12,6 +12,7 @@
 
 #define TWO \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 10\n" \
+	"start-at-once = all\n" \
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\n"
 #define WORKERS 11 /* the last one is job's */
 #define JOB 10
