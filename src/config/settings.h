@@ -79,7 +79,8 @@ enum cpu_mode { CPU_NONE, CPU_SPREAD };
 enum balance_mode {
 	BALANCE_AUTO,  /* as Node's own environment says, else: */
 	BALANCE_SHARE, /* one shared socket */
-	BALANCE_RR,    /* nclust accepts and hands over, to Node's workers */
+	BALANCE_RR, /* one socket for each worker, in turn; but nclust accepts
+			  and hands over, to Node's workers */
 };
 enum sticky_mode { STICKY_OFF, STICKY_CLIENT_ADDRESS };
 enum ipc_mode {

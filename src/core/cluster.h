@@ -132,6 +132,8 @@ uint32_t cluster_slots(const struct cluster *c);    /* also those that leave */
 bool cluster_ever_ready(const struct cluster *c);   /* any worker, ever */
 bool cluster_knows_notify(const struct cluster *c); /* READY=1 was seen */
 bool cluster_knows_listen(const struct cluster *c); /* so was listen(2) */
+/* Is the moment of the stop signal looked for, of workers of that generation? */
+bool cluster_empties(const struct cluster *c, unsigned generation);
 void cluster_view_slot(
 	const struct cluster *c, uint32_t slot, struct slot_view *view);
 void cluster_view_rollout(const struct cluster *c, struct rollout_view *view);

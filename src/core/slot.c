@@ -95,6 +95,15 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	return listed;
 }
 
+bool cluster_empties(const struct cluster *c, unsigned generation)
+{
+	const struct generation *g = cluster_find_generation(c, generation);
+
+	return g != NULL && g->settings->drain_timeout > 0 &&
+		(g->settings->drain == DRAIN_QUIET ||
+			(g->settings->drain == DRAIN_AUTO && !g->graceful));
+}
+
 /*
  * Is the moment of its stop signal looked for?  One that is not ready may serve
  * already, by the sockets that all share.  But one that was not ready in time
@@ -103,17 +112,12 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 static bool is_drained(const struct cluster *c, uint32_t i,
 	const struct worker *w, enum why why)
 {
-	const struct generation *g = cluster_find_generation(c, w->generation);
-	const struct cluster_settings *settings = g->settings;
-
 	if (w->state == WORKER_ASKED ||
 		(why == WHY_START_TIMEOUT &&
 			(w == &c->slots[i].main ||
 				!worker_is_serving(&c->slots[i].main))))
 		return false;
-	return settings->drain_timeout > 0 &&
-		(settings->drain == DRAIN_QUIET ||
-			(settings->drain == DRAIN_AUTO && !g->graceful));
+	return cluster_empties(c, w->generation);
 }
 
 /* Ask a worker of the slot to stop, for that reason, unless it was asked. */

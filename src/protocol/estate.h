@@ -41,7 +41,7 @@ struct estate_socket {
 	uint64_t inode;
 	uint32_t lane; /* of the workers that have it */
 };
-#define ESTATE_SOCKETS_MAX 8
+#define ESTATE_SOCKETS_MAX 128
 
 struct estate_listener {
 	char *address;    /* as a user writes it */

@@ -16,7 +16,9 @@
 #include <linux/if_ether.h>
 #include <net/if.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -169,8 +171,10 @@ static int join(void *argument)
 	if (!had && socket_set_reuseport(fd, true) == -1)
 		return -1;
 	if (bind_beside(new, fd) == 0 &&
-		socket_backlog(
-			new, queue.limit > 0 ? (int)queue.limit : INT_MAX) == 0)
+		(socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) <= 0 ||
+			socket_backlog(new,
+				queue.limit > 0 ? (int)queue.limit : INT_MAX) ==
+				0))
 		return fd_release(&new);
 	saved = errno;
 	if (!had)
@@ -226,6 +230,11 @@ void reuseport_knock(int fd)
 	(void)vfork_call_on(fd, knock, &fd);
 }
 
+static int bpf(int command, union bpf_attr *attr)
+{
+	return (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
+}
+
 /*
  * A program that chooses nobody, and so leaves it to the hash: that it is there,
  * of that kind, makes the kernel move connections (reuseport_migrate_sock() in
@@ -244,8 +253,7 @@ int reuseport_migrate(int fd)
 		.insn_cnt = COUNT_OF(nobody),
 		.license = (uintptr_t) "",
 	};
-	scoped_fd program =
-		(int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+	scoped_fd program = bpf(BPF_PROG_LOAD, &attr);
 
 	if (program == -1)
 		return -1;
@@ -366,6 +374,123 @@ int reuseport_share(int fd, const unsigned *weights, unsigned count)
 	if (put_shares(&p, weights, count) == -1)
 		return -1;
 	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
+}
+
+/* What the program below knows: whose turn it is, and the places of a round. */
+#define ROUND_MAX 1024 /* a power of 2 */
+struct turns {
+	uint64_t next;
+	uint8_t place[ROUND_MAX];
+};
+
+/* Those with more than one turn in a round do not have them in a row.  The length
+ * of a round; 0: too long, or nobody is to have any. */
+static unsigned fill_turns(
+	struct turns *t, const unsigned *weights, unsigned count)
+{
+	unsigned length = 0;
+	unsigned before = 1;
+
+	for (unsigned lap = 0; length != before; lap++) {
+		before = length;
+		for (unsigned i = 0; i < count && i < REUSEPORT_MAX; i++) {
+			if (weights[i] <= lap)
+				continue;
+			if (length == ROUND_MAX)
+				return 0;
+			t->place[length++] = (uint8_t)i;
+		}
+	}
+	return length;
+}
+
+/* A map with the turns as its only value; -1 and errno. */
+static int make_map(const struct turns *t)
+{
+	const uint32_t key = 0;
+	union bpf_attr attr = {
+		.map_type = BPF_MAP_TYPE_ARRAY,
+		.key_size = sizeof(key),
+		.value_size = sizeof(*t),
+		.max_entries = 1,
+	};
+	scoped_fd map = bpf(BPF_MAP_CREATE, &attr);
+
+	if (map == -1)
+		return -1;
+	attr = (union bpf_attr){
+		.map_fd = (uint32_t)map,
+		.key = (uintptr_t)&key,
+		.value = (uintptr_t)t,
+	};
+	return bpf(BPF_MAP_UPDATE_ELEM, &attr) == 0 ? fd_release(&map) : -1;
+}
+
+#define INSN(c, d, s, o, i) \
+	((struct bpf_insn){.code = (c), \
+		.dst_reg = (d), \
+		.src_reg = (s), \
+		.off = (o), \
+		.imm = (i)})
+
+/* return turns->place[turns->next++ % length]; of an index beyond the group the
+ * kernel's hash chooses. */
+static int load_turns(int map, unsigned length)
+{
+	const struct bpf_insn list[] = {
+		INSN(BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, -4, 0),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0),
+		INSN(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -4),
+		INSN(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0,
+			map),
+		INSN(0, 0, 0, 0, 0), /* the other half of the map's address */
+		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
+		INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 7, 0),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1),
+		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0,
+			BPF_ADD | BPF_FETCH),
+		INSN(BPF_ALU64 | BPF_MOD | BPF_K, BPF_REG_1, 0, 0, (int)length),
+		INSN(BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0,
+			ROUND_MAX - 1),
+		INSN(BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0),
+		INSN(BPF_LDX | BPF_MEM | BPF_B, BPF_REG_0, BPF_REG_0,
+			offsetof(struct turns, place), 0),
+		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+		INSN(BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1),
+		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+	};
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_SOCKET_FILTER,
+		.insns = (uintptr_t)list,
+		.insn_cnt = COUNT_OF(list),
+		.license = (uintptr_t) "",
+	};
+
+	return bpf(BPF_PROG_LOAD, &attr);
+}
+
+/* Each change of the weights gets a program of its own; where the round begins is
+ * left to chance, so that changes prefer nobody. */
+int reuseport_turn(int fd, const unsigned *weights, unsigned count)
+{
+	struct turns turns = {.next = 0};
+	unsigned length = fill_turns(&turns, weights, count);
+	scoped_fd map = -1;
+	scoped_fd program = -1;
+
+	if (length == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (getrandom(&turns.next, sizeof(turns.next), GRND_NONBLOCK) == -1)
+		turns.next = 0;
+	map = make_map(&turns);
+	if (map != -1)
+		program = load_turns(map, length);
+	if (program == -1)
+		return -1;
+	return set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
+		sizeof(program));
 }
 
 int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,

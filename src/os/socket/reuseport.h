@@ -14,11 +14,11 @@
  * second member another program's bind fails with EADDRINUSE; after that the
  * kernel lets any process of the same user join, even if the option is cleared.
  */
-#define REUSEPORT_MAX 8
+#define REUSEPORT_MAX 128
 
 /*
- * Open a second socket beside a listening TCP socket: same address, options,
- * owner and backlog; CLOEXEC.  It has its place at once, but drops each SYN
+ * Open a second socket beside a bound TCP socket: same address, options, owner
+ * and, if that listens, backlog; CLOEXEC.  It has its place at once, but drops each SYN
  * (the client sends it again after a second) until reuseport_hear() makes it
  * listen as `like` does.  Call reuseport_share() before that.  -1 and errno.
  */
@@ -34,6 +34,9 @@ int reuseport_share(int fd, const unsigned *weights, unsigned count);
  * of this machine) goes to `place`, whatever its weight. */
 int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
 	unsigned place);
+/* The same in turn, not by chance: socket i gets weights[i] connections of each
+ * round.  Requires CAP_BPF, and no seccomp filter against it; -1 and errno. */
+int reuseport_turn(int fd, const unsigned *weights, unsigned count);
 /* Let the kernel's hash choose again. */
 void reuseport_unshare(int fd);
 

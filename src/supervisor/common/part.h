@@ -44,6 +44,9 @@ struct part {
 	void (*born)(struct child *child, struct birth *birth);
 	/* After an upgrade: watch the worker again. */
 	void (*resumed)(struct child *child);
+	/* The worker is about to get this listener by its bind(2), or it is
+	 * made of the worker's `own` socket. */
+	void (*provide)(struct child *child, struct listener *l, bool own);
 	/* Is its bind(2) left alone, so that nclust keeps nothing? */
 	bool (*keeps_own)(const struct child *child);
 	/* ACTION_DRAIN: drain the worker within that time. */

@@ -623,6 +623,7 @@ const struct part drain_part = {
 	.name = "drain",
 	.prepare = drain_on_prepare,
 	.born = steer_on_born,
+	.provide = steer_on_provide,
 	.resumed = drain_on_resumed,
 	.drain = drain_on_drain,
 	.stop = drain_on_stop,

@@ -4,6 +4,8 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/node/node.h"
+#include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
@@ -11,6 +13,7 @@
 #include "supervisor/sockets/holding.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Time for workers to become quiet before their lane gets no connections. */
 #define PRESS_AFTER (300 * MSEC)
@@ -39,42 +42,53 @@ static unsigned next(const struct steer *s)
 
 /* ---- shares of new connections ---- */
 
-static unsigned weight_of(const struct steer *s, const struct listener *l,
-	const struct listener_socket *socket, bool pressed)
+/* How many ready workers each socket has, by its place.  Returns how many that
+ * are. */
+static unsigned sum_up(const struct steer *s, const struct listener *l,
+	bool pressed, unsigned sums[LANES_MAX])
 {
 	unsigned sum = 0;
 
-	for (unsigned i = 0; i < s->count; i++)
-		if ((pressed || !s->lanes[i].pressed) &&
-			group_socket(l, s->lanes[i].id) == socket)
-			sum += s->lanes[i].ready;
+	(void)memset(sums, 0, LANES_MAX * sizeof(*sums));
+	for (unsigned i = 0; i < s->count; i++) {
+		const struct lane *lane = &s->lanes[i];
+		const struct listener_socket *k =
+			lane->ready > 0 && (pressed || !lane->pressed)
+			? steer_socket(l, lane)
+			: NULL;
+
+		if (k == NULL)
+			continue;
+		sums[k->place] += lane->ready;
+		sum += lane->ready;
+	}
 	return sum;
 }
 
-static unsigned sum_of(
-	const struct steer *s, const struct listener *l, bool pressed)
+/* If nobody is ready, all that have a seat get some: one will be. */
+static bool waits_at(const struct steer *s, const struct listener *l,
+	const struct listener_socket *k)
 {
-	unsigned sum = 0;
-
-	for (const struct listener_socket *k = l->sockets; k != NULL;
-		k = k->next)
-		sum += weight_of(s, l, k, pressed);
-	return sum;
+	return s->seats > 0
+		? steer_is_needed(s, l, k, in_force(s), next(s))
+		: k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 
 void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 {
-	bool pressed = sum_of(s, l, false) == 0; /* only pressed ones left */
-	bool nobody = pressed && sum_of(s, l, true) == 0;
-	const struct listener_socket *home = l->sockets == NULL
-		? NULL
-		: group_socket(l, steer_lane_of(s, in_force(s)));
+	unsigned sums[LANES_MAX];
+	bool nobody;
 
+	if (l->sockets == NULL)
+		return;
+	nobody = sum_up(s, l, false, sums) == 0 && /* only pressed ones left */
+		sum_up(s, l, true, sums) == 0;
+	changed |= l->in_turn != (s->seats > 0);
+	l->in_turn = s->seats > 0;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		changed |= group_weigh(k,
-			nobody ? (k == home ? 1 : 0)
-			       : weight_of(s, l, k, pressed));
-	if (changed && l->sockets != NULL)
+			nobody ? (waits_at(s, l, k) ? 1 : 0) : sums[k->place]);
+	if (changed)
 		group_apply(l);
 }
 
@@ -125,12 +139,22 @@ static bool close_old(struct steer *s, struct listener *l)
 	return waiting;
 }
 
+/* Has the socket but workers of a seat that only start?  They will look. */
+static bool only_start(const struct steer *s, const struct listener_socket *k)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].seated && s->lanes[i].id == k->lane)
+			return s->lanes[i].draining == 0;
+	return false;
+}
+
 static void knock(const struct steer *s, struct listener *l)
 {
 	if (group_size(l) == 1 || l->own_group)
 		return;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		if (k->weight == 0 && k->served && steer_has_workers(s, l, k))
+		if (k->weight == 0 && k->served && steer_has_workers(s, l, k) &&
+			!only_start(s, k))
 			group_knock(l, k);
 }
 
@@ -158,10 +182,32 @@ static bool anybody_drains(const struct steer *s)
 	return false;
 }
 
+bool steer_spreads(const struct service *service, unsigned generation)
+{
+	const struct recipe *r = recipe_of(service, generation);
+
+	if (r != NULL)
+		return recipe_spreads(r);
+	return cluster_settings(service->core)->balance == BALANCE_RR &&
+		!node_serves(service);
+}
+
+static unsigned count_seats(const struct steer *s)
+{
+	const struct service *service = s->service;
+	unsigned wanted = cluster_wanted(service->core);
+
+	if (!steer_spreads(service, in_force(s)) &&
+		!steer_spreads(service, next(s)))
+		return 0;
+	return wanted < SEATS_MAX ? wanted : SEATS_MAX;
+}
+
 void steer_drop_lanes(struct steer *s)
 {
 	unsigned kept = 0;
 
+	s->seats = count_seats(s);
 	steer_forget_before(s, in_force(s));
 	for (unsigned i = 0; i < s->count; i++)
 		if (steer_is_live(s, &s->lanes[i], in_force(s), next(s)) ||
@@ -270,6 +316,7 @@ void steer_left(struct child *child)
 	steer_find_lane(s, child->traffic.lane)->workers--;
 	child->traffic.in_lane = false;
 	look_soon(s);
+	steer_leave_seat(s, child->traffic.lane);
 }
 
 /* Does a living worker have the socket of that lane? */
@@ -472,6 +519,18 @@ static void map_generation(struct steer *s, unsigned generation)
 			steer_map_found(s, generation, child->traffic.lane);
 }
 
+static void add_lane_of(struct steer *s, const struct child *child)
+{
+	struct lane *lane;
+
+	steer_add_lane(s, child->traffic.lane);
+	lane = steer_find_lane(s, child->traffic.lane);
+	if (lane == NULL || !steer_spreads(s->service, child->generation))
+		return;
+	lane->seated = true;
+	lane->seat = child->slot % SEATS_MAX;
+}
+
 struct steer *steer_begin_anew(struct service *service)
 {
 	struct listener_walk listeners = listeners_of(service, LISTENERS_ALL);
@@ -485,7 +544,7 @@ struct steer *steer_begin_anew(struct service *service)
 	if (s == NULL)
 		return NULL;
 	while ((child = child_next(&walk)) != NULL)
-		steer_add_lane(s, child->traffic.lane);
+		add_lane_of(s, child);
 	while ((l = listener_next(&listeners)) != NULL)
 		add_lanes(s, l);
 	if (s->count == 0)
@@ -504,11 +563,15 @@ void steer_on_adopted(struct service *service)
 	struct listener *l;
 	struct steer *s;
 
-	if (!steer_is_busy(service))
+	if (service->kind->by_connection ||
+		(!steer_is_busy(service) &&
+			!steer_spreads(
+				service, cluster_generation(service->core))))
 		return;
 	s = steer_begin_anew(service);
 	if (s == NULL)
 		return;
+	s->seats = count_seats(s);
 	while ((l = listener_next(&walk)) != NULL)
 		steer_share_out(s, l, true);
 	steer_look(s);
@@ -532,6 +595,8 @@ bool steer_on_rolls(const struct service *service)
 	struct rollout_view rollout;
 
 	cluster_view_rollout(service->core, &rollout);
+	if (s != NULL && s->seats > 0)
+		return rollout.under_way || anybody_drains(s);
 	return steer_is_busy(service) &&
 		(s == NULL || rollout.under_way ||
 			!cluster_is_settled(service->core) ||

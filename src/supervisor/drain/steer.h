@@ -17,6 +17,9 @@
  * become quiet; the last workers of a lane get none at all.  An old socket is
  * closed after its last worker, once its queue has been empty for a while.
  *
+ * With `balance = rr` each slot has a lane from the start, so that the kernel
+ * gives workers new connections in turn (steer_seats.c).
+ *
  * Unix and UDP sockets, sockets that nclust was given, and those of several
  * clusters stay shared by all.
  */
@@ -29,6 +32,8 @@ unsigned steer_lane(
 /* The worker was started; `birth` may be NULL. */
 void steer_on_born(struct child *child, struct birth *birth);
 void steer_left(struct child *child); /* the worker is gone */
+/* The worker is about to get this listener; or has it (`own`). */
+void steer_on_provide(struct child *child, struct listener *l, bool own);
 
 /* Wake other workers that share a socket of this lane.  Called when a worker of
  * the lane has ended or was withdrawn, because the kernel may have woken that

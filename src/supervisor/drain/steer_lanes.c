@@ -77,10 +77,36 @@ void steer_forget_before(struct steer *s, unsigned in_force)
 	}
 }
 
+struct lane *steer_seat(struct steer *s, unsigned seat)
+{
+	struct lane *newest = NULL;
+
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->lanes[i].seated && s->lanes[i].seat == seat &&
+			(newest == NULL || s->lanes[i].id > newest->id))
+			newest = &s->lanes[i];
+	return newest;
+}
+
+struct listener_socket *steer_socket(
+	const struct listener *l, const struct lane *lane)
+{
+	return lane->seated ? group_own(l, lane->id)
+			    : group_socket(l, lane->id);
+}
+
+/* Does, or will a worker sit there? */
+static bool is_taken(const struct steer *s, const struct lane *lane)
+{
+	return lane->seated && lane->seat < s->seats &&
+		steer_seat((struct steer *)(uintptr_t)s, lane->seat) == lane;
+}
+
 bool steer_is_live(const struct steer *s, const struct lane *lane,
 	unsigned in_force, unsigned next)
 {
-	return lane->workers > 0 || lane->id == steer_lane_of(s, in_force) ||
+	return lane->workers > 0 || is_taken(s, lane) ||
+		lane->id == steer_lane_of(s, in_force) ||
 		lane->id == steer_lane_of(s, next);
 }
 
@@ -88,8 +114,8 @@ bool steer_is_needed(const struct steer *s, const struct listener *l,
 	const struct listener_socket *socket, unsigned in_force, unsigned next)
 {
 	for (unsigned i = 0; i < s->count; i++)
-		if (steer_is_live(s, &s->lanes[i], in_force, next) &&
-			group_socket(l, s->lanes[i].id) == socket)
+		if (group_socket(l, s->lanes[i].id) == socket &&
+			steer_is_live(s, &s->lanes[i], in_force, next))
 			return true;
 	return false;
 }

@@ -17,7 +17,16 @@ struct lane {
 	unsigned draining;
 	nsec_t since; /* when the first of these began to drain */
 	bool pressed; /* no new connections, so that these become quiet */
+	bool seated;  /* it is of one seat alone */
+	unsigned seat;
 };
+
+/*
+ * Where the kernel is to spread connections (`balance = rr`) each slot has a
+ * seat, and each seat a lane: its workers have sockets of their own, one after
+ * the other.  Beyond that many slots some share a seat.
+ */
+#define SEATS_MAX 60
 
 struct from {
 	unsigned generation; /* this generation and later ones … */
@@ -35,6 +44,7 @@ struct steer {
 	unsigned last; /* the greatest id given so far */
 	struct from from[FROMS_MAX];
 	unsigned from_count;
+	unsigned seats;     /* that are, or will be, taken; 0: none has one */
 	bool press_at_once; /* a worker of this rollout had to be helped */
 	bool stranger_told;
 };
@@ -54,6 +64,12 @@ void steer_add_lane(struct steer *s, unsigned id);
 unsigned steer_new_lane(const struct steer *s);
 /* New workers of that generation, and of later ones, get this lane. */
 void steer_map(struct steer *s, unsigned generation, unsigned lane);
+/* The newest lane of that seat; NULL: it has none. */
+struct lane *steer_seat(struct steer *s, unsigned seat);
+/* The socket that workers of this lane have; NULL: it has no own one there, but
+ * was to have. */
+struct listener_socket *steer_socket(
+	const struct listener *l, const struct lane *lane);
 /* The same, from a living worker; call it in the order of generations. */
 void steer_map_found(struct steer *s, unsigned generation, unsigned lane);
 /* The lane for workers of that generation. */
@@ -88,9 +104,28 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed);
 /* Something has changed: adjust shares, close old sockets, arm the timer. */
 void steer_look(struct steer *s);
 
+/* Are workers of that generation to have seats? */
+bool steer_spreads(const struct service *service, unsigned generation);
+
+/* ---- steer_seats.c ---- */
+
+/* The lane for a worker of that generation which will start in that slot; it has
+ * a seat. */
+unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot);
+/* A worker of this lane has ended: what waits in its socket goes to others, if
+ * the kernel moves it; else its successor finds it there. */
+void steer_leave_seat(struct steer *s, unsigned lane);
+
 /* ---- steer_open.c ---- */
 
+/* Open a socket of this lane at the listener's address, if it is to have one and
+ * has none; `own`: a worker of the lane alone has the one that there is.  True:
+ * there is one more. */
+bool steer_open_own(
+	struct steer *s, struct listener *l, unsigned lane, bool own);
 void steer_begin(struct service *service, unsigned generation);
+/* The older worker of that slot; NULL: there is none. */
+struct child *steer_find_old(const struct service *service, uint32_t slot);
 /* May nclust open or close sockets of this listener?  Not while another program
  * listens at its address (group_has_stranger()). */
 bool steer_is_among_us(struct steer *s, const struct listener *l);

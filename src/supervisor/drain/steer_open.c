@@ -12,6 +12,7 @@
 #include "supervisor/sockets/holding.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 /*
@@ -70,13 +71,45 @@ static bool has_twin(const struct service *service, const struct listener *l)
 	return false;
 }
 
+/* Why nclust cannot open another socket there; NULL: it can. */
+static const char *obstacle(const struct steer *s, const struct listener *l)
+{
+	if (!l->has_key || l->facts.type != SOCK_STREAM ||
+		!socket_key_is_tcp(&l->key))
+		return "it is not TCP";
+	if (!l->made && !l->learned)
+		return "nclust was given it";
+	if (l->own_group || has_twin(s->service, l))
+		return "the server has a SO_REUSEPORT group of its own there";
+	if (is_shared(s->service->sup, s->service, l))
+		return "another cluster has it, too";
+	return group_size(l) < LANES_MAX ? NULL : "it has too many sockets";
+}
+
 static bool can_steer(const struct steer *s, const struct listener *l)
 {
-	return (l->made || l->learned) && l->has_key && l->facts.listening &&
-		!node_accepts(l) && l->facts.type == SOCK_STREAM &&
-		socket_key_is_tcp(&l->key) && group_size(l) < LANES_MAX &&
-		!l->own_group && !is_shared(s->service->sup, s->service, l) &&
-		!has_twin(s->service, l);
+	return l->facts.listening && !node_accepts(l) && obstacle(s, l) == NULL;
+}
+
+/* Open one for that lane.  -1 and errno. */
+static int open_for(struct steer *s, struct listener *l, unsigned lane)
+{
+	int fd = reuseport_join(l->fd);
+	int error = errno;
+
+	if (fd != -1 && group_add(l, fd, lane) == NULL) {
+		error = errno;
+		reuseport_leave(fd);
+		fd = -1;
+	}
+	if (fd == -1) {
+		errno = error;
+		return -1;
+	}
+	steer_share_out(s, l, true);
+	(void)reuseport_hear(fd, l->fd);
+	heal_watch_also(l, fd);
+	return 0;
 }
 
 struct opening {
@@ -88,7 +121,6 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 {
 	struct opening *opening = context;
 	struct listener_socket *new = NULL;
-	int fd;
 
 	if (!can_steer(s, l) || !steer_is_among_us(s, l))
 		return;
@@ -99,23 +131,68 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 		new->weight = 1;
 		new->served = true;
 	}
-	fd = reuseport_join(l->fd);
-	if (fd != -1)
-		new = group_add(l, fd, opening->lane);
-	if (fd == -1 || new == NULL) {
+	if (open_for(s, l, opening->lane) == -1) {
 		log_info("listener '%s': old and new workers share it during "
 			 "this rollout: %s",
 			l->address.name, strerror(errno));
-		if (fd != -1)
-			reuseport_leave(fd);
 		if (group_size(l) == 1)
 			group_forget(l);
 		return;
 	}
-	steer_share_out(s, l, true);
-	(void)reuseport_hear(fd, l->fd);
-	heal_watch_also(l, fd);
 	opening->opened++;
+}
+
+/* ---- a socket of its own for each ---- */
+
+static void tell_alone(struct listener *l, const char *why)
+{
+	if (!l->alone_told)
+		log_note("listener '%s': workers share it, though 'balance' "
+			 "asks for a socket for each: %s",
+			l->address.name, why);
+	l->alone_told = true;
+}
+
+/* Do workers without a seat have it?  They have the one that there is. */
+static bool is_had_by_others(const struct steer *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (!s->lanes[i].seated && s->lanes[i].workers > 0)
+			return true;
+	return false;
+}
+
+bool steer_open_own(
+	struct steer *s, struct listener *l, unsigned lane, bool own)
+{
+	const char *why = obstacle(s, l);
+	struct listener_socket *first;
+
+	if (l->sockets != NULL && group_own(l, lane) != NULL)
+		return false;
+	if (why == NULL && l->key.protocol != IPPROTO_TCP)
+		why = "MPTCP cannot do that";
+	if (why != NULL) {
+		tell_alone(l, why);
+		return false;
+	}
+	if (!steer_is_among_us(s, l))
+		return false;
+	if (l->sockets == NULL) {
+		first = group_add(
+			l, l->fd, own || !is_had_by_others(s) ? lane : 0);
+		if (first == NULL)
+			return false;
+		first->weight = 1;
+		first->served = true;
+		l->in_turn = true;
+		if (first->lane == lane)
+			return true;
+	}
+	if (open_for(s, l, lane) == 0)
+		return true;
+	tell_alone(l, strerror(errno));
+	return false;
 }
 
 /* A lane with sockets of its own; 0: none could be opened. */
@@ -156,8 +233,7 @@ static bool is_for_all(
 	return rollout->of == cluster_wanted(service->core);
 }
 
-/* The older worker of that slot; NULL: there is none. */
-static struct child *find_old(const struct service *service, uint32_t slot)
+struct child *steer_find_old(const struct service *service, uint32_t slot)
 {
 	if (slot >= service->child_slots)
 		return NULL;
@@ -169,7 +245,7 @@ static struct child *find_old(const struct service *service, uint32_t slot)
 static bool is_stubborn(const struct service *service)
 {
 	for (uint32_t i = 0; i < service->child_slots; i++) {
-		struct child *child = find_old(service, i);
+		struct child *child = steer_find_old(service, i);
 
 		if (child != NULL && child->traffic.drain == NULL)
 			return drain_is_stubborn(child, 0);
@@ -194,7 +270,8 @@ void steer_begin(struct service *service, unsigned generation)
 	bool wanted;
 
 	cluster_view_rollout(service->core, &rollout);
-	wanted = is_wanted(service, &rollout);
+	wanted = !steer_spreads(service, generation) &&
+		is_wanted(service, &rollout);
 	if (s == NULL && wanted)
 		s = steer_begin_anew(service);
 	if (s == NULL)
@@ -213,7 +290,7 @@ void steer_begin(struct service *service, unsigned generation)
  * and would still get connections while other workers go on; or NULL. */
 static struct child *find_stubborn(const struct service *service, uint32_t slot)
 {
-	struct child *old = find_old(service, slot);
+	struct child *old = steer_find_old(service, slot);
 	struct rollout_view rollout;
 
 	cluster_view_rollout(service->core, &rollout);
@@ -243,9 +320,14 @@ static unsigned lane_beside(
 
 unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
 {
-	const struct child *old = find_stubborn(service, slot);
+	bool spreads = steer_spreads(service, generation);
+	const struct child *old = spreads ? NULL : find_stubborn(service, slot);
 	struct steer *s = service->traffic.steer;
 
+	if (spreads && s == NULL)
+		s = steer_begin_anew(service);
+	if (spreads && s != NULL)
+		return steer_take_seat(s, generation, slot);
 	if (s == NULL && old != NULL)
 		s = steer_begin_anew(service);
 	if (s == NULL)

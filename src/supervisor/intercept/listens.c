@@ -361,7 +361,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 	}
 	/* we call listen(2) first, so that nobody is told too early */
 	backlog = backlog_for(child, l, notice->backlog);
-	if (group_set_backlog(l, backlog) == -1) {
+	if (group_listen(l, child->traffic.lane, backlog) == -1) {
 		int error = errno;
 
 		r->late |= error == ETIMEDOUT;

@@ -9,6 +9,7 @@
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/part.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/intercept/intercept.h"
@@ -205,11 +206,12 @@ static void follow_options(struct takeover *t, struct listener *l)
 
 void putover(struct takeover *t, struct listener *l)
 {
-	struct putting p = {
-		.t = t, .ours = group_fd(l, t->child->traffic.lane)};
+	struct putting p = {.t = t};
 	struct waiting waiting[ITEMS_MAX];
 	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
 
+	PARTS(provide, t->child, l, false);
+	p.ours = group_fd(l, t->child->traffic.lane);
 	for (unsigned i = 0; i < t->same_count; i++) {
 		int flags = remote_fd_flags(t->remote, t->same[i]);
 

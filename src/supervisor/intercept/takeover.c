@@ -221,6 +221,7 @@ static void hand_out(struct takeover *t, struct listener *l)
 		putover(t, l);
 		return;
 	}
+	PARTS(provide, t->child, l, true);
 	learned_use(t->child, l, t->notice->tid);
 	listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);

@@ -10,6 +10,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node_inside.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/holding.h"
@@ -309,6 +310,17 @@ bool node_accepts(const struct listener *l)
 	return s != NULL;
 }
 
+/* How those of its first listener that are not shared are spread. */
+static const char *by_kernel(const struct service *service)
+{
+	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
+	const struct listener *l = listener_next(&walk);
+
+	while (l != NULL && !l->in_turn)
+		l = listener_next(&walk);
+	return l != NULL ? group_balance(l) : "share";
+}
+
 /* How its connections are spread. */
 static void node_on_status(struct json_writer *w, const struct service *service)
 {
@@ -317,7 +329,7 @@ static void node_on_status(struct json_writer *w, const struct service *service)
 
 	while (s != NULL && !s->rr)
 		s = s->next;
-	json_put_text(w, "balance", s != NULL ? "rr" : "share");
+	json_put_text(w, "balance", s != NULL ? "rr" : by_kernel(service));
 }
 
 /* It is a worker of Node's cluster: its id there, and what it has asked for. */

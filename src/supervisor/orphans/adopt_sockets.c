@@ -241,7 +241,7 @@ static void take_group(struct supervisor *sup, struct listener *l,
 		else
 			list[i] = list[--count];
 	}
-	for (uint32_t i = 0; count > 1 && i < count; i++)
+	for (uint32_t i = 0; i < count; i++)
 		if (group_add(l, fds[i], list[i].lane) == NULL)
 			return;
 }

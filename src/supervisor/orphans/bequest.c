@@ -43,7 +43,7 @@ static void put_sockets(struct estate_listener *e, const struct listener *l)
 {
 	unsigned count = l->sockets != NULL ? group_size(l) : 0;
 
-	if (count < 2 || count > ESTATE_SOCKETS_MAX)
+	if (count < 1 || count > ESTATE_SOCKETS_MAX)
 		return;
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next)

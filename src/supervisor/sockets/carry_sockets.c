@@ -151,18 +151,23 @@ static void begin(struct carry_reader *r, struct listener *l)
 static int listener_done(struct carry_reader *r, void *to)
 {
 	struct listener *l = to;
-	unsigned places = 0;
+	bool taken[LANES_MAX] = {false};
 	unsigned count = 0;
+	unsigned most = 0;
 	bool has_own = l->sockets == NULL;
+	bool twice = false;
 
 	begin(r, l);
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next) {
-		places |= 1U << s->place;
+		twice |= taken[s->place];
+		taken[s->place] = true;
+		most = s->place > most ? s->place : most;
 		has_own |= s->fd == l->fd;
 		count++;
 	}
-	return has_own && places == (1U << count) - 1 && l->address.name != NULL
+	return has_own && !twice && (count == 0 || most == count - 1) &&
+			l->address.name != NULL
 		? 0
 		: -1;
 }

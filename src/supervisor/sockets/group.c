@@ -49,6 +49,15 @@ struct listener_socket *group_socket(const struct listener *l, unsigned lane)
 	return best != NULL ? best : oldest;
 }
 
+struct listener_socket *group_own(const struct listener *l, unsigned lane)
+{
+	struct listener_socket *s = l->sockets;
+
+	while (s != NULL && s->lane != lane)
+		s = s->next;
+	return s;
+}
+
 int group_fd(const struct listener *l, unsigned lane)
 {
 	return l->sockets != NULL ? group_socket(l, lane)->fd : l->fd;
@@ -81,6 +90,13 @@ unsigned group_size(const struct listener *l)
 	return count > 0 ? count : 1;
 }
 
+const char *group_balance(const struct listener *l)
+{
+	if (!l->in_turn || l->own_group)
+		return "share";
+	return l->by_chance == 0 ? "rr" : "random";
+}
+
 void group_queue(const struct listener *l, struct queue_facts *facts)
 {
 	sockdiag_queue(l->fd, facts);
@@ -100,10 +116,26 @@ void group_queue(const struct listener *l, struct queue_facts *facts)
 
 int group_set_backlog(const struct listener *l, int backlog)
 {
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next)
-		(void)socket_backlog(s->fd, backlog);
-	return socket_backlog(l->fd, backlog);
+	unsigned count = l->sockets != NULL ? group_size(l) : 0;
+
+	for (unsigned place = 0; place < count; place++) {
+		const struct listener_socket *s = l->sockets;
+
+		while (s->place != place && s->next != NULL)
+			s = s->next;
+		if (s->fd != l->fd)
+			(void)socket_backlog(s->fd, backlog);
+		else if (socket_backlog(s->fd, backlog) == -1)
+			return -1;
+	}
+	return count > 0 ? 0 : socket_backlog(l->fd, backlog);
+}
+
+int group_listen(const struct listener *l, unsigned lane, int backlog)
+{
+	return l->in_turn && l->facts.listening
+		? socket_backlog(group_fd(l, lane), backlog)
+		: group_set_backlog(l, backlog);
 }
 
 /* The shares of all sockets, by their places.  Returns how many there are. */
@@ -120,20 +152,49 @@ static unsigned shares_of(
 	return count;
 }
 
+/* 0; else why the kernel does not choose in turn, but by chance.  -1: it cannot
+ * choose at all. */
+static int choose(
+	const struct listener *l, const unsigned *weights, unsigned count)
+{
+	int error = 0;
+
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next) {
+		if (l->in_turn && reuseport_turn(s->fd, weights, count) == 0)
+			return 0;
+		error = errno;
+		if (reuseport_share(s->fd, weights, count) == 0)
+			return l->in_turn ? error : 0;
+	}
+	return -1;
+}
+
+static void tell_chance(const struct listener *l, int error)
+{
+	log_note("listener '%s': the kernel chooses workers by chance, not in "
+		 "turn, as bpf(2) is refused: %s%s",
+		l->address.name, strerror(error),
+		error == EPERM ? " (CAP_BPF would do, where no seccomp profile "
+				 "forbids it)"
+			       : "");
+}
+
 void group_apply(struct listener *l)
 {
 	unsigned weights[REUSEPORT_MAX] = {0};
-	unsigned count;
+	unsigned count = shares_of(l, weights);
+	int error;
 
-	if (l->own_group)
+	if (l->own_group || !l->facts.listening)
 		return;
-	count = shares_of(l, weights);
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next)
-		if (reuseport_share(s->fd, weights, count) == 0)
-			return;
-	log_syserr("listener '%s': cannot choose among its sockets",
-		l->address.name);
+	error = choose(l, weights, count);
+	if (error == -1)
+		log_syserr("listener '%s': cannot choose among its sockets",
+			l->address.name);
+	else if (error != 0 && l->by_chance == 0)
+		tell_chance(l, error);
+	l->by_chance = error;
 }
 
 bool group_has_stranger(const struct listener *l)
@@ -178,7 +239,7 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 		error = EAGAIN;
 	if (got == -1 && error == EAGAIN && endpoint_peer(client, &peer) > 0)
 		got = 0;
-	if (reuseport_share(k->fd, weights, count) == -1)
+	if (choose(l, weights, count) == -1)
 		log_syserr("listener '%s': cannot choose among its sockets",
 			l->address.name);
 	errno = error;
@@ -246,15 +307,33 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	free(s);
 }
 
+/* The kernel has woken nobody for the connections that it moved. */
+static void wake_all(struct listener *l)
+{
+	for (const struct listener_socket *k = l->sockets; k != NULL;
+		k = k->next)
+		if (k->weight > 0)
+			group_wake(l, k->lane);
+}
+
 bool group_move_queue(struct listener *l, struct listener_socket *k)
 {
 	if (l->own_group || reuseport_migrate(k->fd) == -1)
 		return false;
 	group_close(l, k, true);
-	/* the kernel has woken nobody for the connections that it moved */
-	for (k = l->sockets; k != NULL; k = k->next)
-		group_wake(l, k->lane);
+	wake_all(l);
 	return true;
+}
+
+void group_rescue(struct listener *l, struct listener_socket *k)
+{
+	if (l->own_group || reuseport_migrate(k->fd) == -1)
+		return;
+	socket_deafen(k->fd);
+	if (socket_revive(k->fd, l->address.backlog) == -1)
+		log_syserr("listener '%s'", l->address.name);
+	group_revived(l, k->fd);
+	wake_all(l);
 }
 
 void group_forget(struct listener *l)

@@ -52,7 +52,11 @@ struct listener {
 	unsigned users;   /* services' sets that hold it */
 	struct listener_socket *sockets; /* NULL: there is but `fd` */
 	uint64_t closed[4];              /* inodes of the latest that were */
-	bool own_group; /* a server has joined them by itself: not steered */
+	bool own_group;  /* a server has joined them by itself: not steered */
+	bool in_turn;    /* the kernel is to choose among them in turn, … */
+	int by_chance;   /* … why it does not (an errno); or 0 */
+	bool alone_told; /* that workers share it, though they were to have
+			    sockets of their own */
 
 	/* A worker that binds by itself gets it where the key is the same. */
 	bool has_key; /* TCP or UDP */

@@ -405,12 +405,9 @@ static enum node_runtime find_runtime(const struct recipe *r)
 	return runtime;
 }
 
-static void tell_no_rr(const struct service *service, const struct recipe *r)
+bool recipe_spreads(const struct recipe *r)
 {
-	if (r->runtime == NODE_NONE && r->settings->balance == BALANCE_RR)
-		log_warn("%s: 'balance = rr' is for Node programs with their "
-			 "message channel alone: all workers share one socket",
-			service->name);
+	return r->runtime == NODE_NONE && r->settings->balance == BALANCE_RR;
 }
 
 bool recipe_wants_rr(const struct recipe *r)
@@ -456,7 +453,6 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 		return NULL;
 	r->generation = generation;
 	r->runtime = find_runtime(r);
-	tell_no_rr(service, r);
 	if (open_holdings(service, r, err) == -1) {
 		recipe_free(r);
 		return NULL;

@@ -24,6 +24,8 @@ void recipe_free(struct recipe *r);
 
 /* Does nclust hand connections to its workers in turn, if they are Node's? */
 bool recipe_wants_rr(const struct recipe *r);
+/* Is the kernel to spread connections, over a socket for each worker? */
+bool recipe_spreads(const struct recipe *r);
 
 /* The recipe of a generation, or NULL; never makes one. */
 struct recipe *recipe_of(const struct service *service, unsigned generation);

@@ -140,11 +140,6 @@ hostile() {
 	[ "$(cluster .balance)" = rr ]
 }
 
-@test "rr for what has no such channel is told" {
-	start_cluster -n 1 --balance rr -- "$FIXTURES/plain" "$PORT"
-	grep -q "'balance = rr' is for Node programs" "$LOG"
-}
-
 @test "a listener that nclust has is given, by address and by number" {
 	cat >"$DIR/both.js" <<-'END'
 	const net = require('net');

@@ -173,6 +173,31 @@ START_TEST(shares_are_in_proportion)
 }
 END_TEST
 
+/* Exactly, wherever the round begins. */
+START_TEST(each_gets_its_turns_of_a_round)
+{
+	const unsigned weights[] = {1, 0, 2};
+	int first = first_of(families[_i]);
+	int second = join(first);
+	int third = join(first);
+
+	if (reuseport_turn(third, weights, 3) == 0) {
+		ck_assert_int_eq(reuseport_hear(second, first), 0);
+		ck_assert_int_eq(reuseport_hear(third, first), 0);
+		for (int i = 0; i < 30; i++)
+			(void)close(ask());
+		ck_assert_uint_eq(waiting(first), 10);
+		ck_assert_uint_eq(waiting(second), 0);
+		ck_assert_uint_eq(waiting(third), 20);
+	} else {
+		ck_assert_int_eq(errno, EPERM);
+	}
+	reuseport_leave(first);
+	reuseport_leave(second);
+	reuseport_leave(third);
+}
+END_TEST
+
 START_TEST(nothing_reaches_a_new_one_before_it_is_told_to_hear)
 {
 	int first = first_of(AF_INET);
@@ -343,6 +368,8 @@ START_TEST(no_share_at_all_is_refused)
 
 	ck_assert_int_eq(reuseport_share(first, none, 2), -1);
 	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(reuseport_turn(first, none, 2), -1);
+	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_eq(reuseport_join(-1), -1);
 	reuseport_leave(first);
 }
@@ -404,6 +431,8 @@ int main(void)
 
 	tcase_add_loop_test(tc, new_connections_go_where_they_are_sent, 0, 2);
 	tcase_add_loop_test(tc, one_client_gets_where_nobody_else_does, 0, 2);
+	tcase_add_loop_test(
+		tc, each_gets_its_turns_of_a_round, 0, COUNT_OF(families));
 	tcase_add_test(tc, shares_are_in_proportion);
 	tcase_add_test(tc, nothing_reaches_a_new_one_before_it_is_told_to_hear);
 	tcase_add_test(tc, the_last_one_takes_the_place_of_who_leaves);

@@ -147,10 +147,13 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, users),
 	NOT(listener, left_over), /* of a start */
 	NOT(listener, sup),
-	NOT(listener, sockets),   /* beside */
-	NOT(listener, closed),    /* who has one is harmless */
-	NOT(listener, servers),   /* beside */
-	NOT(listener, kept.held), /* told anew */
+	NOT(listener, sockets), /* beside */
+	NOT(listener, closed),  /* who has one is harmless */
+	NOT(listener, servers), /* beside */
+	NOT(listener, in_turn), /* shared out anew */
+	NOT(listener, by_chance),
+	NOT(listener, alone_told), /* once more */
+	NOT(listener, kept.held),  /* told anew */
 	NOT(listener, kept.stored),
 };
 

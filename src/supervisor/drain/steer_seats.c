@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/common/part.h"
+#include "supervisor/drain/steer_lanes.h"
+#include "supervisor/sockets/holding.h"
+#include "supervisor/workers/recipe.h"
+
+/*
+ * A lane for each slot, so that the kernel can spread connections over workers
+ * (`balance`).  nclust holds the sockets: what waits for a worker that has died
+ * waits for the next one in its slot, which gets the same.
+ *
+ * A worker that is looked at until it is quiet keeps its socket for itself, to
+ * empty its queue; its successor gets another one.  Of any other worker the
+ * successor has the same, so that somebody takes what it leaves.
+ */
+
+/* One that no seat has: of workers that are gone, or of those that share it, if
+ * they leave it to us. */
+static struct lane *find_free(struct steer *s, bool keeps)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		struct lane *lane = &s->lanes[i];
+
+		if (lane->seated ? lane->workers == 0 && lane->seat >= s->seats
+				 : lane->workers == 0 || !keeps)
+			return lane;
+	}
+	return NULL;
+}
+
+/* Of a socket that all have left, as the last one of a cluster that sleeps:
+ * somebody may wait there. */
+static struct lane *find_left(struct steer *s)
+{
+	struct listener_walk walk =
+		listeners_of(s->service, LISTENERS_IN_FORCE);
+	const struct listener *l;
+
+	while ((l = listener_next(&walk)) != NULL)
+		for (const struct listener_socket *k = l->sockets; k != NULL;
+			k = k->next) {
+			if (steer_find_lane(s, k->lane) != NULL)
+				continue;
+			steer_add_lane(s, k->lane);
+			return steer_find_lane(s, k->lane);
+		}
+	return NULL;
+}
+
+static struct lane *open_another(struct steer *s)
+{
+	unsigned id = steer_new_lane(s);
+
+	if (id == 0)
+		return NULL;
+	steer_add_lane(s, id);
+	return steer_find_lane(s, id);
+}
+
+static void open_all(struct steer *s, const struct recipe *r, unsigned lane)
+{
+	bool opened = false;
+
+	for (size_t i = 0; r != NULL && i < r->listeners.count; i++)
+		opened |= steer_open_own(s, r->listeners.list[i], lane, false);
+	/* the state file must have the sockets before a worker does */
+	if (opened)
+		PARTS(write_down, s->service->sup);
+}
+
+unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
+{
+	const struct child *old = steer_find_old(s->service, slot);
+	bool keeps = old != NULL &&
+		cluster_empties(s->service->core, old->generation);
+	unsigned seat = slot % SEATS_MAX;
+	struct lane *lane;
+
+	steer_drop_lanes(s);
+	lane = steer_seat(s, seat);
+	if (lane == NULL || (keeps && lane->workers > 0))
+		lane = find_free(s, keeps);
+	if (lane == NULL)
+		lane = find_left(s);
+	if (lane == NULL)
+		lane = open_another(s);
+	if (lane == NULL) /* there is no room for it */
+		lane = steer_seat(s, seat);
+	if (lane == NULL)
+		return s->lanes[0].id;
+	lane->seated = true;
+	lane->seat = seat;
+	open_all(s, recipe_of(s->service, generation), lane->id);
+	return lane->id;
+}
+
+void steer_on_provide(struct child *child, struct listener *l, bool own)
+{
+	struct steer *s = child->service->traffic.steer;
+	const struct lane *lane = s != NULL && child->traffic.in_lane
+		? steer_find_lane(s, child->traffic.lane)
+		: NULL;
+
+	if (lane != NULL && lane->seated &&
+		steer_open_own(s, l, child->traffic.lane, own))
+		PARTS(write_down, s->service->sup);
+}
+
+void steer_leave_seat(struct steer *s, unsigned lane)
+{
+	const struct lane *left = steer_find_lane(s, lane);
+	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
+	struct listener *l;
+
+	if (left == NULL || !left->seated || left->workers > 0 ||
+		cluster_ready(s->service->core) == 0)
+		return;
+	while ((l = listener_next(&walk)) != NULL) {
+		struct listener_socket *k = group_own(l, lane);
+
+		if (k != NULL && k->weight == 0 && group_has_queue(l, k))
+			group_rescue(l, k);
+	}
+}

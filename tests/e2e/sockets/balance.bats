@@ -1,0 +1,311 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016
+#
+# balance = rr: each worker has a socket of its own, and the kernel gives it its
+# share of the connections.  Whatever happens to workers, or to nclust, no connection
+# is lost that none of them had read from.
+
+load ../../lib
+bats_require_minimum_version 1.5.0
+
+setup() {
+	nclust_setup
+	free_port
+}
+
+# in_turn NCLUST-OPTION... -- COMMAND...
+in_turn() {
+	start_cluster --balance rr "$@"
+}
+
+sockets() {
+	ss -Htln "sport = :$PORT" | wc -l
+}
+
+# Under load, with the numbers of those that were lost.
+load_it() {
+	start_open "$AT" --lost "$DIR/lost" --record "$DIR/record" "$@"
+}
+
+none_lost() {
+	end_open
+	[ "$LOST" -eq 0 ]
+}
+
+# How uneven: the standard deviation of the workers' counts, in thousandths of their
+# mean.
+uneven() {
+	awk '{ n[$NF]++ } END {
+		for (i in n) { sum += n[i]; squares += n[i] ^ 2; k++ }
+		mean = sum / k
+		print int(1000 * sqrt(squares / k - mean ^ 2) / mean)
+	}' "$DIR/record"
+}
+
+workers_seen() {
+	awk '{ print $NF }' "$DIR/record" | sort -u | wc -l
+}
+
+# Only that right is taken away, for nclust to do all the rest.
+without_bpf() {
+	[ "$(cat /proc/sys/kernel/unprivileged_bpf_disabled)" != 0 ] ||
+		skip "everybody may use bpf(2) here"
+	[ "$(id -u)" -ne 0 ] || nclust_under setpriv \
+		--bounding-set=-bpf,-sys_admin
+}
+
+must_be_in_turn() {
+	need_root
+	run ! logged 'by chance'
+}
+
+# --- Who gets how many -----------------------------------------------------------
+
+@test "a passed socket: each gets as many" {
+	in_turn -n 8 -l "$AT" -- "$FIXTURES/rude" --close
+	must_be_in_turn
+	[ "$(sockets)" -eq 8 ]
+	load_it --rate 500 --for 2000
+	wait "$OPEN_PID"
+	[ "$(workers_seen)" -eq 8 ]
+	[ "$(uneven)" -le 20 ]
+	[ "$(cluster .balance)" = rr ]
+}
+
+@test "a server that binds by itself: each gets as many" {
+	in_turn -n 4 -- "$FIXTURES/rude" --close "$PORT"
+	must_be_in_turn
+	[ "$(sockets)" -eq 4 ]
+	load_it --rate 500 --for 2000
+	wait "$OPEN_PID"
+	[ "$(workers_seen)" -eq 4 ]
+	[ "$(uneven)" -le 20 ]
+}
+
+@test "asyncio, which binds a socket for each family: one after the other" {
+	in_turn -n 3 -- python3 "$BATS_TEST_DIRNAME/../servers/plain-asyncio.py" \
+		"$PORT"
+	must_be_in_turn
+	run -0 eval 'for i in {1..30}; do http_get "$PORT"; done |
+		sed -n "s/.*pid=//p" | sort | uniq -c | awk "{ print \$1 }"'
+	[ "$output" = $'10\n10\n10' ]
+}
+
+@test "without the right to it the kernel chooses by chance, as one line says" {
+	without_bpf
+	in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
+	[ "$(grep -c 'by chance' "$LOG")" -eq 1 ]
+	[ "$(cluster .balance)" = random ]
+	load_it --rate 300 --for 1000
+	wait "$OPEN_PID"
+	[ "$(workers_seen)" -eq 3 ]
+}
+
+@test "a unix socket is shared, as one line says" {
+	in_turn -n 2 -l "unix:$DIR/socket" -- "$FIXTURES/rude" --close
+	[ "$(grep -c 'workers share it' "$LOG")" -eq 1 ]
+	[ "$(cluster .balance)" = share ]
+}
+
+# --- Workers that die ------------------------------------------------------------
+
+# start_killed NCLUST-OPTION... -- [PORT]: servers that do one thing after the
+# other, so that each has read from one connection at most when it is killed.
+start_killed() {
+	local options=()
+
+	while [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	in_turn -n 3 --backoff-min 1ms --backoff-max 10ms "${options[@]}" -- \
+		sh -c '[ ! -e "$SLOWLY" ] || sleep 1; exec "$0" "$@"' \
+		"$FIXTURES/rude" --blocking --close --work 2 "${@:2}"
+}
+
+kill_some() {
+	local i
+
+	for ((i = 0; i < $1; i++)); do
+		wait_ready
+		kill -KILL "$(worker_pid $((i % 3)))"
+	done
+	wait_ready
+}
+
+# killed_under_load: nine, and then one in whose socket many wait.
+killed_under_load() {
+	load_it --rate 150
+	kill_some 9
+	kill -STOP "$(worker_pid 1)"
+	wait_until 10 '[ "$(cluster ".listeners[0].queue")" -ge 20 ]'
+	kill -KILL "$(worker_pid 1)"
+	wait_until 10 '[ "$(cluster ".listeners[0].queue")" -le 5 ]'
+	end_open
+	[ "$LOST" -le 10 ]
+}
+
+@test "killed again and again: only what a worker had accepted is lost" {
+	start_killed -l "$AT" --
+	killed_under_load
+}
+
+@test "so it is with a server that binds by itself" {
+	start_killed -- "$PORT"
+	killed_under_load
+}
+
+@test "without rights what waits is for the successor" {
+	without_bpf
+	start_killed -l "$AT" --
+	killed_under_load
+}
+
+@test "what waits for a dead worker goes to others before it has a successor" {
+	need_root
+	export SLOWLY=$DIR/slowly
+	start_killed -l "$AT" --ready notify --
+	load_it --rate 100
+	kill -STOP "$(worker_pid 1)"
+	wait_until 10 '[ "$(cluster ".listeners[0].queue")" -ge 20 ]'
+	touch "$SLOWLY"
+	kill -KILL "$(worker_pid 1)"
+	wait_until 10 '[ "$(cluster ".listeners[0].queue")" -le 3 ]'
+	[ "$(cluster .ready)" -eq 2 ]
+	end_open
+	[ "$LOST" -le 1 ]
+}
+
+# --- Orders ----------------------------------------------------------------------
+
+order() {
+	timeout $((40 * PATIENCE)) "$NCLUST" "$@" 3>&-
+}
+
+restart() {
+	order restart "$INSTANCE"
+}
+
+upgrade() {
+	order upgrade "$INSTANCE"
+}
+
+# Of workers that wait by epoll(7), by poll(2), or do one thing after the other.
+busy_orders() {
+	load_it --rate 100
+	restart
+	upgrade
+	restart
+	order restart "$INSTANCE.1"
+	order scale "$INSTANCE" 5
+	upgrade
+	order scale "$INSTANCE" 1
+	order scale "$INSTANCE" 3
+	restart
+	none_lost
+	wait_until 10 '[ "$(sockets)" -eq 3 ]'
+}
+
+@test "restart, upgrade, restart, scale: an event loop" {
+	in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
+	busy_orders
+}
+
+@test "restart, upgrade, restart, scale: by poll" {
+	in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close --poll
+	busy_orders
+}
+
+@test "restart, upgrade, restart, scale: one request at a time" {
+	in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close --blocking --work 2
+	busy_orders
+}
+
+@test "restart, upgrade, restart, scale: a server that binds by itself" {
+	in_turn -n 3 -- "$FIXTURES/rude" --close "$PORT"
+	busy_orders
+}
+
+@test "so it is without rights" {
+	without_bpf
+	in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
+	busy_orders
+}
+
+write_file() {
+	cat >"$DIR/$INSTANCE.ini" <<-EOF
+		[cluster]
+		command = $FIXTURES/rude --close $2
+		workers = 3
+		listen = $AT
+		balance = $1
+	EOF
+}
+
+reload_to() {
+	write_file "$1" "${2-}"
+	order reload "$INSTANCE"
+}
+
+# there_and_back SERVER-OPTIONS
+there_and_back() {
+	write_file share "$1"
+	start_cluster -c "$DIR/$INSTANCE.ini"
+	load_it --rate 100
+	reload_to rr "$1"
+	[ "$(cluster .balance)" = rr ]
+	wait_until 10 '[ "$(sockets)" -eq 3 ]'
+	reload_to share "$1"
+	[ "$(cluster .balance)" = share ]
+	reload_to rr "$1"
+	upgrade
+	reload_to share "$1"
+	none_lost
+	wait_until 20 '[ "$(sockets)" -eq 1 ]'
+}
+
+@test "share, rr, share: an event loop" {
+	there_and_back ''
+}
+
+@test "share, rr, share: by poll" {
+	there_and_back --poll
+}
+
+@test "share, rr, share: told at once to end, and graceful" {
+	there_and_back '--graceful'
+}
+
+@test "one that sleeps is woken, and its first clients are served" {
+	local i
+
+	without_bpf
+	start_nclust -n 0..3 --idle-after 1s --balance rr -l "$AT" -- \
+		"$FIXTURES/rude" --close
+	for i in 1 2; do
+		wait_until 10 '[ "$(cluster .wanted)" -eq 0 ]'
+		[ -n "$(http_get "$PORT")" ]
+		load_it --rate 300 --path /slow --for 1500
+		wait "$OPEN_PID"
+		REPORT=$(tail -n 1 "$DIR/open")
+		[ "$(jq .lost <<<"$REPORT")" -eq 0 ]
+	done
+}
+
+# --- nclust is killed ----------------------------------------------------------------
+
+@test "nclust is killed: the next one has the sockets of all" {
+	start_killed -l "$AT" --orphans keep --ready notify --
+	load_it --rate 100
+	kill_nclust
+	start_killed -l "$AT" --orphans keep --ready notify --
+	[ "$(sockets)" -eq 3 ]
+	kill_some 3
+	restart
+	end_open
+	[ "$LOST" -le 3 ]
+	wait_until 10 '[ "$(sockets)" -eq 3 ]'
+	[ "$(cluster .balance)" = rr ]
+	end_keepers
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/common/news.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/workers/service.h"
+
+/*
+ * A socket for each worker (`balance = rr`): who has which, over deaths, rollouts
+ * and changes of the number of workers.  The sockets are real.
+ */
+#define WEB(way, drain) \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 3\nready = notify\n" \
+	"listen = 127.0.0.1:0\ndrain-timeout = 60s\nbalance = " way \
+	"\ndrain = " drain "\n"
+
+bool drain_is_stubborn(struct child *child, unsigned least)
+{
+	(void)child;
+	(void)least;
+	return false;
+}
+
+static int seats_on_prepare(
+	struct child *child, struct birth *birth, struct error *err)
+{
+	(void)birth;
+	(void)err;
+	child->traffic.lane =
+		steer_lane(child->service, child->generation, child->slot);
+	return 0;
+}
+
+static void seats_on_born(struct child *child, struct birth *birth)
+{
+	(void)birth;
+	steer_on_born(child, NULL);
+}
+
+static const struct part seats_part = {
+	.name = "seats",
+	.prepare = seats_on_prepare,
+	.born = seats_on_born,
+	.left = steer_left,
+	.report = steer_on_report,
+	.drop = steer_on_drop,
+};
+
+ROOM_PARTS(&seats_part, &news_part, &plain_part);
+
+static struct service *web;
+static struct listener *l;
+
+static void begin(const char *ini)
+{
+	room_begin(ini);
+	web = room_cluster("web");
+	l = web->held.listeners.list[0];
+	for (uint32_t slot = 0; slot < 3; slot++)
+		room_tick(web);
+	for (uint32_t slot = 0; slot < 3; slot++)
+		room_tell(room_child(web, slot), EVENT_READY);
+	room_tick(web);
+}
+
+static int fd_of(uint32_t slot)
+{
+	return group_fd(l, room_child(web, slot)->traffic.lane);
+}
+
+static unsigned share(uint32_t slot)
+{
+	return group_socket(l, room_child(web, slot)->traffic.lane)->weight;
+}
+
+/* All slots have their own, and each one's share is one. */
+static void check_own(void)
+{
+	for (uint32_t i = 0; i < 3; i++) {
+		ck_assert_uint_eq(share(i), 1);
+		for (uint32_t k = 0; k < i; k++)
+			ck_assert_int_ne(fd_of(i), fd_of(k));
+	}
+}
+
+static void restart(void)
+{
+	const struct roll roll = {.slot = SLOT_ALL};
+	struct error err;
+
+	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
+	room_tick(web);
+}
+
+static struct child *old_of(uint32_t slot)
+{
+	for (int k = 0; k < 2; k++) {
+		struct child *c = web->children[slot][k];
+
+		if (c != NULL && c != room_child(web, slot))
+			return c;
+	}
+	return NULL;
+}
+
+START_TEST(each_has_its_own)
+{
+	begin(WEB("rr", "quiet"));
+	ck_assert_uint_eq(group_size(l), 3);
+	check_own();
+	room_end();
+}
+END_TEST
+
+START_TEST(the_successor_has_that_of_who_died)
+{
+	int fd;
+
+	begin(WEB("rr", "quiet"));
+	fd = fd_of(1);
+	room_killed(room_child(web, 1), SIGSEGV);
+	room_pass(SECOND);
+	ck_assert_int_eq(fd_of(1), fd);
+	ck_assert_uint_eq(share(1), 0); /* it is not ready */
+	ck_assert_uint_eq(share(0), 1);
+	room_tell(room_child(web, 1), EVENT_READY);
+	room_pass(MSEC);
+	check_own();
+	room_end();
+}
+END_TEST
+
+START_TEST(if_nobody_is_ready_all_have_a_share)
+{
+	begin(WEB("rr", "quiet"));
+	for (uint32_t slot = 0; slot < 3; slot++)
+		room_killed(room_child(web, slot), SIGSEGV);
+	for (const struct listener_socket *k = l->sockets; k != NULL;
+		k = k->next)
+		ck_assert_uint_eq(k->weight, 1);
+	room_end();
+}
+END_TEST
+
+START_TEST(one_that_is_emptied_keeps_its_own_to_the_end)
+{
+	begin(WEB("rr", "quiet"));
+	restart();
+	for (uint32_t slot = 0; slot < 3; slot++) {
+		struct child *old;
+
+		ck_assert_uint_eq(share(slot), 0);
+		room_tell(room_child(web, slot), EVENT_READY);
+		old = old_of(slot);
+		ck_assert_ptr_nonnull(old);
+		ck_assert_int_ne(group_fd(l, old->traffic.lane), fd_of(slot));
+		ck_assert_uint_eq(
+			group_socket(l, old->traffic.lane)->weight, 0);
+		ck_assert_uint_eq(share(slot), 1);
+		room_tell(old, EVENT_DRAINED);
+		room_exits(old, 0);
+		room_tick(web);
+	}
+	room_pass(SECOND);
+	ck_assert_uint_eq(group_size(l), 3);
+	check_own();
+	room_end();
+}
+END_TEST
+
+START_TEST(one_that_ends_at_once_leaves_it_to_its_successor)
+{
+	int fds[3];
+
+	begin(WEB("rr", "signal"));
+	for (uint32_t slot = 0; slot < 3; slot++)
+		fds[slot] = fd_of(slot);
+	restart();
+	for (uint32_t slot = 0; slot < 3; slot++) {
+		struct child *old;
+
+		room_tell(room_child(web, slot), EVENT_READY);
+		old = old_of(slot);
+		ck_assert_ptr_nonnull(old);
+		room_exits(old, 0);
+		room_tick(web);
+		ck_assert_int_eq(fd_of(slot), fds[slot]);
+	}
+	check_own();
+	room_end();
+}
+END_TEST
+
+START_TEST(others_share_one)
+{
+	begin(WEB("share", "quiet"));
+	ck_assert_uint_eq(group_size(l), 1);
+	ck_assert_int_eq(fd_of(0), fd_of(2));
+	room_end();
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_test(all, each_has_its_own);
+	tcase_add_test(all, the_successor_has_that_of_who_died);
+	tcase_add_test(all, if_nobody_is_ready_all_have_a_share);
+	tcase_add_test(all, one_that_is_emptied_keeps_its_own_to_the_end);
+	tcase_add_test(all, one_that_ends_at_once_leaves_it_to_its_successor);
+	tcase_add_test(all, others_share_one);
+}
+
+int main(void)
+{
+	return room_run("drain/seats", add);
+}
