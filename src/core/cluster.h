@@ -102,8 +102,10 @@ struct worker_view {
 	unsigned generation;
 	enum slot_state state;
 	nsec_t born;
-	nsec_t ready_at; /* NSEC_NEVER: not ready yet */
-	nsec_t due;      /* what it is given time for is over; NSEC_NEVER */
+	nsec_t ready_at;    /* NSEC_NEVER: not ready yet */
+	nsec_t due;         /* what it is given time for is over; NSEC_NEVER */
+	unsigned stop_step; /* SLOT_STOPPING: of settings->stop */
+	bool killed;        /* it has got SIGKILL */
 };
 
 struct slot_view {

@@ -124,6 +124,8 @@ static void add_worker(
 		.born = w->born,
 		.ready_at = w->ready_at,
 		.due = worker_due(w, lost),
+		.stop_step = w->stop_step,
+		.killed = w->state == WORKER_KILLED,
 	};
 }
 

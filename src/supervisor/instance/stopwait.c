@@ -20,6 +20,7 @@ static void say_worker(struct buffer *out, const struct service *s,
 	const struct child *child = child_find(s, slot, w->id);
 	const struct cluster_settings *settings =
 		child != NULL ? child_settings(child) : NULL;
+	unsigned steps = settings != NULL ? settings->stop_count : 0;
 	bool drains = w->state == SLOT_DRAINING;
 	unsigned busy = child != NULL && drains ? child->traffic.busy : 0;
 	char name[16];
@@ -29,19 +30,22 @@ static void say_worker(struct buffer *out, const struct service *s,
 		out, "%s.%" PRIu32 " (worker %d) ", s->name, slot, (int)w->pid);
 	if (drains)
 		(void)buffer_string(out, "is being drained");
-	else if (settings != NULL && settings->stop_count > 0)
+	else if (w->killed)
+		(void)buffer_string(out, "has got SIGKILL");
+	else if (w->stop_step < steps)
 		(void)buffer_printf(out, "has got %s",
-			text_signal_name(name, settings->stop[0].signal));
+			text_signal_name(
+				name, settings->stop[w->stop_step].signal));
 	else
 		(void)buffer_string(out, "is to end");
 	if (busy > 0)
 		(void)buffer_printf(out, ", %u busy connection%s", busy,
 			busy == 1 ? "" : "s");
-	if (w->due == NSEC_NEVER || w->due <= now)
+	if (w->killed || w->due == NSEC_NEVER || w->due <= now)
 		return;
 	(void)buffer_printf(out,
 		drains ? ", for %s at most"
-			: settings != NULL && settings->stop_count == 1
+			: w->stop_step + 1 == steps
 			? ", SIGKILL follows in %s"
 			: ", the next signal follows in %s",
 		text_age(age, w->due - now));
