@@ -14,16 +14,27 @@ used() {
 		"/proc/$NCLUST_PID/stat"
 }
 
+# first_served PID...: on a busy machine they get the CPU that they ask for; where
+# each session has a share of its own, theirs is the largest.
+first_served() {
+	renice -n -20 -p "$@" >/dev/null
+	for pid in "$@"; do
+		echo -20 2>/dev/null >"/proc/$pid/autogroup" || true
+	done
+}
+
 # stays_calm HOW PERCENT OPTION...
 stays_calm() {
-	local before asked
+	local before asked workers
 
 	need_root
 	free_port
+	nclust_under setsid
 	start_nclust -n 2 --ready notify --user nobody --log prefix "${@:3}" \
 		-- python3 "$SCRIPTS/servers/greedy.py" "$1" "$PORT"
 	wait_logged greedy
-	# on a busy machine it takes a while to use that much
+	mapfile -t workers < <(cluster '.workers[].pid')
+	first_served "$NCLUST_PID" "${workers[@]}"
 	wait_logged "made to wait" 1 60
 	before=$(used)
 	asked=$(microseconds)
