@@ -84,7 +84,7 @@ others_live() {
 @test "an idle one that is stopped is found among several" {
 	start_checked -- "$SICK"
 	read -r first second third <<<"$(pids)"
-	kill -STOP "$second"
+	kill -HUP "$second" # while it is idle
 	replaced "$second" "$TEXT"
 	logged "thread $second: T"
 	others_live "$first" "$third"
