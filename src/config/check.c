@@ -424,8 +424,6 @@ static void check_sticky(const struct check *k)
 		fault(k, "sticky",
 			"needs 'balance = rr': with 'share' whoever is free "
 			"takes a connection");
-	if (k->c->ipc == IPC_OFF)
-		fault(k, "sticky", "needs message channels, but 'ipc' is off");
 }
 
 static void check_relay(const struct check *k)

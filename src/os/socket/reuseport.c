@@ -9,6 +9,7 @@
 #include "os/socket/socket_options.h"
 #include "os/vfork.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/bpf.h>
@@ -286,9 +287,12 @@ void reuseport_leave(int fd)
 
 /* Of an IPv6 packet: its kind, four words of its source, its port. */
 #define AIM_MAX (6 * 2 + 1)
+/* More than that, and than what a number of an address takes. */
+#define STAY_MAX 32
+static_assert(AIM_MAX + 2 < STAY_MAX, "room for each program");
 
 struct program {
-	struct sock_filter list[AIM_MAX + 2 + 2 * REUSEPORT_MAX];
+	struct sock_filter list[STAY_MAX + 4 * REUSEPORT_MAX];
 	size_t n;
 };
 
@@ -373,6 +377,71 @@ int reuseport_share(int fd, const unsigned *weights, unsigned count)
 
 	if (put_shares(&p, weights, count) == -1)
 		return -1;
+	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
+}
+
+static void put_do(struct program *p, unsigned code, uint32_t k)
+{
+	put(p, (struct sock_filter)BPF_STMT((unsigned short)code, k));
+}
+
+/* M[0] = a number that all packets of one address have in common, and few of
+ * others. */
+static void put_number(struct program *p)
+{
+	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_PROTOCOL);
+	put_match(p, ETH_P_IPV6, p->n + 12);
+	put_load(p, BPF_W, SKF_NET_OFF + 8);
+	for (int word = 1; word < 4; word++) {
+		put_do(p, BPF_MISC | BPF_TAX, 0);
+		put_load(p, BPF_W, SKF_NET_OFF + 8 + 4 * word);
+		put_do(p, BPF_ALU | BPF_XOR | BPF_X, 0);
+	}
+	put_do(p, BPF_JMP | BPF_JA, 1);
+	put_load(p, BPF_W, SKF_NET_OFF + 12);             /* IPv4 */
+	put_do(p, BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1); /* 2^32 / phi */
+	put_do(p, BPF_MISC | BPF_TAX, 0);
+	put_do(p, BPF_ALU | BPF_RSH | BPF_K, 16);
+	put_do(p, BPF_ALU | BPF_XOR | BPF_X, 0);
+	put_do(p, BPF_ST, 0);
+}
+
+/* Of those that are there: the A-th of all, by its number among `count`, or among
+ * themselves. */
+static void put_places(
+	struct program *p, const int *places, unsigned count, bool themselves)
+{
+	unsigned nth = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (places[i] < 0)
+			continue;
+		put_match(p, themselves ? nth : i, p->n + 2);
+		put_do(p, BPF_RET | BPF_K, (unsigned)places[i]);
+		nth++;
+	}
+}
+
+int reuseport_stay(int fd, const int *places, unsigned count)
+{
+	struct program p = {.n = 0};
+	unsigned present = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		present += places[i] >= 0;
+	if (present == 0 || count > REUSEPORT_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	put_number(&p);
+	put_do(&p, BPF_ALU | BPF_MOD | BPF_K, count);
+	put_places(&p, places, count, false);
+	/* who was meant is not there */
+	put_do(&p, BPF_LD | BPF_MEM, 0);
+	put_do(&p, BPF_ALU | BPF_DIV | BPF_K, count);
+	put_do(&p, BPF_ALU | BPF_MOD | BPF_K, present);
+	put_places(&p, places, count, true);
+	put_do(&p, BPF_RET | BPF_K, UINT32_MAX);
 	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
 }
 

@@ -37,6 +37,10 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
 /* The same in turn, not by chance: socket i gets weights[i] connections of each
  * round.  Requires CAP_BPF, and no seccomp filter against it; -1 and errno. */
 int reuseport_turn(int fd, const unsigned *weights, unsigned count);
+/* All connections of one address go to places[i], where i < count is always the
+ * same; where that is -1 (nobody is there now), to another one that there is.  -1
+ * and errno. */
+int reuseport_stay(int fd, const int *places, unsigned count);
 /* Let the kernel's hash choose again. */
 void reuseport_unshare(int fd);
 

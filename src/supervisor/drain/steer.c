@@ -74,6 +74,26 @@ static bool waits_at(const struct steer *s, const struct listener *l,
 		: k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 
+/* True: it has changed. */
+static bool set_spread(const struct steer *s, struct listener *l)
+{
+	bool sticky = cluster_settings(s->service->core)->sticky != STICKY_OFF;
+	enum spread spread = s->seats == 0 ? SPREAD_LANES
+		: sticky                   ? SPREAD_CLIENTS
+					   : SPREAD_TURNS;
+	bool changed = l->spread != spread || l->seats != s->seats;
+
+	l->spread = spread;
+	l->seats = s->seats;
+	for (unsigned i = 0; i < s->count; i++) {
+		struct listener_socket *k = group_own(l, s->lanes[i].id);
+
+		if (k != NULL && s->lanes[i].seated)
+			k->seat = s->lanes[i].seat;
+	}
+	return changed;
+}
+
 void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 {
 	unsigned sums[LANES_MAX];
@@ -83,8 +103,7 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 		return;
 	nobody = sum_up(s, l, false, sums) == 0 && /* only pressed ones left */
 		sum_up(s, l, true, sums) == 0;
-	changed |= l->in_turn != (s->seats > 0);
-	l->in_turn = s->seats > 0;
+	changed |= set_spread(s, l);
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		changed |= group_weigh(k,
 			nobody ? (waits_at(s, l, k) ? 1 : 0) : sums[k->place]);
@@ -188,7 +207,7 @@ bool steer_spreads(const struct service *service, unsigned generation)
 
 	if (r != NULL)
 		return recipe_spreads(r);
-	return cluster_settings(service->core)->balance == BALANCE_RR &&
+	return settings_spread(cluster_settings(service->core)) &&
 		!node_serves(service);
 }
 

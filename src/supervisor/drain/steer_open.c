@@ -147,8 +147,8 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 static void tell_alone(struct listener *l, const char *why)
 {
 	if (!l->alone_told)
-		log_note("listener '%s': workers share it, though 'balance' "
-			 "asks for a socket for each: %s",
+		log_note("listener '%s': workers share it, though the "
+			 "settings ask for a socket for each: %s",
 			l->address.name, why);
 	l->alone_told = true;
 }
@@ -185,7 +185,7 @@ bool steer_open_own(
 			return false;
 		first->weight = 1;
 		first->served = true;
-		l->in_turn = true;
+		l->spread = SPREAD_TURNS;
 		if (first->lane == lane)
 			return true;
 	}

@@ -316,7 +316,7 @@ static const char *by_kernel(const struct service *service)
 	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
 	const struct listener *l = listener_next(&walk);
 
-	while (l != NULL && !l->in_turn)
+	while (l != NULL && l->spread == SPREAD_LANES)
 		l = listener_next(&walk);
 	return l != NULL ? group_balance(l) : "share";
 }

@@ -92,8 +92,10 @@ unsigned group_size(const struct listener *l)
 
 const char *group_balance(const struct listener *l)
 {
-	if (!l->in_turn || l->own_group)
+	if (l->spread == SPREAD_LANES || l->own_group)
 		return "share";
+	if (l->spread == SPREAD_CLIENTS)
+		return "client-address";
 	return l->by_chance == 0 ? "rr" : "random";
 }
 
@@ -133,7 +135,7 @@ int group_set_backlog(const struct listener *l, int backlog)
 
 int group_listen(const struct listener *l, unsigned lane, int backlog)
 {
-	return l->in_turn && l->facts.listening
+	return l->spread != SPREAD_LANES && l->facts.listening
 		? socket_backlog(group_fd(l, lane), backlog)
 		: group_set_backlog(l, backlog);
 }
@@ -152,7 +154,26 @@ static unsigned shares_of(
 	return count;
 }
 
-/* 0; else why the kernel does not choose in turn, but by chance.  -1: it cannot
+/* Where two have one seat, as before one of them leaves, the newest has it. */
+static int stay(const struct listener *l, int fd)
+{
+	int places[REUSEPORT_MAX];
+	unsigned lanes[REUSEPORT_MAX] = {0};
+
+	for (unsigned i = 0; i < l->seats; i++)
+		places[i] = -1;
+	for (const struct listener_socket *s = l->sockets; s != NULL;
+		s = s->next) {
+		if (s->weight == 0 || s->seat >= l->seats ||
+			(places[s->seat] != -1 && lanes[s->seat] > s->lane))
+			continue;
+		places[s->seat] = (int)s->place;
+		lanes[s->seat] = s->lane;
+	}
+	return reuseport_stay(fd, places, l->seats);
+}
+
+/* 0; else why the kernel does not choose as it is to, but by chance.  -1: it cannot
  * choose at all. */
 static int choose(
 	const struct listener *l, const unsigned *weights, unsigned count)
@@ -161,20 +182,26 @@ static int choose(
 
 	for (const struct listener_socket *s = l->sockets; s != NULL;
 		s = s->next) {
-		if (l->in_turn && reuseport_turn(s->fd, weights, count) == 0)
+		if (l->spread == SPREAD_TURNS &&
+			reuseport_turn(s->fd, weights, count) == 0)
+			return 0;
+		if (l->spread == SPREAD_CLIENTS && stay(l, s->fd) == 0)
 			return 0;
 		error = errno;
 		if (reuseport_share(s->fd, weights, count) == 0)
-			return l->in_turn ? error : 0;
+			return l->spread != SPREAD_LANES ? error : 0;
 	}
 	return -1;
 }
 
 static void tell_chance(const struct listener *l, int error)
 {
-	log_note("listener '%s': the kernel chooses workers by chance, not in "
-		 "turn, as bpf(2) is refused: %s%s",
-		l->address.name, strerror(error),
+	log_note("listener '%s': the kernel chooses workers by chance, not %s: "
+		 "%s%s",
+		l->address.name,
+		l->spread == SPREAD_TURNS ? "in turn, as bpf(2) is refused"
+					  : "by their clients",
+		strerror(error),
 		error == EPERM ? " (CAP_BPF would do, where no seccomp profile "
 				 "forbids it)"
 			       : "");

@@ -29,7 +29,7 @@ bool group_has_inode(const struct listener *l, uint64_t inode);
 bool group_had_inode(const struct listener *l, uint64_t inode);
 unsigned group_size(const struct listener *l);
 /* How the kernel spreads connections over its sockets: "rr", or "random" where it
- * was to do that; else "share". */
+ * was to do that, or "client-address"; else "share". */
 const char *group_balance(const struct listener *l);
 /* The accept queues of all sockets together; the limit is that of one. */
 void group_queue(const struct listener *l, struct queue_facts *facts);

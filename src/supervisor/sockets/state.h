@@ -21,6 +21,13 @@
 struct node_server;
 struct supervisor;
 
+/* How the kernel chooses among several sockets of a listener. */
+enum spread {
+	SPREAD_LANES,   /* by chance, as many as a lane has workers */
+	SPREAD_TURNS,   /* the same, but in turn */
+	SPREAD_CLIENTS, /* each client's address has its own */
+};
+
 /* One of several sockets of a listener (steer.h). */
 struct listener_socket {
 	struct listener_socket *next;
@@ -29,6 +36,7 @@ struct listener_socket {
 	unsigned lane;   /* workers of this and later lanes get it */
 	unsigned place;  /* in the kernel's group */
 	unsigned weight; /* of new connections */
+	unsigned seat;   /* whose it is; SPREAD_CLIENTS alone */
 	bool served;     /* it ever had any */
 	nsec_t away;     /* since when it has none; or 0 */
 	bool settled;    /* nothing was half open since then */
@@ -52,10 +60,11 @@ struct listener {
 	unsigned users;   /* services' sets that hold it */
 	struct listener_socket *sockets; /* NULL: there is but `fd` */
 	uint64_t closed[4];              /* inodes of the latest that were */
-	bool own_group;  /* a server has joined them by itself: not steered */
-	bool in_turn;    /* the kernel is to choose among them in turn, … */
-	int by_chance;   /* … why it does not (an errno); or 0 */
-	bool alone_told; /* that workers share it, though they were to have
+	bool own_group; /* a server has joined them by itself: not steered */
+	enum spread spread; /* how the kernel is to choose among them … */
+	unsigned seats;     /* … and how many there are, or are to be; … */
+	int by_chance;      /* … why it does not (an errno); or 0 */
+	bool alone_told;    /* that workers share it, though they were to have
 			    sockets of their own */
 
 	/* A worker that binds by itself gets it where the key is the same. */

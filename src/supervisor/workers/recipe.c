@@ -405,9 +405,14 @@ static enum node_runtime find_runtime(const struct recipe *r)
 	return runtime;
 }
 
+bool settings_spread(const struct cluster_settings *s)
+{
+	return s->balance == BALANCE_RR || s->sticky != STICKY_OFF;
+}
+
 bool recipe_spreads(const struct recipe *r)
 {
-	return r->runtime == NODE_NONE && r->settings->balance == BALANCE_RR;
+	return r->runtime == NODE_NONE && settings_spread(r->settings);
 }
 
 bool recipe_wants_rr(const struct recipe *r)

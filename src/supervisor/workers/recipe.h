@@ -26,6 +26,7 @@ void recipe_free(struct recipe *r);
 bool recipe_wants_rr(const struct recipe *r);
 /* Is the kernel to spread connections, over a socket for each worker? */
 bool recipe_spreads(const struct recipe *r);
+bool settings_spread(const struct cluster_settings *s); /* but for Node */
 
 /* The recipe of a generation, or NULL; never makes one. */
 struct recipe *recipe_of(const struct service *service, unsigned generation);

@@ -284,6 +284,4 @@ lives_on() {
 @test "sticky without what it needs is refused" {
 	run -64 "$NCLUST" --balance share --sticky client-address -- node x.js
 	[[ $output == *"needs 'balance = rr'"* ]]
-	run -64 "$NCLUST" --ipc off --sticky client-address -- node x.js
-	[[ $output == *"needs message channels"* ]]
 }

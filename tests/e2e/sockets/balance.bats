@@ -108,6 +108,65 @@ must_be_in_turn() {
 	[ "$(cluster .balance)" = share ]
 }
 
+# --- Clients that stay ---------------------------------------------------------
+
+# Each of these addresses, twice: "ADDRESS PID", sorted.
+who_serves() {
+	local i
+
+	for i in {1..12} {1..12}; do
+		printf '127.0.0.%d %d\n' "$i" "$(curl -sS --interface \
+			"127.0.0.$i" --max-time 20 "http://$AT/" |
+			sed -n 's/.*pid=\([0-9]*\).*/\1/p')"
+	done | sort -u
+}
+
+# only_those_of_it PID BEFORE AFTER: only clients of PID have another worker now.
+only_those_of_it() {
+	[ "$(grep -v " $1\$" <<<"$2")" = "$(grep -Ff <(grep -v " $1\$" \
+		<<<"$2") <<<"$3")" ]
+}
+
+@test "a client stays with its worker, as long as that lives" {
+	local before after pid
+
+	without_bpf # it takes no right
+	start_cluster -n 4 -l "$AT" --sticky client-address --ready notify -- \
+		"$FIXTURES/rude" --close
+	[ "$(cluster .balance)" = client-address ]
+	before=$(who_serves)
+	[ "$(wc -l <<<"$before")" -eq 12 ]
+	[ "$(awk '{ print $2 }' <<<"$before" | sort -u | wc -l)" -ge 3 ]
+	pid=$(awk 'NR == 1 { print $2 }' <<<"$before")
+	kill -STOP "$pid"
+	kill -KILL "$pid"
+	wait_ready
+	after=$(who_serves)
+	[ "$(wc -l <<<"$after")" -eq 12 ]
+	only_those_of_it "$pid" "$before" "$after"
+	[ "$after" != "$before" ]
+	upgrade
+	[ "$(who_serves)" = "$after" ]
+}
+
+@test "its clients go to others while a worker is away" {
+	local before after pid
+
+	export SLOWLY=$DIR/slowly
+	start_cluster -n 3 -l "$AT" --sticky client-address --ready notify -- \
+		sh -c '[ ! -e "$SLOWLY" ] || sleep 60; exec "$0" "$@"' \
+		"$FIXTURES/rude" --close
+	before=$(who_serves)
+	touch "$SLOWLY"
+	pid=$(awk 'NR == 1 { print $2 }' <<<"$before")
+	kill -KILL "$pid"
+	wait_until 10 '[ "$(cluster .ready)" -eq 2 ]'
+	after=$(who_serves)
+	[ "$(wc -l <<<"$after")" -eq 12 ]
+	only_those_of_it "$pid" "$before" "$after"
+	run ! grep " $pid\$" <<<"$after"
+}
+
 # --- Workers that die ------------------------------------------------------------
 
 # start_killed NCLUST-OPTION... -- [PORT]: servers that do one thing after the

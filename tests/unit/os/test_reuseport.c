@@ -198,6 +198,54 @@ START_TEST(each_gets_its_turns_of_a_round)
 }
 END_TEST
 
+/* From an address of this machine; IPv6 has but one. */
+static void ask_from(unsigned number)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET};
+	int fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + number);
+	if (at.ss_family == AF_INET)
+		ck_assert_int_eq(
+			bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, at_size), 0);
+	(void)close(fd);
+}
+
+START_TEST(each_address_has_its_own)
+{
+	int places[] = {0, 1};
+	int first = first_of(families[_i]);
+	int second = join(first);
+	unsigned none = 0;
+
+	ck_assert_int_eq(reuseport_stay(first, places, 2), 0);
+	ck_assert_int_eq(reuseport_hear(second, first), 0);
+	for (unsigned number = 0; number < 20; number++) {
+		unsigned got;
+
+		for (unsigned i = 0; i < 3; i++)
+			ask_from(number);
+		got = waiting(first);
+		ck_assert_uint_eq(got + waiting(second), 3);
+		ck_assert_uint_eq(got % 3, 0);
+		none += got == 0;
+	}
+	if (families[_i] == AF_INET) {
+		ck_assert_uint_ge(none, 5);
+		ck_assert_uint_le(none, 15);
+	}
+	places[0] = -1; /* nobody is there */
+	ck_assert_int_eq(reuseport_stay(first, places, 2), 0);
+	for (unsigned number = 0; number < 20; number++)
+		ask_from(number);
+	ck_assert_uint_eq(waiting(first), 0);
+	ck_assert_uint_eq(waiting(second), 20);
+	reuseport_leave(first);
+	reuseport_leave(second);
+}
+END_TEST
+
 START_TEST(nothing_reaches_a_new_one_before_it_is_told_to_hear)
 {
 	int first = first_of(AF_INET);
@@ -368,6 +416,8 @@ START_TEST(no_share_at_all_is_refused)
 
 	ck_assert_int_eq(reuseport_share(first, none, 2), -1);
 	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(reuseport_stay(first, (int[]){-1}, 1), -1);
+	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_eq(reuseport_turn(first, none, 2), -1);
 	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_eq(reuseport_join(-1), -1);
@@ -433,6 +483,8 @@ int main(void)
 	tcase_add_loop_test(tc, one_client_gets_where_nobody_else_does, 0, 2);
 	tcase_add_loop_test(
 		tc, each_gets_its_turns_of_a_round, 0, COUNT_OF(families));
+	tcase_add_loop_test(
+		tc, each_address_has_its_own, 0, COUNT_OF(families));
 	tcase_add_test(tc, shares_are_in_proportion);
 	tcase_add_test(tc, nothing_reaches_a_new_one_before_it_is_told_to_hear);
 	tcase_add_test(tc, the_last_one_takes_the_place_of_who_leaves);

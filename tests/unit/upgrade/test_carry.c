@@ -150,7 +150,8 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, sockets), /* beside */
 	NOT(listener, closed),  /* who has one is harmless */
 	NOT(listener, servers), /* beside */
-	NOT(listener, in_turn), /* shared out anew */
+	NOT(listener, spread),
+	NOT(listener, seats), /* shared out anew */
 	NOT(listener, by_chance),
 	NOT(listener, alone_told), /* once more */
 	NOT(listener, kept.held),  /* told anew */
@@ -304,10 +305,10 @@ static const struct gap hook_gaps[] = {
 static const struct gap socket_gaps[] = {
 	NOT(listener_socket, next),
 	NOT(listener_socket, weight), /* shared out anew */
-	NOT(listener_socket, served), NOT(listener_socket, away),
-	NOT(listener_socket, settled), NOT(listener_socket, ask_at),
-	NOT(listener_socket, waited), NOT(listener_socket, knocks),
-	NOT(listener_socket, knock_at),
+	NOT(listener_socket, seat), NOT(listener_socket, served),
+	NOT(listener_socket, away), NOT(listener_socket, settled),
+	NOT(listener_socket, ask_at), NOT(listener_socket, waited),
+	NOT(listener_socket, knocks), NOT(listener_socket, knock_at),
 	NOT(listener_socket, held), /* told anew */
 };
 
