@@ -152,7 +152,7 @@ static int receive_apart(void *argument)
 	struct apart *a = argument;
 	struct fdpass_message *m = a->message;
 
-	if (vfork_leave_table(a->fd) == 0) {
+	if (vfork_leave_table(a->fd, a->fd) == 0) {
 		if (a->take == FDPASS_SOCKET &&
 			receive_here(a->fd, a->data, a->size,
 				a->flags | MSG_PEEK, m) != -1 &&

@@ -542,8 +542,11 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	return run(&it, 0, patience);
 }
 
-static int leave_table(int first, int last)
+int vfork_leave_table(int keep, int also)
 {
+	int first = keep < also ? keep : also;
+	int last = keep < also ? also : keep;
+
 	if (close_range((unsigned)(last + 1), ~0U, CLOSE_RANGE_UNSHARE) == -1 &&
 		unshare(CLONE_FILES) == -1) /* before Linux 5.9 */
 		return -1;
@@ -554,16 +557,11 @@ static int leave_table(int first, int last)
 	return 0;
 }
 
-int vfork_leave_table(int keep)
-{
-	return leave_table(keep, keep);
-}
-
 struct call {
 	int (*deed)(void *argument);
 	void *argument;
 	int keep; /* vfork_leave_table(); KEEP_ALL: stay in it */
-	int also; /* another one to keep, which is no lower */
+	int also; /* another one to keep; or the same */
 	bool patient;
 	int got;
 	int error;
@@ -576,7 +574,8 @@ static void make_call(void *argument)
 	struct call *call = argument;
 
 	call->got = -1;
-	if (call->keep == KEEP_ALL || leave_table(call->keep, call->also) == 0)
+	if (call->keep == KEEP_ALL ||
+		vfork_leave_table(call->keep, call->also) == 0)
 		call->got = call->deed(call->argument);
 	call->error = errno;
 }
@@ -659,10 +658,6 @@ int vfork_call_through(
 {
 	struct call it = {deed, argument, fd, channel, false, -1, 0};
 
-	if (channel < fd) {
-		it.keep = channel;
-		it.also = fd;
-	}
 	return call(key_of(fd), &it);
 }
 

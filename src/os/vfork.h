@@ -116,9 +116,9 @@ int vfork_call_in(int keep, int (*deed)(void *argument), void *argument);
 /* The same with none of them, if a process of that user may make it wait. */
 int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument);
 bool vfork_calls(void); /* does it use one? */
-/* In a child that shares our descriptors: leave them, but for one (or -1), before
- * something that may wait.  -1 and errno. */
-int vfork_leave_table(int keep);
+/* In a child that shares our descriptors: leave them, but for these two (or one, or
+ * -1), before something that may wait.  -1 and errno. */
+int vfork_leave_table(int keep, int also);
 
 /*
  * How long to wait for a child that sleeps, if a process of this user may be the

@@ -95,7 +95,7 @@ static void run_it(void *argument)
 	struct run *run = argument;
 
 	run->remote->inside = true;
-	if (run->keep < -1 || vfork_leave_table(run->keep) == 0)
+	if (run->keep < -1 || vfork_leave_table(run->keep, run->keep) == 0)
 		run->got = run->deed(run->argument);
 	run->error = errno;
 	run->remote->inside = false;
@@ -158,13 +158,19 @@ struct having {
 	void *argument;
 	const int *fd;
 	int channel;
+	int also;
 };
 
 static int pass_on(void *argument)
 {
 	const struct having *h = argument;
-	int got = h->deed(h->argument);
-	int error = errno;
+	int got;
+	int error;
+
+	if (vfork_leave_table(h->channel, h->also) == -1)
+		return -1;
+	got = h->deed(h->argument);
+	error = errno;
 
 	if (*h->fd != -1)
 		(void)fdpass_send(h->channel, "", 1, h->fd, 1);
@@ -186,9 +192,10 @@ static int receive_it(int channel)
 	return got;
 }
 
-int remote_have(struct remote *r, remote_deed *deed, void *argument, int *fd)
+int remote_have(
+	struct remote *r, int keep, remote_deed *deed, void *argument, int *fd)
 {
-	struct having h = {deed, argument, fd, -1};
+	struct having h = {deed, argument, fd, -1, keep};
 	int error;
 	int ends[2];
 	bool has;
@@ -200,7 +207,9 @@ int remote_have(struct remote *r, remote_deed *deed, void *argument, int *fd)
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == -1)
 		return -1;
 	h.channel = ends[1];
-	got = remote_run(r, h.channel, pass_on, &h);
+	if (keep == -1)
+		h.also = h.channel;
+	got = remote_run(r, LEAVES, pass_on, &h);
 	error = errno;
 	has = *fd != -1;
 	*fd = receive_it(ends[0]);
@@ -278,7 +287,7 @@ int remote_fd(struct remote *r, int fd)
 {
 	struct fd_look l = {r, fd, -1};
 
-	(void)remote_have(r, take_fd, &l, &l.fd);
+	(void)remote_have(r, -1, take_fd, &l, &l.fd);
 	return l.fd;
 }
 

@@ -51,8 +51,9 @@ void remote_of(struct remote *r, pid_t tid);
 typedef int remote_deed(void *argument);
 int remote_run(struct remote *r, int keep, remote_deed *deed, void *argument);
 /* The same, and *fd, which the deed has set, is a descriptor for the caller to close;
- * or -1. */
-int remote_have(struct remote *r, remote_deed *deed, void *argument, int *fd);
+ * or -1.  (A channel for it is kept as well.) */
+int remote_have(
+	struct remote *r, int keep, remote_deed *deed, void *argument, int *fd);
 
 /* A duplicate of its descriptor `fd` (CLOEXEC; the caller's).  -1 and errno:
  * EBADF: there is none, or it is another user's and neither a socket, an epoll set

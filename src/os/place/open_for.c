@@ -85,7 +85,7 @@ static void read_alone(void *argument)
 {
 	struct reading *r = argument;
 
-	r->error = vfork_leave_table(-1) == -1 ? errno : read_all(r);
+	r->error = vfork_leave_table(-1, -1) == -1 ? errno : read_all(r);
 }
 
 /* The file may be on a server that does not answer. */

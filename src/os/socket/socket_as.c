@@ -37,7 +37,7 @@ static void act_alone(void *argument)
 {
 	struct deed *d = argument;
 
-	if (vfork_leave_table(d->fd) == -1)
+	if (vfork_leave_table(d->fd, d->fd) == -1)
 		d->error = errno;
 	else
 		d->act(d);

@@ -30,6 +30,10 @@ struct takeover {
 	struct socket_options asked; /* what the worker has set on it */
 	bool reuseport;
 	bool fresh; /* neither bound nor connected, as far as can be seen */
+	bool tried; /* the child that has looked at it has bound it, too … */
+	int got;    /* … or tried to */
+	int error;
+	bool looked; /* it has looked for what was bound and closed again */
 
 	/* its process: duplicates of the socket, epoll sets, and the listeners
 	 * that it holds already */

@@ -6,6 +6,7 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/look/remote.h"
+#include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/intercept/intercept.h"
@@ -178,6 +179,11 @@ static int bind_new(struct takeover *t, bool first)
 
 static int bind_once(struct takeover *t, bool first)
 {
+	if (t->tried) {
+		t->tried = false;
+		errno = t->error;
+		return t->got;
+	}
 	return t->sock != -1 ? bind_own(t, first) : bind_new(t, first);
 }
 
@@ -232,43 +238,34 @@ static void learn(struct takeover *t, bool first)
 	bool own = t->sock != -1;
 	struct listener *l;
 	struct error err;
-	int fd = -1;
 	int got;
 
-	if (!may_bind(t) || !takeover_waits(t)) {
-		let_kernel(t);
-		return;
-	}
-	if (own)
-		fd = fcntl(t->sock, F_DUPFD_CLOEXEC, 3);
-	if (fd == -1 && own) { /* no descriptor is left */
+	if ((!t->tried && !may_bind(t)) || !takeover_waits(t)) {
 		let_kernel(t);
 		return;
 	}
 	got = bind_either(t, first);
-	if (!own)
-		fd = got;
 	if (got == -1) {
 		int error = errno;
 
-		foreign_close(t->service->sup, t->child, &fd);
 		tell_failed(t, error);
 		takeover_answer(t, error);
 		return;
 	}
 	for (size_t i = 0; !first && i < t->found_count; i++)
 		group_give_up(t->found[i]);
-	l = learned_add(t->service, &t->key, fd, &err);
+	l = learned_add(t->service, &t->key, own ? t->sock : got, &err);
 	if (l == NULL) {
-		foreign_close(t->service->sup, t->child, &fd);
 		if (news_spares(t->child))
 			log_warn("%s: a port cannot be taken over: %s",
 				t->service->name, err.text);
-		if (own)
+		if (own) {
 			takeover_answer(
 				t, 0); /* it is bound, as the worker wished */
-		else
+		} else {
+			foreign_close(t->service->sup, t->child, &got);
 			let_kernel(t);
+		}
 		return;
 	}
 	keep_options(l, t);
@@ -280,6 +277,7 @@ static void learn(struct takeover *t, bool first)
 			 "name",
 			t->service->name, t->child->slot, listener_text(l));
 	hand_out(t, l);
+	t->sock = -1; /* the listener's */
 }
 
 /*
@@ -444,7 +442,8 @@ static bool is_seen(const struct takeover *t, size_t i)
 /* Look at all processes that may hold what was found.  False: too much. */
 static bool look_at_holders(struct takeover *t)
 {
-	putover_look(t);
+	if (!t->looked)
+		putover_look(t);
 	if (!is_of_worker(t, t->notice->tid))
 		putover_look_also(t, t->child->pid);
 	for (size_t i = 0; i < t->found_count; i++)
@@ -453,12 +452,10 @@ static bool look_at_holders(struct takeover *t)
 	return t->seen < LOOK_MAX;
 }
 
-/* Release learned listeners that a worker has bound and closed again: they do
- * not listen, or are very many, and no process holds them.  Where a look is too
- * dear, it waits for another bind. */
-static void forget_probes(struct takeover *t)
+/* Where a look is too dear, it waits for another bind. */
+static void find_probes(struct takeover *t)
 {
-	struct service *s = t->service;
+	const struct service *s = t->service;
 
 	t->found_count = 0;
 	if (!allowance_is_ample(&t->child->trap.allowance))
@@ -467,15 +464,26 @@ static void forget_probes(struct takeover *t)
 		i < s->held.learned.count && t->found_count < FOUND_MAX; i++)
 		if (is_probe(t, s->held.learned.list[i]))
 			t->found[t->found_count++] = s->held.learned.list[i];
+}
+
+/* Release learned listeners that a worker has bound and closed again: they do
+ * not listen, or are very many, and no process holds them. */
+static void forget_probes(struct takeover *t)
+{
+	find_probes(t);
 	if (t->found_count == 0 || !look_at_holders(t))
 		return;
 	for (size_t i = 0; i < t->found_count; i++)
 		if (t->held[i] == 0)
-			learned_drop(s, t->found[i]);
+			learned_drop(t->service, t->found[i]);
 }
 
 static void decide(struct takeover *t)
 {
+	if (t->tried) {
+		learn(t, true);
+		return;
+	}
 	forget_probes(t);
 	t->found_count = learned_find(t->service, &t->key, t->found, FOUND_MAX);
 	if (t->found_count > 0)
@@ -586,6 +594,40 @@ static void examine_socket(struct examining *e)
 	e->known = true;
 }
 
+/* In that child, whose memory is ours: is it the first bind of an address, and is
+ * nothing else to be decided? */
+static bool is_simple(struct takeover *t)
+{
+	if (!t->remote->inside || t->remote->as_user || !vfork_is_shared() ||
+		t->key.port == 0 || !socket_key_is_tcp(&t->key) ||
+		is_answered(t) || !t->fresh || is_exclusive(t) ||
+		learned_find(t->service, &t->key, t->found, FOUND_MAX) > 0 ||
+		superseded(t) != NULL ||
+		learned_cover(t->service, &t->key) != NULL || !may_bind(t))
+		return false;
+	find_probes(t);
+	if (t->found_count > 0) {
+		putover_look(t);
+		t->looked = true;
+	}
+	for (size_t i = 0; i < t->found_count; i++)
+		if (t->held[i] == 0)
+			return false;
+	return true;
+}
+
+/* Then it is bound at once, and no second child has to. */
+static void bind_at_once(struct takeover *t)
+{
+	struct binding b = {t, true};
+
+	if (!is_simple(t) || !takeover_waits(t))
+		return;
+	t->got = make_binding(&b);
+	t->error = errno;
+	t->tried = true;
+}
+
 /* All that is to be known of the call, in one child if there has to be one. */
 static int examine(void *argument)
 {
@@ -601,6 +643,8 @@ static int examine(void *argument)
 		e->error = errno;
 	else if (t->sock != -1)
 		examine_socket(e);
+	if (e->known)
+		bind_at_once(t);
 	return 0;
 }
 
@@ -629,7 +673,8 @@ static bool look_at_call(struct takeover *t)
 	struct examining e = {.t = t};
 	int got;
 
-	got = remote_have(r, examine, &e, &t->sock);
+	/* one that hangs keeps no other worker's trap */
+	got = remote_have(r, t->trap, examine, &e, &t->sock);
 	if (e.error == EPERM)
 		intercept_tell_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))

@@ -556,6 +556,27 @@ two_ports() {
 	wait_exit
 }
 
+@test "to look at a bind of another user's and to make it takes one process" {
+	need_root
+	need strace
+	mkfifo -m 666 "$DIR/go" "$DIR/bound"
+	chmod 755 "$DIR"
+	start_cluster -n 1 --user '#65534' --group '#65534' --ready alive:0s \
+		-- "$BINDER" tcp4 "wait=$DIR/go" "bind=127.0.0.1:$PORT" \
+		"wait=$DIR/bound" pause
+	strace -qq -o "$DIR/clones" -p "$NCLUST_PID" -e trace=clone 3>&- \
+		2>"$DIR/strace" &
+	STARTED+=("$!")
+	poll_until 10 holds 'grep -q "^TracerPid:[[:space:]]*[1-9]" \
+		"/proc/$NCLUST_PID/status"' || skip "strace cannot attach"
+	release "$DIR/go"
+	release "$DIR/bound"
+	kill "${STARTED[-1]}"
+	poll_until 10 is_gone "${STARTED[-1]}"
+	[ "$(grep -c "^clone(" "$DIR/clones")" -eq 1 ]
+	[ "$(learned)" = "tcp:127.0.0.1:$PORT" ]
+}
+
 @test "who binds without end delays nobody but itself" {
 	start_nclust -n 2 -- sh -c 'if [ "$NCLUST_SLOT" -eq 0 ]
 		then exec "$1" flood
