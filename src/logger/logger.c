@@ -849,6 +849,21 @@ static int watch_pipe(
 	return 0;
 }
 
+/* *at: how many of the descriptors they were. */
+static int watch_pipes(struct logger *logger, struct source *source,
+	uint32_t streams, struct fdpass_message *m, size_t *at)
+{
+	for (uint32_t stream = 1; stream <= 2; stream++) {
+		if ((streams & stream) == 0)
+			continue;
+		if (*at == m->fd_count ||
+			watch_pipe(logger, source, stream, m->fds[*at]) == -1)
+			return -1;
+		m->fds[(*at)++] = -1;
+	}
+	return 0;
+}
+
 /* Where does its output go?  What it needs is opened. */
 static void route_source(struct logger *logger, struct source *source)
 {
@@ -863,11 +878,23 @@ static void route_source(struct logger *logger, struct source *source)
 	set_unread(logger, group, &group->paused, group->routing->paused);
 }
 
-/* A worker's pipe; the descriptor is ours now. */
-static void take_pipe(
-	struct logger *logger, const struct logwire_packet *p, int *fd)
+/* Where its latest lines are kept, too. */
+static void take_memory(struct logger *logger, struct source *source, int *fd)
+{
+	if (source->memory == NULL)
+		source->memory = remember_get(&logger->memories, fd);
+	if (source->memory == NULL)
+		log_error("%s.%" PRIu32 ": its output cannot be kept for "
+			  "'nclust logs'",
+			source->cluster, source->slot);
+}
+
+/* A worker's pipes; the descriptors are ours now. */
+static void take_pipes(struct logger *logger, const struct logwire_packet *p,
+	struct fdpass_message *m)
 {
 	struct source *source;
+	size_t at = 0;
 
 	if (logger->has_others)
 		relay_watch(&logger->relay);
@@ -882,7 +909,7 @@ static void take_pipe(
 	if (source != NULL && !source_is_open(source))
 		source->copied = p->sink == LOGWIRE_COPY;
 	if (source == NULL ||
-		watch_pipe(logger, source, p->stream, *fd) == -1) {
+		watch_pipes(logger, source, p->stream, m, &at) == -1) {
 		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster,
 			p->slot);
 		return;
@@ -897,24 +924,8 @@ static void take_pipe(
 		logger->look_at_size |= logger->size.ws_row > 0;
 	}
 	route_source(logger, source);
-	(void)fd_release(fd);
-}
-
-/* Where the latest lines of a worker are kept, too. */
-static void take_memory(
-	struct logger *logger, const struct logwire_packet *p, int *fd)
-{
-	struct source *source =
-		source_get(&logger->sources, p->worker, p->slot, p->cluster);
-
-	if (source != NULL && source->memory == NULL) {
-		source->memory = remember_get(&logger->memories, fd);
-		source->pid = p->which;
-	}
-	if (source == NULL || source->memory == NULL)
-		log_error("%s.%" PRIu32 ": its output cannot be kept for "
-			  "'nclust logs'",
-			p->cluster, p->slot);
+	if (at < m->fd_count)
+		take_memory(logger, source, &m->fds[at]);
 }
 
 static void take_sink(struct logger *logger, const struct logwire_packet *p)
@@ -984,12 +995,10 @@ static void take_packet(struct logger *logger, const struct logwire_packet *p,
 {
 	bool sound = !m->cut && logwire_check(p, (size_t)m->len);
 
-	if (sound && p->kind == LOGWIRE_ADD && m->fd_count == 1)
-		take_pipe(logger, p, &m->fds[0]);
+	if (sound && p->kind == LOGWIRE_ADD && m->fd_count >= 1)
+		take_pipes(logger, p, m);
 	else if (sound && p->kind == LOGWIRE_ENDED)
 		take_ended(logger, p);
-	else if (sound && p->kind == LOGWIRE_REMEMBER && m->fd_count == 1)
-		take_memory(logger, p, &m->fds[0]);
 	else if (sound && p->kind == LOGWIRE_SINK)
 		take_sink(logger, p);
 	else if (sound && p->kind == LOGWIRE_OUTPUT && m->fd_count == 2)

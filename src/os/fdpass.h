@@ -27,6 +27,8 @@ struct fdpass_message {
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m);
 /* The message that comes next, which stays there: its data and its sender. */
 int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m);
+/* Take it away, if nothing came along (it is not `lost`).  1; 0: there is none. */
+int fdpass_skip(int fd);
 /* Read from a stream, as read(2), with the descriptors of one message at most: what
  * was sent before it may come along, what was sent after it does not. */
 ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m);

@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 
-#include <limits.h>
 #include <string.h>
 
 static bool is_ended(const char *text, size_t size)
@@ -46,13 +45,11 @@ bool logwire_check(const struct logwire_packet *p, size_t len)
 		return false;
 	switch (p->kind) {
 	case LOGWIRE_ADD:
-		return (p->stream == 1 || p->stream == 2) && p->quiet <= 1 &&
+		return p->stream >= 1 && p->stream <= 3 && p->quiet <= 1 &&
 			(p->sink == 0 || p->sink == LOGWIRE_COPY) &&
 			text_is_name(p->cluster);
 	case LOGWIRE_SINK:
 		return p->sink <= LOGWIRE_PREFIX && p->colour <= 1;
-	case LOGWIRE_REMEMBER:
-		return p->which <= INT_MAX && text_is_name(p->cluster);
 	case LOGWIRE_DROPPED:
 	case LOGWIRE_LINES:
 		return p->worker > 0 && text_is_name(p->cluster);

@@ -13,7 +13,10 @@
  */
 enum logwire_kind {
 	/* supervisor -> logger */
-	LOGWIRE_ADD = 1, /* a worker's output; the read end comes along */
+	LOGWIRE_ADD = 1, /* a worker's output; the read end comes along.  To one
+			    that LOGWIRE_CAN_REMEMBER both ends, and then the
+			    file (os/place/linering.h) in which to keep its
+			    latest lines, if there is one */
 	LOGWIRE_ENDED,   /* this worker is dead: read what is there, answer
 			    with LOGWIRE_LAST, go on until EOF (bounded) */
 	LOGWIRE_SINK,    /* what to do with lines from now on */
@@ -31,13 +34,9 @@ enum logwire_kind {
 	 * that the receiver has already takes the place of it */
 	LOGWIRE_HOLD,
 	LOGWIRE_GIVEN, /* logger -> supervisor: that was all */
-	/* To one that LOGWIRE_CAN_REMEMBER, before LOGWIRE_ADD: keep the worker's
-	 * latest lines, under its pid (`which`), in the file that comes along
-	 * (os/place/linering.h). */
-	LOGWIRE_REMEMBER,
 	/* logger -> supervisor: so many lines (`worker`) of this cluster were lost
 	 * since the last of these */
-	LOGWIRE_DROPPED,
+	LOGWIRE_DROPPED = 13,
 	LOGWIRE_LINES, /* the same of lines that were read; an earlier nclust
 			  ignores it */
 	/* sinks of a cluster; supervisor -> logger */
@@ -106,15 +105,15 @@ enum logwire_sink {
 
 /* What a logger can do: `which` of LOGWIRE_HELLO. */
 enum logwire_can {
-	LOGWIRE_CAN_REMEMBER = 1,
 	LOGWIRE_CAN_ROUTE = 2,
+	LOGWIRE_CAN_REMEMBER = 4,
 };
 
 struct logwire_packet {
 	uint32_t kind;
 	uint32_t slot;
 	uint64_t worker;
-	uint32_t stream; /* 1: stdout, 2: stderr */
+	uint32_t stream; /* 1: stdout, 2: stderr; LOGWIRE_ADD: 3: both */
 	uint32_t sink;
 	uint32_t colour;         /* LOGWIRE_SINK: the sink is a terminal */
 	uint32_t quiet;          /* LOGWIRE_ADD: keep only its last lines */

@@ -224,6 +224,8 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
 	sup->turn.epoll = epoll_of(sup->loop, first);
+	sup->births.own_score =
+		open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 	ev_set_loop_release_cb(sup->loop, before_wait, NULL);
 	ev_prepare_init(&sup->turn.prepare, on_prepare);
 	sup->turn.prepare.data = sup;
@@ -506,6 +508,8 @@ static void supervisor_free(struct supervisor *sup)
 	free(sup->sockets.inherited.list);
 	buffer_fini(&sup->births.scratch);
 	free(sup->births.scratch_list);
+	if (sup->births.own_score > 0)
+		(void)close(sup->births.own_score);
 	free(sup->upgrade.exe_path);
 	if (sup->loop != NULL) {
 		heal_fini(sup);

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <stdint.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The mark; lines come after it, and go on there when the file is full. */
+/* The mark, all zeros before the first line, so that an empty one has no memory;
+ * lines come after it, and go on there when the file is full. */
 struct head {
 	char magic[8];
 	uint64_t end;
@@ -53,26 +53,21 @@ static int mark(const struct linering *r, uint64_t end)
 int linering_make(struct linering *r, const struct linering_kind *kind,
 	const char *name, struct error *err)
 {
-	scoped_fd fd = sharedmem_make(name, kind->size, false, err);
+	/* who has it for reading cannot open it for writing */
+	int fd = sharedmem_make(name, kind->size, false, 0600, err);
 
 	*r = (struct linering){.kind = kind, .fd = fd};
-	if (fd == -1)
-		return -1;
-	/* who has it for reading cannot open it for writing */
-	if (fchmod(fd, 0600) == -1 || mark(r, 0) == -1) {
-		r->fd = -1;
-		return error_set(err, errno, "cannot write to it");
-	}
-	(void)fd_release(&fd);
-	return 0;
+	return fd != -1 ? 0 : -1;
 }
 
 int linering_look(struct linering *r)
 {
+	const struct head none = {.end = 0};
 	struct head head;
 
 	if (pread(r->fd, &head, HEAD, 0) != HEAD ||
-		memcmp(head.magic, magic, sizeof(magic)) != 0)
+		(memcmp(head.magic, magic, sizeof(magic)) != 0 &&
+			memcmp(&head, &none, HEAD) != 0))
 		return -1;
 	r->end = head.end;
 	return 0;

@@ -22,7 +22,6 @@
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
 #define PREFIX "nclust-"
-#define MODE 0666 /* as whoever can open it has it already */
 
 /* Where vm.memfd_noexec is 2, only one that cannot be executed is made. */
 static int make_file(const char *name, unsigned flags)
@@ -57,7 +56,7 @@ static uint64_t megabytes(uint64_t bytes)
 /* Refuse what there can never be, before a worker dies for lack of it. */
 static int check_size(uint64_t size, struct error *err)
 {
-	uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
+	uint64_t pages = size > SMALL ? (uint64_t)sysconf(_SC_PHYS_PAGES) : 0;
 	uint64_t machine = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t group = size > SMALL ? cgroup_memory_limit("") : 0;
 	struct rlimit files;
@@ -112,8 +111,8 @@ static int reserve(int fd, uint64_t size, uint64_t page, struct error *err)
 	return error_hint(err, "reserve more of them in vm.nr_hugepages");
 }
 
-int sharedmem_make(
-	const char *name, uint64_t size, bool huge, struct error *err)
+int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode,
+	struct error *err)
 {
 	scoped_fd fd = make_file(name, huge ? MFD_HUGETLB : 0);
 	uint64_t page;
@@ -121,7 +120,7 @@ int sharedmem_make(
 	if (fd == -1)
 		return error_set(err, errno, "%sshared memory",
 			huge ? "huge pages for " : "");
-	page = page_of(fd);
+	page = huge ? page_of(fd) : (uint64_t)sysconf(_SC_PAGESIZE);
 	size = (size + page - 1) / page * page;
 	if (check_size(size, err) == -1)
 		return -1;
@@ -130,7 +129,7 @@ int sharedmem_make(
 			megabytes(size));
 	if (huge && reserve(fd, size, page, err) == -1)
 		return -1;
-	if (fchmod(fd, MODE) == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)
+	if (fchmod(fd, mode) == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)
 		return error_set(err, errno, "cannot seal shared memory");
 	return fd_release(&fd);
 }

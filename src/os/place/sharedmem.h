@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * Memory for several processes, in a file without a name (memfd_create(2)).
@@ -24,11 +25,11 @@ struct sharedmem_facts {
 /*
  * Make a segment of at least `size` bytes.  `huge`: in huge pages of the
  * kernel's usual size, all reserved here, so that no worker dies for lack of
- * one.  CLOEXEC; the caller's.  -1 and `err`: there is not enough memory, now
- * or at all.
+ * one.  `mode`: who of those that can open it may write.  CLOEXEC; the caller's.
+ * -1 and `err`: there is not enough memory, now or at all.
  */
-int sharedmem_make(
-	const char *name, uint64_t size, bool huge, struct error *err);
+int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode,
+	struct error *err);
 
 /* -1 and errno; EINVAL: it is none, or its size could be changed. */
 int sharedmem_look(int fd, struct sharedmem_facts *facts);

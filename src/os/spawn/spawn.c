@@ -28,7 +28,8 @@ static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 	 * all rights it is set after the exec, where that would be refused to us
 	 * it is set before, and then there is no limit of time. */
 	child->scored_later = child->plan->oom_score_adj != NULL &&
-		vfork_calls() && privilege_has(CAP_DAC_OVERRIDE) &&
+		child->plan->own_score > 0 && vfork_calls() &&
+		privilege_has(CAP_DAC_OVERRIDE) &&
 		privilege_has(CAP_SYS_PTRACE);
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
 		flags |= CLONE_VFORK;
@@ -143,11 +144,10 @@ static void read_own(int fd, char score[16])
 
 /* The futex says exec a moment before the memories are two: then our own score
  * has changed, too. */
-static int set_score(pid_t pid, const char *score)
+static int set_score(pid_t pid, const char *score, int own)
 {
 	struct scoring s = {.pid = pid, .score = score};
 	const struct timespec pause = {.tv_nsec = 100 * 1000};
-	scoped_fd own = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 	char before[16];
 	char after[16];
 	int got;
@@ -210,7 +210,7 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	fd_close(&writer);
 	failed = has_failed(&child, late ? -1 : reader);
 	if (!failed && child.scored_later &&
-		set_score(v.pid, plan->oom_score_adj) == -1) {
+		set_score(v.pid, plan->oom_score_adj, plan->own_score) == -1) {
 		(void)spawn_fail(
 			&child.failure, SPAWN_OOM_SCORE, plan->oom_score_adj);
 		(void)vfork_kill(&v);

@@ -102,6 +102,7 @@ struct spawn_plan {
 	size_t limit_count;
 	int nice;                  /* absolute; INT_MIN: inherited */
 	const char *oom_score_adj; /* text to write, or NULL */
+	int own_score; /* /proc/self/oom_score_adj, to read; 0: not open */
 	const cpu_set_t *affinity; /* or NULL */
 	size_t affinity_size;
 	int umask;             /* -1: inherited */

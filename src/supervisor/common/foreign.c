@@ -26,6 +26,9 @@
 /* If nclust itself waits for it, within this. */
 #define PROMPTLY (100 * MSEC)
 #define PROMPTLY_LEAST (10 * MSEC)
+/* What nobody waits for may stay open for so long, unless there is so much of it. */
+#define UNHURRIED (10 * MSEC)
+#define UNHURRIED_MOST 32
 /* Most are closed so soon that it is worth waiting. */
 #define MOMENT (1 * MSEC)
 #define START_AGAIN (1 * SECOND)
@@ -452,8 +455,8 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 			"more descriptors than can be closed in time");
 }
 
-static void close_list(
-	struct supervisor *sup, const struct child *by, int *fds, size_t count)
+static void close_list(struct supervisor *sup, const struct child *by, int *fds,
+	size_t count, nsec_t wait)
 {
 	struct closer *c = &sup->closer;
 	uint64_t owner = by != NULL ? by->serial : 0;
@@ -468,11 +471,10 @@ static void close_list(
 	for (size_t i = 0; i < count; i++)
 		c->list[c->count++] =
 			(struct foreign){fd_release(&fds[i]), owner};
-	if (sup->loop != NULL && !ev_is_active(&c->start))
-		/* those of this turn at once */
-		timer_arm(sup->loop, &c->start, 0);
-	if (sup->loop != NULL && c->count >= CLOSING_BATCH)
-		go_on(sup); /* many workers are started in one turn */
+	if (sup->loop != NULL)
+		timer_arm_within(sup->loop, &c->start, wait);
+	if (sup->loop != NULL && c->count >= UNHURRIED_MOST)
+		go_on(sup);
 	if (c->count > WAITING_MOST)
 		bound_waiting(sup, owner);
 }
@@ -503,7 +505,7 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 		return;
 	}
 	if (patience < PROMPTLY_LEAST) { /* one was late just now */
-		close_list(sup, by, fd, 1);
+		foreign_close(sup, by, fd);
 		return;
 	}
 	if (vfork_run(close_one, &one, patience) == -1 && errno == ETIMEDOUT) {
@@ -514,18 +516,24 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 	if (one.done == 1)
 		fd_close(fd);
 	else
-		close_list(sup, by, fd, 1);
+		foreign_close(sup, by, fd);
 }
 
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 {
-	close_list(sup, by, fd, *fd != -1);
+	/* those of this turn at once */
+	close_list(sup, by, fd, *fd != -1, 0);
+}
+
+void foreign_close_later(struct supervisor *sup, int *fd)
+{
+	close_list(sup, NULL, fd, *fd != -1, UNHURRIED);
 }
 
 void foreign_close_all(struct supervisor *sup, const struct child *by,
 	struct fdpass_message *m)
 {
-	close_list(sup, by, m->fds, m->fd_count);
+	close_list(sup, by, m->fds, m->fd_count, 0);
 	m->fd_count = 0;
 }
 

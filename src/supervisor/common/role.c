@@ -98,6 +98,7 @@ int role_run(struct supervisor *sup, enum role role, const int *fds,
 				*sup->births.oom_score_adj != '\0'
 			? sup->births.oom_score_adj
 			: NULL,
+		.own_score = sup->births.own_score,
 		.umask = -1,
 		.uid = -1,
 		.gid = -1,

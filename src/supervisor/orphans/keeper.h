@@ -37,7 +37,7 @@ struct givens {
 	int channel;    /* to the keeper, which is our logger now; or -1 */
 	pid_t pid;      /* the keeper's */
 	bool copies;    /* it knows LOGWIRE_COPY */
-	bool remembers; /* it knows LOGWIRE_REMEMBER */
+	bool remembers; /* LOGWIRE_CAN_REMEMBER */
 	bool routes;    /* it knows LOGWIRE_ROUTE */
 	int socket;     /* on which the keeper can be called */
 };

@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define SEGMENT_MODE 0666 /* as whoever can open it has it already */
+
 void segment_release(struct segment *segment)
 {
 	struct holding holding = {.segment = segment};
@@ -61,7 +63,8 @@ static int make(struct segment *s, const struct cluster_settings *settings,
 
 	s->fd = -1;
 	if (s->huge != HUGE_NO) {
-		s->fd = sharedmem_make(settings->name, s->wanted, true, &why);
+		s->fd = sharedmem_make(
+			settings->name, s->wanted, true, SEGMENT_MODE, &why);
 		if (s->fd == -1 && s->huge == HUGE_YES) {
 			*err = why;
 			return -1;
@@ -71,7 +74,8 @@ static int make(struct segment *s, const struct cluster_settings *settings,
 				settings->name, why.text);
 	}
 	if (s->fd == -1)
-		s->fd = sharedmem_make(settings->name, s->wanted, false, err);
+		s->fd = sharedmem_make(
+			settings->name, s->wanted, false, SEGMENT_MODE, err);
 	return s->fd != -1 ? 0 : -1;
 }
 

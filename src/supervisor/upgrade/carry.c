@@ -56,10 +56,10 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(45, supervisor, web.socket.file.ino, UNSIGNED),
 	PLAIN(46, supervisor, web.socket.file.uid, UNSIGNED),
 	PLAIN(47, supervisor, web.socket.file.gid, UNSIGNED),
-	PLAIN(48, supervisor, logger.remembers, BOOL),
 	PLAIN(49, supervisor, logger.last_log, UNSIGNED),
 	PLAIN(50, supervisor, logger.routes, BOOL),
 	PLAIN(51, supervisor, controllers, UNSIGNED),
+	PLAIN(52, supervisor, logger.remembers, BOOL),
 	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
 		reaper.first_children_count),
 };

@@ -271,7 +271,7 @@ void capture_close(struct supervisor *sup, int output[2])
 		output[1] = -1;
 	for (int i = 0; i < 2; i++)
 		if (output[i] != sup->null_fd)
-			foreign_close(sup, NULL, &output[i]);
+			foreign_close_later(sup, &output[i]);
 }
 
 /* ---- the channel ---- */
@@ -311,6 +311,7 @@ static bool send_packet(
 
 void capture_hand_over(struct service *service, const struct child *child)
 {
+	struct supervisor *sup = service->sup;
 	struct logwire_packet p = {
 		.kind = LOGWIRE_ADD,
 		.slot = child->slot,
@@ -320,21 +321,31 @@ void capture_hand_over(struct service *service, const struct child *child)
 		.what = child->pid > 0 ? (uint32_t)child->pid : 0,
 		.which = child->generation,
 	};
+	int fds[3];
+	size_t count = 0;
 
 	if (child->output[0] == -1 && child->output[1] == -1)
 		return;
 	PARTS(handing, service);
 	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
-	slotlog_give(child);
 	for (int i = 0; i < 2; i++) {
 		if (child->output[i] == -1)
 			continue;
-		if (ev_is_active(&service->sup->logger.work))
-			watch_pipe(service->sup, child->output[i]);
-		p.stream = (uint32_t)i + 1;
-		if (!send_packet(service->sup, &p, child->output[i]))
-			return; /* the next logger gets it */
+		if (ev_is_active(&sup->logger.work))
+			watch_pipe(sup, child->output[i]);
+		p.stream |= (uint32_t)i + 1;
+		fds[count++] = child->output[i];
+		if (sup->logger.remembers)
+			continue;
+		/* an earlier one takes one at a time */
+		(void)logger_send(sup, &p, fds, count);
+		p.stream = 0;
+		count = 0;
 	}
+	if (sup->logger.remembers && (fds[count] = slotlog_of(child)) != -1)
+		count++;
+	if (count > 0) /* else the next logger gets it */
+		(void)logger_send(sup, &p, fds, count);
 }
 
 bool capture_ask_last(const struct child *child)

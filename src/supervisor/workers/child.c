@@ -122,6 +122,7 @@ void child_plan(
 		.oom_score_adj = *sup->births.oom_score_adj != '\0'
 			? sup->births.oom_score_adj
 			: NULL,
+		.own_score = sup->births.own_score,
 		.umask = s->umask,
 		.chroot = s->chroot,
 		.directory = s->directory,

@@ -363,6 +363,7 @@ struct said {
 	struct notify_message message;
 	bool whole;
 	bool counts; /* it is from the worker */
+	bool alone;  /* no descriptors came along */
 };
 
 /* False: there is none. */
@@ -375,6 +376,7 @@ static bool look_at_next(struct child *child, struct said *said)
 	if (fdpass_look(
 		    child->life.notify_watcher.fd, data, sizeof(data), &m) != 1)
 		return false;
+	said->alone = !m.lost;
 	said->whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
 		notify_decode(&said->message, data, (size_t)m.len) == 0;
 	said->counts = said->whole && is_from_worker(child, &m);
@@ -386,18 +388,26 @@ static bool look_at_next(struct child *child, struct said *said)
 	return true;
 }
 
-void readiness_drain(struct child *child)
+static bool take(
+	struct child *child, const struct said *said, struct fdpass_message *m)
 {
 	char data[NOTIFY_MAX + 1];
+	int fd = child->life.notify_watcher.fd;
+
+	m->fd_count = 0;
+	return (said->alone ? fdpass_skip(fd)
+			    : foreign_receive(child->service->sup, child, fd,
+				      data, sizeof(data), m)) == 1;
+}
+
+void readiness_drain(struct child *child)
+{
 	struct said said;
 	struct fdpass_message m;
 
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
 		if (child->life.notify_watcher.fd == -1 ||
-			!look_at_next(child, &said) ||
-			foreign_receive(child->service->sup, child,
-				child->life.notify_watcher.fd, data,
-				sizeof(data), &m) != 1)
+			!look_at_next(child, &said) || !take(child, &said, &m))
 			return;
 		if (said.counts)
 			obey(child, &said.message);

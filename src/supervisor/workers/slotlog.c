@@ -65,26 +65,13 @@ static struct slotlog *make(struct service *service, uint32_t slot)
 	return log;
 }
 
-void slotlog_give(const struct child *child)
+int slotlog_of(const struct child *child)
 {
-	struct service *service = child->service;
-	struct logwire_packet p = {
-		.kind = LOGWIRE_REMEMBER,
-		.slot = child->slot,
-		.worker = child->serial,
-		.which = (uint32_t)child->pid,
-	};
-	const struct slotlog *log;
+	const struct slotlog *log = find(child->service, child->slot);
 
-	if (!service->sup->logger.remembers ||
-		(child->output[0] == -1 && child->output[1] == -1))
-		return;
-	log = find(service, child->slot);
 	if (log == NULL)
-		log = make(service, child->slot);
-	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
-	if (log != NULL)
-		(void)logger_send(service->sup, &p, &log->fd, 1);
+		log = make(child->service, child->slot);
+	return log != NULL ? log->fd : -1;
 }
 
 const char *slotlog_missing(const struct service *service)

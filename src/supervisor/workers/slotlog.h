@@ -10,8 +10,8 @@
  * when the first worker's output is captured, and keeps it as long as the cluster.
  */
 
-/* Let the logger keep this worker's lines, too. */
-void slotlog_give(const struct child *child);
+/* Where the logger is to keep this worker's lines, too; -1: nowhere. */
+int slotlog_of(const struct child *child);
 /* Why the lines of the cluster's next worker are not kept; NULL: they are. */
 const char *slotlog_missing(const struct service *service);
 void slotlog_free(struct service *service);

@@ -60,7 +60,7 @@ struct logger {
 	pid_t pid;
 	bool taken;        /* it writes still where an earlier one did */
 	bool copies;       /* it knows LOGWIRE_COPY */
-	bool remembers;    /* it knows LOGWIRE_REMEMBER */
+	bool remembers;    /* LOGWIRE_CAN_REMEMBER */
 	uint64_t last_log; /* number of a slotlog */
 	bool routes;       /* it knows LOGWIRE_ROUTE */
 	bool no_pty;       /* the last one could not be opened */
@@ -124,6 +124,7 @@ struct births {
 	struct affinity_map *cpus; /* for `cpu`, as found last; or NULL */
 	struct rlimit nofile;      /* as we found it; workers get it back */
 	char oom_score_adj[16];    /* of workers; "": as ours */
+	int own_score;             /* where ours is read; 0: not open */
 };
 
 /* Of a worker. */

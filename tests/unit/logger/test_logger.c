@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/scope.h"
 #include "os/fdpass.h"
+#include "os/place/linering.h"
 #include "os/privilege.h"
 #include "protocol/logwire.h"
 
@@ -275,6 +276,46 @@ static void expect_end(int fd)
 }
 
 /* --- Lines --- */
+
+/* All that worker 7 has, in one packet. */
+START_TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
+{
+	const struct logwire_packet packet = {.kind = LOGWIRE_ADD,
+		.slot = 2,
+		.worker = 7,
+		.stream = 3,
+		.cluster = "web"};
+	struct linering ring;
+	struct linering_text lines;
+	struct error error;
+	int o[2];
+	int e[2];
+
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+	ck_assert_int_eq(pipe2(o, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(e, O_CLOEXEC), 0);
+	ck_assert_int_eq(
+		linering_make(&ring, &linering_output, "test", &error), 0);
+	ck_assert_int_eq(fdpass_send(channel, &packet, sizeof(packet),
+				 (const int[]){o[0], e[0], ring.fd}, 3),
+		0);
+	say(o[1], "one\n");
+	expect(out, "web.2 | one\n");
+	say(e[1], "two\n");
+	expect(err, "web.2 | two\n");
+	(void)close(o[1]);
+	(void)close(e[1]);
+	(void)close(channel);
+	ck_assert_int_eq(status_at_end(), 0);
+	ck_assert_int_eq(linering_look(&ring), 0);
+	ck_assert_int_eq(linering_read(&ring, 0, &lines), 0);
+	ck_assert_ptr_nonnull(memmem(lines.text, lines.len, "one\n", 4));
+	ck_assert_ptr_nonnull(memmem(lines.text, lines.len, "two\n", 4));
+	linering_drop(&lines);
+	linering_close(&ring);
+}
+END_TEST
 
 START_TEST(lines_get_the_name_of_their_worker_and_go_where_they_went)
 {
@@ -1423,6 +1464,7 @@ int main(void)
 	tcase_add_test(
 		tc, lines_get_the_name_of_their_worker_and_go_where_they_went);
 	tcase_add_test(tc, a_line_is_written_when_it_is_whole_or_at_the_end);
+	tcase_add_test(tc, both_pipes_come_at_once_with_the_memory_of_the_slot);
 	tcase_add_test(tc, bytes_of_every_kind_pass);
 	tcase_add_test(
 		tc, a_line_of_a_mebibyte_comes_in_pieces_that_are_marked);

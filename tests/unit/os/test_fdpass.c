@@ -311,6 +311,24 @@ START_TEST(what_brings_nothing_comes_as_ever)
 }
 END_TEST
 
+START_TEST(what_was_looked_at_is_taken_away_alone)
+{
+	struct fdpass_message m;
+	char data[8];
+
+	make_pair(SOCK_DGRAM);
+	ck_assert_int_eq(fdpass_send(pair[0], "one", 3, NULL, 0), 0);
+	ck_assert_int_eq(fdpass_send(pair[0], "two", 3, NULL, 0), 0);
+	ck_assert_int_eq(fdpass_look(pair[1], data, sizeof(data), &m), 1);
+	ck_assert_mem_eq(data, "one", 3);
+	ck_assert_int_eq(fdpass_skip(pair[1]), 1);
+	ck_assert_int_eq(fdpass_look(pair[1], data, sizeof(data), &m), 1);
+	ck_assert_mem_eq(data, "two", 3);
+	ck_assert_int_eq(fdpass_skip(pair[1]), 1);
+	ck_assert_int_eq(fdpass_skip(pair[1]), 0);
+}
+END_TEST
+
 START_TEST(what_is_not_wanted_never_gets_here_and_is_closed)
 {
 	char byte;
@@ -498,6 +516,7 @@ int main(void)
 	tcase_add_test(
 		tc, all_descriptors_that_a_message_can_bring_are_received);
 	tcase_add_test(tc, what_brings_nothing_comes_as_ever);
+	tcase_add_test(tc, what_was_looked_at_is_taken_away_alone);
 	if (!os_is_valgrind())
 		add_what_valgrind_cannot(tc);
 	tcase_add_test(tc, a_closed_peer_and_an_empty_message);

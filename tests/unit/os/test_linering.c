@@ -190,6 +190,22 @@ START_TEST(another_process_goes_on_with_it)
 }
 END_TEST
 
+START_TEST(an_empty_one_has_no_memory)
+{
+	struct linering other;
+	struct stat st;
+
+	ck_assert_int_eq(fstat(ring.fd, &st), 0);
+	ck_assert_int_eq(st.st_blocks, 0);
+	ck_assert(linering_take(&other, &linering_events, ring.fd));
+	ck_assert_uint_eq(other.end, 0);
+	read_from(0);
+	ck_assert_uint_eq(t.len, 0);
+	ck_assert_int_eq(fstat(ring.fd, &st), 0);
+	ck_assert_int_eq(st.st_blocks, 0);
+}
+END_TEST
+
 START_TEST(what_is_none_is_not_taken)
 {
 	struct linering other;
@@ -299,6 +315,7 @@ int main(void)
 	tcase_add_test(tc, a_line_that_is_too_long_is_absent);
 	tcase_add_test(tc, a_write_that_is_cut_off_harms_no_line);
 	tcase_add_test(tc, another_process_goes_on_with_it);
+	tcase_add_test(tc, an_empty_one_has_no_memory);
 	tcase_add_test(tc, what_is_none_is_not_taken);
 	tcase_add_test(tc, a_mark_that_is_wrong_is_no_more_than_wrong_lines);
 	tcase_add_test(tc, another_process_reads_while_it_is_written);

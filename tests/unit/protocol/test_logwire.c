@@ -89,7 +89,7 @@ START_TEST(fields_out_of_range_are_refused)
 
 	p.stream = 0;
 	ck_assert(!logwire_check(&p, sizeof(p)));
-	p.stream = 3;
+	p.stream = 4;
 	ck_assert(!logwire_check(&p, sizeof(p)));
 	p = packet(LOGWIRE_ADD);
 	p.cluster[0] = '\x1b';

@@ -48,6 +48,14 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 	return got;
 }
 
+int fdpass_skip(int fd)
+{
+	struct fdpass_message m;
+	char data[8192];
+
+	return fdpass_receive(fd, data, sizeof(data), &m);
+}
+
 int fdpass_receive_apart(int fd, void *data, size_t size, enum fdpass_take take,
 	struct fdpass_message *m)
 {
