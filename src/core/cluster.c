@@ -382,6 +382,8 @@ void cluster_handle(
 	if (c->now < event->now)
 		c->now = event->now;
 	c->spawns_left = event->kind == EVENT_TICK ? SPAWNS_AT_ONCE : 0;
+	if (event->count > 0 && event->count < c->spawns_left)
+		c->spawns_left = event->count;
 	apply(c, event);
 	settle(c);
 	conclude(c);

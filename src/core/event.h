@@ -53,7 +53,8 @@ enum why {
 };
 
 enum event_kind {
-	EVENT_TICK,         /* time has passed; also the first event of all */
+	EVENT_TICK, /* time has passed; also the first event of all.  `count`:
+			       spawns at most, if it is not 0 */
 	EVENT_SPAWNED,      /* slot, worker, pid */
 	EVENT_SPAWN_FAILED, /* slot, worker, ending */
 	EVENT_READY,        /* slot, worker: READY=1 */

@@ -52,7 +52,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* For births in a turn: each costs some 0.3 ms, and clients wait meanwhile. */
+/* No birth begins later in a turn, unless it is the first: each takes some 0.4 ms, and
+ * clients wait meanwhile. */
 #define TURN_BUDGET (2 * MSEC)
 /* If nclust wakes this much later than asked, it stood still itself. */
 #define LATE (1 * SECOND)
@@ -94,21 +95,26 @@ static void grant_lateness(struct supervisor *sup, nsec_t now)
 		service_tell(sup->services[i], &event);
 }
 
+/* Each cluster in turn, from where the last turn of the loop ended. */
 static void tick(struct supervisor *sup)
 {
+	struct turn *turn = &sup->turn;
 	nsec_t now = clock_now();
-	nsec_t until = now + TURN_BUDGET;
-	bool again = true;
+	nsec_t until = (turn->woke != 0 ? turn->woke : now) + TURN_BUDGET;
+	size_t idle = 0;
 
-	while (again && now <= until) {
-		again = false;
-		for (size_t i = 0; i < sup->service_count; i++) {
-			if (service_deadline(sup->services[i]) > now)
-				continue;
-			service_tick(sup->services[i]);
-			again = true;
-		}
+	while (idle < sup->service_count) {
+		struct service *s =
+			sup->services[turn->ticked++ % sup->service_count];
+
+		idle++;
+		if (service_deadline(s) > now)
+			continue;
+		service_tick(s);
 		now = clock_now();
+		if (now > until)
+			return;
+		idle = 0;
 	}
 }
 

@@ -183,6 +183,7 @@ struct turn {
 	nsec_t armed_at; /* when the deadline was armed, and for when */
 	nsec_t armed_for;
 	nsec_t ends;          /* the time spent on ended workers in this turn */
+	size_t ticked;        /* clusters, one after the other */
 	ev_periodic far_away; /* keeps libev's housekeeping asleep */
 	nsec_t woke;          /* when this turn began; or 0 */
 	uint64_t turns;       /* so many there were, … */

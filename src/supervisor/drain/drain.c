@@ -34,8 +34,8 @@
 /* All drains together may spend a tenth of the time on looks. */
 #define LOOKS_SHARE 10
 /* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
-#define TURN_FOR_LOOKS (5 * MSEC)
-#define TURN (15 * MSEC)
+#define TURN_FOR_LOOKS (2 * MSEC)
+#define TURN (6 * MSEC)
 /* Time for all processes to stop; at first we wait without the event loop. */
 #define STOP_PATIENCE (50 * MSEC)
 #define STOP_AT_ONCE (1 * MSEC)

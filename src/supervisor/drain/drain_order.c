@@ -25,6 +25,7 @@ static bool is_wanted(
 	const struct cluster_settings *s = cluster_settings(service->core);
 
 	return !service->kind->by_connection &&
+		cluster_state(service->core) != CLUSTER_STOPPING &&
 		cluster_ready(service->core) > 1 && s->drain_timeout > 0 &&
 		(s->drain == DRAIN_QUIET || s->drain == DRAIN_AUTO) &&
 		(!rollout->under_way ||

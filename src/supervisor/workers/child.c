@@ -31,7 +31,7 @@
 #define SPAWN_PATIENCE (1 * SECOND)
 #define SPAWN_PATIENCE_AGAIN (200 * MSEC)
 
-#define ENDS_A_TURN (20 * MSEC)
+#define ENDS_A_TURN (2 * MSEC)
 #define SPARE_DESCRIPTORS 6
 
 /* ---- birth ---- */

@@ -251,7 +251,7 @@ void child_tell(struct child *child, enum event_kind kind, enum why why)
 
 void service_tick(struct service *service)
 {
-	struct event event = {.kind = EVENT_TICK};
+	struct event event = {.kind = EVENT_TICK, .count = 1};
 
 	service_tell(service, &event);
 }

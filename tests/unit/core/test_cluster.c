@@ -778,6 +778,28 @@ START_TEST(one_call_asks_for_few_spawns_and_an_answer_for_none)
 }
 END_TEST
 
+START_TEST(a_tick_may_ask_for_one_spawn_and_the_rest_follows)
+{
+	struct event e = {.kind = EVENT_TICK, .now = SECOND, .count = 1};
+	struct actions out;
+
+	b = (struct bench){.s = bench_settings(), .now = SECOND};
+	b.c = cluster_new(b.s, 50, 1);
+	for (uint32_t i = 0; i < 50; i++) {
+		ck_assert_int_le(cluster_next_deadline(b.c), SECOND);
+		cluster_handle(b.c, &e, &out);
+		ck_assert_uint_eq(out.count, 1);
+		ck_assert_int_eq(out.list[0].kind, ACTION_SPAWN);
+		ck_assert_uint_eq(out.list[0].slot, i);
+	}
+	cluster_handle(b.c, &e, &out);
+	ck_assert_uint_eq(out.count, 0);
+	ck_assert_int_gt(cluster_next_deadline(b.c), SECOND);
+	cluster_free(b.c);
+	cluster_settings_unref(b.s);
+}
+END_TEST
+
 START_TEST(a_thousand_slots_stop_a_few_at_a_time)
 {
 	struct event e = {.kind = EVENT_STOP};
@@ -857,6 +879,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, a_stopped_cluster_can_be_started_by_scaling_it);
 	tcase_add_test(tc, turns_go_round_the_ready_ones);
 	tcase_add_test(tc, one_call_asks_for_few_spawns_and_an_answer_for_none);
+	tcase_add_test(tc, a_tick_may_ask_for_one_spawn_and_the_rest_follows);
 	tcase_add_test(tc, a_thousand_slots_stop_a_few_at_a_time);
 }
 
