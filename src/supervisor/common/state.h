@@ -226,6 +226,8 @@ struct guard {
 	bool failed; /* files could not be made; that was logged */
 };
 
+struct aside;
+
 struct supervisor {
 	struct ev_loop *loop;
 	struct settings *settings;
@@ -246,6 +248,7 @@ struct supervisor {
 	struct signals signals;
 
 	struct reaper reaper;
+	struct aside *asides; /* those that run (aside.h) */
 	struct logger logger;
 	struct closer closer;
 	struct intercept intercept;

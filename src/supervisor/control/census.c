@@ -1,27 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/control/census.h"
 
-#include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
+#include "supervisor/common/aside.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/workers/use.h"
 
-#include <errno.h>
 #include <linux/inet_diag.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* Who asks waits no longer than that. */
 #define PATIENCE (1 * SECOND)
@@ -48,13 +41,10 @@ struct census {
 	struct supervisor *sup;
 	struct counted *list; /* mapped; NULL: nothing was counted yet */
 	size_t count;
-	pid_t pid;
-	int pidfd; /* of the process that counts; -1: there is none */
+	struct aside aside; /* the process that counts */
 	nsec_t began;
 	nsec_t counted; /* when the last one ended well */
 	nsec_t again;   /* not before */
-	ev_io exit;
-	ev_timer patience;
 };
 
 /* ---- in the process of its own ---- */
@@ -216,17 +206,15 @@ static void look_at_one(
 	__atomic_store_n(&of->seen, seen, __ATOMIC_RELEASE);
 }
 
-/* It has none of our descriptors, because it may wait for ever. */
-static _Noreturn void count_beside(struct census *x)
+static int count_beside(void *owner)
 {
+	const struct census *x = owner;
 	const struct supervisor *sup = x->sup;
 	struct child_walk walk = children_of_all(sup);
 	struct counting k = {.count = 0};
 	struct child *child;
 	size_t i = 0;
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)syscall(SYS_close_range, 3U, ~0U, 0);
 	for (size_t n = 0; n < sup->service_count; n++) {
 		const struct service *s = sup->services[n];
 
@@ -234,30 +222,16 @@ static _Noreturn void count_beside(struct census *x)
 		note_ports(&k, s->held.learned.list, s->held.learned.count);
 	}
 	if (sockdiag_each_tcp(false, note_tcp, &k) == -1)
-		_exit(EXIT_FAILURE);
+		return EXIT_FAILURE;
 	note_unix(&k, sup);
 	if (k.list != NULL)
 		qsort(k.list, k.count, sizeof(*k.list), by_inode);
 	while ((child = child_next(&walk)) != NULL && i < x->count)
 		look_at_one(&k, &x->list[i++], child);
-	_exit(EXIT_SUCCESS);
+	return EXIT_SUCCESS;
 }
 
 /* ---- in nclust ---- */
-
-static void stop(struct census *x)
-{
-	struct pidfd_end end;
-
-	ev_io_stop(x->sup->loop, &x->exit);
-	ev_timer_stop(x->sup->loop, &x->patience);
-	if (x->pidfd != -1) {
-		(void)pidfd_signal(x->pidfd, SIGKILL);
-		/* if it is not dead yet, it is reaped later as a stray */
-		(void)pidfd_reap(x->pidfd, &end);
-	}
-	fd_close(&x->pidfd);
-}
 
 static const struct counted *find(
 	const struct census *x, const struct child *child)
@@ -286,41 +260,20 @@ static void take_looks(const struct census *x)
 	}
 }
 
-static void finish(struct census *x, bool well)
+static void on_over(void *owner, const struct pidfd_end *end)
 {
+	struct census *x = owner;
+	bool well = end != NULL && !end->signalled && end->code == EXIT_SUCCESS;
 	nsec_t now = clock_now();
 	nsec_t holds = SHARE * (now - x->began);
 
-	stop(x);
+	aside_end(&x->aside);
 	x->again = now + (holds < HOLDS ? HOLDS : nsec_min(holds, HOLDS_MOST));
 	/* of one that took too long, those whom it has looked at */
 	if (well || (x->count > 0 && x->list[0].seen))
 		x->counted = now;
 	take_looks(x);
 	clients_counted(x->sup);
-}
-
-void census_ended(struct supervisor *sup)
-{
-	struct census *x = sup->control.census;
-	struct pidfd_end end;
-
-	if (pidfd_peek(x->pidfd, &end) == 1)
-		finish(x, !end.signalled && end.code == EXIT_SUCCESS);
-}
-
-static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	(void)loop;
-	(void)revents;
-	census_ended(((struct census *)watcher->data)->sup);
-}
-
-static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	finish(timer->data, false);
 }
 
 static void drop_list(struct counted *list, size_t count)
@@ -335,7 +288,7 @@ void census_fini(struct supervisor *sup)
 
 	if (x == NULL)
 		return;
-	stop(x);
+	aside_end(&x->aside);
 	drop_list(x->list, x->count);
 	free(x);
 	sup->control.census = NULL;
@@ -372,43 +325,25 @@ static int list_workers(struct census *x)
 	return 0;
 }
 
-static struct census *census_new(struct supervisor *sup)
-{
-	struct census *x = calloc(1, sizeof(*x));
-
-	if (x == NULL)
-		return NULL;
-	x->sup = sup;
-	x->pidfd = -1;
-	io_init(&x->exit, on_exit_of, -1, x);
-	timer_init(&x->patience, on_patience_over, x);
-	return x;
-}
-
 bool census_begin(struct supervisor *sup)
 {
 	struct census *x = sup->control.census;
 
 	if (x == NULL)
-		x = sup->control.census = census_new(sup);
-	if (x == NULL || x->pidfd != -1 || clock_now() < x->again)
-		return x != NULL && x->pidfd != -1;
+		x = sup->control.census = calloc(1, sizeof(*x));
+	if (x == NULL || x->aside.pid != 0)
+		return x != NULL;
+	x->sup = sup;
 	x->began = clock_now();
-	if (list_workers(x) == -1)
-		return false;
-	x->pid = fork();
-	if (x->pid == 0)
-		count_beside(x);
-	if (x->pid > 0)
-		x->pidfd = pidfd_of(x->pid);
-	if (x->pid > 0 && x->pidfd == -1)
-		(void)kill(x->pid, SIGKILL);
-	if (x->pidfd == -1)
-		return false;
-	ev_io_set(&x->exit, x->pidfd, EV_READ);
-	ev_io_start(sup->loop, &x->exit);
-	timer_arm(sup->loop, &x->patience, PATIENCE);
-	return true;
+	return x->began >= x->again && list_workers(x) == 0 &&
+		aside_begin(&x->aside, sup,
+			&(struct aside_plan){
+				.work = count_beside,
+				.over = on_over,
+				.owner = x,
+				.patience = PATIENCE,
+				.keep = -1,
+			}) == 0;
 }
 
 long census_of(const struct child *child)
@@ -419,11 +354,4 @@ long census_of(const struct child *child)
 	return of != NULL && clock_now() - x->counted <= HOLDS_MOST
 		? of->connections
 		: -1;
-}
-
-bool census_is(const struct supervisor *sup, pid_t pid)
-{
-	const struct census *x = sup->control.census;
-
-	return x != NULL && x->pidfd != -1 && x->pid == pid;
 }

@@ -17,9 +17,6 @@ bool census_begin(struct supervisor *sup);
 /* -1: it cannot be told. */
 long census_of(const struct child *child);
 
-/* Is it one of ours; and: it has ended. */
-bool census_is(const struct supervisor *sup, pid_t pid);
-void census_ended(struct supervisor *sup);
 /* Count no more. */
 void census_fini(struct supervisor *sup);
 

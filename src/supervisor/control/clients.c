@@ -908,12 +908,6 @@ static void control_on_end(struct supervisor *sup)
 	free(all);
 }
 
-static void control_on_reap(struct supervisor *sup, pid_t pid)
-{
-	(void)pid;
-	census_ended(sup);
-}
-
 const struct part control_part = {
 	.name = "control",
 	.renamed = control_on_renamed,
@@ -925,8 +919,6 @@ const struct part control_part = {
 	.go_on = control_on_go_on,
 	.end = control_on_end,
 	.settle = control_on_settle,
-	.owns = census_is,
-	.reap = control_on_reap,
 	.upgraded = control_on_upgraded,
 	.reloaded = control_on_reloaded,
 };

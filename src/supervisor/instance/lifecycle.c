@@ -231,12 +231,6 @@ void lifecycle_look(struct supervisor *sup)
 	ev_break(sup->loop, EVBREAK_ALL);
 }
 
-static void instance_on_reap(struct supervisor *sup, pid_t pid)
-{
-	(void)pid;
-	reread_ended(sup);
-}
-
 static bool instance_on_rolls(const struct service *service)
 {
 	return service->sup->instance.reread != NULL;
@@ -244,8 +238,6 @@ static bool instance_on_rolls(const struct service *service)
 
 const struct part instance_part = {
 	.name = "instance",
-	.owns = reread_is,
-	.reap = instance_on_reap,
 	.rolls = instance_on_rolls,
 	.report = instance_on_report,
 	.ended = instance_on_ended,

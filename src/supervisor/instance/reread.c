@@ -4,40 +4,29 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "config/config.h"
-#include "os/pidfd.h"
+#include "supervisor/common/aside.h"
 #include "supervisor/common/carry_settings.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/workers/budget.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>
-#include <linux/close_range.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #define PATIENCE (5 * SECOND)
-/* The descriptor of the answer in the process that reads. */
-#define ANSWER 3
-
 /* Its exit status. */
 enum { READ_SETTINGS, READ_MISTAKES, READ_FAILED };
 
 struct reread {
 	struct supervisor *sup;
 	reread_done *done;
-	pid_t pid;
-	int pidfd;
+	struct aside aside;
 	int answer; /* memfd: settings, or lines */
-	ev_io exit;
-	ev_timer patience;
 };
 
 /* ---- in the process of its own ---- */
@@ -45,7 +34,7 @@ struct reread {
 static bool put(const char *data, size_t len)
 {
 	while (len > 0) {
-		ssize_t got = write(ANSWER, data, len);
+		ssize_t got = write(ASIDE_FD, data, len);
 
 		if (got <= 0)
 			return false;
@@ -55,13 +44,16 @@ static bool put(const char *data, size_t len)
 	return true;
 }
 
-static int answer(const struct supervisor *sup)
+static int answer(void *owner)
 {
+	const struct supervisor *sup = ((struct reread *)owner)->sup;
+	struct sigaction by_default = {.sa_handler = SIG_DFL};
 	struct settings *settings;
 	struct faults faults;
 	struct carry_writer c;
 	struct error err;
 
+	(void)sigaction(SIGPIPE, &by_default, NULL);
 	faults_init(&faults);
 	if (config_reread(&settings, sup->launch.argc, sup->launch.argv,
 		    &faults) == 0 &&
@@ -83,8 +75,9 @@ static int answer(const struct supervisor *sup)
 }
 
 /* Can all that `log` names be opened?  The mistakes, and the status that fits. */
-static int answer_logs(const struct supervisor *sup)
+static int answer_logs(void *owner)
 {
+	const struct supervisor *sup = owner;
 	struct faults faults;
 
 	faults_init(&faults);
@@ -93,36 +86,15 @@ static int answer_logs(const struct supervisor *sup)
 						      : EX_OSERR;
 }
 
-/* It keeps none of our sockets, because it may hang in a call that not even
- * SIGKILL ends, and live longer than we do. */
-static _Noreturn void read_beside(const struct supervisor *sup, int to,
-	int (*what)(const struct supervisor *sup))
-{
-	struct sigaction by_default = {.sa_handler = SIG_DFL};
-
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)sigaction(SIGPIPE, &by_default, NULL);
-	if (dup2(to, ANSWER) == -1)
-		_exit(READ_FAILED);
-	(void)syscall(SYS_close_range, ANSWER + 1, ~0U, 0);
-	_exit(what(sup));
-}
-
 /* ---- in nclust ---- */
 
 void reread_fini(struct supervisor *sup)
 {
 	struct reread *r = sup->instance.reread;
-	struct pidfd_end end;
 
 	if (r == NULL)
 		return;
-	ev_io_stop(sup->loop, &r->exit);
-	ev_timer_stop(sup->loop, &r->patience);
-	(void)pidfd_signal(r->pidfd, SIGKILL);
-	/* if it is not dead yet, it is reaped later as a stray */
-	(void)pidfd_reap(r->pidfd, &end);
-	fd_close(&r->pidfd);
+	aside_end(&r->aside);
 	fd_close(&r->answer);
 	free(r);
 	sup->instance.reread = NULL;
@@ -143,57 +115,27 @@ static char *text_of(int answer, size_t *len)
 }
 
 /* Tell the outcome.  *r is gone then. */
-static void finish(struct reread *r, int how)
+static void on_over(void *owner, const struct pidfd_end *end)
 {
+	struct reread *r = owner;
 	struct supervisor *sup = r->sup;
 	reread_done *done = r->done;
+	int how = end != NULL && !end->signalled ? end->code : READ_FAILED;
 	struct settings *settings = NULL;
 	struct error err = {.text = "the configuration cannot be read"};
 	size_t len;
-	char *text = how != READ_FAILED ? text_of(r->answer, &len) : NULL;
+	scoped_str text = how < READ_FAILED ? text_of(r->answer, &len) : NULL;
+	bool bad = text != NULL && how == READ_MISTAKES;
 
-	if (text == NULL)
-		how = READ_FAILED;
-	if (how == READ_SETTINGS)
+	if (end == NULL)
+		(void)error_fail(&err, 0,
+			"the configuration was not read within 5 s: its file, "
+			"an env-file, or the name service that knows its users "
+			"and groups, does not answer");
+	if (text != NULL && how == READ_SETTINGS)
 		settings = settings_read(text, len, &err);
 	reread_fini(sup);
-	done(sup, settings, how == READ_MISTAKES ? text : err.text,
-		how == READ_MISTAKES);
-	free(text);
-}
-
-void reread_ended(struct supervisor *sup)
-{
-	struct reread *r = sup->instance.reread;
-	struct pidfd_end end;
-
-	if (pidfd_peek(r->pidfd, &end) == 1)
-		finish(r, end.signalled ? READ_FAILED : end.code);
-}
-
-static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct reread *r = watcher->data;
-
-	(void)loop;
-	(void)revents;
-	reread_ended(r->sup);
-}
-
-static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct reread *r = timer->data;
-	struct supervisor *sup = r->sup;
-	reread_done *done = r->done;
-
-	(void)loop;
-	(void)revents;
-	reread_fini(sup);
-	done(sup, NULL,
-		"the configuration was not read within 5 s: its file, an "
-		"env-file, or the name service that knows its users and "
-		"groups, does not answer",
-		false);
+	done(sup, settings, bad ? text : err.text, bad);
 }
 
 int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
@@ -204,34 +146,23 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return error_set(err, ENOMEM, "cannot read the configuration");
-	*r = (struct reread){.sup = sup, .done = done, .pid = -1, .pidfd = -1};
+	*r = (struct reread){.sup = sup, .done = done};
 	r->answer = memfd_create("nclust-settings", MFD_CLOEXEC);
-	if (r->answer != -1)
-		r->pid = fork();
-	if (r->pid == 0)
-		read_beside(sup, r->answer, answer);
-	if (r->pid > 0)
-		r->pidfd = pidfd_of(r->pid);
-	io_init(&r->exit, on_exit_of, r->pidfd, r);
-	timer_init(&r->patience, on_patience_over, r);
 	sup->instance.reread = r;
-	if (r->pidfd == -1) {
-		(void)error_set(err, errno,
-			"cannot start the process that reads the "
-			"configuration");
-		if (r->pid > 0)
-			(void)kill(r->pid, SIGKILL);
-		reread_fini(sup);
-		return -1;
-	}
-	ev_io_start(sup->loop, &r->exit);
-	timer_arm(sup->loop, &r->patience, PATIENCE);
-	return 0;
-}
-
-bool reread_is(const struct supervisor *sup, pid_t pid)
-{
-	return sup->instance.reread != NULL && sup->instance.reread->pid == pid;
+	if (r->answer != -1 &&
+		aside_begin(&r->aside, sup,
+			&(struct aside_plan){
+				.work = answer,
+				.over = on_over,
+				.owner = r,
+				.patience = PATIENCE,
+				.keep = r->answer,
+			}) == 0)
+		return 0;
+	(void)error_set(err, errno,
+		"cannot start the process that reads the configuration");
+	reread_fini(sup);
+	return -1;
 }
 
 /* ---- at the start ---- */
@@ -252,50 +183,36 @@ static int tell_mistakes(char *text, int status, struct error *err)
 	return -1;
 }
 
-/* Wait until it has looked. */
-static int await_logs(int pidfd, int answer, struct error *err)
+static int try_beside(struct supervisor *sup, struct error *err)
 {
-	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
-	struct pidfd_end end = {.code = EX_OSERR};
+	scoped_fd answer = memfd_create("nclust-log", MFD_CLOEXEC);
+	const struct aside_plan plan = {
+		.work = answer_logs,
+		.owner = sup,
+		.patience = PATIENCE,
+		.keep = answer,
+		.silent = true, /* if it hangs, so would those who read it */
+	};
+	struct pidfd_end end;
+	int got = answer != -1 ? aside_await(sup, &plan, &end) : -1;
 	scoped_str text = NULL;
 	size_t len;
 
-	(void)error_fail(err, EX_OSERR, "cannot try the places of 'log'");
-	if (poll(&wait, 1, (int)(PATIENCE / MSEC)) == 0) {
-		(void)pidfd_signal(pidfd, SIGKILL);
+	if (got == -1)
+		return error_set(err, errno, "cannot try the places of 'log'");
+	if (got == 0)
 		return error_fail(err, EX_UNAVAILABLE,
 			"the places of 'log' could not be opened within 5 s: a "
 			"disk or a file server does not answer");
-	}
-	if (pidfd_reap(pidfd, &end) != 1 || end.signalled)
-		return -1;
-	if (end.code == 0)
+	if (!end.signalled && end.code == 0)
 		return 0;
-	text = text_of(answer, &len);
+	(void)error_fail(err, EX_OSERR, "cannot try the places of 'log'");
+	if (!end.signalled)
+		text = text_of(answer, &len);
 	return text != NULL ? tell_mistakes(text, end.code, err) : -1;
 }
 
-static int try_beside(const struct supervisor *sup, struct error *err)
-{
-	scoped_fd answer = memfd_create("nclust-log", MFD_CLOEXEC);
-	scoped_fd pidfd = -1;
-	pid_t pid = answer != -1 ? fork() : -1;
-
-	/* if it hangs, so would those who read our output */
-	for (int i = 0; pid == 0 && i <= STDERR_FILENO; i++)
-		(void)dup2(sup->null_fd, i);
-	if (pid == 0)
-		read_beside(sup, answer, answer_logs);
-	if (pid > 0)
-		pidfd = pidfd_of(pid);
-	if (pidfd != -1)
-		return await_logs(pidfd, answer, err);
-	if (pid > 0)
-		(void)kill(pid, SIGKILL);
-	return error_set(err, errno, "cannot try the places of 'log'");
-}
-
-int reread_try_logs(const struct supervisor *sup, struct error *err)
+int reread_try_logs(struct supervisor *sup, struct error *err)
 {
 	const struct settings *s = sup->settings;
 

@@ -17,13 +17,10 @@
 typedef void reread_done(struct supervisor *sup, struct settings *settings,
 	const char *mistakes, bool bad);
 int reread_begin(struct supervisor *sup, reread_done *done, struct error *err);
-/* Is it one of ours; and: it has ended. */
-bool reread_is(const struct supervisor *sup, pid_t pid);
-void reread_ended(struct supervisor *sup);
 /* Kill the process, and call nothing. */
 void reread_fini(struct supervisor *sup);
 /* Before anything starts: can all that `log` names be opened?  This waits for such a
  * process.  -1 and `err`: it was logged in lines, but for the last one. */
-int reread_try_logs(const struct supervisor *sup, struct error *err);
+int reread_try_logs(struct supervisor *sup, struct error *err);
 
 #endif

@@ -207,6 +207,4 @@ const struct part logs_part = {
 	.reloaded = logs_on_reloaded,
 	.logger_asks = logs_on_logger_asks,
 	.end = logs_on_end,
-	.owns = opener_owns,
-	.reap = opener_reap,
 };

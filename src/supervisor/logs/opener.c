@@ -2,15 +2,12 @@
 #include "supervisor/logs/opener.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "config/logfile.h"
 #include "config/value.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/pidfd.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/hooks/helper.h"
 #include "supervisor/workers/recipe.h"
 
@@ -18,17 +15,12 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PATIENCE (10 * SECOND)
 #define ASKS_OF_ONE 256 /* answered by one process */
-#define CHANNEL 3       /* its descriptor there */
 #define CHANNEL_MS 1000
 #define PACKING_PATIENCE (3600 * SECOND)
 
@@ -48,9 +40,9 @@ static int open_it(const struct service *service,
 
 static bool send_answer(const struct logwire_packet *p, int fd)
 {
-	struct pollfd at = {.fd = CHANNEL, .events = POLLOUT};
+	struct pollfd at = {.fd = ASIDE_FD, .events = POLLOUT};
 
-	while (fdpass_send(CHANNEL, p, sizeof(*p), &fd, fd != -1) == -1)
+	while (fdpass_send(ASIDE_FD, p, sizeof(*p), &fd, fd != -1) == -1)
 		if ((errno != EAGAIN && errno != ENOBUFS) ||
 			poll(&at, 1, CHANNEL_MS) != 1)
 			return false;
@@ -89,28 +81,15 @@ static bool answer(
 	return sent;
 }
 
-/* It keeps none of our sockets, because it may hang in a call that not even SIGKILL
- * ends, and live longer than we do. */
-static _Noreturn void work(
-	const struct supervisor *sup, const struct opener *o, pid_t nclust)
+static int work(void *owner)
 {
-	int log = sup->daemon.log_fd;
+	const struct opener *o = owner;
 
-	/* the logger sees our end when nobody holds the channel any more */
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != nclust)
-		_exit(1);
-	/* our messages go on to where they went */
-	if (dup2(sup->logger.watcher.fd, CHANNEL) == -1 ||
-		(log > CHANNEL && dup2(log, STDERR_FILENO) == -1))
-		_exit(1);
-	log_to(STDERR_FILENO, "nclust: ", log_level());
-	(void)syscall(SYS_close_range, CHANNEL + 1, ~0U, 0);
-	for (const struct ask *a = sup->logs->asks; a != NULL; a = a->next)
+	for (const struct ask *a = o->sup->logs->asks; a != NULL; a = a->next)
 		if (a->opener == o &&
-			!answer(service_named(sup, a->p.cluster), &a->p))
+			!answer(service_named(o->sup, a->p.cluster), &a->p))
 			break;
-	_exit(0);
+	return 0;
 }
 
 /* ---- in nclust ---- */
@@ -173,7 +152,7 @@ static bool has_place(const struct supervisor *sup, const char *cluster)
 	unsigned count = 0;
 
 	for (size_t i = 0; i < OPENERS; i++)
-		count += sup->logs->openers[i].pid != 0 &&
+		count += sup->logs->openers[i].aside.pid != 0 &&
 			strcmp(sup->logs->openers[i].cluster, cluster) == 0;
 	return count < OPENERS_OF_ONE;
 }
@@ -210,67 +189,36 @@ static void drop(struct supervisor *sup, const struct opener *o)
 	}
 }
 
-static void forget(struct opener *o)
-{
-	struct supervisor *sup = o->sup;
-
-	ev_io_stop(sup->loop, &o->exit);
-	ev_timer_stop(sup->loop, &o->patience);
-	fd_close(&o->pidfd);
-	o->pid = 0;
-	drop(sup, o);
-}
-
-static void ended(struct opener *o)
-{
-	struct pidfd_end end;
-
-	if (pidfd_reap(o->pidfd, &end) == 0)
-		return;
-	forget(o);
-	opener_run(o->sup);
-}
-
-static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	(void)loop;
-	(void)revents;
-	ended(watcher->data);
-}
-
 /* If it cannot be killed, its place is not free until it has ended. */
-static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_over(void *owner, const struct pidfd_end *end)
 {
-	struct opener *o = timer->data;
+	struct opener *o = owner;
 
-	(void)loop;
-	(void)revents;
-	log_warn("%s: a log file cannot be opened: its disk does not answer",
-		o->cluster);
-	(void)pidfd_signal(o->pidfd, SIGKILL);
+	if (end == NULL) {
+		log_warn("%s: a log file cannot be opened: its disk does not "
+			 "answer",
+			o->cluster);
+		return;
+	}
+	drop(o->sup, o);
+	opener_run(o->sup);
 }
 
 static void start(struct supervisor *sup, struct opener *o)
 {
-	pid_t nclust = getpid();
+	const struct aside_plan plan = {
+		.work = work,
+		.over = on_over,
+		.owner = o,
+		.patience = PATIENCE,
+		/* the logger sees our end when nobody holds it any more */
+		.keep = sup->logger.watcher.fd,
+	};
 
-	o->pid = fork();
-	if (o->pid == 0)
-		work(sup, o, nclust);
-	if (o->pid > 0)
-		o->pidfd = pidfd_of(o->pid);
-	if (o->pid == -1 || o->pidfd == -1) {
-		log_syserr("cannot open log files");
-		if (o->pid > 0)
-			(void)kill(o->pid, SIGKILL);
-		o->pidfd = -1;
-		forget(o); /* the logger asks again */
+	if (aside_begin(&o->aside, sup, &plan) == 0)
 		return;
-	}
-	io_init(&o->exit, on_exit_of, o->pidfd, o);
-	timer_init(&o->patience, on_patience_over, o);
-	ev_io_start(sup->loop, &o->exit);
-	timer_arm(sup->loop, &o->patience, PATIENCE);
+	log_syserr("cannot open log files");
+	drop(sup, o); /* the logger asks again */
 }
 
 /* Give the opener an ask, and more of the same sink. */
@@ -302,7 +250,7 @@ void opener_run(struct supervisor *sup)
 	for (size_t i = 0; i < OPENERS; i++) {
 		struct opener *o = &sup->logs->openers[i];
 
-		if (o->pid != 0)
+		if (o->aside.pid != 0)
 			continue;
 		o->sup = sup;
 		if (!assign(sup, o))
@@ -345,21 +293,6 @@ void opener_take(struct supervisor *sup, const struct logwire_packet *p)
 	opener_run(sup);
 }
 
-bool opener_owns(const struct supervisor *sup, pid_t pid)
-{
-	for (size_t i = 0; sup->logs != NULL && i < OPENERS; i++)
-		if (sup->logs->openers[i].pid == pid)
-			return true;
-	return false;
-}
-
-void opener_reap(struct supervisor *sup, pid_t pid)
-{
-	for (size_t i = 0; i < OPENERS; i++)
-		if (sup->logs->openers[i].pid == pid)
-			ended(&sup->logs->openers[i]);
-}
-
 void opener_finish(struct supervisor *sup, nsec_t span)
 {
 	nsec_t until = clock_now() + span;
@@ -370,17 +303,17 @@ void opener_finish(struct supervisor *sup, nsec_t span)
 
 		opener_run(sup);
 		for (size_t i = 0; i < OPENERS; i++) {
-			const struct opener *o = &sup->logs->openers[i];
+			const struct aside *a = &sup->logs->openers[i].aside;
 
 			wait[i] = (struct pollfd){
-				.fd = o->pid != 0 ? o->pidfd : -1,
+				.fd = a->pid != 0 ? a->pidfd : -1,
 				.events = POLLIN,
 			};
 		}
 		(void)poll(wait, OPENERS, 100);
 		for (size_t i = 0; i < OPENERS; i++)
-			if (sup->logs->openers[i].pid != 0)
-				ended(&sup->logs->openers[i]);
+			if (sup->logs->openers[i].aside.pid != 0)
+				aside_look(&sup->logs->openers[i].aside);
 	}
 }
 
@@ -406,20 +339,12 @@ static void forget_packings(struct supervisor *sup)
 
 void opener_free(struct supervisor *sup)
 {
-	struct pidfd_end end;
-
 	forget_packings(sup);
 	if (sup->logs == NULL)
 		return;
 	for (size_t i = 0; i < OPENERS; i++) {
-		struct opener *o = &sup->logs->openers[i];
-
-		if (o->pid == 0)
-			continue;
-		(void)pidfd_signal(o->pidfd, SIGKILL);
-		/* if it is not dead yet, init will reap it */
-		(void)pidfd_reap(o->pidfd, &end);
-		forget(o);
+		aside_end(&sup->logs->openers[i].aside);
+		drop(sup, &sup->logs->openers[i]);
 	}
 	opener_forget(sup);
 	free(sup->logs);

@@ -2,11 +2,10 @@
 #ifndef SUPERVISOR_OPENER_H
 #define SUPERVISOR_OPENER_H
 
-#include "os/vfork.h"
 #include "protocol/logwire.h"
+#include "supervisor/common/aside.h"
 #include "supervisor/common/state.h"
 
-#include <ev.h>
 #include <limits.h>
 
 /*
@@ -27,11 +26,8 @@ struct ask {
 
 struct opener {
 	struct supervisor *sup;
-	pid_t pid; /* 0: none runs */
-	int pidfd;
+	struct aside aside;
 	char cluster[65];
-	ev_io exit;
-	ev_timer patience;
 };
 
 /* An old file that is being compressed: the owner of that helper (heap). */
@@ -51,8 +47,6 @@ struct logs {
 void opener_take(struct supervisor *sup, const struct logwire_packet *p);
 /* Begin with what waits. */
 void opener_run(struct supervisor *sup);
-bool opener_owns(const struct supervisor *sup, pid_t pid);
-void opener_reap(struct supervisor *sup, pid_t pid);
 /* nclust ends: answer all that was asked, if that takes no longer than `span`. */
 void opener_finish(struct supervisor *sup, nsec_t span);
 /* Drop what waits: the logger asks again. */

@@ -8,6 +8,7 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
+#include "supervisor/common/aside.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
@@ -560,13 +561,18 @@ static void workers_on_go_on(struct supervisor *sup)
 
 static bool workers_on_owns(const struct supervisor *sup, pid_t pid)
 {
-	return logger_is(sup, pid) || foreign_owns(sup, pid);
+	return logger_is(sup, pid) || foreign_owns(sup, pid) ||
+		aside_by_pid(sup, pid) != NULL;
 }
 
 static void workers_on_reap(struct supervisor *sup, pid_t pid)
 {
+	struct aside *aside = aside_by_pid(sup, pid);
+
 	if (logger_is(sup, pid))
 		logger_ended(sup);
+	else if (aside != NULL)
+		aside_look(aside);
 	else
 		foreign_reap(sup, pid);
 }

@@ -73,6 +73,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, logger.look),
 	NOT(supervisor, logger.asked),
 	NOT(supervisor, limits), /* found again */
+	NOT(supervisor, asides), /* begun anew */
 	NOT(supervisor, logs),   /* the logger asks again */
 	NOT(supervisor, sockets.trim),
 	NOT(supervisor, web.exit),

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "os/clock.h"
+#include "supervisor/common/aside.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What is done in a process of its own while nclust goes on. */
+
+static struct supervisor sup;
+static struct aside aside;
+static int pipe_of[2];
+static unsigned told;
+static bool late;
+static bool forget_late;
+static struct pidfd_end last;
+
+static void on_over(void *owner, const struct pidfd_end *end)
+{
+	ck_assert_ptr_eq(owner, &aside);
+	told++;
+	if (end != NULL) {
+		last = *end;
+		return;
+	}
+	late = true;
+	if (forget_late)
+		aside_end(&aside);
+}
+
+static int answer(void *owner)
+{
+	(void)owner;
+	return write(ASIDE_FD, "ok", 2) == 2 ? 42 : 1;
+}
+
+static int hang(void *owner)
+{
+	for (;;)
+		(void)pause();
+	return owner != NULL;
+}
+
+/* So many of the others are open. */
+static int count_others(void *owner)
+{
+	int count = 0;
+
+	(void)owner;
+	for (int fd = ASIDE_FD; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) != -1;
+	return count;
+}
+
+static int is_silent(void *owner)
+{
+	struct stat null;
+	struct stat st;
+
+	(void)owner;
+	if (stat("/dev/null", &null) == -1)
+		return 2;
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fstat(fd, &st) == -1 || st.st_rdev != null.st_rdev)
+			return 1;
+	return 0;
+}
+
+static struct aside_plan plan(aside_work *work, int keep)
+{
+	return (struct aside_plan){
+		.work = work,
+		.over = on_over,
+		.owner = &aside,
+		.patience = 30 * SECOND,
+		.keep = keep,
+	};
+}
+
+static void begin(const struct aside_plan *p)
+{
+	ck_assert_int_eq(aside_begin(&aside, &sup, p), 0);
+	ck_assert_ptr_eq(aside_by_pid(&sup, aside.pid), &aside);
+}
+
+static void setup(void)
+{
+	sup = (struct supervisor){
+		.loop = ev_loop_new(EVFLAG_NOENV),
+		.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC),
+		.daemon.log_fd = -1,
+	};
+	aside = (struct aside){.pid = 0};
+	told = 0;
+	late = forget_late = false;
+	ck_assert_int_eq(pipe(pipe_of), 0);
+}
+
+static void teardown(void)
+{
+	aside_end(&aside);
+	ck_assert_ptr_null(sup.asides);
+	ev_loop_destroy(sup.loop);
+	(void)close(sup.null_fd);
+	(void)close(pipe_of[0]);
+	(void)close(pipe_of[1]);
+}
+
+START_TEST(it_answers_by_its_descriptor_and_its_status)
+{
+	struct aside_plan p = plan(answer, pipe_of[1]);
+	char text[3] = "";
+
+	begin(&p);
+	(void)ev_run(sup.loop, 0); /* until nothing is waited for */
+	ck_assert_uint_eq(told, 1);
+	ck_assert(!last.signalled);
+	ck_assert_int_eq(last.code, 42);
+	ck_assert_int_eq(read(pipe_of[0], text, 2), 2);
+	ck_assert_str_eq(text, "ok");
+	ck_assert_int_eq(aside.pid, 0);
+}
+END_TEST
+
+START_TEST(it_keeps_no_other_descriptor)
+{
+	struct aside_plan p = plan(count_others, pipe_of[1]);
+
+	begin(&p);
+	(void)ev_run(sup.loop, 0);
+	ck_assert_int_eq(last.code, 1);
+	p.keep = -1;
+	begin(&p);
+	(void)ev_run(sup.loop, 0);
+	ck_assert_int_eq(last.code, 0);
+}
+END_TEST
+
+START_TEST(one_that_is_late_is_killed_and_reported_when_it_has_ended)
+{
+	struct aside_plan p = plan(hang, -1);
+
+	p.patience = MSEC;
+	begin(&p);
+	(void)ev_run(sup.loop, 0);
+	ck_assert(late);
+	ck_assert_uint_eq(told, 2);
+	ck_assert(last.signalled);
+	ck_assert_int_eq(last.code, SIGKILL);
+}
+END_TEST
+
+START_TEST(one_that_is_late_may_be_forgotten)
+{
+	struct aside_plan p = plan(hang, -1);
+
+	forget_late = true;
+	p.patience = MSEC;
+	begin(&p);
+	(void)ev_run(sup.loop, 0);
+	ck_assert_uint_eq(told, 1);
+	ck_assert_int_eq(aside.pid, 0);
+}
+END_TEST
+
+START_TEST(without_the_loop_its_end_is_awaited)
+{
+	struct aside_plan p = plan(is_silent, -1);
+	struct pidfd_end end;
+
+	p.silent = true;
+	ck_assert_int_eq(aside_await(&sup, &p, &end), 1);
+	ck_assert_int_eq(end.code, 0);
+	p = plan(hang, -1);
+	p.patience = MSEC;
+	ck_assert_int_eq(aside_await(&sup, &p, &end), 0);
+	ck_assert_uint_eq(told, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("aside");
+	TCase *tc = tcase_create("aside");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, it_answers_by_its_descriptor_and_its_status);
+	tcase_add_test(tc, it_keeps_no_other_descriptor);
+	tcase_add_test(
+		tc, one_that_is_late_is_killed_and_reported_when_it_has_ended);
+	tcase_add_test(tc, one_that_is_late_may_be_forgotten);
+	tcase_add_test(tc, without_the_loop_its_end_is_awaited);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
