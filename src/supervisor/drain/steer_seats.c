@@ -28,25 +28,6 @@ static struct lane *find_free(struct steer *s, bool keeps)
 	return NULL;
 }
 
-/* Of a socket that all have left, as the last one of a cluster that sleeps:
- * somebody may wait there. */
-static struct lane *find_left(struct steer *s)
-{
-	struct listener_walk walk =
-		listeners_of(s->service, LISTENERS_IN_FORCE);
-	const struct listener *l;
-
-	while ((l = listener_next(&walk)) != NULL)
-		for (const struct listener_socket *k = l->sockets; k != NULL;
-			k = k->next) {
-			if (steer_find_lane(s, k->lane) != NULL)
-				continue;
-			steer_add_lane(s, k->lane);
-			return steer_find_lane(s, k->lane);
-		}
-	return NULL;
-}
-
 static struct lane *open_another(struct steer *s)
 {
 	unsigned id = steer_new_lane(s);
@@ -80,8 +61,6 @@ unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
 	lane = steer_seat(s, seat);
 	if (lane == NULL || (keeps && lane->workers > 0))
 		lane = find_free(s, keeps);
-	if (lane == NULL)
-		lane = find_left(s);
 	if (lane == NULL)
 		lane = open_another(s);
 	if (lane == NULL) /* there is no room for it */

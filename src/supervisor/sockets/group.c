@@ -216,6 +216,8 @@ void group_apply(struct listener *l)
 	if (l->own_group || !l->facts.listening)
 		return;
 	error = choose(l, weights, count);
+	if (count == 1) /* it may never have been in a group */
+		return;
 	if (error == -1)
 		log_syserr("listener '%s': cannot choose among its sockets",
 			l->address.name);

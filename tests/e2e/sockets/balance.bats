@@ -92,6 +92,19 @@ must_be_in_turn() {
 	[ "$output" = $'10\n10\n10' ]
 }
 
+@test "one worker alone, and then more" {
+	in_turn -n 1 -l "$AT" -- "$FIXTURES/rude" --close
+	must_be_in_turn
+	[ -n "$(http_get "$PORT")" ]
+	[ "$(sockets)" -eq 1 ]
+	timeout $((40 * PATIENCE)) "$NCLUST" scale "$INSTANCE" 3 3>&-
+	load_it --rate 300 --for 1000
+	wait "$OPEN_PID"
+	[ "$(workers_seen)" -eq 3 ]
+	[ "$(uneven)" -le 20 ]
+	run ! logged 'cannot choose'
+}
+
 @test "without the right to it the kernel chooses by chance, as one line says" {
 	without_bpf
 	in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
