@@ -231,6 +231,25 @@ static void check_user(const struct check *k)
 		faults_add(k->faults, EX_OSERR, "out of memory");
 }
 
+/* A spare waits in a listen(2) that nclust sees, and gives no other sign. */
+static void check_spare(const struct check *k)
+{
+	if (k->c->spare == 0 || k->c->accept)
+		return;
+	if (k->c->intercept == INTERCEPT_OFF)
+		fault(k, given_of(k, "intercept", "spare"),
+			"'spare' holds workers in their listen(2), which "
+			"nobody sees with 'intercept' off");
+	if (k->c->ready == READY_ALIVE)
+		fault(k, given_of(k, "ready", "spare"),
+			"'spare' does not go with 'ready = alive': a spare is "
+			"one that is about to listen");
+	if (k->c->restart != RESTART_ALWAYS)
+		fault(k, given_of(k, "restart", "spare"),
+			"'spare' does not go with a 'restart' other than "
+			"'always'");
+}
+
 static bool has_stream(const struct cluster_settings *c)
 {
 	for (size_t i = 0; i < c->listen_count; i++)
@@ -323,8 +342,8 @@ static void check_lasting(const struct check *k)
 		"max-age", "backoff-min", "backoff-max", "backoff-jitter",
 		"stable-after", "restart", "give-up", "drain", "surge",
 		"max-unavailable", "canary", "bake", "old-generations",
-		"start-at-once", "pass", "listen-pid", "balance", "fallback",
-		"fallback-after"};
+		"start-at-once", "spare", "pass", "listen-pid", "balance",
+		"fallback", "fallback-after"};
 	static const struct {
 		enum hook_event event;
 		const char *key;
@@ -542,6 +561,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_places(&k);
 		check_user(&k);
 		check_ready(&k);
+		check_spare(&k);
 		check_accept(&k);
 		check_pty(&k);
 		check_sticky(&k);

@@ -269,6 +269,7 @@ struct cluster_settings {
 	unsigned canary; /* 0: none */
 	nsec_t bake;     /* or BAKE_AUTO */
 	unsigned old_generations;
+	unsigned spare;         /* ready copies that are held back */
 	unsigned start_at_once; /* WORKERS_MAX ("all"), or 0: no limit */
 
 	struct signal_rule *signals;

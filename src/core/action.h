@@ -10,17 +10,18 @@
  * to do cluster_next_deadline() is not later than now.
  */
 enum action_kind {
-	ACTION_SPAWN,  /* slot, worker, generation, settings; answered, before
+	ACTION_SPAWN,   /* slot, worker, generation, settings; answered, before
 			  any other event of this worker, by SPAWNED or
 			  SPAWN_FAILED */
-	ACTION_SIGNAL, /* slot, worker, signal: to the process itself */
-	ACTION_KILL,   /* slot, worker: SIGKILL to its whole process group */
-	ACTION_DRAIN,  /* slot, worker, span: find a quiet moment for its stop
+	ACTION_SIGNAL,  /* slot, worker, signal: to the process itself */
+	ACTION_KILL,    /* slot, worker: SIGKILL to its whole process group */
+	ACTION_DRAIN,   /* slot, worker, span: find a quiet moment for its stop
 			  signal within that time, and answer by DRAINED.  It is
 			  over at DRAINED, or when a SIGNAL or KILL for this
 			  worker comes without one (too late, or stop --now) */
-	ACTION_REPORT, /* report: something worth telling */
-	ACTION_ENDED,  /* status: nothing runs and nothing will; told once */
+	ACTION_RELEASE, /* slot, worker: let it go on after EVENT_GATE */
+	ACTION_REPORT,  /* report: something worth telling */
+	ACTION_ENDED,   /* status: nothing runs and nothing will; told once */
 };
 
 enum report_kind {
@@ -57,6 +58,11 @@ enum report_kind {
 	REPORT_STATE,              /* state: the cluster's state changed */
 	REPORT_SURPRISE,           /* worker, an event that its state does not
 				   expect: a bug, told once each */
+	REPORT_SPARE,    /* slot, worker, age: it is held back, as a spare */
+	REPORT_RELEASED, /* slot, worker: it was a spare, and serves now */
+	REPORT_NO_SPARE, /* slot, worker: it was ready without EVENT_GATE, so
+			    there are no spares */
+	REPORT_KINDS,
 };
 
 enum cluster_state {

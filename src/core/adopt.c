@@ -88,6 +88,7 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	if (w->proven_at != NSEC_NEVER)
 		w->proven_at -= a->now - a->born;
 	if (a->ready_at != NSEC_NEVER) {
+		w->gate_at = a->ready_at; /* it serves: wherever it waited */
 		(void)slot_tell(c, a->slot, w, ON_READY, NULL);
 		w->ready_at = a->ready_at;
 		w->serves_since = a->ready_at;

@@ -53,6 +53,8 @@ void canary_begin(struct cluster *c, const struct rollout_request *request)
 		r->fleet = settings->surge >= WORKERS_MAX;
 		r->canary = request->has_canary ? request->canary
 						: settings->canary;
+		if (r->canary > c->wanted && c->places > c->wanted)
+			r->canary = c->wanted; /* no spare is one */
 	}
 	if (r->canary == 0 && bake_time(c) > 0) {
 		r->canary = 1;
@@ -113,7 +115,8 @@ void canary_look(struct cluster *c, struct slot *s)
 	const struct worker *one =
 		s->other.state != WORKER_NONE ? &s->other : &s->main;
 	bool is_ready =
-		one->state == WORKER_READY && one->generation == c->rollout.to;
+		(one->state == WORKER_READY || one->state == WORKER_SPARE) &&
+		one->generation == c->rollout.to;
 	bool has_ended = one->state == WORKER_NONE && s->ended != SLOT_GOES_ON;
 	bool proven = s->step == STEP_HELD && (is_ready || has_ended);
 

@@ -6,6 +6,7 @@
 #include "core/health.h"
 #include "core/inside.h"
 #include "core/line.h"
+#include "core/spare.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +24,18 @@ struct cluster *cluster_new(
 
 	if (c == NULL)
 		return NULL;
-	if (cluster_reserve(c, wanted > 0 ? wanted : 1) == -1) {
+	if (cluster_reserve(c,
+		    wanted + settings->spare > 0 ? wanted + settings->spare
+						 : 1) == -1) {
 		cluster_free(c);
 		return NULL;
 	}
 	c->random = seed;
-	c->wanted = wanted;
-	c->count = wanted;
-	c->shrink = wanted;
 	c->generation = c->last_generation = 1;
 	(void)generations_add(
 		&c->generations, 1, cluster_settings_ref(settings));
+	c->wanted = wanted;
+	c->places = c->count = c->shrink = wanted + spare_wanted(c);
 	return c;
 }
 
@@ -130,12 +132,8 @@ static void on_scale(struct cluster *c, const struct event *e)
 	report->count = count;
 	report->scale_why = e->scale.why;
 	report->measure = e->scale.measure;
-	if (count > c->wanted && c->sweep > c->wanted)
-		c->sweep = c->wanted;
 	c->wanted = count;
-	if (c->count < count)
-		c->count = count;
-	c->shrink = c->count;
+	spare_set_places(c);
 	rollout_wake(c);
 }
 
@@ -214,6 +212,11 @@ static void on_worker(struct cluster *c, const struct event *e)
 		c->slots[e->slot].busy =
 			e->held && w == &c->slots[e->slot].main;
 		return;
+	case EVENT_GATE:
+		(void)slot_tell(c, e->slot, w,
+			spare_is_needed(c, e->slot, w) ? ON_PASS : ON_GATE,
+			NULL);
+		break;
 	case EVENT_EXITED:
 		slot_bury(c, e->slot, w, ON_EXIT, &e->ending);
 		break;
@@ -256,7 +259,7 @@ static void apply(struct cluster *c, const struct event *e)
 /* Empty slots at the end that nobody wants are no slots any more. */
 static void trim(struct cluster *c)
 {
-	while (c->count > c->wanted && c->count > c->shrink) {
+	while (c->count > c->places && c->count > c->shrink) {
 		struct slot *s = &c->slots[c->count - 1];
 
 		if (s->main.state != WORKER_NONE ||
@@ -272,7 +275,7 @@ static void trim(struct cluster *c)
 /* Settle one slot that needs it; false if none does, or none can be now. */
 static bool settle_one(struct cluster *c)
 {
-	if (c->shrink > c->wanted) {
+	if (c->shrink > c->places) {
 		(void)slot_settle(c, --c->shrink);
 		trim(c);
 		return true;
@@ -290,13 +293,14 @@ static bool settle_one(struct cluster *c)
 		trim(c);
 		return true;
 	}
-	return rollout_advance(c) || gate_advance(c);
+	return spare_advance(c) || rollout_advance(c) || gate_advance(c);
 }
 
 static void settle(struct cluster *c)
 {
 	const unsigned most = ACTIONS_MAX - ROOM_FOR_A_LOOK - ROOM_FOR_THE_END;
 
+	spare_set_places(c);
 	c->more = true;
 	for (unsigned looks = 0; looks < LOOKS_AT_ONCE; looks++) {
 		if (c->out->count > most)
@@ -352,7 +356,7 @@ static void note_all_ready(struct cluster *c)
 /* Did the restart policy let the last slot end? */
 static bool is_over(const struct cluster *c)
 {
-	return !c->stopping && c->wanted > 0 && c->ended >= c->wanted &&
+	return !c->stopping && c->wanted > 0 && c->ended >= c->places &&
 		c->alive == 0 && (!c->rollout.under_way || c->rollout.fresh);
 }
 
@@ -395,7 +399,7 @@ nsec_t cluster_next_deadline(const struct cluster *c)
 {
 	nsec_t due = nsec_min(heap_first_due(&c->due), canary_due(c));
 
-	if (c->more || c->sweep < c->count || c->shrink > c->wanted)
+	if (c->more || c->sweep < c->count || c->shrink > c->places)
 		return nsec_min(due, c->now);
 	return due;
 }

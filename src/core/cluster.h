@@ -94,6 +94,7 @@ enum slot_state { /* as users see it */
 	SLOT_BACKOFF,
 	SLOT_FAILED,
 	SLOT_ENDED, /* ended with success and not started again */
+	SLOT_SPARE, /* held back until another one is missing */
 };
 
 struct worker_view {
@@ -124,7 +125,8 @@ const struct cluster_settings *cluster_settings(const struct cluster *c);
 const struct cluster_settings *cluster_next_settings(const struct cluster *c);
 enum cluster_state cluster_state(const struct cluster *c);
 unsigned cluster_wanted(const struct cluster *c);
-unsigned cluster_ready(const struct cluster *c); /* counters, not counted */
+unsigned cluster_ready(const struct cluster *c);  /* counters, not counted */
+unsigned cluster_spares(const struct cluster *c); /* wanted ones */
 unsigned cluster_alive(const struct cluster *c);
 /* Every wanted slot has a ready worker, or will have none by its restart
  * policy, and nobody else is alive. */

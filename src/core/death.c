@@ -61,7 +61,9 @@ static bool has_successor(const struct cluster *c, const struct slot *s)
 	if (slot_is_rejected(c, &s->other))
 		return false;
 	return worker_is_serving(&s->other) ||
-		(worker_is_coming(&s->other) && !canary_is_held(c, s));
+		((worker_is_coming(&s->other) ||
+			 s->other.state == WORKER_SPARE) &&
+			!canary_is_held(c, s));
 }
 
 /*
@@ -91,7 +93,8 @@ static nsec_t plan_next(struct cluster *c, uint32_t i,
 	if (has_successor(c, s))
 		return 0;
 	if (has_ended(settings, dead, ending)) {
-		if (worker_is_coming(&s->other)) {
+		if (worker_is_coming(&s->other) ||
+			s->other.state == WORKER_SPARE) {
 			canary_let_go(c, s);
 			return 0;
 		}
@@ -100,8 +103,12 @@ static nsec_t plan_next(struct cluster *c, uint32_t i,
 			ending);
 		return NSEC_NEVER;
 	}
-	wait = backoff_next(&s->backoff, settings, worker_was_ready(dead),
-		c->now - dead->ready_at, &c->random);
+	wait = backoff_next(&s->backoff, settings,
+		worker_was_ready(dead) || dead->gate_at > 0,
+		c->now -
+			(worker_was_ready(dead) ? dead->ready_at
+						: dead->gate_at),
+		&c->random);
 	if (wait == 0 && ending->out_of_memory)
 		wait = AFTER_OOM;
 	s->retry = nsec_add(c->now, wait);

@@ -140,6 +140,7 @@ void rollout_settings(struct cluster *c, const struct event *e)
 	}
 	if (e->settings == NULL)
 		return;
+	to->ungated = false;
 	c->rollout.watch = 0; /* they are newer than what it would go back to */
 	generations_replace(&c->generations, to->settings, e->settings);
 	cluster_sweep(c); /* workers may be too old by them */

@@ -82,6 +82,7 @@ void generations_learn(
 		g->list[i].says_ready |= lesson == LESSON_SAYS_READY;
 		g->list[i].listens |= lesson == LESSON_LISTENS;
 		g->list[i].graceful |= lesson == LESSON_GRACEFUL;
+		g->list[i].ungated |= lesson == LESSON_UNGATED;
 		g->list[i].silent |= lesson == LESSON_SILENT;
 	}
 }
@@ -92,6 +93,7 @@ void generation_forget_lessons(struct generation *g)
 	g->listens = false;
 	g->graceful = false;
 	g->silent = false;
+	g->ungated = false;
 }
 
 void generations_forget(struct generations *g, unsigned keep, unsigned keep_too)

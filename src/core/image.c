@@ -3,6 +3,7 @@
 
 #include "core/inside.h"
 #include "core/line.h"
+#include "core/spare.h"
 
 #include <stdlib.h>
 
@@ -39,6 +40,8 @@ static const struct plain_row worker_rows[] = {
 	PLAIN_ENUM(16, worker, unfit, WHY_REQUEST),
 	PLAIN(17, worker, tells, BOOL),
 	PLAIN(18, worker, extend_by, SIGNED),
+	PLAIN(19, worker, gate_at, SIGNED),
+	PLAIN(20, worker, released, BOOL), PLAIN(21, worker, said, BOOL),
 };
 static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
 
@@ -79,6 +82,7 @@ static const struct plain_row generation_rows[] = {
 	PLAIN(8, generation, graceful, BOOL),
 	PLAIN(9, generation, beside, UNSIGNED),
 	PLAIN(10, generation, silent, BOOL),
+	PLAIN(11, generation, ungated, BOOL),
 };
 
 static const struct plain_row rollout_rows[] = {
@@ -171,7 +175,7 @@ static const struct plain_row cluster_rows[] = {
 };
 
 static const struct plain_row report_rows[] = {
-	PLAIN_ENUM(1, report, kind, REPORT_SURPRISE),
+	PLAIN_ENUM(1, report, kind, REPORT_KINDS - 1),
 	PLAIN(2, report, slot, UNSIGNED),
 	PLAIN(3, report, worker, UNSIGNED),
 	PLAIN(4, report, pid, SIGNED),
@@ -354,6 +358,9 @@ const char *image_finish(struct cluster *c)
 
 	if (wrong != NULL)
 		return wrong;
+	c->places = c->wanted + spare_wanted(c);
+	if (c->places > c->count)
+		c->places = c->wanted;
 	if (c->wanted > c->count ||
 		(c->rollout.scope != SLOT_ALL && c->rollout.under_way &&
 			c->rollout.scope >= c->count))

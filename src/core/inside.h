@@ -11,19 +11,20 @@
 /*
  * What a cluster is made of; for the files of core/ alone.
  *
- * Slots at and above `wanted` leave.  Counters are kept, never counted.  What
+ * Slots at and above `places` leave.  Counters are kept, never counted.  What
  * concerns all slots is a cursor that goes over them a few at a time.
  */
 struct cluster {
 	struct slot *slots;
 	uint32_t cap;
-	uint32_t count; /* in use: wanted, or leaving */
-	uint32_t wanted;
+	uint32_t count;  /* in use: a place, or leaving */
+	uint32_t wanted; /* to serve */
+	uint32_t places; /* slots for these and for the spares (spare.h) */
 	struct heap due; /* when each slot is to be settled, or earlier */
 	struct heap
 		line;   /* slots that wait for others to start, by slot.waits */
 	uint32_t sweep; /* slots from here on are still to be settled */
-	uint32_t shrink; /* so too, from here downwards, above `wanted` */
+	uint32_t shrink; /* so too, from here downwards, above `places` */
 	bool more;       /* the last call stopped before all was done */
 
 	struct actions *out; /* during cluster_handle() */
@@ -51,6 +52,8 @@ struct cluster {
 	uint32_t gate_looked;   /* slots from there on were looked at */
 	uint32_t gates_to_look; /* so many slots are to be looked at for it */
 	unsigned starting;      /* of the alive */
+	unsigned released;      /* of these: they may pass the gate */
+	unsigned spares;        /* at the gate */
 	unsigned ended;         /* slots that are not started again */
 	bool ever_ready;
 
@@ -77,7 +80,7 @@ struct cluster {
 
 static inline bool cluster_wants(const struct cluster *c, uint32_t i)
 {
-	return i < c->wanted && !c->stopping;
+	return i < c->places && !c->stopping;
 }
 
 static inline struct generation *cluster_find_generation(

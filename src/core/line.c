@@ -55,8 +55,14 @@ void line_restore(struct cluster *c)
 	for (uint32_t i = 0; i < c->count; i++) {
 		const struct slot *s = &c->slots[i];
 
-		c->starting += worker_is_coming(&s->main);
-		c->starting += worker_is_coming(&s->other);
+		for (int k = 0; k < 2; k++) {
+			const struct worker *w = k == 0 ? &s->main : &s->other;
+
+			c->starting += worker_is_coming(w);
+			c->spares += w->state == WORKER_SPARE;
+			c->released +=
+				w->state == WORKER_STARTING && w->released;
+		}
 		if (s->waits != 0)
 			heap_set(&c->line, i, s->waits);
 	}

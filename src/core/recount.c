@@ -7,6 +7,8 @@
 struct tally {
 	unsigned alive;
 	unsigned starting;
+	unsigned released;
+	unsigned spares;
 	unsigned ready;
 	unsigned ended;
 	unsigned turned;
@@ -41,6 +43,8 @@ static void tally_worker(struct tally *t, const struct worker *w)
 {
 	t->alive += w->state != WORKER_NONE;
 	t->starting += worker_is_coming(w);
+	t->released += w->state == WORKER_STARTING && w->released;
+	t->spares += w->state == WORKER_SPARE;
 	t->ready += w->state == WORKER_READY;
 	t->unfit += w->state == WORKER_READY && w->unfit != WHY_ITSELF;
 }
@@ -68,7 +72,7 @@ static const char *check_due(const struct cluster *c, uint32_t i)
 {
 	const struct slot *s = &c->slots[i];
 	nsec_t due = heap_due(&c->due, i);
-	bool comes = i >= c->sweep || (i >= c->wanted && i < c->shrink);
+	bool comes = i >= c->sweep || (i >= c->places && i < c->shrink);
 
 	if (comes || due <= c->now)
 		return NULL;
@@ -149,6 +153,8 @@ static const char *check_tally(const struct cluster *c, const struct tally *t)
 		return "the alive are miscounted";
 	if (t->starting != c->starting)
 		return "the starting are miscounted";
+	if (t->released != c->released || t->spares != c->spares)
+		return "the spares are miscounted";
 	if (t->ready != c->ready)
 		return "the ready are miscounted";
 	if (t->ended != c->ended)

@@ -25,8 +25,8 @@ bool rollout_replaces(const struct cluster *c, const struct worker *w)
 unsigned rollout_slots(const struct cluster *c)
 {
 	if (c->rollout.scope == SLOT_ALL)
-		return c->wanted;
-	return c->rollout.scope < c->wanted ? 1 : 0;
+		return c->places;
+	return c->rollout.scope < c->places ? 1 : 0;
 }
 
 void rollout_wake(struct cluster *c)
@@ -53,6 +53,7 @@ void rollout_begin(
 	added->listens = from->listens;
 	added->graceful = from->graceful;
 	added->silent = from->silent;
+	added->ungated = from->ungated && request->settings == from->settings;
 	if (request->command_changed) {
 		added->command = ++c->last_command;
 		generation_forget_lessons(added);
@@ -268,7 +269,8 @@ void rollout_look(struct cluster *c, uint32_t i)
 		s->other.state != WORKER_NONE)
 		return;
 	if (s->ended == SLOT_GOES_ON &&
-		(s->main.state != WORKER_READY ||
+		((s->main.state != WORKER_READY &&
+			 s->main.state != WORKER_SPARE) ||
 			s->main.generation != c->rollout.to))
 		return;
 	release_step(c, s);
@@ -311,7 +313,7 @@ static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 			: STEP_HELD;
 	if (extra == 0 && fewer == 0)
 		extra = 1;
-	if (r->extra < extra && (is_empty || c->alive < c->wanted + extra))
+	if (r->extra < extra && (is_empty || c->alive < c->places + extra))
 		return STEP_EXTRA;
 	if (r->fewer < fewer && may_go)
 		return STEP_FEWER;
@@ -384,8 +386,11 @@ static bool is_candidate(const struct cluster *c, const struct slot *s)
 		return r->pass == 0;
 	if (worker_is_going(&s->main))
 		return false;
+	if (s->main.state == WORKER_SPARE && r->of_canaries && r->wave > 0)
+		return false; /* a trial beside it would serve nobody */
 	if (r->pass == 0)
-		return s->main.state != WORKER_READY;
+		return s->main.state != WORKER_READY &&
+			s->main.state != WORKER_SPARE;
 	return s->main.generation == r->pass && (r->busy_too || !s->busy);
 }
 
@@ -424,7 +429,7 @@ static bool advance_one_slot(struct cluster *c)
 /* All are ready that will be. */
 static bool is_there(const struct cluster *c)
 {
-	return cluster_is_all_ready(c) || c->ended >= c->wanted;
+	return cluster_is_all_ready(c) || c->ended >= c->places;
 }
 
 bool rollout_advance(struct cluster *c)
@@ -452,7 +457,7 @@ bool rollout_advance(struct cluster *c)
 		return advance_one_slot(c);
 	if (r->at_end || canary_is_full(c))
 		return false;
-	if (r->cursor >= c->wanted)
+	if (r->cursor >= c->places)
 		return next_pass(c);
 	s = &c->slots[r->cursor];
 	if (is_candidate(c, s)) {

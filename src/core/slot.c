@@ -7,6 +7,7 @@
 #include "core/inside.h"
 #include "core/line.h"
 #include "core/random.h"
+#include "core/spare.h"
 
 #include <assert.h>
 
@@ -24,6 +25,10 @@ static void count_worker(
 	c->alive += (unsigned)by;
 	if (worker_is_coming(w))
 		c->starting += (unsigned)by;
+	if (w->state == WORKER_STARTING && w->released)
+		c->released += (unsigned)by;
+	if (w->state == WORKER_SPARE)
+		c->spares += (unsigned)by;
 	g->workers += (unsigned)by;
 	if (worker_is_serving(w))
 		g->serving += (unsigned)by;
@@ -88,6 +93,7 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 		generations_learn(
 			&c->generations, w->generation, LESSON_SILENT);
 	if (!had_been_ready && worker_was_ready(w)) {
+		spare_look(c, i, w);
 		c->ever_ready = true;
 		c->lived = true;
 		w->age_share = (int)(random_next(&c->random) % 201) - 100;
@@ -112,7 +118,7 @@ bool cluster_empties(const struct cluster *c, unsigned generation)
 static bool is_drained(const struct cluster *c, uint32_t i,
 	const struct worker *w, enum why why)
 {
-	if (w->state == WORKER_ASKED ||
+	if (w->state == WORKER_ASKED || w->state == WORKER_SPARE ||
 		(why == WHY_START_TIMEOUT &&
 			(w == &c->slots[i].main ||
 				!worker_is_serving(&c->slots[i].main))))
@@ -120,9 +126,7 @@ static bool is_drained(const struct cluster *c, uint32_t i,
 	return cluster_empties(c, w->generation);
 }
 
-/* Ask a worker of the slot to stop, for that reason, unless it was asked. */
-static void slot_stop(
-	struct cluster *c, uint32_t i, struct worker *w, enum why why)
+void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	const struct generation *g;
 	struct moment at = {.why = why};
@@ -207,7 +211,7 @@ static void dismiss(struct cluster *c, uint32_t i)
 
 	rollout_drop_slot(c, i);
 	gate_drop_slot(c, s);
-	if (i >= c->wanted && s->ended != SLOT_GOES_ON) {
+	if (i >= c->places && s->ended != SLOT_GOES_ON) {
 		s->ended = SLOT_GOES_ON;
 		c->ended--;
 	}
@@ -235,7 +239,8 @@ static void remove_rejected(struct cluster *c, uint32_t i, struct worker *w)
 	bool spare = w == &s->other &&
 		(s->main.state == WORKER_READY || s->ended != SLOT_GOES_ON);
 
-	if (slot_is_rejected(c, w) && (worker_is_coming(w) || spare))
+	if (slot_is_rejected(c, w) &&
+		(worker_is_coming(w) || w->state == WORKER_SPARE || spare))
 		slot_stop(c, i, w,
 			cluster_find_generation(c, w->generation)->rejected);
 }
@@ -250,7 +255,8 @@ static void promote(struct cluster *c, uint32_t i)
 	if (s->other.state == WORKER_NONE || worker_is_going(&s->other) ||
 		slot_is_rejected(c, &s->other))
 		return;
-	if ((old.state != WORKER_NONE || held) && !worker_is_serving(&s->other))
+	if ((old.state != WORKER_NONE || held) &&
+		!worker_is_serving(&s->other) && !spare_replaces(s))
 		return;
 	if (old.state != WORKER_NONE && held)
 		return;
@@ -349,6 +355,7 @@ bool slot_settle(struct cluster *c, uint32_t i)
 		if (s->step == STEP_HELD && rollout_has_turned(c, s) &&
 			c->rollout.wave == 0)
 			canary_let_go(c, s);
+		spare_settle(c, i);
 		promote(c, i);
 		done = replace(c, i) && fill(c, i);
 		gate_settle(c, i);

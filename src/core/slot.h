@@ -76,6 +76,9 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,
 	unsigned generation);
 
+/* Ask a worker of the slot to stop, for that reason, unless it was asked. */
+void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why);
+
 /* Is it of a generation that has failed? */
 bool slot_is_rejected(const struct cluster *c, const struct worker *w);
 

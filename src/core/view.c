@@ -34,8 +34,13 @@ unsigned cluster_ready(const struct cluster *c)
 
 bool cluster_is_settled(const struct cluster *c)
 {
-	return c->ready + c->ended >= c->wanted && c->alive == c->ready &&
-		c->alive <= c->wanted;
+	return c->ready + c->ended >= c->wanted &&
+		c->alive == c->ready + c->spares && c->alive <= c->places;
+}
+
+unsigned cluster_spares(const struct cluster *c)
+{
+	return c->places - c->wanted;
 }
 
 unsigned cluster_alive(const struct cluster *c)
@@ -88,6 +93,8 @@ static enum slot_state state_of_worker(const struct worker *w)
 	case WORKER_STOPPING:
 	case WORKER_KILLED:
 		return SLOT_STOPPING;
+	case WORKER_SPARE:
+		return SLOT_SPARE;
 	case WORKER_NONE:
 	case WORKER_STATES:
 		break;
@@ -179,7 +186,7 @@ void cluster_view_rollout(const struct cluster *c, struct rollout_view *view)
 		.id = r->id,
 		.to = r->to,
 		.done = r->fresh ? c->ready : r->done,
-		.of = r->scope == SLOT_ALL ? c->wanted : 1,
+		.of = r->scope == SLOT_ALL ? c->places : 1,
 		.slot = waited_for(c),
 		.since = r->since,
 		.going_back = r->going_back,
@@ -216,6 +223,7 @@ const char *slot_state_name(enum slot_state state)
 		[SLOT_BACKOFF] = "backoff",
 		[SLOT_FAILED] = "failed",
 		[SLOT_ENDED] = "ended",
+		[SLOT_SPARE] = "spare",
 	};
 
 	return (size_t)state < COUNT_OF(names) ? names[state] : "unknown";

@@ -32,7 +32,7 @@ static void begin(struct worker *w, const struct moment *at)
 	w->deadline = nsec_add(patient, settings->start_timeout);
 	if (settings->ready == READY_ALIVE ||
 		(settings->ready == READY_AUTO && !at->says_ready &&
-			!at->listens)) {
+			!at->listens && settings->spare == 0)) {
 		w->proven_at = nsec_add(patient, settings->ready_alive);
 		if (w->deadline < w->proven_at)
 			w->deadline = w->proven_at;
@@ -68,10 +68,15 @@ static void watch_by_interval(struct worker *w, const struct moment *at)
 
 static void become_ready(struct worker *w, const struct moment *at)
 {
+	struct report *report;
+
 	w->ready_at = at->now;
 	w->serves_since = at->now - at->lost;
 	watch(w, at);
-	tell(w, at, REPORT_READY)->generation = w->generation;
+	report = tell(w, at, REPORT_READY);
+	report->generation = w->generation;
+	if (w->gate_at > 0) /* the wait there is no part of its start */
+		report->age = w->gate_at - w->born;
 }
 
 static void wait_until(struct worker *w, nsec_t until)
@@ -216,13 +221,47 @@ static void abandon(struct worker *w, const struct moment *at)
 	(void)tell(w, at, REPORT_UNKILLABLE);
 }
 
+static void come_to_gate(struct worker *w, const struct moment *at)
+{
+	w->gate_at = at->now;
+	(void)tell(w, at, REPORT_SPARE);
+}
+
+static void note_said(struct worker *w, const struct moment *at)
+{
+	(void)at;
+	w->said = true;
+}
+
+/* It starts on, and has all its time again. */
+static void pass_gate(struct worker *w, const struct moment *at)
+{
+	nsec_t patient = at->now - at->lost;
+
+	if (w->gate_at == 0)
+		w->gate_at = at->now;
+	if (w->state == WORKER_STARTING) {
+		w->released = true;
+		w->deadline = nsec_add(patient, at->settings->start_timeout);
+	}
+	if (w->state == WORKER_STARTING && w->said)
+		w->proven_at = patient;
+	(void)actions_add(at->out, ACTION_RELEASE, at->slot, w->id);
+}
+
+static void release_spare(struct worker *w, const struct moment *at)
+{
+	pass_gate(w, at);
+	(void)tell(w, at, REPORT_RELEASED);
+}
+
 /* clang-format off */
 #define IN(state) (1U << WORKER_##state)
 #define UP \
 	(1U << WORKER_STARTING | 1U << WORKER_READY | 1U << WORKER_LEAVING)
 #define ALIVE \
 	(UP | 1U << WORKER_DRAINING | 1U << WORKER_STOPPING | \
-		1U << WORKER_KILLED)
+		1U << WORKER_KILLED | 1U << WORKER_SPARE)
 #define STAYS WORKER_STATES /* in the state it is in */
 
 /* What an event does to a worker in one of those states: the first row that fits
@@ -238,6 +277,7 @@ static const struct step {
 	{ON_FAILED, IN(ASKED) | IN(UNWANTED), WORKER_NONE, NULL},
 	{ON_PROVEN, IN(STARTING), WORKER_READY, become_ready},
 	{ON_READY, IN(STARTING), WORKER_READY, become_ready},
+	{ON_READY, IN(SPARE), STAYS, note_said},
 	{ON_READY, ALIVE, STAYS, NULL},
 	{ON_LEAVING, IN(READY), WORKER_LEAVING, NULL},
 	{ON_LEAVING, ALIVE, STAYS, NULL},
@@ -254,7 +294,7 @@ static const struct step {
 	{ON_DRAINED, IN(DRAINING), WORKER_STOPPING, begin_stop},
 	{ON_DRAINED, IN(STOPPING) | IN(KILLED), STAYS, NULL},
 	{ON_STOP, IN(ASKED), WORKER_UNWANTED, note_why},
-	{ON_STOP, UP, WORKER_STOPPING, ask_to_stop},
+	{ON_STOP, UP | IN(SPARE), WORKER_STOPPING, ask_to_stop},
 	{ON_STOP, ALIVE | IN(UNWANTED), STAYS, NULL},
 	{ON_KILL, IN(ASKED), WORKER_UNWANTED, note_why},
 	{ON_KILL, IN(UNWANTED) | IN(KILLED), STAYS, NULL},
@@ -265,6 +305,12 @@ static const struct step {
 	{ON_DEADLINE, IN(KILLED), WORKER_NONE, abandon},
 	{ON_GRACE_OVER, IN(STOPPING), WORKER_KILLED, kill_late},
 	{ON_EXIT, ALIVE, WORKER_NONE, NULL},
+	{ON_GATE, IN(STARTING), WORKER_SPARE, come_to_gate},
+	{ON_GATE, IN(SPARE), STAYS, NULL},
+	{ON_GATE, ALIVE, STAYS, pass_gate},
+	{ON_PASS, IN(SPARE), STAYS, NULL},
+	{ON_PASS, ALIVE, STAYS, pass_gate},
+	{ON_RELEASE, IN(SPARE), WORKER_STARTING, release_spare},
 };
 /* clang-format on */
 

@@ -28,6 +28,7 @@ enum worker_state {
 	WORKER_DRAINING, /* to be stopped at a quiet moment */
 	WORKER_STOPPING,
 	WORKER_KILLED,
+	WORKER_SPARE, /* at the gate (spare.h) */
 	WORKER_STATES,
 };
 
@@ -48,6 +49,9 @@ enum worker_event {
 	ON_DEADLINE,
 	ON_GRACE_OVER, /* the deadline of the last step of the stop */
 	ON_EXIT,
+	ON_GATE,
+	ON_PASS, /* the gate, as it is needed */
+	ON_RELEASE,
 	WORKER_EVENTS,
 };
 
@@ -68,6 +72,9 @@ struct worker {
 	nsec_t retire_at;    /* READY: too old then (health.c) */
 	int age_share;       /* of max-age, per mille more or less */
 	unsigned stop_step;  /* of settings->stop */
+	nsec_t gate_at;      /* it came to the gate; 0: it did not */
+	bool released;       /* STARTING: it may pass the gate */
+	bool said;           /* SPARE: READY=1 came before the gate */
 	bool tells;          /* STOPPING: it has its hang signal, and is to have
 				its stop signal next */
 	enum worker_state state;

@@ -355,7 +355,7 @@ static void put_family(struct writer *w)
 static void count_states(json_t *cluster)
 {
 	static const char *const states[] = {"starting", "ready", "draining",
-		"stopping", "backoff", "failed", "ended"};
+		"stopping", "backoff", "failed", "ended", "spare"};
 	json_t *counts = json_object();
 	const json_t *worker;
 	size_t i;

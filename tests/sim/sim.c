@@ -18,7 +18,7 @@
 
 struct totals {
 	uint64_t events;
-	uint64_t reports[REPORT_SURPRISE + 1];
+	uint64_t reports[REPORT_KINDS];
 	uint64_t signs[SIGNS];
 	uint64_t slow_waits;
 	uint64_t forgotten;
@@ -37,8 +37,9 @@ static void run_world(uint64_t seed, bool verbose, struct totals *totals)
 	world_fini(&world);
 	if (verbose || seed % LOADS == 0)
 		loads_run(seed, verbose);
+	spares_run(seed, verbose);
 	totals->events += world.events;
-	for (int i = 0; i <= REPORT_SURPRISE; i++)
+	for (int i = 0; i < REPORT_KINDS; i++)
 		totals->reports[i] += world.reports[i];
 	for (int i = 0; i < SIGNS; i++)
 		totals->signs[i] += world.signs[i];

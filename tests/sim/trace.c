@@ -66,6 +66,9 @@ static const char *const report_names[] = {
 	[REPORT_ROLLOUT_SUPERSEDED] = "rollout superseded",
 	[REPORT_STATE] = "state",
 	[REPORT_SURPRISE] = "surprise",
+	[REPORT_SPARE] = "spare",
+	[REPORT_RELEASED] = "released",
+	[REPORT_NO_SPARE] = "no spare",
 };
 
 const char *trace_report_name(enum report_kind kind)

@@ -542,6 +542,8 @@ void witness_action(struct world *w, const struct action *a,
 	case ACTION_DRAIN:
 		stops_note_drain(w, a);
 		break;
+	case ACTION_RELEASE:
+		world_complain(w, "a spare that nobody asked for");
 	case ACTION_REPORT:
 		note_report(w, &a->report, next, cause);
 		break;

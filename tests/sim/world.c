@@ -338,6 +338,7 @@ void world_carry_out(struct world *w, const struct action *a)
 			(struct ending){
 				.kind = ENDING_SIGNAL, .code = SIGKILL});
 		break;
+	case ACTION_RELEASE:
 	case ACTION_REPORT:
 	case ACTION_ENDED:
 		break;

@@ -243,11 +243,11 @@ struct world {
 	unsigned long line_count;
 	bool verbose;
 	uint64_t events;
-	uint64_t reports[REPORT_SURPRISE + 1]; /* by kind */
-	uint64_t signs[SIGNS];                 /* of being ready */
-	uint64_t slow_waits; /* after a worker that was stable */
-	uint64_t forgotten;  /* loops that ended with a long life */
-	uint64_t taken_back; /* rollouts that were done */
+	uint64_t reports[REPORT_KINDS]; /* by kind */
+	uint64_t signs[SIGNS];          /* of being ready */
+	uint64_t slow_waits;            /* after a worker that was stable */
+	uint64_t forgotten;             /* loops that ended with a long life */
+	uint64_t taken_back;            /* rollouts that were done */
 	uint64_t no_way_back;
 	enum verb verbs[2]; /* the latest, that one last */
 	unsigned verb_count;
@@ -367,6 +367,9 @@ bool orders_print(const struct orders *o, bool say_never);
 
 /* loads.c: a cluster whose number of workers follows its load. */
 void loads_run(uint64_t seed, bool verbose);
+
+/* spares.c: a cluster with spares. */
+void spares_run(uint64_t seed, bool verbose);
 
 /* scenario.c */
 void scenario_run(struct world *w);

@@ -40,6 +40,7 @@ enum state_flag {
 	/* it is stopped, for a look at its connections */
 	STATE_FROZEN = 64,
 	STATE_HUNG = 128,       /* with its trap, which nobody may touch */
+	STATE_GATED = 512,      /* a spare, which waits before it serves */
 	STATE_SAID_READY = 256, /* READY=1 is being obeyed */
 };
 

@@ -270,6 +270,13 @@ static const struct kind {
 		.text = "started worker %p (generation %g)"},
 	[REPORT_READY] = {"ready", LOG_INFO, true,
 		.text = "worker %p ready after %a"},
+	[REPORT_SPARE] = {"spare", LOG_INFO, true,
+		.text = "worker %p is a spare after %a"},
+	[REPORT_RELEASED] = {"takes-over", LOG_NOTE, true,
+		.text = "worker %p, a spare, serves from now on"},
+	[REPORT_NO_SPARE] = {"no-spares", LOG_WARN, true,
+		.text = "no spares are held: worker %p was ready without a "
+			"listen(2) in which it could wait (spare)"},
 	[REPORT_EXITED] = {"exited", LOG_WARN, true, .say = say_exited},
 	[REPORT_DRAINING] = {"draining", LOG_INFO, true,
 		.text = "draining worker %p for at most %s"},

@@ -55,6 +55,8 @@ struct part {
 	 * queue; else 1 if not for this one. */
 	unsigned (*gives_up)(
 		const struct child *child, const struct connection *c);
+	/* ACTION_RELEASE: let the worker go on that waits at the gate. */
+	void (*release)(struct child *child);
 	/* ACTION_SIGNAL: send that stop signal.  True: this room does so, and
 	 * the next rooms are not asked. */
 	bool (*stop)(struct child *child, int signal);

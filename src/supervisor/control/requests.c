@@ -205,7 +205,8 @@ static bool has_come_true(const struct expectation *e)
 		return e->service->stage.ended;
 	/* the workers that stay need not be ready */
 	if (e->fewer)
-		return cluster_slots(core) <= cluster_wanted(core);
+		return cluster_slots(core) <=
+			cluster_wanted(core) + cluster_spares(core);
 	return e->settled && cluster_is_settled(core);
 }
 

@@ -10,6 +10,7 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/learned.h"
+#include "supervisor/intercept/gate.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/intercept/takeover.h"
 #include "supervisor/workers/environment.h"
@@ -422,6 +423,7 @@ static void intercept_on_adopt(struct child *child, struct kept *kept)
 	if (trap.fd != -1 && (kept->entry->flags & STATE_HUNG) == 0)
 		watch(child, &trap);
 	fd_close(&trap.fd);
+	gate_adopt(child);
 	listens_recall(child);
 }
 
@@ -437,6 +439,8 @@ const struct part intercept_part = {
 	.prepare = intercept_on_prepare,
 	.born = intercept_on_born,
 	.resumed = intercept_on_resumed,
+	.release = intercept_on_release,
+	.stop = intercept_on_stop,
 	.gone = intercept_on_gone,
 	.hold = intercept_on_hold,
 	.adopt = intercept_on_adopt,

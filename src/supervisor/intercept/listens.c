@@ -6,6 +6,7 @@
 #include "os/look/remote.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
+#include "supervisor/intercept/gate.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
@@ -355,6 +356,11 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 		learned_by_inode(child->service, remote_inode(r, notice->fd));
 	int backlog;
 
+	if ((l != NULL ||
+		    named_unix(child->service, remote_inode(r, notice->fd)) !=
+			    NULL) &&
+		gate_keep(child, notice))
+		return;
 	if (l == NULL || !seccomp_waits(trap, notice->id)) {
 		leave(child, notice, r);
 		return;

@@ -16,7 +16,20 @@
  */
 struct child;
 
+/* Calls of listen(2) that wait for the release of a spare; of more, from other
+ * threads, the rest is let through. */
+#define GATE_CALLS 2
+struct gate {
+	bool passed;
+	unsigned count;
+	uint64_t id[GATE_CALLS]; /* as in struct seccomp_notice */
+	pid_t tid[GATE_CALLS];
+	int fd[GATE_CALLS];
+	int backlog[GATE_CALLS];
+};
+
 struct trapped {
+	struct gate gate;
 	ev_io watcher;                /* its fd: on which calls arrive, or -1 */
 	struct seccomp_notice notice; /* a call that was heard … */
 	struct child *next_heard;     /* … and waits its turn */

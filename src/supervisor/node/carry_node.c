@@ -194,6 +194,7 @@ static const struct plain_row node_worker_rows[] = {
 	PLAIN(8, node_worker, hold_until, SIGNED),
 	PLAIN(9, node_worker, taken, UNSIGNED),
 	/* 10 was the time until which it drained */
+	PLAIN(CARRY_TEXT, node_worker, queries, HEAP),
 	CARRY_ARRAY(CARRY_NODE_USE, node_worker, uses, &carried_node_use,
 		use_count),
 	CARRY_ARRAY(CARRY_NODE_FLIGHT, node_worker, flights,

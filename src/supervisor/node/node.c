@@ -8,6 +8,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/intercept/gate.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node_inside.h"
 #include "supervisor/sockets/group.h"
@@ -20,6 +21,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define QUERIES_KEPT 65536 /* of a spare */
 
 /* ---- life ---- */
 
@@ -102,6 +105,7 @@ static void node_on_gone(struct child *child)
 	while (w->use_count > 0)
 		node_use_drop(w, w->use_count - 1, false);
 	node_flights_drop(w);
+	free(w->queries);
 	free(w->uses);
 	free(w->flights);
 	free(w);
@@ -236,6 +240,26 @@ static void hear_own(
 	}
 }
 
+/* A spare waits for the answer to its first query, with all that follow. */
+static bool keep_query(struct node_worker *w, const char *line, size_t len)
+{
+	size_t had = w->queries != NULL ? strlen(w->queries) : 0;
+	char *grown;
+
+	if (!w->online || w->bun || !gate_is_shut(w->child) ||
+		had + len > QUERIES_KEPT)
+		return false;
+	grown = realloc(w->queries, had + len + 2);
+	if (grown == NULL)
+		return false;
+	(void)memcpy(grown + had, line, len);
+	(void)memcpy(grown + had + len, "\n", 2);
+	w->queries = grown;
+	if (had == 0)
+		gate_tell(w->child);
+	return true;
+}
+
 static void on_line(struct channel *c, const char *line, size_t len)
 {
 	struct nodeipc_message m;
@@ -247,9 +271,26 @@ static void on_line(struct channel *c, const char *line, size_t len)
 		return;
 	}
 	w = node_worker_of(c->child);
-	if (w != NULL)
+	if (w != NULL && (m.kind != NODEIPC_QUERY || !keep_query(w, line, len)))
 		hear_own(w, c, &m);
 	nodeipc_forget(&m);
+}
+
+static void node_on_release(struct child *child)
+{
+	struct node_worker *w = child->node;
+	char *queries = w != NULL ? w->queries : NULL;
+	char *line = queries;
+	char *end;
+
+	if (w != NULL)
+		w->queries = NULL;
+	while (line != NULL && child->channel != NULL &&
+		(end = strchr(line, '\n')) != NULL) {
+		on_line(child->channel, line, (size_t)(end - line));
+		line = end + 1;
+	}
+	free(queries);
 }
 
 static void on_end(struct channel *c)
@@ -406,6 +447,7 @@ const struct part node_part = {
 	.status = node_on_status,
 	.status_worker = node_on_status_worker,
 	.drain = node_on_drain,
+	.release = node_on_release,
 	.stop = node_on_stop,
 	.keeps_own = node_on_keeps_own,
 	.gone = node_on_gone,

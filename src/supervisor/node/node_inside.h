@@ -85,8 +85,9 @@ enum node_stopping {
 struct node_worker {
 	struct child *child;
 	bool online;
-	bool bun;     /* Bun, which puts a byte before its lines */
-	bool leaving; /* it was asked to disconnect, or does so by itself */
+	char *queries; /* heap: of a spare, each with a newline; or NULL */
+	bool bun;      /* Bun, which puts a byte before its lines */
+	bool leaving;  /* it was asked to disconnect, or does so by itself */
 	bool told_full;
 	enum node_stopping stopping;
 	int signal;       /* NODE_STOPS: the stop signal */

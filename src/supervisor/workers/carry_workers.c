@@ -72,6 +72,16 @@ static const struct plain_row child_rows[] = {
 	PLAIN(42, child, limited.groups, UNSIGNED),
 	PLAIN(43, child, limited.left_told, BOOL),
 	PLAIN(44, child, limited.group, HEAP),
+	PLAIN(45, child, trap.gate.passed, BOOL),
+	PLAIN(46, child, trap.gate.count, UNSIGNED),
+	PLAIN(47, child, trap.gate.id[0], UNSIGNED),
+	PLAIN(48, child, trap.gate.id[1], UNSIGNED),
+	PLAIN(49, child, trap.gate.tid[0], SIGNED),
+	PLAIN(50, child, trap.gate.tid[1], SIGNED),
+	PLAIN(51, child, trap.gate.fd[0], SIGNED), /* the worker's number */
+	PLAIN(52, child, trap.gate.fd[1], SIGNED),
+	PLAIN(53, child, trap.gate.backlog[0], SIGNED),
+	PLAIN(54, child, trap.gate.backlog[1], SIGNED),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };

@@ -182,11 +182,22 @@ static int stop_signal(const struct service *service, int signal)
 	return signal;
 }
 
+/* A spare is to serve.  It is ready as soon as its call is answered, of which the
+ * core hears within this. */
+static void release(struct service *service, const struct action *a)
+{
+	struct child *c = child_find(service, a->slot, a->worker);
+
+	if (a->kind == ACTION_RELEASE && c != NULL)
+		PARTS(release, c);
+}
+
 static void carry_out(struct service *service, const struct actions *actions)
 {
 	struct event answers[ACTIONS_MAX] untouched;
 	unsigned count = 0;
 	bool drains = false;
+	bool releases = false;
 
 	for (unsigned i = 0; i < actions->count; i++) {
 		const struct action *a = &actions->list[i];
@@ -212,6 +223,9 @@ static void carry_out(struct service *service, const struct actions *actions)
 		case ACTION_REPORT:
 			on_report(service, &a->report);
 			break;
+		case ACTION_RELEASE:
+			releases = true;
+			break;
 		case ACTION_ENDED:
 			service->stage.ended = true;
 			service->stage.status = a->status;
@@ -224,12 +238,53 @@ static void carry_out(struct service *service, const struct actions *actions)
 		service_tell(service, &answers[i]);
 	if (drains)
 		PARTS(choose, service);
+	for (unsigned i = 0; releases && i < actions->count; i++)
+		release(service, &actions->list[i]);
+}
+
+/* Room for the children of `slots` slots; never shrinks. */
+static int reserve_children(struct service *service, unsigned slots)
+{
+	struct child *(*children)[2];
+	unsigned char *early;
+
+	if (slots <= service->child_slots)
+		return 0;
+	children = realloc(service->children, slots * sizeof(*children));
+	if (children == NULL)
+		return -1;
+	service->children = children;
+	early = realloc(service->life.early_deaths, slots);
+	if (early == NULL)
+		return -1;
+	service->life.early_deaths = early;
+	(void)memset(children + service->child_slots, 0,
+		(slots - service->child_slots) * sizeof(*children));
+	(void)memset(
+		early + service->child_slots, 0, slots - service->child_slots);
+	service->child_slots = slots;
+	return 0;
+}
+
+/* More spares need more slots; without memory there are fewer. */
+static void reserve_for(
+	struct service *service, const struct cluster_settings *settings)
+{
+	unsigned slots = cluster_wanted(service->core);
+
+	if (settings == NULL || settings->spare == 0)
+		return;
+	slots += settings->spare;
+	if (reserve_children(service, slots) == -1 ||
+		service->kind->reserve(service, slots) == -1)
+		log_error("%s: out of memory for its spares", service->name);
 }
 
 void service_tell(struct service *service, struct event *event)
 {
 	struct actions actions untouched;
 
+	reserve_for(service, event->settings);
 	actions.count = 0;
 	event->now = clock_now();
 	cluster_handle(service->core, event, &actions);
@@ -287,30 +342,6 @@ unsigned service_wanted_now(
 	return now > range.least ? now : range.least;
 }
 
-/* Room for the children of `slots` slots; never shrinks. */
-static int reserve_children(struct service *service, unsigned slots)
-{
-	struct child *(*children)[2];
-	unsigned char *early;
-
-	if (slots <= service->child_slots)
-		return 0;
-	children = realloc(service->children, slots * sizeof(*children));
-	if (children == NULL)
-		return -1;
-	service->children = children;
-	early = realloc(service->life.early_deaths, slots);
-	if (early == NULL)
-		return -1;
-	service->life.early_deaths = early;
-	(void)memset(children + service->child_slots, 0,
-		(slots - service->child_slots) * sizeof(*children));
-	(void)memset(
-		early + service->child_slots, 0, slots - service->child_slots);
-	service->child_slots = slots;
-	return 0;
-}
-
 static uint64_t random_seed(void)
 {
 	uint64_t seed;
@@ -341,7 +372,7 @@ struct service *service_new(struct supervisor *sup,
 	if (list != NULL)
 		sup->services = list;
 	if (s->name == NULL || s->core == NULL || list == NULL ||
-		reserve_children(s, wanted) == -1 ||
+		reserve_children(s, wanted + settings->spare) == -1 ||
 		(s->kind->begin != NULL && s->kind->begin(s, wanted) == -1)) {
 		service_free(s);
 		return NULL;
@@ -461,6 +492,7 @@ void service_change(struct service *service, struct event *event)
 
 int service_reserve(struct service *service, unsigned slots)
 {
+	slots += cluster_next_settings(service->core)->spare;
 	if (reserve_children(service, slots) == -1)
 		return -1;
 	return service->kind->reserve(service, slots);

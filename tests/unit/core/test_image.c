@@ -75,18 +75,19 @@ START_TEST(no_member_is_forgotten)
 {
 	static const struct gap cluster[] = {
 		GAP(cluster, slots),
-		GAP(cluster, cap),      /* as many as there are */
-		GAP(cluster, count),    /* so too */
-		GAP(cluster, due),      /* by slot */
-		GAP(cluster, line),     /* slot.waits */
-		GAP(cluster, starting), /* counted */
+		GAP(cluster, cap),   /* as many as there are */
+		GAP(cluster, count), /* so too */
+		GAP(cluster, due),   /* by slot */
+		GAP(cluster, line),  /* slot.waits */
+		GAP(cluster, places), GAP(cluster, released),
+		GAP(cluster, spares), GAP(cluster, starting), /* counted */
 		GAP(cluster, told_to_wait), GAP(cluster, out),
 		GAP(cluster, waiting.settings), GAP(cluster, generations),
 		GAP(cluster, surprises), /* may be told once more */
 	};
 	static const struct gap generation[] = {GAP(generation, settings)};
 
-	check_covered("cluster", &image_tables[IMAGE_CLUSTER], cluster, 11);
+	check_covered("cluster", &image_tables[IMAGE_CLUSTER], cluster, 14);
 	check_covered("slot", &image_tables[IMAGE_SLOT], NULL, 0);
 	check_covered(
 		"generation", &image_tables[IMAGE_GENERATION], generation, 1);

@@ -49,6 +49,8 @@ static void be(enum worker_state state)
 		(void)worker_handle(&w, ON_STOP, &at);
 	if (state == WORKER_KILLED)
 		(void)worker_handle(&w, ON_KILL, &at);
+	if (state == WORKER_SPARE)
+		(void)worker_handle(&w, ON_GATE, &at);
 	ck_assert_int_eq(w.state, state);
 	out.count = 0;
 }
@@ -76,6 +78,7 @@ static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_LEAVING] = TO(STARTING), [ON_EXTEND] = TO(STARTING),
 		[ON_DRAIN] = TO(DRAINING), [ON_STOP] = TO(STOPPING),
 		[ON_KILL] = TO(KILLED), [ON_DEADLINE] = TO(STARTING),
+		[ON_GATE] = TO(SPARE), [ON_PASS] = TO(STARTING),
 		[ON_EXIT] = TO(NONE),
 	},
 	[WORKER_READY] = {
@@ -84,6 +87,7 @@ static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY] = TO(READY), [ON_LEAVING] = TO(LEAVING),
 		[ON_EXTEND] = TO(READY), [ON_DRAIN] = TO(DRAINING),
 		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
+		[ON_GATE] = TO(READY), [ON_PASS] = TO(READY),
 		[ON_EXIT] = TO(NONE),
 	},
 	[WORKER_LEAVING] = {
@@ -92,6 +96,7 @@ static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY] = TO(LEAVING), [ON_LEAVING] = TO(LEAVING),
 		[ON_EXTEND] = TO(LEAVING), [ON_DRAIN] = TO(DRAINING),
 		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
+		[ON_GATE] = TO(LEAVING), [ON_PASS] = TO(LEAVING),
 		[ON_EXIT] = TO(NONE),
 	},
 	[WORKER_DRAINING] = {
@@ -100,7 +105,8 @@ static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY] = TO(DRAINING), [ON_LEAVING] = TO(DRAINING),
 		[ON_EXTEND] = TO(DRAINING), [ON_DRAINED] = TO(STOPPING),
 		[ON_STOP] = TO(DRAINING), [ON_KILL] = TO(KILLED),
-		[ON_DEADLINE] = TO(STOPPING), [ON_EXIT] = TO(NONE),
+		[ON_DEADLINE] = TO(STOPPING), [ON_GATE] = TO(DRAINING), [ON_PASS] = TO(DRAINING),
+		[ON_EXIT] = TO(NONE),
 	},
 	[WORKER_STOPPING] = {
 		[ON_ALIVE] = TO(STOPPING), [ON_INTERVAL] = TO(STOPPING),
@@ -109,6 +115,7 @@ static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_EXTEND] = TO(STOPPING), [ON_DRAINED] = TO(STOPPING),
 		[ON_STOP] = TO(STOPPING), [ON_KILL] = TO(KILLED),
 		[ON_DEADLINE] = TO(STOPPING), [ON_GRACE_OVER] = TO(KILLED),
+		[ON_GATE] = TO(STOPPING), [ON_PASS] = TO(STOPPING),
 		[ON_EXIT] = TO(NONE),
 	},
 	[WORKER_KILLED] = {
@@ -117,7 +124,17 @@ static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
 		[ON_READY] = TO(KILLED), [ON_LEAVING] = TO(KILLED),
 		[ON_EXTEND] = TO(KILLED), [ON_DRAINED] = TO(KILLED),
 		[ON_STOP] = TO(KILLED), [ON_KILL] = TO(KILLED),
-		[ON_DEADLINE] = TO(NONE), [ON_EXIT] = TO(NONE),
+		[ON_DEADLINE] = TO(NONE), [ON_GATE] = TO(KILLED), [ON_PASS] = TO(KILLED),
+		[ON_EXIT] = TO(NONE),
+	},
+	[WORKER_SPARE] = {
+		[ON_ALIVE] = TO(SPARE), [ON_INTERVAL] = TO(SPARE),
+		[ON_HUNG] = TO(SPARE),
+		[ON_READY] = TO(SPARE), [ON_LEAVING] = TO(SPARE),
+		[ON_EXTEND] = TO(SPARE), [ON_STOP] = TO(STOPPING),
+		[ON_KILL] = TO(KILLED), [ON_GATE] = TO(SPARE),
+		[ON_PASS] = TO(SPARE), [ON_RELEASE] = TO(STARTING),
+		[ON_EXIT] = TO(NONE),
 	},
 };
 /* clang-format on */

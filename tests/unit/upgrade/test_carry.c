@@ -386,7 +386,8 @@ static const struct {
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 14b 15b 16f 17u "
 		"18u 19b 20u 21i 22i 25b 27b 28b 29b 30i 31u 32b "
-		"33u 34b 35u 36u 37b 38u 39u 40u 41u 42u 43b 44t 100t",
+		"33u 34b 35u 36u 37b 38u 39u 40u 41u 42u 43b 44t 45b 46u "
+		"47u 48u 49i 50i 51i 52i 53i 54i 100t",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},
@@ -404,7 +405,7 @@ static const struct {
 		"1u 2u 3b 4b 5u 6i 7u 8u 105u 100t 142t 141g", NULL, 0},
 	{"node_wait", &carried_node_wait, "1f", NULL, 0},
 	{"node_worker", &carried_node_worker,
-		"1b 2b 3b 4b 5u 6i 7i 8i 9u 139g 140g", NULL, 0},
+		"1b 2b 3b 4b 5u 6i 7i 8i 9u 100t 139g 140g", NULL, 0},
 	{"node_use", &carried_node_use, "1b 2i", NULL, 0},
 	{"node_flight", &carried_node_flight, "1u 2u 3i 4i 5f 6b 7u 8i", NULL,
 		0},

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/spare.h"
+
+#include "core/inside.h"
+
+static const struct generation *newest(const struct cluster *c)
+{
+	return cluster_find_generation(
+		c, c->rollout.under_way ? c->rollout.to : c->generation);
+}
+
+unsigned spare_wanted(const struct cluster *c)
+{
+	const struct generation *g = newest(c);
+	unsigned most = c->cap - c->wanted; /* more come with more memory */
+
+	if (c->wanted == 0 || g->ungated)
+		return 0;
+	return g->settings->spare < most ? g->settings->spare : most;
+}
+
+void spare_set_places(struct cluster *c)
+{
+	uint32_t places = c->wanted + spare_wanted(c);
+
+	if (places == c->places)
+		return;
+	if (places > c->places && c->sweep > c->places)
+		c->sweep = c->places;
+	c->places = places;
+	if (c->count < places)
+		c->count = places;
+	c->shrink = c->count;
+	rollout_wake(c);
+}
+
+void spare_look(struct cluster *c, uint32_t i, const struct worker *w)
+{
+	struct generation *g = cluster_find_generation(c, w->generation);
+
+	if (w->gate_at > 0 || g->settings->spare == 0 || g->ungated)
+		return;
+	generations_learn(&c->generations, w->generation, LESSON_UNGATED);
+	(void)worker_report(c->out, REPORT_NO_SPARE, i, w, c->now);
+}
+
+bool spare_replaces(const struct slot *s)
+{
+	return s->other.state == WORKER_SPARE && !worker_is_serving(&s->main);
+}
+
+/* A spare in this slot may serve. */
+static struct worker *spare_of(struct cluster *c, uint32_t i, bool in_force)
+{
+	struct slot *s = &c->slots[i];
+	struct worker *both[] = {&s->main, &s->other};
+
+	for (int k = 0; k < 2; k++)
+		if (both[k]->state == WORKER_SPARE &&
+			!slot_is_rejected(c, both[k]) && cluster_wants(c, i) &&
+			(both[k]->generation == c->generation) == in_force)
+			return both[k];
+	return NULL;
+}
+
+static bool release_one(struct cluster *c, bool in_force)
+{
+	for (uint32_t i = 0; i < c->count; i++) {
+		struct worker *w = spare_of(c, i, in_force);
+
+		if (w == NULL)
+			continue;
+		(void)slot_tell(c, i, w, ON_RELEASE, NULL);
+		heap_set(&c->due, i, c->now);
+		return true;
+	}
+	return false;
+}
+
+/* Is it the successor of one that serves?  It is to serve before that one goes. */
+static bool succeeds(const struct slot *s, const struct worker *w)
+{
+	return w == &s->other && worker_is_serving(&s->main);
+}
+
+static bool is_missing(const struct cluster *c)
+{
+	return c->ready + c->released < c->wanted;
+}
+
+bool spare_is_needed(
+	const struct cluster *c, uint32_t i, const struct worker *w)
+{
+	return !slot_is_rejected(c, w) && cluster_wants(c, i) &&
+		(is_missing(c) || succeeds(&c->slots[i], w));
+}
+
+void spare_settle(struct cluster *c, uint32_t i)
+{
+	struct slot *s = &c->slots[i];
+
+	if (s->other.state == WORKER_SPARE && succeeds(s, &s->other) &&
+		!slot_is_rejected(c, &s->other))
+		(void)slot_tell(c, i, &s->other, ON_RELEASE, NULL);
+}
+
+/* Fewer are wanted, and it was a spare that left. */
+static bool stop_surplus(struct cluster *c)
+{
+	if (c->places == c->wanted || c->ready <= c->wanted ||
+		c->rollout.under_way || c->gates[GATE_UNWELL] > 0 ||
+		c->gates[GATE_OUTGROWN] > 0)
+		return false;
+	for (uint32_t i = c->places; i-- > 0;) {
+		struct slot *s = &c->slots[i];
+
+		if (s->main.state != WORKER_READY ||
+			s->other.state != WORKER_NONE)
+			continue;
+		slot_stop(c, i, &s->main, WHY_STOP);
+		heap_set(&c->due, i, c->now);
+		return true;
+	}
+	return false;
+}
+
+bool spare_advance(struct cluster *c)
+{
+	if (c->stopping)
+		return false;
+	if (c->spares == 0)
+		return stop_surplus(c);
+	if (is_missing(c) && (release_one(c, true) || release_one(c, false)))
+		return true;
+	return stop_surplus(c);
+}

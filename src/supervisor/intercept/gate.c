@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/intercept/gate.h"
+
+#include "os/pidfd.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <signal.h>
+
+bool gate_is_shut(const struct child *child)
+{
+	return !child->trap.gate.passed &&
+		cluster_spares(child->service->core) > 0;
+}
+
+static void note(struct child *child, bool waits)
+{
+	struct state_entry *entry = child->kept.entry;
+
+	if (entry != NULL && waits)
+		entry->flags |= STATE_GATED;
+	else if (entry != NULL)
+		entry->flags &= ~(uint32_t)STATE_GATED;
+}
+
+void gate_tell(struct child *child)
+{
+	note(child, true);
+	child->trap.listening_by = 0;
+	child_tell(child, EVENT_GATE, WHY_ITSELF);
+}
+
+bool gate_keep(struct child *child, const struct seccomp_notice *notice)
+{
+	struct gate *gate = &child->trap.gate;
+	unsigned n = gate->count;
+
+	if (n == GATE_CALLS || !gate_is_shut(child))
+		return false;
+	gate->count++;
+	gate->id[n] = notice->id;
+	gate->tid[n] = notice->tid;
+	gate->fd[n] = notice->fd;
+	gate->backlog[n] = notice->backlog;
+	if (n == 0)
+		gate_tell(child);
+	return true;
+}
+
+void intercept_on_release(struct child *child)
+{
+	const struct gate gate = child->trap.gate;
+
+	child->trap.gate = (struct gate){.passed = true};
+	note(child, false);
+	for (unsigned i = 0; i < gate.count && child->trap.watcher.fd != -1;
+		i++) {
+		struct seccomp_notice notice = {
+			.call = SECCOMP_LISTEN,
+			.id = gate.id[i],
+			.tid = gate.tid[i],
+			.fd = gate.fd[i],
+			.backlog = gate.backlog[i],
+		};
+		struct remote r;
+
+		remote_of(&r, notice.tid);
+		listens_call(child, &notice, &r);
+		intercept_judge(child, &r);
+	}
+}
+
+bool intercept_on_stop(struct child *child, int signal)
+{
+	struct gate *gate = &child->trap.gate;
+
+	if (gate->count == 0)
+		return false;
+	child_signal(child, signal);
+	for (unsigned i = 0; i < gate->count; i++)
+		seccomp_answer(child->trap.watcher.fd, gate->id[i], EINTR);
+	*gate = (struct gate){0};
+	return true;
+}
+
+void gate_adopt(const struct child *child)
+{
+	if (child->kept.entry != NULL &&
+		(child->kept.entry->flags & STATE_GATED) != 0)
+		(void)pidfd_signal(child->pidfd, SIGKILL);
+}
