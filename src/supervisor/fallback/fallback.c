@@ -36,6 +36,8 @@
 #define WAIT 1
 #define WAIT_LONG 30 /* … and where none is to come */
 #define COUNTS_A_TURN 64
+/* A process that has read nothing for so long is killed. */
+#define HANGS (5 * SECOND)
 
 static const struct cluster_settings *settings_of(const struct service *s)
 {
@@ -44,7 +46,7 @@ static const struct cluster_settings *settings_of(const struct service *s)
 
 /* ---- what is said ---- */
 
-/* Room for one more is not needed: no cluster has as many. */
+/* More than a packet takes no cluster has, in practice. */
 static size_t add_sockets(
 	const struct listener *l, int fds[FDPASS_MOST], size_t count)
 {
@@ -103,9 +105,9 @@ static const char *type_of(const char *path)
 	return "text/plain; charset=utf-8";
 }
 
-/* Do it with these sockets, or, without any, do it no more.  If it does not
- * take that, it hangs. */
-static void say(struct service *s, const int *fds, size_t count)
+/* Do it with these sockets, or, without any, do it no more.  False: not now, as it
+ * has not read all that was said before.  If it never does, it hangs. */
+static bool say(struct service *s, const int *fds, size_t count)
 {
 	struct fallback *f = &s->sup->fallback;
 	const struct cluster_settings *c = settings_of(s);
@@ -116,6 +118,7 @@ static void say(struct service *s, const int *fds, size_t count)
 		.page = page != NULL ? (uint32_t)strlen(page) : 0,
 	};
 	struct buffer packet;
+	bool said;
 
 	(void)text_copy(
 		order.reason, sizeof(order.reason), reason_of(s, &order.wait));
@@ -124,12 +127,23 @@ static void say(struct service *s, const int *fds, size_t count)
 	buffer_init(&packet, 0);
 	(void)buffer_append(&packet, &order, sizeof(order));
 	(void)buffer_append(&packet, page, order.page);
-	if (f->pid != 0 &&
-		(packet.failed ||
+	said = f->pid == 0 ||
+		(!packet.failed &&
 			fdpass_send(f->channel, packet.data, packet.len, fds,
-				count) == -1))
-		(void)pidfd_signal(f->pidfd, SIGKILL);
+				count) == 0);
 	buffer_fini(&packet);
+	if (said)
+		f->said = clock_now();
+	else if (clock_now() - f->said > HANGS)
+		(void)pidfd_signal(f->pidfd, SIGKILL);
+	return said;
+}
+
+/* It must not keep an address that nclust gives up. */
+static void take_back(struct service *s)
+{
+	if (s->outage.answered && !say(s, NULL, 0))
+		(void)pidfd_signal(s->sup->fallback.pidfd, SIGKILL);
 }
 
 /* ---- when ---- */
@@ -159,7 +173,7 @@ static void begin_answers(struct service *s)
 static void end_answers(struct service *s)
 {
 	s->outage.answered = false;
-	say(s, NULL, 0);
+	learned_resume(s);
 	if (cluster_ready(s->core) > 0)
 		news_say_of(s, LOG_NOTE, "fallback-over",
 			"a worker is ready: clients are its own again");
@@ -174,9 +188,11 @@ static nsec_t look_at(struct service *s, nsec_t now)
 	nsec_t due;
 
 	if (!is_out(s)) {
+		o->since = 0;
+		if (o->answered && !say(s, NULL, 0))
+			return AGAIN_LEAST;
 		if (o->answered)
 			end_answers(s);
-		o->since = 0;
 		return NSEC_NEVER;
 	}
 	if (o->number == 0)
@@ -189,9 +205,7 @@ static nsec_t look_at(struct service *s, nsec_t now)
 	count = sockets_of(s, fds);
 	if (count > 0 && !o->answered)
 		begin_answers(s);
-	if (count > 0)
-		say(s, fds, count);
-	return AGAIN;
+	return count == 0 || say(s, fds, count) ? AGAIN : AGAIN_LEAST;
 }
 
 static void start(struct supervisor *sup);
@@ -227,18 +241,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	look(timer->data);
 }
 
-static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	look(timer->data);
-}
-
 static void look_soon(struct supervisor *sup, nsec_t wait)
 {
 	if (sup->fallback.look.data == NULL) {
 		timer_init(&sup->fallback.look, on_look, sup);
-		timer_init(&sup->fallback.restart, on_restart, sup);
+		timer_init(&sup->fallback.restart, on_look, sup);
 	}
 	timer_arm_within(sup->loop, &sup->fallback.look, wait);
 }
@@ -329,6 +336,7 @@ static void start(struct supervisor *sup)
 		return;
 	}
 	f->started = clock_now();
+	f->said = f->started;
 	io_init(&f->exit, on_exit_of, f->pidfd, sup);
 	io_init(&f->counts, on_counts, f->channel, sup);
 	ev_io_start(sup->loop, &f->exit);
@@ -393,7 +401,6 @@ static void fallback_on_go_on(struct supervisor *sup)
 	look_soon(sup, 0);
 }
 
-/* It must not keep an address that nclust gives up. */
 static void fallback_on_let_go(struct holding *h)
 {
 	struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
@@ -401,15 +408,14 @@ static void fallback_on_let_go(struct holding *h)
 	if (sup == NULL || sup->fallback.pid == 0)
 		return;
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->outage.answered)
-			say(sup->services[i], NULL, 0);
+		take_back(sup->services[i]);
 	look_soon(sup, AGAIN_LEAST);
 }
 
 static void fallback_on_drop(struct service *s)
 {
-	if (s->outage.answered)
-		end_answers(s);
+	if (s->sup->fallback.pid != 0)
+		take_back(s);
 }
 
 static void fallback_on_end(struct supervisor *sup)

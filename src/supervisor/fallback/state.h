@@ -16,6 +16,7 @@ struct fallback {
 	int pidfd;
 	int channel;
 	nsec_t started;
+	nsec_t said;  /* when it was last told something */
 	bool hurried; /* the one before ended just after its start */
 	ev_io exit;
 	ev_io counts;

@@ -354,13 +354,22 @@ bool learned_make_way(struct child *child, const struct socket_key *key)
 	return made;
 }
 
+/* Is it on purpose that nobody uses its listeners: the first client starts a worker,
+ * or clients are answered by nclust (`fallback`)? */
+static bool has_clients_without(const struct service *s)
+{
+	return s->held.asleep ||
+		(cluster_next_settings(s->core)->fallback != NULL &&
+			cluster_wanted(s->core) == 0 && !s->stage.leaving);
+}
+
 /* The listener has lost its last worker.  If that worker's slot was scaled
  * away, close it soon, because clients would wait in vain. */
 static void note_unused(struct child *child, struct listener *l)
 {
 	struct supervisor *sup = child->service->sup;
 	bool for_good = child->slot >= cluster_wanted(child->service->core) &&
-		!child->service->held.asleep;
+		!has_clients_without(child->service);
 
 	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
 	timer_arm_within(
@@ -384,7 +393,7 @@ static nsec_t trim(struct service *service, nsec_t now)
 	bool settled = cluster_is_settled(service->core);
 	nsec_t again = NSEC_NEVER;
 
-	if (service->held.asleep)
+	if (has_clients_without(service))
 		return again;
 
 	for (size_t i = service->held.learned.count; i-- > 0;) {

@@ -27,9 +27,10 @@ start_fallback() {
 		--fallback-after 200ms "$@"
 }
 
-# ask [URL]: the whole answer, without the carriage returns.
+# ask [OPTION]... [URL]: the whole answer, without the carriage returns.
 ask() {
-	curl -si --max-time "$((10 * PATIENCE))" "${1:-http://$AT/}" | tr -d '\r'
+	curl -si --max-time "$((10 * PATIENCE))" "${@:-http://$AT/}" |
+		tr -d '\r'
 }
 
 is_503() {
@@ -166,10 +167,32 @@ has_line() {
 	[[ $(cat "$DIR/answer") == "HTTP/1.0 200 "* ]]
 }
 
+@test "many clusters at once, each with a large page" {
+	head -c 65536 /dev/zero | tr '\0' x >"$DIR/page"
+	for name in a b c d e f; do
+		free_port
+		printf '[cluster:%s]\ncommand = %s %s\nlisten = %s\n' \
+			"$name" "$DIR/gated" "${SERVE[*]}" "$AT"
+		printf 'ready = notify\nfallback = %s/page\n' "$DIR"
+	done >"$DIR/it.ini"
+	start_nclust -c "$DIR/it.ini"
+	for at in "${PORTS[@]:1}"; do
+		AT=127.0.0.1:$at
+		wait_until 20 '[ "$(ask | tail -n 1 | wc -c)" -eq 65536 ]'
+	done
+	touch "$DIR/go"
+	wait_ready
+	for at in "${PORTS[@]:1}"; do
+		AT=127.0.0.1:$at
+		wait_until 20 is_200
+	done
+	run ! logged "the process that answers ended"
+}
+
 # refused LINE... : the errors of a file with these lines.
 refused() {
 	printf '%s\n' "[cluster:web]" "command = true" "$@" >"$DIR/bad.ini"
-	run -78 "$NCLUST" -c "$DIR/bad.ini"
+	run -78 timeout 20 "$NCLUST" -c "$DIR/bad.ini"
 	output=${output#"$DIR/bad.ini:"}
 }
 
@@ -214,4 +237,227 @@ refused() {
 	is_503
 	poll_until 10 holds '[ "$(responder_pid)" != "$1" ]' "$old"
 	is_503
+}
+
+@test "a server that binds by itself: its port answers after a crash, too" {
+	touch "$DIR/go"
+	start_cluster -n 2 --fallback 503 --fallback-after 100ms -- \
+		"$DIR/gated" "$FIXTURES/plain" "$PORT"
+	[[ $(http_get "$PORT") == pid=* ]]
+	rm "$DIR/go"
+	kill -KILL "$(worker_pid 0)" "$(worker_pid 1)"
+	wait_until 10 '[[ $(ask) == *": restarting after a crash" ]]'
+	touch "$DIR/go"
+	wait_ready
+	[[ $(http_get "$PORT") == pid=* ]]
+	# also if there shall be none
+	nclust scale "$INSTANCE" 0
+	wait_until 10 '[[ $(ask) == *": stopped for now" ]]'
+	nclust scale "$INSTANCE" 1
+	wait_until 10 '[[ $(http_get "$PORT") == pid=* ]]'
+}
+
+# The second one has to wait until the worker accepts again.
+both_are_served() {
+	[ "$(curl -s --max-time "$((10 * PATIENCE))" -Z --parallel-immediate \
+		-o "$DIR/one" -o "$DIR/two" -w '%{http_code} ' \
+		"http://$AT/sleep/20" "http://$AT/sleep/20" 2>"$DIR/bar")" = \
+		"200 200 " ]
+}
+
+@test "a worker that accepts before it is ready keeps its clients" {
+	start_fallback -- "$FIXTURES/serve"
+	wait_until 10 answered
+	poll_until 60 both_are_served
+	[ "$(worker_state 0)" = starting ]
+}
+
+@test "a cluster of Node: its port answers when all are dead" {
+	need node
+	# nclust must see that it is Node
+	cat >"$DIR/gate.js" <<-EOF
+		const moment = new Int32Array(new SharedArrayBuffer(4));
+		while (!require('fs').existsSync('$DIR/go'))
+			Atomics.wait(moment, 0, 0, 50);
+	EOF
+	touch "$DIR/go"
+	start_cluster -n 2 --fallback 503 --fallback-after 100ms \
+		--env "NODE_OPTIONS=--require=$DIR/gate.js" -- \
+		node "$SCRIPTS/servers/cluster.js" "$PORT"
+	wait_until 10 'http_get "$PORT"'
+	rm "$DIR/go"
+	kill -KILL "$(worker_pid 0)" "$(worker_pid 1)"
+	wait_until 20 is_503
+	touch "$DIR/go"
+	wait_until 20 '[[ $(ask) == "HTTP/1.1 200 "* ]]'
+}
+
+@test "a cluster that sleeps: its first client waits for the start" {
+	touch "$DIR/go"
+	start_nclust -n 0..2 --listen "$AT" --ready notify --fallback 503 \
+		--fallback-after 5s -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 '[ "$(cluster .wanted)" -eq 0 ]'
+	is_200
+	[ "$(cluster .fallback.answers)" -eq 0 ]
+}
+
+@test "a cluster that sleeps and does not wake up: 503" {
+	start_nclust -n 0..2 --listen "$AT" --ready notify --fallback 503 \
+		--fallback-after 100ms -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 '[ "$(cluster .wanted)" -eq 0 ]'
+	answered false
+	is_503
+	answered
+}
+
+@test "scaled to none by hand: 503, with a longer wait" {
+	start_fallback -- "${SERVE[@]}"
+	wait_ready
+	nclust scale "$INSTANCE" 0
+	wait_until 10 answered
+	output=$(ask)
+	has_line "Retry-After: 30"
+	[ "${output##*$'\n'}" = "503 Service Unavailable: stopped for now" ]
+	nclust scale "$INSTANCE" 1
+	is_200
+}
+
+@test "ready = tcp and http: the answers are not taken for a worker's" {
+	for ready in tcp http:/; do
+		rm -f "$DIR/go"
+		start_fallback --ready "$ready" -- "$DIR/gated" "${SERVE[@]}"
+		wait_until 10 answered
+		for _ in {1..20}; do
+			is_503
+			[ "$(worker_state 0)" = starting ]
+		done
+		touch "$DIR/go"
+		wait_until 20 '[ "$(worker_state 0)" = ready ]'
+		is_200
+		stop_process "$NCLUST_PID" 10
+	done
+}
+
+@test "a restart of all at once, with nobody left meanwhile" {
+	touch "$DIR/go"
+	start_fallback --surge 0 --max-unavailable 1 -- \
+		"$DIR/gated" "${SERVE[@]}"
+	wait_ready
+	is_200
+	rm "$DIR/go"
+	nclust restart "$INSTANCE" --no-wait
+	wait_until 20 is_503
+	[[ $(ask) == *": starting" ]]
+	touch "$DIR/go"
+	wait_until 20 '[ "$(cluster .rollout)" = null ]'
+	is_200
+}
+
+@test "unix sockets, IPv6, and several of them" {
+	start_fallback --listen "[::1]:$PORT" --listen "unix:$DIR/sock" -- \
+		"$DIR/gated" "${SERVE[@]}"
+	wait_until 10 answered
+	is_503
+	is_503 "http://[::1]:$PORT/"
+	is_503 --unix-socket "$DIR/sock" http://any/
+	touch "$DIR/go"
+	wait_ready
+	is_200
+}
+
+@test "slow, long and strange clients are bounded, and keep nobody out" {
+	start_fallback -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 answered
+	timeout 60 python3 - "$PORT" <<-'EOF'
+		import socket, sys
+
+		def connect():
+		    return socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+
+		def whole(s):
+		    s.settimeout(30)
+		    return b"".join(iter(lambda: s.recv(65536), b""))
+
+		def ask(text):
+		    s = connect()
+		    s.sendall(text)
+		    return whole(s)
+
+		idle = [connect() for i in range(300)]
+		get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+		assert ask(get).startswith(b"HTTP/1.1 503 "), "others have to wait"
+		long = ask(b"GET / HTTP/1.1\r\nX: " + b"x" * 9000)
+		assert long.startswith(b"HTTP/1.1 431 "), long
+		assert ask(b"\x16\x03\x01\x02\x00\x01") == b"", "TLS"
+		# those who came last have not had to make room
+		assert whole(idle[-1]).startswith(b"HTTP/1.1 408 ")
+		# a byte at a time
+		s = connect()
+		for i in range(len(get)):
+		    s.sendall(get[i:i + 1])
+		assert whole(s).startswith(b"HTTP/1.1 503 ")
+	EOF
+}
+
+@test "a reload gives up an address while its clients are answered" {
+	printf '[cluster:web]\ncommand = %s %s\nlisten = %s\nready = notify\n' \
+		"$DIR/gated" "${SERVE[*]}" "$AT" >"$DIR/it.ini"
+	printf 'fallback = 503\nfallback-after = 100ms\n' >>"$DIR/it.ini"
+	touch "$DIR/go"
+	start_cluster -c "$DIR/it.ini"
+	nclust scale "$INSTANCE" 0
+	wait_until 10 is_503
+	first=$AT
+	free_port
+	sed -i "s/^listen = .*/listen = $AT/" "$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	wait_until 20 is_503
+	poll_until 20 holds '! is_listened "$1"' "$first"
+	# and by another name it goes on
+	sed -i 's/cluster:web/cluster:shop/' "$DIR/it.ini"
+	nclust reload "$INSTANCE" --no-wait
+	wait_until 20 '[ "$(cluster .name)" = shop ]'
+	wait_until 20 is_503
+	nclust scale "$INSTANCE" 1
+	is_200
+}
+
+@test "an upgrade goes on answering, and counts on" {
+	start_fallback -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 answered
+	is_503
+	wait_until 10 '[ "$(cluster .fallback.answers)" -eq 1 ]'
+	old=$(responder_pid)
+	nclust upgrade "$INSTANCE"
+	poll_until 10 is_gone "$old"
+	is_503
+	wait_until 10 '[ "$(cluster .fallback.answers)" -eq 2 ]'
+	# it is no news
+	[ "$(grep -c 'HTTP clients get 503' "$LOG")" -eq 1 ]
+	touch "$DIR/go"
+	wait_ready
+	is_200
+}
+
+@test "orphans = keep: nclust is killed while it answers" {
+	start_fallback --orphans keep -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 answered
+	old=$(responder_pid)
+	kill_nclust
+	poll_until 10 is_gone "$old"
+	start_fallback --orphans keep -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 is_503
+	touch "$DIR/go"
+	wait_ready
+	is_200
+}
+
+@test "at the end the address and the process are gone at once" {
+	start_fallback -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 answered
+	old=$(responder_pid)
+	kill -TERM "$NCLUST_PID"
+	wait_exit
+	is_gone "$old"
+	run ! is_listened "$AT"
 }

@@ -141,7 +141,7 @@ web_pid() {
 	# nor has it the user of a worker, or of another role
 	start_web --user '#65532' --group '#65532'
 	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(worker_pid 0)/status")" = 65532 ]
-	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(web_pid)/status")" = 65530 ]
+	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(web_pid)/status")" = 65529 ]
 }
 
 @test "killed, it is back at once, and nobody else has noticed" {

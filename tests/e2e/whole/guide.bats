@@ -232,6 +232,17 @@ journalctl() {
 	answers
 }
 
+@test "the guide: outages" {
+	curl() {
+		command curl "$@" | tee "$DIR/seen"
+	}
+	play OUTAGES
+	grep -q '^HTTP/1.1 503 ' "$DIR/seen"
+	grep -qx '<p>We are back in a moment\.' "$DIR/seen"
+	[ "$(ready)" -eq 2 ]
+	answers
+}
+
 @test "the guide: limits" {
 	play LIMITS
 	[ "$(ready)" -eq 2 ]
