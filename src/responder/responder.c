@@ -445,14 +445,13 @@ static nsec_t prepare(struct responder *r)
 {
 	struct pollfd *at = r->polls;
 	nsec_t until = r->channel == -1 ? r->ends : NSEC_NEVER;
-	bool room = r->guest_count < GUESTS_MAX;
 
 	*at++ = (struct pollfd){.fd = r->channel, .events = POLLIN};
 	for (size_t i = 0; i < r->door_count; i++) {
 		const struct door *d = &r->doors[i];
 
 		*at++ = (struct pollfd){
-			.fd = d->due == 0 && room ? d->fd : -1,
+			.fd = d->due == 0 ? d->fd : -1,
 			.events = POLLIN,
 		};
 		if (d->due != 0)
@@ -525,6 +524,9 @@ int responder_main(int channel, uid_t user)
 	while (r->channel != -1 ||
 		(r->guest_count > 0 && clock_now() < r->ends))
 		turn(r);
+	for (size_t i = 0; i < GUESTS_MAX; i++)
+		if (r->guests[i].phase != GUEST_NONE)
+			guest_end(r, &r->guests[i]);
 	free(r->doors);
 	free(r->polls);
 	free(r);
