@@ -5,6 +5,22 @@
 # (what it writes is in memory), processes, network and cgroups, and ends when the
 # file's tests do.  For setup_file() and teardown_file().
 
+# A /dev of its own: it writes there, and the machine's is the same in all namespaces.
+systemd_devices() {
+	local name
+
+	mount -t tmpfs -o mode=755 tmpfs "$1" &&
+		mkdir "$1/pts" "$1/shm" &&
+		mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts \
+			"$1/pts" &&
+		mount -t tmpfs tmpfs "$1/shm" &&
+		ln -s pts/ptmx "$1/ptmx" &&
+		ln -s /proc/self/fd "$1/fd" || return
+	for name in null zero full random urandom tty; do
+		: >"$1/$name" && mount --bind "/dev/$name" "$1/$name" || return
+	done
+}
+
 # In the namespaces: what systemd finds, then systemd.
 systemd_enter() {
 	local place=$1 root=$1/root kind
@@ -17,7 +33,7 @@ systemd_enter() {
 			"$root" &&
 		mount -t proc proc "$root/proc" &&
 		mount --rbind /sys "$root/sys" &&
-		mount --rbind /dev "$root/dev" &&
+		systemd_devices "$root/dev" &&
 		mount -t tmpfs tmpfs "$root/run" &&
 		mount -t tmpfs tmpfs "$root/tmp" &&
 		mount -t tmpfs tmpfs "$root/sys/fs/cgroup" || return
