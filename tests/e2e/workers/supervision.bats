@@ -96,6 +96,18 @@ deaths_say() {
 	done
 }
 
+# Sets status, and worker to what is told of slot 0.
+in_backoff() {
+	run nclust status "$INSTANCE" --json
+	worker=$(jq '.clusters[0].workers[0]' <<<"$output")
+	[ "$(jq -r .state <<<"$worker")" = backoff ]
+}
+
+says_backoff() {
+	run nclust status "$INSTANCE"
+	[[ $output == *backoff*"exit 3"* ]]
+}
+
 @test "a crash loop waits longer each time, and status tells the next try" {
 	start_nclust -n 1 --backoff-min 100ms --backoff-max 60s \
 		--backoff-jitter 0% -- "$FIXTURES/die" --exit 3
@@ -103,15 +115,13 @@ deaths_say() {
 	deaths_say 'exit 3' "next try in 0.1 s" "next try in 0.2 s" \
 		"next try in 0.4 s" "next try in 0.8 s"
 
-	wait_until 10 '[ "$(worker_state 0)" = backoff ]'
-	run nclust status "$INSTANCE" --json
+	# between two looks it may be started, and ended, again
+	poll_until 10 in_backoff
 	[ "$status" -eq 2 ]
-	worker=$(jq '.clusters[0].workers[0]' <<<"$output")
 	[ "$(jq -r .pid <<<"$worker")" = null ]
 	[ "$(jq -r '.next_try > 0' <<<"$worker")" = true ]
 	[ "$(jq -r .last_exit.text <<<"$worker")" = "exit 3" ]
-	run nclust status "$INSTANCE"
-	[[ $output == *backoff*"exit 3"* ]]
+	poll_until 10 says_backoff
 	# one line a death
 	wait_until 10 '[ "$(grep -c "exit 3" "$LOG")" -eq "$(restarts 0)" ]'
 }
