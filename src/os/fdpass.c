@@ -50,12 +50,20 @@ static void take_control(struct fdpass_message *m, struct msghdr *msg)
 	}
 }
 
-static ssize_t receive_with(
-	int fd, struct msghdr *msg, int flags, struct fdpass_message *m)
+static void clear(struct fdpass_message *m)
 {
+	m->len = -1;
+	m->cut = false;
 	m->has_cred = false;
 	m->cred = (struct ucred){0};
 	m->fd_count = 0;
+	m->lost = false;
+}
+
+static ssize_t receive_with(
+	int fd, struct msghdr *msg, int flags, struct fdpass_message *m)
+{
+	clear(m);
 	do {
 		m->len = recvmsg(
 			fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
@@ -117,6 +125,7 @@ int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	int sender = tells_sender(fd);
 
+	clear(m);
 	m->stuck = 0;
 	if (sender == -1 ||
 		receive_bare(fd, data, size, MSG_PEEK | MSG_TRUNC, sender != 0,
@@ -212,12 +221,13 @@ static ssize_t hear(int fd, void *data, size_t size, int flags,
 	bool sender = asked == 1;
 	int on = 1;
 
+	clear(m);
+	m->stuck = 0;
 	if (asked == -1)
 		return -1;
 	/* an urgent byte of a stream would be skipped by the look alone */
 	if ((flags & MSG_TRUNC) == 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	m->stuck = 0;
 	if (receive_bare(fd, data, size, flags | MSG_PEEK, sender, m) == -1)
 		return -1;
 	/* no more of a stream than what was looked at */

@@ -493,6 +493,28 @@ START_TEST(a_socket_without_a_number_is_lost)
 }
 END_TEST
 
+START_TEST(what_cannot_be_received_brings_nothing)
+{
+	struct fdpass_message m;
+	int ends[2];
+	char byte;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	(void)memset(&m, 1, sizeof(m)); /* as memory is before its use */
+	ck_assert_int_eq(
+		fdpass_read_apart(ends[0], &byte, 1, FDPASS_LEAVE, &m), -1);
+	ck_assert_int_eq(errno, ENOTSOCK);
+	ck_assert_uint_eq(m.fd_count, 0);
+	ck_assert(!m.lost);
+	ck_assert_int_eq(m.stuck, 0);
+	(void)memset(&m, 1, sizeof(m));
+	ck_assert_int_eq(fdpass_look(ends[0], &byte, 1, &m), -1);
+	ck_assert_uint_eq(m.fd_count, 0);
+	ck_assert(!m.lost);
+	ck_assert_int_eq(close(ends[0]) | close(ends[1]), 0);
+}
+END_TEST
+
 /* Its limit of descriptors is its own, and a child has a copy of our memory. */
 static void add_what_valgrind_cannot(TCase *tc)
 {
@@ -517,6 +539,7 @@ int main(void)
 		tc, all_descriptors_that_a_message_can_bring_are_received);
 	tcase_add_test(tc, what_brings_nothing_comes_as_ever);
 	tcase_add_test(tc, what_was_looked_at_is_taken_away_alone);
+	tcase_add_test(tc, what_cannot_be_received_brings_nothing);
 	if (!os_is_valgrind())
 		add_what_valgrind_cannot(tc);
 	tcase_add_test(tc, a_closed_peer_and_an_empty_message);
