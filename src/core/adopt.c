@@ -42,7 +42,7 @@ static bool add_generation(struct cluster *c, unsigned number)
 			g->list[i] = in_force;
 			g->list[i].number = number;
 			g->list[i].workers = g->list[i].serving = 0;
-			g->list[i].beside = 0;
+			g->list[i].beside = g->list[i].starting = 0;
 			return true;
 		}
 		g->list[i] = g->list[i - 1];
@@ -62,6 +62,7 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 {
 	struct actions untold untouched;
 	struct moment more = {.pid = a->pid};
+	struct generation *g;
 	struct worker *w;
 
 	if (a->slot >= c->cap || c->slots[a->slot].life != c->life ||
@@ -80,8 +81,9 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	c->out = &untold;
 	worker_init(w, ++c->last_worker, a->generation);
 	c->alive++;
-	c->starting++;
-	cluster_find_generation(c, a->generation)->workers++;
+	g = cluster_find_generation(c, a->generation);
+	g->workers++;
+	g->starting++;
 	(void)slot_tell(c, a->slot, w, ON_SPAWNED, &more);
 	w->born = a->born;
 	/* it has been alive for some time, but nobody has waited for it */

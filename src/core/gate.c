@@ -105,7 +105,9 @@ bool gate_advance(struct cluster *c)
 		c->gates_to_look--;
 		return true;
 	}
-	if (line_holds(c, i)) /* its worker serves: the others come first */
+	if (line_holds(c, i,
+		    slot_generation(c,
+			    s))) /* its worker serves: the others come first */
 		return false;
 	gate = gate_for(s->main.unfit);
 	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {

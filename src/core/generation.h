@@ -15,6 +15,7 @@
 struct generation {
 	unsigned number;
 	unsigned workers;  /* alive */
+	unsigned starting; /* of these, and others wait for them (line.h) */
 	unsigned serving;  /* of these: ready or leaving by themselves */
 	unsigned beside;   /* of these: beside an old one that stays yet */
 	unsigned command;  /* which of the cluster's commands, counted up */

@@ -51,8 +51,7 @@ struct cluster {
 	uint32_t gate_turn;     /* the next slot in turn for one */
 	uint32_t gate_looked;   /* slots from there on were looked at */
 	uint32_t gates_to_look; /* so many slots are to be looked at for it */
-	unsigned starting;      /* of the alive */
-	unsigned released;      /* of these: they may pass the gate */
+	unsigned released;      /* starting, and may pass the gate */
 	unsigned spares;        /* at the gate */
 	unsigned ended;         /* slots that are not started again */
 	bool ever_ready;

@@ -3,24 +3,35 @@
 
 #include "core/inside.h"
 
-static bool is_full(const struct cluster *c)
+static bool is_full(const struct cluster *c, unsigned generation)
 {
-	const struct generation *g = cluster_find_generation(
-		c, c->rollout.under_way ? c->rollout.to : c->generation);
+	const struct generation *g = cluster_find_generation(c, generation);
 	unsigned most = g->settings->start_at_once;
 
 	if (most == 0 || most >= WORKERS_MAX)
 		return false;
 	/* when they have started cannot be seen */
-	if (g->settings->ready == READY_AUTO && g->silent && !g->says_ready &&
-		!g->listens)
+	if (g->settings->ready == READY_ALIVE ||
+		(g->settings->ready == READY_AUTO && g->silent &&
+			!g->says_ready && !g->listens))
 		return false;
-	return c->starting >= most;
+	return g->starting >= most;
 }
 
-bool line_holds(const struct cluster *c, uint32_t i)
+bool line_waits_for(const struct worker *w)
 {
-	return is_full(c) ||
+	return worker_is_coming(w) && !w->slow;
+}
+
+nsec_t line_waits_until(const struct worker *w)
+{
+	return w->state == WORKER_STARTING && !w->slow ? w->born + LINE_PATIENCE
+						       : NSEC_NEVER;
+}
+
+bool line_holds(const struct cluster *c, uint32_t i, unsigned generation)
+{
+	return is_full(c, generation) ||
 		(heap_first_due(&c->line) != NSEC_NEVER &&
 			heap_first(&c->line) != i);
 }
@@ -44,10 +55,21 @@ void line_leave(struct cluster *c, uint32_t i)
 
 bool line_call(struct cluster *c)
 {
-	if (heap_first_due(&c->line) == NSEC_NEVER || is_full(c))
+	uint32_t i;
+
+	if (heap_first_due(&c->line) == NSEC_NEVER)
 		return false;
-	heap_set(&c->due, heap_first(&c->line), c->now);
+	i = heap_first(&c->line);
+	if (is_full(c, slot_generation(c, &c->slots[i])))
+		return false;
+	heap_set(&c->due, i, c->now);
 	return true;
+}
+
+static void count(struct cluster *c, const struct worker *w)
+{
+	if (line_waits_for(w))
+		cluster_find_generation(c, w->generation)->starting++;
 }
 
 void line_restore(struct cluster *c)
@@ -58,7 +80,7 @@ void line_restore(struct cluster *c)
 		for (int k = 0; k < 2; k++) {
 			const struct worker *w = k == 0 ? &s->main : &s->other;
 
-			c->starting += worker_is_coming(w);
+			count(c, w);
 			c->spares += w->state == WORKER_SPARE;
 			c->released +=
 				w->state == WORKER_STARTING && w->released;

@@ -2,18 +2,28 @@
 #ifndef CORE_LINE_H
 #define CORE_LINE_H
 
+#include "base/nsec.h"
+#include "core/worker.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 /*
- * `start-at-once`: while so many workers are starting, a slot that needs one
- * stands in line, and is served when one of them is ready or has failed: who came
- * first comes first.
+ * `start-at-once`: while so many workers of a generation are starting, a slot that
+ * needs one stands in line, and is served when one of them is ready or has failed:
+ * who came first comes first.  Nobody waits for one that takes long, because it
+ * may hang, and others are to come back meanwhile.
  */
 struct cluster;
 
-/* Would a worker of the slot have to wait? */
-bool line_holds(const struct cluster *c, uint32_t i);
+#define LINE_PATIENCE (10 * SECOND)
+
+/* Do others wait for this worker, and until when will they? */
+bool line_waits_for(const struct worker *w);
+nsec_t line_waits_until(const struct worker *w);
+
+/* Would a worker of the slot have to wait, if it is of that generation? */
+bool line_holds(const struct cluster *c, uint32_t i, unsigned generation);
 
 void line_join(
 	struct cluster *c, uint32_t i); /* at its end, if it is not in it */

@@ -328,8 +328,10 @@ static bool turn(struct cluster *c, uint32_t i)
 
 	if (step == STEP_NONE)
 		return false;
-	/* else it would lose its wait, should the rollout fail until then */
-	if (s->main.state == WORKER_NONE && line_holds(c, i))
+	/* else it would lose its wait, should the rollout fail until then, or its
+	 * worker would go long before the next one may start */
+	if ((s->main.state == WORKER_NONE || step == STEP_FEWER) &&
+		line_holds(c, i, c->rollout.to))
 		return false;
 	if (s->main.state == WORKER_NONE && c->spawns_left == 0) {
 		heap_set(&c->due, i, c->now);

@@ -23,13 +23,13 @@ static void count_worker(
 	g = cluster_find_generation(c, w->generation);
 	assert(g != NULL);
 	c->alive += (unsigned)by;
-	if (worker_is_coming(w))
-		c->starting += (unsigned)by;
 	if (w->state == WORKER_STARTING && w->released)
 		c->released += (unsigned)by;
 	if (w->state == WORKER_SPARE)
 		c->spares += (unsigned)by;
 	g->workers += (unsigned)by;
+	if (line_waits_for(w))
+		g->starting += (unsigned)by;
 	if (worker_is_serving(w))
 		g->serving += (unsigned)by;
 	if (worker_is_serving(w) && beside)
@@ -152,12 +152,22 @@ static void kill_worker(struct cluster *c, uint32_t i, struct worker *w)
 }
 
 /* Do what a worker's own deadline asks for, if it has come. */
+static void note_slow(struct cluster *c, uint32_t i, struct worker *w)
+{
+	if (line_waits_until(w) > c->now)
+		return;
+	count_worker(c, i, w, -1);
+	w->slow = true;
+	count_worker(c, i, w, 1);
+}
+
 static void tick(struct cluster *c, uint32_t i, struct worker *w)
 {
 	static const struct ending unknown = {.kind = ENDING_NONE};
 	const struct generation *g;
 	enum worker_event event;
 
+	note_slow(c, i, w);
 	if (worker_due(w, c->lost) > c->now)
 		return;
 	if (w->state == WORKER_READY) {
@@ -190,7 +200,7 @@ bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,
 {
 	struct action *action;
 
-	if (line_holds(c, i)) {
+	if (line_holds(c, i, generation)) {
 		line_join(c, i);
 		return true;
 	}
@@ -317,6 +327,8 @@ static void arm(struct cluster *c, uint32_t i, bool done)
 	nsec_t due = nsec_min(
 		worker_due(&s->main, c->lost), worker_due(&s->other, c->lost));
 
+	due = nsec_min(due, line_waits_until(&s->main));
+	due = nsec_min(due, line_waits_until(&s->other));
 	due = nsec_min(due, health_due(&s->main, c->lost));
 	due = nsec_min(due, health_due(&s->other, c->lost));
 	if (cluster_wants(c, i))

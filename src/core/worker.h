@@ -75,6 +75,7 @@ struct worker {
 	nsec_t gate_at;      /* it came to the gate; 0: it did not */
 	bool released;       /* STARTING: it may pass the gate */
 	bool said;           /* SPARE: READY=1 came before the gate */
+	bool slow;           /* STARTING: no other waits for it (line.h) */
 	bool tells;          /* STOPPING: it has its hang signal, and is to have
 				its stop signal next */
 	enum worker_state state;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
+#include "core/line.h"
+
 /* A command of which it cannot be seen when it has started. */
 static bool is_silent(
 	const struct world *w, const struct cluster_settings *settings)
@@ -8,8 +10,9 @@ static bool is_silent(
 	const struct plan *plan = world_plan_of(w, settings);
 	const struct known *known = &w->known[plan != NULL ? plan->command : 0];
 
-	return settings->ready == READY_AUTO && known->silent &&
-		!known->says_ready && !known->listens;
+	return settings->ready == READY_ALIVE ||
+		(settings->ready == READY_AUTO && known->silent &&
+			!known->says_ready && !known->listens);
 }
 
 static unsigned limit_by(
@@ -54,29 +57,41 @@ static bool is_called_off(const struct world *w, uint32_t slot, uint64_t id)
 	return false;
 }
 
-static unsigned starting(const struct world *w)
+static bool is_starting(const struct world *w, uint32_t slot, uint64_t id)
+{
+	const struct process *p = &w->processes[id];
+
+	return !p->ready && !p->going && !p->draining &&
+		!is_called_off(w, slot, id) &&
+		(p->life == LIFE_ASKED || w->now < p->born + LINE_PATIENCE);
+}
+
+/* Of a generation; 0: of all. */
+static unsigned starting(const struct world *w, unsigned generation)
 {
 	unsigned count = 0;
 
 	for (uint32_t i = 0; i < SLOTS_MAX; i++)
 		for (unsigned k = 0; k < w->places[i].alive; k++) {
 			uint64_t id = w->places[i].workers[k];
-			const struct process *p = &w->processes[id];
 
-			count += !p->ready && !p->going && !p->draining &&
-				!is_called_off(w, i, id);
+			count += is_starting(w, i, id) &&
+				(generation == 0 ||
+					w->processes[id].generation ==
+						generation);
 		}
 	return count;
 }
 
-void starts_note_spawn(const struct world *w)
+void starts_note_spawn(const struct world *w, unsigned generation)
 {
 	unsigned least;
 	unsigned most;
+	unsigned count = starting(w, generation);
 
 	find_limits(w, &least, &most);
-	if (most != UINT32_MAX && starting(w) > most)
-		world_complain(w, "%u start at once", starting(w));
+	if (most != UINT32_MAX && count > most)
+		world_complain(w, "%u start at once", count);
 }
 
 bool starts_are_full(const struct world *w)
@@ -85,5 +100,5 @@ bool starts_are_full(const struct world *w)
 	unsigned most;
 
 	find_limits(w, &least, &most);
-	return least != UINT32_MAX && starting(w) >= least;
+	return least != UINT32_MAX && starting(w, 0) >= least;
 }

@@ -507,7 +507,7 @@ static void note_spawn(
 		a->generation == w->in_force.generation)
 		world_complain(w, "slot %u is filled too early", a->slot);
 	be_asked(w, a, cause);
-	starts_note_spawn(w);
+	starts_note_spawn(w, a->generation);
 }
 
 static void note_ended(struct world *w, const struct action *a)

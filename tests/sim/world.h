@@ -293,7 +293,7 @@ bool witness_has_to_listen(const struct world *w, const struct process *p);
 
 /* starts.c: no more than `start-at-once` start at a time. */
 /* At this birth; and is that why a slot is empty? */
-void starts_note_spawn(const struct world *w);
+void starts_note_spawn(const struct world *w, unsigned generation);
 bool starts_are_full(const struct world *w);
 
 /* It was born; by that its times are known. */

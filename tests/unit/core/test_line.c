@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
+#include "core/line.h"
 
 /* start-at-once: no more than so many workers start at a time. */
 
@@ -42,7 +43,7 @@ START_TEST(the_next_one_starts_when_one_is_ready)
 	bench_start(&b, two_at_once(), 1000);
 	ck_assert_uint_eq(starting(), 2);
 	ck_assert_int_eq(bench_slot(&b, 999).state, SLOT_STARTING);
-	ck_assert_int_eq(cluster_next_deadline(b.c), b.now + 60 * SECOND);
+	ck_assert_int_eq(cluster_next_deadline(b.c), b.now + LINE_PATIENCE);
 	for (unsigned i = 0; i < 998; i++) {
 		bench_ready(&b, i);
 		ck_assert_uint_eq(starting(), 2);
@@ -62,8 +63,78 @@ START_TEST(the_next_one_starts_when_one_has_failed)
 	ck_assert_uint_eq(starting(), 2);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
 	ck_assert_uint_eq(bench_slot(&b, 2).workers, 1);
-	bench_pass(&b, 60 * SECOND); /* 1 and 2 are not ready in time */
+	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
 	ck_assert_uint_eq(bench_slot(&b, 3).workers, 1);
+}
+END_TEST
+
+START_TEST(nobody_waits_for_those_that_hang)
+{
+	bench_start(&b, two_at_once(), 6);
+	bench_pass(&b, LINE_PATIENCE - 1);
+	ck_assert_uint_eq(starting(), 2);
+	bench_pass(&b, 1);
+	ck_assert_uint_eq(starting(), 4);
+	bench_ready(&b, 2);
+	ck_assert_uint_eq(starting(), 4);
+	bench_ready(&b, 0);
+	ck_assert_uint_eq(starting(), 3);
+	ck_assert_uint_eq(bench_slot(&b, 5).workers, 0);
+	bench_ready(&b, 3);
+	ck_assert_uint_eq(bench_slot(&b, 5).workers, 1);
+}
+END_TEST
+
+START_TEST(a_new_release_does_not_wait_for_the_old_one_to_start)
+{
+	struct cluster_settings *s = two_at_once();
+
+	s->surge = 2;
+	bench_start(&b, s, 2);
+	ck_assert_uint_eq(starting(), 2);
+	bench_do(&b, (struct event){.kind = EVENT_ROLL, .slot = SLOT_ALL});
+	ck_assert_uint_eq(starting(), 4);
+}
+END_TEST
+
+START_TEST(an_old_one_does_not_go_before_its_successor_may_start)
+{
+	struct cluster_settings *s = two_at_once();
+
+	s->surge = 0;
+	s->max_unavailable = 5;
+	s->bake = 0;
+	bench_start(&b, s, 6);
+	for (int i = 0; i < 6; i++)
+		bench_ready(&b, first_starting());
+	bench_do(&b, (struct event){.kind = EVENT_ROLL, .slot = SLOT_ALL});
+	for (uint32_t i = 0; i < 6; i++)
+		if (bench_slot(&b, i).worker[0].state == SLOT_STOPPING)
+			bench_exit(&b, i, SLOT_STOPPING, ENDING_EXIT, 0);
+	ck_assert_uint_eq(starting(), 2);
+	for (int i = 0; i < 6; i++) {
+		bench_ready(&b, first_starting());
+		for (uint32_t k = 0; k < 6; k++)
+			if (bench_slot(&b, k).workers > 0 &&
+				bench_slot(&b, k).worker[0].state ==
+					SLOT_STOPPING)
+				bench_exit(
+					&b, k, SLOT_STOPPING, ENDING_EXIT, 0);
+		if (cluster_ready(b.c) == 6)
+			break;
+	}
+	ck_assert_uint_eq(cluster_ready(b.c), 6);
+}
+END_TEST
+
+START_TEST(time_alive_is_not_waited_for)
+{
+	struct cluster_settings *s = two_at_once();
+
+	s->ready = READY_ALIVE;
+	s->ready_alive = 5 * SECOND;
+	bench_start(&b, s, 9);
+	ck_assert_uint_eq(starting(), 9);
 }
 END_TEST
 
@@ -166,6 +237,12 @@ int main(void)
 
 	tcase_add_test(tc, the_next_one_starts_when_one_is_ready);
 	tcase_add_test(tc, the_next_one_starts_when_one_has_failed);
+	tcase_add_test(tc, nobody_waits_for_those_that_hang);
+	tcase_add_test(
+		tc, a_new_release_does_not_wait_for_the_old_one_to_start);
+	tcase_add_test(
+		tc, an_old_one_does_not_go_before_its_successor_may_start);
+	tcase_add_test(tc, time_alive_is_not_waited_for);
 	tcase_add_test(tc, deaths_are_replaced_in_their_order);
 	tcase_add_test(tc, a_scale_up_starts_so_many_at_once);
 	tcase_add_test(tc, a_rollout_of_all_starts_so_many_at_once);
