@@ -10,8 +10,10 @@
 #include "protocol/json.h"
 #include "protocol/responder.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/role.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/control/census.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/sockets/learned.h"
 
@@ -153,8 +155,8 @@ static bool is_out(const struct service *s)
 {
 	return settings_of(s)->fallback != NULL &&
 		cluster_ready(s->core) == 0 && !s->held.asleep &&
-		!s->stage.leaving && !s->sup->instance.stopping &&
-		!s->sup->instance.over &&
+		!s->outage.yielded && !s->stage.leaving &&
+		!s->sup->instance.stopping && !s->sup->instance.over &&
 		cluster_state(s->core) != CLUSTER_STOPPING;
 }
 
@@ -174,9 +176,29 @@ static void end_answers(struct service *s)
 {
 	s->outage.answered = false;
 	learned_resume(s);
-	if (cluster_ready(s->core) > 0)
+	if (s->outage.yielded)
+		news_say_of(s, LOG_NOTE, "fallback-over",
+			"a worker that is not ready has clients: they are its "
+			"own");
+	else if (cluster_ready(s->core) > 0)
 		news_say_of(s, LOG_NOTE, "fallback-over",
 			"a worker is ready: clients are its own again");
+}
+
+/* Does a worker that is to answer a probe before it is ready have clients?  Then they
+ * are its own, and the probe waits among them: we would answer that, too. */
+static bool has_clients(struct service *s)
+{
+	struct child_walk walk = children_of(s);
+	const struct child *child;
+
+	if (settings_of(s)->ready != READY_PROBE)
+		return false;
+	(void)census_begin(s->sup); /* for the next look */
+	while ((child = child_next(&walk)) != NULL)
+		if (census_of(child) > 0)
+			return true;
+	return false;
 }
 
 /* When to look again; NSEC_NEVER: when something has happened. */
@@ -187,6 +209,7 @@ static nsec_t look_at(struct service *s, nsec_t now)
 	size_t count;
 	nsec_t due;
 
+	o->yielded |= o->answered && has_clients(s);
 	if (!is_out(s)) {
 		o->since = 0;
 		if (o->answered && !say(s, NULL, 0))
@@ -351,10 +374,12 @@ static void note(struct outage *o, const struct report *r)
 
 	switch (r->kind) {
 	case REPORT_READY:
+		o->yielded = false;
 		o->crashed = false;
 		o->next_try = 0;
 		break;
 	case REPORT_EXITED:
+		o->yielded = false;
 		if (!news_is_failure(r))
 			break;
 		o->crashed = true;

@@ -32,6 +32,7 @@ struct outage {
 	nsec_t next_try;  /* of one that has died; or 0 */
 	bool crashed;     /* one has, since the last was ready */
 	bool answered;    /* clients are, by us */
+	bool yielded;     /* a worker that is not ready has clients */
 	uint64_t answers; /* so many were, in all */
 };
 

@@ -285,12 +285,12 @@ static void ask_child(struct volley *v, struct child *child, bool deep,
 }
 
 /* An only worker has taken all connections; but if nclust itself answers clients
- * (fallback), that has to be seen where to be accepted is enough. */
+ * (fallback), that has to be seen. */
 static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 {
 	bool given = false;
 
-	if (v->asker.service->outage.answered && v->probe->kind == PROBE_TCP)
+	if (v->asker.service->outage.answered)
 		return false;
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		struct child *only = only_child(v->asker.service);

@@ -338,6 +338,48 @@ both_are_served() {
 	done
 }
 
+@test "ready = http: a worker that has more clients than it can serve gets ready" {
+	cat >"$DIR/busy.py" <<-'E'
+	import socket, time
+	time.sleep(1)
+	s = socket.socket(fileno=3)
+	while True:
+	    c = s.accept()[0]
+	    try:
+	        c.recv(1000)
+	        time.sleep(0.4)
+	        c.send(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+	    except OSError:
+	        pass
+	    c.close()
+	E
+	start_fallback --ready http:/ --start-timeout 10m -- \
+		python3 "$DIR/busy.py"
+	cat >"$DIR/clients.py" <<-'E'
+	import os, socket, sys, threading, time
+	def client():
+	    while not os.path.exists(sys.argv[2]):
+	        s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+	        try:
+	            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+	            while s.recv(1000):
+	                pass
+	        except OSError:
+	            pass
+	        s.close()
+	        time.sleep(0.02)
+	for _ in range(11):
+	    threading.Thread(target=client).start()
+	E
+	python3 "$DIR/clients.py" "$PORT" "$DIR/done" 3>&- &
+	STARTED+=("$!")
+	wait_until 10 answered
+	wait_logged 'a worker that is not ready has clients: they are its own'
+	wait_until 30 '[ "$(worker_state 0)" = ready ]'
+	touch "$DIR/done"
+	[ "$(worker 0 .restarts)" -eq 0 ]
+}
+
 @test "a restart of all at once, with nobody left meanwhile" {
 	touch "$DIR/go"
 	start_fallback --surge 0 --max-unavailable 1 -- \
