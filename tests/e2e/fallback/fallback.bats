@@ -340,21 +340,23 @@ both_are_served() {
 
 @test "ready = http: a worker that has more clients than it can serve gets ready" {
 	cat >"$DIR/busy.py" <<-'E'
-	import socket, time
+	import os, socket, sys, time
 	time.sleep(1)
 	s = socket.socket(fileno=3)
 	while True:
 	    c = s.accept()[0]
 	    try:
-	        c.recv(1000)
+	        asked = b"/ready" in c.recv(1000)
 	        time.sleep(0.4)
-	        c.send(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+	        well = not asked or os.path.exists(sys.argv[1])
+	        c.send(b"HTTP/1.0 %d x\r\nContent-Length: 0\r\n\r\n"
+	            % (200 if well else 500))
 	    except OSError:
 	        pass
 	    c.close()
 	E
-	start_fallback --ready http:/ --start-timeout 10m -- \
-		python3 "$DIR/busy.py"
+	start_fallback --ready http:/ready --start-timeout 10m -- \
+		python3 "$DIR/busy.py" "$DIR/well"
 	cat >"$DIR/clients.py" <<-'E'
 	import os, socket, sys, threading, time
 	def client():
@@ -375,6 +377,7 @@ both_are_served() {
 	STARTED+=("$!")
 	wait_until 10 answered
 	wait_logged 'a worker that is not ready has clients: they are its own'
+	touch "$DIR/well"
 	wait_until 30 '[ "$(worker_state 0)" = ready ]'
 	touch "$DIR/done"
 	[ "$(worker 0 .restarts)" -eq 0 ]
