@@ -113,7 +113,7 @@ flood() {
 	E
 	start_nclust -c "$DIR/it.ini"
 	poll_until 20 has_lines 50
-	[ -e "$DIR/web.5" ]
+	poll_until 10 test -e "$DIR/web.1"
 	# the last rotation may still be under way
 	poll_until 10 all_in_order
 }

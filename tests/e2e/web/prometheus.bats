@@ -208,8 +208,8 @@ firing() {
 	for _ in {1..8}; do
 		old=$(worker_pid 0)
 		kill -SEGV "$old"
-		wait_until 10 '[ "$(worker_pid 0)" != "$1" ] && [ "$(worker_pid 0)" != null ]' \
-			"$old"
+		wait_until 10 'new=$(worker_pid 0)
+			[ "${new:-null}" != null ] && [ "$new" != "$1" ]' "$old"
 	done
 	wait_until 20 '[[ " $(firing) " == *" NclustWorkersCrash "* ]]'
 	[[ " $(firing) " != *" NclustAway "* ]]

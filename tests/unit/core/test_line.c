@@ -53,6 +53,7 @@ START_TEST(the_next_one_starts_when_one_is_ready)
 	bench_ready(&b, 998);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	bench_forget(&b);
+	bench_end(&b);
 }
 END_TEST
 
@@ -65,6 +66,7 @@ START_TEST(the_next_one_starts_when_one_has_failed)
 	ck_assert_uint_eq(bench_slot(&b, 2).workers, 1);
 	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
 	ck_assert_uint_eq(bench_slot(&b, 3).workers, 1);
+	bench_end(&b);
 }
 END_TEST
 
@@ -82,6 +84,7 @@ START_TEST(nobody_waits_for_those_that_hang)
 	ck_assert_uint_eq(bench_slot(&b, 5).workers, 0);
 	bench_ready(&b, 3);
 	ck_assert_uint_eq(bench_slot(&b, 5).workers, 1);
+	bench_end(&b);
 }
 END_TEST
 
@@ -94,6 +97,7 @@ START_TEST(a_new_release_does_not_wait_for_the_old_one_to_start)
 	ck_assert_uint_eq(starting(), 2);
 	bench_do(&b, (struct event){.kind = EVENT_ROLL, .slot = SLOT_ALL});
 	ck_assert_uint_eq(starting(), 4);
+	bench_end(&b);
 }
 END_TEST
 
@@ -124,6 +128,7 @@ START_TEST(an_old_one_does_not_go_before_its_successor_may_start)
 			break;
 	}
 	ck_assert_uint_eq(cluster_ready(b.c), 6);
+	bench_end(&b);
 }
 END_TEST
 
@@ -135,6 +140,7 @@ START_TEST(time_alive_is_not_waited_for)
 	s->ready_alive = 5 * SECOND;
 	bench_start(&b, s, 9);
 	ck_assert_uint_eq(starting(), 9);
+	bench_end(&b);
 }
 END_TEST
 
@@ -154,6 +160,7 @@ START_TEST(deaths_are_replaced_in_their_order)
 		bench_ready(&b, i);
 		ck_assert_uint_eq(bench_slot(&b, i - 2).workers, 1);
 	}
+	bench_end(&b);
 }
 END_TEST
 
@@ -167,6 +174,7 @@ START_TEST(a_scale_up_starts_so_many_at_once)
 	/* and one down again, who waits is forgotten */
 	bench_do(&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = 2});
 	ck_assert_uint_eq(cluster_slots(b.c), 3); /* 2 is stopping */
+	bench_end(&b);
 }
 END_TEST
 
@@ -194,6 +202,7 @@ START_TEST(a_rollout_of_all_starts_so_many_at_once)
 	}
 	ck_assert_uint_eq(starting(), 0);
 	ck_assert_uint_eq(cluster_ready(b.c), 5);
+	bench_end(&b);
 }
 END_TEST
 
@@ -205,6 +214,7 @@ START_TEST(other_settings_let_more_start)
 	more->start_at_once = 5;
 	bench_do(&b, (struct event){.kind = EVENT_SETTINGS, .settings = more});
 	ck_assert_uint_eq(starting(), 5);
+	bench_end(&b);
 }
 END_TEST
 
@@ -225,6 +235,7 @@ START_TEST(a_command_without_any_sign_is_not_waited_for_again)
 	for (uint32_t i = 4; i < 8; i++)
 		bench_exit(&b, i, SLOT_READY, ENDING_SIGNAL, SIGKILL);
 	ck_assert_uint_eq(starting(), 2);
+	bench_end(&b);
 }
 END_TEST
 
