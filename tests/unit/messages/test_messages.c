@@ -50,6 +50,7 @@ static unsigned asked;
 
 static void begin(void)
 {
+	each_takes = taken = 0;
 	room_begin(TWO);
 	web = room_cluster("web");
 	job = room_cluster("job");
