@@ -240,6 +240,7 @@ START_TEST(one_that_is_stopped_does_not_until_it_goes_on)
 	start(polls);
 	becomes(AWAITS_CONNECTION);
 	ck_assert_int_eq(kill(other, SIGSTOP), 0);
+	ck_assert_int_eq(waitpid(other, NULL, WUNTRACED), other);
 	becomes(AWAITS_NOTHING);
 	ck_assert_int_eq(kill(other, SIGCONT), 0);
 	end();
