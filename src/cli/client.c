@@ -93,7 +93,7 @@ static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 {
 	struct pollfd fds[3] = {{.fd = c->fd, .events = POLLIN},
 		{.fd = c->cancel, .events = POLLIN},
-		{.fd = c->reader}}; /* only its end is told */
+		{.fd = c->reader}}; /* no event: its end alone */
 	int n;
 
 	do

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /*
- * What the workers have written, read from the files that nclust hands out: see
+ * The output of workers, read from the files that nclust hands out: see
  * nclust-control(7).  All zeros at first.
  */
 struct log_slot {

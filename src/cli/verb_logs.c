@@ -156,7 +156,7 @@ static int show_new(struct show *l, int most)
 	return got;
 }
 
-/* Be told of one that is not there yet. */
+/* Learn when one begins that is not there yet. */
 static int ask_for_more(
 	const struct show *l, const struct session *s, struct error *err)
 {
@@ -170,7 +170,7 @@ static int ask_for_more(
 static int follow(struct show *l, struct session *s, struct error *err)
 {
 	struct pollfd fds[2] = {{.fd = s->client->fd, .events = POLLIN},
-		{.fd = STDOUT_FILENO}}; /* only its end is told */
+		{.fd = STDOUT_FILENO}}; /* no event: its end alone */
 	struct answer answer;
 	struct error why;
 	int got = ask_for_more(l, s, err);

@@ -153,7 +153,7 @@ static void take_facts(struct outlet *o, const char *text)
 	}
 }
 
-/* Each time it is told why, so that it may not be often. */
+/* Each try logs why it failed: it may not be often. */
 static ev_tstamp again_in(struct outlet *o)
 {
 	o->failures += o->failures < ASK_DOUBLED;
@@ -228,7 +228,7 @@ static void lose(struct outlet *o, unsigned long lines)
 		drops_add(o->routes->drops, o->of->cluster, lines);
 }
 
-/* Tell in the file how much was lost there; a daemon is told by its own way. */
+/* Write into the file how much was lost there; a daemon gets a message of its own. */
 static void tell_loss(struct outlet *o)
 {
 	char text[200];

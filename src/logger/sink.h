@@ -16,7 +16,7 @@
  * behind that in lanes (logger/lanes.h), from which clusters and workers have
  * equal turns.  The caller waits while there is too much, but only as long as the
  * reader takes SINK_TAKES a second.  Then, when these are full, lines are dropped
- * and counted, and the count is told, as a line among the others.  The same happens
+ * and counted, and the count is written, as a line among the others.  The same happens
  * when a write fails (a full disk), with the reason.
  *
  * Bytes that are copied (sink_copy(), sink_write()) are not queued: what the

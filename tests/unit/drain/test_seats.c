@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "../room_lib.h"
-
-#include "supervisor/common/news.h"
-#include "supervisor/drain/drain.h"
-#include "supervisor/drain/steer.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/workers/service.h"
+#include "lanes_lib.h"
 
 /*
  * A socket for each worker (`balance = rr`): who has which, over deaths, rollouts
@@ -22,36 +16,6 @@ bool drain_is_stubborn(struct child *child, unsigned least)
 	(void)least;
 	return false;
 }
-
-static int seats_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
-{
-	(void)birth;
-	(void)err;
-	child->traffic.lane =
-		steer_lane(child->service, child->generation, child->slot);
-	return 0;
-}
-
-static void seats_on_born(struct child *child, struct birth *birth)
-{
-	(void)birth;
-	steer_on_born(child, NULL);
-}
-
-static const struct part seats_part = {
-	.name = "seats",
-	.prepare = seats_on_prepare,
-	.born = seats_on_born,
-	.left = steer_left,
-	.report = steer_on_report,
-	.drop = steer_on_drop,
-};
-
-ROOM_PARTS(&seats_part, &news_part, &plain_part);
-
-static struct service *web;
-static struct listener *l;
 
 static void begin(const char *ini)
 {

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "../room_lib.h"
-
-#include "supervisor/common/news.h"
-#include "supervisor/drain/drain.h"
-#include "supervisor/drain/steer.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/workers/service.h"
+#include "lanes_lib.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -31,37 +25,6 @@ bool drain_is_stubborn(struct child *child, unsigned least)
 	(void)least;
 	return stubborn;
 }
-
-/* A worker that is to be emptied is so when a test says it. */
-static int shares_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
-{
-	(void)birth;
-	(void)err;
-	child->traffic.lane =
-		steer_lane(child->service, child->generation, child->slot);
-	return 0;
-}
-
-static void shares_on_born(struct child *child, struct birth *birth)
-{
-	(void)birth;
-	steer_on_born(child, NULL);
-}
-
-static const struct part shares_part = {
-	.name = "shares",
-	.prepare = shares_on_prepare,
-	.born = shares_on_born,
-	.left = steer_left,
-	.report = steer_on_report,
-	.drop = steer_on_drop,
-};
-
-ROOM_PARTS(&shares_part, &news_part, &plain_part);
-
-static struct service *web;
-static struct listener *l;
 
 static void begin(void)
 {
