@@ -73,7 +73,7 @@ static void tell_cluster(struct service *service)
 	service->life.greed_told = true;
 }
 
-void allowance_end(struct allowance *a, const struct child *child,
+nsec_t allowance_end(struct allowance *a, const struct child *child,
 	ev_io *watcher, nsec_t begun, const char *what)
 {
 	struct service *service = child->service;
@@ -84,11 +84,11 @@ void allowance_end(struct allowance *a, const struct child *child,
 		charge(&service->life.whole_at, now, cost * CLUSTER_PART);
 
 	if ((alone == 0 && together == 0) || !ev_is_active(watcher))
-		return;
+		return cost;
 	if (a->rest == NULL) {
 		a->rest = calloc(1, sizeof(*a->rest));
 		if (a->rest == NULL)
-			return; /* no memory: the next call tries again */
+			return cost; /* no memory: the next call tries again */
 		timer_init(&a->rest->timer, on_rested, watcher);
 	}
 	if (alone > 0)
@@ -98,6 +98,7 @@ void allowance_end(struct allowance *a, const struct child *child,
 	ev_io_stop(service->sup->loop, watcher);
 	timer_arm(service->sup->loop, &a->rest->timer,
 		alone > together ? alone : together);
+	return cost;
 }
 
 void allowance_stop(struct allowance *a, struct ev_loop *loop)

@@ -28,10 +28,10 @@ struct allowance {
 };
 
 /* Call one before, the other after doing something for the worker, to charge
- * the time between.  If the allowance is used up, `watcher` stops for a while;
- * the first time, that is logged, with `what` the worker does. */
+ * the CPU time between, which is returned.  If the allowance is used up, `watcher`
+ * stops for a while; the first time, that is logged, with `what` the worker does. */
 nsec_t allowance_begin(void);
-void allowance_end(struct allowance *a, const struct child *child,
+nsec_t allowance_end(struct allowance *a, const struct child *child,
 	ev_io *watcher, nsec_t begun, const char *what);
 
 /* Does the worker wait now?  Then its watcher must stay stopped. */

@@ -183,6 +183,8 @@ struct turn {
 	nsec_t armed_at; /* when the deadline was armed, and for when */
 	nsec_t armed_for;
 	nsec_t ends;          /* the time spent on ended workers in this turn */
+	nsec_t heard;         /* the same for what workers said … */
+	unsigned heard_in;    /* … in this iteration of the loop */
 	size_t ticked;        /* clusters, one after the other */
 	ev_periodic far_away; /* keeps libev's housekeeping asleep */
 	nsec_t woke;          /* when this turn began; or 0 */

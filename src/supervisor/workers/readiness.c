@@ -26,18 +26,36 @@
 
 /* The most datagrams in a turn: a worker that floods delays only itself. */
 #define MESSAGES_A_TURN 16
+/* Of all workers together: when 1,000 are ready at once, clients would wait. */
+#define HEARING_A_TURN (1 * MSEC)
 #define WATCHDOG_MAX (24 * HOUR)
+
+/* Messages that are left stay in their sockets, for the next turn. */
+static bool has_heard_enough(struct supervisor *sup)
+{
+	struct turn *turn = &sup->turn;
+
+	if (turn->heard_in != ev_iteration(sup->loop)) {
+		turn->heard_in = ev_iteration(sup->loop);
+		turn->heard = 0;
+	}
+	return turn->heard >= HEARING_A_TURN;
+}
 
 static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct child *child = watcher->data;
-	nsec_t begun = allowance_begin();
+	struct supervisor *sup = child->service->sup;
+	nsec_t begun;
 
 	(void)loop;
 	(void)revents;
+	if (has_heard_enough(sup))
+		return;
+	begun = allowance_begin();
 	readiness_drain(child);
-	allowance_end(&child->life.notify_allowance, child, watcher, begun,
-		"sends notify messages");
+	sup->turn.heard += allowance_end(&child->life.notify_allowance, child,
+		watcher, begun, "sends notify messages");
 }
 
 void readiness_init(struct child *child)

@@ -91,6 +91,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, turn.armed_at), /* of a moment */
 	NOT(supervisor, turn.armed_for),
 	NOT(supervisor, turn.ends),
+	NOT(supervisor, turn.heard),
+	NOT(supervisor, turn.heard_in),
 	NOT(supervisor, turn.ticked),
 	NOT(supervisor, turn.woke),
 	NOT(supervisor, turn.turns), /* of this process alone */

@@ -20,11 +20,13 @@ ROOM_PARTS(&news_part, &plain_part);
 
 static const char *said; /* the next message, or NULL */
 static struct ucred sender;
+static unsigned looks;
 static struct child *waits; /* it ends as soon as its message is taken */
 
 int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	(void)fd;
+	looks++;
 	*m = (struct fdpass_message){.len = -1};
 	if (said == NULL)
 		return 0;
@@ -242,6 +244,29 @@ START_TEST(one_that_sends_too_much_waits_alone)
 }
 END_TEST
 
+/* Both sockets are readable in one turn: how many of them are looked at? */
+static unsigned looks_at(struct child *one, struct child *other)
+{
+	looks = 0;
+	ev_feed_event(room.loop, &one->life.notify_watcher, EV_READ);
+	ev_feed_event(room.loop, &other->life.notify_watcher, EV_READ);
+	room_pass(0);
+	return looks;
+}
+
+START_TEST(in_a_turn_it_hears_for_a_limited_time)
+{
+	struct child *second = room_child(web, 1);
+
+	ck_assert_uint_eq(looks_at(first, second), 2);
+	cost = 2 * MSEC;
+	ck_assert_uint_eq(looks_at(first, second), 1);
+	ck_assert_uint_eq(looks_at(first, second), 1);
+	cost = 0;
+	ck_assert_uint_eq(looks_at(first, second), 2);
+}
+END_TEST
+
 START_TEST(it_is_told_once_and_may_always_have_a_tenth)
 {
 	const char *told;
@@ -295,6 +320,7 @@ static void add(TCase *all)
 	tcase_add_test(all, who_talks_without_end_does_not_fill_the_log);
 	tcase_add_test(all, a_status_is_harmless_on_a_terminal);
 	tcase_add_test(all, one_that_sends_too_much_waits_alone);
+	tcase_add_test(all, in_a_turn_it_hears_for_a_limited_time);
 	tcase_add_test(all, it_is_told_once_and_may_always_have_a_tenth);
 	tcase_add_test(all, who_ends_while_it_waits_waits_no_more);
 }
