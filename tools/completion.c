@@ -15,8 +15,8 @@
 static bool takes_target(const struct verb *verb)
 {
 	return verb->words == WORDS_TARGET || verb->words == WORDS_COUNT ||
-		verb->words == WORDS_SIGNAL || verb->words == WORDS_MESSAGE ||
-		verb->words == WORDS_ASK;
+		verb->words == WORDS_RESTART || verb->words == WORDS_SIGNAL ||
+		verb->words == WORDS_MESSAGE || verb->words == WORDS_ASK;
 }
 
 static void put_verbs(struct buffer *out)
@@ -262,6 +262,7 @@ static const char *zsh_words(const struct verb *verb)
 {
 	switch (verb->words) {
 	case WORDS_TARGET:
+	case WORDS_RESTART:
 	case WORDS_COUNT:
 	case WORDS_MESSAGE:
 	case WORDS_ASK:

@@ -151,6 +151,7 @@ static void put_words_mdoc(struct buffer *out, enum verb_words words)
 		[WORDS_ASK] = " Ar TARGET METHOD PATH",
 		[WORDS_VERB] = " Oo Ar VERB Oc",
 		[WORDS_COMMAND] = " Oo Fl \\- Oc Ar COMMAND Oo Ar ARG ... Oc",
+		[WORDS_RESTART] = " Oo Ar TARGET Oc",
 		[WORDS_TRIAL] = " Oo Fl \\- Ar COMMAND Oo Ar ARG ... Oc Oc"};
 
 	(void)buffer_string(out, texts[words]);
@@ -194,8 +195,8 @@ int describe_mdoc_verbs(struct buffer *out)
 				    ~(unsigned)(OPTION_HELP |
 					    OPTION_RUNTIME)) != 0)
 				put_verb_option(out, verb_option_row(i));
-		if (v->words == WORDS_TRIAL)
-			put_words_mdoc(out, v->words);
+		if (v->words == WORDS_TRIAL || v->words == WORDS_RESTART)
+			put_words_mdoc(out, WORDS_TRIAL);
 		(void)buffer_append(out, "\n", 1);
 		put_text_mdoc(out, v->manual);
 	}

@@ -376,7 +376,8 @@ static int take_words(
 		[WORDS_SIGNAL] = 2,
 		[WORDS_VERB] = 1,
 		[WORDS_MESSAGE] = 2,
-		[WORDS_ASK] = 3};
+		[WORDS_ASK] = 3,
+		[WORDS_RESTART] = 1};
 
 	if (count > most[a->verb->words]) {
 		return error_fail(err, EX_USAGE,
@@ -385,6 +386,7 @@ static int take_words(
 	}
 	switch (a->verb->words) {
 	case WORDS_TARGET:
+	case WORDS_RESTART:
 		a->target = count > 0 ? words[0] : NULL;
 		return 0;
 	case WORDS_COUNT:
@@ -422,6 +424,38 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 	return 0;
 }
 
+/* The words after "--": what all workers are to run from now on. */
+static int take_new_command(
+	struct arguments *a, char **words, struct error *err)
+{
+	if (*words == NULL || **words == '\0')
+		return error_fail(err, EX_USAGE,
+			"%s: no command after '--'; try: nclust %s web -- "
+			"./myserver --new",
+			a->verb->name, a->verb->name);
+	for (char **word = words; *word != NULL; word++)
+		for (size_t at = 0, n, len = strlen(*word); at < len; at += n) {
+			n = text_utf8(*word + at, len - at);
+			if (n == 0)
+				return error_fail(err, EX_USAGE,
+					"%s: the command is not UTF-8, and "
+					"cannot be sent",
+					a->verb->name);
+		}
+	a->command = words;
+	return 0;
+}
+
+static int take_rest(struct arguments *a, char **words, int count, char **rest,
+	struct error *err)
+{
+	if (arguments_has(a, OPTION_HELP))
+		return 0;
+	if (take_words(a, words, count, err) == -1)
+		return -1;
+	return take_new_command(a, rest, err);
+}
+
 int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 	char **argv, struct error *err)
 {
@@ -442,6 +476,9 @@ int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 			words[count++] = word;
 		else if (plain)
 			continue;
+		else if (strcmp(word, "--") == 0 &&
+			verb->words == WORDS_RESTART)
+			return take_rest(a, words, count, argv + i + 1, err);
 		else if (strcmp(word, "--") == 0)
 			only_words = true;
 		else if (word[1] == '-')

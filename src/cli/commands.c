@@ -38,7 +38,7 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "restart",
-		.words_text = "[TARGET]",
+		.words_text = "[TARGET] [-- COMMAND]",
 		.help = "replace the workers one by one",
 		.manual = "Starts each new worker first and stops the old one "
 			  "only when the new one is ready. Ends at the first "
@@ -48,10 +48,15 @@ const struct verb verbs[] = {
 			  "if it fails meanwhile, all is as before. "
 			  "--bake 0 is for who is in a hurry. A release "
 			  "that listens on fewer ports than the one before "
-			  "it needs --drop-ports.",
+			  "it needs --drop-ports. "
+			  "With a COMMAND the workers of a cluster run that "
+			  "from now on, where the old ones ran: a later "
+			  "restart, an upgrade and a reload that finds the "
+			  "old command in the file keep it. If it fails, the "
+			  "old command serves on.",
 		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE |
 			OPTION_DROP_PORTS,
-		.words = WORDS_TARGET,
+		.words = WORDS_RESTART,
 		.method = METHOD_RESTART,
 		.run = verb_change,
 	},

@@ -51,6 +51,7 @@ enum verb_words {
 	WORDS_VERB,    /* [VERB] */
 	WORDS_COMMAND, /* all that follows, options of others included */
 	WORDS_TRIAL,   /* the same, or nothing */
+	WORDS_RESTART, /* [TARGET] [-- COMMAND] */
 	WORDS_MESSAGE, /* [TARGET] JSON */
 	WORDS_ASK,     /* TARGET METHOD PATH */
 };

@@ -21,6 +21,7 @@ int verb_change(const struct arguments *a)
 		.drop_ports = arguments_has(a, OPTION_DROP_PORTS),
 		.bake = a->bake,
 		.message = a->message,
+		.command = a->command,
 	};
 
 	return session_request(a, &request);

@@ -302,26 +302,6 @@ static void apply(const struct words *w, struct settings *s, size_t at,
 	}
 }
 
-static int set_command(struct cluster_settings *c, const struct words *w)
-{
-	struct strings words = {0};
-	char *text = NULL;
-
-	for (int i = 0; i < w->command_argc; i++)
-		if (strings_add(&words, w->command[i]) == -1)
-			goto fail;
-	text = value_join(&words);
-	if (text == NULL)
-		goto fail;
-	value_command_clear(&c->command, &c->command_text);
-	c->command = words;
-	c->command_text = text;
-	return 0;
-fail:
-	strings_clear(&words);
-	return -1;
-}
-
 /* The cluster of a command line, or SIZE_MAX and a fault. */
 static size_t add_cluster(struct settings *s, struct words *w)
 {
@@ -346,7 +326,9 @@ static void read_command(struct settings *s, struct words *w)
 		return;
 	if (w->command_argc == 0 || w->command[0][0] == '\0')
 		return; /* told by settings_check() */
-	if (set_command(s->clusters[at], w) == -1)
+	if (value_command_words(&s->clusters[at]->command,
+		    &s->clusters[at]->command_text, w->command,
+		    (size_t)w->command_argc) == -1)
 		no_memory(w->faults);
 	*settings_origin(s, at, option_find("cluster", "command", &member)) =
 		(struct origin){.kind = ORIGIN_ARGV};

@@ -108,8 +108,9 @@ static size_t listeners_with_port(const struct cluster_settings *c)
 	return count;
 }
 
-/* `s` begins with '{'. */
-static void check_template(const struct check *k, const char *s)
+/* `s` begins with '{': does it fit what the cluster listens on?  -1 and `err`. */
+static int check_template(
+	const struct cluster_settings *c, const char *s, struct error *err)
 {
 	const char *close = strchr(s, '}');
 	char shown[100];
@@ -117,47 +118,72 @@ static void check_template(const struct check *k, const char *s)
 	size_t len;
 
 	if (close == NULL)
-		return;
+		return 0;
 	len = (size_t)(close - s) + 1;
 	(void)text_escape(shown, sizeof(shown), s, len);
-	if (k->c->accept && strncmp(s, "{fd", 3) == 0 &&
-		(s[3] == ':' || s[3] == '}')) {
-		fault(k, "command",
+	if (c->accept && strncmp(s, "{fd", 3) == 0 &&
+		(s[3] == ':' || s[3] == '}'))
+		return error_set(err, 0,
 			"'%s' does not go with 'accept': the connection is "
 			"descriptor 0 and 1",
 			shown);
-	} else if (strncmp(s, "{fd:", 4) == 0) {
-		count = listeners_named(k->c, s + 4, len - 5);
+	if (strncmp(s, "{fd:", 4) == 0) {
+		count = listeners_named(c, s + 4, len - 5);
 		if (count != 1)
-			fault(k, "command", "'%s' names %s", shown,
+			return error_set(err, 0, "'%s' names %s", shown,
 				count == 0 ? "no listener"
 					   : "several listeners");
 	} else if (len == 4 && memcmp(s, "{fd}", 4) == 0) {
-		if (k->c->listen_count != 1)
-			fault(k, "command",
+		if (c->listen_count != 1)
+			return error_set(err, 0,
 				"'{fd}' needs exactly one listener, there are "
 				"%zu",
-				k->c->listen_count);
+				c->listen_count);
 	} else if (len == 6 && memcmp(s, "{port}", 6) == 0) {
-		count = listeners_with_port(k->c);
+		count = listeners_with_port(c);
 		if (count != 1)
-			fault(k, "command",
+			return error_set(err, 0,
 				"'{port}' needs exactly one tcp or udp "
 				"listener, there are %zu",
 				count);
 	}
+	return 0;
+}
+
+/* The next one that does not fit, from *at on, or in a later word.  -1 and `err`. */
+static int next_template(const struct cluster_settings *c, size_t *word,
+	const char **at, struct error *err)
+{
+	for (; *word < c->command.count; (*word)++, *at = NULL) {
+		const char *s = *at != NULL ? *at : c->command.list[*word];
+
+		while ((s = strchr(s, '{')) != NULL)
+			if (check_template(c, s++, err) == -1) {
+				*at = s;
+				return -1;
+			}
+	}
+	return 0;
+}
+
+int config_check_command(const struct cluster_settings *c, struct error *err)
+{
+	const char *at = NULL;
+	size_t word = 0;
+
+	return next_template(c, &word, &at, err);
 }
 
 static void check_templates(const struct check *k)
 {
+	const char *at = NULL;
+	size_t word = 0;
+	struct error err;
+
 	if (is_bad(k, "listen") || is_bad(k, "command"))
 		return;
-	for (size_t i = 0; i < k->c->command.count; i++) {
-		const char *s = k->c->command.list[i];
-
-		while ((s = strchr(s, '{')) != NULL)
-			check_template(k, s++);
-	}
+	while (next_template(k->c, &word, &at, &err) == -1)
+		fault(k, "command", "%s", err.text);
 }
 
 static void check_listeners(const struct check *k)

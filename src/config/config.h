@@ -58,6 +58,10 @@ int config_reread(
  * `err`, with the exit status that fits. */
 int config_read_token(struct settings *s, struct error *err);
 
+/* Do the templates of the cluster's command, such as "{fd:http}", fit what it
+ * listens on?  0; or -1, and in `err` the first that does not. */
+int config_check_command(const struct cluster_settings *c, struct error *err);
+
 /* Can what takes the workers' output be opened?  Mistakes are added to `faults`.  It
  * is opened in truth, so that a new file is there then; `cpus`: for `workers`. */
 void config_check_logs(

@@ -11,10 +11,14 @@
 
 /* The settings in force, as an INI file or as JSON. */
 
-static void put_origin(
-	struct buffer *out, const struct settings *s, const struct origin *o)
+static void put_origin(struct buffer *out, const struct settings *s, size_t at,
+	const struct option_row *row)
 {
-	if (o->kind == ORIGIN_DEFAULT)
+	const struct origin *o = settings_origin(s, at, row);
+
+	if (row->type == OPT_COMMAND && s->clusters[at]->configured != NULL)
+		(void)buffer_string(out, "restart");
+	else if (o->kind == ORIGIN_DEFAULT)
 		(void)buffer_string(out, "default");
 	else if (o->kind == ORIGIN_ARGV)
 		(void)buffer_string(out, "command line");
@@ -83,7 +87,7 @@ static void put_json_section(struct buffer *out, struct view *view, size_t at)
 		put_json_values(out, view, row, settings_base(s, at));
 		(void)buffer_string(out, ",\"origin\":");
 		buffer_clear(value);
-		put_origin(value, s, settings_origin(s, at, row));
+		put_origin(value, s, at, row);
 		(void)buffer_json(out, value->data, value->len);
 		(void)buffer_string(out, "}");
 		comma = ",";
@@ -138,7 +142,7 @@ static void put_ini_section(struct buffer *out, struct view *view, size_t at)
 		if (count == 0)
 			continue;
 		(void)buffer_string(out, "; ");
-		put_origin(out, s, settings_origin(s, at, row));
+		put_origin(out, s, at, row);
 		(void)buffer_string(out, "\n");
 		for (size_t n = 0; n < count; n++)
 			put_ini_line(out, view, row, base, n);

@@ -108,6 +108,7 @@ void cluster_settings_unref(struct cluster_settings *c)
 	clear_all("cluster", c);
 	login_clear(c);
 	free(c->fallback_page);
+	free(c->configured);
 	free(c->name);
 	free(c);
 }

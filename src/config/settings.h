@@ -184,6 +184,9 @@ struct cluster_settings {
 	char *name;
 	struct strings command; /* argv; templates not yet replaced */
 	char *command_text;     /* as the user wrote it */
+	/* the one of the configuration, where 'nclust restart -- COMMAND' gave
+	 * another; else NULL */
+	char *configured;
 	struct workers_wanted workers;
 	struct address *listen;
 	size_t listen_count;

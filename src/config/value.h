@@ -64,6 +64,9 @@ int value_quote_shell(struct buffer *out, const char *word);
  * same out of an INI line); both take the place of what is there. */
 int value_command(struct strings *words, char **text, const char *from,
 	struct error *err);
+/* So too of words that are split already.  -1: out of memory. */
+int value_command_words(
+	struct strings *words, char **text, char *const *from, size_t count);
 void value_command_clear(struct strings *words, char **text);
 
 /* "tcp", "http:/path", "exec:CMD"; PROBE_NONE is written "off". */

@@ -48,6 +48,27 @@ int value_command(
 	return 0;
 }
 
+int value_command_words(
+	struct strings *words, char **text, char *const *from, size_t count)
+{
+	struct strings got = {0};
+	char *joined;
+
+	for (size_t i = 0; i < count; i++)
+		if (strings_add(&got, from[i]) == -1)
+			goto fail;
+	joined = value_join(&got);
+	if (joined == NULL)
+		goto fail;
+	value_command_clear(words, text);
+	*words = got;
+	*text = joined;
+	return 0;
+fail:
+	strings_clear(&got);
+	return -1;
+}
+
 void value_command_clear(struct strings *words, char **text)
 {
 	free(*text);

@@ -37,6 +37,7 @@ enum field {
 	FIELD_AFTER = 1 << 15,
 	FIELD_FIRST = 1 << 16,
 	FIELD_METRICS = 1 << 17,
+	FIELD_COMMAND = 1 << 18,
 };
 
 static const struct {
@@ -47,7 +48,7 @@ static const struct {
 	[METHOD_STATUS] = {"status", false, FIELD_TARGET | FIELD_METRICS},
 	[METHOD_RESTART] = {"restart", true,
 		FIELD_TARGET | FIELD_NO_WAIT | FIELD_CANARY | FIELD_BAKE |
-			FIELD_DROP_PORTS},
+			FIELD_DROP_PORTS | FIELD_COMMAND},
 	[METHOD_RELOAD] = {"reload", true,
 		FIELD_TARGET | FIELD_NO_WAIT | FIELD_DROP_PORTS},
 	[METHOD_SCALE] = {"scale", true,
@@ -239,6 +240,30 @@ static int take_message(
 	return r->message != NULL ? 0 : error_set(err, ENOMEM, "message");
 }
 
+static int take_command(
+	struct control_request *r, const json_t *value, struct error *err)
+{
+	size_t count = json_array_size(value);
+	size_t i;
+	json_t *word;
+
+	r->command = count > 0 ? calloc(count + 1, sizeof(char *)) : NULL;
+	if (count > 0 && r->command == NULL)
+		return error_set(err, ENOMEM, "command");
+	json_array_foreach(value, i, word)
+	{
+		if (!json_is_string(word))
+			break;
+		r->command[i] = strdup(json_string_value(word));
+		if (r->command[i] == NULL)
+			return error_set(err, ENOMEM, "command");
+	}
+	if (count > 0 && i == count && r->command[0][0] != '\0')
+		return 0;
+	return error_set(err, 0,
+		"wanted an array of strings: a program and its arguments");
+}
+
 static int take_first(
 	struct control_request *r, const json_t *value, struct error *err)
 {
@@ -273,6 +298,7 @@ static const struct field_is {
 	{"drop_ports", FIELD_DROP_PORTS,
 		offsetof(struct control_request, drop_ports)},
 	{"message", FIELD_MESSAGE, 0},
+	{"command", FIELD_COMMAND, 0},
 	{"first", FIELD_FIRST, 0},
 	{"metrics", FIELD_METRICS, offsetof(struct control_request, metrics)},
 };
@@ -305,6 +331,8 @@ static int take_field(struct control_request *r, const struct field_is *is,
 		return take_seconds(&r->bake, value, err);
 	case FIELD_MESSAGE:
 		return take_message(r, value, err);
+	case FIELD_COMMAND:
+		return take_command(r, value, err);
 	case FIELD_FIRST:
 		return take_first(r, value, err);
 	default:
@@ -467,11 +495,19 @@ int control_decode(struct control_request *r, const char *line, size_t len,
 		return error_set(err, 0, "no JSON: %s", why.text);
 	result = take_request(r, root, code, err);
 	json_decref(root);
-	if (result == -1) {
-		free(r->message);
-		r->message = NULL;
-	}
+	if (result == -1)
+		control_fini(r);
 	return result;
+}
+
+void control_fini(struct control_request *r)
+{
+	for (char **word = r->command; word != NULL && *word != NULL; word++)
+		free(*word);
+	free(r->command);
+	free(r->message);
+	r->command = NULL;
+	r->message = NULL;
 }
 
 /* End a line that began at `start`: whole, or not there at all. */
@@ -505,6 +541,15 @@ static void put_kinds(struct json_writer *w, const char *kinds)
 	json_close_array(w);
 }
 
+static void put_command(struct json_writer *w, char *const *words)
+{
+	json_key(w, "command");
+	json_open_array(w);
+	for (; *words != NULL; words++)
+		json_text(w, *words);
+	json_close_array(w);
+}
+
 static void put_params(struct json_writer *w, const struct control_request *r)
 {
 	unsigned has = methods[r->method].fields;
@@ -535,6 +580,8 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 		json_put_real(w, "bake", nsec_seconds(r->bake), 3);
 	if (r->message != NULL && (has & FIELD_MESSAGE) != 0)
 		json_put_text(w, "message", r->message);
+	if (r->command != NULL && (has & FIELD_COMMAND) != 0)
+		put_command(w, r->command);
 	if (r->first != '\0' && (has & FIELD_FIRST) != 0) {
 		json_key(w, "first");
 		json_bytes(w, &r->first, 1);

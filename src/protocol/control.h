@@ -81,8 +81,10 @@ struct control_request {
 	bool drop_ports;             /* restart, reload */
 	nsec_t bake;                 /* {"bake":SECONDS} */
 	/* send: {"message":TEXT}, the text of a value.  Decoded: heap, the
-	 * caller's to free; encoded: borrowed. */
+	 * caller's to free (control_fini); encoded: borrowed. */
 	char *message;
+	/* restart: {"command":[WORD,…]}, ends with NULL.  So too. */
+	char **command;
 	/* ask: {"first":"G"}, of the request that the client will send itself */
 	char first;
 };
@@ -95,6 +97,8 @@ struct control_request {
  */
 int control_decode(struct control_request *r, const char *line, size_t len,
 	int *code, struct error *err);
+/* Free what was decoded on the heap. */
+void control_fini(struct control_request *r);
 /* The same request as one line with its newline. */
 int control_encode(struct buffer *out, const struct control_request *r);
 

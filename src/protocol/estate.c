@@ -37,6 +37,8 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(6, estate_cluster, workers, UNSIGNED),
 	PLAIN(7, estate_cluster, says_ready, BOOL),
 	PLAIN(8, estate_cluster, listens, BOOL),
+	PLAIN(9, estate_cluster, command, HEAP),
+	PLAIN(10, estate_cluster, configured, HEAP),
 };
 static const struct plain_table cluster_table =
 	PLAIN_TABLE(cluster_rows, estate_cluster);
@@ -84,6 +86,10 @@ void estate_fini(struct estate *e)
 {
 	for (size_t i = 0; i < e->listener_count; i++)
 		free(e->listeners[i].address);
+	for (size_t i = 0; i < e->cluster_count; i++) {
+		free(e->clusters[i].command);
+		free(e->clusters[i].configured);
+	}
 	free(e->clusters);
 	free(e->listeners);
 	free(e->segments);

@@ -31,6 +31,9 @@ struct estate_cluster {
 	uint64_t workers; /* … and overrules this setting: its digest */
 	bool says_ready;  /* learned of its command */
 	bool listens;
+	/* NULL, or the command that a restart gave in place of `configured` */
+	char *command; /* heap, both */
+	char *configured;
 	struct estate_generation generations[ESTATE_GENERATIONS_MAX];
 	uint32_t generation_count;
 };

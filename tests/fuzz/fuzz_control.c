@@ -14,6 +14,16 @@ static void require(bool holds)
 		abort();
 }
 
+static bool is_same_command(char *const *a, char *const *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	for (; *a != NULL && *b != NULL; a++, b++)
+		if (strcmp(*a, *b) != 0)
+			return false;
+	return *a == *b;
+}
+
 static bool is_same(
 	const struct control_request *a, const struct control_request *b)
 {
@@ -24,6 +34,7 @@ static bool is_same(
 		a->now == b->now && a->follow == b->follow &&
 		a->last == b->last && a->since == b->since &&
 		strcmp(a->kinds, b->kinds) == 0 &&
+		is_same_command(a->command, b->command) &&
 		(a->message == NULL) == (b->message == NULL) &&
 		(a->message == NULL || strcmp(a->message, b->message) == 0);
 }
@@ -42,7 +53,7 @@ static void there_and_back(const struct control_request *r)
 	require(control_decode(&again, line.data, line.len - 1, &code, &err) ==
 		0);
 	require(is_same(r, &again));
-	free(again.message);
+	control_fini(&again);
 	if (r->target[0] != '\0')
 		require(control_parse_target(&target, r->target, &err) == 0);
 	buffer_fini(&line);
@@ -73,6 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		there_and_back(&r);
 	else
 		refuse(r.id, code, err.text);
-	free(r.message);
+	control_fini(&r);
 	return 0;
 }

@@ -6,7 +6,9 @@
 #include "config/login.h"
 #include "config/pairs.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The settings of clusters and of the instance, as pairs of key and text. */
 
@@ -18,6 +20,7 @@ static const struct plain_row settings_rows[] = {
 	PLAIN(4, cluster_settings, login, HEAP),
 	PLAIN(5, cluster_settings, home, HEAP),
 	PLAIN(6, cluster_settings, fallback_page, HEAP),
+	PLAIN(7, cluster_settings, configured, HEAP),
 	CARRY_BYTES(CARRY_GROUPS, cluster_settings, groups, group_count),
 	PLAIN_MUST(CARRY_TEXT, cluster_settings, name, HEAP),
 };
@@ -330,4 +333,27 @@ struct settings *settings_read(const void *data, size_t len, struct error *err)
 		cluster_settings_unref(list->list[i]);
 	free(list->list);
 	return alone.settings;
+}
+
+struct cluster_settings *settings_copy(
+	struct cluster_settings *of, struct error *err)
+{
+	struct settings *alone = settings_new();
+	struct settings *read = NULL;
+	struct cluster_settings *copy = NULL;
+	struct carry_writer c = {0};
+
+	(void)error_set(err, ENOMEM, "the settings of '%s'", of->name);
+	if (alone != NULL)
+		alone->name = strdup(of->name);
+	if (alone != NULL && alone->name != NULL &&
+		pairs_add_cluster(alone, cluster_settings_ref(of)) == 0 &&
+		settings_write(&c, alone) == 0)
+		read = settings_read(c.out.data, c.out.len, err);
+	if (read != NULL)
+		copy = cluster_settings_ref(read->clusters[0]);
+	carry_fini(&c);
+	settings_free(read);
+	settings_free(alone);
+	return copy;
 }

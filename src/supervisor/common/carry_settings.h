@@ -15,4 +15,8 @@ int settings_write(struct carry_writer *c, struct settings *s);
 /* The same settings, the caller's; NULL and `err`. */
 struct settings *settings_read(const void *data, size_t len, struct error *err);
 
+/* A copy of a cluster's settings, which nobody else has yet; NULL and `err`. */
+struct cluster_settings *settings_copy(
+	struct cluster_settings *of, struct error *err);
+
 #endif

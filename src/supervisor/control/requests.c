@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "protocol/json.h"
+#include "supervisor/instance/command.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/control/ask.h"
@@ -286,8 +287,9 @@ static int status(struct client *c, const struct target *t, struct error *err)
 	return ANSWERED;
 }
 
+/* `settings`, other ones, or NULL, are handed over. */
 static int roll(struct client *c, struct service *service, uint32_t slot,
-	struct error *err)
+	struct cluster_settings *settings, struct error *err)
 {
 	const struct control_request *r = &c->request;
 	const struct roll roll = {
@@ -297,6 +299,8 @@ static int roll(struct client *c, struct service *service, uint32_t slot,
 		.has_bake = r->has_bake,
 		.drops_ports = r->drop_ports,
 		.bake = r->bake,
+		.settings = settings,
+		.command_changed = settings != NULL,
 	};
 	struct expectation *e;
 
@@ -310,10 +314,31 @@ static int roll(struct client *c, struct service *service, uint32_t slot,
 	return 0;
 }
 
+static int restart_with(
+	struct client *c, const struct target *t, struct error *err)
+{
+	struct service *s = only_service(c, t, err);
+	struct cluster_settings *settings;
+
+	if (s == NULL)
+		return CONTROL_PARAMS;
+	if (t->slot != SLOT_ALL)
+		return refuse(err, CONTROL_PARAMS,
+			"a slot has no command of its own: give the cluster's "
+			"name");
+	settings = command_settings(s, c->request.command, err);
+	if (settings == NULL)
+		return CONTROL_FAILED;
+	return roll(c, s, SLOT_ALL, settings, err) == 0 ? UNDER_WAY
+							: CONTROL_BUSY;
+}
+
 static int restart(struct client *c, const struct target *t, struct error *err)
 {
 	struct supervisor *sup = c->sup;
 
+	if (c->request.command != NULL)
+		return restart_with(c, t, err);
 	if (t->slot != SLOT_ALL && c->request.canary > 0)
 		return refuse(err, CONTROL_PARAMS,
 			"a slot by itself has no canaries");
@@ -322,7 +347,7 @@ static int restart(struct client *c, const struct target *t, struct error *err)
 
 		if ((t->service != NULL && s != t->service) || s->stage.leaving)
 			continue;
-		if (roll(c, s, t->slot, err) == -1)
+		if (roll(c, s, t->slot, NULL, err) == -1)
 			return CONTROL_BUSY;
 	}
 	return UNDER_WAY;
@@ -554,15 +579,18 @@ static bool is_past(struct client *c, struct target *target)
 
 static int config(struct client *c, const struct target *t, struct error *err)
 {
+	struct command_view view;
 	struct buffer ini;
 	struct json_writer w;
 	const char *text;
 
 	(void)t;
 	buffer_init(&ini, CLIENT_OUT_MAX / 4);
-	if (describe_settings(&ini, c->sup->settings, false, c->may_write) ==
+	if (command_view(&view, c->sup) == -1 ||
+		describe_settings(&ini, &view.settings, false, c->may_write) ==
 			-1 ||
 		(text = buffer_text(&ini)) == NULL) {
+		command_view_fini(&view);
 		buffer_fini(&ini);
 		return refuse(err, CONTROL_INTERNAL, "out of memory");
 	}
@@ -572,14 +600,14 @@ static int config(struct client *c, const struct target *t, struct error *err)
 	json_put_text(&w, "ini", text);
 	json_key(&w, "settings");
 	buffer_clear(&ini);
-	if (describe_settings(&ini, c->sup->settings, true, c->may_write) ==
-			0 &&
+	if (describe_settings(&ini, &view.settings, true, c->may_write) == 0 &&
 		(text = buffer_text(&ini)) != NULL)
 		json_raw(&w, text);
 	else
 		json_nil(&w);
 	json_close_object(&w);
 	(void)control_end_result(&c->out);
+	command_view_fini(&view);
 	buffer_fini(&ini);
 	client_done(c);
 	return ANSWERED;
@@ -644,6 +672,5 @@ void request_run(struct client *c, const char *line, size_t len)
 		wait_or_finish(c);
 	else if (code != ANSWERED)
 		client_error(c, code, err.text);
-	free(c->request.message);
-	c->request.message = NULL;
+	control_fini(&c->request);
 }

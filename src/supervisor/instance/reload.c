@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "supervisor/instance/command.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
@@ -34,6 +35,16 @@ struct plan {
 
 /* ---- looking ---- */
 
+/* A command that a restart gave stays, as long as the file does not change it. */
+static void keep_command(const struct settings *new, const char *name,
+	const struct cluster_settings *now)
+{
+	for (size_t i = 0; i < new->cluster_count; i++)
+		if (strcmp(new->clusters[i]->name, name) == 0)
+			command_keep(new->clusters[i], now->command_text,
+				now->configured);
+}
+
 /*
  * Ask each cluster for the settings that are in force, or will be.  After a
  * failed rollout the core is back at settings that no file holds any more, and
@@ -60,6 +71,7 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 			continue;
 		views[count] = *cluster_next_settings(s->core);
 		views[count].name = s->name;
+		keep_command(plan->settings, s->name, &views[count]);
 		plan->old.clusters[count] = &views[count];
 		count++;
 	}

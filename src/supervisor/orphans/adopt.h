@@ -20,6 +20,8 @@ int adopt_begin(struct supervisor *sup, struct error *err);
 /* A listener or segment is about to be opened: take it from an earlier
  * nclust. */
 int orphans_on_left_over(struct holding *holding, struct error *err);
+/* Give settings that nobody has yet the command that a restart gave the cluster. */
+void adopt_command(const struct supervisor *sup, struct cluster_settings *s);
 /* Give a new service its workers and the listeners that they have bound. */
 int adopt_cluster(struct service *service, struct error *err);
 /* All services exist: report the result, tidy up, greet the keeper. */

@@ -6,6 +6,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "supervisor/instance/command.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/heritage.h"
@@ -254,6 +255,16 @@ static void take_logs(struct service *service, struct givens *givens)
 			slotlog_take(
 				service, slot, given_take(g, LOGWIRE_MEMORY));
 	}
+}
+
+void adopt_command(const struct supervisor *sup, struct cluster_settings *s)
+{
+	const struct estate_cluster *c = NULL;
+
+	if (sup->orphans.heritage != NULL && s->orphans == ORPHANS_KEEP)
+		c = heritage_named(sup->orphans.heritage, s->name);
+	if (c != NULL && c->command != NULL)
+		command_keep(s, c->command, c->configured);
 }
 
 int adopt_cluster(struct service *service, struct error *err)

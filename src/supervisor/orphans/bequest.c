@@ -150,6 +150,18 @@ static void put_generation(struct estate_cluster *c, unsigned number,
 				number, renamed ? 0 : config_digest(settings)};
 }
 
+/* The command that a restart gave: without it the next nclust would replace the
+ * workers by those of the configuration's. */
+static bool put_command(
+	struct estate_cluster *c, const struct cluster_settings *s)
+{
+	if (s->configured == NULL)
+		return true;
+	c->command = strdup(s->command_text);
+	c->configured = strdup(s->configured);
+	return c->command != NULL && c->configured != NULL;
+}
+
 static void put_service(struct writing *w, struct service *s)
 {
 	struct estate_cluster *c = estate_add_cluster(w->estate, s->name);
@@ -169,6 +181,7 @@ static void put_service(struct writing *w, struct service *s)
 	c->workers = config_digest_workers(settings);
 	c->says_ready = s->kept.knows_notify = cluster_knows_notify(s->core);
 	c->listens = s->kept.knows_listen = cluster_knows_listen(s->core);
+	w->failed |= !put_command(c, settings);
 	put_generation(c, c->generation, settings);
 	put_segment(w, s->held.segment);
 	put_segment(w, s->held.former);

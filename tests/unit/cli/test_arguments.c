@@ -55,6 +55,31 @@ START_TEST(every_verb_but_some_takes_a_target)
 }
 END_TEST
 
+START_TEST(a_restart_takes_a_command_with_all_its_words)
+{
+	ck_assert_int_eq(
+		parse("restart --no-wait web -- ./app --json -- x"), 0);
+	ck_assert_str_eq(got.target, "web");
+	ck_assert(arguments_has(&got, OPTION_NO_WAIT));
+	ck_assert(!arguments_has(&got, OPTION_JSON));
+	ck_assert_str_eq(got.command[0], "./app");
+	ck_assert_str_eq(got.command[2], "--");
+	ck_assert_str_eq(got.command[3], "x");
+	ck_assert_ptr_null(got.command[4]);
+	ck_assert_int_eq(parse("restart -- ./app"), 0);
+	ck_assert_ptr_null(got.target);
+	refuses("restart web --",
+		"restart: no command after '--'; try: nclust restart web -- "
+		"./myserver --new");
+	refuses("restart web \xff -- a",
+		"restart: '\xff' is one word too many");
+	refuses("restart web -- a \xff",
+		"restart: the command is not UTF-8, and cannot be sent");
+	ck_assert_int_eq(parse("restart web"), 0);
+	ck_assert_ptr_null(got.command);
+}
+END_TEST
+
 START_TEST(options_may_stand_anywhere)
 {
 	ck_assert_int_eq(parse("stop --now web --no-wait --json"), 0);
@@ -382,6 +407,7 @@ int main(void)
 	suite_add_tcase(suite, tcase);
 	tcase_add_test(tcase, one_word_may_be_the_option_of_several_verbs);
 	tcase_add_test(tcase, every_verb_but_some_takes_a_target);
+	tcase_add_test(tcase, a_restart_takes_a_command_with_all_its_words);
 	tcase_add_test(tcase, options_may_stand_anywhere);
 	tcase_add_test(
 		tcase, every_verb_that_asks_takes_json_and_a_runtime_directory);

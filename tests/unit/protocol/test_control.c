@@ -321,6 +321,10 @@ static const struct control_request trips[] = {
 		.message = send_it},
 	{.id = "1", .method = METHOD_SEND, .message = send_it, .all = true},
 	{.id = "1", .method = METHOD_ASK, .target = "web.2", .first = 'P'},
+	{.id = "1",
+		.method = METHOD_RESTART,
+		.target = "web",
+		.command = (char *[]){"./a b", "", "\"\\\n\xc3\xa4", NULL}},
 };
 
 START_TEST(what_is_encoded_decodes_to_the_same)
@@ -357,7 +361,13 @@ START_TEST(what_is_encoded_decodes_to_the_same)
 		ck_assert_str_eq(r.message, trips[_i].message);
 	else
 		ck_assert_ptr_null(r.message);
-	free(r.message);
+	ck_assert_int_eq(r.command != NULL, trips[_i].command != NULL);
+	for (size_t i = 0; r.command != NULL && r.command[i] != NULL; i++) {
+		ck_assert_str_eq(r.command[i], trips[_i].command[i]);
+		ck_assert_int_eq(r.command[i + 1] != NULL,
+			trips[_i].command[i + 1] != NULL);
+	}
+	control_fini(&r);
 	buffer_fini(&line);
 }
 END_TEST

@@ -20,7 +20,9 @@ static struct estate sample(void)
 	c->generations[0] = (struct estate_generation){8, 11};
 	c->generations[1] = (struct estate_generation){9, 12};
 	c->generation_count = 2;
-	(void)estate_add_cluster(&e, "empty");
+	c = estate_add_cluster(&e, "empty");
+	c->command = strdup("./server --new");
+	c->configured = strdup("./server");
 	l = estate_add_listener(&e, "unix:/run/a b, mode=0660");
 	l->cookie = 5;
 	l->inode = 6;
@@ -56,6 +58,8 @@ START_TEST(all_comes_back)
 				 sizeof(e.clusters[0])),
 		0);
 	ck_assert_str_eq(back.clusters[1].name, "empty");
+	ck_assert_str_eq(back.clusters[1].command, "./server --new");
+	ck_assert_str_eq(back.clusters[1].configured, "./server");
 	ck_assert_uint_eq(back.listener_count, 2);
 	for (size_t i = 0; i < 2; i++) {
 		ck_assert_str_eq(
