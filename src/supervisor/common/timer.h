@@ -25,21 +25,9 @@ static inline void io_init(ev_io *io,
 }
 
 /* Let the timer expire once, `wait` from now, also if it runs already. */
-static inline void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait)
-{
-	ev_now_update(loop); /* the loop's time is when the turn began */
-	ev_timer_stop(loop, timer);
-	ev_timer_set(timer, wait > 0 ? nsec_seconds(wait) : 0., 0.);
-	ev_timer_start(loop, timer);
-}
+void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait);
 
 /* The same, unless it runs already and expires no later than that. */
-static inline void timer_arm_within(
-	struct ev_loop *loop, ev_timer *timer, nsec_t wait)
-{
-	if (!ev_is_active(timer) ||
-		ev_timer_remaining(loop, timer) > nsec_seconds(wait))
-		timer_arm(loop, timer, wait);
-}
+void timer_arm_within(struct ev_loop *loop, ev_timer *timer, nsec_t wait);
 
 #endif
