@@ -145,7 +145,7 @@ SELDOM := config/% logger/% cli/% web/% core/image% core/adopt% core/recount% \
 	control/ask% control/carry% control/events% control/showlogs% drain/drain% drain/thaw% health/aim% \
 	health/away% health/carry% health/check% health/hang% health/prove% \
 	health/reach% health/recycle% health/sight% health/stall% health/volley% \
-	logs/% scaling/% control/census% limits/% instance/leave% instance/reload% instance/rename% \
+	logs/% leader/% scaling/% control/census% limits/% instance/leave% instance/reload% instance/rename% \
 	intercept/putover% intercept/takeover% \
 	orphans/adopt% orphans/remains% orphans/store% sockets/carry% \
 	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \

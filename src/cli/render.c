@@ -202,6 +202,22 @@ static void put_accept(struct wrap *w, const json_t *accept)
 	wrap_end(w, INDENT);
 }
 
+static void put_leader(struct wrap *w, const json_t *cluster)
+{
+	const json_t *leader = json_object_get(cluster, "leader");
+
+	if (leader == NULL)
+		return;
+	if (!json_is_object(leader)) {
+		wrap_put(w, YELLOW, ", no leader");
+		return;
+	}
+	wrap_put(w, PLAIN, ", leader ");
+	put_name(w, PLAIN, cluster, "name", w->width / 2);
+	wrap_putf(w, PLAIN, ".%lld (pid %lld)", field_number(leader, "slot"),
+		field_number(leader, "pid"));
+}
+
 static void put_progress(struct wrap *w, const json_t *cluster)
 {
 	const json_t *accept = json_object_get(cluster, "accept");
@@ -246,6 +262,7 @@ void render_cluster(struct render *r, const json_t *cluster)
 	(void)field_text(cluster, "state", state, sizeof(state), "?");
 	wrap_put(w, row_state_colour(state), state);
 	put_progress(w, cluster);
+	put_leader(w, cluster);
 	if (*field_raw(cluster, "balance") != '\0' &&
 		strcmp(field_raw(cluster, "balance"), "share") != 0) {
 		wrap_put(w, PLAIN, ", balance ");

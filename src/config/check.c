@@ -387,6 +387,10 @@ static void check_lasting(const struct check *k)
 		fault(k, "intercept",
 			"'on' does not go with 'accept': nclust listens, and "
 			"the command gets a connection");
+	if (k->c->leader)
+		fault(k, "leader",
+			"does not go with 'accept': a process that is there "
+			"for one connection does not lead");
 	if (k->c->ipc == IPC_ON)
 		fault(k, "ipc",
 			"'on' does not go with 'accept': a process that is "

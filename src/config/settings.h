@@ -285,6 +285,8 @@ struct cluster_settings {
 	nsec_t log_age; /* 0: off */
 	struct hook log_compress;
 	enum pty_mode pty;
+	bool essential;
+	bool leader;
 	enum orphans_mode orphans;
 	enum ipc_mode ipc;
 	char *relay; /* "others", the name of a cluster, or NULL: off */

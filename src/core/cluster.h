@@ -124,6 +124,8 @@ const struct cluster_settings *cluster_settings(const struct cluster *c);
 /* Those that it is on the way to: of the latest request, else in force. */
 const struct cluster_settings *cluster_next_settings(const struct cluster *c);
 enum cluster_state cluster_state(const struct cluster *c);
+/* Was it asked to stop, and has not failed? */
+bool cluster_was_stopped(const struct cluster *c);
 unsigned cluster_wanted(const struct cluster *c);
 unsigned cluster_ready(const struct cluster *c);  /* counters, not counted */
 unsigned cluster_spares(const struct cluster *c); /* wanted ones */

@@ -22,6 +22,11 @@ enum cluster_state cluster_state(const struct cluster *c)
 	return c->state;
 }
 
+bool cluster_was_stopped(const struct cluster *c)
+{
+	return c->asked_to_stop && !c->failed;
+}
+
 unsigned cluster_wanted(const struct cluster *c)
 {
 	return c->wanted;

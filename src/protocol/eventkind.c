@@ -13,14 +13,15 @@ const char *const event_kinds[] = {
 	"hang", "stalled", "check-failed", "memory", "daemonised",
 	"not-listening", "worker-errno", "worker-reloading", "left-out",
 	"ended-meanwhile", "slot-ended", "spare", "takes-over", "no-spares",
-	"message", "messages-stuck", "messages-dropped", "messages-missed",
+	"leader", "message", "messages-stuck", "messages-dropped",
+	"messages-missed",
 	/* a cluster */
 	"state", "all-ready", "scaled", "gave-up", "not-ready", "not-started",
 	"rollout-started", "rollout-step", "baking", "baked", "rollout-done",
 	"rollout-failed", "rollout-superseded", "listening", "stranger-listens",
 	"shared-memory", "check-denied", "check-untaken", "stall-refused",
 	"stop-waits", "renamed", "hook-failed", "surprise", "drop", "fallback",
-	"fallback-over",
+	"fallback-over", "essential-ended",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed",
 	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed"};

@@ -9,6 +9,7 @@
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/lifecycle.h"
+#include "supervisor/leader/leader.h"
 #include "supervisor/limits/limits.h"
 #include "supervisor/logs/logs.h"
 #include "supervisor/intercept/intercept.h"
@@ -52,6 +53,7 @@ const struct part *const parts[] = {
 	&node_part,
 	&drain_part,
 	&accept_part,
+	&leader_part,
 	&orphans_part,
 	&tally_part,
 	&news_part,

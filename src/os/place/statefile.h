@@ -42,6 +42,7 @@ enum state_flag {
 	STATE_HUNG = 128,       /* with its trap, which nobody may touch */
 	STATE_GATED = 512,      /* a spare, which waits before it serves */
 	STATE_SAID_READY = 256, /* READY=1 is being obeyed */
+	STATE_LEADS = 1024,     /* it was told that it leads its cluster */
 };
 
 /* Written by the new process itself only. */

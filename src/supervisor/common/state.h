@@ -14,6 +14,7 @@
 #include "supervisor/hooks/state.h"
 #include "supervisor/instance/state.h"
 #include "supervisor/intercept/state.h"
+#include "supervisor/leader/state.h"
 #include "supervisor/limits/state.h"
 #include "supervisor/messages/state.h"
 #include "supervisor/orphans/state.h"
@@ -67,6 +68,7 @@ struct child {
 	struct trapped trap;
 	struct worker_traffic traffic;
 	struct limited limited;
+	struct leading leading;
 	const char *hang;      /* what it does not answer (hang.h), or NULL */
 	struct health *health; /* NULL: it was never asked how it is */
 	struct node_worker *node; /* heap; NULL: not Node's (node.h) */
@@ -139,6 +141,7 @@ struct service {
 	struct asks asks;
 	struct routed routed;
 	struct outage outage;
+	struct leadership leadership;
 	struct scaling *scaling; /* heap; NULL: `workers` was never a range */
 	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
 	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */
@@ -271,6 +274,7 @@ struct supervisor {
 	struct upgrade upgrade;
 	struct scaler scaler;
 	struct web web;
+	struct leaders leaders;
 	struct fallback fallback;
 };
 

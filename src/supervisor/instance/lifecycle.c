@@ -104,6 +104,27 @@ static void instance_on_report(
 	}
 }
 
+/* A cluster that the operator has stopped or removed ends nothing else. */
+static bool ends_nclust(const struct service *service)
+{
+	return cluster_settings(service->core)->essential &&
+		!service->stage.leaving && !cluster_was_stopped(service->core);
+}
+
+static void end_with(struct service *service)
+{
+	struct supervisor *sup = service->sup;
+	int status = service->stage.status;
+
+	news_say_of(service, status == 0 ? LOG_NOTE : LOG_ERROR,
+		"essential-ended", "%s, and is essential: nclust ends, with %d",
+		cluster_state(service->core) == CLUSTER_FAILED ? "has failed"
+							       : "has ended",
+		status);
+	sup->instance.status = status;
+	begin_stop(sup, false);
+}
+
 static void instance_on_ended(struct service *service)
 {
 	struct supervisor *sup = service->sup;
@@ -115,6 +136,10 @@ static void instance_on_ended(struct service *service)
 		service->stage.status <= 127 &&
 		!cluster_ever_ready(service->core)) {
 		lifecycle_fail(sup, service->stage.status, NULL);
+		return;
+	}
+	if (ends_nclust(service)) {
+		end_with(service);
 		return;
 	}
 	if (sup->instance.status == 0)

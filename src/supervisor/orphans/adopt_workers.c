@@ -247,6 +247,12 @@ static void follow_scale(
 /* What its workers have written, also those that are gone. */
 static void take_logs(struct service *service, struct givens *givens)
 {
+	uint64_t leader = slotlog_id(service, WORKERS_MAX);
+
+	service->leadership.fd = given_take(
+		givens_find(givens, LOGWIRE_A_SEGMENT, leader), LOGWIRE_MEMORY);
+	if (service->leadership.fd != -1)
+		service->leadership.held = leader;
 	for (size_t i = 0; i < givens->count; i++) {
 		struct given *g = &givens->list[i];
 		uint32_t slot = slotlog_slot(service, g->id);

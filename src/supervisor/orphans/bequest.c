@@ -191,6 +191,10 @@ static void put_service(struct writing *w, struct service *s)
 	}
 	while ((l = listener_next(&walk)) != NULL)
 		put_listener(w, l);
+	if (settings->orphans == ORPHANS_KEEP && s->leadership.fd != -1 &&
+		!s->leadership.blocked)
+		hold(w, LOGWIRE_A_SEGMENT, slotlog_id(s, WORKERS_MAX),
+			s->leadership.fd, &s->leadership.held);
 	for (struct slotlog *log = s->life.logs;
 		settings->orphans == ORPHANS_KEEP && log != NULL;
 		log = log->next)
@@ -350,6 +354,7 @@ void bequest_forget(struct service *service)
 	for (struct slotlog *log = service->life.logs; log != NULL;
 		log = log->next)
 		keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &log->held);
+	keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &service->leadership.held);
 	statefile_free(&service->sup->orphans.file, service->kept.anchor);
 	service->kept.anchor = NULL;
 }

@@ -82,6 +82,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(52, child, trap.gate.fd[1], SIGNED),
 	PLAIN(53, child, trap.gate.backlog[0], SIGNED),
 	PLAIN(54, child, trap.gate.backlog[1], SIGNED),
+	PLAIN(55, child, leading.fd, FD),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };
@@ -125,6 +126,9 @@ static const struct plain_row service_rows[] = {
 	PLAIN(37, service, outage.crashed, BOOL),
 	PLAIN(38, service, outage.answered, BOOL),
 	PLAIN(39, service, outage.answers, UNSIGNED),
+	PLAIN(40, service, leadership.fd, FD),
+	PLAIN(41, service, leadership.serial, UNSIGNED),
+	PLAIN(42, service, leadership.blocked, BOOL),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),

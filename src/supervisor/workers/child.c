@@ -202,7 +202,9 @@ static int open_all(struct child *c, struct birth *birth, struct error *err)
 			return -1;
 	if (leave_spare(sup, c->life.notify_watcher.fd, err) == -1)
 		return -1;
-	return leave_spare(sup, birth->place.channel, err);
+	if (leave_spare(sup, birth->place.channel, err) == -1)
+		return -1;
+	return leave_spare(sup, birth->place.leader, err);
 }
 
 static int prepare(struct child *c, struct birth *birth, struct error *err)
@@ -326,6 +328,7 @@ void child_spawn(struct service *service, const struct action *action,
 				.output = {-1, -1},
 				.notify = -1,
 				.channel = -1,
+				.leader = -1,
 			},
 	};
 	const struct child *c;

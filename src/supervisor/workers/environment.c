@@ -245,6 +245,12 @@ static void put_segment(struct writer *w)
 	put_number(w, "NCLUST_SHM_SIZE=", s->facts.size, 10);
 }
 
+/* The first number after that one, too. */
+static int leader_number(const struct worker_place *p)
+{
+	return segment_number(p) + (p->recipe->segment != NULL);
+}
+
 /* Without a runtime directory the socket has an abstract name. */
 static void put_notify(struct writer *w, const struct supervisor *sup)
 {
@@ -381,6 +387,8 @@ static void fill_descriptors(
 		give(plan, place->channel, channel_number(r));
 	if (r->segment != NULL)
 		give(plan, r->segment->fd, segment_number(place));
+	if (place->leader != -1)
+		give(plan, place->leader, leader_number(place));
 	if (!are_numbered(r))
 		return;
 	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX;
@@ -420,6 +428,10 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	put_own(&w, sup);
 	put_channel(&w);
 	put_segment(&w);
+	if (place->leader != -1)
+		put_number(&w,
+			"NCLUST_LEADER_FD=", (uint64_t)leader_number(place),
+			10);
 	put_threads(&w, cluster_threads(s, sup->launch.cpus, place->workers));
 	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)
 		return -1;

@@ -30,6 +30,7 @@ struct worker_place {
 	int notify;             /* its end of the notify socket, or -1 */
 	int channel;            /* its end of the message channel, or -1 … */
 	enum channel_kind kind; /* … of this kind */
+	int leader;             /* its NCLUST_LEADER_FD, or -1 */
 
 	/* accept: the connection that the process serves */
 	const struct peer *peer; /* NULL: none */

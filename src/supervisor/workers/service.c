@@ -363,6 +363,7 @@ struct service *service_new(struct supervisor *sup,
 
 	if (s == NULL)
 		return NULL;
+	s->leadership.fd = -1;
 	s->sup = sup;
 	s->kind = kind_of(settings);
 	s->index = SIZE_MAX; /* until it is in the list */
@@ -397,6 +398,7 @@ struct service *service_carried(struct supervisor *sup)
 		free(s);
 		return NULL;
 	}
+	s->leadership.fd = -1;
 	s->sup = sup;
 	s->kind = &slots_kind;
 	s->index = sup->service_count;

@@ -303,6 +303,10 @@ static const struct {
 		"shop.ini:5: cluster:web.on-crash: does not go with 'accept': "
 		"what is to be done for each connection is the command's\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
+	 "leader = yes\n",
+		"shop.ini:5: cluster:web.leader: does not go with 'accept': a "
+		"process that is there for one connection does not lead\n"},
+	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "pty = yes\n",
 		"shop.ini:5: cluster:web.pty: 'yes' does not go with "
 		"'accept': the output is the connection\n"},
@@ -327,7 +331,7 @@ END_TEST
 
 /* Keys that are planned but not there must not be taken and ignored. */
 static const char *const unknown[] = {
-	"leader", "watch", "daemon", "config", "help"};
+	"replicas", "watch", "daemon", "config", "help"};
 
 START_TEST(a_key_that_does_nothing_is_unknown)
 {

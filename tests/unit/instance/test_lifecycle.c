@@ -60,6 +60,11 @@ static void begin(void)
 	room_tick(job);
 }
 
+static struct cluster_settings *cluster_settings_of(struct service *s)
+{
+	return (struct cluster_settings *)(uintptr_t)cluster_settings(s->core);
+}
+
 static bool is_over(void)
 {
 	lifecycle_look(&room);
@@ -161,6 +166,50 @@ START_TEST(a_cluster_that_gave_up_is_told_by_the_status)
 }
 END_TEST
 
+/* The same two, and `web` is essential. */
+static void begin_essential(void)
+{
+	cluster_settings_of(web)->essential = true;
+	room_tell(room_child(job, 0), EVENT_READY);
+}
+
+START_TEST(an_essential_cluster_ends_all_with_its_status)
+{
+	pid_t pid = room_child(job, 0)->pid;
+
+	begin_essential();
+	cluster_settings_of(web)->restart = RESTART_NEVER;
+	room_exits(room_child(web, 0), 7);
+	ck_assert(room.instance.stopping);
+	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 1);
+	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 0);
+	ck_assert(!is_over());
+	room_exits(room_child(job, 0), 0);
+	ck_assert(is_over());
+	ck_assert_int_eq(room.instance.status, 7);
+}
+END_TEST
+
+START_TEST(an_essential_cluster_that_is_stopped_ends_nothing_else)
+{
+	begin_essential();
+	service_stop(web, false);
+	room_exits(room_child(web, 0), 7);
+	ck_assert(web->stage.ended);
+	ck_assert(!room.instance.stopping);
+}
+END_TEST
+
+START_TEST(an_essential_cluster_that_is_removed_ends_nothing_else)
+{
+	begin_essential();
+	web->stage.leaving = true;
+	service_stop(web, false);
+	room_exits(room_child(web, 0), 7);
+	ck_assert(!room.instance.stopping);
+}
+END_TEST
+
 START_TEST(a_command_that_is_not_there_is_the_end_of_a_start)
 {
 	room_fail_spawns(ENOENT);
@@ -217,6 +266,11 @@ static void add(TCase *all)
 		all, what_went_to_the_background_is_asked_and_then_killed);
 	tcase_add_test(all, who_asks_twice_does_not_want_to_wait);
 	tcase_add_test(all, a_cluster_that_gave_up_is_told_by_the_status);
+	tcase_add_test(all, an_essential_cluster_ends_all_with_its_status);
+	tcase_add_test(
+		all, an_essential_cluster_that_is_stopped_ends_nothing_else);
+	tcase_add_test(
+		all, an_essential_cluster_that_is_removed_ends_nothing_else);
 	tcase_add_test(all, a_command_that_is_not_there_is_the_end_of_a_start);
 	tcase_add_test(
 		all, a_daemon_whose_worker_dies_at_once_has_failed_to_start);

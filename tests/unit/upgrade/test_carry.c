@@ -80,6 +80,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, web.restart),
 	NOT(supervisor, web.hurried),
 	NOT(supervisor, web.change), /* no upgrade then */
+	NOT(supervisor, leaders),    /* asked for anew */
 	NOT(supervisor, fallback),   /* it ends, and is started anew */
 	NOT(supervisor, last_holder),
 	NOT(supervisor, intercept),
@@ -164,31 +165,24 @@ static const struct gap listener_gaps[] = {
 };
 
 static const struct gap service_gaps[] = {
-	NOT(service, kept.anchor),
-	NOT(service, sup),
+	NOT(service, kept.anchor), NOT(service, sup),
 	NOT(service, routed), /* the logger is told again */
 	NOT(service, core),   /* parts of their own */
-	NOT(service, name),
-	NOT(service, index),
-	NOT(service, life.recipes),
+	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs),     /* beside */
 	NOT(service, life.log_told), /* tried anew */
 	NOT(service, life.drop_told),
 	NOT(service, life.limits_told), /* once more */
-	NOT(service, held.listeners),
-	NOT(service, held.learned),
-	NOT(service, children),
-	NOT(service, life.early_deaths),
+	NOT(service, held.listeners), NOT(service, held.learned),
+	NOT(service, children), NOT(service, life.early_deaths),
 	NOT(service, life.ports), /* ports_save() */
 	NOT(service, life.posts), /* closed before */
 	NOT(service, life.post_count),
-	NOT(service, life.whole_at), /* begun anew */
-	NOT(service, life.greed_told),
-	NOT(service, life.hung), /* tried anew */
+	NOT(service, life.whole_at),                            /* begun anew */
+	NOT(service, life.greed_told), NOT(service, life.hung), /* tried anew */
 	NOT(service, outcome.text),
 	NOT(service, stage.awaited), /* of a moment */
-	NOT(service, trouble),
-	NOT(service, scaling),
+	NOT(service, trouble), NOT(service, scaling),
 	NOT(service, outage.number), /* of the process that has ended */
 	NOT(service, held.asleep),   /* as `wanted` says */
 	NOT(service, asks.of),       /* made anew */
@@ -196,9 +190,9 @@ static const struct gap service_gaps[] = {
 	NOT(service, kind), /* as the settings say */
 	NOT(service, traffic.steer),
 	NOT(service, accepting), /* a part of its own */
-	NOT(service, held.segment),
-	NOT(service, held.former), /* beside */
+	NOT(service, held.segment), NOT(service, held.former), /* beside */
 	NOT(service, node),
+	NOT(service, leadership.held), /* the keeper is sent all anew */
 };
 
 static const struct gap child_gaps[] = {
@@ -383,14 +377,14 @@ static const struct {
 	{"service", &carried_service,
 		"1b 2u 3b 4i 5b 6b 7b 8u 9i 10b 12u 13b 14b 15u 16b 17b "
 		"18b 19b 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u 30i 31u "
-		"32u 33u 34u 35i 36i 37b 38b 39u "
+		"32u 33u 34u 35i 36i 37b 38b 39u 40f 41u 42b "
 		"100t 122t",
 		GAPS(service_gaps)},
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 14b 15b 16f 17u "
 		"18u 19b 20u 21i 22i 25b 27b 28b 29b 30i 31u 32b "
 		"33u 34b 35u 36u 37b 38u 39u 40u 41u 42u 43b 44t 45b 46u "
-		"47u 48u 49i 50i 51i 52i 53i 54i 100t",
+		"47u 48u 49i 50i 51i 52i 53i 54i 55f 100t",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},

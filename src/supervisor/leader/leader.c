@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/leader/leader.h"
+
+#include "base/scope.h"
+#include "os/lockfd.h"
+#include "os/descriptors.h"
+#include "os/environ.h"
+#include "os/look/remote.h"
+#include "protocol/json.h"
+#include "supervisor/common/foreign.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/workers/environment.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* When what a dead worker has left behind has the lock, try again after this. */
+#define AGAIN (200 * MSEC)
+
+static const char told[] = "{\"nclust\":\"leader\"}";
+
+/* ---- who leads ---- */
+
+static struct child *child_of(const struct service *s, uint64_t serial)
+{
+	struct child_walk walk = children_of(s);
+	struct child *c;
+
+	while ((c = child_next(&walk)) != NULL && c->serial != serial)
+		;
+	return c;
+}
+
+/* Has it the lock, or can it have it now? */
+static bool takes(const struct child *c)
+{
+	return c->leading.fd != -1 && lockfd_take(c->leading.fd);
+}
+
+static bool is_better(const struct child *c, const struct child *than)
+{
+	if (than == NULL || c->generation != than->generation)
+		return than == NULL || c->generation > than->generation;
+	return c->slot < than->slot;
+}
+
+static struct child *best(const struct service *s)
+{
+	struct child_walk walk = children_of(s);
+	struct child *found = NULL;
+	struct child *c;
+
+	while ((c = child_next(&walk)) != NULL)
+		if (c->leading.fd != -1 && is_better(c, found) &&
+			child_view(c).state == SLOT_READY)
+			found = c;
+	return found;
+}
+
+/* A worker that has taken the lock by itself leads, ready or not. */
+static struct child *find(const struct service *s, bool *refused)
+{
+	struct child_walk walk = children_of(s);
+	struct child *c = best(s);
+
+	*refused = false;
+	if (c == NULL || takes(c))
+		return c;
+	*refused = true;
+	while ((c = child_next(&walk)) != NULL && !takes(c))
+		;
+	return c;
+}
+
+/* The worker that was told so leads until it ends.  Of one of an earlier nclust
+ * there may be no duplicate. */
+static const struct child *leader_of(const struct service *s)
+{
+	const struct child *c = s->leadership.serial != 0
+		? child_of(s, s->leadership.serial)
+		: NULL;
+
+	return c != NULL && (c->leading.fd == -1 || takes(c)) ? c : NULL;
+}
+
+static void lead(struct service *s, struct child *c)
+{
+	s->leadership.serial = c->serial;
+	/* the next nclust must not tell it again */
+	if (c->kept.entry != NULL)
+		c->kept.entry->flags |= STATE_LEADS;
+	news_say_worker(c, LOG_NOTE, "leader", "leads from now on");
+	if (c->channel != NULL)
+		(void)channel_send(
+			c->channel, told, sizeof(told) - 1, -1, true);
+}
+
+static void choose(struct service *s)
+{
+	struct child *c;
+	bool refused;
+
+	if (leader_of(s) != NULL)
+		return;
+	c = find(s, &refused);
+	if (c != NULL)
+		lead(s, c);
+	else if (refused && !s->leadership.blocked)
+		timer_arm_within(s->sup->loop, &s->sup->leaders.choose, AGAIN);
+}
+
+static void on_choose(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+
+	(void)loop;
+	(void)revents;
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->leadership.fd != -1)
+			choose(sup->services[i]);
+}
+
+/* Later in this turn: the caller may be about to start or end workers. */
+static void choose_soon(struct service *s)
+{
+	struct supervisor *sup = s->sup;
+
+	if (s->leadership.fd == -1 || sup->instance.over)
+		return;
+	if (!ev_is_active(&sup->leaders.choose))
+		timer_init(&sup->leaders.choose, on_choose, sup);
+	timer_arm_within(sup->loop, &sup->leaders.choose, 0);
+}
+
+/* ---- the life of workers ---- */
+
+static void leader_on_blank(struct child *c)
+{
+	c->leading.fd = -1;
+}
+
+static int open_file(struct service *s)
+{
+	if (s->leadership.fd != -1)
+		return 0;
+	s->leadership.fd = lockfd_make("nclust-leader");
+	s->sup->orphans.changed = true; /* the keeper is to have it */
+	return s->leadership.fd != -1 ? 0 : -1;
+}
+
+static int leader_on_prepare(
+	struct child *c, struct birth *birth, struct error *err)
+{
+	struct service *s = c->service;
+
+	if (!birth->place.recipe->settings->leader)
+		return 0;
+	if (open_file(s) == 0)
+		c->leading.fd = lockfd_again(s->leadership.fd);
+	if (c->leading.fd == -1)
+		return error_set(err, errno, "the lock of the leader");
+	birth->place.leader = c->leading.fd;
+	return 0;
+}
+
+static void leader_on_report(struct service *s, const struct report *r)
+{
+	if (r->kind == REPORT_READY && s->leadership.serial == 0)
+		choose_soon(s);
+}
+
+static bool has_adopted(const struct service *s)
+{
+	struct child_walk walk = children_of(s);
+	const struct child *c;
+
+	while ((c = child_next(&walk)) != NULL && !c->kept.adopted)
+		;
+	return c != NULL;
+}
+
+static void leader_on_gone(struct child *c)
+{
+	struct service *s = c->service;
+
+	fd_close(&c->leading.fd);
+	if (s->leadership.blocked && !has_adopted(s)) {
+		s->leadership.blocked = false;
+		s->sup->orphans.changed = true;
+		lockfd_drop(s->leadership.fd);
+	} else if (s->leadership.serial != c->serial) {
+		return;
+	}
+	if (s->leadership.serial == c->serial)
+		s->leadership.serial = 0;
+	choose_soon(s);
+}
+
+static void leader_on_drop(struct service *s)
+{
+	fd_close(&s->leadership.fd);
+}
+
+static void leader_on_end(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->leaders.choose);
+}
+
+/* ---- `orphans = keep` ---- */
+
+/* A duplicate of what the worker has; -1: we may not look, or it has closed it. */
+static int take_again(struct child *c)
+{
+	struct leadership *l = &c->service->leadership;
+	struct environ_look look;
+	struct remote r;
+	int fd;
+
+	if (environment_look(&look, c->pid, "NCLUST_LEADER_FD") == -1)
+		return -1;
+	remote_of(&r, c->pid);
+	fd = remote_fd(&r, (int)strtol(look.value, NULL, 10));
+	if (fd != -1 && lockfd_is_one(fd)) {
+		if (l->fd == -1)
+			l->fd = lockfd_again(fd);
+		if (descriptors_same(fd, l->fd))
+			return fd;
+	}
+	foreign_close(c->service->sup, c, &fd);
+	return -1;
+}
+
+static void leader_on_adopt(struct child *c, struct kept *kept)
+{
+	struct service *s = c->service;
+
+	if (!cluster_settings(s->core)->leader)
+		return;
+	c->leading.fd = take_again(c);
+	if ((kept->entry->flags & STATE_LEADS) != 0)
+		s->leadership.serial = c->serial;
+}
+
+static void leader_on_adopted(struct service *s)
+{
+	if (!cluster_settings(s->core)->leader || !has_adopted(s))
+		return;
+	if (s->leadership.fd == -1 && open_file(s) == 0)
+		s->leadership.blocked = lockfd_take(s->leadership.fd);
+	choose_soon(s);
+}
+
+/* ---- status ---- */
+
+static void leader_on_status(struct json_writer *w, const struct service *s)
+{
+	const struct child *c;
+
+	if (s->leadership.fd == -1)
+		return;
+	choose((struct service *)(uintptr_t)s);
+	c = leader_of(s);
+	json_key(w, "leader");
+	if (c == NULL) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_int(w, "slot", c->slot);
+	json_put_int(w, "pid", c->pid);
+	json_close_object(w);
+}
+
+const struct part leader_part = {
+	.name = "leader",
+	.blank = leader_on_blank,
+	.prepare = leader_on_prepare,
+	.gone = leader_on_gone,
+	.adopt = leader_on_adopt,
+	.adopted = leader_on_adopted,
+	.report = leader_on_report,
+	.status = leader_on_status,
+	.drop = leader_on_drop,
+	.end = leader_on_end,
+};

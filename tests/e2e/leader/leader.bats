@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+#
+# `leader = yes`: exactly one worker has the lock, whatever ends or is replaced.
+
+bats_require_minimum_version 1.5.0
+load ../../lib
+
+setup() {
+	nclust_setup
+	JOURNAL=$DIR/journal
+	: >"$JOURNAL"
+	chmod 666 "$JOURNAL"
+}
+
+teardown() {
+	end_keepers
+	nclust_teardown
+}
+
+# start_leads COUNT [OPTION]...: options of nclust, then what stands after `--` is
+# for the worker.
+start_leads() {
+	local count=$1 options=()
+
+	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	start_cluster -n "$count" --leader=yes --ready notify --drain off \
+		"${options[@]}" -- python3 "$SCRIPTS/servers/leads.py" \
+		"$JOURNAL" "${@:2}"
+}
+
+# The pid that status tells, or "null".
+leader() {
+	cluster '.leader.pid'
+}
+
+# wait_leader [OLD]: until somebody leads who is not OLD, and has said so; sets `lead`.
+wait_leader() {
+	wait_until 10 'lead=$(leader) && [ "$lead" != null ] && [ "$lead" != "$1" ] &&
+		[ "$(tail -n 1 "$JOURNAL")" = "$lead" ]' "${1:-}"
+}
+
+# Never did two lead at once: then their lines would be mixed.
+assert_one_at_a_time() {
+	[ "$(grep -v begin "$JOURNAL" | uniq | sort | uniq -d)" = "" ]
+	[ "$(grep begin "$JOURNAL" | sort | uniq -d)" = "" ]
+}
+
+variable() {
+	tr '\0' '\n' <"/proc/$1/environ" | sed -n "s/^$2=//p"
+}
+
+@test "one of the workers leads, and status says which" {
+	start_leads 3
+	wait_leader
+	[[ " $(cluster '[.workers[].pid] | join(" ")') " == *" $lead "* ]]
+	run nclust status "$INSTANCE"
+	[[ $output == *"leader it."?" (pid $lead)"* ]]
+	nclust events "$INSTANCE" | grep -q 'leads from now on'
+	assert_one_at_a_time
+}
+
+@test "each worker has a description of its own of the same file" {
+	local pid inodes=() fd
+
+	start_leads 3
+	for pid in $(cluster '.workers[].pid'); do
+		fd=$(variable "$pid" NCLUST_LEADER_FD)
+		[ "$fd" -eq 3 ]
+		inodes+=("$(stat -Lc %i "/proc/$pid/fd/$fd")")
+	done
+	[ "$(printf '%s\n' "${inodes[@]}" | sort -u | wc -l)" -eq 1 ]
+	# two of them cannot both have it
+	wait_leader
+	[ "$(grep -l '^lock:.*FLOCK.*WRITE' /proc/[0-9]*/fdinfo/3 2>/dev/null |
+		cut -d/ -f3 | grep -cxF "$(cluster '.workers[].pid')")" -eq 1 ]
+}
+
+@test "without it there is no descriptor, and no word in status" {
+	start_cluster -n 1 -- "$FIXTURES/hear"
+	[ "$(variable "$(worker_pid 0)" NCLUST_LEADER_FD)" = "" ]
+	[ "$(cluster 'has("leader")')" = false ]
+}
+
+@test "when the leader is killed another one leads, and so on" {
+	local i old=
+
+	start_leads 3
+	for i in 1 2 3 4; do
+		wait_leader "$old"
+		old=$lead
+		kill -KILL "$old"
+	done
+	wait_leader "$old"
+	assert_one_at_a_time
+}
+
+@test "in a rollout the old leader leads until it ends, beside its successor" {
+	start_leads 3 -- --linger 0.5
+	wait_leader
+	first=$lead
+	nclust restart "$INSTANCE" --no-wait
+	# slot 0 is there twice, and only one of the two leads
+	wait_until 10 '[ "$(cluster "[.workers[] | select(.slot == 0)] | length")" -eq 2 ]'
+	[ "$(leader)" = "$first" ]
+	nclust restart "$INSTANCE"
+	wait_leader "$first"
+	# the new leader is of the new generation: it was not replaced again
+	[ "$(grep -c begin "$JOURNAL")" -le 3 ]
+	assert_one_at_a_time
+}
+
+@test "restart, upgrade, restart, reload: one leads at any time" {
+	printf '%s\n' '[cluster:web]' 'workers = 3' 'ready = notify' 'drain = off' \
+		'leader = yes' "command = python3 $SCRIPTS/servers/leads.py $JOURNAL" \
+		>"$DIR/it.ini"
+	start_cluster -c "$DIR/it.ini"
+	wait_leader
+	nclust restart "$INSTANCE"
+	wait_leader "$lead"
+	old=$lead
+	nclust upgrade "$INSTANCE"
+	[ "$(leader)" = "$old" ]
+	kill -KILL "$old"
+	wait_leader "$old"
+	nclust restart "$INSTANCE"
+	wait_leader "$lead"
+	echo 'env = A=b' >>"$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	wait_leader "$lead"
+	assert_one_at_a_time
+}
+
+@test "with orphans = keep the leader leads on without nclust, and after it" {
+	start_leads 3 --orphans keep
+	wait_leader
+	old=$lead
+	kill_nclust
+	is_alive "$old"
+	start_leads 3 --orphans keep
+	[ "$(leader)" = "$old" ]
+
+	# and while there is no nclust the kernel alone gives the lock to another
+	kill_nclust
+	kill -KILL "$old"
+	wait_until 10 '[ "$(tail -n 1 "$JOURNAL")" != "$1" ]' "$old"
+	other=$(tail -n 1 "$JOURNAL")
+	start_leads 3 --orphans keep
+	[ "$(leader)" = "$other" ]
+	nclust restart "$INSTANCE"
+	wait_leader "$other"
+	assert_one_at_a_time
+}
+
+@test "by its keeper's loss no second one comes to lead beside an orphan" {
+	start_leads 2 --orphans keep --intercept off
+	wait_leader
+	old=$lead
+	kill_nclust
+	end_keepers
+	start_leads 2 --orphans keep --intercept off
+	nclust scale 4 "$INSTANCE"
+	[ "$(leader)" = "$old" ]
+	is_alive "$old"
+	[ "$(tail -n 1 "$JOURNAL")" = "$old" ]
+	kill -KILL "$old"
+	wait_leader "$old"
+	assert_one_at_a_time
+}
+
+@test "of another user's orphans none is known again, and no second one leads" {
+	need_root
+	start_leads 2 --orphans keep --intercept off --user nobody
+	wait_leader
+	old=$lead
+	kill_nclust
+	start_leads 2 --orphans keep --intercept off --user nobody
+	[ "$(leader)" = "$old" ]
+	kill_nclust
+	end_keepers
+	start_leads 2 --orphans keep --intercept off --user nobody
+	[ "$(leader)" = "$old" ]
+	nclust scale 4 "$INSTANCE"
+
+	# the other orphan has the lock now, which nclust cannot see
+	kill -KILL "$old"
+	wait_until 10 '[ "$(tail -n 1 "$JOURNAL")" != "$1" ]' "$old"
+	[ "$(leader)" = null ]
+	run nclust status "$INSTANCE"
+	[[ $output == *"no leader"* ]]
+	kill -KILL "$(tail -n 1 "$JOURNAL")"
+	wait_leader
+	assert_one_at_a_time
+}
+
+@test "a worker with a message channel is told that it leads" {
+	start_leads 3 --ipc on -- --message
+	wait_leader
+	old=$lead
+	nclust upgrade "$INSTANCE"
+	kill -KILL "$old"
+	wait_leader "$old"
+	old=$lead
+	nclust restart "$INSTANCE"
+	wait_leader "$old"
+	assert_one_at_a_time
+}
+
+@test "one that an earlier nclust has told is not told again" {
+	start_leads 2 --ipc on --orphans keep -- --message
+	wait_leader
+	old=$lead
+	kill_nclust
+	start_leads 2 --ipc on --orphans keep -- --message
+	[ "$(leader)" = "$old" ]
+	kill -KILL "$old"
+	wait_leader "$old"
+	# `begin` would be there twice
+	assert_one_at_a_time
+}
+
+@test "what the leader leaves behind does not keep the lock for long" {
+	cat >"$DIR/leaver.sh" <<-'EOF'
+		exec python3 -c '
+		import fcntl, os, subprocess, sys, time
+		fcntl.flock(3, fcntl.LOCK_EX)
+		subprocess.Popen(["setsid", "sleep", "1000"], close_fds=False,
+			pass_fds=[3])
+		open(sys.argv[1], "a").write("%d\n" % os.getpid())
+		time.sleep(1000)' "$1"
+	EOF
+	start_cluster -n 2 --leader=yes --drain off --ready alive:100ms -- \
+		sh "$DIR/leaver.sh" "$JOURNAL"
+	wait_leader
+	old=$lead
+	kill -KILL "$old"
+	wait_leader "$old"
+}
+
+@test "accept = yes has no leader" {
+	printf '%s\n' '[cluster:web]' 'command = cat' 'accept = yes' \
+		'listen = 127.0.0.1:1' 'leader = yes' >"$DIR/it.ini"
+	run nclust config -c "$DIR/it.ini" --check
+	[ "$status" -eq 78 ]
+	[[ $output == *"it.ini:5: cluster:web.leader: does not go with 'accept'"* ]]
+}
+
+# leaders PORT: how many of many answers say so, and from how many workers.
+leads_at() {
+	local i
+
+	for ((i = 0; i < 60; i++)); do
+		http_get "$1"
+	done | sort -u | tr '\n' ' '
+}
+
+@test "the examples of etc/examples, in Python and in Node" {
+	local node
+
+	free_port
+	node=$PORT
+	free_port
+	cd "$ROOT"
+	nclust config -c etc/examples/leader/leader.ini --check
+	sed "s/8080/$PORT/; s/8081/$node/" etc/examples/leader/leader.ini \
+		>"$DIR/it.ini"
+	start_cluster -c "$DIR/it.ini" --log json
+	for CLUSTER in python node; do
+		wait_until 20 '[ "$(leader)" != null ]'
+	done
+	wait_until 20 '[ "$(leads_at "$1")" = "leader worker " ]' "$PORT"
+	wait_until 20 '[ "$(leads_at "$1")" = "leader worker " ]' "$node"
+	for CLUSTER in python node; do
+		old=$(leader)
+		kill -KILL "$old"
+		wait_until 20 '[ "$(leader)" != null ] && [ "$(leader)" != "$1" ]' "$old"
+	done
+	wait_until 20 '[ "$(leads_at "$1")" = "leader worker " ]' "$PORT"
+	wait_until 20 '[ "$(leads_at "$1")" = "leader worker " ]' "$node"
+}
