@@ -350,9 +350,10 @@ static int start_services(struct supervisor *sup, struct error *err)
 		struct listener_set set;
 		struct segment *segment;
 
+		adopt_command(sup, c);
 		if (recipe_check(sup, c, true, err) == -1)
-			adopt_command(sup, c);
-		return err->status != 0 ? -1 : error_status(err, EX_CONFIG);
+			return err->status != 0 ? -1
+						: error_status(err, EX_CONFIG);
 		if (listeners_open(sup, &set, c, NULL, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->name);
 		if (kind_check(c, &set, err) == -1 ||
