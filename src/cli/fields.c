@@ -183,6 +183,10 @@ static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
 
 void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
 {
+	if (field_is_true(worker, "waits")) {
+		comma(w, any);
+		wrap_put(w, PLAIN, "waits until others have started");
+	}
 	if (*field_raw(worker, "peer") != '\0') {
 		comma(w, any);
 		wrap_put(w, PLAIN, "serves ");

@@ -257,19 +257,18 @@ static void check_user(const struct check *k)
 		faults_add(k->faults, EX_OSERR, "out of memory");
 }
 
-/* A spare waits in a listen(2) that nclust sees, and gives no other sign. */
+/* A spare is held when nclust sees that it is ready: by its listen(2), or by what
+ * `ready` asks for. */
 static void check_spare(const struct check *k)
 {
 	if (k->c->spare == 0 || k->c->accept)
 		return;
-	if (k->c->intercept == INTERCEPT_OFF)
+	if (k->c->intercept == INTERCEPT_OFF &&
+		(k->c->ready == READY_AUTO || k->c->ready == READY_LISTEN))
 		fault(k, given_of(k, "intercept", "spare"),
-			"'spare' holds workers in their listen(2), which "
-			"nobody sees with 'intercept' off");
-	if (k->c->ready == READY_ALIVE)
-		fault(k, given_of(k, "ready", "spare"),
-			"'spare' does not go with 'ready = alive': a spare is "
-			"one that is about to listen");
+			"'spare' waits for workers to listen, which nobody "
+			"sees with 'intercept' off: say by 'ready' when they "
+			"are ready, such as 'ready = notify'");
 	if (k->c->restart != RESTART_ALWAYS)
 		fault(k, given_of(k, "restart", "spare"),
 			"'spare' does not go with a 'restart' other than "

@@ -19,7 +19,10 @@ enum action_kind {
 			  signal within that time, and answer by DRAINED.  It is
 			  over at DRAINED, or when a SIGNAL or KILL for this
 			  worker comes without one (too late, or stop --now) */
-	ACTION_RELEASE, /* slot, worker: let it go on after EVENT_GATE */
+	ACTION_HOLD,    /* slot, worker: it is ready, and to serve nobody: stop
+			  its processes at a quiet moment, until RELEASE;
+			  UNHELD if that cannot be */
+	ACTION_RELEASE, /* slot, worker: let it go on after EVENT_GATE or HOLD */
 	ACTION_REPORT,  /* report: something worth telling */
 	ACTION_ENDED,   /* status: nothing runs and nothing will; told once */
 };
@@ -60,8 +63,8 @@ enum report_kind {
 				   expect: a bug, told once each */
 	REPORT_SPARE,    /* slot, worker, age: it is held back, as a spare */
 	REPORT_RELEASED, /* slot, worker: it was a spare, and serves now */
-	REPORT_NO_SPARE, /* slot, worker: it was ready without EVENT_GATE, so
-			    there are no spares */
+	REPORT_NO_SPARE, /* slot, worker: it cannot be held back, so there are
+			    no spares */
 	REPORT_KINDS,
 };
 

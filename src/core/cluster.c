@@ -217,6 +217,9 @@ static void on_worker(struct cluster *c, const struct event *e)
 			spare_is_needed(c, e->slot, w) ? ON_PASS : ON_GATE,
 			NULL);
 		break;
+	case EVENT_UNHELD:
+		spare_unheld(c, e->slot, w);
+		break;
 	case EVENT_EXITED:
 		slot_bury(c, e->slot, w, ON_EXIT, &e->ending);
 		break;

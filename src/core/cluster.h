@@ -114,6 +114,7 @@ struct slot_view {
 	unsigned workers;             /* alive: 0, 1 or 2 */
 	struct worker_view worker[2]; /* [0] is the one that state tells of */
 	unsigned restarts;
+	bool waits;         /* STARTING: for others to start (start-at-once) */
 	nsec_t next_try;    /* point in time; NSEC_NEVER */
 	struct ending last; /* ENDING_NONE: nobody has died yet */
 	enum why last_why;

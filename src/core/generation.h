@@ -22,7 +22,7 @@ struct generation {
 	bool says_ready;   /* READY=1 was seen from this command */
 	bool listens;      /* it was seen to listen */
 	bool graceful;     /* it answers what is in flight at its stop */
-	bool ungated;      /* one was ready without coming to the gate */
+	bool ungated;      /* one could not be held back as a spare */
 	bool silent;       /* one gave no sign of being ready, but lived */
 	enum why rejected; /* its starting workers go; WHY_ITSELF: no */
 	struct cluster_settings *settings; /* a reference of its own */

@@ -5,6 +5,7 @@
 #include "core/gate.h"
 #include "core/inside.h"
 #include "core/line.h"
+#include "core/spare.h"
 
 bool rollout_has_turned(const struct cluster *c, const struct slot *s)
 {
@@ -295,6 +296,39 @@ void rollout_drop_slot(struct cluster *c, uint32_t i)
 	s->turn = 0;
 }
 
+/* So many serve that one of the old ones can go; those that are to replace the one
+ * beside them are none of these. */
+static bool is_surplus(const struct cluster *c, unsigned serving)
+{
+	return serving - cluster_find_generation(c, c->rollout.to)->beside >
+		c->wanted;
+}
+
+/* How many steps there may be at a time. */
+static unsigned steps_at_once(const struct cluster_settings *s)
+{
+	unsigned most =
+		s->surge > s->max_unavailable ? s->surge : s->max_unavailable;
+
+	return most > 0 ? most : 1;
+}
+
+/*
+ * A spare of the new generation serves in the place of the old worker of this slot,
+ * which goes then, and whose successor becomes the next spare.  True: one was
+ * released.
+ */
+static bool take_spare(struct cluster *c, const struct slot *s)
+{
+	const struct rollout *r = &c->rollout;
+
+	return s->main.state == WORKER_READY && r->wave == 0 && c->spares > 0 &&
+		!is_surplus(c, c->ready + c->released) &&
+		r->extra + r->fewer <
+		steps_at_once(cluster_find_generation(c, r->to)->settings) &&
+		spare_release(c, r->to);
+}
+
 /* What kind of step may be taken at this slot now, if any. */
 static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 {
@@ -311,6 +345,12 @@ static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 		return canary_is_full(c) || (canary_is_alone(c) && !may_go)
 			? STEP_NONE
 			: STEP_HELD;
+	if (s->main.state == WORKER_READY &&
+		is_surplus(c, c->ready + c->released))
+		return is_surplus(c, c->ready) &&
+				r->extra + r->fewer < steps_at_once(settings)
+			? STEP_FEWER
+			: STEP_NONE;
 	if (extra == 0 && fewer == 0)
 		extra = 1;
 	if (r->extra < extra && (is_empty || c->alive < c->places + extra))
@@ -391,8 +431,7 @@ static bool is_candidate(const struct cluster *c, const struct slot *s)
 	if (s->main.state == WORKER_SPARE && r->of_canaries && r->wave > 0)
 		return false; /* a trial beside it would serve nobody */
 	if (r->pass == 0)
-		return s->main.state != WORKER_READY &&
-			s->main.state != WORKER_SPARE;
+		return s->main.state != WORKER_READY;
 	return s->main.generation == r->pass && (r->busy_too || !s->busy);
 }
 
@@ -466,6 +505,8 @@ bool rollout_advance(struct cluster *c)
 		if (s->main.state != WORKER_NONE &&
 			!rollout_replaces(c, &s->main))
 			turn_silently(c, s);
+		else if (take_spare(c, s))
+			return true;
 		else if (!turn_and_settle(c, r->cursor))
 			return false;
 	}

@@ -84,6 +84,8 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	at.listens = g->listens;
 	at.out = c->out;
 
+	if ((event == ON_READY || event == ON_PROVEN) && spare_holds(c, i, w))
+		event = ON_HOLD;
 	count_worker(c, i, w, -1);
 	listed = worker_handle(w, event, &at);
 	count_worker(c, i, w, 1);
@@ -93,7 +95,6 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 		generations_learn(
 			&c->generations, w->generation, LESSON_SILENT);
 	if (!had_been_ready && worker_was_ready(w)) {
-		spare_look(c, i, w);
 		c->ever_ready = true;
 		c->lived = true;
 		w->age_share = (int)(random_next(&c->random) % 201) - 100;
@@ -118,7 +119,8 @@ bool cluster_empties(const struct cluster *c, unsigned generation)
 static bool is_drained(const struct cluster *c, uint32_t i,
 	const struct worker *w, enum why why)
 {
-	if (w->state == WORKER_ASKED || w->state == WORKER_SPARE ||
+	if (w->state == WORKER_ASKED ||
+		(w->state == WORKER_SPARE && !w->held) ||
 		(why == WHY_START_TIMEOUT &&
 			(w == &c->slots[i].main ||
 				!worker_is_serving(&c->slots[i].main))))
@@ -180,7 +182,7 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 	}
 	g = cluster_find_generation(c, w->generation);
 	/* since it was born, another of its command was seen to listen */
-	if (w->state == WORKER_STARTING && g->listens &&
+	if (w->state == WORKER_STARTING && !w->held && g->listens &&
 		g->settings->ready == READY_AUTO &&
 		w->proven_at < w->deadline) {
 		w->proven_at = NSEC_NEVER;

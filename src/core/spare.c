@@ -34,14 +34,25 @@ void spare_set_places(struct cluster *c)
 	rollout_wake(c);
 }
 
-void spare_look(struct cluster *c, uint32_t i, const struct worker *w)
+bool spare_holds(const struct cluster *c, uint32_t i, const struct worker *w)
 {
-	struct generation *g = cluster_find_generation(c, w->generation);
+	const struct generation *g = cluster_find_generation(c, w->generation);
 
-	if (w->gate_at > 0 || g->settings->spare == 0 || g->ungated)
+	return w->state == WORKER_STARTING && w->gate_at == 0 &&
+		c->places > c->wanted && g->settings->spare > 0 &&
+		!g->ungated && !spare_is_needed(c, i, w);
+}
+
+void spare_unheld(struct cluster *c, uint32_t i, struct worker *w)
+{
+	const struct generation *g = cluster_find_generation(c, w->generation);
+
+	if (w->state != WORKER_SPARE || !w->held)
 		return;
+	if (!g->ungated)
+		(void)worker_report(c->out, REPORT_NO_SPARE, i, w, c->now);
 	generations_learn(&c->generations, w->generation, LESSON_UNGATED);
-	(void)worker_report(c->out, REPORT_NO_SPARE, i, w, c->now);
+	(void)slot_tell(c, i, w, ON_RELEASE, NULL);
 }
 
 bool spare_replaces(const struct slot *s)
@@ -49,8 +60,8 @@ bool spare_replaces(const struct slot *s)
 	return s->other.state == WORKER_SPARE && !worker_is_serving(&s->main);
 }
 
-/* A spare in this slot may serve. */
-static struct worker *spare_of(struct cluster *c, uint32_t i, bool in_force)
+/* A spare in this slot that may serve, of that generation (0: of any). */
+static struct worker *spare_of(struct cluster *c, uint32_t i, unsigned of)
 {
 	struct slot *s = &c->slots[i];
 	struct worker *both[] = {&s->main, &s->other};
@@ -58,15 +69,15 @@ static struct worker *spare_of(struct cluster *c, uint32_t i, bool in_force)
 	for (int k = 0; k < 2; k++)
 		if (both[k]->state == WORKER_SPARE &&
 			!slot_is_rejected(c, both[k]) && cluster_wants(c, i) &&
-			(both[k]->generation == c->generation) == in_force)
+			(of == 0 || both[k]->generation == of))
 			return both[k];
 	return NULL;
 }
 
-static bool release_one(struct cluster *c, bool in_force)
+bool spare_release(struct cluster *c, unsigned generation)
 {
-	for (uint32_t i = 0; i < c->count; i++) {
-		struct worker *w = spare_of(c, i, in_force);
+	for (uint32_t i = 0; i < c->count && c->spares > 0; i++) {
+		struct worker *w = spare_of(c, i, generation);
 
 		if (w == NULL)
 			continue;
@@ -130,7 +141,8 @@ bool spare_advance(struct cluster *c)
 		return false;
 	if (c->spares == 0)
 		return stop_surplus(c);
-	if (is_missing(c) && (release_one(c, true) || release_one(c, false)))
+	if (is_missing(c) &&
+		(spare_release(c, c->generation) || spare_release(c, 0)))
 		return true;
 	return stop_surplus(c);
 }

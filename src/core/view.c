@@ -154,6 +154,7 @@ void cluster_view_slot(
 	add_worker(view, &s->other, c->lost);
 	view->state = view->workers > 0 ? view->worker[0].state
 					: state_of_empty(c, slot, s);
+	view->waits = view->workers == 0 && view->state == SLOT_STARTING;
 	if (view->state == SLOT_BACKOFF)
 		view->next_try = s->retry;
 	view->restarts = s->restarts;

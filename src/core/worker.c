@@ -227,6 +227,14 @@ static void come_to_gate(struct worker *w, const struct moment *at)
 	(void)tell(w, at, REPORT_SPARE);
 }
 
+static void be_held(struct worker *w, const struct moment *at)
+{
+	w->said = true;
+	w->held = true;
+	come_to_gate(w, at);
+	(void)actions_add(at->out, ACTION_HOLD, at->slot, w->id);
+}
+
 static void note_said(struct worker *w, const struct moment *at)
 {
 	(void)at;
@@ -252,6 +260,8 @@ static void pass_gate(struct worker *w, const struct moment *at)
 static void release_spare(struct worker *w, const struct moment *at)
 {
 	pass_gate(w, at);
+	if (at->settings->ready == READY_ALIVE)
+		w->proven_at = at->now - at->lost;
 	(void)tell(w, at, REPORT_RELEASED);
 }
 
@@ -290,7 +300,7 @@ static const struct step {
 	{ON_INTERVAL, ALIVE, STAYS, NULL},
 	{ON_HUNG, UP, WORKER_STOPPING, abort_hung},
 	{ON_HUNG, ALIVE, STAYS, NULL},
-	{ON_DRAIN, UP, WORKER_DRAINING, begin_drain},
+	{ON_DRAIN, UP | IN(SPARE), WORKER_DRAINING, begin_drain},
 	{ON_DRAINED, IN(DRAINING), WORKER_STOPPING, begin_stop},
 	{ON_DRAINED, IN(STOPPING) | IN(KILLED), STAYS, NULL},
 	{ON_STOP, IN(ASKED), WORKER_UNWANTED, note_why},
@@ -306,6 +316,7 @@ static const struct step {
 	{ON_GRACE_OVER, IN(STOPPING), WORKER_KILLED, kill_late},
 	{ON_EXIT, ALIVE, WORKER_NONE, NULL},
 	{ON_GATE, IN(STARTING), WORKER_SPARE, come_to_gate},
+	{ON_HOLD, IN(STARTING), WORKER_SPARE, be_held},
 	{ON_GATE, IN(SPARE), STAYS, NULL},
 	{ON_GATE, ALIVE, STAYS, pass_gate},
 	{ON_PASS, IN(SPARE), STAYS, NULL},

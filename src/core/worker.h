@@ -50,6 +50,7 @@ enum worker_event {
 	ON_GRACE_OVER, /* the deadline of the last step of the stop */
 	ON_EXIT,
 	ON_GATE,
+	ON_HOLD, /* ready, and not needed: a spare that comes to no gate */
 	ON_PASS, /* the gate, as it is needed */
 	ON_RELEASE,
 	WORKER_EVENTS,
@@ -74,7 +75,8 @@ struct worker {
 	unsigned stop_step;  /* of settings->stop */
 	nsec_t gate_at;      /* it came to the gate; 0: it did not */
 	bool released;       /* STARTING: it may pass the gate */
-	bool said;           /* SPARE: READY=1 came before the gate */
+	bool said;           /* SPARE: it was ready before it was held back */
+	bool held;           /* it is or was stopped, as it came to no gate */
 	bool slow;           /* STARTING: no other waits for it (line.h) */
 	bool tells;          /* STOPPING: it has its hang signal, and is to have
 				its stop signal next */

@@ -8,7 +8,8 @@
 #include <string.h>
 
 /*
- * A cluster with spares: workers come to the gate and wait there, die at any
+ * A cluster with spares: workers come to the gate and wait there, or are stopped
+ * once they are ready where their program never comes to one; they die at any
  * moment, are scaled, rolled and found unwell.  Whenever the core has settled, no
  * spare waits while one that serves is missing, nobody serves who was not released,
  * and in the end all is there: those wanted, and the spares, by the latest
@@ -27,6 +28,7 @@ struct copy {
 	bool dies;  /* that is its end */
 	bool leaves;
 	bool drains;
+	bool held;
 };
 
 struct house {
@@ -36,6 +38,8 @@ struct house {
 	uint64_t last;
 	unsigned wanted;
 	unsigned spare; /* of the latest settings */
+	bool gateless; /* its program takes a socket that listens already … */
+	bool unseen;   /* … and nothing shows if it has taken connections */
 	bool calm;
 	unsigned depth; /* of answers */
 };
@@ -102,11 +106,37 @@ static void spawn(struct house *h, const struct action *a)
 
 static void release(struct house *h, struct copy *l)
 {
+	if (l->stage >= GOES)
+		return; /* asked to stop meanwhile */
 	if (l->stage != AT_GATE)
 		world_complain(h->w, "released, and not at the gate");
 	l->stage = RELEASED;
+	if (l->held) { /* it was ready before */
+		l->stage = SERVES;
+		l->dies = !h->calm && world_chance(h->w, 300);
+		l->due = l->dies ? soon(h, 20 * SECOND) : NSEC_NEVER;
+		return;
+	}
 	l->due = h->w->now + (world_chance(h->w, 800) ? 0 : 30 * MSEC);
 	l->dies = !h->calm && world_chance(h->w, 30);
+}
+
+static void hold(struct house *h, const struct action *a)
+{
+	struct copy *l = &h->lives[a->worker];
+
+	if (l->stage >= GOES)
+		return;
+	if (!h->gateless || l->stage != SERVES)
+		world_complain(h->w, "held, and not ready");
+	l->stage = AT_GATE;
+	l->held = true;
+	l->due = NSEC_NEVER;
+	if (h->unseen)
+		feed(h,
+			(struct event){.kind = EVENT_UNHELD,
+				.slot = a->slot,
+				.worker = a->worker});
 }
 
 /* After a rollout nobody of before it is left to serve. */
@@ -126,9 +156,6 @@ static void carry_out(struct house *h, const struct action *a)
 	case ACTION_SPAWN:
 		spawn(h, a);
 		break;
-	case ACTION_RELEASE:
-		release(h, l);
-		break;
 	case ACTION_DRAIN:
 		l->stage = GOES;
 		l->drains = true;
@@ -142,6 +169,7 @@ static void carry_out(struct house *h, const struct action *a)
 		break;
 	case ACTION_REPORT:
 		if (a->report.kind == REPORT_READY &&
+			!h->lives[a->report.worker].held &&
 			h->lives[a->report.worker].stage != SERVES)
 			world_complain(h->w, "ready before its release");
 		if (a->report.kind == REPORT_SURPRISE)
@@ -190,6 +218,12 @@ static void feed(struct house *h, struct event e)
 				out.list[i].slot, (unsigned)out.list[i].worker);
 		carry_out(h, &out.list[i]);
 	}
+	for (unsigned i = 0; i < out.count; i++) { /* they are answered */
+		if (out.list[i].kind == ACTION_HOLD)
+			hold(h, &out.list[i]);
+		if (out.list[i].kind == ACTION_RELEASE)
+			release(h, &h->lives[out.list[i].worker]);
+	}
 	if (--h->depth == 0)
 		check(h);
 }
@@ -208,7 +242,7 @@ static void step(struct house *h, uint64_t id)
 		l->stage = GONE;
 		e.kind = EVENT_EXITED;
 		e.ending = (struct ending){ENDING_SIGNAL, .code = SIGKILL};
-	} else if (l->stage == GOES_TO_GATE) {
+	} else if (l->stage == GOES_TO_GATE && !h->gateless) {
 		l->stage = AT_GATE;
 		e.kind = EVENT_GATE;
 	} else {
@@ -314,7 +348,8 @@ static void check_end(struct house *h)
 {
 	unsigned spares = cluster_spares(h->c);
 
-	if (h->wanted > 0 && spares != cluster_settings(h->c)->spare)
+	if (h->wanted > 0 && !h->unseen &&
+		spares != cluster_settings(h->c)->spare)
 		world_complain(h->w, "%u spares are wanted", spares);
 	if (count(h, SERVES) != h->wanted || count(h, AT_GATE) != spares ||
 		cluster_alive(h->c) != h->wanted + spares ||
@@ -337,6 +372,8 @@ void spares_run(uint64_t seed, bool verbose)
 
 	(void)memset(&h, 0, sizeof(h));
 	h.w = &w;
+	h.gateless = world_chance(&w, 400);
+	h.unseen = h.gateless && world_chance(&w, 200);
 	s = draw(&h);
 	h.wanted = (unsigned)world_random(&w, 5);
 	h.c = cluster_new(s, h.wanted, seed);

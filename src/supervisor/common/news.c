@@ -275,8 +275,9 @@ static const struct kind {
 	[REPORT_RELEASED] = {"takes-over", LOG_NOTE, true,
 		.text = "worker %p, a spare, serves from now on"},
 	[REPORT_NO_SPARE] = {"no-spares", LOG_WARN, true,
-		.text = "no spares are held: worker %p was ready without a "
-			"listen(2) in which it could wait (spare)"},
+		.text = "no spares are held: worker %p waits in no listen(2), "
+			"and nclust cannot see whether it has connections "
+			"(spare)"},
 	[REPORT_EXITED] = {"exited", LOG_WARN, true, .say = say_exited},
 	[REPORT_DRAINING] = {"draining", LOG_INFO, true,
 		.text = "draining worker %p for at most %s"},

@@ -55,6 +55,9 @@ struct part {
 	 * queue; else 1 if not for this one. */
 	unsigned (*gives_up)(
 		const struct child *child, const struct connection *c);
+	/* ACTION_HOLD: stop the processes of this spare at a quiet moment, until
+	 * its release.  True: this room does so. */
+	bool (*stay)(struct child *child);
 	/* ACTION_RELEASE: let the worker go on that waits at the gate. */
 	void (*release)(struct child *child);
 	/* ACTION_SIGNAL: send that stop signal.  True: this room does so, and

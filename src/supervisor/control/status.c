@@ -123,7 +123,7 @@ static void put_usage(struct json_writer *w, struct child *child,
 	json_put_int(w, "memory_bytes", (int64_t)use.memory);
 	json_put_int(w, "processes", use.processes);
 	json_put_int(w, "rss_bytes", (int64_t)use.rss);
-	if (use.stopped)
+	if (use.stopped && worker->state != SLOT_SPARE)
 		json_put_bool(w, "stopped", true); /* by SIGSTOP */
 	/* clock ticks are coarse: too short a span says nothing */
 	if (span > 100 * MSEC || child->shown.at == 0) {
@@ -191,6 +191,8 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	put_count(w, "pid", worker != NULL ? worker->pid : -1);
 	json_put_text(w, "state",
 		slot_state_name(worker != NULL ? worker->state : view->state));
+	if (view->waits)
+		json_put_bool(w, "waits", true); /* start-at-once */
 	put_count(w, "generation",
 		worker != NULL ? (long)worker->generation : -1);
 	if (worker != NULL)

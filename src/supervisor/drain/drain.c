@@ -93,6 +93,7 @@ static void drain_free(struct drain *d)
 {
 	struct traffic *all = d->all;
 	struct drain **at = &all->drains;
+	bool holds = d->holds;
 
 	drain_thaw(d);
 	ev_timer_stop(d->child->service->sup->loop, &d->timer);
@@ -105,7 +106,8 @@ static void drain_free(struct drain *d)
 	d->child->traffic.drain = NULL;
 	d->child->traffic.busy = 0;
 	free(d);
-	if (--all->drain_count > 0)
+	all->drain_count -= !holds;
+	if (all->drain_count > 0)
 		return;
 	connections_free(&all->seen);
 	fd_close(&all->thaw_pipe);
@@ -410,6 +412,82 @@ static void look(struct drain *d)
 	look_later(d);
 }
 
+/* ---- spares ---- */
+
+/* It cannot be held, so there are no spares. */
+static void cannot_hold(struct drain *d)
+{
+	struct child *child = d->child;
+
+	drain_free(d);
+	child_tell(child, EVENT_UNHELD, WHY_ITSELF);
+}
+
+static void tell_unheld(const struct drain *d)
+{
+	if (d->freezes == FREEZES_AT_EASE)
+		news_say_worker(d->child, LOG_NOTE, "spare-busy",
+			"worker %d, a spare, has taken %u connection%s: it is "
+			"not held before their end",
+			(int)d->child->pid, d->view.alive,
+			d->view.alive == 1 ? "" : "s");
+}
+
+/* It was ready before, and may have taken connections until it has stopped: then
+ * it goes on until it has none.  The kernel may have woken it alone for another. */
+static void on_spare_frozen(struct drain *d)
+{
+	drain_look(d);
+	if (d->view.gone)
+		return; /* as its pidfd is about to say */
+	if (d->view.blind) {
+		cannot_hold(d);
+		return;
+	}
+	if (d->view.alive > 0) {
+		tell_unheld(d);
+		look_later(d);
+		return;
+	}
+	steer_wake_others(d->child->service, d->child->traffic.lane);
+}
+
+static void hold(struct drain *d)
+{
+	if (!d->frozen) {
+		(void)drain_list_processes(d);
+		drain_freeze(d);
+	}
+	if (!d->child->life.paused && drain_is_frozen(d)) {
+		d->unstoppable = 0;
+		on_spare_frozen(d);
+	} else if (d->child->life.paused ||
+		d->unstoppable++ < STOP_PATIENCE / MSEC) {
+		again_in(d, MSEC);
+	} else {
+		cannot_hold(d); /* a debugger has it */
+	}
+}
+
+static bool drain_on_stay(struct child *child)
+{
+	struct drain *d =
+		child->traffic.drain == NULL ? drain_new(child, 0) : NULL;
+
+	if (d == NULL)
+		return false;
+	d->holds = true;
+	d->all->drain_count--;
+	hold(d);
+	return true;
+}
+
+static void drain_on_release(struct child *child)
+{
+	if (child->traffic.drain != NULL && child->traffic.drain->holds)
+		drain_free(child->traffic.drain);
+}
+
 /* ---- after the signal ---- */
 
 static void learn(struct drain *d)
@@ -449,6 +527,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (d->signalled)
 		learn(d);
+	else if (d->holds)
+		hold(d);
 	else if (d->frozen)
 		await_stop(d);
 	else
@@ -459,9 +539,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void drain_on_drain(struct child *child, nsec_t span)
 {
-	struct drain *d = child->traffic.drain;
+	struct drain *d;
 
-	if (d != NULL)
+	drain_on_release(child);
+	if (child->traffic.drain != NULL)
 		return;
 	d = drain_new(child, span);
 	if (d == NULL) { /* no memory: the core's deadline ends it */
@@ -569,7 +650,10 @@ void drain_on_settle(struct supervisor *sup)
 {
 	for (struct drain *d = sup->traffic.drains; d != NULL; d = d->next)
 		if (d->frozen) {
-			drain_thaw(d);
+			if (d->holds)
+				drain_freeze(d); /* should it be continued */
+			else
+				drain_thaw(d);
 			again_in(d, WAIT_LAST);
 		}
 }
@@ -603,6 +687,9 @@ static void drain_on_resumed(struct child *child)
 
 	if (left != -1)
 		drain_on_drain(child, left);
+	else if (image_is_held(
+			 child->service->core, child->slot, child->worker))
+		(void)drain_on_stay(child);
 }
 
 static void drain_on_left(struct child *child)
@@ -626,6 +713,8 @@ const struct part drain_part = {
 	.provide = steer_on_provide,
 	.resumed = drain_on_resumed,
 	.drain = drain_on_drain,
+	.stay = drain_on_stay,
+	.release = drain_on_release,
 	.stop = drain_on_stop,
 	.dying = drain_on_dying,
 	.left = drain_on_left,

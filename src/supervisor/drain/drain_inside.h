@@ -55,6 +55,7 @@ struct drain {
 	nsec_t began;
 	nsec_t until;
 	nsec_t wait;    /* before the next look */
+	bool holds;     /* it is no drain: a spare is to stand still */
 	bool told;      /* the core has EVENT_DRAINED */
 	bool signalled; /* the stop signal was sent: see drain_learn.c */
 

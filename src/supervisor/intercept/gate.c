@@ -34,6 +34,12 @@ void gate_tell(struct child *child)
 	child_tell(child, EVENT_GATE, WHY_ITSELF);
 }
 
+bool intercept_on_stay(struct child *child)
+{
+	note(child, true);
+	return false;
+}
+
 bool gate_keep(struct child *child, const struct seccomp_notice *notice)
 {
 	struct gate *gate = &child->trap.gate;

@@ -439,6 +439,7 @@ const struct part intercept_part = {
 	.prepare = intercept_on_prepare,
 	.born = intercept_on_born,
 	.resumed = intercept_on_resumed,
+	.stay = intercept_on_stay,
 	.release = intercept_on_release,
 	.stop = intercept_on_stop,
 	.gone = intercept_on_gone,

@@ -182,14 +182,26 @@ static int stop_signal(const struct service *service, int signal)
 	return signal;
 }
 
+static void hold(struct child *c)
+{
+	bool held = false;
+
+	for (unsigned i = 0; i < part_count; i++)
+		held |= parts[i]->stay != NULL && parts[i]->stay(c);
+	if (!held)
+		child_tell(c, EVENT_UNHELD, WHY_ITSELF);
+}
+
 /* A spare is to serve.  It is ready as soon as its call is answered, of which the
  * core hears within this. */
-static void release(struct service *service, const struct action *a)
+static void hold_or_release(struct service *service, const struct action *a)
 {
 	struct child *c = child_find(service, a->slot, a->worker);
 
-	if (a->kind == ACTION_RELEASE && c != NULL)
+	if (c != NULL && a->kind == ACTION_RELEASE)
 		PARTS(release, c);
+	else if (c != NULL && a->kind == ACTION_HOLD)
+		hold(c);
 }
 
 static void carry_out(struct service *service, const struct actions *actions)
@@ -197,7 +209,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 	struct event answers[ACTIONS_MAX] untouched;
 	unsigned count = 0;
 	bool drains = false;
-	bool releases = false;
+	bool holds = false;
 
 	for (unsigned i = 0; i < actions->count; i++) {
 		const struct action *a = &actions->list[i];
@@ -223,8 +235,9 @@ static void carry_out(struct service *service, const struct actions *actions)
 		case ACTION_REPORT:
 			on_report(service, &a->report);
 			break;
+		case ACTION_HOLD:
 		case ACTION_RELEASE:
-			releases = true;
+			holds = true;
 			break;
 		case ACTION_ENDED:
 			service->stage.ended = true;
@@ -238,8 +251,8 @@ static void carry_out(struct service *service, const struct actions *actions)
 		service_tell(service, &answers[i]);
 	if (drains)
 		PARTS(choose, service);
-	for (unsigned i = 0; releases && i < actions->count; i++)
-		release(service, &actions->list[i]);
+	for (unsigned i = 0; holds && i < actions->count; i++)
+		hold_or_release(service, &actions->list[i]);
 }
 
 /* Room for the children of `slots` slots; never shrinks. */

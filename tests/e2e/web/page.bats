@@ -108,6 +108,30 @@ start_page() {
 	E
 }
 
+@test "a spare has a colour of its own, and that of a worker once it serves" {
+	start_page 1 --spare 1 -l unix:@nclust-page-"$PORT" --ready alive:100ms \
+		-- sleep 1000
+	browse <<-'E'
+	import signal
+	page.open(env["URL"])
+	page.shows("1 of 1 ready")
+	colour = """getComputedStyle([...document.querySelectorAll('.state')].find(
+	  e => e.innerText === '%s')).getPropertyValue('--c').trim()"""
+	page.wait("[...document.querySelectorAll('.state')].some("
+	          "e => e.innerText === 'spare')")
+	blue = page.eval("getComputedStyle(document.documentElement)"
+	                 ".getPropertyValue('--blue').trim()")
+	assert page.eval(colour % "spare") == blue, page.eval(colour % "spare")
+	assert page.eval(colour % "ready") != blue
+	old = {w["state"]: w["pid"] for w in status()["clusters"][0]["workers"]}
+	os.kill(old["ready"], signal.SIGKILL)
+	page.wait("[...document.querySelectorAll('tbody tr')].some(e =>"
+	          " e.innerText.includes('%d') && e.innerText.includes('ready'))"
+	          % old["spare"])
+	page.quiet()
+	E
+}
+
 @test "a worker's death shows within a second" {
 	start_page 4 --ready alive:0s -- sleep 1000
 	browse <<-'E'

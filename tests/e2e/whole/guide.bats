@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2016,SC2034
+# shellcheck shell=bash disable=SC2016,SC2030,SC2031,SC2034,SC2317
 #
 # Each block of nclust-guide(7) is run as it stands there, section by section.
 # Only what must differ here does: port 8000, the half minute of a canary, and
@@ -230,6 +230,17 @@ journalctl() {
 	}
 	play AUTOSCALE
 	answers
+}
+
+@test "the guide: spares" {
+	curl() {
+		command curl "$@" | tee "$DIR/seen"
+	}
+	play SPARES
+	grep -q '^pid=' "$DIR/seen"
+	wait_until 10 '[ "$(cluster "[.workers[].state] | sort | join(\" \")")" = \
+		"ready spare" ]'
+	[ "$(worker 1 .state)" = ready ]
 }
 
 @test "the guide: outages" {

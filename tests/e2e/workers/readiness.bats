@@ -368,6 +368,10 @@ when_told() {
 		wait_until 10 '[ "$(cluster .ready)" -eq "$1" ]' "$ready"
 		wait_until 10 '[ "$(starts)" -eq 2 ]'
 		[ "$(find "$DIR" -name 'born.*' | wc -l)" -eq $((ready + 2)) ]
+		[ "$(cluster '[.workers[] | select(.waits)] | length')" -eq \
+			$((3 - ready)) ]
+		[ "$(nclust status "$INSTANCE" |
+			grep -c 'waits until others have started')" -eq $((3 - ready)) ]
 		touch "$DIR/go.$(pid_of_start)"
 	done
 	wait_until 10 '[ "$(cluster .ready)" -eq 4 ]'

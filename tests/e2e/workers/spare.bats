@@ -186,12 +186,175 @@ serve_slowly() {
 	wait_until 10 '[ -n "$(who)" ] && so_many 1 1'
 }
 
-@test "a program that does not listen has no spares, and that is said once" {
-	start_nclust -n 1 --spare 2 -l "127.0.0.1:$PORT" --ready notify \
-		-- "$FIXTURES/notify" READY=1
-	wait_until 20 'so_many 1 0'
-	logged 'no spares are held'
-	[ "$(grep -c 'no spares are held' "$LOG")" -eq 1 ]
+# Workers that never call listen(2): they are ready by READY=1, once $DIR/go is there.
+take() {
+	touch "$DIR/go"
+	start_nclust -n 1 --spare 1 -l "127.0.0.1:$PORT" --ready notify \
+		--log-level info "$@"
+	wait_until 10 'so_many 1 1'
+}
+
+# ask [SECONDS]: a line to whoever takes the connection; its pid.
+ask() {
+	timeout "${1-5}" bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && echo >&3 &&
+		read -r line <&3 && echo "${line#pid=}"' - "$PORT"
+}
+
+stands_still() {
+	wait_until 10 '[ "$(process_state "$1")" = T ]' "$1"
+}
+
+@test "a program that never listens is stopped once it is ready, and takes nobody" {
+	for how in accept epoll; do
+		take -- python3 "$SCRIPTS/servers/taker.py" "$DIR" $how
+		for _ in {1..5}; do
+			old=$(ready_pid)
+			spare=$(spare_pid)
+			stands_still "$spare"
+			for _ in {1..20}; do
+				[ "$(ask)" = "$old" ]
+			done
+			kill -KILL "$old"
+			[ "$(ask)" = "$spare" ]
+			wait_until 10 'so_many 1 1'
+		done
+		run nclust status "$INSTANCE"
+		[[ $output == *spare* && $output != *stopped* ]]
+		run -0 nclust restart "$INSTANCE"
+		wait_until 10 'so_many 1 1 && [ "$(generations)" -eq 1 ]'
+		run -0 nclust scale "$INSTANCE" 2
+		wait_until 10 'so_many 2 1'
+		spare=$(spare_pid)
+		run -0 nclust stop "$INSTANCE"
+		is_gone "$spare"
+	done
+}
+
+@test "a spare that has taken a client before it was ready serves it first" {
+	take -- python3 "$SCRIPTS/servers/taker.py" "$DIR"
+	old=$(ready_pid)
+	rm "$DIR/go"
+	kill -KILL "$(spare_pid)"
+	wait_until 10 '[ "$(cluster "[.workers[] |
+		select(.state == \"starting\" and .pid != null)] | length")" -eq 1 ]'
+	next=$(cluster '.workers[] | select(.state == "starting").pid')
+	wait_until 10 'grep -q . "/proc/$1/task/$1/children" ||
+		[ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l)" -gt 1 ]' "$next"
+	freeze "$old"
+	coproc { exec 3<>"/dev/tcp/127.0.0.1/$PORT"; echo >&3; read -r -t 20 l <&3
+		echo "$l"; read -r -t 60 _; echo >&3; read -r -t 20 l <&3; echo "$l"; }
+	read -r -t 20 line <&"${COPROC[0]}"
+	[ "$line" = "pid=$next" ]
+	thaw "$old"
+	touch "$DIR/go"
+	wait_until 10 'so_many 1 1'
+	[ "$(spare_pid)" = "$next" ]
+	wait_logged "worker $next, a spare, has taken 1 connection:"
+	[ "$(process_state "$next")" != T ] || wait_until 5 \
+		'[ "$(process_state "$1")" != T ]' "$next"
+	echo >&"${COPROC[1]}"
+	read -r -t 20 line <&"${COPROC[0]}"
+	[ "$line" = "pid=$next" ]
+	wait "$COPROC_PID" || true
+	stands_still "$next"
+	kill -KILL "$old"
+	[ "$(ask)" = "$next" ]
+}
+
+@test "no client is lost or waits while spares come, are stopped, and serve" {
+	take -- python3 "$SCRIPTS/servers/taker.py" "$DIR" epoll
+	(
+		for _ in {1..300}; do
+			[ -n "$(ask 3)" ] || echo lost
+		done >"$DIR/asked"
+	) 3>&- &
+	asker=$!
+	for _ in {1..12}; do
+		is_alive "$asker" || break
+		kill -KILL "$(spare_pid)"
+		wait_until 10 'so_many 1 1'
+		stands_still "$(spare_pid)"
+	done
+	wait "$asker"
+	[ ! -s "$DIR/asked" ]
+}
+
+@test "spares that stand still: an upgrade, and a death of nclust" {
+	touch "$DIR/go"
+	again() {
+		launch_nclust -n 1 --spare 1 -l "127.0.0.1:$PORT" --ready notify \
+			--orphans keep -- python3 "$SCRIPTS/servers/taker.py" "$DIR"
+	}
+	again
+	wait_until 10 'so_many 1 1'
+	spare=$(spare_pid)
+	stands_still "$spare"
+	run -0 nclust upgrade "$INSTANCE"
+	wait_until 10 'so_many 1 1'
+	[ "$(spare_pid)" = "$spare" ]
+	stands_still "$spare"
+	old=$(ready_pid)
+	kill -KILL "$old"
+	[ "$(ask)" = "$spare" ]
+	wait_until 10 'so_many 1 1'
+
+	spare=$(spare_pid)
+	old=$(ready_pid)
+	stands_still "$spare"
+	kill_nclust
+	again
+	wait_until 20 'so_many 1 1 && [ "$(spare_pid)" != "$1" ]' "$spare"
+	is_gone "$spare"
+	[ "$(ask)" = "$old" ]
+}
+
+@test "ready = alive, without a trap: a spare stands still after its time" {
+	touch "$DIR/go"
+	start_nclust -n 1 --spare 1 -l "127.0.0.1:$PORT" --ready alive:200ms \
+		--intercept off -- python3 "$SCRIPTS/servers/taker.py" "$DIR"
+	wait_until 10 'so_many 1 1'
+	spare=$(spare_pid)
+	stands_still "$spare"
+	kill -KILL "$(ready_pid)"
+	[ "$(ask)" = "$spare" ]
+	run -0 nclust stop "$INSTANCE"
+
+	start_nclust -n 1 --spare 1 --ready alive:200ms \
+		-- "$FIXTURES/bind-itself" "$PORT"
+	wait_until 10 'so_many 1 1'
+	spare=$(spare_pid)
+	kill -KILL "$(ready_pid)"
+	[ "$(who)" = "$spare" ]
+	wait_until 10 'so_many 1 1'
+}
+
+# Each start takes a permit: a file that is moved away.
+serve_by_permit() {
+	start_nclust "$@" --log-level info -- sh -c '
+		until mv "$1"/permit.* "$1/taken" 2>/dev/null; do sleep 0.02; done
+		exec "$0" "$2"' "$FIXTURES/bind-itself" "$DIR" "$PORT"
+}
+
+@test "a step of a restart takes a spare that is ready, and waits for no start" {
+	touch "$DIR/permit.1" 
+	serve_by_permit -n 1 --spare 1 --start-timeout 60s --bake 0s
+	wait_until 10 '[ ! -e "$1/permit.1" ]' "$DIR"
+	touch "$DIR/permit.2"
+	wait_until 10 'so_many 1 1'
+	old=$(ready_pid)
+	spare=$(spare_pid)
+	run -0 timeout 10 "$NCLUST" restart "$INSTANCE" --no-wait
+	touch "$DIR/permit.3" # the new spare: the only one that may start
+	wait_until 10 'is_gone "$1"' "$spare"
+	wait_until 10 'is_gone "$1"' "$old"
+	now=$(who)
+	[ "$now" != "$old" ]
+	[ "$now" != "$spare" ]
+	[ "$(cluster .ready)" -eq 1 ]
+	touch "$DIR/permit.4"
+	wait_until 10 'so_many 1 1 && [ "$(generations)" -eq 1 ]'
+	[ "$(ready_pid)" = "$now" ]
+	wait_until 10 '[ "$(cluster .state)" = running ]'
 }
 
 @test "one that listens on a passed socket waits there as well" {
@@ -242,9 +405,7 @@ while True:
 
 @test "what does not go with spares is refused before anything starts" {
 	run -64 "$NCLUST" -n 1 --spare 1 --intercept off -- true
-	[[ $output == *"'spare' holds workers in their listen(2)"* ]]
-	run -64 "$NCLUST" -n 1 --spare 1 --ready alive:1s -- true
-	[[ $output == *"'spare' does not go with 'ready = alive'"* ]]
+	[[ $output == *"'spare' waits for workers to listen"* ]]
 	run -64 "$NCLUST" -n 1 --spare 1 --restart never -- true
 	[[ $output == *"'spare' does not go with a 'restart'"* ]]
 	run -64 "$NCLUST" --spare 1 --accept -l "127.0.0.1:$PORT" -- true
