@@ -49,6 +49,8 @@ ARCH_HARDENING := $(call try,-fstack-clash-protection) \
 HARDENING = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
 	-fPIE -fno-strict-overflow -fno-delete-null-pointer-checks \
 	$(ZERO_INIT) $(ARCH_HARDENING)
+# What leaves a loop needs registers and saves around it: that is bigger.
+SMALL := $(call try,-fno-move-loop-invariants -fno-tree-loop-im)
 PIE = -pie
 ifneq ($(STATIC),)
 PIE = -static-pie
@@ -64,7 +66,7 @@ SAN_FLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
 
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Isrc -DNCLUST_VERSION='"$(VERSION)"' \
 	$(if $(STATIC),-DNCLUST_STATIC) \
-	$(WARNINGS) $(HARDENING) $(CFLAGS) $(SAN_FLAGS) $(EXTRA_CFLAGS)
+	$(WARNINGS) $(HARDENING) $(SMALL) $(CFLAGS) $(SAN_FLAGS) $(EXTRA_CFLAGS)
 ALL_LDFLAGS = $(HARDENED_LINK) -Wl,--as-needed $(SAN_FLAGS) $(LDFLAGS)
 LIBS = -lev -linih -ljansson -lm -lpthread
 CHECK_LIBS = -lcheck -lsubunit -lrt -lm -lpthread

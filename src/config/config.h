@@ -82,7 +82,7 @@ enum change {
 	CHANGE_LIVE,    /* the new settings apply at once */
 	CHANGE_ROLL,    /* the workers must be replaced */
 	CHANGE_RESTART, /* only a restart of nclust can apply it */
-};
+} __attribute__((packed));
 
 /*
  * A number for all settings that workers are born with: the same where a reload

@@ -53,31 +53,31 @@ enum option_type {
 	OPT_SIGNAL_RULE, /* the name ends in a signal's: "signal-USR1" */
 	OPT_HOOK,        /* the name ends in an event's: "on-exit" */
 	OPTION_TYPES,
-};
+} __attribute__((packed)); /* the table is small */
 
 struct option_row {
 	const char *section; /* "nclust", "cluster"; NULL: command line only */
 	const char *name;
-	char letter; /* short option, or 0 */
+	unsigned short offset; /* in settings or cluster_settings */
 	enum option_type type;
-	size_t offset;         /* in settings or cluster_settings */
+	enum change change; /* what a reload must do */
+	char letter;        /* short option, or 0 */
+	bool bytes;         /* OPT_LIMIT: "64M" makes sense */
+	bool repeatable;
+	bool common;           /* shown by --help */
 	long long least, most; /* OPT_COUNT; nsec for OPT_DURATION,
 				       bytes for OPT_MEMORY_LIMIT,
 				       OPT_SIZE */
 	const char *word;      /* of these: stands for one value,
 				       which need not be in between; or NULL */
 	long long word_value;
-	bool bytes;                 /* OPT_LIMIT: "64M" makes sense */
 	const char *const *choices; /* OPT_CHOICE: index = value; ends in NULL
 				     */
 	const char *fallback;       /* the default as text; NULL: none */
 	const char *unset;          /* what stands for "none" in the manual */
 	const char *argument;       /* "time" */
 	const char *example;        /* for the sample, where no fallback fits */
-	enum change change;         /* what a reload must do */
-	bool repeatable;
-	bool common;      /* shown by --help */
-	const char *help; /* one line, no capital, no full stop */
+	const char *help;           /* one line, no capital, no full stop */
 };
 
 #define OPTIONS_MAX 112 /* rows that there may be */
