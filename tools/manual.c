@@ -231,13 +231,11 @@ static void put_sample(struct buffer *out, const struct option_row *row)
 {
 	const char *value =
 		row->fallback != NULL ? row->fallback : row->example;
-	bool live = row->type == OPT_COMMAND || row->type == OPT_LISTEN;
 
 	(void)buffer_printf(out, "\n# %s", row->help);
 	if (row->fallback == NULL && row->unset != NULL)
 		(void)buffer_printf(out, " (default: %s)", row->unset);
-	(void)buffer_printf(out, "\n%s%s = %s\n", live ? "" : ";",
-		option_key(row, 0), value);
+	(void)buffer_printf(out, "\n;%s = %s\n", option_key(row, 0), value);
 }
 
 static void put_samples(struct buffer *out, const char *section)
@@ -245,21 +243,40 @@ static void put_samples(struct buffer *out, const char *section)
 	const struct option_row *row = NULL;
 
 	while ((row = option_next(section, row)) != NULL)
-		put_sample(out, row);
+		if (row->type != OPT_COMMAND && row->type != OPT_WORKERS &&
+			row->type != OPT_LISTEN) /* they are in its beginning */
+			put_sample(out, row);
 }
 
 int describe_sample_ini(struct buffer *out)
 {
 	(void)buffer_string(out,
-		"# A sample for nclust, see nclust.ini(5).  Start it with "
-		"'nclust -c FILE'.\n"
-		"# What is commented out by a ';' shows the default, or an "
-		"example.\n"
-		"\n[nclust]\n");
-	put_samples(out, "nclust");
-	(void)buffer_string(out,
-		"\n# One section for each cluster: copies of one command.\n"
-		"[cluster:web]\n");
+		"# What nclust runs.  Start it with 'nclust -c FILE', look for "
+		"mistakes with\n"
+		"# 'nclust config --check -c FILE', apply a change with "
+		"'nclust reload'.\n"
+		"# Each program has a section.  Relative paths are relative to "
+		"this file.\n"
+		"\n"
+		"[cluster:web]\n"
+		"# what every worker runs; quotes as in a shell, but no shell\n"
+		"command = ./myserver --quiet\n"
+		"# how many workers: 4, auto (one for each CPU), 2x+1, 50%, "
+		"2..8\n"
+		"workers = auto\n"
+		"# the port that they share; not needed if the server opens it "
+		"by itself\n"
+		"listen = 8000, name=http\n"
+		"# More programs: [cluster:api], [cluster:jobs].  Keys for all "
+		"of them stand in\n"
+		"# [defaults]; 'include = conf.d/*.ini' in [nclust] reads more "
+		"files.\n"
+		"\n"
+		"# ---- Reference: all other keys, with their defaults or an "
+		"example ----\n"
+		"# Take the ';' away to set one.  More in nclust.ini(5).\n");
 	put_samples(out, "cluster");
+	(void)buffer_string(out, "\n[nclust]\n");
+	put_samples(out, "nclust");
 	return out->failed ? -1 : 0;
 }

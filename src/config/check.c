@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/expand.h"
 #include "config/logfile.h"
 #include "config/login.h"
 #include "config/page.h"
@@ -51,8 +52,8 @@ static void fault(
 {
 	const struct origin_table *t = k->s->origins;
 	const struct origin *o = origin_of(k, key);
-	unsigned line =
-		o->kind == ORIGIN_FILE ? o->line : t->clusters[k->at].head.line;
+	const struct origin *place =
+		o->kind == ORIGIN_FILE ? o : &t->clusters[k->at].head;
 	char text[480];
 	va_list args;
 
@@ -66,7 +67,8 @@ static void fault(
 			k->c->name, text);
 	else
 		faults_add(k->faults, EX_CONFIG, "%s:%u: cluster:%s.%s: %s",
-			t->file, line, k->c->name, key, text);
+			origin_path(t, place), place->line, k->c->name, key,
+			text);
 }
 
 /* Of two keys that do not go together, the one that was given; both: `a`. */
@@ -114,6 +116,7 @@ static int check_template(
 {
 	const char *close = strchr(s, '}');
 	char shown[100];
+	unsigned plus;
 	size_t count;
 	size_t len;
 
@@ -121,6 +124,11 @@ static int check_template(
 		return 0;
 	len = (size_t)(close - s) + 1;
 	(void)text_escape(shown, sizeof(shown), s, len);
+	if (strncmp(s, "{slot+", 6) == 0 &&
+		!expand_is_slot(s + 1, len - 2, &plus))
+		return error_set(err, 0,
+			"wanted a number such as '{slot+9229}', found '%s'",
+			shown);
 	if (c->accept && strncmp(s, "{fd", 3) == 0 &&
 		(s[3] == ':' || s[3] == '}'))
 		return error_set(err, 0,
@@ -151,11 +159,12 @@ static int check_template(
 }
 
 /* The next one that does not fit, from *at on, or in a later word.  -1 and `err`. */
-static int next_template(const struct cluster_settings *c, size_t *word,
-	const char **at, struct error *err)
+static int next_template(const struct cluster_settings *c,
+	const struct strings *words, size_t *word, const char **at,
+	struct error *err)
 {
-	for (; *word < c->command.count; (*word)++, *at = NULL) {
-		const char *s = *at != NULL ? *at : c->command.list[*word];
+	for (; *word < words->count; (*word)++, *at = NULL) {
+		const char *s = *at != NULL ? *at : words->list[*word];
 
 		while ((s = strchr(s, '{')) != NULL)
 			if (check_template(c, s++, err) == -1) {
@@ -171,19 +180,65 @@ int config_check_command(const struct cluster_settings *c, struct error *err)
 	const char *at = NULL;
 	size_t word = 0;
 
-	return next_template(c, &word, &at, err);
+	return next_template(c, &c->command, &word, &at, err);
 }
 
-static void check_templates(const struct check *k)
+static void check_templates(
+	const struct check *k, const char *key, const struct strings *words)
 {
 	const char *at = NULL;
 	size_t word = 0;
 	struct error err;
 
-	if (is_bad(k, "listen") || is_bad(k, "command"))
+	if (is_bad(k, "listen") || is_bad(k, key))
 		return;
-	while (next_template(k->c, &word, &at, &err) == -1)
-		fault(k, "command", "%s", err.text);
+	while (next_template(k->c, words, &word, &at, &err) == -1)
+		fault(k, key, "%s", err.text);
+}
+
+/* The cluster's name is known now. */
+static void fill_in_name(const struct check *k)
+{
+	for (size_t i = 0; i < k->c->listen_count; i++) {
+		struct address *a = &k->c->listen[i];
+		scoped_str text = address_format(a);
+		scoped_str whole = NULL;
+		struct address made;
+		struct error err;
+
+		if (text == NULL || strstr(text, "{cluster}") == NULL)
+			continue;
+		whole = expand_cluster(text, k->c->name);
+		if (whole == NULL)
+			continue;
+		if (address_parse(&made, whole, &err) == -1) {
+			fault(k, "listen", "%s", err.text);
+			continue;
+		}
+		address_fini(a);
+		*a = made;
+	}
+}
+
+/* Where a file says nothing, its workers start beside it, so that
+ * "node server.js" means a file there. */
+static void choose_directory(const struct check *k)
+{
+	const struct origin_table *t = k->s->origins;
+	struct cluster_settings *c = k->c;
+	const char *path;
+	const char *slash;
+
+	if (t->file == NULL || c->directory != NULL || c->chroot != NULL ||
+		is_bad(k, "directory"))
+		return;
+	path = origin_path(t, &t->clusters[k->at].head);
+	slash = strrchr(path, '/');
+	if (slash == NULL)
+		return;
+	c->directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
+	if (c->directory == NULL)
+		faults_add(k->faults, EX_OSERR, "out of memory");
 }
 
 static void check_listeners(const struct check *k)
@@ -376,7 +431,8 @@ static void check_lasting(const struct check *k)
 		{HOOK_CRASH, "on-crash"}, {HOOK_HANG, "on-hang"}};
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
-		if (origin_of(k, keys[i])->kind != ORIGIN_DEFAULT)
+		if (origin_of(k, keys[i])->kind != ORIGIN_DEFAULT &&
+			!origin_of(k, keys[i])->from_defaults)
 			fault(k, keys[i],
 				"does not go with 'accept': it is about "
 				"workers "
@@ -395,7 +451,8 @@ static void check_lasting(const struct check *k)
 			"'on' does not go with 'accept': a process that is "
 			"there for one connection has no channel");
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
-		if (k->c->hooks[hooks[i].event].text != NULL)
+		if (k->c->hooks[hooks[i].event].text != NULL &&
+			!origin_of(k, hooks[i].key)->from_defaults)
 			fault(k, hooks[i].key,
 				"does not go with 'accept': what is to be done "
 				"for each connection is the command's");
@@ -509,6 +566,8 @@ static void check_name(struct check *k)
 {
 	struct settings *s = k->s;
 	const struct origin_table *t = s->origins;
+	const struct origin *head = &t->clusters[k->at].head;
+	char at[ORIGIN_TEXT_MAX];
 	size_t first;
 
 	if (k->c->name == NULL)
@@ -520,9 +579,9 @@ static void check_name(struct check *k)
 	first = settings_find(s, k->at, k->c->name);
 	if (first != SIZE_MAX)
 		faults_add(k->faults, EX_CONFIG,
-			"%s:%u: cluster '%s' is given twice, first in line %u",
-			t->file, t->clusters[k->at].head.line, k->c->name,
-			t->clusters[first].head.line);
+			"%s:%u: cluster '%s' is given twice, first in %s",
+			origin_path(t, head), head->line, k->c->name,
+			origin_text(at, s, &t->clusters[first].head, head));
 }
 
 static bool is_local(const struct address *a)
@@ -547,7 +606,7 @@ static void check_http(const struct settings *s, struct faults *faults)
 		return;
 	if (o->kind == ORIGIN_FILE)
 		(void)snprintf(at, sizeof(at), "%s:%u: nclust.http",
-			s->origins->file, o->line);
+			origin_path(s->origins, o), o->line);
 	faults_add(faults, o->kind == ORIGIN_FILE ? EX_CONFIG : EX_USAGE,
 		"%s: other machines reach '%s': name a file with a token by "
 		"'http-token', or let all of them look by 'http-open = yes'",
@@ -585,7 +644,10 @@ void settings_check(struct settings *s, struct faults *faults)
 		if (k.c->name == NULL)
 			return;
 		check_command(&k);
-		check_templates(&k);
+		fill_in_name(&k);
+		choose_directory(&k);
+		check_templates(&k, "command", &k.c->command);
+		check_templates(&k, "env", &k.c->env);
 		check_listeners(&k);
 		check_places(&k);
 		check_user(&k);

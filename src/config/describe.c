@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/expand.h"
 #include "config/option.h"
 #include "config/origin.h"
 
@@ -10,6 +11,21 @@
 #include <string.h>
 
 /* The settings in force, as an INI file or as JSON. */
+
+/* The file's whole path, which means the same everywhere. */
+static void put_place(
+	struct buffer *out, const struct settings *s, const struct origin *o)
+{
+	const char *path = origin_path(s->origins, o);
+	size_t ours = s->origins->file != NULL ? strlen(s->origins->file) : 0;
+	size_t whole = strlen(s->config_file);
+
+	if (o->file == 0)
+		path = s->config_file;
+	else if (*path != '/' && whole > ours) /* what made ours whole */
+		(void)buffer_append(out, s->config_file, whole - ours);
+	(void)buffer_printf(out, "%s:%u", path, o->line);
+}
 
 static void put_origin(struct buffer *out, const struct settings *s, size_t at,
 	const struct option_row *row)
@@ -23,7 +39,7 @@ static void put_origin(struct buffer *out, const struct settings *s, size_t at,
 	else if (o->kind == ORIGIN_ARGV)
 		(void)buffer_string(out, "command line");
 	else
-		(void)buffer_printf(out, "%s:%u", s->config_file, o->line);
+		put_place(out, s, o);
 }
 
 /* How they are shown, beside their names. */
@@ -109,6 +125,17 @@ static void describe_json(struct buffer *out, struct view *view)
 	(void)buffer_string(out, "}");
 }
 
+/* Of an environment variable, as a file has it. */
+static void quote_env(struct buffer *value)
+{
+	scoped_str plain =
+		strdup(buffer_text(value) != NULL ? buffer_text(value) : "");
+
+	buffer_clear(value);
+	if (plain == NULL || expand_quote_env(value, plain) == -1)
+		value->failed = true;
+}
+
 /* "key = value", one line each, control bytes made visible. */
 static void put_ini_line(struct buffer *out, struct view *view,
 	const struct option_row *row, const void *base, size_t n)
@@ -119,6 +146,8 @@ static void put_ini_line(struct buffer *out, struct view *view,
 
 	buffer_clear(value);
 	format_value(view, row, base, n);
+	if (row->type == OPT_ENV)
+		quote_env(value);
 	text = malloc(4 * value->len + 1);
 	if (text == NULL) {
 		out->failed = true;

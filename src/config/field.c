@@ -99,6 +99,11 @@ static int add_listen(
 	struct address a;
 	struct address *list;
 
+	if (strstr(text, "{slot") != NULL)
+		return error_set(err, 0,
+			"'{slot}' cannot stand here, because all workers share "
+			"a listener; for a port of its own give each worker "
+			"its number, e.g. env = DEBUG_PORT={slot+9229}");
 	if (address_parse(&a, text, err) == -1)
 		return -1;
 	list = reallocarray(c->listen, c->listen_count + 1, sizeof(*list));

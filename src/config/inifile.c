@@ -3,10 +3,13 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/expand.h"
+#include "config/pairs.h"
 #include "config/rootsown.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,16 +23,39 @@
  * lines over 198 bytes and section names over 49, ignores what stands behind
  * a ']', takes an indented line for more of the value before it, takes ':' for
  * '=', cuts at " ;" inside quotes, and knows the line of the first error only.
- * So the reader looks at each line first, tells what is wrong with it, keeps
- * the section, and hands an empty line on in its place.
+ * So the reader looks at each line first, reports what is wrong with it, keeps
+ * the section and the value, and hands on an empty line, or the key alone.
  */
 #define FILE_MAX ((size_t)1 << 20)
+#define FILES_MAX 100
+#define KEY_MAX 100
+
+/* A file that was read, so that none is read twice: a cycle would never end. */
+struct identity {
+	dev_t dev;
+	ino_t ino;
+};
+
+/* What is common to all files. */
+struct reader {
+	struct settings *s;
+	struct faults *faults;
+	size_t defaults; /* the cluster that holds [defaults], or SIZE_MAX */
+	struct identity seen[FILES_MAX + 1];
+	size_t seen_count;
+};
 
 struct ini {
+	struct reader *all;
 	struct settings *s;
 	struct faults *faults;
 	const char *path;
-	char *at; /* the rest of the file */
+	unsigned file;             /* as in struct origin */
+	const char *dir;           /* with its '/', or "" */
+	struct origin nclust_head; /* of its sections, if there are any */
+	struct origin defaults_head;
+	const char *value; /* of the line's key */
+	char *at;          /* the rest of the file */
 	char *end;
 	unsigned line;
 	const char *section; /* "nclust", "cluster"; NULL: none, or refused */
@@ -54,7 +80,12 @@ static void fault(const struct ini *ini, const char *format, ...)
 
 static struct origin here(const struct ini *ini)
 {
-	return (struct origin){.kind = ORIGIN_FILE, .line = ini->line};
+	return (struct origin){
+		.kind = ORIGIN_FILE,
+		.line = ini->line,
+		.file = ini->file,
+		.from_defaults = ini->cluster == ini->all->defaults,
+	};
 }
 
 /* ---- lines, before inih sees them ---- */
@@ -97,7 +128,8 @@ static const char *shown(char to[100], const char *text)
 
 static void open_cluster(struct ini *ini, const char *name)
 {
-	const struct origin_table *t = ini->s->origins;
+	const struct origin head = here(ini);
+	char at[ORIGIN_TEXT_MAX];
 	char text[100];
 	bool good = name == NULL || text_is_name(name);
 	size_t first;
@@ -113,12 +145,13 @@ static void open_cluster(struct ini *ini, const char *name)
 	first = good ? settings_find(ini->s, ini->s->cluster_count, name)
 		     : SIZE_MAX;
 	if (first != SIZE_MAX) {
-		fault(ini, "section [%s] is given twice, first in line %u",
-			ini->where, t->clusters[first].head.line);
+		fault(ini, "section [%s] is given twice, first in %s",
+			ini->where,
+			origin_text(at, ini->s,
+				&ini->s->origins->clusters[first].head, &head));
 		good = false;
 	}
-	ini->cluster =
-		settings_add_cluster(ini->s, good ? name : NULL, here(ini));
+	ini->cluster = settings_add_cluster(ini->s, good ? name : NULL, head);
 	if (ini->cluster == SIZE_MAX) {
 		fault(ini, "out of memory");
 		ini->section = NULL;
@@ -128,23 +161,46 @@ static void open_cluster(struct ini *ini, const char *name)
 	ini->s->origins->clusters[ini->cluster].shadow = !good;
 }
 
-static void open_instance(struct ini *ini)
+/* [nclust], [defaults]: once in each file. */
+static void open_common(struct ini *ini, const char *name, struct origin *head)
 {
-	struct origin *head = &ini->s->origins->instance.head;
-
-	ini->section = "nclust";
-	ini->cluster = INSTANCE;
-	(void)text_copy(ini->where, sizeof(ini->where), "nclust");
+	(void)text_copy(ini->where, sizeof(ini->where), name);
 	if (head->kind == ORIGIN_FILE)
-		fault(ini, "section [nclust] is given twice, first in line %u",
-			head->line);
+		fault(ini, "section [%s] is given twice, first in line %u",
+			name, head->line);
 	else
 		*head = here(ini);
 }
 
+static void open_instance(struct ini *ini)
+{
+	ini->section = "nclust";
+	ini->cluster = INSTANCE;
+	open_common(ini, "nclust", &ini->nclust_head);
+}
+
+/* Its keys are those of a cluster that nobody runs. */
+static void open_defaults(struct ini *ini)
+{
+	struct reader *all = ini->all;
+
+	if (all->defaults == SIZE_MAX) {
+		all->defaults = settings_add_cluster(ini->s, NULL, here(ini));
+		if (all->defaults == SIZE_MAX) {
+			fault(ini, "out of memory");
+			ini->refused = true;
+			return;
+		}
+		ini->s->origins->clusters[all->defaults].shadow = true;
+	}
+	ini->section = "cluster";
+	ini->cluster = all->defaults;
+	open_common(ini, "defaults", &ini->defaults_head);
+}
+
 static void unknown_section(struct ini *ini, const char *name)
 {
-	static const char *const names[] = {"nclust", "cluster"};
+	static const char *const names[] = {"nclust", "cluster", "defaults"};
 	char text[100];
 	char word[32];
 	size_t len = strcspn(name, ":");
@@ -160,13 +216,13 @@ static void unknown_section(struct ini *ini, const char *name)
 			strcmp(near, "cluster") == 0 ? name + len : "");
 	else
 		fault(ini,
-			"unknown section [%s]; wanted [nclust], [cluster] or "
-			"[cluster:NAME]",
+			"unknown section [%s]; wanted [nclust], [defaults], "
+			"[cluster] or [cluster:NAME]",
 			shown(text, name));
 }
 
-/* `line` begins with '['.  Is it whole, so that inih may have it? */
-static bool take_section(struct ini *ini, char *line)
+/* `line` begins with '['. */
+static void take_section(struct ini *ini, char *line)
 {
 	char *close = strchr(line, ']');
 	char text[100];
@@ -176,18 +232,20 @@ static bool take_section(struct ini *ini, char *line)
 	ini->refused = true;
 	if (close == NULL) {
 		fault(ini, "wanted a ']', found '%s'", shown(text, line));
-		return false;
+		return;
 	}
 	rest = close + 1 + strspn(close + 1, " \t");
 	if (*rest != '\0' && *rest != ';' && *rest != '#') {
 		fault(ini, "wanted nothing behind ']', found '%s'",
 			shown(text, rest));
-		return false;
+		return;
 	}
 	*close = '\0';
 	ini->refused = false;
 	if (strcmp(line + 1, "nclust") == 0)
 		open_instance(ini);
+	else if (strcmp(line + 1, "defaults") == 0)
+		open_defaults(ini);
 	else if (strcmp(line + 1, "cluster") == 0)
 		open_cluster(ini, NULL);
 	else if (strncmp(line + 1, "cluster:", 8) == 0)
@@ -196,8 +254,6 @@ static bool take_section(struct ini *ini, char *line)
 		unknown_section(ini, line + 1);
 		ini->refused = true;
 	}
-	*close = ']';
-	return true;
 }
 
 /* Where inih would cut a comment off, or NULL. */
@@ -256,15 +312,26 @@ static void refuse_key(const struct ini *ini, const char *line)
 	row = key != NULL ? option_find(ini->section, key, &member) : NULL;
 	if (row == NULL)
 		return;
-	*settings_origin(ini->s, ini->cluster, row) = (struct origin){
-		.kind = ORIGIN_FILE, .line = ini->line, .bad = true};
+	*settings_origin(ini->s, ini->cluster, row) = here(ini);
+	settings_origin(ini->s, ini->cluster, row)->bad = true;
 }
 
-/* A line with a key: may inih have it? */
-static bool take_key(const struct ini *ini, const char *line, size_t most)
+/* The value, without the comment and the blanks around it. */
+static void keep_value(struct ini *ini, char *value, const char *comment)
 {
-	const char *equals = strchr(line, '=');
-	size_t len = strlen(line);
+	size_t len =
+		comment != NULL ? (size_t)(comment - value) : strlen(value);
+
+	while (len > 0 && strchr(" \t", value[len - 1]) != NULL)
+		len--;
+	value[len] = '\0';
+	ini->value = value + strspn(value, " \t");
+}
+
+/* A line with a key: may inih have the key? */
+static bool take_key(struct ini *ini, char *line)
+{
+	char *equals = strchr(line, '=');
 	const char *comment;
 	char text[100];
 
@@ -272,12 +339,6 @@ static bool take_key(const struct ini *ini, const char *line, size_t most)
 		fault(ini,
 			"wanted a key at the beginning of the line, found a "
 			"blank; a value cannot go on in the next line");
-		return false;
-	}
-	if (len > most) {
-		fault(ini, "wanted a line of at most %zu bytes, found %zu",
-			most, len);
-		refuse_key(ini, line);
 		return false;
 	}
 	if (equals == NULL || equals == line ||
@@ -294,9 +355,9 @@ static bool take_key(const struct ini *ini, const char *line, size_t most)
 		return false;
 	}
 	comment = comment_in(equals + 1);
-	if (comment == NULL)
-		return true;
-	if (is_command(line, equals + 1) || is_quoted(equals + 1, comment)) {
+	if (comment != NULL &&
+		(is_command(line, equals + 1) ||
+			is_quoted(equals + 1, comment))) {
 		fault(ini,
 			"%s.%.*s: a ';' behind a blank would begin a comment "
 			"here; write it as '\\;' outside of quotes, or without "
@@ -305,6 +366,8 @@ static bool take_key(const struct ini *ini, const char *line, size_t most)
 		refuse_key(ini, line);
 		return false;
 	}
+	keep_value(ini, equals + 1, comment);
+	*equals = '\0';
 	return true;
 }
 
@@ -344,13 +407,10 @@ static char *on_read(char *to, int size, void *stream)
 	text = line + strspn(line, " \t");
 	if (*text == '\0' || *text == ';' || *text == '#')
 		return to;
-	if (*line == '[') {
-		if (!take_section(ini, line) || len + 2 > (size_t)size)
-			return to;
-	} else if (!take_key(ini, line, (size_t)size - 2)) {
-		return to;
-	}
-	(void)snprintf(to, (size_t)size, "%s\n", line);
+	if (*line == '[')
+		take_section(ini, line);
+	else if (take_key(ini, line))
+		(void)snprintf(to, (size_t)size, "%.*s=\n", KEY_MAX, line);
 	return to;
 }
 
@@ -364,7 +424,9 @@ static void unknown_key(const struct ini *ini, const char *key)
 	int member;
 
 	(void)shown(text, key);
-	if (option_find(instance ? "cluster" : "nclust", key, &member) != NULL)
+	if (option_find(instance ? "cluster" : "nclust", key, &member) !=
+			NULL ||
+		strcmp(key, "include") == 0)
 		fault(ini, "%s.%s: this key belongs in %s", ini->where, text,
 			instance ? "a [cluster:NAME] section" : "[nclust]");
 	else if (near != NULL)
@@ -374,68 +436,210 @@ static void unknown_key(const struct ini *ini, const char *key)
 		fault(ini, "%s.%s: unknown key", ini->where, text);
 }
 
-/* inih found a key and its value.  Always 1: parsing goes on. */
+static void set_key(struct ini *ini, const struct option_row *row, int member,
+	const char *name)
+{
+	struct error err;
+	scoped_str value = expand_value(row, ini->value, ini->dir, &err);
+
+	if (value == NULL)
+		refuse_key(ini, name);
+	if (value == NULL ||
+		settings_set(ini->s, ini->cluster, row, member, value,
+			here(ini), &err) == -1)
+		fault(ini, "%s.%s: %s", ini->where, name, err.text);
+}
+
+static void include(struct ini *ini)
+{
+	struct origin_table *t = ini->s->origins;
+	scoped_str pattern = NULL;
+	char text[100];
+	glob_t found;
+	int got;
+
+	(void)shown(text, ini->value);
+	if (*ini->value == '\0' ||
+		asprintf(&pattern, "%s%s", *ini->value == '/' ? "" : ini->dir,
+			ini->value) == -1) {
+		pattern = NULL;
+		fault(ini, "nclust.include: wanted a path, found '%s'", text);
+		return;
+	}
+	/* a name without a '*' is taken as it is, so that it must be there */
+	got = glob(pattern,
+		strpbrk(ini->value, "*?[") == NULL ? GLOB_NOCHECK : 0, NULL,
+		&found);
+	if (got == GLOB_NOMATCH)
+		fault(ini, "nclust.include: '%s' matches no file", text);
+	else if (got != 0)
+		fault(ini, "nclust.include: cannot look for '%s'", text);
+	for (size_t i = 0; got == 0 && i < found.gl_pathc; i++)
+		if (t->included_count == FILES_MAX) {
+			fault(ini, "nclust.include: wanted at most %d files",
+				FILES_MAX);
+			break;
+		} else if (origin_include(t, found.gl_pathv[i], here(ini)) ==
+			-1) {
+			fault(ini, "out of memory");
+		}
+	globfree(&found);
+}
+
+/* inih found a key.  Always 1: parsing goes on. */
 static int on_key(
 	void *user, const char *section, const char *name, const char *value)
 {
 	struct ini *ini = user;
 	const struct option_row *row;
-	struct error err;
 	char text[100];
 	int member;
 
-	(void)section; /* may be cut: ours is not */
+	(void)section; /* both may be cut: ours are not */
+	(void)value;
 	row = option_find(ini->section, name, &member);
-	if (row == NULL)
+	if (strcmp(name, "include") == 0 && ini->cluster == INSTANCE)
+		include(ini);
+	else if (row == NULL)
 		unknown_key(ini, name);
 	else if (member == -1)
 		fault(ini, "%s.%s: unknown signal '%s'", ini->where,
 			shown(text, name), text + 7);
-	else if (settings_set(ini->s, ini->cluster, row, member, value,
-			 here(ini), &err) == -1)
-		fault(ini, "%s.%s: %s", ini->where, name, err.text);
+	else
+		set_key(ini, row, member, name);
 	return 1;
 }
 
-void inifile_parse(struct settings *s, const char *path, char *data, size_t len,
-	struct faults *faults)
+/* `file`: as in struct origin. */
+static void parse(struct reader *all, const char *path, unsigned file,
+	char *data, size_t len)
 {
+	const char *slash = strrchr(path, '/');
+	scoped_str dir =
+		strndup(path, slash != NULL ? (size_t)(slash - path) + 1 : 0);
 	struct ini ini = {
-		.s = s,
-		.faults = faults,
+		.all = all,
+		.s = all->s,
+		.faults = all->faults,
 		.path = path,
+		.file = file,
+		.dir = dir != NULL ? dir : "",
 		.at = data,
 		.end = data + len,
 	};
-	unsigned before = faults->count;
 
 	if (len >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0)
 		ini.at += 3;
 	/* its result tells of lines that it could not read: there are none */
 	(void)ini_parse_stream(on_read, &ini, on_key, &ini);
-	if (s->cluster_count == 0 && faults->count == before)
-		faults_add(faults, EX_CONFIG,
+}
+
+/* ---- [defaults] ---- */
+
+struct gift {
+	struct reader *all;
+	size_t to;
+};
+
+/* One of its values, to a cluster that has none of its own.  Variables, signals
+ * and events are keys of their own. */
+static void give(void *to, const char *key, const char *text)
+{
+	const struct gift *gift = to;
+	struct settings *s = gift->all->s;
+	int member;
+	const struct option_row *row = option_find("cluster", key, &member);
+	const struct origin *from =
+		settings_origin(s, gift->all->defaults, row);
+	const struct origin *own = settings_origin(s, gift->to, row);
+	struct error err;
+
+	if (from->kind != ORIGIN_FILE ||
+		field_has(row, settings_base(s, gift->to), member, text))
+		return;
+	if (own->kind == ORIGIN_FILE && !origin_is_same(own, from) &&
+		row->type != OPT_ENV && !option_is_family(row))
+		return;
+	if (settings_set(s, gift->to, row, member, text, *from, &err) == -1)
+		faults_add(gift->all->faults, EX_CONFIG,
+			"%s:%u: defaults.%s: %s", origin_path(s->origins, from),
+			from->line, key, err.text);
+}
+
+static void give_defaults(struct reader *all)
+{
+	struct settings *s = all->s;
+	size_t at = all->defaults;
+
+	if (at == SIZE_MAX)
+		return;
+	for (size_t i = 0; i < s->cluster_count; i++)
+		if (i != at &&
+			pairs_take(PAIRS_CLUSTER, s->clusters[at], give,
+				&(struct gift){all, i}) == -1)
+			faults_add(all->faults, EX_OSERR, "out of memory");
+	cluster_settings_unref(s->clusters[at]);
+	s->cluster_count--;
+	for (; at < s->cluster_count; at++) {
+		s->clusters[at] = s->clusters[at + 1];
+		s->origins->clusters[at] = s->origins->clusters[at + 1];
+	}
+}
+
+static void finish(struct reader *all, const char *path, unsigned before)
+{
+	give_defaults(all);
+	if (all->s->cluster_count == 0 && all->faults->count == before)
+		faults_add(all->faults, EX_CONFIG,
 			"%s: wanted a [cluster:NAME] section, found none",
 			path);
 }
 
-/* ---- the file ---- */
-
-static bool is_usable(
-	const char *path, int fd, const struct stat *st, struct faults *f)
+void inifile_parse(struct settings *s, const char *path, char *data, size_t len,
+	struct faults *faults)
 {
-	if (!S_ISREG(st->st_mode))
-		faults_add(f, EX_CONFIG, "%s: not a regular file", path);
-	else if (st->st_size > (off_t)FILE_MAX)
-		faults_add(f, EX_CONFIG, "%s: larger than 1 MiB", path);
-	else if (geteuid() == 0 && rootsown_is_shared(fd, st))
-		faults_add(f, EX_CONFIG,
-			"%s: writable by others than its owner, refused for "
-			"root; try chmod go-w",
-			path);
+	struct reader all = {.s = s, .faults = faults, .defaults = SIZE_MAX};
+	unsigned before = faults->count;
+
+	parse(&all, path, 0, data, len);
+	finish(&all, path, before);
+}
+
+/* ---- the files ---- */
+
+/* A mistake in a file as a whole, told where it is included. */
+static void file_fault(const struct reader *all, unsigned file, int status,
+	const char *path, const char *text)
+{
+	const struct origin_table *t = all->s->origins;
+	const struct origin *by = file > 0 ? &t->included[file - 1].by : NULL;
+
+	if (by == NULL)
+		faults_add(all->faults, status, "%s: %s", path, text);
 	else
-		return true;
-	return false;
+		faults_add(all->faults, status,
+			"%s:%u: nclust.include: '%s': %s", origin_path(t, by),
+			by->line, path, text);
+}
+
+/* What keeps us from reading it, or NULL. */
+static const char *refusal(struct reader *all, int fd, const struct stat *st)
+{
+	for (size_t i = 0; i < all->seen_count; i++)
+		if (all->seen[i].dev == st->st_dev &&
+			all->seen[i].ino == st->st_ino)
+			return "is read already; a file is included once, and "
+			       "not by itself";
+	all->seen[all->seen_count++] =
+		(struct identity){st->st_dev, st->st_ino};
+	if (!S_ISREG(st->st_mode))
+		return "not a regular file";
+	if (st->st_size > (off_t)FILE_MAX)
+		return "larger than 1 MiB";
+	if (geteuid() == 0 && rootsown_is_shared(fd, st))
+		return "writable by others than its owner, refused for root; "
+		       "try chmod go-w";
+	return NULL;
 }
 
 /* As many bytes as there are up to `size`, or -1. */
@@ -464,39 +668,54 @@ static bool is_same(const struct stat *a, const struct stat *b)
 		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-void inifile_read(struct settings *s, const char *path, struct faults *faults)
+static void read_file(struct reader *all, const char *path, unsigned file)
 {
 	struct error err;
 	scoped_fd fd = rootsown_open(path, &err);
 	scoped_str data = NULL;
+	const char *bad;
 	struct stat before;
 	struct stat after;
 	ssize_t len;
 
 	if (fd == -1) {
-		faults_add(faults, EX_CONFIG, "%s: %s", path, err.text);
+		file_fault(all, file, EX_CONFIG, path, err.text);
 		return;
 	}
 	if (fstat(fd, &before) == -1) {
-		faults_add(faults, EX_CONFIG, "%s: cannot read: %s", path,
-			strerror(errno));
+		file_fault(all, file, EX_CONFIG, path, "cannot read");
 		return;
 	}
-	if (!is_usable(path, fd, &before, faults))
+	bad = refusal(all, fd, &before);
+	if (bad != NULL) {
+		file_fault(all, file, EX_CONFIG, path, bad);
 		return;
+	}
 	/* one byte more, to see that it grew, and one for the last line's end */
 	data = malloc((size_t)before.st_size + 2);
 	if (data == NULL) {
-		faults_add(faults, EX_OSERR, "%s: out of memory", path);
+		file_fault(all, file, EX_OSERR, path, "out of memory");
 		return;
 	}
 	len = read_all(fd, data, (size_t)before.st_size + 1);
 	if (len == -1 || fstat(fd, &after) == -1)
-		faults_add(faults, EX_CONFIG, "%s: cannot read: %s", path,
-			strerror(errno));
+		file_fault(all, file, EX_CONFIG, path, "cannot read");
 	else if (len != before.st_size || !is_same(&before, &after))
-		faults_add(faults, EX_CONFIG,
-			"%s: changed while it was read; try again", path);
+		file_fault(all, file, EX_CONFIG, path,
+			"changed while it was read; try again");
 	else
-		inifile_parse(s, path, data, (size_t)len, faults);
+		parse(all, path, file, data, (size_t)len);
+}
+
+void inifile_read(struct settings *s, const char *path, struct faults *faults)
+{
+	const struct origin_table *t = s->origins;
+	struct reader all = {.s = s, .faults = faults, .defaults = SIZE_MAX};
+	unsigned before = faults->count;
+
+	read_file(&all, path, 0);
+	/* they may include others */
+	for (size_t i = 0; i < t->included_count; i++)
+		read_file(&all, t->included[i].path, (unsigned)i + 1);
+	finish(&all, path, before);
 }

@@ -215,7 +215,7 @@ const struct option_row option_rows[] = {
 		.word = "off", .change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(directory), .name = "directory", .type = OPT_PATH,
-		.unset = "inherited", .argument = "path", .example = "/",
+		.unset = "that of the file", .argument = "path", .example = "/",
 		.change = CHANGE_ROLL, .common = true,
 		.help = "directory that the workers start in",
 	},

@@ -12,8 +12,10 @@
  */
 struct origin {
 	enum origin_kind kind;
-	unsigned line; /* ORIGIN_FILE */
+	unsigned line; /* ORIGIN_FILE, of which … */
+	unsigned file; /* … 0 is the main one, and n the n-th included one */
 	bool bad;      /* given, but refused: the field holds its default */
+	bool from_defaults; /* given for all clusters, in [defaults] */
 };
 
 struct origin_group {
@@ -22,13 +24,42 @@ struct origin_group {
 	bool shadow; /* of a refused section: not checked further */
 };
 
+/* A file that another one includes. */
+struct included {
+	char *path;
+	struct origin by; /* the line that says so */
+};
+
 struct origin_table {
 	char *file; /* as the user wrote it; NULL: no file */
+	struct included *included;
+	size_t included_count;
 	struct origin_group instance;
 	struct origin_group *clusters; /* as many as settings->clusters */
 };
 
 #define INSTANCE SIZE_MAX /* in place of a cluster's index */
+
+/* The file that an ORIGIN_FILE names, as messages have it. */
+static inline const char *origin_path(
+	const struct origin_table *t, const struct origin *o)
+{
+	return o->file == 0 ? t->file : t->included[o->file - 1].path;
+}
+
+/* Is it the same place in the same file? */
+static inline bool origin_is_same(
+	const struct origin *a, const struct origin *b)
+{
+	return a->kind == b->kind && a->line == b->line && a->file == b->file;
+}
+
+/* "line 3" of the same file, or "conf.d/web.ini:3"; for messages.  Returned. */
+#define ORIGIN_TEXT_MAX 120
+const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
+	const struct origin *first, const struct origin *second);
+/* Note one more included file.  -1: no memory. */
+int origin_include(struct origin_table *t, const char *path, struct origin by);
 
 static inline const char *section_of(size_t at)
 {
@@ -63,8 +94,9 @@ void *settings_base(const struct settings *s, size_t at);
  */
 void settings_check(struct settings *s, struct faults *faults);
 
-/* Read a file, or the bytes of one, and add what is wrong to `faults`.
- * `data` is cut into lines in place and holds one byte more than `len`. */
+/* Read a file and those that it includes, or the bytes of one alone, and add what
+ * is wrong to `faults`.  `data` is cut into lines in place and holds one byte more
+ * than `len`. */
 void inifile_read(struct settings *s, const char *path, struct faults *faults);
 void inifile_parse(struct settings *s, const char *path, char *data, size_t len,
 	struct faults *faults);

@@ -95,20 +95,44 @@ void pairs_origins(
 		const struct origin *o = settings_origin(s, at, row);
 
 		if (o->kind != ORIGIN_DEFAULT)
-			take(to, row->name, o->kind, o->line);
+			take(to, row->name, o->kind, o->line,
+				o->file > 0 ? origin_path(s->origins, o)
+					    : NULL);
 	}
 }
 
-void pairs_set_origin(struct settings *s, size_t at, const char *key,
-	enum origin_kind kind, unsigned line)
+/* The number of a file, which is noted if it is new; or -1. */
+static int file_of(struct origin_table *t, const char *file)
+{
+	size_t n = 0;
+
+	if (file == NULL)
+		return 0;
+	while (n < t->included_count && strcmp(t->included[n].path, file) != 0)
+		n++;
+	if (n == t->included_count &&
+		origin_include(t, file, (struct origin){0}) == -1)
+		return -1;
+	return (int)n + 1;
+}
+
+int pairs_set_origin(struct settings *s, size_t at, const char *key,
+	enum origin_kind kind, unsigned line, const char *file)
 {
 	const struct option_row *row = NULL;
+	int number = file_of(s->origins, file);
+
+	if (number == -1)
+		return -1;
 
 	/* by the row's name, which for signals is none that can be set */
 	while ((row = option_next(section_of(at), row)) != NULL)
 		if (strcmp(row->name, key) == 0)
 			*settings_origin(s, at, row) =
-				(struct origin){.kind = kind, .line = line};
+				(struct origin){.kind = kind,
+					.line = line,
+					.file = (unsigned)number};
+	return 0;
 }
 
 const char *pairs_file(const struct settings *s)

@@ -34,15 +34,15 @@ void pairs_finish_cluster(struct cluster_settings *c);
 int pairs_add_cluster(struct settings *s, struct cluster_settings *c);
 
 /* Where the values came from, but for the defaults.  `at`: of which cluster,
- * or PAIRS_INSTANCE. */
+ * or PAIRS_INSTANCE.  `file`: the included file that it was, or NULL. */
 #define PAIRS_INSTANCE SIZE_MAX
-typedef void origin_taker(
-	void *to, const char *key, enum origin_kind kind, unsigned line);
+typedef void origin_taker(void *to, const char *key, enum origin_kind kind,
+	unsigned line, const char *file);
 void pairs_origins(
 	const struct settings *s, size_t at, origin_taker *take, void *to);
-/* One that is not known here is forgotten. */
-void pairs_set_origin(struct settings *s, size_t at, const char *key,
-	enum origin_kind kind, unsigned line);
+/* One that is not known here is forgotten.  -1: no memory. */
+int pairs_set_origin(struct settings *s, size_t at, const char *key,
+	enum origin_kind kind, unsigned line, const char *file);
 /* As the user wrote the file's name; NULL: there is none. */
 const char *pairs_file(const struct settings *s);
 int pairs_set_file(struct settings *s, const char *file); /* -1: no memory */

@@ -82,6 +82,9 @@ void settings_free(struct settings *s)
 	if (s == NULL)
 		return;
 	if (s->origins != NULL) {
+		for (size_t i = 0; i < s->origins->included_count; i++)
+			free(s->origins->included[i].path);
+		free(s->origins->included);
 		free(s->origins->clusters);
 		free(s->origins->file);
 		free(s->origins);
@@ -196,16 +199,44 @@ struct origin *settings_origin(
 	return &rows[row - option_rows];
 }
 
+const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
+	const struct origin *first, const struct origin *second)
+{
+	if (first->file == second->file)
+		(void)snprintf(to, ORIGIN_TEXT_MAX, "line %u", first->line);
+	else
+		(void)snprintf(to, ORIGIN_TEXT_MAX, "%.100s:%u",
+			origin_path(s->origins, first), first->line);
+	return to;
+}
+
+int origin_include(struct origin_table *t, const char *path, struct origin by)
+{
+	struct included *list =
+		reallocarray(t->included, t->included_count + 1, sizeof(*list));
+	char *copy = strdup(path);
+
+	if (list != NULL)
+		t->included = list;
+	if (list == NULL || copy == NULL) {
+		free(copy);
+		return -1;
+	}
+	list[t->included_count++] = (struct included){copy, by};
+	return 0;
+}
+
 int settings_set(struct settings *s, size_t at, const struct option_row *row,
 	int member, const char *text, struct origin origin, struct error *err)
 {
 	struct origin *was = settings_origin(s, at, row);
 	void *base = settings_base(s, at);
+	char first[ORIGIN_TEXT_MAX];
 
 	if (origin.kind == ORIGIN_FILE && was->kind == ORIGIN_FILE &&
 		!row->repeatable)
-		return error_set(
-			err, 0, "given twice, first in line %u", was->line);
+		return error_set(err, 0, "given twice, first in %s",
+			origin_text(first, s, was, &origin));
 	if (origin.kind == ORIGIN_FILE && field_has(row, base, member, text))
 		return error_set(err, 0, "given twice");
 	/* what the command line says takes the place of a file's list, but for
@@ -213,8 +244,11 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row,
 	if (origin.kind != was->kind && row->repeatable &&
 		row->type != OPT_ENV && !option_is_family(row))
 		field_clear(row, base);
-	if (was->kind == origin.kind)
-		origin.line = was->line; /* of a list: where it begins */
+	if (was->kind == origin.kind) { /* of a list: where it begins */
+		origin.line = was->line;
+		origin.file = was->file;
+		origin.from_defaults = was->from_defaults;
+	}
 	origin.bad = was->bad;
 	*was = origin;
 	if (field_set(row, base, member, text, err) == -1) {

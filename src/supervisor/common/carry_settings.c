@@ -39,10 +39,11 @@ struct pair {
 	char *text;
 	enum origin_kind kind;
 	unsigned line;
+	char *file; /* an included one, or NULL */
 };
 
 enum { PAIR_KEY = 1, PAIR_TEXT };
-enum { ORIGIN_KEY = 1, ORIGIN_KIND, ORIGIN_LINE };
+enum { ORIGIN_KEY = 1, ORIGIN_KIND, ORIGIN_LINE, ORIGIN_INCLUDED };
 
 static const struct plain_row pair_rows[] = {
 	PLAIN_MUST(PAIR_KEY, pair, key, HEAP),
@@ -58,6 +59,7 @@ static const struct plain_row origin_rows[] = {
 	PLAIN_MUST(ORIGIN_KEY, pair, key, HEAP),
 	PLAIN_ENUM(ORIGIN_KIND, pair, kind, ORIGIN_ARGV),
 	PLAIN_ALWAYS(ORIGIN_LINE, pair, line, UNSIGNED),
+	PLAIN(ORIGIN_INCLUDED, pair, file, HEAP),
 };
 
 static const struct carried carried_origin = {
@@ -73,11 +75,13 @@ static void put_pair(void *to, const char *key, const char *text)
 	carry_put_one(to, CARRY_PAIR, &carried_pair, &p);
 }
 
-static void put_origin(
-	void *to, const char *key, enum origin_kind kind, unsigned line)
+static void put_origin(void *to, const char *key, enum origin_kind kind,
+	unsigned line, const char *file)
 {
-	const struct pair p = {
-		.key = (char *)(uintptr_t)key, .kind = kind, .line = line};
+	const struct pair p = {.key = (char *)(uintptr_t)key,
+		.kind = kind,
+		.line = line,
+		.file = (char *)(uintptr_t)file};
 
 	carry_put_one(to, CARRY_ORIGIN, &carried_origin, &p);
 }
@@ -113,9 +117,11 @@ static int get_origin(struct carry_reader *r, struct settings *s, size_t at,
 	struct pair p = {0};
 	int got = carry_get_one(r, &carried_origin, &p, f);
 
-	if (got == 1)
-		pairs_set_origin(s, at, p.key, p.kind, p.line);
+	if (got == 1 &&
+		pairs_set_origin(s, at, p.key, p.kind, p.line, p.file) == -1)
+		got = error_set(r->err, ENOMEM, "an origin");
 	free(p.key);
+	free(p.file);
 	return got;
 }
 

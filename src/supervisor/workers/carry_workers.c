@@ -15,6 +15,7 @@ static const struct plain_row recipe_rows[] = {
 	PLAIN(1, recipe, generation, UNSIGNED),
 	PLAIN(2, recipe, has_port, BOOL),
 	PLAIN_ENUM(3, recipe, runtime, NODE_DENO),
+	PLAIN(4, recipe, templates, UNSIGNED),
 	CARRY_REFERENCE(CARRY_INDEX, recipe, settings, CARRY_OF_SETTINGS, true),
 	CARRY_TEXTS(CARRY_WORD, recipe, environment.list, environment.count),
 	CARRY_TEXTS(CARRY_CANDIDATE, recipe, candidates.list, candidates.count),

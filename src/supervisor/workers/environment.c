@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/expand.h"
 #include "os/environ.h"
 #include "os/look/remote.h"
 #include "supervisor/workers/recipe.h"
@@ -73,12 +74,15 @@ static bool put_template(struct writer *w, const char *word, size_t len)
 {
 	struct buffer *out = w->out;
 	uint16_t port = listeners_port(w->listeners);
+	unsigned plus;
 	int fd;
 
-	if (len == 4 && strncmp(word, "slot", len) == 0)
-		return (void)buffer_printf(out, "%" PRIu32, w->place->slot),
+	if (expand_is_slot(word, len, &plus))
+		return (void)buffer_number(
+			       out, (uint64_t)w->place->slot + plus, 10),
 		       true;
-	if (len == 4 && strncmp(word, "name", len) == 0)
+	if ((len == 7 && strncmp(word, "cluster", len) == 0) ||
+		(len == 4 && strncmp(word, "name", len) == 0))
 		return (void)buffer_string(
 			       out, w->place->recipe->settings->name),
 		       true;
@@ -95,7 +99,7 @@ static bool put_template(struct writer *w, const char *word, size_t len)
 	return false;
 }
 
-static void put_argument(struct writer *w, const char *text)
+static void put_replaced(struct writer *w, const char *text)
 {
 	while (*text != '\0') {
 		size_t plain = strcspn(text, "{");
@@ -114,7 +118,27 @@ static void put_argument(struct writer *w, const char *text)
 			text++;
 		}
 	}
+}
+
+static void put_argument(struct writer *w, const char *text)
+{
+	put_replaced(w, text);
 	end_string(w);
+}
+
+static bool is_template(const struct recipe *r, size_t variable)
+{
+	return variable >= r->environment.count - r->templates;
+}
+
+/* The variables of `env` that differ by worker. */
+static void put_variables(struct writer *w)
+{
+	const struct recipe *r = w->place->recipe;
+
+	for (size_t i = 0; i < r->environment.count; i++)
+		if (is_template(r, i) && r->environment.list[i] != w->replaced)
+			put_argument(w, r->environment.list[i]);
 }
 
 /* ---- the dialects ---- */
@@ -304,8 +328,10 @@ static void put_java(struct writer *w, unsigned threads)
 		return;
 	w->replaced = given != NULL ? given - strlen(key) : NULL;
 	(void)buffer_string(w->out, key);
-	if (given != NULL && *given != '\0')
-		(void)buffer_printf(w->out, "%s ", given);
+	if (given != NULL && *given != '\0') {
+		put_replaced(w, given);
+		(void)buffer_append(w->out, " ", 1);
+	}
 	put_number(w, flag, threads, 10);
 }
 
@@ -350,7 +376,7 @@ static int make_lists(struct supervisor *sup, const struct writer *w,
 		at += strlen(at) + 1;
 	}
 	for (size_t i = 0; i < r->environment.count; i++)
-		if (r->environment.list[i] != w->replaced)
+		if (!is_template(r, i) && r->environment.list[i] != w->replaced)
 			list[n++] = r->environment.list[i];
 	list[n] = NULL;
 	plan->argv = list;
@@ -433,6 +459,7 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 			"NCLUST_LEADER_FD=", (uint64_t)leader_number(place),
 			10);
 	put_threads(&w, cluster_threads(s, sup->launch.cpus, place->workers));
+	put_variables(&w);
 	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)
 		return -1;
 	fill_descriptors(place, plan);

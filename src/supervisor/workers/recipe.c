@@ -178,6 +178,29 @@ static int put_home(struct recipe *r)
 	return 0;
 }
 
+/* Put the variables of `env` that have a "{word}" at the end: these are replaced
+ * for each worker.  What was inherited, or is in a file, is left alone. */
+static void set_templates_apart(struct recipe *r)
+{
+	const struct strings *env = &r->settings->env;
+
+	for (size_t i = 0; i < env->count; i++) {
+		const char *entry = env->list[i];
+		char **at = find(r, entry, key_length(entry));
+		char **last =
+			&r->environment
+				 .list[r->environment.count - 1 - r->templates];
+		char *moved;
+
+		if (at == NULL || strchr(entry, '{') == NULL)
+			continue;
+		moved = *at;
+		*at = *last;
+		*last = moved;
+		r->templates++;
+	}
+}
+
 static int make_environment(struct recipe *r, bool patient, struct error *err)
 {
 	const struct cluster_settings *s = r->settings;
@@ -195,6 +218,7 @@ static int make_environment(struct recipe *r, bool patient, struct error *err)
 		if (put_env(r, s->env.list[i]) == -1)
 			goto memory;
 	r->has_port = recipe_env(r, "PORT=") != NULL;
+	set_templates_apart(r);
 	return 0;
 memory:
 	return error_set(err, ENOMEM, "environment");
@@ -324,11 +348,13 @@ static int check_program(const struct recipe *r, struct error *err)
 	const struct cluster_settings *s = r->settings;
 	int error = ENOENT;
 
-	if (!s->accept || s->chroot != NULL || s->directory != NULL)
+	if (!s->accept || s->chroot != NULL)
 		return 0;
 	for (char **path = r->candidates.list; *path != NULL; path++) {
 		struct stat st;
 
+		if (**path != '/' && s->directory != NULL)
+			return 0; /* it is looked for there */
 		if (stat(*path, &st) == -1)
 			continue;
 		error = EISDIR;

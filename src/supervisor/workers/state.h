@@ -196,7 +196,8 @@ struct recipe {
 	unsigned generation;
 	struct cluster_settings *settings; /* a reference */
 	struct strings candidates;         /* where its program may be */
-	struct strings environment;
+	struct strings environment; /* the last `templates` differ by worker */
+	unsigned templates;
 	bool has_port;
 	gid_t *groups;
 	size_t group_count;

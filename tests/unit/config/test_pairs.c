@@ -169,10 +169,11 @@ START_TEST(the_defaults_come_back)
 }
 END_TEST
 
-static void put_origin(
-	void *to, const char *key, enum origin_kind kind, unsigned line)
+static void put_origin(void *to, const char *key, enum origin_kind kind,
+	unsigned line, const char *file)
 {
-	pairs_set_origin(to, PAIRS_INSTANCE, key, kind, line);
+	ck_assert_int_eq(
+		pairs_set_origin(to, PAIRS_INSTANCE, key, kind, line, file), 0);
 }
 
 START_TEST(the_instance_comes_back_with_its_origins)
@@ -228,7 +229,9 @@ START_TEST(unknown_keys_and_bad_values_are_told)
 	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "user",
 				 "nobody-of-that-name", &err),
 		0);
-	pairs_set_origin(s, PAIRS_INSTANCE, "no-such-key", ORIGIN_FILE, 1);
+	ck_assert_int_eq(pairs_set_origin(s, PAIRS_INSTANCE, "no-such-key",
+				 ORIGIN_FILE, 1, NULL),
+		0);
 	cluster_settings_unref(c);
 	settings_free(s);
 }

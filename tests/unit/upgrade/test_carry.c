@@ -372,7 +372,7 @@ static const struct {
 		"17u 18u 19b 20u 21b 22u 23u 24i 25b 26i 29b 30u 31u 33b 27i "
 		"28u 132g",
 		GAPS(listener_gaps)},
-	{"recipe", &carried_recipe, "1u 2b 3u 105u 102t 123t 124x 113g 135u",
+	{"recipe", &carried_recipe, "1u 2b 3u 4u 105u 102t 123t 124x 113g 135u",
 		GAPS(recipe_gaps)},
 	{"service", &carried_service,
 		"1b 2u 3b 4i 5b 6b 7b 8u 9i 10b 12u 13b 14b 15u 16b 17b "

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/expand.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/value.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_BYTES \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+#define SLOT_DIGITS 9
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ENOMEM, "cannot keep a setting");
+}
+
+/* The text of a buffer, which is given away; NULL and `err`. */
+static char *text_of(struct buffer *out, struct error *err)
+{
+	if (!out->failed && buffer_text(out) != NULL)
+		return out->data;
+	buffer_fini(out);
+	(void)no_memory(err);
+	return NULL;
+}
+
+/* ---- variables ---- */
+
+/* A variable's value never ends a quote, and is never split into words. */
+static void put_escaped(struct buffer *out, const char *value, char quote)
+{
+	const char *special = quote == '"' ? "\"\\$`" : " \t\n'\"\\$";
+
+	if (*value == '\0' && quote == '\0')
+		(void)buffer_string(out, "''");
+	for (; *value != '\0'; value++) {
+		if (strchr(special, *value) != NULL)
+			(void)buffer_append(out, "\\", 1);
+		(void)buffer_append(out, value, 1);
+	}
+}
+
+/* `at` begins with "${".  The place after it, or NULL and `err`. */
+static const char *put_variable(struct buffer *out, const char *at,
+	bool is_shell, char quote, struct error *err)
+{
+	size_t len = strspn(at + 2, NAME_BYTES);
+	scoped_str name = strndup(at + 2, len);
+	const char *value;
+
+	if (name == NULL)
+		return (void)no_memory(err), NULL;
+	if (len == 0 || at[2 + len] != '}') {
+		(void)value_wanted(err, at, "a variable such as '${HOME}'");
+		(void)error_hint(
+			err, "single quotes keep nclust from replacing it");
+		return NULL;
+	}
+	value = getenv(name);
+	if (value == NULL) {
+		(void)error_set(err, 0,
+			"'${%.100s}' is not set in nclust's environment", name);
+		(void)error_hint(
+			err, "single quotes keep nclust from replacing it");
+		return NULL;
+	}
+	if (is_shell)
+		put_escaped(out, value, quote);
+	else
+		(void)buffer_string(out, value);
+	return at + 2 + len + 1;
+}
+
+/* `is_shell`: quotes and backslashes are those of value_split(). */
+static char *variables(const char *text, bool is_shell, struct error *err)
+{
+	struct buffer out;
+	char quote = '\0';
+
+	buffer_init(&out, 0);
+	while (*text != '\0') {
+		size_t len = 1;
+
+		if (is_shell && *text == '\\' && quote != '\'' &&
+			text[1] != '\0')
+			len = 2;
+		else if (is_shell && *text == quote)
+			quote = '\0';
+		else if (is_shell && quote == '\0' &&
+			(*text == '"' || *text == '\''))
+			quote = *text;
+		else if (*text == '$' && text[1] == '{' && quote != '\'') {
+			text = put_variable(&out, text, is_shell, quote, err);
+			if (text == NULL) {
+				buffer_fini(&out);
+				return NULL;
+			}
+			continue;
+		}
+		(void)buffer_append(&out, text, len);
+		text += len;
+	}
+	return text_of(&out, err);
+}
+
+/* ---- quotes of `env` ---- */
+
+static bool is_quote(char c)
+{
+	return c == '"' || c == '\'';
+}
+
+/* "NAME=value", NAME="a value", "NAME=a value" */
+static char *environment(const char *text, struct error *err)
+{
+	size_t key = strcspn(text, "=");
+	const char *value = text + key + (text[key] == '=');
+	struct strings words = {0};
+	scoped_str whole = NULL;
+	struct buffer out;
+
+	if (is_quote(*text))
+		value = text;
+	if (!is_quote(*value))
+		return variables(text, false, err);
+	whole = variables(value, true, err);
+	if (whole == NULL || value_split(&words, whole, err) == -1)
+		return NULL;
+	if (words.count != 1) {
+		strings_clear(&words);
+		(void)value_wanted(
+			err, value, "one value, in quotes as a whole");
+		return NULL;
+	}
+	buffer_init(&out, 0);
+	(void)buffer_append(&out, text, (size_t)(value - text));
+	(void)buffer_string(&out, words.list[0]);
+	strings_clear(&words);
+	return text_of(&out, err);
+}
+
+int expand_quote_env(struct buffer *out, const char *entry)
+{
+	size_t key = strcspn(entry, "=");
+	const char *value = entry + key + (entry[key] == '=');
+	size_t len = strlen(value);
+	bool plain = len == 0 ||
+		(!is_quote(*value) && strstr(value, "${") == NULL &&
+			strchr(" \t", *value) == NULL &&
+			strchr(" \t", value[len - 1]) == NULL &&
+			strstr(value, " ;") == NULL &&
+			strstr(value, "\t;") == NULL);
+
+	if (plain)
+		return buffer_string(out, entry);
+	(void)buffer_append(out, entry, (size_t)(value - entry));
+	return value_quote(out, value);
+}
+
+/* ---- paths ---- */
+
+static bool is_relative(const char *path)
+{
+	return *path != '\0' && *path != '/' && !is_quote(*path);
+}
+
+static char *join(const char *dir, const char *path, struct error *err)
+{
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	(void)buffer_string(&out, is_relative(path) ? dir : "");
+	(void)buffer_string(&out, path);
+	return text_of(&out, err);
+}
+
+/* "prefix file:web.log" */
+static char *log_paths(const char *text, const char *dir, struct error *err)
+{
+	static const char file[] = "file:";
+	const size_t len = sizeof(file) - 1;
+	struct buffer out;
+	bool begins = true; /* a word */
+
+	buffer_init(&out, 0);
+	for (; *text != '\0'; text++) {
+		if (begins && strncmp(text, file, len) == 0 &&
+			is_relative(text + len)) {
+			(void)buffer_string(&out, file);
+			(void)buffer_string(&out, dir);
+			text += len;
+		}
+		(void)buffer_append(&out, text, 1);
+		begins = strchr(" \t,", *text) != NULL;
+	}
+	return text_of(&out, err);
+}
+
+static bool is_page(const char *text)
+{
+	return strcmp(text, "off") != 0 && strcmp(text, "none") != 0 &&
+		strcmp(text, "503") != 0;
+}
+
+/* ---- the whole ---- */
+
+char *expand_value(const struct option_row *row, const char *text,
+	const char *dir, struct error *err)
+{
+	switch (row->type) {
+	case OPT_COMMAND:
+		return variables(text, true, err);
+	case OPT_LISTEN:
+		return variables(text, false, err);
+	case OPT_ENV:
+		return environment(text, err);
+	case OPT_PATH:
+	case OPT_PATHS:
+		return join(dir, text, err);
+	case OPT_FALLBACK:
+		return join(is_page(text) ? dir : "", text, err);
+	case OPT_LOG:
+		return log_paths(text, dir, err);
+	default:
+		return join("", text, err);
+	}
+}
+
+bool expand_is_slot(const char *word, size_t len, unsigned *plus)
+{
+	size_t digits;
+
+	*plus = 0;
+	if (len < 4 || strncmp(word, "slot", 4) != 0)
+		return false;
+	if (len == 4)
+		return true;
+	digits = len - 5;
+	if (word[4] != '+' || digits == 0 || digits > SLOT_DIGITS ||
+		strspn(word + 5, "0123456789") < digits)
+		return false;
+	*plus = (unsigned)strtoul(word + 5, NULL, 10);
+	return true;
+}
+
+char *expand_cluster(const char *text, const char *cluster)
+{
+	static const char word[] = "{cluster}";
+	struct buffer out;
+	const char *next;
+
+	buffer_init(&out, 0);
+	for (; (next = strstr(text, word)) != NULL;
+		text = next + sizeof(word) - 1) {
+		(void)buffer_append(&out, text, (size_t)(next - text));
+		(void)buffer_string(&out, cluster);
+	}
+	(void)buffer_string(&out, text);
+	return text_of(&out, &(struct error){0});
+}

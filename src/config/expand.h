@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_EXPAND_H
+#define CONFIG_EXPAND_H
+
+#include "base/error.h"
+#include "config/option.h"
+
+/*
+ * A value as a line of an INI file has it, made into what field_set() takes:
+ * "${VAR}" replaced in `command`, `env` and `listen`, quotes taken off in `env`,
+ * and a relative path made one of the file's directory.  A command line has no
+ * need of this: its shell has done it.
+ */
+
+/* `dir` stands before a relative path: "" or "conf/".  Heap; NULL and `err`. */
+char *expand_value(const struct option_row *row, const char *text,
+	const char *dir, struct error *err);
+
+/* "{slot}", "{slot+9229}": is the word between the braces one of these, and how
+ * much is added? */
+bool expand_is_slot(const char *word, size_t len, unsigned *plus);
+
+/* `text` with each "{cluster}" replaced; heap, or NULL. */
+char *expand_cluster(const char *text, const char *cluster);
+
+/* "NAME=value" so that expand_value() of `env` gives it back.  Returns -1 if
+ * `out` has failed. */
+int expand_quote_env(struct buffer *out, const char *entry);
+
+#endif
