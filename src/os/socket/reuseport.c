@@ -231,6 +231,12 @@ void reuseport_knock(int fd)
 	(void)vfork_call_on(fd, knock, &fd);
 }
 
+int reuseport_attach(int fd, int program)
+{
+	return set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
+		sizeof(program));
+}
+
 static int bpf(int command, union bpf_attr *attr)
 {
 	return (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
@@ -256,10 +262,7 @@ int reuseport_migrate(int fd)
 	};
 	scoped_fd program = bpf(BPF_PROG_LOAD, &attr);
 
-	if (program == -1)
-		return -1;
-	return set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
-		sizeof(program));
+	return program != -1 ? reuseport_attach(fd, program) : -1;
 }
 
 static int let_go(void *fd)
@@ -556,10 +559,7 @@ int reuseport_turn(int fd, const unsigned *weights, unsigned count)
 	map = make_map(&turns);
 	if (map != -1)
 		program = load_turns(map, length);
-	if (program == -1)
-		return -1;
-	return set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
-		sizeof(program));
+	return program != -1 ? reuseport_attach(fd, program) : -1;
 }
 
 int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,

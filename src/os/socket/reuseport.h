@@ -41,6 +41,8 @@ int reuseport_turn(int fd, const unsigned *weights, unsigned count);
  * same; where that is -1 (nobody is there now), to another one that there is.  -1
  * and errno. */
 int reuseport_stay(int fd, const int *places, unsigned count);
+/* A program of bpf(2) chooses.  -1 and errno. */
+int reuseport_attach(int fd, int program);
 /* Let the kernel's hash choose again. */
 void reuseport_unshare(int fd);
 

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "os_lib.h"
+
+#include "os/process.h"
+#include "os/socket/least.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MEMBERS 3
+
+static struct sockaddr_in at;
+static struct least least;
+static int fds[MEMBERS];
+
+/* False: this machine cannot do it, and says so. */
+static bool begin(void)
+{
+	static const uint8_t all[] = {0, 1, 2};
+	socklen_t size = sizeof(at);
+	const int on = 1;
+
+	if (least_open(&least) == -1) {
+		ck_assert(errno == EPERM || errno == ENOENT || errno == EINVAL);
+		return false;
+	}
+	at = (struct sockaddr_in){.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		ck_assert_int_eq(setsockopt(fds[i], SOL_SOCKET, SO_REUSEPORT,
+					 &on, sizeof(on)),
+			0);
+		ck_assert_int_eq(
+			bind(fds[i], (struct sockaddr *)&at, sizeof(at)), 0);
+		ck_assert_int_eq(listen(fds[i], 100), 0);
+		ck_assert_int_eq(
+			getsockname(fds[i], (struct sockaddr *)&at, &size), 0);
+		ck_assert_int_eq(least_add(&least, fds[i], i), 0);
+	}
+	ck_assert_int_eq(least_choose(&least, fds[0], all, MEMBERS), 0);
+	return true;
+}
+
+static void end(void)
+{
+	for (unsigned i = 0; i < MEMBERS; i++)
+		(void)close(fds[i]);
+	least_close(&least);
+}
+
+static void ask(unsigned times)
+{
+	while (times-- > 0) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		ck_assert_int_eq(
+			connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+		(void)close(fd);
+	}
+}
+
+/* How many connections wait there; they are taken. */
+static unsigned waiting(unsigned member)
+{
+	struct pollfd look = {.fd = fds[member], .events = POLLIN};
+	unsigned count = 0;
+
+	while (poll(&look, 1, 0) == 1) {
+		(void)close(accept(fds[member], NULL, NULL));
+		count++;
+	}
+	return count;
+}
+
+START_TEST(the_shortest_queue_gets_the_next)
+{
+	if (!begin())
+		return;
+	ask(30);
+	for (unsigned i = 0; i < MEMBERS; i++)
+		ck_assert_uint_eq(waiting(i), 10);
+	ask(30);
+	ck_assert_uint_eq(waiting(1), 10);
+	ask(10);
+	ck_assert_uint_eq(waiting(1), 10);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_is_not_named_gets_none)
+{
+	static const uint8_t two[] = {0, 2};
+
+	if (!begin())
+		return;
+	ck_assert_int_eq(least_choose(&least, fds[1], two, 2), 0);
+	ask(20);
+	ck_assert_uint_eq(waiting(0), 10);
+	ck_assert_uint_eq(waiting(1), 0);
+	ck_assert_uint_eq(waiting(2), 10);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_is_stuck_gets_some_if_all_are)
+{
+	if (!begin())
+		return;
+	least.state->stuck[0] = 1;
+	ask(20);
+	ck_assert_uint_eq(waiting(0), 0);
+	least.state->stuck[1] = least.state->stuck[2] = 1;
+	ask(30);
+	ck_assert_uint_gt(waiting(0), 0);
+	end();
+}
+END_TEST
+
+static atomic_int waiter;
+
+static void *wait_by_accept(void *fd)
+{
+	waiter = gettid();
+	(void)close(accept(*(int *)fd, NULL, NULL));
+	return NULL;
+}
+
+static void *wait_by_poll(void *fd)
+{
+	struct pollfd look = {.fd = *(int *)fd, .events = POLLIN};
+
+	waiter = gettid();
+	(void)poll(&look, 1, -1);
+	return NULL;
+}
+
+static void *wait_by_epoll(void *fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int set = epoll_create1(EPOLL_CLOEXEC);
+
+	ck_assert_int_eq(epoll_ctl(set, EPOLL_CTL_ADD, *(int *)fd, &event), 0);
+	waiter = gettid();
+	(void)epoll_wait(set, &event, 1, -1);
+	(void)close(set);
+	return NULL;
+}
+
+static void *(*const ways[])(void *) = {
+	wait_by_accept, wait_by_poll, wait_by_epoll};
+
+static bool sleeps(pid_t tid)
+{
+	struct process_facts facts;
+
+	return process_look(tid, &facts) == 0 && facts.state == 'S';
+}
+
+START_TEST(one_where_somebody_waits_gets_it)
+{
+	int idle_set = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = {.events = EPOLLIN};
+	pthread_t thread;
+
+	if (!begin())
+		return;
+	/* nobody waits for this set */
+	ck_assert_int_eq(epoll_ctl(idle_set, EPOLL_CTL_ADD, fds[0], &event), 0);
+	for (int i = 0; i < 6; i++) {
+		waiter = 0;
+		ck_assert_int_eq(
+			pthread_create(&thread, NULL, ways[_i], &fds[1]), 0);
+		while (waiter == 0 || !sleeps(waiter))
+			(void)usleep(1000);
+		least.state->stuck[1] = 1;
+		ask(1);
+		(void)pthread_join(thread, NULL);
+		ck_assert_uint_eq(least.state->stuck[1], 0);
+		ck_assert_uint_eq(waiting(0) + waiting(2), 0);
+		(void)waiting(1);
+		ck_assert_uint_eq(least.state->given[1], (unsigned)i + 1);
+	}
+	ck_assert_uint_eq(least.state->rung, 0);
+	(void)close(idle_set);
+	end();
+}
+END_TEST
+
+START_TEST(the_bell_rings_once_if_all_are_busy)
+{
+	struct pollfd bell = {.events = POLLIN};
+
+	if (!begin())
+		return;
+	bell.fd = least.bell;
+	ck_assert_int_eq(poll(&bell, 1, 0), 0);
+	for (int i = 0; i < 2000; i++) { /* more than it has room for */
+		ask(1);
+		ck_assert_int_eq(poll(&bell, 1, 1000), 1);
+		ask(1);
+		least_hear(&least);
+		ck_assert_int_eq(poll(&bell, 1, 0), 0);
+		least.state->rung = 0;
+		(void)waiting(0);
+		(void)waiting(1);
+		(void)waiting(2);
+	}
+	end();
+}
+END_TEST
+
+START_TEST(what_waits_goes_to_the_others_when_one_leaves)
+{
+	if (!begin())
+		return;
+	ask(30);
+	reuseport_leave(fds[1]);
+	fds[1] = -1;
+	ck_assert_uint_eq(waiting(0), 15);
+	ck_assert_uint_eq(waiting(2), 15);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_listens_again_is_added_again)
+{
+	if (!begin())
+		return;
+	ck_assert_int_eq(least_add(&least, fds[1], 1), 0); /* it is there */
+	ck_assert_int_eq(shutdown(fds[1], SHUT_RD), 0);
+	ck_assert_int_eq(listen(fds[1], 100), 0);
+	ask(20);
+	ck_assert_uint_eq(waiting(1), 0);
+	ck_assert_int_eq(least_add(&least, fds[1], 1), 0);
+	(void)waiting(0);
+	(void)waiting(2);
+	ask(30);
+	ck_assert_uint_eq(waiting(1), 10);
+	end();
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_test(all, the_shortest_queue_gets_the_next);
+	tcase_add_test(all, one_that_is_not_named_gets_none);
+	tcase_add_test(all, one_that_is_stuck_gets_some_if_all_are);
+	tcase_add_loop_test(all, one_where_somebody_waits_gets_it, 0,
+		(int)(sizeof(ways) / sizeof(*ways)));
+	tcase_add_test(all, the_bell_rings_once_if_all_are_busy);
+	tcase_add_test(all, what_waits_goes_to_the_others_when_one_leaves);
+	tcase_add_test(all, one_that_listens_again_is_added_again);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("least");
+	TCase *tc = tcase_create("least");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	add(tc);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
