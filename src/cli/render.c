@@ -268,6 +268,10 @@ void render_cluster(struct render *r, const json_t *cluster)
 		wrap_put(w, PLAIN, ", balance ");
 		field_put(w, PLAIN, cluster, "balance");
 	}
+	if (*field_raw(cluster, "balance_why") != '\0') {
+		wrap_put(w, PLAIN, ": ");
+		field_put(w, PLAIN, cluster, "balance_why");
+	}
 	wrap_end(w, INDENT);
 	put_troubles(w, cluster);
 	put_fallback(w, json_object_get(cluster, "fallback"));

@@ -529,6 +529,10 @@ static void check_sticky(const struct check *k)
 		fault(k, "sticky",
 			"needs 'balance = rr': with 'share' whoever is free "
 			"takes a connection");
+	else if (k->c->balance != BALANCE_AUTO && k->c->balance != BALANCE_RR)
+		fault(k, "sticky",
+			"needs 'balance = rr': a client that stays gets "
+			"no other worker by what that has to do, or by chance");
 }
 
 static void check_relay(const struct check *k)

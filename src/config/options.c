@@ -28,7 +28,8 @@ static const char *const hang_signals[] = {
 /* The beginnings of what can be said, for completion. */
 static const char *const log_words[] = {
 	"auto", "prefix", "json", "journal", "syslog", "inherit", "off", NULL};
-static const char *const balances[] = {"auto", "share", "rr", NULL};
+static const char *const balances[] = {
+	"auto", "share", "rr", "least", "random", NULL};
 static const char *const stickies[] = {"off", "client-address", NULL};
 static const char *const intercepts[] = {"auto", "on", "off", NULL};
 static const char *const cpu_modes[] = {"none", "spread", NULL};

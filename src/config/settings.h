@@ -80,7 +80,9 @@ enum balance_mode {
 	BALANCE_AUTO,  /* as Node's own environment says, else: */
 	BALANCE_SHARE, /* one shared socket */
 	BALANCE_RR, /* one socket for each worker, in turn; but nclust accepts
-			  and hands over, to Node's workers */
+			  and hands over, to Node's workers, as with the next */
+	BALANCE_LEAST,  /* the one that has the least to do */
+	BALANCE_RANDOM, /* by chance */
 };
 enum sticky_mode { STICKY_OFF, STICKY_CLIENT_ADDRESS };
 enum ipc_mode {

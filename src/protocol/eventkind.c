@@ -19,9 +19,9 @@ const char *const event_kinds[] = {
 	"state", "all-ready", "scaled", "gave-up", "not-ready", "not-started",
 	"rollout-started", "rollout-step", "baking", "baked", "rollout-done",
 	"rollout-failed", "rollout-superseded", "listening", "stranger-listens",
-	"shared-memory", "check-denied", "check-untaken", "stall-refused",
-	"stop-waits", "renamed", "hook-failed", "surprise", "drop", "fallback",
-	"fallback-over", "essential-ended",
+	"shared-memory", "balance", "check-denied", "check-untaken",
+	"stall-refused", "stop-waits", "renamed", "hook-failed", "surprise",
+	"drop", "fallback", "fallback-over", "essential-ended",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed",
 	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed"};

@@ -9,6 +9,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain_inside.h"
+#include "supervisor/drain/evidence.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/tally.h"
 #include "supervisor/node/node.h"
@@ -722,6 +723,7 @@ const struct part drain_part = {
 	.adopted = steer_on_adopted,
 	.report = steer_on_report,
 	.choose = drain_on_choose,
+	.status = evidence_on_status,
 	.settle = drain_on_settle,
 	.rolls = steer_on_rolls,
 	.drop = steer_on_drop,

@@ -23,11 +23,21 @@ struct worker_traffic {
 	bool in_lane;        /* it is counted in its lane (steer.h) … */
 	bool takes;          /* … as one that takes connections */
 	bool drains;         /* … or that is to be emptied */
+	nsec_t ran;          /* CPU time, when it was ready (evidence.h) */
+};
+
+/* One worker had most of the load (evidence.h). */
+struct uneven {
+	unsigned generation; /* the first one after it; 0: nobody had */
+	unsigned slot;
+	unsigned percent;
+	unsigned workers; /* among so many */
 };
 
 struct cluster_traffic {
 	struct steer *steer; /* NULL: never needed */
 	bool blind_told;     /* that connections cannot be seen */
+	struct uneven uneven;
 };
 
 struct traffic {

@@ -7,6 +7,7 @@
 #include "supervisor/node/node.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/drain/evidence.h"
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/kind.h"
@@ -74,13 +75,28 @@ static bool waits_at(const struct steer *s, const struct listener *l,
 		: k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 
+enum spread steer_spread(const struct steer *s)
+{
+	const struct cluster_settings *settings =
+		cluster_settings(s->service->core);
+
+	if (settings->sticky != STICKY_OFF)
+		return SPREAD_CLIENTS;
+	switch (settings->balance) {
+	case BALANCE_AUTO: /* for a reason */
+	case BALANCE_LEAST:
+		return SPREAD_LEAST;
+	case BALANCE_RANDOM:
+		return SPREAD_CHANCE;
+	default:
+		return SPREAD_TURNS;
+	}
+}
+
 /* True: it has changed. */
 static bool set_spread(const struct steer *s, struct listener *l)
 {
-	bool sticky = cluster_settings(s->service->core)->sticky != STICKY_OFF;
-	enum spread spread = s->seats == 0 ? SPREAD_LANES
-		: sticky                   ? SPREAD_CLIENTS
-					   : SPREAD_TURNS;
+	enum spread spread = s->seats == 0 ? SPREAD_LANES : steer_spread(s);
 	bool changed = l->spread != spread || l->seats != s->seats;
 
 	l->spread = spread;
@@ -205,6 +221,8 @@ bool steer_spreads(const struct service *service, unsigned generation)
 {
 	const struct recipe *r = recipe_of(service, generation);
 
+	if (evidence_spreads(service, generation) && !node_serves(service))
+		return true;
 	if (r != NULL)
 		return recipe_spreads(r);
 	return settings_spread(cluster_settings(service->core)) &&
@@ -451,6 +469,8 @@ static void note(struct service *service, const struct report *r)
 	struct steer *s = service->traffic.steer;
 	struct child *child = child_find(service, r->slot, r->worker);
 
+	if (child != NULL && r->kind == REPORT_READY)
+		evidence_begin(child);
 	if (s == NULL || child == NULL || !child->traffic.in_lane)
 		return;
 	set_state(s, child, r->kind == REPORT_READY,
@@ -468,6 +488,7 @@ void steer_on_report(struct service *service, const struct report *r)
 		return; /* it is nclust that accepts */
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
+		evidence_decide(service, r->generation);
 		steer_begin(service, r->generation);
 		break;
 	case REPORT_READY:

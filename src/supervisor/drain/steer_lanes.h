@@ -104,6 +104,8 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed);
 /* Something has changed: adjust shares, close old sockets, arm the timer. */
 void steer_look(struct steer *s);
 
+/* How the kernel is to choose among those that have seats. */
+enum spread steer_spread(const struct steer *s);
 /* Are workers of that generation to have seats? */
 bool steer_spreads(const struct service *service, unsigned generation);
 

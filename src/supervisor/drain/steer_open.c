@@ -185,7 +185,7 @@ bool steer_open_own(
 			return false;
 		first->weight = 1;
 		first->served = true;
-		l->spread = SPREAD_TURNS;
+		l->spread = l->chosen = steer_spread(s);
 		if (first->lane == lane)
 			return true;
 	}

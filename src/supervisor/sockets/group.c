@@ -11,6 +11,7 @@
 #include "os/socket/socket.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/queues.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -92,11 +93,15 @@ unsigned group_size(const struct listener *l)
 
 const char *group_balance(const struct listener *l)
 {
-	if (l->spread == SPREAD_LANES || l->own_group)
-		return "share";
-	if (l->spread == SPREAD_CLIENTS)
-		return "client-address";
-	return l->by_chance == 0 ? "rr" : "random";
+	static const char *const names[] = {
+		[SPREAD_LANES] = "share",
+		[SPREAD_CHANCE] = "random",
+		[SPREAD_CLIENTS] = "client-address",
+		[SPREAD_TURNS] = "rr",
+		[SPREAD_LEAST] = "least",
+	};
+
+	return names[l->own_group ? SPREAD_LANES : l->chosen];
 }
 
 void group_queue(const struct listener *l, struct queue_facts *facts)
@@ -173,57 +178,94 @@ static int stay(const struct listener *l, int fd)
 	return reuseport_stay(fd, places, l->seats);
 }
 
-/* 0; else why the kernel does not choose as it is to, but by chance.  -1: it cannot
- * choose at all. */
-static int choose(
-	const struct listener *l, const unsigned *weights, unsigned count)
+static int choose_so(const struct listener *l, enum spread way, int fd,
+	const unsigned *weights, unsigned count)
 {
-	int error = 0;
+	switch (way) {
+	case SPREAD_LEAST:
+		return queues_choose(l, fd);
+	case SPREAD_TURNS:
+		return reuseport_turn(fd, weights, count);
+	case SPREAD_CLIENTS:
+		return stay(l, fd);
+	default:
+		return reuseport_share(fd, weights, count);
+	}
+}
 
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next) {
-		if (l->spread == SPREAD_TURNS &&
-			reuseport_turn(s->fd, weights, count) == 0)
-			return 0;
-		if (l->spread == SPREAD_CLIENTS && stay(l, s->fd) == 0)
-			return 0;
-		error = errno;
-		if (reuseport_share(s->fd, weights, count) == 0)
-			return l->spread != SPREAD_LANES ? error : 0;
+/* How the kernel chooses from now on: as it is to or, if it does not, in the next best
+ * way; then *why is the errno of it.  -1: it cannot choose at all. */
+static int choose(const struct listener *l, const unsigned *weights,
+	unsigned count, int *why)
+{
+	static const enum spread instead[] = {
+		[SPREAD_LEAST] = SPREAD_TURNS,
+		[SPREAD_TURNS] = SPREAD_CHANCE,
+		[SPREAD_CLIENTS] = SPREAD_CHANCE,
+	};
+
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
+		enum spread way = l->spread;
+		int got = choose_so(l, way, s->fd, weights, count);
+
+		*why = got == -1 ? errno : 0;
+		while (got == -1 && way > SPREAD_CHANCE) {
+			way = instead[way];
+			got = choose_so(l, way, s->fd, weights, count);
+		}
+		if (got == 0)
+			return (int)way;
 	}
 	return -1;
 }
 
-static void tell_chance(const struct listener *l, int error)
+static const char *hint(const struct listener *l)
 {
-	log_note("listener '%s': the kernel chooses workers by chance, not %s: "
-		 "%s%s",
+	if (l->chosen_why != EPERM)
+		return "";
+	return l->spread == SPREAD_LEAST
+		? " (CAP_BPF and CAP_PERFMON would do, where no seccomp "
+		  "profile forbids it)"
+		: " (CAP_BPF would do, where no seccomp profile forbids it)";
+}
+
+static void tell_instead(const struct listener *l)
+{
+	static const char *const asked[] = {
+		[SPREAD_LEAST] = "by what they have to do",
+		[SPREAD_TURNS] = "in turn, as bpf(2) is refused",
+		[SPREAD_CLIENTS] = "by their clients",
+	};
+
+	log_note("listener '%s': the kernel chooses workers %s, not %s: %s%s",
 		l->address.name,
-		l->spread == SPREAD_TURNS ? "in turn, as bpf(2) is refused"
-					  : "by their clients",
-		strerror(error),
-		error == EPERM ? " (CAP_BPF would do, where no seccomp profile "
-				 "forbids it)"
-			       : "");
+		l->chosen == SPREAD_TURNS ? "in turn" : "by chance",
+		asked[l->spread], strerror(l->chosen_why), hint(l));
 }
 
 void group_apply(struct listener *l)
 {
 	unsigned weights[REUSEPORT_MAX] = {0};
 	unsigned count = shares_of(l, weights);
-	int error;
+	const enum spread before = l->chosen;
+	const int why_before = l->chosen_why;
+	int way;
 
 	if (l->own_group || !l->facts.listening)
 		return;
-	error = choose(l, weights, count);
-	if (count == 1) /* it may never have been in a group */
-		return;
-	if (error == -1)
+	queues_prepare(l, count);
+	way = choose(l, weights, count, &l->chosen_why);
+	l->chosen = way != -1 ? (enum spread)way : SPREAD_LANES;
+	if (count == 1) { /* it may never have been in a group */
+		l->chosen = l->spread;
+		l->chosen_why = 0;
+	} else if (way == -1) {
 		log_syserr("listener '%s': cannot choose among its sockets",
 			l->address.name);
-	else if (error != 0 && l->by_chance == 0)
-		tell_chance(l, error);
-	l->by_chance = error;
+	} else if (l->chosen != l->spread && l->chosen_why != EBUSY &&
+		(l->chosen != before || why_before == 0)) {
+		tell_instead(l);
+	}
 }
 
 bool group_has_stranger(const struct listener *l)
@@ -254,6 +296,7 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 	unsigned count = group_size(l);
 	int got;
 	int error;
+	int why;
 
 	if (k == NULL || count == 1 || l->own_group || count > REUSEPORT_MAX)
 		return connect(client, to, size);
@@ -268,7 +311,7 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 		error = EAGAIN;
 	if (got == -1 && error == EAGAIN && endpoint_peer(client, &peer) > 0)
 		got = 0;
-	if (choose(l, weights, count) == -1)
+	if (choose(l, weights, count, &why) == -1)
 		log_syserr("listener '%s': cannot choose among its sockets",
 			l->address.name);
 	errno = error;
@@ -345,9 +388,16 @@ static void wake_all(struct listener *l)
 			group_wake(l, k->lane);
 }
 
+/* Will the kernel move the queue of one that leaves?  It asks the program to which. */
+static bool moves(const struct listener *l, const struct listener_socket *k)
+{
+	return !l->own_group &&
+		(l->chosen == SPREAD_LEAST || reuseport_migrate(k->fd) == 0);
+}
+
 bool group_move_queue(struct listener *l, struct listener_socket *k)
 {
-	if (l->own_group || reuseport_migrate(k->fd) == -1)
+	if (!moves(l, k))
 		return false;
 	group_close(l, k, true);
 	wake_all(l);
@@ -356,7 +406,7 @@ bool group_move_queue(struct listener *l, struct listener_socket *k)
 
 void group_rescue(struct listener *l, struct listener_socket *k)
 {
-	if (l->own_group || reuseport_migrate(k->fd) == -1)
+	if (!moves(l, k))
 		return;
 	socket_deafen(k->fd);
 	if (socket_revive(k->fd, l->address.backlog) == -1)
@@ -367,6 +417,7 @@ void group_rescue(struct listener *l, struct listener_socket *k)
 
 void group_forget(struct listener *l)
 {
+	queues_forget(l);
 	while (l->sockets != NULL) {
 		struct listener_socket *s = l->sockets;
 		struct holding holding = {.listener = l, .socket = s};
@@ -407,6 +458,8 @@ bool group_weigh(struct listener_socket *socket, unsigned weight)
 	bool changed = socket->weight != weight;
 
 	if (weight > 0) {
+		if (changed) /* another worker may be quicker */
+			socket->queue.patience = 0;
 		socket->served = true;
 		socket->away = 0;
 		socket->settled = false;

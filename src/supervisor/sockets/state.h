@@ -19,13 +19,16 @@
 
 /* What nclust holds for its workers: all rooms see it, this one makes it. */
 struct node_server;
+struct queues;
 struct supervisor;
 
 /* How the kernel chooses among several sockets of a listener. */
 enum spread {
 	SPREAD_LANES,   /* by chance, as many as a lane has workers */
-	SPREAD_TURNS,   /* the same, but in turn */
+	SPREAD_CHANCE,  /* the same, where each slot has a lane */
 	SPREAD_CLIENTS, /* each client's address has its own */
+	SPREAD_TURNS,   /* as many as a lane has workers, in turn */
+	SPREAD_LEAST,   /* the one that has the least to do (queues.h) */
 };
 
 /* One of several sockets of a listener (steer.h). */
@@ -45,6 +48,13 @@ struct listener_socket {
 	unsigned knocks; /* since its queue was empty */
 	nsec_t knock_at; /* the next, not before */
 	uint64_t held;   /* the cookie by which the keeper has it; or 0 */
+	struct backlog { /* queues.h */
+		unsigned number;   /* from 1 on; 0: none yet */
+		uint32_t accepted; /* at the last look */
+		nsec_t since;      /* when somebody waits, and nobody accepts */
+		nsec_t patience;
+		nsec_t stuck_at; /* when it was; or 0 */
+	} queue;
 };
 
 /* A listening socket that nclust holds; workers come and go. */
@@ -63,8 +73,10 @@ struct listener {
 	bool own_group; /* a server has joined them by itself: not steered */
 	enum spread spread; /* how the kernel is to choose among them … */
 	unsigned seats;     /* … and how many there are, or are to be; … */
-	int by_chance;      /* … why it does not (an errno); or 0 */
-	bool alone_told;    /* that workers share it, though they were to have
+	enum spread chosen; /* … what it does instead, or the same, and … */
+	int chosen_why;     /* … why (an errno); or 0 */
+	struct queues *queues; /* NULL: nobody asked for the least one */
+	bool alone_told; /* that workers share it, though they were to have
 			    sockets of their own */
 
 	/* A worker that binds by itself gets it where the key is the same. */

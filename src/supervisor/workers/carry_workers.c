@@ -84,6 +84,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(53, child, trap.gate.backlog[0], SIGNED),
 	PLAIN(54, child, trap.gate.backlog[1], SIGNED),
 	PLAIN(55, child, leading.fd, FD),
+	PLAIN(60, child, traffic.ran, SIGNED),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };
@@ -130,6 +131,10 @@ static const struct plain_row service_rows[] = {
 	PLAIN(40, service, leadership.fd, FD),
 	PLAIN(41, service, leadership.serial, UNSIGNED),
 	PLAIN(42, service, leadership.blocked, BOOL),
+	PLAIN(50, service, traffic.uneven.generation, UNSIGNED),
+	PLAIN(51, service, traffic.uneven.slot, UNSIGNED),
+	PLAIN(52, service, traffic.uneven.percent, UNSIGNED),
+	PLAIN(53, service, traffic.uneven.workers, UNSIGNED),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),

@@ -433,7 +433,8 @@ static enum node_runtime find_runtime(const struct recipe *r)
 
 bool settings_spread(const struct cluster_settings *s)
 {
-	return s->balance == BALANCE_RR || s->sticky != STICKY_OFF;
+	return (s->balance != BALANCE_AUTO && s->balance != BALANCE_SHARE) ||
+		s->sticky != STICKY_OFF;
 }
 
 bool recipe_spreads(const struct recipe *r)
@@ -447,7 +448,7 @@ bool recipe_wants_rr(const struct recipe *r)
 	const char *policy;
 
 	if (s->balance != BALANCE_AUTO)
-		return s->balance == BALANCE_RR;
+		return s->balance != BALANCE_SHARE;
 	policy = recipe_env(r, "NODE_CLUSTER_SCHED_POLICY=");
 	return s->sticky != STICKY_OFF || r->runtime == NODE_DENO ||
 		(policy != NULL && strcmp(policy, "rr") == 0);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2016
 #
-# balance = rr: each worker has a socket of its own, and the kernel gives it its
-# share of the connections.  Whatever happens to workers, or to nclust, no connection
+# balance = rr, least, random: each worker has a socket of its own, and the kernel
+# gives it its share of the connections.  Whatever happens to workers, or to nclust, no connection
 # is lost that none of them had read from.
 
 load ../../lib
@@ -16,7 +16,16 @@ setup() {
 
 # in_turn NCLUST-OPTION... -- COMMAND...
 in_turn() {
-	start_cluster --balance rr "$@"
+	start_cluster --balance "${WAY:-rr}" "$@"
+}
+
+# The same with the one that has the least to do; skips where the kernel cannot do it.
+least_busy() {
+	need_root
+	[ -r /sys/kernel/btf/vmlinux ] || skip "the kernel has no BTF"
+	WAY=least in_turn "$@"
+	run ! logged 'the kernel chooses'
+	[ "$(cluster .balance)" = least ]
 }
 
 sockets() {
@@ -119,6 +128,176 @@ must_be_in_turn() {
 	in_turn -n 2 -l "unix:$DIR/socket" -- "$FIXTURES/rude" --close
 	[ "$(grep -c 'workers share it' "$LOG")" -eq 1 ]
 	[ "$(cluster .balance)" = share ]
+}
+
+@test "random: nobody is left out" {
+	WAY=random in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
+	[ "$(sockets)" -eq 3 ]
+	[ "$(cluster .balance)" = random ]
+	run ! logged 'by chance'
+	load_it --rate 300 --for 1000
+	wait "$OPEN_PID"
+	[ "$(workers_seen)" -eq 3 ]
+}
+
+# --- The one that has the least to do ----------------------------------------------
+
+# Of so many requests, each as soon as the one before is answered: "COUNT PID" a line.
+answers() {
+	local i
+
+	for ((i = 0; i < $1; i++)); do
+		http_get "$PORT"
+	done | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | sort | uniq -c
+}
+
+@test "least: if all are free each gets as many" {
+	least_busy -n 4 -l "$AT" -- "$FIXTURES/rude" --close
+	[ "$(sockets)" -eq 4 ]
+	[ "$(answers 40 | awk '$1 >= 8' | wc -l)" -eq 4 ]
+}
+
+# busy COUNT: so many requests that take long.
+busy() {
+	local i pids=()
+
+	for ((i = 0; i < $1; i++)); do
+		curl -sS --max-time 60 "http://$AT/slow" >/dev/null 3>&- &
+		pids+=($!)
+	done
+	STARTED+=("${pids[@]}")
+}
+
+# Those that run on are the servers' connections that are accepted.
+accepted() {
+	[ "$(ss -Htn state established "sport = :$PORT" | wc -l)" -eq "$1" ] &&
+		[ "$(cluster ".listeners[0].queue")" -eq 0 ]
+}
+
+@test "least: those that are busy get none while one is free" {
+	least_busy -n 3 -l "$AT" -- "$FIXTURES/rude" --blocking --close \
+		--slow 60000
+	busy 2
+	wait_until 10 'accepted 2'
+	[ "$(answers 30 | wc -l)" -eq 1 ]
+}
+
+# How often nclust has gone to sleep.
+wakes() {
+	awk '/^voluntary/ { print $2 }' "/proc/$NCLUST_PID/status"
+}
+
+# One that has stopped waits no longer.
+waits_or_not() {
+	least_busy -n 3 -l "$AT" -- "$FIXTURES/rude" --close "$@"
+	kill -STOP "$(worker_pid 1)"
+	[ "$(answers 30 | wc -l)" -eq 2 ]
+	kill -CONT "$(worker_pid 1)"
+	wait_until 10 '[ "$(answers 30 | wc -l)" -eq 3 ]'
+}
+
+@test "least: one that waits in accept is free" {
+	waits_or_not --blocking
+}
+
+@test "least: one that waits by poll is free" {
+	waits_or_not --poll
+}
+
+@test "least: one that waits by epoll is free" {
+	waits_or_not
+}
+
+@test "least: what waits for a worker that hangs goes to others" {
+	local hung
+
+	least_busy -n 3 -l "$AT" -- "$FIXTURES/rude" --blocking --close \
+		--slow 50
+	hung=$(worker_pid 1)
+	kill -STOP "$hung"
+	busy 30
+	wait_until 20 'accepted 0'
+	[ "$(worker_pid 1)" = "$hung" ]
+	[ "$(answers 30 | wc -l)" -eq 2 ]
+	kill -CONT "$hung"
+	wait_until 10 '[ "$(answers 30 | wc -l)" -eq 3 ]'
+}
+
+@test "least: killed again and again, only what a worker had accepted is lost" {
+	need_root
+	WAY=least start_killed -l "$AT" --
+	[ "$(cluster .balance)" = least ]
+	load_it --rate 150
+	kill_some 9
+	end_open
+	[ "$LOST" -le 9 ]
+	[ "$(cluster .balance)" = least ]
+}
+
+@test "least: restart, upgrade, restart, scale" {
+	least_busy -n 3 -l "$AT" -- "$FIXTURES/rude" --close
+	busy_orders
+	wait_until 10 '[ "$(cluster .balance)" = least ]'
+	run ! logged 'the kernel chooses'
+}
+
+@test "least: the next nclust has it, too" {
+	least_busy -n 3 -l "$AT" --orphans keep --ready notify -- \
+		"$FIXTURES/rude" --close
+	kill_nclust
+	WAY=least in_turn -n 3 -l "$AT" --orphans keep --ready notify -- \
+		"$FIXTURES/rude" --close
+	wait_until 10 '[ "$(cluster .balance)" = least ]'
+	run ! logged 'the kernel chooses'
+	end_keepers
+}
+
+@test "least: without CAP_PERFMON it is rr, as one line says" {
+	need_root
+	nclust_under setpriv --bounding-set=-perfmon,-sys_admin
+	WAY=least in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
+	[ "$(grep -c 'in turn, not by what they have to do' "$LOG")" -eq 1 ]
+	[ "$(cluster .balance)" = rr ]
+}
+
+@test "least: without any right it is random, as one line says" {
+	without_bpf
+	WAY=least in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
+	[ "$(grep -c 'by chance, not by what they have to do' "$LOG")" -eq 1 ]
+	[ "$(cluster .balance)" = random ]
+}
+
+@test "least: while nobody comes nclust sleeps" {
+	local before
+
+	least_busy -n 3 -l "$AT" -- "$FIXTURES/rude" --blocking --close --work 20
+	load_it --rate 300 --for 1000 # more than they can do
+	wait "$OPEN_PID"
+	before=$(wakes)
+	sleep 3
+	[ $(($(wakes) - before)) -le 3 ]
+}
+
+# --- auto -----------------------------------------------------------------------------
+
+@test "auto: workers share until one has most of the load, as status says" {
+	need_root
+	start_cluster -n 3 -l "$AT" -- "$FIXTURES/rude" --close
+	[ "$(cluster .balance)" = share ]
+	[ "$(cluster .balance_why)" = null ]
+	load_it --rate 1000
+	wait_until 60 '[ "$(cluster .balance_why)" != null ]'
+	[[ $(cluster .balance_why) == *"a restart gives each a socket"* ]]
+	[ "$(cluster .balance)" = share ]
+	order restart "$INSTANCE"
+	[ "$(cluster .balance)" = least ]
+	[ "$(sockets)" -eq 3 ]
+	[[ $(cluster .balance_why) == *"% of the CPU time of 3 workers" ]]
+	order upgrade "$INSTANCE"
+	order restart "$INSTANCE"
+	wait_until 10 '[ "$(cluster .balance)" = least ]'
+	none_lost
+	wait_until 10 '[ "$(sockets)" -eq 3 ]'
 }
 
 # --- Clients that stay ---------------------------------------------------------

@@ -158,7 +158,9 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, servers), /* beside */
 	NOT(listener, spread),
 	NOT(listener, seats), /* shared out anew */
-	NOT(listener, by_chance),
+	NOT(listener, chosen),
+	NOT(listener, chosen_why),
+	NOT(listener, queues),     /* made anew */
 	NOT(listener, alone_told), /* once more */
 	NOT(listener, kept.held),  /* told anew */
 	NOT(listener, kept.stored),
@@ -308,7 +310,8 @@ static const struct gap socket_gaps[] = {
 	NOT(listener_socket, away), NOT(listener_socket, settled),
 	NOT(listener_socket, ask_at), NOT(listener_socket, waited),
 	NOT(listener_socket, knocks), NOT(listener_socket, knock_at),
-	NOT(listener_socket, held), /* told anew */
+	NOT(listener_socket, held),  /* told anew */
+	NOT(listener_socket, queue), /* begun anew */
 };
 
 static const struct gap segment_gaps[] = {
@@ -378,13 +381,13 @@ static const struct {
 		"1b 2u 3b 4i 5b 6b 7b 8u 9i 10b 12u 13b 14b 15u 16b 17b "
 		"18b 19b 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u 30i 31u "
 		"32u 33u 34u 35i 36i 37b 38b 39u 40f 41u 42b "
-		"100t 122t",
+		"50u 51u 52u 53u 100t 122t",
 		GAPS(service_gaps)},
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 14b 15b 16f 17u "
 		"18u 19b 20u 21i 22i 25b 27b 28b 29b 30i 31u 32b "
 		"33u 34b 35u 36u 37b 38u 39u 40u 41u 42u 43b 44t 45b 46u "
-		"47u 48u 49i 50i 51i 52i 53i 54i 55f 100t",
+		"47u 48u 49i 50i 51i 52i 53i 54i 55f 60i 100t",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},

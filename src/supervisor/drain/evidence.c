@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/evidence.h"
+
+#include "os/process.h"
+#include "os/socket/least.h"
+#include "protocol/json.h"
+#include "supervisor/common/news.h"
+#include "supervisor/node/node.h"
+#include "supervisor/common/kind.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/workers/recipe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Less says nothing of the load. */
+#define CPU_LEAST (200 * MSEC)
+/* In percent, of the CPU time of all: most of it; of two, one may well have more. */
+#define MOST 50
+#define MOST_OF_TWO 80
+
+static bool is_auto(const struct cluster_settings *s)
+{
+	return s->balance == BALANCE_AUTO && s->sticky == STICKY_OFF;
+}
+
+void evidence_begin(struct child *child)
+{
+	child->traffic.ran = process_ran(child->pid);
+}
+
+/* Has one of the ready workers most of the load? */
+static bool is_uneven(const struct service *service, struct uneven *found)
+{
+	struct child_walk walk = children_of(service);
+	const struct child *child;
+	nsec_t most = 0;
+	nsec_t sum = 0;
+
+	*found = (struct uneven){.workers = 0};
+	while ((child = child_next(&walk)) != NULL) {
+		nsec_t ran = process_ran(child->pid) - child->traffic.ran;
+
+		if (child_view(child).state != SLOT_READY || ran < 0)
+			continue;
+		found->workers++;
+		sum += ran;
+		if (ran <= most)
+			continue;
+		most = ran;
+		found->slot = child->slot;
+	}
+	if (sum < CPU_LEAST || found->workers < 2)
+		return false;
+	found->percent = (unsigned)(most * 100 / sum);
+	return found->percent > (found->workers == 2 ? MOST_OF_TWO : MOST);
+}
+
+/* Can the kernel choose the one that has the least to do? */
+static int try_least(void)
+{
+	struct least least;
+
+	if (least_open(&least) == -1)
+		return -1;
+	least_close(&least);
+	return 0;
+}
+
+void evidence_decide(struct service *service, unsigned generation)
+{
+	struct uneven *known = &service->traffic.uneven;
+	struct uneven found;
+	const char *name = service->name;
+
+	if (known->generation != 0 ||
+		!is_auto(cluster_settings(service->core)) ||
+		node_serves(service) || !is_uneven(service, &found))
+		return;
+	if (try_least() == -1) {
+		news_say_of(service, LOG_NOTE, "balance",
+			"%s.%u has %u %% of the CPU time of all workers, and "
+			"they share a socket all the same: %s",
+			name, found.slot, found.percent, strerror(errno));
+		return;
+	}
+	*known = found;
+	known->generation = generation;
+	news_say_of(service, LOG_NOTE, "balance",
+		"%s.%u has %u %% of the CPU time of all workers: from now on "
+		"each gets a socket of its own, as with 'balance = least'",
+		name, found.slot, found.percent);
+}
+
+bool evidence_spreads(const struct service *service, unsigned generation)
+{
+	const struct uneven *known = &service->traffic.uneven;
+	const struct recipe *r = recipe_of(service, generation);
+
+	return known->generation != 0 && generation >= known->generation &&
+		is_auto(r != NULL ? r->settings
+				  : cluster_settings(service->core));
+}
+
+void evidence_on_status(struct json_writer *w, const struct service *service)
+{
+	const struct uneven *known = &service->traffic.uneven;
+	struct uneven found;
+	char text[128];
+
+	if (!is_auto(cluster_settings(service->core)) || node_serves(service) ||
+		service->kind->by_connection)
+		return;
+	if (known->generation == 0 && !is_uneven(service, &found))
+		return;
+	if (known->generation != 0)
+		(void)snprintf(text, sizeof(text),
+			"%s.%u had %u %% of the CPU time of %u workers",
+			service->name, known->slot, known->percent,
+			known->workers);
+	else
+		(void)snprintf(text, sizeof(text),
+			"%s.%u has %u %% of the CPU time of %u workers; a "
+			"restart gives each a socket of its own",
+			service->name, found.slot, found.percent,
+			found.workers);
+	json_put_text(w, "balance_why", text);
+}

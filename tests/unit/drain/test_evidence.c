@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "lanes_lib.h"
+
+#include "os/process.h"
+#include "os/socket/least.h"
+#include "supervisor/drain/evidence.h"
+
+#include <errno.h>
+
+/*
+ * `balance = auto`: workers share a socket until one of them has used most of the
+ * CPU time.
+ */
+#define WEB(workers, more) \
+	"[cluster:web]\ncommand = /bin/web\nready = notify\nlisten = " \
+	"127.0.0.1:0\ndrain = signal\nworkers = " workers "\n" more
+
+static nsec_t ran[8]; /* by slot */
+static int least_error;
+
+bool drain_is_stubborn(struct child *child, unsigned least)
+{
+	(void)child;
+	(void)least;
+	return false;
+}
+
+nsec_t process_ran(pid_t pid)
+{
+	for (uint32_t slot = 0; slot < web->child_slots; slot++)
+		for (int k = 0; k < 2; k++)
+			if (web->children[slot][k] != NULL &&
+				web->children[slot][k]->pid == pid)
+				return ran[slot];
+	return 0;
+}
+
+int least_open(struct least *least)
+{
+	(void)least;
+	errno = least_error;
+	return errno != 0 ? -1 : 0;
+}
+
+void least_close(struct least *least)
+{
+	(void)least;
+}
+
+static void begin(const char *ini, unsigned workers, nsec_t before)
+{
+	least_error = 0;
+	room_begin(ini);
+	web = room_cluster("web");
+	for (uint32_t slot = 0; slot < workers; slot++)
+		room_tick(web);
+	l = web->held.listeners.list[0];
+	for (uint32_t slot = 0; slot < 8; slot++)
+		ran[slot] = before;
+	for (uint32_t slot = 0; slot < workers; slot++)
+		room_tell(room_child(web, slot), EVENT_READY);
+	room_tick(web);
+}
+
+static void restart(void)
+{
+	const struct roll roll = {.slot = SLOT_ALL};
+	struct error err;
+
+	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
+	room_tick(web);
+}
+
+static bool spreads(void)
+{
+	return evidence_spreads(web, cluster_generation(web->core) + 1);
+}
+
+START_TEST(one_that_has_most_of_it_is_a_reason)
+{
+	begin(WEB("3", ""), 3, SECOND);
+	ran[1] += 300 * MSEC;
+	ran[2] += 100 * MSEC;
+	restart();
+	ck_assert(spreads());
+	ck_assert(room_logged("web.1 has 75 % of the CPU time"));
+	room_end();
+}
+END_TEST
+
+START_TEST(even_ones_share)
+{
+	begin(WEB("3", ""), 3, 0);
+	ran[0] = 300 * MSEC;
+	ran[1] = 200 * MSEC;
+	ran[2] = 100 * MSEC;
+	restart();
+	ck_assert(!spreads());
+	ck_assert_uint_eq(group_size(l), 1);
+	room_end();
+}
+END_TEST
+
+START_TEST(what_they_did_to_get_ready_does_not_count)
+{
+	begin(WEB("3", ""), 3, 9 * SECOND);
+	ran[1] += 150 * MSEC;
+	restart();
+	ck_assert(!spreads()); /* too little to say */
+	room_end();
+}
+END_TEST
+
+START_TEST(of_two_one_may_have_more)
+{
+	begin(WEB("2", ""), 2, 0);
+	ran[0] = 700 * MSEC;
+	ran[1] = 300 * MSEC;
+	restart();
+	ck_assert(!spreads());
+	room_end();
+}
+END_TEST
+
+START_TEST(who_says_how_is_not_asked)
+{
+	begin(WEB("3", "balance = share\n"), 3, 0);
+	ran[0] = SECOND;
+	restart();
+	ck_assert(!spreads());
+	room_end();
+}
+END_TEST
+
+START_TEST(without_rights_they_share_as_one_line_says)
+{
+	begin(WEB("3", ""), 3, 0);
+	least_error = EPERM;
+	ran[0] = SECOND;
+	restart();
+	ck_assert(!spreads());
+	ck_assert(room_logged("share a socket all the same"));
+	room_end();
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_test(all, one_that_has_most_of_it_is_a_reason);
+	tcase_add_test(all, even_ones_share);
+	tcase_add_test(all, what_they_did_to_get_ready_does_not_count);
+	tcase_add_test(all, of_two_one_may_have_more);
+	tcase_add_test(all, who_says_how_is_not_asked);
+	tcase_add_test(all, without_rights_they_share_as_one_line_says);
+}
+
+int main(void)
+{
+	return room_run("drain/evidence", add);
+}
