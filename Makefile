@@ -4,7 +4,8 @@
 # build/$(V)/, one directory per variant (plain, asan, cover, …).  CC, CFLAGS,
 # LDFLAGS, PREFIX and DESTDIR are yours to set; WERROR=1 makes warnings fatal.
 
-VERSION = 1.0.0
+# The one place for the number is the first line of NEWS.
+VERSION := $(shell sed -n '1s/^nclust \([^ ]*\) .*/\1/p' NEWS)
 V = plain
 
 CC = gcc
@@ -64,7 +65,10 @@ endif
 SAN_FLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer)
 
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Isrc -DNCLUST_VERSION='"$(VERSION)"' \
+# The same bytes, wherever it is built.
+ANYWHERE := $(call try,-ffile-prefix-map=/=/)
+ALL_CFLAGS = -std=gnu11 $(if $(ANYWHERE),-ffile-prefix-map=$(CURDIR)=.) \
+	-D_GNU_SOURCE -Isrc -DNCLUST_VERSION='"$(VERSION)"' \
 	$(if $(STATIC),-DNCLUST_STATIC) \
 	$(WARNINGS) $(HARDENING) $(SMALL) $(CFLAGS) $(SAN_FLAGS) $(EXTRA_CFLAGS)
 ALL_LDFLAGS = $(HARDENED_LINK) -Wl,--as-needed $(SAN_FLAGS) $(LDFLAGS)
@@ -112,8 +116,8 @@ endif
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
 	variants bench-programs check check-asan unit sim e2e faults replace \
 	upgrade-from wild lint asan valgrind fuzz sequences torture hostile cover \
-	mutate format bench man install uninstall dist deb static clean help \
-	FORCE
+	mutate format bench man install uninstall dist deb image \
+	package-tests static clean help FORCE
 
 # --- Building --------------------------------------------------------------
 
@@ -370,7 +374,8 @@ install: all ## into DESTDIR and PREFIX (default /usr/local)
 		>$(DESTDIR)$(unitdir)/nclust@.service
 	chmod 644 $(DESTDIR)$(unitdir)/nclust@.service
 	install -m 644 etc/nclust.ini etc/prometheus-rules.yml \
-		etc/grafana-dashboard.json COPYING README.md $(DESTDIR)$(docdir)/
+		etc/grafana-dashboard.json COPYING NEWS README.md \
+		$(DESTDIR)$(docdir)/
 	cp -R etc/examples $(DESTDIR)$(docdir)/
 	for file in $(EXAMPLES); do \
 		mode=644; [ ! -x $$file ] || mode=755; \
@@ -394,7 +399,14 @@ dist: ## the source archive, build/nclust-VERSION.tar.gz
 		>build/nclust-$(VERSION).tar.gz
 
 deb: ## a Debian package, build/nclust_VERSION_ARCH.deb
-	scripts/make-deb $(VERSION)
+	scripts/make-deb
+
+package-tests: static fixtures ## the package, the image, the archive: some minutes, as root
+	scripts/setup packages
+	bats tests/packages
+
+image: static ## a container image of it, by podman: localhost/nclust
+	scripts/make-image
 
 static: ## a static program, build/static/nclust
 	$(MAKE) V=static STATIC=1 build/static/nclust
