@@ -158,17 +158,20 @@ static int join(void *argument)
 	struct stat st;
 	int family;
 	bool had = socket_has_reuseport(fd);
+	int type;
 	scoped_fd new = -1;
 	int saved;
 
 	sockdiag_queue_here(fd, &queue);
 	if (fstat(fd, &st) == -1 ||
-		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &family) == -1)
+		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &family) == -1 ||
+		socket_get(fd, SOL_SOCKET, SO_TYPE, &type) == -1)
 		return -1;
-	new = socket_born_to(st.st_uid, family, SOCK_STREAM, 0);
+	new = socket_born_to(st.st_uid, family, type, 0);
 	if (new == -1 || copy_options(new, fd) == -1)
 		return -1;
-	reuseport_deafen(new);
+	if (type == SOCK_STREAM)
+		reuseport_deafen(new);
 	if (!had && socket_set_reuseport(fd, true) == -1)
 		return -1;
 	if (bind_beside(new, fd) == 0 &&
@@ -291,7 +294,7 @@ void reuseport_leave(int fd)
 /* Of an IPv6 packet: its kind, four words of its source, its port. */
 #define AIM_MAX (6 * 2 + 1)
 /* More than that, and than what a number of an address takes. */
-#define STAY_MAX 32
+#define STAY_MAX 48
 static_assert(AIM_MAX + 2 < STAY_MAX, "room for each program");
 
 struct program {
@@ -388,20 +391,38 @@ static void put_do(struct program *p, unsigned code, uint32_t k)
 	put(p, (struct sock_filter)BPF_STMT((unsigned short)code, k));
 }
 
+/* X = the port of the packet's other end, and A ^= X. */
+static void put_port(struct program *p, int at)
+{
+	put_do(p, BPF_ST, 0);
+	put_load(p, BPF_H, SKF_NET_OFF + at);
+	put_do(p, BPF_ALU | BPF_LSH | BPF_K, 16);
+	put_do(p, BPF_MISC | BPF_TAX, 0);
+	put_do(p, BPF_LD | BPF_MEM, 0);
+	put_do(p, BPF_ALU | BPF_XOR | BPF_X, 0);
+}
+#define PUT_PORT 6 /* instructions */
+
 /* M[0] = a number that all packets of one address have in common, and few of
  * others. */
-static void put_number(struct program *p)
+static void put_number(struct program *p, bool ports)
 {
+	const size_t more = ports ? PUT_PORT : 0;
+
 	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_PROTOCOL);
-	put_match(p, ETH_P_IPV6, p->n + 12);
+	put_match(p, ETH_P_IPV6, p->n + 12 + more);
 	put_load(p, BPF_W, SKF_NET_OFF + 8);
 	for (int word = 1; word < 4; word++) {
 		put_do(p, BPF_MISC | BPF_TAX, 0);
 		put_load(p, BPF_W, SKF_NET_OFF + 8 + 4 * word);
 		put_do(p, BPF_ALU | BPF_XOR | BPF_X, 0);
 	}
-	put_do(p, BPF_JMP | BPF_JA, 1);
-	put_load(p, BPF_W, SKF_NET_OFF + 12);             /* IPv4 */
+	if (ports)
+		put_port(p, 40);
+	put_do(p, BPF_JMP | BPF_JA, (uint32_t)(1 + more));
+	put_load(p, BPF_W, SKF_NET_OFF + 12); /* IPv4 */
+	if (ports)
+		put_port(p, 20);
 	put_do(p, BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1); /* 2^32 / phi */
 	put_do(p, BPF_MISC | BPF_TAX, 0);
 	put_do(p, BPF_ALU | BPF_RSH | BPF_K, 16);
@@ -425,7 +446,7 @@ static void put_places(
 	}
 }
 
-int reuseport_stay(int fd, const int *places, unsigned count)
+int reuseport_stay(int fd, const int *places, unsigned count, bool ports)
 {
 	struct program p = {.n = 0};
 	unsigned present = 0;
@@ -436,7 +457,7 @@ int reuseport_stay(int fd, const int *places, unsigned count)
 		errno = EINVAL;
 		return -1;
 	}
-	put_number(&p);
+	put_number(&p, ports);
 	put_do(&p, BPF_ALU | BPF_MOD | BPF_K, count);
 	put_places(&p, places, count, false);
 	/* who was meant is not there */

@@ -2,6 +2,8 @@
 #ifndef OS_REUSEPORT_H
 #define OS_REUSEPORT_H
 
+#include <stdbool.h>
+
 /*
  * A group of listening sockets at one address (SO_REUSEPORT, socket(7)).  A
  * classic BPF program, which needs no privilege, chooses the member that gets a
@@ -21,6 +23,8 @@
  * and, if that listens, backlog; CLOEXEC.  It has its place at once, but drops each SYN
  * (the client sends it again after a second) until reuseport_hear() makes it
  * listen as `like` does.  Call reuseport_share() before that.  -1 and errno.
+ *
+ * One of UDP hears from the beginning: what comes waits in it.
  */
 int reuseport_join(int fd);
 int reuseport_hear(int fd, int like);
@@ -37,10 +41,10 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
 /* The same in turn, not by chance: socket i gets weights[i] connections of each
  * round.  Requires CAP_BPF, and no seccomp filter against it; -1 and errno. */
 int reuseport_turn(int fd, const unsigned *weights, unsigned count);
-/* All connections of one address go to places[i], where i < count is always the
- * same; where that is -1 (nobody is there now), to another one that there is.  -1
- * and errno. */
-int reuseport_stay(int fd, const int *places, unsigned count);
+/* All connections of one address (`ports`: of one address and port, as a flow of UDP
+ * is) go to places[i], where i < count is always the same; where that is -1 (nobody
+ * is there now), to another one that there is.  -1 and errno. */
+int reuseport_stay(int fd, const int *places, unsigned count, bool ports);
 /* A program of bpf(2) chooses.  -1 and errno. */
 int reuseport_attach(int fd, int program);
 /* Let the kernel's hash choose again. */

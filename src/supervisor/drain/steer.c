@@ -75,11 +75,13 @@ static bool waits_at(const struct steer *s, const struct listener *l,
 		: k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 
-enum spread steer_spread(const struct steer *s)
+enum spread steer_spread(const struct steer *s, const struct listener *l)
 {
 	const struct cluster_settings *settings =
 		cluster_settings(s->service->core);
 
+	if (l->facts.type == SOCK_DGRAM && settings->sticky == STICKY_OFF)
+		return SPREAD_FLOWS;
 	if (settings->sticky != STICKY_OFF)
 		return SPREAD_CLIENTS;
 	switch (settings->balance) {
@@ -96,7 +98,7 @@ enum spread steer_spread(const struct steer *s)
 /* True: it has changed. */
 static bool set_spread(const struct steer *s, struct listener *l)
 {
-	enum spread spread = s->seats == 0 ? SPREAD_LANES : steer_spread(s);
+	enum spread spread = s->seats == 0 ? SPREAD_LANES : steer_spread(s, l);
 	bool changed = l->spread != spread || l->seats != s->seats;
 
 	l->spread = spread;

@@ -17,11 +17,11 @@
  * become quiet; the last workers of a lane get none at all.  An old socket is
  * closed after its last worker, once its queue has been empty for a while.
  *
- * With `balance = rr` each slot has a lane from the start, so that the kernel
- * gives workers new connections in turn (steer_seats.c).
+ * With `balance = rr`, `least` or `random` each slot has a lane from the start, so
+ * that the kernel chooses a worker for each new connection (steer_seats.c).
  *
- * Unix and UDP sockets, sockets that nclust was given, and those of several
- * clusters stay shared by all.
+ * Unix sockets, sockets that nclust was given, and those of several clusters stay
+ * shared by all, and those of UDP unless each slot has a lane.
  */
 void steer_on_report(struct service *service, const struct report *r);
 void steer_on_drop(struct service *service);

@@ -105,7 +105,7 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed);
 void steer_look(struct steer *s);
 
 /* How the kernel is to choose among those that have seats. */
-enum spread steer_spread(const struct steer *s);
+enum spread steer_spread(const struct steer *s, const struct listener *l);
 /* Are workers of that generation to have seats? */
 bool steer_spreads(const struct service *service, unsigned generation);
 

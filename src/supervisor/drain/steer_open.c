@@ -71,12 +71,17 @@ static bool has_twin(const struct service *service, const struct listener *l)
 	return false;
 }
 
+static bool is_udp(const struct listener *l)
+{
+	return l->has_key && l->key.type == SOCK_DGRAM &&
+		l->key.protocol == IPPROTO_UDP;
+}
+
 /* Why nclust cannot open another socket there; NULL: it can. */
 static const char *obstacle(const struct steer *s, const struct listener *l)
 {
-	if (!l->has_key || l->facts.type != SOCK_STREAM ||
-		!socket_key_is_tcp(&l->key))
-		return "it is not TCP";
+	if (!is_udp(l) && (!l->has_key || !socket_key_is_tcp(&l->key)))
+		return "it is neither TCP nor UDP";
 	if (!l->made && !l->learned)
 		return "nclust was given it";
 	if (l->own_group || has_twin(s->service, l))
@@ -170,7 +175,7 @@ bool steer_open_own(
 
 	if (l->sockets != NULL && group_own(l, lane) != NULL)
 		return false;
-	if (why == NULL && l->key.protocol != IPPROTO_TCP)
+	if (why == NULL && !is_udp(l) && l->key.protocol != IPPROTO_TCP)
 		why = "MPTCP cannot do that";
 	if (why != NULL) {
 		tell_alone(l, why);
@@ -185,7 +190,7 @@ bool steer_open_own(
 			return false;
 		first->weight = 1;
 		first->served = true;
-		l->spread = l->chosen = steer_spread(s);
+		l->spread = l->chosen = steer_spread(s, l);
 		if (first->lane == lane)
 			return true;
 	}

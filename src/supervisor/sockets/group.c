@@ -97,6 +97,7 @@ const char *group_balance(const struct listener *l)
 		[SPREAD_LANES] = "share",
 		[SPREAD_CHANCE] = "random",
 		[SPREAD_CLIENTS] = "client-address",
+		[SPREAD_FLOWS] = "flow",
 		[SPREAD_TURNS] = "rr",
 		[SPREAD_LEAST] = "least",
 	};
@@ -175,7 +176,7 @@ static int stay(const struct listener *l, int fd)
 		places[s->seat] = (int)s->place;
 		lanes[s->seat] = s->lane;
 	}
-	return reuseport_stay(fd, places, l->seats);
+	return reuseport_stay(fd, places, l->seats, l->spread == SPREAD_FLOWS);
 }
 
 static int choose_so(const struct listener *l, enum spread way, int fd,
@@ -187,6 +188,7 @@ static int choose_so(const struct listener *l, enum spread way, int fd,
 	case SPREAD_TURNS:
 		return reuseport_turn(fd, weights, count);
 	case SPREAD_CLIENTS:
+	case SPREAD_FLOWS:
 		return stay(l, fd);
 	default:
 		return reuseport_share(fd, weights, count);
@@ -202,6 +204,7 @@ static int choose(const struct listener *l, const unsigned *weights,
 		[SPREAD_LEAST] = SPREAD_TURNS,
 		[SPREAD_TURNS] = SPREAD_CHANCE,
 		[SPREAD_CLIENTS] = SPREAD_CHANCE,
+		[SPREAD_FLOWS] = SPREAD_CHANCE,
 	};
 
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
@@ -235,6 +238,7 @@ static void tell_instead(const struct listener *l)
 		[SPREAD_LEAST] = "by what they have to do",
 		[SPREAD_TURNS] = "in turn, as bpf(2) is refused",
 		[SPREAD_CLIENTS] = "by their clients",
+		[SPREAD_FLOWS] = "by their clients",
 	};
 
 	log_note("listener '%s': the kernel chooses workers %s, not %s: %s%s",
@@ -251,7 +255,8 @@ void group_apply(struct listener *l)
 	const int why_before = l->chosen_why;
 	int way;
 
-	if (l->own_group || !l->facts.listening)
+	if (l->own_group ||
+		(!l->facts.listening && l->facts.type != SOCK_DGRAM))
 		return;
 	queues_prepare(l, count);
 	way = choose(l, weights, count, &l->chosen_why);
@@ -270,7 +275,8 @@ void group_apply(struct listener *l)
 
 bool group_has_stranger(const struct listener *l)
 {
-	return sockdiag_listeners(l->fd) > (long)group_size(l);
+	return l->facts.type == SOCK_STREAM &&
+		sockdiag_listeners(l->fd) > (long)group_size(l);
 }
 
 /* The client's own address is that of the server, with a port for it alone. */
@@ -513,6 +519,8 @@ bool group_is_dry(const struct listener *l, struct listener_socket *k)
 
 	if (group_has_queue(l, k) || span < AWAY_LEAST)
 		return false;
+	if (l->facts.type == SOCK_DGRAM)
+		return !sockdiag_has_queue(k->fd);
 	if (k->settled || span >= HALF_OPEN_MAX)
 		return true;
 	if (l->address.defer_accept == 0 && socket_is_loopback(k->fd))

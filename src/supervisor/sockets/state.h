@@ -27,6 +27,7 @@ enum spread {
 	SPREAD_LANES,   /* by chance, as many as a lane has workers */
 	SPREAD_CHANCE,  /* the same, where each slot has a lane */
 	SPREAD_CLIENTS, /* each client's address has its own */
+	SPREAD_FLOWS,   /* of UDP: each client's address and port */
 	SPREAD_TURNS,   /* as many as a lane has workers, in turn */
 	SPREAD_LEAST,   /* the one that has the least to do (queues.h) */
 };

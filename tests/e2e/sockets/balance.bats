@@ -560,3 +560,50 @@ there_and_back() {
 	[ "$(cluster .balance)" = rr ]
 	end_keepers
 }
+
+# --- UDP ------------------------------------------------------------------------
+
+udp_sockets() {
+	ss -Hunl "sport = :$PORT" | wc -l
+}
+
+# flows COMMAND...: none of them has another slot after it.
+flows() {
+	run -0 --separate-stderr python3 "$BATS_TEST_DIRNAME/flows.py" "$PORT" "$@"
+	[ "$output" = "3 0 0" ]
+}
+
+
+@test "UDP: each worker has a socket, and each flow stays in its slot" {
+	in_turn -n 3 -l "udp:$AT" --ready notify -- \
+		"$FIXTURES/serve" --udp --notify
+	[ "$(cluster .balance)" = flow ]
+	[ "$(udp_sockets)" -eq 3 ]
+	# a death, and its successor is ready
+	flows sh -c 'kill -KILL "$0"; exec timeout 40 "$@" >&2' \
+		"$(worker_pid 1)" sh -c 'until "$0" status --json "$1" |
+			jq -e ".clusters[0] | .ready == 3 and
+				.workers[1].restarts == 1" >&2; do sleep 0.1; done' \
+		"$NCLUST" "$INSTANCE"
+	flows timeout $((40 * PATIENCE)) "$NCLUST" restart "$INSTANCE"
+	flows timeout $((40 * PATIENCE)) "$NCLUST" upgrade "$INSTANCE"
+	flows timeout $((40 * PATIENCE)) "$NCLUST" restart "$INSTANCE"
+	wait_until 10 '[ "$(udp_sockets)" -eq 3 ]'
+	run ! logged 'cannot choose'
+}
+
+@test "UDP: while a worker is away others have its flows" {
+	export SLOWLY=$DIR/slowly
+	in_turn -n 3 -l "udp:$AT" -- \
+		sh -c '[ ! -e "$SLOWLY" ] || sleep 60; exec "$0" "$@"' \
+		"$FIXTURES/serve" --udp --notify
+	touch "$SLOWLY"
+	run -0 --separate-stderr python3 "$BATS_TEST_DIRNAME/flows.py" "$PORT" \
+		kill -KILL "$(worker_pid 1)"
+	[[ $output == "3 "*" 0" ]]
+}
+
+@test "UDP: by itself it is one that all share" {
+	start_cluster -n 3 -l "udp:$AT" -- "$FIXTURES/serve" --udp
+	[ "$(udp_sockets)" -eq 1 ]
+}

@@ -198,6 +198,45 @@ START_TEST(each_gets_its_turns_of_a_round)
 }
 END_TEST
 
+/* Flows of UDP: each is of an address and a port. */
+START_TEST(each_flow_has_its_own)
+{
+	const int places[] = {0, 1};
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(to);
+	int first = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	unsigned none = 0;
+	int second;
+
+	ck_assert_int_eq(bind(first, (struct sockaddr *)&to, size), 0);
+	ck_assert_int_eq(getsockname(first, (struct sockaddr *)&to, &size), 0);
+	second = join(first);
+	ck_assert_int_eq(reuseport_stay(first, places, 2, true), 0);
+	for (unsigned flow = 0; flow < 40; flow++) {
+		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		unsigned got = 0;
+
+		for (unsigned i = 0; i < 3; i++)
+			ck_assert_int_eq(sendto(fd, "x", 1, 0,
+						 (struct sockaddr *)&to, size),
+				1);
+		(void)close(fd);
+		while (recv(first, &to.sin_zero, 1, MSG_DONTWAIT) == 1)
+			got++;
+		ck_assert(got == 0 || got == 3);
+		none += got == 0;
+		while (recv(second, &to.sin_zero, 1, MSG_DONTWAIT) == 1)
+			got++;
+		ck_assert_uint_eq(got, 3);
+	}
+	ck_assert_uint_ge(none, 5);
+	ck_assert_uint_le(none, 35);
+	reuseport_leave(second);
+	reuseport_leave(first);
+}
+END_TEST
+
 /* From an address of this machine; IPv6 has but one. */
 static void ask_from(unsigned number)
 {
@@ -219,7 +258,7 @@ START_TEST(each_address_has_its_own)
 	int second = join(first);
 	unsigned none = 0;
 
-	ck_assert_int_eq(reuseport_stay(first, places, 2), 0);
+	ck_assert_int_eq(reuseport_stay(first, places, 2, false), 0);
 	ck_assert_int_eq(reuseport_hear(second, first), 0);
 	for (unsigned number = 0; number < 20; number++) {
 		unsigned got;
@@ -236,7 +275,7 @@ START_TEST(each_address_has_its_own)
 		ck_assert_uint_le(none, 15);
 	}
 	places[0] = -1; /* nobody is there */
-	ck_assert_int_eq(reuseport_stay(first, places, 2), 0);
+	ck_assert_int_eq(reuseport_stay(first, places, 2, false), 0);
 	for (unsigned number = 0; number < 20; number++)
 		ask_from(number);
 	ck_assert_uint_eq(waiting(first), 0);
@@ -416,7 +455,7 @@ START_TEST(no_share_at_all_is_refused)
 
 	ck_assert_int_eq(reuseport_share(first, none, 2), -1);
 	ck_assert_int_eq(errno, EINVAL);
-	ck_assert_int_eq(reuseport_stay(first, (int[]){-1}, 1), -1);
+	ck_assert_int_eq(reuseport_stay(first, (int[]){-1}, 1, false), -1);
 	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_eq(reuseport_turn(first, none, 2), -1);
 	ck_assert_int_eq(errno, EINVAL);
@@ -483,6 +522,7 @@ int main(void)
 	tcase_add_loop_test(tc, one_client_gets_where_nobody_else_does, 0, 2);
 	tcase_add_loop_test(
 		tc, each_gets_its_turns_of_a_round, 0, COUNT_OF(families));
+	tcase_add_test(tc, each_flow_has_its_own);
 	tcase_add_loop_test(
 		tc, each_address_has_its_own, 0, COUNT_OF(families));
 	tcase_add_test(tc, shares_are_in_proportion);
