@@ -24,17 +24,17 @@
 #define ROLE_EVENTS 5
 #define ROLE_WORKERS 6
 
-/* An unwritable stdout is a failure. */
-static int print_help(void)
+/* What cannot be written is a failure. */
+static int print_help(FILE *out)
 {
 	struct buffer text;
 	int status = 0;
 
 	buffer_init(&text, 0);
-	if (describe_help(&text) == -1)
+	if (cli_describe_help(&text) == -1)
 		status = EX_OSERR;
-	else if (fwrite(text.data, 1, text.len, stdout) != text.len ||
-		fflush(stdout) != 0)
+	else if (fwrite(text.data, 1, text.len, out) != text.len ||
+		fflush(out) != 0)
 		status = EX_IOERR;
 	buffer_fini(&text);
 	return status;
@@ -54,7 +54,7 @@ static int run(const struct invocation *what, int argc, char **argv)
 	case INVOKE_VERB:
 		return cli_main(what->verb_argc, what->verb_argv);
 	case INVOKE_HELP:
-		return print_help();
+		return print_help(stdout);
 	case INVOKE_VERSION:
 		return printf("nclust %s\n", NCLUST_VERSION) < 0 ? EX_IOERR : 0;
 	}
@@ -85,6 +85,8 @@ int main(int argc, char **argv)
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
 		quick_exit(supervisor_check(argv[2]));
+	if (argc == 1)
+		return print_help(stderr) == 0 ? EX_USAGE : EX_IOERR;
 	faults_init(&faults);
 	if (config_read(&what, argc, argv, cli_verbs(), &faults) == -1) {
 		(void)fwrite(faults.text.data, 1, faults.text.len, stderr);

@@ -15,12 +15,11 @@ static const struct {
 	const char *name;
 	int (*make)(struct buffer *out);
 } pieces[] = {
-	{"help", describe_help},
 	{"mdoc-options", describe_mdoc_options},
 	{"mdoc-keys", describe_mdoc_keys},
 	{"mdoc-verbs", describe_mdoc_verbs},
 	{"mdoc-events", describe_mdoc_events},
-	{"verbs", cli_describe_help},
+	{"help", cli_describe_help},
 	{"sample-ini", describe_sample_ini},
 	{"bash", describe_bash},
 	{"zsh", describe_zsh},

@@ -76,19 +76,17 @@ int describe_mdoc_options(struct buffer *out)
 	return buffer_string(out, ".El\n");
 }
 
-static const char *effect_of(enum change change)
+/* What a reload does, as a letter that nclust.ini(5) explains. */
+static const char *letter_of(enum change change)
 {
-	switch (change) {
-	case CHANGE_LIVE:
-		return "A reload applies it at once.";
-	case CHANGE_ROLL:
-		return "A reload that changes it replaces the workers.";
-	case CHANGE_RESTART:
-		return "Only a new start of nclust applies it.";
-	case CHANGE_NONE:
-		break;
-	}
-	return "";
+	static const char *const letters[] = {
+		[CHANGE_NONE] = "",
+		[CHANGE_LIVE] = " Bq L",
+		[CHANGE_ROLL] = " Bq R",
+		[CHANGE_RESTART] = " Bq S",
+	};
+
+	return letters[change];
 }
 
 static void put_key(struct buffer *out, const struct option_row *row)
@@ -97,7 +95,8 @@ static void put_key(struct buffer *out, const struct option_row *row)
 
 	if (row->type == OPT_BOOL)
 		argument = "yes | no";
-	(void)buffer_printf(out, ".It Cm %s No = Ar %s\n", row->name, argument);
+	(void)buffer_printf(out, ".It Cm %s No = Ar %s%s\n", row->name,
+		argument, letter_of(row->change));
 	put_manual(out, row);
 	if (row->repeatable)
 		(void)buffer_string(out, "May be repeated.\n");
@@ -105,7 +104,6 @@ static void put_key(struct buffer *out, const struct option_row *row)
 		(void)buffer_printf(out, "Default:\n.Cm %s .\n", row->fallback);
 	else if (row->unset != NULL)
 		(void)buffer_printf(out, "Default: %s.\n", row->unset);
-	(void)buffer_printf(out, "%s\n", effect_of(row->change));
 }
 
 static void put_keys(struct buffer *out, const char *section)

@@ -279,7 +279,7 @@ _nclust()
 		words=$(_nclust_instances)
 		;;
 	config)
-		options='--json --check --config --runtime-directory --help'
+		options='--json --all --check --config --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	doctor)

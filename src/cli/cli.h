@@ -15,7 +15,7 @@ const char *const *cli_verbs(void);
 /* Run one.  argv[0] is the verb.  Returns the exit status. */
 int cli_main(int argc, char **argv);
 
-/* The list of verbs with a line each, for `nclust help` and the manual. */
+/* What `nclust`, `nclust help` and `nclust --help` show: options and verbs. */
 int cli_describe_help(struct buffer *out);
 
 #endif

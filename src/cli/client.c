@@ -291,6 +291,10 @@ int client_open(
 		else if (err->sys == EAGAIN)
 			status = EX_TEMPFAIL;
 		(void)error_wrap(err, "instance '%s'", name);
+		if (status == EX_NOPERM)
+			(void)error_hint(err,
+				"ask as root (sudo) or as the user who started "
+				"it; members of its 'control-group' may look");
 		return error_status(err, status);
 	}
 	if (check_peer(c, fd, err) == -1)

@@ -15,7 +15,7 @@ const struct verb verbs[] = {
 	{
 		.name = "status",
 		.words_text = "[TARGET]",
-		.help = "show the state of every worker",
+		.help = "state of every worker",
 		.manual =
 			"Shows clusters, listeners and workers of one instance "
 			"or, without a target, of all that run, and says why "
@@ -39,7 +39,7 @@ const struct verb verbs[] = {
 	{
 		.name = "restart",
 		.words_text = "[TARGET] [-- COMMAND]",
-		.help = "replace the workers one by one",
+		.help = "replace workers one by one",
 		.manual = "Starts each new worker first and stops the old one "
 			  "only when the new one is ready. Ends at the first "
 			  "failure, with the old workers still serving. The "
@@ -63,7 +63,7 @@ const struct verb verbs[] = {
 	{
 		.name = "reload",
 		.words_text = "[TARGET]",
-		.help = "read the file anew and apply what changed",
+		.help = "apply a changed file",
 		.manual =
 			"Checks all of the file first. If it has mistakes they "
 			"are told with their lines, nothing is changed, and "
@@ -78,7 +78,7 @@ const struct verb verbs[] = {
 	{
 		.name = "scale",
 		.words_text = "[TARGET] N|+N|-N",
-		.help = "run more or fewer workers",
+		.help = "more or fewer workers",
 		.manual = "Sets the number of workers, or changes it by N; the "
 			  "others are not touched. 0 parks a cluster; less "
 			  "than 0 is refused. Holds until a reload in which "
@@ -103,7 +103,7 @@ const struct verb verbs[] = {
 	{
 		.name = "signal",
 		.words_text = "[TARGET] SIGNAL",
-		.help = "send a signal to the next worker in turn",
+		.help = "signal a worker",
 		.manual =
 			"To the workers of a cluster in turn, to all of them "
 			"with --all, or to the one of a slot. SIGNAL is a name "
@@ -116,7 +116,7 @@ const struct verb verbs[] = {
 	{
 		.name = "send",
 		.words_text = "[TARGET] JSON",
-		.help = "send a message to the next worker in turn",
+		.help = "send a worker a message",
 		.manual =
 			"Puts JSON, one value on one line, on the message "
 			"channel (see nclust-messages(7)) of the workers of a "
@@ -131,7 +131,7 @@ const struct verb verbs[] = {
 	{
 		.name = "logs",
 		.words_text = "[TARGET]",
-		.help = "show what the workers have written",
+		.help = "what workers have written",
 		.manual =
 			"Prints the latest lines of each slot, also of workers "
 			"that are gone, in the order of their time, and with "
@@ -151,7 +151,7 @@ const struct verb verbs[] = {
 	{
 		.name = "ask",
 		.words_text = "TARGET METHOD PATH",
-		.help = "ask one worker by HTTP, past all others",
+		.help = "ask one worker by HTTP",
 		.manual =
 			"Sends a request to the worker of a slot, as in nclust "
 			"ask web.2 GET /debug, although all workers share the "
@@ -171,7 +171,7 @@ const struct verb verbs[] = {
 	{
 		.name = "events",
 		.words_text = "[TARGET]",
-		.help = "show what happened",
+		.help = "what has happened",
 		.manual =
 			"Prints what the instance still remembers, one line "
 			"each, and with -f what happens from then on. The "
@@ -190,7 +190,7 @@ const struct verb verbs[] = {
 	{
 		.name = "top",
 		.words_text = "[TARGET]",
-		.help = "watch it live, and restart, stop or scale",
+		.help = "watch it live, and act",
 		.manual =
 			"Draws on the terminal what status shows, anew each "
 			"second, with bars, and below it what happened. Sorts "
@@ -209,7 +209,7 @@ const struct verb verbs[] = {
 	{
 		.name = "upgrade",
 		.words_text = "[TARGET]",
-		.help = "let nclust replace itself by the binary on disk",
+		.help = "nclust replaces itself",
 		.manual =
 			"The same process goes on as the binary that is now "
 			"where nclust was started from, with the same workers, "
@@ -225,19 +225,21 @@ const struct verb verbs[] = {
 	{
 		.name = "config",
 		.words_text = "[TARGET]",
-		.help = "show the settings and where each came from",
+		.help = "settings and their origins",
 		.manual = "Asks the instance for the settings that are in "
-			  "effect. With -c, reads a file and asks nobody; "
+			  "effect and were set, with --all for the others, "
+			  "too. With -c, reads a file and asks nobody; "
 			  "with --check as well, only looks for mistakes. A "
 			  "file with mistakes gives exit status 78.",
-		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE,
+		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE |
+			OPTION_DEFAULTS,
 		.words = WORDS_TARGET,
 		.run = verb_config,
 	},
 	{
 		.name = "doctor",
 		.words_text = "[-- COMMAND]",
-		.help = "show what this machine allows, or try a command",
+		.help = "try a command on this machine",
 		.manual =
 			"Looks at kernel, container, limits and privileges, "
 			"and says what nclust makes of each. Exits 1 if "
@@ -258,7 +260,7 @@ const struct verb verbs[] = {
 	{
 		.name = "exec",
 		.words_text = "[--] COMMAND [ARG]...",
-		.help = "run COMMAND as the one that takes the sockets",
+		.help = "hand sockets on in a wrapper",
 		.manual = "For wrappers that fork: sets LISTEN_PID (and "
 			  "WATCHDOG_PID, where it is set) to its own process "
 			  "id, then becomes COMMAND. Exits 127 if that is not "
@@ -270,7 +272,7 @@ const struct verb verbs[] = {
 	{
 		.name = "help",
 		.words_text = "[VERB]",
-		.help = "show this, or more about one verb",
+		.help = "this, or about one verb",
 		.manual = "Shows all verbs, or how one of them is used.",
 		.options = OPTION_HELP,
 		.words = WORDS_VERB,

@@ -40,6 +40,7 @@ enum verb_option {
 	OPTION_HEAD = 1 << 21,
 	OPTION_HEADER = 1 << 22,
 	OPTION_DATA = 1 << 23,
+	OPTION_DEFAULTS = 1 << 24, /* --all of config */
 };
 
 /* The words that are no options. */

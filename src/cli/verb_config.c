@@ -11,6 +11,31 @@
 #include <string.h>
 #include <sysexits.h>
 
+/* Take out what nobody has set.  Before the lines of a key one tells their
+ * origin. */
+static void drop_defaults(struct buffer *ini)
+{
+	static const char mark[] = "; default\n";
+	char *to = ini->data;
+	bool drop = false;
+
+	for (char *line = ini->data; line < ini->data + ini->len;) {
+		size_t left = (size_t)(ini->data + ini->len - line);
+		char *end = memchr(line, '\n', left);
+		size_t len = end != NULL ? (size_t)(end - line) + 1 : left;
+
+		if (strchr(";[\n", *line) != NULL)
+			drop = len == sizeof(mark) - 1 &&
+				memcmp(line, mark, len) == 0;
+		if (!drop) {
+			(void)memmove(to, line, len);
+			to += len;
+		}
+		line += len;
+	}
+	ini->len = ini->data != NULL ? (size_t)(to - ini->data) : 0;
+}
+
 static int show_local(const struct arguments *a, const struct settings *s)
 {
 	struct buffer out;
@@ -27,6 +52,8 @@ static int show_local(const struct arguments *a, const struct settings *s)
 		(void)buffer_string(&out, "{\"settings\":");
 	if (describe_settings(&out, s, json, true) == -1)
 		out.failed = true;
+	if (!json && !arguments_has(a, OPTION_DEFAULTS))
+		drop_defaults(&out);
 	while (json && out.len > 0 && out.data[out.len - 1] == '\n')
 		out.len--;
 	if (json)
@@ -63,14 +90,19 @@ static int read_local(const struct arguments *a)
 	return status;
 }
 
-static int show_ini(json_t *result)
+static int show_ini(json_t *result, bool all)
 {
 	json_t *ini = json_object_get(result, "ini");
+	struct buffer out;
 
 	if (!json_is_string(ini))
 		return -1;
-	return output_lines(
-		STDOUT_FILENO, json_string_value(ini), json_string_length(ini));
+	buffer_init(&out, 0);
+	(void)buffer_append(
+		&out, json_string_value(ini), json_string_length(ini));
+	if (!all)
+		drop_defaults(&out);
+	return output_buffer(STDOUT_FILENO, &out, output_lines);
 }
 
 /* As an object, without the same once more as text. */
@@ -82,14 +114,16 @@ static int show_settings(json_t *result)
 
 static int show_remote(const struct answer *answer, void *data)
 {
-	const bool *json = data;
+	const struct arguments *a = data;
 	json_t *result;
 	int got;
 
 	if (answer->code != 0)
 		return output_refusal(answer);
 	result = json_loadb(answer->result, answer->len, 0, NULL);
-	got = *json ? show_settings(result) : show_ini(result);
+	got = arguments_has(a, OPTION_JSON)
+		? show_settings(result)
+		: show_ini(result, arguments_has(a, OPTION_DEFAULTS));
 	json_decref(result);
 	if (got == -1)
 		log_error("config: the answer cannot be shown");
@@ -99,7 +133,6 @@ static int show_remote(const struct answer *answer, void *data)
 int verb_config(const struct arguments *a)
 {
 	struct control_request request = {.method = METHOD_CONFIG};
-	bool json = arguments_has(a, OPTION_JSON);
 
 	if (a->file != NULL && a->target != NULL) {
 		log_error("config: -c reads a file and takes no target");
@@ -111,5 +144,6 @@ int verb_config(const struct arguments *a)
 		log_error("config: --check needs -c FILE");
 		return EX_USAGE;
 	}
-	return session_ask(a, &request, -1, NULL, show_remote, &json);
+	return session_ask(
+		a, &request, -1, NULL, show_remote, (void *)(uintptr_t)a);
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/output.h"
 #include "cli/verb.h"
+#include "config/config.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,19 +13,36 @@
 
 #define HELP_WIDTH 78
 #define HELP_COLUMN 26
+#define HELP_HALF 30 /* of two columns */
+
+/* Two verbs in a line. */
+static void put_verbs(struct buffer *out)
+{
+	size_t count = 0;
+	size_t half;
+
+	while (verbs[count].name != NULL)
+		count++;
+	half = (count + 1) / 2;
+	for (size_t i = 0; i < half; i++) {
+		(void)buffer_printf(out, "  %-8s %-*s", verbs[i].name,
+			i + half < count ? HELP_HALF : 0, verbs[i].help);
+		if (i + half < count)
+			(void)buffer_printf(out, "%-8s %s",
+				verbs[i + half].name, verbs[i + half].help);
+		(void)buffer_string(out, "\n");
+	}
+}
 
 int cli_describe_help(struct buffer *out)
 {
-	for (const struct verb *v = verbs; v->name != NULL; v++) {
-		char usage[64];
-
-		(void)snprintf(usage, sizeof(usage), "%s %s", v->name,
-			v->words == WORDS_COMMAND ? "-- COMMAND"
-						  : v->words_text);
-		(void)buffer_printf(
-			out, "  %-*s%s\n", HELP_COLUMN - 2, usage, v->help);
-	}
-	return out->failed ? -1 : 0;
+	(void)describe_help(out);
+	(void)buffer_string(out, "\n");
+	put_verbs(out);
+	return buffer_string(out,
+		"\nEvery key of nclust.ini(5) is also an option.  More: nclust "
+		"help VERB.\n"
+		"Example: nclust -n auto -- node server.js\n");
 }
 
 static void put_option(struct buffer *out, const struct verb_option_row *row)
@@ -60,21 +78,6 @@ static void put_verb(struct buffer *out, const struct verb *v)
 		"Without one: the instance that runs.\n");
 }
 
-static void put_all(struct buffer *out)
-{
-	(void)buffer_string(out,
-		"usage: nclust [OPTION]... -- COMMAND [ARG]...  run one "
-		"cluster, in the foreground\n"
-		"       nclust [OPTION]... -c FILE              run the "
-		"clusters of an INI file\n"
-		"       nclust VERB [TARGET] [OPTION]...        talk to a "
-		"running nclust\n\n");
-	(void)cli_describe_help(out);
-	(void)buffer_string(out,
-		"\nMore: nclust help VERB, nclust --help (the options of a "
-		"run)\n");
-}
-
 int verb_help(const struct arguments *a)
 {
 	const struct verb *v = NULL;
@@ -93,7 +96,7 @@ int verb_help(const struct arguments *a)
 	if (v != NULL)
 		put_verb(&out, v);
 	else
-		put_all(&out);
+		(void)cli_describe_help(&out);
 	return output_buffer(STDOUT_FILENO, &out, output_write) == 0 ? 0 : 1;
 }
 

@@ -88,12 +88,32 @@ static void take_flag(struct words *w, const struct option_row *row)
 	w->stopped = true;
 }
 
+/* What other tools call it: the option of ours, or NULL. */
+static const char *own_option(const char *name)
+{
+	static const struct {
+		const char *name;
+		const char *ours;
+	} others[] = {{"i", "-n"}, {"w", "-n"}, {"instances", "-n"},
+		{"p", "-l"}, {"b", "-l"}, {"port", "-l"}, {"bind", "-l"},
+		{"cwd", "--directory"}, {"chdir", "--directory"}};
+
+	for (size_t i = 0; i < COUNT_OF(others); i++)
+		if (strcmp(others[i].name, name) == 0)
+			return others[i].ours;
+	return NULL;
+}
+
 static void unknown_option(struct words *w, const char *name)
 {
+	const char *own = own_option(name);
 	const char *near = option_nearest(NULL, name);
 	char text[160];
 
-	if (near != NULL)
+	if (own != NULL)
+		(void)snprintf(
+			text, sizeof(text), "unknown option; use %s", own);
+	else if (near != NULL)
 		(void)snprintf(text, sizeof(text),
 			"unknown option; did you mean '--%s'?", near);
 	else
@@ -152,6 +172,18 @@ static void take_long(struct words *w, const char *word)
 		keep(w, &g);
 }
 
+static void unknown_letter(struct words *w, const char *letter)
+{
+	const char *own = own_option(letter);
+
+	if (own != NULL)
+		faults_add(w->faults, EX_USAGE, "-%s: unknown option; use %s",
+			letter, own);
+	else
+		faults_add(w->faults, EX_USAGE,
+			"-%s: unknown option; see nclust --help", letter);
+}
+
 /* "-n4", "-n 4", "-dn 4" */
 static void take_short(struct words *w, const char *word)
 {
@@ -161,9 +193,9 @@ static void take_short(struct words *w, const char *word)
 
 		if (row == NULL) {
 			(void)text_escape(letter, sizeof(letter), word, 1);
-			faults_add(w->faults, EX_USAGE,
-				"-%s: unknown option; see nclust --help",
-				letter);
+			unknown_letter(w, letter);
+			if (word[1] == '\0')
+				skip_value(w, &(struct given){0});
 			return;
 		}
 		word++;
@@ -223,11 +255,64 @@ static bool is_value_of(struct words *w, const char *option, const char *word)
 	return true;
 }
 
-/* A word that is neither option nor verb: show what was probably meant. */
+/* How other tools call it. */
+static const char *own_verb(const char *word)
+{
+	static const struct {
+		const char *word;
+		const char *verb;
+	} others[] = {{"ls", "status"}, {"ps", "status"}, {"list", "status"},
+		{"info", "status"}, {"show", "status"}, {"log", "logs"},
+		{"tail", "logs"}, {"kill", "stop"}, {"delete", "stop"},
+		{"rm", "stop"}, {"down", "stop"}, {"shutdown", "stop"},
+		{"monit", "top"}, {"update", "reload"}};
+
+	for (size_t i = 0; i < COUNT_OF(others); i++)
+		if (strcmp(others[i].word, word) == 0)
+			return others[i].verb;
+	return NULL;
+}
+
+static bool is_start(const char *word)
+{
+	return strcmp(word, "start") == 0 || strcmp(word, "run") == 0 ||
+		strcmp(word, "up") == 0;
+}
+
+static void put_words(struct buffer *line, const struct words *w, int at)
+{
+	for (; at < w->argc; at++) {
+		(void)buffer_string(line, " ");
+		(void)value_quote(line, w->argv[at]);
+	}
+}
+
+/* "start -n 2 -- node x", "start node x", "start shop.ini", "start" */
+static void put_run(struct buffer *line, const struct words *w)
+{
+	const char *first = w->argc > 2 ? w->argv[2] : "COMMAND";
+	size_t len = strlen(first);
+	bool is_file = len > 4 && strcmp(first + len - 4, ".ini") == 0;
+
+	if (is_file)
+		(void)buffer_string(line, " -c");
+	else if (strcmp(first, "--") == 0)
+		(void)buffer_string(line, " -n auto");
+	else if (*first != '-')
+		(void)buffer_string(line, " -n auto --");
+	if (w->argc == 2)
+		(void)buffer_string(line, " COMMAND, or nclust -c FILE");
+	put_words(line, w, 2);
+}
+
+/* A word that is neither option nor verb: show the line that was probably
+ * meant. */
 static void lost_word(struct words *w, int index)
 {
 	const char *word = w->argv[index];
-	const char *near = nearest_verb(w, word);
+	bool is_first = index == 1 && strpbrk(word, "/.") == NULL;
+	const char *near = is_first ? nearest_verb(w, word) : NULL;
+	const char *own = is_first ? own_verb(word) : NULL;
 	struct buffer line;
 	char shown[100];
 
@@ -235,26 +320,35 @@ static void lost_word(struct words *w, int index)
 	(void)text_escape(shown, sizeof(shown), word, strlen(word));
 	if (index > 1 && is_verb(w, word)) {
 		faults_add(w->faults, EX_USAGE,
-			"options stand behind the verb: nclust %s ...", shown);
+			"options go after the verb: nclust %s ...", shown);
 		return;
 	}
 	buffer_init(&line, 600);
-	(void)buffer_string(&line, "nclust");
-	for (int i = 1; i < index; i++) {
-		(void)buffer_string(&line, " ");
-		(void)value_quote(&line, w->argv[i]);
+	if (own != NULL) {
+		(void)buffer_printf(
+			&line, "unknown verb '%s'; use: nclust %s", shown, own);
+		put_words(&line, w, 2);
+	} else if (is_first && is_start(word)) {
+		(void)buffer_printf(
+			&line, "unknown verb '%s'; use: nclust", shown);
+		put_run(&line, w);
+	} else if (near != NULL) {
+		(void)buffer_printf(&line,
+			"unknown verb '%s'; did you mean 'nclust %s'?", shown,
+			near);
+	} else {
+		(void)buffer_string(
+			&line, "missing '--' before the command; use: nclust");
+		for (int i = 1; i < index; i++) {
+			(void)buffer_string(&line, " ");
+			(void)value_quote(&line, w->argv[i]);
+		}
+		(void)buffer_string(&line, index == 1 ? " -n auto --" : " --");
+		put_words(&line, w, index);
 	}
-	(void)buffer_string(&line, index == 1 ? " -n auto --" : " --");
-	for (int i = index; i < w->argc; i++) {
-		(void)buffer_string(&line, " ");
-		(void)value_quote(&line, w->argv[i]);
-	}
-	if (near != NULL)
-		faults_add(w->faults, EX_USAGE,
-			"unknown verb '%s'; did you mean '%s'?", shown, near);
 	if (buffer_text(&line) != NULL)
-		faults_add(w->faults, EX_USAGE, "to run '%s': %s%s", shown,
-			line.data, line.failed ? " ..." : "");
+		faults_add(w->faults, EX_USAGE, "%s%s", line.data,
+			line.failed ? " ..." : "");
 	buffer_fini(&line);
 }
 

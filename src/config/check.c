@@ -617,16 +617,74 @@ static void check_http(const struct settings *s, struct faults *faults)
 		at, s->http.text);
 }
 
+static bool is_one_of(
+	const char *word, size_t len, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strlen(list[i]) == len && strncmp(list[i], word, len) == 0)
+			return true;
+	return false;
+}
+
+/* "node", "/usr/bin/python3.11": does it run a script? */
+static bool is_interpreter(const char *program)
+{
+	static const char *const names[] = {"node", "nodejs", "bun", "deno",
+		"python", "pypy", "ruby", "perl", "php", "java", "sh", "bash",
+		"dash", "zsh", "Rscript", "lua", "tsx", "npx"};
+	const char *slash = strrchr(program, '/');
+	const char *last = slash != NULL ? slash + 1 : program;
+	size_t len = strlen(last);
+
+	while (len > 0 && strchr("0123456789.", last[len - 1]) != NULL)
+		len--;
+	return is_one_of(last, len, names, COUNT_OF(names));
+}
+
+/* The script that the command runs, or its program; and its suffix. */
+static const char *script_of(const struct strings *command, const char **suffix)
+{
+	static const char *const valued[] = {"-r", "--require", "--import",
+		"--loader", "-W", "-X", "-I", "-cp", "-classpath",
+		"--env-file"};
+	static const char *const before[] = {"run", "serve"};
+	const char *dot;
+	size_t i = 1;
+
+	*suffix = NULL;
+	if (command->count == 0 || !is_interpreter(command->list[0]))
+		return command->count > 0 ? command->list[0] : "";
+	for (; i < command->count; i++) {
+		const char *word = command->list[i];
+		size_t len = strlen(word);
+
+		if (is_one_of(word, len, valued, COUNT_OF(valued)))
+			i++;
+		else if (*word != '-' &&
+			!is_one_of(word, len, before, COUNT_OF(before)))
+			break;
+	}
+	/* "sh -c 'exec ...'" has a script, but no name */
+	if (i >= command->count || strpbrk(command->list[i], " \t\n;") != NULL)
+		return command->list[0];
+	dot = strrchr(command->list[i], '.');
+	if (dot != NULL && strchr(dot, '/') == NULL &&
+		strcmp(command->list[i - 1], "-m") != 0)
+		*suffix = dot;
+	return command->list[i];
+}
+
 static char *instance_name(const struct settings *s)
 {
-	const struct cluster_settings *c;
+	const struct strings none = {0};
+	const char *suffix = ".ini";
+	const char *path = s->origins->file;
 
-	if (s->origins->file != NULL)
-		return name_from_path(s->origins->file, ".ini");
-	c = s->cluster_count > 0 ? s->clusters[0] : NULL;
-	return name_from_path(
-		c != NULL && c->command.count > 0 ? c->command.list[0] : "",
-		NULL);
+	if (path == NULL)
+		path = script_of(
+			s->cluster_count > 0 ? &s->clusters[0]->command : &none,
+			&suffix);
+	return name_from_path(path, suffix);
 }
 
 void settings_check(struct settings *s, struct faults *faults)

@@ -67,7 +67,7 @@ int config_check_command(const struct cluster_settings *c, struct error *err);
 void config_check_logs(
 	const struct settings *s, unsigned cpus, struct faults *faults);
 
-/* What --help shows: the common options, with a line each. */
+/* The common options, with a line each: the first half of what --help shows. */
 int describe_help(struct buffer *out);
 
 /* The effective settings and where each came from, as an INI file with

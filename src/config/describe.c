@@ -230,8 +230,5 @@ int describe_help(struct buffer *out)
 			row->argument != NULL ? row->argument : "");
 		(void)buffer_printf(out, "  %-25s %s\n", left, row->help);
 	}
-	return buffer_string(out,
-		"\nEvery key of nclust.ini(5) is a long option too.  "
-		"'nclust help' lists the verbs.\n"
-		"Example: nclust -n auto -l 8000 -- ./myserver\n");
+	return out->failed ? -1 : 0;
 }

@@ -679,6 +679,9 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 	ssize_t len;
 
 	if (fd == -1) {
+		if (err.sys == EACCES)
+			(void)error_hint(
+				&err, "let the user who starts nclust read it");
 		file_fault(all, file, EX_CONFIG, path, err.text);
 		return;
 	}

@@ -336,5 +336,7 @@ int logfile_open(struct logfile *out, const struct log_sink *sink,
 		return -1;
 	got = open_in(out, &at, err);
 	(void)close(at.dir);
+	if (got == -1 && err->sys == EACCES)
+		(void)error_hint(err, "choose a directory of this user's");
 	return got == -1 ? error_wrap(err, "'%s'", at.path) : 0;
 }

@@ -109,7 +109,7 @@ const struct option_row option_rows[] = {
 		.help = "show a short help",
 	},
 	{
-		.name = "version", .type = OPT_FLAG,
+		.name = "version", .letter = 'V', .type = OPT_FLAG,
 		.help = "show the version",
 	},
 
@@ -197,7 +197,7 @@ const struct option_row option_rows[] = {
 		"set LISTEN_PID", .change = CHANGE_ROLL),
 	CHOICE(intercept, "intercept", intercepts, "auto", "when",
 		"take over the port of a server that binds by itself",
-		.change = CHANGE_ROLL, .common = true),
+		.change = CHANGE_ROLL),
 	CHOICE(balance, "balance", balances, "auto", "way",
 		"how connections are spread over the workers",
 		.change = CHANGE_ROLL),
@@ -217,13 +217,13 @@ const struct option_row option_rows[] = {
 	{
 		IN_CLUSTER(directory), .name = "directory", .type = OPT_PATH,
 		.unset = "that of the file", .argument = "path", .example = "/",
-		.change = CHANGE_ROLL, .common = true,
+		.change = CHANGE_ROLL,
 		.help = "directory that the workers start in",
 	},
 	{
 		IN_CLUSTER(user), .name = "user", .type = OPT_USER,
 		.unset = "inherited", .argument = "user",
-		.example = "daemon", .change = CHANGE_ROLL, .common = true,
+		.example = "daemon", .change = CHANGE_ROLL,
 		.help = "user that the workers run as",
 	},
 	{
@@ -404,7 +404,7 @@ const struct option_row option_rows[] = {
 	},
 	DURATION(stop_timeout, "stop-timeout", 0, 24 * HOUR, "30s",
 		"grace between the stop signal and SIGKILL",
-		.change = CHANGE_LIVE, .common = true),
+		.change = CHANGE_LIVE),
 	DURATION(backoff_min, "backoff-min", MSEC, 24 * HOUR, "100ms",
 		"wait before a worker that died is started again",
 		.change = CHANGE_LIVE),

@@ -146,6 +146,7 @@ static int take(struct rundir *r, int base, const char *name, struct error *err)
 	else
 		(void)error_set(
 			err, 0, "instance '%s' is already running", name);
+	(void)error_hint(err, "give this one another name by --name");
 	return error_status(err, EX_TEMPFAIL);
 }
 

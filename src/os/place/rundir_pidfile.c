@@ -98,7 +98,10 @@ int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 			"cannot write pid file '%s': what is there is no plain "
 			"file, and is left alone",
 			path);
-	return error_set(err, errno, "cannot write pid file '%s'", path);
+	(void)error_set(err, errno, "cannot write pid file '%s'", path);
+	if (err->sys == EACCES)
+		(void)error_hint(err, "choose a directory of this user's");
+	return -1;
 }
 
 static int remove_it(void *path)

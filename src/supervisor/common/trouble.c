@@ -333,7 +333,13 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port,
 	child->life.bind_told = true;
 	if (error == EADDRINUSE && (hint == NULL || *hint == '\0') && port != 0)
 		who = holder(child->service->sup, type, port);
-	if (error != EADDRINUSE)
+	if (error == EACCES && port > 0 && port < 1024)
+		trouble_set_cause(child,
+			"cannot bind %s: %s; a port below 1024 requires root "
+			"or "
+			"CAP_NET_BIND_SERVICE",
+			what, strerror(error));
+	else if (error != EADDRINUSE)
 		trouble_set_cause(
 			child, "cannot bind %s: %s", what, strerror(error));
 	else if (hint != NULL && *hint != '\0')

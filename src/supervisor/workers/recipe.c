@@ -385,7 +385,8 @@ static int check_rights(const struct cluster_settings *s, struct error *err)
 		what = "chroot";
 	if (what == NULL)
 		return 0;
-	(void)error_set(err, EPERM, "'%s' takes privileges of root", what);
+	(void)error_set(err, EPERM, "'%s' requires root", what);
+	(void)error_hint(err, "start nclust by sudo, or leave '%s' out", what);
 	return error_status(err, EX_NOPERM);
 }
 

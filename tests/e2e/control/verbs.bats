@@ -492,6 +492,15 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	[[ $output == *"[cluster:web]"* ]]
 	[[ $output == *"nice = 3"* ]]
 	[[ $output == *"it.ini:3"* ]]
+	# what was set, unless all is wanted
+	[[ $output != *"; default"* && $output != *"stop-timeout"* ]]
+	run -0 nclust config it --all
+	[[ $output == *"; default"$'\n'"stop-timeout = 30s"* ]]
+	[[ $output == *"nice = 3"* ]]
+	run -0 nclust config -c "$DIR/it.ini" -a
+	[[ $output == *"; default"$'\n'"stop-timeout = 30s"* ]]
+	run -0 nclust config -c "$DIR/it.ini"
+	[[ $output != *"stop-timeout"* ]]
 	run -0 nclust config it --json
 	jq -e . <<<"$output" >/dev/null
 
@@ -509,10 +518,15 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	run -0 "$NCLUST" --help
 	[[ $output == *"nclust [OPTION]... -- COMMAND"* ]]
 	[ "${#lines[@]}" -le 24 ]
+	[ "$output" = "$(nclust help)" ]
+	# without a word the same, as a usage error
+	run -64 --separate-stderr "$NCLUST"
+	[ -z "$output" ]
+	[ "$stderr" = "$(nclust help)" ]
 	run -0 nclust help
 	for verb in status restart reload scale stop signal events config doctor \
 		exec help version; do
-		[[ $output == *"  $verb "* ]]
+		[[ $output == *" $verb "* ]]
 	done
 	for verb in status restart reload scale stop signal events config doctor \
 		exec help version; do
@@ -525,6 +539,7 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	[ "$status" -eq 64 ]
 	run -0 nclust version
 	[[ $output =~ ^nclust\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+	[ "$output" = "$("$NCLUST" -V)" ]
 	run -0 "$NCLUST" --version
 	[[ $output =~ ^nclust\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
 	run -0 nclust version --json
@@ -540,6 +555,12 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	run "$NCLUST" node server.js
 	[ "$status" -eq 64 ]
 	[[ $output == *"nclust -n auto -- node server.js"* ]]
+	run -64 "$NCLUST" ls
+	[ "$output" = "unknown verb 'ls'; use: nclust status" ]
+	run -64 "$NCLUST" start -- node server.js
+	[ "$output" = "unknown verb 'start'; use: nclust -n auto -- node server.js" ]
+	run -64 "$NCLUST" -i 4 -- node server.js
+	[ "$output" = "-i: unknown option; use -n" ]
 	run "$NCLUST" statsu
 	[ "$status" -eq 64 ]
 	[[ $output == *"status"* ]]

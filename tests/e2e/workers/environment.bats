@@ -325,7 +325,7 @@ setup() {
 	echo "$output"
 	[ "$status" -eq 77 ]
 	[ "${#lines[@]}" -eq 1 ]
-	[[ $output == *"'user' takes privileges of root"* ]]
+	[[ $output == *"'user' requires root"*"sudo"* ]]
 	[ ! -e "$DIR/theirs/ran" ]
 
 	# His own is no other.

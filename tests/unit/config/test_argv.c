@@ -67,18 +67,76 @@ START_TEST(a_command_may_be_an_option_too)
 END_TEST
 
 static const struct {
+	const char *words[7];
+	const char *name;
+} named[] = {
+	{{"--", "./web"}, "web"},
+	{{"--", "node", "server.js"}, "server"},
+	{{"--", "/usr/bin/node", "--inspect", "src/app.mjs", "x.js"}, "app"},
+	{{"--", "node", "-r", "./x.js", "server.js"}, "server"},
+	{{"--", "python3.11", "-m", "http.server", "80"}, "http.server"},
+	{{"--", "python3", "-u", "./web.app.py"}, "web.app"},
+	{{"--", "deno", "run", "-A", "main.ts"}, "main"},
+	{{"--", "sh", "-c", "exec ./web --port 80"}, "sh"},
+	{{"--", "node"}, "node"},
+	{{"--", "bash", "./run"}, "run"},
+	{{"--name", "a", "--", "node", "server.js"}, "a"},
+};
+
+START_TEST(an_instance_is_named_after_its_script)
+{
+	const char *const *w = named[_i].words;
+	struct reading r =
+		read_argv(w[0], w[1], w[2], w[3], w[4], w[5], w[6], NULL);
+
+	ck_assert_faults(r, "");
+	ck_assert_str_eq(r.s->name, named[_i].name);
+	forget(&r);
+}
+END_TEST
+
+static const struct {
 	const char *words[6];
 	const char *faults;
 } mistakes[] = {
 	{{"node", "server.js"},
-		"to run 'node': nclust -n auto -- node server.js\n"},
+		"missing '--' before the command; use: nclust -n auto -- node "
+		"server.js\n"},
 	{{"-n", "4", "node", "a b"},
-		"to run 'node': nclust -n 4 -- node 'a b'\n"},
-	{{"staus"},
-		"unknown verb 'staus'; did you mean 'status'?\n"
-		"to run 'staus': nclust -n auto -- staus\n"},
+		"missing '--' before the command; use: nclust -n 4 -- node "
+		"'a b'\n"},
+	{{"staus"}, "unknown verb 'staus'; did you mean 'nclust status'?\n"},
+	{{"./staus"},
+		"missing '--' before the command; use: nclust -n auto -- "
+		"./staus\n"},
+	/* other tools' words */
+	{{"ls"}, "unknown verb 'ls'; use: nclust status\n"},
+	{{"ps"}, "unknown verb 'ps'; use: nclust status\n"},
+	{{"list", "--json"},
+		"unknown verb 'list'; use: nclust status --json\n"},
+	{{"log", "web.2", "-f"},
+		"unknown verb 'log'; use: nclust logs web.2 -f\n"},
+	{{"kill", "web"}, "unknown verb 'kill'; use: nclust stop web\n"},
+	{{"delete", "a b"}, "unknown verb 'delete'; use: nclust stop 'a b'\n"},
+	{{"start", "--", "node", "server.js"},
+		"unknown verb 'start'; use: nclust -n auto -- node "
+		"server.js\n"},
+	{{"start", "node", "server.js"},
+		"unknown verb 'start'; use: nclust -n auto -- node "
+		"server.js\n"},
+	{{"start", "-n", "2", "--", "x"},
+		"unknown verb 'start'; use: nclust -n 2 -- x\n"},
+	{{"start", "shop.ini"},
+		"unknown verb 'start'; use: nclust -c shop.ini\n"},
+	{{"start"},
+		"unknown verb 'start'; use: nclust -n auto -- COMMAND, or "
+		"nclust -c FILE\n"},
+	{{"-i", "4", "--", "x"}, "-i: unknown option; use -n\n"},
+	{{"-p8000", "--", "x"}, "-p: unknown option; use -l\n"},
+	{{"--instances", "4", "--", "x"},
+		"--instances: unknown option; use -n\n"},
 	{{"-n", "4", "status"},
-		"options stand behind the verb: nclust status ...\n"},
+		"options go after the verb: nclust status ...\n"},
 	{{"-n", "4"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
 	{{"--"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
 	{{"--", ""}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
@@ -132,7 +190,8 @@ static const struct {
 	{{"--listen-pid", "no", "--", "x"},
 		"--listen-pid: wanted its value after '=': --listen-pid=no\n"},
 	{{"--clear-env", "maybe", "--", "x"},
-		"to run 'maybe': nclust --clear-env -- maybe -- x\n"},
+		"missing '--' before the command; use: nclust --clear-env -- "
+		"maybe -- x\n"},
 	{{NULL},
 		"nothing to run: nclust -n auto -- COMMAND [ARG]..., or "
 		"nclust -c FILE; see nclust --help\n"},
@@ -176,6 +235,7 @@ START_TEST(a_verb_and_help_are_seen)
 		{{"-h"}, INVOKE_HELP},
 		{{"-n", "x", "--help"}, INVOKE_HELP},
 		{{"--version"}, INVOKE_VERSION},
+		{{"-V"}, INVOKE_VERSION},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -526,6 +586,8 @@ int main(void)
 	tcase_add_test(tcase, a_command_line_is_one_cluster);
 	tcase_add_test(tcase, the_last_of_two_counts);
 	tcase_add_test(tcase, a_command_may_be_an_option_too);
+	tcase_add_loop_test(tcase, an_instance_is_named_after_its_script, 0,
+		COUNT_OF(named));
 	tcase_add_loop_test(
 		tcase, every_mistake_is_told, 0, (int)COUNT_OF(mistakes));
 	tcase_add_test(tcase, no_arguments_at_all_are_a_usage_error);

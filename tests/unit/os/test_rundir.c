@@ -118,7 +118,9 @@ START_TEST(the_second_of_a_name_is_told_who_has_it)
 	pid_t pid;
 
 	(void)snprintf(wanted, sizeof(wanted),
-		"instance 'shop' is already running (pid %d)", (int)getpid());
+		"instance 'shop' is already running (pid %d); give this one "
+		"another name by --name",
+		(int)getpid());
 	pid = fork();
 	if (pid == 0) {
 		struct rundir other;
